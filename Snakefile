@@ -1,0 +1,303 @@
+"""pullback: from muon hits to angles with proved uncertainties."""
+
+import os
+import re
+import sys
+
+# The package beside this file is the one that runs, in whatever environment.
+SOURCE = os.path.join(workflow.basedir, "src")
+sys.path.insert(0, SOURCE)
+os.environ["PYTHONPATH"] = SOURCE
+
+from pullback.errors import PullbackError
+from pullback.provenance import package_digest
+from pullback.study import Study
+
+
+# A config file that names its study stands alone; one that doesn't is laid over the default.
+if "study" not in config:
+
+    configfile: os.path.join(workflow.basedir, "config", "config.yaml")
+
+
+try:
+    STUDY = Study.from_config(config)
+except PullbackError as error:
+    sys.exit(f"pullback: {error}")
+
+RESULTS = f"results/{STUDY.config.study}"
+LOGS = f"logs/{STUDY.config.study}"
+
+
+def made_from(kind):
+    """What makes an artefact of a batch: when it or the package changes, the rule runs again."""
+    return lambda wildcards: STUDY.batch(kind, wildcards.batch).to_json()
+
+
+def batches(kind):
+    """The artefacts of one kind, one a batch."""
+    return [f"{RESULTS}/{kind}/{batch}.h5" for batch in STUDY.batches]
+
+
+def positions(*kinds):
+    """Of these kinds of hits the artefacts that the study has: recorded hits have no truth."""
+    return {kind: f"{RESULTS}/{kind}/{{batch}}.h5" for kind in kinds if kind in STUDY.kinds}
+
+
+wildcard_constraints:
+    batch="|".join(map(re.escape, STUDY.batches)),
+
+
+localrules:
+    all,
+    check,
+
+
+rule all:
+    input:
+        f"{RESULTS}/report.html",
+        f"{RESULTS}/passed.txt",
+
+
+rule simulate_hits:
+    output:
+        truth=f"{RESULTS}/truth/{{batch}}.h5",
+    params:
+        batch=made_from("truth"),
+        package=package_digest(),
+    log:
+        f"{LOGS}/simulate_hits/{{batch}}.log",
+    benchmark:
+        f"{LOGS}/simulate_hits/{{batch}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=500,
+    conda:
+        "environment.yml"
+    message:
+        "Simulating the true hits of {wildcards.batch}"
+    script:
+        "workflow/scripts/simulate_hits.py"
+
+
+if STUDY.recorded:
+
+    rule import_hits:
+        input:
+            hits=STUDY.config.source.file,
+        output:
+            reco=f"{RESULTS}/reco/{{batch}}.h5",
+        params:
+            batch=made_from("reco"),
+            package=package_digest(),
+        log:
+            f"{LOGS}/import_hits/{{batch}}.log",
+        benchmark:
+            f"{LOGS}/import_hits/{{batch}}.tsv"
+        threads: 1
+        resources:
+            mem_mb=1000,
+        conda:
+            "environment.yml"
+        message:
+            "Importing the recorded hits of {wildcards.batch}"
+        script:
+            "workflow/scripts/import_hits.py"
+
+else:
+
+    rule smear_hits:
+        input:
+            truth=f"{RESULTS}/truth/{{batch}}.h5",
+        output:
+            reco=f"{RESULTS}/reco/{{batch}}.h5",
+        params:
+            batch=made_from("reco"),
+            package=package_digest(),
+        log:
+            f"{LOGS}/smear_hits/{{batch}}.log",
+        benchmark:
+            f"{LOGS}/smear_hits/{{batch}}.tsv"
+        threads: 1
+        resources:
+            mem_mb=500,
+        conda:
+            "environment.yml"
+        message:
+            "Smearing the hits of {wildcards.batch}"
+        script:
+            "workflow/scripts/smear_hits.py"
+
+
+rule infer_theta:
+    input:
+        **positions("truth", "reco"),
+    output:
+        theta=f"{RESULTS}/theta/{{batch}}.h5",
+    params:
+        batch=made_from("theta"),
+        package=package_digest(),
+    log:
+        f"{LOGS}/infer_theta/{{batch}}.log",
+    benchmark:
+        f"{LOGS}/infer_theta/{{batch}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=1000,
+    conda:
+        "environment.yml"
+    message:
+        "Inferring the angles of {wildcards.batch}"
+    script:
+        "workflow/scripts/infer_theta.py"
+
+
+rule propagate_uncertainty:
+    input:
+        **positions("truth", "reco"),
+    output:
+        sigma=f"{RESULTS}/sigma/{{batch}}.h5",
+    params:
+        batch=made_from("sigma"),
+        package=package_digest(),
+    log:
+        f"{LOGS}/propagate_uncertainty/{{batch}}.log",
+    benchmark:
+        f"{LOGS}/propagate_uncertainty/{{batch}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=1000,
+    conda:
+        "environment.yml"
+    message:
+        "Propagating the resolution through the inference of {wildcards.batch}"
+    script:
+        "workflow/scripts/propagate_uncertainty.py"
+
+
+rule run_toys:
+    input:
+        **positions("reco" if STUDY.recorded else "truth"),
+    output:
+        toys=f"{RESULTS}/toys/{{batch}}.h5",
+    params:
+        batch=made_from("toys"),
+        package=package_digest(),
+    log:
+        f"{LOGS}/run_toys/{{batch}}.log",
+    benchmark:
+        f"{LOGS}/run_toys/{{batch}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=1000,
+    conda:
+        "environment.yml"
+    message:
+        "Throwing toys around muons of {wildcards.batch}"
+    script:
+        "workflow/scripts/run_toys.py"
+
+
+rule validate:
+    input:
+        **{kind: batches(kind) for kind in STUDY.kinds},
+    output:
+        config=f"{RESULTS}/config.yaml",
+        points=f"{RESULTS}/points.csv",
+        study=f"{RESULTS}/study.h5",
+        validation=f"{RESULTS}/validation.json",
+        table=report(f"{RESULTS}/validation.csv", category="Tables", labels={"table": "validation, bin by bin"}),
+        summary=report(f"{RESULTS}/summary.csv", category="Tables", labels={"table": "summary, point by point"}),
+    params:
+        study=STUDY.to_json(),
+        package=package_digest(),
+    log:
+        f"{LOGS}/validate/study.log",
+    benchmark:
+        f"{LOGS}/validate/study.tsv"
+    threads: 1
+    resources:
+        mem_mb=1000,
+    conda:
+        "environment.yml"
+    message:
+        "Judging the uncertainties against toys and truth"
+    script:
+        "workflow/scripts/validate.py"
+
+
+rule plot:
+    input:
+        batches=[path for kind in STUDY.kinds for path in batches(kind)],
+        study=rules.validate.output.study,
+        validation=rules.validate.output.validation,
+    output:
+        figures=report(
+            directory(f"{RESULTS}/figures"),
+            patterns=["{figure}.{point}.svg"],
+            category="Figures",
+            labels={"figure": "{figure}", "point": "{point}"},
+        ),
+    params:
+        study=STUDY.to_json(),
+        package=package_digest(),
+    log:
+        f"{LOGS}/plot/study.log",
+    benchmark:
+        f"{LOGS}/plot/study.tsv"
+    threads: 1
+    resources:
+        mem_mb=1000,
+    conda:
+        "environment.yml"
+    message:
+        "Drawing the figures"
+    script:
+        "workflow/scripts/plot.py"
+
+
+rule report:
+    input:
+        validation=rules.validate.output.validation,
+        figures=rules.plot.output.figures,
+    output:
+        report=report(f"{RESULTS}/report.html", category="Report", labels={"page": "report"}),
+    params:
+        study=STUDY.to_json(),
+        package=package_digest(),
+    log:
+        f"{LOGS}/report/study.log",
+    benchmark:
+        f"{LOGS}/report/study.tsv"
+    threads: 1
+    resources:
+        mem_mb=500,
+    conda:
+        "environment.yml"
+    message:
+        "Writing the report"
+    script:
+        "workflow/scripts/report.py"
+
+
+rule check:
+    input:
+        validation=rules.validate.output.validation,
+        report=rules.report.output.report,
+    output:
+        passed=f"{RESULTS}/passed.txt",
+    params:
+        strict=STUDY.config.validation.strict,
+    log:
+        f"{LOGS}/check/study.log",
+    benchmark:
+        f"{LOGS}/check/study.tsv"
+    threads: 1
+    resources:
+        mem_mb=500,
+    conda:
+        "environment.yml"
+    message:
+        "Checking the verdict"
+    script:
+        "workflow/scripts/check.py"

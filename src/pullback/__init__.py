@@ -1,0 +1,27 @@
+"""Angles from muon hits with uncertainties that are propagated by Jacobians and proved by toy Monte Carlo."""
+
+import importlib
+
+_HOME = {
+    "PullbackError": "errors",
+    "infer_theta": "models.one_hit",
+    "jacobian": "jacobians",
+    "muon_jacobian": "jacobians",
+    "propagate": "propagation",
+    "run_toys": "toys",
+    "smear": "smearing",
+    "stream": "streams",
+}
+
+__all__ = sorted(_HOME)  # noqa: PLE0605
+
+
+def __getattr__(name: str):
+    # Each name is imported when it is first used: most of the workflow's jobs need no torch, which takes 2 s.
+    if name not in _HOME:
+        raise AttributeError(f"module 'pullback' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"pullback.{_HOME[name]}"), name)
+
+
+def __dir__():
+    return __all__

@@ -1,0 +1,185 @@
+"""Batches: lists of (point, range of blocks), each the work of one job.
+
+They are cut by cost, from the config alone and never from the machine, and no result depends on how.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+from .config import PointConfig
+from .points import Point
+
+BLOCK = 131_072
+"""Consecutive muons of a point that are handled at a time: the unit of random numbers, of computation, and of HDF5
+chunks (1 MiB for a coordinate)."""
+
+MUON_COST = 32
+"""What a coordinate of a muon costs on its way through all rules, in toys; `benchmarks/costs.py` measures it."""
+
+_LONGEST_NAME = 100
+
+_TRUTH = ("seed", "random_numbers", "source", "model.name")
+KINDS = {
+    "truth": _TRUTH,
+    "reco": (*_TRUTH, "detector"),
+    "theta": (*_TRUTH, "detector", "model"),
+    "sigma": (*_TRUTH, "detector", "model"),
+    "toys": (*_TRUTH, "detector", "model", "toys"),
+}
+"""The config that each kind of artefact is made from: when it changes, the artefact is made again, and not otherwise."""
+
+
+class Block(NamedTuple):
+    """Muons [start, stop) of a point, and the block's index in the point."""
+
+    index: int
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+
+@dataclass(frozen=True)
+class Part:
+    """A range of blocks of one point, with the config that it is made from."""
+
+    label: str
+    values: dict[str, float]
+    muons: int
+    first: int
+    last: int
+    config: dict[str, Any]
+
+    @property
+    def blocks(self) -> Iterator[Block]:
+        """The blocks in order."""
+        for index in range(self.first, self.last):
+            yield Block(index, index * BLOCK, min((index + 1) * BLOCK, self.muons))
+
+    @property
+    def start(self) -> int:
+        """The first muon."""
+        return self.first * BLOCK
+
+    @property
+    def stop(self) -> int:
+        """The muon after the last."""
+        return min(self.last * BLOCK, self.muons)
+
+    @property
+    def settings(self) -> SimpleNamespace:
+        """The config as attributes: what the artefact isn't made from is not there to be used by mistake."""
+        return json.loads(json.dumps(self.config), object_hook=lambda section: SimpleNamespace(**section))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The parts that one job handles, to make one kind of artefact."""
+
+    kind: str
+    parts: tuple[Part, ...]
+
+    def to_json(self) -> str:
+        """The batch as a rule's parameter: when it changes, Snakemake runs the rule again."""
+        return json.dumps({"kind": self.kind, "parts": [vars(part) for part in self.parts]}, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Batch:
+        """The batch that `to_json` wrote."""
+        raw = json.loads(text)
+        return cls(raw["kind"], tuple(Part(**part) for part in raw["parts"]))
+
+    def of_kind(self, kind: str) -> Batch:
+        """The same parts, with the config that another kind of artefact is made from."""
+        parts = (Part(**{**vars(part), "config": _restrict(part.config, KINDS[kind])}) for part in self.parts)
+        return Batch(kind, tuple(parts))
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what the artefact is made from."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+    @property
+    def muons(self) -> int:
+        """Muons in all parts."""
+        return sum(part.stop - part.start for part in self.parts)
+
+
+def toys_in(blocks: range, muons: int, toy_muons: int) -> range:
+    """The toy muons that are picked from a range of a point's blocks: each block gives its even share, in order."""
+    count, total = min(toy_muons, muons), block_count(muons)
+    return range(count * blocks.start // total, count * blocks.stop // total)
+
+
+def block_count(muons: int) -> int:
+    """How many blocks hold that many muons."""
+    return -(-muons // BLOCK)
+
+
+def cut(points: list[Point], muons: dict[str, int], coordinates: int, limit: int) -> dict[str, Batch]:
+    """The batches of a study by name, each with the whole config of its parts.
+
+    Cost = coordinates × (muons × `MUON_COST` + toys). A point that costs more than the limit is cut into ranges of
+    blocks; one that costs more than half of it is a batch of its own, and so keeps its result when another point is
+    added; the others are packed in order.
+    """
+
+    def cost(point: Point, blocks: range) -> int:
+        toys = point.config.toys
+        held = min(blocks.stop * BLOCK, muons[point.label]) - blocks.start * BLOCK
+        thrown = len(toys_in(blocks, muons[point.label], toys.muons)) * toys.per_muon
+        return coordinates * (held * MUON_COST + thrown)
+
+    groups: list[list[Part]] = []
+    room = 0
+    for point in points:
+        total = block_count(muons[point.label])
+        whole = cost(point, range(total))
+        pieces = min(-(-whole // limit), total)
+        for piece in range(pieces):
+            blocks = range(total * piece // pieces, total * (piece + 1) // pieces)
+            part = _part(point, muons[point.label], blocks)
+            if whole <= room:
+                groups[-1].append(part)
+                room -= whole
+            else:
+                groups.append([part])
+                room = limit - whole if 2 * whole <= limit else 0
+    return {_name(parts): Batch("all", tuple(parts)) for parts in groups}
+
+
+def _part(point: Point, muons: int, blocks: range) -> Part:
+    config = point.config.model_dump(mode="json", exclude={"study", "validation", "figures", "compute"})
+    return Part(point.label, point.values, muons, blocks.start, blocks.stop, config)
+
+
+def _name(parts: list[Part]) -> str:
+    """A file name that stays the same while the batch begins with the same work."""
+    first = parts[0]
+    name = first.label
+    if (first.first, first.last) != (0, block_count(first.muons)):
+        name += f",blocks={first.first}-{first.last - 1}"
+    if len(parts) > 1:
+        name += ",etc"
+    if len(name) > _LONGEST_NAME:
+        name = f"{name[:_LONGEST_NAME]}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
+    return name
+
+
+def _restrict(config: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    """The named sections and fields of a config."""
+    kept: dict[str, Any] = {}
+    for name in names:
+        section, _, key = name.partition(".")
+        if not key:
+            kept[section] = config[section]
+        elif section not in kept:
+            kept[section] = {key: config[section][key]}
+    return kept

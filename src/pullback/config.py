@@ -1,0 +1,216 @@
+"""The configuration of a study: one description, which also gives the defaults, the schema and the documentation."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from .errors import PullbackError
+
+
+class Section(BaseModel):
+    """A part of the config: nothing unknown, no text for a number, nothing infinite."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class Simulated(Section):
+    """True hits drawn by the model."""
+
+    kind: Literal["simulated"] = Field("simulated", description="hits are simulated")
+    muons: int = Field(100_000, ge=1, description="number of muons at each point")
+    x_min: float = Field(0.0, description="lower end of the true positions, x ~ U(x_min, x_max), m")
+    x_max: float = Field(1.0, description="upper end of the true positions, m")
+
+    @model_validator(mode="after")
+    def _range(self):
+        if self.x_max <= self.x_min:
+            raise ValueError(f"x_max = {self.x_max:g} must be greater than x_min = {self.x_min:g}")
+        return self
+
+
+class Recorded(Section):
+    """Hits read from a file."""
+
+    kind: Literal["recorded"] = Field("recorded", description="hits are read from a file")
+    file: str = Field(
+        min_length=1,
+        description="CSV (with a header), Parquet or HDF5 file with one column (dataset) a coordinate, named as the "
+        "model names it (`x`), m; relative to the working directory",
+    )
+
+
+class Detector(Section):
+    """What the detector does to a hit."""
+
+    resolution: float = Field(100.0, gt=0, description="1/σ_x, 1/m: 100 is 1 cm")
+
+
+class OneHit(Section):
+    """θ = arctan(|x| / dz)."""
+
+    name: Literal["one_hit"] = Field("one_hit", description="the inference model")
+    dz: float = Field(1.5, gt=0, description="height of the muons' origin above the layer, m")
+
+
+class Toys(Section):
+    """Toy Monte Carlo, the proof of the uncertainties."""
+
+    muons: int = Field(2_000, ge=1, description="muons that toys are thrown around, evenly spread over θ")
+    per_muon: int = Field(10_000, ge=2, description="toys around each of them")
+
+
+class Validation(Section):
+    """When an uncertainty counts as right."""
+
+    tolerance: float = Field(0.05, gt=0, lt=1, description="a ratio passes when its interval lies in 1 ± tolerance")
+    confidence: float = Field(0.95, gt=0, lt=1, description="confidence level of the intervals")
+    domain: float = Field(3.0, ge=0, description="the linear law is claimed for θ/σ_θ of at least this")
+    strict: bool = Field(False, description="an inconclusive verdict fails the run too")
+
+
+class Figures(Section):
+    """What is drawn."""
+
+    points: Literal["notable", "all"] = Field(
+        "notable", description="`notable`: the point nearest the unscanned config, and the worst one; or `all`"
+    )
+
+
+class Compute(Section):
+    """How the work is cut into jobs; it changes no result."""
+
+    batch_cost: int = Field(
+        1_500_000_000, ge=1, description="most work in one job, in toys (a muon counts as 32 toys a coordinate)"
+    )
+
+
+class PointConfig(Section):
+    """Everything that one point of a study is made from: the config without its scan."""
+
+    study: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        description="name of the study and of its folder in `results/`: letters, digits and . _ -",
+    )
+    seed: int = Field(1, ge=0, lt=2**63, description="seed of every random number")
+    random_numbers: Literal["common", "independent"] = Field(
+        "common",
+        description="whether the points of a scan share their deviates (smooth scans) or draw their own",
+    )
+    source: Annotated[Simulated | Recorded, Field(discriminator="kind")] = Field(
+        Simulated(), description="where the hits come from: `kind: simulated` or `kind: recorded`"
+    )
+    detector: Detector = Detector()
+    model: OneHit = OneHit()
+    toys: Toys = Toys()
+    validation: Validation = Validation()
+    figures: Figures = Figures()
+    compute: Compute = Compute()
+
+    @field_validator("source", mode="before")
+    @classmethod
+    def _simulated_unless_said(cls, source):
+        return {"kind": "simulated", **source} if isinstance(source, dict) else source
+
+
+class StudyConfig(PointConfig):
+    """The whole config."""
+
+    scan: dict[str, Any] | None = Field(
+        None,
+        description="values by dotted name: `{detector.resolution: [50, 100]}` (lists of several names: their "
+        "product), `{zip: {…}}` (lists in step) or `{table: points.csv}` (a column a name, a row a point)",
+    )
+
+
+def load(raw: dict[str, Any], *, where: str = "config") -> StudyConfig:
+    """The checked config.
+
+    Raises
+    ------
+    PullbackError : one line a mistake, with its dotted key, the value, what is allowed and the nearest valid name.
+
+    """
+    return _checked(StudyConfig, raw, where)
+
+
+def replace(config: StudyConfig, values: dict[str, float], *, where: str) -> PointConfig:
+    """The config of a point: some numeric fields replaced by their dotted names, and checked again."""
+    raw = config.model_dump(exclude={"scan"})
+    for name, value in values.items():
+        *sections, key = name.split(".")
+        section = raw
+        for each in sections:
+            section = section[each]
+        # A list of whole numbers may scan a field of any kind; 100.0 from a table is as good for a count.
+        section[key] = int(value) if isinstance(section[key], int) and float(value).is_integer() else value
+    return _checked(PointConfig, raw, where)
+
+
+def numeric_fields(config: Section, prefix: str = "") -> dict[str, float]:
+    """Every numeric field of the config by its dotted name, with its value."""
+    found: dict[str, float] = {}
+    for key in type(config).model_fields:
+        value = getattr(config, key)
+        if isinstance(value, Section):
+            found |= numeric_fields(value, f"{prefix}{key}.")
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            found[prefix + key] = value
+    return found
+
+
+def nearest(name: str, valid: Iterator[str] | list[str]) -> str:
+    """Advice for an unknown name: the nearest valid one, or all of them."""
+    valid = sorted(valid)
+    close = difflib.get_close_matches(name, valid, n=1, cutoff=0.6) or [
+        each for each in valid if each.rsplit(".", 1)[-1] == name.rsplit(".", 1)[-1]
+    ]
+    return f"did you mean {close[0]}?" if close else f"allowed: {', '.join(valid)}"
+
+
+def _checked(kind, raw, where):
+    if not isinstance(raw, dict):
+        raise PullbackError(f"{where}: must be a mapping of keys to values, not {raw!r}")
+    try:
+        return kind.model_validate(raw)
+    except ValidationError as error:
+        raise PullbackError("\n".join(f"{where}: {_line(kind, each)}" for each in error.errors())) from None
+
+
+def _line(kind, error) -> str:
+    """One line for one mistake that pydantic found."""
+    path = [str(each) for each in error["loc"]]
+    if len(path) > 1 and path[0] == "source" and path[1] in ("simulated", "recorded"):
+        del path[1]  # the tag of the union, which is no key
+    key, value = ".".join(path), error["input"]
+    match error["type"]:
+        case "extra_forbidden":
+            return f"{key}: unknown key; {nearest(key, _keys_beside(kind, path, error['loc']))}"
+        case "missing":
+            return f"{key}: is missing"
+        case "union_tag_invalid":
+            return f"{key}.kind: is {value.get('kind')!r}; allowed: simulated, recorded"
+        case "string_pattern_mismatch":
+            return f"{key}: is {value!r}; allowed: letters, digits and . _ -, beginning with a letter or digit"
+        case "value_error":
+            return f"{key}: {error['ctx']['error']}"
+        case "model_type" | "model_attributes_type" | "dict_type":
+            return f"{key}: is {value!r}; it must be a section with keys of its own"
+    message = error["msg"].removeprefix("Input ")
+    if isinstance(value, str) and error["type"] in ("float_type", "int_type"):
+        message += " (YAML takes it for text; 1e5 is written 1.0e+5 or 100000)"
+    return f"{key}: is {value!r}; it {message}"
+
+
+def _keys_beside(kind, path: list[str], loc) -> list[str]:
+    """The valid dotted names in the section of an unknown key."""
+    section = kind
+    for each in loc[:-1]:
+        if each in ("simulated", "recorded"):
+            section = Simulated if each == "simulated" else Recorded
+        else:
+            section = section.model_fields[each].annotation
+    return [".".join([*path[:-1], name]) for name in section.model_fields]

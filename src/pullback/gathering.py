@@ -1,0 +1,111 @@
+"""`study.h5`: every point and column of a study in one file, by virtual datasets over the batches' files beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+
+from . import artefacts
+from .artefacts import LIBVER, Dims, Reader
+from .files import whole
+from .models import Quantity
+from .study import Study
+
+
+class Piece(NamedTuple):
+    """A column of one point in one batch's file."""
+
+    file: str
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    dims: Dims
+    attributes: dict[str, Any]
+    block_sha256: bytes
+
+
+class Gathering:
+    """Collects the columns of a study from its artefacts, batch by batch, and writes `study.h5`."""
+
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder)
+        self._columns: dict[str, list[Piece]] = {}
+        self._parents: dict[str, str] = {}
+
+    def add(self, reader: Reader, label: str) -> None:
+        """Take note of the columns of a point in an artefact."""
+        file = Path(reader.path).relative_to(self.folder).as_posix()
+        self._parents[file] = reader.digest
+        for name, dataset in reader.columns(label):
+            blocks = dataset.attrs["block_sha256"].tobytes()
+            dims, attributes = artefacts.dims_of(dataset), artefacts.attributes_of(dataset)
+            piece = Piece(file, dataset.shape, dataset.dtype, dims, attributes, blocks)
+            self._columns.setdefault(name, []).append(piece)
+
+    def write(self, study: Study, path: str | Path) -> str:
+        """Write the file; returns the digest of the study's content.
+
+        That is the SHA-256 over all columns of all points, which doesn't depend on how the study is cut into batches.
+        """
+        content = hashlib.sha256()
+        with whole(path) as part, h5py.File(part, "w", libver=LIBVER) as file:
+            for point in study.points:
+                config = point.config.model_dump(mode="json", exclude={"study", "figures", "compute"})
+                group = file.create_group(point.label)
+                for name, value in artefacts.flat(config).items():
+                    group.attrs[name] = value
+            for name, pieces in self._columns.items():
+                digest = hashlib.sha256(b"".join(piece.block_sha256 for piece in pieces)).hexdigest()
+                content.update(f"{name}\0{digest}\n".encode())
+                _gather(file, name, pieces, digest)
+            file.attrs["content_digest"] = content.hexdigest()
+            artefacts.sign(file, "study", config_digest(study), self._parents)
+        return content.hexdigest()
+
+
+def config_digest(study: Study) -> str:
+    """SHA-256 of the config, less how its work is cut into jobs."""
+    config = study.config.model_dump(mode="json", exclude={"compute"})
+    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
+
+
+@contextmanager
+def open_study(path: str | Path) -> Iterator[Reader]:
+    """`study.h5`, checked together with the artefacts that it shows.
+
+    Raises
+    ------
+    PullbackError : naming the file that is missing, damaged, or no longer the one that was gathered.
+
+    """
+    with artefacts.open_signed(path, "study") as reader:
+        for name, digest in reader.parents.items():
+            file = Path(path).parent / name
+            with artefacts.open_signed(file, file.parent.name) as parent:
+                if parent.digest != digest:
+                    raise artefacts.changed(file, path)
+        yield reader
+
+
+def _gather(file: h5py.File, column: str, pieces: list[Piece], digest: str) -> None:
+    """One virtual dataset over the pieces of a column."""
+    first = pieces[0]
+    layout = h5py.VirtualLayout((sum(piece.shape[0] for piece in pieces), *first.shape[1:]), first.dtype)
+    at = 0
+    for piece in pieces:
+        if piece.shape[0]:
+            layout[at : at + piece.shape[0]] = h5py.VirtualSource(piece.file, column, piece.shape, piece.dtype)
+        at += piece.shape[0]
+    # Should a source go missing, its rows read as NaN or as the largest integer, never as a plausible zero.
+    fill = np.nan if first.dtype.kind == "f" else np.iinfo(first.dtype).max
+    group, name = column.rsplit("/", 1)
+    dataset = file.require_group(group).create_virtual_dataset(name, layout, fillvalue=fill)
+    attributes = dict(first.attributes)
+    quantity = Quantity(name, attributes.pop("units"), attributes.pop("long_name"))
+    artefacts.describe(dataset, first.dims, quantity, **attributes, sha256=digest)

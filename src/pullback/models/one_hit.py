@@ -1,0 +1,48 @@
+"""The one-hit model: a muon from the origin crosses one layer, and its position gives its angle."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+
+from ..arrays import Tensor
+from . import Model, Quantity
+
+
+def infer_theta(hits: Float[Tensor, "muon 1"], dz: float | Float[Tensor, ""] = 1.5) -> Float[Tensor, "muon 1"]:
+    """Angle of each muon from the vertical: θ = arctan(|x| / dz).
+
+    |x| makes θ fold at x = 0, where it has no derivative: propagation by Jacobians holds only some σ away from there.
+
+    Parameters
+    ----------
+    hits : recorded positions (muon, 1), m.
+    dz : height of the origin above the layer, m; a tensor where its gradient is wanted.
+
+    Returns
+    -------
+    θ (muon, 1), rad, 0 ≤ θ < π/2.
+
+    Examples
+    --------
+    >>> import torch
+    >>> infer_theta(torch.tensor([[1.5]], dtype=torch.float64))
+    tensor([[0.7854]], dtype=torch.float64)
+
+    """
+    return (hits.abs() / dz).arctan()
+
+
+def draw(
+    rng: np.random.Generator, muons: int, *, x_min: float, x_max: float
+) -> Float[np.ndarray, "muon 1"]:
+    """True positions x ~ U(x_min, x_max), m, as (muon, 1)."""
+    return x_min + (x_max - x_min) * rng.random((muons, 1))
+
+
+MODEL = Model(
+    coordinates=(Quantity("x", "m", "position on the layer", "x"),),
+    observables=(Quantity("theta", "rad", "angle from the vertical", "θ"),),
+    infer=infer_theta,
+    draw=draw,
+)

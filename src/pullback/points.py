@@ -1,0 +1,142 @@
+"""The points of a scan, each one full set of parameters."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .config import PointConfig, StudyConfig, nearest, numeric_fields, replace
+from .errors import PullbackError
+
+NOMINAL = "nominal"
+"""The label of the one point of a study without a scan."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One full set of parameters: its label, the scanned values by dotted name, and its config."""
+
+    label: str
+    values: dict[str, float]
+    config: PointConfig
+
+
+def expand(config: StudyConfig) -> list[Point]:
+    """The points of the config's scan in the order given, the last name of a product running fastest.
+
+    Raises
+    ------
+    PullbackError : the scan is empty or malformed, names what can't be scanned, gives impossible values, or gives a
+        point twice.
+
+    """
+    if config.scan is None:
+        return [Point(NOMINAL, {}, replace(config, {}, where="config"))]
+    points: dict[str, Point] = {}
+    for row in _rows(config.scan):
+        for name, value in row.items():
+            _check(config, name, value)
+        label = ",".join(f"{name}={number(value)}" for name, value in row.items())
+        if label in points:
+            raise PullbackError(f"config: scan: point {label} is there twice; give each point once")
+        points[label] = Point(label, row, replace(config, row, where=f"config: scan: point {label}"))
+    return list(points.values())
+
+
+def number(value: float) -> str:
+    """A number as labels and tables show it: exact, and whole numbers without a point."""
+    return str(int(value)) if float(value).is_integer() and abs(value) < 1e15 else repr(float(value))
+
+
+def nearest_to_unscanned(points: list[Point], config: PointConfig) -> Point:
+    """The point whose scanned values are nearest those that the config has without its scan.
+
+    Distances are measured in units of each parameter's range in the scan; of equals, the first.
+    """
+    base = numeric_fields(config)
+
+    def distance(point: Point) -> float:
+        total = 0.0
+        for name, value in point.values.items():
+            column = [each.values[name] for each in points]
+            width = max(column) - min(column) or 1.0
+            total += ((value - base[name]) / width) ** 2
+        return total
+
+    return min(points, key=distance)
+
+
+def _rows(scan: dict[str, Any]) -> list[dict[str, float]]:
+    if not scan:
+        raise PullbackError("config: scan: is empty; give a list of values for a dotted name, or leave scan out")
+    for form in ("zip", "table"):
+        if form in scan and len(scan) > 1:
+            others = ", ".join(str(key) for key in scan if key != form)
+            raise PullbackError(f"config: scan: {form} stands alone; move {others} into it, or into a list of its own")
+    if "table" in scan:
+        return _table(scan["table"])
+    if "zip" in scan:
+        lists = _lists(scan["zip"], "scan.zip")
+        lengths = {name: len(values) for name, values in lists.items()}
+        if len(set(lengths.values())) > 1:
+            counts = ", ".join(f"{name} has {length}" for name, length in lengths.items())
+            raise PullbackError(f"config: scan.zip: the lists must be of equal length, but {counts}")
+        return [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
+    lists = _lists(scan, "scan")
+    return [dict(zip(lists, row, strict=True)) for row in itertools.product(*lists.values())]
+
+
+def _lists(lists: Any, where: str) -> dict[str, list[float]]:
+    if not isinstance(lists, dict) or not lists:
+        raise PullbackError(f"config: {where}: is {lists!r}; it must map dotted names to lists of numbers")
+    for name, values in lists.items():
+        if not isinstance(values, list):
+            raise PullbackError(f"config: {where}: {name}: is {values!r}; it must be a list of numbers")
+        if not values:
+            raise PullbackError(f"config: {where}: {name}: is an empty list; give at least one value")
+    return lists
+
+
+def _table(file: Any) -> list[dict[str, float]]:
+    where = f"config: scan.table: {file}"
+    if not isinstance(file, str):
+        raise PullbackError(f"{where}: must be the path of a CSV file")
+    try:
+        with Path(file).open(newline="", encoding="utf-8-sig") as lines:
+            header, *rows = [row for row in csv.reader(lines) if row] or [[]]
+    except OSError as error:
+        raise PullbackError(f"{where}: can't be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise PullbackError(f"{where}: is not UTF-8 text (byte {error.start})") from None
+    if not rows:
+        raise PullbackError(f"{where}: has no points; it needs a header of dotted names, and a row a point")
+    names = [name.strip() for name in header]
+    if len(set(names)) < len(names):
+        raise PullbackError(f"{where}: a column is there twice; the header reads {', '.join(names)}")
+    points = []
+    for index, row in enumerate(rows, 1):
+        if len(row) != len(names):
+            raise PullbackError(f"{where}: row {index} has {len(row)} cells, the header {len(names)}")
+        point = {}
+        for name, cell in zip(names, row, strict=True):
+            try:
+                point[name] = float(cell)
+            except ValueError:
+                raise PullbackError(f"{where}: row {index}, column {name}: {cell!r} is not a number") from None
+        points.append(point)
+    return points
+
+
+def _check(config: StudyConfig, name: str, value: Any) -> None:
+    if str(name).startswith("compute."):
+        raise PullbackError(f"config: scan: {name}: can't be scanned, since it changes no result")
+    fields = {key for key in numeric_fields(config) if not key.startswith("compute.")}
+    if name not in fields:
+        raise PullbackError(f"config: scan: {name}: no numeric field of that name; {nearest(str(name), fields)}")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        hint = " (YAML takes it for text; 1e5 is written 1.0e+5 or 100000)" if isinstance(value, str) else ""
+        raise PullbackError(f"config: scan: {name}: {value!r} is not a finite number{hint}")

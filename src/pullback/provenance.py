@@ -1,0 +1,27 @@
+"""What made a result: the package's own source and the versions of the libraries under it."""
+
+import functools
+import hashlib
+from importlib.metadata import version
+from pathlib import Path
+
+LIBRARIES = ("h5py", "numpy", "pyarrow", "scipy", "torch")
+"""The libraries whose version can change a number."""
+
+
+@functools.cache
+def package_digest() -> str:
+    """SHA-256 of the package's source files, by relative path and content."""
+    root = Path(__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*")):
+        if path.suffix in {".py", ".j2", ".css"}:
+            digest.update(f"{path.relative_to(root).as_posix()}\0".encode())
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """Versions of pullback and of the libraries that its numbers depend on."""
+    return {name: version(name) for name in ("pullback", *LIBRARIES)}

@@ -1,0 +1,49 @@
+"""The resolution of the detector: recorded hits from true ones."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from jaxtyping import Float
+
+
+def smear(
+    x_true: Float[Any, "muon coordinate"],
+    resolution: float | Float[Any, "*resolution"],
+    noise: Float[Any, "muon coordinate"],
+) -> Float[Any, "muon coordinate"]:
+    """Recorded hits: x_reco = x_true + noise / resolution.
+
+    Parameters
+    ----------
+    x_true : true positions (muon, coordinate), m; numpy array or tensor.
+    resolution : 1/σ_x in 1/m, a number or anything that broadcasts against the hits. Where it is a tensor that
+        requires a gradient, the hits carry it.
+    noise : standard normal deviates of the same shape, drawn by the caller (see `pullback.stream`).
+
+    Returns
+    -------
+    Recorded positions (muon, coordinate), m; a tensor when any argument is one, else a numpy array.
+
+    Raises
+    ------
+    ValueError : the resolution is not positive and finite, or noise and x_true differ in shape.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> smear(np.array([[0.5]]), 100.0, np.array([[-1.0]]))
+    array([[0.49]])
+
+    """
+    torch = sys.modules.get("torch")  # without torch imported, nothing here can be a tensor
+    if torch and any(isinstance(argument, torch.Tensor) for argument in (x_true, resolution, noise)):
+        x_true, noise = torch.as_tensor(x_true), torch.as_tensor(noise)
+        resolution = torch.as_tensor(resolution, dtype=x_true.dtype)
+    if tuple(x_true.shape) != tuple(noise.shape):
+        raise ValueError(f"noise has shape {tuple(noise.shape)}, x_true {tuple(x_true.shape)}: they must agree")
+    positive = (resolution > 0) & (resolution < float("inf"))
+    if not (positive if isinstance(positive, bool) else bool(positive.all())):
+        raise ValueError(f"resolution must be positive and finite (1/m), not {resolution}")
+    return x_true + noise / resolution

@@ -1,0 +1,13 @@
+"""Fail the run when the validation did."""
+
+import sys
+
+from pullback.files import write_text
+from pullback.jobs import job
+from pullback.verdict import check
+
+if __name__ == "__main__":
+    with job(snakemake):
+        verdict = check(snakemake.input.validation, snakemake.params.strict)
+        print(f"pullback: {verdict}; read {snakemake.input.report}", file=sys.stderr)
+        write_text(snakemake.output.passed, f"{verdict}\n")

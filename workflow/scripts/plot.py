@@ -1,0 +1,14 @@
+"""Draw the figures of the study."""
+
+from pullback.figures import plot
+from pullback.jobs import job
+from pullback.study import Study
+
+if __name__ == "__main__":
+    with job(snakemake):
+        plot(
+            Study.from_json(snakemake.params.study),
+            snakemake.input.study,
+            snakemake.input.validation,
+            snakemake.output.figures,
+        )

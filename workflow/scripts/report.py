@@ -1,0 +1,14 @@
+"""Write the report of the study."""
+
+from pullback.jobs import job
+from pullback.report import write_report
+from pullback.study import Study
+
+if __name__ == "__main__":
+    with job(snakemake):
+        write_report(
+            Study.from_json(snakemake.params.study),
+            snakemake.input.validation,
+            snakemake.input.figures,
+            snakemake.output.report,
+        )
