@@ -7,12 +7,11 @@ import sys
 # The package beside this file is the one that runs, in whatever environment.
 SOURCE = os.path.join(workflow.basedir, "src")
 sys.path.insert(0, SOURCE)
-os.environ["PYTHONPATH"] = SOURCE
+os.environ.update(PYTHONPATH=SOURCE)
 
 from pullback.errors import PullbackError
 from pullback.provenance import package_digest
 from pullback.study import Study
-
 
 # A config file that names its study stands alone; one that doesn't is laid over the default.
 if "study" not in config:
@@ -62,18 +61,18 @@ rule all:
 rule simulate_hits:
     output:
         truth=f"{RESULTS}/truth/{{batch}}.h5",
-    params:
-        batch=made_from("truth"),
-        package=package_digest(),
     log:
         f"{LOGS}/simulate_hits/{{batch}}.log",
     benchmark:
         f"{LOGS}/simulate_hits/{{batch}}.tsv"
+    conda:
+        "environment.yml"
     threads: 1
     resources:
         mem_mb=500,
-    conda:
-        "environment.yml"
+    params:
+        batch=made_from("truth"),
+        package=package_digest(),
     message:
         "Simulating the true hits of {wildcards.batch}"
     script:
@@ -87,18 +86,18 @@ if STUDY.recorded:
             hits=STUDY.config.source.file,
         output:
             reco=f"{RESULTS}/reco/{{batch}}.h5",
-        params:
-            batch=made_from("reco"),
-            package=package_digest(),
         log:
             f"{LOGS}/import_hits/{{batch}}.log",
         benchmark:
             f"{LOGS}/import_hits/{{batch}}.tsv"
+        conda:
+            "environment.yml"
         threads: 1
         resources:
             mem_mb=1000,
-        conda:
-            "environment.yml"
+        params:
+            batch=made_from("reco"),
+            package=package_digest(),
         message:
             "Importing the recorded hits of {wildcards.batch}"
         script:
@@ -111,18 +110,18 @@ else:
             truth=f"{RESULTS}/truth/{{batch}}.h5",
         output:
             reco=f"{RESULTS}/reco/{{batch}}.h5",
-        params:
-            batch=made_from("reco"),
-            package=package_digest(),
         log:
             f"{LOGS}/smear_hits/{{batch}}.log",
         benchmark:
             f"{LOGS}/smear_hits/{{batch}}.tsv"
+        conda:
+            "environment.yml"
         threads: 1
         resources:
             mem_mb=500,
-        conda:
-            "environment.yml"
+        params:
+            batch=made_from("reco"),
+            package=package_digest(),
         message:
             "Smearing the hits of {wildcards.batch}"
         script:
@@ -134,18 +133,18 @@ rule infer_theta:
         **positions("truth", "reco"),
     output:
         theta=f"{RESULTS}/theta/{{batch}}.h5",
-    params:
-        batch=made_from("theta"),
-        package=package_digest(),
     log:
         f"{LOGS}/infer_theta/{{batch}}.log",
     benchmark:
         f"{LOGS}/infer_theta/{{batch}}.tsv"
+    conda:
+        "environment.yml"
     threads: 1
     resources:
         mem_mb=1000,
-    conda:
-        "environment.yml"
+    params:
+        batch=made_from("theta"),
+        package=package_digest(),
     message:
         "Inferring the angles of {wildcards.batch}"
     script:
@@ -157,18 +156,18 @@ rule propagate_uncertainty:
         **positions("truth", "reco"),
     output:
         sigma=f"{RESULTS}/sigma/{{batch}}.h5",
-    params:
-        batch=made_from("sigma"),
-        package=package_digest(),
     log:
         f"{LOGS}/propagate_uncertainty/{{batch}}.log",
     benchmark:
         f"{LOGS}/propagate_uncertainty/{{batch}}.tsv"
+    conda:
+        "environment.yml"
     threads: 1
     resources:
         mem_mb=1000,
-    conda:
-        "environment.yml"
+    params:
+        batch=made_from("sigma"),
+        package=package_digest(),
     message:
         "Propagating the resolution through the inference of {wildcards.batch}"
     script:
@@ -180,18 +179,18 @@ rule run_toys:
         **positions("reco" if STUDY.recorded else "truth"),
     output:
         toys=f"{RESULTS}/toys/{{batch}}.h5",
-    params:
-        batch=made_from("toys"),
-        package=package_digest(),
     log:
         f"{LOGS}/run_toys/{{batch}}.log",
     benchmark:
         f"{LOGS}/run_toys/{{batch}}.tsv"
+    conda:
+        "environment.yml"
     threads: 1
     resources:
         mem_mb=1000,
-    conda:
-        "environment.yml"
+    params:
+        batch=made_from("toys"),
+        package=package_digest(),
     message:
         "Throwing toys around muons of {wildcards.batch}"
     script:
@@ -206,20 +205,24 @@ rule validate:
         points=f"{RESULTS}/points.csv",
         study=f"{RESULTS}/study.h5",
         validation=f"{RESULTS}/validation.json",
-        table=report(f"{RESULTS}/validation.csv", category="Tables", labels={"table": "validation, bin by bin"}),
-        summary=report(f"{RESULTS}/summary.csv", category="Tables", labels={"table": "summary, point by point"}),
-    params:
-        study=STUDY.to_json(),
-        package=package_digest(),
+        table=report(
+            f"{RESULTS}/validation.csv", category="Tables", labels={"table": "validation, bin by bin"}
+        ),
+        summary=report(
+            f"{RESULTS}/summary.csv", category="Tables", labels={"table": "summary, point by point"}
+        ),
     log:
         f"{LOGS}/validate/study.log",
     benchmark:
         f"{LOGS}/validate/study.tsv"
+    conda:
+        "environment.yml"
     threads: 1
     resources:
         mem_mb=1000,
-    conda:
-        "environment.yml"
+    params:
+        study=STUDY.to_json(),
+        package=package_digest(),
     message:
         "Judging the uncertainties against toys and truth"
     script:
@@ -238,18 +241,18 @@ rule plot:
             category="Figures",
             labels={"figure": "{figure}", "point": "{point}"},
         ),
-    params:
-        study=STUDY.to_json(),
-        package=package_digest(),
     log:
         f"{LOGS}/plot/study.log",
     benchmark:
         f"{LOGS}/plot/study.tsv"
+    conda:
+        "environment.yml"
     threads: 1
     resources:
         mem_mb=1000,
-    conda:
-        "environment.yml"
+    params:
+        study=STUDY.to_json(),
+        package=package_digest(),
     message:
         "Drawing the figures"
     script:
@@ -262,18 +265,18 @@ rule report:
         figures=rules.plot.output.figures,
     output:
         report=report(f"{RESULTS}/report.html", category="Report", labels={"page": "report"}),
-    params:
-        study=STUDY.to_json(),
-        package=package_digest(),
     log:
         f"{LOGS}/report/study.log",
     benchmark:
         f"{LOGS}/report/study.tsv"
+    conda:
+        "environment.yml"
     threads: 1
     resources:
         mem_mb=500,
-    conda:
-        "environment.yml"
+    params:
+        study=STUDY.to_json(),
+        package=package_digest(),
     message:
         "Writing the report"
     script:
@@ -286,17 +289,17 @@ rule check:
         report=rules.report.output.report,
     output:
         passed=f"{RESULTS}/passed.txt",
-    params:
-        strict=STUDY.config.validation.strict,
     log:
         f"{LOGS}/check/study.log",
     benchmark:
         f"{LOGS}/check/study.tsv"
+    conda:
+        "environment.yml"
     threads: 1
     resources:
         mem_mb=500,
-    conda:
-        "environment.yml"
+    params:
+        strict=STUDY.config.validation.strict,
     message:
         "Checking the verdict"
     script:

@@ -169,11 +169,6 @@ class Reader:
             for scale in scales
         }
 
-    @property
-    def parents(self) -> dict[str, str]:
-        """The digests of the artefacts that this one was made from."""
-        return json.loads(self._file.attrs["parents"])
-
     def columns(self, group: str) -> Iterator[tuple[str, h5py.Dataset]]:
         """The path and dataset of every column in a group and its subgroups, in order of name."""
         for name, each in self._file[group].items():
@@ -225,7 +220,9 @@ def open_signed(path: str | Path, kind: str) -> Iterator[Reader]:
         except (OSError, RuntimeError, KeyError, ValueError) as error:
             raise _damaged(path, "its header can't be read") from error
         if attributes.get("schema") != SCHEMA or attributes.get("kind") != kind:
-            raise PullbackError(f"{path}: is no pullback artefact of kind {kind!r} and schema {SCHEMA}; delete it and run again")
+            raise PullbackError(
+                f"{path}: is no pullback artefact of kind {kind!r} and schema {SCHEMA}; delete it and run again"
+            )
         if attributes.get("digest") != digest:
             raise _damaged(path, "its digest doesn't match its content")
         if attributes["package_digest"] != package_digest():

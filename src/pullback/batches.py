@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from .config import PointConfig
 from .points import Point
 
 BLOCK = 131_072
@@ -32,7 +31,7 @@ KINDS = {
     "sigma": (*_TRUTH, "detector", "model"),
     "toys": (*_TRUTH, "detector", "model", "toys"),
 }
-"""The config that each kind of artefact is made from: when it changes, the artefact is made again, and not otherwise."""
+"""The config that each kind of artefact is made from: it is made again when this changes, and not otherwise."""
 
 
 class Block(NamedTuple):

@@ -76,7 +76,8 @@ class Figures(Section):
     """What is drawn."""
 
     points: Literal["notable", "all"] = Field(
-        "notable", description="`notable`: the point nearest the unscanned config, and the worst one; or `all`"
+        "notable",
+        description="`notable`: the point nearest the unscanned config, and the worst one; or `all`",
     )
 
 
@@ -84,7 +85,9 @@ class Compute(Section):
     """How the work is cut into jobs; it changes no result."""
 
     batch_cost: int = Field(
-        1_500_000_000, ge=1, description="most work in one job, in toys (a muon counts as 32 toys a coordinate)"
+        1_500_000_000,
+        ge=1,
+        description="most work in one job, in toys (a muon counts as 32 toys a coordinate)",
     )
 
 
@@ -109,6 +112,13 @@ class PointConfig(Section):
     validation: Validation = Validation()
     figures: Figures = Figures()
     compute: Compute = Compute()
+
+    @field_validator("study")
+    @classmethod
+    def _own_folder(cls, study):
+        if study == "README.md":
+            raise ValueError("is 'README.md', which results/ already holds; choose another name")
+        return study
 
     @field_validator("source", mode="before")
     @classmethod

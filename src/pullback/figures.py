@@ -42,7 +42,6 @@ STYLE = {
     "image.cmap": "cividis",
     "svg.hashsalt": "pullback",  # names of clip paths in the SVG, random otherwise
     "svg.fonttype": "path",
-    "pdf.fonttype": 42,
     "savefig.dpi": 150,
 }
 
@@ -70,9 +69,14 @@ def plot(study: Study, study_file: str | Path, validation: str | Path, folder: s
     with open_study(study_file) as reader, plt.rc_context(STYLE):
         for figure in gallery(study, evidence):
             canvas = _DRAW[figure.kind](_Data(study, reader, evidence, figure))
-            # No time of creation, and no name of this program's version.
+            canvas.draw_without_rendering()
+            canvas.set_layout_engine("none")  # laid out once, for both files
+            # No time of creation, and no version of the drawing library.
             canvas.savefig(part / f"{figure.stem}.svg", metadata={"Date": None, "Creator": None})
-            canvas.savefig(part / f"{figure.stem}.pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
+            canvas.savefig(
+                part / f"{figure.stem}.pdf",
+                metadata={"CreationDate": None, "Creator": None, "Producer": None},
+            )
             plt.close(canvas)
             log.info("drawn: %s", figure.stem)
     shutil.rmtree(folder, ignore_errors=True)
@@ -127,7 +131,15 @@ def _hits(data: _Data) -> Canvas:
         canvas, axes = plt.subplots(figsize=(5.5, 3.2))
         reco = reco[np.isfinite(reco)]
         axes.hist(reco, bins=min(100, max(10, len(reco) // 50)), color=BLUE)
-        axes.plot(reco[:200], np.zeros_like(reco[:200]), "|", color="black", ms=12, clip_on=False, label="the first 200 hits")
+        axes.plot(
+            reco[:200],
+            np.zeros_like(reco[:200]),
+            "|",
+            color="black",
+            ms=12,
+            clip_on=False,
+            label="the first 200 hits",
+        )
         axes.set(xlabel=_axis(data.x, "recorded "), ylabel="muons")
         axes.legend()
         return canvas
@@ -141,7 +153,14 @@ def _hits(data: _Data) -> Canvas:
     left.axline((true.mean(), true.mean()), slope=1, color="black", lw=0.8, ls="--", label="recorded = true")
     left.set(xlabel=_axis(data.x, "true "), ylabel=_axis(data.x, "recorded "))
     left.legend(loc="upper left")
-    right.hist((reco - true) / data.sigma_x, bins=np.linspace(-4.5, 4.5, 61), density=True, color=BLUE, alpha=0.5, label="hits")
+    right.hist(
+        (reco - true) / data.sigma_x,
+        bins=np.linspace(-4.5, 4.5, 61),
+        density=True,
+        color=BLUE,
+        alpha=0.5,
+        label="hits",
+    )
     _gaussian(right)
     right.set(xlabel=f"(recorded − true) {data.x.symbol} × resolution", ylabel="density", ylim=(0, 0.48))
     right.legend()
@@ -155,7 +174,10 @@ def _value(data: _Data) -> Canvas:
     sigma = data.column(f"sigma_{data.quantity.name}_linear")[usable]
     canvas, panels = plt.subplots(1, 2, figsize=(8, 3.4))
     near = np.abs(x) < 6 * data.sigma_x
-    for axes, which, title in ((panels[0], np.full(len(x), True), "all hits"), (panels[1], near, "within 6 σ of the fold")):
+    for axes, which, title in (
+        (panels[0], np.full(len(x), True), "all hits"),
+        (panels[1], near, "within 6 σ of the fold"),
+    ):
         axes.set(xlabel=_axis(data.x, "recorded "), ylabel=_axis(data.quantity), title=title)
         if not which.any():
             axes.text(0.5, 0.5, "no muons here", transform=axes.transAxes, ha="center")
@@ -163,7 +185,17 @@ def _value(data: _Data) -> Canvas:
         order = np.flatnonzero(which)[np.argsort(x[which], kind="stable")]
         wanted = np.linspace(x[order[0]], x[order[-1]], 60)  # evenly over x, as far as there are muons
         shown = order[np.unique(np.searchsorted(x[order], wanted).clip(0, len(order) - 1))]
-        axes.errorbar(x[shown], value[shown], sigma[shown], fmt="o", ms=2.5, lw=0.8, capsize=1.5, color=BLUE, label="±1 σ")
+        axes.errorbar(
+            x[shown],
+            value[shown],
+            sigma[shown],
+            fmt="o",
+            ms=2.5,
+            lw=0.8,
+            capsize=1.5,
+            color=BLUE,
+            label="±1 σ",
+        )
         axes.axhline(0, color="black", lw=0.6)
         axes.legend(loc="upper left")
     return canvas
@@ -191,7 +223,13 @@ def _sigma(data: _Data) -> Canvas:
     for column, (title, limit) in enumerate((("all muons", value.max()), (f"small {data.quantity.symbol}", zoom))):
         top, bottom = panels[:, column]
         few = len(value) <= 100
-        points = {"ms": 4 if few else 2, "rasterized": not few, "color": VERMILLION, "alpha": 1 if few else 0.5, "ls": "none"}
+        points = {
+            "ms": 4 if few else 2,
+            "rasterized": not few,
+            "color": VERMILLION,
+            "alpha": 1 if few else 0.5,
+            "ls": "none",
+        }
         top.plot(value, sd, "s", label="sd of toys", **points)
         top.plot(value, sigma, color=BLUE, lw=1.5, label="propagated σ")
         bottom.axhspan(1 - settings.tolerance, 1 + settings.tolerance, color=GREY, alpha=0.25, lw=0)
@@ -220,7 +258,15 @@ def _pulls(data: _Data) -> Canvas:
     condition = f"{data.quantity.symbol}/σ ≥ {data.settings.domain:g}"
     axes.hist(z[inside], bins=bins, density=True, color=BLUE, alpha=0.5, label=f"{condition}{words}")
     if (~inside).sum() > 1:
-        axes.hist(z[~inside], bins=bins, density=True, histtype="step", color=VERMILLION, ls="--", label="below: the fold")
+        axes.hist(
+            z[~inside],
+            bins=bins,
+            density=True,
+            histtype="step",
+            color=VERMILLION,
+            ls="--",
+            label="below: the fold",
+        )
     _gaussian(axes)
     axes.set(xlabel=f"pull of {data.quantity.symbol}", ylabel="density")
     axes.legend(loc="upper left", fontsize=8)
@@ -231,7 +277,10 @@ def _pulls(data: _Data) -> Canvas:
 def _coverage(data: _Data) -> Canvas:
     canvas, axes = plt.subplots(figsize=(6, 3.6))
     bins = data.entry["bins"]
-    for nominal, key, colour, marker, words in ((0.6827, "68", BLUE, "o", "±1 σ"), (0.95, "95", VERMILLION, "s", "±1.96 σ")):
+    for nominal, key, colour, marker, words in (
+        (0.6827, "68", BLUE, "o", "±1 σ"),
+        (0.95, "95", VERMILLION, "s", "±1.96 σ"),
+    ):
         axes.axhline(nominal, color=colour, ls="--", lw=0.8)
         place = [i for i, each in enumerate(bins) if each.get(f"coverage{key}") is not None]
         value = np.array([bins[i][f"coverage{key}"] for i in place])
@@ -242,8 +291,13 @@ def _coverage(data: _Data) -> Canvas:
     axes.axvspan(-0.5, outside - 0.5, color=GREY, alpha=0.2, lw=0, label="outside the linear domain")
     edges = [f"{each['low']:g}–{each['high']:g}" if each["high"] is not None else f"≥ {each['low']:g}" for each in bins]
     axes.set_xticks(range(len(bins)), edges)
-    axes.set(xlabel=f"true {data.quantity.symbol}/σ", ylabel="coverage", xlim=(-0.5, len(bins) - 0.5), ylim=(None, 1.02))
-    axes.legend(loc="lower right", fontsize=8)
+    axes.set(
+        xlabel=f"true {data.quantity.symbol}/σ",
+        ylabel="coverage",
+        xlim=(-0.5, len(bins) - 0.5),
+        ylim=(None, 1.02),
+    )
+    canvas.legend(loc="outside upper center", ncols=3, fontsize=8)
     return canvas
 
 
@@ -263,37 +317,63 @@ def _scan(data: _Data) -> Canvas:
     canvas, grid = plt.subplots(rows, 3, figsize=(10, 2.9 * rows), squeeze=False)
     where = [[points[each["point"]].values[name] for name in names] for each in entries]
     for axes, (key, words) in zip(grid.flat, panels.items(), strict=False):
-        column = np.array([each["domain"].get(key) if each["domain"].get(key) is not None else np.nan for each in entries])
+        column = np.array(
+            [each["domain"].get(key) if each["domain"].get(key) is not None else np.nan for each in entries]
+        )
         axes.set(title=words.format(unit=data.quantity.unit), xlabel=names[0])
         if len(names) == 1:
             axes.plot([x for (x,) in where], column, "o-", ms=3.5, color=BLUE)
             axes.ticklabel_format(axis="y", useOffset=False)
         else:
-            _map(canvas, axes, np.array(where), column, [values[name] for name in names])
+            limits = _limits(key, data.study.config.validation.tolerance)
+            _map(canvas, axes, np.array(where), column, [values[name] for name in names], limits)
             axes.set_ylabel(names[1])
     for axes in grid.flat[len(panels) :]:
         axes.set_visible(False)
     return canvas
 
 
-def _map(canvas: Canvas, axes: Axes, where: np.ndarray, column: np.ndarray, ticks: list[list[float]]) -> None:
+def _limits(key: str, tolerance: float) -> tuple[float, float] | tuple[None, None]:
+    """The range of colours: what should be a given number is shown against the tolerance, so that noise looks small."""
+    expected = {"ratio": 1.0, "pull_sd": 1.0, "pull_rms": 1.0, "coverage68": 0.6827, "coverage95": 0.95}
+    return (expected[key] - tolerance, expected[key] + tolerance) if key in expected else (None, None)
+
+
+def _map(
+    canvas: Canvas,
+    axes: Axes,
+    where: np.ndarray,
+    column: np.ndarray,
+    ticks: list[list[float]],
+    limits: tuple[float, float] | tuple[None, None],
+) -> None:
     """A quantity over two parameters: a heat map where they fill a grid, else marked points."""
+    colours = {"vmin": limits[0], "vmax": limits[1]}
+    bar = {"ax": axes, "extend": "neither" if limits[0] is None else "both", "format": "{x:.4g}"}
     if len(where) != len(ticks[0]) * len(ticks[1]):
-        marks = axes.scatter(*where.T, c=column, marker="s", edgecolors="black", linewidths=0.5)
-        canvas.colorbar(marks, ax=axes)
+        marks = axes.scatter(*where.T, c=column, marker="s", edgecolors="black", linewidths=0.5, **colours)
+        canvas.colorbar(marks, **bar)
         return
     grid = np.full((len(ticks[1]), len(ticks[0])), np.nan)
     for (x, y), value in zip(where, column, strict=True):
         grid[ticks[1].index(y), ticks[0].index(x)] = value
-    image = axes.imshow(grid, origin="lower", aspect="auto")
-    canvas.colorbar(image, ax=axes)
+    image = axes.imshow(grid, origin="lower", aspect="auto", **colours)
+    canvas.colorbar(image, **bar)
     for set_ticks, values in ((axes.set_xticks, ticks[0]), (axes.set_yticks, ticks[1])):
         every = -(-len(values) // 8)
         set_ticks(range(0, len(values), every), [number(value) for value in values[::every]])
     if grid.size <= 36:
-        middle = (np.nanmin(grid) + np.nanmax(grid)) / 2
+        middle = sum(image.get_clim()) / 2
         for (row, place), value in np.ndenumerate(grid):
-            axes.text(place, row, f"{value:.4g}", ha="center", va="center", fontsize=7, color="white" if value < middle else "black")
+            axes.text(
+                place,
+                row,
+                f"{value:.4g}",
+                ha="center",
+                va="center",
+                fontsize=7,
+                color="white" if value < middle else "black",
+            )
 
 
 _DRAW: dict[str, Callable[[_Data], Canvas]] = {

@@ -36,7 +36,10 @@ CAPTIONS = {
         "Left: recorded hits should scatter about the diagonal. Right: their distance from the truth, in units of the "
         "stated resolution, should follow the unit Gaussian; if it is wider, the detector is worse than stated.",
     ),
-    "hits_recorded": ("Recorded hits", "Where the hits lie on the layer. Look for gaps, edges and spikes that the muons can't explain."),
+    "hits_recorded": (
+        "Recorded hits",
+        "Where the hits lie on the layer. Look for gaps, edges and spikes that the muons can't explain.",
+    ),
     "value": (
         "{symbol} against {x} with its uncertainty",
         "Bars are ±1 σ by the linear law. Right, around the fold at {x} = 0: bars of the muons there reach below zero, "
@@ -50,18 +53,19 @@ CAPTIONS = {
     ),
     "pulls": (
         "Pulls",
-        "(recorded - true) / σ of the muons in the linear domain should follow the unit Gaussian. Narrower means that σ is "
-        "overstated, wider that it is understated, shifted that the inference is biased.",
+        "(recorded - true) / σ of the muons in the linear domain should follow the unit Gaussian. Narrower means that "
+        "σ is overstated, wider that it is understated, shifted that the inference is biased.",
     ),
     "coverage": (
         "Coverage",
-        "How often ±1 σ and ±1.96 σ hold the truth, in bins of {symbol}/σ, with Clopper-Pearson intervals. The points should lie on the "
-        "dashed lines in the linear domain. Right widths with wrong coverage mean that the noise is not Gaussian.",
+        "How often ±1 σ and ±1.96 σ hold the truth, in bins of {symbol}/σ, with Clopper-Pearson intervals. The points "
+        "should lie on the dashed lines in the linear domain. Right widths with wrong coverage mean that "
+        "the noise is not Gaussian.",
     ),
     "scan": (
         "The scan",
-        "Each panel is one column of summary.csv, in the linear domain unless it says otherwise. Ratios and pull widths should "
-        "stay within 1 ± tolerance everywhere; a trend shows where they will leave it.",
+        "Each panel is one column of summary.csv, in the linear domain unless it says otherwise. Ratios and pulls "
+        "should stay within 1 ± tolerance; a trend shows where they will leave it.",
     ),
 }
 
@@ -115,6 +119,7 @@ def _of_scan(study: Study) -> Iterator[Figure]:
         return
     title, caption = CAPTIONS["scan"]
     if len(names) > 2:
-        caption += f" Drawn over {names[0]} and {names[1]}, with the other parameters as at the point nearest the unscanned config."
+        drawn = " and ".join(names[:2])
+        caption += f" Drawn over {drawn}, with the others as at the point nearest the unscanned config."
     for observable in study.model.observables:
         yield Figure("scan", observable.name, "scan", None, f"{title}: {' and '.join(names[:2])}", caption)

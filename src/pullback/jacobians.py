@@ -123,7 +123,8 @@ def _differentiate(infer, hits):
             )
         if not value.requires_grad:
             raise ValueError(
-                "infer breaks the graph: its result does not depend on the hits through torch (.detach(), .item() or numpy?)"
+                "infer breaks the graph: its result does not depend on the hits through torch "
+                "(.detach(), .item() or numpy?)"
             )
         rows = []
         for column in value.unbind(1):
@@ -165,7 +166,9 @@ def _refuse_coupling(infer, hits, value, jac) -> None:
     tolerance = 1e4 * torch.finfo(hits.dtype).eps  # vectorised and scalar code paths round differently
 
     def differ(a, b):
-        return not torch.allclose(a, b, rtol=tolerance, atol=tolerance * float(b.nan_to_num().abs().max()), equal_nan=True)
+        return not torch.allclose(
+            a, b, rtol=tolerance, atol=tolerance * float(b.nan_to_num().abs().max()), equal_nan=True
+        )
 
     if full.any() or differ(alone.detach(), value[few]) or differ(blocks, jac[few]):
         raise ValueError(

@@ -17,18 +17,23 @@ def job(snakemake: Any) -> Iterator[Any]:
 
     Exits with 1 on an error. One that no user can mend keeps its traceback in the log.
     """
-    log = str(snakemake.log[0])
-    logging.basicConfig(filename=log, filemode="w", level=logging.INFO, format="%(asctime)s %(message)s")
-    logging.info("%s begins", snakemake.rule)
+    path = str(snakemake.log[0])
+    handler = logging.FileHandler(path, mode="w", encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    log = logging.getLogger("pullback")  # the libraries' own chatter stays out
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.info("%s begins", snakemake.rule)
     try:
         yield snakemake
     except PullbackError as error:
-        logging.error("%s", error)
+        log.error("%s", error)
         sys.exit(f"pullback: {snakemake.rule}: {error}")
     except MemoryError:
-        logging.exception("out of memory")
+        log.exception("out of memory")
         sys.exit(f"pullback: {snakemake.rule}: out of memory; lower compute.batch_cost or free some, and run again")
     except Exception as error:
-        logging.exception("unexpected error")
-        sys.exit(f"pullback: {snakemake.rule}: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''} (see {log})")
-    logging.info("%s is done", snakemake.rule)
+        log.exception("unexpected error")
+        reason = next(iter(str(error).splitlines()), "")
+        sys.exit(f"pullback: {snakemake.rule}: {type(error).__name__}: {reason} (see {path})")
+    log.info("%s is done", snakemake.rule)

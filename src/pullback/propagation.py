@@ -88,10 +88,8 @@ def _propagate(infer, hits, sigma_x) -> Propagated:
         value = torch.where(finite, value, nan)
         jac = torch.where(finite[:, :, None], jac, nan)
     # Sums of products rather than matrix products: the matrices are tiny, and there are many of them.
-    if sigma_x.ndim == 2:
-        left = jac * sigma_x[:, None, :]
-    else:
-        left = (jac[:, :, :, None] * sigma_x[:, None, :, :]).sum(dim=2)
+    variances_only = sigma_x.ndim == 2
+    left = jac * sigma_x[:, None] if variances_only else (jac[:, :, :, None] * sigma_x[:, None]).sum(dim=2)
     covariance = (left[:, :, None, :] * jac[:, None, :, :]).sum(dim=3)
     variance = covariance.diagonal(dim1=1, dim2=2)
     # The root's derivative at 0 is infinite, and 0 × ∞ would put NaN into the gradient of a sum over muons.
@@ -124,7 +122,7 @@ def _canonical(covariance, hits) -> Tensor:
     if shape not in allowed:
         raise ValueError(
             f"covariance has shape {shape}; for {muons} muons with {coordinates} coordinates it must be a number, "
-            f"({coordinates},) or ({coordinates}, {coordinates}), or one of these for each muon with ({muons}, …) in front"
+            f"({coordinates},) or ({coordinates}, {coordinates}), or one of these for each muon: ({muons}, …)"
         )
     cov = allowed[shape]()
     _check(cov.detach())
@@ -141,7 +139,9 @@ def _check(cov) -> None:
             shared = len(cov) == 1
             where = ", ".join(f"{n} {i}" for n, i in list(zip(names, position, strict=True))[shared:])
             number = cov[tuple(position)]
-            raise ValueError(f"covariance{' at ' + where if where else ''} {what}" + (f": {number:g}" if number.ndim == 0 else ""))
+            raise ValueError(
+                f"covariance{' at ' + where if where else ''} {what}" + (f": {number:g}" if number.ndim == 0 else "")
+            )
 
     refuse(~torch.isfinite(cov), "is not finite")
     if cov.ndim == 2:

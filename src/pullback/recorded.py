@@ -5,7 +5,7 @@ A cell that is empty or null is a missing hit and reads as NaN; NaN and infinite
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -82,7 +82,9 @@ def _format(file: str | Path) -> str:
         case ".h5" | ".hdf5":
             return "hdf5"
         case suffix:
-            raise PullbackError(f"{file}: hits must be in a .csv, .parquet or .h5 file, not {suffix or 'one without a suffix'}")
+            raise PullbackError(
+                f"{file}: hits must be in a .csv, .parquet or .h5 file, not {suffix or 'one without a suffix'}"
+            )
 
 
 @contextmanager
@@ -171,7 +173,7 @@ def _blocks(file, coordinates, tables: Tables, at: int, start: int, stop: int) -
         skip, take = max(start - at, 0), min(stop - at, length)
         if skip < take:
             numbers = [
-                _numbers(column.slice(skip, take - skip), lambda row, text, name=name: _not_a_number(file, at + skip + row, name, text))
+                _numbers(column.slice(skip, take - skip), file, name, at + skip)
                 for name, column in zip(coordinates, columns, strict=True)
             ]
             used = 0
@@ -190,21 +192,24 @@ def _blocks(file, coordinates, tables: Tables, at: int, start: int, stop: int) -
     raise PullbackError(f"{file}: ends at row {at}, before row {stop}; it has changed since this run began: run again")
 
 
-def _numbers(column: pa.Array, refuse: Callable[[int, str], PullbackError]) -> np.ndarray:
+def _numbers(column: pa.Array, file: str | Path, name: str, first: int) -> np.ndarray:
+    """A column as float64; `first` is the row that it begins at, to name the one that holds no number."""
     if pa.types.is_string(column.type):
-        column = pc.utf8_trim_whitespace(column)
-        column = pc.if_else(pc.equal(column, ""), "nan", column)
+        cells = pc.utf8_trim_whitespace(column)
+        cells = pc.if_else(pc.equal(cells, ""), "nan", cells)
         try:
-            column = column.cast(pa.float64())
+            column = cells.cast(pa.float64())
         except pa.ArrowInvalid:
-            for row, text in enumerate(column.to_pylist()):
-                try:
-                    pa.scalar(text).cast(pa.float64())
-                except pa.ArrowInvalid:
-                    raise refuse(row, text) from None
-            raise
+            row = next(row for row, cell in enumerate(cells) if not _is_number(cell))
+            raise PullbackError(
+                f"{file}: row {first + row + 1}, column {name!r}: {column[row].as_py()!r} is not a number"
+            ) from None
     return column.cast(pa.float64()).to_numpy(zero_copy_only=False)
 
 
-def _not_a_number(file, index: int, name: str, text: str) -> PullbackError:
-    return PullbackError(f"{file}: row {index + 1}, column {name!r}: {text!r} is not a number")
+def _is_number(cell: pa.Scalar) -> bool:
+    try:
+        cell.cast(pa.float64())
+    except pa.ArrowInvalid:
+        return False
+    return True

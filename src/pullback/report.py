@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ from .provenance import package_digest, versions
 from .study import Study
 from .tables import scanned
 from .validation import NARROWEST_SCATTER, OUTSIDE
+
+FAILED = ("hit_not_finite", "sigma_zero_or_nan", "sigma_negative")
+"""The counts of muons whose uncertainty can't be used."""
 
 
 def write_report(study: Study, validation: str | Path, figures: str | Path, report: str | Path) -> None:
@@ -37,7 +41,7 @@ def write_report(study: Study, validation: str | Path, figures: str | Path, repo
         evidence=evidence,
         entries=evidence["points"],
         worst=max(evidence["points"], key=badness),
-        lines=_lines(study, evidence),
+        found=_found(study, evidence),
         points=points,
         scanned=list(next(iter(points.values()))),
         gallery=[(figure, _embedded(Path(figures, f"{figure.stem}.svg"))) for figure in gallery(study, evidence)],
@@ -59,49 +63,21 @@ def write_report(study: Study, validation: str | Path, figures: str | Path, repo
     write_text(report, page)
 
 
-def _lines(study: Study, evidence: dict[str, Any]) -> list[str]:
-    """The verdict in words: a sentence for what was found, and one for each thing that a reader must know."""
+def _found(study: Study, evidence: dict[str, Any]) -> dict[str, Any]:
+    """The numbers that the verdict in words is made of."""
     entries = evidence["points"]
-    count = {verdict: sum(each["verdict"] == verdict for each in entries) for verdict in ("pass", "fail", "inconclusive")}
-    where = f"at all {len(entries)} points" if len(entries) > 1 else "here"
-    tolerance, domain = study.config.validation.tolerance, study.config.validation.domain
-    shares = [each["domain"]["share"] for each in entries if each["domain"]["share"] is not None]
-    share = "–".join(dict.fromkeys(_percent(each) for each in (min(shares), max(shares)))) if shares else "none"
-    lines = []
-    match evidence["verdict"]:
-        case "pass":
-            lines.append(
-                f"The quoted σ is right to within ±{_percent(tolerance)} {where}, for muons at least {domain:g} σ from the fold "
-                f"({share} of them)."
-            )
-        case "fail":
-            lines.append(f"The quoted σ is wrong at {count['fail']} of {len(entries)} points. Don't use these uncertainties.")
-        case _:
-            lines.append(f"Nothing was found wrong, but {count['inconclusive']} of {len(entries)} points could not be settled.")
-    if evidence["verdict"] == "pass" and study.recorded:
-        lines.append("The hits are recorded, so there is no truth to compare with: the proof rests on toys thrown around them.")
-    outside = [1 - each for each in shares]
-    if outside and max(outside) > 0:
-        lines.append(
-            f"Below {domain:g} σ the linear law is not claimed: up to {_percent(max(outside))} of the muons at a point are there, and "
-            "their σ is too large (see the rows marked “outside”)."
-        )
-    lost = {key: sum(each["counts"][key] for each in entries) for key in ("hit_not_finite", "sigma_zero_or_nan", "sigma_negative")}
-    total = sum(each["counts"]["muons"] for each in entries)
-    if any(lost.values()):
-        lines.append(
-            f"Of {_count(total)} muons (all points), {_count(lost['hit_not_finite'])} have a hit that is NaN or infinite, "
-            f"{_count(lost['sigma_zero_or_nan'])} a σ of zero or NaN, and {_count(lost['sigma_negative'])} a negative σ."
-        )
-    else:
-        lines.append(f"No muon failed: none of {_count(total)} (all points) has a hit that is not finite, or a σ of zero, NaN or below zero.")
-    for entry in entries:
-        toys = sum(each["more_toys"] or 0 for each in entry["bins"])
-        if toys:
-            lines.append(f"{entry['point']}: about {_count(toys)} more toys would settle it, if the ratios stay where they are.")
-        if entry["domain"].get("more_muons"):
-            lines.append(f"{entry['point']}: about {_count(entry['domain']['more_muons'])} more muons would settle the width of its pulls.")
-    return lines
+    outside = [each for entry in entries for each in entry["bins"] if each["verdict"] == OUTSIDE]
+    shares = [entry["domain"]["share"] for entry in entries if entry["domain"]["share"] is not None]
+    return {
+        "count": Counter(entry["verdict"] for entry in entries),
+        "shares": list(dict.fromkeys(_percent(each) for each in (min(shares), max(shares)))) if shares else ["none"],
+        "share_outside": 1 - min(shares, default=1.0),
+        "off_outside": max((abs(1 / each["ratio"] - 1) for each in outside if each["ratio"]), default=None),
+        "lost": {key: sum(entry["counts"][key] for entry in entries) for key in FAILED},
+        "muons": sum(entry["counts"]["muons"] for entry in entries),
+        "more_toys": {e["point"]: sum(each["more_toys"] or 0 for each in e["bins"]) for e in entries},
+        "more_muons": {e["point"]: e["domain"].get("more_muons") for e in entries},
+    }
 
 
 def _embedded(svg: Path) -> str:

@@ -82,7 +82,10 @@ def import_hits(batch: Batch, file: str | Path, reco: str | Path) -> None:
 
 def infer_theta(batch: Batch, reco: str | Path, theta: str | Path, truth: str | Path | None = None) -> None:
     """Infer the observables at the recorded hits, `<o>`, and where there is a truth at the true ones, `<o>_true`."""
-    with _parents(batch, {RECO: reco, TRUTH: truth}) as parents, artefacts.create(theta, batch, parents.values()) as out:
+    with (
+        _parents(batch, {RECO: reco, TRUTH: truth}) as parents,
+        artefacts.create(theta, batch, parents.values()) as out,
+    ):
         for part in batch.parts:
             infer = _inference(part)
             for place, parent in parents.items():
@@ -101,7 +104,10 @@ def propagate_uncertainty(batch: Batch, reco: str | Path, sigma: str | Path, tru
 
     from .propagation import propagate
 
-    with _parents(batch, {RECO: reco, TRUTH: truth}) as parents, artefacts.create(sigma, batch, parents.values()) as out:
+    with (
+        _parents(batch, {RECO: reco, TRUTH: truth}) as parents,
+        artefacts.create(sigma, batch, parents.values()) as out,
+    ):
         for part in batch.parts:
             infer, variance = _inference(part), part.settings.detector.resolution**-2
             flags = _flag_column(out, part)
@@ -116,7 +122,9 @@ def propagate_uncertainty(batch: Batch, reco: str | Path, sigma: str | Path, tru
                         flags.append(_flag(hits, values))
 
 
-def run_toys(batch: Batch, toys: str | Path, *, truth: str | Path | None = None, reco: str | Path | None = None) -> None:
+def run_toys(
+    batch: Batch, toys: str | Path, *, truth: str | Path | None = None, reco: str | Path | None = None
+) -> None:
     """Throw toys around the true hits, or where there is no truth the recorded ones, of muons evenly spread over θ.
 
     Writes in a group `toys` of each point: `muon` (its index in the point), `toy_mean_<o>` and `toy_sd_<o>`. Points
@@ -126,7 +134,10 @@ def run_toys(batch: Batch, toys: str | Path, *, truth: str | Path | None = None,
 
     from .toys import Throw, Toys, throw_toys
 
-    with _parents(batch, {TRUTH: truth, RECO: reco}) as parents, artefacts.create(toys, batch, parents.values()) as out:
+    with (
+        _parents(batch, {TRUTH: truth, RECO: reco}) as parents,
+        artefacts.create(toys, batch, parents.values()) as out,
+    ):
         ((place, parent),) = parents.items()
         chosen = {part.label: _choose(part, parent, place) for part in batch.parts}
         results: dict[str, list[Toys]] = {part.label: [] for part in batch.parts}
@@ -141,13 +152,22 @@ def run_toys(batch: Batch, toys: str | Path, *, truth: str | Path | None = None,
             for first in range(0, len(toy), step):
                 rows = slice(first, first + step)
                 throws = [
-                    Throw(_inference(part), torch.from_numpy(chosen[part.label].hits[rows]), 1 / part.settings.detector.resolution)
+                    Throw(
+                        _inference(part),
+                        torch.from_numpy(chosen[part.label].hits[rows]),
+                        1 / part.settings.detector.resolution,
+                    )
                     for part in parts
                 ]
                 rngs = [_stream(parts[0], "toys", index) for index in toy[rows]]
                 for part, result in zip(parts, throw_toys(throws, per_muon, rngs), strict=True):
                     results[part.label].append(result)
-                log.info("%d points: toys of %d of %d muons thrown", len(parts), min(first + step, len(toy)), len(toy))
+                log.info(
+                    "%d points: toys of %d of %d muons thrown",
+                    len(parts),
+                    min(first + step, len(toy)),
+                    len(toy),
+                )
 
         for part in batch.parts:
             _write_toys(out, part, chosen[part.label], results[part.label])
@@ -198,7 +218,10 @@ def _write_toys(out: Writer, part: Part, chosen: _Chosen, results: Sequence) -> 
     for axis, each in enumerate(_model(part).observables):
         for field, words in (("mean", "mean"), ("sd", "standard deviation")):
             values = np.concatenate([getattr(result, field)[:, axis].numpy() for result in results] or [np.empty(0)])
-            table[f"toy_{field}_{each.name}"] = values, each._replace(long_name=f"{words} of the {each.long_name} over toys")
+            table[f"toy_{field}_{each.name}"] = (
+                values,
+                each._replace(long_name=f"{words} of the {each.long_name} over toys"),
+            )
     for name, (values, quantity) in table.items():
         column = out.column(group, name, values.shape, {"toy_muon": None}, quantity, values.dtype.str)
         for block in part.blocks:

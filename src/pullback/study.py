@@ -12,7 +12,6 @@ from .models import Model
 from .points import Point, expand
 
 
-
 class Study:
     """The plan of a study: config, points, and batches by name.
 

@@ -28,7 +28,12 @@ def write_points(study: Study, path: str | Path) -> None:
         for part in batch.parts:
             batches[part.label].append(name)
     rows = [
-        {"point": point.label, **scanned(point.values), "muons": study.muons[point.label], "batches": " ".join(batches[point.label])}
+        {
+            "point": point.label,
+            **scanned(point.values),
+            "muons": study.muons[point.label],
+            "batches": " ".join(batches[point.label]),
+        }
         for point in study.points
     ]
     write_csv(path, rows)

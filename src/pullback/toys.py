@@ -94,7 +94,9 @@ def throw_toys(throws: Sequence[Throw], toys: int, rngs: Sequence[np.random.Gene
     return [each.moments() for each in sums]
 
 
-def draw_deviates(rngs: Sequence[np.random.Generator], toys: int, coordinates: int) -> Float[np.ndarray, "muon toy coordinate"]:
+def draw_deviates(
+    rngs: Sequence[np.random.Generator], toys: int, coordinates: int
+) -> Float[np.ndarray, "muon toy coordinate"]:
     """Standard normal deviates, each muon's from its own generator."""
     z = np.empty((len(rngs), toys, coordinates))
     for rng, out in zip(rngs, z, strict=True):

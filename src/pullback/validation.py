@@ -1,6 +1,6 @@
 """Is the quoted σ right? An equivalence test against toys and truth, in bins of θ/σ.
 
-Two tests. *Closure*: the standard deviation of toys over the propagated σ, both at the position the toys are thrown around.
+Two tests. *Closure*: the standard deviation of toys over the propagated σ, both where the toys are thrown.
 *Pulls*: z = (θ_reco - θ_true)/σ(x_reco) of the smeared muons. A ratio passes when its confidence interval lies within
 1 ± tolerance, fails when it lies outside, and is inconclusive otherwise: more toys sharpen the test and never make a
 harmless bias fail, as a significance test would (Schuirmann 1987, J. Pharmacokinet. Biopharm. 15:657).
@@ -20,7 +20,7 @@ EDGES = (0.0, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, math.inf)
 """Bins of θ/σ: the fold at zero shows within about 3 σ of it."""
 
 NARROWEST_SCATTER = 0.8
-"""Scatter of the closure ratio between muons, over what the toy count predicts, below which toys are not independent."""
+"""Scatter of closure between muons, over what the toy count predicts, below which toys are not independent."""
 
 RANK = {"pass": 0, "inconclusive": 1, "fail": 2}
 OUTSIDE = "outside the linear domain"
@@ -103,7 +103,7 @@ class Tally:
         toy_sd: np.ndarray,
         truth: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> None:
-        """Add a block: value and σ at the recorded hits, toys (rows of the block, and their sd), value and σ at the truth."""
+        """Add a block: value and σ at the recorded hits, toys (rows of the block, sd), value and σ at the truth."""
         at, sigma_at = truth or (value, sigma)
         negative = (sigma < 0) | (sigma_at < 0)
         unusable = hit_finite & ~negative & ~((sigma > 0) & (sigma_at > 0) & np.isfinite(sigma) & np.isfinite(sigma_at))
@@ -152,11 +152,14 @@ class Tally:
             reasons.append("no muons in the linear domain")
         if domain.get("pull_sd_verdict") in ("fail", "inconclusive"):
             verdicts.append(domain["pull_sd_verdict"])
-            reasons.append(f"pull sd = {domain['pull_sd']:.4f} [{domain['pull_sd_low']:.4f}, {domain['pull_sd_high']:.4f}]")
+            reasons.append(
+                f"pull sd = {domain['pull_sd']:.4f} [{domain['pull_sd_low']:.4f}, {domain['pull_sd_high']:.4f}]"
+            )
         if domain.get("scatter_verdict") == "fail":
             verdicts.append("fail")
             reasons.append(
-                f"closure scatters between muons by {domain['scatter']:.3f} of what independent toys would: do they share their noise?"
+                f"closure scatters between muons by only {domain['scatter']:.3f} of what independent toys would: "
+                "do they share their noise?"
             )
         if self.counts["sigma_negative"]:
             verdicts.append("fail")
@@ -190,22 +193,29 @@ class Tally:
 
     def _domain(self) -> dict[str, Any]:
         """The linear domain as a whole, with the verdicts on the width of pulls and on the scatter of closure."""
-        numbers: dict[str, Any] = {"low": self.settings.domain, "high": math.inf, **self._numbers(self.inside)}
+        numbers: dict[str, Any] = {
+            "low": self.settings.domain,
+            "high": math.inf,
+            **self._numbers(self.inside),
+        }
         if numbers.get("pull_sd") is not None:
             limits = numbers["pull_sd_low"], numbers["pull_sd_high"]
             verdict = equivalence(*limits, self.settings.tolerance)
             numbers["pull_sd_verdict"] = verdict
             if verdict == "inconclusive":
                 factor = factor_to_settle(numbers["pull_sd"], *limits, self.settings.tolerance)
-                numbers["more_muons"] = (
-                    math.ceil((factor - 1) * numbers["muons"]) if math.isfinite(factor) else None
-                )
+                numbers["more_muons"] = math.ceil((factor - 1) * numbers["muons"]) if math.isfinite(factor) else None
         ratios = self._ratios_in(self.inside)
         if len(ratios) > 1:
             scatter = float(ratios.std(ddof=1) / ratios.mean() / expected_scatter(self.per_muon - 1))
             low, high = sd_interval(scatter, len(ratios) - 1, self.settings.confidence)
             verdict = "fail" if high < NARROWEST_SCATTER else "pass"
-            numbers |= {"scatter": scatter, "scatter_low": low, "scatter_high": high, "scatter_verdict": verdict}
+            numbers |= {
+                "scatter": scatter,
+                "scatter_low": low,
+                "scatter_high": high,
+                "scatter_verdict": verdict,
+            }
         return numbers
 
     def _ratios_in(self, which: np.ndarray) -> np.ndarray:

@@ -23,9 +23,8 @@ from .validation import OUTSIDE, Tally, worst
 
 log = logging.getLogger(__name__)
 
-SUMMARY = (
-    "mean_value mean_sigma ratio ratio_se scatter pull_mean pull_sd pull_rms coverage68 coverage95".split()
-)
+SUMMARY = ("mean_value", "mean_sigma", "ratio", "ratio_se", "scatter", "pull_mean", "pull_sd", "pull_rms")
+SUMMARY += ("coverage68", "coverage95")
 """Statistics of the linear domain that are columns of `summary.csv`."""
 
 
@@ -47,7 +46,7 @@ def validate(study: Study, files: Mapping[str, Sequence[str]], outputs: Outputs)
     ----------
     study : the plan.
     files : for each kind of artefact its files, one a batch in the study's order.
-    outputs : where to write `config.yaml`, `points.csv`, `study.h5`, `validation.json`, `validation.csv`, `summary.csv`.
+    outputs : where to write them.
 
     """
     gathering = Gathering(Path(outputs.study).parent)
@@ -122,7 +121,10 @@ def _tally(tally: Tally, readers: Mapping[str, Reader], part: Part, name: str) -
         flag = sigma.read(part, "flag", block)
         truth = None
         if "truth" in readers:
-            truth = theta.read(part, f"{name}_true", block), sigma.read(part, f"sigma_{name}_linear_true", block)
+            truth = (
+                theta.read(part, f"{name}_true", block),
+                sigma.read(part, f"sigma_{name}_linear_true", block),
+            )
         here = (muon >= block.start) & (muon < block.stop)
         tally.add(
             theta.read(part, name, block),
@@ -136,8 +138,15 @@ def _tally(tally: Tally, readers: Mapping[str, Reader], part: Part, name: str) -
 
 def _flat(entry: dict[str, Any], points: Mapping[str, Point]) -> list[dict[str, Any]]:
     """The bins of an entry, then the linear domain and all muons, as rows of a table."""
-    head = {"point": entry["point"], **scanned(points[entry["point"]].values), "observable": entry["observable"]}
-    ranges = [("bin", each) for each in entry["bins"]] + [("domain", entry["domain"]), ("all", entry["overall"])]
+    head = {
+        "point": entry["point"],
+        **scanned(points[entry["point"]].values),
+        "observable": entry["observable"],
+    }
+    ranges = [("bin", each) for each in entry["bins"]] + [
+        ("domain", entry["domain"]),
+        ("all", entry["overall"]),
+    ]
     return [{**head, "range": name, **numbers} for name, numbers in ranges]
 
 

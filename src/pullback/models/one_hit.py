@@ -33,9 +33,7 @@ def infer_theta(hits: Float[Tensor, "muon 1"], dz: float | Float[Tensor, ""] = 1
     return (hits.abs() / dz).arctan()
 
 
-def draw(
-    rng: np.random.Generator, muons: int, *, x_min: float, x_max: float
-) -> Float[np.ndarray, "muon 1"]:
+def draw(rng: np.random.Generator, muons: int, *, x_min: float, x_max: float) -> Float[np.ndarray, "muon 1"]:
     """True positions x ~ U(x_min, x_max), m, as (muon, 1)."""
     return x_min + (x_max - x_min) * rng.random((muons, 1))
 

@@ -1,0 +1,43 @@
+# `make run`: the default study.  `make test`: the tests.  Both set up .venv first, once.
+PYTHON ?= python3
+VENV := .venv
+CORES ?= all
+READY := $(VENV)/.ready
+
+.PHONY: run test lint format docs lock clean
+
+run: $(READY)
+	$(VENV)/bin/snakemake --cores $(CORES)
+
+test: $(READY)
+	$(VENV)/bin/python -m pytest -n 2
+
+lint: $(READY)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/snakefmt --check Snakefile
+	$(VENV)/bin/snakemake --lint
+
+format: $(READY)
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/snakefmt Snakefile
+
+# What is made from the config model: config/README.md and config/schema.json.
+docs: $(READY)
+	$(VENV)/bin/python -m pullback.configdoc
+
+# Pin what is installed now.
+lock: $(READY)
+	(head -1 constraints.txt; $(VENV)/bin/pip freeze --exclude-editable | sed 's/+cpu//') > constraints.txt.part
+	mv constraints.txt.part constraints.txt
+
+# The marker is written last, so that a set-up that was cut short is done again.
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed, not " + sys.version.split()[0] + "; name one: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[test]"
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .snakemake logs

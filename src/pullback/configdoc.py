@@ -1,0 +1,86 @@
+"""The config's JSON schema and its documentation, both made from the one model: `python -m pullback.configdoc`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic.fields import FieldInfo
+
+from .config import Recorded, Section, Simulated, StudyConfig
+from .files import write_text
+
+HEAD = """# The config
+
+This page is made by `python -m pullback.configdoc`, together with `schema.json`, which editors read for completion and
+checks.
+
+- `config.yaml` is the default study, `exercise.yaml` the bare exercise with no scan, `recorded.yaml` ten recorded
+  hits.
+- Another file is used by `snakemake --cores 8 --configfile my.yaml`. One that names its `study` stands alone, with the
+  defaults below; one that doesn't is laid over `config.yaml`.
+- Every mistake is refused before any job starts, in one line that names the key.
+- Any numeric key but those of `compute` can be scanned by its dotted name:
+
+```yaml
+scan: {detector.resolution: [50, 100], model.dz: [1.0, 1.5]} # the product: 4 points
+scan: {zip: {detector.resolution: [50, 100], model.dz: [1.0, 1.5]}} # in step: 2 points
+scan: {table: points.csv} # a column a name, a row a point
+```
+
+| key | kind | default | allowed | what it is |
+|---|---|---|---|---|
+"""
+
+
+def schema() -> str:
+    """The JSON schema of the config."""
+    return json.dumps(StudyConfig.model_json_schema(), indent=1, ensure_ascii=False) + "\n"
+
+
+def documentation() -> str:
+    """The page about the config: `config/README.md`."""
+    return HEAD + "".join(f"| {' | '.join(row)} |\n" for row in _rows(StudyConfig, ""))
+
+
+def _rows(section: type[Section], prefix: str) -> list[list[str]]:
+    rows = []
+    for name, field in section.model_fields.items():
+        if name == "source":
+            for kind in (Simulated, Recorded):
+                rows += _rows(kind, "source.")
+        elif isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            rows += _rows(field.annotation, f"{prefix}{name}.")
+        else:
+            rows.append([f"`{prefix}{name}`", _kind(field), _default(field), _allowed(field), field.description or ""])
+    return rows
+
+
+def _kind(field: FieldInfo) -> str:
+    kinds = {int: "whole number", float: "number", str: "text", bool: "true or false"}
+    return kinds.get(field.annotation, "mapping" if "dict" in str(field.annotation) else "word")
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "must be given"
+    return "none" if field.default is None else f"`{json.dumps(field.default)}`"
+
+
+def _allowed(field: FieldInfo) -> str:
+    words = [f"`{each}`" for each in get_args(field.annotation) if isinstance(each, str)]
+    signs = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
+    limits = [
+        f"{signs[key]} {_number(getattr(each, key))}" for each in field.metadata for key in signs if hasattr(each, key)
+    ]
+    return ", ".join(words + limits)
+
+
+def _number(value: Any) -> str:
+    return "2⁶³" if value == 2**63 else f"{value:g}"
+
+
+if __name__ == "__main__":
+    write_text(Path("config/schema.json"), schema())
+    write_text(Path("config/README.md"), documentation())
