@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -136,7 +136,7 @@ class StudyConfig(PointConfig):
     )
 
 
-def load(raw: dict[str, Any], *, where: str = "config") -> StudyConfig:
+def load(raw: Any, *, where: str = "config") -> StudyConfig:
     """The checked config.
 
     Raises
@@ -172,7 +172,7 @@ def numeric_fields(config: Section, prefix: str = "") -> dict[str, float]:
     return found
 
 
-def nearest(name: str, valid: Iterator[str] | list[str]) -> str:
+def nearest(name: str, valid: Iterable[str]) -> str:
     """Advice for an unknown name: the nearest valid one, or all of them."""
     valid = sorted(valid)
     close = difflib.get_close_matches(name, valid, n=1, cutoff=0.6) or [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import math
 import os
@@ -29,15 +31,19 @@ def whole(path: str | Path) -> Iterator[Path]:
         yield part
         os.replace(part, path)
     except OSError as error:
-        part.unlink(missing_ok=True)
-        # HDF5 gives the system's reason as text only.
+        _discard(part)
         reason = error.strerror or str(error)
-        if "No space left" in str(error):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
             reason = "no space left on the disk; free some and run again"
         raise PullbackError(f"{path}: can't be written: {reason}") from error
     except BaseException:
-        part.unlink(missing_ok=True)
+        _discard(part)
         raise
+
+
+def _discard(part: Path) -> None:
+    with contextlib.suppress(OSError):  # the folder may be what is wrong
+        part.unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -13,9 +13,11 @@ import h5py
 import numpy as np
 
 from . import artefacts
-from .artefacts import LIBVER, Dims, Reader
-from .files import whole
+from .artefacts import OVERHEAD, Reader
+from .errors import PullbackError
+from .labels import Dims, attributes_of, describe, dims_of
 from .models import Quantity
+from .seal import reserve
 from .study import Study
 
 
@@ -44,8 +46,8 @@ class Gathering:
         self._parents[file] = reader.digest
         for name, dataset in reader.columns(label):
             blocks = dataset.attrs["block_sha256"].tobytes()
-            dims, attributes = artefacts.dims_of(dataset), artefacts.attributes_of(dataset)
-            piece = Piece(file, dataset.shape, dataset.dtype, dims, attributes, blocks)
+            attributes = {key: value for key, value in attributes_of(dataset).items() if key != "block_sha256"}
+            piece = Piece(file, dataset.shape, dataset.dtype, dims_of(dataset), attributes, blocks)
             self._columns.setdefault(name, []).append(piece)
 
     def write(self, study: Study, path: str | Path) -> str:
@@ -53,20 +55,24 @@ class Gathering:
 
         That is the SHA-256 over all columns of all points, which doesn't depend on how the study is cut into batches.
         """
-        content = hashlib.sha256()
-        with whole(path) as part, h5py.File(part, "w", libver=LIBVER) as file:
+        digests = {
+            name: hashlib.sha256(b"".join(piece.block_sha256 for piece in pieces)).hexdigest()
+            for name, pieces in self._columns.items()
+        }
+        content = hashlib.sha256(json.dumps(digests).encode()).hexdigest()
+        with artefacts.new_file(path) as (part, file):
+            reserve(part, OVERHEAD * (1 + sum(map(len, self._columns.values()))))
             for point in study.points:
                 config = point.config.model_dump(mode="json", exclude={"study", "figures", "compute"})
                 group = file.create_group(point.label)
                 for name, value in artefacts.flat(config).items():
                     group.attrs[name] = value
             for name, pieces in self._columns.items():
-                digest = hashlib.sha256(b"".join(piece.block_sha256 for piece in pieces)).hexdigest()
-                content.update(f"{name}\0{digest}\n".encode())
-                _gather(file, name, pieces, digest)
-            file.attrs["content_digest"] = content.hexdigest()
-            artefacts.sign(file, "study", config_digest(study), self._parents)
-        return content.hexdigest()
+                _gather(file, name, pieces, digests[name])
+            file.attrs["seed"] = study.config.seed
+            file.attrs["content_digest"] = content
+            artefacts.sign(file, "study", config_digest(study), self._parents, digests)
+        return content
 
 
 def config_digest(study: Study) -> str:
@@ -89,7 +95,7 @@ def open_study(path: str | Path) -> Iterator[Reader]:
             file = Path(path).parent / name
             with artefacts.open_signed(file, file.parent.name) as parent:
                 if parent.digest != digest:
-                    raise artefacts.changed(file, path)
+                    raise PullbackError(f"{file}: has changed since {path} was made from it; run again")
         yield reader
 
 
@@ -108,4 +114,4 @@ def _gather(file: h5py.File, column: str, pieces: list[Piece], digest: str) -> N
     dataset = file.require_group(group).create_virtual_dataset(name, layout, fillvalue=fill)
     attributes = dict(first.attributes)
     quantity = Quantity(name, attributes.pop("units"), attributes.pop("long_name"))
-    artefacts.describe(dataset, first.dims, quantity, **attributes, sha256=digest)
+    describe(dataset, first.dims, quantity, {**attributes, "sha256": digest})

@@ -139,16 +139,16 @@ def _differentiate(infer, hits):
 
 
 def _holds_gradients(infer, hits) -> bool:
-    """Whether a parameter inside `infer` requires a gradient, seen on one muon."""
+    """Whether a parameter inside `infer` requires a gradient, seen on a few muons."""
     with torch.enable_grad():
-        return len(hits) > 0 and getattr(infer(hits[:1].detach()), "requires_grad", False)
+        return len(hits) > 0 and getattr(infer(hits[:PROBES].detach()), "requires_grad", False)
 
 
 def _refuse_coupling(infer, hits, value, jac) -> None:
     """Raise if a muon's observables depend on another muon, tried on a few muons with finite hits.
 
-    Two looks: the full Jacobian of the few among themselves must be block-diagonal, and they must come out the
-    same without the others (this one also sees a coupling that is hidden from the derivative).
+    Three looks: the full Jacobian of the few among themselves must be block-diagonal; they must come out the same
+    without the others; and when one of them is moved, the rest must stay (a coupling can hide from the derivative).
     """
     finite = torch.isfinite(hits).all(dim=1).nonzero()[:, 0] if not torch.isfinite(hits.sum()) else None
     count = len(hits) if finite is None else len(finite)
@@ -160,9 +160,11 @@ def _refuse_coupling(infer, hits, value, jac) -> None:
     with torch.enable_grad():
         alone = infer(x)
         full = jacobian(alone, x)  # (few, observable, few, coordinate)
+        moved = infer(torch.cat([x[:-1], x[-1:] + 1 + x[-1:].abs()]).detach())
     own = torch.arange(len(few))
     blocks = full[own, :, own, :]
     full[own, :, own, :] = 0
+    between = full.nan_to_num().any()  # where another muon's derivative is infinite, 0 × ∞ is no coupling
     tolerance = 1e4 * torch.finfo(hits.dtype).eps  # vectorised and scalar code paths round differently
 
     def differ(a, b):
@@ -170,7 +172,13 @@ def _refuse_coupling(infer, hits, value, jac) -> None:
             a, b, rtol=tolerance, atol=tolerance * float(b.nan_to_num().abs().max()), equal_nan=True
         )
 
-    if full.any() or differ(alone.detach(), value[few]) or differ(blocks, jac[few]):
+    alone = alone.detach()
+    if (
+        between
+        or differ(alone, value[few])
+        or differ(blocks, jac[few])
+        or differ(moved.detach()[:-1], alone[:-1])
+    ):
         raise ValueError(
             "infer couples muons: an observable of one muon depends on the hits of another, so a Jacobian muon by muon "
             "would be wrong; use the general pullback.jacobian(y, x)"

@@ -70,7 +70,7 @@ def nearest_to_unscanned(points: list[Point], config: PointConfig) -> Point:
     return min(points, key=distance)
 
 
-def _rows(scan: dict[str, Any]) -> list[dict[str, float]]:
+def _rows(scan: dict[str, Any]) -> list[dict[str, Any]]:
     if not scan:
         raise PullbackError("config: scan: is empty; give a list of values for a dotted name, or leave scan out")
     for form in ("zip", "table"):
@@ -90,7 +90,7 @@ def _rows(scan: dict[str, Any]) -> list[dict[str, float]]:
     return [dict(zip(lists, row, strict=True)) for row in itertools.product(*lists.values())]
 
 
-def _lists(lists: Any, where: str) -> dict[str, list[float]]:
+def _lists(lists: Any, where: str) -> dict[str, list[Any]]:
     if not isinstance(lists, dict) or not lists:
         raise PullbackError(f"config: {where}: is {lists!r}; it must map dotted names to lists of numbers")
     for name, values in lists.items():

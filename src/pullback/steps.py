@@ -144,7 +144,7 @@ def run_toys(
 
         def shared(part: Part) -> tuple:
             own = part.label if part.settings.random_numbers == "independent" else ""
-            return own, part.settings.seed, part.settings.toys.per_muon, tuple(chosen[part.label].toy)
+            return own, part.settings.seed, part.settings.toys.per_muon, tuple(chosen[part.label].toy.tolist())
 
         for (_, _, per_muon, toy), group in groupby(sorted(batch.parts, key=shared), key=shared):
             parts = list(group)

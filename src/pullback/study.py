@@ -25,7 +25,7 @@ class Study:
         self.batches = cut(points, muons, len(self.model.coordinates), config.compute.batch_cost)
 
     @classmethod
-    def from_config(cls, raw: dict[str, Any]) -> Study:
+    def from_config(cls, raw: Any) -> Study:
         """The study of a raw config, as read from YAML.
 
         Raises

@@ -31,15 +31,15 @@ SUMMARY += ("coverage68", "coverage95")
 class Outputs(NamedTuple):
     """The files that `validate` writes."""
 
-    config: str
-    points: str
-    study: str
-    validation: str
-    table: str
-    summary: str
+    config: str | Path
+    points: str | Path
+    study: str | Path
+    validation: str | Path
+    table: str | Path
+    summary: str | Path
 
 
-def validate(study: Study, files: Mapping[str, Sequence[str]], outputs: Outputs) -> None:
+def validate(study: Study, files: Mapping[str, Sequence[str | Path]], outputs: Outputs) -> None:
     """Judge a study and write the evidence, whatever the verdict.
 
     Parameters

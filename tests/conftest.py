@@ -1,0 +1,126 @@
+"""What the tests share: shapes and types checked at run time, and studies run in process or by Snakemake."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch  # before pullback, so that `Tensor` in its signatures is the real class
+from jaxtyping import install_import_hook
+
+# Every annotation of the package is checked at every call.
+install_import_hook("pullback", "typechecker.check")
+
+from pullback import steps  # noqa: E402
+from pullback.study import Study  # noqa: E402
+from pullback.verdict import Outputs, validate  # noqa: E402
+
+torch.set_num_threads(1)
+
+PROJECT = Path(__file__).parents[1]
+SMALL = {
+    "study": "small",
+    "source": {"kind": "simulated", "muons": 3000},
+    "toys": {"muons": 60, "per_muon": 400},
+    "scan": {"detector.resolution": [50, 100], "model.dz": [1.0, 1.5]},
+}
+"""A study that runs in a moment; too small for a verdict other than inconclusive."""
+
+
+class Run:
+    """A study run in process, rule by rule, into a folder."""
+
+    def __init__(self, raw: dict, folder: Path):
+        self.study, self.folder = Study.from_config(raw), folder
+        self.files = {
+            kind: [folder / kind / f"{name}.h5" for name in self.study.batches] for kind in self.study.kinds
+        }
+        names = ("config.yaml", "points.csv", "study.h5", "validation.json", "validation.csv", "summary.csv")
+        self.outputs = Outputs(*(folder / name for name in names))
+
+    def make(self, sabotage: Callable[[str], object] | None = None) -> "Run":
+        """Every artefact, then the verdict; `sabotage(rule)` is a context that each rule runs in."""
+        spoil = sabotage or (lambda _: no_sabotage())
+        for index, name in enumerate(self.study.batches):
+            paths = {kind: files[index] for kind, files in self.files.items()}
+            batch = lambda kind, name=name: self.study.batch(kind, name)  # noqa: E731
+            truth = paths.get("truth")
+            if truth:
+                with spoil("simulate_hits"):
+                    steps.simulate_hits(batch("truth"), truth)
+                with spoil("smear_hits"):
+                    steps.smear_hits(batch("reco"), truth, paths["reco"])
+            else:
+                steps.import_hits(batch("reco"), self.study.config.source.file, paths["reco"])
+            with spoil("infer_theta"):
+                steps.infer_theta(batch("theta"), paths["reco"], paths["theta"], truth)
+            with spoil("propagate_uncertainty"):
+                steps.propagate_uncertainty(batch("sigma"), paths["reco"], paths["sigma"], truth)
+            with spoil("run_toys"):
+                where = {"truth": truth} if truth else {"reco": paths["reco"]}
+                steps.run_toys(batch("toys"), paths["toys"], **where)
+        validate(self.study, self.files, self.outputs)
+        return self
+
+
+@contextmanager
+def no_sabotage() -> Iterator[None]:
+    yield
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder, by relative path."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != ".snakemake_timestamp"
+    }
+
+
+class Workflow:
+    """The project's Snakefile, run for real in a folder of its own."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "snakemake", "--snakefile", str(PROJECT / "Snakefile"), *arguments]
+
+    def start(self, *arguments: str) -> subprocess.Popen:
+        """Begin a run, in a process group of its own."""
+        return subprocess.Popen(
+            self.command(*arguments),
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, *arguments: str, expect: int = 0) -> str:
+        """Run to the end; what it printed."""
+        done = subprocess.run(
+            self.command(*arguments), cwd=self.folder, capture_output=True, text=True, timeout=240, check=False
+        )
+        printed = done.stdout + done.stderr
+        assert done.returncode == expect, printed
+        return printed
+
+    def results(self, study: str = "small") -> dict[str, bytes]:
+        return files_in(self.folder / "results" / study)
+
+
+@pytest.fixture
+def workflow(tmp_path: Path) -> Workflow:
+    return Workflow(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Relative paths of configs start in the test's own folder."""
+    if request.node.path.name.startswith("test_"):
+        monkeypatch.chdir(tmp_path)
+    os.environ.pop("SNAKEMAKE_PROFILE", None)

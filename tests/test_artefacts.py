@@ -1,0 +1,185 @@
+import shutil
+
+import h5py
+import numpy as np
+import pytest
+import xarray
+from conftest import SMALL, Run
+from pullback import artefacts, labels
+from pullback.errors import PullbackError
+from pullback.gathering import open_study
+from pullback.seal import seal
+
+KINDS = ("truth", "reco", "theta", "sigma", "toys")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A small study, made once, with every column read."""
+    run = Run({**SMALL, "source": {"kind": "simulated", "muons": 300}}, tmp_path_factory.mktemp("made")).make()
+    return run, {kind: everything(run, kind, run.files[kind][0]) for kind in KINDS}
+
+
+def everything(run, kind, path):
+    """All that an artefact says: columns, attributes and dimensions."""
+    (name,) = run.study.batches
+    batch = run.study.batch(kind, name)
+    found = {}
+    with artefacts.read(path, batch) as reader:
+        for part in batch.parts:
+            for column, dataset in reader.columns(part.label):
+                values = reader.rows(column)
+                attributes = {key: str(value) for key, value in labels.attributes_of(dataset).items()}
+                found[column] = (values.tobytes(), values.shape, attributes, labels.dims_of(dataset))
+    return found
+
+
+def test_layout(made):
+    run, _ = made
+    with h5py.File(run.files["sigma"][0]) as file:
+        column = file["detector.resolution=100,model.dz=1.5/sigma_theta_linear"]
+        assert column.attrs["units"] == "rad"
+        assert column.fletcher32
+        assert column.compression is None
+        assert file["detector.resolution=100,model.dz=1.5"].attrs["model.dz"] == 1.5
+        assert file["detector.resolution=100,model.dz=1.5"].attrs["source.muons"] == 300
+        assert {"schema", "kind", "units", "config_digest", "package_digest", "versions", "parents", "digest"} == set(file.attrs)
+
+
+def test_full_blocks_are_chunks_of_one_mebibyte(tmp_path):
+    run = Run({"study": "s", "source": {"muons": 200_000}, "toys": {"muons": 2, "per_muon": 2}}, tmp_path).make()
+    with h5py.File(run.files["truth"][0]) as file:
+        column = file["nominal/x_true"]
+        assert np.prod(column.chunks) * column.dtype.itemsize == 2**20
+
+
+def test_the_study_opens_as_labelled_datasets(made):
+    run, _ = made
+    with xarray.open_dataset(
+        run.outputs.study, group="detector.resolution=100,model.dz=1.5", engine="h5netcdf"
+    ) as data:
+        assert set(data.data_vars) == {
+            "x_true",
+            "x_reco",
+            "theta_true",
+            "theta",
+            "sigma_theta_linear",
+            "sigma_theta_linear_true",
+            "flag",
+        }
+        assert data["x_reco"].dims == ("muon", "coordinate")
+        assert data["coordinate"].values.tolist() == ["x"]
+        assert data["theta"].attrs["units"] == "rad"
+        assert data["theta"].attrs["long_name"] == "angle from the vertical"
+        assert data.attrs["detector.resolution"] == 100.0
+        np.testing.assert_allclose(data["theta"], np.arctan(np.abs(data["x_reco"][:, 0]) / 1.5), rtol=1e-14)
+    with xarray.open_dataset(
+        run.outputs.study, group="detector.resolution=100,model.dz=1.5/toys", engine="h5netcdf"
+    ) as toys:
+        assert toys["toy_sd_theta"].dims == ("toy_muon",)
+        assert toys.sizes["toy_muon"] == 60
+
+
+def test_the_study_can_be_moved_as_a_folder(made, tmp_path):
+    run, _ = made
+    shutil.copytree(run.folder, tmp_path / "elsewhere")
+    with open_study(tmp_path / "elsewhere" / "study.h5") as reader:
+        assert np.isfinite(reader.rows("detector.resolution=50,model.dz=1/theta")).all()
+
+
+def test_every_flipped_bit_is_refused_or_does_no_harm(made, tmp_path):
+    """One bit at a time, all over each file: refused by name, or everything reads as before."""
+    run, before = made
+    rng = np.random.default_rng(1)
+    refused = dict.fromkeys(KINDS, 0)
+    for kind in KINDS:
+        original = run.files[kind][0].read_bytes()
+        path = tmp_path / f"{kind}.h5"
+        for position in rng.choice(len(original), 60, replace=False):
+            spoilt = bytearray(original)
+            spoilt[position] ^= 1 << rng.integers(8)
+            path.write_bytes(spoilt)
+            try:
+                assert everything(run, kind, path) == before[kind], (kind, position)
+            except PullbackError as error:
+                refused[kind] += 1
+                assert str(path) in str(error)
+                assert "\n" not in str(error)
+    assert min(refused.values()) > 10
+
+
+@pytest.mark.parametrize("keep", [0, 100, 0.5, 0.99])
+def test_a_truncated_file_is_refused(made, tmp_path, keep):
+    run, _ = made
+    path = tmp_path / "cut.h5"
+    content = run.files["reco"][0].read_bytes()
+    path.write_bytes(content[: int(keep if keep >= 1 else keep * len(content))])
+    with pytest.raises(PullbackError, match=r"cut\.h5: is (damaged|no pullback artefact, or is damaged)"):
+        everything(run, "reco", path)
+
+
+def test_what_is_not_the_artefact_is_refused_by_name(made, tmp_path):
+    run, _ = made
+    other = Run({**SMALL, "seed": 2, "source": {"muons": 300}}, tmp_path / "other").make()
+    with pytest.raises(PullbackError, match="made from another config"):
+        everything(run, "reco", other.files["reco"][0])
+    with pytest.raises(PullbackError, match="no artefact of kind 'reco'"):
+        everything(run, "reco", run.files["truth"][0])
+    with pytest.raises(PullbackError, match="can't be read: No such file"):
+        everything(run, "reco", tmp_path / "missing.h5")
+    with h5py.File(tmp_path / "foreign.h5", "w") as file:
+        file["x"] = [1.0]
+    with pytest.raises(PullbackError, match=r"foreign\.h5: is no pullback artefact"):
+        everything(run, "reco", tmp_path / "foreign.h5")
+
+
+def test_another_version_of_the_package_is_refused(made, monkeypatch):
+    run, _ = made
+    monkeypatch.setattr(artefacts, "package_digest", lambda: "another")
+    with pytest.raises(PullbackError, match="another version of pullback"):
+        everything(run, "reco", run.files["reco"][0])
+
+
+def test_a_changed_attribute_is_refused(made, tmp_path):
+    run, _ = made
+    path = shutil.copy(run.files["reco"][0], tmp_path / "edited.h5")
+    with h5py.File(path, "r+") as file:
+        file["detector.resolution=50,model.dz=1/x_reco"].attrs["units"] = "mm"
+    with pytest.raises(PullbackError, match=r"edited\.h5: is damaged"):
+        everything(run, "reco", path)
+
+
+def test_links_to_other_files_are_refused(made, tmp_path):
+    run, _ = made
+    path = shutil.copy(run.files["reco"][0], tmp_path / "linked.h5")
+    with h5py.File(path, "r+") as file:
+        file["detector.resolution=50,model.dz=1/more"] = h5py.ExternalLink("secret.h5", "/x")
+    seal(path)
+    with pytest.raises(PullbackError, match="links to another file"):
+        everything(run, "reco", path)
+
+
+def test_an_artefact_that_changed_under_the_study_is_refused(made, tmp_path):
+    run, _ = made
+    folder = shutil.copytree(run.folder, tmp_path / "copy")
+    other = Run({**SMALL, "seed": 2, "source": {"muons": 300}}, tmp_path / "other").make()
+    (name,) = run.study.batches
+    shutil.copy(other.files["reco"][0], folder / "reco" / f"{name}.h5")
+    with pytest.raises(PullbackError, match=r"reco/.* has changed since"), open_study(folder / "study.h5"):
+        pass
+
+
+def test_a_column_that_is_not_full_is_never_left_behind(made, tmp_path):
+    run, _ = made
+    (name,) = run.study.batches
+    path = tmp_path / "half.h5"
+
+    def write_half():
+        with artefacts.create(path, run.study.batch("truth", name)) as out:
+            part = run.study.batch("truth", name).parts[0]
+            quantity = run.study.model.coordinates[0]
+            out.column(out.point(part), "x_true", (10,), {"muon": None}, quantity).append(np.zeros(5))
+
+    with pytest.raises(AssertionError, match="5 of 10 rows"):
+        write_half()
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,94 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pullback.batches import BLOCK, KINDS, MUON_COST, Batch, block_count, cut, toys_in
+from pullback.config import load
+from pullback.points import expand
+
+
+def batches(limit, scan=None, muons=100_000, **more):
+    points = expand(load({"study": "s", "source": {"muons": muons}, "scan": scan, **more}))
+    return cut(points, {point.label: point.config.source.muons for point in points}, 1, limit)
+
+
+def test_the_default_study_is_one_batch():
+    scan = {"detector.resolution": [50, 100, 200], "model.dz": [1.0, 1.5, 2.0]}
+    limit = load({"study": "s"}).compute.batch_cost
+    (batch,) = batches(limit, scan).values()
+    assert len(batch.parts) == 9
+
+
+def test_a_billion_muons_are_many():
+    limit = load({"study": "s"}).compute.batch_cost
+    parts = [part for batch in batches(limit, muons=10**9).values() for part in batch.parts]
+    assert len(parts) > 10
+    assert sum(part.stop - part.start for part in parts) == 10**9
+    assert [part.start for part in parts[1:]] == [part.stop for part in parts[:-1]]
+
+
+def test_an_expensive_point_is_a_batch_of_its_own_and_keeps_it():
+    cost = 100_000 * MUON_COST + 2000 * 10_000
+    before = batches(int(1.5 * cost), {"model.dz": [1.0, 1.5]})
+    after = batches(int(1.5 * cost), {"model.dz": [1.0, 1.2, 1.5]})
+    assert [len(batch.parts) for batch in after.values()] == [1, 1, 1]
+    for name, batch in before.items():
+        assert after[name] == batch
+
+
+def test_adding_a_point_to_a_packed_batch_changes_its_recipe():
+    before, after = (batches(10**12, {"model.dz": values}) for values in ([1.0, 1.5], [1.0, 1.5, 2.0]))
+    assert list(before) == list(after)
+    assert [batch.digest for batch in before.values()] != [batch.digest for batch in after.values()]
+
+
+@given(st.integers(1, 20 * BLOCK), st.integers(1, 10**9), st.integers(1, 5))
+def test_every_muon_is_in_one_batch_once(muons, limit, count):
+    scanned = batches(limit, {"model.dz": [1.0 + i for i in range(count)]}, muons=muons)
+    for index in range(count):
+        label = f"model.dz={1 + index}"
+        parts = [part for batch in scanned.values() for part in batch.parts if part.label == label]
+        rows = [row for part in parts for block in part.blocks for row in (block.start, block.stop)]
+        assert rows[0] == 0
+        assert rows[-1] == muons
+        assert rows[1:-1:2] == rows[2::2]
+
+
+@given(st.integers(1, 40 * BLOCK), st.integers(1, 5000))
+def test_toys_are_shared_out_over_the_blocks(muons, toy_muons):
+    total = block_count(muons)
+    shares = [toys_in(range(block, block + 1), muons, toy_muons) for block in range(total)]
+    assert [toy for share in shares for toy in share] == list(range(min(toy_muons, muons)))
+    assert toys_in(range(total), muons, toy_muons) == range(min(toy_muons, muons))
+
+
+def test_a_recipe_holds_what_its_artefact_is_made_from_and_no_more():
+    whole = next(iter(batches(10**12).values()))
+    made_from = {kind: whole.of_kind(kind).parts[0].config for kind in KINDS}
+    assert set(made_from["truth"]) == {"seed", "random_numbers", "source", "model"}
+    assert made_from["truth"]["model"] == {"name": "one_hit"}  # not dz
+    assert set(made_from["toys"]) - set(made_from["sigma"]) == {"toys"}
+    assert whole.of_kind("toys").of_kind("reco") == whole.of_kind("reco")
+    with pytest.raises(AttributeError):
+        _ = whole.of_kind("truth").parts[0].settings.detector
+
+
+def test_json_brings_a_batch_back():
+    whole = next(iter(batches(10**12, {"model.dz": [1.0, 1.5]}).values())).of_kind("reco")
+    assert Batch.from_json(whole.to_json()) == whole
+
+
+def test_names_are_fit_for_files():
+    long = {"zip": {f"{name}": [1.2345678901234567] for name in ("detector.resolution", "model.dz", "source.x_max")}}
+    for limit in (1, 10**12):
+        for name in batches(limit, long, muons=3 * BLOCK):
+            assert "/" not in name
+            assert len(name) < 120
+    assert len(set(batches(1, long, muons=3 * BLOCK))) == 3
+
+
+def test_what_costs_nothing_of_the_config_changes_no_recipe():
+    one, other = (
+        next(iter(batches(10**12, **more).values())).of_kind("toys").digest
+        for more in ({}, {"validation": {"tolerance": 0.1}, "figures": {"points": "all"}, "compute": {"batch_cost": 7}})
+    )
+    assert one == other

@@ -1,0 +1,115 @@
+import pytest
+from pullback.config import load, numeric_fields
+from pullback.errors import PullbackError
+from pullback.study import Study
+
+BASE = {"study": "s"}
+
+
+def refused(raw) -> str:
+    with pytest.raises(PullbackError) as caught:
+        Study.from_config(raw)
+    message = str(caught.value)
+    assert "Traceback" not in message
+    return message
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"detektor": {}}, "detektor: unknown key; did you mean detector?"),
+        ({"detector": {"resolutoin": 1.0}}, "detector.resolutoin: unknown key; did you mean detector.resolution?"),
+        ({"source": {"muon": 3}}, "source.muon: unknown key; did you mean source.muons?"),
+        ({"source": {"kind": "recorded", "file": "a.csv", "muons": 3}}, "source.muons: unknown key"),
+        ({"toys": {"zzz": 3}}, "toys.zzz: unknown key; allowed: toys.muons, toys.per_muon"),
+        ({"detector": {"resolution": "100"}}, "detector.resolution: is '100'; it should be a valid number"),
+        ({"source": {"muons": "1e5"}}, "1e5 is written 1.0e+5"),
+        ({"source": {"muons": 10.5}}, "source.muons: is 10.5; it should be a valid integer"),
+        ({"source": {"muons": True}}, "source.muons: is True"),
+        ({"detector": {"resolution": 0}}, "detector.resolution: is 0; it should be greater than 0"),
+        ({"detector": {"resolution": -5.0}}, "detector.resolution: is -5.0; it should be greater than 0"),
+        ({"detector": {"resolution": float("inf")}}, "detector.resolution: is inf; it should be a finite number"),
+        ({"detector": {"resolution": float("nan")}}, "detector.resolution: is nan; it should be"),
+        ({"model": {"dz": 0}}, "model.dz: is 0; it should be greater than 0"),
+        ({"model": {"name": "two_hits"}}, "model.name: is 'two_hits'; it should be 'one_hit'"),
+        ({"source": {"muons": 0}}, "source.muons: is 0; it should be greater than or equal to 1"),
+        ({"source": {"x_min": 1.0, "x_max": 1.0}}, "x_max = 1 must be greater than x_min = 1"),
+        ({"source": {"kind": "simulatd"}}, "source.kind: is 'simulatd'; allowed: simulated, recorded"),
+        ({"source": {"kind": "recorded"}}, "source.file: is missing"),
+        ({"source": None}, "source: is None; it must be a section"),
+        ({"toys": 5}, "toys: is 5; it must be a section"),
+        ({"toys": {"per_muon": 1}}, "toys.per_muon: is 1"),
+        ({"seed": -1}, "seed: is -1"),
+        ({"seed": 2**63}, "seed: is 9223372036854775808"),
+        ({"validation": {"tolerance": 0.0}}, "validation.tolerance: is 0.0"),
+        ({"study": "../out"}, "study: is '../out'; allowed: letters, digits"),
+        ({"study": "a/b"}, "study: is 'a/b'"),
+        ({"study": ""}, "study: is ''"),
+        ({"study": 3}, "study: is 3; it should be a valid string"),
+        ({"study": "README.md"}, "results/ already holds"),
+        ({"scan": {}}, "scan: is empty"),
+        ({"scan": []}, "scan: is []"),
+        ({"scan": {"detector.resolution": []}}, "scan: detector.resolution: is an empty list"),
+        ({"scan": {"detector.resolution": 50}}, "scan: detector.resolution: is 50; it must be a list"),
+        ({"scan": {"detector.resolutions": [50]}}, "did you mean detector.resolution?"),
+        ({"scan": {"resolution": [50]}}, "did you mean detector.resolution?"),
+        ({"scan": {"study": [1]}}, "scan: study: no numeric field"),
+        ({"scan": {"validation.strict": [1]}}, "scan: validation.strict: no numeric field"),
+        ({"scan": {"compute.batch_cost": [1]}}, "can't be scanned"),
+        ({"scan": {"detector.resolution": [50, 50.0]}}, "point detector.resolution=50 is there twice"),
+        ({"scan": {"detector.resolution": [50, "x"]}}, "'x' is not a finite number"),
+        ({"scan": {"detector.resolution": [50, None]}}, "None is not a finite number"),
+        ({"scan": {"detector.resolution": [True]}}, "True is not a finite number"),
+        ({"scan": {"detector.resolution": [50, -1]}}, "point detector.resolution=-1: detector.resolution: is -1"),
+        ({"scan": {"source.muons": [10, 10.5]}}, "source.muons: is 10.5"),
+        ({"scan": {"zip": {"detector.resolution": [1, 2], "model.dz": [1]}}}, "must be of equal length"),
+        ({"scan": {"zip": {}}}, "scan.zip: is {}"),
+        ({"scan": {"zip": {"model.dz": [1]}, "detector.resolution": [1]}}, "zip stands alone"),
+        ({"scan": {"table": "missing.csv"}}, "missing.csv: can't be read: No such file"),
+    ],
+)
+def test_mistakes_are_refused_in_one_line(change, expected):
+    message = refused({**BASE, **change})
+    assert expected in message
+    assert "\n" not in message
+
+
+def test_each_mistake_has_its_line():
+    message = refused({"study": "s", "model": {"dz": -1}, "detector": {"resolution": 0}, "nonsense": 1})
+    assert len(message.splitlines()) == 3
+
+
+def test_the_study_must_have_a_name():
+    assert "study: is missing" in refused({})
+    assert "must be a mapping" in refused([])
+
+
+def test_defaults_are_the_documented_study():
+    config = load(BASE)
+    assert config.source.muons == 100_000
+    assert (config.source.x_min, config.source.x_max) == (0.0, 1.0)
+    assert config.detector.resolution == 100.0
+    assert config.model.dz == 1.5
+    assert (config.toys.muons, config.toys.per_muon) == (2000, 10_000)
+    assert (config.validation.tolerance, config.validation.domain, config.validation.confidence) == (0.05, 3.0, 0.95)
+
+
+def test_whole_numbers_are_good_for_numbers():
+    assert load({**BASE, "detector": {"resolution": 50}}).detector.resolution == 50.0
+
+
+def test_numeric_fields_are_what_can_be_scanned():
+    assert set(numeric_fields(load(BASE))) == {
+        "seed",
+        "source.muons",
+        "source.x_min",
+        "source.x_max",
+        "detector.resolution",
+        "model.dz",
+        "toys.muons",
+        "toys.per_muon",
+        "validation.tolerance",
+        "validation.confidence",
+        "validation.domain",
+        "compute.batch_cost",
+    }

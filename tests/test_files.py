@@ -1,0 +1,53 @@
+import json
+import os
+import subprocess
+
+import pytest
+from pullback.errors import PullbackError
+from pullback.files import whole, write_json, write_text
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_part(tmp_path):
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+
+    def fail():
+        with whole(path) as part:
+            part.write_text("half")
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        fail()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(PullbackError, match=r"file/a\.txt: can't be written"):
+        write_text(tmp_path / "file" / "a.txt", "x")
+
+
+def test_json_has_no_nan(tmp_path):
+    write_json(tmp_path / "a.json", {"a": float("nan"), "b": [float("inf"), 1.5]})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"a": None, "b": [None, 1.5]}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
+def test_a_full_disk_is_said_in_one_line(tmp_path, monkeypatch):
+    from conftest import Run
+
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(tmp_path)], check=False)
+    if mounted.returncode:
+        pytest.skip("no disk can be mounted here")
+    monkeypatch.chdir("/")  # a folder in use can't be unmounted
+    try:
+        with pytest.raises(PullbackError) as caught:
+            Run({"study": "s", "source": {"muons": 100_000}}, tmp_path).make()
+        assert "truth/nominal.h5: can't be written: no space left on the disk" in str(caught.value)
+        assert "\n" not in str(caught.value)
+        assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+        with pytest.raises(PullbackError, match="no space left"):
+            write_text(tmp_path / "big.txt", "x" * 1_000_000)
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)

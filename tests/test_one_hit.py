@@ -1,0 +1,34 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from pullback import infer_theta, stream
+from pullback.models import load
+from pullback.models.one_hit import MODEL
+
+
+def test_theta_is_the_arctangent_of_the_folded_position():
+    hits = torch.tensor([[0.0], [1.5], [-1.5], [1e-8]], dtype=torch.float64)
+    expected = torch.tensor([[0.0], [math.pi / 4], [math.pi / 4], [1e-8 / 1.5]], dtype=torch.float64)
+    torch.testing.assert_close(infer_theta(hits), expected, rtol=1e-15, atol=0)
+    assert infer_theta(hits, dz=3.0)[1].item() == pytest.approx(math.atan(0.5), rel=1e-15)
+
+
+def test_its_gradient_is_right():
+    hits = torch.tensor([[0.3], [-0.7]], dtype=torch.float64, requires_grad=True)
+    dz = torch.tensor(1.5, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(infer_theta, (hits, dz))
+
+
+def test_draw_is_uniform():
+    x = MODEL.draw(stream(1, "truth"), 100_000, x_min=-1.0, x_max=3.0)
+    assert x.shape == (100_000, 1)
+    assert x.min() >= -1
+    assert x.max() < 3
+    assert np.mean(x) == pytest.approx(1.0, abs=4 * 4 / math.sqrt(12 * 100_000))
+
+
+def test_the_model_names_its_quantities():
+    model = load("one_hit")
+    assert [tuple(each)[:2] for each in model.coordinates + model.observables] == [("x", "m"), ("theta", "rad")]

@@ -1,0 +1,84 @@
+from pathlib import Path
+
+import pytest
+from pullback.config import load, numeric_fields
+from pullback.errors import PullbackError
+from pullback.points import expand, nearest_to_unscanned, number
+
+
+def points(scan, **more):
+    return expand(load({"study": "s", "scan": scan, **more}))
+
+
+def test_without_a_scan_there_is_the_nominal_point():
+    (point,) = expand(load({"study": "s"}))
+    assert (point.label, point.values) == ("nominal", {})
+
+
+def test_product_with_the_last_name_fastest():
+    scanned = points({"detector.resolution": [50, 100], "model.dz": [1.0, 1.5]})
+    assert [point.label for point in scanned] == [
+        "detector.resolution=50,model.dz=1",
+        "detector.resolution=50,model.dz=1.5",
+        "detector.resolution=100,model.dz=1",
+        "detector.resolution=100,model.dz=1.5",
+    ]
+    assert scanned[1].config.detector.resolution == 50.0
+    assert scanned[1].config.model.dz == 1.5
+
+
+def test_zip_goes_in_step():
+    scanned = points({"zip": {"detector.resolution": [50, 100], "model.dz": [1.0, 1.5]}})
+    assert [tuple(point.values.values()) for point in scanned] == [(50, 1.0), (100, 1.5)]
+
+
+def test_table_has_a_row_a_point():
+    Path("points.csv").write_text("\ufeffdetector.resolution, source.muons\n50,1e3\r\n\n100,2000\n", encoding="utf-8")
+    scanned = points({"table": "points.csv"})
+    assert [point.config.source.muons for point in scanned] == [1000, 2000]
+    assert [point.label for point in scanned][0] == "detector.resolution=50,source.muons=1000"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "has no points"),
+        ("model.dz\n", "has no points"),
+        ("model.dz\n1\nx\n", "row 2, column model.dz: 'x' is not a number"),
+        ("model.dz\n1,2\n", "row 1 has 2 cells"),
+        ("model.dz,model.dz\n1,2\n", "a column is there twice"),
+        ("model.d\n1\n", "did you mean model.dz?"),
+        ("model.dz\ninf\n", "inf is not a finite number"),
+        ("model.dz\n1\n1.0\n", "point model.dz=1 is there twice"),
+    ],
+)
+def test_mistakes_in_a_table(text, expected):
+    Path("points.csv").write_text(text)
+    with pytest.raises(PullbackError, match="config: scan") as caught:
+        points({"table": "points.csv"})
+    assert expected in str(caught.value)
+
+
+def test_a_table_that_is_not_text():
+    Path("points.csv").write_bytes(b"model.dz\n\xff\xfe\n")
+    with pytest.raises(PullbackError, match="not UTF-8"):
+        points({"table": "points.csv"})
+
+
+@pytest.mark.parametrize("name", sorted(set(numeric_fields(load({"study": "s"}))) - {"compute.batch_cost"}))
+def test_every_numeric_field_can_be_scanned(name):
+    base = numeric_fields(load({"study": "s"}))[name]
+    values = [base, base + 1] if isinstance(base, int) else [base, base + 0.01]
+    scanned = points({name: values})
+    assert [numeric_fields(point.config)[name] for point in scanned] == values
+
+
+@pytest.mark.parametrize(("value", "text"), [(1.0, "1"), (1.5, "1.5"), (0.1, "0.1"), (1e20, "1e+20"), (-2, "-2")])
+def test_numbers_in_labels_are_exact(value, text):
+    assert number(value) == text
+    assert float(text) == value
+
+
+def test_nearest_to_the_unscanned_config():
+    config = load({"study": "s", "scan": {"detector.resolution": [50, 90, 200], "model.dz": [1.0, 1.4, 2.0]}})
+    assert nearest_to_unscanned(expand(config), config).label == "detector.resolution=90,model.dz=1.4"

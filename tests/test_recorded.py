@@ -1,0 +1,125 @@
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+import pytest
+from pullback.batches import BLOCK
+from pullback.errors import PullbackError
+from pullback.recorded import count_muons, read_hits
+
+
+def write(kind, columns, **options):
+    """A file of hits of some kind."""
+    path = f"hits.{kind}"
+    if kind == "h5":
+        with h5py.File(path, "w") as file:
+            for name, values in columns.items():
+                file[name] = values
+    elif kind == "parquet":
+        pa.parquet.write_table(pa.table(columns), path, **options)
+    else:
+        pa.csv.write_csv(pa.table(columns), path)
+    return path
+
+
+def hits(path, start=0, stop=None, names=("x",)):
+    return np.concatenate(list(read_hits(path, names, start, count_muons(path, names) if stop is None else stop)))
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "h5"])
+def test_all_kinds_read_the_same_in_blocks(kind):
+    x = np.random.default_rng(1).normal(size=2 * BLOCK + 1000)
+    y = -x
+    options = {"row_group_size": 10_007} if kind == "parquet" else {}
+    path = write(kind, {"y": y, "other": y, "x": x}, **options)
+    assert count_muons(path, ["x", "y"]) == len(x)
+    blocks = list(read_hits(path, ["x", "y"], 0, len(x)))
+    assert [len(block) for block in blocks] == [BLOCK, BLOCK, 1000]
+    np.testing.assert_array_equal(np.concatenate(blocks), np.stack([x, y], axis=1))
+    np.testing.assert_array_equal(hits(path, BLOCK, 2 * BLOCK), x[BLOCK : 2 * BLOCK, None])
+    np.testing.assert_array_equal(hits(path, 2 * BLOCK, len(x)), x[2 * BLOCK :, None])
+
+
+@pytest.mark.parametrize("kind", ["parquet", "h5"])
+def test_whole_and_short_numbers_are_numbers(kind):
+    for values in (np.arange(5, dtype="i4"), np.arange(5, dtype="f4")):
+        np.testing.assert_array_equal(hits(write(kind, {"x": values}))[:, 0], np.arange(5.0))
+
+
+def test_missing_hits_are_nan():
+    Path("hits.csv").write_text('x,y\n1,2\n,3\nnan,4\n inf ,5\n"-inf",6\n')
+    np.testing.assert_array_equal(hits("hits.csv")[:, 0], [1, np.nan, np.nan, np.inf, -np.inf])
+    path = write("parquet", {"x": pa.array([1.0, None, float("nan")])})
+    np.testing.assert_array_equal(hits(path)[:, 0], [1, np.nan, np.nan])
+
+
+def test_windows_line_ends_bom_and_blank_last_line():
+    Path("hits.csv").write_bytes(b"\xef\xbb\xbfx\r\n0.5\r\n0.25\r\n\r\n")
+    np.testing.assert_array_equal(hits("hits.csv")[:, 0], [0.5, 0.25])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("missing.csv", None, "no such file"),
+        ("missing.parquet", None, "no such file"),
+        ("missing.h5", None, "no such file"),
+        ("hits.csv", b"", "the file is empty"),
+        ("hits.csv", b"x\n", "holds no hits, only a header"),
+        ("hits.csv", b"y,z\n1,2\n", "no column 'x'; the columns are: y, z"),
+        ("hits.csv", b"x,x\n1,2\n", "more than one column 'x'"),
+        ("hits.csv", b"x\n1\n2\n0.5m\n", "row 3, column 'x': '0.5m' is not a number"),
+        ("hits.csv", b"x,y\n1,2\n3\n", "can't be read"),
+        ("hits.csv", b"x\n\xff\xfe\n", "not UTF-8"),
+        ("hits.parquet", b"PAR1 and no more", "can't be read"),
+        ("hits.parquet", b"", "can't be read"),
+        ("hits.h5", b"\x89HDF\r\n\x1a\n and no more", "can't be read"),
+        ("hits.txt", b"x\n1\n", "must be in a .csv, .parquet or .h5 file, not .txt"),
+    ],
+)
+def test_bad_files_are_named_with_row_and_column(name, content, expected):
+    if content is not None:
+        Path(name).write_bytes(content)
+    with pytest.raises(PullbackError) as caught:
+        hits(name)
+    assert str(caught.value).startswith(name)
+    assert expected in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_text_far_down_is_named_with_its_row():
+    rows = ["0.5"] * 300_000
+    rows[250_000] = "oops"
+    Path("hits.csv").write_text("x\n" + "\n".join(rows) + "\n")
+    with pytest.raises(PullbackError, match=r"row 250001, column 'x': 'oops'"):
+        hits("hits.csv")
+
+
+def test_text_and_truncation_in_parquet():
+    with pytest.raises(PullbackError, match="column 'x' holds string, not numbers"):
+        hits(write("parquet", {"x": ["a"]}))
+    path = write("parquet", {"x": np.random.default_rng(1).normal(size=10_000)})
+    content = Path(path).read_bytes()
+    Path(path).write_bytes(content[:-100])
+    with pytest.raises(PullbackError, match=r"hits\.parquet: can't be read"):
+        hits(path)
+
+
+def test_bad_hdf5():
+    with pytest.raises(PullbackError, match="must be a dataset of numbers with one dimension"):
+        hits(write("h5", {"x": np.zeros((3, 2))}))
+    with pytest.raises(PullbackError, match="differ in length"):
+        hits(write("h5", {"x": np.zeros(3), "y": np.zeros(4)}), names=("x", "y"))
+    with h5py.File("linked.h5", "w") as file:
+        file["x"] = h5py.ExternalLink("hits.h5", "/x")
+    with pytest.raises(PullbackError, match="links to another file"):
+        hits("linked.h5")
+
+
+def test_a_file_that_shrank_is_noticed():
+    path = write("csv", {"x": np.zeros(10)})
+    with pytest.raises(PullbackError, match="ends at row 10, before row 20"):
+        hits(path, 0, 20)

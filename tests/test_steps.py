@@ -1,0 +1,109 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import SMALL, Run, files_in
+from pullback.batches import BLOCK
+from pullback.gathering import open_study
+from pullback.steps import FLAGS, spread_over
+
+
+def columns(run):
+    """Every column of a study."""
+    with open_study(run.outputs.study) as reader:
+        return {name: reader.rows(name) for point in run.study.points for name, _ in reader.columns(point.label)}
+
+
+@pytest.mark.parametrize("scan", [None, SMALL["scan"]])
+@pytest.mark.parametrize("random_numbers", ["common", "independent"])
+def test_no_byte_depends_on_the_batches(tmp_path, scan, random_numbers):
+    """One batch, a batch a point, and a batch a block: the same columns, verdict and tables."""
+    raw = {**SMALL, "scan": scan, "random_numbers": random_numbers, "source": {"muons": 2 * BLOCK + 500}}
+    runs = [
+        Run({**raw, "compute": {"batch_cost": cost}}, tmp_path / str(cost)).make()
+        for cost in (10**12, 10_000_000, 1)
+    ]
+    assert len(runs[0].study.batches) == 1
+    assert len(runs[2].study.batches) == 3 * len(runs[0].study.points)
+    assert len({len(run.study.batches) for run in runs}) == (3 if scan else 2)
+    first = columns(runs[0])
+    for run in runs[1:]:
+        other = columns(run)
+        assert list(other) == list(first)
+        for name, values in first.items():
+            assert values.tobytes() == other[name].tobytes(), name
+        for each in ("validation.json", "validation.csv", "summary.csv"):
+            assert (run.folder / each).read_bytes() == (runs[0].folder / each).read_bytes(), each
+
+
+def test_the_same_bytes_every_time(tmp_path):
+    first, second = (files_in(Run(SMALL, tmp_path / name).make().folder) for name in "ab")
+    assert first == second
+
+
+def test_points_share_their_deviates_unless_told_not_to(tmp_path):
+    for mode, shared in (("common", True), ("independent", False)):
+        found = columns(Run({**SMALL, "random_numbers": mode}, tmp_path / mode).make())
+        a, b = (f"detector.resolution={resolution},model.dz=1" for resolution in (50, 100))
+        assert np.array_equal(found[f"{a}/x_true"], found[f"{b}/x_true"]) == shared
+        noise = [(found[f"{p}/x_reco"] - found[f"{p}/x_true"]) * r for p, r in ((a, 50), (b, 100))]
+        assert np.allclose(*noise, rtol=1e-9, atol=1e-12) == shared
+
+
+def test_columns_follow_from_each_other(tmp_path):
+    found = columns(Run({**SMALL, "scan": None}, tmp_path).make())
+    x_true, x_reco = found["nominal/x_true"][:, 0], found["nominal/x_reco"][:, 0]
+    np.testing.assert_allclose(found["nominal/theta_true"], np.arctan(x_true / 1.5), rtol=1e-14)
+    np.testing.assert_allclose(found["nominal/theta"], np.arctan(np.abs(x_reco) / 1.5), rtol=1e-14)
+    for suffix, x in (("", x_reco), ("_true", x_true)):
+        expected = 1.5 / (1.5**2 + x**2) * 0.01
+        np.testing.assert_allclose(found[f"nominal/sigma_theta_linear{suffix}"], expected, rtol=1e-12)
+    muon = found["nominal/toys/muon"]
+    ratio = found["nominal/toys/toy_sd_theta"] / found["nominal/sigma_theta_linear_true"][muon]
+    far = x_true[muon] > 0.05
+    assert np.abs(ratio[far] - 1).max() < 5 / np.sqrt(2 * 400)
+    assert (found["nominal/flag"] == 0).all()
+
+
+def test_failed_muons_are_kept_and_flagged(tmp_path):
+    Path("hits.csv").write_text("x,y\n0.5,0\nnan,0\n,0\ninf,0\n0,0\n-0.25,0\n")
+    raw = {"study": "s", "source": {"kind": "recorded", "file": "hits.csv"}, "toys": {"per_muon": 100}}
+    run = Run(raw, tmp_path / "out").make()
+    found = columns(run)
+    bad = FLAGS["hit_not_finite"]
+    assert found["nominal/flag"].tolist() == [0, bad, bad, bad, FLAGS["sigma_zero_or_nan"], 0]
+    assert np.isnan(found["nominal/theta"]).tolist() == [False, True, True, True, False, False]
+    assert np.isnan(found["nominal/sigma_theta_linear"]).tolist() == [False, True, True, True, False, False]
+    assert found["nominal/toys/muon"].tolist() == [4, 5, 0]
+    assert not any("true" in name for name in found)
+
+
+def test_toys_are_spread_evenly_over_theta_without_repeats():
+    values = np.random.default_rng(1).random(100_000) ** 3  # crowded near zero
+    chosen = spread_over(values, np.arange(2000))
+    assert len(set(chosen.tolist())) == 2000
+    counts, _ = np.histogram(values[chosen], bins=20, range=(0, 1))
+    assert counts.min() > 90
+    assert counts.max() < 110
+
+
+def test_spreading_over_fewer_muons_than_toys_takes_each_once():
+    values = np.array([3.0, np.nan, 1.0, 2.0, 1.0])
+    assert spread_over(values, np.arange(10)).tolist() == [2, 4, 3, 0]
+    assert len(spread_over(np.full(3, np.nan), np.arange(10))) == 0
+
+
+def test_a_sorted_file_has_toys_everywhere(tmp_path):
+    """Blocks of a sorted file hold one stretch of θ each; toys must reach the last of them."""
+    x = np.linspace(0, 1, 3 * BLOCK)
+    np.savetxt("hits.csv", x, header="x", comments="", fmt="%.9f")
+    raw = {"study": "s", "source": {"kind": "recorded", "file": "hits.csv"}, "toys": {"muons": 300, "per_muon": 2}}
+    found = columns(Run(raw, tmp_path / "out").make())
+    counts, _ = np.histogram(x[found["nominal/toys/muon"]], bins=10, range=(0, 1))
+    assert counts.min() >= 20
+
+
+def test_random_numbers_of_truth_and_noise_are_not_the_same(tmp_path):
+    found = columns(Run({**SMALL, "scan": None}, tmp_path).make())
+    noise = (found["nominal/x_reco"] - found["nominal/x_true"])[:, 0]
+    assert abs(np.corrcoef(found["nominal/x_true"][:, 0], noise)[0, 1]) < 4 / np.sqrt(3000)
