@@ -7,7 +7,7 @@ import sys
 # The package beside this file is the one that runs, in whatever environment.
 SOURCE = os.path.join(workflow.basedir, "src")
 sys.path.insert(0, SOURCE)
-os.environ.update(PYTHONPATH=SOURCE)
+os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [SOURCE, os.environ.get("PYTHONPATH")])))
 
 from pullback.errors import PullbackError
 from pullback.provenance import package_digest
@@ -50,12 +50,6 @@ wildcard_constraints:
 localrules:
     all,
     check,
-
-
-rule all:
-    input:
-        f"{RESULTS}/report.html",
-        f"{RESULTS}/passed.txt",
 
 
 rule simulate_hits:
@@ -205,12 +199,8 @@ rule validate:
         points=f"{RESULTS}/points.csv",
         study=f"{RESULTS}/study.h5",
         validation=f"{RESULTS}/validation.json",
-        table=report(
-            f"{RESULTS}/validation.csv", category="Tables", labels={"table": "validation, bin by bin"}
-        ),
-        summary=report(
-            f"{RESULTS}/summary.csv", category="Tables", labels={"table": "summary, point by point"}
-        ),
+        table=report(f"{RESULTS}/validation.csv", category="Tables", labels={"table": "validation, bin by bin"}),
+        summary=report(f"{RESULTS}/summary.csv", category="Tables", labels={"table": "summary, point by point"}),
     log:
         f"{LOGS}/validate/study.log",
     benchmark:
@@ -237,7 +227,7 @@ rule plot:
     output:
         figures=report(
             directory(f"{RESULTS}/figures"),
-            patterns=["{figure}.{point}.svg"],
+            patterns=["{figure,[^.]+}.{point}.svg"],
             category="Figures",
             labels={"figure": "{figure}", "point": "{point}"},
         ),
@@ -288,7 +278,7 @@ rule check:
         validation=rules.validate.output.validation,
         report=rules.report.output.report,
     output:
-        passed=f"{RESULTS}/passed.txt",
+        checked=f"{RESULTS}/checked.txt",
     log:
         f"{LOGS}/check/study.log",
     benchmark:
@@ -304,3 +294,14 @@ rule check:
         "Checking the verdict"
     script:
         "workflow/scripts/check.py"
+
+
+# Every file by name, so that whatever has been lost is made again.
+rule all:
+    default_target: True
+    input:
+        [batches(kind) for kind in STUDY.kinds],
+        rules.validate.output,
+        rules.plot.output,
+        rules.report.output,
+        rules.check.output,

@@ -35,9 +35,7 @@ class Run:
 
     def __init__(self, raw: dict, folder: Path):
         self.study, self.folder = Study.from_config(raw), folder
-        self.files = {
-            kind: [folder / kind / f"{name}.h5" for name in self.study.batches] for kind in self.study.kinds
-        }
+        self.files = {kind: [folder / kind / f"{name}.h5" for name in self.study.batches] for kind in self.study.kinds}
         names = ("config.yaml", "points.csv", "study.h5", "validation.json", "validation.csv", "summary.csv")
         self.outputs = Outputs(*(folder / name for name in names))
 

@@ -1,6 +1,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from pullback.batches import BLOCK, KINDS, MUON_COST, Batch, block_count, cut, toys_in
 from pullback.config import load
 from pullback.points import expand

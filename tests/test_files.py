@@ -3,6 +3,7 @@ import os
 import subprocess
 
 import pytest
+
 from pullback.errors import PullbackError
 from pullback.files import whole, write_json, write_text
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+
 from pullback import infer_theta, jacobian, muon_jacobian
 
 DOUBLE = torch.float64
@@ -40,7 +41,7 @@ def test_create_graph_gives_second_derivatives():
 @pytest.mark.parametrize("allow_unused", [True, False])
 def test_an_unused_x_is_refused(allow_unused):
     x, other = (torch.ones(2, requires_grad=True) for _ in range(2))
-    with pytest.raises((ValueError, RuntimeError), match="not used|have been used"):
+    with pytest.raises(ValueError, match="not used"):
         jacobian(other * 2, x, allow_unused=allow_unused)
 
 
@@ -58,7 +59,9 @@ def test_muon_jacobian_is_the_diagonal_of_the_general_one():
     hits = torch.randn(7, 2, dtype=DOUBLE, requires_grad=True)
     full = jacobian(two_observables(hits), hits)
     rows = torch.arange(7)
-    torch.testing.assert_close(muon_jacobian(two_observables, hits.detach()), full[rows, :, rows, :], rtol=1e-14, atol=0)
+    torch.testing.assert_close(
+        muon_jacobian(two_observables, hits.detach()), full[rows, :, rows, :], rtol=1e-14, atol=0
+    )
 
 
 def test_muon_jacobian_of_one_hit():
@@ -84,22 +87,34 @@ COUPLED = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:std")  # of one muon
 @pytest.mark.parametrize("infer", COUPLED.values(), ids=COUPLED.keys())
-@pytest.mark.parametrize("hits", ["random", "symmetric", "equal"])
+@pytest.mark.parametrize("hits", ["random", "symmetric", "equal", "two", "one"])
 def test_coupled_muons_are_refused(infer, hits):
     x = {
         "random": torch.rand(50, 1, dtype=DOUBLE, generator=torch.Generator().manual_seed(1)),
         "symmetric": torch.linspace(-1, 1, 51, dtype=DOUBLE)[:, None],
         "equal": torch.full((50, 1), 0.5, dtype=DOUBLE),
+        "two": torch.tensor([[0.5], [0.25]], dtype=DOUBLE),
+        "one": torch.tensor([[0.5]], dtype=DOUBLE),
     }[hits]
     with pytest.raises(ValueError, match=r"couples muons.*pullback\.jacobian"):
         muon_jacobian(infer, x)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_coupling_is_seen_in_low_precision_and_beside_a_large_observable(dtype):
+    hits = torch.rand(50, 1, dtype=dtype, generator=torch.Generator().manual_seed(1))
+    for infer in (COUPLED["mean, detached"], lambda h: torch.cat([1e4 * h, h - h.mean().detach()], dim=1)):
+        with pytest.raises(ValueError, match="couples muons"):
+            muon_jacobian(infer, hits)
+    assert muon_jacobian(infer_theta, hits).shape == (50, 1, 1)
+
+
 def test_a_muon_that_is_nan_couples_nothing_and_stays_nan():
-    hits = torch.tensor([[0.5], [float("nan")], [1.0], [2.0]], dtype=DOUBLE)
+    hits = torch.tensor([[0.5], [float("nan")], [1.0], [float("inf")]], dtype=DOUBLE)
     jac = muon_jacobian(infer_theta, hits)
-    assert jac.isnan().flatten().tolist() == [False, True, False, False]
+    assert jac.isnan().flatten().tolist() == [False, True, False, True]
 
 
 @pytest.mark.parametrize(
@@ -132,7 +147,9 @@ def test_wrong_hits_are_refused():
 
 def test_under_no_grad_it_still_differentiates():
     with torch.no_grad():
-        assert muon_jacobian(infer_theta, torch.tensor([[0.0], [1.5]], dtype=DOUBLE))[1, 0, 0].item() == pytest.approx(1 / 3)
+        assert muon_jacobian(infer_theta, torch.tensor([[0.0], [1.5]], dtype=DOUBLE))[1, 0, 0].item() == pytest.approx(
+            1 / 3
+        )
 
 
 def test_gradients_of_parameters_inside_infer():

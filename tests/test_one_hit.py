@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
+
 from pullback import infer_theta, stream
 from pullback.models import load
 from pullback.models.one_hit import MODEL

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+
 from pullback.config import load, numeric_fields
 from pullback.errors import PullbackError
 from pullback.points import expand, nearest_to_unscanned, number
@@ -36,7 +37,7 @@ def test_table_has_a_row_a_point():
     Path("points.csv").write_text("\ufeffdetector.resolution, source.muons\n50,1e3\r\n\n100,2000\n", encoding="utf-8")
     scanned = points({"table": "points.csv"})
     assert [point.config.source.muons for point in scanned] == [1000, 2000]
-    assert [point.label for point in scanned][0] == "detector.resolution=50,source.muons=1000"
+    assert scanned[0].label == "detector.resolution=50,source.muons=1000"
 
 
 @pytest.mark.parametrize(
@@ -73,7 +74,10 @@ def test_every_numeric_field_can_be_scanned(name):
     assert [numeric_fields(point.config)[name] for point in scanned] == values
 
 
-@pytest.mark.parametrize(("value", "text"), [(1.0, "1"), (1.5, "1.5"), (0.1, "0.1"), (1e20, "1e+20"), (-2, "-2")])
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(1.0, "1"), (1.5, "1.5"), (0.1, "0.1"), (1e20, "1e+20"), (-2, "-2"), (2**53 - 1, "9007199254740991")],
+)
 def test_numbers_in_labels_are_exact(value, text):
     assert number(value) == text
     assert float(text) == value

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from pullback import infer_theta, jacobian, propagate, smear
 from pullback import propagation as module
 
@@ -162,7 +163,9 @@ def test_permuting_muons_permutes_the_result(seed):
     hits, covariance = example(seed)
     order = torch.randperm(5, generator=torch.Generator().manual_seed(seed))
     for a, b in zip(
-        propagate(two_observables, hits[order], covariance[order]), propagate(two_observables, hits, covariance), strict=True
+        propagate(two_observables, hits[order], covariance[order]),
+        propagate(two_observables, hits, covariance),
+        strict=True,
     ):
         torch.testing.assert_close(a, b[order], rtol=1e-13, atol=1e-15)
 
@@ -178,7 +181,7 @@ def test_blocks_change_nothing(monkeypatch):
     for form in (0.5, covariance, covariance.diagonal(dim1=1, dim2=2), torch.eye(3, dtype=DOUBLE)):
         whole = propagate(two_observables, hits, form)
         with monkeypatch.context() as patch:
-            patch.setattr(module, "BLOCK", 7)
+            patch.setattr(module, "MUONS_AT_A_TIME", 7)
             blocks = propagate(two_observables, hits, form)
         for a, b in zip(whole, blocks, strict=True):
             torch.testing.assert_close(a, b, rtol=1e-15, atol=0)
@@ -201,7 +204,7 @@ def test_gradient_by_the_resolution_is_the_finite_difference(resolution, monkeyp
     assert slope.item() == pytest.approx(difference.item(), rel=1e-6)
     without_path = -mean_sigma(at.detach()).item() / resolution  # what is left when the hits are held fixed
     assert abs(slope.item() / without_path - 1) > 1e-5
-    monkeypatch.setattr(module, "BLOCK", 300)
+    monkeypatch.setattr(module, "MUONS_AT_A_TIME", 300)
     (in_blocks,) = torch.autograd.grad(mean_sigma(at), at)
     assert in_blocks.item() == pytest.approx(slope.item(), rel=1e-12)
 
@@ -212,6 +215,34 @@ def test_gradient_survives_a_muon_at_the_kink():
     propagate(infer_theta, hits, resolution**-2).sigma.sum().backward()
     assert math.isfinite(resolution.grad.item())
     assert resolution.grad.item() == pytest.approx(-0.6 / 100**2, rel=1e-12)
+
+
+def test_a_muon_without_a_hit_spoils_no_gradient():
+    resolution = torch.tensor(100.0, dtype=DOUBLE, requires_grad=True)
+    hits = torch.tensor([[0.5], [float("nan")], [float("inf")]], dtype=DOUBLE)
+    smeared = smear(hits, resolution, torch.zeros(3, 1, dtype=DOUBLE))
+    propagate(infer_theta, smeared, resolution**-2).sigma.nansum().backward()
+    assert resolution.grad.item() == pytest.approx(-0.6 / 100**2, rel=1e-12)
+
+
+def test_small_variances_are_held_to_the_same_precision():
+    hits = torch.ones(5, 2, dtype=DOUBLE)
+    for small, message in (
+        ([[1e-14, 2e-14], [2e-14, 1e-14]], "semi-definite"),
+        ([[1e-14, 1e-15], [0, 1e-14]], "symmetric"),
+    ):
+        matrix = torch.eye(3, dtype=DOUBLE)
+        matrix[1:, 1:] = torch.tensor(small, dtype=DOUBLE)
+        with pytest.raises(ValueError, match=message):
+            propagate(two_observables, torch.ones(5, 3, dtype=DOUBLE), matrix)
+    with pytest.raises(ValueError, match="semi-definite"):
+        propagate(lambda h: h, hits, torch.tensor([[0.0, 0.1], [0.1, 1.0]], dtype=DOUBLE))
+
+
+@pytest.mark.parametrize("covariance", ["a", None, 1j])
+def test_what_is_no_number_is_refused(covariance):
+    with pytest.raises(Exception, match="covariance"):
+        propagate(infer_theta, torch.ones(5, 1, dtype=DOUBLE), covariance)
 
 
 def test_float32_hits_stay_float32():

@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
+
 from pullback.batches import BLOCK
 from pullback.errors import PullbackError
 from pullback.recorded import count_muons, read_hits
@@ -52,12 +53,14 @@ def test_whole_and_short_numbers_are_numbers(kind):
 def test_missing_hits_are_nan():
     Path("hits.csv").write_text('x,y\n1,2\n,3\nnan,4\n inf ,5\n"-inf",6\n')
     np.testing.assert_array_equal(hits("hits.csv")[:, 0], [1, np.nan, np.nan, np.inf, -np.inf])
+    Path("hits.csv").write_text("x\n0.1\n\n0.3\n")
+    np.testing.assert_array_equal(hits("hits.csv")[:, 0], [0.1, np.nan, 0.3])
     path = write("parquet", {"x": pa.array([1.0, None, float("nan")])})
     np.testing.assert_array_equal(hits(path)[:, 0], [1, np.nan, np.nan])
 
 
-def test_windows_line_ends_bom_and_blank_last_line():
-    Path("hits.csv").write_bytes(b"\xef\xbb\xbfx\r\n0.5\r\n0.25\r\n\r\n")
+def test_windows_line_ends_and_byte_order_mark():
+    Path("hits.csv").write_bytes(b"\xef\xbb\xbfx\r\n0.5\r\n0.25\r\n")
     np.testing.assert_array_equal(hits("hits.csv")[:, 0], [0.5, 0.25])
 
 
@@ -72,7 +75,11 @@ def test_windows_line_ends_bom_and_blank_last_line():
         ("hits.csv", b"y,z\n1,2\n", "no column 'x'; the columns are: y, z"),
         ("hits.csv", b"x,x\n1,2\n", "more than one column 'x'"),
         ("hits.csv", b"x\n1\n2\n0.5m\n", "row 3, column 'x': '0.5m' is not a number"),
-        ("hits.csv", b"x,y\n1,2\n3\n", "can't be read"),
+        ("hits.csv", b"x", "holds no hits, only a header"),
+        ("hits.csv", b"x,y\n1,2\n3\n", "row 2: Expected 2 columns, got 1"),
+        ("hits.csv", "x\n1\n".encode("utf-16"), "not UTF-8"),
+        ("hits.csv", b"x,caf\xe9\n1,2\n", "not UTF-8"),
+        ("hits.csv", b"x\n0.1\n\n\nabc\n", "row 4, column 'x': 'abc'"),
         ("hits.csv", b"x\n\xff\xfe\n", "not UTF-8"),
         ("hits.parquet", b"PAR1 and no more", "can't be read"),
         ("hits.parquet", b"", "can't be read"),
@@ -88,6 +95,20 @@ def test_bad_files_are_named_with_row_and_column(name, content, expected):
     assert str(caught.value).startswith(name)
     assert expected in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet", "h5"])
+def test_a_folder_is_refused(suffix):
+    Path(f"hits.{suffix}").mkdir()
+    with pytest.raises(PullbackError, match="is a folder"):
+        hits(f"hits.{suffix}")
+
+
+def test_columns_that_are_not_asked_for_may_hold_anything():
+    rows = "".join(f"0.25,{index}\n" for index in range(1_200_000)) + "0.5,hello\n"
+    Path("hits.csv").write_text("x,note\n" + rows)
+    assert count_muons("hits.csv", ["x"]) == 1_200_001
+    np.testing.assert_array_equal(hits("hits.csv", 1_200_000, 1_200_001), [[0.5]])
 
 
 def test_text_far_down_is_named_with_its_row():
@@ -115,8 +136,16 @@ def test_bad_hdf5():
         hits(write("h5", {"x": np.zeros(3), "y": np.zeros(4)}), names=("x", "y"))
     with h5py.File("linked.h5", "w") as file:
         file["x"] = h5py.ExternalLink("hits.h5", "/x")
-    with pytest.raises(PullbackError, match="links to another file"):
-        hits("linked.h5")
+        file["y"] = h5py.SoftLink("/nowhere")
+    for name in "xy":
+        with pytest.raises(PullbackError, match="is a link to elsewhere"):
+            hits("linked.h5", names=(name,))
+    layout = h5py.VirtualLayout((3,), "f8")
+    layout[:] = h5py.VirtualSource("missing.h5", "x", (3,))
+    with h5py.File("virtual.h5", "w") as file:
+        file.create_virtual_dataset("x", layout, fillvalue=0.3)
+    with pytest.raises(PullbackError, match="keeps its data in another file"):
+        hits("virtual.h5")
 
 
 def test_a_file_that_shrank_is_noticed():

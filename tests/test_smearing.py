@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+
 from pullback import smear
 
 
@@ -29,6 +30,15 @@ def test_resolution_by_coordinate():
 def test_impossible_resolutions_are_refused(resolution):
     with pytest.raises(ValueError, match="positive and finite"):
         smear(np.zeros((1, 2)), resolution, np.zeros((1, 2)))
+
+
+def test_whole_numbers_are_not_truncated():
+    assert smear(torch.tensor([[1]]), 2.5, torch.tensor([[1.0]])).item() == pytest.approx(1.4)
+
+
+def test_a_resolution_that_does_not_fit_is_refused():
+    with pytest.raises(ValueError, match="doesn't fit"):
+        smear(np.zeros((2, 1)), np.array([10.0, 100.0]), np.ones((2, 1)))
 
 
 def test_shapes_that_only_broadcast_are_refused():

@@ -2,6 +2,7 @@ import itertools
 
 import numpy as np
 import pytest
+
 from pullback import stream
 from pullback.streams import PURPOSES, key_of
 

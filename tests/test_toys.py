@@ -3,9 +3,9 @@ import math
 import tracemalloc
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
+
 from pullback import infer_theta, run_toys, stream
 from pullback import toys as module
 from pullback.toys import Throw, throw_toys
@@ -41,7 +41,7 @@ def test_against_all_toys_at_once():
 def test_blocks_change_no_moment(monkeypatch, toys):
     hits = torch.linspace(0, 1, 23, dtype=DOUBLE)[:, None]
     whole = run_toys(infer_theta, hits, 0.01, toys, stream(1, "toys"))
-    monkeypatch.setattr(module, "BLOCK", 64)
+    monkeypatch.setattr(module, "AT_A_TIME", 64)
     blocks = run_toys(infer_theta, hits, 0.01, toys, stream(1, "toys"))
     torch.testing.assert_close(blocks.mean, whole.mean, rtol=1e-14, atol=0)
     torch.testing.assert_close(blocks.sd, whole.sd, rtol=1e-10, atol=0)
@@ -93,13 +93,14 @@ def test_largest_block_holds(monkeypatch):
 
     for muons, toys in ((3, 200_000), (5000, 30)):
         run_toys(infer, torch.zeros(muons, 1, dtype=DOUBLE), 1.0, toys, stream(1, "toys"))
-    assert max(seen) <= module.BLOCK
+    assert max(seen) <= module.AT_A_TIME
 
 
-def test_a_muon_without_a_hit_has_no_moments():
-    result = run_toys(infer_theta, torch.tensor([[float("nan")], [0.5]], dtype=DOUBLE), 0.01, 10, stream(1, "toys"))
-    assert np.isnan(result.sd[0].item())
-    assert not np.isnan(result.sd[1].item())
+@pytest.mark.parametrize("hit", [math.nan, math.inf, -math.inf])
+def test_a_muon_without_a_hit_has_no_moments(hit):
+    result = run_toys(infer_theta, torch.tensor([[hit], [0.5]], dtype=DOUBLE), 0.01, 10, stream(1, "toys"))
+    for each in result:
+        assert each.isnan().flatten().tolist() == [True, False]
 
 
 @pytest.mark.parametrize(

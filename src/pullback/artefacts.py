@@ -1,8 +1,8 @@
 """HDF5 artefacts: written whole, with checksums and digests, and refused when they aren't what they should be.
 
-A group a point, named by its label; in it a dataset a column, in chunks of 1 MiB with fletcher32, no compression, no times.
-The root attribute `digest` stands for all that the artefact says: what it was made from and the SHA-256 of every block of
-every column. It is listed in the `parents` of what is made from it.
+A group a point, named by its label; in it a dataset a column, in chunks of 1 MiB with fletcher32, no compression, no
+times. The root attribute `digest` stands for all that the artefact says: what it was made from and the SHA-256 of every
+block of every column. It is listed in the `parents` of what is made from it.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Writer:
         """A column in a point's group; `quantity` says what it holds, and in which unit."""
         chunks = (max(1, min(shape[0], BLOCK)), *(1 for _ in shape[1:]))
         dataset = group.create_dataset(
-            name, shape, dtype, chunks=chunks, maxshape=(None, *shape[1:]), fletcher32=True
+            name, shape, dtype, chunks=chunks, maxshape=(max(1, shape[0]), *shape[1:]), fletcher32=True
         )
         self._size += dataset.nbytes + OVERHEAD
         reserve(self._path, self._size)
@@ -98,8 +98,10 @@ class Writer:
 
     def finish(self, batch: Batch, parents: dict[str, str]) -> None:
         """Finish the columns, and sign the file with the digest of what they hold."""
-        blocks = dict(column.finish() for column in self._columns)
-        sign(self._file, batch.kind, batch.digest, parents, {name: each.hex() for name, each in blocks.items()})
+        content = {name: blocks.hex() for name, blocks in (column.finish() for column in self._columns)}
+        seeds = sorted({part.settings.seed for part in batch.parts})
+        seed = seeds if len(seeds) > 1 else seeds[0]  # a scan may run over the seed
+        sign(self._file, batch.kind, seed, batch.digest, parents, content)
 
 
 class Reader:
@@ -150,7 +152,14 @@ def new_file(path: str | Path) -> Iterator[tuple[Path, h5py.File]]:
         seal(part)
 
 
-def sign(file: h5py.File, kind: str, config_digest: str, parents: dict[str, str], content: dict[str, str]) -> None:
+def sign(
+    file: h5py.File,
+    kind: str,
+    seed: int | list[int],
+    config_digest: str,
+    parents: dict[str, str],
+    content: dict[str, str],
+) -> None:
     """Write the root attributes, with a digest over what the file was made from and the digests of its content."""
     made_from = {
         "schema": SCHEMA,
@@ -160,7 +169,8 @@ def sign(file: h5py.File, kind: str, config_digest: str, parents: dict[str, str]
         "parents": json.dumps(parents, sort_keys=True),
     }
     digest = hashlib.sha256(json.dumps({**made_from, "content": content}, sort_keys=True).encode()).hexdigest()
-    for name, value in {**made_from, "units": UNITS, "versions": json.dumps(versions()), "digest": digest}.items():
+    about = {"units": UNITS, "seed": seed, "versions": json.dumps(versions()), "digest": digest}
+    for name, value in {**made_from, **about}.items():
         file.attrs[name] = value
 
 

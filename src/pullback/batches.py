@@ -105,11 +105,6 @@ class Batch:
         """SHA-256 of what the artefact is made from."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
-    @property
-    def muons(self) -> int:
-        """Muons in all parts."""
-        return sum(part.stop - part.start for part in self.parts)
-
 
 def toys_in(blocks: range, muons: int, toy_muons: int) -> range:
     """The toy muons that are picked from a range of a point's blocks: each block gives its even share, in order."""
@@ -167,9 +162,13 @@ def _name(parts: list[Part]) -> str:
         name += f",blocks={first.first}-{first.last - 1}"
     if len(parts) > 1:
         name += ",etc"
-    if len(name) > _LONGEST_NAME:
-        name = f"{name[:_LONGEST_NAME]}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
-    return name
+    return short(name)
+
+
+def short(name: str) -> str:
+    """A name that is fit for a file, also when it lists many parameters."""
+    digest = hashlib.sha256(name.encode()).hexdigest()[:12]
+    return name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}-{digest}"
 
 
 def _restrict(config: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic.fields import FieldInfo
 
 from .errors import PullbackError
 
@@ -21,9 +22,17 @@ class Simulated(Section):
     """True hits drawn by the model."""
 
     kind: Literal["simulated"] = Field("simulated", description="hits are simulated")
-    muons: int = Field(100_000, ge=1, description="number of muons at each point")
-    x_min: float = Field(0.0, description="lower end of the true positions, x ~ U(x_min, x_max), m")
-    x_max: float = Field(1.0, description="upper end of the true positions, m")
+    muons: int = Field(100_000, ge=1, le=10**12, description="number of muons at each point")
+    x_min: float = Field(
+        0.0,
+        ge=-1e6,
+        le=1e6,
+        description="lower end of the true positions, x ~ U(x_min, x_max)",
+        json_schema_extra={"unit": "m"},
+    )
+    x_max: float = Field(
+        1.0, ge=-1e6, le=1e6, description="upper end of the true positions", json_schema_extra={"unit": "m"}
+    )
 
     @model_validator(mode="after")
     def _range(self):
@@ -46,21 +55,25 @@ class Recorded(Section):
 class Detector(Section):
     """What the detector does to a hit."""
 
-    resolution: float = Field(100.0, gt=0, description="1/σ_x, 1/m: 100 is 1 cm")
+    resolution: float = Field(
+        100.0, ge=1e-6, le=1e12, description="1/σ_x: 100 is 1 cm", json_schema_extra={"unit": "1/m"}
+    )
 
 
 class OneHit(Section):
     """θ = arctan(|x| / dz)."""
 
     name: Literal["one_hit"] = Field("one_hit", description="the inference model")
-    dz: float = Field(1.5, gt=0, description="height of the muons' origin above the layer, m")
+    dz: float = Field(
+        1.5, ge=1e-6, le=1e6, description="height of the muons' origin above the layer", json_schema_extra={"unit": "m"}
+    )
 
 
 class Toys(Section):
     """Toy Monte Carlo, the proof of the uncertainties."""
 
-    muons: int = Field(2_000, ge=1, description="muons that toys are thrown around, evenly spread over θ")
-    per_muon: int = Field(10_000, ge=2, description="toys around each of them")
+    muons: int = Field(2_000, ge=1, le=10**9, description="muons that toys are thrown around, evenly spread over θ")
+    per_muon: int = Field(10_000, ge=2, le=10**12, description="toys around each of them")
 
 
 class Validation(Section):
@@ -96,9 +109,10 @@ class PointConfig(Section):
 
     study: str = Field(
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        max_length=100,
         description="name of the study and of its folder in `results/`: letters, digits and . _ -",
     )
-    seed: int = Field(1, ge=0, lt=2**63, description="seed of every random number")
+    seed: int = Field(1, ge=0, le=2**53, description="seed of every random number")
     random_numbers: Literal["common", "independent"] = Field(
         "common",
         description="whether the points of a scan share their deviates (smooth scans) or draw their own",
@@ -160,6 +174,27 @@ def replace(config: StudyConfig, values: dict[str, float], *, where: str) -> Poi
     return _checked(PointConfig, raw, where)
 
 
+def fields(section: type[Section], prefix: str = "") -> dict[str, FieldInfo]:
+    """Every key of the config by its dotted name; those of a section with alternatives, one after the other."""
+    found: dict[str, FieldInfo] = {}
+    for name, field in section.model_fields.items():
+        kinds = [each for each in (field.annotation, *get_args(field.annotation)) if _is_section(each)]
+        for kind in kinds:
+            found |= {each: info for each, info in fields(kind, f"{prefix}{name}.").items() if each not in found}
+        if not kinds:
+            found[prefix + name] = field
+    return found
+
+
+def unit_of(name: str) -> str:
+    """The unit of a key by its dotted name; none for a count or a ratio."""
+    return ((fields(StudyConfig)[name].json_schema_extra or {}).get("unit", "")) if name in fields(StudyConfig) else ""
+
+
+def _is_section(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Section)
+
+
 def numeric_fields(config: Section, prefix: str = "") -> dict[str, float]:
     """Every numeric field of the config by its dotted name, with its value."""
     found: dict[str, float] = {}
@@ -175,9 +210,7 @@ def numeric_fields(config: Section, prefix: str = "") -> dict[str, float]:
 def nearest(name: str, valid: Iterable[str]) -> str:
     """Advice for an unknown name: the nearest valid one, or all of them."""
     valid = sorted(valid)
-    close = difflib.get_close_matches(name, valid, n=1, cutoff=0.6) or [
-        each for each in valid if each.rsplit(".", 1)[-1] == name.rsplit(".", 1)[-1]
-    ]
+    close = difflib.get_close_matches(name, valid, n=1, cutoff=0.6)
     return f"did you mean {close[0]}?" if close else f"allowed: {', '.join(valid)}"
 
 
@@ -198,7 +231,11 @@ def _line(kind, error) -> str:
     key, value = ".".join(path), error["input"]
     match error["type"]:
         case "extra_forbidden":
-            return f"{key}: unknown key; {nearest(key, _keys_beside(kind, path, error['loc']))}"
+            elsewhere = [name for name in fields(kind) if name.split(".")[-1] == path[-1]]
+            advice = (
+                f"did you mean {elsewhere[0]}?" if elsewhere else nearest(key, _keys_beside(kind, path, error["loc"]))
+            )
+            return f"{key}: unknown key; {advice}"
         case "missing":
             return f"{key}: is missing"
         case "union_tag_invalid":
@@ -211,8 +248,8 @@ def _line(kind, error) -> str:
             return f"{key}: is {value!r}; it must be a section with keys of its own"
     message = error["msg"].removeprefix("Input ")
     if isinstance(value, str) and error["type"] in ("float_type", "int_type"):
-        message += " (YAML takes it for text; 1e5 is written 1.0e+5 or 100000)"
-    return f"{key}: is {value!r}; it {message}"
+        message += " (YAML takes it for text; write 1e5 as 100000)"
+    return f"{key}: is {value!r:.80}; it {message}"
 
 
 def _keys_beside(kind, path: list[str], loc) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from pydantic.fields import FieldInfo
 
-from .config import Recorded, Section, Simulated, StudyConfig
+from .config import StudyConfig, fields
 from .files import write_text
 
 HEAD = """# The config
@@ -29,8 +29,8 @@ scan: {zip: {detector.resolution: [50, 100], model.dz: [1.0, 1.5]}} # in step: 2
 scan: {table: points.csv} # a column a name, a row a point
 ```
 
-| key | kind | default | allowed | what it is |
-|---|---|---|---|---|
+| key | kind | unit | default | allowed | what it is |
+|---|---|---|---|---|---|
 """
 
 
@@ -41,20 +41,12 @@ def schema() -> str:
 
 def documentation() -> str:
     """The page about the config: `config/README.md`."""
-    return HEAD + "".join(f"| {' | '.join(row)} |\n" for row in _rows(StudyConfig, ""))
+    return HEAD + "".join(f"| {' | '.join(_row(name, field))} |\n" for name, field in fields(StudyConfig).items())
 
 
-def _rows(section: type[Section], prefix: str) -> list[list[str]]:
-    rows = []
-    for name, field in section.model_fields.items():
-        if name == "source":
-            for kind in (Simulated, Recorded):
-                rows += _rows(kind, "source.")
-        elif isinstance(field.annotation, type) and issubclass(field.annotation, Section):
-            rows += _rows(field.annotation, f"{prefix}{name}.")
-        else:
-            rows.append([f"`{prefix}{name}`", _kind(field), _default(field), _allowed(field), field.description or ""])
-    return rows
+def _row(name: str, field: FieldInfo) -> list[str]:
+    unit = (field.json_schema_extra or {}).get("unit", "")
+    return [f"`{name}`", _kind(field), unit, _default(field), _allowed(field), field.description or ""]
 
 
 def _kind(field: FieldInfo) -> str:
@@ -78,7 +70,7 @@ def _allowed(field: FieldInfo) -> str:
 
 
 def _number(value: Any) -> str:
-    return "2⁶³" if value == 2**63 else f"{value:g}"
+    return "2⁵³" if value == 2**53 else f"{value:g}"
 
 
 if __name__ == "__main__":

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
-import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,10 +20,12 @@ from matplotlib.figure import Figure as Canvas
 
 from .artefacts import Reader
 from .batches import BLOCK
-from .gallery import Figure, gallery, varying
+from .config import unit_of
+from .files import whole_folder
+from .gallery import Evidence, Figure, gallery, varying
 from .gathering import open_study
 from .models import Quantity
-from .points import Point, nearest_to_unscanned, number
+from .points import nearest_to_unscanned, number
 from .study import Study
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,12 @@ STYLE = {
     "savefig.dpi": 150,
 }
 
+METADATA = {
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+"""No time of creation in the files, and no version of the drawing library."""
+
 SCAN = {
     "mean_sigma": "mean σ ({unit})",
     "share": "share in the linear domain",
@@ -58,45 +65,45 @@ SCAN = {
 }
 """The panels of a scan: statistics of the linear domain, and what they are called."""
 
+EXPECTED = {"ratio": 1.0, "pull_sd": 1.0, "pull_rms": 1.0, "coverage68": 0.6827, "coverage95": 0.95}
+"""What some of them should be."""
+
 
 def plot(study: Study, study_file: str | Path, validation: str | Path, folder: str | Path) -> None:
     """Draw every figure of the study's gallery into a folder, which appears when all are drawn."""
     evidence = json.loads(Path(validation).read_text(encoding="utf-8"))
-    folder = Path(folder)
-    part = folder.with_name(folder.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    with open_study(study_file) as reader, plt.rc_context(STYLE):
+    with whole_folder(folder) as part, open_study(study_file) as reader, plt.rc_context(STYLE):
         for figure in gallery(study, evidence):
-            canvas = _DRAW[figure.kind](_Data(study, reader, evidence, figure))
+            if figure.kind == "scan":
+                canvas = _scan(study, evidence, figure)
+            else:
+                canvas = _OF_POINT[figure.kind](_Point(study, reader, evidence, figure))
             canvas.draw_without_rendering()
             canvas.set_layout_engine("none")  # laid out once, for both files
-            # No time of creation, and no version of the drawing library.
-            canvas.savefig(part / f"{figure.stem}.svg", metadata={"Date": None, "Creator": None})
-            canvas.savefig(
-                part / f"{figure.stem}.pdf",
-                metadata={"CreationDate": None, "Creator": None, "Producer": None},
-            )
+            for kind, metadata in METADATA.items():
+                # By way of memory: on a full disk, the writers of the files fail in obscure ways.
+                image = io.BytesIO()
+                canvas.savefig(image, format=kind, metadata=metadata)
+                (part / f"{figure.stem}.{kind}").write_bytes(image.getvalue())
             plt.close(canvas)
             log.info("drawn: %s", figure.stem)
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(part, folder)
 
 
-class _Data:
-    """What one figure is drawn from: the first block of its point, and its entry in the evidence."""
+class _Point:
+    """What the figures of a point are drawn from: its first block, its toys, and its entry in the evidence."""
 
-    def __init__(self, study: Study, reader: Reader, evidence: dict[str, Any], figure: Figure):
-        self.study, self.reader, self.figure = study, reader, figure
+    def __init__(self, study: Study, reader: Reader, evidence: Evidence, figure: Figure):
+        self.reader, self.figure, self.recorded = reader, figure, study.recorded
         self.x: Quantity = study.model.coordinates[0]
-        names = [each.name for each in study.model.observables]
-        self.quantity: Quantity = study.model.observables[names.index(figure.observable or names[0])]
-        self.entries = [each for each in evidence["points"] if each["observable"] == self.quantity.name]
-        if figure.point is not None:
-            self.entry = next(each for each in self.entries if each["point"] == figure.point)
-            self.point: Point = next(each for each in study.points if each.label == figure.point)
-            self.settings = self.point.config.validation
-            self.sigma_x = 1 / self.point.config.detector.resolution
+        self.quantity = _quantity(study, figure)
+        self.point = next(each for each in study.points if each.label == figure.point)
+        self.entry = next(
+            each
+            for each in evidence["points"]
+            if (each["point"], each["observable"]) == (figure.point, self.quantity.name)
+        )
+        self.settings = self.point.config.validation
+        self.sigma_x = 1 / self.point.config.detector.resolution
 
     def column(self, name: str) -> np.ndarray:
         return self.reader.rows(f"{self.figure.point}/{name}", 0, BLOCK)
@@ -111,9 +118,14 @@ class _Data:
     @property
     def at(self) -> tuple[np.ndarray, np.ndarray]:
         """Value and σ where toys are thrown, of the muons in the first block."""
-        suffix = "" if self.study.recorded else "_true"
+        suffix = "" if self.recorded else "_true"
         name = self.quantity.name
         return self.column(f"{name}{suffix}"), self.column(f"sigma_{name}_linear{suffix}")
+
+
+def _quantity(study: Study, figure: Figure) -> Quantity:
+    """The observable that a figure is about; the first, where it is about hits."""
+    return next(each for each in study.model.observables if figure.observable in ("", each.name))
 
 
 def _axis(quantity: Quantity, words: str = "") -> str:
@@ -125,9 +137,15 @@ def _gaussian(axes: Axes) -> None:
     axes.plot(z, np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi), color="black", lw=1.2, label="unit Gaussian")
 
 
-def _hits(data: _Data) -> Canvas:
+def _density(axes: Axes, values: np.ndarray, bins: np.ndarray, **style: Any) -> None:
+    """A histogram as a density over all values, those outside the bins and an empty sample included."""
+    weights = np.full(len(values), 1 / (max(1, len(values)) * (bins[1] - bins[0])))
+    axes.hist(values, bins=bins, weights=weights, **style)
+
+
+def _hits(data: _Point) -> Canvas:
     reco = data.column("x_reco")[:, 0]
-    if data.study.recorded:
+    if data.recorded:
         canvas, axes = plt.subplots(figsize=(5.5, 3.2))
         reco = reco[np.isfinite(reco)]
         axes.hist(reco, bins=min(100, max(10, len(reco) // 50)), color=BLUE)
@@ -153,21 +171,14 @@ def _hits(data: _Data) -> Canvas:
     left.axline((true.mean(), true.mean()), slope=1, color="black", lw=0.8, ls="--", label="recorded = true")
     left.set(xlabel=_axis(data.x, "true "), ylabel=_axis(data.x, "recorded "))
     left.legend(loc="upper left")
-    right.hist(
-        (reco - true) / data.sigma_x,
-        bins=np.linspace(-4.5, 4.5, 61),
-        density=True,
-        color=BLUE,
-        alpha=0.5,
-        label="hits",
-    )
+    _density(right, (reco - true) / data.sigma_x, np.linspace(-4.5, 4.5, 61), color=BLUE, alpha=0.5, label="hits")
     _gaussian(right)
     right.set(xlabel=f"(recorded − true) {data.x.symbol} × resolution", ylabel="density", ylim=(0, 0.48))
     right.legend()
     return canvas
 
 
-def _value(data: _Data) -> Canvas:
+def _value(data: _Point) -> Canvas:
     usable = data.usable
     x = data.column("x_reco")[usable, 0]
     value = data.column(data.quantity.name)[usable]
@@ -201,7 +212,7 @@ def _value(data: _Data) -> Canvas:
     return canvas
 
 
-def _sigma(data: _Data) -> Canvas:
+def _sigma(data: _Point) -> Canvas:
     name, settings = data.quantity.name, data.settings
     value, sigma = data.at
     muon, sd = data.toys("muon"), data.toys(f"toy_sd_{name}")
@@ -246,7 +257,7 @@ def _sigma(data: _Data) -> Canvas:
     return canvas
 
 
-def _pulls(data: _Data) -> Canvas:
+def _pulls(data: _Point) -> Canvas:
     name, usable = data.quantity.name, data.usable
     at, sigma_at = data.at
     z = (data.column(name) - data.column(f"{name}_true"))[usable] / data.column(f"sigma_{name}_linear")[usable]
@@ -256,17 +267,10 @@ def _pulls(data: _Data) -> Canvas:
     domain = data.entry["domain"]
     words = f"\nmean {domain['pull_mean']:+.3f}, sd {domain['pull_sd']:.3f}" if domain.get("pull_sd") else ""
     condition = f"{data.quantity.symbol}/σ ≥ {data.settings.domain:g}"
-    axes.hist(z[inside], bins=bins, density=True, color=BLUE, alpha=0.5, label=f"{condition}{words}")
-    if (~inside).sum() > 1:
-        axes.hist(
-            z[~inside],
-            bins=bins,
-            density=True,
-            histtype="step",
-            color=VERMILLION,
-            ls="--",
-            label="below: the fold",
-        )
+    _density(axes, z[inside], bins, color=BLUE, alpha=0.5, label=f"{condition}{words}")
+    if not inside.all():
+        below = f"{data.quantity.symbol}/σ < {data.settings.domain:g}"
+        _density(axes, z[~inside], bins, histtype="step", color=VERMILLION, ls="--", label=below)
     _gaussian(axes)
     axes.set(xlabel=f"pull of {data.quantity.symbol}", ylabel="density")
     axes.legend(loc="upper left", fontsize=8)
@@ -274,7 +278,7 @@ def _pulls(data: _Data) -> Canvas:
     return canvas
 
 
-def _coverage(data: _Data) -> Canvas:
+def _coverage(data: _Point) -> Canvas:
     canvas, axes = plt.subplots(figsize=(6, 3.6))
     bins = data.entry["bins"]
     for nominal, key, colour, marker, words in (
@@ -301,42 +305,57 @@ def _coverage(data: _Data) -> Canvas:
     return canvas
 
 
-def _scan(data: _Data) -> Canvas:
-    values = varying(data.study)
+def _scan(study: Study, evidence: Evidence, figure: Figure) -> Canvas:
+    values = varying(study)
     names = list(values)[:2]
-    nominal = nearest_to_unscanned(data.study.points, data.study.config)
-    others = {name: nominal.values[name] for name in list(values)[2:]}
-    points = {each.label: each for each in data.study.points}
+    nominal = nearest_to_unscanned(study.points, study.config)
+    points = {each.label: each.values for each in study.points}
     entries = [
         each
-        for each in data.entries
-        if all(points[each["point"]].values[name] == value for name, value in others.items())
+        for each in evidence["points"]
+        if each["observable"] == figure.observable
+        and all(points[each["point"]][name] == nominal.values[name] for name in list(values)[2:])
     ]
     panels = {key: words for key, words in SCAN.items() if any(each["domain"].get(key) is not None for each in entries)}
     rows = -(-len(panels) // 3)
     canvas, grid = plt.subplots(rows, 3, figsize=(10, 2.9 * rows), squeeze=False)
-    where = [[points[each["point"]].values[name] for name in names] for each in entries]
+    where = np.array([[points[each["point"]][name] for name in names] for each in entries])
+    labels = [f"{name} ({unit_of(name)})" if unit_of(name) else name for name in names]
+    tolerance = study.config.validation.tolerance
     for axes, (key, words) in zip(grid.flat, panels.items(), strict=False):
-        column = np.array(
-            [each["domain"].get(key) if each["domain"].get(key) is not None else np.nan for each in entries]
-        )
-        axes.set(title=words.format(unit=data.quantity.unit), xlabel=names[0])
+        axes.set(title=words.format(unit=_quantity(study, figure).unit), xlabel=labels[0])
         if len(names) == 1:
-            axes.plot([x for (x,) in where], column, "o-", ms=3.5, color=BLUE)
-            axes.ticklabel_format(axis="y", useOffset=False)
+            _line(axes, where[:, 0], entries, key, tolerance)
         else:
-            limits = _limits(key, data.study.config.validation.tolerance)
-            _map(canvas, axes, np.array(where), column, [values[name] for name in names], limits)
-            axes.set_ylabel(names[1])
+            column = _numbers(entries, key)
+            _map(canvas, axes, where, column, [values[name] for name in names], _limits(key, tolerance))
+            axes.set_ylabel(labels[1])
     for axes in grid.flat[len(panels) :]:
         axes.set_visible(False)
     return canvas
 
 
+def _numbers(entries: list[dict[str, Any]], key: str) -> np.ndarray:
+    """A statistic of the linear domain at each point; NaN where there is none."""
+    return np.array([np.nan if each["domain"].get(key) is None else each["domain"][key] for each in entries], float)
+
+
+def _line(axes: Axes, where: np.ndarray, entries: list[dict[str, Any]], key: str, tolerance: float) -> None:
+    """A quantity over one parameter, with its interval where it has one, against what is expected of it."""
+    value, order = _numbers(entries, key), np.argsort(where, kind="stable")
+    low, high = (_numbers(entries, f"{key}_{end}") for end in ("low", "high"))
+    if key in EXPECTED:
+        axes.axhspan(EXPECTED[key] - tolerance, EXPECTED[key] + tolerance, color=GREY, alpha=0.25, lw=0)
+        axes.axhline(EXPECTED[key], color="black", ls="--", lw=0.8)
+    axes.plot(where[order], value[order], "o-", ms=3.5, color=BLUE)
+    if np.isfinite(low).any():
+        axes.vlines(where, low, high, color=BLUE, lw=1)
+    axes.ticklabel_format(axis="y", useOffset=False)
+
+
 def _limits(key: str, tolerance: float) -> tuple[float, float] | tuple[None, None]:
     """The range of colours: what should be a given number is shown against the tolerance, so that noise looks small."""
-    expected = {"ratio": 1.0, "pull_sd": 1.0, "pull_rms": 1.0, "coverage68": 0.6827, "coverage95": 0.95}
-    return (expected[key] - tolerance, expected[key] + tolerance) if key in expected else (None, None)
+    return (EXPECTED[key] - tolerance, EXPECTED[key] + tolerance) if key in EXPECTED else (None, None)
 
 
 def _map(
@@ -376,11 +395,10 @@ def _map(
             )
 
 
-_DRAW: dict[str, Callable[[_Data], Canvas]] = {
+_OF_POINT: dict[str, Callable[[_Point], Canvas]] = {
     "hits": _hits,
     "value": _value,
     "sigma": _sigma,
     "pulls": _pulls,
     "coverage": _coverage,
-    "scan": _scan,
 }

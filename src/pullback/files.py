@@ -7,6 +7,7 @@ import errno
 import json
 import math
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,9 +42,30 @@ def whole(path: str | Path) -> Iterator[Path]:
         raise
 
 
+@contextmanager
+def whole_folder(path: str | Path) -> Iterator[Path]:
+    """A folder to fill, `<name>.part`, which takes the place of the one of that name when the block ends.
+
+    Raises
+    ------
+    PullbackError : as `whole`.
+
+    """
+    path = Path(path)
+    with whole(path) as part:
+        _discard(part)
+        part.mkdir()
+        yield part
+        shutil.rmtree(path, ignore_errors=True)
+
+
 def _discard(part: Path) -> None:
-    with contextlib.suppress(OSError):  # the folder may be what is wrong
-        part.unlink(missing_ok=True)
+    """Remove a file or a folder, if it is there."""
+    with contextlib.suppress(OSError):  # the folder around it may be what is wrong
+        if part.is_dir():
+            shutil.rmtree(part)
+        else:
+            part.unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> None:

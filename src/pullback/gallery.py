@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from .batches import short
 from .points import nearest_to_unscanned
 from .study import Study
 from .validation import OUTSIDE, RANK
@@ -27,7 +28,7 @@ class Figure(NamedTuple):
     def stem(self) -> str:
         """The file's name without suffix."""
         name = f"{self.kind}_{self.observable}" if self.observable else self.kind
-        return f"{name}.{self.subject}"
+        return f"{name}.{short(self.subject)}"
 
 
 CAPTIONS = {
@@ -48,8 +49,8 @@ CAPTIONS = {
     "sigma": (
         "Propagated σ and spread of toys",
         "The line is the propagated σ, each point the standard deviation of the toys around one muon; the panels below "
-        "show their ratio, with the tolerance shaded. They should agree right of the dashed line, where the linear "
-        "law is claimed; left of it the fold makes the toys narrower than the law says.",
+        "show their ratio, with the tolerance shaded. They should agree where the linear law is claimed: everywhere, "
+        "or right of the dashed line. Left of it the fold makes the toys narrower than the law says.",
     ),
     "pulls": (
         "Pulls",

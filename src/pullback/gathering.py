@@ -69,9 +69,8 @@ class Gathering:
                     group.attrs[name] = value
             for name, pieces in self._columns.items():
                 _gather(file, name, pieces, digests[name])
-            file.attrs["seed"] = study.config.seed
             file.attrs["content_digest"] = content
-            artefacts.sign(file, "study", config_digest(study), self._parents, digests)
+            artefacts.sign(file, "study", study.config.seed, config_digest(study), self._parents, digests)
         return content
 
 
@@ -102,16 +101,24 @@ def open_study(path: str | Path) -> Iterator[Reader]:
 def _gather(file: h5py.File, column: str, pieces: list[Piece], digest: str) -> None:
     """One virtual dataset over the pieces of a column."""
     first = pieces[0]
-    layout = h5py.VirtualLayout((sum(piece.shape[0] for piece in pieces), *first.shape[1:]), first.dtype)
+    shape = (sum(piece.shape[0] for piece in pieces), *first.shape[1:])
+    # Should a source go missing, its rows read as NaN or as the largest integer, never as a plausible zero.
+    fill = np.nan if first.dtype.kind == "f" else np.iinfo(first.dtype).max
+    # By the low-level interface, since h5py's other one records the time of day.
+    properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    properties.set_obj_track_times(False)
+    properties.set_fill_value(np.array([fill], first.dtype))
     at = 0
     for piece in pieces:
         if piece.shape[0]:
-            layout[at : at + piece.shape[0]] = h5py.VirtualSource(piece.file, column, piece.shape, piece.dtype)
+            rows = h5py.h5s.create_simple(shape)
+            rows.select_hyperslab((at, *(0 for _ in shape[1:])), piece.shape)
+            properties.set_virtual(rows, piece.file.encode(), column.encode(), h5py.h5s.create_simple(piece.shape))
         at += piece.shape[0]
-    # Should a source go missing, its rows read as NaN or as the largest integer, never as a plausible zero.
-    fill = np.nan if first.dtype.kind == "f" else np.iinfo(first.dtype).max
     group, name = column.rsplit("/", 1)
-    dataset = file.require_group(group).create_virtual_dataset(name, layout, fillvalue=fill)
+    kind, space = h5py.h5t.py_create(first.dtype, logical=True), h5py.h5s.create_simple(shape)
+    h5py.h5d.create(file.require_group(group).id, name.encode(), kind, space, dcpl=properties)
+    dataset = file[column]
     attributes = dict(first.attributes)
     quantity = Quantity(name, attributes.pop("units"), attributes.pop("long_name"))
     describe(dataset, first.dims, quantity, {**attributes, "sha256": digest})

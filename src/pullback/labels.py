@@ -6,6 +6,7 @@ from typing import Any
 
 import h5py
 
+from .batches import BLOCK
 from .models import Quantity
 
 Dims = dict[str, list[str] | None]
@@ -26,7 +27,9 @@ def describe(dataset: h5py.Dataset, dims: Dims, quantity: Quantity, attributes: 
         if dim not in group and labels is None:
             length = dataset.shape[axis]
             # Chunked and never written, so that it takes no space however long.
-            scale = group.create_dataset(dim, (length,), ">f4", chunks=(max(1, length),), maxshape=(None,))
+            scale = group.create_dataset(
+                dim, (length,), ">f4", chunks=(max(1, min(length, BLOCK)),), maxshape=(max(1, length),)
+            )
             scale.make_scale(f"{_DIMENSION_ONLY}{length:10d}")
         elif dim not in group:
             group.create_dataset(dim, data=labels, dtype=h5py.string_dtype()).make_scale(dim)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import itertools
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,20 +35,28 @@ def expand(config: StudyConfig) -> list[Point]:
     """
     if config.scan is None:
         return [Point(NOMINAL, {}, replace(config, {}, where="config"))]
+    rows = _rows(config.scan)
+    mistakes = [_mistake(config, name, value) for row in rows for name, value in row.items()]
+    _refuse(mistakes)
     points: dict[str, Point] = {}
-    for row in _rows(config.scan):
-        for name, value in row.items():
-            _check(config, name, value)
+    for row in rows:
         label = ",".join(f"{name}={number(value)}" for name, value in row.items())
+        where = f"config: scan: point {label}"
+        try:
+            point = Point(label, row, replace(config, row, where=where))
+        except PullbackError as error:
+            mistakes.append(str(error))
+            continue
         if label in points:
-            raise PullbackError(f"config: scan: point {label} is there twice; give each point once")
-        points[label] = Point(label, row, replace(config, row, where=f"config: scan: point {label}"))
+            mistakes.append(f"{where} is there twice; give each point once")
+        points[label] = point
+    _refuse(mistakes)
     return list(points.values())
 
 
 def number(value: float) -> str:
     """A number as labels and tables show it: exact, and whole numbers without a point."""
-    return str(int(value)) if float(value).is_integer() and abs(value) < 1e15 else repr(float(value))
+    return str(int(value)) if value == int(value) and abs(value) < 1e16 else repr(value)
 
 
 def nearest_to_unscanned(points: list[Point], config: PointConfig) -> Point:
@@ -124,19 +131,40 @@ def _table(file: Any) -> list[dict[str, float]]:
         point = {}
         for name, cell in zip(names, row, strict=True):
             try:
-                point[name] = float(cell)
+                point[name] = _cell(cell)
             except ValueError:
                 raise PullbackError(f"{where}: row {index}, column {name}: {cell!r} is not a number") from None
         points.append(point)
     return points
 
 
-def _check(config: StudyConfig, name: str, value: Any) -> None:
+def _cell(text: str) -> float:
+    """A number as a table has it: a whole one exactly, and without the underscores that Python allows."""
+    if "_" in text:
+        raise ValueError
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)
+
+
+def _refuse(mistakes: list[str | None]) -> None:
+    """Raise with each mistake once, in order."""
+    found = list(dict.fromkeys(each for each in mistakes if each))
+    if found:
+        raise PullbackError("\n".join(found))
+
+
+def _mistake(config: StudyConfig, name: Any, value: Any) -> str | None:
+    """What is wrong with scanning a name over a value, if anything is."""
     if str(name).startswith("compute."):
-        raise PullbackError(f"config: scan: {name}: can't be scanned, since it changes no result")
-    fields = {key for key in numeric_fields(config) if not key.startswith("compute.")}
-    if name not in fields:
-        raise PullbackError(f"config: scan: {name}: no numeric field of that name; {nearest(str(name), fields)}")
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        hint = " (YAML takes it for text; 1e5 is written 1.0e+5 or 100000)" if isinstance(value, str) else ""
-        raise PullbackError(f"config: scan: {name}: {value!r} is not a finite number{hint}")
+        return f"config: scan: {name}: can't be scanned, since it changes no result"
+    valid = {key for key in numeric_fields(config) if not key.startswith("compute.")}
+    if name not in valid:
+        elsewhere = [key for key in sorted(valid) if key.split(".")[-1] == str(name).split(".")[-1]]
+        advice = f"did you mean {elsewhere[0]}?" if elsewhere else nearest(str(name), valid)
+        return f"config: scan: {name}: no numeric field of that name; {advice}"
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -1e300 < value < 1e300:
+        hint = " (YAML takes it for text; write 1e5 as 100000)" if isinstance(value, str) else ""
+        return f"config: scan: {name}: {value!r:.80} is not a finite number{hint}"
+    return None

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .jacobians import check_hits, value_and_jacobian
 
-BLOCK = 131_072
+MUONS_AT_A_TIME = 131_072
 """Muons that are propagated at a time, so that intermediate results stay small."""
 
 
@@ -64,14 +64,14 @@ def propagate(
     check_hits(hits)
     sigma_x = _canonical(covariance, hits)
     muons = len(hits)
-    first = _propagate(infer, hits[:BLOCK], sigma_x[:BLOCK])  # one shared covariance stays as it is
-    if muons <= BLOCK:
+    first = _propagate(infer, hits[:MUONS_AT_A_TIME], sigma_x[:MUONS_AT_A_TIME])  # one shared covariance stays as it is
+    if muons <= MUONS_AT_A_TIME:
         return first
     if first.sigma.requires_grad:  # the graph keeps all intermediate results anyway
         return _propagate(infer, hits, sigma_x)
     whole = Propagated(*(part.new_empty(muons, *part.shape[1:]) for part in first))
-    for start in range(0, muons, BLOCK):
-        rows = slice(start, start + BLOCK)
+    for start in range(0, muons, MUONS_AT_A_TIME):
+        rows = slice(start, start + MUONS_AT_A_TIME)
         shared = len(sigma_x) == 1
         block = _propagate(infer, hits[rows], sigma_x if shared else sigma_x[rows]) if start else first
         for column, part in zip(whole, block, strict=True):
@@ -81,12 +81,7 @@ def propagate(
 
 def _propagate(infer, hits, sigma_x) -> Propagated:
     """J Σ Jᵀ for one block, with Σ as `_canonical` gives it."""
-    value, jac = value_and_jacobian(infer, hits)
-    finite = torch.isfinite(hits).all(dim=1, keepdim=True)
-    if not finite.all():
-        nan = hits.new_tensor(float("nan"))
-        value = torch.where(finite, value, nan)
-        jac = torch.where(finite[:, :, None], jac, nan)
+    value, jac, finite = value_and_jacobian(infer, hits)
     # Sums of products rather than matrix products: the matrices are tiny, and there are many of them.
     variances_only = sigma_x.ndim == 2
     left = jac * sigma_x[:, None] if variances_only else (jac[:, :, :, None] * sigma_x[:, None]).sum(dim=2)
@@ -95,13 +90,24 @@ def _propagate(infer, hits, sigma_x) -> Propagated:
     # The root's derivative at 0 is infinite, and 0 × ∞ would put NaN into the gradient of a sum over muons.
     positive = variance > 0
     sigma = torch.where(positive, torch.where(positive, variance, 1.0).sqrt(), 0.0 * variance.abs())
-    return Propagated(value, covariance, sigma)
+    if finite.all():
+        return Propagated(value, covariance, sigma)
+    # Last of all, so that the NaN of one muon stays out of the gradients of the others.
+    nan = float("nan")
+    return Propagated(
+        torch.where(finite[:, None], value, nan),
+        torch.where(finite[:, None, None], covariance, nan),
+        torch.where(finite[:, None], sigma, nan),
+    )
 
 
 def _canonical(covariance, hits) -> Tensor:
     """The covariance as variances (1 or muon, coordinate) or matrices (1 or muon, coordinate, coordinate), checked."""
     muons, coordinates = hits.shape
-    cov = torch.as_tensor(covariance, dtype=hits.dtype, device=hits.device)
+    try:
+        cov = torch.as_tensor(covariance, dtype=hits.dtype, device=hits.device)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"covariance must be a number or an array of numbers, not {covariance!r}") from None
     shape = tuple(cov.shape)
     if muons == coordinates > 1 and shape in {(muons,), (muons, coordinates)}:
         raise ValueError(
@@ -147,10 +153,16 @@ def _check(cov) -> None:
     if cov.ndim == 2:
         refuse(cov < 0, "is a negative variance")
         return
-    refuse(cov.diagonal(dim1=1, dim2=2) < 0, "has a negative variance on the diagonal")
-    scale = cov.abs().amax(dim=(1, 2), keepdim=True)
+    variance = cov.diagonal(dim1=1, dim2=2)
+    refuse(variance < 0, "has a negative variance on the diagonal")
+    # Judged as correlations, so that a coordinate of small variance is held to the same precision as one of large.
+    width = torch.where(variance > 0, variance, 1.0).sqrt()
+    correlation = cov / (width[:, :, None] * width[:, None, :])
     rounding = 1e3 * torch.finfo(cov.dtype).eps
-    refuse((cov - cov.mT).abs() > rounding * scale, "is not symmetric")
+    refuse((correlation - correlation.mT).abs() > rounding, "is not symmetric")
+    identity = torch.eye(cov.shape[-1], dtype=cov.dtype, device=cov.device)
+    impossible = (variance == 0)[:, :, None] & (cov != 0)  # a coordinate without variance has no covariance
     # Positive semi-definite up to rounding: what a Cholesky decomposition accepts with that much on the diagonal.
-    ridge = torch.where(scale > 0, rounding * scale, 1.0) * torch.eye(cov.shape[-1], dtype=cov.dtype, device=cov.device)
-    refuse(torch.linalg.cholesky_ex(cov + ridge).info != 0, "is not positive semi-definite")
+    ridge = torch.where(variance > 0, rounding, 1.0)[:, :, None] * identity
+    bad = impossible.any(dim=(1, 2)) | (torch.linalg.cholesky_ex(correlation + ridge).info != 0)
+    refuse(bad, "is not positive semi-definite")

@@ -2,11 +2,12 @@
 
 import functools
 import hashlib
+import platform
 from importlib.metadata import version
 from pathlib import Path
 
-LIBRARIES = ("h5py", "numpy", "pyarrow", "scipy", "torch")
-"""The libraries whose version can change a number."""
+LIBRARIES = ("h5py", "matplotlib", "numpy", "pyarrow", "scipy", "torch")
+"""The libraries whose version can change a number or a figure."""
 
 
 @functools.cache
@@ -15,7 +16,7 @@ def package_digest() -> str:
     root = Path(__file__).parent
     digest = hashlib.sha256()
     for path in sorted(root.rglob("*")):
-        if path.suffix in {".py", ".j2", ".css"}:
+        if path.suffix in {".py", ".j2"}:
             digest.update(f"{path.relative_to(root).as_posix()}\0".encode())
             digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
@@ -24,4 +25,4 @@ def package_digest() -> str:
 @functools.cache
 def versions() -> dict[str, str]:
     """Versions of pullback and of the libraries that its numbers depend on."""
-    return {name: version(name) for name in ("pullback", *LIBRARIES)}
+    return {"python": platform.python_version()} | {name: version(name) for name in ("pullback", *LIBRARIES)}

@@ -1,10 +1,13 @@
 """Recorded hits from CSV, Parquet and HDF5 files: streamed, never read whole.
 
-A cell that is empty or null is a missing hit and reads as NaN; NaN and infinite hits are kept.
+A cell that is empty or null is a missing hit and reads as NaN, and so does an empty line of a CSV file with one column;
+NaN and infinite hits are kept.
 """
 
 from __future__ import annotations
 
+import csv
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -90,17 +93,25 @@ def _format(file: str | Path) -> str:
 @contextmanager
 def _errors(file: str | Path) -> Iterator[None]:
     """What the readers raise, as one line that names the file."""
+    if Path(file).is_dir():
+        raise PullbackError(f"{file}: is a folder, not a file of hits")
     try:
         yield
     except FileNotFoundError:
         raise PullbackError(f"{file}: no such file (relative paths start at {Path.cwd()})") from None
     except pa.ArrowInvalid as error:
         reason = str(error).splitlines()[0]
-        if "Empty CSV file" in reason:
-            reason = "the file is empty; it needs a header, and a row a muon"
-        elif "UTF8" in reason:
-            reason = "the file is not UTF-8 text"
+        if "Empty CSV file" in reason or "Could not skip initial" in reason:
+            raise PullbackError(f"{file}: holds no hits, only a header") from error
+        if "UTF8" in reason:
+            raise PullbackError(f"{file}: is not UTF-8 text") from error
+        # Rows are counted from 1 without the header, as everywhere here.
+        reason = re.sub(r"Row #(\d+)", lambda match: f"row {int(match[1]) - 1}", reason)
         raise PullbackError(f"{file}: can't be read: {reason}") from error
+    except UnicodeDecodeError as error:
+        raise PullbackError(
+            f"{file}: is not UTF-8 text (its header has the byte {error.object[error.start]:#x})"
+        ) from error
     except (OSError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or f"truncated, or not of the kind its name says ({error})"
         raise PullbackError(f"{file}: can't be read: {reason}") from error
@@ -114,19 +125,24 @@ def _require(file: str | Path, wanted: Sequence[str], there: Sequence[str]) -> N
 
 
 def _csv(file: str | Path, coordinates: Sequence[str]) -> Tables:
-    # Cells are read as text, so that what is no number can be named with its row and column.
-    with Path(file).open("rb") as stream:
-        if not stream.read(1):
-            raise PullbackError(f"{file}: the file is empty; it needs a header, and a row a muon")
-    text = dict.fromkeys(coordinates, pa.string())
-    # One thread, so that rows come in order and errors name the first; 8 MiB at a time.
+    with Path(file).open(newline="", encoding="utf-8-sig") as lines:
+        header = [name.strip() for name in next(csv.reader(lines), [])]
+    if not header:
+        raise PullbackError(f"{file}: the file is empty; it needs a header, and a row a muon")
+    _require(file, coordinates, header)
     reader = pa.csv.open_csv(
         file,
-        read_options=pa.csv.ReadOptions(use_threads=False, block_size=1 << 23),
-        convert_options=pa.csv.ConvertOptions(column_types=text, strings_can_be_null=False),
+        # One thread, so that rows come in order and errors name the first; 8 MiB at a time.
+        read_options=pa.csv.ReadOptions(use_threads=False, block_size=1 << 23, column_names=header, skip_rows=1),
+        parse_options=pa.csv.ParseOptions(ignore_empty_lines=len(header) > 1),
+        # Cells are read as text, so that what is no number can be named with its row and column.
+        convert_options=pa.csv.ConvertOptions(
+            include_columns=list(coordinates),
+            column_types=dict.fromkeys(coordinates, pa.string()),
+            strings_can_be_null=False,
+        ),
     )
     with reader:
-        _require(file, coordinates, reader.schema.names)
         for table in reader:
             yield [table.column(name) for name in coordinates]
 
@@ -151,12 +167,12 @@ def _datasets(file, hdf5, coordinates) -> list[h5py.Dataset]:
     _require(file, coordinates, list(hdf5))
     datasets = []
     for name in coordinates:
-        if isinstance(hdf5.get(name, getlink=True), h5py.ExternalLink):
-            raise PullbackError(f"{file}: {name!r} links to another file, which is refused")
+        if not isinstance(hdf5.get(name, getlink=True), h5py.HardLink):
+            raise PullbackError(f"{file}: {name!r} is a link to elsewhere, which is refused; give the dataset itself")
         each = hdf5[name]
         if not isinstance(each, h5py.Dataset) or each.ndim != 1 or each.dtype.kind not in "fiu":
             raise PullbackError(f"{file}: {name!r} must be a dataset of numbers with one dimension, muon")
-        if each.external:
+        if each.external or each.is_virtual:
             raise PullbackError(f"{file}: {name!r} keeps its data in another file, which is refused")
         datasets.append(each)
     lengths = {name: len(each) for name, each in zip(coordinates, datasets, strict=True)}

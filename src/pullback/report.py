@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from .config import unit_of
 from .files import write_text
 from .gallery import badness, gallery
 from .provenance import package_digest, versions
@@ -19,8 +20,14 @@ from .study import Study
 from .tables import scanned
 from .validation import NARROWEST_SCATTER, OUTSIDE
 
-FAILED = ("hit_not_finite", "sigma_zero_or_nan", "sigma_negative")
-"""The counts of muons whose uncertainty can't be used."""
+FAILED = {
+    "hit_not_finite": "hit NaN or infinite",
+    "value_not_finite": "angle NaN or infinite",
+    "sigma_zero_or_nan": "σ zero or NaN",
+    "sigma_negative": "σ negative",
+    "toys_without_spread": "toys without a spread",
+}
+"""The counts of muons whose uncertainty can't be used or tested, and what they are called."""
 
 
 def write_report(study: Study, validation: str | Path, figures: str | Path, report: str | Path) -> None:
@@ -43,9 +50,9 @@ def write_report(study: Study, validation: str | Path, figures: str | Path, repo
         worst=max(evidence["points"], key=badness),
         found=_found(study, evidence),
         points=points,
-        scanned=list(next(iter(points.values()))),
+        scanned={name: f"{name} ({unit_of(name)})" if unit_of(name) else name for name in next(iter(points.values()))},
         gallery=[(figure, _embedded(Path(figures, f"{figure.stem}.svg"))) for figure in gallery(study, evidence)],
-        observables={each.name: each for each in study.model.observables},
+        FAILED=FAILED,
         OUTSIDE=OUTSIDE,
         NARROWEST_SCATTER=NARROWEST_SCATTER,
         # How the work was cut into jobs changes no result, and stays out of the report for that.
@@ -75,8 +82,6 @@ def _found(study: Study, evidence: dict[str, Any]) -> dict[str, Any]:
         "off_outside": max((abs(1 / each["ratio"] - 1) for each in outside if each["ratio"]), default=None),
         "lost": {key: sum(entry["counts"][key] for entry in entries) for key in FAILED},
         "muons": sum(entry["counts"]["muons"] for entry in entries),
-        "more_toys": {e["point"]: sum(each["more_toys"] or 0 for each in e["bins"]) for e in entries},
-        "more_muons": {e["point"]: e["domain"].get("more_muons") for e in entries},
     }
 
 

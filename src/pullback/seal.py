@@ -1,8 +1,8 @@
 """A seal on HDF5 files: a checksum of the whole file, verified before any of it is trusted to HDF5.
 
-HDF5's own checksums leave gaps (its global heap has none, and a flipped bit there can make the library loop for ever), and
-it doesn't survive a full disk (closing such a file crashes the process). So every file begins with a user block that
-holds the CRC-32 of the rest, and has its space reserved before it is written.
+HDF5's own checksums leave gaps (its global heap has none, and a flipped bit there can make the library loop for ever),
+and it doesn't survive a full disk (closing such a file crashes the process). So every file begins with a user block
+that holds the CRC-32 of the rest, and has its space reserved before it is written.
 """
 
 from __future__ import annotations

@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from jaxtyping import Float
+import numpy as np
+from jaxtyping import Float, Real
 
 
 def smear(
-    x_true: Float[Any, "muon coordinate"],
-    resolution: float | Float[Any, "*resolution"],
+    x_true: Real[Any, "muon coordinate"],
+    resolution: float | Real[Any, "*resolution"],
     noise: Float[Any, "muon coordinate"],
 ) -> Float[Any, "muon coordinate"]:
     """Recorded hits: x_reco = x_true + noise / resolution.
@@ -18,8 +19,8 @@ def smear(
     Parameters
     ----------
     x_true : true positions (muon, coordinate), m; numpy array or tensor.
-    resolution : 1/σ_x in 1/m, a number or anything that broadcasts against the hits. Where it is a tensor that
-        requires a gradient, the hits carry it.
+    resolution : 1/σ_x in 1/m, a number or anything that broadcasts to the hits. Where it is a tensor that requires a
+        gradient, the hits carry it.
     noise : standard normal deviates of the same shape, drawn by the caller (see `pullback.stream`).
 
     Returns
@@ -28,7 +29,7 @@ def smear(
 
     Raises
     ------
-    ValueError : the resolution is not positive and finite, or noise and x_true differ in shape.
+    ValueError : the resolution is not positive and finite, or the shapes don't fit.
 
     Examples
     --------
@@ -40,10 +41,15 @@ def smear(
     torch = sys.modules.get("torch")  # without torch imported, nothing here can be a tensor
     if torch and any(isinstance(argument, torch.Tensor) for argument in (x_true, resolution, noise)):
         x_true, noise = torch.as_tensor(x_true), torch.as_tensor(noise)
-        resolution = torch.as_tensor(resolution, dtype=x_true.dtype)
+        resolution = torch.as_tensor(resolution) if isinstance(resolution, np.ndarray) else resolution
     if tuple(x_true.shape) != tuple(noise.shape):
         raise ValueError(f"noise has shape {tuple(noise.shape)}, x_true {tuple(x_true.shape)}: they must agree")
     positive = (resolution > 0) & (resolution < float("inf"))
     if not (positive if isinstance(positive, bool) else bool(positive.all())):
         raise ValueError(f"resolution must be positive and finite (1/m), not {resolution}")
-    return x_true + noise / resolution
+    x_reco = x_true + noise / resolution
+    if tuple(x_reco.shape) != tuple(x_true.shape):
+        raise ValueError(
+            f"resolution has shape {tuple(resolution.shape)}, which doesn't fit {tuple(x_true.shape)} hits"
+        )
+    return x_reco

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
@@ -24,11 +24,11 @@ from .streams import key_of, stream
 
 log = logging.getLogger(__name__)
 
-FLAGS = {"hit_not_finite": 1, "sigma_zero_or_nan": 2, "sigma_negative": 4}
+FLAGS = {"hit_not_finite": 1, "value_not_finite": 2, "sigma_zero_or_nan": 4, "sigma_negative": 8}
 """Bits of the column `flag`: why a muon's uncertainty is not to be used."""
 
 GOLDEN = (5**0.5 - 1) / 2
-TOYS_AT_A_TIME = 10_000_000
+TOYS_BETWEEN_LOGS = 10_000_000
 
 
 class Place(NamedTuple):
@@ -116,10 +116,10 @@ def propagate_uncertainty(batch: Batch, reco: str | Path, sigma: str | Path, tru
                 columns = _observable_columns(out, part, "sigma_{name}_linear" + place.suffix, words)
                 for block in _progress(part, f"propagated{place.words}"):
                     hits = parent.read(part, place.column, block)
-                    values = propagate(infer, torch.from_numpy(hits), variance).sigma.numpy()
-                    _append(columns, values)
+                    value, _, sigma = propagate(infer, torch.from_numpy(hits), variance)
+                    _append(columns, sigma.numpy())
                     if place is RECO:
-                        flags.append(_flag(hits, values))
+                        flags.append(_flag(hits, value.numpy(), sigma.numpy()))
 
 
 def run_toys(
@@ -148,7 +148,7 @@ def run_toys(
 
         for (_, _, per_muon, toy), group in groupby(sorted(batch.parts, key=shared), key=shared):
             parts = list(group)
-            step = max(1, TOYS_AT_A_TIME // (per_muon * len(parts)))
+            step = max(1, TOYS_BETWEEN_LOGS // (per_muon * len(parts)))
             for first in range(0, len(toy), step):
                 rows = slice(first, first + step)
                 throws = [
@@ -197,15 +197,25 @@ def spread_over(values: np.ndarray, toys: np.ndarray) -> np.ndarray:
     """Indices of distinct muons whose values are evenly spread between the least and the greatest.
 
     Toy muon number k aims at the fraction (k + ½)·0.618… mod 1 of the range: golden-ratio steps are spread evenly
-    over any run of numbers, so the blocks of a point needn't know of each other. Muons without a value are passed over.
+    over any run of numbers, so the blocks of a point needn't know of each other. Every tenth is spread evenly over the
+    logarithm of |value| instead: with a fine detector, the bins next to the fold would have no toys otherwise. Muons
+    without a value are passed over.
     """
     index = np.flatnonzero(np.isfinite(values))
     index = index[np.argsort(values[index], kind="stable")]
     count = min(len(toys), len(index))
     if not count:
         return index[:0]
-    ordered = values[index]
-    targets = np.sort(ordered[0] + np.mod((toys[:count] + 0.5) * GOLDEN, 1) * (ordered[-1] - ordered[0]))
+    ordered, toys = values[index], toys[:count]
+    targets = ordered[0] + np.mod((toys + 0.5) * GOLDEN, 1) * (ordered[-1] - ordered[0])
+    size = np.abs(ordered[ordered != 0])
+    tenth = toys % 10 == 9
+    if len(size):
+        fraction = np.mod((toys[tenth] // 10 + 0.5) * GOLDEN, 1)
+        # Of the sign that the values have where the range reaches furthest.
+        sign = 1 if ordered[-1] >= -ordered[0] else -1
+        targets[tenth] = sign * size.min() * (size.max() / size.min()) ** fraction
+    targets.sort()
     step = np.arange(count)
     position = np.maximum.accumulate(np.searchsorted(ordered, targets) - step) + step  # each muon once
     return index[np.minimum(position, len(index) - count + step)]
@@ -246,11 +256,11 @@ def _evaluate(infer: Callable, hits: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(hits).all(axis=1, keepdims=True), values, np.nan)
 
 
-def _flag(hits: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+def _flag(hits: np.ndarray, value: np.ndarray, sigma: np.ndarray) -> np.ndarray:
     finite = np.isfinite(hits).all(axis=1)
-    unusable = finite & ~(np.abs(sigma) > 0).all(axis=1)
-    negative = (sigma < 0).any(axis=1)
-    bits = (~finite, unusable, negative)
+    valued = np.isfinite(value).all(axis=1)
+    unusable = finite & ~((sigma != 0) & np.isfinite(sigma)).all(axis=1)
+    bits = (~finite, finite & ~valued, unusable, (sigma < 0).any(axis=1))
     return sum(bit.astype("u1") * np.uint8(mask) for bit, mask in zip(bits, FLAGS.values(), strict=True))
 
 
@@ -259,21 +269,14 @@ def _stream(part: Part, purpose: str, index: int) -> np.random.Generator:
     return stream(part.settings.seed, purpose, *own, index)
 
 
-def _parents(batch: Batch, files: dict[Place, str | Path | None]) -> _Parents:
-    return _Parents(batch, {place: file for place, file in files.items() if file})
-
-
-class _Parents(ExitStack):
-    """Opens the artefacts that a step reads, as a dictionary by place."""
-
-    def __init__(self, batch: Batch, files: dict[Place, str | Path]):
-        super().__init__()
-        self._batch, self._files = batch, files
-
-    def __enter__(self) -> dict[Place, Reader]:
-        return {
-            place: self.enter_context(artefacts.read(file, self._batch.of_kind(place.kind)))
-            for place, file in self._files.items()
+@contextmanager
+def _parents(batch: Batch, files: dict[Place, str | Path | None]) -> Iterator[dict[Place, Reader]]:
+    """The artefacts that a step reads, open, by place; those that the study doesn't have are left out."""
+    with ExitStack() as stack:
+        yield {
+            place: stack.enter_context(artefacts.read(file, batch.of_kind(place.kind)))
+            for place, file in files.items()
+            if file
         }
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .jacobians import check_hits
 
-BLOCK = 65_536
+AT_A_TIME = 65_536
 """Toys that are held at a time, times coordinates: 512 KiB, which stays in the cache."""
 
 
@@ -47,8 +47,10 @@ def run_toys(
 
     Parameters
     ----------
-    infer : function of hits (row, coordinate) that returns observables (row, observable), row by row.
-    hits : positions to throw around (muon, coordinate), floating point.
+    infer : function of hits (row, coordinate) that returns observables (row, observable), row by row: rows are toys of
+        several muons, so an inference that couples them (see `muon_jacobian`) gives nonsense.
+    hits : positions to throw around (muon, coordinate), floating point. A muon
+        with one that is NaN or infinite gets NaN.
     noise : standard uncertainty of the hits, in their unit: a number, (coordinate,) or (muon, coordinate).
     toys : number for each muon, at least 2.
     rng : the random generator, such as `pullback.stream(seed, "toys", 0)`.
@@ -82,7 +84,7 @@ def throw_toys(throws: Sequence[Throw], toys: int, rngs: Sequence[np.random.Gene
         raise ValueError("every throw needs as many muons as there are random generators")
     sums = [_Sums(throw, centre, toys) for throw, centre in zip(prepared, map(_centre, prepared), strict=True)]
     coordinates = prepared[0].hits.shape[1] if prepared else 1
-    step = max(1, BLOCK // coordinates)
+    step = max(1, AT_A_TIME // coordinates)
     group = max(1, step // toys)
     for first in range(0, len(rngs), group):
         rows = slice(first, first + group)
@@ -141,6 +143,8 @@ class _Sums:
         self.second[rows] += (away * away).sum(dim=1)
 
     def moments(self) -> Toys:
+        nan = float("nan")
         mean = self.first / self.toys
         variance = (self.second - self.toys * mean * mean) / (self.toys - 1)
-        return Toys(self.centre + mean, variance.clamp(min=0).sqrt())
+        finite = torch.isfinite(self.throw.hits).all(dim=1, keepdim=True)
+        return Toys(*(torch.where(finite, each, nan) for each in (self.centre + mean, variance.clamp(min=0).sqrt())))

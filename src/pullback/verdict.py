@@ -23,7 +23,7 @@ from .validation import OUTSIDE, Tally, worst
 
 log = logging.getLogger(__name__)
 
-SUMMARY = ("mean_value", "mean_sigma", "ratio", "ratio_se", "scatter", "pull_mean", "pull_sd", "pull_rms")
+SUMMARY = ("mean_value", "mean_sigma", "ratio", "ratio_se", "scatter", "pull_mean", "pull_sd", "pull_sd_se", "pull_rms")
 SUMMARY += ("coverage68", "coverage95")
 """Statistics of the linear domain that are columns of `summary.csv`."""
 

@@ -10,4 +10,4 @@ if __name__ == "__main__":
     with job(snakemake):
         verdict = check(snakemake.input.validation, snakemake.params.strict)
         print(f"pullback: {verdict}; read {snakemake.input.report}", file=sys.stderr)
-        write_text(snakemake.output.passed, f"{verdict}\n")
+        write_text(snakemake.output.checked, f"{verdict}\n")

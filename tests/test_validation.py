@@ -1,0 +1,243 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from pullback.config import Validation
+from pullback.validation import (
+    EMPTY,
+    OUTSIDE,
+    Tally,
+    coverage_interval,
+    equivalence,
+    expected_scatter,
+    factor_to_settle,
+    sd_interval,
+    worst,
+)
+
+
+def tally(muons=20_000, toys=400, per_muon=1000, seed=1, sigma_scale=1.0, noise=None, truth=True, **settings):
+    """A point whose law is exactly linear: σ = 1, values from 0 to 100."""
+    rng = np.random.default_rng(seed)
+    at = np.linspace(0, 100, muons)
+    value = at + (noise(rng, muons) if noise else rng.normal(size=muons))
+    toy_muon = np.linspace(0, muons - 1, min(toys, muons)).astype(int)
+    toy_sd = np.sqrt(rng.chisquare(per_muon - 1, len(toy_muon)) / (per_muon - 1))
+    sigma = np.full(muons, sigma_scale)
+    made = Tally(Validation(**settings), per_muon)
+    made.add(value, sigma, np.full(muons, True), toy_muon, toy_sd, (at, sigma) if truth else None)
+    return made
+
+
+def test_an_honest_point_passes_with_the_right_numbers():
+    result = tally().result()
+    assert result["verdict"] == "pass"
+    assert result["reasons"] == []
+    domain = result["domain"]
+    assert domain["share"] == pytest.approx(0.97, abs=0.001)
+    assert domain["ratio"] == pytest.approx(1, abs=4 * domain["ratio_se"])
+    assert domain["ratio_se"] == pytest.approx(1 / math.sqrt(2 * 388 * 999), rel=0.01)
+    assert domain["pull_sd"] == pytest.approx(1, abs=0.02)
+    assert domain["coverage68"] == pytest.approx(0.6827, abs=0.015)
+    assert domain["scatter"] == pytest.approx(1, abs=0.15)
+    assert [each["verdict"] for each in result["bins"]] == [OUTSIDE] * 4 + ["pass"] * 3
+    assert [(each["low"], each["high"]) for each in result["bins"]] == [
+        (0, 0.5),
+        (0.5, 1),
+        (1, 2),
+        (2, 3),
+        (3, 5),
+        (5, 10),
+        (10, math.inf),
+    ]
+    assert sum(each["muons"] for each in result["bins"]) == result["overall"]["muons"] == 20_000
+
+
+@pytest.mark.parametrize(("scale", "verdict"), [(1.1, "fail"), (0.9, "fail"), (1.03, "pass")])
+def test_a_wrong_sigma_fails_and_a_harmless_one_does_not(scale, verdict):
+    assert tally(sigma_scale=scale, muons=100_000, toys=2000, per_muon=10_000).result()["verdict"] == verdict
+
+
+def test_pull_moments_against_numpy():
+    rng = np.random.default_rng(1)
+    result = tally(seed=1).result()
+    z = rng.normal(size=20_000)
+    overall = result["overall"]
+    assert overall["pull_mean"] == pytest.approx(z.mean(), abs=1e-12)
+    assert overall["pull_sd"] == pytest.approx(z.std(ddof=1), rel=1e-12)
+    assert overall["pull_rms"] == pytest.approx(math.sqrt((z**2).mean()), rel=1e-12)
+    assert overall["coverage68"] == (np.abs(z) <= 1).mean()
+    assert overall["coverage95"] == (np.abs(z) <= 1.96).mean()
+
+
+def test_blocks_change_nothing():
+    whole = tally().result()
+    rng = np.random.default_rng(1)
+    at = np.linspace(0, 100, 20_000)
+    value = at + rng.normal(size=20_000)
+    toy_muon = np.linspace(0, 19_999, 400).astype(int)
+    toy_sd = np.sqrt(rng.chisquare(999, 400) / 999)
+    made = Tally(Validation(), 1000)
+    for start in range(0, 20_000, 7000):
+        rows = slice(start, start + 7000)
+        here = (toy_muon >= start) & (toy_muon < start + 7000)
+        ones = np.ones(len(at[rows]))
+        made.add(value[rows], ones, ones > 0, toy_muon[here] - start, toy_sd[here], (at[rows], ones))
+    result = made.result()
+    for key in ("ratio", "pull_sd", "pull_mean", "coverage68", "scatter", "scatter_local", "muons"):
+        assert result["domain"][key] == pytest.approx(whole["domain"][key], rel=1e-12)
+
+
+def test_strips_show_in_the_coverage_and_not_in_the_width():
+    result = tally(noise=lambda rng, n: rng.uniform(-math.sqrt(3), math.sqrt(3), n)).result()
+    assert result["domain"]["pull_sd"] == pytest.approx(1, abs=0.01)
+    assert result["domain"]["coverage68"] == pytest.approx(0.577, abs=0.02)
+
+
+def test_without_truth_there_are_no_pulls():
+    result = tally(truth=False).result()
+    assert result["verdict"] == "pass"
+    assert result["domain"]["pull_sd_verdict"] is None
+    assert "pull_sd" not in result["domain"]
+
+
+@pytest.mark.parametrize("muons", [1, 2])
+def test_no_pulls_is_no_pass(muons):
+    made = Tally(Validation(), 100_000)
+    at, sigma = np.full(muons, 50.0), np.ones(muons)
+    made.add(at, sigma, sigma > 0, np.arange(muons), np.ones(muons), (at, sigma))
+    result = made.result()
+    assert result["verdict"] == ("inconclusive" if muons == 1 else "fail")  # two equal pulls have no width
+    assert result["reasons"]
+
+
+def test_an_inconclusive_point_says_what_would_settle_it():
+    result = tally(per_muon=20, toys=100).result()
+    assert result["verdict"] == "inconclusive"
+    (advice,) = (each for each in result["more"] if "toys.per_muon" in each)
+    needed = int(advice.split(" to ")[1].split()[0])
+    assert needed > 20
+    settled = [tally(per_muon=needed, toys=100, seed=seed).result() for seed in range(10)]
+    assert sum(each["verdict"] != "inconclusive" for each in settled) >= 5
+
+
+def test_a_bin_without_toys_is_inconclusive():
+    made = Tally(Validation(), 1000)
+    at, sigma = np.array([4.0, 50.0] * 5000), np.ones(10_000)
+    rng = np.random.default_rng(1)
+    made.add(at + rng.normal(size=10_000), sigma, sigma > 0, np.array([1, 3]), np.array([1.0, 1.01]), (at, sigma))
+    result = made.result()
+    assert result["verdict"] == "inconclusive"
+    assert "no toys at 3 ≤ θ/σ < 5" in result["reasons"][0]
+    assert [each["verdict"] for each in result["bins"]][-3:] == ["inconclusive", EMPTY, "pass"]
+
+
+def test_nothing_in_the_domain_is_no_pass():
+    result = tally(domain=1000.0).result()
+    assert result["verdict"] == "inconclusive"
+    assert result["reasons"] == ["no muons in the linear domain"]
+
+
+def test_the_domain_is_an_edge_of_the_bins():
+    result = tally(domain=4.0).result()
+    assert [each["low"] for each in result["bins"] if each["verdict"] != OUTSIDE] == [4, 5, 10]
+
+
+def test_shared_noise_is_seen_in_the_scatter_also_where_the_law_bends():
+    made = Tally(Validation(), 100_000)
+    at = np.linspace(3, 100, 2000)
+    bent = 1 + 0.01 * at / 100  # a drift wider than the toys' own scatter of 0.0022
+    sigma, rng = np.ones(2000), np.random.default_rng(1)
+    made.add(at + rng.normal(size=2000), sigma, sigma > 0, np.arange(2000), bent, (at, sigma))
+    result = made.result()
+    assert result["domain"]["scatter"] > 1
+    assert result["domain"]["scatter_local"] < 0.1
+    assert result["domain"]["scatter_verdict"] == "fail"
+    assert result["verdict"] == "fail"
+
+
+def test_failed_muons_are_counted_and_left_out():
+    made = Tally(Validation(), 10)
+    value = np.array([1.0, np.nan, np.nan, 50.0, 60.0, 70.0, 80.0])
+    sigma = np.array([1.0, np.nan, 1.0, 0.0, -1.0, np.nan, 1.0])
+    finite = np.array([True, False, True, True, True, True, True])
+    made.add(value, sigma, finite, np.array([0, 3, 6]), np.array([1.0, 1.0, np.nan]))
+    result = made.result()
+    assert result["counts"] == {
+        "muons": 7,
+        "hit_not_finite": 1,
+        "value_not_finite": 1,
+        "sigma_zero_or_nan": 2,
+        "sigma_negative": 1,
+        "toys_without_spread": 2,
+    }
+    assert result["overall"]["muons"] == 2
+    assert result["overall"]["share"] == 2 / 7
+    assert result["verdict"] == "fail"
+    assert "1 muons have a negative σ" in result["reasons"]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [
+        (0.96, 1.04, "pass"),
+        (0.95, 1.05, "pass"),
+        (0.94, 1.04, "inconclusive"),
+        (0.9, 1.2, "inconclusive"),
+        (1.06, 1.2, "fail"),
+        (0.8, 0.94, "fail"),
+    ],
+)
+def test_equivalence(low, high, verdict):
+    assert equivalence(low, high, 0.05) == verdict
+
+
+def test_worst():
+    assert worst(["pass", OUTSIDE]) == "pass"
+    assert worst(["pass", "inconclusive"]) == "inconclusive"
+    assert worst(["inconclusive", "fail", "pass"]) == "fail"
+    assert worst([OUTSIDE, EMPTY]) == "inconclusive"
+
+
+@given(st.integers(1, 400), st.integers(0, 400))
+def test_clopper_pearson_against_scipy(total, inside):
+    inside = min(inside, total)
+    expected = stats.binomtest(inside, total).proportion_ci(0.95, method="exact")
+    assert coverage_interval(inside, total, 0.95) == pytest.approx((expected.low, expected.high), abs=1e-9)
+
+
+@pytest.mark.parametrize("freedom", [1, 10, 1000, 2e7])
+def test_interval_of_an_sd_against_scipy(freedom):
+    expected = [math.sqrt(freedom / stats.chi2.isf(p, freedom)) for p in (0.025, 0.975)]
+    assert sd_interval(1.0, freedom, 0.95) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("muons", [5, 20, 200])
+def test_the_interval_of_the_pull_sd_covers(muons):
+    """95 % intervals hold the true width for at least 93 of 100 samples, small ones too."""
+    inside = 0
+    for seed in range(600):
+        rng = np.random.default_rng(seed)
+        made, at, sigma = Tally(Validation(), 10), np.full(muons, 50.0), np.ones(muons)
+        made.add(at + rng.normal(size=muons), sigma, sigma > 0, np.array([0]), np.ones(1), (at, sigma))
+        domain = made.result()["domain"]
+        inside += domain["pull_sd_low"] <= 1 <= domain["pull_sd_high"]
+    assert inside / 600 > 0.93
+
+
+@pytest.mark.parametrize("freedom", [1, 5, 99, 101, 10_000])
+def test_expected_scatter_against_the_chi_distribution(freedom):
+    assert expected_scatter(freedom) == pytest.approx(stats.chi(freedom).std() / math.sqrt(freedom), rel=1e-3)
+
+
+@given(st.floats(0.5, 1.5), st.floats(0.001, 0.5))
+@settings(deadline=None)
+def test_a_sample_grown_by_the_factor_is_settled(ratio, half):
+    factor = factor_to_settle(ratio, ratio - half, ratio + half, 0.05)
+    if math.isfinite(factor):
+        shrunk = half / math.sqrt(factor * 1.001)
+        assert equivalence(ratio - shrunk, ratio + shrunk, 0.05) != "inconclusive"
