@@ -18,7 +18,7 @@ BLOCK = 131_072
 """Consecutive muons of a point that are handled at a time: the unit of random numbers, of computation, and of HDF5
 chunks (1 MiB for a coordinate)."""
 
-MUON_COST = 32
+MUON_COST = 20
 """What a coordinate of a muon costs on its way through all rules, in toys; `benchmarks/costs.py` measures it."""
 
 _LONGEST_NAME = 100

@@ -98,9 +98,9 @@ class Compute(Section):
     """How the work is cut into jobs; it changes no result."""
 
     batch_cost: int = Field(
-        1_500_000_000,
+        600_000_000,
         ge=1,
-        description="most work in one job, in toys (a muon counts as 32 toys a coordinate)",
+        description="most work in one job, in toys (a muon counts as 20 toys a coordinate)",
     )
 
 

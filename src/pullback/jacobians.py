@@ -46,9 +46,11 @@ def jacobian(
         raise ValueError("x requires no gradient: call x.requires_grad_() before y is computed from it")
     if not y.requires_grad:
         raise ValueError("y has no graph: it was computed without gradients, or detached (.detach(), numpy) on the way")
-    rows = []
-    for element in y.reshape(-1):
-        (row,) = torch.autograd.grad(element, x, retain_graph=True, create_graph=create_graph, allow_unused=True)
+    flat, rows = y.reshape(-1), []
+    for index in range(len(flat)):
+        one_hot = torch.zeros_like(flat)
+        one_hot[index] = 1.0
+        (row,) = torch.autograd.grad(flat, x, one_hot, retain_graph=True, create_graph=create_graph, allow_unused=True)
         if row is None:
             raise ValueError("x is not used in y: y was computed from another tensor, perhaps a copy of x")
         rows.append(row)

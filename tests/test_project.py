@@ -1,0 +1,100 @@
+"""The project's files agree with each other."""
+
+import json
+import re
+import subprocess
+import sys
+import tomllib
+
+import pytest
+import yaml
+from conftest import PROJECT
+
+from pullback import configdoc
+from pullback.study import Study
+
+CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base"}
+
+
+def requirement(text):
+    """Name and version of a requirement, without its extras."""
+    name, version = re.fullmatch(r"([\w-]+)(?:\[\w+\])?\s*(.*)", text).groups()
+    return name.lower(), version
+
+
+def test_the_conda_environment_is_that_of_pip():
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    wanted = dict(map(requirement, project["dependencies"] + project["optional-dependencies"]["test"]))
+    wanted = {CONDA_NAMES.get(name, name): version for name, version in wanted.items()}
+    wanted["python"] = project["requires-python"]
+    conda = yaml.safe_load((PROJECT / "environment.yml").read_text())
+    assert dict(map(requirement, conda["dependencies"])) == wanted
+    assert conda["channels"][0] == "conda-forge"
+
+
+def test_the_constraints_pin_every_requirement():
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    lines = (PROJECT / "constraints.txt").read_text().splitlines()
+    pinned = dict(line.lower().split("==") for line in lines if not line.startswith("#"))
+    for name, _ in map(requirement, project["dependencies"] + project["optional-dependencies"]["test"]):
+        assert name in pinned
+    assert pinned["torch"] == "2.13.0"
+
+
+def test_the_documentation_of_the_config_is_the_config():
+    assert (PROJECT / "config" / "README.md").read_text() == configdoc.documentation(), "run: make docs"
+    assert (PROJECT / "config" / "schema.json").read_text() == configdoc.schema(), "run: make docs"
+
+
+@pytest.mark.parametrize("name", ["config", "exercise", "recorded"])
+def test_the_configs_are_valid(name, monkeypatch):
+    import jsonschema
+
+    monkeypatch.chdir(PROJECT)
+    raw = yaml.safe_load((PROJECT / "config" / f"{name}.yaml").read_text())
+    jsonschema.validate(raw, json.loads((PROJECT / "config" / "schema.json").read_text()))
+    study = Study.from_config(raw)
+    assert len(study.points) == (9 if name == "config" else 1)
+
+
+def test_the_default_study_is_the_documented_one():
+    config = Study.from_config(yaml.safe_load((PROJECT / "config" / "config.yaml").read_text())).config
+    assert config.study == "exercise"
+    assert config.scan == {"detector.resolution": [50, 100, 200], "model.dz": [1.0, 1.5, 2.0]}
+    assert (config.source.muons, config.detector.resolution, config.model.dz) == (100_000, 100.0, 1.5)
+
+
+def test_importing_for_simulation_needs_no_torch():
+    code = (
+        "import sys, pullback, pullback.steps, pullback.study, pullback.verdict\n"
+        "heavy = [name for name in ('torch', 'matplotlib', 'pyarrow', 'scipy.stats') if name in sys.modules]\n"
+        "assert not heavy, heavy\n"
+        "assert callable(pullback.smear) and 'torch' not in sys.modules\n"
+        "assert callable(pullback.propagate) and 'torch' in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=PROJECT / "src")
+
+
+def test_the_public_names():
+    import pullback
+
+    assert set(dir(pullback)) == set(pullback.__all__)
+    for name in pullback.__all__:
+        assert getattr(pullback, name).__doc__
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = pullback.nonsense
+
+
+def test_readme_example_runs():
+    (example,) = re.findall(r"```python\n(.*?)```", (PROJECT / "README.md").read_text(), re.DOTALL)
+    found = {}
+    exec(example, found)
+    assert abs(found["toys"].sd / found["sigma"] - 1).max() < 0.05
+
+
+def test_the_exercise_file_is_the_printed_table(monkeypatch):
+    """`config/recorded.yaml`: ten recorded hits, against θ and σ as the exercise printed them."""
+    table = json.loads((PROJECT / "tests" / "data" / "exercise_table.json").read_text())
+    rows = (PROJECT / "config" / "hits.csv").read_text().split()
+    assert rows[0] == "x"
+    assert [float(row) for row in rows[1:]] == table["reco_x"]

@@ -1,0 +1,119 @@
+import html.parser
+import json
+import re
+
+import pytest
+from conftest import SMALL, Run
+
+from pullback.figures import plot
+from pullback.report import write_report
+
+
+class Page(html.parser.HTMLParser):
+    """The text of a page, and the pictures and links in it."""
+
+    VOID = frozenset({"meta", "img", "br", "link", "input", "hr"})
+
+    def __init__(self, text):
+        super().__init__()
+        self.words, self.sources, self.open = [], [], []
+        self.feed(text)
+        self.text = re.sub(r"\s+", " ", " ".join(self.words))
+
+    def handle_starttag(self, tag, attributes):
+        self.sources += [value for name, value in attributes if name in ("src", "href")]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] not in ("style", "script"):
+            self.words.append(data)
+
+
+def report(raw, folder):
+    run = Run(raw, folder).make()
+    plot(run.study, run.outputs.study, run.outputs.validation, folder / "figures")
+    write_report(run.study, run.outputs.validation, folder / "figures", folder / "report.html")
+    return run, (folder / "report.html").read_text()
+
+
+@pytest.fixture(scope="module")
+def default(tmp_path_factory):
+    raw = {"study": "default", "scan": {"detector.resolution": [50, 100]}}
+    return report(raw, tmp_path_factory.mktemp("default"))
+
+
+def test_the_verdict_comes_first_and_in_words(default):
+    text = Page(default[1]).text
+    assert text.index("pass") < text.index("What was run") < text.index("Figures") < text.index("Provenance")
+    assert "The quoted σ is right to within ±5 % at all 2 points, for muons at least 3 σ from the fold" in text
+    assert "No muon failed" in text
+
+
+def test_the_page_is_whole_and_loads_nothing(default):
+    page = Page(default[1])
+    assert page.open == []
+    assert len(page.sources) == 11
+    assert all(source.startswith("data:image/svg+xml;base64,") for source in page.sources)
+    assert "<script" not in default[1]
+    assert "url(" not in default[1]
+
+
+def test_it_says_what_was_run_and_where_it_comes_from(default):
+    run, text = default[0], Page(default[1]).text
+    evidence = json.loads(run.outputs.validation.read_text())
+    for expected in (
+        "simulated, x ~ U(0, 1) m, 100 000 muon(s) a point",
+        "resolution 100 /m",
+        "detector.resolution (1/m)",
+        "the 95 % interval of a ratio must lie within 1 ± 0.05",
+        evidence["content_digest"],
+        evidence["config_digest"],
+        "torch version 2.13.0",
+        "per_muon: 10000",
+        "points must not be averaged",
+    ):
+        assert expected in text, expected
+
+
+def test_the_table_shows_the_evidence(default):
+    run, text = default[0], Page(default[1]).text
+    evidence = json.loads(run.outputs.validation.read_text())
+    for entry in evidence["points"]:
+        for each in entry["bins"]:
+            assert f"{each['ratio']:.4f}" in text
+            assert f"{each['pull_sd']:.4f}" in text
+
+
+def test_inconclusive_says_what_would_settle_it(tmp_path):
+    _, page = report({**SMALL, "scan": None, "toys": {"muons": 60, "per_muon": 5}}, tmp_path)
+    text = Page(page).text
+    assert "Nothing was found wrong, but 1 of 1 point could not be settled" in text
+    assert "raise toys.per_muon from 5 to" in text
+
+
+def test_failures_and_lost_muons_are_said(tmp_path, monkeypatch):
+    from pullback import steps
+
+    monkeypatch.setattr(steps, "smear", lambda x, r, z: x + 2 * z / r)
+    _, page = report({**SMALL, "scan": None}, tmp_path / "fail")
+    text = Page(page).text
+    assert "Don't use these uncertainties" in text
+    assert "pull sd = " in text
+    (tmp_path / "hits.csv").write_text("x\nnan\n0\n0.5\n0.6\n")
+    raw = {"study": "s", "source": {"kind": "recorded", "file": str(tmp_path / "hits.csv")}, "toys": {"per_muon": 3000}}
+    _, page = report(raw, tmp_path / "lost")
+    text = Page(page).text
+    assert "some failed: 1 (hit NaN or infinite), 1 (σ zero or NaN)" in text
+    assert "no truth to compare with" in text
+    assert "pull mean" not in text
+
+
+def test_the_same_bytes_whatever_the_batches(tmp_path):
+    pages = [
+        report({**SMALL, "compute": {"batch_cost": cost}}, tmp_path / str(cost))[1].encode() for cost in (1, 10**12)
+    ]
+    assert pages[0] == pages[1]

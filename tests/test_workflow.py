@@ -1,0 +1,163 @@
+"""The workflow, run by Snakemake for real."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import yaml
+from conftest import PROJECT, SMALL, Workflow, files_in
+
+from pullback.gathering import open_study
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """The small study with its four points in one batch, run once on two cores."""
+    workflow = Workflow(tmp_path_factory.mktemp("done"))
+    (workflow.folder / "small.yaml").write_text(yaml.safe_dump(SMALL))
+    printed = workflow.run("--cores", "2", "--configfile", "small.yaml")
+    return workflow, printed
+
+
+def test_it_makes_everything_that_is_documented(done):
+    workflow, printed = done
+    files = set(workflow.results())
+    assert {
+        "config.yaml",
+        "points.csv",
+        "study.h5",
+        "validation.json",
+        "validation.csv",
+        "summary.csv",
+        "report.html",
+        "checked.txt",
+    } <= files
+    assert {name.split("/")[0] for name in files if "/" in name} == {
+        "truth",
+        "reco",
+        "theta",
+        "sigma",
+        "toys",
+        "figures",
+    }
+    assert "pullback: small: verdict" in printed
+    assert "10 of 10 steps (100%) done" in printed  # one job a rule, and the target
+    logs = files_in(workflow.folder / "logs" / "small")
+    rules = {"simulate_hits", "smear_hits", "infer_theta", "propagate_uncertainty", "run_toys"}
+    rules |= {"validate", "plot", "report", "check"}
+    assert {name.split("/")[0] for name in logs} == rules
+    assert all(content for content in logs.values())
+    assert not list((workflow.folder / "results").rglob("*.part"))
+
+
+def test_a_second_run_does_nothing(done):
+    workflow, _ = done
+    before = workflow.results()
+    assert "Nothing to be done" in workflow.run("--cores", "2", "--configfile", "small.yaml")
+    assert workflow.results() == before
+
+
+def test_one_core_gives_the_same_bytes(done, workflow):
+    shutil.copy(done[0].folder / "small.yaml", workflow.folder)
+    workflow.run("--cores", "1", "--configfile", "small.yaml")
+    assert workflow.results() == done[0].results()
+
+
+def test_batches_of_a_point_give_the_same_bytes_and_an_added_point_runs_alone(done, workflow):
+    raw = {**SMALL, "compute": {"batch_cost": 1}}
+    (workflow.folder / "small.yaml").write_text(yaml.safe_dump(raw))
+    workflow.run("--cores", "2", "--configfile", "small.yaml")
+    one, many = done[0].results(), workflow.results()
+    for name in ("validation.json", "validation.csv", "summary.csv", "report.html"):
+        assert one[name] == many[name], name
+    assert {n: c for n, c in one.items() if "figures" in n} == {n: c for n, c in many.items() if "figures" in n}
+    with (
+        open_study(done[0].folder / "results/small/study.h5") as a,
+        open_study(workflow.folder / "results/small/study.h5") as b,
+    ):
+        for label in ("detector.resolution=50,model.dz=1", "detector.resolution=100,model.dz=1.5"):
+            for name, _ in a.columns(label):
+                assert np.array_equal(a.rows(name), b.rows(name)), name
+
+    raw["scan"] = {"detector.resolution": [50, 70, 100], "model.dz": [1.0, 1.5]}
+    (workflow.folder / "small.yaml").write_text(yaml.safe_dump(raw))
+    printed = workflow.run("--cores", "2", "--configfile", "small.yaml")
+    for rule in ("simulate_hits", "smear_hits", "infer_theta", "propagate_uncertainty", "run_toys"):
+        assert sum(line.split() == [rule, "2"] for line in printed.splitlines()) == 1, rule
+    after = workflow.results()
+    artefacts = [name for name in many if name.split("/")[0] in ("truth", "reco", "theta", "sigma", "toys")]
+    assert all(after[name] == many[name] for name in artefacts)
+
+
+def test_a_changed_tolerance_judges_again_and_makes_nothing_else(done, tmp_path):
+    shutil.copytree(done[0].folder, tmp_path, dirs_exist_ok=True)
+    workflow = Workflow(tmp_path)
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump({**SMALL, "validation": {"tolerance": 0.2}}))
+    printed = workflow.run("--cores", "2", "--configfile", "small.yaml", "--dry-run")
+    planned = {line.split()[0] for line in printed.splitlines() if line.endswith(" 1") and len(line.split()) == 2}
+    assert planned == {"validate", "plot", "report", "check", "all"}
+
+
+def test_recorded_hits(workflow):
+    """The config that ships, against the table that the exercise printed."""
+    shutil.copytree(PROJECT / "config", workflow.folder / "config")
+    printed = workflow.run("--cores", "2", "--configfile", "config/recorded.yaml")
+    assert "recorded: verdict pass" in printed
+    table = json.loads((PROJECT / "tests/data/exercise_table.json").read_text())
+    with open_study(workflow.folder / "results/recorded/study.h5") as reader:
+        np.testing.assert_array_equal(reader.rows("nominal/x_reco")[:, 0], table["reco_x"])
+        np.testing.assert_allclose(reader.rows("nominal/theta"), table["theta"], atol=1e-4)
+        np.testing.assert_allclose(reader.rows("nominal/sigma_theta_linear"), table["unc_theta"], atol=1e-4)
+    files = set(workflow.results("recorded"))
+    assert not any("truth" in name or "pulls" in name or "coverage" in name for name in files)
+
+
+def test_mistakes_stop_before_any_job(workflow):
+    (workflow.folder / "bad.yaml").write_text("study: s\ndetector: {resolutoin: 5}\nmodel: {dz: -1}\n")
+    printed = workflow.run("--cores", "1", "--configfile", "bad.yaml", expect=1)
+    lines = [line for line in printed.splitlines() if "config:" in line]
+    assert lines == [
+        "pullback: config: detector.resolutoin: unknown key; did you mean detector.resolution?",
+        "config: model.dz: is -1; it should be greater than or equal to 0.000001",
+    ]
+    assert "Traceback" not in printed
+    assert not (workflow.folder / "results").exists()
+
+
+def test_mistakes_in_hits_stop_in_one_line_and_leave_nothing(workflow):
+    (workflow.folder / "hits.csv").write_text("x\n0.5\n0.6m\n")
+    (workflow.folder / "bad.yaml").write_text("study: s\nsource: {kind: recorded, file: hits.csv}\n")
+    printed = workflow.run("--cores", "1", "--configfile", "bad.yaml", expect=1)
+    assert "pullback: import_hits: hits.csv: row 2, column 'x': '0.6m' is not a number\n" in printed
+    assert "Traceback" not in printed
+    assert files_in(workflow.folder / "results") == {}
+    (workflow.folder / "hits.csv").write_text("y\n0.5\n")
+    printed = workflow.run("--cores", "1", "--configfile", "bad.yaml", expect=1)
+    assert "pullback: hits.csv: no column 'x'; the columns are: y\n" in printed
+
+
+def test_a_config_without_a_study_is_laid_over_the_default(workflow):
+    (workflow.folder / "over.yaml").write_text("toys: {muons: 7}\nscan: null\n")
+    workflow.run("results/exercise/toys/nominal.h5", "--cores", "1", "--dry-run", "--configfile", "over.yaml")
+    printed = workflow.run("--cores", "1", "--dry-run", "--config", "seed=5")
+    assert "detector.resolution=50,model.dz=1,etc" in printed
+
+
+@pytest.mark.parametrize(("strict", "code"), [(False, 0), (True, 1)])
+def test_inconclusive_fails_only_when_strict_and_has_its_report(done, tmp_path, strict, code):
+    shutil.copytree(done[0].folder, tmp_path, dirs_exist_ok=True)
+    raw = {**SMALL, "validation": {"strict": strict, "tolerance": 0.001}}
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(raw))
+    workflow = Workflow(tmp_path)
+    printed = workflow.run("--cores", "2", "--configfile", "small.yaml", expect=code)
+    assert "verdict inconclusive" in printed
+    assert "inconclusive" in (tmp_path / "results/small/report.html").read_text()
+    assert (tmp_path / "results/small/checked.txt").exists() == (code == 0)
+
+
+def test_snakemakes_own_report(done, tmp_path):
+    done[0].run("--configfile", "small.yaml", "--report", str(tmp_path / "snakemake.html"))
+    page = (tmp_path / "snakemake.html").read_text()
+    assert "sigma_theta" in page
+    assert "summary, point by point" in page
