@@ -98,7 +98,7 @@ class Compute(Section):
     """How the work is cut into jobs; it changes no result."""
 
     batch_cost: int = Field(
-        600_000_000,
+        1_200_000_000,
         ge=1,
         description="most work in one job, in toys (a muon counts as 20 toys a coordinate)",
     )

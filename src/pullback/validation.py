@@ -138,8 +138,10 @@ class Tally:
             self.has_truth = True
             z = (value[good] - at[good]) / sigma[good]
             self._sum("pulls", bins[good])
-            for power, name in enumerate(("z", "z2", "z3", "z4"), 1):
-                self._sum(name, bins[good], z**power)
+            power = np.ones_like(z)
+            for name in ("z", "z2", "z3", "z4"):
+                power = power * z
+                self._sum(name, bins[good], power)
             self._sum("in68", bins[good], np.abs(z) <= 1)
             self._sum("in95", bins[good], np.abs(z) <= 1.96)
         spread = placed[toy_muon] & np.isfinite(toy_sd)

@@ -30,7 +30,8 @@ def infer_theta(hits: Float[Tensor, "muon 1"], dz: float | Float[Tensor, ""] = 1
     tensor([[0.7854]], dtype=torch.float64)
 
     """
-    return (hits.abs() / dz).arctan()
+    dz = dz if isinstance(dz, type(hits)) else hits.new_tensor(dz)
+    return hits.abs().arctan2(dz)  # as precise as arctan of the quotient, and vectorised where that is not
 
 
 def draw(rng: np.random.Generator, muons: int, *, x_min: float, x_max: float) -> Float[np.ndarray, "muon 1"]:
