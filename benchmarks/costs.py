@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import torch
+
 from pullback import steps
 from pullback.study import Study
 

@@ -7,6 +7,7 @@ import resource
 import time
 
 import torch
+
 from pullback import infer_theta, jacobian, propagate
 from pullback.batches import BLOCK
 
