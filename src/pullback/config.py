@@ -72,7 +72,12 @@ class OneHit(Section):
 class Toys(Section):
     """Toy Monte Carlo, the proof of the uncertainties."""
 
-    muons: int = Field(2_000, ge=1, le=10**9, description="muons that toys are thrown around, evenly spread over θ")
+    muons: int = Field(
+        2_000,
+        ge=1,
+        le=10**9,
+        description="muons that toys are thrown around, evenly spread over θ (a tenth of them over log θ)",
+    )
     per_muon: int = Field(10_000, ge=2, le=10**12, description="toys around each of them")
 
 
