@@ -6,6 +6,8 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
+import pullback
+
 LIBRARIES = ("h5py", "matplotlib", "numpy", "pyarrow", "scipy", "torch")
 """The libraries whose version can change a number or a figure."""
 
@@ -25,4 +27,5 @@ def package_digest() -> str:
 @functools.cache
 def versions() -> dict[str, str]:
     """Versions of pullback and of the libraries that its numbers depend on."""
-    return {"python": platform.python_version()} | {name: version(name) for name in ("pullback", *LIBRARIES)}
+    ours = {"python": platform.python_version(), "pullback": pullback.__version__}
+    return ours | {name: version(name) for name in LIBRARIES}

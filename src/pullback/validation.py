@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from scipy.special import betaincinv, gammaincinv, gammaln
 
 from .config import Validation
+from .intervals import coverage_interval, equivalence, expected_scatter, factor_to_settle, sd_interval
 
 EDGES = (0.0, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, math.inf)
 """Bins of θ/σ: the fold at zero shows within about 3 σ of it."""
@@ -35,49 +35,6 @@ EMPTY = "empty"
 def worst(verdicts: list[str | None]) -> str:
     """The worst of some verdicts; those that decide nothing (`OUTSIDE`, `EMPTY`) don't count."""
     return max((each for each in verdicts if each in RANK), key=RANK.__getitem__, default="inconclusive")
-
-
-def sd_interval(ratio: float, freedom: float, confidence: float) -> tuple[float, float]:
-    """Confidence interval of a standard deviation with so many degrees of freedom, from the χ² distribution."""
-    tail = (1 - confidence) / 2
-    low, high = (freedom / (2 * gammaincinv(freedom / 2, p)) for p in (1 - tail, tail))
-    return ratio * math.sqrt(low), ratio * math.sqrt(high)
-
-
-def coverage_interval(inside: int, total: int, confidence: float) -> tuple[float, float]:
-    """Clopper-Pearson interval of a binomial proportion (Clopper and Pearson 1934, Biometrika 26:404)."""
-    tail = (1 - confidence) / 2
-    low = betaincinv(inside, total - inside + 1, tail) if inside else 0.0
-    high = betaincinv(inside + 1, total - inside, 1 - tail) if inside < total else 1.0
-    return float(low), float(high)
-
-
-def equivalence(low: float, high: float, tolerance: float) -> str:
-    """The verdict on a ratio from its interval: pass inside 1 ± tolerance, fail outside, else inconclusive."""
-    if 1 - tolerance <= low and high <= 1 + tolerance:
-        return "pass"
-    return "fail" if high < 1 - tolerance or low > 1 + tolerance else "inconclusive"
-
-
-def factor_to_settle(ratio: float, low: float, high: float, tolerance: float) -> float:
-    """By how much the sample must grow for an inconclusive ratio to be settled, if it stays where it is.
-
-    The half-width of the interval falls as 1/sqrt(sample), and must become the distance to the nearer limit.
-    """
-    distance = min(abs(ratio - (1 - tolerance)), abs(ratio - (1 + tolerance)))
-    half = max(high - ratio, ratio - low)
-    return (half / distance) ** 2 if distance else math.inf
-
-
-def expected_scatter(freedom: int) -> float:
-    """Relative scatter of a sample standard deviation of normal values, sqrt(1 - c4²), by its degrees of freedom ν.
-
-    c4 = sqrt(2/ν) Γ((ν+1)/2) / Γ(ν/2); for large ν by the series 1/(2ν) - 1/(8ν²), which loses no digits.
-    """
-    if freedom > 100:
-        return math.sqrt(1 / (2 * freedom) - 1 / (8 * freedom**2))
-    c4 = math.sqrt(2 / freedom) * math.exp(gammaln((freedom + 1) / 2) - gammaln(freedom / 2))
-    return math.sqrt(1 - c4**2)
 
 
 class Tally:
@@ -156,15 +113,11 @@ class Tally:
         """Verdict, reasons, counts, and the numbers of each bin, of all muons, and of the linear domain."""
         bins = [self._bin(index) for index in range(len(self.inside))]
         domain = self._domain()
-        reasons = [*self._reasons(bins, domain)]
-        verdicts = [each["verdict"] for each in bins] + [domain["pull_sd_verdict"], domain["scatter_verdict"]]
-        if self.counts["sigma_negative"]:
-            verdicts.append("fail")
+        closure = worst([each["verdict"] for each in bins])
+        sign = "fail" if self.counts["sigma_negative"] else None
         return {
-            "verdict": worst(verdicts)
-            if any(each["verdict"] in RANK for each in bins)
-            else worst([*verdicts, "inconclusive"]),
-            "reasons": reasons,
+            "verdict": worst([closure, domain["pull_sd_verdict"], domain["scatter_verdict"], sign]),
+            "reasons": [*self._reasons(bins, domain)],
             "more": self._more(bins, domain),
             "counts": self.counts,
             "bins": bins,
