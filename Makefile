@@ -1,6 +1,7 @@
 # `make run`: the default study.  `make test`: the tests.  Both set up .venv first, once.
 PYTHON ?= python3
 VENV := .venv
+PIP_OPTIONS ?=
 CORES ?= all
 READY := $(VENV)/.ready
 
@@ -35,8 +36,9 @@ lock: $(READY)
 # The marker is written last, so that a set-up that was cut short is done again.
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed, not " + sys.version.split()[0] + "; name one: make PYTHON=python3.12")'
-	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[test]"
+	@echo "Setting up $(VENV), once; this takes a minute, or as long as torch takes to come"
+	@$(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) --constraint constraints.txt --editable ".[test]"
 	@touch $@
 
 clean:

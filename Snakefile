@@ -10,11 +10,12 @@ sys.path.insert(0, SOURCE)
 os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [SOURCE, os.environ.get("PYTHONPATH")])))
 
 from pullback.errors import PullbackError
+from pullback.gallery import gallery
 from pullback.provenance import package_digest
 from pullback.study import Study
 
-# A config file that names its study stands alone; one that doesn't is laid over the default.
-if "study" not in config:
+# The default, unless another is given by --configfile.
+if not workflow.overwrite_configfiles:
 
     configfile: os.path.join(workflow.basedir, "config", "config.yaml")
 
@@ -39,7 +40,7 @@ def batches(kind):
 
 
 def positions(*kinds):
-    """Of these kinds of hits the artefacts that the study has: recorded hits have no truth."""
+    """Of these kinds of hits, the artefacts of a batch that the study has: recorded hits have no truth."""
     return {kind: f"{RESULTS}/{kind}/{{batch}}.h5" for kind in kinds if kind in STUDY.kinds}
 
 
@@ -50,27 +51,6 @@ wildcard_constraints:
 localrules:
     all,
     check,
-
-
-rule simulate_hits:
-    output:
-        truth=f"{RESULTS}/truth/{{batch}}.h5",
-    log:
-        f"{LOGS}/simulate_hits/{{batch}}.log",
-    benchmark:
-        f"{LOGS}/simulate_hits/{{batch}}.tsv"
-    conda:
-        "environment.yml"
-    threads: 1
-    resources:
-        mem_mb=500,
-    params:
-        batch=made_from("truth"),
-        package=package_digest(),
-    message:
-        "Simulating the true hits of {wildcards.batch}"
-    script:
-        "workflow/scripts/simulate_hits.py"
 
 
 if STUDY.recorded:
@@ -98,6 +78,26 @@ if STUDY.recorded:
             "workflow/scripts/import_hits.py"
 
 else:
+
+    rule simulate_hits:
+        output:
+            truth=f"{RESULTS}/truth/{{batch}}.h5",
+        log:
+            f"{LOGS}/simulate_hits/{{batch}}.log",
+        benchmark:
+            f"{LOGS}/simulate_hits/{{batch}}.tsv"
+        conda:
+            "environment.yml"
+        threads: 1
+        resources:
+            mem_mb=500,
+        params:
+            batch=made_from("truth"),
+            package=package_digest(),
+        message:
+            "Simulating the true hits of {wildcards.batch}"
+        script:
+            "workflow/scripts/simulate_hits.py"
 
     rule smear_hits:
         input:
@@ -225,12 +225,11 @@ rule plot:
         study=rules.validate.output.study,
         validation=rules.validate.output.validation,
     output:
-        figures=report(
-            directory(f"{RESULTS}/figures"),
-            patterns=["{figure,[^.]+}.{point}.svg"],
-            category="Figures",
-            labels={"figure": "{figure}", "point": "{point}"},
-        ),
+        drawn=[
+            report(f"{RESULTS}/figures/{figure.stem}.svg", category="Figures", labels=figure._asdict())
+            for figure in gallery(STUDY)
+        ],
+        printed=[f"{RESULTS}/figures/{figure.stem}.pdf" for figure in gallery(STUDY)],
     log:
         f"{LOGS}/plot/study.log",
     benchmark:
@@ -252,7 +251,7 @@ rule plot:
 rule report:
     input:
         validation=rules.validate.output.validation,
-        figures=rules.plot.output.figures,
+        figures=rules.plot.output.drawn,
     output:
         report=report(f"{RESULTS}/report.html", category="Report", labels={"page": "report"}),
     log:
@@ -289,6 +288,7 @@ rule check:
     resources:
         mem_mb=500,
     params:
+        package=package_digest(),
         strict=STUDY.config.validation.strict,
     message:
         "Checking the verdict"

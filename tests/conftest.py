@@ -15,6 +15,7 @@ from jaxtyping import install_import_hook
 install_import_hook("pullback", "typechecker.check")
 
 from pullback import steps  # noqa: E402
+from pullback.gallery import gallery  # noqa: E402
 from pullback.study import Study  # noqa: E402
 from pullback.verdict import Outputs, validate  # noqa: E402
 
@@ -38,6 +39,14 @@ class Run:
         self.files = {kind: [folder / kind / f"{name}.h5" for name in self.study.batches] for kind in self.study.kinds}
         names = ("config.yaml", "points.csv", "study.h5", "validation.json", "validation.csv", "summary.csv")
         self.outputs = Outputs(*(folder / name for name in names))
+
+    @property
+    def figures(self) -> tuple[list[Path], list[Path]]:
+        """Where figures go, as SVG and as PDF."""
+        svgs, pdfs = (
+            [self.folder / "figures" / f"{f.stem}.{kind}" for f in gallery(self.study)] for kind in ("svg", "pdf")
+        )
+        return svgs, pdfs
 
     def make(self, sabotage: Callable[[str], object] | None = None) -> "Run":
         """Every artefact, then the verdict; `sabotage(rule)` is a context that each rule runs in."""

@@ -1,3 +1,5 @@
+import json
+import os
 import shutil
 
 import h5py
@@ -9,6 +11,7 @@ from conftest import SMALL, Run
 from pullback import artefacts, labels
 from pullback.errors import PullbackError
 from pullback.gathering import open_study
+from pullback.provenance import package_digest
 from pullback.seal import seal
 
 KINDS = ("truth", "reco", "theta", "sigma", "toys")
@@ -63,6 +66,67 @@ def test_layout(made):
             "digest",
             "seed",
         } == set(file.attrs)
+
+
+def test_root_attributes(made):
+    run, _ = made
+    found = {}
+    for kind in KINDS:
+        with h5py.File(run.files[kind][0]) as file:
+            found[kind] = dict(file.attrs)
+    (name,) = run.study.batches
+    for kind, attributes in found.items():
+        assert attributes["kind"] == kind
+        assert attributes["schema"] == 1
+        assert attributes["seed"] == 1
+        assert attributes["units"] == "SI: m, rad"
+        assert attributes["config_digest"] == run.study.batch(kind, name).digest
+        assert attributes["package_digest"] == package_digest()
+        assert json.loads(attributes["versions"])["torch"].startswith("2.13.0")
+    parents = {kind: json.loads(attributes["parents"]) for kind, attributes in found.items()}
+    digest = {kind: attributes["digest"] for kind, attributes in found.items()}
+    assert parents == {
+        "truth": {},
+        "reco": {"truth": digest["truth"]},
+        "theta": {kind: digest[kind] for kind in ("truth", "reco")},
+        "sigma": {kind: digest[kind] for kind in ("truth", "reco")},
+        "toys": {"truth": digest["truth"]},
+    }
+    with h5py.File(run.outputs.study) as file:
+        assert file.attrs["seed"] == 1
+        assert json.loads(file.attrs["parents"]) == {f"{kind}/{name}.h5": digest[kind] for kind in KINDS}
+
+
+def test_every_column_says_what_it_holds(made):
+    run, _ = made
+    with open_study(run.outputs.study) as reader:
+        label = "detector.resolution=50,model.dz=1"
+        said = {
+            name.removeprefix(f"{label}/"): (each.attrs["units"], each.attrs["long_name"])
+            for name, each in reader.columns(label)
+        }
+    sigma = "standard uncertainty by the linear law of the angle from the vertical"
+    assert said == {
+        "x_true": ("m", "true position on the layer"),
+        "x_reco": ("m", "recorded position on the layer"),
+        "theta": ("rad", "angle from the vertical"),
+        "theta_true": ("rad", "angle from the vertical at the true hits"),
+        "sigma_theta_linear": ("rad", sigma),
+        "sigma_theta_linear_true": ("rad", f"{sigma} at the true hits"),
+        "flag": ("1", "why the uncertainty of the muon is not to be used"),
+        "toys/muon": ("1", "index of the muon in its point"),
+        "toys/toy_mean_theta": ("rad", "mean of the angle from the vertical over toys"),
+        "toys/toy_sd_theta": ("rad", "standard deviation of the angle from the vertical over toys"),
+    }
+
+
+def test_where_space_cannot_be_set_aside_it_is_looked_for(tmp_path, monkeypatch):
+    monkeypatch.delattr(os, "posix_fallocate")
+    Run({**SMALL, "source": {"muons": 300}}, tmp_path / "enough").make()
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(1000, 900, 100))
+    with pytest.raises(PullbackError, match="no space left on the disk"):
+        Run({**SMALL, "source": {"muons": 300}}, tmp_path / "full").make()
+    assert not [path for path in (tmp_path / "full").rglob("*") if path.is_file()]
 
 
 def test_full_blocks_are_chunks_of_one_mebibyte(tmp_path):

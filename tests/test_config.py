@@ -21,7 +21,10 @@ def refused(raw) -> str:
         ({"detektor": {}}, "detektor: unknown key; did you mean detector?"),
         ({"detector": {"resolutoin": 1.0}}, "detector.resolutoin: unknown key; did you mean detector.resolution?"),
         ({"source": {"muon": 3}}, "source.muon: unknown key; did you mean source.muons?"),
-        ({"source": {"kind": "recorded", "file": "a.csv", "muons": 3}}, "source.muons: unknown key"),
+        (
+            {"source": {"kind": "recorded", "file": "a.csv", "muons": 3}},
+            "source.muons: does not go with source.kind: recorded; leave it out",
+        ),
         ({"toys": {"zzz": 3}}, "toys.zzz: unknown key; allowed: toys.muons, toys.per_muon"),
         ({"detector": {"resolution": "100"}}, "detector.resolution: is '100'; it should be a valid number"),
         ({"source": {"muons": "1e5"}}, "write 1e5 as 100000"),

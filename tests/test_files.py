@@ -1,11 +1,10 @@
-import json
 import os
 import subprocess
 
 import pytest
 
 from pullback.errors import PullbackError
-from pullback.files import whole, write_json, write_text
+from pullback.files import whole, write_text
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_part(tmp_path):
@@ -27,11 +26,6 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(PullbackError, match=r"file/a\.txt: can't be written"):
         write_text(tmp_path / "file" / "a.txt", "x")
-
-
-def test_json_has_no_nan(tmp_path):
-    write_json(tmp_path / "a.json", {"a": float("nan"), "b": [float("inf"), 1.5]})
-    assert json.loads((tmp_path / "a.json").read_text()) == {"a": None, "b": [None, 1.5]}
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")

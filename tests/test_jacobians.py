@@ -131,6 +131,12 @@ def test_broken_inference_is_refused(infer, message):
         muon_jacobian(infer, torch.rand(5, 1, dtype=DOUBLE))
 
 
+def test_a_parameter_for_each_muon_is_refused_in_words():
+    dz = torch.linspace(1, 2, 50, dtype=DOUBLE)[:, None]
+    with pytest.raises(ValueError, match="a parameter with a value for each muon must be one of its coordinates"):
+        muon_jacobian(lambda h: torch.arctan(h / dz), torch.rand(50, 1, dtype=DOUBLE))
+
+
 def test_an_infinite_derivative_is_no_coupling():
     jac = muon_jacobian(torch.sqrt, torch.tensor([[0.0], [1.0], [4.0]], dtype=DOUBLE))
     assert jac.flatten().tolist() == [float("inf"), 0.5, 0.25]

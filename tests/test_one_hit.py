@@ -16,6 +16,18 @@ def test_theta_is_the_arctangent_of_the_folded_position():
     assert infer_theta(hits, dz=3.0)[1].item() == pytest.approx(math.atan(0.5), rel=1e-15)
 
 
+@pytest.mark.parametrize("dz", [0.0, -1.0, math.nan])
+def test_an_impossible_height_is_refused(dz):
+    with pytest.raises(ValueError, match="dz must be positive"):
+        infer_theta(torch.ones(2, 1, dtype=torch.float64), dz)
+
+
+@pytest.mark.parametrize("hits", [np.ones((2, 1)), torch.ones(2), torch.ones(2, 2), [[1.0]]])
+def test_wrong_hits_are_refused(hits):
+    with pytest.raises(Exception, match="hits"):
+        infer_theta(hits)
+
+
 def test_its_gradient_is_right():
     hits = torch.tensor([[0.3], [-0.7]], dtype=torch.float64, requires_grad=True)
     dz = torch.tensor(1.5, dtype=torch.float64, requires_grad=True)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -11,6 +12,7 @@ import yaml
 from conftest import PROJECT
 
 from pullback import configdoc
+from pullback.provenance import package_digest
 from pullback.study import Study
 
 CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base"}
@@ -83,6 +85,28 @@ def test_the_public_names():
         assert getattr(pullback, name).__doc__
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = pullback.nonsense
+
+
+def test_links_in_the_documentation_lead_somewhere():
+    for page in ("README.md", "config/README.md", "results/README.md", "benchmarks/README.md"):
+        text = (PROJECT / page).read_text()
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
+            assert ((PROJECT / page).parent / target).exists(), (page, target)
+
+
+def test_a_changed_source_has_another_digest(tmp_path):
+    shutil.copytree(PROJECT / "src", tmp_path / "src")
+    code = "from pullback.provenance import package_digest; print(package_digest())"
+
+    def digest():
+        command = [sys.executable, "-c", code]
+        return subprocess.run(command, cwd=tmp_path / "src", capture_output=True, text=True, check=True).stdout
+
+    before = digest()
+    assert before.strip() == package_digest()
+    with (tmp_path / "src/pullback/models/one_hit.py").open("a") as source:
+        source.write("\n")
+    assert digest() != before
 
 
 def test_readme_example_runs():

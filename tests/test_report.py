@@ -35,8 +35,8 @@ class Page(html.parser.HTMLParser):
 
 def report(raw, folder):
     run = Run(raw, folder).make()
-    plot(run.study, run.outputs.study, run.outputs.validation, folder / "figures")
-    write_report(run.study, run.outputs.validation, folder / "figures", folder / "report.html")
+    plot(run.study, run.outputs.study, run.outputs.validation, *run.figures)
+    write_report(run.study, run.outputs.validation, run.figures[0], folder / "report.html")
     return run, (folder / "report.html").read_text()
 
 
@@ -66,7 +66,7 @@ def test_it_says_what_was_run_and_where_it_comes_from(default):
     run, text = default[0], Page(default[1]).text
     evidence = json.loads(run.outputs.validation.read_text())
     for expected in (
-        "simulated, x ~ U(0, 1) m, 100 000 muon(s) a point",
+        "simulated, x ~ U(0, 1) m, 100 000 muons a point",
         "resolution 100 /m",
         "detector.resolution (1/m)",
         "the 95 % interval of a ratio must lie within 1 ± 0.05",

@@ -9,6 +9,8 @@ from conftest import SMALL, Run, files_in
 from pullback.batches import BLOCK
 from pullback.gathering import open_study
 from pullback.steps import FLAGS, spread_over
+from pullback.streams import stream
+from pullback.study import Study
 
 
 def columns(run):
@@ -19,7 +21,7 @@ def columns(run):
 
 @pytest.mark.parametrize("scan", [None, SMALL["scan"]])
 @pytest.mark.parametrize("random_numbers", ["common", "independent"])
-def test_no_byte_depends_on_the_batches(tmp_path, scan, random_numbers):
+def test_no_column_or_table_depends_on_the_batches(tmp_path, scan, random_numbers):
     """One batch, a batch a point, and a batch a block: the same columns, verdict and tables."""
     raw = {**SMALL, "scan": scan, "random_numbers": random_numbers, "source": {"muons": 2 * BLOCK + 500}}
     runs = [
@@ -123,7 +125,30 @@ def test_a_sorted_file_has_toys_everywhere(tmp_path):
     assert counts.min() >= 20
 
 
-def test_random_numbers_of_truth_and_noise_are_not_the_same(tmp_path):
-    found = columns(Run({**SMALL, "scan": None}, tmp_path).make())
-    noise = (found["nominal/x_reco"] - found["nominal/x_true"])[:, 0]
-    assert abs(np.corrcoef(found["nominal/x_true"][:, 0], noise)[0, 1]) < 4 / np.sqrt(3000)
+def test_truth_and_noise_come_from_streams_of_their_own(tmp_path):
+    found = columns(Run({**SMALL, "scan": None, "source": {"muons": BLOCK + 100}}, tmp_path).make())
+    for index, rows in enumerate((slice(0, BLOCK), slice(BLOCK, BLOCK + 100))):
+        count = len(found["nominal/x_true"][rows])
+        assert np.array_equal(found["nominal/x_true"][rows], stream(1, "truth", index).random((count, 1)))
+        noise = stream(1, "noise", index).standard_normal((count, 1))
+        np.testing.assert_array_equal(found["nominal/x_reco"][rows], found["nominal/x_true"][rows] + noise / 100)
+
+
+def test_the_same_hits_file_with_other_numbers_is_another_study(tmp_path):
+    raw = {"study": "s", "source": {"kind": "recorded", "file": "hits.csv"}}
+    digests = set()
+    for number in (1, 2):
+        Path("hits.csv").write_text(f"x\n0.{number}\n")
+        study = Study.from_config(raw)
+        digests |= {study.digest, study.batch("reco", "nominal").digest}
+    assert len(digests) == 4
+
+
+def test_the_plan_of_a_study_needs_no_file_again():
+    Path("scan.csv").write_text("model.dz\n1\n2\n")
+    study = Study.from_config({**SMALL, "scan": {"table": "scan.csv"}})
+    text, digest = study.to_json(), study.digest
+    Path("scan.csv").write_text("model.dz\n1\n3\n")
+    assert Study.from_json(text).batches == study.batches
+    assert Study.from_json(text).digest == digest
+    assert Study.from_config({**SMALL, "scan": {"table": "scan.csv"}}).digest != digest

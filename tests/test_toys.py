@@ -1,6 +1,7 @@
 import json
 import math
-import tracemalloc
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,11 @@ def test_a_muon_has_the_same_bytes_alone_and_among_others(toys):
         assert alone.mean.item() == together.mean[row].item()
 
 
+def test_a_seed_is_no_random_generator():
+    with pytest.raises(Exception, match="rng"):
+        run_toys(infer_theta, torch.ones(2, 1, dtype=DOUBLE), 0.01, 10, 1)
+
+
 def test_throws_share_their_deviates():
     hits = torch.tensor([[0.5], [0.6]], dtype=DOUBLE)
     rngs = lambda: [stream(1, "toys", row) for row in range(2)]  # noqa: E731
@@ -75,12 +81,20 @@ def test_digits_are_kept_far_from_zero():
 
 
 def test_memory_does_not_grow_with_the_toys():
-    hits = torch.rand(200, 1, dtype=DOUBLE)
-    tracemalloc.start()
-    run_toys(infer_theta, hits, 0.01, 20_000, stream(1, "toys"))  # 4e6 toys, 32 MB at once
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert peak < 4e6
+    """The peak memory of a process that throws 300 times the toys that it holds."""
+    code = (
+        "import resource, torch\n"
+        "from pullback import infer_theta, run_toys, stream\n"
+        "hits = torch.rand(20, 1, dtype=torch.float64)\n"
+        "run_toys(infer_theta, hits, 0.01, 10, stream(1, 'toys'))\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "run_toys(infer_theta, hits, 0.01, {toys}, stream(1, 'toys'))\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code.format(toys=1_000_000)], capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) < 20 * 1024  # KiB; all toys at once would take 160 MB
 
 
 def test_largest_block_holds(monkeypatch):

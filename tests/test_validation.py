@@ -112,6 +112,54 @@ def test_an_inconclusive_point_says_what_would_settle_it():
     assert sum(each["verdict"] != "inconclusive" for each in settled) >= 5
 
 
+def test_the_advice_is_as_many_toys_as_the_interval_needs():
+    result = tally(per_muon=20, toys=100).result()
+    (needed,) = (int(each.split(" to ")[1].split()[0]) for each in result["more"] if "toys.per_muon" in each)
+    worst_bin = max((each for each in result["bins"] if each["verdict"] == "inconclusive"), key=lambda e: e["factor"])
+    distance = min(abs(worst_bin["ratio"] - 0.95), abs(worst_bin["ratio"] - 1.05))
+    half = max(worst_bin["ratio_high"] - worst_bin["ratio"], worst_bin["ratio"] - worst_bin["ratio_low"])
+    assert needed == pytest.approx(1 + 19 * (half / distance) ** 2, abs=1.01)
+
+
+@pytest.mark.parametrize(("tolerance", "verdict"), [(0.001, "inconclusive"), (0.05, "pass"), (0.2, "pass")])
+def test_the_tolerance_is_that_of_the_config(tolerance, verdict):
+    assert tally(tolerance=tolerance).result()["verdict"] == verdict
+    assert (
+        tally(sigma_scale=1.1, muons=100_000, toys=2000, per_muon=10_000, tolerance=0.2).result()["verdict"] == "pass"
+    )
+
+
+def test_the_confidence_is_that_of_the_config():
+    def width(confidence, name):
+        domain = tally(confidence=confidence).result()["domain"]
+        return domain[f"{name}_high"] - domain[f"{name}_low"]
+
+    for name in ("ratio", "pull_sd", "coverage68", "scatter"):
+        assert width(0.99, name) / width(0.6827, name) == pytest.approx(2.576, rel=0.05)
+
+
+def test_pulls_are_in_units_of_sigma_at_the_recorded_hit():
+    made = Tally(Validation(), 100)
+    at, value = np.array([10.0, 20.0, 30.0]), np.array([11.0, 18.0, 33.0])
+    sigma, sigma_at = np.array([2.0, 4.0, 1.5]), np.ones(3)
+    made.add(value, sigma, sigma > 0, np.array([0]), np.ones(1), (at, sigma_at))
+    assert made.result()["overall"]["pull_mean"] == pytest.approx((0.5 - 0.5 + 2.0) / 3)
+
+
+@pytest.mark.parametrize(("scatter", "verdict"), [(0.6, "fail"), (0.74, "fail"), (0.85, "pass"), (1.5, "pass")])
+def test_the_scatter_fails_below_eight_tenths(scatter, verdict):
+    rng, muons = np.random.default_rng(1), 20_000
+    made, at, sigma = Tally(Validation(), 10_000), np.linspace(3, 100, muons), np.ones(muons)
+    sd = 1 + scatter * rng.normal(size=muons) / math.sqrt(2 * 9999)
+    made.add(at + rng.normal(size=muons), sigma, sigma > 0, np.arange(muons), sd, (at, sigma))
+    assert made.result()["domain"]["scatter_verdict"] == verdict
+
+
+def test_few_toy_muons_are_not_judged_by_their_scatter():
+    verdicts = [tally(toys=10, seed=seed).result()["domain"]["scatter_verdict"] for seed in range(50)]
+    assert set(verdicts) == {None}
+
+
 def test_a_bin_without_toys_is_inconclusive():
     made = Tally(Validation(), 1000)
     at, sigma = np.array([4.0, 50.0] * 5000), np.ones(10_000)

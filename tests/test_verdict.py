@@ -1,7 +1,6 @@
 """The validation must be able to fail: each sabotage is put where a real bug would be."""
 
 import csv
-import json
 from contextlib import contextmanager
 from functools import partial
 
@@ -10,6 +9,7 @@ from conftest import Run
 
 from pullback import infer_theta, propagation, steps, toys
 from pullback.errors import PullbackError
+from pullback.evidence import read_evidence, write_evidence
 from pullback.propagation import Propagated
 from pullback.streams import stream
 from pullback.verdict import check
@@ -18,7 +18,7 @@ DEFAULT = {"study": "default"}
 
 
 def evidence_of(run):
-    return json.loads(run.outputs.validation.read_text())
+    return read_evidence(run.outputs.validation)
 
 
 def sabotaged(tmp_path, monkeypatch, rule, target, name, wrong):
@@ -143,7 +143,7 @@ def test_the_evidence_is_as_documented(tmp_path):
 def test_check(tmp_path, verdict, strict, raises):
     entry = {"point": "nominal", "observable": "theta", "verdict": verdict, "reasons": ["because"]}
     path = tmp_path / "validation.json"
-    path.write_text(json.dumps({"study": "s", "verdict": verdict, "points": [entry]}))
+    write_evidence(path, {"study": "s", "verdict": verdict, "points": [entry]})
     if raises:
         with pytest.raises(PullbackError, match=f"s: verdict {verdict}.*because"):
             check(path, strict)

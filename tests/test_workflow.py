@@ -90,6 +90,23 @@ def test_batches_of_a_point_give_the_same_bytes_and_an_added_point_runs_alone(do
     assert all(after[name] == many[name] for name in artefacts)
 
 
+@pytest.mark.parametrize("lost", ["figures/hits.nominal.svg", "sigma/detector.resolution=50,model.dz=1,etc.h5"])
+def test_what_is_lost_is_made_again(done, tmp_path, lost):
+    shutil.copytree(done[0].folder, tmp_path, dirs_exist_ok=True)
+    workflow = Workflow(tmp_path)
+    (tmp_path / "results/small" / lost).unlink()
+    workflow.run("--cores", "2", "--configfile", "small.yaml")
+    assert workflow.results() == done[0].results()
+
+
+def test_changed_evidence_is_not_believed(done, tmp_path):
+    shutil.copytree(done[0].folder, tmp_path, dirs_exist_ok=True)
+    workflow, path = Workflow(tmp_path), tmp_path / "results/small/validation.json"
+    path.write_text(path.read_text().replace('"inconclusive"', '"pass"'))
+    printed = workflow.run("--cores", "1", "--configfile", "small.yaml", expect=1)
+    assert "pullback: plot: results/small/validation.json: has been changed or damaged" in printed
+
+
 def test_a_changed_tolerance_judges_again_and_makes_nothing_else(done, tmp_path):
     shutil.copytree(done[0].folder, tmp_path, dirs_exist_ok=True)
     workflow = Workflow(tmp_path)
@@ -137,9 +154,16 @@ def test_mistakes_in_hits_stop_in_one_line_and_leave_nothing(workflow):
     assert "pullback: hits.csv: no column 'x'; the columns are: y\n" in printed
 
 
-def test_a_config_without_a_study_is_laid_over_the_default(workflow):
+def test_config_files_and_the_command_line(workflow):
+    """A config file takes the place of the default; several are laid over each other; --config over either."""
     (workflow.folder / "over.yaml").write_text("toys: {muons: 7}\nscan: null\n")
-    workflow.run("results/exercise/toys/nominal.h5", "--cores", "1", "--dry-run", "--configfile", "over.yaml")
+    printed = workflow.run("--cores", "1", "--dry-run", "--configfile", "over.yaml", expect=1)
+    assert "pullback: config: study: is missing" in printed
+    both = ("--configfile", str(PROJECT / "config" / "config.yaml"), "over.yaml")
+    workflow.run("results/exercise/toys/nominal.h5", "--cores", "1", "--dry-run", *both)
+    (workflow.folder / "over.yaml").write_text("source: {kind: recorded, file: hits.csv}\n")
+    printed = workflow.run("--cores", "1", "--dry-run", *both, expect=1)
+    assert "config: source.muons: does not go with source.kind: recorded; leave it out" in printed
     printed = workflow.run("--cores", "1", "--dry-run", "--config", "seed=5")
     assert "detector.resolution=50,model.dz=1,etc" in printed
 

@@ -117,12 +117,14 @@ def block_count(muons: int) -> int:
     return -(-muons // BLOCK)
 
 
-def cut(points: list[Point], muons: dict[str, int], coordinates: int, limit: int) -> dict[str, Batch]:
+def cut(
+    points: list[Point], muons: dict[str, int], coordinates: int, limit: int, extra: dict[str, str] | None = None
+) -> dict[str, Batch]:
     """The batches of a study by name, each with the whole config of its parts.
 
     Cost = coordinates × (muons × `MUON_COST` + toys). A point that costs more than the limit is cut into ranges of
     blocks; one that costs more than half of it is a batch of its own, and so keeps its result when another point is
-    added; the others are packed in order.
+    added; the others are packed in order. `extra` says more of the source than the config does.
     """
 
     def cost(point: Point, blocks: range) -> int:
@@ -139,7 +141,7 @@ def cut(points: list[Point], muons: dict[str, int], coordinates: int, limit: int
         pieces = min(-(-whole // limit), total)
         for piece in range(pieces):
             blocks = range(total * piece // pieces, total * (piece + 1) // pieces)
-            part = _part(point, muons[point.label], blocks)
+            part = _part(point, muons[point.label], blocks, extra or {})
             if whole <= room:
                 groups[-1].append(part)
                 room -= whole
@@ -149,8 +151,9 @@ def cut(points: list[Point], muons: dict[str, int], coordinates: int, limit: int
     return {_name(parts): Batch("all", tuple(parts)) for parts in groups}
 
 
-def _part(point: Point, muons: int, blocks: range) -> Part:
+def _part(point: Point, muons: int, blocks: range, extra: dict[str, str]) -> Part:
     config = point.config.model_dump(mode="json", exclude={"study", "validation", "figures", "compute"})
+    config["source"] |= extra
     return Part(point.label, point.values, muons, blocks.start, blocks.stop, config)
 
 

@@ -151,7 +151,7 @@ class StudyConfig(PointConfig):
     scan: dict[str, Any] | None = Field(
         None,
         description="values by dotted name: `{detector.resolution: [50, 100]}` (lists of several names: their "
-        "product), `{zip: {…}}` (lists in step) or `{table: points.csv}` (a column a name, a row a point)",
+        "product), `{zip: {…}}` (lists in step) or `{table: scan.csv}` (a column a name, a row a point)",
     )
 
 
@@ -236,6 +236,8 @@ def _line(kind, error) -> str:
     key, value = ".".join(path), error["input"]
     match error["type"]:
         case "extra_forbidden":
+            if key in fields(kind):
+                return f"{key}: does not go with source.kind: {error['loc'][1]}; leave it out"
             elsewhere = [name for name in fields(kind) if name.split(".")[-1] == path[-1]]
             advice = (
                 f"did you mean {elsewhere[0]}?" if elsewhere else nearest(key, _keys_beside(kind, path, error["loc"]))

@@ -18,15 +18,16 @@ checks.
 
 - `config.yaml` is the default study, `exercise.yaml` the bare exercise with no scan, `recorded.yaml` ten recorded
   hits.
-- Another file is used by `snakemake --cores 8 --configfile my.yaml`. One that names its `study` stands alone, with the
-  defaults below; one that doesn't is laid over `config.yaml`.
+- Another file takes the place of `config.yaml` by `snakemake --cores 8 --configfile my.yaml`. What it leaves out has
+  the default below. Of several files, each is laid over the ones before:
+  `--configfile config/config.yaml my_changes.yaml`.
 - Every mistake is refused before any job starts, in one line that names the key.
 - Any numeric key but those of `compute` can be scanned by its dotted name:
 
 ```yaml
 scan: {detector.resolution: [50, 100], model.dz: [1.0, 1.5]} # the product: 4 points
 scan: {zip: {detector.resolution: [50, 100], model.dz: [1.0, 1.5]}} # in step: 2 points
-scan: {table: points.csv} # a column a name, a row a point
+scan: {table: scan.csv} # a column a name, a row a point
 ```
 
 | key | kind | unit | default | allowed | what it is |

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import io
-import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,9 @@ from matplotlib.figure import Figure as Canvas
 from .artefacts import Reader
 from .batches import BLOCK
 from .config import unit_of
-from .files import whole_folder
-from .gallery import Evidence, Figure, gallery, varying
+from .evidence import Evidence, read_evidence
+from .files import whole
+from .gallery import Figure, gallery, is_grid, over, point_of, varying
 from .gathering import open_study
 from .models import Quantity
 from .points import nearest_to_unscanned, number
@@ -53,6 +53,7 @@ METADATA = {
 """No time of creation in the files, and no version of the drawing library."""
 
 SCAN = {
+    "mean_value": "mean {symbol} ({unit})",
     "mean_sigma": "mean σ ({unit})",
     "share": "share in the linear domain",
     "ratio": "closure: toy sd / σ",
@@ -65,26 +66,33 @@ SCAN = {
 }
 """The panels of a scan: statistics of the linear domain, and what they are called."""
 
-EXPECTED = {"ratio": 1.0, "pull_sd": 1.0, "pull_rms": 1.0, "coverage68": 0.6827, "coverage95": 0.95}
+EXPECTED = {"ratio": 1.0, "pull_sd": 1.0, "pull_rms": 1.0, "pull_mean": 0.0, "coverage68": 0.6827, "coverage95": 0.95}
 """What some of them should be."""
 
 
-def plot(study: Study, study_file: str | Path, validation: str | Path, folder: str | Path) -> None:
-    """Draw every figure of the study's gallery into a folder, which appears when all are drawn."""
-    evidence = json.loads(Path(validation).read_text(encoding="utf-8"))
-    with whole_folder(folder) as part, open_study(study_file) as reader, plt.rc_context(STYLE):
-        for figure in gallery(study, evidence):
+def plot(
+    study: Study,
+    study_file: str | Path,
+    validation: str | Path,
+    svgs: Sequence[str | Path],
+    pdfs: Sequence[str | Path],
+) -> None:
+    """Draw every figure of the study's gallery, in its order, as SVG and as PDF."""
+    evidence = read_evidence(validation)
+    with open_study(study_file) as reader, plt.rc_context(STYLE):
+        for figure, svg, pdf in zip(gallery(study), svgs, pdfs, strict=True):
             if figure.kind == "scan":
                 canvas = _scan(study, evidence, figure)
             else:
                 canvas = _OF_POINT[figure.kind](_Point(study, reader, evidence, figure))
             canvas.draw_without_rendering()
             canvas.set_layout_engine("none")  # laid out once, for both files
-            for kind, metadata in METADATA.items():
+            for path, (kind, metadata) in zip((svg, pdf), METADATA.items(), strict=True):
                 # By way of memory: on a full disk, the writers of the files fail in obscure ways.
                 image = io.BytesIO()
                 canvas.savefig(image, format=kind, metadata=metadata)
-                (part / f"{figure.stem}.{kind}").write_bytes(image.getvalue())
+                with whole(path) as part:
+                    part.write_bytes(image.getvalue())
             plt.close(canvas)
             log.info("drawn: %s", figure.stem)
 
@@ -93,23 +101,24 @@ class _Point:
     """What the figures of a point are drawn from: its first block, its toys, and its entry in the evidence."""
 
     def __init__(self, study: Study, reader: Reader, evidence: Evidence, figure: Figure):
-        self.reader, self.figure, self.recorded = reader, figure, study.recorded
+        self.reader, self.recorded = reader, study.recorded
+        self.label = point_of(figure, study, evidence)
         self.x: Quantity = study.model.coordinates[0]
         self.quantity = _quantity(study, figure)
-        self.point = next(each for each in study.points if each.label == figure.point)
+        self.point = next(each for each in study.points if each.label == self.label)
         self.entry = next(
             each
             for each in evidence["points"]
-            if (each["point"], each["observable"]) == (figure.point, self.quantity.name)
+            if (each["point"], each["observable"]) == (self.label, self.quantity.name)
         )
         self.settings = self.point.config.validation
         self.sigma_x = 1 / self.point.config.detector.resolution
 
     def column(self, name: str) -> np.ndarray:
-        return self.reader.rows(f"{self.figure.point}/{name}", 0, BLOCK)
+        return self.reader.rows(f"{self.label}/{name}", 0, BLOCK)
 
     def toys(self, name: str) -> np.ndarray:
-        return self.reader.rows(f"{self.figure.point}/toys/{name}")
+        return self.reader.rows(f"{self.label}/toys/{name}")
 
     @property
     def usable(self) -> np.ndarray:
@@ -168,7 +177,7 @@ def _hits(data: _Point) -> Canvas:
         xs, ys, np.where(counts > 0, counts, np.nan).T, norm="log", rasterized=True, cmap="cividis_r"
     )
     canvas.colorbar(mesh, ax=left, label="muons")
-    left.axline((true.mean(), true.mean()), slope=1, color="black", lw=0.8, ls="--", label="recorded = true")
+    left.axline((true.mean(), true.mean()), slope=1, color=VERMILLION, lw=1.2, ls="--", label="recorded = true")
     left.set(xlabel=_axis(data.x, "true "), ylabel=_axis(data.x, "recorded "))
     left.legend(loc="upper left")
     _density(right, (reco - true) / data.sigma_x, np.linspace(-4.5, 4.5, 61), color=BLUE, alpha=0.5, label="hits")
@@ -183,32 +192,17 @@ def _value(data: _Point) -> Canvas:
     x = data.column("x_reco")[usable, 0]
     value = data.column(data.quantity.name)[usable]
     sigma = data.column(f"sigma_{data.quantity.name}_linear")[usable]
-    canvas, panels = plt.subplots(1, 2, figsize=(8, 3.4))
-    near = np.abs(x) < 6 * data.sigma_x
-    for axes, which, title in (
-        (panels[0], np.full(len(x), True), "all hits"),
-        (panels[1], near, "within 6 σ of the fold"),
-    ):
-        axes.set(xlabel=_axis(data.x, "recorded "), ylabel=_axis(data.quantity), title=title)
-        if not which.any():
-            axes.text(0.5, 0.5, "no muons here", transform=axes.transAxes, ha="center")
-            continue
+    panels = {"all hits": np.full(len(x), True), "within 6 σ of the fold": np.abs(x) < 6 * data.sigma_x}
+    panels = {title: which for title, which in panels.items() if which.any()} or panels
+    canvas, grid = plt.subplots(1, len(panels), figsize=(4 * len(panels), 3.4), squeeze=False)
+    for axes, (title, which) in zip(grid.flat, panels.items(), strict=True):
         order = np.flatnonzero(which)[np.argsort(x[which], kind="stable")]
-        wanted = np.linspace(x[order[0]], x[order[-1]], 60)  # evenly over x, as far as there are muons
-        shown = order[np.unique(np.searchsorted(x[order], wanted).clip(0, len(order) - 1))]
-        axes.errorbar(
-            x[shown],
-            value[shown],
-            sigma[shown],
-            fmt="o",
-            ms=2.5,
-            lw=0.8,
-            capsize=1.5,
-            color=BLUE,
-            label="±1 σ",
-        )
+        if len(order) > 60:
+            wanted = np.linspace(x[order[0]], x[order[-1]], 60)  # evenly over x, as far as there are muons
+            order = order[np.unique(np.searchsorted(x[order], wanted).clip(0, len(order) - 1))]
+        axes.errorbar(x[order], value[order], sigma[order], fmt="o", ms=2.5, lw=0.8, capsize=1.5, color=BLUE)
         axes.axhline(0, color="black", lw=0.6)
-        axes.legend(loc="upper left")
+        axes.set(xlabel=_axis(data.x, "recorded "), ylabel=f"{_axis(data.quantity)}, ±1 σ", title=title)
     return canvas
 
 
@@ -306,24 +300,24 @@ def _coverage(data: _Point) -> Canvas:
 
 
 def _scan(study: Study, evidence: Evidence, figure: Figure) -> Canvas:
-    values = varying(study)
-    names = list(values)[:2]
+    values, names = varying(study), over(study)
     nominal = nearest_to_unscanned(study.points, study.config)
     points = {each.label: each.values for each in study.points}
+    fixed = [name for name in values if name not in names] if is_grid(study) else []
     entries = [
         each
         for each in evidence["points"]
         if each["observable"] == figure.observable
-        and all(points[each["point"]][name] == nominal.values[name] for name in list(values)[2:])
+        and all(points[each["point"]][name] == nominal.values[name] for name in fixed)
     ]
     panels = {key: words for key, words in SCAN.items() if any(each["domain"].get(key) is not None for each in entries)}
     rows = -(-len(panels) // 3)
     canvas, grid = plt.subplots(rows, 3, figsize=(10, 2.9 * rows), squeeze=False)
     where = np.array([[points[each["point"]][name] for name in names] for each in entries])
     labels = [f"{name} ({unit_of(name)})" if unit_of(name) else name for name in names]
-    tolerance = study.config.validation.tolerance
+    tolerance, quantity = study.config.validation.tolerance, _quantity(study, figure)
     for axes, (key, words) in zip(grid.flat, panels.items(), strict=False):
-        axes.set(title=words.format(unit=_quantity(study, figure).unit), xlabel=labels[0])
+        axes.set(title=words.format(**quantity._asdict()), xlabel=labels[0])
         if len(names) == 1:
             _line(axes, where[:, 0], entries, key, tolerance)
         else:
@@ -341,7 +335,7 @@ def _numbers(entries: list[dict[str, Any]], key: str) -> np.ndarray:
 
 
 def _line(axes: Axes, where: np.ndarray, entries: list[dict[str, Any]], key: str, tolerance: float) -> None:
-    """A quantity over one parameter, with its interval where it has one, against what is expected of it."""
+    """A quantity over the first parameter, with its interval where it has one, against what is expected of it."""
     value, order = _numbers(entries, key), np.argsort(where, kind="stable")
     low, high = (_numbers(entries, f"{key}_{end}") for end in ("low", "high"))
     if key in EXPECTED:
@@ -366,13 +360,9 @@ def _map(
     ticks: list[list[float]],
     limits: tuple[float, float] | tuple[None, None],
 ) -> None:
-    """A quantity over two parameters: a heat map where they fill a grid, else marked points."""
+    """A quantity over two parameters that fill a grid."""
     colours = {"vmin": limits[0], "vmax": limits[1]}
     bar = {"ax": axes, "extend": "neither" if limits[0] is None else "both", "format": "{x:.4g}"}
-    if len(where) != len(ticks[0]) * len(ticks[1]):
-        marks = axes.scatter(*where.T, c=column, marker="s", edgecolors="black", linewidths=0.5, **colours)
-        canvas.colorbar(marks, **bar)
-        return
     grid = np.full((len(ticks[1]), len(ticks[0])), np.nan)
     for (x, y), value in zip(where, column, strict=True):
         grid[ticks[1].index(y), ticks[0].index(x)] = value

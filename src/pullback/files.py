@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import math
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,30 +40,10 @@ def whole(path: str | Path) -> Iterator[Path]:
         raise
 
 
-@contextmanager
-def whole_folder(path: str | Path) -> Iterator[Path]:
-    """A folder to fill, `<name>.part`, which takes the place of the one of that name when the block ends.
-
-    Raises
-    ------
-    PullbackError : as `whole`.
-
-    """
-    path = Path(path)
-    with whole(path) as part:
-        _discard(part)
-        part.mkdir()
-        yield part
-        shutil.rmtree(path, ignore_errors=True)
-
-
 def _discard(part: Path) -> None:
-    """Remove a file or a folder, if it is there."""
+    """Remove a file, if it is there."""
     with contextlib.suppress(OSError):  # the folder around it may be what is wrong
-        if part.is_dir():
-            shutil.rmtree(part)
-        else:
-            part.unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -74,14 +52,10 @@ def write_text(path: str | Path, text: str) -> None:
         part.write_text(text, encoding="utf-8", newline="\n")
 
 
-def write_json(path: str | Path, value: Any) -> None:
-    """Write JSON whole; a number that is NaN or infinite becomes null, since JSON has neither."""
-    write_text(path, json.dumps(_finite(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """A nested value with None for every number that is NaN or infinite, which JSON and tables have no word for."""
     if isinstance(value, dict):
-        return {key: _finite(each) for key, each in value.items()}
+        return {key: finite(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(each) for each in value]
+        return [finite(each) for each in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
 from typing import Any, NamedTuple
 
 from .batches import short
-from .points import nearest_to_unscanned
+from .evidence import Evidence
+from .points import NOMINAL, nearest_to_unscanned
 from .study import Study
 from .validation import OUTSIDE, RANK
 
-Evidence = dict[str, Any]
-"""What `validation.json` holds."""
-
 
 class Figure(NamedTuple):
-    """A figure: what is drawn (`kind`), of which observable and point (none for a scan), and the words under it."""
+    """A figure: what is drawn (`kind`), of which observable, and of which point, or over the scan (`subject`)."""
 
     kind: str
     observable: str
     subject: str
-    point: str | None
-    title: str
-    caption: str
 
     @property
     def stem(self) -> str:
@@ -31,10 +26,14 @@ class Figure(NamedTuple):
         return f"{name}.{short(self.subject)}"
 
 
+WORST = "worst"
+OTHERS_FIXED = "The other parameters are as at the point nearest the config without its scan."
+OTHERS_VARY = "The parameters vary together, and only the first is shown."
+
 CAPTIONS = {
     "hits": (
         "True against recorded hits",
-        "Left: recorded hits should scatter about the diagonal. Right: their distance from the truth, in units of the "
+        "Left: recorded hits should scatter about the line. Right: their distance from the truth, in units of the "
         "stated resolution, should follow the unit Gaussian; if it is wider, the detector is worse than stated.",
     ),
     "hits_recorded": (
@@ -43,46 +42,83 @@ CAPTIONS = {
     ),
     "value": (
         "{symbol} against {x} with its uncertainty",
-        "Bars are ±1 σ by the linear law. Right, around the fold at {x} = 0: bars of the muons there reach below zero, "
-        "where {symbol} can't be, so the linear law can't be right there.",
+        "At most 60 hits, evenly spread over {x}, with ±1 σ by the linear law; on the right, if there are any, those "
+        "within 6 σ of the fold at {x} = 0. Where bars reach below zero, which {symbol} can't, the linear law "
+        "can't be right.",
     ),
     "sigma": (
         "Propagated σ and spread of toys",
-        "The line is the propagated σ, each point the standard deviation of the toys around one muon; the panels below "
-        "show their ratio, with the tolerance shaded. They should agree where the linear law is claimed: everywhere, "
-        "or right of the dashed line. Left of it the fold makes the toys narrower than the law says.",
+        "The line is the propagated σ, each square the standard deviation of the toys around one muon; the panels "
+        "below show their ratio, with the tolerance shaded. They should agree where the linear law is claimed: "
+        "everywhere, or right of the dashed line if there is one. Left of it the fold makes the toys narrower "
+        "than the law says.",
     ),
     "pulls": (
         "Pulls",
-        "(recorded - true) / σ of the muons in the linear domain should follow the unit Gaussian. Narrower means that "
-        "σ is overstated, wider that it is understated, shifted that the inference is biased.",
+        "(recorded − true) / σ of the muons in the linear domain (filled) should follow the unit Gaussian. Narrower "
+        "means that σ is overstated, wider that it is understated, shifted that the inference is biased. "
+        "Dashed: the muons nearer to the fold, as a density of their own.",
     ),
     "coverage": (
         "Coverage",
-        "How often ±1 σ and ±1.96 σ hold the truth, in bins of {symbol}/σ, with Clopper-Pearson intervals. The points "
-        "should lie on the dashed lines in the linear domain. Right widths with wrong coverage mean that "
-        "the noise is not Gaussian.",
+        "How often ±1 σ and ±1.96 σ hold the truth, in bins of {symbol}/σ, with Clopper-Pearson intervals. In the "
+        "linear domain the intervals should hold the dashed lines, but for one in twenty or so. Right widths "
+        "with wrong coverage mean that the noise is not Gaussian.",
     ),
     "scan": (
         "The scan",
-        "Each panel is one column of summary.csv, in the linear domain unless it says otherwise. Ratios and pulls "
-        "should stay within 1 ± tolerance; a trend shows where they will leave it.",
+        "Columns of summary.csv, for muons in the linear domain. Closure, pull sd and pull RMS should be 1, and "
+        "coverage 0.683 and 0.95, to within the tolerance (the range of the colours, or the band); the pull "
+        "mean 0; the scatter not far below 1. A trend shows where the law will fail.",
     ),
 }
 
 
-def gallery(study: Study, evidence: Evidence) -> list[Figure]:
+def gallery(study: Study) -> list[Figure]:
     """The figures of a study in the order of the report."""
-    return [*_of_points(study, evidence), *_of_scan(study)]
+    names = [each.name for each in study.model.observables]
+    kinds = ("value", "sigma") if study.recorded else ("value", "sigma", "pulls", "coverage")
+    figures = []
+    for subject in _subjects(study):
+        figures.append(Figure("hits", "", subject))
+        figures += [Figure(kind, name, subject) for name in names for kind in kinds]
+    if varying(study):
+        figures += [Figure("scan", name, "scan") for name in names]
+    return figures
 
 
-def notable(study: Study, evidence: Evidence) -> dict[str, str]:
-    """The points that figures are drawn of, by the name that they go by in file names."""
+def _subjects(study: Study) -> list[str]:
+    """The names that the points which are drawn go by."""
     if study.config.figures.points == "all":
-        return {point.label: point.label for point in study.points}
-    nominal = nearest_to_unscanned(study.points, study.config).label
-    worst = max(evidence["points"], key=badness)["point"]
-    return {"nominal": nominal} | ({"worst": worst} if worst != nominal else {})
+        return [point.label for point in study.points]
+    return [NOMINAL, WORST] if len(study.points) > 1 else [NOMINAL]
+
+
+def point_of(figure: Figure, study: Study, evidence: Evidence) -> str:
+    """The label of the point that a figure is drawn of."""
+    if study.config.figures.points == "all":
+        return figure.subject
+    if figure.subject == NOMINAL:
+        return nearest_to_unscanned(study.points, study.config).label
+    return max(evidence["points"], key=badness)["point"]
+
+
+def words(figure: Figure, study: Study, evidence: Evidence) -> tuple[str, str]:
+    """The title of a figure, and the caption that says what to look for."""
+    title, caption = CAPTIONS["hits_recorded" if figure.kind == "hits" and study.recorded else figure.kind]
+    if figure.kind == "scan":
+        names = over(study)
+        if len(names) < len(varying(study)):
+            caption += " " + (OTHERS_FIXED if is_grid(study) else OTHERS_VARY)
+        return f"{title}: {' and '.join(names)}", caption
+    observable = next(each for each in study.model.observables if figure.observable in ("", each.name))
+    title, caption = (
+        text.format(symbol=observable.symbol, x=study.model.coordinates[0].symbol) for text in (title, caption)
+    )
+    if len(study.points) == 1:
+        return title, caption
+    which = "furthest from 1 of all points: " if figure.subject == WORST else ""
+    return f"{title} ({which}{point_of(figure, study, evidence)})", caption
 
 
 def badness(entry: dict[str, Any]) -> tuple[int, float]:
@@ -102,25 +138,11 @@ def varying(study: Study) -> dict[str, list[float]]:
     return columns
 
 
-def _of_points(study: Study, evidence: Evidence) -> Iterator[Figure]:
-    for subject, label in notable(study, evidence).items():
-        of = "" if len(study.points) == 1 else f" ({'the worst point, ' if subject == 'worst' else ''}{label})"
-        title, caption = CAPTIONS["hits_recorded" if study.recorded else "hits"]
-        yield Figure("hits", "", subject, label, title + of, caption)
-        for observable in study.model.observables:
-            for kind in ("value", "sigma") if study.recorded else ("value", "sigma", "pulls", "coverage"):
-                words = {"symbol": observable.symbol, "x": study.model.coordinates[0].symbol}
-                title, caption = (text.format(**words) for text in CAPTIONS[kind])
-                yield Figure(kind, observable.name, subject, label, title + of, caption)
+def is_grid(study: Study) -> bool:
+    """Whether the points are every combination of the parameters that vary."""
+    return len(study.points) == math.prod(map(len, varying(study).values()))
 
 
-def _of_scan(study: Study) -> Iterator[Figure]:
-    names = list(varying(study))
-    if not names:
-        return
-    title, caption = CAPTIONS["scan"]
-    if len(names) > 2:
-        drawn = " and ".join(names[:2])
-        caption += f" Drawn over {drawn}, with the others as at the point nearest the unscanned config."
-    for observable in study.model.observables:
-        yield Figure("scan", observable.name, "scan", None, f"{title}: {' and '.join(names[:2])}", caption)
+def over(study: Study) -> list[str]:
+    """The parameters that a scan is drawn over: two where the points fill a grid, else the first."""
+    return list(varying(study))[: 2 if is_grid(study) else 1]

@@ -70,14 +70,8 @@ class Gathering:
             for name, pieces in self._columns.items():
                 _gather(file, name, pieces, digests[name])
             file.attrs["content_digest"] = content
-            artefacts.sign(file, "study", study.config.seed, config_digest(study), self._parents, digests)
+            artefacts.sign(file, "study", study.config.seed, study.digest, self._parents, digests)
         return content
-
-
-def config_digest(study: Study) -> str:
-    """SHA-256 of the config, less how its work is cut into jobs."""
-    config = study.config.model_dump(mode="json", exclude={"compute"})
-    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -25,15 +26,23 @@ def jacobian(
     y : any tensor computed from x.
     x : any tensor that requires a gradient.
     create_graph : keep the graph of the Jacobian itself, for derivatives of it (dσ/d(design) needs that).
-    allow_unused : kept from the exercise's signature. An x that y was not computed from is refused either way: its
-        Jacobian of zeros would be quoted as σ = 0.
+    allow_unused : has no effect; it is part of the exercise's signature. An x that y was not computed from is refused
+        either way: its Jacobian of zeros would be quoted as σ = 0.
+
+    Returns
+    -------
+    J, shape `y.shape + x.shape`, in units of y over units of x.
 
     Raises
     ------
     ValueError : y is empty, y has no graph, x requires no gradient, or x is not used in y.
 
+    Source: sensitivity coefficients, JCGM 100:2008, 5.1.3; reverse-mode differentiation row by row.
+
     Examples
     --------
+    >>> import torch
+    >>> from pullback import jacobian
     >>> x = torch.tensor([1.0, 2.0], requires_grad=True)
     >>> jacobian(x**2, x)
     tensor([[2., 0.],
@@ -73,14 +82,21 @@ def muon_jacobian(
     infer : function of hits (muon, coordinate) that returns observables (muon, observable).
     hits : (muon, coordinate), floating point. A muon with a hit that is NaN or infinite gets a Jacobian of NaN.
 
+    Returns
+    -------
+    J (muon, observable, coordinate), in units of the observables over the unit of the hits.
+
     Raises
     ------
     TypeError : the hits are no floating-point tensor.
     ValueError : a wrong shape of the hits or of what `infer` returns, a broken graph, or muons that are coupled.
 
+    Source: sensitivity coefficients, JCGM 100:2008, 5.1.3.
+
     Examples
     --------
-    >>> from pullback import infer_theta
+    >>> import torch
+    >>> from pullback import infer_theta, muon_jacobian
     >>> muon_jacobian(infer_theta, torch.tensor([[0.0], [1.5]], dtype=torch.float64))
     tensor([[[0.0000]],
     <BLANKLINE>
@@ -150,7 +166,18 @@ def _differentiate(infer, hits):
 def _holds_gradients(infer, hits) -> bool:
     """Whether a parameter inside `infer` requires a gradient, seen on a few muons."""
     with torch.enable_grad():
-        return len(hits) > 0 and getattr(infer(hits[:PROBES].detach()), "requires_grad", False)
+        return len(hits) > 0 and getattr(_of_few(infer, hits[:PROBES].detach()), "requires_grad", False)
+
+
+def _of_few(infer, hits) -> Any:
+    """The inference of a few muons taken by themselves."""
+    try:
+        return infer(hits)
+    except RuntimeError as error:
+        raise ValueError(
+            f"infer fails for {len(hits)} muons by themselves; a parameter with a value for each muon must be "
+            f"one of its coordinates instead ({str(error).splitlines()[0]})"
+        ) from error
 
 
 def _refuse_coupling(infer, hits, value, jac) -> None:
@@ -168,9 +195,9 @@ def _refuse_coupling(infer, hits, value, jac) -> None:
     others = x + 1 + x.abs()
     company = torch.cat([others, x, others]).requires_grad_()
     with torch.enable_grad():
-        among = infer(company)[count : 2 * count]
+        among = _of_few(infer, company)[count : 2 * count]
         full = jacobian(among, company)  # (few, observable, company, coordinate)
-        alone = infer(x[:1]).detach()
+        alone = _of_few(infer, x[:1]).detach()
     own = torch.arange(count)
     blocks = full[own, :, count + own, :]
     full[own, :, count + own, :] = 0

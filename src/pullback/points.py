@@ -34,24 +34,28 @@ def expand(config: StudyConfig) -> list[Point]:
 
     """
     if config.scan is None:
-        return [Point(NOMINAL, {}, replace(config, {}, where="config"))]
+        return [make_point(config, {})]
     rows = _rows(config.scan)
     mistakes = [_mistake(config, name, value) for row in rows for name, value in row.items()]
     _refuse(mistakes)
     points: dict[str, Point] = {}
     for row in rows:
-        label = ",".join(f"{name}={number(value)}" for name, value in row.items())
-        where = f"config: scan: point {label}"
         try:
-            point = Point(label, row, replace(config, row, where=where))
+            point = make_point(config, row)
         except PullbackError as error:
             mistakes.append(str(error))
             continue
-        if label in points:
-            mistakes.append(f"{where} is there twice; give each point once")
-        points[label] = point
+        if point.label in points:
+            mistakes.append(f"config: scan: point {point.label} is there twice; give each point once")
+        points[point.label] = point
     _refuse(mistakes)
     return list(points.values())
+
+
+def make_point(config: StudyConfig, values: dict[str, float]) -> Point:
+    """The point at some scanned values, its config checked."""
+    label = ",".join(f"{name}={number(value)}" for name, value in values.items()) or NOMINAL
+    return Point(label, values, replace(config, values, where=f"config: scan: point {label}"))
 
 
 def number(value: float) -> str:

@@ -54,7 +54,8 @@ def propagate(
 
     Examples
     --------
-    >>> from pullback import infer_theta
+    >>> import torch
+    >>> from pullback import infer_theta, propagate
     >>> hits = torch.tensor([[0.5], [-0.5]], dtype=torch.float64)
     >>> propagate(infer_theta, hits, 0.01**2).sigma
     tensor([[0.0060],

@@ -7,6 +7,7 @@ NaN and infinite hits are kept.
 from __future__ import annotations
 
 import csv
+import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -49,6 +50,12 @@ def count_muons(file: str | Path, coordinates: Sequence[str]) -> int:
     if not muons:
         raise PullbackError(f"{file}: holds no hits, only {'a header' if _format(file) == 'csv' else 'column names'}")
     return muons
+
+
+def sha256(file: str | Path) -> str:
+    """SHA-256 of a file of hits."""
+    with _errors(file), Path(file).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def read_hits(
@@ -104,17 +111,28 @@ def _errors(file: str | Path) -> Iterator[None]:
         if "Empty CSV file" in reason or "Could not skip initial" in reason:
             raise PullbackError(f"{file}: holds no hits, only a header") from error
         if "UTF8" in reason:
-            raise PullbackError(f"{file}: is not UTF-8 text") from error
+            raise _not_utf8(file) from error
         # Rows are counted from 1 without the header, as everywhere here.
         reason = re.sub(r"Row #(\d+)", lambda match: f"row {int(match[1]) - 1}", reason)
         raise PullbackError(f"{file}: can't be read: {reason}") from error
     except UnicodeDecodeError as error:
-        raise PullbackError(
-            f"{file}: is not UTF-8 text (its header has the byte {error.object[error.start]:#x})"
-        ) from error
+        raise _not_utf8(file) from error
     except (OSError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or f"truncated, or not of the kind its name says ({error})"
         raise PullbackError(f"{file}: can't be read: {reason}") from error
+
+
+def _not_utf8(file: str | Path) -> PullbackError:
+    """The error for a file that isn't text, with the place of the first byte that isn't."""
+    with Path(file).open("rb") as lines:
+        for row, line in enumerate(lines):
+            for column, cell in enumerate(line.split(b","), 1):
+                try:
+                    cell.decode("utf-8")
+                except UnicodeDecodeError:
+                    where = f"row {row}, column {column}" if row else f"the header, column {column}"
+                    return PullbackError(f"{file}: {where}: is not UTF-8 text")
+    return PullbackError(f"{file}: is not UTF-8 text")
 
 
 def _require(file: str | Path, wanted: Sequence[str], there: Sequence[str]) -> None:
@@ -125,8 +143,9 @@ def _require(file: str | Path, wanted: Sequence[str], there: Sequence[str]) -> N
 
 
 def _csv(file: str | Path, coordinates: Sequence[str]) -> Tables:
-    with Path(file).open(newline="", encoding="utf-8-sig") as lines:
-        header = [name.strip() for name in next(csv.reader(lines), [])]
+    with Path(file).open("rb") as stream:
+        first = stream.readline().decode("utf-8-sig")
+    header = [name.strip() for name in next(csv.reader([first]), [])]
     if not header:
         raise PullbackError(f"{file}: the file is empty; it needs a header, and a row a muon")
     _require(file, coordinates, header)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import base64
-import json
 import math
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,9 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from .config import unit_of
+from .evidence import Evidence, read_evidence
 from .files import write_text
-from .gallery import badness, gallery
+from .gallery import badness, gallery, words
 from .provenance import package_digest, versions
 from .study import Study
 from .tables import scanned
@@ -30,9 +31,9 @@ FAILED = {
 """The counts of muons whose uncertainty can't be used or tested, and what they are called."""
 
 
-def write_report(study: Study, validation: str | Path, figures: str | Path, report: str | Path) -> None:
-    """Write the report from the evidence of the validation and the folder of figures; same inputs, same bytes."""
-    evidence = json.loads(Path(validation).read_text(encoding="utf-8"))
+def write_report(study: Study, validation: str | Path, figures: Sequence[str | Path], report: str | Path) -> None:
+    """Write the report from the evidence of the validation and the figures, as SVG, of the study's gallery."""
+    evidence = read_evidence(validation)
     environment = Environment(
         loader=PackageLoader("pullback"),
         autoescape=True,
@@ -51,7 +52,10 @@ def write_report(study: Study, validation: str | Path, figures: str | Path, repo
         found=_found(study, evidence),
         points=points,
         scanned={name: f"{name} ({unit_of(name)})" if unit_of(name) else name for name in next(iter(points.values()))},
-        gallery=[(figure, _embedded(Path(figures, f"{figure.stem}.svg"))) for figure in gallery(study, evidence)],
+        gallery=[
+            (figure.stem, *words(figure, study, evidence), _embedded(svg))
+            for figure, svg in zip(gallery(study), figures, strict=True)
+        ],
         FAILED=FAILED,
         OUTSIDE=OUTSIDE,
         NARROWEST_SCATTER=NARROWEST_SCATTER,
@@ -70,7 +74,7 @@ def write_report(study: Study, validation: str | Path, figures: str | Path, repo
     write_text(report, page)
 
 
-def _found(study: Study, evidence: dict[str, Any]) -> dict[str, Any]:
+def _found(study: Study, evidence: Evidence) -> dict[str, Any]:
     """The numbers that the verdict in words is made of."""
     entries = evidence["points"]
     outside = [each for entry in entries for each in entry["bins"] if each["verdict"] == OUTSIDE]
@@ -79,15 +83,15 @@ def _found(study: Study, evidence: dict[str, Any]) -> dict[str, Any]:
         "count": Counter(entry["verdict"] for entry in entries),
         "shares": list(dict.fromkeys(_percent(each) for each in (min(shares), max(shares)))) if shares else ["none"],
         "share_outside": 1 - min(shares, default=1.0),
-        "off_outside": max((abs(1 / each["ratio"] - 1) for each in outside if each["ratio"]), default=None),
+        "off_outside": max((1 / each["ratio"] - 1 for each in outside if each["ratio"]), key=abs, default=None),
         "lost": {key: sum(entry["counts"][key] for entry in entries) for key in FAILED},
         "muons": sum(entry["counts"]["muons"] for entry in entries),
     }
 
 
-def _embedded(svg: Path) -> str:
+def _embedded(svg: str | Path) -> str:
     """An SVG as the source of an image: inside a page, names in one SVG would clash with another's."""
-    return "data:image/svg+xml;base64," + base64.b64encode(svg.read_bytes()).decode()
+    return "data:image/svg+xml;base64," + base64.b64encode(Path(svg).read_bytes()).decode()
 
 
 def _figures(value: float | None, digits: int = 4) -> str:

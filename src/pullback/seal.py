@@ -7,7 +7,9 @@ that holds the CRC-32 of the rest, and has its space reserved before it is writt
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import zlib
 from pathlib import Path
 
@@ -21,7 +23,14 @@ _STEP = 1 << 20
 
 
 def reserve(path: str | Path, size: int) -> None:
-    """Set aside disk space for a file that HDF5 holds open; raises OSError when there is none."""
+    """Set aside disk space for a file that HDF5 holds open; raises OSError when there is none.
+
+    Where the system can't set space aside, this only looks whether there is enough.
+    """
+    if not hasattr(os, "posix_fallocate"):
+        if shutil.disk_usage(Path(path).parent).free + Path(path).stat().st_size < size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        return
     descriptor = os.open(path, os.O_RDWR)
     try:
         os.posix_fallocate(descriptor, 0, size)

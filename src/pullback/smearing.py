@@ -31,9 +31,12 @@ def smear(
     ------
     ValueError : the resolution is not positive and finite, or the shapes don't fit.
 
+    Source: additive, unbiased noise of known standard uncertainty, JCGM 100:2008, 4.3.
+
     Examples
     --------
     >>> import numpy as np
+    >>> from pullback import smear
     >>> smear(np.array([[0.5]]), 100.0, np.array([[-1.0]]))
     array([[0.49]])
 
@@ -42,6 +45,8 @@ def smear(
     if torch and any(isinstance(argument, torch.Tensor) for argument in (x_true, resolution, noise)):
         x_true, noise = torch.as_tensor(x_true), torch.as_tensor(noise)
         resolution = torch.as_tensor(resolution) if isinstance(resolution, np.ndarray) else resolution
+    else:
+        x_true, noise = np.asarray(x_true), np.asarray(noise)
     if tuple(x_true.shape) != tuple(noise.shape):
         raise ValueError(f"noise has shape {tuple(noise.shape)}, x_true {tuple(x_true.shape)}: they must agree")
     positive = (resolution > 0) & (resolution < float("inf"))

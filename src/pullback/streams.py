@@ -16,7 +16,7 @@ def stream(seed: int, purpose: str, *keys: int) -> Generator:
     Parameters
     ----------
     seed : the study's seed, 0 ≤ seed < 2**128.
-    purpose : one of `PURPOSES`. Truth and noise must not share a stream, or pulls come out too narrow.
+    purpose : "truth", "noise" or "toys". Truth and noise must not share a stream, or the two are correlated.
     keys : integers, 0 ≤ key < 2**32, such as the index of a block or of a toy muon.
 
     Raises
@@ -25,6 +25,7 @@ def stream(seed: int, purpose: str, *keys: int) -> Generator:
 
     Examples
     --------
+    >>> from pullback import stream
     >>> stream(1, "truth", 0).random() == stream(1, "truth", 0).random()
     True
     >>> stream(1, "truth", 0).random() == stream(1, "noise", 0).random()

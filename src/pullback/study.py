@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any
 
@@ -9,7 +10,7 @@ from . import models
 from .batches import KINDS, Batch, cut
 from .config import StudyConfig, load
 from .models import Model
-from .points import Point, expand
+from .points import Point, expand, make_point
 
 
 class Study:
@@ -19,10 +20,11 @@ class Study:
     `to_json` and `from_json` hand it to a job.
     """
 
-    def __init__(self, config: StudyConfig, points: list[Point], muons: dict[str, int]):
-        self.config, self.points, self.muons = config, points, muons
+    def __init__(self, config: StudyConfig, points: list[Point], muons: dict[str, int], hits_sha256: str | None):
+        self.config, self.points, self.muons, self.hits_sha256 = config, points, muons, hits_sha256
         self.model: Model = models.load(config.model.name)
-        self.batches = cut(points, muons, len(self.model.coordinates), config.compute.batch_cost)
+        extra = {"hits_sha256": hits_sha256} if hits_sha256 else {}
+        self.batches = cut(points, muons, len(self.model.coordinates), config.compute.batch_cost, extra)
 
     @classmethod
     def from_config(cls, raw: Any) -> Study:
@@ -36,23 +38,40 @@ class Study:
         config = load(raw)
         points = expand(config)
         if config.source.kind == "recorded":
-            from .recorded import count_muons
+            from .recorded import count_muons, sha256
 
             model = models.load(config.model.name)
             muons = count_muons(config.source.file, [each.name for each in model.coordinates])
-            return cls(config, points, {point.label: muons for point in points})
-        return cls(config, points, {point.label: point.config.source.muons for point in points})
+            return cls(config, points, {point.label: muons for point in points}, sha256(config.source.file))
+        return cls(config, points, {point.label: point.config.source.muons for point in points}, None)
 
     def to_json(self) -> str:
         """The study as a rule's parameter."""
-        return json.dumps({"config": self.config.model_dump(mode="json"), "muons": self.muons}, sort_keys=True)
+        return json.dumps(self._plan(), sort_keys=True)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all that decides the results: not of how the work is cut into jobs."""
+        plan = self._plan()
+        del plan["config"]["compute"]
+        return hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
+
+    def _plan(self) -> dict[str, Any]:
+        # With what the table of a scan and the file of hits held, so that no job looks at these again.
+        return {
+            "config": self.config.model_dump(mode="json"),
+            "points": [point.values for point in self.points],
+            "muons": self.muons,
+            "hits_sha256": self.hits_sha256,
+        }
 
     @classmethod
     def from_json(cls, text: str) -> Study:
         """The study that `to_json` wrote."""
         raw = json.loads(text)
         config = load(raw["config"])
-        return cls(config, expand(config), raw["muons"])
+        points = [make_point(config, values) for values in raw["points"]]
+        return cls(config, points, raw["muons"], raw["hits_sha256"])
 
     @property
     def recorded(self) -> bool:

@@ -55,14 +55,21 @@ def run_toys(
     toys : number for each muon, at least 2.
     rng : the random generator, such as `pullback.stream(seed, "toys", 0)`.
 
+    Returns
+    -------
+    mean and sd, each (muon, observable), in the units of the observables.
+
     Raises
     ------
     TypeError, ValueError : hits of a wrong type or shape, noise that is negative, not finite or of another shape, or
         fewer than 2 toys.
 
+    Source: propagation of distributions by Monte Carlo, JCGM 101:2008, clause 7.
+
     Examples
     --------
-    >>> from pullback import infer_theta, stream
+    >>> import torch
+    >>> from pullback import infer_theta, run_toys, stream
     >>> hits = torch.tensor([[0.5]], dtype=torch.float64)
     >>> run_toys(infer_theta, hits, 0.01, 100_000, stream(1, "toys")).sd
     tensor([[0.0060]], dtype=torch.float64)
@@ -77,6 +84,8 @@ def throw_toys(throws: Sequence[Throw], toys: int, rngs: Sequence[np.random.Gene
     Throws that share deviates have correlated errors, so that differences between them are smooth; drawing the
     deviates once is also most of the time saved.
     """
+    if not all(isinstance(rng, np.random.Generator) for rng in rngs):
+        raise TypeError('rng must be a numpy random generator, such as pullback.stream(seed, "toys")')
     if toys < 2:
         raise ValueError(f"toys must be at least 2 to have a spread, not {toys}")
     prepared = [_prepare(throw) for throw in throws]

@@ -20,6 +20,9 @@ from .intervals import coverage_interval, equivalence, expected_scatter, factor_
 EDGES = (0.0, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, math.inf)
 """Bins of θ/σ: the fold at zero shows within about 3 σ of it."""
 
+FEWEST_FOR_SCATTER = 20
+"""Toy muons below which their scatter is not judged: it would fail too often by chance."""
+
 NARROWEST_SCATTER = 0.8
 """Scatter of closure between muons, over what the toy count predicts, below which toys are not independent."""
 
@@ -155,17 +158,25 @@ class Tally:
             advice.append(
                 f"raise toys.muons: {sum(not each['toy_muons'] for each in open_bins)} bins have muons but no toys"
             )
+        if not any(each["verdict"] in RANK for each in bins):
+            advice.append("have muons further from the fold, or a finer resolution: none is in the linear domain")
         if factors and math.isfinite(max(factors)):
             # Toys are spread over all bins, so the neediest bin sets how many each muon must have.
             needed = 1 + math.ceil((self.per_muon - 1) * max(factors))
             more = (needed - self.per_muon) * sum(each["toy_muons"] for each in bins)
-            advice.append(f"raise toys.per_muon from {self.per_muon} to {needed} ({more} more toys)")
+            outcome = self._outcome([each["ratio"] for each in open_bins if each["toy_muons"]])
+            advice.append(f"raise toys.per_muon from {self.per_muon} to {needed} ({more} more toys), for a {outcome}")
         elif factors:
             advice.append("no number of toys would settle a ratio that lies on the limit itself")
         if domain["pull_sd_verdict"] == "inconclusive" and math.isfinite(domain["pull_sd_factor"] or math.inf):
             total = math.ceil(self.counts["muons"] * domain["pull_sd_factor"])
-            advice.append(f"take {total - self.counts['muons']} more muons for the width of pulls ({total} in all)")
+            more, outcome = total - self.counts["muons"], self._outcome([domain["pull_sd"]])
+            advice.append(f"take {more} more muons for the width of pulls ({total} in all), for a {outcome}")
         return advice
+
+    def _outcome(self, ratios: list[float]) -> str:
+        """What ratios would be judged if they were known exactly."""
+        return worst([equivalence(ratio, ratio, self.settings.tolerance) for ratio in ratios])
 
     def _bin(self, index: int) -> dict[str, Any]:
         numbers = self._numbers(np.arange(len(self.inside)) == index)
@@ -205,7 +216,7 @@ class Tally:
         names = ("scatter", "scatter_local")
         result: dict[str, Any] = dict.fromkeys((*names, *(f"{n}_{end}" for n in names for end in ("low", "high"))))
         _, at, ratios = self._toys_in(self.inside)
-        if len(ratios) < 2:
+        if len(ratios) < FEWEST_FOR_SCATTER:
             return {**result, "scatter_verdict": None}
         unit = ratios.mean() * expected_scatter(self.per_muon - 1)
         steps = np.diff(ratios[np.argsort(at, kind="stable")])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -13,8 +12,8 @@ from . import artefacts
 from .artefacts import Reader
 from .batches import Part
 from .errors import PullbackError
-from .files import write_json
-from .gathering import Gathering, config_digest
+from .evidence import read_evidence, write_evidence
+from .gathering import Gathering
 from .points import Point
 from .steps import FLAGS
 from .study import Study
@@ -78,12 +77,12 @@ def validate(study: Study, files: Mapping[str, Sequence[str | Path]], outputs: O
     write_config(study, outputs.config)
     write_points(study, outputs.points)
     content = gathering.write(study, outputs.study)
-    write_json(
+    write_evidence(
         outputs.validation,
         {
             "study": study.config.study,
             "verdict": worst([entry["verdict"] for entry in entries]),
-            "config_digest": config_digest(study),
+            "config_digest": study.digest,
             "content_digest": content,
             "points": entries,
         },
@@ -100,15 +99,15 @@ def check(validation: str | Path, strict: bool) -> str:
     PullbackError : the verdict is fail, or it is inconclusive and `strict`.
 
     """
-    evidence = json.loads(Path(validation).read_text(encoding="utf-8"))
+    evidence = read_evidence(validation)
     verdict = evidence["verdict"]
     bad = [entry for entry in evidence["points"] if entry["verdict"] == verdict]
-    line = f"{evidence['study']}: verdict {verdict} ({len(evidence['points'])} points and observables)"
-    if verdict == "pass":
-        return line
-    first = f"{bad[0]['point']}: {bad[0]['observable']}: {'; '.join(bad[0]['reasons'])}"
-    line += f"; {len(bad)} of them {verdict}, the first: {first}; see report.html beside {validation}"
-    if verdict == "fail" or strict:
+    line = f"{evidence['study']}: verdict {verdict}"
+    if verdict != "pass":
+        first = f"{bad[0]['point']}: {bad[0]['observable']}: {'; '.join(bad[0]['reasons'])}"
+        line += f" ({len(bad)} of {len(evidence['points'])}, the first: {first})"
+    line += f"; the evidence is in {Path(validation).with_name('report.html')}"
+    if verdict == "fail" or (strict and verdict == "inconclusive"):
         raise PullbackError(line)
     return line
 

@@ -10,5 +10,6 @@ if __name__ == "__main__":
             Study.from_json(snakemake.params.study),
             snakemake.input.study,
             snakemake.input.validation,
-            snakemake.output.figures,
+            snakemake.output.drawn,
+            snakemake.output.printed,
         )

@@ -23,14 +23,26 @@ def infer_theta(hits: Float[Tensor, "muon 1"], dz: float | Float[Tensor, ""] = 1
     -------
     θ (muon, 1), rad, 0 ≤ θ < π/2.
 
+    Raises
+    ------
+    ValueError : hits that are no tensor (muon, 1), or dz that is not positive.
+
+    Source: the geometry of a straight track from (0, dz) to (x, 0).
+
     Examples
     --------
     >>> import torch
+    >>> from pullback import infer_theta
     >>> infer_theta(torch.tensor([[1.5]], dtype=torch.float64))
     tensor([[0.7854]], dtype=torch.float64)
 
     """
-    dz = dz if isinstance(dz, type(hits)) else hits.new_tensor(dz)
+    if not hasattr(hits, "new_tensor") or hits.ndim != 2 or hits.shape[1] != 1:
+        shape = getattr(hits, "shape", None)
+        raise ValueError(f"hits must be a torch tensor (muon, 1), not {type(hits).__name__} {tuple(shape or ())}")
+    dz = dz if hasattr(dz, "new_tensor") else hits.new_tensor(dz)
+    if not (dz > 0).all():
+        raise ValueError(f"dz must be positive (m), not {dz.tolist()}")
     return hits.abs().arctan2(dz)  # as precise as arctan of the quotient, and vectorised where that is not
 
 
