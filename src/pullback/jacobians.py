@@ -183,9 +183,9 @@ def _of_few(infer, hits) -> Any:
 def _refuse_coupling(infer, hits, value, jac) -> None:
     """Raise if a muon's observables depend on another muon, tried on a few muons.
 
-    They are put in the company of muons that are not in the hits: their observables and their own Jacobian must be
-    what they were, and their derivatives by every other muon zero. (A coupling can hide from the derivative, as that
-    to a detached mean does; so both are looked at.) And one of them is tried alone.
+    They are put in the company of muons that are not in the hits: their observables and their own Jacobians must be
+    what they were, and the derivatives by the others zero. (A coupling can hide from the derivative, as that to a
+    detached mean does; so both are looked at.) And one of them is tried alone.
     """
     count = min(PROBES, len(hits))
     if not count:
@@ -194,13 +194,14 @@ def _refuse_coupling(infer, hits, value, jac) -> None:
     x = hits[few]
     others = x + 1 + x.abs()
     company = torch.cat([others, x, others]).requires_grad_()
+    weights = torch.arange(1, count + 1, dtype=hits.dtype, device=hits.device).sqrt()
     with torch.enable_grad():
         among = _of_few(infer, company)[count : 2 * count]
-        full = jacobian(among, company)  # (few, observable, company, coordinate)
+        # Independent muons give back their own rows, each with its own weight, and nothing for the others.
+        mixed = [torch.autograd.grad(weights @ column, company, retain_graph=True)[0] for column in among.unbind(1)]
         alone = _of_few(infer, x[:1]).detach()
-    own = torch.arange(count)
-    blocks = full[own, :, count + own, :]
-    full[own, :, count + own, :] = 0
+    found = torch.stack(mixed, dim=1)  # (others + few + others, observable, coordinate)
+    own, strangers = found[count : 2 * count], torch.cat([found[:count], found[2 * count :]])
     eps = torch.finfo(hits.dtype).eps
     tolerance = min(1e3 * eps, max(1e-3, 4 * eps))  # vectorised and scalar code paths round differently
 
@@ -210,9 +211,9 @@ def _refuse_coupling(infer, hits, value, jac) -> None:
         return not (close | (found == expected) | (found.isnan() & expected.isnan())).all()
 
     if (
-        full.nan_to_num().any()  # where another muon's derivative is infinite, 0 × ∞ is no coupling
+        strangers.nan_to_num().any()  # where another muon's derivative is infinite, 0 × ∞ is no coupling
         or differ(among.detach(), value[few])
-        or differ(blocks, jac[few])
+        or differ(own, weights[:, None, None] * jac[few])
         or differ(alone, value[few[:1]])
     ):
         raise ValueError(
