@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pullback.batches import BLOCK, KINDS, MUON_COST, Batch, block_count, cut, toys_in
+from pullback.batches import BLOCK, KINDS, MUON_COST, Batch, cut
 from pullback.config import load
 from pullback.points import expand
 
@@ -52,14 +52,6 @@ def test_every_muon_is_in_one_batch_once(muons, limit, count):
         assert rows[0] == 0
         assert rows[-1] == muons
         assert rows[1:-1:2] == rows[2::2]
-
-
-@given(st.integers(1, 40 * BLOCK), st.integers(1, 5000))
-def test_toys_are_shared_out_over_the_blocks(muons, toy_muons):
-    total = block_count(muons)
-    shares = [toys_in(range(block, block + 1), muons, toy_muons) for block in range(total)]
-    assert [toy for share in shares for toy in share] == list(range(min(toy_muons, muons)))
-    assert toys_in(range(total), muons, toy_muons) == range(min(toy_muons, muons))
 
 
 def test_a_recipe_holds_what_its_artefact_is_made_from_and_no_more():

@@ -8,7 +8,7 @@ from conftest import SMALL, Run, files_in
 
 from pullback.batches import BLOCK
 from pullback.gathering import open_study
-from pullback.steps import FLAGS, spread_over
+from pullback.steps import FLAGS
 from pullback.streams import stream
 from pullback.study import Study
 
@@ -97,22 +97,6 @@ def test_batches_without_toys_are_no_trouble(tmp_path):
     run = Run(raw, tmp_path / "none").make()
     assert len(columns(run)["nominal/toys/muon"]) == 0
     assert json.loads(run.outputs.validation.read_text())["verdict"] == "inconclusive"
-
-
-def test_toys_are_spread_evenly_over_theta_without_repeats():
-    values = np.random.default_rng(1).random(100_000) ** 3  # crowded near zero
-    chosen = spread_over(values, np.arange(2000))
-    assert len(set(chosen.tolist())) == 2000
-    counts, _ = np.histogram(values[chosen], bins=20, range=(0, 1))
-    assert counts[1:].min() > 80  # nine in ten evenly …
-    assert counts[1:].max() < 100
-    assert counts[0] > 200  # … and one in ten near zero, evenly over the logarithm
-
-
-def test_spreading_over_fewer_muons_than_toys_takes_each_once():
-    values = np.array([3.0, np.nan, 1.0, 2.0, 1.0])
-    assert spread_over(values, np.arange(10)).tolist() == [2, 4, 3, 0]
-    assert len(spread_over(np.full(3, np.nan), np.arange(10))) == 0
 
 
 def test_a_sorted_file_has_toys_everywhere(tmp_path):

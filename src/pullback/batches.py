@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from .points import Point
+from .toy_muons import share
 
 BLOCK = 131_072
 """Consecutive muons of a point that are handled at a time: the unit of random numbers, of computation, and of HDF5
@@ -106,12 +107,6 @@ class Batch:
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
 
-def toys_in(blocks: range, muons: int, toy_muons: int) -> range:
-    """The toy muons that are picked from a range of a point's blocks: each block gives its even share, in order."""
-    count, total = min(toy_muons, muons), block_count(muons)
-    return range(count * blocks.start // total, count * blocks.stop // total)
-
-
 def block_count(muons: int) -> int:
     """How many blocks hold that many muons."""
     return -(-muons // BLOCK)
@@ -128,9 +123,9 @@ def cut(
     """
 
     def cost(point: Point, blocks: range) -> int:
-        toys = point.config.toys
-        held = min(blocks.stop * BLOCK, muons[point.label]) - blocks.start * BLOCK
-        thrown = len(toys_in(blocks, muons[point.label], toys.muons)) * toys.per_muon
+        toys, total = point.config.toys, muons[point.label]
+        held = min(blocks.stop * BLOCK, total) - blocks.start * BLOCK
+        thrown = len(share(blocks, block_count(total), min(toys.muons, total))) * toys.per_muon
         return coordinates * (held * MUON_COST + thrown)
 
     groups: list[list[Part]] = []

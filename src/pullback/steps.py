@@ -17,17 +17,17 @@ import numpy as np
 
 from . import artefacts, models
 from .artefacts import Column, Reader, Writer
-from .batches import Batch, Block, Part, toys_in
+from .batches import Batch, Block, Part, block_count
 from .models import Model, Quantity
 from .smearing import smear
 from .streams import key_of, stream
+from .toy_muons import share, spread_over
 
 log = logging.getLogger(__name__)
 
 FLAGS = {"hit_not_finite": 1, "value_not_finite": 2, "sigma_zero_or_nan": 4, "sigma_negative": 8}
 """Bits of the column `flag`: why a muon's uncertainty is not to be used."""
 
-GOLDEN = (5**0.5 - 1) / 2
 TOYS_BETWEEN_LOGS = 10_000_000
 
 
@@ -185,40 +185,13 @@ class _Chosen(NamedTuple):
 def _choose(part: Part, parent: Reader, place: Place) -> _Chosen:
     infer, rows = _inference(part), []
     for block in part.blocks:
-        toys = np.array(toys_in(range(block.index, block.index + 1), part.muons, part.settings.toys.muons), "i8")
+        here = range(block.index, block.index + 1)
+        toys = np.array(share(here, block_count(part.muons), min(part.settings.toys.muons, part.muons)), "i8")
         hits = parent.read(part, place.column, block)
         chosen = spread_over(_evaluate(infer, hits)[:, 0], toys) if len(toys) else toys
         toys = toys[: len(chosen)]
         rows.append(_Chosen(block.start + chosen, hits[chosen], toys, np.full(len(chosen), block.index)))
     return _Chosen(*map(np.concatenate, zip(*rows, strict=True)))
-
-
-def spread_over(values: np.ndarray, toys: np.ndarray) -> np.ndarray:
-    """Indices of distinct muons whose values are evenly spread between the least and the greatest.
-
-    Toy muon number k aims at the fraction (k + ½)·0.618… mod 1 of the range: golden-ratio steps are spread evenly
-    over any run of numbers, so the blocks of a point needn't know of each other. Every tenth is spread evenly over the
-    logarithm of |value| instead: with a fine detector, the bins next to the fold would have no toys otherwise. Muons
-    without a value are passed over.
-    """
-    index = np.flatnonzero(np.isfinite(values))
-    index = index[np.argsort(values[index], kind="stable")]
-    count = min(len(toys), len(index))
-    if not count:
-        return index[:0]
-    ordered, toys = values[index], toys[:count]
-    targets = ordered[0] + np.mod((toys + 0.5) * GOLDEN, 1) * (ordered[-1] - ordered[0])
-    size = np.abs(ordered[ordered != 0])
-    tenth = toys % 10 == 9
-    if len(size):
-        fraction = np.mod((toys[tenth] // 10 + 0.5) * GOLDEN, 1)
-        # Of the sign that the values have where the range reaches furthest.
-        sign = 1 if ordered[-1] >= -ordered[0] else -1
-        targets[tenth] = sign * size.min() * (size.max() / size.min()) ** fraction
-    targets.sort()
-    step = np.arange(count)
-    position = np.maximum.accumulate(np.searchsorted(ordered, targets) - step) + step  # each muon once
-    return index[np.minimum(position, len(index) - count + step)]
 
 
 def _write_toys(out: Writer, part: Part, chosen: _Chosen, results: Sequence) -> None:

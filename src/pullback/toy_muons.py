@@ -1,0 +1,40 @@
+"""Which muons toys are thrown around: shared out over the blocks of a point, and spread over θ within each."""
+
+from __future__ import annotations
+
+import numpy as np
+
+GOLDEN = (5**0.5 - 1) / 2
+
+
+def share(blocks: range, total: int, count: int) -> range:
+    """Which of `count` toy muons a range of a point's `total` blocks has: each block its even share, in order."""
+    return range(count * blocks.start // total, count * blocks.stop // total)
+
+
+def spread_over(values: np.ndarray, toys: np.ndarray) -> np.ndarray:
+    """Indices of distinct muons whose values are evenly spread between the least and the greatest.
+
+    Toy muon number k aims at the fraction (k + ½)·0.618… mod 1 of the range: golden-ratio steps are spread evenly
+    over any run of numbers, so the blocks of a point needn't know of each other. Every tenth is spread evenly over the
+    logarithm of |value| instead: with a fine detector, the bins next to the fold would have no toys otherwise. Muons
+    without a value are passed over.
+    """
+    index = np.flatnonzero(np.isfinite(values))
+    index = index[np.argsort(values[index], kind="stable")]
+    count = min(len(toys), len(index))
+    if not count:
+        return index[:0]
+    ordered, toys = values[index], toys[:count]
+    targets = ordered[0] + np.mod((toys + 0.5) * GOLDEN, 1) * (ordered[-1] - ordered[0])
+    size = np.abs(ordered[ordered != 0])
+    tenth = toys % 10 == 9
+    if len(size):
+        fraction = np.mod((toys[tenth] // 10 + 0.5) * GOLDEN, 1)
+        # Of the sign that the values have where the range reaches furthest.
+        sign = 1 if ordered[-1] >= -ordered[0] else -1
+        targets[tenth] = sign * size.min() * (size.max() / size.min()) ** fraction
+    targets.sort()
+    step = np.arange(count)
+    position = np.maximum.accumulate(np.searchsorted(ordered, targets) - step) + step  # each muon once
+    return index[np.minimum(position, len(index) - count + step)]
