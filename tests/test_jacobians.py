@@ -82,17 +82,19 @@ COUPLED = {
     "sorted": lambda h: h.sort(dim=0, descending=True).values,
     "a little": lambda h: h + 1e-6 * h.mean(dim=0),
     "matrix": lambda h: h @ h.T @ h,
+    "number of muons": lambda h: h / len(h),
 }
 
 
 @pytest.mark.filterwarnings("ignore:std")  # of one muon
 @pytest.mark.parametrize("infer", COUPLED.values(), ids=COUPLED.keys())
-@pytest.mark.parametrize("hits", ["random", "symmetric", "equal", "two", "one"])
+@pytest.mark.parametrize("hits", ["random", "symmetric", "equal", "nine", "two", "one"])
 def test_coupled_muons_are_refused(infer, hits):
     x = {
         "random": torch.rand(50, 1, dtype=DOUBLE, generator=torch.Generator().manual_seed(1)),
         "symmetric": torch.linspace(-1, 1, 51, dtype=DOUBLE)[:, None],
         "equal": torch.full((50, 1), 0.5, dtype=DOUBLE),
+        "nine": torch.linspace(0.1, 0.9, 9, dtype=DOUBLE)[:, None],
         "two": torch.tensor([[0.5], [0.25]], dtype=DOUBLE),
         "one": torch.tensor([[0.5]], dtype=DOUBLE),
     }[hits]

@@ -88,10 +88,8 @@ def _propagate(infer, hits, sigma_x) -> Propagated:
     left = jac * sigma_x[:, None] if variances_only else (jac[:, :, :, None] * sigma_x[:, None]).sum(dim=2)
     covariance = (left[:, :, None, :] * jac[:, None, :, :]).sum(dim=3)
     variance = covariance.diagonal(dim1=1, dim2=2)
-    # The root's derivative at 0 is infinite, and 0 × ∞ would put NaN into the gradient of a sum over muons.
-    positive = variance > 0
-    sigma = torch.where(positive, torch.where(positive, variance, 1.0).sqrt(), 0.0 * variance.abs())
-    if finite.all():
+    sigma = _root(variance)
+    if finite is None:
         return Propagated(value, covariance, sigma)
     # Last of all, so that the NaN of one muon stays out of the gradients of the others.
     nan = float("nan")
@@ -102,9 +100,22 @@ def _propagate(infer, hits, sigma_x) -> Propagated:
     )
 
 
+def _root(variance) -> Tensor:
+    """The square root; 0 where rounding made a variance negative, and with a derivative of 0 at 0.
+
+    The root's own derivative there is infinite, and 0 × ∞ would put NaN into the gradient of a sum over muons.
+    """
+    if not variance.requires_grad:
+        return variance.clamp(min=0).sqrt()
+    positive = variance > 0
+    return torch.where(positive, torch.where(positive, variance, 1.0).sqrt(), 0.0 * variance.abs())
+
+
 def _canonical(covariance, hits) -> Tensor:
     """The covariance as variances (1 or muon, coordinate) or matrices (1 or muon, coordinate, coordinate), checked."""
     muons, coordinates = hits.shape
+    if isinstance(covariance, float) and 0 <= covariance < float("inf"):
+        return hits.new_full((1, coordinates), covariance)
     try:
         cov = torch.as_tensor(covariance, dtype=hits.dtype, device=hits.device)
     except (TypeError, ValueError, RuntimeError):

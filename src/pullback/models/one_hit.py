@@ -40,9 +40,9 @@ def infer_theta(hits: Float[Tensor, "muon 1"], dz: float | Float[Tensor, ""] = 1
     if not hasattr(hits, "new_tensor") or hits.ndim != 2 or hits.shape[1] != 1:
         shape = getattr(hits, "shape", None)
         raise ValueError(f"hits must be a torch tensor (muon, 1), not {type(hits).__name__} {tuple(shape or ())}")
+    if not dz > 0:
+        raise ValueError(f"dz must be positive (m), not {dz}")
     dz = dz if hasattr(dz, "new_tensor") else hits.new_tensor(dz)
-    if not (dz > 0).all():
-        raise ValueError(f"dz must be positive (m), not {dz.tolist()}")
     return hits.abs().arctan2(dz)  # as precise as arctan of the quotient, and vectorised where that is not
 
 
