@@ -151,7 +151,8 @@ class StudyConfig(PointConfig):
     scan: dict[str, Any] | None = Field(
         None,
         description="values by dotted name: `{detector.resolution: [50, 100]}` (lists of several names: their "
-        "product), `{zip: {…}}` (lists in step) or `{table: scan.csv}` (a column a name, a row a point)",
+        "product), `{zip: {…}}` (lists in step) or `{table: scan.csv}` (a column a name, a row a "
+        "point; relative to the working directory)",
     )
 
 
