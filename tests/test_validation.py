@@ -140,10 +140,10 @@ def test_the_confidence_is_that_of_the_config():
 
 def test_pulls_are_in_units_of_sigma_at_the_recorded_hit():
     made = Tally(Validation(), 100)
-    at, value = np.array([10.0, 20.0, 30.0]), np.array([11.0, 18.0, 33.0])
+    at, value = np.array([10.0, 20.0, 30.0]), np.array([12.0, 18.0, 33.0])
     sigma, sigma_at = np.array([2.0, 4.0, 1.5]), np.ones(3)
     made.add(value, sigma, sigma > 0, np.array([0]), np.ones(1), (at, sigma_at))
-    assert made.result()["overall"]["pull_mean"] == pytest.approx((0.5 - 0.5 + 2.0) / 3)
+    assert made.result()["overall"]["pull_mean"] == pytest.approx((1.0 - 0.5 + 2.0) / 3)
 
 
 @pytest.mark.parametrize(("scatter", "verdict"), [(0.6, "fail"), (0.74, "fail"), (0.85, "pass"), (1.5, "pass")])
