@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any
 
 from .points import Point
 from .toy_muons import share
@@ -35,7 +35,8 @@ KINDS = {
 """The config that each kind of artefact is made from: it is made again when this changes, and not otherwise."""
 
 
-class Block(NamedTuple):
+@dataclass(frozen=True)
+class Block:
     """Muons [start, stop) of a point, and the block's index in the point."""
 
     index: int

@@ -194,7 +194,8 @@ def fields(section: type[Section], prefix: str = "") -> dict[str, FieldInfo]:
 
 def unit_of(name: str) -> str:
     """The unit of a key by its dotted name; none for a count or a ratio."""
-    return ((fields(StudyConfig)[name].json_schema_extra or {}).get("unit", "")) if name in fields(StudyConfig) else ""
+    field = fields(StudyConfig).get(name)
+    return (field.json_schema_extra or {}).get("unit", "") if field else ""
 
 
 def _is_section(kind: Any) -> bool:
@@ -213,11 +214,16 @@ def numeric_fields(config: Section, prefix: str = "") -> dict[str, float]:
     return found
 
 
-def nearest(name: str, valid: Iterable[str]) -> str:
-    """Advice for an unknown name: the nearest valid one, or all of them."""
+def nearest(name: str, valid: Iterable[str], beside: Iterable[str] | None = None) -> str:
+    """Advice for an unknown dotted name: the valid one with the same last part, else the nearest, else all.
+
+    The nearest is looked for among the names `beside` it, where these are given.
+    """
     valid = sorted(valid)
-    close = difflib.get_close_matches(name, valid, n=1, cutoff=0.6)
-    return f"did you mean {close[0]}?" if close else f"allowed: {', '.join(valid)}"
+    beside = valid if beside is None else sorted(beside)
+    same = [each for each in valid if each.split(".")[-1] == name.split(".")[-1]]
+    close = same or difflib.get_close_matches(name, beside, n=1, cutoff=0.6)
+    return f"did you mean {close[0]}?" if close else f"allowed: {', '.join(beside)}"
 
 
 def _checked(kind, raw, where):
@@ -239,11 +245,7 @@ def _line(kind, error) -> str:
         case "extra_forbidden":
             if key in fields(kind):
                 return f"{key}: does not go with source.kind: {error['loc'][1]}; leave it out"
-            elsewhere = [name for name in fields(kind) if name.split(".")[-1] == path[-1]]
-            advice = (
-                f"did you mean {elsewhere[0]}?" if elsewhere else nearest(key, _keys_beside(kind, path, error["loc"]))
-            )
-            return f"{key}: unknown key; {advice}"
+            return f"{key}: unknown key; {nearest(key, fields(kind), _keys_beside(kind, path, error['loc']))}"
         case "missing":
             return f"{key}: is missing"
         case "union_tag_invalid":

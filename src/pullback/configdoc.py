@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from pydantic.fields import FieldInfo
 
-from .config import StudyConfig, fields
+from .config import StudyConfig, fields, unit_of
 from .files import write_text
 
 HEAD = """# The config
@@ -46,8 +46,7 @@ def documentation() -> str:
 
 
 def _row(name: str, field: FieldInfo) -> list[str]:
-    unit = (field.json_schema_extra or {}).get("unit", "")
-    return [f"`{name}`", _kind(field), unit, _default(field), _allowed(field), field.description or ""]
+    return [f"`{name}`", _kind(field), unit_of(name), _default(field), _allowed(field), field.description or ""]
 
 
 def _kind(field: FieldInfo) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 from .errors import PullbackError
-from .files import finite, write_text
+from .files import write_text
 
 Evidence = dict[str, Any]
 """The verdict, and for each point and observable its verdict, reasons, counts and bins."""
@@ -16,7 +17,7 @@ Evidence = dict[str, Any]
 
 def write_evidence(path: str | Path, evidence: Evidence) -> None:
     """Write the evidence, whole; a number that is NaN or infinite becomes null, since JSON has neither."""
-    evidence = finite(evidence)
+    evidence = _finite(evidence)
     text = json.dumps({"digest": _digest(evidence), **evidence}, indent=1, ensure_ascii=False, allow_nan=False)
     write_text(path, text + "\n")
 
@@ -39,6 +40,15 @@ def read_evidence(path: str | Path) -> Evidence:
     if digest != _digest(evidence):
         raise PullbackError(f"{path}: has been changed or damaged since it was written; delete it and run again")
     return evidence
+
+
+def _finite(value: Any) -> Any:
+    """A nested value with None for every number that is NaN or infinite."""
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _digest(evidence: Evidence) -> str:

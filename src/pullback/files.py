@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from .errors import PullbackError
 
@@ -50,12 +48,3 @@ def write_text(path: str | Path, text: str) -> None:
     """Write a text file whole."""
     with whole(path) as part:
         part.write_text(text, encoding="utf-8", newline="\n")
-
-
-def finite(value: Any) -> Any:
-    """A nested value with None for every number that is NaN or infinite, which JSON and tables have no word for."""
-    if isinstance(value, dict):
-        return {key: finite(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

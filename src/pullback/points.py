@@ -36,7 +36,8 @@ def expand(config: StudyConfig) -> list[Point]:
     if config.scan is None:
         return [make_point(config, {})]
     rows = _rows(config.scan)
-    mistakes = [_mistake(config, name, value) for row in rows for name, value in row.items()]
+    valid = {name for name in numeric_fields(config) if not name.startswith("compute.")}
+    mistakes = [_mistake(valid, name, value) for row in rows for name, value in row.items()]
     _refuse(mistakes)
     points: dict[str, Point] = {}
     for row in rows:
@@ -69,14 +70,11 @@ def nearest_to_unscanned(points: list[Point], config: PointConfig) -> Point:
     Distances are measured in units of each parameter's range in the scan; of equals, the first.
     """
     base = numeric_fields(config)
+    columns = {name: [point.values[name] for point in points] for name in points[0].values}
+    widths = {name: max(column) - min(column) or 1.0 for name, column in columns.items()}
 
     def distance(point: Point) -> float:
-        total = 0.0
-        for name, value in point.values.items():
-            column = [each.values[name] for each in points]
-            width = max(column) - min(column) or 1.0
-            total += ((value - base[name]) / width) ** 2
-        return total
+        return sum(((value - base[name]) / widths[name]) ** 2 for name, value in point.values.items())
 
     return min(points, key=distance)
 
@@ -159,15 +157,12 @@ def _refuse(mistakes: list[str | None]) -> None:
         raise PullbackError("\n".join(found))
 
 
-def _mistake(config: StudyConfig, name: Any, value: Any) -> str | None:
+def _mistake(valid: set[str], name: Any, value: Any) -> str | None:
     """What is wrong with scanning a name over a value, if anything is."""
     if str(name).startswith("compute."):
         return f"config: scan: {name}: can't be scanned, since it changes no result"
-    valid = {key for key in numeric_fields(config) if not key.startswith("compute.")}
     if name not in valid:
-        elsewhere = [key for key in sorted(valid) if key.split(".")[-1] == str(name).split(".")[-1]]
-        advice = f"did you mean {elsewhere[0]}?" if elsewhere else nearest(str(name), valid)
-        return f"config: scan: {name}: no numeric field of that name; {advice}"
+        return f"config: scan: {name}: no numeric field of that name; {nearest(str(name), valid)}"
     if isinstance(value, bool) or not isinstance(value, int | float) or not -1e300 < value < 1e300:
         hint = " (YAML takes it for text; write 1e5 as 100000)" if isinstance(value, str) else ""
         return f"config: scan: {name}: {value!r:.80} is not a finite number{hint}"

@@ -70,10 +70,10 @@ def propagate(
         return first
     if first.sigma.requires_grad:  # the graph keeps all intermediate results anyway
         return _propagate(infer, hits, sigma_x)
+    shared = len(sigma_x) == 1
     whole = Propagated(*(part.new_empty(muons, *part.shape[1:]) for part in first))
     for start in range(0, muons, MUONS_AT_A_TIME):
         rows = slice(start, start + MUONS_AT_A_TIME)
-        shared = len(sigma_x) == 1
         block = _propagate(infer, hits[rows], sigma_x if shared else sigma_x[rows]) if start else first
         for column, part in zip(whole, block, strict=True):
             column[rows] = part
