@@ -1,0 +1,77 @@
+"""Would the linear law have done? JCGM 101:2008, clause 8, muon by muon."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from .normal import K95
+
+SIGMA_OFF = 0.05
+"""How far the linear σ may be from the right one, relative to it, whatever clause 8 says of the intervals."""
+
+
+def numerical_tolerance(u: Float[Tensor, "*shape"], n_dig: int = 1) -> Float[Tensor, "*shape"]:
+    """The numerical tolerance δ of a standard uncertainty u: half a unit of its last significant digit.
+
+    u = c · 10^l with c a whole number of `n_dig` digits, and δ = ½ · 10^l (JCGM 101:2008, 7.9.2). Where u rounds up to
+    c = 10^n_dig, it has a digit more, and l is greater by one. δ = 0 where u = 0.
+
+    Parameters
+    ----------
+    u : standard uncertainties, not negative; NaN gives NaN.
+    n_dig : significant digits of u that are meant to be right, 1 or 2 as a rule.
+
+    Returns
+    -------
+    δ, of the shape and in the unit of u.
+
+    Raises
+    ------
+    ValueError : `n_dig` is below 1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from pullback import numerical_tolerance
+    >>> numerical_tolerance(torch.tensor([0.00667, 0.0755, 9.7]))
+    tensor([5.0000e-04, 5.0000e-03, 5.0000e+00])
+
+    """
+    if n_dig < 1:
+        raise ValueError(f"n_dig must be at least 1, not {n_dig}")
+    exponent = torch.where(u > 0, u, 1.0).log10().floor() - (n_dig - 1)
+    c = (u * 10.0**-exponent + 0.5).floor()
+    exponent = torch.where(c >= 10**n_dig, exponent + 1, exponent)
+    return torch.where(u == 0, 0.0, torch.where(u.isnan(), u, 0.5 * 10.0**exponent))
+
+
+def linear_ok(
+    value: Float[Tensor, "*muon observable"],
+    sigma: Float[Tensor, "*muon observable"],
+    sd: Float[Tensor, "*muon observable"],
+    interval95: Float[Tensor, "*muon observable 2"],
+    n_dig: int = 1,
+) -> Bool[Tensor, "*muon observable"]:
+    """Whether the linear law holds, for each muon and observable.
+
+    Clause 8 of JCGM 101:2008: both ends of the law's 95 % interval, y ± 1.96 u, must agree with those of the right
+    interval to within the numerical tolerance δ of u. Where u is 1.0 to 1.5 in its first digit, δ is up to u/2, and
+    clause 8 would let pass a σ that is 8 % off; so σ must be right to 5 % as well.
+
+    Parameters
+    ----------
+    value, sigma : what `propagate` says: y and u.
+    sd, interval95 : what `spread` says, or Monte Carlo: the standard deviation and the ends of the 95 % interval.
+    n_dig : significant digits of u that must be right.
+
+    Returns
+    -------
+    True where the law holds; False where it does not, or where any of the numbers is NaN.
+
+    """
+    delta = numerical_tolerance(sigma, n_dig)
+    low, high = interval95.unbind(-1)
+    agree = ((value - K95 * sigma - low).abs() <= delta) & ((value + K95 * sigma - high).abs() <= delta)
+    return agree & ((sigma - sd).abs() <= SIGMA_OFF * sd)
