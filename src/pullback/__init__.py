@@ -10,8 +10,11 @@ _HOME = {
     "jacobian": "jacobians",
     "muon_jacobian": "jacobians",
     "propagate": "propagation",
+    "quote": "quoting",
     "run_toys": "toys",
+    "second_order": "higher_order",
     "smear": "smearing",
+    "spread": "spreading",
     "stream": "streams",
 }
 

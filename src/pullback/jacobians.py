@@ -118,12 +118,18 @@ def value_and_jacobian(
     """
     check_hits(hits)
     finite = torch.isfinite(hits).all(dim=1) if not torch.isfinite(hits.sum()) else None
-    if finite is not None:
-        stand_in = hits.detach()[finite][0] if finite.any() else torch.ones_like(hits[0])
-        hits = torch.where(finite[:, None], hits, stand_in)
+    hits = with_stand_ins(hits, finite)
     value, jac = _differentiate(infer, hits)
     _refuse_coupling(infer, hits.detach(), value.detach())
     return value, jac, finite
+
+
+def with_stand_ins(hits: Tensor, finite: Bool[Tensor, " muon"] | None) -> Tensor:
+    """The hits, with those of a finite muon in place of all that are not finite."""
+    if finite is None:
+        return hits
+    stand_in = hits.detach()[finite][0] if finite.any() else torch.ones_like(hits[0])
+    return torch.where(finite[:, None], hits, stand_in)
 
 
 def check_hits(hits: Tensor) -> None:

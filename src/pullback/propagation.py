@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from .jacobians import check_hits, value_and_jacobian
@@ -63,40 +64,58 @@ def propagate(
 
     """
     check_hits(hits)
-    sigma_x = _canonical(covariance, hits)
+    return by_blocks(partial(_propagate, infer), hits, canonical(covariance, hits))
+
+
+def by_blocks(work: Callable, hits: Tensor, sigma_x: Tensor) -> Any:
+    """The named tuple of tensors (muon, …) that `work(hits, sigma_x)` returns, block by block."""
     muons = len(hits)
-    first = _propagate(infer, hits[:MUONS_AT_A_TIME], sigma_x[:MUONS_AT_A_TIME])  # one shared covariance stays as it is
+    first = work(hits[:MUONS_AT_A_TIME], sigma_x[:MUONS_AT_A_TIME])  # one shared covariance stays as it is
     if muons <= MUONS_AT_A_TIME:
         return first
-    if first.sigma.requires_grad:  # the graph keeps all intermediate results anyway
-        return _propagate(infer, hits, sigma_x)
+    if any(part.requires_grad for part in first):  # the graph keeps all intermediate results anyway
+        return work(hits, sigma_x)
     shared = len(sigma_x) == 1
-    whole = Propagated(*(part.new_empty(muons, *part.shape[1:]) for part in first))
+    whole = type(first)(*(part.new_empty(muons, *part.shape[1:]) for part in first))
     for start in range(0, muons, MUONS_AT_A_TIME):
         rows = slice(start, start + MUONS_AT_A_TIME)
-        block = _propagate(infer, hits[rows], sigma_x if shared else sigma_x[rows]) if start else first
+        block = work(hits[rows], sigma_x if shared else sigma_x[rows]) if start else first
         for column, part in zip(whole, block, strict=True):
             column[rows] = part
     return whole
 
 
-def _propagate(infer, hits, sigma_x) -> Propagated:
-    """J Σ Jᵀ for one block, with Σ as `_canonical` gives it."""
+class Law(NamedTuple):
+    """The linear law of a block: what `propagate` returns, before muons without finite hits are masked."""
+
+    value: Float[Tensor, "muon observable"]
+    jacobian: Float[Tensor, "muon observable coordinate"]
+    covariance: Float[Tensor, "muon observable observable"]
+    sigma: Float[Tensor, "muon observable"]
+    finite: Bool[Tensor, " muon"] | None
+
+
+def linear_law(infer: Callable, hits: Tensor, sigma_x: Tensor) -> Law:
+    """J Σ Jᵀ for one block, with Σ as `canonical` gives it."""
     value, jac, finite = value_and_jacobian(infer, hits)
     # Sums of products rather than matrix products: the matrices are tiny, and there are many of them.
     variances_only = sigma_x.ndim == 2
     left = jac * sigma_x[:, None] if variances_only else (jac[:, :, :, None] * sigma_x[:, None]).sum(dim=2)
     covariance = (left[:, :, None, :] * jac[:, None, :, :]).sum(dim=3)
-    variance = covariance.diagonal(dim1=1, dim2=2)
-    sigma = _root(variance)
-    if finite is None:
-        return Propagated(value, covariance, sigma)
+    sigma = _root(covariance.diagonal(dim1=1, dim2=2))
+    return Law(value, jac, covariance, sigma, finite)
+
+
+def _propagate(infer, hits, sigma_x) -> Propagated:
+    law = linear_law(infer, hits, sigma_x)
+    if law.finite is None:
+        return Propagated(law.value, law.covariance, law.sigma)
     # Last of all, so that the NaN of one muon stays out of the gradients of the others.
-    nan = float("nan")
+    nan, finite = float("nan"), law.finite
     return Propagated(
-        torch.where(finite[:, None], value, nan),
-        torch.where(finite[:, None, None], covariance, nan),
-        torch.where(finite[:, None], sigma, nan),
+        torch.where(finite[:, None], law.value, nan),
+        torch.where(finite[:, None, None], law.covariance, nan),
+        torch.where(finite[:, None], law.sigma, nan),
     )
 
 
@@ -111,7 +130,7 @@ def _root(variance) -> Tensor:
     return torch.where(positive, torch.where(positive, variance, 1.0).sqrt(), 0.0 * variance.abs())
 
 
-def _canonical(covariance, hits) -> Tensor:
+def canonical(covariance, hits) -> Tensor:
     """The covariance as variances (1 or muon, coordinate) or matrices (1 or muon, coordinate, coordinate), checked."""
     muons, coordinates = hits.shape
     if isinstance(covariance, float) and 0 <= covariance < float("inf"):

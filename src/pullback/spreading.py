@@ -1,0 +1,199 @@
+"""Mean, standard deviation and coverage intervals of what is inferred, also where the linear law fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from .integration import Integrals, Muons, integrate, normal_points, root_of
+from .jacobians import check_hits, with_stand_ins
+from .normal import K68, K95
+from .propagation import Law, by_blocks, canonical, linear_law
+
+LOOKED_AT_A_TIME = 16_384
+"""Muons that are looked at together; their intermediate results stay in the cache."""
+
+FAR = 3.8
+"""How far along the gradient a muon is looked at, in σ: a kink further out changes the standard deviation by 1e-4."""
+
+BENT, TWISTED, LEFT_OVER = 0.1, 0.005, 0.001
+"""What a smooth muon may have at one σ, over its σ: a term of second order, one of third, and what neither explains."""
+
+PROBES, PROBE_SCALE = 16, 1.6
+"""Points at which muons of several coordinates are looked at, with their opposites, and how far these are drawn out."""
+
+
+class Spread(NamedTuple):
+    """What `spread` returns, muon by muon, and observable by observable."""
+
+    mean: Float[Tensor, "muon observable"]
+    sd: Float[Tensor, "muon observable"]
+    bias: Float[Tensor, "muon observable"]
+    interval68: Float[Tensor, "muon observable 2"]
+    interval95: Float[Tensor, "muon observable 2"]
+    sd_error: Float[Tensor, "muon observable"]
+
+
+def spread(
+    infer: Callable[[Float[Tensor, "muon coordinate"]], Float[Tensor, "muon observable"]],
+    hits: Float[Tensor, "muon coordinate"],
+    covariance: float | Float[Tensor, "*covariance"],
+    *,
+    seed: int = 0,
+) -> Spread:
+    """The distribution of each muon's observables when its hits vary by their covariance.
+
+    With X ~ N(x, Σ_x): mean = E f(X), sd² = Var f(X), bias = mean - f(x), and the probabilistically symmetric coverage
+    intervals of f(X) for 68.27 % and 95 % (JCGM 101:2008, 5.5 and 7.7), by numerical integration instead of
+    random trials. Kinks and folds don't matter, where the linear law fails at them.
+
+    One coordinate: Gauss-Legendre quadrature with 128 nodes in the probability of a wider Gaussian: sd within 2e-4 at a
+    kink wherever it is, and 1e-5 where f is smooth. Several: 4 096 points of 8 scrambled Sobol sequences through the
+    Cholesky factor of Σ_x: sd within 5e-3 in up to eight dimensions. Muons over whose width f is smooth are
+    recognised at a few points, and need no more. What is narrower than the distance between the points can't be
+    seen, and at a jump of f the standard deviation is right to some per cent only.
+
+    Parameters
+    ----------
+    infer : function of hits (muon, coordinate) that returns observables (muon, observable), muon by muon.
+    hits : (muon, coordinate). A muon with a hit that is NaN or infinite gets NaN throughout.
+    covariance : of the hits, as `propagate` takes it.
+    seed : of the scramblings; has no effect in one dimension.
+
+    Returns
+    -------
+    mean, sd, bias and sd_error (muon, observable), interval68 and interval95 (muon, observable, 2: low and high), in
+    the units of the observables, without gradients. sd_error is the standard error of sd from the independent
+    scramblings; in one dimension, the difference from a second rule on the same nodes. An observable that is not
+    finite somewhere within the width of a hit has NaN.
+
+    Raises
+    ------
+    TypeError, ValueError : what `propagate` raises.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from pullback import infer_theta, propagate, spread
+    >>> hits = torch.tensor([[0.0], [0.5]], dtype=torch.float64)
+    >>> spread(infer_theta, hits, 0.01**2).sd  # at the fold, and far from it
+    tensor([[0.0040],
+            [0.0060]], dtype=torch.float64)
+    >>> propagate(infer_theta, hits, 0.01**2).sigma
+    tensor([[0.0000],
+            [0.0060]], dtype=torch.float64)
+
+    """
+    check_hits(hits)
+    with torch.no_grad():
+        work = lambda hits, sigma_x: spread_block(infer, hits, sigma_x, linear_law(infer, hits, sigma_x), seed)  # noqa: E731
+        return by_blocks(work, hits.detach(), canonical(covariance, hits).detach())
+
+
+def spread_block(infer: Callable, hits: Tensor, sigma_x: Tensor, law: Law, seed: int) -> Spread:
+    """`spread` for one block, with Σ as `canonical` gives it and the `linear_law` at the same hits."""
+    one = hits.shape[1] == 1
+    look, step = (_look_along_the_line, LOOKED_AT_A_TIME) if one else (_look_around, LOOKED_AT_A_TIME // PROBES)
+    everyone = Muons(infer, with_stand_ins(hits, law.finite), root_of(sigma_x), law.value)
+    observables = law.value.shape[1]
+    found = Integrals(*(law.value.new_empty(len(hits), observables, *ends) for ends in ((), (), (), (4,))))
+    for start in range(0, len(hits), step):
+        rows = slice(start, start + step)
+        muons, jacobian = everyone.take(rows), law.jacobian[rows]
+        seen, smooth = look(muons, law.sigma[rows], jacobian)
+        if law.finite is not None:
+            smooth |= ~law.finite[rows]  # to be masked, whatever they are
+        rest = (~smooth).nonzero()[:, 0]
+        for column, each in zip(found, seen, strict=True):
+            column[rows] = each
+        if len(rest):
+            for column, each in zip(found, integrate(muons.take(rest), jacobian[rest], seed), strict=True):
+                column[start + rest] = each
+    if law.finite is not None:
+        for column in found:
+            column[~law.finite] = float("nan")
+    ends = law.value[:, :, None] + found.ends
+    return Spread(law.value + found.mean, found.sd, found.mean, ends[:, :, :2], ends[:, :, 2:], found.sd_error)
+
+
+def _look_along_the_line(
+    muons: Muons, sigma: Float[Tensor, "muon observable"], jacobian: Tensor
+) -> tuple[Integrals, Bool[Tensor, " muon"]]:
+    """The integrals of muons of one coordinate as if they were smooth, and which of them are."""
+    found, smooth = _along(muons, sigma, torch.ones_like(sigma[:1, :1]))
+    return found, smooth.all(dim=1)
+
+
+def _look_around(
+    muons: Muons, sigma: Float[Tensor, "muon observable"], jacobian: Float[Tensor, "muon observable coordinate"]
+) -> tuple[Integrals, Bool[Tensor, " muon"]]:
+    """The integrals of muons of several coordinates as if they were smooth, and which of them are.
+
+    Each observable is looked at along the line on which it changes most, and all of them at points on the axes and
+    points drawn out in all directions, where a bend may be left over from the linear law, but no more.
+    """
+    gradient = (jacobian[:, :, :, None] * muons.root[:, None]).sum(dim=2)  # by the deviates
+    unit = torch.where(sigma > 0, sigma, 1.0)
+    lines = [_along(muons, sigma, gradient[:, i] / unit[:, i, None], i) for i in range(sigma.shape[1])]
+    line = Integrals(*(torch.cat(parts, dim=1) for parts in zip(*(found for found, _ in lines), strict=True)))
+    smooth = torch.cat([each for _, each in lines], dim=1)
+
+    def opposite(deviates):
+        """Even part, what the odd part has beside the linear law, and the linear law, at pairs of opposite points."""
+        up, down = muons.away(deviates[None]), muons.away(-deviates[None])
+        linear = (deviates[None, :, None] * gradient[:, None]).sum(dim=3)
+        return (up + down) / 2, (up - down) / 2 - linear, linear
+
+    coordinates = muons.hits.shape[1]
+    bends, twists, _ = opposite(3**0.5 * torch.eye(coordinates, dtype=sigma.dtype, device=sigma.device))
+    mean = bends.sum(dim=1) / 3  # ½ tr(H Σ): the axes are drawn out by √3
+    smooth &= (bends.abs().amax(dim=1) <= 3 * BENT * sigma) & (twists.abs().amax(dim=1) <= TWISTED * sigma)
+    bends, twists, linear = opposite(PROBE_SCALE * normal_points(coordinates, PROBES, 1, 0).to(sigma))
+    smooth &= (bends.abs().amax(dim=1) <= 4 * BENT * sigma) & (twists.abs().amax(dim=1) <= TWISTED * sigma)
+    # Drawn out by s, a term of second order is s² times as large, and one of third s³ times.
+    variance = sigma.square() + (bends / PROBE_SCALE**2 - mean[:, None]).square().mean(dim=1)
+    variance = variance + 2 * (linear * twists).mean(dim=1) / PROBE_SCALE**4
+    ends = line.ends + (mean - line.mean)[:, :, None]  # on the average over the other directions
+    return Integrals(mean, variance.clamp(min=0).sqrt(), line.sd_error, ends), smooth.all(dim=1)
+
+
+def _along(
+    muons: Muons,
+    sigma: Float[Tensor, "muon observable"],
+    direction: Float[Tensor, "#muon coordinate"],
+    only: int | None = None,
+) -> tuple[Integrals, Bool[Tensor, "muon observable"]]:
+    """The integrals along one direction of one σ, as if the observables were smooth, and which of them are.
+
+    Where it is smooth, an observable is f(x) + u z + a z² + c z³, with u of the linear law. a and c are had from
+    z = ±1.96, and must give f at z = ±1 and ±3.8 too; so the Jacobian is held against differences as well. Such an
+    observable has the mean f(x) + a, the variance u² + 6 u c + 15 c² + 2 a², and its quantiles at those of z.
+    """
+    which = slice(None) if only is None else slice(only, only + 1)
+
+    def at(k):
+        up, down = (muons.away((z * direction)[:, None])[:, 0, which] for z in (k, -k))
+        return up, down, (up + down) / 2, (up - down) / 2
+
+    u = sigma[:, which]
+    up95, down95, even, odd = at(K95)
+    sign = odd.sign()
+    a = even / K95**2
+    c = (sign * odd - K95 * u) / K95**3
+
+    def left_over(k, even, odd):
+        return torch.maximum((even - k**2 * a).abs(), (sign * odd - k * u - k**3 * c).abs())
+
+    up68, down68, *parts = at(K68)
+    error = left_over(K68, *parts)
+    _, _, *parts = at(FAR)
+    smooth = (torch.maximum(error, left_over(FAR, *parts)) <= LEFT_OVER * u) & (a.abs() <= BENT * u)
+    smooth &= c.abs() <= TWISTED * u
+    sd = (u * u + 6 * u * c + 15 * c * c + 2 * a * a).clamp(min=0).sqrt()
+    ends = [torch.minimum(up68, down68), torch.maximum(up68, down68)]
+    ends += [torch.minimum(up95, down95), torch.maximum(up95, down95)]
+    return Integrals(a, sd, error, torch.stack(ends, dim=2)), smooth
