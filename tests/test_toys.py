@@ -113,7 +113,7 @@ def test_largest_block_holds(monkeypatch):
 @pytest.mark.parametrize("hit", [math.nan, math.inf, -math.inf])
 def test_a_muon_without_a_hit_has_no_moments(hit):
     result = run_toys(infer_theta, torch.tensor([[hit], [0.5]], dtype=DOUBLE), 0.01, 10, stream(1, "toys"))
-    for each in result:
+    for each in (result.mean, result.sd, result.sd_error):
         assert each.isnan().flatten().tolist() == [True, False]
 
 

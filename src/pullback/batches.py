@@ -29,7 +29,7 @@ KINDS = {
     "truth": _TRUTH,
     "reco": (*_TRUTH, "detector"),
     "theta": (*_TRUTH, "detector", "model"),
-    "sigma": (*_TRUTH, "detector", "model"),
+    "sigma": (*_TRUTH, "detector", "model", "uncertainty", "toys.muons"),
     "toys": (*_TRUTH, "detector", "model", "toys"),
 }
 """The config that each kind of artefact is made from: it is made again when this changes, and not otherwise."""
@@ -126,7 +126,8 @@ def cut(
     def cost(point: Point, blocks: range) -> int:
         toys, total = point.config.toys, muons[point.label]
         held = min(blocks.stop * BLOCK, total) - blocks.start * BLOCK
-        thrown = len(share(blocks, block_count(total), min(toys.muons, total))) * toys.per_muon
+        each = toys.per_muon if toys.mode == "fixed" else toys.most
+        thrown = len(share(blocks, block_count(total), min(toys.muons, total))) * each
         return coordinates * (held * MUON_COST + thrown)
 
     groups: list[list[Part]] = []

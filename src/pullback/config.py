@@ -12,6 +12,10 @@ from pydantic.fields import FieldInfo
 from .errors import PullbackError
 
 
+ADAPTIVE_BATCH = 10_000
+"""Toys in a batch of the adaptive procedure (JCGM 101:2008, 7.9.4 b)."""
+
+
 class Section(BaseModel):
     """A part of the config: nothing unknown, no text for a number, nothing infinite."""
 
@@ -52,12 +56,58 @@ class Recorded(Section):
     )
 
 
+class Gaussian(Section):
+    """Gaussian noise, as propagation assumes it."""
+
+    kind: Literal["gaussian"] = Field("gaussian", description="as propagation assumes it")
+
+
+class Strip(Section):
+    """The centre of the strip that was hit, wherever the strips lie: uniform noise."""
+
+    kind: Literal["strip"] = Field("strip", description="the centre of the strip that was hit: uniform noise")
+    pitch: float | None = Field(
+        None,
+        ge=1e-12,
+        le=1e6,
+        description="width of a strip; none: √12/resolution, so that the stated resolution is right",
+        json_schema_extra={"unit": "m"},
+    )
+
+
+class Tails(Section):
+    """Gaussian noise with a wider one for some of the hits."""
+
+    kind: Literal["tails"] = Field("tails", description="Gaussian, but wider for some of the hits")
+    fraction: float = Field(0.05, ge=0, le=1, description="how many of the hits have the wider noise")
+    width: float = Field(5.0, ge=1, le=1e6, description="how many times wider it is")
+
+
+class Clipped(Section):
+    """Gaussian noise without the hits that are far off."""
+
+    kind: Literal["clipped"] = Field("clipped", description="Gaussian, without hits that are further off than `clip`")
+    clip: float = Field(2.0, ge=0.01, le=8, description="how far off a hit can be, in stated σ")
+
+
 class Detector(Section):
     """What the detector does to a hit."""
 
     resolution: float = Field(
-        100.0, ge=1e-6, le=1e12, description="1/σ_x: 100 is 1 cm", json_schema_extra={"unit": "1/m"}
+        100.0,
+        ge=1e-6,
+        le=1e12,
+        description="1/σ_x as stated, which propagation uses: 100 is 1 cm",
+        json_schema_extra={"unit": "1/m"},
     )
+    noise: Annotated[Gaussian | Strip | Tails | Clipped, Field(discriminator="kind")] = Field(
+        Gaussian(), description="what the noise is really like, in simulated hits and in toys"
+    )
+
+    @field_validator("noise", mode="before")
+    @classmethod
+    def _by_its_name(cls, noise):
+        return {"kind": noise} if isinstance(noise, str) else noise
 
 
 class OneHit(Section):
@@ -69,8 +119,25 @@ class OneHit(Section):
     )
 
 
+class Uncertainty(Section):
+    """Which uncertainty is quoted."""
+
+    n_dig: int = Field(
+        1,
+        ge=1,
+        le=6,
+        description="significant digits of σ that the linear law must have right to be quoted (JCGM 101, clause 8)",
+    )
+
+
 class Toys(Section):
     """Toy Monte Carlo, the proof of the uncertainties."""
+
+    mode: Literal["fixed", "adaptive"] = Field(
+        "fixed",
+        description="`fixed`: as many toys around every muon; `adaptive`: until mean, spread and interval ends are "
+        "stable in `n_dig` digits (JCGM 101, clause 7.9)",
+    )
 
     muons: int = Field(
         2_000,
@@ -78,7 +145,11 @@ class Toys(Section):
         le=10**9,
         description="muons that toys are thrown around, evenly spread over θ (a tenth of them over log θ)",
     )
-    per_muon: int = Field(10_000, ge=2, le=10**12, description="toys around each of them")
+    per_muon: int = Field(10_000, ge=2, le=10**12, description="fixed mode: toys around each of them")
+    most: int = Field(
+        200_000, ge=2 * ADAPTIVE_BATCH, le=10**12, description="adaptive mode: the most toys around each of them"
+    )
+    n_dig: int = Field(1, ge=1, le=6, description="adaptive mode: significant digits of the spread that must be stable")
 
 
 class Validation(Section):
@@ -127,6 +198,7 @@ class PointConfig(Section):
     )
     detector: Detector = Detector()
     model: OneHit = OneHit()
+    uncertainty: Uncertainty = Uncertainty()
     toys: Toys = Toys()
     validation: Validation = Validation()
     figures: Figures = Figures()
@@ -184,10 +256,9 @@ def fields(section: type[Section], prefix: str = "") -> dict[str, FieldInfo]:
     """Every key of the config by its dotted name; those of a section with alternatives, one after the other."""
     found: dict[str, FieldInfo] = {}
     for name, field in section.model_fields.items():
-        kinds = [each for each in (field.annotation, *get_args(field.annotation)) if _is_section(each)]
-        for kind in kinds:
+        for kind in _sections(field):
             found |= {each: info for each, info in fields(kind, f"{prefix}{name}.").items() if each not in found}
-        if not kinds:
+        if not _sections(field):
             found[prefix + name] = field
     return found
 
@@ -198,8 +269,10 @@ def unit_of(name: str) -> str:
     return (field.json_schema_extra or {}).get("unit", "") if field else ""
 
 
-def _is_section(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, Section)
+def _sections(field: FieldInfo) -> list[type[Section]]:
+    """The section that a field holds, or those that it may hold."""
+    kinds = (field.annotation, *get_args(field.annotation))
+    return [each for each in kinds if isinstance(each, type) and issubclass(each, Section)]
 
 
 def numeric_fields(config: Section, prefix: str = "") -> dict[str, float]:
@@ -237,19 +310,19 @@ def _checked(kind, raw, where):
 
 def _line(kind, error) -> str:
     """One line for one mistake that pydantic found."""
-    path = [str(each) for each in error["loc"]]
-    if len(path) > 1 and path[0] == "source" and path[1] in ("simulated", "recorded"):
-        del path[1]  # the tag of the union, which is no key
+    section, path, tag = _place(kind, error["loc"])
     key, value = ".".join(path), error["input"]
     match error["type"]:
         case "extra_forbidden":
             if key in fields(kind):
-                return f"{key}: does not go with source.kind: {error['loc'][1]}; leave it out"
-            return f"{key}: unknown key; {nearest(key, fields(kind), _keys_beside(kind, path, error['loc']))}"
+                return f"{key}: does not go with {'.'.join(path[:-1])}.kind: {tag}; leave it out"
+            beside = [".".join([*path[:-1], name]) for name in section.model_fields]
+            return f"{key}: unknown key; {nearest(key, fields(kind), beside)}"
         case "missing":
             return f"{key}: is missing"
-        case "union_tag_invalid":
-            return f"{key}.kind: is {value.get('kind')!r}; allowed: simulated, recorded"
+        case "union_tag_invalid" | "union_tag_not_found":
+            allowed = [each.model_fields["kind"].default for each in _sections(section.model_fields[path[-1]])]
+            return f"{key}.kind: is {value.get('kind')!r}; allowed: {', '.join(allowed)}"
         case "string_pattern_mismatch":
             return f"{key}: is {value!r}; allowed: letters, digits and . _ -, beginning with a letter or digit"
         case "value_error":
@@ -262,12 +335,16 @@ def _line(kind, error) -> str:
     return f"{key}: is {value!r:.80}; it {message}"
 
 
-def _keys_beside(kind, path: list[str], loc) -> list[str]:
-    """The valid dotted names in the section of an unknown key."""
-    section = kind
-    for each in loc[:-1]:
-        if each in ("simulated", "recorded"):
-            section = Simulated if each == "simulated" else Recorded
-        else:
-            section = section.model_fields[each].annotation
-    return [".".join([*path[:-1], name]) for name in section.model_fields]
+def _place(kind: type[Section], loc: tuple[int | str, ...]) -> tuple[type[Section], list[str], str]:
+    """Where a mistake is: the section that the last key is in, the keys to it, and the last `kind` on the way."""
+    section, path, tag = kind, [], ""
+    alternatives: dict[str, type[Section]] = {}
+    for each in map(str, loc):
+        if each in alternatives:  # says which of them it is, and is no key
+            section, tag, alternatives = alternatives[each], each, {}
+            continue
+        path.append(each)
+        inner = _sections(section.model_fields[each]) if each in section.model_fields else []
+        alternatives = {one.model_fields["kind"].default: one for one in inner} if len(inner) > 1 else {}
+        section = inner[0] if len(inner) == 1 else section
+    return section, path, tag

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from .normal import P68, P95
+from .quantiles import ENDS, quantiles, sorted_rows
 
 NODES = 128
 """Nodes of the quadrature; at most 256, see `_order`."""
@@ -29,9 +29,6 @@ POINTS, RANDOMISATIONS = (512, 2048, 8192), 8
 
 LARGEST_ERROR = 0.002
 """Of a standard deviation, relative to it, for which no more points are taken."""
-
-PROBABILITIES = ((1 - P68) / 2, (1 + P68) / 2, (1 - P95) / 2, (1 + P95) / 2)
-"""Of the ends of the two intervals."""
 
 EVALUATIONS_AT_A_TIME = 81_920
 """Evaluations of the inference that are held at a time: 640 KiB for each coordinate and observable."""
@@ -69,7 +66,7 @@ class Muons:
 
 
 class Integrals(NamedTuple):
-    """Mean, standard deviation with its error, and quantiles for `PROBABILITIES`, all but sd from the value at the hit."""
+    """Mean, standard deviation with its error, and quantiles for `ENDS`, all but sd from the value at the hit."""
 
     mean: Float[Tensor, "muon observable"]
     sd: Float[Tensor, "muon observable"]
@@ -171,7 +168,7 @@ def _quantiles(y: Float[Tensor, "muon node"], rule: Rule) -> Float[Tensor, "muon
     gained = jump.gather(1, order)
     gained[:, 1:].addcmul_(slope[:, :-1], ordered.diff(dim=1))
     below = gained.cumsum(dim=1)
-    wanted = y.new_tensor(PROBABILITIES).expand(len(y), -1).contiguous()
+    wanted = torch.from_numpy(ENDS).to(y).expand(len(y), -1).contiguous()
     after = torch.searchsorted(below, wanted).clamp(1, NODES - 1)
     (p0, p1), (y0, y1) = ((each.gather(1, after - 1), each.gather(1, after)) for each in (below, ordered))
     return y0 + (y1 - y0) * ((wanted - p0) / (p1 - p0)).clamp(0, 1).nan_to_num(1.0)
@@ -193,19 +190,8 @@ def _sobol(points: int, seed: int, muons: Muons) -> Integrals:
     mean = away.mean(dim=1)
     sd = (away - mean[:, None]).square().mean(dim=1).sqrt()
     scrambled = away.unflatten(1, (RANDOMISATIONS, points)).std(dim=2, correction=0)
-    ordered = _sorted(away.transpose(1, 2).contiguous())
-    # The value of rank k of n, counted from 0, stands for the probability (k + ½)/n.
-    place = away.shape[1] * away.new_tensor(PROBABILITIES) - 0.5
-    lower = place.floor().long()
-    ends = torch.lerp(ordered[:, :, lower], ordered[:, :, lower + 1], place - lower)
+    ends = quantiles(sorted_rows(away.transpose(1, 2).contiguous()), ENDS)
     return Integrals(mean, sd, scrambled.std(dim=1) / RANDOMISATIONS**0.5, ends)
-
-
-def _sorted(values: Float[Tensor, "*rows value"]) -> Float[Tensor, "*rows value"]:
-    """Along the last axis; by numpy, where that can, since it is many times faster."""
-    if values.device.type != "cpu":
-        return values.sort(dim=-1).values
-    return torch.from_numpy(np.sort(values.numpy(), axis=-1))
 
 
 @lru_cache

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from .jacobians import check_hits, value_and_jacobian
+from .memory import keep_freed
 
 MUONS_AT_A_TIME = 131_072
 """Muons that are propagated at a time, so that intermediate results stay small."""
@@ -69,6 +70,7 @@ def propagate(
 
 def by_blocks(work: Callable, hits: Tensor, sigma_x: Tensor) -> Any:
     """The named tuple of tensors (muon, …) that `work(hits, sigma_x)` returns, block by block."""
+    keep_freed()
     muons = len(hits)
     first = work(hits[:MUONS_AT_A_TIME], sigma_x[:MUONS_AT_A_TIME])  # one shared covariance stays as it is
     if muons <= MUONS_AT_A_TIME:

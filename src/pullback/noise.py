@@ -1,0 +1,65 @@
+"""What the noise of a detector is like, whatever its resolution is stated to be."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+
+def draw(noise: Any, rng: np.random.Generator, shape: tuple[int, ...]) -> Float[np.ndarray, "..."]:
+    """Deviates of a detector's noise; divided by `resolution_of` the detector, they are what a hit is off by.
+
+    Parameters
+    ----------
+    noise : the config's `detector.noise`.
+        gaussian: N(0, 1).
+        strip: U(-½, ½), in units of the pitch: the centre of the strip that was hit, wherever the strips lie.
+        tails: N(0, 1), but for a `fraction` of the hits N(0, width²).
+        clipped: N(0, 1) within ±clip: a detector, or its software, that drops hits further out.
+    rng : the stream of the deviates.
+    shape : how many.
+
+    """
+    match noise.kind:
+        case "gaussian":
+            return rng.standard_normal(shape)
+        case "strip":
+            return rng.random(shape) - 0.5
+        case "tails":
+            deviates = rng.standard_normal(shape)
+            deviates[rng.random(shape) < noise.fraction] *= noise.width
+            return deviates
+        case "clipped":
+            from scipy.special import ndtr, ndtri
+
+            below = ndtr(-noise.clip)
+            return ndtri(below + (1 - 2 * below) * rng.random(shape))
+    raise AssertionError(noise.kind)
+
+
+def resolution_of(detector: Any) -> float:
+    """1/scale of the noise, in 1/m: the stated resolution, but for strips the inverse of their pitch."""
+    return 1 / pitch(detector) if detector.noise.kind == "strip" else detector.resolution
+
+
+def pitch(detector: Any) -> float:
+    """The pitch of a detector's strips, m: as given, else such that pitch/√12 is the stated σ."""
+    return math.sqrt(12) / detector.resolution if detector.noise.pitch is None else detector.noise.pitch
+
+
+def width(detector: Any) -> float:
+    """The standard deviation of the noise over the stated one."""
+    noise = detector.noise
+    match noise.kind:
+        case "strip":
+            return pitch(detector) / math.sqrt(12) * detector.resolution
+        case "tails":
+            return math.sqrt(1 + noise.fraction * (noise.width**2 - 1))
+        case "clipped":
+            # 1 - 2 c φ(c) / (Φ(c) - Φ(-c))
+            density = math.exp(-(noise.clip**2) / 2) / math.sqrt(2 * math.pi)
+            return math.sqrt(1 - 2 * noise.clip * density / math.erf(noise.clip / math.sqrt(2)))
+    return 1.0
