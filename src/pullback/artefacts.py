@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -85,7 +86,8 @@ class Writer:
         **attributes: Any,
     ) -> Column:
         """A column in a point's group; `quantity` says what it holds, and in which unit."""
-        chunks = (max(1, min(shape[0], BLOCK)), *(1 for _ in shape[1:]))
+        # Whole rows together: 1 MiB, and written several times faster than a column at a time.
+        chunks = (max(1, min(shape[0], BLOCK // math.prod(shape[1:]))), *shape[1:])
         dataset = group.create_dataset(
             name, shape, dtype, chunks=chunks, maxshape=(max(1, shape[0]), *shape[1:]), fletcher32=True
         )

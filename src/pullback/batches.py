@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
+from .models import Model, load
 from .points import Point
 from .toy_muons import share
 
@@ -73,6 +74,11 @@ class Part:
     def stop(self) -> int:
         """The muon after the last."""
         return min(self.last * BLOCK, self.muons)
+
+    @property
+    def model(self) -> Model:
+        """The inference model."""
+        return load(self.config["model"]["name"])
 
     @property
     def settings(self) -> SimpleNamespace:

@@ -11,7 +11,6 @@ from pydantic.fields import FieldInfo
 
 from .errors import PullbackError
 
-
 ADAPTIVE_BATCH = 10_000
 """Toys in a batch of the adaptive procedure (JCGM 101:2008, 7.9.4 b)."""
 

@@ -81,7 +81,7 @@ def root_of(sigma_x: Float[Tensor, "#muon *coordinates"]) -> Float[Tensor, "#muo
     width = sigma_x.diagonal(dim1=1, dim2=2).sqrt()
     unit = torch.where(width > 0, width, 1.0)
     correlation = sigma_x / (unit[:, :, None] * unit[:, None, :])
-    # A part in 1e12 more on the diagonal lets wholly correlated coordinates be decomposed, and 1 those without variance.
+    # 1e-12 more on the diagonal lets wholly correlated coordinates be decomposed, and 1 those without variance.
     correlation = correlation + torch.diag_embed(torch.where(width > 0, 1e-12, 1.0))
     return width[:, :, None] * torch.linalg.cholesky(correlation)
 
@@ -130,7 +130,7 @@ class Rule(NamedTuple):
 
 @lru_cache
 def _rule() -> Rule:
-    """∫ g(z) φ(z) dz = ∫ g(z) φ(z)/φ_w(z) dp with p = Φ(z/w): Gauss-Legendre in the probability p of the wider Gaussian.
+    """∫ g(z) φ(z) dz = ∫ g(z) φ(z)/φ_w(z) dp with p = Φ(z/w), by Gauss-Legendre in p.
 
     What lies below the first node and above the last is given to these.
     """

@@ -41,10 +41,10 @@ def numerical_tolerance(u: Float[Tensor, "*shape"], n_dig: int = 1) -> Float[Ten
     """
     if n_dig < 1:
         raise ValueError(f"n_dig must be at least 1, not {n_dig}")
-    exponent = torch.where(u > 0, u, 1.0).log10().floor() - (n_dig - 1)
-    c = (u * 10.0**-exponent + 0.5).floor()
-    exponent = torch.where(c >= 10**n_dig, exponent + 1, exponent)
-    return torch.where(u == 0, 0.0, torch.where(u.isnan(), u, 0.5 * 10.0**exponent))
+    unit = 10.0 ** (torch.where(u > 0, u, 1.0).log10().floor() - (n_dig - 1))
+    c = (u / unit + 0.5).floor()
+    delta = torch.where(c >= 10**n_dig, 5 * unit, 0.5 * unit)
+    return torch.where(u > 0, delta, u)
 
 
 def linear_ok(

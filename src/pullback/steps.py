@@ -9,24 +9,23 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import artefacts, models
-from .artefacts import Column, Reader, Writer
+from . import artefacts, columns, noise
+from .artefacts import Reader, Writer
 from .batches import Batch, Block, Part, block_count
-from .models import Model, Quantity
+from .columns import FLAGS
+from .models import Quantity
 from .smearing import smear
 from .streams import key_of, stream
 from .toy_muons import share, spread_over
 
 log = logging.getLogger(__name__)
-
-FLAGS = {"hit_not_finite": 1, "value_not_finite": 2, "sigma_zero_or_nan": 4, "sigma_negative": 8}
-"""Bits of the column `flag`: why a muon's uncertainty is not to be used."""
 
 TOYS_BETWEEN_LOGS = 10_000_000
 
@@ -49,20 +48,20 @@ def simulate_hits(batch: Batch, truth: str | Path) -> None:
     with artefacts.create(truth, batch) as out:
         for part in batch.parts:
             ranges = {key: value for key, value in vars(part.settings.source).items() if key not in ("kind", "muons")}
-            column = _hits_column(out, part, "x_true", "true")
+            column = columns.of_hits(out, part, "x_true", "true")
             for block in _progress(part, "simulated"):
-                column.append(_model(part).draw(_stream(part, "truth", block.index), len(block), **ranges))
+                column.append(part.model.draw(_stream(part, "truth", block.index), len(block), **ranges))
 
 
 def smear_hits(batch: Batch, truth: str | Path, reco: str | Path) -> None:
-    """Smear the true hits by the detector's resolution: x_reco (muon, coordinate), m."""
+    """Smear the true hits by the noise that the detector has: x_reco (muon, coordinate), m."""
     with artefacts.read(truth, batch.of_kind("truth")) as true, artefacts.create(reco, batch, [true]) as out:
         for part in batch.parts:
-            column = _hits_column(out, part, "x_reco", "recorded")
+            column, detector = columns.of_hits(out, part, "x_reco", "recorded"), part.settings.detector
             for block in _progress(part, "smeared"):
                 x_true = true.read(part, "x_true", block)
-                noise = _stream(part, "noise", block.index).standard_normal(x_true.shape)
-                column.append(smear(x_true, part.settings.detector.resolution, noise))
+                deviates = noise.draw(detector.noise, _stream(part, "noise", block.index), x_true.shape)
+                column.append(smear(x_true, noise.resolution_of(detector), deviates))
 
 
 def import_hits(batch: Batch, file: str | Path, reco: str | Path) -> None:
@@ -73,10 +72,10 @@ def import_hits(batch: Batch, file: str | Path, reco: str | Path) -> None:
         # The points of a scan hold the same rows, which are read once for all of them.
         for (start, stop), group in groupby(batch.parts, key=lambda part: (part.start, part.stop)):
             parts = list(group)
-            columns = [_hits_column(out, part, "x_reco", "recorded") for part in parts]
-            names = [coordinate.name for coordinate in _model(parts[0]).coordinates]
+            outputs = [columns.of_hits(out, part, "x_reco", "recorded") for part in parts]
+            names = [coordinate.name for coordinate in parts[0].model.coordinates]
             for _, values in zip(_progress(parts[0], "imported"), read_hits(file, names, start, stop), strict=True):
-                for column in columns:
+                for column in outputs:
                     column.append(values)
 
 
@@ -89,20 +88,26 @@ def infer_theta(batch: Batch, reco: str | Path, theta: str | Path, truth: str | 
         for part in batch.parts:
             infer = _inference(part)
             for place, parent in parents.items():
-                columns = _observable_columns(out, part, "{name}" + place.suffix, "{long_name}" + place.words)
+                kinds = {"value": columns.Kind("{name}" + place.suffix, "{long_name}" + place.words)}
+                table = columns.of_muons(out, part, kinds)
                 for block in _progress(part, f"inferred{place.words}"):
-                    _append(columns, _evaluate(infer, parent.read(part, place.column, block)))
+                    table.append({"value": _evaluate(infer, parent.read(part, place.column, block))})
 
 
 def propagate_uncertainty(batch: Batch, reco: str | Path, sigma: str | Path, truth: str | Path | None = None) -> None:
-    """Propagate the resolution to the observables by their Jacobian at the recorded hits: `sigma_<o>_linear`.
+    """Propagate the stated resolution to the observables at the recorded hits.
 
-    Where there is a truth, also at the true hits: `sigma_<o>_linear_true`, against which the validation holds the toys.
-    `flag` says of which muons the uncertainty is not to be used, and why.
+    For each observable `sigma_<o>`, the one to quote, `sigma_<o>_linear` by the Jacobian, `linear_ok_<o>`, whether
+    the two are one, `bias_<o>`, `interval68_<o>` and `interval95_<o>`. `flag` says of which muons the
+    uncertainty is not to be used, and why.
+
+    Where there is a truth, also what the validation holds the toys against: `sigma_<o>_linear_true` at the true hits,
+    and in a group `toys`, at those of the muons that toys are thrown around, what is quoted.
     """
     import torch
 
     from .propagation import propagate
+    from .quoting import quote
 
     with (
         _parents(batch, {RECO: reco, TRUTH: truth}) as parents,
@@ -110,16 +115,25 @@ def propagate_uncertainty(batch: Batch, reco: str | Path, sigma: str | Path, tru
     ):
         for part in batch.parts:
             infer, variance = _inference(part), part.settings.detector.resolution**-2
-            flags = _flag_column(out, part)
-            for place, parent in parents.items():
-                words = "standard uncertainty by the linear law of the {long_name}" + place.words
-                columns = _observable_columns(out, part, "sigma_{name}_linear" + place.suffix, words)
-                for block in _progress(part, f"propagated{place.words}"):
-                    hits = parent.read(part, place.column, block)
-                    value, _, sigma = propagate(infer, torch.from_numpy(hits), variance)
-                    _append(columns, sigma.numpy())
-                    if place is RECO:
-                        flags.append(_flag(hits, value.numpy(), sigma.numpy()))
+            n_dig = part.settings.uncertainty.n_dig
+            table, flags = columns.of_muons(out, part, columns.QUOTED), columns.of_flags(out, part)
+            for block in _progress(part, "propagated"):
+                hits = parents[RECO].read(part, RECO.column, block)
+                quoted = _arrays(quote(infer, torch.from_numpy(hits), variance, n_dig=n_dig))
+                table.append(quoted)
+                flags.append(_flag(hits, quoted["value"], quoted["sigma"]))
+            if TRUTH not in parents:
+                continue
+            table = columns.of_muons(out, part, columns.TRUE_LINEAR)
+            for block in _progress(part, "propagated at the true hits"):
+                hits = parents[TRUTH].read(part, TRUTH.column, block)
+                table.append(_arrays(propagate(infer, torch.from_numpy(hits), variance)))
+            chosen = _choose(part, parents[TRUTH], TRUTH)
+            group = out.point(part).create_group("toys")
+            table = columns.Table(out, part, columns.QUOTED, group, "toy_muon", len(chosen.muon))
+            quoted = _arrays(quote(infer, torch.from_numpy(chosen.hits), variance, n_dig=n_dig))
+            for block in part.blocks:
+                table.append(quoted, chosen.block == block.index)
 
 
 def run_toys(
@@ -127,8 +141,9 @@ def run_toys(
 ) -> None:
     """Throw toys around the true hits, or where there is no truth the recorded ones, of muons evenly spread over θ.
 
-    Writes in a group `toys` of each point: `muon` (its index in the point), `toy_mean_<o>` and `toy_sd_<o>`. Points
-    that share their random numbers are thrown together.
+    Writes in a group `toys` of each point: `muon` (its index in the point), `toy_count`, and for each observable its
+    mean, standard deviation and intervals over the toys, with their errors. Points that share their random numbers are
+    thrown together.
     """
     import torch
 
@@ -143,24 +158,34 @@ def run_toys(
         results: dict[str, list[Toys]] = {part.label: [] for part in batch.parts}
 
         def shared(part: Part) -> tuple:
-            own = part.label if part.settings.random_numbers == "independent" else ""
-            return own, part.settings.seed, part.settings.toys.per_muon, tuple(chosen[part.label].toy.tolist())
+            settings = part.settings
+            own = part.label if settings.random_numbers == "independent" else ""
+            # The pitch of strips is their unit, and no part of their deviates.
+            shape = sorted((key, value) for key, value in vars(settings.detector.noise).items() if key != "pitch")
+            thrown = settings.toys.mode, settings.toys.per_muon, settings.toys.most, settings.toys.n_dig
+            return own, settings.seed, shape, thrown, tuple(chosen[part.label].toy.tolist())
 
-        for (_, _, per_muon, toy), group in groupby(sorted(batch.parts, key=shared), key=shared):
+        for (_, _, _, (mode, per_muon, most, n_dig), toy), group in groupby(
+            sorted(batch.parts, key=shared), key=shared
+        ):
             parts = list(group)
-            step = max(1, TOYS_BETWEEN_LOGS // (per_muon * len(parts)))
-            for first in range(0, len(toy), step):
+            adaptive = mode == "adaptive"
+            count = most if adaptive else per_muon
+            draw = partial(noise.draw, parts[0].settings.detector.noise)
+            step = max(1, TOYS_BETWEEN_LOGS // (count * len(parts)))
+            for first in range(0, max(1, len(toy)), step):
                 rows = slice(first, first + step)
                 throws = [
                     Throw(
                         _inference(part),
                         torch.from_numpy(chosen[part.label].hits[rows]),
-                        1 / part.settings.detector.resolution,
+                        1 / noise.resolution_of(part.settings.detector),
                     )
                     for part in parts
                 ]
                 rngs = [_stream(parts[0], "toys", index) for index in toy[rows]]
-                for part, result in zip(parts, throw_toys(throws, per_muon, rngs), strict=True):
+                found = throw_toys(throws, count, rngs, draw=draw, n_dig=n_dig if adaptive else None)
+                for part, result in zip(parts, found, strict=True):
                     results[part.label].append(result)
                 log.info(
                     "%d points: toys of %d of %d muons thrown",
@@ -195,29 +220,31 @@ def _choose(part: Part, parent: Reader, place: Place) -> _Chosen:
 
 
 def _write_toys(out: Writer, part: Part, chosen: _Chosen, results: Sequence) -> None:
-    group = out.point(part).create_group("toys")
-    group.attrs["per_muon"] = part.settings.toys.per_muon
-    table = {"muon": (chosen.muon, Quantity("muon", "1", "index of the muon in its point"))}
-    for axis, each in enumerate(_model(part).observables):
-        for field, words in (("mean", "mean"), ("sd", "standard deviation")):
-            values = np.concatenate([getattr(result, field)[:, axis].numpy() for result in results] or [np.empty(0)])
-            table[f"toy_{field}_{each.name}"] = (
-                values,
-                each._replace(long_name=f"{words} of the {each.long_name} over toys"),
-            )
-    for name, (values, quantity) in table.items():
-        column = out.column(group, name, values.shape, {"toy_muon": None}, quantity, values.dtype.str)
-        for block in part.blocks:
-            column.append(values[chosen.block == block.index])
+    import torch
 
-
-def _model(part: Part) -> Model:
-    return models.load(part.config["model"]["name"])
+    result = _arrays(type(results[0])(*map(torch.cat, zip(*results, strict=True))))
+    group, mode = out.point(part).create_group("toys"), part.settings.toys.mode
+    group.attrs["mode"] = mode
+    about = [
+        (Quantity("muon", "1", "index of the muon in its point"), chosen.muon),
+        (Quantity("toy_count", "1", "toys thrown around the muon"), result["count"]),
+    ]
+    if mode == "adaptive":
+        words = "whether the toys are stable in the digits asked for"
+        about.append((Quantity("toy_settled", "1", words), result["settled"].astype("u1")))
+    shape, dims = chosen.muon.shape, {"toy_muon": None}
+    singles = [(out.column(group, q.name, shape, dims, q, values.dtype.str), values) for q, values in about]
+    table = columns.Table(out, part, columns.TOYS, group, "toy_muon", len(chosen.muon))
+    for block in part.blocks:
+        rows = chosen.block == block.index
+        table.append(result, rows)
+        for column, values in singles:
+            column.append(values[rows])
 
 
 def _inference(part: Part) -> Callable:
     parameters = {key: value for key, value in part.config["model"].items() if key != "name"}
-    return _model(part).bound(**parameters)
+    return part.model.bound(**parameters)
 
 
 def _evaluate(infer: Callable, hits: np.ndarray) -> np.ndarray:
@@ -227,6 +254,11 @@ def _evaluate(infer: Callable, hits: np.ndarray) -> np.ndarray:
     with torch.no_grad():
         values = infer(torch.from_numpy(hits)).numpy()
     return np.where(np.isfinite(hits).all(axis=1, keepdims=True), values, np.nan)
+
+
+def _arrays(result: Any) -> dict[str, np.ndarray]:
+    """The fields of a named tuple of tensors."""
+    return {name: tensor.numpy() for name, tensor in result._asdict().items()}
 
 
 def _flag(hits: np.ndarray, value: np.ndarray, sigma: np.ndarray) -> np.ndarray:
@@ -251,40 +283,6 @@ def _parents(batch: Batch, files: dict[Place, str | Path | None]) -> Iterator[di
             for place, file in files.items()
             if file
         }
-
-
-def _hits_column(out: Writer, part: Part, name: str, which: str) -> Column:
-    coordinates = _model(part).coordinates
-    words = " and ".join(dict.fromkeys(coordinate.long_name for coordinate in coordinates))
-    dims = {"muon": None, "coordinate": [coordinate.name for coordinate in coordinates]}
-    quantity = Quantity(name, coordinates[0].unit, f"{which} {words}")
-    return out.column(out.point(part), name, (part.stop - part.start, len(coordinates)), dims, quantity)
-
-
-def _observable_columns(out: Writer, part: Part, name: str, long_name: str) -> list[Column]:
-    """A column an observable, named by templates that `{name}` and `{long_name}` of the observable fill in."""
-    group, shape = out.point(part), (part.stop - part.start,)
-    return [
-        out.column(
-            group,
-            name.format(name=each.name),
-            shape,
-            {"muon": None},
-            each._replace(long_name=long_name.format(long_name=each.long_name)),
-        )
-        for each in _model(part).observables
-    ]
-
-
-def _flag_column(out: Writer, part: Part) -> Column:
-    quantity = Quantity("flag", "1", "why the uncertainty of the muon is not to be used")
-    masks = {"flag_masks": np.array(list(FLAGS.values()), "u1"), "flag_meanings": " ".join(FLAGS)}
-    return out.column(out.point(part), "flag", (part.stop - part.start,), {"muon": None}, quantity, "u1", **masks)
-
-
-def _append(columns: Sequence[Column], values: np.ndarray) -> None:
-    for column, each in zip(columns, values.T, strict=True):
-        column.append(each)
 
 
 def _progress(part: Part, done: str) -> Iterator[Block]:

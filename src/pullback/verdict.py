@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 from . import artefacts
 from .artefacts import Reader
 from .batches import Part
+from .columns import FLAGS
 from .errors import PullbackError
 from .evidence import read_evidence, write_evidence
 from .gathering import Gathering
 from .points import Point
-from .steps import FLAGS
 from .study import Study
 from .tables import scanned, write_config, write_csv, write_points
 from .validation import OUTSIDE, Tally, worst

@@ -1,0 +1,92 @@
+"""The columns of the artefacts that steps write: their names, what they hold, and their dimensions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import h5py
+import numpy as np
+
+from .artefacts import Column, Writer
+from .batches import Part
+from .models import Quantity
+
+FLAGS = {"hit_not_finite": 1, "value_not_finite": 2, "sigma_zero_or_nan": 4, "sigma_negative": 8}
+"""Bits of the column `flag`: why a muon's uncertainty is not to be used."""
+
+
+class Kind(NamedTuple):
+    """A column that each observable has: its name after the observable's, its name in words, and its type."""
+
+    name: str
+    words: str
+    ends: bool = False
+    dtype: str = "f8"
+
+
+Kinds = Mapping[str, Kind]
+"""Kinds of columns by the field of a result that goes into them."""
+
+QUOTED = {
+    "sigma": Kind("sigma_{name}", "standard uncertainty of the {long_name}"),
+    "sigma_linear": Kind("sigma_{name}_linear", "standard uncertainty by the linear law of the {long_name}"),
+    "bias": Kind("bias_{name}", "mean of the {long_name} over the noise, less its value at the hits"),
+    "interval68": Kind("interval68_{name}", "68.27 % coverage interval of the {long_name}", ends=True),
+    "interval95": Kind("interval95_{name}", "95 % coverage interval of the {long_name}", ends=True),
+    "linear_ok": Kind("linear_ok_{name}", "whether the linear law holds for the {long_name}", dtype="u1"),
+}
+"""What is quoted of each observable: fields of `pullback.quote`."""
+
+TRUE_LINEAR = {"sigma": Kind("sigma_{name}_linear_true", QUOTED["sigma_linear"].words + " at the true hits")}
+
+TOYS = {
+    "mean": Kind("toy_mean_{name}", "mean of the {long_name} over toys"),
+    "sd": Kind("toy_sd_{name}", "standard deviation of the {long_name} over toys"),
+    "sd_error": Kind("toy_sd_error_{name}", "standard error of the standard deviation of the {long_name} over toys"),
+    "interval68": Kind("toy_interval68_{name}", "interval that holds 68.27 % of the toys' {long_name}", ends=True),
+    "interval68_error": Kind("toy_interval68_error_{name}", "standard errors of its ends", ends=True),
+    "interval95": Kind("toy_interval95_{name}", "interval that holds 95 % of the toys' {long_name}", ends=True),
+    "interval95_error": Kind("toy_interval95_error_{name}", "standard errors of its ends", ends=True),
+}
+"""What toys say of each observable: fields of `pullback.run_toys`."""
+
+
+class Table:
+    """The columns of some kinds, for every observable, in a group of a point."""
+
+    def __init__(self, out: Writer, part: Part, kinds: Kinds, group: h5py.Group, dim: str, rows: int):
+        self._columns: list[tuple[str, int, Column]] = []
+        for axis, each in enumerate(part.model.observables):
+            for field, kind in kinds.items():
+                name, words = (text.format(name=each.name, long_name=each.long_name) for text in kind[:2])
+                dims = {dim: None, "end": ["low", "high"]} if kind.ends else {dim: None}
+                quantity = Quantity(name, each.unit if kind.dtype == "f8" else "1", words)
+                column = out.column(group, name, (rows, 2) if kind.ends else (rows,), dims, quantity, kind.dtype)
+                self._columns.append((field, axis, column))
+
+    def append(self, result: Mapping[str, np.ndarray], rows: np.ndarray | slice = slice(None)) -> None:
+        """Write the next rows, some of a result's fields: arrays (muon, observable) or (muon, observable, end)."""
+        for field, axis, column in self._columns:
+            column.append(result[field][rows, axis])
+
+
+def of_muons(out: Writer, part: Part, kinds: Kinds) -> Table:
+    """A table with a row for each muon of the part."""
+    return Table(out, part, kinds, out.point(part), "muon", part.stop - part.start)
+
+
+def of_hits(out: Writer, part: Part, name: str, which: str) -> Column:
+    """The column of hits (muon, coordinate)."""
+    coordinates = part.model.coordinates
+    words = " and ".join(dict.fromkeys(coordinate.long_name for coordinate in coordinates))
+    dims = {"muon": None, "coordinate": [coordinate.name for coordinate in coordinates]}
+    quantity = Quantity(name, coordinates[0].unit, f"{which} {words}")
+    return out.column(out.point(part), name, (part.stop - part.start, len(coordinates)), dims, quantity)
+
+
+def of_flags(out: Writer, part: Part) -> Column:
+    """The column `flag`."""
+    quantity = Quantity("flag", "1", "why the uncertainty of the muon is not to be used")
+    masks = {"flag_masks": np.array(list(FLAGS.values()), "u1"), "flag_meanings": " ".join(FLAGS)}
+    return out.column(out.point(part), "flag", (part.stop - part.start,), {"muon": None}, quantity, "u1", **masks)
