@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 
-from scipy.special import betaincinv, gammaincinv, gammaln
+import numpy as np
+from jaxtyping import Float
+from scipy.special import betaincinv, gammaincinv, gammaln, ndtri
 
 
 def sd_interval(ratio: float, freedom: float, confidence: float) -> tuple[float, float]:
@@ -12,6 +14,12 @@ def sd_interval(ratio: float, freedom: float, confidence: float) -> tuple[float,
     tail = (1 - confidence) / 2
     low, high = (freedom / (2 * gammaincinv(freedom / 2, p)) for p in (1 - tail, tail))
     return ratio * math.sqrt(low), ratio * math.sqrt(high)
+
+
+def mean_interval(mean: float, se: float, confidence: float) -> tuple[float, float]:
+    """Confidence interval of a mean of many, with its standard error."""
+    half = float(ndtri((1 + confidence) / 2)) * se
+    return mean - half, mean + half
 
 
 def coverage_interval(inside: int, total: int, confidence: float) -> tuple[float, float]:
@@ -39,12 +47,11 @@ def factor_to_settle(ratio: float, low: float, high: float, tolerance: float) ->
     return (half / distance) ** 2 if distance else math.inf
 
 
-def expected_scatter(freedom: int) -> float:
+def expected_scatter(freedom: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
     """Relative scatter of a sample standard deviation of normal values, sqrt(1 - c4²), by its degrees of freedom ν.
 
     c4 = sqrt(2/ν) Γ((ν+1)/2) / Γ(ν/2); for large ν by the series 1/(2ν) - 1/(8ν²), which loses no digits.
     """
-    if freedom > 100:
-        return math.sqrt(1 / (2 * freedom) - 1 / (8 * freedom**2))
-    c4 = math.sqrt(2 / freedom) * math.exp(gammaln((freedom + 1) / 2) - gammaln(freedom / 2))
-    return math.sqrt(1 - c4**2)
+    few = np.minimum(freedom, 100.0)
+    c4 = np.sqrt(2 / few) * np.exp(gammaln((few + 1) / 2) - gammaln(few / 2))
+    return np.sqrt(np.where(freedom > 100, 1 / (2 * freedom) - 1 / (8 * freedom**2), 1 - c4**2))

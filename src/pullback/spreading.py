@@ -177,7 +177,7 @@ def _along(
     u = sigma[:, which]
 
     def at(k):
-        """f - f(x) at ±k, and twice its even and odd parts."""
+        """F - f(x) at ±k, and twice its even and odd parts."""
         up, down = (muons.away((z * direction)[:, None])[:, 0, which] for z in (k, -k))
         return up, down, up + down, up - down
 

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from .config import ADAPTIVE_BATCH
+from .config import ADAPTIVE_BATCH, FEWEST_FOR_ENDS
 from .jacobians import check_hits
 from .linearity import numerical_tolerance
 from .memory import keep_freed
@@ -18,9 +18,6 @@ from .quantiles import ENDS, quantiles, sorted_rows
 
 AT_A_TIME = 65_536
 """Toys that are held at a time, times coordinates: 512 KiB, which stays in the cache."""
-
-FEWEST_BEYOND = 5
-"""Toys beyond the end of an interval, below which that end is not known."""
 
 
 class Toys(NamedTuple):
@@ -73,7 +70,7 @@ def run_toys(
     -------
     mean, sd (divided by toys - 1) and sd_error (muon, observable), interval68 and interval95 with interval68_error and
     interval95_error (muon, observable, 2: low and high), in the units of the observables. The intervals are
-    probabilistically symmetric (JCGM 101:2008, 7.7.2), and NaN where fewer than 5 toys are beyond an end. Errors are
+    probabilistically symmetric (JCGM 101:2008, 7.7.2), and NaN with fewer than 200 toys. Errors are
     standard errors from the number of toys: that of sd from the kurtosis of the toys, those of the ends
     from the ranks that are one binomial standard deviation off. count is the toys of each muon.
 
@@ -260,8 +257,7 @@ class _Sums:
         mean, sd, sd_error = self._moments()
         finite = torch.isfinite(self.throw.hits).all(dim=1, keepdim=True).expand_as(mean)
         count = self.count[:, None, None].to(self.centre)
-        beyond = count * torch.from_numpy(np.minimum(ENDS, 1 - ENDS)).to(count)
-        known = finite[:, :, None] & (beyond >= FEWEST_BEYOND)
+        known = finite[:, :, None] & (count >= FEWEST_FOR_ENDS)
         nan = float("nan")
         ends = torch.where(known, self.centre[:, :, None] + self.ends / count, nan)
         errors = torch.where(known, self.errors.sqrt() / count, nan)

@@ -8,23 +8,29 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from . import artefacts
 from .artefacts import Reader
 from .batches import Part
-from .columns import FLAGS
+from .columns import FLAGS, QUOTED, TOYS, Kinds
 from .errors import PullbackError
 from .evidence import read_evidence, write_evidence
 from .gathering import Gathering
+from .normal import K95
 from .points import Point
 from .study import Study
 from .tables import scanned, write_config, write_csv, write_points
-from .validation import OUTSIDE, Tally, worst
+from .validation import LEVELS, OUTSIDE, SIGMAS, Muons, Tally, ToyMuons, distance, worst
 
 log = logging.getLogger(__name__)
 
-SUMMARY = ("mean_value", "mean_sigma", "ratio", "ratio_se", "scatter", "pull_mean", "pull_sd", "pull_sd_se", "pull_rms")
-SUMMARY += ("coverage68", "coverage95")
+LINEAR_SUMMARY = ("mean_value", "mean_sigma", "ratio", "ratio_se", "scatter")
+LINEAR_SUMMARY += ("pull_mean", "pull_sd", "pull_sd_se", "pull_rms", "coverage68", "coverage95")
 """Statistics of the linear domain that are columns of `summary.csv`."""
+
+QUOTED_SUMMARY = ("mean_sigma", "ratio", "ratio_se", "pull_mean", "pull_sd", "pull_rms", "coverage68", "coverage95")
+"""Statistics of all muons with the quoted σ that are columns of `summary.csv`, named `quoted_…`."""
 
 
 class Outputs(NamedTuple):
@@ -51,7 +57,7 @@ def validate(study: Study, files: Mapping[str, Sequence[str | Path]], outputs: O
     gathering = Gathering(Path(outputs.study).parent)
     observables = [each.name for each in study.model.observables]
     tallies = {
-        (point.label, name): Tally(point.config.validation, point.config.toys.per_muon)
+        (point.label, name): {sigma: Tally(point.config.validation, point.config.toys, sigma) for sigma in SIGMAS}
         for point in study.points
         for name in observables
     }
@@ -68,11 +74,10 @@ def validate(study: Study, files: Mapping[str, Sequence[str | Path]], outputs: O
                     _tally(tallies[part.label, observable], readers, part, observable)
         log.info("batch %d of %d judged: %s", index + 1, len(study.batches), name)
 
-    results = {key: tally.result() for key, tally in tallies.items()}
     points = {point.label: point for point in study.points}
     entries = [
-        {"point": label, "observable": name, "values": points[label].values, **result}
-        for (label, name), result in results.items()
+        {"point": label, "observable": name, "values": points[label].values, **_judged(each)}
+        for (label, name), each in tallies.items()
     ]
     write_config(study, outputs.config)
     write_points(study, outputs.points)
@@ -104,7 +109,9 @@ def check(validation: str | Path, strict: bool) -> str:
     bad = [entry for entry in evidence["points"] if entry["verdict"] == verdict]
     line = f"{evidence['study']}: verdict {verdict}"
     if verdict != "pass":
-        first = f"{bad[0]['point']}: {bad[0]['observable']}: {'; '.join(bad[0]['reasons'])}"
+        reasons = bad[0]["reasons"]
+        more = [f"and {len(reasons) - 3} more"] if len(reasons) > 3 else []
+        first = f"{bad[0]['point']}: {bad[0]['observable']}: {'; '.join([*reasons[:3], *more])}"
         line += f" ({len(bad)} of {len(evidence['points'])}, the first: {first})"
     line += f"; the evidence is in {Path(validation).with_name('report.html')}"
     if verdict == "fail" or (strict and verdict == "inconclusive"):
@@ -112,53 +119,110 @@ def check(validation: str | Path, strict: bool) -> str:
     return line
 
 
-def _tally(tally: Tally, readers: Mapping[str, Reader], part: Part, name: str) -> None:
+def _judged(tallies: Mapping[str, Tally]) -> dict[str, Any]:
+    """The verdict on an observable at a point, with what is said of each σ."""
+    results = {sigma: tally.result() for sigma, tally in tallies.items()}
+    return {
+        "verdict": worst([result["verdict"] for result in results.values()]),
+        "reasons": [f"{sigma} σ: {reason}" for sigma, result in results.items() for reason in result["reasons"]],
+        "more": list(dict.fromkeys(advice for result in results.values() for advice in result["more"])),
+        "linear_ok": results["quoted"]["overall"]["linear_ok"],
+        **results,
+    }
+
+
+def _tally(tallies: Mapping[str, Tally], readers: Mapping[str, Reader], part: Part, name: str) -> None:
+    """Add the muons of a part to the tallies of both σ, block by block."""
     theta, sigma, toys = readers["theta"], readers["sigma"], readers["toys"]
-    muon = toys.rows(f"{part.label}/toys/muon")
-    toy_sd = toys.rows(f"{part.label}/toys/toy_sd_{name}")
+    recorded = "truth" not in readers
+
+    def of_toys(reader: Reader, kinds: Kinds) -> dict[str, np.ndarray]:
+        return {f: reader.rows(f"{part.label}/toys/{kind.name.format(name=name)}") for f, kind in kinds.items()}
+
+    thrown, muon, count = of_toys(toys, TOYS), *(toys.rows(f"{part.label}/toys/{c}") for c in ("muon", "toy_count"))
+    # Of simulated muons, what is quoted at the true hits is written for those with toys.
+    quoted_there = {} if recorded else of_toys(sigma, QUOTED)
     for block in part.blocks:
-        flag = sigma.read(part, "flag", block)
-        truth = None
-        if "truth" in readers:
-            truth = (
-                theta.read(part, f"{name}_true", block),
-                sigma.read(part, f"sigma_{name}_linear_true", block),
-            )
+        value = theta.read(part, name, block)
+        quoted = {field: sigma.read(part, kind.name.format(name=name), block) for field, kind in QUOTED.items()}
+        finite = (sigma.read(part, "flag", block) & FLAGS["hit_not_finite"]) == 0
+        truth = None if recorded else theta.read(part, f"{name}_true", block)
+        at = value if recorded else truth
+        linear_at = quoted["sigma_linear"] if recorded else sigma.read(part, f"sigma_{name}_linear_true", block)
+
         here = (muon >= block.start) & (muon < block.stop)
-        tally.add(
-            theta.read(part, name, block),
-            sigma.read(part, f"sigma_{name}_linear", block),
-            (flag & FLAGS["hit_not_finite"]) == 0,
-            muon[here] - block.start,
-            toy_sd[here],
-            truth,
+        row = muon[here] - block.start
+        there = {f: quoted[f][row] if recorded else quoted_there[f][here] for f in QUOTED}
+        there["sigma_linear"] = linear_at[row]
+        # A linear σ that is of no use at the true hit is of none.
+        quoted["sigma_linear"] = np.where(linear_at > 0, quoted["sigma_linear"], linear_at)
+        ends, ends_error = (
+            np.concatenate([thrown[f"interval{level}{which}"][here] for level in LEVELS], axis=1)
+            for which in ("", "_error")
         )
+        for kind, tally in tallies.items():
+            said, said_there = _said(kind, value, quoted), _said(kind, at[row], there)
+            toy_muons = ToyMuons(
+                row,
+                count[here],
+                thrown["sd"][here],
+                thrown["sd_error"][here],
+                ends,
+                ends_error,
+                said_there[0],
+                np.concatenate(said_there[1:], axis=1),
+            )
+            muons = Muons(value, *said, quoted["linear_ok"], finite, distance(at, linear_at))
+            tally.add(muons, toy_muons, truth)
+
+
+def _said(kind: str, value: np.ndarray, quoted: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """σ and the two intervals of some muons; by the linear law ±1 σ and ±1.96 σ."""
+    if kind == "quoted":
+        return quoted["sigma"], quoted["interval68"], quoted["interval95"]
+    sigma = quoted["sigma_linear"]
+    return sigma, *(value[:, None] + sigma[:, None] * np.array([-k, k]) for k in (1.0, K95))
 
 
 def _flat(entry: dict[str, Any], points: Mapping[str, Point]) -> list[dict[str, Any]]:
-    """The bins of an entry, then the linear domain and all muons, as rows of a table."""
+    """The bins of an entry, then the domain and all muons, of each σ, as rows of a table."""
     head = {
         "point": entry["point"],
         **scanned(points[entry["point"]].values),
         "observable": entry["observable"],
     }
-    ranges = [("bin", each) for each in entry["bins"]] + [
-        ("domain", entry["domain"]),
-        ("all", entry["overall"]),
+    ranges = [
+        (name, numbers)
+        for sigma in SIGMAS
+        for name, numbers in [
+            *(("bin", each) for each in entry[sigma]["bins"]),
+            ("domain", entry[sigma]["domain"]),
+            ("all", {"sigma": sigma, **entry[sigma]["overall"]}),
+        ]
     ]
     return [{**head, "range": name, **numbers} for name, numbers in ranges]
 
 
 def _summary(entry: dict[str, Any], points: Mapping[str, Point]) -> dict[str, Any]:
-    domain = entry["domain"]
+    linear, quoted = entry["linear"], entry["quoted"]
     return {
         "point": entry["point"],
         **scanned(points[entry["point"]].values),
         "observable": entry["observable"],
         "verdict": entry["verdict"],
-        **entry["counts"],
-        "domain_share": domain["share"],
-        "mean_sigma_all": entry["overall"]["mean_sigma"],
-        **{name: domain.get(name) for name in SUMMARY},
-        "bins_outside": sum(each["verdict"] == OUTSIDE and each["muons"] > 0 for each in entry["bins"]),
+        "linear_verdict": linear["verdict"],
+        "quoted_verdict": quoted["verdict"],
+        "linear_ok": entry["linear_ok"],
+        **{f"linear_ok_{_range(each)}": each["linear_ok"] for each in quoted["bins"]},
+        **quoted["counts"],
+        "domain_share": linear["domain"]["share"],
+        "mean_sigma_all": linear["overall"]["mean_sigma"],
+        **{name: linear["domain"].get(name) for name in LINEAR_SUMMARY},
+        "bins_outside": sum(each["verdict"] == OUTSIDE and each["muons"] > 0 for each in linear["bins"]),
+        **{f"quoted_{name}": quoted["overall"].get(name) for name in QUOTED_SUMMARY},
     }
+
+
+def _range(bin_: dict[str, Any]) -> str:
+    """The range of a bin in the name of a column."""
+    return f"{bin_['low']:g}_to_{bin_['high']:g}"
