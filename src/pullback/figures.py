@@ -6,7 +6,7 @@ import io
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 
@@ -27,6 +27,7 @@ from .gathering import open_study
 from .models import Quantity
 from .points import nearest_to_unscanned, number
 from .study import Study
+from .validation import ENDS
 
 log = logging.getLogger(__name__)
 
@@ -52,22 +53,30 @@ METADATA = {
 }
 """No time of creation in the files, and no version of the drawing library."""
 
-SCAN = {
-    "mean_value": "mean {symbol} ({unit})",
-    "mean_sigma": "mean σ ({unit})",
-    "share": "share in the linear domain",
-    "ratio": "closure: toy sd / σ",
-    "scatter": "closure: scatter / expected",
-    "pull_mean": "pull mean",
-    "pull_sd": "pull sd",
-    "pull_rms": "pull RMS",
-    "coverage68": "coverage of ±1 σ",
-    "coverage95": "coverage of ±1.96 σ",
-}
-"""The panels of a scan: statistics of the linear domain, and what they are called."""
 
-EXPECTED = {"ratio": 1.0, "pull_sd": 1.0, "pull_rms": 1.0, "pull_mean": 0.0, "coverage68": 0.6827, "coverage95": 0.95}
-"""What some of them should be."""
+class Panel(NamedTuple):
+    """A panel of a scan: which σ it is about, a statistic of its domain, in words, and what it should be."""
+
+    sigma: str
+    key: str
+    words: str
+    expected: float | None = None
+
+
+SCAN = (
+    Panel("linear", "mean_value", "mean {symbol} ({unit})"),
+    Panel("quoted", "mean_sigma", "mean quoted σ, all muons ({unit})"),
+    Panel("quoted", "linear_ok", "share of all muons that are linear"),
+    Panel("linear", "share", "share in the linear domain"),
+    Panel("linear", "ratio", "closure of the linear σ", 1.0),
+    Panel("quoted", "ratio", "closure of the quoted σ, all muons", 1.0),
+    Panel("linear", "scatter", "closure: scatter / expected"),
+    Panel("linear", "pull_mean", "pull mean", 0.0),
+    Panel("linear", "pull_sd", "pull sd", 1.0),
+    Panel("linear", "pull_rms", "pull RMS", 1.0),
+    Panel("linear", "coverage68", "success of ±1 σ", 0.6827),
+    Panel("linear", "coverage95", "success of ±1.96 σ", 0.95),
+)
 
 
 def plot(
@@ -111,6 +120,7 @@ class _Point:
             for each in evidence["points"]
             if (each["point"], each["observable"]) == (self.label, self.quantity.name)
         )
+        self.linear, self.quoted = self.entry["linear"], self.entry["quoted"]
         self.settings = self.point.config.validation
         self.sigma_x = 1 / self.point.config.detector.resolution
 
@@ -126,10 +136,17 @@ class _Point:
 
     @property
     def at(self) -> tuple[np.ndarray, np.ndarray]:
-        """Value and σ where toys are thrown, of the muons in the first block."""
+        """Value and linear σ where toys are thrown, of the muons in the first block."""
         suffix = "" if self.recorded else "_true"
         name = self.quantity.name
         return self.column(f"{name}{suffix}"), self.column(f"sigma_{name}_linear{suffix}")
+
+    @property
+    def quoted_at(self) -> np.ndarray:
+        """The quoted σ of those muons of the first block that toys are thrown around, there."""
+        name = f"sigma_{self.quantity.name}"
+        muon = self.toys("muon")
+        return self.column(name)[muon[muon < BLOCK]] if self.recorded else self.toys(name)[muon < BLOCK]
 
 
 def _quantity(study: Study, figure: Figure) -> Quantity:
@@ -192,6 +209,7 @@ def _value(data: _Point) -> Canvas:
     x = data.column("x_reco")[usable, 0]
     value = data.column(data.quantity.name)[usable]
     sigma = data.column(f"sigma_{data.quantity.name}_linear")[usable]
+    interval = data.column(f"interval68_{data.quantity.name}")[usable]
     panels = {"all hits": np.full(len(x), True), "within 6 σ of the fold": np.abs(x) < 6 * data.sigma_x}
     panels = {title: which for title, which in panels.items() if which.any()} or panels
     canvas, grid = plt.subplots(1, len(panels), figsize=(4 * len(panels), 3.4), squeeze=False)
@@ -200,9 +218,15 @@ def _value(data: _Point) -> Canvas:
         if len(order) > 60:
             wanted = np.linspace(x[order[0]], x[order[-1]], 60)  # evenly over x, as far as there are muons
             order = order[np.unique(np.searchsorted(x[order], wanted).clip(0, len(order) - 1))]
-        axes.errorbar(x[order], value[order], sigma[order], fmt="o", ms=2.5, lw=0.8, capsize=1.5, color=BLUE)
+        axes.errorbar(
+            x[order], value[order], sigma[order], fmt="none", elinewidth=2.5, color="lightgrey", label="±1 σ, linear"
+        )
+        # By themselves, since near a fold the value at the hit can lie outside of its interval.
+        axes.vlines(x[order], *interval[order].T, lw=1, color=BLUE, label="68.27 % interval")
+        axes.plot(x[order], value[order], "o", ms=2.5, color=BLUE)
         axes.axhline(0, color="black", lw=0.6)
-        axes.set(xlabel=_axis(data.x, "recorded "), ylabel=f"{_axis(data.quantity)}, ±1 σ", title=title)
+        axes.set(xlabel=_axis(data.x, "recorded "), ylabel=_axis(data.quantity), title=title)
+    grid.flat[0].legend(loc="upper left")
     return canvas
 
 
@@ -211,18 +235,19 @@ def _sigma(data: _Point) -> Canvas:
     value, sigma = data.at
     muon, sd = data.toys("muon"), data.toys(f"toy_sd_{name}")
     first = muon < len(value)  # toys around muons of the first block
-    muon, sd = muon[first], sd[first]
+    muon, sd, quoted = muon[first], sd[first], data.quoted_at
     value, sigma = value[muon], sigma[muon]
-    good = sigma > 0
+    good = (quoted > 0) & np.isfinite(sd)
     order = np.argsort(value[good], kind="stable")
-    value, sigma, sd = (each[good][order] for each in (value, sigma, sd))
+    value, sigma, quoted, sd = (each[good][order] for each in (value, sigma, quoted, sd))
     canvas, panels = plt.subplots(
         2, 2, figsize=(8, 4.6), sharex="col", sharey="row", gridspec_kw={"height_ratios": [2, 1.3]}
     )
     if not len(value):
         panels[0, 0].text(0.5, 0.5, "no toys", transform=panels[0, 0].transAxes)
         return canvas
-    inside = np.abs(value / sigma) >= settings.domain
+    with np.errstate(divide="ignore", invalid="ignore"):
+        inside, to_linear = np.abs(value / sigma) >= settings.domain, sd / sigma
     boundary = value[inside].min() if inside.any() else value.max()
     zoom = min(value.max(), max(10 * np.median(sigma), 2 * boundary))
     for column, (title, limit) in enumerate((("all muons", value.max()), (f"small {data.quantity.symbol}", zoom))):
@@ -236,18 +261,21 @@ def _sigma(data: _Point) -> Canvas:
             "ls": "none",
         }
         top.plot(value, sd, "s", label="sd of toys", **points)
-        top.plot(value, sigma, color=BLUE, lw=1.5, label="propagated σ")
+        top.plot(value, quoted, color=BLUE, lw=1.5, label="quoted σ")
+        top.plot(value, sigma, color="black", lw=1, ls="--", label="linear σ")
         bottom.axhspan(1 - settings.tolerance, 1 + settings.tolerance, color=GREY, alpha=0.25, lw=0)
         bottom.axhline(1, color=BLUE, lw=1)
-        bottom.plot(value, sd / sigma, "s", **points)
+        bottom.plot(value, to_linear, "x", **{**points, "color": "black"}, label="to the linear σ")
+        bottom.plot(value, sd / quoted, "s", **points, label="to the quoted σ")
         if inside.any() and not inside.all():
             for axes in (top, bottom):
-                axes.axvline(boundary, color="black", ls="--", lw=0.8)
+                axes.axvline(boundary, color="black", ls=":", lw=0.8)
         top.set(title=title)
         bottom.set(xlabel=_axis(data.quantity), xlim=(-0.02 * limit, 1.02 * limit))
     panels[0, 0].set(ylabel=f"uncertainty of {_axis(data.quantity)}", ylim=(0, 1.15 * max(sigma.max(), sd.max())))
-    panels[0, 0].legend(loc="lower left", ncols=2)
+    panels[0, 0].legend(loc="lower left", ncols=3)
     panels[1, 0].set(ylabel="toy sd / σ")
+    panels[1, 1].legend(loc="lower right", fontsize=8)
     return canvas
 
 
@@ -258,7 +286,7 @@ def _pulls(data: _Point) -> Canvas:
     inside = (np.abs(at) >= data.settings.domain * sigma_at)[usable]
     canvas, axes = plt.subplots(figsize=(5.5, 3.6))
     bins = np.linspace(-4.5, 4.5, 61)
-    domain = data.entry["domain"]
+    domain = data.linear["domain"]
     words = f"\nmean {domain['pull_mean']:+.3f}, sd {domain['pull_sd']:.3f}" if domain.get("pull_sd") else ""
     condition = f"{data.quantity.symbol}/σ ≥ {data.settings.domain:g}"
     _density(axes, z[inside], bins, color=BLUE, alpha=0.5, label=f"{condition}{words}")
@@ -272,30 +300,77 @@ def _pulls(data: _Point) -> Canvas:
     return canvas
 
 
-def _coverage(data: _Point) -> Canvas:
-    canvas, axes = plt.subplots(figsize=(6, 3.6))
-    bins = data.entry["bins"]
-    for nominal, key, colour, marker, words in (
-        (0.6827, "68", BLUE, "o", "±1 σ"),
-        (0.95, "95", VERMILLION, "s", "±1.96 σ"),
-    ):
-        axes.axhline(nominal, color=colour, ls="--", lw=0.8)
-        place = [i for i, each in enumerate(bins) if each.get(f"coverage{key}") is not None]
-        value = np.array([bins[i][f"coverage{key}"] for i in place])
-        low = np.array([bins[i][f"coverage{key}_low"] for i in place])
-        high = np.array([bins[i][f"coverage{key}_high"] for i in place])
-        axes.errorbar(place, value, [value - low, high - value], fmt=marker, color=colour, capsize=3, label=words)
-    outside = sum(each["low"] < data.settings.domain for each in bins)
-    axes.axvspan(-0.5, outside - 0.5, color=GREY, alpha=0.2, lw=0, label="outside the linear domain")
+def _bins(axes: Axes, data: _Point, words: str) -> None:
+    """Bins of θ/σ along the axis."""
+    bins = data.linear["bins"]
     edges = [f"{each['low']:g}–{each['high']:g}" if each["high"] is not None else f"≥ {each['low']:g}" for each in bins]
     axes.set_xticks(range(len(bins)), edges)
-    axes.set(
-        xlabel=f"true {data.quantity.symbol}/σ",
-        ylabel="coverage",
-        xlim=(-0.5, len(bins) - 0.5),
-        ylim=(None, 1.02),
-    )
-    canvas.legend(loc="outside upper center", ncols=3, fontsize=8)
+    axes.set(xlabel=f"{words}{data.quantity.symbol}/σ", xlim=(-0.5, len(bins) - 0.5))
+
+
+def _in_bins(axes: Axes, bins: list[dict[str, Any]], key: str, shift: float = 0.0, **style: Any) -> None:
+    """A statistic with its interval in those bins that have it."""
+    place = [i for i, each in enumerate(bins) if each.get(key) is not None]
+    value, low, high = (np.array([bins[i][f"{key}{limit}"] for i in place]) for limit in ("", "_low", "_high"))
+    axes.errorbar(np.array(place) + shift, value, [value - low, high - value], capsize=3, ls="none", **style)
+
+
+def _coverage(data: _Point) -> Canvas:
+    canvas, panels = plt.subplots(1, 2, figsize=(9.5, 3.6), sharey=True)
+    outside = sum(each["low"] < data.settings.domain for each in data.linear["bins"])
+    kinds = ((data.linear, ("±1 σ, linear", "±1.96 σ, linear")), (data.quoted, ("68.27 %, quoted", "95 %, quoted")))
+    for axes, (judged, words) in zip(panels, kinds, strict=True):
+        styles = ((0.6827, "68", BLUE, "o"), (0.95, "95", VERMILLION, "s"))
+        for (nominal, level, colour, marker), label in zip(styles, words, strict=True):
+            axes.axhline(nominal, color=colour, ls="--", lw=0.8)
+            _in_bins(axes, judged["bins"], f"coverage{level}", fmt=marker, color=colour, label=label)
+        _bins(axes, data, "true ")
+        axes.legend(loc="lower right", fontsize=8)
+    panels[0].axvspan(-0.5, outside - 0.5, color=GREY, alpha=0.2, lw=0)
+    if outside:
+        panels[0].text(-0.4, 0.03, "outside the linear domain", transform=panels[0].get_xaxis_transform(), fontsize=8)
+    panels[0].set(ylabel="success", ylim=(None, 1.02))
+    return canvas
+
+
+def _ends(data: _Point) -> Canvas:
+    canvas, axes = plt.subplots(figsize=(6.5, 3.6))
+    tolerance = data.settings.tolerance
+    axes.axhspan(-tolerance, tolerance, color=GREY, alpha=0.25, lw=0)
+    axes.axhline(0, color="black", lw=0.6)
+    styles = ((BLUE, "v", "68.27 %, lower"), (BLUE, "^", "68.27 %, upper"))
+    styles += ((VERMILLION, "v", "95 %, lower"), (VERMILLION, "^", "95 %, upper"))
+    for index, (end, (colour, marker, label)) in enumerate(zip(ENDS, styles, strict=True)):
+        shift = 0.12 * (index - 1.5)
+        _in_bins(axes, data.quoted["bins"], f"{end}_off", shift, fmt=marker, ms=4, color=colour, label=label)
+    _bins(axes, data, "" if data.recorded else "true ")
+    axes.set(ylabel="end of toys − quoted end, in σ")
+    low, high = axes.get_ylim()
+    axes.set_ylim(min(low, -2 * tolerance), max(high, 2 * tolerance))
+    canvas.legend(loc="outside upper center", ncols=4, fontsize=8)
+    return canvas
+
+
+def _law(data: _Point) -> Canvas:
+    name, usable = data.quantity.name, data.usable
+    canvas, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4))
+    share = [np.nan if each["linear_ok"] is None else each["linear_ok"] for each in data.quoted["bins"]]
+    left.bar(range(len(share)), share, color=BLUE, alpha=0.7)
+    _bins(left, data, "" if data.recorded else "true ")
+    left.set(ylabel="share of muons that are linear", ylim=(0, 1.05))
+    linear = data.column(f"sigma_{name}_linear")[usable]
+    has_sigma = linear > 0
+    linear = linear[has_sigma]
+    place = np.abs(data.column(name)[usable][has_sigma]) / linear
+    near = np.flatnonzero(place < 6)
+    near = near[np.argsort(place[near], kind="stable")]
+    near = near[:: max(1, len(near) // 500)]
+    for kind, colour, style, label in (("sigma", BLUE, "-", "quoted σ"), ("bias", VERMILLION, "--", "bias")):
+        ratio = data.column(f"{kind}_{name}")[usable][has_sigma] / linear
+        right.plot(place[near], ratio[near], style, color=colour, label=label)
+    right.axhline(1, color="black", lw=0.6)
+    right.set(xlabel=f"{data.quantity.symbol}/σ at the recorded hit", ylabel="over the linear σ", xlim=(0, 6))
+    right.legend()
     return canvas
 
 
@@ -310,46 +385,47 @@ def _scan(study: Study, evidence: Evidence, figure: Figure) -> Canvas:
         if each["observable"] == figure.observable
         and all(points[each["point"]][name] == nominal.values[name] for name in fixed)
     ]
-    panels = {key: words for key, words in SCAN.items() if any(each["domain"].get(key) is not None for each in entries)}
+    panels = [panel for panel in SCAN if np.isfinite(_numbers(entries, panel, panel.key)).any()]
     rows = -(-len(panels) // 3)
     canvas, grid = plt.subplots(rows, 3, figsize=(10, 2.9 * rows), squeeze=False)
     where = np.array([[points[each["point"]][name] for name in names] for each in entries])
     labels = [f"{name} ({unit_of(name)})" if unit_of(name) else name for name in names]
     tolerance, quantity = study.config.validation.tolerance, _quantity(study, figure)
-    for axes, (key, words) in zip(grid.flat, panels.items(), strict=False):
-        axes.set(title=words.format(**quantity._asdict()), xlabel=labels[0])
+    for axes, panel in zip(grid.flat, panels, strict=False):
+        axes.set(title=panel.words.format(**quantity._asdict()), xlabel=labels[0])
         if len(names) == 1:
-            _line(axes, where[:, 0], entries, key, tolerance)
+            _line(axes, where[:, 0], entries, panel, tolerance)
         else:
-            column = _numbers(entries, key)
-            _map(canvas, axes, where, column, [values[name] for name in names], _limits(key, tolerance))
+            column = _numbers(entries, panel, panel.key)
+            _map(canvas, axes, where, column, [values[name] for name in names], _limits(panel, tolerance))
             axes.set_ylabel(labels[1])
     for axes in grid.flat[len(panels) :]:
         axes.set_visible(False)
     return canvas
 
 
-def _numbers(entries: list[dict[str, Any]], key: str) -> np.ndarray:
-    """A statistic of the linear domain at each point; NaN where there is none."""
-    return np.array([np.nan if each["domain"].get(key) is None else each["domain"][key] for each in entries], float)
+def _numbers(entries: list[dict[str, Any]], panel: Panel, key: str) -> np.ndarray:
+    """A statistic of the panel's σ at each point; NaN where there is none."""
+    found = (each[panel.sigma]["domain"].get(key) for each in entries)
+    return np.array([np.nan if each is None else each for each in found], float)
 
 
-def _line(axes: Axes, where: np.ndarray, entries: list[dict[str, Any]], key: str, tolerance: float) -> None:
+def _line(axes: Axes, where: np.ndarray, entries: list[dict[str, Any]], panel: Panel, tolerance: float) -> None:
     """A quantity over the first parameter, with its interval where it has one, against what is expected of it."""
-    value, order = _numbers(entries, key), np.argsort(where, kind="stable")
-    low, high = (_numbers(entries, f"{key}_{end}") for end in ("low", "high"))
-    if key in EXPECTED:
-        axes.axhspan(EXPECTED[key] - tolerance, EXPECTED[key] + tolerance, color=GREY, alpha=0.25, lw=0)
-        axes.axhline(EXPECTED[key], color="black", ls="--", lw=0.8)
+    order = np.argsort(where, kind="stable")
+    value, low, high = (_numbers(entries, panel, f"{panel.key}{end}") for end in ("", "_low", "_high"))
+    if panel.expected is not None:
+        axes.axhspan(panel.expected - tolerance, panel.expected + tolerance, color=GREY, alpha=0.25, lw=0)
+        axes.axhline(panel.expected, color="black", ls="--", lw=0.8)
     axes.plot(where[order], value[order], "o-", ms=3.5, color=BLUE)
     if np.isfinite(low).any():
         axes.vlines(where, low, high, color=BLUE, lw=1)
     axes.ticklabel_format(axis="y", useOffset=False)
 
 
-def _limits(key: str, tolerance: float) -> tuple[float, float] | tuple[None, None]:
+def _limits(panel: Panel, tolerance: float) -> tuple[float, float] | tuple[None, None]:
     """The range of colours: what should be a given number is shown against the tolerance, so that noise looks small."""
-    return (EXPECTED[key] - tolerance, EXPECTED[key] + tolerance) if key in EXPECTED else (None, None)
+    return (None, None) if panel.expected is None else (panel.expected - tolerance, panel.expected + tolerance)
 
 
 def _map(
@@ -389,6 +465,8 @@ _OF_POINT: dict[str, Callable[[_Point], Canvas]] = {
     "hits": _hits,
     "value": _value,
     "sigma": _sigma,
+    "law": _law,
+    "ends": _ends,
     "pulls": _pulls,
     "coverage": _coverage,
 }

@@ -9,7 +9,7 @@ from .batches import short
 from .evidence import Evidence
 from .points import NOMINAL, nearest_to_unscanned
 from .study import Study
-from .validation import OUTSIDE, RANK
+from .validation import OUTSIDE, RANK, SIGMAS
 
 
 class Figure(NamedTuple):
@@ -42,34 +42,48 @@ CAPTIONS = {
     ),
     "value": (
         "{symbol} against {x} with its uncertainty",
-        "At most 60 hits, evenly spread over {x}, with ±1 σ by the linear law; on the right, if there are any, those "
-        "within 6 σ of the fold at {x} = 0. Where bars reach below zero, which {symbol} can't, the linear law "
-        "can't be right.",
+        "At most 60 hits, evenly spread over {x}, with the 68.27 % interval that is quoted, and in grey ±1 σ by the "
+        "linear law; on the right, if there are any, those within 6 σ of the fold at {x} = 0. Where grey bars reach "
+        "below zero, which {symbol} can't, the linear law can't be right.",
     ),
     "sigma": (
-        "Propagated σ and spread of toys",
-        "The line is the propagated σ, each square the standard deviation of the toys around one muon; the panels "
-        "below show their ratio, with the tolerance shaded. They should agree where the linear law is claimed: "
-        "everywhere, or right of the dashed line if there is one. Left of it the fold makes the toys narrower "
-        "than the law says.",
+        "σ and spread of toys",
+        "Lines are the quoted and the linear σ, each square is the standard deviation of the toys around one muon; "
+        "the panels below show its ratio to both, with the tolerance shaded. To the quoted σ the ratio should be 1 "
+        "everywhere; to the linear one where the law is claimed: everywhere, or right of the dotted line if there "
+        "is one. Left of it the fold makes the toys narrower than the law says.",
+    ),
+    "law": (
+        "Where the linear law holds",
+        "Left: of the muons in each bin of {symbol}/σ, those for which the linear law holds (JCGM 101, clause 8). "
+        "Right: quoted σ and bias over the linear σ, of muons near the fold. Where the law holds, the quoted σ is "
+        "the linear one; where the bias is not small against σ, {symbol} itself is too large on the average.",
+    ),
+    "ends": (
+        "Ends of the intervals",
+        "How far the ends of the intervals that hold 68.27 % and 95 % of the toys are from those that are quoted, "
+        "in σ, in bins of {symbol}/σ, with the tolerance shaded. All should lie in the band. Right widths with "
+        "wrong ends mean that the noise has another shape than the Gaussian that propagation assumes.",
     ),
     "pulls": (
         "Pulls",
-        "(recorded − true) / σ of the muons in the linear domain (filled) should follow the unit Gaussian. Narrower "
-        "means that σ is overstated, wider that it is understated, shifted that the inference is biased. "
+        "(recorded − true) / linear σ of the muons in the linear domain (filled) should follow the unit Gaussian. "
+        "Narrower means that σ is overstated, wider that it is understated, shifted that the inference is biased. "
         "Dashed: the muons nearer to the fold, as a density of their own.",
     ),
     "coverage": (
-        "Coverage",
-        "How often ±1 σ and ±1.96 σ hold the truth, in bins of {symbol}/σ, with Clopper-Pearson intervals. In the "
-        "linear domain the intervals should hold the dashed lines, but for one in twenty or so. Right widths "
-        "with wrong coverage mean that the noise is not Gaussian.",
+        "Long-run success",
+        "How often an interval holds the truth, in bins of true {symbol}/σ, with Clopper-Pearson intervals: left ±1 "
+        "σ and ±1.96 σ by the linear law, right the 68.27 % and 95 % intervals that are quoted. In the linear "
+        "domain they should hold the dashed lines, but for one in twenty or so. Right widths with wrong success "
+        "mean that the noise is not Gaussian. Near the fold, success depends on how far the truth is from it, and "
+        "can be far from what the interval says even where σ is the right standard deviation.",
     ),
     "scan": (
         "The scan",
-        "Columns of summary.csv, for muons in the linear domain. Closure, pull sd and pull RMS should be 1, and "
-        "coverage 0.683 and 0.95, to within the tolerance (the range of the colours, or the band); the pull "
-        "mean 0; the scatter not far below 1. A trend shows where the law will fail.",
+        "Columns of summary.csv, for muons in the linear domain, but where all are named. Closure, pull sd and pull "
+        "RMS should be 1, and coverage 0.683 and 0.95, to within the tolerance (the range of the colours, or the "
+        "band); the pull mean 0; the scatter not far below 1. A trend shows where the law will fail.",
     ),
 }
 
@@ -77,7 +91,7 @@ CAPTIONS = {
 def gallery(study: Study) -> list[Figure]:
     """The figures of a study in the order of the report."""
     names = [each.name for each in study.model.observables]
-    kinds = ("value", "sigma") if study.recorded else ("value", "sigma", "pulls", "coverage")
+    kinds = ("value", "sigma", "law", "ends", *(() if study.recorded else ("pulls", "coverage")))
     figures = []
     for subject in _subjects(study):
         figures.append(Figure("hits", "", subject))
@@ -123,8 +137,9 @@ def words(figure: Figure, study: Study, evidence: Evidence) -> tuple[str, str]:
 
 def badness(entry: dict[str, Any]) -> tuple[int, float]:
     """Order of points from the best to the worst: by verdict, then by how far a ratio that decides is from 1."""
-    ratios = [each["ratio"] for each in entry["bins"] if each["ratio"] is not None and each["verdict"] != OUTSIDE]
-    ratios.append(entry["domain"].get("pull_sd") or 1.0)
+    bins = [each for sigma in SIGMAS for each in entry[sigma]["bins"] if each["verdict"] != OUTSIDE]
+    ratios = [each["ratio"] for each in bins if each["ratio"] is not None]
+    ratios.append(entry["linear"]["domain"].get("pull_sd") or 1.0)
     return RANK[entry["verdict"]], max(abs(ratio - 1) for ratio in ratios)
 
 

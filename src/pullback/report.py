@@ -13,13 +13,16 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from .config import unit_of
+from .diagnostics import DIAGNOSTICS
 from .evidence import Evidence, read_evidence
 from .files import write_text
 from .gallery import badness, gallery, words
+from .noise import width as noise_width
+from .normal import P68, P95
 from .provenance import package_digest, versions
 from .study import Study
 from .tables import scanned
-from .validation import NARROWEST_SCATTER, OUTSIDE
+from .validation import LEVELS, NARROWEST_SCATTER, OUTSIDE
 
 FAILED = {
     "hit_not_finite": "hit NaN or infinite",
@@ -42,6 +45,7 @@ def write_report(study: Study, validation: str | Path, figures: Sequence[str | P
         lstrip_blocks=True,
     )
     environment.filters |= {"figures": _figures, "percent": _percent, "range": _range, "count": _count}
+    environment.filters["furthest_end"] = _furthest_end
     points = {point.label: scanned(point.values) for point in study.points}
     page = environment.get_template("report.html.j2").render(
         study=study,
@@ -59,6 +63,9 @@ def write_report(study: Study, validation: str | Path, figures: Sequence[str | P
         FAILED=FAILED,
         OUTSIDE=OUTSIDE,
         NARROWEST_SCATTER=NARROWEST_SCATTER,
+        LEVELS=LEVELS,
+        DIAGNOSTICS=DIAGNOSTICS,
+        noise_width=noise_width(study.config.detector),
         # How the work was cut into jobs changes no result, and stays out of the report for that.
         config_text=yaml.safe_dump(
             study.config.model_dump(mode="json", exclude={"compute"}), sort_keys=False, allow_unicode=True
@@ -78,16 +85,40 @@ def write_report(study: Study, validation: str | Path, figures: Sequence[str | P
 def _found(study: Study, evidence: Evidence) -> dict[str, Any]:
     """The numbers that the verdict in words is made of."""
     entries = evidence["points"]
-    outside = [each for entry in entries for each in entry["bins"] if each["verdict"] == OUTSIDE]
-    shares = [entry["domain"]["share"] for entry in entries if entry["domain"]["share"] is not None]
+    outside = [each for entry in entries for each in entry["linear"]["bins"] if each["verdict"] == OUTSIDE]
+    shares = [entry["linear_ok"] for entry in entries if entry["linear_ok"] is not None]
     return {
         "count": Counter(entry["verdict"] for entry in entries),
-        "shares": list(dict.fromkeys(_percent(each) for each in (min(shares), max(shares)))) if shares else ["none"],
-        "share_outside": 1 - min(shares, default=1.0),
+        "linear_ok": list(dict.fromkeys(_percent(each) for each in (min(shares), max(shares)))) if shares else [],
+        "all_linear": min(shares, default=0.0) == 1.0,
         "off_outside": max((1 / each["ratio"] - 1 for each in outside if each["ratio"]), key=abs, default=None),
-        "lost": {key: sum(entry["counts"][key] for entry in entries) for key in FAILED},
-        "muons": sum(entry["counts"]["muons"] for entry in entries),
+        "success": _success(study, entries),
+        "lost": {key: sum(entry["quoted"]["counts"][key] for entry in entries) for key in FAILED},
+        "muons": sum(entry["quoted"]["counts"]["muons"] for entry in entries),
     }
+
+
+def _success(study: Study, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Quoted intervals that hold the truth too seldom though σ is right, each at its worst point."""
+    found: dict[tuple[float, str], dict[str, Any]] = {}
+    for entry in entries:
+        for each in entry["quoted"]["bins"]:
+            for level, nominal in zip(LEVELS, (P68, P95), strict=True):
+                key, name = (each["low"], level), f"coverage{level}"
+                low = each.get(f"{name}_high") is not None and each[f"{name}_high"] < nominal * (
+                    1 - study.config.validation.tolerance
+                )
+                right = each["ratio_verdict"] == "pass"
+                if low and right and (key not in found or each[name] < found[key]["value"]):
+                    found[key] = {
+                        "range": _range(each),
+                        "interval": f"{100 * nominal:g} %",
+                        "value": each[name],
+                        "low": each[f"{name}_low"],
+                        "high": each[f"{name}_high"],
+                        "point": entry["point"],
+                    }
+    return list(found.values())
 
 
 def _embedded(svg: str | Path) -> str:
@@ -102,6 +133,12 @@ def _figures(value: float | None, digits: int = 4) -> str:
 
 def _percent(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.3g} %"
+
+
+def _furthest_end(numbers: dict[str, Any], level: str) -> str:
+    """How far the end of an interval that is further off is off, in σ."""
+    known = [numbers[f"{end}{level}_off"] for end in ("low", "high") if numbers[f"{end}{level}_off"] is not None]
+    return f"{max(known, key=abs):+.4f}" if known else "–"
 
 
 def _count(value: int | None) -> str:

@@ -283,12 +283,12 @@ class Tally:
         if numbers["toy_muons"]:
             tolerance = self.settings.tolerance
             judged = {"ratio": (numbers["ratio"], numbers["ratio_low"], numbers["ratio_high"])}
-            for end in ENDS:
+            for end in ENDS if self.sigma == "quoted" else ():
                 if numbers[f"{end}_off"] is not None:
                     judged[end] = tuple(1 + numbers[f"{end}_off{limit}"] for limit in ("", "_low", "_high"))
             for name, (value, low, high) in judged.items():
                 verdicts[f"{name}_verdict"] = equivalence(low, high, tolerance)
-                if verdicts[f"{name}_verdict"] == "inconclusive" and (name == "ratio" or self.sigma == "quoted"):
+                if verdicts[f"{name}_verdict"] == "inconclusive":
                     factors.append(factor_to_settle(value, low, high, tolerance))
         if not self.inside[index]:
             verdict, factors = OUTSIDE, []

@@ -14,6 +14,8 @@ from . import artefacts
 from .artefacts import Reader
 from .batches import Part
 from .columns import FLAGS, QUOTED, TOYS, Kinds
+from .config import Validation
+from .diagnostics import diagnose
 from .errors import PullbackError
 from .evidence import read_evidence, write_evidence
 from .gathering import Gathering
@@ -76,7 +78,12 @@ def validate(study: Study, files: Mapping[str, Sequence[str | Path]], outputs: O
 
     points = {point.label: point for point in study.points}
     entries = [
-        {"point": label, "observable": name, "values": points[label].values, **_judged(each)}
+        {
+            "point": label,
+            "observable": name,
+            "values": points[label].values,
+            **_judged(each, points[label].config.validation),
+        }
         for (label, name), each in tallies.items()
     ]
     write_config(study, outputs.config)
@@ -119,7 +126,7 @@ def check(validation: str | Path, strict: bool) -> str:
     return line
 
 
-def _judged(tallies: Mapping[str, Tally]) -> dict[str, Any]:
+def _judged(tallies: Mapping[str, Tally], settings: Validation) -> dict[str, Any]:
     """The verdict on an observable at a point, with what is said of each σ."""
     results = {sigma: tally.result() for sigma, tally in tallies.items()}
     return {
@@ -127,6 +134,7 @@ def _judged(tallies: Mapping[str, Tally]) -> dict[str, Any]:
         "reasons": [f"{sigma} σ: {reason}" for sigma, result in results.items() for reason in result["reasons"]],
         "more": list(dict.fromkeys(advice for result in results.values() for advice in result["more"])),
         "linear_ok": results["quoted"]["overall"]["linear_ok"],
+        "diagnostics": diagnose(results["linear"], results["quoted"], settings.tolerance, settings.confidence),
         **results,
     }
 
