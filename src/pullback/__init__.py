@@ -5,10 +5,19 @@ import importlib
 __version__ = "0.1.0"
 
 _HOME = {
+    "Arcsine": "distributions",
+    "Gaussian": "distributions",
+    "Gaussians": "distributions",
     "PullbackError": "errors",
+    "Rectangular": "distributions",
+    "StudentT": "distributions",
+    "Trapezoid": "distributions",
+    "adaptive_toys": "adaptive",
     "infer_theta": "models.one_hit",
     "jacobian": "jacobians",
+    "linear_ok": "linearity",
     "muon_jacobian": "jacobians",
+    "numerical_tolerance": "linearity",
     "propagate": "propagation",
     "quote": "quoting",
     "run_toys": "toys",

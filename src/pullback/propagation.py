@@ -164,12 +164,15 @@ def canonical(covariance, hits) -> Tensor:
             f"({coordinates},) or ({coordinates}, {coordinates}), or one of these for each muon: ({muons}, …)"
         )
     cov = allowed[shape]()
-    _check(cov.detach())
+    check_covariance(cov.detach())
     return cov
 
 
-def _check(cov) -> None:
-    """Raise with the position of the first entry that no covariance can have."""
+def check_covariance(cov: Float[Tensor, "row coordinate *second"]) -> None:
+    """Raise with the position of the first entry that no covariance can have: variances or matrices for each muon.
+
+    Where there is but one for all muons, no muon is named. Correlations are held to 1e3 ε.
+    """
 
     def refuse(bad, what):
         if bad.any():
