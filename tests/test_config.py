@@ -25,7 +25,10 @@ def refused(raw) -> str:
             {"source": {"kind": "recorded", "file": "a.csv", "muons": 3}},
             "source.muons: does not go with source.kind: recorded; leave it out",
         ),
-        ({"toys": {"zzz": 3}}, "toys.zzz: unknown key; allowed: toys.mode, toys.most, toys.muons, toys.n_dig, toys.per_muon"),
+        (
+            {"toys": {"zzz": 3}},
+            "toys.zzz: unknown key; allowed: toys.mode, toys.most, toys.muons, toys.n_dig, toys.per_muon",
+        ),
         ({"detector": {"resolution": "100"}}, "detector.resolution: is '100'; it should be a valid number"),
         ({"source": {"muons": "1e5"}}, "write 1e5 as 100000"),
         ({"source": {"muons": 10.5}}, "source.muons: is 10.5; it should be a valid integer"),
@@ -48,7 +51,10 @@ def refused(raw) -> str:
         ({"source": {"muons": 10**26}}, "source.muons: is 1"),
         ({"detector": {"resolution": 1e-320}}, "detector.resolution: is 1e-320"),
         ({"detector": {"dz": 1.5}}, "detector.dz: unknown key; did you mean model.dz?"),
-        ({"detector": {"noise": "stripe"}}, "detector.noise.kind: is 'stripe'; allowed: gaussian, strip, tails, clipped"),
+        (
+            {"detector": {"noise": "stripe"}},
+            "detector.noise.kind: is 'stripe'; allowed: gaussian, strip, tails, clipped",
+        ),
         ({"detector": {"noise": 3}}, "detector.noise: is 3; it must be a section"),
         ({"detector": {"noise": {"pitch": 0.1}}}, "detector.noise.kind: is None; allowed: gaussian, strip"),
         (
@@ -61,7 +67,10 @@ def refused(raw) -> str:
         ),
         ({"detector": {"noise": {"kind": "strip", "pitch": 0.0}}}, "detector.noise.pitch: is 0.0"),
         ({"toys": {"mode": "adaptiv"}}, "toys.mode: is 'adaptiv'; it should be 'fixed' or 'adaptive'"),
-        ({"toys": {"mode": "adaptive", "most": 10000}}, "toys.most: is 10000; it should be greater than or equal to 20000"),
+        (
+            {"toys": {"mode": "adaptive", "most": 10000}},
+            "toys.most: is 10000; it should be greater than or equal to 20000",
+        ),
         ({"uncertainty": {"n_dig": 0}}, "uncertainty.n_dig: is 0"),
         ({"study": "a" * 300}, "should have at most 100 characters"),
         ({"scan": {"detector.resolution": [10**400]}}, "is not a finite number"),

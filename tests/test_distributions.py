@@ -4,7 +4,7 @@ import torch
 from scipy import stats
 
 from pullback import Arcsine, Gaussian, Gaussians, Rectangular, StudentT, Trapezoid, propagate, stream
-from pullback.distributions import cholesky, moments
+from pullback.distributions import moments
 
 COVARIANCE = np.array([[4.0, -1.2, 0.6], [-1.2, 1.0, 0.1], [0.6, 0.1, 0.25]])
 SHAPES = [
@@ -63,24 +63,6 @@ def test_correlated_quantities():
     away = values - [1, 2, 3]
     distance = (away @ np.linalg.inv(COVARIANCE) * away).sum(axis=1)
     assert stats.kstest(distance, stats.chi2(3).cdf).pvalue > 0.01
-
-
-def test_a_factor_of_a_regular_covariance_is_that_of_numpy():
-    both = np.stack([COVARIANCE, 1e-12 * COVARIANCE])
-    np.testing.assert_allclose(cholesky(both), np.linalg.cholesky(both), rtol=1e-12)
-
-
-@pytest.mark.parametrize("rank", [0, 1, 2, 3, 4])
-def test_a_semidefinite_covariance_has_a_factor(rank):
-    rows = np.random.default_rng(rank).normal(size=(20, 5, rank)) * np.array([1, 1e-3, 1, 1e3, 1])[:, None]
-    covariance = rows @ rows.swapaxes(1, 2)
-    factor = cholesky(covariance)
-    assert (np.triu(factor, 1) == 0).all()
-    width = np.sqrt(np.maximum(covariance.diagonal(axis1=1, axis2=2), 1e-300))
-    found = factor @ factor.swapaxes(1, 2)
-    error = abs(found - covariance) / (width[:, :, None] * width[:, None, :])
-    assert error.max() < 1e-12
-    assert ((factor != 0).any(axis=1).sum(axis=1) == rank).all()
 
 
 def test_quantities_that_depend_on_each_other_without_fail():

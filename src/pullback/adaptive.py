@@ -14,6 +14,7 @@ from torch import Tensor
 
 from .distributions import Input, count_muons, moments
 from .linearity import numerical_tolerance
+from .quantiles import sorted_rows
 
 HELD = 64 * 2**20 // 8
 """Numbers that are held at a time, 64 MiB: a group's values, were all its muons to need `most` toys."""
@@ -198,7 +199,7 @@ class _Throw(NamedTuple):
                 active.remove(muon)
                 result.toys[muon], result.settled[muon] = thrown, settled
                 if finite:
-                    ordered = _in_order(held[muon, :, :thrown])
+                    ordered = sorted_rows(held[muon, :, :thrown])
                     result.mean[muon], result.sd[muon] = origin[muon, :, 0] + mean, sd
                     result.symmetric[muon] = symmetric_interval(ordered, self.coverage)
                     result.shortest[muon] = shortest_interval(ordered, self.coverage)
@@ -216,7 +217,7 @@ class _Throw(NamedTuple):
 
     def four_results(self, values: Float[Tensor, "observable toy"]) -> Float[Tensor, "observable 4"]:
         """Mean, standard deviation, and both ends of the symmetric interval."""
-        low, high = symmetric_interval(_in_order(values), self.coverage).unbind(-1)
+        low, high = symmetric_interval(sorted_rows(values), self.coverage).unbind(-1)
         return torch.stack([values.mean(dim=-1), values.std(dim=-1), low, high], dim=-1)
 
 
@@ -228,13 +229,6 @@ def _combine(found: Float[Tensor, "observable 4 batch"], toys: int) -> tuple[Ten
     twice = 2 * (around / (h * (h - 1))).sqrt()
     squares = (toys - 1) * (found[:, 1] ** 2).sum(dim=-1) + toys * around[:, 0]  # within batches, and between them
     return average[:, 0], (squares / (h * toys - 1)).sqrt(), twice
-
-
-def _in_order(values: Float[Tensor, "*row toy"]) -> Float[Tensor, "*row toy"]:
-    """The values in ascending order. On the CPU numpy sorts many times faster than torch."""
-    if values.device.type == "cpu":
-        return torch.from_numpy(np.sort(values.numpy(), axis=-1))
-    return values.sort(dim=-1).values
 
 
 def _observe(infer, hits) -> Float[Tensor, "row observable"]:

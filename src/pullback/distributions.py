@@ -15,14 +15,11 @@ from jaxtyping import Bool, Float, Integer
 from numpy.random import Generator
 from torch import Tensor
 
-from .propagation import check_covariance
+from .covariances import check_covariance, cholesky
 from .toys import draw_deviates
 
 Numbers = float | Sequence | np.ndarray | Tensor
 """What a parameter may be given as. It is kept as a float64 array that can't be written to."""
-
-ROUNDING = 100 * np.finfo(float).eps
-"""Below this share of its variance, what a quantity has of its own beside those before it is rounding."""
 
 
 class Input:
@@ -315,7 +312,7 @@ class Gaussians(Input):
         object.__setattr__(self, "mean", np.broadcast_to(mean, (muons, size)))
         object.__setattr__(self, "covariance", np.broadcast_to(covariance, (muons, size, size)))
         # Taken apart before it's spread over the muons: one shared covariance has one factor.
-        object.__setattr__(self, "_factor", cholesky(covariance))
+        object.__setattr__(self, "_factor", cholesky(torch.tensor(covariance)).numpy())
 
     @property
     def quantities(self) -> int:
@@ -332,23 +329,6 @@ class Gaussians(Input):
 
     def _draw(self, rngs, toys, mean, factor):
         return mean + draw_deviates(rngs, toys, self.quantities) @ factor.swapaxes(1, 2)
-
-
-def cholesky(covariance: Float[np.ndarray, "muon row row"]) -> Float[np.ndarray, "muon row row"]:
-    """The lower triangular L with covariance = L Lᵀ, also of a covariance that is only semi-definite.
-
-    A quantity that is settled by those before it has no column of its own: it is zero, where numpy's decomposition
-    would divide by zero.
-    """
-    factor = np.zeros_like(covariance)
-    for column in range(covariance.shape[-1]):
-        before = factor[:, :, :column]
-        rest = covariance[:, :, column] - (before @ before[:, column, :, None])[:, :, 0]
-        pivot = rest[:, column]
-        own = (pivot > ROUNDING * covariance[:, column, column])[:, None]
-        root = np.sqrt(np.where(own, pivot[:, None], 1.0))
-        factor[:, column:, column] = np.where(own, rest[:, column:] / root, 0.0)
-    return factor
 
 
 class Moments(NamedTuple):

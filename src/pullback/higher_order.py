@@ -10,8 +10,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from .covariances import canonical
 from .jacobians import check_hits, with_stand_ins
-from .propagation import by_blocks, canonical, linear_law
+from .propagation import by_blocks, linear_law
 
 
 class SecondOrder(NamedTuple):

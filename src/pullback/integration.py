@@ -54,7 +54,7 @@ class Muons:
 
     def turned(self, jacobian: Float[Tensor, "muon observable coordinate"]) -> Muons:
         """The same, with the first deviates along the gradients of the observables, which change most along these."""
-        gradients = (jacobian[:, :, :, None] * self.root[:, None]).sum(dim=2)
+        gradients = (jacobian[:, :, :, None] * self.root[:, None]).sum(dim=2).nan_to_num(0.0, 0.0, 0.0)
         basis = torch.linalg.qr(gradients.mT, mode="complete").Q
         root = (self.root[:, :, :, None] * basis[:, None]).sum(dim=2)
         return Muons(self.infer, self.hits, root, self.value)
@@ -72,18 +72,6 @@ class Integrals(NamedTuple):
     sd: Float[Tensor, "muon observable"]
     sd_error: Float[Tensor, "muon observable"]
     ends: Float[Tensor, "muon observable 4"]
-
-
-def root_of(sigma_x: Float[Tensor, "#muon *coordinates"]) -> Float[Tensor, "#muon coordinate coordinate"]:
-    """A with A Aᵀ = Σ, the Cholesky factor, also where Σ is singular; Σ as variances or as matrices."""
-    if sigma_x.ndim == 2:
-        return torch.diag_embed(sigma_x.sqrt())
-    width = sigma_x.diagonal(dim1=1, dim2=2).sqrt()
-    unit = torch.where(width > 0, width, 1.0)
-    correlation = sigma_x / (unit[:, :, None] * unit[:, None, :])
-    # 1e-12 more on the diagonal lets wholly correlated coordinates be decomposed, and 1 those without variance.
-    correlation = correlation + torch.diag_embed(torch.where(width > 0, 1e-12, 1.0))
-    return width[:, :, None] * torch.linalg.cholesky(correlation)
 
 
 def integrate(muons: Muons, jacobian: Float[Tensor, "muon observable coordinate"], seed: int) -> Integrals:

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from .covariances import canonical
 from .jacobians import check_hits, value_and_jacobian
 from .memory import keep_freed
 
@@ -130,75 +131,3 @@ def _root(variance) -> Tensor:
         return variance.clamp(min=0).sqrt()
     positive = variance > 0
     return torch.where(positive, torch.where(positive, variance, 1.0).sqrt(), 0.0 * variance.abs())
-
-
-def canonical(covariance, hits) -> Tensor:
-    """The covariance as variances (1 or muon, coordinate) or matrices (1 or muon, coordinate, coordinate), checked."""
-    muons, coordinates = hits.shape
-    if isinstance(covariance, float) and 0 <= covariance < float("inf"):
-        return hits.new_full((1, coordinates), covariance)
-    try:
-        cov = torch.as_tensor(covariance, dtype=hits.dtype, device=hits.device)
-    except (TypeError, ValueError, RuntimeError):
-        raise TypeError(f"covariance must be a number or an array of numbers, not {covariance!r}") from None
-    shape = tuple(cov.shape)
-    if muons == coordinates > 1 and shape in {(muons,), (muons, coordinates)}:
-        raise ValueError(
-            f"covariance of shape {shape} is ambiguous for {muons} muons with {coordinates} coordinates: write "
-            f"(1, …) in front for one covariance shared by all muons, or (muon, 1), (muon, coordinate, coordinate)"
-        )
-    allowed = {
-        (): lambda: cov.expand(1, coordinates),
-        (coordinates,): lambda: cov[None, :],
-        (1, coordinates): lambda: cov,
-        (coordinates, coordinates): lambda: cov[None, :, :],
-        (1, coordinates, coordinates): lambda: cov,
-        (muons,): lambda: cov[:, None].expand(muons, coordinates),
-        (muons, 1): lambda: cov.expand(muons, coordinates),
-        (muons, coordinates): lambda: cov,
-        (muons, coordinates, coordinates): lambda: cov,
-    }
-    if shape not in allowed:
-        raise ValueError(
-            f"covariance has shape {shape}; for {muons} muons with {coordinates} coordinates it must be a number, "
-            f"({coordinates},) or ({coordinates}, {coordinates}), or one of these for each muon: ({muons}, …)"
-        )
-    cov = allowed[shape]()
-    check_covariance(cov.detach())
-    return cov
-
-
-def check_covariance(cov: Float[Tensor, "row coordinate *second"]) -> None:
-    """Raise with the position of the first entry that no covariance can have: variances or matrices for each muon.
-
-    Where there is but one for all muons, no muon is named. Correlations are held to 1e3 ε.
-    """
-
-    def refuse(bad, what):
-        if bad.any():
-            position = bad.nonzero()[0].tolist()
-            names = ["muon", "coordinate", "coordinate"][: len(position)]
-            shared = len(cov) == 1
-            where = ", ".join(f"{n} {i}" for n, i in list(zip(names, position, strict=True))[shared:])
-            number = cov[tuple(position)]
-            raise ValueError(
-                f"covariance{' at ' + where if where else ''} {what}" + (f": {number:g}" if number.ndim == 0 else "")
-            )
-
-    refuse(~torch.isfinite(cov), "is not finite")
-    if cov.ndim == 2:
-        refuse(cov < 0, "is a negative variance")
-        return
-    variance = cov.diagonal(dim1=1, dim2=2)
-    refuse(variance < 0, "has a negative variance on the diagonal")
-    # Judged as correlations, so that a coordinate of small variance is held to the same precision as one of large.
-    width = torch.where(variance > 0, variance, 1.0).sqrt()
-    correlation = cov / (width[:, :, None] * width[:, None, :])
-    rounding = 1e3 * torch.finfo(cov.dtype).eps
-    refuse((correlation - correlation.mT).abs() > rounding, "is not symmetric")
-    identity = torch.eye(cov.shape[-1], dtype=cov.dtype, device=cov.device)
-    impossible = (variance == 0)[:, :, None] & (cov != 0)  # a coordinate without variance has no covariance
-    # Positive semi-definite up to rounding: what a Cholesky decomposition accepts with that much on the diagonal.
-    ridge = torch.where(variance > 0, rounding, 1.0)[:, :, None] * identity
-    bad = impossible.any(dim=(1, 2)) | (torch.linalg.cholesky_ex(correlation + ridge).info != 0)
-    refuse(bad, "is not positive semi-definite")

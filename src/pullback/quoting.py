@@ -10,9 +10,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from .covariances import canonical
 from .jacobians import check_hits
 from .linearity import linear_ok
-from .propagation import by_blocks, canonical, linear_law
+from .propagation import by_blocks, linear_law
 from .spreading import spread_block
 
 

@@ -9,10 +9,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from .integration import Integrals, Muons, integrate, normal_points, root_of
+from .covariances import canonical, cholesky
+from .integration import Integrals, Muons, integrate, normal_points
 from .jacobians import check_hits, with_stand_ins
 from .normal import K68, K95
-from .propagation import Law, by_blocks, canonical, linear_law
+from .propagation import Law, by_blocks, linear_law
 
 LOOKED_AT_A_TIME = 16_384
 """Muons that are looked at together; their intermediate results stay in the cache."""
@@ -98,7 +99,7 @@ def spread_block(infer: Callable, hits: Tensor, sigma_x: Tensor, law: Law, seed:
     """`spread` for one block, with Σ as `canonical` gives it and the `linear_law` at the same hits."""
     one = hits.shape[1] == 1
     look, step = (_look_along_the_line, LOOKED_AT_A_TIME) if one else (_look_around, LOOKED_AT_A_TIME // PROBES)
-    everyone = Muons(infer, with_stand_ins(hits, law.finite), root_of(sigma_x), law.value)
+    everyone = Muons(infer, with_stand_ins(hits, law.finite), cholesky(sigma_x), law.value)
     observables = law.value.shape[1]
     found = Integrals(*(law.value.new_empty(len(hits), observables, *ends) for ends in ((), (), (), (4,))))
     for start in range(0, len(hits), step):

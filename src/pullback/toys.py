@@ -132,7 +132,7 @@ def throw_toys(
         rows = slice(first, min(first + group, len(rngs)))
         if n_dig is None:
             for start in range(0, toys, batch):
-                z = draw_deviates(rngs[rows], min(batch, toys - start), coordinates, draw)
+                z = _in_order(draw_deviates(rngs[rows], min(batch, toys - start), coordinates, draw))
                 for each in sums:
                     each.add(rows, z)
         else:
@@ -144,7 +144,7 @@ def _adaptively(sums, rows, rngs, batches, draw) -> None:
     """Batches of toys around some muons, until all are settled or the batches are used up."""
     coordinates = sums[0].throw.hits.shape[1]
     for _ in range(batches):
-        z = draw_deviates([rngs[row] for row in rows], ADAPTIVE_BATCH, coordinates, draw)
+        z = _in_order(draw_deviates([rngs[row] for row in rows], ADAPTIVE_BATCH, coordinates, draw))
         for each in sums:
             mine = ~each.settled[rows]
             if mine.any():
@@ -157,7 +157,7 @@ def _adaptively(sums, rows, rngs, batches, draw) -> None:
 
 def draw_deviates(
     rngs: Sequence[np.random.Generator], toys: int, coordinates: int, draw: Callable | None = None
-) -> Float[Tensor, "muon toy coordinate"]:
+) -> Float[np.ndarray, "muon toy coordinate"]:
     """Deviates of every muon, each muon's from its own generator."""
     z = np.empty((len(rngs), toys, coordinates))
     for rng, out in zip(rngs, z, strict=True):
@@ -165,8 +165,15 @@ def draw_deviates(
             rng.standard_normal(out=out)
         else:
             out[:] = draw(rng, out.shape)
-    if coordinates == 1:
-        # In order: then so is what is inferred from them, for most muons, and need not be sorted.
+    return z
+
+
+def _in_order(z: Float[np.ndarray, "muon toy coordinate"]) -> Float[Tensor, "muon toy coordinate"]:
+    """The toys of each muon in order of their deviates, where they have one.
+
+    So is then what is inferred from them, for most muons, and need not be sorted.
+    """
+    if z.shape[2] == 1:
         z.sort(axis=1)
     return torch.from_numpy(z)
 
