@@ -105,18 +105,34 @@ def test_every_column_says_what_it_holds(made):
             name.removeprefix(f"{label}/"): (each.attrs["units"], each.attrs["long_name"])
             for name, each in reader.columns(label)
         }
-    sigma = "standard uncertainty by the linear law of the angle from the vertical"
+    angle = "angle from the vertical"
+    quoted = {
+        "sigma_theta": ("rad", f"standard uncertainty of the {angle}"),
+        "sigma_theta_linear": ("rad", f"standard uncertainty by the linear law of the {angle}"),
+        "bias_theta": ("rad", f"mean of the {angle} over the noise, less its value at the hits"),
+        "interval68_theta": ("rad", f"68.27 % coverage interval of the {angle}"),
+        "interval95_theta": ("rad", f"95 % coverage interval of the {angle}"),
+        "linear_ok_theta": ("1", f"whether the linear law holds for the {angle}"),
+    }
+    sigma = quoted["sigma_theta_linear"][1]
     assert said == {
         "x_true": ("m", "true position on the layer"),
         "x_reco": ("m", "recorded position on the layer"),
-        "theta": ("rad", "angle from the vertical"),
-        "theta_true": ("rad", "angle from the vertical at the true hits"),
-        "sigma_theta_linear": ("rad", sigma),
+        "theta": ("rad", angle),
+        "theta_true": ("rad", f"{angle} at the true hits"),
         "sigma_theta_linear_true": ("rad", f"{sigma} at the true hits"),
         "flag": ("1", "why the uncertainty of the muon is not to be used"),
+        **quoted,
+        **{f"toys/{name}": each for name, each in quoted.items()},
         "toys/muon": ("1", "index of the muon in its point"),
-        "toys/toy_mean_theta": ("rad", "mean of the angle from the vertical over toys"),
-        "toys/toy_sd_theta": ("rad", "standard deviation of the angle from the vertical over toys"),
+        "toys/toy_count": ("1", "toys thrown around the muon"),
+        "toys/toy_mean_theta": ("rad", f"mean of the {angle} over toys"),
+        "toys/toy_sd_theta": ("rad", f"standard deviation of the {angle} over toys"),
+        "toys/toy_sd_error_theta": ("rad", f"standard error of the standard deviation of the {angle} over toys"),
+        "toys/toy_interval68_theta": ("rad", f"interval that holds 68.27 % of the toys' {angle}"),
+        "toys/toy_interval68_error_theta": ("rad", "standard errors of its ends"),
+        "toys/toy_interval95_theta": ("rad", f"interval that holds 95 % of the toys' {angle}"),
+        "toys/toy_interval95_error_theta": ("rad", "standard errors of its ends"),
     }
 
 
@@ -146,10 +162,17 @@ def test_the_study_opens_as_labelled_datasets(made):
             "x_reco",
             "theta_true",
             "theta",
+            "sigma_theta",
             "sigma_theta_linear",
             "sigma_theta_linear_true",
+            "bias_theta",
+            "interval68_theta",
+            "interval95_theta",
+            "linear_ok_theta",
             "flag",
         }
+        assert data["interval95_theta"].dims == ("muon", "end")
+        assert data["end"].values.tolist() == ["low", "high"]
         assert data["x_reco"].dims == ("muon", "coordinate")
         assert data["coordinate"].values.tolist() == ["x"]
         assert data["theta"].attrs["units"] == "rad"

@@ -25,7 +25,7 @@ def scan(tmp_path_factory):
 def test_every_figure_of_the_gallery_is_drawn_and_no_other(scan):
     run, _ = scan
     stems = [figure.stem for figure in gallery(run.study)]
-    assert len(stems) == 11
+    assert len(stems) == 15
     assert set(files_in(run.folder / "figures")) == {f"{stem}.{kind}" for stem in stems for kind in ("svg", "pdf")}
 
 
@@ -72,25 +72,49 @@ def test_the_ratio_panel_shows_the_ratio(scan):
     order = np.argsort(columns["theta_true"][muon], kind="stable")
     theta, sigma = columns["theta_true"][muon][order], columns["sigma_theta_linear_true"][muon][order]
     sd = columns["toys/toy_sd_theta"][order]
-    top = dict(top)
-    np.testing.assert_array_equal(top["propagated σ"], np.stack([theta, sigma], axis=1))
+    quoted = columns["toys/sigma_theta"][order]
+    top, bottom = dict(top), dict(bottom)
+    np.testing.assert_array_equal(top["linear σ"], np.stack([theta, sigma], axis=1))
+    np.testing.assert_array_equal(top["quoted σ"], np.stack([theta, quoted], axis=1))
     np.testing.assert_array_equal(top["sd of toys"], np.stack([theta, sd], axis=1))
-    ratios = max((data for _, data in bottom), key=len)
-    np.testing.assert_array_equal(ratios, np.stack([theta, sd / sigma], axis=1))
+    np.testing.assert_array_equal(bottom["to the linear σ"], np.stack([theta, sd / sigma], axis=1))
+    np.testing.assert_array_equal(bottom["to the quoted σ"], np.stack([theta, sd / quoted], axis=1))
 
 
 def test_the_coverage_figure_shows_the_evidence(scan):
     run, evidence = scan
-    ((panel,), _) = lines(run, evidence, "coverage")
+    panels, _ = lines(run, evidence, "coverage")
+    entry = next(e for e in evidence["points"] if e["point"] == "detector.resolution=100,model.dz=1.5")
+    for panel, sigma in zip(panels, ("linear", "quoted"), strict=True):
+        shown = [data[:, 1].tolist() for _, data in panel if len(data) > 2]
+        for key in ("coverage68", "coverage95"):
+            assert [each[key] for each in entry[sigma]["bins"] if each[key] is not None] in shown
+
+
+def test_the_ends_figure_shows_the_evidence(scan):
+    run, evidence = scan
+    ((panel,), _) = lines(run, evidence, "ends")
     entry = next(e for e in evidence["points"] if e["point"] == "detector.resolution=100,model.dz=1.5")
     shown = [data[:, 1].tolist() for _, data in panel if len(data) > 2]
-    for key in ("coverage68", "coverage95"):
-        assert [each[key] for each in entry["bins"] if each[key] is not None] in shown
+    for key in ("low68_off", "high68_off", "low95_off", "high95_off"):
+        assert [each[key] for each in entry["quoted"]["bins"] if each[key] is not None] in shown
+
+
+def test_the_law_figure_shows_where_it_holds(scan):
+    (_, right), columns = lines(*scan, "law")
+    shown = dict(right)
+    linear, quoted = columns["sigma_theta_linear"], columns["sigma_theta"]
+    place = np.abs(columns["theta"]) / linear
+    near = np.argsort(place, kind="stable")[: (place < 6).sum()]
+    expected = np.stack([place[near], quoted[near] / linear[near]], axis=1)
+    assert 0.55 < expected[0, 1] < 0.65
+    np.testing.assert_array_equal(shown["quoted σ"], expected[:: max(1, len(near) // 500)])
 
 
 def test_badness_puts_the_verdict_first():
     def entry(verdict, ratio):
-        return {"verdict": verdict, "bins": [{"ratio": ratio, "verdict": verdict}], "domain": {"pull_sd": 1.0}}
+        judged = {"bins": [{"ratio": ratio, "verdict": verdict}], "domain": {"pull_sd": 1.0}}
+        return {"verdict": verdict, "linear": judged, "quoted": judged}
 
     order = [entry("pass", 1.04), entry("inconclusive", 1.01), entry("fail", 1.06), entry("fail", 0.8)]
     assert sorted(order, key=badness) == order
@@ -118,7 +142,7 @@ def test_recorded_hits_of_few_or_no_use(tmp_path, rows):
     (tmp_path / "hits.csv").write_text("x\n" + rows)
     raw = {"study": "s", "source": {"kind": "recorded", "file": str(tmp_path / "hits.csv")}, "toys": {"per_muon": 100}}
     run, _ = drawn(raw, tmp_path / "out")
-    assert [figure.kind for figure in gallery(run.study)] == ["hits", "value", "sigma"]
+    assert [figure.kind for figure in gallery(run.study)] == ["hits", "value", "sigma", "law", "ends"]
 
 
 def test_a_single_muon_is_drawn(tmp_path):

@@ -1,11 +1,19 @@
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from pullback.intervals import coverage_interval, equivalence, expected_scatter, factor_to_settle, sd_interval
+from pullback.intervals import (
+    coverage_interval,
+    equivalence,
+    expected_scatter,
+    factor_to_settle,
+    mean_interval,
+    sd_interval,
+)
 
 
 @pytest.mark.parametrize(
@@ -30,6 +38,11 @@ def test_clopper_pearson_against_scipy(total, inside):
     assert coverage_interval(inside, total, 0.95) == pytest.approx((expected.low, expected.high), abs=1e-9)
 
 
+def test_interval_of_a_mean_against_scipy():
+    expected = stats.norm(0.3, 0.02).interval(0.9)
+    assert mean_interval(0.3, 0.02, 0.9) == pytest.approx(expected, rel=1e-12)
+
+
 @pytest.mark.parametrize("freedom", [1, 10, 1000, 2e7])
 def test_interval_of_an_sd_against_scipy(freedom):
     expected = [math.sqrt(freedom / stats.chi2.isf(p, freedom)) for p in (0.025, 0.975)]
@@ -38,7 +51,9 @@ def test_interval_of_an_sd_against_scipy(freedom):
 
 @pytest.mark.parametrize("freedom", [1, 5, 99, 101, 10_000])
 def test_expected_scatter_against_the_chi_distribution(freedom):
-    assert expected_scatter(freedom) == pytest.approx(stats.chi(freedom).std() / math.sqrt(freedom), rel=1e-3)
+    assert expected_scatter(np.array([float(freedom)]))[0] == pytest.approx(
+        stats.chi(freedom).std() / math.sqrt(freedom), rel=1e-3
+    )
 
 
 @given(st.floats(0.5, 1.5), st.floats(0.001, 0.5))

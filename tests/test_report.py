@@ -5,6 +5,8 @@ import re
 import pytest
 from conftest import SMALL, Run
 
+from pullback.diagnostics import DIAGNOSTICS
+from pullback.evidence import read_evidence
 from pullback.figures import plot
 from pullback.report import write_report
 
@@ -49,15 +51,43 @@ def default(tmp_path_factory):
 def test_the_verdict_comes_first_and_in_words(default):
     text = Page(default[1]).text
     assert text.index("pass") < text.index("What was run") < text.index("Figures") < text.index("Provenance")
-    assert "The quoted σ is right to within ±5 % at all 2 points, for muons at least 3 σ from the fold" in text
+    shares = sorted(100 * entry["linear_ok"] for entry in read_evidence(default[0].outputs.validation)["points"])
+    opening = f"pass The linear law holds for {shares[0]:.3g} % to {shares[1]:.3g} % of muons; for the others see"
+    assert opening in text
+    assert "The quoted σ is right to within ±5 % everywhere, at all 2 points, the fold included" in text
+    assert "The linear σ is right for muons at least 3 σ from the fold" in text
     assert "No muon failed" in text
+
+
+def test_success_that_is_too_low_is_said_in_words(default):
+    text = Page(default[1]).text
+    worst = min(
+        (entry["quoted"]["bins"][0] for entry in read_evidence(default[0].outputs.validation)["points"]),
+        key=lambda each: each["coverage68"],
+    )
+    expected = f"the 68.27 % interval holds the truth for only {100 * worst['coverage68']:.3g} % of muons"
+    assert f"Where the true θ/σ is 0 – 0.5, {expected}" in text
+    assert "though σ is the right standard deviation" in text
+    assert "Where the true θ/σ is 3 – 5" not in text
+
+
+def test_each_diagnostic_has_its_say(default, tmp_path):
+    text = Page(default[1]).text
+    for each in DIAGNOSTICS.values():
+        for words in (each.name, each.sees, each.misses):
+            assert words in text
+    raw = {"study": "strips", "detector": {"noise": "strip"}, "toys": {"muons": 500}}
+    text = Page(report(raw, tmp_path)[1]).text
+    assert "The uncertainties are wrong at 1 of 1 point" in text
+    assert "noise strip, 1 times as wide as stated" in text
 
 
 def test_the_page_is_whole_and_loads_nothing(default):
     page = Page(default[1])
     assert page.open == []
-    assert len(page.sources) == 11
-    assert all(source.startswith("data:image/svg+xml;base64,") for source in page.sources)
+    pictures = [source for source in page.sources if not source.startswith("#")]
+    assert len(pictures) == 15
+    assert all(source.startswith("data:image/svg+xml;base64,") for source in pictures)
     assert "<script" not in default[1]
     assert "url(" not in default[1]
 
@@ -83,9 +113,10 @@ def test_the_table_shows_the_evidence(default):
     run, text = default[0], Page(default[1]).text
     evidence = json.loads(run.outputs.validation.read_text())
     for entry in evidence["points"]:
-        for each in entry["bins"]:
+        for each in entry["linear"]["bins"] + entry["quoted"]["bins"]:
             assert f"{each['ratio']:.4f}" in text
             assert f"{each['pull_sd']:.4f}" in text
+        assert f"{100 * entry['linear_ok']:.3g} %" in text
 
 
 def test_inconclusive_says_what_would_settle_it(tmp_path):
@@ -101,13 +132,13 @@ def test_failures_and_lost_muons_are_said(tmp_path, monkeypatch):
     monkeypatch.setattr(steps, "smear", lambda x, r, z: x + 2 * z / r)
     _, page = report({**SMALL, "scan": None}, tmp_path / "fail")
     text = Page(page).text
-    assert "Don't use these uncertainties" in text
+    assert "Don't use them before the cause is found" in text
     assert "pull sd = " in text
     (tmp_path / "hits.csv").write_text("x\nnan\n0\n0.5\n0.6\n")
     raw = {"study": "s", "source": {"kind": "recorded", "file": str(tmp_path / "hits.csv")}, "toys": {"per_muon": 3000}}
     _, page = report(raw, tmp_path / "lost")
     text = Page(page).text
-    assert "some failed: 1 (hit NaN or infinite), 1 (σ zero or NaN)" in text
+    assert "some failed: 1 (hit NaN or infinite)." in text  # and not the one at the fold
     assert "no truth to compare with" in text
     assert "pull mean" not in text
 

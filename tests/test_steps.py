@@ -70,15 +70,80 @@ def test_columns_follow_from_each_other(tmp_path):
     assert (found["nominal/flag"] == 0).all()
 
 
+def test_what_is_quoted_is_linear_where_the_law_holds(tmp_path):
+    raw = {**SMALL, "scan": None, "source": {"muons": 3000, "x_max": 0.1}, "toys": {"muons": 60, "per_muon": 400}}
+    found = columns(Run(raw, tmp_path).make())
+    ok = found["nominal/linear_ok_theta"] == 1
+    assert 0.6 < ok.mean() < 0.9
+    sigma, linear, bias = (found[f"nominal/{name}"] for name in ("sigma_theta", "sigma_theta_linear", "bias_theta"))
+    np.testing.assert_array_equal(sigma[ok], linear[ok])
+    assert (sigma[~ok] < linear[~ok]).all()
+    # E|X|² = x² + σ²: at small angles mean and variance of the fold tell of each other.
+    theta, scale = found["nominal/theta"], 0.01 / 1.5
+    spread = np.sqrt(theta**2 + scale**2 - (theta + bias) ** 2)
+    np.testing.assert_allclose(sigma[~ok], spread[~ok], rtol=2e-3)
+    for level in ("68", "95"):
+        low, high = found[f"nominal/interval{level}_theta"].T
+        assert (low >= 0).all()
+        assert (low < high).all()
+    # Where toys are thrown, the same is said of the true hits.
+    muon, at = found["nominal/toys/muon"], found["nominal/theta_true"]
+    assert (np.diff(found["nominal/toys/sigma_theta"][np.argsort(at[muon])]) > -1e-5).all()
+    ratio = found["nominal/toys/toy_sd_theta"] / found["nominal/toys/sigma_theta"]
+    assert np.abs(ratio - 1).max() < 5 / np.sqrt(400)
+    assert (found["nominal/toys/toy_count"] == 400).all()
+
+
+@pytest.mark.parametrize(
+    ("noise", "width", "largest"),
+    [
+        ("gaussian", 1, np.inf),
+        ("strip", 1, np.sqrt(3) * 1.001),
+        ({"kind": "strip", "pitch": 0.02}, 1 / np.sqrt(3), 1.001),
+        ("tails", np.sqrt(0.95 + 0.05 * 25), np.inf),
+        ("clipped", 0.8796, 2.001),
+    ],
+)
+def test_hits_and_toys_have_the_noise_of_the_detector(tmp_path, noise, width, largest):
+    raw = {**SMALL, "scan": None, "source": {"muons": 20_000}, "detector": {"noise": noise}}
+    found = columns(Run(raw, tmp_path).make())
+    off = (found["nominal/x_reco"] - found["nominal/x_true"])[:, 0] * 100
+    assert off.std() == pytest.approx(width, rel=0.05)
+    assert np.abs(off).max() <= largest
+    muon = found["nominal/toys/muon"]
+    far = found["nominal/theta_true"][muon] > 0.1
+    ratio = (found["nominal/toys/toy_sd_theta"] / found["nominal/sigma_theta_linear_true"][muon])[far]
+    assert np.sqrt((ratio**2).mean()) == pytest.approx(width, rel=0.05)
+    # What propagation says doesn't change with the noise.
+    np.testing.assert_allclose(
+        found["nominal/sigma_theta_linear_true"], 1.5 / (1.5**2 + found["nominal/x_true"][:, 0] ** 2) * 0.01, rtol=1e-12
+    )
+
+
+def test_adaptive_toys_are_the_same_whatever_the_batches(tmp_path):
+    raw = {**SMALL, "toys": {"muons": 20, "mode": "adaptive", "most": 40_000}}
+    runs = [Run({**raw, "compute": {"batch_cost": cost}}, tmp_path / str(cost)).make() for cost in (1_000_000, 10**12)]
+    assert [len(run.study.batches) for run in runs] == [4, 1]
+    first, second = map(columns, runs)
+    for name, values in first.items():
+        np.testing.assert_array_equal(values, second[name], err_msg=name)
+
+
 def test_failed_muons_are_kept_and_flagged(tmp_path):
     Path("hits.csv").write_text("x,y\n0.5,0\nnan,0\n,0\ninf,0\n0,0\n-0.25,0\n")
     raw = {"study": "s", "source": {"kind": "recorded", "file": "hits.csv"}, "toys": {"per_muon": 100}}
     run = Run(raw, tmp_path / "out").make()
     found = columns(run)
     bad = FLAGS["hit_not_finite"]
-    assert found["nominal/flag"].tolist() == [0, bad, bad, bad, FLAGS["sigma_zero_or_nan"], 0]
+    assert found["nominal/flag"].tolist() == [0, bad, bad, bad, 0, 0]
     assert np.isnan(found["nominal/theta"]).tolist() == [False, True, True, True, False, False]
-    assert np.isnan(found["nominal/sigma_theta_linear"]).tolist() == [False, True, True, True, False, False]
+    for name in ("sigma_theta_linear", "sigma_theta", "bias_theta"):
+        assert np.isnan(found[f"nominal/{name}"]).tolist() == [False, True, True, True, False, False]
+    assert np.isnan(found["nominal/interval95_theta"]).all(axis=1).tolist() == [False, True, True, True, False, False]
+    # At the fold the linear law says 0, beside it 0.0066667, and the truth is neither.
+    assert found["nominal/sigma_theta_linear"][4] == 0
+    assert found["nominal/sigma_theta"][4] == pytest.approx(0.0040185, rel=1e-3)
+    assert found["nominal/linear_ok_theta"].tolist() == [1, 0, 0, 0, 0, 1]
     assert found["nominal/toys/muon"].tolist() == [4, 5, 0]
     assert not any("true" in name for name in found)
 

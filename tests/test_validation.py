@@ -2,22 +2,74 @@ import math
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
-from pullback.config import Validation
-from pullback.validation import EMPTY, OUTSIDE, Tally, worst
+from pullback.config import Toys, Validation
+from pullback.normal import K95
+from pullback.validation import EMPTY, OUTSIDE, Muons, Tally, ToyMuons, distance, worst
+
+K = np.array([-1.0, 1.0, -K95, K95])
+"""The ends of both intervals of a unit Gaussian."""
 
 
-def tally(muons=20_000, toys=400, per_muon=1000, seed=1, sigma_scale=1.0, noise=None, truth=True, **settings):
+def toys_of(rng, row, per_muon, at, sigma, ends=K):
+    """Toys of a unit Gaussian around some muons: their sd and ends with the errors that so many toys have."""
+    sd = np.sqrt(rng.chisquare(per_muon - 1, len(row)) / (per_muon - 1))
+    probability = norm.cdf(K)
+    error = np.sqrt(probability * (1 - probability) / per_muon) / norm.pdf(K)
+    return ToyMuons(
+        row=row,
+        count=np.full(len(row), per_muon),
+        sd=sd,
+        sd_error=sd / math.sqrt(2 * (per_muon - 1)),
+        ends=at[row, None] + ends + error * rng.normal(size=(len(row), 4)),
+        ends_error=np.tile(error, (len(row), 1)),
+        sigma=sigma[row],
+        quoted_ends=at[row, None] + K * sigma[row, None],
+    )
+
+
+def muons_of(value, sigma, at, sigma_at=None, finite=None, linear_ok=None):
+    """Muons whose intervals are those of a Gaussian of their σ."""
+    low68, high68, low95, high95 = (value + k * sigma for k in K)
+    return Muons(
+        value=value,
+        sigma=sigma,
+        interval68=np.stack([low68, high68], axis=1),
+        interval95=np.stack([low95, high95], axis=1),
+        linear_ok=np.ones(len(value)) if linear_ok is None else linear_ok,
+        hit_finite=np.full(len(value), True) if finite is None else finite,
+        distance=distance(at, sigma if sigma_at is None else sigma_at),
+    )
+
+
+def tally(
+    muons=20_000,
+    toys=400,
+    per_muon=1000,
+    seed=1,
+    sigma_scale=1.0,
+    noise=None,
+    truth=True,
+    kind="linear",
+    ends=K,
+    mode="fixed",
+    **settings,
+):
     """A point whose law is exactly linear: σ = 1, values from 0 to 100."""
     rng = np.random.default_rng(seed)
     at = np.linspace(0, 100, muons)
     value = at + (noise(rng, muons) if noise else rng.normal(size=muons))
-    toy_muon = np.linspace(0, muons - 1, min(toys, muons)).astype(int)
-    toy_sd = np.sqrt(rng.chisquare(per_muon - 1, len(toy_muon)) / (per_muon - 1))
+    row = np.linspace(0, muons - 1, min(toys, muons)).astype(int)
     sigma = np.full(muons, sigma_scale)
-    made = Tally(Validation(**settings), per_muon)
-    made.add(value, sigma, np.full(muons, True), toy_muon, toy_sd, (at, sigma) if truth else None)
+    made = Tally(Validation(**settings), Toys(per_muon=per_muon, mode=mode), kind)
+    made.add(muons_of(value, sigma, at), toys_of(rng, row, per_muon, at, sigma, ends), at if truth else None)
     return made
+
+
+def few(kind="linear", per_muon=100, **settings):
+    """An empty tally."""
+    return Tally(Validation(**settings), Toys(per_muon=per_muon), kind)
 
 
 def test_an_honest_point_passes_with_the_right_numbers():
@@ -61,22 +113,26 @@ def test_pull_moments_against_numpy():
     assert overall["coverage95"] == (np.abs(z) <= 1.96).mean()
 
 
-def test_blocks_change_nothing():
-    whole = tally().result()
+@pytest.mark.parametrize("kind", ["linear", "quoted"])
+def test_blocks_change_nothing(kind):
     rng = np.random.default_rng(1)
     at = np.linspace(0, 100, 20_000)
-    value = at + rng.normal(size=20_000)
-    toy_muon = np.linspace(0, 19_999, 400).astype(int)
-    toy_sd = np.sqrt(rng.chisquare(999, 400) / 999)
-    made = Tally(Validation(), 1000)
-    for start in range(0, 20_000, 7000):
-        rows = slice(start, start + 7000)
-        here = (toy_muon >= start) & (toy_muon < start + 7000)
-        ones = np.ones(len(at[rows]))
-        made.add(value[rows], ones, ones > 0, toy_muon[here] - start, toy_sd[here], (at[rows], ones))
-    result = made.result()
-    for key in ("ratio", "pull_sd", "pull_mean", "coverage68", "scatter", "scatter_local", "muons"):
-        assert result["domain"][key] == pytest.approx(whole["domain"][key], rel=1e-12)
+    value, sigma = at + rng.normal(size=20_000), np.ones(20_000)
+    row = np.linspace(0, 19_999, 400).astype(int)
+    toys = toys_of(rng, row, 1000, at, sigma)
+    results = []
+    for step in (20_000, 7000):
+        made = few(kind)
+        for start in range(0, 20_000, step):
+            rows = slice(start, start + step)
+            here = (row >= start) & (row < start + step)
+            block = ToyMuons(*(each[here] for each in toys))._replace(row=row[here] - start)
+            made.add(muons_of(value[rows], sigma[rows], at[rows]), block, at[rows])
+        results.append(made.result()["domain"])
+    whole, pieces = results
+    assert {key for key, each in whole.items() if each is not None} >= {"ratio", "pull_sd", "coverage68", "high95_off"}
+    for key, each in whole.items():
+        assert pieces[key] == (pytest.approx(each, rel=1e-12, abs=1e-12) if isinstance(each, float) else each)
 
 
 def test_strips_show_in_the_coverage_and_not_in_the_width():
@@ -94,9 +150,9 @@ def test_without_truth_there_are_no_pulls():
 
 @pytest.mark.parametrize("muons", [1, 2])
 def test_no_pulls_is_no_pass(muons):
-    made = Tally(Validation(), 100_000)
     at, sigma = np.full(muons, 50.0), np.ones(muons)
-    made.add(at, sigma, sigma > 0, np.arange(muons), np.ones(muons), (at, sigma))
+    made = few()
+    made.add(muons_of(at, sigma, at), toys_of(np.random.default_rng(1), np.arange(muons), 100_000, at, sigma), at)
     result = made.result()
     assert result["verdict"] == ("inconclusive" if muons == 1 else "fail")  # two equal pulls have no width
     assert result["reasons"]
@@ -139,19 +195,21 @@ def test_the_confidence_is_that_of_the_config():
 
 
 def test_pulls_are_in_units_of_sigma_at_the_recorded_hit():
-    made = Tally(Validation(), 100)
     at, value = np.array([10.0, 20.0, 30.0]), np.array([12.0, 18.0, 33.0])
     sigma, sigma_at = np.array([2.0, 4.0, 1.5]), np.ones(3)
-    made.add(value, sigma, sigma > 0, np.array([0]), np.ones(1), (at, sigma_at))
+    made = few()
+    toys = toys_of(np.random.default_rng(1), np.array([0]), 100, at, sigma_at)
+    made.add(muons_of(value, sigma, at, sigma_at), toys, at)
     assert made.result()["overall"]["pull_mean"] == pytest.approx((1.0 - 0.5 + 2.0) / 3)
 
 
 @pytest.mark.parametrize(("scatter", "verdict"), [(0.6, "fail"), (0.74, "fail"), (0.85, "pass"), (1.5, "pass")])
 def test_the_scatter_fails_below_eight_tenths(scatter, verdict):
     rng, muons = np.random.default_rng(1), 20_000
-    made, at, sigma = Tally(Validation(), 10_000), np.linspace(3, 100, muons), np.ones(muons)
+    made, at, sigma = few(), np.linspace(3, 100, muons), np.ones(muons)
     sd = 1 + scatter * rng.normal(size=muons) / math.sqrt(2 * 9999)
-    made.add(at + rng.normal(size=muons), sigma, sigma > 0, np.arange(muons), sd, (at, sigma))
+    toys = toys_of(rng, np.arange(muons), 10_000, at, sigma)._replace(sd=sd, sd_error=sd / math.sqrt(2 * 9999))
+    made.add(muons_of(at + rng.normal(size=muons), sigma, at), toys, at)
     assert made.result()["domain"]["scatter_verdict"] == verdict
 
 
@@ -161,10 +219,10 @@ def test_few_toy_muons_are_not_judged_by_their_scatter():
 
 
 def test_a_bin_without_toys_is_inconclusive():
-    made = Tally(Validation(), 1000)
+    made, rng = few(), np.random.default_rng(1)
     at, sigma = np.array([4.0, 50.0] * 5000), np.ones(10_000)
-    rng = np.random.default_rng(1)
-    made.add(at + rng.normal(size=10_000), sigma, sigma > 0, np.array([1, 3]), np.array([1.0, 1.01]), (at, sigma))
+    toys = toys_of(rng, np.array([1, 3]), 10_000, at, sigma)
+    made.add(muons_of(at + rng.normal(size=10_000), sigma, at), toys, at)
     result = made.result()
     assert result["verdict"] == "inconclusive"
     assert "no toys at 3 ≤ θ/σ < 5" in result["reasons"][0]
@@ -183,11 +241,11 @@ def test_the_domain_is_an_edge_of_the_bins():
 
 
 def test_shared_noise_is_seen_in_the_scatter_also_where_the_law_bends():
-    made = Tally(Validation(), 100_000)
     at = np.linspace(3, 100, 2000)
     bent = 1 + 0.01 * at / 100  # a drift wider than the toys' own scatter of 0.0022
-    sigma, rng = np.ones(2000), np.random.default_rng(1)
-    made.add(at + rng.normal(size=2000), sigma, sigma > 0, np.arange(2000), bent, (at, sigma))
+    made, sigma, rng = few(), np.ones(2000), np.random.default_rng(1)
+    toys = toys_of(rng, np.arange(2000), 100_000, at, sigma)._replace(sd=bent)
+    made.add(muons_of(at + rng.normal(size=2000), sigma, at), toys, at)
     result = made.result()
     assert result["domain"]["scatter"] > 1
     assert result["domain"]["scatter_local"] < 0.1
@@ -195,12 +253,15 @@ def test_shared_noise_is_seen_in_the_scatter_also_where_the_law_bends():
     assert result["verdict"] == "fail"
 
 
-def test_failed_muons_are_counted_and_left_out():
-    made = Tally(Validation(), 10)
+@pytest.mark.parametrize("kind", ["linear", "quoted"])
+def test_failed_muons_are_counted_and_left_out(kind):
+    made = few(kind, per_muon=10)
     value = np.array([1.0, np.nan, np.nan, 50.0, 60.0, 70.0, 80.0])
     sigma = np.array([1.0, np.nan, 1.0, 0.0, -1.0, np.nan, 1.0])
     finite = np.array([True, False, True, True, True, True, True])
-    made.add(value, sigma, finite, np.array([0, 3, 6]), np.array([1.0, 1.0, np.nan]))
+    toys = toys_of(np.random.default_rng(1), np.array([0, 3, 6]), 10, value, sigma)
+    toys.sd[2] = np.nan
+    made.add(muons_of(value, sigma, value, finite=finite), toys)
     result = made.result()
     assert result["counts"] == {
         "muons": 7,
@@ -229,8 +290,112 @@ def test_the_interval_of_the_pull_sd_covers(muons):
     inside = 0
     for seed in range(600):
         rng = np.random.default_rng(seed)
-        made, at, sigma = Tally(Validation(), 10), np.full(muons, 50.0), np.ones(muons)
-        made.add(at + rng.normal(size=muons), sigma, sigma > 0, np.array([0]), np.ones(1), (at, sigma))
+        made, at, sigma = few(), np.full(muons, 50.0), np.ones(muons)
+        toys = toys_of(rng, np.array([0]), 10, at, sigma)
+        made.add(muons_of(at + rng.normal(size=muons), sigma, at), toys, at)
         domain = made.result()["domain"]
         inside += domain["pull_sd_low"] <= 1 <= domain["pull_sd_high"]
     assert inside / 600 > 0.93
+
+
+def test_the_quoted_sigma_is_judged_in_every_bin():
+    result = tally(kind="quoted", per_muon=10_000, toys=2000).result()
+    assert result["verdict"] == "pass"
+    assert [each["verdict"] for each in result["bins"]] == ["pass"] * 7
+    assert {each["sigma"] for each in result["bins"]} == {"quoted"}
+    assert result["domain"]["muons"] == result["overall"]["muons"] == 20_000
+
+
+@pytest.mark.parametrize(
+    ("ends", "verdict"),
+    [
+        (K, "pass"),
+        (K / 0.99, "pass"),  # quoted intervals 1 % too narrow
+        (K / 0.95, "fail"),
+        (K / 1.07, "fail"),
+        (K + 0.07, "fail"),  # shifted, of the right width
+        (np.array([-1.0, 1.0, -K95, K95 + 0.16]), "fail"),  # one end of four
+        (np.array([-1.08, 1.0, -K95, K95]), "fail"),
+    ],
+)
+def test_wrong_intervals_fail(ends, verdict):
+    result = tally(kind="quoted", ends=ends, per_muon=10_000, toys=2000).result()
+    assert result["verdict"] == verdict
+    assert all("interval" in reason for reason in result["reasons"])
+    # The linear σ claims no intervals.
+    assert tally(kind="linear", ends=ends, per_muon=10_000, toys=2000).result()["verdict"] == "pass"
+
+
+def test_the_error_of_the_ends_is_that_of_repetitions():
+    found = [tally(kind="quoted", muons=1000, toys=50, seed=seed).result()["overall"] for seed in range(200)]
+    for end in ("low68", "high68", "low95", "high95"):
+        scatter = np.std([each[f"{end}_off"] for each in found])
+        assert found[0][f"{end}_off_se"] == pytest.approx(scatter, rel=0.2)
+        inside = np.mean([each[f"{end}_off_low"] <= 0 <= each[f"{end}_off_high"] for each in found])
+        assert 0.9 <= inside <= 0.99
+
+
+def test_too_few_toys_for_the_ends_is_no_pass():
+    made, at, rng = few("quoted", per_muon=100), np.linspace(0, 100, 20_000), np.random.default_rng(1)
+    toys = toys_of(rng, np.arange(0, 20_000, 10), 100, at, np.ones(20_000))
+    toys.ends[:], toys.ends_error[:] = np.nan, np.nan
+    made.add(muons_of(at + rng.normal(size=20_000), np.ones(20_000), at), toys, at)
+    result = made.result()
+    assert result["verdict"] == "inconclusive"
+    assert "too few toys for the ends" in result["reasons"][0]
+    assert "raise toys.per_muon from 100 to 2" in result["more"][0]
+
+
+def test_adaptive_toys_are_not_told_to_be_raised_in_vain():
+    result = tally(kind="quoted", per_muon=300, toys=2000, mode="adaptive").result()
+    assert result["verdict"] == "inconclusive"
+    assert "set toys.mode to fixed and toys.per_muon to" in result["more"][0]
+
+
+def test_success_is_that_of_the_intervals():
+    made, rng, muons = few("quoted"), np.random.default_rng(1), 50_000
+    at, sigma = np.full(muons, 50.0), np.ones(muons)
+    value = at + rng.normal(size=muons)
+    # Intervals that are as wide as they should be, and lie beside the value.
+    shifted = muons_of(value, sigma, at)._replace(interval68=np.stack([value, value + 2], axis=1))
+    made.add(shifted, toys_of(rng, np.array([0]), 1000, at, sigma), at)
+    overall = made.result()["overall"]
+    assert overall["coverage68"] == pytest.approx(norm.cdf(2) - 0.5, abs=0.01)
+    assert overall["coverage95"] == pytest.approx(0.95, abs=0.005)
+
+
+def test_the_share_of_linear_muons():
+    made, rng = few("quoted"), np.random.default_rng(1)
+    at, sigma = np.array([0.2, 4.0, 4.0, 4.0, 50.0]), np.ones(5)
+    linear_ok = np.array([0, 1, 0, 0, 1])
+    made.add(muons_of(at, sigma, at, linear_ok=linear_ok), toys_of(rng, np.array([0]), 1000, at, sigma), at)
+    result = made.result()
+    assert result["overall"]["linear_ok"] == 0.4
+    assert [each["linear_ok"] for each in result["bins"]] == [0, None, None, None, pytest.approx(1 / 3), None, 1]
+
+
+def test_toys_with_an_uneven_count_are_weighted_by_it():
+    made, rng = few("quoted"), np.random.default_rng(1)
+    at, sigma = np.full(2, 50.0), np.ones(2)
+    toys = toys_of(rng, np.arange(2), 1000, at, sigma)
+    toys.count[:], toys.sd[:] = (1001, 3001), (2.0, 1.0)
+    made.add(muons_of(at, sigma, at), toys, at)
+    assert made.result()["overall"]["ratio"] == pytest.approx(math.sqrt((1000 * 4 + 3000 * 1) / 4000))
+
+
+def test_heavy_tails_widen_the_interval_of_closure():
+    """The error of a ratio is that of the toys' own sd, which knows their kurtosis."""
+    made, rng, muons = few(), np.random.default_rng(1), 100
+    at, sigma = np.linspace(10, 100, muons), np.ones(muons)
+    toys = toys_of(rng, np.arange(muons), 10_000, at, sigma)
+    made.add(muons_of(at, sigma, at), toys._replace(sd_error=3 * toys.sd_error), at)
+    assert made.result()["overall"]["ratio_se"] == pytest.approx(3 / math.sqrt(2 * 100 * 9999), rel=0.02)
+
+
+def test_where_there_is_no_linear_sigma_the_distance_is_that_of_the_value():
+    value, sigma = np.array([0.0, 0.0, 1.0, 3.0, -3.0]), np.array([0.0, np.nan, 0.0, 1.5, 1.5])
+    assert distance(value, sigma).tolist() == [0, 0, np.inf, 2, 2]
+    made, rng = few("quoted"), np.random.default_rng(1)
+    at, quoted = np.zeros(3), np.full(3, 0.6)
+    made.add(muons_of(at, quoted, at, sigma_at=np.zeros(3)), toys_of(rng, np.arange(3), 1000, at, quoted), at)
+    assert [each["muons"] for each in made.result()["bins"]] == [3, 0, 0, 0, 0, 0, 0]

@@ -7,11 +7,13 @@ from functools import partial
 import pytest
 from conftest import Run
 
-from pullback import infer_theta, propagation, steps, toys
+from pullback import infer_theta, propagation, quoting, steps, toys
+from pullback.diagnostics import DIAGNOSTICS
 from pullback.errors import PullbackError
 from pullback.evidence import read_evidence, write_evidence
-from pullback.propagation import Propagated
+from pullback.gathering import open_study
 from pullback.streams import stream
+from pullback.validation import OUTSIDE
 from pullback.verdict import check
 
 DEFAULT = {"study": "default"}
@@ -42,7 +44,11 @@ def reasons(evidence):
 def test_an_honest_run_passes(tmp_path, seed):
     evidence = evidence_of(Run({**DEFAULT, "seed": seed}, tmp_path).make())
     assert evidence["verdict"] == "pass", reasons(evidence)
-    assert [each["muons"] > 0 for each in evidence["points"][0]["bins"]] == [True] * 7
+    (entry,) = evidence["points"]
+    # The quoted σ in every bin, the fold included; the linear one where it is claimed.
+    assert [(each["verdict"], each["muons"] > 0) for each in entry["quoted"]["bins"]] == [("pass", True)] * 7
+    assert [each["verdict"] for each in entry["linear"]["bins"]] == [OUTSIDE] * 4 + ["pass"] * 3
+    assert entry["linear_ok"] == pytest.approx(0.978, abs=0.003)
 
 
 @pytest.mark.parametrize("factor", [1.1, 0.9])
@@ -55,20 +61,101 @@ def test_a_jacobian_that_is_off_by_ten_per_cent(tmp_path, monkeypatch, factor):
 
     evidence = sabotaged(tmp_path, monkeypatch, "propagate_uncertainty", propagation, "value_and_jacobian", wrong)
     assert evidence["verdict"] == "fail"
-    assert "toy sd / σ" in reasons(evidence)
-    assert "pull sd" in reasons(evidence)
+    assert "linear σ: toy sd / σ" in reasons(evidence)
+    assert "linear σ: pull sd" in reasons(evidence)
 
 
 def test_the_signed_jacobian_taken_for_sigma(tmp_path, monkeypatch):
-    def wrong(infer, hits, covariance):
-        value, jac, _ = propagation.value_and_jacobian(infer, hits)
-        return Propagated(value, jac @ jac.mT * covariance, jac[:, :, 0] * covariance**0.5)
+    right = quoting.linear_law
 
-    evidence = sabotaged(tmp_path, monkeypatch, "propagate_uncertainty", propagation, "propagate", wrong)
+    def wrong(infer, hits, sigma_x):
+        law = right(infer, hits, sigma_x)
+        return law._replace(sigma=law.jacobian[:, :, 0] * sigma_x.sqrt())
+
+    evidence = sabotaged(tmp_path, monkeypatch, "propagate_uncertainty", quoting, "linear_law", wrong)
     assert evidence["verdict"] == "fail"
-    count = evidence["points"][0]["counts"]["sigma_negative"]
+    count = evidence["points"][0]["linear"]["counts"]["sigma_negative"]
     assert 200 < count < 800  # 0.4 % of the hits
-    assert f"{count} muons have a negative σ" in reasons(evidence)
+    assert f"linear σ: {count} muons have a negative σ" in reasons(evidence)
+
+
+def fold_by_the_linear_law(quoted):
+    """The linear σ in place of the standard deviation, wherever the law fails."""
+    return quoted._replace(sigma=quoted.sigma_linear)
+
+
+def intervals_too_narrow(quoted):
+    """Every interval 5 % too narrow."""
+    spoilt = {}
+    for level in ("interval68", "interval95"):
+        interval = getattr(quoted, level)
+        middle = interval.mean(dim=2, keepdim=True)
+        spoilt[level] = middle + 0.95 * (interval - middle)
+    return quoted._replace(**spoilt)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "expected"),
+    [
+        (fold_by_the_linear_law, "quoted σ: toy sd / σ = 0.6"),
+        (intervals_too_narrow, "end of the 95 % interval of toys"),
+        (lambda quoted: quoted._replace(sigma=1.1 * quoted.sigma), "quoted σ: toy sd / σ = 0.9"),
+        (lambda quoted: quoted._replace(interval95=quoted.interval95 + 0.2 * quoted.sigma[:, :, None]), "95 %"),
+    ],
+)
+def test_what_is_quoted_is_wrong(tmp_path, monkeypatch, spoil, expected):
+    right = quoting.quote
+    wrong = lambda *arguments, **options: spoil(right(*arguments, **options))  # noqa: E731
+    evidence = sabotaged(tmp_path, monkeypatch, "propagate_uncertainty", quoting, "quote", wrong)
+    (entry,) = evidence["points"]
+    assert (entry["verdict"], entry["quoted"]["verdict"], entry["linear"]["verdict"]) == ("fail", "fail", "pass")
+    assert expected in reasons(evidence)
+
+
+@pytest.mark.parametrize(
+    ("noise", "fails", "passes"),
+    [
+        # Right width, wrong shape: seen by the ends of intervals and by success, and by no width.
+        ("strip", {"closure_quoted", "ends68", "ends95", "success68", "success95"}, {"closure_linear", "pull_sd"}),
+        ("tails", {"closure_linear", "closure_quoted", "pull_sd", "ends68", "ends95"}, {"pull_mean", "success95"}),
+        ("clipped", {"closure_linear", "closure_quoted", "pull_sd", "ends95"}, {"pull_mean"}),
+    ],
+)
+def test_which_diagnostic_catches_which_noise(tmp_path, noise, fails, passes):
+    evidence = evidence_of(Run({**DEFAULT, "detector": {"noise": noise}}, tmp_path).make())
+    (entry,) = evidence["points"]
+    said = {name: each["verdict"] for name, each in entry["diagnostics"].items()}
+    assert set(said) == set(DIAGNOSTICS)
+    assert {name for name, verdict in said.items() if verdict == "fail"} >= fails
+    assert {name for name, verdict in said.items() if verdict == "pass"} >= passes | {"scatter"}
+    assert evidence["verdict"] == "fail"
+
+
+def test_strips_as_fine_as_the_stated_resolution_hide_from_widths(tmp_path):
+    evidence = evidence_of(Run({**DEFAULT, "detector": {"noise": "strip"}}, tmp_path).make())
+    (entry,) = evidence["points"]
+    assert entry["linear"]["verdict"] == "pass"
+    assert entry["linear"]["domain"]["pull_sd"] == pytest.approx(1, abs=0.01)
+    assert entry["linear"]["domain"]["coverage68"] == pytest.approx(0.577, abs=0.01)
+
+
+def test_clean_noise_of_another_name_passes(tmp_path):
+    """Tails of no hits, and a clip that is never reached, are Gaussian."""
+    for index, noise in enumerate(({"kind": "tails", "fraction": 0.0}, {"kind": "clipped", "clip": 8.0})):
+        evidence = evidence_of(Run({**DEFAULT, "detector": {"noise": noise}}, tmp_path / str(index)).make())
+        assert evidence["verdict"] == "pass", reasons(evidence)
+
+
+def test_adaptive_toys_pass_too(tmp_path):
+    raw = {**DEFAULT, "toys": {"mode": "adaptive", "muons": 500}}
+    run = Run(raw, tmp_path).make()
+    evidence = evidence_of(run)
+    assert evidence["verdict"] == "pass", reasons(evidence)
+    with open_study(run.outputs.study) as reader:
+        count, settled = (reader.rows(f"nominal/toys/{name}") for name in ("toy_count", "toy_settled"))
+    assert set(count) >= {20_000, 30_000}
+    assert settled.all()
+    assert evidence["points"][0]["quoted"]["overall"]["toys"] == count.sum()
 
 
 @pytest.mark.parametrize("rule", ["infer_theta", "propagate_uncertainty", "run_toys"])
@@ -92,7 +179,7 @@ def test_noise_that_is_twice_as_wide_in_the_toys(tmp_path, monkeypatch):
     wrong = lambda *arguments: 2 * right(*arguments)  # noqa: E731
     evidence = sabotaged(tmp_path, monkeypatch, "run_toys", toys, "draw_deviates", wrong)
     assert evidence["verdict"] == "fail"
-    assert "toy sd / σ = 2.0" in reasons(evidence) or "toy sd / σ = 1.9" in reasons(evidence)
+    assert "linear σ: toy sd / σ = 2.0" in reasons(evidence) or "linear σ: toy sd / σ = 1.9" in reasons(evidence)
 
 
 def test_toys_that_share_one_noise_vector(tmp_path, monkeypatch):
@@ -100,12 +187,13 @@ def test_toys_that_share_one_noise_vector(tmp_path, monkeypatch):
     evidence = sabotaged(tmp_path, monkeypatch, "run_toys", steps, "_stream", wrong)
     assert evidence["verdict"] == "fail"
     assert "do they share noise?" in reasons(evidence)
-    assert evidence["points"][0]["domain"]["scatter"] < 0.2
+    assert evidence["points"][0]["linear"]["domain"]["scatter"] < 0.2
 
 
 @pytest.mark.parametrize("resolution", [5.0, 20_000.0])
 def test_coarse_and_fine_detectors_pass(tmp_path, resolution):
-    raw = {**DEFAULT, "detector": {"resolution": resolution}}
+    # Of a fine detector, one or two muons are at the fold, and must have enough toys by themselves.
+    raw = {**DEFAULT, "detector": {"resolution": resolution}, "toys": {"muons": 1000, "per_muon": 40_000}}
     evidence = evidence_of(Run(raw, tmp_path).make())
     assert evidence["verdict"] == "pass", reasons(evidence)
 
@@ -115,18 +203,28 @@ def test_the_evidence_is_as_documented(tmp_path):
     evidence = evidence_of(run)
     assert set(evidence) == {"study", "verdict", "config_digest", "content_digest", "points"}
     assert [each["point"] for each in evidence["points"]] == ["model.dz=1", "model.dz=1.5"]
-    wanted = {"low", "high", "muons", "share", "ratio", "ratio_se", "verdict", "pull_mean", "pull_sd", "pull_rms"}
-    wanted |= {"coverage68", "coverage95", "coverage68_low", "coverage95_high"}
-    for each in evidence["points"][0]["bins"]:
-        assert wanted <= set(each)
+    wanted = {"sigma", "low", "high", "muons", "share", "linear_ok", "ratio", "ratio_se", "verdict", "pull_mean"}
+    wanted |= {"pull_sd", "pull_rms", "coverage68", "coverage95", "coverage68_low", "coverage95_high"}
+    wanted |= {f"{end}{level}_off{which}" for end in ("low", "high") for level in ("68", "95") for which in ("", "_se")}
+    first = evidence["points"][0]
+    for sigma in ("linear", "quoted"):
+        for each in first[sigma]["bins"]:
+            assert wanted <= set(each)
+            assert each["sigma"] == sigma
     with open(run.outputs.summary, newline="") as lines:
         rows = list(csv.DictReader(lines))
     assert [row["model.dz"] for row in rows] == ["1", "1.5"]
-    assert float(rows[0]["pull_sd"]) == evidence["points"][0]["domain"]["pull_sd"]
+    assert float(rows[0]["pull_sd"]) == first["linear"]["domain"]["pull_sd"]
+    assert float(rows[0]["quoted_ratio"]) == first["quoted"]["overall"]["ratio"]
+    assert float(rows[0]["linear_ok"]) == first["linear_ok"]
+    shares = [float(value) for name, value in rows[0].items() if name.startswith("linear_ok_")]
+    assert shares == [each["linear_ok"] for each in first["quoted"]["bins"]]
+    assert list(rows[0])[6:8] == ["linear_ok", "linear_ok_0_to_0.5"]
     with open(run.outputs.table, newline="") as lines:
         table = list(csv.DictReader(lines))
-    assert len(table) == 2 * (7 + 2)
-    assert float(table[4]["ratio"]) == evidence["points"][0]["bins"][4]["ratio"]
+    assert len(table) == 2 * 2 * (7 + 2)
+    assert [row["sigma"] for row in table[:18]] == ["linear"] * 9 + ["quoted"] * 9
+    assert float(table[4]["ratio"]) == first["linear"]["bins"][4]["ratio"]
 
 
 @pytest.mark.parametrize(
@@ -149,3 +247,11 @@ def test_check(tmp_path, verdict, strict, raises):
             check(path, strict)
     else:
         assert f"verdict {verdict}" in check(path, strict)
+
+
+def test_a_long_list_of_reasons_is_cut_short(tmp_path):
+    entry = {"point": "nominal", "observable": "theta", "verdict": "fail", "reasons": list("abcdefg")}
+    path = tmp_path / "validation.json"
+    write_evidence(path, {"study": "s", "verdict": "fail", "points": [entry]})
+    with pytest.raises(PullbackError, match="a; b; c; and 4 more"):
+        check(path, False)

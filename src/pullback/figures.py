@@ -271,6 +271,7 @@ def _sigma(data: _Point) -> Canvas:
             for axes in (top, bottom):
                 axes.axvline(boundary, color="black", ls=":", lw=0.8)
         top.set(title=title)
+        limit = limit or quoted.max()  # where all muons are at zero
         bottom.set(xlabel=_axis(data.quantity), xlim=(-0.02 * limit, 1.02 * limit))
     panels[0, 0].set(ylabel=f"uncertainty of {_axis(data.quantity)}", ylim=(0, 1.15 * max(sigma.max(), sd.max())))
     panels[0, 0].legend(loc="lower left", ncols=3)
@@ -344,7 +345,7 @@ def _ends(data: _Point) -> Canvas:
         shift = 0.12 * (index - 1.5)
         _in_bins(axes, data.quoted["bins"], f"{end}_off", shift, fmt=marker, ms=4, color=colour, label=label)
     _bins(axes, data, "" if data.recorded else "true ")
-    axes.set(ylabel="end of toys − quoted end, in σ")
+    axes.set(ylabel="(toy end − quoted end) / half-width")
     low, high = axes.get_ylim()
     axes.set_ylim(min(low, -2 * tolerance), max(high, 2 * tolerance))
     canvas.legend(loc="outside upper center", ncols=4, fontsize=8)

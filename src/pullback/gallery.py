@@ -62,8 +62,9 @@ CAPTIONS = {
     "ends": (
         "Ends of the intervals",
         "How far the ends of the intervals that hold 68.27 % and 95 % of the toys are from those that are quoted, "
-        "in σ, in bins of {symbol}/σ, with the tolerance shaded. All should lie in the band. Right widths with "
-        "wrong ends mean that the noise has another shape than the Gaussian that propagation assumes.",
+        "over half of the width of the interval, in bins of {symbol}/σ, with the tolerance shaded. All should lie in "
+        "the band. Right widths with wrong ends mean that the noise has another shape than the Gaussian that "
+        "propagation assumes.",
     ),
     "pulls": (
         "Pulls",

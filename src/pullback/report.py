@@ -136,7 +136,7 @@ def _percent(value: float | None) -> str:
 
 
 def _furthest_end(numbers: dict[str, Any], level: str) -> str:
-    """How far the end of an interval that is further off is off, in σ."""
+    """How far the end of an interval that is further off is off, in half-widths."""
     known = [numbers[f"{end}{level}_off"] for end in ("low", "high") if numbers[f"{end}{level}_off"] is not None]
     return f"{max(known, key=abs):+.4f}" if known else "–"
 
