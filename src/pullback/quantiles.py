@@ -31,4 +31,5 @@ def quantiles(
     place = (count * probabilities - 0.5).clip(0, count - 1)
     lower = place.astype(int).clip(0, max(0, count - 2))
     fraction = torch.from_numpy(place - lower).to(ordered)
-    return torch.lerp(ordered[..., lower], ordered[..., np.minimum(lower + 1, count - 1)], fraction)
+    below, above = ordered[..., lower], ordered[..., np.minimum(lower + 1, count - 1)]
+    return below + (above - below) * fraction  # torch.lerp rounds otherwise at the end of an array than within

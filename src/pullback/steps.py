@@ -131,9 +131,9 @@ def propagate_uncertainty(batch: Batch, reco: str | Path, sigma: str | Path, tru
             chosen = _choose(part, parents[TRUTH], TRUTH)
             group = out.point(part).create_group("toys")
             table = columns.Table(out, part, columns.QUOTED, group, "toy_muon", len(chosen.muon))
-            quoted = _arrays(quote(infer, torch.from_numpy(chosen.hits), variance, n_dig=n_dig))
             for block in part.blocks:
-                table.append(quoted, chosen.block == block.index)
+                hits = torch.from_numpy(chosen.hits[chosen.block == block.index])
+                table.append(_arrays(quote(infer, hits, variance, n_dig=n_dig)))
 
 
 def run_toys(

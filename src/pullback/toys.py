@@ -20,6 +20,10 @@ AT_A_TIME = 65_536
 """Toys that are held at a time, times coordinates: 512 KiB, which stays in the cache."""
 
 
+WHOLE_VECTORS = 64
+"""Numbers that torch's vector instructions handle at a time are a divisor of this."""
+
+
 class Toys(NamedTuple):
     """What the toys of each muon say, with standard errors from their number."""
 
@@ -216,9 +220,7 @@ class _Sums:
         infer, hits, noise = self.throw
         count = z.shape[1]
         thrown = hits[rows, None, :] + noise[rows, None, :] * z.to(hits)
-        with torch.no_grad():
-            value = infer(thrown.reshape(-1, hits.shape[1]))
-        away = value.reshape(*z.shape[:2], -1) - self.centre[rows, None, :]
+        away = _inferred(infer, thrown.flatten(0, 1)).unflatten(0, thrown.shape[:2]) - self.centre[rows, None, :]
         square = away * away
         powers = torch.stack([each.sum(dim=1) for each in (away, square, square * away, square * square)])
         # The ends, and what is a binomial standard deviation of their rank above and below them.
@@ -272,6 +274,19 @@ class _Sums:
         intervals = (ends[:, :, :2], errors[:, :, :2], ends[:, :, 2:], errors[:, :, 2:])
         settled = torch.from_numpy(self.settled) & finite.all(dim=1).cpu()
         return Toys(*moments, *intervals, self.count, settled)
+
+
+def _inferred(infer: Callable, hits: Float[Tensor, "row coordinate"]) -> Float[Tensor, "row observable"]:
+    """The observables of toys, whose bytes don't depend on where in the array a toy is.
+
+    torch handles a few numbers at the end of an array by other instructions, whose last bit may differ: these are
+    numbers that are not used.
+    """
+    missing = -len(hits) % WHOLE_VECTORS
+    with torch.no_grad():
+        if not missing:
+            return infer(hits)
+        return infer(torch.cat([hits, hits[-1:].expand(missing, -1)]))[: len(hits)]
 
 
 def _ordered(away: Float[Tensor, "muon toy observable"]) -> Float[Tensor, "muon observable toy"]:

@@ -3,8 +3,9 @@
 Three tests. *Closure*: the standard deviation of toys over σ, both where the toys are thrown. *Ends*: the ends of the
 toys' intervals less those of the quoted intervals, over half of their width. *Pulls*: z = (θ_reco - θ_true)/σ(x_reco)
 of the smeared muons. A number passes when its confidence interval lies within the tolerance of what it should be,
-fails when it lies outside, and is inconclusive otherwise: more toys sharpen the test and never make a harmless bias
-fail, as a significance test would (Schuirmann 1987, J. Pharmacokinet. Biopharm. 15:657).
+fails when an interval that is as much wider as so many numbers together need (Bonferroni) lies outside, and is
+inconclusive otherwise: more toys sharpen the test and never make a harmless bias fail, as a significance test would
+(Schuirmann 1987, J. Pharmacokinet. Biopharm. 15:657).
 
 The linear σ is judged where the linear law is claimed, the quoted one everywhere.
 """
@@ -12,7 +13,8 @@ The linear σ is judged where the linear law is claimed, the quoted one everywhe
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -111,11 +113,15 @@ class Tally:
         "toys_without_spread",
     )
 
-    def __init__(self, settings: Validation, toys: Toys, sigma: str):
+    def __init__(self, settings: Validation, toys: Toys, sigma: str, among: int = 1):
+        """A tally of one σ of one observable at one point, among so many of them in the study."""
         self.settings, self.toys, self.sigma = settings, toys, sigma
         self.edges = np.unique([*EDGES, settings.domain])
         bins = len(self.edges) - 1
         self.inside = (self.edges[:-1] >= settings.domain) | (sigma == "quoted")
+        # One of many numbers is far off by chance. A pass needs no correction for that, since all of them must pass.
+        judged = among * (bins * (1 + (len(ENDS) if sigma == "quoted" else 0)) + 1)
+        self.confidence_to_fail = 1 - (1 - settings.confidence) / judged
         self.sums = {name: np.zeros(bins) for name in self._SUMS}
         self.counts = dict.fromkeys(self.COUNTS, 0)
         self.has_truth = False
@@ -271,15 +277,14 @@ class Tally:
         verdicts: dict[str, Any] = {"ratio_verdict": None}
         factors = []
         if numbers["toy_muons"]:
-            tolerance = self.settings.tolerance
-            judged = {"ratio": (numbers["ratio"], numbers["ratio_low"], numbers["ratio_high"])}
+            judged = {"ratio": self._judge_width(numbers["ratio"], numbers["ratio_se"])}
             for end in ENDS if self.sigma == "quoted" else ():
                 if numbers[f"{end}_off"] is not None:
-                    judged[end] = tuple(1 + numbers[f"{end}_off{limit}"] for limit in ("", "_low", "_high"))
-            for name, (value, low, high) in judged.items():
-                verdicts[f"{name}_verdict"] = equivalence(low, high, tolerance)
-                if verdicts[f"{name}_verdict"] == "inconclusive":
-                    factors.append(factor_to_settle(value, low, high, tolerance))
+                    limits = partial(mean_interval, 1 + numbers[f"{end}_off"], numbers[f"{end}_off_se"])
+                    judged[end] = self._judge(1 + numbers[f"{end}_off"], limits)
+            for name, (found, factor) in judged.items():
+                verdicts[f"{name}_verdict"] = found
+                factors += [] if factor is None else [factor]
         if not self.inside[index]:
             verdict, factors = OUTSIDE, []
         elif not numbers["toy_muons"]:
@@ -291,6 +296,22 @@ class Tally:
         head = {"sigma": self.sigma, "low": low, "high": high}
         return {**head, **numbers, **verdicts, "verdict": verdict, "factor": max(factors, default=None)}
 
+    def _judge_width(self, ratio: float, se: float) -> tuple[str, float | None]:
+        """The verdict on a ratio of standard deviations."""
+        degrees = (ratio / se) ** 2 / 2 if se else 1.0
+        return self._judge(ratio, lambda confidence: sd_interval(ratio, degrees, confidence))
+
+    def _judge(self, ratio: float, limits: Callable[[float], tuple[float, float]]) -> tuple[str, float | None]:
+        """The verdict on a ratio from its intervals, and if it is inconclusive what the toys must be multiplied by."""
+        tolerance = self.settings.tolerance
+        narrow, wide = limits(self.settings.confidence), limits(self.confidence_to_fail)
+        if equivalence(*narrow, tolerance) == "pass":
+            return "pass", None
+        if equivalence(*wide, tolerance) == "fail":
+            return "fail", None
+        within = abs(ratio - 1) <= tolerance
+        return "inconclusive", factor_to_settle(ratio, *(narrow if within else wide), tolerance)
+
     def _domain(self) -> dict[str, Any]:
         """The domain of this σ as a whole; for the linear one with verdicts on pulls and on the scatter of closure."""
         low = self.settings.domain if self.sigma == "linear" else 0.0
@@ -301,10 +322,8 @@ class Tally:
         if self.has_truth and numbers["muons"]:
             pulls["pull_sd_verdict"] = "inconclusive"
             if numbers["pull_sd"] is not None:
-                limits = numbers["pull_sd_low"], numbers["pull_sd_high"]
-                pulls["pull_sd_verdict"] = equivalence(*limits, self.settings.tolerance)
-                if pulls["pull_sd_verdict"] == "inconclusive":
-                    pulls["pull_sd_factor"] = factor_to_settle(numbers["pull_sd"], *limits, self.settings.tolerance)
+                verdict, factor = self._judge_width(numbers["pull_sd"], numbers["pull_sd_se"])
+                pulls = {"pull_sd_verdict": verdict, "pull_sd_factor": factor}
         return {**numbers, **pulls, **self._scatter()}
 
     def _scatter(self) -> dict[str, Any]:

@@ -59,7 +59,12 @@ def validate(study: Study, files: Mapping[str, Sequence[str | Path]], outputs: O
     gathering = Gathering(Path(outputs.study).parent)
     observables = [each.name for each in study.model.observables]
     tallies = {
-        (point.label, name): {sigma: Tally(point.config.validation, point.config.toys, sigma) for sigma in SIGMAS}
+        (point.label, name): {
+            sigma: Tally(
+                point.config.validation, point.config.toys, sigma, among=2 * len(study.points) * len(observables)
+            )
+            for sigma in SIGMAS
+        }
         for point in study.points
         for name in observables
     }
