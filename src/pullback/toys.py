@@ -197,8 +197,7 @@ def _prepare(throw: Throw) -> Throw:
 
 
 def _centre(throw: Throw) -> Tensor:
-    with torch.no_grad():
-        return throw.infer(throw.hits)
+    return _inferred(throw.infer, throw.hits)
 
 
 class _Sums:
