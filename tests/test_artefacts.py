@@ -34,7 +34,7 @@ def everything(run, kind, path):
             for column, dataset in reader.columns(part.label):
                 values = reader.rows(column)
                 attributes = {key: str(value) for key, value in labels.attributes_of(dataset).items()}
-                found[column] = (values.tobytes(), values.shape, attributes, labels.dims_of(dataset))
+                found[column] = (values.tobytes(), values.shape, attributes, reader.dims(column))
     return found
 
 

@@ -21,7 +21,7 @@ import numpy as np
 from .batches import BLOCK, Batch, Block, Part
 from .errors import PullbackError
 from .files import whole
-from .labels import Dims, describe
+from .labels import Dims, Scales, describe, dims_of, scales_of
 from .models import Quantity
 from .provenance import package_digest, versions
 from .seal import USER_BLOCK, reserve, seal, verify
@@ -114,6 +114,7 @@ class Reader:
         self.kind: str = file.attrs["kind"]
         self.digest: str = file.attrs["digest"]
         self.parents: dict[str, str] = json.loads(file.attrs["parents"])
+        self._scales: dict[str, Scales] = {}
 
     def read(self, part: Part, name: str, block: Block) -> np.ndarray:
         """A block of a column of a point."""
@@ -133,6 +134,13 @@ class Reader:
                 yield from self.columns(f"{group}/{name}")
             elif not each.is_scale:
                 yield f"{group}/{name}", each
+
+    def dims(self, column: str) -> Dims:
+        """The dimensions of a column given by its path in the file."""
+        group = column.rsplit("/", 1)[0]
+        if group not in self._scales:
+            self._scales[group] = scales_of(self._file[group])
+        return dims_of(self._file[column], self._scales[group])
 
 
 @contextmanager

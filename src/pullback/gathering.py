@@ -15,7 +15,7 @@ import numpy as np
 from . import artefacts
 from .artefacts import OVERHEAD, Reader
 from .errors import PullbackError
-from .labels import Dims, attributes_of, describe, dims_of
+from .labels import Dims, attributes_of, describe
 from .models import Quantity
 from .seal import reserve
 from .study import Study
@@ -47,7 +47,7 @@ class Gathering:
         for name, dataset in reader.columns(label):
             blocks = dataset.attrs["block_sha256"].tobytes()
             attributes = {key: value for key, value in attributes_of(dataset).items() if key != "block_sha256"}
-            piece = Piece(file, dataset.shape, dataset.dtype, dims_of(dataset), attributes, blocks)
+            piece = Piece(file, dataset.shape, dataset.dtype, reader.dims(name), attributes, blocks)
             self._columns.setdefault(name, []).append(piece)
 
     def write(self, study: Study, path: str | Path) -> str:

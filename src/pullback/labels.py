@@ -36,13 +36,27 @@ def describe(dataset: h5py.Dataset, dims: Dims, quantity: Quantity, attributes: 
         dataset.dims[axis].attach_scale(group[dim])
 
 
-def dims_of(dataset: h5py.Dataset) -> Dims:
-    """The dimensions that `describe` gave a dataset."""
-    scales = [dim[0] for dim in dataset.dims]
+Scales = dict[int, tuple[str, list[str] | None]]
+"""The dimension scales of a group by their address in the file: name, and the labels along it if it has any."""
+
+
+def scales_of(group: h5py.Group) -> Scales:
+    """The dimension scales that `describe` made in a group."""
+    scales = {name: each for name, each in group.items() if isinstance(each, h5py.Dataset) and each.is_scale}
     return {
-        scale.name.rsplit("/", 1)[-1]: [each.decode() for each in scale[()]] if scale.dtype.kind == "O" else None
-        for scale in scales
+        _address(each): (name, [label.decode() for label in each[()]] if each.dtype.kind == "O" else None)
+        for name, each in scales.items()
     }
+
+
+def dims_of(dataset: h5py.Dataset, scales: Scales) -> Dims:
+    """The dimensions that `describe` gave a dataset, with the `scales_of` its group."""
+    # By address: HDF5 searches the whole file for the name of a scale that it is led to by a reference.
+    return dict(scales[_address(dim[0])] for dim in dataset.dims)
+
+
+def _address(dataset: h5py.Dataset) -> int:
+    return h5py.h5o.get_info(dataset.id).addr
 
 
 def attributes_of(dataset: h5py.Dataset) -> dict[str, Any]:

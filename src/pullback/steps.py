@@ -27,7 +27,7 @@ from .toy_muons import share, spread_over
 
 log = logging.getLogger(__name__)
 
-TOYS_BETWEEN_LOGS = 10_000_000
+TOYS_BETWEEN_LOGS = 100_000_000
 
 
 class Place(NamedTuple):

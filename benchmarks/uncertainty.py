@@ -1,0 +1,154 @@
+"""The numbers of docs/uncertainty.md and of benchmarks/README.md: how right and how fast the quoted uncertainties are.
+
+Command: python benchmarks/uncertainty.py
+"""
+
+import statistics
+import tempfile
+import time
+from itertools import pairwise
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import torch
+from scipy.integrate import quad
+from scipy.stats import norm
+
+from pullback import columns, infer_theta, propagate, quote, quoting, run_toys, second_order, spread, steps, stream
+from pullback.diagnostics import DIAGNOSTICS
+from pullback.evidence import read_evidence
+from pullback.study import Study
+from pullback.verdict import Outputs, validate
+
+torch.set_num_threads(1)
+SIGMA_X = 0.01
+
+
+def exact_sd(x):
+    """The standard deviation of θ around a hit, by adaptive quadrature on both sides of the fold."""
+    density = norm(x, SIGMA_X).pdf
+    theta = lambda t: np.arctan(abs(t) / 1.5)  # noqa: E731
+    ends = sorted({x - 10 * SIGMA_X, *([0.0] if abs(x) < 10 * SIGMA_X else []), x + 10 * SIGMA_X})
+
+    def expected(function):
+        pieces = (quad(lambda t: function(t) * density(t), *piece, epsabs=1e-15, limit=200) for piece in pairwise(ends))
+        return sum(integral for integral, _ in pieces)
+
+    mean = expected(theta)
+    return expected(lambda t: (theta(t) - mean) ** 2) ** 0.5
+
+
+def at_the_fold():
+    """What each law says beside the fold."""
+    print("one hit, σ_x = 1 cm, dz = 1.5 m: σ of θ in mrad")
+    print(f"{'x/σ_x':>6} {'exact':>9} {'linear':>9} {'2nd order':>9} {'spread':>9} {'quoted':>9} linear_ok")
+    for place in (0.0, 0.5, 1.0, 2.0, 3.0, 5.0, 50.0):
+        hit = torch.tensor([[place * SIGMA_X]], dtype=torch.float64)
+        found = (law(infer_theta, hit, SIGMA_X**2) for law in (propagate, second_order, spread, quote))
+        linear, second, integral, quoted = found
+        numbers = (exact_sd(place * SIGMA_X), linear.sigma, second.sigma, integral.sd, quoted.sigma)
+        print(f"{place:>6g}", *(f"{1000 * float(each):>9.5f}" for each in numbers), bool(quoted.linear_ok))
+
+
+def shares():
+    """For how many muons the linear law holds."""
+    hits = ((torch.arange(200_000, dtype=torch.float64) + 0.5) / 200_000)[:, None]
+    for n_dig in (1, 2):
+        share = quote(infer_theta, hits, SIGMA_X**2, n_dig=n_dig).linear_ok.double().mean().item()
+        print(f"hits evenly over (0, 1) m: the linear law holds for {share:.1%} at n_dig = {n_dig}")
+
+
+def seconds(work, repeats):
+    """The shortest of several runs."""
+    best = float("inf")
+    for _ in range(repeats):
+        begin = time.perf_counter()
+        work()
+        best = min(best, time.perf_counter() - begin)
+    return best
+
+
+def speed():
+    """`spread` against toys, and the step that quotes against one that has the linear law alone."""
+    muons = 1_000_000
+    hits = torch.rand(muons, 1, dtype=torch.float64)
+    ratios = []
+    for _ in range(3):
+        by_spread = seconds(lambda: spread(infer_theta, hits, SIGMA_X**2), 3) / muons
+        few = hits[:2000]
+        by_toys = seconds(lambda few=few: run_toys(infer_theta, few, SIGMA_X, 1000, stream(1, "toys")), 3) / len(few)
+        ratios.append(by_toys / by_spread)
+        print(f"a muon: spread {by_spread * 1e9:.0f} ns, 1 000 toys {by_toys * 1e6:.1f} µs: {ratios[-1]:.0f} times")
+    print(f"median: {statistics.median(ratios):.0f} times")
+
+    study = Study.from_config(
+        {"study": "s", "source": {"muons": 4 * muons}, "toys": {"muons": 2}, "compute": {"batch_cost": 10**15}}
+    )
+    ((name, _),) = study.batches.items()
+    linear = {"sigma": columns.QUOTED["sigma_linear"]}
+    with tempfile.TemporaryDirectory() as folder:
+        truth, reco, sigma = (Path(folder, f"{kind}.h5") for kind in ("truth", "reco", "sigma"))
+        steps.simulate_hits(study.batch("truth", name), truth)
+        steps.smear_hits(study.batch("reco", name), truth, reco)
+        step = lambda: steps.propagate_uncertainty(study.batch("sigma", name), reco, sigma, truth)  # noqa: E731
+        law = lambda infer, hits, variance, **_: propagate(infer, hits, variance)  # noqa: E731
+        ratios = []
+        for _ in range(5):
+            whole = seconds(step, 1) / (4 * muons)
+            with mock.patch.object(quoting, "quote", law), mock.patch.object(columns, "QUOTED", linear):
+                alone = seconds(step, 1) / (4 * muons)
+            ratios.append(whole / alone)
+            print(
+                f"a muon: step {whole * 1e9:.0f} ns, with the linear law alone {alone * 1e9:.0f} ns: {ratios[-1]:.2f}"
+            )
+        print(f"median: {statistics.median(ratios):.2f} times")
+
+
+NOISES = {
+    "gaussian": "gaussian",
+    "strip": "strip",
+    "strip, 20 % finer": {"kind": "strip", "pitch": 0.8 * 12**0.5 * SIGMA_X},
+    "tails": "tails",
+    "tails, 0.5 %": {"kind": "tails", "fraction": 0.005},
+    "clipped": "clipped",
+    "clipped at 3 σ": {"kind": "clipped", "clip": 3.0},
+}
+
+
+MARKS = {"pass": "", "fail": " ✗", "inconclusive": " ?"}
+
+
+def diagnostics():
+    """What each diagnostic of a default study says of each kind of noise."""
+    found = {}
+    for name, noise in NOISES.items():
+        study = Study.from_config({"study": "s", "detector": {"noise": noise}})
+        ((batch, _),) = study.batches.items()
+        with tempfile.TemporaryDirectory() as folder:
+            files = {kind: Path(folder, kind, f"{batch}.h5") for kind in study.kinds}
+            steps.simulate_hits(study.batch("truth", batch), files["truth"])
+            steps.smear_hits(study.batch("reco", batch), files["truth"], files["reco"])
+            steps.infer_theta(study.batch("theta", batch), files["reco"], files["theta"], files["truth"])
+            steps.propagate_uncertainty(study.batch("sigma", batch), files["reco"], files["sigma"], files["truth"])
+            steps.run_toys(study.batch("toys", batch), files["toys"], truth=files["truth"])
+            names = ("config.yaml", "points.csv", "study.h5", "validation.json", "validation.csv", "summary.csv")
+            outputs = Outputs(*(Path(folder, each) for each in names))
+            validate(study, {kind: [file] for kind, file in files.items()}, outputs)
+            found[name] = read_evidence(outputs.validation)["points"][0]["diagnostics"]
+    print("| diagnostic | " + " | ".join(NOISES) + " |")
+    print("|---|" + "---|" * len(NOISES))
+    for key, diagnostic in DIAGNOSTICS.items():
+        cells = (f"{each[key]['value']:.3f}{MARKS[each[key]['verdict']]}" for each in found.values())
+        print(f"| {diagnostic.name} | " + " | ".join(cells) + " |")
+
+
+def main():
+    """Print everything."""
+    for part in (at_the_fold, shares, speed, diagnostics):
+        part()
+        print()
+
+
+if __name__ == "__main__":
+    main()
