@@ -277,7 +277,7 @@ def test_results_are_those_of_all_toys():
 
 
 def test_the_interval_of_the_standards_ranks():
-    """Worked by hand from 7.7.2: of 99 values at p = 0.9, q = 89 (89.1 rounded) and r = 5; of 101, q = 91, r = 5."""
+    """Worked by hand from 7.7: of 99 values at p = 0.9, q = 89 (89.1 rounded) and r = 5; of 101, q = 91, r = 5."""
     for count, r, q in ((99, 5, 89), (101, 5, 91), (100, 5, 90), (98, 5, 88), (10, 1, 9), (105, 5, 95)):
         values = torch.arange(1, count + 1, dtype=DOUBLE)
         assert symmetric_interval(values, 0.9).tolist() == [r, r + q]

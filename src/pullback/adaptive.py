@@ -80,7 +80,7 @@ def adaptive_toys(
     -------
     mean, sd : (muon, observable), of all toys, sd divided by toys - 1 (7.6).
     symmetric, shortest : (muon, observable, 2), the ends of the probabilistically symmetric and of the shortest
-        interval that hold the fraction p of all toys (7.7.2, 7.7.4).
+        interval that hold the fraction p of all toys (7.7).
     toys : (muon,), how many were thrown.
     settled : (muon,), False where `most` was reached before, or where a result is not finite.
     twice_error : (muon, observable, 4), 2 s of the mean, the standard deviation, the low and the high end.
@@ -124,7 +124,7 @@ def adaptive_toys(
 
 
 def batch_size(coverage: float) -> int:
-    """Toys in a batch, M = max(J, 10⁴) with J the smallest whole number from 100 / (1 - p) on (7.9.4 b)."""
+    """Toys in a batch, M = max(J, 10⁴) with J the smallest whole number from 100 / (1 - p) on (7.9.4)."""
     if not 0 < coverage < 1:
         raise ValueError(f"coverage must be between 0 and 1, such as 0.95, not {coverage:g}")
     # 1 - 0.9 is a rounding error below 0.1, and must not cost a toy more.
@@ -132,7 +132,7 @@ def batch_size(coverage: float) -> int:
 
 
 def symmetric_interval(ordered: Float[Tensor, "*row toy"], coverage: float) -> Float[Tensor, "*row 2"]:
-    """The probabilistically symmetric interval of values in ascending order (JCGM 101:2008, 7.7.2).
+    """The probabilistically symmetric interval of values in ascending order (JCGM 101:2008, 7.7).
 
     It is y₍ᵣ₎ to y₍ᵣ₊q₎ with q = p M, rounded, and r = (M - q) / 2, rounded up where it is no whole number.
     """
@@ -142,7 +142,7 @@ def symmetric_interval(ordered: Float[Tensor, "*row toy"], coverage: float) -> F
 
 
 def shortest_interval(ordered: Float[Tensor, "*row toy"], coverage: float) -> Float[Tensor, "*row 2"]:
-    """The shortest of the intervals y₍ᵣ₎ to y₍ᵣ₊q₎ of values in ascending order, or the first of these (7.7.4)."""
+    """The shortest of the intervals y₍ᵣ₎ to y₍ᵣ₊q₎ of values in ascending order, or the first of these (7.7)."""
     inside, outside = _ranks(ordered, coverage)
     low = (ordered[..., inside:] - ordered[..., :outside]).argmin(dim=-1, keepdim=True)
     return torch.cat([ordered.gather(-1, low), ordered.gather(-1, low + inside)], dim=-1)

@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 from .errors import PullbackError
 
 ADAPTIVE_BATCH = 10_000
-"""Toys in a batch of the adaptive procedure (JCGM 101:2008, 7.9.4 b)."""
+"""Toys in a batch of the adaptive procedure (JCGM 101:2008, 7.9.4)."""
 
 
 FEWEST_FOR_ENDS = 200

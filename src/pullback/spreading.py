@@ -49,7 +49,7 @@ def spread(
     """The distribution of each muon's observables when its hits vary by their covariance.
 
     With X ~ N(x, Σ_x): mean = E f(X), sd² = Var f(X), bias = mean - f(x), and the probabilistically symmetric coverage
-    intervals of f(X) for 68.27 % and 95 % (JCGM 101:2008, 5.5 and 7.7), by numerical integration instead of
+    intervals of f(X) for 68.27 % and 95 % (JCGM 101:2008, 5.2, 7.6 and 7.7), by numerical integration instead of
     random trials. Kinks and folds don't matter, where the linear law fails at them.
 
     One coordinate: Gauss-Legendre quadrature with 128 nodes in the probability of a wider Gaussian: sd within 2e-4 at a

@@ -74,7 +74,7 @@ def run_toys(
     -------
     mean, sd (divided by toys - 1) and sd_error (muon, observable), interval68 and interval95 with interval68_error and
     interval95_error (muon, observable, 2: low and high), in the units of the observables. The intervals are
-    probabilistically symmetric (JCGM 101:2008, 7.7.2), and NaN with fewer than 200 toys. Errors are
+    probabilistically symmetric (JCGM 101:2008, 7.7), and NaN with fewer than 200 toys. Errors are
     standard errors from the number of toys: that of sd from the kurtosis of the toys, those of the ends
     from the ranks that are one binomial standard deviation off. count is the toys of each muon.
 
@@ -237,7 +237,7 @@ class _Sums:
             self.batches[:, rows] += torch.stack([batch, batch * batch])
 
     def settle(self, rows: Int[Tensor, " few"]) -> None:
-        """Mark those of some muons that need no more batches (JCGM 101:2008, 7.9.4 g to j)."""
+        """Mark those of some muons that need no more batches (JCGM 101:2008, 7.9.4)."""
         h = (self.count[rows] / ADAPTIVE_BATCH)[:, None, None].to(self.centre)
         if (h < 2).any():
             return
