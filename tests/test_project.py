@@ -88,7 +88,7 @@ def test_the_public_names():
 
 
 def test_links_in_the_documentation_lead_somewhere():
-    for page in ("README.md", "config/README.md", "results/README.md", "benchmarks/README.md"):
+    for page in ("README.md", "config/README.md", "results/README.md", "benchmarks/README.md", "docs/uncertainty.md"):
         text = (PROJECT / page).read_text()
         for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
             assert ((PROJECT / page).parent / target).exists(), (page, target)
@@ -113,7 +113,8 @@ def test_readme_example_runs():
     (example,) = re.findall(r"```python\n(.*?)```", (PROJECT / "README.md").read_text(), re.DOTALL)
     found = {}
     exec(example, found)
-    assert abs(found["toys"].sd / found["sigma"] - 1).max() < 0.05
+    assert abs(found["toys"].sd / found["quoted"].sigma - 1).max() < 0.05
+    assert found["quoted"].linear_ok[:, 0].tolist() == [False, True, True]
 
 
 def test_the_exercise_file_is_the_printed_table(monkeypatch):
