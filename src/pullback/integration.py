@@ -83,6 +83,8 @@ def integrate(muons: Muons, jacobian: Float[Tensor, "muon observable coordinate"
         found = _in_turn(muons, POINTS[0] * RANDOMISATIONS, partial(_sobol, POINTS[0], seed))
         for points in POINTS[1:]:
             more = (found.sd_error > LARGEST_ERROR * found.sd).any(dim=1).nonzero()[:, 0]
+            if not len(more):
+                break
             better = _in_turn(muons.take(more), points * RANDOMISATIONS, partial(_sobol, points, seed))
             for column, each in zip(found, better, strict=True):
                 column[more] = each
