@@ -143,7 +143,8 @@ def _quantiles(y: Float[Tensor, "muon node"], rule: Rule) -> Float[Tensor, "muon
     where a piece begins or ends, and F jumps where a piece is level.
     """
     steps = y.diff(dim=1)
-    level = steps.abs() <= 1e-9 * (y.amax(dim=1, keepdim=True) - y.amin(dim=1, keepdim=True))
+    low, high = y.amin(dim=1, keepdim=True), y.amax(dim=1, keepdim=True)
+    level = steps.abs() <= 1e-9 * (high - low)
     density = (rule.between / steps).masked_fill_(level, 0)  # negative where the function falls
     bend = torch.empty_like(y)
     bend[:, 0], bend[:, -1] = density[:, 0], -density[:, -1]
@@ -161,7 +162,8 @@ def _quantiles(y: Float[Tensor, "muon node"], rule: Rule) -> Float[Tensor, "muon
     wanted = torch.from_numpy(ENDS).to(y).expand(len(y), -1).contiguous()
     after = torch.searchsorted(below, wanted).clamp(1, NODES - 1)
     (p0, p1), (y0, y1) = ((each.gather(1, after - 1), each.gather(1, after)) for each in (below, ordered))
-    return y0 + (y1 - y0) * ((wanted - p0) / (p1 - p0)).clamp(0, 1).nan_to_num(1.0)
+    found = y0 + (y1 - y0) * ((wanted - p0) / (p1 - p0)).clamp(0, 1).nan_to_num(1.0)
+    return torch.minimum(torch.maximum(found, low), high)  # where `_order` changed the least or the greatest value
 
 
 def _order(y: Float[Tensor, "muon node"]) -> tuple[Float[Tensor, "muon node"], Int[Tensor, "muon node"]]:
