@@ -261,11 +261,11 @@ class _Sums:
         return mean, sd, sd * (2 / (count - 1) + excess / count).clamp(min=0).sqrt() / 2
 
     def toys(self) -> Toys:
-        """What all toys say; NaN where the hits are not finite, and where there are too few toys for an interval."""
+        """What all toys say; NaN where hits or observables are not finite, or too few toys for an interval."""
         mean, sd, sd_error = self._moments()
         finite = torch.isfinite(self.throw.hits).all(dim=1, keepdim=True).expand_as(mean)
         count = self.count[:, None, None].to(self.centre)
-        known = finite[:, :, None] & (count >= FEWEST_FOR_ENDS)
+        known = (finite & torch.isfinite(sd))[:, :, None] & (count >= FEWEST_FOR_ENDS)
         nan = float("nan")
         ends = torch.where(known, self.centre[:, :, None] + self.ends / count, nan)
         errors = torch.where(known, self.errors.sqrt() / count, nan)
