@@ -167,7 +167,7 @@ def _along(
     sigma: Float[Tensor, "muon observable"],
     direction: Float[Tensor, "#muon coordinate"],
     only: int | None = None,
-) -> tuple[Integrals, Bool[Tensor, "muon observable"]]:
+) -> tuple[Integrals, Bool[Tensor, "muon seen"]]:
     """The integrals along one direction of one σ, as if the observables were smooth, and which of them are.
 
     Where it is smooth, an observable is f(x) + u z + a z² + c z³, with u of the linear law. a and c are had from
