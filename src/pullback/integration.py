@@ -156,12 +156,14 @@ def _quantiles(y: Float[Tensor, "muon node"], rule: Rule) -> Float[Tensor, "muon
         jump[:, :-1] = rule.between * level
     jump[:, 0] += rule.trapezoid[0] - rule.between[0] / 2
     jump[:, -1] += rule.trapezoid[-1] - rule.between[-1] / 2
-    gained = jump.gather(1, order)
+    jump = jump.gather(1, order)
+    gained = jump.clone()
     gained[:, 1:].addcmul_(slope[:, :-1], ordered.diff(dim=1))
     below = gained.cumsum(dim=1)
     wanted = torch.from_numpy(ENDS).to(y).expand(len(y), -1).contiguous()
     after = torch.searchsorted(below, wanted).clamp(1, NODES - 1)
-    (p0, p1), (y0, y1) = ((each.gather(1, after - 1), each.gather(1, after)) for each in (below, ordered))
+    p0, p1 = below.gather(1, after - 1), (below - jump).gather(1, after)  # up to the jump at the upper value
+    y0, y1 = ordered.gather(1, after - 1), ordered.gather(1, after)
     found = y0 + (y1 - y0) * ((wanted - p0) / (p1 - p0)).clamp(0, 1).nan_to_num(1.0)
     return torch.minimum(torch.maximum(found, low), high)  # where `_order` changed the least or the greatest value
 
