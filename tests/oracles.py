@@ -1,0 +1,47 @@
+"""Integrals over a Gaussian that share nothing with the package: adaptive quadrature, and many points of equal step."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from scipy import integrate, stats
+
+FAR = 12.0
+
+
+def moments(f: Callable[[float], float], x: float, sigma: float, kinks: tuple[float, ...] = ()) -> tuple[float, float]:
+    """Mean, from f(x), and standard deviation of f(x + σ z), by adaptive quadrature between the kinks."""
+    edges = sorted({-FAR, FAR, *((k - x) / sigma for k in kinks if abs(k - x) < FAR * sigma), 0.0})
+
+    def expected(g):
+        pieces = zip(edges[:-1], edges[1:], strict=True)
+        return sum(integrate.quad(g, *ends, epsabs=1e-14, epsrel=1e-11, limit=200)[0] for ends in pieces)
+
+    away = lambda z: f(x + sigma * z) - f(x)  # noqa: E731
+    density = lambda z: math.exp(-z * z / 2) / math.sqrt(2 * math.pi)  # noqa: E731
+    mean = expected(lambda z: away(z) * density(z))
+    return mean, math.sqrt(expected(lambda z: (away(z) - mean) ** 2 * density(z)))
+
+
+def dense(f: Callable[[np.ndarray], np.ndarray], x: float, sigma: float, p=(), points: int = 60_001):
+    """Mean, standard deviation and quantiles of f(x + σ z) from many points of equal step."""
+    z = np.linspace(-9, 9, points)
+    weights = np.exp(-z * z / 2)
+    weights /= weights.sum()
+    y = f(x + sigma * z)
+    mean = weights @ y
+    order = np.argsort(y, kind="stable")
+    below = np.cumsum(weights[order]) - weights[order] / 2
+    return mean, math.sqrt(weights @ (y - mean) ** 2), np.interp(p, below, y[order])
+
+
+def linear_law_holds(y, u, sd, low, high, n_dig):
+    """JCGM 101:2008, clause 8, with δ from the decimal digits of u; and u right to 5 %."""
+    delta = np.array([half_a_unit(each, n_dig) for each in u])
+    k = stats.norm.ppf(0.975)
+    return (abs(y - k * u - low) <= delta) & (abs(y + k * u - high) <= delta) & (abs(u - sd) <= 0.05 * sd)
+
+
+def half_a_unit(u: float, n_dig: int) -> float:
+    """Half a unit of the last of n digits of u, as they are printed."""
+    return 0.5 * 10.0 ** (int(f"{u:.{n_dig - 1}e}".split("e")[1]) - n_dig + 1)
