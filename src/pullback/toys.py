@@ -265,13 +265,14 @@ class _Sums:
         mean, sd, sd_error = self._moments()
         finite = torch.isfinite(self.throw.hits).all(dim=1, keepdim=True).expand_as(mean)
         count = self.count[:, None, None].to(self.centre)
-        known = (finite & torch.isfinite(sd))[:, :, None] & (count >= FEWEST_FOR_ENDS)
+        number = finite & torch.isfinite(sd)
+        known = number[:, :, None] & (count >= FEWEST_FOR_ENDS)
         nan = float("nan")
         ends = torch.where(known, self.centre[:, :, None] + self.ends / count, nan)
         errors = torch.where(known, self.errors.sqrt() / count, nan)
         moments = (torch.where(finite, each, nan) for each in (self.centre + mean, sd, sd_error))
         intervals = (ends[:, :, :2], errors[:, :, :2], ends[:, :, 2:], errors[:, :, 2:])
-        settled = torch.from_numpy(self.settled) & finite.all(dim=1).cpu()
+        settled = torch.from_numpy(self.settled) & number.all(dim=1).cpu()
         return Toys(*moments, *intervals, self.count, settled)
 
 
