@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 from scipy import integrate, stats
@@ -14,7 +15,7 @@ def moments(f: Callable[[float], float], x: float, sigma: float, kinks: tuple[fl
     edges = sorted({-FAR, FAR, *((k - x) / sigma for k in kinks if abs(k - x) < FAR * sigma), 0.0})
 
     def expected(g):
-        pieces = zip(edges[:-1], edges[1:], strict=True)
+        pieces = pairwise(edges)
         return sum(integrate.quad(g, *ends, epsabs=1e-14, epsrel=1e-11, limit=200)[0] for ends in pieces)
 
     away = lambda z: f(x + sigma * z) - f(x)  # noqa: E731

@@ -203,7 +203,7 @@ def test_a_cone_is_rice():
 
 @pytest.mark.parametrize("coordinates", range(2, 9))
 def test_at_the_tip_of_a_cone(coordinates):
-    """The distance from the hit has a χ distribution; its Jacobian there is that of torch, or NaN if it is written so."""
+    """The distance from the hit has a χ distribution; its Jacobian there is 0, or NaN if it is written so."""
     exact = stats.chi(coordinates)
     for infer in (cone, lambda h: h.square().sum(dim=1, keepdim=True).sqrt()):
         found = spread(infer, torch.zeros(1, coordinates, dtype=DOUBLE), 1.0)
@@ -434,8 +434,7 @@ def test_few_muons(muons, coordinates):
 def test_single_precision_stays_so_and_is_as_right():
     hits = torch.tensor([[0.0], [0.02], [0.5]])
     single, double = spread(infer_theta, hits, 0.01**2), spread(infer_theta, hits.double(), 0.01**2)
-    for a, b in zip(single, double, strict=True):
-        assert a.dtype == torch.float32
+    assert all(each.dtype == torch.float32 for each in single)
     torch.testing.assert_close(single.sd.double(), double.sd, rtol=1e-5, atol=0)
     torch.testing.assert_close(ends_of(single).double(), ends_of(double), rtol=0, atol=1e-6)
 
