@@ -257,6 +257,25 @@ def test_sums_of_functions_of_rotated_deviates(seeds):
         assert found.mean.item() == pytest.approx(mean, abs=5e-3 * sd), seed
 
 
+@pytest.mark.parametrize("turn", [0.0, 0.4, 2.0])
+@pytest.mark.parametrize("bend", [0.01, -0.03])
+def test_what_bends_across_its_gradient(turn, bend):
+    """z₁ + a z₂² has the mean a and the variance 1 + 2 a², and is not integrated: sd is right to 6.5e-4."""
+    rotation = torch.tensor([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]], dtype=DOUBLE)
+
+    def infer(h):
+        along, across = (h[:, None] * rotation).sum(dim=2).unbind(1)
+        return (along + bend * across.square())[:, None]
+
+    found = spread(infer, torch.zeros(1, 2, dtype=DOUBLE), 1.0)
+    assert found.sd.item() == pytest.approx(math.sqrt(1 + 2 * bend**2), rel=6.5e-4)
+    assert found.bias.item() == pytest.approx(bend, rel=1e-9)
+    z = np.linspace(-8, 8, 1601)
+    weights = stats.norm.pdf(z) / stats.norm.pdf(z).sum()
+    below = stats.norm.cdf(ends_of(found)[0, 0].numpy()[:, None] - bend * z**2) @ weights
+    np.testing.assert_allclose(below, ENDS, rtol=0, atol=4e-4)
+
+
 def test_a_straight_line_through_three_layers():
     """x and y on three layers: the slope's length is Rice, and the angle of the track is its arctangent."""
     heights = torch.tensor([-1.0, 0.0, 1.0], dtype=DOUBLE)
