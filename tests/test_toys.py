@@ -254,8 +254,8 @@ def batches_that_settle(values, n_dig):
 
 @pytest.mark.parametrize("n_dig", [1, 2])
 def test_toys_stop_when_they_settle(n_dig):
-    places, noise = [0.0, 0.01, 0.5, 3.0], 0.05
-    (found,) = adaptive([Throw(torch.abs, torch.tensor(places, dtype=DOUBLE)[:, None], noise)], range(4), n_dig=n_dig)
+    places, noise = [0.0, 0.01, 0.5, 3.0, *range(4, 20)], 0.015
+    (found,) = adaptive([Throw(torch.abs, torch.tensor(places, dtype=DOUBLE)[:, None], noise)], range(20), n_dig=n_dig)
     for muon, place in enumerate(places):
         values = abs(place + noise * stream(1, "toys", muon).standard_normal(200_000))
         needed = batches_that_settle(values, n_dig)
@@ -276,6 +276,13 @@ def test_more_digits_take_more_toys():
     # 2 s of an end falls to δ = 0.05 at 4 p (1 - p) / (density · δ)² toys.
     needed = 4 * 0.025 * 0.975 / (0.05 * stats.norm(0, 3).pdf(3 * 1.96)) ** 2
     assert two.count.double().mean().item() == pytest.approx(needed, rel=0.35)
+
+
+def test_every_observable_must_settle():
+    hits = torch.zeros(1, 1, dtype=DOUBLE)
+    infers = (lambda h: h, lambda h: 7 * h, lambda h: torch.cat([h, 7 * h], dim=1))
+    small, large, both = (adaptive([Throw(infer, hits, 1.0)], [0], 1_000_000)[0] for infer in infers)
+    assert small.count < large.count == both.count
 
 
 def test_the_most_toys_are_whole_batches():
