@@ -8,8 +8,7 @@ import torch
 from oracles import dense, moments
 from scipy import stats
 
-from pullback import infer_theta, propagate, spread, spreading
-from pullback import propagation as by_blocks
+from pullback import infer_theta, propagate, propagation, quote, spread, spreading
 from pullback.quantiles import ENDS
 
 DOUBLE = torch.float64
@@ -24,10 +23,6 @@ def ends_of(found):
     return torch.cat([found.interval68, found.interval95], dim=2)
 
 
-def everything_integrated(monkeypatch):
-    monkeypatch.setattr(spreading, "LEFT_OVER", -1.0)
-
-
 def fold(h):
     return h.abs()
 
@@ -39,6 +34,22 @@ def cone(h):
 def covariance_of(coordinates, seed):
     root = torch.randn(coordinates, coordinates, dtype=DOUBLE, generator=torch.Generator().manual_seed(seed))
     return root @ root.mT
+
+
+def test_what_the_screen_cannot_see_is_seen_without_it():
+    """A bump between ±1 and ±1.96 σ, as the docstring warns."""
+    bump = lambda h: h + torch.exp(-((h - 1.4) ** 2) / 0.01)  # noqa: E731
+    _, sd, _ = dense(lambda x: x + np.exp(-((x - 1.4) ** 2) / 0.01), 0.0, 1.0, ENDS, points=200_001)
+    assert spread(bump, column([0.0]), 1.0).sd.item() == pytest.approx(1, rel=1e-9)
+    assert spread(bump, column([0.0]), 1.0, screen=False).sd.item() == pytest.approx(sd, rel=1e-3)
+    assert abs(sd - 1) > 0.005
+
+
+def test_a_level_function_with_a_kink_far_out_is_not_exact():
+    level = lambda h: h.clamp(min=3.6)  # noqa: E731
+    found = quote(level, column([0.0]), 1.0)
+    assert found.sigma.item() > 0
+    assert not found.linear_ok.item()
 
 
 # The one-hit model
@@ -131,14 +142,12 @@ CURVES = {
 
 
 @pytest.mark.parametrize("name", CURVES)
-def test_every_muon_of_one_coordinate(name, monkeypatch):
+def test_every_muon_of_one_coordinate(name):
     """sd within 1e-3 wherever the hit is, whether it was taken for smooth or integrated; ends as the step of nodes."""
     infer = CURVES[name]
     places = np.linspace(-6.03, 6.03, 49)
     found = spread(infer, column(places), 1.0)
-    with monkeypatch.context() as patch:
-        everything_integrated(patch)
-        full = spread(infer, column(places), 1.0)
+    full = spread(infer, column(places), 1.0, screen=False)
     plain = lambda x: infer(column(x))[:, 0].numpy()  # noqa: E731
     for index, x in enumerate(places):
         mean, sd, ends = dense(plain, x, 1.0, ENDS, points=20_001)
@@ -365,7 +374,7 @@ def test_blocks_change_nothing(coordinates, monkeypatch):
     hits = 3 * torch.rand(60, coordinates, dtype=DOUBLE, generator=torch.Generator().manual_seed(1))
     variances = torch.rand(60, coordinates, dtype=DOUBLE, generator=torch.Generator().manual_seed(2))
     whole = [spread(COMPANY[coordinates], hits, cov) for cov in (0.2, variances)]
-    monkeypatch.setattr(by_blocks, "MUONS_AT_A_TIME", 17)
+    monkeypatch.setattr(propagation, "MUONS_AT_A_TIME", 17)
     monkeypatch.setattr(spreading, "LOOKED_AT_A_TIME", 7 * spreading.PROBES)
     for expected, cov in zip(whole, (0.2, variances), strict=True):
         same(spread(COMPANY[coordinates], hits, cov), expected)

@@ -121,6 +121,12 @@ def test_a_muon_without_a_hit_has_no_moments(hit):
         assert each.isnan().flatten().tolist() == [True, False]
 
 
+def test_too_few_toys_to_adapt_are_refused():
+    throw = Throw(infer_theta, torch.zeros(1, 1, dtype=DOUBLE), 0.01)
+    with pytest.raises(ValueError, match="at least two batches"):
+        throw_toys([throw], 10_000, [stream(1, "toys")], n_dig=1)
+
+
 @pytest.mark.parametrize(
     ("noise", "toys", "message"),
     [

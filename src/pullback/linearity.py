@@ -74,4 +74,4 @@ def linear_ok(
     delta = numerical_tolerance(sigma, n_dig)
     low, high = interval95.unbind(-1)
     agree = ((value - K95 * sigma - low).abs() <= delta) & ((value + K95 * sigma - high).abs() <= delta)
-    return agree & ((sigma - sd).abs() <= SIGMA_OFF * sd)
+    return agree & (sigma <= (1 + SIGMA_OFF) * sd) & (sigma >= (1 - SIGMA_OFF) * sd)

@@ -36,6 +36,7 @@ def quote(
     *,
     n_dig: int = 1,
     seed: int = 0,
+    screen: bool = True,
 ) -> Quoted:
     """Each muon's observables with the standard uncertainty and the coverage intervals to quote.
 
@@ -47,7 +48,7 @@ def quote(
     ----------
     infer, hits, covariance : as for `propagate`.
     n_dig : significant digits of σ that the linear law must have right (JCGM 101:2008, 7.9.2 and clause 8).
-    seed : as for `spread`.
+    seed, screen : as for `spread`.
 
     Returns
     -------
@@ -70,13 +71,13 @@ def quote(
     """
     check_hits(hits)
     with torch.no_grad():
-        work = partial(_quote, infer, n_dig, seed)
+        work = partial(_quote, infer, n_dig, seed, screen)
         return by_blocks(work, hits.detach(), canonical(covariance, hits).detach())
 
 
-def _quote(infer, n_dig, seed, hits, sigma_x) -> Quoted:
+def _quote(infer, n_dig, seed, screen, hits, sigma_x) -> Quoted:
     law = linear_law(infer, hits, sigma_x)
-    found = spread_block(infer, hits, sigma_x, law, seed)
+    found = spread_block(infer, hits, sigma_x, law, seed, screen)
     ok = linear_ok(law.value, law.sigma, found.sd, found.interval95, n_dig)
     value, linear = law.value, law.sigma
     if law.finite is not None:

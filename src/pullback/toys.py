@@ -124,6 +124,10 @@ def throw_toys(
     if toys < 2:
         raise ValueError(f"toys must be at least 2 to have a spread, not {toys}")
     keep_freed()
+    if n_dig is not None and toys < 2 * ADAPTIVE_BATCH:
+        raise ValueError(
+            f"adaptive toys need at least two batches of {ADAPTIVE_BATCH}: {2 * ADAPTIVE_BATCH}, not {toys}"
+        )
     prepared = [_prepare(throw) for throw in throws]
     if {len(throw.hits) for throw in throws} - {len(rngs)}:
         raise ValueError("every throw needs as many muons as there are random generators")
@@ -296,9 +300,8 @@ def _ordered(away: Float[Tensor, "muon toy observable"]) -> Float[Tensor, "muon 
     if not rising.all():
         falling = _rising(values.flip(2)) & ~rising
         values[falling] = values[falling].flip(1)
-        # In single precision, which is twice as fast: a part in 1e7 of the distance from the value at the hit.
         rest = ~(rising | falling)
-        values[rest] = sorted_rows(values[rest].float()).to(values)
+        values[rest] = sorted_rows(values[rest])
     return values
 
 
