@@ -170,7 +170,7 @@ rule propagate_uncertainty:
 
 rule run_toys:
     input:
-        **positions("reco" if STUDY.recorded else "truth"),
+        reco=f"{RESULTS}/reco/{{batch}}.h5",
     output:
         toys=f"{RESULTS}/toys/{{batch}}.h5",
     log:

@@ -131,7 +131,7 @@ def diagnostics():
             steps.smear_hits(study.batch("reco", batch), files["truth"], files["reco"])
             steps.infer_theta(study.batch("theta", batch), files["reco"], files["theta"], files["truth"])
             steps.propagate_uncertainty(study.batch("sigma", batch), files["reco"], files["sigma"], files["truth"])
-            steps.run_toys(study.batch("toys", batch), files["toys"], truth=files["truth"])
+            steps.run_toys(study.batch("toys", batch), files["reco"], files["toys"])
             names = ("config.yaml", "points.csv", "study.h5", "validation.json", "validation.csv", "summary.csv")
             outputs = Outputs(*(Path(folder, each) for each in names))
             validate(study, {kind: [file] for kind, file in files.items()}, outputs)

@@ -68,8 +68,7 @@ class Run:
             with spoil("propagate_uncertainty"):
                 steps.propagate_uncertainty(batch("sigma"), paths["reco"], paths["sigma"], truth)
             with spoil("run_toys"):
-                where = {"truth": truth} if truth else {"reco": paths["reco"]}
-                steps.run_toys(batch("toys"), paths["toys"], **where)
+                steps.run_toys(batch("toys"), paths["reco"], paths["toys"])
         validate(self.study, self.files, self.outputs)
         return self
 

@@ -7,40 +7,46 @@ from scipy.stats import norm
 from pullback.config import Toys, Validation
 from pullback.intervals import sd_interval
 from pullback.normal import K95
-from pullback.validation import EMPTY, OUTSIDE, Muons, Tally, ToyMuons, distance, worst
+from pullback.validation import EMPTY, NEVER, OUTSIDE, Muons, Tally, ToyMuons, Truth, distance, worst
 
 K = np.array([-1.0, 1.0, -K95, K95])
 """The ends of both intervals of a unit Gaussian."""
 
 
-def toys_of(rng, row, per_muon, at, sigma, ends=K):
-    """Toys of a unit Gaussian around some muons: their sd and ends with the errors that so many toys have."""
+def toys_of(rng, row, per_muon, value, ends=K, bias=0.0):
+    """Toys of a unit Gaussian around some muons: what so many toys say, with the errors that they have."""
     sd = np.sqrt(rng.chisquare(per_muon - 1, len(row)) / (per_muon - 1))
     probability = norm.cdf(K)
-    error = np.sqrt(probability * (1 - probability) / per_muon) / norm.pdf(K)
+    error = np.tile(np.sqrt(probability * (1 - probability) / per_muon) / norm.pdf(K), (len(row), 1))
+    found = value[row, None] + ends + error * rng.normal(size=(len(row), 4))
     return ToyMuons(
         row=row,
         count=np.full(len(row), per_muon),
+        settled=np.ones(len(row)),
+        mean=value[row] + bias + rng.normal(size=len(row)) / math.sqrt(per_muon),
         sd=sd,
         sd_error=sd / math.sqrt(2 * (per_muon - 1)),
-        ends=at[row, None] + ends + error * rng.normal(size=(len(row), 4)),
-        ends_error=np.tile(error, (len(row), 1)),
-        sigma=sigma[row],
-        quoted_ends=at[row, None] + K * sigma[row, None],
+        interval68=found[:, :2],
+        interval68_error=error[:, :2],
+        interval95=found[:, 2:],
+        interval95_error=error[:, 2:],
     )
 
 
-def muons_of(value, sigma, at, sigma_at=None, finite=None, linear_ok=None):
+def muons_of(value, sigma, sigma_linear=None, finite=None, linear_ok=None):
     """Muons whose intervals are those of a Gaussian of their σ."""
     low68, high68, low95, high95 = (value + k * sigma for k in K)
+    sigma_linear = sigma if sigma_linear is None else sigma_linear
     return Muons(
         value=value,
+        hit_finite=np.full(len(value), True) if finite is None else finite,
+        distance=distance(value, sigma_linear),
+        sigma_linear=sigma_linear,
+        linear_ok=np.ones(len(value)) if linear_ok is None else linear_ok,
         sigma=sigma,
+        bias=np.zeros(len(value)),
         interval68=np.stack([low68, high68], axis=1),
         interval95=np.stack([low95, high95], axis=1),
-        linear_ok=np.ones(len(value)) if linear_ok is None else linear_ok,
-        hit_finite=np.full(len(value), True) if finite is None else finite,
-        distance=distance(at, sigma if sigma_at is None else sigma_at),
     )
 
 
@@ -54,6 +60,7 @@ def tally(
     truth=True,
     kind="linear",
     ends=K,
+    bias=0.0,
     mode="fixed",
     **settings,
 ):
@@ -64,7 +71,11 @@ def tally(
     row = np.linspace(0, muons - 1, min(toys, muons)).astype(int)
     sigma = np.full(muons, sigma_scale)
     made = Tally(Validation(**settings), Toys(per_muon=per_muon, mode=mode), kind)
-    made.add(muons_of(value, sigma, at), toys_of(rng, row, per_muon, at, sigma, ends), at if truth else None)
+    made.add(
+        muons_of(value, sigma),
+        toys_of(rng, row, per_muon, value, ends, bias),
+        Truth(at, distance(at, sigma)) if truth else None,
+    )
     return made
 
 
@@ -120,7 +131,7 @@ def test_blocks_change_nothing(kind):
     at = np.linspace(0, 100, 20_000)
     value, sigma = at + rng.normal(size=20_000), np.ones(20_000)
     row = np.linspace(0, 19_999, 400).astype(int)
-    toys = toys_of(rng, row, 1000, at, sigma)
+    toys = toys_of(rng, row, 1000, value)
     results = []
     for step in (20_000, 7000):
         made = few(kind)
@@ -128,7 +139,7 @@ def test_blocks_change_nothing(kind):
             rows = slice(start, start + step)
             here = (row >= start) & (row < start + step)
             block = ToyMuons(*(each[here] for each in toys))._replace(row=row[here] - start)
-            made.add(muons_of(value[rows], sigma[rows], at[rows]), block, at[rows])
+            made.add(muons_of(value[rows], sigma[rows]), block, Truth(at[rows], at[rows]))
         results.append(made.result()["domain"])
     whole, pieces = results
     assert {key for key, each in whole.items() if each is not None} >= {"ratio", "pull_sd", "coverage68", "high95_off"}
@@ -153,7 +164,7 @@ def test_without_truth_there_are_no_pulls():
 def test_no_pulls_is_no_pass(muons):
     at, sigma = np.full(muons, 50.0), np.ones(muons)
     made = few()
-    made.add(muons_of(at, sigma, at), toys_of(np.random.default_rng(1), np.arange(muons), 100_000, at, sigma), at)
+    made.add(muons_of(at, sigma), toys_of(np.random.default_rng(1), np.arange(muons), 100_000, at), Truth(at, at))
     result = made.result()
     assert result["verdict"] == ("inconclusive" if muons == 1 else "fail")  # two equal pulls have no width
     assert result["reasons"]
@@ -203,8 +214,8 @@ def test_pulls_are_in_units_of_sigma_at_the_recorded_hit():
     at, value = np.array([10.0, 20.0, 30.0]), np.array([12.0, 18.0, 33.0])
     sigma, sigma_at = np.array([2.0, 4.0, 1.5]), np.ones(3)
     made = few()
-    toys = toys_of(np.random.default_rng(1), np.array([0]), 100, at, sigma_at)
-    made.add(muons_of(value, sigma, at, sigma_at), toys, at)
+    toys = toys_of(np.random.default_rng(1), np.array([0]), 100, value)
+    made.add(muons_of(value, sigma), toys, Truth(at, distance(at, sigma_at)))
     assert made.result()["overall"]["pull_mean"] == pytest.approx((1.0 - 0.5 + 2.0) / 3)
 
 
@@ -213,8 +224,9 @@ def test_the_scatter_fails_below_eight_tenths(scatter, verdict):
     rng, muons = np.random.default_rng(1), 20_000
     made, at, sigma = few(), np.linspace(3, 100, muons), np.ones(muons)
     sd = 1 + scatter * rng.normal(size=muons) / math.sqrt(2 * 9999)
-    toys = toys_of(rng, np.arange(muons), 10_000, at, sigma)._replace(sd=sd, sd_error=sd / math.sqrt(2 * 9999))
-    made.add(muons_of(at + rng.normal(size=muons), sigma, at), toys, at)
+    value = at + 0.01 * rng.normal(size=muons)
+    toys = toys_of(rng, np.arange(muons), 10_000, value)._replace(sd=sd, sd_error=sd / math.sqrt(2 * 9999))
+    made.add(muons_of(value, sigma), toys, Truth(at, at))
     assert made.result()["domain"]["scatter_verdict"] == verdict
 
 
@@ -232,12 +244,16 @@ def test_few_toy_muons_are_not_judged_by_their_scatter():
 def test_a_bin_without_toys_is_inconclusive():
     made, rng = few(), np.random.default_rng(1)
     at, sigma = np.array([4.0, 50.0] * 5000), np.ones(10_000)
-    toys = toys_of(rng, np.array([1, 3]), 10_000, at, sigma)
-    made.add(muons_of(at + rng.normal(size=10_000), sigma, at), toys, at)
+    value = at + rng.normal(size=10_000)
+    made.add(muons_of(value, sigma), toys_of(rng, np.array([1, 3]), 10_000, value), Truth(at, at))
     result = made.result()
     assert result["verdict"] == "inconclusive"
     assert "no toys at 3 ≤ θ/σ < 5" in result["reasons"][0]
-    assert [each["verdict"] for each in result["bins"]][-3:] == ["inconclusive", EMPTY, "pass"]
+    # Recorded hits of muons at 4 σ are beyond 5 σ, too, where no true one is.
+    assert [(each["verdict"], each["muons"]) for each in result["bins"]][-2:] == [("inconclusive", 0), ("pass", 5000)]
+    made.add(muons_of(np.array([7.0]), np.ones(1)), toys_of(rng, np.array([0]), 10_000, np.array([7.0])))
+    assert made.result()["bins"][-2]["verdict"] == "pass"
+    assert few().result()["bins"][-1]["verdict"] == EMPTY
 
 
 def test_nothing_in_the_domain_is_no_pass():
@@ -255,8 +271,8 @@ def test_shared_noise_is_seen_in_the_scatter_also_where_the_law_bends():
     at = np.linspace(3, 100, 2000)
     bent = 1 + 0.01 * at / 100  # a drift wider than the toys' own scatter of 0.0022
     made, sigma, rng = few(), np.ones(2000), np.random.default_rng(1)
-    toys = toys_of(rng, np.arange(2000), 100_000, at, sigma)._replace(sd=bent)
-    made.add(muons_of(at + rng.normal(size=2000), sigma, at), toys, at)
+    toys = toys_of(rng, np.arange(2000), 100_000, at)._replace(sd=bent)
+    made.add(muons_of(at, sigma), toys, Truth(at - rng.normal(size=2000), at))
     result = made.result()
     assert result["domain"]["scatter"] > 1
     assert result["domain"]["scatter_local"] < 0.1
@@ -270,22 +286,28 @@ def test_failed_muons_are_counted_and_left_out(kind):
     value = np.array([1.0, np.nan, np.nan, 50.0, 60.0, 70.0, 80.0])
     sigma = np.array([1.0, np.nan, 1.0, 0.0, -1.0, np.nan, 1.0])
     finite = np.array([True, False, True, True, True, True, True])
-    toys = toys_of(np.random.default_rng(1), np.array([0, 3, 6]), 10, value, sigma)
+    toys = toys_of(np.random.default_rng(1), np.array([0, 3, 6]), 10, value)
     toys.sd[2] = np.nan
-    made.add(muons_of(value, sigma, value, finite=finite), toys)
+    made.add(muons_of(value, sigma, finite=finite), toys)
     result = made.result()
     assert result["counts"] == {
         "muons": 7,
         "hit_not_finite": 1,
         "value_not_finite": 1,
-        "sigma_zero_or_nan": 2,
         "sigma_negative": 1,
+        "sigma_zero_or_nan": 2,
+        "interval_unusable": 0,
+        "sigma_not_linear": 0,
+        "toys_contradict": 0,
         "toys_without_spread": 2,
+        "toys_unsettled": 0,
     }
     assert result["overall"]["muons"] == 2
     assert result["overall"]["share"] == 2 / 7
     assert result["verdict"] == "fail"
     assert "1 muons have a negative σ" in result["reasons"]
+    # A σ that can't be quoted is no fault of the linear law, and one of what is quoted.
+    assert ("2 muons have no σ" in "; ".join(result["reasons"])) == (kind == "quoted")
 
 
 def test_worst():
@@ -302,8 +324,8 @@ def test_the_interval_of_the_pull_sd_covers(muons):
     for seed in range(600):
         rng = np.random.default_rng(seed)
         made, at, sigma = few(), np.full(muons, 50.0), np.ones(muons)
-        toys = toys_of(rng, np.array([0]), 10, at, sigma)
-        made.add(muons_of(at + rng.normal(size=muons), sigma, at), toys, at)
+        value = at + rng.normal(size=muons)
+        made.add(muons_of(value, sigma), toys_of(rng, np.array([0]), 10, value), Truth(at, at))
         domain = made.result()["domain"]
         inside += domain["pull_sd_low"] <= 1 <= domain["pull_sd_high"]
     assert inside / 600 > 0.93
@@ -332,7 +354,7 @@ def test_the_quoted_sigma_is_judged_in_every_bin():
 def test_wrong_intervals_fail(ends, verdict):
     result = tally(kind="quoted", ends=ends, per_muon=10_000, toys=2000).result()
     assert result["verdict"] == verdict
-    assert all("interval" in reason for reason in result["reasons"])
+    assert all("interval" in reason for reason in result["reasons"] if "say otherwise" not in reason)
     # The linear σ claims no intervals.
     assert tally(kind="linear", ends=ends, per_muon=10_000, toys=2000).result()["verdict"] == "pass"
 
@@ -348,12 +370,14 @@ def test_the_error_of_the_ends_is_that_of_repetitions():
 
 def test_too_few_toys_for_the_ends_is_no_pass():
     made, at, rng = few("quoted", per_muon=100), np.linspace(0, 100, 20_000), np.random.default_rng(1)
-    toys = toys_of(rng, np.arange(0, 20_000, 10), 100, at, np.ones(20_000))
-    toys.ends[:], toys.ends_error[:] = np.nan, np.nan
-    made.add(muons_of(at + rng.normal(size=20_000), np.ones(20_000), at), toys, at)
+    value = at + rng.normal(size=20_000)
+    toys = toys_of(rng, np.arange(0, 20_000, 10), 100, value)
+    for each in (toys.interval68, toys.interval68_error, toys.interval95, toys.interval95_error):
+        each[:] = np.nan
+    made.add(muons_of(value, np.ones(20_000)), toys, Truth(at, at))
     result = made.result()
     assert result["verdict"] == "inconclusive"
-    assert "too few toys for the ends" in result["reasons"][0]
+    assert "too few toys for the ends" in "; ".join(result["reasons"])
     assert "raise toys.per_muon from 100 to 2" in result["more"][0]
 
 
@@ -368,8 +392,8 @@ def test_success_is_that_of_the_intervals():
     at, sigma = np.full(muons, 50.0), np.ones(muons)
     value = at + rng.normal(size=muons)
     # Intervals that are as wide as they should be, and lie beside the value.
-    shifted = muons_of(value, sigma, at)._replace(interval68=np.stack([value, value + 2], axis=1))
-    made.add(shifted, toys_of(rng, np.array([0]), 1000, at, sigma), at)
+    shifted = muons_of(value, sigma)._replace(interval68=np.stack([value, value + 2], axis=1))
+    made.add(shifted, toys_of(rng, np.array([0]), 1000, value), Truth(at, at))
     overall = made.result()["overall"]
     assert overall["coverage68"] == pytest.approx(norm.cdf(2) - 0.5, abs=0.01)
     assert overall["coverage95"] == pytest.approx(0.95, abs=0.005)
@@ -379,7 +403,7 @@ def test_the_share_of_linear_muons():
     made, rng = few("quoted"), np.random.default_rng(1)
     at, sigma = np.array([0.2, 4.0, 4.0, 4.0, 50.0]), np.ones(5)
     linear_ok = np.array([0, 1, 0, 0, 1])
-    made.add(muons_of(at, sigma, at, linear_ok=linear_ok), toys_of(rng, np.array([0]), 1000, at, sigma), at)
+    made.add(muons_of(at, sigma, linear_ok=linear_ok), toys_of(rng, np.array([0]), 1000, at), Truth(at, at))
     result = made.result()
     assert result["overall"]["linear_ok"] == 0.4
     assert [each["linear_ok"] for each in result["bins"]] == [0, None, None, None, pytest.approx(1 / 3), None, 1]
@@ -388,9 +412,9 @@ def test_the_share_of_linear_muons():
 def test_toys_with_an_uneven_count_are_weighted_by_it():
     made, rng = few("quoted"), np.random.default_rng(1)
     at, sigma = np.full(2, 50.0), np.ones(2)
-    toys = toys_of(rng, np.arange(2), 1000, at, sigma)
+    toys = toys_of(rng, np.arange(2), 1000, at)
     toys.count[:], toys.sd[:] = (1001, 3001), (2.0, 1.0)
-    made.add(muons_of(at, sigma, at), toys, at)
+    made.add(muons_of(at, sigma), toys)
     assert made.result()["overall"]["ratio"] == pytest.approx(math.sqrt((1000 * 4 + 3000 * 1) / 4000))
 
 
@@ -398,8 +422,8 @@ def test_heavy_tails_widen_the_interval_of_closure():
     """The error of a ratio is that of the toys' own sd, which knows their kurtosis."""
     made, rng, muons = few(), np.random.default_rng(1), 100
     at, sigma = np.linspace(10, 100, muons), np.ones(muons)
-    toys = toys_of(rng, np.arange(muons), 10_000, at, sigma)
-    made.add(muons_of(at, sigma, at), toys._replace(sd_error=3 * toys.sd_error), at)
+    toys = toys_of(rng, np.arange(muons), 10_000, at)
+    made.add(muons_of(at, sigma), toys._replace(sd_error=3 * toys.sd_error))
     assert made.result()["overall"]["ratio_se"] == pytest.approx(3 / math.sqrt(2 * 100 * 9999), rel=0.02)
 
 
@@ -408,5 +432,79 @@ def test_where_there_is_no_linear_sigma_the_distance_is_that_of_the_value():
     assert distance(value, sigma).tolist() == [0, 0, np.inf, 2, 2]
     made, rng = few("quoted"), np.random.default_rng(1)
     at, quoted = np.zeros(3), np.full(3, 0.6)
-    made.add(muons_of(at, quoted, at, sigma_at=np.zeros(3)), toys_of(rng, np.arange(3), 1000, at, quoted), at)
+    made.add(muons_of(at, quoted, np.zeros(3), linear_ok=np.zeros(3)), toys_of(rng, np.arange(3), 1000, at))
     assert [each["muons"] for each in made.result()["bins"]] == [3, 0, 0, 0, 0, 0, 0]
+
+
+def test_a_wrong_bias_fails():
+    assert tally(kind="quoted", bias=0.1, per_muon=10_000, toys=2000).result()["verdict"] == "fail"
+    assert tally(kind="quoted", bias=0.02, per_muon=10_000, toys=2000).result()["verdict"] == "pass"
+
+
+@pytest.mark.parametrize("what", ["sigma", "bias", "interval68", "interval95"])
+def test_muons_that_are_off_in_opposite_directions_do_not_cancel(what):
+    rng, muons = np.random.default_rng(1), 20_000
+    value, sign = np.linspace(0, 100, muons), np.where(np.arange(muons) % 2, 1.0, -1.0)
+    said = muons_of(value, np.ones(muons))
+    spoilt = {
+        "sigma": said.sigma * (1 + 0.12 * sign),
+        "bias": 0.12 * sign,
+        "interval68": said.interval68 + 0.12 * sign[:, None],
+        "interval95": said.interval95 + 0.24 * sign[:, None],
+    }
+    made = few("quoted")
+    linear_ok = np.zeros(muons)  # as if the law held nowhere, so that σ is free
+    toys = toys_of(rng, np.arange(0, muons, 10) + np.arange(muons // 10) % 2, 10_000, value)
+    made.add(said._replace(linear_ok=linear_ok, **{what: spoilt[what]}), toys)
+    result = made.result()
+    assert result["verdict"] == "fail"
+    assert "root mean square" in "; ".join(result["reasons"])
+
+
+@pytest.mark.parametrize(
+    ("field", "spoil", "count"),
+    [
+        ("interval68", lambda each: each * np.nan, "interval_unusable"),
+        ("interval95", lambda each: each[:, ::-1], "interval_unusable"),
+        ("interval68", lambda each: 3 * each - 2 * each.mean(axis=1, keepdims=True), "interval_unusable"),
+        ("sigma_linear", lambda each: 1.001 * each, "sigma_not_linear"),
+        ("sigma", lambda each: np.nan * each, "sigma_zero_or_nan"),
+    ],
+)
+def test_what_no_muon_may_be(field, spoil, count):
+    """One muon of twenty thousand is enough."""
+    value = np.linspace(0, 100, 20_000)
+    said = muons_of(value, np.ones(20_000))
+    column = getattr(said, field).copy()
+    column[7] = spoil(column[7:8])[0]
+    made = few("quoted")
+    toys = toys_of(np.random.default_rng(1), np.arange(0, 20_000, 10), 10_000, value)
+    made.add(said._replace(**{field: column}), toys)
+    result = made.result()
+    assert result["counts"][count] == 1
+    assert result["verdict"] == "fail"
+    assert result["reasons"][0] == f"1 muons {NEVER[count]}"
+
+
+def test_toys_that_contradict_linear_ok():
+    """σ is 1, so δ is 0.5: ends that are 1 off contradict a law that holds, right ones a law that does not."""
+    value, rng = np.linspace(0, 100, 2000), np.random.default_rng(1)
+    for ok, shift, least, most in ((1, 0.0, 0, 0), (1, 1.0, 200, 200), (0, 0.0, 100, 200), (0, 1.0, 0, 0)):
+        made = few("quoted")
+        toys = toys_of(rng, np.arange(0, 2000, 10), 10_000, value, ends=K + shift)
+        made.add(muons_of(value, np.ones(2000), linear_ok=np.full(2000, ok)), toys)
+        assert least <= made.result()["counts"]["toys_contradict"] <= most
+
+
+def test_what_lies_on_the_limit_gets_no_absurd_advice():
+    result = tally(kind="linear", sigma_scale=1 / 1.05, muons=100_000, toys=2000, per_muon=10_000).result()
+    assert result["verdict"] == "inconclusive"
+    assert "not even 100 times as many toys" in "; ".join(result["more"])
+
+
+def test_toys_that_reached_the_most_are_counted():
+    made, value = few("quoted"), np.linspace(0, 100, 1000)
+    toys = toys_of(np.random.default_rng(1), np.arange(10), 10_000, value)
+    toys.settled[:3] = 0
+    made.add(muons_of(value, np.ones(1000)), toys)
+    assert made.result()["counts"]["toys_unsettled"] == 3

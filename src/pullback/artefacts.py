@@ -214,11 +214,11 @@ def open_signed(path: str | Path, kind: str) -> Iterator[Reader]:
 
 
 def flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A nested config as attributes by dotted name; HDF5 has no attribute for what is none."""
+    """A nested config as attributes by dotted name."""
     found: dict[str, Any] = {}
     for key, value in config.items():
         found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return {key: value for key, value in found.items() if value is not None}
+    return found
 
 
 def _refuse_links(path: str | Path, group: h5py.Group) -> None:

@@ -30,7 +30,7 @@ KINDS = {
     "truth": _TRUTH,
     "reco": (*_TRUTH, "detector"),
     "theta": (*_TRUTH, "detector", "model"),
-    "sigma": (*_TRUTH, "detector", "model", "uncertainty", "toys.muons"),
+    "sigma": (*_TRUTH, "detector", "model", "uncertainty"),
     "toys": (*_TRUTH, "detector", "model", "toys"),
 }
 """The config that each kind of artefact is made from: it is made again when this changes, and not otherwise."""

@@ -69,11 +69,11 @@ class Strip(Section):
     """The centre of the strip that was hit, wherever the strips lie: uniform noise."""
 
     kind: Literal["strip"] = Field("strip", description="the centre of the strip that was hit: uniform noise")
-    pitch: float | None = Field(
-        None,
-        ge=1e-12,
+    pitch: float = Field(
+        0.0,
+        ge=0,
         le=1e6,
-        description="width of a strip; none: √12/resolution, so that the stated resolution is right",
+        description="width of a strip; 0 is √12/resolution, for which the stated resolution is right",
         json_schema_extra={"unit": "m"},
     )
 

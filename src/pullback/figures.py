@@ -25,6 +25,7 @@ from .files import whole
 from .gallery import Figure, gallery, is_grid, over, point_of, varying
 from .gathering import open_study
 from .models import Quantity
+from .normal import P68, P95
 from .points import nearest_to_unscanned, number
 from .study import Study
 from .validation import ENDS
@@ -74,8 +75,8 @@ SCAN = (
     Panel("linear", "pull_mean", "pull mean", 0.0),
     Panel("linear", "pull_sd", "pull sd", 1.0),
     Panel("linear", "pull_rms", "pull RMS", 1.0),
-    Panel("linear", "coverage68", "success of ±1 σ", 0.6827),
-    Panel("linear", "coverage95", "success of ±1.96 σ", 0.95),
+    Panel("linear", "coverage68", "success of ±1 σ", P68),
+    Panel("linear", "coverage95", "success of ±1.96 σ", P95),
 )
 
 
@@ -133,20 +134,6 @@ class _Point:
     @property
     def usable(self) -> np.ndarray:
         return self.column("flag") == 0
-
-    @property
-    def at(self) -> tuple[np.ndarray, np.ndarray]:
-        """Value and linear σ where toys are thrown, of the muons in the first block."""
-        suffix = "" if self.recorded else "_true"
-        name = self.quantity.name
-        return self.column(f"{name}{suffix}"), self.column(f"sigma_{name}_linear{suffix}")
-
-    @property
-    def quoted_at(self) -> np.ndarray:
-        """The quoted σ of those muons of the first block that toys are thrown around, there."""
-        name = f"sigma_{self.quantity.name}"
-        muon = self.toys("muon")
-        return self.column(name)[muon[muon < BLOCK]] if self.recorded else self.toys(name)[muon < BLOCK]
 
 
 def _quantity(study: Study, figure: Figure) -> Quantity:
@@ -232,11 +219,11 @@ def _value(data: _Point) -> Canvas:
 
 def _sigma(data: _Point) -> Canvas:
     name, settings = data.quantity.name, data.settings
-    value, sigma = data.at
     muon, sd = data.toys("muon"), data.toys(f"toy_sd_{name}")
-    first = muon < len(value)  # toys around muons of the first block
-    muon, sd, quoted = muon[first], sd[first], data.quoted_at
-    value, sigma = value[muon], sigma[muon]
+    first = muon < BLOCK  # toys around muons of the first block
+    muon, sd = muon[first], sd[first]
+    columns = (f"{name}", f"sigma_{name}_linear", f"sigma_{name}")
+    value, sigma, quoted = (data.column(column)[muon] for column in columns)
     good = (quoted > 0) & np.isfinite(sd)
     order = np.argsort(value[good], kind="stable")
     value, sigma, quoted, sd = (each[good][order] for each in (value, sigma, quoted, sd))
@@ -281,9 +268,10 @@ def _sigma(data: _Point) -> Canvas:
 
 
 def _pulls(data: _Point) -> Canvas:
-    name, usable = data.quantity.name, data.usable
-    at, sigma_at = data.at
-    z = (data.column(name) - data.column(f"{name}_true"))[usable] / data.column(f"sigma_{name}_linear")[usable]
+    name, sigma = data.quantity.name, data.column(f"sigma_{data.quantity.name}_linear")
+    usable = data.usable & (sigma > 0)
+    at, sigma_at = data.column(f"{name}_true"), data.column(f"sigma_{name}_linear_true")
+    z = (data.column(name) - at)[usable] / sigma[usable]
     inside = (np.abs(at) >= data.settings.domain * sigma_at)[usable]
     canvas, axes = plt.subplots(figsize=(5.5, 3.6))
     bins = np.linspace(-4.5, 4.5, 61)
@@ -321,7 +309,7 @@ def _coverage(data: _Point) -> Canvas:
     outside = sum(each["low"] < data.settings.domain for each in data.linear["bins"])
     kinds = ((data.linear, ("±1 σ, linear", "±1.96 σ, linear")), (data.quoted, ("68.27 %, quoted", "95 %, quoted")))
     for axes, (judged, words) in zip(panels, kinds, strict=True):
-        styles = ((0.6827, "68", BLUE, "o"), (0.95, "95", VERMILLION, "s"))
+        styles = ((P68, "68", BLUE, "o"), (P95, "95", VERMILLION, "s"))
         for (nominal, level, colour, marker), label in zip(styles, words, strict=True):
             axes.axhline(nominal, color=colour, ls="--", lw=0.8)
             _in_bins(axes, judged["bins"], f"coverage{level}", fmt=marker, color=colour, label=label)
@@ -344,7 +332,7 @@ def _ends(data: _Point) -> Canvas:
     for index, (end, (colour, marker, label)) in enumerate(zip(ENDS, styles, strict=True)):
         shift = 0.12 * (index - 1.5)
         _in_bins(axes, data.quoted["bins"], f"{end}_off", shift, fmt=marker, ms=4, color=colour, label=label)
-    _bins(axes, data, "" if data.recorded else "true ")
+    _bins(axes, data, "recorded ")
     axes.set(ylabel="(toy end − quoted end) / half-width")
     low, high = axes.get_ylim()
     axes.set_ylim(min(low, -2 * tolerance), max(high, 2 * tolerance))

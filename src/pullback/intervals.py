@@ -30,6 +30,11 @@ def coverage_interval(inside: int, total: int, confidence: float) -> tuple[float
     return float(low), float(high)
 
 
+def half_width(coverage: float) -> float:
+    """Half of the width of the central interval of a unit Gaussian that holds so much of it."""
+    return float(ndtri((1 + coverage) / 2))
+
+
 def equivalence(low: float, high: float, tolerance: float) -> str:
     """The verdict on a ratio from its interval: pass inside 1 ± tolerance, fail outside, else inconclusive."""
     if 1 - tolerance <= low and high <= 1 + tolerance:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import torch
+import sys
+from typing import Any
+
+import numpy as np
 from jaxtyping import Bool, Float
-from torch import Tensor
 
 from .normal import K95
 
 SIGMA_OFF = 0.05
 """How far the linear σ may be from the right one, relative to it, whatever clause 8 says of the intervals."""
 
+CLEARLY = 6
+"""Standard errors beyond which a difference is no chance, among any number of muons."""
 
-def numerical_tolerance(u: Float[Tensor, "*shape"], n_dig: int = 1) -> Float[Tensor, "*shape"]:
+
+def numerical_tolerance(u: Float[Any, "*shape"], n_dig: int = 1) -> Float[Any, "*shape"]:
     """The numerical tolerance δ of a standard uncertainty u: half a unit of its last significant digit.
 
     u = c · 10^l with c a whole number of `n_dig` digits, and δ = ½ · 10^l (JCGM 101:2008, 7.9.2). Where u rounds up to
@@ -20,7 +25,7 @@ def numerical_tolerance(u: Float[Tensor, "*shape"], n_dig: int = 1) -> Float[Ten
 
     Parameters
     ----------
-    u : standard uncertainties, not negative; NaN gives NaN.
+    u : standard uncertainties, not negative; tensor or numpy array. NaN gives NaN.
     n_dig : significant digits of u that are meant to be right, 1 or 2 as a rule.
 
     Returns
@@ -41,19 +46,20 @@ def numerical_tolerance(u: Float[Tensor, "*shape"], n_dig: int = 1) -> Float[Ten
     """
     if n_dig < 1:
         raise ValueError(f"n_dig must be at least 1, not {n_dig}")
-    unit = 10.0 ** (torch.where(u > 0, u, 1.0).log10().floor() - (n_dig - 1))
-    c = (u / unit + 0.5).floor()
-    delta = torch.where(c >= 10**n_dig, 5 * unit, 0.5 * unit)
-    return torch.where(u > 0, delta, u)
+    xp = np if isinstance(u, np.ndarray) else sys.modules["torch"]  # the validation has no need of torch
+    unit = 10.0 ** (xp.floor(xp.log10(xp.where(u > 0, u, 1.0))) - (n_dig - 1))
+    c = xp.floor(u / unit + 0.5)
+    delta = xp.where(c >= 10**n_dig, 5 * unit, 0.5 * unit)
+    return xp.where(u > 0, delta, u)
 
 
 def linear_ok(
-    value: Float[Tensor, "*muon observable"],
-    sigma: Float[Tensor, "*muon observable"],
-    sd: Float[Tensor, "*muon observable"],
-    interval95: Float[Tensor, "*muon observable 2"],
+    value: Float[Any, "*muon observable"],
+    sigma: Float[Any, "*muon observable"],
+    sd: Float[Any, "*muon observable"],
+    interval95: Float[Any, "*muon observable 2"],
     n_dig: int = 1,
-) -> Bool[Tensor, "*muon observable"]:
+) -> Bool[Any, "*muon observable"]:
     """Whether the linear law holds, for each muon and observable.
 
     Clause 8 of JCGM 101:2008: both ends of the law's 95 % interval, y ± 1.96 u, must agree with those of the right
@@ -75,3 +81,28 @@ def linear_ok(
     low, high = interval95.unbind(-1)
     agree = ((value - K95 * sigma - low).abs() <= delta) & ((value + K95 * sigma - high).abs() <= delta)
     return agree & (sigma <= (1 + SIGMA_OFF) * sd) & (sigma >= (1 - SIGMA_OFF) * sd)
+
+
+def contradicted(
+    ok: Bool[np.ndarray, " muon"],
+    value: Float[np.ndarray, " muon"],
+    sigma: Float[np.ndarray, " muon"],
+    sd: Float[np.ndarray, "muon 2"],
+    ends95: Float[np.ndarray, "muon end 2"],
+    n_dig: int,
+) -> Bool[np.ndarray, " muon"]:
+    """Whether Monte Carlo clearly says otherwise than `linear_ok`: by more than six of its standard errors.
+
+    Parameters
+    ----------
+    ok, value, sigma, n_dig : what `linear_ok` said, of what.
+    sd, ends95 : the standard deviation and the ends of the 95 % interval by Monte Carlo, each with its standard error.
+
+    """
+    law = np.stack([value - K95 * sigma, value + K95 * sigma], axis=1)
+    beyond = np.abs(law - ends95[:, :, 0]) - numerical_tolerance(sigma, n_dig)[:, None]
+    surely = CLEARLY * ends95[:, :, 1]
+    width, unsure = np.abs(sigma / sd[:, 0] - 1) - SIGMA_OFF, CLEARLY * sd[:, 1] / sd[:, 0]
+    fails = (beyond > surely).any(axis=1) | (width > unsure)
+    holds = (beyond < -surely).all(axis=1) & (width < -unsure)
+    return np.where(ok, fails, holds)

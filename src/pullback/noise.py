@@ -46,8 +46,8 @@ def resolution_of(detector: Any) -> float:
 
 
 def pitch(detector: Any) -> float:
-    """The pitch of a detector's strips, m: as given, else such that pitch/√12 is the stated σ."""
-    return math.sqrt(12) / detector.resolution if detector.noise.pitch is None else detector.noise.pitch
+    """The pitch of a detector's strips, m: as given, or if that is 0 such that pitch/√12 is the stated σ."""
+    return detector.noise.pitch or math.sqrt(12) / detector.resolution
 
 
 def width(detector: Any) -> float:

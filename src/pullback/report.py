@@ -17,12 +17,13 @@ from .diagnostics import DIAGNOSTICS
 from .evidence import Evidence, read_evidence
 from .files import write_text
 from .gallery import badness, gallery, words
+from .intervals import half_width
 from .noise import width as noise_width
 from .normal import P68, P95
 from .provenance import package_digest, versions
 from .study import Study
 from .tables import scanned
-from .validation import LEVELS, NARROWEST_SCATTER, OUTSIDE
+from .validation import LEVELS, NARROWEST_SCATTER, OUTSIDE, SIGMAS
 
 FAILED = {
     "hit_not_finite": "hit NaN or infinite",
@@ -85,31 +86,42 @@ def write_report(study: Study, validation: str | Path, figures: Sequence[str | P
 def _found(study: Study, evidence: Evidence) -> dict[str, Any]:
     """The numbers that the verdict in words is made of."""
     entries = evidence["points"]
-    outside = [each for entry in entries for each in entry["linear"]["bins"] if each["verdict"] == OUTSIDE]
+    bins = {sigma: [each for entry in entries for each in entry[sigma]["bins"]] for sigma in SIGMAS}
     shares = [entry["linear_ok"] for entry in entries if entry["linear_ok"] is not None]
+    outside = [each for each in bins["linear"] if each["verdict"] == OUTSIDE and each["ratio"]]
+    counts = {key: sum(entry["quoted"]["counts"][key] for entry in entries) for key in (*FAILED, "toys_unsettled")}
     return {
         "count": Counter(entry["verdict"] for entry in entries),
         "linear_ok": list(dict.fromkeys(_percent(each) for each in (min(shares), max(shares)))) if shares else [],
         "all_linear": min(shares, default=0.0) == 1.0,
-        "off_outside": max((1 / each["ratio"] - 1 for each in outside if each["ratio"]), key=abs, default=None),
+        "fold": any(each["low"] == 0 and each["muons"] for each in bins["quoted"]),
+        "off_outside": max((1 / each["ratio"] - 1 for each in outside), key=abs, default=None),
         "success": _success(study, entries),
-        "lost": {key: sum(entry["quoted"]["counts"][key] for entry in entries) for key in FAILED},
+        "heed": [
+            (entry["point"], DIAGNOSTICS[name], each["value"])
+            for entry in entries
+            for name, each in entry["diagnostics"].items()
+            if each["verdict"] == "fail" and not DIAGNOSTICS[name].decides
+        ],
+        "lost": {key: counts[key] for key in FAILED},
+        "unsettled": counts["toys_unsettled"],
+        "toy_muons": sum(entry["quoted"]["overall"]["toy_muons"] for entry in entries),
         "muons": sum(entry["quoted"]["counts"]["muons"] for entry in entries),
     }
 
 
 def _success(study: Study, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Quoted intervals that hold the truth too seldom though σ is right, each at its worst point."""
-    found: dict[tuple[float, str], dict[str, Any]] = {}
+    """Quoted intervals that hold the truth too seldom near a fold though σ is right, each at its worst point."""
+    settings, found = study.config.validation, {}
     for entry in entries:
-        for each in entry["quoted"]["bins"]:
+        near = [each for each in entry["quoted"]["bins"] if each["low"] < settings.domain]
+        for each in near:
             for level, nominal in zip(LEVELS, (P68, P95), strict=True):
                 key, name = (each["low"], level), f"coverage{level}"
-                low = each.get(f"{name}_high") is not None and each[f"{name}_high"] < nominal * (
-                    1 - study.config.validation.tolerance
-                )
-                right = each["ratio_verdict"] == "pass"
-                if low and right and (key not in found or each[name] < found[key]["value"]):
+                if each.get(name) is None or each["ratio_verdict"] == "fail":
+                    continue
+                too_low = half_width(each[f"{name}_high"]) / half_width(nominal) < 1 - settings.tolerance
+                if too_low and (key not in found or each[name] < found[key]["value"]):
                     found[key] = {
                         "range": _range(each),
                         "interval": f"{100 * nominal:g} %",
@@ -132,7 +144,15 @@ def _figures(value: float | None, digits: int = 4) -> str:
 
 
 def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.3g} %"
+    """A share in per cent; what is less than all, or more than nothing, is never rounded to it."""
+    if value is None:
+        return "–"
+    text = f"{100 * value:.3g}"
+    for digits in range(4, 17):
+        if not (text == "100" and value < 1):
+            break
+        text = f"{100 * value:.{digits}g}"
+    return f"{text} %"
 
 
 def _furthest_end(numbers: dict[str, Any], level: str) -> str:

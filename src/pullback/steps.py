@@ -101,8 +101,7 @@ def propagate_uncertainty(batch: Batch, reco: str | Path, sigma: str | Path, tru
     the two are one, `bias_<o>`, `interval68_<o>` and `interval95_<o>`. `flag` says of which muons the
     uncertainty is not to be used, and why.
 
-    Where there is a truth, also what the validation holds the toys against: `sigma_<o>_linear_true` at the true hits,
-    and in a group `toys`, at those of the muons that toys are thrown around, what is quoted.
+    Where there is a truth, also `sigma_<o>_linear_true` at the true hits, which says how far a muon is from a fold.
     """
     import torch
 
@@ -128,18 +127,10 @@ def propagate_uncertainty(batch: Batch, reco: str | Path, sigma: str | Path, tru
             for block in _progress(part, "propagated at the true hits"):
                 hits = parents[TRUTH].read(part, TRUTH.column, block)
                 table.append(_arrays(propagate(infer, torch.from_numpy(hits), variance)))
-            chosen = _choose(part, parents[TRUTH], TRUTH)
-            group = out.point(part).create_group("toys")
-            table = columns.Table(out, part, columns.QUOTED, group, "toy_muon", len(chosen.muon))
-            for block in part.blocks:
-                hits = torch.from_numpy(chosen.hits[chosen.block == block.index])
-                table.append(_arrays(quote(infer, hits, variance, n_dig=n_dig)))
 
 
-def run_toys(
-    batch: Batch, toys: str | Path, *, truth: str | Path | None = None, reco: str | Path | None = None
-) -> None:
-    """Throw toys around the true hits, or where there is no truth the recorded ones, of muons evenly spread over θ.
+def run_toys(batch: Batch, reco: str | Path, toys: str | Path) -> None:
+    """Throw toys around the recorded hits of muons evenly spread over θ, for which an uncertainty is quoted.
 
     Writes in a group `toys` of each point: `muon` (its index in the point), `toy_count`, and for each observable its
     mean, standard deviation and intervals over the toys, with their errors. Points that share their random numbers are
@@ -149,12 +140,8 @@ def run_toys(
 
     from .toys import Throw, Toys, throw_toys
 
-    with (
-        _parents(batch, {TRUTH: truth, RECO: reco}) as parents,
-        artefacts.create(toys, batch, parents.values()) as out,
-    ):
-        ((place, parent),) = parents.items()
-        chosen = {part.label: _choose(part, parent, place) for part in batch.parts}
+    with artefacts.read(reco, batch.of_kind("reco")) as parent, artefacts.create(toys, batch, [parent]) as out:
+        chosen = {part.label: _choose(part, parent) for part in batch.parts}
         results: dict[str, list[Toys]] = {part.label: [] for part in batch.parts}
 
         def shared(part: Part) -> tuple:
@@ -207,12 +194,12 @@ class _Chosen(NamedTuple):
     block: np.ndarray
 
 
-def _choose(part: Part, parent: Reader, place: Place) -> _Chosen:
+def _choose(part: Part, parent: Reader) -> _Chosen:
     infer, rows = _inference(part), []
     for block in part.blocks:
         here = range(block.index, block.index + 1)
         toys = np.array(share(here, block_count(part.muons), min(part.settings.toys.muons, part.muons)), "i8")
-        hits = parent.read(part, place.column, block)
+        hits = parent.read(part, RECO.column, block)
         chosen = spread_over(_evaluate(infer, hits)[:, 0], toys) if len(toys) else toys
         toys = toys[: len(chosen)]
         rows.append(_Chosen(block.start + chosen, hits[chosen], toys, np.full(len(chosen), block.index)))

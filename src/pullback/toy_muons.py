@@ -30,7 +30,7 @@ def spread_over(values: np.ndarray, toys: np.ndarray) -> np.ndarray:
     size = np.abs(ordered[ordered != 0])
     tenth = toys % 10 == 9
     if len(size):
-        fraction = np.mod((toys[tenth] // 10 + 0.5) * GOLDEN, 1)
+        fraction = np.mod(toys[tenth] // 10 * GOLDEN, 1)  # the first at the least value itself
         # Of the sign that the values have where the range reaches furthest.
         sign = 1 if ordered[-1] >= -ordered[0] else -1
         targets[tenth] = sign * size.min() * (size.max() / size.min()) ** fraction

@@ -28,6 +28,7 @@ from .intervals import (
     mean_interval,
     sd_interval,
 )
+from .linearity import contradicted
 
 EDGES = (0.0, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, math.inf)
 """Bins of θ/σ by the linear law: the fold at zero shows within about 3 σ of it."""
@@ -43,13 +44,34 @@ SIGMAS = ("linear", "quoted")
 
 LEVELS = ("68", "95")
 ENDS = tuple(f"{end}{level}" for level in LEVELS for end in ("low", "high"))
-"""The ends of both intervals, in the order of the columns."""
+"""The ends of both intervals."""
 
-WORDS = {
-    f"{end}{level}": f"the {words} end of the {percent} interval"
+OFFS = ("bias", *ENDS)
+"""What toys say of a muon less what is quoted, and should be 0: the bias over σ, the ends over the half-width."""
+
+MEASURED = ("ratio", "ratio_rms", *(f"{name}_{kind}" for name in OFFS for kind in ("off", "rms")))
+"""What toys measure in each bin, with `_se`, `_low` and `_high`."""
+
+WORDS = {"bias": "bias"} | {
+    f"{end}{level}": f"{words} end of the {percent} interval"
     for level, percent in (("68", "68.27 %"), ("95", "95 %"))
     for end, words in (("low", "lower"), ("high", "upper"))
 }
+
+FEWEST_TO_CONTRADICT = 1000
+"""Toys of a muon below which the errors of their ends are too rough to contradict anything."""
+
+NEVER = {
+    "sigma_negative": "have a negative σ",
+    "sigma_zero_or_nan": "have no σ, or one of zero, though their hits and values are finite",
+    "interval_unusable": "have an interval that is not finite, or not inside the wider one",
+    "sigma_not_linear": "are said to be linear, and have another σ",
+    "toys_contradict": "are said to be linear, or not to be, and their toys say otherwise",
+}
+"""What no muon with a quoted σ may be, and in words."""
+
+MOST_MORE = 100
+"""How many times as many toys are still worth advising."""
 
 RANK = {"pass": 0, "inconclusive": 1, "fail": 2}
 PULLS = ("pull_mean", "pull_mean_se", "pull_sd", "pull_sd_se", "pull_sd_low", "pull_sd_high", "pull_rms")
@@ -61,28 +83,39 @@ EMPTY = "empty"
 
 
 class Muons(NamedTuple):
-    """Muons of a block: value, σ and intervals at the recorded hits, whether these are finite, and where they are."""
+    """Muons of a block: value at the recorded hit, whether that is finite, θ/σ there, and what is said of them."""
 
     value: np.ndarray
-    sigma: np.ndarray
-    interval68: np.ndarray
-    interval95: np.ndarray
-    linear_ok: np.ndarray
     hit_finite: np.ndarray
     distance: np.ndarray
+    sigma_linear: np.ndarray
+    linear_ok: np.ndarray
+    sigma: np.ndarray
+    bias: np.ndarray
+    interval68: np.ndarray
+    interval95: np.ndarray
 
 
 class ToyMuons(NamedTuple):
-    """Those of them that toys were thrown around: rows of the block, what toys say, and what is said of σ there."""
+    """Those of them that toys were thrown around: rows of the block, how many toys, and what these say."""
 
     row: np.ndarray
     count: np.ndarray
+    settled: np.ndarray
+    mean: np.ndarray
     sd: np.ndarray
     sd_error: np.ndarray
-    ends: np.ndarray
-    ends_error: np.ndarray
-    sigma: np.ndarray
-    quoted_ends: np.ndarray
+    interval68: np.ndarray
+    interval68_error: np.ndarray
+    interval95: np.ndarray
+    interval95_error: np.ndarray
+
+
+class Truth(NamedTuple):
+    """The same muons at their true hits: value, and θ/σ."""
+
+    value: np.ndarray
+    distance: np.ndarray
 
 
 def distance(value: np.ndarray, sigma_linear: np.ndarray) -> np.ndarray:
@@ -103,48 +136,47 @@ class Tally:
     Fed block by block, so that memory doesn't grow with the muons.
     """
 
-    _SUMS = ("muons", "pulls", "z", "z2", "z3", "z4", "in68", "in95", "value", "sigma", "linear_ok")
-    COUNTS = (
-        "muons",
-        "hit_not_finite",
-        "value_not_finite",
-        "sigma_zero_or_nan",
-        "sigma_negative",
-        "toys_without_spread",
-    )
+    _SUMS = ("muons", "recorded", "pulls", "z", "z2", "z3", "z4", "in68", "in95", "value", "sigma", "linear_ok")
+    COUNTS = ("muons", "hit_not_finite", "value_not_finite", *NEVER, "toys_without_spread", "toys_unsettled")
 
-    def __init__(self, settings: Validation, toys: Toys, sigma: str, among: int = 1):
+    def __init__(self, settings: Validation, toys: Toys, sigma: str, n_dig: int = 1, among: int = 1):
         """A tally of one σ of one observable at one point, among so many of them in the study."""
-        self.settings, self.toys, self.sigma = settings, toys, sigma
+        self.settings, self.toys, self.sigma, self.n_dig = settings, toys, sigma, n_dig
         self.edges = np.unique([*EDGES, settings.domain])
         bins = len(self.edges) - 1
         self.inside = (self.edges[:-1] >= settings.domain) | (sigma == "quoted")
         # One of many numbers is far off by chance. A pass needs no correction for that, since all of them must pass.
-        judged = among * (bins * (1 + (len(ENDS) if sigma == "quoted" else 0)) + 1)
+        judged = among * (2 * bins * (1 + len(OFFS)) if sigma == "quoted" else bins + 1)
         self.confidence_to_fail = 1 - (1 - settings.confidence) / judged
         self.sums = {name: np.zeros(bins) for name in self._SUMS}
         self.counts = dict.fromkeys(self.COUNTS, 0)
         self.has_truth = False
-        self._toys: list[np.ndarray] = []  # for each toy muon: see `_toys_in`
+        self._toys: list[_Measured] = []
 
-    def add(self, muons: Muons, toys: ToyMuons, truth: np.ndarray | None = None) -> None:
-        """Add a block, with the values at the true hits if there are any."""
-        value, sigma, finite = muons.value, muons.sigma, muons.hit_finite
-        at = value if truth is None else truth
-        valued = np.isfinite(value) & np.isfinite(at)
-        negative = finite & (sigma < 0)
+    def add(self, muons: Muons, toys: ToyMuons, truth: Truth | None = None) -> None:
+        """Add a block, with what is known of the true hits if there are any."""
+        value, sigma = muons.value, muons.sigma
+        at, place = (value, muons.distance) if truth is None else truth
+        valued = muons.hit_finite & np.isfinite(value) & np.isfinite(at)
         usable = (sigma > 0) & np.isfinite(sigma)
-        good = finite & valued & usable
-        self.counts["muons"] += len(value)
-        self.counts["hit_not_finite"] += int((~finite).sum())
-        self.counts["value_not_finite"] += int((finite & ~valued).sum())
-        self.counts["sigma_zero_or_nan"] += int((finite & valued & ~usable & ~negative).sum())
-        self.counts["sigma_negative"] += int(negative.sum())
-        # What has no value where the toys are thrown has no place, and is in no bin.
-        bins = np.searchsorted(self.edges, np.where(np.isfinite(at), muons.distance, 0), side="right") - 1
-        bins = np.minimum(bins, len(self.edges) - 2)
+        good = valued & usable
+        ordered = np.stack([muons.interval95[:, 0], *muons.interval68.T, muons.interval95[:, 1]])
+        sound = np.isfinite(ordered).all(axis=0) & (np.diff(ordered, axis=0) >= 0).all(axis=0)
+        found = {
+            "muons": np.ones(len(value), bool),
+            "hit_not_finite": ~muons.hit_finite,
+            "value_not_finite": muons.hit_finite & ~valued,
+            "sigma_negative": muons.hit_finite & (sigma < 0),
+            "sigma_zero_or_nan": valued & ~usable & ~(sigma < 0),
+            "interval_unusable": good & ~sound,
+            "sigma_not_linear": good & (muons.linear_ok != 0) & (sigma != muons.sigma_linear),
+        }
+        for name, which in found.items():
+            self.counts[name] += int(which.sum())
 
+        bins = self._bins(np.where(np.isfinite(at), place, 0))
         self._sum("muons", bins[good])
+        self._sum("recorded", self._bins(muons.distance)[good])
         self._sum("value", bins[good], value[good])
         self._sum("sigma", bins[good], sigma[good])
         self._sum("linear_ok", bins[good], muons.linear_ok[good])
@@ -159,15 +191,43 @@ class Tally:
             for level, interval in (("68", muons.interval68), ("95", muons.interval95)):
                 low, high = interval[good].T
                 self._sum(f"in{level}", bins[good], (low <= at[good]) & (at[good] <= high))
-        spread = (toys.sigma > 0) & np.isfinite(toys.sigma) & np.isfinite(toys.sd) & np.isfinite(at[toys.row])
-        self.counts["toys_without_spread"] += int((~spread).sum())
-        row, count, sd, sd_error, ends, ends_error, sigma_at, quoted_ends = (each[spread] for each in toys)
-        known = sd_error > 0
-        freedom = np.where(known, (sd / np.where(known, sd_error, 1)) ** 2 / 2, count - 1)
-        # Over half of the width of the interval, so that a σ off by some per cent puts its intervals off by as much.
-        half = ((quoted_ends[:, 1::2] - quoted_ends[:, ::2]) / 2).repeat(2, axis=1)
-        off, error = ((each / half).T for each in (ends - quoted_ends, ends_error))
-        self._toys.append(np.stack([bins[row], at[row], count, sd / sigma_at, freedom, *off, *error]))
+        self._add_toys(Muons(*(each[toys.row] for each in muons)), toys)
+
+    def _add_toys(self, muons: Muons, toys: ToyMuons) -> None:
+        """Add the toys thrown around some muons; they are in the bins of the recorded hits, where they are thrown."""
+        known = (muons.sigma > 0) & np.isfinite(muons.sigma) & np.isfinite(toys.sd)
+        self.counts["toys_without_spread"] += int((~known).sum())
+        self.counts["toys_unsettled"] += int((known & (toys.settled == 0)).sum())
+        muons, toys = Muons(*(each[known] for each in muons)), ToyMuons(*(each[known] for each in toys))
+        sigma = muons.sigma
+        offs = [(toys.mean - muons.value - muons.bias) / sigma]
+        errors = [toys.sd / np.sqrt(toys.count) / sigma]
+        for level in LEVELS:
+            quoted = getattr(muons, f"interval{level}")
+            # Over half of the width, so that a σ off by some per cent puts its intervals off by as much.
+            with np.errstate(divide="ignore", invalid="ignore"):
+                half = (quoted[:, 1:] - quoted[:, :1]) / 2
+                offs += [*((getattr(toys, f"interval{level}") - quoted) / half).T]
+                errors += [*(getattr(toys, f"interval{level}_error") / half).T]
+        bins = self._bins(muons.distance)
+        self._toys.append(
+            _Measured(bins, muons.value, toys.count, toys.sd / sigma, toys.sd_error / sigma, *offs, *errors)
+        )
+        enough = toys.count >= FEWEST_TO_CONTRADICT
+        self.counts["toys_contradict"] += int(
+            contradicted(
+                muons.linear_ok[enough] != 0,
+                muons.value[enough],
+                muons.sigma_linear[enough],
+                np.stack([toys.sd, toys.sd_error], axis=1)[enough],
+                np.stack([toys.interval95, toys.interval95_error], axis=2)[enough],
+                self.n_dig,
+            ).sum()
+        )
+
+    def _bins(self, place: np.ndarray) -> np.ndarray:
+        """The bin of each θ/σ."""
+        return np.minimum(np.searchsorted(self.edges, place, side="right") - 1, len(self.edges) - 2)
 
     def _sum(self, name: str, bins: np.ndarray, weights: np.ndarray | None = None) -> None:
         self.sums[name] += np.bincount(bins, weights, minlength=len(self.edges) - 1)
@@ -176,8 +236,7 @@ class Tally:
         """Verdict, reasons, counts, and the numbers of each bin, of all muons, and of the domain of this σ."""
         bins = [self._bin(index) for index in range(len(self.inside))]
         domain = self._domain()
-        sign = "fail" if self.counts["sigma_negative"] else None
-        whole = [domain.get("pull_sd_verdict"), domain.get("scatter_verdict"), sign]
+        whole = [domain.get("pull_sd_verdict"), domain.get("scatter_verdict"), *("fail" for _ in self._never())]
         return {
             "sigma": self.sigma,
             "verdict": worst([worst([each["verdict"] for each in bins]), *whole]),
@@ -189,8 +248,15 @@ class Tally:
             "domain": domain,
         }
 
+    def _never(self) -> Iterator[str]:
+        """What some muons are and none may be."""
+        for name, words in NEVER.items():
+            if self.counts[name] and (name == "sigma_negative" or self.sigma == "quoted"):
+                yield f"{self.counts[name]} muons {words}"
+
     def _reasons(self, bins: list[dict[str, Any]], domain: dict[str, Any]) -> Iterator[str]:
         """What kept the verdict from being a pass."""
+        yield from self._never()
         for each in bins:
             if each["verdict"] not in ("fail", "inconclusive"):
                 continue
@@ -198,10 +264,14 @@ class Tally:
             where = f"at {each['low']:g} ≤ θ/σ{high}"
             if not each["toy_muons"]:
                 yield f"no toys {where}"
-            elif each["ratio_verdict"] != "pass":
+                continue
+            if each["ratio_verdict"] != "pass":
                 yield f"toy sd / σ = {each['ratio']:.4f} [{each['ratio_low']:.4f}, {each['ratio_high']:.4f}] {where}"
-            if self.sigma == "quoted" and each["toy_muons"]:
-                yield from self._ends_reason(each, where)
+            elif self.sigma == "quoted" and each["ratio_rms_verdict"] != "pass":
+                limits = f"[{each['ratio_rms_low']:.4f}, {each['ratio_rms_high']:.4f}]"
+                yield f"σ is off by {each['ratio_rms']:.4f} {limits}, root mean square over muons, {where}"
+            if self.sigma == "quoted":
+                yield from self._offs_reason(each, where)
         if not any(each["verdict"] in RANK for each in bins):
             yield "no muons in the linear domain" if self.sigma == "linear" else "no muons with a usable σ"
         if domain.get("pull_sd_verdict") in ("fail", "inconclusive"):
@@ -212,20 +282,21 @@ class Tally:
         if domain.get("scatter_verdict") == "fail":
             low = min(domain["scatter"], domain["scatter_local"])
             yield f"closure scatters between muons by {low:.3f} of what independent toys would; do they share noise?"
-        if self.counts["sigma_negative"]:
-            yield f"{self.counts['sigma_negative']} muons have a negative σ"
 
-    def _ends_reason(self, numbers: dict[str, Any], where: str) -> Iterator[str]:
-        """The worst of the ends that don't pass."""
+    def _offs_reason(self, numbers: dict[str, Any], where: str) -> Iterator[str]:
+        """The worst of bias and ends that don't pass."""
         if any(numbers[f"{end}_off"] is None for end in ENDS):
             yield f"too few toys for the ends of intervals {where}"
-            return
-        open_ends = [end for end in ENDS if numbers[f"{end}_verdict"] != "pass"]
-        if open_ends:
-            end = max(open_ends, key=lambda e: (RANK[numbers[f"{e}_verdict"]], abs(numbers[f"{e}_off"])))
-            limits = f"[{numbers[f'{end}_off_low']:+.4f}, {numbers[f'{end}_off_high']:+.4f}]"
-            count = f", the worst of {len(open_ends)} ends," if len(open_ends) > 1 else ""
-            yield f"{WORDS[end]} of toys{count} is {numbers[f'{end}_off']:+.4f} {limits} half-widths off {where}"
+        kinds = [(f"{name}_off", f"{name}_verdict", "") for name in OFFS]
+        kinds += [(f"{name}_rms", f"{name}_rms_verdict", " in root mean square") for name in OFFS]
+        known = [each for each in kinds if numbers.get(each[1]) in ("fail", "inconclusive")]
+        if known:
+            key, verdict, how = max(known, key=lambda each: (RANK[numbers[each[1]]], abs(numbers[each[0]])))
+            limits = f"[{numbers[f'{key}_low']:+.4f}, {numbers[f'{key}_high']:+.4f}]"
+            name = verdict.split("_")[0]
+            unit = "σ" if name == "bias" else "half-widths"
+            others = f", the worst of {len(known)} such numbers," if len(known) > 1 else ""
+            yield f"{WORDS[name]} of toys{others} is {numbers[key]:+.4f} {limits} {unit} off{how} {where}"
 
     def _more(self, bins: list[dict[str, Any]], domain: dict[str, Any]) -> list[str]:
         """What would settle an inconclusive verdict, if the numbers stay where they are."""
@@ -247,15 +318,18 @@ class Tally:
         """How many toys would settle bins that have some."""
         if not bins:
             return
-        factors = [each["factor"] for each in bins if each["factor"] is not None]
-        if any(not math.isfinite(factor) for factor in factors):
-            yield "no number of toys would settle what lies on the limit itself"
-            return
         now = max(1, round(sum(each["toys"] for each in bins) / sum(each["toy_muons"] for each in bins)))
         # Toys are spread over all bins, so the neediest bin sets how many each muon must have.
-        needed = 1 + math.ceil((now - 1) * max(factors, default=1.0))
-        if any(each[f"{end}_off"] is None for each in bins for end in ENDS if self.sigma == "quoted"):
-            needed = max(needed, FEWEST_FOR_ENDS)
+        factor = max((each["factor"] for each in bins if each["factor"] is not None), default=1.0)
+        few = any(each[f"{end}_off"] is None for each in bins for end in ENDS if self.sigma == "quoted")
+        if factor > MOST_MORE and not few:
+            yield f"not even {MOST_MORE} times as many toys would settle what lies so near to the limit"
+            return
+        needed = FEWEST_FOR_ENDS if factor > MOST_MORE else 1 + math.ceil((now - 1) * factor)
+        needed = max(needed, FEWEST_FOR_ENDS) if few else needed
+        if needed <= now:
+            yield "find out why some muons have no intervals"
+            return
         settled = [self._outcome([1 + value for value in self._deviations(each)]) for each in bins]
         change = f"raise toys.per_muon from {now} to {needed}"
         if self.toys.mode == "adaptive":
@@ -265,8 +339,8 @@ class Tally:
 
     def _deviations(self, numbers: dict[str, Any]) -> list[float]:
         """How far what decides a bin is from what it should be."""
-        ends = [numbers[f"{end}_off"] for end in ENDS] if self.sigma == "quoted" else []
-        return [each for each in (numbers["ratio"] - 1, *ends) if each is not None]
+        offs = [numbers[f"{name}_off"] for name in OFFS] if self.sigma == "quoted" else []
+        return [each for each in (numbers["ratio"] - 1, *offs) if each is not None]
 
     def _outcome(self, ratios: list[float]) -> str:
         """What ratios would be judged if they were known exactly."""
@@ -274,26 +348,27 @@ class Tally:
 
     def _bin(self, index: int) -> dict[str, Any]:
         numbers = self._numbers(np.arange(len(self.inside)) == index)
-        verdicts: dict[str, Any] = {"ratio_verdict": None}
-        factors = []
+        judged: dict[str, tuple[str, float | None]] = {}
         if numbers["toy_muons"]:
-            judged = {"ratio": self._judge_width(numbers["ratio"], numbers["ratio_se"])}
-            for end in ENDS if self.sigma == "quoted" else ():
-                if numbers[f"{end}_off"] is not None:
-                    limits = partial(mean_interval, 1 + numbers[f"{end}_off"], numbers[f"{end}_off_se"])
-                    judged[end] = self._judge(1 + numbers[f"{end}_off"], limits)
-            for name, (found, factor) in judged.items():
-                verdicts[f"{name}_verdict"] = found
-                factors += [] if factor is None else [factor]
+            judged["ratio"] = self._judge_width(numbers["ratio"], numbers["ratio_se"])
+        if numbers["toy_muons"] and self.sigma == "quoted":
+            judged["ratio_rms"] = self._judge_rms(numbers["ratio_rms"], numbers["ratio_rms_se"])
+            for name in OFFS:
+                if numbers[f"{name}_off"] is not None:
+                    limits = partial(mean_interval, 1 + numbers[f"{name}_off"], numbers[f"{name}_off_se"])
+                    judged[name] = self._judge(1 + numbers[f"{name}_off"], limits)
+                    judged[f"{name}_rms"] = self._judge_rms(numbers[f"{name}_rms"], numbers[f"{name}_rms_se"])
         if not self.inside[index]:
             verdict, factors = OUTSIDE, []
         elif not numbers["toy_muons"]:
-            verdict = "inconclusive" if numbers["muons"] else EMPTY
+            verdict, factors = "inconclusive" if numbers["recorded"] else EMPTY, []
         else:
-            ends = [verdicts.get(f"{end}_verdict", "inconclusive") for end in ENDS] if self.sigma == "quoted" else []
-            verdict = worst([verdicts["ratio_verdict"], *ends])
+            unknown = self.sigma == "quoted" and any(name not in judged for name in OFFS)
+            verdict = worst([each for each, _ in judged.values()] + ["inconclusive"] * unknown)
+            factors = [factor for _, factor in judged.values() if factor is not None]
         low, high = float(self.edges[index]), float(self.edges[index + 1])
         head = {"sigma": self.sigma, "low": low, "high": high}
+        verdicts = {"ratio_verdict": None} | {f"{name}_verdict": each for name, (each, _) in judged.items()}
         return {**head, **numbers, **verdicts, "verdict": verdict, "factor": max(factors, default=None)}
 
     def _judge_width(self, ratio: float, se: float) -> tuple[str, float | None]:
@@ -311,6 +386,19 @@ class Tally:
             return "fail", None
         within = abs(ratio - 1) <= tolerance
         return "inconclusive", factor_to_settle(ratio, *(narrow if within else wide), tolerance)
+
+    def _judge_rms(self, rms: float, se: float) -> tuple[str, float | None]:
+        """The verdict on a root mean square deviation, which should be 0, from the standard error of its square."""
+        limit = self.settings.tolerance**2
+        narrow, wide = (
+            mean_interval(rms**2, se, confidence) for confidence in (self.settings.confidence, self.confidence_to_fail)
+        )
+        if narrow[1] <= limit:
+            return "pass", None
+        if wide[0] > limit:
+            return "fail", None
+        half = (narrow if rms**2 <= limit else wide)[1] - rms**2
+        return "inconclusive", half / abs(limit - rms**2) if rms**2 != limit else math.inf
 
     def _domain(self) -> dict[str, Any]:
         """The domain of this σ as a whole; for the linear one with verdicts on pulls and on the scatter of closure."""
@@ -335,7 +423,8 @@ class Tally:
         """
         names = ("scatter", "scatter_local")
         result: dict[str, Any] = dict.fromkeys((*names, *(f"{n}_{end}" for n in names for end in ("low", "high"))))
-        _, at, _, ratios, freedom, *_ = self._toys_in(self.inside)
+        toys = self._toys_in(self.inside)
+        at, ratios, freedom = toys.value, toys.ratio, _freedom(toys)
         if len(ratios) < FEWEST_FOR_SCATTER:
             return {**result, "scatter_verdict": None}
         unit = ratios.mean() * math.sqrt((expected_scatter(freedom) ** 2).mean())
@@ -351,51 +440,56 @@ class Tally:
         narrow = any(result[f"{name}_high"] < NARROWEST_SCATTER for name in names)
         return {**result, "scatter_verdict": "fail" if narrow else "pass"}
 
-    def _toys_in(self, which: np.ndarray) -> np.ndarray:
-        """Bin, value, toys, ratio, degrees of freedom, how far four ends are off, and their errors, of toy muons."""
-        toys = np.concatenate([np.empty((5 + 2 * len(ENDS), 0)), *self._toys], axis=1)
-        return toys[:, which[toys[0].astype(int)]]
+    def _toys_in(self, which: np.ndarray) -> _Measured:
+        """The toy muons in some bins."""
+        empty = _Measured(*(np.empty(0, int if name == "bin" else float) for name in _Measured._fields))
+        toys = _Measured(*map(np.concatenate, zip(empty, *self._toys, strict=True)))
+        return _Measured(*(each[which[toys.bin]] for each in toys))
 
     def _numbers(self, which: np.ndarray) -> dict[str, Any]:
         """The statistics of some bins taken together."""
         confidence = self.settings.confidence
         sums = {name: float(each[which].sum()) for name, each in self.sums.items()}
-        muons = int(sums["muons"])
-        _, _, count, ratios, freedom, *ends = self._toys_in(which)
+        muons, toys = int(sums["muons"]), self._toys_in(which)
         numbers: dict[str, Any] = {
             "muons": muons,
+            "recorded": int(sums["recorded"]),
             "share": muons / self.counts["muons"] if self.counts["muons"] else None,
             "linear_ok": sums["linear_ok"] / muons if muons else None,
             "mean_value": sums["value"] / muons if muons else None,
             "mean_sigma": sums["sigma"] / muons if muons else None,
-            "toy_muons": len(ratios),
-            "toys": int(count.sum()),
-            **dict.fromkeys(("ratio", "ratio_se", "ratio_low", "ratio_high")),
-            **dict.fromkeys(f"{end}_off{limit}" for end in ENDS for limit in ("", "_se", "_low", "_high")),
+            "toy_muons": len(toys.ratio),
+            "toys": int(toys.count.sum()),
+            **dict.fromkeys(f"{name}{limit}" for name in MEASURED for limit in ("", "_se", "_low", "_high")),
         }
-        if len(ratios):
+        if len(toys.ratio):
             # Pooled variance, weighted by toys: unbiased however few a muon has.
-            weight = (count - 1) / (count - 1).sum()
-            square = float((weight * ratios**2).sum())
-            degrees = square**2 / float((weight**2 * ratios**4 / freedom).sum()) if square else float(freedom.sum())
+            weight = (toys.count - 1) / (toys.count - 1).sum()
+            square = float((weight * toys.ratio**2).sum())
+            freedom = _freedom(toys)
+            degrees = square**2 / float((weight**2 * toys.ratio**4 / freedom).sum()) if square else float(freedom.sum())
             low, high = sd_interval(math.sqrt(square), degrees, confidence)
             numbers |= {
                 "ratio": math.sqrt(square),
                 "ratio_se": math.sqrt(square / (2 * degrees)),
                 "ratio_low": low,
                 "ratio_high": high,
+                **_rms("ratio_rms", toys.ratio - 1, toys.ratio_error, confidence),
             }
-            for name, off, error in zip(ENDS, ends[: len(ENDS)], ends[len(ENDS) :], strict=True):
-                known = np.isfinite(off)
+            for name in OFFS:
+                off, error = getattr(toys, name), getattr(toys, f"{name}_error")
+                # Muons without an interval are counted by themselves; those with too few toys have none of these.
+                known = np.isfinite(off) & np.isfinite(error)
                 if known.any():
-                    mean = float(off[known].mean())
-                    se = math.sqrt(float((error[known] ** 2).sum())) / int(known.sum())
+                    off, error = off[known], error[known]
+                    mean, se = float(off.mean()), math.sqrt(float((error**2).sum())) / len(off)
                     low, high = mean_interval(mean, se, confidence)
                     numbers |= {
                         f"{name}_off": mean,
                         f"{name}_off_se": se,
                         f"{name}_off_low": low,
                         f"{name}_off_high": high,
+                        **_rms(f"{name}_rms", off, error, confidence),
                     }
         return numbers | (self._pulls(sums, confidence) if self.has_truth else {})
 
@@ -433,3 +527,44 @@ class Tally:
                 f"coverage{name}_high": high,
             }
         return numbers
+
+
+class _Measured(NamedTuple):
+    """Toy muons as they are judged: bin, value, toys, sd of toys over σ, what is off, and the errors of these."""
+
+    bin: np.ndarray
+    value: np.ndarray
+    count: np.ndarray
+    ratio: np.ndarray
+    ratio_error: np.ndarray
+    bias: np.ndarray
+    low68: np.ndarray
+    high68: np.ndarray
+    low95: np.ndarray
+    high95: np.ndarray
+    bias_error: np.ndarray
+    low68_error: np.ndarray
+    high68_error: np.ndarray
+    low95_error: np.ndarray
+    high95_error: np.ndarray
+
+
+def _freedom(toys: _Measured) -> np.ndarray:
+    """Degrees of freedom of each muon's sd over toys, from its standard error."""
+    known = toys.ratio_error > 0
+    return np.where(known, (toys.ratio / np.where(known, toys.ratio_error, 1)) ** 2 / 2, toys.count - 1)
+
+
+def _rms(name: str, off: np.ndarray, error: np.ndarray, confidence: float) -> dict[str, float]:
+    """The root mean square of what is off by itself, without the errors of the toys, and the interval of it.
+
+    Muons that are off in opposite directions don't cancel in it. The mean of off² - error² has the standard error
+    that is `_se`: from the scatter between muons, and no less than what the toys' errors alone make it.
+    """
+    square = off**2 - error**2
+    mean = float(square.mean())
+    least = math.sqrt(float((2 * error**4 + 4 * error**2 * max(mean, 0.0)).sum())) / len(off)
+    se = max(least, float(square.std(ddof=1)) / math.sqrt(len(off)) if len(off) > 1 else 0.0)
+    low, high = mean_interval(max(mean, 0.0), se, confidence)
+    root = lambda number: math.sqrt(max(number, 0.0))  # noqa: E731
+    return {name: root(mean), f"{name}_se": se, f"{name}_low": root(low), f"{name}_high": root(high)}

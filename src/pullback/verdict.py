@@ -13,7 +13,7 @@ import numpy as np
 from . import artefacts
 from .artefacts import Reader
 from .batches import Part
-from .columns import FLAGS, QUOTED, TOYS, Kinds
+from .columns import FLAGS, QUOTED, TOYS
 from .config import Validation
 from .diagnostics import diagnose
 from .errors import PullbackError
@@ -23,7 +23,7 @@ from .normal import K95
 from .points import Point
 from .study import Study
 from .tables import scanned, write_config, write_csv, write_points
-from .validation import LEVELS, OUTSIDE, SIGMAS, Muons, Tally, ToyMuons, distance, worst
+from .validation import OUTSIDE, SIGMAS, Muons, Tally, ToyMuons, Truth, distance, worst
 
 log = logging.getLogger(__name__)
 
@@ -147,54 +147,34 @@ def _judged(tallies: Mapping[str, Tally], settings: Validation) -> dict[str, Any
 def _tally(tallies: Mapping[str, Tally], readers: Mapping[str, Reader], part: Part, name: str) -> None:
     """Add the muons of a part to the tallies of both σ, block by block."""
     theta, sigma, toys = readers["theta"], readers["sigma"], readers["toys"]
-    recorded = "truth" not in readers
-
-    def of_toys(reader: Reader, kinds: Kinds) -> dict[str, np.ndarray]:
-        return {f: reader.rows(f"{part.label}/toys/{kind.name.format(name=name)}") for f, kind in kinds.items()}
-
-    thrown, muon, count = of_toys(toys, TOYS), *(toys.rows(f"{part.label}/toys/{c}") for c in ("muon", "toy_count"))
-    # Of simulated muons, what is quoted at the true hits is written for those with toys.
-    quoted_there = {} if recorded else of_toys(sigma, QUOTED)
+    muon, count = (toys.rows(f"{part.label}/toys/{column}") for column in ("muon", "toy_count"))
+    adaptive = part.config["toys"]["mode"] == "adaptive"
+    settled = toys.rows(f"{part.label}/toys/toy_settled") if adaptive else np.ones(len(muon))
+    thrown = {field: toys.rows(f"{part.label}/toys/{kind.name.format(name=name)}") for field, kind in TOYS.items()}
     for block in part.blocks:
         value = theta.read(part, name, block)
         quoted = {field: sigma.read(part, kind.name.format(name=name), block) for field, kind in QUOTED.items()}
         finite = (sigma.read(part, "flag", block) & FLAGS["hit_not_finite"]) == 0
-        truth = None if recorded else theta.read(part, f"{name}_true", block)
-        at = value if recorded else truth
-        linear_at = quoted["sigma_linear"] if recorded else sigma.read(part, f"sigma_{name}_linear_true", block)
-
+        truth = None
+        if "truth" in readers:
+            at = theta.read(part, f"{name}_true", block)
+            truth = Truth(at, distance(at, sigma.read(part, f"sigma_{name}_linear_true", block)))
         here = (muon >= block.start) & (muon < block.stop)
-        row = muon[here] - block.start
-        there = {f: quoted[f][row] if recorded else quoted_there[f][here] for f in QUOTED}
-        there["sigma_linear"] = linear_at[row]
-        # A linear σ that is of no use at the true hit is of none.
-        quoted["sigma_linear"] = np.where(linear_at > 0, quoted["sigma_linear"], linear_at)
-        ends, ends_error = (
-            np.concatenate([thrown[f"interval{level}{which}"][here] for level in LEVELS], axis=1)
-            for which in ("", "_error")
-        )
+        fields = {"count": count, "settled": settled, **thrown}
+        toy_muons = ToyMuons(muon[here] - block.start, **{field: each[here] for field, each in fields.items()})
+        about = value, finite, distance(value, quoted["sigma_linear"]), quoted["sigma_linear"], quoted["linear_ok"]
         for kind, tally in tallies.items():
-            said, said_there = _said(kind, value, quoted), _said(kind, at[row], there)
-            toy_muons = ToyMuons(
-                row,
-                count[here],
-                thrown["sd"][here],
-                thrown["sd_error"][here],
-                ends,
-                ends_error,
-                said_there[0],
-                np.concatenate(said_there[1:], axis=1),
-            )
-            muons = Muons(value, *said, quoted["linear_ok"], finite, distance(at, linear_at))
-            tally.add(muons, toy_muons, truth)
+            tally.add(Muons(*about, **_said(kind, value, quoted)), toy_muons, truth)
 
 
-def _said(kind: str, value: np.ndarray, quoted: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """σ and the two intervals of some muons; by the linear law ±1 σ and ±1.96 σ."""
+def _said(kind: str, value: np.ndarray, quoted: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What one σ says: itself, the bias, and the two intervals; by the linear law none, and ±1 σ and ±1.96 σ."""
+    fields = ("sigma", "bias", "interval68", "interval95")
     if kind == "quoted":
-        return quoted["sigma"], quoted["interval68"], quoted["interval95"]
+        return {field: quoted[field] for field in fields}
     sigma = quoted["sigma_linear"]
-    return sigma, *(value[:, None] + sigma[:, None] * np.array([-k, k]) for k in (1.0, K95))
+    intervals = (value[:, None] + sigma[:, None] * np.array([-k, k]) for k in (1.0, K95))
+    return dict(zip(fields, (sigma, np.zeros_like(sigma), *intervals), strict=True))
 
 
 def _flat(entry: dict[str, Any], points: Mapping[str, Point]) -> list[dict[str, Any]]:

@@ -6,9 +6,4 @@ from pullback.steps import run_toys
 
 if __name__ == "__main__":
     with job(snakemake):
-        run_toys(
-            Batch.from_json(snakemake.params.batch),
-            snakemake.output.toys,
-            truth=snakemake.input.get("truth"),
-            reco=snakemake.input.get("reco"),
-        )
+        run_toys(Batch.from_json(snakemake.params.batch), snakemake.input.reco, snakemake.output.toys)
