@@ -59,8 +59,7 @@ def test_a_recipe_holds_what_its_artefact_is_made_from_and_no_more():
     made_from = {kind: whole.of_kind(kind).parts[0].config for kind in KINDS}
     assert set(made_from["truth"]) == {"seed", "random_numbers", "source", "model"}
     assert made_from["truth"]["model"] == {"name": "one_hit"}  # not dz
-    assert set(made_from["sigma"]) - set(made_from["theta"]) == {"uncertainty", "toys"}
-    assert set(made_from["sigma"]["toys"]) == {"muons"}  # which toys are thrown around, and not how many
+    assert set(made_from["sigma"]) - set(made_from["theta"]) == {"uncertainty"}
     assert "uncertainty" not in made_from["toys"]
     assert whole.of_kind("toys").of_kind("reco") == whole.of_kind("reco")
     with pytest.raises(AttributeError):

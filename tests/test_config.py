@@ -65,7 +65,7 @@ def refused(raw) -> str:
             {"detector": {"noise": {"kind": "tails", "fractoin": 0.1}}},
             "detector.noise.fractoin: unknown key; did you mean detector.noise.fraction?",
         ),
-        ({"detector": {"noise": {"kind": "strip", "pitch": 0.0}}}, "detector.noise.pitch: is 0.0"),
+        ({"detector": {"noise": {"kind": "strip", "pitch": -0.1}}}, "detector.noise.pitch: is -0.1"),
         ({"toys": {"mode": "adaptiv"}}, "toys.mode: is 'adaptiv'; it should be 'fixed' or 'adaptive'"),
         (
             {"toys": {"mode": "adaptive", "most": 10000}},

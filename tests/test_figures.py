@@ -69,10 +69,10 @@ def lines(run, evidence, kind):
 def test_the_ratio_panel_shows_the_ratio(scan):
     (top, _, bottom, _), columns = lines(*scan, "sigma")
     muon = columns["toys/muon"]
-    order = np.argsort(columns["theta_true"][muon], kind="stable")
-    theta, sigma = columns["theta_true"][muon][order], columns["sigma_theta_linear_true"][muon][order]
+    order = np.argsort(columns["theta"][muon], kind="stable")
+    theta, sigma = columns["theta"][muon][order], columns["sigma_theta_linear"][muon][order]
     sd = columns["toys/toy_sd_theta"][order]
-    quoted = columns["toys/sigma_theta"][order]
+    quoted = columns["sigma_theta"][muon][order]
     top, bottom = dict(top), dict(bottom)
     np.testing.assert_array_equal(top["linear σ"], np.stack([theta, sigma], axis=1))
     np.testing.assert_array_equal(top["quoted σ"], np.stack([theta, quoted], axis=1))

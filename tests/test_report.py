@@ -54,7 +54,7 @@ def test_the_verdict_comes_first_and_in_words(default):
     shares = sorted(100 * entry["linear_ok"] for entry in read_evidence(default[0].outputs.validation)["points"])
     opening = f"pass The linear law holds for {shares[0]:.3g} % to {shares[1]:.3g} % of muons; for the others see"
     assert opening in text
-    assert "The quoted σ is right to within ±5 % everywhere, at all 2 points, the fold included" in text
+    assert "The quoted σ is right to within ±5 % wherever there are muons, at all 2 points, the fold included" in text
     assert "The linear σ is right for muons at least 3 σ from the fold" in text
     assert "No muon failed" in text
 
@@ -66,9 +66,9 @@ def test_success_that_is_too_low_is_said_in_words(default):
         key=lambda each: each["coverage68"],
     )
     expected = f"the 68.27 % interval holds the truth for only {100 * worst['coverage68']:.3g} % of muons"
-    assert f"Where the true θ/σ is 0 – 0.5, {expected}" in text
+    assert f"Near the fold, where the true θ/σ is 0 – 0.5, {expected}" in text
     assert "though σ is the right standard deviation" in text
-    assert "Where the true θ/σ is 3 – 5" not in text
+    assert "where the true θ/σ is 3 – 5" not in text
 
 
 def test_each_diagnostic_has_its_say(default, tmp_path):
@@ -79,7 +79,9 @@ def test_each_diagnostic_has_its_say(default, tmp_path):
     raw = {"study": "strips", "detector": {"noise": "strip"}, "toys": {"muons": 500}}
     text = Page(report(raw, tmp_path)[1]).text
     assert "The uncertainties are wrong at 1 of 1 point" in text
-    assert "noise strip, 1 times as wide as stated" in text
+    assert "noise strip, its standard deviation 1 of the stated one" in text
+    assert "heed it: success of ±1 σ, linear domain, is 0.57" in text
+    assert "Near the fold, where the true θ/σ is 10" not in text
 
 
 def test_the_page_is_whole_and_loads_nothing(default):
@@ -148,3 +150,25 @@ def test_the_same_bytes_whatever_the_batches(tmp_path):
         report({**SMALL, "compute": {"batch_cost": cost}}, tmp_path / str(cost))[1].encode() for cost in (1, 10**12)
     ]
     assert pages[0] == pages[1]
+
+
+def test_toys_that_reached_the_most_are_said(tmp_path):
+    raw = {**SMALL, "scan": None, "toys": {"muons": 20, "mode": "adaptive", "most": 20_000, "n_dig": 3}}
+    assert "Toys of 20 of 20 muons were not stable in 3 significant digits" in Page(report(raw, tmp_path)[1]).text
+
+
+def test_a_domain_that_is_scanned_has_tables_of_its_own_bins(tmp_path):
+    raw = {**SMALL, "scan": {"validation.domain": [2.5, 3.0]}}
+    page = report(raw, tmp_path)[1]
+    table = page[page.index('id="law"') :].split("</table>")[0]
+    for row in table.split("<tr>")[1:]:
+        cells = row.count("<td") or row.count("<th")
+        assert cells in (2 + 8 + 1, 2 + 7 + 1)
+    assert table.count("2 – 2.5") == table.count("2 – 3") == 1
+
+
+@pytest.mark.parametrize(("share", "words"), [(0.99956, "99.96 %"), (1.0, "100 %"), (0.9774, "97.7 %"), (None, "–")])
+def test_a_share_is_never_rounded_to_all(share, words):
+    from pullback.report import _percent
+
+    assert _percent(share) == words
