@@ -51,6 +51,17 @@ def at_the_fold():
         print(f"{place:>6g}", *(f"{1000 * float(each):>9.5f}" for each in numbers), bool(quoted.linear_ok))
 
 
+def bias():
+    """By how much θ is off on the average near the fold, as it is and less the bias that is quoted."""
+    print(f"{'true x/σ_x':>10} {'mean(θ - true)/σ':>17} {'less the bias':>14}")
+    deviates = torch.special.ndtri((torch.arange(200_000, dtype=torch.float64)[:, None] + 0.5) / 200_000)
+    for place in (0.0, 0.5, 1.0, 2.0):
+        truth = torch.tensor([[place * SIGMA_X]], dtype=torch.float64)
+        quoted = quote(infer_theta, truth + SIGMA_X * deviates, SIGMA_X**2)
+        off = (quoted.value - infer_theta(truth)) * 1.5 / SIGMA_X
+        print(f"{place:>10g} {off.mean():>17.3f} {(off - quoted.bias * 1.5 / SIGMA_X).mean():>14.3f}")
+
+
 def shares():
     """For how many muons the linear law holds."""
     hits = ((torch.arange(200_000, dtype=torch.float64) + 0.5) / 200_000)[:, None]
@@ -81,6 +92,8 @@ def speed():
         ratios.append(by_toys / by_spread)
         print(f"a muon: spread {by_spread * 1e9:.0f} ns, 1 000 toys {by_toys * 1e6:.1f} µs: {ratios[-1]:.0f} times")
     print(f"median: {statistics.median(ratios):.0f} times")
+    whole, law = (seconds(lambda f=f: f(infer_theta, hits, SIGMA_X**2), 5) / muons * 1e9 for f in (quote, propagate))
+    print(f"a muon: quote {whole:.0f} ns, propagate {law:.0f} ns: {whole / law:.0f} times")
 
     study = Study.from_config(
         {"study": "s", "source": {"muons": 4 * muons}, "toys": {"muons": 2}, "compute": {"batch_cost": 10**15}}
@@ -145,7 +158,7 @@ def diagnostics():
 
 def main():
     """Print everything."""
-    for part in (at_the_fold, shares, speed, diagnostics):
+    for part in (at_the_fold, bias, shares, speed, diagnostics):
         part()
         print()
 
