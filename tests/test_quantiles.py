@@ -20,14 +20,26 @@ def test_the_ends_are_symmetric_in_probability():
 def test_against_numpy(count, seed, probabilities):
     """numpy's "hazen" is Hyndman and Fan's definition 5."""
     values = np.random.default_rng(seed).normal(size=(3, count))
-    found = quantiles(sorted_rows(torch.from_numpy(values)), np.array(probabilities))
+    found = quantiles(sorted_rows(torch.from_numpy(values)), tuple(probabilities))
     np.testing.assert_allclose(found, np.quantile(values, probabilities, axis=1, method="hazen").T, atol=1e-13)
 
 
 def test_ranks():
     """Of 1 to 10, the first stands for 0.05 and the last for 0.95, and there is nothing beyond them."""
     values = torch.arange(1, 11, dtype=DOUBLE)[None]
-    found = quantiles(values, np.array([0.0, 0.04, 0.05, 0.1, 0.15, 0.5, 0.95, 1.0]))
+    found = quantiles(
+        values,
+        (
+            0.0,
+            0.04,
+            0.05,
+            0.1,
+            0.15,
+            0.5,
+            0.95,
+            1.0,
+        ),
+    )
     assert found[0].tolist() == pytest.approx([1, 1, 1, 1.5, 2, 5.5, 10, 10], abs=1e-12)
 
 

@@ -95,12 +95,11 @@ def plot(
                 canvas = _scan(study, evidence, figure)
             else:
                 canvas = _OF_POINT[figure.kind](_Point(study, reader, evidence, figure))
-            canvas.draw_without_rendering()
-            canvas.set_layout_engine("none")  # laid out once, for both files
             for path, (kind, metadata) in zip((svg, pdf), METADATA.items(), strict=True):
                 # By way of memory: on a full disk, the writers of the files fail in obscure ways.
                 image = io.BytesIO()
                 canvas.savefig(image, format=kind, metadata=metadata)
+                canvas.set_layout_engine("none")  # laid out once, for both files
                 with whole(path) as part:
                     part.write_bytes(image.getvalue())
             plt.close(canvas)

@@ -187,7 +187,7 @@ def _sobol(points: int, seed: int, muons: Muons) -> Integrals:
     mean = away.mean(dim=1)
     sd = (away - mean[:, None]).square().mean(dim=1).sqrt()
     scrambled = away.unflatten(1, (RANDOMISATIONS, points)).std(dim=2, correction=0)
-    ends = quantiles(sorted_rows(away.transpose(1, 2).contiguous()), ENDS)
+    ends = quantiles(sorted_rows(away.transpose(1, 2).contiguous()), tuple(ENDS.tolist()))
     return Integrals(mean, sd, scrambled.std(dim=1) / RANDOMISATIONS**0.5, ends)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -20,16 +22,19 @@ def sorted_rows(values: Float[Tensor, "*rows value"]) -> Float[Tensor, "*rows va
     return torch.from_numpy(np.sort(values.numpy(), axis=-1))
 
 
-def quantiles(
-    ordered: Float[Tensor, "*rows value"], probabilities: Float[np.ndarray, " quantile"]
-) -> Float[Tensor, "*rows quantile"]:
+def quantiles(ordered: Float[Tensor, "*rows value"], probabilities: tuple[float, ...]) -> Float[Tensor, "*rows _"]:
     """Quantiles of sorted values: the one of rank k of n, from 0, stands for (k + ½)/n, with straight lines between.
 
     Source: Hyndman and Fan 1996, Am. Stat. 50:361, definition 5.
     """
-    count = ordered.shape[-1]
-    place = (count * probabilities - 0.5).clip(0, count - 1)
+    lower, upper, fraction = _places(ordered.shape[-1], probabilities)
+    below, above = ordered[..., lower], ordered[..., upper]
+    return below + (above - below) * fraction.to(ordered)  # torch.lerp rounds otherwise at the end of an array
+
+
+@lru_cache
+def _places(count: int, probabilities: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray, Tensor]:
+    """Between which ranks quantiles are, and how far on the way."""
+    place = (count * np.array(probabilities) - 0.5).clip(0, count - 1)
     lower = place.astype(int).clip(0, max(0, count - 2))
-    fraction = torch.from_numpy(place - lower).to(ordered)
-    below, above = ordered[..., lower], ordered[..., np.minimum(lower + 1, count - 1)]
-    return below + (above - below) * fraction  # torch.lerp rounds otherwise at the end of an array than within
+    return lower, np.minimum(lower + 1, count - 1), torch.from_numpy(place - lower)

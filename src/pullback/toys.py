@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +21,7 @@ AT_A_TIME = 65_536
 """Toys that are held at a time, times coordinates: 512 KiB, which stays in the cache."""
 
 
-WHOLE_VECTORS = 64
+WHOLE_VECTORS = 32
 """Numbers that torch's vector instructions handle at a time are a divisor of this."""
 
 
@@ -226,10 +227,7 @@ class _Sums:
         away = _inferred(infer, thrown.flatten(0, 1)).unflatten(0, thrown.shape[:2]) - self.centre[rows, None, :]
         square = away * away
         powers = torch.stack([each.sum(dim=1) for each in (away, square, square * away, square * square)])
-        # The ends, and what is a binomial standard deviation of their rank above and below them.
-        half = np.sqrt(ENDS * (1 - ENDS) / count)
-        found = quantiles(_ordered(away), np.concatenate([ENDS, ENDS + half, ENDS - half]).clip(0, 1))
-        ends, above, below = found.split(len(ENDS), dim=2)
+        ends, above, below = quantiles(_ordered(away), _around_ends(count)).split(len(ENDS), dim=2)
         self.count[rows] += count
         self.powers[:, rows] += powers
         self.ends[rows] += count * ends
@@ -278,6 +276,13 @@ class _Sums:
         intervals = (ends[:, :, :2], errors[:, :, :2], ends[:, :, 2:], errors[:, :, 2:])
         settled = torch.from_numpy(self.settled) & number.all(dim=1).cpu()
         return Toys(*moments, *intervals, self.count, settled)
+
+
+@lru_cache
+def _around_ends(count: int) -> tuple[float, ...]:
+    """The probabilities of the ends, and those a binomial standard deviation of their rank above and below them."""
+    half = np.sqrt(ENDS * (1 - ENDS) / count)
+    return tuple(np.concatenate([ENDS, ENDS + half, ENDS - half]).clip(0, 1).tolist())
 
 
 def _inferred(infer: Callable, hits: Float[Tensor, "row coordinate"]) -> Float[Tensor, "row observable"]:

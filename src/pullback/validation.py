@@ -49,8 +49,11 @@ ENDS = tuple(f"{end}{level}" for level in LEVELS for end in ("low", "high"))
 OFFS = ("bias", *ENDS)
 """What toys say of a muon less what is quoted, and should be 0: the bias over σ, the ends over the half-width."""
 
-MEASURED = ("ratio", "ratio_rms", *(f"{name}_{kind}" for name in OFFS for kind in ("off", "rms")))
-"""What toys measure in each bin, with `_se`, `_low` and `_high`."""
+MEASURED = {
+    "linear": ("ratio", *(f"{name}_off" for name in OFFS)),
+    "quoted": ("ratio", "ratio_rms", *(f"{name}_{kind}" for name in OFFS for kind in ("off", "rms"))),
+}
+"""What toys measure of each σ in each bin, with `_se`, `_low` and `_high`."""
 
 WORDS = {"bias": "bias"} | {
     f"{end}{level}": f"{words} end of the {percent} interval"
@@ -142,6 +145,7 @@ class Tally:
     def __init__(self, settings: Validation, toys: Toys, sigma: str, n_dig: int = 1, among: int = 1):
         """A tally of one σ of one observable at one point, among so many of them in the study."""
         self.settings, self.toys, self.sigma, self.n_dig = settings, toys, sigma, n_dig
+        self.measured = MEASURED[sigma]
         self.edges = np.unique([*EDGES, settings.domain])
         bins = len(self.edges) - 1
         self.inside = (self.edges[:-1] >= settings.domain) | (sigma == "quoted")
@@ -460,7 +464,7 @@ class Tally:
             "mean_sigma": sums["sigma"] / muons if muons else None,
             "toy_muons": len(toys.ratio),
             "toys": int(toys.count.sum()),
-            **dict.fromkeys(f"{name}{limit}" for name in MEASURED for limit in ("", "_se", "_low", "_high")),
+            **dict.fromkeys(f"{name}{limit}" for name in self.measured for limit in ("", "_se", "_low", "_high")),
         }
         if len(toys.ratio):
             # Pooled variance, weighted by toys: unbiased however few a muon has.
@@ -469,7 +473,7 @@ class Tally:
             freedom = _freedom(toys)
             degrees = square**2 / float((weight**2 * toys.ratio**4 / freedom).sum()) if square else float(freedom.sum())
             low, high = sd_interval(math.sqrt(square), degrees, confidence)
-            numbers |= {
+            found = {
                 "ratio": math.sqrt(square),
                 "ratio_se": math.sqrt(square / (2 * degrees)),
                 "ratio_low": low,
@@ -483,14 +487,10 @@ class Tally:
                 if known.any():
                     off, error = off[known], error[known]
                     mean, se = float(off.mean()), math.sqrt(float((error**2).sum())) / len(off)
-                    low, high = mean_interval(mean, se, confidence)
-                    numbers |= {
-                        f"{name}_off": mean,
-                        f"{name}_off_se": se,
-                        f"{name}_off_low": low,
-                        f"{name}_off_high": high,
-                        **_rms(f"{name}_rms", off, error, confidence),
-                    }
+                    limits = dict(zip(("_low", "_high"), mean_interval(mean, se, confidence), strict=True))
+                    found |= {f"{name}_off{key}": number for key, number in {"": mean, "_se": se, **limits}.items()}
+                    found |= _rms(f"{name}_rms", off, error, confidence)
+            numbers |= {key: number for key, number in found.items() if key in numbers}
         return numbers | (self._pulls(sums, confidence) if self.has_truth else {})
 
     def _pulls(self, sums: dict[str, float], confidence: float) -> dict[str, Any]:
