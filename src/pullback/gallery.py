@@ -51,7 +51,7 @@ CAPTIONS = {
         "Lines are the quoted and the linear σ, each square is the standard deviation of the toys around one muon; "
         "the panels below show its ratio to both, with the tolerance shaded. To the quoted σ the ratio should be 1 "
         "everywhere; to the linear one where the law is claimed: everywhere, or right of the dotted line if there "
-        "is one. Left of it the fold makes the toys narrower than the law says.",
+        "is one. Left of it the law does not know of the fold.",
     ),
     "law": (
         "Where the linear law holds",
