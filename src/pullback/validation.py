@@ -1,13 +1,16 @@
 """Is the σ right? An equivalence test against toys and truth, in bins of θ/σ, of the linear σ and of the quoted one.
 
-Three tests. *Closure*: the standard deviation of toys over σ, both where the toys are thrown. *Ends*: the ends of the
-toys' intervals less those of the quoted intervals, over half of their width. *Pulls*: z = (θ_reco - θ_true)/σ(x_reco)
-of the smeared muons. A number passes when its confidence interval lies within the tolerance of what it should be,
-fails when an interval that is as much wider as so many numbers together need (Bonferroni) lies outside, and is
-inconclusive otherwise: more toys sharpen the test and never make a harmless bias fail, as a significance test would
-(Schuirmann 1987, J. Pharmacokinet. Biopharm. 15:657).
+*Closure*: the standard deviation of toys over σ. *Ends* and *bias*: the ends of the toys' intervals less those of the
+quoted intervals, over half of their width, and the mean of toys less the value and its bias, over σ. *Pulls*: z =
+(θ_reco - θ_true)/σ(x_reco) of the smeared muons. *Scatter* of closure between muons. Toys are thrown around the
+recorded hits, where σ is delivered. A number passes when its confidence interval lies within the tolerance of what it
+should be, fails when an interval that is as much wider as so many numbers together need (Bonferroni) lies outside,
+and is inconclusive otherwise: more toys sharpen the test and never make a harmless bias fail, as a significance test
+would (Schuirmann 1987, J. Pharmacokinet. Biopharm. 15:657).
 
-The linear σ is judged where the linear law is claimed, the quoted one everywhere.
+The linear σ is judged where the linear law is claimed, by the mean over a bin. The quoted one is judged everywhere, by the
+root mean square over the muons of a bin as well, in which what is off in opposite directions does not cancel; and there
+are things that no muon with a quoted σ may be, see `NEVER`.
 """
 
 from __future__ import annotations
