@@ -118,7 +118,9 @@ def _success(study: Study, entries: list[dict[str, Any]]) -> list[dict[str, Any]
         for each in near:
             for level, nominal in zip(LEVELS, (P68, P95), strict=True):
                 key, name = (each["low"], level), f"coverage{level}"
-                if each.get(name) is None or each["ratio_verdict"] == "fail":
+                # Where success is wrong far from the fold too, its cause is another.
+                elsewhere = entry["diagnostics"].get(f"success{level}", {}).get("verdict")
+                if each.get(name) is None or each["ratio_verdict"] == "fail" or elsewhere == "fail":
                     continue
                 too_low = half_width(each[f"{name}_high"]) / half_width(nominal) < 1 - settings.tolerance
                 if too_low and (key not in found or each[name] < found[key]["value"]):

@@ -8,9 +8,9 @@ should be, fails when an interval that is as much wider as so many numbers toget
 and is inconclusive otherwise: more toys sharpen the test and never make a harmless bias fail, as a significance test
 would (Schuirmann 1987, J. Pharmacokinet. Biopharm. 15:657).
 
-The linear σ is judged where the linear law is claimed, by the mean over a bin. The quoted one is judged everywhere, by the
-root mean square over the muons of a bin as well, in which what is off in opposite directions does not cancel; and there
-are things that no muon with a quoted σ may be, see `NEVER`.
+The linear σ is judged where the linear law is claimed, by the mean over a bin. The quoted one is judged everywhere, by
+the root mean square over the muons of a bin as well, in which what is off in opposite directions does not cancel; and
+there are things that no muon with a quoted σ may be, see `NEVER`.
 """
 
 from __future__ import annotations
