@@ -81,7 +81,7 @@ def test_each_diagnostic_has_its_say(default, tmp_path):
     assert "The uncertainties are wrong at 1 of 1 point" in text
     assert "noise strip, its standard deviation 1 of the stated one" in text
     assert "heed it: success of ±1 σ, linear domain, is 0.57" in text
-    assert "Near the fold" not in text  # the cause is the noise
+    assert "Near the fold, where the true" not in text  # the cause is the noise
 
 
 def test_the_page_is_whole_and_loads_nothing(default):
