@@ -48,6 +48,16 @@ def test_the_documentation_of_the_config_is_the_config():
     assert (PROJECT / "config" / "schema.json").read_text() == configdoc.schema(), "run: make docs"
 
 
+@pytest.mark.parametrize("noise", ["strip", {"kind": "tails", "fraction": 0.1}])
+def test_the_schema_knows_noise_by_its_kind(noise):
+    import jsonschema
+
+    schema = json.loads((PROJECT / "config" / "schema.json").read_text())
+    jsonschema.validate({"study": "s", "detector": {"noise": noise}}, schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"study": "s", "detector": {"noise": "stripe"}}, schema)
+
+
 @pytest.mark.parametrize("name", ["config", "exercise", "recorded"])
 def test_the_configs_are_valid(name, monkeypatch):
     import jsonschema

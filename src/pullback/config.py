@@ -73,7 +73,7 @@ class Strip(Section):
         0.0,
         ge=0,
         le=1e6,
-        description="width of a strip; 0 is √12/resolution, for which the stated resolution is right",
+        description="strip: its width; 0 is √12/resolution, for which the stated resolution is right",
         json_schema_extra={"unit": "m"},
     )
 
@@ -82,15 +82,21 @@ class Tails(Section):
     """Gaussian noise with a wider one for some of the hits."""
 
     kind: Literal["tails"] = Field("tails", description="Gaussian, but wider for some of the hits")
-    fraction: float = Field(0.05, ge=0, le=1, description="how many of the hits have the wider noise")
-    width: float = Field(5.0, ge=1, le=1e6, description="how many times wider it is")
+    fraction: float = Field(0.05, ge=0, le=1, description="tails: how many of the hits have the wider noise")
+    width: float = Field(5.0, ge=1, le=1e6, description="tails: how many times wider it is")
 
 
 class Clipped(Section):
     """Gaussian noise without the hits that are far off."""
 
     kind: Literal["clipped"] = Field("clipped", description="Gaussian, without hits that are further off than `clip`")
-    clip: float = Field(2.0, ge=0.01, le=8, description="how far off a hit can be, in stated σ")
+    clip: float = Field(2.0, ge=0.01, le=8, description="clipped: how far off a hit can be, in stated σ")
+
+
+def _or_its_kind(schema: dict[str, Any]) -> None:
+    """In the schema, a section with a kind may be given by its kind alone."""
+    section = {key: schema.pop(key) for key in ("oneOf", "discriminator")}
+    schema["anyOf"] = [{"type": "string", "enum": list(section["discriminator"]["mapping"])}, section]
 
 
 class Detector(Section):
@@ -104,7 +110,9 @@ class Detector(Section):
         json_schema_extra={"unit": "1/m"},
     )
     noise: Annotated[Gaussian | Strip | Tails | Clipped, Field(discriminator="kind")] = Field(
-        Gaussian(), description="what the noise is really like, in simulated hits and in toys"
+        Gaussian(),
+        description="what the noise is really like, in simulated hits and in toys: a kind, or a section",
+        json_schema_extra=_or_its_kind,
     )
 
     @field_validator("noise", mode="before")
@@ -259,9 +267,9 @@ def fields(section: type[Section], prefix: str = "") -> dict[str, FieldInfo]:
     """Every key of the config by its dotted name; those of a section with alternatives, one after the other."""
     found: dict[str, FieldInfo] = {}
     for name, field in section.model_fields.items():
-        for kind in _sections(field):
+        for kind in sections(field):
             found |= {each: info for each, info in fields(kind, f"{prefix}{name}.").items() if each not in found}
-        if not _sections(field):
+        if not sections(field):
             found[prefix + name] = field
     return found
 
@@ -272,7 +280,7 @@ def unit_of(name: str) -> str:
     return (field.json_schema_extra or {}).get("unit", "") if field else ""
 
 
-def _sections(field: FieldInfo) -> list[type[Section]]:
+def sections(field: FieldInfo) -> list[type[Section]]:
     """The section that a field holds, or those that it may hold."""
     kinds = (field.annotation, *get_args(field.annotation))
     return [each for each in kinds if isinstance(each, type) and issubclass(each, Section)]
@@ -324,7 +332,7 @@ def _line(kind, error) -> str:
         case "missing":
             return f"{key}: is missing"
         case "union_tag_invalid" | "union_tag_not_found":
-            allowed = [each.model_fields["kind"].default for each in _sections(section.model_fields[path[-1]])]
+            allowed = [each.model_fields["kind"].default for each in sections(section.model_fields[path[-1]])]
             return f"{key}.kind: is {value.get('kind')!r}; allowed: {', '.join(allowed)}"
         case "string_pattern_mismatch":
             return f"{key}: is {value!r}; allowed: letters, digits and . _ -, beginning with a letter or digit"
@@ -347,7 +355,7 @@ def _place(kind: type[Section], loc: tuple[int | str, ...]) -> tuple[type[Sectio
             section, tag, alternatives = alternatives[each], each, {}
             continue
         path.append(each)
-        inner = _sections(section.model_fields[each]) if each in section.model_fields else []
+        inner = sections(section.model_fields[each]) if each in section.model_fields else []
         alternatives = {one.model_fields["kind"].default: one for one in inner} if len(inner) > 1 else {}
         section = inner[0] if len(inner) == 1 else section
     return section, path, tag

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from pydantic.fields import FieldInfo
 
-from .config import StudyConfig, fields, unit_of
+from .config import StudyConfig, fields, sections, unit_of
 from .files import write_text
 
 HEAD = """# The config
@@ -22,6 +22,7 @@ checks.
   the default below. Of several files, each is laid over the ones before:
   `--configfile config/config.yaml my_changes.yaml`.
 - Every mistake is refused before any job starts, in one line that names the key.
+- The noise can be given by its kind alone: `detector: {noise: strip}`.
 - Any numeric key but those of `compute` can be scanned by its dotted name:
 
 ```yaml
@@ -46,7 +47,21 @@ def documentation() -> str:
 
 
 def _row(name: str, field: FieldInfo) -> list[str]:
-    return [f"`{name}`", _kind(field), unit_of(name), _default(field), _allowed(field), field.description or ""]
+    kinds = _kinds(name)
+    allowed = ", ".join(f"`{kind}`" for kind in kinds) or _allowed(field)
+    words = "; ".join(f"`{kind}`: {text}" for kind, text in kinds.items()) or field.description or ""
+    return [f"`{name}`", _kind(field), unit_of(name), _default(field), allowed, words]
+
+
+def _kinds(name: str) -> dict[str, str]:
+    """The kinds of a section with alternatives, and what each is, if the key is one that says which of them it is."""
+    *path, last = name.split(".")
+    section = StudyConfig
+    for each in path[:-1]:
+        (section,) = sections(section.model_fields[each])
+    alternatives = sections(section.model_fields[path[-1]]) if last == "kind" else []
+    found = [each.model_fields["kind"] for each in alternatives]
+    return {field.default: field.description or "" for field in found}
 
 
 def _kind(field: FieldInfo) -> str:
