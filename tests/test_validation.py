@@ -70,7 +70,7 @@ def tally(
     value = at + (noise(rng, muons) if noise else rng.normal(size=muons))
     row = np.linspace(0, muons - 1, min(toys, muons)).astype(int)
     sigma = np.full(muons, sigma_scale)
-    made = Tally(Validation(**settings), Toys(per_muon=per_muon, mode=mode), kind)
+    made = Tally(Validation(**settings), Toys(per_muon=per_muon, mode=mode), kind, 1, 1)
     made.add(
         muons_of(value, sigma),
         toys_of(rng, row, per_muon, value, ends, bias),
@@ -81,7 +81,7 @@ def tally(
 
 def few(kind="linear", per_muon=100, **settings):
     """An empty tally."""
-    return Tally(Validation(**settings), Toys(per_muon=per_muon), kind)
+    return Tally(Validation(**settings), Toys(per_muon=per_muon), kind, 1, 1)
 
 
 def test_an_honest_point_passes_with_the_right_numbers():
@@ -299,6 +299,8 @@ def test_failed_muons_are_counted_and_left_out(kind):
         "interval_unusable": 0,
         "sigma_not_linear": 0,
         "toys_contradict": 0,
+        "toys_can_tell": 0,
+        "toys_disagree": 0,
         "toys_without_spread": 2,
         "toys_unsettled": 0,
     }

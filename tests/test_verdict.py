@@ -117,6 +117,7 @@ def every_other(quoted):
         (lambda q: q._replace(bias=-q.bias), "bias of toys"),
         (lambda q: q._replace(linear_ok=torch.ones_like(q.linear_ok)), "their toys say otherwise"),
         (lambda q: q._replace(linear_ok=~q.linear_ok), "their toys say otherwise"),
+        (lambda q: q._replace(linear_ok=torch.zeros_like(q.linear_ok)), "disagree on whether the linear law holds"),
         (lambda q: Quoted(*(each if each is q.value else each.flip(0) for each in q)), "toy sd / σ"),  # rows reversed
     ],
 )
@@ -173,6 +174,22 @@ def test_smearing_that_is_shifted_is_to_be_heeded(tmp_path, monkeypatch):
         "value": pytest.approx(0.5, abs=0.02),
         "verdict": "fail",
     }
+
+
+def test_linear_ok_is_held_against_toys_in_its_own_digits(tmp_path):
+    raw = {
+        **DEFAULT,
+        "uncertainty": {"n_dig": 2},
+        "source": {"muons": 5000},
+        "toys": {"muons": 60, "per_muon": 1_000_000},
+    }
+    for seed in (1, 2):
+        (entry,) = evidence_of(Run({**raw, "seed": seed}, tmp_path / str(seed)).make())["points"]
+        counts = entry["quoted"]["counts"]
+        assert entry["linear_ok"] == pytest.approx(0.548, abs=0.02)
+        assert counts["toys_can_tell"] >= 20
+        assert counts["toys_contradict"] == 0
+        assert counts["toys_disagree"] < 0.3 * counts["toys_can_tell"]
 
 
 def test_adaptive_toys_pass_too(tmp_path):

@@ -16,6 +16,9 @@ SIGMA_OFF = 0.05
 CLEARLY = 6
 """Standard errors beyond which a difference is no chance, among any number of muons."""
 
+TELLING = 2.5
+"""Standard errors that δ must be, for Monte Carlo to tell whether an end is within δ."""
+
 
 def numerical_tolerance(u: Float[Any, "*shape"], n_dig: int = 1) -> Float[Any, "*shape"]:
     """The numerical tolerance δ of a standard uncertainty u: half a unit of its last significant digit.
@@ -90,8 +93,11 @@ def contradicted(
     sd: Float[np.ndarray, "muon 2"],
     ends95: Float[np.ndarray, "muon end 2"],
     n_dig: int,
-) -> Bool[np.ndarray, " muon"]:
-    """Whether Monte Carlo clearly says otherwise than `linear_ok`: by more than six of its standard errors.
+) -> tuple[Bool[np.ndarray, " muon"], Bool[np.ndarray, " muon"], Bool[np.ndarray, " muon"]]:
+    """Whether Monte Carlo clearly says otherwise than `linear_ok`, whether it can tell, and whether it then disagrees.
+
+    Clearly: by more than six of its standard errors. It can tell, but for a few in a hundred, where δ is more than two
+    and a half of the standard errors of both ends; it then disagrees if it says otherwise, however little.
 
     Parameters
     ----------
@@ -105,4 +111,6 @@ def contradicted(
     width, unsure = np.abs(sigma / sd[:, 0] - 1) - SIGMA_OFF, CLEARLY * sd[:, 1] / sd[:, 0]
     fails = (beyond > surely).any(axis=1) | (width > unsure)
     holds = (beyond < -surely).all(axis=1) & (width < -unsure)
-    return np.where(ok, fails, holds)
+    can_tell = (TELLING * ends95[:, :, 1] < numerical_tolerance(sigma, n_dig)[:, None]).all(axis=1)
+    says_ok = (beyond <= 0).all(axis=1) & (width <= unsure)
+    return np.where(ok, fails, holds), can_tell, can_tell & (says_ok != ok)

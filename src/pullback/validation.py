@@ -88,6 +88,14 @@ OUTSIDE = "outside the linear domain"
 EMPTY = "empty"
 
 
+TOYS_SAY = ("toys_can_tell", "toys_disagree", "toys_without_spread", "toys_unsettled")
+"""Counts of toy muons: those whose toys can tell whether they are linear, those that disagree, and two that failed."""
+
+MOST_DISAGREEING, FEWEST_TO_DISAGREE = 0.5, 20
+"""Of the muons whose toys can tell, how many may disagree with `linear_ok`, as they do by chance where ends are off by
+just δ, and how many there must be to judge it."""
+
+
 class Muons(NamedTuple):
     """Muons of a block: value at the recorded hit, whether that is finite, θ/σ there, and what is said of them."""
 
@@ -143,9 +151,9 @@ class Tally:
     """
 
     _SUMS = ("muons", "recorded", "pulls", "z", "z2", "z3", "z4", "in68", "in95", "value", "sigma", "linear_ok")
-    COUNTS = ("muons", "hit_not_finite", "value_not_finite", *NEVER, "toys_without_spread", "toys_unsettled")
+    COUNTS = ("muons", "hit_not_finite", "value_not_finite", *NEVER, *TOYS_SAY)
 
-    def __init__(self, settings: Validation, toys: Toys, sigma: str, n_dig: int = 1, among: int = 1):
+    def __init__(self, settings: Validation, toys: Toys, sigma: str, n_dig: int, among: int):
         """A tally of one σ of one observable at one point, among so many of them in the study."""
         self.settings, self.toys, self.sigma, self.n_dig = settings, toys, sigma, n_dig
         self.measured = MEASURED[sigma]
@@ -221,16 +229,18 @@ class Tally:
             _Measured(bins, muons.value, toys.count, toys.sd / sigma, toys.sd_error / sigma, *offs, *errors)
         )
         enough = toys.count >= FEWEST_TO_CONTRADICT
-        self.counts["toys_contradict"] += int(
-            contradicted(
-                muons.linear_ok[enough] != 0,
-                muons.value[enough],
-                muons.sigma_linear[enough],
-                np.stack([toys.sd, toys.sd_error], axis=1)[enough],
-                np.stack([toys.interval95, toys.interval95_error], axis=2)[enough],
-                self.n_dig,
-            ).sum()
+        said = contradicted(
+            muons.linear_ok[enough] != 0,
+            muons.value[enough],
+            muons.sigma_linear[enough],
+            np.stack([toys.sd, toys.sd_error], axis=1)[enough],
+            np.stack([toys.interval95, toys.interval95_error], axis=2)[enough],
+            self.n_dig,
         )
+        clearly, can_tell, disagree = (int(each.sum()) for each in said)
+        self.counts["toys_contradict"] += clearly
+        self.counts["toys_can_tell"] += can_tell
+        self.counts["toys_disagree"] += disagree
 
     def _bins(self, place: np.ndarray) -> np.ndarray:
         """The bin of each θ/σ."""
@@ -260,6 +270,9 @@ class Tally:
         for name, words in NEVER.items():
             if self.counts[name] and (name == "sigma_negative" or self.sigma == "quoted"):
                 yield f"{self.counts[name]} muons {words}"
+        telling, disagreeing = self.counts["toys_can_tell"], self.counts["toys_disagree"]
+        if self.sigma == "quoted" and telling >= FEWEST_TO_DISAGREE and disagreeing > MOST_DISAGREEING * telling:
+            yield f"toys of {disagreeing} of {telling} muons disagree on whether the linear law holds"
 
     def _reasons(self, bins: list[dict[str, Any]], domain: dict[str, Any]) -> Iterator[str]:
         """What kept the verdict from being a pass."""

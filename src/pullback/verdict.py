@@ -58,11 +58,10 @@ def validate(study: Study, files: Mapping[str, Sequence[str | Path]], outputs: O
     """
     gathering = Gathering(Path(outputs.study).parent)
     observables = [each.name for each in study.model.observables]
+    among = len(study.points) * len(observables)
     tallies = {
         (point.label, name): {
-            sigma: Tally(
-                point.config.validation, point.config.toys, sigma, among=2 * len(study.points) * len(observables)
-            )
+            sigma: Tally(point.config.validation, point.config.toys, sigma, point.config.uncertainty.n_dig, among)
             for sigma in SIGMAS
         }
         for point in study.points
