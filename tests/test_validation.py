@@ -380,7 +380,7 @@ def test_too_few_toys_for_the_ends_is_no_pass():
     result = made.result()
     assert result["verdict"] == "inconclusive"
     assert "too few toys for the ends" in "; ".join(result["reasons"])
-    assert "raise toys.per_muon from 100 to 2" in result["more"][0]
+    assert "raise toys.per_muon from 100 to " in result["more"][0]
 
 
 def test_adaptive_toys_are_not_told_to_be_raised_in_vain():

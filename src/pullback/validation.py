@@ -287,7 +287,7 @@ class Tally:
                 continue
             if each["ratio_verdict"] != "pass":
                 yield f"toy sd / σ = {each['ratio']:.4f} [{each['ratio_low']:.4f}, {each['ratio_high']:.4f}] {where}"
-            elif self.sigma == "quoted" and each["ratio_rms_verdict"] != "pass":
+            elif self.sigma == "quoted" and each.get("ratio_rms_verdict", "pass") != "pass":
                 limits = f"[{each['ratio_rms_low']:.4f}, {each['ratio_rms_high']:.4f}]"
                 yield f"σ is off by {each['ratio_rms']:.4f} {limits}, root mean square over muons, {where}"
             if self.sigma == "quoted":
@@ -372,7 +372,8 @@ class Tally:
         if numbers["toy_muons"]:
             judged["ratio"] = self._judge_width(numbers["ratio"], numbers["ratio_se"])
         if numbers["toy_muons"] and self.sigma == "quoted":
-            judged["ratio_rms"] = self._judge_rms(numbers["ratio_rms"], numbers["ratio_rms_se"])
+            if numbers["ratio_rms"] is not None:
+                judged["ratio_rms"] = self._judge_rms(numbers["ratio_rms"], numbers["ratio_rms_se"])
             for name in OFFS:
                 if numbers[f"{name}_off"] is not None:
                     limits = partial(mean_interval, 1 + numbers[f"{name}_off"], numbers[f"{name}_off_se"])
@@ -494,12 +495,14 @@ class Tally:
                 "ratio_se": math.sqrt(square / (2 * degrees)),
                 "ratio_low": low,
                 "ratio_high": high,
-                **_rms("ratio_rms", toys.ratio - 1, toys.ratio_error, confidence),
             }
+            # With few toys, their own errors are too rough for more than the pooled width.
+            enough = toys.count >= FEWEST_FOR_ENDS
+            if enough.any():
+                found |= _rms("ratio_rms", (toys.ratio - 1)[enough], toys.ratio_error[enough], confidence)
             for name in OFFS:
                 off, error = getattr(toys, name), getattr(toys, f"{name}_error")
-                # Muons without an interval are counted by themselves; those with too few toys have none of these.
-                known = np.isfinite(off) & np.isfinite(error)
+                known = enough & np.isfinite(off) & np.isfinite(error)  # muons without an interval have been counted
                 if known.any():
                     off, error = off[known], error[known]
                     mean, se = float(off.mean()), math.sqrt(float((error**2).sum())) / len(off)
