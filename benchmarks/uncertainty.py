@@ -5,13 +5,13 @@ Command: python benchmarks/uncertainty.py
 
 import statistics
 import tempfile
-import time
 from itertools import pairwise
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
 import torch
+from propagation import seconds
 from scipy.integrate import quad
 from scipy.stats import norm
 
@@ -68,16 +68,6 @@ def shares():
     for n_dig in (1, 2):
         share = quote(infer_theta, hits, SIGMA_X**2, n_dig=n_dig).linear_ok.double().mean().item()
         print(f"hits evenly over (0, 1) m: the linear law holds for {share:.1%} at n_dig = {n_dig}")
-
-
-def seconds(work, repeats):
-    """The shortest of several runs."""
-    best = float("inf")
-    for _ in range(repeats):
-        begin = time.perf_counter()
-        work()
-        best = min(best, time.perf_counter() - begin)
-    return best
 
 
 def speed():

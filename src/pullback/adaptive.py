@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 from numpy.random import Generator
 from torch import Tensor
 
+from .config import ADAPTIVE_BATCH
 from .distributions import Input, count_muons, moments
 from .linearity import numerical_tolerance
 from .quantiles import sorted_rows
@@ -128,7 +129,7 @@ def batch_size(coverage: float) -> int:
     if not 0 < coverage < 1:
         raise ValueError(f"coverage must be between 0 and 1, such as 0.95, not {coverage:g}")
     # 1 - 0.9 is a rounding error below 0.1, and must not cost a toy more.
-    return max(math.ceil(round(100 / (1 - coverage), 6)), 10_000)
+    return max(math.ceil(round(100 / (1 - coverage), 6)), ADAPTIVE_BATCH)
 
 
 def symmetric_interval(ordered: Float[Tensor, "*row toy"], coverage: float) -> Float[Tensor, "*row 2"]:

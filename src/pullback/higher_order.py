@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .covariances import canonical
 from .jacobians import check_hits, with_stand_ins
-from .propagation import by_blocks, linear_law
+from .propagation import by_blocks, linear_law, masked
 
 
 class SecondOrder(NamedTuple):
@@ -74,10 +74,7 @@ def _second_order(infer, hits, sigma_x) -> SecondOrder:
         columns = infer(x).unbind(1)
     terms = [_terms(column, x, cov, law.sigma[:, index].square()) for index, column in enumerate(columns)]
     bias, variance = (torch.stack(each, dim=1) for each in zip(*terms, strict=True))
-    result = SecondOrder(law.value, bias, variance.sqrt())
-    if law.finite is None:
-        return result
-    return SecondOrder(*(torch.where(law.finite[:, None], each, float("nan")) for each in result))
+    return masked(SecondOrder(law.value, bias, variance.sqrt()), law.finite)
 
 
 def _terms(

@@ -18,7 +18,7 @@ def sd_interval(ratio: float, freedom: float, confidence: float) -> tuple[float,
 
 def mean_interval(mean: float, se: float, confidence: float) -> tuple[float, float]:
     """Confidence interval of a mean of many, with its standard error."""
-    half = float(ndtri((1 + confidence) / 2)) * se
+    half = half_width(confidence) * se
     return mean - half, mean + half
 
 

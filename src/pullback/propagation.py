@@ -111,14 +111,18 @@ def linear_law(infer: Callable, hits: Tensor, sigma_x: Tensor) -> Law:
 
 def _propagate(infer, hits, sigma_x) -> Propagated:
     law = linear_law(infer, hits, sigma_x)
-    if law.finite is None:
-        return Propagated(law.value, law.covariance, law.sigma)
-    # Last of all, so that the NaN of one muon stays out of the gradients of the others.
-    nan, finite = float("nan"), law.finite
-    return Propagated(
-        torch.where(finite[:, None], law.value, nan),
-        torch.where(finite[:, None, None], law.covariance, nan),
-        torch.where(finite[:, None], law.sigma, nan),
+    return masked(Propagated(law.value, law.covariance, law.sigma), law.finite)
+
+
+def masked(result: Any, finite: Bool[Tensor, " muon"] | None) -> Any:
+    """A named tuple of tensors (muon, …) with NaN for the muons that are not finite; None: all are.
+
+    Last of all, so that the NaN of one muon stays out of the gradients of the others.
+    """
+    if finite is None:
+        return result
+    return type(result)(
+        *(torch.where(finite.reshape(-1, *[1] * (each.ndim - 1)), each, float("nan")) for each in result)
     )
 
 

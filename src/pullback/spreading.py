@@ -188,7 +188,7 @@ def _along(
     u = sigma[:, which]
 
     def at(k):
-        """F - f(x) at ±k, and twice its even and odd parts."""
+        """How far f is from f(x) at k and at -k, and twice the even and the odd part of that."""
         up, down = (muons.away((z * direction)[:, None])[:, 0, which] for z in (k, -k))
         return up, down, up + down, up - down
 

@@ -132,7 +132,7 @@ def throw_toys(
     prepared = [_prepare(throw) for throw in throws]
     if {len(throw.hits) for throw in throws} - {len(rngs)}:
         raise ValueError("every throw needs as many muons as there are random generators")
-    sums = [_Sums(throw, centre, n_dig) for throw, centre in zip(prepared, map(_centre, prepared), strict=True)]
+    sums = [_Sums(throw, n_dig) for throw in prepared]
     coordinates = prepared[0].hits.shape[1] if prepared else 1
     step = max(1, AT_A_TIME // coordinates)
     batch = min(toys, step) if n_dig is None else ADAPTIVE_BATCH
@@ -201,15 +201,12 @@ def _prepare(throw: Throw) -> Throw:
     return Throw(throw.infer, hits, noise.expand(hits.shape))
 
 
-def _centre(throw: Throw) -> Tensor:
-    return _inferred(throw.infer, throw.hits)
-
-
 class _Sums:
     """Running sums of the observables' distance from their value at the hit, which loses no digits."""
 
-    def __init__(self, throw: Throw, centre: Tensor, n_dig: int | None):
-        self.throw, self.centre, self.n_dig = throw, centre, n_dig
+    def __init__(self, throw: Throw, n_dig: int | None):
+        self.throw, self.n_dig = throw, n_dig
+        self.centre = centre = _inferred(throw.infer, throw.hits)
         muons, observables = centre.shape
         self.count = torch.zeros(muons, dtype=torch.int64)
         self.settled = np.zeros(muons, bool)
