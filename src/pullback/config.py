@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
@@ -25,6 +25,42 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
+Positive = Annotated[float, Field(ge=1e-6, le=1e12)]
+Heights = Annotated[list[Annotated[float, Field(ge=-1e6, le=1e6)]], Field(min_length=2, max_length=32)]
+
+
+def _form(value: Any) -> str:
+    return "list" if isinstance(value, list) else "number"
+
+
+class Cosmic(Section):
+    """Where muons come from and how fast they are."""
+
+    zenith_max: float = Field(
+        1.0, gt=0, le=1.5, description="zenith angles follow cos² up to this", json_schema_extra={"unit": "rad"}
+    )
+    spectrum: Literal["fixed", "sea_level"] = Field(
+        "fixed", description="`fixed`: all muons have `momentum`; `sea_level`: the spectrum of vertical muons there"
+    )
+    momentum: float = Field(
+        3.0,
+        ge=0.1,
+        le=1e5,
+        description="momentum of every muon, or the least one of a spectrum",
+        json_schema_extra={"unit": "GeV/c"},
+    )
+
+
+class Volume(Section):
+    """The volume that muons scatter in."""
+
+    z: float = Field(0.0, ge=-1e6, le=1e6, description="its middle", json_schema_extra={"unit": "m"})
+    thickness: float = Field(0.1, ge=0, le=1e3, description="its thickness", json_schema_extra={"unit": "m"})
+    radiation_length: float = Field(
+        0.01757, ge=1e-4, le=1e6, description="of its material, by default iron", json_schema_extra={"unit": "m"}
+    )
+
+
 class Simulated(Section):
     """True hits drawn by the model."""
 
@@ -40,6 +76,8 @@ class Simulated(Section):
     x_max: float = Field(
         1.0, ge=-1e6, le=1e6, description="upper end of the true positions", json_schema_extra={"unit": "m"}
     )
+    cosmic: Cosmic | None = Field(None, description="tracks: directions and momenta")
+    volume: Volume | None = Field(None, description="scatter: what muons scatter in")
 
     @model_validator(mode="after")
     def _range(self):
@@ -124,9 +162,55 @@ class Detector(Section):
 class OneHit(Section):
     """θ = arctan(|x| / dz)."""
 
+    beside: ClassVar[tuple[str, ...]] = ()
+    """The sections of a simulated source that go with the model."""
+
     name: Literal["one_hit"] = Field("one_hit", description="the inference model")
     dz: float = Field(
         1.5, ge=1e-6, le=1e6, description="height of the muons' origin above the layer", json_schema_extra={"unit": "m"}
+    )
+
+
+class Track(Section):
+    """A straight line in one view."""
+
+    beside: ClassVar[tuple[str, ...]] = ("cosmic",)
+
+    name: Literal["track"] = Field("track", description="a straight line through several layers, in one view")
+    z: Heights = Field([0.0, 0.5, 1.0], description="height of each layer", json_schema_extra={"unit": "m"})
+    theta0: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="standard deviation of the angle, in one view, by which a layer scatters a muon",
+        json_schema_extra={"unit": "rad"},
+    )
+
+
+class Track3d(Track):
+    """A straight line in space."""
+
+    name: Literal["track3d"] = Field("track3d", description="a straight line through several layers, in space")
+
+
+class Scatter(Section):
+    """Two lines, above and below a volume."""
+
+    beside: ClassVar[tuple[str, ...]] = ("cosmic", "volume")
+
+    name: Literal["scatter"] = Field("scatter", description="a line above and one below a volume that scatters")
+    z_upper: Heights = Field(
+        [0.6, 0.8, 1.0], description="height of each layer above the volume", json_schema_extra={"unit": "m"}
+    )
+    z_lower: Heights = Field(
+        [-0.6, -0.8, -1.0], description="height of each layer below the volume", json_schema_extra={"unit": "m"}
+    )
+    theta0: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="standard deviation of the angle, in one view, by which a layer scatters a muon",
+        json_schema_extra={"unit": "rad"},
     )
 
 

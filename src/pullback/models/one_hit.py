@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float
 
@@ -46,14 +49,19 @@ def infer_theta(hits: Float[Tensor, "muon 1"], dz: float | Float[Tensor, ""] = 1
     return hits.abs().arctan2(dz)  # as precise as arctan of the quotient, and vectorised where that is not
 
 
-def draw(rng: np.random.Generator, muons: int, *, x_min: float, x_max: float) -> Float[np.ndarray, "muon 1"]:
+def sample(rng: np.random.Generator, muons: int, source: Any) -> Float[np.ndarray, "muon 1"]:
     """True positions x ~ U(x_min, x_max), m, as (muon, 1)."""
-    return x_min + (x_max - x_min) * rng.random((muons, 1))
+    return source.x_min + (source.x_max - source.x_min) * rng.random((muons, 1))
 
 
-MODEL = Model(
-    coordinates=(Quantity("x", "m", "position on the layer", "x"),),
-    observables=(Quantity("theta", "rad", "angle from the vertical", "θ"),),
-    infer=infer_theta,
-    draw=draw,
-)
+def model(section: Mapping[str, Any]) -> Model:
+    """The model with the parameters of a config's section."""
+    return Model(
+        coordinates=(Quantity("x", "m", "position on the layer", "x"),),
+        observables=(Quantity("theta", "rad", "angle from the vertical", "θ"),),
+        infer=infer_theta,
+        sample=sample,
+        layers=(0,),
+        parameters={"dz": section["dz"]},
+        infer_uses=("dz",),
+    )
