@@ -214,10 +214,15 @@ def open_signed(path: str | Path, kind: str) -> Iterator[Reader]:
 
 
 def flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A nested config as attributes by dotted name."""
+    """A nested config as attributes by dotted name; what is not given is left out, and lists of no numbers are JSON."""
     found: dict[str, Any] = {}
     for key, value in config.items():
-        found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+        if isinstance(value, dict):
+            found |= flat(value, f"{prefix}{key}.")
+        elif isinstance(value, list) and not all(isinstance(each, int | float) for each in value):
+            found[prefix + key] = json.dumps(value, ensure_ascii=False)
+        elif value is not None:
+            found[prefix + key] = value
     return found
 
 

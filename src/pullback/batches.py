@@ -26,6 +26,9 @@ MUON_COST = 20
 _LONGEST_NAME = 100
 
 _TRUTH = ("seed", "random_numbers", "source", "model.name")
+DRAWN_ANYWHERE = ("one_hit",)
+"""Models whose true hits are drawn without their parameters: they stay when these change."""
+
 KINDS = {
     "truth": _TRUTH,
     "reco": (*_TRUTH, "detector"),
@@ -77,8 +80,8 @@ class Part:
 
     @property
     def model(self) -> Model:
-        """The inference model."""
-        return load(self.config["model"]["name"])
+        """The inference model; for true hits of one that draws them wherever its layers are, without its parameters."""
+        return load(self.config["model"])
 
     @property
     def settings(self) -> SimpleNamespace:
@@ -105,7 +108,9 @@ class Batch:
 
     def of_kind(self, kind: str) -> Batch:
         """The same parts, with the config that another kind of artefact is made from."""
-        parts = (Part(**{**vars(part), "config": _restrict(part.config, KINDS[kind])}) for part in self.parts)
+        parts = (
+            Part(**{**vars(part), "config": _restrict(part.config, _made_from(kind, part))}) for part in self.parts
+        )
         return Batch(kind, tuple(parts))
 
     @property
@@ -175,6 +180,12 @@ def short(name: str) -> str:
     """A name that is fit for a file, also when it lists many parameters."""
     digest = hashlib.sha256(name.encode()).hexdigest()[:12]
     return name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}-{digest}"
+
+
+def _made_from(kind: str, part: Part) -> tuple[str, ...]:
+    """The names of the config that a kind of artefact of a part is made from."""
+    anywhere = part.config["model"]["name"] in DRAWN_ANYWHERE
+    return tuple("model" if name == "model.name" and not anywhere else name for name in KINDS[kind])
 
 
 def _restrict(config: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:

@@ -12,8 +12,17 @@ from .artefacts import Column, Writer
 from .batches import Part
 from .models import Quantity
 
-FLAGS = {"hit_not_finite": 1, "value_not_finite": 2, "sigma_zero_or_nan": 4, "sigma_negative": 8}
-"""Bits of the column `flag`: why a muon's uncertainty is not to be used."""
+FLAGS = {
+    "hit_not_finite": 1,
+    "value_not_finite": 2,
+    "sigma_zero_or_nan": 4,
+    "sigma_negative": 8,
+    "no_standard_deviation": 16,
+}
+"""Bits of the column `flag`: why a muon's uncertainty is not to be used. The first: too few hits are finite."""
+
+COVARIANCE = "x_covariance"
+"""The column of recorded covariances of hits."""
 
 
 class Kind(NamedTuple):
@@ -35,8 +44,9 @@ QUOTED = {
     "interval68": Kind("interval68_{name}", "68.27 % coverage interval of the {long_name}", ends=True),
     "interval95": Kind("interval95_{name}", "95 % coverage interval of the {long_name}", ends=True),
     "linear_ok": Kind("linear_ok_{name}", "whether the linear law holds for the {long_name}", dtype="u1"),
+    "flag": Kind("flag_{name}", "why the uncertainty of the {long_name} is not to be used", dtype="u1"),
 }
-"""What is quoted of each observable: fields of `pullback.quote`."""
+"""What is quoted of each observable: fields of `pullback.quote`, and the flag."""
 
 TRUE_LINEAR = {"sigma": Kind("sigma_{name}_linear_true", QUOTED["sigma_linear"].words + " at the true hits")}
 
@@ -62,7 +72,9 @@ class Table:
                 name, words = (text.format(name=each.name, long_name=each.long_name) for text in kind[:2])
                 dims = {dim: None, "end": ["low", "high"]} if kind.ends else {dim: None}
                 quantity = Quantity(name, each.unit if kind.dtype == "f8" else "1", words)
-                column = out.column(group, name, (rows, 2) if kind.ends else (rows,), dims, quantity, kind.dtype)
+                masks = {"flag_masks": np.array(list(FLAGS.values()), "u1"), "flag_meanings": " ".join(FLAGS)}
+                shape, about = (rows, 2) if kind.ends else (rows,), masks if field == "flag" else {}
+                column = out.column(group, name, shape, dims, quantity, kind.dtype, **about)
                 self._columns.append((field, axis, column))
 
     def append(self, result: Mapping[str, np.ndarray], rows: np.ndarray | slice = slice(None)) -> None:
@@ -85,8 +97,25 @@ def of_hits(out: Writer, part: Part, name: str, which: str) -> Column:
     return out.column(out.point(part), name, (part.stop - part.start, len(coordinates)), dims, quantity)
 
 
-def of_flags(out: Writer, part: Part) -> Column:
-    """The column `flag`."""
-    quantity = Quantity("flag", "1", "why the uncertainty of the muon is not to be used")
-    masks = {"flag_masks": np.array(list(FLAGS.values()), "u1"), "flag_meanings": " ".join(FLAGS)}
-    return out.column(out.point(part), "flag", (part.stop - part.start,), {"muon": None}, quantity, "u1", **masks)
+def has_covariances(part: Part) -> bool:
+    """Whether the recorded hits of a part have covariances of their own."""
+    source = part.config["source"]
+    return source["kind"] == "recorded" and bool(source.get("sigma") or source.get("covariance"))
+
+
+def of_covariances(out: Writer, part: Part) -> Column:
+    """The column of the hits' covariances: variances (muon, coordinate) or matrices (muon, coordinate, coordinate)."""
+    names = [coordinate.name for coordinate in part.model.coordinates]
+    dims = {"muon": None, "coordinate": names}
+    if part.config["source"].get("covariance"):
+        dims["coordinate_2"] = names
+    shape = (part.stop - part.start, *(len(names) for _ in range(len(dims) - 1)))
+    words = "covariance of the recorded hits; NaN: the detector's"
+    return out.column(out.point(part), COVARIANCE, shape, dims, Quantity(COVARIANCE, "m2", words))
+
+
+def of_fits(out: Writer, part: Part) -> list[Column]:
+    """The columns `chi2` and `ndf`."""
+    quantities = Quantity("chi2", "1", "χ² of the fit"), Quantity("ndf", "1", "degrees of freedom of the fit")
+    rows = (part.stop - part.start,)
+    return [out.column(out.point(part), each.name, rows, {"muon": None}, each) for each in quantities]

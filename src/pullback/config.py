@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 
 from .errors import PullbackError
@@ -19,18 +29,28 @@ FEWEST_FOR_ENDS = 200
 """Toys of a muon, below which the ends of their 95 % interval are not known: 5 toys are beyond each."""
 
 
+UNSCANNED = ("systematics", "target")
+"""Sections whose numbers are no parameters of the study."""
+
+
 class Section(BaseModel):
     """A part of the config: nothing unknown, no text for a number, nothing infinite."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
-Positive = Annotated[float, Field(ge=1e-6, le=1e12)]
-Heights = Annotated[list[Annotated[float, Field(ge=-1e6, le=1e6)]], Field(min_length=2, max_length=32)]
-
-
 def _form(value: Any) -> str:
     return "list" if isinstance(value, list) else "number"
+
+
+def _per_layer(**limits: float) -> Any:
+    """A number, or a list of one for each layer."""
+    one = Annotated[float, Field(**limits)]
+    many = Annotated[list[one], Field(min_length=1, max_length=32)]
+    return Annotated[Annotated[one, Tag("number")] | Annotated[many, Tag("list")], Discriminator(_form)]
+
+
+Heights = Annotated[list[Annotated[float, Field(ge=-1e6, le=1e6)]], Field(min_length=2, max_length=32)]
 
 
 class Cosmic(Section):
@@ -140,12 +160,13 @@ def _or_its_kind(schema: dict[str, Any]) -> None:
 class Detector(Section):
     """What the detector does to a hit."""
 
-    resolution: float = Field(
+    resolution: _per_layer(ge=1e-6, le=1e12) = Field(
         100.0,
-        ge=1e-6,
-        le=1e12,
-        description="1/σ_x as stated, which propagation uses: 100 is 1 cm",
+        description="1/σ_x as stated, which propagation uses: 100 is 1 cm; or a list of one for each layer",
         json_schema_extra={"unit": "1/m"},
+    )
+    efficiency: _per_layer(gt=0, le=1) = Field(
+        1.0, description="how many of the hits are recorded in simulation; or a list of one for each layer"
     )
     noise: Annotated[Gaussian | Strip | Tails | Clipped, Field(discriminator="kind")] = Field(
         Gaussian(),
@@ -165,6 +186,11 @@ class OneHit(Section):
     beside: ClassVar[tuple[str, ...]] = ()
     """The sections of a simulated source that go with the model."""
 
+    @property
+    def layer_count(self) -> int:
+        """How many layers there are."""
+        return 1
+
     name: Literal["one_hit"] = Field("one_hit", description="the inference model")
     dz: float = Field(
         1.5, ge=1e-6, le=1e6, description="height of the muons' origin above the layer", json_schema_extra={"unit": "m"}
@@ -173,6 +199,11 @@ class OneHit(Section):
 
 class Track(Section):
     """A straight line in one view."""
+
+    @property
+    def layer_count(self) -> int:
+        """How many layers there are."""
+        return len(self.z)
 
     beside: ClassVar[tuple[str, ...]] = ("cosmic",)
 
@@ -196,6 +227,11 @@ class Track3d(Track):
 class Scatter(Section):
     """Two lines, above and below a volume."""
 
+    @property
+    def layer_count(self) -> int:
+        """How many layers there are."""
+        return len(self.z_upper) + len(self.z_lower)
+
     beside: ClassVar[tuple[str, ...]] = ("cosmic", "volume")
 
     name: Literal["scatter"] = Field("scatter", description="a line above and one below a volume that scatters")
@@ -212,6 +248,13 @@ class Scatter(Section):
         description="standard deviation of the angle, in one view, by which a layer scatters a muon",
         json_schema_extra={"unit": "rad"},
     )
+
+
+Model = Annotated[OneHit | Track | Track3d | Scatter, Field(discriminator="name")]
+MODELS: dict[str, type[Section]] = {
+    each.model_fields["name"].default: each for each in (OneHit, Track, Track3d, Scatter)
+}
+"""The sections of models by name; the first is the default."""
 
 
 class Uncertainty(Section):
@@ -245,6 +288,12 @@ class Toys(Section):
         200_000, ge=2 * ADAPTIVE_BATCH, le=10**12, description="adaptive mode: the most toys around each of them"
     )
     n_dig: int = Field(1, ge=1, le=6, description="adaptive mode: significant digits of the spread that must be stable")
+    experiments: int = Field(
+        10_000,
+        ge=100,
+        le=10**7,
+        description="with systematics: how often all muons are thrown together, with parameters shifted for all alike",
+    )
 
 
 class Validation(Section):
@@ -275,6 +324,30 @@ class Compute(Section):
     )
 
 
+class Target(Section):
+    """A mean σ that is wanted."""
+
+    sigma: dict[str, Annotated[float, Field(gt=0)]] = Field(
+        min_length=1,
+        max_length=1,
+        description="the observable, and its mean σ that is wanted, such as `{theta: 0.002}`",
+    )
+    vary: str = Field(description="the dotted name of the number to vary, such as `detector.resolution`")
+    between: Annotated[list[float], Field(min_length=2, max_length=2)] | None = Field(
+        None, description="where it is looked for; by default from a thousandth to a thousand times its value"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sigma_of(cls, target):
+        """`sigma_theta: 0.002` is `sigma: {theta: 0.002}`."""
+        if not isinstance(target, dict):
+            return target
+        short = {key: value for key, value in target.items() if str(key).startswith("sigma_")}
+        rest = {key: value for key, value in target.items() if key not in short}
+        return {**rest, "sigma": {key.removeprefix("sigma_"): value for key, value in short.items()}} if short else rest
+
+
 class PointConfig(Section):
     """Everything that one point of a study is made from: the config without its scan."""
 
@@ -292,7 +365,13 @@ class PointConfig(Section):
         Simulated(), description="where the hits come from: `kind: simulated` or `kind: recorded`"
     )
     detector: Detector = Detector()
-    model: OneHit = OneHit()
+    model: Model = OneHit()
+    systematics: dict[str, Any] = Field(
+        {},
+        description="standard uncertainties that all muons share, by the dotted name of a number of the model, or of "
+        "the offset of a layer: `{model.dz: 0.002, alignment.x[2]: 0.0005}`, with `correlations: [[name, name, ρ], …]`",
+    )
+    target: Target | None = Field(None, description="a mean σ that is wanted, and what to vary for it")
     uncertainty: Uncertainty = Uncertainty()
     toys: Toys = Toys()
     validation: Validation = Validation()
@@ -306,10 +385,42 @@ class PointConfig(Section):
             raise ValueError("is 'README.md', which results/ already holds; choose another name")
         return study
 
-    @field_validator("source", mode="before")
+    @model_validator(mode="before")
     @classmethod
-    def _simulated_unless_said(cls, source):
-        return {"kind": "simulated", **source} if isinstance(source, dict) else source
+    def _as_meant(cls, config):
+        """A source is simulated and a model one hit unless they say otherwise; one with a file is the user's own."""
+        if not isinstance(config, dict):
+            return config
+        source, model = config.get("source", {}), config.get("model", {})
+        if isinstance(model, dict):
+            config = {**config, "model": model if "name" in model else {"name": next(iter(MODELS)), **model}}
+            if "file" in model:
+                config["model"]["name"] = "own"
+        if isinstance(source, dict):
+            source = {"kind": "simulated", **source}
+            name = config["model"].get("name") if isinstance(model, dict) else None
+            if source["kind"] == "simulated" and name in MODELS:
+                source = {**{each: {} for each in MODELS[name].beside}, **source}
+            config = {**config, "source": source}
+        return config
+
+    @model_validator(mode="after")
+    def _goes_together(self):
+        mistakes = [*self._beside(), *self._layers()]
+        if mistakes:
+            raise ValueError("; ".join(mistakes))
+        return self
+
+    def _beside(self):
+        for name in ("cosmic", "volume") if self.source.kind == "simulated" else ():
+            if getattr(self.source, name) is not None and name not in self.model.beside:
+                yield f"source.{name}: does not go with model.name: {self.model.name}; leave it out"
+
+    def _layers(self):
+        for name in ("resolution", "efficiency"):
+            values, layers = getattr(self.detector, name), self.model.layer_count
+            if isinstance(values, list) and len(values) != layers:
+                yield f"detector.{name}: has {len(values)} values, but model {self.model.name} has {layers} layers"
 
 
 class StudyConfig(PointConfig):
@@ -334,11 +445,11 @@ def load(raw: Any, *, where: str = "config") -> StudyConfig:
     return _checked(StudyConfig, raw, where)
 
 
-def replace(config: StudyConfig, values: dict[str, float], *, where: str) -> PointConfig:
+def replace(config: PointConfig, values: dict[str, float], *, where: str) -> PointConfig:
     """The config of a point: some numeric fields replaced by their dotted names, and checked again."""
     raw = config.model_dump(exclude={"scan"})
     for name, value in values.items():
-        *sections, key = name.split(".")
+        *sections, key = split(name)
         section = raw
         for each in sections:
             section = section[each]
@@ -358,9 +469,14 @@ def fields(section: type[Section], prefix: str = "") -> dict[str, FieldInfo]:
     return found
 
 
+def split(name: str) -> list[str | int]:
+    """The keys and indices of a dotted name: `model.z[2]` is model, z, 2."""
+    return [int(each) if each.isdigit() else each for each in re.findall(r"[^.\[\]]+", name)]
+
+
 def unit_of(name: str) -> str:
     """The unit of a key by its dotted name; none for a count or a ratio."""
-    field = fields(StudyConfig).get(name)
+    field = fields(StudyConfig).get(name.split("[")[0])
     return (field.json_schema_extra or {}).get("unit", "") if field else ""
 
 
@@ -370,6 +486,11 @@ def sections(field: FieldInfo) -> list[type[Section]]:
     return [each for each in kinds if isinstance(each, type) and issubclass(each, Section)]
 
 
+def tag(section: type[Section]) -> str:
+    """The key that says which of several sections it is."""
+    return "kind" if "kind" in section.model_fields else "name"
+
+
 def numeric_fields(config: Section, prefix: str = "") -> dict[str, float]:
     """Every numeric field of the config by its dotted name, with its value."""
     found: dict[str, float] = {}
@@ -377,9 +498,21 @@ def numeric_fields(config: Section, prefix: str = "") -> dict[str, float]:
         value = getattr(config, key)
         if isinstance(value, Section):
             found |= numeric_fields(value, f"{prefix}{key}.")
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            found[prefix + key] = value
+        elif key not in UNSCANNED:
+            found |= _numbers_in(value, prefix + key)
     return found
+
+
+def _numbers_in(value: Any, name: str) -> dict[str, float]:
+    """The numbers in a value, or in the lists and mappings that it is."""
+    if isinstance(value, dict):
+        return {
+            name: each for key, inner in value.items() for name, each in _numbers_in(inner, f"{name}.{key}").items()
+        }
+    if isinstance(value, list):
+        inner = (_numbers_in(each, f"{name}[{index}]") for index, each in enumerate(value))
+        return {name: each for numbers in inner for name, each in numbers.items()}
+    return {name: value} if isinstance(value, int | float) and not isinstance(value, bool) else {}
 
 
 def nearest(name: str, valid: Iterable[str], beside: Iterable[str] | None = None) -> str:
@@ -405,23 +538,25 @@ def _checked(kind, raw, where):
 
 def _line(kind, error) -> str:
     """One line for one mistake that pydantic found."""
-    section, path, tag = _place(kind, error["loc"])
+    section, path, which = _place(kind, error["loc"])
     key, value = ".".join(path), error["input"]
     match error["type"]:
         case "extra_forbidden":
             if key in fields(kind):
-                return f"{key}: does not go with {'.'.join(path[:-1])}.kind: {tag}; leave it out"
+                return f"{key}: does not go with {'.'.join(path[:-1])}.{tag(section)}: {which}; leave it out"
             beside = [".".join([*path[:-1], name]) for name in section.model_fields]
             return f"{key}: unknown key; {nearest(key, fields(kind), beside)}"
         case "missing":
             return f"{key}: is missing"
         case "union_tag_invalid" | "union_tag_not_found":
-            allowed = [each.model_fields["kind"].default for each in sections(section.model_fields[path[-1]])]
-            return f"{key}.kind: is {value.get('kind')!r}; allowed: {', '.join(allowed)}"
+            kinds = sections(section.model_fields[path[-1]])
+            which = tag(kinds[0])
+            allowed = [each.model_fields[which].default for each in kinds]
+            return f"{key}.{which}: is {value.get(which)!r}; allowed: {', '.join(allowed)}"
         case "string_pattern_mismatch":
             return f"{key}: is {value!r}; allowed: letters, digits and . _ -, beginning with a letter or digit"
         case "value_error":
-            return f"{key}: {error['ctx']['error']}"
+            return f"{key}: {error['ctx']['error']}" if key else str(error["ctx"]["error"])
         case "model_type" | "model_attributes_type" | "dict_type":
             return f"{key}: is {value!r}; it must be a section with keys of its own"
     message = error["msg"].removeprefix("Input ")
@@ -432,14 +567,19 @@ def _line(kind, error) -> str:
 
 def _place(kind: type[Section], loc: tuple[int | str, ...]) -> tuple[type[Section], list[str], str]:
     """Where a mistake is: the section that the last key is in, the keys to it, and the last `kind` on the way."""
-    section, path, tag = kind, [], ""
+    section, path, which = kind, [], ""
     alternatives: dict[str, type[Section]] = {}
     for each in map(str, loc):
         if each in alternatives:  # says which of them it is, and is no key
-            section, tag, alternatives = alternatives[each], each, {}
+            section, which, alternatives = alternatives[each], each, {}
+            continue
+        if path and each in ("number", "list", "[key]"):  # which of two forms, or that a key is meant
+            continue
+        if each.isdigit():
+            path[-1] += f"[{each}]"
             continue
         path.append(each)
         inner = sections(section.model_fields[each]) if each in section.model_fields else []
-        alternatives = {one.model_fields["kind"].default: one for one in inner} if len(inner) > 1 else {}
+        alternatives = {one.model_fields[tag(one)].default: one for one in inner} if len(inner) > 1 else {}
         section = inner[0] if len(inner) == 1 else section
-    return section, path, tag
+    return section, path, which

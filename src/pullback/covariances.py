@@ -79,6 +79,19 @@ def check_covariance(cov: Float[Tensor, "row coordinate *second"]) -> None:
     refuse(bad, "is not positive semi-definite")
 
 
+def combined(
+    root: Float[Tensor, "#muon coordinate deviate"], z: Float[Tensor, "#muon point deviate"]
+) -> Float[Tensor, "muon point coordinate"]:
+    """A z, how far off hits are whose covariance is A Aᵀ.
+
+    Deviate by deviate, and not as a matrix product, whose rounding depends on how many muons there are.
+    """
+    off = z[:, :, :1] * root[:, None, :, 0]
+    for index in range(1, root.shape[2]):
+        off = off + z[:, :, index, None] * root[:, None, :, index]
+    return off
+
+
 def cholesky(cov: Float[Tensor, "#muon *coordinates"]) -> Float[Tensor, "#muon coordinate coordinate"]:
     """The lower triangular L with Σ = L Lᵀ, for Σ as `canonical` gives it, also where it is only semi-definite.
 

@@ -122,7 +122,8 @@ class _Point:
         )
         self.linear, self.quoted = self.entry["linear"], self.entry["quoted"]
         self.settings = self.point.config.validation
-        self.sigma_x = 1 / self.point.config.detector.resolution
+        resolution = self.point.config.detector.resolution
+        self.sigma_x = 1 / (resolution[0] if isinstance(resolution, list) else resolution)
 
     def column(self, name: str) -> np.ndarray:
         return self.reader.rows(f"{self.label}/{name}", 0, BLOCK)
@@ -132,7 +133,7 @@ class _Point:
 
     @property
     def usable(self) -> np.ndarray:
-        return self.column("flag") == 0
+        return self.column(f"flag_{self.quantity.name}") == 0
 
 
 def _quantity(study: Study, figure: Figure) -> Quantity:

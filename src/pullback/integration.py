@@ -16,6 +16,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from .circular import wrap_last
+from .covariances import combined
 from .quantiles import ENDS, quantiles, sorted_rows
 
 NODES = 128
@@ -45,12 +47,9 @@ class Muons:
 
     def away(self, deviates: Float[Tensor, "#muon point coordinate"]) -> Float[Tensor, "muon point observable"]:
         """How far the observables are from their values at the hits when these are off by A z, for some deviates z."""
-        # Column by column, and not as a matrix product, whose rounding depends on how many muons there are.
-        steps = deviates[:, :, :1] * self.root[:, None, :, 0]
-        for index in range(1, self.hits.shape[1]):
-            steps = steps + deviates[:, :, index, None] * self.root[:, None, :, index]
-        hits = self.hits[:, None] + steps
-        return self.infer(hits.flatten(0, 1)).unflatten(0, hits.shape[:2]) - self.value[:, None]
+        hits = self.hits[:, None] + combined(self.root, deviates)
+        away = self.infer(hits.flatten(0, 1)).unflatten(0, hits.shape[:2]) - self.value[:, None]
+        return wrap_last(away, getattr(self.infer, "periods", None))
 
     def turned(self, jacobian: Float[Tensor, "muon observable coordinate"]) -> Muons:
         """The same, with the first deviates along the gradients of the observables, which change most along these."""

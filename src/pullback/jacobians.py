@@ -80,7 +80,9 @@ def muon_jacobian(
     Parameters
     ----------
     infer : function of hits (muon, coordinate) that returns observables (muon, observable).
-    hits : (muon, coordinate), floating point. A muon with a hit that is NaN or infinite gets a Jacobian of NaN.
+    hits : (muon, coordinate), floating point. A muon with a hit that is NaN or infinite gets a Jacobian of NaN, unless
+        `infer` has an attribute `missing` that is true: then NaN stands for a missing hit, and a muon gets NaN only
+        where `infer` gives it no finite observable.
 
     Returns
     -------
@@ -117,15 +119,30 @@ def value_and_jacobian(
     the way would make the gradient of every sum over muons NaN.
     """
     check_hits(hits)
-    finite = torch.isfinite(hits).all(dim=1) if not torch.isfinite(hits.sum()) else None
+    finite = usable_muons(infer, hits)
     hits = with_stand_ins(hits, finite)
     value, jac = _differentiate(infer, hits)
     _refuse_coupling(infer, hits.detach(), value.detach())
     return value, jac, finite
 
 
+def usable_muons(infer: Callable, hits: Float[Tensor, "muon coordinate"]) -> Bool[Tensor, " muon"] | None:
+    """Which muons have observables; None: all.
+
+    Those whose hits are finite; or, where `infer.missing` says that NaN stands for a missing hit, those with any finite
+    observable. An infinite hit is no measurement either way.
+    """
+    if torch.isfinite(hits.sum()):
+        return None
+    if not getattr(infer, "missing", False):
+        return torch.isfinite(hits).all(dim=1)
+    with torch.no_grad():
+        usable = torch.isfinite(infer(hits.detach())).any(dim=1) & ~torch.isinf(hits).any(dim=1)
+    return None if usable.all() else usable
+
+
 def with_stand_ins(hits: Tensor, finite: Bool[Tensor, " muon"] | None) -> Tensor:
-    """The hits, with those of a finite muon in place of all that are not finite."""
+    """The hits, with those of a usable muon in place of those of all that are not."""
     if finite is None:
         return hits
     stand_in = hits.detach()[finite][0] if finite.any() else torch.ones_like(hits[0])

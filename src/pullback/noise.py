@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 
 def draw(noise: Any, rng: np.random.Generator, shape: tuple[int, ...]) -> Float[np.ndarray, "..."]:
-    """Deviates of a detector's noise; divided by `resolution_of` the detector, they are what a hit is off by.
+    """Deviates of a detector's noise; times the stated σ and its `factor`, they are what a hit is off by.
 
     Parameters
     ----------
@@ -40,22 +40,21 @@ def draw(noise: Any, rng: np.random.Generator, shape: tuple[int, ...]) -> Float[
     raise AssertionError(noise.kind)
 
 
-def resolution_of(detector: Any) -> float:
-    """1/scale of the noise, in 1/m: the stated resolution, but for strips the inverse of their pitch."""
-    return 1 / pitch(detector) if detector.noise.kind == "strip" else detector.resolution
+def factor(noise: Any, resolution: Float[np.ndarray, "*layer"]) -> Float[np.ndarray, "*layer"]:
+    """The unit of the deviates over the stated σ, 1/resolution: 1, but for strips their pitch × resolution.
+
+    The pitch is as given, or if that is 0 such that pitch/√12 is the stated σ.
+    """
+    if noise.kind != "strip":
+        return np.ones_like(resolution)
+    return noise.pitch * resolution if noise.pitch else np.full_like(resolution, math.sqrt(12))
 
 
-def pitch(detector: Any) -> float:
-    """The pitch of a detector's strips, m: as given, or if that is 0 such that pitch/√12 is the stated σ."""
-    return detector.noise.pitch or math.sqrt(12) / detector.resolution
-
-
-def width(detector: Any) -> float:
+def width(noise: Any, resolution: float) -> float:
     """The standard deviation of the noise over the stated one."""
-    noise = detector.noise
     match noise.kind:
         case "strip":
-            return pitch(detector) / math.sqrt(12) * detector.resolution
+            return float(factor(noise, np.array(resolution))) / math.sqrt(12)
         case "tails":
             return math.sqrt(1 + noise.fraction * (noise.width**2 - 1))
         case "clipped":

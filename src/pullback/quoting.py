@@ -16,6 +16,9 @@ from .linearity import linear_ok
 from .propagation import by_blocks, linear_law
 from .spreading import spread_block
 
+LARGEST_SD_ERROR = 0.01
+"""Of an integrated standard deviation, relative to it, above which the distribution counts as one that has none."""
+
 
 class Quoted(NamedTuple):
     """What `quote` returns, muon by muon, and observable by observable."""
@@ -54,7 +57,9 @@ def quote(
     -------
     value, sigma, bias, sigma_linear (muon, observable), interval68, interval95 (muon, observable, 2), in the units of
     the observables, and linear_ok (muon, observable). They carry no gradients. A muon with a hit that is not finite has
-    NaN throughout, and is not linear.
+    NaN throughout, and is not linear. An observable whose tails are so heavy that its standard deviation does not
+    settle, such as the place where two nearly parallel lines cross, has NaN for sigma and bias, and intervals all the
+    same.
 
     Raises
     ------
@@ -82,5 +87,7 @@ def _quote(infer, n_dig, seed, screen, hits, sigma_x) -> Quoted:
     value, linear = law.value, law.sigma
     if law.finite is not None:
         value, linear = (torch.where(law.finite[:, None], each, float("nan")) for each in (value, linear))
-    sigma = torch.where(ok, linear, found.sd)
-    return Quoted(value, sigma, found.bias, found.interval68, found.interval95, linear, ok)
+    settled = found.sd_error <= LARGEST_SD_ERROR * found.sd
+    sigma = torch.where(ok, linear, torch.where(settled, found.sd, float("nan")))
+    bias = torch.where(ok | settled, found.bias, float("nan"))
+    return Quoted(value, sigma, bias, found.interval68, found.interval95, linear, ok)

@@ -47,6 +47,8 @@ def write_report(study: Study, validation: str | Path, figures: Sequence[str | P
     )
     environment.filters |= {"figures": _figures, "percent": _percent, "range": _range, "count": _count}
     environment.filters["furthest_end"] = _furthest_end
+    resolution = study.config.detector.resolution
+    resolutions = resolution if isinstance(resolution, list) else [resolution]
     points = {point.label: scanned(point.values) for point in study.points}
     page = environment.get_template("report.html.j2").render(
         study=study,
@@ -62,11 +64,13 @@ def write_report(study: Study, validation: str | Path, figures: Sequence[str | P
             for figure, svg in zip(gallery(study), figures, strict=True)
         ],
         FAILED=FAILED,
+        unit_of=unit_of,
         OUTSIDE=OUTSIDE,
         NARROWEST_SCATTER=NARROWEST_SCATTER,
         LEVELS=LEVELS,
         DIAGNOSTICS=DIAGNOSTICS,
-        noise_width=noise_width(study.config.detector),
+        noise_width=noise_width(study.config.detector.noise, resolutions[0]),
+        resolutions=resolutions,
         # How the work was cut into jobs changes no result, and stays out of the report for that.
         config_text=yaml.safe_dump(
             study.config.model_dump(mode="json", exclude={"compute"}), sort_keys=False, allow_unicode=True

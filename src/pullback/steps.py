@@ -7,7 +7,7 @@ enough to simulate and smear; torch is imported where a model is evaluated.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from itertools import groupby
@@ -16,14 +16,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import artefacts, columns, noise
+from . import artefacts, columns, detector
 from .artefacts import Reader, Writer
 from .batches import Batch, Block, Part, block_count
 from .columns import FLAGS
 from .models import Quantity
 from .smearing import smear
-from .streams import key_of, stream
-from .toy_muons import share, spread_over
+from .toy_muons import share, spread_over_all
 
 log = logging.getLogger(__name__)
 
@@ -47,21 +46,24 @@ def simulate_hits(batch: Batch, truth: str | Path) -> None:
     """Draw the true hits of a batch: x_true (muon, coordinate), m."""
     with artefacts.create(truth, batch) as out:
         for part in batch.parts:
-            ranges = {key: value for key, value in vars(part.settings.source).items() if key not in ("kind", "muons")}
-            column = columns.of_hits(out, part, "x_true", "true")
+            model, column = part.model, columns.of_hits(out, part, "x_true", "true")
+            where = {name: np.asarray(model.parameters[name], dtype="f8") for name in model.place_uses}
             for block in _progress(part, "simulated"):
-                column.append(part.model.draw(_stream(part, "truth", block.index), len(block), **ranges))
+                column.append(model.place(detector.sampled(part, block), **where))
 
 
 def smear_hits(batch: Batch, truth: str | Path, reco: str | Path) -> None:
-    """Smear the true hits by the noise that the detector has: x_reco (muon, coordinate), m."""
+    """Smear the true hits by the detector's noise: x_reco (muon, coordinate), m, and NaN for a hit that is lost."""
     with artefacts.read(truth, batch.of_kind("truth")) as true, artefacts.create(reco, batch, [true]) as out:
         for part in batch.parts:
-            column, detector = columns.of_hits(out, part, "x_reco", "recorded"), part.settings.detector
+            column = columns.of_hits(out, part, "x_reco", "recorded")
+            scale = detector.resolution(part) / detector.factor(part)
             for block in _progress(part, "smeared"):
                 x_true = true.read(part, "x_true", block)
-                deviates = noise.draw(detector.noise, _stream(part, "noise", block.index), x_true.shape)
-                column.append(smear(x_true, noise.resolution_of(detector), deviates))
+                x_reco = smear(x_true, scale, detector.deviates(part, block))
+                x_reco = x_reco + detector.scattered(part, block, x_true)
+                lost = detector.lost(part, block)
+                column.append(x_reco if lost is None else np.where(lost, np.nan, x_reco))
 
 
 def import_hits(batch: Batch, file: str | Path, reco: str | Path) -> None:
@@ -80,31 +82,42 @@ def import_hits(batch: Batch, file: str | Path, reco: str | Path) -> None:
 
 
 def infer_theta(batch: Batch, reco: str | Path, theta: str | Path, truth: str | Path | None = None) -> None:
-    """Infer the observables at the recorded hits, `<o>`, and where there is a truth at the true ones, `<o>_true`."""
+    """Infer the observables at the recorded hits, `<o>`, and where there is a truth at the true ones, `<o>_true`.
+
+    Where the model fits something, also `chi2` and its degrees of freedom `ndf`.
+    """
+    from .inference import Inference, goodness, parameters_of
+
     with (
         _parents(batch, {RECO: reco, TRUTH: truth}) as parents,
         artefacts.create(theta, batch, parents.values()) as out,
     ):
         for part in batch.parts:
-            infer = _inference(part)
+            parameters = parameters_of(part.model, part.settings.detector.resolution)
+            infer = Inference(part.model, parameters)
             for place, parent in parents.items():
                 kinds = {"value": columns.Kind("{name}" + place.suffix, "{long_name}" + place.words)}
                 table = columns.of_muons(out, part, kinds)
                 for block in _progress(part, f"inferred{place.words}"):
                     table.append({"value": _evaluate(infer, parent.read(part, place.column, block))})
+            if part.model.chi2:
+                fits = columns.of_fits(out, part)
+                for block in _progress(part, "fits judged"):
+                    fitted = goodness(part.model, parameters, _hits(parents[RECO], part, RECO, block)[0])
+                    for column, values in zip(fits, fitted.numpy().T, strict=True):
+                        column.append(values)
 
 
 def propagate_uncertainty(batch: Batch, reco: str | Path, sigma: str | Path, truth: str | Path | None = None) -> None:
     """Propagate the stated resolution to the observables at the recorded hits.
 
     For each observable `sigma_<o>`, the one to quote, `sigma_<o>_linear` by the Jacobian, `linear_ok_<o>`, whether
-    the two are one, `bias_<o>`, `interval68_<o>` and `interval95_<o>`. `flag` says of which muons the
+    the two are one, `bias_<o>`, `interval68_<o>` and `interval95_<o>`. `flag_<o>` says of which muons the
     uncertainty is not to be used, and why.
 
     Where there is a truth, also `sigma_<o>_linear_true` at the true hits, which says how far a muon is from a fold.
     """
-    import torch
-
+    from .inference import Inference, covariance_of, parameters_of
     from .propagation import propagate
     from .quoting import quote
 
@@ -113,24 +126,23 @@ def propagate_uncertainty(batch: Batch, reco: str | Path, sigma: str | Path, tru
         artefacts.create(sigma, batch, parents.values()) as out,
     ):
         for part in batch.parts:
-            infer, variance = _inference(part), part.settings.detector.resolution**-2
-            n_dig = part.settings.uncertainty.n_dig
-            table, flags = columns.of_muons(out, part, columns.QUOTED), columns.of_flags(out, part)
+            parameters = parameters_of(part.model, part.settings.detector.resolution)
+            infer, n_dig = Inference(part.model, parameters), part.settings.uncertainty.n_dig
+            table = columns.of_muons(out, part, columns.QUOTED)
             for block in _progress(part, "propagated"):
-                hits = parents[RECO].read(part, RECO.column, block)
-                quoted = _arrays(quote(infer, torch.from_numpy(hits), variance, n_dig=n_dig))
-                table.append(quoted)
-                flags.append(_flag(hits, quoted["value"], quoted["sigma"]))
+                hits, recorded = _hits(parents[RECO], part, RECO, block)
+                quoted = quote(infer, hits, covariance_of(part.model, parameters, hits, recorded), n_dig=n_dig)
+                table.append(_arrays(quoted) | {"flag": _flag(infer, hits, quoted)})
             if TRUTH not in parents:
                 continue
             table = columns.of_muons(out, part, columns.TRUE_LINEAR)
             for block in _progress(part, "propagated at the true hits"):
-                hits = parents[TRUTH].read(part, TRUTH.column, block)
-                table.append(_arrays(propagate(infer, torch.from_numpy(hits), variance)))
+                hits, _ = _hits(parents[TRUTH], part, TRUTH, block)
+                table.append(_arrays(propagate(infer, hits, covariance_of(part.model, parameters, hits))))
 
 
 def run_toys(batch: Batch, reco: str | Path, toys: str | Path) -> None:
-    """Throw toys around the recorded hits of muons evenly spread over θ, for which an uncertainty is quoted.
+    """Throw toys around the recorded hits of muons evenly spread over the observables that have a fold.
 
     Writes in a group `toys` of each point: `muon` (its index in the point), `toy_count`, and for each observable its
     mean, standard deviation and intervals over the toys, with their errors. Points that share their random numbers are
@@ -138,7 +150,7 @@ def run_toys(batch: Batch, reco: str | Path, toys: str | Path) -> None:
     """
     import torch
 
-    from .toys import Throw, Toys, throw_toys
+    from .toys import Toys, throw_toys
 
     with artefacts.read(reco, batch.of_kind("reco")) as parent, artefacts.create(toys, batch, [parent]) as out:
         chosen = {part.label: _choose(part, parent) for part in batch.parts}
@@ -149,28 +161,22 @@ def run_toys(batch: Batch, reco: str | Path, toys: str | Path) -> None:
             own = part.label if settings.random_numbers == "independent" else ""
             # The pitch of strips is their unit, and no part of their deviates.
             shape = sorted((key, value) for key, value in vars(settings.detector.noise).items() if key != "pitch")
+            deviates = len(part.model.layers), part.model.covariance is not None
             thrown = settings.toys.mode, settings.toys.per_muon, settings.toys.most, settings.toys.n_dig
-            return own, settings.seed, shape, thrown, tuple(chosen[part.label].toy.tolist())
+            return own, settings.seed, shape, deviates, thrown, tuple(chosen[part.label].toy.tolist())
 
-        for (_, _, _, (mode, per_muon, most, n_dig), toy), group in groupby(
+        for (_, _, _, (coordinates, _), (mode, per_muon, most, n_dig), toy), group in groupby(
             sorted(batch.parts, key=shared), key=shared
         ):
             parts = list(group)
             adaptive = mode == "adaptive"
             count = most if adaptive else per_muon
-            draw = partial(noise.draw, parts[0].settings.detector.noise)
+            draw = partial(detector.draw_off, parts[0].settings.detector.noise, coordinates)
             step = max(1, TOYS_BETWEEN_LOGS // (count * len(parts)))
             for first in range(0, max(1, len(toy)), step):
                 rows = slice(first, first + step)
-                throws = [
-                    Throw(
-                        _inference(part),
-                        torch.from_numpy(chosen[part.label].hits[rows]),
-                        1 / noise.resolution_of(part.settings.detector),
-                    )
-                    for part in parts
-                ]
-                rngs = [_stream(parts[0], "toys", index) for index in toy[rows]]
+                throws = [_throw(part, chosen[part.label], rows) for part in parts]
+                rngs = [detector.stream_of(parts[0], "toys", index) for index in toy[rows]]
                 found = throw_toys(throws, count, rngs, draw=draw, n_dig=n_dig if adaptive else None)
                 for part, result in zip(parts, found, strict=True):
                     results[part.label].append(result)
@@ -182,34 +188,65 @@ def run_toys(batch: Batch, reco: str | Path, toys: str | Path) -> None:
                 )
 
         for part in batch.parts:
-            _write_toys(out, part, chosen[part.label], results[part.label])
+            thrown = _arrays(Toys(*map(torch.cat, zip(*results[part.label], strict=True))))
+            _write_toys(out, part, chosen[part.label], thrown)
 
 
 class _Chosen(NamedTuple):
-    """The muons of a part that toys are thrown around: their index in the point, hits, toy number and block."""
+    """The muons of a part that toys are thrown around: their index in the point, hits, toy number and block.
+
+    And the covariances of their hits, where these are recorded.
+    """
 
     muon: np.ndarray
     hits: np.ndarray
     toy: np.ndarray
     block: np.ndarray
+    recorded: np.ndarray | None
 
 
 def _choose(part: Part, parent: Reader) -> _Chosen:
-    infer, rows = _inference(part), []
+    from .inference import Inference, parameters_of
+
+    infer = Inference(part.model, parameters_of(part.model, part.settings.detector.resolution))
+    folds = [index for index, each in enumerate(part.model.observables) if each.fold in ("", each.name)] or [0]
+    rows = []
     for block in part.blocks:
         here = range(block.index, block.index + 1)
         toys = np.array(share(here, block_count(part.muons), min(part.settings.toys.muons, part.muons)), "i8")
-        hits = parent.read(part, RECO.column, block)
-        chosen = spread_over(_evaluate(infer, hits)[:, 0], toys) if len(toys) else toys
-        toys = toys[: len(chosen)]
-        rows.append(_Chosen(block.start + chosen, hits[chosen], toys, np.full(len(chosen), block.index)))
-    return _Chosen(*map(np.concatenate, zip(*rows, strict=True)))
+        hits, recorded = _hits(parent, part, RECO, block)
+        hits = hits.numpy()
+        chosen, toys = spread_over_all(_evaluate(infer, hits)[:, folds], toys) if len(toys) else (toys, toys)
+        known = np.empty((len(chosen), 0)) if recorded is None else recorded.numpy()[chosen]
+        rows.append(_Chosen(block.start + chosen, hits[chosen], toys, np.full(len(chosen), block.index), known))
+    found = _Chosen(*map(np.concatenate, zip(*rows, strict=True)))
+    return found if found.recorded.shape[1] else found._replace(recorded=None)
 
 
-def _write_toys(out: Writer, part: Part, chosen: _Chosen, results: Sequence) -> None:
+def _throw(part: Part, chosen: _Chosen, rows: slice) -> Any:
+    """What toys are thrown for around some of the muons."""
     import torch
 
-    result = _arrays(type(results[0])(*map(torch.cat, zip(*results, strict=True))))
+    from .covariances import cholesky
+    from .inference import Inference, covariance_of, parameters_of
+    from .toys import Throw
+
+    parameters = parameters_of(part.model, part.settings.detector.resolution)
+    infer, hits = Inference(part.model, parameters), torch.from_numpy(chosen.hits[rows])
+    recorded = None if chosen.recorded is None else torch.from_numpy(chosen.recorded[rows])
+    stated = covariance_of(part.model, parameters, hits, recorded, added=False)
+    factor = torch.from_numpy(detector.factor(part))
+    added = detector.scattering_root(part, hits)
+    if added is None and stated.ndim == 2:
+        return Throw(infer, hits, (stated.sqrt() * factor).expand(hits.shape))
+    root = cholesky(stated) * factor
+    if added is not None:
+        muons = max(len(root), len(added))
+        root = torch.cat([each.expand(muons, -1, -1) for each in (root, added)], dim=2)
+    return Throw(infer, hits, 0.0, root)
+
+
+def _write_toys(out: Writer, part: Part, chosen: _Chosen, result: dict[str, np.ndarray]) -> None:
     group, mode = out.point(part).create_group("toys"), part.settings.toys.mode
     group.attrs["mode"] = mode
     about = [
@@ -229,18 +266,26 @@ def _write_toys(out: Writer, part: Part, chosen: _Chosen, results: Sequence) -> 
             column.append(values[rows])
 
 
-def _inference(part: Part) -> Callable:
-    parameters = {key: value for key, value in part.config["model"].items() if key != "name"}
-    return part.model.bound(**parameters)
+def _hits(reader: Reader, part: Part, place: Place, block: Block) -> tuple[Any, Any]:
+    """The hits of a block, and their covariances where these are recorded, as tensors."""
+    import torch
+
+    recorded = reader.read(part, columns.COVARIANCE, block) if columns.has_covariances(part) else None
+    hits = torch.from_numpy(reader.read(part, place.column, block))
+    return hits, None if recorded is None else torch.from_numpy(recorded)
 
 
 def _evaluate(infer: Callable, hits: np.ndarray) -> np.ndarray:
-    """Observables (muon, observable); NaN for a muon with a hit that is not finite, for inf is no measurement."""
+    """Observables (muon, observable); NaN for a muon that has none, for inf is no measurement."""
     import torch
 
+    from .jacobians import usable_muons
+
+    x = torch.from_numpy(hits)
     with torch.no_grad():
-        values = infer(torch.from_numpy(hits)).numpy()
-    return np.where(np.isfinite(hits).all(axis=1, keepdims=True), values, np.nan)
+        values = infer(x).numpy()
+    usable = usable_muons(infer, x)
+    return values if usable is None else np.where(usable.numpy()[:, None], values, np.nan)
 
 
 def _arrays(result: Any) -> dict[str, np.ndarray]:
@@ -248,17 +293,19 @@ def _arrays(result: Any) -> dict[str, np.ndarray]:
     return {name: tensor.numpy() for name, tensor in result._asdict().items()}
 
 
-def _flag(hits: np.ndarray, value: np.ndarray, sigma: np.ndarray) -> np.ndarray:
-    finite = np.isfinite(hits).all(axis=1)
-    valued = np.isfinite(value).all(axis=1)
-    unusable = finite & ~((sigma != 0) & np.isfinite(sigma)).all(axis=1)
-    bits = (~finite, finite & ~valued, unusable, (sigma < 0).any(axis=1))
+def _flag(infer: Callable, hits: Any, quoted: Any) -> np.ndarray:
+    """Bits (muon, observable) that say why an uncertainty is not to be used."""
+    from .jacobians import usable_muons
+
+    usable, (value, sigma) = usable_muons(infer, hits), (each.numpy() for each in (quoted.value, quoted.sigma))
+    finite = (
+        np.full_like(value, True, bool) if usable is None else np.repeat(usable.numpy()[:, None], value.shape[1], 1)
+    )
+    valued = np.isfinite(value)
+    without = finite & valued & np.isnan(sigma) & np.isfinite(quoted.interval95.numpy()).all(axis=2)
+    unusable = finite & ~((sigma != 0) & np.isfinite(sigma)) & ~without
+    bits = (~finite, finite & ~valued, unusable, sigma < 0, without)
     return sum(bit.astype("u1") * np.uint8(mask) for bit, mask in zip(bits, FLAGS.values(), strict=True))
-
-
-def _stream(part: Part, purpose: str, index: int) -> np.random.Generator:
-    own = key_of(part.label) if part.settings.random_numbers == "independent" else ()
-    return stream(part.settings.seed, purpose, *own, index)
 
 
 @contextmanager

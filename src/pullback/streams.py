@@ -4,7 +4,7 @@ import hashlib
 
 from numpy.random import SFC64, Generator, SeedSequence
 
-PURPOSES = ("truth", "noise", "toys")
+PURPOSES = ("truth", "noise", "toys", "efficiency", "scattering", "systematics", "experiments")
 
 
 def stream(seed: int, purpose: str, *keys: int) -> Generator:
@@ -16,7 +16,7 @@ def stream(seed: int, purpose: str, *keys: int) -> Generator:
     Parameters
     ----------
     seed : the study's seed, 0 ≤ seed < 2**128.
-    purpose : "truth", "noise" or "toys". Truth and noise must not share a stream, or the two are correlated.
+    purpose : one of `PURPOSES`, such as "truth" and "noise": these must not share a stream, or the two are correlated.
     keys : integers, 0 ≤ key < 2**32, such as the index of a block or of a toy muon.
 
     Raises

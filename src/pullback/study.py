@@ -22,7 +22,7 @@ class Study:
 
     def __init__(self, config: StudyConfig, points: list[Point], muons: dict[str, int], hits_sha256: str | None):
         self.config, self.points, self.muons, self.hits_sha256 = config, points, muons, hits_sha256
-        self.model: Model = models.load(config.model.name)
+        self.model: Model = models.load(config.model.model_dump())
         extra = {"hits_sha256": hits_sha256} if hits_sha256 else {}
         self.batches = cut(points, muons, len(self.model.coordinates), config.compute.batch_cost, extra)
 
@@ -40,7 +40,7 @@ class Study:
         if config.source.kind == "recorded":
             from .recorded import count_muons, sha256
 
-            model = models.load(config.model.name)
+            model = models.load(config.model.model_dump())
             muons = count_muons(config.source.file, [each.name for each in model.coordinates])
             return cls(config, points, {point.label: muons for point in points}, sha256(config.source.file))
         return cls(config, points, {point.label: point.config.source.muons for point in points}, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import Float
 
 GOLDEN = (5**0.5 - 1) / 2
 
@@ -10,6 +11,21 @@ GOLDEN = (5**0.5 - 1) / 2
 def share(blocks: range, total: int, count: int) -> range:
     """Which of `count` toy muons a range of a point's `total` blocks has: each block its even share, in order."""
     return range(count * blocks.start // total, count * blocks.stop // total)
+
+
+def spread_over_all(values: Float[np.ndarray, "muon observable"], toys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of distinct muons, and which toys they get: the toys take turns in which observable they are spread over.
+
+    Muons without a value are passed over; where there are too few, some toys are left over.
+    """
+    values, found = values.copy(), []
+    for turn in range(values.shape[1]):
+        mine = toys[toys % values.shape[1] == turn]
+        chosen = spread_over(values[:, turn], mine // values.shape[1])
+        values[chosen] = np.nan  # each muon once
+        found.append((chosen, mine[: len(chosen)]))
+    muons, numbers = (np.concatenate(each) for each in zip(*found, strict=True))
+    return muons, numbers
 
 
 def spread_over(values: np.ndarray, toys: np.ndarray) -> np.ndarray:

@@ -11,8 +11,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from .circular import wrap_last
 from .config import ADAPTIVE_BATCH, FEWEST_FOR_ENDS
-from .jacobians import check_hits
+from .covariances import combined
+from .jacobians import check_hits, usable_muons
 from .linearity import numerical_tolerance
 from .memory import keep_freed
 from .quantiles import ENDS, quantiles, sorted_rows
@@ -45,6 +47,13 @@ class Throw(NamedTuple):
     infer: Callable[[Float[Tensor, "muon coordinate"]], Float[Tensor, "muon observable"]]
     hits: Float[Tensor, "muon coordinate"]
     noise: float | Float[Tensor, "*noise"]
+    root: Float[Tensor, "#muon coordinate deviate"] | None = None
+    """What the deviates are multiplied by in place of `noise`, where hits are correlated."""
+
+    @property
+    def deviates(self) -> int:
+        """How many deviates a toy has."""
+        return self.hits.shape[1] if self.root is None else self.root.shape[2]
 
 
 def run_toys(
@@ -133,7 +142,7 @@ def throw_toys(
     if {len(throw.hits) for throw in throws} - {len(rngs)}:
         raise ValueError("every throw needs as many muons as there are random generators")
     sums = [_Sums(throw, n_dig) for throw in prepared]
-    coordinates = prepared[0].hits.shape[1] if prepared else 1
+    coordinates = prepared[0].deviates if prepared else 1
     step = max(1, AT_A_TIME // coordinates)
     batch = min(toys, step) if n_dig is None else ADAPTIVE_BATCH
     group = max(1, step // batch)
@@ -190,6 +199,8 @@ def _in_order(z: Float[np.ndarray, "muon toy coordinate"]) -> Float[Tensor, "muo
 def _prepare(throw: Throw) -> Throw:
     check_hits(throw.hits)
     hits = throw.hits.detach()
+    if throw.root is not None:
+        return Throw(throw.infer, hits, throw.noise, throw.root.detach())
     noise = torch.as_tensor(throw.noise, dtype=hits.dtype, device=hits.device).detach()
     if tuple(noise.shape) not in {(), (hits.shape[1],), tuple(hits.shape)}:
         raise ValueError(
@@ -218,10 +229,14 @@ class _Sums:
 
     def add(self, rows: slice | Int[Tensor, " few"], z: Float[Tensor, "few toy coordinate"]) -> None:
         """Throw more toys around some muons."""
-        infer, hits, noise = self.throw
+        infer, hits, noise, root = self.throw
         count = z.shape[1]
-        thrown = hits[rows, None, :] + noise[rows, None, :] * z.to(hits)
+        if root is None:
+            thrown = hits[rows, None, :] + noise[rows, None, :] * z.to(hits)
+        else:
+            thrown = hits[rows, None, :] + combined(root if len(root) == 1 else root[rows], z.to(hits))
         away = _inferred(infer, thrown.flatten(0, 1)).unflatten(0, thrown.shape[:2]) - self.centre[rows, None, :]
+        away = wrap_last(away, getattr(infer, "periods", None))
         square = away * away
         powers = torch.stack([each.sum(dim=1) for each in (away, square, square * away, square * square)])
         ends, above, below = quantiles(_ordered(away), _around_ends(count)).split(len(ENDS), dim=2)
@@ -262,7 +277,8 @@ class _Sums:
     def toys(self) -> Toys:
         """What all toys say; NaN where hits or observables are not finite, or too few toys for an interval."""
         mean, sd, sd_error = self._moments()
-        finite = torch.isfinite(self.throw.hits).all(dim=1, keepdim=True).expand_as(mean)
+        usable = usable_muons(self.throw.infer, self.throw.hits)
+        finite = torch.isfinite(mean) if usable is None else usable[:, None].expand_as(mean)
         count = self.count[:, None, None].to(self.centre)
         number = finite & torch.isfinite(sd)
         known = number[:, :, None] & (count >= FEWEST_FOR_ENDS)

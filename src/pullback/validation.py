@@ -97,11 +97,15 @@ just δ, and how many there must be to judge it."""
 
 
 class Muons(NamedTuple):
-    """Muons of a block: value at the recorded hit, whether that is finite, θ/σ there, and what is said of them."""
+    """Muons of a block: value at the recorded hit, whether that is finite, θ/σ there, and what is said of them.
+
+    Where the distribution has no standard deviation, `without_sd`, an interval is all that is quoted.
+    """
 
     value: np.ndarray
     hit_finite: np.ndarray
     distance: np.ndarray
+    without_sd: np.ndarray
     sigma_linear: np.ndarray
     linear_ok: np.ndarray
     sigma: np.ndarray
@@ -151,7 +155,7 @@ class Tally:
     """
 
     _SUMS = ("muons", "recorded", "pulls", "z", "z2", "z3", "z4", "in68", "in95", "value", "sigma", "linear_ok")
-    COUNTS = ("muons", "hit_not_finite", "value_not_finite", *NEVER, *TOYS_SAY)
+    COUNTS = ("muons", "hit_not_finite", "value_not_finite", "no_standard_deviation", *NEVER, *TOYS_SAY)
 
     def __init__(self, settings: Validation, toys: Toys, sigma: str, n_dig: int, among: int):
         """A tally of one σ of one observable at one point, among so many of them in the study."""
@@ -174,6 +178,7 @@ class Tally:
         at, place = (value, muons.distance) if truth is None else truth
         valued = muons.hit_finite & np.isfinite(value) & np.isfinite(at)
         usable = (sigma > 0) & np.isfinite(sigma)
+        without = valued & muons.without_sd & (self.sigma == "quoted")
         good = valued & usable
         ordered = np.stack([muons.interval95[:, 0], *muons.interval68.T, muons.interval95[:, 1]])
         sound = np.isfinite(ordered).all(axis=0) & (np.diff(ordered, axis=0) >= 0).all(axis=0)
@@ -182,8 +187,9 @@ class Tally:
             "hit_not_finite": ~muons.hit_finite,
             "value_not_finite": muons.hit_finite & ~valued,
             "sigma_negative": muons.hit_finite & (sigma < 0),
-            "sigma_zero_or_nan": valued & ~usable & ~(sigma < 0),
-            "interval_unusable": good & ~sound,
+            "sigma_zero_or_nan": valued & ~usable & ~(sigma < 0) & ~without,
+            "no_standard_deviation": without,
+            "interval_unusable": (good | without) & ~sound,
             "sigma_not_linear": good & (muons.linear_ok != 0) & (sigma != muons.sigma_linear),
         }
         for name, which in found.items():
@@ -210,7 +216,8 @@ class Tally:
 
     def _add_toys(self, muons: Muons, toys: ToyMuons) -> None:
         """Add the toys thrown around some muons; they are in the bins of the recorded hits, where they are thrown."""
-        known = (muons.sigma > 0) & np.isfinite(muons.sigma) & np.isfinite(toys.sd)
+        without = muons.without_sd & (self.sigma == "quoted") & np.isfinite(toys.interval95).all(axis=1)
+        known = ((muons.sigma > 0) & np.isfinite(muons.sigma) & np.isfinite(toys.sd)) | without
         self.counts["toys_without_spread"] += int((~known).sum())
         self.counts["toys_unsettled"] += int((known & (toys.settled == 0)).sum())
         muons, toys = Muons(*(each[known] for each in muons)), ToyMuons(*(each[known] for each in toys))
@@ -285,7 +292,7 @@ class Tally:
             if not each["toy_muons"]:
                 yield f"no toys {where}"
                 continue
-            if each["ratio_verdict"] != "pass":
+            if each["ratio_verdict"] not in ("pass", None):
                 yield f"toy sd / σ = {each['ratio']:.4f} [{each['ratio_low']:.4f}, {each['ratio_high']:.4f}] {where}"
             elif self.sigma == "quoted" and each.get("ratio_rms_verdict", "pass") != "pass":
                 limits = f"[{each['ratio_rms_low']:.4f}, {each['ratio_rms_high']:.4f}]"
@@ -360,7 +367,8 @@ class Tally:
     def _deviations(self, numbers: dict[str, Any]) -> list[float]:
         """How far what decides a bin is from what it should be."""
         offs = [numbers[f"{name}_off"] for name in OFFS] if self.sigma == "quoted" else []
-        return [each for each in (numbers["ratio"] - 1, *offs) if each is not None]
+        ratio = None if numbers["ratio"] is None else numbers["ratio"] - 1
+        return [each for each in (ratio, *offs) if each is not None]
 
     def _outcome(self, ratios: list[float]) -> str:
         """What ratios would be judged if they were known exactly."""
@@ -369,7 +377,7 @@ class Tally:
     def _bin(self, index: int) -> dict[str, Any]:
         numbers = self._numbers(np.arange(len(self.inside)) == index)
         judged: dict[str, tuple[str, float | None]] = {}
-        if numbers["toy_muons"]:
+        if numbers["ratio"] is not None:
             judged["ratio"] = self._judge_width(numbers["ratio"], numbers["ratio_se"])
         if numbers["toy_muons"] and self.sigma == "quoted":
             if numbers["ratio_rms"] is not None:
@@ -384,7 +392,8 @@ class Tally:
         elif not numbers["toy_muons"]:
             verdict, factors = "inconclusive" if numbers["recorded"] else EMPTY, []
         else:
-            unknown = self.sigma == "quoted" and any(name not in judged for name in OFFS)
+            wanted = OFFS if numbers["ratio"] is not None else ENDS  # without a standard deviation there is no bias
+            unknown = self.sigma == "quoted" and any(name not in judged for name in wanted)
             verdict = worst([each for each, _ in judged.values()] + ["inconclusive"] * unknown)
             factors = [factor for _, factor in judged.values() if factor is not None]
         low, high = float(self.edges[index]), float(self.edges[index + 1])
@@ -445,6 +454,7 @@ class Tally:
         names = ("scatter", "scatter_local")
         result: dict[str, Any] = dict.fromkeys((*names, *(f"{n}_{end}" for n in names for end in ("low", "high"))))
         toys = self._toys_in(self.inside)
+        toys = _Measured(*(each[np.isfinite(toys.ratio)] for each in toys))
         at, ratios, freedom = toys.value, toys.ratio, _freedom(toys)
         if len(ratios) < FEWEST_FOR_SCATTER:
             return {**result, "scatter_verdict": None}
@@ -483,12 +493,18 @@ class Tally:
             "toys": int(toys.count.sum()),
             **dict.fromkeys(f"{name}{limit}" for name in self.measured for limit in ("", "_se", "_low", "_high")),
         }
-        if len(toys.ratio):
+        found: dict[str, float] = {}
+        # With few toys, their own errors are too rough for more than the pooled width.
+        enough = toys.count >= FEWEST_FOR_ENDS
+        has_sd = np.isfinite(toys.ratio)
+        if has_sd.any():
+            spread = _Measured(*(each[has_sd] for each in toys))
             # Pooled variance, weighted by toys: unbiased however few a muon has.
-            weight = (toys.count - 1) / (toys.count - 1).sum()
-            square = float((weight * toys.ratio**2).sum())
-            freedom = _freedom(toys)
-            degrees = square**2 / float((weight**2 * toys.ratio**4 / freedom).sum()) if square else float(freedom.sum())
+            weight = (spread.count - 1) / (spread.count - 1).sum()
+            square = float((weight * spread.ratio**2).sum())
+            freedom = _freedom(spread)
+            total = float((weight**2 * spread.ratio**4 / freedom).sum())
+            degrees = square**2 / total if square else float(freedom.sum())
             low, high = sd_interval(math.sqrt(square), degrees, confidence)
             found = {
                 "ratio": math.sqrt(square),
@@ -496,20 +512,19 @@ class Tally:
                 "ratio_low": low,
                 "ratio_high": high,
             }
-            # With few toys, their own errors are too rough for more than the pooled width.
-            enough = toys.count >= FEWEST_FOR_ENDS
-            if enough.any():
-                found |= _rms("ratio_rms", (toys.ratio - 1)[enough], toys.ratio_error[enough], confidence)
-            for name in OFFS:
-                off, error = getattr(toys, name), getattr(toys, f"{name}_error")
-                known = enough & np.isfinite(off) & np.isfinite(error)  # muons without an interval have been counted
-                if known.any():
-                    off, error = off[known], error[known]
-                    mean, se = float(off.mean()), math.sqrt(float((error**2).sum())) / len(off)
-                    limits = dict(zip(("_low", "_high"), mean_interval(mean, se, confidence), strict=True))
-                    found |= {f"{name}_off{key}": number for key, number in {"": mean, "_se": se, **limits}.items()}
-                    found |= _rms(f"{name}_rms", off, error, confidence)
-            numbers |= {key: number for key, number in found.items() if key in numbers}
+            if (enough & has_sd).any():
+                known = enough & has_sd
+                found |= _rms("ratio_rms", (toys.ratio - 1)[known], toys.ratio_error[known], confidence)
+        for name in OFFS:
+            off, error = getattr(toys, name), getattr(toys, f"{name}_error")
+            known = enough & np.isfinite(off) & np.isfinite(error)  # muons without an interval have been counted
+            if known.any():
+                off, error = off[known], error[known]
+                mean, se = float(off.mean()), math.sqrt(float((error**2).sum())) / len(off)
+                limits = dict(zip(("_low", "_high"), mean_interval(mean, se, confidence), strict=True))
+                found |= {f"{name}_off{key}": number for key, number in {"": mean, "_se": se, **limits}.items()}
+                found |= _rms(f"{name}_rms", off, error, confidence)
+        numbers |= {key: number for key, number in found.items() if key in numbers}
         return numbers | (self._pulls(sums, confidence) if self.has_truth else {})
 
     def _pulls(self, sums: dict[str, float], confidence: float) -> dict[str, Any]:

@@ -12,13 +12,15 @@ import numpy as np
 
 from . import artefacts
 from .artefacts import Reader
-from .batches import Part
+from .batches import Block, Part
+from .circular import wrap
 from .columns import FLAGS, QUOTED, TOYS
 from .config import Validation
 from .diagnostics import diagnose
 from .errors import PullbackError
 from .evidence import read_evidence, write_evidence
 from .gathering import Gathering
+from .models import NO_FOLD, Quantity
 from .normal import K95
 from .points import Point
 from .study import Study
@@ -57,7 +59,7 @@ def validate(study: Study, files: Mapping[str, Sequence[str | Path]], outputs: O
 
     """
     gathering = Gathering(Path(outputs.study).parent)
-    observables = [each.name for each in study.model.observables]
+    observables = {each.name: each for each in study.model.observables}
     among = len(study.points) * len(observables)
     tallies = {
         (point.label, name): {
@@ -76,8 +78,8 @@ def validate(study: Study, files: Mapping[str, Sequence[str | Path]], outputs: O
             for part in study.batches[name].parts:
                 for kind in study.kinds:
                     gathering.add(readers[kind], part.label)
-                for observable in observables:
-                    _tally(tallies[part.label, observable], readers, part, observable)
+                for name, observable in observables.items():
+                    _tally(tallies[part.label, name], readers, part, observable)
         log.info("batch %d of %d judged: %s", index + 1, len(study.batches), name)
 
     points = {point.label: point for point in study.points}
@@ -143,9 +145,10 @@ def _judged(tallies: Mapping[str, Tally], settings: Validation) -> dict[str, Any
     }
 
 
-def _tally(tallies: Mapping[str, Tally], readers: Mapping[str, Reader], part: Part, name: str) -> None:
+def _tally(tallies: Mapping[str, Tally], readers: Mapping[str, Reader], part: Part, observable: Quantity) -> None:
     """Add the muons of a part to the tallies of both σ, block by block."""
     theta, sigma, toys = readers["theta"], readers["sigma"], readers["toys"]
+    name = observable.name
     muon, count = (toys.rows(f"{part.label}/toys/{column}") for column in ("muon", "toy_count"))
     adaptive = part.config["toys"]["mode"] == "adaptive"
     settled = toys.rows(f"{part.label}/toys/toy_settled") if adaptive else np.ones(len(muon))
@@ -153,17 +156,30 @@ def _tally(tallies: Mapping[str, Tally], readers: Mapping[str, Reader], part: Pa
     for block in part.blocks:
         value = theta.read(part, name, block)
         quoted = {field: sigma.read(part, kind.name.format(name=name), block) for field, kind in QUOTED.items()}
-        finite = (sigma.read(part, "flag", block) & FLAGS["hit_not_finite"]) == 0
+        flag = quoted.pop("flag")
+        finite = (flag & FLAGS["hit_not_finite"]) == 0
         truth = None
         if "truth" in readers:
             at = theta.read(part, f"{name}_true", block)
-            truth = Truth(at, distance(at, sigma.read(part, f"sigma_{name}_linear_true", block)))
+            # On a circle, the truth on the same side as what is recorded.
+            at = value - wrap(value - at, observable.period)
+            truth = Truth(at, _distance(theta, sigma, part, observable, block, "_true"))
         here = (muon >= block.start) & (muon < block.stop)
         fields = {"count": count, "settled": settled, **thrown}
         toy_muons = ToyMuons(muon[here] - block.start, **{field: each[here] for field, each in fields.items()})
-        about = value, finite, distance(value, quoted["sigma_linear"]), quoted["sigma_linear"], quoted["linear_ok"]
+        place = _distance(theta, sigma, part, observable, block, "")
+        without = (flag & FLAGS["no_standard_deviation"]) != 0
+        about = value, finite, place, without, quoted["sigma_linear"], quoted["linear_ok"]
         for kind, tally in tallies.items():
             tally.add(Muons(*about, **_said(kind, value, quoted)), toy_muons, truth)
+
+
+def _distance(theta: Reader, sigma: Reader, part: Part, observable: Quantity, block: Block, at: str) -> np.ndarray:
+    """How many σ each muon is from the fold of an observable, at recorded or true hits; infinity without one."""
+    fold = observable.fold or observable.name
+    if fold == NO_FOLD:
+        return np.full(len(block), np.inf)
+    return distance(theta.read(part, f"{fold}{at}", block), sigma.read(part, f"sigma_{fold}_linear{at}", block))
 
 
 def _said(kind: str, value: np.ndarray, quoted: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

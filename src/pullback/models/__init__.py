@@ -16,12 +16,16 @@ from jaxtyping import Float
 
 from ..arrays import Tensor
 
+NO_FOLD = "none"
+"""The `fold` of an observable for which the linear law holds as well at 0 as anywhere."""
+
 
 class Quantity(NamedTuple):
     """A coordinate or an observable: its name in code and files, its unit, its name in words, its sign in figures.
 
     An angle on a circle has a `period`: its differences are taken the shorter way round. `fold` names the observable
-    whose distance from 0, in σ, says where the linear law holds; an observable that names none is its own.
+    whose distance from 0, in σ, says where the linear law holds; an observable that names none is its own,
+    and `NO_FOLD` says that there is no such place.
     """
 
     name: str
@@ -46,14 +50,14 @@ class Model:
     infer : `infer(hits, **parameters)` maps hits (muon, coordinate) to observables (muon, observable).
     sample : `sample(rng, muons, source)` draws what makes the true hits (muon, …) with numpy, without the parameters;
         `source` is the config's section as attributes.
-    place : `place(sampled, **parameters)` gives the true hits (muon, coordinate), as numpy arrays or, where any argument
-        is a tensor, as a tensor that carries the gradients of the parameters.
+    place : `place(sampled, **parameters)` gives the true hits (muon, coordinate), as numpy arrays or, where any
+        argument is a tensor, as a tensor that carries the gradients of the parameters.
     parameters : numbers and lists of numbers by name, as the config has them.
     infer_uses, place_uses, covariance_uses, chi2_uses : names of the parameters that each function takes, in keywords.
         `resolution` among them is the detector's, a number for each layer.
     layers : the layer of each coordinate, from 0 on.
-    missing : whether `infer` uses what hits there are: NaN stands for one that is missing. Without it, a muon with a hit
-        that is not finite has no observables.
+    missing : whether `infer` uses what hits there are: NaN stands for one that is missing. Without it, a muon with a
+        hit that is not finite has no observables.
     covariance : `covariance(hits, **parameters)`, what is added to the detector's covariance of the hits, (coordinate,
         coordinate) or (muon, coordinate, coordinate): scattering in the layers, say.
     chi2 : `chi2(hits, **parameters)`, χ² and its degrees of freedom (muon, 2).

@@ -62,6 +62,7 @@ def model(section: Mapping[str, Any]) -> Model:
         infer=infer_theta,
         sample=sample,
         layers=(0,),
-        parameters={"dz": section["dz"]},
+        # Where true hits are drawn, which needs no dz, there is none.
+        parameters={name: section[name] for name in ("dz",) if name in section},
         infer_uses=("dz",),
     )

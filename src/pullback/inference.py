@@ -1,0 +1,80 @@
+"""A model at work: its inference with the parameters of a point, and the covariance of the hits that it assumes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from .models import Model
+
+Parameters = Mapping[str, Tensor]
+"""The numbers and lists of a model by name, and the detector's `resolution`, one for each layer."""
+
+
+def parameters_of(model: Model, resolution: float | list[float]) -> dict[str, Tensor]:
+    """The parameters of a model and its detector, float64; leaves, for derivatives by them."""
+    layers = max(model.layers) + 1
+    each_layer = resolution if isinstance(resolution, list) else [resolution] * layers
+    own = {name: torch.tensor(value, dtype=torch.float64) for name, value in model.parameters.items()}
+    return {**own, "resolution": torch.tensor(each_layer, dtype=torch.float64)}
+
+
+class Inference:
+    """A model's inference as a function of hits (muon, coordinate) alone.
+
+    It has what the library asks of a function beyond its values: `missing`, whether it uses what hits there are, and
+    `periods`, those of observables that are angles on a circle.
+    """
+
+    def __init__(self, model: Model, parameters: Parameters):
+        self.missing = model.missing
+        periods = tuple(each.period for each in model.observables)
+        self.periods = periods if any(periods) else None
+        self._infer = partial(model.infer, **{name: parameters[name] for name in model.infer_uses})
+
+    def __call__(self, hits: Float[Tensor, "muon coordinate"]) -> Float[Tensor, "muon observable"]:
+        """The observables of each muon."""
+        return self._infer(hits)
+
+
+def covariance_of(
+    model: Model,
+    parameters: Parameters,
+    hits: Float[Tensor, "muon coordinate"],
+    recorded: Tensor | None = None,
+    *,
+    added: bool = True,
+) -> Float[Tensor, "#muon *coordinates"]:
+    """The covariance of the hits that propagation assumes, as variances or as matrices.
+
+    Σ = Σ_detector + Σ_model: the detector's variances 1/resolution² of the layers, or what is `recorded` of each muon
+    (variances or matrices, with NaN where the detector's hold), and what the model adds, such as scattering, unless
+    that is left out.
+    """
+    variance = parameters["resolution"][list(model.layers)].pow(-2)[None]
+    if recorded is not None:
+        diagonal = torch.diag_embed(variance) if recorded.ndim == 3 else variance
+        variance = torch.where(torch.isnan(recorded), diagonal, recorded)
+    extra = added_covariance(model, parameters, hits) if added else None
+    if extra is None:
+        return variance
+    extra = extra if extra.ndim == 3 else extra[None]
+    return (torch.diag_embed(variance) if variance.ndim == 2 else variance) + extra
+
+
+def goodness(model: Model, parameters: Parameters, hits: Float[Tensor, "muon coordinate"]) -> Float[Tensor, "muon 2"]:
+    """χ² of a model's fit to the hits, and its degrees of freedom."""
+    with torch.no_grad():
+        return model.chi2(hits, **{name: parameters[name] for name in model.chi2_uses})
+
+
+def added_covariance(model: Model, parameters: Parameters, hits: Tensor) -> Any:
+    """What the model adds to the detector's covariance of the hits, or None."""
+    if model.covariance is None:
+        return None
+    return model.covariance(hits, **{name: parameters[name] for name in model.covariance_uses})
