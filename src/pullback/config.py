@@ -504,15 +504,15 @@ def numeric_fields(config: Section, prefix: str = "") -> dict[str, float]:
 
 
 def _numbers_in(value: Any, name: str) -> dict[str, float]:
-    """The numbers in a value, or in the lists and mappings that it is."""
+    """The numbers in a value, or in the lists and mappings that it is, by dotted name."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return {name: value}
+    inner: dict[str, Any] = {}
     if isinstance(value, dict):
-        return {
-            name: each for key, inner in value.items() for name, each in _numbers_in(inner, f"{name}.{key}").items()
-        }
-    if isinstance(value, list):
-        inner = (_numbers_in(each, f"{name}[{index}]") for index, each in enumerate(value))
-        return {name: each for numbers in inner for name, each in numbers.items()}
-    return {name: value} if isinstance(value, int | float) and not isinstance(value, bool) else {}
+        inner = {f"{name}.{key}": each for key, each in value.items()}
+    elif isinstance(value, list):
+        inner = {f"{name}[{index}]": each for index, each in enumerate(value)}
+    return {dotted: number for key, each in inner.items() for dotted, number in _numbers_in(each, key).items()}
 
 
 def nearest(name: str, valid: Iterable[str], beside: Iterable[str] | None = None) -> str:
