@@ -1,4 +1,4 @@
-"""Integrals over a Gaussian that share nothing with the package: adaptive quadrature, and many points of equal step."""
+"""What shares nothing with the package: integrals over a Gaussian, and muons that are followed from layer to layer."""
 
 import math
 from collections.abc import Callable
@@ -46,3 +46,15 @@ def linear_law_holds(y, u, sd, low, high, n_dig):
 def half_a_unit(u: float, n_dig: int) -> float:
     """Half a unit of the last of n digits of u, as they are printed."""
     return 0.5 * 10.0 ** (int(f"{u:.{n_dig - 1}e}".split("e")[1]) - n_dig + 1)
+
+
+def scattered(rng: np.random.Generator, hits, z, sigma, theta0: float, toys: int) -> np.ndarray:
+    """Toys (toy, layer) around the hits of one view: each muon is followed down, and every layer bends its line."""
+    slope, offset, height = np.zeros(toys), np.zeros(toys), max(z)
+    thrown = np.empty((toys, len(z)))
+    for layer in np.argsort(z)[::-1]:
+        offset += slope * (z[layer] - height)
+        height = z[layer]
+        thrown[:, layer] = hits[layer] + offset + sigma[layer] * rng.normal(size=toys)
+        slope += theta0 * rng.normal(size=toys)
+    return thrown

@@ -1,0 +1,118 @@
+"""A muon crosses several layers, and their hits give a straight line in one view."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from ..arrays import Tensor
+from . import Model, Quantity, cosmic, lines
+from .lines import PerLayer
+from .scattering import layer_covariance
+
+
+def infer_track(hits: Float[Tensor, "muon layer"], z: PerLayer, resolution: PerLayer) -> Float[Tensor, "muon 3"]:
+    """Slope, angle from the vertical and intercept of each muon, from a weighted fit of a straight line x(z).
+
+    With the weights w = resolution², z̄ = Σ w z/Σ w, d = z − z̄: slope dx/dz = Σ w d x/Σ w d², θ = arctan|dx/dz|, and
+    intercept x(0) = Σ w x/Σ w − z̄ dx/dz. θ folds where the slope is 0; slope and intercept are linear in the hits.
+
+    For N layers of one σ at equal distances over a length L, σ_slope = (σ/L) √(12 (N − 1)/(N (N + 1))): 3 layers are no
+    better than 2.
+
+    Parameters
+    ----------
+    hits : position on each layer (muon, layer), m; NaN where there is none. The fit uses what hits there are.
+    z : height of each layer, m, in any order.
+    resolution : 1/σ of each layer, 1/m.
+
+    Returns
+    -------
+    slope (1), θ (rad, 0 ≤ θ < π/2) and intercept (m). NaN for a muon with hits at fewer than two heights, or with an
+    infinite hit.
+
+    Raises
+    ------
+    ValueError : hits, z or resolution of another shape, or a resolution that is not positive.
+
+    Source: the least-squares line of independent hits, PDG 2024, section 40.2.3.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from pullback.models.track import infer_track
+    >>> hits = torch.tensor([[0.1, 0.2, 0.3], [0.1, float("nan"), 0.1]], dtype=torch.float64)
+    >>> infer_track(hits, z=[0.0, 0.5, 1.0], resolution=[100.0, 100.0, 100.0])
+    tensor([[0.2000, 0.1974, 0.1000],
+            [0.0000, 0.0000, 0.1000]], dtype=torch.float64)
+
+    """
+    (view,), z, resolution = _prepared(hits, z, resolution)
+    line = lines.fit(view, z, resolution)
+    theta = line.slope.abs().arctan2(z.new_ones(()))
+    return lines.observables([line.slope, theta, line.position], [line.known] * 3)
+
+
+def chi2(hits: Float[Tensor, "muon layer"], z: PerLayer, resolution: PerLayer) -> Float[Tensor, "muon 2"]:
+    """χ² = Σ w (x − line)² and its degrees of freedom, hits − 2, with the arguments of `infer_track`.
+
+    It follows the χ² distribution where the noise is Gaussian and the layers don't scatter.
+    """
+    (view,), z, resolution = _prepared(hits, z, resolution)
+    return lines.chi2_of_all([(view, z, resolution)])
+
+
+def _prepared(hits, z, resolution):
+    layers = len(z)
+    found = lines.views(hits, layers)
+    z = lines.as_layers(z, hits, "z")
+    return found, z, lines.as_layers(resolution, hits, "resolution", layers, positive=True)
+
+
+def covariance(
+    hits: Float[Tensor, "muon layer"], z: PerLayer, theta0: float | Float[Tensor, ""]
+) -> Float[Tensor, "layer layer"]:
+    """What scattering in the layers adds to the covariance of the hits: `layer_covariance`, alike for all muons."""
+    return layer_covariance(lines.as_layers(z, hits, "z"), theta0)
+
+
+def sample(rng: np.random.Generator, muons: int, source: Any) -> Float[np.ndarray, "muon 2"]:
+    """True lines: x ~ U(x_min, x_max) at z = 0, m, and dx/dz, of cosmic muons of any azimuth."""
+    deviates = rng.random((muons, 3))
+    x = source.x_min + (source.x_max - source.x_min) * deviates[:, 0]
+    return np.stack([x, cosmic.slopes(deviates[:, 1:], source.cosmic.zenith_max)[:, 0]], axis=1)
+
+
+def place(sampled: Any, z: Any) -> Any:
+    """The true hits (muon, layer) of lines from `sample`, on layers at the heights z."""
+    sampled, z = lines.alike(sampled, z)
+    return sampled[:, :1] + sampled[:, 1:] * z
+
+
+def model(section: Mapping[str, Any]) -> Model:
+    """The model with the parameters of a config's section."""
+    z, theta0 = tuple(section["z"]), section["theta0"]
+    lines.check_heights("z", z)
+    return Model(
+        coordinates=lines.coordinates("x", len(z)),
+        observables=(
+            Quantity("slope", "1", "slope of the track", "dx/dz"),
+            Quantity("theta", "rad", "angle from the vertical", "θ"),
+            Quantity("intercept", "m", "position of the track at z = 0", "x(0)"),
+        ),
+        infer=infer_track,
+        sample=sample,
+        place=place,
+        layers=tuple(range(len(z))),
+        parameters={"z": z, "theta0": theta0},
+        infer_uses=("z", "resolution"),
+        place_uses=("z",),
+        missing=True,
+        covariance=covariance if theta0 > 0 else None,
+        covariance_uses=("z", "theta0") if theta0 > 0 else (),
+        chi2=chi2,
+        chi2_uses=("z", "resolution"),
+    )

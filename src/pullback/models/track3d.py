@@ -1,0 +1,125 @@
+"""A muon crosses several layers that measure x and y, and their hits give its direction in space."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import pi
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from ..arrays import Tensor
+from . import Model, Quantity, cosmic, lines
+from .lines import PerLayer
+from .scattering import layer_covariance
+
+
+def infer_track3d(hits: Float[Tensor, "muon coordinate"], z: PerLayer, resolution: PerLayer) -> Float[Tensor, "muon 4"]:
+    """Zenith angle, azimuth and slopes of each muon, from weighted fits of straight lines x(z) and y(z).
+
+    With t_x = dx/dz and t_y = dy/dz as in `infer_track`: θ = arctan √(t_x² + t_y²) and φ = atan2(t_y, t_x).
+    (t_x, t_y, 1) points upwards, to where the muon comes from: θ and φ are its zenith angle and azimuth there, φ from x
+    towards y. It flies along (−t_x, −t_y, −1).
+
+    θ folds in two dimensions: with a σ in either slope, θ at the vertical follows Rice's distribution, with a mean of
+    √(π/2) σ = 1.253 σ and a standard deviation of √(2 − π/2) σ = 0.655 σ. There φ is 0, and both have a gradient of 0.
+
+    Parameters
+    ----------
+    hits : position x on each layer, then y on each (muon, 2 layers), m; NaN where there is none. Each view's fit uses
+        what hits it has.
+    z : height of each layer, m, in any order.
+    resolution : 1/σ of each layer in either view, 1/m.
+
+    Returns
+    -------
+    θ (rad, 0 ≤ θ < π/2), φ (rad, −π ≤ φ ≤ π), t_x and t_y (1). NaN where a line is missing that they need: a view with
+    hits at fewer than two heights, or with an infinite hit.
+
+    Raises
+    ------
+    ValueError : hits, z or resolution of another shape, or a resolution that is not positive.
+
+    Source: the least-squares line of independent hits, PDG 2024, section 40.2.3; S. O. Rice, Bell Syst. Tech. J. 24
+    (1945) 46.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from pullback.models.track3d import infer_track3d
+    >>> hits = torch.tensor([[0.1, 0.4, 0.5, 0.9]], dtype=torch.float64)
+    >>> infer_track3d(hits, z=[0.0, 1.0], resolution=[100.0, 100.0])
+    tensor([[0.4636, 0.9273, 0.3000, 0.4000]], dtype=torch.float64)
+
+    """
+    found, z, resolution = _prepared(hits, z, resolution)
+    x, y = (lines.fit(view, z, resolution) for view in found)
+    theta = lines.length(x.slope, y.slope).arctan2(z.new_ones(()))
+    known = lines.both(x.known, y.known)
+    return lines.observables(
+        [theta, lines.azimuth(x.slope, y.slope), x.slope, y.slope], [known, known, x.known, y.known]
+    )
+
+
+def chi2(hits: Float[Tensor, "muon coordinate"], z: PerLayer, resolution: PerLayer) -> Float[Tensor, "muon 2"]:
+    """χ² and its degrees of freedom as in `track.chi2`, summed over both views; NaN without both lines."""
+    found, z, resolution = _prepared(hits, z, resolution)
+    return lines.chi2_of_all((view, z, resolution) for view in found)
+
+
+def _prepared(hits, z, resolution):
+    layers = len(z)
+    found = lines.views(hits, layers, layers)
+    z = lines.as_layers(z, hits, "z")
+    return found, z, lines.as_layers(resolution, hits, "resolution", layers, positive=True)
+
+
+def covariance(
+    hits: Float[Tensor, "muon coordinate"], z: PerLayer, theta0: float | Float[Tensor, ""]
+) -> Float[Tensor, "coordinate coordinate"]:
+    """What scattering in the layers adds to the covariance of the hits: `layer_covariance` in each view by itself."""
+    import torch
+
+    of_one_view = layer_covariance(lines.as_layers(z, hits, "z"), theta0)
+    return torch.block_diag(of_one_view, of_one_view)
+
+
+def sample(rng: np.random.Generator, muons: int, source: Any) -> Float[np.ndarray, "muon 4"]:
+    """True lines: x and y ~ U(x_min, x_max) at z = 0, m, and dx/dz and dy/dz, of cosmic muons."""
+    deviates = rng.random((muons, 4))
+    start = source.x_min + (source.x_max - source.x_min) * deviates[:, :2]
+    return np.concatenate([start, cosmic.slopes(deviates[:, 2:], source.cosmic.zenith_max)], axis=1)
+
+
+def place(sampled: Any, z: Any) -> Any:
+    """The true hits (muon, coordinate) of lines from `sample`, on layers at the heights z."""
+    sampled, z = lines.alike(sampled, z)
+    return lines.side_by_side([sampled[:, :1] + sampled[:, 2:3] * z, sampled[:, 1:2] + sampled[:, 3:] * z])
+
+
+def model(section: Mapping[str, Any]) -> Model:
+    """The model with the parameters of a config's section."""
+    z, theta0 = tuple(section["z"]), section["theta0"]
+    lines.check_heights("z", z)
+    return Model(
+        coordinates=lines.coordinates("x", len(z)) + lines.coordinates("y", len(z)),
+        observables=(
+            Quantity("theta", "rad", "zenith angle", "θ"),
+            Quantity("phi", "rad", "azimuth the muon comes from", "φ", period=2 * pi, fold="theta"),
+            Quantity("tx", "1", "slope dx/dz of the track", "dx/dz"),
+            Quantity("ty", "1", "slope dy/dz of the track", "dy/dz"),
+        ),
+        infer=infer_track3d,
+        sample=sample,
+        place=place,
+        layers=2 * tuple(range(len(z))),
+        parameters={"z": z, "theta0": theta0},
+        infer_uses=("z", "resolution"),
+        place_uses=("z",),
+        missing=True,
+        covariance=covariance if theta0 > 0 else None,
+        covariance_uses=("z", "theta0") if theta0 > 0 else (),
+        chi2=chi2,
+        chi2_uses=("z", "resolution"),
+    )
