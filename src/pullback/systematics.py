@@ -1,0 +1,380 @@
+"""Uncertainties that all muons share: a layer's position, a parameter of the model.
+
+Importing this does not import torch: names and correlations are checked by jobs that need none.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from .arrays import Tensor
+
+MUONS_AT_A_TIME = 131_072
+"""Muons whose graph is held at a time."""
+
+Infer = Callable[[Float[Any, "muon coordinate"], Float[Any, " systematic"]], Float[Any, "muon observable"]]
+Uncertainties = Float[Tensor, "systematic *second"] | Float[np.ndarray, "systematic *second"]
+
+
+def shared_jacobian(
+    infer: Infer, hits: Float[Tensor, "muon coordinate"], eta: Float[Tensor, " systematic"]
+) -> Float[Tensor, "muon observable systematic"]:
+    """The Jacobian of each muon's observables by what all muons share: G[m, o, k] = ∂y[m, o] / ∂η[k].
+
+    Every muon depends on the same η, so that a backward pass gives uᵀG, a sum over muons. As that is linear in u, its
+    derivative by u is the column of G for all muons at once: G v = ∂(uᵀG v)/∂u. Each costs one more backward pass a
+    systematic, and no muon's NaN reaches another.
+
+    Parameters
+    ----------
+    infer : function of hits (muon, coordinate) and of the shared parameters η (systematic,) that returns observables
+        (muon, observable), muon by muon; torch must know its second derivatives. A true attribute `missing` says that
+        it takes NaN for a hit that is missing.
+    hits : (muon, coordinate), floating point. A muon with a hit that is NaN or infinite gets NaN, unless infer is
+        `missing`; so does an observable that is NaN itself.
+    eta : the shared parameters at their best values (systematic,).
+
+    Returns
+    -------
+    G (muon, observable, systematic), in units of the observables over units of η, without gradients.
+
+    Raises
+    ------
+    TypeError, ValueError : what `muon_jacobian` raises; and an infer that does not use η, or cannot be differentiated
+        twice.
+
+    Source: sensitivity coefficients, JCGM 100:2008, 5.1.3, with shared input quantities as in F.1.2.3.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from pullback import shared_jacobian
+    >>> shift = lambda hits, eta: hits - eta[0]  # the layer is moved by η
+    >>> shared_jacobian(shift, torch.tensor([[0.2], [0.7]], dtype=torch.float64), torch.zeros(1, dtype=torch.float64))
+    tensor([[[-1.]],
+    <BLANKLINE>
+            [[-1.]]], dtype=torch.float64)
+
+    """
+    import torch
+
+    from .jacobians import check_hits, muon_jacobian
+
+    check_hits(hits)
+    hits, eta = hits.detach(), eta.detach()
+    # What is wrong with hits or infer shows on a few muons, and is refused there in the words used for J.
+    few = muon_jacobian(lambda x: infer(x, eta), hits[:3])
+    missing = getattr(infer, "missing", False)
+    whole = hits.new_empty(len(hits), few.shape[1], len(eta))
+    for start in range(0, len(hits), MUONS_AT_A_TIME):
+        block = hits[start : start + MUONS_AT_A_TIME]
+        value, jac = _differentiate(infer, block, eta)
+        usable = ~value.isnan() if missing else ~value.isnan() & torch.isfinite(block).all(dim=1)[:, None]
+        whole[start : start + len(block)] = torch.where(usable[:, :, None], jac, float("nan"))
+    return whole
+
+
+def _differentiate(infer, hits, eta):
+    import torch
+
+    with torch.enable_grad():
+        eta = eta.clone().requires_grad_()
+        value = infer(hits, eta)
+        if not value.requires_grad:
+            raise ValueError(
+                "infer does not use the shared parameters through torch (.detach(), .item(), numpy?), so their "
+                "uncertainty would be quoted as 0"
+            )
+        u = torch.zeros_like(value).requires_grad_()
+        try:
+            (row,) = torch.autograd.grad(value, eta, u, create_graph=True, allow_unused=True)
+        except RuntimeError as error:
+            raise ValueError(f"infer cannot be differentiated by the shared parameters ({_line(error)})") from error
+        if row is None:
+            raise ValueError(
+                "infer does not use the shared parameters it is given, only tensors that require gradients"
+            )
+        try:
+            columns = [torch.autograd.grad(each, u, retain_graph=True)[0] for each in row.unbind()]
+        except RuntimeError as error:
+            raise ValueError(f"infer cannot be differentiated twice, as this needs ({_line(error)})") from error
+    return value.detach(), torch.stack(columns, dim=2)
+
+
+def _line(error) -> str:
+    return str(error).splitlines()[0]
+
+
+def shared_covariance(
+    left: Float[Tensor, "*left observable systematic"],
+    right: Float[Tensor, "*right other systematic"],
+    sigma_eta: Uncertainties,
+) -> Float[Tensor, "*both observable other"]:
+    """The covariance that two muons owe to what they share: cov(y_m, y_n) = G_m Σ_η G_nᵀ.
+
+    For m = n it is what the shared parameters add to the muon's own covariance J Σ Jᵀ; for m ≠ n it is all of their
+    covariance. Axes before the last two broadcast.
+
+    Parameters
+    ----------
+    left, right : G of one muon or of many, as `shared_jacobian` gives it: (…, observable, systematic).
+    sigma_eta : covariance of the shared parameters (systematic, systematic), or where they are independent their
+        standard uncertainties (systematic,).
+
+    Returns
+    -------
+    (…, observable, observable), in the units of the observables.
+
+    Raises
+    ------
+    ValueError : sigma_eta of another shape, not finite, negative, not symmetric or not positive semi-definite.
+
+    Source: JCGM 102:2011, 6.2, for the observables of both muons as one output quantity.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from pullback import shared_covariance
+    >>> G = torch.tensor([[[-1.0]], [[-2.0]]], dtype=torch.float64)
+    >>> shared_covariance(G[0], G[1], torch.tensor([0.1], dtype=torch.float64))
+    tensor([[0.0200]], dtype=torch.float64)
+
+    """
+    return left @ covariance_of_shared(sigma_eta, left) @ right.mT
+
+
+def covariance_of_shared(
+    sigma_eta: Uncertainties, like: Float[Tensor, "*any systematic"]
+) -> Float[Tensor, "systematic systematic"]:
+    """Σ_η as a matrix, from itself or from standard uncertainties, checked, for the systematics of `like`."""
+    import torch
+
+    sigma = torch.as_tensor(sigma_eta, dtype=like.dtype, device=like.device)
+    count = like.shape[-1]
+    if tuple(sigma.shape) not in {(count,), (count, count)}:
+        raise ValueError(
+            f"sigma_eta has shape {tuple(sigma.shape)}; for {count} systematics it must be ({count},) or "
+            f"({count}, {count})"
+        )
+    if not torch.isfinite(sigma).all():
+        raise ValueError("sigma_eta is not finite")
+    variance = sigma.detach().square() if sigma.ndim == 1 else sigma.detach().diagonal()
+    if (variance < 0).any() or (sigma.ndim == 1 and (sigma < 0).any()):
+        raise ValueError("sigma_eta has a negative uncertainty or variance")
+    if sigma.ndim == 1:
+        return torch.diag(sigma.square())
+    width = torch.where(variance > 0, variance, 1.0).sqrt()
+    correlation = sigma.detach() / (width[:, None] * width)
+    rounding = 1e3 * torch.finfo(sigma.dtype).eps
+    if ((correlation - correlation.mT).abs() > rounding).any():
+        raise ValueError("sigma_eta is not symmetric")
+    alone = (variance == 0) & (correlation != 0).any(dim=1)  # what has no variance has no covariance
+    if alone.any() or torch.linalg.eigvalsh(correlation).min() < -rounding:
+        raise ValueError("sigma_eta is not positive semi-definite")
+    return sigma
+
+
+class MeanUncertainty(NamedTuple):
+    """The standard uncertainty of a mean over muons, its two parts (total² = independent² + shared²), and their number.
+
+    Numbers, or one for each observable.
+    """
+
+    total: Float[Tensor, "*observable"]
+    independent: Float[Tensor, "*observable"]
+    shared: Float[Tensor, "*observable"]
+    muons: Any
+
+
+class SharedMean:
+    """The uncertainty of a mean over muons from running sums, for more muons than fit in memory.
+
+    `add` takes block after block; `result` gives what `mean_uncertainty` gives for all of them at once.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from pullback import SharedMean
+    >>> mean = SharedMean()
+    >>> for _ in range(2):
+    ...     mean.add(torch.full((50,), 0.1, dtype=torch.float64), torch.ones(50, 1, dtype=torch.float64))
+    >>> float(mean.result(torch.tensor([0.02], dtype=torch.float64)).total)  # sqrt(0.1² / 100 + 0.02²)
+    0.0223606797749979
+
+    """
+
+    def __init__(self) -> None:
+        self._sums = None
+
+    def add(
+        self,
+        sigma: Float[Tensor, "muon ..."],
+        shared: Float[Tensor, "muon ... systematic"],
+        weights: Float[Tensor, " muon"] | None = None,
+    ) -> None:
+        """Take the next muons: the arguments are those of `mean_uncertainty`."""
+        import torch
+
+        sigma, shared = sigma.detach().double(), shared.detach().double()
+        if (sigma < 0).any():
+            raise ValueError("sigma is a negative standard uncertainty")
+        usable = torch.isfinite(sigma) & torch.isfinite(shared).all(dim=-1)
+        weights = sigma.new_ones(len(sigma)) if weights is None else weights.detach().double()
+        if not torch.isfinite(weights).all():
+            raise ValueError("weights must be finite")
+        weight = torch.where(usable, weights.reshape(-1, *[1] * (sigma.ndim - 1)), 0.0)
+        terms = (
+            usable.sum(dim=0),
+            weight.sum(dim=0),
+            (weight * torch.where(usable, sigma, 0.0)).square().sum(dim=0),
+            (weight[..., None] * torch.where(usable[..., None], shared, 0.0)).sum(dim=0),
+        )
+        self._sums = terms if self._sums is None else tuple(a + b for a, b in zip(self._sums, terms, strict=True))
+
+    def result(self, sigma_eta: Uncertainties) -> MeanUncertainty:
+        """The uncertainty of the mean over all muons so far."""
+        if self._sums is None:
+            raise ValueError("no muons were added: there is no mean")
+        muons, weight, square, shared = self._sums
+        if (weight < 0).any() or ((weight == 0) & (muons > 0)).any():
+            raise ValueError("the weights must have a positive sum")
+        mean = shared / weight[..., None]
+        independent = square / weight.square()
+        common = ((mean @ covariance_of_shared(sigma_eta, shared)) * mean).sum(dim=-1).clamp(min=0)
+        return MeanUncertainty((independent + common).sqrt(), independent.sqrt(), common.sqrt(), muons)
+
+
+def mean_uncertainty(
+    sigma: Float[Tensor, "muon ..."],
+    shared: Float[Tensor, "muon ... systematic"],
+    sigma_eta: Uncertainties,
+    weights: Float[Tensor, " muon"] | None = None,
+) -> MeanUncertainty:
+    """The standard uncertainty of a mean over muons, whose shared part does not shrink with their number.
+
+    u² = Σ_m w_m² σ_m² + g Σ_η gᵀ with g = Σ_m w_m G_m: exact for a mean that is linear in hits and η, at the cost of
+    one sum over muons, since the covariance of any two is of low rank.
+
+    Parameters
+    ----------
+    sigma : standard uncertainty of each muon from its own hits alone (muon,), or (muon, observable).
+    shared : G (muon, systematic), or (muon, observable, systematic), as `shared_jacobian` gives it.
+    sigma_eta : covariance or standard uncertainties of the shared parameters, as `shared_covariance` takes them.
+    weights : (muon,), of any sum; without them all muons weigh the same.
+
+    Returns
+    -------
+    total, independent and shared standard uncertainty of the mean, in the unit of sigma, and the number of muons in it.
+    A muon whose sigma or G is not finite is no part of the mean; without any muon the uncertainties are NaN.
+
+    Raises
+    ------
+    ValueError : a negative sigma, weights that are not finite or have no positive sum, an impossible sigma_eta.
+
+    Source: JCGM 100:2008, equation 13, and F.1.2.3 for quantities in common.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from pullback import mean_uncertainty
+    >>> for muons in (100, 10_000):
+    ...     sigma, G = torch.full((muons,), 0.1, dtype=torch.float64), torch.ones(muons, 1, dtype=torch.float64)
+    ...     total, independent, shared, _ = mean_uncertainty(sigma, G, torch.tensor([0.02], dtype=torch.float64))
+    ...     print(f"{total:.4f} {independent:.4f} {shared:.4f}")
+    0.0224 0.0100 0.0200
+    0.0200 0.0010 0.0200
+
+    """
+    mean = SharedMean()
+    mean.add(sigma, shared, weights)
+    return mean.result(sigma_eta)
+
+
+def correlation_matrix(
+    names: Sequence[str], correlations: Sequence[tuple[str, str, float]] = ()
+) -> Float[np.ndarray, "systematic systematic"]:
+    """The correlation matrix of named quantities, independent where no correlation is given.
+
+    Parameters
+    ----------
+    names : of the quantities, in the order of the matrix.
+    correlations : (name, name, ρ), each pair at most once and in either order.
+
+    Returns
+    -------
+    (systematic, systematic), with ones on the diagonal.
+
+    Raises
+    ------
+    ValueError : a name that is not known or there twice, a pair given twice or of one quantity with itself, ρ outside
+        -1 to 1, or correlations that are impossible together.
+
+    Source: correlation coefficients, JCGM 100:2008, equation 14.
+
+    Examples
+    --------
+    >>> from pullback import correlation_matrix
+    >>> correlation_matrix(["z0", "z1"], [("z0", "z1", 0.5)])
+    array([[1. , 0.5],
+           [0.5, 1. ]])
+
+    """
+    place = {name: index for index, name in enumerate(names)}
+    if len(place) < len(names):
+        twice = next(name for name in names if list(names).count(name) > 1)
+        raise ValueError(f"systematic {twice!r} is there twice")
+    matrix = np.eye(len(names))
+    seen = set()
+    for one, other, rho in correlations:
+        for name in (one, other):
+            if name not in place:
+                raise ValueError(f"correlation of {name!r}: there is no such systematic, only {', '.join(names)}")
+        if one == other:
+            raise ValueError(f"correlation of {one!r} with itself: it is 1, and not to be given")
+        if not -1 <= rho <= 1:
+            raise ValueError(f"correlation of {one!r} and {other!r} must be from -1 to 1, not {rho}")
+        if frozenset((one, other)) in seen:
+            raise ValueError(f"correlation of {one!r} and {other!r} is given twice")
+        seen.add(frozenset((one, other)))
+        matrix[place[one], place[other]] = matrix[place[other], place[one]] = rho
+    if len(names) and np.linalg.eigvalsh(matrix).min() < -1e3 * np.finfo(float).eps:
+        raise ValueError("the correlations are impossible together: their matrix is not positive semi-definite")
+    return matrix
+
+
+def systematic_covariance(
+    uncertainties: Mapping[str, float], correlations: Sequence[tuple[str, str, float]] = ()
+) -> Float[np.ndarray, "systematic systematic"]:
+    """Σ_η of named systematics: u_k ρ_kl u_l, in the order of `uncertainties`.
+
+    Parameters
+    ----------
+    uncertainties : standard uncertainty of each by name, in its own unit; not negative.
+    correlations : as `correlation_matrix` takes them.
+
+    Returns
+    -------
+    (systematic, systematic), in the units of both.
+
+    Raises
+    ------
+    ValueError : an uncertainty that is negative or not finite; what `correlation_matrix` raises.
+
+    Examples
+    --------
+    >>> from pullback import systematic_covariance
+    >>> systematic_covariance({"dz": 0.5, "z0": 0.25}, [("dz", "z0", -1)])
+    array([[ 0.25  , -0.125 ],
+           [-0.125 ,  0.0625]])
+
+    """
+    for name, each in uncertainties.items():
+        if not 0 <= each < math.inf:
+            raise ValueError(f"standard uncertainty of {name!r} must be finite and not negative, not {each}")
+    u = np.array(list(uncertainties.values()), dtype=float)
+    return u[:, None] * correlation_matrix(list(uncertainties), correlations) * u
