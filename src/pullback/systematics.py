@@ -18,7 +18,7 @@ MUONS_AT_A_TIME = 131_072
 """Muons whose graph is held at a time."""
 
 Infer = Callable[[Float[Any, "muon coordinate"], Float[Any, " systematic"]], Float[Any, "muon observable"]]
-Uncertainties = Float[Tensor, "systematic *second"] | Float[np.ndarray, "systematic *second"]
+Uncertainties = Float[Tensor, "*sigma_eta"] | Float[np.ndarray, "*sigma_eta"]
 
 
 def shared_jacobian(
@@ -203,8 +203,8 @@ class SharedMean:
     >>> mean = SharedMean()
     >>> for _ in range(2):
     ...     mean.add(torch.full((50,), 0.1, dtype=torch.float64), torch.ones(50, 1, dtype=torch.float64))
-    >>> float(mean.result(torch.tensor([0.02], dtype=torch.float64)).total)  # sqrt(0.1² / 100 + 0.02²)
-    0.0223606797749979
+    >>> mean.result(torch.tensor([0.02], dtype=torch.float64)).total  # sqrt(0.1² / 100 + 0.02²)
+    tensor(0.0224, dtype=torch.float64)
 
     """
 
