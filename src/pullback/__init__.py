@@ -14,6 +14,7 @@ _HOME = {
     "StudentT": "distributions",
     "Trapezoid": "distributions",
     "adaptive_toys": "adaptive",
+    "budget_sources": "budget",
     "correlation_matrix": "systematics",
     "infer_theta": "models.one_hit",
     "jacobian": "jacobians",
@@ -31,6 +32,7 @@ _HOME = {
     "spread": "spreading",
     "stream": "streams",
     "systematic_covariance": "systematics",
+    "uncertainty_budget": "budget",
 }
 
 __all__ = sorted(_HOME)
