@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import keyword
 import re
 from collections.abc import Iterable
 from typing import Annotated, Any, ClassVar, Literal, get_args
@@ -250,9 +251,155 @@ class Scatter(Section):
     )
 
 
-Model = Annotated[OneHit | Track | Track3d | Scatter, Field(discriminator="name")]
+def _or_its_name(schema: dict[str, Any]) -> None:
+    """In the schema, a coordinate may be given by its name alone."""
+    section = dict(schema)
+    schema.clear()
+    schema["anyOf"] = [{"type": "string"}, section]
+
+
+class OwnCoordinate(Section):
+    """A coordinate of the hits: its name, or a section."""
+
+    model_config = ConfigDict(json_schema_extra=_or_its_name)
+
+    name: str = Field(description="its name, and that of its column in files of recorded hits")
+    unit: str = Field("m", description="its unit")
+    long_name: str = Field("", description="its name in words")
+    layer: int | None = Field(None, ge=0, description="the layer it is measured in, from 0 on; else one each, in order")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_its_name(cls, coordinate):
+        return {"name": coordinate} if isinstance(coordinate, str) else coordinate
+
+
+class OwnObservable(Section):
+    """What is inferred."""
+
+    name: str = Field(description="its name in files")
+    unit: str = Field(description="its unit, `1` for a ratio")
+    long_name: str = Field("", description="its name in words")
+    symbol: str = Field("", description="its sign in figures")
+    period: float = Field(0.0, ge=0, le=1e6, description="of an angle on a circle, in its unit; 0 is none")
+    fold: str = Field(
+        "", description="the observable whose distance from 0, in σ, says where the linear law holds; else its own"
+    )
+
+
+class Own(Section):
+    """A function in a file of the user's."""
+
+    beside: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def layer_count(self) -> int:
+        """How many layers there are."""
+        return 1 + max(
+            (len(self.coordinates) - 1, *(each.layer for each in self.coordinates if each.layer is not None))
+        )
+
+    name: Literal["own"] = Field("own", description="a function in a Python file, `file`")
+    file: str = Field(
+        min_length=1,
+        description="the Python file (docs/models.md says how to write it); relative to the working directory",
+    )
+    function: str = Field("infer", description="its function from hits (muon, coordinate) to (muon, observable)")
+    coordinates: list[OwnCoordinate] = Field(
+        min_length=1, max_length=256, description="of the hits, in order: names, or sections with name, unit and layer"
+    )
+    observables: list[OwnObservable] = Field(
+        min_length=1, max_length=64, description="what the function returns, in order: sections with name and unit"
+    )
+    parameters: dict[str, float | list[float]] = Field(
+        {}, description="numbers, and lists of numbers, that the functions take by name"
+    )
+    units: dict[str, str] = Field({}, description="of the parameters, by name, where they have one")
+    missing: bool = Field(
+        False, description="the function uses what hits there are: NaN stands for one that is missing"
+    )
+    draw: str | None = Field(
+        None,
+        description="function `draw(rng, muons, **parameters)` for the true hits (muon, coordinate), as a NumPy array; "
+        "without it, each coordinate is uniform from `source.x_min` to `source.x_max`",
+    )
+    covariance: str | None = Field(
+        None,
+        description="function `covariance(hits, **parameters)`, what is added to the detector's covariance of the "
+        "hits, m²: (coordinate, coordinate) or (muon, coordinate, coordinate)",
+    )
+
+    @field_validator("parameters", mode="before")
+    @classmethod
+    def _numbers(cls, parameters):
+        for name, value in parameters.items() if isinstance(parameters, dict) else ():
+            numbers = value if isinstance(value, list) and value else [value]
+            for each in numbers:
+                if isinstance(each, bool) or not isinstance(each, int | float) or not -1e300 < each < 1e300:
+                    hint = " (YAML takes it for text; write 1e5 as 100000)" if isinstance(each, str) else ""
+                    raise ValueError(f"{name} is {value!r:.80}; it must be a finite number or a list of them{hint}")
+        return parameters
+
+    @field_validator("function", "draw", "covariance")
+    @classmethod
+    def _one_function(cls, name):
+        if name is not None:
+            _check_identifier(name)
+        return name
+
+    @model_validator(mode="after")
+    def _names(self):
+        observables = _unique("observables", [each.name for each in self.observables])
+        coordinates = _unique("coordinates", [each.name for each in self.coordinates])
+        _unique("parameters", self.parameters)
+        for name in observables:
+            made = {f"{name}_true", f"bias_{name}", f"linear_ok_{name}", f"sigma_{name}", f"sigma_{name}_linear"}
+            if clash := sorted(made & {*observables}):
+                raise ValueError(f"observables: {clash[0]} is what a result of {name} is called; choose another name")
+        for each in self.observables:
+            if each.fold and each.fold not in observables:
+                raise ValueError(
+                    f"observables: {each.name}: fold is {each.fold!r}, no observable; allowed: {', '.join(observables)}"
+                )
+        # `model.<name>` means the parameter, and `resolution` the detector's.
+        for name in self.parameters:
+            if name in type(self).model_fields or name == "hits":
+                raise ValueError(f"parameters: {name!r} has a meaning of its own in model; choose another name")
+            if name == "resolution":
+                raise ValueError(
+                    "parameters: 'resolution' is the detector's: leave it out; a function with an argument of "
+                    "that name is given it"
+                )
+        for name in self.units:
+            if name not in self.parameters:
+                raise ValueError(f"units: {name!r} is no parameter; {nearest(name, self.parameters)}")
+        layers = [each.layer for each in self.coordinates if each.layer is not None]
+        if layers and (len(layers) < len(coordinates) or {*layers} != {*range(max(layers) + 1)}):
+            raise ValueError("coordinates: give each its layer, counted from 0 on with none left out; or give none")
+        return self
+
+
+def _check_identifier(name: str) -> None:
+    if not name.isidentifier() or keyword.iskeyword(name):
+        raise ValueError(f"{name!r} is no name in Python: use letters, digits and _, not beginning with a digit")
+
+
+def _unique(what: str, names: Iterable[str]) -> list[str]:
+    """The names, each checked to be one in Python and to be there once."""
+    names = list(names)
+    for name in names:
+        try:
+            _check_identifier(name)
+        except ValueError as error:
+            raise ValueError(f"{what}: {error}") from None
+        if names.count(name) > 1:
+            raise ValueError(f"{what}: {name!r} is there twice; give each its own name")
+    return names
+
+
+Model = Annotated[OneHit | Track | Track3d | Scatter | Own, Field(discriminator="name")]
 MODELS: dict[str, type[Section]] = {
-    each.model_fields["name"].default: each for each in (OneHit, Track, Track3d, Scatter)
+    each.model_fields["name"].default: each for each in (OneHit, Track, Track3d, Scatter, Own)
 }
 """The sections of models by name; the first is the default."""
 

@@ -70,7 +70,9 @@ def check(model: Model, section: Mapping[str, Any]) -> None:
         if name not in known:
             mistakes.append(f"config: systematics: {name}: no such number of the model; {nearest(name, known)}")
         elif isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e300:
-            mistakes.append(f"config: systematics: {name}: is {value!r:.80}; it must be a standard uncertainty, 0 or more")
+            mistakes.append(
+                f"config: systematics: {name}: is {value!r:.80}; it must be a standard uncertainty, 0 or more"
+            )
     if not mistakes and CORRELATIONS in section:
         try:
             covariance_of(section)
