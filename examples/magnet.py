@@ -5,8 +5,8 @@ The model of config/own_model.yaml: run it from the top of the project with
 
     z[0] ───x0───────────────     A muon comes from above. The magnetic field B is the same everywhere and points out of
               \                   the page, so that the muon flies on a circle of radius R = p / (0.3 B), with p in
-    z[1] ───────x1───────────     GeV/c, B in T and R in m. The curvature 1/R is given the sign of the charge. The
-                |                 sagitta is how far x1 lies off the straight line from x0 to x2.
+    z[1] ───────x1───────────     GeV/c, B in T and R in m. The curvature 1/R is positive towards greater x, as is
+                |                 the sagitta: how far the straight line from x0 to x2 passes beside x1.
     z[2] ───────x2───────────
 """
 
@@ -26,7 +26,7 @@ def infer(hits, B, z):
     x0, x1, x2 = hits.unbind(1)
     (ax, az), (bx, bz) = (x1 - x0, z[1] - z[0]), (x2 - x1, z[2] - z[1])  # from layer to layer
     cx, cz = x2 - x0, z[2] - z[0]
-    sagitta = x1 - x0 - cx * (az / cz)
+    sagitta = cx * (az / cz) - ax
     # Through any three points goes one circle, of curvature 2 (a × b) / (|a| |b| |c|). Differences come first, so that
     # nothing is lost where hits are far from the origin, and a track that is straight has the curvature 0, not 0/0.
     lengths = torch.hypot(ax, az) * torch.hypot(bx, bz) * torch.hypot(cx, cz)

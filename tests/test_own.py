@@ -213,12 +213,11 @@ def test_planning_runs_nothing_of_the_file_and_imports_no_torch():
 
 
 def test_it_is_run_once_for_all_points():
-    code = "\n    open('runs.txt', 'a').write('run ')" + SLOPE
-    write(code)
+    write("import uuid, pathlib\npathlib.Path(f'run-{uuid.uuid4()}').touch()\n" + textwrap.dedent(SLOPE))
     for dz in (0.5, 1.0):
         model = load(section(parameters={"dz": dz}))
         model.infer(HITS, **model.parameters)
-    assert Path("runs.txt").read_text() == "run "
+    assert len(list(Path().glob("run-*"))) == 1
 
 
 def test_an_edited_file_is_read_again_and_refused_within_a_run():
@@ -236,7 +235,7 @@ def test_an_edited_file_is_read_again_and_refused_within_a_run():
     [
         ("import torch\n\ndef infer(hits:\n", {}, "my_model.py:3: is not valid Python: "),
         ("x = 'é", {}, "my_model.py:1: is not valid Python: unterminated string literal"),
-        ("x = 1\0", {}, "my_model.py: is not valid Python: source code string cannot contain null bytes"),
+        ("x = 1\0", {}, "my_model.py:1: is not valid Python: source code string cannot contain null bytes"),
         ("def infre(hits, dz): ...", {}, "has no function 'infer', which model.function names; did you mean infre?"),
         ("def slope(hits): ...", {}, "has no function 'infer', which model.function names; its functions are slope"),
         ("infer: int", {"function": "angle"}, "has no function 'angle', which model.function names; it defines none"),
@@ -244,7 +243,7 @@ def test_an_edited_file_is_read_again_and_refused_within_a_run():
         (SLOPE, {"covariance": "blur"}, "has no function 'blur', which model.covariance names"),
         ("def infer(): ...", {}, "my_model.py:1: infer must take hits, then the parameters by name; it takes ()"),
         (
-            "\ndef infer(hits, dzz): ...",
+            "#\ndef infer(hits, dzz): ...",
             {},
             "my_model.py:2: infer needs 'dzz', which model.parameters doesn't have; add it there, or give a default",
         ),
@@ -263,7 +262,7 @@ def test_an_edited_file_is_read_again_and_refused_within_a_run():
         ),
         ("import helper\n" + textwrap.dedent(SLOPE), {}, "my_model.py:1: imports helper, which lies beside it"),
         ("from helper import x\n", {}, "my_model.py:1: imports helper, which lies beside it"),
-        ("\nfrom . import x\n", {}, "my_model.py:2: imports ., which lies beside it"),
+        ("#\nfrom . import x\n", {}, "my_model.py:2: imports ., which lies beside it"),
         ("def infer(hits, dz):\n    import package.x\n", {}, "my_model.py:2: imports package, which lies beside it"),
     ],
 )
@@ -271,7 +270,7 @@ def test_a_file_that_can_not_do_is_refused_before_it_is_run(code, changes, expec
     Path("helper.py").touch()
     Path("package").mkdir()
     Path("package/__init__.py").touch()
-    write("raise AssertionError('run')\n" if False else code)
+    write(code)
     assert expected in refused(load, section(**changes))
 
 
@@ -312,7 +311,7 @@ def test_errors_of_running_it_have_their_line(code, expected):
     [
         (
             "import torch\ndef infer(hits, dz):\n    z = torch.ones(3)\n    return hits @ z\n",
-            "my_model.py:4: infer: RuntimeError: size mismatch, got input (4), mat (4x2), vec (3) (in: return hits @ z)",
+            "my_model.py:4: infer: RuntimeError: size mismatch, got input (4), mat (4x2), vec (3) (in: return hits",
         ),
         (
             "def infer(hits, dz):\n    return helper(hits)\ndef helper(hits):\n    raise ValueError\n",
@@ -386,7 +385,7 @@ BODY = """
         ("return (hits[:, :1] - hits[:, :1].mean().detach()) / dz", "couples muons"),
         (
             "return hits[:, :1].detach() / dz",
-            "breaks the graph: the derivative of theta by the hits x0 is not what diff",
+            "breaks the graph: its result does not depend on the hits through torch",
         ),
         (
             "return hits[:, :1].detach() / dz.detach()",
@@ -409,11 +408,11 @@ BODY = """
 )
 def test_what_the_pipeline_can_not_rely_on_is_refused(body, reason):
     message = refused(own.examine, model_of(BODY.format(body)), HITS)
-    assert message.startswith(f"my_model.py:5: infer {reason}") or (
-        message.startswith("my_model.py:5: infer ") and reason in message
-    )
+    assert message.startswith("my_model.py:5: infer ")
+    assert reason in message
 
 
+@pytest.mark.filterwarnings("ignore:__array_wrap__:DeprecationWarning")  # numpy's, of torch
 @pytest.mark.parametrize("body", ["np.arctan(hits[:, :1]) / dz", "torch.from_numpy(hits.numpy()[:, :1]) / dz"])
 def test_numpy_on_the_hits_is_refused_with_its_line(body):
     message = refused(own.examine, model_of(BODY.format(f"return {body}")), HITS)
@@ -460,11 +459,11 @@ def test_a_built_in_model_passes():
 
 
 def test_missing_hits_must_not_spoil_derivatives():
-    mean = "there = hits.isfinite(); return torch.where(there, {}, 0.0).sum(1, keepdim=True) / there.sum(1, keepdim=True) * dz"
-    bad = model_of(BODY.format(mean.format("hits.exp()*(hits - hits.nan_to_num() + 1).sqrt()")), missing=True)
+    mean = "n = hits.isfinite(); return torch.where(n, {}, 0.0).sum(1, keepdim=True) / n.sum(1, keepdim=True) * dz"
+    bad = model_of(BODY.format(mean.format("hits.exp()")), missing=True)
     message = refused(own.examine, bad, HITS)
     assert message.startswith(
-        "my_model.py:5: infer has theta without the hit x0, but derivatives that are NaN: replace the NaN of a missing hit"
+        "my_model.py:5: infer has theta without the hit x0, but derivatives that are NaN: replace the NaN of a missing"
     )
     own.examine(model_of(BODY.format(mean.format("hits.nan_to_num().exp()")), missing=True), HITS)
     own.examine(model_of(SLOPE, missing=True), HITS)  # no value without both, and none is claimed
@@ -490,10 +489,13 @@ COVARIANCE = (
         ("return torch.eye(2) * 1e-4", "must return float64"),
         (
             "return -dz * torch.eye(2, dtype=hits.dtype)",
-            "returns what is no covariance: covariance has a negative variance",
+            "returns what is no covariance: covariance at coordinate 0 has a negative variance",
         ),
-        ("return dz * torch.ones(2, 2).double().triu()", "returns what is no covariance: covariance is not symmetric"),
-        ("return dz * hits.std() * torch.eye(2).double()", "is not finite"),
+        (
+            "return dz * torch.ones(2, 2).double().triu()",
+            "returns what is no covariance: covariance at coordinate 0, coordinate 1 is not symmetric",
+        ),
+        ("return dz * torch.full((2, 2), float('nan')).double()", "is not finite"),
         ("return dz * hits.abs().sum() * torch.eye(2).double()", "couples muons"),
         (
             "return dz.detach() * torch.eye(2).double()",
@@ -588,7 +590,7 @@ def test_the_example_infers_the_momentum_that_it_draws(magnet):
     q_over_p = stream(1, "truth").uniform(-0.5, 0.5, 500)
     np.testing.assert_allclose(value[:, 1], q_over_p, rtol=0, atol=1e-12)
     # The sagitta of a gentle bend over L is 0.3 B L² / (8 p), in this view over the cube of the cosine.
-    steep = np.cos(np.arctan((hits[:, 2] - hits[:, 0]))) ** 3
+    steep = np.cos(np.arctan(hits[:, 2] - hits[:, 0])) ** 3
     np.testing.assert_allclose(value[:, 0] * steep, 0.299792458 * q_over_p / 8, rtol=0.02)
 
 
@@ -599,9 +601,9 @@ def test_the_example_is_sound_where_a_track_is_straight_and_far(bend, far):
     folder = str(PROJECT / "examples/magnet.py")
     raw = {**example()["model"], "file": folder, "name": "own"}
     magnet = load(Own.model_validate(raw).model_dump(mode="json"))
-    hits = torch.tensor([[far, far + bend, far]], dtype=torch.float64)
+    hits = torch.tensor([[far, far - bend, far]], dtype=torch.float64)
     value = magnet.infer(hits, **magnet.parameters)
-    actual = (hits[0, 1] - hits[0, 0]).item()  # what is left of the bend at that distance
+    actual = (hits[0, 0] - hits[0, 1]).item()  # what is left of the bend at that distance
     assert value[0, 0].item() == pytest.approx(actual, rel=1e-12, abs=0)
     assert value[0, 1].item() == pytest.approx(8 * actual / 0.299792458, rel=1e-12, abs=0)
 
@@ -634,9 +636,37 @@ def test_the_example_runs(tmp_path, monkeypatch):
     assert run.outputs.validation.exists()
 
 
-def test_the_page_on_models_shows_what_works(tmp_path):
-    """Its first Python block, run as it stands."""
-    page = (PROJECT / "docs/models.md").read_text()
-    blocks = [block.split("```")[0] for block in page.split("```python\n")[1:]]
-    assert len(blocks) >= 3
-    exec(compile(blocks[0], "docs/models.md", "exec"), {})
+def blocks(language: str) -> list[str]:
+    """What the page on models shows in a language."""
+    page = (PROJECT / "docs/models.md").read_text(encoding="utf-8")
+    return [block.split("```")[0] for block in page.split(f"```{language}\n")[1:]]
+
+
+def test_the_ten_lines_of_the_page_on_models_are_right():
+    shown = {}
+    exec(compile(blocks("python")[0], "docs/models.md", "exec"), shown)
+    np.testing.assert_allclose(shown["quoted"].sigma[:, 0], [0.0244, 0.0116], atol=5e-5)
+    np.testing.assert_allclose(shown["toys"].sd, shown["quoted"].sigma, rtol=4 / 20_000**0.5)
+
+
+def test_the_models_of_the_page_are_right():
+    _, simple, missing, draw, covariance = blocks("python")
+    Path("my_model.py").write_text("\n".join([simple, draw, covariance]), encoding="utf-8")
+    raw = {"name": "own", **yaml.safe_load(blocks("yaml")[0])["model"]}
+    added = {"draw": "draw", "covariance": "covariance", "parameters": {"dz": 0.5, "theta0": 0.01}}
+    for each in (raw, {**raw, **added}):
+        model = load(Own.model_validate(each).model_dump(mode="json"))
+        own.examine(model, model.sample(stream(1, "truth"), 20, SOURCE))
+    write(missing)
+    model = load(section(coordinates=["a", "b", "c"], parameters={"z": [1000.0, 1000.5, 1001.0]}, missing=True))
+    hits = torch.tensor([[0.0, 0.5, 1.0], [float("nan"), 0.5, 1.0], [float("nan"), 0.5, float("nan")]]).double()
+    own.examine(model, hits)
+    value = model.infer(hits, **model.parameters)[:, 0]
+    np.testing.assert_allclose(value, [np.pi / 4, np.pi / 4, np.nan], rtol=1e-14)
+
+
+def test_the_error_that_the_page_shows_is_what_is_said():
+    page = (PROJECT / "docs/models.md").read_text(encoding="utf-8")
+    (shown,) = [line.strip() for line in page.splitlines() if line.startswith("    my_model.py:")]
+    Path("my_model.py").write_text(blocks("python")[1].replace("unbind", "unbnd"))
+    assert refused(partial(load(section()).infer, HITS, dz=0.5)) == shown

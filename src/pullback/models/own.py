@@ -178,13 +178,14 @@ def _examine_infer(model: Model, hits: Tensor, parameters: Mapping[str, Tensor])
             ends = infer(hits - shift), value, infer(hits + shift)
         wrong = _disagree(jac[:, :, index], ends, step[:, None])
         _refuse_lost(call, wrong, f"the hits {coordinate.name}", [each.name for each in model.observables])
-    _examine_parameters(call, partial(call, hits), parameters, [each.name for each in model.observables])
+    valued = torch.isfinite(value).all(dim=1)  # the NaN of one muon would be in the gradients of all by a parameter
+    _examine_parameters(call, partial(call, hits[valued]), parameters, [each.name for each in model.observables])
     if model.missing:
         _examine_missing(model, infer, hits)
 
 
 def _examine_missing(model: Model, infer: Callable, hits: Tensor) -> None:
-    """Raise where the derivatives by the hits that are there are NaN since another is missing."""
+    """Raise where the derivatives of what is finite are NaN since a hit is missing."""
     import torch
 
     for index, coordinate in enumerate(model.coordinates):
@@ -196,7 +197,6 @@ def _examine_missing(model: Model, infer: Callable, hits: Tensor) -> None:
             if not column.requires_grad:
                 continue
             (slope,) = torch.autograd.grad(column.sum(), x, retain_graph=True)
-            slope[:, index] = 0.0
             if (torch.isfinite(column) & ~torch.isfinite(slope).all(dim=1)).any():
                 model.infer.refuse(
                     f"has {observable.name} without the hit {coordinate.name}, but derivatives that are NaN: replace "
