@@ -1,4 +1,8 @@
+import json
+import subprocess
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -6,10 +10,12 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
+from conftest import PROJECT
 
 from pullback.batches import BLOCK
+from pullback.config import Recorded
 from pullback.errors import PullbackError
-from pullback.recorded import count_muons, read_hits
+from pullback.recorded import source_of
 
 
 def write(kind, columns, **options):
@@ -21,30 +27,57 @@ def write(kind, columns, **options):
                 file[name] = values
     elif kind == "parquet":
         pa.parquet.write_table(pa.table(columns), path, **options)
+    elif kind == "root":
+        write_root(path, {"hits": columns})
     else:
         pa.csv.write_csv(pa.table(columns), path)
     return path
 
 
-def hits(path, start=0, stop=None, names=("x",)):
-    return np.concatenate(list(read_hits(path, names, start, count_muons(path, names) if stop is None else stop)))
+def write_root(path, trees, tuples=()):
+    """A ROOT file with trees, and RNTuples, by name."""
+    import uproot
+
+    with uproot.recreate(path) as file:
+        for name, columns in trees.items():
+            file.mktree(
+                name,
+                {
+                    key: values.type.content if hasattr(values, "type") else (values.dtype, values.shape[1:])
+                    for key, values in columns.items()
+                },
+            ).extend(columns)
+        for name, columns in dict(tuples).items():
+            file.mkrntuple(name, columns)
+    return path
 
 
-@pytest.mark.parametrize("kind", ["csv", "parquet", "h5"])
+def source(path, names=("x",), **section):
+    return source_of(Recorded(file=path, **section), names)
+
+
+def hits(path, start=0, stop=None, names=("x",), **section):
+    file = source(path, names, **section)
+    return np.concatenate([block.hits for block in file.blocks(start, file.count_muons() if stop is None else stop)])
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "h5", "root"])
 def test_all_kinds_read_the_same_in_blocks(kind):
     x = np.random.default_rng(1).normal(size=2 * BLOCK + 1000)
     y = -x
     options = {"row_group_size": 10_007} if kind == "parquet" else {}
     path = write(kind, {"y": y, "other": y, "x": x}, **options)
-    assert count_muons(path, ["x", "y"]) == len(x)
-    blocks = list(read_hits(path, ["x", "y"], 0, len(x)))
-    assert [len(block) for block in blocks] == [BLOCK, BLOCK, 1000]
-    np.testing.assert_array_equal(np.concatenate(blocks), np.stack([x, y], axis=1))
+    file = source(path, ["x", "y"])
+    assert file.count_muons() == len(x)
+    blocks = list(file.blocks(0, len(x)))
+    assert [len(block.hits) for block in blocks] == [BLOCK, BLOCK, 1000]
+    assert all(block.covariance is None for block in blocks)
+    np.testing.assert_array_equal(np.concatenate([block.hits for block in blocks]), np.stack([x, y], axis=1))
     np.testing.assert_array_equal(hits(path, BLOCK, 2 * BLOCK), x[BLOCK : 2 * BLOCK, None])
     np.testing.assert_array_equal(hits(path, 2 * BLOCK, len(x)), x[2 * BLOCK :, None])
 
 
-@pytest.mark.parametrize("kind", ["parquet", "h5"])
+@pytest.mark.parametrize("kind", ["parquet", "h5", "root"])
 def test_whole_and_short_numbers_are_numbers(kind):
     for values in (np.arange(5, dtype="i4"), np.arange(5, dtype="f4")):
         np.testing.assert_array_equal(hits(write(kind, {"x": values}))[:, 0], np.arange(5.0))
@@ -84,8 +117,11 @@ def test_windows_line_ends_and_byte_order_mark():
         ("hits.csv", b"y,x\n1,2\n1,\xff\n", "row 2, column 2: is not UTF-8"),
         ("hits.parquet", b"PAR1 and no more", "can't be read"),
         ("hits.parquet", b"", "can't be read"),
+        ("missing.root", None, "no such file"),
+        ("hits.root", b"root and no more", "can't be read"),
+        ("hits.root", b"", "can't be read"),
         ("hits.h5", b"\x89HDF\r\n\x1a\n and no more", "can't be read"),
-        ("hits.txt", b"x\n1\n", "must be in a .csv, .parquet or .h5 file, not .txt"),
+        ("hits.txt", b"x\n1\n", "must be in a .csv, .parquet, .h5 or .root file, not .txt"),
     ],
 )
 def test_bad_files_are_named_with_row_and_column(name, content, expected):
@@ -98,7 +134,7 @@ def test_bad_files_are_named_with_row_and_column(name, content, expected):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("suffix", ["csv", "parquet", "h5"])
+@pytest.mark.parametrize("suffix", ["csv", "parquet", "h5", "root"])
 def test_a_folder_is_refused(suffix):
     Path(f"hits.{suffix}").mkdir()
     with pytest.raises(PullbackError, match="is a folder"):
@@ -108,7 +144,7 @@ def test_a_folder_is_refused(suffix):
 def test_columns_that_are_not_asked_for_may_hold_anything():
     rows = "".join(f"0.25,{index}\n" for index in range(1_200_000)) + "0.5,hello\n"
     Path("hits.csv").write_text("x,note\n" + rows)
-    assert count_muons("hits.csv", ["x"]) == 1_200_001
+    assert source("hits.csv").count_muons() == 1_200_001
     np.testing.assert_array_equal(hits("hits.csv", 1_200_000, 1_200_001), [[0.5]])
 
 
@@ -131,8 +167,9 @@ def test_text_and_truncation_in_parquet():
 
 
 def test_bad_hdf5():
-    with pytest.raises(PullbackError, match="must be a dataset of numbers with one dimension"):
-        hits(write("h5", {"x": np.zeros((3, 2))}))
+    for column in (np.array([b"a"]), 0.0, np.array([True])):
+        with pytest.raises(PullbackError, match="must be a dataset of numbers, one a row"):
+            hits(write("h5", {"x": column}))
     with pytest.raises(PullbackError, match="differ in length"):
         hits(write("h5", {"x": np.zeros(3), "y": np.zeros(4)}), names=("x", "y"))
     with h5py.File("linked.h5", "w") as file:
@@ -149,7 +186,268 @@ def test_bad_hdf5():
         hits("virtual.h5")
 
 
-def test_a_file_that_shrank_is_noticed():
-    path = write("csv", {"x": np.zeros(10)})
-    with pytest.raises(PullbackError, match="ends at row 10, before row 20"):
-        hits(path, 0, 20)
+@pytest.mark.parametrize("kind", ["csv", "parquet", "h5", "root"])
+@pytest.mark.parametrize("start", [0, 15])
+def test_a_file_that_shrank_is_noticed(kind, start):
+    path = write(kind, {"x": np.zeros(10)})
+    with pytest.raises(PullbackError, match=rf"has no row {max(10, start) + 1} of 20 any more; it has changed since"):
+        hits(path, start, 20)
+
+
+@pytest.mark.parametrize(("unit", "metre"), [("m", 1), ("cm", 100), ("mm", 1000)])
+def test_units(unit, metre):
+    x, e, c = np.array([[1.5, -2.25], [3.1, 4.0]]), np.array([[0.1, 0.2], [0.3, 0.4]]), np.array([0.01, -0.05])
+    path = write("csv", {"a": x[:, 0], "b": x[:, 1], "ea": e[:, 0], "eb": e[:, 1], "c": c})
+    file = source(path, ("x0", "x1"), columns={"x0": "a", "x1": "b"}, unit=unit, sigma={"x0": "ea", "x1": "eb"})
+    (block,) = file.blocks(0, 2)
+    np.testing.assert_array_equal(block.hits, x / metre)
+    np.testing.assert_array_equal(block.covariance, (e / metre) ** 2)
+    file = source(path, file.coordinates, unit=unit, sigma={"a": "ea", "b": "eb"}, covariance={"a, b": "c"})
+    (block,) = file.blocks(0, 2)
+    expected = np.array([[[e[row, 0] ** 2, c[row]], [c[row], e[row, 1] ** 2]] for row in range(2)]) / metre**2
+    np.testing.assert_allclose(block.covariance, expected, rtol=1e-15)
+
+
+def test_what_is_mapped_decides_the_shape():
+    path = write("csv", {"x0": [1.0, 2.0], "x1": [3.0, np.nan], "x2": [5.0, 6.0], "s": [0.5, 2.0], "c": [0.1, 7.0]})
+    names = ("x0", "x1", "x2")
+    assert source(path, names).covariance_shape is None
+    file = source(path, names, sigma={"x2": "s", "x1": "s"})
+    (block,) = file.blocks(0, 2)
+    assert file.covariance_shape == block.covariance.shape[1:] == (3,)
+    nan = np.nan  # no column, or no hit: the detector's resolution
+    np.testing.assert_array_equal(block.covariance, [[nan, 0.25, 0.25], [nan, nan, 4.0]])
+    file = source(path, names, sigma={"x2": "s", "x1": "s"}, covariance={"x2,x1": "c"})
+    (block,) = file.blocks(0, 2)
+    assert file.covariance_shape == block.covariance.shape[1:] == (3, 3)
+    np.testing.assert_array_equal(
+        block.covariance,
+        [
+            [[nan, 0, 0], [0, 0.25, 0.1], [0, 0.1, 0.25]],
+            [[nan, 0, 0], [0, nan, 0], [0, 0, 4.0]],  # a covariance with a missing hit is none
+        ],
+    )
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "h5", "root"])
+@pytest.mark.parametrize(("value", "said"), [(0.0, "0"), (-0.1, "-0.1"), (np.inf, "inf"), (np.nan, "it is empty")])
+def test_an_impossible_uncertainty_is_named_with_its_row(kind, value, said):
+    x, sigma = np.zeros(BLOCK + 10), np.full(BLOCK + 10, 0.1)
+    x[3], sigma[3] = np.nan, value  # of a missing hit it may be anything
+    path = write(kind, {"x": x, "ex": sigma})
+    assert np.isnan(next(source(path, sigma={"x": "ex"}).blocks(0, BLOCK)).covariance[3, 0])
+    sigma[BLOCK + 5] = value
+    path = write(kind, {"x": x, "ex": sigma})
+    with pytest.raises(PullbackError) as caught:
+        list(source(path, sigma={"x": "ex"}).blocks(0, BLOCK + 10))
+    assert f"{path}: row {BLOCK + 6}, column 'ex': is not a standard uncertainty: {said}" in str(caught.value)
+
+
+def test_uncertainties_whose_squares_are_no_numbers_are_refused():
+    for value in (1e-200, 1e200):
+        path = write("csv", {"x": [0.0], "ex": [value]})
+        with pytest.raises(PullbackError, match="row 1, column 'ex': is not a standard uncertainty"):
+            list(source(path, sigma={"x": "ex"}).blocks(0, 1))
+
+
+def test_an_impossible_covariance_is_named_with_its_row():
+    columns = {"x": [0.0] * 3, "y": [0.0, np.nan, 0.0], "e": [0.1] * 3}
+    mapped = {"sigma": {"x": "e", "y": "e"}, "covariance": {"x,y": "c"}}
+    for c, expected in [
+        ([0.01, 9.0, 0.0100001], "row 3: the covariance of columns e, e, c is not positive semi-definite"),
+        ([-0.01, np.nan, np.nan], "row 3, column 'c': is not a covariance: it is empty or not a number"),
+        ([0.0, np.inf, np.inf], "row 3, column 'c': is not a covariance: inf"),
+    ]:
+        path = write("csv", {**columns, "c": c})
+        assert len(list(source(path, ("x", "y"), **mapped).blocks(0, 2))) == 1
+        with pytest.raises(PullbackError) as caught:
+            list(source(path, ("x", "y"), **mapped).blocks(0, 3))
+        assert f"{path}: {expected}" in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["parquet", "h5", "root"])
+def test_elements_of_a_column_with_a_fixed_size(kind):
+    a = np.arange(12.0).reshape(4, 3)
+    flat = pa.FixedSizeListArray.from_arrays(pa.array(a.ravel()), 3) if kind == "parquet" else a
+    path = write(kind, {"a": flat, "y": np.arange(4.0)})
+    read = hits(path, 1, 4, ("x0", "y", "x1"), columns={"x0": "a[2]", "x1": "a[0]"})
+    np.testing.assert_array_equal(read, np.stack([a[1:, 2], np.arange(1.0, 4), a[1:, 0]], axis=1))
+    for name, expected in [
+        ("a[3]", "no element 'a[3]': column 'a' has a[0] to a[2]"),
+        ("a[0][0]", "no element 'a[0][0]': column 'a' has a[0] to a[2]"),
+        ("a", "column 'a' holds 3 numbers a row: name one, a[0] to a[2]"),
+        ("y[0]", "no element 'y[0]': column 'y' holds one number a row"),
+        ("b[0]", "no column 'b'; the columns are: a, y"),
+    ]:
+        with pytest.raises(PullbackError) as caught:
+            source(path, columns={"x": name}).count_muons()
+        assert str(caught.value) == f"{path}: {expected}"
+
+
+@pytest.mark.parametrize("kind", ["h5", "root"])
+def test_elements_of_a_column_with_two_axes(kind):
+    a = np.arange(24).reshape(4, 3, 2)
+    path = write(kind, {"a": a.astype("i4")})
+    np.testing.assert_array_equal(hits(path, columns={"x": "a[2][1]"})[:, 0], a[:, 2, 1])
+    with pytest.raises(PullbackError, match=r"name one, a\[0\]\[0\] to a\[2\]\[1\]"):
+        hits(path, columns={"x": "a"})
+
+
+def test_a_name_that_only_looks_like_an_element():
+    path = write("parquet", {"x[0]": [1.0, 2.0]})
+    np.testing.assert_array_equal(hits(path, columns={"x": "x[0]"})[:, 0], [1, 2])
+    path = write("csv", {"x[0]": [1.0, 2.0]})
+    np.testing.assert_array_equal(hits(path, columns={"x": "x[0]"})[:, 0], [1, 2])
+    with pytest.raises(PullbackError, match=r"no element 'y\[0\]': column 'y' holds one number a row"):
+        hits(write("csv", {"y": [1.0, 2.0]}), columns={"x": "y[0]"})
+
+
+def test_missing_lists_in_parquet():
+    column = pa.array([[1.0, 2.0], None, [None, 6.0]], pa.list_(pa.float64(), 2))
+    path = write("parquet", {"a": column})
+    nan = np.nan
+    read = hits(path, names=("x0", "x1"), columns={"x0": "a[0]", "x1": "a[1]"})
+    np.testing.assert_array_equal(read, [[1, 2], [nan, nan], [nan, 6]])
+
+
+def test_datasets_by_their_path():
+    with h5py.File("hits.h5", "w") as file:
+        file["detector/x0"] = np.arange(3.0)
+        file["detector/soft"] = h5py.SoftLink("/detector/x0")
+        file["away"] = h5py.SoftLink("/detector")
+    np.testing.assert_array_equal(hits("hits.h5", columns={"x": "/detector/x0"})[:, 0], [0, 1, 2])
+    for path in ("detector/soft", "away/x0", "away/x0[0]"):
+        with pytest.raises(PullbackError, match=f"'{path.split('[')[0]}.*' is a link to elsewhere"):
+            hits("hits.h5", columns={"x": path})
+    with pytest.raises(PullbackError, match=r"no column 'detector/x1'; the columns are: detector/x0$"):
+        hits("hits.h5", columns={"x": "detector/x1"})
+    with pytest.raises(PullbackError, match=r"no column 'detector'; the columns are: detector/x0$"):
+        hits("hits.h5", columns={"x": "detector"})
+
+
+def test_a_jagged_column_is_refused_with_advice():
+    import awkward as ak
+
+    lists = [[1.0], [], [2.0, 3.0]]
+    write_root("tree.root", {"hits": {"x": ak.Array(lists)}})
+    write_root("tuple.root", {}, {"hits": {"x": ak.Array(lists)}})
+    pa.parquet.write_table(pa.table({"x": lists}), "hits.parquet")
+    for path in ("tree.root", "tuple.root", "hits.parquet"):
+        with pytest.raises(PullbackError) as caught:
+            source(path).count_muons()
+        assert str(caught.value).startswith(f"{path}: column 'x' is jagged (")
+        assert "write it with a fixed size, as x[4], or one column a layer, with NaN" in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_number_in_root():
+    write_root("hits.root", {}, {"hits": {"x": ["a", "b"], "flag": np.array([True, False])}})
+    for name, kind in (("x", "string"), ("flag", "bool")):
+        with pytest.raises(PullbackError, match=rf"hits\.root: column '{name}' holds {kind}, not numbers"):
+            hits("hits.root", columns={"x": name})
+
+
+def test_the_tree_of_a_root_file():
+    two = {"one": {"x": np.array([1.0])}, "deep/two": {"x": np.array([2.0, 3.0])}}
+    write_root("hits.root", two, {"three": {"x": np.array([4.0])}})
+    with pytest.raises(PullbackError, match=r"name one of its trees in source\.tree: one, deep/two, three$"):
+        hits("hits.root")
+    with pytest.raises(PullbackError, match=r"no tree 'two'; the trees are: one, deep/two, three$"):
+        hits("hits.root", tree="two")
+    np.testing.assert_array_equal(hits("hits.root", tree="deep/two"), [[2], [3]])
+    np.testing.assert_array_equal(hits("hits.root", tree="one;1"), [[1]])
+    np.testing.assert_array_equal(hits("hits.root", tree="three"), [[4]])
+    with pytest.raises(PullbackError, match="holds no tree and no RNTuple"):
+        hits(write_root("empty.root", {}))
+    with pytest.raises(PullbackError, match="hits, only column names"):
+        source(write("root", {"x": np.zeros(0)})).count_muons()
+    with pytest.raises(PullbackError, match=r"source\.tree: hits\.csv is no \.root file, and has no trees"):
+        source("hits.csv", tree="one")
+
+
+def test_an_rntuple_with_elements_and_missing_hits():
+    import awkward as ak
+
+    n = 2 * BLOCK + 10
+    a, x = np.random.default_rng(1).normal(size=(n, 3)), np.arange(float(n))
+    optional = ak.Array([None if each == 5 else each for each in x.tolist()])
+    write_root("hits.root", {}, {"hits": {"a": ak.to_regular(ak.Array(a)), "x": optional}})
+    read = hits("hits.root", 1, n, ("x", "y"), columns={"y": "a[1]"})
+    np.testing.assert_array_equal(read[:, 1], a[1:, 1])
+    np.testing.assert_array_equal(read[:, 0], np.where(x == 5, np.nan, x)[1:])
+
+
+def test_names_of_branches_are_no_expressions():
+    write_root("hits.root", {"hits": {"x": np.array([3.0]), "y": np.array([1.0]), "x-y": np.array([7.0])}})
+    assert hits("hits.root", columns={"x": "x-y"}) == [[7]]
+    with pytest.raises(PullbackError, match=r"no column 'x\+y'; the columns are: x, y, x-y"):
+        hits("hits.root", columns={"x": "x+y"})
+
+
+def test_a_damaged_root_file_is_refused():
+    # Numbers that can be compressed: those that can't are stored as they are, with no checksum.
+    path = write("root", {"x": np.round(np.random.default_rng(1).normal(size=100_000), 2)})
+    content = Path(path).read_bytes()
+    half = len(content) // 2
+    for damaged in (content[:half], content[:half] + b"?" * 5000 + content[half + 5000 :]):
+        Path(path).write_bytes(damaged)
+        with pytest.raises(PullbackError, match=r"hits\.root: can't be read: ") as caught:
+            hits(path)
+        assert "\n" not in str(caught.value)
+
+
+def test_root_without_uproot(monkeypatch):
+    path = write("root", {"x": np.zeros(3)})
+    monkeypatch.setitem(sys.modules, "uproot", None)
+    with pytest.raises(PullbackError, match=r'need uproot, which is not installed: pip install "pullback\[root\]"'):
+        hits(path)
+
+
+def test_importing_is_light():
+    code = (
+        "import sys, pullback.recorded\n"
+        "heavy = [name for name in ('torch', 'uproot', 'awkward', 'pyarrow') if name in sys.modules]\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=PROJECT / "src")
+
+
+def test_a_wrong_column_lists_the_first_of_many():
+    path = write("parquet", {f"c{index}": [1.0] for index in range(100)})
+    with pytest.raises(PullbackError, match=r"no column 'x'; the columns are: c0, .*, c29 and 70 more$"):
+        hits(path)
+
+
+@pytest.mark.parametrize(
+    ("section", "expected"),
+    [
+        ({"columns": {"x10": "a"}}, "source.columns: the model has no coordinate 'x10'; it has x0, x1; did you mean x"),
+        ({"sigma": {"elephant": "a"}}, "source.sigma: the model has no coordinate 'elephant'; it has x0, x1"),
+        ({"columns": {"x0": "x1"}}, "source.columns.x0: x0 and x1 are all column 'x1'"),
+        ({"covariance": {"x0": "c"}}, "source.covariance: 'x0' must be two coordinates"),
+        ({"covariance": {"x0,x0": "c"}}, "source.covariance: 'x0,x0' must be two coordinates"),
+        ({"covariance": {"x0,x1,x0": "c"}}, "source.covariance: 'x0,x1,x0' must be two coordinates"),
+        ({"covariance": {"x0,y": "c"}}, "source.covariance: the model has no coordinate 'y'"),
+        ({"sigma": {"x0": "s"}, "covariance": {"x0,x1": "c"}}, "'x0,x1' needs the uncertainty of x1 in source.sigma"),
+        (
+            {"sigma": {"x0": "s", "x1": "s"}, "covariance": {"x0,x1": "c", "x1,x0": "c"}},
+            "source.covariance: 'x1,x0' is given twice",
+        ),
+    ],
+)
+def test_a_mapping_that_contradicts_the_model(section, expected):
+    with pytest.raises(PullbackError) as caught:
+        source("hits.csv", ("x0", "x1"), **section)
+    assert str(caught.value).startswith("config: ")
+    assert expected in str(caught.value)
+
+
+def test_the_section_of_a_job_is_as_good():
+    section = Recorded(
+        file="hits.csv", columns={"x0": "a"}, unit="mm", sigma={"x1": "e", "x0": "e"}, covariance={"x1,x0": "c"}
+    )
+    as_attributes = json.loads(section.model_dump_json(), object_hook=lambda each: SimpleNamespace(**each))
+    file = source_of(as_attributes, ("x0", "x1"))
+    assert file == source_of(section, ("x0", "x1"))
+    assert file.coordinates == ("a", "x1")
+    assert (file.sigma, file.covariance) == ({0: "e", 1: "e"}, {(0, 1): "c"})

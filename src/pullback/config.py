@@ -113,8 +113,25 @@ class Recorded(Section):
     kind: Literal["recorded"] = Field("recorded", description="hits are read from a file")
     file: str = Field(
         min_length=1,
-        description="CSV (with a header), Parquet or HDF5 file with one column (dataset) a coordinate, named as the "
-        "model names it (`x`), m; relative to the working directory",
+        description="CSV (with a header), Parquet, HDF5 or ROOT file with one column (dataset, branch) a coordinate; "
+        "relative to the working directory",
+    )
+    tree: str = Field("", description="the tree or RNTuple of a ROOT file, where it holds several")
+    columns: dict[str, str] = Field(
+        {},
+        description="the file's column of a coordinate: `{x: hit_x}`, or `{x0: hit[0], x1: hit[1]}` for elements of a "
+        "column with as many numbers in every row; a coordinate that is not listed has the column of its own name",
+    )
+    unit: Literal["m", "cm", "mm"] = Field("m", description="unit of the positions and of their uncertainties")
+    sigma: dict[str, str] = Field(
+        {},
+        description="the column with the standard uncertainty of a coordinate, row by row; a coordinate that is not "
+        "listed has 1/`detector.resolution`",
+    )
+    covariance: dict[str, str] = Field(
+        {},
+        description="the column with the covariance of two coordinates, row by row, in the unit squared: "
+        "`{'x0,x1': c01}`; both need a column in `sigma`",
     )
 
 

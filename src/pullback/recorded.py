@@ -1,250 +1,267 @@
-"""Recorded hits from CSV, Parquet and HDF5 files: streamed, never read whole.
+"""Recorded hits from CSV, Parquet, HDF5 and ROOT files: streamed, never read whole.
 
 A cell that is empty or null is a missing hit and reads as NaN, and so does an empty line of a CSV file with one column;
-NaN and infinite hits are kept.
+NaN and infinite hits are kept. The config says which columns hold what, and in which unit; all that leaves here is in
+m and m².
 """
 
 from __future__ import annotations
 
-import csv
+import difflib
 import hashlib
-import re
-from collections.abc import Iterator, Sequence
+import importlib
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
 
-import h5py
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv
-import pyarrow.parquet
 from jaxtyping import Float
 
 from .batches import BLOCK
 from .errors import PullbackError
 
-Tables = Iterator[Sequence[pa.Array]]
-"""Stretches of the file, each a sequence of columns."""
+PER_METRE = {"m": 1.0, "cm": 100.0, "mm": 1000.0}
+"""The units of a file, in what a metre holds of them: dividing by these rounds once, multiplying by 0.001 twice."""
+
+READERS = {
+    ".csv": "text",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".h5": "hdf5",
+    ".hdf5": "hdf5",
+    ".root": "root",
+}
+"""Modules of `pullback.readers` by the suffix of a file."""
+
+ROUNDING = 1e3 * np.finfo("f8").eps
+"""How far below 0 the least eigenvalue of a correlation matrix may be, as `pullback.propagate` has it."""
 
 
-def count_muons(file: str | Path, coordinates: Sequence[str]) -> int:
-    """The number of muons (rows) in a file of hits: from its metadata, or for CSV by reading it once.
+class Hits(NamedTuple):
+    """A block of recorded hits, m, and what the file says of their covariance, m².
 
-    Raises
-    ------
-    PullbackError : the file is missing, unreadable or empty, or lacks a column.
+    The covariance is None where no uncertainties are mapped; variances (muon, coordinate); or matrices (muon,
+    coordinate, coordinate) where covariances are mapped too. A variance is NaN where the coordinate has no column of
+    uncertainties, and where there is no finite hit; a covariance is 0 there.
+    """
+
+    hits: Float[np.ndarray, "muon coordinate"]
+    covariance: Float[np.ndarray, "muon coordinate *second"] | None
+
+
+@dataclass(frozen=True)
+class HitsFile:
+    """A file of recorded hits, and what its columns are to the coordinates of a model; `source_of` makes it.
+
+    Attributes
+    ----------
+    coordinates : the column of each coordinate, in the model's order.
+    sigma : columns of standard uncertainties by the index of the coordinate.
+    covariance : columns of covariances by the indices of two coordinates, both of which have a column in `sigma`.
+    unit : of the positions and of their uncertainties; covariances are in its square.
+    tree : the tree of a ROOT file, none for its only one.
 
     """
-    with _errors(file):
-        match _format(file):
-            case "parquet":
-                with pa.parquet.ParquetFile(file) as parquet:
-                    _require(file, coordinates, parquet.schema_arrow.names)
-                    muons = parquet.metadata.num_rows
-            case "hdf5":
-                with h5py.File(file, "r") as hdf5:
-                    muons = len(_datasets(file, hdf5, coordinates)[0])
-            case _:
-                muons = sum(len(columns[0]) for columns in _csv(file, coordinates))
-    if not muons:
-        raise PullbackError(f"{file}: holds no hits, only {'a header' if _format(file) == 'csv' else 'column names'}")
-    return muons
 
+    file: str
+    coordinates: tuple[str, ...]
+    sigma: Mapping[int, str]
+    covariance: Mapping[tuple[int, int], str]
+    unit: str
+    tree: str
 
-def sha256(file: str | Path) -> str:
-    """SHA-256 of a file of hits."""
-    with _errors(file), Path(file).open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    @property
+    def covariance_shape(self) -> tuple[int, ...] | None:
+        """The shape of a muon's covariance, as in `Hits`."""
+        if not self.sigma:
+            return None
+        return (len(self.coordinates),) * (2 if self.covariance else 1)
 
+    def count_muons(self) -> int:
+        """The number of muons (rows): from the metadata of the file, or for CSV by reading it once.
 
-def read_hits(
-    file: str | Path, coordinates: Sequence[str], start: int, stop: int
-) -> Iterator[Float[np.ndarray, "muon coordinate"]]:
-    """Hits [start, stop) of a file, in blocks of `pullback.batches.BLOCK` muons.
+        Raises
+        ------
+        PullbackError : the file is missing, unreadable or empty, or lacks a column, or one holds no numbers.
 
-    Raises
-    ------
-    PullbackError : naming file, row (from 1, without the header) and column of what is no number.
+        """
+        with _errors(self.file):
+            reader = _reader(self.file)
+            muons = reader.count(self.file, self._columns, self.tree)
+        if not muons:
+            only = "a header" if reader.__name__.endswith(".text") else "column names"
+            raise PullbackError(f"{self.file}: holds no hits, only {only}")
+        return muons
 
-    """
-    with _errors(file):
-        match _format(file):
-            case "parquet":
-                with pa.parquet.ParquetFile(file) as parquet:
-                    yield from _blocks(file, coordinates, *_parquet(file, parquet, coordinates, start), start, stop)
-            case "hdf5":
-                with h5py.File(file, "r") as hdf5:
-                    datasets = _datasets(file, hdf5, coordinates)
-                    for first in range(start, stop, BLOCK):
-                        rows = slice(first, min(first + BLOCK, stop))
-                        yield np.stack([np.asarray(each[rows], dtype="f8") for each in datasets], axis=1)
-            case _:
-                yield from _blocks(file, coordinates, _csv(file, coordinates), 0, start, stop)
+    def sha256(self) -> str:
+        """SHA-256 of the file."""
+        with _errors(self.file), Path(self.file).open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
 
+    def blocks(self, start: int, stop: int) -> Iterator[Hits]:
+        """The muons [start, stop), in blocks of `pullback.batches.BLOCK`.
 
-def _format(file: str | Path) -> str:
-    match Path(file).suffix.lower():
-        case ".csv":
-            return "csv"
-        case ".parquet" | ".pq":
-            return "parquet"
-        case ".h5" | ".hdf5":
-            return "hdf5"
-        case suffix:
+        Raises
+        ------
+        PullbackError : naming file, row (from 1, without the header) and column of what is no number, no uncertainty or
+            no covariance; or the file has fewer rows than it had.
+
+        """
+        with _errors(self.file):
+            stretches = _reader(self.file).read(self.file, self._columns, start, stop, self.tree)
+            for first, values in _in_blocks(self.file, stretches, len(self._columns), start, stop):
+                yield self._hits(first, dict(zip(self._columns, values, strict=True)))
+
+    @property
+    def _columns(self) -> list[str]:
+        """The columns to read, each once."""
+        return list(dict.fromkeys([*self.coordinates, *self.sigma.values(), *self.covariance.values()]))
+
+    def _hits(self, first: int, values: Mapping[str, np.ndarray]) -> Hits:
+        """A block from its columns; `first` is its first row."""
+        per_metre = PER_METRE[self.unit]
+        hits = np.stack([values[column] for column in self.coordinates], axis=1) / per_metre
+        if not self.sigma:
+            return Hits(hits, None)
+        there = np.isfinite(hits)
+        variances = np.full(hits.shape, np.nan)
+        for axis, column in self.sigma.items():
+            with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+                variance = (values[column] / per_metre) ** 2
+                usable = (values[column] > 0) & (variance > 0) & (variance < np.inf)
+            self._refuse(there[:, axis] & ~usable, first, column, values[column], "is not a standard uncertainty")
+            variances[there[:, axis], axis] = variance[there[:, axis]]
+        if not self.covariance:
+            return Hits(hits, variances)
+        matrices = np.zeros((*hits.shape, hits.shape[1]))
+        np.einsum("mii->mi", matrices)[:] = variances
+        for (one, other), column in self.covariance.items():
+            both = there[:, one] & there[:, other]
+            self._refuse(both & ~np.isfinite(values[column]), first, column, values[column], "is not a covariance")
+            matrices[both, one, other] = matrices[both, other, one] = values[column][both] / per_metre**2
+        self._check_matrices(first, matrices)
+        return Hits(hits, matrices)
+
+    def _refuse(self, bad, first: int, column: str, values, what: str) -> None:
+        if bad.any():
+            row = int(bad.argmax())
+            cell = "it is empty or not a number" if np.isnan(values[row]) else f"{values[row]:g}"
+            raise PullbackError(f"{self.file}: row {first + row + 1}, column {column!r}: {what}: {cell}")
+
+    def _check_matrices(self, first: int, matrices) -> None:
+        """Refuse matrices that are not positive semi-definite, judged by their correlations."""
+        axes = sorted({axis for pair in self.covariance for axis in pair})
+        inner = matrices[:, axes][:, :, axes]
+        width = np.sqrt(np.einsum("mii->mi", inner))
+        correlation = inner / (width[:, :, None] * width[:, None, :])
+        # A missing hit is correlated with none.
+        correlation[np.isnan(correlation)] = 0.0
+        bad = np.linalg.eigvalsh(correlation)[:, 0] < -ROUNDING
+        if bad.any():
+            columns = ", ".join([*(self.sigma[axis] for axis in axes), *self.covariance.values()])
             raise PullbackError(
-                f"{file}: hits must be in a .csv, .parquet or .h5 file, not {suffix or 'one without a suffix'}"
+                f"{self.file}: row {first + int(bad.argmax()) + 1}: the covariance of columns {columns} is not "
+                f"positive semi-definite: a correlation is beyond ±1, or they contradict each other"
             )
 
 
+def source_of(section: Any, coordinates: Sequence[str]) -> HitsFile:
+    """The file of the config's `source` section, for the coordinates of a model.
+
+    Raises
+    ------
+    PullbackError : the section speaks of a coordinate that the model doesn't have, or contradicts itself.
+
+    """
+    columns, sigma, pairs = (_mapping(getattr(section, key)) for key in ("columns", "sigma", "covariance"))
+    for key, mapping in (("columns", columns), ("sigma", sigma)):
+        for name in mapping:
+            _index(key, name, coordinates)
+    names = [columns.get(name, name) for name in coordinates]
+    for name, column in zip(coordinates, names, strict=True):
+        if names.count(column) > 1:
+            others = " and ".join(each for each, same in zip(coordinates, names, strict=True) if same == column)
+            raise PullbackError(f"config: source.columns.{name}: {others} are all column {column!r}")
+    covariance: dict[tuple[int, int], str] = {}
+    for key, column in pairs.items():
+        both = [name.strip() for name in key.split(",")]
+        pair = tuple(sorted(_index("covariance", name, coordinates) for name in both))
+        if len(set(pair)) != 2 or len(pair) != 2:
+            raise PullbackError(f"config: source.covariance: {key!r} must be two coordinates: {{'x0,x1': column}}")
+        if pair in covariance:
+            raise PullbackError(f"config: source.covariance: {key!r} is given twice")
+        for name in both:
+            if name not in sigma:
+                raise PullbackError(
+                    f"config: source.covariance: {key!r} needs the uncertainty of {name} in source.sigma"
+                )
+        covariance[pair] = column
+    if section.tree and Path(section.file).suffix.lower() != ".root":
+        raise PullbackError(f"config: source.tree: {section.file} is no .root file, and has no trees; leave it out")
+    by_index = {coordinates.index(name): column for name, column in sigma.items()}
+    return HitsFile(section.file, tuple(names), by_index, covariance, section.unit, section.tree)
+
+
+def _mapping(section: Any) -> dict[str, str]:
+    """A mapping of the config, which a job has as attributes."""
+    return dict(section if isinstance(section, Mapping) else vars(section))
+
+
+def _index(key: str, name: str, coordinates: Sequence[str]) -> int:
+    if name in coordinates:
+        return coordinates.index(name)
+    close = difflib.get_close_matches(name, coordinates, n=1)
+    advice = f"; did you mean {close[0]}?" if close else ""
+    raise PullbackError(
+        f"config: source.{key}: the model has no coordinate {name!r}; it has {', '.join(coordinates)}{advice}"
+    )
+
+
+def _reader(file: str) -> ModuleType:
+    suffix = Path(file).suffix.lower()
+    if suffix not in READERS:
+        raise PullbackError(
+            f"{file}: hits must be in a .csv, .parquet, .h5 or .root file, not {suffix or 'one without a suffix'}"
+        )
+    return importlib.import_module(f".readers.{READERS[suffix]}", __package__)
+
+
 @contextmanager
-def _errors(file: str | Path) -> Iterator[None]:
-    """What the readers raise, as one line that names the file."""
+def _errors(file: str) -> Iterator[None]:
+    """What the system and the libraries say of a file, as one line that names it."""
     if Path(file).is_dir():
         raise PullbackError(f"{file}: is a folder, not a file of hits")
     try:
         yield
     except FileNotFoundError:
         raise PullbackError(f"{file}: no such file (relative paths start at {Path.cwd()})") from None
-    except pa.ArrowInvalid as error:
-        reason = str(error).splitlines()[0]
-        if "Empty CSV file" in reason or "Could not skip initial" in reason:
-            raise PullbackError(f"{file}: holds no hits, only a header") from error
-        if "UTF8" in reason:
-            raise _not_utf8(file) from error
-        # Rows are counted from 1 without the header, as everywhere here.
-        reason = re.sub(r"Row #(\d+)", lambda match: f"row {int(match[1]) - 1}", reason)
-        raise PullbackError(f"{file}: can't be read: {reason}") from error
-    except UnicodeDecodeError as error:
-        raise _not_utf8(file) from error
     except (OSError, RuntimeError) as error:
-        reason = getattr(error, "strerror", None) or f"truncated, or not of the kind its name says ({error})"
+        reason = error.strerror if isinstance(error, OSError) else None
+        if not reason:
+            words = next(iter(str(error).splitlines()), "")
+            reason = f"truncated, or not of the kind its name says ({words})"
         raise PullbackError(f"{file}: can't be read: {reason}") from error
 
 
-def _not_utf8(file: str | Path) -> PullbackError:
-    """The error for a file that isn't text, with the place of the first byte that isn't."""
-    with Path(file).open("rb") as lines:
-        for row, line in enumerate(lines):
-            for column, cell in enumerate(line.split(b","), 1):
-                try:
-                    cell.decode("utf-8")
-                except UnicodeDecodeError:
-                    where = f"row {row}, column {column}" if row else f"the header, column {column}"
-                    return PullbackError(f"{file}: {where}: is not UTF-8 text")
-    return PullbackError(f"{file}: is not UTF-8 text")
-
-
-def _require(file: str | Path, wanted: Sequence[str], there: Sequence[str]) -> None:
-    for name in wanted:
-        if list(there).count(name) != 1:
-            problem = "no column" if name not in there else "more than one column"
-            raise PullbackError(f"{file}: {problem} {name!r}; the columns are: {', '.join(there) or 'none'}")
-
-
-def _csv(file: str | Path, coordinates: Sequence[str]) -> Tables:
-    with Path(file).open("rb") as stream:
-        first = stream.readline().decode("utf-8-sig")
-    header = [name.strip() for name in next(csv.reader([first]), [])]
-    if not header:
-        raise PullbackError(f"{file}: the file is empty; it needs a header, and a row a muon")
-    _require(file, coordinates, header)
-    reader = pa.csv.open_csv(
-        file,
-        # One thread, so that rows come in order and errors name the first; 8 MiB at a time.
-        read_options=pa.csv.ReadOptions(use_threads=False, block_size=1 << 23, column_names=header, skip_rows=1),
-        parse_options=pa.csv.ParseOptions(ignore_empty_lines=len(header) > 1),
-        # Cells are read as text, so that what is no number can be named with its row and column.
-        convert_options=pa.csv.ConvertOptions(
-            include_columns=list(coordinates),
-            column_types=dict.fromkeys(coordinates, pa.string()),
-            strings_can_be_null=False,
-        ),
-    )
-    with reader:
-        for table in reader:
-            yield [table.column(name) for name in coordinates]
-
-
-def _parquet(file, parquet, coordinates, start) -> tuple[Tables, int]:
-    """Columns from the row group that holds row `start` on, and the row that they begin at."""
-    _require(file, coordinates, parquet.schema_arrow.names)
-    for name in coordinates:
-        kind = parquet.schema_arrow.field(name).type
-        if not (pa.types.is_floating(kind) or pa.types.is_integer(kind)):
-            raise PullbackError(f"{file}: column {name!r} holds {kind}, not numbers")
-    first_group, at = 0, 0
-    while at + parquet.metadata.row_group(first_group).num_rows <= start:
-        at += parquet.metadata.row_group(first_group).num_rows
-        first_group += 1
-    groups = list(range(first_group, parquet.metadata.num_row_groups))
-    tables = parquet.iter_batches(BLOCK, row_groups=groups, columns=list(coordinates), use_threads=False)
-    return ([table.column(name) for name in coordinates] for table in tables), at
-
-
-def _datasets(file, hdf5, coordinates) -> list[h5py.Dataset]:
-    _require(file, coordinates, list(hdf5))
-    datasets = []
-    for name in coordinates:
-        if not isinstance(hdf5.get(name, getlink=True), h5py.HardLink):
-            raise PullbackError(f"{file}: {name!r} is a link to elsewhere, which is refused; give the dataset itself")
-        each = hdf5[name]
-        if not isinstance(each, h5py.Dataset) or each.ndim != 1 or each.dtype.kind not in "fiu":
-            raise PullbackError(f"{file}: {name!r} must be a dataset of numbers with one dimension, muon")
-        if each.external or each.is_virtual:
-            raise PullbackError(f"{file}: {name!r} keeps its data in another file, which is refused")
-        datasets.append(each)
-    lengths = {name: len(each) for name, each in zip(coordinates, datasets, strict=True)}
-    if len(set(lengths.values())) > 1:
-        raise PullbackError(f"{file}: datasets differ in length: {lengths}")
-    return datasets
-
-
-def _blocks(file, coordinates, tables: Tables, at: int, start: int, stop: int) -> Iterator[np.ndarray]:
-    """Rows [start, stop) in blocks, from tables of any length of which the first begins at row `at`."""
-    block, filled = np.empty((min(BLOCK, stop - start), len(coordinates))), 0
-    for columns in tables:
-        length = len(columns[0])
-        skip, take = max(start - at, 0), min(stop - at, length)
-        if skip < take:
-            numbers = [
-                _numbers(column.slice(skip, take - skip), file, name, at + skip)
-                for name, column in zip(coordinates, columns, strict=True)
-            ]
-            used = 0
-            while used < take - skip:
-                count = min(len(block) - filled, take - skip - used)
-                for axis, values in enumerate(numbers):
-                    block[filled : filled + count, axis] = values[used : used + count]
-                filled, used = filled + count, used + count
-                if filled == len(block):
-                    yield block
-                    done = max(start, at) + used
-                    block, filled = np.empty((min(BLOCK, stop - done), len(coordinates))), 0
-        at += length
-        if at >= stop:
-            return
-    raise PullbackError(f"{file}: ends at row {at}, before row {stop}; it has changed since this run began: run again")
-
-
-def _numbers(column: pa.Array, file: str | Path, name: str, first: int) -> np.ndarray:
-    """A column as float64; `first` is the row that it begins at, to name the one that holds no number."""
-    if pa.types.is_string(column.type):
-        cells = pc.utf8_trim_whitespace(column)
-        cells = pc.if_else(pc.equal(cells, ""), "nan", cells)
-        try:
-            column = cells.cast(pa.float64())
-        except pa.ArrowInvalid:
-            row = next(row for row, cell in enumerate(cells) if not _is_number(cell))
-            raise PullbackError(
-                f"{file}: row {first + row + 1}, column {name!r}: {column[row].as_py()!r} is not a number"
-            ) from None
-    return column.cast(pa.float64()).to_numpy(zero_copy_only=False)
-
-
-def _is_number(cell: pa.Scalar) -> bool:
-    try:
-        cell.cast(pa.float64())
-    except pa.ArrowInvalid:
-        return False
-    return True
+def _in_blocks(file: str, stretches, columns: int, start: int, stop: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Blocks (column, muon) with their first row, from stretches of rows [start, stop) of any length."""
+    at, filled = start, 0
+    block = np.empty((columns, min(BLOCK, stop - start)))
+    for stretch in stretches:
+        used, length = 0, len(stretch[0])
+        while used < length:
+            count = min(block.shape[1] - filled, length - used)
+            for values, column in zip(block, stretch, strict=True):
+                values[filled : filled + count] = column[used : used + count]
+            filled, used = filled + count, used + count
+            if filled == block.shape[1]:
+                yield at, block
+                at, filled = at + filled, 0
+                block = np.empty((columns, min(BLOCK, stop - at)))
+    if at < stop:
+        raise PullbackError(
+            f"{file}: has no row {at + filled + 1} of {stop} any more; it has changed since this run began: run again"
+        )
