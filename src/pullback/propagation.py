@@ -72,18 +72,19 @@ def propagate(
 def by_blocks(work: Callable, hits: Tensor, sigma_x: Tensor) -> Any:
     """The named tuple of tensors (muon, …) that `work(hits, sigma_x)` returns, block by block."""
     keep_freed()
-    muons = len(hits)
-    first = work(hits[:MUONS_AT_A_TIME], sigma_x[:MUONS_AT_A_TIME])  # one shared covariance stays as it is
-    if muons <= MUONS_AT_A_TIME:
+    muons, coordinates = hits.shape
+    block = max(MUONS_AT_A_TIME >> (coordinates - 1).bit_length(), 1)
+    first = work(hits[:block], sigma_x[:block])  # one shared covariance stays as it is
+    if muons <= block:
         return first
     if any(part.requires_grad for part in first):  # the graph keeps all intermediate results anyway
         return work(hits, sigma_x)
     shared = len(sigma_x) == 1
     whole = type(first)(*(part.new_empty(muons, *part.shape[1:]) for part in first))
-    for start in range(0, muons, MUONS_AT_A_TIME):
-        rows = slice(start, start + MUONS_AT_A_TIME)
-        block = work(hits[rows], sigma_x if shared else sigma_x[rows]) if start else first
-        for column, part in zip(whole, block, strict=True):
+    for start in range(0, muons, block):
+        rows = slice(start, start + block)
+        parts = work(hits[rows], sigma_x if shared else sigma_x[rows]) if start else first
+        for column, part in zip(whole, parts, strict=True):
             column[rows] = part
     return whole
 
@@ -101,12 +102,20 @@ class Law(NamedTuple):
 def linear_law(infer: Callable, hits: Tensor, sigma_x: Tensor) -> Law:
     """J Σ Jᵀ for one block, with Σ as `canonical` gives it."""
     value, jac, finite = value_and_jacobian(infer, hits)
-    # Sums of products rather than matrix products: the matrices are tiny, and there are many of them.
-    variances_only = sigma_x.ndim == 2
-    left = jac * sigma_x[:, None] if variances_only else (jac[:, :, :, None] * sigma_x[:, None]).sum(dim=2)
-    covariance = (left[:, :, None, :] * jac[:, None, :, :]).sum(dim=3)
+    # With muons last, every sum and product runs along memory: the matrices are tiny, and there are many of them.
+    jac, sigma_x = jac.permute(1, 2, 0), sigma_x.movedim(0, -1).contiguous()
+    left = jac * sigma_x if sigma_x.ndim == 2 else _products(jac, sigma_x)
+    covariance = _products(left, jac.transpose(0, 1)).permute(2, 0, 1)
     sigma = _root(covariance.diagonal(dim1=1, dim2=2))
-    return Law(value, jac, covariance, sigma, finite)
+    return Law(value, jac.permute(2, 0, 1), covariance, sigma, finite)
+
+
+def _products(left: Float[Tensor, "row inner #muon"], right: Float[Tensor, "inner column #muon"]) -> Tensor:
+    """Each muon's matrix product, summed in one order whatever the number of muons (row, column, muon)."""
+    total = left[:, 0, None] * right[0]
+    for index in range(1, len(right)):
+        total = torch.addcmul(total, left[:, index, None], right[index])
+    return total
 
 
 def _propagate(infer, hits, sigma_x) -> Propagated:
