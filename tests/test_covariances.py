@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from pullback.covariances import cholesky
+from pullback import covariances
+from pullback.covariances import check_covariance, cholesky
 
 COVARIANCE = np.array([[4.0, 1.2, -0.3], [1.2, 1.0, 0.2], [-0.3, 0.2, 0.5]])
 
@@ -28,3 +29,26 @@ def test_a_semidefinite_covariance_has_a_factor(rank):
 def test_variances_alone_have_their_roots():
     variances = torch.tensor([[4.0, 0.0, 9.0]], dtype=torch.float64)
     assert cholesky(variances)[0].tolist() == [[2, 0, 0], [0, 0, 0], [0, 0, 3]]
+
+
+@pytest.mark.parametrize("muon", [0, 3, 4, 6])
+def test_the_position_names_the_muon_whatever_the_number_checked_at_a_time(muon, monkeypatch):
+    monkeypatch.setattr(covariances, "NUMBERS_AT_A_TIME", 2 * 9)
+    good = torch.from_numpy(COVARIANCE).repeat(7, 1, 1)
+    check_covariance(good)
+    for entry, number, message in (
+        ((0, 1), float("nan"), f"muon {muon}, coordinate 0, coordinate 1 is not finite: nan"),
+        ((2, 2), -0.5, f"muon {muon}, coordinate 2 has a negative variance"),
+        ((1, 2), 0.1, f"muon {muon}, coordinate 1, coordinate 2 is not symmetric: 0.1"),
+        ((2, 2), 0.01, f"muon {muon} is not positive semi-definite"),
+        ((2, 2), 0.0, f"muon {muon} is not positive semi-definite"),
+    ):
+        bad = good.clone()
+        bad[muon, *entry] = number
+        with pytest.raises(ValueError, match=message):
+            check_covariance(bad)
+
+
+def test_large_numbers_are_finite():
+    check_covariance(torch.full((3, 2), 1e308, dtype=torch.float64))
+    check_covariance(1e307 * torch.eye(2, dtype=torch.float64).repeat(30, 1, 1))

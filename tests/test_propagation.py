@@ -187,6 +187,19 @@ def test_blocks_change_nothing(monkeypatch):
             torch.testing.assert_close(a, b, rtol=1e-15, atol=0)
 
 
+@pytest.mark.parametrize("form", ["variances", "matrix", "a matrix each"])
+def test_the_bytes_of_a_muon_do_not_depend_on_how_many_there_are(form, monkeypatch):
+    hits, each = example(8, muons=200)
+    covariance = {"variances": each[0].diagonal(), "matrix": each[0], "a matrix each": each}[form]
+    whole = propagate(two_observables, hits, covariance)
+    for cut in (slice(0, 32), slice(64, 160), slice(96, 200)):  # torch's vectors begin at multiples of 32
+        part = propagate(two_observables, hits[cut], covariance[cut] if covariance is each else covariance)
+        assert all(torch.equal(a[cut], b) for a, b in zip(whole, part, strict=True))
+    monkeypatch.setattr(module, "MUONS_AT_A_TIME", 128)  # 32 of three coordinates
+    blocks = propagate(two_observables, hits, covariance)
+    assert all(torch.equal(a, b) and a.is_contiguous() for a, b in zip(whole, blocks, strict=True))
+
+
 @pytest.mark.parametrize("resolution", [10.0, 100.0])
 def test_gradient_by_the_resolution_is_the_finite_difference(resolution, monkeypatch):
     """d mean(σ)/d resolution, through the covariance and through the smeared hits, to 1e-6."""

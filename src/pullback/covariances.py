@@ -6,6 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+NUMBERS_AT_A_TIME = 1 << 18
+"""Entries of covariances that are checked at a time, so that intermediate results stay small."""
+
 
 def canonical(covariance, hits) -> Tensor:
     """The covariance as variances (1 or muon, coordinate) or matrices (1 or muon, coordinate, coordinate), checked."""
@@ -48,34 +51,47 @@ def check_covariance(cov: Float[Tensor, "row coordinate *second"]) -> None:
 
     Where there is but one for all muons, no muon is named. Correlations are held to 1e3 ε.
     """
+    rows = max(NUMBERS_AT_A_TIME // cov[:1].numel(), 1) if len(cov) else 1
+    for start in range(0, len(cov), rows):
+        _check_rows(cov[start : start + rows], None if len(cov) == 1 else start)
+
+
+def _check_rows(cov, first_muon) -> None:
+    """Check some rows; `first_muon` is the number of the first, None where there is but one for all."""
 
     def refuse(bad, what):
+        """`bad` has an entry for each number or matrix, with muons last."""
         if bad.any():
-            position = bad.nonzero()[0].tolist()
-            names = ["muon", "coordinate", "coordinate"][: len(position)]
-            shared = len(cov) == 1
-            where = ", ".join(f"{n} {i}" for n, i in list(zip(names, position, strict=True))[shared:])
-            number = cov[tuple(position)]
+            muon, *entry = bad.movedim(-1, 0).nonzero()[0].tolist()
+            number = cov[muon, *entry]
+            names = ["muon"] * (first_muon is not None) + ["coordinate"] * len(entry)
+            position = ([] if first_muon is None else [first_muon + muon]) + entry
+            where = ", ".join(f"{name} {index}" for name, index in zip(names, position, strict=True))
             raise ValueError(
                 f"covariance{' at ' + where if where else ''} {what}" + (f": {number:g}" if number.ndim == 0 else "")
             )
 
-    refuse(~torch.isfinite(cov), "is not finite")
+    matrix = cov.movedim(0, -1).contiguous()  # muons last, so that every sum and product runs along memory
+    if not torch.isfinite(matrix.sum()):  # much quicker than each; a sum may be too large where no entry is
+        refuse(~torch.isfinite(matrix), "is not finite")
     if cov.ndim == 2:
-        refuse(cov < 0, "is a negative variance")
+        refuse(matrix < 0, "is a negative variance")
         return
-    variance = cov.diagonal(dim1=1, dim2=2)
+    variance = matrix.diagonal(dim1=0, dim2=1).mT
     refuse(variance < 0, "has a negative variance on the diagonal")
     # Judged as correlations, so that a coordinate of small variance is held to the same precision as one of large.
-    width = torch.where(variance > 0, variance, 1.0).sqrt()
-    correlation = cov / (width[:, :, None] * width[:, None, :])
+    scale = torch.where(variance > 0, variance, 1.0).rsqrt()
+    correlation = matrix * scale[:, None] * scale
     rounding = 1e3 * torch.finfo(cov.dtype).eps
-    refuse((correlation - correlation.mT).abs() > rounding, "is not symmetric")
-    identity = torch.eye(cov.shape[-1], dtype=cov.dtype, device=cov.device)
-    impossible = (variance == 0)[:, :, None] & (cov != 0)  # a coordinate without variance has no covariance
-    # Positive semi-definite up to rounding: what a Cholesky decomposition accepts with that much on the diagonal.
-    ridge = torch.where(variance > 0, rounding, 1.0)[:, :, None] * identity
-    bad = impossible.any(dim=(1, 2)) | (torch.linalg.cholesky_ex(correlation + ridge).info != 0)
+    refuse((correlation - correlation.transpose(0, 1)).abs() > rounding, "is not symmetric")
+    # A coordinate without variance has no covariance.
+    bad = ((variance == 0)[:, None] & (matrix != 0)).any(dim=1).any(dim=0)
+    # Positive semi-definite up to rounding: every pivot is positive with that much on the diagonal.
+    correlation.diagonal(dim1=0, dim2=1).mT.add_(torch.where(variance > 0, rounding, 1.0))
+    for index, pivot in enumerate(correlation.diagonal(dim1=0, dim2=1).unbind(-1)):
+        bad |= ~(pivot > 0)
+        below = correlation[index + 1 :, index]
+        correlation[index + 1 :, index + 1 :].sub_(below[:, None] * (below / pivot))
     refuse(bad, "is not positive semi-definite")
 
 

@@ -182,7 +182,7 @@ def _differentiate(infer, hits):
             if row is None:
                 raise ValueError("infer does not use the hits it is given, only other tensors that require gradients")
             rows.append(row)
-    jac = torch.stack([row.T for row in rows]).permute(2, 0, 1)  # muons last in memory, for what is done with it
+    jac = torch.stack(rows, dim=1)
     return (value, jac) if wants_graph else (value.detach(), jac)
 
 

@@ -15,7 +15,7 @@ from .jacobians import check_hits, value_and_jacobian
 from .memory import keep_freed
 
 MUONS_AT_A_TIME = 131_072
-"""Muons that are propagated at a time, so that intermediate results stay small."""
+"""Muons of one coordinate that are propagated at a time, so that intermediate results stay small; fewer of more."""
 
 
 class Propagated(NamedTuple):
@@ -73,12 +73,12 @@ def by_blocks(work: Callable, hits: Tensor, sigma_x: Tensor) -> Any:
     """The named tuple of tensors (muon, …) that `work(hits, sigma_x)` returns, block by block."""
     keep_freed()
     muons, coordinates = hits.shape
+    # A power of two: torch's vectors treat the last few muons otherwise in the last bit.
     block = max(MUONS_AT_A_TIME >> (coordinates - 1).bit_length(), 1)
     first = work(hits[:block], sigma_x[:block])  # one shared covariance stays as it is
-    if muons <= block:
-        return first
-    if any(part.requires_grad for part in first):  # the graph keeps all intermediate results anyway
-        return work(hits, sigma_x)
+    if muons <= block or any(part.requires_grad for part in first):  # a graph keeps all intermediate results anyway
+        whole = first if muons <= block else work(hits, sigma_x)
+        return type(first)(*(part.contiguous() for part in whole))
     shared = len(sigma_x) == 1
     whole = type(first)(*(part.new_empty(muons, *part.shape[1:]) for part in first))
     for start in range(0, muons, block):
@@ -103,11 +103,11 @@ def linear_law(infer: Callable, hits: Tensor, sigma_x: Tensor) -> Law:
     """J Σ Jᵀ for one block, with Σ as `canonical` gives it."""
     value, jac, finite = value_and_jacobian(infer, hits)
     # With muons last, every sum and product runs along memory: the matrices are tiny, and there are many of them.
-    jac, sigma_x = jac.permute(1, 2, 0), sigma_x.movedim(0, -1).contiguous()
-    left = jac * sigma_x if sigma_x.ndim == 2 else _products(jac, sigma_x)
-    covariance = _products(left, jac.transpose(0, 1)).permute(2, 0, 1)
+    rows, sigma_x = (each.movedim(0, -1).contiguous() for each in (jac, sigma_x))
+    left = rows * sigma_x if sigma_x.ndim == 2 else _products(rows, sigma_x)
+    covariance = _products(left, rows.transpose(0, 1)).movedim(-1, 0)
     sigma = _root(covariance.diagonal(dim1=1, dim2=2))
-    return Law(value, jac.permute(2, 0, 1), covariance, sigma, finite)
+    return Law(value, jac, covariance, sigma, finite)
 
 
 def _products(left: Float[Tensor, "row inner #muon"], right: Float[Tensor, "inner column #muon"]) -> Tensor:
