@@ -1,0 +1,197 @@
+"""A point of a study as one flat table, a row a muon: Parquet, ROOT or CSV.
+
+A column of several dimensions becomes one for each element, named by the labels along them: `x_reco` (muon, coordinate)
+becomes `x_reco_x0`, `x_reco_x1`, and `interval68_theta` (muon, end) `interval68_theta_low`, `interval68_theta_high`.
+Flags are whole numbers. All is in SI units, as in `study.h5`. Parquet says so in the metadata of each field (`units`,
+`long_name`); the other two have no place for it. Numbers are exact in all three. The same study gives the same bytes,
+but for ROOT, which writes the time into its files.
+"""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+
+from .artefacts import Reader
+from .batches import BLOCK, short
+from .errors import PullbackError
+from .files import whole
+from .gathering import open_study
+
+TREE = "muons"
+"""The name of the tree in a ROOT file."""
+
+TABLES = {"muons": ("", "muon"), "toys": ("/toys", "toy_muon")}
+"""Tables of a point: the group of its columns, after the point's own, and the dimension of its rows."""
+
+Append = Callable[[list[np.ndarray]], None]
+"""Writes the next rows of a table."""
+
+
+class Field(NamedTuple):
+    """A column of the table: an element of a column of the study."""
+
+    name: str
+    column: str
+    indices: tuple[int, ...]
+    dtype: np.dtype
+    units: str
+    long_name: str
+
+
+class Exported(NamedTuple):
+    """What was written, and where."""
+
+    path: Path
+    rows: int
+    columns: int
+
+
+def export(
+    study: str | Path,
+    kind: str,
+    *,
+    point: str | None = None,
+    table: str = "muons",
+    columns: Sequence[str] = (),
+    output: str | Path | None = None,
+    force: bool = False,
+) -> Exported:
+    """Write a point of `study.h5` as a flat table, block by block.
+
+    Parameters
+    ----------
+    study : the file `study.h5`, beside the artefacts that it shows.
+    kind : "parquet", "root" (a tree `muons`; needs uproot) or "csv".
+    point : label of the point; it may be left out where the study has only one.
+    table : "muons", or "toys" for what toys say of the muons that they were thrown around.
+    columns : names of the table's columns, or of those of the study, for all their elements; all of them by default.
+    output : the file, by default `<point>.<kind>` beside `study.h5`; for toys `<point>.toys.<kind>`.
+    force : whether to write over a file that is there.
+
+    Raises
+    ------
+    PullbackError : the study or an artefact of it is missing or damaged, there is no such point, table or column, or
+        the file can't be written or is there already.
+
+    """
+    with open_study(study) as reader:
+        label = _point(reader, point)
+        fields, rows = _fields(reader, label, table)
+        fields = _chosen(study, fields, columns)
+        suffix = f"{kind}" if table == "muons" else f"{table}.{kind}"
+        path = Path(output) if output else Path(study).with_name(f"{short(label)}.{suffix}")
+        if path.exists() and not force:
+            raise PullbackError(f"{path}: is there already; name another file by --output, or write over it by --force")
+        with whole(path) as part, _WRITERS[kind](part, fields, label) as append:
+            for start in range(0, rows, BLOCK):
+                append(_rows(reader, fields, start, min(start + BLOCK, rows)))
+    return Exported(path, rows, len(fields))
+
+
+def _point(reader: Reader, label: str | None) -> str:
+    """The label of a point that the study has: the one named, or the only one."""
+    labels = list(dict.fromkeys(name.split("/")[1] for name, _ in reader.columns(".")))
+    if label is None and len(labels) == 1:
+        return labels[0]
+    if label in labels:
+        return label
+    problem = "has several points" if label is None else f"has no point {label!r}"
+    raise PullbackError(f"{reader.path}: {problem}; name one by --point: {' '.join(labels)}")
+
+
+def _fields(reader: Reader, label: str, table: str) -> tuple[list[Field], int]:
+    """The columns of a table, and its number of rows."""
+    suffix, rows_dim = TABLES[table]
+    fields, rows = [], 0
+    for path, dataset in reader.columns(label):
+        group, name = path.rsplit("/", 1)
+        dims = reader.dims(path)
+        if group != label + suffix or next(iter(dims)) != rows_dim:
+            continue
+        rows = len(dataset)
+        labels = [
+            labels or [str(index) for index in range(length)]
+            for length, labels in zip(dataset.shape[1:], list(dims.values())[1:], strict=True)
+        ]
+        dtype = np.dtype("u1") if dataset.dtype == bool else dataset.dtype
+        for indices in itertools.product(*(range(len(each)) for each in labels)):
+            element = [each[index] for each, index in zip(labels, indices, strict=True)]
+            long_name = ", ".join([dataset.attrs["long_name"], *element])
+            fields.append(Field("_".join([name, *element]), path, indices, dtype, dataset.attrs["units"], long_name))
+    if not fields:
+        raise PullbackError(f"{reader.path}: point {label} has no table of {table}")
+    return fields, rows
+
+
+def _chosen(study: str | Path, fields: list[Field], names: Sequence[str]) -> list[Field]:
+    """The columns of these names, in this order; all of them where none are named."""
+    chosen: list[Field] = []
+    for name in names:
+        found = [field for field in fields if name in (field.name, field.column.rsplit("/", 1)[1])]
+        if not found:
+            there = [field.name for field in fields]
+            close = difflib.get_close_matches(name, there, n=1)
+            advice = f"did you mean {close[0]}? " if close else ""
+            raise PullbackError(f"{study}: no column {name!r}; {advice}The columns are: {', '.join(there)}")
+        chosen += [field for field in found if field not in chosen]
+    return chosen or fields
+
+
+def _rows(reader: Reader, fields: list[Field], start: int, stop: int) -> list[np.ndarray]:
+    """Rows [start, stop) of each column of the table."""
+    whole_columns = {path: reader.rows(path, start, stop) for path in dict.fromkeys(field.column for field in fields)}
+    return [np.ascontiguousarray(whole_columns[each.column][:, *each.indices], each.dtype) for each in fields]
+
+
+@contextmanager
+def _parquet(part: Path, fields: list[Field], label: str) -> Iterator[Append]:
+    schema = _schema(fields, label)
+    with pa.parquet.ParquetWriter(part, schema) as writer:
+        yield lambda columns: writer.write_batch(pa.record_batch(columns, schema=schema))
+
+
+@contextmanager
+def _csv(part: Path, fields: list[Field], label: str) -> Iterator[Append]:
+    schema = _schema(fields, label)
+    with pa.csv.CSVWriter(part, schema) as writer:
+        yield lambda columns: writer.write_batch(pa.record_batch(columns, schema=schema))
+
+
+@contextmanager
+def _root(part: Path, fields: list[Field], label: str) -> Iterator[Append]:
+    from .readers.root import load_uproot
+
+    uproot = load_uproot(part.with_suffix(""))
+    # An open file rather than its name, in which uproot would look for a colon.
+    with part.open("w+b") as stream, uproot.recreate(stream) as file:
+        tree = file.mktree(TREE, {field.name: field.dtype for field in fields}, title=label)
+        yield lambda columns: tree.extend(dict(zip((field.name for field in fields), columns, strict=True)))
+
+
+_WRITERS = {"parquet": _parquet, "root": _root, "csv": _csv}
+
+KINDS = tuple(_WRITERS)
+"""The kinds of files that a table can be written to."""
+
+
+def _schema(fields: list[Field], label: str) -> pa.Schema:
+    columns = [
+        pa.field(
+            field.name,
+            pa.from_numpy_dtype(field.dtype),
+            nullable=False,
+            metadata={"units": field.units, "long_name": field.long_name},
+        )
+        for field in fields
+    ]
+    return pa.schema(columns, metadata={"point": label})
