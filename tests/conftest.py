@@ -62,7 +62,7 @@ class Run:
                 with spoil("smear_hits"):
                     steps.smear_hits(batch("reco"), truth, paths["reco"])
             else:
-                steps.import_hits(batch("reco"), self.study.config.source.file, paths["reco"])
+                steps.import_hits(batch("reco"), paths["reco"])
             with spoil("infer_theta"):
                 steps.infer_theta(batch("theta"), paths["reco"], paths["theta"], truth)
             with spoil("propagate_uncertainty"):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -33,8 +33,8 @@ KINDS = {
     "truth": _TRUTH,
     "reco": (*_TRUTH, "detector"),
     "theta": (*_TRUTH, "detector", "model"),
-    "sigma": (*_TRUTH, "detector", "model", "uncertainty"),
-    "toys": (*_TRUTH, "detector", "model", "toys"),
+    "sigma": (*_TRUTH, "detector", "model", "systematics", "uncertainty"),
+    "toys": (*_TRUTH, "detector", "model", "systematics", "toys"),
 }
 """The config that each kind of artefact is made from: it is made again when this changes, and not otherwise."""
 
@@ -125,13 +125,17 @@ def block_count(muons: int) -> int:
 
 
 def cut(
-    points: list[Point], muons: dict[str, int], coordinates: int, limit: int, extra: dict[str, str] | None = None
+    points: list[Point],
+    muons: dict[str, int],
+    coordinates: int,
+    limit: int,
+    extra: Mapping[tuple[str, str], str] | None = None,
 ) -> dict[str, Batch]:
     """The batches of a study by name, each with the whole config of its parts.
 
     Cost = coordinates × (muons × `MUON_COST` + toys). A point that costs more than the limit is cut into ranges of
     blocks; one that costs more than half of it is a batch of its own, and so keeps its result when another point is
-    added; the others are packed in order. `extra` says more of the source than the config does.
+    added; the others are packed in order. `extra` says more than the config does, by section and key.
     """
 
     def cost(point: Point, blocks: range) -> int:
@@ -159,9 +163,10 @@ def cut(
     return {_name(parts): Batch("all", tuple(parts)) for parts in groups}
 
 
-def _part(point: Point, muons: int, blocks: range, extra: dict[str, str]) -> Part:
-    config = point.config.model_dump(mode="json", exclude={"study", "validation", "figures", "compute"})
-    config["source"] |= extra
+def _part(point: Point, muons: int, blocks: range, extra: Mapping[tuple[str, str], str]) -> Part:
+    config = point.config.model_dump(mode="json", exclude={"study", "target", "validation", "figures", "compute"})
+    for (section, key), value in extra.items():
+        config[section][key] = value
     return Part(point.label, point.values, muons, blocks.start, blocks.stop, config)
 
 

@@ -8,7 +8,6 @@ m and m².
 from __future__ import annotations
 
 import difflib
-import hashlib
 import importlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from jaxtyping import Float
 
 from .batches import BLOCK
 from .errors import PullbackError
+from .files import sha256
 
 PER_METRE = {"m": 1.0, "cm": 100.0, "mm": 1000.0}
 """The units of a file, in what a metre holds of them: dividing by these rounds once, multiplying by 0.001 twice."""
@@ -98,8 +98,8 @@ class HitsFile:
 
     def sha256(self) -> str:
         """SHA-256 of the file."""
-        with _errors(self.file), Path(self.file).open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        with _errors(self.file):
+            return sha256(self.file)
 
     def blocks(self, start: int, stop: int) -> Iterator[Hits]:
         """The muons [start, stop), in blocks of `pullback.batches.BLOCK`.
@@ -176,7 +176,8 @@ def source_of(section: Any, coordinates: Sequence[str]) -> HitsFile:
     PullbackError : the section speaks of a coordinate that the model doesn't have, or contradicts itself.
 
     """
-    columns, sigma, pairs = (_mapping(getattr(section, key)) for key in ("columns", "sigma", "covariance"))
+    section = section if isinstance(section, Mapping) else vars(section)
+    columns, sigma, pairs = (section[key] for key in ("columns", "sigma", "covariance"))
     for key, mapping in (("columns", columns), ("sigma", sigma)):
         for name in mapping:
             _index(key, name, coordinates)
@@ -199,15 +200,10 @@ def source_of(section: Any, coordinates: Sequence[str]) -> HitsFile:
                     f"config: source.covariance: {key!r} needs the uncertainty of {name} in source.sigma"
                 )
         covariance[pair] = column
-    if section.tree and Path(section.file).suffix.lower() != ".root":
-        raise PullbackError(f"config: source.tree: {section.file} is no .root file, and has no trees; leave it out")
+    if section["tree"] and Path(section["file"]).suffix.lower() != ".root":
+        raise PullbackError(f"config: source.tree: {section['file']} is no .root file, and has no trees; leave it out")
     by_index = {coordinates.index(name): column for name, column in sigma.items()}
-    return HitsFile(section.file, tuple(names), by_index, covariance, section.unit, section.tree)
-
-
-def _mapping(section: Any) -> dict[str, str]:
-    """A mapping of the config, which a job has as attributes."""
-    return dict(section if isinstance(section, Mapping) else vars(section))
+    return HitsFile(section["file"], tuple(names), by_index, covariance, section["unit"], section["tree"])
 
 
 def _index(key: str, name: str, coordinates: Sequence[str]) -> int:

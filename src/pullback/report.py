@@ -80,7 +80,7 @@ def write_report(study: Study, validation: str | Path, figures: Sequence[str | P
             "config digest (SHA-256)": evidence["config_digest"],
             "content digest of study.h5 (SHA-256)": evidence["content_digest"],
             "package digest (SHA-256)": package_digest(),
-            **({"hits file (SHA-256)": study.hits_sha256} if study.recorded else {}),
+            **({f"{name} file (SHA-256)": digest for name, digest in study.digests.items()}),
             **{f"{name} version": number for name, number in versions().items()},
         },
     )

@@ -66,19 +66,23 @@ def smear_hits(batch: Batch, truth: str | Path, reco: str | Path) -> None:
                 column.append(x_reco if lost is None else np.where(lost, np.nan, x_reco))
 
 
-def import_hits(batch: Batch, file: str | Path, reco: str | Path) -> None:
-    """Read recorded hits from a file: x_reco (muon, coordinate), m."""
-    from .recorded import read_hits
+def import_hits(batch: Batch, reco: str | Path) -> None:
+    """Read recorded hits from their file: x_reco (muon, coordinate), m, and where it has them their covariances, m²."""
+    from .recorded import source_of
 
     with artefacts.create(reco, batch) as out:
         # The points of a scan hold the same rows, which are read once for all of them.
         for (start, stop), group in groupby(batch.parts, key=lambda part: (part.start, part.stop)):
             parts = list(group)
+            file = source_of(parts[0].config["source"], [each.name for each in parts[0].model.coordinates])
             outputs = [columns.of_hits(out, part, "x_reco", "recorded") for part in parts]
-            names = [coordinate.name for coordinate in parts[0].model.coordinates]
-            for _, values in zip(_progress(parts[0], "imported"), read_hits(file, names, start, stop), strict=True):
+            shape = file.covariance_shape
+            covariances = [columns.of_covariances(out, part, shape) for part in parts if shape]
+            for _, found in zip(_progress(parts[0], "imported"), file.blocks(start, stop), strict=True):
                 for column in outputs:
-                    column.append(values)
+                    column.append(found.hits)
+                for column in covariances:
+                    column.append(found.covariance)
 
 
 def infer_theta(batch: Batch, reco: str | Path, theta: str | Path, truth: str | Path | None = None) -> None:
@@ -113,10 +117,11 @@ def propagate_uncertainty(batch: Batch, reco: str | Path, sigma: str | Path, tru
 
     For each observable `sigma_<o>`, the one to quote, `sigma_<o>_linear` by the Jacobian, `linear_ok_<o>`, whether
     the two are one, `bias_<o>`, `interval68_<o>` and `interval95_<o>`. `flag_<o>` says of which muons the
-    uncertainty is not to be used, and why.
+    uncertainty is not to be used, and why. `pullback.contributions` says what else there is.
 
     Where there is a truth, also `sigma_<o>_linear_true` at the true hits, which says how far a muon is from a fold.
     """
+    from .contributions import Contributions, Design
     from .inference import Inference, covariance_of, parameters_of
     from .propagation import propagate
     from .quoting import quote
@@ -129,10 +134,14 @@ def propagate_uncertainty(batch: Batch, reco: str | Path, sigma: str | Path, tru
             parameters = parameters_of(part.model, part.settings.detector.resolution)
             infer, n_dig = Inference(part.model, parameters), part.settings.uncertainty.n_dig
             table = columns.of_muons(out, part, columns.QUOTED)
+            contributions, design = Contributions(out, part, parameters), Design(out, part)
             for block in _progress(part, "propagated"):
                 hits, recorded = _hits(parents[RECO], part, RECO, block)
-                quoted = quote(infer, hits, covariance_of(part.model, parameters, hits, recorded), n_dig=n_dig)
+                sigma_x = covariance_of(part.model, parameters, hits, recorded)
+                quoted = quote(infer, hits, sigma_x, n_dig=n_dig)
                 table.append(_arrays(quoted) | {"flag": _flag(infer, hits, quoted)})
+                contributions.append(infer, hits, sigma_x, quoted.sigma)
+                design.append(block, hits, recorded)
             if TRUTH not in parents:
                 continue
             table = columns.of_muons(out, part, columns.TRUE_LINEAR)

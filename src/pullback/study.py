@@ -6,9 +6,10 @@ import hashlib
 import json
 from typing import Any
 
-from . import models
+from . import models, shifts
 from .batches import KINDS, Batch, cut
 from .config import StudyConfig, load
+from .files import sha256
 from .models import Model
 from .points import Point, expand, make_point
 
@@ -20,10 +21,11 @@ class Study:
     `to_json` and `from_json` hand it to a job.
     """
 
-    def __init__(self, config: StudyConfig, points: list[Point], muons: dict[str, int], hits_sha256: str | None):
-        self.config, self.points, self.muons, self.hits_sha256 = config, points, muons, hits_sha256
+    def __init__(self, config: StudyConfig, points: list[Point], muons: dict[str, int], digests: dict[str, str]):
+        self.config, self.points, self.muons, self.digests = config, points, muons, digests
         self.model: Model = models.load(config.model.model_dump())
-        extra = {"hits_sha256": hits_sha256} if hits_sha256 else {}
+        files = {"hits": ("source", "hits_sha256"), "model": ("model", "file_sha256")}
+        extra = {files[name]: digest for name, digest in digests.items()}
         self.batches = cut(points, muons, len(self.model.coordinates), config.compute.batch_cost, extra)
 
     @classmethod
@@ -37,13 +39,17 @@ class Study:
         """
         config = load(raw)
         points = expand(config)
+        model = models.load(config.model.model_dump())
+        digests = {"model": sha256(config.model.file)} if config.model.name == "own" else {}
+        for point in points:
+            shifts.check(model, point.config.systematics)
         if config.source.kind == "recorded":
-            from .recorded import count_muons, sha256
+            from .recorded import source_of
 
-            model = models.load(config.model.model_dump())
-            muons = count_muons(config.source.file, [each.name for each in model.coordinates])
-            return cls(config, points, {point.label: muons for point in points}, sha256(config.source.file))
-        return cls(config, points, {point.label: point.config.source.muons for point in points}, None)
+            file = source_of(config.source, [each.name for each in model.coordinates])
+            muons = file.count_muons()
+            return cls(config, points, {point.label: muons for point in points}, {**digests, "hits": file.sha256()})
+        return cls(config, points, {point.label: point.config.source.muons for point in points}, digests)
 
     def to_json(self) -> str:
         """The study as a rule's parameter."""
@@ -62,7 +68,7 @@ class Study:
             "config": self.config.model_dump(mode="json"),
             "points": [point.values for point in self.points],
             "muons": self.muons,
-            "hits_sha256": self.hits_sha256,
+            "digests": self.digests,
         }
 
     @classmethod
@@ -71,7 +77,7 @@ class Study:
         raw = json.loads(text)
         config = load(raw["config"])
         points = [make_point(config, values) for values in raw["points"]]
-        return cls(config, points, raw["muons"], raw["hits_sha256"])
+        return cls(config, points, raw["muons"], raw["digests"])
 
     @property
     def recorded(self) -> bool:

@@ -6,4 +6,4 @@ from pullback.steps import import_hits
 
 if __name__ == "__main__":
     with job(snakemake):
-        import_hits(Batch.from_json(snakemake.params.batch), snakemake.input.hits, snakemake.output.reco)
+        import_hits(Batch.from_json(snakemake.params.batch), snakemake.output.reco)

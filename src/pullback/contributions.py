@@ -1,0 +1,162 @@
+"""Columns that say where uncertainties come from: covariance, budget, what all muons share, slopes by the design."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from . import columns, detector, shifts
+from .artefacts import Writer
+from .batches import Block, Part
+from .budget import budget_sources, uncertainty_budget
+from .covariances import canonical, cholesky, combined
+from .design import SigmaSums, mean_sigma_gradient
+from .inference import Inference, Parameters, added_covariance, covariance_of, parameters_of
+from .propagation import Propagated, linear_law, masked
+from .systematics import shared_jacobian
+
+DIFFERENTIATED_AT_A_TIME = 8_192
+"""Muons whose σ is differentiated by the design together: the graph of a derivative of a derivative is large."""
+
+
+class Contributions:
+    """The columns of a part that say where its uncertainties come from.
+
+    `covariance` of the observables by the linear law; for each observable `budget_<o>`, the share of the variance that
+    each source has; and with systematics `shared_jacobian_<o>`, `sigma_shared_<o>` and `sigma_total_<o>`.
+    """
+
+    def __init__(self, out: Writer, part: Part, parameters: Parameters):
+        self.part, self.model, self.parameters = part, part.model, parameters
+        section = part.config["systematics"]
+        self.names = shifts.names_of(section)
+        self.sigma_eta = torch.from_numpy(shifts.covariance_of(section)) if self.names else None
+        self.shifted = shifts.Shifted(self.model, parameters, self.names) if self.names else None
+        self.covariance = columns.of_observables(out, part) if len(self.model.observables) > 1 else None
+        sources = sources_of(part)
+        kinds: dict[str, columns.Kind] = columns.BUDGET if len(sources) > 1 else {}
+        labels, about = {"source": sources}, {}
+        if self.names:
+            kinds = {**kinds, **columns.SHARED}
+            labels["systematic"] = self.names
+            about["shared_jacobian"] = {"systematic_covariance": self.sigma_eta.numpy()}
+        self.table = columns.of_muons(out, part, kinds, labels, about) if kinds else None
+
+    def append(self, infer: Inference, hits: Tensor, sigma_x: Tensor, sigma: Float[Tensor, "muon observable"]) -> None:
+        """Add a block of muons with what is quoted for them."""
+        if self.table is None and self.covariance is None:
+            return
+        law = linear_law(infer, hits, canonical(sigma_x, hits))
+        if self.covariance is not None:
+            linear = masked(Propagated(law.value, law.covariance, law.sigma), law.finite)
+            self.covariance.append(linear.covariance.numpy())
+        if self.table is None:
+            return
+        jacobian = law.jacobian
+        if law.finite is not None:
+            jacobian = torch.where(law.finite[:, None, None], jacobian, float("nan"))
+        G = self.shifted and shared_jacobian(self.shifted, hits, torch.zeros(len(self.names), dtype=hits.dtype))
+        found = {"shares": uncertainty_budget(jacobian, sigma_x, self.model.layers, G, self.sigma_eta).shares}
+        if G is not None:
+            variance = ((G @ self.sigma_eta) * G).sum(dim=2).clamp(min=0)
+            found |= {"shared_jacobian": G, "shared": variance.sqrt(), "total": (variance + sigma.square()).sqrt()}
+        self.table.append({name: each.numpy() for name, each in found.items()})
+
+
+def sources_of(part: Part) -> list[str]:
+    """The names of the sources in the budget of a part."""
+    section, model = part.config["systematics"], part.model
+    full = model.covariance is not None or bool(part.config["source"].get("covariance"))
+    names = shifts.names_of(section)
+    return budget_sources(model.layers, full, names, bool(names))
+
+
+def design_names(part: Part) -> list[tuple[str, str, int | None]]:
+    """What the mean σ is differentiated by: the dotted name of a number, that of its tensor, and its index there."""
+    resolution = part.config["detector"]["resolution"]
+    found = []
+    for name, value in {**part.model.parameters, "resolution": resolution}.items():
+        dotted = f"detector.{name}" if name == "resolution" else f"model.{name}"
+        many = isinstance(value, list | tuple)
+        found += [(f"{dotted}[{i}]", name, i) for i in range(len(value))] if many else [(dotted, name, None)]
+    return found
+
+
+class Design:
+    """The columns of a part, a row a block, that sum σ and its slopes by every number of the model and the detector."""
+
+    def __init__(self, out: Writer, part: Part):
+        self.part, self.names = part, design_names(part)
+        self.table = columns.of_blocks(out, part, columns.DESIGN, {"parameter": [name for name, *_ in self.names]})
+
+    def append(self, block: Block, hits: Tensor, recorded: Tensor | None) -> None:
+        """Add a block of muons with their recorded hits, and the covariances of these where they are recorded."""
+        simulated = self.part.config["source"]["kind"] == "simulated"
+        drawn = draw(self.part, block) if simulated else None
+        sums = None
+        for start in range(0, len(hits), DIFFERENTIATED_AT_A_TIME):
+            rows = slice(start, start + DIFFERENTIATED_AT_A_TIME)
+            some = self._slopes(
+                hits[rows],
+                None if drawn is None else drawn.take(rows),
+                None if recorded is None else recorded[rows],
+            )
+            sums = some if sums is None else sums + some
+        slopes = [self._slope(sums, name, index) for _, name, index in self.names]
+        found = {"count": sums.muons.double(), "sigma": sums.sigma, "slopes": torch.stack(slopes, dim=1)}
+        self.table.append({name: each.numpy()[None] for name, each in found.items()})
+
+    def _slopes(self, hits: Tensor, drawn: Drawn | None, recorded: Tensor | None) -> SigmaSums:
+        part, model = self.part, self.part.model
+        parameters = parameters_of(model, part.settings.detector.resolution)
+        leaves = {name: each.requires_grad_() for name, each in parameters.items()}
+        if drawn is not None:
+            hits = moving_hits(part, leaves, drawn, hits)
+        sigma_x = covariance_of(model, leaves, hits, recorded)
+        return mean_sigma_gradient(Inference(model, leaves), hits, sigma_x, leaves)
+
+    def _slope(self, sums: SigmaSums, name: str, index: int | None) -> Float[Tensor, " observable"]:
+        slope = sums.slopes[name]
+        if index is not None:
+            return slope[:, index]
+        return slope.sum(dim=1) if slope.ndim > 1 else slope  # one number of the config for all layers
+
+
+class Drawn(NamedTuple):
+    """The random numbers that the hits of some muons are made from."""
+
+    sampled: Tensor
+    deviates: Tensor
+    kicks: Tensor | None
+
+    def take(self, rows: slice) -> Drawn:
+        """Those of some of them."""
+        return Drawn(*(None if each is None else each[rows] for each in self))
+
+
+def draw(part: Part, block: Block) -> Drawn:
+    """The random numbers of a block, the same again."""
+    kicks = torch.from_numpy(detector.kicks(part, block)) if part.model.covariance else None
+    return Drawn(
+        torch.from_numpy(detector.sampled(part, block)), torch.from_numpy(detector.deviates(part, block)), kicks
+    )
+
+
+def moving_hits(
+    part: Part, parameters: Parameters, drawn: Drawn, hits: Float[Tensor, "muon coordinate"]
+) -> Float[Tensor, "muon coordinate"]:
+    """The simulated hits as they move with the parameters of the design; those that are not recorded stay so."""
+    model, noise = part.model, part.settings.detector.noise
+    true = model.place(drawn.sampled, **{name: parameters[name] for name in model.place_uses})
+    resolution = parameters["resolution"][list(model.layers)]
+    # The pitch of strips, where it is given, does not change with the resolution that is stated.
+    unit = noise.pitch if getattr(noise, "pitch", 0) else torch.from_numpy(detector.factor(part)) / resolution
+    moved = true + drawn.deviates * unit
+    if model.covariance is not None:
+        added = added_covariance(model, parameters, true.detach())
+        root = cholesky(added if added.ndim == 3 else added[None])
+        moved = moved + combined(root, drawn.kicks[:, None])[:, 0]
+    return torch.where(torch.isfinite(hits), moved, hits)
