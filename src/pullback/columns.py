@@ -141,10 +141,9 @@ def of_muons(out: Writer, part: Part, kinds: Kinds, labels: Labels = ENDS, about
     return Table(out, part, kinds, out.point(part), "muon", part.stop - part.start, labels, about)
 
 
-def of_blocks(out: Writer, part: Part, kinds: Kinds, labels: Labels) -> Table:
-    """A table with a row for each block of the part, in a group `design`."""
-    group = out.point(part).create_group("design")
-    return Table(out, part, kinds, group, "block", part.last - part.first, labels)
+def of_blocks(out: Writer, part: Part, kinds: Kinds, labels: Labels, rows: int) -> Table:
+    """A table with a row for each of some blocks of the part, in a group `design`."""
+    return Table(out, part, kinds, out.point(part).create_group("design"), "block", rows, labels)
 
 
 def of_observables(out: Writer, part: Part) -> Column:

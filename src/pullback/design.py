@@ -10,7 +10,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from scipy import optimize
 from torch import Tensor
 
 from .covariances import canonical
@@ -132,7 +131,9 @@ def _through_hits(
 
     v = torch.zeros_like(hits).requires_grad_()
     with torch.enable_grad():
-        by_leaf = torch.autograd.grad(hits, leaves, v, create_graph=True, allow_unused=True, materialize_grads=True)
+        # As a sum, since torch imports its symbolic algebra, for a second, to look at a vector that is given.
+        total = (hits * v).sum()
+        by_leaf = torch.autograd.grad(total, leaves, create_graph=True, allow_unused=True, materialize_grads=True)
         elements = [each.reshape(-1).unbind() for each in by_leaf]
     return [
         torch.stack([of_element(element) for element in each], dim=1).reshape(len(by_hits), *leaf.shape)
@@ -246,6 +247,8 @@ def _solutions(excess, grid, over, wanted) -> list[tuple[float, float]]:
 
 def _extreme(excess, grid, over) -> float:
     """Where, about the point of the grid with σ nearest to the wanted one, σ goes farthest towards it."""
+    from scipy import optimize  # which steps that look for no target need not wait for
+
     index = int(np.nanargmin(abs(over)))
     sign = math.copysign(1.0, over[index])
     worst = 2 * np.nanmax(abs(over))  # what is impossible is no way out; infinity is not for Brent's parabolas
@@ -263,6 +266,7 @@ def _extreme(excess, grid, over) -> float:
 
 def _root(excess: Callable[[float], float], low: float, high: float) -> float | None:
     """The root between two values with signs that differ; None where the function is NaN on the way."""
+    from scipy import optimize
 
     def finite(value: float) -> float:
         found = excess(value)

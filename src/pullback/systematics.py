@@ -92,7 +92,8 @@ def _differentiate(infer, hits, eta):
             )
         u = torch.zeros_like(value).requires_grad_()
         try:
-            (row,) = torch.autograd.grad(value, eta, u, create_graph=True, allow_unused=True)
+            # As a sum, since torch imports its symbolic algebra, for a second, to look at a vector that is given.
+            (row,) = torch.autograd.grad((value * u).sum(), eta, create_graph=True, allow_unused=True)
         except RuntimeError as error:
             raise ValueError(f"infer cannot be differentiated by the shared parameters ({_line(error)})") from error
         if row is None:
