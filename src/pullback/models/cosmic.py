@@ -38,7 +38,7 @@ def slopes(uniform: Float[np.ndarray, "muon 2"], zenith_max: float) -> Float[np.
     return np.stack([tan * np.cos(phi), tan * np.sin(phi)], axis=1)
 
 
-def vertical_intensity(momentum: float | Float[np.ndarray, " muon"]) -> Float[np.ndarray, "*muon"]:
+def vertical_intensity(momentum: float | Float[np.ndarray, "*muon"]) -> Float[np.ndarray, "*muon"]:
     """Intensity of vertical muons at sea level, 1/(cm² s sr GeV/c).
 
     I(p) = c1 p^−(c2 + c3 y + c4 y² + c5 y³) with y = log10 p, for 1 < p < 2000 GeV/c; what it gives outside is an
@@ -51,8 +51,8 @@ def vertical_intensity(momentum: float | Float[np.ndarray, " muon"]) -> Float[np
     Source: D. Reyna, hep-ph/0604145 (2006), equation 3 and the best fit of section 4.
     """
     c2, c3, c4, c5 = REYNA
-    y = np.log10(momentum)
-    return 0.00253 * 10 ** (-y * (c2 + y * (c3 + y * (c4 + y * c5))))
+    y = np.log10(np.asarray(momentum, dtype=float))
+    return np.asarray(0.00253 * 10 ** (-y * (c2 + y * (c3 + y * (c4 + y * c5)))))
 
 
 def momenta(uniform: Float[np.ndarray, " muon"], cosmic: Any) -> Float[np.ndarray, " muon"]:

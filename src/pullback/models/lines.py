@@ -14,7 +14,7 @@ from ..arrays import Tensor
 from ..errors import PullbackError
 from . import Quantity
 
-PerLayer = Sequence[float] | Float[Tensor, " layer"]
+PerLayer = Sequence[float] | Float[Tensor, " _"]
 """A number for each layer: as the config has it, or a tensor where its gradient is wanted."""
 
 _SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")

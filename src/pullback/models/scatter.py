@@ -1,0 +1,237 @@
+"""A muon is scattered in a volume, between a tracker above and one below."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from ..arrays import Tensor
+from ..errors import PullbackError
+from . import Model, Quantity, cosmic, lines
+from .lines import PerLayer
+from .scattering import angle_and_displacement, highland, layer_covariance
+
+
+def infer_scatter(
+    hits: Float[Tensor, "muon coordinate"], z_upper: PerLayer, z_lower: PerLayer, resolution: PerLayer
+) -> Float[Tensor, "muon 8"]:
+    """How each muon was scattered between two trackers, and where, from straight lines in either.
+
+    p = (dx/dz, dy/dz, 1) is the direction above, and q that below, each fitted as in `infer_track3d`: they point
+    upwards, to where the muon comes from.
+
+    - θ_in and θ_out, the zenith angles of p and q;
+    - Δθ_x = arctan q_x − arctan p_x and Δθ_y, the changes of the angles in the two views;
+    - θ_msc = atan2(|p × q|, p·q), the angle between p and q, which keeps its digits where arccos loses them;
+    - the point of closest approach, in the middle of the shortest line between both tracks: with points P and Q of
+      them, v = Q − P and n = p × q, these are nearest to each other at P + s p and Q + t q with s = (v × q)·n/|n|² and
+      t = (v × p)·n/|n|².
+
+    θ_msc folds at 0, as θ_in and θ_out do, with a gradient of 0. Parallel tracks are nowhere nearest: their point is
+    NaN, and the less a muon is scattered, the less is known of it.
+
+    Parameters
+    ----------
+    hits : position x on each layer, then y on each (muon, 2 layers), m; the layers of the upper tracker first. NaN
+        where there is none. Each fit uses what hits it has.
+    z_upper, z_lower : height of each layer, m; in any order within a tracker.
+    resolution : 1/σ of each layer in either view, 1/m, in the order of the hits.
+
+    Returns
+    -------
+    θ_in, θ_out, Δθ_x, Δθ_y, θ_msc (rad) and the point's x, y and z (m). NaN where a line is missing that they need.
+
+    Raises
+    ------
+    ValueError : hits, heights or resolution of another shape, or a resolution that is not positive.
+
+    Source: the point of closest approach as in L. J. Schultz et al., Nucl. Instrum. Meth. A 519 (2004) 687; the
+    least-squares line of independent hits, PDG 2024, section 40.2.3.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from pullback.models.scatter import infer_scatter
+    >>> hits = torch.tensor([[0.0, 0.0, 0.1, 0.2, 0.0, 0.0, 0.0, 0.0]], dtype=torch.float64)
+    >>> infer_scatter(hits, z_upper=[2.0, 1.0], z_lower=[-1.0, -2.0], resolution=[100.0] * 4)[0]
+    tensor([ 0.0000,  0.0997, -0.0997,  0.0000,  0.0997,  0.0000,  0.0000,  0.0000],
+           dtype=torch.float64)
+
+    """
+    found, heights, resolutions = _prepared(hits, z_upper, z_lower, resolution)
+    middle = (heights[0].detach().mean() + heights[1].detach().mean()) / 2
+    parts = zip(found, 2 * heights, 2 * resolutions, strict=True)
+    (px, x, _), (qx, x_below, _), (py, y, _), (qy, y_below, _) = fits = [lines.fit(*part, middle) for part in parts]
+    # By the difference of the directions, and of positions at one height: n = (−dy, dx, nz), v = (vx, vy, 0).
+    dx, dy, vx, vy = qx - px, qy - py, x_below - x, y_below - y
+    nz = px * dy - py * dx
+    square = dx.square() + dy.square() + nz.square()
+    unscattered = square == 0
+    square = square.masked_fill(unscattered, 1.0)
+    shared = vx * dx + vy * dy
+    s = ((vx * qy - vy * qx) * nz - shared) / square
+    t = ((vx * py - vy * px) * nz - shared) / square
+    one = middle.new_ones(())
+    values = [
+        lines.length(px, py).arctan2(one),
+        lines.length(qx, qy).arctan2(one),
+        dx.arctan2(1 + px * qx),  # arctan q − arctan p
+        dy.arctan2(1 + py * qy),
+        lines.length(dx, dy, nz).arctan2(1 + px * qx + py * qy),
+        (x + x_below + s * px + t * qx) / 2,
+        (y + y_below + s * py + t * qy) / 2,
+        middle + (s + t) / 2,
+    ]
+    x_above, x_under, y_above, y_under = (each.known for each in fits)
+    above, under = lines.both(x_above, y_above), lines.both(x_under, y_under)
+    every = lines.both(above, under)
+    meeting = lines.both(every, ~unscattered)
+    return lines.observables(
+        values,
+        [above, under, lines.both(x_above, x_under), lines.both(y_above, y_under), every, meeting, meeting, meeting],
+    )
+
+
+def chi2(
+    hits: Float[Tensor, "muon coordinate"], z_upper: PerLayer, z_lower: PerLayer, resolution: PerLayer
+) -> Float[Tensor, "muon 2"]:
+    """χ² and its degrees of freedom as in `track.chi2`, summed over both trackers and views; NaN without all lines."""
+    found, heights, resolutions = _prepared(hits, z_upper, z_lower, resolution)
+    return lines.chi2_of_all(zip(found, 2 * heights, 2 * resolutions, strict=True))
+
+
+def _prepared(hits, z_upper, z_lower, resolution):
+    """The views x above and below, y above and below, and heights and resolutions above and below."""
+    upper, lower = len(z_upper), len(z_lower)
+    found = lines.views(hits, upper, lower, upper, lower)
+    resolution = lines.as_layers(resolution, hits, "resolution", upper + lower, positive=True)
+    heights = [lines.as_layers(z_upper, hits, "z_upper"), lines.as_layers(z_lower, hits, "z_lower")]
+    return found, heights, [resolution[:upper], resolution[upper:]]
+
+
+def covariance(
+    hits: Float[Tensor, "muon coordinate"], z_upper: PerLayer, z_lower: PerLayer, theta0: float | Float[Tensor, ""]
+) -> Float[Tensor, "coordinate coordinate"]:
+    """What scattering in the layers adds to the covariance of the hits: `layer_covariance` in each view by itself.
+
+    Over the layers of both trackers, for a layer above the volume bends the line below it as well: what it does to p
+    and to q is correlated, and partly cancels in the angles between them. True angles are those that the muon would
+    have without the layers: θ_out with none of the bends above the volume, either.
+    """
+    import torch
+
+    heights = [lines.as_layers(z_upper, hits, "z_upper"), lines.as_layers(z_lower, hits, "z_lower")]
+    of_one_view = layer_covariance(torch.cat(heights), theta0)
+    return torch.block_diag(of_one_view, of_one_view)
+
+
+def sample(rng: np.random.Generator, muons: int, source: Any) -> Float[np.ndarray, "muon 10"]:
+    """True lines above and below the volume, of cosmic muons that are scattered in it.
+
+    x and y ~ U(x_min, x_max) where a muon enters the volume, at its top. On its way of thickness/cos θ_in through it,
+    it is scattered by `angle_and_displacement`, with θ0 by `highland` for the whole way, in two planes through its line
+    at right angles, independently. The angles turn it about an axis across its line, so that θ_msc² is the sum of
+    their squares; the displacements shift it across its line where that leaves the volume, and it flies on from there.
+
+    Approximations: θ0 is small; momentum is not lost; the way is that of the unscattered line; the volume has no sides.
+    A muon that would be turned by 90° or more, or back up, has no line below, which is NaN.
+
+    Returns
+    -------
+    For each muon x, y, dx/dz and dy/dz of the line above, at the volume's top, and of the line below, at its bottom,
+    then the heights of top and bottom; m and 1.
+
+    """
+    volume = source.volume
+    top, bottom = volume.z + volume.thickness / 2, volume.z - volume.thickness / 2
+    deviates, normal = rng.random((muons, 5)), rng.standard_normal((muons, 4))
+    start = source.x_min + (source.x_max - source.x_min) * deviates[:, :2]
+    p = cosmic.slopes(deviates[:, 2:4], source.cosmic.zenith_max)
+    px, py = p.T
+    slant = np.sqrt(1 + px**2 + py**2)  # 1/cos θ
+    path = volume.thickness * slant
+    theta0 = highland(cosmic.momenta(deviates[:, 4], source.cosmic), path, volume.radiation_length)
+    (a, shift_a), (b, shift_b) = (angle_and_displacement(normal[:, i : i + 2], theta0, path) for i in (0, 2))
+    # Two directions across the line and each other, the first in the plane of x and z.
+    width = np.sqrt(1 + px**2)
+    first = np.stack([1 / width, np.zeros(muons), -px / width], axis=1)
+    second = np.stack([-px * py, 1 + px**2, -py], axis=1) / (slant * width)[:, None]
+    bend = a[:, None] * first + b[:, None] * second
+    angle = np.hypot(a, b)
+    stretch = slant * np.where(angle > 0, np.tan(angle) / np.where(angle > 0, angle, 1.0), 1.0)
+    q = np.stack([px, py, np.ones(muons)], axis=1) + stretch[:, None] * bend
+    q[(angle >= np.pi / 2) | (q[:, 2] <= 0)] = np.nan
+    q = q[:, :2] / q[:, 2:]
+    # It flies against p, and is bent and shifted against `bend`.
+    shift = -shift_a[:, None] * first - shift_b[:, None] * second
+    end = start - volume.thickness * p + shift[:, :2] - q * shift[:, 2:]
+    ends = np.broadcast_to([top, bottom], (muons, 2))
+    return np.concatenate([start, p, end, q, ends], axis=1)
+
+
+def place(sampled: Any, z_upper: Any, z_lower: Any) -> Any:
+    """The true hits (muon, coordinate) of lines from `sample`, on layers at the heights z_upper and z_lower.
+
+    Raises
+    ------
+    PullbackError : a layer that is not outside the volume, on its tracker's side.
+
+    """
+    sampled, z_upper, z_lower = lines.alike(sampled, z_upper, z_lower)
+    if len(sampled):
+        top, bottom = float(sampled[0, 8]), float(sampled[0, 9])
+        if z_upper.min() < top:
+            raise PullbackError(f"model.z_upper: {float(z_upper.min()):g} m is below the volume's top at {top:g} m")
+        if z_lower.max() > bottom:
+            raise PullbackError(
+                f"model.z_lower: {float(z_lower.max()):g} m is above the volume's bottom at {bottom:g} m"
+            )
+
+    def line(position, slope, height, z):
+        return sampled[:, position, None] + sampled[:, slope, None] * (z - sampled[:, height, None])
+
+    above, below = (lambda view: line(view, view + 2, 8, z_upper)), (lambda view: line(view + 4, view + 6, 9, z_lower))
+    return lines.side_by_side([above(0), below(0), above(1), below(1)])
+
+
+def model(section: Mapping[str, Any]) -> Model:
+    """The model with the parameters of a config's section."""
+    z_upper, z_lower, theta0 = tuple(section["z_upper"]), tuple(section["z_lower"]), section["theta0"]
+    lines.check_heights("z_upper", z_upper)
+    lines.check_heights("z_lower", z_lower)
+    if min(z_upper) <= max(z_lower):
+        raise PullbackError(
+            f"model.z_upper: a layer at {min(z_upper):g} m is not above the lower tracker, which reaches up to "
+            f"{max(z_lower):g} m"
+        )
+    layers = len(z_upper) + len(z_lower)
+    poca = [
+        Quantity(f"poca_{axis}", "m", f"{axis} of the point of closest approach", f"{axis} of PoCA", fold="theta_msc")
+        for axis in "xyz"
+    ]
+    return Model(
+        coordinates=lines.coordinates("x", layers) + lines.coordinates("y", layers),
+        observables=(
+            Quantity("theta_in", "rad", "zenith angle above", "θ_in"),
+            Quantity("theta_out", "rad", "zenith angle below", "θ_out"),
+            Quantity("dtheta_x", "rad", "change of the angle in view x", "Δθ_x"),
+            Quantity("dtheta_y", "rad", "change of the angle in view y", "Δθ_y"),
+            Quantity("theta_msc", "rad", "scattering angle", "θ_msc"),
+            *poca,
+        ),
+        infer=infer_scatter,
+        sample=sample,
+        place=place,
+        layers=2 * tuple(range(layers)),
+        parameters={"z_upper": z_upper, "z_lower": z_lower, "theta0": theta0},
+        infer_uses=("z_upper", "z_lower", "resolution"),
+        place_uses=("z_upper", "z_lower"),
+        missing=True,
+        covariance=covariance if theta0 > 0 else None,
+        covariance_uses=("z_upper", "z_lower", "theta0") if theta0 > 0 else (),
+        chi2=chi2,
+        chi2_uses=("z_upper", "z_lower", "resolution"),
+    )
