@@ -99,8 +99,8 @@ def test_small_angles_keep_their_digits(angle):
     mpmath.mp.dps = 40
     up, down = mpmath.matrix([*p, 1]), mpmath.matrix([*q, 1])
     exact = mpmath.acos((up.T * down)[0] / mpmath.norm(up) / mpmath.norm(down))
-    assert found[2].item() == pytest.approx(angle, rel=1e-6 if angle == 1e-4 else 1e-4)
-    assert found[4].item() == pytest.approx(float(exact), rel=1e-10 / angle * 1e-2)
+    assert found[2].item() == pytest.approx(angle, rel=1e-12 / angle)
+    assert found[4].item() == pytest.approx(float(exact), rel=1e-12 / angle)
     steep = infer(hits_of([0.0, 0.0], [angle, 0.0], [0.0, 0.0], [0.0, 0.0]))[0]
     assert steep[[1, 2, 4]].tolist() == pytest.approx([math.atan(angle)] * 3, rel=1e-12)
 
