@@ -259,7 +259,7 @@ def _extreme(excess, grid, over) -> float:
 
     ends = grid[max(index - 1, 0)], grid[min(index + 1, len(grid) - 1)]
     found = float(
-        optimize.minimize_scalar(left, bounds=ends, method="bounded", options={"xatol": 1e-9 * np.ptp(ends)}).x
+        optimize.minimize_scalar(left, bounds=ends, method="bounded", options={"xatol": 1e-7 * np.ptp(ends)}).x
     )
     return found if left(found) < abs(over[index]) else float(grid[index])
 
