@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from pullback import infer_theta, mean_sigma_gradient, propagate, smear, solve_target
+from pullback.design import through_hits
 
 DOUBLE = torch.float64
 
@@ -178,6 +179,14 @@ def test_muons_without_a_usable_sigma_spoil_no_gradient():
     expected = torch.autograd.functional.jacobian(sums, (reach, dz))
     torch.testing.assert_close(found.slopes["reach"], expected[0], rtol=1e-12, atol=0)
     torch.testing.assert_close(found.slopes["dz"], expected[1], rtol=1e-12, atol=0)
+
+
+def test_a_missing_hit_of_a_usable_muon_moves_nothing():
+    resolution = parameter(10.0)
+    noise = torch.tensor([[1.0, float("nan")], [2.0, 3.0]], dtype=DOUBLE)
+    by_hits = torch.tensor([[[5.0, 0.0], [7.0, 11.0]]], dtype=DOUBLE)  # of one observable
+    (found,) = through_hits(noise / resolution, torch.tensor([True, True]), by_hits, [resolution])
+    assert found.tolist() == pytest.approx([-(5 * 1 + 7 * 2 + 11 * 3) / 100], rel=1e-14)
 
 
 @pytest.mark.parametrize("rows", [[], [float("nan")], [0.0]])

@@ -107,11 +107,11 @@ def mean_sigma_gradient(
     ]
     *direct, by_hits = (torch.stack(each) for each in zip(*parts, strict=True))
     if hits.requires_grad:
-        direct = [a + b for a, b in zip(direct, _through_hits(hits, rows, by_hits, leaves), strict=True)]
+        direct = [a + b for a, b in zip(direct, through_hits(hits, rows, by_hits, leaves), strict=True)]
     return SigmaSums((sigma > 0).sum(dim=0), totals.detach(), dict(zip(parameters, direct, strict=True)))
 
 
-def _through_hits(
+def through_hits(
     hits: Float[Tensor, "muon coordinate"],
     rows: Bool[Tensor, " muon"],
     by_hits: Float[Tensor, "observable some coordinate"],
@@ -127,8 +127,9 @@ def _through_hits(
         if not each.requires_grad:  # the hits do not move with it
             return by_hits.new_zeros(len(by_hits))
         (moved,) = torch.autograd.grad(each, v, retain_graph=True, allow_unused=True, materialize_grads=True)
-        return (by_hits * moved[rows]).sum(dim=(1, 2))
+        return torch.where(there, by_hits * moved[rows], 0.0).sum(dim=(1, 2))
 
+    there = torch.isfinite(hits.detach()[rows])  # a hit that is missing moves nothing, whatever its own slope is
     v = torch.zeros_like(hits).requires_grad_()
     with torch.enable_grad():
         # As a sum, since torch imports its symbolic algebra, for a second, to look at a vector that is given.
