@@ -334,6 +334,10 @@ def test_errors_of_running_it_have_their_line(code, expected):
             "my_model.py:1: infer needs 'a', which model.parameters doesn't have; add it there, or give a default",
         ),
         (
+            "infer = lambda hits, dz, resolution: hits\n",
+            "my_model.py:1: infer is given no resolution, since its arguments are not known in time; define it by a",
+        ),
+        (
             "def infer(hits, a=1, /, dz=2): return hits.no_such\n",
             "my_model.py:1: infer: AttributeError: 'Tensor' object has no attribute 'no_such' (in: def infer(",
         ),
@@ -443,6 +447,23 @@ def test_what_is_right_passes(body):
     own.examine(model_of(BODY.format(body)), HITS[:0])
 
 
+@pytest.mark.parametrize(("scale", "offset"), [(1e-6, 0.0), (1e3, 0.0), (1e-3, 1000.0)])
+def test_any_scale_of_hits_will_do(scale, offset):
+    hits = HITS * scale + offset
+    body = f"return ((hits[:, :1] - {offset}) * {1 / scale}).sin() * dz + {{}} * (hits[:, 1:] - {offset}).detach()"
+    own.examine(model_of(BODY.format(body.format(0.0))), hits)
+    assert "by the hits x1" in refused(own.examine, model_of(BODY.format(body.format(0.1 / scale))), hits)
+
+
+def test_any_scale_of_parameters_will_do():
+    for dz in (1e-9, 0.0, 1e6, [1e-9, 0.0, -5.0]):
+        own.examine(
+            model_of(BODY.format("return hits[:, :1] + (dz + (1 + dz**2).log()).sum()"), parameters={"dz": dz}), HITS
+        )
+    lost = BODY.format("return hits[:, :1] * (dz[0] + dz[1].detach())")
+    assert "by the parameter dz" in refused(own.examine, model_of(lost, parameters={"dz": [1.0, 1e-9]}), HITS)
+
+
 def test_a_muon_on_a_kink_passes():
     own.examine(model_of(BODY.format("return hits[:, :1].abs() / dz")), torch.zeros(5, 2, dtype=torch.float64))
 
@@ -466,6 +487,8 @@ def test_missing_hits_must_not_spoil_derivatives():
         "my_model.py:5: infer has theta without the hit x0, but derivatives that are NaN: replace the NaN of a missing"
     )
     own.examine(model_of(BODY.format(mean.format("hits.nan_to_num().exp()")), missing=True), HITS)
+    holes = torch.where(torch.eye(4, 2, dtype=torch.bool) | (torch.arange(4) > 1)[:, None], float("nan"), HITS)
+    assert "without the hit x0" in refused(own.examine, bad, holes)  # no muon has all hits
     own.examine(model_of(SLOPE, missing=True), HITS)  # no value without both, and none is claimed
 
 
@@ -564,6 +587,16 @@ def test_mistakes_in_the_section_are_refused(change, expected):
         section(**change)
     (error,) = caught.value.errors()
     assert expected in error["msg"]
+
+
+def test_the_schema_knows_the_example():
+    import jsonschema
+
+    schema = Own.model_json_schema()
+    jsonschema.validate(example()["model"], schema)
+    jsonschema.validate({**example()["model"], "coordinates": [{"name": "x0", "unit": "m"}]}, schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**example()["model"], "coordinates": [{"name": "x0", "units": "m"}]}, schema)
 
 
 def test_a_coordinate_may_be_its_name_alone():

@@ -74,8 +74,10 @@ class Call:
         if not callable(found):
             raise PullbackError(f"{self.where}: is no function but {shown(found)}")
         if self.at.signature is None and (signature := _signature(found)):
-            lost = [name for name in self.parameters if name not in self._taken(signature)]
-            if lost:
+            taken = self._taken(signature)
+            if RESOLUTION in taken:
+                self.refuse(f"is given no {RESOLUTION}, since its arguments are not known in time; define it by a def")
+            if lost := [name for name in self.parameters if name not in taken]:
                 self.refuse(f"takes no parameter {lost[0]!r}; it takes {signature}")
         return found
 

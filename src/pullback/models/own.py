@@ -17,7 +17,7 @@ MUONS_EXAMINED = 8
 """Muons on which `examine` tries a model."""
 
 STEP = 6e-6
-"""The step of difference quotients, about ε^(1/3), in units of the argument or of 1, whichever is greater."""
+"""The step of difference quotients, about ε^(1/3), in units of what the argument varies by."""
 
 SLOPE_TOLERANCE = 0.01
 """How far a derivative may be from a difference quotient: far above rounding, far below a part of it that is lost."""
@@ -132,7 +132,12 @@ def examine(model: Model, hits: Float[Any, "muon coordinate"], parameters: Mappi
     import torch
 
     hits = torch.as_tensor(hits, dtype=torch.float64).detach()
-    hits = hits[torch.isfinite(hits).all(dim=1)]
+    complete = torch.isfinite(hits).all(dim=1)
+    if model.missing and not complete.any():  # stand-ins, at the mean of each coordinate
+        middle = torch.where(torch.isfinite(hits), hits, float("nan")).nanmean(dim=0).nan_to_num()
+        hits = torch.where(torch.isfinite(hits), hits, middle)
+    else:
+        hits = hits[complete]
     few = hits[:: max(1, len(hits) // MUONS_EXAMINED)][:MUONS_EXAMINED].clone()
     if not len(few):
         return
@@ -171,12 +176,15 @@ def _examine_infer(model: Model, hits: Tensor, parameters: Mapping[str, Tensor])
         _, jac, _ = value_and_jacobian(infer, hits)
     except (ValueError, RuntimeError) as error:
         call.refuse(str(error).splitlines()[0].removeprefix("infer "), error)
-    for index, coordinate in enumerate(model.coordinates):
-        step = _steps(hits[:, index])
-        shift = torch.zeros_like(hits).index_fill_(1, torch.tensor(index), 1.0) * step[:, None]
+    far = hits.abs().amax(dim=0)
+    width = (hits - hits.mean(dim=0)).abs().mean(dim=0)
+    steps = torch.maximum(STEP * _not_zero(torch.where(width > 0, width, far)), 1e-10 * far)  # well above rounding
+    for index, (coordinate, step) in enumerate(zip(model.coordinates, steps, strict=True)):
+        shift = torch.zeros_like(hits)
+        shift[:, index] = step
         with torch.no_grad():
             ends = infer(hits - shift), value, infer(hits + shift)
-        wrong = _disagree(jac[:, :, index], ends, step[:, None])
+        wrong = _disagree(jac[:, :, index], ends, step)
         _refuse_lost(call, wrong, f"the hits {coordinate.name}", [each.name for each in model.observables])
     valued = torch.isfinite(value).all(dim=1)  # the NaN of one muon would be in the gradients of all by a parameter
     _examine_parameters(call, partial(call, hits[valued]), parameters, [each.name for each in model.observables])
@@ -266,7 +274,7 @@ def _examine_parameters(
                 for index, each in enumerate(row.unbind(0)):
                     (slope,) = torch.autograd.grad(each, x, retain_graph=True, materialize_grads=True)
                     slopes[muon, index] = slope.flatten()
-        steps = _steps(value.flatten())
+        steps = STEP * _not_zero(value.flatten().abs())
         for index, step in enumerate(steps):
             shift = torch.zeros_like(steps)
             shift[index] = step
@@ -277,8 +285,9 @@ def _examine_parameters(
             _refuse_lost(call, wrong, f"the parameter {name}", names)
 
 
-def _steps(values: Tensor) -> Tensor:
-    return STEP * values.abs().clamp(min=1.0)
+def _not_zero(scale: Tensor) -> Tensor:
+    """A scale, 1 where there is none."""
+    return scale + (scale == 0)
 
 
 def _disagree(slope: Tensor, ends: Sequence[Tensor], step: Tensor) -> Tensor:
