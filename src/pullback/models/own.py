@@ -274,7 +274,8 @@ def _examine_parameters(
                 for index, each in enumerate(row.unbind(0)):
                     (slope,) = torch.autograd.grad(each, x, retain_graph=True, materialize_grads=True)
                     slopes[muon, index] = slope.flatten()
-        steps = STEP * _not_zero(value.flatten().abs())
+        # That of the greatest entry of a list: heights and offsets may be 0, or nearly.
+        steps = STEP * _not_zero(value.abs().max()).expand(value.numel())
         for index, step in enumerate(steps):
             shift = torch.zeros_like(steps)
             shift[index] = step
