@@ -97,10 +97,21 @@ DESIGN = {
 }
 """What is summed over the muons of each block: fields of `pullback.contributions.Design`."""
 
+EXPERIMENT_MUONS = {"sd": Kind("sd_{name}", "standard deviation of the {long_name} over experiments")}
+"""Of each muon in the toy experiments: fields of `pullback.experiments.Experiments`."""
+
+EXPERIMENTS = {
+    "count": Kind("count_{name}", "muons with a {long_name}", unit="1"),
+    "away": Kind("away_{name}", "sum over muons of the {long_name}, less its value at the hits", "experiment"),
+    "pull": Kind("pull_{name}", "sum over muons of the pull of the {long_name}", "experiment", unit="1"),
+    "square": Kind("square_{name}", "sum over muons of the squared pull of the {long_name}", "experiment", unit="1"),
+}
+"""Of the muons of a block in each toy experiment."""
+
 ENDS = {"end": ["low", "high"]}
 
-Labels = Mapping[str, list[str]]
-"""The labels along second axes, by name."""
+Labels = Mapping[str, list[str] | int]
+"""The labels along second axes, by name; or how long an axis without any is."""
 
 
 class Table:
@@ -122,8 +133,9 @@ class Table:
         for axis, each in enumerate(part.model.observables):
             for field, kind in kinds.items():
                 name, words = (text.format(name=each.name, long_name=each.long_name) for text in kind[:2])
-                dims = {dim: None, **({kind.along: labels[kind.along]} if kind.along else {})}
-                shape = (rows, *(len(each) for each in dims.values() if each))
+                along = labels[kind.along] if kind.along else None
+                dims = {dim: None, **({kind.along: along if isinstance(along, list) else None} if kind.along else {})}
+                shape = (rows, *([along if isinstance(along, int) else len(along)] if kind.along else []))
                 unit = kind.unit.format(unit=each.unit) if kind.dtype == "f8" else "1"
                 quantity = Quantity(name, "1" if unit == "12" else unit, words)
                 more = FLAG_ATTRIBUTES if field == "flag" else (about or {}).get(field, {})

@@ -107,6 +107,8 @@ def linear_law(infer: Callable, hits: Tensor, sigma_x: Tensor) -> Law:
     left = rows * sigma_x if sigma_x.ndim == 2 else _products(rows, sigma_x)
     covariance = _products(left, rows.transpose(0, 1)).movedim(-1, 0)
     sigma = _root(covariance.diagonal(dim1=1, dim2=2))
+    if not torch.isfinite(value.sum()):  # an observable that a muon doesn't have is not known exactly, as J = 0 says
+        sigma = torch.where(torch.isfinite(value), sigma, float("nan"))
     return Law(value, jac, covariance, sigma, finite)
 
 

@@ -199,6 +199,8 @@ def run_toys(batch: Batch, reco: str | Path, toys: str | Path) -> None:
         for part in batch.parts:
             thrown = _arrays(Toys(*map(torch.cat, zip(*results[part.label], strict=True))))
             _write_toys(out, part, chosen[part.label], thrown)
+            if part.config["systematics"]:
+                _run_experiments(out, part, chosen[part.label], thrown)
 
 
 class _Chosen(NamedTuple):
@@ -232,7 +234,7 @@ def _choose(part: Part, parent: Reader) -> _Chosen:
     return found if found.recorded.shape[1] else found._replace(recorded=None)
 
 
-def _throw(part: Part, chosen: _Chosen, rows: slice) -> Any:
+def _throw(part: Part, chosen: _Chosen, rows: slice | np.ndarray) -> Any:
     """What toys are thrown for around some of the muons."""
     import torch
 
@@ -273,6 +275,20 @@ def _write_toys(out: Writer, part: Part, chosen: _Chosen, result: dict[str, np.n
         table.append(result, rows)
         for column, values in singles:
             column.append(values[rows])
+
+
+def _run_experiments(out: Writer, part: Part, chosen: _Chosen, thrown: dict[str, np.ndarray]) -> None:
+    """Shift the systematics for some of the toy muons together, again and again, and write what that does to them."""
+    from .experiments import MUONS, columns_of, run_experiments
+
+    write = columns_of(out, part, chosen.toy, chosen.block)
+    for block in part.blocks:
+        rows = (chosen.block == block.index) & (chosen.toy < MUONS)
+        if rows.any():
+            eta = detector.stream_of(part, "systematics", 0)
+            noise = detector.stream_of(part, "experiments", block.index)
+            throw = _throw(part, chosen, rows)
+            write(chosen.muon[rows], run_experiments(part, throw, thrown["sd"][rows], eta, noise))
 
 
 def _hits(reader: Reader, part: Part, place: Place, block: Block) -> tuple[Any, Any]:

@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from ..arrays import Tensor
 from ..errors import PullbackError
-from . import Model, Quantity, cosmic, lines
+from . import NO_FOLD, Model, Quantity, cosmic, lines
 from .lines import PerLayer
 from .scattering import angle_and_displacement, highland, layer_covariance
 
@@ -217,8 +217,8 @@ def model(section: Mapping[str, Any]) -> Model:
         observables=(
             Quantity("theta_in", "rad", "zenith angle above", "θ_in"),
             Quantity("theta_out", "rad", "zenith angle below", "θ_out"),
-            Quantity("dtheta_x", "rad", "change of the angle in view x", "Δθ_x"),
-            Quantity("dtheta_y", "rad", "change of the angle in view y", "Δθ_y"),
+            Quantity("dtheta_x", "rad", "change of the angle in view x", "Δθ_x", fold=NO_FOLD),
+            Quantity("dtheta_y", "rad", "change of the angle in view y", "Δθ_y", fold=NO_FOLD),
             Quantity("theta_msc", "rad", "scattering angle", "θ_msc"),
             *poca,
         ),

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ..arrays import Tensor
-from . import Model, Quantity, cosmic, lines
+from . import NO_FOLD, Model, Quantity, cosmic, lines
 from .lines import PerLayer
 from .scattering import layer_covariance
 
@@ -99,9 +99,9 @@ def model(section: Mapping[str, Any]) -> Model:
     return Model(
         coordinates=lines.coordinates("x", len(z)),
         observables=(
-            Quantity("slope", "1", "slope of the track", "dx/dz"),
+            Quantity("slope", "1", "slope of the track", "dx/dz", fold=NO_FOLD),
             Quantity("theta", "rad", "angle from the vertical", "θ"),
-            Quantity("intercept", "m", "position of the track at z = 0", "x(0)"),
+            Quantity("intercept", "m", "position of the track at z = 0", "x(0)", fold=NO_FOLD),
         ),
         infer=infer_track,
         sample=sample,

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ..arrays import Tensor
-from . import Model, Quantity, cosmic, lines
+from . import NO_FOLD, Model, Quantity, cosmic, lines
 from .lines import PerLayer
 from .scattering import layer_covariance
 
@@ -107,8 +107,8 @@ def model(section: Mapping[str, Any]) -> Model:
         observables=(
             Quantity("theta", "rad", "zenith angle", "θ"),
             Quantity("phi", "rad", "azimuth the muon comes from", "φ", period=2 * pi, fold="theta"),
-            Quantity("tx", "1", "slope dx/dz of the track", "dx/dz"),
-            Quantity("ty", "1", "slope dy/dz of the track", "dy/dz"),
+            Quantity("tx", "1", "slope dx/dz of the track", "dx/dz", fold=NO_FOLD),
+            Quantity("ty", "1", "slope dy/dz of the track", "dy/dz", fold=NO_FOLD),
         ),
         infer=infer_track3d,
         sample=sample,

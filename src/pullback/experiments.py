@@ -1,0 +1,112 @@
+"""Toy experiments: all muons are recorded again and again, each time with numbers shifted that they share.
+
+In one experiment, the pulls of muons by their own σ are as wide as ever, but their mean moves; over many experiments,
+a muon has its total σ, and the mean over muons does not get better with their number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from . import columns, detector, shifts
+from .artefacts import Writer
+from .batches import Part
+from .circular import wrap_last
+from .covariances import cholesky, combined
+from .inference import parameters_of
+from .jacobians import usable_muons
+from .models import Quantity
+from .toys import Throw
+
+MUONS = 200
+"""Toy muons of a point that are in the experiments, spread over its blocks as toy muons are."""
+
+
+class Experiments(NamedTuple):
+    """What the experiments say of some muons: how each scatters, and for each experiment sums over the muons.
+
+    `away` is how far an observable is from its value at the hit, `pull` that over the spread of the muon's toys.
+    Muons for which either is not known are left out of the sums of an observable.
+    """
+
+    sd: Float[np.ndarray, "muon observable"]
+    count: Float[np.ndarray, " observable"]
+    away: Float[np.ndarray, "experiment observable"]
+    pull: Float[np.ndarray, "experiment observable"]
+    square: Float[np.ndarray, "experiment observable"]
+
+
+def run_experiments(
+    part: Part,
+    throw: Throw,
+    spread: Float[np.ndarray, "muon observable"],
+    shift_rng: np.random.Generator,
+    noise_rng: np.random.Generator,
+) -> Experiments:
+    """Throw some muons together, with new noise and new shifts of the systematics in each experiment.
+
+    Parameters
+    ----------
+    part : the point, which says how often.
+    throw : the hits to throw around, and the noise.
+    spread : standard deviation of each muon's toys, without shifts.
+    shift_rng : the shifts, the same for all muons of the point.
+    noise_rng : the noise of these muons.
+
+    Source: propagation of distributions by Monte Carlo, JCGM 101:2008, clause 7, with input quantities in common
+    (JCGM 100:2008, F.1.2.3).
+
+    """
+    section, hits = part.config["systematics"], throw.hits
+    names = shifts.names_of(section)
+    shifted = shifts.Shifted(part.model, parameters_of(part.model, part.settings.detector.resolution), names)
+    root = cholesky(torch.from_numpy(shifts.covariance_of(section))[None])[0]
+    count, deviates = part.settings.toys.experiments, throw.deviates
+    etas = torch.from_numpy(shift_rng.standard_normal((count, len(names)))) @ root.T
+    noise, periods = part.settings.detector.noise, throw.infer.periods
+    with torch.no_grad():
+        centre, unit = throw.infer(hits), torch.from_numpy(spread)
+        known = torch.isfinite(centre) & (unit > 0) & torch.isfinite(unit)
+        usable = usable_muons(throw.infer, hits)
+        known = known if usable is None else known & usable[:, None]
+        total, squares = torch.zeros_like(centre), torch.zeros_like(centre)
+        sums = torch.zeros(3, count, centre.shape[1], dtype=centre.dtype)
+        for index, eta in enumerate(etas):
+            z = torch.from_numpy(detector.draw_off(noise, hits.shape[1], noise_rng, (len(hits), deviates)))
+            off = throw.noise * z if throw.root is None else combined(throw.root, z[:, None])[:, 0]
+            away = wrap_last(shifted(hits + off, eta) - centre, periods)
+            away = torch.where(known, away, 0.0)
+            pull = torch.where(known, away / unit, 0.0)
+            total += away
+            squares += away.square()
+            sums[:, index] = torch.stack([away.sum(dim=0), pull.sum(dim=0), pull.square().sum(dim=0)])
+        variance = (squares - total.square() / count) / (count - 1)
+        sd = torch.where(known, variance.clamp(min=0).sqrt(), float("nan"))
+    return Experiments(*(each.numpy() for each in (sd, known.sum(dim=0).double(), *sums)))
+
+
+def columns_of(
+    out: Writer, part: Part, toy: np.ndarray, block: np.ndarray
+) -> Callable[[np.ndarray, Experiments], None]:
+    """The columns, in a group `experiments`, and a function that writes the next block of muons to them."""
+    group = out.point(part).create_group("experiments")
+    mine = toy < MUONS
+    rows, blocks = int(mine.sum()), len(set(block[mine].tolist()))
+    quantity = Quantity("muon", "1", "index of the muon in its point")
+    muon = out.column(group, "muon", (rows,), {"experiment_muon": None}, quantity, "i8")
+    scatter = columns.Table(out, part, columns.EXPERIMENT_MUONS, group, "experiment_muon", rows)
+    labels = {"experiment": part.settings.toys.experiments}
+    sums = columns.Table(out, part, columns.EXPERIMENTS, group, "experiment_block", blocks, labels)
+
+    def write(muons: np.ndarray, found: Experiments) -> None:
+        muon.append(muons)
+        scatter.append({"sd": found.sd})
+        each = {name: getattr(found, name).T[None] for name in ("away", "pull", "square")}
+        sums.append({"count": found.count[None], **each})
+
+    return write
