@@ -196,6 +196,13 @@ def test_the_points_are_listed(scan):
             export.export(scan, "csv", point=point)
 
 
+def test_kinds_of_files_and_of_tables(scan):
+    with pytest.raises(ValueError, match="'xlsx' is not one of parquet, root, csv"):
+        export.export(scan, "xlsx")
+    with pytest.raises(ValueError, match="'truth' is not one of muons, toys"):
+        export.export(scan, "csv", table="truth")
+
+
 def test_a_file_that_is_there_is_kept(scan):
     options = {"point": "detector.resolution=50", "output": "out.csv"}
     Path("out.csv").write_text("mine")

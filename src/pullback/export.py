@@ -82,13 +82,17 @@ def export(
     ------
     PullbackError : the study or an artefact of it is missing or damaged, there is no such point, table or column, or
         the file can't be written or is there already.
+    ValueError : another kind of file or of table.
 
     """
+    for value, allowed in ((kind, _WRITERS), (table, TABLES)):
+        if value not in allowed:
+            raise ValueError(f"{value!r} is not one of {', '.join(allowed)}")
     with open_study(study) as reader:
         label = _point(reader, point)
         fields, rows = _fields(reader, label, table)
         fields = _chosen(study, fields, columns)
-        suffix = f"{kind}" if table == "muons" else f"{table}.{kind}"
+        suffix = kind if table == "muons" else f"{table}.{kind}"
         path = Path(output) if output else Path(study).with_name(f"{short(label)}.{suffix}")
         if path.exists() and not force:
             raise PullbackError(f"{path}: is there already; name another file by --output, or write over it by --force")
@@ -179,9 +183,6 @@ def _root(part: Path, fields: list[Field], label: str) -> Iterator[Append]:
 
 
 _WRITERS = {"parquet": _parquet, "root": _root, "csv": _csv}
-
-KINDS = tuple(_WRITERS)
-"""The kinds of files that a table can be written to."""
 
 
 def _schema(fields: list[Field], label: str) -> pa.Schema:
