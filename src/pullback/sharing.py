@@ -1,0 +1,117 @@
+"""What muons share, over all of them: the uncertainty of their mean, and whether toy experiments bear it out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from .intervals import equivalence, sd_interval
+
+Matrix = Float[np.ndarray, "systematic systematic"]
+
+
+class Sums:
+    """Running sums over the muons of a point, of one observable: for the uncertainty of the mean, and for the budget."""
+
+    def __init__(self):
+        self.muons, self.square = 0, 0.0
+        self.jacobian: Any = 0.0
+        self.shares: Any = 0.0
+
+    def add(
+        self,
+        sigma: Float[np.ndarray, " muon"],
+        shares: Float[np.ndarray, "muon source"] | None,
+        jacobian: Float[np.ndarray, "muon systematic"] | None,
+    ) -> None:
+        """Add muons that have a σ, with their budget and their Jacobian by the systematics, where there are any."""
+        known = np.isfinite(sigma) & (sigma > 0)
+        self.muons += int(known.sum())
+        self.square += float(np.square(sigma[known]).sum())
+        if jacobian is not None:
+            self.jacobian = self.jacobian + jacobian[known].sum(axis=0)
+        if shares is not None:
+            self.shares = self.shares + np.where(known[:, None], np.nan_to_num(shares), 0.0).sum(axis=0)
+
+    def budget(self, sources: Sequence[str]) -> dict[str, float]:
+        """The share that each source has in the mean variance; they add up to 1."""
+        total = float(np.sum(self.shares))
+        return {name: float(share) / total for name, share in zip(sources, self.shares, strict=True)} if total else {}
+
+    def mean(self, sigma_eta: Matrix) -> dict[str, float]:
+        """The standard uncertainty of the mean over all muons: u² = Σ σ²/N² + ḡ Σ_η ḡᵀ, and its two parts."""
+        if not self.muons:
+            return {}
+        mean = self.jacobian / self.muons
+        independent, shared = math.sqrt(self.square) / self.muons, math.sqrt(max(0.0, float(mean @ sigma_eta @ mean)))
+        return {
+            "mean_uncertainty": math.hypot(independent, shared),
+            "mean_uncertainty_independent": independent,
+            "mean_uncertainty_shared": shared,
+        }
+
+
+class Said(NamedTuple):
+    """What is said of the muons in the experiments: σ, the Jacobian by the systematics, and the spread of their toys."""
+
+    sigma: Float[np.ndarray, " muon"]
+    jacobian: Float[np.ndarray, "muon systematic"]
+    spread: Float[np.ndarray, " muon"]
+
+
+class Seen(NamedTuple):
+    """What the experiments say of an observable, see `pullback.experiments.Experiments`; sums are over all blocks."""
+
+    sd: Float[np.ndarray, " muon"]
+    away: Float[np.ndarray, " experiment"]
+    pull: Float[np.ndarray, " experiment"]
+    square: Float[np.ndarray, " experiment"]
+
+
+def judge(said: Said, seen: Seen, sigma_eta: Matrix, tolerance: float, confidence: float) -> dict[str, Any]:
+    """Whether toy experiments bear out σ and what is shared.
+
+    *Total*: the scatter of a muon over experiments, over √(σ² + G Σ_η Gᵀ), pooled over muons. *Mean*: the scatter of
+    the mean over muons, over √(Σ σ²/N² + ḡ Σ_η ḡᵀ). Both should be 1. What is shared shifts all muons of an experiment
+    alike, so that more muons don't sharpen either: their errors come from the number of experiments.
+
+    *Pulls*, by the spread of each muon's own toys: their width within an experiment, and how much their mean moves
+    between experiments, each with what is expected, √(1 + Var h) and √(1/N + h̄ Σ_η h̄ᵀ) with h = G over the spread.
+    """
+    count = len(seen.away)
+    shared = np.einsum("mk,kl,ml->m", said.jacobian, sigma_eta, said.jacobian)
+    total = np.sqrt(np.square(said.sigma) + shared)
+    known = np.isfinite(total) & np.isfinite(seen.sd) & (total > 0)
+    everyone = bool(np.isfinite(seen.sd).sum() == known.sum())  # else the sums hold muons of which nothing is said
+    muons = int(known.sum())
+    result: dict[str, Any] = {"experiments": count, "experiment_muons": muons}
+    if muons < 2:
+        return {**result, "verdict": "inconclusive"}
+    verdicts = []
+
+    def ratio(name: str, value: float) -> None:
+        low, high = sd_interval(value, count - 1, confidence)
+        verdict = equivalence(low, high, tolerance)
+        verdicts.append(verdict)
+        result.update({name: value, f"{name}_low": low, f"{name}_high": high, f"{name}_verdict": verdict})
+
+    ratio("total", float(np.sqrt(np.square(seen.sd[known] / total[known]).mean())))
+    if everyone:
+        jacobian, sigma = said.jacobian[known].mean(axis=0), said.sigma[known]
+        expected = math.sqrt(float(np.square(sigma).sum()) / muons**2 + float(jacobian @ sigma_eta @ jacobian))
+        ratio("mean", float((seen.away / muons).std(ddof=1)) / expected)
+        h = said.jacobian[known] / said.spread[known, None]
+        centred, mean = h - h.mean(axis=0), h.mean(axis=0)
+        between = float(np.einsum("mk,kl,ml->", centred, sigma_eta, centred)) / (muons - 1)
+        result |= {
+            "pull_width": math.sqrt(float((seen.square - np.square(seen.pull) / muons).mean()) / (muons - 1)),
+            "pull_width_expected": math.sqrt(1 + between),
+            "pull_shift": float((seen.pull / muons).std(ddof=1)),
+            "pull_shift_expected": math.sqrt(1 / muons + float(mean @ sigma_eta @ mean)),
+        }
+    worst = "pass" if set(verdicts) == {"pass"} else "fail" if "fail" in verdicts else "inconclusive"
+    return {**result, "verdict": worst}
