@@ -10,12 +10,14 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
-from conftest import PROJECT
+from conftest import PROJECT, Run
 
 from pullback.batches import BLOCK
 from pullback.config import Recorded
 from pullback.errors import PullbackError
+from pullback.gathering import open_study
 from pullback.recorded import source_of
+from pullback.study import Study
 
 
 def write(kind, columns, **options):
@@ -341,8 +343,11 @@ def test_a_jagged_column_is_refused_with_advice():
 
 
 def test_what_is_no_number_in_root():
-    write_root("hits.root", {}, {"hits": {"x": ["a", "b"], "flag": np.array([True, False])}})
-    for name, kind in (("x", "string"), ("flag", "bool")):
+    import awkward as ak
+
+    record = ak.Array([{"u": 1.0}, {"u": 2.0}])
+    write_root("hits.root", {}, {"hits": {"x": ["a", "b"], "flag": np.array([True, False]), "p": record}})
+    for name, kind in (("x", "string"), ("flag", "bool"), ("p", r"\{u: float64\}")):
         with pytest.raises(PullbackError, match=rf"hits\.root: column '{name}' holds {kind}, not numbers"):
             hits("hits.root", columns={"x": name})
 
@@ -451,3 +456,24 @@ def test_the_section_of_a_job_is_as_good():
     assert file == source_of(section, ("x0", "x1"))
     assert file.coordinates == ("a", "x1")
     assert (file.sigma, file.covariance) == ({0: "e", 1: "e"}, {(0, 1): "c"})
+
+
+def test_a_study_of_mapped_hits_is_that_of_plain_ones():
+    x = np.linspace(0.0, 1.0, 300)
+    write("csv", {"x": x})
+    write_root("hits.root", {"one": {"y": x}, "two": {"hit": np.stack([x, 1000 * x], axis=1)}})
+    mapped = {"file": "hits.root", "tree": "two", "columns": {"x": "hit[1]"}, "unit": "mm"}
+    reco = {}
+    for name, section in (("plain", {"file": "hits.csv"}), ("mapped", mapped)):
+        raw = {"study": name, "source": {"kind": "recorded", **section}, "toys": {"muons": 20, "per_muon": 200}}
+        run = Run(raw, Path(name)).make()
+        with open_study(run.folder / "study.h5") as reader:
+            reco[name] = reader.rows("nominal/x_reco")
+    np.testing.assert_array_equal(reco["plain"][:, 0], x)
+    np.testing.assert_allclose(reco["mapped"], reco["plain"], rtol=1e-15)
+    for section, expected in (
+        ({"columns": {"y": "hit"}}, "the model has no coordinate 'y'; it has x"),
+        ({"columns": {"x": "hits"}}, "no column 'hits'; the columns are: hit"),
+    ):
+        with pytest.raises(PullbackError, match=expected):
+            Study.from_config({"study": "s", "source": {"kind": "recorded", **mapped, **section}})

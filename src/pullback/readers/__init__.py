@@ -19,14 +19,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ..batches import BLOCK
 from ..errors import PullbackError
 
 Stretches = Iterator[list[np.ndarray]]
 """Consecutive rows, as a list of columns each."""
 
-AT_A_TIME = 64 << 20
-"""Bytes of a wide column to read at a time, at most."""
+AT_A_TIME = 32 << 20
+"""Bytes of all columns to read at a time, about."""
 
 NAMES_LISTED = 30
 """Columns to list, of a file that has many."""
@@ -88,4 +87,4 @@ def jagged(file: str | Path, column: str, kind: str) -> PullbackError:
 
 def rows_at_a_time(*shapes: tuple[int, ...]) -> int:
     """How many rows of columns of these shapes to read at a time."""
-    return max(1, min(BLOCK, AT_A_TIME // (8 * sum(map(math.prod, shapes)))))
+    return max(1, AT_A_TIME // (8 * sum(map(math.prod, shapes))))

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
 
+from ..batches import BLOCK
 from ..errors import PullbackError
 from . import Named, Stretches, check_element, find, jagged, rows_at_a_time
 
@@ -32,9 +33,8 @@ def read(file: str | Path, names: Sequence[str], start: int, stop: int, tree: st
             first += 1
         wanted = dict.fromkeys(column for column, _ in columns)
         shapes = [_shape(parquet.schema_arrow.field(column).type) for column in wanted]
-        for table in parquet.iter_batches(
-            rows_at_a_time(*shapes), row_groups=range(first, len(lengths)), columns=list(wanted), use_threads=False
-        ):
+        step, groups = min(BLOCK, rows_at_a_time(*shapes)), range(first, len(lengths))
+        for table in parquet.iter_batches(step, row_groups=groups, columns=list(wanted), use_threads=False):
             skip, take = max(start - at, 0), min(stop - at, len(table))
             if skip < take:
                 rows = table.slice(skip, take - skip)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..batches import BLOCK
 from ..errors import PullbackError
 from . import Named, Stretches, check_element, find, jagged, rows_at_a_time
 
@@ -32,6 +33,8 @@ def read(file: str | Path, names: Sequence[str], start: int, stop: int, tree: st
         if start >= stop:
             return
         step = rows_at_a_time(*shapes.values())
+        # Of an RNTuple many rows at a time: uproot reads a whole cluster again for each stretch of its rows.
+        step = step if _is_ntuple(entries) else min(BLOCK, step)
         for arrays in entries.iterate(wanted, step_size=step, entry_start=start, entry_stop=stop, library="ak"):
             found = {name: ak.to_numpy(ak.fill_none(arrays[name], np.nan, axis=None)) for name in wanted}
             yield [found[column][:, *indices].astype("f8") for column, indices in columns]
@@ -73,11 +76,11 @@ def _open(file, tree) -> Iterator[Any]:
 
 def _columns(file, entries, names) -> tuple[list[Named], dict[str, tuple[int, ...]]]:
     """The branches that names mean, and of each branch the shape that it has in an entry."""
-    there = entries.keys()
+    there = entries.keys(recursive=not _is_ntuple(entries))
     columns = [find(file, name, there) for name in names]
     shapes = {}
     for column, indices in columns:
-        inner = entries.arrays([column], entry_start=0, entry_stop=0, library="ak")[column].type.content
+        inner = _type(entries, column)
         kind, shape = str(inner), []
         while type(inner).__name__ in ("RegularType", "OptionType"):
             shape += [inner.size] if type(inner).__name__ == "RegularType" else []
@@ -89,6 +92,18 @@ def _columns(file, entries, names) -> tuple[list[Named], dict[str, tuple[int, ..
         check_element(file, column, indices, tuple(shape))
         shapes[column] = tuple(shape)
     return columns, shapes
+
+
+def _type(entries, column) -> Any:
+    """What a branch holds in an entry, without reading any of it."""
+    if not _is_ntuple(entries):
+        return entries[column].interpretation.awkward_form(entries.file).type
+    form = entries.to_akform(filter_name=lambda name: name == column)
+    return (form[0] if isinstance(form, tuple) else form).content(column).type  # some versions give a pair
+
+
+def _is_ntuple(entries) -> bool:
+    return hasattr(entries, "to_akform")
 
 
 @contextmanager
