@@ -135,6 +135,10 @@ class Reader:
             elif not each.is_scale:
                 yield f"{group}/{name}", each
 
+    def attribute(self, column: str, name: str) -> Any:
+        """An attribute of a column given by its path in the file."""
+        return self._file[column].attrs[name]
+
     def dims(self, column: str) -> Dims:
         """The dimensions of a column given by its path in the file."""
         group = column.rsplit("/", 1)[0]

@@ -34,6 +34,7 @@ class Contributions:
         section = part.config["systematics"]
         self.names = shifts.names_of(section)
         self.sigma_eta = torch.from_numpy(shifts.covariance_of(section)) if self.names else None
+        self.correlated = shifts.CORRELATIONS in section
         self.shifted = shifts.Shifted(self.model, parameters, self.names) if self.names else None
         self.covariance = columns.of_observables(out, part) if len(self.model.observables) > 1 else None
         sources = sources_of(part)
@@ -59,7 +60,9 @@ class Contributions:
         if law.finite is not None:
             jacobian = torch.where(law.finite[:, None, None], jacobian, float("nan"))
         G = self.shifted and shared_jacobian(self.shifted, hits, torch.zeros(len(self.names), dtype=hits.dtype))
-        found = {"shares": uncertainty_budget(jacobian, sigma_x, self.model.layers, G, self.sigma_eta).shares}
+        # Without correlations there is no line for them in the budget.
+        sigma_eta = self.sigma_eta if G is None or self.correlated else self.sigma_eta.diagonal().sqrt()
+        found = {"shares": uncertainty_budget(jacobian, sigma_x, self.model.layers, G, sigma_eta).shares}
         if G is not None:
             variance = ((G @ self.sigma_eta) * G).sum(dim=2).clamp(min=0)
             found |= {"shared_jacobian": G, "shared": variance.sqrt(), "total": (variance + sigma.square()).sqrt()}
@@ -71,7 +74,7 @@ def sources_of(part: Part) -> list[str]:
     section, model = part.config["systematics"], part.model
     full = model.covariance is not None or bool(part.config["source"].get("covariance"))
     names = shifts.names_of(section)
-    return budget_sources(model.layers, full, names, bool(names))
+    return budget_sources(model.layers, full, names, shifts.CORRELATIONS in section)
 
 
 def design_names(part: Part) -> list[tuple[str, str, int | None]]:

@@ -15,7 +15,7 @@ Matrix = Float[np.ndarray, "systematic systematic"]
 
 
 class Sums:
-    """Running sums over the muons of a point, of one observable: for the uncertainty of the mean, and for the budget."""
+    """Running sums over the muons of a point, of one observable: for the uncertainty of the mean and the budget."""
 
     def __init__(self):
         self.muons, self.square = 0, 0.0
@@ -56,7 +56,7 @@ class Sums:
 
 
 class Said(NamedTuple):
-    """What is said of the muons in the experiments: σ, the Jacobian by the systematics, and the spread of their toys."""
+    """What is said of the muons in the experiments: σ, G by the systematics, and the spread of their toys."""
 
     sigma: Float[np.ndarray, " muon"]
     jacobian: Float[np.ndarray, "muon systematic"]

@@ -19,10 +19,11 @@ from .config import Validation
 from .diagnostics import diagnose
 from .errors import PullbackError
 from .evidence import read_evidence, write_evidence
-from .gathering import Gathering
+from .gathering import Gathering, open_study
 from .models import NO_FOLD, Quantity
 from .normal import K95
 from .points import Point
+from .sharing import Said, Seen, Sums, judge
 from .study import Study
 from .tables import scanned, write_config, write_csv, write_points
 from .validation import OUTSIDE, SIGMAS, Muons, Tally, ToyMuons, Truth, distance, worst
@@ -35,6 +36,11 @@ LINEAR_SUMMARY += ("pull_mean", "pull_sd", "pull_sd_se", "pull_rms", "coverage68
 
 QUOTED_SUMMARY = ("mean_sigma", "ratio", "ratio_se", "pull_mean", "pull_sd", "pull_rms", "coverage68", "coverage95")
 """Statistics of all muons with the quoted σ that are columns of `summary.csv`, named `quoted_…`."""
+
+
+SHARED_SUMMARY = ("mean_uncertainty", "mean_uncertainty_independent", "mean_uncertainty_shared", "total", "mean")
+SHARED_SUMMARY += ("pull_width", "pull_shift")
+"""Statistics of what muons share that are columns of `summary.csv`."""
 
 
 class Outputs(NamedTuple):
@@ -69,6 +75,8 @@ def validate(study: Study, files: Mapping[str, Sequence[str | Path]], outputs: O
         for point in study.points
         for name in observables
     }
+    contributions = {key: Sums() for key in tallies}
+    fits = {point.label: [0.0, 0.0] for point in study.points}
     for index, name in enumerate(study.batches):
         with ExitStack() as stack:
             readers = {
@@ -78,8 +86,11 @@ def validate(study: Study, files: Mapping[str, Sequence[str | Path]], outputs: O
             for part in study.batches[name].parts:
                 for kind in study.kinds:
                     gathering.add(readers[kind], part.label)
-                for name, observable in observables.items():
-                    _tally(tallies[part.label, name], readers, part, observable)
+                for each in observables.values():
+                    _tally(tallies[part.label, each.name], readers, part, each)
+                    _add_up(contributions[part.label, each.name], readers["sigma"], part, each.name)
+                if study.model.chi2:
+                    _add_fits(fits[part.label], readers["theta"], part)
         log.info("batch %d of %d judged: %s", index + 1, len(study.batches), name)
 
     points = {point.label: point for point in study.points}
@@ -89,12 +100,16 @@ def validate(study: Study, files: Mapping[str, Sequence[str | Path]], outputs: O
             "observable": name,
             "values": points[label].values,
             **_judged(each, points[label].config.validation),
+            "chi2_per_ndf": fits[label][0] / fits[label][1] if fits[label][1] else None,
         }
         for (label, name), each in tallies.items()
     ]
     write_config(study, outputs.config)
     write_points(study, outputs.points)
     content = gathering.write(study, outputs.study)
+    with open_study(outputs.study) as reader:
+        for entry in entries:
+            _contribute(entry, reader, contributions[entry["point"], entry["observable"]], points[entry["point"]])
     write_evidence(
         outputs.validation,
         {
@@ -174,6 +189,73 @@ def _tally(tallies: Mapping[str, Tally], readers: Mapping[str, Reader], part: Pa
             tally.add(Muons(*about, **_said(kind, value, quoted)), toy_muons, truth)
 
 
+def _add_up(sums: Sums, sigma: Reader, part: Part, name: str) -> None:
+    """Add the muons of a part to what is summed over all of them, block by block."""
+    there = {path.rsplit("/", 1)[1] for path, _ in sigma.columns(part.label)}
+    extra = [f"budget_{name}", f"shared_jacobian_{name}"]
+    for block in part.blocks:
+        sums.add(
+            sigma.read(part, f"sigma_{name}", block),
+            *(sigma.read(part, column, block) if column in there else None for column in extra),
+        )
+
+
+def _add_fits(sums: list[float], theta: Reader, part: Part) -> None:
+    """Add χ² and the degrees of freedom of a part's muons that have any of these."""
+    for block in part.blocks:
+        chi2, ndf = (theta.read(part, column, block) for column in ("chi2", "ndf"))
+        known = np.isfinite(chi2) & (ndf > 0)
+        sums[0] += float(chi2[known].sum())
+        sums[1] += float(ndf[known].sum())
+
+
+def _contribute(entry: dict[str, Any], study: Reader, sums: Sums, point: Point) -> None:
+    """Add to an entry where its uncertainty comes from: the slopes by the design, the budget, and what muons share."""
+    label, name = point.label, entry["observable"]
+    slopes, count = (study.rows(f"{label}/design/{column}_{name}")[0] for column in ("slopes", "count"))
+    parameters = study.dims(f"{label}/design/slopes_{name}")["parameter"]
+    entry["design"] = dict(zip(parameters, (slopes / count).tolist() if count else [None] * len(slopes), strict=True))
+    columns = {path.removeprefix(f"{label}/") for path, _ in study.columns(label)}
+    entry["budget"] = {}
+    if f"budget_{name}" in columns:
+        entry["budget"] = sums.budget(study.dims(f"{label}/budget_{name}")["source"])
+    entry["shared"] = None
+    if f"shared_jacobian_{name}" in columns:
+        sigma_eta = study.attribute(f"{label}/shared_jacobian_{name}", "systematic_covariance")
+        entry["shared"] = {**sums.mean(sigma_eta), **_of_experiments(study, name, point, sigma_eta)}
+        verdict = entry["shared"]["verdict"]
+        entry["verdict"] = worst([entry["verdict"], verdict])
+        if verdict != "pass":
+            entry["reasons"].append(f"systematics: {_shared_reason(entry['shared'])}")
+
+
+def _of_experiments(study: Reader, name: str, point: Point, sigma_eta: np.ndarray) -> dict[str, Any]:
+    """What the toy experiments say of an observable at a point."""
+    label, settings = point.label, point.config.validation
+    muon = study.rows(f"{label}/experiments/muon")
+    toys = study.rows(f"{label}/toys/muon")
+    row = dict(zip(toys.tolist(), range(len(toys)), strict=True))
+    said = Said(
+        *(study.rows(f"{label}/{column}_{name}")[muon] for column in ("sigma", "shared_jacobian")),
+        study.rows(f"{label}/toys/toy_sd_{name}")[[row[each] for each in muon.tolist()]],
+    )
+    sums = (study.rows(f"{label}/experiments/{column}_{name}").sum(axis=0) for column in ("away", "pull", "square"))
+    seen = Seen(study.rows(f"{label}/experiments/sd_{name}"), *sums)
+    return judge(said, seen, sigma_eta, settings.tolerance, settings.confidence)
+
+
+def _shared_reason(shared: dict[str, Any]) -> str:
+    """Which number of the toy experiments kept the verdict from being a pass."""
+    words = {"total": "scatter over experiments / total σ", "mean": "scatter of the mean over experiments / its σ"}
+    bad = [name for name in words if shared.get(f"{name}_verdict", "pass") != "pass"]
+    if not bad:
+        return "fewer than two muons are in the toy experiments"
+    return "; ".join(
+        f"{words[name]} = {shared[name]:.4f} [{shared[f'{name}_low']:.4f}, {shared[f'{name}_high']:.4f}]"
+        for name in bad
+    )
+
+
 def _distance(theta: Reader, sigma: Reader, part: Part, observable: Quantity, block: Block, at: str) -> np.ndarray:
     """How many σ each muon is from the fold of an observable, at recorded or true hits; infinity without one."""
     fold = observable.fold or observable.name
@@ -228,6 +310,10 @@ def _summary(entry: dict[str, Any], points: Mapping[str, Point]) -> dict[str, An
         **{name: linear["domain"].get(name) for name in LINEAR_SUMMARY},
         "bins_outside": sum(each["verdict"] == OUTSIDE and each["muons"] > 0 for each in linear["bins"]),
         **{f"quoted_{name}": quoted["overall"].get(name) for name in QUOTED_SUMMARY},
+        "chi2_per_ndf": entry["chi2_per_ndf"],
+        **{f"share_{name.replace(' ', '_')}": share for name, share in entry["budget"].items()},
+        **{name: (entry["shared"] or {}).get(name) for name in SHARED_SUMMARY if entry["shared"]},
+        **{f"d_mean_sigma_d_{name}": slope for name, slope in entry["design"].items()},
     }
 
 
