@@ -312,9 +312,8 @@ class Own(Section):
     @property
     def layer_count(self) -> int:
         """How many layers there are."""
-        return 1 + max(
-            (len(self.coordinates) - 1, *(each.layer for each in self.coordinates if each.layer is not None))
-        )
+        given = [each.layer for each in self.coordinates if each.layer is not None]
+        return 1 + max(given) if given else len(self.coordinates)
 
     name: Literal["own"] = Field("own", description="a function in a Python file, `file`")
     file: str = Field(
@@ -613,7 +612,7 @@ def replace(config: PointConfig, values: dict[str, float], *, where: str) -> Poi
     """The config of a point: some numeric fields replaced by their dotted names, and checked again."""
     raw = config.model_dump(exclude={"scan"})
     for name, value in values.items():
-        *sections, key = split(name)
+        *sections, key = _keys(name, raw)
         section = raw
         for each in sections:
             section = section[each]
@@ -638,9 +637,19 @@ def split(name: str) -> list[str | int]:
     return [int(each) if each.isdigit() else each for each in re.findall(r"[^.\[\]]+", name)]
 
 
-def unit_of(name: str) -> str:
-    """The unit of a key by its dotted name; none for a count or a ratio."""
-    field = fields(StudyConfig).get(name.split("[")[0])
+def _keys(name: str, raw: dict[str, Any]) -> list[str | int]:
+    """The keys of a number by its dotted name: `model.B` is in the parameters of a model of the user's own."""
+    keys = split(name)
+    own = keys[0] == "model" and keys[1] in raw["model"].get("parameters", {})
+    return ["model", "parameters", *keys[1:]] if own else keys
+
+
+def unit_of(name: str, config: PointConfig | None = None) -> str:
+    """The unit of a key by its dotted name; none for a count or a ratio. Those of the user's own are in the config."""
+    name = name.split("[")[0]
+    if config is not None and config.model.name == "own" and name.startswith("model."):
+        return config.model.units.get(name.removeprefix("model."), "")
+    field = fields(StudyConfig).get(name)
     return (field.json_schema_extra or {}).get("unit", "") if field else ""
 
 
@@ -662,6 +671,11 @@ def numeric_fields(config: Section, prefix: str = "") -> dict[str, float]:
         value = getattr(config, key)
         if isinstance(value, Section):
             found |= numeric_fields(value, f"{prefix}{key}.")
+        elif isinstance(config, Own) and key != "parameters":
+            continue  # periods of observables and numbers of layers are none of the study's
+        elif isinstance(config, Own):
+            for name, parameter in value.items():
+                found |= _numbers_in(parameter, prefix + name)
         elif key not in UNSCANNED:
             found |= _numbers_in(value, prefix + key)
     return found

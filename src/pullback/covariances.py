@@ -116,13 +116,15 @@ def cholesky(cov: Float[Tensor, "#muon *coordinates"]) -> Float[Tensor, "#muon c
     """
     if cov.ndim == 2:
         return torch.diag_embed(cov.sqrt())
-    factor = torch.zeros_like(cov)
     rounding = 100 * torch.finfo(cov.dtype).eps
+    index = torch.arange(cov.shape[-1], device=cov.device)
+    columns: list[Tensor] = []
     for column in range(cov.shape[-1]):
-        before = factor[:, :, :column]
-        rest = cov[:, :, column] - (before * before[:, column, None]).sum(dim=2)
+        rest = cov[:, :, column]
+        for before in columns:
+            rest = rest - before * before[:, column, None]
         pivot = rest[:, column, None]
         own = pivot > rounding * cov[:, column, column, None]
         root = torch.where(own, pivot, 1.0).sqrt()
-        factor[:, column:, column] = torch.where(own, rest[:, column:] / root, 0.0)
-    return factor
+        columns.append(torch.where(own & (index >= column), rest / root, 0.0))
+    return torch.stack(columns, dim=2)

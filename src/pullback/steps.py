@@ -91,6 +91,7 @@ def infer_theta(batch: Batch, reco: str | Path, theta: str | Path, truth: str | 
     Where the model fits something, also `chi2` and its degrees of freedom `ndf`.
     """
     from .inference import Inference, goodness, parameters_of
+    from .models.own import examine
 
     with (
         _parents(batch, {RECO: reco, TRUTH: truth}) as parents,
@@ -99,6 +100,7 @@ def infer_theta(batch: Batch, reco: str | Path, theta: str | Path, truth: str | 
         for part in batch.parts:
             parameters = parameters_of(part.model, part.settings.detector.resolution)
             infer = Inference(part.model, parameters)
+            examine(part.model, _hits(parents[RECO], part, RECO, next(part.blocks))[0], parameters)
             for place, parent in parents.items():
                 kinds = {"value": columns.Kind("{name}" + place.suffix, "{long_name}" + place.words)}
                 table = columns.of_muons(out, part, kinds)
