@@ -188,15 +188,16 @@ def test_blocks_change_nothing(monkeypatch):
 
 
 @pytest.mark.parametrize("form", ["variances", "matrix", "a matrix each"])
-def test_the_bytes_of_a_muon_do_not_depend_on_how_many_there_are(form, monkeypatch):
+def test_the_bytes_of_a_muon_do_not_depend_on_how_muons_are_cut(form, monkeypatch):
+    angles = lambda h: (h.cumsum(dim=1) ** 2).arctan2(h.new_tensor(1.5))  # noqa: E731
     hits, each = example(8, muons=200)
     covariance = {"variances": each[0].diagonal(), "matrix": each[0], "a matrix each": each}[form]
-    whole = propagate(two_observables, hits, covariance)
+    whole = propagate(angles, hits, covariance)
     for cut in (slice(0, 32), slice(64, 160), slice(96, 200)):  # torch's vectors begin at multiples of 32
-        part = propagate(two_observables, hits[cut], covariance[cut] if covariance is each else covariance)
+        part = propagate(angles, hits[cut], covariance[cut] if covariance is each else covariance)
         assert all(torch.equal(a[cut], b) for a, b in zip(whole, part, strict=True))
     monkeypatch.setattr(module, "MUONS_AT_A_TIME", 128)  # 32 of three coordinates
-    blocks = propagate(two_observables, hits, covariance)
+    blocks = propagate(angles, hits, covariance)
     assert all(torch.equal(a, b) and a.is_contiguous() for a, b in zip(whole, blocks, strict=True))
 
 
