@@ -83,9 +83,12 @@ def _check_rows(cov, first_muon) -> None:
     scale = torch.where(variance > 0, variance, 1.0).rsqrt()
     correlation = matrix * scale[:, None] * scale
     rounding = 1e3 * torch.finfo(cov.dtype).eps
-    refuse((correlation - correlation.transpose(0, 1)).abs() > rounding, "is not symmetric")
-    # A coordinate without variance has no covariance.
-    bad = ((variance == 0)[:, None] & (matrix != 0)).any(dim=1).any(dim=0)
+    if not torch.equal(matrix, matrix.transpose(0, 1)):
+        refuse((correlation - correlation.transpose(0, 1)).abs() > rounding, "is not symmetric")
+    bad = torch.zeros_like(variance[0], dtype=torch.bool)
+    without = variance == 0
+    if without.any():  # a coordinate without variance has no covariance
+        bad |= (without[:, None] & (matrix != 0)).any(dim=1).any(dim=0)
     # Positive semi-definite up to rounding: every pivot is positive with that much on the diagonal.
     correlation.diagonal(dim1=0, dim2=1).mT.add_(torch.where(variance > 0, rounding, 1.0))
     for index, pivot in enumerate(correlation.diagonal(dim1=0, dim2=1).unbind(-1)):
