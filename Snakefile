@@ -44,6 +44,12 @@ def positions(*kinds):
     return {kind: f"{RESULTS}/{kind}/{{batch}}.h5" for kind in kinds if kind in STUDY.kinds}
 
 
+def files_of_user(*kinds):
+    """The user's own files that something is made from: the model's, if it is in a file, and the hits'."""
+    files = {"model": getattr(STUDY.config.model, "file", None), "hits": getattr(STUDY.config.source, "file", None)}
+    return {kind: files[kind] for kind in kinds if files[kind]}
+
+
 wildcard_constraints:
     batch="|".join(map(re.escape, STUDY.batches)),
 
@@ -57,7 +63,7 @@ if STUDY.recorded:
 
     rule import_hits:
         input:
-            hits=STUDY.config.source.file,
+            **files_of_user("hits"),
         output:
             reco=f"{RESULTS}/reco/{{batch}}.h5",
         log:
@@ -80,6 +86,8 @@ if STUDY.recorded:
 else:
 
     rule simulate_hits:
+        input:
+            **files_of_user("model"),
         output:
             truth=f"{RESULTS}/truth/{{batch}}.h5",
         log:
@@ -101,6 +109,7 @@ else:
 
     rule smear_hits:
         input:
+            **files_of_user("model"),
             truth=f"{RESULTS}/truth/{{batch}}.h5",
         output:
             reco=f"{RESULTS}/reco/{{batch}}.h5",
@@ -124,6 +133,7 @@ else:
 
 rule infer_theta:
     input:
+        **files_of_user("model"),
         **positions("truth", "reco"),
     output:
         theta=f"{RESULTS}/theta/{{batch}}.h5",
@@ -147,6 +157,7 @@ rule infer_theta:
 
 rule propagate_uncertainty:
     input:
+        **files_of_user("model"),
         **positions("truth", "reco"),
     output:
         sigma=f"{RESULTS}/sigma/{{batch}}.h5",
@@ -170,6 +181,7 @@ rule propagate_uncertainty:
 
 rule run_toys:
     input:
+        **files_of_user("model"),
         reco=f"{RESULTS}/reco/{{batch}}.h5",
     output:
         toys=f"{RESULTS}/toys/{{batch}}.h5",
@@ -189,6 +201,31 @@ rule run_toys:
         "Throwing toys around muons of {wildcards.batch}"
     script:
         "workflow/scripts/run_toys.py"
+
+
+if STUDY.config.target:
+
+    rule find_target:
+        input:
+            **files_of_user("model", "hits"),
+        output:
+            target=f"{RESULTS}/target.json",
+        log:
+            f"{LOGS}/find_target/study.log",
+        benchmark:
+            f"{LOGS}/find_target/study.tsv"
+        conda:
+            "environment.yml"
+        threads: 1
+        resources:
+            mem_mb=1000,
+        params:
+            study=STUDY.to_json(),
+            package=package_digest(),
+        message:
+            "Looking for the value that reaches the wanted σ"
+        script:
+            "workflow/scripts/find_target.py"
 
 
 rule validate:

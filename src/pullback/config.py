@@ -34,6 +34,10 @@ UNSCANNED = ("systematics", "target")
 """Sections whose numbers are no parameters of the study."""
 
 
+FAR_AWAY = 1000.0
+"""How many times as great, or as small, a number may be to reach a target, where the config doesn't say."""
+
+
 class Section(BaseModel):
     """A part of the config: nothing unknown, no text for a number, nothing infinite."""
 
@@ -499,6 +503,10 @@ class Target(Section):
     between: Annotated[list[float], Field(min_length=2, max_length=2)] | None = Field(
         None, description="where it is looked for; by default from a thousandth to a thousand times its value"
     )
+
+    def range_about(self, start: float) -> tuple[float, float]:
+        """Where the number is looked for."""
+        return (start / FAR_AWAY, start * FAR_AWAY) if self.between is None else (self.between[0], self.between[1])
 
     @model_validator(mode="before")
     @classmethod

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from . import columns, detector, shifts
+from . import columns, shifts
 from .artefacts import Writer
 from .batches import Block, Part
 from .budget import budget_sources, uncertainty_budget
-from .covariances import canonical, cholesky, combined
+from .covariances import canonical
 from .design import SigmaSums, mean_sigma_gradient
-from .inference import Inference, Parameters, added_covariance, covariance_of, parameters_of
+from .inference import Inference, Parameters, covariance_of, parameters_of
+from .moving import Drawn, draw, moving_hits
 from .propagation import Propagated, linear_law, masked
 from .systematics import shared_jacobian
 
@@ -133,40 +132,3 @@ class Design:
         if index is not None:
             return slope[:, index]
         return slope.sum(dim=1) if slope.ndim > 1 else slope  # one number of the config for all layers
-
-
-class Drawn(NamedTuple):
-    """The random numbers that the hits of some muons are made from."""
-
-    sampled: Tensor
-    deviates: Tensor
-    kicks: Tensor | None
-
-    def take(self, rows: slice) -> Drawn:
-        """Those of some of them."""
-        return Drawn(*(None if each is None else each[rows] for each in self))
-
-
-def draw(part: Part, block: Block) -> Drawn:
-    """The random numbers of a block, the same again."""
-    kicks = torch.from_numpy(detector.kicks(part, block)) if part.model.covariance else None
-    return Drawn(
-        torch.from_numpy(detector.sampled(part, block)), torch.from_numpy(detector.deviates(part, block)), kicks
-    )
-
-
-def moving_hits(
-    part: Part, parameters: Parameters, drawn: Drawn, hits: Float[Tensor, "muon coordinate"]
-) -> Float[Tensor, "muon coordinate"]:
-    """The simulated hits as they move with the parameters of the design; those that are not recorded stay so."""
-    model, noise = part.model, part.settings.detector.noise
-    true = model.place(drawn.sampled, **{name: parameters[name] for name in model.place_uses})
-    resolution = parameters["resolution"][list(model.layers)]
-    # The pitch of strips, where it is given, does not change with the resolution that is stated.
-    unit = noise.pitch if getattr(noise, "pitch", 0) else torch.from_numpy(detector.factor(part)) / resolution
-    moved = true + drawn.deviates * unit
-    if model.covariance is not None:
-        added = added_covariance(model, parameters, true.detach())
-        root = cholesky(added if added.ndim == 3 else added[None])
-        moved = moved + combined(root, drawn.kicks[:, None])[:, 0]
-    return torch.where(torch.isfinite(hits), moved, hits)

@@ -7,8 +7,9 @@ import json
 from typing import Any
 
 from . import models, shifts
-from .batches import KINDS, Batch, cut
-from .config import StudyConfig, load
+from .batches import KINDS, Batch, Block, Part, cut
+from .config import StudyConfig, load, nearest, numeric_fields
+from .errors import PullbackError
 from .files import sha256
 from .models import Model
 from .points import Point, expand, make_point
@@ -43,6 +44,8 @@ class Study:
         digests = {"model": sha256(config.model.file)} if config.model.name == "own" else {}
         for point in points:
             shifts.check(model, point.config.systematics)
+        if config.target:
+            _check_target(config, model)
         if config.source.kind == "recorded":
             from .recorded import source_of
 
@@ -79,6 +82,11 @@ class Study:
         points = [make_point(config, values) for values in raw["points"]]
         return cls(config, points, raw["muons"], raw["digests"])
 
+    def first_part(self, label: str) -> tuple[Part, Block]:
+        """The first block of a point, with the whole config of the point."""
+        part = next(part for batch in self.batches.values() for part in batch.parts if part.label == label)
+        return part, next(part.blocks)
+
     @property
     def recorded(self) -> bool:
         """Whether the hits are recorded, so that there is no truth."""
@@ -92,3 +100,21 @@ class Study:
     def kinds(self) -> tuple[str, ...]:
         """The kinds of artefacts of this study."""
         return tuple(kind for kind in KINDS if not (kind == "truth" and self.recorded))
+
+
+def _check_target(config: StudyConfig, model: Model) -> None:
+    """Refuse a target that is about no number or observable, or whose range leaves out the number as it is."""
+    target, numbers = config.target, numeric_fields(config)
+    ((observable, _),) = target.sigma.items()
+    names = [each.name for each in model.observables]
+    if observable not in names:
+        raise PullbackError(f"config: target: sigma_{observable}: no such observable; the model has {', '.join(names)}")
+    allowed = {name for name in numbers if name.startswith(("model.", "detector."))}
+    if target.vary not in allowed:
+        raise PullbackError(f"config: target.vary: {target.vary}: no such number; {nearest(target.vary, allowed)}")
+    start = numbers[target.vary]
+    if target.between is None and start <= 0:
+        raise PullbackError(f"config: target.between: must be given, since {target.vary} is {start:g}")
+    low, high = target.range_about(start)
+    if not low < high or not low <= start <= high:
+        raise PullbackError(f"config: target.between: is [{low:g}, {high:g}]; {target.vary} = {start:g} must be inside")
