@@ -50,6 +50,11 @@ def files_of_user(*kinds):
     return {kind: files[kind] for kind in kinds if files[kind]}
 
 
+def target():
+    """The value that reaches a wanted σ, where one is wanted."""
+    return [f"{RESULTS}/target.json"] if STUDY.config.target else []
+
+
 wildcard_constraints:
     batch="|".join(map(re.escape, STUDY.batches)),
 
@@ -338,6 +343,7 @@ rule all:
     default_target: True
     input:
         [batches(kind) for kind in STUDY.kinds],
+        target(),
         rules.validate.output,
         rules.plot.output,
         rules.report.output,

@@ -540,7 +540,8 @@ class PointConfig(Section):
     systematics: dict[str, Any] = Field(
         {},
         description="standard uncertainties that all muons share, by the dotted name of a number of the model, or of "
-        "the offset of a layer: `{model.dz: 0.002, alignment.x[2]: 0.0005}`, with `correlations: [[name, name, ρ], …]`",
+        "the offset of a layer, `alignment.x[2]`; with `correlations` by two names: `model.dz, model.z[1]: 0.5`. "
+        "Within braces YAML wants quotes around names with brackets",
     )
     target: Target | None = Field(None, description="a mean σ that is wanted, and what to vary for it")
     uncertainty: Uncertainty = Uncertainty()

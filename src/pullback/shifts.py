@@ -53,7 +53,8 @@ def covariance_of(section: Mapping[str, Any]) -> Float[np.ndarray, "systematic s
     """The covariance of the systematics of a config."""
     names = names_of(section)
     u = np.array([section[name] for name in names], dtype="f8")
-    return u[:, None] * correlation_matrix(names, section.get(CORRELATIONS, [])) * u
+    pairs = [(*(name.strip() for name in pair.split(",")), rho) for pair, rho in section.get(CORRELATIONS, {}).items()]
+    return u[:, None] * correlation_matrix(names, pairs) * u
 
 
 def check(model: Model, section: Mapping[str, Any]) -> None:
@@ -74,12 +75,25 @@ def check(model: Model, section: Mapping[str, Any]) -> None:
                 f"config: systematics: {name}: is {value!r:.80}; it must be a standard uncertainty, 0 or more"
             )
     if not mistakes and CORRELATIONS in section:
-        try:
-            covariance_of(section)
-        except (TypeError, ValueError) as error:
-            mistakes.append(f"config: systematics.correlations: {error}")
+        mistakes += _wrong_correlations(section)
     if mistakes:
         raise PullbackError("\n".join(mistakes))
+
+
+def _wrong_correlations(section: Mapping[str, Any]) -> list[str]:
+    where, correlations = f"config: systematics.{CORRELATIONS}", section[CORRELATIONS]
+    if not isinstance(correlations, dict):
+        return [f"{where}: is {correlations!r:.80}; it must map pairs of names to correlations: `name, name: 0.5`"]
+    for pair, rho in correlations.items():
+        if str(pair).count(",") != 1:
+            return [f"{where}: {pair!r:.80} must be two names: `name, name: 0.5`"]
+        if isinstance(rho, bool) or not isinstance(rho, int | float):
+            return [f"{where}: {pair}: is {rho!r:.80}; it must be a correlation, from -1 to 1"]
+    try:
+        covariance_of(section)
+    except ValueError as error:
+        return [f"{where}: {error}"]
+    return []
 
 
 class Shifted:
