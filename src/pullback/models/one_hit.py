@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from ..arrays import Tensor
 from . import Model, Quantity
+from .lines import magnitude
 
 
 def infer_theta(hits: Float[Tensor, "muon 1"], dz: float | Float[Tensor, ""] = 1.5) -> Float[Tensor, "muon 1"]:
@@ -46,9 +47,7 @@ def infer_theta(hits: Float[Tensor, "muon 1"], dz: float | Float[Tensor, ""] = 1
     if not dz > 0:
         raise ValueError(f"dz must be positive (m), not {dz}")
     dz = dz if hasattr(dz, "new_tensor") else hits.new_tensor(dz)
-    # The derivative of abs has itself one that torch imports its compiler for; that of the product is the same.
-    size = hits * hits.sign() if hits.requires_grad else hits.abs()
-    return size.arctan2(dz)  # as precise as arctan of the quotient, and vectorised where that is not
+    return magnitude(hits).arctan2(dz)  # as precise as arctan of the quotient, and vectorised where that is not
 
 
 def sample(rng: np.random.Generator, muons: int, source: Any) -> Float[np.ndarray, "muon 1"]:

@@ -52,7 +52,7 @@ def infer_track(hits: Float[Tensor, "muon layer"], z: PerLayer, resolution: PerL
     """
     (view,), z, resolution = _prepared(hits, z, resolution)
     line = lines.fit(view, z, resolution)
-    theta = line.slope.abs().arctan2(z.new_ones(()))
+    theta = lines.magnitude(line.slope).arctan2(z.new_ones(()))
     return lines.observables([line.slope, theta, line.position], [line.known] * 3)
 
 
