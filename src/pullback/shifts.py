@@ -13,7 +13,7 @@ from .arrays import Tensor
 from .config import nearest
 from .errors import PullbackError
 from .models import Model
-from .systematics import correlation_matrix
+from .systematics import systematic_covariance
 
 
 class Target(NamedTuple):
@@ -51,10 +51,9 @@ def names_of(section: Mapping[str, Any]) -> list[str]:
 
 def covariance_of(section: Mapping[str, Any]) -> Float[np.ndarray, "systematic systematic"]:
     """The covariance of the systematics of a config."""
-    names = names_of(section)
-    u = np.array([section[name] for name in names], dtype="f8")
+    uncertainties = {name: section[name] for name in names_of(section)}
     pairs = [(*(name.strip() for name in pair.split(",")), rho) for pair, rho in section.get(CORRELATIONS, {}).items()]
-    return u[:, None] * correlation_matrix(names, pairs) * u
+    return systematic_covariance(uncertainties, pairs)
 
 
 def check(model: Model, section: Mapping[str, Any]) -> None:
