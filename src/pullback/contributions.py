@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import NamedTuple
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -14,7 +17,7 @@ from .covariances import canonical
 from .design import SigmaSums, mean_sigma_gradient
 from .inference import Inference, Parameters, covariance_of, parameters_of
 from .moving import Drawn, draw, moving_hits
-from .propagation import Propagated, linear_law, masked
+from .propagation import Propagated, by_blocks, linear_law, masked
 from .systematics import shared_jacobian
 
 DIFFERENTIATED_AT_A_TIME = 8_192
@@ -49,23 +52,38 @@ class Contributions:
         """Add a block of muons with what is quoted for them."""
         if self.table is None and self.covariance is None:
             return
-        law = linear_law(infer, hits, canonical(sigma_x, hits))
+        found = by_blocks(partial(self._found, infer), hits, canonical(sigma_x, hits))
         if self.covariance is not None:
-            linear = masked(Propagated(law.value, law.covariance, law.sigma), law.finite)
-            self.covariance.append(linear.covariance.numpy())
-        if self.table is None:
-            return
-        jacobian = law.jacobian
-        if law.finite is not None:
-            jacobian = torch.where(law.finite[:, None, None], jacobian, float("nan"))
-        G = self.shifted and shared_jacobian(self.shifted, hits, torch.zeros(len(self.names), dtype=hits.dtype))
+            self.covariance.append(found.covariance.numpy())
+        if self.table is not None:
+            variance = found.shared.square()
+            total = {"total": (variance + sigma.square()).sqrt()}
+            self.table.append({name: each.numpy() for name, each in {**found._asdict(), **total}.items()})
+
+    def _found(self, infer: Inference, hits: Tensor, sigma_x: Tensor) -> _Found:
+        """The contributions of a few muons, with Σ as `canonical` gives it."""
+        law = linear_law(infer, hits, sigma_x)
+        linear = masked(Propagated(law.value, law.covariance, law.sigma), law.finite)
+        unknown = torch.isnan(linear.sigma)[:, :, None]
+        jacobian = torch.where(unknown, float("nan"), law.jacobian)
+        if not self.names:
+            shares = uncertainty_budget(jacobian, sigma_x, self.model.layers).shares
+            return _Found(linear.covariance, shares, jacobian[:, :, :0], torch.zeros_like(linear.sigma))
+        G = shared_jacobian(self.shifted, hits, torch.zeros(len(self.names), dtype=hits.dtype))
         # Without correlations there is no line for them in the budget.
-        sigma_eta = self.sigma_eta if G is None or self.correlated else self.sigma_eta.diagonal().sqrt()
-        found = {"shares": uncertainty_budget(jacobian, sigma_x, self.model.layers, G, sigma_eta).shares}
-        if G is not None:
-            variance = ((G @ self.sigma_eta) * G).sum(dim=2).clamp(min=0)
-            found |= {"shared_jacobian": G, "shared": variance.sqrt(), "total": (variance + sigma.square()).sqrt()}
-        self.table.append({name: each.numpy() for name, each in found.items()})
+        sigma_eta = self.sigma_eta if self.correlated else self.sigma_eta.diagonal().sqrt()
+        shares = uncertainty_budget(jacobian, sigma_x, self.model.layers, G, sigma_eta).shares
+        variance = ((G[:, :, :, None] * self.sigma_eta).sum(dim=2) * G).sum(dim=2)
+        return _Found(linear.covariance, shares, G, variance.clamp(min=0).sqrt())
+
+
+class _Found(NamedTuple):
+    """What `Contributions` finds of some muons."""
+
+    covariance: Float[Tensor, "muon observable observable"]
+    shares: Float[Tensor, "muon observable source"]
+    shared_jacobian: Float[Tensor, "muon observable systematic"]
+    shared: Float[Tensor, "muon observable"]
 
 
 def sources_of(part: Part) -> list[str]:

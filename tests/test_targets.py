@@ -1,0 +1,106 @@
+"""The value of a number that reaches a wanted mean σ, found for a study."""
+
+import numpy as np
+import pytest
+
+from pullback.errors import PullbackError
+from pullback.evidence import read_evidence
+from pullback.study import Study
+from pullback.targets import find_target
+
+
+def answers(tmp_path, **raw):
+    study = Study.from_config({"study": "s", "source": {"muons": 2000}, **raw})
+    find_target(study, tmp_path / "target.json")
+    return read_evidence(tmp_path / "target.json")["answers"]
+
+
+def test_a_slope_of_equally_spaced_layers(tmp_path):
+    """σ_slope = (σ/L) sqrt(12 (N - 1) / (N (N + 1))) by the closed form, whatever the muons."""
+    z = [0.0, 0.5, 1.0, 1.5]
+    wanted = 0.002
+    (answer,) = answers(
+        tmp_path, model={"name": "track", "z": z}, target={"sigma_slope": wanted, "vary": "detector.resolution"}
+    )
+    assert answer["reached"]
+    assert answer["value"] == pytest.approx(np.sqrt(12 * 3 / (4 * 5)) / 1.5 / wanted, rel=1e-9)
+
+
+def test_a_height(tmp_path):
+    """Two layers: σ_slope = sqrt(2) σ / (z1 - z0)."""
+    (answer,) = answers(
+        tmp_path,
+        model={"name": "track", "z": [0.0, 1.0]},
+        detector={"resolution": 1000.0},
+        target={"sigma_slope": 0.001, "vary": "model.z[1]", "between": [0.5, 5.0]},
+    )
+    assert answer["value"] == pytest.approx(np.sqrt(2), rel=1e-9)
+    assert min(answer["grid"]) == pytest.approx(0.5)
+    assert max(answer["grid"]) == pytest.approx(5.0)
+
+
+def test_none_does(tmp_path):
+    (answer,) = answers(
+        tmp_path,
+        model={"name": "track", "z": [0.0, 1.0]},
+        detector={"resolution": 1000.0},
+        target={"sigma_slope": 1e-5, "vary": "model.z[1]", "between": [0.5, 5.0]},
+    )
+    assert (answer["reached"], answer["value"]) == (False, None)
+    assert answer["nearest"] == pytest.approx(5.0)
+    assert answer["nearest_sigma"] == pytest.approx(np.sqrt(2) / 1000 / 5)
+
+
+def test_the_mean_sigma_is_that_of_the_study(tmp_path):
+    """Found at the resolution that the study has: the mean σ of its own muons, with the hits that it has."""
+    raw = {"model": {"name": "track", "theta0": 0.01}, "detector": {"resolution": 500.0, "efficiency": 0.9}}
+    (first,) = answers(tmp_path, **raw, target={"sigma_theta": 0.001, "vary": "detector.resolution"})
+    again = {**raw, "target": {"sigma_theta": first["start_sigma"], "vary": "detector.resolution"}}
+    (answer,) = answers(tmp_path, **again)
+    assert answer["value"] == pytest.approx(500.0, rel=1e-8)
+
+
+def test_points_that_differ_in_that_number_alone_are_one(tmp_path):
+    found = answers(
+        tmp_path,
+        target={"sigma_theta": 0.002, "vary": "detector.resolution"},
+        scan={"detector.resolution": [50, 100], "model.dz": [1.0, 1.5]},
+    )
+    assert [each["values"] for each in found] == [{"model.dz": 1.0}, {"model.dz": 1.5}]
+    assert found[0]["value"] != found[1]["value"]
+
+
+def test_recorded_hits(tmp_path):
+    (tmp_path / "hits.csv").write_text("x\n0.3\n\n0.4\n")
+    (answer,) = answers(
+        tmp_path,
+        source={"kind": "recorded", "file": str(tmp_path / "hits.csv")},
+        target={"sigma_theta": 0.001, "vary": "detector.resolution"},
+    )
+    slopes = [1.5 / (1.5**2 + x**2) for x in (0.3, 0.4)]
+    assert answer["value"] == pytest.approx(np.mean(slopes) / 0.001, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ({"sigma_phi": 0.1, "vary": "model.dz"}, "sigma_phi: no such observable; the model has theta"),
+        ({"sigma_theta": 0.1, "vary": "model.d"}, "target.vary: model.d: no such number; did you mean model.dz?"),
+        ({"sigma_theta": 0.1, "vary": "toys.muons"}, "target.vary: toys.muons: no such number"),
+        ({"sigma_theta": 0.1, "vary": "model.dz", "between": [2.0, 3.0]}, "model.dz = 1.5 must be inside"),
+        ({"sigma_theta": 0.1, "vary": "model.dz", "between": [3.0, 1.0]}, "model.dz = 1.5 must be inside"),
+        ({"sigma_theta": 0.0, "vary": "model.dz"}, "target.sigma.theta: is 0.0"),
+        ({"vary": "model.dz"}, "target.sigma: is missing"),
+    ],
+)
+def test_mistakes_are_refused_in_one_line(target, expected):
+    with pytest.raises(PullbackError) as caught:
+        Study.from_config({"study": "s", "target": target})
+    assert expected in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_range_must_be_given_about_zero():
+    raw = {"study": "s", "model": {"name": "track"}, "target": {"sigma_slope": 0.1, "vary": "model.z[0]"}}
+    with pytest.raises(PullbackError, match=r"target.between: must be given, since model.z\[0\] is 0"):
+        Study.from_config(raw)
