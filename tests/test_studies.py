@@ -1,0 +1,89 @@
+"""The studies in config/, smaller, and what a real Snakemake makes of a model in a file of the user's."""
+
+import os
+import shutil
+
+import pytest
+import yaml
+from conftest import PROJECT, Run
+
+from pullback.evidence import read_evidence
+
+FEWER = {
+    "track": {"source": {"muons": 20_000}, "toys": {"muons": 1000, "per_muon": 10_000}},
+    "own_model": {"source": {"muons": 5000}, "toys": {"muons": 500, "per_muon": 10_000}},
+    "recorded_root": {"toys": {"muons": 1000, "per_muon": 10_000}},
+    "scatter": {"source": {"muons": 4000}, "toys": {"muons": 600, "per_muon": 10_000}},
+}
+
+
+def merged(raw, changes):
+    both = {**raw, **changes}
+    return {
+        key: {**raw[key], **value} if isinstance(value, dict) and key in raw else value for key, value in both.items()
+    }
+
+
+@pytest.mark.parametrize("name", FEWER)
+def test_what_is_quoted_passes_in_every_bin(tmp_path, monkeypatch, name):
+    raw = yaml.safe_load((PROJECT / "config" / f"{name}.yaml").read_text(encoding="utf-8"))
+    assert raw["study"] == name
+    monkeypatch.chdir(PROJECT)  # where the files are that it names
+    raw = merged({key: value for key, value in raw.items() if key != "scan"}, FEWER[name])
+    evidence = read_evidence(Run(raw, tmp_path).make().outputs.validation)
+    for entry in evidence["points"]:
+        bins = entry["quoted"]["bins"]
+        assert {each["verdict"] for each in bins if each["toy_muons"]} == {"pass"}, (
+            entry["observable"],
+            entry["reasons"],
+        )
+        assert sum(each["toy_muons"] for each in bins) > 400
+        assert (entry["shared"] or {"verdict": "pass"})["verdict"] == "pass", entry["reasons"]
+    if name == "scatter":  # angles near zero included
+        (entry,) = [each for each in evidence["points"] if each["observable"] == "theta_msc"]
+        assert all(each["toy_muons"] for each in entry["quoted"]["bins"])
+
+
+def test_editing_a_model_reruns_what_depends_on_it(workflow):
+    """And touching nothing reruns nothing; a mistake in the file is named by file and line before any job."""
+    shutil.copytree(PROJECT / "examples", workflow.folder / "examples")
+    raw = yaml.safe_load((PROJECT / "config" / "own_model.yaml").read_text(encoding="utf-8"))
+    small = {"study": "small", "source": {"muons": 500}, "toys": {"muons": 20, "per_muon": 300}}
+    config = workflow.folder / "own.yaml"
+    config.write_text(yaml.safe_dump({**merged(raw, small), "scan": None}))
+    wanted = [f"results/small/{kind}/nominal.h5" for kind in ("theta", "sigma", "toys")]
+    run = (*wanted, "--cores", "2", "--configfile", "own.yaml")
+    workflow.run(*run)
+    before = workflow.results()
+    assert "Nothing to be done" in workflow.run(*run)
+
+    model = workflow.folder / "examples" / "magnet.py"
+    text = model.read_text(encoding="utf-8")
+    assert text.count("0.299792458") == 1
+    model.write_text(text.replace("0.299792458", "0.3"), encoding="utf-8")
+    workflow.run(*run)
+    after = workflow.results()
+    assert all(before[name] != after[name] for name in (each.removeprefix("results/small/") for each in wanted))
+
+    model.write_text(text.replace("def infer(", "def infer((", 1), encoding="utf-8")
+    printed = workflow.run(*run, expect=1)
+    line = next(number for number, each in enumerate(text.splitlines(), 1) if each.startswith("def infer("))
+    assert f"examples/magnet.py:{line}: " in printed
+
+
+def test_an_error_in_a_model_names_its_line(workflow):
+    (workflow.folder / "mine.py").write_text("import torch\n\n\ndef infer(hits, a):\n    return hits @ torch.ones(7)\n")
+    raw = {
+        "study": "small",
+        "source": {"muons": 100},
+        "model": {
+            "file": "mine.py",
+            "coordinates": ["x0", "x1"],
+            "observables": [{"name": "s", "unit": "m"}],
+            "parameters": {"a": 1.0},
+        },
+    }
+    (workflow.folder / "own.yaml").write_text(yaml.safe_dump(raw))
+    printed = workflow.run("--cores", "1", "--configfile", "own.yaml", expect=1)
+    assert "mine.py:5: " in printed
+    assert not os.path.exists(workflow.folder / "results" / "small" / "theta" / "nominal.h5")
