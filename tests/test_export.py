@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
+import uproot
 from conftest import PROJECT, Run
 
 from pullback import artefacts, export
@@ -84,7 +85,7 @@ def test_every_column_is_there_exactly(study, kind):
                 expected |= {f"{name}_low": values[:, 0], f"{name}_high": values[:, 1]}
             case _:
                 expected[f"{name}_x"] = values[:, 0]
-    assert {"x_true_x", "x_reco_x", "theta", "sigma_theta", "interval95_theta_high", "flag"} < set(expected)
+    assert {"x_true_x", "x_reco_x", "theta", "sigma_theta", "interval95_theta_high", "flag_theta"} < set(expected)
     assert list(found) == list(expected)
     assert (rows, count) == (MUONS, len(expected))
     for name, values in expected.items():
@@ -260,3 +261,24 @@ def test_exporting_needs_no_torch(scan):
         "assert 'torch' not in sys.modules and 'matplotlib' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": str(PROJECT / "src")})
+
+
+def test_labels_with_brackets_become_plain_names(tmp_path):
+    """`budget_theta` along `alignment.x[1]`: in ROOT, brackets would be those of an array."""
+    raw = {
+        "study": "s",
+        "source": {"muons": 50},
+        "model": {"name": "track"},
+        "systematics": {"alignment.x[1]": 0.001, "model.z[2]": 0.002},
+        "toys": {"muons": 3, "per_muon": 20, "experiments": 100},
+    }
+    Run(raw, tmp_path).make()
+    found = export.export(tmp_path / "study.h5", "root")
+    with uproot.open(found.path) as file:
+        names = file["muons"].keys()
+        assert {"budget_theta_alignment_x_1", "budget_theta_layer_0", "shared_jacobian_slope_model_z_2"} <= {*names}
+        assert all(name.isidentifier() for name in names)
+        shares = sum(file["muons"][name].array(library="np") for name in names if name.startswith("budget_theta_"))
+        sigma = file["muons"]["sigma_theta_linear"].array(library="np")
+        shared = file["muons"]["sigma_shared_theta"].array(library="np")
+    assert np.allclose(shares, sigma**2 + shared**2, rtol=1e-12)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -113,6 +114,11 @@ def _point(reader: Reader, label: str | None) -> str:
     raise PullbackError(f"{reader.path}: {problem}; name one by --point: {' '.join(labels)}")
 
 
+def _plain(label: str) -> str:
+    """A label fit for any column: in ROOT, the brackets of `alignment.x[1]` would be those of an array."""
+    return re.sub(r"\W+", "_", label).strip("_")
+
+
 def _fields(reader: Reader, label: str, table: str) -> tuple[list[Field], int]:
     """The columns of a table, and its number of rows."""
     suffix, rows_dim = TABLES[table]
@@ -131,7 +137,8 @@ def _fields(reader: Reader, label: str, table: str) -> tuple[list[Field], int]:
         for indices in itertools.product(*(range(len(each)) for each in labels)):
             element = [each[index] for each, index in zip(labels, indices, strict=True)]
             long_name = ", ".join([dataset.attrs["long_name"], *element])
-            fields.append(Field("_".join([name, *element]), path, indices, dtype, dataset.attrs["units"], long_name))
+            flat = "_".join([name, *map(_plain, element)])
+            fields.append(Field(flat, path, indices, dtype, dataset.attrs["units"], long_name))
     if not fields:
         raise PullbackError(f"{reader.path}: point {label} has no table of {table}")
     return fields, rows
