@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from .circular import wrap_last
-from .covariances import combined
+from .circular import wrap, wrap_last
+from .covariances import cholesky, combined
+from .jacobians import muon_jacobian
 from .quantiles import ENDS, quantiles, sorted_rows
 
 NODES = 128
@@ -31,6 +33,24 @@ POINTS, RANDOMISATIONS = (512, 2048, 8192), 8
 
 LARGEST_ERROR = 0.0015
 """Of a standard deviation, relative to it, for which no more points are taken."""
+
+LARGEST_SD_ERROR = 0.01
+"""Of a standard deviation, relative to it, above which there is none, with all the points."""
+
+HEAVY = 0.5
+"""Excess kurtosis from which on a pole is looked for; that of Rice's distribution is 0.25 at most."""
+
+REACH, ENDLESS = 5.0, 1e3
+"""How far off a pole can be, in deviates, and what counts as endless, in standard deviations."""
+
+STARTS, SEARCH, LONGEST = 4, (1.0, 1.0, 0.5, 1.0, 1.0, 0.5, 1.0, 1.0, 0.5, 1.0, 1.0, 1.0, 1.0, 1.0), 2.0
+"""Points from which a pole is looked for, how z is drawn towards the hit after each step, and the longest step."""
+
+SEARCHED_AT_A_TIME = 1024
+"""Observables of muons whose poles are looked for together."""
+
+MOVED_FROM, ROUNDING = 2, 1e-9
+"""Points at which deviates are looked at for an effect, and what counts as rounding, relative to all effects."""
 
 EVALUATIONS_AT_A_TIME = 81_920
 """Evaluations of the inference that are held at a time: 640 KiB for each coordinate and observable."""
@@ -51,9 +71,55 @@ class Muons:
         away = self.infer(hits.flatten(0, 1)).unflatten(0, hits.shape[:2]) - self.value[:, None]
         return wrap_last(away, getattr(self.infer, "periods", None))
 
+    def some_away(
+        self, deviates: Float[Tensor, "point some"], of: Int[Tensor, " wanted"], observable: Int[Tensor, " wanted"]
+    ) -> Float[Tensor, "wanted point"]:
+        """The same for some observables of some muons, by the first deviates."""
+        muons, points = len(self.hits), len(deviates)
+        # Coordinate by coordinate, so that every product runs along memory.
+        hits = self.hits.t()[:, :, None].repeat(1, 1, points)
+        root = self.root.movedim(0, -1).contiguous()
+        for index, z in enumerate(deviates.t().contiguous()):
+            hits.addcmul_(root[:, index, :, None], z)
+        values = self.infer(hits.flatten(1).t().contiguous()).unflatten(0, (muons, points))
+        return self._wrapped(values[of, :, observable] - self.value[of, observable, None], observable)
+
+    def away_with_gradient(
+        self, deviates: Float[Tensor, "muon point some"], observable: Int[Tensor, " muon"]
+    ) -> tuple[Float[Tensor, "muon point"], Float[Tensor, "muon point some"]]:
+        """One observable of each muon, by the first deviates, with its gradient by these."""
+        root = self.root[:, :, : deviates.shape[2]]
+        with torch.enable_grad():
+            hits = (self.hits[:, None] + combined(root, deviates)).flatten(0, 1).requires_grad_()
+            values = self.infer(hits)
+            column = observable.repeat_interleave(deviates.shape[1])[:, None]
+            (gradient,) = torch.autograd.grad(values.gather(1, column).sum(), hits)
+        away = values.detach().gather(1, column).unflatten(0, deviates.shape[:2])[:, :, 0]
+        away = self._wrapped(away - self.value.gather(1, observable[:, None]), observable)
+        return away, (gradient.unflatten(0, deviates.shape[:2])[:, :, :, None] * root[:, None]).sum(dim=2)
+
+    def _wrapped(self, away: Float[Tensor, "some point"], observable: Int[Tensor, " some"]) -> Tensor:
+        for index, period in enumerate(getattr(self.infer, "periods", None) or ()):
+            if period:
+                rows = observable == index
+                away[rows] = wrap(away[rows], period)
+        return away
+
     def turned(self, jacobian: Float[Tensor, "muon observable coordinate"]) -> Muons:
-        """The same, with the first deviates along the gradients of the observables, which change most along these."""
-        gradients = (jacobian[:, :, :, None] * self.root[:, None]).sum(dim=2).nan_to_num(0.0, 0.0, 0.0)
+        """The same, with the first deviates along the gradients of the observables, which change most along these.
+
+        First those at the hit, then what those a little way off have beside them, and at last what is left over. A
+        gradient that adds nothing to those before it has no deviate of its own.
+        """
+        off = self.hits + combined(self.root, normal_points(self.hits.shape[1], 1, 1, 0).to(self.hits)[None])[:, 0]
+        jacobians = torch.cat([jacobian, muon_jacobian(self.infer, off)], dim=1)
+        gradients = (jacobians[:, :, :, None] * self.root[:, None]).sum(dim=2).nan_to_num(0.0, 0.0, 0.0)
+        norm = gradients.square().sum(dim=2, keepdim=True).sqrt()
+        gradients = gradients / torch.where(norm > 0, norm, 1.0)
+        own = cholesky((gradients[:, :, None] * gradients[:, None]).sum(dim=3)).diagonal(dim1=1, dim2=2) > 0
+        gradients = gradients * own[:, :, None]
+        order = (~own).to(torch.uint8).argsort(dim=1, stable=True)
+        gradients = gradients.gather(1, order[:, :, None].expand_as(gradients))
         basis = torch.linalg.qr(gradients.mT, mode="complete").Q
         root = (self.root[:, :, :, None] * basis[:, None]).sum(dim=2)
         return Muons(self.infer, self.hits, root, self.value)
@@ -73,22 +139,63 @@ class Integrals(NamedTuple):
     ends: Float[Tensor, "muon observable 4"]
 
 
-def integrate(muons: Muons, jacobian: Float[Tensor, "muon observable coordinate"], seed: int) -> Integrals:
-    """Integrate muons, a few at a time."""
+def integrate(
+    muons: Muons,
+    jacobian: Float[Tensor, "muon observable coordinate"],
+    seed: int,
+    wanted: Bool[Tensor, "muon observable"] | None = None,
+) -> Integrals:
+    """Integrate muons, a few at a time: all observables, or those that are wanted; the others are NaN."""
     if muons.hits.shape[1] == 1:
         found = _in_turn(muons, NODES, _quadrature)
-    else:
-        muons = muons.turned(jacobian)
-        found = _in_turn(muons, POINTS[0] * RANDOMISATIONS, partial(_sobol, POINTS[0], seed))
-        for points in POINTS[1:]:
-            more = (found.sd_error > LARGEST_ERROR * found.sd).any(dim=1).nonzero()[:, 0]
-            if not len(more):
-                break
-            better = _in_turn(muons.take(more), points * RANDOMISATIONS, partial(_sobol, points, seed))
-            for column, each in zip(found, better, strict=True):
-                column[more] = each
-    # What is not finite at one point is not known.
-    return found._replace(ends=torch.where(torch.isfinite(found.sd)[:, :, None], found.ends, float("nan")))
+        # What is not finite at one point is not known.
+        return found._replace(ends=torch.where(torch.isfinite(found.sd)[:, :, None], found.ends, float("nan")))
+    wanted = torch.ones_like(muons.value, dtype=torch.bool) if wanted is None else wanted
+    whole = Integrals(*(muons.value.new_full((*wanted.shape, *ends), float("nan")) for ends in ((), (), (), (4,))))
+    for column, each in zip(whole, _by_points(muons.turned(jacobian), wanted, seed), strict=True):
+        column[wanted] = each
+    return whole
+
+
+def _by_points(muons: Muons, wanted: Bool[Tensor, "muon observable"], seed: int) -> Integrals:
+    """The integrals of what is wanted, one after the other, by as many points as each needs.
+
+    What has no standard deviation has NaN for it and for the mean, and an infinite error, but quantiles.
+    """
+    muon, observable = wanted.nonzero().unbind(1)
+    deviates = moving(muons)[muon]
+    found = Integrals(*(muons.value.new_empty(len(muon), *ends) for ends in ((), (), (), (4,))))
+    starts = muons.value.new_zeros(len(muon), STARTS, muons.hits.shape[1])
+    heavy = torch.zeros_like(muon, dtype=torch.bool)
+    rest = torch.arange(len(muon), device=muon.device)
+    for points in POINTS:
+        z = normal_points(muons.hits.shape[1], points, RANDOMISATIONS, seed).to(muons.hits)
+        step = max(1, EVALUATIONS_AT_A_TIME // len(z))
+        for count in deviates[rest].unique().tolist():
+            some = rest[deviates[rest] == count]
+            rows, which = muon[some].unique_consecutive(return_inverse=True)
+            cuts = torch.searchsorted(which, torch.arange(0, len(rows) + step, step, device=which.device)).tolist()
+            for at, (first, last) in enumerate(pairwise(cuts)):
+                here, few = some[first:last], muons.take(rows[at * step : (at + 1) * step])
+                away = few.some_away(z[:, :count], which[first:last] - at * step, observable[here])
+                integrals, furthest, heavy[here] = _sobol(away)
+                for column, each in zip(found, integrals, strict=True):
+                    column[here] = each
+                starts[here] = z[furthest]
+            some = some[heavy[some]]
+            for here in some.split(SEARCHED_AT_A_TIME):
+                pole = _has_pole(
+                    muons.take(muon[here]), observable[here], starts[here, :, :count], found.mean[here], found.sd[here]
+                )
+                found.sd_error[here[pole]] = float("inf")
+        rest = rest[(found.sd_error[rest] > LARGEST_ERROR * found.sd[rest]) & ~found.sd_error[rest].isinf()]
+        if not len(rest):
+            break
+    without = found.sd_error > LARGEST_SD_ERROR * found.sd
+    for column in (found.mean, found.sd):
+        column[without] = float("nan")
+    found.sd_error[without] = float("inf")
+    return found
 
 
 def _in_turn(muons: Muons, points: int, method: Callable[[Muons], Integrals]) -> Integrals:
@@ -181,13 +288,83 @@ def _order(y: Float[Tensor, "muon node"]) -> tuple[Float[Tensor, "muon node"], I
     return torch.from_numpy(keys).to(y), torch.from_numpy(keys.view(np.int64) & 0xFF)
 
 
-def _sobol(points: int, seed: int, muons: Muons) -> Integrals:
-    away = muons.away(normal_points(muons.hits.shape[1], points, RANDOMISATIONS, seed).to(muons.hits)[None])
-    mean = away.mean(dim=1)
-    sd = (away - mean[:, None]).square().mean(dim=1).sqrt()
-    scrambled = away.unflatten(1, (RANDOMISATIONS, points)).std(dim=2, correction=0)
-    ends = quantiles(sorted_rows(away.transpose(1, 2).contiguous()), tuple(ENDS.tolist()))
-    return Integrals(mean, sd, scrambled.std(dim=1) / RANDOMISATIONS**0.5, ends)
+def _sobol(
+    away: Float[Tensor, "wanted point"],
+) -> tuple[Integrals, Int[Tensor, "wanted start"], Bool[Tensor, " wanted"]]:
+    """The integrals from the values at all points, the points that are furthest off, and whether the tails are heavy."""
+    mean = away.mean(dim=1, keepdim=True)
+    square = (away - mean).square_()
+    variance = square.mean(dim=1)
+    sd = variance.sqrt()
+    scrambled = away.unflatten(1, (RANDOMISATIONS, -1)).mean(dim=2) - mean
+    scrambled = (square.unflatten(1, (RANDOMISATIONS, -1)).mean(dim=2) - scrambled.square()).clamp(min=0).sqrt()
+    error = scrambled.std(dim=1) / RANDOMISATIONS**0.5
+    furthest = square.topk(STARTS, dim=1).indices
+    heavy = square.square_().mean(dim=1) > (3 + HEAVY) * variance.square()
+    ends = quantiles(sorted_rows(away), tuple(ENDS.tolist()))
+    # What is not finite at one point is not known.
+    ends = torch.where(torch.isfinite(sd)[:, None], ends, float("nan"))
+    return Integrals(mean[:, 0], sd, error, ends), furthest, heavy
+
+
+def _has_pole(
+    muons: Muons,
+    observable: Int[Tensor, " muon"],
+    starts: Float[Tensor, "muon start deviate"],
+    mean: Float[Tensor, " muon"],
+    sd: Float[Tensor, " muon"],
+) -> Bool[Tensor, " muon"]:
+    """Whether an observable goes to infinity at some point that is not further off than `REACH`.
+
+    A ratio does where its denominator is 0, and has no standard deviation however unlikely that is. With d(z) the
+    distance of the observable from its mean, 1/d is 0 there. Newton's method looks for that, from the points at which
+    |d| is largest: z + d ∇d/|∇d|², the shortest way. In between, z is drawn towards the hit, which takes off what does
+    not bring it nearer to the pole. Of d = zⁿ, each step adds 1/n to z, and |d| never becomes as large.
+    """
+    z, found = starts, torch.zeros_like(mean, dtype=torch.bool)
+    for shrink in SEARCH:
+        away, gradient = muons.away_with_gradient(z, observable)
+        away = away - mean[:, None]
+        near = z.square().sum(dim=2) <= REACH**2
+        found |= (near & (away.abs() > ENDLESS * sd[:, None])).any(dim=1)
+        step = away[:, :, None] * gradient / gradient.square().sum(dim=2, keepdim=True)
+        step = torch.where(torch.isfinite(step), step, 0.0)
+        length = step.square().sum(dim=2, keepdim=True).sqrt()
+        z = shrink * (z + step * (LONGEST / length.clamp(min=LONGEST)))
+    return found
+
+
+def moving(muons: Muons) -> Int[Tensor, " muon"]:
+    """How many deviates of turned muons there are before those, at the end, that change no observable.
+
+    Of a track's hits, only the combinations that make its parameters have any effect. A deviate counts as one without
+    if the observables don't change by more than rounding when it is 0 or ±4 rather than any other number.
+    """
+    coordinates = muons.hits.shape[1]
+    base = normal_points(coordinates, MOVED_FROM, 1, 0).to(muons.hits)
+    trials = [base]
+    for value in (0.0, 4.0, -4.0):
+        for column in range(coordinates):
+            trials.append(base.clone())
+            trials[-1][:, column] = value
+    away = muons.away(torch.cat(trials)[None]).unflatten(1, (-1, MOVED_FROM))
+    smallest = ROUNDING * away.abs().amax(dim=(1, 2))
+    # NaN, of an observable that isn't there, is no change; NaN at some points is one.
+    off = (away[:, 1:] - away[:, :1]).abs().amax(dim=2).unflatten(1, (3, coordinates)).amax(dim=1)
+    nowhere = away.isnan().all(dim=2).all(dim=1)
+    still = ((off <= smallest[:, None]) | nowhere[:, None]).all(dim=2)
+    # Of the deviates at the end, for `trials` moved them one at a time.
+    count = coordinates - still.flip(1).long().cumprod(dim=1).sum(dim=1)
+    for each in count.unique().tolist():
+        if each < coordinates:
+            rows = (count == each).nonzero()[:, 0]
+            cut = base.clone()
+            cut[:, each:] = 0
+            few = muons.take(rows)
+            off = (few.away(cut[None]) - few.away(base[None])).abs().amax(dim=1)
+            together = ((off <= smallest[rows]) | nowhere[rows]).all(dim=1)
+            count[rows[~together]] = coordinates
+    return count
 
 
 @lru_cache

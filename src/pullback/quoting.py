@@ -16,9 +16,6 @@ from .linearity import linear_ok
 from .propagation import by_blocks, linear_law
 from .spreading import spread_block
 
-LARGEST_SD_ERROR = 0.01
-"""Of an integrated standard deviation, relative to it, above which the distribution counts as one that has none."""
-
 
 class Quoted(NamedTuple):
     """What `quote` returns, muon by muon, and observable by observable."""
@@ -87,7 +84,4 @@ def _quote(infer, n_dig, seed, screen, hits, sigma_x) -> Quoted:
     value, linear = law.value, law.sigma
     if law.finite is not None:
         value, linear = (torch.where(law.finite[:, None], each, float("nan")) for each in (value, linear))
-    settled = found.sd_error <= LARGEST_SD_ERROR * found.sd
-    sigma = torch.where(ok, linear, torch.where(settled, found.sd, float("nan")))
-    bias = torch.where(ok | settled, found.bias, float("nan"))
-    return Quoted(value, sigma, bias, found.interval68, found.interval95, linear, ok)
+    return Quoted(value, torch.where(ok, linear, found.sd), found.bias, found.interval68, found.interval95, linear, ok)

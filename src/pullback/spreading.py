@@ -111,7 +111,7 @@ def spread_block(infer: Callable, hits: Tensor, sigma_x: Tensor, law: Law, seed:
     everyone = Muons(infer, with_stand_ins(hits, law.finite), cholesky(sigma_x), law.value)
     observables = law.value.shape[1]
     found = Integrals(*(law.value.new_empty(len(hits), observables, *ends) for ends in ((), (), (), (4,))))
-    rough = torch.empty(len(hits), dtype=torch.bool, device=hits.device)
+    rough = torch.empty(len(hits), observables, dtype=torch.bool, device=hits.device)
     for start in range(0, len(hits), step):
         rows = slice(start, start + step)
         seen, smooth = look(everyone.take(rows), law.sigma[rows], law.jacobian[rows])
@@ -119,11 +119,13 @@ def spread_block(infer: Callable, hits: Tensor, sigma_x: Tensor, law: Law, seed:
         for column, each in zip(found, seen, strict=True):
             column[rows] = each
     if law.finite is not None:
-        rough &= law.finite  # the others are masked, whatever they are
-    rest = rough.nonzero()[:, 0]
+        rough &= law.finite[:, None]  # the others are masked, whatever they are
+    rest = rough.any(dim=1).nonzero()[:, 0]
     if len(rest):
-        for column, each in zip(found, integrate(everyone.take(rest), law.jacobian[rest], seed), strict=True):
-            column[rest] = each
+        rough = rough[rest]
+        integrals = integrate(everyone.take(rest), law.jacobian[rest], seed, rough)
+        for column, each in zip(found, integrals, strict=True):
+            column[rest] = torch.where(rough.reshape(*rough.shape, *[1] * (each.ndim - 2)), each, column[rest])
     if law.finite is not None:
         for column in found:
             column[~law.finite] = float("nan")
@@ -133,16 +135,16 @@ def spread_block(infer: Callable, hits: Tensor, sigma_x: Tensor, law: Law, seed:
 
 def _look_along_the_line(
     muons: Muons, sigma: Float[Tensor, "muon observable"], jacobian: Tensor
-) -> tuple[Integrals, Bool[Tensor, " muon"]]:
-    """The integrals of muons of one coordinate as if they were smooth, and which of them are."""
+) -> tuple[Integrals, Bool[Tensor, "muon 1"]]:
+    """The integrals of muons of one coordinate as if they were smooth, and which of them are, in all observables."""
     found, smooth = _along(muons, sigma, torch.ones_like(sigma[:1, :1]))
-    return found, smooth.all(dim=1)
+    return found, smooth.all(dim=1, keepdim=True)
 
 
 def _look_around(
     muons: Muons, sigma: Float[Tensor, "muon observable"], jacobian: Float[Tensor, "muon observable coordinate"]
-) -> tuple[Integrals, Bool[Tensor, " muon"]]:
-    """The integrals of muons of several coordinates as if they were smooth, and which of them are.
+) -> tuple[Integrals, Bool[Tensor, "muon observable"]]:
+    """The integrals of muons of several coordinates as if they were smooth, and which observables are.
 
     Each observable is looked at along the line on which it changes most, and all of them at points on the axes and
     points drawn out in all directions, where a bend may be left over from the linear law, but no more.
@@ -169,7 +171,7 @@ def _look_around(
     variance = sigma.square() + (bends / PROBE_SCALE**2 - mean[:, None]).square().mean(dim=1)
     variance = variance + 2 * (linear * twists).mean(dim=1) / PROBE_SCALE**4
     ends = line.ends + (mean - line.mean)[:, :, None]  # on the average over the other directions
-    return Integrals(mean, variance.clamp(min=0).sqrt(), line.sd_error, ends), smooth.all(dim=1)
+    return Integrals(mean, variance.clamp(min=0).sqrt(), line.sd_error, ends), smooth
 
 
 def _along(
