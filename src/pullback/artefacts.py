@@ -135,9 +135,9 @@ class Reader:
             elif not each.is_scale:
                 yield f"{group}/{name}", each
 
-    def attribute(self, column: str, name: str) -> Any:
-        """An attribute of a column given by its path in the file."""
-        return self._file[column].attrs[name]
+    def has(self, column: str) -> bool:
+        """Whether there is a column of that path in the file."""
+        return column in self._file
 
     def dims(self, column: str) -> Dims:
         """The dimensions of a column given by its path in the file."""

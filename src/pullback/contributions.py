@@ -12,12 +12,13 @@ from torch import Tensor
 from . import columns, shifts
 from .artefacts import Writer
 from .batches import Block, Part
-from .budget import budget_sources, uncertainty_budget
+from .budget import uncertainty_budget
 from .covariances import canonical
 from .design import SigmaSums, mean_sigma_gradient
 from .inference import Inference, Parameters, covariance_of, parameters_of
 from .moving import Drawn, draw, moving_hits
 from .propagation import Propagated, by_blocks, linear_law, masked
+from .sources import design_names, sources_of
 from .systematics import shared_jacobian
 
 DIFFERENTIATED_AT_A_TIME = 8_192
@@ -84,25 +85,6 @@ class _Found(NamedTuple):
     shares: Float[Tensor, "muon observable source"]
     shared_jacobian: Float[Tensor, "muon observable systematic"]
     shared: Float[Tensor, "muon observable"]
-
-
-def sources_of(part: Part) -> list[str]:
-    """The names of the sources in the budget of a part."""
-    section, model = part.config["systematics"], part.model
-    full = model.covariance is not None or bool(part.config["source"].get("covariance"))
-    names = shifts.names_of(section)
-    return budget_sources(model.layers, full, names, shifts.CORRELATIONS in section)
-
-
-def design_names(part: Part) -> list[tuple[str, str, int | None]]:
-    """What the mean σ is differentiated by: the dotted name of a number, that of its tensor, and its index there."""
-    resolution = part.config["detector"]["resolution"]
-    found = []
-    for name, value in {**part.model.parameters, "resolution": resolution}.items():
-        dotted = f"detector.{name}" if name == "resolution" else f"model.{name}"
-        many = isinstance(value, list | tuple)
-        found += [(f"{dotted}[{i}]", name, i) for i in range(len(value))] if many else [(dotted, name, None)]
-    return found
 
 
 class Design:

@@ -14,13 +14,38 @@ from .intervals import equivalence, sd_interval
 Matrix = Float[np.ndarray, "systematic systematic"]
 
 
+class Said(NamedTuple):
+    """What is said of the muons in the experiments: σ, G by the systematics, and the spread of their toys."""
+
+    sigma: Float[np.ndarray, " muon"]
+    jacobian: Float[np.ndarray, "muon systematic"]
+    spread: Float[np.ndarray, " muon"]
+
+
+class Seen(NamedTuple):
+    """What the experiments say of an observable, see `pullback.experiments.Experiments`; sums are over all blocks."""
+
+    sd: Float[np.ndarray, " muon"]
+    away: Float[np.ndarray, " experiment"]
+    pull: Float[np.ndarray, " experiment"]
+    square: Float[np.ndarray, " experiment"]
+
+
 class Sums:
-    """Running sums over the muons of a point, of one observable: for the uncertainty of the mean and the budget."""
+    """What is gathered over the muons of a point, of one observable: budget, what they share, and slopes by the design.
+
+    Fed block by block, so that no sum depends on how the work was cut into batches.
+    """
 
     def __init__(self):
         self.muons, self.square = 0, 0.0
         self.jacobian: Any = 0.0
         self.shares: Any = 0.0
+        self.slopes: Any = 0.0
+        self.differentiated = 0.0
+        self._said: list[Said] = []
+        self._seen: list[np.ndarray] = []
+        self._experiments: Any = 0.0
 
     def add(
         self,
@@ -37,39 +62,49 @@ class Sums:
         if shares is not None:
             self.shares = self.shares + np.where(known[:, None], np.nan_to_num(shares), 0.0).sum(axis=0)
 
+    def add_slopes(self, slopes: Float[np.ndarray, " parameter"], muons: float) -> None:
+        """Add sums over muons of the slopes of σ."""
+        self.slopes, self.differentiated = self.slopes + slopes, self.differentiated + muons
+
+    def add_experiments(self, said: Said, sd: Float[np.ndarray, " muon"]) -> None:
+        """Add muons of the toy experiments."""
+        self._said.append(said)
+        self._seen.append(sd)
+
+    def add_sums(self, sums: Float[np.ndarray, "3 experiment"]) -> None:
+        """Add, of a block in each toy experiment, the sums of `Seen`."""
+        self._experiments = self._experiments + sums
+
     def budget(self, sources: Sequence[str]) -> dict[str, float]:
         """The share that each source has in the mean variance; they add up to 1."""
         total = float(np.sum(self.shares))
         return {name: float(share) / total for name, share in zip(sources, self.shares, strict=True)} if total else {}
 
-    def mean(self, sigma_eta: Matrix) -> dict[str, float]:
-        """The standard uncertainty of the mean over all muons: u² = Σ σ²/N² + ḡ Σ_η ḡᵀ, and its two parts."""
-        if not self.muons:
-            return {}
-        mean = self.jacobian / self.muons
-        independent, shared = math.sqrt(self.square) / self.muons, math.sqrt(max(0.0, float(mean @ sigma_eta @ mean)))
+    def design(self, parameters: Sequence[str]) -> dict[str, float | None]:
+        """The slope of the mean σ by each parameter."""
+        if not self.differentiated:
+            return dict.fromkeys(parameters)
+        return dict(zip(parameters, (self.slopes / self.differentiated).tolist(), strict=True))
+
+    def shared(self, sigma_eta: Matrix, tolerance: float, confidence: float) -> dict[str, Any]:
+        """The standard uncertainty of the mean over all muons, and what the toy experiments say.
+
+        u² = Σ σ²/N² + ḡ Σ_η ḡᵀ, and its two parts.
+        """
+        mean: dict[str, Any] = {}
+        if self.muons:
+            jacobian, independent = self.jacobian / self.muons, math.sqrt(self.square) / self.muons
+            shared = math.sqrt(max(0.0, float(jacobian @ sigma_eta @ jacobian)))
+            mean = {
+                "mean_uncertainty": math.hypot(independent, shared),
+                "mean_uncertainty_independent": independent,
+                "mean_uncertainty_shared": shared,
+            }
+        said = Said(*map(np.concatenate, zip(*self._said, strict=True)))
         return {
-            "mean_uncertainty": math.hypot(independent, shared),
-            "mean_uncertainty_independent": independent,
-            "mean_uncertainty_shared": shared,
+            **mean,
+            **judge(said, Seen(np.concatenate(self._seen), *self._experiments), sigma_eta, tolerance, confidence),
         }
-
-
-class Said(NamedTuple):
-    """What is said of the muons in the experiments: σ, G by the systematics, and the spread of their toys."""
-
-    sigma: Float[np.ndarray, " muon"]
-    jacobian: Float[np.ndarray, "muon systematic"]
-    spread: Float[np.ndarray, " muon"]
-
-
-class Seen(NamedTuple):
-    """What the experiments say of an observable, see `pullback.experiments.Experiments`; sums are over all blocks."""
-
-    sd: Float[np.ndarray, " muon"]
-    away: Float[np.ndarray, " experiment"]
-    pull: Float[np.ndarray, " experiment"]
-    square: Float[np.ndarray, " experiment"]
 
 
 def judge(said: Said, seen: Seen, sigma_eta: Matrix, tolerance: float, confidence: float) -> dict[str, Any]:

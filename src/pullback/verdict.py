@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import artefacts
+from . import artefacts, shifts
 from .artefacts import Reader
 from .batches import Block, Part
 from .circular import wrap
@@ -19,11 +19,12 @@ from .config import Validation
 from .diagnostics import diagnose
 from .errors import PullbackError
 from .evidence import read_evidence, write_evidence
-from .gathering import Gathering, open_study
+from .gathering import Gathering
 from .models import NO_FOLD, Quantity
 from .normal import K95
 from .points import Point
-from .sharing import Said, Seen, Sums, judge
+from .sharing import Said, Seen, Sums
+from .sources import design_names, sources_of
 from .study import Study
 from .tables import scanned, write_config, write_csv, write_points
 from .validation import OUTSIDE, SIGMAS, Muons, Tally, ToyMuons, Truth, distance, worst
@@ -41,6 +42,9 @@ QUOTED_SUMMARY = ("mean_sigma", "ratio", "ratio_se", "pull_mean", "pull_sd", "pu
 SHARED_SUMMARY = ("mean_uncertainty", "mean_uncertainty_independent", "mean_uncertainty_shared", "total", "mean")
 SHARED_SUMMARY += ("pull_width", "pull_shift")
 """Statistics of what muons share that are columns of `summary.csv`."""
+
+
+DESIGN_SUMS = ("slopes", "count")
 
 
 class Outputs(NamedTuple):
@@ -88,7 +92,7 @@ def validate(study: Study, files: Mapping[str, Sequence[str | Path]], outputs: O
                     gathering.add(readers[kind], part.label)
                 for each in observables.values():
                     _tally(tallies[part.label, each.name], readers, part, each)
-                    _add_up(contributions[part.label, each.name], readers["sigma"], part, each.name)
+                    _add_up(contributions[part.label, each.name], readers, part, each.name)
                 if study.model.chi2:
                     _add_fits(fits[part.label], readers["theta"], part)
         log.info("batch %d of %d judged: %s", index + 1, len(study.batches), name)
@@ -107,9 +111,9 @@ def validate(study: Study, files: Mapping[str, Sequence[str | Path]], outputs: O
     write_config(study, outputs.config)
     write_points(study, outputs.points)
     content = gathering.write(study, outputs.study)
-    with open_study(outputs.study) as reader:
-        for entry in entries:
-            _contribute(entry, reader, contributions[entry["point"], entry["observable"]], points[entry["point"]])
+    for entry in entries:
+        label = entry["point"]
+        _contribute(entry, contributions[label, entry["observable"]], points[label], study.first_part(label)[0])
     write_evidence(
         outputs.validation,
         {
@@ -189,15 +193,36 @@ def _tally(tallies: Mapping[str, Tally], readers: Mapping[str, Reader], part: Pa
             tally.add(Muons(*about, **_said(kind, value, quoted)), toy_muons, truth)
 
 
-def _add_up(sums: Sums, sigma: Reader, part: Part, name: str) -> None:
-    """Add the muons of a part to what is summed over all of them, block by block."""
-    there = {path.rsplit("/", 1)[1] for path, _ in sigma.columns(part.label)}
+def _add_up(sums: Sums, readers: Mapping[str, Reader], part: Part, name: str) -> None:
+    """Add the muons of a part to what is gathered over all of them, block by block."""
+    sigma, toys = readers["sigma"], readers["toys"]
     extra = [f"budget_{name}", f"shared_jacobian_{name}"]
+    there = {column for column in extra if sigma.has(f"{part.label}/{column}")}
+    for row in range(len(sigma.rows(f"{part.label}/design/count_{name}"))):
+        slopes, count = (sigma.rows(f"{part.label}/design/{column}_{name}", row, row + 1)[0] for column in DESIGN_SUMS)
+        sums.add_slopes(slopes, float(count))
+    thrown = _thrown_together(toys, part, name) if extra[1] in there else None
     for block in part.blocks:
-        sums.add(
-            sigma.read(part, f"sigma_{name}", block),
-            *(sigma.read(part, column, block) if column in there else None for column in extra),
-        )
+        quoted = sigma.read(part, f"sigma_{name}", block)
+        shares, jacobian = (sigma.read(part, column, block) if column in there else None for column in extra)
+        sums.add(quoted, shares, jacobian)
+        if thrown is not None:
+            muon, spread, sd = thrown
+            here = (muon >= block.start) & (muon < block.stop)
+            row = muon[here] - block.start
+            sums.add_experiments(Said(quoted[row], jacobian[row], spread[here]), sd[here])
+    if thrown is not None:
+        columns = [toys.rows(f"{part.label}/experiments/{column}_{name}") for column in Seen._fields[1:]]
+        for each in zip(*columns, strict=True):
+            sums.add_sums(np.stack(each))
+
+
+def _thrown_together(toys: Reader, part: Part, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The muons of a part in toy experiments: index in the point, spread of their own toys, scatter in experiments."""
+    muon, sd = (toys.rows(f"{part.label}/experiments/{column}") for column in ("muon", f"sd_{name}"))
+    all_muons, spread = (toys.rows(f"{part.label}/toys/{column}") for column in ("muon", f"toy_sd_{name}"))
+    row = {each: index for index, each in enumerate(all_muons.tolist())}
+    return muon, spread[[row[each] for each in muon.tolist()]], sd
 
 
 def _add_fits(sums: list[float], theta: Reader, part: Part) -> None:
@@ -209,39 +234,19 @@ def _add_fits(sums: list[float], theta: Reader, part: Part) -> None:
         sums[1] += float(ndf[known].sum())
 
 
-def _contribute(entry: dict[str, Any], study: Reader, sums: Sums, point: Point) -> None:
-    """Add to an entry where its uncertainty comes from: the slopes by the design, the budget, and what muons share."""
-    label, name = point.label, entry["observable"]
-    slopes, count = (study.rows(f"{label}/design/{column}_{name}")[0] for column in ("slopes", "count"))
-    parameters = study.dims(f"{label}/design/slopes_{name}")["parameter"]
-    entry["design"] = dict(zip(parameters, (slopes / count).tolist() if count else [None] * len(slopes), strict=True))
-    columns = {path.removeprefix(f"{label}/") for path, _ in study.columns(label)}
-    entry["budget"] = {}
-    if f"budget_{name}" in columns:
-        entry["budget"] = sums.budget(study.dims(f"{label}/budget_{name}")["source"])
+def _contribute(entry: dict[str, Any], sums: Sums, point: Point, part: Part) -> None:
+    """Add to an entry where its uncertainty comes from: the budget, the slopes by the design, and what muons share."""
+    sources, section = sources_of(part), part.config["systematics"]
+    entry["budget"] = sums.budget(sources) if len(sources) > 1 else {}
+    entry["design"] = sums.design([name for name, *_ in design_names(part)])
     entry["shared"] = None
-    if f"shared_jacobian_{name}" in columns:
-        sigma_eta = study.attribute(f"{label}/shared_jacobian_{name}", "systematic_covariance")
-        entry["shared"] = {**sums.mean(sigma_eta), **_of_experiments(study, name, point, sigma_eta)}
+    if section:
+        settings = point.config.validation
+        entry["shared"] = sums.shared(shifts.covariance_of(section), settings.tolerance, settings.confidence)
         verdict = entry["shared"]["verdict"]
         entry["verdict"] = worst([entry["verdict"], verdict])
         if verdict != "pass":
             entry["reasons"].append(f"systematics: {_shared_reason(entry['shared'])}")
-
-
-def _of_experiments(study: Reader, name: str, point: Point, sigma_eta: np.ndarray) -> dict[str, Any]:
-    """What the toy experiments say of an observable at a point."""
-    label, settings = point.label, point.config.validation
-    muon = study.rows(f"{label}/experiments/muon")
-    toys = study.rows(f"{label}/toys/muon")
-    row = dict(zip(toys.tolist(), range(len(toys)), strict=True))
-    said = Said(
-        *(study.rows(f"{label}/{column}_{name}")[muon] for column in ("sigma", "shared_jacobian")),
-        study.rows(f"{label}/toys/toy_sd_{name}")[[row[each] for each in muon.tolist()]],
-    )
-    sums = (study.rows(f"{label}/experiments/{column}_{name}").sum(axis=0) for column in ("away", "pull", "square"))
-    seen = Seen(study.rows(f"{label}/experiments/sd_{name}"), *sums)
-    return judge(said, seen, sigma_eta, settings.tolerance, settings.confidence)
 
 
 def _shared_reason(shared: dict[str, Any]) -> str:
