@@ -111,12 +111,17 @@ class Observable:
     @property
     def place(self) -> str:
         """What the distance from the fold is called."""
-        return f"{self.fold.symbol}/σ" if self.fold else ""
+        return over_sigma(self.fold.symbol) if self.fold else ""
 
 
 def observables_of(study: Study, figure: Figure) -> list[Quantity]:
     """The observables that a figure is about."""
     return [each for each in study.model.observables if figure.observable in ("", each.name)]
+
+
+def over_sigma(symbol: str) -> str:
+    """A sign over σ."""
+    return f"({symbol})/σ" if "/" in symbol or " " in symbol else f"{symbol}/σ"
 
 
 def axis(quantity: Quantity, words: str = "") -> str:

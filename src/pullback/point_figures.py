@@ -145,7 +145,14 @@ def _sigma(subject: Subject) -> Canvas:
         grid[2 * row, 0].set_ylabel("uncertainty")
         grid[2 * row + 1, 0].set_ylabel("toy sd / σ")
     handles = {label: handle for axes in grid[:2, 0] for handle, label in zip(*axes.get_legend_handles_labels())}  # noqa: B905
-    canvas.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=5, fontsize=8, markerscale=2)
+    canvas.legend(
+        handles.values(),
+        handles.keys(),
+        loc="outside upper center",
+        ncols=min(5, 1 + columns),
+        fontsize=8,
+        markerscale=2,
+    )
     return canvas
 
 
@@ -166,10 +173,12 @@ def _closure(top: Axes, bottom: Axes, each: Observable) -> None:
     bottom.axhline(1, color="black", lw=0.6)
     with np.errstate(divide="ignore", invalid="ignore"):
         to_linear, to_quoted = sd / linear, sd / quoted
+    bottom.plot(value[good], to_quoted[good], "s", color=VERMILLION, label="to the quoted σ", **style)
     for which, colour, words in ((claimed, "black", "in its domain"), (~claimed, GREY, "outside of it")):
         some = good & which & np.isfinite(to_linear)
-        bottom.plot(value[some], to_linear[some], "x", color=colour, label=f"to the linear σ, {words}", **style)
-    bottom.plot(value[good], to_quoted[good], "s", color=VERMILLION, label="to the quoted σ", **style)
+        bottom.plot(
+            value[some], to_linear[some], "x", mew=0.6, color=colour, label=f"to the linear σ, {words}", **style
+        )
     limits = most_of(value[good])
     for axes in (top, bottom):
         axes.set_xlim(*limits)
@@ -212,7 +221,8 @@ def _pulls(subject: Subject) -> Canvas:
         if not alone:  # what the line is, the caption says
             handles, names = handles[:-1], names[:-1]
         axes.legend(handles, names, loc="upper left", fontsize=8 if alone else 7)
-        axes.set_ylim(0, (1.25 if alone else 1.45) * axes.get_ylim()[1])
+        # Few muons near the fold make high spikes, which would leave no room for the others.
+        axes.set_ylim(0, 1.25 * axes.get_ylim()[1] if alone else min(0.9, 1.45 * axes.get_ylim()[1]))
     return canvas
 
 

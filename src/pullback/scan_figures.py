@@ -101,6 +101,9 @@ def _line(axes: Axes, where: np.ndarray, entries: list[dict[str, Any]], panel: P
     axes.plot(where[order], value[order], "o-", ms=3.5, color=BLUE)
     if np.isfinite(low).any():
         axes.vlines(where, low, high, color=BLUE, lw=1)
+    if panel.key == "mean_sigma" and np.isfinite(value).any():  # what hardly changes should look so
+        low, high = axes.get_ylim()
+        axes.set_ylim(min(low, 0.95 * np.nanmin(value)), max(high, 1.05 * np.nanmax(value)))
     axes.ticklabel_format(axis="y", useOffset=False)
 
 
