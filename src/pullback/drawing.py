@@ -20,6 +20,7 @@ from .circular import wrap
 from .evidence import Evidence
 from .gallery import Figure, point_of
 from .models import NO_FOLD, Quantity
+from .signs import over_sigma
 from .study import Study
 from .validation import SIGMAS, distance
 
@@ -117,11 +118,6 @@ class Observable:
 def observables_of(study: Study, figure: Figure) -> list[Quantity]:
     """The observables that a figure is about."""
     return [each for each in study.model.observables if figure.observable in ("", each.name)]
-
-
-def over_sigma(symbol: str) -> str:
-    """A sign over σ."""
-    return f"({symbol})/σ" if "/" in symbol or " " in symbol else f"{symbol}/σ"
 
 
 def axis(quantity: Quantity, words: str = "") -> str:

@@ -1,0 +1,105 @@
+"""The tables of the report that say where uncertainties come from: budget, systematics, design."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from . import shifts
+from .config import numeric_fields, unit_of
+from .evidence import Evidence
+from .gallery import sources
+from .study import Study
+
+Entry = dict[str, Any]
+
+
+def per_point(study: Study, evidence: Evidence) -> list[tuple[str, list[Entry]]]:
+    """The entries of each point, by its label."""
+    return [
+        (point.label, [each for each in evidence["points"] if each["point"] == point.label]) for point in study.points
+    ]
+
+
+def budget_of(study: Study, entry: Entry) -> list[dict[str, Any]]:
+    """The share of each source in the mean variance, and the standard uncertainty that it makes of the mean σ.
+
+    The sources that are not shared make the σ that is quoted for a muon, so that all of them together make the mean of
+    that over the square root of their share.
+    """
+    shares, sigma = entry["budget"], entry["linear"]["overall"]["mean_sigma"]
+    own = sum(share for name, share in shares.items() if name not in _shared(study))
+    total = sigma / math.sqrt(own) if sigma and own > 0 else None
+    rows = [{"source": name, "share": shares.get(name)} for name in sources(study)]
+    rows.append({"source": "together", "share": sum(shares.values()) if shares else None})
+    for row in rows:
+        known = total is not None and row["share"] is not None and row["share"] >= 0
+        row["u"] = total * math.sqrt(row["share"]) if known else None
+    return rows
+
+
+def _shared(study: Study) -> set[str]:
+    return {*shifts.names_of(study.config.systematics), "systematic correlations"}
+
+
+def design_of(study: Study, entry: Entry) -> list[dict[str, Any]]:
+    """The slopes of the mean σ by each parameter, with units, and by how much σ changes if a parameter does a little.
+
+    A little is 1 % of its value, (p/σ) dσ/dp %; for the height of a layer, which has no natural zero, 1 cm.
+    """
+    (point,) = (each for each in study.points if each.label == entry["point"])
+    values, sigma = numeric_fields(point.config), entry["linear"]["overall"]["mean_sigma"]
+    observable = next(each for each in study.model.observables if each.name == entry["observable"])
+    rows = []
+    for name, slope in entry["design"].items():
+        unit, value = unit_of(name, point.config), values[name]
+        height = unit == "m" and "[" in name
+        step = 0.01 if height else 0.01 * value
+        rows.append(
+            {
+                "parameter": name,
+                "value": value,
+                "unit": unit,
+                "slope": slope,
+                "slope_unit": _over(observable.unit, unit),
+                "step": "1 cm" if height else "1 %",
+                "change": slope * step / sigma if slope is not None and sigma and step else None,
+            }
+        )
+    return rows
+
+
+def _over(unit: str, by: str) -> str:
+    """A unit over another one."""
+    if by in ("", "1"):
+        return "" if unit == "1" else unit
+    if by == "1/m":
+        return "m" if unit == "1" else f"{unit} m"
+    return f"1/{by}" if unit == "1" else f"{unit}/{by}"
+
+
+def systematics_of(study: Study) -> list[dict[str, Any]]:
+    """What is shared: names, standard uncertainties and units."""
+    section = study.config.systematics
+    return [
+        {
+            "name": name,
+            "u": section[name],
+            "unit": study.model.coordinates[0].unit if name.startswith("alignment.") else unit_of(name, study.config),
+            "value": numeric_fields(study.config).get(name),
+        }
+        for name in shifts.names_of(section)
+    ]
+
+
+def correlations_of(study: Study) -> list[list[Any]]:
+    """The correlations of what is shared, as the config has them."""
+    return [list(each) for each in study.config.systematics.get(shifts.CORRELATIONS, [])]
+
+
+def enough_muons(entry: Entry) -> int | None:
+    """How many muons make the independent part of the uncertainty of their mean as small as the shared one."""
+    shared, muons = entry["shared"], entry["quoted"]["overall"]["muons"]
+    if not shared or not shared.get("mean_uncertainty_shared") or not shared.get("mean_uncertainty_independent"):
+        return None
+    return math.ceil(muons * (shared["mean_uncertainty_independent"] / shared["mean_uncertainty_shared"]) ** 2)
