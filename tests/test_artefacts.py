@@ -121,8 +121,14 @@ def test_every_column_says_what_it_holds(made):
         "theta": ("rad", angle),
         "theta_true": ("rad", f"{angle} at the true hits"),
         "sigma_theta_linear_true": ("rad", f"{sigma} at the true hits"),
-        "flag": ("1", "why the uncertainty of the muon is not to be used"),
+        "flag_theta": ("1", f"why the uncertainty of the {angle} is not to be used"),
         **quoted,
+        "design/count_theta": ("1", f"muons with a linear σ of the {angle}"),
+        "design/sigma_theta": ("rad", f"sum of the linear σ of the {angle} over muons"),
+        "design/slopes_theta": (
+            "rad a unit of the parameter",
+            f"sum over muons of the slope of the linear σ of the {angle} by each parameter",
+        ),
         "toys/muon": ("1", "index of the muon in its point"),
         "toys/toy_count": ("1", "toys thrown around the muon"),
         "toys/toy_mean_theta": ("rad", f"mean of the {angle} over toys"),
@@ -168,7 +174,7 @@ def test_the_study_opens_as_labelled_datasets(made):
             "interval68_theta",
             "interval95_theta",
             "linear_ok_theta",
-            "flag",
+            "flag_theta",
         }
         assert data["interval95_theta"].dims == ("muon", "end")
         assert data["end"].values.tolist() == ["low", "high"]

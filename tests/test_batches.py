@@ -59,8 +59,9 @@ def test_a_recipe_holds_what_its_artefact_is_made_from_and_no_more():
     made_from = {kind: whole.of_kind(kind).parts[0].config for kind in KINDS}
     assert set(made_from["truth"]) == {"seed", "random_numbers", "source", "model"}
     assert made_from["truth"]["model"] == {"name": "one_hit"}  # not dz
-    assert set(made_from["sigma"]) - set(made_from["theta"]) == {"uncertainty"}
-    assert "uncertainty" not in made_from["toys"]
+    assert made_from["reco"]["model"] == {"name": "one_hit"}
+    assert set(made_from["sigma"]) - set(made_from["theta"]) == {"systematics", "uncertainty"}
+    assert set(made_from["toys"]) - set(made_from["theta"]) == {"systematics", "toys"}
     assert whole.of_kind("toys").of_kind("reco") == whole.of_kind("reco")
     with pytest.raises(AttributeError):
         _ = whole.of_kind("truth").parts[0].settings.detector
@@ -86,3 +87,35 @@ def test_what_costs_nothing_of_the_config_changes_no_recipe():
         for more in ({}, {"validation": {"tolerance": 0.1}, "figures": {"points": "all"}, "compute": {"batch_cost": 7}})
     )
     assert one == other
+
+
+def digests(**more):
+    whole = next(iter(batches(10**12, **more).values()))
+    return {kind: whole.of_kind(kind).digest for kind in KINDS}
+
+
+def changed(before, after):
+    """The kinds of artefacts that are made again."""
+    before, after = digests(**before), digests(**after)
+    return {kind for kind in KINDS if before[kind] != after[kind]}
+
+
+TRACK = {"model": {"name": "track"}}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "again"),
+    [
+        ({}, {"model": {"dz": 1.6}}, {"theta", "sigma", "toys"}),
+        ({}, {"systematics": {"model.dz": 0.01}}, {"sigma", "toys"}),
+        (TRACK, {**TRACK, "systematics": {"alignment.x[1]": 0.01}}, {"sigma", "toys"}),
+        (TRACK, {**TRACK, "uncertainty": {"n_dig": 2}}, {"sigma"}),
+        (TRACK, {**TRACK, "toys": {"experiments": 200}}, {"toys"}),
+        (TRACK, {**TRACK, "target": {"sigma_theta": 0.01, "vary": "detector.resolution"}}, set()),
+        (TRACK, {**TRACK, "detector": {"efficiency": 0.9}}, {"reco", "theta", "sigma", "toys"}),
+        (TRACK, {"model": {"name": "track", "z": [0.0, 0.5, 2.0]}}, set(KINDS)),
+        (TRACK, {**TRACK, "source": {"muons": 100_000, "cosmic": {"zenith_max": 0.5}}}, set(KINDS)),
+    ],
+)
+def test_a_change_makes_again_what_depends_on_it_and_nothing_else(before, after, again):
+    assert changed(before, after) == again

@@ -27,7 +27,7 @@ def refused(raw) -> str:
         ),
         (
             {"toys": {"zzz": 3}},
-            "toys.zzz: unknown key; allowed: toys.mode, toys.most, toys.muons, toys.n_dig, toys.per_muon",
+            "toys.zzz: unknown key; allowed: toys.experiments, toys.mode, toys.most, toys.muons, toys.n_dig, toys.per_muon",
         ),
         ({"detector": {"resolution": "100"}}, "detector.resolution: is '100'; it should be a valid number"),
         ({"source": {"muons": "1e5"}}, "write 1e5 as 100000"),
@@ -38,7 +38,43 @@ def refused(raw) -> str:
         ({"detector": {"resolution": float("inf")}}, "detector.resolution: is inf; it should be a finite number"),
         ({"detector": {"resolution": float("nan")}}, "detector.resolution: is nan; it should be"),
         ({"model": {"dz": 0}}, "model.dz: is 0; it should be greater than"),
-        ({"model": {"name": "two_hits"}}, "model.name: is 'two_hits'; it should be 'one_hit'"),
+        (
+            {"model": {"name": "two_hits"}},
+            "model.name: is 'two_hits'; allowed: one_hit, track, track3d, scatter, own",
+        ),
+        ({"model": {"name": "track", "dz": 1.0}}, "model.dz: does not go with model.name: track; leave it out"),
+        ({"model": {"name": "track", "z": [0.0]}}, "model.z: is [0.0]; it should have at least 2 items, not 1"),
+        ({"model": {"name": "track", "z": [1.0, 1.0]}}, "model.z: all layers are at 1 m"),
+        ({"model": {"name": "track", "z": [0.0, "1"]}}, "model.z[1]: is '1'; it should be a valid number"),
+        ({"model": {"name": "track", "theta0": -0.1}}, "model.theta0: is -0.1; it should be greater than"),
+        (
+            {"detector": {"resolution": [100.0, 50.0]}},
+            "detector.resolution: has 2 values, but model one_hit has 1 layers",
+        ),
+        (
+            {"model": {"name": "track3d"}, "detector": {"efficiency": [0.9, 0.9]}},
+            "detector.efficiency: has 2 values, but model track3d has 3 layers",
+        ),
+        ({"detector": {"resolution": [100.0, 0.0]}}, "detector.resolution[1]: is 0.0; it should be greater than"),
+        ({"detector": {"efficiency": 0.0}}, "detector.efficiency: is 0.0; it should be greater than 0"),
+        ({"detector": {"efficiency": 1.5}}, "detector.efficiency: is 1.5; it should be less than or equal to 1"),
+        ({"source": {"cosmic": {}}}, "source.cosmic: does not go with model.name: one_hit; leave it out"),
+        (
+            {"model": {"name": "track"}, "source": {"volume": {}}},
+            "source.volume: does not go with model.name: track; leave it out",
+        ),
+        ({"systematics": {"model.dx": 0.1}}, "systematics: model.dx: no such number of the model; did you mean model.dz?"),
+        ({"systematics": {"model.dz": -0.1}}, "systematics: model.dz: is -0.1; it must be a standard uncertainty"),
+        (
+            {"scan": {"model.z[1]": [0.1]}, "model": {"name": "track"}, "systematics": {"model.z[3]": 0.1}},
+            "systematics: model.z[3]: no such number of the model; did you mean",
+        ),
+        ({"scan": {"model.z[3]": [0.1]}, "model": {"name": "track"}}, "scan: model.z[3]: no numeric field of that name"),
+        ({"scan": {"systematics.model.dz": [0.1]}, "systematics": {"model.dz": 0.1}}, "no numeric field of that name"),
+        (
+            {"scan": {"detector.resolution": [50]}, "model": {"name": "track"}, "detector": {"resolution": [1, 2, 3]}},
+            "scan: detector.resolution: no numeric field of that name",
+        ),
         ({"source": {"muons": 0}}, "source.muons: is 0; it should be greater than or equal to 1"),
         ({"source": {"x_min": 1.0, "x_max": 1.0}}, "x_max = 1 must be greater than x_min = 1"),
         ({"source": {"kind": "simulatd"}}, "source.kind: is 'simulatd'; allowed: simulated, recorded"),
@@ -72,7 +108,7 @@ def refused(raw) -> str:
             "toys.most: is 10000; it should be greater than or equal to 20000",
         ),
         ({"uncertainty": {"n_dig": 0}}, "uncertainty.n_dig: is 0"),
-        ({"study": "a" * 300}, "should have at most 100 characters"),
+        ({"study": "a" * 300}, "; it should have at most 100 characters"),
         ({"scan": {"detector.resolution": [10**400]}}, "is not a finite number"),
         ({"scan": {"source.muons": [1e30]}}, "source.muons: is 1"),
         ({"validation": {"tolerance": 0.0}}, "validation.tolerance: is 0.0"),
@@ -146,14 +182,28 @@ def test_numeric_fields_are_what_can_be_scanned():
         "source.x_min",
         "source.x_max",
         "detector.resolution",
+        "detector.efficiency",
         "model.dz",
         "toys.muons",
         "toys.per_muon",
         "toys.most",
         "toys.n_dig",
+        "toys.experiments",
         "uncertainty.n_dig",
         "validation.tolerance",
         "validation.confidence",
         "validation.domain",
         "compute.batch_cost",
     }
+
+
+def test_numbers_in_lists_can_be_scanned():
+    """Of a track: each height, and each layer's resolution where they are given one by one."""
+    raw = {"model": {"name": "track", "z": [0.0, 1.0]}, "detector": {"resolution": [50, 100]}}
+    found = numeric_fields(load({**BASE, **raw, "systematics": {"model.z[0]": 0.1}}))
+    assert found["model.z[0]"] == 0.0
+    assert found["model.z[1]"] == 1.0
+    assert (found["detector.resolution[0]"], found["detector.resolution[1]"]) == (50, 100)
+    assert "detector.resolution" not in found
+    assert "source.cosmic.zenith_max" in found
+    assert not [name for name in found if name.startswith("systematics")]

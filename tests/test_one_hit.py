@@ -1,4 +1,5 @@
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -6,7 +7,7 @@ import torch
 
 from pullback import infer_theta, stream
 from pullback.models import load
-from pullback.models.one_hit import MODEL
+from pullback.models.one_hit import sample
 
 
 def test_theta_is_the_arctangent_of_the_folded_position():
@@ -34,8 +35,8 @@ def test_its_gradient_is_right():
     assert torch.autograd.gradcheck(infer_theta, (hits, dz))
 
 
-def test_draw_is_uniform():
-    x = MODEL.draw(stream(1, "truth"), 100_000, x_min=-1.0, x_max=3.0)
+def test_what_is_drawn_is_uniform():
+    x = sample(stream(1, "truth"), 100_000, SimpleNamespace(x_min=-1.0, x_max=3.0))
     assert x.shape == (100_000, 1)
     assert x.min() >= -1
     assert x.max() < 3
@@ -43,5 +44,14 @@ def test_draw_is_uniform():
 
 
 def test_the_model_names_its_quantities():
-    model = load("one_hit")
+    model = load({"name": "one_hit", "dz": 2.0})
     assert [tuple(each)[:2] for each in model.coordinates + model.observables] == [("x", "m"), ("theta", "rad")]
+    assert model.parameters == {"dz": 2.0}
+    assert model.infer_uses == ("dz",)
+
+
+def test_true_hits_are_drawn_without_the_height():
+    model, source = load({"name": "one_hit"}), SimpleNamespace(x_min=0.0, x_max=1.0)
+    assert not model.parameters
+    drawn = model.sample(stream(1, "truth"), 5, source)
+    np.testing.assert_array_equal(model.place(drawn, **{name: None for name in model.place_uses}), drawn)

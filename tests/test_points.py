@@ -69,7 +69,8 @@ def test_a_table_that_is_not_text():
 @pytest.mark.parametrize("name", sorted(set(numeric_fields(load({"study": "s"}))) - {"compute.batch_cost"}))
 def test_every_numeric_field_can_be_scanned(name):
     base = numeric_fields(load({"study": "s"}))[name]
-    values = [base, base + 1] if isinstance(base, int) else [base, base + 0.01]
+    more = {"detector.efficiency": -0.01}.get(name, 0.01)  # no more than 1
+    values = [base, base + 1] if isinstance(base, int) else [base, base + more]
     scanned = points({name: values})
     assert [numeric_fields(point.config)[name] for point in scanned] == values
 
@@ -86,3 +87,15 @@ def test_numbers_in_labels_are_exact(value, text):
 def test_nearest_to_the_unscanned_config():
     config = load({"study": "s", "scan": {"detector.resolution": [50, 90, 200], "model.dz": [1.0, 1.4, 2.0]}})
     assert nearest_to_unscanned(expand(config), config).label == "detector.resolution=90,model.dz=1.4"
+
+
+TRACK = {"model": {"name": "track"}, "detector": {"resolution": [50, 100, 200]}}
+
+
+@pytest.mark.parametrize("name", ["model.z[1]", "detector.resolution[2]", "model.theta0", "source.cosmic.zenith_max"])
+def test_a_number_in_a_list_or_a_section_can_be_scanned(name):
+    base = numeric_fields(load({"study": "s", **TRACK}))
+    found = points({name: [0.25, 0.5]}, **TRACK)
+    assert [point.label for point in found] == [f"{name}=0.25", f"{name}=0.5"]
+    for point, value in zip(found, (0.25, 0.5), strict=True):
+        assert numeric_fields(point.config) == {**base, name: value}

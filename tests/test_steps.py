@@ -7,8 +7,8 @@ import pytest
 from conftest import SMALL, Run, files_in
 
 from pullback.batches import BLOCK
+from pullback.columns import FLAGS
 from pullback.gathering import open_study
-from pullback.steps import FLAGS
 from pullback.streams import stream
 from pullback.study import Study
 
@@ -67,7 +67,7 @@ def test_columns_follow_from_each_other(tmp_path):
     ratio = found["nominal/toys/toy_sd_theta"] / found["nominal/sigma_theta_linear_true"][muon]
     far = x_true[muon] > 0.05
     assert np.abs(ratio[far] - 1).max() < 5 / np.sqrt(2 * 400)
-    assert (found["nominal/flag"] == 0).all()
+    assert (found["nominal/flag_theta"] == 0).all()
 
 
 def test_what_is_quoted_is_linear_where_the_law_holds(tmp_path):
@@ -133,7 +133,7 @@ def test_failed_muons_are_kept_and_flagged(tmp_path):
     run = Run(raw, tmp_path / "out").make()
     found = columns(run)
     bad = FLAGS["hit_not_finite"]
-    assert found["nominal/flag"].tolist() == [0, bad, bad, bad, 0, 0]
+    assert found["nominal/flag_theta"].tolist() == [0, bad, bad, bad, 0, 0]
     assert np.isnan(found["nominal/theta"]).tolist() == [False, True, True, True, False, False]
     for name in ("sigma_theta_linear", "sigma_theta", "bias_theta"):
         assert np.isnan(found[f"nominal/{name}"]).tolist() == [False, True, True, True, False, False]

@@ -101,8 +101,8 @@ class Simulated(Section):
     x_max: float = Field(
         1.0, ge=-1e6, le=1e6, description="upper end of the true positions", json_schema_extra={"unit": "m"}
     )
-    cosmic: Cosmic | None = Field(None, description="tracks: directions and momenta")
-    volume: Volume | None = Field(None, description="scatter: what muons scatter in")
+    cosmic: Cosmic | None = Field(None, description="directions and momenta")
+    volume: Volume | None = Field(None, description="what muons scatter in")
 
     @model_validator(mode="after")
     def _range(self):
@@ -153,7 +153,7 @@ class Strip(Section):
         0.0,
         ge=0,
         le=1e6,
-        description="strip: its width; 0 is √12/resolution, for which the stated resolution is right",
+        description="its width; 0 is √12/resolution, for which the stated resolution is right",
         json_schema_extra={"unit": "m"},
     )
 
@@ -162,15 +162,15 @@ class Tails(Section):
     """Gaussian noise with a wider one for some of the hits."""
 
     kind: Literal["tails"] = Field("tails", description="Gaussian, but wider for some of the hits")
-    fraction: float = Field(0.05, ge=0, le=1, description="tails: how many of the hits have the wider noise")
-    width: float = Field(5.0, ge=1, le=1e6, description="tails: how many times wider it is")
+    fraction: float = Field(0.05, ge=0, le=1, description="how many of the hits have the wider noise")
+    width: float = Field(5.0, ge=1, le=1e6, description="how many times wider it is")
 
 
 class Clipped(Section):
     """Gaussian noise without the hits that are far off."""
 
     kind: Literal["clipped"] = Field("clipped", description="Gaussian, without hits that are further off than `clip`")
-    clip: float = Field(2.0, ge=0.01, le=8, description="clipped: how far off a hit can be, in stated σ")
+    clip: float = Field(2.0, ge=0.01, le=8, description="how far off a hit can be, in stated σ")
 
 
 def _or_its_kind(schema: dict[str, Any]) -> None:
@@ -213,7 +213,7 @@ class OneHit(Section):
         """How many layers there are."""
         return 1
 
-    name: Literal["one_hit"] = Field("one_hit", description="the inference model")
+    name: Literal["one_hit"] = Field("one_hit", description="the angle from the vertical, from one hit")
     dz: float = Field(
         1.5, ge=1e-6, le=1e6, description="height of the muons' origin above the layer", json_schema_extra={"unit": "m"}
     )
@@ -746,7 +746,7 @@ def _line(kind, error) -> str:
             return f"{key}: {error['ctx']['error']}" if key else str(error["ctx"]["error"])
         case "model_type" | "model_attributes_type" | "dict_type":
             return f"{key}: is {value!r}; it must be a section with keys of its own"
-    message = error["msg"].removeprefix("Input ")
+    message = re.sub("^(Input|List|String|Dictionary) ", "", error["msg"]).replace(" after validation", "")
     if isinstance(value, str) and error["type"] in ("float_type", "int_type"):
         message += " (YAML takes it for text; write 1e5 as 100000)"
     return f"{key}: is {value!r:.80}; it {message}"

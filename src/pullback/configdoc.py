@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, get_args
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+from pydantic import create_model
 from pydantic.fields import FieldInfo
 
-from .config import StudyConfig, fields, sections, unit_of
+from .config import MODELS, Section, StudyConfig, sections, tag
 from .files import write_text
 
 HEAD = """# The config
@@ -22,17 +25,22 @@ checks.
   the default below. Of several files, each is laid over the ones before:
   `--configfile config/config.yaml my_changes.yaml`.
 - Every mistake is refused before any job starts, in one line that names the key.
-- The noise can be given by its kind alone: `detector: {noise: strip}`.
-- Any numeric key but those of `compute` can be scanned by its dotted name:
+- The noise can be given by its kind alone, `detector: {noise: strip}`, and a coordinate of a model of your own by its
+  name alone, `coordinates: [x0, x1]`.
+- Any numeric key but those of `systematics`, `target` and `compute` can be scanned by its dotted name; of a list, one
+  number: `model.z[1]`; and of a model of your own, its parameters: `model.<parameter>`.
 
 ```yaml
 scan: {detector.resolution: [50, 100], model.dz: [1.0, 1.5]} # the product: 4 points
 scan: {zip: {detector.resolution: [50, 100], model.dz: [1.0, 1.5]}} # in step: 2 points
+scan: {"model.z[1]": [0.4, 0.5]} # a name with brackets is quoted within braces
 scan: {table: scan.csv} # a column a name, a row a point
 ```
 
-| key | kind | unit | default | allowed | what it is |
-|---|---|---|---|---|---|
+What goes with some models, noises or sources only says so; with others it is refused.
+
+| key | goes with | kind | unit | default | allowed | what it is |
+|---|---|---|---|---|---|---|
 """
 
 
@@ -43,30 +51,71 @@ def schema() -> str:
 
 def documentation() -> str:
     """The page about the config: `config/README.md`."""
-    return HEAD + "".join(f"| {' | '.join(_row(name, field))} |\n" for name, field in fields(StudyConfig).items())
+    return HEAD + "".join(f"| {' | '.join(row)} |\n" for row in _rows(StudyConfig))
 
 
-def _row(name: str, field: FieldInfo) -> list[str]:
-    kinds = _kinds(name)
-    allowed = ", ".join(f"`{kind}`" for kind in kinds) or _allowed(field)
-    words = "; ".join(f"`{kind}`: {text}" for kind, text in kinds.items()) or field.description or ""
-    return [f"`{name}`", _kind(field), unit_of(name), _default(field), allowed, words]
+def _rows(section: type[Section], prefix: str = "", where: tuple[str, ...] = ()) -> Iterator[list[str]]:
+    """The rows of a section's keys; `where` says which kinds, outside of the section, they go with."""
+    for name, field in section.model_fields.items():
+        inner = sections(field)
+        if len(inner) > 1:
+            yield from _alternatives(f"{prefix}{name}.", inner)
+        elif inner:
+            many = "[]" if get_origin(field.annotation) is list else ""
+            models = tuple(kind for kind, each in MODELS.items() if prefix == "source." and name in each.beside)
+            yield from _rows(inner[0], f"{prefix}{name}{many}.", models or where)
+        else:
+            yield _row(prefix + name, field, where)
 
 
-def _kinds(name: str) -> dict[str, str]:
-    """The kinds of a section with alternatives, and what each is, if the key is one that says which of them it is."""
-    *path, last = name.split(".")
-    section = StudyConfig
-    for each in path[:-1]:
-        (section,) = sections(section.model_fields[each])
-    alternatives = sections(section.model_fields[path[-1]]) if last == "kind" else []
-    found = [each.model_fields["kind"] for each in alternatives]
-    return {field.default: field.description or "" for field in found}
+def _alternatives(prefix: str, inner: list[type[Section]]) -> Iterator[list[str]]:
+    """The rows of sections of which there is one: first the key that says which, then the others, each once."""
+    which = tag(inner[0])
+    kinds = {each.model_fields[which].default: each for each in inner}
+    words = {kind: each.model_fields[which].description for kind, each in kinds.items()}
+    allowed = ", ".join(f"`{kind}`" for kind in kinds)
+    yield [
+        f"`{prefix}{which}`",
+        "",
+        "word",
+        "",
+        f"`{json.dumps(next(iter(kinds)))}`",
+        allowed,
+        "; ".join(f"`{kind}`: {text}" for kind, text in words.items()),
+    ]
+    done = {which}
+    for each in kinds.values():
+        for name, field in each.model_fields.items():
+            if name in done:
+                continue
+            done.add(name)
+            having = tuple(kind for kind, other in kinds.items() if name in other.model_fields)
+            one = create_model("One", __base__=Section, **{name: (field.annotation, field)})
+            yield from _rows(one, prefix, having if len(having) < len(kinds) else ())
+
+
+def _row(name: str, field: FieldInfo, where: tuple[str, ...]) -> list[str]:
+    goes = ", ".join(f"`{each}`" for each in where)
+    unit = (field.json_schema_extra or {}).get("unit", "") if isinstance(field.json_schema_extra, dict) else ""
+    return [f"`{name}`", goes, _kind(field), unit, _default(field), _allowed(field), field.description or ""]
 
 
 def _kind(field: FieldInfo) -> str:
-    kinds = {int: "whole number", float: "number", str: "text", bool: "true or false"}
-    return kinds.get(field.annotation, "mapping" if "dict" in str(field.annotation) else "word")
+    """What a value is, in words."""
+    words = {int: "whole number", float: "number", str: "text", bool: "true or false", dict: "mapping", list: "list"}
+    plain = [each for each in _plain(field.annotation) if each is not type(None)]
+    if any(get_origin(each) is Literal for each in plain):
+        return "word"
+    return " or ".join(words[get_origin(each) or each] for each in plain)
+
+
+def _plain(annotation: Any) -> list[Any]:
+    """The types that a value may have: of a union each, and without what is said about them."""
+    if get_origin(annotation) is Annotated:
+        return _plain(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return [plain for each in get_args(annotation) for plain in _plain(each)]
+    return [annotation]
 
 
 def _default(field: FieldInfo) -> str:
@@ -76,12 +125,39 @@ def _default(field: FieldInfo) -> str:
 
 
 def _allowed(field: FieldInfo) -> str:
+    """The words that are allowed, or the limits of a number, or of the numbers of a list and of how many there are."""
     words = [f"`{each}`" for each in get_args(field.annotation) if isinstance(each, str)]
-    signs = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
-    limits = [
-        f"{signs[key]} {_number(getattr(each, key))}" for each in field.metadata for key in signs if hasattr(each, key)
-    ]
-    return ", ".join(words + limits)
+    signs = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤", "min_length": "at least", "max_length": "at most"}
+    limits: dict[str, None] = {}  # each once, in order
+    for each in _said(field.annotation, field.metadata):
+        for key in signs:
+            value = getattr(each, key, None)
+            if value is not None and not (key == "min_length" and value == 1):
+                many = f" {_many(field)}" if key.endswith("length") else ""
+                limits[f"{signs[key]} {_number(value)}{many}"] = None
+    return ", ".join([*words, *limits])
+
+
+def _many(field: FieldInfo) -> str:
+    """What the length of a value counts."""
+    if field.annotation is str:
+        return "characters"
+    return "keys" if dict in map(get_origin, _plain(field.annotation)) else "numbers"
+
+
+def _said(annotation: Any, metadata: Iterable[Any] = ()) -> Iterator[Any]:
+    """The limits that a type, and the types in it, come with."""
+    for each in metadata:
+        if isinstance(each, FieldInfo):
+            yield from each.metadata
+        else:
+            yield each
+    if get_origin(annotation) is Annotated:
+        inner, *about = get_args(annotation)
+        yield from _said(inner, about)
+    elif get_origin(annotation) in (Union, UnionType, list):
+        for each in get_args(annotation):
+            yield from _said(each)
 
 
 def _number(value: Any) -> str:
