@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from pullback.config import load
-from pullback.noise import draw, pitch, resolution_of, width
+from pullback.noise import draw, factor, width
 
 KINDS = {
     "gaussian": ({"kind": "gaussian"}, stats.norm()),
@@ -39,8 +39,9 @@ def test_the_distribution(name):
 def test_the_width_is_that_of_the_hits_over_the_stated_one(name, resolution):
     """In closed form, by scipy."""
     noise, exact = KINDS[name]
-    each = detector(noise, resolution)
-    assert width(each) == pytest.approx(exact.std() / resolution_of(each) * resolution, rel=1e-9)
+    each = detector(noise, resolution).noise
+    unit = factor(each, np.array([resolution]))[0]
+    assert width(each, resolution) == pytest.approx(exact.std() * unit, rel=1e-9)
 
 
 def test_tails():
@@ -48,7 +49,7 @@ def test_tails():
     z = drawn(TAILS, (2_000_000,))
     variance = 0.95 + 0.05 * 25
     kurtosis = 3 * (0.95 + 0.05 * 625) / variance**2
-    assert width(detector(TAILS)) == pytest.approx(math.sqrt(variance), rel=1e-14)
+    assert width(detector(TAILS).noise, 100.0) == pytest.approx(math.sqrt(variance), rel=1e-14)
     assert z.var() == pytest.approx(variance, abs=4 * variance * math.sqrt((kurtosis - 1) / len(z)))
     assert abs(z.mean()) < 4 * math.sqrt(variance / len(z))
     beyond = 0.95 * 2 * stats.norm.sf(4) + 0.05 * 2 * stats.norm.sf(0.8)
@@ -63,16 +64,19 @@ def test_no_hit_is_further_out_than_it_can_be():
 
 def test_the_pitch():
     """Without one, such that the stated resolution is right: a uniform of that width has the stated σ."""
-    assert pitch(detector("strip")) == pytest.approx(math.sqrt(12) / 100, rel=1e-15)
-    assert stats.uniform(0, pitch(detector("strip"))).std() == pytest.approx(0.01, rel=1e-12)
-    assert width(detector("strip")) == pytest.approx(1, rel=1e-14)
-    wide = detector({"kind": "strip", "pitch": 0.03})
-    assert (pitch(wide), resolution_of(wide)) == (0.03, pytest.approx(1 / 0.03))
+    layers = np.array([100.0, 20.0])
+    plain = detector("strip").noise
+    np.testing.assert_allclose(factor(plain, layers) / layers, math.sqrt(12) / layers, rtol=1e-15)
+    assert stats.uniform(0, factor(plain, layers)[0] / 100).std() == pytest.approx(0.01, rel=1e-12)
+    assert width(plain, 100.0) == pytest.approx(1, rel=1e-14)
+    wide = detector({"kind": "strip", "pitch": 0.03}).noise
+    np.testing.assert_allclose(factor(wide, layers) / layers, 0.03, rtol=1e-15)  # whatever is stated
+    assert width(wide, 20.0) == pytest.approx(0.03 / math.sqrt(12) * 20, rel=1e-14)
 
 
 @pytest.mark.parametrize("noise", ["gaussian", "tails", "clipped"])
-def test_the_resolution_is_the_stated_one_but_for_strips(noise):
-    assert resolution_of(detector(noise, 70.0)) == 70.0
+def test_deviates_are_in_units_of_the_stated_sigma_but_for_strips(noise):
+    assert factor(detector(noise).noise, np.array([70.0, 20.0])).tolist() == [1.0, 1.0]
 
 
 @pytest.mark.parametrize("noise", ["gaussian", "strip", "tails", "clipped"])

@@ -33,7 +33,7 @@ def toys_of(rng, row, per_muon, value, ends=K, bias=0.0):
     )
 
 
-def muons_of(value, sigma, sigma_linear=None, finite=None, linear_ok=None):
+def muons_of(value, sigma, sigma_linear=None, finite=None, linear_ok=None, without_sd=None):
     """Muons whose intervals are those of a Gaussian of their σ."""
     low68, high68, low95, high95 = (value + k * sigma for k in K)
     sigma_linear = sigma if sigma_linear is None else sigma_linear
@@ -41,6 +41,7 @@ def muons_of(value, sigma, sigma_linear=None, finite=None, linear_ok=None):
         value=value,
         hit_finite=np.full(len(value), True) if finite is None else finite,
         distance=distance(value, sigma_linear),
+        without_sd=np.zeros(len(value), bool) if without_sd is None else without_sd,
         sigma_linear=sigma_linear,
         linear_ok=np.ones(len(value)) if linear_ok is None else linear_ok,
         sigma=sigma,
@@ -294,6 +295,7 @@ def test_failed_muons_are_counted_and_left_out(kind):
         "muons": 7,
         "hit_not_finite": 1,
         "value_not_finite": 1,
+        "no_standard_deviation": 0,
         "sigma_negative": 1,
         "sigma_zero_or_nan": 2,
         "interval_unusable": 0,

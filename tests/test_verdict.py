@@ -2,13 +2,12 @@
 
 import csv
 from contextlib import contextmanager
-from functools import partial
 
 import pytest
 import torch
 from conftest import Run
 
-from pullback import infer_theta, propagation, quoting, steps, toys
+from pullback import detector, inference, propagation, quoting, steps, toys
 from pullback.diagnostics import DIAGNOSTICS
 from pullback.errors import PullbackError
 from pullback.evidence import read_evidence, write_evidence
@@ -72,7 +71,7 @@ def test_the_signed_jacobian_taken_for_sigma(tmp_path, monkeypatch):
 
     def wrong(infer, hits, sigma_x):
         law = right(infer, hits, sigma_x)
-        return law._replace(sigma=law.jacobian[:, :, 0] * sigma_x.sqrt())
+        return law._replace(sigma=law.jacobian[:, :, 0] / 100)
 
     evidence = sabotaged(tmp_path, monkeypatch, "propagate_uncertainty", quoting, "linear_law", wrong)
     assert evidence["verdict"] == "fail"
@@ -207,8 +206,13 @@ def test_adaptive_toys_pass_too(tmp_path):
 @pytest.mark.parametrize("rule", ["infer_theta", "propagate_uncertainty", "run_toys"])
 @pytest.mark.parametrize("factor", [1.1, 0.9])
 def test_dz_that_is_off_by_ten_per_cent_in_one_rule(tmp_path, monkeypatch, rule, factor):
-    wrong = lambda part: partial(infer_theta, dz=factor * part.config["model"]["dz"])  # noqa: E731
-    evidence = sabotaged(tmp_path, monkeypatch, rule, steps, "_inference", wrong)
+    right = inference.parameters_of
+
+    def wrong(model, resolution):
+        parameters = right(model, resolution)
+        return {**parameters, "dz": factor * parameters["dz"]}
+
+    evidence = sabotaged(tmp_path, monkeypatch, rule, inference, "parameters_of", wrong)
     assert evidence["verdict"] == "fail"
 
 
@@ -230,7 +234,7 @@ def test_noise_that_is_twice_as_wide_in_the_toys(tmp_path, monkeypatch):
 
 def test_toys_that_share_one_noise_vector(tmp_path, monkeypatch):
     wrong = lambda part, purpose, index: stream(part.settings.seed, purpose, 0)  # noqa: E731
-    evidence = sabotaged(tmp_path, monkeypatch, "run_toys", steps, "_stream", wrong)
+    evidence = sabotaged(tmp_path, monkeypatch, "run_toys", detector, "stream_of", wrong)
     assert evidence["verdict"] == "fail"
     assert "do they share noise?" in reasons(evidence)
     assert evidence["points"][0]["linear"]["domain"]["scatter"] < 0.2

@@ -54,7 +54,7 @@ def width(noise: Any, resolution: float) -> float:
     """The standard deviation of the noise over the stated one."""
     match noise.kind:
         case "strip":
-            return float(factor(noise, np.array(resolution))) / math.sqrt(12)
+            return float(factor(noise, np.array([resolution]))[0]) / math.sqrt(12)
         case "tails":
             return math.sqrt(1 + noise.fraction * (noise.width**2 - 1))
         case "clipped":
