@@ -40,11 +40,14 @@ LARGEST_SD_ERROR = 0.01
 HEAVY = 0.5
 """Excess kurtosis from which on a pole is looked for; that of Rice's distribution is 0.25 at most."""
 
-REACH, ENDLESS = 5.0, 1e3
-"""How far off a pole can be, in deviates, and what counts as endless, in standard deviations."""
+REACH = 5.25
+"""How far off a pole may be, in deviates; for what is further off no number of toys in use is large enough."""
 
-STARTS, SEARCH, LONGEST = 4, (1.0, 1.0, 0.5, 1.0, 1.0, 0.5, 1.0, 1.0, 0.5, 1.0, 1.0, 1.0, 1.0, 1.0), 2.0
+STARTS, SEARCH, LONGEST = 4, 8 * (0.8,) + 10 * (1.0,), 2.0
 """Points from which a pole is looked for, how z is drawn towards the hit after each step, and the longest step."""
+
+FURTHER, CLOSE = 50, 0.02
+"""How far off an observable is near a pole, in standard deviations, and how near that is then, in deviates."""
 
 SEARCHED_AT_A_TIME = 1024
 """Observables of muons whose poles are looked for together."""
@@ -291,7 +294,7 @@ def _order(y: Float[Tensor, "muon node"]) -> tuple[Float[Tensor, "muon node"], I
 def _sobol(
     away: Float[Tensor, "wanted point"],
 ) -> tuple[Integrals, Int[Tensor, "wanted start"], Bool[Tensor, " wanted"]]:
-    """The integrals from the values at all points, the points that are furthest off, and whether the tails are heavy."""
+    """The integrals from the values at all points, the points that are furthest off, and whether tails are heavy."""
     mean = away.mean(dim=1, keepdim=True)
     square = (away - mean).square_()
     variance = square.mean(dim=1)
@@ -318,19 +321,20 @@ def _has_pole(
 
     A ratio does where its denominator is 0, and has no standard deviation however unlikely that is. With d(z) the
     distance of the observable from its mean, 1/d is 0 there. Newton's method looks for that, from the points at which
-    |d| is largest: z + d ∇d/|∇d|², the shortest way. In between, z is drawn towards the hit, which takes off what does
-    not bring it nearer to the pole. Of d = zⁿ, each step adds 1/n to z, and |d| never becomes as large.
+    |d| is largest: the next z is z + d ∇d/|∇d|². At first z is also drawn towards the hit at each step, which takes
+    off what does not bring it nearer to the pole. The length |d|/|∇d| of a step is the distance of the pole, or less,
+    and becomes as small as is asked for; for d = zⁿ it is z/n.
     """
     z, found = starts, torch.zeros_like(mean, dtype=torch.bool)
     for shrink in SEARCH:
         away, gradient = muons.away_with_gradient(z, observable)
         away = away - mean[:, None]
+        steepness = gradient.square().sum(dim=2)
+        length = away.abs() / steepness.sqrt()
         near = z.square().sum(dim=2) <= REACH**2
-        found |= (near & (away.abs() > ENDLESS * sd[:, None])).any(dim=1)
-        step = away[:, :, None] * gradient / gradient.square().sum(dim=2, keepdim=True)
-        step = torch.where(torch.isfinite(step), step, 0.0)
-        length = step.square().sum(dim=2, keepdim=True).sqrt()
-        z = shrink * (z + step * (LONGEST / length.clamp(min=LONGEST)))
+        found |= (near & (away.abs() > FURTHER * sd[:, None]) & (length < CLOSE)).any(dim=1)
+        step = (away * (LONGEST / length).clamp(max=1) / steepness)[:, :, None] * gradient
+        z = shrink * (z + torch.where(torch.isfinite(step), step, 0.0))
     return found
 
 
