@@ -63,13 +63,19 @@ def refused(raw) -> str:
             {"model": {"name": "track"}, "source": {"volume": {}}},
             "source.volume: does not go with model.name: track; leave it out",
         ),
-        ({"systematics": {"model.dx": 0.1}}, "systematics: model.dx: no such number of the model; did you mean model.dz?"),
+        (
+            {"systematics": {"model.dx": 0.1}},
+            "systematics: model.dx: no such number of the model; did you mean model.dz?",
+        ),
         ({"systematics": {"model.dz": -0.1}}, "systematics: model.dz: is -0.1; it must be a standard uncertainty"),
         (
             {"scan": {"model.z[1]": [0.1]}, "model": {"name": "track"}, "systematics": {"model.z[3]": 0.1}},
             "systematics: model.z[3]: no such number of the model; did you mean",
         ),
-        ({"scan": {"model.z[3]": [0.1]}, "model": {"name": "track"}}, "scan: model.z[3]: no numeric field of that name"),
+        (
+            {"scan": {"model.z[3]": [0.1]}, "model": {"name": "track"}},
+            "scan: model.z[3]: no numeric field of that name",
+        ),
         ({"scan": {"systematics.model.dz": [0.1]}, "systematics": {"model.dz": 0.1}}, "no numeric field of that name"),
         (
             {"scan": {"detector.resolution": [50]}, "model": {"name": "track"}, "detector": {"resolution": [1, 2, 3]}},

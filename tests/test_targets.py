@@ -104,3 +104,14 @@ def test_a_range_must_be_given_about_zero():
     raw = {"study": "s", "model": {"name": "track"}, "target": {"sigma_slope": 0.1, "vary": "model.z[0]"}}
     with pytest.raises(PullbackError, match=r"target.between: must be given, since model.z\[0\] is 0"):
         Study.from_config(raw)
+
+
+def test_scattering_that_is_not_there_at_first(tmp_path):
+    """Two layers: σ_slope² = 2 σ²/L², and scattering in the upper layer adds θ0²."""
+    (answer,) = answers(
+        tmp_path,
+        model={"name": "track", "z": [0.0, 1.0], "theta0": 0.0},
+        detector={"resolution": 1000.0},
+        target={"sigma_slope": 0.002, "vary": "model.theta0", "between": [0.0, 0.01]},
+    )
+    assert answer["value"] == pytest.approx(np.sqrt(0.002**2 - 2e-6), rel=1e-9)

@@ -92,9 +92,9 @@ def systematics_of(study: Study) -> list[dict[str, Any]]:
     ]
 
 
-def correlations_of(study: Study) -> list[list[Any]]:
-    """The correlations of what is shared, as the config has them."""
-    return [list(each) for each in study.config.systematics.get(shifts.CORRELATIONS, [])]
+def correlations_of(study: Study) -> list[tuple[str, str, float]]:
+    """The correlations of what is shared: two names, and ρ."""
+    return shifts.correlations_of(study.config.systematics)
 
 
 def enough_muons(entry: Entry) -> int | None:

@@ -49,11 +49,16 @@ def names_of(section: Mapping[str, Any]) -> list[str]:
     return [name for name in section if name != CORRELATIONS]
 
 
+def correlations_of(section: Mapping[str, Any]) -> list[tuple[str, str, float]]:
+    """The correlations of the systematics of a config: two names, and ρ."""
+    pairs = section.get(CORRELATIONS, {}).items()
+    return [(*(name.strip() for name in pair.split(",")), rho) for pair, rho in pairs]
+
+
 def covariance_of(section: Mapping[str, Any]) -> Float[np.ndarray, "systematic systematic"]:
     """The covariance of the systematics of a config."""
     uncertainties = {name: section[name] for name in names_of(section)}
-    pairs = [(*(name.strip() for name in pair.split(",")), rho) for pair, rho in section.get(CORRELATIONS, {}).items()]
-    return systematic_covariance(uncertainties, pairs)
+    return systematic_covariance(uncertainties, correlations_of(section))
 
 
 def check(model: Model, section: Mapping[str, Any]) -> None:

@@ -19,7 +19,7 @@ from .design import solve_target
 from .errors import PullbackError
 from .evidence import write_evidence
 from .inference import Inference, covariance_of, parameters_of
-from .moving import draw, moving_hits
+from .moving import Drawn, draw, moving_hits
 from .points import Point
 from .propagation import propagate
 from .study import Study
@@ -50,6 +50,13 @@ def _solve(study: Study, point: Point, observable: str, wanted: float) -> dict[s
     part, block = study.first_part(point.label)
     axis = [each.name for each in study.model.observables].index(observable)
     hits, recorded = _recorded(part, block) if study.recorded else (None, None)
+    drawn: dict[bool, Drawn] = {}  # random numbers, the same at every value
+
+    def drawn_for(moved: Part) -> Drawn | None:
+        scattered = moved.model.covariance is not None
+        if not study.recorded and scattered not in drawn:
+            drawn[scattered] = draw(moved, block)
+        return drawn.get(scattered)
 
     def mean_sigma(value: float) -> float:
         try:
@@ -57,7 +64,7 @@ def _solve(study: Study, point: Point, observable: str, wanted: float) -> dict[s
             moved = replace(
                 part, config={**part.config, **config.model_dump(mode="json", include={"model", "detector"})}
             )
-            sigma = _sigma(moved, block, hits, recorded)[:, axis]
+            sigma = _sigma(moved, block, hits, recorded, drawn_for(moved))[:, axis]
         except PullbackError:  # no such detector
             return float("nan")
         known = np.isfinite(sigma) & (sigma > 0)
@@ -77,15 +84,15 @@ def _solve(study: Study, point: Point, observable: str, wanted: float) -> dict[s
     }
 
 
-def _sigma(part: Part, block: Block, hits: Tensor | None, recorded: Tensor | None) -> np.ndarray:
-    """The linear σ of a block's muons (muon, observable)."""
+def _sigma(part: Part, block: Block, hits: Tensor | None, recorded: Tensor | None, drawn: Drawn | None) -> np.ndarray:
+    """The linear σ of a block's muons (muon, observable), recorded or simulated anew from the same random numbers."""
     model = part.model
     parameters = parameters_of(model, part.settings.detector.resolution)
-    if hits is None:
+    if drawn is not None:
         lost = detector.lost(part, block)
         there = np.zeros((len(block), len(model.layers)))
         there[lost if lost is not None else slice(0)] = np.nan
-        hits = moving_hits(part, parameters, draw(part, block), torch.from_numpy(there))
+        hits = moving_hits(part, parameters, drawn, torch.from_numpy(there))
     covariance = covariance_of(model, parameters, hits, recorded)
     with torch.no_grad():
         return propagate(Inference(model, parameters), hits, covariance).sigma.numpy()
