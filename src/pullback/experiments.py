@@ -30,7 +30,7 @@ MUONS = 200
 class Experiments(NamedTuple):
     """What the experiments say of some muons: how each scatters, and for each experiment sums over the muons.
 
-    `away` is how far an observable is from its value at the hit, `pull` that over the spread of the muon's toys.
+    `away` is how far an observable is from the mean of the muon's own toys, `pull` that over the spread of these.
     Muons for which either is not known are left out of the sums of an observable.
     """
 
@@ -44,6 +44,7 @@ class Experiments(NamedTuple):
 def run_experiments(
     part: Part,
     throw: Throw,
+    mean: Float[np.ndarray, "muon observable"],
     spread: Float[np.ndarray, "muon observable"],
     shift_rng: np.random.Generator,
     noise_rng: np.random.Generator,
@@ -54,7 +55,7 @@ def run_experiments(
     ----------
     part : the point, which says how often.
     throw : the hits to throw around, and the noise.
-    spread : standard deviation of each muon's toys, without shifts.
+    mean, spread : of each muon's toys without shifts.
     shift_rng : the shifts, the same for all muons of the point.
     noise_rng : the noise of these muons.
 
@@ -70,7 +71,7 @@ def run_experiments(
     etas = torch.from_numpy(shift_rng.standard_normal((count, len(names)))) @ root.T
     noise, periods = part.settings.detector.noise, throw.infer.periods
     with torch.no_grad():
-        centre, unit = throw.infer(hits), torch.from_numpy(spread)
+        centre, unit = torch.from_numpy(mean), torch.from_numpy(spread)
         known = torch.isfinite(centre) & (unit > 0) & torch.isfinite(unit)
         usable = usable_muons(throw.infer, hits)
         known = known if usable is None else known & usable[:, None]

@@ -290,7 +290,7 @@ def _run_experiments(out: Writer, part: Part, chosen: _Chosen, thrown: dict[str,
             eta = detector.stream_of(part, "systematics", 0)
             noise = detector.stream_of(part, "experiments", block.index)
             throw = _throw(part, chosen, rows)
-            write(chosen.muon[rows], run_experiments(part, throw, thrown["sd"][rows], eta, noise))
+            write(chosen.muon[rows], run_experiments(part, throw, thrown["mean"][rows], thrown["sd"][rows], eta, noise))
 
 
 def _hits(reader: Reader, part: Part, place: Place, block: Block) -> tuple[Any, Any]:
