@@ -95,6 +95,12 @@ def intervals_too_narrow(quoted):
     return quoted._replace(**{each: wider(getattr(quoted, each), 0.95) for each in ("interval68", "interval95")})
 
 
+def without_what_is_not_linear(quoted):
+    """Neither σ nor intervals, where it takes more than the linear law."""
+    keep = lambda each: torch.where(quoted.linear_ok[(..., *[None] * (each.ndim - 2))], each, float("nan"))  # noqa: E731
+    return quoted._replace(**{name: keep(getattr(quoted, name)) for name in ("sigma", "interval68", "interval95")})
+
+
 def every_other(quoted):
     return torch.arange(len(quoted.sigma))[:, None] % 2 == 0
 
@@ -109,7 +115,7 @@ def every_other(quoted):
         (lambda q: q._replace(interval95=q.interval95 + 0.2 * q.sigma[:, :, None]), "95 %"),
         (lambda q: q._replace(sigma=1.1 * q.sigma, sigma_linear=1.1 * q.sigma_linear), "quoted σ: toy sd / σ = 0.9"),
         (lambda q: q._replace(sigma=1.1 * q.sigma), "are said to be linear, and have another σ"),
-        (lambda q: q._replace(sigma=torch.where(q.linear_ok, q.sigma, float("nan"))), "have no σ"),
+        (without_what_is_not_linear, "have no σ"),
         (lambda q: q._replace(interval68=float("nan") * q.interval68), "have an interval that is not finite"),
         (lambda q: q._replace(interval95=q.interval95 / every_other(q)[:, :, None]), "not finite"),
         (lambda q: q._replace(bias=torch.zeros_like(q.bias)), "bias of toys"),

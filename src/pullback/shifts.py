@@ -88,6 +88,8 @@ def _wrong_correlations(section: Mapping[str, Any]) -> list[str]:
     where, correlations = f"config: systematics.{CORRELATIONS}", section[CORRELATIONS]
     if not isinstance(correlations, dict):
         return [f"{where}: is {correlations!r:.80}; it must map pairs of names to correlations: `name, name: 0.5`"]
+    if not names_of(section):
+        return [f"{where}: there is nothing to correlate; leave it out"]
     for pair, rho in correlations.items():
         if str(pair).count(",") != 1:
             return [f"{where}: {pair!r:.80} must be two names: `name, name: 0.5`"]

@@ -160,7 +160,7 @@ def throw_toys(
 
 def _adaptively(sums, rows, rngs, batches, draw) -> None:
     """Batches of toys around some muons, until all are settled or the batches are used up."""
-    coordinates = sums[0].throw.hits.shape[1]
+    coordinates = sums[0].throw.deviates
     for _ in range(batches):
         z = _in_order(draw_deviates([rngs[row] for row in rows], ADAPTIVE_BATCH, coordinates, draw))
         for each in sums:
