@@ -67,7 +67,8 @@ SABOTAGES = {
 @pytest.mark.parametrize("name", SABOTAGES)
 def test_what_is_wrong_fails(name):
     found = SABOTAGES[name](*muons())
-    assert (found["verdict"], found["total_verdict"], found["mean_verdict"]) == ("fail", "fail", "fail")
+    assert (found["verdict"], found["mean_verdict"]) == ("fail", "fail")
+    assert found["total_verdict"] != "pass"
 
 
 def test_sigma_that_is_off_by_a_tenth_fails():
@@ -96,10 +97,10 @@ def test_few_experiments_are_inconclusive():
 def test_the_intervals_cover():
     """95 % of repetitions of few experiments hold the truth, also for many muons: what is shared is no sharper."""
     sigma, jacobian = muons(20)
-    found = [judged(sigma, jacobian, experiments(sigma, jacobian, count=100, seed=seed)) for seed in range(400)]
+    found = [judged(sigma, jacobian, experiments(sigma, jacobian, count=100, seed=seed)) for seed in range(150)]
     for name in ("total", "mean"):
         held = np.mean([each[f"{name}_low"] <= 1 <= each[f"{name}_high"] for each in found])
-        assert held >= 0.95 - 3 * math.sqrt(0.95 * 0.05 / 400)
+        assert held >= 0.95 - 3 * math.sqrt(0.95 * 0.05 / 150)
 
 
 def test_muons_without_sigma_are_left_out_and_their_mean_is_not_judged():
