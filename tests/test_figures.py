@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from conftest import SMALL, Run, files_in
 
-from pullback import figures
+from pullback import drawing, figures, one_hit_figures
 from pullback.evidence import read_evidence
 from pullback.gallery import badness, gallery, point_of, words
 from pullback.study import Study
@@ -58,11 +58,11 @@ def test_the_points_that_are_drawn(scan):
 def lines(run, evidence, kind):
     """The lines of a figure of the nominal point, by label, in each panel."""
     (figure,) = (f for f in gallery(run.study) if f.kind == kind and f.subject == "nominal")
-    with figures.open_study(run.outputs.study) as reader, mpl.rc_context(figures.STYLE):
-        canvas = figures._OF_POINT[kind](figures._Point(run.study, reader, evidence, figure))
+    with figures.open_study(run.outputs.study) as reader, mpl.rc_context(drawing.STYLE):
+        canvas = figures.of_point(run.study, kind)(drawing.Subject(run.study, reader, evidence, figure))
         label = point_of(figure, run.study, evidence)
         columns = {name.removeprefix(label + "/"): reader.rows(name) for name, _ in reader.columns(label)}
-        figures.plt.close(canvas)
+        drawing.plt.close(canvas)
     return [[(line.get_label(), line.get_xydata()) for line in axes.lines] for axes in canvas.axes], columns
 
 
@@ -155,8 +155,8 @@ def test_colours_differ_in_grey():
     def grey(colour):
         return np.dot(mpl.colors.to_rgb(colour), (0.299, 0.587, 0.114))
 
-    assert abs(grey(figures.BLUE) - grey(figures.VERMILLION)) > 0.1
-    ramp = [grey(colour) for colour in mpl.colormaps[figures.STYLE["image.cmap"]](np.linspace(0, 1, 20))]
+    assert abs(grey(drawing.BLUE) - grey(drawing.VERMILLION)) > 0.1
+    ramp = [grey(colour) for colour in mpl.colormaps[drawing.STYLE["image.cmap"]](np.linspace(0, 1, 20))]
     assert all(np.diff(ramp) > 0)
 
 
@@ -166,7 +166,7 @@ def test_a_failure_leaves_no_half_file(scan, tmp_path, monkeypatch):
     def fail(_):
         raise RuntimeError("stop")
 
-    monkeypatch.setitem(figures._OF_POINT, "coverage", fail)
+    monkeypatch.setitem(one_hit_figures.ONE_HIT, "coverage", fail)
     again = [[tmp_path / path.name for path in paths] for paths in run.figures]
     with pytest.raises(RuntimeError, match="stop"):
         figures.plot(run.study, run.outputs.study, run.outputs.validation, *again)
