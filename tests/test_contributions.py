@@ -17,7 +17,7 @@ SYSTEMATICS = {
     "model.z[1]": 0.01,
     "alignment.x[2]": 0.003,
     "alignment.y[0]": 0.002,
-    "correlations": [["model.z[1]", "alignment.x[2]", -0.4]],
+    "correlations": {"model.z[1], alignment.x[2]": -0.4},
 }
 NAMES = ["model.z[1]", "alignment.x[2]", "alignment.y[0]"]
 STUDY = {
@@ -155,4 +155,7 @@ def test_slopes_by_the_design_are_those_of_studies_made_again(tmp_path, name):
             up, down = (float(point["mean_sigma_all"]) for point in points[1 + 2 * index : 3 + 2 * index])
             slope = float(points[0][f"d_mean_sigma_d_{each}"])
             size = float(points[0]["mean_sigma_all"]) / (base[each] or 1.0)
-            assert slope == pytest.approx((up - down) / (2 * steps[each]), rel=1e-6, abs=1e-6 * size), (observable, each)
+            assert slope == pytest.approx((up - down) / (2 * steps[each]), rel=1e-6, abs=1e-6 * size), (
+                observable,
+                each,
+            )

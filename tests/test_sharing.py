@@ -23,7 +23,9 @@ def experiments(sigma, jacobian, sigma_eta=SIGMA_ETA, count=EXPERIMENTS, each_it
     rng = np.random.default_rng(seed)
     root = np.linalg.cholesky(sigma_eta)
     eta = rng.normal(size=(len(sigma) if each_its_own else 1, count, len(root))) @ root.T
-    away = sigma[:, None] * rng.normal(size=(len(sigma), count)) + np.einsum("mk,mek->me", jacobian, eta + np.zeros((len(sigma), 1, 1)))
+    away = sigma[:, None] * rng.normal(size=(len(sigma), count)) + np.einsum(
+        "mk,mek->me", jacobian, eta + np.zeros((len(sigma), 1, 1))
+    )
     pull = away / sigma[:, None]
     return Seen(away.std(axis=1, ddof=1), away.sum(axis=0), pull.sum(axis=0), (pull**2).sum(axis=0))
 

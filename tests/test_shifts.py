@@ -53,7 +53,7 @@ def test_parameters_themselves_are_not_moved():
 
 
 def test_the_covariance_of_systematics():
-    section = {"model.z[0]": 0.002, "alignment.x[1]": 0.001, "correlations": [["model.z[0]", "alignment.x[1]", -0.5]]}
+    section = {"model.z[0]": 0.002, "alignment.x[1]": 0.001, "correlations": {"model.z[0], alignment.x[1]": -0.5}}
     assert shifts.names_of(section) == ["model.z[0]", "alignment.x[1]"]
     np.testing.assert_allclose(shifts.covariance_of(section), [[4e-6, -1e-6], [-1e-6, 1e-6]], rtol=1e-14)
 
@@ -77,24 +77,27 @@ def test_no_uncertainty_at_all_is_one_too():
         ({"model.z[0]": math.nan}, "model.z[0]: is nan; it must be"),
         ({"model.z[0]": True}, "model.z[0]: is True; it must be"),
         ({"model.z[0]": "1e-3"}, "model.z[0]: is '1e-3'; it must be"),
-        ({"model.z[0]": 0.1, "correlations": [["model.z[0]", "model.z[1]", 0.5]]}, "correlation of 'model.z[1]': there is no"),
-        ({"model.z[0]": 0.1, "correlations": 3}, "correlations: 3 must be a list of lists [name, name, ρ]"),
-        ({"model.z[0]": 0.1, "correlations": ["model.z[0]"]}, "'model.z[0]' must be a list of lists"),
-        ({"model.z[0]": 0.1, "correlations": [["model.z[0]", "model.z[1]"]]}, "must be a list of lists"),
-        ({"model.z[0]": 0.1, "correlations": [["model.z[0]", ["a"], 0.1]]}, "must be a list of lists"),
         (
-            {"model.z[0]": 0.1, "model.z[1]": 0.1, "correlations": [["model.z[0]", "model.z[1]", "0.5"]]},
-            "must be a list of lists",
+            {"model.z[0]": 0.1, "correlations": {"model.z[0], model.z[1]": 0.5}},
+            "correlation of 'model.z[1]': there is no",
+        ),
+        ({"model.z[0]": 0.1, "correlations": 3}, "correlations: is 3; it must map pairs of names to correlations"),
+        ({"model.z[0]": 0.1, "correlations": ["model.z[0]"]}, "it must map pairs of names"),
+        ({"model.z[0]": 0.1, "correlations": {"model.z[0]": 0.5}}, "'model.z[0]' must be two names"),
+        ({"model.z[0]": 0.1, "correlations": {3: 0.1}}, "3 must be two names"),
+        (
+            {"model.z[0]": 0.1, "model.z[1]": 0.1, "correlations": {"model.z[0], model.z[1]": "0.5"}},
+            "is '0.5'; it must be a correlation, from -1 to 1",
         ),
         (
-            {"model.z[0]": 0.1, "model.z[1]": 0.1, "correlations": [["model.z[0]", "model.z[1]", 1.5]]},
+            {"model.z[0]": 0.1, "model.z[1]": 0.1, "correlations": {"model.z[0], model.z[1]": 1.5}},
             "must be from -1 to 1, not 1.5",
         ),
-        ({"correlations": []}, "correlations: there is nothing to correlate; leave it out"),
+        ({"correlations": {}}, "correlations: there is nothing to correlate; leave it out"),
         (
             {
                 **{f"model.z[{i}]": 0.1 for i in range(3)},
-                "correlations": [[f"model.z[{i}]", f"model.z[{j}]", -0.9] for i, j in ((0, 1), (0, 2), (1, 2))],
+                "correlations": {f"model.z[{i}], model.z[{j}]": -0.9 for i, j in ((0, 1), (0, 2), (1, 2))},
             },
             "systematics.correlations: the correlations are impossible together",
         ),

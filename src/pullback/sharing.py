@@ -86,25 +86,22 @@ class Sums:
             return dict.fromkeys(parameters)
         return dict(zip(parameters, (self.slopes / self.differentiated).tolist(), strict=True))
 
-    def shared(self, sigma_eta: Matrix, tolerance: float, confidence: float) -> dict[str, Any]:
-        """The standard uncertainty of the mean over all muons, and what the toy experiments say.
-
-        u² = Σ σ²/N² + ḡ Σ_η ḡᵀ, and its two parts.
-        """
-        mean: dict[str, Any] = {}
-        if self.muons:
-            jacobian, independent = self.jacobian / self.muons, math.sqrt(self.square) / self.muons
-            shared = math.sqrt(max(0.0, float(jacobian @ sigma_eta @ jacobian)))
-            mean = {
-                "mean_uncertainty": math.hypot(independent, shared),
-                "mean_uncertainty_independent": independent,
-                "mean_uncertainty_shared": shared,
-            }
-        said = Said(*map(np.concatenate, zip(*self._said, strict=True)))
+    def mean(self, sigma_eta: Matrix) -> dict[str, float]:
+        """The standard uncertainty of the mean over all muons: u² = Σ σ²/N² + ḡ Σ_η ḡᵀ, and its two parts."""
+        if not self.muons:
+            return {}
+        mean, independent = self.jacobian / self.muons, math.sqrt(self.square) / self.muons
+        shared = math.sqrt(max(0.0, float(mean @ sigma_eta @ mean)))
         return {
-            **mean,
-            **judge(said, Seen(np.concatenate(self._seen), *self._experiments), sigma_eta, tolerance, confidence),
+            "mean_uncertainty": math.hypot(independent, shared),
+            "mean_uncertainty_independent": independent,
+            "mean_uncertainty_shared": shared,
         }
+
+    def experiments(self, sigma_eta: Matrix, tolerance: float, confidence: float) -> dict[str, Any]:
+        """What the toy experiments say, see `judge`."""
+        said = Said(*map(np.concatenate, zip(*self._said, strict=True)))
+        return judge(said, Seen(np.concatenate(self._seen), *self._experiments), sigma_eta, tolerance, confidence)
 
 
 def judge(said: Said, seen: Seen, sigma_eta: Matrix, tolerance: float, confidence: float) -> dict[str, Any]:

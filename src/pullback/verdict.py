@@ -242,7 +242,9 @@ def _contribute(entry: dict[str, Any], sums: Sums, point: Point, part: Part) -> 
     entry["shared"] = None
     if section:
         settings = point.config.validation
-        entry["shared"] = sums.shared(shifts.covariance_of(section), settings.tolerance, settings.confidence)
+        sigma_eta = shifts.covariance_of(section)
+        experiments = sums.experiments(sigma_eta, settings.tolerance, settings.confidence)
+        entry["shared"] = {**sums.mean(sigma_eta), **experiments}
         verdict = entry["shared"]["verdict"]
         entry["verdict"] = worst([entry["verdict"], verdict])
         if verdict != "pass":
