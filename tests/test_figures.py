@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from conftest import SMALL, Run, files_in
 
-from pullback import drawing, figures, one_hit_figures
+from pullback import drawing, figures, one_hit_figures, point_figures, source_figures
 from pullback.evidence import read_evidence
 from pullback.gallery import badness, gallery, point_of, words
 from pullback.study import Study
@@ -64,6 +64,125 @@ def lines(run, evidence, kind):
         columns = {name.removeprefix(label + "/"): reader.rows(name) for name, _ in reader.columns(label)}
         drawing.plt.close(canvas)
     return [[(line.get_label(), line.get_xydata()) for line in axes.lines] for axes in canvas.axes], columns
+
+
+TRACK = {
+    "study": "track",
+    "model": {"name": "track", "z": [0.0, 0.5, 1.0]},
+    "source": {"muons": 400},
+    "detector": {"resolution": 1000.0, "efficiency": 0.8},
+    "systematics": {"alignment.x[1]": 0.0005, "model.z[2]": 0.002},
+    "toys": {"muons": 24, "per_muon": 200, "experiments": 100},
+    "scan": {"detector.resolution": [500.0, 1000.0]},
+}
+
+
+@pytest.fixture(scope="module")
+def track(tmp_path_factory):
+    return drawn(TRACK, tmp_path_factory.mktemp("track"))
+
+
+def panels(run, evidence, kind):
+    """The panels of a figure of the nominal point."""
+    (figure,) = (f for f in gallery(run.study) if f.kind == kind and f.subject == "nominal")
+    with figures.open_study(run.outputs.study) as reader, mpl.rc_context(drawing.STYLE):
+        subject = drawing.Subject(run.study, reader, evidence, figure)
+        canvas = figures.of_point(run.study, kind)(subject)
+        drawing.plt.close(canvas)
+        label = subject.label
+        columns = {name.removeprefix(label + "/"): reader.rows(name) for name, _ in reader.columns(label)}
+    return canvas.axes, columns, {e["observable"]: e for e in evidence["points"] if e["point"] == label}
+
+
+def test_several_observables_share_figures(track):
+    run, _ = track
+    stems = [figure.stem for figure in gallery(run.study)]
+    kinds = ("hits", "value", "sigma", "law", "ends", "pulls", "coverage", "budget", "systematics")
+    assert stems[:9] == [f"{kind}.nominal" for kind in kinds]
+    assert stems[9:] == ["sigma.worst", "ends.worst", "pulls.worst", "scan.scan", "budget.scan"]
+
+
+def test_several_observables_give_the_same_bytes_every_time(track, tmp_path):
+    run, _ = track
+    again = [[tmp_path / path.name for path in paths] for paths in run.figures]
+    figures.plot(run.study, run.outputs.study, run.outputs.validation, *again)
+    assert files_in(tmp_path) == files_in(run.folder / "figures")
+
+
+def test_the_budget_figure_shows_the_evidence_and_adds_up(track):
+    (axes,), _, entries = panels(*track, "budget")
+    budgets = [entry["budget"] for entry in entries.values()]
+    names = list(budgets[0])
+    assert names == ["layer 0", "layer 1", "layer 2", "alignment.x[1]", "model.z[2]"]
+    bars = {bar.get_label(): [each.get_width() for each in bar] for bar in axes.containers}
+    assert bars == {name: pytest.approx([budget[name] for budget in budgets], rel=1e-12) for name in names}
+    np.testing.assert_allclose([each.get_x() + each.get_width() for each in axes.containers[-1]], 1.0)
+
+
+def test_what_makes_the_variance_smaller_is_below_zero():
+    canvas, axes = drawing.plt.subplots()
+    source_figures.stacked(axes.bar, [{"a": 0.7, "b": -0.2, "c": 0.5}], "bottom", "width")
+    drawing.plt.close(canvas)
+    spans = [sorted([bar[0].get_y(), bar[0].get_y() + bar[0].get_height()]) for bar in axes.containers]
+    np.testing.assert_allclose(spans, [[0, 0.7], [-0.2, 0], [0.7, 1.2]])
+
+
+def test_the_systematics_figure_shows_the_experiments(track, monkeypatch):
+    seen = []
+    keep = source_figures.density
+    monkeypatch.setattr(
+        source_figures, "density", lambda a, values, *b, **c: (seen.append(values), keep(a, values, *b, **c))
+    )
+    _, columns, entries = panels(*track, "systematics")
+    for index, (name, entry) in enumerate(entries.items()):
+        pull, count = (columns[f"experiments/{each}_{name}"].sum(axis=0) for each in ("pull", "count"))
+        np.testing.assert_array_equal(seen[2 * index], pull / count)
+        assert np.std(seen[2 * index], ddof=1) == pytest.approx(entry["shared"]["pull_shift"])
+        assert np.sqrt(np.mean(seen[2 * index + 1] ** 2)) == pytest.approx(entry["shared"]["pull_width"])
+
+
+def test_bins_are_of_the_distance_from_the_fold_that_there_is(track):
+    axes, _, _ = panels(*track, "ends")
+    assert [each.get_xlabel() for each in axes] == ["recorded θ/σ", ""]
+    assert [label.get_text() for label in axes[1].get_xticklabels()] == ["dx/dz", "x(0)"]
+
+
+def test_missing_hits_are_counted(track):
+    axes, columns, _ = panels(*track, "hits")
+    shares = [bar.get_height() for bar in axes[2].patches]
+    np.testing.assert_array_equal(shares, np.isfinite(columns["x_reco"]).mean(axis=0))
+    assert max(shares) < 0.9
+
+
+def test_pulls_go_the_shorter_way_round(tmp_path, monkeypatch):
+    raw = {**TRACK, "model": {"name": "track3d"}, "detector": {"resolution": 30.0}, "systematics": {}, "scan": None}
+    run, evidence = drawn(raw, tmp_path)
+    seen = []
+    monkeypatch.setattr(point_figures, "density", lambda axes, values, *_, **__: seen.append(values))
+    _, columns, _ = panels(run, evidence, "pulls")
+    off = columns["phi"] - columns["phi_true"]
+    assert np.nanmax(np.abs(off)) > 6  # some have crossed the end of the circle
+    assert max(np.abs(each).max() for each in seen if len(each)) < 50
+
+
+def test_recorded_hits_in_layers(tmp_path):
+    (tmp_path / "hits.csv").write_text("x0,x1,x2\n0.1,0.2,0.3\n0.1,,0.1\n,,0.3\n-0.1,-0.2,-0.4\n")
+    source = {"kind": "recorded", "file": str(tmp_path / "hits.csv")}
+    raw = {"study": "s", "model": {"name": "track"}, "source": source, "toys": {"per_muon": 100}}
+    run, evidence = drawn(raw, tmp_path / "out")
+    assert [figure.stem for figure in gallery(run.study)] == [
+        f"{kind}.nominal" for kind in ("hits", "value", "sigma", "law", "ends", "budget")
+    ]
+    axes, _, _ = panels(run, evidence, "hits")
+    assert [bar.get_height() for bar in axes[1].patches] == [0.75, 0.5, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("values", "limits"),
+    [([], (-1.0, 1.0)), ([0.0, 1.0], (0.0, 1.1)), ([-1.0, 2.0], (-2.3, 2.3)), ([5.0, 5.0], (0.0, 10.0))],
+)
+def test_the_range_of_a_figure(values, limits):
+    assert drawing.most_of(np.array(values), tail=0) == pytest.approx(limits)
 
 
 def test_the_ratio_panel_shows_the_ratio(scan):

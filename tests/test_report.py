@@ -6,7 +6,7 @@ import pytest
 from conftest import SMALL, Run
 
 from pullback.diagnostics import DIAGNOSTICS
-from pullback.evidence import read_evidence
+from pullback.evidence import read_evidence, write_evidence
 from pullback.figures import plot
 from pullback.report import write_report
 
@@ -165,6 +165,100 @@ def test_a_domain_that_is_scanned_has_tables_of_its_own_bins(tmp_path):
         cells = row.count("<td") or row.count("<th")
         assert cells in (2 + 8 + 1, 2 + 7 + 1)
     assert table.count("2 – 2.5") == table.count("2 – 3") == 1
+
+
+@pytest.fixture(scope="module")
+def track(tmp_path_factory):
+    raw = {
+        "study": "track",
+        "model": {"name": "track", "z": [0.0, 0.5, 1.0]},
+        "source": {"muons": 400},
+        "detector": {"resolution": [1000.0, 500.0, 1000.0], "efficiency": 0.8},
+        "systematics": {"alignment.x[1]": 0.0005, "model.z[2]": 0.002},
+        "toys": {"muons": 24, "per_muon": 200, "experiments": 100},
+    }
+    return report(raw, tmp_path_factory.mktemp("track"))
+
+
+def section(page, name):
+    """The text of a section of the page."""
+    return Page(page[page.index(f'<h2 id="{name}">') :].split("</h2>", 1)[1].split("<h2")[0]).text
+
+
+def test_several_observables_read_well(track):
+    run, page = track
+    text = Page(page).text
+    assert "of 3 observables could not be settled" in text
+    assert "simulated, x ~ U(0, 1) m at z = 0, zenith angles as cos² up to 1 rad, 400 muons a point" in text
+    assert "3 layers, resolution 1000, 500, 1000 /m (σ x = 1, 2, 1 mm); efficiency 0.8" in text
+    assert "1 0.5 x₁ 500 0.8" in text  # the table of layers
+    assert "(too few hits); counted is the observable with most of them" in text
+    entry = read_evidence(run.outputs.validation)["points"][0]
+    assert f"over all muons of a point: {entry['chi2_per_ndf']:.3f}. It should be 1" in text
+    # An observable without a fold has no bins.
+    slope = page[page.index("<b>nominal</b>, slope") :].split("</details>")[0]
+    assert "all muons" in slope
+    assert "≥ 10" not in slope
+    assert "linear domain</td>" not in slope
+
+
+def test_the_budget_is_a_table_that_adds_up(track):
+    run, page = track
+    text = section(page, "budget")
+    entries = read_evidence(run.outputs.validation)["points"]
+    for name in ("layer 0", "layer 1", "layer 2", "alignment.x[1]", "model.z[2]"):
+        shares = [f"{100 * entry['budget'][name]:.3g} %" for entry in entries]
+        row = text[text.index(name) :]
+        assert [row.index(each) for each in shares] == sorted(row.index(each) for each in shares)
+    (together,) = re.findall(r"together (\S+) 100 % (\S+) 100 % (\S+) 100 %", text)
+    for shown, entry in zip(together, entries, strict=True):
+        own = sum(entry["budget"][f"layer {index}"] for index in range(3))
+        assert float(shown) == pytest.approx(entry["linear"]["overall"]["mean_sigma"] / own**0.5, rel=0.01)
+
+
+def test_systematics_are_said_in_words_and_numbers(track):
+    run, page = track
+    text = section(page, "systematics")
+    assert "alignment.x[1] ± 0.0005 m, model.z[2] = 1 ± 0.002 m" in text
+    assert "which shrinks as 1/√N, and a shared one, which does not shrink" in text
+    for entry in read_evidence(run.outputs.validation)["points"]:
+        shared = entry["shared"]
+        for key in ("mean_uncertainty", "mean_uncertainty_independent", "mean_uncertainty_shared"):
+            assert f"{shared[key]:.3g}" in text
+        for key in ("total", "mean", "pull_width", "pull_width_expected", "pull_shift", "pull_shift_expected"):
+            assert f"{shared[key]:.4f}" in text
+
+
+def test_the_design_says_what_a_little_more_does(track, default, tmp_path):
+    run, page = track
+    text = section(page, "design")
+    theta = read_evidence(run.outputs.validation)["points"][1]
+    change = theta["design"]["model.z[2]"] * 0.01 / theta["linear"]["overall"]["mean_sigma"]
+    assert f"{100 * change:+.2f} %".replace("-", "−") in text
+    assert "detector.resolution[1] 500 1/m +1 %" in text
+    # σ of one hit is one over the resolution.
+    assert "1 % more resolution changes the mean σ of θ by −1.00 %" in section(default[1], "design")
+    assert "budget" not in default[1].split("<h2>Provenance")[0]
+
+
+def test_muons_without_a_standard_deviation_are_explained(track, tmp_path):
+    run, _ = track
+    evidence = read_evidence(run.outputs.validation)
+    evidence["points"][2]["quoted"]["counts"]["no_standard_deviation"] = 7
+    write_evidence(tmp_path / "validation.json", evidence)
+    write_report(run.study, tmp_path / "validation.json", run.figures[0], tmp_path / "report.html")
+    text = Page((tmp_path / "report.html").read_text()).text
+    assert "7 of 400 muons have no standard deviation (of x(0)): the tails" in text
+    assert "Their intervals hold what they say all the same" in text
+
+
+def test_recorded_tracks_have_a_report(tmp_path):
+    (tmp_path / "hits.csv").write_text("x0,x1,x2\n0.1,0.2,0.3\n0.1,,0.1\n,,0.3\n-0.1,-0.2,-0.4\n")
+    source = {"kind": "recorded", "file": str(tmp_path / "hits.csv")}
+    raw = {"study": "s", "model": {"name": "track"}, "source": source, "toys": {"per_muon": 100}}
+    text = Page(report(raw, tmp_path / "out")[1]).text
+    assert "Of 4 muons in all, some failed: 1 (too few hits)" in text
+    assert "The recorded hits stay where they are" in text
 
 
 @pytest.mark.parametrize(("share", "words"), [(0.99956, "99.96 %"), (1.0, "100 %"), (0.9774, "97.7 %"), (None, "–")])

@@ -276,7 +276,9 @@ def _significant(value: float | None, digits: int = 4) -> str:
 
 def _signed(value: float | None) -> str:
     """A change in per cent with its sign, or a dash."""
-    return "–" if value is None else f"{100 * value:+.2f} %".replace("-", "−")
+    if value is None:
+        return "–"
+    return f"{100 * value:+.2f} %".replace("-", "−") if abs(value) >= 5e-5 else "0 %"
 
 
 def _percent(value: float | None) -> str:

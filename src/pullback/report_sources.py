@@ -30,8 +30,9 @@ def budget_of(study: Study, entry: Entry) -> list[dict[str, Any]]:
     shares, sigma = entry["budget"], entry["linear"]["overall"]["mean_sigma"]
     own = sum(share for name, share in shares.items() if name not in _shared(study))
     total = sigma / math.sqrt(own) if sigma and own > 0 else None
-    rows = [{"source": name, "share": shares.get(name)} for name in sources(study)]
-    rows.append({"source": "together", "share": sum(shares.values()) if shares else None})
+    # What is left by rounding is nothing.
+    rows = [{"source": name, "share": round(shares[name], 12) if shares else None} for name in sources(study)]
+    rows.append({"source": "together", "share": round(sum(shares.values()), 12) if shares else None})
     for row in rows:
         known = total is not None and row["share"] is not None and row["share"] >= 0
         row["u"] = total * math.sqrt(row["share"]) if known else None
@@ -43,13 +44,12 @@ def _shared(study: Study) -> set[str]:
 
 
 def design_of(study: Study, entry: Entry) -> list[dict[str, Any]]:
-    """The slopes of the mean σ by each parameter, with units, and by how much σ changes if a parameter does a little.
+    """The slopes of the mean σ by each parameter, and by how much σ changes if a parameter does a little.
 
     A little is 1 % of its value, (p/σ) dσ/dp %; for the height of a layer, which has no natural zero, 1 cm.
     """
     (point,) = (each for each in study.points if each.label == entry["point"])
     values, sigma = numeric_fields(point.config), entry["linear"]["overall"]["mean_sigma"]
-    observable = next(each for each in study.model.observables if each.name == entry["observable"])
     rows = []
     for name, slope in entry["design"].items():
         unit, value = unit_of(name, point.config), values[name]
@@ -61,21 +61,11 @@ def design_of(study: Study, entry: Entry) -> list[dict[str, Any]]:
                 "value": value,
                 "unit": unit,
                 "slope": slope,
-                "slope_unit": _over(observable.unit, unit),
                 "step": "1 cm" if height else "1 %",
                 "change": slope * step / sigma if slope is not None and sigma and step else None,
             }
         )
     return rows
-
-
-def _over(unit: str, by: str) -> str:
-    """A unit over another one."""
-    if by in ("", "1"):
-        return "" if unit == "1" else unit
-    if by == "1/m":
-        return "m" if unit == "1" else f"{unit} m"
-    return f"1/{by}" if unit == "1" else f"{unit}/{by}"
 
 
 def systematics_of(study: Study) -> list[dict[str, Any]]:
