@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, reduce
 from itertools import pairwise
+from operator import add
 from typing import NamedTuple
 
 import numpy as np
@@ -55,8 +56,8 @@ SEARCHED_AT_A_TIME = 1024
 MOVED_FROM, ROUNDING = 2, 1e-9
 """Points at which deviates are looked at for an effect, and what counts as rounding, relative to all effects."""
 
-EVALUATIONS_AT_A_TIME = 81_920
-"""Evaluations of the inference that are held at a time: 640 KiB for each coordinate and observable."""
+EVALUATIONS_AT_A_TIME, SOBOL_AT_A_TIME = 81_920, 32_768
+"""Evaluations of the inference that are held at a time, for muons of one coordinate and of several."""
 
 
 @dataclass(frozen=True)
@@ -116,16 +117,14 @@ class Muons:
         """
         off = self.hits + combined(self.root, normal_points(self.hits.shape[1], 1, 1, 0).to(self.hits)[None])[:, 0]
         jacobians = torch.cat([jacobian, muon_jacobian(self.infer, off)], dim=1)
-        gradients = (jacobians[:, :, :, None] * self.root[:, None]).sum(dim=2).nan_to_num(0.0, 0.0, 0.0)
-        norm = gradients.square().sum(dim=2, keepdim=True).sqrt()
+        gradients = combined(self.root.mT, jacobians).nan_to_num(0.0, 0.0, 0.0)
+        norm = combined(gradients, gradients).diagonal(dim1=1, dim2=2)[:, :, None].sqrt()
         gradients = gradients / torch.where(norm > 0, norm, 1.0)
-        own = cholesky((gradients[:, :, None] * gradients[:, None]).sum(dim=3)).diagonal(dim1=1, dim2=2) > 0
+        own = cholesky(combined(gradients, gradients)).diagonal(dim1=1, dim2=2) > 0
         gradients = gradients * own[:, :, None]
         order = (~own).to(torch.uint8).argsort(dim=1, stable=True)
         gradients = gradients.gather(1, order[:, :, None].expand_as(gradients))
-        basis = torch.linalg.qr(gradients.mT, mode="complete").Q
-        root = (self.root[:, :, :, None] * basis[:, None]).sum(dim=2)
-        return Muons(self.infer, self.hits, root, self.value)
+        return Muons(self.infer, self.hits, combined(orthogonal(gradients), self.root), self.value)
 
     def take(self, rows: Int[Tensor, " few"] | slice) -> Muons:
         """Some of them."""
@@ -140,6 +139,28 @@ class Integrals(NamedTuple):
     sd: Float[Tensor, "muon observable"]
     sd_error: Float[Tensor, "muon observable"]
     ends: Float[Tensor, "muon observable 4"]
+
+
+def orthogonal(vectors: Float[Tensor, "muon vector coordinate"]) -> Float[Tensor, "muon coordinate coordinate"]:
+    """An orthonormal basis, vector by vector, of which the first k span the first k of the vectors; 0 may be the last.
+
+    By Householder's reflections. `torch.linalg.qr` rounds otherwise for a muon in other company.
+    """
+    coordinates = vectors.shape[2]
+    dot = lambda rows, v: combined(v[:, None], rows)  # noqa: E731
+    reflections = []
+    for index in range(min(vectors.shape[1], coordinates)):
+        v = vectors[:, index].clone()
+        v[:, :index] = 0
+        v[:, index] += torch.copysign(dot(v[:, None], v)[:, 0, 0].sqrt(), v[:, index])
+        square = dot(v[:, None], v)
+        twice = torch.where(square > 0, 2 / square, 0.0)
+        vectors = vectors - twice * dot(vectors, v) * v[:, None]
+        reflections.append((twice, v))
+    basis = torch.eye(coordinates).to(vectors).expand(len(vectors), -1, -1)
+    for twice, v in reversed(reflections):
+        basis = basis - twice * dot(basis, v) * v[:, None]
+    return basis
 
 
 def integrate(
@@ -173,7 +194,7 @@ def _by_points(muons: Muons, wanted: Bool[Tensor, "muon observable"], seed: int)
     rest = torch.arange(len(muon), device=muon.device)
     for points in POINTS:
         z = normal_points(muons.hits.shape[1], points, RANDOMISATIONS, seed).to(muons.hits)
-        step = max(1, EVALUATIONS_AT_A_TIME // len(z))
+        step = max(1, SOBOL_AT_A_TIME // len(z))
         for count in deviates[rest].unique().tolist():
             some = rest[deviates[rest] == count]
             rows, which = muon[some].unique_consecutive(return_inverse=True)
@@ -191,7 +212,9 @@ def _by_points(muons: Muons, wanted: Bool[Tensor, "muon observable"], seed: int)
                     muons.take(muon[here]), observable[here], starts[here, :, :count], found.mean[here], found.sd[here]
                 )
                 found.sd_error[here[pole]] = float("inf")
-        rest = rest[(found.sd_error[rest] > LARGEST_ERROR * found.sd[rest]) & ~found.sd_error[rest].isinf()]
+        # Without a standard deviation, intervals are all there is; they need more points than others, once.
+        unsettled = found.sd_error[rest] > LARGEST_ERROR * found.sd[rest]
+        rest = rest[unsettled & ((points < POINTS[1]) | ~found.sd_error[rest].isinf())]
         if not len(rest):
             break
     without = found.sd_error > LARGEST_SD_ERROR * found.sd
@@ -301,7 +324,10 @@ def _sobol(
     sd = variance.sqrt()
     scrambled = away.unflatten(1, (RANDOMISATIONS, -1)).mean(dim=2) - mean
     scrambled = (square.unflatten(1, (RANDOMISATIONS, -1)).mean(dim=2) - scrambled.square()).clamp(min=0).sqrt()
-    error = scrambled.std(dim=1) / RANDOMISATIONS**0.5
+    # In one order, whatever the number of muons, for the error decides what is quoted.
+    parts = scrambled.unbind(1)
+    centre = reduce(add, parts) / RANDOMISATIONS
+    error = (reduce(add, [(part - centre).square() for part in parts]) / (RANDOMISATIONS * (RANDOMISATIONS - 1))).sqrt()
     furthest = square.topk(STARTS, dim=1).indices
     heavy = square.square_().mean(dim=1) > (3 + HEAVY) * variance.square()
     ends = quantiles(sorted_rows(away), tuple(ENDS.tolist()))
@@ -368,7 +394,7 @@ def moving(muons: Muons) -> Int[Tensor, " muon"]:
             off = (few.away(cut[None]) - few.away(base[None])).abs().amax(dim=1)
             together = ((off <= smallest[rows]) | nowhere[rows]).all(dim=1)
             count[rows[~together]] = coordinates
-    return count
+    return count.clamp(min=1)
 
 
 @lru_cache
