@@ -32,8 +32,9 @@ WIDTH = 1.25
 POINTS, RANDOMISATIONS = (512, 2048, 8192), 8
 """Sobol points, more where fewer leave too large an error, which is taken from so many independent scramblings."""
 
-LARGEST_ERROR = 0.0015
-"""Of a standard deviation, relative to it, for which no more points are taken."""
+LARGEST_ERROR, LARGEST_TAIL = 0.0015, 0.02
+"""Of a standard deviation, relative to it, for which no more points are taken; of what has none, which needs more
+points for its intervals, but once."""
 
 LARGEST_SD_ERROR = 0.01
 """Of a standard deviation, relative to it, above which there is none, with all the points."""
@@ -190,7 +191,7 @@ def _by_points(muons: Muons, wanted: Bool[Tensor, "muon observable"], seed: int)
     deviates = moving(muons)[muon]
     found = Integrals(*(muons.value.new_empty(len(muon), *ends) for ends in ((), (), (), (4,))))
     starts = muons.value.new_zeros(len(muon), STARTS, muons.hits.shape[1])
-    heavy = torch.zeros_like(muon, dtype=torch.bool)
+    heavy, endless = torch.zeros(2, len(muon), dtype=torch.bool, device=muon.device)
     rest = torch.arange(len(muon), device=muon.device)
     for points in POINTS:
         z = normal_points(muons.hits.shape[1], points, RANDOMISATIONS, seed).to(muons.hits)
@@ -211,13 +212,12 @@ def _by_points(muons: Muons, wanted: Bool[Tensor, "muon observable"], seed: int)
                 pole = _has_pole(
                     muons.take(muon[here]), observable[here], starts[here, :, :count], found.mean[here], found.sd[here]
                 )
-                found.sd_error[here[pole]] = float("inf")
-        # Without a standard deviation, intervals are all there is; they need more points than others, once.
-        unsettled = found.sd_error[rest] > LARGEST_ERROR * found.sd[rest]
-        rest = rest[unsettled & ((points < POINTS[1]) | ~found.sd_error[rest].isinf())]
+                endless[here] = pole
+        enough = found.sd_error <= torch.where(endless & (points == POINTS[0]), LARGEST_TAIL, LARGEST_ERROR) * found.sd
+        rest = rest[~(enough[rest] | (endless[rest] & (points > POINTS[0])))]
         if not len(rest):
             break
-    without = found.sd_error > LARGEST_SD_ERROR * found.sd
+    without = endless | (found.sd_error > LARGEST_SD_ERROR * found.sd)
     for column in (found.mean, found.sd):
         column[without] = float("nan")
     found.sd_error[without] = float("inf")
