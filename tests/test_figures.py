@@ -7,7 +7,7 @@ from conftest import SMALL, Run, files_in
 
 from pullback import drawing, figures, one_hit_figures, point_figures, source_figures
 from pullback.evidence import read_evidence
-from pullback.gallery import badness, gallery, point_of, words
+from pullback.gallery import badness, fixed_entries, gallery, point_of, words
 from pullback.study import Study
 
 
@@ -175,6 +175,30 @@ def test_recorded_hits_in_layers(tmp_path):
     ]
     axes, _, _ = panels(run, evidence, "hits")
     assert [bar.get_height() for bar in axes[1].patches] == [0.75, 0.5, 1.0]
+
+
+@pytest.mark.parametrize("rows", ["0.1,0.2,0.3\n", "nan,nan,nan\n,,0.1\n"])
+def test_recorded_tracks_of_little_or_no_use(tmp_path, rows):
+    (tmp_path / "hits.csv").write_text("x0,x1,x2\n" + rows)
+    source = {"kind": "recorded", "file": str(tmp_path / "hits.csv")}
+    drawn({"study": "s", "model": {"name": "track"}, "source": source, "toys": {"per_muon": 100}}, tmp_path / "out")
+
+
+def test_several_observables_over_a_grid(tmp_path):
+    raw = {
+        **TRACK,
+        "systematics": {},
+        "scan": {"detector.resolution": [500.0, 1000.0], "detector.efficiency": [0.8, 1.0]},
+    }
+    run, evidence = drawn(raw, tmp_path)
+    (scan, budget) = (each for each in gallery(run.study) if each.subject == "scan")
+    assert "The other parameters are as at" not in words(scan, run.study, evidence)[1]
+    assert "The other parameters are as at" in words(budget, run.study, evidence)[1]
+    entries = fixed_entries(run.study, evidence, ["detector.resolution"])
+    assert [(each["observable"], each["values"]["detector.resolution"]) for each in entries] == [
+        (name, resolution) for resolution in (500.0, 1000.0) for name in ("slope", "theta", "intercept")
+    ]
+    assert {each["values"]["detector.efficiency"] for each in entries} == {0.8}
 
 
 @pytest.mark.parametrize(

@@ -52,11 +52,25 @@ def of_point(study: Study, kind: str) -> Callable[[Subject], Canvas]:
 
 
 def _save(canvas: Canvas, svg: str | Path, pdf: str | Path) -> None:
+    _lay_out(canvas)
     for path, (kind, metadata) in zip((svg, pdf), METADATA.items(), strict=True):
         # By way of memory: on a full disk, the writers of the files fail in obscure ways.
         image = io.BytesIO()
         canvas.savefig(image, format=kind, metadata=metadata)
-        canvas.set_layout_engine("none")  # laid out once, for both files
         with whole(path) as part:
             part.write_bytes(image.getvalue())
     plt.close(canvas)
+
+
+def _lay_out(canvas: Canvas) -> None:
+    """Lay a figure out, once for both files, to the same bytes every time.
+
+    The solver of the layout takes its terms in the order of their addresses in memory, and the last bits of the places
+    that it finds differ from run to run.
+    """
+    canvas.draw_without_rendering()
+    canvas.set_layout_engine("none")
+    for axes in canvas.axes:
+        for which in ("original", "active"):
+            place = axes.get_position(original=which == "original")
+            axes.set_position([round(each, 6) for each in place.bounds], which=which)

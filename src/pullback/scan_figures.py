@@ -65,7 +65,7 @@ def _scan(study: Study, evidence: Evidence, figure: Figure) -> Canvas:
     for quantity in observables:
         own = [each for each in entries if each["observable"] == quantity.name]
         cells += [(quantity, own, panel) for panel in wanted if np.isfinite(_numbers(own, panel, panel.key)).any()]
-    rows = -(-len(cells) // columns)
+    rows = max(1, -(-len(cells) // columns))
     canvas, grid = plt.subplots(rows, columns, figsize=(10 if columns == 3 else 12, 2.9 * rows), squeeze=False)
     where = np.array([[points[each["point"]][name] for name in names] for each in own])
     units = {name: unit_of(name, study.config) for name in names}

@@ -32,7 +32,7 @@ def _budget(subject: Subject) -> Canvas:
     axes.axvline(1, color="black", lw=0.8, ls="--")
     axes.set(xlabel="share of the mean variance")
     axes.spines["left"].set_visible(False)
-    canvas.legend(loc="outside right upper", fontsize=8)
+    canvas.legend(*axes.get_legend_handles_labels(), loc="outside right upper", fontsize=8)
     return canvas
 
 
