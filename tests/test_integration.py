@@ -6,10 +6,13 @@ import torch
 from scipy import stats
 
 from pullback import integration
-from pullback.integration import Muons, integrate, normal_points
+from pullback.covariances import cholesky
+from pullback.inference import Inference, parameters_of
+from pullback.integration import Muons, integrate, moving, normal_points, orthogonal
 from pullback.integration import _order as order_of
 from pullback.integration import _quantiles as quantiles_of
 from pullback.integration import _rule as rule_of
+from pullback.models import load
 from pullback.quantiles import ENDS
 
 DOUBLE = torch.float64
@@ -126,7 +129,9 @@ def test_more_points_where_they_are_needed(monkeypatch):
     muons = muons_of(infer, [[0.0, 0.0], [0.0, 3.0]], torch.tensor([[[1.0, 0], [0, 0]]], dtype=DOUBLE))
     seen.clear()
     integrate(muons, torch.ones(2, 1, 2, dtype=DOUBLE), 0)
-    assert seen == {0.0: 4096, 3.0: 4096 + 16_384 + 65_536}
+    probes = 250
+    assert 0 <= seen[0.0] - 4096 < probes
+    assert 0 <= seen[3.0] - (4096 + 16_384 + 65_536) < probes
 
 
 def test_evaluations_are_held_a_few_at_a_time():
@@ -156,8 +161,163 @@ def test_turning_changes_no_covariance_and_puts_the_gradient_first():
     assert second[:, 2:].abs().max() < 1e-12
 
 
+def test_a_basis_is_orthonormal_and_begins_with_the_vectors():
+    vectors = torch.randn(50, 5, 4, dtype=DOUBLE, generator=torch.Generator().manual_seed(1))
+    vectors[:10, 1:] = 0
+    vectors[10:20, 2:] = 0
+    vectors[20] = torch.eye(5, 4)
+    vectors[21] = 0
+    basis = orthogonal(vectors)
+    eye = torch.eye(4, dtype=DOUBLE).expand(50, 4, 4)
+    torch.testing.assert_close(basis @ basis.mT, eye, rtol=0, atol=1e-14)
+    across = (vectors @ basis.mT).abs()
+    for index in range(4):
+        assert (across[:, index, index + 1 :] < 1e-13).all()
+    for rows in (slice(0, 1), slice(7, 30), slice(49, 50)):
+        assert torch.equal(orthogonal(vectors[rows]), basis[rows])
+
+
+# Deviates that change nothing
+
+
+def model_of(name, **section):
+    """A model's inference with σ = 1 mm, its hits on the axis of a line, and their covariance."""
+    model = load({"name": name, "theta0": 0.0, **section})
+    return Inference(model, parameters_of(model, 1000.0)), len(model.layers)
+
+
+SCATTER = {"z_upper": [0.6, 0.8, 1.0], "z_lower": [-0.6, -0.8, -1.0]}
+
+
+@pytest.mark.parametrize(
+    ("name", "section", "moves"),
+    [("track", {"z": [0.0, 0.4, 1.0, 1.5]}, 2), ("track3d", {"z": [0.0, 0.5, 1.0]}, 2), ("scatter", SCATTER, 8)],
+)
+def test_only_the_parameters_of_lines_move_observables(name, section, moves):
+    """Two slopes in `track3d`, slope and position in `track`, and all eight numbers of four lines in `scatter`."""
+    infer, coordinates = model_of(name, **section)
+    hits = 0.3 * torch.randn(30, coordinates, dtype=DOUBLE, generator=torch.Generator().manual_seed(1))
+    hits[0] = 0.1  # at a fold, or with no point of closest approach
+    muons = muons_of(infer, hits, 1e-3 * torch.eye(coordinates, dtype=DOUBLE)[None])
+    jacobian = torch.func.vmap(torch.func.jacfwd(lambda h: infer(h[None])[0]))(hits)
+    turned = muons.turned(jacobian)
+    assert moving(turned)[1:].tolist() == [moves] * 29
+    z = normal_points(coordinates, 64, 1, 0)
+    cut = torch.where(torch.arange(coordinates) < moves, z, 0.0)
+    every, some = (turned.take(slice(1, 30)).away(each[None]) for each in (z, cut))
+    assert ((every - some).abs() / every.abs().amax(dim=1, keepdim=True)).max() < 1e-9
+
+
 def test_steps_are_through_the_root():
     root = torch.tensor([[[2.0, 0.0], [3.0, 0.5]]], dtype=DOUBLE)
     muons = muons_of(lambda h: h, [[1.0, 1.0], [5.0, -1.0]], root)
     deviates = torch.tensor([[[1.0, 0.0], [0.0, 1.0], [-1.0, 2.0]]], dtype=DOUBLE)
     assert muons.away(deviates).tolist() == [[[2.0, 3.0], [0.0, 0.5], [-2.0, -2.0]]] * 2
+
+
+@pytest.mark.parametrize(
+    ("infer", "moves"),
+    [
+        (lambda h: h[:, :1] + h[:, 1:2], 1),
+        (lambda h: h[:, :1].abs() + h[:, 1:2], 2),
+        (lambda h: (h[:, :1] + h[:, 1:2]) * h[:, 2:3], 2),
+        (lambda h: h[:, :1] + (h[:, 3:] - 3.5).clamp(min=0), 4),
+        (lambda h: h.square().sum(dim=1, keepdim=True), 4),
+        (lambda h: 0 * h[:, :1], 1),
+        (lambda h: torch.cat([h[:, :1], h[:, :1] / 0 - h[:, :1] / 0], dim=1), 1),
+        (lambda h: torch.where(h[:, 3:] > 3.5, float("nan"), h[:, :1]), 4),
+    ],
+)
+def test_how_many_deviates_change_something(infer, moves):
+    hits = torch.full((2, 4), 0.3, dtype=DOUBLE)
+    jacobian = torch.func.vmap(torch.func.jacfwd(lambda h: infer(h[None])[0]))(hits).nan_to_num(0.0)
+    assert moving(muons_of(infer, hits).turned(jacobian)).tolist() == [moves, moves]
+
+
+def test_what_changes_nothing_changes_no_result(monkeypatch):
+    infer, coordinates = model_of("track3d", z=[0.0, 0.5, 1.0])
+    hits = 2e-3 * torch.randn(5, coordinates, dtype=DOUBLE, generator=torch.Generator().manual_seed(1))
+    muons = muons_of(infer, hits, 1e-3 * torch.eye(coordinates, dtype=DOUBLE)[None])
+    jacobian = torch.func.vmap(torch.func.jacfwd(lambda h: infer(h[None])[0]))(hits)
+    found = integrate(muons, jacobian, 0)
+    monkeypatch.setattr(integration, "moving", lambda muons: torch.full((len(muons.hits),), coordinates))
+    for each, expected in zip(found, integrate(muons, jacobian, 0), strict=True):
+        torch.testing.assert_close(each, expected, rtol=1e-8, atol=1e-12)
+
+
+# What has no standard deviation
+
+ENDLESS = {
+    "a denominator": lambda h: 1 / h[:, :1],
+    "a ratio": lambda h: (h[:, 1:2] + 0.5) / h[:, :1],
+    "two denominators": lambda h: h[:, :1] / h[:, :2].square().sum(dim=1, keepdim=True),
+    "either side": lambda h: 1 / (h[:, :1].square() - h[:, 1:2]),
+    "a tangent": lambda h: (h[:, :1] / 3.5 + math.pi / 2).tan(),
+}
+
+
+def integrated(infer, hits, root=None):
+    muons = muons_of(infer, hits, root)
+    jacobian = torch.func.vmap(torch.func.jacfwd(lambda h: infer(h[None])[0]))(muons.hits)
+    return integrate(muons, jacobian, 0)
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+@pytest.mark.parametrize("coordinates", [2, 6])
+def test_where_it_goes_to_infinity_it_has_no_standard_deviation(name, coordinates):
+    turn = torch.linalg.qr(torch.randn(coordinates, coordinates, generator=torch.Generator().manual_seed(3)).double()).Q
+    infer = lambda h: ENDLESS[name](h @ turn)  # noqa: E731
+    places = torch.linspace(0.05, 4.5, 90, dtype=DOUBLE)
+    hits = torch.zeros(90, coordinates, dtype=DOUBLE)
+    hits[:, 0] = places
+    found = integrated(infer, hits @ turn.mT)
+    assert found.sd.isnan().all()
+    assert found.mean.isnan().all()
+    assert found.sd_error.isinf().all()
+    assert found.ends.isfinite().all()
+
+
+@pytest.mark.parametrize("name", ["a denominator", "a ratio", "two denominators"])
+def test_further_off_it_has_one(name):
+    hits = torch.zeros(20, 3, dtype=DOUBLE)
+    hits[:, 0] = torch.linspace(6.5, 20, 20)
+    found = integrated(ENDLESS[name], hits)
+    toys = torch.randn(100_000, 3, dtype=DOUBLE, generator=torch.Generator().manual_seed(1))
+    for sd, hit in zip(found.sd, hits, strict=True):
+        torch.testing.assert_close(sd, ENDLESS[name](hit + toys).std(dim=0), rtol=0.02, atol=0)
+
+
+TAME = {
+    "square": lambda h: h[:, :1].square(),
+    "product": lambda h: h.prod(dim=1, keepdim=True),
+    "cube": lambda h: h[:, :1] ** 3 + h[:, 1:2],
+    "exponential": lambda h: (0.7 * h[:, :1]).exp(),
+    "cone": lambda h: h.norm(dim=1, keepdim=True),
+    "steep ramp": lambda h: (1e4 * (h[:, :1] - 2)).clamp(min=0) + h[:, 1:2],
+    "jump": lambda h: h[:, 1:2] + (100 * (h[:, :1] - 1)).sigmoid(),
+    "narrow peak": lambda h: 1 / (1 + h[:, :1].square()) + 0.1 * h[:, 1:2],
+    "bounded": lambda h: (h[:, 1:2] / h[:, :1]).atan(),
+    "logarithm": lambda h: h.norm(dim=1, keepdim=True).log(),
+}
+
+
+@pytest.mark.parametrize("name", TAME)
+def test_what_is_finite_has_a_standard_deviation(name):
+    hits = torch.zeros(60, 2, dtype=DOUBLE)
+    hits[:, 0], hits[:, 1] = torch.linspace(0.05, 8, 60), 0.3
+    found = integrated(TAME[name], hits)
+    assert found.sd.isfinite().all()
+    assert found.sd_error.max() < torch.inf
+
+
+@pytest.mark.parametrize(("name", "section"), [("track3d", {"z": [0.0, 0.5, 1.0]}), ("scatter", SCATTER)])
+def test_angles_have_a_standard_deviation_at_any_angle(name, section):
+    """Zenith angles at the vertical, the azimuth where it is not known, and scattering angles of all sizes."""
+    infer, coordinates = model_of(name, **section)
+    generator = torch.Generator().manual_seed(1)
+    size = 10 ** (4 * torch.rand(150, 1, dtype=DOUBLE, generator=generator) - 4.5)
+    hits = size * torch.randn(150, coordinates, dtype=DOUBLE, generator=generator)
+    hits[0] = 0.0
+    angles = integrated(lambda h: infer(h)[:, :5], hits, 1e-3 * torch.eye(coordinates, dtype=DOUBLE)[None])
+    assert angles.sd.isfinite().all()
+    assert angles.sd.min() > 0

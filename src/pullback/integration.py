@@ -37,12 +37,12 @@ LARGEST_ERROR, LARGEST_TAIL = 0.0015, 0.02
 points for its intervals, but once."""
 
 LARGEST_SD_ERROR = 0.01
-"""Of a standard deviation, relative to it, above which there is none, with all the points."""
+"""Of a standard deviation by all the points, relative to it, above which it has not settled: there is none."""
 
 HEAVY = 0.5
 """Excess kurtosis from which on a pole is looked for; that of Rice's distribution is 0.25 at most."""
 
-REACH = 5.25
+REACH = 5.5
 """How far off a pole may be, in deviates; for what is further off no number of toys in use is large enough."""
 
 STARTS, SEARCH, LONGEST = 4, 8 * (0.8,) + 10 * (1.0,), 2.0
@@ -54,8 +54,9 @@ FURTHER, CLOSE = 50, 0.02
 SEARCHED_AT_A_TIME = 1024
 """Observables of muons whose poles are looked for together."""
 
-MOVED_FROM, ROUNDING = 2, 1e-9
-"""Points at which deviates are looked at for an effect, and what counts as rounding, relative to all effects."""
+MOVED_FROM, MOVED_TO, ROUNDING = 2, (0.0, 4.0, -4.0), 1e-9
+"""Points at which deviates are looked at for an effect, what they are made there, and what counts as rounding, relative
+to all effects."""
 
 EVALUATIONS_AT_A_TIME, SOBOL_AT_A_TIME = 81_920, 32_768
 """Evaluations of the inference that are held at a time, for muons of one coordinate and of several."""
@@ -188,7 +189,8 @@ def _by_points(muons: Muons, wanted: Bool[Tensor, "muon observable"], seed: int)
     What has no standard deviation has NaN for it and for the mean, and an infinite error, but quantiles.
     """
     muon, observable = wanted.nonzero().unbind(1)
-    deviates = moving(muons)[muon]
+    few = max(1, SOBOL_AT_A_TIME // (MOVED_FROM * (1 + len(MOVED_TO) * muons.hits.shape[1])))
+    deviates = torch.cat([moving(muons.take(slice(at, at + few))) for at in range(0, len(muons.hits), few)])[muon]
     found = Integrals(*(muons.value.new_empty(len(muon), *ends) for ends in ((), (), (), (4,))))
     starts = muons.value.new_zeros(len(muon), STARTS, muons.hits.shape[1])
     heavy, endless = torch.zeros(2, len(muon), dtype=torch.bool, device=muon.device)
@@ -209,12 +211,12 @@ def _by_points(muons: Muons, wanted: Bool[Tensor, "muon observable"], seed: int)
                 starts[here] = z[furthest]
             some = some[heavy[some]]
             for here in some.split(SEARCHED_AT_A_TIME):
-                pole = _has_pole(
+                endless[here] = has_pole(
                     muons.take(muon[here]), observable[here], starts[here, :, :count], found.mean[here], found.sd[here]
                 )
-                endless[here] = pole
-        enough = found.sd_error <= torch.where(endless & (points == POINTS[0]), LARGEST_TAIL, LARGEST_ERROR) * found.sd
-        rest = rest[~(enough[rest] | (endless[rest] & (points > POINTS[0])))]
+        error = found.sd_error[rest] / found.sd[rest]
+        more = torch.where(endless[rest], (error > LARGEST_TAIL) & (points == POINTS[0]), error > LARGEST_ERROR)
+        rest = rest[more]
         if not len(rest):
             break
     without = endless | (found.sd_error > LARGEST_SD_ERROR * found.sd)
@@ -336,7 +338,7 @@ def _sobol(
     return Integrals(mean[:, 0], sd, error, ends), furthest, heavy
 
 
-def _has_pole(
+def has_pole(
     muons: Muons,
     observable: Int[Tensor, " muon"],
     starts: Float[Tensor, "muon start deviate"],
@@ -373,28 +375,23 @@ def moving(muons: Muons) -> Int[Tensor, " muon"]:
     coordinates = muons.hits.shape[1]
     base = normal_points(coordinates, MOVED_FROM, 1, 0).to(muons.hits)
     trials = [base]
-    for value in (0.0, 4.0, -4.0):
+    for value in MOVED_TO:
         for column in range(coordinates):
             trials.append(base.clone())
             trials[-1][:, column] = value
     away = muons.away(torch.cat(trials)[None]).unflatten(1, (-1, MOVED_FROM))
-    smallest = ROUNDING * away.abs().amax(dim=(1, 2))
-    # NaN, of an observable that isn't there, is no change; NaN at some points is one.
-    off = (away[:, 1:] - away[:, :1]).abs().amax(dim=2).unflatten(1, (3, coordinates)).amax(dim=1)
-    nowhere = away.isnan().all(dim=2).all(dim=1)
-    still = ((off <= smallest[:, None]) | nowhere[:, None]).all(dim=2)
-    # Of the deviates at the end, for `trials` moved them one at a time.
-    count = coordinates - still.flip(1).long().cumprod(dim=1).sum(dim=1)
-    for each in count.unique().tolist():
-        if each < coordinates:
-            rows = (count == each).nonzero()[:, 0]
-            cut = base.clone()
-            cut[:, each:] = 0
-            few = muons.take(rows)
-            off = (few.away(cut[None]) - few.away(base[None])).abs().amax(dim=1)
-            together = ((off <= smallest[rows]) | nowhere[rows]).all(dim=1)
-            count[rows[~together]] = coordinates
-    return count.clamp(min=1)
+    most = away.abs().amax(dim=(1, 2))
+    nowhere = away.isnan().all(dim=2).all(dim=1)  # an observable that isn't there is not changed
+
+    def still(off):
+        return ((off <= ROUNDING * most) | nowhere).all(dim=1)
+
+    off = (away[:, 1:] - away[:, :1]).abs().amax(dim=2).unflatten(1, (len(MOVED_TO), coordinates)).amax(dim=1)
+    count = coordinates - torch.stack([still(each) for each in off.flip(1).unbind(1)]).long().cumprod(dim=0).sum(dim=0)
+    # All of them together too.
+    kept = torch.arange(coordinates, device=count.device) < count[:, None]
+    together = muons.away(torch.where(kept[:, None], base, 0.0)) - away[:, 0]
+    return torch.where(still(together.abs().amax(dim=1)), count, coordinates).clamp(min=1)
 
 
 @lru_cache

@@ -54,9 +54,9 @@ def quote(
     -------
     value, sigma, bias, sigma_linear (muon, observable), interval68, interval95 (muon, observable, 2), in the units of
     the observables, and linear_ok (muon, observable). They carry no gradients. A muon with a hit that is not finite has
-    NaN throughout, and is not linear. An observable whose tails are so heavy that its standard deviation does not
-    settle, such as the place where two nearly parallel lines cross, has NaN for sigma and bias, and intervals all the
-    same.
+    NaN throughout, and is not linear. An observable whose tails are so heavy that it has no standard deviation, such as
+    the place where two nearly parallel lines cross, has NaN for sigma and bias, and intervals all the same; it is not
+    linear. `spread` says when that is so.
 
     Raises
     ------
