@@ -6,12 +6,12 @@ import torch
 from scipy import stats
 
 from pullback import integration
-from pullback.covariances import cholesky
 from pullback.inference import Inference, parameters_of
 from pullback.integration import Muons, integrate, moving, normal_points, orthogonal
 from pullback.integration import _order as order_of
 from pullback.integration import _quantiles as quantiles_of
 from pullback.integration import _rule as rule_of
+from pullback.jacobians import muon_jacobian
 from pullback.models import load
 from pullback.quantiles import ENDS
 
@@ -199,7 +199,7 @@ def test_only_the_parameters_of_lines_move_observables(name, section, moves):
     hits = 0.3 * torch.randn(30, coordinates, dtype=DOUBLE, generator=torch.Generator().manual_seed(1))
     hits[0] = 0.1  # at a fold, or with no point of closest approach
     muons = muons_of(infer, hits, 1e-3 * torch.eye(coordinates, dtype=DOUBLE)[None])
-    jacobian = torch.func.vmap(torch.func.jacfwd(lambda h: infer(h[None])[0]))(hits)
+    jacobian = muon_jacobian(infer, hits)
     turned = muons.turned(jacobian)
     assert moving(turned)[1:].tolist() == [moves] * 29
     z = normal_points(coordinates, 64, 1, 0)
@@ -230,7 +230,7 @@ def test_steps_are_through_the_root():
 )
 def test_how_many_deviates_change_something(infer, moves):
     hits = torch.full((2, 4), 0.3, dtype=DOUBLE)
-    jacobian = torch.func.vmap(torch.func.jacfwd(lambda h: infer(h[None])[0]))(hits).nan_to_num(0.0)
+    jacobian = muon_jacobian(infer, hits).nan_to_num(0.0)
     assert moving(muons_of(infer, hits).turned(jacobian)).tolist() == [moves, moves]
 
 
@@ -238,7 +238,7 @@ def test_what_changes_nothing_changes_no_result(monkeypatch):
     infer, coordinates = model_of("track3d", z=[0.0, 0.5, 1.0])
     hits = 2e-3 * torch.randn(5, coordinates, dtype=DOUBLE, generator=torch.Generator().manual_seed(1))
     muons = muons_of(infer, hits, 1e-3 * torch.eye(coordinates, dtype=DOUBLE)[None])
-    jacobian = torch.func.vmap(torch.func.jacfwd(lambda h: infer(h[None])[0]))(hits)
+    jacobian = muon_jacobian(infer, hits)
     found = integrate(muons, jacobian, 0)
     monkeypatch.setattr(integration, "moving", lambda muons: torch.full((len(muons.hits),), coordinates))
     for each, expected in zip(found, integrate(muons, jacobian, 0), strict=True):
@@ -258,7 +258,7 @@ ENDLESS = {
 
 def integrated(infer, hits, root=None):
     muons = muons_of(infer, hits, root)
-    jacobian = torch.func.vmap(torch.func.jacfwd(lambda h: infer(h[None])[0]))(muons.hits)
+    jacobian = muon_jacobian(infer, muons.hits)
     return integrate(muons, jacobian, 0)
 
 
