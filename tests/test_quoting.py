@@ -7,6 +7,8 @@ from oracles import dense, linear_law_holds
 from scipy import special, stats
 
 from pullback import infer_theta, propagate, quote, spread
+from pullback.inference import Inference, parameters_of
+from pullback.models import load
 
 DOUBLE = torch.float64
 
@@ -160,6 +162,59 @@ def test_derivatives_of_nan_are_not_quoted():
     assert quoted.sigma_linear.isnan().item()
     assert quoted.sigma.item() == pytest.approx(math.sqrt(1 - 2 / math.pi), rel=3e-4)
     assert not quoted.linear_ok.item()
+
+
+def test_without_a_standard_deviation_there_are_intervals_only():
+    ratio = lambda h: torch.cat([h[:, 1:] / h[:, :1], h[:, 1:]], dim=1)  # noqa: E731
+    quoted = quote(ratio, torch.tensor([[3.0, 1.0], [40.0, 1.0]], dtype=DOUBLE), 1.0)
+    for each in (quoted.sigma, quoted.bias):
+        assert each.isnan().tolist() == [[True, False], [False, False]]
+    assert quoted.interval68.isfinite().all()
+    assert quoted.interval95.isfinite().all()
+    assert quoted.linear_ok.tolist() == [[False, True], [True, True]]
+    # 1 < h₁/h₀ with h₀ > 0, or h₁ < h₀ < 0, and so on: by the distribution of h₁ - y h₀ on either side of h₀ = 0.
+    low, high = quoted.interval95[0, 0].tolist()
+    grid = np.linspace(-9, 9, 400_001) + 3.0
+    weights = stats.norm.pdf(grid - 3.0) / stats.norm.pdf(grid - 3.0).sum()
+    below = lambda y: (weights * special.ndtr(np.sign(grid) * (y * grid - 1.0))).sum()  # noqa: E731
+    assert [below(low), below(high)] == pytest.approx([0.025, 0.975], abs=1.5e-3)
+
+
+def test_the_point_of_closest_approach():
+    """By toys: without a standard deviation below 4.5 σ of the scattering angle, and with the right one above."""
+    z = {"z_upper": [0.6, 0.8, 1.0], "z_lower": [-0.6, -0.8, -1.0]}
+    model = load({"name": "scatter", "theta0": 0.0, **z})
+    infer, sigma, muons = Inference(model, parameters_of(model, 1000.0)), 1e-3, 60
+    generator = torch.Generator().manual_seed(1)
+    p, turn = 0.5 * torch.randn(2, muons, 2, dtype=DOUBLE, generator=generator)
+    # In the plane of p, which is off by 5 mm where it is scattered; σ of a slope's change is √2 σ / (0.4 m / √2).
+    kink = torch.linspace(0.5, 15, muons).double()[:, None] * 5e-3 * turn / turn.norm(dim=1, keepdim=True)
+    above, below = (torch.tensor(z[name], dtype=DOUBLE) for name in z)
+    hits = torch.cat(
+        [
+            part
+            for i in (0, 1)
+            for part in (p[:, i, None] * above, 5e-3 * turn[:, i, None] + (p + kink)[:, i, None] * below)
+        ],
+        dim=1,
+    )
+    quoted, law = quote(infer, hits, sigma**2), propagate(infer, hits, sigma**2)
+    significance = law.value[:, 4] / law.sigma[:, 4]
+    without = quoted.sigma.isnan()
+    assert not without[:, :5].any()
+    point = without[:, 5:]
+    assert point[significance < 4.5].all()
+    assert not point[significance > 5.6].any()
+    assert quoted.interval95.isfinite().all()
+    assert not (quoted.linear_ok & without).any()
+    toys = torch.randn(10_000, 12, dtype=DOUBLE, generator=generator) * sigma
+    seen = torch.stack([infer(hit + toys) for hit in hits])
+    ratio = (seen.std(dim=1) / quoted.sigma)[:, 5:][~point]
+    assert ratio.square().mean().sqrt().item() == pytest.approx(1, abs=0.05)
+    assert (ratio - 1).abs().max() < 0.1
+    ends = seen.quantile(torch.tensor([0.025, 0.975], dtype=DOUBLE), dim=1).movedim(0, -1)
+    off = (quoted.interval95 - ends).abs() / (ends.diff(dim=-1) / 2)
+    assert off.square().mean().sqrt() < 0.05
 
 
 @pytest.mark.parametrize("muons", [0, 1])
