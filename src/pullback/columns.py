@@ -102,7 +102,6 @@ EXPERIMENT_MUONS = {"sd": Kind("sd_{name}", "standard deviation of the {long_nam
 
 EXPERIMENTS = {
     "count": Kind("count_{name}", "muons with a {long_name}", unit="1"),
-    "away": Kind("away_{name}", "sum over muons of the {long_name}, less the mean of the muon's toys", "experiment"),
     "pull": Kind("pull_{name}", "sum over muons of the pull of the {long_name}", "experiment", unit="1"),
     "square": Kind("square_{name}", "sum over muons of the squared pull of the {long_name}", "experiment", unit="1"),
 }

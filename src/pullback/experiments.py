@@ -39,13 +39,12 @@ At 3 σ the spread of an azimuth is still 5 % off that law, and its toy experime
 class Experiments(NamedTuple):
     """What the experiments say of some muons: how each scatters, and for each experiment sums over the muons.
 
-    `away` is how far an observable is from the mean of the muon's own toys, `pull` that over the spread of these.
-    Muons for which either is not known, or that are near the fold of an observable, are left out of it.
+    A pull is how far an observable is from the mean of the muon's own toys, over the spread of these. Muons for which
+    it is not known, or that are near the fold of an observable, are left out of it.
     """
 
     sd: Float[np.ndarray, "muon observable"]
     count: Float[np.ndarray, " observable"]
-    away: Float[np.ndarray, "experiment observable"]
     pull: Float[np.ndarray, "experiment observable"]
     square: Float[np.ndarray, "experiment observable"]
 
@@ -88,7 +87,7 @@ def run_experiments(
             part, centre, unit, shared_jacobian(shifted, hits, torch.zeros_like(etas[0])), root
         )
         total, squares = torch.zeros_like(centre), torch.zeros_like(centre)
-        sums = torch.zeros(3, count, centre.shape[1], dtype=centre.dtype)
+        sums = torch.zeros(2, count, centre.shape[1], dtype=centre.dtype)
         for index, eta in enumerate(etas):
             z = torch.from_numpy(detector.draw_off(noise, hits.shape[1], noise_rng, (len(hits), deviates)))
             off = throw.noise * z if throw.root is None else combined(throw.root, z[:, None])[:, 0]
@@ -97,7 +96,7 @@ def run_experiments(
             pull = torch.where(known, away / unit, 0.0)
             total += away
             squares += away.square()
-            sums[:, index] = torch.stack([away.sum(dim=0), pull.sum(dim=0), pull.square().sum(dim=0)])
+            sums[:, index] = torch.stack([pull.sum(dim=0), pull.square().sum(dim=0)])
         variance = (squares - total.square() / count) / (count - 1)
         sd = torch.where(known, variance.clamp(min=0).sqrt(), float("nan"))
     return Experiments(*(each.numpy() for each in (sd, known.sum(dim=0).double(), *sums)))
@@ -136,7 +135,7 @@ def columns_of(
     def write(muons: np.ndarray, found: Experiments) -> None:
         muon.append(muons)
         scatter.append({"sd": found.sd})
-        each = {name: getattr(found, name).T[None] for name in ("away", "pull", "square")}
+        each = {name: getattr(found, name).T[None] for name in ("pull", "square")}
         sums.append({"count": found.count[None], **each})
 
     return write

@@ -26,7 +26,6 @@ class Seen(NamedTuple):
     """What the experiments say of an observable, see `pullback.experiments.Experiments`; sums are over all blocks."""
 
     sd: Float[np.ndarray, " muon"]
-    away: Float[np.ndarray, " experiment"]
     pull: Float[np.ndarray, " experiment"]
     square: Float[np.ndarray, " experiment"]
 
@@ -71,7 +70,7 @@ class Sums:
         self._said.append(said)
         self._seen.append(sd)
 
-    def add_sums(self, sums: Float[np.ndarray, "3 experiment"]) -> None:
+    def add_sums(self, sums: Float[np.ndarray, "2 experiment"]) -> None:
         """Add, of a block in each toy experiment, the sums of `Seen`."""
         self._experiments = self._experiments + sums
 
@@ -107,14 +106,15 @@ class Sums:
 def judge(said: Said, seen: Seen, sigma_eta: Matrix, tolerance: float, confidence: float) -> dict[str, Any]:
     """Whether toy experiments bear out σ and what is shared.
 
-    *Total*: the scatter of a muon over experiments, over √(σ² + G Σ_η Gᵀ), pooled over muons. *Mean*: the scatter of
-    the mean over muons, over √(Σ σ²/N² + ḡ Σ_η ḡᵀ). Both should be 1. What is shared shifts all muons of an experiment
-    alike, so that more muons don't sharpen either: their errors come from the number of experiments.
+    *Total*: the scatter of a muon over experiments, over √(σ² + G Σ_η Gᵀ), pooled over muons. *Mean*: how much the mean
+    of all pulls moves between experiments, over √(1/N + h̄ Σ_η h̄ᵀ), with h = G over the spread of the muon's own toys by
+    which pulls are taken; the mean of muons as such would be that of the few with the greatest σ. Both should be 1. What
+    is shared shifts all muons of an experiment alike, so that more muons don't sharpen either: their errors come from
+    the number of experiments.
 
-    *Pulls*, by the spread of each muon's own toys: their width within an experiment, and how much their mean moves
-    between experiments, each with what is expected, √(1 + Var h) and √(1/N + h̄ Σ_η h̄ᵀ) with h = G over the spread.
+    The width of pulls within an experiment, √(1 + Var h), is shown beside what is expected.
     """
-    count = len(seen.away)
+    count = len(seen.pull)
     shared = np.einsum("mk,kl,ml->m", said.jacobian, sigma_eta, said.jacobian)
     total = np.sqrt(np.square(said.sigma) + shared)
     known = np.isfinite(total) & np.isfinite(seen.sd) & (total > 0)
@@ -133,17 +133,16 @@ def judge(said: Said, seen: Seen, sigma_eta: Matrix, tolerance: float, confidenc
 
     ratio("total", float(np.sqrt(np.square(seen.sd[known] / total[known]).mean())))
     if everyone:
-        jacobian, sigma = said.jacobian[known].mean(axis=0), said.sigma[known]
-        expected = math.sqrt(float(np.square(sigma).sum()) / muons**2 + float(jacobian @ sigma_eta @ jacobian))
-        ratio("mean", float((seen.away / muons).std(ddof=1)) / expected)
         h = said.jacobian[known] / said.spread[known, None]
         centred, mean = h - h.mean(axis=0), h.mean(axis=0)
         between = float(np.einsum("mk,kl,ml->", centred, sigma_eta, centred)) / (muons - 1)
+        shift, expected = float((seen.pull / muons).std(ddof=1)), math.sqrt(1 / muons + float(mean @ sigma_eta @ mean))
+        ratio("mean", shift / expected)
         result |= {
             "pull_width": math.sqrt(float((seen.square - np.square(seen.pull) / muons).mean()) / (muons - 1)),
             "pull_width_expected": math.sqrt(1 + between),
-            "pull_shift": float((seen.pull / muons).std(ddof=1)),
-            "pull_shift_expected": math.sqrt(1 / muons + float(mean @ sigma_eta @ mean)),
+            "pull_shift": shift,
+            "pull_shift_expected": expected,
         }
     worst = "pass" if set(verdicts) == {"pass"} else "fail" if "fail" in verdicts else "inconclusive"
     return {**result, "verdict": worst}

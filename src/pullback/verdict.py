@@ -253,7 +253,7 @@ def _contribute(entry: dict[str, Any], sums: Sums, point: Point, part: Part) -> 
 
 def _shared_reason(shared: dict[str, Any]) -> str:
     """Which number of the toy experiments kept the verdict from being a pass."""
-    words = {"total": "scatter over experiments / total σ", "mean": "scatter of the mean over experiments / its σ"}
+    words = {"total": "scatter over experiments / total σ", "mean": "how much the mean pull moves / what is expected"}
     bad = [name for name in words if shared.get(f"{name}_verdict", "pass") != "pass"]
     if not bad:
         return "fewer than two muons are in the toy experiments"
