@@ -27,7 +27,7 @@ def experiments(sigma, jacobian, sigma_eta=SIGMA_ETA, count=EXPERIMENTS, each_it
         "mk,mek->me", jacobian, eta + np.zeros((len(sigma), 1, 1))
     )
     pull = away / sigma[:, None]
-    return Seen(away.std(axis=1, ddof=1), away.sum(axis=0), pull.sum(axis=0), (pull**2).sum(axis=0))
+    return Seen(away.std(axis=1, ddof=1), pull.sum(axis=0), (pull**2).sum(axis=0))
 
 
 def judged(sigma, jacobian, seen, sigma_eta=SIGMA_ETA, spread=None):

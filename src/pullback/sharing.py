@@ -108,9 +108,9 @@ def judge(said: Said, seen: Seen, sigma_eta: Matrix, tolerance: float, confidenc
 
     *Total*: the scatter of a muon over experiments, over √(σ² + G Σ_η Gᵀ), pooled over muons. *Mean*: how much the mean
     of all pulls moves between experiments, over √(1/N + h̄ Σ_η h̄ᵀ), with h = G over the spread of the muon's own toys by
-    which pulls are taken; the mean of muons as such would be that of the few with the greatest σ. Both should be 1. What
-    is shared shifts all muons of an experiment alike, so that more muons don't sharpen either: their errors come from
-    the number of experiments.
+    which pulls are taken; the mean of values would be that of the few with the greatest σ. Both should be 1. What is
+    shared shifts all muons of an experiment alike, so that more muons don't sharpen either: their errors come from the
+    number of experiments.
 
     The width of pulls within an experiment, √(1 + Var h), is shown beside what is expected.
     """
