@@ -52,7 +52,7 @@ def files_of_user(*kinds):
 
 def target():
     """The value that reaches a wanted σ, where one is wanted."""
-    return [f"{RESULTS}/target.json"] if STUDY.config.target else []
+    return {"target": f"{RESULTS}/target.json"} if STUDY.config.target else {}
 
 
 wildcard_constraints:
@@ -263,6 +263,7 @@ rule validate:
 
 rule plot:
     input:
+        **target(),
         batches=[path for kind in STUDY.kinds for path in batches(kind)],
         study=rules.validate.output.study,
         validation=rules.validate.output.validation,
@@ -292,6 +293,7 @@ rule plot:
 
 rule report:
     input:
+        **target(),
         validation=rules.validate.output.validation,
         figures=rules.plot.output.drawn,
     output:
@@ -343,7 +345,7 @@ rule all:
     default_target: True
     input:
         [batches(kind) for kind in STUDY.kinds],
-        target(),
+        target().values(),
         rules.validate.output,
         rules.plot.output,
         rules.report.output,

@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+from conftest import Run
 
 from pullback.errors import PullbackError
 from pullback.evidence import read_evidence
+from pullback.figures import plot
+from pullback.report import write_report
 from pullback.study import Study
 from pullback.targets import find_target
 
@@ -115,3 +118,25 @@ def test_scattering_that_is_not_there_at_first(tmp_path):
         target={"sigma_slope": 0.002, "vary": "model.theta0", "between": [0.0, 0.01]},
     )
     assert answer["value"] == pytest.approx(np.sqrt(0.002**2 - 2e-6), rel=1e-9)
+
+
+def test_the_figure_and_the_report_say_where_it_is_reached(tmp_path):
+    raw = {
+        "study": "s",
+        "source": {"muons": 500},
+        "toys": {"muons": 20, "per_muon": 200},
+        "scan": {"model.dz": [1.0, 1.5]},
+        "target": {"sigma_theta": 0.0018, "vary": "detector.resolution", "between": [50, 400]},
+    }
+    run = Run(raw, tmp_path).make()
+    find_target(run.study, tmp_path / "target.json")
+    svgs, pdfs = run.figures
+    plot(run.study, run.outputs.study, run.outputs.validation, svgs, pdfs, tmp_path / "target.json")
+    assert svgs[-1].name == "target_theta.curve.svg"
+    assert svgs[-1].stat().st_size > 5000
+    write_report(run.study, run.outputs.validation, svgs, tmp_path / "report.html", tmp_path / "target.json")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    reached, not_reached = read_evidence(tmp_path / "target.json")["answers"][::-1]
+    assert f"<code>detector.resolution</code> = <b>{reached['value']:.6g}</b> 1/m; now it is 100 1/m" in page
+    assert "<b>No value</b> of <code>detector.resolution</code> from 50 to 400 1/m reaches a mean σ of θ" in page
+    assert f"the nearest is {not_reached['nearest_sigma']:.4g}, at 400 1/m" in page

@@ -21,6 +21,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 
 from .errors import PullbackError
+from .models import NO_FOLD
 
 ADAPTIVE_BATCH = 10_000
 """Toys in a batch of the adaptive procedure (JCGM 101:2008, 7.9.4)."""
@@ -304,7 +305,9 @@ class OwnObservable(Section):
     symbol: str = Field("", description="its sign in figures")
     period: float = Field(0.0, ge=0, le=1e6, description="of an angle on a circle, in its unit; 0 is none")
     fold: str = Field(
-        "", description="the observable whose distance from 0, in σ, says where the linear law holds; else its own"
+        "",
+        description="the observable whose distance from 0, in σ, says where the linear law holds; else its own; "
+        "`none`, where it holds at 0 as anywhere",
     )
 
 
@@ -377,10 +380,9 @@ class Own(Section):
             if clash := sorted(made & {*observables}):
                 raise ValueError(f"observables: {clash[0]} is what a result of {name} is called; choose another name")
         for each in self.observables:
-            if each.fold and each.fold not in observables:
-                raise ValueError(
-                    f"observables: {each.name}: fold is {each.fold!r}, no observable; allowed: {', '.join(observables)}"
-                )
+            if each.fold not in ("", NO_FOLD, *observables):
+                allowed = ", ".join([*observables, NO_FOLD])
+                raise ValueError(f"observables: {each.name}: fold is {each.fold!r}, no observable; allowed: {allowed}")
         # `model.<name>` means the parameter, and `resolution` the detector's.
         for name in self.parameters:
             if name in type(self).model_fields or name == "hits":

@@ -17,6 +17,7 @@ from .point_figures import OF_POINT
 from .scan_figures import OF_SCAN
 from .source_figures import OF_SOURCES
 from .study import Study
+from .target_figure import target_figure
 
 log = logging.getLogger(__name__)
 
@@ -33,12 +34,15 @@ def plot(
     validation: str | Path,
     svgs: Sequence[str | Path],
     pdfs: Sequence[str | Path],
+    target: str | Path | None = None,
 ) -> None:
     """Draw every figure of the study's gallery, in its order, as SVG and as PDF."""
     evidence = read_evidence(validation)
     with open_study(study_file) as reader, plt.rc_context(STYLE):
         for figure, svg, pdf in zip(gallery(study), svgs, pdfs, strict=True):
-            if figure.subject == "scan":
+            if figure.kind == "target":
+                canvas = target_figure(study, read_evidence(target))
+            elif figure.subject == "scan":
                 canvas = OF_SCAN[figure.kind](study, evidence, figure)
             else:
                 canvas = of_point(study, figure.kind)(Subject(study, reader, evidence, figure))

@@ -30,6 +30,7 @@ class Figure(NamedTuple):
 
 WORST = "worst"
 SCANNED = "scan"
+CURVE = "curve"
 SHOWS_WHAT_IS_WRONG = ("sigma", "ends", "pulls")
 OTHERS_FIXED = "The other parameters are as at the point nearest the config without its scan."
 OTHERS_VARY = "The parameters vary together, and only the first is shown."
@@ -37,6 +38,12 @@ OTHERS_VARY = "The parameters vary together, and only the first is shown."
 SCATTERED = " Muons are scattered in the layers too, which the resolution alone does not say: wider is right here."
 
 CAPTIONS = {
+    "target": (
+        "The wanted σ",
+        "Mean linear σ of the muons over one number of the detector or the model, all others fixed. Where a curve "
+        "meets the dashed line, the wanted mean σ is reached; of several such places the one nearest to the present "
+        "value is marked.",
+    ),
     "hits": (
         "True against recorded hits",
         "Left: recorded hits should scatter about the line. Right: their distance from the truth, in units of the "
@@ -192,6 +199,8 @@ def gallery(study: Study) -> list[Figure]:
     if varying(study):
         figures.append(Figure("scan", which, SCANNED))
         figures += [Figure("budget", which, SCANNED)] * has_budget(study)
+    if study.config.target:
+        figures += [Figure("target", observable, CURVE) for observable in study.config.target.sigma]
     return figures
 
 
@@ -226,6 +235,8 @@ def point_of(figure: Figure, study: Study, evidence: Evidence) -> str:
 def words(figure: Figure, study: Study, evidence: Evidence) -> tuple[str, str]:
     """The title of a figure, and the caption that says what to look for."""
     title, caption = CAPTIONS[_caption(figure, study)]
+    if figure.subject == CURVE:
+        return f"{title}: {study.config.target.vary}", caption
     if figure.subject == SCANNED:
         names = over(study)[: 1 if figure.kind == "budget" else None]
         if len(names) < len(varying(study)):

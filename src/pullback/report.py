@@ -45,8 +45,17 @@ FAILED = {
 """The counts of muons whose uncertainty can't be used or tested, and what they are called."""
 
 
-def write_report(study: Study, validation: str | Path, figures: Sequence[str | Path], report: str | Path) -> None:
-    """Write the report from the evidence of the validation and the figures, as SVG, of the study's gallery."""
+def write_report(
+    study: Study,
+    validation: str | Path,
+    figures: Sequence[str | Path],
+    report: str | Path,
+    target: str | Path | None = None,
+) -> None:
+    """Write the report from the evidence of the validation and the figures, as SVG, of the study's gallery.
+
+    And from what was found for its target, if it has one.
+    """
     evidence = read_evidence(validation)
     environment = Environment(
         loader=PackageLoader("pullback"),
@@ -67,6 +76,7 @@ def write_report(study: Study, validation: str | Path, figures: Sequence[str | P
         config=study.config,
         evidence=evidence,
         entries=evidence["points"],
+        target=read_evidence(target) if target else None,
         worst=max(evidence["points"], key=badness),
         found=_found(study, evidence),
         points=points,

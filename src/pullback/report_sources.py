@@ -22,25 +22,15 @@ def per_point(study: Study, evidence: Evidence) -> list[tuple[str, list[Entry]]]
 
 
 def budget_of(study: Study, entry: Entry) -> list[dict[str, Any]]:
-    """The share of each source in the mean variance, and the standard uncertainty that it makes of the mean σ.
-
-    The sources that are not shared make the σ that is quoted for a muon, so that all of them together make the mean of
-    that over the square root of their share.
-    """
-    shares, sigma = entry["budget"], entry["linear"]["overall"]["mean_sigma"]
-    own = sum(share for name, share in shares.items() if name not in _shared(study))
-    total = sigma / math.sqrt(own) if sigma and own > 0 else None
+    """The share of each source in the mean variance, and its standard uncertainty, in root mean square over muons."""
+    shares, variance = entry["budget"], entry["budget_variance"]
     # What is left by rounding is nothing.
     rows = [{"source": name, "share": round(shares[name], 12) if shares else None} for name in sources(study)]
     rows.append({"source": "together", "share": round(sum(shares.values()), 12) if shares else None})
     for row in rows:
-        known = total is not None and row["share"] is not None and row["share"] >= 0
-        row["u"] = total * math.sqrt(row["share"]) if known else None
+        known = variance is not None and row["share"] is not None and row["share"] >= 0
+        row["u"] = math.sqrt(variance * row["share"]) if known else None
     return rows
-
-
-def _shared(study: Study) -> set[str]:
-    return {*shifts.names_of(study.config.systematics), "systematic correlations"}
 
 
 def design_of(study: Study, entry: Entry) -> list[dict[str, Any]]:

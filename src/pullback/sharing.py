@@ -74,6 +74,11 @@ class Sums:
         """Add, of a block in each toy experiment, the sums of `Seen`."""
         self._experiments = self._experiments + sums
 
+    @property
+    def variance(self) -> float | None:
+        """The mean variance of the budget, by the linear law."""
+        return float(np.sum(self.shares)) / self.muons if self.muons else None
+
     def budget(self, sources: Sequence[str]) -> dict[str, float]:
         """The share that each source has in the mean variance; they add up to 1."""
         total = float(np.sum(self.shares))

@@ -238,6 +238,7 @@ def _contribute(entry: dict[str, Any], sums: Sums, point: Point, part: Part) -> 
     """Add to an entry where its uncertainty comes from: the budget, the slopes by the design, and what muons share."""
     sources, section = sources_of(part), part.config["systematics"]
     entry["budget"] = sums.budget(sources) if len(sources) > 1 else {}
+    entry["budget_variance"] = sums.variance if len(sources) > 1 else None
     entry["design"] = sums.design([name for name, *_ in design_names(part)])
     entry["shared"] = None
     if section:

@@ -1,0 +1,47 @@
+"""The figure of a target: the mean σ over the number that is varied for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+
+from .config import unit_of
+from .drawing import VERMILLION, Canvas, plt
+from .points import number
+from .study import Study
+
+MOST_LABELS = 8
+"""Curves that have a line in the legend each."""
+
+
+def target_figure(study: Study, target: dict[str, Any]) -> Canvas:
+    """The mean σ of each answer over the number, with what is wanted, what is, and where the two meet."""
+    observable = next(each for each in study.model.observables if each.name == target["observable"])
+    vary, answers = target["vary"], target["answers"]
+    canvas, axes = plt.subplots(figsize=(6.5, 3.8))
+    colours = mpl.colormaps["cividis"](np.linspace(0, 0.85, len(answers)))
+    for colour, answer in zip(colours, answers, strict=True):
+        grid, sigmas = (np.array(answer[key], float) for key in ("grid", "sigmas"))
+        label = ", ".join(f"{name} = {number(value)}" for name, value in answer["values"].items())
+        axes.plot(grid, sigmas, color=colour, lw=1.3, label=label if len(answers) <= MOST_LABELS else None)
+        axes.plot(answer["start"], answer["start_sigma"], "o", ms=5, mfc="white", color=colour)
+        if answer["reached"]:
+            axes.plot(answer["value"], target["wanted"], "s", ms=6, color=colour)
+    axes.axhline(target["wanted"], color=VERMILLION, ls="--", lw=1, label="wanted")
+    axes.plot([], [], "o", ms=5, mfc="white", color="black", label="as it is")
+    if any(answer["reached"] for answer in answers):
+        axes.plot([], [], "s", ms=6, color="black", ls="none", label="where it is reached")
+    if all(value > 0 for answer in answers for value in answer["grid"]):
+        axes.set_xscale("log" if _range(answers) > 20 else "linear")
+    axes.set_yscale("log")
+    unit = unit_of(vary, study.config)
+    axes.set(xlabel=f"{vary} ({unit})" if unit else vary, ylabel=f"mean σ of {observable.symbol} ({observable.unit})")
+    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=8)
+    return canvas
+
+
+def _range(answers: list[dict[str, Any]]) -> float:
+    values = [value for answer in answers for value in answer["grid"]]
+    return max(values) / min(values)
