@@ -27,7 +27,8 @@ def refused(raw) -> str:
         ),
         (
             {"toys": {"zzz": 3}},
-            "toys.zzz: unknown key; allowed: toys.experiments, toys.mode, toys.most, toys.muons, toys.n_dig, toys.per_muon",
+            "toys.zzz: unknown key; allowed: "
+            "toys.experiments, toys.mode, toys.most, toys.muons, toys.n_dig, toys.per_muon",
         ),
         ({"detector": {"resolution": "100"}}, "detector.resolution: is '100'; it should be a valid number"),
         ({"source": {"muons": "1e5"}}, "write 1e5 as 100000"),

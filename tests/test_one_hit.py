@@ -54,4 +54,4 @@ def test_true_hits_are_drawn_without_the_height():
     model, source = load({"name": "one_hit"}), SimpleNamespace(x_min=0.0, x_max=1.0)
     assert not model.parameters
     drawn = model.sample(stream(1, "truth"), 5, source)
-    np.testing.assert_array_equal(model.place(drawn, **{name: None for name in model.place_uses}), drawn)
+    np.testing.assert_array_equal(model.place(drawn, **dict.fromkeys(model.place_uses)), drawn)

@@ -154,7 +154,7 @@ def test_what_is_shared_does_not_shrink_with_the_muons():
 
 
 def test_only_muons_with_sigma_count():
-    sums, sigma, jacobian = summed(200)
+    sums, *_ = summed(200)
     nan = np.full(2, np.nan)
     sums.add(np.array([np.nan, 0.0]), None, np.stack([nan, nan]))
     assert sums.mean(SIGMA_ETA) == summed(200)[0].mean(SIGMA_ETA)
