@@ -17,7 +17,7 @@ from pullback.toys import Throw
 SYSTEMATICS = {
     "model.z[1]": 0.05,
     "alignment.x[2]": 0.02,
-    "correlations": [["model.z[1]", "alignment.x[2]", 0.6]],
+    "correlations": {"model.z[1], alignment.x[2]": 0.6},
 }
 EXPERIMENTS = 1500
 FOUR_SIGMA = 4 / math.sqrt(2 * EXPERIMENTS)
@@ -45,8 +45,13 @@ def said(part, hits):
 
 def run(part, hits, spread):
     throw, G, sigma_eta = said(part, hits)
-    rngs = (np.random.default_rng(seed) for seed in (1, 2))
-    return run_experiments(part, throw, spread, *rngs), G, sigma_eta
+    return thrown(part, throw, spread), G, sigma_eta
+
+
+def thrown(part, throw, spread, seeds=(1, 2), mean=None):
+    """The experiments; the mean of toys is the value at the hits, unless it is given."""
+    mean = throw.infer(throw.hits).numpy() if mean is None else mean
+    return run_experiments(part, throw, mean, spread, *map(np.random.default_rng, seeds))
 
 
 def tracks(slopes, z=(0.0, 0.5, 1.0)):
@@ -67,17 +72,22 @@ def test_muons_scatter_by_their_total_sigma_and_their_mean_by_what_they_share():
     assert (shared > 0.2 * SPREAD**2).all()
     mean = G[:, 0].mean(axis=0)
     between = mean @ sigma_eta @ mean
-    expected = math.sqrt(SPREAD**2 / 15 + between)
-    assert (found.away[:, 0] / 15).std(ddof=1) == pytest.approx(expected, rel=FOUR_SIGMA)
-    assert expected > 2 * math.sqrt(SPREAD**2 / 15)
+    expected = math.sqrt(1 / 15 + between / SPREAD**2)
+    assert (found.pull[:, 0] / 15).std(ddof=1) == pytest.approx(expected, rel=FOUR_SIGMA)
+    assert expected > 2 * math.sqrt(1 / 15)
 
 
-def test_pulls_are_away_over_the_spread():
+def test_pulls_are_from_the_mean_of_toys_over_their_spread():
     spread = np.stack([np.full(15, SPREAD), np.linspace(0.005, 0.02, 15), np.full(15, 0.02)], axis=1)
-    found, *_ = run(part_of("track", {"alignment.x[2]": 0.02}), tracks(SLOPES), spread)
-    np.testing.assert_allclose(found.pull[:, 0], found.away[:, 0] / SPREAD, rtol=1e-9)
-    np.testing.assert_allclose(found.pull[:, 2], found.away[:, 2] / 0.02, rtol=1e-9)
-    assert abs(found.pull[:, 1] / found.away[:, 1]).std() > 1  # each muon by its own
+    part, hits = part_of("track", {"alignment.x[2]": 0.02}), tracks(SLOPES)
+    found, *_ = run(part, hits, spread)
+    throw, *_ = said(part, hits)
+    off = throw.infer(hits).numpy() - 0.5 * spread  # toys whose mean is half a σ below
+    moved = thrown(part, throw, spread, mean=off)
+    np.testing.assert_allclose(moved.pull, found.pull + 0.5 * 15, rtol=1e-9)
+    np.testing.assert_allclose(moved.sd, found.sd, rtol=1e-9)
+    wider = thrown(part, throw, 2 * spread)
+    np.testing.assert_allclose(wider.pull, found.pull / 2, rtol=1e-9)
     # Σ pull² over experiments, of muons that scatter by sd each.
     np.testing.assert_allclose(found.square.mean(axis=0), np.square(found.sd / spread).sum(axis=0), rtol=5e-3)
 
@@ -86,9 +96,7 @@ def test_the_shifts_of_all_blocks_are_the_same_and_their_noise_is_not():
     part, hits = part_of("track", {"alignment.x[2]": 1.0}), tracks(SLOPES)
     throw, *_ = said(part, hits)
     spread = np.full((15, 3), 0.1)
-    of = lambda shift, noise: run_experiments(  # noqa: E731
-        part, throw, spread, np.random.default_rng(shift), np.random.default_rng(noise)
-    ).away[:, 0]
+    of = lambda *seeds: thrown(part, throw, spread, seeds).pull[:, 0]  # noqa: E731
     one, other, none = of(1, 2), of(1, 3), of(4, 3)
     assert np.corrcoef(one, other)[0, 1] > 0.99
     assert abs(np.corrcoef(other, none)[0, 1]) < 4 / math.sqrt(EXPERIMENTS)
@@ -106,7 +114,7 @@ def test_what_is_not_known_is_left_out_of_every_sum():
     assert found.count.tolist() == [13, 11, 13]
     assert np.flatnonzero(np.isnan(found.sd[:, 0])).tolist() == [3, 7]
     assert np.flatnonzero(np.isnan(found.sd[:, 1])).tolist() == [3, 7, 9, 10]
-    assert all(np.isfinite(each).all() for each in (found.away, found.pull, found.square))
+    assert all(np.isfinite(each).all() for each in (found.pull, found.square))
 
 
 def test_muons_near_a_fold_are_left_out_of_what_folds_there():
@@ -138,7 +146,7 @@ def test_the_noise_is_that_of_the_detector(noise):
     part = part_of("track", {"alignment.x[2]": 1e-9}, detector={"resolution": 100.0, "noise": noise})
     throw, *_ = said(part, tracks(SLOPES))
     throw = throw._replace(noise=throw.noise * torch.from_numpy(detector.factor(part)))
-    found = run_experiments(part, throw, np.full((15, 3), SPREAD), *map(np.random.default_rng, (1, 2)))
+    found = thrown(part, throw, np.full((15, 3), SPREAD))
     width = 0.1 / math.sqrt(12) * math.sqrt(2) if isinstance(noise, dict) else SPREAD
     np.testing.assert_allclose(found.sd[:, 0], width, rtol=FOUR_SIGMA)
 
@@ -150,7 +158,7 @@ def test_scattering_is_thrown_too():
     sigma_x = covariance_of(part.model, parameters, hits)
     roots = [torch.diag_embed(torch.full((1, 3), 0.01, dtype=torch.float64)), cholesky(sigma_x - 1e-4 * torch.eye(3))]
     throw = Throw(Inference(part.model, parameters), hits, 0.0, torch.cat(roots, dim=2))
-    found = run_experiments(part, throw, np.full((15, 3), 0.02), *map(np.random.default_rng, (1, 2)))
+    found = thrown(part, throw, np.full((15, 3), 0.02))
     weights = np.array([-1.0, 0.0, 1.0])  # of three layers in the slope
     expected = math.sqrt(weights @ sigma_x[0].numpy() @ weights + 0.02**2)
     np.testing.assert_allclose(found.sd[:, 0], expected, rtol=FOUR_SIGMA)

@@ -23,7 +23,7 @@ TRACK = {"study": "s", "model": {"name": "track"}, "source": {"muons": 400}, "to
 SYSTEMATICS = {
     "model.z[1]": 0.02,
     "alignment.x[2]": 0.03,
-    "correlations": [["model.z[1]", "alignment.x[2]", 0.5]],
+    "correlations": {"model.z[1], alignment.x[2]": 0.5},
 }
 
 
@@ -275,7 +275,7 @@ def test_the_study_of_a_track_opens_as_labelled_datasets(tmp_path):
         assert data.attrs["systematics.model.z[1]"] == 0.02
     for group, dims in (("design", ("block", "parameter")), ("experiments", ("experiment_block", "experiment"))):
         with xarray.open_dataset(run.outputs.study, group=f"nominal/{group}", engine="h5netcdf") as data:
-            column = {"design": "slopes_theta", "experiments": "away_theta"}[group]
+            column = {"design": "slopes_theta", "experiments": "pull_theta"}[group]
             assert data[column].dims == dims
             if group == "design":
                 names = [*(f"model.z[{i}]" for i in range(3)), "model.theta0", "detector.resolution"]
