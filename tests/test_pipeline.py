@@ -50,13 +50,13 @@ def sigma_of_slope(x, z, resolution):
 
 @pytest.mark.parametrize("resolution", [100.0, [100.0, 30.0, 60.0]])
 def test_tracks_with_missing_hits(tmp_path, resolution):
-    raw = {**TRACK, "source": {"muons": 3000}, "detector": {"efficiency": 0.8, "resolution": resolution}}
+    raw = {**TRACK, "source": {"muons": 1500}, "detector": {"efficiency": 0.8, "resolution": resolution}}
     run = Run(raw, tmp_path).make()
     found = columns(run, "nominal")
     x = found["x_reco"]
     hits = np.isfinite(x).sum(axis=1)
     lost = hits < 2
-    assert lost.mean() == pytest.approx(0.2**3 + 3 * 0.8 * 0.2**2, abs=0.025)
+    assert lost.mean() == pytest.approx(0.2**3 + 3 * 0.8 * 0.2**2, abs=0.035)
     for name in ("slope", "theta", "intercept"):
         np.testing.assert_array_equal(found[f"flag_{name}"] == FLAGS["hit_not_finite"], lost)
         assert (found[f"flag_{name}"][~lost] == 0).all()
@@ -64,7 +64,7 @@ def test_tracks_with_missing_hits(tmp_path, resolution):
             np.testing.assert_array_equal(np.isnan(found[column]), lost, err_msg=column)
         entry = entries(run)["nominal", name]
         assert entry["quoted"]["counts"]["hit_not_finite"] == lost.sum()
-        assert entry["quoted"]["counts"]["muons"] == 3000
+        assert entry["quoted"]["counts"]["muons"] == 1500
     expected = sigma_of_slope(x, np.array([0, 0.5, 1.0]), np.array(resolution) * np.ones(3))
     np.testing.assert_allclose(found["sigma_slope"][~lost], expected[~lost], rtol=1e-11)
     theta = expected / (1 + found["slope"] ** 2)
@@ -81,20 +81,20 @@ def test_tracks_with_missing_hits(tmp_path, resolution):
 
 
 def test_chi2_of_tracks_is_that_of_its_degrees_of_freedom(tmp_path):
-    run = Run({**TRACK, "source": {"muons": 4000}, "detector": {"resolution": [100.0, 30.0, 60.0]}}, tmp_path).make()
+    run = Run({**TRACK, "source": {"muons": 2000}, "detector": {"resolution": [100.0, 30.0, 60.0]}}, tmp_path).make()
     found = columns(run, "nominal")
     assert (found["ndf"] == 1).all()
-    assert found["chi2"].mean() == pytest.approx(1, abs=4 * math.sqrt(2 / 4000))
+    assert found["chi2"].mean() == pytest.approx(1, abs=4 * math.sqrt(2 / 2000))
     assert entries(run)["nominal", "theta"]["chi2_per_ndf"] == pytest.approx(found["chi2"].mean(), rel=1e-12)
 
 
 def test_strips_that_are_as_wide_as_each_layer_s_resolution(tmp_path):
     layers = np.array([100.0, 30.0, 60.0])
-    raw = {**TRACK, "source": {"muons": 3000}, "detector": {"resolution": layers.tolist(), "noise": "strip"}}
+    raw = {**TRACK, "source": {"muons": 1500}, "detector": {"resolution": layers.tolist(), "noise": "strip"}}
     found = columns(Run(raw, tmp_path).make(), "nominal")
     off = (found["x_reco"] - found["x_true"]) * layers
     assert abs(off).max() <= math.sqrt(3) * (1 + 1e-9)
-    np.testing.assert_allclose(off.std(axis=0), 1, rtol=0.04)
+    np.testing.assert_allclose(off.std(axis=0), 1, rtol=0.06)
     muon = found["toys/muon"]
     ratio = found["toys/toy_sd_slope"] / found["sigma_slope"][muon]
     assert ratio.mean() == pytest.approx(1, abs=0.03)
@@ -113,39 +113,53 @@ def test_toys_of_layers_that_scatter_also_if_adaptive(tmp_path):
 
 
 def test_azimuths_next_to_the_cut_of_the_circle(tmp_path):
-    """Muons all around, coarse enough that many are recorded on the other side of φ = ±π: pulls are of width 1."""
+    """Muons all around, many of them recorded on the other side of φ = ±π than they were: pulls are of width 1."""
     raw = {
         **TRACK,
         "model": {"name": "track3d"},
-        "source": {"muons": 20_000},
-        "detector": {"resolution": 40.0},
-        "toys": {"muons": 60, "per_muon": 2000},
+        "source": {"muons": 5000},
+        "detector": {"resolution": 150.0},
+        "toys": {"muons": 100, "per_muon": 2000},
         "validation": {"domain": 5.0},
     }
     run = Run(raw, tmp_path).make()
     found = columns(run, "nominal")
     across = abs(found["phi"] - found["phi_true"]) > math.pi
-    assert across.sum() > 100
+    assert across.sum() > 10
     entry = entries(run)["nominal", "phi"]
     assert entry["linear"]["domain"]["pull_sd"] == pytest.approx(1, abs=0.05)
-    assert entry["linear"]["domain"]["ratio"] == pytest.approx(1, abs=0.03)
-    assert "fail" not in {each["verdict"] for each in entry["linear"]["bins"]}
-    assert entry["quoted"]["verdict"] != "fail", entry["reasons"]
-    # At the vertical, θ is a Rice deviate: what is quoted at θ/σ < ½ is its 0.655 σ, and the mean of toys lies above.
-    theta, sigma = found["theta"], found["sigma_theta_linear"]
-    near = theta < 0.15 * sigma
-    assert near.sum() > 5
-    slope = sigma_of_slope(found["x_reco"], np.array([0, 0.5, 1.0]), np.full(3, 40.0))
-    np.testing.assert_allclose(found["sigma_theta"][near], math.sqrt(2 - math.pi / 2) * slope[near], rtol=0.02)
-    mean = theta[near] + found["bias_theta"][near]
-    np.testing.assert_allclose(mean, math.sqrt(math.pi / 2) * slope[near], rtol=0.02)
-    assert (found["linear_ok_theta"][near] == 0).all()
+    assert entry["linear"]["domain"]["ratio"] == pytest.approx(1, abs=0.02)
+    assert entry["linear"]["domain"]["pull_sd_verdict"] == "pass"
+    assert entry["verdict"] != "fail", entry["reasons"]
     # An interval may reach beyond the cut; it holds the value.
-    low, high = found["interval95_phi"].T
-    far = theta > 5 * sigma
-    assert (high[far] > math.pi).any()
-    assert (low[far] < -math.pi).any()
-    assert ((low <= found["phi"]) & (found["phi"] <= high))[far].all()
+    far = found["theta"] > 5 * found["sigma_theta_linear"]
+    low, high = found["interval95_phi"][far].T
+    assert (high > math.pi).any()
+    assert (low < -math.pi).any()
+    assert ((low <= found["phi"][far]) & (found["phi"][far] <= high)).all()
+    # Toys that are on the other side are none the further away.
+    muon = found["toys/muon"]
+    ratio = (found["toys/toy_sd_phi"] / found["sigma_phi"][muon])[far[muon]]
+    beyond = (abs(found["phi"][muon]) > math.pi - 2 * found["sigma_phi"][muon])[far[muon]]
+    assert beyond.any()
+    np.testing.assert_allclose(ratio[beyond], 1, rtol=0.1)
+
+
+def test_vertical_muons_have_the_spread_of_a_rayleigh_deviate(tmp_path):
+    """At θ = 0, where the linear law says nothing: mean √(π/2) σ, and sd √(2 − π/2) σ, with σ that of a slope."""
+    Path("hits.csv").write_text("x0,x1,x2,y0,y1,y2\n" + "0.5,0.5,0.5,0.25,0.25,0.25\n" * 3)
+    raw = {**TRACK, "model": {"name": "track3d"}, "source": {"kind": "recorded", "file": "hits.csv"}}
+    run = Run({**raw, "toys": {"muons": 3, "per_muon": 20_000}}, tmp_path / "out").make()
+    found, sigma = columns(run, "nominal"), math.sqrt(2) / 100
+    np.testing.assert_allclose(found["bias_theta"], math.sqrt(math.pi / 2) * sigma, rtol=3e-3)
+    np.testing.assert_allclose(found["sigma_theta"], math.sqrt(2 - math.pi / 2) * sigma, rtol=3e-3)
+    np.testing.assert_allclose(found["toys/toy_sd_theta"] / found["sigma_theta"], 1, atol=0.03)
+    low, high = found["interval95_theta"].T / sigma
+    np.testing.assert_allclose(low, math.sqrt(-2 * math.log(0.975)), rtol=0.02)
+    np.testing.assert_allclose(high, math.sqrt(-2 * math.log(0.025)), rtol=0.02)
+    assert not found["linear_ok_theta"].any()
+    np.testing.assert_allclose(found["sigma_tx"], sigma, rtol=1e-12)
+    assert found["linear_ok_tx"].all()
 
 
 HONEST = {
@@ -211,7 +225,10 @@ def test_systematics_that_are_wrong_in_one_rule_fail(tmp_path, monkeypatch, rule
                 patch.setattr(target, name, wrong)
             yield
 
-    raw = {**HONEST, "source": {"muons": 200}, "toys": {"muons": 40, "per_muon": 300, "experiments": 1500}}
+    systematics = {"alignment.x[0]": 0.03, "alignment.x[2]": 0.03}
+    systematics["correlations"] = [[*systematics, 0.6]]
+    toys = {"muons": 40, "per_muon": 300, "experiments": 1500}
+    raw = {**HONEST, "source": {"muons": 200}, "toys": toys, "systematics": systematics}
     run = Run(raw, tmp_path).make(spoil)
     entry = entries(run)["nominal", "slope"]
     assert (entry["verdict"], entry["shared"]["verdict"]) == ("fail", "fail")
@@ -222,7 +239,8 @@ def test_nothing_depends_on_the_batches_or_on_who_is_made_with_whom(tmp_path):
     raw = {
         **HONEST,
         "source": {"muons": BLOCK + 300, "cosmic": {"zenith_max": 0.6}},
-        "model": {"name": "track", "z": [0.0, 0.4, 0.7], "theta0": 0.01},
+        "model": {"name": "track", "z": [0.0, 0.4, 0.7], "theta0": 2e-4},
+        "detector": {"resolution": [5000.0, 10_000.0, 5000.0], "efficiency": 0.97},
         "toys": {"muons": 30, "per_muon": 50, "experiments": 100},
     }
     runs = [Run({**raw, "compute": {"batch_cost": cost}}, tmp_path / str(cost)).make() for cost in (10**12, 1)]
@@ -314,8 +332,8 @@ def recorded():
     sigma = rng.uniform(5, 20, (muons, 3))
     rho = rng.uniform(-0.8, 0.8, muons)
     x = line + sigma * rng.normal(size=(muons, 3))
-    sigma[::10, 2] = np.nan  # as the detector has it
-    table = {f"h{i}": x[:, i] for i in range(3)} | {f"s{i}": sigma[:, i] for i in range(3)}
+    x[:, 2] = line[:, 2] + 20 * rng.normal(size=muons)  # as the detector has it
+    table = {f"h{i}": x[:, i] for i in range(3)} | {f"s{i}": sigma[:, i] for i in range(2)}
     return {**table, "c01": rho * sigma[:, 0] * sigma[:, 1]}
 
 
@@ -323,7 +341,7 @@ SOURCE = {
     "kind": "recorded",
     "unit": "mm",
     "columns": {f"x{i}": f"h{i}" for i in range(3)},
-    "sigma": {f"x{i}": f"s{i}" for i in range(3)},
+    "sigma": {f"x{i}": f"s{i}" for i in range(2)},
 }
 
 
@@ -337,7 +355,7 @@ def test_recorded_hits_with_uncertainties_of_their_own(tmp_path, recorded, kind,
     run = Run(raw, tmp_path / "out").make()
     found = columns(run, "nominal")
     np.testing.assert_allclose(found["x_reco"][:, 1], recorded["h1"] / 1000, rtol=1e-12)
-    variance = np.stack([recorded[f"s{i}"] for i in range(3)], axis=1) ** 2 * 1e-6
+    variance = np.stack([*(recorded[f"s{i}"] for i in range(2)), np.full(300, np.nan)], axis=1) ** 2 * 1e-6
     covariance = found["x_covariance"]
     diagonal = covariance.diagonal(axis1=1, axis2=2) if correlated else covariance
     np.testing.assert_allclose(diagonal, variance, rtol=1e-12)
