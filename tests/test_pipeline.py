@@ -226,7 +226,7 @@ def test_systematics_that_are_wrong_in_one_rule_fail(tmp_path, monkeypatch, rule
             yield
 
     systematics = {"alignment.x[0]": 0.03, "alignment.x[2]": 0.03}
-    systematics["correlations"] = [[*systematics, 0.6]]
+    systematics["correlations"] = {", ".join(systematics): 0.6}
     toys = {"muons": 40, "per_muon": 300, "experiments": 1500}
     raw = {**HONEST, "source": {"muons": 200}, "toys": toys, "systematics": systematics}
     run = Run(raw, tmp_path).make(spoil)

@@ -11,7 +11,7 @@ from oracles import scattered
 
 from pullback import propagate, spread, stream
 from pullback.errors import PullbackError
-from pullback.models import load
+from pullback.models import NO_FOLD, load
 from pullback.models.scatter import chi2, covariance, infer_scatter, place, sample
 from pullback.models.scattering import highland
 
@@ -240,7 +240,8 @@ def test_the_model_is_made_from_its_section():
     model = load({"name": "scatter", "z_upper": UPPER, "z_lower": LOWER, "theta0": 1e-3})
     assert [each.name for each in model.coordinates] == [f"{view}{i}" for view in "xy" for i in range(5)]
     assert [each.name for each in model.observables] == NAMES
-    assert [each.fold for each in model.observables] == [""] * 5 + ["theta_msc"] * 3
+    folds = ["", "", NO_FOLD, NO_FOLD, "", *["theta_msc"] * 3]
+    assert [each.fold for each in model.observables] == folds
     assert model.layers == (0, 1, 2, 3, 4) * 2
     parameters = {name: model.parameters[name] for name in model.covariance_uses}
     extra = model.covariance(BENT, **parameters)
