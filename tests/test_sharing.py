@@ -32,7 +32,8 @@ def experiments(sigma, jacobian, sigma_eta=SIGMA_ETA, count=EXPERIMENTS, each_it
 
 def judged(sigma, jacobian, seen, sigma_eta=SIGMA_ETA, spread=None):
     spread = sigma if spread is None else spread
-    return judge(Said(sigma, jacobian, spread), seen, sigma_eta, 0.05, 0.95)
+    total = np.sqrt(sigma**2 + np.einsum("mk,kl,ml->m", jacobian, sigma_eta, jacobian))
+    return judge(Said(total, jacobian, spread), seen, sigma_eta, 0.05, 0.95)
 
 
 @pytest.mark.parametrize("seed", range(3))

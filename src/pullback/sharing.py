@@ -15,9 +15,9 @@ Matrix = Float[np.ndarray, "systematic systematic"]
 
 
 class Said(NamedTuple):
-    """What is said of the muons in the experiments: σ, G by the systematics, and the spread of their toys."""
+    """What is said of the muons in the experiments: total σ, G by the systematics, and the spread of their toys."""
 
-    sigma: Float[np.ndarray, " muon"]
+    total: Float[np.ndarray, " muon"]
     jacobian: Float[np.ndarray, "muon systematic"]
     spread: Float[np.ndarray, " muon"]
 
@@ -120,9 +120,7 @@ def judge(said: Said, seen: Seen, sigma_eta: Matrix, tolerance: float, confidenc
     The width of pulls within an experiment, √(1 + Var h), is shown beside what is expected.
     """
     count = len(seen.pull)
-    shared = np.einsum("mk,kl,ml->m", said.jacobian, sigma_eta, said.jacobian)
-    total = np.sqrt(np.square(said.sigma) + shared)
-    known = np.isfinite(total) & np.isfinite(seen.sd) & (total > 0)
+    known = np.isfinite(said.total) & np.isfinite(seen.sd) & (said.total > 0)
     everyone = bool(np.isfinite(seen.sd).sum() == known.sum())  # else the sums hold muons of which nothing is said
     muons = int(known.sum())
     result: dict[str, Any] = {"experiments": count, "experiment_muons": muons}
@@ -136,7 +134,7 @@ def judge(said: Said, seen: Seen, sigma_eta: Matrix, tolerance: float, confidenc
         verdicts.append(verdict)
         result.update({name: value, f"{name}_low": low, f"{name}_high": high, f"{name}_verdict": verdict})
 
-    ratio("total", float(np.sqrt(np.square(seen.sd[known] / total[known]).mean())))
+    ratio("total", float(np.sqrt(np.square(seen.sd[known] / said.total[known]).mean())))
     if everyone:
         h = said.jacobian[known] / said.spread[known, None]
         centred, mean = h - h.mean(axis=0), h.mean(axis=0)

@@ -209,8 +209,8 @@ def _add_up(sums: Sums, readers: Mapping[str, Reader], part: Part, name: str) ->
         if thrown is not None:
             muon, spread, sd = thrown
             here = (muon >= block.start) & (muon < block.stop)
-            row = muon[here] - block.start
-            sums.add_experiments(Said(quoted[row], jacobian[row], spread[here]), sd[here])
+            row, total = muon[here] - block.start, sigma.read(part, f"sigma_total_{name}", block)
+            sums.add_experiments(Said(total[row], jacobian[row], spread[here]), sd[here])
     if thrown is not None:
         columns = [toys.rows(f"{part.label}/experiments/{column}_{name}") for column in Seen._fields[1:]]
         for each in zip(*columns, strict=True):
