@@ -42,7 +42,7 @@ LARGEST_SD_ERROR = 0.01
 HEAVY = 0.5
 """Excess kurtosis from which on a pole is looked for; that of Rice's distribution is 0.25 at most."""
 
-REACH = 5.5
+REACH = 6.0
 """How far off a pole may be, in deviates; for what is further off no number of toys in use is large enough."""
 
 STARTS, SEARCH, LONGEST = 4, 8 * (0.8,) + 10 * (1.0,), 2.0
