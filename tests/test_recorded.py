@@ -2,7 +2,6 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -451,8 +450,7 @@ def test_the_section_of_a_job_is_as_good():
     section = Recorded(
         file="hits.csv", columns={"x0": "a"}, unit="mm", sigma={"x1": "e", "x0": "e"}, covariance={"x1,x0": "c"}
     )
-    as_attributes = json.loads(section.model_dump_json(), object_hook=lambda each: SimpleNamespace(**each))
-    file = source_of(as_attributes, ("x0", "x1"))
+    file = source_of(json.loads(section.model_dump_json()), ("x0", "x1"))
     assert file == source_of(section, ("x0", "x1"))
     assert file.coordinates == ("a", "x1")
     assert (file.sigma, file.covariance) == ({0: "e", 1: "e"}, {(0, 1): "c"})

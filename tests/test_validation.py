@@ -300,6 +300,7 @@ def test_failed_muons_are_counted_and_left_out(kind):
         "sigma_zero_or_nan": 2,
         "interval_unusable": 0,
         "sigma_not_linear": 0,
+        "sd_withheld": 0,
         "toys_contradict": 0,
         "toys_can_tell": 0,
         "toys_disagree": 0,

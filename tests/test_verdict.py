@@ -116,6 +116,10 @@ def every_other(quoted):
         (lambda q: q._replace(sigma=1.1 * q.sigma, sigma_linear=1.1 * q.sigma_linear), "quoted σ: toy sd / σ = 0.9"),
         (lambda q: q._replace(sigma=1.1 * q.sigma), "are said to be linear, and have another σ"),
         (without_what_is_not_linear, "have no σ"),
+        (
+            lambda q: q._replace(sigma=torch.where(q.linear_ok, q.sigma, float("nan"))),  # intervals are there
+            "are said to have no standard deviation, and their toys have no tails",
+        ),
         (lambda q: q._replace(interval68=float("nan") * q.interval68), "have an interval that is not finite"),
         (lambda q: q._replace(interval95=q.interval95 / every_other(q)[:, :, None]), "not finite"),
         (lambda q: q._replace(bias=torch.zeros_like(q.bias)), "bias of toys"),

@@ -309,6 +309,9 @@ class OwnObservable(Section):
         description="the observable whose distance from 0, in σ, says where the linear law holds; else its own; "
         "`none`, where it holds at 0 as anywhere",
     )
+    domain: float = Field(
+        0.0, ge=0, description="how far from there, in σ, it holds at the nearest, if further than `validation.domain`"
+    )
 
 
 class Own(Section):

@@ -92,6 +92,11 @@ class Observable:
         return self.subject.whole("toys/" + pattern.format(self.name))
 
     @property
+    def domain(self) -> float:
+        """From how far from the fold on the linear law is claimed, in σ."""
+        return max(self.subject.settings.domain, self.quantity.domain)
+
+    @property
     def usable(self) -> np.ndarray:
         """Which muons have nothing against them."""
         return self.column("flag_{}") == 0

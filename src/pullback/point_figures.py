@@ -29,7 +29,7 @@ from .drawing import (
     ticks,
 )
 from .normal import K95, P68, P95
-from .validation import ENDS
+from .validation import ENDS, OUTSIDE
 
 ENDS_STYLES = (
     (BLUE, "v", "68.27 %, lower"),
@@ -162,7 +162,7 @@ def _closure(top: Axes, bottom: Axes, each: Observable) -> None:
     first = muon < BLOCK  # toys around muons of the first block
     muon, sd = muon[first], sd[first]
     value, linear, quoted = (each.column(name)[muon] for name in ("{}", "sigma_{}_linear", "sigma_{}"))
-    claimed = (each.distance()[muon] >= each.subject.settings.domain) & (linear > 0)
+    claimed = (each.distance()[muon] >= each.domain) & (linear > 0)
     good = (quoted > 0) & np.isfinite(sd)
     many = good.sum() > 100
     style = {"ls": "none", "ms": 2 if many else 3.5, "rasterized": bool(many)}
@@ -205,7 +205,7 @@ def _pulls(subject: Subject) -> Canvas:
         value, true = each.column("{}"), each.column("{}_true")
         usable = np.isfinite(value) & np.isfinite(true) & (sigma > 0) & np.isfinite(sigma)
         z = wrap(value - true, each.quantity.period)[usable] / sigma[usable]
-        limit = subject.settings.domain
+        limit = each.domain
         inside = (each.distance("_true") >= limit)[usable]
         bins = np.linspace(-4.5, 4.5, 61)
         domain = each.linear["domain"]
@@ -254,7 +254,7 @@ def _coverage(subject: Subject) -> Canvas:
             shift = 0.12 * (index - 1.5)
             style = {"fmt": marker, "ms": 4, "color": colour, "mfc": face, "label": label}
             in_bins(axes, getattr(panel, sigma), f"coverage{level}", shift, **style)
-        outside = sum(each["low"] < subject.settings.domain for each in panel.linear) if panel.place else 0
+        outside = sum(each["verdict"] == OUTSIDE for each in panel.linear) if panel.place else 0
         axes.axvspan(-0.5, outside - 0.5, color=GREY, alpha=0.2, lw=0)
         _named(axes, panel, "true ", len(found))
         axes.set(ylabel="success", ylim=(None, 1.02))

@@ -98,6 +98,7 @@ def write_report(
             for figure, svg in zip(gallery(study), figures, strict=True)
         ],
         FAILED=failed,
+        domains=_domains(study),
         unit_of=lambda name: unit_of(name, study.config),
         OUTSIDE=OUTSIDE,
         NARROWEST_SCATTER=NARROWEST_SCATTER,
@@ -119,6 +120,17 @@ def write_report(
         },
     )
     write_text(report, page)
+
+
+def _domains(study: Study) -> str:
+    """From how far from the fold on the linear law is claimed, with the observables for which that is further."""
+    claimed = study.config.validation.domain
+    further: dict[float, list[str]] = {}
+    for each in study.model.observables:
+        if each.domain > claimed:
+            further.setdefault(each.domain, []).append(each.symbol)
+    words = [f"{domain:g} σ for {', '.join(symbols)}" for domain, symbols in further.items()]
+    return f"{claimed:g} σ" + (f" ({'; '.join(words)})" if words else "")
 
 
 def _found(study: Study, evidence: Evidence) -> dict[str, Any]:
@@ -244,7 +256,7 @@ def _success(study: Study, entries: list[dict[str, Any]]) -> list[dict[str, Any]
     """Quoted intervals that hold the truth too seldom near a fold though σ is right, each at its worst point."""
     settings, found = study.config.validation, {}
     for entry in entries:
-        near = [each for each in entry["quoted"]["bins"] if each["low"] < settings.domain]
+        near = [each for each in entry["quoted"]["bins"] if each["low"] < entry["linear"]["domain"]["low"]]
         for each in near:
             for level, nominal in zip(LEVELS, (P68, P95), strict=True):
                 # Of several observables, each is said once.

@@ -67,12 +67,16 @@ WORDS = {"bias": "bias"} | {
 FEWEST_TO_CONTRADICT = 1000
 """Toys of a muon below which the errors of their ends are too rough to contradict anything."""
 
+LIGHTEST_TAILS = 0.2
+"""Excess kurtosis of toys below which a distribution has a standard deviation; that of what has none is 0.5 or more."""
+
 NEVER = {
     "sigma_negative": "have a negative σ",
     "sigma_zero_or_nan": "have no σ, or one of zero, though their hits and values are finite",
     "interval_unusable": "have an interval that is not finite, or not inside the wider one",
     "sigma_not_linear": "are said to be linear, and have another σ",
     "toys_contradict": "are said to be linear, or not to be, and their toys say otherwise",
+    "sd_withheld": "are said to have no standard deviation, and their toys have no tails",
 }
 """What no muon with a quoted σ may be, and in words."""
 
@@ -236,6 +240,10 @@ class Tally:
             _Measured(bins, muons.value, toys.count, toys.sd / sigma, toys.sd_error / sigma, *offs, *errors)
         )
         enough = toys.count >= FEWEST_TO_CONTRADICT
+        # Var(s²)/σ⁴ = 2/(n-1) + κ/n, of which toys have made the standard error of s.
+        with np.errstate(divide="ignore", invalid="ignore"):
+            excess = toys.count * ((2 * toys.sd_error / toys.sd) ** 2 - 2 / (toys.count - 1))
+        self.counts["sd_withheld"] += int((muons.without_sd & enough & (excess < LIGHTEST_TAILS)).sum())
         said = contradicted(
             muons.linear_ok[enough] != 0,
             muons.value[enough],

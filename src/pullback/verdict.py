@@ -73,11 +73,11 @@ def validate(study: Study, files: Mapping[str, Sequence[str | Path]], outputs: O
     among = len(study.points) * len(observables)
     tallies = {
         (point.label, name): {
-            sigma: Tally(point.config.validation, point.config.toys, sigma, point.config.uncertainty.n_dig, among)
+            sigma: Tally(_claims(point, each), point.config.toys, sigma, point.config.uncertainty.n_dig, among)
             for sigma in SIGMAS
         }
         for point in study.points
-        for name in observables
+        for name, each in observables.items()
     }
     contributions = {key: Sums() for key in tallies}
     fits = {point.label: [0.0, 0.0] for point in study.points}
@@ -149,6 +149,12 @@ def check(validation: str | Path, strict: bool) -> str:
     if verdict == "fail" or (strict and verdict == "inconclusive"):
         raise PullbackError(line)
     return line
+
+
+def _claims(point: Point, observable: Quantity) -> Validation:
+    """When an uncertainty counts as right, and from where on the linear law is claimed for an observable."""
+    settings = point.config.validation
+    return settings.model_copy(update={"domain": max(settings.domain, observable.domain)})
 
 
 def _judged(tallies: Mapping[str, Tally], settings: Validation) -> dict[str, Any]:

@@ -25,7 +25,8 @@ class Quantity(NamedTuple):
 
     An angle on a circle has a `period`: its differences are taken the shorter way round. `fold` names the observable
     whose distance from 0, in σ, says where the linear law holds; an observable that names none is its own,
-    and `NO_FOLD` says that there is no such place.
+    and `NO_FOLD` says that there is no such place. `domain` is how far from the fold, in σ, the linear law holds at the
+    nearest, where that is further than the config's `validation.domain`.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Quantity(NamedTuple):
     symbol: str = ""
     period: float = 0.0
     fold: str = ""
+    domain: float = 0.0
 
 
 def at_given_hits(hits: Float[Any, "muon coordinate"], **_: Any) -> Float[Any, "muon coordinate"]:

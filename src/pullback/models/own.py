@@ -59,6 +59,7 @@ def model(section: Mapping[str, Any]) -> Model:
                 o.get("symbol") or o["name"],
                 o.get("period", 0.0),
                 o.get("fold", ""),
+                o.get("domain", 0.0),
             )
             for o in section["observables"]
         ),

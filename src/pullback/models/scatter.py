@@ -209,7 +209,14 @@ def model(section: Mapping[str, Any]) -> Model:
         )
     layers = len(z_upper) + len(z_lower)
     poca = [
-        Quantity(f"poca_{axis}", "m", f"{axis} of the point of closest approach", f"{axis} of PoCA", fold="theta_msc")
+        Quantity(
+            f"poca_{axis}",
+            "m",
+            f"{axis} of the point of closest approach",
+            f"{axis} of PoCA",
+            fold="theta_msc",
+            domain=10.0,
+        )
         for axis in "xyz"
     ]
     return Model(

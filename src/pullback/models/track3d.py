@@ -106,7 +106,7 @@ def model(section: Mapping[str, Any]) -> Model:
         coordinates=lines.coordinates("x", len(z)) + lines.coordinates("y", len(z)),
         observables=(
             Quantity("theta", "rad", "zenith angle", "θ"),
-            Quantity("phi", "rad", "azimuth the muon comes from", "φ", period=2 * pi, fold="theta"),
+            Quantity("phi", "rad", "azimuth the muon comes from", "φ", period=2 * pi, fold="theta", domain=5.0),
             Quantity("tx", "1", "slope dx/dz of the track", "dx/dz", fold=NO_FOLD),
             Quantity("ty", "1", "slope dy/dz of the track", "dy/dz", fold=NO_FOLD),
         ),
