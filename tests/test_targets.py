@@ -73,6 +73,41 @@ def test_points_that_differ_in_that_number_alone_are_one(tmp_path):
     assert found[0]["value"] != found[1]["value"]
 
 
+OWN = """
+import numpy as np
+import torch
+
+
+def infer(hits, dz):
+    x0, x1 = hits.unbind(1)
+    return torch.arctan((x1 - x0) / dz)[:, None]
+
+
+def draw(rng, muons, dz):
+    x0 = rng.uniform(-0.5, 0.5, muons)
+    return np.stack([x0, x0 + dz * np.tan(rng.normal(0.0, 0.5, muons))], axis=1)
+"""
+
+
+def test_true_hits_that_are_drawn_by_the_parameter_are_drawn_anew(tmp_path):
+    """σ = √2 σ_x cos²θ/dz: with the angles of the muons as they are at any dz, it goes nearly as 1/dz."""
+    (tmp_path / "my_model.py").write_text(OWN)
+    model = {
+        "file": str(tmp_path / "my_model.py"),
+        "coordinates": ["x0", "x1"],
+        "observables": [{"name": "theta", "unit": "rad", "fold": "none"}],
+        "parameters": {"dz": 0.5},
+        "draw": "draw",
+    }
+    target = {"sigma_theta": 0.002, "vary": "model.dz"}
+    found = [
+        answers(tmp_path, detector={"resolution": 1000.0}, model=model, target={**target, "between": between})[0]
+        for between in ([0.05, 5.0], [0.4, 0.6])
+    ]
+    assert found[0]["start_sigma"] == found[1]["start_sigma"]
+    assert found[0]["value"] * 0.002 == pytest.approx(0.5 * found[0]["start_sigma"], rel=2e-3)
+
+
 def test_recorded_hits(tmp_path):
     (tmp_path / "hits.csv").write_text("x\n0.3\n\n0.4\n")
     (answer,) = answers(
