@@ -128,6 +128,25 @@ def test_muons_near_a_fold_are_left_out_of_what_folds_there():
     assert found.count.tolist() == [6, 2, 6]
 
 
+def test_an_observable_with_a_domain_of_its_own_is_left_out_up_to_there():
+    """The point of closest approach is nowhere near Gaussian, nor has it a σ, at 5 σ of the scattering angle."""
+    from pullback import propagate
+
+    study = {"systematics": {"alignment.x[2]": 1e-9}, "detector": {"resolution": 5000.0}}
+    part = part_of("scatter", **study)
+    z = torch.tensor([0.6, 0.8, 1.0, -0.6, -0.8, -1.0], dtype=torch.float64)
+    slopes = torch.linspace(5e-4, 1e-2, 40, dtype=torch.float64)[:, None]
+    hits = torch.cat([torch.where(z < 0, slopes * z, 0.0 * slopes), 0.0 * slopes * z], dim=1)
+    throw, *_ = said(part, hits)
+    found = propagate(throw.infer, hits, 0.0002**2)
+    sd = thrown(part, throw, found.sigma.numpy()).sd
+    names = [each.name for each in part.model.observables]
+    distance = (found.value / found.sigma)[:, names.index("theta_msc")].numpy()
+    assert ((distance > 5) & (distance < 10)).sum() > 3
+    for name, limit in (("theta_msc", 5.0), ("poca_x", 10.0), ("poca_z", 10.0)):
+        assert np.isnan(sd[:, names.index(name)]).tolist() == (distance < limit).tolist()
+
+
 def test_angles_on_a_circle_are_taken_the_shorter_way_round():
     """Muons from just either side of φ = π, shifted across it by all experiments."""
     tx = torch.tensor([[0.5], [0.5], [-0.5]], dtype=torch.float64)

@@ -32,7 +32,8 @@ MUONS = 200
 FAR_FROM_FOLD = 5.0
 """Total σ from its fold, within which an observable is left out: what is shared is propagated by the linear law alone.
 
-At 3 σ the spread of an azimuth is still 5 % off that law, and its toy experiments would fail for that.
+At 3 σ the spread of an azimuth is still 5 % off that law, and its toy experiments would fail for that. An observable
+with a `domain` further out is left out up to there.
 """
 
 
@@ -111,12 +112,15 @@ def _far_from_fold(
 ) -> Bool[Tensor, "muon observable"]:
     """Which observables of which muons are so far from their folds that the linear law holds for what is shared."""
     names = [each.name for each in part.model.observables]
-    far = value.abs() >= FAR_FROM_FOLD * (spread.square() + (jacobian @ root).square().sum(dim=2)).sqrt()
-    columns = [
-        torch.ones_like(far[:, 0]) if each.fold == NO_FOLD else far[:, names.index(each.fold or each.name)]
-        for each in part.model.observables
-    ]
-    return torch.stack(columns, dim=1)
+    away, total = value.abs(), (spread.square() + (jacobian @ root).square().sum(dim=2)).sqrt()
+
+    def far(observable: Quantity) -> Bool[Tensor, " muon"]:
+        if observable.fold == NO_FOLD:
+            return torch.ones_like(away[:, 0], dtype=torch.bool)
+        fold = names.index(observable.fold or observable.name)
+        return away[:, fold] >= max(FAR_FROM_FOLD, observable.domain) * total[:, fold]
+
+    return torch.stack([far(each) for each in part.model.observables], dim=1)
 
 
 def columns_of(
