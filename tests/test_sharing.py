@@ -106,13 +106,14 @@ def test_the_intervals_cover():
         assert held >= 0.95 - 3 * math.sqrt(0.95 * 0.05 / 150)
 
 
-def test_muons_without_sigma_are_left_out_and_their_mean_is_not_judged():
+def test_muons_without_sigma_are_left_out_and_the_mean_is_not_judged_without_a_word():
     sigma, jacobian = muons()
     seen = experiments(sigma, jacobian)
     sigma[3] = np.nan
     found = judged(sigma, jacobian, seen)
     assert (found["experiment_muons"], found["total_verdict"]) == (MUONS - 1, "pass")
     assert "mean" not in found
+    assert found["verdict"] == "inconclusive"
     # Nor known to the experiments: then the sums have it not either.
     sigma, jacobian = muons()
     few = experiments(sigma[1:], jacobian[1:])

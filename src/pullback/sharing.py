@@ -117,11 +117,14 @@ def judge(said: Said, seen: Seen, sigma_eta: Matrix, tolerance: float, confidenc
     shared shifts all muons of an experiment alike, so that more muons don't sharpen either: their errors come from the
     number of experiments.
 
+    Where muons are in the experiments that have no total σ, the mean of pulls holds more than what is said of muons: it
+    is not judged, and the verdict is no pass.
+
     The width of pulls within an experiment, √(1 + Var h), is shown beside what is expected.
     """
     count = len(seen.pull)
     known = np.isfinite(said.total) & np.isfinite(seen.sd) & (said.total > 0)
-    everyone = bool(np.isfinite(seen.sd).sum() == known.sum())  # else the sums hold muons of which nothing is said
+    everyone = bool(np.isfinite(seen.sd).sum() == known.sum())
     muons = int(known.sum())
     result: dict[str, Any] = {"experiments": count, "experiment_muons": muons}
     if muons < 2:
@@ -147,5 +150,7 @@ def judge(said: Said, seen: Seen, sigma_eta: Matrix, tolerance: float, confidenc
             "pull_shift": shift,
             "pull_shift_expected": expected,
         }
+    else:
+        verdicts.append("inconclusive")
     worst = "pass" if set(verdicts) == {"pass"} else "fail" if "fail" in verdicts else "inconclusive"
     return {**result, "verdict": worst}

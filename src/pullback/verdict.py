@@ -259,15 +259,18 @@ def _contribute(entry: dict[str, Any], sums: Sums, point: Point, part: Part) -> 
 
 
 def _shared_reason(shared: dict[str, Any]) -> str:
-    """Which number of the toy experiments kept the verdict from being a pass."""
-    words = {"total": "scatter over experiments / total σ", "mean": "how much the mean pull moves / what is expected"}
-    bad = [name for name in words if shared.get(f"{name}_verdict", "pass") != "pass"]
-    if not bad:
+    """What about the toy experiments kept the verdict from being a pass."""
+    if shared["experiment_muons"] < 2:
         return "fewer than two muons are in the toy experiments"
-    return "; ".join(
+    words = {"total": "scatter over experiments / total σ", "mean": "how much the mean pull moves / what is expected"}
+    reasons = [
         f"{words[name]} = {shared[name]:.4f} [{shared[f'{name}_low']:.4f}, {shared[f'{name}_high']:.4f}]"
-        for name in bad
-    )
+        for name in words
+        if shared.get(f"{name}_verdict", "pass") != "pass"
+    ]
+    if "mean" not in shared:
+        reasons.append("the mean pull is not judged, since muons without a σ are in the toy experiments")
+    return "; ".join(reasons)
 
 
 def _distance(theta: Reader, sigma: Reader, part: Part, observable: Quantity, block: Block, at: str) -> np.ndarray:
