@@ -68,7 +68,7 @@ if STUDY.recorded:
 
     rule import_hits:
         input:
-            **files_of_user("hits"),
+            **files_of_user("model", "hits"),
         output:
             reco=f"{RESULTS}/reco/{{batch}}.h5",
         log:
@@ -235,6 +235,7 @@ if STUDY.config.target:
 
 rule validate:
     input:
+        **files_of_user("model"),
         **{kind: batches(kind) for kind in STUDY.kinds},
     output:
         config=f"{RESULTS}/config.yaml",
@@ -263,6 +264,7 @@ rule validate:
 
 rule plot:
     input:
+        **files_of_user("model"),
         **target(),
         batches=[path for kind in STUDY.kinds for path in batches(kind)],
         study=rules.validate.output.study,
@@ -293,6 +295,7 @@ rule plot:
 
 rule report:
     input:
+        **files_of_user("model"),
         **target(),
         validation=rules.validate.output.validation,
         figures=rules.plot.output.drawn,

@@ -9,6 +9,7 @@ from pullback.diagnostics import DIAGNOSTICS
 from pullback.evidence import read_evidence, write_evidence
 from pullback.figures import plot
 from pullback.report import write_report
+from pullback.study import Study
 
 
 class Page(html.parser.HTMLParser):
@@ -226,6 +227,21 @@ def test_systematics_are_said_in_words_and_numbers(track):
             assert f"{shared[key]:.3g}" in text
         for key in ("total", "mean", "pull_width", "pull_width_expected", "pull_shift", "pull_shift_expected"):
             assert f"{shared[key]:.4f}" in text
+
+
+def test_a_shift_has_the_unit_of_its_own_coordinate(tmp_path):
+    from pullback.report_sources import systematics_of
+
+    (tmp_path / "m.py").write_text("def infer(hits, scale):\n    return scale * hits[:, :1] * hits[:, 1:]\n")
+    model = {
+        "file": str(tmp_path / "m.py"),
+        "coordinates": ["x0", {"name": "t1", "unit": "ns"}],
+        "observables": [{"name": "product", "unit": "m ns", "fold": "none"}],
+        "parameters": {"scale": 1.0},
+    }
+    raw = {"study": "s", "model": model, "systematics": {"alignment.x[0]": 0.1, "alignment.t[1]": 0.2}}
+    found = systematics_of(Study.from_config(raw))
+    assert [(each["name"], each["unit"]) for each in found] == [("alignment.x[0]", "m"), ("alignment.t[1]", "ns")]
 
 
 def test_the_design_says_what_a_little_more_does(track, default, tmp_path):

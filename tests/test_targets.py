@@ -144,6 +144,14 @@ def test_a_range_must_be_given_about_zero():
         Study.from_config(raw)
 
 
+def test_a_range_must_be_given_about_zero_in_a_scan():
+    model = {"name": "track", "theta0": 0.01}
+    raw = {"study": "s", "model": model, "target": {"sigma_slope": 0.1, "vary": "model.theta0"}}
+    Study.from_config(raw)
+    with pytest.raises(PullbackError, match=r"target.between: must be given, since model.theta0 is 0"):
+        Study.from_config({**raw, "scan": {"model.theta0": [0.01, 0.0]}})
+
+
 def test_scattering_that_is_not_there_at_first(tmp_path):
     """Two layers: σ_slope² = 2 σ²/L², and scattering in the upper layer adds θ0²."""
     (answer,) = answers(

@@ -60,12 +60,17 @@ def design_of(study: Study, entry: Entry) -> list[dict[str, Any]]:
 
 def systematics_of(study: Study) -> list[dict[str, Any]]:
     """What is shared: names, standard uncertainties and units."""
-    section = study.config.systematics
+    section, known = study.config.systematics, shifts.targets(study.model)
+
+    def unit(name: str) -> str:
+        shifted = known[name]
+        return unit_of(name, study.config) if shifted.parameter else study.model.coordinates[shifted.index].unit
+
     return [
         {
             "name": name,
             "u": section[name],
-            "unit": study.model.coordinates[0].unit if name.startswith("alignment.") else unit_of(name, study.config),
+            "unit": unit(name),
             "value": numeric_fields(study.config).get(name),
         }
         for name in shifts.names_of(section)

@@ -45,7 +45,7 @@ class Study:
         for point in points:
             shifts.check(model, point.config.systematics)
         if config.target:
-            _check_target(config, model)
+            _check_target(config, points, model)
         if config.source.kind == "recorded":
             from .recorded import source_of
 
@@ -102,7 +102,7 @@ class Study:
         return tuple(kind for kind in KINDS if not (kind == "truth" and self.recorded))
 
 
-def _check_target(config: StudyConfig, model: Model) -> None:
+def _check_target(config: StudyConfig, points: list[Point], model: Model) -> None:
     """Refuse a target that is about no number or observable, or whose range leaves out the number as it is."""
     target, numbers = config.target, numeric_fields(config)
     ((observable, _),) = target.sigma.items()
@@ -113,8 +113,9 @@ def _check_target(config: StudyConfig, model: Model) -> None:
     if target.vary not in allowed:
         raise PullbackError(f"config: target.vary: {target.vary}: no such number; {nearest(target.vary, allowed)}")
     start = numbers[target.vary]
-    if target.between is None and start <= 0:
-        raise PullbackError(f"config: target.between: must be given, since {target.vary} is {start:g}")
+    least = min(start, *(numeric_fields(point.config)[target.vary] for point in points))
+    if target.between is None and least <= 0:
+        raise PullbackError(f"config: target.between: must be given, since {target.vary} is {least:g}")
     low, high = target.range_about(start)
     if not low < high or not low <= start <= high:
         raise PullbackError(f"config: target.between: is [{low:g}, {high:g}]; {target.vary} = {start:g} must be inside")
