@@ -288,8 +288,9 @@ def test_recorded_hits_of_few_or_no_use(tmp_path, rows):
     assert [figure.kind for figure in gallery(run.study)] == ["hits", "value", "sigma", "law", "ends"]
 
 
-def test_a_single_muon_is_drawn(tmp_path):
-    drawn({**SMALL, "scan": None, "source": {"muons": 1}}, tmp_path)
+@pytest.mark.parametrize("systematics", [{}, {"model.dz": 0.1}])
+def test_a_single_muon_is_drawn(tmp_path, systematics):
+    drawn({**SMALL, "scan": None, "source": {"muons": 1}, "systematics": systematics}, tmp_path)
 
 
 def test_colours_differ_in_grey():

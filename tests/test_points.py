@@ -5,6 +5,7 @@ import pytest
 from pullback.config import load, numeric_fields
 from pullback.errors import PullbackError
 from pullback.points import expand, nearest_to_unscanned, number
+from pullback.study import Study
 
 
 def points(scan, **more):
@@ -99,3 +100,41 @@ def test_a_number_in_a_list_or_a_section_can_be_scanned(name):
     assert [point.label for point in found] == [f"{name}=0.25", f"{name}=0.5"]
     for point, value in zip(found, (0.25, 0.5), strict=True):
         assert numeric_fields(point.config) == {**base, name: value}
+
+
+def test_the_scan_is_no_number_to_be_scanned():
+    with pytest.raises(PullbackError, match=r"scan\.model\.dz\[0\]: no numeric field of that name"):
+        points({"scan.model.dz[0]": [1.0], "model.dz": [2.0]})
+
+
+@pytest.mark.parametrize(
+    ("model", "scan", "expected"),
+    [
+        (
+            {"name": "track", "z": [0.0, 1.0]},
+            {"model.z[1]": [0.5, 0]},
+            "point model.z[1]=0: model.z: all layers are",
+        ),
+        ({"name": "scatter"}, {"model.z_upper[0]": [0.6, -0.8]}, "model.z_upper: -0.8 m is below the volume's top"),
+        (
+            {"name": "scatter"},
+            {"model.z_lower[0]": [-0.6, 0]},
+            "model.z_lower: 0 m is above the volume's bottom",
+        ),
+        (
+            {"name": "scatter"},
+            {"source.volume.thickness": [0.1, 2]},
+            "thickness=2: model.z_upper: 0.6 m is below",
+        ),
+        (
+            {"name": "scatter", "z_upper": [0.0, 1.0]},
+            None,
+            "config: model.z_upper: 0 m is below the volume's top",
+        ),
+    ],
+)
+def test_a_detector_that_cannot_be_is_refused_before_any_job(model, scan, expected):
+    raw = {"study": "s", "model": model} | ({"scan": scan} if scan else {})
+    with pytest.raises(PullbackError) as caught:
+        Study.from_config(raw)
+    assert expected in str(caught.value)

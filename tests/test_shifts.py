@@ -73,8 +73,9 @@ def test_no_uncertainty_at_all_is_one_too():
         ({"model.z": 0.1}, "model.z: no such number of the model; did you mean model.z["),
         ({"model.theta0": 0.1}, "model.theta0: no such number of the model"),
         ({"detector.resolution": 0.1}, "detector.resolution: no such number of the model"),
-        ({"model.z[0]": -0.1}, "model.z[0]: is -0.1; it must be a standard uncertainty, 0 or more"),
+        ({"model.z[0]": -0.1}, "model.z[0]: is -0.1; it must be a standard uncertainty, from 0 to 1e+100"),
         ({"model.z[0]": math.nan}, "model.z[0]: is nan; it must be"),
+        ({"model.z[0]": 1e200}, "model.z[0]: is 1e+200; it must be"),  # its square is infinite
         ({"model.z[0]": True}, "model.z[0]: is True; it must be"),
         ({"model.z[0]": "1e-3"}, "model.z[0]: is '1e-3'; it must be"),
         (

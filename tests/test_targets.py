@@ -183,3 +183,22 @@ def test_the_figure_and_the_report_say_where_it_is_reached(tmp_path):
     assert f"<code>detector.resolution</code> = <b>{reached['value']:.6g}</b> 1/m; now it is 100 1/m" in page
     assert "<b>No value</b> of <code>detector.resolution</code> from 50 to 400 1/m reaches a mean σ of θ" in page
     assert f"the nearest is {not_reached['nearest_sigma']:.4g}, at 400 1/m" in page
+
+
+def test_muons_without_any_sigma_are_drawn_and_said(tmp_path):
+    """No muon has a line, whatever the resolution is."""
+    raw = {
+        "study": "s",
+        "source": {"muons": 20},
+        "detector": {"efficiency": 1e-9},
+        "model": {"name": "track"},
+        "toys": {"muons": 2, "per_muon": 2},
+        "target": {"sigma_theta": 0.0018, "vary": "detector.resolution"},
+    }
+    run = Run(raw, tmp_path).make()
+    find_target(run.study, tmp_path / "target.json")
+    svgs, pdfs = run.figures
+    plot(run.study, run.outputs.study, run.outputs.validation, svgs, pdfs, tmp_path / "target.json")
+    write_report(run.study, run.outputs.validation, svgs, tmp_path / "report.html", tmp_path / "target.json")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "No value of <code>detector.resolution</code> that was tried gives any σ." in page

@@ -31,7 +31,7 @@ FEWEST_FOR_ENDS = 200
 """Toys of a muon, below which the ends of their 95 % interval are not known: 5 toys are beyond each."""
 
 
-UNSCANNED = ("systematics", "target")
+UNSCANNED = ("scan", "systematics", "target")
 """Sections whose numbers are no parameters of the study."""
 
 
@@ -583,7 +583,7 @@ class PointConfig(Section):
 
     @model_validator(mode="after")
     def _goes_together(self):
-        mistakes = [*self._beside(), *self._layers()]
+        mistakes = [*self._beside(), *self._layers(), *self._volume()]
         if mistakes:
             raise ValueError("; ".join(mistakes))
         return self
@@ -598,6 +598,16 @@ class PointConfig(Section):
             values, layers = getattr(self.detector, name), self.model.layer_count
             if isinstance(values, list) and len(values) != layers:
                 yield f"detector.{name}: has {len(values)} values, but model {self.model.name} has {layers} layers"
+
+    def _volume(self):
+        volume = self.source.volume if self.source.kind == "simulated" else None
+        if volume is None or not isinstance(self.model, Scatter):
+            return
+        top, bottom = volume.z + volume.thickness / 2, volume.z - volume.thickness / 2
+        if (lowest := min(self.model.z_upper)) < top:
+            yield f"model.z_upper: {lowest:g} m is below the volume's top at {top:g} m"
+        if (highest := max(self.model.z_lower)) > bottom:
+            yield f"model.z_lower: {highest:g} m is above the volume's bottom at {bottom:g} m"
 
 
 class StudyConfig(PointConfig):

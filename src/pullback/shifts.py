@@ -23,6 +23,9 @@ class Target(NamedTuple):
     index: int | None
 
 
+LARGEST = 1e100
+"""The largest standard uncertainty, whose square is a number still."""
+
 CORRELATIONS = "correlations"
 """The key among the systematics that is none."""
 
@@ -74,9 +77,10 @@ def check(model: Model, section: Mapping[str, Any]) -> None:
         value = section[name]
         if name not in known:
             mistakes.append(f"config: systematics: {name}: no such number of the model; {nearest(name, known)}")
-        elif isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e300:
+        elif isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LARGEST:
             mistakes.append(
-                f"config: systematics: {name}: is {value!r:.80}; it must be a standard uncertainty, 0 or more"
+                f"config: systematics: {name}: is {value!r:.80}; "
+                f"it must be a standard uncertainty, from 0 to {LARGEST:g}"
             )
     if not mistakes and CORRELATIONS in section:
         mistakes += _wrong_correlations(section)

@@ -93,8 +93,12 @@ def _systematics(subject: Subject) -> Canvas:
     for column in range(2 * pairs):
         words = "width of pulls in each experiment" if column % 2 else "mean pull of each experiment"
         grid[0, column].set_title(f"{words}\n", loc="left")
-    handles = [*grid[0, 0].get_legend_handles_labels(), *grid[0, 1].get_legend_handles_labels()]
-    canvas.legend(handles[0] + handles[2], handles[1] + handles[3], loc="outside lower center", ncols=3, fontsize=8)
+    shown = {}  # an observable that has nothing to show has no lines, either
+    for axes in (*grid[:, 0::2].flat, *grid[:, 1::2].flat):
+        handles, words = axes.get_legend_handles_labels()
+        shown |= dict(zip(words, handles, strict=True))
+    if shown:
+        canvas.legend(shown.values(), shown.keys(), loc="outside lower center", ncols=3, fontsize=8)
     return canvas
 
 
@@ -106,7 +110,7 @@ def _experiments(left: Axes, right: Axes, each: Observable) -> None:
     shared = each.entry["shared"]
     if count < 2 or not shared.get("pull_shift_expected"):
         left.text(0.5, 0.5, "too few muons", transform=left.transAxes, ha="center")
-        right.remove()
+        right.set_axis_off()
         return
     mean = pull / count
     width = np.sqrt((square - pull**2 / count) / (count - 1))

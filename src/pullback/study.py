@@ -43,7 +43,8 @@ class Study:
         model = models.load(config.model.model_dump())
         digests = {"model": sha256(config.model.file)} if config.model.name == "own" else {}
         for point in points:
-            shifts.check(model, point.config.systematics)
+            _check_model(point)
+        shifts.check(model, config.systematics)
         if config.target:
             _check_target(config, points, model)
         if config.source.kind == "recorded":
@@ -100,6 +101,14 @@ class Study:
     def kinds(self) -> tuple[str, ...]:
         """The kinds of artefacts of this study."""
         return tuple(kind for kind in KINDS if not (kind == "truth" and self.recorded))
+
+
+def _check_model(point: Point) -> None:
+    """Refuse a point of a scan that no model can have: layers that it moves to one height, say."""
+    try:
+        models.load(point.config.model.model_dump())
+    except PullbackError as error:
+        raise PullbackError(f"config: scan: point {point.label}: {error}") from None
 
 
 def _check_target(config: StudyConfig, points: list[Point], model: Model) -> None:

@@ -26,7 +26,8 @@ def target_figure(study: Study, target: dict[str, Any]) -> Canvas:
         grid, sigmas = (np.array(answer[key], float) for key in ("grid", "sigmas"))
         label = ", ".join(f"{name} = {number(value)}" for name, value in answer["values"].items())
         axes.plot(grid, sigmas, color=colour, lw=1.3, label=label if len(answers) <= MOST_LABELS else None)
-        axes.plot(answer["start"], answer["start_sigma"], "o", ms=5, mfc="white", color=colour)
+        if answer["start_sigma"] is not None:
+            axes.plot(answer["start"], answer["start_sigma"], "o", ms=5, mfc="white", color=colour)
         if answer["reached"]:
             axes.plot(answer["value"], target["wanted"], "s", ms=6, color=colour)
     axes.axhline(target["wanted"], color=VERMILLION, ls="--", lw=1, label="wanted")
@@ -35,7 +36,8 @@ def target_figure(study: Study, target: dict[str, Any]) -> Canvas:
         axes.plot([], [], "s", ms=6, color="black", ls="none", label="where it is reached")
     if all(value > 0 for answer in answers for value in answer["grid"]):
         axes.set_xscale("log" if _range(answers) > 20 else "linear")
-    axes.set_yscale("log")
+    if any(sigma is not None for answer in answers for sigma in answer["sigmas"]):
+        axes.set_yscale("log")
     unit = unit_of(vary, study.config)
     axes.set(xlabel=f"{vary} ({unit})" if unit else vary, ylabel=f"mean σ of {observable.symbol} ({observable.unit})")
     axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=8)
