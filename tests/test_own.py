@@ -17,9 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from pullback import PullbackError, propagate, quote, run_toys, stream
+from pullback import PullbackError, propagate, quote, run_toys, steps, stream
 from pullback.config import Own
 from pullback.models import load, own
+from pullback.study import Study
 
 SOURCE = SimpleNamespace(x_min=-1.0, x_max=3.0)
 HITS = torch.tensor([[0.1, 0.3], [-0.4, 0.2], [0.25, -0.7], [0.6, 0.65]], dtype=torch.float64)
@@ -150,6 +151,12 @@ def test_draw_has_the_parameters_that_it_names():
     assert (x[:, 1] == 1).all()
     assert x[:, 0].std() == pytest.approx(1, abs=0.3)
     np.testing.assert_array_equal(x, model.sample(stream(1, "truth"), 100, SOURCE))
+
+
+def test_true_hits_by_other_random_numbers_than_those_of_rng_are_refused():
+    code = "\n    import numpy\n    def draw(rng, muons):\n        return numpy.random.random((muons, 2))\n"
+    message = refused(model_of(SLOPE + code, draw="draw").sample, stream(1, "truth"), 3, SOURCE)
+    assert message.startswith("my_model.py:8: draw draws other hits from the same rng: every random number must come")
 
 
 @pytest.mark.parametrize(
@@ -321,6 +328,10 @@ def test_errors_of_running_it_have_their_line(code, expected):
         (
             "def infer(hits, dz):\n    raise ValueError('one\\ntwo')\n",
             "my_model.py:2: infer: ValueError: one (in: raise ValueError('one\\ntwo'))",
+        ),
+        (
+            "def infer(hits, dz):\n    raise SystemExit(0)\n",
+            "my_model.py:2: infer: SystemExit: 0 (in: raise SystemExit(0))",
         ),
         (
             "infer = 3\n",
@@ -540,6 +551,16 @@ def test_what_is_no_covariance_is_refused(body, reason):
     message = refused(own.examine, model_of(COVARIANCE.format(body), covariance="blur"), HITS)
     assert message.startswith("my_model.py:7: blur ")
     assert reason in message
+
+
+@pytest.mark.parametrize("body", ["return dz", "return numpy.eye(2)", "return -dz * torch.eye(2, dtype=hits.dtype)"])
+def test_what_is_no_covariance_is_refused_before_hits_are_smeared_by_it(tmp_path, body):
+    write(COVARIANCE.format("import numpy; " + body))
+    raw = {"study": "s", "source": {"muons": 20}, "model": section(covariance="blur")}
+    batch = next(iter(Study.from_config(raw).batches.values()))
+    steps.simulate_hits(batch.of_kind("truth"), tmp_path / "truth.h5")
+    message = refused(steps.smear_hits, batch.of_kind("reco"), tmp_path / "truth.h5", tmp_path / "reco.h5")
+    assert message.startswith("my_model.py:7: blur ")
 
 
 def test_an_own_covariance():

@@ -58,12 +58,21 @@ def smear_hits(batch: Batch, truth: str | Path, reco: str | Path) -> None:
         for part in batch.parts:
             column = columns.of_hits(out, part, "x_reco", "recorded")
             scale = detector.resolution(part) / detector.factor(part)
+            if part.model.covariance:
+                _examine_covariance(part, true.read(part, "x_true", next(part.blocks)))
             for block in _progress(part, "smeared"):
                 x_true = true.read(part, "x_true", block)
                 x_reco = smear(x_true, scale, detector.deviates(part, block))
                 x_reco = x_reco + detector.scattered(part, block, x_true)
                 lost = detector.lost(part, block)
                 column.append(x_reco if lost is None else np.where(lost, np.nan, x_reco))
+
+
+def _examine_covariance(part: Part, x_true: np.ndarray) -> None:
+    from .inference import parameters_of
+    from .models.own import examine_covariance
+
+    examine_covariance(part.model, x_true, parameters_of(part.model, part.settings.detector.resolution))
 
 
 def import_hits(batch: Batch, reco: str | Path) -> None:

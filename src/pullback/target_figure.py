@@ -34,9 +34,11 @@ def target_figure(study: Study, target: dict[str, Any]) -> Canvas:
     axes.plot([], [], "o", ms=5, mfc="white", color="black", label="as it is")
     if any(answer["reached"] for answer in answers):
         axes.plot([], [], "s", ms=6, color="black", ls="none", label="where it is reached")
-    if all(value > 0 for answer in answers for value in answer["grid"]):
-        axes.set_xscale("log" if _range(answers) > 20 else "linear")
-    if any(sigma is not None for answer in answers for sigma in answer["sigmas"]):
+    if all(sigma is None for answer in answers for sigma in answer["sigmas"]):
+        axes.text(0.5, 0.6, "no muon has any σ", transform=axes.transAxes, ha="center")
+    else:  # a logarithmic scale must have points
+        if all(value > 0 for answer in answers for value in answer["grid"]):
+            axes.set_xscale("log" if _range(answers) > 20 else "linear")
         axes.set_yscale("log")
     unit = unit_of(vary, study.config)
     axes.set(xlabel=f"{vary} ({unit})" if unit else vary, ylabel=f"mean σ of {observable.symbol} ({observable.unit})")

@@ -64,7 +64,7 @@ class Call:
         function = self.function
         try:
             return function(*arguments, **parameters)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a job that exits by itself would say nothing
             raise self.at.file.explained(error, self) from error
 
     @cached_property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import deepcopy
 from functools import partial
 from typing import Any
 
@@ -89,11 +90,15 @@ def _drawn(
     """The true hits that the user's function draws, checked."""
     given = {name: parameters[name] for name in draw.takes}
     given = {name: np.array(value) if isinstance(value, tuple) else value for name, value in given.items()}
+    before = deepcopy(rng)
     found = draw.plain(rng, muons, **given)
     if not isinstance(found, np.ndarray) or found.shape != (muons, count):
         draw.refuse(f"must return a NumPy array (muon, coordinate) of shape {(muons, count)}, not {shown(found)}")
     if not np.issubdtype(found.dtype, np.floating) or not np.isfinite(found).all():
         draw.refuse("must return finite floating-point numbers: every muon has a true hit in each coordinate")
+    once, again = (draw.plain(deepcopy(before), min(muons, MUONS_EXAMINED), **given) for _ in range(2))
+    if not np.array_equal(once, again):
+        draw.refuse("draws other hits from the same rng: every random number must come from it, and nothing be kept")
     return found.astype(np.float64, copy=False)
 
 
@@ -139,16 +144,47 @@ def examine(model: Model, hits: Float[Any, "muon coordinate"], parameters: Mappi
         hits = torch.where(torch.isfinite(hits), hits, middle)
     else:
         hits = hits[complete]
-    few = hits[:: max(1, len(hits) // MUONS_EXAMINED)][:MUONS_EXAMINED].clone()
+    few = _few(hits)
     if not len(few):
         return
-    given = {**model.parameters, **(parameters or {})}
-    given = {name: torch.as_tensor(value, dtype=torch.float64).detach() for name, value in given.items()}
+    given = _given(model, parameters)
     if lost := {*model.infer_uses, *model.covariance_uses} - {*given}:
         raise ValueError(f"parameters must have {', '.join(sorted(lost))}, which the functions of the model take")
     _examine_infer(model, few, {name: given[name] for name in model.infer_uses})
     if model.covariance:
         _examine_covariance(model.covariance, few, {name: given[name] for name in model.covariance_uses})
+
+
+def examine_covariance(
+    model: Model, hits: Float[Any, "muon coordinate"], parameters: Mapping[str, Any] | None = None
+) -> None:
+    """Try the `covariance` of a model as `examine` does: the simulation needs it before the hits that `infer` gets.
+
+    Raises
+    ------
+    PullbackError : in one line, with file, line, function, reason and what to do.
+
+    """
+    if not isinstance(model.covariance, Call):
+        return
+    import torch
+
+    few, given = _few(torch.as_tensor(hits, dtype=torch.float64).detach()), _given(model, parameters)
+    if len(few):
+        _examine_covariance(model.covariance, few, {name: given[name] for name in model.covariance_uses})
+
+
+def _few(hits: Tensor) -> Tensor:
+    """The muons to try a function on."""
+    return hits[:: max(1, len(hits) // MUONS_EXAMINED)][:MUONS_EXAMINED].clone()
+
+
+def _given(model: Model, parameters: Mapping[str, Any] | None) -> dict[str, Tensor]:
+    """The parameters of the model as tensors, those that are given in their place."""
+    import torch
+
+    given = {**model.parameters, **(parameters or {})}
+    return {name: torch.as_tensor(value, dtype=torch.float64).detach() for name, value in given.items()}
 
 
 def _examine_infer(model: Model, hits: Tensor, parameters: Mapping[str, Tensor]) -> None:
