@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from .batches import Part
 from .models import Model
 
 Parameters = Mapping[str, Tensor]
@@ -22,6 +23,12 @@ def parameters_of(model: Model, resolution: float | list[float]) -> dict[str, Te
     each_layer = resolution if isinstance(resolution, list) else [resolution] * layers
     own = {name: torch.tensor(value, dtype=torch.float64) for name, value in model.parameters.items()}
     return {**own, "resolution": torch.tensor(each_layer, dtype=torch.float64)}
+
+
+def at_work(part: Part) -> tuple[dict[str, Tensor], Inference]:
+    """The parameters of a part of a point, and the inference with them."""
+    parameters = parameters_of(part.model, part.settings.detector.resolution)
+    return parameters, Inference(part.model, parameters)
 
 
 class Inference:

@@ -99,7 +99,7 @@ def infer_theta(batch: Batch, reco: str | Path, theta: str | Path, truth: str | 
 
     Where the model fits something, also `chi2` and its degrees of freedom `ndf`.
     """
-    from .inference import Inference, goodness, parameters_of
+    from .inference import at_work, goodness
     from .models.own import examine
 
     with (
@@ -107,8 +107,7 @@ def infer_theta(batch: Batch, reco: str | Path, theta: str | Path, truth: str | 
         artefacts.create(theta, batch, parents.values()) as out,
     ):
         for part in batch.parts:
-            parameters = parameters_of(part.model, part.settings.detector.resolution)
-            infer = Inference(part.model, parameters)
+            parameters, infer = at_work(part)
             examine(part.model, _hits(parents[RECO], part, RECO, next(part.blocks))[0], parameters)
             for place, parent in parents.items():
                 kinds = {"value": columns.Kind("{name}" + place.suffix, "{long_name}" + place.words)}
@@ -133,7 +132,7 @@ def propagate_uncertainty(batch: Batch, reco: str | Path, sigma: str | Path, tru
     Where there is a truth, also `sigma_<o>_linear_true` at the true hits, which says how far a muon is from a fold.
     """
     from .contributions import Contributions, Design
-    from .inference import Inference, covariance_of, parameters_of
+    from .inference import at_work, covariance_of
     from .propagation import propagate
     from .quoting import quote
 
@@ -142,8 +141,8 @@ def propagate_uncertainty(batch: Batch, reco: str | Path, sigma: str | Path, tru
         artefacts.create(sigma, batch, parents.values()) as out,
     ):
         for part in batch.parts:
-            parameters = parameters_of(part.model, part.settings.detector.resolution)
-            infer, n_dig = Inference(part.model, parameters), part.settings.uncertainty.n_dig
+            parameters, infer = at_work(part)
+            n_dig = part.settings.uncertainty.n_dig
             table = columns.of_muons(out, part, columns.QUOTED)
             contributions, design = Contributions(out, part, parameters), Design(out, part)
             for block in _progress(part, "propagated"):
@@ -228,9 +227,9 @@ class _Chosen(NamedTuple):
 
 
 def _choose(part: Part, parent: Reader) -> _Chosen:
-    from .inference import Inference, parameters_of
+    from .inference import at_work
 
-    infer = Inference(part.model, parameters_of(part.model, part.settings.detector.resolution))
+    _, infer = at_work(part)
     folds = [index for index, each in enumerate(part.model.observables) if each.fold in ("", each.name)] or [0]
     rows = []
     for block in part.blocks:
@@ -250,11 +249,10 @@ def _throw(part: Part, chosen: _Chosen, rows: slice | np.ndarray) -> Any:
     import torch
 
     from .covariances import cholesky
-    from .inference import Inference, covariance_of, parameters_of
+    from .inference import at_work, covariance_of
     from .toys import Throw
 
-    parameters = parameters_of(part.model, part.settings.detector.resolution)
-    infer, hits = Inference(part.model, parameters), torch.from_numpy(chosen.hits[rows])
+    (parameters, infer), hits = at_work(part), torch.from_numpy(chosen.hits[rows])
     recorded = None if chosen.recorded is None else torch.from_numpy(chosen.recorded[rows])
     stated = covariance_of(part.model, parameters, hits, recorded, added=False)
     factor = torch.from_numpy(detector.factor(part))

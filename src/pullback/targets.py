@@ -18,7 +18,7 @@ from .config import replace as replaced
 from .design import solve_target
 from .errors import PullbackError
 from .evidence import write_evidence
-from .inference import Inference, covariance_of, parameters_of
+from .inference import at_work, covariance_of
 from .moving import Drawn, draw, moving_hits
 from .points import Point
 from .propagation import propagate
@@ -90,8 +90,7 @@ def _solve(study: Study, point: Point, observable: str, wanted: float) -> dict[s
 
 def _sigma(part: Part, block: Block, hits: Tensor | None, recorded: Tensor | None, drawn: Drawn | None) -> np.ndarray:
     """The linear σ of a block's muons (muon, observable), recorded or simulated anew from the same random numbers."""
-    model = part.model
-    parameters = parameters_of(model, part.settings.detector.resolution)
+    model, (parameters, infer) = part.model, at_work(part)
     if drawn is not None:
         lost = detector.lost(part, block)
         there = np.zeros((len(block), len(model.layers)))
@@ -99,7 +98,7 @@ def _sigma(part: Part, block: Block, hits: Tensor | None, recorded: Tensor | Non
         hits = moving_hits(part, parameters, drawn, torch.from_numpy(there))
     covariance = covariance_of(model, parameters, hits, recorded)
     with torch.no_grad():
-        return propagate(Inference(model, parameters), hits, covariance).sigma.numpy()
+        return propagate(infer, hits, covariance).sigma.numpy()
 
 
 def _recorded(part: Part, block: Block) -> tuple[Tensor, Tensor | None]:
