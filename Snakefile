@@ -225,7 +225,7 @@ if STUDY.config.target:
         resources:
             mem_mb=1000,
         params:
-            study=STUDY.to_json(),
+            study=STUDY.target_to_json(),
             package=package_digest(),
         message:
             "Looking for the value that reaches the wanted σ"

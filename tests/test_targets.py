@@ -138,6 +138,41 @@ def test_mistakes_are_refused_in_one_line(target, expected):
     assert len(str(caught.value).splitlines()) == 1
 
 
+def test_what_a_target_is_not_made_from_is_not_handed_to_its_job(tmp_path):
+    raw = {
+        "study": "s",
+        "source": {"muons": 500},
+        "model": {"name": "track"},
+        "detector": {"efficiency": 0.9},
+        "target": {"sigma_theta": 0.004, "vary": "detector.resolution"},
+        "scan": {"model.theta0": [0.0, 0.01]},
+    }
+    aside = {
+        "toys": {"muons": 7},
+        "validation": {"strict": True},
+        "figures": {"points": "all"},
+        "systematics": {"model.z[2]": 0.01},
+        "uncertainty": {"n_dig": 2},
+        "compute": {"batch_cost": 5},
+    }
+    study, other = Study.from_config(raw), Study.from_config({**raw, **aside})
+    assert study.target_to_json() == other.target_to_json()
+    assert study.to_json() != other.to_json()
+    changes = {
+        "seed": 2,
+        "source": {"muons": 1000},
+        "detector": {"efficiency": 0.8},
+        "model": {"name": "track", "z": [0.0, 0.5, 2.0]},
+        "target": {**raw["target"], "sigma_theta": 0.005},
+        "scan": {"model.theta0": [0.0, 0.02]},
+    }
+    for name, value in changes.items():
+        assert Study.from_config({**raw, name: value}).target_to_json() != study.target_to_json()
+    for each, name in ((other.target_to_json(), "handed"), (other.to_json(), "whole")):
+        find_target(Study.from_json(each), tmp_path / name)
+    assert (tmp_path / "handed").read_bytes() == (tmp_path / "whole").read_bytes()
+
+
 def test_a_range_must_be_given_about_zero():
     raw = {"study": "s", "model": {"name": "track"}, "target": {"sigma_slope": 0.1, "vary": "model.z[0]"}}
     with pytest.raises(PullbackError, match=r"target.between: must be given, since model.z\[0\] is 0"):

@@ -14,6 +14,9 @@ from .files import sha256
 from .models import Model
 from .points import Point, expand, make_point
 
+NOT_OF_TARGET = ("systematics", "uncertainty", "toys", "validation", "figures", "compute")
+"""Sections of the config that change nothing in which value reaches a wanted mean σ."""
+
 
 class Study:
     """The plan of a study: config, points, and batches by name.
@@ -58,6 +61,12 @@ class Study:
     def to_json(self) -> str:
         """The study as a rule's parameter."""
         return json.dumps(self._plan(), sort_keys=True)
+
+    def target_to_json(self) -> str:
+        """The same for the rule that looks for a target, without what that is not made from."""
+        plan = self._plan()
+        plan["config"] = {name: each for name, each in plan["config"].items() if name not in NOT_OF_TARGET}
+        return json.dumps(plan, sort_keys=True)
 
     @property
     def digest(self) -> str:
