@@ -21,8 +21,9 @@ from .propagation import Propagated, by_blocks, linear_law, masked
 from .sources import design_names, sources_of
 from .systematics import shared_jacobian
 
-DIFFERENTIATED_AT_A_TIME = 8_192
-"""Muons whose σ is differentiated by the design together: the graph of a derivative of a derivative is large."""
+DIFFERENTIATED_AT_A_TIME = 2_048
+"""Muons whose σ is differentiated by the design together: the graph of a derivative of a derivative is large, some
+30 kB a muon with 16 coordinates and 8 observables."""
 
 
 class Contributions:

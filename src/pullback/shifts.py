@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -127,10 +127,6 @@ class Shifted:
             else:
                 parameters[name] = parameters[name] + shift * _unit(hits, len(parameters[name]), index)
         return self._model.infer(hits, **{name: parameters[name] for name in self._model.infer_uses})
-
-    def at(self, eta: Float[Tensor, " systematic"]) -> Callable[[Tensor], Tensor]:
-        """The inference at fixed shifts, as a function of hits alone."""
-        return lambda hits: self(hits, eta)
 
 
 def _unit(like: Tensor, length: int, index: int) -> Tensor:
