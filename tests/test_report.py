@@ -272,8 +272,26 @@ def test_recorded_tracks_have_a_report(tmp_path):
     source = {"kind": "recorded", "file": str(tmp_path / "hits.csv")}
     raw = {"study": "s", "model": {"name": "track"}, "source": source, "toys": {"per_muon": 100}}
     text = Page(report(raw, tmp_path / "out")[1]).text
+    assert "further from a straight line than detector.resolution says" in text
+    assert "whatever the file says of a hit" not in text
+    (tmp_path / "hits.csv").write_text("x0,x1,x2,e\n0.1,0.2,0.3,0.01\n0.1,0.3,0.1,0.02\n")
+    own = Page(report({**raw, "source": {**source, "sigma": {"x0": "e"}}}, tmp_path / "own")[1]).text
+    assert "detector.resolution says, by which the fit weighs them, whatever the file says of a hit" in own
     assert "Of 4 muons in all, some failed: 1 (too few hits)" in text
     assert "The recorded hits stay where they are" in text
+
+
+def test_systematics_of_muons_of_which_nothing_is_known_have_a_report(tmp_path):
+    """No muon has a line, so that none has toys, and nothing is thrown together."""
+    (tmp_path / "hits.csv").write_text("x0,x1,x2\n,,0.3\n0.1,,\n")
+    source = {"kind": "recorded", "file": str(tmp_path / "hits.csv")}
+    systematics = {"alignment.x[1]": 0.001}
+    raw = {"study": "s", "model": {"name": "track"}, "source": source, "systematics": systematics}
+    run, page = report({**raw, "toys": {"per_muon": 100, "experiments": 100}}, tmp_path / "out")
+    assert "Of 2 muons in all, some failed: 2 (too few hits)" in Page(page).text
+    for entry in read_evidence(run.outputs.validation)["points"]:
+        assert entry["verdict"] == "inconclusive"
+        assert "systematics: fewer than two muons are in the toy experiments" in entry["reasons"]
 
 
 @pytest.mark.parametrize(("share", "words"), [(0.99956, "99.96 %"), (1.0, "100 %"), (0.9774, "97.7 %"), (None, "–")])

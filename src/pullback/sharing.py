@@ -44,7 +44,7 @@ class Sums:
         self.differentiated = 0.0
         self._said: list[Said] = []
         self._seen: list[np.ndarray] = []
-        self._experiments: Any = 0.0
+        self._experiments: Any = np.zeros((2, 0))
 
     def add(
         self,
@@ -72,7 +72,7 @@ class Sums:
 
     def add_sums(self, sums: Float[np.ndarray, "2 experiment"]) -> None:
         """Add, of a block in each toy experiment, the sums of `Seen`."""
-        self._experiments = self._experiments + sums
+        self._experiments = self._experiments + sums if self._experiments.size else sums
 
     @property
     def variance(self) -> float | None:

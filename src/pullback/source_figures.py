@@ -109,8 +109,10 @@ def _experiments(left: Axes, right: Axes, each: Observable) -> None:
     )
     shared = each.entry["shared"]
     if count < 2 or not shared.get("pull_shift_expected"):
-        left.text(0.5, 0.5, "too few muons", transform=left.transAxes, ha="center")
-        right.set_axis_off()
+        words = "too few muons" if count < 2 else "not judged"
+        left.text(0.5, 0.5, words, transform=left.transAxes, ha="center")
+        left.set(xlabel=f"mean pull of {each.symbol}")
+        right.set_axis_off()  # still there for the title of its column
         return
     mean = pull / count
     width = np.sqrt((square - pull**2 / count) / (count - 1))
