@@ -9,6 +9,7 @@ import torch
 from conftest import Run
 
 from pullback import models, propagate
+from pullback.evidence import read_evidence
 from pullback.gathering import open_study
 from pullback.inference import Inference, covariance_of, parameters_of
 from pullback.shifts import covariance_of as covariance_of_systematics
@@ -159,3 +160,22 @@ def test_slopes_by_the_design_are_those_of_studies_made_again(tmp_path, name):
                 observable,
                 each,
             )
+
+
+def test_one_coordinate_has_its_budget_too(tmp_path):
+    """One hit: ∂θ/∂dz = -x/(dz² + x²) and ∂θ/∂x = dz/(dz² + x²); a lone variance is no matrix of hits."""
+    raw = {"study": "s", "source": {"muons": 20}, "systematics": {"model.dz": 0.1}, "toys": {"muons": 2, "per_muon": 2}}
+    run = Run(raw, tmp_path).make()
+    with open_study(run.outputs.study) as reader:
+        x, budget = reader.rows("nominal/x_reco")[:, 0], reader.rows("nominal/budget_theta")
+        assert reader.dims("nominal/budget_theta")["source"] == ["layer 0", "model.dz"]
+    expected = np.stack([1.5 * 0.01 / (1.5**2 + x**2), 0.1 * x / (1.5**2 + x**2)], axis=1)
+    np.testing.assert_allclose(budget, expected**2, rtol=1e-12)
+
+
+def test_nothing_is_said_of_muons_that_are_all_lost(tmp_path):
+    raw = {**STUDY, "detector": {"efficiency": 1e-9}, "source": {"muons": 20}, "scan": {"model.theta0": [0, 0.1]}}
+    run = Run(raw, tmp_path).make()
+    entries = read_evidence(run.outputs.validation)["points"]
+    assert {entry["shared"]["experiment_muons"] for entry in entries} == {0}
+    assert {entry["verdict"] for entry in entries} == {"inconclusive"}

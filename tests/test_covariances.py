@@ -52,3 +52,8 @@ def test_the_position_names_the_muon_whatever_the_number_checked_at_a_time(muon,
 def test_large_numbers_are_finite():
     check_covariance(torch.full((3, 2), 1e308, dtype=torch.float64))
     check_covariance(1e307 * torch.eye(2, dtype=torch.float64).repeat(30, 1, 1))
+
+
+def test_a_variance_of_one_coordinate_is_no_matrix():
+    variance = torch.full((1, 1), 4.0, dtype=torch.float64)
+    assert covariances.canonical(variance, torch.zeros(5, 1, dtype=torch.float64)).shape == (1, 1)

@@ -28,8 +28,8 @@ def canonical(covariance, hits) -> Tensor:
     allowed = {
         (): lambda: cov.expand(1, coordinates),
         (coordinates,): lambda: cov[None, :],
-        (1, coordinates): lambda: cov,
         (coordinates, coordinates): lambda: cov[None, :, :],
+        (1, coordinates): lambda: cov,  # of one coordinate a variance, not a matrix: it has nothing to correlate
         (1, coordinates, coordinates): lambda: cov,
         (muons,): lambda: cov[:, None].expand(muons, coordinates),
         (muons, 1): lambda: cov.expand(muons, coordinates),
