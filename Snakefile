@@ -47,7 +47,8 @@ def positions(*kinds):
 def files_of_user(*kinds):
     """The user's own files that something is made from: the model's, if it is in a file, and the hits'."""
     files = {"model": getattr(STUDY.config.model, "file", None), "hits": getattr(STUDY.config.source, "file", None)}
-    return {kind: files[kind] for kind in kinds if files[kind]}
+    # Snakemake warns, for every rule, of a path that begins with ./
+    return {kind: os.path.normpath(files[kind]) for kind in kinds if files[kind]}
 
 
 def target():

@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from pullback import PullbackError, propagate, quote, run_toys, steps, stream
-from pullback.config import Own
+from pullback import PullbackError, columns, propagate, quote, run_toys, steps, stream
+from pullback.config import RESULTS_OF, Own
 from pullback.models import load, own
 from pullback.study import Study
 
@@ -616,6 +616,32 @@ def test_mistakes_in_the_section_are_refused(change, expected):
         section(**change)
     (error,) = caught.value.errors()
     assert expected in error["msg"]
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["muon"], "muon: muon is another result already; choose another name"),
+        (["toys"], "toys: toys is another result already"),
+        (["covariance"], "covariance is another result already"),
+        (["x"], "x: x_true is another result already"),  # that of the true hits
+        (["a", "interval68_a"], "interval68_a is what a result of a is called"),
+        (["a", "shared_a"], "sigma_shared_a is another result already"),
+    ],
+)
+def test_observables_must_not_have_the_names_of_results(names, expected):
+    with pytest.raises(ValidationError, match=expected):
+        section(observables=[{"name": name, "unit": "m"} for name in names])
+
+
+def test_the_names_of_results_are_those_that_are_written():
+    written = (
+        *columns.QUOTED.values(),
+        *columns.TRUE_LINEAR.values(),
+        *columns.BUDGET.values(),
+        *columns.SHARED.values(),
+    )
+    assert {each.name.format(name="{}") for each in written} | {"{}_true"} == {*RESULTS_OF}
 
 
 def test_the_schema_knows_the_example():

@@ -78,7 +78,7 @@ def test_an_error_in_a_model_names_its_line(workflow):
         "study": "small",
         "source": {"muons": 100},
         "model": {
-            "file": "mine.py",
+            "file": "./mine.py",
             "coordinates": ["x0", "x1"],
             "observables": [{"name": "s", "unit": "m"}],
             "parameters": {"a": 1.0},
@@ -87,4 +87,5 @@ def test_an_error_in_a_model_names_its_line(workflow):
     (workflow.folder / "own.yaml").write_text(yaml.safe_dump(raw))
     printed = workflow.run("--cores", "1", "--configfile", "own.yaml", expect=1)
     assert "mine.py:5: " in printed
+    assert "Relative file path" not in printed
     assert not os.path.exists(workflow.folder / "results" / "small" / "theta" / "nominal.h5")

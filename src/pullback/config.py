@@ -31,6 +31,48 @@ FEWEST_FOR_ENDS = 200
 """Toys of a muon, below which the ends of their 95 % interval are not known: 5 toys are beyond each."""
 
 
+RESULTS_OF = (
+    "{}_true",
+    "bias_{}",
+    "budget_{}",
+    "flag_{}",
+    "interval68_{}",
+    "interval95_{}",
+    "linear_ok_{}",
+    "shared_jacobian_{}",
+    "sigma_{}",
+    "sigma_{}_linear",
+    "sigma_{}_linear_true",
+    "sigma_shared_{}",
+    "sigma_total_{}",
+)
+"""What the columns of an observable's results are called, after its own."""
+
+
+RESULTS = frozenset(
+    [
+        "chi2",
+        "coordinate",
+        "coordinate_2",
+        "covariance",
+        "design",
+        "end",
+        "experiments",
+        "muon",
+        "ndf",
+        "observable",
+        "observable_2",
+        "source",
+        "systematic",
+        "toys",
+        "x_covariance",
+        "x_reco",
+        "x_true",
+    ]
+)
+"""What else there is beside them, so that no observable can have the name."""
+
+
 UNSCANNED = ("scan", "systematics", "target")
 """Sections whose numbers are no parameters of the study."""
 
@@ -378,10 +420,15 @@ class Own(Section):
         observables = _unique("observables", [each.name for each in self.observables])
         coordinates = _unique("coordinates", [each.name for each in self.coordinates])
         _unique("parameters", self.parameters)
+        results = {form.format(name): name for name in observables for form in RESULTS_OF}
         for name in observables:
-            made = {f"{name}_true", f"bias_{name}", f"linear_ok_{name}", f"sigma_{name}", f"sigma_{name}_linear"}
-            if clash := sorted(made & {*observables}):
-                raise ValueError(f"observables: {clash[0]} is what a result of {name} is called; choose another name")
+            if name in results:
+                raise ValueError(
+                    f"observables: {name} is what a result of {results[name]} is called; choose another name"
+                )
+            for result in (name, *(form.format(name) for form in RESULTS_OF)):
+                if result in RESULTS or results.get(result, name) != name:
+                    raise ValueError(f"observables: {name}: {result} is another result already; choose another name")
         for each in self.observables:
             if each.fold not in ("", NO_FOLD, *observables):
                 allowed = ", ".join([*observables, NO_FOLD])
