@@ -433,6 +433,11 @@ class Own(Section):
             if each.fold not in ("", NO_FOLD, *observables):
                 allowed = ", ".join([*observables, NO_FOLD])
                 raise ValueError(f"observables: {each.name}: fold is {each.fold!r}, no observable; allowed: {allowed}")
+        for each in (*self.coordinates, *self.observables):
+            for text in (each.unit, each.long_name, getattr(each, "symbol", "")):
+                _check_formula(text, each.name)
+        for name, unit in self.units.items():
+            _check_formula(unit, name)
         # `model.<name>` means the parameter, and `resolution` the detector's.
         for name in self.parameters:
             if name in type(self).model_fields or name == "hits":
@@ -454,6 +459,18 @@ class Own(Section):
 def _check_identifier(name: str) -> None:
     if not name.isidentifier() or keyword.iskeyword(name):
         raise ValueError(f"{name!r} is no name in Python: use letters, digits and _, not beginning with a digit")
+
+
+def _check_formula(text: str, name: str) -> None:
+    """Raise where figures could not show a text with a formula between dollar signs."""
+    if "$" not in text:
+        return
+    from matplotlib.mathtext import MathTextParser
+
+    try:
+        MathTextParser("agg").parse(text)
+    except ValueError:
+        raise ValueError(f"{name}: {text!r} is no formula that figures can show; leave the dollar signs out") from None
 
 
 def _unique(what: str, names: Iterable[str]) -> list[str]:

@@ -212,7 +212,8 @@ def _examine_infer(model: Model, hits: Tensor, parameters: Mapping[str, Tensor])
     try:
         _, jac, _ = value_and_jacobian(infer, hits)
     except (ValueError, RuntimeError) as error:
-        call.refuse(str(error).splitlines()[0].removeprefix("infer "), error)
+        said = str(error).splitlines()[0].removeprefix("infer ").partition("; use the general")[0]  # which no rule does
+        call.refuse(said, error)
     far = hits.abs().amax(dim=0)
     width = (hits - hits.mean(dim=0)).abs().mean(dim=0)
     steps = torch.maximum(STEP * _not_zero(torch.where(width > 0, width, far)), 1e-10 * far)  # well above rounding
