@@ -4,12 +4,15 @@ from hypothesis import strategies as st
 
 from pullback.batches import BLOCK, KINDS, MUON_COST, Batch, cut
 from pullback.config import load
+from pullback.models import load as load_model
 from pullback.points import expand
+
+MODEL = load_model({"name": "one_hit", "dz": 1.5})
 
 
 def batches(limit, scan=None, muons=100_000, **more):
     points = expand(load({"study": "s", "source": {"muons": muons}, "scan": scan, **more}))
-    return cut(points, {point.label: point.config.source.muons for point in points}, 1, limit)
+    return cut(points, {point.label: point.config.source.muons for point in points}, MODEL, limit)
 
 
 def test_the_default_study_is_one_batch():
@@ -119,3 +122,11 @@ TRACK = {"model": {"name": "track"}}
 )
 def test_a_change_makes_again_what_depends_on_it_and_nothing_else(before, after, again):
     assert changed(before, after) == again
+
+
+def test_muons_of_a_slow_model_are_more_jobs():
+    muons, limit = 8 * BLOCK, load({"study": "s"}).compute.batch_cost
+    assert len(batches(limit, muons=muons)) == 1
+    points = expand(load({"study": "s", "source": {"muons": muons}, "model": {"name": "scatter"}}))
+    model = load_model(points[0].config.model.model_dump())
+    assert len(cut(points, {"nominal": muons}, model, limit)) == 8

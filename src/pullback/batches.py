@@ -127,15 +127,15 @@ def block_count(muons: int) -> int:
 def cut(
     points: list[Point],
     muons: dict[str, int],
-    coordinates: int,
+    model: Model,
     limit: int,
     extra: Mapping[tuple[str, str], str] | None = None,
 ) -> dict[str, Batch]:
     """The batches of a study by name, each with the whole config of its parts.
 
-    Cost = coordinates × (muons × `MUON_COST` + toys). A point that costs more than the limit is cut into ranges of
-    blocks; one that costs more than half of it is a batch of its own, and so keeps its result when another point is
-    added; the others are packed in order. `extra` says more than the config does, by section and key.
+    Cost = coordinates × (muons × `MUON_COST` × the model's cost + toys). A point that costs more than the limit is cut
+    into ranges of blocks; one that costs more than half of it is a batch of its own, and so keeps its result when
+    another point is added; the others are packed in order. `extra` says more than the config does, by section and key.
     """
 
     def cost(point: Point, blocks: range) -> int:
@@ -143,7 +143,7 @@ def cut(
         held = min(blocks.stop * BLOCK, total) - blocks.start * BLOCK
         each = toys.per_muon if toys.mode == "fixed" else toys.most
         thrown = len(share(blocks, block_count(total), min(toys.muons, total))) * each
-        return coordinates * (held * MUON_COST + thrown)
+        return len(model.coordinates) * (round(held * MUON_COST * model.cost) + thrown)
 
     groups: list[list[Part]] = []
     room = 0

@@ -30,7 +30,7 @@ class Study:
         self.model: Model = models.load(config.model.model_dump())
         files = {"hits": ("source", "hits_sha256"), "model": ("model", "file_sha256")}
         extra = {files[name]: digest for name, digest in digests.items()}
-        self.batches = cut(points, muons, len(self.model.coordinates), config.compute.batch_cost, extra)
+        self.batches = cut(points, muons, self.model, config.compute.batch_cost, extra)
 
     @classmethod
     def from_config(cls, raw: Any) -> Study:

@@ -62,6 +62,8 @@ class Model:
         hit that is not finite has no observables.
     covariance : `covariance(hits, **parameters)`, what is added to the detector's covariance of the hits, (coordinate,
         coordinate) or (muon, coordinate, coordinate): scattering in the layers, say.
+    cost : of quoting a muon, in units of that of a model that is smooth nearly everywhere: how its muons are cut into
+        jobs follows it.
     chi2 : `chi2(hits, **parameters)`, χ² and its degrees of freedom (muon, 2).
 
     """
@@ -80,6 +82,7 @@ class Model:
     covariance_uses: tuple[str, ...] = ()
     chi2: Callable[..., Any] | None = None
     chi2_uses: tuple[str, ...] = ()
+    cost: float = 1.0
 
 
 def load(section: Mapping[str, Any]) -> Model:

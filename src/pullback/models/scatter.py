@@ -241,4 +241,5 @@ def model(section: Mapping[str, Any]) -> Model:
         covariance_uses=("z_upper", "z_lower", "theta0") if theta0 > 0 else (),
         chi2=chi2,
         chi2_uses=("z_upper", "z_lower", "resolution"),
+        cost=800.0,  # the points of closest approach of small angles are integrated at thousands of points
     )
