@@ -105,6 +105,7 @@ def _line(axes: Axes, where: np.ndarray, entries: list[dict[str, Any]], panel: P
         low, high = axes.get_ylim()
         axes.set_ylim(min(low, 0.95 * np.nanmin(value)), max(high, 1.05 * np.nanmax(value)))
     axes.ticklabel_format(axis="y", useOffset=False)
+    axes.locator_params(axis="x", nbins=4)  # small numbers have long labels
 
 
 def _limits(panel: Panel, tolerance: float) -> tuple[float, float] | tuple[None, None]:
