@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from pullback import PullbackError, columns, propagate, quote, run_toys, steps, stream
-from pullback.config import RESULTS_OF, Own
+from pullback.model_sections import RESULTS_OF, Own
 from pullback.models import load, own
 from pullback.study import Study
 

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
-import keyword
 import re
-from collections.abc import Iterable
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Discriminator,
     Field,
-    Tag,
-    ValidationError,
     field_validator,
     model_validator,
 )
-from pydantic.fields import FieldInfo
 
-from .errors import PullbackError
-from .models import NO_FOLD
+from .mistakes import checked
+from .model_sections import MODELS, Model, OneHit, Own, Scatter
+from .sections import Section, fields, per_layer
 
 ADAPTIVE_BATCH = 10_000
 """Toys in a batch of the adaptive procedure (JCGM 101:2008, 7.9.4)."""
@@ -31,74 +23,12 @@ FEWEST_FOR_ENDS = 200
 """Toys of a muon, below which the ends of their 95 % interval are not known: 5 toys are beyond each."""
 
 
-RESULTS_OF = (
-    "{}_true",
-    "bias_{}",
-    "budget_{}",
-    "flag_{}",
-    "interval68_{}",
-    "interval95_{}",
-    "linear_ok_{}",
-    "shared_jacobian_{}",
-    "sigma_{}",
-    "sigma_{}_linear",
-    "sigma_{}_linear_true",
-    "sigma_shared_{}",
-    "sigma_total_{}",
-)
-"""What the columns of an observable's results are called, after its own."""
-
-
-RESULTS = frozenset(
-    [
-        "chi2",
-        "coordinate",
-        "coordinate_2",
-        "covariance",
-        "design",
-        "end",
-        "experiments",
-        "muon",
-        "ndf",
-        "observable",
-        "observable_2",
-        "source",
-        "systematic",
-        "toys",
-        "x_covariance",
-        "x_reco",
-        "x_true",
-    ]
-)
-"""What else there is beside them, so that no observable can have the name."""
-
-
 UNSCANNED = ("scan", "systematics", "target")
 """Sections whose numbers are no parameters of the study."""
 
 
 FAR_AWAY = 1000.0
 """How many times as great, or as small, a number may be to reach a target, where the config doesn't say."""
-
-
-class Section(BaseModel):
-    """A part of the config: nothing unknown, no text for a number, nothing infinite."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-
-
-def _form(value: Any) -> str:
-    return "list" if isinstance(value, list) else "number"
-
-
-def _per_layer(**limits: float) -> Any:
-    """A number, or a list of one for each layer."""
-    one = Annotated[float, Field(**limits)]
-    many = Annotated[list[one], Field(min_length=1, max_length=32)]
-    return Annotated[Annotated[one, Tag("number")] | Annotated[many, Tag("list")], Discriminator(_form)]
-
-
-Heights = Annotated[list[Annotated[float, Field(ge=-1e6, le=1e6)]], Field(min_length=2, max_length=32)]
 
 
 class Cosmic(Section):
@@ -225,12 +155,12 @@ def _or_its_kind(schema: dict[str, Any]) -> None:
 class Detector(Section):
     """What the detector does to a hit."""
 
-    resolution: _per_layer(ge=1e-6, le=1e12) = Field(
+    resolution: per_layer(ge=1e-6, le=1e12) = Field(
         100.0,
         description="1/σ_x as stated, which propagation uses: 100 is 1 cm; or a list of one for each layer",
         json_schema_extra={"unit": "1/m"},
     )
-    efficiency: _per_layer(gt=0, le=1) = Field(
+    efficiency: per_layer(gt=0, le=1) = Field(
         1.0, description="how many of the hits are recorded in simulation; or a list of one for each layer"
     )
     noise: Annotated[Gaussian | Strip | Tails | Clipped, Field(discriminator="kind")] = Field(
@@ -243,254 +173,6 @@ class Detector(Section):
     @classmethod
     def _by_its_name(cls, noise):
         return {"kind": noise} if isinstance(noise, str) else noise
-
-
-class OneHit(Section):
-    """θ = arctan(|x| / dz)."""
-
-    beside: ClassVar[tuple[str, ...]] = ()
-    """The sections of a simulated source that go with the model."""
-
-    @property
-    def layer_count(self) -> int:
-        """How many layers there are."""
-        return 1
-
-    name: Literal["one_hit"] = Field("one_hit", description="the angle from the vertical, from one hit")
-    dz: float = Field(
-        1.5, ge=1e-6, le=1e6, description="height of the muons' origin above the layer", json_schema_extra={"unit": "m"}
-    )
-
-
-class Track(Section):
-    """A straight line in one view."""
-
-    @property
-    def layer_count(self) -> int:
-        """How many layers there are."""
-        return len(self.z)
-
-    beside: ClassVar[tuple[str, ...]] = ("cosmic",)
-
-    name: Literal["track"] = Field("track", description="a straight line through several layers, in one view")
-    z: Heights = Field([0.0, 0.5, 1.0], description="height of each layer", json_schema_extra={"unit": "m"})
-    theta0: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="standard deviation of the angle, in one view, by which a layer scatters a muon",
-        json_schema_extra={"unit": "rad"},
-    )
-
-
-class Track3d(Track):
-    """A straight line in space."""
-
-    name: Literal["track3d"] = Field("track3d", description="a straight line through several layers, in space")
-
-
-class Scatter(Section):
-    """Two lines, above and below a volume."""
-
-    @property
-    def layer_count(self) -> int:
-        """How many layers there are."""
-        return len(self.z_upper) + len(self.z_lower)
-
-    beside: ClassVar[tuple[str, ...]] = ("cosmic", "volume")
-
-    name: Literal["scatter"] = Field("scatter", description="a line above and one below a volume that scatters")
-    z_upper: Heights = Field(
-        [0.6, 0.8, 1.0], description="height of each layer above the volume", json_schema_extra={"unit": "m"}
-    )
-    z_lower: Heights = Field(
-        [-0.6, -0.8, -1.0], description="height of each layer below the volume", json_schema_extra={"unit": "m"}
-    )
-    theta0: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="standard deviation of the angle, in one view, by which a layer scatters a muon",
-        json_schema_extra={"unit": "rad"},
-    )
-
-
-def _or_its_name(schema: dict[str, Any]) -> None:
-    """In the schema, a coordinate may be given by its name alone."""
-    section = dict(schema)
-    schema.clear()
-    schema["anyOf"] = [{"type": "string"}, section]
-
-
-class OwnCoordinate(Section):
-    """A coordinate of the hits: its name, or a section."""
-
-    model_config = ConfigDict(json_schema_extra=_or_its_name)
-
-    name: str = Field(description="its name, and that of its column in files of recorded hits")
-    unit: str = Field("m", description="its unit")
-    long_name: str = Field("", description="its name in words")
-    layer: int | None = Field(None, ge=0, description="the layer it is measured in, from 0 on; else one each, in order")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _by_its_name(cls, coordinate):
-        return {"name": coordinate} if isinstance(coordinate, str) else coordinate
-
-
-class OwnObservable(Section):
-    """What is inferred."""
-
-    name: str = Field(description="its name in files")
-    unit: str = Field(description="its unit, `1` for a ratio")
-    long_name: str = Field("", description="its name in words")
-    symbol: str = Field("", description="its sign in figures")
-    period: float = Field(0.0, ge=0, le=1e6, description="of an angle on a circle, in its unit; 0 is none")
-    fold: str = Field(
-        "",
-        description="the observable whose distance from 0, in σ, says where the linear law holds; else its own; "
-        "`none`, where it holds at 0 as anywhere",
-    )
-    domain: float = Field(
-        0.0, ge=0, description="how far from there, in σ, it holds at the nearest, if further than `validation.domain`"
-    )
-
-
-class Own(Section):
-    """A function in a file of the user's."""
-
-    beside: ClassVar[tuple[str, ...]] = ()
-
-    @property
-    def layer_count(self) -> int:
-        """How many layers there are."""
-        given = [each.layer for each in self.coordinates if each.layer is not None]
-        return 1 + max(given) if given else len(self.coordinates)
-
-    name: Literal["own"] = Field("own", description="a function in a Python file, `file`")
-    file: str = Field(
-        min_length=1,
-        description="the Python file (docs/models.md says how to write it); relative to the working directory",
-    )
-    function: str = Field("infer", description="its function from hits (muon, coordinate) to (muon, observable)")
-    coordinates: list[OwnCoordinate] = Field(
-        min_length=1, max_length=256, description="of the hits, in order: names, or sections with name, unit and layer"
-    )
-    observables: list[OwnObservable] = Field(
-        min_length=1, max_length=64, description="what the function returns, in order: sections with name and unit"
-    )
-    parameters: dict[str, float | list[float]] = Field(
-        {}, description="numbers, and lists of numbers, that the functions take by name"
-    )
-    units: dict[str, str] = Field({}, description="of the parameters, by name, where they have one")
-    missing: bool = Field(
-        False, description="the function uses what hits there are: NaN stands for one that is missing"
-    )
-    draw: str | None = Field(
-        None,
-        description="function `draw(rng, muons, **parameters)` for the true hits (muon, coordinate), as a NumPy array; "
-        "without it, each coordinate is uniform from `source.x_min` to `source.x_max`",
-    )
-    covariance: str | None = Field(
-        None,
-        description="function `covariance(hits, **parameters)`, what is added to the detector's covariance of the "
-        "hits, m²: (coordinate, coordinate) or (muon, coordinate, coordinate)",
-    )
-
-    @field_validator("parameters", mode="before")
-    @classmethod
-    def _numbers(cls, parameters):
-        for name, value in parameters.items() if isinstance(parameters, dict) else ():
-            numbers = value if isinstance(value, list) and value else [value]
-            for each in numbers:
-                if isinstance(each, bool) or not isinstance(each, int | float) or not -1e300 < each < 1e300:
-                    hint = " (YAML takes it for text; write 1e5 as 100000)" if isinstance(each, str) else ""
-                    raise ValueError(f"{name} is {value!r:.80}; it must be a finite number or a list of them{hint}")
-        return parameters
-
-    @field_validator("function", "draw", "covariance")
-    @classmethod
-    def _one_function(cls, name):
-        if name is not None:
-            _check_identifier(name)
-        return name
-
-    @model_validator(mode="after")
-    def _names(self):
-        observables = _unique("observables", [each.name for each in self.observables])
-        coordinates = _unique("coordinates", [each.name for each in self.coordinates])
-        _unique("parameters", self.parameters)
-        results = {form.format(name): name for name in observables for form in RESULTS_OF}
-        for name in observables:
-            if name in results:
-                raise ValueError(
-                    f"observables: {name} is what a result of {results[name]} is called; choose another name"
-                )
-            for result in (name, *(form.format(name) for form in RESULTS_OF)):
-                if result in RESULTS or results.get(result, name) != name:
-                    raise ValueError(f"observables: {name}: {result} is another result already; choose another name")
-        for each in self.observables:
-            if each.fold not in ("", NO_FOLD, *observables):
-                allowed = ", ".join([*observables, NO_FOLD])
-                raise ValueError(f"observables: {each.name}: fold is {each.fold!r}, no observable; allowed: {allowed}")
-        for each in (*self.coordinates, *self.observables):
-            for text in (each.unit, each.long_name, getattr(each, "symbol", "")):
-                _check_formula(text, each.name)
-        for name, unit in self.units.items():
-            _check_formula(unit, name)
-        # `model.<name>` means the parameter, and `resolution` the detector's.
-        for name in self.parameters:
-            if name in type(self).model_fields or name == "hits":
-                raise ValueError(f"parameters: {name!r} has a meaning of its own in model; choose another name")
-            if name == "resolution":
-                raise ValueError(
-                    "parameters: 'resolution' is the detector's: leave it out; a function with an argument of "
-                    "that name is given it"
-                )
-        for name in self.units:
-            if name not in self.parameters:
-                raise ValueError(f"units: {name!r} is no parameter; {nearest(name, self.parameters)}")
-        layers = [each.layer for each in self.coordinates if each.layer is not None]
-        if layers and (len(layers) < len(coordinates) or {*layers} != {*range(max(layers) + 1)}):
-            raise ValueError("coordinates: give each its layer, counted from 0 on with none left out; or give none")
-        return self
-
-
-def _check_identifier(name: str) -> None:
-    if not name.isidentifier() or keyword.iskeyword(name):
-        raise ValueError(f"{name!r} is no name in Python: use letters, digits and _, not beginning with a digit")
-
-
-def _check_formula(text: str, name: str) -> None:
-    """Raise where figures could not show a text with a formula between dollar signs."""
-    if "$" not in text:
-        return
-    from matplotlib.mathtext import MathTextParser
-
-    try:
-        MathTextParser("agg").parse(text)
-    except ValueError:
-        raise ValueError(f"{name}: {text!r} is no formula that figures can show; leave the dollar signs out") from None
-
-
-def _unique(what: str, names: Iterable[str]) -> list[str]:
-    """The names, each checked to be one in Python and to be there once."""
-    names = list(names)
-    for name in names:
-        try:
-            _check_identifier(name)
-        except ValueError as error:
-            raise ValueError(f"{what}: {error}") from None
-        if names.count(name) > 1:
-            raise ValueError(f"{what}: {name!r} is there twice; give each its own name")
-    return names
-
-
-Model = Annotated[OneHit | Track | Track3d | Scatter | Own, Field(discriminator="name")]
-MODELS: dict[str, type[Section]] = {
-    each.model_fields["name"].default: each for each in (OneHit, Track, Track3d, Scatter, Own)
-}
-"""The sections of models by name; the first is the default."""
 
 
 class Uncertainty(Section):
@@ -693,7 +375,7 @@ def load(raw: Any, *, where: str = "config") -> StudyConfig:
     PullbackError : one line a mistake, with its dotted key, the value, what is allowed and the nearest valid name.
 
     """
-    return _checked(StudyConfig, raw, where)
+    return checked(StudyConfig, raw, where)
 
 
 def replace(config: PointConfig, values: dict[str, float], *, where: str) -> PointConfig:
@@ -706,18 +388,7 @@ def replace(config: PointConfig, values: dict[str, float], *, where: str) -> Poi
             section = section[each]
         # A list of whole numbers may scan a field of any kind; 100.0 from a table is as good for a count.
         section[key] = int(value) if isinstance(section[key], int) and float(value).is_integer() else value
-    return _checked(PointConfig, raw, where)
-
-
-def fields(section: type[Section], prefix: str = "") -> dict[str, FieldInfo]:
-    """Every key of the config by its dotted name; those of a section with alternatives, one after the other."""
-    found: dict[str, FieldInfo] = {}
-    for name, field in section.model_fields.items():
-        for kind in sections(field):
-            found |= {each: info for each, info in fields(kind, f"{prefix}{name}.").items() if each not in found}
-        if not sections(field):
-            found[prefix + name] = field
-    return found
+    return checked(PointConfig, raw, where)
 
 
 def split(name: str) -> list[str | int]:
@@ -739,17 +410,6 @@ def unit_of(name: str, config: PointConfig | None = None) -> str:
         return config.model.units.get(name.removeprefix("model."), "")
     field = fields(StudyConfig).get(name)
     return (field.json_schema_extra or {}).get("unit", "") if field else ""
-
-
-def sections(field: FieldInfo) -> list[type[Section]]:
-    """The section that a field holds, or those that it may hold."""
-    kinds = (field.annotation, *get_args(field.annotation))
-    return [each for each in kinds if isinstance(each, type) and issubclass(each, Section)]
-
-
-def tag(section: type[Section]) -> str:
-    """The key that says which of several sections it is."""
-    return "kind" if "kind" in section.model_fields else "name"
 
 
 def numeric_fields(config: Section, prefix: str = "") -> dict[str, float]:
@@ -779,73 +439,3 @@ def _numbers_in(value: Any, name: str) -> dict[str, float]:
     elif isinstance(value, list):
         inner = {f"{name}[{index}]": each for index, each in enumerate(value)}
     return {dotted: number for key, each in inner.items() for dotted, number in _numbers_in(each, key).items()}
-
-
-def nearest(name: str, valid: Iterable[str], beside: Iterable[str] | None = None) -> str:
-    """Advice for an unknown dotted name: the valid one with the same last part, else the nearest, else all.
-
-    The nearest is looked for among the names `beside` it, where these are given.
-    """
-    valid = sorted(valid)
-    beside = valid if beside is None else sorted(beside)
-    same = [each for each in valid if each.split(".")[-1] == name.split(".")[-1]]
-    close = same or difflib.get_close_matches(name, beside, n=1, cutoff=0.6)
-    return f"did you mean {close[0]}?" if close else f"allowed: {', '.join(beside)}"
-
-
-def _checked(kind, raw, where):
-    if not isinstance(raw, dict):
-        raise PullbackError(f"{where}: must be a mapping of keys to values, not {raw!r}")
-    try:
-        return kind.model_validate(raw)
-    except ValidationError as error:
-        raise PullbackError("\n".join(f"{where}: {_line(kind, each)}" for each in error.errors())) from None
-
-
-def _line(kind, error) -> str:
-    """One line for one mistake that pydantic found."""
-    section, path, which = _place(kind, error["loc"])
-    key, value = ".".join(path), error["input"]
-    match error["type"]:
-        case "extra_forbidden":
-            if key in fields(kind):
-                return f"{key}: does not go with {'.'.join(path[:-1])}.{tag(section)}: {which}; leave it out"
-            beside = [".".join([*path[:-1], name]) for name in section.model_fields]
-            return f"{key}: unknown key; {nearest(key, fields(kind), beside)}"
-        case "missing":
-            return f"{key}: is missing"
-        case "union_tag_invalid" | "union_tag_not_found":
-            kinds = sections(section.model_fields[path[-1]])
-            which = tag(kinds[0])
-            allowed = [each.model_fields[which].default for each in kinds]
-            return f"{key}.{which}: is {value.get(which)!r}; allowed: {', '.join(allowed)}"
-        case "string_pattern_mismatch":
-            return f"{key}: is {value!r}; allowed: letters, digits and . _ -, beginning with a letter or digit"
-        case "value_error":
-            return f"{key}: {error['ctx']['error']}" if key else str(error["ctx"]["error"])
-        case "model_type" | "model_attributes_type" | "dict_type":
-            return f"{key}: is {value!r}; it must be a section with keys of its own"
-    message = re.sub("^(Input|List|String|Dictionary) ", "", error["msg"]).replace(" after validation", "")
-    if isinstance(value, str) and error["type"] in ("float_type", "int_type"):
-        message += " (YAML takes it for text; write 1e5 as 100000)"
-    return f"{key}: is {value!r:.80}; it {message}"
-
-
-def _place(kind: type[Section], loc: tuple[int | str, ...]) -> tuple[type[Section], list[str], str]:
-    """Where a mistake is: the section that the last key is in, the keys to it, and the last `kind` on the way."""
-    section, path, which = kind, [], ""
-    alternatives: dict[str, type[Section]] = {}
-    for each in map(str, loc):
-        if each in alternatives:  # says which of them it is, and is no key
-            section, which, alternatives = alternatives[each], each, {}
-            continue
-        if path and each in ("number", "list", "[key]"):  # which of two forms, or that a key is meant
-            continue
-        if each.isdigit():
-            path[-1] += f"[{each}]"
-            continue
-        path.append(each)
-        inner = sections(section.model_fields[each]) if each in section.model_fields else []
-        alternatives = {one.model_fields[tag(one)].default: one for one in inner} if len(inner) > 1 else {}
-        section = inner[0] if len(inner) == 1 else section
-    return section, path, which

@@ -11,8 +11,10 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import create_model
 from pydantic.fields import FieldInfo
 
-from .config import MODELS, Section, StudyConfig, sections, tag
+from .config import StudyConfig
 from .files import write_text
+from .model_sections import MODELS
+from .sections import Section, sections, tag
 
 HEAD = """# The config
 

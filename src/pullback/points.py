@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .config import PointConfig, StudyConfig, nearest, numeric_fields, replace
+from .config import PointConfig, StudyConfig, numeric_fields, replace
 from .errors import PullbackError
+from .sections import nearest
 
 NOMINAL = "nominal"
 """The label of the one point of a study without a scan."""

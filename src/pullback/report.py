@@ -12,12 +12,13 @@ from typing import Any
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from .config import Own, unit_of
+from .config import unit_of
 from .diagnostics import DIAGNOSTICS
 from .evidence import Evidence, read_evidence
 from .files import write_text
 from .gallery import badness, gallery, has_budget, words
 from .intervals import half_width
+from .model_sections import Own
 from .models import NO_FOLD, Quantity
 from .noise import width as noise_width
 from .normal import P68, P95

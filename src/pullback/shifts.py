@@ -10,9 +10,9 @@ import numpy as np
 from jaxtyping import Float
 
 from .arrays import Tensor
-from .config import nearest
 from .errors import PullbackError
 from .models import Model
+from .sections import nearest
 from .systematics import systematic_covariance
 
 

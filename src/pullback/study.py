@@ -8,11 +8,12 @@ from typing import Any
 
 from . import models, shifts
 from .batches import KINDS, Batch, Block, Part, cut
-from .config import StudyConfig, load, nearest, numeric_fields
+from .config import StudyConfig, load, numeric_fields
 from .errors import PullbackError
 from .files import sha256
 from .models import Model
 from .points import Point, expand, make_point
+from .sections import nearest
 
 NOT_OF_TARGET = ("systematics", "uncertainty", "toys", "validation", "figures", "compute")
 """Sections of the config that change nothing in which value reaches a wanted mean σ."""

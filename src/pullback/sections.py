@@ -1,0 +1,61 @@
+"""What the sections of the config have in common, and how keys are found in them by their dotted names."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Annotated, Any, get_args
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic.fields import FieldInfo
+
+
+class Section(BaseModel):
+    """A part of the config: nothing unknown, no text for a number, nothing infinite."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+def _form(value: Any) -> str:
+    return "list" if isinstance(value, list) else "number"
+
+
+def per_layer(**limits: float) -> Any:
+    """A number, or a list of one for each layer."""
+    one = Annotated[float, Field(**limits)]
+    many = Annotated[list[one], Field(min_length=1, max_length=32)]
+    return Annotated[Annotated[one, Tag("number")] | Annotated[many, Tag("list")], Discriminator(_form)]
+
+
+def sections(field: FieldInfo) -> list[type[Section]]:
+    """The section that a field holds, or those that it may hold."""
+    kinds = (field.annotation, *get_args(field.annotation))
+    return [each for each in kinds if isinstance(each, type) and issubclass(each, Section)]
+
+
+def tag(section: type[Section]) -> str:
+    """The key that says which of several sections it is."""
+    return "kind" if "kind" in section.model_fields else "name"
+
+
+def fields(section: type[Section], prefix: str = "") -> dict[str, FieldInfo]:
+    """Every key of the config by its dotted name; those of a section with alternatives, one after the other."""
+    found: dict[str, FieldInfo] = {}
+    for name, field in section.model_fields.items():
+        for kind in sections(field):
+            found |= {each: info for each, info in fields(kind, f"{prefix}{name}.").items() if each not in found}
+        if not sections(field):
+            found[prefix + name] = field
+    return found
+
+
+def nearest(name: str, valid: Iterable[str], beside: Iterable[str] | None = None) -> str:
+    """Advice for an unknown dotted name: the valid one with the same last part, else the nearest, else all.
+
+    The nearest is looked for among the names `beside` it, where these are given.
+    """
+    valid = sorted(valid)
+    beside = valid if beside is None else sorted(beside)
+    same = [each for each in valid if each.split(".")[-1] == name.split(".")[-1]]
+    close = same or difflib.get_close_matches(name, beside, n=1, cutoff=0.6)
+    return f"did you mean {close[0]}?" if close else f"allowed: {', '.join(beside)}"
