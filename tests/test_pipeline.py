@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import xarray
 from conftest import PROJECT, Run
+from scipy import stats
 
 from pullback import shifts
 from pullback.batches import BLOCK
@@ -418,3 +419,15 @@ def test_simulating_smearing_importing_and_judging_need_no_torch(tmp_path, recor
     done = subprocess.run(command, cwd=PROJECT / "src", capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "reco.h5").exists()
+
+
+def test_muons_of_toy_experiments_are_spread_as_toy_muons_are(tmp_path):
+    """Not the first of them, which would be those nearest to a fold."""
+    raw = {**TRACK, "source": {"muons": 3000}, "systematics": {"alignment.x[1]": 0.001}}
+    raw["toys"] = {"muons": 800, "per_muon": 20, "experiments": 100}
+    found = columns(Run(raw, tmp_path).make(), "nominal")
+    muon, toys = found["experiments/muon"], found["toys/muon"]
+    assert len(muon) == 200
+    assert set(muon) <= set(toys)
+    some, every = np.sort(found["theta"][muon]), np.sort(found["theta"][toys])
+    assert stats.ks_2samp(some, every).statistic < 0.05

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from . import columns, detector, shifts
@@ -35,6 +35,12 @@ FAR_FROM_FOLD = 5.0
 At 3 σ the spread of an azimuth is still 5 % off that law, and its toy experiments would fail for that. An observable
 with a `domain` further out is left out up to there.
 """
+
+
+def taking_part(part: Part, toy: Int[np.ndarray, " muon"]) -> Bool[np.ndarray, " muon"]:
+    """Which toy muons of a point are in the experiments: evenly chosen, as their numbers rise with their value."""
+    total = min(part.settings.toys.muons, part.muons)
+    return toy % -(-total // MUONS) == 0
 
 
 class Experiments(NamedTuple):
@@ -128,7 +134,7 @@ def columns_of(
 ) -> Callable[[np.ndarray, Experiments], None]:
     """The columns, in a group `experiments`, and a function that writes the next block of muons to them."""
     group = out.point(part).create_group("experiments")
-    mine = toy < MUONS
+    mine = taking_part(part, toy)
     rows, blocks = int(mine.sum()), len(set(block[mine].tolist()))
     quantity = Quantity("muon", "1", "index of the muon in its point")
     muon = out.column(group, "muon", (rows,), {"experiment_muon": None}, quantity, "i8")

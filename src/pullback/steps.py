@@ -288,11 +288,11 @@ def _write_toys(out: Writer, part: Part, chosen: _Chosen, result: dict[str, np.n
 
 def _run_experiments(out: Writer, part: Part, chosen: _Chosen, thrown: dict[str, np.ndarray]) -> None:
     """Shift the systematics for some of the toy muons together, again and again, and write what that does to them."""
-    from .experiments import MUONS, columns_of, run_experiments
+    from .experiments import columns_of, run_experiments, taking_part
 
-    write = columns_of(out, part, chosen.toy, chosen.block)
+    write, mine = columns_of(out, part, chosen.toy, chosen.block), taking_part(part, chosen.toy)
     for block in part.blocks:
-        rows = (chosen.block == block.index) & (chosen.toy < MUONS)
+        rows = (chosen.block == block.index) & mine
         if rows.any():
             eta = detector.stream_of(part, "systematics", 0)
             noise = detector.stream_of(part, "experiments", block.index)
