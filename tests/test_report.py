@@ -9,6 +9,7 @@ from pullback.diagnostics import DIAGNOSTICS
 from pullback.evidence import read_evidence, write_evidence
 from pullback.figures import plot
 from pullback.report import write_report
+from pullback.report_sources import budget_of
 from pullback.study import Study
 
 
@@ -299,3 +300,24 @@ def test_a_share_is_never_rounded_to_all(share, words):
     from pullback.report import _percent
 
     assert _percent(share) == words
+
+
+@pytest.mark.parametrize("unscanned", [0.0, 0.01])
+def test_the_budget_of_a_scan_in_which_some_points_have_correlated_hits(tmp_path, unscanned):
+    """Whether the model scatters without the scan says nothing of its points."""
+    raw = {
+        "study": "scattering",
+        "source": {"muons": 300},
+        "model": {"name": "track", "theta0": unscanned},
+        "toys": {"muons": 20, "per_muon": 200},
+        "scan": {"model.theta0": [0.0, 0.01]},
+    }
+    run = Run(raw, tmp_path).make()
+    still, scattering = (read_evidence(run.outputs.validation)["points"][index] for index in (0, 3))
+    assert "hit correlations" in scattering["budget"]
+    assert "hit correlations" not in still["budget"]
+    for entry in (still, scattering):
+        rows = {row["source"]: row["share"] for row in budget_of(run.study, entry)}
+        together = rows.pop("together")
+        assert sum(share for share in rows.values() if share is not None) == pytest.approx(together, abs=1e-9)
+        assert {name: share for name, share in rows.items() if share is not None} == pytest.approx(entry["budget"])

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from . import shifts
 from .batches import short
-from .budget import budget_sources
 from .evidence import Evidence
 from .points import NOMINAL, nearest_to_unscanned
+from .sources import sources_of
 from .study import Study
 from .validation import OUTSIDE, RANK, SIGMAS
 
@@ -210,10 +209,12 @@ def has_budget(study: Study) -> bool:
 
 
 def sources(study: Study) -> list[str]:
-    """The sources of uncertainty of a study, as its budget names them."""
-    section, model = study.config.systematics, study.model
-    full = model.covariance is not None or bool(getattr(study.config.source, "covariance", None))
-    return budget_sources(model.layers, full, shifts.names_of(section), shifts.CORRELATIONS in section)
+    """The sources of uncertainty of a study, as its budget names them: of all points, the one with the most.
+
+    Points of a scan differ in whether their hits are correlated, and in no other source.
+    """
+    parts = (part for batch in study.batches.values() for part in batch.parts)
+    return max(map(sources_of, parts), key=len)
 
 
 def _subjects(study: Study) -> list[str]:

@@ -25,7 +25,7 @@ def budget_of(study: Study, entry: Entry) -> list[dict[str, Any]]:
     """The share of each source in the mean variance, and its standard uncertainty, in root mean square over muons."""
     shares, variance = entry["budget"], entry["budget_variance"]
     # What is left by rounding is nothing.
-    rows = [{"source": name, "share": round(shares[name], 12) if shares else None} for name in sources(study)]
+    rows = [{"source": name, "share": round(shares[name], 12) if name in shares else None} for name in sources(study)]
     rows.append({"source": "together", "share": round(sum(shares.values()), 12) if shares else None})
     for row in rows:
         known = variance is not None and row["share"] is not None and row["share"] >= 0
