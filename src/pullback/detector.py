@@ -91,10 +91,7 @@ def scattering_root(part: Part, hits: Any) -> Any:
     """The Cholesky factor (1 or muon, coordinate, coordinate) of what the model adds to the covariance, or None."""
     if part.model.covariance is None:
         return None
-    import torch
-
     from .covariances import cholesky
     from .inference import added_covariance, parameters_of
 
-    added = added_covariance(part.model, parameters_of(part.model, part.settings.detector.resolution), hits)
-    return cholesky(added if added.ndim == 3 else torch.unsqueeze(added, 0))
+    return cholesky(added_covariance(part.model, parameters_of(part.model, part.settings.detector.resolution), hits))

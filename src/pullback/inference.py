@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -70,7 +69,6 @@ def covariance_of(
     extra = added_covariance(model, parameters, hits) if added else None
     if extra is None:
         return variance
-    extra = extra if extra.ndim == 3 else extra[None]
     return (torch.diag_embed(variance) if variance.ndim == 2 else variance) + extra
 
 
@@ -80,8 +78,11 @@ def goodness(model: Model, parameters: Parameters, hits: Float[Tensor, "muon coo
         return model.chi2(hits, **{name: parameters[name] for name in model.chi2_uses})
 
 
-def added_covariance(model: Model, parameters: Parameters, hits: Tensor) -> Any:
-    """What the model adds to the detector's covariance of the hits, or None."""
+def added_covariance(
+    model: Model, parameters: Parameters, hits: Float[Tensor, "muon coordinate"]
+) -> Float[Tensor, "#muon coordinate coordinate"] | None:
+    """What the model adds to the detector's covariance of the hits, as matrices, or None."""
     if model.covariance is None:
         return None
-    return model.covariance(hits, **{name: parameters[name] for name in model.covariance_uses})
+    added = model.covariance(hits, **{name: parameters[name] for name in model.covariance_uses})
+    return added if added.ndim == 3 else added[None]

@@ -45,7 +45,6 @@ def moving_hits(
     unit = noise.pitch if getattr(noise, "pitch", 0) else torch.from_numpy(detector.factor(part)) / resolution
     moved = true + drawn.deviates * unit
     if model.covariance is not None:
-        added = added_covariance(model, parameters, true.detach())
-        root = cholesky(added if added.ndim == 3 else added[None])
+        root = cholesky(added_covariance(model, parameters, true.detach()))
         moved = moved + combined(root, drawn.kicks[:, None])[:, 0]
     return torch.where(torch.isfinite(hits), moved, hits)
