@@ -208,7 +208,7 @@ def _add_up(sums: Sums, readers: Mapping[str, Reader], part: Part, name: str) ->
         slopes, count = (sigma.rows(f"{part.label}/design/{column}_{name}", row, row + 1)[0] for column in DESIGN_SUMS)
         sums.add_slopes(slopes, float(count))
     thrown = _thrown_together(toys, part, name) if extra[1] in there else None
-    for block in part.blocks:
+    for block in part.blocks if there else ():  # with one source of uncertainty, nothing is made of σ
         quoted = sigma.read(part, f"sigma_{name}", block)
         shares, jacobian = (sigma.read(part, column, block) if column in there else None for column in extra)
         sums.add(quoted, shares, jacobian)
