@@ -15,7 +15,7 @@ from pullback import configdoc
 from pullback.provenance import package_digest
 from pullback.study import Study
 
-CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base"}
+CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base", "xxhash": "python-xxhash"}
 
 
 def requirement(text):

@@ -1,8 +1,8 @@
 """HDF5 artefacts: written whole, with checksums and digests, and refused when they aren't what they should be.
 
 A group a point, named by its label; in it a dataset a column, in chunks of 1 MiB with fletcher32, no compression, no
-times. The root attribute `digest` stands for all that the artefact says: what it was made from and the SHA-256 of every
-block of every column. It is listed in the `parents` of what is made from it.
+times. The root attribute `digest` stands for all that the artefact says: what it was made from and the XXH3-128 of every
+block of every column (40 times as fast as SHA-256, which would take as long as writing the block). It is listed in the `parents` of what is made from it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+import xxhash
 
 from .batches import BLOCK, Batch, Block, Part
 from .errors import PullbackError
@@ -47,7 +48,7 @@ class Column:
         if not len(values):
             return
         self._dataset[self._at : self._at + len(values)] = values
-        self._digests.append(hashlib.sha256(values).digest())
+        self._digests.append(xxhash.xxh3_128(values).digest())
         self._at += len(values)
 
     def finish(self) -> tuple[str, bytes]:
@@ -55,7 +56,7 @@ class Column:
         if self._at != len(self._dataset):
             raise AssertionError(f"{self._dataset.name}: {self._at} of {len(self._dataset)} rows written")
         digests = b"".join(self._digests)
-        self._dataset.attrs["block_sha256"] = np.frombuffer(digests, np.uint8).reshape(-1, 32)
+        self._dataset.attrs["block_xxh3"] = np.frombuffer(digests, np.uint8).reshape(-1, 16)
         return self._dataset.name, digests
 
 

@@ -29,7 +29,7 @@ class Piece(NamedTuple):
     dtype: np.dtype
     dims: Dims
     attributes: dict[str, Any]
-    block_sha256: bytes
+    block_xxh3: bytes
 
 
 class Gathering:
@@ -45,8 +45,8 @@ class Gathering:
         file = Path(reader.path).relative_to(self.folder).as_posix()
         self._parents[file] = reader.digest
         for name, dataset in reader.columns(label):
-            blocks = dataset.attrs["block_sha256"].tobytes()
-            attributes = {key: value for key, value in attributes_of(dataset).items() if key != "block_sha256"}
+            blocks = dataset.attrs["block_xxh3"].tobytes()
+            attributes = {key: value for key, value in attributes_of(dataset).items() if key != "block_xxh3"}
             piece = Piece(file, dataset.shape, dataset.dtype, reader.dims(name), attributes, blocks)
             self._columns.setdefault(name, []).append(piece)
 
@@ -56,7 +56,7 @@ class Gathering:
         That is the SHA-256 over all columns of all points, which doesn't depend on how the study is cut into batches.
         """
         digests = {
-            name: hashlib.sha256(b"".join(piece.block_sha256 for piece in pieces)).hexdigest()
+            name: hashlib.sha256(b"".join(piece.block_xxh3 for piece in pieces)).hexdigest()
             for name, pieces in self._columns.items()
         }
         content = hashlib.sha256(json.dumps(digests).encode()).hexdigest()
