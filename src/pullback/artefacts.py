@@ -1,8 +1,9 @@
 """HDF5 artefacts: written whole, with checksums and digests, and refused when they aren't what they should be.
 
 A group a point, named by its label; in it a dataset a column, in chunks of 1 MiB with fletcher32, no compression, no
-times. The root attribute `digest` stands for all that the artefact says: what it was made from and the XXH3-128 of every
-block of every column (40 times as fast as SHA-256, which would take as long as writing the block). It is listed in the `parents` of what is made from it.
+times. The root attribute `digest` stands for all that the artefact says: what it was made from and the XXH3-128 of each
+block of every column (SHA-256 would take half as long as writing the block). It is listed in the `parents` of what is
+made from it.
 """
 
 from __future__ import annotations
