@@ -182,7 +182,7 @@ def _differentiate(infer, hits):
             if row is None:
                 raise ValueError("infer does not use the hits it is given, only other tensors that require gradients")
             rows.append(row)
-    jac = torch.stack(rows, dim=1)
+    jac = torch.stack(rows, dim=1) if len(rows) > 1 else rows[0][:, None]
     return (value, jac) if wants_graph else (value.detach(), jac)
 
 

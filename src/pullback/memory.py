@@ -1,8 +1,10 @@
-"""Memory that is freed and at once wanted again."""
+"""Memory that is freed and at once wanted again, and memory for many muons."""
 
 from functools import lru_cache
 
+import numpy as np
 import torch
+from torch import Tensor
 
 LARGEST = 31 << 20
 
@@ -16,3 +18,15 @@ def keep_freed() -> None:
     raises that size (mallopt(3), M_MMAP_THRESHOLD). It is never touched, so it takes no memory.
     """
     torch.empty(LARGEST, dtype=torch.uint8)
+
+
+def large(like: Tensor, muons: int) -> Tensor:
+    """An empty tensor (muon, …) for so many muons, else like another.
+
+    On the CPU by numpy, which asks Linux for pages of 2 MiB: the first touch of so many small ones takes several
+    times as long as writing to them.
+    """
+    shape = (muons, *like.shape[1:])
+    if like.device.type != "cpu":
+        return like.new_empty(shape)
+    return torch.from_numpy(np.empty(shape, like[:0].numpy().dtype))

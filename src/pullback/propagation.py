@@ -12,7 +12,8 @@ from torch import Tensor
 
 from .covariances import canonical
 from .jacobians import check_hits, value_and_jacobian
-from .memory import keep_freed
+from .memory import keep_freed, large
+from .models.lines import magnitude
 
 MUONS_AT_A_TIME = 131_072
 """Muons of one coordinate that are propagated at a time, so that intermediate results stay small; fewer of more."""
@@ -80,7 +81,7 @@ def by_blocks(work: Callable, hits: Tensor, sigma_x: Tensor) -> Any:
         whole = first if muons <= block else work(hits, sigma_x)
         return type(first)(*(part.contiguous() for part in whole))
     shared = len(sigma_x) == 1
-    whole = type(first)(*(part.new_empty(muons, *part.shape[1:]) for part in first))
+    whole = type(first)(*(large(part, muons) for part in first))
     for start in range(0, muons, block):
         rows = slice(start, start + block)
         parts = work(hits[rows], sigma_x if shared else sigma_x[rows]) if start else first
@@ -106,7 +107,10 @@ def linear_law(infer: Callable, hits: Tensor, sigma_x: Tensor) -> Law:
     rows, sigma_x = (each.movedim(0, -1).contiguous() for each in (jac, sigma_x))
     left = rows * sigma_x if sigma_x.ndim == 2 else _products(rows, sigma_x)
     covariance = _products(left, rows.transpose(0, 1)).movedim(-1, 0)
-    sigma = _root(covariance.diagonal(dim1=1, dim2=2))
+    if rows.shape[1] == 1 and sigma_x.ndim == 2:
+        sigma = (magnitude(rows[:, 0]) * _root(sigma_x[0])).t()  # |J| σ_x, without a root for every muon
+    else:
+        sigma = _root(covariance.diagonal(dim1=1, dim2=2))
     if not torch.isfinite(value.sum()):  # an observable that a muon doesn't have is not known exactly, as J = 0 says
         sigma = torch.where(torch.isfinite(value), sigma, float("nan"))
     return Law(value, jac, covariance, sigma, finite)

@@ -205,7 +205,7 @@ def magnitude(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     The derivative of abs has itself one that torch imports its compiler for, which takes seconds; that of the product
     is the same.
     """
-    return x * x.sign() if x.requires_grad else x.abs()
+    return x * x.detach().sign() if x.requires_grad else x.abs()
 
 
 def azimuth(x: Float[Tensor, " muon"], y: Float[Tensor, " muon"]) -> Float[Tensor, " muon"]:
