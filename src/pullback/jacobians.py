@@ -122,7 +122,7 @@ def value_and_jacobian(
     finite = usable_muons(infer, hits)
     hits = with_stand_ins(hits, finite)
     value, jac = _differentiate(infer, hits)
-    _refuse_coupling(infer, hits.detach(), value.detach())
+    refuse_coupling(infer, hits.detach(), value.detach())
     return value, jac, finite
 
 
@@ -159,7 +159,7 @@ def check_hits(hits: Tensor) -> None:
 
 
 def _differentiate(infer, hits):
-    wants_graph = torch.is_grad_enabled() and (hits.requires_grad or _holds_gradients(infer, hits))
+    wants_graph = torch.is_grad_enabled() and (hits.requires_grad or holds_gradients(infer, hits))
     x = hits if hits.requires_grad else hits.detach().requires_grad_()
     with torch.enable_grad():
         value = infer(x)
@@ -186,7 +186,7 @@ def _differentiate(infer, hits):
     return (value, jac) if wants_graph else (value.detach(), jac)
 
 
-def _holds_gradients(infer, hits) -> bool:
+def holds_gradients(infer, hits) -> bool:
     """Whether a parameter inside `infer` requires a gradient, seen on a few muons."""
     with torch.enable_grad():
         return len(hits) > 0 and getattr(_of_few(infer, hits[:PROBES].detach()), "requires_grad", False)
@@ -203,7 +203,7 @@ def _of_few(infer, hits) -> Any:
         ) from error
 
 
-def _refuse_coupling(infer, hits, value) -> None:
+def refuse_coupling(infer, hits, value) -> None:
     """Raise if a muon's observables depend on another muon, tried on a few muons.
 
     They are put in the company of muons that are not in the hits, and their observables must be what they were. (Their
