@@ -11,7 +11,7 @@ from unittest import mock
 
 import numpy as np
 import torch
-from propagation import seconds
+from common import DZ, SIGMA_X, seconds
 from scipy.integrate import quad
 from scipy.stats import norm
 
@@ -22,13 +22,12 @@ from pullback.study import Study
 from pullback.verdict import Outputs, validate
 
 torch.set_num_threads(1)
-SIGMA_X = 0.01
 
 
 def exact_sd(x):
     """The standard deviation of θ around a hit, by adaptive quadrature on both sides of the fold."""
     density = norm(x, SIGMA_X).pdf
-    theta = lambda t: np.arctan(abs(t) / 1.5)  # noqa: E731
+    theta = lambda t: np.arctan(abs(t) / DZ)  # noqa: E731
     ends = sorted({x - 10 * SIGMA_X, *([0.0] if abs(x) < 10 * SIGMA_X else []), x + 10 * SIGMA_X})
 
     def expected(function):
