@@ -1,52 +1,131 @@
-"""The wall time of the workflow: nine points and fifty against one, in turn, from nothing.
+"""The wall time of the workflow from nothing, for scans of 1, 9, 50 and 1000 points, and what it is spent on.
 
-Command: python benchmarks/scans.py [rounds] [cores]
+The times are those of `snakemake --cores all`. What they are spent on is taken from a run on one core, where no two
+jobs overlap: Snakemake's own time is what its benchmark files of the jobs don't account for, and inside the jobs
+benchmarks/sampled says what the time goes to.
+
+Command: python benchmarks/scans.py [--points 1 9 50 1000] [--rounds 3] [--cores all] [--docs]
+The scan of 1000 points writes some 15 GB to the folder for temporary files, takes minutes, and is run once.
 """
 
+import argparse
+import json
+import os
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 from statistics import median
 
 import yaml
+from common import PROJECT, aligned, into_docs, machine, markdown
 
-PROJECT = Path(__file__).parents[1]
 DEFAULT = yaml.safe_load((PROJECT / "config" / "config.yaml").read_text())
-STUDIES = {
-    "1 point": {**DEFAULT, "scan": None},
-    "9 points": DEFAULT,
-    "50 points": {**DEFAULT, "scan": {"detector.resolution": [40 + 4 * index for index in range(50)]}},
+RESOLUTIONS = [40 + 4 * index for index in range(50)]
+HEIGHTS = [round(1 + 0.05 * index, 2) for index in range(20)]
+SCANS = {
+    1: None,
+    9: DEFAULT["scan"],
+    50: {"detector.resolution": RESOLUTIONS},
+    1000: {"detector.resolution": RESOLUTIONS, "model.dz": HEIGHTS},
+}
+"""The default study's scan, and others of it, by their number of points."""
+ONCE = 100
+"""Points from which on a scan is run once."""
+PARTS = {
+    "Snakemake": "Snakemake: start, plan of jobs, scheduling",
+    "imports": "Python's start and imports of the jobs",
+    "plan": "the jobs' reading of the config",
+    "I/O": "HDF5, checksums and other files",
+    "arithmetic": "arithmetic",
+    "plotting": "plotting",
+    "report": "report",
 }
 
 
-def run(raw, cores):
-    """Seconds for a study from nothing, and its jobs."""
+def run(points, cores, sampled=False):
+    """Seconds for a study from nothing, its jobs, and where it is sampled the seconds by part."""
     with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "study.yaml").write_text(yaml.safe_dump(raw))
+        Path(folder, "study.yaml").write_text(yaml.safe_dump({**DEFAULT, "scan": SCANS[points]}))
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(PROJECT / "Snakefile"), "--cores", cores]
+        parts_folder = Path(folder, "parts")
+        parts_folder.mkdir()
+        environment = dict(os.environ)
+        if sampled:
+            path = [str(PROJECT / "benchmarks" / "sampled"), os.environ.get("PYTHONPATH")]
+            environment |= {"PYTHONPATH": os.pathsep.join(filter(None, path)), "PULLBACK_PARTS": str(parts_folder)}
         begin = time.perf_counter()
         done = subprocess.run(
-            [*command, "--configfile", "study.yaml"], cwd=folder, capture_output=True, text=True, check=True
+            [*command, "--configfile", "study.yaml"],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         took = time.perf_counter() - begin
+        if done.returncode:
+            sys.exit(f"the scan of {points} points failed:\n{done.stderr}")
         jobs = next(line.split()[1] for line in done.stderr.splitlines() if line.startswith("total"))
-        return took, int(jobs)
+        return took, int(jobs), parts_of(took, folder, parts_folder) if sampled else {}
+
+
+def parts_of(took, folder, parts_folder):
+    """The seconds of a run on one core by part; all of them together are the whole."""
+    in_jobs = 0.0
+    for path in Path(folder, "logs").rglob("*.tsv"):
+        _, line = path.read_text().splitlines()
+        in_jobs += float(line.split()[0])
+    parts = Counter()
+    for path in parts_folder.glob("*.json"):
+        parts.update(json.loads(path.read_text()))
+    # Before the first look at a job and after the last, Python starts and ends.
+    parts["imports"] += in_jobs - parts.total()
+    parts["Snakemake"] = took - in_jobs
+    return parts
 
 
 def main():
-    """Print seconds, jobs and ratios; each round runs every study once, so that the machine's mood is shared."""
-    rounds, cores = (sys.argv[1:] + ["5", "all"][len(sys.argv) - 1 :])[:2]
-    times = {name: [] for name in STUDIES}
-    for index in range(int(rounds)):
-        for name, raw in STUDIES.items():
-            took, jobs = run(raw, cores)
-            times[name].append(took)
-            print(f"round {index + 1}: {name:>9}: {took:6.2f} s, {jobs} jobs", flush=True)
-    for name, took in times.items():
-        ratios = [a / b for a, b in zip(took, times["1 point"], strict=True)]
-        print(f"{name:>9}: {median(took):6.2f} s, {median(ratios):.2f} times one point")
+    """Print seconds and parts; each round runs every study once, so that the machine's mood is shared."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--points", type=int, nargs="+", choices=SCANS, default=list(SCANS), help="the scans to run")
+    parser.add_argument("--rounds", type=int, default=3, help="how often")
+    parser.add_argument("--cores", default="all", help="for the times; their parts are of one core")
+    parser.add_argument("--docs", action="store_true", help="also write the tables in docs/performance.md")
+    options = parser.parse_args()
+    times, parts, jobs = ({points: [] for points in options.points} for _ in range(3))
+    for index in range(options.rounds):
+        for points in options.points:
+            if index and points > ONCE:
+                continue
+            took, count, _ = run(points, options.cores)
+            alone, _, of_alone = run(points, "1", sampled=True)
+            times[points].append(took)
+            parts[points].append(of_alone)
+            jobs[points] = count
+            words = f"round {index + 1}: {points:>4} points, {count} jobs: {took:6.2f} s; on one core {alone:6.2f} s"
+            print(words, file=sys.stderr, flush=True)
+
+    head = ["points", "jobs", "seconds", "a point, s", "times the first"]
+    first = median(times[options.points[0]])
+    rows = [
+        [str(points), str(jobs[points]), f"{took:.2f}", f"{took / points:.2f}", f"{took / first:.2f}"]
+        for points, took in ((points, median(each)) for points, each in times.items())
+    ]
+    head_of_parts = ["seconds on one core", *(f"{points} point{'s' * (points > 1)}" for points in parts)]
+    rows_of_parts = [[words, *(share(runs, part) for runs in parts.values())] for part, words in PARTS.items()]
+    rows_of_parts.append(["together", *(f"{median(each.total() for each in runs):.2f}" for runs in parts.values())])
+    where = machine("torch", "numpy", "h5py", "matplotlib", "snakemake")
+    print(where, aligned(head, rows), aligned(head_of_parts, rows_of_parts), sep="\n\n")
+    if options.docs:
+        into_docs("scans", f"{where}.\n\n{markdown(head, rows)}\n\n{markdown(head_of_parts, rows_of_parts)}")
+
+
+def share(runs, part):
+    """The median seconds of a part, and its share of the whole."""
+    return f"{median(each[part] for each in runs):.2f} ({median(each[part] / each.total() for each in runs):.0%})"
 
 
 if __name__ == "__main__":

@@ -1,0 +1,65 @@
+"""Where the time of the workflow's jobs goes: Python runs this file first in each, when its folder is on PYTHONPATH.
+
+In a job's script, a thread looks every few milliseconds at what the main thread is doing, and charges the time since
+its last look to a part of the work. At the end, the seconds of each part go to a file in the folder $PULLBACK_PARTS.
+"""
+
+import atexit
+import json
+import os
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+EVERY = 0.002
+MODULES = {
+    "I/O": "artefacts evidence files gathering labels provenance seal tables",
+    "plotting": "drawing figures one_hit_figures point_figures scan_figures source_figures target_figure",
+    "report": "report report_sources",
+    "plan": "batches config configdoc mistakes points sections study",
+}
+"""Modules of the package by the part that they are; all others are arithmetic."""
+LIBRARIES = {"h5py": "I/O", "matplotlib": "plotting", "jinja2": "report", "pydantic": "plan", "yaml": "plan"}
+PART_OF = {("pullback", module): part for part, modules in MODULES.items() for module in modules.split()}
+
+
+def part_of(frame):
+    """The part that a frame, with all that called it, is in: the innermost that says so; an import in any of it."""
+    found = "imports"  # outside the package: the script itself and what Snakemake puts before it
+    while frame:
+        path = frame.f_code.co_filename
+        if path.startswith("<frozen importlib._bootstrap"):
+            return "imports"
+        if found in ("imports", "arithmetic"):
+            folders = path.split(os.sep)
+            library = next((each for each in folders[-4:-1] if each in LIBRARIES), None)
+            if library:
+                found = LIBRARIES[library]
+            elif "pullback" in folders[-3:-1]:
+                found = PART_OF.get((folders[-2], folders[-1].removesuffix(".py")), "arithmetic")
+        frame = frame.f_back
+    return found
+
+
+def look(thread, parts):
+    """Charge time to parts for ever."""
+    last = time.perf_counter()
+    while True:
+        time.sleep(EVERY)
+        part = part_of(sys._current_frames().get(thread))
+        now = time.perf_counter()
+        parts[part] += now - last
+        last = now
+
+
+def begin(folder):
+    """Look at this thread until the process ends."""
+    parts = Counter()
+    threading.Thread(target=look, args=(threading.get_ident(), parts), daemon=True).start()
+    atexit.register(lambda: Path(folder, f"{os.getpid()}.json").write_text(json.dumps(parts)))
+
+
+if "PULLBACK_PARTS" in os.environ and any(".snakemake/scripts/" in each for each in sys.orig_argv):
+    begin(os.environ["PULLBACK_PARTS"])
