@@ -98,10 +98,10 @@ def test_the_public_names():
 
 
 def test_links_in_the_documentation_lead_somewhere():
-    for page in ("README.md", "config/README.md", "results/README.md", "benchmarks/README.md", "docs/uncertainty.md"):
-        text = (PROJECT / page).read_text()
-        for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
-            assert ((PROJECT / page).parent / target).exists(), (page, target)
+    pages = [PROJECT / f"{folder}README.md" for folder in ("", "config/", "results/", "benchmarks/")]
+    for page in [*pages, *(PROJECT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
+            assert (page.parent / target).exists(), (page, target)
 
 
 def test_a_changed_source_has_another_digest(tmp_path):

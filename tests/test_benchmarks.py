@@ -1,0 +1,186 @@
+"""The benchmarks compare what they say they compare, and the docs show what they made."""
+
+import importlib.util
+import json
+import re
+from collections import Counter
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from conftest import PROJECT
+
+BENCHMARKS = PROJECT / "benchmarks"
+PAGES = [PROJECT / "README.md", BENCHMARKS / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
+
+
+@pytest.fixture(autouse=True)
+def _benchmarks(monkeypatch):
+    """The scripts import each other by name."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+
+
+@pytest.fixture
+def peers():
+    import peers
+
+    return peers
+
+
+@pytest.fixture
+def sampled():
+    """The sampler, by another name: Python has a sitecustomize of its own."""
+    spec = importlib.util.spec_from_file_location("sampled", BENCHMARKS / "sampled" / "sitecustomize.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def law(hits):
+    return 0.01 * 1.5 / (1.5**2 + hits**2)
+
+
+def test_the_hits_are_the_same_for_all_and_some_are_negative(peers):
+    few, many = peers.hits_of(100), peers.hits_of(10_000)
+    assert np.array_equal(few, many[:100])
+    assert (few < 0).sum() == 1
+    assert 0 < (many < 0).mean() < 0.01
+
+
+@pytest.mark.parametrize(
+    ("name", "rtol"), [("propagate", 1e-14), ("exercise", 1e-14), ("numpy", 1e-14), ("jacobi", 1e-12)]
+)
+def test_a_linear_way_gives_the_linear_law(peers, name, rtol):
+    hits = peers.hits_of(100)
+    theta, sigma = peers.WAYS[name].make()(hits)
+    np.testing.assert_allclose(theta, np.arctan(abs(hits) / 1.5), rtol=1e-15)
+    signs = np.sign(hits) if name == "exercise" else 1  # the exercise takes the signed derivative for σ
+    np.testing.assert_allclose(sigma, signs * law(hits), rtol=rtol)
+
+
+@pytest.mark.parametrize("name", ["jax", "uncertainties", "gvar"])
+def test_an_optional_peer_gives_the_linear_law(peers, name):
+    pytest.importorskip(name)
+    cell = peers.run(name, 100)
+    assert not cell.why
+    assert cell.off_linear < 1e-15
+    assert 0 < cell.best <= cell.first
+
+
+def test_the_errors_are_those_of_sigma(peers):
+    hits = peers.hits_of(100)
+    assert peers.errors(hits, law(hits))["off_linear"] < 1e-15
+    assert peers.errors(hits, 1.01 * law(hits))["off_linear"] == pytest.approx(0.01)
+    assert peers.errors(hits, -law(hits))["off_linear"] == pytest.approx(2)
+    nearest = abs(hits).min()  # within σ_x of the fold, where the true spread is less by a third or more
+    assert nearest < 0.01
+    assert peers.errors(hits, law(hits))["off_sd"] == pytest.approx(
+        law(nearest) / peers.standard_deviation(nearest) - 1
+    )
+    sd = np.array([peers.standard_deviation(each) for each in hits])
+    assert peers.errors(hits, sd)["off_sd"] == 0
+
+
+def test_a_way_that_cannot_run_says_why(peers, monkeypatch):
+    assert "not possible: needs 8 TB" in next(peers.rows([peers.run("exercise", 10**6)]))
+    monkeypatch.setattr(peers, "find_spec", lambda name: None)
+    assert "not installed" in next(peers.rows([peers.run("gvar", 100)]))
+
+
+def test_the_figure_of_peers_is_the_same_every_time(peers, tmp_path):
+    cells = [peers.Cell(name, muons, "", 1.0, 0.5, 2e6) for name in peers.WAYS for muons in peers.MUONS[:2]]
+    cells.append(peers.Cell("exercise", peers.MUONS[2], "not possible"))
+    pages = []
+    for name in ("one.svg", "other.svg"):
+        peers.draw(cells, tmp_path / name)
+        pages.append((tmp_path / name).read_bytes())
+    assert pages[0] == pages[1]
+    assert b"dc:date" not in pages[0]
+
+
+def test_tables():
+    from common import aligned, markdown
+
+    head, rows = ["way", "s"], [["one", "1.5"], ["another", "12"]]
+    assert aligned(head, rows) == "way        s\none      1.5\nanother   12"
+    assert markdown(head, rows) == "| way | s |\n| --- | ---: |\n| one | 1.5 |\n| another | 12 |"
+
+
+def test_a_table_goes_to_its_place_in_the_docs(tmp_path):
+    from common import into_docs
+
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- t: written by the benchmark -->\nold\n<!-- end of t -->\nafter\n")
+    for text in ("new", "newer"):
+        into_docs("t", text, page)
+        assert page.read_text() == (f"before\n<!-- t: written by the benchmark -->\n{text}\n<!-- end of t -->\nafter\n")
+    with pytest.raises(SystemExit, match="no place for the table 'other'"):
+        into_docs("other", "new", page)
+
+
+def frames(*paths):
+    """The innermost of frames in such files, each called by the one before."""
+    frame = None
+    for path in paths:
+        frame = SimpleNamespace(f_code=SimpleNamespace(co_filename=path), f_back=frame)
+    return frame
+
+
+@pytest.mark.parametrize(
+    ("part", "paths"),
+    [
+        ("imports", [".snakemake/scripts/tmp.plot.py"]),
+        ("arithmetic", ["s.py", "src/pullback/steps.py", "site-packages/torch/_tensor.py"]),
+        ("arithmetic", ["s.py", "src/pullback/steps.py", "src/pullback/models/one_hit.py"]),
+        ("I/O", ["s.py", "src/pullback/figures.py", "src/pullback/artefacts.py", "site-packages/h5py/_hl/files.py"]),
+        ("I/O", ["s.py", "src/pullback/verdict.py", "site-packages/h5py/_hl/dataset.py", "numpy/_core/numeric.py"]),
+        ("plotting", ["s.py", "src/pullback/figures.py", "site-packages/matplotlib/axes/_axes.py", "numpy/x/y.py"]),
+        ("imports", ["s.py", "src/pullback/steps.py", "<frozen importlib._bootstrap>", "torch/__init__.py"]),
+        ("plan", ["s.py", "src/pullback/study.py", "site-packages/pydantic/main.py"]),
+    ],
+)
+def test_time_is_charged_to_the_innermost_part(sampled, part, paths):
+    assert sampled.part_of(frames(*paths)) == part
+
+
+def test_the_parts_are_made_of_modules_that_exist(sampled):
+    modules = " ".join(sampled.MODULES.values()).split()
+    assert len(modules) == len(set(modules))
+    for module in modules:
+        assert (PROJECT / "src" / "pullback" / f"{module}.py").exists(), module
+
+
+def test_the_parts_of_a_run_are_the_whole(sampled, tmp_path):
+    import scans
+
+    log, parts = tmp_path / "logs" / "s" / "plot", tmp_path / "parts"
+    log.mkdir(parents=True)
+    parts.mkdir()
+    (log / "study.tsv").write_text("s\th:m:s\n3.0\t0:00:03\n")
+    (parts / "1.json").write_text(json.dumps({"imports": 1.0, "plotting": 1.5}))
+    found = scans.parts_of(5.0, tmp_path, parts)
+    assert found == Counter({"Snakemake": 2.0, "imports": 1.5, "plotting": 1.5})
+    assert set(scans.PARTS) == {"Snakemake", "imports", "arithmetic", *sampled.MODULES}
+
+
+def test_the_scans_have_the_points_that_they_say():
+    import scans
+
+    from pullback.study import Study
+
+    for points, scan in scans.SCANS.items():
+        assert len(Study.from_config({**scans.DEFAULT, "scan": scan}).points) == points
+
+
+def test_every_figure_of_the_docs_is_shown():
+    text = "\n".join(page.read_text() for page in PAGES)
+    drawn = sorted(path.name for path in (PROJECT / "docs" / "figures").iterdir())
+    assert drawn == sorted(set(re.findall(r"\]\(figures/([^)]+)\)", text)))
+
+
+def test_the_commands_in_the_docs_are_those_of_scripts():
+    named = {each for page in PAGES for each in re.findall(r"python benchmarks/(\w+)\.py", page.read_text())}
+    scripts = {path.stem for path in BENCHMARKS.glob("*.py")} - {"common"}
+    assert named == scripts
+    listed = re.findall(r"^\| `(\w+)\.py`", (BENCHMARKS / "README.md").read_text(), re.MULTILINE)
+    assert sorted(listed) == sorted(scripts)
