@@ -125,7 +125,8 @@ def main():
 
 def share(runs, part):
     """The median seconds of a part, and its share of the whole."""
-    return f"{median(each[part] for each in runs):.2f} ({median(each[part] / each.total() for each in runs):.0%})"
+    seconds, whole = (median(times) for times in ([each[part] for each in runs], [each.total() for each in runs]))
+    return f"{seconds:.2f} ({100 * seconds / whole:.0f} %)"
 
 
 if __name__ == "__main__":
