@@ -5,7 +5,7 @@ jobs overlap: Snakemake's own time is what its benchmark files of the jobs don't
 benchmarks/sampled says what the time goes to.
 
 Command: python benchmarks/scans.py [--points 1 9 50 1000] [--rounds 3] [--cores all] [--docs]
-The scan of 1000 points writes some 15 GB to the folder for temporary files, takes minutes, and is run once.
+The scan of 1000 points writes some 12 GB to the folder for temporary files, takes minutes, and is run once.
 """
 
 import argparse
