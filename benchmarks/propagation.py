@@ -1,16 +1,22 @@
-"""How long `propagate` takes: against the full Jacobian, against JAX, over a range of N, and how much memory it needs.
+"""How long `propagate` takes: over a range of N, with what memory, and against JAX, as it is and compiled.
 
-Command: python benchmarks/propagation.py
+Command: python benchmarks/propagation.py [--docs]
+With --docs it writes its tables in docs/performance.md. JAX needs: pip install -c constraints.txt -e ".[peers]"
 """
 
+import argparse
+import os
 import resource
 import statistics
+import subprocess
+import sys
+import tempfile
 from functools import partial
 from importlib.util import find_spec
 
 import numpy as np
 import torch
-from common import SIGMA_X, jax_on_one_core, seconds
+from common import DZ, SIGMA_X, aligned, into_docs, jax_on_one_core, machine, markdown, seconds
 
 from pullback import infer_theta, jacobian, propagate
 from pullback.batches import BLOCK
@@ -82,42 +88,94 @@ def propagate_by_jax(jax, infer, per_muon):
     return jax.jit(jax.vmap(law, in_axes=(0, 0 if per_muon else None)))
 
 
+def one_hit_by_jax(jax):
+    """θ and σ of one-hit muons, by jit(vmap(grad))."""
+
+    def law(x):
+        theta, slope = jax.value_and_grad(lambda x: jax.numpy.arctan(jax.numpy.abs(x) / DZ))(x)
+        return theta, jax.numpy.abs(slope) * SIGMA_X
+
+    return jax.jit(jax.vmap(law))
+
+
+def compared(name, ours, compiled, theirs, rounds):
+    """A row of the table: medians of runs in turn, after one of each that compiles and must agree."""
+    for other in (ours, compiled):
+        for one, two in zip(other(), theirs(), strict=True):
+            np.testing.assert_allclose(one.numpy().squeeze(), np.asarray(two).squeeze(), rtol=1e-9, atol=1e-15)
+    times = [[seconds(way, 1) for way in (ours, compiled, theirs)] for _ in range(rounds)]
+    plain, fast, other = (1e3 * statistics.median(each) for each in zip(*times, strict=True))
+    row = name, *(f"{each:.1f}" for each in (plain, fast, other)), f"{plain / other:.2f}", f"{fast / other:.2f}"
+    print("  ".join(row), flush=True)
+    return list(row)
+
+
 def against_jax():
-    """`propagate` and the same by JAX, in turn, after one run of each to compile and compare."""
+    """`propagate`, as it is and compiled, and the same by JAX."""
     jax = jax_on_one_core()
-    hits = np.random.default_rng(0).normal(size=(1_000_000, 4))
-    print(f"{len(hits)} muons, 4 coordinates, one core: ms by propagate, by JAX {jax.__version__}, ratio (medians)")
+    rows, rng = [], np.random.default_rng(0)
+    for muons, rounds in ((10**6, 31), (10**7, 15)):
+        hits = rng.random(muons)
+        by_jax, x, given = one_hit_by_jax(jax), jax.numpy.asarray(hits), torch.from_numpy(hits)[:, None]
+
+        def ours(compiled, given=given):
+            found = propagate(infer_theta, given, VARIANCE, compiled=compiled)
+            return found.value, found.sigma
+
+        theirs = lambda by_jax=by_jax, x=x: jax.block_until_ready(by_jax(x))  # noqa: E731
+        rows.append(compared(f"one hit, {muons:.0e} muons", partial(ours, False), partial(ours, True), theirs, rounds))
+    hits = rng.normal(size=(1_000_000, 4))
     for name, infer, infer_one, covariance in problems(jax.numpy):
         by_jax = propagate_by_jax(jax, infer_one, covariance.ndim == 3)
         ours = partial(propagate, infer, torch.from_numpy(hits), torch.from_numpy(covariance))
         arrays = [jax.numpy.asarray(each) for each in (hits, covariance)]
         theirs = lambda by_jax=by_jax, arrays=arrays: jax.block_until_ready(by_jax(*arrays))  # noqa: E731
-        for a, b in zip(ours(), theirs(), strict=True):
-            np.testing.assert_allclose(a.numpy(), np.asarray(b), rtol=1e-9, atol=1e-15)
-        pairs = [(seconds(ours, 1), seconds(theirs, 1)) for _ in range(15)]
-        one, other = (1e3 * statistics.median(times) for times in zip(*pairs, strict=True))
-        print(f"{name:<56} {one:>6.0f} {other:>6.0f} {one / other:>6.2f}", flush=True)
+        rows.append(compared(name, partial(ours, compiled=False), partial(ours, compiled=True), theirs, 11))
+    return ["", "`propagate`, ms", "compiled, ms", "JAX, ms", "as it is / JAX", "compiled / JAX"], rows
+
+
+COMPILE = """
+import time, torch
+from pullback import infer_theta, propagate
+torch.set_num_threads(1)
+hits = torch.rand(1 << 17, 1, dtype=torch.float64)
+propagate(infer_theta, hits, 1e-4)
+begin = time.perf_counter()
+propagate(infer_theta, hits, 1e-4, compiled=True)
+print(time.perf_counter() - begin)
+"""
+
+
+def compiling():
+    """Seconds of the first compiled call in a new process, with nothing kept on disk and with what that has kept."""
+    with tempfile.TemporaryDirectory() as folder:
+        env = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": folder}
+        command = [sys.executable, "-c", COMPILE]
+        return [float(subprocess.run(command, env=env, check=True, stdout=subprocess.PIPE).stdout) for _ in range(2)]
 
 
 def main():
     """Print the tables."""
-    print("blocks of muons, one core, float64")
-    print(f"{'N':>12} {'s':>10} {'ns a muon':>10}")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--docs", action="store_true", help="put the tables into docs/performance.md")
+    docs = parser.parse_args().docs
+    head, rows = ["N", "seconds", "ns a muon"], []
     for muons, repeats in ((10**5, 20), (10**6, 10), (10**7, 3), (10**8, 1)):
         took = seconds(lambda muons=muons: in_blocks(muons), repeats)
-        print(f"{muons:>12} {took:>10.4f} {took / muons * 1e9:>10.1f}", flush=True)
-    print(f"peak memory of the process so far: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
-    print()
-    hits = torch.rand(10_000, 1, dtype=torch.float64)
-    fast = seconds(lambda: propagate(infer_theta, hits, VARIANCE), 200)
-    slow = seconds(lambda: full_jacobian(hits), 1)
-    assert torch.allclose(full_jacobian(hits[:500])[1], propagate(infer_theta, hits[:500], VARIANCE).sigma[:, 0])
-    print(f"N = 10 000: full Jacobian {slow:.2f} s, propagate {fast * 1e3:.3f} ms: {slow / fast:.0f} times faster")
-    print()
-    if find_spec("jax"):
-        against_jax()
-    else:
-        print('not compared with JAX, which is not installed: pip install -c constraints.txt -e ".[peers]"')
+        rows.append([f"{muons:.0e}", f"{took:.4f}", f"{took / muons * 1e9:.1f}"])
+    memory = f"Peak memory of the process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB."
+    print(f"one hit, blocks of muons, one core, float64\n{aligned(head, rows)}\n{memory}\n")
+    if docs:
+        into_docs("blocks", f"{machine('torch', 'numpy')}.\n\n{markdown(head, rows)}\n\n{memory}")
+    if not find_spec("jax"):
+        sys.exit('not compared with JAX, which is not installed: pip install -c constraints.txt -e ".[peers]"')
+    cold, kept = compiling()
+    first = f"The first compiled call of a process took {cold:.1f} s, and {kept:.1f} s with what that had kept on disk."
+    print(first)
+    head, rows = against_jax()
+    print(f"\n{aligned(head, rows)}")
+    if docs:
+        into_docs("jax", f"{machine('torch', 'jax')}.\n\n{markdown(head, rows)}\n\n{first}")
 
 
 if __name__ == "__main__":
