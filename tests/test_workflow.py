@@ -90,7 +90,7 @@ def test_batches_of_a_point_give_the_same_bytes_and_an_added_point_runs_alone(do
     assert all(after[name] == many[name] for name in artefacts)
 
 
-@pytest.mark.parametrize("lost", ["figures/hits.nominal.svg", "sigma/detector.resolution=50,model.dz=1,etc.h5"])
+@pytest.mark.parametrize("lost", ["figures/hits.nominal.svg", "sigma/detector.resolution=50_model.dz=1_etc.h5"])
 def test_what_is_lost_is_made_again(done, tmp_path, lost):
     shutil.copytree(done[0].folder, tmp_path, dirs_exist_ok=True)
     workflow = Workflow(tmp_path)
@@ -165,7 +165,7 @@ def test_config_files_and_the_command_line(workflow):
     printed = workflow.run("--cores", "1", "--dry-run", *both, expect=1)
     assert "config: source.muons: does not go with source.kind: recorded; leave it out" in printed
     printed = workflow.run("--cores", "1", "--dry-run", "--config", "seed=5")
-    assert "detector.resolution=50,model.dz=1,etc" in printed
+    assert "detector.resolution=50_model.dz=1_etc" in printed
 
 
 @pytest.mark.parametrize(("strict", "code"), [(False, 0), (True, 1)])

@@ -171,13 +171,16 @@ def _part(point: Point, muons: int, blocks: range, extra: Mapping[tuple[str, str
 
 
 def _name(parts: list[Part]) -> str:
-    """A file name that stays the same while the batch begins with the same work."""
+    """A file name that stays the same while the batch begins with the same work.
+
+    It has no commas: Snakemake hands jobs to a cluster by their wildcards in a list, `batch=…,…`.
+    """
     first = parts[0]
-    name = first.label
+    name = first.label.replace(",", "_")
     if (first.first, first.last) != (0, block_count(first.muons)):
-        name += f",blocks={first.first}-{first.last - 1}"
+        name += f"_blocks={first.first}-{first.last - 1}"
     if len(parts) > 1:
-        name += ",etc"
+        name += "_etc"
     return short(name)
 
 
