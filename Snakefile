@@ -56,6 +56,14 @@ def target():
     return {"target": f"{RESULTS}/target.json"} if STUDY.config.target else {}
 
 
+def needs():
+    """What a job asks of a cluster, in MB and minutes: by its work, and more of both at each attempt."""
+    return {
+        "mem_mb": lambda wildcards, attempt: attempt * STUDY.megabytes,
+        "runtime": lambda wildcards, attempt: attempt * STUDY.minutes(wildcards.get("batch")),
+    }
+
+
 wildcard_constraints:
     batch="|".join(map(re.escape, STUDY.batches)),
 
@@ -80,7 +88,7 @@ if STUDY.recorded:
             "environment.yml"
         threads: 1
         resources:
-            mem_mb=1000,
+            **needs(),
         params:
             batch=made_from("reco"),
             package=package_digest(),
@@ -104,7 +112,7 @@ else:
             "environment.yml"
         threads: 1
         resources:
-            mem_mb=500,
+            **needs(),
         params:
             batch=made_from("truth"),
             package=package_digest(),
@@ -127,7 +135,7 @@ else:
             "environment.yml"
         threads: 1
         resources:
-            mem_mb=500,
+            **needs(),
         params:
             batch=made_from("reco"),
             package=package_digest(),
@@ -151,7 +159,7 @@ rule infer_theta:
         "environment.yml"
     threads: 1
     resources:
-        mem_mb=1000,
+        **needs(),
     params:
         batch=made_from("theta"),
         package=package_digest(),
@@ -175,7 +183,7 @@ rule propagate_uncertainty:
         "environment.yml"
     threads: 1
     resources:
-        mem_mb=1000,
+        **needs(),
     params:
         batch=made_from("sigma"),
         package=package_digest(),
@@ -199,7 +207,7 @@ rule run_toys:
         "environment.yml"
     threads: 1
     resources:
-        mem_mb=1000,
+        **needs(),
     params:
         batch=made_from("toys"),
         package=package_digest(),
@@ -224,7 +232,7 @@ if STUDY.config.target:
             "environment.yml"
         threads: 1
         resources:
-            mem_mb=1000,
+            **needs(),
         params:
             study=STUDY.target_to_json(),
             package=package_digest(),
@@ -253,7 +261,7 @@ rule validate:
         "environment.yml"
     threads: 1
     resources:
-        mem_mb=1000,
+        **needs(),
     params:
         study=STUDY.to_json(),
         package=package_digest(),
@@ -284,7 +292,7 @@ rule plot:
         "environment.yml"
     threads: 1
     resources:
-        mem_mb=1000,
+        **needs(),
     params:
         study=STUDY.to_json(),
         package=package_digest(),
@@ -310,7 +318,7 @@ rule report:
         "environment.yml"
     threads: 1
     resources:
-        mem_mb=500,
+        **needs(),
     params:
         study=STUDY.to_json(),
         package=package_digest(),
@@ -330,11 +338,12 @@ rule check:
         f"{LOGS}/check/study.log",
     benchmark:
         f"{LOGS}/check/study.tsv"
+    retries: 0  # a verdict stays what it is
     conda:
         "environment.yml"
     threads: 1
     resources:
-        mem_mb=500,
+        **needs(),
     params:
         package=package_digest(),
         strict=STUDY.config.validation.strict,

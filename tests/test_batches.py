@@ -2,10 +2,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pullback.batches import BLOCK, KINDS, MUON_COST, Batch, cut
+from pullback.batches import BLOCK, KINDS, MUON_COST, Batch, cost, cut
 from pullback.config import load
 from pullback.models import load as load_model
 from pullback.points import expand
+from pullback.study import Study
 
 MODEL = load_model({"name": "one_hit", "dz": 1.5})
 
@@ -130,3 +131,27 @@ def test_muons_of_a_slow_model_are_more_jobs():
     points = expand(load({"study": "s", "source": {"muons": muons}, "model": {"name": "scatter"}}))
     model = load_model(points[0].config.model.model_dump())
     assert len(cut(points, {"nominal": muons}, model, limit)) == 8
+
+
+def test_the_costs_of_batches_add_up_to_that_of_the_point():
+    muons, toys = 6 * BLOCK, {"muons": 1001, "per_muon": 50}
+    whole = muons * MUON_COST + 1001 * 50
+    pieces = batches(whole // 4, muons=muons, toys=toys)
+    costs = [cost(part, MODEL) for batch in pieces.values() for part in batch.parts]
+    assert len(costs) == 5
+    assert sum(costs) == whole
+
+
+def test_a_job_asks_for_time_by_its_cost_and_for_memory_by_its_coordinates():
+    def study(batch_cost, **more):
+        compute = {"batch_cost": batch_cost}
+        return Study.from_config({"study": "s", "source": {"muons": 10**9}, "compute": compute, **more})
+
+    whole, cut_up = study(10**12), study(10**9)
+    (name,) = whole.batches
+    # 10⁹ muons at 20 toys each, and the default 2 · 10⁷ toys, are 440 s by the benchmarks.
+    assert whole.minutes(name) == 5 + 15  # twice 440 s, begun minutes counted, and 5
+    assert {cut_up.minutes(name) for name in cut_up.batches} == {5 + 1}
+    assert cut_up.minutes() > whole.minutes()  # more batches to read
+    track = study(10**12, model={"name": "track3d"})
+    assert track.megabytes - whole.megabytes == 100 * (len(track.model.coordinates) - 1) > 0

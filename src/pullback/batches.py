@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,6 +22,9 @@ chunks (1 MiB for a coordinate)."""
 
 MUON_COST = 20
 """What a coordinate of a muon costs on its way through all rules, in toys; `benchmarks/costs.py` measures 18 to 44."""
+
+TOY_SECONDS = 22e-9
+"""What a toy takes, by the same command."""
 
 _LONGEST_NAME = 100
 
@@ -133,41 +136,41 @@ def cut(
 ) -> dict[str, Batch]:
     """The batches of a study by name, each with the whole config of its parts.
 
-    Cost = coordinates × (muons × `MUON_COST` × the model's cost + toys). A point that costs more than the limit is cut
-    into ranges of blocks; one that costs more than half of it is a batch of its own, and so keeps its result when
-    another point is added; the others are packed in order. `extra` says more than the config does, by section and key.
+    A point whose `cost` is above the limit is cut into ranges of blocks; one that costs more than half of it is a batch
+    of its own, and so keeps its result when another point is added; the others are packed in order. `extra` says more
+    than the config does, by section and key.
     """
-
-    def cost(point: Point, blocks: range) -> int:
-        toys, total = point.config.toys, muons[point.label]
-        held = min(blocks.stop * BLOCK, total) - blocks.start * BLOCK
-        each = toys.per_muon if toys.mode == "fixed" else toys.most
-        thrown = len(share(blocks, block_count(total), min(toys.muons, total))) * each
-        return len(model.coordinates) * (round(held * MUON_COST * model.cost) + thrown)
-
     groups: list[list[Part]] = []
     room = 0
     for point in points:
         total = block_count(muons[point.label])
-        whole = cost(point, range(total))
-        pieces = min(-(-whole // limit), total)
+        whole = _part(point, muons[point.label], extra or {})
+        work = cost(whole, model)
+        pieces = min(-(-work // limit), total)
         for piece in range(pieces):
-            blocks = range(total * piece // pieces, total * (piece + 1) // pieces)
-            part = _part(point, muons[point.label], blocks, extra or {})
-            if whole <= room:
+            part = replace(whole, first=total * piece // pieces, last=total * (piece + 1) // pieces)
+            if work <= room:
                 groups[-1].append(part)
-                room -= whole
+                room -= work
             else:
                 groups.append([part])
-                room = limit - whole if 2 * whole <= limit else 0
+                room = limit - work if 2 * work <= limit else 0
     return {_name(parts): Batch("all", tuple(parts)) for parts in groups}
 
 
-def _part(point: Point, muons: int, blocks: range, extra: Mapping[tuple[str, str], str]) -> Part:
+def cost(part: Part, model: Model) -> int:
+    """Work of a part, in toys: coordinates × (muons × `MUON_COST` × the model's cost + toys)."""
+    toys = part.config["toys"]
+    each = toys["per_muon"] if toys["mode"] == "fixed" else toys["most"]
+    thrown = len(share(range(part.first, part.last), block_count(part.muons), min(toys["muons"], part.muons))) * each
+    return len(model.coordinates) * (round((part.stop - part.start) * MUON_COST * model.cost) + thrown)
+
+
+def _part(point: Point, muons: int, extra: Mapping[tuple[str, str], str]) -> Part:
     config = point.config.model_dump(mode="json", exclude={"study", "target", "validation", "figures", "compute"})
     for (section, key), value in extra.items():
         config[section][key] = value
-    return Part(point.label, point.values, muons, blocks.start, blocks.stop, config)
+    return Part(point.label, point.values, muons, 0, block_count(muons), config)
 
 
 def _name(parts: list[Part]) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from typing import Any
 
 from . import models, shifts
-from .batches import KINDS, Batch, Block, Part, cut
+from .batches import KINDS, TOY_SECONDS, Batch, Block, Part, cost, cut
 from .config import StudyConfig, load, numeric_fields
 from .errors import PullbackError
 from .files import sha256
@@ -106,6 +107,22 @@ class Study:
     def batch(self, kind: str, name: str) -> Batch:
         """What makes one artefact."""
         return self.batches[name].of_kind(kind)
+
+    def minutes(self, name: str | None = None) -> int:
+        """The time to ask of a cluster for one rule: for a batch by its `cost`, without a name for the whole study.
+
+        It is some minutes, and twice what the benchmarks say of all rules of a batch together, so ten times for the
+        five of them in one job: machines differ, file systems are shared, and what runs out of time was for nothing.
+        """
+        if name is None:
+            return 10 + math.ceil(len(self.batches) / 6)
+        work = sum(cost(part, self.model) for part in self.batches[name].parts)
+        return 5 + math.ceil(2 * work * TOY_SECONDS / 60)
+
+    @property
+    def megabytes(self) -> int:
+        """The memory to ask of a cluster for one rule. It is that of a block: a batch of any size takes no more."""
+        return 1000 + 100 * len(self.model.coordinates)
 
     @property
     def kinds(self) -> tuple[str, ...]:
