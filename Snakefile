@@ -217,6 +217,30 @@ rule run_toys:
         "workflow/scripts/run_toys.py"
 
 
+rule tally:
+    input:
+        **files_of_user("model"),
+        **positions(*STUDY.kinds),
+    output:
+        tally=f"{RESULTS}/tally/{{batch}}.h5",
+    log:
+        f"{LOGS}/tally/{{batch}}.log",
+    benchmark:
+        f"{LOGS}/tally/{{batch}}.tsv"
+    conda:
+        "environment.yml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+    params:
+        batch=made_from("tally"),
+        package=package_digest(),
+    message:
+        "Tallying the muons of {wildcards.batch}"
+    script:
+        "workflow/scripts/tally.py"
+
+
 if STUDY.config.target:
 
     rule find_target:
@@ -245,7 +269,7 @@ if STUDY.config.target:
 rule validate:
     input:
         **files_of_user("model"),
-        **{kind: batches(kind) for kind in STUDY.kinds},
+        tally=batches("tally"),
     output:
         config=f"{RESULTS}/config.yaml",
         points=f"{RESULTS}/points.csv",
@@ -357,7 +381,7 @@ rule check:
 rule all:
     default_target: True
     input:
-        [batches(kind) for kind in STUDY.kinds],
+        [batches(kind) for kind in (*STUDY.kinds, "tally")],
         target().values(),
         rules.validate.output,
         rules.plot.output,

@@ -16,6 +16,7 @@ from jaxtyping import install_import_hook
 install_import_hook("pullback", "typechecker.check")
 
 from pullback import steps  # noqa: E402
+from pullback.batch_tally import tally  # noqa: E402
 from pullback.gallery import gallery  # noqa: E402
 from pullback.study import Study  # noqa: E402
 from pullback.verdict import Outputs, validate  # noqa: E402
@@ -38,6 +39,7 @@ class Run:
     def __init__(self, raw: dict, folder: Path):
         self.study, self.folder = Study.from_config(raw), folder
         self.files = {kind: [folder / kind / f"{name}.h5" for name in self.study.batches] for kind in self.study.kinds}
+        self.tallies = [folder / "tally" / f"{name}.h5" for name in self.study.batches]
         names = ("config.yaml", "points.csv", "study.h5", "validation.json", "validation.csv", "summary.csv")
         self.outputs = Outputs(*(folder / name for name in names))
 
@@ -69,7 +71,9 @@ class Run:
                 steps.propagate_uncertainty(batch("sigma"), paths["reco"], paths["sigma"], truth)
             with spoil("run_toys"):
                 steps.run_toys(batch("toys"), paths["reco"], paths["toys"])
-        validate(self.study, self.files, self.outputs)
+            with spoil("tally"):
+                tally(batch("tally"), paths, self.tallies[index])
+        validate(self.study, self.tallies, self.outputs)
         return self
 
 

@@ -14,7 +14,7 @@ import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import h5py
 import numpy as np
@@ -33,6 +33,9 @@ UNITS = "SI: m, rad"
 LIBVER = ("v110", "v110")
 OVERHEAD = 64 * 1024
 """Bytes to reserve for HDF5's own structures of a column: several times what it needs."""
+
+ARRAY_OVERHEAD = 1024
+"""The same of a small array."""
 
 
 class Column:
@@ -67,6 +70,7 @@ class Writer:
     def __init__(self, path: Path, file: h5py.File):
         self._path, self._file, self._size = path, file, OVERHEAD
         self._columns: list[Column] = []
+        self._arrays: dict[str, str] = {}
 
     def point(self, part: Part) -> h5py.Group:
         """The group of a point, made on first use, with its parameters as attributes."""
@@ -100,9 +104,18 @@ class Writer:
         self._columns.append(column)
         return column
 
+    def array(self, group: h5py.Group, path: str, values: np.ndarray) -> None:
+        """Write a small array whole, by its path in a point's group: what is no column of the study."""
+        values = np.ascontiguousarray(values)
+        self._size += values.nbytes + ARRAY_OVERHEAD
+        reserve(self._path, self._size)
+        dataset = group.create_dataset(path, data=values)
+        self._arrays[dataset.name] = xxhash.xxh3_128(values).hexdigest()
+
     def finish(self, batch: Batch, parents: dict[str, str]) -> None:
         """Finish the columns, and sign the file with the digest of what they hold."""
         content = {name: blocks.hex() for name, blocks in (column.finish() for column in self._columns)}
+        content |= self._arrays
         seeds = sorted({part.settings.seed for part in batch.parts})
         seed = seeds if len(seeds) > 1 else seeds[0]  # a scan may run over the seed
         sign(self._file, batch.kind, seed, batch.digest, parents, content)
@@ -125,9 +138,24 @@ class Reader:
     def rows(self, name: str, start: int = 0, stop: int | None = None) -> np.ndarray:
         """Rows [start, stop) of a dataset given by its path in the file; HDF5 verifies their checksums."""
         try:
-            return self._file[name][start:stop]
+            return self._dataset(name)[start:stop]
+        except OSError as error:
+            raise self._unreadable(name) from error
+
+    def _dataset(self, name: str) -> h5py.Dataset:
+        try:
+            return self._file[name]
         except (OSError, KeyError) as error:
-            raise PullbackError(f"{self.path}: column {name} can't be read; delete the file and run again") from error
+            raise self._unreadable(name) from error
+
+    def _unreadable(self, name: str) -> PullbackError:
+        return PullbackError(f"{self.path}: column {name} can't be read; delete the file and run again")
+
+    def arrays(self, group: str) -> dict[str, np.ndarray]:
+        """Everything in a point's group, by its path in it."""
+        names: list[str] = []
+        self._file[group].visititems(lambda name, each: names.append(name) if isinstance(each, h5py.Dataset) else None)
+        return {name: self.rows(f"{group}/{name}") for name in names}
 
     def columns(self, group: str) -> Iterator[tuple[str, h5py.Dataset]]:
         """The path and dataset of every column in a group and its subgroups, in order of name."""
@@ -147,6 +175,9 @@ class Reader:
         if group not in self._scales:
             self._scales[group] = scales_of(self._file[group])
         return dims_of(self._file[column], self._scales[group])
+
+
+R = TypeVar("R", bound=Reader)
 
 
 @contextmanager
@@ -207,8 +238,8 @@ def read(path: str | Path, batch: Batch) -> Iterator[Reader]:
 
 
 @contextmanager
-def open_signed(path: str | Path, kind: str) -> Iterator[Reader]:
-    """Open any artefact of a kind, checking all but the config that it was made from."""
+def open_signed(path: str | Path, kind: str, reader: type[R] = Reader) -> Iterator[R]:
+    """Open any artefact of a kind by a class of readers, checking all but the config that it was made from."""
     verify(path)
     with h5py.File(path, "r") as file:
         if (file.attrs.get("schema"), file.attrs.get("kind")) != (SCHEMA, kind):
@@ -216,7 +247,7 @@ def open_signed(path: str | Path, kind: str) -> Iterator[Reader]:
         if file.attrs["package_digest"] != package_digest():
             raise PullbackError(f"{path}: was made by another version of pullback; delete it and run again")
         _refuse_links(path, file)
-        yield Reader(path, file)
+        yield reader(path, file)
 
 
 def flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -38,6 +38,7 @@ KINDS = {
     "theta": (*_TRUTH, "detector", "model"),
     "sigma": (*_TRUTH, "detector", "model", "systematics", "uncertainty"),
     "toys": (*_TRUTH, "detector", "model", "systematics", "toys"),
+    "tally": (*_TRUTH, "detector", "model", "systematics", "uncertainty", "toys", "validation.domain"),
 }
 """The config that each kind of artefact is made from: it is made again when this changes, and not otherwise."""
 
@@ -167,7 +168,7 @@ def cost(part: Part, model: Model) -> int:
 
 
 def _part(point: Point, muons: int, extra: Mapping[tuple[str, str], str]) -> Part:
-    config = point.config.model_dump(mode="json", exclude={"study", "target", "validation", "figures", "compute"})
+    config = point.config.model_dump(mode="json", exclude={"study", "target", "figures", "compute"})
     for (section, key), value in extra.items():
         config[section][key] = value
     return Part(point.label, point.values, muons, 0, block_count(muons), config)

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from .intervals import equivalence, half_width, mean_interval
 from .normal import P68, P95
-from .validation import LEVELS, OUTSIDE, worst
+from .tally import LEVELS
+from .validation import OUTSIDE, worst
 
 Numbers = dict[str, Any]
 

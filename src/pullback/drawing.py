@@ -22,7 +22,7 @@ from .gallery import Figure, point_of
 from .models import NO_FOLD, Quantity
 from .signs import over_sigma
 from .study import Study
-from .validation import SIGMAS, distance
+from .tally import SIGMAS, distance
 
 # Okabe and Ito's colours, told apart by the colour-blind; marker and line style tell them apart in grey.
 BLUE, VERMILLION, GREY = "#0072B2", "#D55E00", "#7F7F7F"

@@ -10,7 +10,8 @@ from .evidence import Evidence
 from .points import NOMINAL, nearest_to_unscanned
 from .sources import sources_of
 from .study import Study
-from .validation import OUTSIDE, RANK, SIGMAS
+from .tally import SIGMAS
+from .validation import OUTSIDE, RANK
 
 
 class Figure(NamedTuple):

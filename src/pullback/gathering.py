@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,43 +23,70 @@ from .study import Study
 
 
 class Piece(NamedTuple):
-    """A column of one point in one batch's file."""
+    """A column of one point in one artefact of a batch: all but its numbers, of which there are the digests."""
 
-    file: str
+    name: str
+    kind: str
     shape: tuple[int, ...]
-    dtype: np.dtype
+    dtype: str
     dims: Dims
     attributes: dict[str, Any]
-    block_xxh3: bytes
+    block_xxh3: np.ndarray
+
+
+def pieces_of(reader: Reader, label: str) -> Iterator[Piece]:
+    """The columns of a point in an artefact."""
+    for name, dataset in reader.columns(label):
+        attributes = attributes_of(dataset)
+        blocks = attributes.pop("block_xxh3")
+        yield Piece(name, reader.kind, dataset.shape, dataset.dtype.str, reader.dims(name), attributes, blocks)
+
+
+def pack(pieces: Iterable[Piece]) -> dict[str, np.ndarray]:
+    """Pieces as arrays: what they are, as JSON, and the digests of all of their blocks."""
+    pieces = list(pieces)
+    plain = [{**piece._asdict(), "block_xxh3": len(piece.block_xxh3)} for piece in pieces]
+    text = json.dumps(plain, default=lambda value: {"dtype": value.dtype.str, "array": value.tolist()})
+    blocks = np.concatenate([piece.block_xxh3 for piece in pieces])
+    return {"columns": np.frombuffer(text.encode(), "u1"), "block_xxh3": blocks}
+
+
+def unpack(arrays: Mapping[str, np.ndarray]) -> Iterator[Piece]:
+    """The pieces that `pack` was given."""
+
+    def array(value: dict[str, Any]) -> Any:
+        return np.array(value["array"], value["dtype"]) if set(value) == {"dtype", "array"} else value
+
+    at = 0
+    for plain in json.loads(arrays["columns"].tobytes(), object_hook=array):
+        start, at = at, at + plain["block_xxh3"]
+        yield Piece(**{**plain, "shape": tuple(plain["shape"]), "block_xxh3": arrays["block_xxh3"][start:at]})
 
 
 class Gathering:
-    """Collects the columns of a study from its artefacts, batch by batch, and writes `study.h5`."""
+    """Collects the columns of a study, batch by batch, and writes `study.h5`."""
 
-    def __init__(self, folder: str | Path):
-        self.folder = Path(folder)
-        self._columns: dict[str, list[Piece]] = {}
+    def __init__(self):
+        self._columns: dict[str, list[tuple[str, Piece]]] = {}
+        self._digests: dict[str, Any] = {}
         self._parents: dict[str, str] = {}
 
-    def add(self, reader: Reader, label: str) -> None:
-        """Take note of the columns of a point in an artefact."""
-        file = Path(reader.path).relative_to(self.folder).as_posix()
-        self._parents[file] = reader.digest
-        for name, dataset in reader.columns(label):
-            blocks = dataset.attrs["block_xxh3"].tobytes()
-            attributes = {key: value for key, value in attributes_of(dataset).items() if key != "block_xxh3"}
-            piece = Piece(file, dataset.shape, dataset.dtype, reader.dims(name), attributes, blocks)
-            self._columns.setdefault(name, []).append(piece)
+    def add(self, batch: str, parents: Mapping[str, str], pieces: Iterable[Piece]) -> None:
+        """Take note of the columns of a point in the artefacts of a batch, whose digests are given by their kind."""
+        for kind, digest in parents.items():
+            self._parents[f"{kind}/{batch}.h5"] = digest
+        for piece in pieces:
+            blocks = piece.block_xxh3
+            self._digests.setdefault(piece.name, hashlib.sha256()).update(blocks.tobytes())
+            bare = piece._replace(block_xxh3=blocks[:0])  # of a billion muons they need not be kept
+            self._columns.setdefault(piece.name, []).append((f"{piece.kind}/{batch}.h5", bare))
 
     def write(self, study: Study, path: str | Path) -> str:
         """Write the file; returns the digest of the study's content.
 
         That is the SHA-256 over all columns of all points, which doesn't depend on how the study is cut into batches.
         """
-        digests = {
-            name: hashlib.sha256(b"".join(piece.block_xxh3 for piece in pieces)).hexdigest()
-            for name, pieces in self._columns.items()
-        }
+        digests = {name: digest.hexdigest() for name, digest in self._digests.items()}
         content = hashlib.sha256(json.dumps(digests).encode()).hexdigest()
         with artefacts.new_file(path) as (part, file):
             reserve(part, OVERHEAD * (1 + sum(map(len, self._columns.values()))))
@@ -74,43 +102,75 @@ class Gathering:
         return content
 
 
+class StudyReader(Reader):
+    """`study.h5`, open: an artefact that it shows is verified before the first of its rows is read."""
+
+    def __init__(self, path: str | Path, file: h5py.File):
+        super().__init__(path, file)
+        self._sources: dict[str, list[tuple[int, int, str]]] = {}
+        self._verified: set[str] = set()
+
+    def rows(self, name: str, start: int = 0, stop: int | None = None) -> np.ndarray:
+        """Rows [start, stop) of a column.
+
+        Raises
+        ------
+        PullbackError : naming an artefact that they are in and that is missing, damaged, or no longer the one that was
+            gathered.
+
+        """
+        for first, last, source in self._sources_of(name):
+            if first < (math.inf if stop is None else stop) and start < last:
+                self._verify(source)
+        return super().rows(name, start, stop)
+
+    def _sources_of(self, name: str) -> list[tuple[int, int, str]]:
+        """The artefacts that hold the rows of a column, with the range of rows in each."""
+        if name not in self._sources:
+            properties = self._dataset(name).id.get_create_plist()
+            found = []
+            for index in range(properties.get_virtual_count()):
+                (first, *_), (last, *_) = properties.get_virtual_vspace(index).get_select_bounds()
+                found.append((first, last + 1, properties.get_virtual_filename(index)))
+            self._sources[name] = found
+        return self._sources[name]
+
+    def _verify(self, source: str) -> None:
+        if source in self._verified:
+            return
+        file = Path(self.path).parent / source
+        with artefacts.open_signed(file, file.parent.name) as parent:
+            if parent.digest != self.parents[source]:
+                raise PullbackError(f"{file}: has changed since {self.path} was made from it; run again")
+        self._verified.add(source)
+
+
 @contextmanager
-def open_study(path: str | Path) -> Iterator[Reader]:
-    """`study.h5`, checked together with the artefacts that it shows.
-
-    Raises
-    ------
-    PullbackError : naming the file that is missing, damaged, or no longer the one that was gathered.
-
-    """
-    with artefacts.open_signed(path, "study") as reader:
-        for name, digest in reader.parents.items():
-            file = Path(path).parent / name
-            with artefacts.open_signed(file, file.parent.name) as parent:
-                if parent.digest != digest:
-                    raise PullbackError(f"{file}: has changed since {path} was made from it; run again")
+def open_study(path: str | Path) -> Iterator[StudyReader]:
+    """`study.h5`, checked; the artefacts that it shows are checked when their rows are read."""
+    with artefacts.open_signed(path, "study", StudyReader) as reader:
         yield reader
 
 
-def _gather(file: h5py.File, column: str, pieces: list[Piece], digest: str) -> None:
-    """One virtual dataset over the pieces of a column."""
-    first = pieces[0]
-    shape = (sum(piece.shape[0] for piece in pieces), *first.shape[1:])
+def _gather(file: h5py.File, column: str, pieces: list[tuple[str, Piece]], digest: str) -> None:
+    """One virtual dataset over the pieces of a column, each with the file that it is in."""
+    first, dtype = pieces[0][1], np.dtype(pieces[0][1].dtype)
+    shape = (sum(piece.shape[0] for _, piece in pieces), *first.shape[1:])
     # Should a source go missing, its rows read as NaN or as the largest integer, never as a plausible zero.
-    fill = np.nan if first.dtype.kind == "f" else np.iinfo(first.dtype).max
+    fill = np.nan if dtype.kind == "f" else np.iinfo(dtype).max
     # By the low-level interface, since h5py's other one records the time of day.
     properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     properties.set_obj_track_times(False)
-    properties.set_fill_value(np.array([fill], first.dtype))
+    properties.set_fill_value(np.array([fill], dtype))
     at = 0
-    for piece in pieces:
+    for source, piece in pieces:
         if piece.shape[0]:
             rows = h5py.h5s.create_simple(shape)
             rows.select_hyperslab((at, *(0 for _ in shape[1:])), piece.shape)
-            properties.set_virtual(rows, piece.file.encode(), column.encode(), h5py.h5s.create_simple(piece.shape))
+            properties.set_virtual(rows, source.encode(), column.encode(), h5py.h5s.create_simple(piece.shape))
         at += piece.shape[0]
     group, name = column.rsplit("/", 1)
-    kind, space = h5py.h5t.py_create(first.dtype, logical=True), h5py.h5s.create_simple(shape)
+    kind, space = h5py.h5t.py_create(dtype, logical=True), h5py.h5s.create_simple(shape)
     h5py.h5d.create(file.require_group(group).id, name.encode(), kind, space, dcpl=properties)
     dataset = file[column]
     attributes = dict(first.attributes)

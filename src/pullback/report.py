@@ -34,7 +34,8 @@ from .report_sources import (
 from .signs import over_sigma
 from .study import Study
 from .tables import scanned
-from .validation import LEVELS, NARROWEST_SCATTER, OUTSIDE, SIGMAS, worst
+from .tally import LEVELS, SIGMAS
+from .validation import NARROWEST_SCATTER, OUTSIDE, worst
 
 FAILED = {
     "hit_not_finite": "hit NaN or infinite",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
+from .exact import ExactSum
 from .intervals import equivalence, sd_interval
 
 Matrix = Float[np.ndarray, "systematic systematic"]
@@ -33,18 +34,17 @@ class Seen(NamedTuple):
 class Sums:
     """What is gathered over the muons of a point, of one observable: budget, what they share, and slopes by the design.
 
-    Fed block by block, so that no sum depends on how the work was cut into batches.
+    Fed block by block; those of batches are merged by way of `arrays`. Sums are exact, so that none depends on how the
+    work was cut into batches.
     """
 
+    _EXACT = ("square", "jacobian", "shares", "slopes", "differentiated", "seen")
+
     def __init__(self):
-        self.muons, self.square = 0, 0.0
-        self.jacobian: Any = 0.0
-        self.shares: Any = 0.0
-        self.slopes: Any = 0.0
-        self.differentiated = 0.0
+        self.muons = 0
+        self._sums = {name: ExactSum() for name in self._EXACT}
         self._said: list[Said] = []
-        self._seen: list[np.ndarray] = []
-        self._experiments: Any = np.zeros((2, 0))
+        self._sd: list[np.ndarray] = []
 
     def add(
         self,
@@ -55,46 +55,70 @@ class Sums:
         """Add muons that have a σ, with their budget and their Jacobian by the systematics, where there are any."""
         known = np.isfinite(sigma) & (sigma > 0)
         self.muons += int(known.sum())
-        self.square += float(np.square(sigma[known]).sum())
+        self._sums["square"].add(np.square(sigma[known]).sum())
         if jacobian is not None:
-            self.jacobian = self.jacobian + jacobian[known].sum(axis=0)
+            self._sums["jacobian"].add(jacobian[known].sum(axis=0))
         if shares is not None:
-            self.shares = self.shares + np.where(known[:, None], np.nan_to_num(shares), 0.0).sum(axis=0)
+            self._sums["shares"].add(np.where(known[:, None], np.nan_to_num(shares), 0.0).sum(axis=0))
 
     def add_slopes(self, slopes: Float[np.ndarray, " parameter"], muons: float) -> None:
         """Add sums over muons of the slopes of σ."""
-        self.slopes, self.differentiated = self.slopes + slopes, self.differentiated + muons
+        self._sums["slopes"].add(slopes)
+        self._sums["differentiated"].add(np.float64(muons))
 
     def add_experiments(self, said: Said, sd: Float[np.ndarray, " muon"]) -> None:
         """Add muons of the toy experiments."""
         self._said.append(said)
-        self._seen.append(sd)
+        self._sd.append(sd)
 
     def add_sums(self, sums: Float[np.ndarray, "2 experiment"]) -> None:
         """Add, of a block in each toy experiment, the sums of `Seen`."""
-        self._experiments = self._experiments + sums if self._experiments.size else sums
+        self._sums["seen"].add(sums)
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All that is gathered, exactly; `merge` adds it to others."""
+        said = [np.column_stack([*said, sd]) for said, sd in zip(self._said, self._sd, strict=True)]
+        return {
+            "muons": np.array([self.muons]),
+            "experiments": np.concatenate(said) if said else np.zeros((0, 0)),
+            **{name: each.parts for name, each in self._sums.items()},
+        }
+
+    def merge(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Add what `arrays` of others gave, of muons that come after these."""
+        self.muons += int(arrays["muons"][0])
+        for name, each in self._sums.items():
+            for part in arrays[name]:
+                each.add(part)
+        if arrays["experiments"].shape[1]:
+            total, *jacobian, spread, sd = arrays["experiments"].T
+            self.add_experiments(Said(total, np.stack(jacobian, axis=1), spread), sd)
 
     @property
     def variance(self) -> float | None:
         """The mean variance of the budget, by the linear law."""
-        return float(np.sum(self.shares)) / self.muons if self.muons else None
+        return float(self._sum("shares").sum()) / self.muons if self.muons else None
+
+    def _sum(self, name: str) -> np.ndarray:
+        return self._sums[name].rounded
 
     def budget(self, sources: Sequence[str]) -> dict[str, float]:
         """The share that each source has in the mean variance; they add up to 1."""
-        total = float(np.sum(self.shares))
-        return {name: float(share) / total for name, share in zip(sources, self.shares, strict=True)} if total else {}
+        shares = self._sum("shares")
+        total = float(shares.sum())
+        return {name: float(share) / total for name, share in zip(sources, shares, strict=True)} if total else {}
 
     def design(self, parameters: Sequence[str]) -> dict[str, float | None]:
         """The slope of the mean σ by each parameter."""
-        if not self.differentiated:
-            return dict.fromkeys(parameters)
-        return dict(zip(parameters, (self.slopes / self.differentiated).tolist(), strict=True))
+        slopes, muons = self._sum("slopes"), float(self._sum("differentiated"))
+        return dict(zip(parameters, (slopes / muons).tolist(), strict=True)) if muons else dict.fromkeys(parameters)
 
     def mean(self, sigma_eta: Matrix) -> dict[str, float]:
         """The standard uncertainty of the mean over all muons: u² = Σ σ²/N² + ḡ Σ_η ḡᵀ, and its two parts."""
         if not self.muons:
             return {}
-        mean, independent = self.jacobian / self.muons, math.sqrt(self.square) / self.muons
+        mean, independent = self._sum("jacobian") / self.muons, math.sqrt(self._sum("square")) / self.muons
         shared = math.sqrt(max(0.0, float(mean @ sigma_eta @ mean)))
         return {
             "mean_uncertainty": math.hypot(independent, shared),
@@ -104,8 +128,9 @@ class Sums:
 
     def experiments(self, sigma_eta: Matrix, tolerance: float, confidence: float) -> dict[str, Any]:
         """What the toy experiments say, see `judge`."""
-        said = Said(*map(np.concatenate, zip(*self._said, strict=True)))
-        return judge(said, Seen(np.concatenate(self._seen), *self._experiments), sigma_eta, tolerance, confidence)
+        said, sums = Said(*map(np.concatenate, zip(*self._said, strict=True))), self._sum("seen")
+        seen = Seen(np.concatenate(self._sd), *(sums if sums.ndim else np.zeros((2, 0))))
+        return judge(said, seen, sigma_eta, tolerance, confidence)
 
 
 def judge(said: Said, seen: Seen, sigma_eta: Matrix, tolerance: float, confidence: float) -> dict[str, Any]:

@@ -126,8 +126,8 @@ class Study:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """The kinds of artefacts of this study."""
-        return tuple(kind for kind in KINDS if not (kind == "truth" and self.recorded))
+        """The kinds of artefacts that hold this study's columns; beside them, each batch has a tally of these."""
+        return tuple(kind for kind in KINDS if kind != "tally" and not (kind == "truth" and self.recorded))
 
 
 def _check_model(point: Point) -> None:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -31,10 +31,7 @@ from .intervals import (
     mean_interval,
     sd_interval,
 )
-from .linearity import contradicted
-
-EDGES = (0.0, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, math.inf)
-"""Bins of θ/σ by the linear law: the fold at zero shows within about 3 σ of it."""
+from .tally import LEVELS, Measured, Tally
 
 FEWEST_FOR_SCATTER = 20
 """Toy muons below which their scatter is not judged: it would fail too often by chance."""
@@ -42,10 +39,6 @@ FEWEST_FOR_SCATTER = 20
 NARROWEST_SCATTER = 0.8
 """Scatter of closure between muons, over what the toy count predicts, below which toys are not independent."""
 
-SIGMAS = ("linear", "quoted")
-"""The two uncertainties of an observable that are judged."""
-
-LEVELS = ("68", "95")
 ENDS = tuple(f"{end}{level}" for level in LEVELS for end in ("low", "high"))
 """The ends of both intervals."""
 
@@ -63,12 +56,6 @@ WORDS = {"bias": "bias"} | {
     for level, percent in (("68", "68.27 %"), ("95", "95 %"))
     for end, words in (("low", "lower"), ("high", "upper"))
 }
-
-FEWEST_TO_CONTRADICT = 1000
-"""Toys of a muon below which the errors of their ends are too rough to contradict anything."""
-
-LIGHTEST_TAILS = 0.2
-"""Excess kurtosis of toys below which a distribution has a standard deviation; that of what has none is 0.5 or more."""
 
 NEVER = {
     "sigma_negative": "have a negative σ",
@@ -91,60 +78,9 @@ PULLS += tuple(f"coverage{level}{end}" for level in LEVELS for end in ("", "_low
 OUTSIDE = "outside the linear domain"
 EMPTY = "empty"
 
-
-TOYS_SAY = ("toys_can_tell", "toys_disagree", "toys_without_spread", "toys_unsettled")
-"""Counts of toy muons: those whose toys can tell whether they are linear, those that disagree, and two that failed."""
-
 MOST_DISAGREEING, FEWEST_TO_DISAGREE = 0.5, 20
 """Of the muons whose toys can tell, how many may disagree with `linear_ok`, as they do by chance where ends are off by
 just δ, and how many there must be to judge it."""
-
-
-class Muons(NamedTuple):
-    """Muons of a block: value at the recorded hit, whether that is finite, θ/σ there, and what is said of them.
-
-    Where the distribution has no standard deviation, `without_sd`, an interval is all that is quoted.
-    """
-
-    value: np.ndarray
-    hit_finite: np.ndarray
-    distance: np.ndarray
-    without_sd: np.ndarray
-    sigma_linear: np.ndarray
-    linear_ok: np.ndarray
-    sigma: np.ndarray
-    bias: np.ndarray
-    interval68: np.ndarray
-    interval95: np.ndarray
-
-
-class ToyMuons(NamedTuple):
-    """Those of them that toys were thrown around: rows of the block, how many toys, and what these say."""
-
-    row: np.ndarray
-    count: np.ndarray
-    settled: np.ndarray
-    mean: np.ndarray
-    sd: np.ndarray
-    sd_error: np.ndarray
-    interval68: np.ndarray
-    interval68_error: np.ndarray
-    interval95: np.ndarray
-    interval95_error: np.ndarray
-
-
-class Truth(NamedTuple):
-    """The same muons at their true hits: value, and θ/σ."""
-
-    value: np.ndarray
-    distance: np.ndarray
-
-
-def distance(value: np.ndarray, sigma_linear: np.ndarray) -> np.ndarray:
-    """θ/σ, by which muons are put into bins; where the linear law has no σ, 0 at θ = 0 and else infinity."""
-    has_sigma = (sigma_linear > 0) & np.isfinite(sigma_linear)
-    without = np.where(value == 0, 0.0, np.inf)
-    return np.where(has_sigma, np.abs(value) / np.where(has_sigma, sigma_linear, 1), without)
 
 
 def worst(verdicts: list[str | None]) -> str:
@@ -152,117 +88,19 @@ def worst(verdicts: list[str | None]) -> str:
     return max((each for each in verdicts if each in RANK), key=RANK.__getitem__, default="inconclusive")
 
 
-class Tally:
-    """Running sums over the muons of one point and observable, bin by bin, and the verdict on one of its σ.
+class Judgement:
+    """The verdict on one σ of one observable at one point, from its tally."""
 
-    Fed block by block, so that memory doesn't grow with the muons.
-    """
-
-    _SUMS = ("muons", "recorded", "pulls", "z", "z2", "z3", "z4", "in68", "in95", "value", "sigma", "linear_ok")
-    COUNTS = ("muons", "hit_not_finite", "value_not_finite", "no_standard_deviation", *NEVER, *TOYS_SAY)
-
-    def __init__(self, settings: Validation, toys: Toys, sigma: str, n_dig: int, among: int):
-        """A tally of one σ of one observable at one point, among so many of them in the study."""
-        self.settings, self.toys, self.sigma, self.n_dig = settings, toys, sigma, n_dig
-        self.measured = MEASURED[sigma]
-        self.edges = np.unique([*EDGES, settings.domain])
+    def __init__(self, tally: Tally, settings: Validation, toys: Toys, among: int):
+        """A judgement among so many of them in the study; `settings.domain` is the one of the tally's bins."""
+        self.settings, self.toys, self.sigma = settings, toys, tally.sigma
+        self.edges, self.counts, self.has_truth = tally.edges, tally.counts, tally.has_truth
+        self.sums, self.measured = tally.bins, tally.toys
         bins = len(self.edges) - 1
-        self.inside = (self.edges[:-1] >= settings.domain) | (sigma == "quoted")
+        self.inside = (self.edges[:-1] >= settings.domain) | (self.sigma == "quoted")
         # One of many numbers is far off by chance. A pass needs no correction for that, since all of them must pass.
-        judged = among * (2 * bins * (1 + len(OFFS)) if sigma == "quoted" else bins + 1)
+        judged = among * (2 * bins * (1 + len(OFFS)) if self.sigma == "quoted" else bins + 1)
         self.confidence_to_fail = 1 - (1 - settings.confidence) / judged
-        self.sums = {name: np.zeros(bins) for name in self._SUMS}
-        self.counts = dict.fromkeys(self.COUNTS, 0)
-        self.has_truth = False
-        self._toys: list[_Measured] = []
-
-    def add(self, muons: Muons, toys: ToyMuons, truth: Truth | None = None) -> None:
-        """Add a block, with what is known of the true hits if there are any."""
-        value, sigma = muons.value, muons.sigma
-        at, place = (value, muons.distance) if truth is None else truth
-        valued = muons.hit_finite & np.isfinite(value) & np.isfinite(at)
-        usable = (sigma > 0) & np.isfinite(sigma)
-        without = valued & muons.without_sd & (self.sigma == "quoted")
-        good = valued & usable
-        ordered = np.stack([muons.interval95[:, 0], *muons.interval68.T, muons.interval95[:, 1]])
-        sound = np.isfinite(ordered).all(axis=0) & (np.diff(ordered, axis=0) >= 0).all(axis=0)
-        found = {
-            "muons": np.ones(len(value), bool),
-            "hit_not_finite": ~muons.hit_finite,
-            "value_not_finite": muons.hit_finite & ~valued,
-            "sigma_negative": muons.hit_finite & (sigma < 0),
-            "sigma_zero_or_nan": valued & ~usable & ~(sigma < 0) & ~without,
-            "no_standard_deviation": without,
-            "interval_unusable": (good | without) & ~sound,
-            "sigma_not_linear": good & (muons.linear_ok != 0) & (sigma != muons.sigma_linear),
-        }
-        for name, which in found.items():
-            self.counts[name] += int(which.sum())
-
-        bins = self._bins(np.where(np.isfinite(at), place, 0))
-        self._sum("muons", bins[good])
-        self._sum("recorded", self._bins(muons.distance)[good])
-        self._sum("value", bins[good], value[good])
-        self._sum("sigma", bins[good], sigma[good])
-        self._sum("linear_ok", bins[good], muons.linear_ok[good])
-        if truth is not None:
-            self.has_truth = True
-            z = (value[good] - at[good]) / sigma[good]
-            self._sum("pulls", bins[good])
-            power = np.ones_like(z)
-            for name in ("z", "z2", "z3", "z4"):
-                power = power * z
-                self._sum(name, bins[good], power)
-            for level, interval in (("68", muons.interval68), ("95", muons.interval95)):
-                low, high = interval[good].T
-                self._sum(f"in{level}", bins[good], (low <= at[good]) & (at[good] <= high))
-        self._add_toys(Muons(*(each[toys.row] for each in muons)), toys)
-
-    def _add_toys(self, muons: Muons, toys: ToyMuons) -> None:
-        """Add the toys thrown around some muons; they are in the bins of the recorded hits, where they are thrown."""
-        without = muons.without_sd & (self.sigma == "quoted") & np.isfinite(toys.interval95).all(axis=1)
-        known = ((muons.sigma > 0) & np.isfinite(muons.sigma) & np.isfinite(toys.sd)) | without
-        self.counts["toys_without_spread"] += int((~known).sum())
-        self.counts["toys_unsettled"] += int((known & (toys.settled == 0)).sum())
-        muons, toys = Muons(*(each[known] for each in muons)), ToyMuons(*(each[known] for each in toys))
-        sigma = muons.sigma
-        offs = [(toys.mean - muons.value - muons.bias) / sigma]
-        errors = [toys.sd / np.sqrt(toys.count) / sigma]
-        for level in LEVELS:
-            quoted = getattr(muons, f"interval{level}")
-            # Over half of the width, so that a σ off by some per cent puts its intervals off by as much.
-            with np.errstate(divide="ignore", invalid="ignore"):
-                half = (quoted[:, 1:] - quoted[:, :1]) / 2
-                offs += [*((getattr(toys, f"interval{level}") - quoted) / half).T]
-                errors += [*(getattr(toys, f"interval{level}_error") / half).T]
-        bins = self._bins(muons.distance)
-        self._toys.append(
-            _Measured(bins, muons.value, toys.count, toys.sd / sigma, toys.sd_error / sigma, *offs, *errors)
-        )
-        enough = toys.count >= FEWEST_TO_CONTRADICT
-        # Var(s²)/σ⁴ = 2/(n-1) + κ/n, of which toys have made the standard error of s.
-        with np.errstate(divide="ignore", invalid="ignore"):
-            excess = toys.count * ((2 * toys.sd_error / toys.sd) ** 2 - 2 / (toys.count - 1))
-        self.counts["sd_withheld"] += int((muons.without_sd & enough & (excess < LIGHTEST_TAILS)).sum())
-        said = contradicted(
-            muons.linear_ok[enough] != 0,
-            muons.value[enough],
-            muons.sigma_linear[enough],
-            np.stack([toys.sd, toys.sd_error], axis=1)[enough],
-            np.stack([toys.interval95, toys.interval95_error], axis=2)[enough],
-            self.n_dig,
-        )
-        clearly, can_tell, disagree = (int(each.sum()) for each in said)
-        self.counts["toys_contradict"] += clearly
-        self.counts["toys_can_tell"] += can_tell
-        self.counts["toys_disagree"] += disagree
-
-    def _bins(self, place: np.ndarray) -> np.ndarray:
-        """The bin of each θ/σ."""
-        return np.minimum(np.searchsorted(self.edges, place, side="right") - 1, len(self.edges) - 2)
-
-    def _sum(self, name: str, bins: np.ndarray, weights: np.ndarray | None = None) -> None:
-        self.sums[name] += np.bincount(bins, weights, minlength=len(self.edges) - 1)
 
     def result(self) -> dict[str, Any]:
         """Verdict, reasons, counts, and the numbers of each bin, of all muons, and of the domain of this σ."""
@@ -462,7 +300,7 @@ class Tally:
         names = ("scatter", "scatter_local")
         result: dict[str, Any] = dict.fromkeys((*names, *(f"{n}_{end}" for n in names for end in ("low", "high"))))
         toys = self._toys_in(self.inside)
-        toys = _Measured(*(each[np.isfinite(toys.ratio)] for each in toys))
+        toys = Measured(*(each[np.isfinite(toys.ratio)] for each in toys))
         at, ratios, freedom = toys.value, toys.ratio, _freedom(toys)
         if len(ratios) < FEWEST_FOR_SCATTER:
             return {**result, "scatter_verdict": None}
@@ -479,11 +317,9 @@ class Tally:
         narrow = any(result[f"{name}_high"] < NARROWEST_SCATTER for name in names)
         return {**result, "scatter_verdict": "fail" if narrow else "pass"}
 
-    def _toys_in(self, which: np.ndarray) -> _Measured:
+    def _toys_in(self, which: np.ndarray) -> Measured:
         """The toy muons in some bins."""
-        empty = _Measured(*(np.empty(0, int if name == "bin" else float) for name in _Measured._fields))
-        toys = _Measured(*map(np.concatenate, zip(empty, *self._toys, strict=True)))
-        return _Measured(*(each[which[toys.bin]] for each in toys))
+        return Measured(*(each[which[self.measured.bin]] for each in self.measured))
 
     def _numbers(self, which: np.ndarray) -> dict[str, Any]:
         """The statistics of some bins taken together."""
@@ -499,14 +335,16 @@ class Tally:
             "mean_sigma": sums["sigma"] / muons if muons else None,
             "toy_muons": len(toys.ratio),
             "toys": int(toys.count.sum()),
-            **dict.fromkeys(f"{name}{limit}" for name in self.measured for limit in ("", "_se", "_low", "_high")),
+            **dict.fromkeys(
+                f"{name}{limit}" for name in MEASURED[self.sigma] for limit in ("", "_se", "_low", "_high")
+            ),
         }
         found: dict[str, float] = {}
         # With few toys, their own errors are too rough for more than the pooled width.
         enough = toys.count >= FEWEST_FOR_ENDS
         has_sd = np.isfinite(toys.ratio)
         if has_sd.any():
-            spread = _Measured(*(each[has_sd] for each in toys))
+            spread = Measured(*(each[has_sd] for each in toys))
             # Pooled variance, weighted by toys: unbiased however few a muon has.
             weight = (spread.count - 1) / (spread.count - 1).sum()
             square = float((weight * spread.ratio**2).sum())
@@ -571,27 +409,7 @@ class Tally:
         return numbers
 
 
-class _Measured(NamedTuple):
-    """Toy muons as they are judged: bin, value, toys, sd of toys over σ, what is off, and the errors of these."""
-
-    bin: np.ndarray
-    value: np.ndarray
-    count: np.ndarray
-    ratio: np.ndarray
-    ratio_error: np.ndarray
-    bias: np.ndarray
-    low68: np.ndarray
-    high68: np.ndarray
-    low95: np.ndarray
-    high95: np.ndarray
-    bias_error: np.ndarray
-    low68_error: np.ndarray
-    high68_error: np.ndarray
-    low95_error: np.ndarray
-    high95_error: np.ndarray
-
-
-def _freedom(toys: _Measured) -> np.ndarray:
+def _freedom(toys: Measured) -> np.ndarray:
     """Degrees of freedom of each muon's sd over toys, from its standard error."""
     known = toys.ratio_error > 0
     return np.where(known, (toys.ratio / np.where(known, toys.ratio_error, 1)) ** 2 / 2, toys.count - 1)

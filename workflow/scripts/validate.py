@@ -1,4 +1,4 @@
-"""Gather the batches of the study and judge their uncertainties."""
+"""Judge the uncertainties of the study by the tallies of its batches."""
 
 from pullback.jobs import job
 from pullback.study import Study
@@ -6,6 +6,8 @@ from pullback.verdict import Outputs, validate
 
 if __name__ == "__main__":
     with job(snakemake):
-        study = Study.from_json(snakemake.params.study)
-        files = {kind: snakemake.input.get(kind) for kind in study.kinds}
-        validate(study, files, Outputs(**dict(snakemake.output.items())))
+        validate(
+            Study.from_json(snakemake.params.study),
+            snakemake.input.tally,
+            Outputs(**dict(snakemake.output.items())),
+        )
