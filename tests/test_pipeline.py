@@ -387,6 +387,7 @@ LIGHT = """
 import sys
 from pathlib import Path
 from pullback import steps
+from pullback.batch_tally import tally
 from pullback.study import Study
 from pullback.verdict import Outputs, validate
 
@@ -399,9 +400,10 @@ if study.recorded:
 else:
     steps.simulate_hits(batch("truth"), folder / "truth.h5")
     steps.smear_hits(batch("reco"), folder / "truth.h5", folder / "reco.h5")
-files = {{kind: [made / kind / f"{{name}}.h5"] for kind in study.kinds}}
+files = {{kind: made / kind / f"{{name}}.h5" for kind in study.kinds}}
+tally(batch("tally"), files, folder / "tally.h5")
 names = ("config.yaml", "points.csv", "study.h5", "validation.json", "validation.csv", "summary.csv")
-validate(study, files, Outputs(*(made / each for each in names)))
+validate(study, [folder / "tally.h5"], Outputs(*(made / each for each in names)))
 assert "torch" not in sys.modules
 """
 

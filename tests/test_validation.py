@@ -1,4 +1,5 @@
 import math
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -7,20 +8,45 @@ from scipy.stats import norm
 from pullback.config import Toys, Validation
 from pullback.intervals import sd_interval
 from pullback.normal import K95
-from pullback.validation import EMPTY, NEVER, OUTSIDE, Muons, Tally, ToyMuons, Truth, distance, worst
+from pullback.tally import Muons, Placed, Tally, ToyMuons, Truth, distance, edges
+from pullback.validation import EMPTY, NEVER, OUTSIDE, Judgement, worst
 
 K = np.array([-1.0, 1.0, -K95, K95])
 """The ends of both intervals of a unit Gaussian."""
 
 
+class Judged:
+    """A tally of one σ of one observable, and the judgement on it."""
+
+    def __init__(self, kind, per_muon, mode="fixed", **settings):
+        self.settings, self.toys = Validation(**settings), Toys(per_muon=per_muon, mode=mode)
+        self.tally = Tally(kind, edges(self.settings.domain), 1)
+
+    def add(self, muons, toys, truth=None):
+        """Add muons, and the toys thrown around some of their rows."""
+        row, toys = toys
+        placed = Placed(muons.value, muons.hit_finite, muons.distance, truth, self.tally.edges)
+        self.tally.add(muons, placed)
+        self.tally.add_toys(Muons(*(each[row] for each in muons)), toys)
+
+    def result(self):
+        return Judgement(self.tally, self.settings, self.toys, 1).result()
+
+
+class Thrown(NamedTuple):
+    """Toys, and the rows of the muons that they are thrown around."""
+
+    row: np.ndarray
+    toys: ToyMuons
+
+
 def toys_of(rng, row, per_muon, value, ends=K, bias=0.0):
-    """Toys of a unit Gaussian around some muons: what so many toys say, with the errors that they have."""
+    """Toys of a unit Gaussian around the muons of some rows: what so many toys say, with the errors that they have."""
     sd = np.sqrt(rng.chisquare(per_muon - 1, len(row)) / (per_muon - 1))
     probability = norm.cdf(K)
     error = np.tile(np.sqrt(probability * (1 - probability) / per_muon) / norm.pdf(K), (len(row), 1))
     found = value[row, None] + ends + error * rng.normal(size=(len(row), 4))
-    return ToyMuons(
-        row=row,
+    toys = ToyMuons(
         count=np.full(len(row), per_muon),
         settled=np.ones(len(row)),
         mean=value[row] + bias + rng.normal(size=len(row)) / math.sqrt(per_muon),
@@ -31,6 +57,7 @@ def toys_of(rng, row, per_muon, value, ends=K, bias=0.0):
         interval95=found[:, 2:],
         interval95_error=error[:, 2:],
     )
+    return Thrown(row, toys)
 
 
 def muons_of(value, sigma, sigma_linear=None, finite=None, linear_ok=None, without_sd=None):
@@ -71,7 +98,7 @@ def tally(
     value = at + (noise(rng, muons) if noise else rng.normal(size=muons))
     row = np.linspace(0, muons - 1, min(toys, muons)).astype(int)
     sigma = np.full(muons, sigma_scale)
-    made = Tally(Validation(**settings), Toys(per_muon=per_muon, mode=mode), kind, 1, 1)
+    made = Judged(kind, per_muon, mode, **settings)
     made.add(
         muons_of(value, sigma),
         toys_of(rng, row, per_muon, value, ends, bias),
@@ -82,7 +109,7 @@ def tally(
 
 def few(kind="linear", per_muon=100, **settings):
     """An empty tally."""
-    return Tally(Validation(**settings), Toys(per_muon=per_muon), kind, 1, 1)
+    return Judged(kind, per_muon, **settings)
 
 
 def test_an_honest_point_passes_with_the_right_numbers():
@@ -132,14 +159,14 @@ def test_blocks_change_nothing(kind):
     at = np.linspace(0, 100, 20_000)
     value, sigma = at + rng.normal(size=20_000), np.ones(20_000)
     row = np.linspace(0, 19_999, 400).astype(int)
-    toys = toys_of(rng, row, 1000, value)
+    toys = toys_of(rng, row, 1000, value).toys
     results = []
     for step in (20_000, 7000):
         made = few(kind)
         for start in range(0, 20_000, step):
             rows = slice(start, start + step)
             here = (row >= start) & (row < start + step)
-            block = ToyMuons(*(each[here] for each in toys))._replace(row=row[here] - start)
+            block = Thrown(row[here] - start, ToyMuons(*(each[here] for each in toys)))
             made.add(muons_of(value[rows], sigma[rows]), block, Truth(at[rows], at[rows]))
         results.append(made.result()["domain"])
     whole, pieces = results
@@ -226,8 +253,8 @@ def test_the_scatter_fails_below_eight_tenths(scatter, verdict):
     made, at, sigma = few(), np.linspace(3, 100, muons), np.ones(muons)
     sd = 1 + scatter * rng.normal(size=muons) / math.sqrt(2 * 9999)
     value = at + 0.01 * rng.normal(size=muons)
-    toys = toys_of(rng, np.arange(muons), 10_000, value)._replace(sd=sd, sd_error=sd / math.sqrt(2 * 9999))
-    made.add(muons_of(value, sigma), toys, Truth(at, at))
+    toys = toys_of(rng, np.arange(muons), 10_000, value).toys._replace(sd=sd, sd_error=sd / math.sqrt(2 * 9999))
+    made.add(muons_of(value, sigma), Thrown(np.arange(muons), toys), Truth(at, at))
     assert made.result()["domain"]["scatter_verdict"] == verdict
 
 
@@ -272,8 +299,8 @@ def test_shared_noise_is_seen_in_the_scatter_also_where_the_law_bends():
     at = np.linspace(3, 100, 2000)
     bent = 1 + 0.01 * at / 100  # a drift wider than the toys' own scatter of 0.0022
     made, sigma, rng = few(), np.ones(2000), np.random.default_rng(1)
-    toys = toys_of(rng, np.arange(2000), 100_000, at)._replace(sd=bent)
-    made.add(muons_of(at, sigma), toys, Truth(at - rng.normal(size=2000), at))
+    toys = toys_of(rng, np.arange(2000), 100_000, at).toys._replace(sd=bent)
+    made.add(muons_of(at, sigma), Thrown(np.arange(2000), toys), Truth(at - rng.normal(size=2000), at))
     result = made.result()
     assert result["domain"]["scatter"] > 1
     assert result["domain"]["scatter_local"] < 0.1
@@ -288,7 +315,7 @@ def test_failed_muons_are_counted_and_left_out(kind):
     sigma = np.array([1.0, np.nan, 1.0, 0.0, -1.0, np.nan, 1.0])
     finite = np.array([True, False, True, True, True, True, True])
     toys = toys_of(np.random.default_rng(1), np.array([0, 3, 6]), 10, value)
-    toys.sd[2] = np.nan
+    toys.toys.sd[2] = np.nan
     made.add(muons_of(value, sigma, finite=finite), toys)
     result = made.result()
     assert result["counts"] == {
@@ -377,7 +404,7 @@ def test_too_few_toys_for_the_ends_is_no_pass():
     made, at, rng = few("quoted", per_muon=100), np.linspace(0, 100, 20_000), np.random.default_rng(1)
     value = at + rng.normal(size=20_000)
     toys = toys_of(rng, np.arange(0, 20_000, 10), 100, value)
-    for each in (toys.interval68, toys.interval68_error, toys.interval95, toys.interval95_error):
+    for each in toys.toys[-4:]:
         each[:] = np.nan
     made.add(muons_of(value, np.ones(20_000)), toys, Truth(at, at))
     result = made.result()
@@ -418,7 +445,7 @@ def test_toys_with_an_uneven_count_are_weighted_by_it():
     made, rng = few("quoted"), np.random.default_rng(1)
     at, sigma = np.full(2, 50.0), np.ones(2)
     toys = toys_of(rng, np.arange(2), 1000, at)
-    toys.count[:], toys.sd[:] = (1001, 3001), (2.0, 1.0)
+    toys.toys.count[:], toys.toys.sd[:] = (1001, 3001), (2.0, 1.0)
     made.add(muons_of(at, sigma), toys)
     assert made.result()["overall"]["ratio"] == pytest.approx(math.sqrt((1000 * 4 + 3000 * 1) / 4000))
 
@@ -427,8 +454,8 @@ def test_heavy_tails_widen_the_interval_of_closure():
     """The error of a ratio is that of the toys' own sd, which knows their kurtosis."""
     made, rng, muons = few(), np.random.default_rng(1), 100
     at, sigma = np.linspace(10, 100, muons), np.ones(muons)
-    toys = toys_of(rng, np.arange(muons), 10_000, at)
-    made.add(muons_of(at, sigma), toys._replace(sd_error=3 * toys.sd_error))
+    toys = toys_of(rng, np.arange(muons), 10_000, at).toys
+    made.add(muons_of(at, sigma), Thrown(np.arange(muons), toys._replace(sd_error=3 * toys.sd_error)))
     assert made.result()["overall"]["ratio_se"] == pytest.approx(3 / math.sqrt(2 * 100 * 9999), rel=0.02)
 
 
@@ -510,6 +537,6 @@ def test_what_lies_on_the_limit_gets_no_absurd_advice():
 def test_toys_that_reached_the_most_are_counted():
     made, value = few("quoted"), np.linspace(0, 100, 1000)
     toys = toys_of(np.random.default_rng(1), np.arange(10), 10_000, value)
-    toys.settled[:3] = 0
+    toys.toys.settled[:3] = 0
     made.add(muons_of(value, np.ones(1000)), toys)
     assert made.result()["counts"]["toys_unsettled"] == 3

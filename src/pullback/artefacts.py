@@ -37,6 +37,9 @@ OVERHEAD = 64 * 1024
 ARRAY_OVERHEAD = 1024
 """The same of a small array."""
 
+OPEN = 64
+"""Most columns of an artefact that are kept open: to open one takes as long as to read some thousands of its rows."""
+
 
 class Column:
     """A column that is being written, block by block."""
@@ -129,6 +132,7 @@ class Reader:
         self.kind: str = file.attrs["kind"]
         self.digest: str = file.attrs["digest"]
         self.parents: dict[str, str] = json.loads(file.attrs["parents"])
+        self._open: dict[str, h5py.Dataset] = {}
         self._scales: dict[str, Scales] = {}
 
     def read(self, part: Part, name: str, block: Block) -> np.ndarray:
@@ -143,10 +147,14 @@ class Reader:
             raise self._unreadable(name) from error
 
     def _dataset(self, name: str) -> h5py.Dataset:
-        try:
-            return self._file[name]
-        except (OSError, KeyError) as error:
-            raise self._unreadable(name) from error
+        if name not in self._open:
+            if len(self._open) == OPEN:
+                self._open.clear()
+            try:
+                self._open[name] = self._file[name]
+            except (OSError, KeyError) as error:
+                raise self._unreadable(name) from error
+        return self._open[name]
 
     def _unreadable(self, name: str) -> PullbackError:
         return PullbackError(f"{self.path}: column {name} can't be read; delete the file and run again")
@@ -241,7 +249,8 @@ def read(path: str | Path, batch: Batch) -> Iterator[Reader]:
 def open_signed(path: str | Path, kind: str, reader: type[R] = Reader) -> Iterator[R]:
     """Open any artefact of a kind by a class of readers, checking all but the config that it was made from."""
     verify(path)
-    with h5py.File(path, "r") as file:
+    # Without a cache of chunks: a block is read once, whole, and caches of many open columns would fill the memory.
+    with h5py.File(path, "r", rdcc_nbytes=0) as file:
         if (file.attrs.get("schema"), file.attrs.get("kind")) != (SCHEMA, kind):
             raise PullbackError(f"{path}: is no artefact of kind {kind!r} and schema {SCHEMA}; delete it and run again")
         if file.attrs["package_digest"] != package_digest():

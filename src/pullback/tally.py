@@ -123,9 +123,14 @@ def edges(domain: float) -> Float[np.ndarray, " edge"]:
 
 
 class Rows(NamedTuple):
-    """Some rows of a block, bin by bin: where each begins, and how many it has, by the true and by the recorded hits."""
+    """Some rows of a block, bin by bin, with value, and value less truth.
+
+    Of each bin, where it begins, and how many rows it has by the true and by the recorded hits.
+    """
 
     index: Int[np.ndarray, " row"]
+    value: Float[np.ndarray, " row"]
+    off: Float[np.ndarray, " row"]
     starts: Int[np.ndarray, " bin"]
     counts: Int[np.ndarray, " bin"]
     recorded: Int[np.ndarray, " bin"]
@@ -143,6 +148,7 @@ class Placed:
         edges: Float[np.ndarray, " edge"],
     ):
         self.has_truth = truth is not None
+        self._value = value
         self.at = value if truth is None else truth.value
         self.valued = hit_finite & np.isfinite(value) & np.isfinite(self.at)
         self._count = len(edges) - 1
@@ -156,7 +162,9 @@ class Placed:
             each = [np.flatnonzero(good & (self._bins == index)) for index in range(self._count)]
             counts = np.array([len(rows) for rows in each])
             recorded = np.array([np.count_nonzero(good & (self._recorded == i)) for i in range(self._count)])
-            self._last = good, Rows(np.concatenate(each), np.cumsum(counts) - counts, counts, recorded)
+            index = np.concatenate(each)
+            value = self._value[index]
+            self._last = good, Rows(index, value, value - self.at[index], np.cumsum(counts) - counts, counts, recorded)
         return self._last[1]
 
 
@@ -207,11 +215,11 @@ class Tally:
             return
         of_bins, starts = {"muons": rows.counts, "recorded": rows.recorded}, rows.starts[filled]
         flags = {"linear_ok": muons.linear_ok != 0}
-        terms = {"value": value[rows.index], "sigma": sigma[rows.index]}
+        terms = {"value": rows.value, "sigma": sigma[rows.index]}
         if placed.has_truth:
             of_bins["pulls"] = rows.counts
             flags |= {"in68": _inside(at, ends68), "in95": _inside(at, ends95)}
-            z = (terms["value"] - at[rows.index]) / terms["sigma"]
+            z = rows.off / terms["sigma"]
             z2 = z * z
             z3 = z2 * z
             terms |= {"z": z, "z2": z2, "z3": z3, "z4": z3 * z}
