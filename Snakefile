@@ -10,7 +10,7 @@ sys.path.insert(0, SOURCE)
 os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [SOURCE, os.environ.get("PYTHONPATH")])))
 
 from pullback.errors import PullbackError
-from pullback.gallery import gallery
+from pullback.gallery import drawn_from, gallery
 from pullback.provenance import package_digest
 from pullback.study import Study
 
@@ -299,7 +299,7 @@ rule plot:
     input:
         **files_of_user("model"),
         **target(),
-        batches=[path for kind in STUDY.kinds for path in batches(kind)],
+        batches=[f"{RESULTS}/{kind}/{batch}.h5" for kind, batch in drawn_from(STUDY)],
         study=rules.validate.output.study,
         validation=rules.validate.output.validation,
     output:

@@ -9,19 +9,27 @@ import xarray
 from conftest import SMALL, Run
 
 from pullback import artefacts, labels
+from pullback.batches import BLOCK
 from pullback.errors import PullbackError
 from pullback.gathering import open_study
 from pullback.provenance import package_digest
 from pullback.seal import seal
 
 KINDS = ("truth", "reco", "theta", "sigma", "toys")
+FILES = (*KINDS, "tally")
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """A small study, made once, with every column read."""
     run = Run({**SMALL, "source": {"kind": "simulated", "muons": 300}}, tmp_path_factory.mktemp("made")).make()
-    return run, {kind: everything(run, kind, run.files[kind][0]) for kind in KINDS}
+    return run, {kind: everything(run, kind, file_of(run, kind)) for kind in FILES}
+
+
+def file_of(run, kind):
+    """The only artefact of a kind."""
+    (file,) = run.tallies if kind == "tally" else run.files[kind]
+    return file
 
 
 def everything(run, kind, path):
@@ -31,6 +39,10 @@ def everything(run, kind, path):
     found = {}
     with artefacts.read(path, batch) as reader:
         for part in batch.parts:
+            if kind == "tally":
+                arrays = reader.arrays(part.label)
+                found |= {f"{part.label}/{name}": (each.tobytes(), each.shape) for name, each in arrays.items()}
+                continue
             for column, dataset in reader.columns(part.label):
                 values = reader.rows(column)
                 attributes = {key: str(value) for key, value in labels.attributes_of(dataset).items()}
@@ -71,8 +83,8 @@ def test_layout(made):
 def test_root_attributes(made):
     run, _ = made
     found = {}
-    for kind in KINDS:
-        with h5py.File(run.files[kind][0]) as file:
+    for kind in FILES:
+        with h5py.File(file_of(run, kind)) as file:
             found[kind] = dict(file.attrs)
     (name,) = run.study.batches
     for kind, attributes in found.items():
@@ -91,6 +103,7 @@ def test_root_attributes(made):
         "theta": {kind: digest[kind] for kind in ("truth", "reco")},
         "sigma": {kind: digest[kind] for kind in ("truth", "reco")},
         "toys": {"reco": digest["reco"]},
+        "tally": {kind: digest[kind] for kind in KINDS},
     }
     with h5py.File(run.outputs.study) as file:
         assert file.attrs["seed"] == 1
@@ -202,9 +215,9 @@ def test_every_flipped_bit_is_refused_or_does_no_harm(made, tmp_path):
     """One bit at a time, all over each file: refused by name, or everything reads as before."""
     run, before = made
     rng = np.random.default_rng(1)
-    refused = dict.fromkeys(KINDS, 0)
-    for kind in KINDS:
-        original = run.files[kind][0].read_bytes()
+    refused = dict.fromkeys(FILES, 0)
+    for kind in FILES:
+        original = file_of(run, kind).read_bytes()
         path = tmp_path / f"{kind}.h5"
         for position in rng.choice(len(original), 60, replace=False):
             spoilt = bytearray(original)
@@ -277,8 +290,35 @@ def test_an_artefact_that_changed_under_the_study_is_refused(made, tmp_path):
     other = Run({**SMALL, "seed": 2, "source": {"muons": 300}}, tmp_path / "other").make()
     (name,) = run.study.batches
     shutil.copy(other.files["reco"][0], folder / "reco" / f"{name}.h5")
-    with pytest.raises(PullbackError, match=r"reco/.* has changed since"), open_study(folder / "study.h5"):
-        pass
+    label = "detector.resolution=50,model.dz=1"
+    with open_study(folder / "study.h5") as reader:
+        for _ in range(2):
+            with pytest.raises(
+                PullbackError, match=r"reco/.* has changed since .*study.h5 was made from it; run again"
+            ):
+                reader.rows(f"{label}/x_reco", 0, 10)
+        assert len(reader.rows(f"{label}/theta")) == 300
+
+
+def test_only_artefacts_whose_rows_are_read_are_verified_and_each_once(tmp_path, monkeypatch):
+    """A figure shows the first muons of a billion, and need not read the others for that."""
+    raw = {"study": "s", "source": {"muons": 2 * BLOCK + 5}, "compute": {"batch_cost": 1}}
+    run = Run({**raw, "toys": {"muons": 6, "per_muon": 20}}, tmp_path).make()
+    verified = []
+    monkeypatch.setattr(artefacts, "verify", verified.append)
+    with open_study(run.outputs.study) as reader:
+        verified.clear()
+        for start, stop, batches in (
+            (0, BLOCK, [0]),
+            (10, 20, []),
+            (BLOCK - 1, BLOCK + 1, [1]),
+            (2 * BLOCK, None, [2]),
+        ):
+            assert len(reader.rows("nominal/theta", start, stop)) == (2 * BLOCK + 5 if stop is None else stop) - start
+            assert verified == [run.files["theta"][index] for index in batches]
+            verified.clear()
+        reader.rows("nominal/sigma_theta", 0, 0)
+        assert verified == []
 
 
 def test_a_column_that_is_not_full_is_never_left_behind(made, tmp_path):

@@ -10,6 +10,8 @@ from conftest import PROJECT, SMALL, Workflow, files_in
 
 from pullback.gathering import open_study
 
+KINDS = ("truth", "reco", "theta", "sigma", "toys", "tally")
+
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
@@ -39,12 +41,13 @@ def test_it_makes_everything_that_is_documented(done):
         "theta",
         "sigma",
         "toys",
+        "tally",
         "figures",
     }
     assert "pullback: small: verdict" in printed
-    assert "10 of 10 steps (100%) done" in printed  # one job a rule, and the target
+    assert "11 of 11 steps (100%) done" in printed  # one job a rule, and the target
     logs = files_in(workflow.folder / "logs" / "small")
-    rules = {"simulate_hits", "smear_hits", "infer_theta", "propagate_uncertainty", "run_toys"}
+    rules = {"simulate_hits", "smear_hits", "infer_theta", "propagate_uncertainty", "run_toys", "tally"}
     rules |= {"validate", "plot", "report", "check"}
     assert {name.split("/")[0] for name in logs} == rules
     assert all(content for content in logs.values())
@@ -83,10 +86,10 @@ def test_batches_of_a_point_give_the_same_bytes_and_an_added_point_runs_alone(do
     raw["scan"] = {"detector.resolution": [50, 70, 100], "model.dz": [1.0, 1.5]}
     (workflow.folder / "small.yaml").write_text(yaml.safe_dump(raw))
     printed = workflow.run("--cores", "2", "--configfile", "small.yaml")
-    for rule in ("simulate_hits", "smear_hits", "infer_theta", "propagate_uncertainty", "run_toys"):
+    for rule in ("simulate_hits", "smear_hits", "infer_theta", "propagate_uncertainty", "run_toys", "tally"):
         assert sum(line.split() == [rule, "2"] for line in printed.splitlines()) == 1, rule
     after = workflow.results()
-    artefacts = [name for name in many if name.split("/")[0] in ("truth", "reco", "theta", "sigma", "toys")]
+    artefacts = [name for name in many if name.split("/")[0] in KINDS]
     assert all(after[name] == many[name] for name in artefacts)
 
 
@@ -107,13 +110,18 @@ def test_changed_evidence_is_not_believed(done, tmp_path):
     assert "pullback: plot: results/small/validation.json: has been changed or damaged" in printed
 
 
-def test_a_changed_tolerance_judges_again_and_makes_nothing_else(done, tmp_path):
+@pytest.mark.parametrize(
+    ("validation", "again"),
+    [({"tolerance": 0.2, "confidence": 0.9}, set()), ({"domain": 4.0}, {"tally"})],
+)
+def test_another_verdict_is_made_from_the_same_artefacts(done, tmp_path, validation, again):
+    """And from the same tallies, unless their bins are others."""
     shutil.copytree(done[0].folder, tmp_path, dirs_exist_ok=True)
     workflow = Workflow(tmp_path)
-    (tmp_path / "small.yaml").write_text(yaml.safe_dump({**SMALL, "validation": {"tolerance": 0.2}}))
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump({**SMALL, "validation": validation}))
     printed = workflow.run("--cores", "2", "--configfile", "small.yaml", "--dry-run")
     planned = {line.split()[0] for line in printed.splitlines() if line.endswith(" 1") and len(line.split()) == 2}
-    assert planned == {"validate", "plot", "report", "check", "all"}
+    assert planned == {"validate", "plot", "report", "check", "all"} | again
 
 
 def test_recorded_hits(workflow):

@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
 from .artefacts import Reader
-from .batches import BLOCK
+from .batches import BLOCK, block_count
 from .circular import wrap
 from .evidence import Evidence
 from .gallery import Figure, point_of
@@ -23,6 +23,7 @@ from .models import NO_FOLD, Quantity
 from .signs import over_sigma
 from .study import Study
 from .tally import SIGMAS, distance
+from .toy_muons import share
 
 # Okabe and Ito's colours, told apart by the colour-blind; marker and line style tell them apart in grey.
 BLUE, VERMILLION, GREY = "#0072B2", "#D55E00", "#7F7F7F"
@@ -61,6 +62,12 @@ class Subject:
         """A column of the first muons."""
         return self.reader.rows(f"{self.label}/{name}", 0, BLOCK)
 
+    def toys(self, name: str) -> np.ndarray:
+        """A column of the toy muons, with all of those among the first muons."""
+        total = self.study.muons[self.label]
+        count = share(range(1), block_count(total), min(self.point.config.toys.muons, total)).stop
+        return self.reader.rows(f"{self.label}/toys/{name}", 0, count)
+
     def whole(self, name: str) -> np.ndarray:
         """A column of another axis than the muons."""
         return self.reader.rows(f"{self.label}/{name}")
@@ -88,8 +95,8 @@ class Observable:
         return self.subject.column(pattern.format(self.name))
 
     def toys(self, pattern: str) -> np.ndarray:
-        """A column of the muons with toys."""
-        return self.subject.whole("toys/" + pattern.format(self.name))
+        """A column of the muons with toys, with all of those among the first muons."""
+        return self.subject.toys(pattern.format(self.name))
 
     @property
     def domain(self) -> float:

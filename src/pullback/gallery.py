@@ -256,6 +256,20 @@ def words(figure: Figure, study: Study, evidence: Evidence) -> tuple[str, str]:
     return f"{title} ({which}{point_of(figure, study, evidence)})", caption
 
 
+def drawn_from(study: Study) -> list[tuple[str, str]]:
+    """The artefacts that the figures may show, by kind and batch: the first block of each point, and toy experiments.
+
+    Which point is the worst is not known before the verdict.
+    """
+    first = {name for name, batch in study.batches.items() if any(part.first == 0 for part in batch.parts)}
+    return [
+        (kind, name)
+        for kind in study.kinds
+        for name in study.batches
+        if name in first or (kind == "toys" and study.config.systematics)
+    ]
+
+
 def _caption(figure: Figure, study: Study) -> str:
     """The key of a figure's title and caption."""
     one_hit = study.config.model.name == "one_hit"
