@@ -16,6 +16,7 @@ from scipy.integrate import quad
 from scipy.stats import norm
 
 from pullback import columns, infer_theta, propagate, quote, quoting, run_toys, second_order, spread, steps, stream
+from pullback.batch_tally import tally
 from pullback.diagnostics import DIAGNOSTICS
 from pullback.evidence import read_evidence
 from pullback.study import Study
@@ -136,7 +137,9 @@ def diagnostics():
             steps.run_toys(study.batch("toys", batch), files["reco"], files["toys"])
             names = ("config.yaml", "points.csv", "study.h5", "validation.json", "validation.csv", "summary.csv")
             outputs = Outputs(*(Path(folder, each) for each in names))
-            validate(study, {kind: [file] for kind, file in files.items()}, outputs)
+            tallied = Path(folder, "tally", f"{batch}.h5")
+            tally(study.batch("tally", batch), files, tallied)
+            validate(study, [tallied], outputs)
             found[name] = read_evidence(outputs.validation)["points"][0]["diagnostics"]
     print("| diagnostic | " + " | ".join(NOISES) + " |")
     print("|---|" + "---|" * len(NOISES))

@@ -13,7 +13,12 @@ from pullback.gathering import Piece, pack, unpack
 from pullback.verdict import validate
 
 EVIDENCE = ("validation.json", "validation.csv", "summary.csv")
-TRACK = {"study": "s", "model": {"name": "track"}, "toys": {"muons": 20, "per_muon": 300}}
+TRACK = {
+    "study": "s",
+    "model": {"name": "track"},
+    "toys": {"muons": 20, "per_muon": 300},
+    "detector": {"resolution": 1000.0},
+}
 
 
 @pytest.fixture(scope="module")
@@ -92,8 +97,13 @@ def same(one, other):
         assert (one.folder / name).read_bytes() == (other.folder / name).read_bytes(), name
 
 
-def test_a_scan_that_is_cut_between_and_within_points(tmp_path):
-    raw = {**SMALL, "source": {"muons": BLOCK + 300}, "scan": {"detector.resolution": [10, 100]}}
+def test_a_scan_with_systematics_that_is_cut_between_and_within_points(tmp_path):
+    raw = {
+        **SMALL,
+        "source": {"muons": BLOCK + 300},
+        "scan": {"detector.resolution": [500, 1000]},
+        "systematics": {"model.dz": 0.01},
+    }
     one, other = cuts(raw, tmp_path)
     assert len(other.study.batches) == 4
     same(one, other)

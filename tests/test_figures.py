@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 from conftest import SMALL, Run, files_in
 
-from pullback import drawing, figures, one_hit_figures, point_figures, source_figures
+from pullback import artefacts, drawing, figures, one_hit_figures, point_figures, source_figures
+from pullback.batches import BLOCK
+from pullback.errors import PullbackError
 from pullback.evidence import read_evidence
-from pullback.gallery import badness, fixed_entries, gallery, point_of, words
+from pullback.gallery import badness, drawn_from, fixed_entries, gallery, point_of, words
 from pullback.study import Study
 
 
@@ -316,3 +318,24 @@ def test_a_failure_leaves_no_half_file(scan, tmp_path, monkeypatch):
         figures.plot(run.study, run.outputs.study, run.outputs.validation, *again)
     assert not list(tmp_path.glob("*.part"))
     assert not list(tmp_path.glob("coverage*"))
+
+
+@pytest.mark.parametrize("systematics", [{}, {"model.dz": 0.01}])
+def test_figures_read_the_artefacts_that_they_name_and_no_others(tmp_path, monkeypatch, systematics):
+    """Of a point in several batches: the first block, and toy experiments of all; each is verified, once."""
+    raw = {"study": "s", "source": {"muons": BLOCK + 300}, "compute": {"batch_cost": 1}, "systematics": systematics}
+    run = Run({**raw, "toys": {"muons": 8, "per_muon": 20, "experiments": 100}}, tmp_path).make()
+    (first, second), named = run.study.batches, drawn_from(run.study)
+    assert set(named) == {(kind, first) for kind in run.study.kinds} | ({("toys", second)} if systematics else set())
+    for kind, files in run.files.items():
+        for name, file in zip(run.study.batches, files, strict=True):
+            if (kind, name) not in named:
+                file.unlink()
+    verified, verify = [], artefacts.verify
+    monkeypatch.setattr(artefacts, "verify", lambda path: verified.append(path) or verify(path))
+    figures.plot(run.study, run.outputs.study, run.outputs.validation, *run.figures)
+    files = [tmp_path / kind / f"{name}.h5" for kind, name in named]
+    assert sorted(verified) == sorted([run.outputs.study, *files])
+    files[0].write_bytes(files[0].read_bytes()[:-1])
+    with pytest.raises(PullbackError, match=f"{re.escape(str(files[0]))}: is damaged or truncated"):
+        figures.plot(run.study, run.outputs.study, run.outputs.validation, *run.figures)
