@@ -103,6 +103,7 @@ def test_a_scan_with_systematics_that_is_cut_between_and_within_points(tmp_path)
         "source": {"muons": BLOCK + 300},
         "scan": {"detector.resolution": [500, 1000]},
         "systematics": {"model.dz": 0.01},
+        "toys": {"muons": 20, "per_muon": 100, "experiments": 100},
     }
     one, other = cuts(raw, tmp_path)
     assert len(other.study.batches) == 4

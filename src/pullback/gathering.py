@@ -63,12 +63,19 @@ def unpack(arrays: Mapping[str, np.ndarray]) -> Iterator[Piece]:
         yield Piece(**{**plain, "shape": tuple(plain["shape"]), "block_xxh3": arrays["block_xxh3"][start:at]})
 
 
+class _Whole(NamedTuple):
+    """A column of a point: its first piece, a digest of those of all of its blocks, and the files with their rows."""
+
+    first: Piece
+    digest: Any
+    sources: list[tuple[str, int]]
+
+
 class Gathering:
     """Collects the columns of a study, batch by batch, and writes `study.h5`."""
 
     def __init__(self):
-        self._columns: dict[str, list[tuple[str, Piece]]] = {}
-        self._digests: dict[str, Any] = {}
+        self._columns: dict[str, _Whole] = {}
         self._parents: dict[str, str] = {}
 
     def add(self, batch: str, parents: Mapping[str, str], pieces: Iterable[Piece]) -> None:
@@ -76,27 +83,26 @@ class Gathering:
         for kind, digest in parents.items():
             self._parents[f"{kind}/{batch}.h5"] = digest
         for piece in pieces:
-            blocks = piece.block_xxh3
-            self._digests.setdefault(piece.name, hashlib.sha256()).update(blocks.tobytes())
-            bare = piece._replace(block_xxh3=blocks[:0])  # of a billion muons they need not be kept
-            self._columns.setdefault(piece.name, []).append((f"{piece.kind}/{batch}.h5", bare))
+            column = self._columns.setdefault(piece.name, _Whole(piece, hashlib.sha256(), []))
+            column.digest.update(piece.block_xxh3.tobytes())
+            column.sources.append((f"{piece.kind}/{batch}.h5", piece.shape[0]))
 
     def write(self, study: Study, path: str | Path) -> str:
         """Write the file; returns the digest of the study's content.
 
         That is the SHA-256 over all columns of all points, which doesn't depend on how the study is cut into batches.
         """
-        digests = {name: digest.hexdigest() for name, digest in self._digests.items()}
+        digests = {name: column.digest.hexdigest() for name, column in self._columns.items()}
         content = hashlib.sha256(json.dumps(digests).encode()).hexdigest()
         with artefacts.new_file(path) as (part, file):
-            reserve(part, OVERHEAD * (1 + sum(map(len, self._columns.values()))))
+            reserve(part, OVERHEAD * (1 + sum(len(column.sources) for column in self._columns.values())))
             for point in study.points:
                 config = point.config.model_dump(mode="json", exclude={"study", "figures", "compute"})
                 group = file.create_group(point.label)
                 for name, value in artefacts.flat(config).items():
                     group.attrs[name] = value
-            for name, pieces in self._columns.items():
-                _gather(file, name, pieces, digests[name])
+            for name, column in self._columns.items():
+                _gather(file, name, column, digests[name])
             file.attrs["content_digest"] = content
             artefacts.sign(file, "study", study.config.seed, study.digest, self._parents, digests)
         return content
@@ -152,10 +158,10 @@ def open_study(path: str | Path) -> Iterator[StudyReader]:
         yield reader
 
 
-def _gather(file: h5py.File, column: str, pieces: list[tuple[str, Piece]], digest: str) -> None:
-    """One virtual dataset over the pieces of a column, each with the file that it is in."""
-    first, dtype = pieces[0][1], np.dtype(pieces[0][1].dtype)
-    shape = (sum(piece.shape[0] for _, piece in pieces), *first.shape[1:])
+def _gather(file: h5py.File, column: str, whole: _Whole, digest: str) -> None:
+    """One virtual dataset over the pieces of a column."""
+    first, dtype = whole.first, np.dtype(whole.first.dtype)
+    shape = (sum(count for _, count in whole.sources), *first.shape[1:])
     # Should a source go missing, its rows read as NaN or as the largest integer, never as a plausible zero.
     fill = np.nan if dtype.kind == "f" else np.iinfo(dtype).max
     # By the low-level interface, since h5py's other one records the time of day.
@@ -163,12 +169,12 @@ def _gather(file: h5py.File, column: str, pieces: list[tuple[str, Piece]], diges
     properties.set_obj_track_times(False)
     properties.set_fill_value(np.array([fill], dtype))
     at = 0
-    for source, piece in pieces:
-        if piece.shape[0]:
-            rows = h5py.h5s.create_simple(shape)
-            rows.select_hyperslab((at, *(0 for _ in shape[1:])), piece.shape)
-            properties.set_virtual(rows, source.encode(), column.encode(), h5py.h5s.create_simple(piece.shape))
-        at += piece.shape[0]
+    for source, count in whole.sources:
+        if count:
+            rows, piece = h5py.h5s.create_simple(shape), (count, *first.shape[1:])
+            rows.select_hyperslab((at, *(0 for _ in shape[1:])), piece)
+            properties.set_virtual(rows, source.encode(), column.encode(), h5py.h5s.create_simple(piece))
+        at += count
     group, name = column.rsplit("/", 1)
     kind, space = h5py.h5t.py_create(dtype, logical=True), h5py.h5s.create_simple(shape)
     h5py.h5d.create(file.require_group(group).id, name.encode(), kind, space, dcpl=properties)
