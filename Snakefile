@@ -231,7 +231,7 @@ rule tally:
         "environment.yml"
     threads: 1
     resources:
-        mem_mb=1000,
+        **needs(),
     params:
         batch=made_from("tally"),
         package=package_digest(),

@@ -10,7 +10,7 @@ from conftest import PROJECT, SMALL, Workflow
 from one_node import missing, one_node
 
 STUDY = {**SMALL, "scan": {"detector.resolution": [50, 100, 200]}, "compute": {"batch_cost": 1}}
-RULES = ("simulate_hits", "smear_hits", "infer_theta", "propagate_uncertainty", "run_toys")
+RULES = ("simulate_hits", "smear_hits", "infer_theta", "propagate_uncertainty", "run_toys", "tally")
 
 PROFILES = {
     # There is no accounting database, and no minute to wait before the first look.

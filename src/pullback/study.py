@@ -111,8 +111,8 @@ class Study:
     def minutes(self, name: str | None = None) -> int:
         """The time to ask of a cluster for one rule: for a batch by its `cost`, without a name for the whole study.
 
-        It is some minutes, and twice what the benchmarks say of all rules of a batch together, so ten times for the
-        five of them in one job: machines differ, file systems are shared, and what runs out of time was for nothing.
+        It is some minutes, and twice what the benchmarks say of all rules of a batch together, so twelve times for
+        the six of them in one job: machines differ, file systems are shared, and what runs out of time was for nothing.
         """
         if name is None:
             return 10 + math.ceil(len(self.batches) / 6)
