@@ -51,10 +51,11 @@ class Run:
         )
         return svgs, pdfs
 
-    def make(self, sabotage: Callable[[str], object] | None = None) -> "Run":
+    def make(self, sabotage: Callable[[str], object] | None = None, *, backwards: bool = False) -> "Run":
         """Every artefact, then the verdict; `sabotage(rule)` is a context that each rule runs in."""
         spoil = sabotage or (lambda _: no_sabotage())
-        for index, name in enumerate(self.study.batches):
+        batches = list(enumerate(self.study.batches))
+        for index, name in reversed(batches) if backwards else batches:
             paths = {kind: files[index] for kind, files in self.files.items()}
             batch = lambda kind, name=name: self.study.batch(kind, name)  # noqa: E731
             truth = paths.get("truth")

@@ -40,6 +40,14 @@ def test_no_column_or_table_depends_on_the_batches(tmp_path, scan, random_number
             assert (run.folder / each).read_bytes() == (runs[0].folder / each).read_bytes(), each
 
 
+def test_no_file_depends_on_the_order_of_the_blocks(tmp_path):
+    """A batch a block, the last block first."""
+    raw = {**SMALL, "scan": None, "source": {"muons": 2 * BLOCK + 500}, "compute": {"batch_cost": 1}}
+    forwards, backwards = (Run(raw, tmp_path / str(way)).make(backwards=way) for way in (False, True))
+    assert len(forwards.study.batches) == 3
+    assert files_in(forwards.folder) == files_in(backwards.folder)
+
+
 def test_the_same_bytes_every_time(tmp_path):
     first = files_in(Run(SMALL, tmp_path / "a").make().folder)
     time.sleep(1.1)  # so that a time of day in any file would show
