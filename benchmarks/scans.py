@@ -36,7 +36,8 @@ ONCE = 100
 """Points from which on a scan is run once."""
 PARTS = {
     "Snakemake": "Snakemake: start, plan of jobs, scheduling",
-    "imports": "Python's start and imports of the jobs",
+    "process": "Python's start and end in the jobs",
+    "imports": "imports of the jobs",
     "plan": "the jobs' reading of the config",
     "I/O": "HDF5, checksums and other files",
     "arithmetic": "arithmetic",
@@ -81,8 +82,7 @@ def parts_of(took, folder, parts_folder):
     parts = Counter()
     for path in parts_folder.glob("*.json"):
         parts.update(json.loads(path.read_text()))
-    # Before the first look at a job and after the last, Python starts and ends.
-    parts["imports"] += in_jobs - parts.total()
+    parts["process"] = in_jobs - parts.total()  # before the first look at a job and after the last
     parts["Snakemake"] = took - in_jobs
     return parts
 

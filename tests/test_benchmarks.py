@@ -159,8 +159,8 @@ def test_the_parts_of_a_run_are_the_whole(sampled, tmp_path):
     (log / "study.tsv").write_text("s\th:m:s\n3.0\t0:00:03\n")
     (parts / "1.json").write_text(json.dumps({"imports": 1.0, "plotting": 1.5}))
     found = scans.parts_of(5.0, tmp_path, parts)
-    assert found == Counter({"Snakemake": 2.0, "imports": 1.5, "plotting": 1.5})
-    assert set(scans.PARTS) == {"Snakemake", "imports", "arithmetic", *sampled.MODULES}
+    assert found == Counter({"Snakemake": 2.0, "process": 0.5, "imports": 1.0, "plotting": 1.5})
+    assert set(scans.PARTS) == {"Snakemake", "process", "imports", "arithmetic", *sampled.MODULES}
 
 
 def test_the_scans_have_the_points_that_they_say():
