@@ -70,14 +70,14 @@ def test_a_batch_is_a_job_and_a_killed_one_is_made_again_with_the_same_bytes(pro
     (workflow.folder / "small.yaml").write_text(yaml.safe_dump(STUDY))
     running = workflow.start("--configfile", "small.yaml", *by_profile(profile))
     try:
-        end = time.monotonic() + 60
+        end = time.monotonic() + 120
         while not list(workflow.folder.glob("results/small/truth/*.h5")):
             assert running.poll() is None, running.communicate()[0]
             assert time.monotonic() < end
             time.sleep(0.1)
         victim = next(job for job in on_slurm.jobs()[before:] if job.state == "RUNNING")
         on_slurm.cancel(victim)
-        printed, _ = running.communicate(timeout=200)
+        printed, _ = running.communicate(timeout=400)
     finally:
         running.kill()
     assert running.returncode == 0, printed
@@ -86,7 +86,7 @@ def test_a_batch_is_a_job_and_a_killed_one_is_made_again_with_the_same_bytes(pro
     assert not list(workflow.folder.rglob("*.part"))
     jobs = on_slurm.jobs()[before:]
     batches = [job for job in jobs if "batch" in job.name]
-    assert all(rule in job.name for job in batches for rule in RULES[1:])
+    assert all(rule in job.name for job in batches for rule in RULES)
     assert sorted(job.state for job in batches) == ["CANCELLED", *3 * ["COMPLETED"]]
     again = next(job for job in batches if job.minutes != victim.minutes)
     assert (again.minutes, again.megabytes) == (2 * victim.minutes, 2 * victim.megabytes)
