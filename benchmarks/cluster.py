@@ -1,9 +1,10 @@
 """What a cluster adds to a small study: by both profiles on a Slurm of one node, started here, beside a local run.
 
-Command: python benchmarks/cluster.py [rounds]
+Command: python benchmarks/cluster.py [--rounds 3] [--docs]
 Slurm and munge are needed, as for tests/test_slurm.py.
 """
 
+import argparse
 import os
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 from statistics import median
 
 import yaml
-from common import PROJECT, aligned, machine
+from common import PROJECT, aligned, into_docs, machine, markdown
 
 sys.path.insert(0, str(PROJECT / "tests"))
 from one_node import missing, one_node
@@ -53,14 +54,20 @@ def run(arguments, environment):
 
 def main():
     """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=3, help="how often each is run")
+    parser.add_argument("--docs", action="store_true", help="put the table into docs/scaling.md")
+    arguments = parser.parse_args()
     if absent := missing():
         sys.exit(f"no {', '.join(absent)}; on Debian: apt-get install slurm-wlm munge")
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
+    rounds = arguments.rounds
     with tempfile.TemporaryDirectory() as folder, one_node(Path(folder)) as node:
         taken = [{name: run(way, node.environment) for name, way in WAYS.items()} for _ in range(rounds)]
     rows = [[name, f"{median(each[name] for each in taken):.0f}"] for name in WAYS]
-    print(f"{machine('snakemake', 'snakemake-executor-plugin-slurm')}\n")
-    print(aligned([f"four batches, medians of {rounds}", "s"], rows))
+    where, head = machine("snakemake", "snakemake-executor-plugin-slurm"), [f"four batches, medians of {rounds}", "s"]
+    print(f"{where}\n\n{aligned(head, rows)}")
+    if arguments.docs:
+        into_docs("cluster", f"{where}.\n\n{markdown(head, rows)}", PROJECT / "docs" / "scaling.md")
 
 
 if __name__ == "__main__":

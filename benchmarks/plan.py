@@ -1,0 +1,107 @@
+"""A plan for 10¹² muons on a cluster: what they need in all, from rates that are measured here.
+
+Command: python benchmarks/plan.py [--docs]
+With --docs it writes its table in docs/scaling.md.
+"""
+
+import argparse
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import stages
+import yaml
+from common import PROJECT, aligned, into_docs, machine, markdown, one_core
+
+MUONS, BATCHES = 10**12, 1000
+MEASURED = 16_000_000
+SMALL = 40
+"""Batches whose tallies are merged to see what one costs."""
+
+
+def study_of(muons, batches):
+    """A raw config of `config/billion.yaml` with so many muons, cut into so many batches."""
+    from pullback.batches import MUON_COST
+
+    raw = yaml.safe_load((PROJECT / "config" / "billion.yaml").read_text())
+    raw["source"]["muons"] = muons
+    raw["compute"] = {"batch_cost": -(-muons * MUON_COST // batches) + 10**9 // batches}
+    return raw
+
+
+def a_muon():
+    """Seconds and bytes of each muon, in all steps of a batch; and of each step the largest memory, MiB."""
+    with tempfile.TemporaryDirectory(dir=".") as folder:
+        taken = {kind: stages.apart("step", kind, MEASURED, folder) for kind in stages.STEPS}
+        size = sum(file.stat().st_size for file in Path(folder).rglob("*.h5"))
+    seconds, memory = zip(*taken.values(), strict=True)
+    return sum(seconds) / MEASURED, size / MEASURED, max(memory)
+
+
+def a_tally():
+    """Seconds to merge the tally of one batch into the verdict."""
+    from pullback.batches import BLOCK
+    from pullback.study import Study
+    from pullback.verdict import Outputs, validate
+
+    study = Study.from_config(study_of(SMALL * BLOCK, SMALL))
+    with tempfile.TemporaryDirectory(dir=".") as folder:
+        files = {kind: {name: Path(folder, kind, f"{name}.h5") for name in study.batches} for kind in stages.STEPS}
+        for kind in stages.STEPS:
+            stages.step(kind, study, files)
+        names = ("config.yaml", "points.csv", "study.h5", "validation.json", "validation.csv", "summary.csv")
+        outputs = Outputs(*(Path(folder, name) for name in names))
+        begin = time.perf_counter()
+        validate(study, list(files["tally"].values()), outputs)
+        return (time.perf_counter() - begin) / len(study.batches)
+
+
+def planned():
+    """Seconds and MiB that Snakemake takes to plan all jobs, and how many these are."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "study.yaml").write_text(yaml.safe_dump(study_of(MUONS, BATCHES)))
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(PROJECT / "Snakefile"), "--dry-run"]
+        begin = time.perf_counter()
+        done = subprocess.run(
+            [*command, "--quiet", "rules", "--configfile", "study.yaml"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        took = time.perf_counter() - begin
+    jobs = next(line.split()[1] for line in (done.stdout + done.stderr).splitlines() if line.startswith("total"))
+    return took, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024, int(jobs)
+
+
+def main():
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--docs", action="store_true", help="put the table into docs/scaling.md")
+    docs = parser.parse_args().docs
+    one_core()
+    planning, planning_memory, jobs = planned()  # first: the memory is the largest of all processes so far
+    seconds, size, memory = a_muon()
+    tally = a_tally()
+    batch = MUONS / BATCHES
+    rows = [
+        ["storage", f"{MUONS * size / 1e12:.0f} TB: {size:.0f} bytes a muon"],
+        ["arithmetic and I/O", f"{MUONS * seconds / 3600:.0f} core hours: {seconds * 1e9:.0f} ns a muon"],
+        ["cluster jobs", f"{BATCHES} of {batch:.0e} muons, and one for the verdict; {jobs} jobs of Snakemake"],
+        ["one such job", f"{batch * seconds / 60:.0f} min, {batch * size / 1e9:.0f} GB of files, {memory:.0f} MiB"],
+        ["Snakemake's plan", f"{planning:.0f} s, {planning_memory:.0f} MiB"],
+        ["merging the tallies", f"{BATCHES * tally:.0f} s: {tally * 1e3:.0f} ms a batch"],
+        ["written a second, 1000 jobs at once", f"{BATCHES * size / seconds / 1e9:.0f} GB/s"],
+    ]
+    head = ["10¹² one-hit muons", "what they need"]
+    print(f"{machine('torch', 'snakemake', 'h5py')}\n\n{aligned(head, rows)}")
+    if docs:
+        page = PROJECT / "docs" / "scaling.md"
+        into_docs("plan", f"{machine('torch', 'snakemake', 'h5py')}.\n\n{markdown(head, rows)}", page)
+
+
+if __name__ == "__main__":
+    main()
