@@ -111,14 +111,15 @@ def test_a_scan_with_systematics_that_is_cut_between_and_within_points(tmp_path)
 
 
 def test_recorded_hits_with_missing_ones_and_fits(tmp_path):
-    rng, muons = np.random.default_rng(1), BLOCK + 400
+    rng, muons = np.random.default_rng(1), 400
     line = rng.uniform(0, 1, (muons, 1)) + rng.normal(0, 0.3, (muons, 1)) * np.array([0, 0.5, 1.0])
     x = line + 0.01 * rng.normal(size=(muons, 3))
     x[rng.uniform(size=x.shape) < 0.1] = np.nan
     with h5py.File(tmp_path / "hits.h5", "w") as file:
         for index in range(3):
             file[f"x{index}"] = x[:, index]
-    one, other = cuts({**TRACK, "source": {"kind": "recorded", "file": str(tmp_path / "hits.h5")}}, tmp_path)
+    raw = {**TRACK, "source": {"kind": "recorded", "file": str(tmp_path / "hits.h5")}}
+    one, other = cuts({**raw, "scan": {"detector.resolution": [50.0, 100.0]}}, tmp_path)
     assert len(other.study.batches) == 2
     same(one, other)
 

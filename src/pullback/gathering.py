@@ -133,9 +133,10 @@ class StudyReader(Reader):
     def _sources_of(self, name: str) -> list[tuple[int, int, str]]:
         """The artefacts that hold the rows of a column, with the range of rows in each."""
         if name not in self._sources:
-            properties = self._dataset(name).id.get_create_plist()
-            found = []
-            for index in range(properties.get_virtual_count()):
+            dataset, found = self._dataset(name), []
+            properties = dataset.id.get_create_plist()
+            # A column without any rows is in no artefact.
+            for index in range(properties.get_virtual_count() if dataset.is_virtual else 0):
                 (first, *_), (last, *_) = properties.get_virtual_vspace(index).get_select_bounds()
                 found.append((first, last + 1, properties.get_virtual_filename(index)))
             self._sources[name] = found
