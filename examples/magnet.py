@@ -40,10 +40,10 @@ def covariance(hits, B, z):
     The layer turns the muon by an angle of standard deviation θ₀ (PDG, Passage of particles through matter, 34.16, at
     β = 1), so that it arrives θ₀ |z2 - z1| beside its circle in the last layer.
     """
-    thickness = torch.tensor(RADIATION_LENGTHS, dtype=hits.dtype)
+    thickness = hits.new_tensor(RADIATION_LENGTHS)  # float64, and on the GPU where the hits are
     q_over_p = infer(hits, B, z)[:, 1]
     variance = (0.0136 * q_over_p * (1 + 0.038 * thickness.log())).square() * thickness
-    last = torch.tensor([0.0, 0.0, 1.0], dtype=hits.dtype)
+    last = hits.new_tensor([0.0, 0.0, 1.0])
     return (variance * (z[2] - z[1]) ** 2)[:, None, None] * torch.outer(last, last)
 
 

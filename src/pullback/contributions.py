@@ -37,7 +37,8 @@ class Contributions:
         self.part, self.model, self.parameters = part, part.model, parameters
         section = part.config["systematics"]
         self.names = shifts.names_of(section)
-        self.sigma_eta = torch.from_numpy(shifts.covariance_of(section)) if self.names else None
+        sigma_eta = shifts.covariance_of(section)
+        self.sigma_eta = torch.from_numpy(sigma_eta).to(parameters["resolution"]) if self.names else None
         self.correlated = shifts.CORRELATIONS in section
         self.shifted = shifts.Shifted(self.model, parameters, self.names) if self.names else None
         self.covariance = columns.of_observables(out, part) if len(self.model.observables) > 1 else None
@@ -47,7 +48,7 @@ class Contributions:
         if self.names:
             kinds = {**kinds, **columns.SHARED}
             labels["systematic"] = self.names
-            about["shared_jacobian"] = {"systematic_covariance": self.sigma_eta.numpy()}
+            about["shared_jacobian"] = {"systematic_covariance": sigma_eta}
         self.table = columns.of_muons(out, part, kinds, labels, about) if kinds else None
 
     def append(self, infer: Inference, hits: Tensor, sigma_x: Tensor, sigma: Float[Tensor, "muon observable"]) -> None:
@@ -56,11 +57,11 @@ class Contributions:
             return
         found = by_blocks(partial(self._found, infer), hits, canonical(sigma_x, hits))
         if self.covariance is not None:
-            self.covariance.append(found.covariance.numpy())
+            self.covariance.append(found.covariance.numpy(force=True))
         if self.table is not None:
             variance = found.shared.square()
             total = {"total": (variance + sigma.square()).sqrt()}
-            self.table.append({name: each.numpy() for name, each in {**found._asdict(), **total}.items()})
+            self.table.append({name: each.numpy(force=True) for name, each in {**found._asdict(), **total}.items()})
 
     def _found(self, infer: Inference, hits: Tensor, sigma_x: Tensor) -> _Found:
         """The contributions of a few muons, with Σ as `canonical` gives it."""
@@ -71,7 +72,7 @@ class Contributions:
         if not self.names:
             shares = uncertainty_budget(jacobian, sigma_x, self.model.layers).shares
             return _Found(linear.covariance, shares, jacobian[:, :, :0], torch.zeros_like(linear.sigma))
-        G = shared_jacobian(self.shifted, hits, torch.zeros(len(self.names), dtype=hits.dtype))
+        G = shared_jacobian(self.shifted, hits, hits.new_zeros(len(self.names)))
         # Without correlations there is no line for them in the budget.
         sigma_eta = self.sigma_eta if self.correlated else self.sigma_eta.diagonal().sqrt()
         shares = uncertainty_budget(jacobian, sigma_x, self.model.layers, G, sigma_eta).shares
@@ -105,7 +106,7 @@ class Design:
         if block.index > 0:
             return
         simulated = self.part.config["source"]["kind"] == "simulated"
-        drawn = draw(self.part, block) if simulated else None
+        drawn = draw(self.part, block, hits.device) if simulated else None
         sums = None
         for start in range(0, len(hits), DIFFERENTIATED_AT_A_TIME):
             rows = slice(start, start + DIFFERENTIATED_AT_A_TIME)
@@ -117,11 +118,11 @@ class Design:
             sums = some if sums is None else sums + some
         slopes = [self._slope(sums, name, index) for _, name, index in self.names]
         found = {"count": sums.muons.double(), "sigma": sums.sigma, "slopes": torch.stack(slopes, dim=1)}
-        self.table.append({name: each.numpy()[None] for name, each in found.items()})
+        self.table.append({name: each.numpy(force=True)[None] for name, each in found.items()})
 
     def _slopes(self, hits: Tensor, drawn: Drawn | None, recorded: Tensor | None) -> SigmaSums:
         part, model = self.part, self.part.model
-        parameters = parameters_of(model, part.settings.detector.resolution)
+        parameters = parameters_of(model, part.settings.detector.resolution, hits.device)
         leaves = {name: each.requires_grad_() for name, each in parameters.items()}
         if drawn is not None:
             hits = moving_hits(part, leaves, drawn, hits)

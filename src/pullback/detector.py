@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 
 from . import noise
 from .batches import Block, Part
+from .models.lines import side_by_side
 from .streams import key_of, stream
 
 
@@ -48,16 +49,15 @@ def deviates(part: Part, block: Block) -> Float[np.ndarray, "muon coordinate"]:
     return noise.draw(part.settings.detector.noise, stream_of(part, "noise", block.index), shape)
 
 
-def draw_off(
-    of: Any, coordinates: int, rng: np.random.Generator, shape: tuple[int, int]
-) -> Float[np.ndarray, "toy deviate"]:
-    """Deviates of toys: of the noise for each coordinate, and normal ones for what the model adds to it, if it does."""
+def draw_off(of: Any, coordinates: int, rng: Any, shape: tuple[int, int]) -> Float[Any, "toy deviate"]:
+    """Deviates of toys: of the noise for each coordinate, and normal ones for what the model adds to it, if it does.
+
+    A tensor where the generator is a device's.
+    """
     toys, count = shape
     if count == coordinates:
         return noise.draw(of, rng, shape)
-    return np.concatenate(
-        [noise.draw(of, rng, (toys, coordinates)), rng.standard_normal((toys, count - coordinates))], 1
-    )
+    return side_by_side([noise.draw(of, rng, (toys, coordinates)), rng.standard_normal((toys, count - coordinates))])
 
 
 def kicks(part: Part, block: Block) -> Float[np.ndarray, "muon coordinate"]:
@@ -94,4 +94,5 @@ def scattering_root(part: Part, hits: Any) -> Any:
     from .covariances import cholesky
     from .inference import added_covariance, parameters_of
 
-    return cholesky(added_covariance(part.model, parameters_of(part.model, part.settings.detector.resolution), hits))
+    parameters = parameters_of(part.model, part.settings.detector.resolution, hits.device)
+    return cholesky(added_covariance(part.model, parameters, hits))

@@ -19,6 +19,7 @@ from .artefacts import Writer
 from .batches import Part
 from .circular import wrap_last
 from .covariances import cholesky, combined
+from .device import DeviceGenerator
 from .inference import parameters_of
 from .jacobians import usable_muons
 from .models import NO_FOLD, Quantity
@@ -62,7 +63,7 @@ def run_experiments(
     mean: Float[np.ndarray, "muon observable"],
     spread: Float[np.ndarray, "muon observable"],
     shift_rng: np.random.Generator,
-    noise_rng: np.random.Generator,
+    noise_rng: np.random.Generator | DeviceGenerator,
 ) -> Experiments:
     """Throw some muons together, with new noise and new shifts of the systematics in each experiment.
 
@@ -80,13 +81,14 @@ def run_experiments(
     """
     section, hits = part.config["systematics"], throw.hits
     names = shifts.names_of(section)
-    shifted = shifts.Shifted(part.model, parameters_of(part.model, part.settings.detector.resolution), names)
-    root = cholesky(torch.from_numpy(shifts.covariance_of(section))[None])[0]
+    parameters = parameters_of(part.model, part.settings.detector.resolution, hits.device)
+    shifted = shifts.Shifted(part.model, parameters, names)
+    root = cholesky(torch.from_numpy(shifts.covariance_of(section)).to(hits)[None])[0]
     count, deviates = part.settings.toys.experiments, throw.deviates
-    etas = torch.from_numpy(shift_rng.standard_normal((count, len(names)))) @ root.T
+    etas = torch.from_numpy(shift_rng.standard_normal((count, len(names)))).to(hits) @ root.T
     noise, periods = part.settings.detector.noise, throw.infer.periods
     with torch.no_grad():
-        centre, unit = torch.from_numpy(mean), torch.from_numpy(spread)
+        centre, unit = (torch.from_numpy(each).to(hits) for each in (mean, spread))
         known = torch.isfinite(centre) & (unit > 0) & torch.isfinite(unit)
         usable = usable_muons(throw.infer, hits)
         known = known if usable is None else known & usable[:, None]
@@ -94,9 +96,9 @@ def run_experiments(
             part, centre, unit, shared_jacobian(shifted, hits, torch.zeros_like(etas[0])), root
         )
         total, squares = torch.zeros_like(centre), torch.zeros_like(centre)
-        sums = torch.zeros(2, count, centre.shape[1], dtype=centre.dtype)
+        sums = centre.new_zeros(2, count, centre.shape[1])
         for index, eta in enumerate(etas):
-            z = torch.from_numpy(detector.draw_off(noise, hits.shape[1], noise_rng, (len(hits), deviates)))
+            z = torch.as_tensor(detector.draw_off(noise, hits.shape[1], noise_rng, (len(hits), deviates))).to(hits)
             off = throw.noise * z if throw.root is None else combined(throw.root, z[:, None])[:, 0]
             away = wrap_last(shifted(hits + off, eta) - centre, periods)
             away = torch.where(known, away, 0.0)
@@ -106,7 +108,7 @@ def run_experiments(
             sums[:, index] = torch.stack([pull.sum(dim=0), pull.square().sum(dim=0)])
         variance = (squares - total.square() / count) / (count - 1)
         sd = torch.where(known, variance.clamp(min=0).sqrt(), float("nan"))
-    return Experiments(*(each.numpy() for each in (sd, known.sum(dim=0).double(), *sums)))
+    return Experiments(*(each.numpy(force=True) for each in (sd, known.sum(dim=0).double(), *sums)))
 
 
 def _far_from_fold(

@@ -16,17 +16,19 @@ Parameters = Mapping[str, Tensor]
 """The numbers and lists of a model by name, and the detector's `resolution`, one for each layer."""
 
 
-def parameters_of(model: Model, resolution: float | list[float]) -> dict[str, Tensor]:
+def parameters_of(
+    model: Model, resolution: float | list[float], device: str | torch.device = "cpu"
+) -> dict[str, Tensor]:
     """The parameters of a model and its detector, float64; leaves, for derivatives by them."""
     layers = max(model.layers) + 1
     each_layer = resolution if isinstance(resolution, list) else [resolution] * layers
-    own = {name: torch.tensor(value, dtype=torch.float64) for name, value in model.parameters.items()}
-    return {**own, "resolution": torch.tensor(each_layer, dtype=torch.float64)}
+    numbers = {**model.parameters, "resolution": each_layer}
+    return {name: torch.tensor(value, dtype=torch.float64, device=device) for name, value in numbers.items()}
 
 
-def at_work(part: Part) -> tuple[dict[str, Tensor], Inference]:
-    """The parameters of a part of a point, and the inference with them."""
-    parameters = parameters_of(part.model, part.settings.detector.resolution)
+def at_work(part: Part, device: str | torch.device = "cpu") -> tuple[dict[str, Tensor], Inference]:
+    """The parameters of a part of a point, and the inference with them, for hits on a device."""
+    parameters = parameters_of(part.model, part.settings.detector.resolution, device)
     return parameters, Inference(part.model, parameters)
 
 

@@ -26,12 +26,11 @@ class Drawn(NamedTuple):
         return Drawn(*(None if each is None else each[rows] for each in self))
 
 
-def draw(part: Part, block: Block) -> Drawn:
-    """The random numbers of a block, the same again."""
-    kicks = torch.from_numpy(detector.kicks(part, block)) if part.model.covariance else None
-    return Drawn(
-        torch.from_numpy(detector.sampled(part, block)), torch.from_numpy(detector.deviates(part, block)), kicks
-    )
+def draw(part: Part, block: Block, device: str | torch.device = "cpu") -> Drawn:
+    """The random numbers of a block, the same again, on a device."""
+    drawn = detector.sampled(part, block), detector.deviates(part, block)
+    kicks = detector.kicks(part, block) if part.model.covariance else None
+    return Drawn(*(None if each is None else torch.from_numpy(each).to(device) for each in (*drawn, kicks)))
 
 
 def moving_hits(
@@ -42,7 +41,7 @@ def moving_hits(
     true = model.place(drawn.sampled, **{name: parameters[name] for name in model.place_uses})
     resolution = parameters["resolution"][list(model.layers)]
     # The pitch of strips, where it is given, does not change with the resolution that is stated.
-    unit = noise.pitch if getattr(noise, "pitch", 0) else torch.from_numpy(detector.factor(part)) / resolution
+    unit = noise.pitch if getattr(noise, "pitch", 0) else resolution.new_tensor(detector.factor(part)) / resolution
     moved = true + drawn.deviates * unit
     if model.covariance is not None:
         root = cholesky(added_covariance(model, parameters, true.detach()))

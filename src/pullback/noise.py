@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 
-def draw(noise: Any, rng: np.random.Generator, shape: tuple[int, ...]) -> Float[np.ndarray, "..."]:
+def draw(noise: Any, rng: Any, shape: tuple[int, ...]) -> Float[Any, "..."]:
     """Deviates of a detector's noise; times the stated σ and its `factor`, they are what a hit is off by.
 
     Parameters
@@ -19,7 +19,7 @@ def draw(noise: Any, rng: np.random.Generator, shape: tuple[int, ...]) -> Float[
         strip: U(-½, ½), in units of the pitch: the centre of the strip that was hit, wherever the strips lie.
         tails: N(0, 1), but for a `fraction` of the hits N(0, width²).
         clipped: N(0, 1) within ±clip: a detector, or its software, that drops hits further out.
-    rng : the stream of the deviates.
+    rng : the stream of the deviates, or a `DeviceGenerator`, whose deviates are a tensor.
     shape : how many.
 
     """
@@ -35,8 +35,10 @@ def draw(noise: Any, rng: np.random.Generator, shape: tuple[int, ...]) -> Float[
         case "clipped":
             from scipy.special import ndtr, ndtri
 
-            below = ndtr(-noise.clip)
-            return ndtri(below + (1 - 2 * below) * rng.random(shape))
+            below, uniform = float(ndtr(-noise.clip)), rng.random(shape)
+            if not isinstance(uniform, np.ndarray):
+                from torch.special import ndtri
+            return ndtri(below + (1 - 2 * below) * uniform)
     raise AssertionError(noise.kind)
 
 

@@ -53,8 +53,8 @@ def propagate(
         (muon, coordinate), (muon, coordinate, coordinate).
     compiled : whether to compile the law to machine code, which takes seconds, or minutes for much code. Results are
         the same to a few units in the last digit, and it does no more than take longer where there is no C++ compiler,
-        `torch.compile` can't handle `infer`, or gradients are wanted. True is for many calls with one `infer`; None:
-        from 2³⁰ coordinates of all muons together.
+        `torch.compile` can't handle `infer`, or gradients are wanted; on a GPU it does nothing. True is for many calls
+        with one `infer`; None: from 2³⁰ coordinates of all muons together.
 
     Returns
     -------
@@ -80,7 +80,8 @@ def propagate(
     sigma_x = canonical(covariance, hits)
     if compiled is None:
         compiled = hits.numel() >= COMPILED_FROM
-    if compiled and not (hits.requires_grad or sigma_x.requires_grad or holds_gradients(infer, hits)):
+    plain = hits.device.type == "cpu" and not (hits.requires_grad or sigma_x.requires_grad)
+    if compiled and plain and not holds_gradients(infer, hits):
         from .compiling import compiled_law  # torch imports its compiler for it
 
         return by_blocks(partial(_propagate, infer, compiled_law(infer)), hits, sigma_x)

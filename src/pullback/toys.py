@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 from .circular import wrap_last
 from .config import ADAPTIVE_BATCH, FEWEST_FOR_ENDS
 from .covariances import combined
+from .device import DeviceGenerator
 from .jacobians import check_hits, usable_muons
 from .linearity import numerical_tolerance
 from .memory import keep_freed
@@ -110,9 +111,9 @@ def run_toys(
 def throw_toys(
     throws: Sequence[Throw],
     toys: int,
-    rngs: Sequence[np.random.Generator],
+    rngs: Sequence[np.random.Generator | DeviceGenerator],
     *,
-    draw: Callable[[np.random.Generator, tuple[int, int]], Float[np.ndarray, "toy coordinate"]] | None = None,
+    draw: Callable[[Any, tuple[int, int]], Float[Any, "toy coordinate"]] | None = None,
     n_dig: int | None = None,
 ) -> list[Toys]:
     """`run_toys` for several throws over as many muons each, with common deviates: muon m's come from rngs[m].
@@ -122,14 +123,15 @@ def throw_toys(
 
     Parameters
     ----------
-    throws, toys, rngs : see `run_toys`.
+    throws, toys, rngs : see `run_toys`. Deviates of numpy's generators are drawn on the CPU and go where the hits are;
+        a `DeviceGenerator` draws them there.
     draw : deviates of a shape from a generator, standard normal ones if it is not given.
     n_dig : adaptive, if it is given: batches of 10 000 toys until twice the standard deviation of the average over
         batches of each of mean, sd and ends of the 95 % interval is no more than the numerical tolerance of the sd in
         so many digits (JCGM 101:2008, 7.9.4), and at most `toys`, in whole batches.
 
     """
-    if not all(isinstance(rng, np.random.Generator) for rng in rngs):
+    if not all(isinstance(rng, np.random.Generator | DeviceGenerator) for rng in rngs):
         raise TypeError('rng must be a numpy random generator, such as pullback.stream(seed, "toys")')
     if toys < 2:
         raise ValueError(f"toys must be at least 2 to have a spread, not {toys}")
@@ -174,9 +176,12 @@ def _adaptively(sums, rows, rngs, batches, draw) -> None:
 
 
 def draw_deviates(
-    rngs: Sequence[np.random.Generator], toys: int, coordinates: int, draw: Callable | None = None
-) -> Float[np.ndarray, "muon toy coordinate"]:
-    """Deviates of every muon, each muon's from its own generator."""
+    rngs: Sequence[np.random.Generator | DeviceGenerator], toys: int, coordinates: int, draw: Callable | None = None
+) -> Float[Any, "muon toy coordinate"]:
+    """Deviates of every muon, each muon's from its own generator; a tensor where these are a device's."""
+    if rngs and isinstance(rngs[0], DeviceGenerator):
+        draw = draw or DeviceGenerator.standard_normal
+        return torch.stack([draw(rng, (toys, coordinates)) for rng in rngs])
     z = np.empty((len(rngs), toys, coordinates))
     for rng, out in zip(rngs, z, strict=True):
         if draw is None:
@@ -186,11 +191,13 @@ def draw_deviates(
     return z
 
 
-def _in_order(z: Float[np.ndarray, "muon toy coordinate"]) -> Float[Tensor, "muon toy coordinate"]:
+def _in_order(z: Float[Any, "muon toy coordinate"]) -> Float[Tensor, "muon toy coordinate"]:
     """The toys of each muon in order of their deviates, where they have one.
 
     So is then what is inferred from them, for most muons, and need not be sorted.
     """
+    if isinstance(z, Tensor):
+        return z.sort(dim=1).values if z.shape[2] == 1 else z
     if z.shape[2] == 1:
         z.sort(axis=1)
     return torch.from_numpy(z)
@@ -287,8 +294,8 @@ class _Sums:
         errors = torch.where(known, self.errors.sqrt() / count, nan)
         moments = (torch.where(finite, each, nan) for each in (self.centre + mean, sd, sd_error))
         intervals = (ends[:, :, :2], errors[:, :, :2], ends[:, :, 2:], errors[:, :, 2:])
-        settled = torch.from_numpy(self.settled) & number.all(dim=1).cpu()
-        return Toys(*moments, *intervals, self.count, settled)
+        settled = torch.from_numpy(self.settled).to(number.device) & number.all(dim=1)
+        return Toys(*moments, *intervals, self.count.to(number.device), settled)
 
 
 @lru_cache

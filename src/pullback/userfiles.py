@@ -168,6 +168,10 @@ class File:
         text = (str(error).strip().splitlines() or [""])[0]
         if "Can't call numpy() on Tensor that requires grad" in text:  # its own advice would break the graph
             text = "NumPy breaks the graph, so that the hits have no derivatives; compute with torch instead"
+        if "tensors to be on the same device" in text:  # torch's advice is longer than a line
+            text = (
+                "makes tensors on the CPU for hits on a GPU; make them by hits.new_tensor, or set compute.device: cpu"
+            )
         said = f"{type(error).__name__}: {text}" if text else type(error).__name__
         if call and lines:
             said = f"{call.at.name}: {said}"
