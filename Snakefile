@@ -184,6 +184,7 @@ rule propagate_uncertainty:
     threads: 1
     resources:
         **needs(),
+        device=STUDY.config.compute.device,
     params:
         batch=made_from("sigma"),
         package=package_digest(),
@@ -208,6 +209,7 @@ rule run_toys:
     threads: 1
     resources:
         **needs(),
+        device=STUDY.config.compute.device,
     params:
         batch=made_from("toys"),
         package=package_digest(),

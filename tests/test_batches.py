@@ -65,7 +65,8 @@ def test_a_recipe_holds_what_its_artefact_is_made_from_and_no_more():
     assert made_from["truth"]["model"] == {"name": "one_hit"}  # not dz
     assert made_from["reco"]["model"] == {"name": "one_hit"}
     assert set(made_from["sigma"]) - set(made_from["theta"]) == {"systematics", "uncertainty"}
-    assert set(made_from["toys"]) - set(made_from["theta"]) == {"systematics", "toys"}
+    assert set(made_from["toys"]) - set(made_from["theta"]) == {"systematics", "toys", "compute"}
+    assert made_from["toys"]["compute"] == {"device_random": False}  # not how the work is cut, nor where it is done
     assert set(made_from["tally"]) - set(made_from["toys"]) == {"uncertainty", "validation"}
     assert made_from["tally"]["validation"] == {"domain": 3.0}  # an edge of the bins
     for kind in set(KINDS) - {"tally"}:  # a tally is another one when any artefact of its batch is
@@ -118,6 +119,8 @@ TRACK = {"model": {"name": "track"}}
         (TRACK, {**TRACK, "uncertainty": {"n_dig": 2}}, {"sigma", "tally"}),
         (TRACK, {**TRACK, "toys": {"experiments": 200}}, {"toys", "tally"}),
         (TRACK, {**TRACK, "target": {"sigma_theta": 0.01, "vary": "detector.resolution"}}, set()),
+        ({}, {"compute": {"device": "cuda", "batch_cost": 10**10}}, set()),
+        ({}, {"compute": {"device": "cuda", "device_random": True}}, {"toys", "tally"}),
         (TRACK, {**TRACK, "detector": {"efficiency": 0.9}}, {"reco", "theta", "sigma", "toys", "tally"}),
         (TRACK, {"model": {"name": "track", "z": [0.0, 0.5, 2.0]}}, set(KINDS)),
         (TRACK, {**TRACK, "source": {"muons": 100_000, "cosmic": {"zenith_max": 0.5}}}, set(KINDS)),

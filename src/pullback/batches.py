@@ -29,6 +29,7 @@ TOY_SECONDS = 22e-9
 _LONGEST_NAME = 100
 
 _TRUTH = ("seed", "random_numbers", "source", "model.name")
+_TOYS = ("detector", "model", "systematics", "toys", "compute.device_random")
 DRAWN_ANYWHERE = ("one_hit",)
 """Models whose true hits are drawn without their parameters: they stay when these change."""
 
@@ -37,8 +38,8 @@ KINDS = {
     "reco": (*_TRUTH, "detector"),
     "theta": (*_TRUTH, "detector", "model"),
     "sigma": (*_TRUTH, "detector", "model", "systematics", "uncertainty"),
-    "toys": (*_TRUTH, "detector", "model", "systematics", "toys"),
-    "tally": (*_TRUTH, "detector", "model", "systematics", "uncertainty", "toys", "validation.domain"),
+    "toys": (*_TRUTH, *_TOYS),
+    "tally": (*_TRUTH, *_TOYS, "uncertainty", "validation.domain"),
 }
 """The config that each kind of artefact is made from: it is made again when this changes, and not otherwise."""
 
@@ -168,7 +169,7 @@ def cost(part: Part, model: Model) -> int:
 
 
 def _part(point: Point, muons: int, extra: Mapping[tuple[str, str], str]) -> Part:
-    config = point.config.model_dump(mode="json", exclude={"study", "target", "figures", "compute"})
+    config = point.config.model_dump(mode="json", exclude={"study", "target", "figures"})
     for (section, key), value in extra.items():
         config[section][key] = value
     return Part(point.label, point.values, muons, 0, block_count(muons), config)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     Field,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
@@ -233,13 +234,38 @@ class Figures(Section):
 
 
 class Compute(Section):
-    """How the work is cut into jobs; it changes no result."""
+    """How the work is cut into jobs, and where models are evaluated; it changes no result but by `device_random`."""
 
     batch_cost: int = Field(
         1_200_000_000,
         ge=1,
         description="most work in one job, in toys (a muon counts as 20 toys a coordinate)",
     )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto",
+        description="where uncertainties are propagated and toys inferred: `cuda` is an NVIDIA GPU, `auto` that where "
+        "there is one, and else the CPU",
+    )
+    device_random: bool = Field(
+        False,
+        description="with `device: cuda`: the deviates of toys are drawn on the GPU, and are others than the CPU's",
+    )
+
+    @model_validator(mode="after")
+    def _random_on_one_device(self):
+        if self.device_random and self.device != "cuda":
+            raise ValueError(
+                f"device_random needs device: cuda, not {self.device}: random numbers must not depend on the machine"
+            )
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_device(self, write):
+        """Where models are evaluated is no part of what made a result, unless random numbers came from there."""
+        found = write(self)
+        if not self.device_random:
+            found.pop("device", None)
+        return found
 
 
 class Target(Section):

@@ -110,7 +110,9 @@ def write_report(
         resolutions=resolutions,
         # How the work was cut into jobs changes no result, and stays out of the report for that.
         config_text=yaml.safe_dump(
-            study.config.model_dump(mode="json", exclude={"compute"}), sort_keys=False, allow_unicode=True
+            study.config.model_dump(mode="json", exclude={"compute": {"batch_cost"}}),
+            sort_keys=False,
+            allow_unicode=True,
         ),
         provenance={
             "seed": study.config.seed,

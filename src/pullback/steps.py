@@ -122,8 +122,10 @@ def infer_theta(batch: Batch, reco: str | Path, theta: str | Path, truth: str | 
                         column.append(values)
 
 
-def propagate_uncertainty(batch: Batch, reco: str | Path, sigma: str | Path, truth: str | Path | None = None) -> None:
-    """Propagate the stated resolution to the observables at the recorded hits.
+def propagate_uncertainty(
+    batch: Batch, reco: str | Path, sigma: str | Path, truth: str | Path | None = None, device: str = "cpu"
+) -> None:
+    """Propagate the stated resolution to the observables at the recorded hits, on a `device` of the config.
 
     For each observable `sigma_<o>`, the one to quote, `sigma_<o>_linear` by the Jacobian, `linear_ok_<o>`, whether
     the two are one, `bias_<o>`, `interval68_<o>` and `interval95_<o>`. `flag_<o>` says of which muons the
@@ -132,45 +134,52 @@ def propagate_uncertainty(batch: Batch, reco: str | Path, sigma: str | Path, tru
     Where there is a truth, also `sigma_<o>_linear_true` at the true hits, which says how far a muon is from a fold.
     """
     from .contributions import Contributions, Design
+    from .device import device_of
     from .inference import at_work, covariance_of
     from .propagation import propagate
     from .quoting import quote
 
+    where = device_of(device)
     with (
         _parents(batch, {RECO: reco, TRUTH: truth}) as parents,
         artefacts.create(sigma, batch, parents.values()) as out,
     ):
         for part in batch.parts:
-            parameters, infer = at_work(part)
+            parameters, infer = at_work(part, where)
             n_dig = part.settings.uncertainty.n_dig
             table = columns.of_muons(out, part, columns.QUOTED)
             contributions, design = Contributions(out, part, parameters), Design(out, part)
             for block in _progress(part, "propagated"):
-                hits, recorded = _hits(parents[RECO], part, RECO, block)
+                hits, recorded = _hits(parents[RECO], part, RECO, block, where)
                 sigma_x = covariance_of(part.model, parameters, hits, recorded)
                 quoted = quote(infer, hits, sigma_x, n_dig=n_dig)
-                table.append(_arrays(quoted) | {"flag": _flag(infer, hits, quoted)})
+                found = _arrays(quoted)
+                table.append(found | {"flag": _flag(infer, hits, found)})
                 contributions.append(infer, hits, sigma_x, quoted.sigma)
                 design.append(block, hits, recorded)
             if TRUTH not in parents:
                 continue
             table = columns.of_muons(out, part, columns.TRUE_LINEAR)
             for block in _progress(part, "propagated at the true hits"):
-                hits, _ = _hits(parents[TRUTH], part, TRUTH, block)
+                hits, _ = _hits(parents[TRUTH], part, TRUTH, block, where)
                 table.append(_arrays(propagate(infer, hits, covariance_of(part.model, parameters, hits))))
 
 
-def run_toys(batch: Batch, reco: str | Path, toys: str | Path) -> None:
+def run_toys(batch: Batch, reco: str | Path, toys: str | Path, device: str = "cpu") -> None:
     """Throw toys around the recorded hits of muons evenly spread over the observables that have a fold.
 
     Writes in a group `toys` of each point: `muon` (its index in the point), `toy_count`, and for each observable its
     mean, standard deviation and intervals over the toys, with their errors. Points that share their random numbers are
-    thrown together.
+    thrown together. They are inferred on a `device` of the config.
     """
     import torch
 
+    from .device import device_of
     from .toys import Toys, throw_toys
 
+    # What made the artefact has the random numbers of a GPU, or not, whatever the job is told.
+    random_there = any(part.settings.compute.device_random for part in batch.parts)
+    where = device_of("cuda" if random_there else device)
     with artefacts.read(reco, batch.of_kind("reco")) as parent, artefacts.create(toys, batch, [parent]) as out:
         chosen = {part.label: _choose(part, parent) for part in batch.parts}
         results: dict[str, list[Toys]] = {part.label: [] for part in batch.parts}
@@ -194,8 +203,8 @@ def run_toys(batch: Batch, reco: str | Path, toys: str | Path) -> None:
             step = max(1, TOYS_BETWEEN_LOGS // (count * len(parts)))
             for first in range(0, max(1, len(toy)), step):
                 rows = slice(first, first + step)
-                throws = [_throw(part, chosen[part.label], rows) for part in parts]
-                rngs = [detector.stream_of(parts[0], "toys", index) for index in toy[rows]]
+                throws = [_throw(part, chosen[part.label], rows, where) for part in parts]
+                rngs = [_random(parts[0], "toys", index, where) for index in toy[rows]]
                 found = throw_toys(throws, count, rngs, draw=draw, n_dig=n_dig if adaptive else None)
                 for part, result in zip(parts, found, strict=True):
                     results[part.label].append(result)
@@ -210,7 +219,7 @@ def run_toys(batch: Batch, reco: str | Path, toys: str | Path) -> None:
             thrown = _arrays(Toys(*map(torch.cat, zip(*results[part.label], strict=True))))
             _write_toys(out, part, chosen[part.label], thrown)
             if part.config["systematics"]:
-                _run_experiments(out, part, chosen[part.label], thrown)
+                _run_experiments(out, part, chosen[part.label], thrown, where)
 
 
 class _Chosen(NamedTuple):
@@ -244,18 +253,26 @@ def _choose(part: Part, parent: Reader) -> _Chosen:
     return found if found.recorded.shape[1] else found._replace(recorded=None)
 
 
-def _throw(part: Part, chosen: _Chosen, rows: slice | np.ndarray) -> Any:
-    """What toys are thrown for around some of the muons."""
+def _random(part: Part, purpose: str, index: int, where: Any) -> Any:
+    """The random numbers of a point for a purpose: those of the CPU, or a device's own if the config wants these."""
+    from .device import DeviceGenerator
+
+    stream = detector.stream_of(part, purpose, index)
+    return DeviceGenerator(stream, where) if part.settings.compute.device_random else stream
+
+
+def _throw(part: Part, chosen: _Chosen, rows: slice | np.ndarray, where: Any) -> Any:
+    """What toys are thrown for around some of the muons, on a device."""
     import torch
 
     from .covariances import cholesky
     from .inference import at_work, covariance_of
     from .toys import Throw
 
-    (parameters, infer), hits = at_work(part), torch.from_numpy(chosen.hits[rows])
-    recorded = None if chosen.recorded is None else torch.from_numpy(chosen.recorded[rows])
+    (parameters, infer), hits = at_work(part, where), torch.from_numpy(chosen.hits[rows]).to(where)
+    recorded = None if chosen.recorded is None else torch.from_numpy(chosen.recorded[rows]).to(where)
     stated = covariance_of(part.model, parameters, hits, recorded, added=False)
-    factor = torch.from_numpy(detector.factor(part))
+    factor = torch.from_numpy(detector.factor(part)).to(where)
     added = detector.scattering_root(part, hits)
     if added is None and stated.ndim == 2:
         return Throw(infer, hits, (stated.sqrt() * factor).expand(hits.shape))
@@ -286,7 +303,7 @@ def _write_toys(out: Writer, part: Part, chosen: _Chosen, result: dict[str, np.n
             column.append(values[rows])
 
 
-def _run_experiments(out: Writer, part: Part, chosen: _Chosen, thrown: dict[str, np.ndarray]) -> None:
+def _run_experiments(out: Writer, part: Part, chosen: _Chosen, thrown: dict[str, np.ndarray], where: Any) -> None:
     """Shift the systematics for some of the toy muons together, again and again, and write what that does to them."""
     from .experiments import columns_of, run_experiments, taking_part
 
@@ -295,18 +312,18 @@ def _run_experiments(out: Writer, part: Part, chosen: _Chosen, thrown: dict[str,
         rows = (chosen.block == block.index) & mine
         if rows.any():
             eta = detector.stream_of(part, "systematics", 0)
-            noise = detector.stream_of(part, "experiments", block.index)
-            throw = _throw(part, chosen, rows)
+            noise = _random(part, "experiments", block.index, where)
+            throw = _throw(part, chosen, rows, where)
             write(chosen.muon[rows], run_experiments(part, throw, thrown["mean"][rows], thrown["sd"][rows], eta, noise))
 
 
-def _hits(reader: Reader, part: Part, place: Place, block: Block) -> tuple[Any, Any]:
-    """The hits of a block, and their covariances where these are recorded, as tensors."""
+def _hits(reader: Reader, part: Part, place: Place, block: Block, where: Any = "cpu") -> tuple[Any, Any]:
+    """The hits of a block, and their covariances where these are recorded, as tensors on a device."""
     import torch
 
     recorded = reader.read(part, columns.COVARIANCE, block) if columns.has_covariances(part) else None
-    hits = torch.from_numpy(reader.read(part, place.column, block))
-    return hits, None if recorded is None else torch.from_numpy(recorded)
+    hits = torch.from_numpy(reader.read(part, place.column, block)).to(where)
+    return hits, None if recorded is None else torch.from_numpy(recorded).to(where)
 
 
 def _evaluate(infer: Callable, hits: np.ndarray) -> np.ndarray:
@@ -324,21 +341,23 @@ def _evaluate(infer: Callable, hits: np.ndarray) -> np.ndarray:
 
 def _arrays(result: Any) -> dict[str, np.ndarray]:
     """The fields of a named tuple of tensors."""
-    return {name: tensor.numpy() for name, tensor in result._asdict().items()}
+    return {name: tensor.numpy(force=True) for name, tensor in result._asdict().items()}
 
 
-def _flag(infer: Callable, hits: Any, quoted: Any) -> np.ndarray:
+def _flag(infer: Callable, hits: Any, quoted: dict[str, np.ndarray]) -> np.ndarray:
     """Bits (muon, observable) that say why an uncertainty is not to be used."""
     from .jacobians import usable_muons
 
-    usable, (value, sigma) = usable_muons(infer, hits), (each.numpy() for each in (quoted.value, quoted.sigma))
+    usable, value, sigma = usable_muons(infer, hits), quoted["value"], quoted["sigma"]
     if usable is None and np.isfinite(value.sum() + sigma.sum()) and (sigma > 0).all():
         return np.zeros(value.shape, "u1")  # as nearly always
     finite = (
-        np.full_like(value, True, bool) if usable is None else np.repeat(usable.numpy()[:, None], value.shape[1], 1)
+        np.full_like(value, True, bool)
+        if usable is None
+        else np.repeat(usable.numpy(force=True)[:, None], value.shape[1], 1)
     )
     valued = np.isfinite(value)
-    without = finite & valued & np.isnan(sigma) & np.isfinite(quoted.interval95.numpy()).all(axis=2)
+    without = finite & valued & np.isnan(sigma) & np.isfinite(quoted["interval95"]).all(axis=2)
     unusable = finite & ~((sigma != 0) & np.isfinite(sigma)) & ~without
     bits = (~finite, finite & ~valued, unusable, sigma < 0, without)
     return sum(bit.astype("u1") * np.uint8(mask) for bit, mask in zip(bits, FLAGS.values(), strict=True))

@@ -74,7 +74,7 @@ class Study:
     def digest(self) -> str:
         """SHA-256 of all that decides the results: not of how the work is cut into jobs."""
         plan = self._plan()
-        del plan["config"]["compute"]
+        del plan["config"]["compute"]["batch_cost"]
         return hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
 
     def _plan(self) -> dict[str, Any]:

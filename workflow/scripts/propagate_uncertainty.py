@@ -11,4 +11,5 @@ if __name__ == "__main__":
             snakemake.input.reco,
             snakemake.output.sigma,
             snakemake.input.get("truth"),
+            snakemake.resources.device,
         )

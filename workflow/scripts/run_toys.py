@@ -6,4 +6,9 @@ from pullback.steps import run_toys
 
 if __name__ == "__main__":
     with job(snakemake):
-        run_toys(Batch.from_json(snakemake.params.batch), snakemake.input.reco, snakemake.output.toys)
+        run_toys(
+            Batch.from_json(snakemake.params.batch),
+            snakemake.input.reco,
+            snakemake.output.toys,
+            snakemake.resources.device,
+        )
