@@ -365,7 +365,7 @@ def test_random_numbers_of_a_device_make_the_toys_again_and_nothing_else(done):
     written(done, device="cuda", device_random=True)
     printed = done.run("--cores", "1", "--configfile", "small.yaml", "--dry-run")
     planned = {line.split()[0] for line in printed.splitlines() if line.endswith(" 1") and len(line.split()) == 2}
-    assert planned == {"run_toys", "validate", "plot", "report", "check", "all"}
+    assert planned == {"run_toys", "tally", "validate", "plot", "report", "check", "all"}
 
 
 def test_a_workflow_without_its_gpu_says_so_in_one_line(done, tmp_path):
