@@ -178,7 +178,7 @@ def run_toys(batch: Batch, reco: str | Path, toys: str | Path, device: str = "cp
     from .toys import Toys, throw_toys
 
     # What made the artefact has the random numbers of a GPU, or not, whatever the job is told.
-    random_there = any(part.settings.compute.device_random for part in batch.parts)
+    random_there = any(part.config["compute"]["device_random"] for part in batch.parts)
     where = device_of("cuda" if random_there else device)
     with artefacts.read(reco, batch.of_kind("reco")) as parent, artefacts.create(toys, batch, [parent]) as out:
         chosen = {part.label: _choose(part, parent) for part in batch.parts}
@@ -258,7 +258,7 @@ def _random(part: Part, purpose: str, index: int, where: Any) -> Any:
     from .device import DeviceGenerator
 
     stream = detector.stream_of(part, purpose, index)
-    return DeviceGenerator(stream, where) if part.settings.compute.device_random else stream
+    return DeviceGenerator(stream, where) if part.config["compute"]["device_random"] else stream
 
 
 def _throw(part: Part, chosen: _Chosen, rows: slice | np.ndarray, where: Any) -> Any:
