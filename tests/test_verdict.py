@@ -218,8 +218,8 @@ def test_adaptive_toys_pass_too(tmp_path):
 def test_dz_that_is_off_by_ten_per_cent_in_one_rule(tmp_path, monkeypatch, rule, factor):
     right = inference.parameters_of
 
-    def wrong(model, resolution):
-        parameters = right(model, resolution)
+    def wrong(*arguments):
+        parameters = right(*arguments)
         return {**parameters, "dz": factor * parameters["dz"]}
 
     evidence = sabotaged(tmp_path, monkeypatch, rule, inference, "parameters_of", wrong)
