@@ -242,7 +242,7 @@ class Compute(Section):
         description="most work in one job, in toys (a muon counts as 20 toys a coordinate)",
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
-        "auto",
+        "cpu",  # the same bytes on every machine
         description="where uncertainties are propagated and toys inferred: `cuda` is an NVIDIA GPU, `auto` that where "
         "there is one, and else the CPU",
     )
