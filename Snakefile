@@ -57,8 +57,12 @@ def target():
 
 
 def needs():
-    """What a job asks of a cluster, in MB and minutes: by its work, and more of both at each attempt."""
+    """What a job asks of a cluster, in MB and minutes: by its work, and more of both at each attempt.
+
+    And where models are evaluated: the same for all rules, as they are one job on a cluster.
+    """
     return {
+        "device": STUDY.config.compute.device,
         "mem_mb": lambda wildcards, attempt: attempt * STUDY.megabytes,
         "runtime": lambda wildcards, attempt: attempt * STUDY.minutes(wildcards.get("batch")),
     }
@@ -184,7 +188,6 @@ rule propagate_uncertainty:
     threads: 1
     resources:
         **needs(),
-        device=STUDY.config.compute.device,
     params:
         batch=made_from("sigma"),
         package=package_digest(),
@@ -209,7 +212,6 @@ rule run_toys:
     threads: 1
     resources:
         **needs(),
-        device=STUDY.config.compute.device,
     params:
         batch=made_from("toys"),
         package=package_digest(),

@@ -10,7 +10,8 @@ from conftest import PROJECT, SMALL, Workflow
 from one_node import missing, one_node
 
 STUDY = {**SMALL, "scan": {"detector.resolution": [50, 100, 200]}, "compute": {"batch_cost": 1}}
-RULES = ("simulate_hits", "smear_hits", "infer_theta", "propagate_uncertainty", "run_toys", "tally")
+RULES = ("simulate_hits", "smear_hits", "infer_theta", "propagate_uncertainty", "run_toys")
+"""The rules that the name of a batch's job has room for; were the tally not in it, there would be more jobs."""
 
 PROFILES = {
     # There is no accounting database, and no minute to wait before the first look.
