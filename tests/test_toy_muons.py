@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pullback.toy_muons import share, spread_over
+from pullback.toy_muons import _of_ranks, share, spread_over
 
 
 @given(st.integers(1, 40), st.integers(1, 5000))
@@ -44,3 +44,9 @@ def test_values_of_either_sign():
     assert (chosen < -1.9).sum() > 20
     assert (chosen > 0.9).sum() > 20
     assert (np.abs(chosen) < 0.01).sum() > 20
+
+
+def test_equal_values_are_taken_as_they_come():
+    values = np.random.default_rng(4).integers(0, 12, 400) / 4
+    ordered, ranks = np.sort(values), np.unique(np.random.default_rng(5).integers(0, 400, 60))
+    assert _of_ranks(values, ordered, ranks).tolist() == np.argsort(values, kind="stable")[ranks].tolist()

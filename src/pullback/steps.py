@@ -244,6 +244,8 @@ def _choose(part: Part, parent: Reader) -> _Chosen:
     for block in part.blocks:
         here = range(block.index, block.index + 1)
         toys = np.array(share(here, block_count(part.muons), min(part.settings.toys.muons, part.muons)), "i8")
+        if rows and not len(toys):  # as most blocks of very many muons
+            continue
         hits, recorded = _hits(parent, part, RECO, block)
         hits = hits.numpy()
         chosen, toys = spread_over_all(_evaluate(infer, hits)[:, folds], toys) if len(toys) else (toys, toys)
