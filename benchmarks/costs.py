@@ -1,22 +1,27 @@
-"""What a muon costs on its way through all steps, in toys: the weight by which batches are cut.
+"""What a muon costs on its way through all steps, in toys, and what a toy costs beside drawing its deviate alone.
 
-Command: python benchmarks/costs.py
+The first is the weight by which batches are cut.
+
+Command: python benchmarks/costs.py [--docs]
 """
 
+import argparse
 import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
+from common import aligned, into_docs, machine, markdown, seconds
 
-from pullback import steps
+from pullback import steps, stream
 from pullback.study import Study
 
 torch.set_num_threads(1)
 
 
-def seconds(muons, toy_muons, per_muon, points):
-    """Time of the batch's steps, and of its toys, for a scan of so many points."""
+def of_steps(muons, toy_muons, per_muon, points):
+    """Seconds of the batch's steps, and of its toys, for a scan of so many points."""
     scan = {"model.dz": [1.0 + index / 10 for index in range(points)]}
     study = Study.from_config(
         {
@@ -40,14 +45,34 @@ def seconds(muons, toy_muons, per_muon, points):
         return between - begin, time.perf_counter() - between
 
 
+def a_deviate():
+    """Seconds to draw one normal deviate by the fastest of numpy's generators, float64, and by torch's, float32."""
+    numbers, rng = np.empty(65_536), stream(1, "toys")
+    single, generator = torch.empty(65_536), torch.Generator()
+    double = seconds(lambda: rng.standard_normal(out=numbers), 300)
+    return [each / 65_536 for each in (double, seconds(lambda: single.normal_(generator=generator), 300))]
+
+
 def main():
-    """Print the time of a muon and of a toy, alone and in a scan, and their ratio."""
-    seconds(1000, 10, 10, 1)
-    muons = 4_000_000
-    per_muon = seconds(muons, 1, 2, 1)[0] / muons
+    """Print the time of a muon and of a toy, alone and in a scan, and what they are in each other and in deviates."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--docs", action="store_true", help="put the table into docs/performance.md")
+    docs = parser.parse_args().docs
+    of_steps(1000, 10, 10, 1)
+    muons, rows = 4_000_000, []
+    per_muon = of_steps(muons, 1, 2, 1)[0] / muons
     for points in (1, 9):
-        toy = seconds(2000, 2000, 10_000, points)[1] / (2000 * 10_000 * points)
-        print(f"{points} points: a muon {per_muon * 1e9:.0f} ns, a toy {toy * 1e9:.1f} ns, ratio {per_muon / toy:.0f}")
+        deviate, _ = a_deviate()
+        toy = min(of_steps(2000, 2000, 10_000, points)[1] for _ in range(3)) / (2000 * 10_000 * points)
+        numbers = f"{per_muon * 1e9:.0f}", f"{toy * 1e9:.1f}", f"{per_muon / toy:.0f}", f"{deviate / toy:.0%}"
+        rows.append([str(points), *numbers])
+    head = ["points thrown together", "a muon, ns", "a toy, ns", "a muon in toys", "rate of toys / of deviates"]
+    alone = "A normal deviate alone takes {:.1f} ns by numpy's SFC64, float64, and {:.1f} ns by torch, float32.".format(
+        *(each * 1e9 for each in a_deviate())
+    )
+    print(f"{aligned(head, rows)}\n{alone}")
+    if docs:
+        into_docs("costs", f"{machine('torch', 'numpy')}.\n\n{markdown(head, rows)}\n\n{alone}")
 
 
 if __name__ == "__main__":
