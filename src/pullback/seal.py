@@ -2,7 +2,7 @@
 
 HDF5's own checksums leave gaps (its global heap has none, and a flipped bit there can make the library loop for ever),
 and it doesn't survive a full disk (closing such a file crashes the process). So every file begins with a user block
-that holds the CRC-32 of the rest, and has its space reserved before it is written.
+that holds the XXH3-128 of the rest, and has its space reserved before it is written.
 """
 
 from __future__ import annotations
@@ -10,15 +10,16 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import zlib
 from pathlib import Path
+
+import xxhash
 
 from .errors import PullbackError
 
 USER_BLOCK = 512
 """Bytes before the HDF5 signature that are the user's (HDF5 file format specification, section II.A)."""
 
-_LINE = "pullback, CRC-32 of what follows this block: {:08x}\n"
+_LINE = "pullback, XXH3-128 of what follows this block: {}\n"
 _STEP = 1 << 20
 
 
@@ -64,11 +65,11 @@ def verify(path: str | Path) -> None:
         raise PullbackError(f"{path}: can't be read: {error.strerror}; run again") from None
 
 
-def _checksum(path: str | Path) -> int:
-    """CRC-32 of everything after the user block."""
-    checksum = 0
-    with Path(path).open("rb") as file:
+def _checksum(path: str | Path) -> str:
+    """XXH3-128 of everything after the user block, in hexadecimal digits."""
+    checksum, chunk = xxhash.xxh3_128(), memoryview(bytearray(_STEP))
+    with Path(path).open("rb", buffering=0) as file:
         file.seek(USER_BLOCK)
-        while chunk := file.read(_STEP):
-            checksum = zlib.crc32(chunk, checksum)
-    return checksum
+        while count := file.readinto(chunk):
+            checksum.update(chunk[:count])
+    return checksum.hexdigest()
