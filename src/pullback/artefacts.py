@@ -28,7 +28,7 @@ from .models import Quantity
 from .provenance import package_digest, versions
 from .seal import USER_BLOCK, reserve, seal, verify
 
-SCHEMA = 1
+SCHEMA = 2
 UNITS = "SI: m, rad"
 LIBVER = ("v110", "v110")
 OVERHEAD = 64 * 1024

@@ -122,7 +122,7 @@ class Study:
     @property
     def megabytes(self) -> int:
         """The memory to ask of a cluster for one rule. It is that of a block: a batch of any size takes no more."""
-        return 1000 + 100 * len(self.model.coordinates)
+        return 800 + 100 * len(self.model.coordinates)
 
     @property
     def kinds(self) -> tuple[str, ...]:
