@@ -89,7 +89,7 @@ def test_root_attributes(made):
     (name,) = run.study.batches
     for kind, attributes in found.items():
         assert attributes["kind"] == kind
-        assert attributes["schema"] == 1
+        assert attributes["schema"] == 2
         assert attributes["seed"] == 1
         assert attributes["units"] == "SI: m, rad"
         assert attributes["config_digest"] == run.study.batch(kind, name).digest
