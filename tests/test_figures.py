@@ -7,9 +7,11 @@ from conftest import SMALL, Run, files_in
 
 from pullback import artefacts, drawing, figures, one_hit_figures, point_figures, source_figures
 from pullback.batches import BLOCK
+from pullback.drawing import Subject
 from pullback.errors import PullbackError
 from pullback.evidence import read_evidence
 from pullback.gallery import badness, drawn_from, fixed_entries, gallery, point_of, words
+from pullback.gathering import open_study
 from pullback.study import Study
 
 
@@ -322,9 +324,9 @@ def test_a_failure_leaves_no_half_file(scan, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("systematics", [{}, {"model.dz": 0.01}])
 def test_figures_read_the_artefacts_that_they_name_and_no_others(tmp_path, monkeypatch, systematics):
-    """Of a point in several batches: the first block, and toy experiments of all; each is verified, once."""
+    """Of a point in several batches: those of the first 100 toy muons, and toy experiments; each is verified, once."""
     raw = {"study": "s", "source": {"muons": BLOCK + 300}, "compute": {"batch_cost": 1}, "systematics": systematics}
-    run = Run({**raw, "toys": {"muons": 8, "per_muon": 20, "experiments": 100}}, tmp_path).make()
+    run = Run({**raw, "toys": {"muons": 200, "per_muon": 20, "experiments": 100}}, tmp_path).make()
     (first, second), named = run.study.batches, drawn_from(run.study)
     assert set(named) == {(kind, first) for kind in run.study.kinds} | ({("toys", second)} if systematics else set())
     for kind, files in run.files.items():
@@ -339,3 +341,20 @@ def test_figures_read_the_artefacts_that_they_name_and_no_others(tmp_path, monke
     files[0].write_bytes(files[0].read_bytes()[:-1])
     with pytest.raises(PullbackError, match=f"{re.escape(str(files[0]))}: is damaged or truncated"):
         figures.plot(run.study, run.outputs.study, run.outputs.validation, *run.figures)
+
+
+def test_toys_of_very_many_blocks_are_shown(tmp_path):
+    """The first block has no toy muon: the first two blocks with one are shown, from the second batch."""
+    raw = {"study": "s", "source": {"muons": 3 * BLOCK}, "compute": {"batch_cost": 1}}
+    run = Run({**raw, "toys": {"muons": 2, "per_muon": 300}}, tmp_path).make()
+    assert {name for _, name in drawn_from(run.study)} == set(run.study.batches)
+    with open_study(run.outputs.study) as reader:
+        figure = next(each for each in gallery(run.study) if each.kind == "sigma")
+        subject = Subject(run.study, reader, read_evidence(run.outputs.validation), figure)
+        (theta,) = subject.observables
+        muon = theta.toys("muon")
+        assert len(muon) == 2
+        assert (muon >= BLOCK).all()
+        for name in ("theta", "sigma_theta", "interval68_theta"):
+            assert np.array_equal(subject.at(name, muon), reader.rows(f"nominal/{name}")[muon])
+        assert np.array_equal(theta.distance(muon=muon), theta.at("{}", muon) / theta.at("sigma_{}_linear", muon))

@@ -1,8 +1,9 @@
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pullback.toy_muons import _of_ranks, share, spread_over
+from pullback.toy_muons import FEWEST_SHOWN, _of_ranks, blocks_shown, share, spread_over
 
 
 @given(st.integers(1, 40), st.integers(1, 5000))
@@ -50,3 +51,11 @@ def test_equal_values_are_taken_as_they_come():
     values = np.random.default_rng(4).integers(0, 12, 400) / 4
     ordered, ranks = np.sort(values), np.unique(np.random.default_rng(5).integers(0, 400, 60))
     assert _of_ranks(values, ordered, ranks).tolist() == np.argsort(values, kind="stable")[ranks].tolist()
+
+
+@pytest.mark.parametrize(("total", "count"), [(1, 2000), (763, 2000), (7630, 2000), (7, 3), (5, 0), (10, 100)])
+def test_as_few_blocks_are_shown_as_hold_the_toy_muons_that_are_wanted(total, count):
+    blocks = blocks_shown(total, count)
+    assert 1 <= blocks <= total
+    assert len(share(range(blocks), total, count)) >= min(count, FEWEST_SHOWN)
+    assert blocks == 1 or len(share(range(blocks - 1), total, count)) < min(count, FEWEST_SHOWN)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
@@ -23,7 +24,7 @@ from .models import NO_FOLD, Quantity
 from .signs import over_sigma
 from .study import Study
 from .tally import SIGMAS, distance
-from .toy_muons import share
+from .toy_muons import blocks_shown, share
 
 # Okabe and Ito's colours, told apart by the colour-blind; marker and line style tell them apart in grey.
 BLUE, VERMILLION, GREY = "#0072B2", "#D55E00", "#7F7F7F"
@@ -47,7 +48,7 @@ FEW = 4
 
 
 class Subject:
-    """What the figures of a point are drawn from: its first block, its toys, and its entries in the evidence."""
+    """What the figures of a point are drawn from: its first block, toys, and its entries in the evidence."""
 
     def __init__(self, study: Study, reader: Reader, evidence: Evidence, figure: Figure):
         self.study, self.reader, self.recorded = study, reader, study.recorded
@@ -63,10 +64,24 @@ class Subject:
         return self.reader.rows(f"{self.label}/{name}", 0, BLOCK)
 
     def toys(self, name: str) -> np.ndarray:
-        """A column of the toy muons, with all of those among the first muons."""
-        total = self.study.muons[self.label]
-        count = share(range(1), block_count(total), min(self.point.config.toys.muons, total)).stop
-        return self.reader.rows(f"{self.label}/toys/{name}", 0, count)
+        """A column of the toy muons that are shown."""
+        muons = self.study.muons[self.label]
+        total, count = block_count(muons), min(self.point.config.toys.muons, muons)
+        blocks = blocks_shown(total, count)
+        column, muon = (
+            self.reader.rows(f"{self.label}/toys/{each}", 0, share(range(blocks), total, count).stop)
+            for each in (name, "muon")
+        )
+        return column[muon < blocks * BLOCK]  # a block with too few muons has fewer toys than its share
+
+    def at(self, name: str, muon: np.ndarray) -> np.ndarray:
+        """A column of some muons, few of which are not among the first."""
+        first = self.column(name)
+        rows = (
+            first[each] if each < BLOCK else self.reader.rows(f"{self.label}/{name}", each, each + 1)[0]
+            for each in muon.tolist()
+        )
+        return np.array(list(rows), first.dtype)
 
     def whole(self, name: str) -> np.ndarray:
         """A column of another axis than the muons."""
@@ -95,8 +110,12 @@ class Observable:
         return self.subject.column(pattern.format(self.name))
 
     def toys(self, pattern: str) -> np.ndarray:
-        """A column of the muons with toys, with all of those among the first muons."""
+        """A column of the toy muons that are shown."""
         return self.subject.toys(pattern.format(self.name))
+
+    def at(self, pattern: str, muon: np.ndarray) -> np.ndarray:
+        """A column of some muons."""
+        return self.subject.at(pattern.format(self.name), muon)
 
     @property
     def domain(self) -> float:
@@ -114,12 +133,13 @@ class Observable:
         value = self.column("{}")
         return value - wrap(value - self.column("{}_true"), self.quantity.period)
 
-    def distance(self, at: str = "") -> np.ndarray:
-        """How many σ the muons are from the fold, at the recorded hits or, `_true`, at the true ones."""
+    def distance(self, at: str = "", muon: np.ndarray | None = None) -> np.ndarray:
+        """How many σ the first muons, or some, are from the fold, at recorded hits or, `_true`, at true ones."""
         if self.fold is None:
-            return np.full(len(self.column("{}")), np.inf)
-        of = self.fold.name
-        return distance(*(self.subject.column(name) for name in (f"{of}{at}", f"sigma_{of}_linear{at}")))
+            return np.full(len(self.column("{}") if muon is None else muon), np.inf)
+        columns = f"{self.fold.name}{at}", f"sigma_{self.fold.name}_linear{at}"
+        read = self.subject.column if muon is None else partial(self.subject.at, muon=muon)
+        return distance(*map(read, columns))
 
     @property
     def place(self) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from .batches import short
+from .batches import Part, block_count, short
 from .evidence import Evidence
 from .points import NOMINAL, nearest_to_unscanned
 from .sources import sources_of
 from .study import Study
 from .tally import SIGMAS
+from .toy_muons import blocks_shown
 from .validation import OUTSIDE, RANK
 
 
@@ -257,11 +258,16 @@ def words(figure: Figure, study: Study, evidence: Evidence) -> tuple[str, str]:
 
 
 def drawn_from(study: Study) -> list[tuple[str, str]]:
-    """The artefacts that the figures may show, by kind and batch: the first block of each point, and toy experiments.
+    """The artefacts that the figures may show, by kind and batch.
 
-    Which point is the worst is not known before the verdict.
+    Of each point these are those with the first block and with the toy muons that are shown, and with systematics all
+    toy experiments. Which point is the worst is not known before the verdict.
     """
-    first = {name for name, batch in study.batches.items() if any(part.first == 0 for part in batch.parts)}
+
+    def shown(part: Part) -> bool:
+        return part.first < blocks_shown(block_count(part.muons), min(part.config["toys"]["muons"], part.muons))
+
+    first = {name for name, batch in study.batches.items() if any(map(shown, batch.parts))}
     return [
         (kind, name)
         for kind in study.kinds

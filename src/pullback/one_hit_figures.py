@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .batches import BLOCK
 from .drawing import BLUE, GREY, VERMILLION, Canvas, Subject, axis, density, gaussian, in_bins, of_bins, plt, ticks
 from .normal import P68, P95
 
@@ -77,9 +76,7 @@ def _value(subject: Subject) -> Canvas:
 def _sigma(subject: Subject) -> Canvas:
     (theta,), settings = subject.observables, subject.settings
     muon, sd = theta.toys("muon"), theta.toys("toy_sd_{}")
-    first = muon < BLOCK  # toys around muons of the first block
-    muon, sd = muon[first], sd[first]
-    value, sigma, quoted = (theta.column(name)[muon] for name in ("{}", "sigma_{}_linear", "sigma_{}"))
+    value, sigma, quoted = (theta.at(name, muon) for name in ("{}", "sigma_{}_linear", "sigma_{}"))
     good = (quoted > 0) & np.isfinite(sd)
     order = np.argsort(value[good], kind="stable")
     value, sigma, quoted, sd = (each[good][order] for each in (value, sigma, quoted, sd))

@@ -7,7 +7,6 @@ from collections.abc import Callable
 import numpy as np
 from matplotlib.axes import Axes
 
-from .batches import BLOCK
 from .circular import wrap
 from .drawing import (
     BLUE,
@@ -159,10 +158,8 @@ def _sigma(subject: Subject) -> Canvas:
 def _closure(top: Axes, bottom: Axes, each: Observable) -> None:
     """The spread of toys beside σ, and over it, against the value of an observable."""
     muon, sd = each.toys("muon"), each.toys("toy_sd_{}")
-    first = muon < BLOCK  # toys around muons of the first block
-    muon, sd = muon[first], sd[first]
-    value, linear, quoted = (each.column(name)[muon] for name in ("{}", "sigma_{}_linear", "sigma_{}"))
-    claimed = (each.distance()[muon] >= each.domain) & (linear > 0)
+    value, linear, quoted = (each.at(name, muon) for name in ("{}", "sigma_{}_linear", "sigma_{}"))
+    claimed = (each.distance(muon=muon) >= each.domain) & (linear > 0)
     good = (quoted > 0) & np.isfinite(sd)
     many = good.sum() > 100
     style = {"ls": "none", "ms": 2 if many else 3.5, "rasterized": bool(many)}

@@ -7,10 +7,18 @@ from jaxtyping import Float
 
 GOLDEN = (5**0.5 - 1) / 2
 
+FEWEST_SHOWN = 100
+"""Toy muons that figures show at least, where there are so many."""
+
 
 def share(blocks: range, total: int, count: int) -> range:
     """Which of `count` toy muons a range of a point's `total` blocks has: each block its even share, in order."""
     return range(count * blocks.start // total, count * blocks.stop // total)
+
+
+def blocks_shown(total: int, count: int) -> int:
+    """From how many of a point's `total` blocks figures show toy muons: from the first with 100 of `count` in all."""
+    return max(1, -(-min(count, FEWEST_SHOWN) * total // max(count, 1)))
 
 
 def spread_over_all(values: Float[np.ndarray, "muon observable"], toys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
