@@ -112,7 +112,7 @@ def bound(kind, study, files):
             if hasattr(os, "posix_fallocate"):
                 with copy.open("r+b") as space:
                     os.posix_fallocate(space.fileno(), 0, files[kind][name].stat().st_size)
-            for column in columns(old):
+            for column in filter(len, columns(old)):
                 block = column[:BLOCK]
                 begin = time.perf_counter()
                 like = new.create_dataset(
