@@ -23,7 +23,8 @@ checks.
 
 - `config.yaml` is the default study, `exercise.yaml` the bare exercise with no scan, `recorded.yaml` ten recorded
   hits; `track.yaml` a tracker of four layers with systematics and a target, `scatter.yaml` muon scattering tomography,
-  `own_model.yaml` a model in a file of the user's, `recorded_root.yaml` hits from a ROOT tree.
+  `own_model.yaml` a model in a file of the user's, `recorded_root.yaml` hits from a ROOT tree, `billion.yaml` a billion
+  muons of one hit.
 - Another file takes the place of `config.yaml` by `snakemake --cores 8 --configfile my.yaml`. What it leaves out has
   the default below. Of several files, each is laid over the ones before:
   `--configfile config/config.yaml my_changes.yaml`.
