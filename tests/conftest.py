@@ -103,7 +103,7 @@ class Workflow:
 
     @property
     def environment(self) -> dict[str, str]:
-        """That of the tests, but without a GPU, on which results are not the same to the last bit."""
+        """That of the tests, but without a GPU: what is said to those who want one is then tested on any machine."""
         return {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
 
     def start(self, *arguments: str) -> subprocess.Popen:
