@@ -11,7 +11,7 @@ run: $(READY)
 	$(VENV)/bin/snakemake --cores $(CORES)
 
 test: $(READY)
-	$(VENV)/bin/python -m pytest -n 2
+	$(VENV)/bin/python -m pytest -n 2 --dist loadgroup
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .

@@ -25,10 +25,11 @@ SMALL = 40
 def study_of(muons, batches):
     """A raw config of `config/billion.yaml` with so many muons, cut into so many batches."""
     from pullback.batches import MUON_COST
+    from pullback.config import Toys
 
     raw = yaml.safe_load((PROJECT / "config" / "billion.yaml").read_text())
     raw["source"]["muons"] = muons
-    raw["compute"] = {"batch_cost": -(-muons * MUON_COST // batches) + 10**9 // batches}
+    raw["compute"] = {"batch_cost": -(-(muons * MUON_COST + Toys().muons * Toys().per_muon) // batches)}
     return raw
 
 

@@ -22,9 +22,9 @@ STEPS = {
     "theta": ("truth", "reco"),
     "sigma": ("truth", "reco"),
     "toys": ("reco",),
-    "tally": ("truth", "reco", "theta", "sigma", "toys"),
+    "tally": ("theta", "sigma", "toys"),
 }
-"""What makes each kind of artefact of simulated hits reads."""
+"""The artefacts whose columns what makes each kind of artefact of simulated hits reads; all verify their parents."""
 
 FEW = 30_000_000
 """Muons of all rounds together, above which there is only one."""
@@ -75,7 +75,7 @@ def step(kind, study, files):
             case "toys":
                 steps.run_toys(batch, at["reco"], at["toys"])
             case "tally":
-                batch_tally.tally(batch, {each: at[each] for each in STEPS["tally"]}, at["tally"])
+                batch_tally.tally(batch, {each: at[each] for each in study.kinds}, at["tally"])
     return time.perf_counter() - begin
 
 

@@ -335,3 +335,20 @@ def test_a_column_that_is_not_full_is_never_left_behind(made, tmp_path):
     with pytest.raises(AssertionError, match="5 of 10 rows"):
         write_half()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_column_of_many_blocks_has_all_of_their_digests(made, tmp_path):
+    """More than the 64 KiB that an attribute of HDF5 had for long."""
+    run, _ = made
+    (name,) = run.study.batches
+    batch, path = run.study.batch("truth", name), tmp_path / "many.h5"
+    with artefacts.create(path, batch) as out:
+        quantity = run.study.model.coordinates[0]
+        column = out.column(out.point(batch.parts[0]), "x_true", (7630,), {"muon": None}, quantity)
+        for row in range(7630):
+            column.append(np.array([float(row)]))
+    with artefacts.read(path, batch) as reader:
+        rows = f"{batch.parts[0].label}/x_true"
+        ((_, dataset),) = reader.columns(batch.parts[0].label)
+        assert dataset.attrs["block_xxh3"].shape == (7630, 16)
+        assert np.array_equal(reader.rows(rows), np.arange(7630.0))

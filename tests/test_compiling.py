@@ -72,6 +72,20 @@ def sees_muons_without_finite_hits_and_couplings():
         propagate(lambda hits: hits - hits.mean().detach(), hits(), 1e-4, compiled=True)
 
 
+def handles_more_inferences_than_torch_compiles_one_code():
+    from pullback.compiling import compiled_law
+
+    class Unhashable:
+        __hash__ = None
+
+        def __call__(self, hits):
+            return infer_theta(hits)
+
+    for infer in [*(Unhashable() for _ in range(2)), *(lambda hits: infer_theta(hits) for _ in range(8))]:
+        propagate(infer, hits(), 1e-4, compiled=True)
+        assert compiled_law(infer).works
+
+
 def leaves_alone_what_cannot_be_compiled():
     from pullback.compiling import compiled_law
 
@@ -107,6 +121,7 @@ def run(check, **environment):
         gives_the_same_and_is_compiled_again_when_a_parameter_changes,
         handles_a_track_with_a_full_covariance,
         sees_muons_without_finite_hits_and_couplings,
+        handles_more_inferences_than_torch_compiles_one_code,
     ],
 )
 def test_compiled_code(check):

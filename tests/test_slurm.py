@@ -9,6 +9,8 @@ import yaml
 from conftest import PROJECT, SMALL, Workflow
 from one_node import missing, one_node
 
+pytestmark = pytest.mark.xdist_group("slurm")  # one Slurm, of two cores, and one local run
+
 STUDY = {**SMALL, "scan": {"detector.resolution": [50, 100, 200]}, "compute": {"batch_cost": 1}}
 RULES = ("simulate_hits", "smear_hits", "infer_theta", "propagate_uncertainty", "run_toys")
 """The rules that the name of a batch's job has room for; were the tally not in it, there would be more jobs."""

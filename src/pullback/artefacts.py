@@ -34,6 +34,9 @@ LIBVER = ("v110", "v110")
 OVERHEAD = 64 * 1024
 """Bytes to reserve for HDF5's own structures of a column: several times what it needs."""
 
+BLOCK_OVERHEAD = 128
+"""The same of each chunk, which has a place in an index, and with others of its block a digest."""
+
 ARRAY_OVERHEAD = 1024
 """The same of a small array."""
 
@@ -100,7 +103,7 @@ class Writer:
         dataset = group.create_dataset(
             name, shape, dtype, chunks=chunks, maxshape=(max(1, shape[0]), *shape[1:]), fletcher32=True
         )
-        self._size += dataset.nbytes + OVERHEAD
+        self._size += dataset.nbytes + OVERHEAD + BLOCK_OVERHEAD * -(-shape[0] // chunks[0])
         reserve(self._path, self._size)
         describe(dataset, dims, quantity, attributes)
         column = Column(dataset)

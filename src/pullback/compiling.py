@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections import OrderedDict
 from collections.abc import Callable
-from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -14,6 +14,9 @@ from .jacobians import refuse_coupling
 from .propagation import Propagated, covariance_and_sigma
 
 log = logging.getLogger(__name__)
+
+KEPT = 8
+"""Inferences whose laws are kept."""
 
 
 class CompiledLaw:
@@ -33,6 +36,8 @@ class CompiledLaw:
             return Propagated(value, covariance, sigma)
 
         self.infer, self.works = infer, True
+        # torch compiles one code a few times only, so every law has its own.
+        law.__code__ = law.__code__.replace()
         self._law = torch.compile(law, fullgraph=True, dynamic=False)
 
     def __call__(self, hits: Tensor, sigma_x: Tensor) -> Propagated | None:
@@ -53,7 +58,14 @@ class CompiledLaw:
         return found
 
 
-@lru_cache(maxsize=8)
+_LAWS: OrderedDict[int, CompiledLaw] = OrderedDict()
+
+
 def compiled_law(infer: Callable) -> CompiledLaw:
     """The compiled law of an inference, made once; what the inference holds may change, it is then compiled again."""
-    return CompiledLaw(infer)
+    # By identity, for not every callable has a hash; the law keeps the inference alive, and so its identity its own.
+    if id(infer) not in _LAWS:
+        _LAWS[id(infer)] = CompiledLaw(infer)
+        if len(_LAWS) > KEPT:
+            _LAWS.popitem(last=False)
+    return _LAWS[id(infer)]

@@ -19,8 +19,8 @@ MUONS_AT_A_TIME = 131_072
 """Muons of one coordinate that are propagated at a time, so that intermediate results stay small; fewer of more."""
 
 COMPILED_FROM = 1 << 30
-"""Coordinates of all muons together from which one call saves the time that compiling takes: a one-hit muon saves some
-5 ns, one of two trackers with 16 coordinates 1.4 µs. `benchmarks/propagation.py` measures both."""
+"""Coordinates of all muons together from which one call saves the time that compiling takes, some ns for each;
+`benchmarks/propagation.py` measures both."""
 
 
 class Propagated(NamedTuple):

@@ -140,6 +140,7 @@ def propagate_uncertainty(
     from .quoting import quote
 
     where = device_of(device)
+    log.info("on %s", where)
     with (
         _parents(batch, {RECO: reco, TRUTH: truth}) as parents,
         artefacts.create(sigma, batch, parents.values()) as out,
@@ -180,6 +181,7 @@ def run_toys(batch: Batch, reco: str | Path, toys: str | Path, device: str = "cp
     # What made the artefact has the random numbers of a GPU, or not, whatever the job is told.
     random_there = any(part.config["compute"]["device_random"] for part in batch.parts)
     where = device_of("cuda" if random_there else device)
+    log.info("on %s", where)
     with artefacts.read(reco, batch.of_kind("reco")) as parent, artefacts.create(toys, batch, [parent]) as out:
         chosen = {part.label: _choose(part, parent) for part in batch.parts}
         results: dict[str, list[Toys]] = {part.label: [] for part in batch.parts}

@@ -115,7 +115,7 @@ class Study:
         the six of them in one job: machines differ, file systems are shared, and what runs out of time was for nothing.
         """
         if name is None:
-            return 10 + math.ceil(len(self.batches) / 6)
+            return 10 + math.ceil((len(self.points) + len(self.batches)) / 20)
         work = sum(cost(part, self.model) for part in self.batches[name].parts)
         return 5 + math.ceil(2 * work * TOY_SECONDS / 60)
 

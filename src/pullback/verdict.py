@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from . import artefacts, shifts
 from .batch_tally import PointTally
-from .batches import Part
+from .batches import Part, block_count
 from .diagnostics import diagnose
 from .errors import PullbackError
 from .evidence import read_evidence, write_evidence
@@ -59,35 +59,24 @@ def validate(study: Study, tallies: Sequence[str | Path], outputs: Outputs) -> N
     outputs : where to write them.
 
     """
-    gathering, found = Gathering(), {}
+    gathering, entries = Gathering(), []
+    points = {point.label: point for point in study.points}
+    among = len(points) * len(study.model.observables)
     for index, (name, file) in enumerate(zip(study.batches, tallies, strict=True)):
         batch = study.batch("tally", name)
         with artefacts.read(file, batch) as reader:
             for part in batch.parts:
                 arrays = reader.arrays(part.label)
                 gathering.add(name, reader.parents, unpack(arrays))
-                found.setdefault(part.label, PointTally(part)).merge(arrays)
+                if part.first == 0:  # the parts of a point follow each other, and one point is held at a time
+                    found = PointTally(part)
+                found.merge(arrays)
+                if part.last == block_count(part.muons):
+                    entries += _entries(study, points[part.label], part, found, among)
         log.info("tally %d of %d read: %s", index + 1, len(study.batches), name)
-
-    points = {point.label: point for point in study.points}
-    among = len(points) * len(study.model.observables)
-    entries = [
-        {
-            "point": point.label,
-            "observable": each.name,
-            "values": point.values,
-            **_judged(found[point.label].of(each.name), point, each, among),
-            "chi2_per_ndf": found[point.label].chi2_per_ndf,
-        }
-        for point in study.points
-        for each in study.model.observables
-    ]
     write_config(study, outputs.config)
     write_points(study, outputs.points)
     content = gathering.write(study, outputs.study)
-    for entry in entries:
-        label = entry["point"]
-        _contribute(entry, found[label].sums[entry["observable"]], points[label], study.first_part(label)[0])
     write_evidence(
         outputs.validation,
         {
@@ -123,6 +112,20 @@ def check(validation: str | Path, strict: bool) -> str:
     if verdict == "fail" or (strict and verdict == "inconclusive"):
         raise PullbackError(line)
     return line
+
+
+def _entries(study: Study, point: Point, part: Part, found: PointTally, among: int) -> Iterator[dict[str, Any]]:
+    """What is said of each observable at a point, by the tally of all of its muons."""
+    for each in study.model.observables:
+        entry = {
+            "point": point.label,
+            "observable": each.name,
+            "values": point.values,
+            **_judged(found.of(each.name), point, each, among),
+            "chi2_per_ndf": found.chi2_per_ndf,
+        }
+        _contribute(entry, found.sums[each.name], point, part)
+        yield entry
 
 
 def _judged(tallies: Mapping[str, Tally], point: Point, observable: Quantity, among: int) -> dict[str, Any]:
