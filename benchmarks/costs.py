@@ -49,7 +49,7 @@ def of_steps(muons, toy_muons, per_muon, points):
 
 
 def parts():
-    """ns of what a toy can't do without: a deviate by numpy's SFC64 or by torch in float32, its place, and its θ."""
+    """What a toy can't do without, ns: a deviate by numpy's SFC64 or by torch in float32, its place, and its θ."""
     rng, generator = stream(1, "toys"), torch.Generator()
     numbers, single = np.empty((6, 10_000)), torch.empty(60_000)
     rng.standard_normal(out=numbers)

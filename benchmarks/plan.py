@@ -60,10 +60,10 @@ def a_tally():
         return (time.perf_counter() - begin) / len(study.batches)
 
 
-def planned():
-    """Seconds and MiB that Snakemake takes to plan all jobs, and how many these are."""
+def planned(batches):
+    """Seconds and MiB that Snakemake takes to plan all jobs of so many batches, and how many these are."""
     with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "study.yaml").write_text(yaml.safe_dump(study_of(MUONS, BATCHES)))
+        Path(folder, "study.yaml").write_text(yaml.safe_dump(study_of(MUONS, batches)))
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(PROJECT / "Snakefile"), "--dry-run"]
         begin = time.perf_counter()
         done = subprocess.run(
@@ -84,18 +84,25 @@ def main():
     parser.add_argument("--docs", action="store_true", help="put the table into docs/scaling.md")
     docs = parser.parse_args().docs
     one_core()
-    planning, planning_memory, jobs = planned()  # first: the memory is the largest of all processes so far
+    planning, planning_memory, jobs = planned(BATCHES)  # first: the memory is the largest of all processes so far
+    more, more_memory, _ = planned(4 * BATCHES)
     seconds, size, memory = a_muon()
     tally = a_tally()
     batch = MUONS / BATCHES
+    wall = planning + batch * seconds + BATCHES * tally
     rows = [
         ["storage", f"{MUONS * size / 1e12:.0f} TB: {size:.0f} bytes a muon"],
         ["arithmetic and I/O", f"{MUONS * seconds / 3600:.0f} core hours: {seconds * 1e9:.0f} ns a muon"],
         ["cluster jobs", f"{BATCHES} of {batch:.0e} muons, and one for the verdict; {jobs} jobs of Snakemake"],
         ["one such job", f"{batch * seconds / 60:.0f} min, {batch * size / 1e9:.0f} GB of files, {memory:.0f} MiB"],
         ["Snakemake's plan", f"{planning:.0f} s, {planning_memory:.0f} MiB"],
+        ["the same of four times as many batches", f"{more:.0f} s, {more_memory:.0f} MiB"],
         ["merging the tallies", f"{BATCHES * tally:.0f} s: {tally * 1e3:.0f} ms a batch"],
-        ["written a second, 1000 jobs at once", f"{BATCHES * size / seconds / 1e9:.0f} GB/s"],
+        [
+            "wall time, all jobs at once",
+            f"{wall / 60:.0f} min, if {BATCHES * size / seconds / 1e9:.0f} GB/s can be written",
+        ],
+        ["wall time, where 10 GB/s can be", f"{(wall - batch * seconds + MUONS * size / 1e10) / 3600:.1f} h"],
     ]
     head = ["10¹² one-hit muons", "what they need"]
     print(f"{machine('torch', 'snakemake', 'h5py')}\n\n{aligned(head, rows)}")
