@@ -89,6 +89,7 @@ def main():
     seconds, size, memory = a_muon()
     tally = a_tally()
     batch = MUONS / BATCHES
+    rate = BATCHES * size / seconds
     wall = planning + batch * seconds + BATCHES * tally
     rows = [
         ["storage", f"{MUONS * size / 1e12:.0f} TB: {size:.0f} bytes a muon"],
