@@ -99,10 +99,7 @@ def main():
         ["Snakemake's plan", f"{planning:.0f} s, {planning_memory:.0f} MiB"],
         ["the same of four times as many batches", f"{more:.0f} s, {more_memory:.0f} MiB"],
         ["merging the tallies", f"{BATCHES * tally:.0f} s: {tally * 1e3:.0f} ms a batch"],
-        [
-            "wall time, all jobs at once",
-            f"{wall / 60:.0f} min, if {BATCHES * size / seconds / 1e9:.0f} GB/s can be written",
-        ],
+        ["wall time, all jobs at once", f"{wall / 60:.0f} min, if {rate / 1e9:.0f} GB/s can be written"],
         ["wall time, where 10 GB/s can be", f"{(wall - batch * seconds + MUONS * size / 1e10) / 3600:.1f} h"],
     ]
     head = ["10¹² one-hit muons", "what they need"]

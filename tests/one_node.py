@@ -129,10 +129,18 @@ class OneNode:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+        for process in self.left():
+            with suppress(psutil.Error):
+                process.kill()
+
+    def left(self) -> list[psutil.Process]:
+        """What it started that still runs."""
+        found = []
         for process in psutil.process_iter():
             with suppress(psutil.Error):
                 if self.started(process):
-                    process.kill()
+                    found.append(process)
+        return found
 
     def started(self, process: psutil.Process) -> bool:
         """Whether it is of a job, or is one of the daemons that watch over them."""

@@ -35,6 +35,8 @@ def node(tmp_path_factory):
         say(f"no {', '.join(absent)}; on Debian: apt-get install slurm-wlm munge")
     with one_node(tmp_path_factory.mktemp("slurm")) as node:
         yield node
+    psutil.wait_procs(node.left(), timeout=5)
+    assert not node.left()
 
 
 @pytest.fixture(scope="module")
