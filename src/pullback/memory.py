@@ -1,5 +1,6 @@
 """Memory that is freed and at once wanted again, and memory for many muons."""
 
+import math
 from functools import lru_cache
 
 import numpy as np
@@ -29,4 +30,4 @@ def large(like: Tensor, muons: int) -> Tensor:
     shape = (muons, *like.shape[1:])
     if like.device.type != "cpu":
         return like.new_empty(shape)
-    return torch.from_numpy(np.empty(shape, like[:0].numpy().dtype))
+    return torch.from_numpy(np.empty(math.prod(shape) * like.element_size(), "u1")).view(like.dtype).view(shape)
