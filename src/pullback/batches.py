@@ -21,7 +21,7 @@ BLOCK = 131_072
 chunks (1 MiB for a coordinate)."""
 
 MUON_COST = 20
-"""What a coordinate of a muon costs on its way through all rules, in toys; `benchmarks/costs.py` measures 15 to 42."""
+"""What a coordinate of a muon costs on its way through all rules, in toys; `benchmarks/costs.py` measures 18 to 48."""
 
 TOY_SECONDS = 22e-9
 """What a toy takes, by the same command."""
