@@ -7,14 +7,13 @@ Command: python benchmarks/costs.py [--docs]
 
 import argparse
 import tempfile
-import time
-from pathlib import Path
 
 import numpy as np
+import stages
 import torch
 from common import aligned, into_docs, machine, markdown, seconds
 
-from pullback import batch_tally, steps, stream
+from pullback import stream
 from pullback.study import Study
 
 torch.set_num_threads(1)
@@ -32,20 +31,11 @@ def of_steps(muons, toy_muons, per_muon, points):
             "compute": {"batch_cost": 10**15},
         }
     )
-    (name,) = study.batches
     with tempfile.TemporaryDirectory() as folder:
-        files = {kind: Path(folder, f"{kind}.h5") for kind in study.kinds}
-        truth, reco, theta, sigma, toys = files.values()
-        begin = time.perf_counter()
-        steps.simulate_hits(study.batch("truth", name), truth)
-        steps.smear_hits(study.batch("reco", name), truth, reco)
-        steps.infer_theta(study.batch("theta", name), reco, theta, truth)
-        steps.propagate_uncertainty(study.batch("sigma", name), reco, sigma, truth)
-        between = time.perf_counter()
-        steps.run_toys(study.batch("toys", name), reco, toys)
-        after = time.perf_counter()
-        batch_tally.tally(study.batch("tally", name), files, Path(folder, "tally.h5"))
-        return time.perf_counter() - after + between - begin, after - between
+        files = stages.files_of(study, folder)
+        taken = {kind: stages.step(kind, study, files) for kind in stages.STEPS}
+    toys = taken.pop("toys")
+    return sum(taken.values()), toys
 
 
 def parts():

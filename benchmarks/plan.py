@@ -46,17 +46,14 @@ def a_tally():
     """Seconds to merge the tally of one batch into the verdict."""
     from pullback.batches import BLOCK
     from pullback.study import Study
-    from pullback.verdict import Outputs, validate
 
     study = Study.from_config(study_of(SMALL * BLOCK, SMALL))
     with tempfile.TemporaryDirectory(dir=".") as folder:
-        files = {kind: {name: Path(folder, kind, f"{name}.h5") for name in study.batches} for kind in stages.STEPS}
+        files = stages.files_of(study, folder)
         for kind in stages.STEPS:
             stages.step(kind, study, files)
-        names = ("config.yaml", "points.csv", "study.h5", "validation.json", "validation.csv", "summary.csv")
-        outputs = Outputs(*(Path(folder, name) for name in names))
         begin = time.perf_counter()
-        validate(study, list(files["tally"].values()), outputs)
+        stages.judge(study, files, folder)
         return (time.perf_counter() - begin) / len(study.batches)
 
 

@@ -40,8 +40,13 @@ NAMES = {
 """The rules of the Snakefile that they are."""
 
 
+def files_of(study, folder):
+    """The files of each kind of artefact, batch by batch."""
+    return {kind: {name: Path(folder, kind, f"{name}.h5") for name in study.batches} for kind in STEPS}
+
+
 def plan(muons, folder):
-    """The study, and the files of each kind of artefact, batch by batch."""
+    """The study, and its files."""
     import yaml
 
     from pullback.study import Study
@@ -49,8 +54,7 @@ def plan(muons, folder):
     raw = yaml.safe_load((PROJECT / "config" / "billion.yaml").read_text())
     raw["source"]["muons"] = muons
     study = Study.from_config(raw)
-    files = {kind: {name: Path(folder, kind, f"{name}.h5") for name in study.batches} for kind in STEPS}
-    return study, files
+    return study, files_of(study, folder)
 
 
 def step(kind, study, files):
@@ -77,6 +81,16 @@ def step(kind, study, files):
             case "tally":
                 batch_tally.tally(batch, {each: at[each] for each in study.kinds}, at["tally"])
     return time.perf_counter() - begin
+
+
+def judge(study, files, folder):
+    """Merge the tallies into the verdict; what was written."""
+    from pullback.verdict import Outputs, validate
+
+    names = ("config.yaml", "points.csv", "study.h5", "validation.json", "validation.csv", "summary.csv")
+    outputs = Outputs(*(Path(folder, name) for name in names))
+    validate(study, list(files["tally"].values()), outputs)
+    return outputs
 
 
 def bound(kind, study, files):

@@ -1,4 +1,4 @@
-"""The numbers of docs/uncertainty.md and of benchmarks/README.md: how right and how fast the quoted uncertainties are.
+"""Numbers of docs/uncertainty.md and docs/performance.md: how right and how fast the quoted uncertainties are.
 
 Command: python benchmarks/uncertainty.py
 """
@@ -10,17 +10,16 @@ from pathlib import Path
 from unittest import mock
 
 import numpy as np
+import stages
 import torch
 from common import DZ, SIGMA_X, seconds
 from scipy.integrate import quad
 from scipy.stats import norm
 
 from pullback import columns, infer_theta, propagate, quote, quoting, run_toys, second_order, spread, steps, stream
-from pullback.batch_tally import tally
 from pullback.diagnostics import DIAGNOSTICS
 from pullback.evidence import read_evidence
 from pullback.study import Study
-from pullback.verdict import Outputs, validate
 
 torch.set_num_threads(1)
 
@@ -127,20 +126,12 @@ def diagnostics():
     found = {}
     for name, noise in NOISES.items():
         study = Study.from_config({"study": "s", "detector": {"noise": noise}})
-        ((batch, _),) = study.batches.items()
         with tempfile.TemporaryDirectory() as folder:
-            files = {kind: Path(folder, kind, f"{batch}.h5") for kind in study.kinds}
-            steps.simulate_hits(study.batch("truth", batch), files["truth"])
-            steps.smear_hits(study.batch("reco", batch), files["truth"], files["reco"])
-            steps.infer_theta(study.batch("theta", batch), files["reco"], files["theta"], files["truth"])
-            steps.propagate_uncertainty(study.batch("sigma", batch), files["reco"], files["sigma"], files["truth"])
-            steps.run_toys(study.batch("toys", batch), files["reco"], files["toys"])
-            names = ("config.yaml", "points.csv", "study.h5", "validation.json", "validation.csv", "summary.csv")
-            outputs = Outputs(*(Path(folder, each) for each in names))
-            tallied = Path(folder, "tally", f"{batch}.h5")
-            tally(study.batch("tally", batch), files, tallied)
-            validate(study, [tallied], outputs)
-            found[name] = read_evidence(outputs.validation)["points"][0]["diagnostics"]
+            files = stages.files_of(study, folder)
+            for kind in stages.STEPS:
+                stages.step(kind, study, files)
+            evidence = read_evidence(stages.judge(study, files, folder).validation)
+            found[name] = evidence["points"][0]["diagnostics"]
     print("| diagnostic | " + " | ".join(NOISES) + " |")
     print("|---|" + "---|" * len(NOISES))
     for key, diagnostic in DIAGNOSTICS.items():

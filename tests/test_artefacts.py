@@ -337,9 +337,12 @@ def test_a_column_that_is_not_full_is_never_left_behind(made, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_column_of_many_blocks_has_all_of_their_digests(made, tmp_path):
+def test_a_column_of_many_blocks_has_all_of_their_digests_and_space_for_them(made, tmp_path, monkeypatch):
     """More than the 64 KiB that an attribute of HDF5 had for long."""
     run, _ = made
+    monkeypatch.setattr(artefacts, "BLOCK", 1)  # a chunk a row
+    reserved, reserve = [], artefacts.reserve
+    monkeypatch.setattr(artefacts, "reserve", lambda path, size: reserved.append(size) or reserve(path, size))
     (name,) = run.study.batches
     batch, path = run.study.batch("truth", name), tmp_path / "many.h5"
     with artefacts.create(path, batch) as out:
@@ -347,6 +350,8 @@ def test_a_column_of_many_blocks_has_all_of_their_digests(made, tmp_path):
         column = out.column(out.point(batch.parts[0]), "x_true", (7630,), {"muon": None}, quantity)
         for row in range(7630):
             column.append(np.array([float(row)]))
+    with h5py.File(path) as file:
+        assert max(reserved) >= file.id.get_filesize()
     with artefacts.read(path, batch) as reader:
         rows = f"{batch.parts[0].label}/x_true"
         ((_, dataset),) = reader.columns(batch.parts[0].label)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections import OrderedDict
 from collections.abc import Callable
 
 import torch
@@ -22,8 +21,8 @@ KEPT = 8
 class CompiledLaw:
     """J Σ Jᵀ of whole blocks of muons, compiled by `torch.compile` when it is first called.
 
-    The compiler's results are kept on disk (TORCHINDUCTOR_CACHE_DIR), so that another process needs a few seconds, and
-    no compiler. Where there is none, or the inference can't be compiled, `__call__` returns None ever after.
+    The compiler's results are kept on disk (TORCHINDUCTOR_CACHE_DIR), so that another process needs a few seconds.
+    Where there is no compiler, or the inference can't be compiled, `__call__` returns None ever after.
     """
 
     def __init__(self, infer: Callable):
@@ -58,7 +57,7 @@ class CompiledLaw:
         return found
 
 
-_LAWS: OrderedDict[int, CompiledLaw] = OrderedDict()
+_LAWS: dict[int, CompiledLaw] = {}
 
 
 def compiled_law(infer: Callable) -> CompiledLaw:
@@ -67,5 +66,5 @@ def compiled_law(infer: Callable) -> CompiledLaw:
     if id(infer) not in _LAWS:
         _LAWS[id(infer)] = CompiledLaw(infer)
         if len(_LAWS) > KEPT:
-            _LAWS.popitem(last=False)
+            del _LAWS[next(iter(_LAWS))]  # the oldest
     return _LAWS[id(infer)]
