@@ -9,6 +9,7 @@ from pullback import artefacts
 from pullback.batch_tally import PointTally
 from pullback.batches import BLOCK
 from pullback.errors import PullbackError
+from pullback.evidence import read_evidence
 from pullback.gathering import Piece, pack, unpack
 from pullback.verdict import validate
 
@@ -108,6 +109,11 @@ def test_a_scan_with_systematics_that_is_cut_between_and_within_points(tmp_path)
     one, other = cuts(raw, tmp_path)
     assert len(other.study.batches) == 4
     same(one, other)
+    entries = read_evidence(one.outputs.validation)["points"]
+    assert len(entries) == 2
+    for entry in entries:  # each point has its own muons, and no others
+        assert entry["quoted"]["counts"]["muons"] == BLOCK + 300
+        assert sum(each["toy_muons"] for each in entry["quoted"]["bins"]) == 20
 
 
 def test_recorded_hits_with_missing_ones_and_fits(tmp_path):

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from conftest import SMALL, Run, files_in
 
+from pullback import infer_theta, steps
 from pullback.batches import BLOCK
 from pullback.columns import FLAGS
 from pullback.gathering import open_study
@@ -207,3 +209,19 @@ def test_the_plan_of_a_study_needs_no_file_again():
     assert Study.from_json(text).batches == study.batches
     assert Study.from_json(text).digest == digest
     assert Study.from_config({**SMALL, "scan": {"table": "scan.csv"}}).digest != digest
+
+
+def test_flags_of_muons_whose_hits_are_finite():
+    nan = float("nan")
+    said = [(0.3, 0.1, 0.0), (nan, nan, nan), (0.3, 0.0, 0.0), (0.3, -0.1, 0.0), (0.3, nan, 0.0), (0.3, nan, nan)]
+    value, sigma, end = np.array(said).T[:, :, None]
+    quoted = {"value": value, "sigma": sigma, "interval95": np.stack([end, end], axis=2)}
+    hits = torch.full((len(said), 1), 0.5, dtype=torch.float64)
+    assert steps._flag(infer_theta, hits, quoted)[:, 0].tolist() == [
+        0,
+        FLAGS["value_not_finite"] | FLAGS["sigma_zero_or_nan"],
+        FLAGS["sigma_zero_or_nan"],
+        FLAGS["sigma_negative"],
+        FLAGS["no_standard_deviation"],
+        FLAGS["sigma_zero_or_nan"],
+    ]
