@@ -4,7 +4,7 @@ import subprocess
 import pytest
 
 from pullback.errors import PullbackError
-from pullback.files import whole, write_text
+from pullback.files import check_regular, whole, write_text
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_part(tmp_path):
@@ -26,6 +26,38 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(PullbackError, match=r"file/a\.txt: can't be written"):
         write_text(tmp_path / "file" / "a.txt", "x")
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: None, "no such file"),
+        (lambda path: path.mkdir(), "is a folder"),
+        (lambda path: os.mkfifo(path), "only regular files are read"),
+        (lambda path: path.symlink_to("/dev/zero"), "only regular files are read"),
+    ],
+)
+def test_only_regular_files_are_read(tmp_path, make, message):
+    path = tmp_path / "hits.csv"
+    make(path)
+    with pytest.raises(PullbackError, match=message) as caught:
+        check_regular(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("path", ["a\0b.csv", "a" * 5000, "\ud800.csv"])
+def test_names_that_no_file_can_have_are_refused_in_one_short_line(path):
+    with pytest.raises(PullbackError, match="can't be read") as caught:
+        check_regular(path)
+    assert len(str(caught.value)) < 400
+    assert "\n" not in str(caught.value)
+
+
+def test_a_regular_file_and_a_link_to_one_pass(tmp_path):
+    (tmp_path / "a.csv").write_text("x\n")
+    (tmp_path / "b.csv").symlink_to(tmp_path / "a.csv")
+    check_regular(tmp_path / "a.csv")
+    check_regular(tmp_path / "b.csv")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")

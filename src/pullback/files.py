@@ -6,11 +6,15 @@ import contextlib
 import errno
 import hashlib
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import PullbackError
+
+LONGEST_SHOWN = 200
+"""Characters of a path that an error message shows."""
 
 
 @contextmanager
@@ -43,6 +47,33 @@ def _discard(part: Path) -> None:
     """Remove a file, if it is there."""
     with contextlib.suppress(OSError):  # the folder around it may be what is wrong
         part.unlink(missing_ok=True)
+
+
+def check_regular(path: str | Path) -> None:
+    """Refuse a path that does not lead to a regular file.
+
+    Reading a pipe or a terminal waits for ever, and takes what it holds from whoever else wants it.
+
+    Raises
+    ------
+    PullbackError : the path leads nowhere, to a folder, or to a pipe, socket or device; or no file can have that name.
+
+    """
+    shown = str(path) if len(str(path)) <= LONGEST_SHOWN else f"{str(path)[:LONGEST_SHOWN]}…"
+    try:
+        mode = os.stat(path).st_mode
+    except ValueError:
+        raise PullbackError(f"{shown!r}: can't be read: no file can have that name") from None
+    except FileNotFoundError:
+        raise PullbackError(f"{shown}: no such file (relative paths start at {Path.cwd()})") from None
+    except OSError as error:
+        raise PullbackError(f"{shown}: can't be read: {error.strerror}") from None
+    if stat.S_ISDIR(mode):
+        raise PullbackError(f"{shown}: is a folder, not a file")
+    if not stat.S_ISREG(mode):
+        raise PullbackError(
+            f"{shown}: is a pipe, socket or device; only regular files are read; copy its content to one"
+        )
 
 
 def sha256(path: str | Path) -> str:
