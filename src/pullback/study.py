@@ -61,21 +61,21 @@ class Study:
         return cls(config, points, {point.label: point.config.source.muons for point in points}, digests)
 
     def to_json(self) -> str:
-        """The study as a rule's parameter."""
-        return json.dumps(self._plan(), sort_keys=True)
+        """The study as a rule's parameter, every name in the order in which the config has it: labels are made of it."""
+        return json.dumps(self._plan())
 
     def target_to_json(self) -> str:
         """The same for the rule that looks for a target, without what that is not made from."""
         plan = self._plan()
         plan["config"] = {name: each for name, each in plan["config"].items() if name not in NOT_OF_TARGET}
-        return json.dumps(plan, sort_keys=True)
+        return json.dumps(plan)
 
     @property
     def digest(self) -> str:
         """SHA-256 of all that decides the results: not of how the work is cut into jobs."""
         plan = self._plan()
         del plan["config"]["compute"]["batch_cost"]
-        return hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(plan).encode()).hexdigest()
 
     def _plan(self) -> dict[str, Any]:
         # With what the table of a scan and the file of hits held, so that no job looks at these again.
