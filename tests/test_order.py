@@ -63,7 +63,7 @@ def study_of(scan, **more):
 
 @given(scans(), st.permutations(["model.z[10]", "alignment.x[3]", "model.z[2]"]), st.integers(1, 10**9))
 def test_a_job_has_the_study_that_was_planned(scan, shifted, batch_cost):
-    systematics = {name: 0.01 for name in shifted}
+    systematics = dict.fromkeys(shifted, 0.01)
     study = study_of(scan, systematics=systematics, compute={"batch_cost": batch_cost})
     again = Study.from_json(study.to_json())
     assert [point.label for point in again.points] == [point.label for point in study.points]

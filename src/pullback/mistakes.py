@@ -166,11 +166,8 @@ def _mistakes(kind: type[Section], error: Any) -> list[Mistake]:
     clash = error.get("ctx", {}).get("error")
     if not isinstance(clash, Clash):
         return [Mistake(_line(kind, error), (key,))]
-    inside = f"{key}." if key else ""
-    return [
-        Mistake(f"{key}: {line}" if key else line, tuple(inside + name for name in names))
-        for line, names in clash.found
-    ]
+    where, inside = (f"{key}: ", f"{key}.") if key else ("", "")
+    return [Mistake(where + line, tuple(inside + name for name in names)) for line, names in clash.found]
 
 
 def _without(raw: Any, keys: tuple[str, ...], stand_ins: dict[str, Any]) -> tuple[Any, set[str]]:

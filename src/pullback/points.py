@@ -66,8 +66,9 @@ def _scannable(
     for name, values in columns.items():
         mistakes = [] if name in valid or rests_on([str(name)], unsure) else [_wrong_name(valid, name)]
         mistakes += [_wrong_value(value) for value in values if not _is_number(value)]
+        shown = name if str(name).isprintable() else repr(name)
         for mistake in mistakes:
-            together.tell(f"config: scan: {name}: {mistake}")
+            together.tell(f"config: scan: {shown}: {mistake}")
     return [name for name in columns if name in valid]
 
 
@@ -203,7 +204,8 @@ def _table(file: Any, together: Together) -> dict[str, list[Any]]:
     for index, row in enumerate(rows, 1):
         if index > MOST_POINTS:
             raise PullbackError(
-                f"{where}: has more than {MOST_POINTS} rows, the most points of a study; give several studies a part each"
+                f"{where}: has more than {MOST_POINTS} rows, the most points of a study; "
+                "give several studies a part of them each"
             )
         if len(row) != len(names):
             together.tell(f"{where}: row {index} has {len(row)} cells, the header {len(names)}")
@@ -246,13 +248,15 @@ CSV_ERRORS = {
 
 
 def _line_not_utf8(file: str) -> int:
+    """The first line of a file that is no UTF-8 text."""
+
+    def is_text(line: bytes) -> bool:
+        with contextlib.suppress(UnicodeDecodeError):
+            return isinstance(line.decode("utf-8"), str)
+        return False
+
     with Path(file).open("rb") as lines:
-        for index, line in enumerate(lines, 1):
-            try:
-                line.decode("utf-8")
-            except UnicodeDecodeError:
-                break
-    return index
+        return next(index for index, line in enumerate(lines, 1) if not is_text(line))
 
 
 def _number(cell: str, where: str, together: Together) -> float | None:

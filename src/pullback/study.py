@@ -76,7 +76,7 @@ class Study:
         return cls(config, points, {point.label: point.config.source.muons for point in points}, digests)
 
     def to_json(self) -> str:
-        """The study as a rule's parameter, every name in the order in which the config has it: labels are made of it."""
+        """The study as a rule's parameter, with names in the order of the config, of which labels are made."""
         return json.dumps(self._plan())
 
     def target_to_json(self) -> str:
