@@ -142,7 +142,7 @@ def refused(raw) -> str:
         ({"scan": {"zip": {"detector.resolution": [1, 2], "model.dz": [1]}}}, "must be of equal length"),
         ({"scan": {"zip": {}}}, "scan.zip: is {}"),
         ({"scan": {"zip": {"model.dz": [1]}, "detector.resolution": [1]}}, "zip stands alone"),
-        ({"scan": {"table": "missing.csv"}}, "missing.csv: can't be read: No such file"),
+        ({"scan": {"table": "missing.csv"}}, "scan.table: missing.csv: no such file (relative"),
     ],
 )
 def test_mistakes_are_refused_in_one_line(change, expected):
@@ -158,7 +158,12 @@ def test_each_mistake_has_its_line():
 
 def test_each_mistake_in_a_scan_has_its_line():
     message = refused({"study": "s", "scan": {"detector.resolution": [-1, 0, "abc"], "modl.dz": [1]}})
-    assert [line.split(": ")[2] for line in message.splitlines()] == ["modl.dz", "detector.resolution"]
+    assert [line.split(": ")[2] for line in message.splitlines()] == [
+        "detector.resolution",
+        "modl.dz",
+        "point detector.resolution=-1",
+        "point detector.resolution=0",
+    ]
     message = refused({"study": "s", "scan": {"detector.resolution": [-1, 0, 5, 5]}})
     assert len(message.splitlines()) == 3
 

@@ -102,8 +102,11 @@ class Batch:
     parts: tuple[Part, ...]
 
     def to_json(self) -> str:
-        """The batch as a rule's parameter: when it changes, Snakemake runs the rule again."""
-        return json.dumps({"kind": self.kind, "parts": [vars(part) for part in self.parts]}, sort_keys=True)
+        """The batch as a rule's parameter: when it changes, Snakemake runs the rule again.
+
+        The order of names is kept, since results depend on it: that of systematics is that of their random numbers.
+        """
+        return json.dumps({"kind": self.kind, "parts": [vars(part) for part in self.parts]})
 
     @classmethod
     def from_json(cls, text: str) -> Batch:

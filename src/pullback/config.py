@@ -12,9 +12,9 @@ from pydantic import (
     model_validator,
 )
 
-from .mistakes import checked
+from .mistakes import Examined, checked, examine
 from .model_sections import MODELS, Model, OneHit, Own, Scatter
-from .sections import Section, fields, per_layer
+from .sections import Clash, Section, fields, per_layer
 
 ADAPTIVE_BATCH = 10_000
 """Toys in a batch of the adaptive procedure (JCGM 101:2008, 7.9.4)."""
@@ -26,6 +26,14 @@ FEWEST_FOR_ENDS = 200
 
 UNSCANNED = ("scan", "systematics", "target")
 """Sections whose numbers are no parameters of the study."""
+
+
+LAYERS_BY = ("model.name", "model.z", "model.z_upper", "model.z_lower", "model.coordinates")
+"""The keys that the number of layers rests on."""
+
+
+VOLUME_BY = ("source.volume.z", "source.volume.thickness", "model.name")
+"""The keys that the place of the volume rests on."""
 
 
 FAR_AWAY = 1000.0
@@ -81,7 +89,8 @@ class Simulated(Section):
     @model_validator(mode="after")
     def _range(self):
         if self.x_max <= self.x_min:
-            raise ValueError(f"x_max = {self.x_max:g} must be greater than x_min = {self.x_min:g}")
+            line = f"x_max = {self.x_max:g} must be greater than x_min = {self.x_min:g}"
+            raise Clash((line, ("x_max", "x_min")))
         return self
 
 
@@ -254,9 +263,8 @@ class Compute(Section):
     @model_validator(mode="after")
     def _random_on_one_device(self):
         if self.device_random and self.device != "cuda":
-            raise ValueError(
-                f"device_random needs device: cuda, not {self.device}: random numbers must not depend on the machine"
-            )
+            line = f"device_random needs device: cuda, not {self.device}: random numbers must not depend on the machine"
+            raise Clash((line, ("device_random", "device")))
         return self
 
     @model_serializer(mode="wrap")
@@ -357,19 +365,21 @@ class PointConfig(Section):
     def _goes_together(self):
         mistakes = [*self._beside(), *self._layers(), *self._volume()]
         if mistakes:
-            raise ValueError("; ".join(mistakes))
+            raise Clash(*mistakes)
         return self
 
     def _beside(self):
         for name in ("cosmic", "volume") if self.source.kind == "simulated" else ():
             if getattr(self.source, name) is not None and name not in self.model.beside:
-                yield f"source.{name}: does not go with model.name: {self.model.name}; leave it out"
+                line = f"source.{name}: does not go with model.name: {self.model.name}; leave it out"
+                yield line, (f"source.{name}", "model.name")
 
     def _layers(self):
         for name in ("resolution", "efficiency"):
             values, layers = getattr(self.detector, name), self.model.layer_count
             if isinstance(values, list) and len(values) != layers:
-                yield f"detector.{name}: has {len(values)} values, but model {self.model.name} has {layers} layers"
+                line = f"detector.{name}: has {len(values)} values, but model {self.model.name} has {layers} layers"
+                yield line, (f"detector.{name}", *LAYERS_BY)
 
     def _volume(self):
         volume = self.source.volume if self.source.kind == "simulated" else None
@@ -377,9 +387,11 @@ class PointConfig(Section):
             return
         top, bottom = volume.z + volume.thickness / 2, volume.z - volume.thickness / 2
         if (lowest := min(self.model.z_upper)) < top:
-            yield f"model.z_upper: {lowest:g} m is below the volume's top at {top:g} m"
+            line = f"model.z_upper: {lowest:g} m is below the volume's top at {top:g} m"
+            yield line, ("model.z_upper", *VOLUME_BY)
         if (highest := max(self.model.z_lower)) > bottom:
-            yield f"model.z_lower: {highest:g} m is above the volume's bottom at {bottom:g} m"
+            line = f"model.z_lower: {highest:g} m is above the volume's bottom at {bottom:g} m"
+            yield line, ("model.z_lower", *VOLUME_BY)
 
 
 class StudyConfig(PointConfig):
@@ -404,8 +416,18 @@ def load(raw: Any, *, where: str = "config") -> StudyConfig:
     return checked(StudyConfig, raw, where)
 
 
+def examined(raw: Any) -> Examined:
+    """A config with all that is wrong with it."""
+    return examine(StudyConfig, raw, {"study": "unnamed"})
+
+
 def replace(config: PointConfig, values: dict[str, float], *, where: str) -> PointConfig:
     """The config of a point: some numeric fields replaced by their dotted names, and checked again."""
+    return checked(PointConfig, replaced(config, values), where)
+
+
+def replaced(config: PointConfig, values: dict[str, float]) -> dict[str, Any]:
+    """The same, unchecked, as nested dictionaries."""
     raw = config.model_dump(exclude={"scan"})
     for name, value in values.items():
         *sections, key = _keys(name, raw)
@@ -414,7 +436,7 @@ def replace(config: PointConfig, values: dict[str, float], *, where: str) -> Poi
             section = section[each]
         # A list of whole numbers may scan a field of any kind; 100.0 from a table is as good for a count.
         section[key] = int(value) if isinstance(section[key], int) and float(value).is_integer() else value
-    return checked(PointConfig, raw, where)
+    return raw
 
 
 def split(name: str) -> list[str | int]:

@@ -16,6 +16,17 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
+class Clash(ValueError):
+    """Values of a section that do not go together: each line that is said, with the keys in it that the line rests on.
+
+    The first key of a line is the one to be mended.
+    """
+
+    def __init__(self, *found: tuple[str, tuple[str, ...]]):
+        super().__init__("; ".join(line for line, _ in found))
+        self.found = found
+
+
 def _form(value: Any) -> str:
     return "list" if isinstance(value, list) else "number"
 
