@@ -99,7 +99,7 @@ def refused(raw) -> str:
             "detector.noise.kind: is 'stripe'; allowed: gaussian, strip, tails, clipped",
         ),
         ({"detector": {"noise": 3}}, "detector.noise: is 3; it must be a section"),
-        ({"detector": {"noise": {"pitch": 0.1}}}, "detector.noise.kind: is None; allowed: gaussian, strip"),
+        ({"detector": {"noise": {"pitch": 0.1}}}, "detector.noise.kind: is missing; allowed: gaussian, strip"),
         (
             {"detector": {"noise": {"kind": "tails", "pitch": 0.1}}},
             "detector.noise.pitch: does not go with detector.noise.kind: tails; leave it out",

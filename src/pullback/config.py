@@ -14,6 +14,7 @@ from pydantic import (
 
 from .mistakes import Examined, checked, examine
 from .model_sections import MODELS, Model, OneHit, Own, Scatter
+from .plain import check_plain
 from .sections import Clash, Section, fields, per_layer
 
 ADAPTIVE_BATCH = 10_000
@@ -350,14 +351,14 @@ class PointConfig(Section):
             return config
         source, model = config.get("source", {}), config.get("model", {})
         if isinstance(model, dict):
-            config = {**config, "model": model if "name" in model else {"name": next(iter(MODELS)), **model}}
-            if "file" in model:
-                config["model"]["name"] = "own"
+            model = {"name": "own" if "file" in model else next(iter(MODELS)), **model}
+            config = {**config, "model": model}
         if isinstance(source, dict):
             source = {"kind": "simulated", **source}
-            name = config["model"].get("name") if isinstance(model, dict) else None
-            if source["kind"] == "simulated" and name in MODELS:
-                source = {**{each: {} for each in MODELS[name].beside}, **source}
+            name = model["name"] if isinstance(model, dict) else None
+            if source["kind"] == "simulated" and isinstance(name, str) and name in MODELS:
+                # A section whose lines are all commented out is null, as good as one that is left out.
+                source |= {each: {} for each in MODELS[name].beside if source.get(each) is None}
             config = {**config, "source": source}
         return config
 
@@ -413,6 +414,7 @@ def load(raw: Any, *, where: str = "config") -> StudyConfig:
     PullbackError : one line a mistake, with its dotted key, the value, what is allowed and the nearest valid name.
 
     """
+    check_plain(raw, where)
     return checked(StudyConfig, raw, where)
 
 
