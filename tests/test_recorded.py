@@ -1,6 +1,9 @@
+import hashlib
 import json
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import h5py
@@ -11,12 +14,16 @@ import pyarrow.parquet
 import pytest
 from conftest import PROJECT, Run
 
+from pullback import recorded
 from pullback.batches import BLOCK
 from pullback.config import Recorded
 from pullback.errors import PullbackError
 from pullback.gathering import open_study
+from pullback.readers import text
 from pullback.recorded import source_of
+from pullback.steps import import_hits
 from pullback.study import Study
+from pullback.targets import find_target
 
 
 def write(kind, columns, **options):
@@ -110,17 +117,18 @@ def test_windows_line_ends_and_byte_order_mark():
         ("hits.csv", b"x,x\n1,2\n", "more than one column 'x'"),
         ("hits.csv", b"x\n1\n2\n0.5m\n", "row 3, column 'x': '0.5m' is not a number"),
         ("hits.csv", b"x", "holds no hits, only a header"),
-        ("hits.csv", b"x,y\n1,2\n3\n", "row 2: Expected 2 columns, got 1"),
+        ("hits.csv", b"x,y\n1,2\n3\n", "row 2: has 1 cell, and the header 2: '3'; is a cell"),
         ("hits.csv", "x\n1\n".encode("utf-16"), "not UTF-8"),
         ("hits.csv", b"x,caf\xe9\n1,2\n", "the header, column 2: is not UTF-8"),
         ("hits.csv", b"x\n0.1\n\n\nabc\n", "row 4, column 'x': 'abc'"),
         ("hits.csv", b"y,x\n1,2\n" + b"1,2\n" * 999 + b"1,\xff\n", "row 1001, column 2: is not UTF-8"),
         ("hits.csv", b"y,x\n1,2\n1,\xff\n", "row 2, column 2: is not UTF-8"),
         ("hits.parquet", b"PAR1 and no more", "can't be read"),
-        ("hits.parquet", b"", "can't be read"),
+        ("hits.parquet", b"", "the file is empty"),
         ("missing.root", None, "no such file"),
         ("hits.root", b"root and no more", "can't be read"),
-        ("hits.root", b"", "can't be read"),
+        ("hits.root", b"", "the file is empty"),
+        ("hits.h5", b"", "the file is empty"),
         ("hits.h5", b"\x89HDF\r\n\x1a\n and no more", "can't be read"),
         ("hits.txt", b"x\n1\n", "must be in a .csv, .parquet, .h5 or .root file, not .txt"),
     ],
@@ -193,6 +201,164 @@ def test_a_file_that_shrank_is_noticed(kind, start):
     path = write(kind, {"x": np.zeros(10)})
     with pytest.raises(PullbackError, match=rf"has no row {max(10, start) + 1} of 20 any more; it has changed since"):
         hits(path, start, 20)
+
+
+CHANGED = "has changed since this run began: run again"
+KINDS = ["csv", "parquet", "h5", "root"]
+
+
+def written_into(path, new):
+    with Path(path).open("r+b") as file:
+        file.write(new)
+        file.truncate()
+
+
+def replaced(path, new):
+    Path("other").write_bytes(new)
+    os.replace("other", path)
+
+
+def written_and_restored(path, new):
+    old, status = Path(path).read_bytes(), os.stat(path)
+    time.sleep(0.05)  # a tick of the clock
+    written_into(path, new)
+    written_into(path, old)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def replaced_and_restored(path, new):
+    os.rename(path, "kept")
+    time.sleep(0.05)
+    Path(path).write_bytes(new)
+    os.replace("kept", path)
+
+
+def cut_short(path, new):
+    written_into(path, new[: len(new) // 2])
+
+
+def removed(path, new):
+    Path(path).unlink()
+
+
+WAYS = [written_into, replaced, written_and_restored, replaced_and_restored, cut_short, removed]
+
+
+def other_content(kind, path, x):
+    """A file of as many hits of other values."""
+    old = Path(path).read_bytes()
+    new = Path(write(kind, {"x": x})).read_bytes()
+    Path(path).write_bytes(old)
+    assert new != old
+    return new
+
+
+def study_of(path, **changes):
+    return Study.from_config({"study": "s", "source": {"kind": "recorded", "file": path}, **changes})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_with_other_hits_than_were_planned_is_refused_and_nothing_is_left(kind, tmp_path):
+    path = write(kind, {"x": np.full(2 * BLOCK, 0.5)})
+    target = {"target": {"sigma_theta": 0.004, "vary": "model.dz"}}
+    study = study_of(path, compute={"batch_cost": 20 * BLOCK}, **target)
+    first, second = study.batches
+    import_hits(study.batch("reco", first), tmp_path / "out" / "first.h5")
+    find_target(study, tmp_path / "out" / "target.json")
+    write(kind, {"x": np.full(2 * BLOCK, 0.25)})
+    assert study_of(path, **target).digest != study.digest
+    for step in (
+        lambda: import_hits(study.batch("reco", second), tmp_path / "out" / "second.h5"),
+        lambda: find_target(Study.from_json(study.to_json()), tmp_path / "out" / "again.json"),
+    ):
+        with pytest.raises(PullbackError) as caught:
+            step()
+        assert str(caught.value) == f"{path}: {CHANGED}"
+    assert sorted(each.name for each in (tmp_path / "out").iterdir()) == ["first.h5", "target.json"]
+
+
+@pytest.mark.parametrize("change", WAYS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_that_changes_while_it_is_read_is_refused(kind, change):
+    x = np.random.default_rng(1).normal(size=2 * BLOCK)
+    path = write(kind, {"x": x})
+    new = other_content(kind, path, x[::-1])
+    section = json.loads(Recorded(file=path).model_dump_json())
+    blocks = source_of({**section, "hits_sha256": source(path).plan()[1]}, ["x"]).blocks(0, 2 * BLOCK)
+    next(blocks)
+    change(path, new)
+    with pytest.raises(PullbackError) as caught:
+        list(blocks)
+    assert str(caught.value) == f"{path}: {CHANGED}"
+
+
+def test_what_a_reader_makes_of_a_file_that_is_being_written_to_is_not_said(monkeypatch):
+    path = write("csv", {"x": np.random.default_rng(1).normal(size=3 * BLOCK)})
+    monkeypatch.setattr(text, "AT_A_TIME", 1 << 16)
+    blocks = source(path).blocks(0, 3 * BLOCK)
+    next(blocks)
+    written_into(path, b"oops, this is no number\n" * 3 * BLOCK)
+    with pytest.raises(PullbackError) as caught:
+        list(blocks)
+    assert str(caught.value) == f"{path}: {CHANGED}"
+
+
+def test_where_times_are_coarse_the_content_is_looked_at_again(monkeypatch):
+    path, second = write("csv", {"x": [1.0, 2.0]}), 1_000_000_000
+    state = recorded._state
+    monkeypatch.setattr(
+        recorded, "_state", lambda file: (state(file)[0], *(each // second * second for each in state(file)[1:]))
+    )
+    blocks = source(path).blocks(0, 2)
+    next(blocks)
+    replaced(path, Path(path).read_bytes().replace(b"2", b"3"))
+    with pytest.raises(PullbackError, match=CHANGED):
+        list(blocks)
+
+
+def test_the_last_block_is_not_the_last_look(monkeypatch):
+    path = write("csv", {"x": [1.0, 2.0]})
+    study = study_of(path, target={"sigma_theta": 0.004, "vary": "model.dz"})
+    planned, read = Path(path).read_bytes(), text.read
+
+    def late(*arguments):
+        yield from read(*arguments)
+        replaced(path, b"x\n1\n3\n")
+
+    monkeypatch.setattr(text, "read", late)
+    for step in (lambda: import_hits(study.batch("reco", "nominal"), "out.h5"), lambda: find_target(study, "out.json")):
+        replaced(path, planned)
+        with pytest.raises(PullbackError, match=CHANGED):
+            step()
+        assert not list(Path().glob("out*"))
+
+
+@pytest.mark.parametrize("more", ["3\n", "oops\n"])
+def test_a_file_that_changes_while_it_is_planned_is_refused(monkeypatch, more):
+    path = write("csv", {"x": [1.0, 2.0]})
+    count = text.count
+
+    def early(*arguments):
+        muons = count(*arguments)
+        with Path(path).open("a") as file:
+            file.write(more)
+        return muons
+
+    monkeypatch.setattr(text, "count", early)
+    with pytest.raises(PullbackError, match=CHANGED):
+        study_of(path)
+
+
+@pytest.mark.parametrize("seconds", [0, 3600])
+def test_a_file_that_is_as_it_was_planned_is_digested_once_unless_just_written(monkeypatch, seconds):
+    digested, digest = [], hashlib.file_digest
+    monkeypatch.setattr(hashlib, "file_digest", lambda *given: digested.append(given) or digest(*given))
+    study = study_of(write("csv", {"x": [1.0, 2.0]}))
+    digested.clear()
+    later = time.time_ns() + seconds * 1_000_000_000
+    monkeypatch.setattr(time, "time_ns", lambda: later)
+    import_hits(study.batch("reco", "nominal"), "out.h5")
+    assert len(digested) == (1 if seconds else 2)
 
 
 @pytest.mark.parametrize(("unit", "metre"), [("m", 1), ("cm", 100), ("mm", 1000)])

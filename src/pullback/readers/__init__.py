@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,9 @@ AT_A_TIME = 32 << 20
 
 NAMES_LISTED = 30
 """Columns to list, of a file that has many."""
+
+LONGEST_SHOWN = 80
+"""Characters that a message shows of a cell or the name of a column."""
 
 Named = tuple[str, tuple[int, ...]]
 """A column, and the indices of the element that is meant of it; () for all of it."""
@@ -45,20 +48,35 @@ def split(name: str) -> Named:
     return name, ()
 
 
-def find(file: str | Path, name: str, there: Sequence[str]) -> Named:
+def shown(text: str) -> str:
+    """What a file holds as a message shows it: in one line, and no longer than that.
+
+    >>> shown("a\\nb"), shown("y" * 1000)
+    ('a\\\\nb', 'yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy…')
+    """
+    start = text[:LONGEST_SHOWN] + "…" * (len(text) > LONGEST_SHOWN)
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in start)
+
+
+def find(
+    file: str | Path, name: str, there: Sequence[str], advise: Callable[[Sequence[str]], str] | None = None
+) -> Named:
     """What a name means of the columns that are there.
 
     Raises
     ------
-    PullbackError : there is no such column, or more than one; with the columns that there are.
+    PullbackError : there is no such column, or more than one; with the columns that there are. When there is none, with
+        what `advise` says of these, too.
 
     """
     base, indices = (name, ()) if name in there else split(name)
     if list(there).count(base) != 1:
         problem = "more than one column" if base in there else "no column"
-        listed = ", ".join(there[:NAMES_LISTED]) or "none"
+        listed = ", ".join(map(shown, there[:NAMES_LISTED])) or "none"
         rest = f" and {len(there) - NAMES_LISTED} more" if len(there) > NAMES_LISTED else ""
-        raise PullbackError(f"{file}: {problem} {base!r}; the columns are: {listed}{rest}")
+        advice = advise(there) if advise and base not in there else ""
+        rest += f"; {advice}" if advice else ""
+        raise PullbackError(f"{file}: {problem} '{shown(base)}'; the columns are: {listed}{rest}")
     return base, indices
 
 
