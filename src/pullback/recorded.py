@@ -24,9 +24,8 @@ import numpy as np
 from jaxtyping import Float
 
 from .batches import BLOCK
-from .errors import PullbackError
+from .errors import PullbackError, one_line
 from .files import check_regular
-from .readers import shown
 
 PER_METRE = {"m": 1.0, "cm": 100.0, "mm": 1000.0}
 """The units of a file, in what a metre holds of them: dividing by these rounds once, multiplying by 0.001 twice."""
@@ -278,7 +277,7 @@ def _errors(file: str) -> Iterator[None]:
             raise
         reason = error.strerror if isinstance(error, OSError) else None
         if not reason:
-            reason = shown(next(iter(str(error).splitlines()), "")) + "; is it truncated, or of another kind?"
+            reason = one_line(next(iter(str(error).splitlines()), "")) + "; is it truncated, or of another kind?"
         raise PullbackError(f"{file}: can't be read: {reason}") from error
 
 

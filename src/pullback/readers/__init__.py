@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import PullbackError
+from ..errors import PullbackError, one_line
 
 Stretches = Iterator[list[np.ndarray]]
 """Consecutive rows, as a list of columns each."""
@@ -29,9 +29,6 @@ AT_A_TIME = 32 << 20
 
 NAMES_LISTED = 30
 """Columns to list, of a file that has many."""
-
-LONGEST_SHOWN = 80
-"""Characters that a message shows of a cell or the name of a column."""
 
 Named = tuple[str, tuple[int, ...]]
 """A column, and the indices of the element that is meant of it; () for all of it."""
@@ -48,16 +45,6 @@ def split(name: str) -> Named:
     return name, ()
 
 
-def shown(text: str) -> str:
-    """What a file holds as a message shows it: in one line, and no longer than that.
-
-    >>> shown("a\\nb"), shown("y" * 1000)
-    ('a\\\\nb', 'yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy…')
-    """
-    start = text[:LONGEST_SHOWN] + "…" * (len(text) > LONGEST_SHOWN)
-    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in start)
-
-
 def find(
     file: str | Path, name: str, there: Sequence[str], advise: Callable[[Sequence[str]], str] | None = None
 ) -> Named:
@@ -72,11 +59,11 @@ def find(
     base, indices = (name, ()) if name in there else split(name)
     if list(there).count(base) != 1:
         problem = "more than one column" if base in there else "no column"
-        listed = ", ".join(map(shown, there[:NAMES_LISTED])) or "none"
+        listed = ", ".join(map(one_line, there[:NAMES_LISTED])) or "none"
         rest = f" and {len(there) - NAMES_LISTED} more" if len(there) > NAMES_LISTED else ""
         advice = advise(there) if advise and base not in there else ""
         rest += f"; {advice}" if advice else ""
-        raise PullbackError(f"{file}: {problem} '{shown(base)}'; the columns are: {listed}{rest}")
+        raise PullbackError(f"{file}: {problem} '{one_line(base)}'; the columns are: {listed}{rest}")
     return base, indices
 
 

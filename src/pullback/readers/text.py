@@ -19,8 +19,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from ..errors import PullbackError
-from . import Stretches, check_element, find, shown
+from ..errors import PullbackError, one_line
+from . import Stretches, check_element, find
 
 AT_A_TIME = 8 << 20
 """Bytes to read at a time: no row can be longer."""
@@ -123,7 +123,7 @@ def _check_quotes(file, columns: int, of_header: int) -> None:
                 row += bool(cells) or columns == 1  # empty lines are left out otherwise
                 lines.clear()
         except csv.Error as error:
-            raise PullbackError(f"{file}: row {row}: {_said(error)}: '{shown(lines[0])}'") from None
+            raise PullbackError(f"{file}: row {row}: {_said(error)}: '{one_line(lines[0])}'") from None
 
 
 def _said(error: csv.Error) -> str:
@@ -145,7 +145,7 @@ def _advice(header: Sequence[str]) -> str:
     if first.startswith("#"):
         return "the first line must be the header, without #: take that out, and comments too"
     if first.startswith("sep="):
-        return f"the first line must be the header: take out {shown(first)}, and separate cells by commas"
+        return f"the first line must be the header: take out {one_line(first)}, and separate cells by commas"
     if not _are_numbers(pa.array([name or "0" for name in header])):
         for separator, words in SEPARATORS.items():
             if any(separator in name.strip() for name in header) and (separator != " " or len(header) == 1):
@@ -166,7 +166,7 @@ def _numbers(column: pa.Array, file: str | Path, name: str, first: int) -> np.nd
         good, bad = (middle, bad) if _are_numbers(cells[good:middle]) else (good, middle)
     cell = column[good].as_py()
     raise PullbackError(
-        f"{file}: row {first + bad}, column {name!r}: '{shown(cell)}' is not a number{_why(cell, name)}"
+        f"{file}: row {first + bad}, column {name!r}: '{one_line(cell)}' is not a number{_why(cell, name)}"
     )
 
 
@@ -213,7 +213,7 @@ def _refusal(file: str | Path, reason: str) -> PullbackError:
             return PullbackError(f"{file}: the header {TOO_LONG}")
         return PullbackError(f"{file}: holds no hits, only a header")
     if not (found := re.search(r"Row #(\d+): Expected (\d+) columns?, got (\d+): (.*)", reason)):
-        return PullbackError(f"{file}: can't be read: {shown(reason)}")
+        return PullbackError(f"{file}: can't be read: {one_line(reason)}")
     row, expected, got = map(int, found.groups()[:3])
     advice = "is a cell missing, or the end of the file?"
     if got > expected:
@@ -223,7 +223,7 @@ def _refusal(file: str | Path, reason: str) -> PullbackError:
     # Rows are counted from 1 without the header, as everywhere here.
     where = f"{file}: row {row - len(lines)}"
     cells = f"{got} cell{'s' * (got > 1)}"
-    return PullbackError(f"{where}: has {cells}, and the header {expected}: '{shown(found[4])}'; {advice}")
+    return PullbackError(f"{where}: has {cells}, and the header {expected}: '{one_line(found[4])}'; {advice}")
 
 
 def _not_utf8(file: str | Path) -> PullbackError:
