@@ -1,10 +1,15 @@
+import bz2
+import gzip
 import hashlib
 import json
+import lzma
 import os
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
+from unittest.mock import Mock
 
 import h5py
 import numpy as np
@@ -19,11 +24,13 @@ from pullback.batches import BLOCK
 from pullback.config import Recorded
 from pullback.errors import PullbackError
 from pullback.gathering import open_study
-from pullback.readers import text
+from pullback.readers import hdf5, text
 from pullback.recorded import source_of
 from pullback.steps import import_hits
 from pullback.study import Study
 from pullback.targets import find_target
+
+KINDS = ["csv", "parquet", "h5", "root"]
 
 
 def write(kind, columns, **options):
@@ -62,6 +69,10 @@ def write_root(path, trees, tuples=()):
 
 def source(path, names=("x",), **section):
     return source_of(Recorded(file=path, **section), names)
+
+
+def study_of(path, **changes):
+    return Study.from_config({"study": "s", "source": {"kind": "recorded", "file": path}, **changes})
 
 
 def hits(path, start=0, stop=None, names=("x",), **section):
@@ -150,6 +161,147 @@ def test_a_folder_is_refused(suffix):
         hits(f"hits.{suffix}")
 
 
+@pytest.mark.parametrize("suffix", KINDS)
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (os.mkfifo, "is a pipe, socket or device; only regular files are read"),
+        (partial(os.symlink, "/dev/zero"), "is a pipe, socket or device; only regular files are read"),
+        (lambda path: os.symlink(path, path), "can't be read: Too many levels of symbolic links"),
+    ],
+)
+def test_only_regular_files_are_read_in_planning_and_in_jobs(suffix, make, expected):
+    path = f"hits.{suffix}"
+    study = study_of(write(suffix, {"x": [1.0, 2.0]} if suffix in ("csv", "parquet") else {"x": np.ones(2)}))
+    Path(path).unlink()
+    make(path)
+    for step in (lambda: study_of(path), lambda: import_hits(study.batch("reco", "nominal"), "out.h5")):
+        with pytest.raises(PullbackError) as caught:
+            step()
+        assert str(caught.value).startswith(f"{path}: {expected}")
+        assert not list(Path().glob("out*"))
+
+
+@pytest.mark.parametrize("suffix", KINDS)
+@pytest.mark.parametrize("name", ["a\0b", "a" * 5000])
+def test_names_that_no_file_can_have(suffix, name):
+    with pytest.raises(PullbackError, match="can't be read") as caught:
+        study_of(f"{name}.{suffix}")
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 300
+
+
+OTHER_KINDS = [
+    (gzip.compress(b"x\n1\n"), "is compressed by gzip: unpack it"),
+    (bz2.compress(b"x\n1\n"), "is compressed by bzip2: unpack it"),
+    (lzma.compress(b"x\n1\n"), "is compressed by xz: unpack it"),
+    (b"\x28\xb5\x2f\xfd", "is compressed by zstd: unpack it"),
+    (b"PK\x03\x04\x14\0", "is an Excel workbook or another zip archive: save it as CSV UTF-8, or unpack it"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "is an Excel workbook: save it as CSV UTF-8"),
+    (b"SQLite format 3\0", "is an SQLite database: export its table as CSV"),
+    (b"\x93NUMPY\1\0", "is an array of NumPy: write it as CSV, with a header"),
+    (b"ARROW1\0\0", "is an Arrow or Feather file: write it as Parquet"),
+    (
+        b"version https://git-lfs.github.com/spec/v1\n",
+        "is a pointer of Git LFS, not the file itself: fetch that by git",
+    ),
+    (b"<!DOCTYPE html>\n", "is a web page, perhaps an error in place of the file: download it again"),
+    (b"<html>", "is a web page, perhaps an error in place of the file: download it again"),
+]
+
+
+@pytest.mark.parametrize("suffix", KINDS)
+@pytest.mark.parametrize(("content", "expected"), OTHER_KINDS)
+def test_files_of_other_kinds_are_told_by_their_first_bytes(suffix, content, expected):
+    path = Path(f"hits.{suffix}")
+    path.write_bytes(content)
+    with pytest.raises(PullbackError) as caught:
+        study_of(str(path))
+    assert str(caught.value).startswith(f"{path}: {expected}")
+
+
+@pytest.mark.parametrize("suffix", KINDS)
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("parquet", "is a Parquet file: name it .parquet"),
+        ("h5", "is an HDF5 file: name it .h5"),
+        ("root", "is a ROOT file: name it .root"),
+    ],
+)
+def test_files_under_the_name_of_another_kind(suffix, kind, expected):
+    content = Path(write(kind, {"y": np.ones(2)})).read_bytes()
+    Path(f"hits.{suffix}").write_bytes(content)
+    with pytest.raises(PullbackError) as caught:
+        hits(f"hits.{suffix}")
+    assert str(caught.value) == f"hits.{suffix}: " + (
+        "no column 'x'; the columns are: y" if suffix == kind else expected
+    )
+
+
+def test_a_csv_file_may_begin_as_a_file_of_another_kind_does():
+    for name in ("root", "PAR1", "BZh91", "ARROW1", "version https://git-lfs"):
+        Path("hits.csv").write_text(f"{name},x\n1,2\n")
+        assert hits("hits.csv") == [[2]]
+
+
+@pytest.mark.parametrize("kind", ["parquet", "h5", "root"])
+def test_whatever_is_damaged_is_read_or_refused_in_one_line(kind):
+    rng = np.random.default_rng(1)
+    content = Path(write(kind, {"x": np.round(rng.normal(size=2000), 2)})).read_bytes()
+    said = []
+    for trial in range(60):
+        damaged = bytearray(content)
+        at = int(rng.integers(len(content)))
+        if trial % 3:
+            damaged[at : at + 16] = rng.bytes(len(damaged[at : at + 16]))
+        else:
+            damaged = damaged[:at]
+        Path(f"hits.{kind}").write_bytes(damaged)
+        try:
+            hits(f"hits.{kind}")
+        except PullbackError as error:
+            said.append(str(error))
+    assert len(said) > 15
+    assert all(each.startswith(f"hits.{kind}: ") and each.isprintable() and len(each) < 400 for each in said)
+
+
+def test_what_hdf5_raises_of_a_damaged_file_is_said_in_one_line(monkeypatch):
+    path = write("h5", {"x": np.ones(2)})
+    for error in (
+        KeyError("Unable to open object\n"),
+        UnicodeDecodeError("utf-8", b"\xb3", 0, 1, "invalid"),
+        TypeError(),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(hdf5, "_columns", Mock(side_effect=error))
+            with pytest.raises(PullbackError) as caught:
+                hits(path)
+        assert str(caught.value).startswith(f"hits.h5: can't be read: {type(error).__name__}: ")
+        assert str(caught.value).isprintable()
+
+
+def test_an_hdf5_file_that_another_program_writes_to():
+    code = "import h5py; file = h5py.File('hits.h5', 'w'); file['x'] = [1.0]; file.flush(); print(flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline()
+        try:
+            with pytest.raises(PullbackError, match="another program has it open to write to it: close it there"):
+                hits("hits.h5")
+        finally:
+            other.communicate(b"\n")
+
+
+@pytest.mark.parametrize("name", ["", "/", "a\0b", "x\ny", "x" * 5000, "x[" + "1" * 5000 + "]"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_names_that_no_column_has(kind, name):
+    with pytest.raises(PullbackError) as caught:
+        hits(write(kind, {"y": np.ones(2)}), columns={"x": name})
+    assert str(caught.value).endswith("; the columns are: y")
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 200
+
+
 def test_columns_that_are_not_asked_for_may_hold_anything():
     rows = "".join(f"0.25,{index}\n" for index in range(1_200_000)) + "0.5,hello\n"
     Path("hits.csv").write_text("x,note\n" + rows)
@@ -204,7 +356,6 @@ def test_a_file_that_shrank_is_noticed(kind, start):
 
 
 CHANGED = "has changed since this run began: run again"
-KINDS = ["csv", "parquet", "h5", "root"]
 
 
 def written_into(path, new):
@@ -251,10 +402,6 @@ def other_content(kind, path, x):
     Path(path).write_bytes(old)
     assert new != old
     return new
-
-
-def study_of(path, **changes):
-    return Study.from_config({"study": "s", "source": {"kind": "recorded", "file": path}, **changes})
 
 
 @pytest.mark.parametrize("kind", KINDS)

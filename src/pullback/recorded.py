@@ -157,7 +157,8 @@ class HitsFile:
     def _hits(self, first: int, values: Mapping[str, np.ndarray]) -> Hits:
         """A block from its columns; `first` is its first row."""
         per_metre = PER_METRE[self.unit]
-        hits = np.stack([values[column] for column in self.coordinates], axis=1) / per_metre
+        with np.errstate(all="ignore"):  # a damaged file may hold NaN of the kind that signals
+            hits = np.stack([values[column] for column in self.coordinates], axis=1) / per_metre
         if not self.sigma:
             return Hits(hits, None)
         there = np.isfinite(hits)
@@ -276,8 +277,11 @@ def _errors(file: str) -> Iterator[None]:
         if isinstance(error, PullbackError):
             raise
         reason = error.strerror if isinstance(error, OSError) else None
+        words = next(iter(str(error).splitlines()), "")
+        if "unable to lock file" in words:
+            reason = "another program has it open to write to it: close it there"
         if not reason:
-            reason = one_line(next(iter(str(error).splitlines()), "")) + "; is it truncated, or of another kind?"
+            reason = f"{one_line(words.rstrip(' ,'))}; is it truncated, or of another kind?"
         raise PullbackError(f"{file}: can't be read: {reason}") from error
 
 

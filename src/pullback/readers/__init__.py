@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,7 @@ def split(name: str) -> Named:
     >>> split("x[2]"), split("x")
     (('x', (2,)), ('x', ()))
     """
-    if match := re.fullmatch(r"(.+?)((?:\[\d+\])+)", name):
+    if match := re.fullmatch(r"(.+?)((?:\[\d{1,9}\])+)", name):
         return match[1], tuple(map(int, re.findall(r"\d+", match[2])))
     return name, ()
 
@@ -93,3 +94,16 @@ def jagged(file: str | Path, column: str, kind: str) -> PullbackError:
 def rows_at_a_time(*shapes: tuple[int, ...]) -> int:
     """How many rows of columns of these shapes to read at a time."""
     return max(1, AT_A_TIME // (8 * sum(map(math.prod, shapes))))
+
+
+@contextmanager
+def damaged(file: str | Path) -> Iterator[None]:
+    """What a library makes of a damaged file, as one line: there is no kind of exception that it doesn't raise."""
+    try:
+        yield
+    except (PullbackError, OSError, RuntimeError, MemoryError):  # which have their words already
+        raise
+    except Exception as error:
+        reason = one_line(next(filter(None, str(error).splitlines()), ""))
+        advice = "is it truncated, or of another kind?"
+        raise PullbackError(f"{file}: can't be read: {type(error).__name__}: {reason}; {advice}") from error
