@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     Field,
@@ -29,12 +31,20 @@ UNSCANNED = ("scan", "systematics", "target")
 """Sections whose numbers are no parameters of the study."""
 
 
+MOST_POINTS = 100_000
+"""Points of a study: Snakemake plans so many in two minutes and 2 GB, and more in more than in proportion."""
+
+
 LAYERS_BY = ("model.name", "model.z", "model.z_upper", "model.z_lower", "model.coordinates")
 """The keys that the number of layers rests on."""
 
 
 VOLUME_BY = ("source.volume.z", "source.volume.thickness", "model.name")
 """The keys that the place of the volume rests on."""
+
+
+LARGEST = math.nextafter(1e300, 0)
+"""The largest number that a parameter of the user's own may be."""
 
 
 FAR_AWAY = 1000.0
@@ -287,12 +297,16 @@ class Target(Section):
     )
     vary: str = Field(description="the dotted name of the number to vary, such as `detector.resolution`")
     between: Annotated[list[float], Field(min_length=2, max_length=2)] | None = Field(
-        None, description="where it is looked for; by default from a thousandth to a thousand times its value"
+        None,
+        description="where it is looked for; by default from a thousandth to a thousand times its value, within "
+        "the limits of that number",
     )
 
-    def range_about(self, start: float) -> tuple[float, float]:
-        """Where the number is looked for."""
-        return (start / FAR_AWAY, start * FAR_AWAY) if self.between is None else (self.between[0], self.between[1])
+    def range_about(self, start: float, limits: tuple[float, float]) -> tuple[float, float]:
+        """Where the number is looked for: by default within the limits that it has."""
+        if self.between is not None:
+            return self.between[0], self.between[1]
+        return max(start / FAR_AWAY, limits[0]), min(start * FAR_AWAY, limits[1])
 
     @model_validator(mode="before")
     @classmethod
@@ -302,6 +316,9 @@ class Target(Section):
             return target
         short = {key: value for key, value in target.items() if str(key).startswith("sigma_")}
         rest = {key: value for key, value in target.items() if key not in short}
+        if short and "sigma" in rest:
+            line = f"has both sigma and {', '.join(map(str, short))}; give one of them"
+            raise Clash((line, ("sigma", *map(str, short))))
         return {**rest, "sigma": {key.removeprefix("sigma_"): value for key, value in short.items()}} if short else rest
 
 
@@ -402,7 +419,7 @@ class StudyConfig(PointConfig):
         None,
         description="values by dotted name: `{detector.resolution: [50, 100]}` (lists of several names: their "
         "product), `{zip: {…}}` (lists in step) or `{table: scan.csv}` (a column a name, a row a "
-        "point; relative to the working directory)",
+        f"point; relative to the working directory); {MOST_POINTS} points at most",
     )
 
 
@@ -460,6 +477,29 @@ def unit_of(name: str, config: PointConfig | None = None) -> str:
         return config.model.units.get(name.removeprefix("model."), "")
     field = fields(StudyConfig).get(name)
     return (field.json_schema_extra or {}).get("unit", "") if field else ""
+
+
+def limits(name: str, config: Section) -> tuple[float, float]:
+    """The least and the greatest value that the config allows for a number by its dotted name."""
+    key, _, rest = name.partition(".")
+    key = key.split("[")[0]
+    if isinstance(section := getattr(config, key, None), Section):
+        return limits(rest, section)
+    bounds = [*_bounds(type(config).model_fields.get(key))]  # parameters of the user's own have none
+    low = [each.ge for each in bounds if hasattr(each, "ge")]
+    low += [math.nextafter(each.gt, math.inf) for each in bounds if hasattr(each, "gt")]
+    high = [each.le for each in bounds if hasattr(each, "le")]
+    high += [math.nextafter(each.lt, -math.inf) for each in bounds if hasattr(each, "lt")]
+    return float(max([*low, -LARGEST])), float(min([*high, LARGEST]))
+
+
+def _bounds(annotation: Any) -> Iterator[Any]:
+    """The limits in a type, in those that it is made of, or in a field."""
+    for each in (*getattr(annotation, "metadata", ()), *getattr(annotation, "__metadata__", ())):
+        yield from _bounds(each) if hasattr(each, "metadata") else [each]
+    for inner in (*get_args(annotation), getattr(annotation, "annotation", None)):
+        if inner is not None:
+            yield from _bounds(inner)
 
 
 def numeric_fields(config: Section, prefix: str = "") -> dict[str, float]:

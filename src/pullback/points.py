@@ -12,14 +12,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .config import PointConfig, StudyConfig, numeric_fields, replace, replaced
+from .config import MOST_POINTS, PointConfig, StudyConfig, numeric_fields, replace, replaced
 from .errors import PullbackError
 from .files import check_regular
 from .mistakes import Together, examine, rests_on
 from .sections import nearest
-
-MOST_POINTS = 100_000
-"""Points of a study. Snakemake plans so many in minutes, and in memory that grows with them."""
 
 Rows = Callable[[list[str]], Iterable[dict[str, float]]]
 """Makes the rows of a scan, for some of its names."""

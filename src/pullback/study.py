@@ -9,10 +9,10 @@ from typing import Any
 
 from . import models, shifts
 from .batches import KINDS, TOY_SECONDS, Batch, Block, Part, cost, cut
-from .config import StudyConfig, examined, load, numeric_fields
+from .config import PointConfig, StudyConfig, examined, limits, load, numeric_fields, replaced
 from .errors import PullbackError
 from .files import sha256
-from .mistakes import Together, rests_on
+from .mistakes import Together, examine, rests_on
 from .models import Model
 from .points import Point, expand, make_point
 from .sections import nearest
@@ -168,9 +168,14 @@ def _check_target(config: StudyConfig, points: list[Point], model: Model) -> Non
     if target.vary not in allowed:
         raise PullbackError(f"config: target.vary: {target.vary}: no such number; {nearest(target.vary, allowed)}")
     start = numbers[target.vary]
-    least = min(start, *(numeric_fields(point.config)[target.vary] for point in points))
+    least = min([start, *(numeric_fields(point.config)[target.vary] for point in points)])
     if target.between is None and least <= 0:
         raise PullbackError(f"config: target.between: must be given, since {target.vary} is {least:g}")
-    low, high = target.range_about(start)
+    possible = limits(target.vary, config)
+    for end in target.between or ():
+        if not possible[0] <= end <= possible[1]:
+            first, *_ = examine(PointConfig, replaced(config, {target.vary: end})).mistakes
+            raise PullbackError(f"config: target.between: {first.text}")
+    low, high = target.range_about(start, possible)
     if not low < high or not low <= start <= high:
         raise PullbackError(f"config: target.between: is [{low:g}, {high:g}]; {target.vary} = {start:g} must be inside")

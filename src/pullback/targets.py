@@ -13,7 +13,7 @@ from torch import Tensor
 
 from . import detector
 from .batches import Block, Part
-from .config import numeric_fields
+from .config import limits, numeric_fields
 from .config import replace as replaced
 from .design import solve_target
 from .errors import PullbackError
@@ -76,7 +76,7 @@ def _solve(study: Study, point: Point, observable: str, wanted: float) -> dict[s
             return float("nan")
 
     start_sigma = mean_sigma(start)  # what fails for the study as it is, is no matter of the value
-    low, high = point.config.target.range_about(start)
+    low, high = point.config.target.range_about(start, limits(vary, point.config))
     answer = solve_target(tried, wanted, min(max(start, low), high), (low, high))
     return {
         "value": answer.value,
