@@ -28,6 +28,9 @@ checks.
   the default below. Of several files, each is laid over the ones before:
   `--configfile config/config.yaml my_changes.yaml`.
 - Every mistake is refused before any job starts, in one line that names the key.
+- So is, with file and line, what YAML would read as something else than what is written: of a key given twice only the
+  last, `1:30` as 90, `010` as 8. A number such as `1e5` is text for YAML: write `100000`, `100_000` or `1.0e+5`;
+  and `yes` or `2024` is text only in quotes.
 - The noise can be given by its kind alone, `detector: {noise: strip}`, and a coordinate of a model of your own by its
   name alone, `coordinates: [x0, x1]`.
 - Any numeric key but those of `systematics`, `target` and `compute` can be scanned by its dotted name; of a list, one

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Iterable
 from datetime import date
@@ -194,18 +195,19 @@ def _of_number(text: str, field: FieldInfo | None) -> str:
     if AMOUNT.fullmatch(plain):
         percent = as_number(plain.removesuffix("%"))
         fraction = percent is not None and is_fraction(field)
-        return f"a fraction: write it as {written(percent / 100)}" if fraction else f"write the number alone{scale}"
+        return f"a fraction: write it as {_percent(percent)}" if fraction else f"write the number alone{scale}"
     if GROUPED.fullmatch(plain):
         return "a decimal number has a point, and thousands have nothing between them: 1.5, 100000"
     return f"YAML takes it for text; write a number{scale}"
 
 
 def as_number(text: str) -> float | None:
-    """The number that a text is for Python, without the underscores that it allows."""
+    """The finite number that a text is for Python, without the underscores that it allows."""
     try:
-        return None if "_" in text else float(text)
+        value = float(text)
     except ValueError:
         return None
+    return value if math.isfinite(value) and "_" not in text else None
 
 
 def written(value: float) -> str:
@@ -221,15 +223,20 @@ def of_limit(value: Any, field: FieldInfo | None) -> str:
     if unit := unit_in(field):
         return f" {unit}"
     if is_fraction(field) and 1 < value <= 100:
-        return f" (it is a fraction: write {value:g} % as {written(value / 100)})"
+        return f" (it is a fraction: write {value:g} % as {_percent(value)})"
     return ""
 
 
+def _percent(value: float) -> str:
+    return f"{value / 100:.12g}"
+
+
 def is_fraction(field: FieldInfo | None) -> bool:
-    """Whether a number may be at most 1, and has no unit."""
+    """Whether a number has no unit, and may be at most 1 or little less."""
     if field is None or unit_in(field):
         return False
-    return any(1 in (getattr(each, "le", None), getattr(each, "lt", None)) for each in limits(field))
+    most = [getattr(each, name, None) or 0 for each in limits(field) for name in ("le", "lt")]
+    return 0.9 < max(most, default=0) <= 1
 
 
 def unit_in(field: FieldInfo | None) -> str:

@@ -11,8 +11,11 @@ from .errors import PullbackError
 UNWRITABLE = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What YAML 1.2 calls not printable: NUL ends text in HDF5, no SVG can hold most of the others."""
 
-BITS = 4096
-"""Bits of the longest whole number: more than a float's, and fewer than what Python refuses to write in digits."""
+BITS = 3321
+"""Bits of the longest whole number, some 1000 digits: more than a float has, and fewer than Python refuses to write."""
+
+OF_LINES = re.compile(r"[\t\n\r\x85\u2028\u2029]")
+"""What text may hold, but no name."""
 
 LENGTH = 4096
 """Characters of the longest text: as many as a path may have."""
@@ -50,7 +53,7 @@ def _mistakes(value: Any, name: str, around: frozenset[int]) -> Iterator[str]:
     elif isinstance(value, str) and len(value) > LENGTH:
         yield f"{_clean(name)}: is text of {len(value)} characters; at most {LENGTH} are allowed"
     elif isinstance(value, int) and value.bit_length() > BITS:
-        yield f"{_clean(name)}: is a whole number of more than {BITS} bits"
+        yield f"{_clean(name)}: is a whole number of more than 1000 digits"
 
 
 def _wrong_key(key: Any, name: str) -> Iterator[str]:
@@ -59,17 +62,17 @@ def _wrong_key(key: Any, name: str) -> Iterator[str]:
         yield f"{inside}key {key!r:.80} is no text, and keys are names; put it in quotes if it is one"
     elif not key:
         yield f"{inside}a key is empty"
-    elif bad := _unwritable(key):
+    elif bad := _unwritable(key, name=True):
         yield f"{inside}key {key!r:.80} holds {bad}"
     elif len(key) > LENGTH:
         yield f"{inside}key {key:.80}… has {len(key)} characters; at most {LENGTH} are allowed"
 
 
-def _unwritable(text: str) -> str:
-    bad = UNWRITABLE.search(text)
+def _unwritable(text: str, *, name: bool = False) -> str:
+    bad = UNWRITABLE.search(text) or (name and OF_LINES.search(text))
     return f"the character U+{ord(bad[0]):04X}, which no file or figure can show; leave it out" if bad else ""
 
 
 def _clean(name: str) -> str:
     """A dotted name as a message shows it."""
-    return UNWRITABLE.sub("?", name if len(name) <= SHOWN else f"{name[:SHOWN]}…")
+    return re.sub(f"{UNWRITABLE.pattern}|{OF_LINES.pattern}", "?", name if len(name) <= SHOWN else f"{name[:SHOWN]}…")
