@@ -314,3 +314,120 @@ def test_impossible_targets_are_refused(change, message):
     arguments = {"wanted": 1.0, "start": 1.0, "bounds": (0.1, 10.0)} | change
     with pytest.raises(ValueError, match=message):
         solve_target(lambda p: 1 / p, **arguments)
+
+
+def of_roots(*roots, logarithmic):
+    """A mean σ that is 1 at some values and nowhere else, and changes side at each."""
+
+    def sigma(p):
+        factors = [math.log(p / root) if logarithmic else p - root for root in roots]
+        return 1 + 0.5 * math.tanh(math.prod(factors))
+
+    return sigma
+
+
+@pytest.mark.parametrize(
+    ("start", "expected"),
+    [(0.011, 0.01), (0.09, 0.01), (0.11, 1.0), (3.0, 1.0), (28.0, 1.0), (33.0, 1000.0), (900.0, 1000.0), (1e4, 1000.0)],
+)
+def test_of_several_solutions_the_nearest_by_ratio(start, expected):
+    """Of 0.01, 1 and 1000, with their geometric means 0.1 and 31.6 between."""
+    found = solve_target(of_roots(0.01, 1.0, 1000.0, logarithmic=True), 1.0, start, (1e-4, 1e5))
+    assert found.value == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("start", "expected"), [(-9.0, -3.0), (-0.6, -3.0), (-0.4, 2.0), (2.0, 2.0), (5.9, 2.0), (6.1, 10.0), (14.0, 10.0)]
+)
+def test_of_several_solutions_the_nearest_by_difference(start, expected):
+    """Of -3, 2 and 10, with the middles -0.5 and 6 between, in a range about 0."""
+    found = solve_target(of_roots(-3.0, 2.0, 10.0, logarithmic=False), 1.0, start, (-10.0, 15.0))
+    assert found.value == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize(("start", "expected"), [(-9.0, -3.0), (-1.8, -3.0), (-1.6, -1.0), (-0.5, -1.0)])
+def test_of_several_solutions_the_nearest_by_ratio_below_zero(start, expected):
+    found = solve_target(of_roots(1.0, 3.0, logarithmic=True), 1.0, -start, (0.1, 10.0))
+    mirror = solve_target(lambda p: of_roots(1.0, 3.0, logarithmic=True)(-p), 1.0, start, (-10.0, -0.1))
+    assert (mirror.value, found.value) == (pytest.approx(expected, rel=1e-9), pytest.approx(-expected, rel=1e-9))
+
+
+DECADES_300 = (1e-300, 1e300)
+
+
+@pytest.mark.parametrize("root", [1e-290, 3e-170, 2.5e-8, 1.0, 150.0, 7e43, 4e299])
+@pytest.mark.parametrize("start", [1e-299, 1e-3, 1e50])
+def test_a_falling_sigma_over_six_hundred_decades(root, start):
+    found = solve_target(lambda p: 0.6 * (root / p) ** 0.1, 0.6, start, DECADES_300)
+    assert found.value == pytest.approx(root, rel=1e-10)
+
+
+@pytest.mark.parametrize("power", [1, 2, -1])
+def test_a_steep_sigma_over_six_hundred_decades(power):
+    def sigma(p):
+        exponent = -power * math.log10(p / 150)
+        return math.inf if exponent > 300 else 0.004 * 10**exponent
+
+    for start in (1e-290, 1.0, 1e290):
+        assert solve_target(sigma, 0.004, start, DECADES_300).value == pytest.approx(150.0, rel=1e-10)
+
+
+@pytest.mark.parametrize("middle", [-251.37, -100.0, -3.123, 0.077, 41.5, 288.8])
+@pytest.mark.parametrize("outside", [1.0, math.nan, math.inf])
+def test_a_window_of_a_decade_among_six_hundred(middle, outside):
+    """σ is wanted that is had within a decade only; beyond it is another, or none."""
+
+    def sigma(p):
+        away = abs(math.log10(p) - middle)
+        return 0.5 + away if away < 0.5 else outside
+
+    found = solve_target(sigma, 0.75, 10**120, DECADES_300)
+    assert found.reached
+    assert abs(math.log10(found.value) - middle) == pytest.approx(0.25, rel=1e-9)
+    lowest = solve_target(sigma, 0.4, 10**120, DECADES_300)
+    assert not lowest.reached
+    assert math.log10(lowest.nearest) == pytest.approx(middle, abs=1e-4)
+    assert lowest.nearest_sigma == pytest.approx(0.5, abs=1e-4)
+
+
+def test_the_grid_is_as_dense_in_many_decades_as_in_six():
+    few, many = (solve_target(lambda p: 1.0, 2.0, 1.0, (10.0**-half, 10.0**half)).grid for half in (3, 30))
+    assert len(few) == 41  # the start is on it
+    assert np.diff(np.log10(many)).max() == pytest.approx(np.diff(np.log10(few)).max(), rel=1e-6)
+    steps = solve_target(lambda p: 1.0, 2.0, 0.3, (0.1, 10.0), points=9).grid
+    assert len(steps) == 10
+
+
+def test_the_deeper_of_two_dips_that_the_grid_sees_less_of():
+    """Two dips on either side of points of the grid: what is wanted is within the one that looks shallower."""
+
+    def sigma(p):
+        u = math.log10(p)
+        return 1 - 0.5 * math.exp(-(((u + 2.1) / 0.05) ** 2)) - 0.9 * math.exp(-(((u - 1.875) / 0.05) ** 2))
+
+    found = solve_target(sigma, 0.2, 1.0, (1e-3, 1e3))
+    seen = found.sigmas[np.abs(found.grid - 1) < 1e-9]
+    assert seen == pytest.approx(1.0)
+    assert found.reached
+    assert sigma(found.value) == pytest.approx(0.2, rel=1e-6)
+
+
+@pytest.mark.parametrize("bounds", [(0.0, 1e300), (-1e-3, 1e300), (-1e300, 1e300)])
+def test_a_range_about_zero_of_many_decades(bounds):
+    def sigma(p):
+        return 0.6 / p if p > 0 else math.inf
+
+    for start in (0.0, 1.0, 1e5):
+        found = solve_target(sigma, 0.004, start, bounds)
+        assert found.value == pytest.approx(150.0, rel=1e-10)
+
+
+def test_a_jump_at_zero_is_no_solution():
+    assert solve_target(lambda p: 1.0 if p > 0 else 3.0, 2.0, 1.0, (-1.0, 1e300)).value is None
+    assert solve_target(lambda p: 1.0 if p > 7e-200 else 3.0, 2.0, 1.0, (0.0, 1.0)).value is None
+
+
+def test_bounds_whose_product_is_too_small_for_a_number():
+    found = solve_target(lambda p: -math.log10(p), 220.0, 1e-200, (1e-250, 1e-180))
+    assert found.value == pytest.approx(1e-220, rel=1e-9)
+    assert len(found.grid) > 400

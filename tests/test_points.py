@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -138,3 +139,77 @@ def test_a_detector_that_cannot_be_is_refused_before_any_job(model, scan, expect
     with pytest.raises(PullbackError) as caught:
         Study.from_config(raw)
     assert expected in str(caught.value)
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("last", [True, False])
+def test_any_ends_of_lines(ends, last):
+    text = ends.join(["model.dz,seed", "1.5,3", "", '"2",4']) + ends * last
+    Path("scan.csv").write_bytes(text.encode())
+    assert [point.values for point in points({"table": "scan.csv"})] == [
+        {"model.dz": 1.5, "seed": 3},
+        {"model.dz": 2, "seed": 4},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("model.dz\n1\n" + "9" * 140_000 + "\n2\n", "line 3: a cell is longer than 131072 characters"),
+        (
+            'model.dz,seed\n1,1\n2,"2\n' + "3,3\n" * 50_000,
+            "line 3: a cell is longer than 131072 characters; is a quote",
+        ),
+        ('model.dz,seed\n1,1\n\n2,"2\n3,3\n4,4\n', 'line 4: a quote (") is opened and never closed'),
+        ('model.dz,seed\n1,1\n2,"2\n3,"3\n4,4\n', 'line 3: a quote (") in the middle of a cell'),
+        ('model.dz,seed\n1,1\n2,"2\n3,3"\n4,4\n', "row 2, column seed: '2\\n3,3' is not a number"),
+        ('model.dz,"seed\n1,1\n', 'line 1: a quote (") is opened and never closed'),
+        ("model.dz\r1\r2x\r3\r", "row 2, column model.dz: '2x' is not a number"),
+        ("model.dz\n1\n2\0\n3\n", "row 2, column model.dz: '2\\x00' is not a number"),
+        ("model\0.dz\n1\n", "no numeric field of that name"),
+        ("model.dz\n1_0\n", "'1_0' is not a number"),
+        ("model.dz\n" + "1" * 5000 + "\n", "model.dz: inf is not a finite number"),
+    ],
+)
+def test_faults_in_a_table_are_told_in_one_line_with_their_place(text, expected):
+    Path("scan.csv").write_bytes(text.encode())
+    with pytest.raises(PullbackError) as caught:
+        points({"table": "scan.csv"})
+    message = str(caught.value)
+    assert expected in message
+    assert message.startswith(("config: scan.table: scan.csv: ", "config: scan: "))
+    assert message.isprintable()
+    assert len(message) < 400
+
+
+def test_the_line_that_is_not_utf8_is_told():
+    Path("scan.csv").write_bytes(b"model.dz\n" + b"1\n" * 20_000 + b"2\xb5\n" + b"3\n" * 20_000)
+    with pytest.raises(PullbackError, match=r"config: scan.table: scan.csv: line 20002 is not UTF-8 text$"):
+        points({"table": "scan.csv"})
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        (".", ".: is a folder, not a file"),
+        ("pipe", "pipe: is a pipe, socket or device"),
+        ("/dev/null", "/dev/null: is a pipe, socket or device"),
+        ("link", "link: is a pipe, socket or device"),
+        ("a\0b", "holds the character U+0000"),
+        ("a" * 4000, "can't be read: File name too long"),
+        ("", ": no such file"),
+        ("gone.csv", "gone.csv: no such file"),
+        (["scan.csv"], "is ['scan.csv']; it must be the path of a CSV file"),
+        (None, "is None; it must be the path of a CSV file"),
+    ],
+)
+def test_a_table_must_be_a_file(path, expected):
+    os.mkfifo("pipe")
+    os.symlink("pipe", "link")
+    with pytest.raises(PullbackError) as caught:
+        points({"table": path})
+    message = str(caught.value)
+    assert message.startswith("config: scan.table: ")
+    assert expected in message
+    assert message.isprintable()
+    assert len(message) < 500

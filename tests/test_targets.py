@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 from conftest import Run
 
+from pullback.config import limits, load, numeric_fields, replace
 from pullback.errors import PullbackError
 from pullback.evidence import read_evidence
 from pullback.figures import plot
 from pullback.report import write_report
 from pullback.study import Study
+from pullback.target_figure import target_figure
 from pullback.targets import find_target
 
 
@@ -237,3 +239,134 @@ def test_muons_without_any_sigma_are_drawn_and_said(tmp_path):
     write_report(run.study, run.outputs.validation, svgs, tmp_path / "report.html", tmp_path / "target.json")
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "No value of <code>detector.resolution</code> that was tried gives any σ." in page
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        (
+            {"sigma": {"theta": 0.1}, "sigma_theta": 0.2, "vary": "model.dz"},
+            "config: target: has both sigma and sigma_theta; give one of them",
+        ),
+        (
+            {"sigma": {"theta": 0.1}, "sigma_phi": 0.2, "vary": "model.dz"},
+            "config: target: has both sigma and sigma_phi; give one of them",
+        ),
+        (
+            {"sigma_theta": 0.1, "vary": "detector.efficiency", "between": [0.5, 1000.0]},
+            "config: target.between: detector.efficiency: is 1000.0; it should be less than or equal to 1",
+        ),
+        (
+            {"sigma_theta": 0.1, "vary": "detector.efficiency", "between": [0.0, 1.0]},
+            "config: target.between: detector.efficiency: is 0.0; it should be greater than 0",
+        ),
+        (
+            {"sigma_theta": 0.1, "vary": "model.dz", "between": [-1.0, 1e7]},
+            "config: target.between: model.dz: is -1.0; it should be greater than or equal to 0.000001",
+        ),
+        (
+            {"sigma_theta": 0.1, "vary": "detector.resolution", "between": [1.0, 1e13]},
+            "config: target.between: detector.resolution: is 10000000000000.0; it should be less than or equal to",
+        ),
+    ],
+)
+def test_what_would_be_dropped_or_is_out_of_limits_is_refused_in_one_line(target, expected):
+    with pytest.raises(PullbackError) as caught:
+        Study.from_config({"study": "s", "target": target})
+    assert str(caught.value).startswith(expected)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_range_of_a_number_in_a_list_is_within_its_limits():
+    raw = {"study": "s", "model": {"name": "track"}, "detector": {"resolution": [100, 200, 300]}}
+    target = {"sigma_slope": 0.1, "vary": "detector.resolution[2]", "between": [1.0, 1e13]}
+    with pytest.raises(
+        PullbackError, match=r"target.between: detector.resolution\[2\]: is 10000000000000.0; it should"
+    ):
+        Study.from_config({**raw, "target": target})
+    target = {"sigma_slope": 0.1, "vary": "model.z[2]", "between": [0.5, 2e6]}
+    with pytest.raises(PullbackError, match=r"target.between: model.z\[2\]: is 2000000.0; it should be less than"):
+        Study.from_config({**raw, "target": target})
+
+
+def test_by_default_a_number_is_looked_for_within_its_limits(tmp_path):
+    """The more hits there are, the more of the muons have three: σ of the slope falls with the efficiency."""
+    (answer,) = answers(
+        tmp_path,
+        model={"name": "track"},
+        detector={"efficiency": 0.5},
+        target={"sigma_slope": 1e-5, "vary": "detector.efficiency"},
+    )
+    assert not answer["reached"]
+    assert (answer["grid"][0], answer["grid"][-1]) == (pytest.approx(0.0005), 1.0)
+    assert None not in answer["sigmas"][-5:]
+    (answer,) = answers(
+        tmp_path, detector={"resolution": 1e-5}, target={"sigma_theta": 1e-9, "vary": "detector.resolution"}
+    )
+    assert answer["grid"][0] == 1e-6
+    noise = {"noise": {"kind": "tails", "fraction": 0.1}}
+    (answer,) = answers(tmp_path, detector=noise, target={"sigma_theta": 1e-9, "vary": "detector.noise.fraction"})
+    assert answer["grid"][-1] == 1.0
+
+
+def test_every_number_has_the_limits_that_the_config_enforces():
+    noises = [{"kind": "tails"}, {"kind": "strip"}, {"kind": "clipped"}]
+    models = [{"name": "one_hit"}, {"name": "track", "theta0": 0.1}, {"name": "scatter"}]
+    for model, noise in zip(models, noises, strict=True):
+        config = load({"study": "s", "model": model, "detector": {"noise": noise}})
+        for name in numeric_fields(config):
+            low, high = limits(name, config)
+            for value, beyond in ((low, low - max(1, abs(low))), (high, high + max(1, abs(high)))):
+                keys = f"config: {name.split('[')[0]}"
+                assert not fault(config, name, value).startswith(f"{keys}: is")
+                if abs(value) < 1e299:
+                    assert fault(config, name, beyond).startswith(keys)
+
+
+def fault(config, name, value):
+    try:
+        replace(config, {name: value}, where="config")
+    except PullbackError as error:
+        return str(error).replace("[0]", "").replace("[1]", "").replace("[2]", "")
+    return ""
+
+
+WIDE = """
+import torch
+
+
+def infer(hits, gain):
+    return hits * torch.where((gain > 3e57) & (gain < 3e58), gain / 1e60, 1.0)
+"""
+
+
+def wide_study(tmp_path, between):
+    (tmp_path / "my_model.py").write_text(WIDE)
+    model = {
+        "file": str(tmp_path / "my_model.py"),
+        "coordinates": ["x"],
+        "observables": [{"name": "y", "unit": "m", "fold": "none"}],
+        "parameters": {"gain": 1e50},
+    }
+    target = {"sigma_y": 5e-5, "vary": "model.gain", "between": between}
+    return Study.from_config({"study": "s", "source": {"muons": 30}, "model": model, "target": target})
+
+
+def test_a_sigma_that_a_decade_of_a_parameter_has_among_forty(tmp_path):
+    """σ = gain σ_x / 1e60 within a decade, and σ_x beyond it."""
+    find_target(wide_study(tmp_path, [1e40, 1e80]), tmp_path / "target.json")
+    (answer,) = read_evidence(tmp_path / "target.json")["answers"]
+    assert answer["value"] == pytest.approx(5e57, rel=1e-9)
+
+
+def test_six_hundred_decades_are_drawn(tmp_path):
+    grid = np.geomspace(1e-299, 1e299, 50)
+    answer = {"grid": grid.tolist(), "sigmas": np.linspace(1e-3, 1e-2, 50).tolist(), "values": {}, "reached": True}
+    answer |= {"value": 5e57, "start": 1e50, "start_sigma": 5e-3}
+    target = {"observable": "y", "wanted": 5e-3, "vary": "model.gain", "answers": [answer]}
+    canvas = target_figure(wide_study(tmp_path, [1e-299, 1e299]), target)
+    assert canvas.axes[0].get_xlim() == (pytest.approx(1e-299), pytest.approx(1e299))
+    canvas.savefig(tmp_path / "figure.svg")
+    ticks = [float(each) for each in canvas.axes[0].get_xticks()]
+    assert 5 <= len(ticks) <= 8
+    assert (np.log10(ticks) % 1 == 0).all()

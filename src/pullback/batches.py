@@ -102,8 +102,11 @@ class Batch:
     parts: tuple[Part, ...]
 
     def to_json(self) -> str:
-        """The batch as a rule's parameter: when it changes, Snakemake runs the rule again."""
-        return json.dumps({"kind": self.kind, "parts": [vars(part) for part in self.parts]}, sort_keys=True)
+        """The batch as a rule's parameter: when it changes, Snakemake runs the rule again.
+
+        The order of names is kept, since results depend on it: that of systematics is that of their random numbers.
+        """
+        return json.dumps({"kind": self.kind, "parts": [vars(part) for part in self.parts]})
 
     @classmethod
     def from_json(cls, text: str) -> Batch:
@@ -190,9 +193,12 @@ def _name(parts: list[Part]) -> str:
 
 
 def short(name: str) -> str:
-    """A name that is fit for a file, also when it lists many parameters."""
-    digest = hashlib.sha256(name.encode()).hexdigest()[:12]
-    return name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}-{digest}"
+    """A name that is fit for a file, also when it lists many parameters: file systems count bytes, 255 of them."""
+    encoded = name.encode()
+    if len(encoded) <= _LONGEST_NAME:
+        return name
+    begin = encoded[:_LONGEST_NAME].decode(errors="ignore")  # without the part of a letter
+    return f"{begin}-{hashlib.sha256(encoded).hexdigest()[:12]}"
 
 
 def _made_from(kind: str, part: Part) -> tuple[str, ...]:

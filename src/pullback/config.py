@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     Field,
@@ -12,9 +14,10 @@ from pydantic import (
     model_validator,
 )
 
-from .mistakes import checked
+from .mistakes import Examined, checked, examine
 from .model_sections import MODELS, Model, OneHit, Own, Scatter
-from .sections import Section, fields, per_layer
+from .plain import check_plain
+from .sections import Clash, Section, fields, per_layer
 
 ADAPTIVE_BATCH = 10_000
 """Toys in a batch of the adaptive procedure (JCGM 101:2008, 7.9.4)."""
@@ -24,8 +27,32 @@ FEWEST_FOR_ENDS = 200
 """Toys of a muon, below which the ends of their 95 % interval are not known: 5 toys are beyond each."""
 
 
+MOST_CONFIDENT = 0.999999
+"""Confidence level whose Bonferroni correction for a billion judged numbers is still told from 1 in floating point."""
+
+
+NARROWEST = 1e-12
+"""The least pitch of strips, m: about that of the finest resolution; 1/pitch is a number still."""
+
+
 UNSCANNED = ("scan", "systematics", "target")
 """Sections whose numbers are no parameters of the study."""
+
+
+MOST_POINTS = 100_000
+"""Points of a study: Snakemake plans so many in some minutes and 2 GB; 10 000 are 7 s."""
+
+
+LAYERS_BY = ("model.name", "model.z", "model.z_upper", "model.z_lower", "model.coordinates")
+"""The keys that the number of layers rests on."""
+
+
+VOLUME_BY = ("source.volume.z", "source.volume.thickness", "model.name")
+"""The keys that the place of the volume rests on."""
+
+
+LARGEST = math.nextafter(1e300, 0)
+"""The largest number that a parameter of the user's own may be."""
 
 
 FAR_AWAY = 1000.0
@@ -81,7 +108,8 @@ class Simulated(Section):
     @model_validator(mode="after")
     def _range(self):
         if self.x_max <= self.x_min:
-            raise ValueError(f"x_max = {self.x_max:g} must be greater than x_min = {self.x_min:g}")
+            line = f"x_max = {self.x_max:g} must be greater than x_min = {self.x_min:g}"
+            raise Clash((line, ("x_max", "x_min")))
         return self
 
 
@@ -127,9 +155,16 @@ class Strip(Section):
         0.0,
         ge=0,
         le=1e6,
-        description="its width; 0 is √12/resolution, for which the stated resolution is right",
+        description="its width, from 1e-12 m on; 0 is √12/resolution, for which the stated resolution is right",
         json_schema_extra={"unit": "m"},
     )
+
+    @field_validator("pitch")
+    @classmethod
+    def _of_some_width(cls, pitch):
+        if 0 < pitch < NARROWEST:
+            raise ValueError(f"is {pitch:g}; it should be 0, or greater than or equal to {NARROWEST:g} m")
+        return pitch
 
 
 class Tails(Section):
@@ -219,7 +254,7 @@ class Validation(Section):
     """When an uncertainty counts as right."""
 
     tolerance: float = Field(0.05, gt=0, lt=1, description="a ratio passes when its interval lies in 1 ± tolerance")
-    confidence: float = Field(0.95, gt=0, lt=1, description="confidence level of the intervals")
+    confidence: float = Field(0.95, gt=0, le=MOST_CONFIDENT, description="confidence level of the intervals")
     domain: float = Field(3.0, ge=0, description="the linear law is claimed for θ/σ_θ of at least this")
     strict: bool = Field(False, description="an inconclusive verdict fails the run too")
 
@@ -254,9 +289,8 @@ class Compute(Section):
     @model_validator(mode="after")
     def _random_on_one_device(self):
         if self.device_random and self.device != "cuda":
-            raise ValueError(
-                f"device_random needs device: cuda, not {self.device}: random numbers must not depend on the machine"
-            )
+            line = f"device_random needs device: cuda, not {self.device}: random numbers must not depend on the machine"
+            raise Clash((line, ("device_random", "device")))
         return self
 
     @model_serializer(mode="wrap")
@@ -278,12 +312,16 @@ class Target(Section):
     )
     vary: str = Field(description="the dotted name of the number to vary, such as `detector.resolution`")
     between: Annotated[list[float], Field(min_length=2, max_length=2)] | None = Field(
-        None, description="where it is looked for; by default from a thousandth to a thousand times its value"
+        None,
+        description="where it is looked for; by default from a thousandth to a thousand times its value, within "
+        "the limits of that number",
     )
 
-    def range_about(self, start: float) -> tuple[float, float]:
-        """Where the number is looked for."""
-        return (start / FAR_AWAY, start * FAR_AWAY) if self.between is None else (self.between[0], self.between[1])
+    def range_about(self, start: float, limits: tuple[float, float]) -> tuple[float, float]:
+        """Where the number is looked for: by default within the limits that it has."""
+        if self.between is not None:
+            return self.between[0], self.between[1]
+        return max(start / FAR_AWAY, limits[0]), min(start * FAR_AWAY, limits[1])
 
     @model_validator(mode="before")
     @classmethod
@@ -293,6 +331,9 @@ class Target(Section):
             return target
         short = {key: value for key, value in target.items() if str(key).startswith("sigma_")}
         rest = {key: value for key, value in target.items() if key not in short}
+        if short and "sigma" in rest:
+            line = f"has both sigma and {', '.join(map(str, short))}; give one of them"
+            raise Clash((line, ("sigma", *map(str, short))))
         return {**rest, "sigma": {key.removeprefix("sigma_"): value for key, value in short.items()}} if short else rest
 
 
@@ -342,14 +383,14 @@ class PointConfig(Section):
             return config
         source, model = config.get("source", {}), config.get("model", {})
         if isinstance(model, dict):
-            config = {**config, "model": model if "name" in model else {"name": next(iter(MODELS)), **model}}
-            if "file" in model:
-                config["model"]["name"] = "own"
+            model = {"name": "own" if "file" in model else next(iter(MODELS)), **model}
+            config = {**config, "model": model}
         if isinstance(source, dict):
             source = {"kind": "simulated", **source}
-            name = config["model"].get("name") if isinstance(model, dict) else None
-            if source["kind"] == "simulated" and name in MODELS:
-                source = {**{each: {} for each in MODELS[name].beside}, **source}
+            name = model["name"] if isinstance(model, dict) else None
+            if source["kind"] == "simulated" and isinstance(name, str) and name in MODELS:
+                # A section whose lines are all commented out is null, as good as one that is left out.
+                source |= {each: {} for each in MODELS[name].beside if source.get(each) is None}
             config = {**config, "source": source}
         return config
 
@@ -357,19 +398,21 @@ class PointConfig(Section):
     def _goes_together(self):
         mistakes = [*self._beside(), *self._layers(), *self._volume()]
         if mistakes:
-            raise ValueError("; ".join(mistakes))
+            raise Clash(*mistakes)
         return self
 
     def _beside(self):
         for name in ("cosmic", "volume") if self.source.kind == "simulated" else ():
             if getattr(self.source, name) is not None and name not in self.model.beside:
-                yield f"source.{name}: does not go with model.name: {self.model.name}; leave it out"
+                line = f"source.{name}: does not go with model.name: {self.model.name}; leave it out"
+                yield line, (f"source.{name}", "model.name")
 
     def _layers(self):
         for name in ("resolution", "efficiency"):
             values, layers = getattr(self.detector, name), self.model.layer_count
             if isinstance(values, list) and len(values) != layers:
-                yield f"detector.{name}: has {len(values)} values, but model {self.model.name} has {layers} layers"
+                line = f"detector.{name}: has {len(values)} values, but model {self.model.name} has {layers} layers"
+                yield line, (f"detector.{name}", *LAYERS_BY)
 
     def _volume(self):
         volume = self.source.volume if self.source.kind == "simulated" else None
@@ -377,9 +420,11 @@ class PointConfig(Section):
             return
         top, bottom = volume.z + volume.thickness / 2, volume.z - volume.thickness / 2
         if (lowest := min(self.model.z_upper)) < top:
-            yield f"model.z_upper: {lowest:g} m is below the volume's top at {top:g} m"
+            line = f"model.z_upper: {lowest:g} m is below the volume's top at {top:g} m"
+            yield line, ("model.z_upper", *VOLUME_BY)
         if (highest := max(self.model.z_lower)) > bottom:
-            yield f"model.z_lower: {highest:g} m is above the volume's bottom at {bottom:g} m"
+            line = f"model.z_lower: {highest:g} m is above the volume's bottom at {bottom:g} m"
+            yield line, ("model.z_lower", *VOLUME_BY)
 
 
 class StudyConfig(PointConfig):
@@ -389,7 +434,7 @@ class StudyConfig(PointConfig):
         None,
         description="values by dotted name: `{detector.resolution: [50, 100]}` (lists of several names: their "
         "product), `{zip: {…}}` (lists in step) or `{table: scan.csv}` (a column a name, a row a "
-        "point; relative to the working directory)",
+        f"point; relative to the working directory); {MOST_POINTS} points at most",
     )
 
 
@@ -401,11 +446,22 @@ def load(raw: Any, *, where: str = "config") -> StudyConfig:
     PullbackError : one line a mistake, with its dotted key, the value, what is allowed and the nearest valid name.
 
     """
+    check_plain(raw, where)
     return checked(StudyConfig, raw, where)
+
+
+def examined(raw: Any) -> Examined:
+    """A config with all that is wrong with it."""
+    return examine(StudyConfig, raw, {"study": "unnamed"})
 
 
 def replace(config: PointConfig, values: dict[str, float], *, where: str) -> PointConfig:
     """The config of a point: some numeric fields replaced by their dotted names, and checked again."""
+    return checked(PointConfig, replaced(config, values), where)
+
+
+def replaced(config: PointConfig, values: dict[str, float]) -> dict[str, Any]:
+    """The same, unchecked, as nested dictionaries."""
     raw = config.model_dump(exclude={"scan"})
     for name, value in values.items():
         *sections, key = _keys(name, raw)
@@ -414,7 +470,7 @@ def replace(config: PointConfig, values: dict[str, float], *, where: str) -> Poi
             section = section[each]
         # A list of whole numbers may scan a field of any kind; 100.0 from a table is as good for a count.
         section[key] = int(value) if isinstance(section[key], int) and float(value).is_integer() else value
-    return checked(PointConfig, raw, where)
+    return raw
 
 
 def split(name: str) -> list[str | int]:
@@ -436,6 +492,29 @@ def unit_of(name: str, config: PointConfig | None = None) -> str:
         return config.model.units.get(name.removeprefix("model."), "")
     field = fields(StudyConfig).get(name)
     return (field.json_schema_extra or {}).get("unit", "") if field else ""
+
+
+def limits(name: str, config: Section) -> tuple[float, float]:
+    """The least and the greatest value that the config allows for a number by its dotted name."""
+    key, _, rest = name.partition(".")
+    key = key.split("[")[0]
+    if isinstance(section := getattr(config, key, None), Section):
+        return limits(rest, section)
+    bounds = [*_bounds(type(config).model_fields.get(key))]  # parameters of the user's own have none
+    low = [each.ge for each in bounds if hasattr(each, "ge")]
+    low += [math.nextafter(each.gt, math.inf) for each in bounds if hasattr(each, "gt")]
+    high = [each.le for each in bounds if hasattr(each, "le")]
+    high += [math.nextafter(each.lt, -math.inf) for each in bounds if hasattr(each, "lt")]
+    return float(max([*low, -LARGEST])), float(min([*high, LARGEST]))
+
+
+def _bounds(annotation: Any) -> Iterator[Any]:
+    """The limits in a type, in those that it is made of, or in a field."""
+    for each in (*getattr(annotation, "metadata", ()), *getattr(annotation, "__metadata__", ())):
+        yield from _bounds(each) if hasattr(each, "metadata") else [each]
+    for inner in (*get_args(annotation), getattr(annotation, "annotation", None)):
+        if inner is not None:
+            yield from _bounds(inner)
 
 
 def numeric_fields(config: Section, prefix: str = "") -> dict[str, float]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -142,6 +144,13 @@ def through_hits(
     ]
 
 
+DECADES = 6
+"""The range that a logarithmic grid's number of points is for; it has more, as close together, in a larger one."""
+
+MOST_EXTREMES = 10
+"""Points of a grid about which an extreme is looked for."""
+
+
 class Target(NamedTuple):
     """What `solve_target` returns.
 
@@ -167,9 +176,9 @@ def solve_target(
     """The value of one parameter that reaches a wanted mean σ, or that none does.
 
     The mean σ is looked at on a grid between the bounds: logarithmic where both have the same sign, linear otherwise.
-    Where mean σ − wanted changes sign between neighbours, the solution is refined; where it never does, the extreme of
-    mean σ about the nearest point of the grid is, which finds two solutions close together, or the nearest σ that can
-    be had. Of several solutions the nearest to the start is taken, as the grid measures distance.
+    Where mean σ − wanted changes sign between neighbours, the solution is refined; where it never does, the extremes of
+    mean σ about the points of the grid that come nearest to it are, which finds two solutions close together, or the
+    nearest σ that can be had. Of several solutions the nearest to the start is taken, as the grid measures distance.
 
     Parameters
     ----------
@@ -177,7 +186,7 @@ def solve_target(
     wanted : the mean σ to reach, in its unit.
     start : the parameter's present value, within the bounds.
     bounds : the lowest and the highest value to try.
-    points : of the grid; the start is one more.
+    points : of the grid, where that is logarithmic in each `DECADES`, if it spans more; the start is one more.
 
     Returns
     -------
@@ -209,73 +218,137 @@ def solve_target(
         raise ValueError(f"start must be within the bounds {low:g} to {high:g}, not {start}")
     if points < 3:
         raise ValueError(f"the grid needs 3 points at least, not {points}")
-    logarithmic = low * high > 0
-    grid = np.geomspace(low, high, points) if logarithmic else np.linspace(low, high, points)
-    grid = np.unique(np.append(grid, float(start)))
+    logarithmic = low > 0 or high < 0
+    grid = np.unique(np.append(_grid(low, high, points, logarithmic), float(start)))
 
     def excess(value: float) -> float:
         return float(mean_sigma(float(value))) - wanted
 
+    def distance(solution: tuple[float, float]) -> float:
+        value = solution[0]
+        return abs(math.log(abs(value)) - math.log(abs(start))) if logarithmic else abs(value - start)
+
     over = np.array([excess(value) for value in grid])
     found = _solutions(excess, grid, over, wanted)
-    if not found and not np.isnan(over).all():
-        extreme = _extreme(excess, grid, over)
-        place = np.searchsorted(grid, extreme)
-        if extreme not in grid:
-            grid, over = np.insert(grid, place, extreme), np.insert(over, place, excess(extreme))
-            found = _solutions(excess, grid, over, wanted)
+    if not found:
+        for extreme in [_extreme(excess, grid, over, index) for index in _nearest_points(over)]:
+            if extreme not in grid:
+                place = np.searchsorted(grid, extreme)
+                grid, over = np.insert(grid, place, extreme), np.insert(over, place, excess(extreme))
+        found = _solutions(excess, grid, over, wanted)
     if found:
-        value, sigma = min(
-            found, key=lambda each: abs(math.log(each[0] / start)) if logarithmic else abs(each[0] - start)
-        )
+        value, sigma = min(found, key=distance)
         return Target(value, True, value, sigma, grid, over + wanted)
-    if np.isnan(over).all():
+    if not np.isfinite(over).any():
         return Target(None, False, math.nan, math.nan, grid, over + wanted)
-    best = int(np.nanargmin(abs(over)))
+    best = int(np.argmin(_size(over)))
     return Target(None, False, float(grid[best]), float(over[best] + wanted), grid, over + wanted)
+
+
+def _grid(low: float, high: float, points: int, logarithmic: bool) -> Float[np.ndarray, " value"]:
+    if not logarithmic:
+        return np.linspace(low, high, points)
+    decades = abs(math.log10(abs(high)) - math.log10(abs(low)))
+    return np.geomspace(low, high, max(points, 1 + math.ceil((points - 1) * decades / DECADES - 1e-9)))
+
+
+def _size(over: Float[np.ndarray, " value"]) -> Float[np.ndarray, " value"]:
+    """How far from the wanted σ each point is; infinitely far where σ is no number."""
+    return np.where(np.isfinite(over), abs(over), np.inf)
+
+
+def _nearest_points(over: Float[np.ndarray, " value"]) -> list[int]:
+    """Points that are nearer to the wanted σ than their neighbours are, the nearest first, and not too many."""
+    size = np.concatenate([[np.inf], _size(over), [np.inf]])
+    lower = (size[1:-1] < size[:-2]) & (size[1:-1] <= size[2:])  # of equals the first
+    return sorted(np.flatnonzero(lower).tolist(), key=lambda index: size[1 + index])[:MOST_EXTREMES]
 
 
 def _solutions(excess, grid, over, wanted) -> list[tuple[float, float]]:
     """Each value with its σ where the excess over the wanted σ is 0, on the grid or between neighbours of it."""
     found = [(float(value), wanted) for value in grid[over == 0]]
-    for index in np.flatnonzero(over[:-1] * over[1:] < 0):
-        value = _root(excess, grid[index], grid[index + 1])
-        above = math.nan if value is None else excess(value)
-        if abs(above) <= 1e-6 * wanted:  # no jump from one side to the other
-            found.append((value, wanted + above))
+    sign = np.sign(over)
+    for index in np.flatnonzero(sign[:-1] * sign[1:] < 0):
+        solution = _solution(excess, grid[index], grid[index + 1], wanted)
+        if solution is not None:
+            found.append(solution)
     return found
 
 
-def _extreme(excess, grid, over) -> float:
-    """Where, about the point of the grid with σ nearest to the wanted one, σ goes farthest towards it."""
+def _solution(excess, low, high, wanted) -> tuple[float, float] | None:
+    """The solution between two values, with its σ; None where σ jumps from one side to the other, or is NaN between."""
+    for narrower in (lambda _, *ends: ends, _of_one_scale):
+        try:
+            value = _root(excess, *narrower(excess, low, high))
+        except ArithmeticError:
+            return None
+        above = excess(value)
+        if abs(above) <= 1e-6 * wanted:
+            return value, wanted + above
+    return None
+
+
+def _extreme(excess, grid, over, index) -> float:
+    """Where, about a point of the grid, σ goes farthest towards the wanted one."""
     from scipy import optimize  # which steps that look for no target need not wait for
 
-    index = int(np.nanargmin(abs(over)))
     sign = math.copysign(1.0, over[index])
-    worst = 2 * np.nanmax(abs(over))  # what is impossible is no way out; infinity is not for Brent's parabolas
+    # What is impossible is no way out; infinity is not for Brent's parabolas.
+    worst = 2 * float(abs(over[np.isfinite(over)]).max())
 
     def left(value: float) -> float:
         above = sign * excess(value)
-        return worst if math.isnan(above) else above
+        return above if math.isfinite(above) else worst
 
     ends = grid[max(index - 1, 0)], grid[min(index + 1, len(grid) - 1)]
-    found = float(
-        optimize.minimize_scalar(left, bounds=ends, method="bounded", options={"xatol": 1e-7 * np.ptp(ends)}).x
+    unit = 2.0 ** math.frexp(max(map(abs, ends)))[1] / 2  # scipy takes squares, which must be numbers
+    low, high = (float(end) / unit for end in ends)
+    found = unit * float(
+        optimize.minimize_scalar(
+            lambda each: left(each * unit), bounds=(low, high), method="bounded", options={"xatol": 1e-7 * (high - low)}
+        ).x
     )
     return found if left(found) < abs(over[index]) else float(grid[index])
 
 
-def _root(excess: Callable[[float], float], low: float, high: float) -> float | None:
-    """The root between two values with signs that differ; None where the function is NaN on the way."""
+def _of_one_scale(excess: Callable[[float], float], low: float, high: float) -> tuple[float, float]:
+    """Ends of the same sign and within a factor of 2 about where a function changes its sign.
+
+    The middle of two numbers is taken in the order that their bits give them, so that a thousand decades are few steps.
+    """
+    above = excess(low) > 0
+    while not (low > 0 and high <= 2 * low) and not (high < 0 and low >= 2 * high):
+        middle = _middle(low, high)
+        if middle in (low, high):
+            break
+        if (_finite(excess, middle) > 0) == above:
+            low = middle
+        else:
+            high = middle
+    return low, high
+
+
+def _middle(low: float, high: float) -> float:
+    bits = [int(np.float64(abs(each)).view(np.int64)) * (1 if each >= 0 else -1) for each in (low, high)]
+    middle = sum(bits) // 2
+    return math.copysign(float(np.int64(abs(middle)).view(np.float64)), middle)
+
+
+def _finite(excess: Callable[[float], float], value: float) -> float:
+    found = excess(value)
+    if math.isnan(found):
+        raise ArithmeticError
+    return found
+
+
+def _root(excess: Callable[[float], float], low: float, high: float) -> float:
+    """The root between two values with signs that differ."""
     from scipy import optimize
 
-    def finite(value: float) -> float:
-        found = excess(value)
-        if math.isnan(found):
-            raise ArithmeticError
-        return found
-
-    try:
-        return float(optimize.brentq(finite, low, high, xtol=1e-14 * (high - low), rtol=1e-11))
-    except ArithmeticError:
-        return None
+    # Large numbers may be many halvings apart.
+    function = partial(_finite, excess)
+    return float(
+        optimize.brentq(
+            function, low, high, xtol=max(1e-14 * (high - low), sys.float_info.min), rtol=1e-11, maxiter=1000
+        )
+    )

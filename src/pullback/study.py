@@ -9,9 +9,10 @@ from typing import Any
 
 from . import models, shifts
 from .batches import KINDS, TOY_SECONDS, Batch, Block, Part, cost, cut
-from .config import StudyConfig, load, numeric_fields
+from .config import PointConfig, StudyConfig, examined, limits, load, numeric_fields, replaced
 from .errors import PullbackError
 from .files import sha256
+from .mistakes import Together, examine, rests_on
 from .models import Model
 from .points import Point, expand, make_point
 from .sections import nearest
@@ -43,39 +44,53 @@ class Study:
         PullbackError : the config, or the hits file that it names, can't be used.
 
         """
-        config = load(raw)
-        points = expand(config)
-        model = models.load(config.model.model_dump())
+        found = examined(raw)
+        together = Together(f"config: {each.text}" for each in found.mistakes)
+        if found.value is None:
+            together.refuse()
+        config, points, model = found.value, [], None
+
+        def sure(*sections: str) -> bool:
+            return not rests_on(sections, found.unsure)
+
+        with together.told():
+            points = expand(config, found.unsure)
+        if sure("model"):
+            with together.told():
+                model = models.load(config.model.model_dump())
+        if model:
+            _check_models(points, together)
+            with together.told():
+                shifts.check(model, config.systematics)
+        if model and config.target and sure("target", config.target.vary):
+            with together.told():
+                _check_target(config, points, model)
+        together.refuse()
         digests = {"model": sha256(config.model.file)} if config.model.name == "own" else {}
-        for point in points:
-            _check_model(point)
-        shifts.check(model, config.systematics)
-        if config.target:
-            _check_target(config, points, model)
-        if config.source.kind == "recorded":
+        if config.source.kind == "recorded":  # last, since a long file takes its time
             from .recorded import source_of
 
             file = source_of(config.source, [each.name for each in model.coordinates])
-            muons = file.count_muons()
-            return cls(config, points, {point.label: muons for point in points}, {**digests, "hits": file.sha256()})
+            muons, digests["hits"] = file.plan()
+            return cls(config, points, {point.label: muons for point in points}, digests)
         return cls(config, points, {point.label: point.config.source.muons for point in points}, digests)
 
     def to_json(self) -> str:
-        """The study as a rule's parameter."""
-        return json.dumps(self._plan(), sort_keys=True)
+        """The study as a rule's parameter, with names in the order of the config, of which labels are made."""
+        return json.dumps(self._plan())
 
     def target_to_json(self) -> str:
         """The same for the rule that looks for a target, without what that is not made from."""
         plan = self._plan()
         plan["config"] = {name: each for name, each in plan["config"].items() if name not in NOT_OF_TARGET}
-        return json.dumps(plan, sort_keys=True)
+        return json.dumps(plan)
 
     @property
     def digest(self) -> str:
         """SHA-256 of all that decides the results: not of how the work is cut into jobs."""
         plan = self._plan()
         del plan["config"]["compute"]["batch_cost"]
-        return hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(plan).encode()).hexdigest()
 
     def _plan(self) -> dict[str, Any]:
         # With what the table of a scan and the file of hits held, so that no job looks at these again.
@@ -130,12 +145,16 @@ class Study:
         return tuple(kind for kind in KINDS if kind != "tally" and not (kind == "truth" and self.recorded))
 
 
-def _check_model(point: Point) -> None:
-    """Refuse a point of a scan that no model can have: layers that it moves to one height, say."""
-    try:
-        models.load(point.config.model.model_dump())
-    except PullbackError as error:
-        raise PullbackError(f"config: scan: point {point.label}: {error}") from None
+def _check_models(points: list[Point], together: Together) -> None:
+    """Tell of points of a scan that no model can have: layers that it moves to one height, say."""
+    told: set[str] = set()
+    for point in points:
+        try:
+            models.load(point.config.model.model_dump())
+        except PullbackError as error:
+            if str(error) not in told:
+                told.add(str(error))
+                together.tell(f"config: scan: point {point.label}: {error}")
 
 
 def _check_target(config: StudyConfig, points: list[Point], model: Model) -> None:
@@ -149,9 +168,14 @@ def _check_target(config: StudyConfig, points: list[Point], model: Model) -> Non
     if target.vary not in allowed:
         raise PullbackError(f"config: target.vary: {target.vary}: no such number; {nearest(target.vary, allowed)}")
     start = numbers[target.vary]
-    least = min(start, *(numeric_fields(point.config)[target.vary] for point in points))
+    least = min([start, *(numeric_fields(point.config)[target.vary] for point in points)])
     if target.between is None and least <= 0:
         raise PullbackError(f"config: target.between: must be given, since {target.vary} is {least:g}")
-    low, high = target.range_about(start)
+    possible = limits(target.vary, config)
+    for end in target.between or ():
+        if not possible[0] <= end <= possible[1]:
+            first, *_ = examine(PointConfig, replaced(config, {target.vary: end})).mistakes
+            raise PullbackError(f"config: target.between: {first.text}")
+    low, high = target.range_about(start, possible)
     if not low < high or not low <= start <= high:
         raise PullbackError(f"config: target.between: is [{low:g}, {high:g}]; {target.vary} = {start:g} must be inside")

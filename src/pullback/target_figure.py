@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import FixedLocator, NullLocator
 
 from .config import unit_of
 from .drawing import VERMILLION, Canvas, plt
@@ -14,6 +17,9 @@ from .study import Study
 
 MOST_LABELS = 8
 """Curves that have a line in the legend each."""
+
+WIDEST_WITH_MARGINS = 1e100
+"""Ratio of the ends of a logarithmic axis, above which margins and ticks beyond them may be no numbers."""
 
 
 def target_figure(study: Study, target: dict[str, Any]) -> Canvas:
@@ -38,12 +44,24 @@ def target_figure(study: Study, target: dict[str, Any]) -> Canvas:
         axes.text(0.5, 0.6, "no muon has any σ", transform=axes.transAxes, ha="center")
     else:  # a logarithmic scale must have points
         if all(value > 0 for answer in answers for value in answer["grid"]):
-            axes.set_xscale("log" if _range(answers) > 20 else "linear")
+            if _range(answers) > WIDEST_WITH_MARGINS:
+                _stay_inside(axes, [value for answer in answers for value in answer["grid"]])
+            else:
+                axes.set_xscale("log" if _range(answers) > 20 else "linear")
         axes.set_yscale("log")
     unit = unit_of(vary, study.config)
     axes.set(xlabel=f"{vary} ({unit})" if unit else vary, ylabel=f"mean σ of {observable.symbol} ({observable.unit})")
     axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=8)
     return canvas
+
+
+def _stay_inside(axes: Axes, values: list[float]) -> None:
+    """A logarithmic axis that ends where the values do, in sight and in what matplotlib makes for it."""
+    first, last = math.ceil(math.log10(min(values))), math.floor(math.log10(max(values)))
+    axes.set_xlim(min(values), max(values))  # before the scale, which would add margins
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(FixedLocator([10.0**each for each in range(first, last + 1, (last - first) // 6)]))
+    axes.xaxis.set_minor_locator(NullLocator())
 
 
 def _range(answers: list[dict[str, Any]]) -> float:
