@@ -49,16 +49,17 @@ TEXT = (ast.JoinedStr, ast.FormattedValue)
 
 
 class Mutant(NamedTuple):
-    """A module with one change: its path in the project, the line of the change, and the whole text."""
+    """A module with one change: its path in the project, the line of the change, and its text without and with it."""
 
     module: str
     line: int
+    before: str
     text: str
 
-    def diff(self, project: Path) -> str:
+    @property
+    def diff(self) -> str:
         """The change, as a unified diff."""
-        before = (project / self.module).read_text(encoding="utf-8").splitlines()
-        lines = difflib.unified_diff(before, self.text.splitlines(), n=0, lineterm="")
+        lines = difflib.unified_diff(self.before.splitlines(), self.text.splitlines(), n=0, lineterm="")
         return "\n".join(f"    {line}" for line in list(lines)[3:])
 
 
@@ -70,7 +71,8 @@ def mutants(module: str, source: str) -> Iterator[Mutant]:
         for place, text in _changed(node):
             start = starts[place.lineno - 1] + place.col_offset
             end = starts[place.end_lineno - 1] + place.end_col_offset
-            yield Mutant(module, place.lineno, (whole[:start] + text.encode() + whole[end:]).decode())
+            after = whole[:start] + text.encode() + whole[end:]
+            yield Mutant(module, place.lineno, source, after.decode())
 
 
 def _nodes(node: ast.AST) -> Iterator[ast.AST]:
@@ -218,7 +220,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             survived += alive
             print(f"{mutant.module}:{mutant.line}: {'survived' if alive else 'killed'}", flush=True)
             if alive:
-                print(mutant.diff(project), flush=True)
+                print(mutant.diff, flush=True)
     print(f"{len(chosen)} of {len(found)} mutants: {len(chosen) - survived} killed, {survived} survived")
     return survived
 
