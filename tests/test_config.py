@@ -1,10 +1,11 @@
 import pytest
 
-from pullback.config import load, numeric_fields
+from pullback.config import load, numeric_fields, unit_of
 from pullback.errors import PullbackError
 from pullback.study import Study
 
 BASE = {"study": "s"}
+OWN = {"file": "m.py", "coordinates": ["x"], "observables": [{"name": "o", "unit": "m"}]}
 
 
 def refused(raw) -> str:
@@ -219,3 +220,24 @@ def test_numbers_in_lists_can_be_scanned():
     assert "detector.resolution" not in found
     assert "source.cosmic.zenith_max" in found
     assert not [name for name in found if name.startswith("systematics")]
+
+
+@pytest.mark.parametrize(
+    ("name", "unit"),
+    [("model.dz", "m"), ("model.z[1]", "m"), ("source.cosmic.momentum", "GeV/c"), ("detector.resolution[0]", "1/m")],
+)
+def test_the_unit_of_a_number(name, unit):
+    assert unit_of(name) == unit_of(name, load(BASE)) == unit
+
+
+@pytest.mark.parametrize("name", ["seed", "detector.efficiency", "model.nothing", "nothing"])
+def test_a_count_and_a_ratio_have_no_unit(name):
+    assert unit_of(name) == unit_of(name, load(BASE)) == ""
+
+
+def test_the_unit_of_a_number_of_the_user_s_own_is_in_the_config():
+    config = load(
+        {**BASE, "model": {**OWN, "parameters": {"B": 1.0, "z": [0.0, 1.0], "dz": 1.0}, "units": {"B": "T", "z": "cm"}}}
+    )
+    units = {name: unit_of(name, config) for name in ("model.B", "model.z[1]", "model.dz", "source.x_min")}
+    assert units == {"model.B": "T", "model.z[1]": "cm", "model.dz": "", "source.x_min": "m"}
