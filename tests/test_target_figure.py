@@ -31,7 +31,7 @@ def drawn(values):
 @pytest.mark.parametrize(("names", "answers"), [(0, 1), (1, 8), (1, 9), (2, 8), (3, 5), (3, 6), (5, 3)])
 def test_the_legend_leaves_room_for_the_curves(names, answers):
     """Whatever was scanned: over several numbers, each with all of its digits."""
-    values = [{name: 1 / (3 * index) for name in NAMES[:names]} for index in range(1, 1 + answers)]
+    values = [dict.fromkeys(NAMES[:names], 1 / (3 * index)) for index in range(1, 1 + answers)]
     canvas = drawn(values)
     (axes,) = canvas.axes
     assert axes.get_position().width > 0.4
