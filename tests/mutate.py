@@ -108,8 +108,9 @@ def _changed(node: ast.AST) -> Iterator[tuple[ast.AST, str]]:
             yield from ((test, f"(not ({ast.unparse(test)}))") for test in node.ifs)
         case ast.Expr(value=ast.Call()) | ast.Raise():
             yield node, "pass"
-        case ast.Call(args=[first, second, *rest]) if not any(isinstance(each, ast.Starred) for each in node.args):
-            yield node, _with(node, args=[second, first, *rest])
+        case ast.Call(args=[first, second, *rest]) if ast.unparse(node.func) not in ("min", "max"):
+            if not any(isinstance(each, ast.Starred) for each in node.args):
+                yield node, _with(node, args=[second, first, *rest])
         case ast.Name(id=name) if name in NAMES:
             yield node, NAMES[name]
         case ast.Attribute(attr=name) if name in NAMES:

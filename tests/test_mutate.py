@@ -76,6 +76,8 @@ def test_what_is_changed():
         ("x = a is not b", ["x = (a is b)"]),
         ("while a == b: c", ["while (not (a == b)): c", "while (a != b): c"]),
         ("x = 'a' + b", []),
+        ("x = f(*a, b)", []),
+        ("x = min(a, b)", ["x = max(a, b)"]),
     ],
 )
 def test_each_kind_of_change(line, expected):

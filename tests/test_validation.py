@@ -9,7 +9,7 @@ from pullback.config import Toys, Validation
 from pullback.intervals import sd_interval
 from pullback.normal import K95
 from pullback.tally import Muons, Placed, Tally, ToyMuons, Truth, distance, edges
-from pullback.validation import EMPTY, NEVER, OUTSIDE, Judgement, worst
+from pullback.validation import EMPTY, MEASURED, NEVER, OUTSIDE, Judgement, worst
 
 K = np.array([-1.0, 1.0, -K95, K95])
 """The ends of both intervals of a unit Gaussian."""
@@ -110,6 +110,16 @@ def tally(
 def few(kind="linear", per_muon=100, **settings):
     """An empty tally."""
     return Judged(kind, per_muon, **settings)
+
+
+@pytest.mark.parametrize(("kind", "in_a_bin", "besides"), [("quoted", len(MEASURED["quoted"]), 0), ("linear", 1, 1)])
+def test_an_interval_that_fails_is_wider_by_how_many_numbers_are_judged(kind, in_a_bin, besides):
+    """In each bin of the quoted σ all that toys measure; of the linear one its ratio, and once the pulls."""
+    made = few(kind, confidence=0.9)
+    bins = len(made.tally.edges) - 1
+    for among in (1, 7):
+        found = Judgement(made.tally, made.settings, made.toys, among).confidence_to_fail
+        assert 1 - found == pytest.approx(0.1 / (among * (bins * in_a_bin + besides)), rel=1e-9)
 
 
 def test_an_honest_point_passes_with_the_right_numbers():
