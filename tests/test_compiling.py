@@ -73,6 +73,15 @@ def sees_muons_without_finite_hits_and_couplings():
         propagate(lambda hits: hits - hits.mean().detach(), hits()[: 2 * BLOCK], 1e-4, compiled=True)
 
 
+def leaves_infinite_derivatives_to_their_observable():
+    x = hits(2)
+    x[3, 0], x[BLOCK + 5, 1] = 0.0, 0.0
+    infer = lambda h: torch.cat([h.abs().sqrt(), h.sum(dim=1, keepdim=True)], dim=1)  # noqa: E731
+    found, expected = (propagate(infer, x, 1e-4, compiled=compiled) for compiled in (True, False))
+    assert_same(found, expected, ulps=4)
+    assert torch.isfinite(found.sigma[:, 2]).all()
+
+
 def handles_more_inferences_than_torch_compiles_one_code():
     from pullback.compiling import compiled_law
 
@@ -131,6 +140,7 @@ def run(check, **environment):
         gives_the_same_and_is_compiled_again_when_a_parameter_changes,
         handles_a_track_with_a_full_covariance,
         sees_muons_without_finite_hits_and_couplings,
+        leaves_infinite_derivatives_to_their_observable,
         handles_more_inferences_than_torch_compiles_one_code,
     ],
 )

@@ -207,7 +207,13 @@ def test_several_observables_over_a_grid(tmp_path):
 
 @pytest.mark.parametrize(
     ("values", "limits"),
-    [([], (-1.0, 1.0)), ([0.0, 1.0], (0.0, 1.1)), ([-1.0, 2.0], (-2.3, 2.3)), ([5.0, 5.0], (0.0, 10.0))],
+    [
+        ([], (-1.0, 1.0)),
+        ([0.0, 1.0], (0.0, 1.1)),
+        ([-1.0, 2.0], (-2.3, 2.3)),
+        ([5.0, 5.0], (0.0, 10.0)),
+        ([1e-308] * 2, (0.0, 1.0)),
+    ],
 )
 def test_the_range_of_a_figure(values, limits):
     assert drawing.most_of(np.array(values), tail=0) == pytest.approx(limits)
@@ -290,6 +296,91 @@ def test_recorded_hits_of_few_or_no_use(tmp_path, rows):
     raw = {"study": "s", "source": {"kind": "recorded", "file": str(tmp_path / "hits.csv")}, "toys": {"per_muon": 100}}
     run, _ = drawn(raw, tmp_path / "out")
     assert [figure.kind for figure in gallery(run.study)] == ["hits", "value", "sigma", "law", "ends"]
+
+
+FEW = {"study": "s", "source": {"muons": 300}, "toys": {"muons": 20, "per_muon": 100, "experiments": 100}}
+LOST = {"detector": {"efficiency": 1e-12}}
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("one_hit", {"detector": {"efficiency": 0.5}}),
+        ("one_hit", {"source": {"muons": 2}, **LOST}),
+        ("one_hit", {"toys": {"muons": 1, "per_muon": 2}, "detector": {"efficiency": 0.01}}),
+        ("one_hit", {"source": {"muons": 9, "x_max": 1e-300}, "detector": {"resolution": 1e12}}),
+        ("one_hit", {"detector": {"noise": {"kind": "strip", "pitch": 3.0}}}),
+        ("track", LOST),
+        ("track", {"source": {"muons": 99, "x_min": 1e6 - 1e-9, "x_max": 1e6}, "detector": {"resolution": 1e12}}),
+    ],
+)
+def test_hits_that_are_lost_few_or_all_equal_are_drawn(tmp_path, name, changes):
+    run, _ = drawn({**FEW, "model": {"name": name}, **changes}, tmp_path)
+    assert len(files_in(tmp_path / "figures")) == 2 * len(gallery(run.study))
+
+
+def test_the_hits_figure_says_how_many_hits_are_lost(tmp_path):
+    run, evidence = drawn({**FEW, "detector": {"efficiency": 0.5}}, tmp_path)
+    axes, columns, _ = panels(run, evidence, "hits")
+    hits = np.isfinite(columns["x_reco"]).sum()
+    assert 100 < hits < 200
+    assert axes[0].get_title() == f"{hits} of 300 muons have a hit"
+    (mesh,) = axes[0].collections
+    assert np.nansum(mesh.get_array()) == hits
+    run, evidence = drawn({**FEW, **LOST}, tmp_path / "lost")
+    axes, _, _ = panels(run, evidence, "hits")
+    assert [each.get_text() for each in axes[0].texts] == ["no hits"]
+
+
+def recorded(folder, rows, header="x", name="one_hit"):
+    """A study of recorded hits, drawn."""
+    (folder / "hits.csv").write_text(f"{header}\n{rows}")
+    source = {"kind": "recorded", "file": str(folder / "hits.csv")}
+    raw = {"study": "s", "model": {"name": name}, "source": source, "toys": {"per_muon": 100}}
+    return drawn(raw, folder / "out")
+
+
+NUMBERS = {
+    "largest": ["1e308", "-1e308", "1.7976931348623157e308", "0.1"],
+    "all largest": ["1e308"] * 4,
+    "squares overflow": ["1e155", "-1e155", "3e155", "1e99"],
+    "denormal": ["5e-324", "1e-308", "-5e-324", "1e-310"],
+    "all decades": [f"{sign}1e{power}" for sign in ("", "-") for power in range(-320, 309, 4)],
+    "differ by rounding": ["1.0", "1.0000000000000002", "1.0000000000000004"],
+    "large and differ by rounding": ["1e16", "10000000000000002", "10000000000000004"],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "header", "row"), [("one_hit", "x", "{0}\n"), ("track", "x0,x1,x2", "{0},{0},0.1\n{0},0.1,-0.1\n")]
+)
+@pytest.mark.parametrize("numbers", NUMBERS.values(), ids=NUMBERS)
+def test_recorded_hits_of_any_size_are_drawn(tmp_path, numbers, name, header, row):
+    recorded(tmp_path, "".join(map(row.format, numbers)), header, name)
+
+
+def test_hits_too_far_to_be_drawn_are_counted_in_the_figure(tmp_path):
+    run, evidence = recorded(tmp_path, "0.1\n-1e308\n1e101\n1e100\ninf\n\n0.2\n")
+    (axes,), _, _ = panels(run, evidence, "hits")
+    assert axes.get_title() == "2 hits beyond ±1e+100 not shown"
+    assert sum(bar.get_height() for bar in axes.patches) == 3
+    run, evidence = recorded(tmp_path, "0.1,0.2,0.3\n0.1,1e308,0.1\n,0.1,0.2\n", "x0,x1,x2", "track")
+    axes, _, _ = panels(run, evidence, "hits")
+    assert axes[0].get_title() == "1 hit beyond ±1e+100 not shown"
+    assert [bar.get_height() for bar in axes[1].patches] == [pytest.approx(2 / 3), 1.0, 1.0]  # far, but a hit
+
+
+@pytest.mark.parametrize(
+    ("values", "limits"),
+    [
+        ([0.25, 0.5], (0.25, 0.5)),
+        ([0.5, 0.5], (0.0, 1.0)),
+        ([5e-324, 1e-310], (-0.5, 0.5)),
+        ([1e16, 1e16 + 2], (1e16 - 1e4, 1e16 + 1e4 + 2)),
+    ],
+)
+def test_the_range_of_a_histogram_of_all_values(values, limits):
+    assert drawing.all_of(np.array(values)) == pytest.approx(limits, rel=1e-15)
 
 
 @pytest.mark.parametrize("systematics", [{}, {"model.dz": 0.1}])

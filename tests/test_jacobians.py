@@ -195,3 +195,33 @@ def test_permuting_muons_permutes_the_jacobian(muons, seed):
     torch.testing.assert_close(
         muon_jacobian(two_observables, hits[order]), muon_jacobian(two_observables, hits)[order], rtol=1e-14, atol=1e-15
     )
+
+
+class Doubled(torch.autograd.Function):
+    """Twice the argument, by a backward pass alone."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return 2 * x
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, gradient):
+        return 2 * gradient
+
+
+def test_infinite_derivatives_stay_with_their_observable():
+    hits = torch.tensor([[0.0, 0.3], [2.0, 0.5], [0.0, float("nan")]], dtype=torch.float64)
+    x = lambda h: h[:, 0]  # noqa: E731
+    found = muon_jacobian(lambda h: torch.stack([1 / x(h), x(h) * h[:, 1], x(h).abs().sqrt()], dim=1), hits)
+    assert found[0, 1].tolist() == [0.3, 0.0]
+    assert not torch.isfinite(found[0, [0, 2], 0]).any()
+    assert found[1].tolist() == [[-0.25, 0.0], [0.5, 2.0], [pytest.approx(0.5 / 2**0.5), 0.0]]
+    assert found[2].isnan().all()
+
+
+def test_a_backward_pass_of_ones_own_keeps_its_nan():
+    hits = torch.tensor([[0.0], [2.0]], dtype=torch.float64)
+    found = muon_jacobian(lambda h: torch.cat([1 / h, Doubled.apply(h)], dim=1), hits)
+    assert found[0, 1].isnan().all()
+    assert found[1, :, 0].tolist() == [-0.25, 2.0]

@@ -263,3 +263,62 @@ def test_float32_hits_stay_float32():
     result = propagate(infer_theta, torch.tensor([[0.5]]), 1e-4)
     assert result.sigma.dtype == torch.float32
     assert result.sigma.item() == pytest.approx(0.006, rel=1e-6)
+
+
+def finite_ones(hits):
+    a, b = hits.unbind(1)
+    return torch.stack([a - b, a * b, b.atan()], dim=1)
+
+
+def with_one_infinite(hits):
+    """The same, after an observable that is infinite where the hits are equal, NaN beyond 2, and steep at 0."""
+    a, b = hits.unbind(1)
+    infinite = torch.where(a > 2, float("nan"), 1 / (a - b) + a.abs().sqrt())
+    return torch.cat([infinite[:, None], finite_ones(hits)], dim=1)
+
+
+HITS = torch.tensor([[0.5, 0.5], [0.5, 0.2], [3.0, 3.0], [0.0, 0.7], [-0.4, -0.4]], dtype=DOUBLE)
+SPOILT = [True, False, True, True, True]
+
+
+@pytest.mark.parametrize("covariance", [1e-4, torch.tensor([[2e-4, 1e-4], [1e-4, 3e-4]], dtype=DOUBLE)])
+def test_an_infinite_observable_leaves_the_others_of_its_muon_as_they_are(covariance):
+    found, expected = (propagate(infer, HITS, covariance) for infer in (with_one_infinite, finite_ones))
+    torch.testing.assert_close(found.sigma[:, 1:], expected.sigma, rtol=1e-14, atol=0)
+    torch.testing.assert_close(found.covariance[:, 1:, 1:], expected.covariance, rtol=1e-13, atol=1e-20)
+    assert (found.sigma > 0)[:, 1:].all()
+    assert found.sigma[:, 0].isnan().tolist() == SPOILT
+    assert found.covariance[:, 0, 0].isnan().tolist() == SPOILT
+    for between in (found.covariance[:, 0, 1:], found.covariance[:, 1:, 0]):
+        assert between.isnan().tolist() == [3 * [each] for each in SPOILT]
+
+
+def test_a_muon_without_infinite_observables_is_the_same_to_a_bit_beside_one_with():
+    good = torch.tensor([[0.5, 0.2], [1.5, 0.1], [0.3, -0.3]], dtype=DOUBLE)
+    beside = propagate(with_one_infinite, torch.cat([good, HITS[:1]]), 1e-4)
+    alone = propagate(with_one_infinite, torch.cat([good, good[:1]]), 1e-4)
+    assert all(torch.equal(a[:3], b[:3]) for a, b in zip(beside, alone, strict=True))
+
+
+@pytest.mark.parametrize("muons", [1, 3])
+def test_a_value_of_nan_has_a_sigma_of_nan_and_not_of_zero(muons):
+    """Where `where` picks the NaN, its derivative is 0."""
+    hits = torch.tensor([[-0.5], [0.5], [0.0]], dtype=DOUBLE)[:muons]
+    found = propagate(lambda h: torch.where(h > 0, 2 * h, float("nan")), hits, 0.01)
+    assert found.sigma[:, 0].isnan().tolist() == [True, False, True][:muons]
+    assert found.covariance[:, 0, 0].isnan().tolist() == [True, False, True][:muons]
+
+
+@pytest.mark.parametrize(
+    "covariance", [torch.ones(2, dtype=DOUBLE), torch.eye(2, dtype=DOUBLE), torch.ones(2, 2, dtype=DOUBLE)]
+)
+def test_two_muons_of_two_coordinates_are_ambiguous_too(covariance):
+    hits = torch.tensor([[0.1, 0.2], [0.3, 0.4]], dtype=DOUBLE)
+    with pytest.raises(ValueError, match="ambiguous for 2 muons with 2 coordinates"):
+        propagate(lambda h: h, hits, covariance)
+
+
+def test_one_muon_of_one_coordinate_is_not_ambiguous():
+    hits = torch.tensor([[0.1]], dtype=DOUBLE)
+    for covariance in (torch.tensor([0.04], dtype=DOUBLE), torch.tensor([[0.04]], dtype=DOUBLE)):
+        assert propagate(lambda h: 3 * h, hits, covariance).sigma.item() == pytest.approx(0.6, rel=1e-14)

@@ -227,3 +227,25 @@ def test_few_muons(muons):
 def test_a_digit_at_least():
     with pytest.raises(ValueError, match="n_dig must be at least 1"):
         quote(infer_theta, column([0.5]), 1e-4, n_dig=0)
+
+
+@pytest.mark.parametrize("coordinates", [1, 2])
+def test_what_is_quoted_of_the_others_beside_an_infinite_observable(coordinates):
+    """1/x and cos(x)/x at x = 0: σ and intervals of x², 3 x and |x| are as without it."""
+
+    def others(h):
+        x = h.sum(dim=1)
+        return torch.stack([(x + 1) ** 2, 3 * x, x.abs()], dim=1)
+
+    hits = torch.zeros(3, coordinates, dtype=DOUBLE)
+    hits[1, 0] = 0.5
+    spoilt = lambda h: torch.cat([others(h), 1 / h.sum(dim=1, keepdim=True)], dim=1)  # noqa: E731
+    found, expected = (quote(infer, hits, 1e-4) for infer in (spoilt, others))
+    for name, one, other in zip(found._fields, found, expected, strict=True):
+        tolerance = {} if one.dtype == torch.bool else {"rtol": 0, "atol": 3e-4}  # Sobol points turned another way
+        torch.testing.assert_close(one[:, :3], other, **tolerance, msg=name)
+        if name not in ("value", "linear_ok"):
+            assert one[[0, 2], 3].isnan().all(), name
+    assert found.linear_ok[:, :2].all()
+    assert not found.linear_ok[[0, 2], 3].any()
+    np.testing.assert_allclose(found.sigma[:, 1], 3e-2 * coordinates**0.5, rtol=1e-12)

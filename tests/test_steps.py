@@ -225,3 +225,25 @@ def test_flags_of_muons_whose_hits_are_finite():
         FLAGS["no_standard_deviation"],
         FLAGS["sigma_zero_or_nan"],
     ]
+
+
+def test_an_infinite_observable_is_flagged_and_the_others_are_quoted(tmp_path):
+    code = "import torch\n\ndef infer(hits):\n    a, b = hits.unbind(1)\n    return torch.stack([a / b, a.atan()], dim=1)\n"
+    (tmp_path / "model.py").write_text(code)
+    (tmp_path / "hits.csv").write_text("a,b\n0.5,0.4\n0.5,0\n0.1,0.7\n0,0\n")
+    quantities = [{"name": name, "unit": "1", "fold": "none"} for name in ("ratio", "angle")]
+    model = {"name": "own", "file": str(tmp_path / "model.py"), "coordinates": ["a", "b"], "observables": quantities}
+    source = {"kind": "recorded", "file": str(tmp_path / "hits.csv")}
+    run = Run({"study": "s", "model": model, "source": source, "toys": {"per_muon": 300}}, tmp_path).make()
+    found = {name.removeprefix("nominal/"): values for name, values in columns(run).items()}
+    without = FLAGS["value_not_finite"] | FLAGS["sigma_zero_or_nan"]
+    assert found["flag_ratio"].tolist() == [0, without, 0, without]
+    assert found["flag_angle"].tolist() == [0, 0, 0, 0]
+    a = np.array([0.5, 0.5, 0.1, 0.0])
+    np.testing.assert_allclose(found["sigma_angle_linear"], 0.01 / (1 + a**2), rtol=1e-12)
+    np.testing.assert_allclose(found["sigma_angle"], 0.01 / (1 + a**2), rtol=1e-3)
+    assert np.isfinite(found["interval68_angle"]).all()
+    for name in ("sigma_ratio", "sigma_ratio_linear", "bias_ratio", "interval95_ratio"):
+        assert np.isnan(found[name][[1, 3]]).all(), name
+        assert np.isfinite(found[name][[0, 2]]).all(), name
+    assert np.isfinite(found["toys/toy_sd_angle"]).all()

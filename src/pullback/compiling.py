@@ -40,7 +40,7 @@ class CompiledLaw:
         self._law = torch.compile(law, fullgraph=True, dynamic=False)
 
     def __call__(self, hits: Tensor, sigma_x: Tensor) -> Propagated | None:
-        """The law of a block; None where a muon of it has a hit or an observable that is not finite."""
+        """The law of a block; None where a hit, an observable or σ is not finite."""
         if not self.works or not torch.isfinite(hits.sum()):
             return None
         try:
@@ -51,7 +51,8 @@ class CompiledLaw:
             log.info("propagated without compiling: %s", next(iter(str(error).splitlines()), type(error).__name__))
             self.works = False
             return None
-        if not torch.isfinite(found.value.sum()):
+        several = found.sigma.shape[1] > 1  # an infinite derivative of one spoils the others
+        if not torch.isfinite(found.value.sum()) or (several and not torch.isfinite(found.sigma.sum())):
             return None
         refuse_coupling(self.infer, hits, found.value)
         return found

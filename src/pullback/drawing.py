@@ -43,6 +43,12 @@ STYLE = {
     "savefig.dpi": 150,
 }
 
+FURTHEST = 1e100
+"""Numbers beyond this are not drawn: the drawing library multiplies coordinates, which must not overflow."""
+
+NARROWEST = 1e-12
+"""Least width of a range that is divided into bins, relative to its ends: edges of bins must be different numbers."""
+
 FEW = 4
 """Panels beside each other in a figure of several observables."""
 
@@ -60,7 +66,11 @@ class Subject:
         self.observables = [Observable(self, each, entries[each.name]) for each in observables_of(study, figure)]
 
     def column(self, name: str) -> np.ndarray:
-        """A column of the first muons."""
+        """A column of the first muons, with NaN for what is too far to be drawn."""
+        return drawable(self.as_recorded(name))
+
+    def as_recorded(self, name: str) -> np.ndarray:
+        """A column of the first muons as it is in the artefact."""
         return self.reader.rows(f"{self.label}/{name}", 0, BLOCK)
 
     def toys(self, name: str) -> np.ndarray:
@@ -72,7 +82,7 @@ class Subject:
             self.reader.rows(f"{self.label}/toys/{each}", 0, share(range(blocks), total, count).stop)
             for each in (name, "muon")
         )
-        return column[muon < blocks * BLOCK]  # a block with too few muons has fewer toys than its share
+        return drawable(column[muon < blocks * BLOCK])  # a block with too few muons has fewer toys than its share
 
     def at(self, name: str, muon: np.ndarray) -> np.ndarray:
         """A column of some muons, few of which are not among the first."""
@@ -81,7 +91,7 @@ class Subject:
             first[each] if each < BLOCK else self.reader.rows(f"{self.label}/{name}", each, each + 1)[0]
             for each in muon.tolist()
         )
-        return np.array(list(rows), first.dtype)
+        return drawable(np.array(list(rows), first.dtype))
 
     def whole(self, name: str) -> np.ndarray:
         """A column of another axis than the muons."""
@@ -152,6 +162,21 @@ def observables_of(study: Study, figure: Figure) -> list[Quantity]:
     return [each for each in study.model.observables if figure.observable in ("", each.name)]
 
 
+def drawable(values: np.ndarray) -> np.ndarray:
+    """Values, with NaN for those that are infinite or too far to be drawn."""
+    if values.dtype.kind != "f":
+        return values
+    beyond = np.abs(values) > FURTHEST
+    return np.where(beyond, np.nan, values) if beyond.any() else values
+
+
+def say_what_is_beyond(axes: Axes, hits: np.ndarray) -> None:
+    """Say how many hits are too far to be drawn, if any are."""
+    if beyond := int((np.isfinite(hits) & (np.abs(hits) > FURTHEST)).sum()):
+        words = f"{beyond} hit{'s' * (beyond > 1)} beyond ±{FURTHEST:g} not shown"
+        axes.set_title(words, fontsize=8, color=VERMILLION)
+
+
 def axis(quantity: Quantity, words: str = "") -> str:
     """The words on an axis: sign and unit."""
     unit = "" if quantity.unit in ("", "1") else f" ({quantity.unit})"
@@ -183,10 +208,27 @@ def most_of(values: np.ndarray, tail: float = 0.005) -> tuple[float, float]:
     if not len(values):
         return -1.0, 1.0
     low, high = (float(each) for each in np.quantile(values, [tail, 1 - tail]))
-    margin = 0.1 * (high - low) or abs(low) or 1.0
+    margin = 0.1 * (high - low)
+    if too_narrow(low, high):
+        margin = max(abs(low), abs(high))
+        margin = 1.0 if margin < 1 / FURTHEST else margin
     if low < 0 < high and min(-low, high) > 0.2 * max(-low, high):
         return -max(-low, high) - margin, max(-low, high) + margin
     return (0.0 if 0 <= low < margin else low - margin), high + margin
+
+
+def all_of(values: np.ndarray) -> tuple[float, float]:
+    """The range of a histogram that holds all of some finite values."""
+    low, high = float(values.min()), float(values.max())
+    if too_narrow(low, high):
+        half = max(0.5, NARROWEST * abs(low))
+        return low - half, high + half
+    return low, high
+
+
+def too_narrow(low: float, high: float) -> bool:
+    """Whether a range is too narrow for bins: one number, or numbers that differ by rounding."""
+    return high - low <= max(NARROWEST * max(abs(low), abs(high)), 1 / FURTHEST)
 
 
 def panels(count: int, width: float, height: float, most: int = FEW) -> tuple[Canvas, list[Axes]]:

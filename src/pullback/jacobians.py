@@ -1,13 +1,15 @@
-"""Jacobians by reverse-mode differentiation, on torch's public API only."""
+"""Jacobians by reverse-mode differentiation, and forward beside infinite derivatives, on torch's public API only."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.autograd import forward_ad
 
 PROBES = 3
 """Muons on which `muon_jacobian` looks for coupling."""
@@ -82,7 +84,8 @@ def muon_jacobian(
     infer : function of hits (muon, coordinate) that returns observables (muon, observable).
     hits : (muon, coordinate), floating point. A muon with a hit that is NaN or infinite gets a Jacobian of NaN, unless
         `infer` has an attribute `missing` that is true: then NaN stands for a missing hit, and a muon gets NaN only
-        where `infer` gives it no finite observable.
+        where `infer` gives it no finite observable. An observable that is infinite, or has an infinite derivative,
+        leaves those of the same muon as they are.
 
     Returns
     -------
@@ -183,7 +186,34 @@ def _differentiate(infer, hits):
                 raise ValueError("infer does not use the hits it is given, only other tensors that require gradients")
             rows.append(row)
     jac = torch.stack(rows, dim=1) if len(rows) > 1 else rows[0][:, None]
+    if len(rows) > 1 and not torch.isfinite(jac.sum()):
+        jac = _by_themselves(infer, x, value, jac, wants_graph)
     return (value, jac) if wants_graph else (value.detach(), jac)
+
+
+def _by_themselves(infer, x, value, jac, wants_graph):
+    """The Jacobian, in which an infinite derivative of one observable of a muon spoils none of the others.
+
+    A backward pass sends zeros through the observables that it is not about, and 0 × ∞ is NaN. A forward pass takes
+    each observable by itself, coordinate by coordinate. Where torch has none, for a user's own backward pass say, the
+    NaN stays.
+    """
+    spoilt = (torch.isfinite(value) & jac.isnan().any(dim=2)).any(dim=1)
+    if not spoilt.any():
+        return jac
+    columns = []
+    try:
+        with torch.set_grad_enabled(wants_graph), forward_ad.dual_level():
+            for direction in torch.eye(x.shape[1], dtype=x.dtype, device=x.device):
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # torch warns of torch
+                    dual = forward_ad.make_dual(x if wants_graph else x.detach(), direction.expand_as(x).contiguous())
+                columns.append(forward_ad.unpack_dual(infer(dual)).tangent)
+    except RuntimeError:
+        return jac
+    if any(each is None for each in columns):
+        return jac
+    return torch.where(spoilt[:, None, None], torch.stack(columns, dim=2), jac)
 
 
 def holds_gradients(infer, hits) -> bool:

@@ -5,40 +5,69 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from matplotlib.axes import Axes
 
-from .drawing import BLUE, GREY, VERMILLION, Canvas, Subject, axis, density, gaussian, in_bins, of_bins, plt, ticks
+from .drawing import (
+    BLUE,
+    GREY,
+    VERMILLION,
+    Canvas,
+    Subject,
+    all_of,
+    axis,
+    density,
+    gaussian,
+    in_bins,
+    of_bins,
+    plt,
+    say_what_is_beyond,
+    ticks,
+)
 from .normal import P68, P95
 
 
 def _hits(subject: Subject) -> Canvas:
+    return _recorded(subject) if subject.recorded else _against_truth(subject)
+
+
+def _recorded(subject: Subject) -> Canvas:
     (x,) = subject.model.coordinates
     reco = subject.column("x_reco")[:, 0]
-    if subject.recorded:
-        canvas, axes = plt.subplots(figsize=(5.5, 3.2))
-        reco = reco[np.isfinite(reco)]
-        axes.hist(reco, bins=min(100, max(10, len(reco) // 50)), color=BLUE)
-        axes.plot(
-            reco[:200],
-            np.zeros_like(reco[:200]),
-            "|",
-            color="black",
-            ms=12,
-            clip_on=False,
-            label="the first 200 hits",
-        )
-        axes.set(xlabel=axis(x, "recorded "), ylabel="muons")
-        axes.legend()
-        return canvas
-    true = subject.column("x_true")[:, 0]
-    canvas, (left, right) = plt.subplots(1, 2, figsize=(8, 3.4))
-    counts, xs, ys = np.histogram2d(true, reco, bins=120)
-    mesh = left.pcolormesh(
-        xs, ys, np.where(counts > 0, counts, np.nan).T, norm="log", rasterized=True, cmap="cividis_r"
+    canvas, axes = plt.subplots(figsize=(5.5, 3.2))
+    reco = reco[np.isfinite(reco)]
+    if len(reco):
+        axes.hist(reco, bins=min(100, max(10, len(reco) // 50)), range=all_of(reco), color=BLUE)
+    else:
+        axes.text(0.5, 0.5, "no hits", transform=axes.transAxes, ha="center")
+    axes.plot(
+        reco[:200],
+        np.zeros_like(reco[:200]),
+        "|",
+        color="black",
+        ms=12,
+        clip_on=False,
+        label="the first 200 hits",
     )
-    canvas.colorbar(mesh, ax=left, label="muons")
-    left.axline((true.mean(), true.mean()), slope=1, color=VERMILLION, lw=1.2, ls="--", label="recorded = true")
+    axes.set(xlabel=axis(x, "recorded "), ylabel="muons")
+    say_what_is_beyond(axes, subject.as_recorded("x_reco"))
+    axes.legend()
+    return canvas
+
+
+def _against_truth(subject: Subject) -> Canvas:
+    (x,) = subject.model.coordinates
+    reco, true = (subject.column(name)[:, 0] for name in ("x_reco", "x_true"))
+    canvas, (left, right) = plt.subplots(1, 2, figsize=(8, 3.4))
+    hit = np.isfinite(reco)
+    if not hit.all():
+        left.set_title(f"{hit.sum()} of {len(hit)} muons have a hit")
+    reco, true = reco[hit], true[hit]
+    if len(reco):
+        _density_map(canvas, left, true, reco)
+        left.legend(loc="upper left")
+    else:
+        left.text(0.5, 0.5, "no hits", transform=left.transAxes, ha="center")
     left.set(xlabel=axis(x, "true "), ylabel=axis(x, "recorded "))
-    left.legend(loc="upper left")
     density(
         right, (reco - true) * subject.resolution[0], np.linspace(-4.5, 4.5, 61), color=BLUE, alpha=0.5, label="hits"
     )
@@ -48,10 +77,21 @@ def _hits(subject: Subject) -> Canvas:
     return canvas
 
 
+def _density_map(canvas: Canvas, axes: Axes, true: np.ndarray, reco: np.ndarray) -> None:
+    """How many muons there are at each true and recorded position."""
+    counts, xs, ys = np.histogram2d(true, reco, bins=120, range=[all_of(true), all_of(reco)])
+    mesh = axes.pcolormesh(
+        xs, ys, np.where(counts > 0, counts, np.nan).T, norm="log", rasterized=True, cmap="cividis_r"
+    )
+    canvas.colorbar(mesh, ax=axes, label="muons")
+    axes.axline((true.mean(), true.mean()), slope=1, color=VERMILLION, lw=1.2, ls="--", label="recorded = true")
+
+
 def _value(subject: Subject) -> Canvas:
     (x_axis,), (theta,) = subject.model.coordinates, subject.observables
-    usable = theta.usable
-    x = subject.column("x_reco")[usable, 0]
+    x = subject.column("x_reco")[:, 0]
+    usable = theta.usable & np.isfinite(x)
+    x = x[usable]
     value, sigma, interval = (theta.column(name)[usable] for name in ("{}", "sigma_{}_linear", "interval68_{}"))
     panels = {"all hits": np.full(len(x), True), "within 6 σ of the fold": np.abs(x) < 6 / subject.resolution[0]}
     panels = {title: which for title, which in panels.items() if which.any()} or panels
@@ -77,7 +117,7 @@ def _sigma(subject: Subject) -> Canvas:
     (theta,), settings = subject.observables, subject.settings
     muon, sd = theta.toys("muon"), theta.toys("toy_sd_{}")
     value, sigma, quoted = (theta.at(name, muon) for name in ("{}", "sigma_{}_linear", "sigma_{}"))
-    good = (quoted > 0) & np.isfinite(sd)
+    good = np.isfinite(value) & (quoted > 0) & np.isfinite(sd)
     order = np.argsort(value[good], kind="stable")
     value, sigma, quoted, sd = (each[good][order] for each in (value, sigma, quoted, sd))
     canvas, panels = plt.subplots(

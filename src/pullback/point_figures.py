@@ -25,6 +25,7 @@ from .drawing import (
     of_bins,
     panels,
     plt,
+    say_what_is_beyond,
     ticks,
 )
 from .normal import K95, P68, P95
@@ -69,7 +70,9 @@ def _hits(subject: Subject) -> Canvas:
     where.legend(loc="upper right", fontsize=7, ncols=2)
     low, high = where.get_ylim()
     where.set_ylim(low, high + 0.15 * (high - low))
-    share = np.isfinite(reco).mean(axis=0)
+    hits = subject.as_recorded("x_reco")
+    say_what_is_beyond(where, hits)
+    share = np.isfinite(hits).mean(axis=0)
     recorded.bar(range(len(names)), share, color=BLUE, alpha=0.7)
     for index, each in enumerate(share):
         recorded.text(index, each, f"{100 * each:.3g} %", ha="center", va="bottom", fontsize=6, clip_on=False)
@@ -160,7 +163,7 @@ def _closure(top: Axes, bottom: Axes, each: Observable) -> None:
     muon, sd = each.toys("muon"), each.toys("toy_sd_{}")
     value, linear, quoted = (each.at(name, muon) for name in ("{}", "sigma_{}_linear", "sigma_{}"))
     claimed = (each.distance(muon=muon) >= each.domain) & (linear > 0)
-    good = (quoted > 0) & np.isfinite(sd)
+    good = np.isfinite(value) & (quoted > 0) & np.isfinite(sd)
     many = good.sum() > 100
     style = {"ls": "none", "ms": 2 if many else 3.5, "rasterized": bool(many)}
     top.plot(value[good], sd[good], "s", color=VERMILLION, label="sd of toys", **style)

@@ -47,7 +47,8 @@ def propagate(
     Parameters
     ----------
     infer : function of hits (muon, coordinate) that returns observables (muon, observable), muon by muon.
-    hits : (muon, coordinate). A muon with a hit that is NaN or infinite gets NaN throughout.
+    hits : (muon, coordinate). A muon with a hit that is NaN or infinite gets NaN throughout. An observable that is NaN
+        or infinite has NaN for its σ and covariances; those of the muon's other observables stay what they are.
     covariance : of the hits, in the unit of the hits squared. A number (the variance of every coordinate), or one of
         the shapes (coordinate,), (coordinate, coordinate), and each of these muon by muon: (muon,) or (muon, 1),
         (muon, coordinate), (muon, coordinate, coordinate).
@@ -127,7 +128,9 @@ def linear_law(infer: Callable, hits: Tensor, sigma_x: Tensor) -> Law:
     value, jac, finite = value_and_jacobian(infer, hits)
     covariance, sigma = covariance_and_sigma(jac, sigma_x)
     if not torch.isfinite(value.sum()):  # an observable that a muon doesn't have is not known exactly, as J = 0 says
-        sigma = torch.where(torch.isfinite(value), sigma, float("nan"))
+        known = torch.isfinite(value)
+        sigma = torch.where(known, sigma, float("nan"))
+        covariance = torch.where(known[:, :, None] & known[:, None, :], covariance, float("nan"))
     return Law(value, jac, covariance, sigma, finite)
 
 

@@ -133,9 +133,10 @@ def spread_block(infer: Callable, hits: Tensor, sigma_x: Tensor, law: Law, seed:
         integrals = integrate(everyone.take(rest), law.jacobian[rest], seed, rough)
         for column, each in zip(found, integrals, strict=True):
             column[rest] = torch.where(rough.reshape(*rough.shape, *[1] * (each.ndim - 2)), each, column[rest])
-    if law.finite is not None:
+    unknown = ~torch.isfinite(law.value) if law.finite is None else ~(torch.isfinite(law.value) & law.finite[:, None])
+    if unknown.any():
         for column in found:
-            column[~law.finite] = float("nan")
+            column[unknown] = float("nan")
     ends = law.value[:, :, None] + found.ends
     return Spread(law.value + found.mean, found.sd, found.mean, ends[:, :, :2], ends[:, :, 2:], found.sd_error)
 

@@ -353,7 +353,9 @@ def _flag(infer: Callable, hits: Any, quoted: dict[str, np.ndarray]) -> np.ndarr
     from .jacobians import usable_muons
 
     usable, value, sigma = usable_muons(infer, hits), quoted["value"], quoted["sigma"]
-    if usable is None and np.isfinite(value.sum() + sigma.sum()) and (sigma > 0).all():
+    with np.errstate(over="ignore", invalid="ignore"):  # much quicker than looking at each number
+        total = value.sum() + sigma.sum()
+    if usable is None and np.isfinite(total) and (sigma > 0).all():
         return np.zeros(value.shape, "u1")  # as nearly always
     finite = (
         np.full_like(value, True, bool)

@@ -112,9 +112,15 @@ def distance(value: np.ndarray, sigma_linear: np.ndarray) -> np.ndarray:
     """θ/σ, by which muons are put into bins; where the linear law has no σ, 0 at θ = 0 and else infinity."""
     has_sigma = (sigma_linear > 0) & np.isfinite(sigma_linear)
     if has_sigma.all():
-        return np.abs(value) / sigma_linear
+        return _over(np.abs(value), sigma_linear)
     without = np.where(value == 0, 0.0, np.inf)
-    return np.where(has_sigma, np.abs(value) / np.where(has_sigma, sigma_linear, 1), without)
+    return np.where(has_sigma, _over(np.abs(value), np.where(has_sigma, sigma_linear, 1)), without)
+
+
+@np.errstate(over="ignore")
+def _over(value: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+    """A quotient, infinite where no double is as large."""
+    return value / sigma
 
 
 def edges(domain: float) -> Float[np.ndarray, " edge"]:
@@ -228,8 +234,9 @@ class Tally:
         for name, flag in flags.items():
             self._bins[COUNTED.index(name), filled] += np.add.reduceat(flag[rows.index], starts, dtype="i8")
         sums = np.zeros((len(SUMMED), len(filled)))
-        for name, term in terms.items():
-            sums[SUMMED.index(name), filled] = np.add.reduceat(term, starts)
+        with np.errstate(over="ignore", invalid="ignore"):  # of numbers near the largest: infinite, or NaN
+            for name, term in terms.items():
+                sums[SUMMED.index(name), filled] = np.add.reduceat(term, starts)
         self._sums.add(sums)
 
     def add_toys(self, muons: Muons, toys: ToyMuons) -> None:

@@ -50,14 +50,17 @@ def spread_over(values: np.ndarray, toys: np.ndarray) -> np.ndarray:
         return index[:0]
     values, toys = values[index], toys[:count]
     ordered = np.sort(values)
-    targets = ordered[0] + np.mod((toys + 0.5) * GOLDEN, 1) * (ordered[-1] - ordered[0])
+    low, high = ordered[0] / 2, ordered[-1] / 2  # halves, since the range of all doubles is not one
+    targets = 2 * (low + np.mod((toys + 0.5) * GOLDEN, 1) * (high - low))
     size = np.abs(ordered[ordered != 0])
     tenth = toys % 10 == 9
     if len(size):
         fraction = np.mod(toys[tenth] // 10 * GOLDEN, 1)  # the first at the least value itself
         # Of the sign that the values have where the range reaches furthest.
         sign = 1 if ordered[-1] >= -ordered[0] else -1
-        targets[tenth] = sign * size.min() * (size.max() / size.min()) ** fraction
+        with np.errstate(over="ignore"):
+            ratio = min(size.max() / size.min(), np.finfo(float).max)
+        targets[tenth] = sign * size.min() * ratio**fraction
     targets.sort()
     step = np.arange(count)
     position = np.maximum.accumulate(np.searchsorted(ordered, targets) - step) + step  # each muon once

@@ -302,7 +302,7 @@ class Judgement:
         toys = self._toys_in(self.inside)
         toys = Measured(*(each[np.isfinite(toys.ratio)] for each in toys))
         at, ratios, freedom = toys.value, toys.ratio, _freedom(toys)
-        if len(ratios) < FEWEST_FOR_SCATTER:
+        if len(ratios) < FEWEST_FOR_SCATTER or not ratios.any():  # toys that all have no spread have no scatter
             return {**result, "scatter_verdict": None}
         unit = ratios.mean() * math.sqrt((expected_scatter(freedom) ** 2).mean())
         steps = np.diff(ratios[np.argsort(at, kind="stable")])
