@@ -136,3 +136,8 @@ def test_toys_can_tell_where_delta_is_two_and_a_half_standard_errors_of_both_end
     assert by_toys(True, error=0.201) == (False, False, False)
     assert by_toys(True, low=0.6, error=0.201) == (False, False, False)
     assert by_toys(True, low=0.6, error=0.199) == (False, True, True)
+
+
+def test_toys_without_a_spread_contradict_a_sigma_and_confirm_none():
+    assert by_toys(True, width=math.inf, width_error=0.0) == (True, True, True)
+    assert by_toys(False, width=math.inf, width_error=0.0) == (False, True, False)
