@@ -1,4 +1,6 @@
+import os
 import shutil
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +12,7 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 import uproot
-from conftest import PROJECT, Run
+from conftest import PROJECT, Run, files_in
 
 from pullback import artefacts, export
 from pullback.__main__ import main
@@ -213,6 +215,95 @@ def test_a_file_that_is_there_is_kept(scan):
     export.export(scan, "csv", **options, force=True)
     assert len(table("out.csv")["theta"]) == 30
     assert [path.name for path in Path().iterdir()] == ["out.csv"]
+
+
+OWN = ("study.h5", "config.yaml", "points.csv", "validation.json", "validation.csv", "summary.csv", "report.html")
+INSIDE = (*OWN, "truth/nominal.h5", "figures/hits.nominal.svg", "new.csv", "figures/new.csv", "new/deep/down.csv")
+
+
+@pytest.fixture
+def copied(scan, tmp_path):
+    """A copy of a small study, and what is in it."""
+    folder = shutil.copytree(scan.parent, tmp_path / "results" / "s")
+    (folder / "report.html").write_text("a report")
+    return folder, files_in(folder)
+
+
+@pytest.mark.parametrize("name", INSIDE)
+@pytest.mark.parametrize("force", [False, True])
+def test_the_own_files_of_a_study_are_never_written_over(copied, name, force):
+    folder, before = copied
+    with pytest.raises(PullbackError, match=r"is in the folder of a study, .*50\.csv; name one elsewhere by --output"):
+        export.export(folder / "study.h5", "csv", point="detector.resolution=50", output=folder / name, force=force)
+    assert files_in(folder) == before
+
+
+def test_nor_those_of_another_study_nor_by_another_way_there(copied, scan, tmp_path):
+    folder, before = copied
+    (tmp_path / "link").symlink_to(folder)
+    options = {"point": "detector.resolution=50", "force": True}
+    for output in (folder / "summary.csv", tmp_path / "link/summary.csv", folder / "figures/../summary.csv"):
+        for study in (scan, folder / "study.h5", tmp_path / "link/study.h5"):
+            with pytest.raises(PullbackError, match="is in the folder of a study"):
+                export.export(study, "csv", **options, output=output)
+    assert files_in(folder) == before
+
+
+def test_its_own_file_beside_the_study_is_written_over_by_force(copied):
+    folder, before = copied
+    options = {"point": "detector.resolution=50"}
+    path, *_ = export.export(folder / "study.h5", "csv", **options)
+    content = path.read_bytes()
+    path.write_text("another")
+    with pytest.raises(PullbackError, match="is there already"):
+        export.export(folder / "study.h5", "csv", **options)
+    export.export(folder / "study.h5", "csv", **options, force=True, output=folder / path.name)
+    assert files_in(folder) == {**before, path.name: content}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("target", ["file", "nowhere", "pipe"])
+def test_links_are_not_written_through_or_over(scan, kind, target):
+    Path("file").write_text("mine")
+    os.mkfifo("pipe")
+    Path("out").symlink_to(target)
+    with pytest.raises(PullbackError, match="out: can't be written: there is a link of that name"):
+        export.export(scan, kind, point="detector.resolution=50", output="out", force=True)
+    assert os.readlink("out") == target
+    assert Path("file").read_text() == "mine"
+    assert sorted(path.name for path in Path().iterdir()) == ["file", "out", "pipe"]
+
+
+def test_pipes_and_folders_are_not_written_over(scan):
+    os.mkfifo("pipe")
+    Path("folder").mkdir()
+    for output, kind in (("pipe", "a pipe, socket or device"), ("folder", "a folder")):
+        with pytest.raises(PullbackError, match=f"{output}: can't be written: there is {kind} of that name"):
+            export.export(scan, "csv", point="detector.resolution=50", output=output, force=True)
+    assert stat.S_ISFIFO(os.stat("pipe").st_mode)
+    assert Path("folder").is_dir()
+
+
+@pytest.mark.parametrize("content", [b"", b"not HDF5", b"\x89HDF\r\n\x1a\n and more", b"pullback, but no seal"])
+def test_nobody_is_told_to_delete_a_file_of_their_own(content):
+    Path("somebody.h5").write_bytes(content)
+    with pytest.raises(PullbackError, match=r"somebody\.h5: is no pullback artefact") as caught:
+        export.export("somebody.h5", "csv")
+    assert "delete" not in str(caught.value)
+    assert "name the study.h5 of a study" in str(caught.value)
+
+
+def test_nor_an_artefact_that_is_no_study(scan):
+    batch = next((scan.parent / "truth").iterdir())
+    with pytest.raises(PullbackError, match=r"is no artefact of kind 'study'.*; name the study\.h5 of a study"):
+        export.export(batch, "csv")
+
+
+def test_a_study_that_is_no_file(tmp_path):
+    os.mkfifo("pipe.h5")
+    for name, message in (("pipe.h5", "only regular files are read"), ("no.h5", "no such file"), (".", "is a folder")):
+        with pytest.raises(PullbackError, match=message):
+            export.export(name, "csv")
 
 
 def test_a_damaged_batch_is_refused(scan, tmp_path):

@@ -425,7 +425,7 @@ def test_figures_read_the_artefacts_that_they_name_and_no_others(tmp_path, monke
             if (kind, name) not in named:
                 file.unlink()
     verified, verify = [], artefacts.verify
-    monkeypatch.setattr(artefacts, "verify", lambda path: verified.append(path) or verify(path))
+    monkeypatch.setattr(artefacts, "verify", lambda path, advice: verified.append(path) or verify(path))
     figures.plot(run.study, run.outputs.study, run.outputs.validation, *run.figures)
     files = [tmp_path / kind / f"{name}.h5" for kind, name in named]
     assert sorted(verified) == sorted([run.outputs.study, *files])

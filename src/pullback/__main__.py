@@ -58,7 +58,11 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         help="only these; x_reco stands for x_reco_x0 and so on",
     )
-    export.add_argument("--output", metavar="PATH", help="the file; default: <point>.<format> beside the study")
+    export.add_argument(
+        "--output",
+        metavar="PATH",
+        help="the file; default: <point>.<format> beside the study, whose folder takes no other name",
+    )
     export.add_argument("--force", action="store_true", help="write over a file that is there")
     return parser
 

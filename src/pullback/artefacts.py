@@ -26,7 +26,7 @@ from .files import whole
 from .labels import Dims, Scales, describe, dims_of, scales_of
 from .models import Quantity
 from .provenance import package_digest, vector_instructions, versions
-from .seal import USER_BLOCK, reserve, seal, verify
+from .seal import REMAKE, USER_BLOCK, reserve, seal, verify
 
 SCHEMA = 2
 UNITS = "SI: m, rad"
@@ -204,7 +204,8 @@ def create(path: str | Path, batch: Batch, parents: Iterable[Reader] = ()) -> It
 def new_file(path: str | Path) -> Iterator[tuple[Path, h5py.File]]:
     """An HDF5 file to write, under the name it has while it isn't whole; it is sealed when it is."""
     with whole(path) as part:
-        with h5py.File(part, "w", libver=LIBVER, userblock_size=USER_BLOCK) as file:
+        # `whole` has locked it already.
+        with h5py.File(part, "w", libver=LIBVER, userblock_size=USER_BLOCK, locking=False) as file:
             reserve(part, OVERHEAD)
             yield part, file
         seal(part)
@@ -255,13 +256,13 @@ def read(path: str | Path, batch: Batch) -> Iterator[Reader]:
 
 
 @contextmanager
-def open_signed(path: str | Path, kind: str, reader: type[R] = Reader) -> Iterator[R]:
+def open_signed(path: str | Path, kind: str, reader: type[R] = Reader, advice: str = REMAKE) -> Iterator[R]:
     """Open any artefact of a kind by a class of readers, checking all but the config that it was made from."""
-    verify(path)
+    verify(path, advice)
     # Without a cache of chunks: a block is read once, whole, and caches of many open columns would fill the memory.
     with h5py.File(path, "r", rdcc_nbytes=0) as file:
         if (file.attrs.get("schema"), file.attrs.get("kind")) != (SCHEMA, kind):
-            raise PullbackError(f"{path}: is no artefact of kind {kind!r} and schema {SCHEMA}; delete it and run again")
+            raise PullbackError(f"{path}: is no artefact of kind {kind!r} and schema {SCHEMA}; {advice}")
         if file.attrs["package_digest"] != package_digest():
             raise PullbackError(f"{path}: was made by another version of pullback; delete it and run again")
         _refuse_links(path, file)

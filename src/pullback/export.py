@@ -25,8 +25,9 @@ import pyarrow.parquet
 from .artefacts import Reader
 from .batches import BLOCK, short
 from .errors import PullbackError
-from .files import whole
+from .files import check_regular, check_replaceable, whole
 from .gathering import open_study
+from .readers.root import load_uproot
 
 TREE = "muons"
 """The name of the tree in a ROOT file."""
@@ -76,31 +77,52 @@ def export(
     point : label of the point; it may be left out where the study has only one.
     table : "muons", or "toys" for what toys say of the muons that they were thrown around.
     columns : names of the table's columns, or of those of the study, for all their elements; all of them by default.
-    output : the file, by default `<point>.<kind>` beside `study.h5`; for toys `<point>.toys.<kind>`.
+    output : the file, by default `<point>.<kind>` beside `study.h5`; for toys `<point>.toys.<kind>`. The folder of a
+        study takes no file of another name.
     force : whether to write over a file that is there.
 
     Raises
     ------
     PullbackError : the study or an artefact of it is missing or damaged, there is no such point, table or column, or
-        the file can't be written or is there already.
+        the file can't be written, is there already, is none of its own in the folder of a study, or is no regular file.
     ValueError : another kind of file or of table.
 
     """
     for value, allowed in ((kind, _WRITERS), (table, TABLES)):
         if value not in allowed:
             raise ValueError(f"{value!r} is not one of {', '.join(allowed)}")
-    with open_study(study) as reader:
+    check_regular(study)
+    with open_study(study, "name the study.h5 of a study") as reader:
         label = _point(reader, point)
         fields, rows = _fields(reader, label, table)
         fields = _chosen(study, fields, columns)
         suffix = kind if table == "muons" else f"{table}.{kind}"
-        path = Path(output) if output else Path(study).with_name(f"{short(label)}.{suffix}")
-        if path.exists() and not force:
-            raise PullbackError(f"{path}: is there already; name another file by --output, or write over it by --force")
+        beside = Path(study).with_name(f"{short(label)}.{suffix}")
+        path = Path(output) if output else beside
+        _check_target(path, beside, force)
+        if kind == "root":
+            load_uproot(path)
         with whole(path) as part, _WRITERS[kind](part, fields, label) as append:
             for start in range(0, rows, BLOCK):
                 append(_rows(reader, fields, start, min(start + BLOCK, rows)))
     return Exported(path, rows, len(fields))
+
+
+def _check_target(path: Path, beside: Path, force: bool) -> None:
+    """Refuse to write where something else is: beside a study's own files only one name can be none of them."""
+    check_replaceable(path)
+    where, home = path.parent.resolve(), beside.parent.resolve()
+    inside = any(folder == home or _is_study(folder) for folder in (where, *where.parents))
+    if inside and (where, path.name) != (home, beside.name):
+        raise PullbackError(
+            f"{path}: is in the folder of a study, which takes no export but {beside}; name one elsewhere by --output"
+        )
+    if path.exists() and not force:
+        raise PullbackError(f"{path}: is there already; name another file by --output, or write over it by --force")
+
+
+def _is_study(folder: Path) -> bool:
+    return all((folder / name).is_file() for name in ("study.h5", "validation.json"))
 
 
 def _point(reader: Reader, label: str | None) -> str:
@@ -180,9 +202,7 @@ def _csv(part: Path, fields: list[Field], label: str) -> Iterator[Append]:
 
 @contextmanager
 def _root(part: Path, fields: list[Field], label: str) -> Iterator[Append]:
-    from .readers.root import load_uproot
-
-    uproot = load_uproot(part.with_suffix(""))
+    uproot = load_uproot(part)
     # An open file rather than its name, in which uproot would look for a colon.
     with part.open("w+b") as stream, uproot.recreate(stream) as file:
         tree = file.mktree(TREE, {field.name: field.dtype for field in fields}, title=label)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import os
+import re
+import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,21 +20,35 @@ LONGEST_SHOWN = 200
 """Characters of a path that an error message shows."""
 
 
+LONGEST_BEGINNING = 200
+"""Bytes of a name to which more are added: no name has more than 255."""
+
+
 @contextmanager
 def whole(path: str | Path) -> Iterator[Path]:
-    """A path to write to, `<name>.part`, which is renamed when the block ends and removed when it fails.
+    """A path to write to, which is renamed when the block ends and removed when it fails.
+
+    It is a new file `<name>.<random>.part` in the same folder, that no one can have put a link in place of. What a
+    killed run left of the same name is removed.
 
     Raises
     ------
-    PullbackError : the disk is full, or the file can't be written for another reason that the system gives.
+    PullbackError : the disk is full, the path leads to something that is no regular file, or the file can't be written
+        for another reason that the system gives.
 
     """
     path = Path(path)
-    part = path.with_name(path.name + ".part")
+    part = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield part
-        os.replace(part, path)
+        check_replaceable(path)
+        _remove_abandoned(path)
+        part, descriptor = _new_part(path)
+        try:
+            yield part
+            os.replace(part, path)
+        finally:
+            os.close(descriptor)
     except OSError as error:
         _discard(part)
         reason = error.strerror or str(error)
@@ -43,10 +60,69 @@ def whole(path: str | Path) -> Iterator[Path]:
         raise
 
 
-def _discard(part: Path) -> None:
+def check_replaceable(path: str | Path) -> None:
+    """Refuse to write in place of anything but a regular file: a link, folder, pipe, socket or device."""
+    try:
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
+        return
+    kinds = {stat.S_IFLNK: "a link", stat.S_IFDIR: "a folder", stat.S_IFREG: ""}
+    if kind := kinds.get(stat.S_IFMT(mode), "a pipe, socket or device"):
+        raise PullbackError(f"{path}: can't be written: there is {kind} of that name, and only files are written over")
+
+
+def _new_part(path: Path) -> tuple[Path, int]:
+    """A new file beside a path, locked for as long as its descriptor is open, so that others know that it is in use."""
+    while True:
+        part = path.with_name(f"{_beginning(path)}.{secrets.token_hex(8)}.part")
+        descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        _lock(descriptor, wait=True)
+        if os.fstat(descriptor).st_nlink:  # else another run took it for abandoned before it was locked
+            return part, descriptor
+        os.close(descriptor)
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove what killed runs left of a path: files that nobody has locked."""
+    ours = re.compile(re.escape(_beginning(path)) + r"\.[0-9a-f]{16}\.part")
+    for name in os.listdir(path.parent):
+        if ours.fullmatch(name):
+            with contextlib.suppress(OSError):  # another run may be as quick
+                _remove_unlocked(path.with_name(name))
+
+
+def _remove_unlocked(part: Path) -> None:
+    descriptor = os.open(part, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        if stat.S_ISREG(os.fstat(descriptor).st_mode) and _lock(descriptor, wait=False):
+            part.unlink()
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, *, wait: bool) -> bool:
+    """Lock an open file, and say whether that worked: not while another has it locked, or on disks without locks.
+
+    The system takes the lock away when the process ends, however it ends.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _beginning(path: Path) -> str:
+    """How the names of a path's unfinished files begin: by its own name, unless that would be too long."""
+    name = path.name
+    return name if len(os.fsencode(name)) <= LONGEST_BEGINNING else hashlib.sha256(os.fsencode(name)).hexdigest()
+
+
+def _discard(part: Path | None) -> None:
     """Remove a file, if it is there."""
-    with contextlib.suppress(OSError):  # the folder around it may be what is wrong
-        part.unlink(missing_ok=True)
+    if part is not None:
+        with contextlib.suppress(OSError):  # the folder around it may be what is wrong
+            part.unlink(missing_ok=True)
 
 
 def check_regular(path: str | Path) -> None:

@@ -18,7 +18,7 @@ from .artefacts import OVERHEAD, Reader
 from .errors import PullbackError
 from .labels import Dims, attributes_of, describe
 from .models import Quantity
-from .seal import reserve
+from .seal import REMAKE, reserve
 from .study import Study
 
 
@@ -153,9 +153,12 @@ class StudyReader(Reader):
 
 
 @contextmanager
-def open_study(path: str | Path) -> Iterator[StudyReader]:
-    """`study.h5`, checked; the artefacts that it shows are checked when their rows are read."""
-    with artefacts.open_signed(path, "study", StudyReader) as reader:
+def open_study(path: str | Path, advice: str = REMAKE) -> Iterator[StudyReader]:
+    """`study.h5`, checked; the artefacts that it shows are checked when their rows are read.
+
+    `advice` is for whoever named a file that is none.
+    """
+    with artefacts.open_signed(path, "study", StudyReader, advice) as reader:
         yield reader
 
 

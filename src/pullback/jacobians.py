@@ -11,6 +11,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from .errors import PullbackError
+
 PROBES = 3
 """Muons on which `muon_jacobian` looks for coupling."""
 
@@ -211,7 +213,7 @@ def _by_themselves(infer, x, value, jac, wants_graph):
                     warnings.simplefilter("ignore")  # torch warns of torch
                     dual = forward_ad.make_dual(x if wants_graph else x.detach(), direction.expand_as(x).contiguous())
                 columns.append(forward_ad.unpack_dual(infer(dual)).tangent)
-    except RuntimeError:
+    except (RuntimeError, PullbackError):  # the second is what a function of a user's file makes of the first
         return jac
     if any(each is None for each in columns):
         return jac

@@ -19,6 +19,9 @@ from .errors import PullbackError
 USER_BLOCK = 512
 """Bytes before the HDF5 signature that are the user's (HDF5 file format specification, section II.A)."""
 
+REMAKE = "delete it and run again"
+"""What to do about an artefact that is not what it should be."""
+
 _LINE = "pullback, XXH3-128 of what follows this block: {}\n"
 _STEP = 1 << 20
 
@@ -46,8 +49,10 @@ def seal(path: str | Path) -> None:
         file.write(line.ljust(USER_BLOCK, b"\0"))
 
 
-def verify(path: str | Path) -> None:
+def verify(path: str | Path, advice: str = REMAKE) -> None:
     """Raise unless the file carries a seal, and the seal is right.
+
+    `advice` is what to do about a file without one: where a user has named it, it may be one of theirs.
 
     Raises
     ------
@@ -57,10 +62,10 @@ def verify(path: str | Path) -> None:
     try:
         with Path(path).open("rb") as file:
             line = file.read(USER_BLOCK).rstrip(b"\0").decode("ascii", errors="replace")
-        if not line.startswith(_LINE[:9]):
-            raise PullbackError(f"{path}: is no pullback artefact, or is damaged; delete it and run again")
+        if not line.startswith(_LINE.partition("{")[0]):
+            raise PullbackError(f"{path}: is no pullback artefact, or is damaged; {advice}")
         if line != _LINE.format(_checksum(path)):
-            raise PullbackError(f"{path}: is damaged or truncated: its checksum is wrong; delete it and run again")
+            raise PullbackError(f"{path}: is damaged or truncated: its checksum is wrong; {REMAKE}")
     except OSError as error:
         raise PullbackError(f"{path}: can't be read: {error.strerror}; run again") from None
 
