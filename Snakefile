@@ -9,15 +9,20 @@ SOURCE = os.path.join(workflow.basedir, "src")
 sys.path.insert(0, SOURCE)
 os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [SOURCE, os.environ.get("PYTHONPATH")])))
 
+from pullback.configtext import stop_at_mistakes
 from pullback.errors import PullbackError
 from pullback.gallery import drawn_from, gallery
 from pullback.provenance import package_digest
 from pullback.study import Study
 
 # The default, unless another is given by --configfile.
+DEFAULT = os.path.join(workflow.basedir, "config", "config.yaml")
+
+# Of a key that is there twice, Snakemake's `config` has the last.
+stop_at_mistakes(workflow.overwrite_configfiles or [DEFAULT])
 if not workflow.overwrite_configfiles:
 
-    configfile: os.path.join(workflow.basedir, "config", "config.yaml")
+    configfile: DEFAULT
 
 
 try:

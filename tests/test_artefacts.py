@@ -5,6 +5,7 @@ import shutil
 import h5py
 import numpy as np
 import pytest
+import torch
 import xarray
 from conftest import SMALL, Run
 
@@ -73,6 +74,7 @@ def test_layout(made):
             "units",
             "config_digest",
             "package_digest",
+            "vector_instructions",
             "versions",
             "parents",
             "digest",
@@ -95,6 +97,10 @@ def test_root_attributes(made):
         assert attributes["config_digest"] == run.study.batch(kind, name).digest
         assert attributes["package_digest"] == package_digest()
         assert json.loads(attributes["versions"])["torch"].startswith("2.13.0")
+        assert json.loads(attributes["vector_instructions"]) == {
+            "numpy": np.show_config(mode="dicts")["SIMD Extensions"]["found"][-1],
+            "torch": torch.backends.cpu.get_cpu_capability(),
+        }
     parents = {kind: json.loads(attributes["parents"]) for kind, attributes in found.items()}
     digest = {kind: attributes["digest"] for kind, attributes in found.items()}
     assert parents == {

@@ -1,7 +1,11 @@
+import math
+
 import pytest
 
 from pullback.config import load, numeric_fields, unit_of
 from pullback.errors import PullbackError
+from pullback.gallery import gallery
+from pullback.intervals import half_width, sd_interval
 from pullback.study import Study
 
 BASE = {"study": "s"}
@@ -100,7 +104,7 @@ def refused(raw) -> str:
             "detector.noise.kind: is 'stripe'; allowed: gaussian, strip, tails, clipped",
         ),
         ({"detector": {"noise": 3}}, "detector.noise: is 3; it must be a section"),
-        ({"detector": {"noise": {"pitch": 0.1}}}, "detector.noise.kind: is None; allowed: gaussian, strip"),
+        ({"detector": {"noise": {"pitch": 0.1}}}, "detector.noise.kind: is missing; allowed: gaussian, strip"),
         (
             {"detector": {"noise": {"kind": "tails", "pitch": 0.1}}},
             "detector.noise.pitch: does not go with detector.noise.kind: tails; leave it out",
@@ -110,6 +114,10 @@ def refused(raw) -> str:
             "detector.noise.fractoin: unknown key; did you mean detector.noise.fraction?",
         ),
         ({"detector": {"noise": {"kind": "strip", "pitch": -0.1}}}, "detector.noise.pitch: is -0.1"),
+        (
+            {"detector": {"noise": {"kind": "strip", "pitch": 5e-324}}},
+            "detector.noise.pitch: is 4.94066e-324; it should be 0, or greater than or equal to 1e-12 m",
+        ),
         ({"toys": {"mode": "adaptiv"}}, "toys.mode: is 'adaptiv'; it should be 'fixed' or 'adaptive'"),
         (
             {"toys": {"mode": "adaptive", "most": 10000}},
@@ -220,6 +228,39 @@ def test_numbers_in_lists_can_be_scanned():
     assert "detector.resolution" not in found
     assert "source.cosmic.zenith_max" in found
     assert not [name for name in found if name.startswith("systematics")]
+
+
+def test_any_name_of_an_observable_or_a_parameter_gives_names_of_files():
+    """File systems count bytes: at most 255, of which some are left for the name of a file that is being written."""
+    for letter, long in (("p", 300), ("p", 4000), ("漢", 80), ("é", 150), ("\U00020000", 60)):
+        names = [letter * long, letter * long + "_2"]
+        with open("m.py", "w", encoding="utf-8") as stream:
+            stream.write(f"def infer(hits, {names[0]}, {names[1]}):\n    return hits * {names[0]}\n")
+        model = {
+            "file": "m.py",
+            "coordinates": ["x"],
+            "observables": [{"name": names[0], "unit": "1"}],
+            "parameters": dict.fromkeys(names, 1.0),
+        }
+        scan = {f"model.{name}": [1.0, 2.0] for name in names}
+        study = Study.from_config({"study": "s", "model": model, "scan": scan, "compute": {"batch_cost": 10**7}})
+        stems = [figure.stem for figure in gallery(study)]
+        assert len({*stems}) == len(stems)
+        assert len(study.batches) == 4
+        for name in (*stems, *study.batches):
+            assert len(name.encode()) < 235
+            assert name.isprintable()
+
+
+@pytest.mark.parametrize("confidence", [0.999999, 1e-300])
+def test_every_level_of_confidence_gives_intervals_however_many_numbers_are_judged(confidence):
+    """The lower tail of a χ² of the fewest degrees of freedom is not 0 yet, whose inverse no figure could show."""
+    load({**BASE, "validation": {"confidence": confidence}})
+    corrected = 1 - (1 - confidence) / 10**9
+    for degrees in (1.0, 1e5):
+        limits = sd_interval(1.0, degrees, corrected)
+        assert 0 < limits[0] <= limits[1] < math.inf
+    assert 0 <= half_width(corrected) < 10
 
 
 @pytest.mark.parametrize(

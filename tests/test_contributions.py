@@ -8,7 +8,7 @@ import pytest
 import torch
 from conftest import Run
 
-from pullback import models, propagate
+from pullback import models, propagate, propagation
 from pullback.evidence import read_evidence
 from pullback.gathering import open_study
 from pullback.inference import Inference, covariance_of, parameters_of
@@ -179,3 +179,14 @@ def test_nothing_is_said_of_muons_that_are_all_lost(tmp_path):
     entries = read_evidence(run.outputs.validation)["points"]
     assert {entry["shared"]["experiment_muons"] for entry in entries} == {0}
     assert {entry["verdict"] for entry in entries} == {"inconclusive"}
+
+
+def test_without_systematics_any_number_of_muons_is_propagated(tmp_path, monkeypatch):
+    """Several blocks of propagation, and no systematic to propagate: the default of every model with layers."""
+    study = {key: value for key, value in STUDY.items() if key != "systematics"}
+    whole = Run(study, tmp_path / "whole").make()
+    monkeypatch.setattr(propagation, "MUONS_AT_A_TIME", 256)  # 32 muons of 6 coordinates
+    parts = Run(study, tmp_path / "parts").make()
+    with open_study(whole.outputs.study) as one, open_study(parts.outputs.study) as other:
+        for name in ("budget_theta", "covariance", "sigma_theta"):
+            np.testing.assert_array_equal(other.rows(f"nominal/{name}"), one.rows(f"nominal/{name}"))

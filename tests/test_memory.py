@@ -6,7 +6,7 @@ from pullback.memory import large
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.bool])
-@pytest.mark.parametrize("rest", [(), (1,), (3, 2)])
+@pytest.mark.parametrize("rest", [(), (1,), (3, 2), (3, 0)])
 def test_memory_for_many_muons_is_like_that_of_a_few(dtype, rest):
     like = torch.zeros(5, *rest, dtype=dtype)
     found = large(like, 1000)

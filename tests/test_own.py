@@ -1,6 +1,7 @@
 """The user's own model: the config's section, the file's functions, and every way in which they are refused."""
 
 import hashlib
+import os
 import subprocess
 import sys
 import textwrap
@@ -21,6 +22,7 @@ from pullback import PullbackError, columns, propagate, quote, run_toys, steps, 
 from pullback.model_sections import RESULTS_OF, Own
 from pullback.models import load, own
 from pullback.study import Study
+from pullback.targets import find_target
 
 SOURCE = SimpleNamespace(x_min=-1.0, x_max=3.0)
 HITS = torch.tensor([[0.1, 0.3], [-0.4, 0.2], [0.25, -0.7], [0.6, 0.65]], dtype=torch.float64)
@@ -284,8 +286,54 @@ def test_a_file_that_can_not_do_is_refused_before_it_is_run(code, changes, expec
 
 def test_a_missing_file_is_refused():
     message = refused(load, section(file="models/none.py"))
-    assert message == "models/none.py: can't be read: No such file or directory; model.file is its path"
-    assert "my_model.py: can't be read: Is a directory" in (Path("my_model.py").mkdir() or refused(load, section()))
+    assert message == f"models/none.py: no such file (relative paths start at {Path.cwd()})"
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (os.mkdir, "my_model.py: is a folder, not a file"),
+        (os.mkfifo, "my_model.py: is a pipe, socket or device; only regular files are read; copy its content to one"),
+        (partial(os.symlink, "/dev/zero"), "my_model.py: is a pipe, socket or device; only regular files are read"),
+        (Path.touch, "my_model.py: has no function 'infer', which model.function names; it defines none"),
+    ],
+)
+def test_only_regular_files_are_read(make, reason):
+    make(Path("my_model.py"))
+    assert refused(load, section()).startswith(reason)
+
+
+@pytest.mark.parametrize("file", ["a\0b.py", "a" * 5000 + ".py"])
+def test_names_that_no_file_can_have(file):
+    message = refused(load, section(file=file))
+    assert "can't be read" in message
+    assert len(message) < 300
+
+
+TOO_DEEP = "my_model.py: has an expression of too many terms or brackets, or too many elif, for Python to read it"
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (b"x = " + b"+".join([b"1"] * 20_000), TOO_DEEP),
+        (b"x = " + b"-" * 100_000 + b"1", TOO_DEEP),
+        (b"x = f" + b"()" * 20_000, TOO_DEEP),
+        (b"if x: pass\n" + b"elif x: pass\n" * 2000, TOO_DEEP),
+        (b"x = " + b"(" * 1000 + b"1" + b")" * 1000, "my_model.py:1: is not valid Python: too many nested parentheses"),
+        (b"#\nreturn 1\n", "my_model.py:2: is not valid Python: 'return' outside function"),
+        (b"\0", "my_model.py:1: is not valid Python: source code string cannot contain null bytes"),
+        ("x = 1".encode("utf-16"), "my_model.py:1: is not valid Python: "),
+        ("#\nx = 'µ'".encode("cp1252"), "my_model.py:2: is not valid Python: (unicode error) 'utf-8' codec can't"),
+        (b"# coding: klingon\n", "my_model.py:1: is not valid Python: unknown encoding: klingon"),
+    ],
+)
+def test_what_python_can_not_read_is_refused_in_a_short_line(code, expected):
+    Path("my_model.py").write_bytes(code)
+    message = refused(load, section())
+    assert message.startswith(expected)
+    assert message.isprintable()
+    assert len(message) < 300
 
 
 def test_keyword_arguments_take_every_parameter():
@@ -399,6 +447,14 @@ BODY = """
             "couples muons: an observable of one muon depends on the hits",
         ),
         ("return (hits[:, :1] - hits[:, :1].mean().detach()) / dz", "couples muons"),
+        (
+            "return (hits[:, :1] - (hits.sum() if len(hits) > 100 else 0)) / dz",
+            "couples muons: an observable of one muon is another among many muons than among few",
+        ),
+        (
+            "return (hits[:100, :1]) / dz",
+            "must return a tensor (muon, observable), (4096, 1) of theta for 4096 muons, ",
+        ),
         (
             "return hits[:, :1].detach() / dz",
             "breaks the graph: its result does not depend on the hits through torch",
@@ -539,6 +595,7 @@ COVARIANCE = (
         ),
         ("return dz * torch.full((2, 2), float('nan')).double()", "is not finite"),
         ("return dz * hits.abs().sum() * torch.eye(2).double()", "couples muons"),
+        ("return dz * (1 + (len(hits) > 100)) * torch.eye(2).double()", "couples muons"),
         (
             "return dz.detach() * torch.eye(2).double()",
             "breaks the graph: the derivative of the covariance by the parameter",
@@ -570,6 +627,18 @@ def test_an_own_covariance():
         assert model.covariance_uses == ("dz",)
         own.examine(model, HITS)
         own.examine(model, HITS[:2])  # as many muons as coordinates
+
+
+def test_what_only_a_large_company_shows_is_refused_with_its_line_by_every_step(tmp_path):
+    code = BODY.format("return (hits[:, :1] + (hits.mean() if len(hits) > 5000 else 0)) / dz")
+    write(code)
+    raw = {"study": "s", "source": {"muons": 6000}, "model": section(), "toys": {"muons": 20, "per_muon": 100}}
+    expected = "my_model.py:5: infer couples muons: an observable of one muon depends on the hits of another, so a "
+    assert refused(Run(raw, tmp_path / "run").make) == expected + "Jacobian muon by muon would be wrong"
+    assert not (tmp_path / "run" / "sigma").exists() or not list((tmp_path / "run" / "sigma").iterdir())
+    target = Study.from_config({**raw, "target": {"sigma_theta": 0.01, "vary": "model.dz"}})
+    assert refused(find_target, target, tmp_path / "target.json").startswith(expected)
+    assert not (tmp_path / "target.json").exists()
 
 
 # The config

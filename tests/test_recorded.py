@@ -1,7 +1,15 @@
+import bz2
+import gzip
+import hashlib
 import json
+import lzma
+import os
 import subprocess
 import sys
+import time
+from functools import partial
 from pathlib import Path
+from unittest.mock import Mock
 
 import h5py
 import numpy as np
@@ -11,12 +19,18 @@ import pyarrow.parquet
 import pytest
 from conftest import PROJECT, Run
 
+from pullback import recorded
 from pullback.batches import BLOCK
 from pullback.config import Recorded
 from pullback.errors import PullbackError
 from pullback.gathering import open_study
+from pullback.readers import hdf5, text
 from pullback.recorded import source_of
+from pullback.steps import import_hits
 from pullback.study import Study
+from pullback.targets import find_target
+
+KINDS = ["csv", "parquet", "h5", "root"]
 
 
 def write(kind, columns, **options):
@@ -55,6 +69,10 @@ def write_root(path, trees, tuples=()):
 
 def source(path, names=("x",), **section):
     return source_of(Recorded(file=path, **section), names)
+
+
+def study_of(path, **changes):
+    return Study.from_config({"study": "s", "source": {"kind": "recorded", "file": path}, **changes})
 
 
 def hits(path, start=0, stop=None, names=("x",), **section):
@@ -110,17 +128,18 @@ def test_windows_line_ends_and_byte_order_mark():
         ("hits.csv", b"x,x\n1,2\n", "more than one column 'x'"),
         ("hits.csv", b"x\n1\n2\n0.5m\n", "row 3, column 'x': '0.5m' is not a number"),
         ("hits.csv", b"x", "holds no hits, only a header"),
-        ("hits.csv", b"x,y\n1,2\n3\n", "row 2: Expected 2 columns, got 1"),
+        ("hits.csv", b"x,y\n1,2\n3\n", "row 2: has 1 cell, and the header 2: '3'; is a cell"),
         ("hits.csv", "x\n1\n".encode("utf-16"), "not UTF-8"),
         ("hits.csv", b"x,caf\xe9\n1,2\n", "the header, column 2: is not UTF-8"),
         ("hits.csv", b"x\n0.1\n\n\nabc\n", "row 4, column 'x': 'abc'"),
         ("hits.csv", b"y,x\n1,2\n" + b"1,2\n" * 999 + b"1,\xff\n", "row 1001, column 2: is not UTF-8"),
         ("hits.csv", b"y,x\n1,2\n1,\xff\n", "row 2, column 2: is not UTF-8"),
         ("hits.parquet", b"PAR1 and no more", "can't be read"),
-        ("hits.parquet", b"", "can't be read"),
+        ("hits.parquet", b"", "the file is empty"),
         ("missing.root", None, "no such file"),
         ("hits.root", b"root and no more", "can't be read"),
-        ("hits.root", b"", "can't be read"),
+        ("hits.root", b"", "the file is empty"),
+        ("hits.h5", b"", "the file is empty"),
         ("hits.h5", b"\x89HDF\r\n\x1a\n and no more", "can't be read"),
         ("hits.txt", b"x\n1\n", "must be in a .csv, .parquet, .h5 or .root file, not .txt"),
     ],
@@ -140,6 +159,147 @@ def test_a_folder_is_refused(suffix):
     Path(f"hits.{suffix}").mkdir()
     with pytest.raises(PullbackError, match="is a folder"):
         hits(f"hits.{suffix}")
+
+
+@pytest.mark.parametrize("suffix", KINDS)
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (os.mkfifo, "is a pipe, socket or device; only regular files are read"),
+        (partial(os.symlink, "/dev/zero"), "is a pipe, socket or device; only regular files are read"),
+        (lambda path: os.symlink(path, path), "can't be read: Too many levels of symbolic links"),
+    ],
+)
+def test_only_regular_files_are_read_in_planning_and_in_jobs(suffix, make, expected):
+    path = f"hits.{suffix}"
+    study = study_of(write(suffix, {"x": [1.0, 2.0]} if suffix in ("csv", "parquet") else {"x": np.ones(2)}))
+    Path(path).unlink()
+    make(path)
+    for step in (lambda: study_of(path), lambda: import_hits(study.batch("reco", "nominal"), "out.h5")):
+        with pytest.raises(PullbackError) as caught:
+            step()
+        assert str(caught.value).startswith(f"{path}: {expected}")
+        assert not list(Path().glob("out*"))
+
+
+@pytest.mark.parametrize("suffix", KINDS)
+@pytest.mark.parametrize("name", ["a\0b", "a" * 5000])
+def test_names_that_no_file_can_have(suffix, name):
+    with pytest.raises(PullbackError, match="can't be read") as caught:
+        study_of(f"{name}.{suffix}")
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 300
+
+
+OTHER_KINDS = [
+    (gzip.compress(b"x\n1\n"), "is compressed by gzip: unpack it"),
+    (bz2.compress(b"x\n1\n"), "is compressed by bzip2: unpack it"),
+    (lzma.compress(b"x\n1\n"), "is compressed by xz: unpack it"),
+    (b"\x28\xb5\x2f\xfd", "is compressed by zstd: unpack it"),
+    (b"PK\x03\x04\x14\0", "is an Excel workbook or another zip archive: save it as CSV UTF-8, or unpack it"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "is an Excel workbook: save it as CSV UTF-8"),
+    (b"SQLite format 3\0", "is an SQLite database: export its table as CSV"),
+    (b"\x93NUMPY\1\0", "is an array of NumPy: write it as CSV, with a header"),
+    (b"ARROW1\0\0", "is an Arrow or Feather file: write it as Parquet"),
+    (
+        b"version https://git-lfs.github.com/spec/v1\n",
+        "is a pointer of Git LFS, not the file itself: fetch that by git",
+    ),
+    (b"<!DOCTYPE html>\n", "is a web page, perhaps an error in place of the file: download it again"),
+    (b"<html>", "is a web page, perhaps an error in place of the file: download it again"),
+]
+
+
+@pytest.mark.parametrize("suffix", KINDS)
+@pytest.mark.parametrize(("content", "expected"), OTHER_KINDS)
+def test_files_of_other_kinds_are_told_by_their_first_bytes(suffix, content, expected):
+    path = Path(f"hits.{suffix}")
+    path.write_bytes(content)
+    with pytest.raises(PullbackError) as caught:
+        study_of(str(path))
+    assert str(caught.value).startswith(f"{path}: {expected}")
+
+
+@pytest.mark.parametrize("suffix", KINDS)
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("parquet", "is a Parquet file: name it .parquet"),
+        ("h5", "is an HDF5 file: name it .h5"),
+        ("root", "is a ROOT file: name it .root"),
+    ],
+)
+def test_files_under_the_name_of_another_kind(suffix, kind, expected):
+    content = Path(write(kind, {"y": np.ones(2)})).read_bytes()
+    Path(f"hits.{suffix}").write_bytes(content)
+    with pytest.raises(PullbackError) as caught:
+        hits(f"hits.{suffix}")
+    assert str(caught.value) == f"hits.{suffix}: " + (
+        "no column 'x'; the columns are: y" if suffix == kind else expected
+    )
+
+
+def test_a_csv_file_may_begin_as_a_file_of_another_kind_does():
+    for name in ("root", "PAR1", "BZh91", "ARROW1", "version https://git-lfs"):
+        Path("hits.csv").write_text(f"{name},x\n1,2\n")
+        assert hits("hits.csv") == [[2]]
+
+
+@pytest.mark.parametrize("kind", ["parquet", "h5", "root"])
+def test_whatever_is_damaged_is_read_or_refused_in_one_line(kind):
+    rng = np.random.default_rng(1)
+    content = Path(write(kind, {"x": np.round(rng.normal(size=2000), 2)})).read_bytes()
+    said = []
+    for trial in range(60):
+        damaged = bytearray(content)
+        at = int(rng.integers(len(content)))
+        if trial % 3:
+            damaged[at : at + 16] = rng.bytes(len(damaged[at : at + 16]))
+        else:
+            damaged = damaged[:at]
+        Path(f"hits.{kind}").write_bytes(damaged)
+        try:
+            hits(f"hits.{kind}")
+        except PullbackError as error:
+            said.append(str(error))
+    assert len(said) > 15
+    assert all(each.startswith(f"hits.{kind}: ") and each.isprintable() and len(each) < 400 for each in said)
+
+
+def test_what_hdf5_raises_of_a_damaged_file_is_said_in_one_line(monkeypatch):
+    path = write("h5", {"x": np.ones(2)})
+    for error in (
+        KeyError("Unable to open object\n"),
+        UnicodeDecodeError("utf-8", b"\xb3", 0, 1, "invalid"),
+        TypeError(),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(hdf5, "_columns", Mock(side_effect=error))
+            with pytest.raises(PullbackError) as caught:
+                hits(path)
+        assert str(caught.value).startswith(f"hits.h5: can't be read: {type(error).__name__}: ")
+        assert str(caught.value).isprintable()
+
+
+def test_an_hdf5_file_that_another_program_writes_to():
+    code = "import h5py; file = h5py.File('hits.h5', 'w'); file['x'] = [1.0]; file.flush(); print(flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline()
+        try:
+            with pytest.raises(PullbackError, match="another program has it open to write to it: close it there"):
+                hits("hits.h5")
+        finally:
+            other.communicate(b"\n")
+
+
+@pytest.mark.parametrize("name", ["", "/", "a\0b", "x\ny", "x" * 5000, "x[" + "1" * 5000 + "]"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_names_that_no_column_has(kind, name):
+    with pytest.raises(PullbackError) as caught:
+        hits(write(kind, {"y": np.ones(2)}), columns={"x": name})
+    assert str(caught.value).endswith("; the columns are: y")
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 200
 
 
 def test_columns_that_are_not_asked_for_may_hold_anything():
@@ -193,6 +353,159 @@ def test_a_file_that_shrank_is_noticed(kind, start):
     path = write(kind, {"x": np.zeros(10)})
     with pytest.raises(PullbackError, match=rf"has no row {max(10, start) + 1} of 20 any more; it has changed since"):
         hits(path, start, 20)
+
+
+CHANGED = "has changed since this run began: run again"
+
+
+def written_into(path, new):
+    with Path(path).open("r+b") as file:
+        file.write(new)
+        file.truncate()
+
+
+def replaced(path, new):
+    Path("other").write_bytes(new)
+    os.replace("other", path)
+
+
+def written_and_restored(path, new):
+    old, status = Path(path).read_bytes(), os.stat(path)
+    time.sleep(0.05)  # a tick of the clock
+    written_into(path, new)
+    written_into(path, old)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def replaced_and_restored(path, new):
+    os.rename(path, "kept")
+    time.sleep(0.05)
+    Path(path).write_bytes(new)
+    os.replace("kept", path)
+
+
+def cut_short(path, new):
+    written_into(path, new[: len(new) // 2])
+
+
+def removed(path, new):
+    Path(path).unlink()
+
+
+WAYS = [written_into, replaced, written_and_restored, replaced_and_restored, cut_short, removed]
+
+
+def other_content(kind, path, x):
+    """A file of as many hits of other values."""
+    old = Path(path).read_bytes()
+    new = Path(write(kind, {"x": x})).read_bytes()
+    Path(path).write_bytes(old)
+    assert new != old
+    return new
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_with_other_hits_than_were_planned_is_refused_and_nothing_is_left(kind, tmp_path):
+    path = write(kind, {"x": np.full(2 * BLOCK, 0.5)})
+    target = {"target": {"sigma_theta": 0.004, "vary": "model.dz"}}
+    study = study_of(path, compute={"batch_cost": 20 * BLOCK}, **target)
+    first, second = study.batches
+    import_hits(study.batch("reco", first), tmp_path / "out" / "first.h5")
+    find_target(study, tmp_path / "out" / "target.json")
+    write(kind, {"x": np.full(2 * BLOCK, 0.25)})
+    assert study_of(path, **target).digest != study.digest
+    for step in (
+        lambda: import_hits(study.batch("reco", second), tmp_path / "out" / "second.h5"),
+        lambda: find_target(Study.from_json(study.to_json()), tmp_path / "out" / "again.json"),
+    ):
+        with pytest.raises(PullbackError) as caught:
+            step()
+        assert str(caught.value) == f"{path}: {CHANGED}"
+    assert sorted(each.name for each in (tmp_path / "out").iterdir()) == ["first.h5", "target.json"]
+
+
+@pytest.mark.parametrize("change", WAYS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_that_changes_while_it_is_read_is_refused(kind, change):
+    x = np.random.default_rng(1).normal(size=2 * BLOCK)
+    path = write(kind, {"x": x})
+    new = other_content(kind, path, x[::-1])
+    section = json.loads(Recorded(file=path).model_dump_json())
+    blocks = source_of({**section, "hits_sha256": source(path).plan()[1]}, ["x"]).blocks(0, 2 * BLOCK)
+    next(blocks)
+    change(path, new)
+    with pytest.raises(PullbackError) as caught:
+        list(blocks)
+    assert str(caught.value) == f"{path}: {CHANGED}"
+
+
+def test_what_a_reader_makes_of_a_file_that_is_being_written_to_is_not_said(monkeypatch):
+    path = write("csv", {"x": np.random.default_rng(1).normal(size=3 * BLOCK)})
+    monkeypatch.setattr(text, "AT_A_TIME", 1 << 16)
+    blocks = source(path).blocks(0, 3 * BLOCK)
+    next(blocks)
+    written_into(path, b"oops, this is no number\n" * 3 * BLOCK)
+    with pytest.raises(PullbackError) as caught:
+        list(blocks)
+    assert str(caught.value) == f"{path}: {CHANGED}"
+
+
+def test_where_times_are_coarse_the_content_is_looked_at_again(monkeypatch):
+    path, second = write("csv", {"x": [1.0, 2.0]}), 1_000_000_000
+    state = recorded._state
+    monkeypatch.setattr(
+        recorded, "_state", lambda file: (state(file)[0], *(each // second * second for each in state(file)[1:]))
+    )
+    blocks = source(path).blocks(0, 2)
+    next(blocks)
+    replaced(path, Path(path).read_bytes().replace(b"2", b"3"))
+    with pytest.raises(PullbackError, match=CHANGED):
+        list(blocks)
+
+
+def test_the_last_block_is_not_the_last_look(monkeypatch):
+    path = write("csv", {"x": [1.0, 2.0]})
+    study = study_of(path, target={"sigma_theta": 0.004, "vary": "model.dz"})
+    planned, read = Path(path).read_bytes(), text.read
+
+    def late(*arguments):
+        yield from read(*arguments)
+        replaced(path, b"x\n1\n3\n")
+
+    monkeypatch.setattr(text, "read", late)
+    for step in (lambda: import_hits(study.batch("reco", "nominal"), "out.h5"), lambda: find_target(study, "out.json")):
+        replaced(path, planned)
+        with pytest.raises(PullbackError, match=CHANGED):
+            step()
+        assert not list(Path().glob("out*"))
+
+
+@pytest.mark.parametrize("more", ["3\n", "oops\n"])
+def test_a_file_that_changes_while_it_is_planned_is_refused(monkeypatch, more):
+    path = write("csv", {"x": [1.0, 2.0]})
+    count = text.count
+
+    def early(*arguments):
+        muons = count(*arguments)
+        with Path(path).open("a") as file:
+            file.write(more)
+        return muons
+
+    monkeypatch.setattr(text, "count", early)
+    with pytest.raises(PullbackError, match=CHANGED):
+        study_of(path)
+
+
+@pytest.mark.parametrize("seconds", [0, 3600])
+def test_a_file_that_is_as_it_was_planned_is_digested_once_unless_just_written(monkeypatch, seconds):
+    digested, digest = [], hashlib.file_digest
+    monkeypatch.setattr(hashlib, "file_digest", lambda *given: digested.append(given) or digest(*given))
+    study = study_of(write("csv", {"x": [1.0, 2.0]}))
+    digested.clear()
+    later = time.time_ns() + seconds * 1_000_000_000
+    monkeypatch.setattr(time, "time_ns", lambda: later)
+    import_hits(study.batch("reco", "nominal"), "out.h5")
+    assert len(digested) == (1 if seconds else 2)
 
 
 @pytest.mark.parametrize(("unit", "metre"), [("m", 1), ("cm", 100), ("mm", 1000)])

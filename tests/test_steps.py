@@ -228,7 +228,8 @@ def test_flags_of_muons_whose_hits_are_finite():
 
 
 def test_an_infinite_observable_is_flagged_and_the_others_are_quoted(tmp_path):
-    code = "import torch\n\ndef infer(hits):\n    a, b = hits.unbind(1)\n    return torch.stack([a / b, a.atan()], dim=1)\n"
+    code = "import torch\n\ndef infer(hits):\n    a, b = hits.unbind(1)\n"
+    code += "    return torch.stack([a / b, a.atan()], dim=1)\n"
     (tmp_path / "model.py").write_text(code)
     (tmp_path / "hits.csv").write_text("a,b\n0.5,0.4\n0.5,0\n0.1,0.7\n0,0\n")
     quantities = [{"name": name, "unit": "1", "fold": "none"} for name in ("ratio", "angle")]

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import PROJECT
 from scipy import stats
 
 from pullback import infer_theta, numerical_tolerance, run_toys, stream
@@ -139,6 +140,26 @@ def test_too_few_toys_to_adapt_are_refused():
 def test_mistakes_are_refused(noise, toys, message):
     with pytest.raises(ValueError, match=message):
         run_toys(infer_theta, torch.zeros(2, 1, dtype=DOUBLE), noise, toys, stream(1, "toys"))
+
+
+def test_whole_numbers_for_hits_are_refused():
+    """In a process without the type checks of the tests: toys around them would all be rounded to the hit, and sd 0."""
+    code = (
+        "import torch\n"
+        "from pullback import infer_theta, propagate, quote, run_toys, spread, stream\n"
+        "hits = torch.tensor([[1], [2]])\n"
+        "calls = [lambda: run_toys(infer_theta, hits, 0.01, 100, stream(1, 'toys'))]\n"
+        "calls += [lambda f=f: f(infer_theta, hits, 1e-4) for f in (propagate, quote, spread)]\n"
+        "for call in calls:\n"
+        "    try:\n"
+        "        print('computed', call())\n"
+        "    except TypeError as error:\n"
+        "        print(error)\n"
+    )
+    environment = {"PYTHONPATH": str(PROJECT / "src")}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    line = "hits must be a floating-point torch tensor, not torch.int64: use torch.as_tensor(hits, dtype=…)"
+    assert done.stdout.splitlines() == 4 * [line]
 
 
 # Intervals and errors

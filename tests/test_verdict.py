@@ -288,6 +288,23 @@ def test_the_evidence_is_as_documented(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("changes", "outside"),
+    [
+        ({}, 4),  # all bins below 3 σ
+        ({"validation": {"domain": 1.0}}, 2),
+        ({"validation": {"domain": 0.0}}, 0),
+        ({"source": {"muons": 300, "x_min": 0.012, "x_max": 0.018}}, 1),  # θ/σ from 1.2 to 1.8: one bin has muons
+        ({"source": {"muons": 300, "x_min": 0.5, "x_max": 1.0}}, 0),
+    ],
+)
+def test_the_summary_counts_the_bins_with_muons_outside_the_linear_domain(tmp_path, changes, outside):
+    raw = {**DEFAULT, "source": {"muons": 3000}, "toys": {"muons": 10, "per_muon": 10}, **changes}
+    with open(Run(raw, tmp_path).make().outputs.summary, newline="") as lines:
+        (row,) = csv.DictReader(lines)
+    assert row["bins_outside"] == str(outside)
+
+
+@pytest.mark.parametrize(
     ("verdict", "strict", "raises"),
     [
         ("pass", False, False),

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -144,10 +146,63 @@ def test_mistakes_stop_before_any_job(workflow):
     lines = [line for line in printed.splitlines() if "config:" in line]
     assert lines == [
         "pullback: config: detector.resolutoin: unknown key; did you mean detector.resolution?",
-        "config: model.dz: is -1; it should be greater than or equal to 0.000001",
+        "config: model.dz: is -1; it should be greater than or equal to 0.000001 m",
     ]
     assert "Traceback" not in printed
     assert not (workflow.folder / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "given", "expected"),
+    [
+        (b"study: s\n\ntoys: {muons: 1\n", ["--configfile", "bad.yaml"], "bad.yaml:4: can't be read as YAML"),
+        (b"study: s\n# 30\xb0\n", ["--configfiles", "good.yaml", "bad.yaml"], "bad.yaml:2: is not UTF-8 text"),
+        (b"", ["--configfile=bad.yaml"], "bad.yaml: is empty"),
+        (b"study: s\nstudy: t\n", ["--configfile", "bad.yaml"], "bad.yaml:2: key 'study' is given twice"),
+        (None, ["--configfile", "bad.yaml", "good.yaml"], "bad.yaml: no such file"),
+    ],
+)
+def test_what_snakemake_cannot_read_is_told_in_one_line(workflow, content, given, expected):
+    """The profile that Snakemake finds by itself looks at the files before Snakemake does."""
+    (workflow.folder / "good.yaml").write_text("study: s\n")
+    if content is not None:
+        (workflow.folder / "bad.yaml").write_bytes(content)
+    printed = workflow.run("--cores", "1", "--dry-run", *given, expect=1)
+    said = [line for line in printed.splitlines() if not line.startswith("Using workflow specific profile")]
+    assert len(said) == 1, printed
+    assert said[0].startswith(f"pullback: {expected}")
+
+
+@pytest.mark.parametrize(
+    "options", [["--workflow-profile", "none"], ["--profile", str(PROJECT / "profiles" / "cluster-generic")]]
+)
+def test_a_key_given_twice_is_refused_whatever_the_profile(workflow, options):
+    """The Snakefile looks at the files too, where another profile is in the place of the default one."""
+    (workflow.folder / "bad.yaml").write_text("study: s\ntoys: {}\nstudy: t\n")
+    printed = workflow.run("--cores", "1", "--dry-run", *options, "--configfile", "bad.yaml", expect=1)
+    assert "bad.yaml:3: key 'study' is given twice, first in line 1; leave one of them\n" in printed
+    assert "Traceback" not in printed
+
+
+def test_the_default_config_is_looked_at_too(tmp_path):
+    """That of a copy of the project, as someone who works in it would change it."""
+    for name in ("Snakefile", "src", "config", "profiles"):
+        (shutil.copytree if (PROJECT / name).is_dir() else shutil.copy)(PROJECT / name, tmp_path / name)
+    with (tmp_path / "config/config.yaml").open("a") as stream:
+        stream.write("study: again\n")
+    environment = {**Workflow(tmp_path).environment, "PYTHONPATH": ""}
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--cores", "1", "--dry-run"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+    assert done.returncode == 1
+    assert f"pullback: {tmp_path}/config/config.yaml:" in done.stderr
+    assert "key 'study' is given twice" in done.stderr
 
 
 def test_mistakes_in_hits_stop_in_one_line_and_leave_nothing(workflow):

@@ -25,7 +25,7 @@ from .errors import PullbackError
 from .files import whole
 from .labels import Dims, Scales, describe, dims_of, scales_of
 from .models import Quantity
-from .provenance import package_digest, versions
+from .provenance import package_digest, vector_instructions, versions
 from .seal import USER_BLOCK, reserve, seal, verify
 
 SCHEMA = 2
@@ -227,7 +227,13 @@ def sign(
         "parents": json.dumps(parents, sort_keys=True),
     }
     digest = hashlib.sha256(json.dumps({**made_from, "content": content}, sort_keys=True).encode()).hexdigest()
-    about = {"units": UNITS, "seed": seed, "versions": json.dumps(versions()), "digest": digest}
+    about = {
+        "units": UNITS,
+        "seed": seed,
+        "versions": json.dumps(versions()),
+        "vector_instructions": json.dumps(vector_instructions()),
+        "digest": digest,
+    }
     for name, value in {**made_from, **about}.items():
         file.attrs[name] = value
 

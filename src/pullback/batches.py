@@ -193,9 +193,12 @@ def _name(parts: list[Part]) -> str:
 
 
 def short(name: str) -> str:
-    """A name that is fit for a file, also when it lists many parameters."""
-    digest = hashlib.sha256(name.encode()).hexdigest()[:12]
-    return name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}-{digest}"
+    """A name that is fit for a file, also when it lists many parameters: file systems count bytes, 255 of them."""
+    encoded = name.encode()
+    if len(encoded) <= _LONGEST_NAME:
+        return name
+    begin = encoded[:_LONGEST_NAME].decode(errors="ignore")  # without the part of a letter
+    return f"{begin}-{hashlib.sha256(encoded).hexdigest()[:12]}"
 
 
 def _made_from(kind: str, part: Part) -> tuple[str, ...]:

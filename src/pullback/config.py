@@ -16,6 +16,7 @@ from pydantic import (
 
 from .mistakes import Examined, checked, examine
 from .model_sections import MODELS, Model, OneHit, Own, Scatter
+from .plain import check_plain
 from .sections import Clash, Section, fields, per_layer
 
 ADAPTIVE_BATCH = 10_000
@@ -24,6 +25,14 @@ ADAPTIVE_BATCH = 10_000
 
 FEWEST_FOR_ENDS = 200
 """Toys of a muon, below which the ends of their 95 % interval are not known: 5 toys are beyond each."""
+
+
+MOST_CONFIDENT = 0.999999
+"""Confidence level whose Bonferroni correction for a billion judged numbers is still told from 1 in floating point."""
+
+
+NARROWEST = 1e-12
+"""The least pitch of strips, m: about that of the finest resolution; 1/pitch is a number still."""
 
 
 UNSCANNED = ("scan", "systematics", "target")
@@ -146,9 +155,16 @@ class Strip(Section):
         0.0,
         ge=0,
         le=1e6,
-        description="its width; 0 is √12/resolution, for which the stated resolution is right",
+        description="its width, from 1e-12 m on; 0 is √12/resolution, for which the stated resolution is right",
         json_schema_extra={"unit": "m"},
     )
+
+    @field_validator("pitch")
+    @classmethod
+    def _of_some_width(cls, pitch):
+        if 0 < pitch < NARROWEST:
+            raise ValueError(f"is {pitch:g}; it should be 0, or greater than or equal to {NARROWEST:g} m")
+        return pitch
 
 
 class Tails(Section):
@@ -238,7 +254,7 @@ class Validation(Section):
     """When an uncertainty counts as right."""
 
     tolerance: float = Field(0.05, gt=0, lt=1, description="a ratio passes when its interval lies in 1 ± tolerance")
-    confidence: float = Field(0.95, gt=0, lt=1, description="confidence level of the intervals")
+    confidence: float = Field(0.95, gt=0, le=MOST_CONFIDENT, description="confidence level of the intervals")
     domain: float = Field(3.0, ge=0, description="the linear law is claimed for θ/σ_θ of at least this")
     strict: bool = Field(False, description="an inconclusive verdict fails the run too")
 
@@ -367,14 +383,14 @@ class PointConfig(Section):
             return config
         source, model = config.get("source", {}), config.get("model", {})
         if isinstance(model, dict):
-            config = {**config, "model": model if "name" in model else {"name": next(iter(MODELS)), **model}}
-            if "file" in model:
-                config["model"]["name"] = "own"
+            model = {"name": "own" if "file" in model else next(iter(MODELS)), **model}
+            config = {**config, "model": model}
         if isinstance(source, dict):
             source = {"kind": "simulated", **source}
-            name = config["model"].get("name") if isinstance(model, dict) else None
-            if source["kind"] == "simulated" and name in MODELS:
-                source = {**{each: {} for each in MODELS[name].beside}, **source}
+            name = model["name"] if isinstance(model, dict) else None
+            if source["kind"] == "simulated" and isinstance(name, str) and name in MODELS:
+                # A section whose lines are all commented out is null, as good as one that is left out.
+                source |= {each: {} for each in MODELS[name].beside if source.get(each) is None}
             config = {**config, "source": source}
         return config
 
@@ -430,6 +446,7 @@ def load(raw: Any, *, where: str = "config") -> StudyConfig:
     PullbackError : one line a mistake, with its dotted key, the value, what is allowed and the nearest valid name.
 
     """
+    check_plain(raw, where)
     return checked(StudyConfig, raw, where)
 
 

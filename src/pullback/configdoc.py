@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import create_model
 from pydantic.fields import FieldInfo
@@ -14,7 +13,7 @@ from pydantic.fields import FieldInfo
 from .config import StudyConfig
 from .files import write_text
 from .model_sections import MODELS
-from .sections import Section, sections, tag
+from .sections import Section, limits, plain_types, sections, tag
 
 HEAD = """# The config
 
@@ -29,6 +28,9 @@ checks.
   the default below. Of several files, each is laid over the ones before:
   `--configfile config/config.yaml my_changes.yaml`.
 - Every mistake is refused before any job starts, in one line that names the key.
+- So is, with file and line, what YAML would read as something else than what is written: of a key given twice only the
+  last, `1:30` as 90, `010` as 8. A number such as `1e5` is text for YAML: write `100000`, `100_000` or `1.0e+5`;
+  and `yes` or `2024` is text only in quotes.
 - The noise can be given by its kind alone, `detector: {noise: strip}`, and a coordinate of a model of your own by its
   name alone, `coordinates: [x0, x1]`.
 - Any numeric key but those of `systematics`, `target` and `compute` can be scanned by its dotted name; of a list, one
@@ -107,19 +109,10 @@ def _row(name: str, field: FieldInfo, where: tuple[str, ...]) -> list[str]:
 def _kind(field: FieldInfo) -> str:
     """What a value is, in words."""
     words = {int: "whole number", float: "number", str: "text", bool: "true or false", dict: "mapping", list: "list"}
-    plain = [each for each in _plain(field.annotation) if each is not type(None)]
+    plain = [each for each in plain_types(field.annotation) if each is not type(None)]
     if any(get_origin(each) is Literal for each in plain):
         return "word"
     return " or ".join(words[get_origin(each) or each] for each in plain)
-
-
-def _plain(annotation: Any) -> list[Any]:
-    """The types that a value may have: of a union each, and without what is said about them."""
-    if get_origin(annotation) is Annotated:
-        return _plain(get_args(annotation)[0])
-    if get_origin(annotation) in (Union, UnionType):
-        return [plain for each in get_args(annotation) for plain in _plain(each)]
-    return [annotation]
 
 
 def _default(field: FieldInfo) -> str:
@@ -132,36 +125,21 @@ def _allowed(field: FieldInfo) -> str:
     """The words that are allowed, or the limits of a number, or of the numbers of a list and of how many there are."""
     words = [f"`{each}`" for each in get_args(field.annotation) if isinstance(each, str)]
     signs = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤", "min_length": "at least", "max_length": "at most"}
-    limits: dict[str, None] = {}  # each once, in order
-    for each in _said(field.annotation, field.metadata):
+    found: dict[str, None] = {}  # each once, in order
+    for each in limits(field):
         for key in signs:
             value = getattr(each, key, None)
             if value is not None and not (key == "min_length" and value == 1):
                 many = f" {_many(field)}" if key.endswith("length") else ""
-                limits[f"{signs[key]} {_number(value)}{many}"] = None
-    return ", ".join([*words, *limits])
+                found[f"{signs[key]} {_number(value)}{many}"] = None
+    return ", ".join([*words, *found])
 
 
 def _many(field: FieldInfo) -> str:
     """What the length of a value counts."""
     if field.annotation is str:
         return "characters"
-    return "keys" if dict in map(get_origin, _plain(field.annotation)) else "numbers"
-
-
-def _said(annotation: Any, metadata: Iterable[Any] = ()) -> Iterator[Any]:
-    """The limits that a type, and the types in it, come with."""
-    for each in metadata:
-        if isinstance(each, FieldInfo):
-            yield from each.metadata
-        else:
-            yield each
-    if get_origin(annotation) is Annotated:
-        inner, *about = get_args(annotation)
-        yield from _said(inner, about)
-    elif get_origin(annotation) in (Union, UnionType, list):
-        for each in get_args(annotation):
-            yield from _said(each)
+    return "keys" if dict in map(get_origin, plain_types(field.annotation)) else "numbers"
 
 
 def _number(value: Any) -> str:

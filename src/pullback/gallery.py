@@ -26,7 +26,7 @@ class Figure(NamedTuple):
     def stem(self) -> str:
         """The file's name without suffix."""
         name = f"{self.kind}_{self.observable}" if self.observable else self.kind
-        return f"{name}.{short(self.subject)}"
+        return f"{short(name)}.{short(self.subject)}"
 
 
 WORST = "worst"

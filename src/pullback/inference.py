@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .batches import Part
 from .models import Model
+from .userfiles import Call
 
 Parameters = Mapping[str, Tensor]
 """The numbers and lists of a model by name, and the detector's `resolution`, one for each layer."""
@@ -36,11 +37,13 @@ class Inference:
     """A model's inference as a function of hits (muon, coordinate) alone.
 
     It has what the library asks of a function beyond its values: `missing`, whether it uses what hits there are, and
-    `periods`, those of observables that are angles on a circle.
+    `periods`, those of observables that are angles on a circle; and `refuse`, which raises for a function of the user's
+    file with its place, None for a model that is built in.
     """
 
     def __init__(self, model: Model, parameters: Parameters):
         self.missing = model.missing
+        self.refuse = model.infer.refuse if isinstance(model.infer, Call) else None
         periods = tuple(each.period for each in model.observables)
         self.periods = periods if any(periods) else None
         self._infer = partial(model.infer, **{name: parameters[name] for name in model.infer_uses})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from jaxtyping import Bool, Float
@@ -168,14 +168,16 @@ def _differentiate(infer, hits):
         value = infer(x)
         if not isinstance(value, torch.Tensor) or value.ndim != 2 or len(value) != len(hits) or not value.shape[1]:
             shape = tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
-            raise ValueError(
-                f"infer must return a tensor (muon, observable) with {len(hits)} muons, not {shape}"
-                "; a single observable is (muon, 1)"
+            _refuse(
+                infer,
+                f"must return a tensor (muon, observable) with {len(hits)} muons, not {shape}"
+                "; a single observable is (muon, 1)",
             )
         if not value.requires_grad:
-            raise ValueError(
-                "infer breaks the graph: its result does not depend on the hits through torch "
-                "(.detach(), .item(), numpy or torch.inference_mode?)"
+            _refuse(
+                infer,
+                "breaks the graph: its result does not depend on the hits through torch "
+                "(.detach(), .item(), numpy or torch.inference_mode?)",
             )
         rows = []
         for column in value.unbind(1) if value.shape[1] > 1 else (value,):
@@ -183,7 +185,7 @@ def _differentiate(infer, hits):
                 column.sum(), x, retain_graph=True, create_graph=wants_graph, allow_unused=True
             )
             if row is None:
-                raise ValueError("infer does not use the hits it is given, only other tensors that require gradients")
+                _refuse(infer, "does not use the hits it is given, only other tensors that require gradients")
             rows.append(row)
     jac = torch.stack(rows, dim=1) if len(rows) > 1 else rows[0][:, None]
     if len(rows) > 1 and not torch.isfinite(jac.sum()):
@@ -227,10 +229,12 @@ def _of_few(infer, hits) -> Any:
     try:
         return infer(hits)
     except RuntimeError as error:
-        raise ValueError(
-            f"infer fails for {len(hits)} muons by themselves; a parameter with a value for each muon must be "
-            f"one of its coordinates instead ({str(error).splitlines()[0]})"
-        ) from error
+        _refuse(
+            infer,
+            f"fails for {len(hits)} muons by themselves; a parameter with a value for each muon must be "
+            f"one of its coordinates instead ({next(iter(str(error).splitlines()), '')})",
+            error,
+        )
 
 
 def refuse_coupling(infer, hits, value) -> None:
@@ -248,13 +252,31 @@ def refuse_coupling(infer, hits, value) -> None:
     # As many of them on either side, but never so many that the company is as large as the hits themselves.
     after = others if 3 * count != len(hits) else others[:-1]
     found, expected = _of_few(infer, torch.cat([others, x, after])).detach()[count : 2 * count], value[few]
+    if not alike(found, expected, hits.dtype):
+        _refuse(
+            infer,
+            "couples muons: an observable of one muon depends on the hits of another, so a Jacobian muon by muon "
+            "would be wrong",
+            advice="; use the general pullback.jacobian(y, x)",
+        )
+
+
+def alike(found: Tensor, expected: Tensor, precision: torch.dtype) -> bool:
+    """Whether observables (muon, observable) in other company are the same but for the rounding of a precision."""
     if torch.equal(found, expected):  # as nearly always
-        return
+        return True
     # Sums over few rows may round otherwise than over many, and differences of large numbers more so: ε^0.6 is 4e-10
     # of the largest value in double precision. A coupling below that would not matter either.
-    tolerance = torch.finfo(hits.dtype).eps ** 0.6 * expected.nan_to_num().abs().amax(dim=0)
-    if not (((found - expected).abs() <= tolerance) | (found == expected) | (found.isnan() & expected.isnan())).all():
-        raise ValueError(
-            "infer couples muons: an observable of one muon depends on the hits of another, so a Jacobian muon by muon "
-            "would be wrong; use the general pullback.jacobian(y, x)"
-        )
+    tolerance = torch.finfo(precision).eps ** 0.6 * expected.nan_to_num().abs().amax(dim=0)
+    same = ((found - expected).abs() <= tolerance) | (found == expected) | (found.isnan() & expected.isnan())
+    return bool(same.all())
+
+
+def _refuse(infer, reason: str, cause: Exception | None = None, advice: str = "") -> NoReturn:
+    """Raise for an inference that can't be differentiated muon by muon; with `advice` for who calls the library.
+
+    An inference that knows better where it comes from, as that of a user's file, has a `refuse(reason, cause)`.
+    """
+    if refuse := getattr(infer, "refuse", None):
+        refuse(reason, cause)
+    raise ValueError(f"infer {reason}{advice}") from cause

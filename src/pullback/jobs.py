@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ def job(snakemake: Any) -> Iterator[Any]:
 
     Exits with 1 on an error. One that no user can mend keeps its traceback in the log.
     """
+    _use_one_thread()
     path = str(snakemake.log[0])
     handler = logging.FileHandler(path, mode="w", encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
@@ -37,3 +39,10 @@ def job(snakemake: Any) -> Iterator[Any]:
         reason = next(iter(str(error).splitlines()), "")
         sys.exit(f"pullback: {snakemake.rule}: {type(error).__name__}: {reason} (see {path})")
     log.info("%s is done", snakemake.rule)
+
+
+def _use_one_thread() -> None:
+    """Pin torch to one thread, whatever Snakemake is told: a sum that several threads share has other last bits."""
+    os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
+    if torch := sys.modules.get("torch"):  # which has read them
+        torch.set_num_threads(1)

@@ -28,6 +28,6 @@ def large(like: Tensor, muons: int) -> Tensor:
     times as long as writing to them.
     """
     shape = (muons, *like.shape[1:])
-    if like.device.type != "cpu":
+    if like.device.type != "cpu" or not math.prod(shape):  # an array without numbers can't be viewed as another type
         return like.new_empty(shape)
     return torch.from_numpy(np.empty(math.prod(shape) * like.element_size(), "u1")).view(like.dtype).view(shape)

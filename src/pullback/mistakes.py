@@ -8,9 +8,11 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
+from pydantic.fields import FieldInfo
 
 from .errors import PullbackError
-from .sections import Clash, Section, fields, nearest, sections, tag
+from .hints import of_key, of_limit, of_section, of_value, shown
+from .sections import FORMS, Clash, Section, kinds, sections, tag
 
 MOST_TOLD = 30
 """Mistakes that are told at once."""
@@ -77,51 +79,86 @@ def checked(kind: type[Section], raw: Any, where: str) -> Any:
 
 def _line(kind, error) -> str:
     """One line for one mistake that pydantic found."""
-    section, path, which = _place(kind, error["loc"])
+    section, path, which, field = _place(kind, error["loc"])
     key, value = ".".join(path), error["input"]
     match error["type"]:
         case "extra_forbidden":
-            if key in fields(kind):
-                return f"{key}: does not go with {'.'.join(path[:-1])}.{tag(section)}: {which}; leave it out"
-            beside = [".".join([*path[:-1], name]) for name in section.model_fields]
-            return f"{key}: unknown key; {nearest(key, fields(kind), beside)}"
+            return f"{key}: {_of_unknown(kind, section, path, which, value)}"
         case "missing":
-            return f"{key}: is missing"
+            return f"{key}: is missing" + (f" ({field.description})" if field and field.description else "")
         case "union_tag_invalid" | "union_tag_not_found":
-            kinds = sections(section.model_fields[path[-1]])
-            which = tag(kinds[0])
-            allowed = [each.model_fields[which].default for each in kinds]
-            return f"{key}.{which}: is {value.get(which)!r}; allowed: {', '.join(allowed)}"
+            return f"{key}.{_of_tag(sections(field), value)}"
         case "string_pattern_mismatch":
-            return f"{key}: is {value!r}; allowed: letters, digits and . _ -, beginning with a letter or digit"
+            return f"{key}: is {shown(value)}; allowed: letters, digits and . _ -, beginning with a letter or digit"
         case "value_error":
             return f"{key}: {error['ctx']['error']}" if key else str(error["ctx"]["error"])
-        case "model_type" | "model_attributes_type" | "dict_type":
-            return f"{key}: is {value!r}; it must be a section with keys of its own"
+        case "model_type" | "model_attributes_type":
+            advice = of_section(sections(field), value, key)
+            return f"{key}: is {shown(value)}; it must be a section with keys of its own{advice}"
+        case "dict_type":
+            about = f": {field.description}" if value is not None else "; leave it out, or give it keys"
+            return f"{key}: is {shown(value)}; it must be a section with keys of its own{about}"
     message = re.sub("^(Input|List|String|Dictionary) ", "", error["msg"]).replace(" after validation", "")
-    if isinstance(value, str) and error["type"] in ("float_type", "int_type"):
-        message += " (YAML takes it for text; write 1e5 as 100000)"
-    return f"{key}: is {value!r:.80}; it {message}"
+    of_limits = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")
+    hint = of_limit(value, field) if error["type"] in of_limits else of_value(value, error["type"], field, key)
+    return f"{key}: is {shown(value)}; it {message}{hint}"
 
 
-def _place(kind: type[Section], loc: tuple[int | str, ...]) -> tuple[type[Section], list[str], str]:
-    """Where a mistake is: the section that the last key is in, the keys to it, and the last `kind` on the way."""
+def _of_unknown(kind: type[Section], section: type[Section], path: list[str], which: str, value: Any) -> str:
+    """What is said of a key that its section does not have."""
+    goes = [name for name, each in _kinds_at(kind, path[:-1]).items() if path[-1] in each.model_fields]
+    if not goes:
+        return f"unknown key; {of_key(path, section, kind, value)}"
+    says = ".".join([*path[:-1], tag(section)])
+    return f"does not go with {says}: {which}; leave it out, or set {says}: {' or '.join(goes)}"
+
+
+def _of_tag(inner: list[type[Section]], value: Any) -> str:
+    """What is said of the key that says which of several sections it is."""
+    which = tag(inner[0])
+    allowed = list(_by_tag(inner))
+    given = f"is {shown(value[which])}" if which in value else "is missing"
+    return f"{which}: {given}; allowed: {', '.join(allowed)}"
+
+
+def _place(kind: type[Section], loc: tuple[int | str, ...]) -> tuple[type[Section], list[str], str, FieldInfo | None]:
+    """Where a mistake is: the section that the last key is in, the keys to it, the last `kind` on the way, its field.
+
+    A key that is none of a section's, or is one of a mapping, has no field.
+    """
     section, path, which = kind, [], ""
+    field: FieldInfo | None = None
     alternatives: dict[str, type[Section]] = {}
-    for each in map(str, loc):
+    for part in loc:
+        each = str(part)
         if each in alternatives:  # says which of them it is, and is no key
             section, which, alternatives = alternatives[each], each, {}
             continue
-        if path and each in ("number", "list", "[key]"):  # which of two forms, or that a key is meant
-            continue
-        if each.isdigit():
+        if each == "[key]" or (field and each in FORMS and set(kinds(field)) == {float, list}):
+            continue  # that a key is meant, or which of two forms
+        if isinstance(part, int):
             path[-1] += f"[{each}]"
             continue
         path.append(each)
-        inner = sections(section.model_fields[each]) if each in section.model_fields else []
-        alternatives = {one.model_fields[tag(one)].default: one for one in inner} if len(inner) > 1 else {}
+        field = None if field and not sections(field) else section.model_fields.get(each)
+        inner = sections(field) if field else []
+        alternatives = _by_tag(inner) if len(inner) > 1 else {}
         section = inner[0] if len(inner) == 1 else section
-    return section, path, which
+    return section, path, which, field
+
+
+def _kinds_at(kind: type[Section], path: list[str]) -> dict[str, type[Section]]:
+    """The sections of which there is one at some keys, by what says which; none where there are no several."""
+    inner = [kind]
+    for each in path:
+        held = [section.model_fields[each] for section in inner if each in section.model_fields]
+        inner = [one for field in held for one in sections(field)]
+    return _by_tag(inner) if len(inner) > 1 else {}
+
+
+def _by_tag(inner: list[type[Section]]) -> dict[str, type[Section]]:
+    """Sections by what says which of them it is."""
+    return {one.model_fields[tag(one)].default: one for one in inner}
 
 
 def examine(kind: type[Section], raw: Any, stand_ins: dict[str, Any] | None = None) -> Examined:
@@ -131,7 +168,7 @@ def examine(kind: type[Section], raw: Any, stand_ins: dict[str, Any] | None = No
     default is not told. `stand_ins` take the place of keys that have no default.
     """
     if not isinstance(raw, dict):
-        return Examined(None, [Mistake(f"must be a mapping of keys to values, not {raw!r}", ("",))], frozenset())
+        return Examined(None, [Mistake(f"must be a mapping of keys to values, not {shown(raw)}", ("",))], frozenset())
     mistakes: list[Mistake] = []
     unsure: set[str] = set()
     while True:

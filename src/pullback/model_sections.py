@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
+from .hints import of_value, shown
 from .models import NO_FOLD
 from .sections import Section, nearest
 
@@ -215,8 +216,8 @@ class Own(Section):
             numbers = value if isinstance(value, list) and value else [value]
             for each in numbers:
                 if isinstance(each, bool) or not isinstance(each, int | float) or not -1e300 < each < 1e300:
-                    hint = " (YAML takes it for text; write 1e5 as 100000)" if isinstance(each, str) else ""
-                    raise ValueError(f"{name} is {value!r:.80}; it must be a finite number or a list of them{hint}")
+                    hint = of_value(each, "float_type", None, "model.parameters")
+                    raise ValueError(f"{name} is {shown(value)}; it must be a finite number or a list of them{hint}")
         return parameters
 
     @field_validator("function", "draw", "covariance")

@@ -1,10 +1,13 @@
-"""What made a result: the package's own source and the versions of the libraries under it."""
+"""What made a result: the package's own source, the versions of the libraries under it, and the CPU's instructions."""
 
 import functools
 import hashlib
 import platform
+import sys
 from importlib.metadata import version
 from pathlib import Path
+
+import numpy as np
 
 import pullback
 
@@ -29,3 +32,15 @@ def versions() -> dict[str, str]:
     """Versions of pullback and of the libraries that its numbers depend on."""
     ours = {"python": platform.python_version(), "pullback": pullback.__version__}
     return ours | {name: version(name) for name in LIBRARIES}
+
+
+def vector_instructions() -> dict[str, str]:
+    """The widest vector instructions that numpy uses on this CPU, and torch too in a process that has loaded it.
+
+    Other widths add and round in another order, so that the last bits of a result depend on them.
+    """
+    simd = np.show_config(mode="dicts")["SIMD Extensions"]
+    used = {"numpy": [*simd["baseline"], *simd["found"]][-1]}
+    if torch := sys.modules.get("torch"):
+        used["torch"] = torch.backends.cpu.get_cpu_capability()
+    return used

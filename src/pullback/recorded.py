@@ -7,21 +7,25 @@ m and m².
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import hashlib
 import importlib
+import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
 from .batches import BLOCK
-from .errors import PullbackError
-from .files import sha256
+from .errors import PullbackError, one_line
+from .files import check_regular
 
 PER_METRE = {"m": 1.0, "cm": 100.0, "mm": 1000.0}
 """The units of a file, in what a metre holds of them: dividing by these rounds once, multiplying by 0.001 twice."""
@@ -35,6 +39,28 @@ READERS = {
     ".root": "root",
 }
 """Modules of `pullback.readers` by the suffix of a file."""
+
+KINDS = {
+    b"\x89HDF\r\n\x1a\n": ("hdf5", "an HDF5 file: name it .h5"),
+    b"PAR1\x15": ("parquet", "a Parquet file: name it .parquet"),
+    b"root\0": ("root", "a ROOT file: name it .root"),
+    b"\x1f\x8b": ("", "compressed by gzip: unpack it"),
+    b"BZh": ("", "compressed by bzip2: unpack it"),
+    b"\xfd7zXZ\0": ("", "compressed by xz: unpack it"),
+    b"\x28\xb5\x2f\xfd": ("", "compressed by zstd: unpack it"),
+    b"PK\x03\x04": ("", "an Excel workbook or another zip archive: save it as CSV UTF-8, or unpack it"),
+    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": ("", "an Excel workbook: save it as CSV UTF-8"),
+    b"SQLite format 3\0": ("", "an SQLite database: export its table as CSV"),
+    b"\x93NUMPY": ("", "an array of NumPy: write it as CSV, with a header"),
+    b"ARROW1\0": ("", "an Arrow or Feather file: write it as Parquet"),
+    b"version https://git-lfs": ("", "a pointer of Git LFS, not the file itself: fetch that by git lfs pull"),
+    b"<!DOCTYPE": ("", "a web page, perhaps an error in place of the file: download it again"),
+    b"<html": ("", "a web page, perhaps an error in place of the file: download it again"),
+}
+"""What a file that can't be read is by its first bytes: the module that reads it, if any, and words with advice."""
+
+TICK = 2_000_000_000
+"""Time in which a file may change twice with no sign of the second in its times, ns; FAT counts in steps of 2 s."""
 
 ROUNDING = 1e3 * np.finfo("f8").eps
 """How far below 0 the least eigenvalue of a correlation matrix may be, as `pullback.propagate` has it."""
@@ -63,6 +89,7 @@ class HitsFile:
     covariance : columns of covariances by the indices of two coordinates, both of which have a column in `sigma`.
     unit : of the positions and of their uncertainties; covariances are in its square.
     tree : the tree of a ROOT file, none for its only one.
+    sha256 : that of the content which the run was planned with; "" before there is a plan.
 
     """
 
@@ -72,6 +99,7 @@ class HitsFile:
     covariance: Mapping[tuple[int, int], str]
     unit: str
     tree: str
+    sha256: str = ""
 
     @property
     def covariance_shape(self) -> tuple[int, ...] | None:
@@ -96,10 +124,16 @@ class HitsFile:
             raise PullbackError(f"{self.file}: holds no hits, only {only}")
         return muons
 
-    def sha256(self) -> str:
-        """SHA-256 of the file."""
-        with _errors(self.file):
-            return sha256(self.file)
+    def plan(self) -> tuple[int, str]:
+        """The number of muons, as `count_muons` has it, and the SHA-256 of the content that has them.
+
+        Raises
+        ------
+        PullbackError : what `count_muons` raises; or the file changed meanwhile.
+
+        """
+        with _errors(self.file), _unchanged(self.file) as digest:
+            return self.count_muons(), digest
 
     def blocks(self, start: int, stop: int) -> Iterator[Hits]:
         """The muons [start, stop), in blocks of `pullback.batches.BLOCK`.
@@ -107,10 +141,10 @@ class HitsFile:
         Raises
         ------
         PullbackError : naming file, row (from 1, without the header) and column of what is no number, no uncertainty or
-            no covariance; or the file has fewer rows than it had.
+            no covariance; or the file is not what it was by its SHA-256, or changed before the last block was taken.
 
         """
-        with _errors(self.file):
+        with _errors(self.file), _unchanged(self.file, self.sha256):
             stretches = _reader(self.file).read(self.file, self._columns, start, stop, self.tree)
             for first, values in _in_blocks(self.file, stretches, len(self._columns), start, stop):
                 yield self._hits(first, dict(zip(self._columns, values, strict=True)))
@@ -123,7 +157,8 @@ class HitsFile:
     def _hits(self, first: int, values: Mapping[str, np.ndarray]) -> Hits:
         """A block from its columns; `first` is its first row."""
         per_metre = PER_METRE[self.unit]
-        hits = np.stack([values[column] for column in self.coordinates], axis=1) / per_metre
+        with np.errstate(all="ignore"):  # a damaged file may hold NaN of the kind that signals
+            hits = np.stack([values[column] for column in self.coordinates], axis=1) / per_metre
         if not self.sigma:
             return Hits(hits, None)
         there = np.isfinite(hits)
@@ -203,7 +238,8 @@ def source_of(section: Any, coordinates: Sequence[str]) -> HitsFile:
     if section["tree"] and Path(section["file"]).suffix.lower() != ".root":
         raise PullbackError(f"config: source.tree: {section['file']} is no .root file, and has no trees; leave it out")
     by_index = {coordinates.index(name): column for name, column in sigma.items()}
-    return HitsFile(section["file"], tuple(names), by_index, covariance, section["unit"], section["tree"])
+    planned = section.get("hits_sha256", "")
+    return HitsFile(section["file"], tuple(names), by_index, covariance, section["unit"], section["tree"], planned)
 
 
 def _index(key: str, name: str, coordinates: Sequence[str]) -> int:
@@ -228,18 +264,73 @@ def _reader(file: str) -> ModuleType:
 @contextmanager
 def _errors(file: str) -> Iterator[None]:
     """What the system and the libraries say of a file, as one line that names it."""
-    if Path(file).is_dir():
-        raise PullbackError(f"{file}: is a folder, not a file of hits")
+    check_regular(file)
     try:
+        if not os.path.getsize(file):
+            raise PullbackError(f"{file}: the file is empty; it needs named columns, and a row a muon")
         yield
     except FileNotFoundError:
-        raise PullbackError(f"{file}: no such file (relative paths start at {Path.cwd()})") from None
-    except (OSError, RuntimeError) as error:
+        raise PullbackError(f"{file}: no such file any more") from None
+    except (PullbackError, OSError, RuntimeError) as error:
+        if kind := _foreign(file):
+            raise PullbackError(f"{file}: is {kind}") from error
+        if isinstance(error, PullbackError):
+            raise
         reason = error.strerror if isinstance(error, OSError) else None
+        words = next(iter(str(error).splitlines()), "")
+        if "unable to lock file" in words:
+            reason = "another program has it open to write to it: close it there"
         if not reason:
-            words = next(iter(str(error).splitlines()), "")
-            reason = f"truncated, or not of the kind its name says ({words})"
+            reason = f"{one_line(words.rstrip(' ,'))}; is it truncated, or of another kind?"
         raise PullbackError(f"{file}: can't be read: {reason}") from error
+
+
+def _foreign(file: str) -> str:
+    """What a file is if not of the kind that its name says, as far as its first bytes tell; "" if they don't."""
+    with contextlib.suppress(OSError), Path(file).open("rb") as stream:
+        start = stream.read(32)
+        for magic, (reader, words) in KINDS.items():
+            if start.startswith(magic) and reader != READERS.get(Path(file).suffix.lower(), "none"):
+                return words
+    return ""
+
+
+@contextmanager
+def _unchanged(file: str, planned: str = "") -> Iterator[str]:
+    """The SHA-256 of a file: it must be the planned one, if there is one, and stay so while the block reads the file.
+
+    The file is digested before it is read, and again after only if it had just been written to: any other change shows
+    in its times, since no program can set that of the last change. Digesting takes about 0.5 s a GB, once a job.
+    """
+    changed = PullbackError(f"{file}: has changed since this run began: run again")
+    with Path(file).open("rb") as stream:
+        before, digest = _state(stream), hashlib.file_digest(stream, "sha256").hexdigest()
+    if planned and digest != planned:
+        raise changed
+    just_written = time.time_ns() - max(before[1:]) < TICK
+
+    def same() -> bool:
+        try:
+            with Path(file).open("rb") as stream:  # opened anew: only then a file system of a network looks again
+                again = hashlib.file_digest(stream, "sha256").hexdigest() if just_written else digest
+                return again == digest and _state(stream) == before
+        except OSError:
+            return False
+
+    try:
+        yield digest
+    except Exception as error:  # whatever a reader makes of a file that is being written to
+        if same():
+            raise
+        raise changed from error
+    if not same():
+        raise changed
+
+
+def _state(stream: BinaryIO) -> tuple[int, ...]:
+    """The size of a file, and when its content and anything about it changed last, ns."""
+    status = os.fstat(stream.fileno())
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _in_blocks(file: str, stretches, columns: int, start: int, stop: int) -> Iterator[tuple[int, np.ndarray]]:

@@ -22,7 +22,7 @@ from .model_sections import Own
 from .models import NO_FOLD, Quantity
 from .noise import width as noise_width
 from .normal import P68, P95
-from .provenance import package_digest, versions
+from .provenance import package_digest, vector_instructions, versions
 from .report_sources import (
     budget_of,
     correlations_of,
@@ -121,6 +121,7 @@ def write_report(
             "package digest (SHA-256)": package_digest(),
             **({f"{name} file (SHA-256)": digest for name, digest in study.digests.items()}),
             **{f"{name} version": number for name, number in versions().items()},
+            "vector instructions of the CPU": vector_instructions()["numpy"],
         },
     )
     write_text(report, page)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
-from typing import Annotated, Any, get_args
+from collections.abc import Iterable, Iterator
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 from pydantic.fields import FieldInfo
@@ -27,8 +28,12 @@ class Clash(ValueError):
         self.found = found
 
 
+FORMS = ("number", "list")
+"""What pydantic calls the two forms of `per_layer`."""
+
+
 def _form(value: Any) -> str:
-    return "list" if isinstance(value, list) else "number"
+    return FORMS[isinstance(value, list)]
 
 
 def per_layer(**limits: float) -> Any:
@@ -70,3 +75,36 @@ def nearest(name: str, valid: Iterable[str], beside: Iterable[str] | None = None
     same = [each for each in valid if each.split(".")[-1] == name.split(".")[-1]]
     close = same or difflib.get_close_matches(name, beside, n=1, cutoff=0.6)
     return f"did you mean {close[0]}?" if close else f"allowed: {', '.join(beside)}"
+
+
+def plain_types(annotation: Any) -> list[Any]:
+    """The types that a value may have: of a union each, and without what is said about them."""
+    if get_origin(annotation) is Annotated:
+        return plain_types(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return [plain for each in get_args(annotation) for plain in plain_types(each)]
+    return [annotation]
+
+
+def kinds(field: FieldInfo) -> list[Any]:
+    """The types that a value may have: int, float, str, bool, list or dict, or words to choose from."""
+    return [get_origin(each) or each for each in plain_types(field.annotation)]
+
+
+def limits(field: FieldInfo) -> Iterator[Any]:
+    """The limits that a value, and the values in it, have: objects with `gt`, `le`, `min_length` and so on."""
+    return _said(field.annotation, field.metadata)
+
+
+def _said(annotation: Any, metadata: Iterable[Any] = ()) -> Iterator[Any]:
+    for each in metadata:
+        if isinstance(each, FieldInfo):
+            yield from each.metadata
+        else:
+            yield each
+    if get_origin(annotation) is Annotated:
+        inner, *about = get_args(annotation)
+        yield from _said(inner, about)
+    elif get_origin(annotation) in (Union, UnionType, list):
+        for each in get_args(annotation):
+            yield from _said(each)

@@ -71,8 +71,8 @@ class Study:
             from .recorded import source_of
 
             file = source_of(config.source, [each.name for each in model.coordinates])
-            muons = file.count_muons()
-            return cls(config, points, {point.label: muons for point in points}, {**digests, "hits": file.sha256()})
+            muons, digests["hits"] = file.plan()
+            return cls(config, points, {point.label: muons for point in points}, digests)
         return cls(config, points, {point.label: point.config.source.muons for point in points}, digests)
 
     def to_json(self) -> str:

@@ -63,26 +63,28 @@ def _solve(study: Study, point: Point, observable: str, wanted: float) -> dict[s
         return drawn[scattered]
 
     def mean_sigma(value: float) -> float:
-        try:
-            config = replaced(point.config, {vary: value}, where=f"config: target: {vary} = {value:g}")
-            moved = replace(
-                part, config={**part.config, **config.model_dump(mode="json", include={"model", "detector"})}
-            )
-            sigma = _sigma(moved, block, hits, recorded, drawn_for(moved))[:, axis]
-        except PullbackError:  # no such detector
-            return float("nan")
+        config = replaced(point.config, {vary: value}, where=f"config: target: {vary} = {value:g}")
+        moved = replace(part, config={**part.config, **config.model_dump(mode="json", include={"model", "detector"})})
+        sigma = _sigma(moved, block, hits, recorded, drawn_for(moved))[:, axis]
         known = np.isfinite(sigma) & (sigma > 0)
         return float(sigma[known].mean()) if known.any() else float("nan")
 
+    def tried(value: float) -> float:
+        try:
+            return mean_sigma(value)
+        except PullbackError:  # no such detector
+            return float("nan")
+
+    start_sigma = mean_sigma(start)  # what fails for the study as it is, is no matter of the value
     low, high = point.config.target.range_about(start, limits(vary, point.config))
-    answer = solve_target(mean_sigma, wanted, min(max(start, low), high), (low, high))
+    answer = solve_target(tried, wanted, min(max(start, low), high), (low, high))
     return {
         "value": answer.value,
         "reached": answer.reached,
         "nearest": answer.nearest,
         "nearest_sigma": answer.nearest_sigma,
         "start": start,
-        "start_sigma": mean_sigma(start),
+        "start_sigma": start_sigma,
         "grid": answer.grid.tolist(),
         "sigmas": answer.sigmas.tolist(),
     }
@@ -105,6 +107,6 @@ def _recorded(part: Part, block: Block) -> tuple[Tensor, Tensor | None]:
     from .recorded import source_of
 
     file = source_of(part.config["source"], [each.name for each in part.model.coordinates])
-    found = next(file.blocks(block.start, block.stop))
+    (found,) = file.blocks(block.start, block.stop)  # to the end, where the file must still be what it was
     covariance = None if found.covariance is None else torch.from_numpy(found.covariance)
     return torch.from_numpy(found.hits), covariance

@@ -17,7 +17,8 @@ from types import ModuleType
 from typing import Any, NamedTuple, NoReturn
 
 from .arrays import Tensor
-from .errors import PullbackError
+from .errors import PullbackError, one_line
+from .files import check_regular
 
 RESOLUTION = "resolution"
 """An argument of this name is given the detector's, a number for each layer."""
@@ -115,17 +116,23 @@ _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_O
 
 
 class File:
-    """A model file as it was read, parsed at once, and run when a function of it is first called."""
+    """A model file as it was read, parsed and compiled at once, and run when a function of it is first called."""
 
     def __init__(self, path: str, content: bytes):
         self.path, self.content = path, content
         try:
             self.tree = ast.parse(content, path)
+            self.code = compile(self.tree, path, "exec")
         except SyntaxError as error:
-            code = f" (in: {error.text.strip()})" if error.text and error.text.strip() else ""
+            code = f" (in: {one_line(error.text.strip())})" if error.text and error.text.strip() else ""
             raise PullbackError(f"{path}:{error.lineno or 1}: is not valid Python: {error.msg}{code}") from None
         except ValueError as error:
             raise PullbackError(f"{path}: is not valid Python: {error}") from None
+        except (RecursionError, MemoryError):
+            raise PullbackError(
+                f"{path}: has an expression of too many terms or brackets, or too many elif, for Python to read it; "
+                "compute it in several steps"
+            ) from None
         self._refuse_neighbours()
 
     def find(self, name: str, key: str) -> Definition:
@@ -152,7 +159,7 @@ class File:
         module.__file__ = self.path
         sys.modules[module.__name__] = module  # where dataclasses, among others, look for it
         try:
-            exec(compile(self.tree, self.path, "exec"), module.__dict__)
+            exec(self.code, module.__dict__)
         except (Exception, SystemExit) as error:
             del sys.modules[module.__name__]
             raise self.explained(error) from error
@@ -179,7 +186,7 @@ class File:
             signature = _signature(call.function) if call else None
             return PullbackError(f"{call.where if call else self.path}: {said}; it takes {signature}")
         code = self.content.decode(errors="replace").splitlines()[lines[-1] - 1].strip()
-        return PullbackError(f"{self.path}:{lines[-1]}: {said} (in: {code})")
+        return PullbackError(f"{self.path}:{lines[-1]}: {said} (in: {one_line(code)})")
 
     def _refuse_neighbours(self) -> None:
         """Raise where the file imports one that lies beside it: a change of that one would go unnoticed."""
@@ -208,10 +215,11 @@ def read(path: str, sha256: str | None = None) -> File:
     PullbackError : it can't be read, is not what it was by its SHA-256, is no Python, or imports a file beside it.
 
     """
+    check_regular(path)
     try:
         content = Path(path).read_bytes()
     except OSError as error:
-        raise PullbackError(f"{path}: can't be read: {error.strerror}; model.file is its path") from None
+        raise PullbackError(f"{path}: can't be read: {error.strerror}") from None
     if sha256 and hashlib.sha256(content).hexdigest() != sha256:
         raise PullbackError(f"{path}: has changed since this run began: run again")
     return _parsed(path, content)

@@ -17,6 +17,9 @@ from . import Model, Quantity
 MUONS_EXAMINED = 8
 """Muons on which `examine` tries a model."""
 
+MUONS_TOGETHER = 4096
+"""Muons among which they must have the observables that they have by themselves."""
+
 STEP = 6e-6
 """The step of difference quotients, about ε^(1/3), in units of what the argument varies by."""
 
@@ -179,6 +182,11 @@ def _few(hits: Tensor) -> Tensor:
     return hits[:: max(1, len(hits) // MUONS_EXAMINED)][:MUONS_EXAMINED].clone()
 
 
+def _many(hits: Tensor) -> Tensor:
+    """The same muons again and again, in a company as large as that of a study."""
+    return hits.repeat(-(-MUONS_TOGETHER // len(hits)), 1)
+
+
 def _given(model: Model, parameters: Mapping[str, Any] | None) -> dict[str, Tensor]:
     """The parameters of the model as tensors, those that are given in their place."""
     import torch
@@ -190,7 +198,7 @@ def _given(model: Model, parameters: Mapping[str, Any] | None) -> dict[str, Tens
 def _examine_infer(model: Model, hits: Tensor, parameters: Mapping[str, Tensor]) -> None:
     import torch
 
-    from ..jacobians import value_and_jacobian
+    from ..jacobians import alike, value_and_jacobian
 
     call = model.infer
     infer = partial(call, **parameters)
@@ -207,6 +215,11 @@ def _examine_infer(model: Model, hits: Tensor, parameters: Mapping[str, Tensor])
     check(value, len(hits))
     with torch.no_grad():
         check(infer(hits[:1]), 1)
+        many = _many(hits)
+        together = infer(many)
+    check(together, len(many))
+    if not alike(together[-len(hits) :], value, hits.dtype):
+        call.refuse("couples muons: an observable of one muon is another among many muons than among few")
     if value.dtype != torch.float64:
         call.refuse(f"must return float64, as the hits are, not {value.dtype}: make no tensors of another type in it")
     try:
@@ -272,7 +285,8 @@ def _examine_covariance(call: Call, hits: Tensor, parameters: Mapping[str, Tenso
         call.refuse(f"returns what is no covariance: {error}", error)
     with torch.no_grad():
         alone = torch.cat([covariance(row[None]).reshape(1, count, count) for row in hits])
-    if not torch.allclose(alone, found.detach().expand_as(alone), rtol=1e-9, atol=0):
+        together = covariance(_many(hits)).reshape(-1, count, count)[-len(hits) :]
+    if not all(torch.allclose(alone, each.expand_as(alone), rtol=1e-9, atol=0) for each in (found.detach(), together)):
         call.refuse("couples muons: the covariance of a muon by itself is another than among others")
 
     def summed(**changed):

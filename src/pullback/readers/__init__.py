@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
-from ..errors import PullbackError
+from ..errors import PullbackError, one_line
 
 Stretches = Iterator[list[np.ndarray]]
 """Consecutive rows, as a list of columns each."""
@@ -40,25 +41,30 @@ def split(name: str) -> Named:
     >>> split("x[2]"), split("x")
     (('x', (2,)), ('x', ()))
     """
-    if match := re.fullmatch(r"(.+?)((?:\[\d+\])+)", name):
+    if match := re.fullmatch(r"(.+?)((?:\[\d{1,9}\])+)", name):
         return match[1], tuple(map(int, re.findall(r"\d+", match[2])))
     return name, ()
 
 
-def find(file: str | Path, name: str, there: Sequence[str]) -> Named:
+def find(
+    file: str | Path, name: str, there: Sequence[str], advise: Callable[[Sequence[str]], str] | None = None
+) -> Named:
     """What a name means of the columns that are there.
 
     Raises
     ------
-    PullbackError : there is no such column, or more than one; with the columns that there are.
+    PullbackError : there is no such column, or more than one; with the columns that there are. When there is none, with
+        what `advise` says of these, too.
 
     """
     base, indices = (name, ()) if name in there else split(name)
     if list(there).count(base) != 1:
         problem = "more than one column" if base in there else "no column"
-        listed = ", ".join(there[:NAMES_LISTED]) or "none"
+        listed = ", ".join(map(one_line, there[:NAMES_LISTED])) or "none"
         rest = f" and {len(there) - NAMES_LISTED} more" if len(there) > NAMES_LISTED else ""
-        raise PullbackError(f"{file}: {problem} {base!r}; the columns are: {listed}{rest}")
+        advice = advise(there) if advise and base not in there else ""
+        rest += f"; {advice}" if advice else ""
+        raise PullbackError(f"{file}: {problem} '{one_line(base)}'; the columns are: {listed}{rest}")
     return base, indices
 
 
@@ -88,3 +94,16 @@ def jagged(file: str | Path, column: str, kind: str) -> PullbackError:
 def rows_at_a_time(*shapes: tuple[int, ...]) -> int:
     """How many rows of columns of these shapes to read at a time."""
     return max(1, AT_A_TIME // (8 * sum(map(math.prod, shapes))))
+
+
+@contextmanager
+def damaged(file: str | Path) -> Iterator[None]:
+    """What a library makes of a damaged file, as one line: there is no kind of exception that it doesn't raise."""
+    try:
+        yield
+    except (PullbackError, OSError, RuntimeError, MemoryError):  # which have their words already
+        raise
+    except Exception as error:
+        reason = one_line(next(filter(None, str(error).splitlines()), ""))
+        advice = "is it truncated, or of another kind?"
+        raise PullbackError(f"{file}: can't be read: {type(error).__name__}: {reason}; {advice}") from error

@@ -10,18 +10,18 @@ import numpy as np
 
 from ..batches import BLOCK
 from ..errors import PullbackError
-from . import Stretches, check_element, find, split
+from . import Stretches, check_element, damaged, find, split
 
 
 def count(file: str | Path, names: Sequence[str], tree: str = "") -> int:
     """The number of rows, as the file states it."""
-    with h5py.File(file, "r") as hdf5:
+    with damaged(file), h5py.File(file, "r") as hdf5:
         return len(_columns(file, hdf5, names)[0][0])
 
 
 def read(file: str | Path, names: Sequence[str], start: int, stop: int, tree: str = "") -> Stretches:
     """The rows [start, stop) of the columns."""
-    with h5py.File(file, "r") as hdf5:
+    with damaged(file), h5py.File(file, "r") as hdf5:
         columns = _columns(file, hdf5, names)
         stop = min(stop, len(columns[0][0]))
         for first in range(start, stop, BLOCK):
@@ -55,7 +55,7 @@ def _columns(file, hdf5, names) -> list[tuple[h5py.Dataset, tuple[int, ...]]]:
 def _refuse_links(file, hdf5, path) -> None:
     """Refuse a path that leads over a soft or an external link."""
     group = hdf5
-    for name in path.strip("/").split("/"):
+    for name in filter(None, path.split("/")):
         if not isinstance(group, h5py.Group) or not group.id.links.exists(name.encode()):
             return
         if group.id.links.get_info(name.encode()).type != h5py.h5l.TYPE_HARD:

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet
 
 from ..batches import BLOCK
-from ..errors import PullbackError
+from ..errors import PullbackError, one_line
 from . import Named, Stretches, check_element, find, jagged, rows_at_a_time
 
 
@@ -52,9 +52,9 @@ def _columns(file, parquet, names) -> list[Named]:
         while pa.types.is_fixed_size_list(inner):
             inner = inner.value_type
         if pa.types.is_list(inner) or pa.types.is_large_list(inner):
-            raise jagged(file, column, str(kind))
+            raise jagged(file, column, one_line(str(kind)))
         if not (pa.types.is_floating(inner) or pa.types.is_integer(inner)):
-            raise PullbackError(f"{file}: column {column!r} holds {kind}, not numbers")
+            raise PullbackError(f"{file}: column {column!r} holds {one_line(str(kind))}, not numbers")
         check_element(file, column, indices, _shape(kind))
     return columns
 
@@ -75,4 +75,6 @@ def _open(file: str | Path) -> Iterator[pa.parquet.ParquetFile]:
         with pa.parquet.ParquetFile(file) as parquet:
             yield parquet
     except pa.ArrowInvalid as error:
-        raise PullbackError(f"{file}: can't be read: {str(error).splitlines()[0]}") from error
+        raise PullbackError(
+            f"{file}: can't be read: {one_line(next(iter(str(error).splitlines()), ''))}; is it cut off?"
+        ) from error

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from ..batches import BLOCK
-from ..errors import PullbackError
-from . import Named, Stretches, check_element, find, jagged, rows_at_a_time
+from ..errors import PullbackError, one_line
+from . import Named, Stretches, check_element, damaged, find, jagged, rows_at_a_time
 
 
 def count(file: str | Path, names: Sequence[str], tree: str = "") -> int:
     """The number of entries, as the tree states it."""
-    with _errors(file), _open(file, tree) as entries:
+    with damaged(file), _open(file, tree) as entries:
         _columns(file, entries, names)
         return entries.num_entries
 
@@ -26,7 +26,7 @@ def read(file: str | Path, names: Sequence[str], start: int, stop: int, tree: st
     """The entries [start, stop) of the branches."""
     import awkward as ak
 
-    with _errors(file), _open(file, tree) as entries:
+    with damaged(file), _open(file, tree) as entries:
         columns, shapes = _columns(file, entries, names)
         wanted = list(shapes)
         stop = min(stop, entries.num_entries)
@@ -81,7 +81,7 @@ def _columns(file, entries, names) -> tuple[list[Named], dict[str, tuple[int, ..
     shapes = {}
     for column, indices in columns:
         inner = _type(entries, column)
-        kind, shape = str(inner), []
+        kind, shape = one_line(str(inner)), []
         while type(inner).__name__ in ("RegularType", "OptionType"):
             shape += [inner.size] if type(inner).__name__ == "RegularType" else []
             inner = inner.content
@@ -104,15 +104,3 @@ def _type(entries, column) -> Any:
 
 def _is_ntuple(entries) -> bool:
     return hasattr(entries, "to_akform")
-
-
-@contextmanager
-def _errors(file: str | Path) -> Iterator[None]:
-    """What uproot makes of a damaged file, as one line: there is no kind of exception that it doesn't raise."""
-    try:
-        yield
-    except (PullbackError, OSError, MemoryError):
-        raise
-    except Exception as error:
-        reason = next(filter(None, str(error).splitlines()), "")
-        raise PullbackError(f"{file}: can't be read: {type(error).__name__}: {reason}") from error
