@@ -56,7 +56,7 @@ NUMBERS = {
     "uncertainty.n_dig": Range(1, 6, whole=True),
     "toys.n_dig": Range(1, 3, whole=True),
     "validation.tolerance": Range(1e-9, 0.999999),
-    "validation.confidence": Range(1e-9, 0.9999999999999999),
+    "validation.confidence": Range(1e-9, 0.999999),
     "validation.domain": Range(0, 1e9),
 }
 COUNTS = {
