@@ -76,7 +76,7 @@ def assert_same(one: Study, other: Study) -> None:
 
 
 @given(configs())
-@examples(120, HUNT)
+@examples(100, HUNT)
 def test_any_config_is_planned_and_handed_on_unchanged(folder, written):
     here = folder()
     study = plan(written)
@@ -96,7 +96,7 @@ def test_any_config_is_planned_and_handed_on_unchanged(folder, written):
 
 
 @given(configs(small=True))
-@examples(8, max(1, HUNT // 10), shrink=False)
+@examples(7, max(1, HUNT // 10), shrink=False)
 def test_any_small_config_runs_to_its_report(folder, written):
     here = folder()
     raw = written.write()
