@@ -433,3 +433,25 @@ def test_muons_of_toy_experiments_are_spread_as_toy_muons_are(tmp_path):
     assert set(muon) <= set(toys)
     some, every = np.sort(found["theta"][muon]), np.sort(found["theta"][toys])
     assert stats.ks_2samp(some, every).statistic < 0.05
+
+
+def test_as_many_recorded_muons_as_coordinates_each_with_its_own_uncertainties(tmp_path):
+    """Three variances of each of three muons are not one matrix for all, nor a budget with correlations."""
+    rows = ["0.1,0.2,0.35,0.01,0.02,0.03", "0.3,0.1,0.05,0.02,0.01,0.02", "-0.2,0.1,0.3,0.03,0.03,0.01", "0,0,1,1,2,3"]
+    found = []
+    for muons in (3, 4):
+        folder = tmp_path / str(muons)
+        folder.mkdir()
+        file = folder / "hits.csv"
+        file.write_text("\n".join(["x0,x1,x2,s0,s1,s2", *rows[:muons]]))
+        sigma = {"x0": "s0", "x1": "s1", "x2": "s2"}
+        target = {"sigma_slope": 0.01, "vary": "model.z[2]", "between": [0.6, 10]}
+        raw = {**TRACK, "source": {"kind": "recorded", "file": str(file), "sigma": sigma}, "target": target}
+        run = Run(raw, folder).make().show()
+        found.append(columns(run, "nominal"))
+    few, more = found
+    for name in ("sigma_slope", "sigma_theta", "interval95_theta", "budget_slope", "covariance"):
+        np.testing.assert_allclose(few[name], more[name][:3], rtol=1e-9, atol=1e-15, err_msg=name)
+    z, sigma = np.array([0, 0.5, 1.0]), np.array([[float(cell) for cell in row.split(",")[3:]] for row in rows[:3]])
+    weight = (z - z.mean()) / ((z - z.mean()) ** 2).sum()  # the fit weighs all layers alike
+    np.testing.assert_allclose(few["sigma_slope"], np.sqrt(((weight * sigma) ** 2).sum(axis=1)), rtol=1e-9)

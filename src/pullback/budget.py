@@ -13,6 +13,9 @@ from jaxtyping import Float
 
 from .arrays import Tensor
 
+HIT_CORRELATIONS = "hit correlations"
+"""The source of what hits have in common."""
+
 
 class Budget(NamedTuple):
     """What `uncertainty_budget` returns: shares of the variance, and the variance that they add up to."""
@@ -139,7 +142,7 @@ def budget_sources(
     ['layer 0', 'layer 1', 'hit correlations', 'dz']
 
     """
-    names = [f"layer {layer}" for layer in sorted(set(layers))] + ["hit correlations"] * full
+    names = [f"layer {layer}" for layer in sorted(set(layers))] + [HIT_CORRELATIONS] * full
     if correlated and not systematics:
         raise ValueError("there are no systematics to be correlated")
     for name in [*systematics, *["systematic correlations"] * correlated]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from . import columns, shifts
 from .artefacts import Writer
 from .batches import Block, Part
-from .budget import uncertainty_budget
+from .budget import HIT_CORRELATIONS, uncertainty_budget
 from .covariances import canonical
 from .design import SigmaSums, mean_sigma_gradient
 from .inference import Inference, Parameters, covariance_of, parameters_of
@@ -43,6 +43,7 @@ class Contributions:
         self.shifted = shifts.Shifted(self.model, parameters, self.names) if self.names else None
         self.covariance = columns.of_observables(out, part) if len(self.model.observables) > 1 else None
         sources = sources_of(part)
+        self.full = HIT_CORRELATIONS in sources
         kinds: dict[str, columns.Kind] = columns.BUDGET if len(sources) > 1 else {}
         labels, about = {"source": sources}, {}
         if self.names:
@@ -55,7 +56,10 @@ class Contributions:
         """Add a block of muons with what is quoted for them."""
         if self.table is None and self.covariance is None:
             return
-        found = by_blocks(partial(self._found, infer), hits, canonical(sigma_x, hits))
+        sigma_x = canonical(sigma_x, hits)
+        if sigma_x.ndim == 3 and not self.full:  # variances of as many muons as coordinates
+            sigma_x = sigma_x.diagonal(dim1=1, dim2=2)
+        found = by_blocks(partial(self._found, infer), hits, sigma_x)
         if self.covariance is not None:
             self.covariance.append(found.covariance.numpy(force=True))
         if self.table is not None:

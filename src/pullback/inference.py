@@ -65,15 +65,19 @@ def covariance_of(
 
     Σ = Σ_detector + Σ_model: the detector's variances 1/resolution² of the layers, or what is `recorded` of each muon
     (variances or matrices, with NaN where the detector's hold), and what the model adds, such as scattering, unless
-    that is left out.
+    that is left out. Variances of as many muons as there are coordinates are given as matrices, unless the model's
+    part is left out: nothing else says that they are not one matrix for all muons.
     """
     variance = parameters["resolution"][list(model.layers)].pow(-2)[None]
     if recorded is not None:
         diagonal = torch.diag_embed(variance) if recorded.ndim == 3 else variance
         variance = torch.where(torch.isnan(recorded), diagonal, recorded)
-    extra = added_covariance(model, parameters, hits) if added else None
-    if extra is None:
+    if not added:
         return variance
+    extra = added_covariance(model, parameters, hits)
+    if extra is None:
+        ambiguous = variance.ndim == 2 and len(variance) == variance.shape[1] > 1
+        return torch.diag_embed(variance) if ambiguous else variance
     return (torch.diag_embed(variance) if variance.ndim == 2 else variance) + extra
 
 
