@@ -17,8 +17,12 @@ install_import_hook("pullback", "typechecker.check")
 
 from pullback import steps  # noqa: E402
 from pullback.batch_tally import tally  # noqa: E402
+from pullback.batches import Batch  # noqa: E402
+from pullback.figures import plot  # noqa: E402
 from pullback.gallery import gallery  # noqa: E402
+from pullback.report import write_report  # noqa: E402
 from pullback.study import Study  # noqa: E402
+from pullback.targets import find_target  # noqa: E402
 from pullback.verdict import Outputs, validate  # noqa: E402
 
 torch.set_num_threads(1)
@@ -34,7 +38,7 @@ SMALL = {
 
 
 class Run:
-    """A study run in process, rule by rule, into a folder."""
+    """A study run in process into a folder, rule by rule: each is told what Snakemake tells its job, by JSON."""
 
     def __init__(self, raw: dict, folder: Path):
         self.study, self.folder = Study.from_config(raw), folder
@@ -57,7 +61,7 @@ class Run:
         batches = list(enumerate(self.study.batches))
         for index, name in reversed(batches) if backwards else batches:
             paths = {kind: files[index] for kind, files in self.files.items()}
-            batch = lambda kind, name=name: self.study.batch(kind, name)  # noqa: E731
+            batch = lambda kind, name=name: Batch.from_json(self.study.batch(kind, name).to_json())  # noqa: E731
             truth = paths.get("truth")
             if truth:
                 with spoil("simulate_hits"):
@@ -74,7 +78,22 @@ class Run:
                 steps.run_toys(batch("toys"), paths["reco"], paths["toys"])
             with spoil("tally"):
                 tally(batch("tally"), paths, self.tallies[index])
-        validate(self.study, self.tallies, self.outputs)
+        validate(self.of_job, self.tallies, self.outputs)
+        return self
+
+    @property
+    def of_job(self) -> Study:
+        """The study as a job has it."""
+        return Study.from_json(self.study.to_json())
+
+    def show(self) -> "Run":
+        """What a person sees: the target if one is wanted, the figures and the report."""
+        target = None
+        if self.study.config.target:
+            target = self.folder / "target.json"
+            find_target(Study.from_json(self.study.target_to_json()), target)
+        plot(self.of_job, self.outputs.study, self.outputs.validation, *self.figures, target)
+        write_report(self.of_job, self.outputs.validation, self.figures[0], self.folder / "report.html", target)
         return self
 
 

@@ -151,7 +151,7 @@ def test_many_mistakes_are_told_in_part():
     assert len(lines) == 31
     assert lines[0] == (
         "config: scan: point detector.resolution=-1: detector.resolution: is -1.0; "
-        "it should be greater than or equal to 0.000001"
+        "it should be greater than or equal to 0.000001 1/m"
     )
     assert lines[-1] == "and more; mend these first"
 

@@ -2,13 +2,14 @@ import math
 
 import pytest
 
-from pullback.config import load, numeric_fields
+from pullback.config import load, numeric_fields, unit_of
 from pullback.errors import PullbackError
 from pullback.gallery import gallery
 from pullback.intervals import half_width, sd_interval
 from pullback.study import Study
 
 BASE = {"study": "s"}
+OWN = {"file": "m.py", "coordinates": ["x"], "observables": [{"name": "o", "unit": "m"}]}
 
 
 def refused(raw) -> str:
@@ -260,3 +261,24 @@ def test_every_level_of_confidence_gives_intervals_however_many_numbers_are_judg
         limits = sd_interval(1.0, degrees, corrected)
         assert 0 < limits[0] <= limits[1] < math.inf
     assert 0 <= half_width(corrected) < 10
+
+
+@pytest.mark.parametrize(
+    ("name", "unit"),
+    [("model.dz", "m"), ("model.z[1]", "m"), ("source.cosmic.momentum", "GeV/c"), ("detector.resolution[0]", "1/m")],
+)
+def test_the_unit_of_a_number(name, unit):
+    assert unit_of(name) == unit_of(name, load(BASE)) == unit
+
+
+@pytest.mark.parametrize("name", ["seed", "detector.efficiency", "model.nothing", "nothing"])
+def test_a_count_and_a_ratio_have_no_unit(name):
+    assert unit_of(name) == unit_of(name, load(BASE)) == ""
+
+
+def test_the_unit_of_a_number_of_the_user_s_own_is_in_the_config():
+    config = load(
+        {**BASE, "model": {**OWN, "parameters": {"B": 1.0, "z": [0.0, 1.0], "dz": 1.0}, "units": {"B": "T", "z": "cm"}}}
+    )
+    units = {name: unit_of(name, config) for name in ("model.B", "model.z[1]", "model.dz", "source.x_min")}
+    assert units == {"model.B": "T", "model.z[1]": "cm", "model.dz": "", "source.x_min": "m"}

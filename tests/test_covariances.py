@@ -54,6 +54,14 @@ def test_large_numbers_are_finite():
     check_covariance(1e307 * torch.eye(2, dtype=torch.float64).repeat(30, 1, 1))
 
 
+def test_a_coordinate_without_variance_is_possible_and_has_no_covariance():
+    flat = np.insert(np.insert(COVARIANCE, 1, 0.0, axis=0), 1, 0.0, axis=1)
+    check_covariance(torch.from_numpy(np.stack([flat, 0 * flat])))
+    flat[1, 3] = flat[3, 1] = 1e-200
+    with pytest.raises(ValueError, match="muon 1 is not positive semi-definite"):
+        check_covariance(torch.from_numpy(np.stack([0 * flat, flat])))
+
+
 def test_a_variance_of_one_coordinate_is_no_matrix():
     variance = torch.full((1, 1), 4.0, dtype=torch.float64)
     assert covariances.canonical(variance, torch.zeros(5, 1, dtype=torch.float64)).shape == (1, 1)

@@ -267,6 +267,7 @@ def test_none_does_and_the_nearest_is_told():
     assert not found.reached
     assert found.nearest == pytest.approx(math.exp(0.31), rel=1e-6)
     assert found.nearest_sigma == pytest.approx(2.0, rel=1e-12)
+    np.testing.assert_allclose(found.sigmas, [sigma(value) for value in found.grid], rtol=1e-12)
     at_the_end = solve_target(lambda p: 0.6 / p, 1e-4, 100.0, (10.0, 1000.0))
     assert at_the_end.value is None
     assert (at_the_end.nearest, at_the_end.nearest_sigma) == (1000.0, pytest.approx(6e-4))

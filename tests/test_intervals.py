@@ -63,3 +63,11 @@ def test_a_sample_grown_by_the_factor_is_settled(ratio, half):
     if math.isfinite(factor):
         shrunk = half / math.sqrt(factor * 1.001)
         assert equivalence(ratio - shrunk, ratio + shrunk, 0.05) != "inconclusive"
+
+
+@pytest.mark.parametrize("freedom", [1.0, 0.1, 1e-3, 1e-9])
+@pytest.mark.parametrize("confidence", [1e-9, 0.5, 0.95, 0.9999999999999999])
+def test_a_width_of_hardly_any_freedom_has_no_upper_end_at_the_most(freedom, confidence):
+    low, high = sd_interval(2.0, freedom, confidence)
+    assert 0 <= low <= high
+    assert high > 2 or confidence < 0.9

@@ -1,12 +1,14 @@
 import math
 from decimal import ROUND_HALF_UP, Decimal
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pullback import linear_ok, numerical_tolerance
+from pullback.linearity import contradicted
 from pullback.normal import K95
 
 DOUBLE = torch.float64
@@ -100,3 +102,42 @@ def test_no_uncertainty():
     assert judged(u=0.0)
     assert not judged(u=0.0, sd=1e-9)
     assert not judged(u=0.0, high=1e-9)
+
+
+def by_toys(ok, low=0.0, high=0.0, error=0.01, width=1.0, width_error=0.001):
+    """What toys say of a muon of σ = 4, so that δ = 0.5: their ends are off by low and high, their sd by a factor."""
+    law = np.array([[[100 - K95 * 4.0 + low, error], [100 + K95 * 4.0 + high, error]]])
+    sd = np.array([[4 / width, 4 / width * width_error]])
+    found = contradicted(np.array([ok]), np.array([100.0]), np.array([4.0]), sd, law, 1)
+    return tuple(each.item() for each in found)
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_toys_contradict_by_more_than_six_standard_errors(sign):
+    for far in ({"low": sign * 0.561}, {"high": sign * 0.561}, {"width": 1 + sign * 0.0561}):
+        assert by_toys(True, **far) == (True, True, True)
+        assert by_toys(False, **far) == (False, True, False)
+    for unsure in ({"low": sign * 0.559}, {"high": sign * 0.559}):
+        assert by_toys(True, **unsure) == (False, True, True)
+    assert by_toys(True, width=1 + sign * 0.0559) == (False, True, False)
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_toys_contradict_that_the_law_does_not_hold_where_all_is_surely_right(sign):
+    near, unsure = sign * 0.439, sign * 0.441
+    assert by_toys(False, near, near, width=1 + sign * 0.0439) == (True, True, True)
+    for off in ({"low": unsure}, {"high": unsure}, {"width": 1 + sign * 0.0441}):
+        assert by_toys(False, **off) == (False, True, True)
+        assert by_toys(True, **off) == (False, True, False)
+
+
+def test_toys_can_tell_where_delta_is_two_and_a_half_standard_errors_of_both_ends():
+    assert by_toys(True, error=0.199) == (False, True, False)
+    assert by_toys(True, error=0.201) == (False, False, False)
+    assert by_toys(True, low=0.6, error=0.201) == (False, False, False)
+    assert by_toys(True, low=0.6, error=0.199) == (False, True, True)
+
+
+def test_toys_without_a_spread_contradict_a_sigma_and_confirm_none():
+    assert by_toys(True, width=math.inf, width_error=0.0) == (True, True, True)
+    assert by_toys(False, width=math.inf, width_error=0.0) == (False, True, False)

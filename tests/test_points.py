@@ -86,6 +86,13 @@ def test_numbers_in_labels_are_exact(value, text):
     assert float(text) == value
 
 
+@pytest.mark.parametrize(("value", "told"), [("1e5", True), (True, False)])
+def test_a_number_that_yaml_takes_for_text_is_told_and_no_other(value, told):
+    with pytest.raises(PullbackError, match="is not a finite number") as caught:
+        points({"model.dz": [1.0, value]})
+    assert ("(YAML takes it for text; write 1e5 as 100000)" in str(caught.value)) == told
+
+
 def test_nearest_to_the_unscanned_config():
     config = load({"study": "s", "scan": {"detector.resolution": [50, 90, 200], "model.dz": [1.0, 1.4, 2.0]}})
     assert nearest_to_unscanned(expand(config), config).label == "detector.resolution=90,model.dz=1.4"

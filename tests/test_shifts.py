@@ -7,6 +7,7 @@ import torch
 from pullback import models, shifts
 from pullback.errors import PullbackError
 from pullback.inference import Inference, parameters_of
+from pullback.systematics import covariance_of_shared
 
 TRACK = {"name": "track", "z": [0.0, 0.5, 1.0], "theta0": 0.0}
 MODEL = models.load(TRACK)
@@ -64,6 +65,13 @@ def test_no_uncertainty_at_all_is_one_too():
     np.testing.assert_array_equal(shifts.covariance_of(section), [[0, 0], [0, 1e-6]])
 
 
+@pytest.mark.parametrize("least", [shifts.SMALLEST, shifts.LARGEST])
+def test_a_covariance_of_the_smallest_uncertainty_or_the_largest_is_one(least):
+    section = {"model.z[0]": least, "alignment.x[1]": 0.001, "correlations": {"model.z[0], alignment.x[1]": -1}}
+    shifts.check(MODEL, section)
+    covariance_of_shared(torch.from_numpy(shifts.covariance_of(section)), torch.ones(2, dtype=torch.float64))
+
+
 @pytest.mark.parametrize(
     ("section", "expected"),
     [
@@ -73,9 +81,10 @@ def test_no_uncertainty_at_all_is_one_too():
         ({"model.z": 0.1}, "model.z: no such number of the model; did you mean model.z["),
         ({"model.theta0": 0.1}, "model.theta0: no such number of the model"),
         ({"detector.resolution": 0.1}, "detector.resolution: no such number of the model"),
-        ({"model.z[0]": -0.1}, "model.z[0]: is -0.1; it must be a standard uncertainty, from 0 to 1e+100"),
+        ({"model.z[0]": -0.1}, "model.z[0]: is -0.1; it must be a standard uncertainty, 0 or from 1e-100 to 1e+100"),
         ({"model.z[0]": math.nan}, "model.z[0]: is nan; it must be"),
         ({"model.z[0]": 1e200}, "model.z[0]: is 1e+200; it must be"),  # its square is infinite
+        ({"model.z[0]": 1e-200}, "model.z[0]: is 1e-200; it must be"),  # and this one's is 0
         ({"model.z[0]": True}, "model.z[0]: is True; it must be"),
         ({"model.z[0]": "1e-3"}, "model.z[0]: is '1e-3'; it must be"),
         (

@@ -3,13 +3,13 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from scipy.stats import norm
+from scipy.stats import kurtosis, norm
 
 from pullback.config import Toys, Validation
 from pullback.intervals import sd_interval
 from pullback.normal import K95
 from pullback.tally import Muons, Placed, Tally, ToyMuons, Truth, distance, edges
-from pullback.validation import EMPTY, NEVER, OUTSIDE, Judgement, worst
+from pullback.validation import EMPTY, FEWEST_FOR_SCATTER, MEASURED, NEVER, OUTSIDE, Judgement, _rms, worst
 
 K = np.array([-1.0, 1.0, -K95, K95])
 """The ends of both intervals of a unit Gaussian."""
@@ -110,6 +110,16 @@ def tally(
 def few(kind="linear", per_muon=100, **settings):
     """An empty tally."""
     return Judged(kind, per_muon, **settings)
+
+
+@pytest.mark.parametrize(("kind", "in_a_bin", "besides"), [("quoted", len(MEASURED["quoted"]), 0), ("linear", 1, 1)])
+def test_an_interval_that_fails_is_wider_by_how_many_numbers_are_judged(kind, in_a_bin, besides):
+    """In each bin of the quoted σ all that toys measure; of the linear one its ratio, and once the pulls."""
+    made = few(kind, confidence=0.9)
+    bins = len(made.tally.edges) - 1
+    for among in (1, 7):
+        found = Judgement(made.tally, made.settings, made.toys, among).confidence_to_fail
+        assert 1 - found == pytest.approx(0.1 / (among * (bins * in_a_bin + besides)), rel=1e-9)
 
 
 def test_an_honest_point_passes_with_the_right_numbers():
@@ -540,3 +550,48 @@ def test_toys_that_reached_the_most_are_counted():
     toys.toys.settled[:3] = 0
     made.add(muons_of(value, np.ones(1000)), toys)
     assert made.result()["counts"]["toys_unsettled"] == 3
+
+
+def test_the_error_of_a_pull_width_knows_the_kurtosis_of_few_pulls():
+    z = np.array([0.1, -0.2, 0.3, 3.0, -0.4, 0.0, 0.2])
+    at = 50 + np.arange(7.0)
+    made = few()
+    made.add(muons_of(at + z, np.ones(7)), toys_of(np.random.default_rng(1), np.arange(1), 500, at), Truth(at, at))
+    overall = made.result()["overall"]
+    excess = kurtosis(z, bias=False)
+    assert excess > 1
+    assert overall["pull_sd"] == pytest.approx(z.std(ddof=1), rel=1e-12)
+    assert overall["pull_sd_se"] == pytest.approx(z.std(ddof=1) / 2 * math.sqrt(2 / 6 + excess / 7), rel=1e-9)
+
+
+@pytest.mark.parametrize("off", [0.0, 0.3, 2.0])
+def test_the_error_of_a_single_square_is_that_of_its_toys(off):
+    """A mean square of one muon has no scatter between muons: what its toys would find again and again has."""
+    error = 0.5
+    again = off + error * np.random.default_rng(1).normal(size=400_000)
+    found = _rms("rms", np.array([math.hypot(off, error)]), np.array([error]), 0.95)
+    assert found["rms"] == pytest.approx(off, abs=1e-8)
+    assert found["rms_se"] == pytest.approx((again**2).std(), rel=0.02)
+
+
+def test_scatter_between_neighbours_has_the_freedom_of_successive_differences():
+    rng = np.random.default_rng(1)
+    steps = np.diff(rng.normal(size=(200_000, FEWEST_FOR_SCATTER)), axis=1)
+    variance = (steps**2).mean(axis=1) / 2
+    freedom = 2 / (variance.std() / variance.mean()) ** 2
+    domain = tally(toys=FEWEST_FOR_SCATTER, muons=FEWEST_FOR_SCATTER, domain=0.0).result()["domain"]
+    expected = sd_interval(domain["scatter_local"], freedom, 0.95)
+    assert (domain["scatter_local_low"], domain["scatter_local_high"]) == pytest.approx(expected, rel=0.01)
+
+
+def test_a_muon_whose_toys_have_no_mean_is_left_out_of_the_bias():
+    rng = np.random.default_rng(1)
+    value = np.linspace(10.0, 90.0, 50)
+    row, toys = toys_of(rng, np.arange(50), 1000, value)
+    lost = [3, 20]
+    toys.mean[lost] = np.nan
+    made = few()
+    made.add(muons_of(value, np.ones(50)), (row, toys))
+    known = np.delete(np.arange(50), lost)
+    overall = made.result()["overall"]
+    assert overall["bias_off"] == pytest.approx((toys.mean - value)[known].mean(), rel=1e-9)

@@ -10,9 +10,13 @@ from scipy.special import betaincinv, gammaincinv, gammaln, ndtri
 
 
 def sd_interval(ratio: float, freedom: float, confidence: float) -> tuple[float, float]:
-    """Confidence interval of a standard deviation with so many degrees of freedom, from the χ² distribution."""
+    """Confidence interval of a standard deviation with so many degrees of freedom, from the χ² distribution.
+
+    With hardly any freedom, its upper end is infinite.
+    """
     tail = (1 - confidence) / 2
-    low, high = (freedom / (2 * gammaincinv(freedom / 2, p)) for p in (1 - tail, tail))
+    with np.errstate(divide="ignore", over="ignore"):
+        low, high = (freedom / (2 * gammaincinv(freedom / 2, p)) for p in (1 - tail, tail))
     return ratio * math.sqrt(low), ratio * math.sqrt(high)
 
 

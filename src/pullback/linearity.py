@@ -108,7 +108,8 @@ def contradicted(
     law = np.stack([value - K95 * sigma, value + K95 * sigma], axis=1)
     beyond = np.abs(law - ends95[:, :, 0]) - numerical_tolerance(sigma, n_dig)[:, None]
     surely = CLEARLY * ends95[:, :, 1]
-    width, unsure = np.abs(sigma / sd[:, 0] - 1) - SIGMA_OFF, CLEARLY * sd[:, 1] / sd[:, 0]
+    # Both in units of the observable: toys may be without a spread.
+    width, unsure = np.abs(sigma - sd[:, 0]) - SIGMA_OFF * sd[:, 0], CLEARLY * sd[:, 1]
     fails = (beyond > surely).any(axis=1) | (width > unsure)
     holds = (beyond < -surely).all(axis=1) & (width < -unsure)
     can_tell = (TELLING * ends95[:, :, 1] < numerical_tolerance(sigma, n_dig)[:, None]).all(axis=1)

@@ -23,8 +23,8 @@ class Target(NamedTuple):
     index: int | None
 
 
-LARGEST = 1e100
-"""The largest standard uncertainty, whose square is a number still."""
+SMALLEST, LARGEST = 1e-100, 1e100
+"""The smallest standard uncertainty but 0, and the largest: their squares, and those over each other, are numbers."""
 
 CORRELATIONS = "correlations"
 """The key among the systematics that is none."""
@@ -77,15 +77,21 @@ def check(model: Model, section: Mapping[str, Any]) -> None:
         value = section[name]
         if name not in known:
             mistakes.append(f"config: systematics: {name}: no such number of the model; {nearest(name, known)}")
-        elif isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LARGEST:
+        elif not _is_uncertainty(value):
             mistakes.append(
                 f"config: systematics: {name}: is {value!r:.80}; "
-                f"it must be a standard uncertainty, from 0 to {LARGEST:g}"
+                f"it must be a standard uncertainty, 0 or from {SMALLEST:g} to {LARGEST:g}"
             )
     if not mistakes and CORRELATIONS in section:
         mistakes += _wrong_correlations(section)
     if mistakes:
         raise PullbackError("\n".join(mistakes))
+
+
+def _is_uncertainty(value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return value == 0 or SMALLEST <= value <= LARGEST
 
 
 def _wrong_correlations(section: Mapping[str, Any]) -> list[str]:

@@ -12,7 +12,6 @@ from matplotlib.ticker import FixedLocator, NullLocator
 
 from .config import unit_of
 from .drawing import VERMILLION, Canvas, plt
-from .points import number
 from .study import Study
 
 MOST_LABELS = 8
@@ -30,8 +29,8 @@ def target_figure(study: Study, target: dict[str, Any]) -> Canvas:
     colours = mpl.colormaps["cividis"](np.linspace(0, 0.85, len(answers)))
     for colour, answer in zip(colours, answers, strict=True):
         grid, sigmas = (np.array(answer[key], float) for key in ("grid", "sigmas"))
-        label = ", ".join(f"{name} = {number(value)}" for name, value in answer["values"].items())
-        axes.plot(grid, sigmas, color=colour, lw=1.3, label=label if len(answers) <= MOST_LABELS else None)
+        label = "\n".join(f"{name} = {value:.6g}" for name, value in answer["values"].items())
+        axes.plot(grid, sigmas, color=colour, lw=1.3, label=label if _has_room(answers) else None)
         if answer["start_sigma"] is not None:
             axes.plot(answer["start"], answer["start_sigma"], "o", ms=5, mfc="white", color=colour)
         if answer["reached"]:
@@ -62,6 +61,11 @@ def _stay_inside(axes: Axes, values: list[float]) -> None:
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(FixedLocator([10.0**each for each in range(first, last + 1, (last - first) // 6)]))
     axes.xaxis.set_minor_locator(NullLocator())
+
+
+def _has_room(answers: list[dict[str, Any]]) -> bool:
+    """Whether the legend has room for the scanned values of every curve, a line each."""
+    return len(answers) <= MOST_LABELS and sum(len(answer["values"]) for answer in answers) <= 2 * MOST_LABELS
 
 
 def _range(answers: list[dict[str, Any]]) -> float:
