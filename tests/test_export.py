@@ -242,7 +242,8 @@ def test_nor_those_of_another_study_nor_by_another_way_there(copied, scan, tmp_p
     folder, before = copied
     (tmp_path / "link").symlink_to(folder)
     options = {"point": "detector.resolution=50", "force": True}
-    for output in (folder / "summary.csv", tmp_path / "link/summary.csv", folder / "figures/../summary.csv"):
+    (tmp_path / "deep").symlink_to(folder / "truth")
+    for output in (folder / "summary.csv", tmp_path / "link/summary.csv", tmp_path / "deep/x.csv", "results/s/x/../x"):
         for study in (scan, folder / "study.h5", tmp_path / "link/study.h5"):
             with pytest.raises(PullbackError, match="is in the folder of a study"):
                 export.export(study, "csv", **options, output=output)

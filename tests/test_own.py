@@ -833,3 +833,29 @@ def test_the_error_that_the_page_shows_is_what_is_said():
     (shown,) = [line.strip() for line in page.splitlines() if line.startswith("    my_model.py:")]
     Path("my_model.py").write_text(blocks("python")[1].replace("unbind", "unbnd"))
     assert refused(partial(load(section()).infer, HITS, dz=0.5)) == shown
+
+
+def test_an_infinite_observable_beside_a_backward_pass_of_ones_own(tmp_path):
+    """torch has no forward pass of it, which must not be told as a mistake of the file: σ stays NaN."""
+    model = model_of(
+        """
+        import torch
+
+        class Doubled(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, x):
+                return 2 * x
+
+            @staticmethod
+            def backward(ctx, gradient):
+                return 2 * gradient
+
+        def infer(hits):
+            x0, x1 = hits.unbind(1)
+            return torch.stack([1 / x0, Doubled.apply(x0 + x1)], dim=1)
+        """,
+        observables=[{"name": "a", "unit": "1"}, {"name": "b", "unit": "m"}],
+        parameters={},
+    )
+    found = propagate(model.infer, torch.tensor([[0.0, 0.3], [0.5, 0.1]], dtype=torch.float64), 1e-4).sigma
+    assert found.isnan().tolist() == [[True, True], [False, False]]
