@@ -9,11 +9,11 @@ SOURCE = os.path.join(workflow.basedir, "src")
 sys.path.insert(0, SOURCE)
 os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [SOURCE, os.environ.get("PYTHONPATH")])))
 
-from pullback.configtext import stop_at_mistakes
+from pullback.config.text import stop_at_mistakes
 from pullback.errors import PullbackError
-from pullback.gallery import drawn_from, gallery
-from pullback.provenance import package_digest
-from pullback.study import Study
+from pullback.report.gallery import drawn_from, gallery
+from pullback.store.provenance import package_digest
+from pullback.study.plan import Study
 
 # The default, unless another is given by --configfile.
 DEFAULT = os.path.join(workflow.basedir, "config", "config.yaml")

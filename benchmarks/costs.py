@@ -14,7 +14,7 @@ import torch
 from common import aligned, into_docs, machine, markdown, seconds
 
 from pullback import stream
-from pullback.study import Study
+from pullback.study.plan import Study
 
 torch.set_num_threads(1)
 

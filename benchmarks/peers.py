@@ -329,8 +329,8 @@ def rows(cells):
 
 def draw(cells, path):
     """Time and memory of each way against the number of muons."""
-    from pullback.drawing import STYLE, plt
-    from pullback.figures import METADATA
+    from pullback.report.figures.base import STYLE, plt
+    from pullback.report.figures.plot import METADATA
 
     with plt.rc_context({**STYLE, "figure.constrained_layout.use": False}):
         canvas, panels = plt.subplots(1, 2, figsize=(9.6, 3.6))

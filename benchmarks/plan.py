@@ -24,8 +24,8 @@ SMALL = 40
 
 def study_of(muons, batches):
     """A raw config of `config/billion.yaml` with so many muons, cut into so many batches."""
-    from pullback.batches import MUON_COST
-    from pullback.config import Toys
+    from pullback.config.schema import Toys
+    from pullback.study.batches import MUON_COST
 
     raw = yaml.safe_load((PROJECT / "config" / "billion.yaml").read_text())
     raw["source"]["muons"] = muons
@@ -44,8 +44,8 @@ def a_muon():
 
 def a_tally():
     """Seconds to merge the tally of one batch into the verdict."""
-    from pullback.batches import BLOCK
-    from pullback.study import Study
+    from pullback.study.batches import BLOCK
+    from pullback.study.plan import Study
 
     study = Study.from_config(study_of(SMALL * BLOCK, SMALL))
     with tempfile.TemporaryDirectory(dir=".") as folder:

@@ -14,8 +14,8 @@ import numpy as np
 import yaml
 from common import PROJECT, aligned, into_docs, machine, markdown
 
-from pullback.gathering import open_study
-from pullback.provenance import vector_instructions
+from pullback.store.provenance import vector_instructions
+from pullback.store.study_file import open_study
 
 STUDY = {
     "study": "s",

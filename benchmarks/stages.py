@@ -49,7 +49,7 @@ def plan(muons, folder):
     """The study, and its files."""
     import yaml
 
-    from pullback.study import Study
+    from pullback.study.plan import Study
 
     raw = yaml.safe_load((PROJECT / "config" / "billion.yaml").read_text())
     raw["source"]["muons"] = muons
@@ -61,7 +61,8 @@ def step(kind, study, files):
     """Make the artefacts of a kind, batch by batch; the seconds that took, without imports."""
     import torch
 
-    from pullback import batch_tally, steps
+    from pullback.steps import steps
+    from pullback.validation import batch_sums
 
     torch.set_num_threads(1)
     begin = time.perf_counter()
@@ -79,13 +80,13 @@ def step(kind, study, files):
             case "toys":
                 steps.run_toys(batch, at["reco"], at["toys"])
             case "tally":
-                batch_tally.tally(batch, {each: at[each] for each in study.kinds}, at["tally"])
+                batch_sums.tally(batch, {each: at[each] for each in study.kinds}, at["tally"])
     return time.perf_counter() - begin
 
 
 def judge(study, files, folder):
     """Merge the tallies into the verdict; what was written."""
-    from pullback.verdict import Outputs, validate
+    from pullback.validation.verdict import Outputs, validate
 
     names = ("config.yaml", "points.csv", "study.h5", "validation.json", "validation.csv", "summary.csv")
     outputs = Outputs(*(Path(folder, name) for name in names))
@@ -102,8 +103,8 @@ def bound(kind, study, files):
     import h5py
     import numpy as np
 
-    from pullback.batches import BLOCK
-    from pullback.streams import stream
+    from pullback.statistics.random import stream
+    from pullback.study.batches import BLOCK
 
     rng, numbers = stream(1, "toys"), np.empty(BLOCK)
     took = 0.0

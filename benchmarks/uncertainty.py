@@ -16,10 +16,13 @@ from common import DZ, SIGMA_X, seconds
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from pullback import columns, infer_theta, propagate, quote, quoting, run_toys, second_order, spread, steps, stream
-from pullback.diagnostics import DIAGNOSTICS
-from pullback.evidence import read_evidence
-from pullback.study import Study
+from pullback import infer_theta, propagate, quote, run_toys, second_order, spread, stream
+from pullback.steps import steps
+from pullback.store import columns
+from pullback.store.evidence_file import read_evidence
+from pullback.study.plan import Study
+from pullback.uncertainty import quoting
+from pullback.validation.diagnostics import DIAGNOSTICS
 
 torch.set_num_threads(1)
 

@@ -15,15 +15,15 @@ from jaxtyping import install_import_hook
 # Every annotation of the package is checked at every call.
 install_import_hook("pullback", "typechecker.check")
 
-from pullback import steps  # noqa: E402
-from pullback.batch_tally import tally  # noqa: E402
-from pullback.batches import Batch  # noqa: E402
-from pullback.figures import plot  # noqa: E402
-from pullback.gallery import gallery  # noqa: E402
-from pullback.report import write_report  # noqa: E402
-from pullback.study import Study  # noqa: E402
-from pullback.targets import find_target  # noqa: E402
-from pullback.verdict import Outputs, validate  # noqa: E402
+from pullback.report.figures.plot import plot  # noqa: E402
+from pullback.report.gallery import gallery  # noqa: E402
+from pullback.report.page import write_report  # noqa: E402
+from pullback.steps import steps  # noqa: E402
+from pullback.steps.target import find_target  # noqa: E402
+from pullback.study.batches import Batch  # noqa: E402
+from pullback.study.plan import Study  # noqa: E402
+from pullback.validation.batch_sums import tally  # noqa: E402
+from pullback.validation.verdict import Outputs, validate  # noqa: E402
 
 torch.set_num_threads(1)
 

@@ -16,14 +16,14 @@ from configs import Written, configs
 from conftest import Run
 from hypothesis import HealthCheck, Phase, given, settings
 
-from pullback.batches import KINDS, Batch
-from pullback.columns import FLAGS
 from pullback.errors import PullbackError
-from pullback.evidence import read_evidence
-from pullback.gathering import open_study
-from pullback.study import Study
-from pullback.tables import write_config
-from pullback.verdict import check
+from pullback.store.columns import FLAGS
+from pullback.store.evidence_file import read_evidence
+from pullback.store.study_file import open_study
+from pullback.study.batches import KINDS, Batch
+from pullback.study.plan import Study
+from pullback.validation.csv_tables import write_config
+from pullback.validation.verdict import check
 
 HUNT = int(os.environ.get("PULLBACK_CONFIGS", 0))
 

@@ -166,7 +166,7 @@ def test_the_parts_of_a_run_are_the_whole(sampled, tmp_path):
 def test_the_scans_have_the_points_that_they_say():
     import scans
 
-    from pullback.study import Study
+    from pullback.study.plan import Study
 
     for points, scan in scans.SCANS.items():
         assert len(Study.from_config({**scans.DEFAULT, "scan": scan}).points) == points

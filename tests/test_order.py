@@ -9,13 +9,13 @@ from conftest import Run
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pullback.batches import KINDS, Batch
-from pullback.evidence import read_evidence
-from pullback.figures import plot
-from pullback.gallery import over
-from pullback.report import write_report
-from pullback.study import Study
-from pullback.targets import find_target
+from pullback.report.figures.plot import plot
+from pullback.report.gallery import over
+from pullback.report.page import write_report
+from pullback.steps.target import find_target
+from pullback.store.evidence_file import read_evidence
+from pullback.study.batches import KINDS, Batch
+from pullback.study.plan import Study
 
 LAYERS = [0.1 * layer for layer in range(12)]
 UNSORTED = {"model.dz": [1.0, 1.5], "detector.resolution": [50, 100]}

@@ -13,12 +13,12 @@ import xarray
 from conftest import PROJECT, Run
 from scipy import stats
 
-from pullback import shifts
-from pullback.batches import BLOCK
-from pullback.columns import FLAGS
-from pullback.evidence import read_evidence
-from pullback.gathering import open_study
-from pullback.study import Study
+from pullback.store.columns import FLAGS
+from pullback.store.evidence_file import read_evidence
+from pullback.store.study_file import open_study
+from pullback.study import shared_parameters
+from pullback.study.batches import BLOCK
+from pullback.study.plan import Study
 
 TRACK = {"study": "s", "model": {"name": "track"}, "source": {"muons": 400}, "toys": {"muons": 20, "per_muon": 300}}
 SYSTEMATICS = {
@@ -201,18 +201,18 @@ def opposite_correlation(section):
     return COVARIANCE(section) * np.array([[1, -1], [-1, 1]])
 
 
-RIGHT, COVARIANCE = shifts.Shifted.__call__, shifts.covariance_of
+RIGHT, COVARIANCE = shared_parameters.Shifted.__call__, shared_parameters.covariance_of
 
 
 @pytest.mark.parametrize(
     ("rule", "target", "name", "wrong"),
     [
-        ("run_toys", shifts.Shifted, "__call__", no_shift),
-        ("run_toys", shifts, "covariance_of", opposite_correlation),
-        ("propagate_uncertainty", shifts, "covariance_of", opposite_correlation),
+        ("run_toys", shared_parameters.Shifted, "__call__", no_shift),
+        ("run_toys", shared_parameters, "covariance_of", opposite_correlation),
+        ("propagate_uncertainty", shared_parameters, "covariance_of", opposite_correlation),
         (
             "propagate_uncertainty",
-            shifts.Shifted,
+            shared_parameters.Shifted,
             "__call__",
             lambda self, hits, eta: RIGHT(self, hits, 2 * eta),
         ),

@@ -11,9 +11,9 @@ import pytest
 import yaml
 from conftest import PROJECT
 
-from pullback import configdoc
-from pullback.provenance import package_digest
-from pullback.study import Study
+from pullback.config import reference
+from pullback.store.provenance import package_digest
+from pullback.study.plan import Study
 
 CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base", "xxhash": "python-xxhash"}
 
@@ -44,8 +44,8 @@ def test_the_constraints_pin_every_requirement():
 
 
 def test_the_documentation_of_the_config_is_the_config():
-    assert (PROJECT / "config" / "README.md").read_text() == configdoc.documentation(), "run: make docs"
-    assert (PROJECT / "config" / "schema.json").read_text() == configdoc.schema(), "run: make docs"
+    assert (PROJECT / "config" / "README.md").read_text() == reference.documentation(), "run: make docs"
+    assert (PROJECT / "config" / "schema.json").read_text() == reference.schema(), "run: make docs"
 
 
 @pytest.mark.parametrize("noise", ["strip", {"kind": "tails", "fraction": 0.1}])
@@ -78,7 +78,7 @@ def test_the_default_study_is_the_documented_one():
 
 def test_importing_for_simulation_needs_no_torch():
     code = (
-        "import sys, pullback, pullback.steps, pullback.study, pullback.verdict\n"
+        "import sys, pullback, pullback.steps.steps, pullback.study.plan, pullback.validation.verdict\n"
         "heavy = [name for name in ('torch', 'matplotlib', 'pyarrow', 'scipy.stats') if name in sys.modules]\n"
         "assert not heavy, heavy\n"
         "assert callable(pullback.smear) and 'torch' not in sys.modules\n"
@@ -106,7 +106,7 @@ def test_links_in_the_documentation_lead_somewhere():
 
 def test_a_changed_source_has_another_digest(tmp_path):
     shutil.copytree(PROJECT / "src", tmp_path / "src")
-    code = "from pullback.provenance import package_digest; print(package_digest())"
+    code = "from pullback.store.provenance import package_digest; print(package_digest())"
 
     def digest():
         command = [sys.executable, "-c", code]

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from conftest import PROJECT, Run
 
-from pullback.evidence import read_evidence
+from pullback.store.evidence_file import read_evidence
 
 FEWER = {
     "track": {"source": {"muons": 10_000}, "toys": {"muons": 500, "per_muon": 10_000}},

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from conftest import PROJECT, SMALL, Workflow, files_in
 
-from pullback.gathering import open_study
+from pullback.store.study_file import open_study
 
 KINDS = ("truth", "reco", "theta", "sigma", "toys", "tally")
 

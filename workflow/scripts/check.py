@@ -3,8 +3,8 @@
 import sys
 
 from pullback.files import write_text
-from pullback.jobs import job
-from pullback.verdict import check
+from pullback.steps.job import job
+from pullback.validation.verdict import check
 
 if __name__ == "__main__":
     with job(snakemake):

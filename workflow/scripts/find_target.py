@@ -1,8 +1,8 @@
 """Find the value of a number that has the wanted mean σ."""
 
-from pullback.jobs import job
-from pullback.study import Study
-from pullback.targets import find_target
+from pullback.steps.job import job
+from pullback.steps.target import find_target
+from pullback.study.plan import Study
 
 if __name__ == "__main__":
     with job(snakemake):

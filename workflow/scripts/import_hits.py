@@ -1,8 +1,8 @@
 """Read the recorded hits of a batch from the file of the config."""
 
-from pullback.batches import Batch
-from pullback.jobs import job
-from pullback.steps import import_hits
+from pullback.steps.job import job
+from pullback.steps.steps import import_hits
+from pullback.study.batches import Batch
 
 if __name__ == "__main__":
     with job(snakemake):

@@ -1,8 +1,8 @@
 """Infer the angles of a batch from its hits."""
 
-from pullback.batches import Batch
-from pullback.jobs import job
-from pullback.steps import infer_theta
+from pullback.steps.job import job
+from pullback.steps.steps import infer_theta
+from pullback.study.batches import Batch
 
 if __name__ == "__main__":
     with job(snakemake):

@@ -1,8 +1,8 @@
 """Draw the figures of the study."""
 
-from pullback.figures import plot
-from pullback.jobs import job
-from pullback.study import Study
+from pullback.report.figures.plot import plot
+from pullback.steps.job import job
+from pullback.study.plan import Study
 
 if __name__ == "__main__":
     with job(snakemake):

@@ -1,8 +1,8 @@
 """Propagate the resolution to the angles of a batch."""
 
-from pullback.batches import Batch
-from pullback.jobs import job
-from pullback.steps import propagate_uncertainty
+from pullback.steps.job import job
+from pullback.steps.steps import propagate_uncertainty
+from pullback.study.batches import Batch
 
 if __name__ == "__main__":
     with job(snakemake):

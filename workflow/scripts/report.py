@@ -1,8 +1,8 @@
 """Write the report of the study."""
 
-from pullback.jobs import job
-from pullback.report import write_report
-from pullback.study import Study
+from pullback.report.page import write_report
+from pullback.steps.job import job
+from pullback.study.plan import Study
 
 if __name__ == "__main__":
     with job(snakemake):

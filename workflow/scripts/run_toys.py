@@ -1,8 +1,8 @@
 """Throw toys around muons of a batch."""
 
-from pullback.batches import Batch
-from pullback.jobs import job
-from pullback.steps import run_toys
+from pullback.steps.job import job
+from pullback.steps.steps import run_toys
+from pullback.study.batches import Batch
 
 if __name__ == "__main__":
     with job(snakemake):

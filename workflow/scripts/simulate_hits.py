@@ -1,8 +1,8 @@
 """Draw the true hits of a batch."""
 
-from pullback.batches import Batch
-from pullback.jobs import job
-from pullback.steps import simulate_hits
+from pullback.steps.job import job
+from pullback.steps.steps import simulate_hits
+from pullback.study.batches import Batch
 
 if __name__ == "__main__":
     with job(snakemake):

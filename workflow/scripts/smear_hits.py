@@ -1,8 +1,8 @@
 """Smear the true hits of a batch by the detector's resolution."""
 
-from pullback.batches import Batch
-from pullback.jobs import job
-from pullback.steps import smear_hits
+from pullback.steps.job import job
+from pullback.steps.steps import smear_hits
+from pullback.study.batches import Batch
 
 if __name__ == "__main__":
     with job(snakemake):

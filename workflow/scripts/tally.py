@@ -1,8 +1,8 @@
 """Tally the artefacts of a batch."""
 
-from pullback.batch_tally import tally
-from pullback.batches import Batch
-from pullback.jobs import job
+from pullback.steps.job import job
+from pullback.study.batches import Batch
+from pullback.validation.batch_sums import tally
 
 if __name__ == "__main__":
     with job(snakemake):

@@ -1,8 +1,8 @@
 """Judge the uncertainties of the study by the tallies of its batches."""
 
-from pullback.jobs import job
-from pullback.study import Study
-from pullback.verdict import Outputs, validate
+from pullback.steps.job import job
+from pullback.study.plan import Study
+from pullback.validation.verdict import Outputs, validate
 
 if __name__ == "__main__":
     with job(snakemake):

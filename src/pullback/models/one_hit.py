@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from ..arrays import Tensor
+from ..uncertainty.arrays import Tensor
 from . import Model, Quantity
-from .lines import magnitude
+from .line_fit import magnitude
 
 
 def infer_theta(hits: Float[Tensor, "muon 1"], dz: float | Float[Tensor, ""] = 1.5) -> Float[Tensor, "muon 1"]:

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from ..arrays import Tensor
 from ..errors import PullbackError
-from . import NO_FOLD, Model, Quantity, cosmic, lines
-from .lines import PerLayer
-from .scattering import angle_and_displacement, highland, layer_covariance
+from ..uncertainty.arrays import Tensor
+from . import NO_FOLD, Model, Quantity, cosmic_rays, line_fit
+from .line_fit import PerLayer
+from .multiple_scattering import angle_and_displacement, highland, layer_covariance
 
 
 def infer_scatter(
@@ -64,7 +64,7 @@ def infer_scatter(
     found, heights, resolutions = _prepared(hits, z_upper, z_lower, resolution)
     middle = (heights[0].detach().mean() + heights[1].detach().mean()) / 2
     parts = zip(found, 2 * heights, 2 * resolutions, strict=True)
-    (px, x, _), (qx, x_below, _), (py, y, _), (qy, y_below, _) = fits = [lines.fit(*part, middle) for part in parts]
+    (px, x, _), (qx, x_below, _), (py, y, _), (qy, y_below, _) = fits = [line_fit.fit(*part, middle) for part in parts]
     # By the difference of the directions, and of positions at one height: n = (−dy, dx, nz), v = (vx, vy, 0).
     dx, dy, vx, vy = qx - px, qy - py, x_below - x, y_below - y
     nz = px * dy - py * dx
@@ -76,22 +76,31 @@ def infer_scatter(
     t = ((vx * py - vy * px) * nz - shared) / square
     one = middle.new_ones(())
     values = [
-        lines.length(px, py).arctan2(one),
-        lines.length(qx, qy).arctan2(one),
+        line_fit.length(px, py).arctan2(one),
+        line_fit.length(qx, qy).arctan2(one),
         dx.arctan2(1 + px * qx),  # arctan q − arctan p
         dy.arctan2(1 + py * qy),
-        lines.length(dx, dy, nz).arctan2(1 + px * qx + py * qy),
+        line_fit.length(dx, dy, nz).arctan2(1 + px * qx + py * qy),
         (x + x_below + s * px + t * qx) / 2,
         (y + y_below + s * py + t * qy) / 2,
         middle + (s + t) / 2,
     ]
     x_above, x_under, y_above, y_under = (each.known for each in fits)
-    above, under = lines.both(x_above, y_above), lines.both(x_under, y_under)
-    every = lines.both(above, under)
-    meeting = lines.both(every, ~unscattered)
-    return lines.observables(
+    above, under = line_fit.both(x_above, y_above), line_fit.both(x_under, y_under)
+    every = line_fit.both(above, under)
+    meeting = line_fit.both(every, ~unscattered)
+    return line_fit.observables(
         values,
-        [above, under, lines.both(x_above, x_under), lines.both(y_above, y_under), every, meeting, meeting, meeting],
+        [
+            above,
+            under,
+            line_fit.both(x_above, x_under),
+            line_fit.both(y_above, y_under),
+            every,
+            meeting,
+            meeting,
+            meeting,
+        ],
     )
 
 
@@ -100,15 +109,15 @@ def chi2(
 ) -> Float[Tensor, "muon 2"]:
     """χ² and its degrees of freedom as in `track.chi2`, summed over both trackers and views; NaN without all lines."""
     found, heights, resolutions = _prepared(hits, z_upper, z_lower, resolution)
-    return lines.chi2_of_all(zip(found, 2 * heights, 2 * resolutions, strict=True))
+    return line_fit.chi2_of_all(zip(found, 2 * heights, 2 * resolutions, strict=True))
 
 
 def _prepared(hits, z_upper, z_lower, resolution):
     """The views x above and below, y above and below, and heights and resolutions above and below."""
     upper, lower = len(z_upper), len(z_lower)
-    found = lines.views(hits, upper, lower, upper, lower)
-    resolution = lines.as_layers(resolution, hits, "resolution", upper + lower, positive=True)
-    heights = [lines.as_layers(z_upper, hits, "z_upper"), lines.as_layers(z_lower, hits, "z_lower")]
+    found = line_fit.views(hits, upper, lower, upper, lower)
+    resolution = line_fit.as_layers(resolution, hits, "resolution", upper + lower, positive=True)
+    heights = [line_fit.as_layers(z_upper, hits, "z_upper"), line_fit.as_layers(z_lower, hits, "z_lower")]
     return found, heights, [resolution[:upper], resolution[upper:]]
 
 
@@ -123,7 +132,7 @@ def covariance(
     """
     import torch
 
-    heights = [lines.as_layers(z_upper, hits, "z_upper"), lines.as_layers(z_lower, hits, "z_lower")]
+    heights = [line_fit.as_layers(z_upper, hits, "z_upper"), line_fit.as_layers(z_lower, hits, "z_lower")]
     of_one_view = layer_covariance(torch.cat(heights), theta0)
     return torch.block_diag(of_one_view, of_one_view)
 
@@ -149,11 +158,11 @@ def sample(rng: np.random.Generator, muons: int, source: Any) -> Float[np.ndarra
     top, bottom = volume.z + volume.thickness / 2, volume.z - volume.thickness / 2
     deviates, normal = rng.random((muons, 5)), rng.standard_normal((muons, 4))
     start = source.x_min + (source.x_max - source.x_min) * deviates[:, :2]
-    p = cosmic.slopes(deviates[:, 2:4], source.cosmic.zenith_max)
+    p = cosmic_rays.slopes(deviates[:, 2:4], source.cosmic.zenith_max)
     px, py = p.T
     slant = np.sqrt(1 + px**2 + py**2)  # 1/cos θ
     path = volume.thickness * slant
-    theta0 = highland(cosmic.momenta(deviates[:, 4], source.cosmic), path, volume.radiation_length)
+    theta0 = highland(cosmic_rays.momenta(deviates[:, 4], source.cosmic), path, volume.radiation_length)
     (a, shift_a), (b, shift_b) = (angle_and_displacement(normal[:, i : i + 2], theta0, path) for i in (0, 2))
     # Two directions across the line and each other, the first in the plane of x and z.
     width = np.sqrt(1 + px**2)
@@ -180,7 +189,7 @@ def place(sampled: Any, z_upper: Any, z_lower: Any) -> Any:
     PullbackError : a layer that is not outside the volume, on its tracker's side.
 
     """
-    sampled, z_upper, z_lower = lines.alike(sampled, z_upper, z_lower)
+    sampled, z_upper, z_lower = line_fit.alike(sampled, z_upper, z_lower)
     if len(sampled):
         top, bottom = float(sampled[0, 8]), float(sampled[0, 9])
         if z_upper.min() < top:
@@ -194,14 +203,14 @@ def place(sampled: Any, z_upper: Any, z_lower: Any) -> Any:
         return sampled[:, position, None] + sampled[:, slope, None] * (z - sampled[:, height, None])
 
     above, below = (lambda view: line(view, view + 2, 8, z_upper)), (lambda view: line(view + 4, view + 6, 9, z_lower))
-    return lines.side_by_side([above(0), below(0), above(1), below(1)])
+    return line_fit.side_by_side([above(0), below(0), above(1), below(1)])
 
 
 def model(section: Mapping[str, Any]) -> Model:
     """The model with the parameters of a config's section."""
     z_upper, z_lower, theta0 = tuple(section["z_upper"]), tuple(section["z_lower"]), section["theta0"]
-    lines.check_heights("z_upper", z_upper)
-    lines.check_heights("z_lower", z_lower)
+    line_fit.check_heights("z_upper", z_upper)
+    line_fit.check_heights("z_lower", z_lower)
     if min(z_upper) <= max(z_lower):
         raise PullbackError(
             f"model.z_upper: a layer at {min(z_upper):g} m is not above the lower tracker, which reaches up to "
@@ -220,7 +229,7 @@ def model(section: Mapping[str, Any]) -> Model:
         for axis in "xyz"
     ]
     return Model(
-        coordinates=lines.coordinates("x", layers) + lines.coordinates("y", layers),
+        coordinates=line_fit.coordinates("x", layers) + line_fit.coordinates("y", layers),
         observables=(
             Quantity("theta_in", "rad", "zenith angle above", "θ_in"),
             Quantity("theta_out", "rad", "zenith angle below", "θ_out"),

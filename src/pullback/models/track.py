@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from ..arrays import Tensor
-from . import NO_FOLD, Model, Quantity, cosmic, lines
-from .lines import PerLayer
-from .scattering import layer_covariance
+from ..uncertainty.arrays import Tensor
+from . import NO_FOLD, Model, Quantity, cosmic_rays, line_fit
+from .line_fit import PerLayer
+from .multiple_scattering import layer_covariance
 
 
 def infer_track(hits: Float[Tensor, "muon layer"], z: PerLayer, resolution: PerLayer) -> Float[Tensor, "muon 3"]:
@@ -51,9 +51,9 @@ def infer_track(hits: Float[Tensor, "muon layer"], z: PerLayer, resolution: PerL
 
     """
     (view,), z, resolution = _prepared(hits, z, resolution)
-    line = lines.fit(view, z, resolution)
-    theta = lines.magnitude(line.slope).arctan2(z.new_ones(()))
-    return lines.observables([line.slope, theta, line.position], [line.known] * 3)
+    line = line_fit.fit(view, z, resolution)
+    theta = line_fit.magnitude(line.slope).arctan2(z.new_ones(()))
+    return line_fit.observables([line.slope, theta, line.position], [line.known] * 3)
 
 
 def chi2(hits: Float[Tensor, "muon layer"], z: PerLayer, resolution: PerLayer) -> Float[Tensor, "muon 2"]:
@@ -62,42 +62,42 @@ def chi2(hits: Float[Tensor, "muon layer"], z: PerLayer, resolution: PerLayer) -
     It follows the χ² distribution where the noise is Gaussian and the layers don't scatter.
     """
     (view,), z, resolution = _prepared(hits, z, resolution)
-    return lines.chi2_of_all([(view, z, resolution)])
+    return line_fit.chi2_of_all([(view, z, resolution)])
 
 
 def _prepared(hits, z, resolution):
     layers = len(z)
-    found = lines.views(hits, layers)
-    z = lines.as_layers(z, hits, "z")
-    return found, z, lines.as_layers(resolution, hits, "resolution", layers, positive=True)
+    found = line_fit.views(hits, layers)
+    z = line_fit.as_layers(z, hits, "z")
+    return found, z, line_fit.as_layers(resolution, hits, "resolution", layers, positive=True)
 
 
 def covariance(
     hits: Float[Tensor, "muon layer"], z: PerLayer, theta0: float | Float[Tensor, ""]
 ) -> Float[Tensor, "layer layer"]:
     """What scattering in the layers adds to the covariance of the hits: `layer_covariance`, alike for all muons."""
-    return layer_covariance(lines.as_layers(z, hits, "z"), theta0)
+    return layer_covariance(line_fit.as_layers(z, hits, "z"), theta0)
 
 
 def sample(rng: np.random.Generator, muons: int, source: Any) -> Float[np.ndarray, "muon 2"]:
     """True lines: x ~ U(x_min, x_max) at z = 0, m, and dx/dz, of cosmic muons of any azimuth."""
     deviates = rng.random((muons, 3))
     x = source.x_min + (source.x_max - source.x_min) * deviates[:, 0]
-    return np.stack([x, cosmic.slopes(deviates[:, 1:], source.cosmic.zenith_max)[:, 0]], axis=1)
+    return np.stack([x, cosmic_rays.slopes(deviates[:, 1:], source.cosmic.zenith_max)[:, 0]], axis=1)
 
 
 def place(sampled: Any, z: Any) -> Any:
     """The true hits (muon, layer) of lines from `sample`, on layers at the heights z."""
-    sampled, z = lines.alike(sampled, z)
+    sampled, z = line_fit.alike(sampled, z)
     return sampled[:, :1] + sampled[:, 1:] * z
 
 
 def model(section: Mapping[str, Any]) -> Model:
     """The model with the parameters of a config's section."""
     z, theta0 = tuple(section["z"]), section["theta0"]
-    lines.check_heights("z", z)
+    line_fit.check_heights("z", z)
     return Model(
-        coordinates=lines.coordinates("x", len(z)),
+        coordinates=line_fit.coordinates("x", len(z)),
         observables=(
             Quantity("slope", "1", "slope of the track", "dx/dz", fold=NO_FOLD),
             Quantity("theta", "rad", "angle from the vertical", "θ"),

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from ..arrays import Tensor
-from . import NO_FOLD, Model, Quantity, cosmic, lines
-from .lines import PerLayer
-from .scattering import layer_covariance
+from ..uncertainty.arrays import Tensor
+from . import NO_FOLD, Model, Quantity, cosmic_rays, line_fit
+from .line_fit import PerLayer
+from .multiple_scattering import layer_covariance
 
 
 def infer_track3d(hits: Float[Tensor, "muon coordinate"], z: PerLayer, resolution: PerLayer) -> Float[Tensor, "muon 4"]:
@@ -54,25 +54,25 @@ def infer_track3d(hits: Float[Tensor, "muon coordinate"], z: PerLayer, resolutio
 
     """
     found, z, resolution = _prepared(hits, z, resolution)
-    x, y = (lines.fit(view, z, resolution) for view in found)
-    theta = lines.length(x.slope, y.slope).arctan2(z.new_ones(()))
-    known = lines.both(x.known, y.known)
-    return lines.observables(
-        [theta, lines.azimuth(x.slope, y.slope), x.slope, y.slope], [known, known, x.known, y.known]
+    x, y = (line_fit.fit(view, z, resolution) for view in found)
+    theta = line_fit.length(x.slope, y.slope).arctan2(z.new_ones(()))
+    known = line_fit.both(x.known, y.known)
+    return line_fit.observables(
+        [theta, line_fit.azimuth(x.slope, y.slope), x.slope, y.slope], [known, known, x.known, y.known]
     )
 
 
 def chi2(hits: Float[Tensor, "muon coordinate"], z: PerLayer, resolution: PerLayer) -> Float[Tensor, "muon 2"]:
     """χ² and its degrees of freedom as in `track.chi2`, summed over both views; NaN without both lines."""
     found, z, resolution = _prepared(hits, z, resolution)
-    return lines.chi2_of_all((view, z, resolution) for view in found)
+    return line_fit.chi2_of_all((view, z, resolution) for view in found)
 
 
 def _prepared(hits, z, resolution):
     layers = len(z)
-    found = lines.views(hits, layers, layers)
-    z = lines.as_layers(z, hits, "z")
-    return found, z, lines.as_layers(resolution, hits, "resolution", layers, positive=True)
+    found = line_fit.views(hits, layers, layers)
+    z = line_fit.as_layers(z, hits, "z")
+    return found, z, line_fit.as_layers(resolution, hits, "resolution", layers, positive=True)
 
 
 def covariance(
@@ -81,7 +81,7 @@ def covariance(
     """What scattering in the layers adds to the covariance of the hits: `layer_covariance` in each view by itself."""
     import torch
 
-    of_one_view = layer_covariance(lines.as_layers(z, hits, "z"), theta0)
+    of_one_view = layer_covariance(line_fit.as_layers(z, hits, "z"), theta0)
     return torch.block_diag(of_one_view, of_one_view)
 
 
@@ -89,21 +89,21 @@ def sample(rng: np.random.Generator, muons: int, source: Any) -> Float[np.ndarra
     """True lines: x and y ~ U(x_min, x_max) at z = 0, m, and dx/dz and dy/dz, of cosmic muons."""
     deviates = rng.random((muons, 4))
     start = source.x_min + (source.x_max - source.x_min) * deviates[:, :2]
-    return np.concatenate([start, cosmic.slopes(deviates[:, 2:], source.cosmic.zenith_max)], axis=1)
+    return np.concatenate([start, cosmic_rays.slopes(deviates[:, 2:], source.cosmic.zenith_max)], axis=1)
 
 
 def place(sampled: Any, z: Any) -> Any:
     """The true hits (muon, coordinate) of lines from `sample`, on layers at the heights z."""
-    sampled, z = lines.alike(sampled, z)
-    return lines.side_by_side([sampled[:, :1] + sampled[:, 2:3] * z, sampled[:, 1:2] + sampled[:, 3:] * z])
+    sampled, z = line_fit.alike(sampled, z)
+    return line_fit.side_by_side([sampled[:, :1] + sampled[:, 2:3] * z, sampled[:, 1:2] + sampled[:, 3:] * z])
 
 
 def model(section: Mapping[str, Any]) -> Model:
     """The model with the parameters of a config's section."""
     z, theta0 = tuple(section["z"]), section["theta0"]
-    lines.check_heights("z", z)
+    line_fit.check_heights("z", z)
     return Model(
-        coordinates=lines.coordinates("x", len(z)) + lines.coordinates("y", len(z)),
+        coordinates=line_fit.coordinates("x", len(z)) + line_fit.coordinates("y", len(z)),
         observables=(
             Quantity("theta", "rad", "zenith angle", "θ"),
             Quantity("phi", "rad", "azimuth the muon comes from", "φ", period=2 * pi, fold="theta", domain=5.0),

@@ -1,0 +1,71 @@
+"""The command `pullback`, also as `python -m pullback`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from . import __version__
+from .errors import PullbackError
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command; an error is one line on stderr, with exit status 1."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except PullbackError as error:
+        sys.exit(f"pullback: {error}")
+    except KeyboardInterrupt:
+        sys.exit("pullback: interrupted")
+
+
+def _export(options: argparse.Namespace) -> None:
+    from .store.export import export
+
+    done = export(
+        options.study,
+        options.format,
+        point=options.point,
+        table=options.table,
+        columns=options.columns,
+        output=options.output,
+        force=options.force,
+    )
+    print(f"{done.path}: {done.rows} rows, {done.columns} columns")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("pullback", description="What can be done with a study beside the workflow.")
+    parser.add_argument("--version", action="version", version=f"pullback {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    export = commands.add_parser(
+        "export", help="a point of a study as one flat table", description="Write a point of a study as one flat table."
+    )
+    export.set_defaults(run=_export)
+    export.add_argument("study", help="results/<study>/study.h5")
+    export.add_argument("--format", required=True, choices=("parquet", "root", "csv"), help="kind of the table's file")
+    export.add_argument("--point", metavar="LABEL", help="the point; needed where the study has several")
+    export.add_argument(
+        "--table", default="muons", choices=("muons", "toys"), help="a row a muon (default), or a row a toys' muon"
+    )
+    export.add_argument(
+        "--columns",
+        metavar="A,B,…",
+        type=lambda text: [name.strip() for name in text.split(",")],
+        default=[],
+        help="only these; x_reco stands for x_reco_x0 and so on",
+    )
+    export.add_argument(
+        "--output",
+        metavar="PATH",
+        help="the file; default: <point>.<format> beside the study, whose folder takes no other name",
+    )
+    export.add_argument("--force", action="store_true", help="write over a file that is there")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

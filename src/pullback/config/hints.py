@@ -1,0 +1,245 @@
+"""What may have been meant by a key or a value of a config that is refused."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Iterable
+from datetime import date
+from typing import Any
+
+import yaml
+from pydantic.fields import FieldInfo
+
+from .base import Section, fields, kinds, limits, sections, tag
+
+RESOLUTION = "did you mean detector.resolution, which is 1/σ: 100 for 1 cm?"
+TRACKS = "did you mean source.muons?"
+TOYS = "did you mean toys.per_muon, toys around each of toys.muons muons?"
+CORES = "it is an option of Snakemake: --cores 8"
+
+UNITS = "lengths are in m, angles in rad, momenta in GeV/c, and detector.resolution in 1/m"
+
+MEANT = {
+    "sigma": RESOLUTION,
+    "sigma_x": RESOLUTION,
+    "x_sigma": RESOLUTION,
+    "smearing": RESOLUTION,
+    "precision": RESOLUTION,
+    "accuracy": RESOLUTION,
+    "events": TRACKS,
+    "n_events": TRACKS,
+    "tracks": TRACKS,
+    "hits": TRACKS,
+    "particles": TRACKS,
+    "toys": TOYS,
+    "n_toys": TOYS,
+    "number": TOYS,
+    "cores": CORES,
+    "threads": CORES,
+    "jobs": CORES,
+    "height": "did you mean model.dz of one_hit, or model.z of track?",
+    "distance": "did you mean model.dz?",
+    "layers": "the layers are given by their heights: model.z of track, or model.z_upper and model.z_lower of scatter",
+    "energy": "did you mean source.cosmic.momentum?",
+    "p": "did you mean source.cosmic.momentum?",
+    "path": "did you mean file?",
+    "filename": "did you mean file?",
+    "unit": UNITS,
+    "units": UNITS,
+}
+"""What physicists call things, by the last part of a dotted name."""
+
+IN_LISTS = ("model.coordinates.", "model.observables.")
+"""Keys of which there are several, each in a section of its own."""
+
+UNSCANNED = ("compute.", "target.", "systematics.", *IN_LISTS)
+"""How keys begin whose numbers can't be scanned."""
+
+AMOUNT = re.compile(r"[-+]?[\d.,]+(?:[eE][-+]?\d+)?\s*[^\d\s.,;:*+-].*")
+"""A number with its unit."""
+
+GROUPED = re.compile(r"[-+]?\d+([ ,.']\d+)+")
+"""A number with a decimal comma, or with signs between thousands."""
+
+ELLIPSIS = "…"
+
+NAMED = f"{{name: {ELLIPSIS}}}"
+"""A section that must have no more than its name."""
+
+SHOWN = 80
+"""Characters of a value that a message shows."""
+
+
+def shown(value: Any) -> str:
+    """A value as a message shows it."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no whole number of so many digits
+        return f"a whole number of {value.bit_length()} bits"
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
+
+
+def of_key(path: list[str], section: type[Section], top: type[Section], value: Any) -> str:
+    """Advice for an unknown key: the nearest beside it, what physicists call so, the same elsewhere, or all beside it.
+
+    Parameters
+    ----------
+    path : the keys to it.
+    section, top : the one that it is in, and the whole config.
+    value : of the key.
+
+    """
+    *around, last = path
+    beside = {name: ".".join([*around, name]) for name in section.model_fields}
+    if (mapping := _required_mapping(section)) and isinstance(value, int | float):
+        return f"did you mean {beside[mapping]}: {{{last}: {shown(value)}}}?"
+    if last == "name" and not around:
+        return "did you mean study?"
+    if last.lower() in ("kind", "type", "name") and tag(section) in beside:
+        return f"did you mean {beside[tag(section)]}?"
+    if close := _close(last, beside, 0.75):
+        return f"did you mean {beside[close]}?"
+    if last.lower() in MEANT:
+        return MEANT[last.lower()]
+    if elsewhere := _elsewhere(last, around, top):
+        return f"did you mean {' or '.join(elsewhere)}?"
+    close = _close(last, beside, 0.6)
+    return f"did you mean {beside[close]}?" if close else f"allowed: {', '.join(sorted(beside.values()))}"
+
+
+def _required_mapping(section: type[Section]) -> str:
+    """The mapping that a section must have: `target: {theta: 0.01}` leaves it out."""
+    found = [name for name, field in section.model_fields.items() if field.is_required() and dict in kinds(field)]
+    return found[0] if found else ""
+
+
+def _close(last: str, names: Iterable[str], cutoff: float) -> str:
+    """The nearest of some names, whatever is written in capitals."""
+    lower = {name.lower(): name for name in names}
+    return next((lower[name] for name in difflib.get_close_matches(last.lower(), lower, n=1, cutoff=cutoff)), "")
+
+
+def _elsewhere(last: str, around: list[str], top: type[Section]) -> list[str]:
+    """Keys of that name further in, else in other sections: numbers and choices, as what `unit` is depends on where."""
+    known = [name for name, field in fields(top).items() if not {str, dict} & {*kinds(field)}]
+    known = [name for name in known if not name.startswith(IN_LISTS) and name.split(".")[-1] not in ("unit", "kind")]
+    close = _close(last, {name.split(".")[-1] for name in known}, 0.8)
+    same = [name for name in known if name.split(".")[-1] == close]
+    inside = [name for name in same if around and name.startswith(f"{around[0]}.")]
+    return inside or same
+
+
+def of_section(inner: list[type[Section]], value: Any, key: str) -> str:
+    """What to write where a section is wanted: one of these."""
+    last, which = key.split(".")[-1], tag(inner[0])
+    if value is None:
+        return "; leave it out, or give it keys"
+    if len(inner) > 1:
+        names = [each.model_fields[which].default for each in inner]
+        kind = (isinstance(value, str) and _close(value, names, 0.6)) or " or ".join(names)
+        return f": `{last}: {{{which}: {kind}}}`"
+    required = [name for name, field in inner[0].model_fields.items() if field.is_required()]
+    return f": {_example(inner[0], value)}" if required else f": {', '.join(sorted(inner[0].model_fields))}"
+
+
+def _example(section: type[Section], name: Any) -> str:
+    """A section with the keys that it must have, of this name where it is text."""
+    required = [key for key, field in section.model_fields.items() if field.is_required()]
+    given = {"name": name} if isinstance(name, str) else {}
+    return f"{{{', '.join(f'{key}: {given.get(key, ELLIPSIS)}' for key in required)}}}"
+
+
+def of_value(value: Any, error: str, field: FieldInfo | None, key: str) -> str:
+    """What to write in place of a value of another type, in brackets; nothing where nothing is known.
+
+    Parameters
+    ----------
+    value, key : of the config.
+    error : what pydantic says of it, such as `float_type`.
+    field : of the section; None inside a mapping.
+
+    """
+    match error.removesuffix("_type"), value:
+        case _, None:
+            said = "nothing is written" if field and field.is_required() else "nothing is written: leave the key out"
+        case "float" | "int" | "string" | "literal_error", bool():
+            said = "YAML reads yes, no, on and off as true and false; put text in quotes"
+        case "string", int() | float() | date():
+            said = f"text that looks like a number or a date is put in quotes: '{value}'"
+        case "int", float() if value.is_integer():
+            said = f"write {int(value)}, without a point"
+        case "float" | "int", str():
+            said = _of_number(value, field)
+        case "float" | "int", list() if not key.startswith(UNSCANNED):
+            said = f"several values make a scan: `scan: {{{key}: {shown(value)}}}`"
+        case "bool", _:
+            said = "true or false, without quotes"
+        case "list", _ if field and sections(field) and (example := _example(sections(field)[0], None)) != NAMED:
+            said = f"a list of sections: [{example}]"
+        case "list", str() | int() | float() | bool():
+            said = f"in brackets: [{value}]"
+        case _:
+            return ""
+    return f" ({said})"
+
+
+def _of_number(text: str, field: FieldInfo | None) -> str:
+    """What to write in place of text for a number."""
+    plain, unit = text.strip(), unit_in(field)
+    scale = f", in {unit}{': 100 for 1 cm' if unit == '1/m' else ''}" if unit else ""
+    if (value := as_number(plain)) is not None:
+        quoted = isinstance(yaml.safe_load(plain), int | float)
+        return "without the quotes" if quoted else f"YAML takes it for text; write {plain} as {written(value)}"
+    if AMOUNT.fullmatch(plain):
+        percent = as_number(plain.removesuffix("%"))
+        fraction = percent is not None and is_fraction(field)
+        return f"a fraction: write it as {_percent(percent)}" if fraction else f"write the number alone{scale}"
+    if GROUPED.fullmatch(plain):
+        return "a decimal number has a point, and thousands have nothing between them: 1.5, 100000"
+    return f"YAML takes it for text; write a number{scale}"
+
+
+def as_number(text: str) -> float | None:
+    """The finite number that a text is for Python, without the underscores that it allows."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) and "_" not in text else None
+
+
+def written(value: float) -> str:
+    """A number as YAML reads one: whole ones without a point, and others with a point and a signed exponent."""
+    if value == value // 1 and abs(value) < 1e16:
+        return str(int(value))
+    mantissa, e, exponent = repr(value).partition("e")
+    return f"{mantissa}.0e{exponent}" if e and "." not in mantissa else f"{mantissa}{e}{exponent}"
+
+
+def of_limit(value: Any, field: FieldInfo | None) -> str:
+    """What to write in place of a number that is out of its limits: its unit, or that it is a fraction."""
+    if unit := unit_in(field):
+        return f" {unit}"
+    if is_fraction(field) and 1 < value <= 100:
+        return f" (it is a fraction: write {value:g} % as {_percent(value)})"
+    return ""
+
+
+def _percent(value: float) -> str:
+    return f"{value / 100:.12g}"
+
+
+def is_fraction(field: FieldInfo | None) -> bool:
+    """Whether a number has no unit, and may be at most 1 or little less."""
+    if field is None or unit_in(field):
+        return False
+    most = [getattr(each, name, None) or 0 for each in limits(field) for name in ("le", "lt")]
+    return 0.9 < max(most, default=0) <= 1
+
+
+def unit_in(field: FieldInfo | None) -> str:
+    """The unit of a key."""
+    extra = field.json_schema_extra if field else None
+    return str(extra.get("unit", "")) if isinstance(extra, dict) else ""

@@ -1,0 +1,232 @@
+"""What is wrong with a config, in one line a mistake that a physicist understands."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from ..errors import PullbackError
+from .base import FORMS, Clash, Section, kinds, sections, tag
+from .hints import of_key, of_limit, of_section, of_value, shown
+
+MOST_TOLD = 30
+"""Mistakes that are told at once."""
+
+
+class Mistake(NamedTuple):
+    """What is wrong with a config, in one line, and the dotted keys that it rests on, the first to be mended."""
+
+    text: str
+    keys: tuple[str, ...]
+
+
+class Examined(NamedTuple):
+    """A config with all that is wrong with it.
+
+    value : the config, with defaults in place of what is wrong; None where that can't be had.
+    mistakes : what is wrong.
+    unsure : the keys that have a default in place of what was meant.
+    """
+
+    value: Any
+    mistakes: list[Mistake]
+    unsure: frozenset[str]
+
+
+class Together:
+    """Collects what several checks refuse, to be told at once, each line once, and no more lines than can be read."""
+
+    def __init__(self, lines: Iterable[str] = ()):
+        self.lines = dict.fromkeys(lines)
+
+    def tell(self, line: str) -> None:
+        """Note a line."""
+        self.lines[line] = None
+
+    @property
+    def enough(self) -> bool:
+        """Whether there are more lines than are told."""
+        return len(self.lines) > MOST_TOLD
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """A context in which a `PullbackError` is noted, and ends no more than the context."""
+        try:
+            yield
+        except PullbackError as error:
+            self.lines |= dict.fromkeys(str(error).split("\n"))
+
+    def refuse(self) -> None:
+        """Raise with all that was noted, if anything was."""
+        told = [*self.lines][:MOST_TOLD]
+        if self.enough:
+            told.append("and more; mend these first")
+        if told:
+            raise PullbackError("\n".join(told))
+
+
+def checked(kind: type[Section], raw: Any, where: str) -> Any:
+    """A config, or a part of it, as its section describes it; refused with what is wrong where."""
+    found = examine(kind, raw)
+    Together(f"{where}: {each.text}" for each in found.mistakes).refuse()
+    return found.value
+
+
+def _line(kind, error) -> str:
+    """One line for one mistake that pydantic found."""
+    section, path, which, field = _place(kind, error["loc"])
+    key, value = ".".join(path), error["input"]
+    match error["type"]:
+        case "extra_forbidden":
+            return f"{key}: {_of_unknown(kind, section, path, which, value)}"
+        case "missing":
+            return f"{key}: is missing" + (f" ({field.description})" if field and field.description else "")
+        case "union_tag_invalid" | "union_tag_not_found":
+            return f"{key}.{_of_tag(sections(field), value)}"
+        case "string_pattern_mismatch":
+            return f"{key}: is {shown(value)}; allowed: letters, digits and . _ -, beginning with a letter or digit"
+        case "value_error":
+            return f"{key}: {error['ctx']['error']}" if key else str(error["ctx"]["error"])
+        case "model_type" | "model_attributes_type":
+            advice = of_section(sections(field), value, key)
+            return f"{key}: is {shown(value)}; it must be a section with keys of its own{advice}"
+        case "dict_type":
+            about = f": {field.description}" if value is not None else "; leave it out, or give it keys"
+            return f"{key}: is {shown(value)}; it must be a section with keys of its own{about}"
+    message = re.sub("^(Input|List|String|Dictionary) ", "", error["msg"]).replace(" after validation", "")
+    of_limits = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")
+    hint = of_limit(value, field) if error["type"] in of_limits else of_value(value, error["type"], field, key)
+    return f"{key}: is {shown(value)}; it {message}{hint}"
+
+
+def _of_unknown(kind: type[Section], section: type[Section], path: list[str], which: str, value: Any) -> str:
+    """What is said of a key that its section does not have."""
+    goes = [name for name, each in _kinds_at(kind, path[:-1]).items() if path[-1] in each.model_fields]
+    if not goes:
+        return f"unknown key; {of_key(path, section, kind, value)}"
+    says = ".".join([*path[:-1], tag(section)])
+    return f"does not go with {says}: {which}; leave it out, or set {says}: {' or '.join(goes)}"
+
+
+def _of_tag(inner: list[type[Section]], value: Any) -> str:
+    """What is said of the key that says which of several sections it is."""
+    which = tag(inner[0])
+    allowed = list(_by_tag(inner))
+    given = f"is {shown(value[which])}" if which in value else "is missing"
+    return f"{which}: {given}; allowed: {', '.join(allowed)}"
+
+
+def _place(kind: type[Section], loc: tuple[int | str, ...]) -> tuple[type[Section], list[str], str, FieldInfo | None]:
+    """Where a mistake is: the section that the last key is in, the keys to it, the last `kind` on the way, its field.
+
+    A key that is none of a section's, or is one of a mapping, has no field.
+    """
+    section, path, which = kind, [], ""
+    field: FieldInfo | None = None
+    alternatives: dict[str, type[Section]] = {}
+    for part in loc:
+        each = str(part)
+        if each in alternatives:  # says which of them it is, and is no key
+            section, which, alternatives = alternatives[each], each, {}
+            continue
+        if each == "[key]" or (field and each in FORMS and set(kinds(field)) == {float, list}):
+            continue  # that a key is meant, or which of two forms
+        if isinstance(part, int):
+            path[-1] += f"[{each}]"
+            continue
+        path.append(each)
+        field = None if field and not sections(field) else section.model_fields.get(each)
+        inner = sections(field) if field else []
+        alternatives = _by_tag(inner) if len(inner) > 1 else {}
+        section = inner[0] if len(inner) == 1 else section
+    return section, path, which, field
+
+
+def _kinds_at(kind: type[Section], path: list[str]) -> dict[str, type[Section]]:
+    """The sections of which there is one at some keys, by what says which; none where there are no several."""
+    inner = [kind]
+    for each in path:
+        held = [section.model_fields[each] for section in inner if each in section.model_fields]
+        inner = [one for field in held for one in sections(field)]
+    return _by_tag(inner) if len(inner) > 1 else {}
+
+
+def _by_tag(inner: list[type[Section]]) -> dict[str, type[Section]]:
+    """Sections by what says which of them it is."""
+    return {one.model_fields[tag(one)].default: one for one in inner}
+
+
+def examine(kind: type[Section], raw: Any, stand_ins: dict[str, Any] | None = None) -> Examined:
+    """A config with all that is wrong with it, also with what is seen only when other mistakes are mended.
+
+    What is wrong is left out, so that its default takes its place, and the rest looked at again; what rests on such a
+    default is not told. `stand_ins` take the place of keys that have no default.
+    """
+    if not isinstance(raw, dict):
+        return Examined(None, [Mistake(f"must be a mapping of keys to values, not {shown(raw)}", ("",))], frozenset())
+    mistakes: list[Mistake] = []
+    unsure: set[str] = set()
+    while True:
+        try:
+            return Examined(kind.model_validate(raw), mistakes, frozenset(unsure))
+        except ValidationError as error:
+            found = [each for one in error.errors() for each in _mistakes(kind, one)]
+            unknown = {".".join(_place(kind, e["loc"])[1]) for e in error.errors() if e["type"] == "extra_forbidden"}
+        mistakes += [each for each in found if not rests_on(each.keys, unsure)]
+        gone: set[str] = set()
+        for each in found:
+            if not any(_holds(section, key) for key in each.keys for section in gone):
+                raw, dropped = _without(raw, each.keys, stand_ins or {})
+                gone |= dropped
+        unsure |= gone - unknown  # an unknown key stands for nothing
+        if not gone:
+            return Examined(None, mistakes, frozenset(unsure))
+
+
+def rests_on(keys: Collection[str], unsure: Collection[str]) -> bool:
+    """Whether one of the keys is among others, or holds one of them, or is held by one."""
+    return any(_holds(one, other) or _holds(other, one) for one in keys for other in unsure)
+
+
+def _holds(section: str, key: str) -> bool:
+    return not section or key == section or key.startswith((f"{section}.", f"{section}["))
+
+
+def _mistakes(kind: type[Section], error: Any) -> list[Mistake]:
+    """What pydantic found at one place: a line, or one for each thing that does not go together there."""
+    key = ".".join(_place(kind, error["loc"])[1])
+    clash = error.get("ctx", {}).get("error")
+    if not isinstance(clash, Clash):
+        return [Mistake(_line(kind, error), (key,))]
+    where, inside = (f"{key}: ", f"{key}.") if key else ("", "")
+    return [Mistake(where + line, tuple(inside + name for name in names)) for line, names in clash.found]
+
+
+def _without(raw: Any, keys: tuple[str, ...], stand_ins: dict[str, Any]) -> tuple[Any, set[str]]:
+    """A config without the first of the keys that it has, else without what should hold them; and what was left out."""
+    paths = [[part.split("[")[0] for part in key.split(".")] for key in keys]
+    for depth in range(max(map(len, paths))):
+        for path in (path[: len(path) - depth] for path in paths if len(path) > depth):
+            if _has(raw, path):
+                return _drop(raw, path), {".".join(path)}
+            if len(path) == 1 and path[0] in stand_ins:
+                return {**raw, path[0]: stand_ins[path[0]]}, {path[0]}
+    return raw, set()
+
+
+def _has(raw: Any, path: list[str]) -> bool:
+    if not path:
+        return True
+    return isinstance(raw, dict) and any(str(key) == path[0] and _has(value, path[1:]) for key, value in raw.items())
+
+
+def _drop(raw: dict[Any, Any], path: list[str]) -> dict[Any, Any]:
+    name, *rest = path
+    return {
+        key: _drop(value, rest) if str(key) == name else value for key, value in raw.items() if rest or str(key) != name
+    }

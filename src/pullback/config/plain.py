@@ -1,0 +1,78 @@
+"""What no config may hold, whatever the key: names that are no text, text that can't be written, endless numbers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from ..errors import PullbackError
+
+UNWRITABLE = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What YAML 1.2 calls not printable: NUL ends text in HDF5, no SVG can hold most of the others."""
+
+BITS = 3321
+"""Bits of the longest whole number, some 1000 digits: more than a float has, and fewer than Python refuses to write."""
+
+OF_LINES = re.compile(r"[\t\n\r\x85\u2028\u2029]")
+"""What text may hold, but no name."""
+
+LENGTH = 4096
+"""Characters of the longest text: as many as a path may have."""
+
+SHOWN = 200
+"""Characters of a dotted name that a message shows."""
+
+
+def check_plain(raw: Any, where: str) -> None:
+    """Refuse a raw config with keys that are no names, or values that could not be written again.
+
+    Raises
+    ------
+    PullbackError : one line a mistake, with the dotted key.
+
+    """
+    found = [f"{where}: {mistake}" for mistake in _mistakes(raw, "", frozenset())]
+    if found:
+        raise PullbackError("\n".join(found))
+
+
+def _mistakes(value: Any, name: str, around: frozenset[int]) -> Iterator[str]:
+    """What is wrong with a value of this dotted name, inside of these lists and mappings."""
+    if isinstance(value, dict | list) and id(value) in around:
+        yield f"{name}: holds itself"
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _wrong_key(key, name)
+            yield from _mistakes(inner, f"{name}.{key}" if name else str(key), around | {id(value)})
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _mistakes(inner, f"{name}[{index}]", around | {id(value)})
+    elif isinstance(value, str) and (bad := _unwritable(value)):
+        yield f"{_clean(name)}: holds {bad}"
+    elif isinstance(value, str) and len(value) > LENGTH:
+        yield f"{_clean(name)}: is text of {len(value)} characters; at most {LENGTH} are allowed"
+    elif isinstance(value, int) and value.bit_length() > BITS:
+        yield f"{_clean(name)}: is a whole number of more than 1000 digits"
+
+
+def _wrong_key(key: Any, name: str) -> Iterator[str]:
+    inside = f"{_clean(name)}: " if name else ""
+    if not isinstance(key, str):
+        yield f"{inside}key {key!r:.80} is no text, and keys are names; put it in quotes if it is one"
+    elif not key:
+        yield f"{inside}a key is empty"
+    elif bad := _unwritable(key, name=True):
+        yield f"{inside}key {key!r:.80} holds {bad}"
+    elif len(key) > LENGTH:
+        yield f"{inside}key {key:.80}… has {len(key)} characters; at most {LENGTH} are allowed"
+
+
+def _unwritable(text: str, *, name: bool = False) -> str:
+    bad = UNWRITABLE.search(text) or (name and OF_LINES.search(text))
+    return f"the character U+{ord(bad[0]):04X}, which no file or figure can show; leave it out" if bad else ""
+
+
+def _clean(name: str) -> str:
+    """A dotted name as a message shows it."""
+    return re.sub(f"{UNWRITABLE.pattern}|{OF_LINES.pattern}", "?", name if len(name) <= SHOWN else f"{name[:SHOWN]}…")

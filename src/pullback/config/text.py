@@ -1,0 +1,185 @@
+"""The text of config files, where YAML would read something else than what is written, or Snakemake could not say why.
+
+Snakemake reads them before the Snakefile, and of a key that is there twice takes the last. So they are looked at here
+by themselves, with the same loader: first by `profiles/default/config.yaml`, before Snakemake reads them, and then by
+the Snakefile, which knows all of them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from yaml.reader import ReaderError
+
+from ..errors import PullbackError
+from ..files import check_regular
+
+MERGE = "tag:yaml.org,2002:merge"
+TEXT = "tag:yaml.org,2002:str"
+NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+
+IN_THOUSANDS = re.compile(r"[-+]?\d{1,3}(_\d{3})+(\.\d*([eE][-+]\d+)?)?")
+"""Numbers with underscores where everyone reads them alike: 100_000."""
+
+LONGEST_SHOWN = 80
+"""Characters of a number whose value an error message shows."""
+
+
+def check_files(paths: Iterable[str | Path]) -> None:
+    """Refuse config files that can't be read, or of which YAML would make something else than what is written.
+
+    Raises
+    ------
+    PullbackError : with file and line: no regular file, no UTF-8, no YAML, no mapping, a key that is given twice or is
+        no text, or a number in base 60 or base 8.
+
+    """
+    for path in paths:
+        check_regular(path)
+        _check(Path(path))
+
+
+def stop_at_mistakes(paths: Iterable[str | Path]) -> None:
+    """End the program with one line where `check_files` refuses one of the files."""
+    try:
+        check_files(paths)
+    except PullbackError as error:
+        sys.exit(f"pullback: {error}")
+
+
+def _check(path: Path) -> None:
+    text = _text(path)
+    try:
+        found = json.loads(text, object_pairs_hook=lambda pairs: _each_once(path, pairs))
+    except ValueError:
+        found = _yaml(path, text)
+    except RecursionError:
+        raise PullbackError(f"{path}: is nested too deep") from None
+    if not isinstance(found, dict):
+        said = "is empty" if found is None else f"holds {_kind(found)}"
+        raise PullbackError(f"{path}: {said}; a config is keys with values, such as `study: my_study`")
+
+
+def _text(path: Path) -> str:
+    content = path.read_bytes()
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise PullbackError(f"{path}:{line}: is not UTF-8 text; save the file in that encoding") from None
+
+
+def _each_once(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of a JSON file, whose reader gives no lines."""
+    names = [name for name, _ in pairs]
+    for name in names:
+        if names.count(name) > 1:
+            raise PullbackError(f"{path}: key {name!r:.80} is given twice; leave one of them")
+    return dict(pairs)
+
+
+class _Loader(yaml.FullLoader):
+    """The loader that Snakemake uses, with a line where Python says what is wrong."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, TypeError, LookupError, AttributeError) as error:  # a date that is none, digits without end
+            said = str(error).split(";")[0]
+            raise yaml.MarkedYAMLError(problem=said, problem_mark=node.start_mark) from None
+
+
+def _yaml(path: Path, text: str) -> Any:
+    """What a YAML file holds."""
+    try:
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        for line, mistake in _mistakes(node):
+            raise PullbackError(f"{path}:{line}: {mistake}")
+        return None if node is None else loader.construct_object(node, deep=True)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        raise PullbackError(f"{path}:{mark.line + 1}: can't be read as YAML: {_problem(error)}") from None
+    except ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise PullbackError(f"{path}:{line}: holds the control character U+{ord(text[error.position]):04X}") from None
+    except RecursionError:
+        raise PullbackError(f"{path}: is nested too deep") from None
+
+
+def _problem(error: yaml.MarkedYAMLError) -> str:
+    """What YAML says of a mistake, and where what it is part of begins."""
+    said = " ".join(str(error.problem or error.context).split())
+    if "\\t" in said:
+        return "a tab; indent by spaces"
+    begin = f", {error.context} that begins in line {error.context_mark.line + 1}" if error.context_mark else ""
+    return f"{said:.200}{begin}"
+
+
+def _mistakes(root: yaml.Node | None) -> Iterator[tuple[int, str]]:
+    """The line and the words for each part of a YAML document that would be read as something else."""
+    waiting, seen = [root] if root is not None else [], set()
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen:  # it is referred to by its anchor
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            yield from _wrong_keys(node)
+            waiting += [each for pair in reversed(node.value) for each in reversed(pair)]
+        elif isinstance(node, yaml.SequenceNode):
+            waiting += reversed(node.value)
+        elif node.tag in NUMBERS and (said := _other_number(node.value)):
+            yield node.start_mark.line + 1, said
+
+
+def _wrong_keys(mapping: yaml.MappingNode) -> Iterator[tuple[int, str]]:
+    first: dict[str, int] = {}
+    for key, _ in mapping.value:
+        line = key.start_mark.line + 1
+        if key.tag == MERGE:
+            continue
+        if key.tag != TEXT:
+            yield line, _no_name(key)
+        elif key.value in first:
+            yield line, f"key {key.value!r:.80} is given twice, first in line {first[key.value]}; leave one of them"
+        else:
+            first[key.value] = line
+
+
+def _no_name(key: yaml.Node) -> str:
+    """Why a key is no name."""
+    if not isinstance(key, yaml.ScalarNode):
+        return "a list or a mapping stands where a key should; put quotes around text with brackets or braces"
+    kind = key.tag.rsplit(":", 1)[-1]
+    comma = "; a decimal number has a point, 1.5, and no comma" if kind in ("int", "float") else ""
+    words = {"bool": "true or false", "null": "no value", "int": "a number", "float": "a number", "timestamp": "a date"}
+    return f"key {key.value:.80} is read as {words.get(kind, kind)}, and keys are names{comma}"
+
+
+def _other_number(text: str) -> str | None:
+    """What is wrong with a number that YAML reads as another than is written."""
+    plain = text.lstrip("+-")
+    digits = plain.replace("_", "")
+    if digits.startswith(("0x", "0b")):
+        return None
+    if ":" in digits:
+        how = "in base 60"
+    elif re.fullmatch("0+[0-7]{2,}", digits):
+        how = "in base 8, since it begins with 0"
+    elif "_" in plain and not IN_THOUSANDS.fullmatch(plain):
+        how = "without its underscores"
+    else:
+        return None
+    value = f"{yaml.safe_load(text)!r}" if len(text) <= LONGEST_SHOWN else "a number"
+    return f"{text:.80} would be read as {value}, {how}; write a number in decimals, and text in quotes"
+
+
+def _kind(found: Any) -> str:
+    return "a list" if isinstance(found, list) else f"only {found!r:.80}"

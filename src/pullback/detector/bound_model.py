@@ -1,0 +1,97 @@
+"""A model at work: its inference with the parameters of a point, and the covariance of the hits that it assumes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..models import Model
+from ..models.user_file import Call
+from ..study.batches import Part
+
+Parameters = Mapping[str, Tensor]
+"""The numbers and lists of a model by name, and the detector's `resolution`, one for each layer."""
+
+
+def parameters_of(
+    model: Model, resolution: float | list[float], device: str | torch.device = "cpu"
+) -> dict[str, Tensor]:
+    """The parameters of a model and its detector, float64; leaves, for derivatives by them."""
+    layers = max(model.layers) + 1
+    each_layer = resolution if isinstance(resolution, list) else [resolution] * layers
+    numbers = {**model.parameters, "resolution": each_layer}
+    return {name: torch.tensor(value, dtype=torch.float64, device=device) for name, value in numbers.items()}
+
+
+def at_work(part: Part, device: str | torch.device = "cpu") -> tuple[dict[str, Tensor], Inference]:
+    """The parameters of a part of a point, and the inference with them, for hits on a device."""
+    parameters = parameters_of(part.model, part.settings.detector.resolution, device)
+    return parameters, Inference(part.model, parameters)
+
+
+class Inference:
+    """A model's inference as a function of hits (muon, coordinate) alone.
+
+    It has what the library asks of a function beyond its values: `missing`, whether it uses what hits there are, and
+    `periods`, those of observables that are angles on a circle; and `refuse`, which raises for a function of the user's
+    file with its place, None for a model that is built in.
+    """
+
+    def __init__(self, model: Model, parameters: Parameters):
+        self.missing = model.missing
+        self.refuse = model.infer.refuse if isinstance(model.infer, Call) else None
+        periods = tuple(each.period for each in model.observables)
+        self.periods = periods if any(periods) else None
+        self._infer = partial(model.infer, **{name: parameters[name] for name in model.infer_uses})
+
+    def __call__(self, hits: Float[Tensor, "muon coordinate"]) -> Float[Tensor, "muon observable"]:
+        """The observables of each muon."""
+        return self._infer(hits)
+
+
+def covariance_of(
+    model: Model,
+    parameters: Parameters,
+    hits: Float[Tensor, "muon coordinate"],
+    recorded: Tensor | None = None,
+    *,
+    added: bool = True,
+) -> Float[Tensor, "#muon *coordinates"]:
+    """The covariance of the hits that propagation assumes, as variances or as matrices.
+
+    Σ = Σ_detector + Σ_model: the detector's variances 1/resolution² of the layers, or what is `recorded` of each muon
+    (variances or matrices, with NaN where the detector's hold), and what the model adds, such as scattering, unless
+    that is left out. Variances of as many muons as there are coordinates are given as matrices, unless the model's
+    part is left out: nothing else says that they are not one matrix for all muons.
+    """
+    variance = parameters["resolution"][list(model.layers)].pow(-2)[None]
+    if recorded is not None:
+        diagonal = torch.diag_embed(variance) if recorded.ndim == 3 else variance
+        variance = torch.where(torch.isnan(recorded), diagonal, recorded)
+    if not added:
+        return variance
+    extra = added_covariance(model, parameters, hits)
+    if extra is None:
+        ambiguous = variance.ndim == 2 and len(variance) == variance.shape[1] > 1
+        return torch.diag_embed(variance) if ambiguous else variance
+    return (torch.diag_embed(variance) if variance.ndim == 2 else variance) + extra
+
+
+def goodness(model: Model, parameters: Parameters, hits: Float[Tensor, "muon coordinate"]) -> Float[Tensor, "muon 2"]:
+    """χ² of a model's fit to the hits, and its degrees of freedom."""
+    with torch.no_grad():
+        return model.chi2(hits, **{name: parameters[name] for name in model.chi2_uses})
+
+
+def added_covariance(
+    model: Model, parameters: Parameters, hits: Float[Tensor, "muon coordinate"]
+) -> Float[Tensor, "#muon coordinate coordinate"] | None:
+    """What the model adds to the detector's covariance of the hits, as matrices, or None."""
+    if model.covariance is None:
+        return None
+    added = model.covariance(hits, **{name: parameters[name] for name in model.covariance_uses})
+    return added if added.ndim == 3 else added[None]

@@ -1,0 +1,49 @@
+"""Simulated hits again, from the same random numbers, as they move with the design of the detector."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..study.batches import Block, Part
+from ..uncertainty.covariance import cholesky, combined
+from . import response
+from .bound_model import Parameters, added_covariance
+
+
+class Drawn(NamedTuple):
+    """The random numbers that the hits of some muons are made from."""
+
+    sampled: Tensor
+    deviates: Tensor
+    kicks: Tensor | None
+
+    def take(self, rows: slice) -> Drawn:
+        """Those of some of them."""
+        return Drawn(*(None if each is None else each[rows] for each in self))
+
+
+def draw(part: Part, block: Block, device: str | torch.device = "cpu") -> Drawn:
+    """The random numbers of a block, the same again, on a device."""
+    drawn = response.sampled(part, block), response.deviates(part, block)
+    kicks = response.kicks(part, block) if part.model.covariance else None
+    return Drawn(*(None if each is None else torch.from_numpy(each).to(device) for each in (*drawn, kicks)))
+
+
+def moving_hits(
+    part: Part, parameters: Parameters, drawn: Drawn, hits: Float[Tensor, "muon coordinate"]
+) -> Float[Tensor, "muon coordinate"]:
+    """The simulated hits as they move with the parameters of the design; those that are not recorded stay so."""
+    model, noise = part.model, part.settings.detector.noise
+    true = model.place(drawn.sampled, **{name: parameters[name] for name in model.place_uses})
+    resolution = parameters["resolution"][list(model.layers)]
+    # The pitch of strips, where it is given, does not change with the resolution that is stated.
+    unit = noise.pitch if getattr(noise, "pitch", 0) else resolution.new_tensor(response.factor(part)) / resolution
+    moved = true + drawn.deviates * unit
+    if model.covariance is not None:
+        root = cholesky(added_covariance(model, parameters, true.detach()))
+        moved = moved + combined(root, drawn.kicks[:, None])[:, 0]
+    return torch.where(torch.isfinite(hits), moved, hits)

@@ -1,0 +1,239 @@
+"""Hits in CSV files: a header, then a row a muon.
+
+An empty cell is a missing hit, and so is an empty line of a file with one column. Cells may be quoted; a quoted cell
+may hold commas, line breaks, and quotes that are written twice. What else begins with a quote is refused, when the rows
+are counted: an open quote would make one cell of all rows after it.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+
+from ..errors import PullbackError, one_line
+from .columns import Stretches, check_element, find
+
+AT_A_TIME = 8 << 20
+"""Bytes to read at a time: no row can be longer."""
+
+TOO_LONG = f"is longer than {AT_A_TIME >> 20} MiB; is this CSV, with line ends?"
+
+SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical lines", " ": "spaces"}
+"""What may separate cells in place of commas."""
+
+MISSING = ("na", "n/a", "#n/a", "nil", "none", "null", "missing", "-", "--", "?")
+"""What stands for a missing hit elsewhere."""
+
+
+def count(file: str | Path, names: Sequence[str], tree: str = "") -> int:
+    """The number of rows, from reading the file once."""
+    with _errors(file):
+        header, lines = _header(file, names)
+        _check_quotes(file, len(header), sum(line.count('"') for line in lines))
+        return sum(len(table) for table in _tables(file, names))
+
+
+def read(file: str | Path, names: Sequence[str], start: int, stop: int, tree: str = "") -> Stretches:
+    """The rows [start, stop) of the columns, of a file whose rows were counted."""
+    at = 0
+    with _errors(file):
+        for table in _tables(file, names):
+            skip, take = max(start - at, 0), min(stop - at, len(table))
+            if skip < take:
+                rows = table.slice(skip, take - skip)
+                yield [_numbers(rows.column(name), file, name, at + skip) for name in names]
+            at += len(table)
+            if at >= stop:
+                return
+
+
+def _tables(file, names) -> Iterator[pa.RecordBatch]:
+    """The columns as text, stretch by stretch."""
+    header, lines = _header(file, names)
+    reader = pa.csv.open_csv(
+        file,
+        # One thread, so that rows come in order and errors name the first.
+        read_options=pa.csv.ReadOptions(
+            use_threads=False, block_size=AT_A_TIME, column_names=header, skip_rows=len(lines)
+        ),
+        parse_options=pa.csv.ParseOptions(ignore_empty_lines=len(header) > 1, newlines_in_values=True),
+        # Cells are read as text, so that what is no number can be named with its row and column.
+        convert_options=pa.csv.ConvertOptions(
+            include_columns=list(names),
+            column_types=dict.fromkeys(names, pa.string()),
+            strings_can_be_null=False,
+        ),
+    )
+    with reader:
+        yield from reader
+
+
+def _header(file, names: Sequence[str] = ()) -> tuple[list[str], list[str]]:
+    """The columns, among which are these names, and the lines that name them."""
+    lines: list[str] = []
+    with _open(file) as stream:
+        try:
+            header = [name.strip() for name in next(csv.reader(_lines(stream, lines), strict=True), [])]
+        except csv.Error as error:
+            raise PullbackError(f"{file}: the header: {_said(error)}") from None
+    try:
+        "".join(header).encode()
+    except UnicodeEncodeError:
+        raise _not_utf8(file) from None
+    if not header:
+        raise PullbackError(f"{file}: the first line is empty; it must be the header, which names the columns")
+    for name in names:
+        check_element(file, *find(file, name, header, _advice), ())
+    return header, lines
+
+
+def _open(file) -> TextIO:
+    """A file as text with its own line ends: what is not used of it need not be UTF-8."""
+    return Path(file).open(encoding="utf-8-sig", errors="surrogateescape", newline="")
+
+
+def _lines(stream: TextIO, taken: list[str]) -> Iterator[str]:
+    """The lines of a file; `taken` has the last ones, until it is cleared."""
+    while line := stream.readline(AT_A_TIME):
+        if 4 * len(line) >= AT_A_TIME and len(line.encode(errors="surrogateescape")) >= AT_A_TIME:
+            raise csv.Error(TOO_LONG)
+        taken.append(line)
+        yield line
+
+
+def _check_quotes(file, columns: int, of_header: int) -> None:
+    """Refuse a cell that begins with a quote, unless the next quote that is not one of two ends the cell."""
+    with Path(file).open("rb") as stream:
+        quotes = sum(part.count(b'"') for part in iter(lambda: stream.read(AT_A_TIME), b""))
+    if quotes == of_header:  # as nearly always; the check takes longer than reading the numbers
+        return
+    row, lines = 0, []
+    with _open(file) as stream:
+        try:
+            for cells in csv.reader(_lines(stream, lines), strict=True):
+                row += bool(cells) or columns == 1  # empty lines are left out otherwise
+                lines.clear()
+        except csv.Error as error:
+            raise PullbackError(f"{file}: row {row}: {_said(error)}: '{one_line(lines[0])}'") from None
+
+
+def _said(error: csv.Error) -> str:
+    """What is wrong with quotes or lengths, and what to do."""
+    if "unexpected end" in str(error):
+        return "a quote is opened and not closed, so that all rows after it are one cell; close it or take it out"
+    if "field larger" in str(error):
+        return f"a cell has more than {csv.field_size_limit()} characters; is a quote opened and not closed?"
+    if "expected after" in str(error):
+        return "text follows the quote that ends a cell; close the cell before, or write quotes within it twice"
+    return str(error)
+
+
+def _advice(header: Sequence[str]) -> str:
+    """What to do about a header that lacks a column, if the header says it."""
+    first = header[0]
+    if "\0" in first:
+        return "this is no text, or not UTF-8: save it as CSV UTF-8"
+    if first.startswith("#"):
+        return "the first line must be the header, without #: take that out, and comments too"
+    if first.startswith("sep="):
+        return f"the first line must be the header: take out {one_line(first)}, and separate cells by commas"
+    if not _are_numbers(pa.array([name or "0" for name in header])):
+        for separator, words in SEPARATORS.items():
+            if any(separator in name.strip() for name in header) and (separator != " " or len(header) == 1):
+                return f"cells must be separated by commas, not by {words}, and numbers have decimal points"
+        return ""
+    return "the first line must be the header, which names the columns"
+
+
+def _numbers(column: pa.Array, file: str | Path, name: str, first: int) -> np.ndarray:
+    """Cells as numbers; `first` is the row that they begin at, to name the one that holds no number."""
+    cells = pc.utf8_trim_whitespace(column)
+    cells = pc.if_else(pc.equal(cells, ""), "nan", cells)
+    if _are_numbers(cells):
+        return cells.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    good, bad = 0, len(cells)  # of the first so many cells all are numbers, or not
+    while bad - good > 1:
+        middle = (good + bad) // 2
+        good, bad = (middle, bad) if _are_numbers(cells[good:middle]) else (good, middle)
+    cell = column[good].as_py()
+    raise PullbackError(
+        f"{file}: row {first + bad}, column {name!r}: '{one_line(cell)}' is not a number{_why(cell, name)}"
+    )
+
+
+def _why(cell: str, name: str) -> str:
+    """What to do about a cell that is no number, if it says it."""
+    cell = cell.strip()
+    if cell.lower() in MISSING:
+        return "; leave the cell of a missing hit empty"
+    if cell == name:
+        return "; the header is there again: take that line out"
+    if "\n" in cell or "\r" in cell:
+        return "; close the quote that the cell begins with, or take it out"
+    if re.fullmatch(r"[+-]?[\d.]+(,\d*)+", cell):
+        return "; numbers have decimal points, and no other mark"
+    return ""
+
+
+def _are_numbers(cells: pa.Array) -> bool:
+    try:
+        cells.cast(pa.float64())
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+@contextmanager
+def _errors(file: str | Path) -> Iterator[None]:
+    """What the reader raises, as one line that names the file."""
+    try:
+        yield
+    except pa.ArrowInvalid as error:
+        raise _refusal(file, next(iter(str(error).splitlines()), "")) from error
+
+
+def _refusal(file: str | Path, reason: str) -> PullbackError:
+    """The error for what the reader says of a file."""
+    if "UTF8" in reason:
+        return _not_utf8(file)
+    if "straddling" in reason:
+        return PullbackError(f"{file}: a row {TOO_LONG}")
+    _, lines = _header(file)
+    if "Empty CSV file" in reason or "Could not skip initial" in reason:
+        if len("".join(lines)) < Path(file).stat().st_size // 8:
+            return PullbackError(f"{file}: the header {TOO_LONG}")
+        return PullbackError(f"{file}: holds no hits, only a header")
+    if not (found := re.search(r"Row #(\d+): Expected (\d+) columns?, got (\d+): (.*)", reason)):
+        return PullbackError(f"{file}: can't be read: {one_line(reason)}")
+    row, expected, got = map(int, found.groups()[:3])
+    advice = "is a cell missing, or the end of the file?"
+    if got > expected:
+        advice = "numbers have decimal points, and text with commas is quoted"
+    if found[4].startswith("#"):
+        advice = "take comments out"
+    # Rows are counted from 1 without the header, as everywhere here.
+    where = f"{file}: row {row - len(lines)}"
+    cells = f"{got} cell{'s' * (got > 1)}"
+    return PullbackError(f"{where}: has {cells}, and the header {expected}: '{one_line(found[4])}'; {advice}")
+
+
+def _not_utf8(file: str | Path) -> PullbackError:
+    """The error for a file that isn't text, with the place of the first byte that isn't."""
+    with Path(file).open("rb") as lines:
+        for row, line in enumerate(lines):
+            for column, cell in enumerate(line.split(b","), 1):
+                try:
+                    cell.decode("utf-8")
+                except UnicodeDecodeError:
+                    where = f"row {row}, column {column}" if row else f"the header, column {column}"
+                    return PullbackError(f"{file}: {where}: is not UTF-8 text; save the file as CSV UTF-8")
+    return PullbackError(f"{file}: is not UTF-8 text; save the file as CSV UTF-8")

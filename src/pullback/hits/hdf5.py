@@ -1,0 +1,63 @@
+"""Hits in HDF5 files: datasets by their path, with one number a row, or rows of a fixed size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from ..errors import PullbackError
+from ..study.batches import BLOCK
+from .columns import Stretches, check_element, damaged, find, split
+
+
+def count(file: str | Path, names: Sequence[str], tree: str = "") -> int:
+    """The number of rows, as the file states it."""
+    with damaged(file), h5py.File(file, "r") as hdf5:
+        return len(_columns(file, hdf5, names)[0][0])
+
+
+def read(file: str | Path, names: Sequence[str], start: int, stop: int, tree: str = "") -> Stretches:
+    """The rows [start, stop) of the columns."""
+    with damaged(file), h5py.File(file, "r") as hdf5:
+        columns = _columns(file, hdf5, names)
+        stop = min(stop, len(columns[0][0]))
+        for first in range(start, stop, BLOCK):
+            rows = slice(first, min(first + BLOCK, stop))
+            yield [np.asarray(dataset[rows, *indices], dtype="f8") for dataset, indices in columns]
+
+
+def _columns(file, hdf5, names) -> list[tuple[h5py.Dataset, tuple[int, ...]]]:
+    """The datasets that names mean, and of each the indices of its element."""
+    for name in names:
+        _refuse_links(file, hdf5, name)
+        _refuse_links(file, hdf5, split(name)[0])
+    there: list[str] = []
+    hdf5.visititems(lambda path, each: there.append(path) if isinstance(each, h5py.Dataset) else None)
+    columns = []
+    for name in names:
+        path, indices = find(file, name.strip("/"), there)
+        dataset = hdf5[path]
+        if dataset.external or dataset.is_virtual:
+            raise PullbackError(f"{file}: {path!r} keeps its data in another file, which is refused")
+        if not dataset.ndim or dataset.dtype.kind not in "fiu":
+            raise PullbackError(f"{file}: {path!r} must be a dataset of numbers, one a row")
+        check_element(file, path, indices, dataset.shape[1:])
+        columns.append((dataset, indices))
+    lengths = {dataset.name.strip("/"): len(dataset) for dataset, _ in columns}
+    if len(set(lengths.values())) > 1:
+        raise PullbackError(f"{file}: datasets differ in length: {lengths}")
+    return columns
+
+
+def _refuse_links(file, hdf5, path) -> None:
+    """Refuse a path that leads over a soft or an external link."""
+    group = hdf5
+    for name in filter(None, path.split("/")):
+        if not isinstance(group, h5py.Group) or not group.id.links.exists(name.encode()):
+            return
+        if group.id.links.get_info(name.encode()).type != h5py.h5l.TYPE_HARD:
+            raise PullbackError(f"{file}: {path!r} is a link to elsewhere, which is refused; give the dataset itself")
+        group = group[name]

@@ -1,0 +1,354 @@
+"""Recorded hits from CSV, Parquet, HDF5 and ROOT files: streamed, never read whole.
+
+A cell that is empty or null is a missing hit and reads as NaN, and so does an empty line of a CSV file with one column;
+NaN and infinite hits are kept. The config says which columns hold what, and in which unit; all that leaves here is in
+m and m².
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import hashlib
+import importlib
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from ..errors import PullbackError, one_line
+from ..files import check_regular
+from ..study.batches import BLOCK
+
+PER_METRE = {"m": 1.0, "cm": 100.0, "mm": 1000.0}
+"""The units of a file, in what a metre holds of them: dividing by these rounds once, multiplying by 0.001 twice."""
+
+READERS = {
+    ".csv": "text",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".h5": "hdf5",
+    ".hdf5": "hdf5",
+    ".root": "root",
+}
+"""Modules of `pullback.hits.columns` by the suffix of a file."""
+
+KINDS = {
+    b"\x89HDF\r\n\x1a\n": ("hdf5", "an HDF5 file: name it .h5"),
+    b"PAR1\x15": ("parquet", "a Parquet file: name it .parquet"),
+    b"root\0": ("root", "a ROOT file: name it .root"),
+    b"\x1f\x8b": ("", "compressed by gzip: unpack it"),
+    b"BZh": ("", "compressed by bzip2: unpack it"),
+    b"\xfd7zXZ\0": ("", "compressed by xz: unpack it"),
+    b"\x28\xb5\x2f\xfd": ("", "compressed by zstd: unpack it"),
+    b"PK\x03\x04": ("", "an Excel workbook or another zip archive: save it as CSV UTF-8, or unpack it"),
+    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": ("", "an Excel workbook: save it as CSV UTF-8"),
+    b"SQLite format 3\0": ("", "an SQLite database: export its table as CSV"),
+    b"\x93NUMPY": ("", "an array of NumPy: write it as CSV, with a header"),
+    b"ARROW1\0": ("", "an Arrow or Feather file: write it as Parquet"),
+    b"version https://git-lfs": ("", "a pointer of Git LFS, not the file itself: fetch that by git lfs pull"),
+    b"<!DOCTYPE": ("", "a web page, perhaps an error in place of the file: download it again"),
+    b"<html": ("", "a web page, perhaps an error in place of the file: download it again"),
+}
+"""What a file that can't be read is by its first bytes: the module that reads it, if any, and words with advice."""
+
+TICK = 2_000_000_000
+"""Time in which a file may change twice with no sign of the second in its times, ns; FAT counts in steps of 2 s."""
+
+ROUNDING = 1e3 * np.finfo("f8").eps
+"""How far below 0 the least eigenvalue of a correlation matrix may be, as `pullback.propagate` has it."""
+
+
+class Hits(NamedTuple):
+    """A block of recorded hits, m, and what the file says of their covariance, m².
+
+    The covariance is None where no uncertainties are mapped; variances (muon, coordinate); or matrices (muon,
+    coordinate, coordinate) where covariances are mapped too. A variance is NaN where the coordinate has no column of
+    uncertainties, and where there is no finite hit; a covariance is 0 there.
+    """
+
+    hits: Float[np.ndarray, "muon coordinate"]
+    covariance: Float[np.ndarray, "muon coordinate *second"] | None
+
+
+@dataclass(frozen=True)
+class HitsFile:
+    """A file of recorded hits, and what its columns are to the coordinates of a model; `source_of` makes it.
+
+    Attributes
+    ----------
+    coordinates : the column of each coordinate, in the model's order.
+    sigma : columns of standard uncertainties by the index of the coordinate.
+    covariance : columns of covariances by the indices of two coordinates, both of which have a column in `sigma`.
+    unit : of the positions and of their uncertainties; covariances are in its square.
+    tree : the tree of a ROOT file, none for its only one.
+    sha256 : that of the content which the run was planned with; "" before there is a plan.
+
+    """
+
+    file: str
+    coordinates: tuple[str, ...]
+    sigma: Mapping[int, str]
+    covariance: Mapping[tuple[int, int], str]
+    unit: str
+    tree: str
+    sha256: str = ""
+
+    @property
+    def covariance_shape(self) -> tuple[int, ...] | None:
+        """The shape of a muon's covariance, as in `Hits`."""
+        if not self.sigma:
+            return None
+        return (len(self.coordinates),) * (2 if self.covariance else 1)
+
+    def count_muons(self) -> int:
+        """The number of muons (rows): from the metadata of the file, or for CSV by reading it once.
+
+        Raises
+        ------
+        PullbackError : the file is missing, unreadable or empty, or lacks a column, or one holds no numbers.
+
+        """
+        with _errors(self.file):
+            reader = _reader(self.file)
+            muons = reader.count(self.file, self._columns, self.tree)
+        if not muons:
+            only = "a header" if reader.__name__.endswith(".text") else "column names"
+            raise PullbackError(f"{self.file}: holds no hits, only {only}")
+        return muons
+
+    def plan(self) -> tuple[int, str]:
+        """The number of muons, as `count_muons` has it, and the SHA-256 of the content that has them.
+
+        Raises
+        ------
+        PullbackError : what `count_muons` raises; or the file changed meanwhile.
+
+        """
+        with _errors(self.file), _unchanged(self.file) as digest:
+            return self.count_muons(), digest
+
+    def blocks(self, start: int, stop: int) -> Iterator[Hits]:
+        """The muons [start, stop), in blocks of `pullback.study.batches.BLOCK`.
+
+        Raises
+        ------
+        PullbackError : naming file, row (from 1, without the header) and column of what is no number, no uncertainty or
+            no covariance; or the file is not what it was by its SHA-256, or changed before the last block was taken.
+
+        """
+        with _errors(self.file), _unchanged(self.file, self.sha256):
+            stretches = _reader(self.file).read(self.file, self._columns, start, stop, self.tree)
+            for first, values in _in_blocks(self.file, stretches, len(self._columns), start, stop):
+                yield self._hits(first, dict(zip(self._columns, values, strict=True)))
+
+    @property
+    def _columns(self) -> list[str]:
+        """The columns to read, each once."""
+        return list(dict.fromkeys([*self.coordinates, *self.sigma.values(), *self.covariance.values()]))
+
+    def _hits(self, first: int, values: Mapping[str, np.ndarray]) -> Hits:
+        """A block from its columns; `first` is its first row."""
+        per_metre = PER_METRE[self.unit]
+        with np.errstate(all="ignore"):  # a damaged file may hold NaN of the kind that signals
+            hits = np.stack([values[column] for column in self.coordinates], axis=1) / per_metre
+        if not self.sigma:
+            return Hits(hits, None)
+        there = np.isfinite(hits)
+        variances = np.full(hits.shape, np.nan)
+        for axis, column in self.sigma.items():
+            with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+                variance = (values[column] / per_metre) ** 2
+                usable = (values[column] > 0) & (variance > 0) & (variance < np.inf)
+            self._refuse(there[:, axis] & ~usable, first, column, values[column], "is not a standard uncertainty")
+            variances[there[:, axis], axis] = variance[there[:, axis]]
+        if not self.covariance:
+            return Hits(hits, variances)
+        matrices = np.zeros((*hits.shape, hits.shape[1]))
+        np.einsum("mii->mi", matrices)[:] = variances
+        for (one, other), column in self.covariance.items():
+            both = there[:, one] & there[:, other]
+            self._refuse(both & ~np.isfinite(values[column]), first, column, values[column], "is not a covariance")
+            matrices[both, one, other] = matrices[both, other, one] = values[column][both] / per_metre**2
+        self._check_matrices(first, matrices)
+        return Hits(hits, matrices)
+
+    def _refuse(self, bad, first: int, column: str, values, what: str) -> None:
+        if bad.any():
+            row = int(bad.argmax())
+            cell = "it is empty or not a number" if np.isnan(values[row]) else f"{values[row]:g}"
+            raise PullbackError(f"{self.file}: row {first + row + 1}, column {column!r}: {what}: {cell}")
+
+    def _check_matrices(self, first: int, matrices) -> None:
+        """Refuse matrices that are not positive semi-definite, judged by their correlations."""
+        axes = sorted({axis for pair in self.covariance for axis in pair})
+        inner = matrices[:, axes][:, :, axes]
+        width = np.sqrt(np.einsum("mii->mi", inner))
+        correlation = inner / (width[:, :, None] * width[:, None, :])
+        # A missing hit is correlated with none.
+        correlation[np.isnan(correlation)] = 0.0
+        bad = np.linalg.eigvalsh(correlation)[:, 0] < -ROUNDING
+        if bad.any():
+            columns = ", ".join([*(self.sigma[axis] for axis in axes), *self.covariance.values()])
+            raise PullbackError(
+                f"{self.file}: row {first + int(bad.argmax()) + 1}: the covariance of columns {columns} is not "
+                f"positive semi-definite: a correlation is beyond ±1, or they contradict each other"
+            )
+
+
+def source_of(section: Any, coordinates: Sequence[str]) -> HitsFile:
+    """The file of the config's `source` section, for the coordinates of a model.
+
+    Raises
+    ------
+    PullbackError : the section speaks of a coordinate that the model doesn't have, or contradicts itself.
+
+    """
+    section = section if isinstance(section, Mapping) else vars(section)
+    columns, sigma, pairs = (section[key] for key in ("columns", "sigma", "covariance"))
+    for key, mapping in (("columns", columns), ("sigma", sigma)):
+        for name in mapping:
+            _index(key, name, coordinates)
+    names = [columns.get(name, name) for name in coordinates]
+    for name, column in zip(coordinates, names, strict=True):
+        if names.count(column) > 1:
+            others = " and ".join(each for each, same in zip(coordinates, names, strict=True) if same == column)
+            raise PullbackError(f"config: source.columns.{name}: {others} are all column {column!r}")
+    covariance: dict[tuple[int, int], str] = {}
+    for key, column in pairs.items():
+        both = [name.strip() for name in key.split(",")]
+        pair = tuple(sorted(_index("covariance", name, coordinates) for name in both))
+        if len(set(pair)) != 2 or len(pair) != 2:
+            raise PullbackError(f"config: source.covariance: {key!r} must be two coordinates: {{'x0,x1': column}}")
+        if pair in covariance:
+            raise PullbackError(f"config: source.covariance: {key!r} is given twice")
+        for name in both:
+            if name not in sigma:
+                raise PullbackError(
+                    f"config: source.covariance: {key!r} needs the uncertainty of {name} in source.sigma"
+                )
+        covariance[pair] = column
+    if section["tree"] and Path(section["file"]).suffix.lower() != ".root":
+        raise PullbackError(f"config: source.tree: {section['file']} is no .root file, and has no trees; leave it out")
+    by_index = {coordinates.index(name): column for name, column in sigma.items()}
+    planned = section.get("hits_sha256", "")
+    return HitsFile(section["file"], tuple(names), by_index, covariance, section["unit"], section["tree"], planned)
+
+
+def _index(key: str, name: str, coordinates: Sequence[str]) -> int:
+    if name in coordinates:
+        return coordinates.index(name)
+    close = difflib.get_close_matches(name, coordinates, n=1)
+    advice = f"; did you mean {close[0]}?" if close else ""
+    raise PullbackError(
+        f"config: source.{key}: the model has no coordinate {name!r}; it has {', '.join(coordinates)}{advice}"
+    )
+
+
+def _reader(file: str) -> ModuleType:
+    suffix = Path(file).suffix.lower()
+    if suffix not in READERS:
+        raise PullbackError(
+            f"{file}: hits must be in a .csv, .parquet, .h5 or .root file, not {suffix or 'one without a suffix'}"
+        )
+    return importlib.import_module(f".readers.{READERS[suffix]}", __package__)
+
+
+@contextmanager
+def _errors(file: str) -> Iterator[None]:
+    """What the system and the libraries say of a file, as one line that names it."""
+    check_regular(file)
+    try:
+        if not os.path.getsize(file):
+            raise PullbackError(f"{file}: the file is empty; it needs named columns, and a row a muon")
+        yield
+    except FileNotFoundError:
+        raise PullbackError(f"{file}: no such file any more") from None
+    except (PullbackError, OSError, RuntimeError) as error:
+        if kind := _foreign(file):
+            raise PullbackError(f"{file}: is {kind}") from error
+        if isinstance(error, PullbackError):
+            raise
+        reason = error.strerror if isinstance(error, OSError) else None
+        words = next(iter(str(error).splitlines()), "")
+        if "unable to lock file" in words:
+            reason = "another program has it open to write to it: close it there"
+        if not reason:
+            reason = f"{one_line(words.rstrip(' ,'))}; is it truncated, or of another kind?"
+        raise PullbackError(f"{file}: can't be read: {reason}") from error
+
+
+def _foreign(file: str) -> str:
+    """What a file is if not of the kind that its name says, as far as its first bytes tell; "" if they don't."""
+    with contextlib.suppress(OSError), Path(file).open("rb") as stream:
+        start = stream.read(32)
+        for magic, (reader, words) in KINDS.items():
+            if start.startswith(magic) and reader != READERS.get(Path(file).suffix.lower(), "none"):
+                return words
+    return ""
+
+
+@contextmanager
+def _unchanged(file: str, planned: str = "") -> Iterator[str]:
+    """The SHA-256 of a file: it must be the planned one, if there is one, and stay so while the block reads the file.
+
+    The file is digested before it is read, and again after only if it had just been written to: any other change shows
+    in its times, since no program can set that of the last change. Digesting takes about 0.5 s a GB, once a job.
+    """
+    changed = PullbackError(f"{file}: has changed since this run began: run again")
+    with Path(file).open("rb") as stream:
+        before, digest = _state(stream), hashlib.file_digest(stream, "sha256").hexdigest()
+    if planned and digest != planned:
+        raise changed
+    just_written = time.time_ns() - max(before[1:]) < TICK
+
+    def same() -> bool:
+        try:
+            with Path(file).open("rb") as stream:  # opened anew: only then a file system of a network looks again
+                again = hashlib.file_digest(stream, "sha256").hexdigest() if just_written else digest
+                return again == digest and _state(stream) == before
+        except OSError:
+            return False
+
+    try:
+        yield digest
+    except Exception as error:  # whatever a reader makes of a file that is being written to
+        if same():
+            raise
+        raise changed from error
+    if not same():
+        raise changed
+
+
+def _state(stream: BinaryIO) -> tuple[int, ...]:
+    """The size of a file, and when its content and anything about it changed last, ns."""
+    status = os.fstat(stream.fileno())
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _in_blocks(file: str, stretches, columns: int, start: int, stop: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Blocks (column, muon) with their first row, from stretches of rows [start, stop) of any length."""
+    at, filled = start, 0
+    block = np.empty((columns, min(BLOCK, stop - start)))
+    for stretch in stretches:
+        used, length = 0, len(stretch[0])
+        while used < length:
+            count = min(block.shape[1] - filled, length - used)
+            for values, column in zip(block, stretch, strict=True):
+                values[filled : filled + count] = column[used : used + count]
+            filled, used = filled + count, used + count
+            if filled == block.shape[1]:
+                yield at, block
+                at, filled = at + filled, 0
+                block = np.empty((columns, min(BLOCK, stop - at)))
+    if at < stop:
+        raise PullbackError(
+            f"{file}: has no row {at + filled + 1} of {stop} any more; it has changed since this run began: run again"
+        )

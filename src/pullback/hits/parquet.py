@@ -1,0 +1,80 @@
+"""Hits in Parquet files: a column a coordinate, or lists of a fixed size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet
+
+from ..errors import PullbackError, one_line
+from ..study.batches import BLOCK
+from .columns import Named, Stretches, check_element, find, jagged, rows_at_a_time
+
+
+def count(file: str | Path, names: Sequence[str], tree: str = "") -> int:
+    """The number of rows, as the file states it."""
+    with _open(file) as parquet:
+        _columns(file, parquet, names)
+        return parquet.metadata.num_rows
+
+
+def read(file: str | Path, names: Sequence[str], start: int, stop: int, tree: str = "") -> Stretches:
+    """The rows [start, stop) of the columns, from the row group on that holds the first."""
+    with _open(file) as parquet:
+        columns = _columns(file, parquet, names)
+        lengths = [parquet.metadata.row_group(group).num_rows for group in range(parquet.num_row_groups)]
+        first, at = 0, 0
+        while first < len(lengths) and at + lengths[first] <= start:
+            at += lengths[first]
+            first += 1
+        wanted = dict.fromkeys(column for column, _ in columns)
+        shapes = [_shape(parquet.schema_arrow.field(column).type) for column in wanted]
+        step, groups = min(BLOCK, rows_at_a_time(*shapes)), range(first, len(lengths))
+        for table in parquet.iter_batches(step, row_groups=groups, columns=list(wanted), use_threads=False):
+            skip, take = max(start - at, 0), min(stop - at, len(table))
+            if skip < take:
+                rows = table.slice(skip, take - skip)
+                yield [_numbers(rows.column(column), indices) for column, indices in columns]
+            at += len(table)
+            if at >= stop:
+                return
+
+
+def _columns(file, parquet, names) -> list[Named]:
+    """The columns that names mean, and of each the indices of its element."""
+    columns = [find(file, name, parquet.schema_arrow.names) for name in names]
+    for column, indices in columns:
+        kind = inner = parquet.schema_arrow.field(column).type
+        while pa.types.is_fixed_size_list(inner):
+            inner = inner.value_type
+        if pa.types.is_list(inner) or pa.types.is_large_list(inner):
+            raise jagged(file, column, one_line(str(kind)))
+        if not (pa.types.is_floating(inner) or pa.types.is_integer(inner)):
+            raise PullbackError(f"{file}: column {column!r} holds {one_line(str(kind))}, not numbers")
+        check_element(file, column, indices, _shape(kind))
+    return columns
+
+
+def _shape(kind: pa.DataType) -> tuple[int, ...]:
+    return (kind.list_size, *_shape(kind.value_type)) if pa.types.is_fixed_size_list(kind) else ()
+
+
+def _numbers(column: pa.Array, indices: tuple[int, ...]):
+    for index in indices:
+        column = pc.list_element(column, index)
+    return column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+
+
+@contextmanager
+def _open(file: str | Path) -> Iterator[pa.parquet.ParquetFile]:
+    try:
+        with pa.parquet.ParquetFile(file) as parquet:
+            yield parquet
+    except pa.ArrowInvalid as error:
+        raise PullbackError(
+            f"{file}: can't be read: {one_line(next(iter(str(error).splitlines()), ''))}; is it cut off?"
+        ) from error

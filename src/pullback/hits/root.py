@@ -1,0 +1,106 @@
+"""Hits in ROOT files: branches of a tree, or fields of an RNTuple, read with uproot."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import PullbackError, one_line
+from ..study.batches import BLOCK
+from .columns import Named, Stretches, check_element, damaged, find, jagged, rows_at_a_time
+
+
+def count(file: str | Path, names: Sequence[str], tree: str = "") -> int:
+    """The number of entries, as the tree states it."""
+    with damaged(file), _open(file, tree) as entries:
+        _columns(file, entries, names)
+        return entries.num_entries
+
+
+def read(file: str | Path, names: Sequence[str], start: int, stop: int, tree: str = "") -> Stretches:
+    """The entries [start, stop) of the branches."""
+    import awkward as ak
+
+    with damaged(file), _open(file, tree) as entries:
+        columns, shapes = _columns(file, entries, names)
+        wanted = list(shapes)
+        stop = min(stop, entries.num_entries)
+        if start >= stop:
+            return
+        step = rows_at_a_time(*shapes.values())
+        # Of an RNTuple many rows at a time: uproot reads a whole cluster again for each stretch of its rows.
+        step = step if _is_ntuple(entries) else min(BLOCK, step)
+        for arrays in entries.iterate(wanted, step_size=step, entry_start=start, entry_stop=stop, library="ak"):
+            found = {name: ak.to_numpy(ak.fill_none(arrays[name], np.nan, axis=None)) for name in wanted}
+            yield [found[column][:, *indices].astype("f8") for column, indices in columns]
+
+
+def load_uproot(file: str | Path) -> Any:
+    """The module `uproot`, for reading or writing a file.
+
+    Raises
+    ------
+    PullbackError : it is not installed.
+
+    """
+    try:
+        return importlib.import_module("uproot")
+    except ModuleNotFoundError as error:
+        advice = 'pip install "pullback[root]"'
+        raise PullbackError(f"{file}: ROOT files need {error.name}, which is not installed: {advice}") from None
+
+
+@contextmanager
+def _open(file, tree) -> Iterator[Any]:
+    """A tree of a file: the one named, or the only one."""
+    uproot = load_uproot(file)
+    # A path rather than text, of which uproot would take what follows a colon for the name of an object; no caches, so
+    # that what has been read is forgotten.
+    with uproot.open(Path(file), array_cache=None, object_cache=None) as root:
+        kinds = root.classnames(recursive=True)
+        trees = [name for name, kind in kinds.items() if kind.startswith(("TTree", "TNtuple")) or "RNTuple" in kind]
+        latest = list(dict.fromkeys(name.rpartition(";")[0] for name in trees))  # without ROOT's numbers of versions
+        if not trees:
+            raise PullbackError(f"{file}: holds no tree and no RNTuple")
+        if not tree and len(latest) > 1:
+            raise PullbackError(f"{file}: name one of its trees in source.tree: {', '.join(latest)}")
+        if tree and tree not in (*latest, *trees):
+            raise PullbackError(f"{file}: no tree {tree!r}; the trees are: {', '.join(latest)}")
+        yield root[tree or latest[0]]
+
+
+def _columns(file, entries, names) -> tuple[list[Named], dict[str, tuple[int, ...]]]:
+    """The branches that names mean, and of each branch the shape that it has in an entry."""
+    there = entries.keys(recursive=not _is_ntuple(entries))
+    columns = [find(file, name, there) for name in names]
+    shapes = {}
+    for column, indices in columns:
+        inner = _type(entries, column)
+        kind, shape = one_line(str(inner)), []
+        while type(inner).__name__ in ("RegularType", "OptionType"):
+            shape += [inner.size] if type(inner).__name__ == "RegularType" else []
+            inner = inner.content
+        if type(inner).__name__ == "ListType" and "__array__" not in inner.parameters:
+            raise jagged(file, column, kind)
+        if type(inner).__name__ != "NumpyType" or np.dtype(inner.primitive).kind not in "fiu":
+            raise PullbackError(f"{file}: column {column!r} holds {kind}, not numbers")
+        check_element(file, column, indices, tuple(shape))
+        shapes[column] = tuple(shape)
+    return columns, shapes
+
+
+def _type(entries, column) -> Any:
+    """What a branch holds in an entry, without reading any of it."""
+    if not _is_ntuple(entries):
+        return entries[column].interpretation.awkward_form(entries.file).type
+    form = entries.to_akform(filter_name=lambda name: name == column)
+    return (form[0] if isinstance(form, tuple) else form).content(column).type  # some versions give a pair
+
+
+def _is_ntuple(entries) -> bool:
+    return hasattr(entries, "to_akform")

@@ -1,0 +1,250 @@
+"""Straight lines through the hits of several layers: weighted least squares, muon by muon, missing hits included."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import reduce
+from operator import add, and_
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from ..errors import PullbackError
+from ..uncertainty.arrays import Tensor
+from . import Quantity
+
+PerLayer = Sequence[float] | Float[Tensor, " _"]
+"""A number for each layer: as the config has it, or a tensor where its gradient is wanted."""
+
+_SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+
+
+class View(NamedTuple):
+    """The hits of one view of a tracker, with 0 in place of those that are not finite.
+
+    Attributes
+    ----------
+    hits : (muon,) for each layer, m.
+    seen : which of them there are, None: all.
+    finite : which muons have no hit that is infinite, None: all.
+
+    """
+
+    hits: tuple[Float[Tensor, " muon"], ...]
+    seen: Bool[Tensor, "layer muon"] | None
+    finite: Bool[Tensor, " muon"] | None
+
+
+class Line(NamedTuple):
+    """A line x(z) of each muon: dx/dz, x at a given height (m), and which muons have a line (None: all).
+
+    The others have finite stand-ins, without NaN in their gradients; `observables` puts NaN there.
+    """
+
+    slope: Float[Tensor, " muon"]
+    position: Float[Tensor, " muon"]
+    known: Bool[Tensor, " #muon"] | None
+
+
+def as_layers(values: PerLayer, hits: Tensor, name: str, layers: int | None = None, positive: bool = False) -> Tensor:
+    """A number for each layer as a tensor like the hits.
+
+    Raises
+    ------
+    ValueError : another shape than (layer,), or a number that is not positive where it must be.
+
+    """
+    import torch
+
+    values = values if hasattr(values, "new_tensor") else hits.new_tensor(values)
+    if values.ndim != 1 or (layers is not None and len(values) != layers):
+        raise ValueError(f"{name} must have a number for each of {layers or 'the'} layers, not {tuple(values.shape)}")
+    if positive and not torch.compiler.is_compiling() and not bool((values > 0).all()):
+        raise ValueError(f"{name} must be positive, not {values.tolist()}")
+    return values
+
+
+def views(hits: Float[Tensor, "muon coordinate"], *layers: int) -> list[View]:
+    """The hits one view after the other, each with its number of layers.
+
+    Raises
+    ------
+    ValueError : hits that are no tensor (muon, coordinate) with a coordinate for each of these layers.
+
+    """
+    import torch
+
+    total = sum(layers)
+    if not hasattr(hits, "new_tensor") or hits.ndim != 2 or hits.shape[1] != total:
+        shape = tuple(getattr(hits, "shape", None) or ())
+        raise ValueError(f"hits must be a torch tensor (muon, {total}), not {type(hits).__name__} {shape}")
+    seen = finite = None
+    # Compiled code has no branches, and takes the one that is always right.
+    if torch.compiler.is_compiling() or not torch.isfinite(hits.detach().sum()):
+        seen, finite = ~hits.isnan().t(), ~hits.isinf().t()
+        hits = torch.where(torch.isfinite(hits), hits, 0.0)
+    columns, found, start = hits.unbind(1), [], 0
+    for count in layers:
+        part = slice(start, start + count)
+        some = None if seen is None else seen[part]
+        found.append(View(columns[part], some, None if finite is None else finite[part].all(dim=0)))
+        start += count
+    return found
+
+
+def fit(
+    view: View,
+    z: Float[Tensor, " layer"],
+    resolution: Float[Tensor, " layer"],
+    at: float | Float[Tensor, ""] = 0.0,
+) -> Line:
+    """The straight line of each muon by least squares, with the weights w = resolution² of the hits there are.
+
+    With z̄ = Σ w z / Σ w, d = z − z̄ and S = Σ w d²: dx/dz = Σ w d x / S, and x(at) = Σ w x / Σ w + dx/dz (at − z̄).
+    Centred in z, so that slope and position lose no digits when the layers are far from z = 0.
+
+    A muon has no line with fewer than two hits, with all its hits at one height, or with an infinite hit.
+
+    Parameters
+    ----------
+    view : the hits.
+    z : height of each layer, m.
+    resolution : 1/σ of the hits of each layer, 1/m.
+    at : the height at which the position is wanted, m.
+
+    Source: the least-squares line of independent hits, PDG 2024, section 40.2.3.
+    """
+    import torch
+
+    z = z[:, None]
+    weight = _weights(view, resolution)
+    if view.seen is None:
+        known = None if z.amax() > z.amin() else z.new_zeros(1, dtype=torch.bool)
+    else:
+        with torch.no_grad():
+            top = torch.where(view.seen, z, -torch.inf).amax(dim=0)
+            known = (top > torch.where(view.seen, z, torch.inf).amin(dim=0)) & view.finite
+    safe = (lambda sums: sums) if known is None else lambda sums: torch.where(known, sums, 1.0)
+    origin = z.detach()[0]
+    height = z - origin  # differences of nearby numbers have no rounding
+    weights = safe(total(weight))
+    centre = total(weight * height) / weights
+    arm = height - centre
+    slopes = weight * arm / safe(total(weight * arm.square()))
+    positions = weight / weights + slopes * (at - origin - centre)
+    return Line(_combine(slopes, view.hits), _combine(positions, view.hits), known)
+
+
+def _weights(view: View, resolution: Float[Tensor, " layer"]) -> Float[Tensor, "layer _"]:
+    """The weights of the hits: 0 for one that is missing."""
+    import torch
+
+    weight = resolution.square()[:, None]
+    return weight if view.seen is None else torch.where(view.seen, weight, 0.0)
+
+
+def total(terms: Iterable[Tensor]) -> Tensor:
+    """The sum of tensors, or of the rows of one, in order: its rounding doesn't depend on how many muons there are."""
+    return reduce(add, terms.unbind(0) if hasattr(terms, "unbind") else terms)
+
+
+def _combine(factors: Float[Tensor, "layer _"], hits: Sequence[Tensor]) -> Float[Tensor, " muon"]:
+    return total(factor * x for factor, x in zip(factors.unbind(0), hits, strict=True))
+
+
+def chi2_of(
+    view: View, z: Float[Tensor, " layer"], resolution: Float[Tensor, " layer"]
+) -> tuple[Float[Tensor, " muon"], Float[Tensor, " muon"], Bool[Tensor, " #muon"] | None]:
+    """χ² = Σ w (x − line)² over the hits that a muon has, their number less 2, and which muons have a line."""
+    at = z.detach()[0]
+    line = fit(view, z, resolution, at)
+    residuals = (x - line.position - line.slope * (height - at) for x, height in zip(view.hits, z, strict=True))
+    chi2 = total(w * r.square() for w, r in zip(_weights(view, resolution).unbind(0), residuals, strict=True))
+    hits = chi2.new_full(chi2.shape, len(view.hits)) if view.seen is None else view.seen.sum(dim=0).to(chi2)
+    return chi2, hits - 2, line.known
+
+
+def chi2_of_all(
+    parts: Iterable[tuple[View, Float[Tensor, " layer"], Float[Tensor, " layer"]]],
+) -> Float[Tensor, "muon 2"]:
+    """χ² and its degrees of freedom summed over views with their z and resolutions; NaN without all of the lines."""
+    chi2, ndf, known = zip(*(chi2_of(*part) for part in parts), strict=True)
+    return observables([total(chi2), total(ndf)], [both(*known)] * 2)
+
+
+def both(*known: Bool[Tensor, " #muon"] | None) -> Bool[Tensor, " #muon"] | None:
+    """Which muons have all of these lines; None: all."""
+    some = [each for each in known if each is not None]
+    return reduce(and_, some) if some else None
+
+
+def observables(
+    values: Sequence[Float[Tensor, " muon"]], known: Sequence[Bool[Tensor, " #muon"] | None]
+) -> Float[Tensor, "muon observable"]:
+    """The observables side by side, with NaN where they are not known.
+
+    Last of all, so that a NaN stays out of the gradients of all that is known.
+    """
+    import torch
+
+    return torch.stack(
+        [v if k is None else torch.where(k, v, float("nan")) for v, k in zip(values, known, strict=True)], dim=1
+    )
+
+
+def length(*components: Float[Tensor, " muon"]) -> Float[Tensor, " muon"]:
+    """The length of a vector, with a gradient of 0 where it is 0, as |x| has; the root's own is infinite there."""
+    import torch
+
+    square = total(each.square() for each in components)
+    positive = square > 0
+    return torch.where(positive, torch.where(positive, square, 1.0).sqrt(), 0.0)
+
+
+def magnitude(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """|x|, with a gradient of 0 at 0.
+
+    The derivative of abs has itself one that torch imports its compiler for, which takes seconds; that of the product
+    is the same.
+    """
+    return x * x.detach().sign() if x.requires_grad else x.abs()
+
+
+def azimuth(x: Float[Tensor, " muon"], y: Float[Tensor, " muon"]) -> Float[Tensor, " muon"]:
+    """atan2(y, x), with a gradient of 0 where both are 0."""
+    import torch
+
+    nowhere = (x == 0) & (y == 0)
+    return torch.where(nowhere, 0.0, y.arctan2(torch.where(nowhere, 1.0, x)))
+
+
+def alike(*arrays: Any) -> list[Any]:
+    """All of them as tensors if any is one, and else as numpy arrays."""
+    like = next((each for each in arrays if hasattr(each, "new_tensor")), None)
+    if like is None:
+        return [np.asarray(each, dtype=float) for each in arrays]
+    return [each if hasattr(each, "new_tensor") else like.new_tensor(each) for each in arrays]
+
+
+def side_by_side(parts: Sequence[Any]) -> Any:
+    """Arrays or tensors (muon, …), one beside the other."""
+    if isinstance(parts[0], np.ndarray):
+        return np.concatenate(parts, axis=1)
+    import torch
+
+    return torch.cat(list(parts), dim=1)
+
+
+def coordinates(view: str, layers: int) -> tuple[Quantity, ...]:
+    """The positions on each layer, in the view "x" or "y"."""
+    return tuple(
+        Quantity(f"{view}{i}", "m", f"position {view} on the layers", f"{view}{str(i).translate(_SUBSCRIPTS)}")
+        for i in range(layers)
+    )
+
+
+def check_heights(name: str, z: Sequence[float]) -> None:
+    """Raise unless a line can be drawn through layers at these heights."""
+    if len(set(z)) < 2:
+        raise PullbackError(f"model.{name}: all layers are at {z[0]:g} m; a line needs two heights at least")

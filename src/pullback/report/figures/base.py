@@ -1,0 +1,291 @@
+"""What the figures share: the style, the data of a point, and what is drawn in several of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import matplotlib as mpl
+
+mpl.use("agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
+
+from ...models import NO_FOLD, Quantity
+from ...statistics.angles import wrap
+from ...store.artefact import Reader
+from ...store.evidence_file import Evidence
+from ...study.batches import BLOCK, block_count
+from ...study.plan import Study
+from ...study.toy_selection import blocks_shown, share
+from ...validation.bin_sums import SIGMAS, distance
+from ..gallery import Figure, point_of
+from .signs import over_sigma
+
+# Okabe and Ito's colours, told apart by the colour-blind; marker and line style tell them apart in grey.
+BLUE, VERMILLION, GREY = "#0072B2", "#D55E00", "#7F7F7F"
+
+STYLE = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 9,
+    "legend.frameon": False,
+    "figure.constrained_layout.use": True,
+    "image.cmap": "cividis",
+    "hatch.linewidth": 0.6,
+    "svg.hashsalt": "pullback",  # names of clip paths in the SVG, random otherwise
+    "svg.fonttype": "path",
+    "savefig.dpi": 150,
+}
+
+FURTHEST = 1e100
+"""Numbers beyond this are not drawn: the drawing library multiplies coordinates, which must not overflow."""
+
+NARROWEST = 1e-12
+"""Least width of a range that is divided into bins, relative to its ends: edges of bins must be different numbers."""
+
+FEW = 4
+"""Panels beside each other in a figure of several observables."""
+
+
+class Subject:
+    """What the figures of a point are drawn from: its first block, toys, and its entries in the evidence."""
+
+    def __init__(self, study: Study, reader: Reader, evidence: Evidence, figure: Figure):
+        self.study, self.reader, self.recorded = study, reader, study.recorded
+        self.model = study.model
+        self.label = point_of(figure, study, evidence)
+        self.point = next(each for each in study.points if each.label == self.label)
+        self.settings = self.point.config.validation
+        entries = {each["observable"]: each for each in evidence["points"] if each["point"] == self.label}
+        self.observables = [Observable(self, each, entries[each.name]) for each in observables_of(study, figure)]
+
+    def column(self, name: str) -> np.ndarray:
+        """A column of the first muons, with NaN for what is too far to be drawn."""
+        return drawable(self.as_recorded(name))
+
+    def as_recorded(self, name: str) -> np.ndarray:
+        """A column of the first muons as it is in the artefact."""
+        return self.reader.rows(f"{self.label}/{name}", 0, BLOCK)
+
+    def toys(self, name: str) -> np.ndarray:
+        """A column of the toy muons that are shown."""
+        muons = self.study.muons[self.label]
+        total, count = block_count(muons), min(self.point.config.toys.muons, muons)
+        blocks = blocks_shown(total, count)
+        column, muon = (
+            self.reader.rows(f"{self.label}/toys/{each}", 0, share(range(blocks), total, count).stop)
+            for each in (name, "muon")
+        )
+        return drawable(column[muon < blocks * BLOCK])  # a block with too few muons has fewer toys than its share
+
+    def at(self, name: str, muon: np.ndarray) -> np.ndarray:
+        """A column of some muons, few of which are not among the first."""
+        first = self.column(name)
+        rows = (
+            first[each] if each < BLOCK else self.reader.rows(f"{self.label}/{name}", each, each + 1)[0]
+            for each in muon.tolist()
+        )
+        return drawable(np.array(list(rows), first.dtype))
+
+    def whole(self, name: str) -> np.ndarray:
+        """A column of another axis than the muons."""
+        return self.reader.rows(f"{self.label}/{name}")
+
+    @property
+    def resolution(self) -> np.ndarray:
+        """That of each coordinate, in 1 over its unit."""
+        of_layers = self.point.config.detector.resolution
+        layers = self.model.layers
+        return np.array([of_layers[i] if isinstance(of_layers, list) else of_layers for i in layers], float)
+
+
+class Observable:
+    """An observable at the point of a figure, with what the evidence says of it."""
+
+    def __init__(self, subject: Subject, quantity: Quantity, entry: dict[str, Any]):
+        self.subject, self.quantity, self.entry = subject, quantity, entry
+        self.name, self.symbol = quantity.name, quantity.symbol
+        self.linear, self.quoted = entry["linear"], entry["quoted"]
+        fold = quantity.fold or quantity.name
+        self.fold = next((each for each in subject.model.observables if each.name == fold and fold != NO_FOLD), None)
+
+    def column(self, pattern: str) -> np.ndarray:
+        """A column of the first muons, such as `sigma_{}`."""
+        return self.subject.column(pattern.format(self.name))
+
+    def toys(self, pattern: str) -> np.ndarray:
+        """A column of the toy muons that are shown."""
+        return self.subject.toys(pattern.format(self.name))
+
+    def at(self, pattern: str, muon: np.ndarray) -> np.ndarray:
+        """A column of some muons."""
+        return self.subject.at(pattern.format(self.name), muon)
+
+    @property
+    def domain(self) -> float:
+        """From how far from the fold on the linear law is claimed, in σ."""
+        return max(self.subject.settings.domain, self.quantity.domain)
+
+    @property
+    def usable(self) -> np.ndarray:
+        """Which muons have nothing against them."""
+        return self.column("flag_{}") == 0
+
+    @property
+    def true(self) -> np.ndarray:
+        """The value at the true hits; of an angle on a circle, on the side of what is recorded."""
+        value = self.column("{}")
+        return value - wrap(value - self.column("{}_true"), self.quantity.period)
+
+    def distance(self, at: str = "", muon: np.ndarray | None = None) -> np.ndarray:
+        """How many σ the first muons, or some, are from the fold, at recorded hits or, `_true`, at true ones."""
+        if self.fold is None:
+            return np.full(len(self.column("{}") if muon is None else muon), np.inf)
+        columns = f"{self.fold.name}{at}", f"sigma_{self.fold.name}_linear{at}"
+        read = self.subject.column if muon is None else partial(self.subject.at, muon=muon)
+        return distance(*map(read, columns))
+
+    @property
+    def place(self) -> str:
+        """What the distance from the fold is called."""
+        return over_sigma(self.fold.symbol) if self.fold else ""
+
+
+def observables_of(study: Study, figure: Figure) -> list[Quantity]:
+    """The observables that a figure is about."""
+    return [each for each in study.model.observables if figure.observable in ("", each.name)]
+
+
+def drawable(values: np.ndarray) -> np.ndarray:
+    """Values, with NaN for those that are infinite or too far to be drawn."""
+    if values.dtype.kind != "f":
+        return values
+    beyond = np.abs(values) > FURTHEST
+    return np.where(beyond, np.nan, values) if beyond.any() else values
+
+
+def say_what_is_beyond(axes: Axes, hits: np.ndarray) -> None:
+    """Say how many hits are too far to be drawn, if any are."""
+    if beyond := int((np.isfinite(hits) & (np.abs(hits) > FURTHEST)).sum()):
+        words = f"{beyond} hit{'s' * (beyond > 1)} beyond ±{FURTHEST:g} not shown"
+        axes.set_title(words, fontsize=8, color=VERMILLION)
+
+
+def axis(quantity: Quantity, words: str = "") -> str:
+    """The words on an axis: sign and unit."""
+    unit = "" if quantity.unit in ("", "1") else f" ({quantity.unit})"
+    return f"{words}{quantity.symbol}{unit}"
+
+
+def gaussian(axes: Axes) -> None:
+    """The density of the unit Gaussian."""
+    z = np.linspace(-4.5, 4.5, 200)
+    axes.plot(z, normal(z, 0, 1), color="black", lw=1.2, label="unit Gaussian")
+
+
+def normal(x: np.ndarray, mean: float, sd: float) -> np.ndarray:
+    """The density of a Gaussian."""
+    return np.exp(-(((x - mean) / sd) ** 2) / 2) / (sd * np.sqrt(2 * np.pi))
+
+
+def density(axes: Axes, values: np.ndarray, bins: np.ndarray, **style: Any) -> None:
+    """A histogram as a density over all values, those outside the bins and an empty sample included."""
+    # One outline is much less to draw than a bar a bin.
+    style = {"histtype": "stepfilled", **style}
+    weights = np.full(len(values), 1 / (max(1, len(values)) * (bins[1] - bins[0])))
+    axes.hist(values, bins=bins, weights=weights, **style)
+
+
+def most_of(values: np.ndarray, tail: float = 0.005) -> tuple[float, float]:
+    """A range that holds all of some values but the tails, and that is symmetric if zero is well inside."""
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return -1.0, 1.0
+    low, high = (float(each) for each in np.quantile(values, [tail, 1 - tail]))
+    margin = 0.1 * (high - low)
+    if too_narrow(low, high):
+        margin = max(abs(low), abs(high))
+        margin = 1.0 if margin < 1 / FURTHEST else margin
+    if low < 0 < high and min(-low, high) > 0.2 * max(-low, high):
+        return -max(-low, high) - margin, max(-low, high) + margin
+    return (0.0 if 0 <= low < margin else low - margin), high + margin
+
+
+def all_of(values: np.ndarray) -> tuple[float, float]:
+    """The range of a histogram that holds all of some finite values."""
+    low, high = float(values.min()), float(values.max())
+    if too_narrow(low, high):
+        half = max(0.5, NARROWEST * abs(low))
+        return low - half, high + half
+    return low, high
+
+
+def too_narrow(low: float, high: float) -> bool:
+    """Whether a range is too narrow for bins: one number, or numbers that differ by rounding."""
+    return high - low <= max(NARROWEST * max(abs(low), abs(high)), 1 / FURTHEST)
+
+
+def panels(count: int, width: float, height: float, most: int = FEW) -> tuple[Canvas, list[Axes]]:
+    """A figure with so many panels, at most so many beside each other."""
+    columns = min(count, most)
+    rows = -(-count // columns)
+    canvas, grid = plt.subplots(rows, columns, figsize=(width * columns, height * rows), squeeze=False)
+    for axes in grid.flat[count:]:
+        axes.remove()
+    return canvas, list(grid.flat[:count])
+
+
+Bins = list[dict[str, Any]]
+
+
+class BinPanel(NamedTuple):
+    """A panel with bins along its axis: what it is of, what the bins are of, their names, and what is in them."""
+
+    title: str
+    place: str
+    words: list[str]
+    linear: Bins
+    quoted: Bins
+
+
+def of_bins(observables: Sequence[Observable]) -> list[BinPanel]:
+    """The bins of the evidence as panels.
+
+    A panel for each observable that has a fold, with bins of the distance from it. Those without a fold have a bin
+    each, and are together in one panel.
+    """
+    found = [
+        BinPanel(each.symbol, each.place, labels(each.linear["bins"]), each.linear["bins"], each.quoted["bins"])
+        for each in observables
+        if each.fold is not None
+    ]
+    flat = [each for each in observables if each.fold is None]
+    if flat:
+        last = ([each.entry[sigma]["bins"][-1] for each in flat] for sigma in SIGMAS)
+        found.append(BinPanel("without a fold", "", [each.symbol for each in flat], *last))
+    return found
+
+
+def labels(bins: Bins) -> list[str]:
+    """The ranges of bins."""
+    return [f"{each['low']:g}–{each['high']:g}" if each["high"] is not None else f"≥ {each['low']:g}" for each in bins]
+
+
+def ticks(axes: Axes, words: Sequence[str], place: str) -> None:
+    """Words along the axis, one a bin."""
+    long = sum(map(len, words)) > 32
+    axes.set_xticks(range(len(words)), words, rotation=30 if long else 0, ha="right" if long else "center")
+    axes.set(xlabel=place, xlim=(-0.5, len(words) - 0.5))
+
+
+def in_bins(axes: Axes, bins: Bins, key: str, shift: float = 0.0, **style: Any) -> None:
+    """A statistic with its interval in those bins that have it."""
+    place = [i for i, each in enumerate(bins) if each.get(key) is not None]
+    value, low, high = (np.array([bins[i][f"{key}{limit}"] for i in place]) for limit in ("", "_low", "_high"))
+    axes.errorbar(np.array(place) + shift, value, [value - low, high - value], capsize=3, ls="none", **style)

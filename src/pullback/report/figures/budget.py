@@ -1,0 +1,139 @@
+"""The figures of where uncertainties come from: the budget, and the toy experiments of what all muons share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import cycle
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+
+from ...store.evidence_file import Evidence
+from ...study.plan import Study
+from ...study.scan import number
+from ..gallery import Figure, fixed_entries, over
+from .base import BLUE, GREY, VERMILLION, Canvas, Observable, Subject, density, normal, observables_of, plt
+
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
+"""Okabe and Ito's, in an order in which neighbours differ in grey too."""
+
+HATCHES = ("", "///", "...", "\\\\\\", "xxx")
+
+
+def _budget(subject: Subject) -> Canvas:
+    budgets = [each.entry["budget"] for each in subject.observables]
+    canvas, axes = plt.subplots(figsize=(8, 1.2 + 0.42 * len(budgets)))
+    stacked(axes.barh, budgets, "left", "height")
+    axes.set_yticks(range(len(budgets)), [each.symbol for each in subject.observables])
+    axes.invert_yaxis()
+    axes.axvline(0, color="black", lw=0.8)
+    axes.axvline(1, color="black", lw=0.8, ls="--")
+    axes.set(xlabel="share of the mean variance")
+    axes.spines["left"].set_visible(False)
+    canvas.legend(*axes.get_legend_handles_labels(), loc="outside right upper", fontsize=8)
+    return canvas
+
+
+def stacked(bar: Callable[..., Any], budgets: Sequence[dict[str, float]], start: str, wide: str) -> None:
+    """Bars of shares, one on the other from 0 up; those that are negative from 0 down."""
+    names = list(dict.fromkeys(name for each in budgets for name in each))
+    above, below = np.zeros(len(budgets)), np.zeros(len(budgets))
+    with mpl.rc_context({"hatch.color": "#404040"}):
+        for index, (name, colour) in enumerate(zip(names, cycle(COLOURS), strict=False)):
+            share = np.array([each.get(name) or 0.0 for each in budgets])
+            style = {start: np.where(share < 0, below, above), "color": colour, "label": name, wide: 0.8}
+            hatch = HATCHES[(index + index // len(COLOURS)) % len(HATCHES)]
+            bar(range(len(budgets)), share, hatch=hatch, edgecolor="white", linewidth=0.5, **style)
+            above, below = above + share.clip(min=0), below + share.clip(max=0)
+
+
+def _budget_scan(study: Study, evidence: Evidence, figure: Figure) -> Canvas:
+    name = over(study)[0]
+    points = {each.label: each.values for each in study.points}
+    observables = observables_of(study, figure)
+    columns = min(4, len(observables))
+    rows = -(-len(observables) // columns)
+    canvas, grid = plt.subplots(
+        rows, columns, figsize=(2.5 * columns + 2, 2.6 * rows), squeeze=False, sharex=True, sharey=True
+    )
+    for axes, each in zip(grid.flat, observables, strict=False):
+        entries = sorted(
+            (entry for entry in fixed_entries(study, evidence, [name]) if entry["observable"] == each.name),
+            key=lambda entry: points[entry["point"]][name],
+        )
+        stacked(axes.bar, [entry["budget"] for entry in entries], "bottom", "width")
+        every = -(-len(entries) // 8)
+        words = [number(points[entry["point"]][name]) for entry in entries]
+        axes.set_xticks(range(0, len(entries), every), words[::every])
+        axes.axhline(0, color="black", lw=0.8)
+        axes.axhline(1, color="black", lw=0.8, ls="--")
+        axes.set(title=each.symbol)
+    for axes in grid.flat[len(observables) :]:
+        axes.remove()
+    for axes in grid[:, 0]:
+        axes.set_ylabel("share of the mean variance")
+    canvas.supxlabel(name, fontsize=9)
+    handles, words = grid[0, 0].get_legend_handles_labels()
+    canvas.legend(handles[::-1], words[::-1], loc="outside right upper", fontsize=8)
+    return canvas
+
+
+def _systematics(subject: Subject) -> Canvas:
+    pairs = 1 if len(subject.observables) < 4 else 2
+    rows = -(-len(subject.observables) // pairs)
+    canvas, grid = plt.subplots(
+        rows, 2 * pairs, figsize=(4.2 * 2 if pairs == 1 else 14, 0.4 + 2.4 * rows), squeeze=False
+    )
+    for axes in grid.flat[2 * len(subject.observables) :]:
+        axes.remove()
+    for left, right, each in zip(grid.flat[::2], grid.flat[1::2], subject.observables, strict=False):
+        _experiments(left, right, each)
+    for column in range(2 * pairs):
+        words = "width of pulls in each experiment" if column % 2 else "mean pull of each experiment"
+        grid[0, column].set_title(f"{words}\n", loc="left")
+    shown = {}  # an observable that has nothing to show has no lines, either
+    for axes in (*grid[:, 0::2].flat, *grid[:, 1::2].flat):
+        handles, words = axes.get_legend_handles_labels()
+        shown |= dict(zip(words, handles, strict=True))
+    if shown:
+        canvas.legend(shown.values(), shown.keys(), loc="outside lower center", ncols=3, fontsize=8)
+    return canvas
+
+
+def _experiments(left: Axes, right: Axes, each: Observable) -> None:
+    """The mean and the width of the pulls in every toy experiment."""
+    pull, square, count = (
+        each.subject.whole(f"experiments/{name}_{each.name}").sum(axis=0) for name in ("pull", "square", "count")
+    )
+    shared = each.entry["shared"]
+    if count < 2 or not shared.get("pull_shift_expected"):
+        words = "too few muons" if count < 2 else "not judged"
+        left.text(0.5, 0.5, words, transform=left.transAxes, ha="center")
+        left.set(xlabel=f"mean pull of {each.symbol}")
+        right.set_axis_off()  # still there for the title of its column
+        return
+    mean = pull / count
+    width = np.sqrt((square - pull**2 / count) / (count - 1))
+    narrow, expected = 1 / np.sqrt(count), shared["pull_shift_expected"]
+    at = float(mean.mean())
+    half = 4 * max(expected, float(mean.std()))
+    x = np.linspace(at - half, at + half, 301)
+    density(left, mean, x[::6], color=BLUE, alpha=0.5, label="toy experiments")
+    left.plot(x, normal(x, at, expected), color="black", lw=1.2, label="expected with the systematics")
+    top = 1.3 * left.get_ylim()[1]
+    # Without the systematics it would be too narrow to show: its peak is out of the panel.
+    left.plot(x, normal(x, at, narrow), color=VERMILLION, ls="--", lw=1, label="without: 1/√N")
+    left.set(xlabel=f"mean pull of {each.symbol}", ylabel="density", ylim=(0, top), xlim=(x[0], x[-1]))
+    low, high = float(width.min()), float(width.max())
+    low, high = min(low, 0.95), max(high, 1.05)
+    density(right, width, np.linspace(low, high, 51), color=BLUE, alpha=0.5)
+    right.axvline(1, color=GREY, lw=1, label="1")
+    right.axvline(shared["pull_width_expected"], color="black", lw=1.2, ls=":", label="expected width")
+    right.set(xlabel=f"sd of the pulls of {each.symbol}", ylabel="density", ylim=(0, 1.15 * right.get_ylim()[1]))
+
+
+OF_SOURCES: dict[str, Callable[[Subject], Canvas]] = {"budget": _budget, "systematics": _systematics}
+
+BUDGET_SCAN: Callable[[Study, Evidence, Figure], Canvas] = _budget_scan

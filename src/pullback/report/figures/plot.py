@@ -1,0 +1,80 @@
+"""The figures of a study, as SVG and PDF: the same bytes every time, readable in grey and by the colour-blind."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ...files import whole
+from ...store.evidence_file import read_evidence
+from ...store.study_file import open_study
+from ...study.plan import Study
+from ..gallery import gallery
+from .base import STYLE, Canvas, Subject, plt
+from .budget import OF_SOURCES
+from .one_hit import ONE_HIT
+from .point import OF_POINT
+from .scan import OF_SCAN
+from .target import target_figure
+
+log = logging.getLogger(__name__)
+
+METADATA = {
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+"""No time of creation in the files, and no version of the drawing library."""
+
+
+def plot(
+    study: Study,
+    study_file: str | Path,
+    validation: str | Path,
+    svgs: Sequence[str | Path],
+    pdfs: Sequence[str | Path],
+    target: str | Path | None = None,
+) -> None:
+    """Draw every figure of the study's gallery, in its order, as SVG and as PDF."""
+    evidence = read_evidence(validation)
+    with open_study(study_file) as reader, plt.rc_context(STYLE):
+        for figure, svg, pdf in zip(gallery(study), svgs, pdfs, strict=True):
+            if figure.kind == "target":
+                canvas = target_figure(study, read_evidence(target))
+            elif figure.subject == "scan":
+                canvas = OF_SCAN[figure.kind](study, evidence, figure)
+            else:
+                canvas = of_point(study, figure.kind)(Subject(study, reader, evidence, figure))
+            _save(canvas, svg, pdf)
+            log.info("drawn: %s", figure.stem)
+
+
+def of_point(study: Study, kind: str) -> Callable[[Subject], Canvas]:
+    """What draws a kind of figure of a point: one hit has some of its own."""
+    return ({**OF_POINT, **OF_SOURCES} | (ONE_HIT if study.config.model.name == "one_hit" else {}))[kind]
+
+
+def _save(canvas: Canvas, svg: str | Path, pdf: str | Path) -> None:
+    _lay_out(canvas)
+    for path, (kind, metadata) in zip((svg, pdf), METADATA.items(), strict=True):
+        # By way of memory: on a full disk, the writers of the files fail in obscure ways.
+        image = io.BytesIO()
+        canvas.savefig(image, format=kind, metadata=metadata)
+        with whole(path) as part:
+            part.write_bytes(image.getvalue())
+    plt.close(canvas)
+
+
+def _lay_out(canvas: Canvas) -> None:
+    """Lay a figure out, once for both files, to the same bytes every time.
+
+    The solver of the layout takes its terms in the order of their addresses in memory, and the last bits of the places
+    that it finds differ from run to run.
+    """
+    canvas.draw_without_rendering()
+    canvas.set_layout_engine("none")
+    for axes in canvas.axes:
+        for which in ("original", "active"):
+            place = axes.get_position(original=which == "original")
+            axes.set_position([round(each, 6) for each in place.bounds], which=which)

@@ -1,0 +1,149 @@
+"""The figures of a scan: statistics over the parameters that vary."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from ...config.schema import unit_of
+from ...statistics.normal import P68, P95
+from ...store.evidence_file import Evidence
+from ...study.plan import Study
+from ...study.scan import number
+from ..gallery import Figure, fixed_entries, over, varying
+from .base import BLUE, GREY, Canvas, observables_of, plt
+from .budget import BUDGET_SCAN
+
+
+class Panel(NamedTuple):
+    """A panel of a scan: which σ it is about, a statistic of its domain, in words, and what it should be."""
+
+    sigma: str
+    key: str
+    words: str
+    expected: float | None = None
+
+
+SCAN = (
+    Panel("linear", "mean_value", "mean {symbol} ({unit})"),
+    Panel("quoted", "mean_sigma", "mean quoted σ, all muons ({unit})"),
+    Panel("quoted", "linear_ok", "share of all muons that are linear"),
+    Panel("linear", "share", "share in the linear domain"),
+    Panel("linear", "ratio", "closure of the linear σ", 1.0),
+    Panel("quoted", "ratio", "closure of the quoted σ, all muons", 1.0),
+    Panel("linear", "scatter", "closure: scatter / expected"),
+    Panel("linear", "pull_mean", "pull mean", 0.0),
+    Panel("linear", "pull_sd", "pull sd", 1.0),
+    Panel("linear", "pull_rms", "pull RMS", 1.0),
+    Panel("linear", "coverage68", "success of ±1 σ", P68),
+    Panel("linear", "coverage95", "success of ±1.96 σ", P95),
+)
+
+OF_EACH = tuple(
+    panel
+    for panel in SCAN
+    if (panel.sigma, panel.key)
+    in {("quoted", "mean_sigma"), ("quoted", "linear_ok"), ("quoted", "ratio"), ("linear", "pull_sd")}
+)
+"""The panels of each observable, where there are several."""
+
+MOST_OBSERVABLES = 4
+"""With more than these, each has the first and the third of those panels."""
+
+
+def _scan(study: Study, evidence: Evidence, figure: Figure) -> Canvas:
+    values, names, observables = varying(study), over(study), observables_of(study, figure)
+    points = {each.label: each.values for each in study.points}
+    entries = fixed_entries(study, evidence, names)
+    wanted, columns = SCAN, 3
+    if len(observables) > 1:
+        wanted, columns = (OF_EACH, 4) if len(observables) <= MOST_OBSERVABLES else (OF_EACH[::2], 4)
+    cells = []
+    for quantity in observables:
+        own = [each for each in entries if each["observable"] == quantity.name]
+        cells += [(quantity, own, panel) for panel in wanted if np.isfinite(_numbers(own, panel, panel.key)).any()]
+    rows = max(1, -(-len(cells) // columns))
+    canvas, grid = plt.subplots(rows, columns, figsize=(10 if columns == 3 else 12, 2.9 * rows), squeeze=False)
+    where = np.array([[points[each["point"]][name] for name in names] for each in own])
+    units = {name: unit_of(name, study.config) for name in names}
+    labels = [f"{name} ({unit})" if unit else name for name, unit in units.items()]
+    tolerance = study.config.validation.tolerance
+    for axes, (quantity, own, panel) in zip(grid.flat, cells, strict=False):
+        words = panel.words.format(symbol=quantity.symbol, unit=quantity.unit).replace(" (1)", "")
+        axes.set(title=f"{quantity.symbol}: {words}" if len(observables) > 1 else words, xlabel=labels[0])
+        if len(names) == 1:
+            _line(axes, where[:, 0], own, panel, tolerance)
+        else:
+            column = _numbers(own, panel, panel.key)
+            _map(canvas, axes, where, column, [values[name] for name in names], _limits(panel, tolerance))
+            axes.set_ylabel(labels[1])
+    for axes in grid.flat[len(cells) :]:
+        axes.set_visible(False)
+    return canvas
+
+
+def _numbers(entries: list[dict[str, Any]], panel: Panel, key: str) -> np.ndarray:
+    """A statistic of the panel's σ at each point; NaN where there is none."""
+    found = (each[panel.sigma]["domain"].get(key) for each in entries)
+    return np.array([np.nan if each is None else each for each in found], float)
+
+
+def _line(axes: Axes, where: np.ndarray, entries: list[dict[str, Any]], panel: Panel, tolerance: float) -> None:
+    """A quantity over the first parameter, with its interval where it has one, against what is expected of it."""
+    order = np.argsort(where, kind="stable")
+    value, low, high = (_numbers(entries, panel, f"{panel.key}{end}") for end in ("", "_low", "_high"))
+    if panel.expected is not None:
+        axes.axhspan(panel.expected - tolerance, panel.expected + tolerance, color=GREY, alpha=0.25, lw=0)
+        axes.axhline(panel.expected, color="black", ls="--", lw=0.8)
+    axes.plot(where[order], value[order], "o-", ms=3.5, color=BLUE)
+    if np.isfinite(low).any():
+        axes.vlines(where, low, high, color=BLUE, lw=1)
+    if panel.key == "mean_sigma" and np.isfinite(value).any():  # what hardly changes should look so
+        low, high = axes.get_ylim()
+        axes.set_ylim(min(low, 0.95 * np.nanmin(value)), max(high, 1.05 * np.nanmax(value)))
+    axes.ticklabel_format(axis="y", useOffset=False)
+    axes.locator_params(axis="x", nbins=4)  # small numbers have long labels
+
+
+def _limits(panel: Panel, tolerance: float) -> tuple[float, float] | tuple[None, None]:
+    """The range of colours: what should be a given number is shown against the tolerance, so that noise looks small."""
+    return (None, None) if panel.expected is None else (panel.expected - tolerance, panel.expected + tolerance)
+
+
+def _map(
+    canvas: Canvas,
+    axes: Axes,
+    where: np.ndarray,
+    column: np.ndarray,
+    ticks: list[list[float]],
+    limits: tuple[float, float] | tuple[None, None],
+) -> None:
+    """A quantity over two parameters that fill a grid."""
+    colours = {"vmin": limits[0], "vmax": limits[1]}
+    bar = {"ax": axes, "extend": "neither" if limits[0] is None else "both", "format": "{x:.4g}"}
+    grid = np.full((len(ticks[1]), len(ticks[0])), np.nan)
+    for (x, y), value in zip(where, column, strict=True):
+        grid[ticks[1].index(y), ticks[0].index(x)] = value
+    image = axes.imshow(grid, origin="lower", aspect="auto", **colours)
+    canvas.colorbar(image, **bar)
+    for set_ticks, values in ((axes.set_xticks, ticks[0]), (axes.set_yticks, ticks[1])):
+        every = -(-len(values) // 8)
+        set_ticks(range(0, len(values), every), [number(value) for value in values[::every]])
+    if grid.size <= 36:
+        middle = sum(image.get_clim()) / 2
+        for (row, place), value in np.ndenumerate(grid):
+            axes.text(
+                place,
+                row,
+                f"{value:.4g}",
+                ha="center",
+                va="center",
+                fontsize=7,
+                color="white" if value < middle else "black",
+            )
+
+
+OF_SCAN: dict[str, Callable[[Study, Evidence, Figure], Canvas]] = {"scan": _scan, "budget": BUDGET_SCAN}

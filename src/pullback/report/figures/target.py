@@ -1,0 +1,73 @@
+"""The figure of a target: the mean σ over the number that is varied for it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import FixedLocator, NullLocator
+
+from ...config.schema import unit_of
+from ...study.plan import Study
+from .base import VERMILLION, Canvas, plt
+
+MOST_LABELS = 8
+"""Curves that have a line in the legend each."""
+
+WIDEST_WITH_MARGINS = 1e100
+"""Ratio of the ends of a logarithmic axis, above which margins and ticks beyond them may be no numbers."""
+
+
+def target_figure(study: Study, target: dict[str, Any]) -> Canvas:
+    """The mean σ of each answer over the number, with what is wanted, what is, and where the two meet."""
+    observable = next(each for each in study.model.observables if each.name == target["observable"])
+    vary, answers = target["vary"], target["answers"]
+    canvas, axes = plt.subplots(figsize=(6.5, 3.8))
+    colours = mpl.colormaps["cividis"](np.linspace(0, 0.85, len(answers)))
+    for colour, answer in zip(colours, answers, strict=True):
+        grid, sigmas = (np.array(answer[key], float) for key in ("grid", "sigmas"))
+        label = "\n".join(f"{name} = {value:.6g}" for name, value in answer["values"].items())
+        axes.plot(grid, sigmas, color=colour, lw=1.3, label=label if _has_room(answers) else None)
+        if answer["start_sigma"] is not None:
+            axes.plot(answer["start"], answer["start_sigma"], "o", ms=5, mfc="white", color=colour)
+        if answer["reached"]:
+            axes.plot(answer["value"], target["wanted"], "s", ms=6, color=colour)
+    axes.axhline(target["wanted"], color=VERMILLION, ls="--", lw=1, label="wanted")
+    axes.plot([], [], "o", ms=5, mfc="white", color="black", label="as it is")
+    if any(answer["reached"] for answer in answers):
+        axes.plot([], [], "s", ms=6, color="black", ls="none", label="where it is reached")
+    if all(sigma is None for answer in answers for sigma in answer["sigmas"]):
+        axes.text(0.5, 0.6, "no muon has any σ", transform=axes.transAxes, ha="center")
+    else:  # a logarithmic scale must have points
+        if all(value > 0 for answer in answers for value in answer["grid"]):
+            if _range(answers) > WIDEST_WITH_MARGINS:
+                _stay_inside(axes, [value for answer in answers for value in answer["grid"]])
+            else:
+                axes.set_xscale("log" if _range(answers) > 20 else "linear")
+        axes.set_yscale("log")
+    unit = unit_of(vary, study.config)
+    axes.set(xlabel=f"{vary} ({unit})" if unit else vary, ylabel=f"mean σ of {observable.symbol} ({observable.unit})")
+    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=8)
+    return canvas
+
+
+def _stay_inside(axes: Axes, values: list[float]) -> None:
+    """A logarithmic axis that ends where the values do, in sight and in what matplotlib makes for it."""
+    first, last = math.ceil(math.log10(min(values))), math.floor(math.log10(max(values)))
+    axes.set_xlim(min(values), max(values))  # before the scale, which would add margins
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(FixedLocator([10.0**each for each in range(first, last + 1, (last - first) // 6)]))
+    axes.xaxis.set_minor_locator(NullLocator())
+
+
+def _has_room(answers: list[dict[str, Any]]) -> bool:
+    """Whether the legend has room for the scanned values of every curve, a line each."""
+    return len(answers) <= MOST_LABELS and sum(len(answer["values"]) for answer in answers) <= 2 * MOST_LABELS
+
+
+def _range(answers: list[dict[str, Any]]) -> float:
+    values = [value for answer in answers for value in answer["grid"]]
+    return max(values) / min(values)

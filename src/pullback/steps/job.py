@@ -1,0 +1,48 @@
+"""What every job of the workflow does around its one call: a log, and errors in one line."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ..errors import PullbackError
+
+
+@contextmanager
+def job(snakemake: Any) -> Iterator[Any]:
+    """Run a job's call: progress goes to its log, and a failure to the log and, as one line, to stderr.
+
+    Exits with 1 on an error. One that no user can mend keeps its traceback in the log.
+    """
+    _use_one_thread()
+    path = str(snakemake.log[0])
+    handler = logging.FileHandler(path, mode="w", encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    log = logging.getLogger("pullback")  # the libraries' own chatter stays out
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.info("%s begins", snakemake.rule)
+    try:
+        yield snakemake
+    except PullbackError as error:
+        log.error("%s", error)
+        sys.exit(f"pullback: {snakemake.rule}: {error}")
+    except MemoryError:
+        log.exception("out of memory")
+        sys.exit(f"pullback: {snakemake.rule}: out of memory; lower compute.batch_cost or free some, and run again")
+    except Exception as error:
+        log.exception("unexpected error")
+        reason = next(iter(str(error).splitlines()), "")
+        sys.exit(f"pullback: {snakemake.rule}: {type(error).__name__}: {reason} (see {path})")
+    log.info("%s is done", snakemake.rule)
+
+
+def _use_one_thread() -> None:
+    """Pin torch to one thread, whatever Snakemake is told: a sum that several threads share has other last bits."""
+    os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
+    if torch := sys.modules.get("torch"):  # which has read them
+        torch.set_num_threads(1)

@@ -1,0 +1,155 @@
+"""Toy experiments: all muons are recorded again and again, each time with numbers shifted that they share.
+
+In one experiment, the pulls of muons by their own σ are as wide as ever, but their mean moves; over many experiments,
+a muon has its total σ, and the mean over muons does not get better with their number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from ..detector import response
+from ..detector.bound_model import parameters_of
+from ..models import NO_FOLD, Quantity
+from ..statistics.angles import wrap_last
+from ..store import columns
+from ..store.artefact import Writer
+from ..study import shared_parameters
+from ..study.batches import Part
+from ..uncertainty.covariance import cholesky, combined
+from ..uncertainty.device import DeviceGenerator
+from ..uncertainty.jacobians import usable_muons
+from ..uncertainty.systematics import shared_jacobian
+from ..uncertainty.toys import Throw
+
+MUONS = 200
+"""Toy muons of a point that are in the experiments, spread over its blocks as toy muons are."""
+
+
+FAR_FROM_FOLD = 5.0
+"""Total σ from its fold, within which an observable is left out: what is shared is propagated by the linear law alone.
+
+At 3 σ the spread of an azimuth is still 5 % off that law, and its toy experiments would fail for that. An observable
+with a `domain` further out is left out up to there.
+"""
+
+
+def taking_part(part: Part, toy: Int[np.ndarray, " muon"]) -> Bool[np.ndarray, " muon"]:
+    """Which toy muons of a point are in the experiments: evenly chosen, as their numbers rise with their value."""
+    total = min(part.settings.toys.muons, part.muons)
+    return toy % -(-total // MUONS) == 0
+
+
+class Experiments(NamedTuple):
+    """What the experiments say of some muons: how each scatters, and for each experiment sums over the muons.
+
+    A pull is how far an observable is from the mean of the muon's own toys, over the spread of these. Muons for which
+    it is not known, or that are near the fold of an observable, are left out of it.
+    """
+
+    sd: Float[np.ndarray, "muon observable"]
+    count: Float[np.ndarray, " observable"]
+    pull: Float[np.ndarray, "experiment observable"]
+    square: Float[np.ndarray, "experiment observable"]
+
+
+def run_experiments(
+    part: Part,
+    throw: Throw,
+    mean: Float[np.ndarray, "muon observable"],
+    spread: Float[np.ndarray, "muon observable"],
+    shift_rng: np.random.Generator,
+    noise_rng: np.random.Generator | DeviceGenerator,
+) -> Experiments:
+    """Throw some muons together, with new noise and new shifts of the systematics in each experiment.
+
+    Parameters
+    ----------
+    part : the point, which says how often.
+    throw : the hits to throw around, and the noise.
+    mean, spread : of each muon's toys without shifts.
+    shift_rng : the shifts, the same for all muons of the point.
+    noise_rng : the noise of these muons.
+
+    Source: propagation of distributions by Monte Carlo, JCGM 101:2008, clause 7, with input quantities in common
+    (JCGM 100:2008, F.1.2.3).
+
+    """
+    section, hits = part.config["systematics"], throw.hits
+    names = shared_parameters.names_of(section)
+    parameters = parameters_of(part.model, part.settings.detector.resolution, hits.device)
+    shifted = shared_parameters.Shifted(part.model, parameters, names)
+    root = cholesky(torch.from_numpy(shared_parameters.covariance_of(section)).to(hits)[None])[0]
+    count, deviates = part.settings.toys.experiments, throw.deviates
+    etas = torch.from_numpy(shift_rng.standard_normal((count, len(names)))).to(hits) @ root.T
+    noise, periods = part.settings.detector.noise, throw.infer.periods
+    with torch.no_grad():
+        centre, unit = (torch.from_numpy(each).to(hits) for each in (mean, spread))
+        known = torch.isfinite(centre) & (unit > 0) & torch.isfinite(unit)
+        usable = usable_muons(throw.infer, hits)
+        known = known if usable is None else known & usable[:, None]
+        known = known & _far_from_fold(
+            part, centre, unit, shared_jacobian(shifted, hits, torch.zeros_like(etas[0])), root
+        )
+        total, squares = torch.zeros_like(centre), torch.zeros_like(centre)
+        sums = centre.new_zeros(2, count, centre.shape[1])
+        for index, eta in enumerate(etas):
+            z = torch.as_tensor(response.draw_off(noise, hits.shape[1], noise_rng, (len(hits), deviates))).to(hits)
+            off = throw.noise * z if throw.root is None else combined(throw.root, z[:, None])[:, 0]
+            away = wrap_last(shifted(hits + off, eta) - centre, periods)
+            away = torch.where(known, away, 0.0)
+            pull = torch.where(known, away / unit, 0.0)
+            total += away
+            squares += away.square()
+            sums[:, index] = torch.stack([pull.sum(dim=0), pull.square().sum(dim=0)])
+        variance = (squares - total.square() / count) / (count - 1)
+        sd = torch.where(known, variance.clamp(min=0).sqrt(), float("nan"))
+    return Experiments(*(each.numpy(force=True) for each in (sd, known.sum(dim=0).double(), *sums)))
+
+
+def _far_from_fold(
+    part: Part,
+    value: Float[Tensor, "muon observable"],
+    spread: Float[Tensor, "muon observable"],
+    jacobian: Float[Tensor, "muon observable systematic"],
+    root: Float[Tensor, "systematic systematic"],
+) -> Bool[Tensor, "muon observable"]:
+    """Which observables of which muons are so far from their folds that the linear law holds for what is shared."""
+    names = [each.name for each in part.model.observables]
+    away, total = value.abs(), (spread.square() + (jacobian @ root).square().sum(dim=2)).sqrt()
+
+    def far(observable: Quantity) -> Bool[Tensor, " muon"]:
+        if observable.fold == NO_FOLD:
+            return torch.ones_like(away[:, 0], dtype=torch.bool)
+        fold = names.index(observable.fold or observable.name)
+        return away[:, fold] >= max(FAR_FROM_FOLD, observable.domain) * total[:, fold]
+
+    return torch.stack([far(each) for each in part.model.observables], dim=1)
+
+
+def columns_of(
+    out: Writer, part: Part, toy: np.ndarray, block: np.ndarray
+) -> Callable[[np.ndarray, Experiments], None]:
+    """The columns, in a group `experiments`, and a function that writes the next block of muons to them."""
+    group = out.point(part).create_group("experiments")
+    mine = taking_part(part, toy)
+    rows, blocks = int(mine.sum()), len(set(block[mine].tolist()))
+    quantity = Quantity("muon", "1", "index of the muon in its point")
+    muon = out.column(group, "muon", (rows,), {"experiment_muon": None}, quantity, "i8")
+    scatter = columns.Table(out, part, columns.EXPERIMENT_MUONS, group, "experiment_muon", rows)
+    labels = {"experiment": part.settings.toys.experiments}
+    sums = columns.Table(out, part, columns.EXPERIMENTS, group, "experiment_block", blocks, labels)
+
+    def write(muons: np.ndarray, found: Experiments) -> None:
+        muon.append(muons)
+        scatter.append({"sd": found.sd})
+        each = {name: getattr(found, name).T[None] for name in ("pull", "square")}
+        sums.append({"count": found.count[None], **each})
+
+    return write

@@ -1,0 +1,197 @@
+"""The columns of the artefacts that steps write: their names, what they hold, and their dimensions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+
+from ..models import Quantity
+from ..study.batches import Part
+from .artefact import Column, Writer
+
+FLAGS = {
+    "hit_not_finite": 1,
+    "value_not_finite": 2,
+    "sigma_zero_or_nan": 4,
+    "sigma_negative": 8,
+    "no_standard_deviation": 16,
+}
+"""Bits of the column `flag`: why a muon's uncertainty is not to be used. The first: too few hits are finite."""
+
+FLAG_ATTRIBUTES = {"flag_masks": np.array(list(FLAGS.values()), "u1"), "flag_meanings": " ".join(FLAGS)}
+
+COVARIANCE = "x_covariance"
+"""The column of recorded covariances of hits."""
+
+
+class Kind(NamedTuple):
+    """A column that each observable has: its name after the observable's, and in words, a second axis, unit and type.
+
+    The unit is that of the observable where it is `{unit}`.
+    """
+
+    name: str
+    words: str
+    along: str = ""
+    dtype: str = "f8"
+    unit: str = "{unit}"
+
+
+Kinds = Mapping[str, Kind]
+"""Kinds of columns by the field of a result that goes into them."""
+
+QUOTED = {
+    "sigma": Kind("sigma_{name}", "standard uncertainty of the {long_name}"),
+    "sigma_linear": Kind("sigma_{name}_linear", "standard uncertainty by the linear law of the {long_name}"),
+    "bias": Kind("bias_{name}", "mean of the {long_name} over the noise, less its value at the hits"),
+    "interval68": Kind("interval68_{name}", "68.27 % coverage interval of the {long_name}", along="end"),
+    "interval95": Kind("interval95_{name}", "95 % coverage interval of the {long_name}", along="end"),
+    "linear_ok": Kind("linear_ok_{name}", "whether the linear law holds for the {long_name}", dtype="u1"),
+    "flag": Kind("flag_{name}", "why the uncertainty of the {long_name} is not to be used", dtype="u1"),
+}
+"""What is quoted of each observable: fields of `pullback.quote`, and the flag."""
+
+TRUE_LINEAR = {"sigma": Kind("sigma_{name}_linear_true", QUOTED["sigma_linear"].words + " at the true hits")}
+
+TOYS = {
+    "mean": Kind("toy_mean_{name}", "mean of the {long_name} over toys"),
+    "sd": Kind("toy_sd_{name}", "standard deviation of the {long_name} over toys"),
+    "sd_error": Kind("toy_sd_error_{name}", "standard error of the standard deviation of the {long_name} over toys"),
+    "interval68": Kind("toy_interval68_{name}", "interval that holds 68.27 % of the toys' {long_name}", along="end"),
+    "interval68_error": Kind("toy_interval68_error_{name}", "standard errors of its ends", along="end"),
+    "interval95": Kind("toy_interval95_{name}", "interval that holds 95 % of the toys' {long_name}", along="end"),
+    "interval95_error": Kind("toy_interval95_error_{name}", "standard errors of its ends", along="end"),
+}
+"""What toys say of each observable: fields of `pullback.run_toys`."""
+
+
+BUDGET = {
+    "shares": Kind("budget_{name}", "share of each source in the variance of the {long_name}", "source", unit="{unit}2")
+}
+"""Of each observable with several sources of uncertainty: fields of `pullback.steps.components.Contributions`."""
+
+SHARED = {
+    "shared_jacobian": Kind(
+        "shared_jacobian_{name}",
+        "change of the {long_name} by a unit of each systematic",
+        "systematic",
+        unit="{unit} a unit of the systematic",
+    ),
+    "shared": Kind("sigma_shared_{name}", "standard uncertainty of the {long_name} that all muons share"),
+    "total": Kind("sigma_total_{name}", "standard uncertainty of the {long_name}, its own and the shared one"),
+}
+"""Of each observable with systematics."""
+
+DESIGN = {
+    "count": Kind("count_{name}", "muons with a linear σ of the {long_name}", unit="1"),
+    "sigma": Kind("sigma_{name}", "sum of the linear σ of the {long_name} over muons"),
+    "slopes": Kind(
+        "slopes_{name}",
+        "sum over muons of the slope of the linear σ of the {long_name} by each parameter",
+        "parameter",
+        unit="{unit} a unit of the parameter",
+    ),
+}
+"""What is summed over the muons of each block: fields of `pullback.steps.components.Design`."""
+
+EXPERIMENT_MUONS = {"sd": Kind("sd_{name}", "standard deviation of the {long_name} over experiments")}
+"""Of each muon in the toy experiments: fields of `pullback.steps.pseudo_experiments.Experiments`."""
+
+EXPERIMENTS = {
+    "count": Kind("count_{name}", "muons with a {long_name}", unit="1"),
+    "pull": Kind("pull_{name}", "sum over muons of the pull of the {long_name}", "experiment", unit="1"),
+    "square": Kind("square_{name}", "sum over muons of the squared pull of the {long_name}", "experiment", unit="1"),
+}
+"""Of the muons of a block in each toy experiment."""
+
+ENDS = {"end": ["low", "high"]}
+
+Labels = Mapping[str, list[str] | int]
+"""The labels along second axes, by name; or how long an axis without any is."""
+
+
+class Table:
+    """The columns of some kinds, for every observable, in a group of a point."""
+
+    def __init__(
+        self,
+        out: Writer,
+        part: Part,
+        kinds: Kinds,
+        group: h5py.Group,
+        dim: str,
+        rows: int,
+        labels: Labels = ENDS,
+        about: Mapping[str, Mapping[str, Any]] | None = None,
+    ):
+        """The columns of `rows` rows along `dim`; `about` are further attributes by field."""
+        self._columns: list[tuple[str, int, Column]] = []
+        for axis, each in enumerate(part.model.observables):
+            for field, kind in kinds.items():
+                name, words = (text.format(name=each.name, long_name=each.long_name) for text in kind[:2])
+                along = labels[kind.along] if kind.along else None
+                dims = {dim: None, **({kind.along: along if isinstance(along, list) else None} if kind.along else {})}
+                shape = (rows, *([along if isinstance(along, int) else len(along)] if kind.along else []))
+                unit = kind.unit.format(unit=each.unit) if kind.dtype == "f8" else "1"
+                quantity = Quantity(name, "1" if unit == "12" else unit, words)
+                more = FLAG_ATTRIBUTES if field == "flag" else (about or {}).get(field, {})
+                column = out.column(group, name, shape, dims, quantity, kind.dtype, **more)
+                self._columns.append((field, axis, column))
+
+    def append(self, result: Mapping[str, np.ndarray], rows: np.ndarray | slice = slice(None)) -> None:
+        """Write the next rows, some of a result's fields: arrays (muon, observable) or (muon, observable, end)."""
+        for field, axis, column in self._columns:
+            column.append(result[field][rows, axis])
+
+
+def of_muons(out: Writer, part: Part, kinds: Kinds, labels: Labels = ENDS, about: Any = None) -> Table:
+    """A table with a row for each muon of the part."""
+    return Table(out, part, kinds, out.point(part), "muon", part.stop - part.start, labels, about)
+
+
+def of_blocks(out: Writer, part: Part, kinds: Kinds, labels: Labels, rows: int) -> Table:
+    """A table with a row for each of some blocks of the part, in a group `design`."""
+    return Table(out, part, kinds, out.point(part).create_group("design"), "block", rows, labels)
+
+
+def of_observables(out: Writer, part: Part) -> Column:
+    """The column of the observables' covariance by the linear law (muon, observable, observable)."""
+    names = [each.name for each in part.model.observables]
+    dims = {"muon": None, "observable": names, "observable_2": names}
+    quantity = Quantity("covariance", "units of both", "covariance of the observables by the linear law")
+    return out.column(out.point(part), "covariance", (part.stop - part.start, len(names), len(names)), dims, quantity)
+
+
+def of_hits(out: Writer, part: Part, name: str, which: str) -> Column:
+    """The column of hits (muon, coordinate)."""
+    coordinates = part.model.coordinates
+    words = " and ".join(dict.fromkeys(coordinate.long_name for coordinate in coordinates))
+    dims = {"muon": None, "coordinate": [coordinate.name for coordinate in coordinates]}
+    quantity = Quantity(name, coordinates[0].unit, f"{which} {words}")
+    return out.column(out.point(part), name, (part.stop - part.start, len(coordinates)), dims, quantity)
+
+
+def has_covariances(part: Part) -> bool:
+    """Whether the recorded hits of a part have covariances of their own."""
+    source = part.config["source"]
+    return source["kind"] == "recorded" and bool(source.get("sigma") or source.get("covariance"))
+
+
+def of_covariances(out: Writer, part: Part, shape: tuple[int, ...]) -> Column:
+    """The column of the hits' covariances: variances (muon, coordinate) or matrices (muon, coordinate, coordinate)."""
+    names = [coordinate.name for coordinate in part.model.coordinates]
+    dims = {"muon": None, **dict(zip(("coordinate", "coordinate_2"), (names for _ in shape), strict=False))}
+    words = "covariance of the recorded hits; NaN: the detector's"
+    return out.column(
+        out.point(part), COVARIANCE, (part.stop - part.start, *shape), dims, Quantity(COVARIANCE, "m2", words)
+    )
+
+
+def of_fits(out: Writer, part: Part) -> list[Column]:
+    """The columns `chi2` and `ndf`."""
+    quantities = Quantity("chi2", "1", "χ² of the fit"), Quantity("ndf", "1", "degrees of freedom of the fit")
+    rows = (part.stop - part.start,)
+    return [out.column(out.point(part), each.name, rows, {"muon": None}, each) for each in quantities]

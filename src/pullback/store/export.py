@@ -1,0 +1,225 @@
+"""A point of a study as one flat table, a row a muon: Parquet, ROOT or CSV.
+
+A column of several dimensions becomes one for each element, named by the labels along them: `x_reco` (muon, coordinate)
+becomes `x_reco_x0`, `x_reco_x1`, and `interval68_theta` (muon, end) `interval68_theta_low`, `interval68_theta_high`.
+Flags are whole numbers. All is in SI units, as in `study.h5`. Parquet says so in the metadata of each field (`units`,
+`long_name`); the other two have no place for it. Numbers are exact in all three. The same study gives the same bytes,
+but for ROOT, which writes the time into its files.
+"""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+
+from ..errors import PullbackError
+from ..files import check_regular, check_replaceable, whole
+from ..hits.root import load_uproot
+from ..study.batches import BLOCK, short
+from .artefact import Reader
+from .study_file import open_study
+
+TREE = "muons"
+"""The name of the tree in a ROOT file."""
+
+TABLES = {"muons": ("", "muon"), "toys": ("/toys", "toy_muon")}
+"""Tables of a point: the group of its columns, after the point's own, and the dimension of its rows."""
+
+Append = Callable[[list[np.ndarray]], None]
+"""Writes the next rows of a table."""
+
+
+class Field(NamedTuple):
+    """A column of the table: an element of a column of the study."""
+
+    name: str
+    column: str
+    indices: tuple[int, ...]
+    dtype: np.dtype
+    units: str
+    long_name: str
+
+
+class Exported(NamedTuple):
+    """What was written, and where."""
+
+    path: Path
+    rows: int
+    columns: int
+
+
+def export(
+    study: str | Path,
+    kind: str,
+    *,
+    point: str | None = None,
+    table: str = "muons",
+    columns: Sequence[str] = (),
+    output: str | Path | None = None,
+    force: bool = False,
+) -> Exported:
+    """Write a point of `study.h5` as a flat table, block by block.
+
+    Parameters
+    ----------
+    study : the file `study.h5`, beside the artefacts that it shows.
+    kind : "parquet", "root" (a tree `muons`; needs uproot) or "csv".
+    point : label of the point; it may be left out where the study has only one.
+    table : "muons", or "toys" for what toys say of the muons that they were thrown around.
+    columns : names of the table's columns, or of those of the study, for all their elements; all of them by default.
+    output : the file, by default `<point>.<kind>` beside `study.h5`; for toys `<point>.toys.<kind>`. The folder of a
+        study takes no file of another name.
+    force : whether to write over a file that is there.
+
+    Raises
+    ------
+    PullbackError : the study or an artefact of it is missing or damaged, there is no such point, table or column, or
+        the file can't be written, is there already, is none of its own in the folder of a study, or is no regular file.
+    ValueError : another kind of file or of table.
+
+    """
+    for value, allowed in ((kind, _WRITERS), (table, TABLES)):
+        if value not in allowed:
+            raise ValueError(f"{value!r} is not one of {', '.join(allowed)}")
+    check_regular(study)
+    with open_study(study, "name the study.h5 of a study") as reader:
+        label = _point(reader, point)
+        fields, rows = _fields(reader, label, table)
+        fields = _chosen(study, fields, columns)
+        suffix = kind if table == "muons" else f"{table}.{kind}"
+        beside = Path(study).with_name(f"{short(label)}.{suffix}")
+        path = Path(output) if output else beside
+        _check_target(path, beside, force)
+        if kind == "root":
+            load_uproot(path)
+        with whole(path) as part, _WRITERS[kind](part, fields, label) as append:
+            for start in range(0, rows, BLOCK):
+                append(_rows(reader, fields, start, min(start + BLOCK, rows)))
+    return Exported(path, rows, len(fields))
+
+
+def _check_target(path: Path, beside: Path, force: bool) -> None:
+    """Refuse to write where something else is: beside a study's own files only one name can be none of them."""
+    check_replaceable(path)
+    where, home = path.parent.resolve(), beside.parent.resolve()
+    inside = any(folder == home or _is_study(folder) for folder in (where, *where.parents))
+    if inside and (where, path.name) != (home, beside.name):
+        raise PullbackError(
+            f"{path}: is in the folder of a study, which takes no export but {beside}; name one elsewhere by --output"
+        )
+    if path.exists() and not force:
+        raise PullbackError(f"{path}: is there already; name another file by --output, or write over it by --force")
+
+
+def _is_study(folder: Path) -> bool:
+    return all((folder / name).is_file() for name in ("study.h5", "validation.json"))
+
+
+def _point(reader: Reader, label: str | None) -> str:
+    """The label of a point that the study has: the one named, or the only one."""
+    labels = list(dict.fromkeys(name.split("/")[1] for name, _ in reader.columns(".")))
+    if label is None and len(labels) == 1:
+        return labels[0]
+    if label in labels:
+        return label
+    problem = "has several points" if label is None else f"has no point {label!r}"
+    raise PullbackError(f"{reader.path}: {problem}; name one by --point: {' '.join(labels)}")
+
+
+def _plain(label: str) -> str:
+    """A label fit for any column: in ROOT, the brackets of `alignment.x[1]` would be those of an array."""
+    return re.sub(r"\W+", "_", label).strip("_")
+
+
+def _fields(reader: Reader, label: str, table: str) -> tuple[list[Field], int]:
+    """The columns of a table, and its number of rows."""
+    suffix, rows_dim = TABLES[table]
+    fields, rows = [], 0
+    for path, dataset in reader.columns(label):
+        group, name = path.rsplit("/", 1)
+        dims = reader.dims(path)
+        if group != label + suffix or next(iter(dims)) != rows_dim:
+            continue
+        rows = len(dataset)
+        labels = [
+            labels or [str(index) for index in range(length)]
+            for length, labels in zip(dataset.shape[1:], list(dims.values())[1:], strict=True)
+        ]
+        dtype = np.dtype("u1") if dataset.dtype == bool else dataset.dtype
+        for indices in itertools.product(*(range(len(each)) for each in labels)):
+            element = [each[index] for each, index in zip(labels, indices, strict=True)]
+            long_name = ", ".join([dataset.attrs["long_name"], *element])
+            flat = "_".join([name, *map(_plain, element)])
+            fields.append(Field(flat, path, indices, dtype, dataset.attrs["units"], long_name))
+    if not fields:
+        raise PullbackError(f"{reader.path}: point {label} has no table of {table}")
+    return fields, rows
+
+
+def _chosen(study: str | Path, fields: list[Field], names: Sequence[str]) -> list[Field]:
+    """The columns of these names, in this order; all of them where none are named."""
+    chosen: list[Field] = []
+    for name in names:
+        found = [field for field in fields if name in (field.name, field.column.rsplit("/", 1)[1])]
+        if not found:
+            there = [field.name for field in fields]
+            close = difflib.get_close_matches(name, there, n=1)
+            advice = f"did you mean {close[0]}? " if close else ""
+            raise PullbackError(f"{study}: no column {name!r}; {advice}The columns are: {', '.join(there)}")
+        chosen += [field for field in found if field not in chosen]
+    return chosen or fields
+
+
+def _rows(reader: Reader, fields: list[Field], start: int, stop: int) -> list[np.ndarray]:
+    """Rows [start, stop) of each column of the table."""
+    whole_columns = {path: reader.rows(path, start, stop) for path in dict.fromkeys(field.column for field in fields)}
+    return [np.ascontiguousarray(whole_columns[each.column][:, *each.indices], each.dtype) for each in fields]
+
+
+@contextmanager
+def _parquet(part: Path, fields: list[Field], label: str) -> Iterator[Append]:
+    schema = _schema(fields, label)
+    with pa.parquet.ParquetWriter(part, schema) as writer:
+        yield lambda columns: writer.write_batch(pa.record_batch(columns, schema=schema))
+
+
+@contextmanager
+def _csv(part: Path, fields: list[Field], label: str) -> Iterator[Append]:
+    schema = _schema(fields, label)
+    with pa.csv.CSVWriter(part, schema) as writer:
+        yield lambda columns: writer.write_batch(pa.record_batch(columns, schema=schema))
+
+
+@contextmanager
+def _root(part: Path, fields: list[Field], label: str) -> Iterator[Append]:
+    uproot = load_uproot(part)
+    # An open file rather than its name, in which uproot would look for a colon.
+    with part.open("w+b") as stream, uproot.recreate(stream) as file:
+        tree = file.mktree(TREE, {field.name: field.dtype for field in fields}, title=label)
+        yield lambda columns: tree.extend(dict(zip((field.name for field in fields), columns, strict=True)))
+
+
+_WRITERS = {"parquet": _parquet, "root": _root, "csv": _csv}
+
+
+def _schema(fields: list[Field], label: str) -> pa.Schema:
+    columns = [
+        pa.field(
+            field.name,
+            pa.from_numpy_dtype(field.dtype),
+            nullable=False,
+            metadata={"units": field.units, "long_name": field.long_name},
+        )
+        for field in fields
+    ]
+    return pa.schema(columns, metadata={"point": label})

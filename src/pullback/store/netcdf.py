@@ -1,0 +1,64 @@
+"""What a dataset holds: units, long_name and dimension scales by the netCDF-4 conventions, so that xarray opens it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import h5py
+
+from ..models import Quantity
+from ..study.batches import BLOCK
+
+Dims = dict[str, list[str] | None]
+"""The dimensions of a dataset by name, with the labels along them where they have any."""
+
+_DIMENSION_ONLY = "This is a netCDF dimension but not a netCDF variable."
+_SCALE_ATTRIBUTES = {"CLASS", "NAME", "DIMENSION_LIST", "REFERENCE_LIST"}
+
+
+def describe(dataset: h5py.Dataset, dims: Dims, quantity: Quantity, attributes: dict[str, Any]) -> None:
+    """Give a dataset its unit and name, further attributes, and its dimension scales, made on first use."""
+    dataset.attrs["units"] = quantity.unit
+    dataset.attrs["long_name"] = quantity.long_name
+    for name, value in attributes.items():
+        dataset.attrs[name] = value
+    group = dataset.parent
+    for axis, (dim, labels) in enumerate(dims.items()):
+        if dim not in group and labels is None:
+            length = dataset.shape[axis]
+            # Chunked and never written, so that it takes no space however long.
+            scale = group.create_dataset(
+                dim, (length,), ">f4", chunks=(max(1, min(length, BLOCK)),), maxshape=(max(1, length),)
+            )
+            scale.make_scale(f"{_DIMENSION_ONLY}{length:10d}")
+        elif dim not in group:
+            group.create_dataset(dim, data=labels, dtype=h5py.string_dtype()).make_scale(dim)
+        dataset.dims[axis].attach_scale(group[dim])
+
+
+Scales = dict[int, tuple[str, list[str] | None]]
+"""The dimension scales of a group by their address in the file: name, and the labels along it if it has any."""
+
+
+def scales_of(group: h5py.Group) -> Scales:
+    """The dimension scales that `describe` made in a group."""
+    scales = {name: each for name, each in group.items() if isinstance(each, h5py.Dataset) and each.is_scale}
+    return {
+        _address(each): (name, [label.decode() for label in each[()]] if each.dtype.kind == "O" else None)
+        for name, each in scales.items()
+    }
+
+
+def dims_of(dataset: h5py.Dataset, scales: Scales) -> Dims:
+    """The dimensions that `describe` gave a dataset, with the `scales_of` its group."""
+    # By address: HDF5 searches the whole file for the name of a scale that it is led to by a reference.
+    return dict(scales[_address(dim[0])] for dim in dataset.dims)
+
+
+def _address(dataset: h5py.Dataset) -> int:
+    return h5py.h5o.get_info(dataset.id).addr
+
+
+def attributes_of(dataset: h5py.Dataset) -> dict[str, Any]:
+    """The attributes of a dataset, less those that make its dimension scales."""
+    return {name: dataset.attrs[name] for name in sorted(dataset.attrs) if name not in _SCALE_ATTRIBUTES}

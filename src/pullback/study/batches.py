@@ -1,0 +1,219 @@
+"""Batches: lists of (point, range of blocks), each the work of one job.
+
+They are cut by cost, from the config alone and never from the machine, and no result depends on how.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
+from typing import Any
+
+from ..models import Model, load
+from .scan import Point
+from .toy_selection import share
+
+BLOCK = 131_072
+"""Consecutive muons of a point that are handled at a time: the unit of random numbers, of computation, and of HDF5
+chunks (1 MiB for a coordinate)."""
+
+MUON_COST = 20
+"""What a coordinate of a muon costs on its way through all rules, in toys; `benchmarks/costs.py` measures 18 to 48."""
+
+TOY_SECONDS = 22e-9
+"""What a toy takes, by the same command."""
+
+_LONGEST_NAME = 100
+
+_TRUTH = ("seed", "random_numbers", "source", "model.name")
+_TOYS = ("detector", "model", "systematics", "toys", "compute.device_random")
+DRAWN_ANYWHERE = ("one_hit",)
+"""Models whose true hits are drawn without their parameters: they stay when these change."""
+
+KINDS = {
+    "truth": _TRUTH,
+    "reco": (*_TRUTH, "detector"),
+    "theta": (*_TRUTH, "detector", "model"),
+    "sigma": (*_TRUTH, "detector", "model", "systematics", "uncertainty"),
+    "toys": (*_TRUTH, *_TOYS),
+    "tally": (*_TRUTH, *_TOYS, "uncertainty", "validation.domain"),
+}
+"""The config that each kind of artefact is made from: it is made again when this changes, and not otherwise."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Muons [start, stop) of a point, and the block's index in the point."""
+
+    index: int
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+
+@dataclass(frozen=True)
+class Part:
+    """A range of blocks of one point, with the config that it is made from."""
+
+    label: str
+    values: dict[str, float]
+    muons: int
+    first: int
+    last: int
+    config: dict[str, Any]
+
+    @property
+    def blocks(self) -> Iterator[Block]:
+        """The blocks in order."""
+        for index in range(self.first, self.last):
+            yield Block(index, index * BLOCK, min((index + 1) * BLOCK, self.muons))
+
+    @property
+    def start(self) -> int:
+        """The first muon."""
+        return self.first * BLOCK
+
+    @property
+    def stop(self) -> int:
+        """The muon after the last."""
+        return min(self.last * BLOCK, self.muons)
+
+    @property
+    def model(self) -> Model:
+        """The inference model; for true hits of one that draws them wherever its layers are, without its parameters."""
+        return load(self.config["model"])
+
+    @property
+    def settings(self) -> SimpleNamespace:
+        """The config as attributes: what the artefact isn't made from is not there to be used by mistake."""
+        return json.loads(json.dumps(self.config), object_hook=lambda section: SimpleNamespace(**section))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The parts that one job handles, to make one kind of artefact."""
+
+    kind: str
+    parts: tuple[Part, ...]
+
+    def to_json(self) -> str:
+        """The batch as a rule's parameter: when it changes, Snakemake runs the rule again.
+
+        The order of names is kept, since results depend on it: that of systematics is that of their random numbers.
+        """
+        return json.dumps({"kind": self.kind, "parts": [vars(part) for part in self.parts]})
+
+    @classmethod
+    def from_json(cls, text: str) -> Batch:
+        """The batch that `to_json` wrote."""
+        raw = json.loads(text)
+        return cls(raw["kind"], tuple(Part(**part) for part in raw["parts"]))
+
+    def of_kind(self, kind: str) -> Batch:
+        """The same parts, with the config that another kind of artefact is made from."""
+        parts = (
+            Part(**{**vars(part), "config": _restrict(part.config, _made_from(kind, part))}) for part in self.parts
+        )
+        return Batch(kind, tuple(parts))
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what the artefact is made from."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+
+def block_count(muons: int) -> int:
+    """How many blocks hold that many muons."""
+    return -(-muons // BLOCK)
+
+
+def cut(
+    points: list[Point],
+    muons: dict[str, int],
+    model: Model,
+    limit: int,
+    extra: Mapping[tuple[str, str], str] | None = None,
+) -> dict[str, Batch]:
+    """The batches of a study by name, each with the whole config of its parts.
+
+    A point whose `cost` is above the limit is cut into ranges of blocks; one that costs more than half of it is a batch
+    of its own, and so keeps its result when another point is added; the others are packed in order. `extra` says more
+    than the config does, by section and key.
+    """
+    groups: list[list[Part]] = []
+    room = 0
+    for point in points:
+        total = block_count(muons[point.label])
+        whole = _part(point, muons[point.label], extra or {})
+        work = cost(whole, model)
+        pieces = min(-(-work // limit), total)
+        for piece in range(pieces):
+            part = replace(whole, first=total * piece // pieces, last=total * (piece + 1) // pieces)
+            if work <= room:
+                groups[-1].append(part)
+                room -= work
+            else:
+                groups.append([part])
+                room = limit - work if 2 * work <= limit else 0
+    return {_name(parts): Batch("all", tuple(parts)) for parts in groups}
+
+
+def cost(part: Part, model: Model) -> int:
+    """Work of a part, in toys: coordinates × (muons × `MUON_COST` × the model's cost + toys)."""
+    toys = part.config["toys"]
+    each = toys["per_muon"] if toys["mode"] == "fixed" else toys["most"]
+    thrown = len(share(range(part.first, part.last), block_count(part.muons), min(toys["muons"], part.muons))) * each
+    return len(model.coordinates) * (round((part.stop - part.start) * MUON_COST * model.cost) + thrown)
+
+
+def _part(point: Point, muons: int, extra: Mapping[tuple[str, str], str]) -> Part:
+    config = point.config.model_dump(mode="json", exclude={"study", "target", "figures"})
+    for (section, key), value in extra.items():
+        config[section][key] = value
+    return Part(point.label, point.values, muons, 0, block_count(muons), config)
+
+
+def _name(parts: list[Part]) -> str:
+    """A file name that stays the same while the batch begins with the same work.
+
+    It has no commas: Snakemake hands jobs to a cluster by their wildcards in a list, `batch=…,…`.
+    """
+    first = parts[0]
+    name = first.label.replace(",", "_")
+    if (first.first, first.last) != (0, block_count(first.muons)):
+        name += f"_blocks={first.first}-{first.last - 1}"
+    if len(parts) > 1:
+        name += "_etc"
+    return short(name)
+
+
+def short(name: str) -> str:
+    """A name that is fit for a file, also when it lists many parameters: file systems count bytes, 255 of them."""
+    encoded = name.encode()
+    if len(encoded) <= _LONGEST_NAME:
+        return name
+    begin = encoded[:_LONGEST_NAME].decode(errors="ignore")  # without the part of a letter
+    return f"{begin}-{hashlib.sha256(encoded).hexdigest()[:12]}"
+
+
+def _made_from(kind: str, part: Part) -> tuple[str, ...]:
+    """The names of the config that a kind of artefact of a part is made from."""
+    anywhere = part.config["model"]["name"] in DRAWN_ANYWHERE
+    return tuple("model" if name == "model.name" and not anywhere else name for name in KINDS[kind])
+
+
+def _restrict(config: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    """The named sections and fields of a config."""
+    kept: dict[str, Any] = {}
+    for name in names:
+        section, _, key = name.partition(".")
+        if not key:
+            kept[section] = config[section]
+        elif section not in kept:
+            kept[section] = {key: config[section][key]}
+    return kept

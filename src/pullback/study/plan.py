@@ -1,0 +1,182 @@
+"""The plan of a study: its points, and the batches that make them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from typing import Any
+
+from .. import models
+from ..config.base import nearest
+from ..config.messages import Together, examine, rests_on
+from ..config.schema import PointConfig, StudyConfig, examined, limits, load, numeric_fields, replaced
+from ..errors import PullbackError
+from ..files import sha256
+from ..models import Model
+from . import shared_parameters
+from .batches import KINDS, TOY_SECONDS, Batch, Block, Part, cost, cut
+from .scan import Point, expand, make_point
+
+NOT_OF_TARGET = ("systematics", "uncertainty", "toys", "validation", "figures", "compute")
+"""Sections of the config that change nothing in which value reaches a wanted mean σ."""
+
+
+class Study:
+    """The plan of a study: config, points, and batches by name.
+
+    `Study.from_config` makes it from a raw config, refusing every mistake before any work is done;
+    `to_json` and `from_json` hand it to a job.
+    """
+
+    def __init__(self, config: StudyConfig, points: list[Point], muons: dict[str, int], digests: dict[str, str]):
+        self.config, self.points, self.muons, self.digests = config, points, muons, digests
+        self.model: Model = models.load(config.model.model_dump())
+        files = {"hits": ("source", "hits_sha256"), "model": ("model", "file_sha256")}
+        extra = {files[name]: digest for name, digest in digests.items()}
+        self.batches = cut(points, muons, self.model, config.compute.batch_cost, extra)
+
+    @classmethod
+    def from_config(cls, raw: Any) -> Study:
+        """The study of a raw config, as read from YAML.
+
+        Raises
+        ------
+        PullbackError : the config, or the hits file that it names, can't be used.
+
+        """
+        found = examined(raw)
+        together = Together(f"config: {each.text}" for each in found.mistakes)
+        if found.value is None:
+            together.refuse()
+        config, points, model = found.value, [], None
+
+        def sure(*sections: str) -> bool:
+            return not rests_on(sections, found.unsure)
+
+        with together.told():
+            points = expand(config, found.unsure)
+        if sure("model"):
+            with together.told():
+                model = models.load(config.model.model_dump())
+        if model:
+            _check_models(points, together)
+            with together.told():
+                shared_parameters.check(model, config.systematics)
+        if model and config.target and sure("target", config.target.vary):
+            with together.told():
+                _check_target(config, points, model)
+        together.refuse()
+        digests = {"model": sha256(config.model.file)} if config.model.name == "own" else {}
+        if config.source.kind == "recorded":  # last, since a long file takes its time
+            from ..hits.hits_file import source_of
+
+            file = source_of(config.source, [each.name for each in model.coordinates])
+            muons, digests["hits"] = file.plan()
+            return cls(config, points, {point.label: muons for point in points}, digests)
+        return cls(config, points, {point.label: point.config.source.muons for point in points}, digests)
+
+    def to_json(self) -> str:
+        """The study as a rule's parameter, with names in the order of the config, of which labels are made."""
+        return json.dumps(self._plan())
+
+    def target_to_json(self) -> str:
+        """The same for the rule that looks for a target, without what that is not made from."""
+        plan = self._plan()
+        plan["config"] = {name: each for name, each in plan["config"].items() if name not in NOT_OF_TARGET}
+        return json.dumps(plan)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all that decides the results: not of how the work is cut into jobs."""
+        plan = self._plan()
+        del plan["config"]["compute"]["batch_cost"]
+        return hashlib.sha256(json.dumps(plan).encode()).hexdigest()
+
+    def _plan(self) -> dict[str, Any]:
+        # With what the table of a scan and the file of hits held, so that no job looks at these again.
+        return {
+            "config": self.config.model_dump(mode="json"),
+            "points": [point.values for point in self.points],
+            "muons": self.muons,
+            "digests": self.digests,
+        }
+
+    @classmethod
+    def from_json(cls, text: str) -> Study:
+        """The study that `to_json` wrote."""
+        raw = json.loads(text)
+        config = load(raw["config"])
+        points = [make_point(config, values) for values in raw["points"]]
+        return cls(config, points, raw["muons"], raw["digests"])
+
+    def first_part(self, label: str) -> tuple[Part, Block]:
+        """The first block of a point, with the whole config of the point."""
+        part = next(part for batch in self.batches.values() for part in batch.parts if part.label == label)
+        return part, next(part.blocks)
+
+    @property
+    def recorded(self) -> bool:
+        """Whether the hits are recorded, so that there is no truth."""
+        return self.config.source.kind == "recorded"
+
+    def batch(self, kind: str, name: str) -> Batch:
+        """What makes one artefact."""
+        return self.batches[name].of_kind(kind)
+
+    def minutes(self, name: str | None = None) -> int:
+        """The time to ask of a cluster for one rule: for a batch by its `cost`, without a name for the whole study.
+
+        It is some minutes, and twice what the benchmarks say of all rules of a batch together, so twelve times for
+        the six of them in one job: machines differ, file systems are shared, and what runs out of time was for nothing.
+        """
+        if name is None:
+            return 10 + math.ceil((len(self.points) + len(self.batches)) / 20)
+        work = sum(cost(part, self.model) for part in self.batches[name].parts)
+        return 5 + math.ceil(2 * work * TOY_SECONDS / 60)
+
+    @property
+    def megabytes(self) -> int:
+        """The memory to ask of a cluster for one rule. It is that of a block: a batch of any size takes no more."""
+        return 800 + 100 * len(self.model.coordinates)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of artefacts that hold this study's columns; beside them, each batch has a tally of these."""
+        return tuple(kind for kind in KINDS if kind != "tally" and not (kind == "truth" and self.recorded))
+
+
+def _check_models(points: list[Point], together: Together) -> None:
+    """Tell of points of a scan that no model can have: layers that it moves to one height, say."""
+    told: set[str] = set()
+    for point in points:
+        try:
+            models.load(point.config.model.model_dump())
+        except PullbackError as error:
+            if str(error) not in told:
+                told.add(str(error))
+                together.tell(f"config: scan: point {point.label}: {error}")
+
+
+def _check_target(config: StudyConfig, points: list[Point], model: Model) -> None:
+    """Refuse a target that is about no number or observable, or whose range leaves out the number as it is."""
+    target, numbers = config.target, numeric_fields(config)
+    ((observable, _),) = target.sigma.items()
+    names = [each.name for each in model.observables]
+    if observable not in names:
+        raise PullbackError(f"config: target: sigma_{observable}: no such observable; the model has {', '.join(names)}")
+    allowed = {name for name in numbers if name.startswith(("model.", "detector."))}
+    if target.vary not in allowed:
+        raise PullbackError(f"config: target.vary: {target.vary}: no such number; {nearest(target.vary, allowed)}")
+    start = numbers[target.vary]
+    least = min([start, *(numeric_fields(point.config)[target.vary] for point in points)])
+    if target.between is None and least <= 0:
+        raise PullbackError(f"config: target.between: must be given, since {target.vary} is {least:g}")
+    possible = limits(target.vary, config)
+    for end in target.between or ():
+        if not possible[0] <= end <= possible[1]:
+            first, *_ = examine(PointConfig, replaced(config, {target.vary: end})).mistakes
+            raise PullbackError(f"config: target.between: {first.text}")
+    low, high = target.range_about(start, possible)
+    if not low < high or not low <= start <= high:
+        raise PullbackError(f"config: target.between: is [{low:g}, {high:g}]; {target.vary} = {start:g} must be inside")

@@ -1,0 +1,141 @@
+"""What a study's systematics are about: numbers of the model, and offsets of its layers, that all muons share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from ..config.base import nearest
+from ..errors import PullbackError
+from ..models import Model
+from ..uncertainty.arrays import Tensor
+from ..uncertainty.systematics import systematic_covariance
+
+
+class Target(NamedTuple):
+    """What a systematic shifts: a parameter of the model, or an element of it, or a coordinate of the hits."""
+
+    parameter: str | None
+    index: int | None
+
+
+SMALLEST, LARGEST = 1e-100, 1e100
+"""The smallest standard uncertainty but 0, and the largest: their squares, and those over each other, are numbers."""
+
+CORRELATIONS = "correlations"
+"""The key among the systematics that is none."""
+
+
+def targets(model: Model) -> dict[str, Target]:
+    """What can be shifted, by dotted name: `model.dz`, `model.z[2]`, `alignment.x[2]`.
+
+    Parameters that the inference uses, and an offset for each coordinate: that of `x2` is `alignment.x[2]`.
+    """
+    found: dict[str, Target] = {}
+    for name in model.infer_uses:
+        value = model.parameters.get(name)  # the detector's resolution is none of the model's
+        if isinstance(value, list | tuple):
+            found |= {f"model.{name}[{index}]": Target(name, index) for index in range(len(value))}
+        elif value is not None:
+            found[f"model.{name}"] = Target(name, None)
+    for index, each in enumerate(model.coordinates):
+        found["alignment." + re.sub(r"(\d+)$", r"[\1]", each.name)] = Target(None, index)
+    return found
+
+
+def names_of(section: Mapping[str, Any]) -> list[str]:
+    """The names of the systematics of a config, in their order there."""
+    return [name for name in section if name != CORRELATIONS]
+
+
+def correlations_of(section: Mapping[str, Any]) -> list[tuple[str, str, float]]:
+    """The correlations of the systematics of a config: two names, and ρ."""
+    pairs = section.get(CORRELATIONS, {}).items()
+    return [(*(name.strip() for name in pair.split(",")), rho) for pair, rho in pairs]
+
+
+def covariance_of(section: Mapping[str, Any]) -> Float[np.ndarray, "systematic systematic"]:
+    """The covariance of the systematics of a config."""
+    uncertainties = {name: section[name] for name in names_of(section)}
+    return systematic_covariance(uncertainties, correlations_of(section))
+
+
+def check(model: Model, section: Mapping[str, Any]) -> None:
+    """Refuse systematics that are about nothing there is, no uncertainties, or impossible correlations.
+
+    Raises
+    ------
+    PullbackError : one line a mistake, with the name, what is allowed and the nearest valid name.
+
+    """
+    known, mistakes = targets(model), []
+    for name in names_of(section):
+        value = section[name]
+        if name not in known:
+            mistakes.append(f"config: systematics: {name}: no such number of the model; {nearest(name, known)}")
+        elif not _is_uncertainty(value):
+            mistakes.append(
+                f"config: systematics: {name}: is {value!r:.80}; "
+                f"it must be a standard uncertainty, 0 or from {SMALLEST:g} to {LARGEST:g}"
+            )
+    if not mistakes and CORRELATIONS in section:
+        mistakes += _wrong_correlations(section)
+    if mistakes:
+        raise PullbackError("\n".join(mistakes))
+
+
+def _is_uncertainty(value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return value == 0 or SMALLEST <= value <= LARGEST
+
+
+def _wrong_correlations(section: Mapping[str, Any]) -> list[str]:
+    where, correlations = f"config: systematics.{CORRELATIONS}", section[CORRELATIONS]
+    if not isinstance(correlations, dict):
+        return [f"{where}: is {correlations!r:.80}; it must map pairs of names to correlations: `name, name: 0.5`"]
+    if not names_of(section):
+        return [f"{where}: there is nothing to correlate; leave it out"]
+    for pair, rho in correlations.items():
+        if str(pair).count(",") != 1:
+            return [f"{where}: {pair!r:.80} must be two names: `name, name: 0.5`"]
+        if isinstance(rho, bool) or not isinstance(rho, int | float):
+            return [f"{where}: {pair}: is {rho!r:.80}; it must be a correlation, from -1 to 1"]
+    try:
+        covariance_of(section)
+    except ValueError as error:
+        return [f"{where}: {error}"]
+    return []
+
+
+class Shifted:
+    """A model's inference as a function of hits and of shifts η of the systematics, which all muons share."""
+
+    def __init__(self, model: Model, parameters: Mapping[str, Tensor], names: list[str]):
+        known = targets(model)
+        self._model, self._parameters, self._targets = model, parameters, [known[name] for name in names]
+        self.missing = model.missing
+
+    def __call__(
+        self, hits: Float[Tensor, "muon coordinate"], eta: Float[Tensor, " systematic"]
+    ) -> Float[Tensor, "muon observable"]:
+        """The observables with every number shifted by its η."""
+        parameters = dict(self._parameters)
+        for shift, (name, index) in zip(eta, self._targets, strict=True):
+            if name is None:
+                hits = hits + shift * _unit(hits, hits.shape[1], index)
+            elif index is None:
+                parameters[name] = parameters[name] + shift
+            else:
+                parameters[name] = parameters[name] + shift * _unit(hits, len(parameters[name]), index)
+        return self._model.infer(hits, **{name: parameters[name] for name in self._model.infer_uses})
+
+
+def _unit(like: Tensor, length: int, index: int) -> Tensor:
+    unit = like.new_zeros(length)
+    unit[index] = 1.0
+    return unit

@@ -1,0 +1,223 @@
+"""Mean, standard deviation and coverage intervals of what is inferred, also where the linear law fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from ..statistics.normal import K68, K95
+from .covariance import canonical, cholesky
+from .jacobians import check_hits, with_stand_ins
+from .linear import Law, by_blocks, linear_law
+from .quadrature import Integrals, Muons, integrate, normal_points
+
+LOOKED_AT_A_TIME = 16_384
+"""Muons that are looked at together; their intermediate results stay in the cache."""
+
+FAR = 4.0
+"""How far along the gradient a muon is looked at, in σ: a fold further out changes the standard deviation by 6e-5, and
+a kink at which the slope grows tenfold by 5e-4."""
+
+BENT, TWISTED, LEFT_OVER = 0.1, 0.005, 0.001
+"""What a smooth muon may have at one σ, over its σ: a term of second order, one of third, and what neither explains."""
+
+PROBES, PROBE_SCALE = 16, 1.6
+"""Points at which muons of several coordinates are looked at, with their opposites, and how far these are drawn out."""
+
+
+class Spread(NamedTuple):
+    """What `spread` returns, muon by muon, and observable by observable."""
+
+    mean: Float[Tensor, "muon observable"]
+    sd: Float[Tensor, "muon observable"]
+    bias: Float[Tensor, "muon observable"]
+    interval68: Float[Tensor, "muon observable 2"]
+    interval95: Float[Tensor, "muon observable 2"]
+    sd_error: Float[Tensor, "muon observable"]
+
+
+def spread(
+    infer: Callable[[Float[Tensor, "muon coordinate"]], Float[Tensor, "muon observable"]],
+    hits: Float[Tensor, "muon coordinate"],
+    covariance: float | Float[Tensor, "*covariance"],
+    *,
+    seed: int = 0,
+    screen: bool = True,
+) -> Spread:
+    """The distribution of each muon's observables when its hits vary by their covariance.
+
+    With X ~ N(x, Σ_x): mean = E f(X), sd² = Var f(X), bias = mean - f(x), and the probabilistically symmetric coverage
+    intervals of f(X) for 68.27 % and 95 % (JCGM 101:2008, 5.2, 7.6 and 7.7), by numerical integration instead of
+    random trials. Kinks and folds don't matter, where the linear law fails at them.
+
+    One coordinate: Gauss-Legendre quadrature with 128 nodes, to 4.7 σ, in the probability of a wider Gaussian: sd
+    within 3e-4 at a kink wherever it is, and 1e-5 where f is smooth. Several: 4 096 points of 8 scrambled Sobol
+    sequences, and up to 65 536 where these leave an error of more than 0.15 %, through the Cholesky factor of Σ_x: sd
+    within 5e-3 in up to eight dimensions, and ends of intervals within 0.02 sd as a rule, and 0.05 sd at worst. What
+    changes no observable, as most combinations of a track's hits do, is not counted among the dimensions.
+
+    A ratio has no standard deviation, however unlikely it is that its denominator is 0: E f(X)² is infinite. In several
+    coordinates, where f goes to infinity within some 5 σ of the hit, or sd does not settle, sd and mean are NaN, and
+    sd_error is infinite. Further off it makes no difference to any number of toys that can be thrown. The intervals are
+    right all the same.
+
+    Muons over whose width f is smooth are recognised at a few points and need no more: in one coordinate at the hit and
+    at ±1, ±1.96 and ±4 σ, where f must lie on one cubic. A kink anywhere between is seen there; a bump that is
+    narrower than 1.5 σ may not be, and `screen=False` integrates all muons. Between the nodes nothing is seen that is
+    narrower than some 0.05 σ. At a jump of f, or where it oscillates within a σ, sd is right to some per cent only.
+
+    Parameters
+    ----------
+    infer : function of hits (muon, coordinate) that returns observables (muon, observable), muon by muon.
+    hits : (muon, coordinate). A muon with a hit that is NaN or infinite gets NaN throughout.
+    covariance : of the hits, as `propagate` takes it.
+    seed : of the scramblings; has no effect in one dimension.
+    screen : whether muons that look smooth at a few points are taken to be so.
+
+    Returns
+    -------
+    mean, sd, bias and sd_error (muon, observable), interval68 and interval95 (muon, observable, 2: low and high), in
+    the units of the observables, without gradients. sd_error is the standard error of sd from the independent
+    scramblings; in one dimension, the difference from a second rule on the same nodes. An observable that is not
+    finite somewhere within the width of a hit has NaN throughout; one without a standard deviation, for mean, sd and
+    bias.
+
+    Raises
+    ------
+    TypeError, ValueError : what `propagate` raises.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from pullback import infer_theta, propagate, spread
+    >>> hits = torch.tensor([[0.0], [0.5]], dtype=torch.float64)
+    >>> spread(infer_theta, hits, 0.01**2).sd  # at the fold, and far from it
+    tensor([[0.0040],
+            [0.0060]], dtype=torch.float64)
+    >>> propagate(infer_theta, hits, 0.01**2).sigma
+    tensor([[0.0000],
+            [0.0060]], dtype=torch.float64)
+
+    """
+    check_hits(hits)
+    with torch.no_grad():
+        work = lambda hits, sigma_x: spread_block(  # noqa: E731
+            infer, hits, sigma_x, linear_law(infer, hits, sigma_x), seed, screen
+        )
+        return by_blocks(work, hits.detach(), canonical(covariance, hits).detach())
+
+
+def spread_block(infer: Callable, hits: Tensor, sigma_x: Tensor, law: Law, seed: int, screen: bool) -> Spread:
+    """`spread` for one block, with Σ as `canonical` gives it and the `linear_law` at the same hits."""
+    one = hits.shape[1] == 1
+    look, step = (_look_along_the_line, LOOKED_AT_A_TIME) if one else (_look_around, LOOKED_AT_A_TIME // PROBES)
+    everyone = Muons(infer, with_stand_ins(hits, law.finite), cholesky(sigma_x), law.value)
+    observables = law.value.shape[1]
+    found = Integrals(*(law.value.new_empty(len(hits), observables, *ends) for ends in ((), (), (), (4,))))
+    rough = torch.empty(len(hits), observables, dtype=torch.bool, device=hits.device)
+    for start in range(0, len(hits), step):
+        rows = slice(start, start + step)
+        seen, smooth = look(everyone.take(rows), law.sigma[rows], law.jacobian[rows])
+        rough[rows] = ~smooth if screen else True
+        for column, each in zip(found, seen, strict=True):
+            column[rows] = each
+    if law.finite is not None:
+        rough &= law.finite[:, None]  # the others are masked, whatever they are
+    rest = rough.any(dim=1).nonzero()[:, 0]
+    if len(rest):
+        rough = rough[rest]
+        integrals = integrate(everyone.take(rest), law.jacobian[rest], seed, rough)
+        for column, each in zip(found, integrals, strict=True):
+            column[rest] = torch.where(rough.reshape(*rough.shape, *[1] * (each.ndim - 2)), each, column[rest])
+    unknown = ~torch.isfinite(law.value) if law.finite is None else ~(torch.isfinite(law.value) & law.finite[:, None])
+    if unknown.any():
+        for column in found:
+            column[unknown] = float("nan")
+    ends = law.value[:, :, None] + found.ends
+    return Spread(law.value + found.mean, found.sd, found.mean, ends[:, :, :2], ends[:, :, 2:], found.sd_error)
+
+
+def _look_along_the_line(
+    muons: Muons, sigma: Float[Tensor, "muon observable"], jacobian: Tensor
+) -> tuple[Integrals, Bool[Tensor, "muon 1"]]:
+    """The integrals of muons of one coordinate as if they were smooth, and which of them are, in all observables."""
+    found, smooth = _along(muons, sigma, torch.ones_like(sigma[:1, :1]))
+    return found, smooth.all(dim=1, keepdim=True)
+
+
+def _look_around(
+    muons: Muons, sigma: Float[Tensor, "muon observable"], jacobian: Float[Tensor, "muon observable coordinate"]
+) -> tuple[Integrals, Bool[Tensor, "muon observable"]]:
+    """The integrals of muons of several coordinates as if they were smooth, and which observables are.
+
+    Each observable is looked at along the line on which it changes most, and all of them at points on the axes and
+    points drawn out in all directions, where a bend may be left over from the linear law, but no more.
+    """
+    gradient = (jacobian[:, :, :, None] * muons.root[:, None]).sum(dim=2)  # by the deviates
+    unit = torch.where(sigma > 0, sigma, 1.0)
+    lines = [_along(muons, sigma, gradient[:, i] / unit[:, i, None], i) for i in range(sigma.shape[1])]
+    line = Integrals(*(torch.cat(parts, dim=1) for parts in zip(*(found for found, _ in lines), strict=True)))
+    smooth = torch.cat([each for _, each in lines], dim=1)
+
+    def opposite(deviates):
+        """Even part, what the odd part has beside the linear law, and the linear law, at pairs of opposite points."""
+        up, down = muons.away(deviates[None]), muons.away(-deviates[None])
+        linear = (deviates[None, :, None] * gradient[:, None]).sum(dim=3)
+        return (up + down) / 2, (up - down) / 2 - linear, linear
+
+    coordinates = muons.hits.shape[1]
+    bends, twists, _ = opposite(3**0.5 * torch.eye(coordinates, dtype=sigma.dtype, device=sigma.device))
+    mean = bends.sum(dim=1) / 3  # ½ tr(H Σ): the axes are drawn out by √3
+    smooth &= (bends.abs().amax(dim=1) <= 3 * BENT * sigma) & (twists.abs().amax(dim=1) <= TWISTED * sigma)
+    bends, twists, linear = opposite(PROBE_SCALE * normal_points(coordinates, PROBES, 1, 0).to(sigma))
+    smooth &= (bends.abs().amax(dim=1) <= 4 * BENT * sigma) & (twists.abs().amax(dim=1) <= TWISTED * sigma)
+    # Drawn out by s, a term of second order is s² times as large, and one of third s³ times.
+    variance = sigma.square() + (bends / PROBE_SCALE**2 - mean[:, None]).square().mean(dim=1)
+    variance = variance + 2 * (linear * twists).mean(dim=1) / PROBE_SCALE**4
+    ends = line.ends + (mean - line.mean)[:, :, None]  # on the average over the other directions
+    return Integrals(mean, variance.clamp(min=0).sqrt(), line.sd_error, ends), smooth
+
+
+def _along(
+    muons: Muons,
+    sigma: Float[Tensor, "muon observable"],
+    direction: Float[Tensor, "#muon coordinate"],
+    only: int | None = None,
+) -> tuple[Integrals, Bool[Tensor, "muon seen"]]:
+    """The integrals along one direction of one σ, as if the observables were smooth, and which of them are.
+
+    Where it is smooth, an observable is f(x) + u z + a z² + c z³, with u of the linear law. a and c are had from
+    z = ±1.96, and must give f at z = ±1 and ±4 too; so the Jacobian is held against differences as well. Such an
+    observable has the mean f(x) + a, the variance (u + 3 c)² + 6 c² + 2 a², and its quantiles at those of z.
+    """
+    which = slice(None) if only is None else slice(only, only + 1)
+    u = sigma[:, which]
+
+    def at(k):
+        """How far f is from f(x) at k and at -k, and twice the even and the odd part of that."""
+        up, down = (muons.away((z * direction)[:, None])[:, 0, which] for z in (k, -k))
+        return up, down, up + down, up - down
+
+    def left_over(k, even, odd):
+        """Twice what u, a and c leave of f at ±k."""
+        return torch.maximum(
+            even.sub(a, alpha=2 * k**2).abs_(), odd.mul(sign).sub_(u, alpha=2 * k).sub_(c, alpha=2 * k**3).abs_()
+        )
+
+    up95, down95, even, odd = at(K95)
+    sign = odd.sign()
+    a = even / (2 * K95**2)
+    c = odd.mul(sign).sub_(u, alpha=2 * K95).div_(2 * K95**3)
+    up68, down68, *parts = at(K68)
+    error = left_over(K68, *parts)
+    _, _, *parts = at(FAR)
+    smooth = torch.maximum(error, left_over(FAR, *parts)) <= 2 * LEFT_OVER * u
+    smooth &= (torch.maximum(a.abs() / BENT, c.abs() / TWISTED) <= u) & (u > 0)
+    sd = (u + 3 * c).square_().add_(c.square(), alpha=6).add_(a.square(), alpha=2).sqrt_()
+    ends = [torch.minimum(up68, down68), torch.maximum(up68, down68)]
+    ends += [torch.minimum(up95, down95), torch.maximum(up95, down95)]
+    return Integrals(a, sd, error / 2, torch.stack(ends, dim=2)), smooth

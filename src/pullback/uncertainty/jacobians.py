@@ -1,0 +1,284 @@
+"""Jacobians by reverse-mode differentiation, and forward beside infinite derivatives, on torch's public API only."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.autograd import forward_ad
+
+from ..errors import PullbackError
+
+PROBES = 3
+"""Muons on which `muon_jacobian` looks for coupling."""
+
+
+def jacobian(
+    y: Float[Tensor, "*y"], x: Float[Tensor, "*x"], create_graph: bool = False, allow_unused: bool = True
+) -> Float[Tensor, "*y_and_x"]:
+    """The general Jacobian J[i…, j…] = ∂y[i…] / ∂x[j…], shape `y.shape + x.shape`.
+
+    One backward pass an element of y, so time and memory grow as the product of both sizes: for many independent
+    muons use `muon_jacobian`.
+
+    Parameters
+    ----------
+    y : any tensor computed from x.
+    x : any tensor that requires a gradient.
+    create_graph : keep the graph of the Jacobian itself, for derivatives of it (dσ/d(design) needs that).
+    allow_unused : has no effect; it is part of the exercise's signature. An x that y was not computed from is refused
+        either way: its Jacobian of zeros would be quoted as σ = 0.
+
+    Returns
+    -------
+    J, shape `y.shape + x.shape`, in units of y over units of x.
+
+    Raises
+    ------
+    ValueError : y is empty, y has no graph, x requires no gradient, or x is not used in y.
+
+    Source: sensitivity coefficients, JCGM 100:2008, 5.1.3; reverse-mode differentiation row by row.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from pullback import jacobian
+    >>> x = torch.tensor([1.0, 2.0], requires_grad=True)
+    >>> jacobian(x**2, x)
+    tensor([[2., 0.],
+            [0., 4.]])
+
+    """
+    if y.numel() == 0:
+        raise ValueError(f"y is empty (shape {tuple(y.shape)}): there is nothing to differentiate")
+    if not x.requires_grad:
+        raise ValueError("x requires no gradient: call x.requires_grad_() before y is computed from it")
+    if not y.requires_grad:
+        raise ValueError("y has no graph: it was computed without gradients, or detached (.detach(), numpy) on the way")
+    flat, rows = y.reshape(-1), []
+    for index in range(len(flat)):
+        one_hot = torch.zeros_like(flat)
+        one_hot[index] = 1.0
+        (row,) = torch.autograd.grad(flat, x, one_hot, retain_graph=True, create_graph=create_graph, allow_unused=True)
+        if row is None:
+            raise ValueError("x is not used in y: y was computed from another tensor, perhaps a copy of x")
+        rows.append(row)
+    return torch.stack(rows).reshape(y.shape + x.shape)
+
+
+def muon_jacobian(
+    infer: Callable[[Float[Tensor, "muon coordinate"]], Float[Tensor, "muon observable"]],
+    hits: Float[Tensor, "muon coordinate"],
+) -> Float[Tensor, "muon observable coordinate"]:
+    """The Jacobian of each muon's observables by its own hits: J[m, o, c] = ∂y[m, o] / ∂hits[m, c].
+
+    For inference that treats muons independently, ∂y[m]/∂hits[n] = 0 for m ≠ n, and the gradient of Σ_m y[m, o]
+    holds every muon's row at once: one backward pass an observable, O(muon) time and memory, where the full
+    Jacobian is O(muon²). That independence is verified on a few muons. Derivatives of J (by the hits, or by parameters
+    that `infer` holds) are kept where any of these requires a gradient.
+
+    Parameters
+    ----------
+    infer : function of hits (muon, coordinate) that returns observables (muon, observable).
+    hits : (muon, coordinate), floating point. A muon with a hit that is NaN or infinite gets a Jacobian of NaN, unless
+        `infer` has an attribute `missing` that is true: then NaN stands for a missing hit, and a muon gets NaN only
+        where `infer` gives it no finite observable. An observable that is infinite, or has an infinite derivative,
+        leaves those of the same muon as they are.
+
+    Returns
+    -------
+    J (muon, observable, coordinate), in units of the observables over the unit of the hits.
+
+    Raises
+    ------
+    TypeError : the hits are no floating-point tensor.
+    ValueError : a wrong shape of the hits or of what `infer` returns, a broken graph, or muons that are coupled.
+
+    Source: sensitivity coefficients, JCGM 100:2008, 5.1.3.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from pullback import infer_theta, muon_jacobian
+    >>> muon_jacobian(infer_theta, torch.tensor([[0.0], [1.5]], dtype=torch.float64))
+    tensor([[[0.0000]],
+    <BLANKLINE>
+            [[0.3333]]], dtype=torch.float64)
+
+    """
+    _, jac, finite = value_and_jacobian(infer, hits)
+    return jac if finite is None else torch.where(finite[:, None, None], jac, float("nan"))
+
+
+def value_and_jacobian(
+    infer: Callable[[Float[Tensor, "muon coordinate"]], Float[Tensor, "muon observable"]],
+    hits: Float[Tensor, "muon coordinate"],
+) -> tuple[Float[Tensor, "muon observable"], Float[Tensor, "muon observable coordinate"], Bool[Tensor, " muon"] | None]:
+    """The observables of each muon, their `muon_jacobian`, and which muons have finite hits (None: all).
+
+    The rows of other muons hold the numbers of a finite one, to be masked by the caller when all is computed: a NaN on
+    the way would make the gradient of every sum over muons NaN.
+    """
+    check_hits(hits)
+    finite = usable_muons(infer, hits)
+    hits = with_stand_ins(hits, finite)
+    value, jac = _differentiate(infer, hits)
+    refuse_coupling(infer, hits.detach(), value.detach())
+    return value, jac, finite
+
+
+def usable_muons(infer: Callable, hits: Float[Tensor, "muon coordinate"]) -> Bool[Tensor, " muon"] | None:
+    """Which muons have observables; None: all.
+
+    Those whose hits are finite; or, where `infer.missing` says that NaN stands for a missing hit, those with any finite
+    observable. An infinite hit is no measurement either way.
+    """
+    if torch.isfinite(hits.sum()):
+        return None
+    if not getattr(infer, "missing", False):
+        return torch.isfinite(hits).all(dim=1)
+    with torch.no_grad():
+        usable = torch.isfinite(infer(hits.detach())).any(dim=1) & ~torch.isinf(hits).any(dim=1)
+    return None if usable.all() else usable
+
+
+def with_stand_ins(hits: Tensor, finite: Bool[Tensor, " muon"] | None) -> Tensor:
+    """The hits, with those of a usable muon in place of those of all that are not."""
+    if finite is None:
+        return hits
+    stand_in = hits.detach()[finite][0] if finite.any() else torch.ones_like(hits[0])
+    return torch.where(finite[:, None], hits, stand_in)
+
+
+def check_hits(hits: Tensor) -> None:
+    """Raise unless the hits are a floating-point tensor (muon, coordinate)."""
+    if not isinstance(hits, torch.Tensor) or not hits.is_floating_point():
+        kind = hits.dtype if isinstance(hits, torch.Tensor) else type(hits).__name__
+        raise TypeError(f"hits must be a floating-point torch tensor, not {kind}: use torch.as_tensor(hits, dtype=…)")
+    if hits.ndim != 2 or hits.shape[1] == 0:
+        raise ValueError(f"hits must have shape (muon, coordinate), not {tuple(hits.shape)}")
+
+
+def _differentiate(infer, hits):
+    wants_graph = torch.is_grad_enabled() and (hits.requires_grad or holds_gradients(infer, hits))
+    x = hits if hits.requires_grad else hits.detach().requires_grad_()
+    with torch.enable_grad():
+        value = infer(x)
+        if not isinstance(value, torch.Tensor) or value.ndim != 2 or len(value) != len(hits) or not value.shape[1]:
+            shape = tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
+            _refuse(
+                infer,
+                f"must return a tensor (muon, observable) with {len(hits)} muons, not {shape}"
+                "; a single observable is (muon, 1)",
+            )
+        if not value.requires_grad:
+            _refuse(
+                infer,
+                "breaks the graph: its result does not depend on the hits through torch "
+                "(.detach(), .item(), numpy or torch.inference_mode?)",
+            )
+        rows = []
+        for column in value.unbind(1) if value.shape[1] > 1 else (value,):
+            (row,) = torch.autograd.grad(
+                column.sum(), x, retain_graph=True, create_graph=wants_graph, allow_unused=True
+            )
+            if row is None:
+                _refuse(infer, "does not use the hits it is given, only other tensors that require gradients")
+            rows.append(row)
+    jac = torch.stack(rows, dim=1) if len(rows) > 1 else rows[0][:, None]
+    if len(rows) > 1 and not torch.isfinite(jac.sum()):
+        jac = _by_themselves(infer, x, value, jac, wants_graph)
+    return (value, jac) if wants_graph else (value.detach(), jac)
+
+
+def _by_themselves(infer, x, value, jac, wants_graph):
+    """The Jacobian, in which an infinite derivative of one observable of a muon spoils none of the others.
+
+    A backward pass sends zeros through the observables that it is not about, and 0 × ∞ is NaN. A forward pass takes
+    each observable by itself, coordinate by coordinate. Where torch has none, for a user's own backward pass say, the
+    NaN stays.
+    """
+    spoilt = (torch.isfinite(value) & jac.isnan().any(dim=2)).any(dim=1)
+    if not spoilt.any():
+        return jac
+    columns = []
+    try:
+        with torch.set_grad_enabled(wants_graph), forward_ad.dual_level():
+            for direction in torch.eye(x.shape[1], dtype=x.dtype, device=x.device):
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # torch warns of torch
+                    dual = forward_ad.make_dual(x if wants_graph else x.detach(), direction.expand_as(x).contiguous())
+                columns.append(forward_ad.unpack_dual(infer(dual)).tangent)
+    except (RuntimeError, PullbackError):  # the second is what a function of a user's file makes of the first
+        return jac
+    if any(each is None for each in columns):
+        return jac
+    return torch.where(spoilt[:, None, None], torch.stack(columns, dim=2), jac)
+
+
+def holds_gradients(infer, hits) -> bool:
+    """Whether a parameter inside `infer` requires a gradient, seen on a few muons."""
+    with torch.enable_grad():
+        return len(hits) > 0 and getattr(_of_few(infer, hits[:PROBES].detach()), "requires_grad", False)
+
+
+def _of_few(infer, hits) -> Any:
+    """The inference of a few muons taken by themselves."""
+    try:
+        return infer(hits)
+    except RuntimeError as error:
+        _refuse(
+            infer,
+            f"fails for {len(hits)} muons by themselves; a parameter with a value for each muon must be "
+            f"one of its coordinates instead ({next(iter(str(error).splitlines()), '')})",
+            error,
+        )
+
+
+def refuse_coupling(infer, hits, value) -> None:
+    """Raise if a muon's observables depend on another muon, tried on a few muons.
+
+    They are put in the company of muons that are not in the hits, and their observables must be what they were. (Their
+    derivatives wouldn't show every coupling: that to a detached mean hides from them.)
+    """
+    count = min(PROBES, len(hits))
+    if not count:
+        return
+    few = slice(0, count * (len(hits) // count), len(hits) // count)
+    x = hits[few]
+    others = x.abs() + 1
+    # As many of them on either side, but never so many that the company is as large as the hits themselves.
+    after = others if 3 * count != len(hits) else others[:-1]
+    found, expected = _of_few(infer, torch.cat([others, x, after])).detach()[count : 2 * count], value[few]
+    if not alike(found, expected, hits.dtype):
+        _refuse(
+            infer,
+            "couples muons: an observable of one muon depends on the hits of another, so a Jacobian muon by muon "
+            "would be wrong",
+            advice="; use the general pullback.jacobian(y, x)",
+        )
+
+
+def alike(found: Tensor, expected: Tensor, precision: torch.dtype) -> bool:
+    """Whether observables (muon, observable) in other company are the same but for the rounding of a precision."""
+    if torch.equal(found, expected):  # as nearly always
+        return True
+    # Sums over few rows may round otherwise than over many, and differences of large numbers more so: ε^0.6 is 4e-10
+    # of the largest value in double precision. A coupling below that would not matter either.
+    tolerance = torch.finfo(precision).eps ** 0.6 * expected.nan_to_num().abs().amax(dim=0)
+    same = ((found - expected).abs() <= tolerance) | (found == expected) | (found.isnan() & expected.isnan())
+    return bool(same.all())
+
+
+def _refuse(infer, reason: str, cause: Exception | None = None, advice: str = "") -> NoReturn:
+    """Raise for an inference that can't be differentiated muon by muon; with `advice` for who calls the library.
+
+    An inference that knows better where it comes from, as that of a user's file, has a `refuse(reason, cause)`.
+    """
+    if refuse := getattr(infer, "refuse", None):
+        refuse(reason, cause)
+    raise ValueError(f"infer {reason}{advice}") from cause

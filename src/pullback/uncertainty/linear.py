@@ -1,0 +1,187 @@
+"""The law of propagation of uncertainty, muon by muon."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from ..models.line_fit import magnitude
+from .covariance import canonical
+from .jacobians import check_hits, holds_gradients, value_and_jacobian
+from .memory import keep_freed, large
+
+MUONS_AT_A_TIME = 131_072
+"""Muons of one coordinate that are propagated at a time, so that intermediate results stay small; fewer of more."""
+
+COMPILED_FROM = 1 << 30
+"""Coordinates of all muons together from which one call saves the time that compiling takes, some ns for each;
+`benchmarks/propagation.py` measures both."""
+
+
+class Propagated(NamedTuple):
+    """What `propagate` returns: the observables of each muon, their covariance and their standard uncertainty."""
+
+    value: Float[Tensor, "muon observable"]
+    covariance: Float[Tensor, "muon observable observable"]
+    sigma: Float[Tensor, "muon observable"]
+
+
+def propagate(
+    infer: Callable[[Float[Tensor, "muon coordinate"]], Float[Tensor, "muon observable"]],
+    hits: Float[Tensor, "muon coordinate"],
+    covariance: float | Float[Tensor, "*covariance"],
+    *,
+    compiled: bool | None = None,
+) -> Propagated:
+    """Each muon's observables with their covariance by the law of propagation of uncertainty.
+
+    Σ_y = J Σ_x Jᵀ with J = ∂y/∂x at the hits, and σ = sqrt(diag Σ_y) (JCGM 100:2008, equations 10 and 13; JCGM
+    102:2011, 6.2). This is the linear law: right where y is straight over the width of the hits, and wrong within
+    about 3 σ of a fold. σ is never negative, whatever the sign of J.
+
+    Parameters
+    ----------
+    infer : function of hits (muon, coordinate) that returns observables (muon, observable), muon by muon.
+    hits : (muon, coordinate). A muon with a hit that is NaN or infinite gets NaN throughout. An observable that is NaN
+        or infinite has NaN for its σ and covariances; those of the muon's other observables stay what they are.
+    covariance : of the hits, in the unit of the hits squared. A number (the variance of every coordinate), or one of
+        the shapes (coordinate,), (coordinate, coordinate), and each of these muon by muon: (muon,) or (muon, 1),
+        (muon, coordinate), (muon, coordinate, coordinate).
+    compiled : whether to compile the law to machine code, which takes seconds, or minutes for much code. Results are
+        the same to a few units in the last digit, and it does no more than take longer where there is no C++ compiler,
+        `torch.compile` can't handle `infer`, or gradients are wanted; on a GPU it does nothing. True is for many calls
+        with one `infer`; None: from 2³⁰ coordinates of all muons together.
+
+    Returns
+    -------
+    value (muon, observable), covariance (muon, observable, observable) and sigma (muon, observable), in the units of
+    the observables. They carry gradients where hits, covariance or parameters of `infer` require one.
+
+    Raises
+    ------
+    TypeError, ValueError : what `muon_jacobian` raises; and a covariance of another shape, not finite, negative, not
+        symmetric or not positive semi-definite, with the position of the first such entry.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from pullback import infer_theta, propagate
+    >>> hits = torch.tensor([[0.5], [-0.5]], dtype=torch.float64)
+    >>> propagate(infer_theta, hits, 0.01**2).sigma
+    tensor([[0.0060],
+            [0.0060]], dtype=torch.float64)
+
+    """
+    check_hits(hits)
+    sigma_x = canonical(covariance, hits)
+    if compiled is None:
+        compiled = hits.numel() >= COMPILED_FROM
+    plain = hits.device.type == "cpu" and not (hits.requires_grad or sigma_x.requires_grad)
+    if compiled and plain and not holds_gradients(infer, hits):
+        from .compiling import compiled_law  # torch imports its compiler for it
+
+        return by_blocks(partial(_propagate, infer, compiled_law(infer)), hits, sigma_x)
+    return by_blocks(partial(_propagate, infer, None), hits, sigma_x)
+
+
+def by_blocks(work: Callable, hits: Tensor, sigma_x: Tensor) -> Any:
+    """The named tuple of tensors (muon, …) that `work(hits, sigma_x)` returns, block by block."""
+    keep_freed()
+    muons, block = len(hits), _block(hits)
+    first = work(hits[:block], sigma_x[:block])  # one shared covariance stays as it is
+    if muons <= block or any(part.requires_grad for part in first):  # a graph keeps all intermediate results anyway
+        whole = first if muons <= block else work(hits, sigma_x)
+        return type(first)(*(part.contiguous() for part in whole))
+    shared = len(sigma_x) == 1
+    whole = type(first)(*(large(part, muons) for part in first))
+    for start in range(0, muons, block):
+        rows = slice(start, start + block)
+        parts = work(hits[rows], sigma_x if shared else sigma_x[rows]) if start else first
+        for column, part in zip(whole, parts, strict=True):
+            # As plain numbers: where an axis of one has an odd stride, torch copies number by number.
+            column[rows].view(-1).copy_(part.contiguous().view(-1))
+    return whole
+
+
+def _block(hits: Tensor) -> int:
+    """How many muons are handled at a time: a power of two, as torch's vectors round the last few muons otherwise."""
+    return max(MUONS_AT_A_TIME >> (hits.shape[1] - 1).bit_length(), 1)
+
+
+class Law(NamedTuple):
+    """The linear law of a block: what `propagate` returns, before muons without finite hits are masked."""
+
+    value: Float[Tensor, "muon observable"]
+    jacobian: Float[Tensor, "muon observable coordinate"]
+    covariance: Float[Tensor, "muon observable observable"]
+    sigma: Float[Tensor, "muon observable"]
+    finite: Bool[Tensor, " muon"] | None
+
+
+def linear_law(infer: Callable, hits: Tensor, sigma_x: Tensor) -> Law:
+    """J Σ Jᵀ for one block, with Σ as `canonical` gives it."""
+    value, jac, finite = value_and_jacobian(infer, hits)
+    covariance, sigma = covariance_and_sigma(jac, sigma_x)
+    if not torch.isfinite(value.sum()):  # an observable that a muon doesn't have is not known exactly, as J = 0 says
+        known = torch.isfinite(value)
+        sigma = torch.where(known, sigma, float("nan"))
+        covariance = torch.where(known[:, :, None] & known[:, None, :], covariance, float("nan"))
+    return Law(value, jac, covariance, sigma, finite)
+
+
+def covariance_and_sigma(
+    jac: Float[Tensor, "muon observable coordinate"], sigma_x: Tensor
+) -> tuple[Float[Tensor, "muon observable observable"], Float[Tensor, "muon observable"]]:
+    """J Σ Jᵀ and the root of its diagonal, with Σ as `canonical` gives it."""
+    # With muons last, every sum and product runs along memory: the matrices are tiny, and there are many of them.
+    rows, sigma_x = (each.movedim(0, -1).contiguous() for each in (jac, sigma_x))
+    left = rows * sigma_x if sigma_x.ndim == 2 else _products(rows, sigma_x)
+    covariance = _products(left, rows.transpose(0, 1)).movedim(-1, 0)
+    if rows.shape[1] == 1 and sigma_x.ndim == 2:
+        sigma = (magnitude(rows[:, 0]) * _root(sigma_x[0])).t()  # |J| σ_x, without a root for every muon
+    else:
+        sigma = _root(covariance.diagonal(dim1=1, dim2=2))
+    return covariance, sigma
+
+
+def _products(left: Float[Tensor, "row inner #muon"], right: Float[Tensor, "inner column #muon"]) -> Tensor:
+    """Each muon's matrix product, summed in one order whatever the number of muons (row, column, muon)."""
+    total = left[:, 0, None] * right[0]
+    for index in range(1, len(right)):
+        total = torch.addcmul(total, left[:, index, None], right[index])
+    return total
+
+
+def _propagate(infer, compiled, hits, sigma_x) -> Propagated:
+    if compiled is not None and len(hits) == _block(hits) and (found := compiled(hits, sigma_x)) is not None:
+        return found
+    law = linear_law(infer, hits, sigma_x)
+    return masked(Propagated(law.value, law.covariance, law.sigma), law.finite)
+
+
+def masked(result: Any, finite: Bool[Tensor, " muon"] | None) -> Any:
+    """A named tuple of tensors (muon, …) with NaN for the muons that are not finite; None: all are.
+
+    Last of all, so that the NaN of one muon stays out of the gradients of the others.
+    """
+    if finite is None:
+        return result
+    return type(result)(
+        *(torch.where(finite.reshape(-1, *[1] * (each.ndim - 1)), each, float("nan")) for each in result)
+    )
+
+
+def _root(variance) -> Tensor:
+    """The square root; 0 where rounding made a variance negative, and with a derivative of 0 at 0.
+
+    The root's own derivative there is infinite, and 0 × ∞ would put NaN into the gradient of a sum over muons.
+    """
+    if not variance.requires_grad:
+        return variance.clamp(min=0).sqrt()
+    positive = variance > 0
+    return torch.where(positive, torch.where(positive, variance, 1.0).sqrt(), 0.0 * variance.abs())

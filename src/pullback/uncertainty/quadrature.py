@@ -1,0 +1,410 @@
+"""Gaussian integrals over the hits of a muon: moments and quantiles of its observables, without random trials.
+
+In one coordinate by quadrature on fixed nodes, in several by scrambled Sobol points. Neither needs to know where a kink
+is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache, reduce
+from itertools import pairwise
+from operator import add
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from ..statistics.angles import wrap, wrap_last
+from ..statistics.quantiles import ENDS, quantiles, sorted_rows
+from .covariance import cholesky, combined
+from .jacobians import muon_jacobian
+
+NODES = 128
+"""Nodes of the quadrature; at most 256, see `_order`."""
+
+WIDTH = 1.25
+"""They lie like a Gaussian this much wider than the hit's, which takes in the tails of strongly bent functions too."""
+
+POINTS, RANDOMISATIONS = (512, 2048, 8192), 8
+"""Sobol points, more where fewer leave too large an error, which is taken from so many independent scramblings."""
+
+LARGEST_ERROR, LARGEST_TAIL = 0.0015, 0.02
+"""Of a standard deviation, relative to it, for which no more points are taken; of what has none, which needs more
+points for its intervals, but once."""
+
+LARGEST_SD_ERROR = 0.01
+"""Of a standard deviation by all the points, relative to it, above which it has not settled: there is none."""
+
+HEAVY = 0.5
+"""Excess kurtosis from which on a pole is looked for; that of Rice's distribution is 0.25 at most."""
+
+REACH = 6.0
+"""How far off a pole may be, in deviates; for what is further off no number of toys in use is large enough."""
+
+STARTS, SEARCH, LONGEST = 4, 8 * (0.8,) + 10 * (1.0,), 2.0
+"""Points from which a pole is looked for, how z is drawn towards the hit after each step, and the longest step."""
+
+FURTHER, CLOSE = 50, 0.02
+"""How far off an observable is near a pole, in standard deviations, and how near that is then, in deviates."""
+
+SEARCHED_AT_A_TIME = 1024
+"""Observables of muons whose poles are looked for together."""
+
+MOVED_FROM, MOVED_TO, ROUNDING = 2, (0.0, 4.0, -4.0), 1e-9
+"""Points at which deviates are looked at for an effect, what they are made there, and what counts as rounding, relative
+to all effects."""
+
+EVALUATIONS_AT_A_TIME, SOBOL_AT_A_TIME = 81_920, 32_768
+"""Evaluations of the inference that are held at a time, for muons of one coordinate and of several."""
+
+
+@dataclass(frozen=True)
+class Muons:
+    """Muons whose observables are to be integrated over hits x + A z with z ~ N(0, 1), where Σ = A Aᵀ."""
+
+    infer: Callable
+    hits: Float[Tensor, "muon coordinate"]
+    root: Float[Tensor, "#muon coordinate coordinate"]
+    value: Float[Tensor, "muon observable"]
+
+    def away(self, deviates: Float[Tensor, "#muon point coordinate"]) -> Float[Tensor, "muon point observable"]:
+        """How far the observables are from their values at the hits when these are off by A z, for some deviates z."""
+        hits = self.hits[:, None] + combined(self.root, deviates)
+        away = self.infer(hits.flatten(0, 1)).unflatten(0, hits.shape[:2]) - self.value[:, None]
+        return wrap_last(away, getattr(self.infer, "periods", None))
+
+    def some_away(
+        self, deviates: Float[Tensor, "point some"], of: Int[Tensor, " wanted"], observable: Int[Tensor, " wanted"]
+    ) -> Float[Tensor, "wanted point"]:
+        """The same for some observables of some muons, by the first deviates."""
+        muons, points = len(self.hits), len(deviates)
+        # Coordinate by coordinate, so that every product runs along memory.
+        hits = self.hits.t()[:, :, None].repeat(1, 1, points)
+        root = self.root.movedim(0, -1).contiguous()
+        for index, z in enumerate(deviates.t().contiguous()):
+            hits.addcmul_(root[:, index, :, None], z)
+        values = self.infer(hits.flatten(1).t().contiguous()).unflatten(0, (muons, points))
+        return self._wrapped(values[of, :, observable] - self.value[of, observable, None], observable)
+
+    def away_with_gradient(
+        self, deviates: Float[Tensor, "muon point some"], observable: Int[Tensor, " muon"]
+    ) -> tuple[Float[Tensor, "muon point"], Float[Tensor, "muon point some"]]:
+        """One observable of each muon, by the first deviates, with its gradient by these."""
+        root = self.root[:, :, : deviates.shape[2]]
+        with torch.enable_grad():
+            hits = (self.hits[:, None] + combined(root, deviates)).flatten(0, 1).requires_grad_()
+            values = self.infer(hits)
+            column = observable.repeat_interleave(deviates.shape[1])[:, None]
+            (gradient,) = torch.autograd.grad(values.gather(1, column).sum(), hits)
+        away = values.detach().gather(1, column).unflatten(0, deviates.shape[:2])[:, :, 0]
+        away = self._wrapped(away - self.value.gather(1, observable[:, None]), observable)
+        return away, (gradient.unflatten(0, deviates.shape[:2])[:, :, :, None] * root[:, None]).sum(dim=2)
+
+    def _wrapped(self, away: Float[Tensor, "some point"], observable: Int[Tensor, " some"]) -> Tensor:
+        for index, period in enumerate(getattr(self.infer, "periods", None) or ()):
+            if period:
+                rows = observable == index
+                away[rows] = wrap(away[rows], period)
+        return away
+
+    def turned(self, jacobian: Float[Tensor, "muon observable coordinate"]) -> Muons:
+        """The same, with the first deviates along the gradients of the observables, which change most along these.
+
+        First those at the hit, then what those a little way off have beside them, and at last what is left over. A
+        gradient that adds nothing to those before it has no deviate of its own.
+        """
+        off = self.hits + combined(self.root, normal_points(self.hits.shape[1], 1, 1, 0).to(self.hits)[None])[:, 0]
+        jacobians = torch.cat([jacobian, muon_jacobian(self.infer, off)], dim=1)
+        gradients = combined(self.root.mT, jacobians).nan_to_num(0.0, 0.0, 0.0)
+        norm = combined(gradients, gradients).diagonal(dim1=1, dim2=2)[:, :, None].sqrt()
+        gradients = gradients / torch.where(norm > 0, norm, 1.0)
+        own = cholesky(combined(gradients, gradients)).diagonal(dim1=1, dim2=2) > 0
+        gradients = gradients * own[:, :, None]
+        order = (~own).to(torch.uint8).argsort(dim=1, stable=True)
+        gradients = gradients.gather(1, order[:, :, None].expand_as(gradients))
+        return Muons(self.infer, self.hits, combined(orthogonal(gradients), self.root), self.value)
+
+    def take(self, rows: Int[Tensor, " few"] | slice) -> Muons:
+        """Some of them."""
+        root = self.root if len(self.root) == 1 else self.root[rows]
+        return Muons(self.infer, self.hits[rows], root, self.value[rows])
+
+
+class Integrals(NamedTuple):
+    """Mean, standard deviation with its error, and quantiles for `ENDS`, all but sd from the value at the hit."""
+
+    mean: Float[Tensor, "muon observable"]
+    sd: Float[Tensor, "muon observable"]
+    sd_error: Float[Tensor, "muon observable"]
+    ends: Float[Tensor, "muon observable 4"]
+
+
+def orthogonal(vectors: Float[Tensor, "muon vector coordinate"]) -> Float[Tensor, "muon coordinate coordinate"]:
+    """An orthonormal basis, vector by vector, of which the first k span the first k of the vectors; 0 may be the last.
+
+    By Householder's reflections. `torch.linalg.qr` rounds otherwise for a muon in other company.
+    """
+    coordinates = vectors.shape[2]
+    dot = lambda rows, v: combined(v[:, None], rows)  # noqa: E731
+    reflections = []
+    for index in range(min(vectors.shape[1], coordinates)):
+        v = vectors[:, index].clone()
+        v[:, :index] = 0
+        v[:, index] += torch.copysign(dot(v[:, None], v)[:, 0, 0].sqrt(), v[:, index])
+        square = dot(v[:, None], v)
+        twice = torch.where(square > 0, 2 / square, 0.0)
+        vectors = vectors - twice * dot(vectors, v) * v[:, None]
+        reflections.append((twice, v))
+    basis = torch.eye(coordinates).to(vectors).expand(len(vectors), -1, -1)
+    for twice, v in reversed(reflections):
+        basis = basis - twice * dot(basis, v) * v[:, None]
+    return basis
+
+
+def integrate(
+    muons: Muons,
+    jacobian: Float[Tensor, "muon observable coordinate"],
+    seed: int,
+    wanted: Bool[Tensor, "muon observable"] | None = None,
+) -> Integrals:
+    """Integrate muons, a few at a time: all observables, or those that are wanted; the others are NaN."""
+    if muons.hits.shape[1] == 1:
+        found = _in_turn(muons, NODES, _quadrature)
+        # What is not finite at one point is not known.
+        return found._replace(ends=torch.where(torch.isfinite(found.sd)[:, :, None], found.ends, float("nan")))
+    wanted = torch.ones_like(muons.value, dtype=torch.bool) if wanted is None else wanted
+    whole = Integrals(*(muons.value.new_full((*wanted.shape, *ends), float("nan")) for ends in ((), (), (), (4,))))
+    for column, each in zip(whole, _by_points(muons.turned(jacobian), wanted, seed), strict=True):
+        column[wanted] = each
+    return whole
+
+
+def _by_points(muons: Muons, wanted: Bool[Tensor, "muon observable"], seed: int) -> Integrals:
+    """The integrals of what is wanted, one after the other, by as many points as each needs.
+
+    What has no standard deviation has NaN for it and for the mean, and an infinite error, but quantiles.
+    """
+    muon, observable = wanted.nonzero().unbind(1)
+    few = max(1, SOBOL_AT_A_TIME // (MOVED_FROM * (1 + len(MOVED_TO) * muons.hits.shape[1])))
+    deviates = torch.cat([moving(muons.take(slice(at, at + few))) for at in range(0, len(muons.hits), few)])[muon]
+    found = Integrals(*(muons.value.new_empty(len(muon), *ends) for ends in ((), (), (), (4,))))
+    starts = muons.value.new_zeros(len(muon), STARTS, muons.hits.shape[1])
+    heavy, endless = torch.zeros(2, len(muon), dtype=torch.bool, device=muon.device)
+    rest = torch.arange(len(muon), device=muon.device)
+    for points in POINTS:
+        z = normal_points(muons.hits.shape[1], points, RANDOMISATIONS, seed).to(muons.hits)
+        step = max(1, SOBOL_AT_A_TIME // len(z))
+        for count in deviates[rest].unique().tolist():
+            some = rest[deviates[rest] == count]
+            rows, which = muon[some].unique_consecutive(return_inverse=True)
+            cuts = torch.searchsorted(which, torch.arange(0, len(rows) + step, step, device=which.device)).tolist()
+            for at, (first, last) in enumerate(pairwise(cuts)):
+                here, few = some[first:last], muons.take(rows[at * step : (at + 1) * step])
+                away = few.some_away(z[:, :count], which[first:last] - at * step, observable[here])
+                integrals, furthest, heavy[here] = _sobol(away)
+                for column, each in zip(found, integrals, strict=True):
+                    column[here] = each
+                starts[here] = z[furthest]
+            some = some[heavy[some]]
+            for here in some.split(SEARCHED_AT_A_TIME):
+                endless[here] = has_pole(
+                    muons.take(muon[here]), observable[here], starts[here, :, :count], found.mean[here], found.sd[here]
+                )
+        error = found.sd_error[rest] / found.sd[rest]
+        more = torch.where(endless[rest], (error > LARGEST_TAIL) & (points == POINTS[0]), error > LARGEST_ERROR)
+        rest = rest[more]
+        if not len(rest):
+            break
+    without = endless | (found.sd_error > LARGEST_SD_ERROR * found.sd)
+    for column in (found.mean, found.sd):
+        column[without] = float("nan")
+    found.sd_error[without] = float("inf")
+    return found
+
+
+def _in_turn(muons: Muons, points: int, method: Callable[[Muons], Integrals]) -> Integrals:
+    """A method that takes so many points, for a few muons at a time."""
+    step = max(1, EVALUATIONS_AT_A_TIME // points)
+    parts = [method(muons.take(slice(at, at + step))) for at in range(0, max(1, len(muons.hits)), step)]
+    return Integrals(*map(torch.cat, zip(*parts, strict=True)))
+
+
+def _quadrature(muons: Muons) -> Integrals:
+    rule = Rule(*(each.to(muons.hits) for each in _rule()))
+    away = muons.away(rule.nodes[None, :, None])
+    mean = (rule.weights[:, None] * away).sum(dim=1)
+    square = (away - mean[:, None]).square()
+    sd, second = ((weights[:, None] * square).sum(dim=1).sqrt() for weights in (rule.weights, rule.trapezoid))
+    ends = torch.stack([_quantiles(each.contiguous(), rule) for each in away.unbind(dim=2)], dim=1)
+    return Integrals(mean, sd, (second - sd).abs(), ends)
+
+
+class Rule(NamedTuple):
+    """Nodes z, their weights, those of the trapezoid rule in probability, and the probabilities between the nodes."""
+
+    nodes: Float[Tensor, " node"]
+    weights: Float[Tensor, " node"]
+    trapezoid: Float[Tensor, " node"]
+    between: Float[Tensor, " gap"]
+
+
+@lru_cache
+def _rule() -> Rule:
+    """∫ g(z) φ(z) dz = ∫ g(z) φ(z)/φ_w(z) dp with p = Φ(z/w), by Gauss-Legendre in p.
+
+    What lies below the first node and above the last is given to these.
+    """
+    x, weights = np.polynomial.legendre.leggauss(NODES)
+    narrow = torch.special.ndtri(torch.from_numpy((x + 1) / 2))
+    nodes = WIDTH * narrow
+    weights = torch.from_numpy(weights) * torch.exp((narrow.square() - nodes.square()) / 2)
+    below = torch.special.ndtr(nodes)
+    between = below.diff()
+    ends = below.new_zeros(NODES)
+    ends[0], ends[-1] = below[0], 1 - below[-1]
+    trapezoid = ends + torch.nn.functional.pad(between, (0, 1)) / 2 + torch.nn.functional.pad(between, (1, 0)) / 2
+    return Rule(nodes, weights / weights.sum(), trapezoid, between)
+
+
+def _quantiles(y: Float[Tensor, "muon node"], rule: Rule) -> Float[Tensor, "muon 4"]:
+    """Quantiles of a function that is straight in probability between the nodes.
+
+    Its distribution F is then straight between any two values at nodes: over the sorted values, the slope of F changes
+    where a piece begins or ends, and F jumps where a piece is level. What is beyond the last nodes, 4.7 σ away, has too
+    little probability to matter.
+    """
+    steps = y.diff(dim=1)
+    low, high = y.amin(dim=1, keepdim=True), y.amax(dim=1, keepdim=True)
+    smallest = 1e-9 * (high - low)
+    any_level = bool((steps.abs().amin(dim=1, keepdim=True) <= smallest).any())
+    density = rule.between / steps  # negative where the function falls
+    if any_level:
+        level = steps.abs() <= smallest
+        density.masked_fill_(level, 0)
+    bend = torch.empty_like(y)
+    bend[:, 0], bend[:, -1] = density[:, 0], -density[:, -1]
+    torch.sub(density[:, 1:], density[:, :-1], out=bend[:, 1:-1])
+    ordered, order = _order(y)
+    slope = bend.gather(1, order).cumsum(dim=1)
+    gained = torch.zeros_like(y)
+    torch.mul(slope[:, :-1], ordered.diff(dim=1), out=gained[:, 1:])
+    if any_level:
+        jump = torch.nn.functional.pad(rule.between * level, (0, 1)).gather(1, order)
+        gained += jump
+    below = gained.cumsum(dim=1)
+    wanted = torch.from_numpy(ENDS).to(y).expand(len(y), -1).contiguous()
+    after = torch.searchsorted(below, wanted).clamp(1, NODES - 1)
+    until = below - jump if any_level else below  # the upper value is reached where F begins to jump
+    p0, p1 = below.gather(1, after - 1), until.gather(1, after)
+    y0, y1 = ordered.gather(1, after - 1), ordered.gather(1, after)
+    found = y0 + (y1 - y0) * ((wanted - p0) / (p1 - p0)).clamp(0, 1).nan_to_num(1.0)
+    return torch.minimum(torch.maximum(found, low), high)  # where `_order` changed the least or the greatest value
+
+
+def _order(y: Float[Tensor, "muon node"]) -> tuple[Float[Tensor, "muon node"], Int[Tensor, "muon node"]]:
+    """Each row in order, and where its entries were."""
+    if y.device.type != "cpu":
+        return y.sort(dim=1)
+    # numpy sorts plain numbers several times faster than it, or torch, finds their order. So the last byte of each
+    # number's mantissa is made to say where it was: values change by a part in 1e13 of the distance from the hit's.
+    keys = ((y.double().numpy().view(np.int64) & ~0xFF) | np.arange(y.shape[1])).view(np.float64)
+    keys.sort(axis=1)
+    return torch.from_numpy(keys).to(y), torch.from_numpy(keys.view(np.int64) & 0xFF)
+
+
+def _sobol(
+    away: Float[Tensor, "wanted point"],
+) -> tuple[Integrals, Int[Tensor, "wanted start"], Bool[Tensor, " wanted"]]:
+    """The integrals from the values at all points, the points that are furthest off, and whether tails are heavy."""
+    mean = away.mean(dim=1, keepdim=True)
+    square = (away - mean).square_()
+    variance = square.mean(dim=1)
+    sd = variance.sqrt()
+    scrambled = away.unflatten(1, (RANDOMISATIONS, -1)).mean(dim=2) - mean
+    scrambled = (square.unflatten(1, (RANDOMISATIONS, -1)).mean(dim=2) - scrambled.square()).clamp(min=0).sqrt()
+    # In one order, whatever the number of muons, for the error decides what is quoted.
+    parts = scrambled.unbind(1)
+    centre = reduce(add, parts) / RANDOMISATIONS
+    error = (reduce(add, [(part - centre).square() for part in parts]) / (RANDOMISATIONS * (RANDOMISATIONS - 1))).sqrt()
+    furthest = square.topk(STARTS, dim=1).indices
+    heavy = square.square_().mean(dim=1) > (3 + HEAVY) * variance.square()
+    ends = quantiles(sorted_rows(away), tuple(ENDS.tolist()))
+    # What is not finite at one point is not known.
+    ends = torch.where(torch.isfinite(sd)[:, None], ends, float("nan"))
+    return Integrals(mean[:, 0], sd, error, ends), furthest, heavy
+
+
+def has_pole(
+    muons: Muons,
+    observable: Int[Tensor, " muon"],
+    starts: Float[Tensor, "muon start deviate"],
+    mean: Float[Tensor, " muon"],
+    sd: Float[Tensor, " muon"],
+) -> Bool[Tensor, " muon"]:
+    """Whether an observable goes to infinity at some point that is not further off than `REACH`.
+
+    A ratio does where its denominator is 0, and has no standard deviation however unlikely that is. With d(z) the
+    distance of the observable from its mean, 1/d is 0 there. Newton's method looks for that, from the points at which
+    |d| is largest: the next z is z + d ∇d/|∇d|². At first z is also drawn towards the hit at each step, which takes
+    off what does not bring it nearer to the pole. The length |d|/|∇d| of a step is the distance of the pole, or less,
+    and becomes as small as is asked for; for d = zⁿ it is z/n.
+    """
+    z, found = starts, torch.zeros_like(mean, dtype=torch.bool)
+    for shrink in SEARCH:
+        away, gradient = muons.away_with_gradient(z, observable)
+        away = away - mean[:, None]
+        steepness = gradient.square().sum(dim=2)
+        length = away.abs() / steepness.sqrt()
+        near = z.square().sum(dim=2) <= REACH**2
+        found |= (near & (away.abs() > FURTHER * sd[:, None]) & (length < CLOSE)).any(dim=1)
+        step = (away * (LONGEST / length).clamp(max=1) / steepness)[:, :, None] * gradient
+        z = shrink * (z + torch.where(torch.isfinite(step), step, 0.0))
+    return found
+
+
+def moving(muons: Muons) -> Int[Tensor, " muon"]:
+    """How many deviates of turned muons there are before those, at the end, that change no observable.
+
+    Of a track's hits, only the combinations that make its parameters have any effect. A deviate counts as one without
+    if the observables don't change by more than rounding when it is 0 or ±4 rather than any other number.
+    """
+    coordinates = muons.hits.shape[1]
+    base = normal_points(coordinates, MOVED_FROM, 1, 0).to(muons.hits)
+    trials = [base]
+    for value in MOVED_TO:
+        for column in range(coordinates):
+            trials.append(base.clone())
+            trials[-1][:, column] = value
+    away = muons.away(torch.cat(trials)[None]).unflatten(1, (-1, MOVED_FROM))
+    most = away.abs().amax(dim=(1, 2))
+    nowhere = away.isnan().all(dim=2).all(dim=1)  # an observable that isn't there is not changed
+
+    def still(off):
+        return ((off <= ROUNDING * most) | nowhere).all(dim=1)
+
+    off = (away[:, 1:] - away[:, :1]).abs().amax(dim=2).unflatten(1, (len(MOVED_TO), coordinates)).amax(dim=1)
+    count = coordinates - torch.stack([still(each) for each in off.flip(1).unbind(1)]).long().cumprod(dim=0).sum(dim=0)
+    # All of them together too.
+    kept = torch.arange(coordinates, device=count.device) < count[:, None]
+    together = muons.away(torch.where(kept[:, None], base, 0.0)) - away[:, 0]
+    return torch.where(still(together.abs().amax(dim=1)), count, coordinates).clamp(min=1)
+
+
+@lru_cache
+def normal_points(
+    coordinates: int, count: int, randomisations: int, seed: int
+) -> Float[Tensor, "{randomisations*count} coordinate"]:
+    """Scrambled Sobol points as standard normal deviates, one scrambling after the other.
+
+    Sources: Joe and Kuo 2008, SIAM J. Sci. Comput. 30:2635; scrambling: Matoušek 1998, J. Complexity 14:527.
+    """
+    found = []
+    for index in range(randomisations):
+        engine = torch.quasirandom.SobolEngine(coordinates, scramble=True, seed=seed * randomisations + index)
+        # A point is the lower corner of its cell, of side 2^-30: half of one more keeps it off 0.
+        found.append(torch.special.ndtri(engine.draw(count, dtype=torch.float64) + 2.0**-31))
+    return torch.cat(found)

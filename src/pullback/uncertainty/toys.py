@@ -1,0 +1,337 @@
+"""Toy Monte Carlo: many recorded hits around one position, and the spread of what is inferred from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from ..config.schema import ADAPTIVE_BATCH, FEWEST_FOR_ENDS
+from ..statistics.angles import wrap_last
+from ..statistics.quantiles import ENDS, quantiles, sorted_rows
+from .covariance import combined
+from .device import DeviceGenerator
+from .jacobians import check_hits, usable_muons
+from .memory import keep_freed
+from .validity import numerical_tolerance
+
+AT_A_TIME = 65_536
+"""Toys that are held at a time, times coordinates: 512 KiB, which stays in the cache."""
+
+
+WHOLE_VECTORS = 32
+"""Numbers that torch's vector instructions handle at a time are a divisor of this."""
+
+
+class Toys(NamedTuple):
+    """What the toys of each muon say, with standard errors from their number."""
+
+    mean: Float[Tensor, "muon observable"]
+    sd: Float[Tensor, "muon observable"]
+    sd_error: Float[Tensor, "muon observable"]
+    interval68: Float[Tensor, "muon observable 2"]
+    interval68_error: Float[Tensor, "muon observable 2"]
+    interval95: Float[Tensor, "muon observable 2"]
+    interval95_error: Float[Tensor, "muon observable 2"]
+    count: Int[Tensor, " muon"]
+    settled: Bool[Tensor, " muon"]
+
+
+class Throw(NamedTuple):
+    """What toys are thrown for: an inference, the hits (muon, coordinate), and the hits' standard uncertainty."""
+
+    infer: Callable[[Float[Tensor, "muon coordinate"]], Float[Tensor, "muon observable"]]
+    hits: Float[Tensor, "muon coordinate"]
+    noise: float | Float[Tensor, "*noise"]
+    root: Float[Tensor, "#muon coordinate deviate"] | None = None
+    """What the deviates are multiplied by in place of `noise`, where hits are correlated."""
+
+    @property
+    def deviates(self) -> int:
+        """How many deviates a toy has."""
+        return self.hits.shape[1] if self.root is None else self.root.shape[2]
+
+
+def run_toys(
+    infer: Callable[[Float[Tensor, "muon coordinate"]], Float[Tensor, "muon observable"]],
+    hits: Float[Tensor, "muon coordinate"],
+    noise: float | Float[Tensor, "*noise"],
+    toys: int,
+    rng: np.random.Generator,
+) -> Toys:
+    """Mean, standard deviation and coverage intervals of the observables over toys thrown around each hit.
+
+    Toy t of muon m is infer(hits[m] + noise · z[m, t]) with z ~ N(0, 1), independent for all muons, toys and
+    coordinates. The standard deviation has the relative standard error 1/sqrt(2 (toys - 1)) where the observable is
+    normal. The deviates are read from `rng` in the order muon, toy, coordinate and handled in blocks, so memory
+    doesn't grow with muons × toys.
+
+    Parameters
+    ----------
+    infer : function of hits (row, coordinate) that returns observables (row, observable), row by row: rows are toys of
+        several muons, so an inference that couples them (see `muon_jacobian`) gives nonsense.
+    hits : positions to throw around (muon, coordinate), floating point. A muon
+        with one that is NaN or infinite gets NaN.
+    noise : standard uncertainty of the hits, in their unit: a number, (coordinate,) or (muon, coordinate).
+    toys : number for each muon, at least 2.
+    rng : the random generator, such as `pullback.stream(seed, "toys", 0)`.
+
+    Returns
+    -------
+    mean, sd (divided by toys - 1) and sd_error (muon, observable), interval68 and interval95 with interval68_error and
+    interval95_error (muon, observable, 2: low and high), in the units of the observables. The intervals are
+    probabilistically symmetric (JCGM 101:2008, 7.7), and NaN with fewer than 200 toys. Errors are
+    standard errors from the number of toys: that of sd from the kurtosis of the toys, those of the ends
+    from the ranks that are one binomial standard deviation off. count is the toys of each muon.
+
+    Raises
+    ------
+    TypeError, ValueError : hits of a wrong type or shape, noise that is negative, not finite or of another shape, or
+        fewer than 2 toys.
+
+    Source: propagation of distributions by Monte Carlo, JCGM 101:2008, clause 7.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from pullback import infer_theta, run_toys, stream
+    >>> hits = torch.tensor([[0.5]], dtype=torch.float64)
+    >>> run_toys(infer_theta, hits, 0.01, 100_000, stream(1, "toys")).sd
+    tensor([[0.0060]], dtype=torch.float64)
+
+    """
+    return throw_toys([Throw(infer, hits, noise)], toys, [rng] * len(hits))[0]
+
+
+def throw_toys(
+    throws: Sequence[Throw],
+    toys: int,
+    rngs: Sequence[np.random.Generator | DeviceGenerator],
+    *,
+    draw: Callable[[Any, tuple[int, int]], Float[Any, "toy coordinate"]] | None = None,
+    n_dig: int | None = None,
+) -> list[Toys]:
+    """`run_toys` for several throws over as many muons each, with common deviates: muon m's come from rngs[m].
+
+    Throws that share deviates have correlated errors, so that differences between them are smooth; drawing the
+    deviates once is also most of the time saved.
+
+    Parameters
+    ----------
+    throws, toys, rngs : see `run_toys`. Deviates of numpy's generators are drawn on the CPU and go where the hits are;
+        a `DeviceGenerator` draws them there.
+    draw : deviates of a shape from a generator, standard normal ones if it is not given.
+    n_dig : adaptive, if it is given: batches of 10 000 toys until twice the standard deviation of the average over
+        batches of each of mean, sd and ends of the 95 % interval is no more than the numerical tolerance of the sd in
+        so many digits (JCGM 101:2008, 7.9.4), and at most `toys`, in whole batches.
+
+    """
+    if not all(isinstance(rng, np.random.Generator | DeviceGenerator) for rng in rngs):
+        raise TypeError('rng must be a numpy random generator, such as pullback.stream(seed, "toys")')
+    if toys < 2:
+        raise ValueError(f"toys must be at least 2 to have a spread, not {toys}")
+    keep_freed()
+    if n_dig is not None and toys < 2 * ADAPTIVE_BATCH:
+        raise ValueError(
+            f"adaptive toys need at least two batches of {ADAPTIVE_BATCH}: {2 * ADAPTIVE_BATCH}, not {toys}"
+        )
+    prepared = [_prepare(throw) for throw in throws]
+    if {len(throw.hits) for throw in throws} - {len(rngs)}:
+        raise ValueError("every throw needs as many muons as there are random generators")
+    sums = [_Sums(throw, n_dig) for throw in prepared]
+    coordinates = prepared[0].deviates if prepared else 1
+    step = max(1, AT_A_TIME // coordinates)
+    batch = min(toys, step) if n_dig is None else ADAPTIVE_BATCH
+    group = max(1, step // batch)
+    for first in range(0, len(rngs), group):
+        rows = slice(first, min(first + group, len(rngs)))
+        if n_dig is None:
+            for start in range(0, toys, batch):
+                z = _in_order(draw_deviates(rngs[rows], min(batch, toys - start), coordinates, draw))
+                for each in sums:
+                    each.add(rows, z)
+        else:
+            _adaptively(sums, np.arange(rows.start, rows.stop), rngs, toys // batch, draw)
+    return [each.toys() for each in sums]
+
+
+def _adaptively(sums, rows, rngs, batches, draw) -> None:
+    """Batches of toys around some muons, until all are settled or the batches are used up."""
+    coordinates = sums[0].throw.deviates
+    for _ in range(batches):
+        z = _in_order(draw_deviates([rngs[row] for row in rows], ADAPTIVE_BATCH, coordinates, draw))
+        for each in sums:
+            mine = ~each.settled[rows]
+            if mine.any():
+                each.add(torch.from_numpy(rows[mine]), z[torch.from_numpy(mine)])
+                each.settle(torch.from_numpy(rows[mine]))
+        rows = rows[[not all(each.settled[row] for each in sums) for row in rows]]
+        if not len(rows):
+            break
+
+
+def draw_deviates(
+    rngs: Sequence[np.random.Generator | DeviceGenerator], toys: int, coordinates: int, draw: Callable | None = None
+) -> Float[Any, "muon toy coordinate"]:
+    """Deviates of every muon, each muon's from its own generator; a tensor where these are a device's."""
+    if rngs and isinstance(rngs[0], DeviceGenerator):
+        draw = draw or DeviceGenerator.standard_normal
+        return torch.stack([draw(rng, (toys, coordinates)) for rng in rngs])
+    z = np.empty((len(rngs), toys, coordinates))
+    for rng, out in zip(rngs, z, strict=True):
+        if draw is None:
+            rng.standard_normal(out=out)
+        else:
+            out[:] = draw(rng, out.shape)
+    return z
+
+
+def _in_order(z: Float[Any, "muon toy coordinate"]) -> Float[Tensor, "muon toy coordinate"]:
+    """The toys of each muon in order of their deviates, where they have one.
+
+    So is then what is inferred from them, for most muons, and need not be sorted.
+    """
+    if isinstance(z, Tensor):
+        return z.sort(dim=1).values if z.shape[2] == 1 else z
+    if z.shape[2] == 1:
+        z.sort(axis=1)
+    return torch.from_numpy(z)
+
+
+def _prepare(throw: Throw) -> Throw:
+    check_hits(throw.hits)
+    hits = throw.hits.detach()
+    if throw.root is not None:
+        return Throw(throw.infer, hits, throw.noise, throw.root.detach())
+    noise = torch.as_tensor(throw.noise, dtype=hits.dtype, device=hits.device).detach()
+    if tuple(noise.shape) not in {(), (hits.shape[1],), tuple(hits.shape)}:
+        raise ValueError(
+            f"noise has shape {tuple(noise.shape)}; for hits {tuple(hits.shape)} it must be a number, "
+            f"({hits.shape[1]},) or {tuple(hits.shape)}"
+        )
+    if not (torch.isfinite(noise) & (noise >= 0)).all():
+        raise ValueError("noise must be finite and not negative: it is the standard uncertainty of the hits")
+    return Throw(throw.infer, hits, noise.expand(hits.shape))
+
+
+class _Sums:
+    """Running sums of the observables' distance from their value at the hit, which loses no digits."""
+
+    def __init__(self, throw: Throw, n_dig: int | None):
+        self.throw, self.n_dig = throw, n_dig
+        self.centre = centre = _inferred(throw.infer, throw.hits)
+        muons, observables = centre.shape
+        self.count = torch.zeros(muons, dtype=torch.int64)
+        self.settled = np.zeros(muons, bool)
+        # Over toys: the powers 1 to 4; over batches, weighted by their toys: interval ends, and their squared errors.
+        self.powers = centre.new_zeros(4, muons, observables)
+        self.ends, self.errors = (centre.new_zeros(muons, observables, 4) for _ in range(2))
+        # Over batches: sum and sum of squares of mean, sd and the ends of the 95 % interval.
+        self.batches = centre.new_zeros(2, muons, observables, 4)
+
+    def add(self, rows: slice | Int[Tensor, " few"], z: Float[Tensor, "few toy coordinate"]) -> None:
+        """Throw more toys around some muons."""
+        infer, hits, noise, root = self.throw
+        count = z.shape[1]
+        if root is None:
+            thrown = hits[rows, None, :] + noise[rows, None, :] * z.to(hits)
+        else:
+            thrown = hits[rows, None, :] + combined(root if len(root) == 1 else root[rows], z.to(hits))
+        away = _inferred(infer, thrown.flatten(0, 1)).unflatten(0, thrown.shape[:2]) - self.centre[rows, None, :]
+        away = wrap_last(away, getattr(infer, "periods", None))
+        square = away * away
+        powers = torch.stack([each.sum(dim=1) for each in (away, square, square * away, square * square)])
+        ends, above, below = quantiles(_ordered(away), _around_ends(count)).split(len(ENDS), dim=2)
+        self.count[rows] += count
+        self.powers[:, rows] += powers
+        self.ends[rows] += count * ends
+        self.errors[rows] += (count / 2 * (above - below)).square()
+        if self.n_dig is not None:
+            mean = powers[0] / count
+            sd = ((powers[1] - count * mean * mean) / (count - 1)).clamp(min=0).sqrt()
+            batch = torch.cat([torch.stack([mean, sd], dim=2), ends[:, :, 2:]], dim=2)
+            self.batches[:, rows] += torch.stack([batch, batch * batch])
+
+    def settle(self, rows: Int[Tensor, " few"]) -> None:
+        """Mark those of some muons that need no more batches (JCGM 101:2008, 7.9.4)."""
+        h = (self.count[rows] / ADAPTIVE_BATCH)[:, None, None].to(self.centre)
+        if (h < 2).any():
+            return
+        total, squares = self.batches[:, rows]
+        twice = 2 * ((squares - total * total / h) / (h * (h - 1))).clamp(min=0).sqrt()
+        delta = numerical_tolerance(self._moments()[1][rows], self.n_dig)
+        # More toys don't help where there is no number.
+        done = (twice <= delta[:, :, None]).all(dim=2) | delta.isnan()
+        self.settled[rows.numpy()] = done.all(dim=1).numpy(force=True)
+
+    def _moments(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Mean away from the value at the hit, standard deviation, and its standard error."""
+        count = self.count[:, None].to(self.centre)
+        mean, second, third, fourth = self.powers / count
+        central = second - mean * mean
+        variance = central * count / (count - 1)
+        excess = (fourth - 4 * mean * third + 6 * mean**2 * second - 3 * mean**4) / (central * central) - 3
+        # Var(s²)/σ⁴ = 2/(n-1) + κ/n. In small samples the excess kurtosis κ comes out too low by itself.
+        excess = torch.where((count < 100) | excess.isnan(), excess.nan_to_num(0.0).clamp(min=0), excess)
+        sd = variance.clamp(min=0).sqrt()
+        return mean, sd, sd * (2 / (count - 1) + excess / count).clamp(min=0).sqrt() / 2
+
+    def toys(self) -> Toys:
+        """What all toys say; NaN where hits or observables are not finite, or too few toys for an interval."""
+        mean, sd, sd_error = self._moments()
+        usable = usable_muons(self.throw.infer, self.throw.hits)
+        finite = torch.isfinite(mean) if usable is None else usable[:, None].expand_as(mean)
+        count = self.count[:, None, None].to(self.centre)
+        number = finite & torch.isfinite(sd)
+        known = number[:, :, None] & (count >= FEWEST_FOR_ENDS)
+        nan = float("nan")
+        ends = torch.where(known, self.centre[:, :, None] + self.ends / count, nan)
+        errors = torch.where(known, self.errors.sqrt() / count, nan)
+        moments = (torch.where(finite, each, nan) for each in (self.centre + mean, sd, sd_error))
+        intervals = (ends[:, :, :2], errors[:, :, :2], ends[:, :, 2:], errors[:, :, 2:])
+        settled = torch.from_numpy(self.settled).to(number.device) & number.all(dim=1)
+        return Toys(*moments, *intervals, self.count.to(number.device), settled)
+
+
+@lru_cache
+def _around_ends(count: int) -> tuple[float, ...]:
+    """The probabilities of the ends, and those a binomial standard deviation of their rank above and below them."""
+    half = np.sqrt(ENDS * (1 - ENDS) / count)
+    return tuple(np.concatenate([ENDS, ENDS + half, ENDS - half]).clip(0, 1).tolist())
+
+
+def _inferred(infer: Callable, hits: Float[Tensor, "row coordinate"]) -> Float[Tensor, "row observable"]:
+    """The observables of toys, whose bytes don't depend on where in the array a toy is.
+
+    torch handles a few numbers at the end of an array by other instructions, whose last bit may differ: these are
+    numbers that are not used.
+    """
+    missing = -len(hits) % WHOLE_VECTORS
+    with torch.no_grad():
+        if not missing:
+            return infer(hits)
+        return infer(torch.cat([hits, hits[-1:].expand(missing, -1)]))[: len(hits)]
+
+
+def _ordered(away: Float[Tensor, "muon toy observable"]) -> Float[Tensor, "muon observable toy"]:
+    """The values of each muon in order."""
+    values = away.transpose(1, 2).contiguous()
+    rising = _rising(values)
+    if not rising.all():
+        falling = _rising(values.flip(2)) & ~rising
+        values[falling] = values[falling].flip(1)
+        rest = ~(rising | falling)
+        values[rest] = sorted_rows(values[rest])
+    return values
+
+
+def _rising(values: Float[Tensor, "muon observable toy"]) -> Bool[Tensor, "muon observable"]:
+    if values.device.type != "cpu":
+        return (values[:, :, :-1] <= values[:, :, 1:]).all(dim=2)
+    plain = values.numpy()  # numpy does it five times faster
+    return torch.from_numpy((plain[:, :, :-1] <= plain[:, :, 1:]).all(axis=2))

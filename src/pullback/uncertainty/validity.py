@@ -1,0 +1,117 @@
+"""Would the linear law have done? JCGM 101:2008, clause 8, muon by muon."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from ..statistics.normal import K95
+
+SIGMA_OFF = 0.05
+"""How far the linear σ may be from the right one, relative to it, whatever clause 8 says of the intervals."""
+
+CLEARLY = 6
+"""Standard errors beyond which a difference is no chance, among any number of muons."""
+
+TELLING = 2.5
+"""Standard errors that δ must be, for Monte Carlo to tell whether an end is within δ."""
+
+
+def numerical_tolerance(u: Float[Any, "*shape"], n_dig: int = 1) -> Float[Any, "*shape"]:
+    """The numerical tolerance δ of a standard uncertainty u: half a unit of its last significant digit.
+
+    u = c · 10^l with c a whole number of `n_dig` digits, and δ = ½ · 10^l (JCGM 101:2008, 7.9.2). Where u rounds up to
+    c = 10^n_dig, it has a digit more, and l is greater by one. δ = 0 where u = 0.
+
+    Parameters
+    ----------
+    u : standard uncertainties, not negative; tensor or numpy array. NaN gives NaN.
+    n_dig : significant digits of u that are meant to be right, 1 or 2 as a rule.
+
+    Returns
+    -------
+    δ, of the shape and in the unit of u.
+
+    Raises
+    ------
+    ValueError : `n_dig` is below 1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from pullback import numerical_tolerance
+    >>> numerical_tolerance(torch.tensor([0.00667, 0.0755, 9.7]))
+    tensor([5.0000e-04, 5.0000e-03, 5.0000e+00])
+
+    """
+    if n_dig < 1:
+        raise ValueError(f"n_dig must be at least 1, not {n_dig}")
+    xp = np if isinstance(u, np.ndarray) else sys.modules["torch"]  # the validation has no need of torch
+    unit = 10.0 ** (xp.floor(xp.log10(xp.where(u > 0, u, 1.0))) - (n_dig - 1))
+    c = xp.floor(u / unit + 0.5)
+    delta = xp.where(c >= 10**n_dig, 5 * unit, 0.5 * unit)
+    return xp.where(u > 0, delta, u)
+
+
+def linear_ok(
+    value: Float[Any, "*muon observable"],
+    sigma: Float[Any, "*muon observable"],
+    sd: Float[Any, "*muon observable"],
+    interval95: Float[Any, "*muon observable 2"],
+    n_dig: int = 1,
+) -> Bool[Any, "*muon observable"]:
+    """Whether the linear law holds, for each muon and observable.
+
+    Clause 8 of JCGM 101:2008: both ends of the law's 95 % interval, y ± 1.96 u, must agree with those of the right
+    interval to within the numerical tolerance δ of u. Where u is 1.0 to 1.5 in its first digit, δ is up to u/2, and
+    clause 8 would let pass a σ that is 8 % off; so σ must be right to 5 % as well.
+
+    Parameters
+    ----------
+    value, sigma : what `propagate` says: y and u.
+    sd, interval95 : what `spread` says, or Monte Carlo: the standard deviation and the ends of the 95 % interval.
+    n_dig : significant digits of u that must be right.
+
+    Returns
+    -------
+    True where the law holds; False where it does not, or where any of the numbers is NaN.
+
+    """
+    delta = numerical_tolerance(sigma, n_dig)
+    low, high = interval95.unbind(-1)
+    agree = ((value - K95 * sigma - low).abs() <= delta) & ((value + K95 * sigma - high).abs() <= delta)
+    return agree & (sigma <= (1 + SIGMA_OFF) * sd) & (sigma >= (1 - SIGMA_OFF) * sd)
+
+
+def contradicted(
+    ok: Bool[np.ndarray, " muon"],
+    value: Float[np.ndarray, " muon"],
+    sigma: Float[np.ndarray, " muon"],
+    sd: Float[np.ndarray, "muon 2"],
+    ends95: Float[np.ndarray, "muon end 2"],
+    n_dig: int,
+) -> tuple[Bool[np.ndarray, " muon"], Bool[np.ndarray, " muon"], Bool[np.ndarray, " muon"]]:
+    """Whether Monte Carlo clearly says otherwise than `linear_ok`, whether it can tell, and whether it then disagrees.
+
+    Clearly: by more than six of its standard errors. It can tell, but for a few in a hundred, where δ is more than two
+    and a half of the standard errors of both ends; it then disagrees if it says otherwise, however little.
+
+    Parameters
+    ----------
+    ok, value, sigma, n_dig : what `linear_ok` said, of what.
+    sd, ends95 : the standard deviation and the ends of the 95 % interval by Monte Carlo, each with its standard error.
+
+    """
+    law = np.stack([value - K95 * sigma, value + K95 * sigma], axis=1)
+    beyond = np.abs(law - ends95[:, :, 0]) - numerical_tolerance(sigma, n_dig)[:, None]
+    surely = CLEARLY * ends95[:, :, 1]
+    # Both in units of the observable: toys may be without a spread.
+    width, unsure = np.abs(sigma - sd[:, 0]) - SIGMA_OFF * sd[:, 0], CLEARLY * sd[:, 1]
+    fails = (beyond > surely).any(axis=1) | (width > unsure)
+    holds = (beyond < -surely).all(axis=1) & (width < -unsure)
+    can_tell = (TELLING * ends95[:, :, 1] < numerical_tolerance(sigma, n_dig)[:, None]).all(axis=1)
+    says_ok = (beyond <= 0).all(axis=1) & (width <= unsure)
+    return np.where(ok, fails, holds), can_tell, can_tell & (says_ok != ok)

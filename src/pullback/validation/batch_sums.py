@@ -1,0 +1,229 @@
+"""The tally of a batch: all that the verdict on the study needs of its artefacts, in a file that is small.
+
+So the columns of a study are read once and by many jobs, and the one that judges the study reads no column at all.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..models import NO_FOLD, Quantity
+from ..statistics.angles import wrap
+from ..statistics.exact_sum import ExactSum
+from ..statistics.normal import K95
+from ..store import artefact
+from ..store.artefact import Reader
+from ..store.columns import FLAGS, QUOTED, TOYS
+from ..store.study_file import pack, pieces_of
+from ..study.batches import Batch, Block, Part
+from .bin_sums import SIGMAS, Muons, Placed, Tally, ToyMuons, Truth, distance, edges
+from .systematics import Said, Seen, Sums
+
+log = logging.getLogger(__name__)
+
+DESIGN_SUMS = ("slopes", "count")
+
+
+class PointTally:
+    """What is counted and summed over the muons of a point: for each observable a tally of each σ, and `Sums`."""
+
+    def __init__(self, part: Part):
+        """An empty one, for the model and the domain of a part of kind "tally"."""
+        model, settings = part.model, part.settings
+        self.tallies = {
+            (each.name, sigma): Tally(
+                sigma, edges(max(settings.validation.domain, each.domain)), settings.uncertainty.n_dig
+            )
+            for each in model.observables
+            for sigma in SIGMAS
+        }
+        self.sums = {each.name: Sums() for each in model.observables}
+        self.fits = ExactSum()
+        """χ² and the degrees of freedom of the fits."""
+
+    def of(self, name: str) -> dict[str, Tally]:
+        """The tallies of an observable, by σ."""
+        return {sigma: self.tallies[name, sigma] for sigma in SIGMAS}
+
+    @property
+    def chi2_per_ndf(self) -> float | None:
+        """χ² of all fits over their degrees of freedom, if there are any."""
+        chi2, ndf = np.broadcast_to(self.fits.rounded, 2).tolist()
+        return chi2 / ndf if ndf else None
+
+    def _members(self) -> Iterator[tuple[str, Any]]:
+        for (name, sigma), tally in self.tallies.items():
+            yield f"{name}/{sigma}", tally
+        for name, sums in self.sums.items():
+            yield f"{name}/sums", sums
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All that it holds, exactly, by path; `merge` adds it to another."""
+        members = {f"{path}/{key}": each for path, member in self._members() for key, each in member.arrays.items()}
+        return {**members, "fits": self.fits.parts}
+
+    def merge(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Add what `arrays` of another gave, of muons that come after these."""
+        for path, member in self._members():
+            inside = f"{path}/"
+            member.merge({key.removeprefix(inside): each for key, each in arrays.items() if key.startswith(inside)})
+        for part in arrays["fits"]:
+            self.fits.add(part)
+
+
+def tally(batch: Batch, files: Mapping[str, str | Path], output: str | Path) -> None:
+    """Tally the artefacts of a batch, each of which is verified.
+
+    Parameters
+    ----------
+    batch : the batch, of kind "tally".
+    files : the artefact of each kind that the study has.
+    output : where to write the tally.
+
+    """
+    with ExitStack() as stack:
+        readers = {kind: stack.enter_context(artefact.read(file, batch.of_kind(kind))) for kind, file in files.items()}
+        out = stack.enter_context(artefact.create(output, batch, readers.values()))
+        for part in batch.parts:
+            group, found = out.point(part), _of_part(part, readers)
+            pieces = [piece for reader in readers.values() for piece in pieces_of(reader, part.label)]
+            for path, values in {**pack(pieces), **found.arrays}.items():
+                out.array(group, path, values)
+            log.info("%s: %d muons tallied", part.label, part.stop - part.start)
+
+
+def _of_part(part: Part, readers: Mapping[str, Reader]) -> PointTally:
+    """The tally of a part, block by block."""
+    found = PointTally(part)
+    for each in part.model.observables:
+        _tally(found.of(each.name), readers, part, each)
+        _add_up(found.sums[each.name], readers, part, each.name)
+    if part.model.chi2:
+        _add_fits(found.fits, readers["theta"], part)
+    return found
+
+
+def _tally(tallies: Mapping[str, Tally], readers: Mapping[str, Reader], part: Part, observable: Quantity) -> None:
+    """Add the muons of a part to the tallies of both σ."""
+    theta, sigma, toys = readers["theta"], readers["sigma"], readers["toys"]
+    name = observable.name
+    muon, count = (toys.rows(f"{part.label}/toys/{column}") for column in ("muon", "toy_count"))
+    adaptive = part.config["toys"]["mode"] == "adaptive"
+    settled = toys.rows(f"{part.label}/toys/toy_settled") if adaptive else np.ones(len(muon))
+    thrown = {field: toys.rows(f"{part.label}/toys/{kind.name.format(name=name)}") for field, kind in TOYS.items()}
+    around: dict[str, list[Muons]] = {kind: [] for kind in tallies}
+    for block in part.blocks:
+        here = muon[(muon >= block.start) & (muon < block.stop)] - block.start
+        value = theta.read(part, name, block)
+        quoted = {
+            field: sigma.read(part, kind.name.format(name=name), block)
+            for field, kind in QUOTED.items()
+            if field != "bias" or len(here)
+        }
+        flag = quoted["flag"]
+        finite = (flag & FLAGS["hit_not_finite"]) == 0
+        place = _distance(theta, sigma, part, observable, block, "", value, quoted["sigma_linear"])
+        truth = None
+        if "truth" in readers:
+            at = theta.read(part, f"{name}_true", block)
+            truth = Truth(
+                # On a circle, the truth on the same side as what is recorded.
+                value - wrap(value - at, observable.period),
+                _distance(theta, sigma, part, observable, block, "_true", at),
+            )
+        placed = Placed(value, finite, place, truth, tallies["linear"].edges)
+        without = (flag & FLAGS["no_standard_deviation"]) != 0
+        about = value, finite, place, without, quoted["sigma_linear"], quoted["linear_ok"]
+        for kind, each in tallies.items():
+            muons = Muons(*about, **_said(kind, value, quoted))
+            each.add(muons, placed)
+            if len(here):
+                around[kind].append(Muons(*(field[here] for field in muons)))
+    toy_muons = ToyMuons(count=count, settled=settled, **thrown)
+    for kind, each in tallies.items():
+        if len(muon):
+            each.add_toys(Muons(*map(np.concatenate, zip(*around[kind], strict=True))), toy_muons)
+
+
+def _add_up(sums: Sums, readers: Mapping[str, Reader], part: Part, name: str) -> None:
+    """Add the muons of a part to what is gathered over all of them."""
+    sigma, toys = readers["sigma"], readers["toys"]
+    extra = [f"budget_{name}", f"shared_jacobian_{name}"]
+    there = {column for column in extra if sigma.has(f"{part.label}/{column}")}
+    for row in range(len(sigma.rows(f"{part.label}/design/count_{name}"))):
+        slopes, count = (sigma.rows(f"{part.label}/design/{column}_{name}", row, row + 1)[0] for column in DESIGN_SUMS)
+        sums.add_slopes(slopes, float(count))
+    thrown = _thrown_together(toys, part, name) if extra[1] in there else None
+    for block in part.blocks if there else ():  # with one source of uncertainty, nothing is made of σ
+        quoted = sigma.read(part, f"sigma_{name}", block)
+        shares, jacobian = (sigma.read(part, column, block) if column in there else None for column in extra)
+        sums.add(quoted, shares, jacobian)
+        if thrown is not None:
+            muon, spread, sd = thrown
+            here = (muon >= block.start) & (muon < block.stop)
+            row, total = muon[here] - block.start, sigma.read(part, f"sigma_total_{name}", block)
+            sums.add_experiments(Said(total[row], jacobian[row], spread[here]), sd[here])
+    if thrown is not None:
+        columns = [toys.rows(f"{part.label}/experiments/{column}_{name}") for column in Seen._fields[1:]]
+        for each in zip(*columns, strict=True):
+            sums.add_sums(np.stack(each))
+
+
+def _thrown_together(toys: Reader, part: Part, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The muons of a part in toy experiments: index in the point, spread of their own toys, scatter in experiments."""
+    muon, sd = (toys.rows(f"{part.label}/experiments/{column}") for column in ("muon", f"sd_{name}"))
+    all_muons, spread = (toys.rows(f"{part.label}/toys/{column}") for column in ("muon", f"toy_sd_{name}"))
+    row = {each: index for index, each in enumerate(all_muons.tolist())}
+    return muon, spread[[row[each] for each in muon.tolist()]], sd
+
+
+def _add_fits(sums: ExactSum, theta: Reader, part: Part) -> None:
+    """Add χ² and the degrees of freedom of a part's muons that have any of these."""
+    for block in part.blocks:
+        chi2, ndf = (theta.read(part, column, block) for column in ("chi2", "ndf"))
+        known = np.isfinite(chi2) & (ndf > 0)
+        sums.add(np.array([chi2[known].sum(), ndf[known].sum()]))
+
+
+def _distance(
+    theta: Reader,
+    sigma: Reader,
+    part: Part,
+    observable: Quantity,
+    block: Block,
+    at: str,
+    value: np.ndarray,
+    sigma_linear: np.ndarray | None = None,
+) -> np.ndarray:
+    """How many σ each muon is from the fold of an observable, at recorded or true hits; infinity without one.
+
+    Where the fold is the observable's own, its `value` there, and the linear σ if it is given, are not read again.
+    """
+    fold = observable.fold or observable.name
+    if fold == NO_FOLD:
+        return np.full(len(block), np.inf)
+    own = fold == observable.name
+    if sigma_linear is None or not own:
+        sigma_linear = sigma.read(part, f"sigma_{fold}_linear{at}", block)
+    return distance(value if own else theta.read(part, f"{fold}{at}", block), sigma_linear)
+
+
+def _said(kind: str, value: np.ndarray, quoted: Mapping[str, np.ndarray]) -> dict[str, np.ndarray | None]:
+    """What one σ says: itself, the bias, and the two intervals; by the linear law none, and ±1 σ and ±1.96 σ."""
+    if kind == "quoted":
+        return {field: quoted.get(field) for field in ("sigma", "bias", "interval68", "interval95")}
+    sigma = quoted["sigma_linear"]
+    low68, high68, low95, high95 = (value + k * sigma for k in (-1.0, 1.0, -K95, K95))
+    return {
+        "sigma": sigma,
+        "bias": np.zeros_like(sigma),
+        "interval68": np.stack([low68, high68]).T,
+        "interval95": np.stack([low95, high95]).T,
+    }

@@ -1,0 +1,242 @@
+import pytest
+import yaml
+
+from pullback.config.schema import load
+from pullback.errors import PullbackError
+from pullback.study.plan import Study
+
+
+def refused(raw) -> list[str]:
+    with pytest.raises(PullbackError) as caught:
+        load({"study": "s", **raw})
+    return str(caught.value).splitlines()
+
+
+CASES = """
+# another name for a key, or the right name in another place
+{detector: {sigma: 0.01}}
+    detector.sigma: unknown key; did you mean detector.resolution, which is 1/σ
+{detector: {sigma_x: 0.01}}
+    did you mean detector.resolution, which is 1/σ: 100 for 1 cm?
+{detector: {noise: {kind: gaussian, sigma: 0.01}}}
+    did you mean detector.resolution, which is
+{resolution: 100}
+    resolution: unknown key; did you mean detector.resolution?
+{resolutoin: 100}
+    resolutoin: unknown key; did you mean detector.resolution?
+{detector: {pitch: 0.1}}
+    detector.pitch: unknown key; did you mean detector.noise.pitch?
+{detector: {dz: 1.5}}
+    detector.dz: unknown key; did you mean model.dz?
+{source: {momentum: 3}}
+    source.momentum: unknown key; did you mean source.cosmic.momentum?
+{muons: 1000}
+    muons: unknown key; did you mean source.muons or toys.muons?
+{source: {n_muons: 1000}}
+    source.n_muons: unknown key; did you mean source.muons?
+{source: {events: 1000}}
+    source.events: unknown key; did you mean source.muons?
+{source: {kind: recorded, file: a.csv, path: a.csv}}
+    source.path: unknown key; did you mean file?
+{toys: {n_toys: 10}}
+    toys.n_toys: unknown key; did you mean toys.per_muon, toys around each of toys.muons
+{toys: {number: 10}}
+    toys.number: unknown key; did you mean toys.per_muon
+{toys: {seed: 1}}
+    toys.seed: unknown key; did you mean seed?
+{device: cuda}
+    device: unknown key; did you mean compute.device?
+{cores: 4}
+    cores: unknown key; it is an option of Snakemake: --cores 8
+{name: s}
+    name: unknown key; did you mean study?
+{model: {kind: track}}
+    model.kind: unknown key; did you mean model.name?
+{source: {name: recorded}}
+    source.name: unknown key; did you mean source.kind?
+{detector: {noise: {kind: strip, type: 1}}}
+    did you mean detector.noise.kind?
+{model: {dZ: 1.5}}
+    model.dZ: unknown key; did you mean model.dz?
+{Model: {dz: 1.5}}
+    Model: unknown key; did you mean model?
+{model: {unit: mm}}
+    model.unit: unknown key; lengths are in m, angles in rad
+{model: {file: m.py, coordinates: [x0, x1], observables: [{name: p, unit: "1"}], unit: mm}}
+    model.unit: unknown key; did you mean model.units?
+{model: {height: 1.5}}
+    model.height: unknown key; did you mean model.dz of one_hit, or model.z of track?
+{model: {name: track, layers: 3}}
+    model.layers: unknown key; the layers are given by their heights: model.z
+{uncertainty: {digits: 1}}
+    uncertainty.digits: unknown key; allowed: uncertainty.n_dig
+# what goes with another kind
+{model: {z: [0, 1]}}
+    model.z: does not go with model.name: one_hit; leave it out, or set model.name: track
+{source: {file: a.csv}}
+    does not go with source.kind: simulated; leave it out, or set source.kind: recorded
+{model: {name: one_hit, file: m.py}}
+    model.file: does not go with model.name: one_hit; leave it out
+{model: {name: track, file: m.py, coordinates: [x0, x1], observables: [{name: p, unit: "1"}]}}
+    model.observables: does not go with model.name: track; leave it out, or
+{source: {kind: recorded, file: a.csv, cosmic: {}}}
+    source.cosmic: does not go with source.kind: recorded; leave it out
+# sections
+{target: {theta: 0.01, vary: model.dz}}
+    target.theta: unknown key; did you mean target.sigma: {theta: 0.01}?
+{target: {sigma: {theta: 0.01}}}
+    target.vary: is missing (the dotted name of the number to vary, such as
+{target: {sigma: 0.01, vary: model.dz}}
+    target.sigma: is 0.01; it must be a section with keys of its own:
+{target: 0.01}
+    target: is 0.01; it must be a section with keys of its own: {sigma: …, vary: …}
+{model: {file: m.py, coordinates: [x0, x1], observables: [p]}}
+    model.observables[0]: is 'p'; it must be a section with keys of its own: {name: p, unit: …}
+{model: {file: m.py, coordinates: [x0, x1], observables: {p: "1"}}}
+    (a list of sections: [{name: …, unit: …}])
+{model: {file: m.py, coordinates: [x0, x1], observables: [{name: p}]}}
+    model.observables[0].unit: is missing (its unit, `1` for a ratio)
+{model: {file: m.py, coordinates: "x0, x1", observables: [{name: p, unit: "1"}]}}
+    model.coordinates: is 'x0, x1'; it should be a valid list (in brackets: [x0, x1])
+{model: track}
+    model: is 'track'; it must be a section with keys of its own: `model: {name: track}`
+{model: Trak}
+    `model: {name: track}`
+{source: recorded}
+    `source: {kind: recorded}`
+{source: hits.csv}
+    `source: {kind: simulated or recorded}`
+{detector: {noise: 0.01}}
+    detector.noise: is 0.01; it must be a section with keys of its own: `noise: {kind: gaussian or
+{detector: 100}
+    detector: is 100; it must be a section with keys of its own: efficiency, noise, resolution
+{toys: null}
+    toys: is None; it must be a section with keys of its own; leave it out, or give it keys
+{systematics: null}
+    systematics: is None; it must be a section with keys of its own; leave it out, or give it keys
+{model: {name: [one_hit]}}
+    model.name: is ['one_hit']; allowed: one_hit, track, track3d, scatter, own
+{model: {name: {}}}
+    model.name: is {}; allowed: one_hit, track
+{source: {kind: {}}}
+    source.kind: is {}; allowed: simulated, recorded
+{source: {kind: null}}
+    source.kind: is None; allowed: simulated, recorded
+{detector: {noise: {kind: [strip]}}}
+    detector.noise.kind: is ['strip']; allowed: gaussian, strip
+# numbers
+{detector: {efficiency: 95}}
+    detector.efficiency: is 95; ... (it is a fraction: write 95 % as 0.95)
+{detector: {efficiency: [95]}}
+    detector.efficiency[0]: is 95; ... (it is a fraction: write 95 % as 0.95)
+{detector: {efficiency: 95 %}}
+    (a fraction: write it as 0.95)
+{detector: {efficiency: 950}}
+    detector.efficiency: is 950; it should be less than or equal to 1
+{validation: {confidence: 99.7}}
+    (it is a fraction: write 99.7 % as 0.997)
+{validation: {confidence: 0.9999999999999999}}
+    it should be less than or equal to 0.999999
+{validation: {tolerance: 5}}
+    validation.tolerance: is 5; it should be less than 1 (it is a fraction: write 5 % as 0.05)
+{model: {name: track, theta0: 13.6}}
+    model.theta0: is 13.6; it should be less than or equal to 1 rad
+{model: {dz: 1.5 m}}
+    model.dz: is '1.5 m'; it should be a valid number (write the number alone, in m)
+{source: {cosmic: {momentum: 3 GeV}}, model: {name: track}}
+    (write the number alone, in GeV/c)
+{detector: {resolution: 1 cm}}
+    (write the number alone, in 1/m: 100 for 1 cm)
+{toys: {per_muon: 10k}}
+    toys.per_muon: is '10k'; it should be a valid integer (write the number alone)
+{model: {dz: "1,5"}}
+    (a decimal number has a point, and thousands have nothing between them: 1.5, 100000)
+{source: {muons: 100 000}}
+    (a decimal number has a point, and thousands have nothing between them
+{source: {muons: 1e5}}
+    source.muons: is '1e5'; it should be a valid integer (YAML takes it for text; write 1e5 as 100000)
+{model: {dz: 15e-4}}
+    (YAML takes it for text; write 15e-4 as 0.0015)
+{model: {dz: 2e-7}}
+    (YAML takes it for text; write 2e-7 as 2.0e-07)
+{model: {dz: -.5}}
+    (YAML takes it for text; write -.5 as -0.5)
+{model: {dz: inf}}
+    (YAML takes it for text; write a number, in m)
+{model: {dz: high}}
+    (YAML takes it for text; write a number, in m)
+{model: {dz: "1.5"}}
+    model.dz: is '1.5'; it should be a valid number (without the quotes)
+{source: {muons: 100000.0}}
+    source.muons: is 100000.0; it should be a valid integer (write 100000, without a point)
+{source: {muons: true}}
+    (YAML reads yes, no, on and off as true and false; put text in quotes)
+{model: {dz: [1.0, 1.5]}}
+    model.dz: is [1.0, 1.5]; ... (several values make a scan: `scan: {model.dz: [1.0, 1.5]}`)
+{model: {dz: null}}
+    model.dz: is None; it should be a valid number (nothing is written: leave the key out)
+{model: {name: track, z: 1.0}}
+    model.z: is 1.0; it should be a valid list (in brackets: [1.0])
+{model: {name: track, z: "0, 1"}}
+    model.z: is '0, 1'; it should be a valid list (in brackets: [0, 1])
+{model: {file: m.py, coordinates: [x0, x1], observables: [{name: p, unit: "1"}], parameters: {B: 1.5 T}}}
+    model.parameters: B is '1.5 T'; it must be a finite number or a list of them (write the number alone)
+{target: {sigma: {theta: 2 mrad}, vary: model.dz}}
+    target.sigma.theta: is '2 mrad'; it should be a valid number (write the number alone)
+# words
+{study: 2024}
+    study: is 2024; it should be a valid string (text that looks like a number or a date is put in quotes: '2024')
+{study: null}
+    study: is None; it should be a valid string (nothing is written)
+{model: {file: m.py, coordinates: [x0, x1], observables: [{name: p, unit: 1}]}}
+    put in quotes: '1')
+{source: {kind: recorded, file: a.csv, columns: {x: 3}}}
+    source.columns.x: is 3; it should be a valid string (text that looks like
+{model: {file: m.py, coordinates: [x0, x1], observables: [{name: p, unit: "1", fold: false}]}}
+    (YAML reads yes, no, on and off
+{toys: {mode: true}}
+    toys.mode: is True; it should be 'fixed' or 'adaptive' (YAML reads yes, no, on and off
+{validation: {strict: "yes"}}
+    validation.strict: is 'yes'; it should be a valid boolean (true or false, without
+{source: {kind: recorded, file: a.csv, unit: µm}}
+    source.unit: is 'µm'; it should be 'm', 'cm' or 'mm'
+"""
+"""Configs, and under each what is said of it, with dots for what is left out."""
+
+
+def cases():
+    lines = [line for line in CASES.splitlines() if line and not line.startswith("#")]
+    return list(zip(lines[::2], map(str.strip, lines[1::2]), strict=True))
+
+
+@pytest.mark.parametrize(("config", "expected"), cases())
+def test_mistakes_of_a_physicist_are_told_with_what_was_meant(config, expected):
+    lines = refused(yaml.safe_load(config))
+    assert any(all(part in line for part in expected.split(" ... ")) for line in lines), lines
+    assert all(line.startswith("config: ") for line in lines)
+
+
+def test_a_long_value_is_shortened():
+    (line,) = refused({"model": {"dz": list(range(1000))}})
+    assert "…" in line
+    assert len(line) < 400
+
+
+def test_dates_are_put_in_quotes():
+    (line,) = refused(yaml.safe_load("study: 2024-05-01"))
+    assert line.endswith("put in quotes: '2024-05-01')")
+
+
+@pytest.mark.parametrize(
+    ("model", "beside"),
+    [("one_hit", []), ("track", ["cosmic"]), ("track3d", ["cosmic"]), ("scatter", ["cosmic", "volume"])],
+)
+def test_a_section_of_a_source_that_is_null_is_one_that_is_left_out(model, beside):
+    """As where all of its lines are commented out; and as the config that a study writes has those that it lacks."""
+    empty = {"study": "s", "source": {"cosmic": None, "volume": None}, "model": {"name": model}}
+    study = Study.from_config(empty)
+    assert study.to_json() == Study.from_config({"study": "s", "model": {"name": model}}).to_json()
+    assert [name for name in ("cosmic", "volume") if getattr(study.config.source, name) is not None] == beside
+    again = Study.from_json(study.to_json())
+    assert again.to_json() == study.to_json()
+    assert Study.from_config(study.config.model_dump(mode="json")).to_json() == study.to_json()

@@ -1,0 +1,249 @@
+import functools
+import math
+from types import SimpleNamespace
+
+import jacobi
+import mpmath
+import numpy as np
+import pytest
+import torch
+from oracles import scattered
+
+from pullback import propagate, spread, stream
+from pullback.errors import PullbackError
+from pullback.models import NO_FOLD, load
+from pullback.models.multiple_scattering import highland
+from pullback.models.scatter import chi2, covariance, infer_scatter, place, sample
+
+UPPER, LOWER = [1.0, 0.6, 0.75], [-0.6, -1.0]
+RESOLUTION = [100.0, 50.0, 200.0, 80.0, 120.0]
+NAMES = ["theta_in", "theta_out", "dtheta_x", "dtheta_y", "theta_msc", "poca_x", "poca_y", "poca_z"]
+
+
+def source(**volume):
+    cosmic = SimpleNamespace(zenith_max=1.0, spectrum="fixed", momentum=3.0)
+    box = {"z": 0.1, "thickness": 0.2, "radiation_length": 0.01757} | volume
+    return SimpleNamespace(x_min=-1.0, x_max=1.0, cosmic=cosmic, volume=SimpleNamespace(**box))
+
+
+def tensor(values, **options):
+    return torch.tensor(values, dtype=torch.float64, **options)
+
+
+def infer(hits, resolution=RESOLUTION):
+    return infer_scatter(hits, UPPER, LOWER, resolution)
+
+
+def hits_of(p, q, at_p, at_q, upper=UPPER, lower=LOWER):
+    """The hits of a line along (p, 1) through (at_p, 0), and below of one along (q, 1) through (at_q, 0)."""
+    views = [[at_p[i] + p[i] * z for z in upper] + [at_q[i] + q[i] * z for z in lower] for i in (0, 1)]
+    return tensor(views[0] + views[1])[None]
+
+
+BENT = hits_of([0.3, -0.5], [0.34, -0.45], [0.1, 0.2], [0.11, 0.205])
+
+
+def test_the_angles_and_the_point_against_vectors():
+    p, q = np.array([0.3, -0.5, 1]), np.array([0.34, -0.45, 1])
+    found = dict(zip(NAMES, infer(BENT)[0].tolist(), strict=True))
+    unit_p, unit_q = p / np.linalg.norm(p), q / np.linalg.norm(q)
+    expected = [
+        math.acos(unit_p[2]),
+        math.acos(unit_q[2]),
+        math.atan(q[0]) - math.atan(p[0]),
+        math.atan(q[1]) - math.atan(p[1]),
+        2 * math.asin(np.linalg.norm(unit_p - unit_q) / 2),
+    ]
+    # The nearest points by least squares in the two lengths along the tracks.
+    start_p, start_q = np.array([0.1, 0.2, 0]), np.array([0.11, 0.205, 0])
+    s, t = np.linalg.lstsq(np.stack([p, -q], axis=1), start_q - start_p, rcond=None)[0]
+    point = (start_p + s * p + start_q + t * q) / 2
+    assert list(found.values()) == pytest.approx([*expected, *point], rel=1e-9)
+
+
+@pytest.mark.parametrize("theta0", [0.0, 3e-3])
+def test_the_covariance_against_jacobi_and_toys(theta0):
+    full = torch.diag(tensor(2 * RESOLUTION) ** -2 * 1e-2) + covariance(BENT, UPPER, LOWER, theta0)
+    found = propagate(infer, BENT, full[None])
+    # jacobi's own first step is so wide that the point of closest approach bends over it.
+    one = lambda x: infer(tensor(x)[None])[0].numpy()  # noqa: E731
+    value, expected = jacobi.propagate(one, BENT[0].numpy(), full.numpy(), step=(0.1, 0.25))
+    np.testing.assert_allclose(found.value[0], value, rtol=1e-12)
+    scale = np.sqrt(np.outer(np.diag(expected), np.diag(expected)))
+    np.testing.assert_allclose(found.covariance[0].numpy() / scale, expected / scale, rtol=0, atol=1e-6)
+    # Finer hits, so that the point bends little over their width; the law is the same.
+    rng, toys, fine = np.random.default_rng(5), 50_000, 100
+    sigma = 0.1 / np.array(RESOLUTION) / fine
+    thrown = [scattered(rng, view.numpy(), UPPER + LOWER, sigma, theta0 / fine, toys) for view in BENT[0].split(5)]
+    seen = infer(tensor(np.concatenate(thrown, axis=1))).std(dim=0) * fine
+    np.testing.assert_allclose(seen, found.sigma[0], rtol=4 / math.sqrt(2 * toys))
+
+
+def test_layers_above_the_volume_bend_the_line_below_it():
+    """By hand, for two layers each of perfect hits: what the second layer does is seen below only."""
+    theta0 = 1e-3
+    upper, lower = [2.0, 1.0], [-1.0, -2.0]
+    near = hits_of([0.0, 0.0], [0.01, 0.0], [0.0, 0.0], [0.0, 0.0], upper, lower)
+    model = functools.partial(infer_scatter, z_upper=upper, z_lower=lower, resolution=[1.0] * 4)
+    law = propagate(model, near, covariance(near, upper, lower, theta0)[None])
+    # The first bends both lines alike; q has those of the first three layers, p that of the first.
+    assert law.sigma[0, 2].item() == pytest.approx(theta0 * math.sqrt(2) / (1 + 0.01**2), rel=1e-3)
+    assert law.sigma[0, 1].item() == pytest.approx(theta0 * math.sqrt(3) / (1 + 0.01**2), rel=1e-12)
+
+
+@pytest.mark.parametrize("angle", [1e-4, 1e-6])
+def test_small_angles_keep_their_digits(angle):
+    p = [0.5, 0.3]
+    q = [math.tan(math.atan(0.5) + angle), 0.3]
+    found = infer(hits_of(p, q, [0.7, 0.2], [0.7, 0.2]))[0]
+    mpmath.mp.dps = 40
+    up, down = mpmath.matrix([*p, 1]), mpmath.matrix([*q, 1])
+    exact = mpmath.acos((up.T * down)[0] / mpmath.norm(up) / mpmath.norm(down))
+    assert found[2].item() == pytest.approx(angle, rel=1e-12 / angle)
+    assert found[4].item() == pytest.approx(float(exact), rel=1e-12 / angle)
+    steep = infer(hits_of([0.0, 0.0], [angle, 0.0], [0.0, 0.0], [0.0, 0.0]))[0]
+    assert steep[[1, 2, 4]].tolist() == pytest.approx([math.atan(angle)] * 3, rel=1e-12)
+
+
+def test_parallel_tracks_are_nowhere_nearest_and_spoil_nothing():
+    straight = torch.zeros_like(BENT)
+    hits = torch.cat([straight, BENT]).requires_grad_()
+    inputs = [tensor(UPPER, requires_grad=True), tensor(LOWER, requires_grad=True), tensor(RESOLUTION)]
+    found = infer_scatter(hits, *inputs)
+    assert found[0].isnan().tolist() == [False] * 5 + [True] * 3
+    assert found[0, 4] == 0
+    for name, column in zip(NAMES, found.unbind(1), strict=True):
+        gradients = torch.autograd.grad(column.sum(), [hits, *inputs[:2]], retain_graph=True)
+        assert all(torch.isfinite(each).all() for each in gradients), name
+        assert (gradients[0][1] != 0).any()
+    assert torch.autograd.grad(found[0, 4], hits)[0].abs().sum() == 0
+
+
+def test_missing_hits_leave_what_doesnt_need_them():
+    hits = BENT.repeat(4, 1)
+    hits[1, 0] = math.nan  # three layers above: the others do
+    hits[2, 3] = math.nan  # no line below in view x
+    hits[3, 5] = hits[3, 6] = math.nan  # no line above in view y
+    hits.requires_grad_()
+    found = infer(hits)
+    torch.testing.assert_close(found[1], found[0], rtol=1e-9, atol=1e-12)
+    known = (~found.isnan()).int().tolist()
+    assert known[2] == [1, 0, 0, 1, 0, 0, 0, 0]
+    assert known[3] == [0, 1, 1, 0, 0, 0, 0, 0]
+    for column in found.unbind(1):
+        (gradient,) = torch.autograd.grad(column.sum(), hits, retain_graph=True)
+        assert torch.isfinite(gradient).all()
+    (gradient,) = torch.autograd.grad(found[:, 0].sum(), hits)
+    torch.testing.assert_close(gradient[2], gradient[0])
+
+
+def test_gradients():
+    inputs = [torch.cat([BENT, -0.7 * BENT]), tensor(UPPER), tensor(LOWER), tensor(RESOLUTION) / 100]
+    for each in inputs:
+        each.requires_grad_()
+    assert torch.autograd.gradcheck(infer_scatter, inputs)
+    assert torch.autograd.gradcheck(chi2, inputs)
+    theta0 = tensor(0.1, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda *some: covariance(BENT, *some), (*inputs[1:3], theta0))
+    drawn = tensor(sample(stream(1, "truth"), 3, source()))
+    assert torch.autograd.gradcheck(lambda *z: place(drawn, *z), inputs[1:3])
+
+
+def test_the_scattering_angle_folds_in_two_dimensions():
+    z = [1.0, 0.5], [-0.5, -1.0]
+    model = functools.partial(infer_scatter, z_upper=z[0], z_lower=z[1], resolution=[100.0] * 4)
+    found = spread(lambda hits: model(hits)[:, 4:5], torch.zeros(1, 8, dtype=torch.float64), 1e-8)
+    sigma = 1e-4 * math.sqrt(2) / 0.5 * math.sqrt(2)  # of a slope, and of the difference of two
+    assert found.bias[0, 0].item() / sigma == pytest.approx(math.sqrt(math.pi / 2), rel=5e-3)
+    assert found.sd[0, 0].item() / sigma == pytest.approx(math.sqrt(2 - math.pi / 2), rel=5e-3)
+
+
+def test_true_hits_lie_on_the_true_lines():
+    drawn = sample(stream(1, "truth"), 2000, source())
+    hits = place(drawn, z_upper=UPPER, z_lower=LOWER)
+    assert hits.shape == (2000, 10)
+    np.testing.assert_array_equal(place(drawn, z_upper=tensor(UPPER), z_lower=tensor(LOWER)).numpy(), hits)
+    found = dict(zip(NAMES, infer(tensor(hits)).numpy().T, strict=True))
+    x, y, px, py, _, _, qx, qy, top, bottom = drawn.T
+    np.testing.assert_allclose(found["theta_in"], np.arctan(np.hypot(px, py)), rtol=1e-9)
+    np.testing.assert_allclose(found["theta_out"], np.arctan(np.hypot(qx, qy)), rtol=1e-9)
+    np.testing.assert_allclose(found["dtheta_x"], np.arctan(qx) - np.arctan(px), rtol=1e-6, atol=1e-13)
+    assert found["theta_in"].max() < 1
+    assert (top == 0.2).all()
+    assert bottom == pytest.approx(0.0)
+    assert np.abs([x, y]).max() <= 1
+
+
+def test_scattering_has_the_spread_and_correlation_of_highland():
+    """Of vertical muons, in whose views angles and displacements are what they are across their line."""
+    vertical = source()
+    vertical.cosmic.zenith_max = 1e-6
+    muons = 40_000
+    x, y, px, py, x_below, y_below, qx, qy, *_ = sample(stream(2, "truth"), muons, vertical).T
+    theta0 = highland(3.0, 0.2, 0.01757)
+    for angle, shift in ((np.arctan(qx - px), x - x_below), (np.arctan(qy - py), y - y_below)):
+        assert angle.std() == pytest.approx(theta0, rel=4 / math.sqrt(2 * muons))
+        assert shift.std() == pytest.approx(0.2 * theta0 / math.sqrt(3), rel=4 / math.sqrt(2 * muons))
+        # The standard error of a correlation is (1 − ρ²)/√n.
+        assert np.corrcoef(angle, shift)[0, 1] == pytest.approx(math.sqrt(3) / 2, abs=4 * 0.25 / math.sqrt(muons))
+    assert np.corrcoef(qx - px, qy - py)[0, 1] == pytest.approx(0, abs=4 / math.sqrt(muons))
+
+
+def test_an_inclined_muon_is_scattered_on_a_longer_way():
+    muons = 40_000
+    drawn = sample(stream(3, "truth"), muons, source())
+    _, _, px, py, *_ = drawn.T
+    found = dict(zip(NAMES, infer(tensor(place(drawn, UPPER, LOWER))).numpy().T, strict=True))
+    theta0 = highland(3.0, 0.2 * np.sqrt(1 + px**2 + py**2), 0.01757)
+    # θ_msc/θ0 follows the distribution of Rayleigh, whatever the direction.
+    reduced = np.square(found["theta_msc"] / theta0)
+    assert reduced.mean() == pytest.approx(2, abs=4 * 2 / math.sqrt(muons))
+    steep = np.hypot(px, py) > 0.8
+    assert reduced[steep].mean() == pytest.approx(2, abs=4 * 2 / math.sqrt(steep.sum()))
+    assert np.median(found["poca_z"]) == pytest.approx(0.1, abs=0.01)  # the middle of the volume
+
+
+def test_no_volume_scatters_nobody():
+    drawn = sample(stream(1, "truth"), 100, source(thickness=0.0))
+    np.testing.assert_array_equal(drawn[:, :4], drawn[:, 4:8])
+
+
+def test_muons_that_are_turned_back_have_no_line_below():
+    slow = source(thickness=1.0)
+    slow.cosmic.momentum = 0.1
+    drawn = sample(stream(1, "truth"), 1000, slow)
+    assert np.isfinite(drawn[:, :4]).all()
+    gone = np.isnan(drawn[:, 6])
+    assert 0.5 < gone.mean() < 1
+    hits = place(drawn, [2.0, 1.5], [-1.0, -2.0])
+    assert (np.isnan(hits).sum(axis=1) == 4 * gone).all()
+
+
+def test_layers_in_the_volume_are_refused():
+    drawn = sample(stream(1, "truth"), 2, source())
+    with pytest.raises(PullbackError, match=r"model\.z_upper: 0\.15 m is below the volume's top at 0\.2 m"):
+        place(drawn, [0.15, 1.0], LOWER)
+    with pytest.raises(PullbackError, match=r"model\.z_lower: 0\.05 m is above the volume's bottom"):
+        place(drawn, UPPER, [0.05, -1.0])
+    with pytest.raises(PullbackError, match="is not above the lower tracker"):
+        load({"name": "scatter", "z_upper": [1.0, -0.5], "z_lower": [-0.4, -1.0], "theta0": 0.0})
+
+
+def test_chi2_sums_both_trackers_and_views():
+    hits = tensor(np.random.default_rng(2).normal(size=(20_000, 10))) / tensor(2 * RESOLUTION)
+    found = chi2(hits, UPPER, LOWER, RESOLUTION)
+    assert (found[:, 1] == 2).all()
+    assert found[:, 0].mean().item() == pytest.approx(2, abs=4 * 2 / math.sqrt(20_000))
+
+
+def test_the_model_is_made_from_its_section():
+    model = load({"name": "scatter", "z_upper": UPPER, "z_lower": LOWER, "theta0": 1e-3})
+    assert [each.name for each in model.coordinates] == [f"{view}{i}" for view in "xy" for i in range(5)]
+    assert [each.name for each in model.observables] == NAMES
+    folds = ["", "", NO_FOLD, NO_FOLD, "", *["theta_msc"] * 3]
+    assert [each.fold for each in model.observables] == folds
+    assert model.layers == (0, 1, 2, 3, 4) * 2
+    parameters = {name: model.parameters[name] for name in model.covariance_uses}
+    extra = model.covariance(BENT, **parameters)
+    assert extra.shape == (10, 10)
+    assert extra[4, 4].item() == pytest.approx(1e-6 * (4.0 + 1.6**2 + 1.75**2 + 0.4**2))

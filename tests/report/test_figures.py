@@ -1,0 +1,450 @@
+import re
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from conftest import SMALL, Run, files_in
+
+from pullback.errors import PullbackError
+from pullback.report.figures import base, budget, one_hit, plot, point
+from pullback.report.figures.base import Subject
+from pullback.report.gallery import badness, drawn_from, fixed_entries, gallery, point_of, words
+from pullback.store import artefact
+from pullback.store.evidence_file import read_evidence
+from pullback.store.study_file import open_study
+from pullback.study.batches import BLOCK
+from pullback.study.plan import Study
+
+
+def drawn(raw, folder):
+    run = Run(raw, folder).make()
+    plot.plot(run.study, run.outputs.study, run.outputs.validation, *run.figures)
+    return run, read_evidence(run.outputs.validation)
+
+
+@pytest.fixture(scope="module")
+def scan(tmp_path_factory):
+    return drawn(SMALL, tmp_path_factory.mktemp("scan"))
+
+
+def test_every_figure_of_the_gallery_is_drawn_and_no_other(scan):
+    run, _ = scan
+    stems = [figure.stem for figure in gallery(run.study)]
+    assert len(stems) == 15
+    assert set(files_in(run.folder / "figures")) == {f"{stem}.{kind}" for stem in stems for kind in ("svg", "pdf")}
+
+
+def test_the_same_bytes_every_time(scan, tmp_path):
+    run, _ = scan
+    again = [[tmp_path / path.name for path in paths] for paths in run.figures]
+    plot.plot(run.study, run.outputs.study, run.outputs.validation, *again)
+    assert files_in(tmp_path) == files_in(run.folder / "figures")
+
+
+def test_files_hold_no_date_and_load_nothing(scan):
+    run, _ = scan
+    for name, content in files_in(run.folder / "figures").items():
+        assert not re.search(rb"<dc:date>|CreationDate|/Producer", content), name
+        assert not re.search(rb'(href|src)="https?:', content), name
+
+
+def test_the_points_that_are_drawn(scan):
+    run, evidence = scan
+    for worst in range(4):
+        entries = [{**entry, "verdict": "pass"} for entry in evidence["points"]]
+        entries[worst]["verdict"] = "fail"
+        drawn = {f.subject: point_of(f, run.study, {"points": entries}) for f in gallery(run.study) if f.kind == "hits"}
+        assert drawn == {"nominal": "detector.resolution=100,model.dz=1.5", "worst": entries[worst]["point"]}
+    everything = Study.from_config({**SMALL, "figures": {"points": "all"}})
+    labels = [point.label for point in everything.points]
+    assert [figure.subject for figure in gallery(everything) if figure.kind == "hits"] == labels
+
+
+def lines(run, evidence, kind):
+    """The lines of a figure of the nominal point, by label, in each panel."""
+    (figure,) = (f for f in gallery(run.study) if f.kind == kind and f.subject == "nominal")
+    with plot.open_study(run.outputs.study) as reader, mpl.rc_context(base.STYLE):
+        canvas = plot.of_point(run.study, kind)(base.Subject(run.study, reader, evidence, figure))
+        label = point_of(figure, run.study, evidence)
+        columns = {name.removeprefix(label + "/"): reader.rows(name) for name, _ in reader.columns(label)}
+        base.plt.close(canvas)
+    return [[(line.get_label(), line.get_xydata()) for line in axes.lines] for axes in canvas.axes], columns
+
+
+TRACK = {
+    "study": "track",
+    "model": {"name": "track", "z": [0.0, 0.5, 1.0]},
+    "source": {"muons": 400},
+    "detector": {"resolution": 1000.0, "efficiency": 0.8},
+    "systematics": {"alignment.x[1]": 0.0005, "model.z[2]": 0.002},
+    "toys": {"muons": 24, "per_muon": 200, "experiments": 100},
+    "scan": {"detector.resolution": [500.0, 1000.0]},
+}
+
+
+@pytest.fixture(scope="module")
+def track(tmp_path_factory):
+    return drawn(TRACK, tmp_path_factory.mktemp("track"))
+
+
+def panels(run, evidence, kind):
+    """The panels of a figure of the nominal point."""
+    (figure,) = (f for f in gallery(run.study) if f.kind == kind and f.subject == "nominal")
+    with plot.open_study(run.outputs.study) as reader, mpl.rc_context(base.STYLE):
+        subject = base.Subject(run.study, reader, evidence, figure)
+        canvas = plot.of_point(run.study, kind)(subject)
+        base.plt.close(canvas)
+        label = subject.label
+        columns = {name.removeprefix(label + "/"): reader.rows(name) for name, _ in reader.columns(label)}
+    return canvas.axes, columns, {e["observable"]: e for e in evidence["points"] if e["point"] == label}
+
+
+def test_several_observables_share_figures(track):
+    run, _ = track
+    stems = [figure.stem for figure in gallery(run.study)]
+    kinds = ("hits", "value", "sigma", "law", "ends", "pulls", "coverage", "budget", "systematics")
+    assert stems[:9] == [f"{kind}.nominal" for kind in kinds]
+    assert stems[9:] == ["sigma.worst", "ends.worst", "pulls.worst", "scan.scan", "budget.scan"]
+
+
+def test_several_observables_give_the_same_bytes_every_time(track, tmp_path):
+    run, _ = track
+    again = [[tmp_path / path.name for path in paths] for paths in run.figures]
+    plot.plot(run.study, run.outputs.study, run.outputs.validation, *again)
+    assert files_in(tmp_path) == files_in(run.folder / "figures")
+
+
+def test_the_budget_figure_shows_the_evidence_and_adds_up(track):
+    (axes,), _, entries = panels(*track, "budget")
+    budgets = [entry["budget"] for entry in entries.values()]
+    names = list(budgets[0])
+    assert names == ["layer 0", "layer 1", "layer 2", "alignment.x[1]", "model.z[2]"]
+    bars = {bar.get_label(): [each.get_width() for each in bar] for bar in axes.containers}
+    assert bars == {name: pytest.approx([budget[name] for budget in budgets], rel=1e-12) for name in names}
+    np.testing.assert_allclose([each.get_x() + each.get_width() for each in axes.containers[-1]], 1.0)
+
+
+def test_what_makes_the_variance_smaller_is_below_zero():
+    canvas, axes = base.plt.subplots()
+    budget.stacked(axes.bar, [{"a": 0.7, "b": -0.2, "c": 0.5}], "bottom", "width")
+    base.plt.close(canvas)
+    spans = [sorted([bar[0].get_y(), bar[0].get_y() + bar[0].get_height()]) for bar in axes.containers]
+    np.testing.assert_allclose(spans, [[0, 0.7], [-0.2, 0], [0.7, 1.2]])
+
+
+def test_the_systematics_figure_shows_the_experiments(track, monkeypatch):
+    seen = []
+    keep = budget.density
+    monkeypatch.setattr(budget, "density", lambda a, values, *b, **c: (seen.append(values), keep(a, values, *b, **c)))
+    _, columns, entries = panels(*track, "systematics")
+    for index, (name, entry) in enumerate(entries.items()):
+        pull, count = (columns[f"experiments/{each}_{name}"].sum(axis=0) for each in ("pull", "count"))
+        np.testing.assert_array_equal(seen[2 * index], pull / count)
+        assert np.std(seen[2 * index], ddof=1) == pytest.approx(entry["shared"]["pull_shift"])
+        assert np.sqrt(np.mean(seen[2 * index + 1] ** 2)) == pytest.approx(entry["shared"]["pull_width"])
+
+
+def test_bins_are_of_the_distance_from_the_fold_that_there_is(track):
+    axes, _, _ = panels(*track, "ends")
+    assert [each.get_xlabel() for each in axes] == ["recorded θ/σ", ""]
+    assert [label.get_text() for label in axes[1].get_xticklabels()] == ["dx/dz", "x(0)"]
+
+
+def test_missing_hits_are_counted(track):
+    axes, columns, _ = panels(*track, "hits")
+    shares = [bar.get_height() for bar in axes[2].patches]
+    np.testing.assert_array_equal(shares, np.isfinite(columns["x_reco"]).mean(axis=0))
+    assert max(shares) < 0.9
+
+
+def test_pulls_go_the_shorter_way_round(tmp_path, monkeypatch):
+    raw = {**TRACK, "model": {"name": "track3d"}, "detector": {"resolution": 30.0}, "systematics": {}, "scan": None}
+    run, evidence = drawn(raw, tmp_path)
+    seen = []
+    monkeypatch.setattr(point, "density", lambda axes, values, *_, **__: seen.append(values))
+    _, columns, _ = panels(run, evidence, "pulls")
+    off = columns["phi"] - columns["phi_true"]
+    assert np.nanmax(np.abs(off)) > 6  # some have crossed the end of the circle
+    assert max(np.abs(each).max() for each in seen if len(each)) < 50
+
+
+def test_recorded_hits_in_layers(tmp_path):
+    (tmp_path / "hits.csv").write_text("x0,x1,x2\n0.1,0.2,0.3\n0.1,,0.1\n,,0.3\n-0.1,-0.2,-0.4\n")
+    source = {"kind": "recorded", "file": str(tmp_path / "hits.csv")}
+    raw = {"study": "s", "model": {"name": "track"}, "source": source, "toys": {"per_muon": 100}}
+    run, evidence = drawn(raw, tmp_path / "out")
+    assert [figure.stem for figure in gallery(run.study)] == [
+        f"{kind}.nominal" for kind in ("hits", "value", "sigma", "law", "ends", "budget")
+    ]
+    axes, _, _ = panels(run, evidence, "hits")
+    assert [bar.get_height() for bar in axes[1].patches] == [0.75, 0.5, 1.0]
+
+
+@pytest.mark.parametrize("rows", ["0.1,0.2,0.3\n", "nan,nan,nan\n,,0.1\n"])
+def test_recorded_tracks_of_little_or_no_use(tmp_path, rows):
+    (tmp_path / "hits.csv").write_text("x0,x1,x2\n" + rows)
+    source = {"kind": "recorded", "file": str(tmp_path / "hits.csv")}
+    drawn({"study": "s", "model": {"name": "track"}, "source": source, "toys": {"per_muon": 100}}, tmp_path / "out")
+
+
+def test_several_observables_over_a_grid(tmp_path):
+    raw = {
+        **TRACK,
+        "systematics": {},
+        "scan": {"detector.resolution": [500.0, 1000.0], "detector.efficiency": [0.8, 1.0]},
+    }
+    run, evidence = drawn(raw, tmp_path)
+    (scan, budget) = (each for each in gallery(run.study) if each.subject == "scan")
+    assert "The other parameters are as at" not in words(scan, run.study, evidence)[1]
+    assert "The other parameters are as at" in words(budget, run.study, evidence)[1]
+    entries = fixed_entries(run.study, evidence, ["detector.resolution"])
+    assert [(each["observable"], each["values"]["detector.resolution"]) for each in entries] == [
+        (name, resolution) for resolution in (500.0, 1000.0) for name in ("slope", "theta", "intercept")
+    ]
+    assert {each["values"]["detector.efficiency"] for each in entries} == {0.8}
+
+
+@pytest.mark.parametrize(
+    ("values", "limits"),
+    [
+        ([], (-1.0, 1.0)),
+        ([0.0, 1.0], (0.0, 1.1)),
+        ([-1.0, 2.0], (-2.3, 2.3)),
+        ([5.0, 5.0], (0.0, 10.0)),
+        ([1e-308] * 2, (0.0, 1.0)),
+    ],
+)
+def test_the_range_of_a_figure(values, limits):
+    assert base.most_of(np.array(values), tail=0) == pytest.approx(limits)
+
+
+def test_the_ratio_panel_shows_the_ratio(scan):
+    (top, _, bottom, _), columns = lines(*scan, "sigma")
+    muon = columns["toys/muon"]
+    order = np.argsort(columns["theta"][muon], kind="stable")
+    theta, sigma = columns["theta"][muon][order], columns["sigma_theta_linear"][muon][order]
+    sd = columns["toys/toy_sd_theta"][order]
+    quoted = columns["sigma_theta"][muon][order]
+    top, bottom = dict(top), dict(bottom)
+    np.testing.assert_array_equal(top["linear σ"], np.stack([theta, sigma], axis=1))
+    np.testing.assert_array_equal(top["quoted σ"], np.stack([theta, quoted], axis=1))
+    np.testing.assert_array_equal(top["sd of toys"], np.stack([theta, sd], axis=1))
+    np.testing.assert_array_equal(bottom["to the linear σ"], np.stack([theta, sd / sigma], axis=1))
+    np.testing.assert_array_equal(bottom["to the quoted σ"], np.stack([theta, sd / quoted], axis=1))
+
+
+def test_the_coverage_figure_shows_the_evidence(scan):
+    run, evidence = scan
+    panels, _ = lines(run, evidence, "coverage")
+    entry = next(e for e in evidence["points"] if e["point"] == "detector.resolution=100,model.dz=1.5")
+    for panel, sigma in zip(panels, ("linear", "quoted"), strict=True):
+        shown = [data[:, 1].tolist() for _, data in panel if len(data) > 2]
+        for key in ("coverage68", "coverage95"):
+            assert [each[key] for each in entry[sigma]["bins"] if each[key] is not None] in shown
+
+
+def test_the_ends_figure_shows_the_evidence(scan):
+    run, evidence = scan
+    ((panel,), _) = lines(run, evidence, "ends")
+    entry = next(e for e in evidence["points"] if e["point"] == "detector.resolution=100,model.dz=1.5")
+    shown = [data[:, 1].tolist() for _, data in panel if len(data) > 2]
+    for key in ("low68_off", "high68_off", "low95_off", "high95_off"):
+        assert [each[key] for each in entry["quoted"]["bins"] if each[key] is not None] in shown
+
+
+def test_the_law_figure_shows_where_it_holds(scan):
+    (_, right), columns = lines(*scan, "law")
+    shown = dict(right)
+    linear, quoted = columns["sigma_theta_linear"], columns["sigma_theta"]
+    place = np.abs(columns["theta"]) / linear
+    near = np.argsort(place, kind="stable")[: (place < 6).sum()]
+    expected = np.stack([place[near], quoted[near] / linear[near]], axis=1)
+    assert 0.55 < expected[0, 1] < 0.65
+    np.testing.assert_array_equal(shown["quoted σ"], expected[:: max(1, len(near) // 500)])
+
+
+def test_badness_puts_the_verdict_first():
+    def entry(verdict, ratio):
+        judged = {"bins": [{"ratio": ratio, "verdict": verdict}], "domain": {"pull_sd": 1.0}}
+        return {"verdict": verdict, "linear": judged, "quoted": judged}
+
+    order = [entry("pass", 1.04), entry("inconclusive", 1.01), entry("fail", 1.06), entry("fail", 0.8)]
+    assert sorted(order, key=badness) == order
+
+
+@pytest.mark.parametrize(
+    "scan",
+    [
+        {"detector.resolution": [50, 100, 200]},
+        {"zip": {"detector.resolution": [50, 100], "model.dz": [1.0, 2.0]}},
+        {"detector.resolution": [50, 100], "model.dz": [1.0, 2.0], "source.x_max": [0.5, 1.0]},
+    ],
+)
+def test_scans_of_other_shapes(tmp_path, scan):
+    run, evidence = drawn({**SMALL, "scan": scan}, tmp_path)
+    (figure,) = (each for each in gallery(run.study) if each.kind == "scan")
+    assert (tmp_path / "figures" / f"{figure.stem}.svg").stat().st_size > 10_000
+    _, caption = words(figure, run.study, evidence)
+    assert ("as at the point nearest" in caption) == (len(scan) > 2)
+    assert ("vary together" in caption) == ("zip" in scan)
+
+
+@pytest.mark.parametrize("rows", ["0.5\n", "nan\ninf\n", "0\n0\n0\n", "0.1\n0.2\n0.3\n0.004\n"])
+def test_recorded_hits_of_few_or_no_use(tmp_path, rows):
+    (tmp_path / "hits.csv").write_text("x\n" + rows)
+    raw = {"study": "s", "source": {"kind": "recorded", "file": str(tmp_path / "hits.csv")}, "toys": {"per_muon": 100}}
+    run, _ = drawn(raw, tmp_path / "out")
+    assert [figure.kind for figure in gallery(run.study)] == ["hits", "value", "sigma", "law", "ends"]
+
+
+FEW = {"study": "s", "source": {"muons": 300}, "toys": {"muons": 20, "per_muon": 100, "experiments": 100}}
+LOST = {"detector": {"efficiency": 1e-12}}
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("one_hit", {"detector": {"efficiency": 0.5}}),
+        ("one_hit", {"source": {"muons": 2}, **LOST}),
+        ("one_hit", {"toys": {"muons": 1, "per_muon": 2}, "detector": {"efficiency": 0.01}}),
+        ("one_hit", {"source": {"muons": 9, "x_max": 1e-300}, "detector": {"resolution": 1e12}}),
+        ("one_hit", {"detector": {"noise": {"kind": "strip", "pitch": 3.0}}}),
+        ("track", LOST),
+        ("track", {"source": {"muons": 99, "x_min": 1e6 - 1e-9, "x_max": 1e6}, "detector": {"resolution": 1e12}}),
+    ],
+)
+def test_hits_that_are_lost_few_or_all_equal_are_drawn(tmp_path, name, changes):
+    run, _ = drawn({**FEW, "model": {"name": name}, **changes}, tmp_path)
+    assert len(files_in(tmp_path / "figures")) == 2 * len(gallery(run.study))
+
+
+def test_the_hits_figure_says_how_many_hits_are_lost(tmp_path):
+    run, evidence = drawn({**FEW, "detector": {"efficiency": 0.5}}, tmp_path)
+    axes, columns, _ = panels(run, evidence, "hits")
+    hits = np.isfinite(columns["x_reco"]).sum()
+    assert 100 < hits < 200
+    assert axes[0].get_title() == f"{hits} of 300 muons have a hit"
+    (mesh,) = axes[0].collections
+    assert np.nansum(mesh.get_array()) == hits
+    run, evidence = drawn({**FEW, **LOST}, tmp_path / "lost")
+    axes, _, _ = panels(run, evidence, "hits")
+    assert [each.get_text() for each in axes[0].texts] == ["no hits"]
+
+
+def recorded(folder, rows, header="x", name="one_hit"):
+    """A study of recorded hits, drawn."""
+    (folder / "hits.csv").write_text(f"{header}\n{rows}")
+    source = {"kind": "recorded", "file": str(folder / "hits.csv")}
+    raw = {"study": "s", "model": {"name": name}, "source": source, "toys": {"per_muon": 100}}
+    return drawn(raw, folder / "out")
+
+
+NUMBERS = {
+    "largest": ["1e308", "-1e308", "1.7976931348623157e308", "0.1"],
+    "all largest": ["1e308"] * 4,
+    "squares overflow": ["1e155", "-1e155", "3e155", "1e99"],
+    "denormal": ["5e-324", "1e-308", "-5e-324", "1e-310"],
+    "all decades": [f"{sign}1e{power}" for sign in ("", "-") for power in range(-320, 309, 4)],
+    "differ by rounding": ["1.0", "1.0000000000000002", "1.0000000000000004"],
+    "large and differ by rounding": ["1e16", "10000000000000002", "10000000000000004"],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "header", "row"), [("one_hit", "x", "{0}\n"), ("track", "x0,x1,x2", "{0},{0},0.1\n{0},0.1,-0.1\n")]
+)
+@pytest.mark.parametrize("numbers", NUMBERS.values(), ids=NUMBERS)
+def test_recorded_hits_of_any_size_are_drawn(tmp_path, numbers, name, header, row):
+    recorded(tmp_path, "".join(map(row.format, numbers)), header, name)
+
+
+def test_hits_too_far_to_be_drawn_are_counted_in_the_figure(tmp_path):
+    run, evidence = recorded(tmp_path, "0.1\n-1e308\n1e101\n1e100\ninf\n\n0.2\n")
+    (axes,), _, _ = panels(run, evidence, "hits")
+    assert axes.get_title() == "2 hits beyond ±1e+100 not shown"
+    assert sum(bar.get_height() for bar in axes.patches) == 3
+    run, evidence = recorded(tmp_path, "0.1,0.2,0.3\n0.1,1e308,0.1\n,0.1,0.2\n", "x0,x1,x2", "track")
+    axes, _, _ = panels(run, evidence, "hits")
+    assert axes[0].get_title() == "1 hit beyond ±1e+100 not shown"
+    assert [bar.get_height() for bar in axes[1].patches] == [pytest.approx(2 / 3), 1.0, 1.0]  # far, but a hit
+
+
+@pytest.mark.parametrize(
+    ("values", "limits"),
+    [
+        ([0.25, 0.5], (0.25, 0.5)),
+        ([0.5, 0.5], (0.0, 1.0)),
+        ([5e-324, 1e-310], (-0.5, 0.5)),
+        ([1e16, 1e16 + 2], (1e16 - 1e4, 1e16 + 1e4 + 2)),
+    ],
+)
+def test_the_range_of_a_histogram_of_all_values(values, limits):
+    assert base.all_of(np.array(values)) == pytest.approx(limits, rel=1e-15)
+
+
+@pytest.mark.parametrize("systematics", [{}, {"model.dz": 0.1}])
+def test_a_single_muon_is_drawn(tmp_path, systematics):
+    drawn({**SMALL, "scan": None, "source": {"muons": 1}, "systematics": systematics}, tmp_path)
+
+
+def test_colours_differ_in_grey():
+    """The colours that tell things apart keep apart when printed without colour."""
+
+    def grey(colour):
+        return np.dot(mpl.colors.to_rgb(colour), (0.299, 0.587, 0.114))
+
+    assert abs(grey(base.BLUE) - grey(base.VERMILLION)) > 0.1
+    ramp = [grey(colour) for colour in mpl.colormaps[base.STYLE["image.cmap"]](np.linspace(0, 1, 20))]
+    assert all(np.diff(ramp) > 0)
+
+
+def test_a_failure_leaves_no_half_file(scan, tmp_path, monkeypatch):
+    run, _ = scan
+
+    def fail(_):
+        raise RuntimeError("stop")
+
+    monkeypatch.setitem(one_hit.ONE_HIT, "coverage", fail)
+    again = [[tmp_path / path.name for path in paths] for paths in run.figures]
+    with pytest.raises(RuntimeError, match="stop"):
+        plot.plot(run.study, run.outputs.study, run.outputs.validation, *again)
+    assert not list(tmp_path.glob("*.part"))
+    assert not list(tmp_path.glob("coverage*"))
+
+
+@pytest.mark.parametrize("systematics", [{}, {"model.dz": 0.01}])
+def test_figures_read_the_artefacts_that_they_name_and_no_others(tmp_path, monkeypatch, systematics):
+    """Of a point in several batches: those of the first 100 toy muons, and toy experiments; each is verified, once."""
+    raw = {"study": "s", "source": {"muons": BLOCK + 300}, "compute": {"batch_cost": 1}, "systematics": systematics}
+    run = Run({**raw, "toys": {"muons": 200, "per_muon": 20, "experiments": 100}}, tmp_path).make()
+    (first, second), named = run.study.batches, drawn_from(run.study)
+    assert set(named) == {(kind, first) for kind in run.study.kinds} | ({("toys", second)} if systematics else set())
+    for kind, files in run.files.items():
+        for name, file in zip(run.study.batches, files, strict=True):
+            if (kind, name) not in named:
+                file.unlink()
+    verified, verify = [], artefact.verify
+    monkeypatch.setattr(artefact, "verify", lambda path, advice: verified.append(path) or verify(path))
+    plot.plot(run.study, run.outputs.study, run.outputs.validation, *run.figures)
+    files = [tmp_path / kind / f"{name}.h5" for kind, name in named]
+    assert sorted(verified) == sorted([run.outputs.study, *files])
+    files[0].write_bytes(files[0].read_bytes()[:-1])
+    with pytest.raises(PullbackError, match=f"{re.escape(str(files[0]))}: is damaged or truncated"):
+        plot.plot(run.study, run.outputs.study, run.outputs.validation, *run.figures)
+
+
+def test_toys_of_very_many_blocks_are_shown(tmp_path):
+    """The first block has no toy muon: the first two blocks with one are shown, from the second batch."""
+    raw = {"study": "s", "source": {"muons": 3 * BLOCK}, "compute": {"batch_cost": 1}}
+    run = Run({**raw, "toys": {"muons": 2, "per_muon": 300}}, tmp_path).make()
+    assert {name for _, name in drawn_from(run.study)} == set(run.study.batches)
+    with open_study(run.outputs.study) as reader:
+        figure = next(each for each in gallery(run.study) if each.kind == "sigma")
+        subject = Subject(run.study, reader, read_evidence(run.outputs.validation), figure)
+        (theta,) = subject.observables
+        muon = theta.toys("muon")
+        assert len(muon) == 2
+        assert (muon >= BLOCK).all()
+        for name in ("theta", "sigma_theta", "interval68_theta"):
+            assert np.array_equal(subject.at(name, muon), reader.rows(f"nominal/{name}")[muon])
+        assert np.array_equal(theta.distance(muon=muon), theta.at("{}", muon) / theta.at("sigma_{}_linear", muon))

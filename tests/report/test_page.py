@@ -1,0 +1,323 @@
+import html.parser
+import json
+import re
+
+import pytest
+from conftest import SMALL, Run
+
+from pullback.report.figures.plot import plot
+from pullback.report.page import write_report
+from pullback.report.source_tables import budget_of
+from pullback.store.evidence_file import read_evidence, write_evidence
+from pullback.study.plan import Study
+from pullback.validation.diagnostics import DIAGNOSTICS
+
+
+class Page(html.parser.HTMLParser):
+    """The text of a page, and the pictures and links in it."""
+
+    VOID = frozenset({"meta", "img", "br", "link", "input", "hr"})
+
+    def __init__(self, text):
+        super().__init__()
+        self.words, self.sources, self.open = [], [], []
+        self.feed(text)
+        self.text = re.sub(r"\s+", " ", " ".join(self.words))
+
+    def handle_starttag(self, tag, attributes):
+        self.sources += [value for name, value in attributes if name in ("src", "href")]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] not in ("style", "script"):
+            self.words.append(data)
+
+
+def report(raw, folder):
+    run = Run(raw, folder).make()
+    plot(run.study, run.outputs.study, run.outputs.validation, *run.figures)
+    write_report(run.study, run.outputs.validation, run.figures[0], folder / "report.html")
+    return run, (folder / "report.html").read_text()
+
+
+@pytest.fixture(scope="module")
+def default(tmp_path_factory):
+    raw = {"study": "default", "scan": {"detector.resolution": [50, 100]}}
+    return report(raw, tmp_path_factory.mktemp("default"))
+
+
+def test_the_verdict_comes_first_and_in_words(default):
+    text = Page(default[1]).text
+    assert text.index("pass") < text.index("What was run") < text.index("Figures") < text.index("Provenance")
+    shares = sorted(100 * entry["linear_ok"] for entry in read_evidence(default[0].outputs.validation)["points"])
+    opening = f"pass The linear law holds for {shares[0]:.3g} % to {shares[1]:.3g} % of muons; for the others see"
+    assert opening in text
+    assert "The quoted σ is right to within ±5 % wherever there are muons, at all 2 points, the fold included" in text
+    assert "The linear σ is right for muons at least 3 σ from the fold" in text
+    assert "No muon failed" in text
+
+
+def test_success_that_is_too_low_is_said_in_words(default):
+    text = Page(default[1]).text
+    worst = min(
+        (entry["quoted"]["bins"][0] for entry in read_evidence(default[0].outputs.validation)["points"]),
+        key=lambda each: each["coverage68"],
+    )
+    expected = f"the 68.27 % interval holds the truth for only {100 * worst['coverage68']:.3g} % of muons"
+    assert f"Near the fold, where the true θ/σ is 0 – 0.5, {expected}" in text
+    assert "though σ is the right standard deviation" in text
+    assert "where the true θ/σ is 3 – 5" not in text
+
+
+def test_each_diagnostic_has_its_say(default, tmp_path):
+    text = Page(default[1]).text
+    for each in DIAGNOSTICS.values():
+        for words in (each.name, each.sees, each.misses):
+            assert words in text
+    raw = {"study": "strips", "detector": {"noise": "strip"}, "toys": {"muons": 500}}
+    text = Page(report(raw, tmp_path)[1]).text
+    assert "The uncertainties are wrong at 1 of 1 point" in text
+    assert "noise strip, its standard deviation 1 of the stated one" in text
+    assert "heed it: success of ±1 σ, linear domain, is 0.57" in text
+    assert "Near the fold, where the true" not in text  # the cause is the noise
+
+
+def test_the_page_is_whole_and_loads_nothing(default):
+    page = Page(default[1])
+    assert page.open == []
+    pictures = [source for source in page.sources if not source.startswith("#")]
+    assert len(pictures) == 15
+    assert all(source.startswith("data:image/svg+xml;base64,") for source in pictures)
+    assert "<script" not in default[1]
+    assert "url(" not in default[1]
+
+
+def test_it_says_what_was_run_and_where_it_comes_from(default):
+    run, text = default[0], Page(default[1]).text
+    evidence = json.loads(run.outputs.validation.read_text())
+    for expected in (
+        "simulated, x ~ U(0, 1) m, 100 000 muons a point",
+        "resolution 100 /m",
+        "detector.resolution (1/m)",
+        "the 95 % interval of a ratio must lie within 1 ± 0.05",
+        evidence["content_digest"],
+        evidence["config_digest"],
+        "torch version 2.13.0",
+        "per_muon: 10000",
+        "points must not be averaged",
+    ):
+        assert expected in text, expected
+
+
+def test_the_table_shows_the_evidence(default):
+    run, text = default[0], Page(default[1]).text
+    evidence = json.loads(run.outputs.validation.read_text())
+    for entry in evidence["points"]:
+        for each in entry["linear"]["bins"] + entry["quoted"]["bins"]:
+            assert f"{each['ratio']:.4f}" in text
+            assert f"{each['pull_sd']:.4f}" in text
+        assert f"{100 * entry['linear_ok']:.3g} %" in text
+
+
+def test_inconclusive_says_what_would_settle_it(tmp_path):
+    _, page = report({**SMALL, "scan": None, "toys": {"muons": 60, "per_muon": 5}}, tmp_path)
+    text = Page(page).text
+    assert "Nothing was found wrong, but 1 of 1 point could not be settled" in text
+    assert "raise toys.per_muon from 5 to" in text
+
+
+def test_failures_and_lost_muons_are_said(tmp_path, monkeypatch):
+    from pullback.steps import steps
+
+    monkeypatch.setattr(steps, "smear", lambda x, r, z: x + 2 * z / r)
+    _, page = report({**SMALL, "scan": None}, tmp_path / "fail")
+    text = Page(page).text
+    assert "Don't use them before the cause is found" in text
+    assert "pull sd = " in text
+    (tmp_path / "hits.csv").write_text("x\nnan\n0\n0.5\n0.6\n")
+    raw = {"study": "s", "source": {"kind": "recorded", "file": str(tmp_path / "hits.csv")}, "toys": {"per_muon": 3000}}
+    _, page = report(raw, tmp_path / "lost")
+    text = Page(page).text
+    assert "some failed: 1 (hit NaN or infinite)." in text  # and not the one at the fold
+    assert "no truth to compare with" in text
+    assert "pull mean" not in text
+
+
+def test_the_same_bytes_whatever_the_batches(tmp_path):
+    pages = [
+        report({**SMALL, "compute": {"batch_cost": cost}}, tmp_path / str(cost))[1].encode() for cost in (1, 10**12)
+    ]
+    assert pages[0] == pages[1]
+
+
+def test_toys_that_reached_the_most_are_said(tmp_path):
+    raw = {**SMALL, "scan": None, "toys": {"muons": 20, "mode": "adaptive", "most": 20_000, "n_dig": 3}}
+    assert "Toys of 20 of 20 muons were not stable in 3 significant digits" in Page(report(raw, tmp_path)[1]).text
+
+
+def test_a_domain_that_is_scanned_has_tables_of_its_own_bins(tmp_path):
+    raw = {**SMALL, "scan": {"validation.domain": [2.5, 3.0]}}
+    page = report(raw, tmp_path)[1]
+    table = page[page.index('id="law"') :].split("</table>")[0]
+    for row in table.split("<tr>")[1:]:
+        cells = row.count("<td") or row.count("<th")
+        assert cells in (2 + 8 + 1, 2 + 7 + 1)
+    assert table.count("2 – 2.5") == table.count("2 – 3") == 1
+
+
+@pytest.fixture(scope="module")
+def track(tmp_path_factory):
+    raw = {
+        "study": "track",
+        "model": {"name": "track", "z": [0.0, 0.5, 1.0]},
+        "source": {"muons": 400},
+        "detector": {"resolution": [1000.0, 500.0, 1000.0], "efficiency": 0.8},
+        "systematics": {"alignment.x[1]": 0.0005, "model.z[2]": 0.002},
+        "toys": {"muons": 24, "per_muon": 200, "experiments": 100},
+    }
+    return report(raw, tmp_path_factory.mktemp("track"))
+
+
+def section(page, name):
+    """The text of a section of the page."""
+    return Page(page[page.index(f'<h2 id="{name}">') :].split("</h2>", 1)[1].split("<h2")[0]).text
+
+
+def test_several_observables_read_well(track):
+    run, page = track
+    text = Page(page).text
+    assert "of 3 observables could not be settled" in text
+    assert "simulated, x ~ U(0, 1) m at z = 0, zenith angles as cos² up to 1 rad, 400 muons a point" in text
+    assert "3 layers, resolution 1000, 500, 1000 /m (σ x = 1, 2, 1 mm); efficiency 0.8" in text
+    assert "1 0.5 x₁ 500 0.8" in text  # the table of layers
+    assert "(too few hits); counted is the observable with most of them" in text
+    entry = read_evidence(run.outputs.validation)["points"][0]
+    assert f"over all muons of a point: {entry['chi2_per_ndf']:.3f}. It should be 1" in text
+    # An observable without a fold has no bins.
+    slope = page[page.index("<b>nominal</b>, slope") :].split("</details>")[0]
+    assert "all muons" in slope
+    assert "≥ 10" not in slope
+    assert "linear domain</td>" not in slope
+
+
+def test_the_budget_is_a_table_that_adds_up(track):
+    run, page = track
+    text = section(page, "budget")
+    entries = read_evidence(run.outputs.validation)["points"]
+    for name in ("layer 0", "layer 1", "layer 2", "alignment.x[1]", "model.z[2]"):
+        shares = [f"{100 * entry['budget'][name]:.3g} %" for entry in entries]
+        row = text[text.index(name) :]
+        assert [row.index(each) for each in shares] == sorted(row.index(each) for each in shares)
+    (together,) = re.findall(r"together (\S+) 100 % (\S+) 100 % (\S+) 100 %", text)
+    for shown, entry in zip(together, entries, strict=True):
+        assert float(shown) == pytest.approx(entry["budget_variance"] ** 0.5, rel=0.01)
+
+
+def test_systematics_are_said_in_words_and_numbers(track):
+    run, page = track
+    text = section(page, "systematics")
+    assert "alignment.x[1] ± 0.0005 m, model.z[2] = 1 ± 0.002 m" in text
+    assert "which shrinks as 1/√N, and a shared one, which does not shrink" in text
+    for entry in read_evidence(run.outputs.validation)["points"]:
+        shared = entry["shared"]
+        for key in ("mean_uncertainty", "mean_uncertainty_independent", "mean_uncertainty_shared"):
+            assert f"{shared[key]:.3g}" in text
+        for key in ("total", "mean", "pull_width", "pull_width_expected", "pull_shift", "pull_shift_expected"):
+            assert f"{shared[key]:.4f}" in text
+
+
+def test_a_shift_has_the_unit_of_its_own_coordinate(tmp_path):
+    from pullback.report.source_tables import systematics_of
+
+    (tmp_path / "m.py").write_text("def infer(hits, scale):\n    return scale * hits[:, :1] * hits[:, 1:]\n")
+    model = {
+        "file": str(tmp_path / "m.py"),
+        "coordinates": ["x0", {"name": "t1", "unit": "ns"}],
+        "observables": [{"name": "product", "unit": "m ns", "fold": "none"}],
+        "parameters": {"scale": 1.0},
+    }
+    raw = {"study": "s", "model": model, "systematics": {"alignment.x[0]": 0.1, "alignment.t[1]": 0.2}}
+    found = systematics_of(Study.from_config(raw))
+    assert [(each["name"], each["unit"]) for each in found] == [("alignment.x[0]", "m"), ("alignment.t[1]", "ns")]
+
+
+def test_the_design_says_what_a_little_more_does(track, default, tmp_path):
+    run, page = track
+    text = section(page, "design")
+    theta = read_evidence(run.outputs.validation)["points"][1]
+    change = theta["design"]["model.z[2]"] * 0.01 / theta["linear"]["overall"]["mean_sigma"]
+    assert f"{100 * change:+.2f} %".replace("-", "−") in text
+    assert "detector.resolution[1] 500 1/m +1 %" in text
+    # σ of one hit is one over the resolution.
+    assert "1 % more resolution changes the mean σ of θ by −1.00 %" in section(default[1], "design")
+    assert "budget" not in default[1].split("<h2>Provenance")[0]
+
+
+def test_muons_without_a_standard_deviation_are_explained(track, tmp_path):
+    run, _ = track
+    evidence = read_evidence(run.outputs.validation)
+    evidence["points"][2]["quoted"]["counts"]["no_standard_deviation"] = 7
+    write_evidence(tmp_path / "validation.json", evidence)
+    write_report(run.study, tmp_path / "validation.json", run.figures[0], tmp_path / "report.html")
+    text = Page((tmp_path / "report.html").read_text()).text
+    assert "7 of 400 muons have no standard deviation (of x(0)): the tails" in text
+    assert "Their intervals hold what they say all the same" in text
+
+
+def test_recorded_tracks_have_a_report(tmp_path):
+    (tmp_path / "hits.csv").write_text("x0,x1,x2\n0.1,0.2,0.3\n0.1,,0.1\n,,0.3\n-0.1,-0.2,-0.4\n")
+    source = {"kind": "recorded", "file": str(tmp_path / "hits.csv")}
+    raw = {"study": "s", "model": {"name": "track"}, "source": source, "toys": {"per_muon": 100}}
+    text = Page(report(raw, tmp_path / "out")[1]).text
+    assert "further from a straight line than detector.resolution says" in text
+    assert "whatever the file says of a hit" not in text
+    (tmp_path / "hits.csv").write_text("x0,x1,x2,e\n0.1,0.2,0.3,0.01\n0.1,0.3,0.1,0.02\n")
+    own = Page(report({**raw, "source": {**source, "sigma": {"x0": "e"}}}, tmp_path / "own")[1]).text
+    assert "detector.resolution says, by which the fit weighs them, whatever the file says of a hit" in own
+    assert "Of 4 muons in all, some failed: 1 (too few hits)" in text
+    assert "The recorded hits stay where they are" in text
+
+
+def test_systematics_of_muons_of_which_nothing_is_known_have_a_report(tmp_path):
+    """No muon has a line, so that none has toys, and nothing is thrown together."""
+    (tmp_path / "hits.csv").write_text("x0,x1,x2\n,,0.3\n0.1,,\n")
+    source = {"kind": "recorded", "file": str(tmp_path / "hits.csv")}
+    systematics = {"alignment.x[1]": 0.001}
+    raw = {"study": "s", "model": {"name": "track"}, "source": source, "systematics": systematics}
+    run, page = report({**raw, "toys": {"per_muon": 100, "experiments": 100}}, tmp_path / "out")
+    assert "Of 2 muons in all, some failed: 2 (too few hits)" in Page(page).text
+    for entry in read_evidence(run.outputs.validation)["points"]:
+        assert entry["verdict"] == "inconclusive"
+        assert "systematics: fewer than two muons are in the toy experiments" in entry["reasons"]
+
+
+@pytest.mark.parametrize(("share", "words"), [(0.99956, "99.96 %"), (1.0, "100 %"), (0.9774, "97.7 %"), (None, "–")])
+def test_a_share_is_never_rounded_to_all(share, words):
+    from pullback.report.page import _percent
+
+    assert _percent(share) == words
+
+
+@pytest.mark.parametrize("unscanned", [0.0, 0.01])
+def test_the_budget_of_a_scan_in_which_some_points_have_correlated_hits(tmp_path, unscanned):
+    """Whether the model scatters without the scan says nothing of its points."""
+    raw = {
+        "study": "scattering",
+        "source": {"muons": 300},
+        "model": {"name": "track", "theta0": unscanned},
+        "toys": {"muons": 20, "per_muon": 200},
+        "scan": {"model.theta0": [0.0, 0.01]},
+    }
+    run = Run(raw, tmp_path).make()
+    still, scattering = (read_evidence(run.outputs.validation)["points"][index] for index in (0, 3))
+    assert "hit correlations" in scattering["budget"]
+    assert "hit correlations" not in still["budget"]
+    for entry in (still, scattering):
+        rows = {row["source"]: row["share"] for row in budget_of(run.study, entry)}
+        together = rows.pop("together")
+        assert sum(share for share in rows.values() if share is not None) == pytest.approx(together, abs=1e-9)
+        assert {name: share for name, share in rows.items() if share is not None} == pytest.approx(entry["budget"])

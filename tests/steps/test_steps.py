@@ -1,0 +1,252 @@
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import SMALL, Run, files_in
+
+from pullback import infer_theta
+from pullback.statistics.random import stream
+from pullback.steps import steps
+from pullback.store.columns import FLAGS
+from pullback.store.study_file import open_study
+from pullback.study.batches import BLOCK
+from pullback.study.plan import Study
+
+
+def columns(run):
+    """Every column of a study."""
+    with open_study(run.outputs.study) as reader:
+        return {name: reader.rows(name) for point in run.study.points for name, _ in reader.columns(point.label)}
+
+
+@pytest.mark.parametrize("scan", [None, SMALL["scan"]])
+@pytest.mark.parametrize("random_numbers", ["common", "independent"])
+def test_no_column_or_table_depends_on_the_batches(tmp_path, scan, random_numbers):
+    """One batch, a batch a point, and a batch a block: the same columns, verdict and tables."""
+    raw = {**SMALL, "scan": scan, "random_numbers": random_numbers, "source": {"muons": 2 * BLOCK + 500}}
+    runs = [
+        Run({**raw, "compute": {"batch_cost": cost}}, tmp_path / str(cost)).make() for cost in (10**12, 10_000_000, 1)
+    ]
+    assert len(runs[0].study.batches) == 1
+    assert len(runs[2].study.batches) == 3 * len(runs[0].study.points)
+    assert len({len(run.study.batches) for run in runs}) == (3 if scan else 2)
+    first = columns(runs[0])
+    for run in runs[1:]:
+        other = columns(run)
+        assert list(other) == list(first)
+        for name, values in first.items():
+            assert values.tobytes() == other[name].tobytes(), name
+        for each in ("validation.json", "validation.csv", "summary.csv"):
+            assert (run.folder / each).read_bytes() == (runs[0].folder / each).read_bytes(), each
+
+
+def test_no_file_depends_on_the_order_of_the_blocks(tmp_path):
+    """A batch a block, the last block first."""
+    raw = {**SMALL, "scan": None, "source": {"muons": 2 * BLOCK + 500}, "compute": {"batch_cost": 1}}
+    forwards, backwards = (Run(raw, tmp_path / str(way)).make(backwards=way) for way in (False, True))
+    assert len(forwards.study.batches) == 3
+    assert files_in(forwards.folder) == files_in(backwards.folder)
+
+
+def test_the_same_bytes_every_time(tmp_path):
+    first = files_in(Run(SMALL, tmp_path / "a").make().folder)
+    time.sleep(1.1)  # so that a time of day in any file would show
+    assert files_in(Run(SMALL, tmp_path / "b").make().folder) == first
+
+
+def test_points_share_their_deviates_unless_told_not_to(tmp_path):
+    for mode, shared in (("common", True), ("independent", False)):
+        found = columns(Run({**SMALL, "random_numbers": mode}, tmp_path / mode).make())
+        a, b = (f"detector.resolution={resolution},model.dz=1" for resolution in (50, 100))
+        assert np.array_equal(found[f"{a}/x_true"], found[f"{b}/x_true"]) == shared
+        noise = [(found[f"{p}/x_reco"] - found[f"{p}/x_true"]) * r for p, r in ((a, 50), (b, 100))]
+        assert np.allclose(*noise, rtol=1e-9, atol=1e-12) == shared
+
+
+def test_columns_follow_from_each_other(tmp_path):
+    found = columns(Run({**SMALL, "scan": None}, tmp_path).make())
+    x_true, x_reco = found["nominal/x_true"][:, 0], found["nominal/x_reco"][:, 0]
+    np.testing.assert_allclose(found["nominal/theta_true"], np.arctan(x_true / 1.5), rtol=1e-14)
+    np.testing.assert_allclose(found["nominal/theta"], np.arctan(np.abs(x_reco) / 1.5), rtol=1e-14)
+    for suffix, x in (("", x_reco), ("_true", x_true)):
+        expected = 1.5 / (1.5**2 + x**2) * 0.01
+        np.testing.assert_allclose(found[f"nominal/sigma_theta_linear{suffix}"], expected, rtol=1e-12)
+    muon = found["nominal/toys/muon"]
+    ratio = found["nominal/toys/toy_sd_theta"] / found["nominal/sigma_theta_linear_true"][muon]
+    far = x_true[muon] > 0.05
+    assert np.abs(ratio[far] - 1).max() < 5 / np.sqrt(2 * 400)
+    assert (found["nominal/flag_theta"] == 0).all()
+
+
+def test_what_is_quoted_is_linear_where_the_law_holds(tmp_path):
+    raw = {**SMALL, "scan": None, "source": {"muons": 3000, "x_max": 0.1}, "toys": {"muons": 60, "per_muon": 400}}
+    found = columns(Run(raw, tmp_path).make())
+    ok = found["nominal/linear_ok_theta"] == 1
+    assert 0.6 < ok.mean() < 0.9
+    sigma, linear, bias = (found[f"nominal/{name}"] for name in ("sigma_theta", "sigma_theta_linear", "bias_theta"))
+    np.testing.assert_array_equal(sigma[ok], linear[ok])
+    assert (sigma[~ok] < linear[~ok]).all()
+    # E|X|² = x² + σ²: at small angles mean and variance of the fold tell of each other.
+    theta, scale = found["nominal/theta"], 0.01 / 1.5
+    spread = np.sqrt(theta**2 + scale**2 - (theta + bias) ** 2)
+    np.testing.assert_allclose(sigma[~ok], spread[~ok], rtol=2e-3)
+    for level in ("68", "95"):
+        low, high = found[f"nominal/interval{level}_theta"].T
+        assert (low >= 0).all()
+        assert (low < high).all()
+    muon = found["nominal/toys/muon"]
+    ratio = found["nominal/toys/toy_sd_theta"] / sigma[muon]
+    assert np.abs(ratio - 1).max() < 5 / np.sqrt(400)
+    assert (found["nominal/toys/toy_count"] == 400).all()
+
+
+@pytest.mark.parametrize(
+    ("noise", "width", "largest"),
+    [
+        ("gaussian", 1, np.inf),
+        ("strip", 1, np.sqrt(3) * 1.001),
+        ({"kind": "strip", "pitch": 0.02}, 1 / np.sqrt(3), 1.001),
+        ("tails", np.sqrt(0.95 + 0.05 * 25), np.inf),
+        ("clipped", 0.8796, 2.001),
+    ],
+)
+def test_hits_and_toys_have_the_noise_of_the_detector(tmp_path, noise, width, largest):
+    raw = {**SMALL, "scan": None, "source": {"muons": 20_000}, "detector": {"noise": noise}}
+    found = columns(Run(raw, tmp_path).make())
+    off = (found["nominal/x_reco"] - found["nominal/x_true"])[:, 0] * 100
+    assert off.std() == pytest.approx(width, rel=0.05)
+    assert np.abs(off).max() <= largest
+    muon = found["nominal/toys/muon"]
+    far = found["nominal/theta_true"][muon] > 0.1
+    ratio = (found["nominal/toys/toy_sd_theta"] / found["nominal/sigma_theta_linear_true"][muon])[far]
+    assert np.sqrt((ratio**2).mean()) == pytest.approx(width, rel=0.05)
+    # What propagation says doesn't change with the noise.
+    np.testing.assert_allclose(
+        found["nominal/sigma_theta_linear_true"], 1.5 / (1.5**2 + found["nominal/x_true"][:, 0] ** 2) * 0.01, rtol=1e-12
+    )
+
+
+def test_adaptive_toys_are_the_same_whatever_the_batches(tmp_path):
+    raw = {**SMALL, "toys": {"muons": 20, "mode": "adaptive", "most": 40_000}}
+    runs = [Run({**raw, "compute": {"batch_cost": cost}}, tmp_path / str(cost)).make() for cost in (1_000_000, 10**12)]
+    assert [len(run.study.batches) for run in runs] == [4, 1]
+    first, second = map(columns, runs)
+    for name, values in first.items():
+        np.testing.assert_array_equal(values, second[name], err_msg=name)
+
+
+def test_failed_muons_are_kept_and_flagged(tmp_path):
+    Path("hits.csv").write_text("x,y\n0.5,0\nnan,0\n,0\ninf,0\n0,0\n-0.25,0\n")
+    raw = {"study": "s", "source": {"kind": "recorded", "file": "hits.csv"}, "toys": {"per_muon": 100}}
+    run = Run(raw, tmp_path / "out").make()
+    found = columns(run)
+    bad = FLAGS["hit_not_finite"]
+    assert found["nominal/flag_theta"].tolist() == [0, bad, bad, bad, 0, 0]
+    assert np.isnan(found["nominal/theta"]).tolist() == [False, True, True, True, False, False]
+    for name in ("sigma_theta_linear", "sigma_theta", "bias_theta"):
+        assert np.isnan(found[f"nominal/{name}"]).tolist() == [False, True, True, True, False, False]
+    assert np.isnan(found["nominal/interval95_theta"]).all(axis=1).tolist() == [False, True, True, True, False, False]
+    # At the fold the linear law says 0, beside it 0.0066667, and the truth is neither.
+    assert found["nominal/sigma_theta_linear"][4] == 0
+    assert found["nominal/sigma_theta"][4] == pytest.approx(0.0040185, rel=1e-3)
+    assert found["nominal/linear_ok_theta"].tolist() == [1, 0, 0, 0, 0, 1]
+    assert found["nominal/toys/muon"].tolist() == [4, 5, 0]
+    assert not any("true" in name for name in found)
+
+
+def test_batches_without_toys_are_no_trouble(tmp_path):
+    raw = {
+        "study": "s",
+        "source": {"muons": 3 * BLOCK},
+        "toys": {"muons": 1, "per_muon": 10},
+        "compute": {"batch_cost": 1},
+    }
+    found = columns(Run(raw, tmp_path / "out").make())
+    assert len(found["nominal/toys/muon"]) == 1
+    Path("hits.csv").write_text("x\nnan\ninf\n")
+    raw = {"study": "s", "source": {"kind": "recorded", "file": "hits.csv"}}
+    run = Run(raw, tmp_path / "none").make()
+    assert len(columns(run)["nominal/toys/muon"]) == 0
+    assert json.loads(run.outputs.validation.read_text())["verdict"] == "inconclusive"
+
+
+def test_a_sorted_file_has_toys_everywhere(tmp_path):
+    """Blocks of a sorted file hold one stretch of θ each; toys must reach the last of them."""
+    x = np.linspace(0, 1, 3 * BLOCK)
+    np.savetxt("hits.csv", x, header="x", comments="", fmt="%.9f")
+    raw = {"study": "s", "source": {"kind": "recorded", "file": "hits.csv"}, "toys": {"muons": 300, "per_muon": 2}}
+    found = columns(Run(raw, tmp_path / "out").make())
+    counts, _ = np.histogram(x[found["nominal/toys/muon"]], bins=10, range=(0, 1))
+    assert counts.min() >= 20
+
+
+def test_truth_and_noise_come_from_streams_of_their_own(tmp_path):
+    found = columns(Run({**SMALL, "scan": None, "source": {"muons": BLOCK + 100}}, tmp_path).make())
+    for index, rows in enumerate((slice(0, BLOCK), slice(BLOCK, BLOCK + 100))):
+        count = len(found["nominal/x_true"][rows])
+        assert np.array_equal(found["nominal/x_true"][rows], stream(1, "truth", index).random((count, 1)))
+        noise = stream(1, "noise", index).standard_normal((count, 1))
+        np.testing.assert_array_equal(found["nominal/x_reco"][rows], found["nominal/x_true"][rows] + noise / 100)
+
+
+def test_the_same_hits_file_with_other_numbers_is_another_study(tmp_path):
+    raw = {"study": "s", "source": {"kind": "recorded", "file": "hits.csv"}}
+    digests = set()
+    for number in (1, 2):
+        Path("hits.csv").write_text(f"x\n0.{number}\n")
+        study = Study.from_config(raw)
+        digests |= {study.digest, study.batch("reco", "nominal").digest}
+    assert len(digests) == 4
+
+
+def test_the_plan_of_a_study_needs_no_file_again():
+    Path("scan.csv").write_text("model.dz\n1\n2\n")
+    study = Study.from_config({**SMALL, "scan": {"table": "scan.csv"}})
+    text, digest = study.to_json(), study.digest
+    Path("scan.csv").write_text("model.dz\n1\n3\n")
+    assert Study.from_json(text).batches == study.batches
+    assert Study.from_json(text).digest == digest
+    assert Study.from_config({**SMALL, "scan": {"table": "scan.csv"}}).digest != digest
+
+
+def test_flags_of_muons_whose_hits_are_finite():
+    nan = float("nan")
+    said = [(0.3, 0.1, 0.0), (nan, nan, nan), (0.3, 0.0, 0.0), (0.3, -0.1, 0.0), (0.3, nan, 0.0), (0.3, nan, nan)]
+    value, sigma, end = np.array(said).T[:, :, None]
+    quoted = {"value": value, "sigma": sigma, "interval95": np.stack([end, end], axis=2)}
+    hits = torch.full((len(said), 1), 0.5, dtype=torch.float64)
+    assert steps._flag(infer_theta, hits, quoted)[:, 0].tolist() == [
+        0,
+        FLAGS["value_not_finite"] | FLAGS["sigma_zero_or_nan"],
+        FLAGS["sigma_zero_or_nan"],
+        FLAGS["sigma_negative"],
+        FLAGS["no_standard_deviation"],
+        FLAGS["sigma_zero_or_nan"],
+    ]
+
+
+def test_an_infinite_observable_is_flagged_and_the_others_are_quoted(tmp_path):
+    code = (
+        "import torch\ndef infer(hits):\n    a, b = hits.unbind(1)\n    return torch.stack([a / b, a.atan()], dim=1)\n"
+    )
+    (tmp_path / "model.py").write_text(code)
+    (tmp_path / "hits.csv").write_text("a,b\n0.5,0.4\n0.5,0\n0.1,0.7\n0,0\n")
+    quantities = [{"name": name, "unit": "1", "fold": "none"} for name in ("ratio", "angle")]
+    model = {"name": "own", "file": str(tmp_path / "model.py"), "coordinates": ["a", "b"], "observables": quantities}
+    source = {"kind": "recorded", "file": str(tmp_path / "hits.csv")}
+    run = Run({"study": "s", "model": model, "source": source, "toys": {"per_muon": 300}}, tmp_path).make()
+    found = {name.removeprefix("nominal/"): values for name, values in columns(run).items()}
+    without = FLAGS["value_not_finite"] | FLAGS["sigma_zero_or_nan"]
+    assert found["flag_ratio"].tolist() == [0, without, 0, without]
+    assert found["flag_angle"].tolist() == [0, 0, 0, 0]
+    a = np.array([0.5, 0.5, 0.1, 0.0])
+    np.testing.assert_allclose(found["sigma_angle_linear"], 0.01 / (1 + a**2), rtol=1e-12)
+    np.testing.assert_allclose(found["sigma_angle"], 0.01 / (1 + a**2), rtol=1e-3)
+    assert np.isfinite(found["interval68_angle"]).all()
+    for name in ("sigma_ratio", "sigma_ratio_linear", "bias_ratio", "interval95_ratio"):
+        assert np.isnan(found[name][[1, 3]]).all(), name
+        assert np.isfinite(found[name][[0, 2]]).all(), name
+    assert np.isfinite(found["toys/toy_sd_angle"]).all()

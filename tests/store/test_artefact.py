@@ -1,0 +1,365 @@
+import json
+import os
+import shutil
+
+import h5py
+import numpy as np
+import pytest
+import torch
+import xarray
+from conftest import SMALL, Run
+
+from pullback.errors import PullbackError
+from pullback.store import artefact, netcdf
+from pullback.store.checksum import seal
+from pullback.store.provenance import package_digest
+from pullback.store.study_file import open_study
+from pullback.study.batches import BLOCK
+
+KINDS = ("truth", "reco", "theta", "sigma", "toys")
+FILES = (*KINDS, "tally")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A small study, made once, with every column read."""
+    run = Run({**SMALL, "source": {"kind": "simulated", "muons": 300}}, tmp_path_factory.mktemp("made")).make()
+    return run, {kind: everything(run, kind, file_of(run, kind)) for kind in FILES}
+
+
+def file_of(run, kind):
+    """The only artefact of a kind."""
+    (file,) = run.tallies if kind == "tally" else run.files[kind]
+    return file
+
+
+def everything(run, kind, path):
+    """All that an artefact says: columns, attributes and dimensions."""
+    (name,) = run.study.batches
+    batch = run.study.batch(kind, name)
+    found = {}
+    with artefact.read(path, batch) as reader:
+        for part in batch.parts:
+            if kind == "tally":
+                arrays = reader.arrays(part.label)
+                found |= {f"{part.label}/{name}": (each.tobytes(), each.shape) for name, each in arrays.items()}
+                continue
+            for column, dataset in reader.columns(part.label):
+                values = reader.rows(column)
+                attributes = {key: str(value) for key, value in netcdf.attributes_of(dataset).items()}
+                found[column] = (values.tobytes(), values.shape, attributes, reader.dims(column))
+    return found
+
+
+def refusal(run, kind, path):
+    """Why a file is refused, or all that it says."""
+    try:
+        return everything(run, kind, path)
+    except PullbackError as error:
+        return str(error)
+
+
+def test_layout(made):
+    run, _ = made
+    with h5py.File(run.files["sigma"][0]) as file:
+        column = file["detector.resolution=100,model.dz=1.5/sigma_theta_linear"]
+        assert column.attrs["units"] == "rad"
+        assert column.fletcher32
+        assert column.compression is None
+        assert file["detector.resolution=100,model.dz=1.5"].attrs["model.dz"] == 1.5
+        assert file["detector.resolution=100,model.dz=1.5"].attrs["source.muons"] == 300
+        assert {
+            "schema",
+            "kind",
+            "units",
+            "config_digest",
+            "package_digest",
+            "vector_instructions",
+            "versions",
+            "parents",
+            "digest",
+            "seed",
+        } == set(file.attrs)
+
+
+def test_root_attributes(made):
+    run, _ = made
+    found = {}
+    for kind in FILES:
+        with h5py.File(file_of(run, kind)) as file:
+            found[kind] = dict(file.attrs)
+    (name,) = run.study.batches
+    for kind, attributes in found.items():
+        assert attributes["kind"] == kind
+        assert attributes["schema"] == 2
+        assert attributes["seed"] == 1
+        assert attributes["units"] == "SI: m, rad"
+        assert attributes["config_digest"] == run.study.batch(kind, name).digest
+        assert attributes["package_digest"] == package_digest()
+        assert json.loads(attributes["versions"])["torch"].startswith("2.13.0")
+        assert json.loads(attributes["vector_instructions"]) == {
+            "numpy": np.show_config(mode="dicts")["SIMD Extensions"]["found"][-1],
+            "torch": torch.backends.cpu.get_cpu_capability(),
+        }
+    parents = {kind: json.loads(attributes["parents"]) for kind, attributes in found.items()}
+    digest = {kind: attributes["digest"] for kind, attributes in found.items()}
+    assert parents == {
+        "truth": {},
+        "reco": {"truth": digest["truth"]},
+        "theta": {kind: digest[kind] for kind in ("truth", "reco")},
+        "sigma": {kind: digest[kind] for kind in ("truth", "reco")},
+        "toys": {"reco": digest["reco"]},
+        "tally": {kind: digest[kind] for kind in KINDS},
+    }
+    with h5py.File(run.outputs.study) as file:
+        assert file.attrs["seed"] == 1
+        assert json.loads(file.attrs["parents"]) == {f"{kind}/{name}.h5": digest[kind] for kind in KINDS}
+
+
+def test_every_column_says_what_it_holds(made):
+    run, _ = made
+    with open_study(run.outputs.study) as reader:
+        label = "detector.resolution=50,model.dz=1"
+        said = {
+            name.removeprefix(f"{label}/"): (each.attrs["units"], each.attrs["long_name"])
+            for name, each in reader.columns(label)
+        }
+    angle = "angle from the vertical"
+    quoted = {
+        "sigma_theta": ("rad", f"standard uncertainty of the {angle}"),
+        "sigma_theta_linear": ("rad", f"standard uncertainty by the linear law of the {angle}"),
+        "bias_theta": ("rad", f"mean of the {angle} over the noise, less its value at the hits"),
+        "interval68_theta": ("rad", f"68.27 % coverage interval of the {angle}"),
+        "interval95_theta": ("rad", f"95 % coverage interval of the {angle}"),
+        "linear_ok_theta": ("1", f"whether the linear law holds for the {angle}"),
+    }
+    sigma = quoted["sigma_theta_linear"][1]
+    assert said == {
+        "x_true": ("m", "true position on the layer"),
+        "x_reco": ("m", "recorded position on the layer"),
+        "theta": ("rad", angle),
+        "theta_true": ("rad", f"{angle} at the true hits"),
+        "sigma_theta_linear_true": ("rad", f"{sigma} at the true hits"),
+        "flag_theta": ("1", f"why the uncertainty of the {angle} is not to be used"),
+        **quoted,
+        "design/count_theta": ("1", f"muons with a linear σ of the {angle}"),
+        "design/sigma_theta": ("rad", f"sum of the linear σ of the {angle} over muons"),
+        "design/slopes_theta": (
+            "rad a unit of the parameter",
+            f"sum over muons of the slope of the linear σ of the {angle} by each parameter",
+        ),
+        "toys/muon": ("1", "index of the muon in its point"),
+        "toys/toy_count": ("1", "toys thrown around the muon"),
+        "toys/toy_mean_theta": ("rad", f"mean of the {angle} over toys"),
+        "toys/toy_sd_theta": ("rad", f"standard deviation of the {angle} over toys"),
+        "toys/toy_sd_error_theta": ("rad", f"standard error of the standard deviation of the {angle} over toys"),
+        "toys/toy_interval68_theta": ("rad", f"interval that holds 68.27 % of the toys' {angle}"),
+        "toys/toy_interval68_error_theta": ("rad", "standard errors of its ends"),
+        "toys/toy_interval95_theta": ("rad", f"interval that holds 95 % of the toys' {angle}"),
+        "toys/toy_interval95_error_theta": ("rad", "standard errors of its ends"),
+    }
+
+
+def test_where_space_cannot_be_set_aside_it_is_looked_for(tmp_path, monkeypatch):
+    monkeypatch.delattr(os, "posix_fallocate")
+    Run({**SMALL, "source": {"muons": 300}}, tmp_path / "enough").make()
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(1000, 900, 100))
+    with pytest.raises(PullbackError, match="no space left on the disk"):
+        Run({**SMALL, "source": {"muons": 300}}, tmp_path / "full").make()
+    assert not [path for path in (tmp_path / "full").rglob("*") if path.is_file()]
+
+
+def test_full_blocks_are_chunks_of_one_mebibyte(tmp_path):
+    run = Run({"study": "s", "source": {"muons": 200_000}, "toys": {"muons": 2, "per_muon": 2}}, tmp_path).make()
+    with h5py.File(run.files["truth"][0]) as file:
+        column = file["nominal/x_true"]
+        assert np.prod(column.chunks) * column.dtype.itemsize == 2**20
+
+
+def test_the_study_opens_as_labelled_datasets(made):
+    run, _ = made
+    with xarray.open_dataset(
+        run.outputs.study, group="detector.resolution=100,model.dz=1.5", engine="h5netcdf"
+    ) as data:
+        assert set(data.data_vars) == {
+            "x_true",
+            "x_reco",
+            "theta_true",
+            "theta",
+            "sigma_theta",
+            "sigma_theta_linear",
+            "sigma_theta_linear_true",
+            "bias_theta",
+            "interval68_theta",
+            "interval95_theta",
+            "linear_ok_theta",
+            "flag_theta",
+        }
+        assert data["interval95_theta"].dims == ("muon", "end")
+        assert data["end"].values.tolist() == ["low", "high"]
+        assert data["x_reco"].dims == ("muon", "coordinate")
+        assert data["coordinate"].values.tolist() == ["x"]
+        assert data["theta"].attrs["units"] == "rad"
+        assert data["theta"].attrs["long_name"] == "angle from the vertical"
+        assert data.attrs["detector.resolution"] == 100.0
+        np.testing.assert_allclose(data["theta"], np.arctan(np.abs(data["x_reco"][:, 0]) / 1.5), rtol=1e-14)
+    with xarray.open_dataset(
+        run.outputs.study, group="detector.resolution=100,model.dz=1.5/toys", engine="h5netcdf"
+    ) as toys:
+        assert toys["toy_sd_theta"].dims == ("toy_muon",)
+        assert toys.sizes["toy_muon"] == 60
+
+
+def test_the_study_can_be_moved_as_a_folder(made, tmp_path):
+    run, _ = made
+    shutil.copytree(run.folder, tmp_path / "elsewhere")
+    with open_study(tmp_path / "elsewhere" / "study.h5") as reader:
+        assert np.isfinite(reader.rows("detector.resolution=50,model.dz=1/theta")).all()
+
+
+def test_every_flipped_bit_is_refused_or_does_no_harm(made, tmp_path):
+    """One bit at a time, all over each file: refused by name, or everything reads as before."""
+    run, before = made
+    rng = np.random.default_rng(1)
+    refused = dict.fromkeys(FILES, 0)
+    for kind in FILES:
+        original = file_of(run, kind).read_bytes()
+        path = tmp_path / f"{kind}.h5"
+        for position in rng.choice(len(original), 60, replace=False):
+            spoilt = bytearray(original)
+            spoilt[position] ^= 1 << rng.integers(8)
+            path.write_bytes(spoilt)
+            found = refusal(run, kind, path)
+            if isinstance(found, str):
+                refused[kind] += 1
+                assert str(path) in found
+                assert "\n" not in found
+            else:
+                assert found == before[kind], (kind, position)
+    assert min(refused.values()) > 50  # only the padding of the user block does no harm
+
+
+@pytest.mark.parametrize("keep", [0, 100, 0.5, 0.99])
+def test_a_truncated_file_is_refused(made, tmp_path, keep):
+    run, _ = made
+    path = tmp_path / "cut.h5"
+    content = run.files["reco"][0].read_bytes()
+    path.write_bytes(content[: int(keep if keep >= 1 else keep * len(content))])
+    with pytest.raises(PullbackError, match=r"cut\.h5: is (damaged|no pullback artefact, or is damaged)"):
+        everything(run, "reco", path)
+
+
+def test_what_is_not_the_artefact_is_refused_by_name(made, tmp_path):
+    run, _ = made
+    other = Run({**SMALL, "seed": 2, "source": {"muons": 300}}, tmp_path / "other").make()
+    with pytest.raises(PullbackError, match="made from another config"):
+        everything(run, "reco", other.files["reco"][0])
+    with pytest.raises(PullbackError, match="no artefact of kind 'reco'"):
+        everything(run, "reco", run.files["truth"][0])
+    with pytest.raises(PullbackError, match="can't be read: No such file"):
+        everything(run, "reco", tmp_path / "missing.h5")
+    with h5py.File(tmp_path / "foreign.h5", "w") as file:
+        file["x"] = [1.0]
+    with pytest.raises(PullbackError, match=r"foreign\.h5: is no pullback artefact"):
+        everything(run, "reco", tmp_path / "foreign.h5")
+
+
+def test_another_version_of_the_package_is_refused(made, monkeypatch):
+    run, _ = made
+    monkeypatch.setattr(artefact, "package_digest", lambda: "another")
+    with pytest.raises(PullbackError, match="another version of pullback"):
+        everything(run, "reco", run.files["reco"][0])
+
+
+def test_a_changed_attribute_is_refused(made, tmp_path):
+    run, _ = made
+    path = shutil.copy(run.files["reco"][0], tmp_path / "edited.h5")
+    with h5py.File(path, "r+") as file:
+        file["detector.resolution=50,model.dz=1/x_reco"].attrs["units"] = "mm"
+    with pytest.raises(PullbackError, match=r"edited\.h5: is damaged"):
+        everything(run, "reco", path)
+
+
+def test_links_to_other_files_are_refused(made, tmp_path):
+    run, _ = made
+    path = shutil.copy(run.files["reco"][0], tmp_path / "linked.h5")
+    with h5py.File(path, "r+") as file:
+        file["detector.resolution=50,model.dz=1/more"] = h5py.ExternalLink("secret.h5", "/x")
+    seal(path)
+    with pytest.raises(PullbackError, match="links to another file"):
+        everything(run, "reco", path)
+
+
+def test_an_artefact_that_changed_under_the_study_is_refused(made, tmp_path):
+    run, _ = made
+    folder = shutil.copytree(run.folder, tmp_path / "copy")
+    other = Run({**SMALL, "seed": 2, "source": {"muons": 300}}, tmp_path / "other").make()
+    (name,) = run.study.batches
+    shutil.copy(other.files["reco"][0], folder / "reco" / f"{name}.h5")
+    label = "detector.resolution=50,model.dz=1"
+    with open_study(folder / "study.h5") as reader:
+        for _ in range(2):
+            with pytest.raises(
+                PullbackError, match=r"reco/.* has changed since .*study.h5 was made from it; run again"
+            ):
+                reader.rows(f"{label}/x_reco", 0, 10)
+        assert len(reader.rows(f"{label}/theta")) == 300
+
+
+def test_only_artefacts_whose_rows_are_read_are_verified_and_each_once(tmp_path, monkeypatch):
+    """A figure shows the first muons of a billion, and need not read the others for that."""
+    raw = {"study": "s", "source": {"muons": 2 * BLOCK + 5}, "compute": {"batch_cost": 1}}
+    run = Run({**raw, "toys": {"muons": 6, "per_muon": 20}}, tmp_path).make()
+    verified = []
+    monkeypatch.setattr(artefact, "verify", lambda path, advice: verified.append(path))
+    with open_study(run.outputs.study) as reader:
+        verified.clear()
+        for start, stop, batches in (
+            (0, BLOCK, [0]),
+            (10, 20, []),
+            (BLOCK - 1, BLOCK + 1, [1]),
+            (2 * BLOCK, None, [2]),
+        ):
+            assert len(reader.rows("nominal/theta", start, stop)) == (2 * BLOCK + 5 if stop is None else stop) - start
+            assert verified == [run.files["theta"][index] for index in batches]
+            verified.clear()
+        reader.rows("nominal/sigma_theta", 0, 0)
+        assert verified == []
+
+
+def test_a_column_that_is_not_full_is_never_left_behind(made, tmp_path):
+    run, _ = made
+    (name,) = run.study.batches
+    path = tmp_path / "half.h5"
+
+    def write_half():
+        with artefact.create(path, run.study.batch("truth", name)) as out:
+            part = run.study.batch("truth", name).parts[0]
+            quantity = run.study.model.coordinates[0]
+            out.column(out.point(part), "x_true", (10,), {"muon": None}, quantity).append(np.zeros(5))
+
+    with pytest.raises(AssertionError, match="5 of 10 rows"):
+        write_half()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_column_of_many_blocks_has_all_of_their_digests_and_space_for_them(made, tmp_path, monkeypatch):
+    """More than the 64 KiB that an attribute of HDF5 had for long."""
+    run, _ = made
+    monkeypatch.setattr(artefact, "BLOCK", 1)  # a chunk a row
+    reserved, reserve = [], artefact.reserve
+    monkeypatch.setattr(artefact, "reserve", lambda path, size: reserved.append(size) or reserve(path, size))
+    (name,) = run.study.batches
+    batch, path = run.study.batch("truth", name), tmp_path / "many.h5"
+    with artefact.create(path, batch) as out:
+        quantity = run.study.model.coordinates[0]
+        column = out.column(out.point(batch.parts[0]), "x_true", (7630,), {"muon": None}, quantity)
+        for row in range(7630):
+            column.append(np.array([float(row)]))
+    with h5py.File(path) as file:
+        assert max(reserved) >= file.id.get_filesize()
+    with artefact.read(path, batch) as reader:
+        rows = f"{batch.parts[0].label}/x_true"
+        ((_, dataset),) = reader.columns(batch.parts[0].label)
+        assert dataset.attrs["block_xxh3"].shape == (7630, 16)
+        assert np.array_equal(reader.rows(rows), np.arange(7630.0))

@@ -1,0 +1,376 @@
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+import pytest
+import uproot
+from conftest import PROJECT, Run, files_in
+
+from pullback.cli import main
+from pullback.config.schema import Recorded
+from pullback.errors import PullbackError
+from pullback.hits.hits_file import source_of
+from pullback.store import artefact, export
+from pullback.store.study_file import open_study
+from pullback.study.batches import BLOCK
+
+MUONS = BLOCK + 500
+CONFIG = {
+    "study": "s",
+    "source": {"kind": "simulated", "muons": MUONS},
+    "toys": {"muons": 12, "per_muon": 200},
+    "compute": {"batch_cost": 1_500_000},  # two batches a point, so that blocks are read across files
+}
+KINDS = ("parquet", "root", "csv")
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """A study of one point with two blocks, in two batches."""
+    run = Run(CONFIG, tmp_path_factory.mktemp("one")).make()
+    assert len(run.study.batches) > 1
+    return run.folder / "study.h5"
+
+
+@pytest.fixture(scope="module")
+def scan(tmp_path_factory):
+    """A small study of two points."""
+    raw = {**CONFIG, "source": {"kind": "simulated", "muons": 30}, "scan": {"detector.resolution": [50, 100]}}
+    return Run(raw, tmp_path_factory.mktemp("two")).make().folder / "study.h5"
+
+
+def table(path):
+    """What is in an exported table, by column."""
+    path = Path(path)
+    if path.suffix == ".parquet":
+        read = pa.parquet.read_table(path)
+    elif path.suffix == ".csv":
+        read = pa.csv.read_csv(path, convert_options=pa.csv.ConvertOptions(null_values=[]))
+    else:
+        import uproot
+
+        with uproot.open(path) as file:
+            return file["muons"].arrays(library="np")
+    return {name: read.column(name).to_numpy() for name in read.column_names}
+
+
+def columns(study, group):
+    """The columns of a group of a study."""
+    with open_study(study) as reader:
+        return {
+            name.rsplit("/", 1)[1]: reader.rows(name)
+            for name, _ in reader.columns(group)
+            if name.rsplit("/", 1)[0] == group
+        }
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_column_is_there_exactly(study, kind):
+    there = columns(study, "nominal")
+    path, rows, count = export.export(study, kind, output=f"out.{kind}")
+    assert path == Path(f"out.{kind}")
+    found = table(path)
+    expected = {}
+    for name, values in there.items():
+        match values.ndim, name[:5]:
+            case 1, _:
+                expected[name] = values
+            case 2, "inter":
+                expected |= {f"{name}_low": values[:, 0], f"{name}_high": values[:, 1]}
+            case _:
+                expected[f"{name}_x"] = values[:, 0]
+    assert {"x_true_x", "x_reco_x", "theta", "sigma_theta", "interval95_theta_high", "flag_theta"} < set(expected)
+    assert list(found) == list(expected)
+    assert (rows, count) == (MUONS, len(expected))
+    for name, values in expected.items():
+        np.testing.assert_array_equal(found[name], values, err_msg=name)
+        # CSV doesn't say whether whole numbers can be negative.
+        assert found[name].dtype.kind == values.dtype.kind or (kind, values.dtype.kind) == ("csv", "u"), name
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_toys_are_a_table_of_their_own(scan, kind):
+    path, rows, _ = export.export(scan, kind, point="detector.resolution=50", table="toys")
+    assert path == scan.with_name(f"detector.resolution=50.toys.{kind}")
+    found, there = table(path), columns(scan, "detector.resolution=50/toys")
+    assert rows == 12
+    for name in ("muon", "toy_count", "toy_sd_theta"):
+        np.testing.assert_array_equal(found[name], there[name])
+    np.testing.assert_array_equal(found["toy_interval68_theta_high"], there["toy_interval68_theta"][:, 1])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_export_can_be_read_as_recorded_hits(study, kind):
+    path, _, count = export.export(study, kind, columns=["x_reco", "sigma_theta"], output=f"hits.{kind}")
+    assert count == 2
+    section = Recorded(file=str(path), columns={"x": "x_reco_x"}, sigma={"x": "sigma_theta"})
+    file = source_of(section, ("x",))
+    assert file.count_muons() == MUONS
+    there = columns(study, "nominal")
+    blocks = list(file.blocks(0, MUONS))
+    np.testing.assert_array_equal(np.concatenate([block.hits for block in blocks]), there["x_reco"])
+    np.testing.assert_array_equal(np.concatenate([b.covariance for b in blocks])[:, 0], there["sigma_theta"] ** 2)
+
+
+def test_parquet_knows_its_units(study):
+    path, *_ = export.export(study, "parquet", output="out.parquet")
+    schema = pa.parquet.read_schema(path)
+    field = schema.field("x_reco_x").metadata
+    assert field[b"units"] == b"m"
+    assert field[b"long_name"].startswith(b"recorded position")
+    assert field[b"long_name"].endswith(b", x")
+    assert schema.field("interval68_theta_low").metadata[b"units"] == b"rad"
+    assert schema.metadata[b"point"] == b"nominal"
+
+
+@pytest.mark.parametrize("kind", ["parquet", "csv"])
+def test_the_same_bytes_again(study, kind):
+    first = export.export(study, kind, output=f"first.{kind}").path.read_bytes()
+    assert export.export(study, kind, output=f"second.{kind}").path.read_bytes() == first
+
+
+def test_numbers_that_are_not_finite_survive(study, monkeypatch):
+    rows = artefact.Reader.rows
+
+    def holed(self, name, start=0, stop=None):
+        values = rows(self, name, start, stop)
+        if name.endswith("/theta"):
+            values[:4] = [np.nan, np.inf, -np.inf, 5e-324]
+        return values
+
+    monkeypatch.setattr(artefact.Reader, "rows", holed)
+    for kind in KINDS:
+        path, *_ = export.export(study, kind, columns=["theta"], output=f"out.{kind}")
+        np.testing.assert_array_equal(table(path)["theta"][:4], [np.nan, np.inf, -np.inf, 5e-324])
+
+
+def test_columns_in_the_order_asked_for(study):
+    path, *_ = export.export(study, "csv", columns=["theta", "interval68_theta", "theta"], output="out.csv")
+    assert list(table(path)) == ["theta", "interval68_theta_low", "interval68_theta_high"]
+    with pytest.raises(
+        PullbackError, match=r"no column 'sigma_thta'; did you mean sigma_theta\? The columns are: bias"
+    ):
+        export.export(study, "csv", columns=["sigma_thta"], output="no.csv")
+    assert not Path("no.csv").exists()
+
+
+def test_matrices_are_named_by_both_labels_and_truths_become_numbers():
+    """Columns that this study doesn't have, as a reader shows them."""
+
+    class Dataset(np.ndarray):
+        attrs = MappingProxyType({"units": "m²", "long_name": "covariance"})
+
+    class Reader(artefact.Reader):
+        def __init__(self):
+            self.path = "study.h5"
+
+        def columns(self, group):
+            yield f"{group}/c", np.zeros((5, 2, 2)).view(Dataset)
+            yield f"{group}/ok", np.zeros(5, bool).view(Dataset)
+            yield f"{group}/steps", np.zeros((5, 2)).view(Dataset)
+            yield f"{group}/layer_z", np.zeros(3).view(Dataset)
+
+        def dims(self, column):
+            both = {"coordinate": ["x0", "x1"], "other_coordinate": ["x0", "x1"]}
+            more = {"c": both, "ok": {}, "steps": {"step": None}}
+            name = column.rsplit("/", 1)[1]
+            return {"muon": None, **more[name]} if name in more else {"layer": None}
+
+    fields, rows = export._fields(Reader(), "nominal", "muons")
+    assert rows == 5
+    names = ["c_x0_x0", "c_x0_x1", "c_x1_x0", "c_x1_x1", "ok", "steps_0", "steps_1"]
+    assert [field.name for field in fields] == names
+    assert [field.indices for field in fields[:4]] == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    assert fields[1].long_name == "covariance, x0, x1"
+    assert fields[4].dtype == "u1"
+
+
+def test_the_points_are_listed(scan):
+    for point in (None, "detector.resolution=51"):
+        with pytest.raises(PullbackError, match=r"--point: detector\.resolution=100 detector\.resolution=50$"):
+            export.export(scan, "csv", point=point)
+
+
+def test_kinds_of_files_and_of_tables(scan):
+    with pytest.raises(ValueError, match="'xlsx' is not one of parquet, root, csv"):
+        export.export(scan, "xlsx")
+    with pytest.raises(ValueError, match="'truth' is not one of muons, toys"):
+        export.export(scan, "csv", table="truth")
+
+
+def test_a_file_that_is_there_is_kept(scan):
+    options = {"point": "detector.resolution=50", "output": "out.csv"}
+    Path("out.csv").write_text("mine")
+    with pytest.raises(PullbackError, match=r"out\.csv: is there already; name another file by --output"):
+        export.export(scan, "csv", **options)
+    assert Path("out.csv").read_text() == "mine"
+    export.export(scan, "csv", **options, force=True)
+    assert len(table("out.csv")["theta"]) == 30
+    assert [path.name for path in Path().iterdir()] == ["out.csv"]
+
+
+OWN = ("study.h5", "config.yaml", "points.csv", "validation.json", "validation.csv", "summary.csv", "report.html")
+INSIDE = (*OWN, "truth/nominal.h5", "figures/hits.nominal.svg", "new.csv", "figures/new.csv", "new/deep/down.csv")
+
+
+@pytest.fixture
+def copied(scan, tmp_path):
+    """A copy of a small study, and what is in it."""
+    folder = shutil.copytree(scan.parent, tmp_path / "results" / "s")
+    (folder / "report.html").write_text("a report")
+    return folder, files_in(folder)
+
+
+@pytest.mark.parametrize("name", INSIDE)
+@pytest.mark.parametrize("force", [False, True])
+def test_the_own_files_of_a_study_are_never_written_over(copied, name, force):
+    folder, before = copied
+    with pytest.raises(PullbackError, match=r"is in the folder of a study, .*50\.csv; name one elsewhere by --output"):
+        export.export(folder / "study.h5", "csv", point="detector.resolution=50", output=folder / name, force=force)
+    assert files_in(folder) == before
+
+
+def test_nor_those_of_another_study_nor_by_another_way_there(copied, scan, tmp_path):
+    folder, before = copied
+    (tmp_path / "link").symlink_to(folder)
+    options = {"point": "detector.resolution=50", "force": True}
+    (tmp_path / "deep").symlink_to(folder / "truth")
+    for output in (folder / "summary.csv", tmp_path / "link/summary.csv", tmp_path / "deep/x.csv", "results/s/x/../x"):
+        for study in (scan, folder / "study.h5", tmp_path / "link/study.h5"):
+            with pytest.raises(PullbackError, match="is in the folder of a study"):
+                export.export(study, "csv", **options, output=output)
+    assert files_in(folder) == before
+
+
+def test_its_own_file_beside_the_study_is_written_over_by_force(copied):
+    folder, before = copied
+    options = {"point": "detector.resolution=50"}
+    path, *_ = export.export(folder / "study.h5", "csv", **options)
+    content = path.read_bytes()
+    path.write_text("another")
+    with pytest.raises(PullbackError, match="is there already"):
+        export.export(folder / "study.h5", "csv", **options)
+    export.export(folder / "study.h5", "csv", **options, force=True, output=folder / path.name)
+    assert files_in(folder) == {**before, path.name: content}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("target", ["file", "nowhere", "pipe"])
+def test_links_are_not_written_through_or_over(scan, kind, target):
+    Path("file").write_text("mine")
+    os.mkfifo("pipe")
+    Path("out").symlink_to(target)
+    with pytest.raises(PullbackError, match="out: can't be written: there is a link of that name"):
+        export.export(scan, kind, point="detector.resolution=50", output="out", force=True)
+    assert os.readlink("out") == target
+    assert Path("file").read_text() == "mine"
+    assert sorted(path.name for path in Path().iterdir()) == ["file", "out", "pipe"]
+
+
+def test_pipes_and_folders_are_not_written_over(scan):
+    os.mkfifo("pipe")
+    Path("folder").mkdir()
+    for output, kind in (("pipe", "a pipe, socket or device"), ("folder", "a folder")):
+        with pytest.raises(PullbackError, match=f"{output}: can't be written: there is {kind} of that name"):
+            export.export(scan, "csv", point="detector.resolution=50", output=output, force=True)
+    assert stat.S_ISFIFO(os.stat("pipe").st_mode)
+    assert Path("folder").is_dir()
+
+
+@pytest.mark.parametrize("content", [b"", b"not HDF5", b"\x89HDF\r\n\x1a\n and more", b"pullback, but no seal"])
+def test_nobody_is_told_to_delete_a_file_of_their_own(content):
+    Path("somebody.h5").write_bytes(content)
+    with pytest.raises(PullbackError, match=r"somebody\.h5: is no pullback artefact") as caught:
+        export.export("somebody.h5", "csv")
+    assert "delete" not in str(caught.value)
+    assert "name the study.h5 of a study" in str(caught.value)
+
+
+def test_nor_an_artefact_that_is_no_study(scan):
+    batch = next((scan.parent / "truth").iterdir())
+    with pytest.raises(PullbackError, match=r"is no artefact of kind 'study'.*; name the study\.h5 of a study"):
+        export.export(batch, "csv")
+
+
+def test_a_study_that_is_no_file(tmp_path):
+    os.mkfifo("pipe.h5")
+    for name, message in (("pipe.h5", "only regular files are read"), ("no.h5", "no such file"), (".", "is a folder")):
+        with pytest.raises(PullbackError, match=message):
+            export.export(name, "csv")
+
+
+def test_a_damaged_batch_is_refused(scan, tmp_path):
+    folder = shutil.copytree(scan.parent, tmp_path / "copy")
+    (batch,) = (folder / "reco").iterdir()
+    content = bytearray(batch.read_bytes())
+    content[len(content) // 2] ^= 1
+    batch.write_bytes(content)
+    with pytest.raises(PullbackError, match=r"reco/.*: is damaged or truncated"):
+        export.export(folder / "study.h5", "csv", point="detector.resolution=50")
+    assert not list(folder.glob("*=50.csv*"))
+
+
+def test_root_without_uproot(scan, monkeypatch):
+    monkeypatch.setitem(sys.modules, "uproot", None)
+    with pytest.raises(PullbackError, match=r'^hits\.root: .* pip install "pullback\[root\]"'):
+        export.export(scan, "root", point="detector.resolution=50", output="hits.root")
+    assert not list(Path().iterdir())
+
+
+def test_the_command(scan):
+    command = [sys.executable, "-m", "pullback", "export", str(scan), "--format", "csv", "--output"]
+    options = ["--point", "detector.resolution=50", "--columns", "theta, x_reco"]
+    run = {"capture_output": True, "text": True, "check": False, "env": {"PYTHONPATH": str(PROJECT / "src")}}
+    done = subprocess.run([*command, "out.csv", *options], **run)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "out.csv: 30 rows, 2 columns\n", "")
+    done = subprocess.run([*command, "other.csv"], **run)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("pullback: ")
+    assert "has several points; name one by --point" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_every_option_reaches_the_export(scan, capsys):
+    Path("out.parquet").write_text("")
+    options = ["--point", "detector.resolution=100", "--table", "toys", "--columns", "muon", "--force"]
+    main(["export", str(scan), "--format", "parquet", "--output", "out.parquet", *options])
+    assert capsys.readouterr().out == "out.parquet: 12 rows, 1 columns\n"
+    assert list(table("out.parquet")) == ["muon"]
+
+
+def test_exporting_needs_no_torch(scan):
+    code = (
+        "import sys; from pullback.cli import main\n"
+        f"main(['export', {str(scan)!r}, '--format', 'root', '--point=detector.resolution=50', '--output=o.root'])\n"
+        "assert 'torch' not in sys.modules and 'matplotlib' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": str(PROJECT / "src")})
+
+
+def test_labels_with_brackets_become_plain_names(tmp_path):
+    """`budget_theta` along `alignment.x[1]`: in ROOT, brackets would be those of an array."""
+    raw = {
+        "study": "s",
+        "source": {"muons": 50},
+        "model": {"name": "track"},
+        "systematics": {"alignment.x[1]": 0.001, "model.z[2]": 0.002},
+        "toys": {"muons": 3, "per_muon": 20, "experiments": 100},
+    }
+    Run(raw, tmp_path).make()
+    found = export.export(tmp_path / "study.h5", "root")
+    with uproot.open(found.path) as file:
+        names = file["muons"].keys()
+        assert {"budget_theta_alignment_x_1", "budget_theta_layer_0", "shared_jacobian_slope_model_z_2"} <= {*names}
+        assert all(name.isidentifier() for name in names)
+        shares = sum(file["muons"][name].array(library="np") for name in names if name.startswith("budget_theta_"))
+        sigma = file["muons"]["sigma_theta_linear"].array(library="np")
+        shared = file["muons"]["sigma_shared_theta"].array(library="np")
+    assert np.allclose(shares, sigma**2 + shared**2, rtol=1e-12)

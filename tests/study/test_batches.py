@@ -1,0 +1,178 @@
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pullback.config.schema import load
+from pullback.models import load as load_model
+from pullback.study.batches import BLOCK, KINDS, MUON_COST, Batch, cost, cut
+from pullback.study.plan import Study
+from pullback.study.scan import expand
+
+MODEL = load_model({"name": "one_hit", "dz": 1.5})
+
+
+def batches(limit, scan=None, muons=100_000, **more):
+    points = expand(load({"study": "s", "source": {"muons": muons}, "scan": scan, **more}))
+    return cut(points, {point.label: point.config.source.muons for point in points}, MODEL, limit)
+
+
+def test_the_default_study_is_one_batch():
+    scan = {"detector.resolution": [50, 100, 200], "model.dz": [1.0, 1.5, 2.0]}
+    limit = load({"study": "s"}).compute.batch_cost
+    (batch,) = batches(limit, scan).values()
+    assert len(batch.parts) == 9
+
+
+def test_a_billion_muons_are_many():
+    limit = load({"study": "s"}).compute.batch_cost
+    parts = [part for batch in batches(limit, muons=10**9).values() for part in batch.parts]
+    assert len(parts) > 10
+    assert sum(part.stop - part.start for part in parts) == 10**9
+    assert [part.start for part in parts[1:]] == [part.stop for part in parts[:-1]]
+
+
+def test_an_expensive_point_is_a_batch_of_its_own_and_keeps_it():
+    cost = 100_000 * MUON_COST + 2000 * 10_000
+    before = batches(int(1.5 * cost), {"model.dz": [1.0, 1.5]})
+    after = batches(int(1.5 * cost), {"model.dz": [1.0, 1.2, 1.5]})
+    assert [len(batch.parts) for batch in after.values()] == [1, 1, 1]
+    for name, batch in before.items():
+        assert after[name] == batch
+
+
+def test_adding_a_point_to_a_packed_batch_changes_its_recipe():
+    before, after = (batches(10**12, {"model.dz": values}) for values in ([1.0, 1.5], [1.0, 1.5, 2.0]))
+    assert list(before) == list(after)
+    assert [batch.digest for batch in before.values()] != [batch.digest for batch in after.values()]
+
+
+@given(st.integers(1, 20 * BLOCK), st.integers(1, 10**9), st.integers(1, 5))
+def test_every_muon_is_in_one_batch_once(muons, limit, count):
+    scanned = batches(limit, {"model.dz": [1.0 + i for i in range(count)]}, muons=muons)
+    for index in range(count):
+        label = f"model.dz={1 + index}"
+        parts = [part for batch in scanned.values() for part in batch.parts if part.label == label]
+        rows = [row for part in parts for block in part.blocks for row in (block.start, block.stop)]
+        assert rows[0] == 0
+        assert rows[-1] == muons
+        assert rows[1:-1:2] == rows[2::2]
+
+
+@given(st.lists(st.integers(1, 3 * BLOCK), min_size=1, max_size=8, unique=True), st.integers(1, 2 * 10**7))
+def test_batches_are_filled_up_to_the_limit_and_no_further(muons, limit):
+    found = list(batches(limit, {"source.muons": muons}, toys={"muons": 1, "per_muon": 2}).values())
+    costs = [sum(cost(part, MODEL) for part in batch.parts) for batch in found]
+    for batch, work in zip(found, costs, strict=True):
+        (first, *others) = batch.parts
+        assert work <= limit or (not others and len(list(first.blocks)) == 1)
+    # What begins a batch had no room in the one before, unless that one holds a piece of a point, or one that is large.
+    for (before, work), after in pairwise(zip(found, costs, strict=True)):
+        (*_, last) = before.parts
+        alone = last.last - last.first < -(-last.muons // BLOCK) or (len(before.parts) == 1 and 2 * work > limit)
+        assert alone or work + cost(after[0].parts[0], MODEL) > limit
+
+
+def test_a_recipe_holds_what_its_artefact_is_made_from_and_no_more():
+    whole = next(iter(batches(10**12).values()))
+    made_from = {kind: whole.of_kind(kind).parts[0].config for kind in KINDS}
+    assert set(made_from["truth"]) == {"seed", "random_numbers", "source", "model"}
+    assert made_from["truth"]["model"] == {"name": "one_hit"}  # not dz
+    assert made_from["reco"]["model"] == {"name": "one_hit"}
+    assert set(made_from["sigma"]) - set(made_from["theta"]) == {"systematics", "uncertainty"}
+    assert set(made_from["toys"]) - set(made_from["theta"]) == {"systematics", "toys", "compute"}
+    assert made_from["toys"]["compute"] == {"device_random": False}  # not how the work is cut, nor where it is done
+    assert set(made_from["tally"]) - set(made_from["toys"]) == {"uncertainty", "validation"}
+    assert made_from["tally"]["validation"] == {"domain": 3.0}  # an edge of the bins
+    for kind in set(KINDS) - {"tally"}:  # a tally is another one when any artefact of its batch is
+        assert whole.of_kind("tally").of_kind(kind) == whole.of_kind(kind)
+    assert whole.of_kind("toys").of_kind("reco") == whole.of_kind("reco")
+    with pytest.raises(AttributeError):
+        _ = whole.of_kind("truth").parts[0].settings.detector
+
+
+def test_json_brings_a_batch_back():
+    whole = next(iter(batches(10**12, {"model.dz": [1.0, 1.5]}).values())).of_kind("reco")
+    assert Batch.from_json(whole.to_json()) == whole
+
+
+def test_names_are_fit_for_files():
+    long = {"zip": {f"{name}": [1.2345678901234567] for name in ("detector.resolution", "model.dz", "source.x_max")}}
+    for limit in (1, 10**12):
+        for name in batches(limit, long, muons=3 * BLOCK):
+            assert not set("/,") & set(name)
+            assert len(name) < 120
+    assert len(set(batches(1, long, muons=3 * BLOCK))) == 3
+
+
+def test_what_costs_nothing_of_the_config_changes_no_recipe():
+    judged = {"validation": {"tolerance": 0.1, "confidence": 0.9, "strict": True}}
+    assert changed({}, {**judged, "figures": {"points": "all"}, "compute": {"batch_cost": 7}}) == set()
+
+
+def digests(**more):
+    whole = next(iter(batches(10**12, **more).values()))
+    return {kind: whole.of_kind(kind).digest for kind in KINDS}
+
+
+def changed(before, after):
+    """The kinds of artefacts that are made again."""
+    before, after = digests(**before), digests(**after)
+    return {kind for kind in KINDS if before[kind] != after[kind]}
+
+
+TRACK = {"model": {"name": "track"}}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "again"),
+    [
+        ({}, {"validation": {"domain": 4.0}}, {"tally"}),
+        ({}, {"model": {"dz": 1.6}}, {"theta", "sigma", "toys", "tally"}),
+        ({}, {"systematics": {"model.dz": 0.01}}, {"sigma", "toys", "tally"}),
+        (TRACK, {**TRACK, "systematics": {"alignment.x[1]": 0.01}}, {"sigma", "toys", "tally"}),
+        (TRACK, {**TRACK, "uncertainty": {"n_dig": 2}}, {"sigma", "tally"}),
+        (TRACK, {**TRACK, "toys": {"experiments": 200}}, {"toys", "tally"}),
+        (TRACK, {**TRACK, "target": {"sigma_theta": 0.01, "vary": "detector.resolution"}}, set()),
+        ({}, {"compute": {"device": "cuda", "batch_cost": 10**10}}, set()),
+        ({}, {"compute": {"device": "cuda", "device_random": True}}, {"toys", "tally"}),
+        (TRACK, {**TRACK, "detector": {"efficiency": 0.9}}, {"reco", "theta", "sigma", "toys", "tally"}),
+        (TRACK, {"model": {"name": "track", "z": [0.0, 0.5, 2.0]}}, set(KINDS)),
+        (TRACK, {**TRACK, "source": {"muons": 100_000, "cosmic": {"zenith_max": 0.5}}}, set(KINDS)),
+    ],
+)
+def test_a_change_makes_again_what_depends_on_it_and_nothing_else(before, after, again):
+    assert changed(before, after) == again
+
+
+def test_muons_of_a_slow_model_are_more_jobs():
+    muons, limit = 8 * BLOCK, load({"study": "s"}).compute.batch_cost
+    assert len(batches(limit, muons=muons)) == 1
+    points = expand(load({"study": "s", "source": {"muons": muons}, "model": {"name": "scatter"}}))
+    model = load_model(points[0].config.model.model_dump())
+    assert len(cut(points, {"nominal": muons}, model, limit)) == 8
+
+
+def test_the_costs_of_batches_add_up_to_that_of_the_point():
+    muons, toys = 6 * BLOCK, {"muons": 1001, "per_muon": 50}
+    whole = muons * MUON_COST + 1001 * 50
+    pieces = batches(whole // 4, muons=muons, toys=toys)
+    costs = [cost(part, MODEL) for batch in pieces.values() for part in batch.parts]
+    assert len(costs) == 5
+    assert sum(costs) == whole
+
+
+def test_a_job_asks_for_time_by_its_cost_and_for_memory_by_its_coordinates():
+    def study(batch_cost, **more):
+        compute = {"batch_cost": batch_cost}
+        return Study.from_config({"study": "s", "source": {"muons": 10**9}, "compute": compute, **more})
+
+    whole, cut_up = study(10**12), study(10**9)
+    (name,) = whole.batches
+    # 10⁹ muons at 20 toys each, and the default 2 · 10⁷ toys, are 440 s by the benchmarks.
+    assert whole.minutes(name) == 5 + 15  # twice 440 s, begun minutes counted, and 5
+    assert {cut_up.minutes(name) for name in cut_up.batches} == {5 + 1}
+    assert cut_up.minutes() > whole.minutes()  # more batches to read
+    track = study(10**12, model={"name": "track3d"})
+    assert track.megabytes - whole.megabytes == 100 * (len(track.model.coordinates) - 1) > 0

@@ -1,0 +1,143 @@
+import math
+from decimal import ROUND_HALF_UP, Decimal
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from pullback import linear_ok, numerical_tolerance
+from pullback.statistics.normal import K95
+from pullback.uncertainty.validity import contradicted
+
+DOUBLE = torch.float64
+
+
+@pytest.mark.parametrize(
+    ("u", "n_dig", "delta"),
+    [
+        (0.0040185, 1, 0.0005),
+        (0.0040185, 2, 0.00005),
+        (1.0, 1, 0.5),
+        (1.0, 2, 0.05),
+        (0.00001, 2, 0.0000005),  # JCGM 101:2008, 7.9.2, example 1: 0.000 01 g is 10 · 10⁻⁶ in two digits
+        (2.0, 1, 0.5),  # and example 2
+        (0.94, 1, 0.05),
+        (0.96, 1, 0.5),  # is 1 in one digit
+        (9.4, 1, 0.5),
+        (9.6, 1, 5.0),
+        (0.0994, 2, 0.0005),
+        (0.0996, 2, 0.005),
+        (123456.0, 3, 500.0),
+        (1e-12, 1, 5e-13),
+        (3e250, 1, 5e249),
+        (0.0, 1, 0.0),
+    ],
+)
+def test_delta(u, n_dig, delta):
+    assert numerical_tolerance(torch.tensor(u, dtype=DOUBLE), n_dig).item() == pytest.approx(delta, rel=1e-12)
+
+
+@given(st.floats(1e-290, 1e290), st.integers(1, 4))
+@example(0.001, 1)
+@example(1e-5, 2)
+@example(1e23, 1)
+def test_delta_is_half_of_the_last_digit_as_it_is_printed(u, n_dig):
+    rounded = Decimal(u)
+    place = rounded.adjusted() - n_dig + 1
+    rounded = rounded.quantize(Decimal((0, (1,), place)), rounding=ROUND_HALF_UP) if n_dig < 20 else rounded
+    place = rounded.adjusted() - n_dig + 1
+    if abs(Decimal(u) / Decimal((0, (1,), place)) - Decimal(10) ** n_dig + Decimal("0.05")) < Decimal("1e-9"):
+        return  # between the two, to rounding
+    assert numerical_tolerance(torch.tensor([u], dtype=DOUBLE), n_dig).item() == pytest.approx(
+        0.5 * 10.0**place, rel=1e-9
+    )
+
+
+def test_delta_of_what_is_no_number():
+    assert numerical_tolerance(torch.tensor([math.nan, 1.0])).isnan().tolist() == [True, False]
+    assert numerical_tolerance(torch.tensor([[2.0]])).dtype == torch.float32
+
+
+@pytest.mark.parametrize("n_dig", [0, -1])
+def test_a_digit_at_least(n_dig):
+    with pytest.raises(ValueError, match="n_dig must be at least 1"):
+        numerical_tolerance(torch.ones(1), n_dig)
+
+
+def judged(y=0.0, u=4.0, sd=None, low=0.0, high=0.0, n_dig=1):
+    """With ends that are off by low and high from the linear ones."""
+    each = lambda value: torch.tensor([[value]], dtype=DOUBLE)  # noqa: E731
+    ends = torch.tensor([[[y - K95 * u + low, y + K95 * u + high]]], dtype=DOUBLE)
+    return linear_ok(each(y), each(u), each(u if sd is None else sd), ends, n_dig).item()
+
+
+@pytest.mark.parametrize("y", [0.0, 100.0, -3.0])
+@pytest.mark.parametrize(("n_dig", "delta"), [(1, 0.5), (2, 0.05), (3, 0.005)])
+def test_both_ends_are_held_to_delta(y, n_dig, delta):
+    for sign in (-1, 1):
+        near, far = sign * 0.999 * delta, sign * 1.001 * delta
+        assert judged(y, low=near, high=near, n_dig=n_dig)
+        assert judged(y, low=near, high=-near, n_dig=n_dig)
+        assert not judged(y, low=far, n_dig=n_dig)
+        assert not judged(y, high=far, n_dig=n_dig)
+
+
+@pytest.mark.parametrize("u", [1.0, 1.4, 4.0, 9.4])
+def test_sigma_is_held_to_five_per_cent(u):
+    """Whatever δ: where the first digit of u is 1, δ alone would let pass much more."""
+    for sign in (-1, 1):
+        assert judged(u=u, sd=u / (1 + sign * 0.0499))
+        assert not judged(u=u, sd=u / (1 + sign * 0.0501))
+
+
+def test_what_is_not_known_is_not_linear():
+    assert judged()
+    for name in ("y", "u", "sd", "low", "high"):
+        assert not judged(**{name: math.nan})
+
+
+def test_no_uncertainty():
+    assert judged(u=0.0)
+    assert not judged(u=0.0, sd=1e-9)
+    assert not judged(u=0.0, high=1e-9)
+
+
+def by_toys(ok, low=0.0, high=0.0, error=0.01, width=1.0, width_error=0.001):
+    """What toys say of a muon of σ = 4, so that δ = 0.5: their ends are off by low and high, their sd by a factor."""
+    law = np.array([[[100 - K95 * 4.0 + low, error], [100 + K95 * 4.0 + high, error]]])
+    sd = np.array([[4 / width, 4 / width * width_error]])
+    found = contradicted(np.array([ok]), np.array([100.0]), np.array([4.0]), sd, law, 1)
+    return tuple(each.item() for each in found)
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_toys_contradict_by_more_than_six_standard_errors(sign):
+    for far in ({"low": sign * 0.561}, {"high": sign * 0.561}, {"width": 1 + sign * 0.0561}):
+        assert by_toys(True, **far) == (True, True, True)
+        assert by_toys(False, **far) == (False, True, False)
+    for unsure in ({"low": sign * 0.559}, {"high": sign * 0.559}):
+        assert by_toys(True, **unsure) == (False, True, True)
+    assert by_toys(True, width=1 + sign * 0.0559) == (False, True, False)
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_toys_contradict_that_the_law_does_not_hold_where_all_is_surely_right(sign):
+    near, unsure = sign * 0.439, sign * 0.441
+    assert by_toys(False, near, near, width=1 + sign * 0.0439) == (True, True, True)
+    for off in ({"low": unsure}, {"high": unsure}, {"width": 1 + sign * 0.0441}):
+        assert by_toys(False, **off) == (False, True, True)
+        assert by_toys(True, **off) == (False, True, False)
+
+
+def test_toys_can_tell_where_delta_is_two_and_a_half_standard_errors_of_both_ends():
+    assert by_toys(True, error=0.199) == (False, True, False)
+    assert by_toys(True, error=0.201) == (False, False, False)
+    assert by_toys(True, low=0.6, error=0.201) == (False, False, False)
+    assert by_toys(True, low=0.6, error=0.199) == (False, True, True)
+
+
+def test_toys_without_a_spread_contradict_a_sigma_and_confirm_none():
+    assert by_toys(True, width=math.inf, width_error=0.0) == (True, True, True)
+    assert by_toys(False, width=math.inf, width_error=0.0) == (False, True, False)

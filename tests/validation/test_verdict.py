@@ -1,0 +1,336 @@
+"""The validation must be able to fail: each sabotage is put where a real bug would be."""
+
+import csv
+from contextlib import contextmanager
+
+import pytest
+import torch
+from conftest import Run
+
+from pullback.detector import bound_model, response
+from pullback.errors import PullbackError
+from pullback.statistics.random import stream
+from pullback.steps import steps
+from pullback.store.evidence_file import read_evidence, write_evidence
+from pullback.store.study_file import open_study
+from pullback.uncertainty import linear, quoting, toys
+from pullback.uncertainty.quoting import Quoted
+from pullback.validation.diagnostics import DIAGNOSTICS
+from pullback.validation.judgement import OUTSIDE
+from pullback.validation.verdict import check
+
+DEFAULT = {"study": "default"}
+
+
+def evidence_of(run):
+    return read_evidence(run.outputs.validation)
+
+
+def sabotaged(tmp_path, monkeypatch, rule, target, name, wrong):
+    """The evidence of a default study in which one rule uses something wrong."""
+
+    @contextmanager
+    def spoil(running):
+        with monkeypatch.context() as patch:
+            if running == rule:
+                patch.setattr(target, name, wrong)
+            yield
+
+    return evidence_of(Run(DEFAULT, tmp_path).make(spoil))
+
+
+def reasons(evidence):
+    return "; ".join(evidence["points"][0]["reasons"])
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_an_honest_run_passes(tmp_path, seed):
+    evidence = evidence_of(Run({**DEFAULT, "seed": seed}, tmp_path).make())
+    assert evidence["verdict"] == "pass", reasons(evidence)
+    (entry,) = evidence["points"]
+    # The quoted σ in every bin, the fold included; the linear one where it is claimed.
+    assert [(each["verdict"], each["muons"] > 0) for each in entry["quoted"]["bins"]] == [("pass", True)] * 7
+    assert [each["verdict"] for each in entry["linear"]["bins"]] == [OUTSIDE] * 4 + ["pass"] * 3
+    assert entry["linear_ok"] == pytest.approx(0.978, abs=0.003)
+
+
+@pytest.mark.parametrize("factor", [1.1, 0.9])
+def test_a_jacobian_that_is_off_by_ten_per_cent(tmp_path, monkeypatch, factor):
+    right = linear.value_and_jacobian
+
+    def wrong(infer, hits):
+        value, jac, finite = right(infer, hits)
+        return value, factor * jac, finite
+
+    evidence = sabotaged(tmp_path, monkeypatch, "propagate_uncertainty", linear, "value_and_jacobian", wrong)
+    assert evidence["verdict"] == "fail"
+    assert "linear σ: toy sd / σ" in reasons(evidence)
+    assert "linear σ: pull sd" in reasons(evidence)
+
+
+def test_the_signed_jacobian_taken_for_sigma(tmp_path, monkeypatch):
+    right = quoting.linear_law
+
+    def wrong(infer, hits, sigma_x):
+        law = right(infer, hits, sigma_x)
+        return law._replace(sigma=law.jacobian[:, :, 0] / 100)
+
+    evidence = sabotaged(tmp_path, monkeypatch, "propagate_uncertainty", quoting, "linear_law", wrong)
+    assert evidence["verdict"] == "fail"
+    count = evidence["points"][0]["linear"]["counts"]["sigma_negative"]
+    assert 200 < count < 800  # 0.4 % of the hits
+    assert f"linear σ: {count} muons have a negative σ" in reasons(evidence)
+
+
+def fold_by_the_linear_law(quoted):
+    """The linear σ in place of the standard deviation, wherever the law fails."""
+    return quoted._replace(sigma=quoted.sigma_linear)
+
+
+def wider(interval, factor):
+    middle = interval.mean(dim=2, keepdim=True)
+    return middle + factor * (interval - middle)
+
+
+def intervals_too_narrow(quoted):
+    """Every interval 5 % too narrow."""
+    return quoted._replace(**{each: wider(getattr(quoted, each), 0.95) for each in ("interval68", "interval95")})
+
+
+def without_what_is_not_linear(quoted):
+    """Neither σ nor intervals, where it takes more than the linear law."""
+    keep = lambda each: torch.where(quoted.linear_ok[(..., *[None] * (each.ndim - 2))], each, float("nan"))  # noqa: E731
+    return quoted._replace(**{name: keep(getattr(quoted, name)) for name in ("sigma", "interval68", "interval95")})
+
+
+def every_other(quoted):
+    return torch.arange(len(quoted.sigma))[:, None] % 2 == 0
+
+
+@pytest.mark.parametrize(
+    ("spoil", "expected"),
+    [
+        (fold_by_the_linear_law, "quoted σ: toy sd / σ = 0.6"),
+        (intervals_too_narrow, "end of the 95 % interval of toys"),
+        (lambda q: q._replace(interval68=wider(q.interval68, 0.95)), "end of the 68.27 % interval of toys"),
+        (lambda q: q._replace(interval95=wider(q.interval95, 2.0)), "end of the 95 % interval of toys"),
+        (lambda q: q._replace(interval95=q.interval95 + 0.2 * q.sigma[:, :, None]), "95 %"),
+        (lambda q: q._replace(sigma=1.1 * q.sigma, sigma_linear=1.1 * q.sigma_linear), "quoted σ: toy sd / σ = 0.9"),
+        (lambda q: q._replace(sigma=1.1 * q.sigma), "are said to be linear, and have another σ"),
+        (without_what_is_not_linear, "have no σ"),
+        (
+            lambda q: q._replace(sigma=torch.where(q.linear_ok, q.sigma, float("nan"))),  # intervals are there
+            "are said to have no standard deviation, and their toys have no tails",
+        ),
+        (lambda q: q._replace(interval68=float("nan") * q.interval68), "have an interval that is not finite"),
+        (lambda q: q._replace(interval95=q.interval95 / every_other(q)[:, :, None]), "not finite"),
+        (lambda q: q._replace(bias=torch.zeros_like(q.bias)), "bias of toys"),
+        (lambda q: q._replace(bias=-q.bias), "bias of toys"),
+        (lambda q: q._replace(linear_ok=torch.ones_like(q.linear_ok)), "their toys say otherwise"),
+        (lambda q: q._replace(linear_ok=~q.linear_ok), "their toys say otherwise"),
+        (lambda q: q._replace(linear_ok=torch.zeros_like(q.linear_ok)), "disagree on whether the linear law holds"),
+        (lambda q: Quoted(*(each if each is q.value else each.flip(0) for each in q)), "toy sd / σ"),  # rows reversed
+    ],
+)
+def test_what_is_quoted_is_wrong(tmp_path, monkeypatch, spoil, expected):
+    right = quoting.quote
+    wrong = lambda *arguments, **options: spoil(right(*arguments, **options))  # noqa: E731
+    evidence = sabotaged(tmp_path, monkeypatch, "propagate_uncertainty", quoting, "quote", wrong)
+    (entry,) = evidence["points"]
+    assert (entry["verdict"], entry["quoted"]["verdict"]) == ("fail", "fail")
+    assert expected in reasons(evidence)
+
+
+@pytest.mark.parametrize(
+    ("noise", "fails", "passes"),
+    [
+        # Right width, wrong shape: seen by the ends of intervals and by success, and by no width.
+        ("strip", {"closure_quoted", "ends68", "ends95", "success68", "success95"}, {"closure_linear", "pull_sd"}),
+        ("tails", {"closure_linear", "closure_quoted", "pull_sd", "ends68", "ends95", "success95"}, {"pull_mean"}),
+        ("clipped", {"closure_linear", "closure_quoted", "pull_sd", "ends95", "success95"}, {"pull_mean"}),
+    ],
+)
+def test_which_diagnostic_catches_which_noise(tmp_path, noise, fails, passes):
+    evidence = evidence_of(Run({**DEFAULT, "detector": {"noise": noise}}, tmp_path).make())
+    (entry,) = evidence["points"]
+    said = {name: each["verdict"] for name, each in entry["diagnostics"].items()}
+    assert set(said) == set(DIAGNOSTICS)
+    assert {name for name, verdict in said.items() if verdict == "fail"} >= fails
+    assert {name for name, verdict in said.items() if verdict == "pass"} >= passes | {"scatter"}
+    assert evidence["verdict"] == "fail"
+
+
+def test_strips_as_fine_as_the_stated_resolution_hide_from_widths(tmp_path):
+    evidence = evidence_of(Run({**DEFAULT, "detector": {"noise": "strip"}}, tmp_path).make())
+    (entry,) = evidence["points"]
+    assert entry["linear"]["verdict"] == "pass"
+    assert entry["linear"]["domain"]["pull_sd"] == pytest.approx(1, abs=0.01)
+    assert entry["linear"]["domain"]["coverage68"] == pytest.approx(0.577, abs=0.01)
+
+
+def test_clean_noise_of_another_name_passes(tmp_path):
+    """Tails of no hits, and a clip that is never reached, are Gaussian."""
+    for index, noise in enumerate(({"kind": "tails", "fraction": 0.0}, {"kind": "clipped", "clip": 8.0})):
+        evidence = evidence_of(Run({**DEFAULT, "detector": {"noise": noise}}, tmp_path / str(index)).make())
+        assert evidence["verdict"] == "pass", reasons(evidence)
+
+
+def test_smearing_that_is_shifted_is_to_be_heeded(tmp_path, monkeypatch):
+    """The mean of pulls doesn't decide, for a shift that all muons share is none of the σ; but it is said."""
+    right = steps.smear
+    wrong = lambda x_true, resolution, noise: right(x_true, resolution, noise + 0.5)  # noqa: E731
+    evidence = sabotaged(tmp_path, monkeypatch, "smear_hits", steps, "smear", wrong)
+    assert evidence["verdict"] == "pass"
+    assert evidence["points"][0]["diagnostics"]["pull_mean"] == {
+        "value": pytest.approx(0.5, abs=0.02),
+        "verdict": "fail",
+    }
+
+
+def test_linear_ok_is_held_against_toys_in_its_own_digits(tmp_path):
+    raw = {
+        **DEFAULT,
+        "uncertainty": {"n_dig": 2},
+        "source": {"muons": 5000},
+        "toys": {"muons": 60, "per_muon": 1_000_000},
+    }
+    for seed in (1, 2):
+        (entry,) = evidence_of(Run({**raw, "seed": seed}, tmp_path / str(seed)).make())["points"]
+        counts = entry["quoted"]["counts"]
+        assert entry["linear_ok"] == pytest.approx(0.548, abs=0.02)
+        assert counts["toys_can_tell"] >= 20
+        assert counts["toys_contradict"] == 0
+        assert counts["toys_disagree"] < 0.3 * counts["toys_can_tell"]
+
+
+def test_adaptive_toys_pass_too(tmp_path):
+    raw = {**DEFAULT, "toys": {"mode": "adaptive", "muons": 500}}
+    run = Run(raw, tmp_path).make()
+    evidence = evidence_of(run)
+    assert evidence["verdict"] == "pass", reasons(evidence)
+    with open_study(run.outputs.study) as reader:
+        count, settled = (reader.rows(f"nominal/toys/{name}") for name in ("toy_count", "toy_settled"))
+    assert set(count) >= {20_000, 30_000}
+    assert settled.all()
+    assert evidence["points"][0]["quoted"]["overall"]["toys"] == count.sum()
+
+
+@pytest.mark.parametrize("rule", ["infer_theta", "propagate_uncertainty", "run_toys"])
+@pytest.mark.parametrize("factor", [1.1, 0.9])
+def test_dz_that_is_off_by_ten_per_cent_in_one_rule(tmp_path, monkeypatch, rule, factor):
+    right = bound_model.parameters_of
+
+    def wrong(*arguments):
+        parameters = right(*arguments)
+        return {**parameters, "dz": factor * parameters["dz"]}
+
+    evidence = sabotaged(tmp_path, monkeypatch, rule, bound_model, "parameters_of", wrong)
+    assert evidence["verdict"] == "fail"
+
+
+def test_noise_that_is_twice_as_wide_in_the_smearing(tmp_path, monkeypatch):
+    right = steps.smear
+    wrong = lambda x_true, resolution, noise: right(x_true, resolution / 2, noise)  # noqa: E731
+    evidence = sabotaged(tmp_path, monkeypatch, "smear_hits", steps, "smear", wrong)
+    assert evidence["verdict"] == "fail"
+    assert "pull sd = 2.0" in reasons(evidence) or "pull sd = 1.9" in reasons(evidence)
+
+
+def test_noise_that_is_twice_as_wide_in_the_toys(tmp_path, monkeypatch):
+    right = toys.draw_deviates
+    wrong = lambda *arguments: 2 * right(*arguments)  # noqa: E731
+    evidence = sabotaged(tmp_path, monkeypatch, "run_toys", toys, "draw_deviates", wrong)
+    assert evidence["verdict"] == "fail"
+    assert "linear σ: toy sd / σ = 2.0" in reasons(evidence) or "linear σ: toy sd / σ = 1.9" in reasons(evidence)
+
+
+def test_toys_that_share_one_noise_vector(tmp_path, monkeypatch):
+    wrong = lambda part, purpose, index: stream(part.settings.seed, purpose, 0)  # noqa: E731
+    evidence = sabotaged(tmp_path, monkeypatch, "run_toys", response, "stream_of", wrong)
+    assert evidence["verdict"] == "fail"
+    assert "do they share noise?" in reasons(evidence)
+    assert evidence["points"][0]["linear"]["domain"]["scatter"] < 0.2
+
+
+@pytest.mark.parametrize("resolution", [5.0, 20_000.0])
+def test_coarse_and_fine_detectors_pass(tmp_path, resolution):
+    # Of a fine detector, one or two muons are at the fold, and must have enough toys by themselves.
+    raw = {**DEFAULT, "detector": {"resolution": resolution}, "toys": {"per_muon": 40_000}}
+    evidence = evidence_of(Run(raw, tmp_path).make())
+    assert evidence["verdict"] == "pass", reasons(evidence)
+
+
+def test_the_evidence_is_as_documented(tmp_path):
+    run = Run({**DEFAULT, "scan": {"model.dz": [1.0, 1.5]}, "toys": {"per_muon": 500}}, tmp_path).make()
+    evidence = evidence_of(run)
+    assert set(evidence) == {"study", "verdict", "config_digest", "content_digest", "points"}
+    assert [each["point"] for each in evidence["points"]] == ["model.dz=1", "model.dz=1.5"]
+    wanted = {"sigma", "low", "high", "muons", "share", "linear_ok", "ratio", "ratio_se", "verdict", "pull_mean"}
+    wanted |= {"pull_sd", "pull_rms", "coverage68", "coverage95", "coverage68_low", "coverage95_high"}
+    wanted |= {f"{end}{level}_off{which}" for end in ("low", "high") for level in ("68", "95") for which in ("", "_se")}
+    first = evidence["points"][0]
+    for sigma in ("linear", "quoted"):
+        for each in first[sigma]["bins"]:
+            assert wanted <= set(each)
+            assert each["sigma"] == sigma
+    with open(run.outputs.summary, newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    assert [row["model.dz"] for row in rows] == ["1", "1.5"]
+    assert float(rows[0]["pull_sd"]) == first["linear"]["domain"]["pull_sd"]
+    assert float(rows[0]["quoted_ratio"]) == first["quoted"]["overall"]["ratio"]
+    assert float(rows[0]["linear_ok"]) == first["linear_ok"]
+    shares = [float(value) for name, value in rows[0].items() if name.startswith("linear_ok_")]
+    assert shares == [each["linear_ok"] for each in first["quoted"]["bins"]]
+    assert list(rows[0])[6:8] == ["linear_ok", "linear_ok_0_to_0.5"]
+    with open(run.outputs.table, newline="") as lines:
+        table = list(csv.DictReader(lines))
+    assert len(table) == 2 * 2 * (7 + 2)
+    assert [row["sigma"] for row in table[:18]] == ["linear"] * 9 + ["quoted"] * 9
+    assert float(table[4]["ratio"]) == first["linear"]["bins"][4]["ratio"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "outside"),
+    [
+        ({}, 4),  # all bins below 3 σ
+        ({"validation": {"domain": 1.0}}, 2),
+        ({"validation": {"domain": 0.0}}, 0),
+        ({"source": {"muons": 300, "x_min": 0.012, "x_max": 0.018}}, 1),  # θ/σ from 1.2 to 1.8: one bin has muons
+        ({"source": {"muons": 300, "x_min": 0.5, "x_max": 1.0}}, 0),
+    ],
+)
+def test_the_summary_counts_the_bins_with_muons_outside_the_linear_domain(tmp_path, changes, outside):
+    raw = {**DEFAULT, "source": {"muons": 3000}, "toys": {"muons": 10, "per_muon": 10}, **changes}
+    with open(Run(raw, tmp_path).make().outputs.summary, newline="") as lines:
+        (row,) = csv.DictReader(lines)
+    assert row["bins_outside"] == str(outside)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "strict", "raises"),
+    [
+        ("pass", False, False),
+        ("pass", True, False),
+        ("inconclusive", False, False),
+        ("inconclusive", True, True),
+        ("fail", False, True),
+        ("fail", True, True),
+    ],
+)
+def test_check(tmp_path, verdict, strict, raises):
+    entry = {"point": "nominal", "observable": "theta", "verdict": verdict, "reasons": ["because"]}
+    path = tmp_path / "validation.json"
+    write_evidence(path, {"study": "s", "verdict": verdict, "points": [entry]})
+    if raises:
+        with pytest.raises(PullbackError, match=f"s: verdict {verdict}.*because"):
+            check(path, strict)
+    else:
+        assert f"verdict {verdict}" in check(path, strict)
+
+
+def test_a_long_list_of_reasons_is_cut_short(tmp_path):
+    entry = {"point": "nominal", "observable": "theta", "verdict": "fail", "reasons": list("abcdefg")}
+    path = tmp_path / "validation.json"
+    write_evidence(path, {"study": "s", "verdict": "fail", "points": [entry]})
+    with pytest.raises(PullbackError, match="a; b; c; and 4 more"):
+        check(path, False)
