@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import yaml
 from configs import Written, configs
-from conftest import Run
 from hypothesis import HealthCheck, Phase, given, settings
+from running import Run
 
 from pullback.errors import PullbackError
 from pullback.store.columns import FLAGS

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import PROJECT
+from running import PROJECT
 
 BENCHMARKS = PROJECT / "benchmarks"
 PAGES = [PROJECT / "README.md", BENCHMARKS / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]

@@ -9,7 +9,7 @@ import time
 import psutil
 import pytest
 import yaml
-from conftest import SMALL, Workflow
+from running import SMALL, Workflow
 
 RAW = {**SMALL, "scan": None, "source": {"muons": 20_000}, "toys": {"muons": 100, "per_muon": 2_000_000}}
 TARGET = "results/small/validation.json"

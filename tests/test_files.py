@@ -5,7 +5,7 @@ import sys
 import threading
 
 import pytest
-from conftest import PROJECT
+from running import PROJECT
 
 from pullback import files
 from pullback.errors import PullbackError
@@ -206,7 +206,7 @@ def test_a_regular_file_and_a_link_to_one_pass(tmp_path):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
 def test_a_full_disk_is_said_in_one_line(tmp_path, monkeypatch):
-    from conftest import Run
+    from running import Run
 
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(tmp_path)], check=False)
     if mounted.returncode:

@@ -5,9 +5,9 @@ import re
 
 import pytest
 import yaml
-from conftest import Run
 from hypothesis import given
 from hypothesis import strategies as st
+from running import Run
 
 from pullback.report.figures.plot import plot
 from pullback.report.gallery import over

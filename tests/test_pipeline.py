@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray
-from conftest import PROJECT, Run
+from running import PROJECT, Run
 from scipy import stats
 
 from pullback.store.columns import FLAGS

@@ -9,7 +9,7 @@ import tomllib
 
 import pytest
 import yaml
-from conftest import PROJECT
+from running import PROJECT
 
 from pullback.config import reference
 from pullback.store.provenance import package_digest

@@ -6,8 +6,8 @@ import time
 import psutil
 import pytest
 import yaml
-from conftest import PROJECT, SMALL, Workflow
 from one_node import missing, one_node
+from running import PROJECT, SMALL, Workflow
 
 pytestmark = pytest.mark.xdist_group("slurm")  # one Slurm, of two cores, and one local run
 

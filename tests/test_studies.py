@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 import yaml
-from conftest import PROJECT, Run
+from running import PROJECT, Run
 
 from pullback.store.evidence_file import read_evidence
 

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 import yaml
-from conftest import PROJECT, SMALL, Workflow, files_in
+from running import PROJECT, SMALL, Workflow, files_in
 
 from pullback.store.study_file import open_study
 

@@ -1,4 +1,4 @@
-"""The command `pullback`, also as `python -m pullback`."""
+"""The command `pullback`."""
 
 from __future__ import annotations
 
@@ -65,7 +65,3 @@ def _parser() -> argparse.ArgumentParser:
     )
     export.add_argument("--force", action="store_true", help="write over a file that is there")
     return parser
-
-
-if __name__ == "__main__":
-    main()

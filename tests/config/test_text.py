@@ -3,9 +3,9 @@ import os
 
 import pytest
 import yaml
-from conftest import PROJECT
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from running import PROJECT
 
 from pullback.config.text import check_files
 from pullback.errors import PullbackError

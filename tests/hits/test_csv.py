@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from pullback.config.schema import Recorded
 from pullback.errors import PullbackError
-from pullback.hits import csv
 from pullback.hits.hits_file import source_of
 
 

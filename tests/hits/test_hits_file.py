@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
-from conftest import PROJECT, Run
+from running import PROJECT, Run
 
 from pullback.config.schema import Recorded
 from pullback.errors import PullbackError

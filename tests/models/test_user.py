@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import PROJECT, Run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from running import PROJECT, Run
 
 from pullback import PullbackError, propagate, quote, run_toys, stream
 from pullback.config.model_schema import RESULTS_OF, Own

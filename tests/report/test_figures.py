@@ -3,7 +3,7 @@ import re
 import matplotlib as mpl
 import numpy as np
 import pytest
-from conftest import SMALL, Run, files_in
+from running import SMALL, Run, files_in
 
 from pullback.errors import PullbackError
 from pullback.report.figures import base, budget, one_hit, plot, point

@@ -3,7 +3,7 @@ import json
 import re
 
 import pytest
-from conftest import SMALL, Run
+from running import SMALL, Run
 
 from pullback.report.figures.plot import plot
 from pullback.report.page import write_report

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from conftest import Run
+from running import Run
 
 from pullback import models, propagate
 from pullback.detector.bound_model import Inference, covariance_of, parameters_of

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import SMALL, Run, files_in
+from running import SMALL, Run, files_in
 
 from pullback import infer_theta
 from pullback.statistics.random import stream

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import Run
+from running import Run
 
 from pullback.config.schema import limits, load, numeric_fields, replace
 from pullback.errors import PullbackError

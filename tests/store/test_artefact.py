@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 import xarray
-from conftest import SMALL, Run
+from running import SMALL, Run
 
 from pullback.errors import PullbackError
 from pullback.store import artefact, netcdf

@@ -12,7 +12,7 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 import uproot
-from conftest import PROJECT, Run, files_in
+from running import PROJECT, Run, files_in
 
 from pullback.cli import main
 from pullback.config.schema import Recorded

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from conftest import Run
+from running import Run
 
 from pullback.errors import PullbackError
 from pullback.store.study_file import Piece, open_study, pack, unpack

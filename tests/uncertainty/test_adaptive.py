@@ -25,7 +25,7 @@ from pullback.uncertainty.adaptive import batch_size, shortest_interval, symmetr
 from pullback.uncertainty.inputs import moments
 
 DOUBLE = torch.float64
-CASES = json.loads(Path(__file__).with_name("data").joinpath("jcgm_cases.json").read_text())["cases"]
+CASES = json.loads(Path(__file__).parents[1].joinpath("data", "jcgm_cases.json").read_text())["cases"]
 CASES = {case["name"]: case for case in CASES}
 IMPEDANCE = [name for name in CASES if name.startswith("GUM H.2")]
 MASS = "S1-9.3 mass calibration"

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import PROJECT, SMALL, Workflow
 from pretend_gpu import OnGpu, PretendGpu
+from running import PROJECT, SMALL, Workflow
 from scipy.stats import ks_2samp
 
 from pullback import Gaussian, PullbackError, adaptive_toys, propagate, quote, run_toys, second_order, spread, stream

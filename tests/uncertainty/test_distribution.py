@@ -15,7 +15,7 @@ from pullback.statistics.quantiles import ENDS
 from pullback.uncertainty import distribution, linear
 
 DOUBLE = torch.float64
-CASES = json.loads(Path(__file__).with_name("data").joinpath("exact_theta_moments.json").read_text())["cases"]
+CASES = json.loads(Path(__file__).parents[1].joinpath("data", "exact_theta_moments.json").read_text())["cases"]
 
 
 def column(values):

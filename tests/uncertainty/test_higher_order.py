@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
-from test_adaptive import CASES as REFERENCE
 from test_adaptive import IMPEDANCE, MASS, MODELS, inputs_of, mass
 
 from pullback import infer_theta, linear_ok, propagate, second_order
@@ -15,7 +14,8 @@ from pullback.uncertainty import linear as by_blocks
 from pullback.uncertainty.inputs import moments
 
 DOUBLE = torch.float64
-CASES = json.loads(Path(__file__).with_name("data").joinpath("exact_theta_moments.json").read_text())["cases"]
+REFERENCE = json.loads(Path(__file__).parents[1].joinpath("data", "jcgm_cases.json").read_text())["cases"]
+CASES = json.loads(Path(__file__).parents[1].joinpath("data", "exact_theta_moments.json").read_text())["cases"]
 
 
 def row(*values):

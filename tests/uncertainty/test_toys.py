@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import PROJECT
+from running import PROJECT
 from scipy import stats
 
 from pullback import infer_theta, numerical_tolerance, run_toys, stream
@@ -17,7 +17,7 @@ from pullback.uncertainty import toys as module
 from pullback.uncertainty.toys import Throw, throw_toys
 
 DOUBLE = torch.float64
-CASES = json.loads(Path(__file__).with_name("data").joinpath("exact_theta_moments.json").read_text())["cases"]
+CASES = json.loads(Path(__file__).parents[1].joinpath("data", "exact_theta_moments.json").read_text())["cases"]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"x={case['x0_m']}")

@@ -3,7 +3,7 @@ import shutil
 import h5py
 import numpy as np
 import pytest
-from conftest import SMALL, Run
+from running import SMALL, Run
 
 from pullback.errors import PullbackError
 from pullback.store import artefact

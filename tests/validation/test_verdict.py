@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 import torch
-from conftest import Run
+from running import Run
 
 from pullback.detector import bound_model, response
 from pullback.errors import PullbackError

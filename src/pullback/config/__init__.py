@@ -1,1 +1,1 @@
-"""TODO."""
+"""What a user may write, and what is said of mistakes."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""What a detector does to a block of true hits."""

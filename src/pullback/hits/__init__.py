@@ -1,1 +1,1 @@
-"""TODO."""
+"""Recorded hits, from CSV, Parquet, HDF5 and ROOT files."""

@@ -31,14 +31,14 @@ PER_METRE = {"m": 1.0, "cm": 100.0, "mm": 1000.0}
 """The units of a file, in what a metre holds of them: dividing by these rounds once, multiplying by 0.001 twice."""
 
 READERS = {
-    ".csv": "text",
+    ".csv": "csv",
     ".parquet": "parquet",
     ".pq": "parquet",
     ".h5": "hdf5",
     ".hdf5": "hdf5",
     ".root": "root",
 }
-"""Modules of `pullback.hits.columns` by the suffix of a file."""
+"""Modules of this package by the suffix of a file."""
 
 KINDS = {
     b"\x89HDF\r\n\x1a\n": ("hdf5", "an HDF5 file: name it .h5"),
@@ -120,7 +120,7 @@ class HitsFile:
             reader = _reader(self.file)
             muons = reader.count(self.file, self._columns, self.tree)
         if not muons:
-            only = "a header" if reader.__name__.endswith(".text") else "column names"
+            only = "a header" if reader.__name__.endswith(".csv") else "column names"
             raise PullbackError(f"{self.file}: holds no hits, only {only}")
         return muons
 
@@ -258,7 +258,7 @@ def _reader(file: str) -> ModuleType:
         raise PullbackError(
             f"{file}: hits must be in a .csv, .parquet, .h5 or .root file, not {suffix or 'one without a suffix'}"
         )
-    return importlib.import_module(f".readers.{READERS[suffix]}", __package__)
+    return importlib.import_module(f".{READERS[suffix]}", __package__)
 
 
 @contextmanager

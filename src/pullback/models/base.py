@@ -16,6 +16,9 @@ from jaxtyping import Float
 
 from ..uncertainty.arrays import Tensor
 
+MODULES = {"own": "user"}
+"""Modules of models that have another name than the model."""
+
 NO_FOLD = "none"
 """The `fold` of an observable for which the linear law holds as well at 0 as anywhere."""
 
@@ -87,4 +90,4 @@ class Model:
 
 def load(section: Mapping[str, Any]) -> Model:
     """The model of a config's `model` section."""
-    return importlib.import_module(f"{__name__}.{section['name']}").model(section)
+    return importlib.import_module(f".{MODULES.get(section['name'], section['name'])}", __package__).model(section)

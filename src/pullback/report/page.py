@@ -53,7 +53,7 @@ def write_report(
     """
     evidence = read_evidence(validation)
     environment = Environment(
-        loader=PackageLoader("pullback"),
+        loader=PackageLoader("pullback.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

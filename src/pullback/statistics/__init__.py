@@ -1,1 +1,1 @@
-"""TODO."""
+"""Numbers about numbers: intervals, quantiles, exact sums, random streams, angles on a circle."""

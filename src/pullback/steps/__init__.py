@@ -1,1 +1,1 @@
-"""TODO."""
+"""One function for each rule of the workflow: artefacts in, artefact out."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The files of a study: written whole, verified when read."""

@@ -18,7 +18,7 @@ LIBRARIES = ("h5py", "matplotlib", "numpy", "pyarrow", "scipy", "torch")
 @functools.cache
 def package_digest() -> str:
     """SHA-256 of the package's source files, by relative path and content."""
-    root = Path(__file__).parent
+    root = Path(__file__).parents[1]
     digest = hashlib.sha256()
     for path in sorted(root.rglob("*")):
         if path.suffix in {".py", ".j2"}:

@@ -1,1 +1,1 @@
-"""TODO."""
+"""What is to be computed: the points of a scan, their batches and blocks."""

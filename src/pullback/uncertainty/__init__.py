@@ -1,1 +1,1 @@
-"""TODO."""
+"""Uncertainties of any torch function of hits: tensors in, tensors out."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Whether the uncertainties are right."""

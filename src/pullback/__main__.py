@@ -1,0 +1,5 @@
+"""The command `pullback`, as `python -m pullback`."""
+
+from .cli import main
+
+main()
