@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from pullback.errors import PullbackError
 from pullback.models import line_fit
+from pullback.uncertainty.elementwise import length
 
 SEEN = st.lists(st.booleans(), min_size=5, max_size=5)
 
@@ -103,7 +104,7 @@ def test_chi2_counts_the_hits_there_are():
 
 def test_the_length_of_a_vector_has_a_gradient_of_zero_at_zero():
     vector = tensor([[0.0, 0.0], [3.0, 4.0]], requires_grad=True)
-    found = line_fit.length(*vector.unbind(1))
+    found = length(*vector.unbind(1))
     assert found.tolist() == [0.0, 5.0]
     (gradient,) = torch.autograd.grad(found.sum(), vector)
     assert gradient.tolist() == [[0.0, 0.0], [pytest.approx(0.6), pytest.approx(0.8)]]

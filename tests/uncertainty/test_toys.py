@@ -11,9 +11,9 @@ from running import PROJECT
 from scipy import stats
 
 from pullback import infer_theta, numerical_tolerance, run_toys, stream
-from pullback.config.schema import ADAPTIVE_BATCH, FEWEST_FOR_ENDS
 from pullback.statistics.quantiles import ENDS
 from pullback.uncertainty import toys as module
+from pullback.uncertainty.monte_carlo import ADAPTIVE_BATCH, FEWEST_FOR_ENDS
 from pullback.uncertainty.toys import Throw, throw_toys
 
 DOUBLE = torch.float64

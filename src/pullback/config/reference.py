@@ -17,8 +17,8 @@ from .schema import StudyConfig
 
 HEAD = """# The config
 
-This page is made by `python -m pullback.config.reference`, together with `schema.json`, which editors read for completion
-and checks.
+This page is made by `python -m pullback.config.reference`, together with `schema.json`, which editors read for
+completion and checks.
 
 - `config.yaml` is the default study, `exercise.yaml` the bare exercise with no scan, `recorded.yaml` ten recorded
   hits; `track.yaml` a tracker of four layers with systematics and a target, `scatter.yaml` muon scattering tomography,

@@ -14,26 +14,17 @@ from pydantic import (
     model_validator,
 )
 
+from ..uncertainty.monte_carlo import ADAPTIVE_BATCH
 from .base import Clash, Section, fields, per_layer
 from .messages import Examined, checked, examine
 from .model_schema import MODELS, Model, OneHit, Own, Scatter
 from .plain import check_plain
 
-ADAPTIVE_BATCH = 10_000
-"""Toys in a batch of the adaptive procedure (JCGM 101:2008, 7.9.4)."""
-
-
-FEWEST_FOR_ENDS = 200
-"""Toys of a muon, below which the ends of their 95 % interval are not known: 5 toys are beyond each."""
-
-
 MOST_CONFIDENT = 0.999999
 """Confidence level whose Bonferroni correction for a billion judged numbers is still told from 1 in floating point."""
 
-
 NARROWEST = 1e-12
 """The least pitch of strips, m: about that of the finest resolution; 1/pitch is a number still."""
-
 
 UNSCANNED = ("scan", "systematics", "target")
 """Sections whose numbers are no parameters of the study."""

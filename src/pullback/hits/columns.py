@@ -28,6 +28,9 @@ Stretches = Iterator[list[np.ndarray]]
 AT_A_TIME = 32 << 20
 """Bytes of all columns to read at a time, about."""
 
+ROWS_AT_A_TIME = 131_072
+"""Most rows to read at a time."""
+
 NAMES_LISTED = 30
 """Columns to list, of a file that has many."""
 

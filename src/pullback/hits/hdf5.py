@@ -9,8 +9,7 @@ import h5py
 import numpy as np
 
 from ..errors import PullbackError
-from ..study.batches import BLOCK
-from .columns import Stretches, check_element, damaged, find, split
+from .columns import ROWS_AT_A_TIME, Stretches, check_element, damaged, find, split
 
 
 def count(file: str | Path, names: Sequence[str], tree: str = "") -> int:
@@ -24,8 +23,8 @@ def read(file: str | Path, names: Sequence[str], start: int, stop: int, tree: st
     with damaged(file), h5py.File(file, "r") as hdf5:
         columns = _columns(file, hdf5, names)
         stop = min(stop, len(columns[0][0]))
-        for first in range(start, stop, BLOCK):
-            rows = slice(first, min(first + BLOCK, stop))
+        for first in range(start, stop, ROWS_AT_A_TIME):
+            rows = slice(first, min(first + ROWS_AT_A_TIME, stop))
             yield [np.asarray(dataset[rows, *indices], dtype="f8") for dataset, indices in columns]
 
 

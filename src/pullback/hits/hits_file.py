@@ -25,7 +25,7 @@ from jaxtyping import Float
 
 from ..errors import PullbackError, one_line
 from ..files import check_regular
-from ..study.batches import BLOCK
+from .columns import ROWS_AT_A_TIME
 
 PER_METRE = {"m": 1.0, "cm": 100.0, "mm": 1000.0}
 """The units of a file, in what a metre holds of them: dividing by these rounds once, multiplying by 0.001 twice."""
@@ -135,8 +135,8 @@ class HitsFile:
         with _errors(self.file), _unchanged(self.file) as digest:
             return self.count_muons(), digest
 
-    def blocks(self, start: int, stop: int) -> Iterator[Hits]:
-        """The muons [start, stop), in blocks of `pullback.study.batches.BLOCK`.
+    def blocks(self, start: int, stop: int, rows: int = ROWS_AT_A_TIME) -> Iterator[Hits]:
+        """The muons [start, stop), in blocks of this many rows.
 
         Raises
         ------
@@ -146,7 +146,7 @@ class HitsFile:
         """
         with _errors(self.file), _unchanged(self.file, self.sha256):
             stretches = _reader(self.file).read(self.file, self._columns, start, stop, self.tree)
-            for first, values in _in_blocks(self.file, stretches, len(self._columns), start, stop):
+            for first, values in _in_blocks(self.file, stretches, len(self._columns), start, stop, rows):
                 yield self._hits(first, dict(zip(self._columns, values, strict=True)))
 
     @property
@@ -333,10 +333,12 @@ def _state(stream: BinaryIO) -> tuple[int, ...]:
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-def _in_blocks(file: str, stretches, columns: int, start: int, stop: int) -> Iterator[tuple[int, np.ndarray]]:
+def _in_blocks(
+    file: str, stretches, columns: int, start: int, stop: int, rows: int
+) -> Iterator[tuple[int, np.ndarray]]:
     """Blocks (column, muon) with their first row, from stretches of rows [start, stop) of any length."""
     at, filled = start, 0
-    block = np.empty((columns, min(BLOCK, stop - start)))
+    block = np.empty((columns, min(rows, stop - start)))
     for stretch in stretches:
         used, length = 0, len(stretch[0])
         while used < length:
@@ -347,7 +349,7 @@ def _in_blocks(file: str, stretches, columns: int, start: int, stop: int) -> Ite
             if filled == block.shape[1]:
                 yield at, block
                 at, filled = at + filled, 0
-                block = np.empty((columns, min(BLOCK, stop - at)))
+                block = np.empty((columns, min(rows, stop - at)))
     if at < stop:
         raise PullbackError(
             f"{file}: has no row {at + filled + 1} of {stop} any more; it has changed since this run began: run again"

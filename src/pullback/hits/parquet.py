@@ -11,8 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet
 
 from ..errors import PullbackError, one_line
-from ..study.batches import BLOCK
-from .columns import Named, Stretches, check_element, find, jagged, rows_at_a_time
+from .columns import ROWS_AT_A_TIME, Named, Stretches, check_element, find, jagged, rows_at_a_time
 
 
 def count(file: str | Path, names: Sequence[str], tree: str = "") -> int:
@@ -33,7 +32,7 @@ def read(file: str | Path, names: Sequence[str], start: int, stop: int, tree: st
             first += 1
         wanted = dict.fromkeys(column for column, _ in columns)
         shapes = [_shape(parquet.schema_arrow.field(column).type) for column in wanted]
-        step, groups = min(BLOCK, rows_at_a_time(*shapes)), range(first, len(lengths))
+        step, groups = min(ROWS_AT_A_TIME, rows_at_a_time(*shapes)), range(first, len(lengths))
         for table in parquet.iter_batches(step, row_groups=groups, columns=list(wanted), use_threads=False):
             skip, take = max(start - at, 0), min(stop - at, len(table))
             if skip < take:

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import PullbackError, one_line
-from ..study.batches import BLOCK
-from .columns import Named, Stretches, check_element, damaged, find, jagged, rows_at_a_time
+from .columns import ROWS_AT_A_TIME, Named, Stretches, check_element, damaged, find, jagged, rows_at_a_time
 
 
 def count(file: str | Path, names: Sequence[str], tree: str = "") -> int:
@@ -34,7 +33,7 @@ def read(file: str | Path, names: Sequence[str], start: int, stop: int, tree: st
             return
         step = rows_at_a_time(*shapes.values())
         # Of an RNTuple many rows at a time: uproot reads a whole cluster again for each stretch of its rows.
-        step = step if _is_ntuple(entries) else min(BLOCK, step)
+        step = step if _is_ntuple(entries) else min(ROWS_AT_A_TIME, step)
         for arrays in entries.iterate(wanted, step_size=step, entry_start=start, entry_stop=stop, library="ak"):
             found = {name: ak.to_numpy(ak.fill_none(arrays[name], np.nan, axis=None)) for name in wanted}
             yield [found[column][:, *indices].astype("f8") for column, indices in columns]

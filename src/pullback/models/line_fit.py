@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import reduce
-from operator import add, and_
+from operator import and_
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 
 from ..errors import PullbackError
 from ..uncertainty.arrays import Tensor
+from ..uncertainty.elementwise import total
 from . import Quantity
 
 PerLayer = Sequence[float] | Float[Tensor, " _"]
@@ -144,11 +145,6 @@ def _weights(view: View, resolution: Float[Tensor, " layer"]) -> Float[Tensor, "
     return weight if view.seen is None else torch.where(view.seen, weight, 0.0)
 
 
-def total(terms: Iterable[Tensor]) -> Tensor:
-    """The sum of tensors, or of the rows of one, in order: its rounding doesn't depend on how many muons there are."""
-    return reduce(add, terms.unbind(0) if hasattr(terms, "unbind") else terms)
-
-
 def _combine(factors: Float[Tensor, "layer _"], hits: Sequence[Tensor]) -> Float[Tensor, " muon"]:
     return total(factor * x for factor, x in zip(factors.unbind(0), hits, strict=True))
 
@@ -191,32 +187,6 @@ def observables(
     return torch.stack(
         [v if k is None else torch.where(k, v, float("nan")) for v, k in zip(values, known, strict=True)], dim=1
     )
-
-
-def length(*components: Float[Tensor, " muon"]) -> Float[Tensor, " muon"]:
-    """The length of a vector, with a gradient of 0 where it is 0, as |x| has; the root's own is infinite there."""
-    import torch
-
-    square = total(each.square() for each in components)
-    positive = square > 0
-    return torch.where(positive, torch.where(positive, square, 1.0).sqrt(), 0.0)
-
-
-def magnitude(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """|x|, with a gradient of 0 at 0.
-
-    The derivative of abs has itself one that torch imports its compiler for, which takes seconds; that of the product
-    is the same.
-    """
-    return x * x.detach().sign() if x.requires_grad else x.abs()
-
-
-def azimuth(x: Float[Tensor, " muon"], y: Float[Tensor, " muon"]) -> Float[Tensor, " muon"]:
-    """atan2(y, x), with a gradient of 0 where both are 0."""
-    import torch
-
-    nowhere = (x == 0) & (y == 0)
-    return torch.where(nowhere, 0.0, y.arctan2(torch.where(nowhere, 1.0, x)))
 
 
 def alike(*arrays: Any) -> list[Any]:

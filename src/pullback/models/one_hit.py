@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Float
 
 from ..uncertainty.arrays import Tensor
+from ..uncertainty.elementwise import magnitude
 from . import Model, Quantity
-from .line_fit import magnitude
 
 
 def infer_theta(hits: Float[Tensor, "muon 1"], dz: float | Float[Tensor, ""] = 1.5) -> Float[Tensor, "muon 1"]:

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ..errors import PullbackError
+from ..uncertainty import elementwise
 from ..uncertainty.arrays import Tensor
 from . import NO_FOLD, Model, Quantity, cosmic_rays, line_fit
 from .line_fit import PerLayer
@@ -76,11 +77,11 @@ def infer_scatter(
     t = ((vx * py - vy * px) * nz - shared) / square
     one = middle.new_ones(())
     values = [
-        line_fit.length(px, py).arctan2(one),
-        line_fit.length(qx, qy).arctan2(one),
+        elementwise.length(px, py).arctan2(one),
+        elementwise.length(qx, qy).arctan2(one),
         dx.arctan2(1 + px * qx),  # arctan q − arctan p
         dy.arctan2(1 + py * qy),
-        line_fit.length(dx, dy, nz).arctan2(1 + px * qx + py * qy),
+        elementwise.length(dx, dy, nz).arctan2(1 + px * qx + py * qy),
         (x + x_below + s * px + t * qx) / 2,
         (y + y_below + s * py + t * qy) / 2,
         middle + (s + t) / 2,

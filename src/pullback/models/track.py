@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from ..uncertainty import elementwise
 from ..uncertainty.arrays import Tensor
 from . import NO_FOLD, Model, Quantity, cosmic_rays, line_fit
 from .line_fit import PerLayer
@@ -52,7 +53,7 @@ def infer_track(hits: Float[Tensor, "muon layer"], z: PerLayer, resolution: PerL
     """
     (view,), z, resolution = _prepared(hits, z, resolution)
     line = line_fit.fit(view, z, resolution)
-    theta = line_fit.magnitude(line.slope).arctan2(z.new_ones(()))
+    theta = elementwise.magnitude(line.slope).arctan2(z.new_ones(()))
     return line_fit.observables([line.slope, theta, line.position], [line.known] * 3)
 
 

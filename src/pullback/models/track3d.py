@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from ..uncertainty import elementwise
 from ..uncertainty.arrays import Tensor
 from . import NO_FOLD, Model, Quantity, cosmic_rays, line_fit
 from .line_fit import PerLayer
@@ -55,10 +56,10 @@ def infer_track3d(hits: Float[Tensor, "muon coordinate"], z: PerLayer, resolutio
     """
     found, z, resolution = _prepared(hits, z, resolution)
     x, y = (line_fit.fit(view, z, resolution) for view in found)
-    theta = line_fit.length(x.slope, y.slope).arctan2(z.new_ones(()))
+    theta = elementwise.length(x.slope, y.slope).arctan2(z.new_ones(()))
     known = line_fit.both(x.known, y.known)
     return line_fit.observables(
-        [theta, line_fit.azimuth(x.slope, y.slope), x.slope, y.slope], [known, known, x.known, y.known]
+        [theta, elementwise.azimuth(x.slope, y.slope), x.slope, y.slope], [known, known, x.known, y.known]
     )
 
 

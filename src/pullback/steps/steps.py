@@ -22,7 +22,7 @@ from ..models import Quantity
 from ..store import artefact, columns
 from ..store.artefact import Reader, Writer
 from ..store.columns import FLAGS
-from ..study.batches import Batch, Block, Part, block_count
+from ..study.batches import BLOCK, Batch, Block, Part, block_count
 from ..study.toy_selection import share, spread_over_all
 
 log = logging.getLogger(__name__)
@@ -88,7 +88,7 @@ def import_hits(batch: Batch, reco: str | Path) -> None:
             outputs = [columns.of_hits(out, part, "x_reco", "recorded") for part in parts]
             shape = file.covariance_shape
             covariances = [columns.of_covariances(out, part, shape) for part in parts if shape]
-            for _, found in zip(_progress(parts[0], "imported"), file.blocks(start, stop), strict=True):
+            for _, found in zip(_progress(parts[0], "imported"), file.blocks(start, stop, BLOCK), strict=True):
                 for column in outputs:
                     column.append(found.hits)
                 for column in covariances:

@@ -107,6 +107,6 @@ def _recorded(part: Part, block: Block) -> tuple[Tensor, Tensor | None]:
     from ..hits.hits_file import source_of
 
     file = source_of(part.config["source"], [each.name for each in part.model.coordinates])
-    (found,) = file.blocks(block.start, block.stop)  # to the end, where the file must still be what it was
+    (found,) = file.blocks(block.start, block.stop, len(block))  # to the end, where the file must still be what it was
     covariance = None if found.covariance is None else torch.from_numpy(found.covariance)
     return torch.from_numpy(found.hits), covariance

@@ -12,9 +12,9 @@ from jaxtyping import Bool, Float, Int
 from numpy.random import Generator
 from torch import Tensor
 
-from ..config.schema import ADAPTIVE_BATCH
 from ..statistics.quantiles import sorted_rows
 from .inputs import Input, count_muons, moments
+from .monte_carlo import ADAPTIVE_BATCH
 from .validity import numerical_tolerance
 
 HELD = 64 * 2**20 // 8

@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ..models.line_fit import magnitude
 from .covariance import canonical
+from .elementwise import magnitude
 from .jacobians import check_hits, holds_gradients, value_and_jacobian
 from .memory import keep_freed, large
 

@@ -11,13 +11,13 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from ..config.schema import ADAPTIVE_BATCH, FEWEST_FOR_ENDS
 from ..statistics.angles import wrap_last
 from ..statistics.quantiles import ENDS, quantiles, sorted_rows
 from .covariance import combined
 from .device import DeviceGenerator
 from .jacobians import check_hits, usable_muons
 from .memory import keep_freed
+from .monte_carlo import ADAPTIVE_BATCH, FEWEST_FOR_ENDS
 from .validity import numerical_tolerance
 
 AT_A_TIME = 65_536

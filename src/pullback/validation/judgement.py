@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from ..config.schema import FEWEST_FOR_ENDS, Toys, Validation
+from ..config.schema import Toys, Validation
 from ..statistics.intervals import (
     coverage_interval,
     equivalence,
@@ -31,6 +31,7 @@ from ..statistics.intervals import (
     mean_interval,
     sd_interval,
 )
+from ..uncertainty.monte_carlo import FEWEST_FOR_ENDS
 from .bin_sums import LEVELS, Measured, Tally
 
 FEWEST_FOR_SCATTER = 20

@@ -24,7 +24,7 @@ class Said(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What the experiments say of an observable, see `pullback.steps.pseudo_experiments.Experiments`; sums are over all blocks."""
+    """What the pseudo-experiments show of an observable, summed over all blocks."""
 
     sd: Float[np.ndarray, " muon"]
     pull: Float[np.ndarray, " experiment"]

@@ -1,0 +1,100 @@
+"""The structure of the package: imports go downward only, rooms stay small, and tests mirror them."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from running import PROJECT
+
+PACKAGE = PROJECT / "src" / "pullback"
+LAYERS = (
+    "cli",
+    "report",
+    "validation",
+    "steps",
+    "store",
+    "detector",
+    "study",
+    "config",
+    "hits",
+    "models",
+    "uncertainty",
+    "statistics",
+    "files",
+    "errors",
+)
+"""From the top down: a module imports from its own layer and from those below it."""
+
+MODULES = sorted(PACKAGE.rglob("*.py"))
+ROOM = 450
+"""Lines of the largest module."""
+
+
+def dotted(path: Path) -> str:
+    """The name of a module within the package; that of a package for its `__init__`."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+NAMES = {dotted(path) for path in MODULES}
+
+
+def imported(path: Path) -> Iterator[str]:
+    """The modules of the package that a module imports, at the top and within functions."""
+    home = dotted(path).split(".")
+    package = home if path.name == "__init__.py" else home[:-1]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = [*package[: len(package) - node.level + 1], *(node.module or "").split(".")]
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "pullback":
+            base = node.module.split(".")[1:]
+        else:
+            continue
+        module = ".".join(part for part in base if part)
+        for alias in node.names:
+            inner = f"{module}.{alias.name}".strip(".")
+            yield inner if inner in NAMES else module
+
+
+GRAPH = {dotted(path): {name for name in imported(path) if name} - {dotted(path)} for path in MODULES}
+
+
+@pytest.mark.parametrize("module", sorted(GRAPH.keys() - {"", "__main__"}))
+def test_imports_go_downward(module):
+    layer = LAYERS.index(module.split(".")[0])
+    upward = [name for name in GRAPH[module] if LAYERS.index(name.split(".")[0]) < layer]
+    assert not upward
+
+
+def test_no_imports_go_in_a_circle():
+    left = {module: set(names) for module, names in GRAPH.items()}
+    while free := [module for module, names in left.items() if not names & left.keys()]:
+        for module in free:
+            del left[module]
+    assert not left
+
+
+def test_the_graph_sees_imports_within_functions():
+    assert "uncertainty.linear" in GRAPH["uncertainty.quoting"]
+    assert any("uncertainty" in name for name in GRAPH["detector.response"])
+
+
+@pytest.mark.parametrize("path", MODULES, ids=dotted)
+def test_no_module_is_long(path):
+    assert len(path.read_text().splitlines()) <= ROOM
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if path.name == "__init__.py"], ids=dotted)
+def test_a_package_says_its_subject_in_one_sentence(path):
+    text = ast.get_docstring(ast.parse(path.read_text()))
+    assert text.endswith(".")
+    assert text.count(". ") == 0
+    assert len(text.split("\n\n")) == 1
+
+
+def test_the_tests_mirror_the_package():
+    tests = PROJECT / "tests"
+    for path in tests.rglob("*/test_*.py"):
+        room = path.relative_to(tests).with_name(f"{path.stem.removeprefix('test_')}.py")
+        assert room.parent == Path() or (PACKAGE / room).exists(), path
