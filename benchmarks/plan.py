@@ -44,7 +44,7 @@ def a_muon():
 
 def a_tally():
     """Seconds to merge the tally of one batch into the verdict."""
-    from pullback.study.batches import BLOCK
+    from pullback.study.blocks import BLOCK
     from pullback.study.plan import Study
 
     study = Study.from_config(study_of(SMALL * BLOCK, SMALL))

@@ -19,7 +19,7 @@ import torch
 from common import DZ, SIGMA_X, aligned, into_docs, jax_on_one_core, machine, markdown, seconds
 
 from pullback import infer_theta, jacobian, propagate
-from pullback.study.batches import BLOCK
+from pullback.study.blocks import BLOCK
 
 torch.set_num_threads(1)
 VARIANCE = SIGMA_X**2

@@ -61,7 +61,7 @@ def step(kind, study, files):
     """Make the artefacts of a kind, batch by batch; the seconds that took, without imports."""
     import torch
 
-    from pullback.steps import steps
+    from pullback import steps
     from pullback.validation import batch_sums
 
     torch.set_num_threads(1)
@@ -104,7 +104,7 @@ def bound(kind, study, files):
     import numpy as np
 
     from pullback.statistics.random import stream
-    from pullback.study.batches import BLOCK
+    from pullback.study.blocks import BLOCK
 
     rng, numbers = stream(1, "toys"), np.empty(BLOCK)
     took = 0.0

@@ -16,8 +16,7 @@ from common import DZ, SIGMA_X, seconds
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from pullback import infer_theta, propagate, quote, run_toys, second_order, spread, stream
-from pullback.steps import steps
+from pullback import infer_theta, propagate, quote, run_toys, second_order, spread, steps, stream
 from pullback.store import columns
 from pullback.store.evidence_file import read_evidence
 from pullback.study.plan import Study

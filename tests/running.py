@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pullback import steps
 from pullback.report.figures.plot import plot
 from pullback.report.gallery import gallery
 from pullback.report.page import write_report
-from pullback.steps import steps
 from pullback.steps.target import find_target
 from pullback.study.batches import Batch
 from pullback.study.plan import Study

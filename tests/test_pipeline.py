@@ -17,7 +17,7 @@ from pullback.store.columns import FLAGS
 from pullback.store.evidence_file import read_evidence
 from pullback.store.study_file import open_study
 from pullback.study import shared_parameters
-from pullback.study.batches import BLOCK
+from pullback.study.blocks import BLOCK
 from pullback.study.plan import Study
 
 TRACK = {"study": "s", "model": {"name": "track"}, "source": {"muons": 400}, "toys": {"muons": 20, "per_muon": 300}}

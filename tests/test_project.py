@@ -78,7 +78,7 @@ def test_the_default_study_is_the_documented_one():
 
 def test_importing_for_simulation_needs_no_torch():
     code = (
-        "import sys, pullback, pullback.steps.steps, pullback.study.plan, pullback.validation.verdict\n"
+        "import sys, pullback, pullback.steps, pullback.study.plan, pullback.validation.verdict\n"
         "heavy = [name for name in ('torch', 'matplotlib', 'pyarrow', 'scipy.stats') if name in sys.modules]\n"
         "assert not heavy, heavy\n"
         "assert callable(pullback.smear) and 'torch' not in sys.modules\n"

@@ -8,7 +8,7 @@ import torch
 from pullback.detector import response
 from pullback.detector.bound_model import covariance_of, parameters_of
 from pullback.detector.smearing import smear
-from pullback.study.batches import BLOCK, Block
+from pullback.study.blocks import BLOCK, Block
 from pullback.study.plan import Study
 
 TRACK3D = {"study": "s", "model": {"name": "track3d"}, "source": {"muons": 3 * BLOCK}}

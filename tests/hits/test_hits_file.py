@@ -23,10 +23,10 @@ from pullback.config.schema import Recorded
 from pullback.errors import PullbackError
 from pullback.hits import csv, hdf5, hits_file
 from pullback.hits.hits_file import source_of
-from pullback.steps.steps import import_hits
+from pullback.steps.importing import import_hits
 from pullback.steps.target import find_target
 from pullback.store.study_file import open_study
-from pullback.study.batches import BLOCK
+from pullback.study.blocks import BLOCK
 from pullback.study.plan import Study
 
 KINDS = ["csv", "parquet", "h5", "root"]

@@ -131,7 +131,7 @@ def test_inconclusive_says_what_would_settle_it(tmp_path):
 
 
 def test_failures_and_lost_muons_are_said(tmp_path, monkeypatch):
-    from pullback.steps import steps
+    from pullback import steps
 
     monkeypatch.setattr(steps, "smear", lambda x, r, z: x + 2 * z / r)
     _, page = report({**SMALL, "scan": None}, tmp_path / "fail")

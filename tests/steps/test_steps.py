@@ -7,12 +7,11 @@ import pytest
 import torch
 from running import SMALL, Run, files_in
 
-from pullback import infer_theta
+from pullback import infer_theta, steps
 from pullback.statistics.random import stream
-from pullback.steps import steps
 from pullback.store.columns import FLAGS
 from pullback.store.study_file import open_study
-from pullback.study.batches import BLOCK
+from pullback.study.blocks import BLOCK
 from pullback.study.plan import Study
 
 

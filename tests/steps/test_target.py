@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from running import Run
 
-from pullback.config.schema import limits, load, numeric_fields, replace
+from pullback.config.dotted_names import limits, numeric_fields, replace
+from pullback.config.schema import load
 from pullback.errors import PullbackError
 from pullback.report.figures.plot import plot
 from pullback.report.figures.target import target_figure

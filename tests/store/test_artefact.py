@@ -14,7 +14,7 @@ from pullback.store import artefact, netcdf
 from pullback.store.checksum import seal
 from pullback.store.provenance import package_digest
 from pullback.store.study_file import open_study
-from pullback.study.batches import BLOCK
+from pullback.study.blocks import BLOCK
 
 KINDS = ("truth", "reco", "theta", "sigma", "toys")
 FILES = (*KINDS, "tally")

@@ -20,7 +20,7 @@ from pullback.errors import PullbackError
 from pullback.hits.hits_file import source_of
 from pullback.store import artefact, export
 from pullback.store.study_file import open_study
-from pullback.study.batches import BLOCK
+from pullback.study.blocks import BLOCK
 
 MUONS = BLOCK + 500
 CONFIG = {

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from pullback.config.schema import load
 from pullback.models import load as load_model
-from pullback.study.batches import BLOCK, KINDS, MUON_COST, Batch, cost, cut
+from pullback.study.batches import KINDS, MUON_COST, Batch, cost, cut
+from pullback.study.blocks import BLOCK
 from pullback.study.plan import Study
 from pullback.study.scan import expand
 

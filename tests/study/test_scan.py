@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from pullback.config.schema import load, numeric_fields
+from pullback.config.dotted_names import numeric_fields
+from pullback.config.schema import load
 from pullback.errors import PullbackError
 from pullback.study.plan import Study
 from pullback.study.scan import expand, nearest_to_unscanned, number

@@ -13,12 +13,22 @@ from pretend_gpu import OnGpu, PretendGpu
 from running import PROJECT, SMALL, Workflow
 from scipy.stats import ks_2samp
 
-from pullback import Gaussian, PullbackError, adaptive_toys, propagate, quote, run_toys, second_order, spread, stream
+from pullback import (
+    Gaussian,
+    PullbackError,
+    adaptive_toys,
+    propagate,
+    quote,
+    run_toys,
+    second_order,
+    spread,
+    steps,
+    stream,
+)
 from pullback.config.schema import load
 from pullback.detector.bound_model import Inference, parameters_of
 from pullback.detector.response import draw_off
 from pullback.models import load as load_model
-from pullback.steps import steps
 from pullback.store import artefact
 from pullback.study.plan import Study
 from pullback.uncertainty import device, linear

@@ -9,7 +9,7 @@ from pullback.errors import PullbackError
 from pullback.store import artefact
 from pullback.store.evidence_file import read_evidence
 from pullback.store.study_file import Piece, pack, unpack
-from pullback.study.batches import BLOCK
+from pullback.study.blocks import BLOCK
 from pullback.validation.batch_sums import PointTally
 from pullback.validation.verdict import validate
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 from running import Run
 
+from pullback import steps
 from pullback.detector import bound_model, response
 from pullback.errors import PullbackError
 from pullback.statistics.random import stream
-from pullback.steps import steps
 from pullback.store.evidence_file import read_evidence, write_evidence
 from pullback.store.study_file import open_study
 from pullback.uncertainty import linear, quoting, toys

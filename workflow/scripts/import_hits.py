@@ -1,7 +1,7 @@
 """Read the recorded hits of a batch from the file of the config."""
 
+from pullback.steps.importing import import_hits
 from pullback.steps.job import job
-from pullback.steps.steps import import_hits
 from pullback.study.batches import Batch
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Infer the angles of a batch from its hits."""
 
+from pullback.steps.infer import infer_theta
 from pullback.steps.job import job
-from pullback.steps.steps import infer_theta
 from pullback.study.batches import Batch
 
 if __name__ == "__main__":

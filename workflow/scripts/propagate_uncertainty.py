@@ -1,7 +1,7 @@
 """Propagate the resolution to the angles of a batch."""
 
 from pullback.steps.job import job
-from pullback.steps.steps import propagate_uncertainty
+from pullback.steps.propagate import propagate_uncertainty
 from pullback.study.batches import Batch
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Throw toys around muons of a batch."""
 
 from pullback.steps.job import job
-from pullback.steps.steps import run_toys
+from pullback.steps.toys import run_toys
 from pullback.study.batches import Batch
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Draw the true hits of a batch."""
 
 from pullback.steps.job import job
-from pullback.steps.steps import simulate_hits
+from pullback.steps.simulate import simulate_hits
 from pullback.study.batches import Batch
 
 if __name__ == "__main__":

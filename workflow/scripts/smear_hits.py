@@ -1,7 +1,7 @@
 """Smear the true hits of a batch by the detector's resolution."""
 
 from pullback.steps.job import job
-from pullback.steps.steps import smear_hits
+from pullback.steps.simulate import smear_hits
 from pullback.study.batches import Batch
 
 if __name__ == "__main__":

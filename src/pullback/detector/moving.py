@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..study.batches import Block, Part
+from ..study.batches import Part
+from ..study.blocks import Block
 from ..uncertainty.covariance import cholesky, combined
 from . import response
 from .bound_model import Parameters, added_covariance

@@ -12,7 +12,8 @@ from jaxtyping import Bool, Float
 
 from ..models.line_fit import side_by_side
 from ..statistics.random import key_of, stream
-from ..study.batches import Block, Part
+from ..study.batches import Part
+from ..study.blocks import Block
 from . import noise
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from ..config.dotted_names import unit_of
 from ..config.model_schema import Own
-from ..config.schema import unit_of
 from ..detector.noise import width as noise_width
 from ..files import write_text
 from ..models import NO_FOLD, Quantity
@@ -26,8 +26,9 @@ from ..validation.bin_sums import LEVELS, SIGMAS
 from ..validation.csv_tables import scanned
 from ..validation.diagnostics import DIAGNOSTICS
 from ..validation.judgement import NARROWEST_SCATTER, OUTSIDE, worst
+from .captions import words
 from .figures.signs import over_sigma
-from .gallery import badness, gallery, has_budget, words
+from .gallery import badness, gallery, has_budget
 from .source_tables import budget_of, correlations_of, design_of, enough_muons, per_point, systematics_of
 
 FAILED = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..config.schema import numeric_fields, unit_of
+from ..config.dotted_names import numeric_fields, unit_of
 from ..store.evidence_file import Evidence
 from ..study import shared_parameters
 from ..study.plan import Study

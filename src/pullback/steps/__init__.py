@@ -1,1 +1,9 @@
 """One function for each rule of the workflow: artefacts in, artefact out."""
+
+from .importing import import_hits
+from .infer import infer_theta
+from .propagate import propagate_uncertainty
+from .simulate import simulate_hits, smear_hits
+from .toys import run_toys
+
+__all__ = ["import_hits", "infer_theta", "propagate_uncertainty", "run_toys", "simulate_hits", "smear_hits"]

@@ -14,7 +14,8 @@ from ..detector.moving import Drawn, draw, moving_hits
 from ..store import columns
 from ..store.artefact import Writer
 from ..study import shared_parameters
-from ..study.batches import Block, Part
+from ..study.batches import Part
+from ..study.blocks import Block
 from ..study.sources import design_names, sources_of
 from ..uncertainty.budget import HIT_CORRELATIONS, uncertainty_budget
 from ..uncertainty.covariance import canonical

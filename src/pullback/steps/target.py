@@ -11,14 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..config.schema import limits, numeric_fields
-from ..config.schema import replace as replaced
+from ..config.dotted_names import limits, numeric_fields
+from ..config.dotted_names import replace as replaced
 from ..detector import response
 from ..detector.bound_model import at_work, covariance_of
 from ..detector.moving import Drawn, draw, moving_hits
 from ..errors import PullbackError
 from ..store.evidence_file import write_evidence
-from ..study.batches import Block, Part
+from ..study.batches import Part
+from ..study.blocks import Block
 from ..study.plan import Study
 from ..study.scan import Point
 from ..uncertainty.design import solve_target

@@ -23,7 +23,8 @@ import xxhash
 from ..errors import PullbackError
 from ..files import whole
 from ..models import Quantity
-from ..study.batches import BLOCK, Batch, Block, Part
+from ..study.batches import Batch, Part
+from ..study.blocks import BLOCK, Block
 from .checksum import REMAKE, USER_BLOCK, reserve, seal, verify
 from .netcdf import Dims, Scales, describe, dims_of, scales_of
 from .provenance import package_digest, vector_instructions, versions

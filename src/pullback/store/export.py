@@ -25,7 +25,8 @@ import pyarrow.parquet
 from ..errors import PullbackError
 from ..files import check_regular, check_replaceable, whole
 from ..hits.root import load_uproot
-from ..study.batches import BLOCK, short
+from ..study.batches import short
+from ..study.blocks import BLOCK
 from .artefact import Reader
 from .study_file import open_study
 

@@ -7,7 +7,7 @@ from typing import Any
 import h5py
 
 from ..models import Quantity
-from ..study.batches import BLOCK
+from ..study.blocks import BLOCK
 
 Dims = dict[str, list[str] | None]
 """The dimensions of a dataset by name, with the labels along them where they have any."""

@@ -13,12 +13,9 @@ from types import SimpleNamespace
 from typing import Any
 
 from ..models import Model, load
+from .blocks import BLOCK, Block, block_count
 from .scan import Point
 from .toy_selection import share
-
-BLOCK = 131_072
-"""Consecutive muons of a point that are handled at a time: the unit of random numbers, of computation, and of HDF5
-chunks (1 MiB for a coordinate)."""
 
 MUON_COST = 20
 """What a coordinate of a muon costs on its way through all rules, in toys; `benchmarks/costs.py` measures 18 to 48."""
@@ -42,18 +39,6 @@ KINDS = {
     "tally": (*_TRUTH, *_TOYS, "uncertainty", "validation.domain"),
 }
 """The config that each kind of artefact is made from: it is made again when this changes, and not otherwise."""
-
-
-@dataclass(frozen=True)
-class Block:
-    """Muons [start, stop) of a point, and the block's index in the point."""
-
-    index: int
-    start: int
-    stop: int
-
-    def __len__(self) -> int:
-        return self.stop - self.start
 
 
 @dataclass(frozen=True)
@@ -125,11 +110,6 @@ class Batch:
     def digest(self) -> str:
         """SHA-256 of what the artefact is made from."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
-
-
-def block_count(muons: int) -> int:
-    """How many blocks hold that many muons."""
-    return -(-muons // BLOCK)
 
 
 def cut(

@@ -9,13 +9,15 @@ from typing import Any
 
 from .. import models
 from ..config.base import nearest
+from ..config.dotted_names import limits, numeric_fields, replaced
 from ..config.messages import Together, examine, rests_on
-from ..config.schema import PointConfig, StudyConfig, examined, limits, load, numeric_fields, replaced
+from ..config.schema import PointConfig, StudyConfig, examined, load
 from ..errors import PullbackError
 from ..files import sha256
 from ..models import Model
 from . import shared_parameters
-from .batches import KINDS, TOY_SECONDS, Batch, Block, Part, cost, cut
+from .batches import KINDS, TOY_SECONDS, Batch, Part, cost, cut
+from .blocks import Block
 from .scan import Point, expand, make_point
 
 NOT_OF_TARGET = ("systematics", "uncertainty", "toys", "validation", "figures", "compute")

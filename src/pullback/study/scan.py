@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from ..config.base import nearest
+from ..config.dotted_names import numeric_fields, replace, replaced
 from ..config.messages import Together, examine, rests_on
-from ..config.schema import MOST_POINTS, PointConfig, StudyConfig, numeric_fields, replace, replaced
+from ..config.schema import MOST_POINTS, PointConfig, StudyConfig
 from ..errors import PullbackError
 from ..files import check_regular
 

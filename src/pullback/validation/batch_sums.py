@@ -21,7 +21,8 @@ from ..store import artefact
 from ..store.artefact import Reader
 from ..store.columns import FLAGS, QUOTED, TOYS
 from ..store.study_file import pack, pieces_of
-from ..study.batches import Batch, Block, Part
+from ..study.batches import Batch, Part
+from ..study.blocks import Block
 from .bin_sums import SIGMAS, Muons, Placed, Tally, ToyMuons, Truth, distance, edges
 from .systematics import Said, Seen, Sums
 

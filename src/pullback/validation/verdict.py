@@ -13,7 +13,8 @@ from ..store import artefact
 from ..store.evidence_file import read_evidence, write_evidence
 from ..store.study_file import Gathering, unpack
 from ..study import shared_parameters
-from ..study.batches import Part, block_count
+from ..study.batches import Part
+from ..study.blocks import block_count
 from ..study.plan import Study
 from ..study.scan import Point
 from ..study.sources import design_names, sources_of

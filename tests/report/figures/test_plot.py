@@ -6,13 +6,14 @@ import pytest
 from running import SMALL, Run, files_in
 
 from pullback.errors import PullbackError
+from pullback.report.captions import words
 from pullback.report.figures import base, budget, one_hit, plot, point
 from pullback.report.figures.base import Subject
-from pullback.report.gallery import badness, drawn_from, fixed_entries, gallery, point_of, words
+from pullback.report.gallery import badness, drawn_from, fixed_entries, gallery, point_of
 from pullback.store import artefact
 from pullback.store.evidence_file import read_evidence
 from pullback.store.study_file import open_study
-from pullback.study.batches import BLOCK
+from pullback.study.blocks import BLOCK
 from pullback.study.plan import Study
 
 

@@ -19,7 +19,7 @@ from ...models import NO_FOLD, Quantity
 from ...statistics.angles import wrap
 from ...store.artefact import Reader
 from ...store.evidence_file import Evidence
-from ...study.batches import BLOCK, block_count
+from ...study.blocks import BLOCK, block_count
 from ...study.plan import Study
 from ...study.toy_selection import blocks_shown, share
 from ...validation.bin_sums import SIGMAS, distance

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 
-from ...config.schema import unit_of
+from ...config.dotted_names import unit_of
 from ...statistics.normal import P68, P95
 from ...store.evidence_file import Evidence
 from ...study.plan import Study

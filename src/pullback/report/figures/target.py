@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from ...config.schema import unit_of
+from ...config.dotted_names import unit_of
 from ...study.plan import Study
 from .base import VERMILLION, Canvas, plt
 

@@ -1,0 +1,111 @@
+"""Numbers of the config by their dotted names: `model.z[2]`."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from typing import Any, get_args
+
+from .base import Section, fields
+from .messages import checked
+from .model_schema import Own
+from .schema import PointConfig, StudyConfig
+
+UNSCANNED = ("scan", "systematics", "target")
+"""Sections whose numbers are no parameters of the study."""
+
+
+LARGEST = math.nextafter(1e300, 0)
+"""The largest number that a parameter of the user's own may be."""
+
+
+def replace(config: PointConfig, values: dict[str, float], *, where: str) -> PointConfig:
+    """The config of a point: some numeric fields replaced by their dotted names, and checked again."""
+    return checked(PointConfig, replaced(config, values), where)
+
+
+def replaced(config: PointConfig, values: dict[str, float]) -> dict[str, Any]:
+    """The same, unchecked, as nested dictionaries."""
+    raw = config.model_dump(exclude={"scan"})
+    for name, value in values.items():
+        *sections, key = _keys(name, raw)
+        section = raw
+        for each in sections:
+            section = section[each]
+        # A list of whole numbers may scan a field of any kind; 100.0 from a table is as good for a count.
+        section[key] = int(value) if isinstance(section[key], int) and float(value).is_integer() else value
+    return raw
+
+
+def split(name: str) -> list[str | int]:
+    """The keys and indices of a dotted name: `model.z[2]` is model, z, 2."""
+    return [int(each) if each.isdigit() else each for each in re.findall(r"[^.\[\]]+", name)]
+
+
+def _keys(name: str, raw: dict[str, Any]) -> list[str | int]:
+    """The keys of a number by its dotted name: `model.B` is in the parameters of a model of the user's own."""
+    keys = split(name)
+    own = keys[0] == "model" and keys[1] in raw["model"].get("parameters", {})
+    return ["model", "parameters", *keys[1:]] if own else keys
+
+
+def unit_of(name: str, config: PointConfig | None = None) -> str:
+    """The unit of a key by its dotted name; none for a count or a ratio. Those of the user's own are in the config."""
+    name = name.split("[")[0]
+    if config is not None and config.model.name == "own" and name.startswith("model."):
+        return config.model.units.get(name.removeprefix("model."), "")
+    field = fields(StudyConfig).get(name)
+    return (field.json_schema_extra or {}).get("unit", "") if field else ""
+
+
+def limits(name: str, config: Section) -> tuple[float, float]:
+    """The least and the greatest value that the config allows for a number by its dotted name."""
+    key, _, rest = name.partition(".")
+    key = key.split("[")[0]
+    if isinstance(section := getattr(config, key, None), Section):
+        return limits(rest, section)
+    bounds = [*_bounds(type(config).model_fields.get(key))]  # parameters of the user's own have none
+    low = [each.ge for each in bounds if hasattr(each, "ge")]
+    low += [math.nextafter(each.gt, math.inf) for each in bounds if hasattr(each, "gt")]
+    high = [each.le for each in bounds if hasattr(each, "le")]
+    high += [math.nextafter(each.lt, -math.inf) for each in bounds if hasattr(each, "lt")]
+    return float(max([*low, -LARGEST])), float(min([*high, LARGEST]))
+
+
+def _bounds(annotation: Any) -> Iterator[Any]:
+    """The limits in a type, in those that it is made of, or in a field."""
+    for each in (*getattr(annotation, "metadata", ()), *getattr(annotation, "__metadata__", ())):
+        yield from _bounds(each) if hasattr(each, "metadata") else [each]
+    for inner in (*get_args(annotation), getattr(annotation, "annotation", None)):
+        if inner is not None:
+            yield from _bounds(inner)
+
+
+def numeric_fields(config: Section, prefix: str = "") -> dict[str, float]:
+    """Every numeric field of the config by its dotted name, with its value."""
+    found: dict[str, float] = {}
+    for key in type(config).model_fields:
+        value = getattr(config, key)
+        if isinstance(value, Section):
+            found |= numeric_fields(value, f"{prefix}{key}.")
+        elif isinstance(config, Own) and key != "parameters":
+            continue  # periods of observables and numbers of layers are none of the study's
+        elif isinstance(config, Own):
+            for name, parameter in value.items():
+                found |= _numbers_in(parameter, prefix + name)
+        elif key not in UNSCANNED:
+            found |= _numbers_in(value, prefix + key)
+    return found
+
+
+def _numbers_in(value: Any, name: str) -> dict[str, float]:
+    """The numbers in a value, or in the lists and mappings that it is, by dotted name."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return {name: value}
+    inner: dict[str, Any] = {}
+    if isinstance(value, dict):
+        inner = {f"{name}.{key}": each for key, each in value.items()}
+    elif isinstance(value, list):
+        inner = {f"{name}[{index}]": each for index, each in enumerate(value)}
+    return {dotted: number for key, each in inner.items() for dotted, number in _numbers_in(each, key).items()}

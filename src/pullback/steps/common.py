@@ -1,0 +1,80 @@
+"""What the steps share: hits that are read, models that are evaluated, and progress in the log."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..store import artefact, columns
+from ..store.artefact import Reader
+from ..study.batches import Batch, Part
+from ..study.blocks import Block
+
+log = logging.getLogger(__name__)
+
+
+class Place(NamedTuple):
+    """Where a model is evaluated: the artefact and the column of the hits, and how the results are named after it."""
+
+    kind: str
+    column: str
+    suffix: str
+    words: str
+
+
+RECO = Place("reco", "x_reco", "", "")
+
+
+TRUTH = Place("truth", "x_true", "_true", " at the true hits")
+
+
+def read_hits(reader: Reader, part: Part, place: Place, block: Block, where: Any = "cpu") -> tuple[Any, Any]:
+    """The hits of a block, and their covariances where these are recorded, as tensors on a device."""
+    import torch
+
+    recorded = reader.read(part, columns.COVARIANCE, block) if columns.has_covariances(part) else None
+    hits = torch.from_numpy(reader.read(part, place.column, block)).to(where)
+    return hits, None if recorded is None else torch.from_numpy(recorded).to(where)
+
+
+def evaluate(infer: Callable, hits: np.ndarray) -> np.ndarray:
+    """Observables (muon, observable); NaN for a muon that has none, for inf is no measurement."""
+    import torch
+
+    from ..uncertainty.jacobians import usable_muons
+
+    x = torch.from_numpy(hits)
+    with torch.no_grad():
+        values = infer(x).numpy()
+    usable = usable_muons(infer, x)
+    return values if usable is None else np.where(usable.numpy()[:, None], values, np.nan)
+
+
+def arrays(result: Any) -> dict[str, np.ndarray]:
+    """The fields of a named tuple of tensors."""
+    return {name: tensor.numpy(force=True) for name, tensor in result._asdict().items()}
+
+
+@contextmanager
+def open_parents(batch: Batch, files: dict[Place, str | Path | None]) -> Iterator[dict[Place, Reader]]:
+    """The artefacts that a step reads, open, by place; those that the study doesn't have are left out."""
+    with ExitStack() as stack:
+        yield {
+            place: stack.enter_context(artefact.read(file, batch.of_kind(place.kind)))
+            for place, file in files.items()
+            if file
+        }
+
+
+def progress(part: Part, done: str) -> Iterator[Block]:
+    """The blocks of a part, with a line in the log after each tenth."""
+    blocks = list(part.blocks)
+    for index, block in enumerate(blocks, 1):
+        yield block
+        if index == len(blocks) or index * 10 // len(blocks) > (index - 1) * 10 // len(blocks):
+            log.info("%s: %s %d of %d muons", part.label, done, block.stop - part.start, part.stop - part.start)

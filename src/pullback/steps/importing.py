@@ -1,0 +1,30 @@
+"""Recorded hits, read from their file."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from pathlib import Path
+
+from ..store import artefact, columns
+from ..study.batches import Batch
+from ..study.blocks import BLOCK
+from .common import progress
+
+
+def import_hits(batch: Batch, reco: str | Path) -> None:
+    """Read recorded hits from their file: x_reco (muon, coordinate), m, and where it has them their covariances, m²."""
+    from ..hits.hits_file import source_of
+
+    with artefact.create(reco, batch) as out:
+        # The points of a scan hold the same rows, which are read once for all of them.
+        for (start, stop), group in groupby(batch.parts, key=lambda part: (part.start, part.stop)):
+            parts = list(group)
+            file = source_of(parts[0].config["source"], [each.name for each in parts[0].model.coordinates])
+            outputs = [columns.of_hits(out, part, "x_reco", "recorded") for part in parts]
+            shape = file.covariance_shape
+            covariances = [columns.of_covariances(out, part, shape) for part in parts if shape]
+            for _, found in zip(progress(parts[0], "imported"), file.blocks(start, stop, BLOCK), strict=True):
+                for column in outputs:
+                    column.append(found.hits)
+                for column in covariances:
+                    column.append(found.covariance)

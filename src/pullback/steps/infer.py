@@ -1,0 +1,37 @@
+"""The observables at the hits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..store import artefact, columns
+from ..study.batches import Batch
+from .common import RECO, TRUTH, evaluate, open_parents, progress, read_hits
+
+
+def infer_theta(batch: Batch, reco: str | Path, theta: str | Path, truth: str | Path | None = None) -> None:
+    """Infer the observables at the recorded hits, `<o>`, and where there is a truth at the true ones, `<o>_true`.
+
+    Where the model fits something, also `chi2` and its degrees of freedom `ndf`.
+    """
+    from ..detector.bound_model import at_work, goodness
+    from ..models.user_checks import examine
+
+    with (
+        open_parents(batch, {RECO: reco, TRUTH: truth}) as parents,
+        artefact.create(theta, batch, parents.values()) as out,
+    ):
+        for part in batch.parts:
+            parameters, infer = at_work(part)
+            examine(part.model, read_hits(parents[RECO], part, RECO, next(part.blocks))[0], parameters)
+            for place, parent in parents.items():
+                kinds = {"value": columns.Kind("{name}" + place.suffix, "{long_name}" + place.words)}
+                table = columns.of_muons(out, part, kinds)
+                for block in progress(part, f"inferred{place.words}"):
+                    table.append({"value": evaluate(infer, parent.read(part, place.column, block))})
+            if part.model.chi2:
+                fits = columns.of_fits(out, part)
+                for block in progress(part, "fits judged"):
+                    fitted = goodness(part.model, parameters, read_hits(parents[RECO], part, RECO, block)[0])
+                    for column, values in zip(fits, fitted.numpy().T, strict=True):
+                        column.append(values)

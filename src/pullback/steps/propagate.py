@@ -1,0 +1,79 @@
+"""The uncertainties of the observables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..store import artefact, columns
+from ..store.columns import FLAGS
+from ..study.batches import Batch
+from .common import RECO, TRUTH, arrays, log, open_parents, progress, read_hits
+
+
+def propagate_uncertainty(
+    batch: Batch, reco: str | Path, sigma: str | Path, truth: str | Path | None = None, device: str = "cpu"
+) -> None:
+    """Propagate the stated resolution to the observables at the recorded hits, on a `device` of the config.
+
+    For each observable `sigma_<o>`, the one to quote, `sigma_<o>_linear` by the Jacobian, `linear_ok_<o>`, whether
+    the two are one, `bias_<o>`, `interval68_<o>` and `interval95_<o>`. `flag_<o>` says of which muons the
+    uncertainty is not to be used, and why. `pullback.steps.components` says what else there is.
+
+    Where there is a truth, also `sigma_<o>_linear_true` at the true hits, which says how far a muon is from a fold.
+    """
+    from ..detector.bound_model import at_work, covariance_of
+    from ..uncertainty.device import device_of
+    from ..uncertainty.linear import propagate
+    from ..uncertainty.quoting import quote
+    from .components import Contributions, Design
+
+    where = device_of(device)
+    log.info("on %s", where)
+    with (
+        open_parents(batch, {RECO: reco, TRUTH: truth}) as parents,
+        artefact.create(sigma, batch, parents.values()) as out,
+    ):
+        for part in batch.parts:
+            parameters, infer = at_work(part, where)
+            n_dig = part.settings.uncertainty.n_dig
+            table = columns.of_muons(out, part, columns.QUOTED)
+            contributions, design = Contributions(out, part, parameters), Design(out, part)
+            for block in progress(part, "propagated"):
+                hits, recorded = read_hits(parents[RECO], part, RECO, block, where)
+                sigma_x = covariance_of(part.model, parameters, hits, recorded)
+                quoted = quote(infer, hits, sigma_x, n_dig=n_dig)
+                found = arrays(quoted)
+                table.append(found | {"flag": _flag(infer, hits, found)})
+                contributions.append(infer, hits, sigma_x, quoted.sigma)
+                design.append(block, hits, recorded)
+            if TRUTH not in parents:
+                continue
+            table = columns.of_muons(out, part, columns.TRUE_LINEAR)
+            for block in progress(part, "propagated at the true hits"):
+                hits, _ = read_hits(parents[TRUTH], part, TRUTH, block, where)
+                table.append(arrays(propagate(infer, hits, covariance_of(part.model, parameters, hits))))
+
+
+def _flag(infer: Callable, hits: Any, quoted: dict[str, np.ndarray]) -> np.ndarray:
+    """Bits (muon, observable) that say why an uncertainty is not to be used."""
+    from ..uncertainty.jacobians import usable_muons
+
+    usable, value, sigma = usable_muons(infer, hits), quoted["value"], quoted["sigma"]
+    with np.errstate(over="ignore", invalid="ignore"):  # much quicker than looking at each number
+        total = value.sum() + sigma.sum()
+    if usable is None and np.isfinite(total) and (sigma > 0).all():
+        return np.zeros(value.shape, "u1")  # as nearly always
+    finite = (
+        np.full_like(value, True, bool)
+        if usable is None
+        else np.repeat(usable.numpy(force=True)[:, None], value.shape[1], 1)
+    )
+    valued = np.isfinite(value)
+    without = finite & valued & np.isnan(sigma) & np.isfinite(quoted["interval95"]).all(axis=2)
+    unusable = finite & ~((sigma != 0) & np.isfinite(sigma)) & ~without
+    bits = (~finite, finite & ~valued, unusable, sigma < 0, without)
+    return sum(bit.astype("u1") * np.uint8(mask) for bit, mask in zip(bits, FLAGS.values(), strict=True))

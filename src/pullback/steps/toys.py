@@ -1,0 +1,180 @@
+"""The steps of the pipeline that work batch by batch: each makes one kind of artefact, block by block.
+
+A step handles whatever points its batch holds, and a block's result depends on its point and index alone. numpy is
+enough to simulate and smear; torch is imported where a model is evaluated.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..detector import response
+from ..models import Quantity
+from ..store import artefact, columns
+from ..store.artefact import Reader, Writer
+from ..study.batches import Batch, Part
+from ..study.blocks import block_count
+from ..study.toy_selection import share, spread_over_all
+from .common import RECO, arrays, evaluate, log, read_hits
+
+TOYS_BETWEEN_LOGS = 100_000_000
+
+
+def run_toys(batch: Batch, reco: str | Path, toys: str | Path, device: str = "cpu") -> None:
+    """Throw toys around the recorded hits of muons evenly spread over the observables that have a fold.
+
+    Writes in a group `toys` of each point: `muon` (its index in the point), `toy_count`, and for each observable its
+    mean, standard deviation and intervals over the toys, with their errors. Points that share their random numbers are
+    thrown together. They are inferred on a `device` of the config.
+    """
+    import torch
+
+    from ..uncertainty.device import device_of
+    from ..uncertainty.toys import Toys, throw_toys
+
+    # What made the artefact has the random numbers of a GPU, or not, whatever the job is told.
+    random_there = any(part.config["compute"]["device_random"] for part in batch.parts)
+    where = device_of("cuda" if random_there else device)
+    log.info("on %s", where)
+    with artefact.read(reco, batch.of_kind("reco")) as parent, artefact.create(toys, batch, [parent]) as out:
+        chosen = {part.label: _choose(part, parent) for part in batch.parts}
+        results: dict[str, list[Toys]] = {part.label: [] for part in batch.parts}
+
+        def shared(part: Part) -> tuple:
+            settings = part.settings
+            own = part.label if settings.random_numbers == "independent" else ""
+            # The pitch of strips is their unit, and no part of their deviates.
+            shape = sorted((key, value) for key, value in vars(settings.detector.noise).items() if key != "pitch")
+            deviates = len(part.model.layers), part.model.covariance is not None
+            thrown = settings.toys.mode, settings.toys.per_muon, settings.toys.most, settings.toys.n_dig
+            return own, settings.seed, shape, deviates, thrown, tuple(chosen[part.label].toy.tolist())
+
+        for (_, _, _, (coordinates, _), (mode, per_muon, most, n_dig), toy), group in groupby(
+            sorted(batch.parts, key=shared), key=shared
+        ):
+            parts = list(group)
+            adaptive = mode == "adaptive"
+            count = most if adaptive else per_muon
+            draw = partial(response.draw_off, parts[0].settings.detector.noise, coordinates)
+            step = max(1, TOYS_BETWEEN_LOGS // (count * len(parts)))
+            for first in range(0, max(1, len(toy)), step):
+                rows = slice(first, first + step)
+                throws = [_throw(part, chosen[part.label], rows, where) for part in parts]
+                rngs = [_random(parts[0], "toys", index, where) for index in toy[rows]]
+                found = throw_toys(throws, count, rngs, draw=draw, n_dig=n_dig if adaptive else None)
+                for part, result in zip(parts, found, strict=True):
+                    results[part.label].append(result)
+                log.info(
+                    "%d points: toys of %d of %d muons thrown",
+                    len(parts),
+                    min(first + step, len(toy)),
+                    len(toy),
+                )
+
+        for part in batch.parts:
+            thrown = arrays(Toys(*map(torch.cat, zip(*results[part.label], strict=True))))
+            _write_toys(out, part, chosen[part.label], thrown)
+            if part.config["systematics"]:
+                _run_experiments(out, part, chosen[part.label], thrown, where)
+
+
+class _Chosen(NamedTuple):
+    """The muons of a part that toys are thrown around: their index in the point, hits, toy number and block.
+
+    And the covariances of their hits, where these are recorded.
+    """
+
+    muon: np.ndarray
+    hits: np.ndarray
+    toy: np.ndarray
+    block: np.ndarray
+    recorded: np.ndarray | None
+
+
+def _choose(part: Part, parent: Reader) -> _Chosen:
+    from ..detector.bound_model import at_work
+
+    _, infer = at_work(part)
+    folds = [index for index, each in enumerate(part.model.observables) if each.fold in ("", each.name)] or [0]
+    rows = []
+    for block in part.blocks:
+        here = range(block.index, block.index + 1)
+        toys = np.array(share(here, block_count(part.muons), min(part.settings.toys.muons, part.muons)), "i8")
+        if rows and not len(toys):  # as most blocks of very many muons
+            continue
+        hits, recorded = read_hits(parent, part, RECO, block)
+        hits = hits.numpy()
+        chosen, toys = spread_over_all(evaluate(infer, hits)[:, folds], toys) if len(toys) else (toys, toys)
+        known = np.empty((len(chosen), 0)) if recorded is None else recorded.numpy()[chosen]
+        rows.append(_Chosen(block.start + chosen, hits[chosen], toys, np.full(len(chosen), block.index), known))
+    found = _Chosen(*map(np.concatenate, zip(*rows, strict=True)))
+    return found if found.recorded.shape[1] else found._replace(recorded=None)
+
+
+def _random(part: Part, purpose: str, index: int, where: Any) -> Any:
+    """The random numbers of a point for a purpose: those of the CPU, or a device's own if the config wants these."""
+    from ..uncertainty.device import DeviceGenerator
+
+    stream = response.stream_of(part, purpose, index)
+    return DeviceGenerator(stream, where) if part.config["compute"]["device_random"] else stream
+
+
+def _throw(part: Part, chosen: _Chosen, rows: slice | np.ndarray, where: Any) -> Any:
+    """What toys are thrown for around some of the muons, on a device."""
+    import torch
+
+    from ..detector.bound_model import at_work, covariance_of
+    from ..uncertainty.covariance import cholesky
+    from ..uncertainty.toys import Throw
+
+    (parameters, infer), hits = at_work(part, where), torch.from_numpy(chosen.hits[rows]).to(where)
+    recorded = None if chosen.recorded is None else torch.from_numpy(chosen.recorded[rows]).to(where)
+    stated = covariance_of(part.model, parameters, hits, recorded, added=False)
+    factor = torch.from_numpy(response.factor(part)).to(where)
+    added = response.scattering_root(part, hits)
+    if added is None and stated.ndim == 2:
+        return Throw(infer, hits, (stated.sqrt() * factor).expand(hits.shape))
+    root = cholesky(stated) * factor
+    if added is not None:
+        muons = max(len(root), len(added))
+        root = torch.cat([each.expand(muons, -1, -1) for each in (root, added)], dim=2)
+    return Throw(infer, hits, 0.0, root)
+
+
+def _write_toys(out: Writer, part: Part, chosen: _Chosen, result: dict[str, np.ndarray]) -> None:
+    group, mode = out.point(part).create_group("toys"), part.settings.toys.mode
+    group.attrs["mode"] = mode
+    about = [
+        (Quantity("muon", "1", "index of the muon in its point"), chosen.muon),
+        (Quantity("toy_count", "1", "toys thrown around the muon"), result["count"]),
+    ]
+    if mode == "adaptive":
+        words = "whether the toys are stable in the digits asked for"
+        about.append((Quantity("toy_settled", "1", words), result["settled"].astype("u1")))
+    shape, dims = chosen.muon.shape, {"toy_muon": None}
+    singles = [(out.column(group, q.name, shape, dims, q, values.dtype.str), values) for q, values in about]
+    table = columns.Table(out, part, columns.TOYS, group, "toy_muon", len(chosen.muon))
+    for block in part.blocks:
+        rows = chosen.block == block.index
+        table.append(result, rows)
+        for column, values in singles:
+            column.append(values[rows])
+
+
+def _run_experiments(out: Writer, part: Part, chosen: _Chosen, thrown: dict[str, np.ndarray], where: Any) -> None:
+    """Shift the systematics for some of the toy muons together, again and again, and write what that does to them."""
+    from .pseudo_experiments import columns_of, run_experiments, taking_part
+
+    write, mine = columns_of(out, part, chosen.toy, chosen.block), taking_part(part, chosen.toy)
+    for block in part.blocks:
+        rows = (chosen.block == block.index) & mine
+        if rows.any():
+            eta = response.stream_of(part, "systematics", 0)
+            noise = _random(part, "experiments", block.index, where)
+            throw = _throw(part, chosen, rows, where)
+            write(chosen.muon[rows], run_experiments(part, throw, thrown["mean"][rows], thrown["sd"][rows], eta, noise))
