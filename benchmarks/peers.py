@@ -19,7 +19,7 @@ import time
 import warnings
 from collections.abc import Callable
 from decimal import Decimal
-from functools import cache, partial
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
@@ -48,14 +48,14 @@ SUBSET = 100
 FIGURE = PROJECT / "docs" / "figures" / "peers.svg"
 
 
-def by_propagate(compiled=False):
+def by_propagate():
     """The linear law of this project."""
     import torch
 
     from pullback import infer_theta, propagate
 
     def way(x):
-        found = propagate(infer_theta, torch.from_numpy(x)[:, None], SIGMA_X**2, compiled=compiled)
+        found = propagate(infer_theta, torch.from_numpy(x)[:, None], SIGMA_X**2)
         return found.value[:, 0].numpy(), found.sigma[:, 0].numpy()
 
     return way
@@ -159,11 +159,6 @@ class Way(NamedTuple):
 
 WAYS = {
     "propagate": Way("pullback `propagate`", by_propagate, style={"color": "#0072B2", "marker": "o", "lw": 2}),
-    "compiled": Way(
-        "pullback `propagate`, compiled",
-        partial(by_propagate, True),
-        style={"color": "#0072B2", "marker": "o", "ls": ":"},
-    ),
     "quote": Way("pullback `quote`", by_quote, style={"color": "#0072B2", "marker": "o", "ls": "--"}),
     "exercise": Way(
         "the exercise, (N, N) Jacobian",

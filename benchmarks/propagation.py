@@ -1,16 +1,13 @@
-"""How long `propagate` takes: over a range of N, with what memory, and against JAX, as it is and compiled.
+"""How long `propagate` takes: over a range of N, with what memory, and against JAX.
 
 Command: python benchmarks/propagation.py [--docs]
 With --docs it writes its tables in docs/performance.md. JAX needs: pip install -c constraints.txt -e ".[peers]"
 """
 
 import argparse
-import os
 import resource
 import statistics
-import subprocess
 import sys
-import tempfile
 from functools import partial
 from importlib.util import find_spec
 
@@ -98,60 +95,39 @@ def one_hit_by_jax(jax):
     return jax.jit(jax.vmap(law))
 
 
-def compared(name, ours, compiled, theirs, rounds):
-    """A row of the table: medians of runs in turn, after one of each that compiles and must agree."""
-    for other in (ours, compiled):
-        for one, two in zip(other(), theirs(), strict=True):
-            np.testing.assert_allclose(one.numpy().squeeze(), np.asarray(two).squeeze(), rtol=1e-9, atol=1e-15)
-    times = [[seconds(way, 1) for way in (ours, compiled, theirs)] for _ in range(rounds)]
-    plain, fast, other = (1e3 * statistics.median(each) for each in zip(*times, strict=True))
-    row = name, *(f"{each:.1f}" for each in (plain, fast, other)), f"{plain / other:.2f}", f"{fast / other:.2f}"
+def compared(name, ours, theirs, rounds):
+    """A row of the table: medians of runs in turn, after one of each that must agree."""
+    for one, two in zip(ours(), theirs(), strict=True):
+        np.testing.assert_allclose(one.numpy().squeeze(), np.asarray(two).squeeze(), rtol=1e-9, atol=1e-15)
+    times = [[seconds(way, 1) for way in (ours, theirs)] for _ in range(rounds)]
+    mine, other = (1e3 * statistics.median(each) for each in zip(*times, strict=True))
+    row = name, f"{mine:.1f}", f"{other:.1f}", f"{mine / other:.2f}"
     print("  ".join(row), flush=True)
     return list(row)
 
 
 def against_jax():
-    """`propagate`, as it is and compiled, and the same by JAX."""
+    """`propagate`, and the same by JAX."""
     jax = jax_on_one_core()
     rows, rng = [], np.random.default_rng(0)
     for muons, rounds in ((10**6, 31), (10**7, 15)):
         hits = rng.random(muons)
         by_jax, x, given = one_hit_by_jax(jax), jax.numpy.asarray(hits), torch.from_numpy(hits)[:, None]
 
-        def ours(compiled, given=given):
-            found = propagate(infer_theta, given, VARIANCE, compiled=compiled)
+        def ours(given=given):
+            found = propagate(infer_theta, given, VARIANCE)
             return found.value, found.sigma
 
         theirs = lambda by_jax=by_jax, x=x: jax.block_until_ready(by_jax(x))  # noqa: E731
-        rows.append(compared(f"one hit, {muons:.0e} muons", partial(ours, False), partial(ours, True), theirs, rounds))
+        rows.append(compared(f"one hit, {muons:.0e} muons", ours, theirs, rounds))
     hits = rng.normal(size=(1_000_000, 4))
     for name, infer, infer_one, covariance in problems(jax.numpy):
         by_jax = propagate_by_jax(jax, infer_one, covariance.ndim == 3)
         ours = partial(propagate, infer, torch.from_numpy(hits), torch.from_numpy(covariance))
         arrays = [jax.numpy.asarray(each) for each in (hits, covariance)]
         theirs = lambda by_jax=by_jax, arrays=arrays: jax.block_until_ready(by_jax(*arrays))  # noqa: E731
-        rows.append(compared(name, partial(ours, compiled=False), partial(ours, compiled=True), theirs, 11))
-    return ["", "`propagate`, ms", "compiled, ms", "JAX, ms", "as it is / JAX", "compiled / JAX"], rows
-
-
-COMPILE = """
-import time, torch
-from pullback import infer_theta, propagate
-torch.set_num_threads(1)
-hits = torch.rand(1 << 17, 1, dtype=torch.float64)
-propagate(infer_theta, hits, 1e-4)
-begin = time.perf_counter()
-propagate(infer_theta, hits, 1e-4, compiled=True)
-print(time.perf_counter() - begin)
-"""
-
-
-def compiling():
-    """Seconds of the first compiled call in a new process, with nothing kept on disk and with what that has kept."""
-    with tempfile.TemporaryDirectory() as folder:
-        env = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": folder}
-        command = [sys.executable, "-c", COMPILE]
-        return [float(subprocess.run(command, env=env, check=True, stdout=subprocess.PIPE).stdout) for _ in range(2)]
+        rows.append(compared(name, ours, theirs, 11))
+    return ["", "`propagate`, ms", "JAX, ms", "`propagate` / JAX"], rows
 
 
 def main():
@@ -169,13 +145,10 @@ def main():
         into_docs("blocks", f"{machine('torch', 'numpy')}.\n\n{markdown(head, rows)}\n\n{memory}")
     if not find_spec("jax"):
         sys.exit('not compared with JAX, which is not installed: pip install -c constraints.txt -e ".[peers]"')
-    cold, kept = compiling()
-    first = f"The first compiled call of a process took {cold:.1f} s, and {kept:.1f} s with what that had kept on disk."
-    print(first)
     head, rows = against_jax()
     print(f"\n{aligned(head, rows)}")
     if docs:
-        into_docs("jax", f"{machine('torch', 'jax')}.\n\n{markdown(head, rows)}\n\n{first}")
+        into_docs("jax", f"{machine('torch', 'jax')}.\n\n{markdown(head, rows)}")
 
 
 if __name__ == "__main__":

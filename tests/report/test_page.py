@@ -131,9 +131,9 @@ def test_inconclusive_says_what_would_settle_it(tmp_path):
 
 
 def test_failures_and_lost_muons_are_said(tmp_path, monkeypatch):
-    from pullback import steps
+    from pullback.steps import simulate
 
-    monkeypatch.setattr(steps, "smear", lambda x, r, z: x + 2 * z / r)
+    monkeypatch.setattr(simulate, "smear", lambda x, r, z: x + 2 * z / r)
     _, page = report({**SMALL, "scan": None}, tmp_path / "fail")
     text = Page(page).text
     assert "Don't use them before the cause is found" in text

@@ -72,7 +72,6 @@ def results(name, where):
     found = {"second_order": second_order(infer, hits[1::2], 1e-6)} if name == "one_hit" else {}
     return found | {
         "propagate": propagate(infer, hits, 1e-6),
-        "compiled": propagate(infer, hits, 1e-6, compiled=where.type != "cpu"),
         "quote": quote(infer, hits, 1e-6),
         "spread": spread(infer, hits, 1e-6, screen=False),
         "adaptive_toys": adaptive_toys(infer, inputs, stream(3, "toys"), most=30_000, device=where),

@@ -7,10 +7,10 @@ import pytest
 import torch
 from running import Run
 
-from pullback import steps
 from pullback.detector import bound_model, response
 from pullback.errors import PullbackError
 from pullback.statistics.random import stream
+from pullback.steps import simulate
 from pullback.store.evidence_file import read_evidence, write_evidence
 from pullback.store.study_file import open_study
 from pullback.uncertainty import linear, quoting, toys
@@ -177,9 +177,9 @@ def test_clean_noise_of_another_name_passes(tmp_path):
 
 def test_smearing_that_is_shifted_is_to_be_heeded(tmp_path, monkeypatch):
     """The mean of pulls doesn't decide, for a shift that all muons share is none of the σ; but it is said."""
-    right = steps.smear
+    right = simulate.smear
     wrong = lambda x_true, resolution, noise: right(x_true, resolution, noise + 0.5)  # noqa: E731
-    evidence = sabotaged(tmp_path, monkeypatch, "smear_hits", steps, "smear", wrong)
+    evidence = sabotaged(tmp_path, monkeypatch, "smear_hits", simulate, "smear", wrong)
     assert evidence["verdict"] == "pass"
     assert evidence["points"][0]["diagnostics"]["pull_mean"] == {
         "value": pytest.approx(0.5, abs=0.02),
@@ -229,9 +229,9 @@ def test_dz_that_is_off_by_ten_per_cent_in_one_rule(tmp_path, monkeypatch, rule,
 
 
 def test_noise_that_is_twice_as_wide_in_the_smearing(tmp_path, monkeypatch):
-    right = steps.smear
+    right = simulate.smear
     wrong = lambda x_true, resolution, noise: right(x_true, resolution / 2, noise)  # noqa: E731
-    evidence = sabotaged(tmp_path, monkeypatch, "smear_hits", steps, "smear", wrong)
+    evidence = sabotaged(tmp_path, monkeypatch, "smear_hits", simulate, "smear", wrong)
     assert evidence["verdict"] == "fail"
     assert "pull sd = 2.0" in reasons(evidence) or "pull sd = 1.9" in reasons(evidence)
 

@@ -56,12 +56,10 @@ def as_layers(values: PerLayer, hits: Tensor, name: str, layers: int | None = No
     ValueError : another shape than (layer,), or a number that is not positive where it must be.
 
     """
-    import torch
-
     values = values if hasattr(values, "new_tensor") else hits.new_tensor(values)
     if values.ndim != 1 or (layers is not None and len(values) != layers):
         raise ValueError(f"{name} must have a number for each of {layers or 'the'} layers, not {tuple(values.shape)}")
-    if positive and not torch.compiler.is_compiling() and not bool((values > 0).all()):
+    if positive and not bool((values > 0).all()):
         raise ValueError(f"{name} must be positive, not {values.tolist()}")
     return values
 
@@ -81,8 +79,7 @@ def views(hits: Float[Tensor, "muon coordinate"], *layers: int) -> list[View]:
         shape = tuple(getattr(hits, "shape", None) or ())
         raise ValueError(f"hits must be a torch tensor (muon, {total}), not {type(hits).__name__} {shape}")
     seen = finite = None
-    # Compiled code has no branches, and takes the one that is always right.
-    if torch.compiler.is_compiling() or not torch.isfinite(hits.detach().sum()):
+    if not torch.isfinite(hits.detach().sum()):
         seen, finite = ~hits.isnan().t(), ~hits.isinf().t()
         hits = torch.where(torch.isfinite(hits), hits, 0.0)
     columns, found, start = hits.unbind(1), [], 0

@@ -12,15 +12,11 @@ from torch import Tensor
 
 from .covariance import canonical
 from .elementwise import magnitude
-from .jacobians import check_hits, holds_gradients, value_and_jacobian
+from .jacobians import check_hits, value_and_jacobian
 from .memory import keep_freed, large
 
 MUONS_AT_A_TIME = 131_072
 """Muons of one coordinate that are propagated at a time, so that intermediate results stay small; fewer of more."""
-
-COMPILED_FROM = 1 << 30
-"""Coordinates of all muons together from which one call saves the time that compiling takes, some ns for each;
-`benchmarks/propagation.py` measures both."""
 
 
 class Propagated(NamedTuple):
@@ -35,8 +31,6 @@ def propagate(
     infer: Callable[[Float[Tensor, "muon coordinate"]], Float[Tensor, "muon observable"]],
     hits: Float[Tensor, "muon coordinate"],
     covariance: float | Float[Tensor, "*covariance"],
-    *,
-    compiled: bool | None = None,
 ) -> Propagated:
     """Each muon's observables with their covariance by the law of propagation of uncertainty.
 
@@ -52,10 +46,6 @@ def propagate(
     covariance : of the hits, in the unit of the hits squared. A number (the variance of every coordinate), or one of
         the shapes (coordinate,), (coordinate, coordinate), and each of these muon by muon: (muon,) or (muon, 1),
         (muon, coordinate), (muon, coordinate, coordinate).
-    compiled : whether to compile the law to machine code, which takes seconds, or minutes for much code. Results are
-        the same to a few units in the last digit, and it does no more than take longer where there is no C++ compiler,
-        `torch.compile` can't handle `infer`, or gradients are wanted; on a GPU it does nothing. True is for many calls
-        with one `infer`; None: from 2³⁰ coordinates of all muons together.
 
     Returns
     -------
@@ -79,14 +69,7 @@ def propagate(
     """
     check_hits(hits)
     sigma_x = canonical(covariance, hits)
-    if compiled is None:
-        compiled = hits.numel() >= COMPILED_FROM
-    plain = hits.device.type == "cpu" and not (hits.requires_grad or sigma_x.requires_grad)
-    if compiled and plain and not holds_gradients(infer, hits):
-        from .compiling import compiled_law  # torch imports its compiler for it
-
-        return by_blocks(partial(_propagate, infer, compiled_law(infer)), hits, sigma_x)
-    return by_blocks(partial(_propagate, infer, None), hits, sigma_x)
+    return by_blocks(partial(_propagate, infer), hits, sigma_x)
 
 
 def by_blocks(work: Callable, hits: Tensor, sigma_x: Tensor) -> Any:
@@ -157,9 +140,7 @@ def _products(left: Float[Tensor, "row inner #muon"], right: Float[Tensor, "inne
     return total
 
 
-def _propagate(infer, compiled, hits, sigma_x) -> Propagated:
-    if compiled is not None and len(hits) == _block(hits) and (found := compiled(hits, sigma_x)) is not None:
-        return found
+def _propagate(infer, hits, sigma_x) -> Propagated:
     law = linear_law(infer, hits, sigma_x)
     return masked(Propagated(law.value, law.covariance, law.sigma), law.finite)
 

@@ -7,8 +7,9 @@ import pytest
 import torch
 from running import SMALL, Run, files_in
 
-from pullback import infer_theta, steps
+from pullback import infer_theta
 from pullback.statistics.random import stream
+from pullback.steps import propagate
 from pullback.store.columns import FLAGS
 from pullback.store.study_file import open_study
 from pullback.study.blocks import BLOCK
@@ -217,7 +218,7 @@ def test_flags_of_muons_whose_hits_are_finite():
     value, sigma, end = np.array(said).T[:, :, None]
     quoted = {"value": value, "sigma": sigma, "interval95": np.stack([end, end], axis=2)}
     hits = torch.full((len(said), 1), 0.5, dtype=torch.float64)
-    assert steps._flag(infer_theta, hits, quoted)[:, 0].tolist() == [
+    assert propagate._flag(infer_theta, hits, quoted)[:, 0].tolist() == [
         0,
         FLAGS["value_not_finite"] | FLAGS["sigma_zero_or_nan"],
         FLAGS["sigma_zero_or_nan"],
