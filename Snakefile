@@ -12,7 +12,7 @@ os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [SOURCE, os.environ.ge
 from pullback.config.text import stop_at_mistakes
 from pullback.errors import PullbackError
 from pullback.report.gallery import drawn_from, gallery
-from pullback.store.provenance import package_digest
+from pullback.store.provenance import code_digest
 from pullback.study.plan import Study
 
 # The default, unless another is given by --configfile.
@@ -93,14 +93,12 @@ if STUDY.recorded:
             f"{LOGS}/import_hits/{{batch}}.log",
         benchmark:
             f"{LOGS}/import_hits/{{batch}}.tsv"
-        conda:
-            "environment.yml"
         threads: 1
         resources:
             **needs(),
         params:
             batch=made_from("reco"),
-            package=package_digest(),
+            code=code_digest("steps"),
         message:
             "Importing the recorded hits of {wildcards.batch}"
         script:
@@ -117,14 +115,12 @@ else:
             f"{LOGS}/simulate_hits/{{batch}}.log",
         benchmark:
             f"{LOGS}/simulate_hits/{{batch}}.tsv"
-        conda:
-            "environment.yml"
         threads: 1
         resources:
             **needs(),
         params:
             batch=made_from("truth"),
-            package=package_digest(),
+            code=code_digest("steps"),
         message:
             "Simulating the true hits of {wildcards.batch}"
         script:
@@ -140,14 +136,12 @@ else:
             f"{LOGS}/smear_hits/{{batch}}.log",
         benchmark:
             f"{LOGS}/smear_hits/{{batch}}.tsv"
-        conda:
-            "environment.yml"
         threads: 1
         resources:
             **needs(),
         params:
             batch=made_from("reco"),
-            package=package_digest(),
+            code=code_digest("steps"),
         message:
             "Smearing the hits of {wildcards.batch}"
         script:
@@ -164,14 +158,12 @@ rule infer_theta:
         f"{LOGS}/infer_theta/{{batch}}.log",
     benchmark:
         f"{LOGS}/infer_theta/{{batch}}.tsv"
-    conda:
-        "environment.yml"
     threads: 1
     resources:
         **needs(),
     params:
         batch=made_from("theta"),
-        package=package_digest(),
+        code=code_digest("steps"),
     message:
         "Inferring the angles of {wildcards.batch}"
     script:
@@ -188,14 +180,12 @@ rule propagate_uncertainty:
         f"{LOGS}/propagate_uncertainty/{{batch}}.log",
     benchmark:
         f"{LOGS}/propagate_uncertainty/{{batch}}.tsv"
-    conda:
-        "environment.yml"
     threads: 1
     resources:
         **needs(),
     params:
         batch=made_from("sigma"),
-        package=package_digest(),
+        code=code_digest("steps"),
     message:
         "Propagating the resolution through the inference of {wildcards.batch}"
     script:
@@ -212,14 +202,12 @@ rule run_toys:
         f"{LOGS}/run_toys/{{batch}}.log",
     benchmark:
         f"{LOGS}/run_toys/{{batch}}.tsv"
-    conda:
-        "environment.yml"
     threads: 1
     resources:
         **needs(),
     params:
         batch=made_from("toys"),
-        package=package_digest(),
+        code=code_digest("steps"),
     message:
         "Throwing toys around muons of {wildcards.batch}"
     script:
@@ -236,14 +224,12 @@ rule tally:
         f"{LOGS}/tally/{{batch}}.log",
     benchmark:
         f"{LOGS}/tally/{{batch}}.tsv"
-    conda:
-        "environment.yml"
     threads: 1
     resources:
         **needs(),
     params:
         batch=made_from("tally"),
-        package=package_digest(),
+        code=code_digest("validation"),
     message:
         "Tallying the muons of {wildcards.batch}"
     script:
@@ -261,14 +247,12 @@ if STUDY.config.target:
             f"{LOGS}/find_target/study.log",
         benchmark:
             f"{LOGS}/find_target/study.tsv"
-        conda:
-            "environment.yml"
         threads: 1
         resources:
             **needs(),
         params:
             study=STUDY.target_to_json(),
-            package=package_digest(),
+            code=code_digest("steps"),
         message:
             "Looking for the value that reaches the wanted σ"
         script:
@@ -290,14 +274,12 @@ rule validate:
         f"{LOGS}/validate/study.log",
     benchmark:
         f"{LOGS}/validate/study.tsv"
-    conda:
-        "environment.yml"
     threads: 1
     resources:
         **needs(),
     params:
         study=STUDY.to_json(),
-        package=package_digest(),
+        code=code_digest("validation"),
     message:
         "Judging the uncertainties against toys and truth"
     script:
@@ -321,14 +303,12 @@ rule plot:
         f"{LOGS}/plot/study.log",
     benchmark:
         f"{LOGS}/plot/study.tsv"
-    conda:
-        "environment.yml"
     threads: 1
     resources:
         **needs(),
     params:
         study=STUDY.to_json(),
-        package=package_digest(),
+        code=code_digest("report"),
     message:
         "Drawing the figures"
     script:
@@ -347,14 +327,12 @@ rule report:
         f"{LOGS}/report/study.log",
     benchmark:
         f"{LOGS}/report/study.tsv"
-    conda:
-        "environment.yml"
     threads: 1
     resources:
         **needs(),
     params:
         study=STUDY.to_json(),
-        package=package_digest(),
+        code=code_digest("report"),
     message:
         "Writing the report"
     script:
@@ -372,13 +350,11 @@ rule check:
     benchmark:
         f"{LOGS}/check/study.tsv"
     retries: 0  # a verdict stays what it is
-    conda:
-        "environment.yml"
     threads: 1
     resources:
         **needs(),
     params:
-        package=package_digest(),
+        code=code_digest("validation"),
         strict=STUDY.config.validation.strict,
     message:
         "Checking the verdict"

@@ -1,6 +1,7 @@
 """Studies run by the tests, in process or by Snakemake."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -103,13 +104,13 @@ def files_in(folder: Path) -> dict[str, bytes]:
 
 
 class Workflow:
-    """The project's Snakefile, run for real in a folder of its own."""
+    """The Snakefile of the project or of a copy of it, run for real in a folder of its own."""
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    def __init__(self, folder: Path, project: Path = PROJECT):
+        self.folder, self.project = folder, project
 
     def command(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "snakemake", "--snakefile", str(PROJECT / "Snakefile"), *arguments]
+        return [sys.executable, "-m", "snakemake", "--snakefile", str(self.project / "Snakefile"), *arguments]
 
     @property
     def environment(self) -> dict[str, str]:
@@ -147,3 +148,10 @@ class Workflow:
 
     def results(self, study: str = "small") -> dict[str, bytes]:
         return files_in(self.folder / "results" / study)
+
+
+def copy_of_project(folder: Path) -> Path:
+    """A copy of all that the workflow runs, to be changed."""
+    for name in ("Snakefile", "src", "config", "profiles", "workflow"):
+        (shutil.copytree if (PROJECT / name).is_dir() else shutil.copy)(PROJECT / name, folder / name)
+    return folder

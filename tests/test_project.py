@@ -12,7 +12,7 @@ import yaml
 from running import PROJECT
 
 from pullback.config import reference
-from pullback.store.provenance import package_digest
+from pullback.store.provenance import LAYERS, code_digest
 from pullback.study.plan import Study
 
 CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base", "xxhash": "python-xxhash"}
@@ -104,19 +104,20 @@ def test_links_in_the_documentation_lead_somewhere():
             assert (page.parent / target).exists(), (page, target)
 
 
-def test_a_changed_source_has_another_digest(tmp_path):
+def test_a_changed_source_has_another_digest_in_its_layer_and_above(tmp_path):
     shutil.copytree(PROJECT / "src", tmp_path / "src")
-    code = "from pullback.store.provenance import package_digest; print(package_digest())"
+    code = "from pullback.store.provenance import LAYERS, code_digest; print(*map(code_digest, LAYERS))"
 
-    def digest():
+    def digests():
         command = [sys.executable, "-c", code]
-        return subprocess.run(command, cwd=tmp_path / "src", capture_output=True, text=True, check=True).stdout
+        return subprocess.run(command, cwd=tmp_path / "src", capture_output=True, text=True, check=True).stdout.split()
 
-    before = digest()
-    assert before.strip() == package_digest()
+    before = digests()
+    assert before == [*map(code_digest, LAYERS)]
     with (tmp_path / "src/pullback/models/one_hit.py").open("a") as source:
         source.write("\n")
-    assert digest() != before
+    changed = [layer for layer, one, other in zip(LAYERS, before, digests(), strict=True) if one != other]
+    assert changed == [*LAYERS[: LAYERS.index("models") + 1]]
 
 
 def test_readme_example_runs():

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from running import PROJECT
 
+from pullback.store import provenance
+
 PACKAGE = PROJECT / "src" / "pullback"
 LAYERS = (
     "cli",
@@ -65,6 +67,10 @@ def test_imports_go_downward(module):
     layer = LAYERS.index(module.split(".")[0])
     upward = [name for name in GRAPH[module] if LAYERS.index(name.split(".")[0]) < layer]
     assert not upward
+
+
+def test_digests_are_taken_in_the_order_of_the_layers():
+    assert ("cli", *provenance.LAYERS) == LAYERS
 
 
 def test_no_imports_go_in_a_circle():

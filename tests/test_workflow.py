@@ -1,6 +1,7 @@
 """The workflow, run by Snakemake for real."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -8,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 import yaml
-from running import PROJECT, SMALL, Workflow, files_in
+from running import PROJECT, SMALL, Workflow, copy_of_project, files_in
 
 from pullback.store.study_file import open_study
 
@@ -186,8 +187,7 @@ def test_a_key_given_twice_is_refused_whatever_the_profile(workflow, options):
 
 def test_the_default_config_is_looked_at_too(tmp_path):
     """That of a copy of the project, as someone who works in it would change it."""
-    for name in ("Snakefile", "src", "config", "profiles"):
-        (shutil.copytree if (PROJECT / name).is_dir() else shutil.copy)(PROJECT / name, tmp_path / name)
+    copy_of_project(tmp_path)
     with (tmp_path / "config/config.yaml").open("a") as stream:
         stream.write("study: again\n")
     environment = {**Workflow(tmp_path).environment, "PYTHONPATH": ""}
@@ -248,3 +248,41 @@ def test_snakemakes_own_report(done, tmp_path):
     page = (tmp_path / "snakemake.html").read_text()
     assert "sigma_theta" in page
     assert "summary, point by point" in page
+
+
+BY_ONE = {"simulate_hits", "smear_hits", "infer_theta", "propagate_uncertainty", "run_toys"}
+VERDICT, PAGE = {"tally", "validate"}, {"plot", "report", "check", "all"}
+
+
+@pytest.fixture(scope="module")
+def in_a_copy(tmp_path_factory):
+    """A study that a copy of the project has made."""
+    folder = tmp_path_factory.mktemp("copy")
+    workflow = Workflow(folder, copy_of_project(folder))
+    small = {**SMALL, "scan": None, "source": {"muons": 300}, "toys": {"muons": 10, "per_muon": 100}}
+    (folder / "small.yaml").write_text(yaml.safe_dump(small))
+    workflow.run("--cores", "2", "--configfile", "small.yaml")
+    return workflow
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ("report/captions.py", PAGE),
+        ("report/templates/report.html.j2", PAGE),
+        ("validation/judgement.py", VERDICT | PAGE),
+        ("detector/response.py", BY_ONE | VERDICT | PAGE),
+        ("uncertainty/quoting.py", BY_ONE | VERDICT | PAGE),
+        ("cli.py", set()),
+    ],
+)
+def test_a_change_makes_again_what_its_layer_and_those_above_make(in_a_copy, changed, expected):
+    source = in_a_copy.project / "src" / "pullback" / changed
+    content = source.read_bytes()
+    try:
+        source.write_bytes(content + b"\n")
+        printed = in_a_copy.run("--cores", "1", "--dry-run", "--configfile", "small.yaml")
+    finally:
+        source.write_bytes(content)
+    planned = {rule for rule, _ in re.findall(r"^(\w+) +(\d+)$", printed, re.MULTILINE)} - {"total"}
+    assert planned == expected

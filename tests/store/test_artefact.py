@@ -12,7 +12,7 @@ from running import SMALL, Run
 from pullback.errors import PullbackError
 from pullback.store import artefact, netcdf
 from pullback.store.checksum import seal
-from pullback.store.provenance import package_digest
+from pullback.store.provenance import code_digest
 from pullback.store.study_file import open_study
 from pullback.study.blocks import BLOCK
 
@@ -73,7 +73,7 @@ def test_layout(made):
             "kind",
             "units",
             "config_digest",
-            "package_digest",
+            "code_digest",
             "vector_instructions",
             "versions",
             "parents",
@@ -95,7 +95,7 @@ def test_root_attributes(made):
         assert attributes["seed"] == 1
         assert attributes["units"] == "SI: m, rad"
         assert attributes["config_digest"] == run.study.batch(kind, name).digest
-        assert attributes["package_digest"] == package_digest()
+        assert attributes["code_digest"] == code_digest("validation" if kind == "tally" else "steps")
         assert json.loads(attributes["versions"])["torch"].startswith("2.13.0")
         assert json.loads(attributes["vector_instructions"]) == {
             "numpy": np.show_config(mode="dicts")["SIMD Extensions"]["found"][-1],
@@ -266,7 +266,7 @@ def test_what_is_not_the_artefact_is_refused_by_name(made, tmp_path):
 
 def test_another_version_of_the_package_is_refused(made, monkeypatch):
     run, _ = made
-    monkeypatch.setattr(artefact, "package_digest", lambda: "another")
+    monkeypatch.setattr(artefact, "code_digest", lambda layer: "another")
     with pytest.raises(PullbackError, match="another version of pullback"):
         everything(run, "reco", run.files["reco"][0])
 

@@ -20,7 +20,7 @@ from ..models import NO_FOLD, Quantity
 from ..statistics.intervals import half_width
 from ..statistics.normal import P68, P95
 from ..store.evidence_file import Evidence, read_evidence
-from ..store.provenance import package_digest, vector_instructions, versions
+from ..store.provenance import code_digest, vector_instructions, versions
 from ..study.plan import Study
 from ..validation.bin_sums import LEVELS, SIGMAS
 from ..validation.csv_tables import scanned
@@ -112,7 +112,7 @@ def write_report(
             "seed": study.config.seed,
             "config digest (SHA-256)": evidence["config_digest"],
             "content digest of study.h5 (SHA-256)": evidence["content_digest"],
-            "package digest (SHA-256)": package_digest(),
+            "code digest (SHA-256)": code_digest(),
             **({f"{name} file (SHA-256)": digest for name, digest in study.digests.items()}),
             **{f"{name} version": number for name, number in versions().items()},
             "vector instructions of the CPU": vector_instructions()["numpy"],

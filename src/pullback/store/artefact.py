@@ -27,7 +27,7 @@ from ..study.batches import Batch, Part
 from ..study.blocks import BLOCK, Block
 from .checksum import REMAKE, USER_BLOCK, reserve, seal, verify
 from .netcdf import Dims, Scales, describe, dims_of, scales_of
-from .provenance import package_digest, vector_instructions, versions
+from .provenance import code_digest, vector_instructions, versions
 
 SCHEMA = 2
 UNITS = "SI: m, rad"
@@ -225,7 +225,7 @@ def sign(
         "schema": SCHEMA,
         "kind": kind,
         "config_digest": config_digest,
-        "package_digest": package_digest(),
+        "code_digest": code_digest(_layer_of(kind)),
         "parents": json.dumps(parents, sort_keys=True),
     }
     digest = hashlib.sha256(json.dumps({**made_from, "content": content}, sort_keys=True).encode()).hexdigest()
@@ -264,10 +264,15 @@ def open_signed(path: str | Path, kind: str, reader: type[R] = Reader, advice: s
     with h5py.File(path, "r", rdcc_nbytes=0) as file:
         if (file.attrs.get("schema"), file.attrs.get("kind")) != (SCHEMA, kind):
             raise PullbackError(f"{path}: is no artefact of kind {kind!r} and schema {SCHEMA}; {advice}")
-        if file.attrs["package_digest"] != package_digest():
+        if file.attrs["code_digest"] != code_digest(_layer_of(kind)):
             raise PullbackError(f"{path}: was made by another version of pullback; delete it and run again")
         _refuse_links(path, file)
         yield reader(path, file)
+
+
+def _layer_of(kind: str) -> str:
+    """The layer of the package that makes a kind of artefact."""
+    return "validation" if kind in ("tally", "study") else "steps"
 
 
 def flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
