@@ -14,15 +14,9 @@ from collections import Counter
 from pathlib import Path
 
 EVERY = 0.002
-MODULES = {
-    "I/O": "artefacts evidence files gathering labels provenance seal tables",
-    "plotting": "drawing figures one_hit_figures point_figures scan_figures source_figures target_figure",
-    "report": "report report_sources",
-    "plan": "batches config configdoc mistakes points sections study",
-}
-"""Modules of the package by the part that they are; all others are arithmetic."""
+PACKAGES = {"store": "I/O", "figures": "plotting", "report": "report", "study": "plan", "config": "plan"}
+"""Parts by the subpackage that a module is in; all others are arithmetic."""
 LIBRARIES = {"h5py": "I/O", "matplotlib": "plotting", "jinja2": "report", "pydantic": "plan", "yaml": "plan"}
-PART_OF = {("pullback", module): part for part, modules in MODULES.items() for module in modules.split()}
 
 
 def part_of(frame):
@@ -37,8 +31,8 @@ def part_of(frame):
             library = next((each for each in folders[-4:-1] if each in LIBRARIES), None)
             if library:
                 found = LIBRARIES[library]
-            elif "pullback" in folders[-3:-1]:
-                found = PART_OF.get((folders[-2], folders[-1].removesuffix(".py")), "arithmetic")
+            elif "pullback" in folders[-4:-1]:
+                found = PACKAGES.get(folders[-2], "arithmetic")
         frame = frame.f_back
     return found
 
