@@ -143,11 +143,11 @@ def frames(*paths):
         ),
         (
             "I/O",
-            ["s.py", "src/pullback/store/artefact.py", "site-packages/h5py/_hl/dataset.py", "numpy/_core/numeric.py"],
+            ["s.py", "pullback/store/artefact.py", "site-packages/h5py/_hl/dataset.py", "numpy/_core/x.py"],
         ),
         (
             "plotting",
-            ["s.py", "src/pullback/report/figures/plot.py", "site-packages/matplotlib/axes/_axes.py", "numpy/x/y.py"],
+            ["s.py", "pullback/report/figures/plot.py", "site-packages/matplotlib/axes/_axes.py", "numpy/x/y.py"],
         ),
         ("imports", ["s.py", "src/pullback/steps/infer.py", "<frozen importlib._bootstrap>", "torch/__init__.py"]),
         ("plan", ["s.py", "src/pullback/study/plan.py", "site-packages/pydantic/main.py"]),
