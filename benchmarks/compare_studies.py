@@ -1,7 +1,7 @@
 """Whether two results folders hold the same numbers: every column of study.h5, bit for bit, and every verdict.
 
 Command: python benchmarks/compare_studies.py results/one results/other [--renamed old=new …]
-The second folder may be of a later version, in which columns have other names: `--renamed linear_ok=linear_valid`.
+The second folder may be of a later version, in which columns have other names: `--renamed linear_valid=linear_valid`.
 """
 
 import argparse

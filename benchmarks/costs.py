@@ -13,7 +13,7 @@ import stages
 import torch
 from common import aligned, into_docs, machine, markdown, seconds
 
-from pullback import stream
+from pullback import random_stream
 from pullback.study.plan import Study
 
 torch.set_num_threads(1)
@@ -40,7 +40,7 @@ def of_steps(muons, toy_muons, per_muon, points):
 
 def parts():
     """What a toy can't do without, ns: a deviate by numpy's SFC64 or by torch in float32, its place, and its θ."""
-    rng, generator = stream(1, "toys"), torch.Generator()
+    rng, generator = random_stream(1, "toys"), torch.Generator()
     numbers, single = np.empty((6, 10_000)), torch.empty(60_000)
     rng.standard_normal(out=numbers)
     toys, dz = torch.rand(60_000, dtype=torch.float64), torch.tensor(1.5, dtype=torch.float64)

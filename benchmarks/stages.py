@@ -103,10 +103,10 @@ def bound(kind, study, files):
     import h5py
     import numpy as np
 
-    from pullback.statistics.random import stream
+    from pullback.statistics.random import random_stream
     from pullback.study.blocks import BLOCK
 
-    rng, numbers = stream(1, "toys"), np.empty(BLOCK)
+    rng, numbers = random_stream(1, "toys"), np.empty(BLOCK)
     took = 0.0
     for name in study.batches:
         begin = time.perf_counter()

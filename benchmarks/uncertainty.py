@@ -16,7 +16,7 @@ from common import DZ, SIGMA_X, seconds
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from pullback import infer_theta, propagate, quote, run_toys, second_order, spread, steps, stream
+from pullback import infer_theta, propagate, propagate_distribution, quote, random_stream, run_toys, second_order, steps
 from pullback.store import columns
 from pullback.store.evidence_file import read_evidence
 from pullback.study.plan import Study
@@ -43,13 +43,13 @@ def exact_sd(x):
 def at_the_fold():
     """What each law says beside the fold."""
     print("one hit, σ_x = 1 cm, dz = 1.5 m: σ of θ in mrad")
-    print(f"{'x/σ_x':>6} {'exact':>9} {'linear':>9} {'2nd order':>9} {'spread':>9} {'quoted':>9} linear_ok")
+    print(f"{'x/σ_x':>6} {'exact':>9} {'linear':>9} {'2nd order':>9} {'spread':>9} {'quoted':>9} linear_valid")
     for place in (0.0, 0.5, 1.0, 2.0, 3.0, 5.0, 50.0):
         hit = torch.tensor([[place * SIGMA_X]], dtype=torch.float64)
-        found = (law(infer_theta, hit, SIGMA_X**2) for law in (propagate, second_order, spread, quote))
+        found = (law(infer_theta, hit, SIGMA_X**2) for law in (propagate, second_order, propagate_distribution, quote))
         linear, second, integral, quoted = found
         numbers = (exact_sd(place * SIGMA_X), linear.sigma, second.sigma, integral.sd, quoted.sigma)
-        print(f"{place:>6g}", *(f"{1000 * float(each):>9.5f}" for each in numbers), bool(quoted.linear_ok))
+        print(f"{place:>6g}", *(f"{1000 * float(each):>9.5f}" for each in numbers), bool(quoted.linear_valid))
 
 
 def bias():
@@ -67,19 +67,20 @@ def shares():
     """For how many muons the linear law holds."""
     hits = ((torch.arange(200_000, dtype=torch.float64) + 0.5) / 200_000)[:, None]
     for n_dig in (1, 2):
-        share = quote(infer_theta, hits, SIGMA_X**2, n_dig=n_dig).linear_ok.double().mean().item()
+        share = quote(infer_theta, hits, SIGMA_X**2, n_dig=n_dig).linear_valid.double().mean().item()
         print(f"hits evenly over (0, 1) m: the linear law holds for {share:.1%} at n_dig = {n_dig}")
 
 
 def speed():
-    """`spread` against toys, and the step that quotes against one that has the linear law alone."""
+    """`propagate_distribution` against toys, and the step that quotes against one that has the linear law alone."""
     muons = 1_000_000
     hits = torch.rand(muons, 1, dtype=torch.float64)
     ratios = []
     for _ in range(3):
-        by_spread = seconds(lambda: spread(infer_theta, hits, SIGMA_X**2), 3) / muons
+        by_spread = seconds(lambda: propagate_distribution(infer_theta, hits, SIGMA_X**2), 3) / muons
         few = hits[:2000]
-        by_toys = seconds(lambda few=few: run_toys(infer_theta, few, SIGMA_X, 1000, stream(1, "toys")), 3) / len(few)
+        rng = random_stream(1, "toys")
+        by_toys = seconds(lambda few=few, rng=rng: run_toys(infer_theta, few, SIGMA_X, 1000, rng), 3) / len(few)
         ratios.append(by_toys / by_spread)
         print(f"a muon: spread {by_spread * 1e9:.0f} ns, 1 000 toys {by_toys * 1e6:.1f} µs: {ratios[-1]:.0f} times")
     print(f"median: {statistics.median(ratios):.0f} times")

@@ -139,4 +139,4 @@ def assert_flagged(reader, run, label, name):
     np.testing.assert_array_equal(flag == 0, np.isfinite(value) & np.isfinite(sigma) & (sigma > 0))
     if not run.study.model.missing:
         np.testing.assert_array_equal((flag & FLAGS["hit_not_finite"]) > 0, ~np.isfinite(hits).all(axis=1))
-    assert (column("linear_ok_{}") <= 1).all()
+    assert (column("linear_valid_{}") <= 1).all()

@@ -158,9 +158,9 @@ def test_vertical_muons_have_the_spread_of_a_rayleigh_deviate(tmp_path):
     low, high = found["interval95_theta"].T / sigma
     np.testing.assert_allclose(low, math.sqrt(-2 * math.log(0.975)), rtol=0.02)
     np.testing.assert_allclose(high, math.sqrt(-2 * math.log(0.025)), rtol=0.02)
-    assert not found["linear_ok_theta"].any()
+    assert not found["linear_valid_theta"].any()
     np.testing.assert_allclose(found["sigma_tx"], sigma, rtol=1e-12)
-    assert found["linear_ok_tx"].all()
+    assert found["linear_valid_tx"].all()
 
 
 HONEST = {
@@ -287,9 +287,9 @@ def test_the_study_of_a_track_opens_as_labelled_datasets(tmp_path):
         assert data["budget_theta"].attrs["units"] == "rad2"
         assert data["budget_slope"].attrs["units"] == "1"
         budget = data["budget_theta"].sel(source="model.z[1]")
-        by_z = data["shared_jacobian_theta"].sel(systematic="model.z[1]")
+        by_z = data["systematic_jacobian_theta"].sel(systematic="model.z[1]")
         np.testing.assert_allclose(budget, np.square(0.02 * by_z), rtol=1e-10)
-        sigma_eta = data["shared_jacobian_theta"].attrs["systematic_covariance"]
+        sigma_eta = data["systematic_jacobian_theta"].attrs["systematic_covariance"]
         np.testing.assert_allclose(np.ravel(sigma_eta), [4e-4, 3e-4, 3e-4, 9e-4], rtol=1e-12)
         assert data.attrs["systematics.model.z[1]"] == 0.02
     for group, dims in (("design", ("block", "parameter")), ("experiments", ("experiment_block", "experiment"))):

@@ -125,7 +125,7 @@ def test_readme_example_runs():
     found = {}
     exec(example, found)
     assert abs(found["toys"].sd / found["quoted"].sigma - 1).max() < 0.05
-    assert found["quoted"].linear_ok[:, 0].tolist() == [False, True, True]
+    assert found["quoted"].linear_valid[:, 0].tolist() == [False, True, True]
 
 
 def test_the_exercise_file_is_the_printed_table(monkeypatch):

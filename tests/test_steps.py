@@ -8,7 +8,7 @@ import torch
 from running import SMALL, Run, files_in
 
 from pullback import infer_theta
-from pullback.statistics.random import stream
+from pullback.statistics.random import random_stream
 from pullback.steps import propagate
 from pullback.store.columns import FLAGS
 from pullback.store.study_file import open_study
@@ -84,7 +84,7 @@ def test_columns_follow_from_each_other(tmp_path):
 def test_what_is_quoted_is_linear_where_the_law_holds(tmp_path):
     raw = {**SMALL, "scan": None, "source": {"muons": 3000, "x_max": 0.1}, "toys": {"muons": 60, "per_muon": 400}}
     found = columns(Run(raw, tmp_path).make())
-    ok = found["nominal/linear_ok_theta"] == 1
+    ok = found["nominal/linear_valid_theta"] == 1
     assert 0.6 < ok.mean() < 0.9
     sigma, linear, bias = (found[f"nominal/{name}"] for name in ("sigma_theta", "sigma_theta_linear", "bias_theta"))
     np.testing.assert_array_equal(sigma[ok], linear[ok])
@@ -152,7 +152,7 @@ def test_failed_muons_are_kept_and_flagged(tmp_path):
     # At the fold the linear law says 0, beside it 0.0066667, and the truth is neither.
     assert found["nominal/sigma_theta_linear"][4] == 0
     assert found["nominal/sigma_theta"][4] == pytest.approx(0.0040185, rel=1e-3)
-    assert found["nominal/linear_ok_theta"].tolist() == [1, 0, 0, 0, 0, 1]
+    assert found["nominal/linear_valid_theta"].tolist() == [1, 0, 0, 0, 0, 1]
     assert found["nominal/toys/muon"].tolist() == [4, 5, 0]
     assert not any("true" in name for name in found)
 
@@ -187,8 +187,8 @@ def test_truth_and_noise_come_from_streams_of_their_own(tmp_path):
     found = columns(Run({**SMALL, "scan": None, "source": {"muons": BLOCK + 100}}, tmp_path).make())
     for index, rows in enumerate((slice(0, BLOCK), slice(BLOCK, BLOCK + 100))):
         count = len(found["nominal/x_true"][rows])
-        assert np.array_equal(found["nominal/x_true"][rows], stream(1, "truth", index).random((count, 1)))
-        noise = stream(1, "noise", index).standard_normal((count, 1))
+        assert np.array_equal(found["nominal/x_true"][rows], random_stream(1, "truth", index).random((count, 1)))
+        noise = random_stream(1, "noise", index).standard_normal((count, 1))
         np.testing.assert_array_equal(found["nominal/x_reco"][rows], found["nominal/x_true"][rows] + noise / 100)
 
 

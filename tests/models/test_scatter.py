@@ -9,7 +9,7 @@ import pytest
 import torch
 from oracles import scattered
 
-from pullback import propagate, spread, stream
+from pullback import propagate, propagate_distribution, random_stream
 from pullback.errors import PullbackError
 from pullback.models import NO_FOLD, load
 from pullback.models.multiple_scattering import highland
@@ -145,21 +145,21 @@ def test_gradients():
     assert torch.autograd.gradcheck(chi2, inputs)
     theta0 = tensor(0.1, requires_grad=True)
     assert torch.autograd.gradcheck(lambda *some: covariance(BENT, *some), (*inputs[1:3], theta0))
-    drawn = tensor(sample(stream(1, "truth"), 3, source()))
+    drawn = tensor(sample(random_stream(1, "truth"), 3, source()))
     assert torch.autograd.gradcheck(lambda *z: place(drawn, *z), inputs[1:3])
 
 
 def test_the_scattering_angle_folds_in_two_dimensions():
     z = [1.0, 0.5], [-0.5, -1.0]
     model = functools.partial(infer_scatter, z_upper=z[0], z_lower=z[1], resolution=[100.0] * 4)
-    found = spread(lambda hits: model(hits)[:, 4:5], torch.zeros(1, 8, dtype=torch.float64), 1e-8)
+    found = propagate_distribution(lambda hits: model(hits)[:, 4:5], torch.zeros(1, 8, dtype=torch.float64), 1e-8)
     sigma = 1e-4 * math.sqrt(2) / 0.5 * math.sqrt(2)  # of a slope, and of the difference of two
     assert found.bias[0, 0].item() / sigma == pytest.approx(math.sqrt(math.pi / 2), rel=5e-3)
     assert found.sd[0, 0].item() / sigma == pytest.approx(math.sqrt(2 - math.pi / 2), rel=5e-3)
 
 
 def test_true_hits_lie_on_the_true_lines():
-    drawn = sample(stream(1, "truth"), 2000, source())
+    drawn = sample(random_stream(1, "truth"), 2000, source())
     hits = place(drawn, z_upper=UPPER, z_lower=LOWER)
     assert hits.shape == (2000, 10)
     np.testing.assert_array_equal(place(drawn, z_upper=tensor(UPPER), z_lower=tensor(LOWER)).numpy(), hits)
@@ -179,7 +179,7 @@ def test_scattering_has_the_spread_and_correlation_of_highland():
     vertical = source()
     vertical.cosmic.zenith_max = 1e-6
     muons = 40_000
-    x, y, px, py, x_below, y_below, qx, qy, *_ = sample(stream(2, "truth"), muons, vertical).T
+    x, y, px, py, x_below, y_below, qx, qy, *_ = sample(random_stream(2, "truth"), muons, vertical).T
     theta0 = highland(3.0, 0.2, 0.01757)
     for angle, shift in ((np.arctan(qx - px), x - x_below), (np.arctan(qy - py), y - y_below)):
         assert angle.std() == pytest.approx(theta0, rel=4 / math.sqrt(2 * muons))
@@ -191,7 +191,7 @@ def test_scattering_has_the_spread_and_correlation_of_highland():
 
 def test_an_inclined_muon_is_scattered_on_a_longer_way():
     muons = 40_000
-    drawn = sample(stream(3, "truth"), muons, source())
+    drawn = sample(random_stream(3, "truth"), muons, source())
     _, _, px, py, *_ = drawn.T
     found = dict(zip(NAMES, infer(tensor(place(drawn, UPPER, LOWER))).numpy().T, strict=True))
     theta0 = highland(3.0, 0.2 * np.sqrt(1 + px**2 + py**2), 0.01757)
@@ -204,14 +204,14 @@ def test_an_inclined_muon_is_scattered_on_a_longer_way():
 
 
 def test_no_volume_scatters_nobody():
-    drawn = sample(stream(1, "truth"), 100, source(thickness=0.0))
+    drawn = sample(random_stream(1, "truth"), 100, source(thickness=0.0))
     np.testing.assert_array_equal(drawn[:, :4], drawn[:, 4:8])
 
 
 def test_muons_that_are_turned_back_have_no_line_below():
     slow = source(thickness=1.0)
     slow.cosmic.momentum = 0.1
-    drawn = sample(stream(1, "truth"), 1000, slow)
+    drawn = sample(random_stream(1, "truth"), 1000, slow)
     assert np.isfinite(drawn[:, :4]).all()
     gone = np.isnan(drawn[:, 6])
     assert 0.5 < gone.mean() < 1
@@ -220,7 +220,7 @@ def test_muons_that_are_turned_back_have_no_line_below():
 
 
 def test_layers_in_the_volume_are_refused():
-    drawn = sample(stream(1, "truth"), 2, source())
+    drawn = sample(random_stream(1, "truth"), 2, source())
     with pytest.raises(PullbackError, match=r"model\.z_upper: 0\.15 m is below the volume's top at 0\.2 m"):
         place(drawn, [0.15, 1.0], LOWER)
     with pytest.raises(PullbackError, match=r"model\.z_lower: 0\.05 m is above the volume's bottom"):

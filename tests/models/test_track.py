@@ -8,7 +8,7 @@ import pytest
 import torch
 from oracles import scattered
 
-from pullback import propagate, spread, stream
+from pullback import propagate, propagate_distribution, random_stream
 from pullback.models import load
 from pullback.models.track import chi2, covariance, infer_track, place, sample
 
@@ -92,7 +92,7 @@ def test_small_angles_keep_their_digits():
 
 def test_theta_folds_at_zero_as_a_half_normal():
     hits = torch.zeros(1, 2, dtype=torch.float64)
-    found = spread(infer([0.0, 1.0], [100.0, 100.0]), hits, 1e-4)
+    found = propagate_distribution(infer([0.0, 1.0], [100.0, 100.0]), hits, 1e-4)
     sigma = 0.01 * math.sqrt(2)
     assert found.bias[0, 1].item() / sigma == pytest.approx(math.sqrt(2 / math.pi), abs=5e-3)
     assert found.sd[0, 1].item() / sigma == pytest.approx(math.sqrt(1 - 2 / math.pi), abs=5e-3)
@@ -113,7 +113,7 @@ def test_gradients():
 
 def test_true_hits_lie_on_the_true_line():
     z = (0.2, 0.5, 1.4)
-    lines = sample(stream(1, "truth"), 1000, SOURCE)
+    lines = sample(random_stream(1, "truth"), 1000, SOURCE)
     hits = place(lines, z=z)
     assert isinstance(hits, np.ndarray)
     np.testing.assert_array_equal(place(lines, z=tensor(z)).numpy(), hits)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from oracles import scattered
 
-from pullback import propagate, spread, stream
+from pullback import propagate, propagate_distribution, random_stream
 from pullback.models import load
 from pullback.models.track3d import chi2, covariance, infer_track3d, place, sample
 
@@ -62,7 +62,7 @@ def test_theta_folds_in_two_dimensions():
     """Rice's distribution at 0, not the half-normal of one view."""
     z, sigma = [0.0, 0.75, 1.5], 0.01
     hits = torch.zeros(1, 6, dtype=torch.float64)
-    found = spread(infer(z, [1 / sigma] * 3), hits, sigma**2)
+    found = propagate_distribution(infer(z, [1 / sigma] * 3), hits, sigma**2)
     of_slope = sigma / 1.5 * math.sqrt(2)
     assert found.bias[0, 0].item() / of_slope == pytest.approx(math.sqrt(math.pi / 2), rel=5e-3)
     assert found.sd[0, 0].item() / of_slope == pytest.approx(math.sqrt(2 - math.pi / 2), rel=5e-3)
@@ -112,7 +112,7 @@ def test_vertical_muons_have_gradients_of_zero_to_second_order():
 
 def test_true_hits_lie_on_the_true_line():
     z = (0.2, 0.5, 1.4)
-    lines = sample(stream(1, "truth"), 1000, SOURCE)
+    lines = sample(random_stream(1, "truth"), 1000, SOURCE)
     hits = place(lines, z=z)
     np.testing.assert_array_equal(place(lines, z=tensor(z)).numpy(), hits)
     theta, phi, tx, ty = infer_track3d(tensor(hits), z, [100.0, 50.0, 100.0]).numpy().T

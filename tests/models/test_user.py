@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from running import PROJECT, Run
 
-from pullback import PullbackError, propagate, quote, run_toys, steps, stream
+from pullback import PullbackError, propagate, quote, random_stream, run_toys, steps
 from pullback.config.model_schema import RESULTS_OF, Own
 from pullback.models import load, user_checks
 from pullback.steps.target import find_target
@@ -91,7 +91,7 @@ def test_its_observables_are_propagated_with_the_right_uncertainty():
     slope = (HITS[:, 1:] - HITS[:, :1]) / 0.5
     torch.testing.assert_close(result.value, slope.atan(), rtol=1e-15, atol=0)
     torch.testing.assert_close(result.sigma, 2**0.5 * 0.01 / 0.5 / (1 + slope**2), rtol=1e-13, atol=0)
-    toys = run_toys(infer, HITS, 0.01, 20_000, stream(1, "toys"))
+    toys = run_toys(infer, HITS, 0.01, 20_000, random_stream(1, "toys"))
     torch.testing.assert_close(quote(infer, HITS, 0.01**2).sigma, toys.sd, rtol=0.03, atol=0)
 
 
@@ -132,7 +132,7 @@ def test_resolution_is_handed_over_to_what_has_an_argument_of_that_name():
 
 
 def test_without_draw_each_coordinate_is_uniform():
-    x = model_of().sample(stream(1, "truth"), 20_000, SOURCE)
+    x = model_of().sample(random_stream(1, "truth"), 20_000, SOURCE)
     assert x.shape == (20_000, 2)
     assert x.min() >= -1
     assert x.max() < 3
@@ -150,15 +150,15 @@ def test_draw_has_the_parameters_that_it_names():
     )
     model = model_of(code, parameters={"dz": 0.5, "widths": [1.0, 0.0]}, draw="throw")
     assert model.infer_uses == ("dz",)
-    x = model.sample(stream(1, "truth"), 100, SOURCE)
+    x = model.sample(random_stream(1, "truth"), 100, SOURCE)
     assert (x[:, 1] == 1).all()
     assert x[:, 0].std() == pytest.approx(1, abs=0.3)
-    np.testing.assert_array_equal(x, model.sample(stream(1, "truth"), 100, SOURCE))
+    np.testing.assert_array_equal(x, model.sample(random_stream(1, "truth"), 100, SOURCE))
 
 
 def test_true_hits_by_other_random_numbers_than_those_of_rng_are_refused():
     code = "\n    import numpy\n    def draw(rng, muons):\n        return numpy.random.random((muons, 2))\n"
-    message = refused(model_of(SLOPE + code, draw="draw").sample, stream(1, "truth"), 3, SOURCE)
+    message = refused(model_of(SLOPE + code, draw="draw").sample, random_stream(1, "truth"), 3, SOURCE)
     assert message.startswith("my_model.py:8: draw draws other hits from the same rng: every random number must come")
 
 
@@ -173,7 +173,7 @@ def test_true_hits_by_other_random_numbers_than_those_of_rng_are_refused():
 )
 def test_what_can_not_be_true_hits_is_refused(body, reason):
     model = model_of(SLOPE + f"\n    def draw(rng, muons):\n        return {body}\n", draw="draw")
-    message = refused(model.sample, stream(1, "truth"), 3, SOURCE)
+    message = refused(model.sample, random_stream(1, "truth"), 3, SOURCE)
     assert message.startswith("my_model.py:7: draw must return ")
     assert reason in message
 
@@ -748,10 +748,10 @@ def magnet(monkeypatch):
 
 
 def test_the_example_infers_the_momentum_that_it_draws(magnet):
-    hits = magnet.sample(stream(1, "truth"), 500, SOURCE)
+    hits = magnet.sample(random_stream(1, "truth"), 500, SOURCE)
     user_checks.examine(magnet, hits)
     value = magnet.infer(torch.from_numpy(hits), **magnet.parameters).numpy()
-    q_over_p = stream(1, "truth").uniform(-0.5, 0.5, 500)
+    q_over_p = random_stream(1, "truth").uniform(-0.5, 0.5, 500)
     np.testing.assert_allclose(value[:, 1], q_over_p, rtol=0, atol=1e-12)
     # The sagitta of a gentle bend over L is 0.3 B L² / (8 p), in this view over the cube of the cosine.
     steep = np.cos(np.arctan(hits[:, 2] - hits[:, 0])) ** 3
@@ -774,7 +774,7 @@ def test_the_example_is_sound_where_a_track_is_straight_and_far(bend, far):
 
 def test_the_uncertainty_of_the_example_is_that_of_its_toys(magnet):
     """Toys are thrown here by hand, muon by muon, with the scattering in the last layer."""
-    hits = torch.from_numpy(magnet.sample(stream(1, "truth"), 5, SOURCE))
+    hits = torch.from_numpy(magnet.sample(random_stream(1, "truth"), 5, SOURCE))
     infer = partial(magnet.infer, **magnet.parameters)
     added = magnet.covariance(hits, **magnet.parameters)
     cov = torch.eye(3, dtype=torch.float64) * 0.0002**2 + added
@@ -783,7 +783,7 @@ def test_the_uncertainty_of_the_example_is_that_of_its_toys(magnet):
     p = 1 / infer(hits)[:, 1].abs()
     theta0 = 0.0136 / p * 0.005**0.5 * (1 + 0.038 * np.log(0.005))
     torch.testing.assert_close(added[:, 2, 2].sqrt(), theta0 * 0.5, rtol=1e-12, atol=0)
-    z = torch.from_numpy(stream(2, "toys").standard_normal((40_000, 5, 3)))
+    z = torch.from_numpy(random_stream(2, "toys").standard_normal((40_000, 5, 3)))
     z = z * cov.diagonal(dim1=1, dim2=2).sqrt()
     toys = infer((hits + z).reshape(-1, 3)).reshape(40_000, 5, 2)
     torch.testing.assert_close(propagate(infer, hits, cov).sigma, toys.std(dim=0), rtol=4 / 80_000**0.5, atol=0)
@@ -820,7 +820,7 @@ def test_the_models_of_the_page_are_right():
     added = {"draw": "draw", "covariance": "covariance", "parameters": {"dz": 0.5, "theta0": 0.01}}
     for each in (raw, {**raw, **added}):
         model = load(Own.model_validate(each).model_dump(mode="json"))
-        user_checks.examine(model, model.sample(stream(1, "truth"), 20, SOURCE))
+        user_checks.examine(model, model.sample(random_stream(1, "truth"), 20, SOURCE))
     write(missing)
     model = load(section(coordinates=["a", "b", "c"], parameters={"z": [1000.0, 1000.5, 1001.0]}, missing=True))
     hits = torch.tensor([[0.0, 0.5, 1.0], [float("nan"), 0.5, 1.0], [float("nan"), 0.5, float("nan")]]).double()

@@ -53,7 +53,7 @@ def default(tmp_path_factory):
 def test_the_verdict_comes_first_and_in_words(default):
     text = Page(default[1]).text
     assert text.index("pass") < text.index("What was run") < text.index("Figures") < text.index("Provenance")
-    shares = sorted(100 * entry["linear_ok"] for entry in read_evidence(default[0].outputs.validation)["points"])
+    shares = sorted(100 * entry["linear_valid"] for entry in read_evidence(default[0].outputs.validation)["points"])
     opening = f"pass The linear law holds for {shares[0]:.3g} % to {shares[1]:.3g} % of muons; for the others see"
     assert opening in text
     assert "The quoted σ is right to within ±5 % wherever there are muons, at all 2 points, the fold included" in text
@@ -120,7 +120,7 @@ def test_the_table_shows_the_evidence(default):
         for each in entry["linear"]["bins"] + entry["quoted"]["bins"]:
             assert f"{each['ratio']:.4f}" in text
             assert f"{each['pull_sd']:.4f}" in text
-        assert f"{100 * entry['linear_ok']:.3g} %" in text
+        assert f"{100 * entry['linear_valid']:.3g} %" in text
 
 
 def test_inconclusive_says_what_would_settle_it(tmp_path):

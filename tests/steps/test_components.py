@@ -37,7 +37,9 @@ def made(tmp_path_factory):
     run = Run(STUDY, tmp_path_factory.mktemp("made")).make()
     with open_study(run.outputs.study) as reader:
         columns = {name.removeprefix("nominal/"): reader.rows(name) for name, _ in reader.columns("nominal")}
-        dims = {name: reader.dims(f"nominal/{name}") for name in ("budget_theta", "shared_jacobian_phi", "covariance")}
+        dims = {
+            name: reader.dims(f"nominal/{name}") for name in ("budget_theta", "systematic_jacobian_phi", "covariance")
+        }
     return run.study.model, columns, dims
 
 
@@ -75,7 +77,7 @@ def test_the_budget_adds_up(made, name):
 @pytest.mark.parametrize("name", ["theta", "phi", "tx", "ty"])
 def test_the_total_is_the_quoted_and_the_shared_one(made, name):
     _, columns, _ = made
-    jacobian, sigma_eta = columns[f"shared_jacobian_{name}"], covariance_of_systematics(SYSTEMATICS)
+    jacobian, sigma_eta = columns[f"systematic_jacobian_{name}"], covariance_of_systematics(SYSTEMATICS)
     shared = np.sqrt(np.einsum("mk,kl,ml->m", jacobian, sigma_eta, jacobian))
     np.testing.assert_allclose(columns[f"sigma_shared_{name}"], shared, rtol=1e-12)
     np.testing.assert_allclose(columns[f"sigma_total_{name}"], np.hypot(columns[f"sigma_{name}"], shared), rtol=1e-12)
@@ -83,10 +85,10 @@ def test_the_total_is_the_quoted_and_the_shared_one(made, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_shared_jacobian_is_the_change_of_what_is_inferred(made, name):
+def test_the_systematic_jacobian_is_the_change_of_what_is_inferred(made, name):
     """Central differences over numbers that are really shifted: a model with other heights, hits that lie elsewhere."""
     model, columns, dims = made
-    assert dims["shared_jacobian_phi"]["systematic"] == NAMES
+    assert dims["systematic_jacobian_phi"]["systematic"] == NAMES
 
     def inferred(shift):
         section, hits = {"name": "track3d", "z": [0.0, 0.5, 1.0], "theta0": 0.005}, columns["x_reco"].copy()
@@ -101,7 +103,7 @@ def test_the_shared_jacobian_is_the_change_of_what_is_inferred(made, name):
     difference = inferred(h) - inferred(-h)
     difference[:, 1] -= 2 * math.pi * np.round(difference[:, 1] / (2 * math.pi))
     for axis, each in enumerate(model.observables):
-        found = columns[f"shared_jacobian_{each.name}"][:, NAMES.index(name)]
+        found = columns[f"systematic_jacobian_{each.name}"][:, NAMES.index(name)]
         near = columns["theta"] > 0.05  # the azimuth of a vertical muon bends within a step
         np.testing.assert_allclose(found[near], difference[near, axis] / (2 * h), rtol=1e-5, atol=1e-6)
     assert np.nanmax(abs(found)) > 0.1 or name == "alignment.x[2]"  # the last one is dy/dz

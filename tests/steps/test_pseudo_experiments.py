@@ -12,8 +12,8 @@ from pullback.steps.pseudo_experiments import run_experiments
 from pullback.study import shared_parameters
 from pullback.study.plan import Study
 from pullback.uncertainty.covariance import cholesky
-from pullback.uncertainty.systematics import shared_jacobian
-from pullback.uncertainty.toys import Throw
+from pullback.uncertainty.systematics import systematic_jacobian
+from pullback.uncertainty.toys import ToySetup
 
 SYSTEMATICS = {
     "model.z[1]": 0.05,
@@ -40,8 +40,8 @@ def said(part, hits):
     sigma_x = covariance_of(part.model, parameters, hits)
     names = shared_parameters.names_of(section)
     shifted = shared_parameters.Shifted(part.model, parameters, names)
-    G = shared_jacobian(shifted, hits, torch.zeros(len(names), dtype=torch.float64)).numpy()
-    return Throw(infer, hits, sigma_x.sqrt().expand(hits.shape)), G, shared_parameters.covariance_of(section)
+    G = systematic_jacobian(shifted, hits, torch.zeros(len(names), dtype=torch.float64)).numpy()
+    return ToySetup(infer, hits, sigma_x.sqrt().expand(hits.shape)), G, shared_parameters.covariance_of(section)
 
 
 def run(part, hits, spread):
@@ -177,7 +177,7 @@ def test_scattering_is_thrown_too():
     hits = tracks(SLOPES)
     sigma_x = covariance_of(part.model, parameters, hits)
     roots = [torch.diag_embed(torch.full((1, 3), 0.01, dtype=torch.float64)), cholesky(sigma_x - 1e-4 * torch.eye(3))]
-    throw = Throw(Inference(part.model, parameters), hits, 0.0, torch.cat(roots, dim=2))
+    throw = ToySetup(Inference(part.model, parameters), hits, 0.0, torch.cat(roots, dim=2))
     found = thrown(part, throw, np.full((15, 3), 0.02))
     weights = np.array([-1.0, 0.0, 1.0])  # of three layers in the slope
     expected = math.sqrt(weights @ sigma_x[0].numpy() @ weights + 0.02**2)

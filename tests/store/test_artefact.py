@@ -91,7 +91,7 @@ def test_root_attributes(made):
     (name,) = run.study.batches
     for kind, attributes in found.items():
         assert attributes["kind"] == kind
-        assert attributes["schema"] == 2
+        assert attributes["schema"] == 3
         assert attributes["seed"] == 1
         assert attributes["units"] == "SI: m, rad"
         assert attributes["config_digest"] == run.study.batch(kind, name).digest
@@ -131,7 +131,7 @@ def test_every_column_says_what_it_holds(made):
         "bias_theta": ("rad", f"mean of the {angle} over the noise, less its value at the hits"),
         "interval68_theta": ("rad", f"68.27 % coverage interval of the {angle}"),
         "interval95_theta": ("rad", f"95 % coverage interval of the {angle}"),
-        "linear_ok_theta": ("1", f"whether the linear law holds for the {angle}"),
+        "linear_valid_theta": ("1", f"whether the linear law holds for the {angle}"),
     }
     sigma = quoted["sigma_theta_linear"][1]
     assert said == {
@@ -192,7 +192,7 @@ def test_the_study_opens_as_labelled_datasets(made):
             "bias_theta",
             "interval68_theta",
             "interval95_theta",
-            "linear_ok_theta",
+            "linear_valid_theta",
             "flag_theta",
         }
         assert data["interval95_theta"].dims == ("muon", "end")

@@ -368,7 +368,7 @@ def test_labels_with_brackets_become_plain_names(tmp_path):
     found = export.export(tmp_path / "study.h5", "root")
     with uproot.open(found.path) as file:
         names = file["muons"].keys()
-        assert {"budget_theta_alignment_x_1", "budget_theta_layer_0", "shared_jacobian_slope_model_z_2"} <= {*names}
+        assert {"budget_theta_alignment_x_1", "budget_theta_layer_0", "systematic_jacobian_slope_model_z_2"} <= {*names}
         assert all(name.isidentifier() for name in names)
         shares = sum(file["muons"][name].array(library="np") for name in names if name.startswith("budget_theta_"))
         sigma = file["muons"]["sigma_theta_linear"].array(library="np")

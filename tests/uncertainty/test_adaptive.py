@@ -9,15 +9,15 @@ from scipy import stats
 
 from pullback import (
     Gaussian,
-    Gaussians,
+    MultivariateGaussian,
     Rectangular,
     StudentT,
     adaptive_toys,
     infer_theta,
-    linear_ok,
+    linear_valid,
     numerical_tolerance,
     propagate,
-    stream,
+    random_stream,
 )
 from pullback.statistics.normal import K95
 from pullback.uncertainty import adaptive as module
@@ -79,14 +79,14 @@ def inputs_of(case):
         for pair, r in case["correlation"].items():
             i, j = map(names.index, pair.split(","))
             correlation[i, j] = correlation[j, i] = r
-        return [Gaussians(mean, correlation * np.outer(sd, sd))]
+        return [MultivariateGaussian(mean, correlation * np.outer(sd, sd))]
     make = {"normal": lambda mean, std: Gaussian(mean, std), "uniform": lambda low, high: Rectangular(low, high)}
     return [make[each["dist"]](**each["params"]) for each in case["inputs"].values()]
 
 
 def settle(case, most, seed=7, n_dig=5):
     """As many toys as `most` allows: no case settles 5 digits."""
-    result = adaptive_toys(MODELS[case["name"]], inputs_of(case), stream(seed, "toys"), n_dig=n_dig, most=most)
+    result = adaptive_toys(MODELS[case["name"]], inputs_of(case), random_stream(seed, "toys"), n_dig=n_dig, most=most)
     assert result.toys.item() == most
     return result
 
@@ -161,14 +161,14 @@ def test_the_linear_law_fails_for_the_mass_calibration():
     ends = torch.stack([linear.value - K95 * linear.sigma, linear.value + K95 * linear.sigma], dim=-1)
     off = (ends - right.symmetric).abs()[0, 0].tolist()
     assert off == pytest.approx([0.0440, 0.0440], abs=0.0008)
-    assert not linear_ok(linear.value, linear.sigma, right.sd, right.symmetric).item()
+    assert not linear_valid(linear.value, linear.sigma, right.sd, right.symmetric).item()
 
 
 def test_the_linear_law_holds_where_the_model_is_linear():
     case = CASES["S1-9.2.2 additive normal"]
     right = settle(case, 1_000_000)
     linear = propagate(total, *moments(inputs_of(case)))
-    assert linear_ok(linear.value, linear.sigma, right.sd, right.symmetric, n_dig=2).item()
+    assert linear_valid(linear.value, linear.sigma, right.sd, right.symmetric, n_dig=2).item()
 
 
 # How many toys
@@ -177,7 +177,7 @@ def test_the_linear_law_holds_where_the_model_is_linear():
 def test_toys_stop_when_they_settle():
     """Two batches at the least; a digit more takes more toys, and the ends of what is wide settle later."""
     inputs = [Gaussian(0, [1.0, 4.0, 9.0])]
-    one, two = (adaptive_toys(same, inputs, stream(1, "toys"), n_dig=n_dig, most=4_000_000) for n_dig in (1, 2))
+    one, two = (adaptive_toys(same, inputs, random_stream(1, "toys"), n_dig=n_dig, most=4_000_000) for n_dig in (1, 2))
     assert one.settled.all()
     assert two.settled.all()
     assert one.toys.tolist() == [20_000] * 3
@@ -189,7 +189,7 @@ def test_toys_stop_when_they_settle():
 
 def test_the_toys_that_are_needed():
     """2 s of the ends falls as 1/sqrt(toys), to δ = 0.05 at 2 (p (1-p) / toys)^½ / density of a normal of width 5."""
-    result = adaptive_toys(same, [Gaussian(np.zeros(40), 5)], stream(2, "toys"), n_dig=2)
+    result = adaptive_toys(same, [Gaussian(np.zeros(40), 5)], random_stream(2, "toys"), n_dig=2)
     end = stats.norm(0, 5).pdf(K95 * 5)
     needed = 0.025 * 0.975 * (2 / (0.05 * end)) ** 2
     assert result.toys.double().mean().item() == pytest.approx(needed, rel=0.35)
@@ -198,7 +198,7 @@ def test_the_toys_that_are_needed():
 
 def test_errors_are_those_of_the_averages():
     """Twice the standard deviation over repetitions of each of the four, at a fixed number of toys."""
-    result = adaptive_toys(same, [Gaussian(np.zeros(200), 1)], stream(3, "toys"), n_dig=6, most=100_000)
+    result = adaptive_toys(same, [Gaussian(np.zeros(200), 1)], random_stream(3, "toys"), n_dig=6, most=100_000)
     found = torch.cat([result.mean, result.sd, result.symmetric[:, 0]], dim=1)
     claimed = (result.twice_error[:, 0] ** 2).mean(dim=0).sqrt() / 2
     assert claimed.tolist() == pytest.approx(found.std(dim=0).tolist(), rel=0.2)
@@ -208,7 +208,7 @@ def test_errors_are_those_of_the_averages():
 
 
 def test_the_cap_is_reported():
-    result = adaptive_toys(same, [Gaussian(0, [1.0, 9.0])], stream(1, "toys"), n_dig=2, most=99_999)
+    result = adaptive_toys(same, [Gaussian(0, [1.0, 9.0])], random_stream(1, "toys"), n_dig=2, most=99_999)
     assert result.settled.tolist() == [True, False]
     assert result.toys[1] == 90_000  # whole batches
     assert result.twice_error[1].max() > result.tolerance[1, 0]
@@ -217,7 +217,7 @@ def test_the_cap_is_reported():
 
 def test_every_observable_must_settle():
     alone, both = (
-        adaptive_toys(lambda h, n=n: h[:, :n], [Gaussian(0, 1), Gaussian(0, 5)], stream(1, "toys"), n_dig=2)
+        adaptive_toys(lambda h, n=n: h[:, :n], [Gaussian(0, 1), Gaussian(0, 5)], random_stream(1, "toys"), n_dig=2)
         for n in (1, 2)
     )
     assert both.toys > 3 * alone.toys
@@ -234,7 +234,7 @@ def test_every_observable_must_settle():
 )
 def test_settled_results_are_within_delta(exact, infer, make, least):
     """Mean and sd in 95 % of 200 repetitions; the ends, that settle last, less often, as the docstring says."""
-    result = adaptive_toys(infer, [make(200)], stream(4, "toys"), n_dig=2)
+    result = adaptive_toys(infer, [make(200)], random_stream(4, "toys"), n_dig=2)
     right = torch.tensor([exact.mean(), exact.std(), *exact.interval(0.95)], dtype=DOUBLE)
     delta = numerical_tolerance(right[1], 2)
     assert result.settled.double().mean() > 0.95
@@ -254,7 +254,7 @@ def test_batches():
 def test_results_are_those_of_all_toys():
     """Recomputed from the same deviates by numpy."""
     inputs = [Gaussian(1e5, [1e-3, 2.0]), Rectangular(0, 1)]
-    rngs = lambda: [stream(1, "toys", muon) for muon in range(2)]  # noqa: E731
+    rngs = lambda: [random_stream(1, "toys", muon) for muon in range(2)]  # noqa: E731
     infer = lambda h: torch.stack([h.sum(dim=1), h[:, 1] ** 2], dim=1)  # noqa: E731
     result = adaptive_toys(infer, inputs, rngs(), n_dig=2, coverage=0.9)
     assert result.settled.all()
@@ -291,7 +291,7 @@ def test_the_shortest_interval_is_the_densest():
 
 def test_what_does_not_vary_is_settled():
     """Also where 1/10 and its average over toys are not the same number."""
-    result = adaptive_toys(lambda h: torch.full_like(h, 0.1), [Gaussian([0, 1], 1)], stream(1, "toys"))
+    result = adaptive_toys(lambda h: torch.full_like(h, 0.1), [Gaussian([0, 1], 1)], random_stream(1, "toys"))
     assert result.settled.all()
     assert (result.toys == 20_000).all()
     assert (result.sd == 0).all()
@@ -310,7 +310,7 @@ def test_a_muon_without_a_result_stops(value, share):
         bad = (h[:, :1] < 50) & (h[:, 1:] < share)
         return torch.cat([h[:, :1], torch.where(bad, value, h[:, 1:])], dim=1)
 
-    result = adaptive_toys(infer, [Gaussian([0, 100], 5), Rectangular(0, 1)], stream(1, "toys"), n_dig=2)
+    result = adaptive_toys(infer, [Gaussian([0, 100], 5), Rectangular(0, 1)], random_stream(1, "toys"), n_dig=2)
     assert result.settled.tolist() == [False, True]
     assert result.toys[0] == 20_000
     for each in (result.mean, result.sd, result.symmetric, result.shortest, result.twice_error, result.tolerance):
@@ -319,7 +319,7 @@ def test_a_muon_without_a_result_stops(value, share):
 
 
 def test_digits_are_kept_far_from_zero():
-    result = adaptive_toys(same, [Gaussian(1e6, 1e-5)], stream(1, "toys"))
+    result = adaptive_toys(same, [Gaussian(1e6, 1e-5)], random_stream(1, "toys"))
     assert result.sd.item() == pytest.approx(1e-5, rel=0.03)
     assert result.settled.all()
 
@@ -330,17 +330,17 @@ def test_digits_are_kept_far_from_zero():
 def test_groups_change_nothing(monkeypatch):
     inputs = [Gaussian(np.linspace(0, 0.1, 9), 0.01), Rectangular(1.4, 1.6)]
     infer = lambda h: infer_theta(h[:, :1], 1.5) * h[:, 1:]  # noqa: E731
-    together = adaptive_toys(infer, inputs, stream(1, "toys"), n_dig=2)
+    together = adaptive_toys(infer, inputs, random_stream(1, "toys"), n_dig=2)
     assert len(together.toys.unique()) > 2
     for held in (1, 2_500_000):  # one muon at a time, and two
         monkeypatch.setattr(module, "HELD", held)
-        apart = adaptive_toys(infer, inputs, stream(1, "toys"), n_dig=2)
+        apart = adaptive_toys(infer, inputs, random_stream(1, "toys"), n_dig=2)
         assert all(torch.equal(*pair) for pair in zip(together, apart, strict=True))
 
 
 def test_a_muon_alone_is_what_it_is_among_others():
     place = [0.0, 0.3, 1.5]
-    rngs = lambda muons: [stream(1, "toys", muon) for muon in muons]  # noqa: E731
+    rngs = lambda muons: [random_stream(1, "toys", muon) for muon in muons]  # noqa: E731
     together = adaptive_toys(infer_theta, [Gaussian(place, 0.01)], rngs(range(3)), n_dig=2)
     for muon in range(3):
         alone = adaptive_toys(infer_theta, [Gaussian(place[muon], 0.01)], rngs([muon]), n_dig=2)
@@ -348,7 +348,7 @@ def test_a_muon_alone_is_what_it_is_among_others():
 
 
 def test_seeds_reproduce():
-    run = lambda seed: adaptive_toys(same, [Gaussian([0, 0], 1)], stream(seed, "toys")).mean  # noqa: E731
+    run = lambda seed: adaptive_toys(same, [Gaussian([0, 0], 1)], random_stream(seed, "toys")).mean  # noqa: E731
     assert torch.equal(run(1), run(1))
     assert not torch.equal(run(1), run(2))
     assert run(1)[0] != run(1)[1]  # each muon has toys of its own
@@ -362,7 +362,7 @@ def test_groups_hold_no_more_than_they_may():
         rows.append(len(h))
         return h[:, :1]
 
-    adaptive_toys(infer, [Gaussian(np.zeros(1000), 1), Gaussian(0, 1)], stream(1, "toys"), most=20_000)
+    adaptive_toys(infer, [Gaussian(np.zeros(1000), 1), Gaussian(0, 1)], random_stream(1, "toys"), most=20_000)
     assert max(rows) * 2 <= module.HELD
     assert sum(rows) == 1000 * 20_000 + 1  # and the row that tells how many observables there are
 
@@ -379,7 +379,7 @@ def test_groups_hold_no_more_than_they_may():
             {"inputs": [Gaussian([1, 2], 1), Gaussian([1, 2, 3], 1)]},
             "different numbers of muons: Gaussian 2, Gaussian 3",
         ),
-        ({"rng": [stream(1, "toys")] * 2}, "one for each of 1 muons, not 2"),
+        ({"rng": [random_stream(1, "toys")] * 2}, "one for each of 1 muons, not 2"),
         ({"infer": lambda h: h[:, 0]}, r"infer must return a tensor \(row, observable\) with 1 rows, not \(1,\)"),
         ({"infer": lambda h: h[:0]}, r"not \(0, 1\)"),
         ({"infer": lambda h: h[:, :0]}, r"not \(1, 0\)"),
@@ -388,7 +388,7 @@ def test_groups_hold_no_more_than_they_may():
     ],
 )
 def test_mistakes_are_refused(changed, message):
-    arguments = {"infer": same, "inputs": [Gaussian(0, 1)], "rng": stream(1, "toys"), **changed}
+    arguments = {"infer": same, "inputs": [Gaussian(0, 1)], "rng": random_stream(1, "toys"), **changed}
     infer, inputs, rng = (arguments.pop(name) for name in ("infer", "inputs", "rng"))
     with pytest.raises(ValueError, match=message) as caught:
         adaptive_toys(infer, inputs, rng, **arguments)

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pullback import budget_sources, muon_jacobian, propagate, shared_covariance, shared_jacobian, uncertainty_budget
+from pullback import budget_sources, cross_covariance, muon_jacobian, propagate, systematic_jacobian, uncertainty_budget
 
 DOUBLE = torch.float64
 LAYERS = (2, 0, 2, 5)
@@ -37,7 +37,7 @@ def test_shares_add_up_to_the_variance(seed, full, shared, correlated, each_its_
     matrices = cov if full else torch.diag_embed(cov)
     expected = torch.einsum("moc,mcd,mod->mo", jac, matrices.expand(6, 4, 4), jac)
     if shared:
-        expected = expected + shared_covariance(g, g, sigma).diagonal(dim1=1, dim2=2)
+        expected = expected + cross_covariance(g, g, sigma).diagonal(dim1=1, dim2=2)
     scale = found.shares.abs().sum(dim=2)
     assert ((found.shares.sum(dim=2) - expected).abs() <= 1e-13 * scale).all()
     assert ((found.variance - expected).abs() <= 1e-13 * scale).all()
@@ -83,7 +83,7 @@ def test_the_variance_of_one_source_alone_is_its_share():
 
     hits, eta = example(1)[0][:, 0], torch.zeros(5, dtype=DOUBLE)
     u, variances = torch.linspace(0.01, 0.05, 5, dtype=DOUBLE), torch.tensor([0.1, 0.2, 0.3, 0.4], dtype=DOUBLE)
-    jac, g = muon_jacobian(lambda h: infer(h, eta), hits), shared_jacobian(infer, hits, eta)
+    jac, g = muon_jacobian(lambda h: infer(h, eta), hits), systematic_jacobian(infer, hits, eta)
     shares = uncertainty_budget(jac, variances[None], LAYERS, g, u).shares
     for index, layer in enumerate((0, 2, 5)):
         alone = variances * torch.tensor([each == layer for each in LAYERS])
@@ -91,7 +91,7 @@ def test_the_variance_of_one_source_alone_is_its_share():
         torch.testing.assert_close(shares[:, :, index], expected, rtol=1e-12, atol=0)
     for index in range(5):
         alone = torch.where(torch.arange(5) == index, u, 0.0)
-        expected = shared_covariance(g, g, alone)[:, :, 0]
+        expected = cross_covariance(g, g, alone)[:, :, 0]
         torch.testing.assert_close(shares[:, :, 3 + index], expected, rtol=1e-12, atol=1e-30)
 
 

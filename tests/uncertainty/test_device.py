@@ -18,12 +18,12 @@ from pullback import (
     PullbackError,
     adaptive_toys,
     propagate,
+    propagate_distribution,
     quote,
+    random_stream,
     run_toys,
     second_order,
-    spread,
     steps,
-    stream,
 )
 from pullback.config.schema import load
 from pullback.detector.bound_model import Inference, parameters_of
@@ -33,7 +33,7 @@ from pullback.store import artefact
 from pullback.study.plan import Study
 from pullback.uncertainty import device, linear
 from pullback.uncertainty.device import DeviceGenerator, device_of
-from pullback.uncertainty.toys import Throw, throw_toys
+from pullback.uncertainty.toys import ToySetup, throw_toys
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 CPU = torch.device("cpu")
@@ -54,7 +54,7 @@ def inference(name, where):
 def hits_of(name, where, muons=40):
     """Tracks at all angles, some of them next to a fold, and one muon without a finite hit."""
     model = load_model(MODELS[name])
-    rng = stream(1, "truth")
+    rng = random_stream(1, "truth")
     hits = rng.normal(0.0, 0.3, (muons, len(model.coordinates)))
     hits[::4] *= 0.001
     hits[5] = np.nan
@@ -64,18 +64,18 @@ def hits_of(name, where, muons=40):
 def results(name, where):
     """What the library says of a few muons whose tensors are in one place, by name."""
     infer, hits = inference(name, where), hits_of(name, where)
-    rngs = [stream(1, "toys", muon) for muon in range(len(hits))]
+    rngs = [random_stream(1, "toys", muon) for muon in range(len(hits))]
     inputs = [Gaussian(centre, 0.001) for centre in hits[:3].cpu().numpy().T]
     root = torch.diag_embed(torch.full_like(hits[:1], 0.001))
-    few = partial(throw_toys, [Throw(infer, hits[:3], 0.0, root), Throw(infer, hits[:3], 0.002, None)], 20_000)
+    few = partial(throw_toys, [ToySetup(infer, hits[:3], 0.0, root), ToySetup(infer, hits[:3], 0.002, None)], 20_000)
     # Moments to second order of what has a fold in several dimensions are infinite at it.
     found = {"second_order": second_order(infer, hits[1::2], 1e-6)} if name == "one_hit" else {}
     return found | {
         "propagate": propagate(infer, hits, 1e-6),
         "quote": quote(infer, hits, 1e-6),
-        "spread": spread(infer, hits, 1e-6, screen=False),
-        "adaptive_toys": adaptive_toys(infer, inputs, stream(3, "toys"), most=30_000, device=where),
-        "run_toys": run_toys(infer, hits, 0.001, 300, stream(2, "toys")),
+        "spread": propagate_distribution(infer, hits, 1e-6, screen=False),
+        "adaptive_toys": adaptive_toys(infer, inputs, random_stream(3, "toys"), most=30_000, device=where),
+        "run_toys": run_toys(infer, hits, 0.001, 300, random_stream(2, "toys")),
         "throw_toys": few(rngs[:3])[0],
         "adaptive": few(rngs[3:6], n_dig=1)[1],
     }
@@ -172,7 +172,7 @@ STUDIES = {
 def raw_of(name):
     common = {"study": "small", "source": {"muons": 400}, "toys": {"muons": 12, "per_muon": 300, "experiments": 100}}
     if name == "recorded":
-        rows = stream(1, "truth").normal(0, 0.3, (50, 3))
+        rows = random_stream(1, "truth").normal(0, 0.3, (50, 3))
         lines = [",".join(map(str, row)) + (",0.01,0.00002" if row[0] > 0 else ",0.02,-0.0001") for row in rows]
         Path("hits.csv").write_text("\n".join(["x0,x1,x2,s,c", *lines]) + "\n")
     return {**common, **STUDIES[name]}
@@ -298,8 +298,8 @@ NOISES = (
 def test_a_device_draws_every_kind_of_noise(kind):
     """The same distribution as numpy's, by Kolmogorov and Smirnov's test of two samples."""
     drawn, count = SimpleNamespace(**kind), 100_000
-    ours = draw_off(drawn, 1, DeviceGenerator(stream(1, "toys", 1), CPU), (count, 2))
-    theirs = draw_off(drawn, 1, stream(1, "toys", 2), (count, 2))
+    ours = draw_off(drawn, 1, DeviceGenerator(random_stream(1, "toys", 1), CPU), (count, 2))
+    theirs = draw_off(drawn, 1, random_stream(1, "toys", 2), (count, 2))
     assert ours.dtype == torch.float64
     for one, other in zip(ours.numpy().T, theirs.T, strict=True):
         assert ks_2samp(one, other).pvalue > 0.001
@@ -311,15 +311,15 @@ def test_a_device_draws_every_kind_of_noise(kind):
 def test_toys_that_a_device_draws_are_right_and_do_not_depend_on_their_company(n_dig):
     infer, hits = inference("one_hit", CPU), torch.tensor([[0.0], [0.5], [-0.3]], dtype=torch.float64)
     throw = lambda rows: throw_toys(  # noqa: E731
-        [Throw(infer, hits[rows], 0.01)],
+        [ToySetup(infer, hits[rows], 0.01)],
         50_000,
-        [DeviceGenerator(stream(1, "toys", muon), CPU) for muon in range(3)[rows]],
+        [DeviceGenerator(random_stream(1, "toys", muon), CPU) for muon in range(3)[rows]],
         n_dig=n_dig,
     )[0]
     together, alone = throw(slice(None)), [throw(slice(muon, muon + 1)) for muon in range(3)]
     for field in together._fields:
         assert torch.equal(getattr(together, field), torch.cat([getattr(each, field) for each in alone])), field
-    exact = spread(infer, hits, 0.01**2)
+    exact = propagate_distribution(infer, hits, 0.01**2)
     assert ((together.sd - exact.sd).abs() < 5 * together.sd_error).all()
 
 

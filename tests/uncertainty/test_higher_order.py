@@ -8,7 +8,7 @@ import torch
 from scipy import stats
 from test_adaptive import IMPEDANCE, MASS, MODELS, inputs_of, mass
 
-from pullback import infer_theta, linear_ok, propagate, second_order
+from pullback import infer_theta, linear_valid, propagate, second_order
 from pullback.statistics.normal import K95
 from pullback.uncertainty import linear as by_blocks
 from pullback.uncertainty.inputs import moments
@@ -61,8 +61,8 @@ def test_the_second_order_holds_for_the_mass_calibration():
     found, linear = second_order(mass, *inputs), propagate(mass, *inputs)
     value = found.value + found.bias
     sd = torch.full_like(value, case["published"]["u"])
-    assert linear_ok(value, found.sigma, sd, published[None, None]).item()
-    assert not linear_ok(linear.value, linear.sigma, sd, published[None, None]).item()
+    assert linear_valid(value, found.sigma, sd, published[None, None]).item()
+    assert not linear_valid(linear.value, linear.sigma, sd, published[None, None]).item()
     ends = torch.stack([value - K95 * found.sigma, value + K95 * found.sigma], dim=-1)
     own = torch.tensor(case["independent_check"]["own_mc"]["psci"], dtype=DOUBLE)
     assert (ends - own).abs().max().item() == pytest.approx(0.003, abs=0.001)

@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy import stats
 
-from pullback import Arcsine, Gaussian, Gaussians, Rectangular, StudentT, Trapezoid, propagate, stream
+from pullback import Arcsine, Gaussian, MultivariateGaussian, Rectangular, StudentT, Trapezoid, propagate, random_stream
 from pullback.uncertainty.inputs import moments
 
 COVARIANCE = np.array([[4.0, -1.2, 0.6], [-1.2, 1.0, 0.1], [0.6, 0.1, 0.25]])
@@ -21,7 +21,7 @@ names = pytest.mark.parametrize(("ours", "theirs"), SHAPES, ids=lambda each: typ
 
 
 def generators(muons, seed=1):
-    return [stream(seed, "toys", muon) for muon in range(muons)]
+    return [random_stream(seed, "toys", muon) for muon in range(muons)]
 
 
 @names
@@ -52,7 +52,7 @@ def test_without_width_every_value_is_the_mean():
 
 
 def test_correlated_quantities():
-    ours = Gaussians([1, 2, 3], COVARIANCE)
+    ours = MultivariateGaussian([1, 2, 3], COVARIANCE)
     (values,) = ours.draw(generators(1), 200_000)
     assert values.shape == (200_000, 3)
     for column, mean, variance in zip(values.T, [1, 2, 3], COVARIANCE.diagonal(), strict=True):
@@ -66,7 +66,7 @@ def test_correlated_quantities():
 
 
 def test_quantities_that_depend_on_each_other_without_fail():
-    (values,) = Gaussians([0, 5, 1], [[1, 0, 1], [0, 0, 0], [1, 0, 1]]).draw(generators(1), 1000)
+    (values,) = MultivariateGaussian([0, 5, 1], [[1, 0, 1], [0, 0, 0], [1, 0, 1]]).draw(generators(1), 1000)
     assert (values[:, 1] == 5).all()
     np.testing.assert_allclose(values[:, 2] - values[:, 0], 1, rtol=0, atol=1e-14)
     assert values[:, 0].std() == pytest.approx(1, abs=0.1)
@@ -80,8 +80,8 @@ def test_quantities_that_depend_on_each_other_without_fail():
         lambda a: Arcsine(0, a),
         lambda a: Trapezoid(-a, a, a / 10),
         lambda a: StudentT(1, a, a),
-        lambda a: Gaussians(np.stack([a, -a], axis=-1), [[4, 1], [1, 1]]),
-        lambda a: Gaussians([1, 2], a[..., None, None] * [[4, 1], [1, 1]]),
+        lambda a: MultivariateGaussian(np.stack([a, -a], axis=-1), [[4, 1], [1, 1]]),
+        lambda a: MultivariateGaussian([1, 2], a[..., None, None] * [[4, 1], [1, 1]]),
     ],
 )
 def test_a_muon_has_its_own_parameters_and_generator(of):
@@ -92,13 +92,13 @@ def test_a_muon_has_its_own_parameters_and_generator(of):
     for muon in range(3):
         alone = of(several[muon : muon + 1])
         assert alone.muons == 1
-        assert np.array_equal(alone.draw([stream(1, "toys", muon)], 50)[0], values[muon])
-    some = together.draw([stream(1, "toys", muon) for muon in (2, 0)], 50, np.array([2, 0]))
+        assert np.array_equal(alone.draw([random_stream(1, "toys", muon)], 50)[0], values[muon])
+    some = together.draw([random_stream(1, "toys", muon) for muon in (2, 0)], 50, np.array([2, 0]))
     assert np.array_equal(some, values[[2, 0]])
 
 
 def test_moments_of_all_inputs_in_order():
-    inputs = [Rectangular([0, 2], 4), Gaussians([1, 2, 3], COVARIANCE), StudentT(7, 0.5, 4)]
+    inputs = [Rectangular([0, 2], 4), MultivariateGaussian([1, 2, 3], COVARIANCE), StudentT(7, 0.5, 4)]
     hits, covariance = moments(inputs)
     assert hits.tolist() == [[2, 1, 2, 3, 7], [3, 1, 2, 3, 7]]
     expected = np.zeros((2, 5, 5))
@@ -110,7 +110,7 @@ def test_moments_of_all_inputs_in_order():
 
 def test_moments_are_what_the_linear_law_takes():
     """As many muons as coordinates too, where variances (muon, coordinate) would be ambiguous."""
-    inputs = [Gaussian([1.0, 2.0, 3.0], [0.1, 0.2, 0.3]), Gaussians([0, 0], [[1, 0.5], [0.5, 1]])]
+    inputs = [Gaussian([1.0, 2.0, 3.0], [0.1, 0.2, 0.3]), MultivariateGaussian([0, 0], [[1, 0.5], [0.5, 1]])]
     result = propagate(lambda h: h.sum(dim=1, keepdim=True), *moments(inputs))
     torch.testing.assert_close(result.sigma[:, 0], torch.tensor([3.01, 3.04, 3.09], dtype=torch.float64).sqrt())
 
@@ -150,12 +150,21 @@ def test_tensors_are_parameters_too():
         (lambda: Trapezoid(0, 1, -0.1), "Trapezoid: beta is -0.1"),
         (lambda: StudentT(0, -1, 3), "StudentT: scale is -1"),
         (lambda: StudentT(0, 1, 0), "StudentT: freedom is 0, but it must be positive"),
-        (lambda: Gaussians([0, 0], [[1, 0.5], [0.4, 1]]), "covariance at coordinate 0, coordinate 1 is not symmetric"),
-        (lambda: Gaussians([0, 0], [[[1, 0], [0, 1]], [[1, 2], [2, 1]]]), "at muon 1 is not positive semi-definite"),
-        (lambda: Gaussians([0, 0], [[-1, 0], [0, 1]]), "negative variance"),
-        (lambda: Gaussians([0, 0, 0], [[1, 0], [0, 1]]), r"not \(3,\) and \(2, 2\)"),
-        (lambda: Gaussians(0, 1), r"not \(\) and \(\)"),
-        (lambda: Gaussians(np.zeros((2, 1)), np.ones((3, 1, 1))), "mean is for 2 muons, and covariance for 3"),
+        (
+            lambda: MultivariateGaussian([0, 0], [[1, 0.5], [0.4, 1]]),
+            "covariance at coordinate 0, coordinate 1 is not symmetric",
+        ),
+        (
+            lambda: MultivariateGaussian([0, 0], [[[1, 0], [0, 1]], [[1, 2], [2, 1]]]),
+            "at muon 1 is not positive semi-definite",
+        ),
+        (lambda: MultivariateGaussian([0, 0], [[-1, 0], [0, 1]]), "negative variance"),
+        (lambda: MultivariateGaussian([0, 0, 0], [[1, 0], [0, 1]]), r"not \(3,\) and \(2, 2\)"),
+        (lambda: MultivariateGaussian(0, 1), r"not \(\) and \(\)"),
+        (
+            lambda: MultivariateGaussian(np.zeros((2, 1)), np.ones((3, 1, 1))),
+            "mean is for 2 muons, and covariance for 3",
+        ),
         (lambda: moments([]), "must be a list of distributions"),
         (lambda: moments([Gaussian([1, 2], 1), Gaussian(1, 1), Gaussian([1, 2, 3], 1)]), "Gaussian 2, Gaussian 1, Gau"),
         (lambda: Gaussian([1, 2], 1).draw(generators(3), 10), "parameters for 2 muons: it can't be drawn with 3"),

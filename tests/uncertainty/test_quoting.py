@@ -6,7 +6,7 @@ import torch
 from oracles import dense, linear_law_holds
 from scipy import special, stats
 
-from pullback import infer_theta, propagate, quote, spread
+from pullback import infer_theta, propagate, propagate_distribution, quote
 from pullback.detector.bound_model import Inference, parameters_of
 from pullback.models import load
 
@@ -41,7 +41,7 @@ def test_where_the_linear_law_holds_for_theta(n_dig, share):
     sd, low, high = exact_theta(places, sigma, dz)
     u = sigma * dz / (dz**2 + places**2)
     expected = linear_law_holds(np.arctan(places / dz), u, sd, low, high, n_dig)
-    ok = quoted.linear_ok[:, 0].numpy()
+    ok = quoted.linear_valid[:, 0].numpy()
     assert expected.mean() == pytest.approx(share, abs=0.003)
     assert ok.mean() == pytest.approx(share, abs=0.003)
     assert (ok == expected).mean() >= 0.995
@@ -55,8 +55,8 @@ def test_the_short_look_judges_as_everything_integrated(infer):
     hits, sigma = column(generator.uniform(0, 1, 2000)), 10 ** generator.uniform(-4, -1, 2000)
     quoted = quote(infer, hits, torch.from_numpy(sigma**2))
     full = quote(infer, hits, torch.from_numpy(sigma**2), screen=False)
-    assert (quoted.linear_ok == full.linear_ok).double().mean() >= 0.995
-    assert 0.3 < quoted.linear_ok.double().mean() < 1
+    assert (quoted.linear_valid == full.linear_valid).double().mean() >= 0.995
+    assert 0.3 < quoted.linear_valid.double().mean() < 1
     torch.testing.assert_close(quoted.sigma, full.sigma, rtol=0.051, atol=0)
     torch.testing.assert_close(quoted.bias / full.sigma, full.bias / full.sigma, rtol=0, atol=1e-3)
 
@@ -82,7 +82,7 @@ def test_a_sigma_that_is_far_off_is_never_quoted(n_dig):
             mean = stats.foldnorm(place).mean()  # Cov(|x|, x) = place · (1 - …): E|x|x - place E|x|
             cross = (1 + place**2) * (1 - 2 * special.ndtr(-place)) + 2 * place * stats.norm.pdf(place) - place * mean
             right = torch.from_numpy(scale * np.sqrt(1 + place**2 - mean**2 + bend**2 + 2 * bend * cross))
-        ok = quoted.linear_ok[:, 0]
+        ok = quoted.linear_valid[:, 0]
         assert (quoted.sigma[:, 0] / right - 1).abs()[~ok].max() < 6e-3
         assert (quoted.sigma[:, 0] / right - 1).abs()[ok].max() <= 0.0545
         assert ok.any()
@@ -96,10 +96,10 @@ def test_a_cone_is_linear_far_from_its_tip():
     quoted = quote(cone, hits, torch.from_numpy(np.stack([scale**2] * 2, axis=1)))
     exact = stats.rice(far, scale=scale)
     expected = linear_law_holds(far * scale, scale, exact.std(), exact.ppf(0.025), exact.ppf(0.975), 1)
-    assert (quoted.linear_ok[:, 0].numpy() == expected).mean() >= 0.985
+    assert (quoted.linear_valid[:, 0].numpy() == expected).mean() >= 0.985
     assert 0.5 < expected.mean() < 0.95
     np.testing.assert_allclose(
-        quoted.sigma[:, 0][~quoted.linear_ok[:, 0]], exact.std()[~quoted.linear_ok[:, 0]], rtol=5e-3
+        quoted.sigma[:, 0][~quoted.linear_valid[:, 0]], exact.std()[~quoted.linear_valid[:, 0]], rtol=5e-3
     )
 
 
@@ -107,7 +107,7 @@ def test_at_the_fold():
     quoted = quote(infer_theta, column([0.0]), 0.01**2)
     assert quoted.sigma.item() == pytest.approx(0.0040185, abs=1e-6)
     assert quoted.sigma_linear.item() == 0
-    assert not quoted.linear_ok.item()
+    assert not quoted.linear_valid.item()
     assert quoted.interval95.min() > 0
 
 
@@ -115,19 +115,23 @@ def test_at_the_fold():
 def test_what_is_quoted_is_what_the_parts_say(coordinates):
     hits = torch.rand(300, coordinates, dtype=DOUBLE, generator=torch.Generator().manual_seed(1)) * 8
     infer = lambda h: torch.cat([cone(h), h[:, :1]], dim=1)  # noqa: E731
-    quoted, linear, right = quote(infer, hits, 1.0), propagate(infer, hits, 1.0), spread(infer, hits, 1.0)
+    quoted, linear, right = (
+        quote(infer, hits, 1.0),
+        propagate(infer, hits, 1.0),
+        propagate_distribution(infer, hits, 1.0),
+    )
     assert torch.equal(quoted.value, linear.value)
     assert torch.equal(quoted.sigma_linear, linear.sigma)
     for name in ("bias", "interval68", "interval95"):
         assert torch.equal(getattr(quoted, name), getattr(right, name))
-    assert torch.equal(quoted.sigma, torch.where(quoted.linear_ok, linear.sigma, right.sd))
-    assert quoted.linear_ok[:, 1].all()
-    assert 0 < quoted.linear_ok[:, 0].sum() < 300
+    assert torch.equal(quoted.sigma, torch.where(quoted.linear_valid, linear.sigma, right.sd))
+    assert quoted.linear_valid[:, 1].all()
+    assert 0 < quoted.linear_valid[:, 0].sum() < 300
 
 
 def test_more_digits_ask_for_more():
     hits = column(np.linspace(0, 1, 500))
-    found = [quote(infer_theta, hits, 0.01**2, n_dig=n_dig).linear_ok for n_dig in (1, 2, 3)]
+    found = [quote(infer_theta, hits, 0.01**2, n_dig=n_dig).linear_valid for n_dig in (1, 2, 3)]
     assert (found[0] | ~found[1]).all()
     assert (found[1] | ~found[2]).all()
 
@@ -137,7 +141,7 @@ def test_a_muon_without_a_hit_is_not_linear(coordinates):
     hits = torch.full((4, coordinates), 9.0, dtype=DOUBLE)
     hits[1, 0], hits[2, -1] = math.nan, math.inf
     quoted = quote(cone, hits, 0.01)
-    assert quoted.linear_ok[:, 0].tolist() == [True, False, False, True]
+    assert quoted.linear_valid[:, 0].tolist() == [True, False, False, True]
     for each in quoted[:-1]:
         assert each.flatten(1).isnan().all(dim=1).tolist() == [False, True, True, False]
         assert each[[0, 3]].isfinite().all()
@@ -145,13 +149,13 @@ def test_a_muon_without_a_hit_is_not_linear(coordinates):
 
 def test_what_is_not_finite_nearby_is_not_linear():
     quoted = quote(torch.sqrt, column([2.0, 1e4]), 1.0)
-    assert quoted.linear_ok[:, 0].tolist() == [False, True]
+    assert quoted.linear_valid[:, 0].tolist() == [False, True]
     assert quoted.sigma[:, 0].isnan().tolist() == [True, False]
 
 
 def test_without_variance_the_linear_law_holds():
     quoted = quote(infer_theta, column([0.0, 0.5]), 0.0)
-    assert quoted.linear_ok.all()
+    assert quoted.linear_valid.all()
     assert (quoted.sigma == 0).all()
     assert (quoted.interval95 == quoted.value[:, :, None]).all()
 
@@ -161,7 +165,7 @@ def test_derivatives_of_nan_are_not_quoted():
     quoted = quote(lambda h: h.square().sqrt(), column([0.0]), 1.0)
     assert quoted.sigma_linear.isnan().item()
     assert quoted.sigma.item() == pytest.approx(math.sqrt(1 - 2 / math.pi), rel=3e-4)
-    assert not quoted.linear_ok.item()
+    assert not quoted.linear_valid.item()
 
 
 def test_without_a_standard_deviation_there_are_intervals_only():
@@ -171,7 +175,7 @@ def test_without_a_standard_deviation_there_are_intervals_only():
         assert each.isnan().tolist() == [[True, False], [False, False]]
     assert quoted.interval68.isfinite().all()
     assert quoted.interval95.isfinite().all()
-    assert quoted.linear_ok.tolist() == [[False, True], [True, True]]
+    assert quoted.linear_valid.tolist() == [[False, True], [True, True]]
     # 1 < h₁/h₀ with h₀ > 0, or h₁ < h₀ < 0, and so on: by the distribution of h₁ - y h₀ on either side of h₀ = 0.
     low, high = quoted.interval95[0, 0].tolist()
     grid = np.linspace(-9, 9, 400_001) + 3.0
@@ -206,7 +210,7 @@ def test_the_point_of_closest_approach():
     assert point[significance < 4.5].all()
     assert not point[significance > 5.6].any()
     assert quoted.interval95.isfinite().all()
-    assert not (quoted.linear_ok & without).any()
+    assert not (quoted.linear_valid & without).any()
     toys = torch.randn(10_000, 12, dtype=DOUBLE, generator=generator) * sigma
     seen = torch.stack([infer(hit + toys) for hit in hits])
     ratio = (seen.std(dim=1) / quoted.sigma)[:, 5:][~point]
@@ -244,8 +248,8 @@ def test_what_is_quoted_of_the_others_beside_an_infinite_observable(coordinates)
     for name, one, other in zip(found._fields, found, expected, strict=True):
         tolerance = {} if one.dtype == torch.bool else {"rtol": 0, "atol": 3e-4}  # Sobol points turned another way
         torch.testing.assert_close(one[:, :3], other, **tolerance, msg=name)
-        if name not in ("value", "linear_ok"):
+        if name not in ("value", "linear_valid"):
             assert one[[0, 2], 3].isnan().all(), name
-    assert found.linear_ok[:, :2].all()
-    assert not found.linear_ok[[0, 2], 3].any()
+    assert found.linear_valid[:, :2].all()
+    assert not found.linear_valid[[0, 2], 3].any()
     np.testing.assert_allclose(found.sigma[:, 1], 3e-2 * coordinates**0.5, rtol=1e-12)

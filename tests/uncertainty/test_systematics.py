@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pullback import (
-    SharedMean,
+    MeanAccumulator,
     correlation_matrix,
+    covariance_matrix,
+    cross_covariance,
     infer_theta,
     mean_uncertainty,
-    shared_covariance,
-    shared_jacobian,
-    systematic_covariance,
+    systematic_jacobian,
 )
 from pullback.uncertainty import systematics as module
 
@@ -78,36 +78,38 @@ def forward_mode(infer, hits, eta):
 
 def test_a_line_against_central_differences_and_forward_mode():
     hits, eta = example()
-    found = shared_jacobian(line, hits, eta)
+    found = systematic_jacobian(line, hits, eta)
     torch.testing.assert_close(found, differences(line, hits, eta), rtol=1e-7, atol=1e-9)
     torch.testing.assert_close(found, forward_mode(line, hits, eta), rtol=1e-12, atol=1e-13)
 
 
 def test_one_hit_against_the_closed_form():
     hits = torch.tensor([[-0.5], [0.25], [1.0]], dtype=DOUBLE)
-    found = shared_jacobian(lambda h, eta: infer_theta(h, eta[0]), hits, torch.tensor([1.5], dtype=DOUBLE))
+    found = systematic_jacobian(lambda h, eta: infer_theta(h, eta[0]), hits, torch.tensor([1.5], dtype=DOUBLE))
     torch.testing.assert_close(found[:, 0, 0], -(hits.abs() / (hits**2 + 1.5**2))[:, 0], rtol=1e-14, atol=0)
 
 
 @pytest.mark.parametrize("bound", [LeftOut(0.7), partial(LeftOut.__call__, LeftOut(0.7))])
 def test_parameters_bound_by_a_callable_object(bound):
     hits, eta = example()
-    torch.testing.assert_close(shared_jacobian(bound, hits, eta), differences(bound, hits, eta), rtol=1e-7, atol=1e-9)
+    torch.testing.assert_close(
+        systematic_jacobian(bound, hits, eta), differences(bound, hits, eta), rtol=1e-7, atol=1e-9
+    )
 
 
 @pytest.mark.parametrize("at_a_time", [1, 4, 10, 1000])
 def test_blocks_change_nothing(at_a_time, monkeypatch):
     hits, eta = example(10)
-    whole = shared_jacobian(line, hits, eta)
+    whole = systematic_jacobian(line, hits, eta)
     monkeypatch.setattr(module, "MUONS_AT_A_TIME", at_a_time)
-    torch.testing.assert_close(shared_jacobian(line, hits, eta), whole, rtol=1e-14, atol=1e-15)
+    torch.testing.assert_close(systematic_jacobian(line, hits, eta), whole, rtol=1e-14, atol=1e-15)
 
 
 def test_hits_that_are_not_finite_give_nan_and_spoil_no_other():
     hits, eta = example()
-    expected = shared_jacobian(line, hits, eta)
+    expected = systematic_jacobian(line, hits, eta)
     hits[1, 2], hits[4, 0] = float("nan"), float("inf")
-    found = shared_jacobian(line, hits, eta)
+    found = systematic_jacobian(line, hits, eta)
     assert found.isnan().all(dim=(1, 2)).tolist() == [False, True, False, False, True, False]
     good = [0, 2, 3, 5]
     torch.testing.assert_close(found[good], expected[good], rtol=1e-14, atol=0)
@@ -117,27 +119,27 @@ def test_a_function_that_copes_with_missing_hits_gets_them():
     hits, eta = example()
     infer = LeftOut(1.3)
     hits[1, 2] = hits[3, :3] = hits[4] = float("nan")
-    found = shared_jacobian(infer, hits, eta)
+    found = systematic_jacobian(infer, hits, eta)
     assert found.isnan().all(dim=(1, 2)).tolist() == [False, False, False, True, True, False]
     good = [0, 1, 2, 5]
     torch.testing.assert_close(found[good], differences(infer, hits, eta)[good], rtol=1e-7, atol=1e-9)
     assert (found[1, :, [2, 6]] == 0).all()  # the missing layer's own offsets
     infer.missing = False
-    assert shared_jacobian(infer, hits, eta)[1].isnan().all()
+    assert systematic_jacobian(infer, hits, eta)[1].isnan().all()
 
 
 def test_an_observable_that_is_nan_has_no_jacobian():
     def infer(hits, eta):
         return torch.stack([hits[:, 0] * eta[0], torch.where(hits[:, 0] > 0, hits[:, 0] * eta[0], float("nan"))], dim=1)
 
-    found = shared_jacobian(infer, torch.tensor([[-1.0], [1.0]], dtype=DOUBLE), torch.ones(1, dtype=DOUBLE))
+    found = systematic_jacobian(infer, torch.tensor([[-1.0], [1.0]], dtype=DOUBLE), torch.ones(1, dtype=DOUBLE))
     assert found[:, :, 0].isnan().tolist() == [[False, True], [False, False]]
 
 
 @pytest.mark.parametrize("muons", [0, 1, 2])
 def test_few_muons(muons):
     hits, eta = example(3)
-    assert shared_jacobian(line, hits[:muons], eta).shape == (muons, 2, 8)
+    assert systematic_jacobian(line, hits[:muons], eta).shape == (muons, 2, 8)
 
 
 class Once(torch.autograd.Function):
@@ -167,13 +169,13 @@ class Once(torch.autograd.Function):
 )
 def test_what_cannot_be_differentiated_is_refused(infer, message):
     with pytest.raises(ValueError, match=message):
-        shared_jacobian(infer, torch.rand(9, 1, dtype=DOUBLE), torch.ones(2, dtype=DOUBLE))
+        systematic_jacobian(infer, torch.rand(9, 1, dtype=DOUBLE), torch.ones(2, dtype=DOUBLE))
 
 
 def test_the_covariance_of_two_muons_is_that_of_toys_of_eta():
     hits, eta = example(2)
-    sigma = torch.tensor(systematic_covariance({str(k): 1e-3 * (k + 1) for k in range(8)}, [("1", "5", -0.8)]))
-    found = shared_covariance(*shared_jacobian(line, hits, eta), sigma)
+    sigma = torch.tensor(covariance_matrix({str(k): 1e-3 * (k + 1) for k in range(8)}, [("1", "5", -0.8)]))
+    found = cross_covariance(*systematic_jacobian(line, hits, eta), sigma)
     rng = np.random.default_rng(2)
     thrown = torch.from_numpy(rng.multivariate_normal(eta.numpy(), sigma.numpy(), 5_000))
     toys = torch.stack([line(hits, each) for each in thrown])  # (toy, muon, observable)
@@ -185,14 +187,14 @@ def test_the_covariance_of_two_muons_is_that_of_toys_of_eta():
 
 def test_the_covariances_of_all_pairs_are_one_matrix_of_low_rank():
     hits, eta = example(7)
-    g = shared_jacobian(line, hits, eta)
+    g = systematic_jacobian(line, hits, eta)
     u = torch.linspace(0.01, 0.02, 8, dtype=DOUBLE)
-    pairs = shared_covariance(g[:, None], g[None], u)
+    pairs = cross_covariance(g[:, None], g[None], u)
     assert pairs.shape == (7, 7, 2, 2)
     full = g.reshape(14, 8) @ torch.diag(u**2) @ g.reshape(14, 8).mT
     torch.testing.assert_close(pairs.permute(0, 2, 1, 3).reshape(14, 14), full, rtol=1e-12, atol=1e-18)
     assert torch.linalg.matrix_rank(full) <= 8
-    torch.testing.assert_close(shared_covariance(g, g, u), pairs[range(7), range(7)], rtol=1e-12, atol=1e-18)
+    torch.testing.assert_close(cross_covariance(g, g, u), pairs[range(7), range(7)], rtol=1e-12, atol=1e-18)
 
 
 @pytest.mark.parametrize(
@@ -211,14 +213,14 @@ def test_the_covariances_of_all_pairs_are_one_matrix_of_low_rank():
 def test_what_is_no_covariance_of_systematics_is_refused(sigma_eta, message):
     g = torch.ones(1, 2, dtype=DOUBLE)
     with pytest.raises(ValueError, match=f"sigma_eta.*{message}"):
-        shared_covariance(g, g, sigma_eta.double())
+        cross_covariance(g, g, sigma_eta.double())
 
 
 def test_standard_uncertainties_are_a_diagonal_covariance_and_arrays_are_tensors():
     g = torch.tensor([[1.0, 2.0]], dtype=DOUBLE)
     u = np.array([0.1, 0.2])
     for form in (u, torch.from_numpy(u), np.diag(u**2)):
-        assert shared_covariance(g, g, form).item() == pytest.approx(0.01 + 0.16, rel=1e-14)
+        assert cross_covariance(g, g, form).item() == pytest.approx(0.01 + 0.16, rel=1e-14)
 
 
 @given(st.integers(0, 2**31), st.booleans())
@@ -240,7 +242,7 @@ def test_the_mean_against_the_full_covariance_of_all_muons(seed, weighted):
 
 def test_only_the_independent_part_shrinks_with_the_number_of_muons():
     hits, eta = example(1)
-    g = shared_jacobian(line, hits, eta)[0, 0]
+    g = systematic_jacobian(line, hits, eta)[0, 0]
     u = torch.full((8,), 0.01, dtype=DOUBLE)
     few, many = (mean_uncertainty(torch.full((n,), 0.3, dtype=DOUBLE), g.expand(n, 8), u) for n in (100, 10_000))
     assert many.independent.item() == pytest.approx(few.independent.item() / 10, rel=1e-12)
@@ -254,7 +256,7 @@ def test_running_sums_are_the_whole(weighted):
     g = torch.randn(100, 2, 3, dtype=DOUBLE, generator=generator)
     sigma[3, 1] = g[40, 0, 2] = float("nan")
     u, weights = torch.tensor([0.1, 0.2, 0.3], dtype=DOUBLE), weights if weighted else None
-    whole, blocks = mean_uncertainty(sigma, g, u, weights), SharedMean()
+    whole, blocks = mean_uncertainty(sigma, g, u, weights), MeanAccumulator()
     for start in range(0, 100, 7):
         rows = slice(start, start + 7)
         blocks.add(sigma[rows], g[rows], weights[rows] if weighted else None)
@@ -272,7 +274,7 @@ def test_no_muon_has_no_mean():
     assert nothing.total.isnan()
     assert nothing.muons == 0
     with pytest.raises(ValueError, match="no muons"):
-        SharedMean().result(u)
+        MeanAccumulator().result(u)
 
 
 @pytest.mark.parametrize(
@@ -288,7 +290,7 @@ def test_impossible_means_are_refused(sigma, weights, message):
 def test_correlations_by_name():
     assert correlation_matrix(["a", "b", "c"], [("c", "a", 0.5)]).tolist() == [[1, 0, 0.5], [0, 1, 0], [0.5, 0, 1]]
     assert correlation_matrix([]).shape == (0, 0)
-    same = systematic_covariance({"a": 2.0, "b": 3.0}, [("b", "a", 1.0)])  # semi-definite
+    same = covariance_matrix({"a": 2.0, "b": 3.0}, [("b", "a", 1.0)])  # semi-definite
     assert same.tolist() == [[4, 6], [6, 9]]
 
 
@@ -314,12 +316,12 @@ def test_impossible_names_and_uncertainties_are_refused():
         correlation_matrix(["a", "b", "a"])
     for bad in (-0.1, math.nan, math.inf):
         with pytest.raises(ValueError, match="'b' must be finite and not negative"):
-            systematic_covariance({"a": 1.0, "b": bad})
+            covariance_matrix({"a": 1.0, "b": bad})
 
 
 def test_correlations_are_checked_without_torch():
     code = (
-        "import sys; from pullback import correlation_matrix, systematic_covariance; "
-        "systematic_covariance({'a': 1.0, 'b': 1.0}, [('a', 'b', 0.5)]); assert 'torch' not in sys.modules"
+        "import sys; from pullback import correlation_matrix, covariance_matrix; "
+        "covariance_matrix({'a': 1.0, 'b': 1.0}, [('a', 'b', 0.5)]); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

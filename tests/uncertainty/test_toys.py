@@ -10,11 +10,11 @@ import torch
 from running import PROJECT
 from scipy import stats
 
-from pullback import infer_theta, numerical_tolerance, run_toys, stream
+from pullback import infer_theta, numerical_tolerance, random_stream, run_toys
 from pullback.statistics.quantiles import ENDS
 from pullback.uncertainty import toys as module
 from pullback.uncertainty.monte_carlo import ADAPTIVE_BATCH, FEWEST_FOR_ENDS
-from pullback.uncertainty.toys import Throw, throw_toys
+from pullback.uncertainty.toys import ToySetup, throw_toys
 
 DOUBLE = torch.float64
 CASES = json.loads(Path(__file__).parents[1].joinpath("data", "exact_theta_moments.json").read_text())["cases"]
@@ -26,7 +26,7 @@ def test_against_the_exact_moments(case):
     toys = 1_000_000
     hits = torch.tensor([[case["x0_m"]]], dtype=DOUBLE)
     infer = lambda h: infer_theta(h, case["dz_m"])  # noqa: E731
-    result = run_toys(infer, hits, case["sigma_m"], toys, stream(5, "toys"))
+    result = run_toys(infer, hits, case["sigma_m"], toys, random_stream(5, "toys"))
     sd = case["std_rad"]
     assert result.mean.item() == pytest.approx(case["mean_rad"], abs=4 * sd / math.sqrt(toys))
     assert result.sd.item() == pytest.approx(sd, abs=4 * sd / math.sqrt(2 * toys))
@@ -36,8 +36,8 @@ def test_against_all_toys_at_once():
     hits = torch.tensor([[0.1, 0.2], [0.3, -0.4], [2.0, 1.0]], dtype=DOUBLE)
     noise = torch.tensor([0.01, 0.02], dtype=DOUBLE)
     infer = lambda h: torch.stack([h.prod(dim=1), h.sum(dim=1), h[:, 0]], dim=1)  # noqa: E731
-    result = run_toys(infer, hits, noise, 1000, stream(1, "toys"))
-    z = torch.from_numpy(stream(1, "toys").standard_normal((3, 1000, 2)))
+    result = run_toys(infer, hits, noise, 1000, random_stream(1, "toys"))
+    z = torch.from_numpy(random_stream(1, "toys").standard_normal((3, 1000, 2)))
     values = infer((hits[:, None] + noise * z).reshape(-1, 2)).reshape(3, 1000, 3)
     torch.testing.assert_close(result.mean, values.mean(dim=1), rtol=1e-12, atol=0)
     torch.testing.assert_close(result.sd, values.std(dim=1), rtol=1e-10, atol=0)
@@ -46,9 +46,9 @@ def test_against_all_toys_at_once():
 @pytest.mark.parametrize("toys", [2, 7, 1000])
 def test_blocks_change_no_moment(monkeypatch, toys):
     hits = torch.linspace(0, 1, 23, dtype=DOUBLE)[:, None]
-    whole = run_toys(infer_theta, hits, 0.01, toys, stream(1, "toys"))
+    whole = run_toys(infer_theta, hits, 0.01, toys, random_stream(1, "toys"))
     monkeypatch.setattr(module, "AT_A_TIME", 64)
-    blocks = run_toys(infer_theta, hits, 0.01, toys, stream(1, "toys"))
+    blocks = run_toys(infer_theta, hits, 0.01, toys, random_stream(1, "toys"))
     torch.testing.assert_close(blocks.mean, whole.mean, rtol=1e-14, atol=0)
     torch.testing.assert_close(blocks.sd, whole.sd, rtol=1e-10, atol=0)
 
@@ -56,10 +56,10 @@ def test_blocks_change_no_moment(monkeypatch, toys):
 @pytest.mark.parametrize("toys", [100, 3001])
 def test_a_muon_has_the_same_bytes_alone_and_among_others(toys):
     hits = torch.linspace(0, 1, 700, dtype=DOUBLE)[:, None]
-    rngs = lambda rows: [stream(1, "toys", row) for row in rows]  # noqa: E731
-    (together,) = throw_toys([Throw(infer_theta, hits, 0.01)], toys, rngs(range(700)))
+    rngs = lambda rows: [random_stream(1, "toys", row) for row in rows]  # noqa: E731
+    (together,) = throw_toys([ToySetup(infer_theta, hits, 0.01)], toys, rngs(range(700)))
     for row in (0, 1, 333, 699):
-        (alone,) = throw_toys([Throw(infer_theta, hits[row : row + 1], 0.01)], toys, rngs([row]))
+        (alone,) = throw_toys([ToySetup(infer_theta, hits[row : row + 1], 0.01)], toys, rngs([row]))
         assert alone.sd.item() == together.sd[row].item()
         assert alone.mean.item() == together.mean[row].item()
 
@@ -71,17 +71,17 @@ def test_a_seed_is_no_random_generator():
 
 def test_throws_share_their_deviates():
     hits = torch.tensor([[0.5], [0.6]], dtype=DOUBLE)
-    rngs = lambda: [stream(1, "toys", row) for row in range(2)]  # noqa: E731
-    both = throw_toys([Throw(infer_theta, hits, 0.01), Throw(infer_theta, hits, 0.02)], 100, rngs())
-    (one,) = throw_toys([Throw(infer_theta, hits, 0.02)], 100, rngs())
+    rngs = lambda: [random_stream(1, "toys", row) for row in range(2)]  # noqa: E731
+    both = throw_toys([ToySetup(infer_theta, hits, 0.01), ToySetup(infer_theta, hits, 0.02)], 100, rngs())
+    (one,) = throw_toys([ToySetup(infer_theta, hits, 0.02)], 100, rngs())
     assert torch.equal(both[1].sd, one.sd)
-    identity = throw_toys([Throw(lambda h: h, hits, s) for s in (0.01, 0.02)], 100, rngs())
+    identity = throw_toys([ToySetup(lambda h: h, hits, s) for s in (0.01, 0.02)], 100, rngs())
     torch.testing.assert_close(identity[1].sd, 2 * identity[0].sd, rtol=1e-12, atol=0)
 
 
 def test_digits_are_kept_far_from_zero():
     hits = torch.tensor([[1e6]], dtype=DOUBLE)
-    result = run_toys(lambda h: h, hits, 1e-3, 10_000, stream(1, "toys"))
+    result = run_toys(lambda h: h, hits, 1e-3, 10_000, random_stream(1, "toys"))
     assert result.sd.item() == pytest.approx(1e-3, rel=0.03)
 
 
@@ -89,11 +89,11 @@ def test_memory_does_not_grow_with_the_toys():
     """The peak memory of a process that throws 300 times the toys that it holds."""
     code = (
         "import resource, torch\n"
-        "from pullback import infer_theta, run_toys, stream\n"
+        "from pullback import infer_theta, run_toys, random_stream\n"
         "hits = torch.rand(20, 1, dtype=torch.float64)\n"
-        "run_toys(infer_theta, hits, 0.01, 10, stream(1, 'toys'))\n"
+        "run_toys(infer_theta, hits, 0.01, 10, random_stream(1, 'toys'))\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "run_toys(infer_theta, hits, 0.01, {toys}, stream(1, 'toys'))\n"
+        "run_toys(infer_theta, hits, 0.01, {toys}, random_stream(1, 'toys'))\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
     )
     done = subprocess.run(
@@ -111,21 +111,21 @@ def test_largest_block_holds(monkeypatch):
         return h
 
     for muons, toys in ((3, 200_000), (5000, 30)):
-        run_toys(infer, torch.zeros(muons, 1, dtype=DOUBLE), 1.0, toys, stream(1, "toys"))
+        run_toys(infer, torch.zeros(muons, 1, dtype=DOUBLE), 1.0, toys, random_stream(1, "toys"))
     assert max(seen) <= module.AT_A_TIME
 
 
 @pytest.mark.parametrize("hit", [math.nan, math.inf, -math.inf])
 def test_a_muon_without_a_hit_has_no_moments(hit):
-    result = run_toys(infer_theta, torch.tensor([[hit], [0.5]], dtype=DOUBLE), 0.01, 10, stream(1, "toys"))
+    result = run_toys(infer_theta, torch.tensor([[hit], [0.5]], dtype=DOUBLE), 0.01, 10, random_stream(1, "toys"))
     for each in (result.mean, result.sd, result.sd_error):
         assert each.isnan().flatten().tolist() == [True, False]
 
 
 def test_too_few_toys_to_adapt_are_refused():
-    throw = Throw(infer_theta, torch.zeros(1, 1, dtype=DOUBLE), 0.01)
+    throw = ToySetup(infer_theta, torch.zeros(1, 1, dtype=DOUBLE), 0.01)
     with pytest.raises(ValueError, match="at least two batches"):
-        throw_toys([throw], 10_000, [stream(1, "toys")], n_dig=1)
+        throw_toys([throw], 10_000, [random_stream(1, "toys")], n_dig=1)
 
 
 @pytest.mark.parametrize(
@@ -139,16 +139,16 @@ def test_too_few_toys_to_adapt_are_refused():
 )
 def test_mistakes_are_refused(noise, toys, message):
     with pytest.raises(ValueError, match=message):
-        run_toys(infer_theta, torch.zeros(2, 1, dtype=DOUBLE), noise, toys, stream(1, "toys"))
+        run_toys(infer_theta, torch.zeros(2, 1, dtype=DOUBLE), noise, toys, random_stream(1, "toys"))
 
 
 def test_whole_numbers_for_hits_are_refused():
     """In a process without the type checks of the tests: toys around them would all be rounded to the hit, and sd 0."""
     code = (
         "import torch\n"
-        "from pullback import infer_theta, propagate, quote, run_toys, spread, stream\n"
+        "from pullback import infer_theta, propagate, quote, run_toys, propagate_distribution, random_stream\n"
         "hits = torch.tensor([[1], [2]])\n"
-        "calls = [lambda: run_toys(infer_theta, hits, 0.01, 100, stream(1, 'toys'))]\n"
+        "calls = [lambda: run_toys(infer_theta, hits, 0.01, 100, random_stream(1, 'toys'))]\n"
         "calls += [lambda f=f: f(infer_theta, hits, 1e-4) for f in (propagate, quote, spread)]\n"
         "for call in calls:\n"
         "    try:\n"
@@ -200,7 +200,7 @@ def test_errors_are_the_scatter_over_repetitions(name):
     muons = 800
     hits = torch.full((muons, 1), place, dtype=DOUBLE)
     (found,) = throw_toys(
-        [Throw(infer, hits, noise)], 2500, [stream(9, "toys", row) for row in range(muons)], draw=draw
+        [ToySetup(infer, hits, noise)], 2500, [random_stream(9, "toys", row) for row in range(muons)], draw=draw
     )
     ends, errors = ends_of(found)
     right = [exact.std(), *exact.ppf(ENDS)]
@@ -216,8 +216,8 @@ def test_intervals_against_all_toys_at_once():
     """By numpy, of the same deviates: a sorted observable, one that falls, and one that folds."""
     hits = torch.tensor([[0.1], [0.0], [-2.0]], dtype=DOUBLE)
     infer = lambda h: torch.cat([h.exp(), -h, h.abs()], dim=1)  # noqa: E731
-    found = run_toys(infer, hits, 0.3, 5000, stream(1, "toys"))
-    z = torch.from_numpy(stream(1, "toys").standard_normal((3, 5000, 1)))
+    found = run_toys(infer, hits, 0.3, 5000, random_stream(1, "toys"))
+    z = torch.from_numpy(random_stream(1, "toys").standard_normal((3, 5000, 1)))
     values = infer((hits[:, None] + 0.3 * z).reshape(-1, 1)).reshape(3, 5000, 3)
     expected = np.quantile(values, ENDS, axis=1, method="hazen").transpose(1, 2, 0)
     np.testing.assert_allclose(torch.cat([found.interval68, found.interval95], dim=2), expected, rtol=0, atol=2e-7)
@@ -226,9 +226,9 @@ def test_intervals_against_all_toys_at_once():
 def test_intervals_of_blocks_are_averages(monkeypatch):
     """Of more toys than are held at a time, the ends are within their errors, and these are no larger."""
     hits = torch.tensor([[0.0], [0.7]], dtype=DOUBLE)
-    whole = run_toys(torch.abs, hits, 1.0, 60_000, stream(1, "toys"))
+    whole = run_toys(torch.abs, hits, 1.0, 60_000, random_stream(1, "toys"))
     monkeypatch.setattr(module, "AT_A_TIME", 7000)
-    blocks = run_toys(torch.abs, hits, 1.0, 60_000, stream(1, "toys"))
+    blocks = run_toys(torch.abs, hits, 1.0, 60_000, random_stream(1, "toys"))
     (_, error), (ends, other) = ends_of(whole), ends_of(blocks)
     exact = torch.from_numpy(np.array([stats.foldnorm(place).ppf(ENDS) for place in (0, 0.7)]))
     assert ((ends - exact).abs() < 4 * other).all()
@@ -238,14 +238,14 @@ def test_intervals_of_blocks_are_averages(monkeypatch):
 
 @pytest.mark.parametrize(("toys", "known"), [(FEWEST_FOR_ENDS - 1, False), (FEWEST_FOR_ENDS, True)])
 def test_few_toys_have_no_interval(toys, known):
-    found = run_toys(infer_theta, torch.tensor([[0.5]], dtype=DOUBLE), 0.01, toys, stream(1, "toys"))
+    found = run_toys(infer_theta, torch.tensor([[0.5]], dtype=DOUBLE), 0.01, toys, random_stream(1, "toys"))
     for each in ends_of(found):
         assert each.isfinite().all().item() == known
         assert each.isnan().all().item() != known
 
 
 def test_what_does_not_vary_has_an_interval_of_no_width():
-    found = run_toys(lambda h: 0 * h + 0.1, torch.tensor([[0.5]], dtype=DOUBLE), 0.01, 1000, stream(1, "toys"))
+    found = run_toys(lambda h: 0 * h + 0.1, torch.tensor([[0.5]], dtype=DOUBLE), 0.01, 1000, random_stream(1, "toys"))
     assert (found.mean.item(), found.sd.item(), found.sd_error.item()) == (0.1, 0, 0)
     ends, errors = ends_of(found)
     assert (ends == 0.1).all()
@@ -253,7 +253,7 @@ def test_what_does_not_vary_has_an_interval_of_no_width():
 
 
 def test_toys_without_a_number_have_no_interval():
-    found = run_toys(torch.sqrt, torch.tensor([[0.1], [9.0]], dtype=DOUBLE), 0.2, 1000, stream(1, "toys"))
+    found = run_toys(torch.sqrt, torch.tensor([[0.1], [9.0]], dtype=DOUBLE), 0.2, 1000, random_stream(1, "toys"))
     for each in (found.mean, found.sd, found.interval68, found.interval95, found.interval95_error):
         assert each[0].isnan().all()
         assert each[1].isfinite().all()
@@ -263,7 +263,7 @@ def test_toys_without_a_number_have_no_interval():
 
 
 def adaptive(throws, muons, most=200_000, n_dig=2):
-    return throw_toys(throws, most, [stream(1, "toys", muon) for muon in muons], n_dig=n_dig)
+    return throw_toys(throws, most, [random_stream(1, "toys", muon) for muon in muons], n_dig=n_dig)
 
 
 def batches_that_settle(values, n_dig):
@@ -282,9 +282,11 @@ def batches_that_settle(values, n_dig):
 @pytest.mark.parametrize("n_dig", [1, 2])
 def test_toys_stop_when_they_settle(n_dig):
     places, noise = [0.0, 0.01, 0.5, 3.0, *range(4, 20)], 0.015
-    (found,) = adaptive([Throw(torch.abs, torch.tensor(places, dtype=DOUBLE)[:, None], noise)], range(20), n_dig=n_dig)
+    (found,) = adaptive(
+        [ToySetup(torch.abs, torch.tensor(places, dtype=DOUBLE)[:, None], noise)], range(20), n_dig=n_dig
+    )
     for muon, place in enumerate(places):
-        values = abs(place + noise * stream(1, "toys", muon).standard_normal(200_000))
+        values = abs(place + noise * random_stream(1, "toys", muon).standard_normal(200_000))
         needed = batches_that_settle(values, n_dig)
         assert found.settled[muon].item() == (needed < math.inf)
         count = int(min(needed, 20)) * ADAPTIVE_BATCH
@@ -295,7 +297,7 @@ def test_toys_stop_when_they_settle(n_dig):
 
 
 def test_more_digits_take_more_toys():
-    throws = [Throw(lambda h: h, torch.zeros(30, 1, dtype=DOUBLE), 3.0)]
+    throws = [ToySetup(lambda h: h, torch.zeros(30, 1, dtype=DOUBLE), 3.0)]
     one, two = (adaptive(throws, range(30), 2_000_000, n_dig)[0] for n_dig in (1, 2))
     assert one.settled.all()
     assert (one.count == 2 * ADAPTIVE_BATCH).all()
@@ -308,12 +310,12 @@ def test_more_digits_take_more_toys():
 def test_every_observable_must_settle():
     hits = torch.zeros(1, 1, dtype=DOUBLE)
     infers = (lambda h: h, lambda h: 7 * h, lambda h: torch.cat([h, 7 * h], dim=1))
-    small, large, both = (adaptive([Throw(infer, hits, 1.0)], [0], 1_000_000)[0] for infer in infers)
+    small, large, both = (adaptive([ToySetup(infer, hits, 1.0)], [0], 1_000_000)[0] for infer in infers)
     assert small.count < large.count == both.count
 
 
 def test_the_most_toys_are_whole_batches():
-    throws = [Throw(lambda h: 9.0 * h, torch.zeros(1, 1, dtype=DOUBLE), 1.0)]
+    throws = [ToySetup(lambda h: 9.0 * h, torch.zeros(1, 1, dtype=DOUBLE), 1.0)]
     (found,) = adaptive(throws, [0], most=39_999, n_dig=3)
     assert found.count.item() == 30_000
     assert not found.settled.item()
@@ -322,13 +324,13 @@ def test_the_most_toys_are_whole_batches():
 def test_adaptive_throws_are_the_same_alone_and_among_others():
     """Bit for bit, though each stops at its own number of toys."""
     hits = torch.tensor([0.0, 0.01, 0.3, math.nan, 1.0, 2.0], dtype=DOUBLE)[:, None]
-    throws = [Throw(infer_theta, hits, 0.003), Throw(torch.abs, hits, 0.02), Throw(lambda h: h, hits, 4e-5)]
+    throws = [ToySetup(infer_theta, hits, 0.003), ToySetup(torch.abs, hits, 0.02), ToySetup(lambda h: h, hits, 4e-5)]
     together = adaptive(throws, range(6))
     assert len(torch.cat([each.count for each in together]).unique()) > 3
     for throw, expected in zip(throws, together, strict=True):
         (alone,) = adaptive([throw], range(6))
         for rows in ([0], [1], [3], [2, 5]):
-            (few,) = adaptive([Throw(throw.infer, hits[rows], throw.noise)], rows)
+            (few,) = adaptive([ToySetup(throw.infer, hits[rows], throw.noise)], rows)
             for a, b, c in zip(few, alone, expected, strict=True):
                 assert torch.equal(a.nan_to_num(9e9), b[rows].nan_to_num(9e9))
                 assert torch.equal(b.nan_to_num(9e9), c.nan_to_num(9e9))
@@ -336,7 +338,7 @@ def test_adaptive_throws_are_the_same_alone_and_among_others():
 
 def test_a_muon_without_a_number_stops_at_once():
     hits = torch.tensor([[math.nan], [0.1], [9.0]], dtype=DOUBLE)
-    (found,) = adaptive([Throw(torch.sqrt, hits, 0.2)], range(3))
+    (found,) = adaptive([ToySetup(torch.sqrt, hits, 0.2)], range(3))
     assert found.settled[:2].tolist() == [False, False]
     assert found.count[:2].tolist() == [2 * ADAPTIVE_BATCH] * 2
     assert found.interval95[0].isnan().all()

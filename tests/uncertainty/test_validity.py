@@ -7,7 +7,7 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pullback import linear_ok, numerical_tolerance
+from pullback import linear_valid, numerical_tolerance
 from pullback.statistics.normal import K95
 from pullback.uncertainty.validity import contradicted
 
@@ -70,7 +70,7 @@ def judged(y=0.0, u=4.0, sd=None, low=0.0, high=0.0, n_dig=1):
     """With ends that are off by low and high from the linear ones."""
     each = lambda value: torch.tensor([[value]], dtype=DOUBLE)  # noqa: E731
     ends = torch.tensor([[[y - K95 * u + low, y + K95 * u + high]]], dtype=DOUBLE)
-    return linear_ok(each(y), each(u), each(u if sd is None else sd), ends, n_dig).item()
+    return linear_valid(each(y), each(u), each(u if sd is None else sd), ends, n_dig).item()
 
 
 @pytest.mark.parametrize("y", [0.0, 100.0, -3.0])

@@ -60,7 +60,7 @@ def toys_of(rng, row, per_muon, value, ends=K, bias=0.0):
     return Thrown(row, toys)
 
 
-def muons_of(value, sigma, sigma_linear=None, finite=None, linear_ok=None, without_sd=None):
+def muons_of(value, sigma, sigma_linear=None, finite=None, linear_valid=None, without_sd=None):
     """Muons whose intervals are those of a Gaussian of their σ."""
     low68, high68, low95, high95 = (value + k * sigma for k in K)
     sigma_linear = sigma if sigma_linear is None else sigma_linear
@@ -70,7 +70,7 @@ def muons_of(value, sigma, sigma_linear=None, finite=None, linear_ok=None, witho
         distance=distance(value, sigma_linear),
         without_sd=np.zeros(len(value), bool) if without_sd is None else without_sd,
         sigma_linear=sigma_linear,
-        linear_ok=np.ones(len(value)) if linear_ok is None else linear_ok,
+        linear_valid=np.ones(len(value)) if linear_valid is None else linear_valid,
         sigma=sigma,
         bias=np.zeros(len(value)),
         interval68=np.stack([low68, high68], axis=1),
@@ -444,11 +444,11 @@ def test_success_is_that_of_the_intervals():
 def test_the_share_of_linear_muons():
     made, rng = few("quoted"), np.random.default_rng(1)
     at, sigma = np.array([0.2, 4.0, 4.0, 4.0, 50.0]), np.ones(5)
-    linear_ok = np.array([0, 1, 0, 0, 1])
-    made.add(muons_of(at, sigma, linear_ok=linear_ok), toys_of(rng, np.array([0]), 1000, at), Truth(at, at))
+    linear_valid = np.array([0, 1, 0, 0, 1])
+    made.add(muons_of(at, sigma, linear_valid=linear_valid), toys_of(rng, np.array([0]), 1000, at), Truth(at, at))
     result = made.result()
-    assert result["overall"]["linear_ok"] == 0.4
-    assert [each["linear_ok"] for each in result["bins"]] == [0, None, None, None, pytest.approx(1 / 3), None, 1]
+    assert result["overall"]["linear_valid"] == 0.4
+    assert [each["linear_valid"] for each in result["bins"]] == [0, None, None, None, pytest.approx(1 / 3), None, 1]
 
 
 def test_toys_with_an_uneven_count_are_weighted_by_it():
@@ -474,7 +474,7 @@ def test_where_there_is_no_linear_sigma_the_distance_is_that_of_the_value():
     assert distance(value, sigma).tolist() == [0, 0, np.inf, 2, 2]
     made, rng = few("quoted"), np.random.default_rng(1)
     at, quoted = np.zeros(3), np.full(3, 0.6)
-    made.add(muons_of(at, quoted, np.zeros(3), linear_ok=np.zeros(3)), toys_of(rng, np.arange(3), 1000, at))
+    made.add(muons_of(at, quoted, np.zeros(3), linear_valid=np.zeros(3)), toys_of(rng, np.arange(3), 1000, at))
     assert [each["muons"] for each in made.result()["bins"]] == [3, 0, 0, 0, 0, 0, 0]
 
 
@@ -495,9 +495,9 @@ def test_muons_that_are_off_in_opposite_directions_do_not_cancel(what):
         "interval95": said.interval95 + 0.24 * sign[:, None],
     }
     made = few("quoted")
-    linear_ok = np.zeros(muons)  # as if the law held nowhere, so that σ is free
+    linear_valid = np.zeros(muons)  # as if the law held nowhere, so that σ is free
     toys = toys_of(rng, np.arange(0, muons, 10) + np.arange(muons // 10) % 2, 10_000, value)
-    made.add(said._replace(linear_ok=linear_ok, **{what: spoilt[what]}), toys)
+    made.add(said._replace(linear_valid=linear_valid, **{what: spoilt[what]}), toys)
     result = made.result()
     assert result["verdict"] == "fail"
     assert "root mean square" in "; ".join(result["reasons"])
@@ -528,13 +528,13 @@ def test_what_no_muon_may_be(field, spoil, count):
     assert result["reasons"][0] == f"1 muons {NEVER[count]}"
 
 
-def test_toys_that_contradict_linear_ok():
+def test_toys_that_contradict_linear_valid():
     """σ is 1, so δ is 0.5: ends that are 1 off contradict a law that holds, right ones a law that does not."""
     value, rng = np.linspace(0, 100, 2000), np.random.default_rng(1)
     for ok, shift, least, most in ((1, 0.0, 0, 0), (1, 1.0, 200, 200), (0, 0.0, 100, 200), (0, 1.0, 0, 0)):
         made = few("quoted")
         toys = toys_of(rng, np.arange(0, 2000, 10), 10_000, value, ends=K + shift)
-        made.add(muons_of(value, np.ones(2000), linear_ok=np.full(2000, ok)), toys)
+        made.add(muons_of(value, np.ones(2000), linear_valid=np.full(2000, ok)), toys)
         assert least <= made.result()["counts"]["toys_contradict"] <= most
 
 

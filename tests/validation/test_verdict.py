@@ -9,7 +9,7 @@ from running import Run
 
 from pullback.detector import bound_model, response
 from pullback.errors import PullbackError
-from pullback.statistics.random import stream
+from pullback.statistics.random import random_stream
 from pullback.steps import simulate
 from pullback.store.evidence_file import read_evidence, write_evidence
 from pullback.store.study_file import open_study
@@ -51,7 +51,7 @@ def test_an_honest_run_passes(tmp_path, seed):
     # The quoted σ in every bin, the fold included; the linear one where it is claimed.
     assert [(each["verdict"], each["muons"] > 0) for each in entry["quoted"]["bins"]] == [("pass", True)] * 7
     assert [each["verdict"] for each in entry["linear"]["bins"]] == [OUTSIDE] * 4 + ["pass"] * 3
-    assert entry["linear_ok"] == pytest.approx(0.978, abs=0.003)
+    assert entry["linear_valid"] == pytest.approx(0.978, abs=0.003)
 
 
 @pytest.mark.parametrize("factor", [1.1, 0.9])
@@ -99,7 +99,7 @@ def intervals_too_narrow(quoted):
 
 def without_what_is_not_linear(quoted):
     """Neither σ nor intervals, where it takes more than the linear law."""
-    keep = lambda each: torch.where(quoted.linear_ok[(..., *[None] * (each.ndim - 2))], each, float("nan"))  # noqa: E731
+    keep = lambda each: torch.where(quoted.linear_valid[(..., *[None] * (each.ndim - 2))], each, float("nan"))  # noqa: E731
     return quoted._replace(**{name: keep(getattr(quoted, name)) for name in ("sigma", "interval68", "interval95")})
 
 
@@ -119,16 +119,19 @@ def every_other(quoted):
         (lambda q: q._replace(sigma=1.1 * q.sigma), "are said to be linear, and have another σ"),
         (without_what_is_not_linear, "have no σ"),
         (
-            lambda q: q._replace(sigma=torch.where(q.linear_ok, q.sigma, float("nan"))),  # intervals are there
+            lambda q: q._replace(sigma=torch.where(q.linear_valid, q.sigma, float("nan"))),  # intervals are there
             "are said to have no standard deviation, and their toys have no tails",
         ),
         (lambda q: q._replace(interval68=float("nan") * q.interval68), "have an interval that is not finite"),
         (lambda q: q._replace(interval95=q.interval95 / every_other(q)[:, :, None]), "not finite"),
         (lambda q: q._replace(bias=torch.zeros_like(q.bias)), "bias of toys"),
         (lambda q: q._replace(bias=-q.bias), "bias of toys"),
-        (lambda q: q._replace(linear_ok=torch.ones_like(q.linear_ok)), "their toys say otherwise"),
-        (lambda q: q._replace(linear_ok=~q.linear_ok), "their toys say otherwise"),
-        (lambda q: q._replace(linear_ok=torch.zeros_like(q.linear_ok)), "disagree on whether the linear law holds"),
+        (lambda q: q._replace(linear_valid=torch.ones_like(q.linear_valid)), "their toys say otherwise"),
+        (lambda q: q._replace(linear_valid=~q.linear_valid), "their toys say otherwise"),
+        (
+            lambda q: q._replace(linear_valid=torch.zeros_like(q.linear_valid)),
+            "disagree on whether the linear law",
+        ),
         (lambda q: Quoted(*(each if each is q.value else each.flip(0) for each in q)), "toy sd / σ"),  # rows reversed
     ],
 )
@@ -187,7 +190,7 @@ def test_smearing_that_is_shifted_is_to_be_heeded(tmp_path, monkeypatch):
     }
 
 
-def test_linear_ok_is_held_against_toys_in_its_own_digits(tmp_path):
+def test_linear_valid_is_held_against_toys_in_its_own_digits(tmp_path):
     raw = {
         **DEFAULT,
         "uncertainty": {"n_dig": 2},
@@ -197,7 +200,7 @@ def test_linear_ok_is_held_against_toys_in_its_own_digits(tmp_path):
     for seed in (1, 2):
         (entry,) = evidence_of(Run({**raw, "seed": seed}, tmp_path / str(seed)).make())["points"]
         counts = entry["quoted"]["counts"]
-        assert entry["linear_ok"] == pytest.approx(0.548, abs=0.02)
+        assert entry["linear_valid"] == pytest.approx(0.548, abs=0.02)
         assert counts["toys_can_tell"] >= 20
         assert counts["toys_contradict"] == 0
         assert counts["toys_disagree"] < 0.3 * counts["toys_can_tell"]
@@ -245,7 +248,7 @@ def test_noise_that_is_twice_as_wide_in_the_toys(tmp_path, monkeypatch):
 
 
 def test_toys_that_share_one_noise_vector(tmp_path, monkeypatch):
-    wrong = lambda part, purpose, index: stream(part.settings.seed, purpose, 0)  # noqa: E731
+    wrong = lambda part, purpose, index: random_stream(part.settings.seed, purpose, 0)  # noqa: E731
     evidence = sabotaged(tmp_path, monkeypatch, "run_toys", response, "stream_of", wrong)
     assert evidence["verdict"] == "fail"
     assert "do they share noise?" in reasons(evidence)
@@ -265,7 +268,7 @@ def test_the_evidence_is_as_documented(tmp_path):
     evidence = evidence_of(run)
     assert set(evidence) == {"study", "verdict", "config_digest", "content_digest", "points"}
     assert [each["point"] for each in evidence["points"]] == ["model.dz=1", "model.dz=1.5"]
-    wanted = {"sigma", "low", "high", "muons", "share", "linear_ok", "ratio", "ratio_se", "verdict", "pull_mean"}
+    wanted = {"sigma", "low", "high", "muons", "share", "linear_valid", "ratio", "ratio_se", "verdict", "pull_mean"}
     wanted |= {"pull_sd", "pull_rms", "coverage68", "coverage95", "coverage68_low", "coverage95_high"}
     wanted |= {f"{end}{level}_off{which}" for end in ("low", "high") for level in ("68", "95") for which in ("", "_se")}
     first = evidence["points"][0]
@@ -278,10 +281,10 @@ def test_the_evidence_is_as_documented(tmp_path):
     assert [row["model.dz"] for row in rows] == ["1", "1.5"]
     assert float(rows[0]["pull_sd"]) == first["linear"]["domain"]["pull_sd"]
     assert float(rows[0]["quoted_ratio"]) == first["quoted"]["overall"]["ratio"]
-    assert float(rows[0]["linear_ok"]) == first["linear_ok"]
-    shares = [float(value) for name, value in rows[0].items() if name.startswith("linear_ok_")]
-    assert shares == [each["linear_ok"] for each in first["quoted"]["bins"]]
-    assert list(rows[0])[6:8] == ["linear_ok", "linear_ok_0_to_0.5"]
+    assert float(rows[0]["linear_valid"]) == first["linear_valid"]
+    shares = [float(value) for name, value in rows[0].items() if name.startswith("linear_valid_")]
+    assert shares == [each["linear_valid"] for each in first["quoted"]["bins"]]
+    assert list(rows[0])[6:8] == ["linear_valid", "linear_valid_0_to_0.5"]
     with open(run.outputs.table, newline="") as lines:
         table = list(csv.DictReader(lines))
     assert len(table) == 2 * 2 * (7 + 2)

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from ..models.line_fit import side_by_side
-from ..statistics.random import key_of, stream
+from ..statistics.random import key_of, random_stream
 from ..study.batches import Part
 from ..study.blocks import Block
 from . import noise
@@ -20,7 +20,7 @@ from . import noise
 def stream_of(part: Part, purpose: str, index: int) -> np.random.Generator:
     """The random numbers of a point for a purpose and a block, or a toy muon."""
     own = key_of(part.label) if part.settings.random_numbers == "independent" else ()
-    return stream(part.settings.seed, purpose, *own, index)
+    return random_stream(part.settings.seed, purpose, *own, index)
 
 
 def per_coordinate(part: Part, value: float | list[float]) -> Float[np.ndarray, " coordinate"]:

@@ -21,7 +21,7 @@ def smear(
     x_true : true positions (muon, coordinate), m; numpy array or tensor.
     resolution : 1/σ_x in 1/m, a number or anything that broadcasts to the hits. Where it is a tensor that requires a
         gradient, the hits carry it.
-    noise : standard normal deviates of the same shape, drawn by the caller (see `pullback.stream`).
+    noise : standard normal deviates of the same shape, drawn by the caller (see `pullback.random_stream`).
 
     Returns
     -------

@@ -136,7 +136,7 @@ def _found(study: Study, evidence: Evidence) -> dict[str, Any]:
     """The numbers that the verdict in words is made of."""
     entries = evidence["points"]
     bins = {sigma: [each for entry in entries for each in entry[sigma]["bins"]] for sigma in SIGMAS}
-    shares = [entry["linear_ok"] for entry in entries if entry["linear_ok"] is not None]
+    shares = [entry["linear_valid"] for entry in entries if entry["linear_valid"] is not None]
     outside = [each for each in bins["linear"] if each["verdict"] == OUTSIDE and each["ratio"]]
     counts = {
         key: _over_points(study, entries, lambda entry, key=key: entry["quoted"]["counts"][key])
@@ -144,7 +144,7 @@ def _found(study: Study, evidence: Evidence) -> dict[str, Any]:
     }
     return {
         "count": Counter(entry["verdict"] for entry in entries),
-        "linear_ok": list(dict.fromkeys(_percent(each) for each in (min(shares), max(shares)))) if shares else [],
+        "linear_valid": list(dict.fromkeys(_percent(each) for each in (min(shares), max(shares)))) if shares else [],
         "all_linear": min(shares, default=0.0) == 1.0,
         "fold": any(each["low"] == 0 and each["muons"] for each in bins["quoted"]),
         "off_outside": max((1 / each["ratio"] - 1 for each in outside), key=abs, default=None),

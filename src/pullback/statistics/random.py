@@ -7,7 +7,7 @@ from numpy.random import SFC64, Generator, SeedSequence
 PURPOSES = ("truth", "noise", "toys", "efficiency", "scattering", "systematics", "experiments")
 
 
-def stream(seed: int, purpose: str, *keys: int) -> Generator:
+def random_stream(seed: int, purpose: str, *keys: int) -> Generator:
     """The random generator of one purpose and one unit of work.
 
     Streams that differ in the seed, the purpose or any key are independent: they are the spawned children
@@ -25,10 +25,10 @@ def stream(seed: int, purpose: str, *keys: int) -> Generator:
 
     Examples
     --------
-    >>> from pullback import stream
-    >>> stream(1, "truth", 0).random() == stream(1, "truth", 0).random()
+    >>> from pullback import random_stream
+    >>> random_stream(1, "truth", 0).random() == random_stream(1, "truth", 0).random()
     True
-    >>> stream(1, "truth", 0).random() == stream(1, "noise", 0).random()
+    >>> random_stream(1, "truth", 0).random() == random_stream(1, "noise", 0).random()
     False
 
     """

@@ -18,7 +18,7 @@ from ..study.blocks import Block
 log = logging.getLogger(__name__)
 
 
-class Place(NamedTuple):
+class HitKind(NamedTuple):
     """Where a model is evaluated: the artefact and the column of the hits, and how the results are named after it."""
 
     kind: str
@@ -27,13 +27,13 @@ class Place(NamedTuple):
     words: str
 
 
-RECO = Place("reco", "x_reco", "", "")
+RECO = HitKind("reco", "x_reco", "", "")
 
 
-TRUTH = Place("truth", "x_true", "_true", " at the true hits")
+TRUTH = HitKind("truth", "x_true", "_true", " at the true hits")
 
 
-def read_hits(reader: Reader, part: Part, place: Place, block: Block, where: Any = "cpu") -> tuple[Any, Any]:
+def read_hits(reader: Reader, part: Part, place: HitKind, block: Block, where: Any = "cpu") -> tuple[Any, Any]:
     """The hits of a block, and their covariances where these are recorded, as tensors on a device."""
     import torch
 
@@ -61,7 +61,7 @@ def arrays(result: Any) -> dict[str, np.ndarray]:
 
 
 @contextmanager
-def open_parents(batch: Batch, files: dict[Place, str | Path | None]) -> Iterator[dict[Place, Reader]]:
+def open_parents(batch: Batch, files: dict[HitKind, str | Path | None]) -> Iterator[dict[HitKind, Reader]]:
     """The artefacts that a step reads, open, by place; those that the study doesn't have are left out."""
     with ExitStack() as stack:
         yield {

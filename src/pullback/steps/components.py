@@ -21,7 +21,7 @@ from ..uncertainty.budget import HIT_CORRELATIONS, uncertainty_budget
 from ..uncertainty.covariance import canonical
 from ..uncertainty.design import SigmaSums, mean_sigma_gradient
 from ..uncertainty.linear import Propagated, by_blocks, linear_law, masked
-from ..uncertainty.systematics import shared_jacobian
+from ..uncertainty.systematics import systematic_jacobian
 
 DIFFERENTIATED_AT_A_TIME = 2_048
 """Muons whose σ is differentiated by the design together: the graph of a derivative of a derivative is large, some
@@ -32,7 +32,7 @@ class Contributions:
     """The columns of a part that say where its uncertainties come from.
 
     `covariance` of the observables by the linear law; for each observable `budget_<o>`, the share of the variance that
-    each source has; and with systematics `shared_jacobian_<o>`, `sigma_shared_<o>` and `sigma_total_<o>`.
+    each source has; and with systematics `systematic_jacobian_<o>`, `sigma_shared_<o>` and `sigma_total_<o>`.
     """
 
     def __init__(self, out: Writer, part: Part, parameters: Parameters):
@@ -51,7 +51,7 @@ class Contributions:
         if self.names:
             kinds = {**kinds, **columns.SHARED}
             labels["systematic"] = self.names
-            about["shared_jacobian"] = {"systematic_covariance": sigma_eta}
+            about["systematic_jacobian"] = {"systematic_covariance": sigma_eta}
         self.table = columns.of_muons(out, part, kinds, labels, about) if kinds else None
 
     def append(self, infer: Inference, hits: Tensor, sigma_x: Tensor, sigma: Float[Tensor, "muon observable"]) -> None:
@@ -78,7 +78,7 @@ class Contributions:
         if not self.names:
             shares = uncertainty_budget(jacobian, sigma_x, self.model.layers).shares
             return _Found(linear.covariance, shares, jacobian[:, :, :0], torch.zeros_like(linear.sigma))
-        G = shared_jacobian(self.shifted, hits, hits.new_zeros(len(self.names)))
+        G = systematic_jacobian(self.shifted, hits, hits.new_zeros(len(self.names)))
         # Without correlations there is no line for them in the budget.
         sigma_eta = self.sigma_eta if self.correlated else self.sigma_eta.diagonal().sqrt()
         shares = uncertainty_budget(jacobian, sigma_x, self.model.layers, G, sigma_eta).shares
@@ -91,7 +91,7 @@ class _Found(NamedTuple):
 
     covariance: Float[Tensor, "muon observable observable"]
     shares: Float[Tensor, "muon observable source"]
-    shared_jacobian: Float[Tensor, "muon observable systematic"]
+    systematic_jacobian: Float[Tensor, "muon observable systematic"]
     shared: Float[Tensor, "muon observable"]
 
 

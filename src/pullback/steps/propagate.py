@@ -19,7 +19,7 @@ def propagate_uncertainty(
 ) -> None:
     """Propagate the stated resolution to the observables at the recorded hits, on a `device` of the config.
 
-    For each observable `sigma_<o>`, the one to quote, `sigma_<o>_linear` by the Jacobian, `linear_ok_<o>`, whether
+    For each observable `sigma_<o>`, the one to quote, `sigma_<o>_linear` by the Jacobian, `linear_valid_<o>`, whether
     the two are one, `bias_<o>`, `interval68_<o>` and `interval95_<o>`. `flag_<o>` says of which muons the
     uncertainty is not to be used, and why. `pullback.steps.components` says what else there is.
 

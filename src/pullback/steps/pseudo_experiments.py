@@ -25,8 +25,8 @@ from ..study.batches import Part
 from ..uncertainty.covariance import cholesky, combined
 from ..uncertainty.device import DeviceGenerator
 from ..uncertainty.jacobians import usable_muons
-from ..uncertainty.systematics import shared_jacobian
-from ..uncertainty.toys import Throw
+from ..uncertainty.systematics import systematic_jacobian
+from ..uncertainty.toys import ToySetup
 
 MUONS = 200
 """Toy muons of a point that are in the experiments, spread over its blocks as toy muons are."""
@@ -61,13 +61,13 @@ class Experiments(NamedTuple):
 
 def run_experiments(
     part: Part,
-    throw: Throw,
+    throw: ToySetup,
     mean: Float[np.ndarray, "muon observable"],
     spread: Float[np.ndarray, "muon observable"],
     shift_rng: np.random.Generator,
     noise_rng: np.random.Generator | DeviceGenerator,
 ) -> Experiments:
-    """Throw some muons together, with new noise and new shifts of the systematics in each experiment.
+    """ToySetup some muons together, with new noise and new shifts of the systematics in each experiment.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def run_experiments(
         usable = usable_muons(throw.infer, hits)
         known = known if usable is None else known & usable[:, None]
         known = known & _far_from_fold(
-            part, centre, unit, shared_jacobian(shifted, hits, torch.zeros_like(etas[0])), root
+            part, centre, unit, systematic_jacobian(shifted, hits, torch.zeros_like(etas[0])), root
         )
         total, squares = torch.zeros_like(centre), torch.zeros_like(centre)
         sums = centre.new_zeros(2, count, centre.shape[1])

@@ -26,7 +26,7 @@ TOYS_BETWEEN_LOGS = 100_000_000
 
 
 def run_toys(batch: Batch, reco: str | Path, toys: str | Path, device: str = "cpu") -> None:
-    """Throw toys around the recorded hits of muons evenly spread over the observables that have a fold.
+    """ToySetup toys around the recorded hits of muons evenly spread over the observables that have a fold.
 
     Writes in a group `toys` of each point: `muon` (its index in the point), `toy_count`, and for each observable its
     mean, standard deviation and intervals over the toys, with their errors. Points that share their random numbers are
@@ -130,7 +130,7 @@ def _throw(part: Part, chosen: _Chosen, rows: slice | np.ndarray, where: Any) ->
 
     from ..detector.bound_model import at_work, covariance_of
     from ..uncertainty.covariance import cholesky
-    from ..uncertainty.toys import Throw
+    from ..uncertainty.toys import ToySetup
 
     (parameters, infer), hits = at_work(part, where), torch.from_numpy(chosen.hits[rows]).to(where)
     recorded = None if chosen.recorded is None else torch.from_numpy(chosen.recorded[rows]).to(where)
@@ -138,12 +138,12 @@ def _throw(part: Part, chosen: _Chosen, rows: slice | np.ndarray, where: Any) ->
     factor = torch.from_numpy(response.factor(part)).to(where)
     added = response.scattering_root(part, hits)
     if added is None and stated.ndim == 2:
-        return Throw(infer, hits, (stated.sqrt() * factor).expand(hits.shape))
+        return ToySetup(infer, hits, (stated.sqrt() * factor).expand(hits.shape))
     root = cholesky(stated) * factor
     if added is not None:
         muons = max(len(root), len(added))
         root = torch.cat([each.expand(muons, -1, -1) for each in (root, added)], dim=2)
-    return Throw(infer, hits, 0.0, root)
+    return ToySetup(infer, hits, 0.0, root)
 
 
 def _write_toys(out: Writer, part: Part, chosen: _Chosen, result: dict[str, np.ndarray]) -> None:

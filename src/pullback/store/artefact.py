@@ -29,7 +29,7 @@ from .checksum import REMAKE, USER_BLOCK, reserve, seal, verify
 from .netcdf import Dims, Scales, describe, dims_of, scales_of
 from .provenance import code_digest, vector_instructions, versions
 
-SCHEMA = 2
+SCHEMA = 3
 UNITS = "SI: m, rad"
 LIBVER = ("v110", "v110")
 OVERHEAD = 64 * 1024

@@ -49,7 +49,7 @@ QUOTED = {
     "bias": Kind("bias_{name}", "mean of the {long_name} over the noise, less its value at the hits"),
     "interval68": Kind("interval68_{name}", "68.27 % coverage interval of the {long_name}", along="end"),
     "interval95": Kind("interval95_{name}", "95 % coverage interval of the {long_name}", along="end"),
-    "linear_ok": Kind("linear_ok_{name}", "whether the linear law holds for the {long_name}", dtype="u1"),
+    "linear_valid": Kind("linear_valid_{name}", "whether the linear law holds for the {long_name}", dtype="u1"),
     "flag": Kind("flag_{name}", "why the uncertainty of the {long_name} is not to be used", dtype="u1"),
 }
 """What is quoted of each observable: fields of `pullback.quote`, and the flag."""
@@ -74,8 +74,8 @@ BUDGET = {
 """Of each observable with several sources of uncertainty: fields of `pullback.steps.components.Contributions`."""
 
 SHARED = {
-    "shared_jacobian": Kind(
-        "shared_jacobian_{name}",
+    "systematic_jacobian": Kind(
+        "systematic_jacobian_{name}",
         "change of the {long_name} by a unit of each systematic",
         "systematic",
         unit="{unit} a unit of the systematic",

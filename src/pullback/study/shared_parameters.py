@@ -13,7 +13,7 @@ from ..config.base import nearest
 from ..errors import PullbackError
 from ..models import Model
 from ..uncertainty.arrays import Tensor
-from ..uncertainty.systematics import systematic_covariance
+from ..uncertainty.systematics import covariance_matrix
 
 
 class Target(NamedTuple):
@@ -61,7 +61,7 @@ def correlations_of(section: Mapping[str, Any]) -> list[tuple[str, str, float]]:
 def covariance_of(section: Mapping[str, Any]) -> Float[np.ndarray, "systematic systematic"]:
     """The covariance of the systematics of a config."""
     uncertainties = {name: section[name] for name in names_of(section)}
-    return systematic_covariance(uncertainties, correlations_of(section))
+    return covariance_matrix(uncertainties, correlations_of(section))
 
 
 def check(model: Model, section: Mapping[str, Any]) -> None:

@@ -67,9 +67,9 @@ def adaptive_toys(
         several muons. It should be fast for tens of thousands of rows.
     inputs : distributions, such as `Gaussian`, whose quantities are the coordinates, in order. With parameters that are
         arrays there are as many muons as these have values; with numbers alone there is one.
-    rng : the random generator, such as `pullback.stream(seed, "toys")`, of which each muon gets a child (`rng.spawn`);
-        or one generator for each muon, to split muons over several calls. A muon's results depend on its own generator
-        alone.
+    rng : the random generator, such as `pullback.random_stream(seed, "toys")`, of which each muon gets a child
+        (`rng.spawn`); or one generator for each muon, to split muons over several calls. A muon's results depend
+        on its own generator alone.
     n_dig : significant digits of the standard deviation that are meant to be right, 1 or 2 as a rule. Each digit takes
         100 times the toys.
     coverage : p, the coverage probability of the intervals.
@@ -99,9 +99,9 @@ def adaptive_toys(
 
     Examples
     --------
-    >>> from pullback import Gaussian, Rectangular, adaptive_toys, stream
+    >>> from pullback import Gaussian, Rectangular, adaptive_toys, random_stream
     >>> inputs = [Gaussian([1.0, 2.0], 0.1), Rectangular(2.7, 3.3)]
-    >>> result = adaptive_toys(lambda hits: hits.prod(dim=1, keepdim=True), inputs, stream(1, "toys"))
+    >>> result = adaptive_toys(lambda hits: hits.prod(dim=1, keepdim=True), inputs, random_stream(1, "toys"))
     >>> result.sd
     tensor([[0.3459],
             [0.4572]], dtype=torch.float64)
@@ -250,7 +250,7 @@ def _children(rng, muons) -> Sequence[Generator]:
     rngs = rng.spawn(muons) if isinstance(rng, Generator) else rng
     if not isinstance(rngs, Sequence) or not all(isinstance(each, Generator) for each in rngs):
         raise TypeError(
-            'rng must be a numpy random generator, such as pullback.stream(seed, "toys"), or one for each muon'
+            'rng must be a numpy random generator, such as pullback.random_stream(seed, "toys"), or one for each muon'
         )
     if len(rngs) != muons:
         raise ValueError(f"rng must be one random generator, or one for each of {muons} muons, not {len(rngs)}")

@@ -48,8 +48,8 @@ def uncertainty_budget(
     jacobian : J (muon, observable, coordinate), as `muon_jacobian` gives it; 0 for a hit that is missing.
     covariance : of the hits: variances (1 or muon, coordinate), or matrices (1 or muon, coordinate, coordinate).
     layers : the layer of each coordinate.
-    shared : G (muon, observable, systematic), as `shared_jacobian` gives it.
-    sigma_eta : covariance or standard uncertainties of the systematics, as `shared_covariance` takes them.
+    shared : G (muon, observable, systematic), as `systematic_jacobian` gives it.
+    sigma_eta : covariance or standard uncertainties of the systematics, as `cross_covariance` takes them.
 
     Returns
     -------
@@ -58,7 +58,7 @@ def uncertainty_budget(
 
     Raises
     ------
-    ValueError : a covariance of another shape, or one that `propagate` or `shared_covariance` would refuse; layers of
+    ValueError : a covariance of another shape, or one that `propagate` or `cross_covariance` would refuse; layers of
         another number than the coordinates; G without its uncertainties, or these without G.
 
     Source: terms of equations 10 and 13 of JCGM 100:2008; uncertainty budget, JCGM 200:2012, 2.33.

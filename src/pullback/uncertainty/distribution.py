@@ -30,7 +30,7 @@ PROBES, PROBE_SCALE = 16, 1.6
 
 
 class Spread(NamedTuple):
-    """What `spread` returns, muon by muon, and observable by observable."""
+    """What `propagate_distribution` returns, muon by muon, and observable by observable."""
 
     mean: Float[Tensor, "muon observable"]
     sd: Float[Tensor, "muon observable"]
@@ -40,7 +40,7 @@ class Spread(NamedTuple):
     sd_error: Float[Tensor, "muon observable"]
 
 
-def spread(
+def propagate_distribution(
     infer: Callable[[Float[Tensor, "muon coordinate"]], Float[Tensor, "muon observable"]],
     hits: Float[Tensor, "muon coordinate"],
     covariance: float | Float[Tensor, "*covariance"],
@@ -93,9 +93,9 @@ def spread(
     Examples
     --------
     >>> import torch
-    >>> from pullback import infer_theta, propagate, spread
+    >>> from pullback import infer_theta, propagate, propagate_distribution
     >>> hits = torch.tensor([[0.0], [0.5]], dtype=torch.float64)
-    >>> spread(infer_theta, hits, 0.01**2).sd  # at the fold, and far from it
+    >>> propagate_distribution(infer_theta, hits, 0.01**2).sd  # at the fold, and far from it
     tensor([[0.0040],
             [0.0060]], dtype=torch.float64)
     >>> propagate(infer_theta, hits, 0.01**2).sigma
@@ -112,7 +112,7 @@ def spread(
 
 
 def spread_block(infer: Callable, hits: Tensor, sigma_x: Tensor, law: Law, seed: int, screen: bool) -> Spread:
-    """`spread` for one block, with Σ as `canonical` gives it and the `linear_law` at the same hits."""
+    """`propagate_distribution` for one block, with Σ as `canonical` gives it and the `linear_law` at the same hits."""
     one = hits.shape[1] == 1
     look, step = (_look_along_the_line, LOOKED_AT_A_TIME) if one else (_look_around, LOOKED_AT_A_TIME // PROBES)
     everyone = Muons(infer, with_stand_ins(hits, law.finite), cholesky(sigma_x), law.value)

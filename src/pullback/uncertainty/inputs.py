@@ -23,7 +23,7 @@ Numbers = float | Sequence | np.ndarray | Tensor
 
 
 class Input:
-    """One quantity, independent of all others; `Gaussians` alone has several.
+    """One quantity, independent of all others; `MultivariateGaussian` alone has several.
 
     A distribution has its parameters by name, its `mean` and `variance`, and `draw`. All are kept for each muon,
     (muon,), with a single one where they were given as numbers.
@@ -101,8 +101,8 @@ class Gaussian(Input):
 
     Examples
     --------
-    >>> from pullback import Gaussian, stream
-    >>> Gaussian([0.5, 1.5], 0.01).draw([stream(1, "toys", muon) for muon in range(2)], 1000).shape
+    >>> from pullback import Gaussian, random_stream
+    >>> Gaussian([0.5, 1.5], 0.01).draw([random_stream(1, "toys", muon) for muon in range(2)], 1000).shape
     (2, 1000, 1)
 
     """
@@ -268,7 +268,7 @@ class StudentT(Input):
 
 
 @dataclass(frozen=True, eq=False)
-class Gaussians(Input):
+class MultivariateGaussian(Input):
     """Several correlated quantities, multivariate normal N(mean, covariance) (JCGM 101:2008, 6.4.8).
 
     Parameters
@@ -285,9 +285,9 @@ class Gaussians(Input):
     Examples
     --------
     >>> import numpy as np
-    >>> from pullback import Gaussians, stream
-    >>> pair = Gaussians([4.999, 0.0197], [[4e-6, -2e-9], [-2e-9, 4e-12]])
-    >>> values = pair.draw([stream(1, "toys")], 100_000)
+    >>> from pullback import MultivariateGaussian, random_stream
+    >>> pair = MultivariateGaussian([4.999, 0.0197], [[4e-6, -2e-9], [-2e-9, 4e-12]])
+    >>> values = pair.draw([random_stream(1, "toys")], 100_000)
     >>> round(float(np.corrcoef(values[0].T)[0, 1]), 2)
     -0.5
 
@@ -301,11 +301,13 @@ class Gaussians(Input):
         size = mean.shape[-1] if mean.ndim in (1, 2) else 0
         if not size or covariance.ndim not in (2, 3) or covariance.shape[-2:] != (size, size):
             raise ValueError(
-                f"Gaussians: mean must be (quantity,) or (muon, quantity) and covariance (quantity, quantity) or "
-                f"(muon, quantity, quantity), not {mean.shape} and {covariance.shape}"
+                f"MultivariateGaussian: mean must be (quantity,) or (muon, quantity) and covariance "
+                f"(quantity, quantity) or (muon, quantity, quantity), not {mean.shape} and {covariance.shape}"
             )
         if len({*mean.shape[:-1], *covariance.shape[:-2]} - {1}) > 1:
-            raise ValueError(f"Gaussians: mean is for {len(mean)} muons, and covariance for {len(covariance)}")
+            raise ValueError(
+                f"MultivariateGaussian: mean is for {len(mean)} muons, and covariance for {len(covariance)}"
+            )
         mean, covariance = mean.reshape(-1, size), covariance.reshape(-1, size, size)
         check_covariance(torch.tensor(covariance))
         muons = max(len(mean), len(covariance))
@@ -372,7 +374,7 @@ def moments(inputs: Sequence[Input]) -> Moments:
         size = each.quantities
         own = slice(start, start + size)
         hits[:, own] = each.mean.reshape(-1, size)
-        block = each.covariance if isinstance(each, Gaussians) else each.variance[:, None, None]
+        block = each.covariance if isinstance(each, MultivariateGaussian) else each.variance[:, None, None]
         covariance[:, own, own] = block
         start += size
     return Moments(torch.from_numpy(hits), torch.from_numpy(covariance))

@@ -21,7 +21,7 @@ Infer = Callable[[Float[Any, "muon coordinate"], Float[Any, " systematic"]], Flo
 Uncertainties = Float[Tensor, "*sigma_eta"] | Float[np.ndarray, "*sigma_eta"]
 
 
-def shared_jacobian(
+def systematic_jacobian(
     infer: Infer, hits: Float[Tensor, "muon coordinate"], eta: Float[Tensor, " systematic"]
 ) -> Float[Tensor, "muon observable systematic"]:
     """The Jacobian of each muon's observables by what all muons share: G[m, o, k] = ∂y[m, o] / ∂η[k].
@@ -53,9 +53,10 @@ def shared_jacobian(
     Examples
     --------
     >>> import torch
-    >>> from pullback import shared_jacobian
+    >>> from pullback import systematic_jacobian
     >>> shift = lambda hits, eta: hits - eta[0]  # the layer is moved by η
-    >>> shared_jacobian(shift, torch.tensor([[0.2], [0.7]], dtype=torch.float64), torch.zeros(1, dtype=torch.float64))
+    >>> hits = torch.tensor([[0.2], [0.7]], dtype=torch.float64)
+    >>> systematic_jacobian(shift, hits, torch.zeros(1, dtype=torch.float64))
     tensor([[[-1.]],
     <BLANKLINE>
             [[-1.]]], dtype=torch.float64)
@@ -111,7 +112,7 @@ def _line(error) -> str:
     return str(error).splitlines()[0]
 
 
-def shared_covariance(
+def cross_covariance(
     left: Float[Tensor, "*left observable systematic"],
     right: Float[Tensor, "*right other systematic"],
     sigma_eta: Uncertainties,
@@ -123,7 +124,7 @@ def shared_covariance(
 
     Parameters
     ----------
-    left, right : G of one muon or of many, as `shared_jacobian` gives it: (…, observable, systematic).
+    left, right : G of one muon or of many, as `systematic_jacobian` gives it: (…, observable, systematic).
     sigma_eta : covariance of the shared parameters (systematic, systematic), or where they are independent their
         standard uncertainties (systematic,).
 
@@ -140,9 +141,9 @@ def shared_covariance(
     Examples
     --------
     >>> import torch
-    >>> from pullback import shared_covariance
+    >>> from pullback import cross_covariance
     >>> G = torch.tensor([[[-1.0]], [[-2.0]]], dtype=torch.float64)
-    >>> shared_covariance(G[0], G[1], torch.tensor([0.1], dtype=torch.float64))
+    >>> cross_covariance(G[0], G[1], torch.tensor([0.1], dtype=torch.float64))
     tensor([[0.0200]], dtype=torch.float64)
 
     """
@@ -192,7 +193,7 @@ class MeanUncertainty(NamedTuple):
     muons: Any
 
 
-class SharedMean:
+class MeanAccumulator:
     """The uncertainty of a mean over muons from running sums, for more muons than fit in memory.
 
     `add` takes block after block; `result` gives what `mean_uncertainty` gives for all of them at once.
@@ -200,8 +201,8 @@ class SharedMean:
     Examples
     --------
     >>> import torch
-    >>> from pullback import SharedMean
-    >>> mean = SharedMean()
+    >>> from pullback import MeanAccumulator
+    >>> mean = MeanAccumulator()
     >>> for _ in range(2):
     ...     mean.add(torch.full((50,), 0.1, dtype=torch.float64), torch.ones(50, 1, dtype=torch.float64))
     >>> mean.result(torch.tensor([0.02], dtype=torch.float64)).total  # sqrt(0.1² / 100 + 0.02²)
@@ -264,8 +265,8 @@ def mean_uncertainty(
     Parameters
     ----------
     sigma : standard uncertainty of each muon from its own hits alone (muon,), or (muon, observable).
-    shared : G (muon, systematic), or (muon, observable, systematic), as `shared_jacobian` gives it.
-    sigma_eta : covariance or standard uncertainties of the shared parameters, as `shared_covariance` takes them.
+    shared : G (muon, systematic), or (muon, observable, systematic), as `systematic_jacobian` gives it.
+    sigma_eta : covariance or standard uncertainties of the shared parameters, as `cross_covariance` takes them.
     weights : (muon,), of any sum; without them all muons weigh the same.
 
     Returns
@@ -291,7 +292,7 @@ def mean_uncertainty(
     0.0200 0.0010 0.0200
 
     """
-    mean = SharedMean()
+    mean = MeanAccumulator()
     mean.add(sigma, shared, weights)
     return mean.result(sigma_eta)
 
@@ -348,7 +349,7 @@ def correlation_matrix(
     return matrix
 
 
-def systematic_covariance(
+def covariance_matrix(
     uncertainties: Mapping[str, float], correlations: Sequence[tuple[str, str, float]] = ()
 ) -> Float[np.ndarray, "systematic systematic"]:
     """Σ_η of named systematics: u_k ρ_kl u_l, in the order of `uncertainties`.
@@ -368,8 +369,8 @@ def systematic_covariance(
 
     Examples
     --------
-    >>> from pullback import systematic_covariance
-    >>> systematic_covariance({"dz": 0.5, "z0": 0.25}, [("dz", "z0", -1)])
+    >>> from pullback import covariance_matrix
+    >>> covariance_matrix({"dz": 0.5, "z0": 0.25}, [("dz", "z0", -1)])
     array([[ 0.25  , -0.125 ],
            [-0.125 ,  0.0625]])
 

@@ -42,7 +42,7 @@ class Toys(NamedTuple):
     settled: Bool[Tensor, " muon"]
 
 
-class Throw(NamedTuple):
+class ToySetup(NamedTuple):
     """What toys are thrown for: an inference, the hits (muon, coordinate), and the hits' standard uncertainty."""
 
     infer: Callable[[Float[Tensor, "muon coordinate"]], Float[Tensor, "muon observable"]]
@@ -79,7 +79,7 @@ def run_toys(
         with one that is NaN or infinite gets NaN.
     noise : standard uncertainty of the hits, in their unit: a number, (coordinate,) or (muon, coordinate).
     toys : number for each muon, at least 2.
-    rng : the random generator, such as `pullback.stream(seed, "toys", 0)`.
+    rng : the random generator, such as `pullback.random_stream(seed, "toys", 0)`.
 
     Returns
     -------
@@ -99,17 +99,17 @@ def run_toys(
     Examples
     --------
     >>> import torch
-    >>> from pullback import infer_theta, run_toys, stream
+    >>> from pullback import infer_theta, run_toys, random_stream
     >>> hits = torch.tensor([[0.5]], dtype=torch.float64)
-    >>> run_toys(infer_theta, hits, 0.01, 100_000, stream(1, "toys")).sd
+    >>> run_toys(infer_theta, hits, 0.01, 100_000, random_stream(1, "toys")).sd
     tensor([[0.0060]], dtype=torch.float64)
 
     """
-    return throw_toys([Throw(infer, hits, noise)], toys, [rng] * len(hits))[0]
+    return throw_toys([ToySetup(infer, hits, noise)], toys, [rng] * len(hits))[0]
 
 
 def throw_toys(
-    throws: Sequence[Throw],
+    throws: Sequence[ToySetup],
     toys: int,
     rngs: Sequence[np.random.Generator | DeviceGenerator],
     *,
@@ -132,7 +132,7 @@ def throw_toys(
 
     """
     if not all(isinstance(rng, np.random.Generator | DeviceGenerator) for rng in rngs):
-        raise TypeError('rng must be a numpy random generator, such as pullback.stream(seed, "toys")')
+        raise TypeError('rng must be a numpy random generator, such as pullback.random_stream(seed, "toys")')
     if toys < 2:
         raise ValueError(f"toys must be at least 2 to have a spread, not {toys}")
     keep_freed()
@@ -203,11 +203,11 @@ def _in_order(z: Float[Any, "muon toy coordinate"]) -> Float[Tensor, "muon toy c
     return torch.from_numpy(z)
 
 
-def _prepare(throw: Throw) -> Throw:
+def _prepare(throw: ToySetup) -> ToySetup:
     check_hits(throw.hits)
     hits = throw.hits.detach()
     if throw.root is not None:
-        return Throw(throw.infer, hits, throw.noise, throw.root.detach())
+        return ToySetup(throw.infer, hits, throw.noise, throw.root.detach())
     noise = torch.as_tensor(throw.noise, dtype=hits.dtype, device=hits.device).detach()
     if tuple(noise.shape) not in {(), (hits.shape[1],), tuple(hits.shape)}:
         raise ValueError(
@@ -216,13 +216,13 @@ def _prepare(throw: Throw) -> Throw:
         )
     if not (torch.isfinite(noise) & (noise >= 0)).all():
         raise ValueError("noise must be finite and not negative: it is the standard uncertainty of the hits")
-    return Throw(throw.infer, hits, noise.expand(hits.shape))
+    return ToySetup(throw.infer, hits, noise.expand(hits.shape))
 
 
 class _Sums:
     """Running sums of the observables' distance from their value at the hit, which loses no digits."""
 
-    def __init__(self, throw: Throw, n_dig: int | None):
+    def __init__(self, throw: ToySetup, n_dig: int | None):
         self.throw, self.n_dig = throw, n_dig
         self.centre = centre = _inferred(throw.infer, throw.hits)
         muons, observables = centre.shape
@@ -235,7 +235,7 @@ class _Sums:
         self.batches = centre.new_zeros(2, muons, observables, 4)
 
     def add(self, rows: slice | Int[Tensor, " few"], z: Float[Tensor, "few toy coordinate"]) -> None:
-        """Throw more toys around some muons."""
+        """ToySetup more toys around some muons."""
         infer, hits, noise, root = self.throw
         count = z.shape[1]
         if root is None:

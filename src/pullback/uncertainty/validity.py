@@ -56,7 +56,7 @@ def numerical_tolerance(u: Float[Any, "*shape"], n_dig: int = 1) -> Float[Any, "
     return xp.where(u > 0, delta, u)
 
 
-def linear_ok(
+def linear_valid(
     value: Float[Any, "*muon observable"],
     sigma: Float[Any, "*muon observable"],
     sd: Float[Any, "*muon observable"],
@@ -72,7 +72,8 @@ def linear_ok(
     Parameters
     ----------
     value, sigma : what `propagate` says: y and u.
-    sd, interval95 : what `spread` says, or Monte Carlo: the standard deviation and the ends of the 95 % interval.
+    sd, interval95 : what `propagate_distribution` says, or Monte Carlo: the standard deviation and the ends of the
+        95 % interval.
     n_dig : significant digits of u that must be right.
 
     Returns
@@ -94,14 +95,14 @@ def contradicted(
     ends95: Float[np.ndarray, "muon end 2"],
     n_dig: int,
 ) -> tuple[Bool[np.ndarray, " muon"], Bool[np.ndarray, " muon"], Bool[np.ndarray, " muon"]]:
-    """Whether Monte Carlo clearly says otherwise than `linear_ok`, whether it can tell, and whether it then disagrees.
+    """Whether Monte Carlo clearly contradicts `linear_valid`, whether it can tell, and whether it then disagrees.
 
     Clearly: by more than six of its standard errors. It can tell, but for a few in a hundred, where δ is more than two
     and a half of the standard errors of both ends; it then disagrees if it says otherwise, however little.
 
     Parameters
     ----------
-    ok, value, sigma, n_dig : what `linear_ok` said, of what.
+    ok, value, sigma, n_dig : what `linear_valid` said, of what.
     sd, ends95 : the standard deviation and the ends of the 95 % interval by Monte Carlo, each with its standard error.
 
     """

@@ -141,7 +141,7 @@ def _tally(tallies: Mapping[str, Tally], readers: Mapping[str, Reader], part: Pa
             )
         placed = Placed(value, finite, place, truth, tallies["linear"].edges)
         without = (flag & FLAGS["no_standard_deviation"]) != 0
-        about = value, finite, place, without, quoted["sigma_linear"], quoted["linear_ok"]
+        about = value, finite, place, without, quoted["sigma_linear"], quoted["linear_valid"]
         for kind, each in tallies.items():
             muons = Muons(*about, **_said(kind, value, quoted))
             each.add(muons, placed)
@@ -156,7 +156,7 @@ def _tally(tallies: Mapping[str, Tally], readers: Mapping[str, Reader], part: Pa
 def _add_up(sums: Sums, readers: Mapping[str, Reader], part: Part, name: str) -> None:
     """Add the muons of a part to what is gathered over all of them."""
     sigma, toys = readers["sigma"], readers["toys"]
-    extra = [f"budget_{name}", f"shared_jacobian_{name}"]
+    extra = [f"budget_{name}", f"systematic_jacobian_{name}"]
     there = {column for column in extra if sigma.has(f"{part.label}/{column}")}
     for row in range(len(sigma.rows(f"{part.label}/design/count_{name}"))):
         slopes, count = (sigma.rows(f"{part.label}/design/{column}_{name}", row, row + 1)[0] for column in DESIGN_SUMS)

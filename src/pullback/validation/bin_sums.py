@@ -37,7 +37,7 @@ COUNTS = ("muons", "hit_not_finite", "value_not_finite", "no_standard_deviation"
 COUNTS += ("interval_unusable", "sigma_not_linear", "toys_contradict", "sd_withheld", *TOYS_SAY)
 """What muons are counted for, whatever their bin."""
 
-COUNTED = ("muons", "recorded", "linear_ok", "pulls", "in68", "in95")
+COUNTED = ("muons", "recorded", "linear_valid", "pulls", "in68", "in95")
 """What is counted in each bin: muons in it by their true hits, muons in it by their recorded hits, …"""
 
 SUMMED = ("value", "sigma", "z", "z2", "z3", "z4")
@@ -56,7 +56,7 @@ class Muons(NamedTuple):
     distance: Float[np.ndarray, " muon"]
     without_sd: Bool[np.ndarray, " muon"]
     sigma_linear: Float[np.ndarray, " muon"]
-    linear_ok: np.ndarray
+    linear_valid: np.ndarray
     sigma: Float[np.ndarray, " muon"]
     bias: Float[np.ndarray, " muon"] | None
     interval68: Float[np.ndarray, "muon end"]
@@ -208,7 +208,7 @@ class Tally:
             "sigma_negative": finite & negative,
             "sigma_zero_or_nan": valued & ~usable & ~negative & ~without,
             "interval_unusable": (good | without) & ~sound,
-            "sigma_not_linear": good & (muons.linear_ok != 0) & (sigma != muons.sigma_linear),
+            "sigma_not_linear": good & (muons.linear_valid != 0) & (sigma != muons.sigma_linear),
         }
         self.counts["muons"] += len(value)
         for name, which in found.items():
@@ -220,7 +220,7 @@ class Tally:
         if not filled.any():
             return
         of_bins, starts = {"muons": rows.counts, "recorded": rows.recorded}, rows.starts[filled]
-        flags = {"linear_ok": muons.linear_ok != 0}
+        flags = {"linear_valid": muons.linear_valid != 0}
         terms = {"value": rows.value, "sigma": sigma[rows.index]}
         if placed.has_truth:
             of_bins["pulls"] = rows.counts
@@ -266,7 +266,7 @@ class Tally:
             excess = toys.count * ((2 * toys.sd_error / toys.sd) ** 2 - 2 / (toys.count - 1))
         self.counts["sd_withheld"] += int((muons.without_sd & enough & (excess < LIGHTEST_TAILS)).sum())
         said = contradicted(
-            muons.linear_ok[enough] != 0,
+            muons.linear_valid[enough] != 0,
             muons.value[enough],
             muons.sigma_linear[enough],
             np.stack([toys.sd, toys.sd_error], axis=1)[enough],

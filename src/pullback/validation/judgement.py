@@ -80,8 +80,8 @@ OUTSIDE = "outside the linear domain"
 EMPTY = "empty"
 
 MOST_DISAGREEING, FEWEST_TO_DISAGREE = 0.5, 20
-"""Of the muons whose toys can tell, how many may disagree with `linear_ok`, as they do by chance where ends are off by
-just δ, and how many there must be to judge it."""
+"""Of the muons whose toys can tell, how many may disagree with `linear_valid`, as they do by chance where ends are off
+by just δ, and how many there must be to judge it."""
 
 
 def worst(verdicts: list[str | None]) -> str:
@@ -331,7 +331,7 @@ class Judgement:
             "muons": muons,
             "recorded": int(sums["recorded"]),
             "share": muons / self.counts["muons"] if self.counts["muons"] else None,
-            "linear_ok": sums["linear_ok"] / muons if muons else None,
+            "linear_valid": sums["linear_valid"] / muons if muons else None,
             "mean_value": sums["value"] / muons if muons else None,
             "mean_sigma": sums["sigma"] / muons if muons else None,
             "toy_muons": len(toys.ratio),

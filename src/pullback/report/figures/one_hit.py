@@ -164,7 +164,7 @@ def _law(subject: Subject) -> Canvas:
     (theta,) = subject.observables
     (panel,), usable = of_bins([theta]), theta.usable
     canvas, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4))
-    share = [np.nan if each["linear_ok"] is None else each["linear_ok"] for each in panel.quoted]
+    share = [np.nan if each["linear_valid"] is None else each["linear_valid"] for each in panel.quoted]
     left.bar(range(len(share)), share, color=BLUE, alpha=0.7)
     ticks(left, panel.words, f"{'' if subject.recorded else 'true '}{panel.place}")
     left.set(ylabel="share of muons that are linear", ylim=(0, 1.05))

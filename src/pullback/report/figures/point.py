@@ -266,7 +266,9 @@ def _law(subject: Subject) -> Canvas:
     folded = [each for each in subject.observables if each.fold]
     found = of_bins(folded)
     canvas, (first, *grid) = panels(1 + len(folded), 3.2, 2.6)
-    share = [np.nan if each.entry["linear_ok"] is None else each.entry["linear_ok"] for each in subject.observables]
+    share = [
+        np.nan if each.entry["linear_valid"] is None else each.entry["linear_valid"] for each in subject.observables
+    ]
     place = np.arange(len(share))
     first.barh(place, share, color=BLUE, alpha=0.7)
     for index, each in enumerate(share):
@@ -280,7 +282,7 @@ def _law(subject: Subject) -> Canvas:
         near = np.flatnonzero((distance < 10) & (linear > 0) & np.isfinite(linear))
         near = near[:: max(1, len(near) // 500)]
         edges = [bin_["low"] for bin_ in panel.quoted]
-        ok = [np.nan if bin_["linear_ok"] is None else bin_["linear_ok"] for bin_ in panel.quoted]
+        ok = [np.nan if bin_["linear_valid"] is None else bin_["linear_valid"] for bin_ in panel.quoted]
         axes.stairs(ok[:-1], edges, color=GREY, alpha=0.3, fill=True, label="share of muons that are linear")
         for kind, colour, marker, label in (("sigma_{}", BLUE, ".", "quoted σ"), ("bias_{}", VERMILLION, "x", "bias")):
             ratio = each.column(kind)[near] / linear[near]

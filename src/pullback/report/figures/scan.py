@@ -30,7 +30,7 @@ class Panel(NamedTuple):
 SCAN = (
     Panel("linear", "mean_value", "mean {symbol} ({unit})"),
     Panel("quoted", "mean_sigma", "mean quoted σ, all muons ({unit})"),
-    Panel("quoted", "linear_ok", "share of all muons that are linear"),
+    Panel("quoted", "linear_valid", "share of all muons that are linear"),
     Panel("linear", "share", "share in the linear domain"),
     Panel("linear", "ratio", "closure of the linear σ", 1.0),
     Panel("quoted", "ratio", "closure of the quoted σ, all muons", 1.0),
@@ -46,7 +46,7 @@ OF_EACH = tuple(
     panel
     for panel in SCAN
     if (panel.sigma, panel.key)
-    in {("quoted", "mean_sigma"), ("quoted", "linear_ok"), ("quoted", "ratio"), ("linear", "pull_sd")}
+    in {("quoted", "mean_sigma"), ("quoted", "linear_valid"), ("quoted", "ratio"), ("linear", "pull_sd")}
 )
 """The panels of each observable, where there are several."""
 
