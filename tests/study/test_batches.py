@@ -1,7 +1,7 @@
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pullback.config.schema import load
@@ -61,18 +61,20 @@ def test_every_muon_is_in_one_batch_once(muons, limit, count):
         assert rows[1:-1:2] == rows[2::2]
 
 
-@given(st.lists(st.integers(1, 3 * BLOCK), min_size=1, max_size=8, unique=True), st.integers(1, 2 * 10**7))
+@example(muons=[1, BLOCK + 2], limit=20 * BLOCK + 22)
+@given(muons=st.lists(st.integers(1, 3 * BLOCK), min_size=1, max_size=8, unique=True), limit=st.integers(1, 2 * 10**7))
 def test_batches_are_filled_up_to_the_limit_and_no_further(muons, limit):
     found = list(batches(limit, {"source.muons": muons}, toys={"muons": 1, "per_muon": 2}).values())
     costs = [sum(cost(part, MODEL) for part in batch.parts) for batch in found]
     for batch, work in zip(found, costs, strict=True):
         (first, *others) = batch.parts
         assert work <= limit or (not others and len(list(first.blocks)) == 1)
-    # What begins a batch had no room in the one before, unless that one holds a piece of a point, or one that is large.
-    for (before, work), after in pairwise(zip(found, costs, strict=True)):
-        (*_, last) = before.parts
-        alone = last.last - last.first < -(-last.muons // BLOCK) or (len(before.parts) == 1 and 2 * work > limit)
-        assert alone or work + cost(after[0].parts[0], MODEL) > limit
+    # What begins a batch had no room in the one before, unless one of the two is a piece of a point, or a large point.
+    for (before, work), (after, _) in pairwise(zip(found, costs, strict=True)):
+        last, first = before.parts[-1], after.parts[0]
+        piece = any(part.last - part.first < -(-part.muons // BLOCK) for part in (last, first))
+        large = len(before.parts) == 1 and 2 * work > limit
+        assert piece or large or work + cost(first, MODEL) > limit
 
 
 def test_a_recipe_holds_what_its_artefact_is_made_from_and_no_more():
