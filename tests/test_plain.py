@@ -6,6 +6,7 @@ from pullback.config import StudyConfig, load
 from pullback.errors import PullbackError
 from pullback.plain import UNWRITABLE, check_plain
 from pullback.sections import fields
+from pullback.study import Study
 
 OWN = {"file": "m.py", "coordinates": ["x"], "observables": [{"name": "p", "unit": "1"}]}
 
@@ -14,6 +15,9 @@ def refused(raw) -> str:
     with pytest.raises(PullbackError) as caught:
         load({"study": "s", **raw})
     message = str(caught.value)
+    with pytest.raises(PullbackError) as planned:
+        Study.from_config({"study": "s", **raw})
+    assert str(planned.value) == message
     assert "\n" not in message
     assert len(message) < 400
     return message
