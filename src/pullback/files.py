@@ -61,11 +61,15 @@ def whole(path: str | Path) -> Iterator[Path]:
 
 
 def check_replaceable(path: str | Path) -> None:
-    """Refuse to write in place of anything but a regular file: a link, folder, pipe, socket or device."""
+    """Refuse to write in place of anything but a regular file, and where none can be: a name that is too long."""
     try:
         mode = os.lstat(path).st_mode
     except FileNotFoundError:
         return
+    except ValueError:
+        raise PullbackError(f"{_shown(path)!r}: can't be written: no file can have that name") from None
+    except OSError as error:
+        raise PullbackError(f"{_shown(path)}: can't be written: {error.strerror}") from None
     kinds = {stat.S_IFLNK: "a link", stat.S_IFDIR: "a folder", stat.S_IFREG: ""}
     if kind := kinds.get(stat.S_IFMT(mode), "a pipe, socket or device"):
         raise PullbackError(f"{path}: can't be written: there is {kind} of that name, and only files are written over")
@@ -135,7 +139,7 @@ def check_regular(path: str | Path) -> None:
     PullbackError : the path leads nowhere, to a folder, or to a pipe, socket or device; or no file can have that name.
 
     """
-    shown = str(path) if len(str(path)) <= LONGEST_SHOWN else f"{str(path)[:LONGEST_SHOWN]}…"
+    shown = _shown(path)
     try:
         mode = os.stat(path).st_mode
     except ValueError:
@@ -150,6 +154,11 @@ def check_regular(path: str | Path) -> None:
         raise PullbackError(
             f"{shown}: is a pipe, socket or device; only regular files are read; copy its content to one"
         )
+
+
+def _shown(path: str | Path) -> str:
+    """A path as a message shows it."""
+    return str(path) if len(str(path)) <= LONGEST_SHOWN else f"{str(path)[:LONGEST_SHOWN]}…"
 
 
 def sha256(path: str | Path) -> str:

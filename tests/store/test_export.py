@@ -285,6 +285,25 @@ def test_pipes_and_folders_are_not_written_over(scan):
     assert Path("folder").is_dir()
 
 
+@pytest.mark.parametrize(
+    ("output", "reason"),
+    [
+        ("a" * 300, "File name too long"),
+        ("a/" * 3000, "File name too long"),
+        ("file/out.csv", "Not a directory"),
+        ("loop/out.csv", "Too many levels of symbolic links"),
+        ("a\0b", "no file can have that name"),
+    ],
+)
+def test_names_that_no_file_can_have_are_refused_in_one_line(scan, output, reason):
+    Path("file").write_text("mine")
+    Path("loop").symlink_to("loop")
+    with pytest.raises(PullbackError, match=f"can't be written: {reason}") as caught:
+        export.export(scan, "csv", point="detector.resolution=50", output=output)
+    assert len(str(caught.value)) < 300
+    assert sorted(path.name for path in Path().iterdir()) == ["file", "loop"]
+
+
 @pytest.mark.parametrize("content", [b"", b"not HDF5", b"\x89HDF\r\n\x1a\n and more", b"pullback, but no seal"])
 def test_nobody_is_told_to_delete_a_file_of_their_own(content):
     Path("somebody.h5").write_bytes(content)

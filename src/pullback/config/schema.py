@@ -432,5 +432,12 @@ def load(raw: Any, *, where: str = "config") -> StudyConfig:
 
 
 def examined(raw: Any) -> Examined:
-    """A config with all that is wrong with it."""
+    """A config with all that is wrong with it.
+
+    Raises
+    ------
+    PullbackError : what `check_plain` refuses; nothing else can be said of such a config.
+
+    """
+    check_plain(raw, "config")
     return examine(StudyConfig, raw, {"study": "unnamed"})
