@@ -190,9 +190,9 @@ def test_any_mistakes_together(names):
     ],
 )
 def test_a_scan_that_is_too_long_is_refused_at_once(scan):
-    start = time.perf_counter()
+    start = time.process_time()
     (line,) = told({"study": "s", "scan": scan})
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
     assert line.startswith("config: scan: has 1")
     assert f"points, and a study at most {MOST_POINTS}; give fewer values, " in line
 
