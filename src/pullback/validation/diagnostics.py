@@ -73,15 +73,15 @@ DIAGNOSTICS = {
         "an inference that is biased, or another geometry in smearing and inference",
         "anything symmetric",
     ),
-    "success68": Diagnostic(
-        "success of ±1 σ, linear domain",
+    "coverage68": Diagnostic(
+        "coverage of ±1 σ, linear domain",
         P68,
         False,
         "strips, which have too few hits in the middle",
         "tails, if only the core of the noise is as assumed",
     ),
-    "success95": Diagnostic(
-        "success of ±1.96 σ, linear domain",
+    "coverage95": Diagnostic(
+        "coverage of ±1.96 σ, linear domain",
         P95,
         False,
         "strips and clipped noise, which never fail; and tails",
@@ -127,7 +127,7 @@ def diagnose(linear: Numbers, quoted: Numbers, tolerance: float, confidence: flo
         for level, nominal in zip(LEVELS, (P68, P95), strict=True):
             limits = (half_width(domain[f"coverage{level}{end}"]) / half_width(nominal) for end in ("_low", "_high"))
             verdict = equivalence(*limits, tolerance)
-            found[f"success{level}"] = {"value": domain[f"coverage{level}"], "verdict": verdict}
+            found[f"coverage{level}"] = {"value": domain[f"coverage{level}"], "verdict": verdict}
     return {name: found[name] for name in DIAGNOSTICS if found.get(name, {}).get("verdict")}
 
 
