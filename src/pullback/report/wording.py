@@ -17,6 +17,9 @@ from .figures.signs import over_sigma
 from .findings import FAILED, Findings, LowCoverage
 from .formats import count, figures, percent
 
+FOLD = "fold (where an observable is 0 and turns back)"
+"""What it is called when it is first mentioned."""
+
 REASONS = 4
 """Reasons of each point that stand in the verdict; the others are in `validation.json`."""
 
@@ -109,7 +112,7 @@ class Wording:
     def _right(self) -> str:
         of = f" of all {len(self.observables)} observables" if self.several else ""
         at = f" at all {len(self.study.points)} points" if self.scanned else ""
-        fold = ", including the bin at the fold (where an observable is 0 and turns back)" if self.found.fold else ""
+        fold = f", including the bin at the {FOLD}" if self.found.fold else ""
         linear = "all muons"
         if self.found.folds:
             linear = f"muons at least {self.domains()} from the fold"
@@ -152,9 +155,10 @@ class Wording:
         off = self.found.off_outside
         if not off:
             return ""
+        fold = "fold" if self.evidence["verdict"] == "pass" and self.found.fold else FOLD
         return (
-            f"Nearer than {self.domains()} to the fold, linear propagation is not claimed: in the worst bin the linear "
-            f"σ is {percent(abs(off))} too {'large' if off > 0 else 'small'}."
+            f"Nearer than {self.domains()} to the {fold}, linear propagation is not claimed: in the worst bin the "
+            f"linear σ is {percent(abs(off))} too {'large' if off > 0 else 'small'}."
         )
 
     def _low_coverage(self, low: LowCoverage) -> str:

@@ -29,13 +29,13 @@ DIAGNOSTICS = {
         1.0,
         True,
         "a wrong Jacobian or resolution; noise of another width",
-        "the fold, which is outside of its domain; the shape of noise; an error in the smearing",
+        "the fold, which is outside its domain; the shape of noise; an error in the smearing",
     ),
     "closure_quoted": Diagnostic(
         "spread of toys / quoted σ, everywhere",
         1.0,
         True,
-        "the same, and σ that is wrong at the fold",
+        "the same, and a wrong σ at the fold",
         "the shape of noise away from the fold; an error in the smearing",
     ),
     "ends68": Diagnostic(
@@ -50,13 +50,13 @@ DIAGNOSTICS = {
         0.0,
         True,
         "the same, and tails",
-        "what happens to fewer than some per cent of hits",
+        "noise that affects less than a few per cent of the hits",
     ),
     "bias": Diagnostic(
         "bias, everywhere",
         0.0,
         True,
-        "an inference that is shifted by the noise otherwise than said",
+        "noise that shifts the inference by another bias than the quoted one",
         "the width and shape of noise away from the fold",
     ),
     "pull_sd": Diagnostic(
@@ -84,8 +84,8 @@ DIAGNOSTICS = {
         "coverage of ±1.96 σ, linear domain",
         P95,
         False,
-        "strips and clipped noise, which never fail; and tails",
-        "how far off the failures are",
+        "strips and clipped noise, which always cover; and tails",
+        "how far off the hits outside the interval are",
     ),
     "scatter": Diagnostic(
         "scatter of closure between muons, linear domain",
