@@ -6,6 +6,7 @@ import pytest
 from running import SMALL, Run
 
 from pullback.report.figures.plot import plot
+from pullback.report.formats import percent
 from pullback.report.page import write_report
 from pullback.report.source_tables import budget_of
 from pullback.store.evidence_file import read_evidence, write_evidence
@@ -54,22 +55,25 @@ def test_the_verdict_comes_first_and_in_words(default):
     text = Page(default[1]).text
     assert text.index("pass") < text.index("What was run") < text.index("Figures") < text.index("Provenance")
     shares = sorted(100 * entry["linear_valid"] for entry in read_evidence(default[0].outputs.validation)["points"])
-    opening = f"pass The linear law holds for {shares[0]:.3g} % to {shares[1]:.3g} % of muons; for the others see"
-    assert opening in text
-    assert "The quoted σ is right to within ±5 % wherever there are muons, at all 2 points, the fold included" in text
-    assert "The linear σ is right for muons at least 3 σ from the fold" in text
+    opening = (
+        "pass The quoted σ agrees with the toys to within 5 %, and the interval ends to within 5 % of the half-width"
+    )
+    assert f"{opening}, in every bin at all 2 points, including the bin at the fold" in text
+    assert "The linear σ agrees with the toys for muons at least 3 σ from the fold" in text
+    valid = f"Linear propagation is valid for {shares[0]:.3g} % to {shares[1]:.3g} % of muons"
+    assert f"{valid}; for the others the quoted σ is the standard deviation" in text
     assert "No muon failed" in text
 
 
-def test_success_that_is_too_low_is_said_in_words(default):
+def test_coverage_that_is_too_low_is_said_in_words(default):
     text = Page(default[1]).text
     worst = min(
         (entry["quoted"]["bins"][0] for entry in read_evidence(default[0].outputs.validation)["points"]),
         key=lambda each: each["coverage68"],
     )
-    expected = f"the 68.27 % interval holds the truth for only {100 * worst['coverage68']:.3g} % of muons"
+    expected = f"the 68.27 % interval contains the truth for only {100 * worst['coverage68']:.3g} % of muons"
     assert f"Near the fold, where the true θ/σ is 0 – 0.5, {expected}" in text
-    assert "though σ is the right standard deviation" in text
+    assert "although σ is the right standard deviation" in text
     assert "where the true θ/σ is 3 – 5" not in text
 
 
@@ -81,8 +85,8 @@ def test_each_diagnostic_has_its_say(default, tmp_path):
     raw = {"study": "strips", "detector": {"noise": "strip"}, "toys": {"muons": 500}}
     text = Page(report(raw, tmp_path)[1]).text
     assert "The uncertainties are wrong at 1 of 1 point" in text
-    assert "noise strip, its standard deviation 1 of the stated one" in text
-    assert "heed it: success of ±1 σ, linear domain, is 0.57" in text
+    assert "noise strip, standard deviation 1 times the stated one" in text
+    assert "not part of the verdict: coverage of ±1 σ, linear domain, is 0.57" in text
     assert "Near the fold, where the true" not in text  # the cause is the noise
 
 
@@ -100,10 +104,10 @@ def test_it_says_what_was_run_and_where_it_comes_from(default):
     run, text = default[0], Page(default[1]).text
     evidence = json.loads(run.outputs.validation.read_text())
     for expected in (
-        "simulated, x ~ U(0, 1) m, 100 000 muons a point",
+        "simulated, x ~ U(0, 1) m, 100 000 muons per point",
         "resolution 100 /m",
         "detector.resolution (1/m)",
-        "the 95 % interval of a ratio must lie within 1 ± 0.05",
+        "A ratio passes when its 95 % confidence interval lies within 1 ± 0.05",
         evidence["content_digest"],
         evidence["config_digest"],
         "torch version 2.13.0",
@@ -126,7 +130,7 @@ def test_the_table_shows_the_evidence(default):
 def test_inconclusive_says_what_would_settle_it(tmp_path):
     _, page = report({**SMALL, "scan": None, "toys": {"muons": 60, "per_muon": 5}}, tmp_path)
     text = Page(page).text
-    assert "Nothing was found wrong, but 1 of 1 point could not be settled" in text
+    assert "No error was found, but no decision was possible for 1 of 1 point" in text
     assert "raise toys.per_muon from 5 to" in text
 
 
@@ -136,7 +140,7 @@ def test_failures_and_lost_muons_are_said(tmp_path, monkeypatch):
     monkeypatch.setattr(simulate, "smear", lambda x, r, z: x + 2 * z / r)
     _, page = report({**SMALL, "scan": None}, tmp_path / "fail")
     text = Page(page).text
-    assert "Don't use them before the cause is found" in text
+    assert "Do not use them before the cause is found" in text
     assert "pull sd = " in text
     (tmp_path / "hits.csv").write_text("x\nnan\n0\n0.5\n0.6\n")
     raw = {"study": "s", "source": {"kind": "recorded", "file": str(tmp_path / "hits.csv")}, "toys": {"per_muon": 3000}}
@@ -156,7 +160,7 @@ def test_the_same_bytes_whatever_the_batches(tmp_path):
 
 def test_toys_that_reached_the_most_are_said(tmp_path):
     raw = {**SMALL, "scan": None, "toys": {"muons": 20, "mode": "adaptive", "most": 20_000, "n_dig": 3}}
-    assert "Toys of 20 of 20 muons were not stable in 3 significant digits" in Page(report(raw, tmp_path)[1]).text
+    assert "The toys of 20 of 20 muons were not stable to 3 significant digits" in Page(report(raw, tmp_path)[1]).text
 
 
 def test_a_domain_that_is_scanned_has_tables_of_its_own_bins(tmp_path):
@@ -190,11 +194,11 @@ def section(page, name):
 def test_several_observables_read_well(track):
     run, page = track
     text = Page(page).text
-    assert "of 3 observables could not be settled" in text
-    assert "simulated, x ~ U(0, 1) m at z = 0, zenith angles as cos² up to 1 rad, 400 muons a point" in text
+    assert "no decision was possible for 3 of 3 observables" in text
+    assert "simulated, x ~ U(0, 1) m at z = 0, zenith angles as cos² up to 1 rad, 400 muons per point" in text
     assert "3 layers, resolution 1000, 500, 1000 /m (σ x = 1, 2, 1 mm); efficiency 0.8" in text
     assert "1 0.5 x₁ 500 0.8" in text  # the table of layers
-    assert "(too few hits); counted is the observable with most of them" in text
+    assert "(too few hits); the count is that of the observable with the most" in text
     entry = read_evidence(run.outputs.validation)["points"][0]
     assert f"over all muons of a point: {entry['chi2_per_ndf']:.3f}. It should be 1" in text
     # An observable without a fold has no bins.
@@ -265,7 +269,7 @@ def test_muons_without_a_standard_deviation_are_explained(track, tmp_path):
     write_report(run.study, tmp_path / "validation.json", run.figures[0], tmp_path / "report.html")
     text = Page((tmp_path / "report.html").read_text()).text
     assert "7 of 400 muons have no standard deviation (of x(0)): the tails" in text
-    assert "Their intervals hold what they say all the same" in text
+    assert "Their intervals are valid all the same" in text
 
 
 def test_recorded_tracks_have_a_report(tmp_path):
@@ -273,12 +277,12 @@ def test_recorded_tracks_have_a_report(tmp_path):
     source = {"kind": "recorded", "file": str(tmp_path / "hits.csv")}
     raw = {"study": "s", "model": {"name": "track"}, "source": source, "toys": {"per_muon": 100}}
     text = Page(report(raw, tmp_path / "out")[1]).text
-    assert "further from a straight line than detector.resolution says" in text
-    assert "whatever the file says of a hit" not in text
+    assert "residuals larger than detector.resolution states" in text
+    assert "whatever uncertainties the file gives" not in text
     (tmp_path / "hits.csv").write_text("x0,x1,x2,e\n0.1,0.2,0.3,0.01\n0.1,0.3,0.1,0.02\n")
     own = Page(report({**raw, "source": {**source, "sigma": {"x0": "e"}}}, tmp_path / "own")[1]).text
-    assert "detector.resolution says, by which the fit weighs them, whatever the file says of a hit" in own
-    assert "Of 4 muons in all, some failed: 1 (too few hits)" in text
+    assert "detector.resolution states, which sets the weights of the fit whatever uncertainties the file gives" in own
+    assert "Of 4 muons, some failed: 1 (too few hits)" in text
     assert "The recorded hits stay where they are" in text
 
 
@@ -289,7 +293,7 @@ def test_systematics_of_muons_of_which_nothing_is_known_have_a_report(tmp_path):
     systematics = {"alignment.x[1]": 0.001}
     raw = {"study": "s", "model": {"name": "track"}, "source": source, "systematics": systematics}
     run, page = report({**raw, "toys": {"per_muon": 100, "experiments": 100}}, tmp_path / "out")
-    assert "Of 2 muons in all, some failed: 2 (too few hits)" in Page(page).text
+    assert "Of 2 muons, some failed: 2 (too few hits)" in Page(page).text
     for entry in read_evidence(run.outputs.validation)["points"]:
         assert entry["verdict"] == "inconclusive"
         assert "systematics: fewer than two muons are in the toy experiments" in entry["reasons"]
@@ -297,9 +301,7 @@ def test_systematics_of_muons_of_which_nothing_is_known_have_a_report(tmp_path):
 
 @pytest.mark.parametrize(("share", "words"), [(0.99956, "99.96 %"), (1.0, "100 %"), (0.9774, "97.7 %"), (None, "–")])
 def test_a_share_is_never_rounded_to_all(share, words):
-    from pullback.report.page import _percent
-
-    assert _percent(share) == words
+    assert percent(share) == words
 
 
 @pytest.mark.parametrize("unscanned", [0.0, 0.01])

@@ -148,9 +148,9 @@ def test_what_is_quoted_is_wrong(tmp_path, monkeypatch, spoil, expected):
     ("noise", "fails", "passes"),
     [
         # Right width, wrong shape: seen by the ends of intervals and by success, and by no width.
-        ("strip", {"closure_quoted", "ends68", "ends95", "success68", "success95"}, {"closure_linear", "pull_sd"}),
-        ("tails", {"closure_linear", "closure_quoted", "pull_sd", "ends68", "ends95", "success95"}, {"pull_mean"}),
-        ("clipped", {"closure_linear", "closure_quoted", "pull_sd", "ends95", "success95"}, {"pull_mean"}),
+        ("strip", {"closure_quoted", "ends68", "ends95", "coverage68", "coverage95"}, {"closure_linear", "pull_sd"}),
+        ("tails", {"closure_linear", "closure_quoted", "pull_sd", "ends68", "ends95", "coverage95"}, {"pull_mean"}),
+        ("clipped", {"closure_linear", "closure_quoted", "pull_sd", "ends95", "coverage95"}, {"pull_mean"}),
     ],
 )
 def test_which_diagnostic_catches_which_noise(tmp_path, noise, fails, passes):

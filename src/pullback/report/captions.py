@@ -6,150 +6,153 @@ from ..store.evidence_file import Evidence
 from ..study.plan import Study
 from .gallery import CURVE, SCANNED, WORST, Figure, is_grid, over, point_of, varying
 
-OTHERS_FIXED = "The other parameters are as at the point nearest the config without its scan."
+OTHERS_FIXED = "All other parameters are those of the scan point nearest the unscanned config."
 
 
-OTHERS_VARY = "The parameters vary together, and only the first is shown."
+OTHERS_VARY = "The parameters vary together; only the first is shown."
 
 
-SCATTERED = " Muons are scattered in the layers too, which the resolution alone does not say: wider is right here."
+SCATTERED = (
+    " Scattering in the layers, which the stated resolution does not include, widens this distribution: a width above "
+    "1 is expected here."
+)
 
 
 CAPTIONS = {
     "target": (
-        "The wanted σ",
-        "Mean linear σ of the muons over one number of the detector or the model, all others fixed. Where a curve "
-        "meets the dashed line, the wanted mean σ is reached; of several such places the one nearest to the present "
-        "value is marked.",
+        "The wanted mean σ",
+        "Mean linear σ against the parameter that is varied, with all others fixed. The target is reached where a "
+        "curve meets the dashed line; if it does so more than once, the value nearest the present one is marked.",
     ),
     "hits": (
-        "True against recorded hits",
-        "Left: recorded hits should scatter about the line. Right: their distance from the truth, in units of the "
-        "stated resolution, should follow the unit Gaussian; if it is wider, the detector is worse than stated.",
+        "True and recorded hits",
+        "Left: recorded hits scatter about the line. Right: their residuals, in units of the stated resolution, should "
+        "follow the unit Gaussian; a wider distribution means that the detector is worse than stated.",
     ),
     "hits_recorded": (
         "Recorded hits",
-        "Where the hits lie on the layer. Look for gaps, edges and spikes that the muons can't explain.",
+        "Positions of the hits on the layer. Look for gaps, edges and spikes that the muons cannot explain.",
     ),
     "value": (
-        "{symbol} against {x} with its uncertainty",
-        "At most 60 hits, evenly spread over {x}, with the 68.27 % interval that is quoted, and in grey ±1 σ by the "
-        "linear law; on the right, if there are any, those within 6 σ of the fold at {x} = 0. Where grey bars reach "
-        "below zero, which {symbol} can't, the linear law can't be right.",
+        "{symbol} against {x}, with its uncertainty",
+        "At most 60 hits, evenly spaced in {x}. Blue: the quoted 68.27 % interval. Grey: ±1 σ by linear propagation. "
+        "Right: hits within 6 σ of {x} = 0, the fold, where {symbol} turns from falling to rising. Grey bars that "
+        "reach below zero show that linear propagation fails there, as {symbol} cannot be negative.",
     ),
     "sigma": (
-        "σ and spread of toys",
-        "Lines are the quoted and the linear σ, each square is the standard deviation of the toys around one muon; "
-        "the panels below show its ratio to both, with the tolerance shaded. To the quoted σ the ratio should be 1 "
-        "everywhere; to the linear one where the law is claimed: everywhere, or right of the dotted line if there "
-        "is one. Left of it the law does not know of the fold.",
+        "σ and the standard deviation of toys",
+        "Above: quoted and linear σ (lines), and the standard deviation of the toys of each muon (squares). Below: "
+        "that standard deviation over each σ; the band is the tolerance. The ratio to the quoted σ should be 1 "
+        "everywhere. The ratio to the linear σ should be 1 right of the dotted line if there is one, else everywhere; "
+        "left of it, too near the fold, linear propagation is not claimed.",
     ),
     "law": (
-        "Where the linear law holds",
-        "Left: of the muons in each bin of {symbol}/σ, those for which the linear law holds (JCGM 101, clause 8). "
-        "Right: quoted σ and bias over the linear σ, of muons near the fold. Where the law holds, the quoted σ is "
-        "the linear one; where the bias is not small against σ, {symbol} itself is too large on the average.",
+        "Where linear propagation is valid",
+        "Left: share of the muons in each bin of {symbol}/σ for which linear propagation is valid (JCGM 101, clause "
+        "8). Right: quoted σ and bias of muons near the fold, in units of the linear σ. Where linear propagation is "
+        "valid, the quoted σ is the linear one. Where the bias is not small, {symbol} is too large on average.",
     ),
     "ends": (
-        "Ends of the intervals",
-        "How far the ends of the intervals that hold 68.27 % and 95 % of the toys are from those that are quoted, "
-        "over half of the width of the interval, in bins of {symbol}/σ, with the tolerance shaded. All should lie in "
-        "the band. Right widths with wrong ends mean that the noise has another shape than the Gaussian that "
-        "propagation assumes.",
+        "Interval ends",
+        "Ends of the toys' 68.27 % and 95 % intervals minus the quoted ends, in units of the half-width, in bins of "
+        "{symbol}/σ. All should lie in the band, which is the tolerance. Right widths with wrong ends mean that the "
+        "noise is not Gaussian, as propagation assumes.",
     ),
     "pulls": (
         "Pulls",
-        "(recorded − true) / linear σ of the muons in the linear domain (filled) should follow the unit Gaussian. "
-        "Narrower means that σ is overstated, wider that it is understated, shifted that the inference is biased. "
-        "Dashed: the muons nearer to the fold, as a density of their own.",
+        "Pulls, (recorded − true)/linear σ, of the muons in the linear domain (filled) should follow the unit "
+        "Gaussian. A narrower distribution means that σ is too large, a wider one that it is too small, and a shifted "
+        "one that the inference is biased. Dashed: muons nearer the fold, normalized separately.",
     ),
     "coverage": (
-        "Long-run success",
-        "How often an interval holds the truth, in bins of true {symbol}/σ, with Clopper-Pearson intervals: left ±1 "
-        "σ and ±1.96 σ by the linear law, right the 68.27 % and 95 % intervals that are quoted. In the linear "
-        "domain they should hold the dashed lines, but for one in twenty or so. Right widths with wrong success "
-        "mean that the noise is not Gaussian. Near the fold, success depends on how far the truth is from it, and "
-        "can be far from what the interval says even where σ is the right standard deviation.",
+        "Coverage",
+        "Share of muons whose interval contains the truth, in bins of the true {symbol}/σ, with Clopper-Pearson "
+        "intervals. Left: ±1 σ and ±1.96 σ by linear propagation. Right: the quoted 68.27 % and 95 % intervals. In the "
+        "linear domain about 19 of 20 bars should cross their dashed line; right widths with wrong coverage mean that "
+        "the noise is not Gaussian. Near the fold, coverage depends on the distance of the truth from it, and can be "
+        "far from nominal even where σ is the right standard deviation.",
     ),
     "hits_in_layers": (
-        "True against recorded hits",
-        "Left: the distance of recorded hits from the truth, in units of the stated resolution, should follow the unit "
-        "Gaussian. Middle: the same for each coordinate; thick and thin bars should reach from dotted line to dotted "
-        "line. If one is longer, its layer is worse than stated; if it is shifted, it is out of place. Right: how many "
-        "muons have a hit there.",
+        "True and recorded hits",
+        "Left: residuals of all hits, recorded minus true, in units of the stated resolution; they should follow the "
+        "unit Gaussian. Middle: residuals by coordinate. Thick and thin bars should end at the dotted lines: a longer "
+        "bar means that its layer is worse than stated, a shifted one that the layer is out of place. Right: share of "
+        "muons with a hit.",
     ),
     "hits_recorded_in_layers": (
         "Recorded hits",
-        "Left: where the hits lie in each coordinate. Look for layers that don't go with their neighbours. Right: how "
-        "many muons have a hit there.",
+        "Left: positions of the hits in each coordinate. Look for layers that disagree with their neighbours. Right: "
+        "share of muons with a hit.",
     ),
     "value_of_any": (
         "Values",
-        "Density of each observable at the recorded hits (filled) and at the true ones (dashed), less the furthest "
-        "1 % of muons. Where ±1 σ, which the bar shows at the median of the muons, is not small against the width, "
-        "the recorded values are spread wider than the true ones.",
+        "Density of each observable at the recorded hits (filled) and at the true hits (dashed); the most extreme 1 % "
+        "of the muons are not shown. The bar is ±1 σ at the median of the muons: where it is not small against the "
+        "width of the distribution, the recorded values spread wider than the true ones.",
     ),
     "sigma_of_any": (
-        "σ and spread of toys",
-        "Above: the quoted σ and the standard deviation of toys around some muons. Below: their ratio, with the "
-        "tolerance shaded. Squares should lie in the band everywhere, but for the noise of the toys, and black "
-        "crosses too. Grey crosses are muons for which the linear law is not claimed. Muons without a standard "
-        "deviation are left out.",
+        "σ and the standard deviation of toys",
+        "Above: quoted σ, and the standard deviation of toys, of muons that have toys. Below: that standard "
+        "deviation over each σ; the band is the tolerance. Squares and black crosses should lie in the band, apart "
+        "from the statistical error of the toys. Grey crosses: muons for which linear propagation is not claimed. "
+        "Muons without a standard deviation are not shown.",
     ),
     "law_of_any": (
-        "Where the linear law holds",
-        "First: of all muons, those for which the linear law holds (JCGM 101, clause 8). Then, for each observable "
-        "that has a fold, over the distance from it at the recorded hits: the share of these muons (grey), and quoted "
-        "σ and bias over the linear σ of each muon. Where the law holds, the quoted σ is the linear one.",
+        "Where linear propagation is valid",
+        "First panel: share of all muons for which linear propagation is valid (JCGM 101, clause 8). Other panels, for "
+        "each observable with a fold, against the distance of the recorded hit from it: that share (grey), and quoted "
+        "σ and bias of each muon, in units of the linear σ. Where linear propagation is valid, the quoted σ is the "
+        "linear one.",
     ),
     "ends_of_any": (
-        "Ends of the intervals",
-        "How far the ends of the intervals that hold 68.27 % and 95 % of the toys are from those that are quoted, "
-        "over half of the width of the interval, in bins of the distance from the fold, with the tolerance shaded; "
-        "observables without a fold have a bin each. All should lie in the band. Right widths with wrong ends mean "
-        "that the noise has another shape than the Gaussian that propagation assumes.",
+        "Interval ends",
+        "Ends of the toys' 68.27 % and 95 % intervals minus the quoted ends, in units of the half-width, in bins of "
+        "the distance from the fold; observables without a fold have one bin each. All should lie in the band, which "
+        "is the tolerance. Right widths with wrong ends mean that the noise is not Gaussian, as propagation assumes.",
     ),
     "pulls_of_any": (
         "Pulls",
-        "(recorded − true) / linear σ of the muons in the linear domain (filled) should follow the unit Gaussian, the "
-        "black line. Narrower means that σ is overstated, wider that it is understated, shifted that the inference is "
-        "biased. Dashed: the muons nearer to the fold, as a density of their own.",
+        "Pulls, (recorded − true)/linear σ, of the muons in the linear domain (filled) should follow the unit Gaussian "
+        "(black line). A narrower distribution means that σ is too large, a wider one that it is too small, and a "
+        "shifted one that the inference is biased. Dashed: muons nearer the fold, normalized separately.",
     ),
     "coverage_of_any": (
-        "Long-run success",
-        "How often an interval holds the truth, in bins of the true distance from the fold, with Clopper-Pearson "
-        "intervals: open, ±1 σ and ±1.96 σ by the linear law, filled, the quoted intervals. Outside of the grey, where "
-        "the linear law is not claimed, they should hold the dashed lines, but for one in twenty or so. Right widths "
-        "with wrong success mean that the noise is not Gaussian.",
+        "Coverage",
+        "Share of muons whose interval contains the truth, in bins of the true distance from the fold, with "
+        "Clopper-Pearson intervals. Open: ±1 σ and ±1.96 σ by linear propagation. Filled: the quoted intervals. "
+        "Outside the grey region, where linear propagation is not claimed, about 19 of 20 bars should cross their "
+        "dashed line. Right widths with wrong coverage mean that the noise is not Gaussian.",
     ),
     "budget": (
         "Uncertainty budget",
-        "The share that each source has in the variance, as a mean over the muons. Shares add up to 1; correlations "
-        "have one of their own, which is drawn left of 0 where they make the variance smaller.",
+        "Share of each source in the variance, averaged over the muons. Shares add up to 1. Correlations are a source "
+        "of their own, drawn left of 0 where they reduce the variance.",
     ),
     "budget_scan": (
-        "The uncertainty budget over the scan",
-        "The share that each source has in the mean variance at each point. Shares add up to 1; those of correlations "
-        "that make the variance smaller are drawn below 0. A finer resolution pays where the layers have most of it.",
+        "Uncertainty budget over the scan",
+        "Share of each source in the mean variance at each scan point. Shares add up to 1; correlations that reduce "
+        "the variance are drawn below 0. A finer resolution helps where the layers dominate.",
     ),
     "systematics": (
-        "Toy experiments",
-        "In each experiment all muons are recorded anew, with the systematics shifted for all alike. Left: the mean of "
-        "the pulls moves from experiment to experiment as the black line says, by much more than what is left without "
-        "systematics (dashed; its peak may be beyond the panel). Right: within an experiment the pulls stay as wide as "
-        "ever, so that no single experiment can tell that it is shifted. The expected width is a little more than 1 "
-        "where the systematics move some muons more than others.",
+        "Pseudo-experiments",
+        "In each pseudo-experiment all muons are recorded anew, with one shift of the systematic parameters for all "
+        "of them. Left: the mean pull varies between pseudo-experiments as the black line predicts, far more than it "
+        "would without systematics (dashed; its peak may be cut off). Right: within a pseudo-experiment the pulls "
+        "keep their width, so that no single pseudo-experiment reveals its own shift. The expected width exceeds 1 "
+        "slightly where the systematics shift some muons more than others.",
     ),
     "scan_of_several": (
-        "The scan",
-        "Columns of summary.csv. Closure of the quoted σ over all muons and pull sd in the linear domain should be 1, "
-        "to within the tolerance (the range of the colours, or the band).",
+        "Scan",
+        "Columns of summary.csv. Two ratios should be 1 to within the tolerance (colour range or band): closure of the "
+        "quoted σ over all muons, which is the standard deviation of toys over σ, and the pull sd in the linear "
+        "domain.",
     ),
     "scan": (
-        "The scan",
-        "Columns of summary.csv, for muons in the linear domain, but where all are named. Closure, pull sd and pull "
-        "RMS should be 1, and coverage 0.683 and 0.95, to within the tolerance (the range of the colours, or the "
-        "band); the pull mean 0; the scatter not far below 1. A trend shows where the law will fail.",
+        "Scan",
+        'Columns of summary.csv, for muons in the linear domain unless the panel says "all". To within the tolerance '
+        "(colour range or band), closure, which is the standard deviation of toys over σ, pull sd and pull RMS should "
+        "be 1, and coverage 0.683 and 0.95. The pull mean should be 0, and the scatter not far below 1. A trend shows "
+        "where linear propagation will fail.",
     ),
 }
 
@@ -172,7 +175,7 @@ def words(figure: Figure, study: Study, evidence: Evidence) -> tuple[str, str]:
         caption += SCATTERED
     if len(study.points) == 1:
         return title, caption
-    which = "furthest from 1 of all points: " if figure.subject == WORST else ""
+    which = "worst scan point: " if figure.subject == WORST else ""
     return f"{title} ({which}{point_of(figure, study, evidence)})", caption
 
 

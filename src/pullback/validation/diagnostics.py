@@ -29,13 +29,13 @@ DIAGNOSTICS = {
         1.0,
         True,
         "a wrong Jacobian or resolution; noise of another width",
-        "the fold, which is outside of its domain; the shape of noise; an error in the smearing",
+        "the fold, which is outside its domain; the shape of noise; an error in the smearing",
     ),
     "closure_quoted": Diagnostic(
         "spread of toys / quoted σ, everywhere",
         1.0,
         True,
-        "the same, and σ that is wrong at the fold",
+        "the same, and a wrong σ at the fold",
         "the shape of noise away from the fold; an error in the smearing",
     ),
     "ends68": Diagnostic(
@@ -50,13 +50,13 @@ DIAGNOSTICS = {
         0.0,
         True,
         "the same, and tails",
-        "what happens to fewer than some per cent of hits",
+        "noise that affects less than a few per cent of the hits",
     ),
     "bias": Diagnostic(
         "bias, everywhere",
         0.0,
         True,
-        "an inference that is shifted by the noise otherwise than said",
+        "noise that shifts the inference by another bias than the quoted one",
         "the width and shape of noise away from the fold",
     ),
     "pull_sd": Diagnostic(
@@ -73,19 +73,19 @@ DIAGNOSTICS = {
         "an inference that is biased, or another geometry in smearing and inference",
         "anything symmetric",
     ),
-    "success68": Diagnostic(
-        "success of ±1 σ, linear domain",
+    "coverage68": Diagnostic(
+        "coverage of ±1 σ, linear domain",
         P68,
         False,
         "strips, which have too few hits in the middle",
         "tails, if only the core of the noise is as assumed",
     ),
-    "success95": Diagnostic(
-        "success of ±1.96 σ, linear domain",
+    "coverage95": Diagnostic(
+        "coverage of ±1.96 σ, linear domain",
         P95,
         False,
-        "strips and clipped noise, which never fail; and tails",
-        "how far off the failures are",
+        "strips and clipped noise, which always cover; and tails",
+        "how far off the hits outside the interval are",
     ),
     "scatter": Diagnostic(
         "scatter of closure between muons, linear domain",
@@ -127,7 +127,7 @@ def diagnose(linear: Numbers, quoted: Numbers, tolerance: float, confidence: flo
         for level, nominal in zip(LEVELS, (P68, P95), strict=True):
             limits = (half_width(domain[f"coverage{level}{end}"]) / half_width(nominal) for end in ("_low", "_high"))
             verdict = equivalence(*limits, tolerance)
-            found[f"success{level}"] = {"value": domain[f"coverage{level}"], "verdict": verdict}
+            found[f"coverage{level}"] = {"value": domain[f"coverage{level}"], "verdict": verdict}
     return {name: found[name] for name in DIAGNOSTICS if found.get(name, {}).get("verdict")}
 
 

@@ -196,8 +196,8 @@ def test_several_observables_over_a_grid(tmp_path):
     }
     run, evidence = drawn(raw, tmp_path)
     (scan, budget) = (each for each in gallery(run.study) if each.subject == "scan")
-    assert "The other parameters are as at" not in words(scan, run.study, evidence)[1]
-    assert "The other parameters are as at" in words(budget, run.study, evidence)[1]
+    assert "All other parameters are those of the scan point nearest" not in words(scan, run.study, evidence)[1]
+    assert "All other parameters are those of the scan point nearest" in words(budget, run.study, evidence)[1]
     entries = fixed_entries(run.study, evidence, ["detector.resolution"])
     assert [(each["observable"], each["values"]["detector.resolution"]) for each in entries] == [
         (name, resolution) for resolution in (500.0, 1000.0) for name in ("slope", "theta", "intercept")
@@ -286,7 +286,7 @@ def test_scans_of_other_shapes(tmp_path, scan):
     (figure,) = (each for each in gallery(run.study) if each.kind == "scan")
     assert (tmp_path / "figures" / f"{figure.stem}.svg").stat().st_size > 10_000
     _, caption = words(figure, run.study, evidence)
-    assert ("as at the point nearest" in caption) == (len(scan) > 2)
+    assert ("those of the scan point nearest" in caption) == (len(scan) > 2)
     assert ("vary together" in caption) == ("zip" in scan)
 
 

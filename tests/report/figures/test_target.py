@@ -41,7 +41,7 @@ def test_the_legend_leaves_room_for_the_curves(names, answers):
     assert frame.y0 >= 0
     assert frame.y1 <= canvas.bbox.height
     labels = [text.get_text() for text in legend.get_texts()]
-    assert labels[-3:] == ["wanted", "as it is", "where it is reached"]
+    assert labels[-3:] == ["target", "present value", "target reached"]
     named = [label for label in labels[:-3] if label]
     assert len(named) == (answers if names and answers <= 8 and names * answers <= 16 else 0)
     for label, each in zip(named, values, strict=False):

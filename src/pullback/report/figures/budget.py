@@ -1,4 +1,4 @@
-"""The figures of where uncertainties come from: the budget, and the toy experiments of what all muons share."""
+"""The figures of where uncertainties come from: the budget, and the pseudo-experiments with systematics."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _systematics(subject: Subject) -> Canvas:
     for left, right, each in zip(grid.flat[::2], grid.flat[1::2], subject.observables, strict=False):
         _experiments(left, right, each)
     for column in range(2 * pairs):
-        words = "width of pulls in each experiment" if column % 2 else "mean pull of each experiment"
+        words = "width of pulls in each pseudo-experiment" if column % 2 else "mean pull of each pseudo-experiment"
         grid[0, column].set_title(f"{words}\n", loc="left")
     shown = {}  # an observable that has nothing to show has no lines, either
     for axes in (*grid[:, 0::2].flat, *grid[:, 1::2].flat):
@@ -103,7 +103,7 @@ def _systematics(subject: Subject) -> Canvas:
 
 
 def _experiments(left: Axes, right: Axes, each: Observable) -> None:
-    """The mean and the width of the pulls in every toy experiment."""
+    """The mean and the width of the pulls in every pseudo-experiment."""
     pull, square, count = (
         each.subject.whole(f"experiments/{name}_{each.name}").sum(axis=0) for name in ("pull", "square", "count")
     )
@@ -120,11 +120,11 @@ def _experiments(left: Axes, right: Axes, each: Observable) -> None:
     at = float(mean.mean())
     half = 4 * max(expected, float(mean.std()))
     x = np.linspace(at - half, at + half, 301)
-    density(left, mean, x[::6], color=BLUE, alpha=0.5, label="toy experiments")
-    left.plot(x, normal(x, at, expected), color="black", lw=1.2, label="expected with the systematics")
+    density(left, mean, x[::6], color=BLUE, alpha=0.5, label="pseudo-experiments")
+    left.plot(x, normal(x, at, expected), color="black", lw=1.2, label="expected with systematics")
     top = 1.3 * left.get_ylim()[1]
     # Without the systematics it would be too narrow to show: its peak is out of the panel.
-    left.plot(x, normal(x, at, narrow), color=VERMILLION, ls="--", lw=1, label="without: 1/√N")
+    left.plot(x, normal(x, at, narrow), color=VERMILLION, ls="--", lw=1, label="expected without: 1/√N")
     left.set(xlabel=f"mean pull of {each.symbol}", ylabel="density", ylim=(0, top), xlim=(x[0], x[-1]))
     low, high = float(width.min()), float(width.max())
     low, high = min(low, 0.95), max(high, 1.05)

@@ -167,7 +167,7 @@ def _law(subject: Subject) -> Canvas:
     share = [np.nan if each["linear_valid"] is None else each["linear_valid"] for each in panel.quoted]
     left.bar(range(len(share)), share, color=BLUE, alpha=0.7)
     ticks(left, panel.words, f"{'' if subject.recorded else 'true '}{panel.place}")
-    left.set(ylabel="share of muons that are linear", ylim=(0, 1.05))
+    left.set(ylabel="share with linear propagation valid", ylim=(0, 1.05))
     linear = theta.column("sigma_{}_linear")[usable]
     has_sigma = linear > 0
     linear = linear[has_sigma]
@@ -179,7 +179,7 @@ def _law(subject: Subject) -> Canvas:
         ratio = theta.column(kind)[usable][has_sigma] / linear
         right.plot(place[near], ratio[near], style, color=colour, label=label)
     right.axhline(1, color="black", lw=0.6)
-    right.set(xlabel=f"{theta.place} at the recorded hit", ylabel="over the linear σ", xlim=(0, 6))
+    right.set(xlabel=f"{theta.place} at the recorded hit", ylabel="ratio to the linear σ", xlim=(0, 6))
     right.legend()
     return canvas
 
@@ -199,7 +199,7 @@ def _coverage(subject: Subject) -> Canvas:
     panels[0].axvspan(-0.5, outside - 0.5, color=GREY, alpha=0.2, lw=0)
     if outside:
         panels[0].text(-0.4, 0.03, "outside the linear domain", transform=panels[0].get_xaxis_transform(), fontsize=8)
-    panels[0].set(ylabel="success", ylim=(None, 1.02))
+    panels[0].set(ylabel="coverage", ylim=(None, 1.02))
     return canvas
 
 

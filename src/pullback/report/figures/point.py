@@ -38,7 +38,7 @@ ENDS_STYLES = (
     (VERMILLION, "^", "95 %, upper"),
 )
 
-SUCCESS_STYLES = (
+COVERAGE_STYLES = (
     ("linear", "68", BLUE, "o", "none", "±1 σ, linear"),
     ("quoted", "68", BLUE, "o", BLUE, "68.27 %, quoted"),
     ("linear", "95", VERMILLION, "s", "none", "±1.96 σ, linear"),
@@ -174,7 +174,8 @@ def _closure(top: Axes, bottom: Axes, each: Observable) -> None:
     with np.errstate(divide="ignore", invalid="ignore"):
         to_linear, to_quoted = sd / linear, sd / quoted
     bottom.plot(value[good], to_quoted[good], "s", color=VERMILLION, label="to the quoted σ", **style)
-    for which, colour, words in ((claimed, "black", "in its domain"), (~claimed, GREY, "outside of it")):
+    domains = ((claimed, "black", "in the linear domain"), (~claimed, GREY, "outside the linear domain"))
+    for which, colour, words in domains:
         some = good & which & np.isfinite(to_linear)
         bottom.plot(
             value[some], to_linear[some], "x", mew=0.6, color=colour, label=f"to the linear σ, {words}", **style
@@ -239,7 +240,7 @@ def _ends(subject: Subject) -> Canvas:
         _named(axes, panel, "recorded ", len(found))
         low, high = axes.get_ylim()
         axes.set_ylim(min(low, -2 * tolerance), max(high, 2 * tolerance))
-        axes.set(ylabel="(toy end − quoted end) / half-width" if len(found) == 1 else "off / half-width")
+        axes.set(ylabel="(toy end − quoted end) / half-width" if len(found) == 1 else "difference / half-width")
     _legend(canvas, grid[0])
     return canvas
 
@@ -250,14 +251,14 @@ def _coverage(subject: Subject) -> Canvas:
     for axes, panel in zip(grid, found, strict=True):
         axes.axhline(P68, color=BLUE, ls="--", lw=0.8)
         axes.axhline(P95, color=VERMILLION, ls="--", lw=0.8)
-        for index, (sigma, level, colour, marker, face, label) in enumerate(SUCCESS_STYLES):
+        for index, (sigma, level, colour, marker, face, label) in enumerate(COVERAGE_STYLES):
             shift = 0.12 * (index - 1.5)
             style = {"fmt": marker, "ms": 4, "color": colour, "mfc": face, "label": label}
             in_bins(axes, getattr(panel, sigma), f"coverage{level}", shift, **style)
         outside = sum(each["verdict"] == OUTSIDE for each in panel.linear) if panel.place else 0
         axes.axvspan(-0.5, outside - 0.5, color=GREY, alpha=0.2, lw=0)
         _named(axes, panel, "true ", len(found))
-        axes.set(ylabel="success", ylim=(None, 1.02))
+        axes.set(ylabel="coverage", ylim=(None, 1.02))
     _legend(canvas, grid[0])
     return canvas
 
@@ -276,14 +277,14 @@ def _law(subject: Subject) -> Canvas:
         first.text(0, index, words, va="center", fontsize=7)
     first.set_yticks(place, [each.symbol for each in subject.observables])
     first.invert_yaxis()
-    first.set(xlabel="share of muons that are linear", xlim=(0, 1.02))
+    first.set(xlabel="share with linear propagation valid", xlim=(0, 1.02))
     for axes, each, panel in zip(grid, folded, found, strict=True):
         linear, distance = each.column("sigma_{}_linear"), each.distance()
         near = np.flatnonzero((distance < 10) & (linear > 0) & np.isfinite(linear))
         near = near[:: max(1, len(near) // 500)]
         edges = [bin_["low"] for bin_ in panel.quoted]
         ok = [np.nan if bin_["linear_valid"] is None else bin_["linear_valid"] for bin_ in panel.quoted]
-        axes.stairs(ok[:-1], edges, color=GREY, alpha=0.3, fill=True, label="share of muons that are linear")
+        axes.stairs(ok[:-1], edges, color=GREY, alpha=0.3, fill=True, label="share with linear propagation valid")
         for kind, colour, marker, label in (("sigma_{}", BLUE, ".", "quoted σ"), ("bias_{}", VERMILLION, "x", "bias")):
             ratio = each.column(kind)[near] / linear[near]
             style = {"ms": 2.5, "ls": "none", "rasterized": True}

@@ -30,16 +30,16 @@ class Panel(NamedTuple):
 SCAN = (
     Panel("linear", "mean_value", "mean {symbol} ({unit})"),
     Panel("quoted", "mean_sigma", "mean quoted σ, all muons ({unit})"),
-    Panel("quoted", "linear_valid", "share of all muons that are linear"),
-    Panel("linear", "share", "share in the linear domain"),
+    Panel("quoted", "linear_valid", "linear propagation valid, all muons"),
+    Panel("linear", "share", "share of muons in the linear domain"),
     Panel("linear", "ratio", "closure of the linear σ", 1.0),
     Panel("quoted", "ratio", "closure of the quoted σ, all muons", 1.0),
-    Panel("linear", "scatter", "closure: scatter / expected"),
+    Panel("linear", "scatter", "scatter of closure / expected"),
     Panel("linear", "pull_mean", "pull mean", 0.0),
     Panel("linear", "pull_sd", "pull sd", 1.0),
     Panel("linear", "pull_rms", "pull RMS", 1.0),
-    Panel("linear", "coverage68", "success of ±1 σ", P68),
-    Panel("linear", "coverage95", "success of ±1.96 σ", P95),
+    Panel("linear", "coverage68", "coverage of ±1 σ", P68),
+    Panel("linear", "coverage95", "coverage of ±1.96 σ", P95),
 )
 
 OF_EACH = tuple(

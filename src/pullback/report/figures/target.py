@@ -35,10 +35,10 @@ def target_figure(study: Study, target: dict[str, Any]) -> Canvas:
             axes.plot(answer["start"], answer["start_sigma"], "o", ms=5, mfc="white", color=colour)
         if answer["reached"]:
             axes.plot(answer["value"], target["wanted"], "s", ms=6, color=colour)
-    axes.axhline(target["wanted"], color=VERMILLION, ls="--", lw=1, label="wanted")
-    axes.plot([], [], "o", ms=5, mfc="white", color="black", label="as it is")
+    axes.axhline(target["wanted"], color=VERMILLION, ls="--", lw=1, label="target")
+    axes.plot([], [], "o", ms=5, mfc="white", color="black", label="present value")
     if any(answer["reached"] for answer in answers):
-        axes.plot([], [], "s", ms=6, color="black", ls="none", label="where it is reached")
+        axes.plot([], [], "s", ms=6, color="black", ls="none", label="target reached")
     if all(sigma is None for answer in answers for sigma in answer["sigmas"]):
         axes.text(0.5, 0.6, "no muon has any σ", transform=axes.transAxes, ha="center")
     else:  # a logarithmic scale must have points

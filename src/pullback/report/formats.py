@@ -1,0 +1,63 @@
+"""Numbers as the report shows them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+
+def figures(value: float | None, digits: int = 4) -> str:
+    """A number with a fixed number of decimals, or a dash."""
+    return "–" if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
+
+
+def significant(value: float | None, digits: int = 4) -> str:
+    """A number with a fixed number of significant digits, or a dash."""
+    return "–" if value is None or not math.isfinite(value) else f"{value:.{digits}g}"
+
+
+def signed(value: float | None) -> str:
+    """A change in per cent with its sign, or a dash."""
+    if value is None:
+        return "–"
+    return f"{100 * value:+.2f} %".replace("-", "−") if abs(value) >= 5e-5 else "0 %"
+
+
+def percent(value: float | None) -> str:
+    """A share in per cent; less than all is never rounded to 100 %, and more than nothing never to 0 %."""
+    if value is None:
+        return "–"
+    text = f"{100 * value:.3g}"
+    for digits in range(4, 17):
+        if not (text == "100" and value < 1):
+            break
+        text = f"{100 * value:.{digits}g}"
+    return f"{text} %"
+
+
+def furthest_end(numbers: dict[str, Any], level: str) -> str:
+    """The larger of the offsets of an interval's two ends, in half-widths."""
+    known = [numbers[f"{end}{level}_off"] for end in ("low", "high") if numbers[f"{end}{level}_off"] is not None]
+    return f"{max(known, key=abs):+.4f}" if known else "–"
+
+
+def count(value: int | None) -> str:
+    """A whole number with thin spaces between thousands."""
+    return "–" if value is None else f"{value:,}".replace(",", "\u202f")
+
+
+def span(numbers: dict[str, Any]) -> str:
+    """The range of a bin."""
+    return f"{numbers['low']:g} – {numbers['high']:g}" if numbers["high"] is not None else f"≥ {numbers['low']:g}"
+
+
+FILTERS = {
+    "figures": figures,
+    "significant": significant,
+    "signed": signed,
+    "percent": percent,
+    "furthest_end": furthest_end,
+    "count": count,
+    "range": span,
+}
+"""What the template calls them."""

@@ -1,0 +1,438 @@
+"""The sentences of the report: the verdict with its reasons, what was run, and how to read the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from markupsafe import Markup
+
+from ..config.dotted_names import unit_of
+from ..detector.noise import width as noise_width
+from ..models import Quantity
+from ..store.evidence_file import Evidence
+from ..study.plan import Study
+from ..validation.csv_tables import scanned
+from .figures.signs import over_sigma
+from .findings import FAILED, Findings, LowCoverage
+from .formats import count, figures, percent
+
+FOLD = "fold (where an observable is 0 and turns back)"
+"""What it is called when it is first mentioned."""
+
+REASONS = 4
+"""Reasons of each point that stand in the verdict; the others are in `validation.json`."""
+
+
+def digits(number: int) -> str:
+    """A number of significant digits, in words."""
+    return f"{number} significant digit{'s' * (number != 1)}"
+
+
+def code(text: object) -> Markup:
+    """A name as it is written in files."""
+    return Markup("<code>{}</code>").format(text)
+
+
+def place_of(study: Study, observable: Quantity) -> str:
+    """What an observable's distance from the fold is called; nothing without one."""
+    fold = observable.fold or observable.name
+    return next((over_sigma(each.symbol) for each in study.model.observables if each.name == fold), "")
+
+
+def failed_of(study: Study) -> dict[str, str]:
+    """Why muons failed: the names of the counts, and their words."""
+    return {**FAILED, "hit_not_finite": "too few hits"} if study.model.missing else FAILED
+
+
+class Wording:
+    """The words of a study's report.
+
+    Parameters
+    ----------
+    study : Study
+        The plan.
+    evidence : dict
+        The evidence of the validation.
+    found : Findings
+        What the verdict in words rests on.
+
+    """
+
+    def __init__(self, study: Study, evidence: Evidence, found: Findings):
+        self.study, self.config, self.evidence, self.found = study, study.config, evidence, found
+        self.observables = {each.name: each for each in study.model.observables}
+        self.several = len(self.observables) > 1
+        self.scanned = len(study.points) > 1
+        self.tolerance = percent(study.config.validation.tolerance)
+
+    # The verdict, the answer first.
+
+    def verdict(self) -> list[Markup]:
+        """The paragraphs of the verdict."""
+        parts = (
+            self._answer(),
+            self._linear(),
+            self._recorded(),
+            self._shared(),
+            self._outside(),
+            *map(self._low_coverage, self.found.low_coverage),
+            *(self._warning(*each) for each in self.found.warnings),
+            self._unsettled(),
+            self._lost(),
+            self._without_sd(),
+        )
+        return [part if isinstance(part, Markup) else Markup.escape(part) for part in parts if part]
+
+    def reasons(self) -> Iterator[Markup]:
+        """Why each point and observable is no pass, and what would decide it."""
+        item = Markup('<b>{}</b> ({}, <span class="{}">{}</span>): {}{}')
+        for entry in self.evidence["points"]:
+            if not entry["reasons"] and not (entry["more"] and entry["verdict"] == "inconclusive"):
+                continue
+            more = len(entry["reasons"]) - REASONS
+            reasons = "; ".join([*entry["reasons"][:REASONS], *([f"and {more} more"] if more > 0 else [])])
+            advice = ""
+            if entry["more"] and entry["verdict"] == "inconclusive":
+                advice = f". What would decide it, if the ratios stay as they are: {'; '.join(entry['more'])}"
+            verdict = entry["verdict"]
+            yield item.format(entry["point"], entry["observable"], verdict, verdict, reasons, advice) + "."
+
+    def _answer(self) -> Markup | str:
+        verdicts, verdict = self.found.verdicts, self.evidence["verdict"]
+        if verdict == "pass":
+            return self._right()
+        if verdict == "fail":
+            return Markup(
+                "The uncertainties are wrong {} {} of {}. Do not use them before the cause is found; the "
+                '<a href="#diagnostics">diagnostics</a> show where to look.'
+            ).format("for" if self.several else "at", verdicts["fail"], self.amount())
+        return f"No error was found, but no decision was possible for {verdicts['inconclusive']} of {self.amount()}."
+
+    def _right(self) -> str:
+        of = f" of all {len(self.observables)} observables" if self.several else ""
+        at = f" at all {len(self.study.points)} points" if self.scanned else ""
+        fold = f", including the bin at the {FOLD}" if self.found.fold else ""
+        linear = "all muons"
+        if self.found.folds:
+            linear = f"muons at least {self.domains()} from the fold"
+            if self.found.folds < len(self.observables):
+                linear += ", and for all muons where an observable has no fold"
+        return (
+            f"The quoted σ agrees with the toys to within {self.tolerance}, and the interval ends to within "
+            f"{self.tolerance} of the half-width, in every bin{of}{at}{fold}. The linear σ agrees with the toys for "
+            f"{linear}."
+        )
+
+    def _linear(self) -> Markup | str:
+        if not self.found.linear_valid:
+            return ""
+        shares = " to ".join(dict.fromkeys(percent(each) for each in self.found.linear_valid))
+        text = Markup("Linear propagation is valid for {} of muons").format(shares)
+        if self.found.linear_valid[0] < 1:
+            text += Markup(
+                '; for the others the quoted σ is the standard deviation (see <a href="#law">where linear propagation '
+                "is valid</a>)"
+            )
+        return text + "."
+
+    def _recorded(self) -> str:
+        if not self.study.recorded:
+            return ""
+        return "The hits are recorded, so there is no truth to compare with: validation rests on toys around the hits."
+
+    def _shared(self) -> Markup | str:
+        if not self.config.systematics:
+            return ""
+        words = {
+            "pass": "Pseudo-experiments confirm the uncertainty that all muons share",
+            "fail": "Pseudo-experiments contradict the predicted uncertainty that all muons share",
+        }
+        few = "There are too few pseudo-experiments to validate the uncertainty that all muons share"
+        return Markup('{} (see <a href="#systematics">systematics</a>).').format(words.get(self.found.shared, few))
+
+    def _outside(self) -> str:
+        off = self.found.off_outside
+        if not off:
+            return ""
+        fold = "fold" if self.evidence["verdict"] == "pass" and self.found.fold else FOLD
+        return (
+            f"Nearer than {self.domains()} to the {fold}, linear propagation is not claimed: in the worst bin the "
+            f"linear σ is {percent(abs(off))} too {'large' if off > 0 else 'small'}."
+        )
+
+    def _low_coverage(self, low: LowCoverage) -> str:
+        observable = self.observables[low.observable]
+        of = f" of {observable.symbol}" if self.several else ""
+        at = f", at {low.point}" if self.scanned else ""
+        return (
+            f"Near the fold, where the true {place_of(self.study, observable)} is {low.bin}, the {low.interval} "
+            f"interval{of} contains the truth for only {percent(low.value)} of muons ({percent(low.low)} – "
+            f"{percent(low.high)}{at}), although σ is the right standard deviation: one recorded hit does not tell how "
+            "near the truth is to the fold."
+        )
+
+    def _warning(self, entry: dict[str, Any], diagnostic: Any, value: float) -> str:
+        of = f" for {self.observables[entry['observable']].symbol}" if self.several else ""
+        at = f" at {entry['point']}" if self.scanned else ""
+        return (
+            f"A warning that is not part of the verdict{of}{at}: {diagnostic.name}, is {figures(value)} instead of "
+            f"{diagnostic.right:g}. Possible causes: {diagnostic.sees}."
+        )
+
+    def _unsettled(self) -> str:
+        if not self.found.unsettled:
+            return ""
+        toys = self.config.toys
+        return (
+            f"The toys of {count(self.found.unsettled)} of {count(self.found.toy_muons)} muons were not stable to "
+            f"{digits(toys.n_dig)} at the maximum of {count(toys.most)} toys."
+        )
+
+    def _lost(self) -> str:
+        total, lost = count(self.found.muons), self.found.lost
+        if not any(lost.values()):
+            hits = "has too few hits" if self.study.model.missing else "has a hit that is not finite"
+            return f"No muon failed: of {total} muons, none {hits}, or a σ that is zero, NaN or negative."
+        words = failed_of(self.study)
+        kinds = ", ".join(f"{count(number)} ({words[name]})" for name, number in lost.items() if number)
+        most = "; the count is that of the observable with the most" if self.several else ""
+        return f"Of {total} muons, some failed: {kinds}{most}. They are excluded from the statistics and listed below."
+
+    def _without_sd(self) -> str:
+        if not self.found.without_sd:
+            return ""
+        of = self.found.without_sd_of
+        most = "; the count is that of the observable with the most" if len(of) > 1 else ""
+        return (
+            f"{count(self.found.without_sd)} of {count(self.found.muons)} muons have no standard deviation (of "
+            f"{', '.join(of)}{most}): the tails of the distribution are too heavy for one to exist, as for the point "
+            "of closest approach of two nearly parallel lines. Their intervals are valid all the same, and are quoted "
+            "and tested; their σ and bias are NaN."
+        )
+
+    # What was run.
+
+    def run(self) -> list[tuple[str, Markup]]:
+        """What was run: names, and what they were."""
+        rows = {
+            "hits": self._hits(),
+            "detector": self._detector(),
+            "model": self._model(),
+            "uncertainty": (
+                f"the linear σ where JCGM 101, clause 8, finds it right to {digits(self.config.uncertainty.n_dig)} and "
+                "it is right to 5 %; elsewhere the standard deviation by numerical integration"
+            ),
+            "toys": self._toys(),
+            "fit": self._fit(),
+            "scan": self._scan(),
+            "test": self._test(),
+        }
+        return [(name, Markup.escape(text)) for name, text in rows.items() if text]
+
+    def _hits(self) -> Markup | str:
+        numbers = self.study.muons.values()
+        if self.study.recorded:
+            return Markup("{} recorded, from {}").format(count(next(iter(numbers))), code(self.config.source.file))
+        muons = " to ".join(dict.fromkeys((count(min(numbers)), count(max(numbers)))))
+        return f"simulated, {self._source()}, {muons} muon{'s' * (max(numbers) != 1)} per point"
+
+    def _source(self) -> str:
+        """Where simulated hits come from."""
+        source, name = self.config.source, self.config.model.name
+        if name == "own" and self.config.model.draw:
+            return f"drawn by {self.config.model.draw}() in {self.config.model.file}"
+        views = {"track": "x", "one_hit": "x", "own": "each coordinate"}.get(name, "x and y")
+        text = f"{views} ~ U({source.x_min:g}, {source.x_max:g}) m"
+        if source.cosmic:
+            at = "the middle of the volume" if source.volume else "z = 0"
+            text += f" at {at}, zenith angles as cos² up to {source.cosmic.zenith_max:g} rad"
+        if source.volume:
+            volume, cosmic = source.volume, source.cosmic
+            least = " and more" if cosmic.spectrum == "sea_level" else ""
+            text += (
+                f"; scattered in {volume.thickness:g} m of radiation length {volume.radiation_length:g} m at "
+                f"z = {volume.z:g} m, at {cosmic.momentum:g} GeV/c{least}"
+            )
+        return text
+
+    def _detector(self) -> Markup:
+        detector, unit = self.config.detector, self.study.model.coordinates[0].unit
+        every = detector.resolution if isinstance(detector.resolution, list) else [detector.resolution]
+        layers = f"{self.config.model.layer_count} layers, " if self.config.model.layer_count > 1 else ""
+        small, scale = ("mm", 1000) if unit == "m" else (unit, 1)
+        widths = ", ".join(f"{scale / each:g}" for each in every)
+        text = Markup("{}resolution {} /{} (σ<sub>x</sub> = {} {})").format(
+            layers, ", ".join(f"{each:g}" for each in every), unit, widths, small
+        )
+        if detector.efficiency != 1:
+            efficiency = detector.efficiency if isinstance(detector.efficiency, list) else [detector.efficiency]
+            text += f"; efficiency {', '.join(map(str, efficiency))}"
+        text += f"; noise {detector.noise.kind}"
+        if detector.noise.kind != "gaussian":
+            text += f", standard deviation {noise_width(detector.noise, every[0]):.3g} times the stated one"
+        return text
+
+    def _model(self) -> str:
+        model = self.study.model
+        parts = [
+            f"{each.symbol} = {each.long_name}{f', {each.unit}' if each.unit != '1' else ''}"
+            for each in model.observables
+        ]
+        for name, value in model.parameters.items():
+            values = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+            parts.append(f"{name} = {values} {unit_of(f'model.{name}', self.config)}".rstrip())
+        return f"{self.config.model.name}: {'; '.join(parts)}"
+
+    def _toys(self) -> str:
+        toys = self.config.toys
+        number = count(toys.per_muon)
+        if toys.mode != "fixed":
+            number = f"until {digits(toys.n_dig)} are stable, at most {count(toys.most)},"
+        spread = "one observable after the other" if self.several else self.study.model.observables[0].symbol
+        text = (
+            f"{number} around the hits of each of up to {count(toys.muons)} muons per point; these muons are evenly "
+            f"spread in {spread}, a tenth of them in its logarithm"
+        )
+        if self.config.systematics:
+            text += f". {count(toys.experiments)} pseudo-experiments, each with up to 200 of these muons"
+        return text
+
+    def _fit(self) -> Markup | str:
+        if not self.found.fits:
+            return ""
+        values = " to ".join(dict.fromkeys(figures(each, 3) for each in (self.found.fits[0], self.found.fits[-1])))
+        text = Markup(
+            "χ² per degree of freedom, over all muons of a point: {}. It should be 1; a larger value means residuals "
+            "larger than <code>detector.resolution</code> states"
+        ).format(values)
+        if self.study.recorded and self.config.source.sigma:
+            text += ", which sets the weights of the fit whatever uncertainties the file gives"
+        if self.config.model.theta0 or "model.theta0" in self.study.points[0].values:
+            text += ", or scattering in the layers, which the weights of the fit do not include"
+        return text
+
+    def _scan(self) -> str:
+        values = self.study.points[0].values
+        if not values:
+            return "none"
+        names = ", ".join(self.titles().values())
+        return (
+            f"{len(self.study.points)} points over {names} (in place of the values above), with "
+            f"{self.config.random_numbers} random numbers"
+        )
+
+    def _test(self) -> str:
+        settings = self.config.validation
+        first = place_of(self.study, self.study.model.observables[0])
+        where = f"at least {self.domains()} from the fold" if self.several else f"{first} ≥ {settings.domain:g}"
+        return (
+            f"A ratio passes when its {percent(settings.confidence)} confidence interval lies within "
+            f"1 ± {settings.tolerance:g}; the offset of an interval end, when it lies within ± {settings.tolerance:g} "
+            "half-widths. Either fails when its Bonferroni-corrected interval lies outside, and is inconclusive "
+            "otherwise. Judged are the mean over the muons of each bin and, for the quoted σ, also the root mean "
+            f"square: the linear σ in bins {where}, the quoted σ in all bins"
+        )
+
+    # Around the tables.
+
+    def amount(self) -> str:
+        """The number of points, of observables, or of both, that the evidence is about."""
+        points, observables = len(self.study.points), len(self.study.model.observables)
+        if observables == 1:
+            return f"{points} point{'s' * (points > 1)}"
+        if points == 1:
+            return f"{observables} observables"
+        return f"{points * observables} ({observables} observables at {points} points)"
+
+    def domains(self) -> str:
+        """The distance from the fold from which on linear propagation is claimed, and that of observables with more."""
+        claimed = self.config.validation.domain
+        further: dict[float, list[str]] = {}
+        for each in self.study.model.observables:
+            if each.domain > claimed:
+                further.setdefault(each.domain, []).append(each.symbol)
+        words = [f"{domain:g} σ for {', '.join(symbols)}" for domain, symbols in further.items()]
+        return f"{claimed:g} σ" + (f" ({'; '.join(words)})" if words else "")
+
+    def titles(self) -> dict[str, str]:
+        """The scanned parameters, with their units."""
+        names = scanned(self.study.points[0].values)
+        units = {name: unit_of(name, self.config) for name in names}
+        return {name: f"{name} ({unit})" if unit else name for name, unit in units.items()}
+
+    def linear(self) -> str:
+        """What the table of where linear propagation is valid shows."""
+        hits = "recorded" if self.study.recorded else "true"
+        place = place_of(self.study, self.study.model.observables[0])
+        distance = "distance from the fold, in σ" if self.several else place
+        without = "; one bin where there is no fold" if self.found.folds < len(self.observables) else ""
+        fold = ""
+        if self.found.folds:
+            at = " at x = 0, where θ turns" if self.config.model.name == "one_hit" else ""
+            fold = f". This happens around the fold{at}"
+        return (
+            f"Share of muons for which the linear σ is quoted, in bins of the {hits} {distance}{without}. For the "
+            "others linear propagation misses an end of the 95 % interval by more than JCGM 101, clause 8, allows, or "
+            f"σ by more than 5 %{fold}. For these muons σ, bias and intervals come from numerical integration over the "
+            "noise, as the figures below show."
+        )
+
+    def drawn(self) -> str:
+        """Which points the figures show."""
+        which = ""
+        if self.scanned and self.config.figures.points == "notable":
+            which = (
+                "Two scan points are drawn: the one nearest the unscanned config, and the worst one, whose deciding "
+                "ratios are furthest from 1. "
+            )
+        return f"{which}Figures show at most the first 131 072 muons of a point."
+
+    def moving(self) -> Markup | str:
+        """What hits do when the design changes."""
+        if self.study.recorded:
+            return "The recorded hits stay where they are"
+        if self.config.model.name == "own" and self.config.model.draw:
+            return Markup(
+                "The noise of simulated hits changes with the design; the true hits drawn by {} stay where they are"
+            ).format(code(self.config.model.draw))
+        return "Simulated hits move with the design"
+
+    def target(self, target: dict[str, Any]) -> Iterator[Markup]:
+        """What was found for the wanted mean σ."""
+        for answer in target["answers"]:
+            values = [Markup("{} = {:g}").format(code(name), value) for name, value in answer["values"].items()]
+            text = self._reached if answer["reached"] else self._not_reached
+            yield Markup(", ").join(values) + (": " if values else "") + text(target, answer)
+
+    def _wanted(self, target: dict[str, Any]) -> str:
+        observable = self.observables[target["observable"]]
+        return f"mean σ of {observable.symbol} of {target['wanted']:g} {observable.unit}"
+
+    def _reached(self, target: dict[str, Any], answer: dict[str, Any]) -> Markup:
+        unit, now = unit_of(target["vary"], self.config), answer["start_sigma"]
+        return Markup("{} = <b>{:.6g}</b> {} gives a {}. The present value is {:g} {}, with {}.").format(
+            code(target["vary"]),
+            answer["value"],
+            unit,
+            self._wanted(target),
+            answer["start"],
+            unit,
+            "no σ" if now is None else f"a mean σ of {now:.4g}",
+        )
+
+    def _not_reached(self, target: dict[str, Any], answer: dict[str, Any]) -> Markup:
+        unit, grid = unit_of(target["vary"], self.config), answer["grid"]
+        if answer["nearest_sigma"] is None:
+            return Markup("No value of {} that was tried gives any σ.").format(code(target["vary"]))
+        text = Markup("<b>No value</b> of {} from {:g} to {:g} {} gives a {}: the nearest is {:.4g}, at {:.6g} {}.")
+        return text.format(
+            code(target["vary"]),
+            grid[0],
+            grid[-1],
+            unit,
+            self._wanted(target),
+            answer["nearest_sigma"],
+            answer["nearest"],
+            unit,
+        )
