@@ -78,9 +78,9 @@ def test_what_the_pipeline_knows_of_it():
     assert model.missing
     assert model.parameters == {"dz": 0.5}
     assert model.infer_uses == ("dz",)
-    assert model.place_uses == model.covariance_uses == ()
+    assert model.intersect_uses == model.covariance_uses == ()
     assert model.covariance is None
-    assert model.place(HITS) is HITS
+    assert model.intersect_layers(HITS) is HITS
     assert model_of().layers == (0, 1)
 
 
@@ -132,7 +132,7 @@ def test_resolution_is_handed_over_to_what_has_an_argument_of_that_name():
 
 
 def test_without_draw_each_coordinate_is_uniform():
-    x = model_of().sample(random_stream(1, "truth"), 20_000, SOURCE)
+    x = model_of().generate(random_stream(1, "truth"), 20_000, SOURCE)
     assert x.shape == (20_000, 2)
     assert x.min() >= -1
     assert x.max() < 3
@@ -150,15 +150,15 @@ def test_draw_has_the_parameters_that_it_names():
     )
     model = model_of(code, parameters={"dz": 0.5, "widths": [1.0, 0.0]}, draw="throw")
     assert model.infer_uses == ("dz",)
-    x = model.sample(random_stream(1, "truth"), 100, SOURCE)
+    x = model.generate(random_stream(1, "truth"), 100, SOURCE)
     assert (x[:, 1] == 1).all()
     assert x[:, 0].std() == pytest.approx(1, abs=0.3)
-    np.testing.assert_array_equal(x, model.sample(random_stream(1, "truth"), 100, SOURCE))
+    np.testing.assert_array_equal(x, model.generate(random_stream(1, "truth"), 100, SOURCE))
 
 
 def test_true_hits_by_other_random_numbers_than_those_of_rng_are_refused():
     code = "\n    import numpy\n    def draw(rng, muons):\n        return numpy.random.random((muons, 2))\n"
-    message = refused(model_of(SLOPE + code, draw="draw").sample, random_stream(1, "truth"), 3, SOURCE)
+    message = refused(model_of(SLOPE + code, draw="draw").generate, random_stream(1, "truth"), 3, SOURCE)
     assert message.startswith("my_model.py:8: draw draws other hits from the same rng: every random number must come")
 
 
@@ -173,7 +173,7 @@ def test_true_hits_by_other_random_numbers_than_those_of_rng_are_refused():
 )
 def test_what_can_not_be_true_hits_is_refused(body, reason):
     model = model_of(SLOPE + f"\n    def draw(rng, muons):\n        return {body}\n", draw="draw")
-    message = refused(model.sample, random_stream(1, "truth"), 3, SOURCE)
+    message = refused(model.generate, random_stream(1, "truth"), 3, SOURCE)
     assert message.startswith("my_model.py:7: draw must return ")
     assert reason in message
 
@@ -748,7 +748,7 @@ def magnet(monkeypatch):
 
 
 def test_the_example_infers_the_momentum_that_it_draws(magnet):
-    hits = magnet.sample(random_stream(1, "truth"), 500, SOURCE)
+    hits = magnet.generate(random_stream(1, "truth"), 500, SOURCE)
     user_checks.examine(magnet, hits)
     value = magnet.infer(torch.from_numpy(hits), **magnet.parameters).numpy()
     q_over_p = random_stream(1, "truth").uniform(-0.5, 0.5, 500)
@@ -774,7 +774,7 @@ def test_the_example_is_sound_where_a_track_is_straight_and_far(bend, far):
 
 def test_the_uncertainty_of_the_example_is_that_of_its_toys(magnet):
     """Toys are thrown here by hand, muon by muon, with the scattering in the last layer."""
-    hits = torch.from_numpy(magnet.sample(random_stream(1, "truth"), 5, SOURCE))
+    hits = torch.from_numpy(magnet.generate(random_stream(1, "truth"), 5, SOURCE))
     infer = partial(magnet.infer, **magnet.parameters)
     added = magnet.covariance(hits, **magnet.parameters)
     cov = torch.eye(3, dtype=torch.float64) * 0.0002**2 + added
@@ -820,7 +820,7 @@ def test_the_models_of_the_page_are_right():
     added = {"draw": "draw", "covariance": "covariance", "parameters": {"dz": 0.5, "theta0": 0.01}}
     for each in (raw, {**raw, **added}):
         model = load(Own.model_validate(each).model_dump(mode="json"))
-        user_checks.examine(model, model.sample(random_stream(1, "truth"), 20, SOURCE))
+        user_checks.examine(model, model.generate(random_stream(1, "truth"), 20, SOURCE))
     write(missing)
     model = load(section(coordinates=["a", "b", "c"], parameters={"z": [1000.0, 1000.5, 1001.0]}, missing=True))
     hits = torch.tensor([[0.0, 0.5, 1.0], [float("nan"), 0.5, 1.0], [float("nan"), 0.5, float("nan")]]).double()

@@ -82,7 +82,7 @@ def test_each_diagnostic_has_its_say(default, tmp_path):
     text = Page(report(raw, tmp_path)[1]).text
     assert "The uncertainties are wrong at 1 of 1 point" in text
     assert "noise strip, its standard deviation 1 of the stated one" in text
-    assert "heed it: success of ±1 σ, linear domain, is 0.57" in text
+    assert "heed it: coverage of ±1 σ, linear domain, is 0.57" in text
     assert "Near the fold, where the true" not in text  # the cause is the noise
 
 
@@ -292,7 +292,7 @@ def test_systematics_of_muons_of_which_nothing_is_known_have_a_report(tmp_path):
     assert "Of 2 muons in all, some failed: 2 (too few hits)" in Page(page).text
     for entry in read_evidence(run.outputs.validation)["points"]:
         assert entry["verdict"] == "inconclusive"
-        assert "systematics: fewer than two muons are in the toy experiments" in entry["reasons"]
+        assert "systematics: fewer than two muons are in the pseudo-experiments" in entry["reasons"]
 
 
 @pytest.mark.parametrize(("share", "words"), [(0.99956, "99.96 %"), (1.0, "100 %"), (0.9774, "97.7 %"), (None, "–")])

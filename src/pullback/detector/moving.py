@@ -18,7 +18,7 @@ from .bound_model import Parameters, added_covariance
 class Drawn(NamedTuple):
     """The random numbers that the hits of some muons are made from."""
 
-    sampled: Tensor
+    generated: Tensor
     deviates: Tensor
     kicks: Tensor | None
 
@@ -29,7 +29,7 @@ class Drawn(NamedTuple):
 
 def draw(part: Part, block: Block, device: str | torch.device = "cpu") -> Drawn:
     """The random numbers of a block, the same again, on a device."""
-    drawn = response.sampled(part, block), response.deviates(part, block)
+    drawn = response.generated(part, block), response.deviates(part, block)
     kicks = response.kicks(part, block) if part.model.covariance else None
     return Drawn(*(None if each is None else torch.from_numpy(each).to(device) for each in (*drawn, kicks)))
 
@@ -39,7 +39,7 @@ def moving_hits(
 ) -> Float[Tensor, "muon coordinate"]:
     """The simulated hits as they move with the parameters of the design; those that are not recorded stay so."""
     model, noise = part.model, part.settings.detector.noise
-    true = model.place(drawn.sampled, **{name: parameters[name] for name in model.place_uses})
+    true = model.intersect_layers(drawn.generated, **{name: parameters[name] for name in model.intersect_uses})
     resolution = parameters["resolution"][list(model.layers)]
     # The pitch of strips, where it is given, does not change with the resolution that is stated.
     unit = noise.pitch if getattr(noise, "pitch", 0) else resolution.new_tensor(response.factor(part)) / resolution

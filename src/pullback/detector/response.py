@@ -39,9 +39,9 @@ def factor(part: Part) -> Float[np.ndarray, " coordinate"]:
     return noise.factor(part.settings.detector.noise, resolution(part))
 
 
-def sampled(part: Part, block: Block) -> Float[np.ndarray, "muon _"]:
+def generated(part: Part, block: Block) -> Float[np.ndarray, "muon _"]:
     """What the true hits of a block are made from."""
-    return part.model.sample(stream_of(part, "truth", block.index), len(block), part.settings.source)
+    return part.model.generate(stream_of(part, "truth", block.index), len(block), part.settings.source)
 
 
 def deviates(part: Part, block: Block) -> Float[np.ndarray, "muon coordinate"]:

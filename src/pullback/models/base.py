@@ -53,12 +53,12 @@ class Model:
     Attributes
     ----------
     infer : `infer(hits, **parameters)` maps hits (muon, coordinate) to observables (muon, observable).
-    sample : `sample(rng, muons, source)` draws what makes the true hits (muon, …) with numpy, without the parameters;
+    generate : `generate(rng, muons, source)` draws what makes the true hits (muon, …) by numpy, without the parameters;
         `source` is the config's section as attributes.
-    place : `place(sampled, **parameters)` gives the true hits (muon, coordinate), as numpy arrays or, where any
+    intersect_layers : `intersect_layers(generated, **parameters)` gives the true hits (muon, coordinate), as numpy arrays or, where any
         argument is a tensor, as a tensor that carries the gradients of the parameters.
     parameters : numbers and lists of numbers by name, as the config has them.
-    infer_uses, place_uses, covariance_uses, chi2_uses : names of the parameters that each function takes, in keywords.
+    infer_uses, intersect_uses, covariance_uses, chi2_uses : names of the parameters that each function takes, in keywords.
         `resolution` among them is the detector's, a number for each layer.
     layers : the layer of each coordinate, from 0 on.
     missing : whether `infer` uses what hits there are: NaN stands for one that is missing. Without it, a muon with a
@@ -74,12 +74,12 @@ class Model:
     coordinates: tuple[Quantity, ...]
     observables: tuple[Quantity, ...]
     infer: Callable[..., Float[Tensor, "muon observable"]]
-    sample: Callable[..., Float[np.ndarray, "muon _"]]
+    generate: Callable[..., Float[np.ndarray, "muon _"]]
     layers: tuple[int, ...]
-    place: Callable[..., Any] = at_given_hits
+    intersect_layers: Callable[..., Any] = at_given_hits
     parameters: Mapping[str, float | tuple[float, ...]] = field(default_factory=dict)
     infer_uses: tuple[str, ...] = ()
-    place_uses: tuple[str, ...] = ()
+    intersect_uses: tuple[str, ...] = ()
     missing: bool = False
     covariance: Callable[..., Any] | None = None
     covariance_uses: tuple[str, ...] = ()

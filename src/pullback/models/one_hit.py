@@ -50,7 +50,7 @@ def infer_theta(hits: Float[Tensor, "muon 1"], dz: float | Float[Tensor, ""] = 1
     return magnitude(hits).arctan2(dz)  # as precise as arctan of the quotient, and vectorised where that is not
 
 
-def sample(rng: np.random.Generator, muons: int, source: Any) -> Float[np.ndarray, "muon 1"]:
+def generate(rng: np.random.Generator, muons: int, source: Any) -> Float[np.ndarray, "muon 1"]:
     """True positions x ~ U(x_min, x_max), m, as (muon, 1)."""
     return source.x_min + (source.x_max - source.x_min) * rng.random((muons, 1))
 
@@ -61,7 +61,7 @@ def model(section: Mapping[str, Any]) -> Model:
         coordinates=(Quantity("x", "m", "position on the layer", "x"),),
         observables=(Quantity("theta", "rad", "angle from the vertical", "θ"),),
         infer=infer_theta,
-        sample=sample,
+        generate=generate,
         layers=(0,),
         # Where true hits are drawn, which needs no dz, there is none.
         parameters={name: section[name] for name in ("dz",) if name in section},

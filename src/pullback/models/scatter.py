@@ -138,7 +138,7 @@ def covariance(
     return torch.block_diag(of_one_view, of_one_view)
 
 
-def sample(rng: np.random.Generator, muons: int, source: Any) -> Float[np.ndarray, "muon 10"]:
+def generate(rng: np.random.Generator, muons: int, source: Any) -> Float[np.ndarray, "muon 10"]:
     """True lines above and below the volume, of cosmic muons that are scattered in it.
 
     x and y ~ U(x_min, x_max) where a muon enters the volume, at its top. On its way of thickness/cos θ_in through it,
@@ -182,17 +182,17 @@ def sample(rng: np.random.Generator, muons: int, source: Any) -> Float[np.ndarra
     return np.concatenate([start, p, end, q, ends], axis=1)
 
 
-def place(sampled: Any, z_upper: Any, z_lower: Any) -> Any:
-    """The true hits (muon, coordinate) of lines from `sample`, on layers at the heights z_upper and z_lower.
+def intersect_layers(generated: Any, z_upper: Any, z_lower: Any) -> Any:
+    """The true hits (muon, coordinate) of lines from `generate`, on layers at the heights z_upper and z_lower.
 
     Raises
     ------
     PullbackError : a layer that is not outside the volume, on its tracker's side.
 
     """
-    sampled, z_upper, z_lower = line_fit.alike(sampled, z_upper, z_lower)
-    if len(sampled):
-        top, bottom = float(sampled[0, 8]), float(sampled[0, 9])
+    generated, z_upper, z_lower = line_fit.alike(generated, z_upper, z_lower)
+    if len(generated):
+        top, bottom = float(generated[0, 8]), float(generated[0, 9])
         if z_upper.min() < top:
             raise PullbackError(f"model.z_upper: {float(z_upper.min()):g} m is below the volume's top at {top:g} m")
         if z_lower.max() > bottom:
@@ -201,7 +201,7 @@ def place(sampled: Any, z_upper: Any, z_lower: Any) -> Any:
             )
 
     def line(position, slope, height, z):
-        return sampled[:, position, None] + sampled[:, slope, None] * (z - sampled[:, height, None])
+        return generated[:, position, None] + generated[:, slope, None] * (z - generated[:, height, None])
 
     above, below = (lambda view: line(view, view + 2, 8, z_upper)), (lambda view: line(view + 4, view + 6, 9, z_lower))
     return line_fit.side_by_side([above(0), below(0), above(1), below(1)])
@@ -240,12 +240,12 @@ def model(section: Mapping[str, Any]) -> Model:
             *poca,
         ),
         infer=infer_scatter,
-        sample=sample,
-        place=place,
+        generate=generate,
+        intersect_layers=intersect_layers,
         layers=2 * tuple(range(layers)),
         parameters={"z_upper": z_upper, "z_lower": z_lower, "theta0": theta0},
         infer_uses=("z_upper", "z_lower", "resolution"),
-        place_uses=("z_upper", "z_lower"),
+        intersect_uses=("z_upper", "z_lower"),
         missing=True,
         covariance=covariance if theta0 > 0 else None,
         covariance_uses=("z_upper", "z_lower", "theta0") if theta0 > 0 else (),

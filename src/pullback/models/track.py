@@ -80,17 +80,17 @@ def covariance(
     return layer_covariance(line_fit.as_layers(z, hits, "z"), theta0)
 
 
-def sample(rng: np.random.Generator, muons: int, source: Any) -> Float[np.ndarray, "muon 2"]:
+def generate(rng: np.random.Generator, muons: int, source: Any) -> Float[np.ndarray, "muon 2"]:
     """True lines: x ~ U(x_min, x_max) at z = 0, m, and dx/dz, of cosmic muons of any azimuth."""
     deviates = rng.random((muons, 3))
     x = source.x_min + (source.x_max - source.x_min) * deviates[:, 0]
     return np.stack([x, cosmic_rays.slopes(deviates[:, 1:], source.cosmic.zenith_max)[:, 0]], axis=1)
 
 
-def place(sampled: Any, z: Any) -> Any:
-    """The true hits (muon, layer) of lines from `sample`, on layers at the heights z."""
-    sampled, z = line_fit.alike(sampled, z)
-    return sampled[:, :1] + sampled[:, 1:] * z
+def intersect_layers(generated: Any, z: Any) -> Any:
+    """The true hits (muon, layer) of lines from `generate`, on layers at the heights z."""
+    generated, z = line_fit.alike(generated, z)
+    return generated[:, :1] + generated[:, 1:] * z
 
 
 def model(section: Mapping[str, Any]) -> Model:
@@ -105,12 +105,12 @@ def model(section: Mapping[str, Any]) -> Model:
             Quantity("intercept", "m", "position of the track at z = 0", "x(0)", fold=NO_FOLD),
         ),
         infer=infer_track,
-        sample=sample,
-        place=place,
+        generate=generate,
+        intersect_layers=intersect_layers,
         layers=tuple(range(len(z))),
         parameters={"z": z, "theta0": theta0},
         infer_uses=("z", "resolution"),
-        place_uses=("z",),
+        intersect_uses=("z",),
         missing=True,
         covariance=covariance if theta0 > 0 else None,
         covariance_uses=("z", "theta0") if theta0 > 0 else (),

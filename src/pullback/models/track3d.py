@@ -86,17 +86,17 @@ def covariance(
     return torch.block_diag(of_one_view, of_one_view)
 
 
-def sample(rng: np.random.Generator, muons: int, source: Any) -> Float[np.ndarray, "muon 4"]:
+def generate(rng: np.random.Generator, muons: int, source: Any) -> Float[np.ndarray, "muon 4"]:
     """True lines: x and y ~ U(x_min, x_max) at z = 0, m, and dx/dz and dy/dz, of cosmic muons."""
     deviates = rng.random((muons, 4))
     start = source.x_min + (source.x_max - source.x_min) * deviates[:, :2]
     return np.concatenate([start, cosmic_rays.slopes(deviates[:, 2:], source.cosmic.zenith_max)], axis=1)
 
 
-def place(sampled: Any, z: Any) -> Any:
-    """The true hits (muon, coordinate) of lines from `sample`, on layers at the heights z."""
-    sampled, z = line_fit.alike(sampled, z)
-    return line_fit.side_by_side([sampled[:, :1] + sampled[:, 2:3] * z, sampled[:, 1:2] + sampled[:, 3:] * z])
+def intersect_layers(generated: Any, z: Any) -> Any:
+    """The true hits (muon, coordinate) of lines from `generate`, on layers at the heights z."""
+    generated, z = line_fit.alike(generated, z)
+    return line_fit.side_by_side([generated[:, :1] + generated[:, 2:3] * z, generated[:, 1:2] + generated[:, 3:] * z])
 
 
 def model(section: Mapping[str, Any]) -> Model:
@@ -112,12 +112,12 @@ def model(section: Mapping[str, Any]) -> Model:
             Quantity("ty", "1", "slope dy/dz of the track", "dy/dz", fold=NO_FOLD),
         ),
         infer=infer_track3d,
-        sample=sample,
-        place=place,
+        generate=generate,
+        intersect_layers=intersect_layers,
         layers=2 * tuple(range(len(z))),
         parameters={"z": z, "theta0": theta0},
         infer_uses=("z", "resolution"),
-        place_uses=("z",),
+        intersect_uses=("z",),
         missing=True,
         covariance=covariance if theta0 > 0 else None,
         covariance_uses=("z", "theta0") if theta0 > 0 else (),

@@ -263,7 +263,7 @@ def _success(study: Study, entries: list[dict[str, Any]]) -> list[dict[str, Any]
                 key = entry["observable"] if several else (each["low"], level)
                 name = f"coverage{level}"
                 # Where success is wrong far from the fold too, its cause is another.
-                elsewhere = entry["diagnostics"].get(f"success{level}", {}).get("verdict")
+                elsewhere = entry["diagnostics"].get(f"coverage{level}", {}).get("verdict")
                 if each.get(name) is None or each["ratio_verdict"] == "fail" or elsewhere == "fail":
                     continue
                 too_low = half_width(each[f"{name}_high"]) / half_width(nominal) < 1 - settings.tolerance

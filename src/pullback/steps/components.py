@@ -46,7 +46,7 @@ class Contributions:
         self.covariance = columns.of_observables(out, part) if len(self.model.observables) > 1 else None
         sources = sources_of(part)
         self.full = HIT_CORRELATIONS in sources
-        kinds: dict[str, columns.Kind] = columns.BUDGET if len(sources) > 1 else {}
+        kinds: dict[str, columns.ColumnSpec] = columns.BUDGET if len(sources) > 1 else {}
         labels, about = {"source": sources}, {}
         if self.names:
             kinds = {**kinds, **columns.SHARED}

@@ -25,7 +25,7 @@ def infer_theta(batch: Batch, reco: str | Path, theta: str | Path, truth: str | 
             parameters, infer = at_work(part)
             examine(part.model, read_hits(parents[RECO], part, RECO, next(part.blocks))[0], parameters)
             for place, parent in parents.items():
-                kinds = {"value": columns.Kind("{name}" + place.suffix, "{long_name}" + place.words)}
+                kinds = {"value": columns.ColumnSpec("{name}" + place.suffix, "{long_name}" + place.words)}
                 table = columns.of_muons(out, part, kinds)
                 for block in progress(part, f"inferred{place.words}"):
                     table.append({"value": evaluate(infer, parent.read(part, place.column, block))})

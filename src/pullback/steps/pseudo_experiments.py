@@ -142,9 +142,9 @@ def columns_of(
     rows, blocks = int(mine.sum()), len(set(block[mine].tolist()))
     quantity = Quantity("muon", "1", "index of the muon in its point")
     muon = out.column(group, "muon", (rows,), {"experiment_muon": None}, quantity, "i8")
-    scatter = columns.Table(out, part, columns.EXPERIMENT_MUONS, group, "experiment_muon", rows)
+    scatter = columns.ColumnGroup(out, part, columns.EXPERIMENT_MUONS, group, "experiment_muon", rows)
     labels = {"experiment": part.settings.toys.experiments}
-    sums = columns.Table(out, part, columns.EXPERIMENTS, group, "experiment_block", blocks, labels)
+    sums = columns.ColumnGroup(out, part, columns.EXPERIMENTS, group, "experiment_block", blocks, labels)
 
     def write(muons: np.ndarray, found: Experiments) -> None:
         muon.append(muons)

@@ -18,9 +18,9 @@ def simulate_hits(batch: Batch, truth: str | Path) -> None:
     with artefact.create(truth, batch) as out:
         for part in batch.parts:
             model, column = part.model, columns.of_hits(out, part, "x_true", "true")
-            where = {name: np.asarray(model.parameters[name], dtype="f8") for name in model.place_uses}
+            where = {name: np.asarray(model.parameters[name], dtype="f8") for name in model.intersect_uses}
             for block in progress(part, "simulated"):
-                column.append(model.place(response.sampled(part, block), **where))
+                column.append(model.intersect_layers(response.generated(part, block), **where))
 
 
 def smear_hits(batch: Batch, truth: str | Path, reco: str | Path) -> None:

@@ -158,7 +158,7 @@ def _write_toys(out: Writer, part: Part, chosen: _Chosen, result: dict[str, np.n
         about.append((Quantity("toy_settled", "1", words), result["settled"].astype("u1")))
     shape, dims = chosen.muon.shape, {"toy_muon": None}
     singles = [(out.column(group, q.name, shape, dims, q, values.dtype.str), values) for q, values in about]
-    table = columns.Table(out, part, columns.TOYS, group, "toy_muon", len(chosen.muon))
+    table = columns.ColumnGroup(out, part, columns.TOYS, group, "toy_muon", len(chosen.muon))
     for block in part.blocks:
         rows = chosen.block == block.index
         table.append(result, rows)

@@ -27,7 +27,7 @@ COVARIANCE = "x_covariance"
 """The column of recorded covariances of hits."""
 
 
-class Kind(NamedTuple):
+class ColumnSpec(NamedTuple):
     """A column that each observable has: its name after the observable's, and in words, a second axis, unit and type.
 
     The unit is that of the observable where it is `{unit}`.
@@ -40,55 +40,61 @@ class Kind(NamedTuple):
     unit: str = "{unit}"
 
 
-Kinds = Mapping[str, Kind]
-"""Kinds of columns by the field of a result that goes into them."""
+ColumnSpecs = Mapping[str, ColumnSpec]
+"""ColumnSpecs of columns by the field of a result that goes into them."""
 
 QUOTED = {
-    "sigma": Kind("sigma_{name}", "standard uncertainty of the {long_name}"),
-    "sigma_linear": Kind("sigma_{name}_linear", "standard uncertainty by the linear law of the {long_name}"),
-    "bias": Kind("bias_{name}", "mean of the {long_name} over the noise, less its value at the hits"),
-    "interval68": Kind("interval68_{name}", "68.27 % coverage interval of the {long_name}", along="end"),
-    "interval95": Kind("interval95_{name}", "95 % coverage interval of the {long_name}", along="end"),
-    "linear_valid": Kind("linear_valid_{name}", "whether the linear law holds for the {long_name}", dtype="u1"),
-    "flag": Kind("flag_{name}", "why the uncertainty of the {long_name} is not to be used", dtype="u1"),
+    "sigma": ColumnSpec("sigma_{name}", "standard uncertainty of the {long_name}"),
+    "sigma_linear": ColumnSpec("sigma_{name}_linear", "standard uncertainty by the linear law of the {long_name}"),
+    "bias": ColumnSpec("bias_{name}", "mean of the {long_name} over the noise, less its value at the hits"),
+    "interval68": ColumnSpec("interval68_{name}", "68.27 % coverage interval of the {long_name}", along="end"),
+    "interval95": ColumnSpec("interval95_{name}", "95 % coverage interval of the {long_name}", along="end"),
+    "linear_valid": ColumnSpec("linear_valid_{name}", "whether the linear law holds for the {long_name}", dtype="u1"),
+    "flag": ColumnSpec("flag_{name}", "why the uncertainty of the {long_name} is not to be used", dtype="u1"),
 }
 """What is quoted of each observable: fields of `pullback.quote`, and the flag."""
 
-TRUE_LINEAR = {"sigma": Kind("sigma_{name}_linear_true", QUOTED["sigma_linear"].words + " at the true hits")}
+TRUE_LINEAR = {"sigma": ColumnSpec("sigma_{name}_linear_true", QUOTED["sigma_linear"].words + " at the true hits")}
 
 TOYS = {
-    "mean": Kind("toy_mean_{name}", "mean of the {long_name} over toys"),
-    "sd": Kind("toy_sd_{name}", "standard deviation of the {long_name} over toys"),
-    "sd_error": Kind("toy_sd_error_{name}", "standard error of the standard deviation of the {long_name} over toys"),
-    "interval68": Kind("toy_interval68_{name}", "interval that holds 68.27 % of the toys' {long_name}", along="end"),
-    "interval68_error": Kind("toy_interval68_error_{name}", "standard errors of its ends", along="end"),
-    "interval95": Kind("toy_interval95_{name}", "interval that holds 95 % of the toys' {long_name}", along="end"),
-    "interval95_error": Kind("toy_interval95_error_{name}", "standard errors of its ends", along="end"),
+    "mean": ColumnSpec("toy_mean_{name}", "mean of the {long_name} over toys"),
+    "sd": ColumnSpec("toy_sd_{name}", "standard deviation of the {long_name} over toys"),
+    "sd_error": ColumnSpec(
+        "toy_sd_error_{name}", "standard error of the standard deviation of the {long_name} over toys"
+    ),
+    "interval68": ColumnSpec(
+        "toy_interval68_{name}", "interval that holds 68.27 % of the toys' {long_name}", along="end"
+    ),
+    "interval68_error": ColumnSpec("toy_interval68_error_{name}", "standard errors of its ends", along="end"),
+    "interval95": ColumnSpec("toy_interval95_{name}", "interval that holds 95 % of the toys' {long_name}", along="end"),
+    "interval95_error": ColumnSpec("toy_interval95_error_{name}", "standard errors of its ends", along="end"),
 }
 """What toys say of each observable: fields of `pullback.run_toys`."""
 
 
 BUDGET = {
-    "shares": Kind("budget_{name}", "share of each source in the variance of the {long_name}", "source", unit="{unit}2")
+    "shares": ColumnSpec(
+        "budget_{name}", "share of each source in the variance of the {long_name}", "source", unit="{unit}2"
+    )
 }
 """Of each observable with several sources of uncertainty: fields of `pullback.steps.components.Contributions`."""
 
 SHARED = {
-    "systematic_jacobian": Kind(
+    "systematic_jacobian": ColumnSpec(
         "systematic_jacobian_{name}",
         "change of the {long_name} by a unit of each systematic",
         "systematic",
         unit="{unit} a unit of the systematic",
     ),
-    "shared": Kind("sigma_shared_{name}", "standard uncertainty of the {long_name} that all muons share"),
-    "total": Kind("sigma_total_{name}", "standard uncertainty of the {long_name}, its own and the shared one"),
+    "shared": ColumnSpec("sigma_shared_{name}", "standard uncertainty of the {long_name} that all muons share"),
+    "total": ColumnSpec("sigma_total_{name}", "standard uncertainty of the {long_name}, its own and the shared one"),
 }
 """Of each observable with systematics."""
 
 DESIGN = {
-    "count": Kind("count_{name}", "muons with a linear σ of the {long_name}", unit="1"),
-    "sigma": Kind("sigma_{name}", "sum of the linear σ of the {long_name} over muons"),
-    "slopes": Kind(
+    "count": ColumnSpec("count_{name}", "muons with a linear σ of the {long_name}", unit="1"),
+    "sigma": ColumnSpec("sigma_{name}", "sum of the linear σ of the {long_name} over muons"),
+    "slopes": ColumnSpec(
         "slopes_{name}",
         "sum over muons of the slope of the linear σ of the {long_name} by each parameter",
         "parameter",
@@ -97,13 +103,15 @@ DESIGN = {
 }
 """What is summed over the muons of each block: fields of `pullback.steps.components.Design`."""
 
-EXPERIMENT_MUONS = {"sd": Kind("sd_{name}", "standard deviation of the {long_name} over experiments")}
+EXPERIMENT_MUONS = {"sd": ColumnSpec("sd_{name}", "standard deviation of the {long_name} over experiments")}
 """Of each muon in the toy experiments: fields of `pullback.steps.pseudo_experiments.Experiments`."""
 
 EXPERIMENTS = {
-    "count": Kind("count_{name}", "muons with a {long_name}", unit="1"),
-    "pull": Kind("pull_{name}", "sum over muons of the pull of the {long_name}", "experiment", unit="1"),
-    "square": Kind("square_{name}", "sum over muons of the squared pull of the {long_name}", "experiment", unit="1"),
+    "count": ColumnSpec("count_{name}", "muons with a {long_name}", unit="1"),
+    "pull": ColumnSpec("pull_{name}", "sum over muons of the pull of the {long_name}", "experiment", unit="1"),
+    "square": ColumnSpec(
+        "square_{name}", "sum over muons of the squared pull of the {long_name}", "experiment", unit="1"
+    ),
 }
 """Of the muons of a block in each toy experiment."""
 
@@ -113,14 +121,14 @@ Labels = Mapping[str, list[str] | int]
 """The labels along second axes, by name; or how long an axis without any is."""
 
 
-class Table:
+class ColumnGroup:
     """The columns of some kinds, for every observable, in a group of a point."""
 
     def __init__(
         self,
         out: Writer,
         part: Part,
-        kinds: Kinds,
+        kinds: ColumnSpecs,
         group: h5py.Group,
         dim: str,
         rows: int,
@@ -147,14 +155,14 @@ class Table:
             column.append(result[field][rows, axis])
 
 
-def of_muons(out: Writer, part: Part, kinds: Kinds, labels: Labels = ENDS, about: Any = None) -> Table:
+def of_muons(out: Writer, part: Part, kinds: ColumnSpecs, labels: Labels = ENDS, about: Any = None) -> ColumnGroup:
     """A table with a row for each muon of the part."""
-    return Table(out, part, kinds, out.point(part), "muon", part.stop - part.start, labels, about)
+    return ColumnGroup(out, part, kinds, out.point(part), "muon", part.stop - part.start, labels, about)
 
 
-def of_blocks(out: Writer, part: Part, kinds: Kinds, labels: Labels, rows: int) -> Table:
+def of_blocks(out: Writer, part: Part, kinds: ColumnSpecs, labels: Labels, rows: int) -> ColumnGroup:
     """A table with a row for each of some blocks of the part, in a group `design`."""
-    return Table(out, part, kinds, out.point(part).create_group("design"), "block", rows, labels)
+    return ColumnGroup(out, part, kinds, out.point(part).create_group("design"), "block", rows, labels)
 
 
 def of_observables(out: Writer, part: Part) -> Column:

@@ -22,7 +22,7 @@ from .checksum import REMAKE, reserve
 from .netcdf import Dims, attributes_of, describe
 
 
-class Piece(NamedTuple):
+class ColumnPart(NamedTuple):
     """A column of one point in one artefact of a batch: all but its numbers, of which there are the digests."""
 
     name: str
@@ -34,15 +34,15 @@ class Piece(NamedTuple):
     block_xxh3: np.ndarray
 
 
-def pieces_of(reader: Reader, label: str) -> Iterator[Piece]:
+def column_parts(reader: Reader, label: str) -> Iterator[ColumnPart]:
     """The columns of a point in an artefact."""
     for name, dataset in reader.columns(label):
         attributes = attributes_of(dataset)
         blocks = attributes.pop("block_xxh3")
-        yield Piece(name, reader.kind, dataset.shape, dataset.dtype.str, reader.dims(name), attributes, blocks)
+        yield ColumnPart(name, reader.kind, dataset.shape, dataset.dtype.str, reader.dims(name), attributes, blocks)
 
 
-def pack(pieces: Iterable[Piece]) -> dict[str, np.ndarray]:
+def pack(pieces: Iterable[ColumnPart]) -> dict[str, np.ndarray]:
     """Pieces as arrays: what they are, as JSON, and the digests of all of their blocks."""
     pieces = list(pieces)
     plain = [{**piece._asdict(), "block_xxh3": len(piece.block_xxh3)} for piece in pieces]
@@ -51,7 +51,7 @@ def pack(pieces: Iterable[Piece]) -> dict[str, np.ndarray]:
     return {"columns": np.frombuffer(text.encode(), "u1"), "block_xxh3": blocks}
 
 
-def unpack(arrays: Mapping[str, np.ndarray]) -> Iterator[Piece]:
+def unpack(arrays: Mapping[str, np.ndarray]) -> Iterator[ColumnPart]:
     """The pieces that `pack` was given."""
 
     def array(value: dict[str, Any]) -> Any:
@@ -60,13 +60,13 @@ def unpack(arrays: Mapping[str, np.ndarray]) -> Iterator[Piece]:
     at = 0
     for plain in json.loads(arrays["columns"].tobytes(), object_hook=array):
         start, at = at, at + plain["block_xxh3"]
-        yield Piece(**{**plain, "shape": tuple(plain["shape"]), "block_xxh3": arrays["block_xxh3"][start:at]})
+        yield ColumnPart(**{**plain, "shape": tuple(plain["shape"]), "block_xxh3": arrays["block_xxh3"][start:at]})
 
 
-class _Whole(NamedTuple):
+class _StudyColumn(NamedTuple):
     """A column of a point: its first piece, a digest of those of all of its blocks, and the files with their rows."""
 
-    first: Piece
+    first: ColumnPart
     digest: Any
     sources: list[tuple[str, int]]
 
@@ -75,15 +75,15 @@ class Gathering:
     """Collects the columns of a study, batch by batch, and writes `study.h5`."""
 
     def __init__(self):
-        self._columns: dict[str, _Whole] = {}
+        self._columns: dict[str, _StudyColumn] = {}
         self._parents: dict[str, str] = {}
 
-    def add(self, batch: str, parents: Mapping[str, str], pieces: Iterable[Piece]) -> None:
+    def add(self, batch: str, parents: Mapping[str, str], pieces: Iterable[ColumnPart]) -> None:
         """Take note of the columns of a point in the artefacts of a batch, whose digests are given by their kind."""
         for kind, digest in parents.items():
             self._parents[f"{kind}/{batch}.h5"] = digest
         for piece in pieces:
-            column = self._columns.setdefault(piece.name, _Whole(piece, hashlib.sha256(), []))
+            column = self._columns.setdefault(piece.name, _StudyColumn(piece, hashlib.sha256(), []))
             column.digest.update(piece.block_xxh3.tobytes())
             column.sources.append((f"{piece.kind}/{batch}.h5", piece.shape[0]))
 
@@ -162,7 +162,7 @@ def open_study(path: str | Path, advice: str = REMAKE) -> Iterator[StudyReader]:
         yield reader
 
 
-def _gather(file: h5py.File, column: str, whole: _Whole, digest: str) -> None:
+def _gather(file: h5py.File, column: str, whole: _StudyColumn, digest: str) -> None:
     """One virtual dataset over the pieces of a column."""
     first, dtype = whole.first, np.dtype(whole.first.dtype)
     shape = (sum(count for _, count in whole.sources), *first.shape[1:])

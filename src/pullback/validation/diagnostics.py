@@ -1,4 +1,4 @@
-"""What each diagnostic says of a point, side by side: none of them sees everything."""
+"""The results of all diagnostics at a point, side by side, since no single one detects every error."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Numbers = dict[str, Any]
 
 
 class Diagnostic(NamedTuple):
-    """A diagnostic: its name, what it should be, whether the verdict depends on it, and what it can and can't see."""
+    """A diagnostic: name, expected value, whether the verdict depends on it, and what it can and cannot detect."""
 
     name: str
     right: float
@@ -28,14 +28,14 @@ DIAGNOSTICS = {
         "spread of toys / linear σ, linear domain",
         1.0,
         True,
-        "a wrong Jacobian or resolution; noise of another width",
-        "the fold, which is outside of its domain; the shape of noise; an error in the smearing",
+        "a wrong Jacobian or resolution; a wrong width of the noise",
+        "the fold, which is outside the linear domain; the shape of noise; an error in the smearing",
     ),
     "closure_quoted": Diagnostic(
         "spread of toys / quoted σ, everywhere",
         1.0,
         True,
-        "the same, and σ that is wrong at the fold",
+        "the same, and a wrong σ at the fold",
         "the shape of noise away from the fold; an error in the smearing",
     ),
     "ends68": Diagnostic(
@@ -50,42 +50,42 @@ DIAGNOSTICS = {
         0.0,
         True,
         "the same, and tails",
-        "what happens to fewer than some per cent of hits",
+        "effects on fewer than a few per cent of hits",
     ),
     "bias": Diagnostic(
         "bias, everywhere",
         0.0,
         True,
-        "an inference that is shifted by the noise otherwise than said",
+        "a shift of the inference by the noise that differs from the quoted bias",
         "the width and shape of noise away from the fold",
     ),
     "pull_sd": Diagnostic(
         "width of pulls, linear domain",
         1.0,
         True,
-        "a smearing that is not what propagation assumes",
+        "smearing that differs from the assumption of propagation",
         "the shape of noise: strips have the right width",
     ),
     "pull_mean": Diagnostic(
         "mean of pulls, linear domain",
         0.0,
         False,
-        "an inference that is biased, or another geometry in smearing and inference",
+        "a biased inference, or different geometries in smearing and inference",
         "anything symmetric",
     ),
-    "success68": Diagnostic(
-        "success of ±1 σ, linear domain",
+    "coverage68": Diagnostic(
+        "coverage of ±1 σ, linear domain",
         P68,
         False,
         "strips, which have too few hits in the middle",
-        "tails, if only the core of the noise is as assumed",
+        "tails, if the core of the noise is as assumed",
     ),
-    "success95": Diagnostic(
-        "success of ±1.96 σ, linear domain",
+    "coverage95": Diagnostic(
+        "coverage of ±1.96 σ, linear domain",
         P95,
         False,
-        "strips and clipped noise, which never fail; and tails",
-        "how far off the failures are",
+        "strips and clipped noise, whose coverage is too high; and tails",
+        "how far outside the interval the truth lies",
     ),
     "scatter": Diagnostic(
         "scatter of closure between muons, linear domain",
@@ -98,13 +98,15 @@ DIAGNOSTICS = {
 
 
 def diagnose(linear: Numbers, quoted: Numbers, tolerance: float, confidence: float) -> dict[str, Numbers]:
-    """The number that each diagnostic rests on, and what it says: pass, fail or inconclusive.
+    """Value and verdict (pass, fail or inconclusive) of each diagnostic.
 
     Parameters
     ----------
-    linear, quoted : what is said of either σ, see `pullback.validation.judgement.Tally`.
-    tolerance, confidence : of the study's validation. Success is judged by the half-width that a Gaussian interval of
-        such success has, over that which it should have; the mean of pulls by the difference in σ.
+    linear, quoted : dict
+        Judgements of the two σ, see `pullback.validation.judgement.Judgement.result`.
+    tolerance, confidence : float
+        Settings of the study's validation. Coverage is judged by the half-width of the Gaussian interval with the
+        observed coverage, over the nominal half-width. The mean of pulls is judged by its deviation from 0.
 
     """
     domain = linear["domain"]
@@ -127,12 +129,12 @@ def diagnose(linear: Numbers, quoted: Numbers, tolerance: float, confidence: flo
         for level, nominal in zip(LEVELS, (P68, P95), strict=True):
             limits = (half_width(domain[f"coverage{level}{end}"]) / half_width(nominal) for end in ("_low", "_high"))
             verdict = equivalence(*limits, tolerance)
-            found[f"success{level}"] = {"value": domain[f"coverage{level}"], "verdict": verdict}
+            found[f"coverage{level}"] = {"value": domain[f"coverage{level}"], "verdict": verdict}
     return {name: found[name] for name in DIAGNOSTICS if found.get(name, {}).get("verdict")}
 
 
 def _of_bins(bins: Sequence[Numbers], keys: Mapping[str, str], right: float) -> Numbers:
-    """The value furthest from what is right, and the worst verdict, in the bins where this σ is claimed."""
+    """The largest deviation from the expected value and the worst verdict, over the bins where this σ is judged."""
     known = [
         (each[value], each[verdict])
         for each in bins
