@@ -55,10 +55,10 @@ class Model:
     infer : `infer(hits, **parameters)` maps hits (muon, coordinate) to observables (muon, observable).
     generate : `generate(rng, muons, source)` draws what makes the true hits (muon, …) by numpy, without the parameters;
         `source` is the config's section as attributes.
-    intersect_layers : `intersect_layers(generated, **parameters)` gives the true hits (muon, coordinate), as numpy arrays or, where any
-        argument is a tensor, as a tensor that carries the gradients of the parameters.
+    intersect_layers : `intersect_layers(generated, **parameters)` gives the true hits (muon, coordinate), as numpy
+        arrays or, where any argument is a tensor, as a tensor that carries the gradients of the parameters.
     parameters : numbers and lists of numbers by name, as the config has them.
-    infer_uses, intersect_uses, covariance_uses, chi2_uses : names of the parameters that each function takes, in keywords.
+    infer_uses, intersect_uses, covariance_uses, chi2_uses : the parameters that each function takes by keyword.
         `resolution` among them is the detector's, a number for each layer.
     layers : the layer of each coordinate, from 0 on.
     missing : whether `infer` uses what hits there are: NaN stands for one that is missing. Without it, a muon with a

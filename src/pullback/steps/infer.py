@@ -1,4 +1,4 @@
-"""The observables at the hits."""
+"""Inference of the observables from the hits."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from .common import RECO, TRUTH, evaluate, open_parents, progress, read_hits
 
 
 def infer_theta(batch: Batch, reco: str | Path, theta: str | Path, truth: str | Path | None = None) -> None:
-    """Infer the observables at the recorded hits, `<o>`, and where there is a truth at the true ones, `<o>_true`.
+    """Infer the observables at the recorded hits, `<o>`, and at the true hits of a simulated study, `<o>_true`.
 
-    Where the model fits something, also `chi2` and its degrees of freedom `ndf`.
+    For models with a fit, also write `chi2` and its degrees of freedom `ndf`.
     """
     from ..detector.bound_model import at_work, goodness
     from ..models.user_checks import examine

@@ -86,7 +86,7 @@ class Truth(NamedTuple):
 
 
 class ToyResiduals(NamedTuple):
-    """Toys compared with the quoted uncertainty, per muon: bin, value, toys, sd over σ, deviations, and their errors."""
+    """Toys compared with the quoted uncertainty of each muon: bin, value, toys, sd over σ, deviations, errors."""
 
     bin: np.ndarray
     value: np.ndarray
