@@ -651,9 +651,9 @@ def test_what_only_a_large_company_shows_is_refused_with_its_line_by_every_step(
         ({"coordinates": []}, "at least 1 item"),
         ({"observables": []}, "at least 1 item"),
         ({"coordinates": ["x 0"]}, "coordinates: 'x 0' is no name in Python"),
-        ({"coordinates": ["x", "x"]}, "coordinates: 'x' is there twice"),
-        ({"coordinates": ["x", {"name": "y", "layer": 1}]}, "coordinates: give each its layer, counted from 0 on"),
-        ({"coordinates": [{"name": "y", "layer": 1}]}, "coordinates: give each its layer, counted from 0 on"),
+        ({"coordinates": ["x", "x"]}, "coordinates: duplicate name 'x'"),
+        ({"coordinates": ["x", {"name": "y", "layer": 1}]}, "coordinates: give all of them a layer, counted from 0"),
+        ({"coordinates": [{"name": "y", "layer": 1}]}, "coordinates: give all of them a layer, counted from 0"),
         ({"observables": [{"name": "class", "unit": "m"}]}, "observables: 'class' is no name in Python"),
         (
             {"observables": [{"name": "a", "unit": "m", "fold": "b"}]},
@@ -661,7 +661,7 @@ def test_what_only_a_large_company_shows_is_refused_with_its_line_by_every_step(
         ),
         (
             {"observables": [{"name": "a", "unit": "m"}, {"name": "sigma_a", "unit": "m"}]},
-            "observables: sigma_a is what a result of a is called",
+            "observables: sigma_a is the name of a result of a",
         ),
         (
             {"parameters": {"a": "1e5"}},
@@ -674,7 +674,7 @@ def test_what_only_a_large_company_shows_is_refused_with_its_line_by_every_step(
         ({"parameters": {"a-b": 1.0}}, "parameters: 'a-b' is no name in Python"),
         ({"parameters": {"file": 1.0}}, "parameters: 'file' has a meaning of its own in model"),
         ({"parameters": {"hits": 1.0}}, "parameters: 'hits' has a meaning of its own in model"),
-        ({"parameters": {"resolution": 1.0}}, "parameters: 'resolution' is the detector's: leave it out"),
+        ({"parameters": {"resolution": 1.0}}, "parameters: 'resolution' belongs to the detector: leave it out"),
         ({"units": {"dzz": "m"}}, "units: 'dzz' is no parameter; did you mean dz?"),
         ({"function": "a.b"}, "'a.b' is no name in Python"),
         ({"draw": "import"}, "'import' is no name in Python"),
@@ -690,19 +690,19 @@ def test_mistakes_in_the_section_are_refused(change, expected):
 
 def test_a_formula_that_figures_cannot_show_is_refused():
     section(observables=[{"name": "a", "unit": "rad", "symbol": r"$\theta_0$"}])
-    with pytest.raises(ValidationError, match="is no formula that figures can show"):
+    with pytest.raises(ValidationError, match="is not a formula that figures can show"):
         section(observables=[{"name": "a", "unit": "rad", "symbol": r"$\frac{1$"}])
 
 
 @pytest.mark.parametrize(
     ("names", "expected"),
     [
-        (["muon"], "muon: muon is another result already; choose another name"),
-        (["toys"], "toys: toys is another result already"),
-        (["covariance"], "covariance is another result already"),
-        (["x"], "x: x_true is another result already"),  # that of the true hits
-        (["a", "interval68_a"], "interval68_a is what a result of a is called"),
-        (["a", "shared_a"], "sigma_shared_a is another result already"),
+        (["muon"], "muon: the result muon exists already; choose another name"),
+        (["toys"], "toys: the result toys exists already"),
+        (["covariance"], "the result covariance exists already"),
+        (["x"], "x: the result x_true exists already"),  # that of the true hits
+        (["a", "interval68_a"], "interval68_a is the name of a result of a"),
+        (["a", "shared_a"], "the result sigma_shared_a exists already"),
     ],
 )
 def test_observables_must_not_have_the_names_of_results(names, expected):
