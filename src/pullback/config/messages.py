@@ -65,7 +65,7 @@ class Together:
         """Raise an error with all messages, if there are any."""
         told = [*self.lines][:MOST_TOLD]
         if self.enough:
-            told.append("and more; mend these first")
+            told.append("and more; correct these first")
         if told:
             raise PullbackError("\n".join(told))
 

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    Field,
-    field_validator,
-    model_serializer,
-    model_validator,
-)
+from pydantic import Field, field_validator, model_serializer, model_validator
 
 from ..uncertainty.monte_carlo import ADAPTIVE_BATCH
 from .base import Clash, Section, per_layer
@@ -23,18 +18,14 @@ MOST_CONFIDENT = 0.999999
 NARROWEST = 1e-12
 """Smallest pitch of strips, m; about that of the finest resolution, so that 1/pitch is finite."""
 
-
 MOST_POINTS = 100_000
 """Maximum number of points. Snakemake plans that many in minutes with 2 GB of memory, and 10 000 in 7 s."""
-
 
 LAYERS_BY = ("model.name", "model.z", "model.z_upper", "model.z_lower", "model.coordinates")
 """Keys that determine the number of layers."""
 
-
 VOLUME_BY = ("source.volume.z", "source.volume.thickness", "model.name")
 """Keys that determine the position of the volume."""
-
 
 FAR_AWAY = 1000.0
 """Default factor by which a number may change to reach a target."""
