@@ -1,4 +1,4 @@
-"""Files that are either whole or not there."""
+"""Files that are either complete or absent."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from pathlib import Path
 from .errors import PullbackError
 
 LONGEST_SHOWN = 200
-"""Characters of a path that an error message shows."""
+"""Maximum length of a path in an error message."""
 
 
 LONGEST_BEGINNING = 200
-"""Bytes of a name to which more are added: no name has more than 255."""
+"""Maximum length in bytes of a name to which a suffix is added; file systems allow 255 bytes."""
 
 
 @contextmanager
 def whole(path: str | Path) -> Iterator[Path]:
-    """A path to write to, which is renamed when the block ends and removed when it fails.
+    """A temporary path to write to, renamed when the block ends and removed when it fails.
 
-    It is a new file `<name>.<random>.part` in the same folder, that no one can have put a link in place of. What a
-    killed run left of the same name is removed.
+    It is a new file `<name>.<random>.part` in the same folder, which nobody can have replaced by a link. Remains of
+    killed runs with the same name are removed.
 
     Raises
     ------
-    PullbackError : the disk is full, the path leads to something that is no regular file, or the file can't be written
-        for another reason that the system gives.
+    PullbackError
+        The disk is full, the path is not a regular file, or the system refuses to write.
 
     """
     path = Path(path)
@@ -76,22 +76,22 @@ def check_replaceable(path: str | Path) -> None:
 
 
 def _new_part(path: Path) -> tuple[Path, int]:
-    """A new file beside a path, locked for as long as its descriptor is open, so that others know that it is in use."""
+    """A new file beside a path, locked while its descriptor is open, so that other runs see that it is in use."""
     while True:
         part = path.with_name(f"{_beginning(path)}.{secrets.token_hex(8)}.part")
         descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         _lock(descriptor, wait=True)
-        if os.fstat(descriptor).st_nlink:  # else another run took it for abandoned before it was locked
+        if os.fstat(descriptor).st_nlink:  # else another run removed it as abandoned before it was locked
             return part, descriptor
         os.close(descriptor)
 
 
 def _remove_abandoned(path: Path) -> None:
-    """Remove what killed runs left of a path: files that nobody has locked."""
+    """Remove files of killed runs, which are not locked."""
     ours = re.compile(re.escape(_beginning(path)) + r"\.[0-9a-f]{16}\.part")
     for name in os.listdir(path.parent):
         if ours.fullmatch(name):
-            with contextlib.suppress(OSError):  # another run may be as quick
+            with contextlib.suppress(OSError):  # another run may be removing it too
                 _remove_unlocked(path.with_name(name))
 
 
@@ -105,9 +105,9 @@ def _remove_unlocked(part: Path) -> None:
 
 
 def _lock(descriptor: int, *, wait: bool) -> bool:
-    """Lock an open file, and say whether that worked: not while another has it locked, or on disks without locks.
+    """Lock an open file, and return whether that succeeded: not if it is locked already, or locks are unsupported.
 
-    The system takes the lock away when the process ends, however it ends.
+    The system releases the lock when the process ends, however it ends.
     """
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -117,26 +117,27 @@ def _lock(descriptor: int, *, wait: bool) -> bool:
 
 
 def _beginning(path: Path) -> str:
-    """How the names of a path's unfinished files begin: by its own name, unless that would be too long."""
+    """The beginning of the names of a path's temporary files: its own name, or a hash of a name that is too long."""
     name = path.name
     return name if len(os.fsencode(name)) <= LONGEST_BEGINNING else hashlib.sha256(os.fsencode(name)).hexdigest()
 
 
 def _discard(part: Path | None) -> None:
-    """Remove a file, if it is there."""
+    """Remove a file if it exists."""
     if part is not None:
-        with contextlib.suppress(OSError):  # the folder around it may be what is wrong
+        with contextlib.suppress(OSError):  # its folder may be inaccessible
             part.unlink(missing_ok=True)
 
 
 def check_regular(path: str | Path) -> None:
-    """Refuse a path that does not lead to a regular file.
+    """Refuse a path that is not a regular file.
 
-    Reading a pipe or a terminal waits for ever, and takes what it holds from whoever else wants it.
+    Reading a pipe or a terminal may wait for ever, and takes data from other readers.
 
     Raises
     ------
-    PullbackError : the path leads nowhere, to a folder, or to a pipe, socket or device; or no file can have that name.
+    PullbackError
+        The path does not exist, is a folder, pipe, socket or device, or is not a valid name.
 
     """
     shown = _shown(path)
@@ -168,6 +169,6 @@ def sha256(path: str | Path) -> str:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write a text file whole."""
+    """Write a text file atomically."""
     with whole(path) as part:
         part.write_text(text, encoding="utf-8", newline="\n")

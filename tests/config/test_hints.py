@@ -85,7 +85,7 @@ CASES = """
 {target: {theta: 0.01, vary: model.dz}}
     target.theta: unknown key; did you mean target.sigma: {theta: 0.01}?
 {target: {sigma: {theta: 0.01}}}
-    target.vary: is missing (the dotted name of the number to vary, such as
+    target.vary: is missing (dotted name of the number to vary, such as
 {target: {sigma: 0.01, vary: model.dz}}
     target.sigma: is 0.01; it must be a section with keys of its own:
 {target: 0.01}
@@ -95,7 +95,7 @@ CASES = """
 {model: {file: m.py, coordinates: [x0, x1], observables: {p: "1"}}}
     (a list of sections: [{name: …, unit: …}])
 {model: {file: m.py, coordinates: [x0, x1], observables: [{name: p}]}}
-    model.observables[0].unit: is missing (its unit, `1` for a ratio)
+    model.observables[0].unit: is missing (unit, `1` for a ratio)
 {model: {file: m.py, coordinates: "x0, x1", observables: [{name: p, unit: "1"}]}}
     model.coordinates: is 'x0, x1'; it should be a valid list (in brackets: [x0, x1])
 {model: track}

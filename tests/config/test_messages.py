@@ -153,7 +153,7 @@ def test_many_mistakes_are_told_in_part():
         "config: scan: point detector.resolution=-1: detector.resolution: is -1.0; "
         "it should be greater than or equal to 0.000001 1/m"
     )
-    assert lines[-1] == "and more; mend these first"
+    assert lines[-1] == "and more; correct these first"
 
 
 FAULTS = {

@@ -143,7 +143,7 @@ def refused(raw) -> str:
         ({"scan": {"study": [1]}}, "scan: study: no numeric field"),
         ({"scan": {"validation.strict": [1]}}, "scan: validation.strict: no numeric field"),
         ({"scan": {"compute.batch_cost": [1]}}, "can't be scanned"),
-        ({"scan": {"detector.resolution": [50, 50.0]}}, "point detector.resolution=50 is there twice"),
+        ({"scan": {"detector.resolution": [50, 50.0]}}, "point detector.resolution=50 is a duplicate"),
         ({"scan": {"detector.resolution": [50, "x"]}}, "'x' is not a finite number"),
         ({"scan": {"detector.resolution": [50, None]}}, "None is not a finite number"),
         ({"scan": {"detector.resolution": [True]}}, "True is not a finite number"),
@@ -151,7 +151,7 @@ def refused(raw) -> str:
         ({"scan": {"source.muons": [10, 10.5]}}, "source.muons: is 10.5"),
         ({"scan": {"zip": {"detector.resolution": [1, 2], "model.dz": [1]}}}, "must be of equal length"),
         ({"scan": {"zip": {}}}, "scan.zip: is {}"),
-        ({"scan": {"zip": {"model.dz": [1]}, "detector.resolution": [1]}}, "zip stands alone"),
+        ({"scan": {"zip": {"model.dz": [1]}, "detector.resolution": [1]}}, "zip excludes other keys"),
         ({"scan": {"table": "missing.csv"}}, "scan.table: missing.csv: no such file (relative"),
     ],
 )

@@ -48,7 +48,7 @@ def test_no_hit_is_lost_of_a_perfect_detector():
     assert not response.lost(detectors(efficiency=[1.0, 0.5, 1.0]), SOME)[:, [0, 2]].any()
 
 
-@pytest.mark.parametrize("draw", [response.sampled, response.deviates, response.lost, response.kicks])
+@pytest.mark.parametrize("draw", [response.generated, response.deviates, response.lost, response.kicks])
 def test_a_block_has_its_numbers_whatever_the_batch(draw):
     raw = {**TRACK3D, "detector": {"efficiency": 0.8}, "model": {"name": "track3d", "theta0": 0.01}}
     whole = part_of(raw)
@@ -62,7 +62,7 @@ def test_a_block_has_its_numbers_whatever_the_batch(draw):
 
 def test_what_is_lost_changes_no_other_number():
     some, all_ = detectors(efficiency=0.5), detectors()
-    for draw in (response.sampled, response.deviates, response.kicks):
+    for draw in (response.generated, response.deviates, response.kicks):
         np.testing.assert_array_equal(draw(some, SOME), draw(all_, SOME))
 
 
@@ -70,7 +70,7 @@ def test_points_with_random_numbers_of_their_own():
     raw = {**TRACK3D, "random_numbers": "independent", "detector": {"efficiency": 0.5}}
     study = Study.from_config({**raw, "scan": {"detector.resolution": [50, 100]}})
     one, other = (part for batch in study.batches for part in study.batch("reco", batch).parts)
-    for draw in (response.sampled, response.deviates, response.lost, response.kicks):
+    for draw in (response.generated, response.deviates, response.lost, response.kicks):
         assert (draw(one, SOME) != draw(other, SOME)).mean() > 0.2
 
 

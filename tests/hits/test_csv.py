@@ -32,7 +32,7 @@ def refusal(content) -> str:
     return message.removeprefix("hits.csv: ")
 
 
-UNCLOSED = "a quote is opened and not closed, so that all rows after it are one cell; close it or take it out"
+UNCLOSED = "a quote is opened and not closed, so that all following rows are one cell; close it or remove it"
 UNSEPARATED = "text follows the quote that ends a cell; close the cell before, or write quotes within it twice"
 POINTS = "numbers have decimal points, and text with commas is quoted"
 NO_TEXT = "is not UTF-8 text; save the file as CSV UTF-8"
@@ -50,7 +50,7 @@ NO_TEXT = "is not UTF-8 text; save the file as CSV UTF-8"
         (b'x,note\n1,"a" \n2,c\n', f"row 1: {UNSEPARATED}: '1,\"a\" \n'"),
         (
             b'x,note\n"1\n2",a\n',
-            r"row 1, column 'x': '1\n2' is not a number; close the quote that the cell begins with",
+            r"row 1, column 'x': '1\n2' is not a number; close the quote at the beginning of the cell",
         ),
         (b'"x,note\n1,2\n', f"the header: {UNCLOSED}"),
         (b'x,"a"b\n1,2\n', f"the header: {UNSEPARATED}"),
@@ -61,19 +61,22 @@ NO_TEXT = "is not UTF-8 text; save the file as CSV UTF-8"
         (b"x,y\r1,2\r3,4,5\r", f"row 2: has 3 cells, and the header 2: '3,4,5'; {POINTS}"),
         (b"x,y\n1,2,\n", f"row 1: has 3 cells, and the header 2: '1,2,'; {POINTS}"),
         (b"x\n1,5\n", f"row 1: has 2 cells, and the header 1: '1,5'; {POINTS}"),
-        (b"x,y\n1,2\n# run 2\n3,4\n", "row 2: has 1 cell, and the header 2: '# run 2'; take comments out"),
-        (b"# made by\nx,y\n1,2\n", "no column 'x'; the columns are: # made by; the first line must be the header, wit"),
-        (b"# x y\n1.0 2.0\n", "no column 'x'; the columns are: # x y; the first line must be the header, without #"),
+        (b"x,y\n1,2\n# run 2\n3,4\n", "row 2: has 1 cell, and the header 2: '# run 2'; remove comments"),
+        (
+            b"# made by\nx,y\n1,2\n",
+            "no column 'x'; the columns are: # made by; the first line must be the header",
+        ),
+        (b"# x y\n1.0 2.0\n", "no column 'x'; the columns are: # x y; the first line must be the header: remove the #"),
         (b"x;y\r\n1,5;2,5\r\n", "no column 'x'; the columns are: x;y; cells must be separated by commas, not by semi"),
         (b"x\ty\n1\t2\n", r"no column 'x'; the columns are: x\ty; cells must be separated by commas, not by tabs"),
         (b"x y\n1 2\n", "no column 'x'; the columns are: x y; cells must be separated by commas, not by spaces"),
-        (b"sep=;\nx;y\n1;2\n", "no column 'x'; the columns are: sep=;; the first line must be the header: take out s"),
+        (b"sep=;\nx;y\n1;2\n", "no column 'x'; the columns are: sep=;; the first line must be the header: remove s"),
         (b"1,2\n3,4\n", "no column 'x'; the columns are: 1, 2; the first line must be the header"),
         (b"X Y,Z\n1,2\n", "no column 'x'; the columns are: X Y, Z"),
         (b"\nx\n1\n", "the first line is empty; it must be the header, which names the columns"),
         (b"x,x\n1,2\n", "more than one column 'x'; the columns are: x, x"),
-        (b"x,y\n1,2\nx,y\n3,4\n", "row 2, column 'x': 'x' is not a number; the header is there again"),
-        (b'x,y\n"1,5",2\n', "row 1, column 'x': '1,5' is not a number; numbers have decimal points, and no other mark"),
+        (b"x,y\n1,2\nx,y\n3,4\n", "row 2, column 'x': 'x' is not a number; duplicate of the header"),
+        (b'x,y\n"1,5",2\n', "row 1, column 'x': '1,5' is not a number; numbers have decimal points and no other"),
         (b'x\n"-1,234.5"\n', "row 1, column 'x': '-1,234.5' is not a number"),
         (b"x\n1\nNA\n", "row 2, column 'x': 'NA' is not a number; leave the cell of a missing hit empty"),
         (b"x\n0x1p3\n", "row 1, column 'x': '0x1p3' is not a number"),
@@ -83,8 +86,8 @@ NO_TEXT = "is not UTF-8 text; save the file as CSV UTF-8"
         (b"x\n1\n\x1a", r"row 2, column 'x': '\x1a' is not a number"),
         (b"x\n1\x002\n", r"row 1, column 'x': '1\x002' is not a number"),
         (b"x\n" + b"a" * (1 << 20) + b"\n", f"row 1, column 'x': '{'a' * 80}…' is not a number"),
-        (b"x\0\n1\n", r"no column 'x'; the columns are: x\x00; this is no text, or not UTF-8: save it as CSV UTF-8"),
-        ("x\n1\n".encode("utf-16-le"), r"no column 'x'; the columns are: x\x00; this is no text, or not UTF-8"),
+        (b"x\0\n1\n", r"no column 'x'; the columns are: x\x00; this is not UTF-8 text: save it as CSV UTF-8"),
+        ("x\n1\n".encode("utf-16-le"), r"no column 'x'; the columns are: x\x00; this is not UTF-8 text"),
         ("x\n1\n".encode("utf-16"), f"the header, column 1: {NO_TEXT}"),
         ("x,µm\n1,2\n".encode("cp1252"), f"the header, column 2: {NO_TEXT}"),
         (b"x,\xed\xa0\x80\n1,2\n", f"the header, column 2: {NO_TEXT}"),
@@ -146,7 +149,7 @@ def test_what_is_read_is_read_right(content, expected):
 
 
 def test_line_breaks_in_quotes_where_two_stretches_meet(monkeypatch):
-    monkeypatch.setattr(csv, "AT_A_TIME", 1 << 10)
+    monkeypatch.setattr("pullback.hits.csv.AT_A_TIME", 1 << 10)
     rows = [(index, 'a\nb,"c"\r\n' * (index % 7)) for index in range(2000)]
     written = io.StringIO(newline="")
     csv.writer(written).writerows([("x", "note"), *rows])

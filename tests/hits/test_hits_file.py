@@ -350,7 +350,7 @@ def test_bad_hdf5():
 @pytest.mark.parametrize("start", [0, 15])
 def test_a_file_that_shrank_is_noticed(kind, start):
     path = write(kind, {"x": np.zeros(10)})
-    with pytest.raises(PullbackError, match=rf"has no row {max(10, start) + 1} of 20 any more; it has changed since"):
+    with pytest.raises(PullbackError, match=rf"no longer has row {max(10, start) + 1} of 20; it has changed since"):
         hits(path, start, 20)
 
 
@@ -588,8 +588,8 @@ def test_elements_of_a_column_with_a_fixed_size(kind):
     for name, expected in [
         ("a[3]", "no element 'a[3]': column 'a' has a[0] to a[2]"),
         ("a[0][0]", "no element 'a[0][0]': column 'a' has a[0] to a[2]"),
-        ("a", "column 'a' holds 3 numbers a row: name one, a[0] to a[2]"),
-        ("y[0]", "no element 'y[0]': column 'y' holds one number a row"),
+        ("a", "column 'a' holds 3 numbers per row: name one, a[0] to a[2]"),
+        ("y[0]", "no element 'y[0]': column 'y' holds one number per row"),
         ("b[0]", "no column 'b'; the columns are: a, y"),
     ]:
         with pytest.raises(PullbackError) as caught:
@@ -611,7 +611,7 @@ def test_a_name_that_only_looks_like_an_element():
     np.testing.assert_array_equal(hits(path, columns={"x": "x[0]"})[:, 0], [1, 2])
     path = write("csv", {"x[0]": [1.0, 2.0]})
     np.testing.assert_array_equal(hits(path, columns={"x": "x[0]"})[:, 0], [1, 2])
-    with pytest.raises(PullbackError, match=r"no element 'y\[0\]': column 'y' holds one number a row"):
+    with pytest.raises(PullbackError, match=r"no element 'y\[0\]': column 'y' holds one number per row"):
         hits(write("csv", {"y": [1.0, 2.0]}), columns={"x": "y[0]"})
 
 
@@ -649,7 +649,7 @@ def test_a_jagged_column_is_refused_with_advice():
         with pytest.raises(PullbackError) as caught:
             source(path).count_muons()
         assert str(caught.value).startswith(f"{path}: column 'x' is jagged (")
-        assert "write it with a fixed size, as x[4], or one column a layer, with NaN" in str(caught.value)
+        assert "write it with a fixed size, as x[4], or one column per layer, with NaN" in str(caught.value)
         assert "\n" not in str(caught.value)
 
 
@@ -677,7 +677,7 @@ def test_the_tree_of_a_root_file():
         hits(write_root("empty.root", {}))
     with pytest.raises(PullbackError, match="hits, only column names"):
         source(write("root", {"x": np.zeros(0)})).count_muons()
-    with pytest.raises(PullbackError, match=r"source\.tree: hits\.csv is no \.root file, and has no trees"):
+    with pytest.raises(PullbackError, match=r"source\.tree: hits\.csv is no \.root file and has no trees"):
         source("hits.csv", tree="one")
 
 

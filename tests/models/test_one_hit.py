@@ -7,7 +7,7 @@ import torch
 
 from pullback import infer_theta, random_stream
 from pullback.models import load
-from pullback.models.one_hit import sample
+from pullback.models.one_hit import generate
 
 
 def test_theta_is_the_arctangent_of_the_folded_position():
@@ -36,7 +36,7 @@ def test_its_gradient_is_right():
 
 
 def test_what_is_drawn_is_uniform():
-    x = sample(random_stream(1, "truth"), 100_000, SimpleNamespace(x_min=-1.0, x_max=3.0))
+    x = generate(random_stream(1, "truth"), 100_000, SimpleNamespace(x_min=-1.0, x_max=3.0))
     assert x.shape == (100_000, 1)
     assert x.min() >= -1
     assert x.max() < 3
@@ -53,5 +53,5 @@ def test_the_model_names_its_quantities():
 def test_true_hits_are_drawn_without_the_height():
     model, source = load({"name": "one_hit"}), SimpleNamespace(x_min=0.0, x_max=1.0)
     assert not model.parameters
-    drawn = model.sample(random_stream(1, "truth"), 5, source)
-    np.testing.assert_array_equal(model.place(drawn, **dict.fromkeys(model.place_uses)), drawn)
+    drawn = model.generate(random_stream(1, "truth"), 5, source)
+    np.testing.assert_array_equal(model.intersect_layers(drawn, **dict.fromkeys(model.intersect_uses)), drawn)

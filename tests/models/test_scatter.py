@@ -13,7 +13,7 @@ from pullback import propagate, propagate_distribution, random_stream
 from pullback.errors import PullbackError
 from pullback.models import NO_FOLD, load
 from pullback.models.multiple_scattering import highland
-from pullback.models.scatter import chi2, covariance, infer_scatter, place, sample
+from pullback.models.scatter import chi2, covariance, generate, infer_scatter, intersect_layers
 
 UPPER, LOWER = [1.0, 0.6, 0.75], [-0.6, -1.0]
 RESOLUTION = [100.0, 50.0, 200.0, 80.0, 120.0]
@@ -145,8 +145,8 @@ def test_gradients():
     assert torch.autograd.gradcheck(chi2, inputs)
     theta0 = tensor(0.1, requires_grad=True)
     assert torch.autograd.gradcheck(lambda *some: covariance(BENT, *some), (*inputs[1:3], theta0))
-    drawn = tensor(sample(random_stream(1, "truth"), 3, source()))
-    assert torch.autograd.gradcheck(lambda *z: place(drawn, *z), inputs[1:3])
+    drawn = tensor(generate(random_stream(1, "truth"), 3, source()))
+    assert torch.autograd.gradcheck(lambda *z: intersect_layers(drawn, *z), inputs[1:3])
 
 
 def test_the_scattering_angle_folds_in_two_dimensions():
@@ -159,10 +159,10 @@ def test_the_scattering_angle_folds_in_two_dimensions():
 
 
 def test_true_hits_lie_on_the_true_lines():
-    drawn = sample(random_stream(1, "truth"), 2000, source())
-    hits = place(drawn, z_upper=UPPER, z_lower=LOWER)
+    drawn = generate(random_stream(1, "truth"), 2000, source())
+    hits = intersect_layers(drawn, z_upper=UPPER, z_lower=LOWER)
     assert hits.shape == (2000, 10)
-    np.testing.assert_array_equal(place(drawn, z_upper=tensor(UPPER), z_lower=tensor(LOWER)).numpy(), hits)
+    np.testing.assert_array_equal(intersect_layers(drawn, z_upper=tensor(UPPER), z_lower=tensor(LOWER)).numpy(), hits)
     found = dict(zip(NAMES, infer(tensor(hits)).numpy().T, strict=True))
     x, y, px, py, _, _, qx, qy, top, bottom = drawn.T
     np.testing.assert_allclose(found["theta_in"], np.arctan(np.hypot(px, py)), rtol=1e-9)
@@ -179,7 +179,7 @@ def test_scattering_has_the_spread_and_correlation_of_highland():
     vertical = source()
     vertical.cosmic.zenith_max = 1e-6
     muons = 40_000
-    x, y, px, py, x_below, y_below, qx, qy, *_ = sample(random_stream(2, "truth"), muons, vertical).T
+    x, y, px, py, x_below, y_below, qx, qy, *_ = generate(random_stream(2, "truth"), muons, vertical).T
     theta0 = highland(3.0, 0.2, 0.01757)
     for angle, shift in ((np.arctan(qx - px), x - x_below), (np.arctan(qy - py), y - y_below)):
         assert angle.std() == pytest.approx(theta0, rel=4 / math.sqrt(2 * muons))
@@ -191,9 +191,9 @@ def test_scattering_has_the_spread_and_correlation_of_highland():
 
 def test_an_inclined_muon_is_scattered_on_a_longer_way():
     muons = 40_000
-    drawn = sample(random_stream(3, "truth"), muons, source())
+    drawn = generate(random_stream(3, "truth"), muons, source())
     _, _, px, py, *_ = drawn.T
-    found = dict(zip(NAMES, infer(tensor(place(drawn, UPPER, LOWER))).numpy().T, strict=True))
+    found = dict(zip(NAMES, infer(tensor(intersect_layers(drawn, UPPER, LOWER))).numpy().T, strict=True))
     theta0 = highland(3.0, 0.2 * np.sqrt(1 + px**2 + py**2), 0.01757)
     # θ_msc/θ0 follows the distribution of Rayleigh, whatever the direction.
     reduced = np.square(found["theta_msc"] / theta0)
@@ -204,27 +204,27 @@ def test_an_inclined_muon_is_scattered_on_a_longer_way():
 
 
 def test_no_volume_scatters_nobody():
-    drawn = sample(random_stream(1, "truth"), 100, source(thickness=0.0))
+    drawn = generate(random_stream(1, "truth"), 100, source(thickness=0.0))
     np.testing.assert_array_equal(drawn[:, :4], drawn[:, 4:8])
 
 
 def test_muons_that_are_turned_back_have_no_line_below():
     slow = source(thickness=1.0)
     slow.cosmic.momentum = 0.1
-    drawn = sample(random_stream(1, "truth"), 1000, slow)
+    drawn = generate(random_stream(1, "truth"), 1000, slow)
     assert np.isfinite(drawn[:, :4]).all()
     gone = np.isnan(drawn[:, 6])
     assert 0.5 < gone.mean() < 1
-    hits = place(drawn, [2.0, 1.5], [-1.0, -2.0])
+    hits = intersect_layers(drawn, [2.0, 1.5], [-1.0, -2.0])
     assert (np.isnan(hits).sum(axis=1) == 4 * gone).all()
 
 
 def test_layers_in_the_volume_are_refused():
-    drawn = sample(random_stream(1, "truth"), 2, source())
+    drawn = generate(random_stream(1, "truth"), 2, source())
     with pytest.raises(PullbackError, match=r"model\.z_upper: 0\.15 m is below the volume's top at 0\.2 m"):
-        place(drawn, [0.15, 1.0], LOWER)
+        intersect_layers(drawn, [0.15, 1.0], LOWER)
     with pytest.raises(PullbackError, match=r"model\.z_lower: 0\.05 m is above the volume's bottom"):
-        place(drawn, UPPER, [0.05, -1.0])
+        intersect_layers(drawn, UPPER, [0.05, -1.0])
     with pytest.raises(PullbackError, match="is not above the lower tracker"):
         load({"name": "scatter", "z_upper": [1.0, -0.5], "z_lower": [-0.4, -1.0], "theta0": 0.0})
 

@@ -10,7 +10,7 @@ from oracles import scattered
 
 from pullback import propagate, propagate_distribution, random_stream
 from pullback.models import load
-from pullback.models.track import chi2, covariance, infer_track, place, sample
+from pullback.models.track import chi2, covariance, generate, infer_track, intersect_layers
 
 SOURCE = SimpleNamespace(x_min=-1.0, x_max=3.0, cosmic=SimpleNamespace(zenith_max=1.0))
 
@@ -108,15 +108,15 @@ def test_gradients():
     theta0 = tensor(0.3, requires_grad=True)
     assert torch.autograd.gradcheck(lambda z, theta0: covariance(inputs[0], z, theta0), (inputs[1], theta0))
     lines = tensor([[0.3, 0.1], [0.2, -0.4]])
-    assert torch.autograd.gradcheck(lambda z: place(lines, z), inputs[1])
+    assert torch.autograd.gradcheck(lambda z: intersect_layers(lines, z), inputs[1])
 
 
 def test_true_hits_lie_on_the_true_line():
     z = (0.2, 0.5, 1.4)
-    lines = sample(random_stream(1, "truth"), 1000, SOURCE)
-    hits = place(lines, z=z)
+    lines = generate(random_stream(1, "truth"), 1000, SOURCE)
+    hits = intersect_layers(lines, z=z)
     assert isinstance(hits, np.ndarray)
-    np.testing.assert_array_equal(place(lines, z=tensor(z)).numpy(), hits)
+    np.testing.assert_array_equal(intersect_layers(lines, z=tensor(z)).numpy(), hits)
     slope, theta, intercept = infer_track(tensor(hits), z, [100.0, 50.0, 100.0]).numpy().T
     np.testing.assert_allclose(slope, lines[:, 1], rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(intercept, lines[:, 0], rtol=1e-9, atol=1e-12)

@@ -10,7 +10,7 @@ from oracles import scattered
 
 from pullback import propagate, propagate_distribution, random_stream
 from pullback.models import load
-from pullback.models.track3d import chi2, covariance, infer_track3d, place, sample
+from pullback.models.track3d import chi2, covariance, generate, infer_track3d, intersect_layers
 
 SOURCE = SimpleNamespace(x_min=-1.0, x_max=3.0, cosmic=SimpleNamespace(zenith_max=1.0))
 Z, RESOLUTION = [1.5, 0.0, 0.4, 1.1], [100.0, 50.0, 200.0, 80.0]
@@ -98,7 +98,7 @@ def test_gradients():
     assert torch.autograd.gradcheck(chi2, inputs)
     assert torch.autograd.gradgradcheck(infer_track3d, inputs)
     lines = tensor([[0.3, 0.1, 0.2, -0.4]])
-    assert torch.autograd.gradcheck(lambda z: place(lines, z), inputs[1])
+    assert torch.autograd.gradcheck(lambda z: intersect_layers(lines, z), inputs[1])
 
 
 def test_vertical_muons_have_gradients_of_zero_to_second_order():
@@ -112,9 +112,9 @@ def test_vertical_muons_have_gradients_of_zero_to_second_order():
 
 def test_true_hits_lie_on_the_true_line():
     z = (0.2, 0.5, 1.4)
-    lines = sample(random_stream(1, "truth"), 1000, SOURCE)
-    hits = place(lines, z=z)
-    np.testing.assert_array_equal(place(lines, z=tensor(z)).numpy(), hits)
+    lines = generate(random_stream(1, "truth"), 1000, SOURCE)
+    hits = intersect_layers(lines, z=z)
+    np.testing.assert_array_equal(intersect_layers(lines, z=tensor(z)).numpy(), hits)
     theta, phi, tx, ty = infer_track3d(tensor(hits), z, [100.0, 50.0, 100.0]).numpy().T
     np.testing.assert_allclose(tx, lines[:, 2], rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(ty, lines[:, 3], rtol=1e-9, atol=1e-12)

@@ -78,9 +78,9 @@ def test_what_the_pipeline_knows_of_it():
     assert model.missing
     assert model.parameters == {"dz": 0.5}
     assert model.infer_uses == ("dz",)
-    assert model.place_uses == model.covariance_uses == ()
+    assert model.intersect_uses == model.covariance_uses == ()
     assert model.covariance is None
-    assert model.place(HITS) is HITS
+    assert model.intersect_layers(HITS) is HITS
     assert model_of().layers == (0, 1)
 
 
@@ -132,7 +132,7 @@ def test_resolution_is_handed_over_to_what_has_an_argument_of_that_name():
 
 
 def test_without_draw_each_coordinate_is_uniform():
-    x = model_of().sample(random_stream(1, "truth"), 20_000, SOURCE)
+    x = model_of().generate(random_stream(1, "truth"), 20_000, SOURCE)
     assert x.shape == (20_000, 2)
     assert x.min() >= -1
     assert x.max() < 3
@@ -150,15 +150,15 @@ def test_draw_has_the_parameters_that_it_names():
     )
     model = model_of(code, parameters={"dz": 0.5, "widths": [1.0, 0.0]}, draw="throw")
     assert model.infer_uses == ("dz",)
-    x = model.sample(random_stream(1, "truth"), 100, SOURCE)
+    x = model.generate(random_stream(1, "truth"), 100, SOURCE)
     assert (x[:, 1] == 1).all()
     assert x[:, 0].std() == pytest.approx(1, abs=0.3)
-    np.testing.assert_array_equal(x, model.sample(random_stream(1, "truth"), 100, SOURCE))
+    np.testing.assert_array_equal(x, model.generate(random_stream(1, "truth"), 100, SOURCE))
 
 
 def test_true_hits_by_other_random_numbers_than_those_of_rng_are_refused():
     code = "\n    import numpy\n    def draw(rng, muons):\n        return numpy.random.random((muons, 2))\n"
-    message = refused(model_of(SLOPE + code, draw="draw").sample, random_stream(1, "truth"), 3, SOURCE)
+    message = refused(model_of(SLOPE + code, draw="draw").generate, random_stream(1, "truth"), 3, SOURCE)
     assert message.startswith("my_model.py:8: draw draws other hits from the same rng: every random number must come")
 
 
@@ -173,7 +173,7 @@ def test_true_hits_by_other_random_numbers_than_those_of_rng_are_refused():
 )
 def test_what_can_not_be_true_hits_is_refused(body, reason):
     model = model_of(SLOPE + f"\n    def draw(rng, muons):\n        return {body}\n", draw="draw")
-    message = refused(model.sample, random_stream(1, "truth"), 3, SOURCE)
+    message = refused(model.generate, random_stream(1, "truth"), 3, SOURCE)
     assert message.startswith("my_model.py:7: draw must return ")
     assert reason in message
 
@@ -651,9 +651,9 @@ def test_what_only_a_large_company_shows_is_refused_with_its_line_by_every_step(
         ({"coordinates": []}, "at least 1 item"),
         ({"observables": []}, "at least 1 item"),
         ({"coordinates": ["x 0"]}, "coordinates: 'x 0' is no name in Python"),
-        ({"coordinates": ["x", "x"]}, "coordinates: 'x' is there twice"),
-        ({"coordinates": ["x", {"name": "y", "layer": 1}]}, "coordinates: give each its layer, counted from 0 on"),
-        ({"coordinates": [{"name": "y", "layer": 1}]}, "coordinates: give each its layer, counted from 0 on"),
+        ({"coordinates": ["x", "x"]}, "coordinates: duplicate name 'x'"),
+        ({"coordinates": ["x", {"name": "y", "layer": 1}]}, "coordinates: give all of them a layer, counted from 0"),
+        ({"coordinates": [{"name": "y", "layer": 1}]}, "coordinates: give all of them a layer, counted from 0"),
         ({"observables": [{"name": "class", "unit": "m"}]}, "observables: 'class' is no name in Python"),
         (
             {"observables": [{"name": "a", "unit": "m", "fold": "b"}]},
@@ -661,7 +661,7 @@ def test_what_only_a_large_company_shows_is_refused_with_its_line_by_every_step(
         ),
         (
             {"observables": [{"name": "a", "unit": "m"}, {"name": "sigma_a", "unit": "m"}]},
-            "observables: sigma_a is what a result of a is called",
+            "observables: sigma_a is the name of a result of a",
         ),
         (
             {"parameters": {"a": "1e5"}},
@@ -674,7 +674,7 @@ def test_what_only_a_large_company_shows_is_refused_with_its_line_by_every_step(
         ({"parameters": {"a-b": 1.0}}, "parameters: 'a-b' is no name in Python"),
         ({"parameters": {"file": 1.0}}, "parameters: 'file' has a meaning of its own in model"),
         ({"parameters": {"hits": 1.0}}, "parameters: 'hits' has a meaning of its own in model"),
-        ({"parameters": {"resolution": 1.0}}, "parameters: 'resolution' is the detector's: leave it out"),
+        ({"parameters": {"resolution": 1.0}}, "parameters: 'resolution' belongs to the detector: leave it out"),
         ({"units": {"dzz": "m"}}, "units: 'dzz' is no parameter; did you mean dz?"),
         ({"function": "a.b"}, "'a.b' is no name in Python"),
         ({"draw": "import"}, "'import' is no name in Python"),
@@ -690,19 +690,19 @@ def test_mistakes_in_the_section_are_refused(change, expected):
 
 def test_a_formula_that_figures_cannot_show_is_refused():
     section(observables=[{"name": "a", "unit": "rad", "symbol": r"$\theta_0$"}])
-    with pytest.raises(ValidationError, match="is no formula that figures can show"):
+    with pytest.raises(ValidationError, match="is not a formula that figures can show"):
         section(observables=[{"name": "a", "unit": "rad", "symbol": r"$\frac{1$"}])
 
 
 @pytest.mark.parametrize(
     ("names", "expected"),
     [
-        (["muon"], "muon: muon is another result already; choose another name"),
-        (["toys"], "toys: toys is another result already"),
-        (["covariance"], "covariance is another result already"),
-        (["x"], "x: x_true is another result already"),  # that of the true hits
-        (["a", "interval68_a"], "interval68_a is what a result of a is called"),
-        (["a", "shared_a"], "sigma_shared_a is another result already"),
+        (["muon"], "muon: the result muon exists already; choose another name"),
+        (["toys"], "toys: the result toys exists already"),
+        (["covariance"], "the result covariance exists already"),
+        (["x"], "x: the result x_true exists already"),  # that of the true hits
+        (["a", "interval68_a"], "interval68_a is the name of a result of a"),
+        (["a", "shared_a"], "the result sigma_shared_a exists already"),
     ],
 )
 def test_observables_must_not_have_the_names_of_results(names, expected):
@@ -748,7 +748,7 @@ def magnet(monkeypatch):
 
 
 def test_the_example_infers_the_momentum_that_it_draws(magnet):
-    hits = magnet.sample(random_stream(1, "truth"), 500, SOURCE)
+    hits = magnet.generate(random_stream(1, "truth"), 500, SOURCE)
     user_checks.examine(magnet, hits)
     value = magnet.infer(torch.from_numpy(hits), **magnet.parameters).numpy()
     q_over_p = random_stream(1, "truth").uniform(-0.5, 0.5, 500)
@@ -774,7 +774,7 @@ def test_the_example_is_sound_where_a_track_is_straight_and_far(bend, far):
 
 def test_the_uncertainty_of_the_example_is_that_of_its_toys(magnet):
     """Toys are thrown here by hand, muon by muon, with the scattering in the last layer."""
-    hits = torch.from_numpy(magnet.sample(random_stream(1, "truth"), 5, SOURCE))
+    hits = torch.from_numpy(magnet.generate(random_stream(1, "truth"), 5, SOURCE))
     infer = partial(magnet.infer, **magnet.parameters)
     added = magnet.covariance(hits, **magnet.parameters)
     cov = torch.eye(3, dtype=torch.float64) * 0.0002**2 + added
@@ -820,7 +820,7 @@ def test_the_models_of_the_page_are_right():
     added = {"draw": "draw", "covariance": "covariance", "parameters": {"dz": 0.5, "theta0": 0.01}}
     for each in (raw, {**raw, **added}):
         model = load(Own.model_validate(each).model_dump(mode="json"))
-        user_checks.examine(model, model.sample(random_stream(1, "truth"), 20, SOURCE))
+        user_checks.examine(model, model.generate(random_stream(1, "truth"), 20, SOURCE))
     write(missing)
     model = load(section(coordinates=["a", "b", "c"], parameters={"z": [1000.0, 1000.5, 1001.0]}, missing=True))
     hits = torch.tensor([[0.0, 0.5, 1.0], [float("nan"), 0.5, 1.0], [float("nan"), 0.5, float("nan")]]).double()

@@ -296,7 +296,7 @@ def test_systematics_of_muons_of_which_nothing_is_known_have_a_report(tmp_path):
     assert "Of 2 muons, some failed: 2 (too few hits)" in Page(page).text
     for entry in read_evidence(run.outputs.validation)["points"]:
         assert entry["verdict"] == "inconclusive"
-        assert "systematics: fewer than two muons are in the toy experiments" in entry["reasons"]
+        assert "systematics: fewer than two muons are in the pseudo-experiments" in entry["reasons"]
 
 
 @pytest.mark.parametrize(("share", "words"), [(0.99956, "99.96 %"), (1.0, "100 %"), (0.9774, "97.7 %"), (None, "–")])

@@ -127,11 +127,11 @@ def test_every_column_says_what_it_holds(made):
     angle = "angle from the vertical"
     quoted = {
         "sigma_theta": ("rad", f"standard uncertainty of the {angle}"),
-        "sigma_theta_linear": ("rad", f"standard uncertainty by the linear law of the {angle}"),
-        "bias_theta": ("rad", f"mean of the {angle} over the noise, less its value at the hits"),
+        "sigma_theta_linear": ("rad", f"standard uncertainty of the {angle} by linear propagation"),
+        "bias_theta": ("rad", f"mean of the {angle} over the noise minus its value at the hits"),
         "interval68_theta": ("rad", f"68.27 % coverage interval of the {angle}"),
         "interval95_theta": ("rad", f"95 % coverage interval of the {angle}"),
-        "linear_valid_theta": ("1", f"whether the linear law holds for the {angle}"),
+        "linear_valid_theta": ("1", f"whether linear propagation is valid for the {angle}"),
     }
     sigma = quoted["sigma_theta_linear"][1]
     assert said == {
@@ -140,16 +140,16 @@ def test_every_column_says_what_it_holds(made):
         "theta": ("rad", angle),
         "theta_true": ("rad", f"{angle} at the true hits"),
         "sigma_theta_linear_true": ("rad", f"{sigma} at the true hits"),
-        "flag_theta": ("1", f"why the uncertainty of the {angle} is not to be used"),
+        "flag_theta": ("1", f"why the uncertainty of the {angle} must not be used"),
         **quoted,
         "design/count_theta": ("1", f"muons with a linear σ of the {angle}"),
         "design/sigma_theta": ("rad", f"sum of the linear σ of the {angle} over muons"),
         "design/slopes_theta": (
-            "rad a unit of the parameter",
+            "rad per unit of the parameter",
             f"sum over muons of the slope of the linear σ of the {angle} by each parameter",
         ),
         "toys/muon": ("1", "index of the muon in its point"),
-        "toys/toy_count": ("1", "toys thrown around the muon"),
+        "toys/toy_count": ("1", "number of toys thrown around the muon"),
         "toys/toy_mean_theta": ("rad", f"mean of the {angle} over toys"),
         "toys/toy_sd_theta": ("rad", f"standard deviation of the {angle} over toys"),
         "toys/toy_sd_error_theta": ("rad", f"standard error of the standard deviation of the {angle} over toys"),

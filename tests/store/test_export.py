@@ -209,7 +209,7 @@ def test_kinds_of_files_and_of_tables(scan):
 def test_a_file_that_is_there_is_kept(scan):
     options = {"point": "detector.resolution=50", "output": "out.csv"}
     Path("out.csv").write_text("mine")
-    with pytest.raises(PullbackError, match=r"out\.csv: is there already; name another file by --output"):
+    with pytest.raises(PullbackError, match=r"out\.csv: already exists; name another file with --output"):
         export.export(scan, "csv", **options)
     assert Path("out.csv").read_text() == "mine"
     export.export(scan, "csv", **options, force=True)
@@ -233,7 +233,7 @@ def copied(scan, tmp_path):
 @pytest.mark.parametrize("force", [False, True])
 def test_the_own_files_of_a_study_are_never_written_over(copied, name, force):
     folder, before = copied
-    with pytest.raises(PullbackError, match=r"is in the folder of a study, .*50\.csv; name one elsewhere by --output"):
+    with pytest.raises(PullbackError, match=r"is in the folder of a study, .*50\.csv is allowed; name a"):
         export.export(folder / "study.h5", "csv", point="detector.resolution=50", output=folder / name, force=force)
     assert files_in(folder) == before
 
@@ -256,7 +256,7 @@ def test_its_own_file_beside_the_study_is_written_over_by_force(copied):
     path, *_ = export.export(folder / "study.h5", "csv", **options)
     content = path.read_bytes()
     path.write_text("another")
-    with pytest.raises(PullbackError, match="is there already"):
+    with pytest.raises(PullbackError, match="already exists"):
         export.export(folder / "study.h5", "csv", **options)
     export.export(folder / "study.h5", "csv", **options, force=True, output=folder / path.name)
     assert files_in(folder) == {**before, path.name: content}

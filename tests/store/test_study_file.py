@@ -3,7 +3,7 @@ import pytest
 from running import Run
 
 from pullback.errors import PullbackError
-from pullback.store.study_file import Piece, open_study, pack, unpack
+from pullback.store.study_file import ColumnPart, open_study, pack, unpack
 
 RAW = {
     "study": "s",
@@ -14,16 +14,16 @@ RAW = {
 }
 
 
-def piece(name, rows, blocks):
+def part(name, rows, blocks):
     digests = np.arange(len(name), len(name) + blocks, dtype="u8")
     attributes = {"units": "m", "flag_masks": np.array([1, 2], "u1")}
-    return Piece(name, "sigma", (rows, 2), "<f8", {"muon": None, "end": ["low", "high"]}, attributes, digests)
+    return ColumnPart(name, "sigma", (rows, 2), "<f8", {"muon": None, "end": ["low", "high"]}, attributes, digests)
 
 
 def test_pieces_are_packed_and_unpacked_with_the_digests_of_each():
-    pieces = [piece("p/a", 7, 3), piece("p/long", 0, 0), piece("p/bb", 9, 2)]
-    for found, packed in zip(unpack(pack(pieces)), pieces, strict=True):
-        for field in Piece._fields[:-2]:
+    parts = [part("p/a", 7, 3), part("p/long", 0, 0), part("p/bb", 9, 2)]
+    for found, packed in zip(unpack(pack(parts)), parts, strict=True):
+        for field in ColumnPart._fields[:-2]:
             assert getattr(found, field) == getattr(packed, field)
         assert found.attributes["flag_masks"].dtype == np.dtype("u1")
         np.testing.assert_equal(found.attributes, packed.attributes)

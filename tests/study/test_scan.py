@@ -50,10 +50,10 @@ def test_table_has_a_row_a_point():
         ("model.dz\n", "has no points"),
         ("model.dz\n1\nx\n", "row 2, column model.dz: 'x' is not a number"),
         ("model.dz\n1,2\n", "row 1 has 2 cells"),
-        ("model.dz,model.dz\n1,2\n", "a column is there twice"),
+        ("model.dz,model.dz\n1,2\n", "has a duplicate column"),
         ("model.d\n1\n", "did you mean model.dz?"),
         ("model.dz\ninf\n", "inf is not a finite number"),
-        ("model.dz\n1\n1.0\n", "point model.dz=1 is there twice"),
+        ("model.dz\n1\n1.0\n", "point model.dz=1 is a duplicate"),
     ],
 )
 def test_mistakes_in_a_table(text, expected):

@@ -8,7 +8,7 @@ from running import SMALL, Run
 from pullback.errors import PullbackError
 from pullback.store import artefact
 from pullback.store.evidence_file import read_evidence
-from pullback.store.study_file import Piece, pack, unpack
+from pullback.store.study_file import ColumnPart, pack, unpack
 from pullback.study.blocks import BLOCK
 from pullback.validation.batch_sums import PointTally
 from pullback.validation.verdict import validate
@@ -137,17 +137,19 @@ def test_pieces_come_back_as_they_were():
         "systematic_covariance": np.array([[0.1, 1e-300]]),
     }
     blocks = np.arange(48, dtype="u1").reshape(3, 16)
-    pieces = [
-        Piece("p/flag", "sigma", (5,), "|u1", {"muon": None}, attributes, blocks[:1]),
-        Piece("p/none", "toys", (0, 2), "<f8", {"toy_muon": None, "end": ["low", "high"]}, {"units": "1"}, blocks[:0]),
-        Piece("p/x", "reco", (300_000, 3), "<f8", {"muon": None, "coordinate": ["x0"]}, {}, blocks[1:]),
+    parts = [
+        ColumnPart("p/flag", "sigma", (5,), "|u1", {"muon": None}, attributes, blocks[:1]),
+        ColumnPart(
+            "p/none", "toys", (0, 2), "<f8", {"toy_muon": None, "end": ["low", "high"]}, {"units": "1"}, blocks[:0]
+        ),
+        ColumnPart("p/x", "reco", (300_000, 3), "<f8", {"muon": None, "coordinate": ["x0"]}, {}, blocks[1:]),
     ]
-    found = list(unpack(pack(pieces)))
-    for piece, again in zip(pieces, found, strict=True):
-        assert again._replace(attributes={}, block_xxh3=None) == piece._replace(attributes={}, block_xxh3=None)
-        np.testing.assert_array_equal(again.block_xxh3, piece.block_xxh3)
-        assert list(again.attributes) == list(piece.attributes)
-        for key, value in piece.attributes.items():
+    found = list(unpack(pack(parts)))
+    for part, again in zip(parts, found, strict=True):
+        assert again._replace(attributes={}, block_xxh3=None) == part._replace(attributes={}, block_xxh3=None)
+        np.testing.assert_array_equal(again.block_xxh3, part.block_xxh3)
+        assert list(again.attributes) == list(part.attributes)
+        for key, value in part.attributes.items():
             assert np.array_equal(again.attributes[key], value)
             assert np.asarray(again.attributes[key]).dtype == np.asarray(value).dtype
 

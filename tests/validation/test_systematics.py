@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from pullback.validation.systematics import Said, Seen, Sums, judge
+from pullback.validation.systematics import Observed, Predicted, SystematicSums, judge
 
 MUONS, EXPERIMENTS = 100, 10_000
 U = np.array([0.5, 0.3])
@@ -27,13 +27,13 @@ def experiments(sigma, jacobian, sigma_eta=SIGMA_ETA, count=EXPERIMENTS, each_it
         "mk,mek->me", jacobian, eta + np.zeros((len(sigma), 1, 1))
     )
     pull = away / sigma[:, None]
-    return Seen(away.std(axis=1, ddof=1), pull.sum(axis=0), (pull**2).sum(axis=0))
+    return Observed(away.std(axis=1, ddof=1), pull.sum(axis=0), (pull**2).sum(axis=0))
 
 
 def judged(sigma, jacobian, seen, sigma_eta=SIGMA_ETA, spread=None):
     spread = sigma if spread is None else spread
     total = np.sqrt(sigma**2 + np.einsum("mk,kl,ml->m", jacobian, sigma_eta, jacobian))
-    return judge(Said(total, jacobian, spread), seen, sigma_eta, 0.05, 0.95)
+    return judge(Predicted(total, jacobian, spread), seen, sigma_eta, 0.05, 0.95)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -131,7 +131,7 @@ def test_too_few_muons_are_inconclusive(count):
 
 
 def summed(count):
-    sums = Sums()
+    sums = SystematicSums()
     sigma, jacobian = muons(count)
     for rows in np.array_split(np.arange(count), 3):
         sums.add(sigma[rows], None, jacobian[rows])
@@ -160,12 +160,12 @@ def test_only_muons_with_sigma_count():
     nan = np.full(2, np.nan)
     sums.add(np.array([np.nan, 0.0]), None, np.stack([nan, nan]))
     assert sums.mean(SIGMA_ETA) == summed(200)[0].mean(SIGMA_ETA)
-    assert Sums().mean(SIGMA_ETA) == {}
+    assert SystematicSums().mean(SIGMA_ETA) == {}
 
 
 def test_the_budget_of_all_muons():
-    sums = Sums()
+    sums = SystematicSums()
     sums.add(np.array([1.0, np.nan]), np.array([[3.0, 1.0], [np.nan, np.nan]]), None)
     sums.add(np.array([1.0]), np.array([[1.0, 3.0]]), None)
     assert sums.budget(["layer 0", "model.z[0]"]) == {"layer 0": 0.5, "model.z[0]": 0.5}
-    assert Sums().budget([]) == {}
+    assert SystematicSums().budget([]) == {}

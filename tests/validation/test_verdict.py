@@ -116,21 +116,21 @@ def every_other(quoted):
         (lambda q: q._replace(interval95=wider(q.interval95, 2.0)), "end of the 95 % interval of toys"),
         (lambda q: q._replace(interval95=q.interval95 + 0.2 * q.sigma[:, :, None]), "95 %"),
         (lambda q: q._replace(sigma=1.1 * q.sigma, sigma_linear=1.1 * q.sigma_linear), "quoted σ: toy sd / σ = 0.9"),
-        (lambda q: q._replace(sigma=1.1 * q.sigma), "are said to be linear, and have another σ"),
+        (lambda q: q._replace(sigma=1.1 * q.sigma), "are flagged as linear, but their σ is not the linear one"),
         (without_what_is_not_linear, "have no σ"),
         (
             lambda q: q._replace(sigma=torch.where(q.linear_valid, q.sigma, float("nan"))),  # intervals are there
-            "are said to have no standard deviation, and their toys have no tails",
+            "are quoted without a standard deviation, although their toys have no tails",
         ),
         (lambda q: q._replace(interval68=float("nan") * q.interval68), "have an interval that is not finite"),
         (lambda q: q._replace(interval95=q.interval95 / every_other(q)[:, :, None]), "not finite"),
         (lambda q: q._replace(bias=torch.zeros_like(q.bias)), "bias of toys"),
         (lambda q: q._replace(bias=-q.bias), "bias of toys"),
-        (lambda q: q._replace(linear_valid=torch.ones_like(q.linear_valid)), "their toys say otherwise"),
-        (lambda q: q._replace(linear_valid=~q.linear_valid), "their toys say otherwise"),
+        (lambda q: q._replace(linear_valid=torch.ones_like(q.linear_valid)), "have toys that contradict"),
+        (lambda q: q._replace(linear_valid=~q.linear_valid), "have toys that contradict"),
         (
             lambda q: q._replace(linear_valid=torch.zeros_like(q.linear_valid)),
-            "disagree on whether the linear law",
+            "disagree with linear_valid",
         ),
         (lambda q: Quoted(*(each if each is q.value else each.flip(0) for each in q)), "toy sd / σ"),  # rows reversed
     ],

@@ -1,1 +1,1 @@
-"""What a user may write, and what is said of mistakes."""
+"""The config of a study, and messages about mistakes in it."""

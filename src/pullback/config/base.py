@@ -1,4 +1,4 @@
-"""What the sections of the config have in common, and how keys are found in them by their dotted names."""
+"""Base of the config's sections, and functions that look up keys by dotted name."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from pydantic.fields import FieldInfo
 
 
 class Section(BaseModel):
-    """A part of the config: nothing unknown, no text for a number, nothing infinite."""
+    """A section of the config; refuses unknown keys, text in place of numbers, and infinite numbers."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class Clash(ValueError):
-    """Values of a section that do not go together: each line that is said, with the keys in it that the line rests on.
+    """Values of a section that contradict each other: messages, each with the keys that it depends on.
 
-    The first key of a line is the one to be mended.
+    The first key of each message is the one to correct.
     """
 
     def __init__(self, *found: tuple[str, tuple[str, ...]]):
@@ -29,7 +29,7 @@ class Clash(ValueError):
 
 
 FORMS = ("number", "list")
-"""What pydantic calls the two forms of `per_layer`."""
+"""Pydantic's names of the two forms of `per_layer`."""
 
 
 def _form(value: Any) -> str:
@@ -37,25 +37,25 @@ def _form(value: Any) -> str:
 
 
 def per_layer(**limits: float) -> Any:
-    """A number, or a list of one for each layer."""
+    """A number, or a list with one number per layer."""
     one = Annotated[float, Field(**limits)]
     many = Annotated[list[one], Field(min_length=1, max_length=32)]
     return Annotated[Annotated[one, Tag("number")] | Annotated[many, Tag("list")], Discriminator(_form)]
 
 
 def sections(field: FieldInfo) -> list[type[Section]]:
-    """The section that a field holds, or those that it may hold."""
+    """The section types that a field may hold."""
     kinds = (field.annotation, *get_args(field.annotation))
     return [each for each in kinds if isinstance(each, type) and issubclass(each, Section)]
 
 
 def tag(section: type[Section]) -> str:
-    """The key that says which of several sections it is."""
+    """The key that selects one of several sections."""
     return "kind" if "kind" in section.model_fields else "name"
 
 
 def fields(section: type[Section], prefix: str = "") -> dict[str, FieldInfo]:
-    """Every key of the config by its dotted name; those of a section with alternatives, one after the other."""
+    """All fields of the config by dotted name, including those of alternative sections."""
     found: dict[str, FieldInfo] = {}
     for name, field in section.model_fields.items():
         for kind in sections(field):
@@ -66,9 +66,9 @@ def fields(section: type[Section], prefix: str = "") -> dict[str, FieldInfo]:
 
 
 def nearest(name: str, valid: Iterable[str], beside: Iterable[str] | None = None) -> str:
-    """Advice for an unknown dotted name: the valid one with the same last part, else the nearest, else all.
+    """Advice for an unknown dotted name: a valid name with the same last part, else the nearest name, else all names.
 
-    The nearest is looked for among the names `beside` it, where these are given.
+    The nearest name is searched among the names `beside` it, if given.
     """
     valid = sorted(valid)
     beside = valid if beside is None else sorted(beside)
@@ -78,7 +78,7 @@ def nearest(name: str, valid: Iterable[str], beside: Iterable[str] | None = None
 
 
 def plain_types(annotation: Any) -> list[Any]:
-    """The types that a value may have: of a union each, and without what is said about them."""
+    """The plain types of a value: the members of a union, without annotations."""
     if get_origin(annotation) is Annotated:
         return plain_types(get_args(annotation)[0])
     if get_origin(annotation) in (Union, UnionType):
@@ -87,12 +87,12 @@ def plain_types(annotation: Any) -> list[Any]:
 
 
 def kinds(field: FieldInfo) -> list[Any]:
-    """The types that a value may have: int, float, str, bool, list or dict, or words to choose from."""
+    """The types of a value: int, float, str, bool, list, dict or Literal."""
     return [get_origin(each) or each for each in plain_types(field.annotation)]
 
 
 def limits(field: FieldInfo) -> Iterator[Any]:
-    """The limits that a value, and the values in it, have: objects with `gt`, `le`, `min_length` and so on."""
+    """The limits of a value and of its elements: objects with `gt`, `le`, `min_length` and so on."""
     return _said(field.annotation, field.metadata)
 
 

@@ -1,4 +1,4 @@
-"""Numbers of the config by their dotted names: `model.z[2]`."""
+"""Numbers of the config by dotted name, such as `model.z[2]`."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from .model_schema import Own
 from .schema import PointConfig, StudyConfig
 
 UNSCANNED = ("scan", "systematics", "target")
-"""Sections whose numbers are no parameters of the study."""
+"""Sections whose numbers cannot be scanned."""
 
 
 LARGEST = math.nextafter(1e300, 0)
-"""The largest number that a parameter of the user's own may be."""
+"""Largest parameter of a user's model."""
 
 
 def replace(config: PointConfig, values: dict[str, float], *, where: str) -> PointConfig:
-    """The config of a point: some numeric fields replaced by their dotted names, and checked again."""
+    """The config of a point: some numeric fields replaced, by dotted name, and the result checked."""
     return checked(PointConfig, replaced(config, values), where)
 
 
 def replaced(config: PointConfig, values: dict[str, float]) -> dict[str, Any]:
-    """The same, unchecked, as nested dictionaries."""
+    """The unchecked config of a point, as nested dictionaries."""
     raw = config.model_dump(exclude={"scan"})
     for name, value in values.items():
         *sections, key = _keys(name, raw)
         section = raw
         for each in sections:
             section = section[each]
-        # A list of whole numbers may scan a field of any kind; 100.0 from a table is as good for a count.
+        # A list of integers may scan a field of any type, and 100.0 from a table is accepted as a count.
         section[key] = int(value) if isinstance(section[key], int) and float(value).is_integer() else value
     return raw
 
@@ -44,14 +44,14 @@ def split(name: str) -> list[str | int]:
 
 
 def _keys(name: str, raw: dict[str, Any]) -> list[str | int]:
-    """The keys of a number by its dotted name: `model.B` is in the parameters of a model of the user's own."""
+    """The keys of a number by dotted name; `model.B` is among the parameters of a user's model."""
     keys = split(name)
     own = keys[0] == "model" and keys[1] in raw["model"].get("parameters", {})
     return ["model", "parameters", *keys[1:]] if own else keys
 
 
 def unit_of(name: str, config: PointConfig | None = None) -> str:
-    """The unit of a key by its dotted name; none for a count or a ratio. Those of the user's own are in the config."""
+    """The unit of a key by dotted name; empty for a count or a ratio. A user's model gives its own units."""
     name = name.split("[")[0]
     if config is not None and config.model.name == "own" and name.startswith("model."):
         return config.model.units.get(name.removeprefix("model."), "")
@@ -60,12 +60,12 @@ def unit_of(name: str, config: PointConfig | None = None) -> str:
 
 
 def limits(name: str, config: Section) -> tuple[float, float]:
-    """The least and the greatest value that the config allows for a number by its dotted name."""
+    """The smallest and the largest value that the config allows for a number, by dotted name."""
     key, _, rest = name.partition(".")
     key = key.split("[")[0]
     if isinstance(section := getattr(config, key, None), Section):
         return limits(rest, section)
-    bounds = [*_bounds(type(config).model_fields.get(key))]  # parameters of the user's own have none
+    bounds = [*_bounds(type(config).model_fields.get(key))]  # parameters of a user's model have no limits
     low = [each.ge for each in bounds if hasattr(each, "ge")]
     low += [math.nextafter(each.gt, math.inf) for each in bounds if hasattr(each, "gt")]
     high = [each.le for each in bounds if hasattr(each, "le")]
@@ -74,7 +74,7 @@ def limits(name: str, config: Section) -> tuple[float, float]:
 
 
 def _bounds(annotation: Any) -> Iterator[Any]:
-    """The limits in a type, in those that it is made of, or in a field."""
+    """The limits in an annotation, in its arguments, or in a field."""
     for each in (*getattr(annotation, "metadata", ()), *getattr(annotation, "__metadata__", ())):
         yield from _bounds(each) if hasattr(each, "metadata") else [each]
     for inner in (*get_args(annotation), getattr(annotation, "annotation", None)):
@@ -83,14 +83,14 @@ def _bounds(annotation: Any) -> Iterator[Any]:
 
 
 def numeric_fields(config: Section, prefix: str = "") -> dict[str, float]:
-    """Every numeric field of the config by its dotted name, with its value."""
+    """Every numeric field of the config by dotted name, with its value."""
     found: dict[str, float] = {}
     for key in type(config).model_fields:
         value = getattr(config, key)
         if isinstance(value, Section):
             found |= numeric_fields(value, f"{prefix}{key}.")
         elif isinstance(config, Own) and key != "parameters":
-            continue  # periods of observables and numbers of layers are none of the study's
+            continue  # periods of observables and layer numbers cannot be scanned
         elif isinstance(config, Own):
             for name, parameter in value.items():
                 found |= _numbers_in(parameter, prefix + name)
@@ -100,7 +100,7 @@ def numeric_fields(config: Section, prefix: str = "") -> dict[str, float]:
 
 
 def _numbers_in(value: Any, name: str) -> dict[str, float]:
-    """The numbers in a value, or in the lists and mappings that it is, by dotted name."""
+    """All numbers in a value, list or mapping, by dotted name."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return {name: value}
     inner: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""What may have been meant by a key or a value of a config that is refused."""
+"""Hints for refused keys and values of a config."""
 
 from __future__ import annotations
 
@@ -49,46 +49,49 @@ MEANT = {
     "unit": UNITS,
     "units": UNITS,
 }
-"""What physicists call things, by the last part of a dotted name."""
+"""Hints for names that physicists use, by the last part of a dotted name."""
 
 IN_LISTS = ("model.coordinates.", "model.observables.")
-"""Keys of which there are several, each in a section of its own."""
+"""Prefixes of keys in lists of sections."""
 
 UNSCANNED = ("compute.", "target.", "systematics.", *IN_LISTS)
-"""How keys begin whose numbers can't be scanned."""
+"""Prefixes of keys that cannot be scanned."""
 
 AMOUNT = re.compile(r"[-+]?[\d.,]+(?:[eE][-+]?\d+)?\s*[^\d\s.,;:*+-].*")
-"""A number with its unit."""
+"""A number with a unit."""
 
 GROUPED = re.compile(r"[-+]?\d+([ ,.']\d+)+")
-"""A number with a decimal comma, or with signs between thousands."""
+"""A number with a decimal comma or thousands separators."""
 
 ELLIPSIS = "…"
 
 NAMED = f"{{name: {ELLIPSIS}}}"
-"""A section that must have no more than its name."""
+"""A section that requires only its name."""
 
 SHOWN = 80
-"""Characters of a value that a message shows."""
+"""Maximum length of a value in a message."""
 
 
 def shown(value: Any) -> str:
-    """A value as a message shows it."""
+    """A value as shown in a message."""
     try:
         text = repr(value)
-    except ValueError:  # Python writes no whole number of so many digits
+    except ValueError:  # Python refuses to format an integer with too many digits
         return f"a whole number of {value.bit_length()} bits"
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
 
 
 def of_key(path: list[str], section: type[Section], top: type[Section], value: Any) -> str:
-    """Advice for an unknown key: the nearest beside it, what physicists call so, the same elsewhere, or all beside it.
+    """Advice for an unknown key: a near key beside it, a hint, the same key elsewhere, or all keys beside it.
 
     Parameters
     ----------
-    path : the keys to it.
-    section, top : the one that it is in, and the whole config.
-    value : of the key.
+    path : list of str
+        The keys that lead to it, and the key itself.
+    section, top : type of Section
+        The section that contains it, and the whole config.
+    value : any
+        Its value.
 
     """
     *around, last = path
@@ -110,19 +113,19 @@ def of_key(path: list[str], section: type[Section], top: type[Section], value: A
 
 
 def _required_mapping(section: type[Section]) -> str:
-    """The mapping that a section must have: `target: {theta: 0.01}` leaves it out."""
+    """The mapping that a section requires, such as `sigma` in `target: {theta: 0.01}`; empty without one."""
     found = [name for name, field in section.model_fields.items() if field.is_required() and dict in kinds(field)]
     return found[0] if found else ""
 
 
 def _close(last: str, names: Iterable[str], cutoff: float) -> str:
-    """The nearest of some names, whatever is written in capitals."""
+    """The nearest name, ignoring case."""
     lower = {name.lower(): name for name in names}
     return next((lower[name] for name in difflib.get_close_matches(last.lower(), lower, n=1, cutoff=cutoff)), "")
 
 
 def _elsewhere(last: str, around: list[str], top: type[Section]) -> list[str]:
-    """Keys of that name further in, else in other sections: numbers and choices, as what `unit` is depends on where."""
+    """Keys of that name in the same section, else elsewhere, without text, mappings, `unit` and `kind`."""
     known = [name for name, field in fields(top).items() if not {str, dict} & {*kinds(field)}]
     known = [name for name in known if not name.startswith(IN_LISTS) and name.split(".")[-1] not in ("unit", "kind")]
     close = _close(last, {name.split(".")[-1] for name in known}, 0.8)
@@ -132,7 +135,7 @@ def _elsewhere(last: str, around: list[str], top: type[Section]) -> list[str]:
 
 
 def of_section(inner: list[type[Section]], value: Any, key: str) -> str:
-    """What to write where a section is wanted: one of these."""
+    """What to write in place of a value where a section is required."""
     last, which = key.split(".")[-1], tag(inner[0])
     if value is None:
         return "; leave it out, or give it keys"
@@ -145,20 +148,23 @@ def of_section(inner: list[type[Section]], value: Any, key: str) -> str:
 
 
 def _example(section: type[Section], name: Any) -> str:
-    """A section with the keys that it must have, of this name where it is text."""
+    """A section with its required keys, and with the given name if it is text."""
     required = [key for key, field in section.model_fields.items() if field.is_required()]
     given = {"name": name} if isinstance(name, str) else {}
     return f"{{{', '.join(f'{key}: {given.get(key, ELLIPSIS)}' for key in required)}}}"
 
 
 def of_value(value: Any, error: str, field: FieldInfo | None, key: str) -> str:
-    """What to write in place of a value of another type, in brackets; nothing where nothing is known.
+    """Advice in brackets for a value of a wrong type; empty without advice.
 
     Parameters
     ----------
-    value, key : of the config.
-    error : what pydantic says of it, such as `float_type`.
-    field : of the section; None inside a mapping.
+    value, key : any, str
+        Value and key of the config.
+    error : str
+        Pydantic's error type, such as `float_type`.
+    field : FieldInfo, optional
+        The field of the section; None inside a mapping.
 
     """
     match error.removesuffix("_type"), value:
@@ -202,7 +208,7 @@ def _of_number(text: str, field: FieldInfo | None) -> str:
 
 
 def as_number(text: str) -> float | None:
-    """The finite number that a text is for Python, without the underscores that it allows."""
+    """The finite number in a text by Python's rules, without underscores; otherwise None."""
     try:
         value = float(text)
     except ValueError:
@@ -211,7 +217,7 @@ def as_number(text: str) -> float | None:
 
 
 def written(value: float) -> str:
-    """A number as YAML reads one: whole ones without a point, and others with a point and a signed exponent."""
+    """A number as YAML reads it: integers without a point, others with a point and a signed exponent."""
     if value == value // 1 and abs(value) < 1e16:
         return str(int(value))
     mantissa, e, exponent = repr(value).partition("e")
@@ -219,7 +225,7 @@ def written(value: float) -> str:
 
 
 def of_limit(value: Any, field: FieldInfo | None) -> str:
-    """What to write in place of a number that is out of its limits: its unit, or that it is a fraction."""
+    """Advice for a number outside its limits: its unit, or that it is a fraction."""
     if unit := unit_in(field):
         return f" {unit}"
     if is_fraction(field) and 1 < value <= 100:
@@ -232,7 +238,7 @@ def _percent(value: float) -> str:
 
 
 def is_fraction(field: FieldInfo | None) -> bool:
-    """Whether a number has no unit, and may be at most 1 or little less."""
+    """Whether a number has no unit and an upper limit between 0.9 and 1."""
     if field is None or unit_in(field):
         return False
     most = [getattr(each, name, None) or 0 for each in limits(field) for name in ("le", "lt")]

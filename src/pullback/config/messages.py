@@ -1,4 +1,4 @@
-"""What is wrong with a config, in one line a mistake that a physicist understands."""
+"""Mistakes in a config, as one line each in a physicist's words."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from .base import FORMS, Clash, Section, kinds, sections, tag
 from .hints import of_key, of_limit, of_section, of_value, shown
 
 MOST_TOLD = 30
-"""Mistakes that are told at once."""
+"""Maximum number of mistakes reported at once."""
 
 
 class Mistake(NamedTuple):
-    """What is wrong with a config, in one line, and the dotted keys that it rests on, the first to be mended."""
+    """A mistake in a config: a message of one line, and the keys that it depends on, with the key to correct first."""
 
     text: str
     keys: tuple[str, ...]
 
 
 class Examined(NamedTuple):
-    """A config with all that is wrong with it.
+    """A config with all its mistakes.
 
-    value : the config, with defaults in place of what is wrong; None where that can't be had.
-    mistakes : what is wrong.
-    unsure : the keys that have a default in place of what was meant.
+    value : the config, with defaults in place of mistakes; None if there is none.
+    mistakes : all mistakes.
+    unsure : keys with a default in place of the intended value.
     """
 
     value: Any
@@ -39,46 +39,46 @@ class Examined(NamedTuple):
 
 
 class Together:
-    """Collects what several checks refuse, to be told at once, each line once, and no more lines than can be read."""
+    """Collects messages of several checks, to report them at once without duplicates, up to a maximum number."""
 
     def __init__(self, lines: Iterable[str] = ()):
         self.lines = dict.fromkeys(lines)
 
     def tell(self, line: str) -> None:
-        """Note a line."""
+        """Add a message."""
         self.lines[line] = None
 
     @property
     def enough(self) -> bool:
-        """Whether there are more lines than are told."""
+        """Whether there are more messages than will be reported."""
         return len(self.lines) > MOST_TOLD
 
     @contextmanager
     def told(self) -> Iterator[None]:
-        """A context in which a `PullbackError` is noted, and ends no more than the context."""
+        """A context that collects a `PullbackError` instead of raising it."""
         try:
             yield
         except PullbackError as error:
             self.lines |= dict.fromkeys(str(error).split("\n"))
 
     def refuse(self) -> None:
-        """Raise with all that was noted, if anything was."""
+        """Raise an error with all messages, if there are any."""
         told = [*self.lines][:MOST_TOLD]
         if self.enough:
-            told.append("and more; mend these first")
+            told.append("and more; correct these first")
         if told:
             raise PullbackError("\n".join(told))
 
 
 def checked(kind: type[Section], raw: Any, where: str) -> Any:
-    """A config, or a part of it, as its section describes it; refused with what is wrong where."""
+    """A config, or a part of it, checked against its section; every mistake is refused."""
     found = examine(kind, raw)
     Together(f"{where}: {each.text}" for each in found.mistakes).refuse()
     return found.value
 
 
 def _line(kind, error) -> str:
-    """One line for one mistake that pydantic found."""
+    """The message for one mistake found by pydantic."""
     section, path, which, field = _place(kind, error["loc"])
     key, value = ".".join(path), error["input"]
     match error["type"]:
@@ -105,7 +105,7 @@ def _line(kind, error) -> str:
 
 
 def _of_unknown(kind: type[Section], section: type[Section], path: list[str], which: str, value: Any) -> str:
-    """What is said of a key that its section does not have."""
+    """The message for a key that its section does not have."""
     goes = [name for name, each in _kinds_at(kind, path[:-1]).items() if path[-1] in each.model_fields]
     if not goes:
         return f"unknown key; {of_key(path, section, kind, value)}"
@@ -114,7 +114,7 @@ def _of_unknown(kind: type[Section], section: type[Section], path: list[str], wh
 
 
 def _of_tag(inner: list[type[Section]], value: Any) -> str:
-    """What is said of the key that says which of several sections it is."""
+    """The message for the key that selects one of several sections."""
     which = tag(inner[0])
     allowed = list(_by_tag(inner))
     given = f"is {shown(value[which])}" if which in value else "is missing"
@@ -122,20 +122,20 @@ def _of_tag(inner: list[type[Section]], value: Any) -> str:
 
 
 def _place(kind: type[Section], loc: tuple[int | str, ...]) -> tuple[type[Section], list[str], str, FieldInfo | None]:
-    """Where a mistake is: the section that the last key is in, the keys to it, the last `kind` on the way, its field.
+    """The location of a mistake: the section with the last key, the keys to it, the last selecting key, and the field.
 
-    A key that is none of a section's, or is one of a mapping, has no field.
+    Unknown keys and keys of mappings have no field.
     """
     section, path, which = kind, [], ""
     field: FieldInfo | None = None
     alternatives: dict[str, type[Section]] = {}
     for part in loc:
         each = str(part)
-        if each in alternatives:  # says which of them it is, and is no key
+        if each in alternatives:  # selects a section, and is no key
             section, which, alternatives = alternatives[each], each, {}
             continue
         if each == "[key]" or (field and each in FORMS and set(kinds(field)) == {float, list}):
-            continue  # that a key is meant, or which of two forms
+            continue  # marks a key of a mapping or the form of a value
         if isinstance(part, int):
             path[-1] += f"[{each}]"
             continue
@@ -148,7 +148,7 @@ def _place(kind: type[Section], loc: tuple[int | str, ...]) -> tuple[type[Sectio
 
 
 def _kinds_at(kind: type[Section], path: list[str]) -> dict[str, type[Section]]:
-    """The sections of which there is one at some keys, by what says which; none where there are no several."""
+    """The alternative sections at a location, by their selecting value; empty without alternatives."""
     inner = [kind]
     for each in path:
         held = [section.model_fields[each] for section in inner if each in section.model_fields]
@@ -157,15 +157,15 @@ def _kinds_at(kind: type[Section], path: list[str]) -> dict[str, type[Section]]:
 
 
 def _by_tag(inner: list[type[Section]]) -> dict[str, type[Section]]:
-    """Sections by what says which of them it is."""
+    """Sections by their selecting value."""
     return {one.model_fields[tag(one)].default: one for one in inner}
 
 
 def examine(kind: type[Section], raw: Any, stand_ins: dict[str, Any] | None = None) -> Examined:
-    """A config with all that is wrong with it, also with what is seen only when other mistakes are mended.
+    """All mistakes of a config, including those that are visible only when others are corrected.
 
-    What is wrong is left out, so that its default takes its place, and the rest looked at again; what rests on such a
-    default is not told. `stand_ins` take the place of keys that have no default.
+    Wrong values are removed, so that their defaults apply, and the rest is checked again. Mistakes that depend on such
+    a default are not reported. `stand_ins` are values for required keys.
     """
     if not isinstance(raw, dict):
         return Examined(None, [Mistake(f"must be a mapping of keys to values, not {shown(raw)}", ("",))], frozenset())
@@ -183,13 +183,13 @@ def examine(kind: type[Section], raw: Any, stand_ins: dict[str, Any] | None = No
             if not any(_holds(section, key) for key in each.keys for section in gone):
                 raw, dropped = _without(raw, each.keys, stand_ins or {})
                 gone |= dropped
-        unsure |= gone - unknown  # an unknown key stands for nothing
+        unsure |= gone - unknown  # an unknown key has no default
         if not gone:
             return Examined(None, mistakes, frozenset(unsure))
 
 
 def rests_on(keys: Collection[str], unsure: Collection[str]) -> bool:
-    """Whether one of the keys is among others, or holds one of them, or is held by one."""
+    """Whether one of the keys equals, contains or is contained in one of the unsure keys."""
     return any(_holds(one, other) or _holds(other, one) for one in keys for other in unsure)
 
 
@@ -198,7 +198,7 @@ def _holds(section: str, key: str) -> bool:
 
 
 def _mistakes(kind: type[Section], error: Any) -> list[Mistake]:
-    """What pydantic found at one place: a line, or one for each thing that does not go together there."""
+    """The mistakes that pydantic found at one location: one, or one for each contradiction."""
     key = ".".join(_place(kind, error["loc"])[1])
     clash = error.get("ctx", {}).get("error")
     if not isinstance(clash, Clash):
@@ -208,7 +208,7 @@ def _mistakes(kind: type[Section], error: Any) -> list[Mistake]:
 
 
 def _without(raw: Any, keys: tuple[str, ...], stand_ins: dict[str, Any]) -> tuple[Any, set[str]]:
-    """A config without the first of the keys that it has, else without what should hold them; and what was left out."""
+    """A config without the first of these keys that it has, else without the section around it; and that key."""
     paths = [[part.split("[")[0] for part in key.split(".")] for key in keys]
     for depth in range(max(map(len, paths))):
         for path in (path[: len(path) - depth] for path in paths if len(path) > depth):

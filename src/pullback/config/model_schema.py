@@ -1,4 +1,4 @@
-"""The sections of the config that describe models: the built-in ones, and the user's own."""
+"""Sections of the config for models: the built-in ones and the user's own."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ RESULTS_OF = (
     "sigma_shared_{}",
     "sigma_total_{}",
 )
-"""What the columns of an observable's results are called, after its own."""
+"""Names of an observable's result columns."""
 
 
 RESULTS = frozenset(
@@ -51,7 +51,7 @@ RESULTS = frozenset(
         "x_true",
     ]
 )
-"""What else there is beside them, so that no observable can have the name."""
+"""Other dataset names; reserved."""
 
 
 Heights = Annotated[list[Annotated[float, Field(ge=-1e6, le=1e6)]], Field(min_length=2, max_length=32)]
@@ -61,14 +61,14 @@ class OneHit(Section):
     """θ = arctan(|x| / dz)."""
 
     beside: ClassVar[tuple[str, ...]] = ()
-    """The sections of a simulated source that go with the model."""
+    """Sections of a simulated source that this model uses."""
 
     @property
     def layer_count(self) -> int:
-        """How many layers there are."""
+        """Number of layers."""
         return 1
 
-    name: Literal["one_hit"] = Field("one_hit", description="the angle from the vertical, from one hit")
+    name: Literal["one_hit"] = Field("one_hit", description="angle from the vertical, from one hit")
     dz: float = Field(
         1.5, ge=1e-6, le=1e6, description="height of the muons' origin above the layer", json_schema_extra={"unit": "m"}
     )
@@ -79,7 +79,7 @@ class Track(Section):
 
     @property
     def layer_count(self) -> int:
-        """How many layers there are."""
+        """Number of layers."""
         return len(self.z)
 
     beside: ClassVar[tuple[str, ...]] = ("cosmic",)
@@ -90,7 +90,7 @@ class Track(Section):
         0.0,
         ge=0,
         le=1,
-        description="standard deviation of the angle, in one view, by which a layer scatters a muon",
+        description="standard deviation of the scattering angle per layer, in one view",
         json_schema_extra={"unit": "rad"},
     )
 
@@ -102,16 +102,16 @@ class Track3d(Track):
 
 
 class Scatter(Section):
-    """Two lines, above and below a volume."""
+    """Two straight lines, above and below a volume."""
 
     @property
     def layer_count(self) -> int:
-        """How many layers there are."""
+        """Number of layers."""
         return len(self.z_upper) + len(self.z_lower)
 
     beside: ClassVar[tuple[str, ...]] = ("cosmic", "volume")
 
-    name: Literal["scatter"] = Field("scatter", description="a line above and one below a volume that scatters")
+    name: Literal["scatter"] = Field("scatter", description="one line above and one below a scattering volume")
     z_upper: Heights = Field(
         [0.6, 0.8, 1.0], description="height of each layer above the volume", json_schema_extra={"unit": "m"}
     )
@@ -122,13 +122,13 @@ class Scatter(Section):
         0.0,
         ge=0,
         le=1,
-        description="standard deviation of the angle, in one view, by which a layer scatters a muon",
+        description="standard deviation of the scattering angle per layer, in one view",
         json_schema_extra={"unit": "rad"},
     )
 
 
 def _or_its_name(schema: dict[str, Any]) -> None:
-    """In the schema, a coordinate may be given by its name alone."""
+    """Allow a coordinate in the schema to be given by its name alone."""
     section = dict(schema)
     schema.clear()
     schema["anyOf"] = [{"type": "string"}, section]
@@ -139,10 +139,12 @@ class OwnCoordinate(Section):
 
     model_config = ConfigDict(json_schema_extra=_or_its_name)
 
-    name: str = Field(description="its name, and that of its column in files of recorded hits")
-    unit: str = Field("m", description="its unit")
-    long_name: str = Field("", description="its name in words")
-    layer: int | None = Field(None, ge=0, description="the layer it is measured in, from 0 on; else one each, in order")
+    name: str = Field(description="name, also of its column in files of recorded hits")
+    unit: str = Field("m", description="unit")
+    long_name: str = Field("", description="name in words")
+    layer: int | None = Field(
+        None, ge=0, description="index of its layer, from 0; default: one layer per coordinate, in order"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -151,62 +153,71 @@ class OwnCoordinate(Section):
 
 
 class OwnObservable(Section):
-    """What is inferred."""
+    """An observable returned by the function."""
 
-    name: str = Field(description="its name in files")
-    unit: str = Field(description="its unit, `1` for a ratio")
-    long_name: str = Field("", description="its name in words")
-    symbol: str = Field("", description="its sign in figures")
-    period: float = Field(0.0, ge=0, le=1e6, description="of an angle on a circle, in its unit; 0 is none")
+    name: str = Field(description="name in files")
+    unit: str = Field(description="unit, `1` for a ratio")
+    long_name: str = Field("", description="name in words")
+    symbol: str = Field("", description="symbol in figures")
+    period: float = Field(0.0, ge=0, le=1e6, description="period of an angle on a circle, in its unit; 0: not periodic")
     fold: str = Field(
         "",
-        description="the observable whose distance from 0, in σ, says where the linear law holds; else its own; "
-        "`none`, where it holds at 0 as anywhere",
+        description="the observable whose distance from 0, in σ, determines where linear "
+        "propagation is valid; default: "
+        "this observable; `none`: it is valid at 0 too",
     )
     domain: float = Field(
-        0.0, ge=0, description="how far from there, in σ, it holds at the nearest, if further than `validation.domain`"
+        0.0,
+        ge=0,
+        description="smallest distance from the fold, in σ, at which linear propagation is valid; "
+        "`validation.domain` if larger",
     )
 
 
 class Own(Section):
-    """A function in a file of the user's."""
+    """A model defined by a function in a user's file."""
 
     beside: ClassVar[tuple[str, ...]] = ()
 
     @property
     def layer_count(self) -> int:
-        """How many layers there are."""
+        """Number of layers."""
         given = [each.layer for each in self.coordinates if each.layer is not None]
         return 1 + max(given) if given else len(self.coordinates)
 
-    name: Literal["own"] = Field("own", description="a function in a Python file, `file`")
+    name: Literal["own"] = Field("own", description="a function in a Python file")
     file: str = Field(
         min_length=1,
-        description="the Python file (docs/models.md says how to write it); relative to the working directory",
+        description="Python file, see docs/models.md; relative to the working directory",
     )
-    function: str = Field("infer", description="its function from hits (muon, coordinate) to (muon, observable)")
+    function: str = Field(
+        "infer", description="function from hits (muon, coordinate) to observables (muon, observable)"
+    )
     coordinates: list[OwnCoordinate] = Field(
-        min_length=1, max_length=256, description="of the hits, in order: names, or sections with name, unit and layer"
+        min_length=1,
+        max_length=256,
+        description="coordinates of the hits, in order: names, or sections with name, unit and layer",
     )
     observables: list[OwnObservable] = Field(
-        min_length=1, max_length=64, description="what the function returns, in order: sections with name and unit"
+        min_length=1,
+        max_length=64,
+        description="observables returned by the function, in order: sections with name and unit",
     )
     parameters: dict[str, float | list[float]] = Field(
-        {}, description="numbers, and lists of numbers, that the functions take by name"
+        {}, description="numbers and lists of numbers, passed to the functions by name"
     )
-    units: dict[str, str] = Field({}, description="of the parameters, by name, where they have one")
-    missing: bool = Field(
-        False, description="the function uses what hits there are: NaN stands for one that is missing"
-    )
+    units: dict[str, str] = Field({}, description="units of the parameters, by name")
+    missing: bool = Field(False, description="whether the function accepts missing hits, which are NaN")
     draw: str | None = Field(
         None,
-        description="function `draw(rng, muons, **parameters)` for the true hits (muon, coordinate), as a NumPy array; "
-        "without it, each coordinate is uniform from `source.x_min` to `source.x_max`",
+        description="function `draw(rng, muons, **parameters)` that returns true hits (muon, "
+        "coordinate) as a NumPy array; "
+        "default: each coordinate is uniform from `source.x_min` to `source.x_max`",
     )
     covariance: str | None = Field(
         None,
-        description="function `covariance(hits, **parameters)`, what is added to the detector's covariance of the "
-        "hits, m²: (coordinate, coordinate) or (muon, coordinate, coordinate)",
+        description="function `covariance(hits, **parameters)` that returns the covariance added to that of the "
+        "detector, m²: (coordinate, coordinate) or (muon, coordinate, coordinate)",
     )
 
     @field_validator("parameters", mode="before")
@@ -235,12 +246,10 @@ class Own(Section):
         results = {form.format(name): name for name in observables for form in RESULTS_OF}
         for name in observables:
             if name in results:
-                raise ValueError(
-                    f"observables: {name} is what a result of {results[name]} is called; choose another name"
-                )
+                raise ValueError(f"observables: {name} is the name of a result of {results[name]}; choose another name")
             for result in (name, *(form.format(name) for form in RESULTS_OF)):
                 if result in RESULTS or results.get(result, name) != name:
-                    raise ValueError(f"observables: {name}: {result} is another result already; choose another name")
+                    raise ValueError(f"observables: {name}: the result {result} exists already; choose another name")
         for each in self.observables:
             if each.fold not in ("", NO_FOLD, *observables):
                 allowed = ", ".join([*observables, NO_FOLD])
@@ -250,21 +259,21 @@ class Own(Section):
                 _check_formula(text, each.name)
         for name, unit in self.units.items():
             _check_formula(unit, name)
-        # `model.<name>` means the parameter, and `resolution` the detector's.
+        # `model.<name>` denotes a parameter, and `resolution` belongs to the detector.
         for name in self.parameters:
             if name in type(self).model_fields or name == "hits":
                 raise ValueError(f"parameters: {name!r} has a meaning of its own in model; choose another name")
             if name == "resolution":
                 raise ValueError(
-                    "parameters: 'resolution' is the detector's: leave it out; a function with an argument of "
-                    "that name is given it"
+                    "parameters: 'resolution' belongs to the detector: leave it out; a function with an argument of "
+                    "that name receives it"
                 )
         for name in self.units:
             if name not in self.parameters:
                 raise ValueError(f"units: {name!r} is no parameter; {nearest(name, self.parameters)}")
         layers = [each.layer for each in self.coordinates if each.layer is not None]
         if layers and (len(layers) < len(coordinates) or {*layers} != {*range(max(layers) + 1)}):
-            raise ValueError("coordinates: give each its layer, counted from 0 on with none left out; or give none")
+            raise ValueError("coordinates: give all of them a layer, counted from 0 without gaps; or give none")
         return self
 
 
@@ -274,7 +283,7 @@ def _check_identifier(name: str) -> None:
 
 
 def _check_formula(text: str, name: str) -> None:
-    """Raise where figures could not show a text with a formula between dollar signs."""
+    """Raise for a formula between dollar signs that figures cannot show."""
     if "$" not in text:
         return
     from matplotlib.mathtext import MathTextParser
@@ -282,11 +291,13 @@ def _check_formula(text: str, name: str) -> None:
     try:
         MathTextParser("agg").parse(text)
     except ValueError:
-        raise ValueError(f"{name}: {text!r} is no formula that figures can show; leave the dollar signs out") from None
+        raise ValueError(
+            f"{name}: {text!r} is not a formula that figures can show; leave the dollar signs out"
+        ) from None
 
 
 def _unique(what: str, names: Iterable[str]) -> list[str]:
-    """The names, each checked to be one in Python and to be there once."""
+    """The names, checked to be distinct Python identifiers."""
     names = list(names)
     for name in names:
         try:
@@ -294,7 +305,7 @@ def _unique(what: str, names: Iterable[str]) -> list[str]:
         except ValueError as error:
             raise ValueError(f"{what}: {error}") from None
         if names.count(name) > 1:
-            raise ValueError(f"{what}: {name!r} is there twice; give each its own name")
+            raise ValueError(f"{what}: duplicate name {name!r}; give each its own name")
     return names
 
 

@@ -1,4 +1,4 @@
-"""What no config may hold, whatever the key: names that are no text, text that can't be written, endless numbers."""
+"""Checks of every raw config: names must be text, text must be printable, numbers must be of finite length."""
 
 from __future__ import annotations
 
@@ -9,27 +9,28 @@ from typing import Any
 from ..errors import PullbackError
 
 UNWRITABLE = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What YAML 1.2 calls not printable: NUL ends text in HDF5, no SVG can hold most of the others."""
+"""Characters that YAML 1.2 calls not printable. NUL ends text in HDF5, and SVG cannot hold most of the others."""
 
 BITS = 3321
-"""Bits of the longest whole number, some 1000 digits: more than a float has, and fewer than Python refuses to write."""
+"""Bits of the longest integer, about 1000 digits: more than a float needs, and fewer than Python refuses to print."""
 
 OF_LINES = re.compile(r"[\t\n\r\x85\u2028\u2029]")
-"""What text may hold, but no name."""
+"""Characters that are allowed in text but not in names."""
 
 LENGTH = 4096
-"""Characters of the longest text: as many as a path may have."""
+"""Maximum length of text in characters, that of a path."""
 
 SHOWN = 200
-"""Characters of a dotted name that a message shows."""
+"""Maximum length of a dotted name in a message."""
 
 
 def check_plain(raw: Any, where: str) -> None:
-    """Refuse a raw config with keys that are no names, or values that could not be written again.
+    """Refuse a raw config with invalid names, or with values that cannot be written again.
 
     Raises
     ------
-    PullbackError : one line a mistake, with the dotted key.
+    PullbackError
+        One line per mistake, with the dotted key.
 
     """
     found = [f"{where}: {mistake}" for mistake in _mistakes(raw, "", frozenset())]
@@ -38,7 +39,7 @@ def check_plain(raw: Any, where: str) -> None:
 
 
 def _mistakes(value: Any, name: str, around: frozenset[int]) -> Iterator[str]:
-    """What is wrong with a value of this dotted name, inside of these lists and mappings."""
+    """Mistakes in a value with this dotted name; `around` holds the ids of the lists and mappings that contain it."""
     if isinstance(value, dict | list) and id(value) in around:
         yield f"{name}: holds itself"
     elif isinstance(value, dict):
@@ -74,5 +75,5 @@ def _unwritable(text: str, *, name: bool = False) -> str:
 
 
 def _clean(name: str) -> str:
-    """A dotted name as a message shows it."""
+    """A dotted name as shown in a message."""
     return re.sub(f"{UNWRITABLE.pattern}|{OF_LINES.pattern}", "?", name if len(name) <= SHOWN else f"{name[:SHOWN]}…")

@@ -1,15 +1,10 @@
-"""The configuration of a study: one description, which also gives the defaults, the schema and the documentation."""
+"""The config of a study: the only description, from which defaults, schema and documentation are generated."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    Field,
-    field_validator,
-    model_serializer,
-    model_validator,
-)
+from pydantic import Field, field_validator, model_serializer, model_validator
 
 from ..uncertainty.monte_carlo import ADAPTIVE_BATCH
 from .base import Clash, Section, per_layer
@@ -18,73 +13,81 @@ from .model_schema import MODELS, Model, OneHit, Scatter
 from .plain import check_plain
 
 MOST_CONFIDENT = 0.999999
-"""Confidence level whose Bonferroni correction for a billion judged numbers is still told from 1 in floating point."""
+"""Largest confidence level: its Bonferroni correction for a billion numbers still differs from 1 in floating point."""
 
 NARROWEST = 1e-12
-"""The least pitch of strips, m: about that of the finest resolution; 1/pitch is a number still."""
-
+"""Smallest pitch of strips, m; about that of the finest resolution, so that 1/pitch is finite."""
 
 MOST_POINTS = 100_000
-"""Points of a study: Snakemake plans so many in some minutes and 2 GB; 10 000 are 7 s."""
-
+"""Maximum number of points. Snakemake plans that many in minutes with 2 GB of memory, and 10 000 in 7 s."""
 
 LAYERS_BY = ("model.name", "model.z", "model.z_upper", "model.z_lower", "model.coordinates")
-"""The keys that the number of layers rests on."""
-
+"""Keys that determine the number of layers."""
 
 VOLUME_BY = ("source.volume.z", "source.volume.thickness", "model.name")
-"""The keys that the place of the volume rests on."""
-
+"""Keys that determine the position of the volume."""
 
 FAR_AWAY = 1000.0
-"""How many times as great, or as small, a number may be to reach a target, where the config doesn't say."""
+"""Default factor by which a number may change to reach a target."""
 
 
 class Cosmic(Section):
-    """Where muons come from and how fast they are."""
+    """Directions and momenta of cosmic muons."""
 
     zenith_max: float = Field(
-        1.0, gt=0, le=1.5, description="zenith angles follow cos² up to this", json_schema_extra={"unit": "rad"}
+        1.0,
+        gt=0,
+        le=1.5,
+        description="maximum zenith angle of the cos² distribution",
+        json_schema_extra={"unit": "rad"},
     )
     spectrum: Literal["fixed", "sea_level"] = Field(
-        "fixed", description="`fixed`: all muons have `momentum`; `sea_level`: the spectrum of vertical muons there"
+        "fixed", description="`fixed`: all muons have `momentum`; `sea_level`: spectrum of vertical muons at sea level"
     )
     momentum: float = Field(
         3.0,
         ge=0.1,
         le=1e5,
-        description="momentum of every muon, or the least one of a spectrum",
+        description="momentum of every muon, or lower end of the spectrum",
         json_schema_extra={"unit": "GeV/c"},
     )
 
 
 class Volume(Section):
-    """The volume that muons scatter in."""
+    """The volume that scatters muons."""
 
-    z: float = Field(0.0, ge=-1e6, le=1e6, description="its middle", json_schema_extra={"unit": "m"})
-    thickness: float = Field(0.1, ge=0, le=1e3, description="its thickness", json_schema_extra={"unit": "m"})
+    z: float = Field(0.0, ge=-1e6, le=1e6, description="height of its centre", json_schema_extra={"unit": "m"})
+    thickness: float = Field(0.1, ge=0, le=1e3, description="thickness", json_schema_extra={"unit": "m"})
     radiation_length: float = Field(
-        0.01757, ge=1e-4, le=1e6, description="of its material, by default iron", json_schema_extra={"unit": "m"}
+        0.01757,
+        ge=1e-4,
+        le=1e6,
+        description="radiation length of its material; default: iron",
+        json_schema_extra={"unit": "m"},
     )
 
 
 class Simulated(Section):
     """True hits drawn by the model."""
 
-    kind: Literal["simulated"] = Field("simulated", description="hits are simulated")
+    kind: Literal["simulated"] = Field("simulated", description="simulated hits")
     muons: int = Field(100_000, ge=1, le=10**12, description="number of muons at each point")
     x_min: float = Field(
         0.0,
         ge=-1e6,
         le=1e6,
-        description="lower end of the true positions, x ~ U(x_min, x_max)",
+        description="lower end of the uniform distribution of true positions",
         json_schema_extra={"unit": "m"},
     )
     x_max: float = Field(
-        1.0, ge=-1e6, le=1e6, description="upper end of the true positions", json_schema_extra={"unit": "m"}
+        1.0,
+        ge=-1e6,
+        le=1e6,
+        description="upper end of the uniform distribution of true positions",
+        json_schema_extra={"unit": "m"},
     )
-    cosmic: Cosmic | None = Field(None, description="directions and momenta")
-    volume: Volume | None = Field(None, description="what muons scatter in")
+    cosmic: Cosmic | None = Field(None, description="directions and momenta of cosmic muons")
+    volume: Volume | None = Field(None, description="volume that scatters muons")
 
     @model_validator(mode="after")
     def _range(self):
@@ -97,46 +100,47 @@ class Simulated(Section):
 class Recorded(Section):
     """Hits read from a file."""
 
-    kind: Literal["recorded"] = Field("recorded", description="hits are read from a file")
+    kind: Literal["recorded"] = Field("recorded", description="hits from a file")
     file: str = Field(
         min_length=1,
-        description="CSV (with a header), Parquet, HDF5 or ROOT file with one column (dataset, branch) a coordinate; "
+        description="CSV (with a header), Parquet, HDF5 or ROOT file with one column (dataset, branch) per coordinate; "
         "relative to the working directory",
     )
-    tree: str = Field("", description="the tree or RNTuple of a ROOT file, where it holds several")
+    tree: str = Field("", description="tree or RNTuple of a ROOT file; needed if the file has several")
     columns: dict[str, str] = Field(
         {},
-        description="the file's column of a coordinate: `{x: hit_x}`, or `{x0: hit[0], x1: hit[1]}` for elements of a "
-        "column with as many numbers in every row; a coordinate that is not listed has the column of its own name",
+        description="column of each coordinate: `{x: hit_x}`, or `{x0: hit[0], x1: hit[1]}` for "
+        "elements of a column with "
+        "a fixed number of values per row; default: the column with the coordinate's name",
     )
-    unit: Literal["m", "cm", "mm"] = Field("m", description="unit of the positions and of their uncertainties")
+    unit: Literal["m", "cm", "mm"] = Field("m", description="unit of positions and their uncertainties")
     sigma: dict[str, str] = Field(
         {},
-        description="the column with the standard uncertainty of a coordinate, row by row; a coordinate that is not "
-        "listed has 1/`detector.resolution`",
+        description="column with the standard uncertainty of each coordinate, row by row; default: "
+        "1/`detector.resolution`",
     )
     covariance: dict[str, str] = Field(
         {},
-        description="the column with the covariance of two coordinates, row by row, in the unit squared: "
-        "`{'x0,x1': c01}`; both need a column in `sigma`",
+        description="column with the covariance of two coordinates, row by row, in the squared unit: `{'x0,x1': c01}`; "
+        "both coordinates need a column in `sigma`",
     )
 
 
 class Gaussian(Section):
-    """Gaussian noise, as propagation assumes it."""
+    """Gaussian noise, as propagation assumes."""
 
-    kind: Literal["gaussian"] = Field("gaussian", description="as propagation assumes it")
+    kind: Literal["gaussian"] = Field("gaussian", description="Gaussian, as propagation assumes")
 
 
 class Strip(Section):
-    """The centre of the strip that was hit, wherever the strips lie: uniform noise."""
+    """Uniform noise: the centre of the hit strip, wherever the strips lie."""
 
-    kind: Literal["strip"] = Field("strip", description="the centre of the strip that was hit: uniform noise")
+    kind: Literal["strip"] = Field("strip", description="uniform: the centre of the hit strip")
     pitch: float = Field(
         0.0,
         ge=0,
         le=1e6,
-        description="its width, from 1e-12 m on; 0 is √12/resolution, for which the stated resolution is right",
+        description="strip pitch, at least 1e-12 m; 0 means √12/resolution, for which the stated resolution is correct",
         json_schema_extra={"unit": "m"},
     )
 
@@ -149,40 +153,40 @@ class Strip(Section):
 
 
 class Tails(Section):
-    """Gaussian noise with a wider one for some of the hits."""
+    """Gaussian noise, wider for a fraction of the hits."""
 
-    kind: Literal["tails"] = Field("tails", description="Gaussian, but wider for some of the hits")
-    fraction: float = Field(0.05, ge=0, le=1, description="how many of the hits have the wider noise")
-    width: float = Field(5.0, ge=1, le=1e6, description="how many times wider it is")
+    kind: Literal["tails"] = Field("tails", description="Gaussian, wider for a fraction of the hits")
+    fraction: float = Field(0.05, ge=0, le=1, description="fraction of hits with the wider noise")
+    width: float = Field(5.0, ge=1, le=1e6, description="ratio of the wider σ to the stated σ")
 
 
 class Clipped(Section):
-    """Gaussian noise without the hits that are far off."""
+    """Gaussian noise without hits beyond a limit."""
 
-    kind: Literal["clipped"] = Field("clipped", description="Gaussian, without hits that are further off than `clip`")
-    clip: float = Field(2.0, ge=0.01, le=8, description="how far off a hit can be, in stated σ")
+    kind: Literal["clipped"] = Field("clipped", description="Gaussian, truncated at ± `clip`")
+    clip: float = Field(2.0, ge=0.01, le=8, description="largest deviation of a hit, in units of the stated σ")
 
 
 def _or_its_kind(schema: dict[str, Any]) -> None:
-    """In the schema, a section with a kind may be given by its kind alone."""
+    """Allow a section with a kind to be given in the schema by its kind alone."""
     section = {key: schema.pop(key) for key in ("oneOf", "discriminator")}
     schema["anyOf"] = [{"type": "string", "enum": list(section["discriminator"]["mapping"])}, section]
 
 
 class Detector(Section):
-    """What the detector does to a hit."""
+    """Response of the detector."""
 
     resolution: per_layer(ge=1e-6, le=1e12) = Field(
         100.0,
-        description="1/σ_x as stated, which propagation uses: 100 is 1 cm; or a list of one for each layer",
+        description="stated 1/σ_x, used by propagation: 100 means 1 cm; a number, or a list with one number per layer",
         json_schema_extra={"unit": "1/m"},
     )
     efficiency: per_layer(gt=0, le=1) = Field(
-        1.0, description="how many of the hits are recorded in simulation; or a list of one for each layer"
+        1.0, description="fraction of simulated hits that are recorded; a number, or a list with one number per layer"
     )
     noise: Annotated[Gaussian | Strip | Tails | Clipped, Field(discriminator="kind")] = Field(
         Gaussian(),
-        description="what the noise is really like, in simulated hits and in toys: a kind, or a section",
+        description="true shape of the noise in simulated hits and toys: a kind, or a section",
         json_schema_extra=_or_its_kind,
     )
 
@@ -193,22 +197,24 @@ class Detector(Section):
 
 
 class Uncertainty(Section):
-    """Which uncertainty is quoted."""
+    """Choice between the linear and the full propagation."""
 
     n_dig: int = Field(
         1,
         ge=1,
         le=6,
-        description="significant digits of σ that the linear law must have right to be quoted (JCGM 101, clause 8)",
+        description="significant digits of σ to which linear propagation must be correct to be "
+        "quoted (JCGM 101, clause 8)",
     )
 
 
 class Toys(Section):
-    """Toy Monte Carlo, the proof of the uncertainties."""
+    """Toy Monte Carlo, which validates the uncertainties."""
 
     mode: Literal["fixed", "adaptive"] = Field(
         "fixed",
-        description="`fixed`: as many toys around every muon; `adaptive`: until mean, spread and interval ends are "
+        description="`fixed`: the same number of toys for every muon; `adaptive`: until mean, "
+        "spread and interval ends are "
         "stable in `n_dig` digits (JCGM 101, clause 7.9)",
     )
 
@@ -216,55 +222,54 @@ class Toys(Section):
         2_000,
         ge=1,
         le=10**9,
-        description="muons that toys are thrown around, evenly spread over θ (a tenth of them over log θ)",
+        description="number of muons with toys, evenly spread in θ (a tenth of them in log θ)",
     )
-    per_muon: int = Field(10_000, ge=2, le=10**12, description="fixed mode: toys around each of them")
-    most: int = Field(
-        200_000, ge=2 * ADAPTIVE_BATCH, le=10**12, description="adaptive mode: the most toys around each of them"
-    )
+    per_muon: int = Field(10_000, ge=2, le=10**12, description="fixed mode: toys per muon")
+    most: int = Field(200_000, ge=2 * ADAPTIVE_BATCH, le=10**12, description="adaptive mode: maximum toys per muon")
     n_dig: int = Field(1, ge=1, le=6, description="adaptive mode: significant digits of the spread that must be stable")
     experiments: int = Field(
         10_000,
         ge=100,
         le=10**7,
-        description="with systematics: how often all muons are thrown together, with parameters shifted for all alike",
+        description="with systematics: number of pseudo-experiments, each with common shifts for all muons",
     )
 
 
 class Validation(Section):
-    """When an uncertainty counts as right."""
+    """Criteria of the verdict."""
 
-    tolerance: float = Field(0.05, gt=0, lt=1, description="a ratio passes when its interval lies in 1 ± tolerance")
+    tolerance: float = Field(0.05, gt=0, lt=1, description="a ratio passes when its interval lies within 1 ± tolerance")
     confidence: float = Field(0.95, gt=0, le=MOST_CONFIDENT, description="confidence level of the intervals")
-    domain: float = Field(3.0, ge=0, description="the linear law is claimed for θ/σ_θ of at least this")
-    strict: bool = Field(False, description="an inconclusive verdict fails the run too")
+    domain: float = Field(3.0, ge=0, description="linear domain: smallest θ/σ_θ at which the linear σ is judged")
+    strict: bool = Field(False, description="whether an inconclusive verdict also fails the run")
 
 
 class Figures(Section):
-    """What is drawn."""
+    """Selection of figures."""
 
     points: Literal["notable", "all"] = Field(
         "notable",
-        description="`notable`: the point nearest the unscanned config, and the worst one; or `all`",
+        description="`notable`: the point nearest to the unscanned config, and the worst point; `all`: every point",
     )
 
 
 class Compute(Section):
-    """How the work is cut into jobs, and where models are evaluated; it changes no result but by `device_random`."""
+    """Division into jobs and choice of the device; changes no result except by `device_random`."""
 
     batch_cost: int = Field(
         1_200_000_000,
         ge=1,
-        description="most work in one job, in toys (a muon counts as 20 toys a coordinate)",
+        description="maximum work per job, in toys (a muon counts as 20 toys per coordinate)",
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
         "cpu",  # the same bytes on every machine
-        description="where uncertainties are propagated and toys inferred: `cuda` is an NVIDIA GPU, `auto` that where "
-        "there is one, and else the CPU",
+        description="device for propagation and toys: `cpu`, `cuda` (an NVIDIA GPU), or `auto` (a "
+        "GPU if available, else the CPU)",
     )
     device_random: bool = Field(
         False,
-        description="with `device: cuda`: the deviates of toys are drawn on the GPU, and are others than the CPU's",
+        description="with `device: cuda`: draw the random numbers of toys on the GPU; they differ "
+        "from those of the CPU",
     )
 
     @model_validator(mode="after")
@@ -276,7 +281,7 @@ class Compute(Section):
 
     @model_serializer(mode="wrap")
     def _without_device(self, write):
-        """Where models are evaluated is no part of what made a result, unless random numbers came from there."""
+        """Omit the device, which does not affect results unless it draws random numbers."""
         found = write(self)
         if not self.device_random:
             found.pop("device", None)
@@ -284,22 +289,21 @@ class Compute(Section):
 
 
 class Target(Section):
-    """A mean σ that is wanted."""
+    """A wanted mean σ."""
 
     sigma: dict[str, Annotated[float, Field(gt=0)]] = Field(
         min_length=1,
         max_length=1,
-        description="the observable, and its mean σ that is wanted, such as `{theta: 0.002}`",
+        description="the observable and its wanted mean σ, such as `{theta: 0.002}`",
     )
-    vary: str = Field(description="the dotted name of the number to vary, such as `detector.resolution`")
+    vary: str = Field(description="dotted name of the number to vary, such as `detector.resolution`")
     between: Annotated[list[float], Field(min_length=2, max_length=2)] | None = Field(
         None,
-        description="where it is looked for; by default from a thousandth to a thousand times its value, within "
-        "the limits of that number",
+        description="range of the number; default: from 0.001 to 1000 times its value, within its limits",
     )
 
     def range_about(self, start: float, limits: tuple[float, float]) -> tuple[float, float]:
-        """Where the number is looked for: by default within the limits that it has."""
+        """The range of the search: by default within the limits of the number."""
         if self.between is not None:
             return self.between[0], self.between[1]
         return max(start / FAR_AWAY, limits[0]), min(start * FAR_AWAY, limits[1])
@@ -307,7 +311,7 @@ class Target(Section):
     @model_validator(mode="before")
     @classmethod
     def _sigma_of(cls, target):
-        """`sigma_theta: 0.002` is `sigma: {theta: 0.002}`."""
+        """Accept `sigma_theta: 0.002` as `sigma: {theta: 0.002}`."""
         if not isinstance(target, dict):
             return target
         short = {key: value for key, value in target.items() if str(key).startswith("sigma_")}
@@ -319,30 +323,31 @@ class Target(Section):
 
 
 class PointConfig(Section):
-    """Everything that one point of a study is made from: the config without its scan."""
+    """The config of one point of a study, without the scan."""
 
     study: str = Field(
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
         max_length=100,
         description="name of the study and of its folder in `results/`: letters, digits and . _ -",
     )
-    seed: int = Field(1, ge=0, le=2**53, description="seed of every random number")
+    seed: int = Field(1, ge=0, le=2**53, description="seed of all random numbers")
     random_numbers: Literal["common", "independent"] = Field(
         "common",
-        description="whether the points of a scan share their deviates (smooth scans) or draw their own",
+        description="`common`: all points of a scan share their random numbers, for smooth scans; "
+        "`independent`: they do not",
     )
     source: Annotated[Simulated | Recorded, Field(discriminator="kind")] = Field(
-        Simulated(), description="where the hits come from: `kind: simulated` or `kind: recorded`"
+        Simulated(), description="source of the hits: `kind: simulated` or `kind: recorded`"
     )
     detector: Detector = Detector()
     model: Model = OneHit()
     systematics: dict[str, Any] = Field(
         {},
-        description="standard uncertainties that all muons share, by the dotted name of a number of the model, or of "
-        "the offset of a layer, `alignment.x[2]`; with `correlations` by two names: `model.dz, model.z[1]: 0.5`. "
-        "Within braces YAML wants quotes around names with brackets",
+        description="standard uncertainties shared by all muons, by the dotted name of a number of the model or of the "
+        "offset of a layer, `alignment.x[2]`; `correlations` by two names: `model.dz, model.z[1]: 0.5`. "
+        "Within braces, YAML requires quotes around names with brackets",
     )
-    target: Target | None = Field(None, description="a mean σ that is wanted, and what to vary for it")
+    target: Target | None = Field(None, description="a wanted mean σ, and the number to vary")
     uncertainty: Uncertainty = Uncertainty()
     toys: Toys = Toys()
     validation: Validation = Validation()
@@ -359,7 +364,7 @@ class PointConfig(Section):
     @model_validator(mode="before")
     @classmethod
     def _as_meant(cls, config):
-        """A source is simulated and a model one hit unless they say otherwise; one with a file is the user's own."""
+        """Fill in default kinds: a simulated source, a one-hit model, and a user's model if a file is given."""
         if not isinstance(config, dict):
             return config
         source, model = config.get("source", {}), config.get("model", {})
@@ -370,7 +375,7 @@ class PointConfig(Section):
             source = {"kind": "simulated", **source}
             name = model["name"] if isinstance(model, dict) else None
             if source["kind"] == "simulated" and isinstance(name, str) and name in MODELS:
-                # A section whose lines are all commented out is null, as good as one that is left out.
+                # A section whose lines are all commented out is null, and treated as absent.
                 source |= {each: {} for each in MODELS[name].beside if source.get(each) is None}
             config = {**config, "source": source}
         return config
@@ -413,9 +418,9 @@ class StudyConfig(PointConfig):
 
     scan: dict[str, Any] | None = Field(
         None,
-        description="values by dotted name: `{detector.resolution: [50, 100]}` (lists of several names: their "
-        "product), `{zip: {…}}` (lists in step) or `{table: scan.csv}` (a column a name, a row a "
-        f"point; relative to the working directory); {MOST_POINTS} points at most",
+        description="values by dotted name: `{detector.resolution: [50, 100]}` (several lists: their product), "
+        "`{zip: {…}}` (lists in parallel) or `{table: scan.csv}` (one column per name, one row per point; "
+        f"relative to the working directory); at most {MOST_POINTS} points",
     )
 
 
@@ -424,7 +429,8 @@ def load(raw: Any, *, where: str = "config") -> StudyConfig:
 
     Raises
     ------
-    PullbackError : one line a mistake, with its dotted key, the value, what is allowed and the nearest valid name.
+    PullbackError
+        One line per mistake, with its dotted key, the value, what is allowed and the nearest valid name.
 
     """
     check_plain(raw, where)

@@ -1,8 +1,8 @@
-"""The text of config files, where YAML would read something else than what is written, or Snakemake could not say why.
+"""Checks of the text of config files, for values that YAML would read differently than written.
 
-Snakemake reads them before the Snakefile, and of a key that is there twice takes the last. So they are looked at here
-by themselves, with the same loader: first by `profiles/default/config.yaml`, before Snakemake reads them, and then by
-the Snakefile, which knows all of them.
+Snakemake reads the files before the Snakefile, keeps the last of duplicate keys, and cannot explain some errors. So the
+files are checked here with the same loader: first by `profiles/default/config.yaml`, before Snakemake reads them, and
+again by the Snakefile, which knows all files.
 """
 
 from __future__ import annotations
@@ -25,19 +25,20 @@ TEXT = "tag:yaml.org,2002:str"
 NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 
 IN_THOUSANDS = re.compile(r"[-+]?\d{1,3}(_\d{3})+(\.\d*([eE][-+]\d+)?)?")
-"""Numbers with underscores where everyone reads them alike: 100_000."""
+"""Numbers with underscores between thousands, such as 100_000."""
 
 LONGEST_SHOWN = 80
-"""Characters of a number whose value an error message shows."""
+"""Maximum length of a number whose value an error message shows."""
 
 
 def check_files(paths: Iterable[str | Path]) -> None:
-    """Refuse config files that can't be read, or of which YAML would make something else than what is written.
+    """Refuse config files that cannot be read, or that YAML would read differently than written.
 
     Raises
     ------
-    PullbackError : with file and line: no regular file, no UTF-8, no YAML, no mapping, a key that is given twice or is
-        no text, or a number in base 60 or base 8.
+    PullbackError
+        The file is no regular file, not UTF-8, not YAML or no mapping, or contains a duplicate key, a key that is not
+        text, or a number in base 60 or base 8. The message gives file and line.
 
     """
     for path in paths:
@@ -46,7 +47,7 @@ def check_files(paths: Iterable[str | Path]) -> None:
 
 
 def stop_at_mistakes(paths: Iterable[str | Path]) -> None:
-    """End the program with one line where `check_files` refuses one of the files."""
+    """End the program with a message of one line if `check_files` refuses a file."""
     try:
         check_files(paths)
     except PullbackError as error:
@@ -76,7 +77,7 @@ def _text(path: Path) -> str:
 
 
 def _each_once(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The object of a JSON file, whose reader gives no lines."""
+    """The object of a JSON file without duplicate keys; the JSON reader gives no lines."""
     names = [name for name, _ in pairs]
     for name in names:
         if names.count(name) > 1:
@@ -85,18 +86,18 @@ def _each_once(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 class _Loader(yaml.FullLoader):
-    """The loader that Snakemake uses, with a line where Python says what is wrong."""
+    """Snakemake's loader, with the line number of errors raised by Python."""
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
             return super().construct_object(node, deep)
-        except (ValueError, TypeError, LookupError, AttributeError) as error:  # a date that is none, digits without end
+        except (ValueError, TypeError, LookupError, AttributeError) as error:  # an invalid date or too many digits
             said = str(error).split(";")[0]
             raise yaml.MarkedYAMLError(problem=said, problem_mark=node.start_mark) from None
 
 
 def _yaml(path: Path, text: str) -> Any:
-    """What a YAML file holds."""
+    """The content of a YAML file."""
     try:
         loader = _Loader(text)
         node = loader.get_single_node()
@@ -114,7 +115,7 @@ def _yaml(path: Path, text: str) -> Any:
 
 
 def _problem(error: yaml.MarkedYAMLError) -> str:
-    """What YAML says of a mistake, and where what it is part of begins."""
+    """YAML's description of a mistake, and where the enclosing element begins."""
     said = " ".join(str(error.problem or error.context).split())
     if "\\t" in said:
         return "a tab; indent by spaces"
@@ -123,11 +124,11 @@ def _problem(error: yaml.MarkedYAMLError) -> str:
 
 
 def _mistakes(root: yaml.Node | None) -> Iterator[tuple[int, str]]:
-    """The line and the words for each part of a YAML document that would be read as something else."""
+    """Line and message for each element of a YAML document that would be read differently than written."""
     waiting, seen = [root] if root is not None else [], set()
     while waiting:
         node = waiting.pop()
-        if id(node) in seen:  # it is referred to by its anchor
+        if id(node) in seen:  # reached again through an alias
             continue
         seen.add(id(node))
         if isinstance(node, yaml.MappingNode):
@@ -154,7 +155,7 @@ def _wrong_keys(mapping: yaml.MappingNode) -> Iterator[tuple[int, str]]:
 
 
 def _no_name(key: yaml.Node) -> str:
-    """Why a key is no name."""
+    """Why a key is not a valid name."""
     if not isinstance(key, yaml.ScalarNode):
         return "a list or a mapping stands where a key should; put quotes around text with brackets or braces"
     kind = key.tag.rsplit(":", 1)[-1]
@@ -164,7 +165,7 @@ def _no_name(key: yaml.Node) -> str:
 
 
 def _other_number(text: str) -> str | None:
-    """What is wrong with a number that YAML reads as another than is written."""
+    """Why YAML reads a number differently than written."""
     plain = text.lstrip("+-")
     digits = plain.replace("_", "")
     if digits.startswith(("0x", "0b")):

@@ -1,1 +1,1 @@
-"""What a detector does to a block of true hits."""
+"""Effects of a detector on a block of true hits."""

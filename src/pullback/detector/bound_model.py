@@ -1,4 +1,4 @@
-"""A model at work: its inference with the parameters of a point, and the covariance of the hits that it assumes."""
+"""A model bound to a point: inference with its parameters, and the assumed covariance of the hits."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from ..models.user_file import Call
 from ..study.batches import Part
 
 Parameters = Mapping[str, Tensor]
-"""The numbers and lists of a model by name, and the detector's `resolution`, one for each layer."""
+"""Numbers and lists of a model by name, and the detector's `resolution` per layer."""
 
 
 def parameters_of(
     model: Model, resolution: float | list[float], device: str | torch.device = "cpu"
 ) -> dict[str, Tensor]:
-    """The parameters of a model and its detector, float64; leaves, for derivatives by them."""
+    """Parameters of a model and its detector as float64 leaf tensors, for derivatives."""
     layers = max(model.layers) + 1
     each_layer = resolution if isinstance(resolution, list) else [resolution] * layers
     numbers = {**model.parameters, "resolution": each_layer}
@@ -28,7 +28,7 @@ def parameters_of(
 
 
 def at_work(part: Part, device: str | torch.device = "cpu") -> tuple[dict[str, Tensor], Inference]:
-    """The parameters of a part of a point, and the inference with them, for hits on a device."""
+    """Parameters of a part of a point, and the inference with them, on a device."""
     parameters = parameters_of(part.model, part.settings.detector.resolution, device)
     return parameters, Inference(part.model, parameters)
 
@@ -36,9 +36,9 @@ def at_work(part: Part, device: str | torch.device = "cpu") -> tuple[dict[str, T
 class Inference:
     """A model's inference as a function of hits (muon, coordinate) alone.
 
-    It has what the library asks of a function beyond its values: `missing`, whether it uses what hits there are, and
-    `periods`, those of observables that are angles on a circle; and `refuse`, which raises for a function of the user's
-    file with its place, None for a model that is built in.
+    Its attributes are those that the library reads from a function: `missing`, whether it accepts missing hits;
+    `periods`, of observables that are angles on a circle; and `refuse`, which raises an error that names the user's
+    file, or None for a built-in model.
     """
 
     def __init__(self, model: Model, parameters: Parameters):
@@ -61,12 +61,12 @@ def covariance_of(
     *,
     added: bool = True,
 ) -> Float[Tensor, "#muon *coordinates"]:
-    """The covariance of the hits that propagation assumes, as variances or as matrices.
+    """The covariance of the hits assumed by propagation, as variances or matrices.
 
-    Σ = Σ_detector + Σ_model: the detector's variances 1/resolution² of the layers, or what is `recorded` of each muon
-    (variances or matrices, with NaN where the detector's hold), and what the model adds, such as scattering, unless
-    that is left out. Variances of as many muons as there are coordinates are given as matrices, unless the model's
-    part is left out: nothing else says that they are not one matrix for all muons.
+    Σ = Σ_detector + Σ_model. Σ_detector holds the layers' variances 1/resolution², or the covariances `recorded` per
+    muon (variances or matrices; where NaN, the detector's are used). Σ_model is what the model adds, such as
+    scattering, unless `added` is False. If there are as many muons as coordinates, variances become matrices (unless
+    `added` is False), since they could otherwise be taken for one matrix for all muons.
     """
     variance = parameters["resolution"][list(model.layers)].pow(-2)[None]
     if recorded is not None:
@@ -90,7 +90,7 @@ def goodness(model: Model, parameters: Parameters, hits: Float[Tensor, "muon coo
 def added_covariance(
     model: Model, parameters: Parameters, hits: Float[Tensor, "muon coordinate"]
 ) -> Float[Tensor, "#muon coordinate coordinate"] | None:
-    """What the model adds to the detector's covariance of the hits, as matrices, or None."""
+    """The model's contribution to the covariance of the hits, as matrices; None without one."""
     if model.covariance is None:
         return None
     added = model.covariance(hits, **{name: parameters[name] for name in model.covariance_uses})

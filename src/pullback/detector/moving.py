@@ -1,4 +1,4 @@
-"""Simulated hits again, from the same random numbers, as they move with the design of the detector."""
+"""Hits simulated again from the same random numbers, as functions of the design of the detector."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from .bound_model import Parameters, added_covariance
 
 
 class Drawn(NamedTuple):
-    """The random numbers that the hits of some muons are made from."""
+    """Random numbers from which the hits of some muons are made."""
 
-    sampled: Tensor
+    generated: Tensor
     deviates: Tensor
     kicks: Tensor | None
 
     def take(self, rows: slice) -> Drawn:
-        """Those of some of them."""
+        """The random numbers of the selected muons."""
         return Drawn(*(None if each is None else each[rows] for each in self))
 
 
 def draw(part: Part, block: Block, device: str | torch.device = "cpu") -> Drawn:
-    """The random numbers of a block, the same again, on a device."""
-    drawn = response.sampled(part, block), response.deviates(part, block)
+    """The random numbers of a block, as in the simulation, on a device."""
+    drawn = response.generated(part, block), response.deviates(part, block)
     kicks = response.kicks(part, block) if part.model.covariance else None
     return Drawn(*(None if each is None else torch.from_numpy(each).to(device) for each in (*drawn, kicks)))
 
@@ -37,11 +37,11 @@ def draw(part: Part, block: Block, device: str | torch.device = "cpu") -> Drawn:
 def moving_hits(
     part: Part, parameters: Parameters, drawn: Drawn, hits: Float[Tensor, "muon coordinate"]
 ) -> Float[Tensor, "muon coordinate"]:
-    """The simulated hits as they move with the parameters of the design; those that are not recorded stay so."""
+    """The simulated hits as functions of the design parameters; lost hits stay lost."""
     model, noise = part.model, part.settings.detector.noise
-    true = model.place(drawn.sampled, **{name: parameters[name] for name in model.place_uses})
+    true = model.intersect_layers(drawn.generated, **{name: parameters[name] for name in model.intersect_uses})
     resolution = parameters["resolution"][list(model.layers)]
-    # The pitch of strips, where it is given, does not change with the resolution that is stated.
+    # A given pitch of strips does not change with the stated resolution.
     unit = noise.pitch if getattr(noise, "pitch", 0) else resolution.new_tensor(response.factor(part)) / resolution
     moved = true + drawn.deviates * unit
     if model.covariance is not None:

@@ -1,4 +1,4 @@
-"""What the noise of a detector is like, whatever its resolution is stated to be."""
+"""The true shape of a detector's noise, whatever its stated resolution."""
 
 from __future__ import annotations
 
@@ -10,17 +10,25 @@ from jaxtyping import Float
 
 
 def draw(noise: Any, rng: Any, shape: tuple[int, ...]) -> Float[Any, "..."]:
-    """Deviates of a detector's noise; times the stated σ and its `factor`, they are what a hit is off by.
+    """Deviates of a detector's noise. Times the stated σ and `factor`, they are the deviations of hits.
 
     Parameters
     ----------
-    noise : the config's `detector.noise`.
-        gaussian: N(0, 1).
-        strip: U(-½, ½), in units of the pitch: the centre of the strip that was hit, wherever the strips lie.
-        tails: N(0, 1), but for a `fraction` of the hits N(0, width²).
-        clipped: N(0, 1) within ±clip: a detector, or its software, that drops hits further out.
-    rng : the stream of the deviates, or a `DeviceGenerator`, whose deviates are a tensor.
-    shape : how many.
+    noise : section
+        The config's `detector.noise`:
+        gaussian: N(0, 1);
+        strip: U(-½, ½) in units of the pitch, for the centre of the hit strip, wherever the strips lie;
+        tails: N(0, 1), and N(0, width²) for a `fraction` of the hits;
+        clipped: N(0, 1) within ±clip, as for a detector or software that drops hits further out.
+    rng : Generator or DeviceGenerator
+        Source of the deviates; those of a `DeviceGenerator` are tensors.
+    shape : tuple of int
+        Shape of the result.
+
+    Returns
+    -------
+    array or tensor
+        The deviates.
 
     """
     match noise.kind:
@@ -43,9 +51,9 @@ def draw(noise: Any, rng: Any, shape: tuple[int, ...]) -> Float[Any, "..."]:
 
 
 def factor(noise: Any, resolution: Float[np.ndarray, "*layer"]) -> Float[np.ndarray, "*layer"]:
-    """The unit of the deviates over the stated σ, 1/resolution: 1, but for strips their pitch × resolution.
+    """The unit of the deviates over the stated σ: pitch × resolution for strips, 1 otherwise.
 
-    The pitch is as given, or if that is 0 such that pitch/√12 is the stated σ.
+    With pitch 0, pitch/√12 equals the stated σ.
     """
     if noise.kind != "strip":
         return np.ones_like(resolution)

@@ -1,6 +1,6 @@
-"""What the detector of a point does to hits: how far off they are recorded, and which are lost.
+"""Response of the detector of a point to hits: deviations of recorded hits, and losses.
 
-Random numbers are drawn here for a block at a time, from streams of the block's own.
+Random numbers are drawn per block, from the block's own streams.
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ from . import noise
 
 
 def stream_of(part: Part, purpose: str, index: int) -> np.random.Generator:
-    """The random numbers of a point for a purpose and a block, or a toy muon."""
+    """The random stream of a point for a purpose and an index of a block or toy muon."""
     own = key_of(part.label) if part.settings.random_numbers == "independent" else ()
     return random_stream(part.settings.seed, purpose, *own, index)
 
 
 def per_coordinate(part: Part, value: float | list[float]) -> Float[np.ndarray, " coordinate"]:
-    """A number of the detector, or one of each layer, for each coordinate of the model."""
+    """A number of the detector, or one number per layer, for each coordinate of the model."""
     layers = list(part.model.layers)
     return np.array(value, dtype="f8")[layers] if isinstance(value, list) else np.full(len(layers), float(value))
 
 
 def resolution(part: Part) -> Float[np.ndarray, " coordinate"]:
-    """1/σ as stated."""
+    """The stated 1/σ."""
     return per_coordinate(part, part.settings.detector.resolution)
 
 
 def factor(part: Part) -> Float[np.ndarray, " coordinate"]:
-    """What deviates of the noise are multiplied by to be in units of the stated σ."""
+    """Factor from deviates of the noise to units of the stated σ."""
     return noise.factor(part.settings.detector.noise, resolution(part))
 
 
-def sampled(part: Part, block: Block) -> Float[np.ndarray, "muon _"]:
-    """What the true hits of a block are made from."""
-    return part.model.sample(stream_of(part, "truth", block.index), len(block), part.settings.source)
+def generated(part: Part, block: Block) -> Float[np.ndarray, "muon _"]:
+    """The random input of the true hits of a block, such as track parameters."""
+    return part.model.generate(stream_of(part, "truth", block.index), len(block), part.settings.source)
 
 
 def deviates(part: Part, block: Block) -> Float[np.ndarray, "muon coordinate"]:
@@ -51,9 +51,9 @@ def deviates(part: Part, block: Block) -> Float[np.ndarray, "muon coordinate"]:
 
 
 def draw_off(of: Any, coordinates: int, rng: Any, shape: tuple[int, int]) -> Float[Any, "toy deviate"]:
-    """Deviates of toys: of the noise for each coordinate, and normal ones for what the model adds to it, if it does.
+    """Deviates of toys: those of the noise, and normal ones for the covariance that the model adds, if any.
 
-    A tensor where the generator is a device's.
+    A tensor if the generator is that of a device.
     """
     toys, count = shape
     if count == coordinates:
@@ -62,12 +62,12 @@ def draw_off(of: Any, coordinates: int, rng: Any, shape: tuple[int, int]) -> Flo
 
 
 def kicks(part: Part, block: Block) -> Float[np.ndarray, "muon coordinate"]:
-    """Standard normal deviates of a block for what the model adds to the noise, such as scattering in the layers."""
+    """Standard normal deviates of a block for the covariance that the model adds, such as scattering in the layers."""
     return stream_of(part, "scattering", block.index).standard_normal((len(block), len(part.model.layers)))
 
 
 def scattered(part: Part, block: Block, hits: Float[np.ndarray, "muon coordinate"]) -> Any:
-    """How far off hits are by what the model adds to the noise (muon, coordinate); 0 if it adds nothing."""
+    """Deviations of hits (muon, coordinate) due to the covariance that the model adds; 0 without any."""
     if part.model.covariance is None:
         return 0.0
     import torch
@@ -80,7 +80,7 @@ def scattered(part: Part, block: Block, hits: Float[np.ndarray, "muon coordinate
 
 
 def lost(part: Part, block: Block) -> Bool[np.ndarray, "muon coordinate"] | None:
-    """Which coordinates of a block are not recorded, a layer's together; None where every hit is."""
+    """Lost coordinates of a block; those of one layer are lost together. None at full efficiency."""
     efficiency, layers = part.settings.detector.efficiency, list(part.model.layers)
     if np.min(efficiency) == 1:
         return None
@@ -89,7 +89,7 @@ def lost(part: Part, block: Block) -> Bool[np.ndarray, "muon coordinate"] | None
 
 
 def scattering_root(part: Part, hits: Any) -> Any:
-    """The Cholesky factor (1 or muon, coordinate, coordinate) of what the model adds to the covariance, or None."""
+    """The Cholesky factor (1 or muon, coordinate, coordinate) of the covariance that the model adds, or None."""
     if part.model.covariance is None:
         return None
     from ..uncertainty.covariance import cholesky

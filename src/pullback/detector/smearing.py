@@ -1,4 +1,4 @@
-"""The resolution of the detector: recorded hits from true ones."""
+"""Smearing: recorded hits from true hits and the resolution."""
 
 from __future__ import annotations
 
@@ -18,18 +18,23 @@ def smear(
 
     Parameters
     ----------
-    x_true : true positions (muon, coordinate), m; numpy array or tensor.
-    resolution : 1/σ_x in 1/m, a number or anything that broadcasts to the hits. Where it is a tensor that requires a
-        gradient, the hits carry it.
-    noise : standard normal deviates of the same shape, drawn by the caller (see `pullback.random_stream`).
+    x_true : array or tensor (muon, coordinate)
+        True positions, m.
+    resolution : float, array or tensor
+        1/σ_x in 1/m; must broadcast to the hits. If it is a tensor that requires a gradient, the hits carry the
+        gradient.
+    noise : array or tensor (muon, coordinate)
+        Standard normal deviates, drawn by the caller (see `pullback.random_stream`).
 
     Returns
     -------
-    Recorded positions (muon, coordinate), m; a tensor when any argument is one, else a numpy array.
+    array or tensor (muon, coordinate)
+        Recorded positions, m; a tensor if any argument is one, else a numpy array.
 
     Raises
     ------
-    ValueError : the resolution is not positive and finite, or the shapes don't fit.
+    ValueError
+        The resolution is not positive and finite, or the shapes do not match.
 
     Source: additive, unbiased noise of known standard uncertainty, JCGM 100:2008, 4.3.
 
@@ -41,7 +46,7 @@ def smear(
     array([[0.49]])
 
     """
-    torch = sys.modules.get("torch")  # without torch imported, nothing here can be a tensor
+    torch = sys.modules.get("torch")  # unless torch is imported, no argument is a tensor
     if torch and any(isinstance(argument, torch.Tensor) for argument in (x_true, resolution, noise)):
         x_true, noise = torch.as_tensor(x_true), torch.as_tensor(noise)
         resolution = torch.as_tensor(resolution) if isinstance(resolution, np.ndarray) else resolution

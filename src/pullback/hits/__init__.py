@@ -1,1 +1,1 @@
-"""Recorded hits, from CSV, Parquet, HDF5 and ROOT files."""
+"""Recorded hits from CSV, Parquet, HDF5 and ROOT files."""

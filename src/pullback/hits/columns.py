@@ -1,13 +1,14 @@
-"""Readers of the kinds of files that hits come in: CSV, Parquet, HDF5 and ROOT.
+"""Common functions of the file readers for CSV, Parquet, HDF5 and ROOT.
 
-Each is a module with two functions, which recorded hits are read by:
+Each reader is a module with two functions:
 
-- `count(file, names, tree)` is the number of rows, once the columns are known to be there and to hold numbers;
-- `read(file, names, start, stop, tree)` yields the rows [start, stop) in order, in stretches that fit into memory: for
-  each of the names the values (row,), as float64, NaN where a cell is empty.
+- `count(file, names, tree)` returns the number of rows, after a check that the columns exist and hold numbers;
+- `read(file, names, start, stop, tree)` yields the rows [start, stop) in order, in chunks that fit into memory: for
+  each
+  name the values (row,) as float64, with NaN for empty cells.
 
-`tree` is for ROOT alone. A name is that of a column with one number a row, or `x[2]`: element 2, from 0, of the column
-`x`, which has as many in every row.
+`tree` is used by ROOT only. A name is that of a column with one number per row, or `x[2]` for element 2, counted from
+0, of a column `x` with a fixed number of values per row.
 """
 
 from __future__ import annotations
@@ -23,23 +24,23 @@ import numpy as np
 from ..errors import PullbackError, one_line
 
 Stretches = Iterator[list[np.ndarray]]
-"""Consecutive rows, as a list of columns each."""
+"""Consecutive chunks of rows, each a list of columns."""
 
 AT_A_TIME = 32 << 20
-"""Bytes of all columns to read at a time, about."""
+"""Approximate number of bytes of all columns per chunk."""
 
 ROWS_AT_A_TIME = 131_072
-"""Most rows to read at a time."""
+"""Maximum number of rows per chunk."""
 
 NAMES_LISTED = 30
-"""Columns to list, of a file that has many."""
+"""Maximum number of columns listed in a message."""
 
 Named = tuple[str, tuple[int, ...]]
-"""A column, and the indices of the element that is meant of it; () for all of it."""
+"""A column, and the indices of the selected element; () for the whole column."""
 
 
 def split(name: str) -> Named:
-    """The column and the indices of an element's name.
+    """Split a name into column and indices.
 
     >>> split("x[2]"), split("x")
     (('x', (2,)), ('x', ()))
@@ -52,12 +53,13 @@ def split(name: str) -> Named:
 def find(
     file: str | Path, name: str, there: Sequence[str], advise: Callable[[Sequence[str]], str] | None = None
 ) -> Named:
-    """What a name means of the columns that are there.
+    """Find the column of a name among the existing columns.
 
     Raises
     ------
-    PullbackError : there is no such column, or more than one; with the columns that there are. When there is none, with
-        what `advise` says of these, too.
+    PullbackError
+        No column or more than one column has this name. The message lists the existing columns; without a match it
+        includes the advice from `advise`.
 
     """
     base, indices = (name, ()) if name in there else split(name)
@@ -72,39 +74,39 @@ def find(
 
 
 def check_element(file: str | Path, column: str, indices: tuple[int, ...], shape: tuple[int, ...]) -> None:
-    """Refuse a name that does not stand for one number in each row of a column with rows of this shape."""
+    """Refuse a name that does not select one number per row, in a column whose rows have this shape."""
     if len(indices) == len(shape) and all(index < length for index, length in zip(indices, shape, strict=True)):
         return
     named = column + "".join(f"[{index}]" for index in indices)
     if not shape:
-        raise PullbackError(f"{file}: no element {named!r}: column {column!r} holds one number a row")
+        raise PullbackError(f"{file}: no element {named!r}: column {column!r} holds one number per row")
     first, last = (column + "".join(f"[{index}]" for index in ends) for ends in ([0] * len(shape), np.array(shape) - 1))
     if not indices:
         size = " × ".join(map(str, shape))
-        raise PullbackError(f"{file}: column {column!r} holds {size} numbers a row: name one, {first} to {last}")
+        raise PullbackError(f"{file}: column {column!r} holds {size} numbers per row: name one, {first} to {last}")
     raise PullbackError(f"{file}: no element {named!r}: column {column!r} has {first} to {last}")
 
 
 def jagged(file: str | Path, column: str, kind: str) -> PullbackError:
-    """The error for a column that has more numbers in some rows than in others."""
+    """The error for a column with a varying number of values per row."""
     return PullbackError(
-        f"{file}: column {column!r} is jagged ({kind}: another number of hits in each row), and which hit is of which "
-        f"coordinate is not known: write it with a fixed size, as {column}[4], or one column a layer, with NaN for a "
+        f"{file}: column {column!r} is jagged ({kind}: rows of different length), so that hits cannot be assigned "
+        f"to coordinates: write it with a fixed size, as {column}[4], or one column per layer, with NaN for a "
         f"missing hit"
     )
 
 
 def rows_at_a_time(*shapes: tuple[int, ...]) -> int:
-    """How many rows of columns of these shapes to read at a time."""
+    """Number of rows per chunk for columns of these shapes."""
     return max(1, AT_A_TIME // (8 * sum(map(math.prod, shapes))))
 
 
 @contextmanager
 def damaged(file: str | Path) -> Iterator[None]:
-    """What a library makes of a damaged file, as one line: there is no kind of exception that it doesn't raise."""
+    """Report any exception that a library raises on a damaged file, as one line."""
     try:
         yield
-    except (PullbackError, OSError, RuntimeError, MemoryError):  # which have their words already
+    except (PullbackError, OSError, RuntimeError, MemoryError):  # these have their own messages
         raise
     except Exception as error:
         reason = one_line(next(filter(None, str(error).splitlines()), ""))

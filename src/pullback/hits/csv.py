@@ -1,8 +1,8 @@
-"""Hits in CSV files: a header, then a row a muon.
+"""Hits in CSV files: a header, then one row per muon.
 
-An empty cell is a missing hit, and so is an empty line of a file with one column. Cells may be quoted; a quoted cell
-may hold commas, line breaks, and quotes that are written twice. What else begins with a quote is refused, when the rows
-are counted: an open quote would make one cell of all rows after it.
+An empty cell is a missing hit, and so is an empty line in a file with one column. Cells may be quoted; a quoted cell
+may contain commas, line breaks and doubled quotes. Any other cell that begins with a quote is refused when rows are
+counted, since an open quote would merge all following rows into one cell.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from ..errors import PullbackError, one_line
 from .columns import Stretches, check_element, find
 
 AT_A_TIME = 8 << 20
-"""Bytes to read at a time: no row can be longer."""
+"""Bytes per chunk, and the maximum length of a row."""
 
 TOO_LONG = f"is longer than {AT_A_TIME >> 20} MiB; is this CSV, with line ends?"
 
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical lines", " ": "spaces"}
-"""What may separate cells in place of commas."""
+"""Separators that may have been used instead of commas."""
 
 MISSING = ("na", "n/a", "#n/a", "nil", "none", "null", "missing", "-", "--", "?")
-"""What stands for a missing hit elsewhere."""
+"""Common marks of a missing hit in other formats."""
 
 
 def count(file: str | Path, names: Sequence[str], tree: str = "") -> int:
@@ -43,7 +43,7 @@ def count(file: str | Path, names: Sequence[str], tree: str = "") -> int:
 
 
 def read(file: str | Path, names: Sequence[str], start: int, stop: int, tree: str = "") -> Stretches:
-    """The rows [start, stop) of the columns, of a file whose rows were counted."""
+    """The rows [start, stop) of the columns, in a file whose rows were counted."""
     at = 0
     with _errors(file):
         for table in _tables(file, names):
@@ -57,16 +57,16 @@ def read(file: str | Path, names: Sequence[str], start: int, stop: int, tree: st
 
 
 def _tables(file, names) -> Iterator[pa.RecordBatch]:
-    """The columns as text, stretch by stretch."""
+    """The columns as text, in chunks."""
     header, lines = _header(file, names)
     reader = pa.csv.open_csv(
         file,
-        # One thread, so that rows come in order and errors name the first.
+        # One thread, so that rows come in order and errors name the first row.
         read_options=pa.csv.ReadOptions(
             use_threads=False, block_size=AT_A_TIME, column_names=header, skip_rows=len(lines)
         ),
         parse_options=pa.csv.ParseOptions(ignore_empty_lines=len(header) > 1, newlines_in_values=True),
-        # Cells are read as text, so that what is no number can be named with its row and column.
+        # Cells are read as text, so that an invalid number can be reported with row and column.
         convert_options=pa.csv.ConvertOptions(
             include_columns=list(names),
             column_types=dict.fromkeys(names, pa.string()),
@@ -78,7 +78,7 @@ def _tables(file, names) -> Iterator[pa.RecordBatch]:
 
 
 def _header(file, names: Sequence[str] = ()) -> tuple[list[str], list[str]]:
-    """The columns, among which are these names, and the lines that name them."""
+    """All columns, checked to contain the given names, and the lines of the header."""
     lines: list[str] = []
     with _open(file) as stream:
         try:
@@ -97,12 +97,12 @@ def _header(file, names: Sequence[str] = ()) -> tuple[list[str], list[str]]:
 
 
 def _open(file) -> TextIO:
-    """A file as text with its own line ends: what is not used of it need not be UTF-8."""
+    """A file as text with original line ends; parts that are not used need not be UTF-8."""
     return Path(file).open(encoding="utf-8-sig", errors="surrogateescape", newline="")
 
 
 def _lines(stream: TextIO, taken: list[str]) -> Iterator[str]:
-    """The lines of a file; `taken` has the last ones, until it is cleared."""
+    """The lines of a file; `taken` collects the last ones until it is cleared."""
     while line := stream.readline(AT_A_TIME):
         if 4 * len(line) >= AT_A_TIME and len(line.encode(errors="surrogateescape")) >= AT_A_TIME:
             raise csv.Error(TOO_LONG)
@@ -111,25 +111,25 @@ def _lines(stream: TextIO, taken: list[str]) -> Iterator[str]:
 
 
 def _check_quotes(file, columns: int, of_header: int) -> None:
-    """Refuse a cell that begins with a quote, unless the next quote that is not one of two ends the cell."""
+    """Refuse a cell that begins with a quote and is not ended by the next single quote."""
     with Path(file).open("rb") as stream:
         quotes = sum(part.count(b'"') for part in iter(lambda: stream.read(AT_A_TIME), b""))
-    if quotes == of_header:  # as nearly always; the check takes longer than reading the numbers
+    if quotes == of_header:  # the usual case; the check takes longer than reading the numbers
         return
     row, lines = 0, []
     with _open(file) as stream:
         try:
             for cells in csv.reader(_lines(stream, lines), strict=True):
-                row += bool(cells) or columns == 1  # empty lines are left out otherwise
+                row += bool(cells) or columns == 1  # other empty lines are ignored
                 lines.clear()
         except csv.Error as error:
             raise PullbackError(f"{file}: row {row}: {_said(error)}: '{one_line(lines[0])}'") from None
 
 
 def _said(error: csv.Error) -> str:
-    """What is wrong with quotes or lengths, and what to do."""
+    """Explanation of an error with quotes or lengths, with advice."""
     if "unexpected end" in str(error):
-        return "a quote is opened and not closed, so that all rows after it are one cell; close it or take it out"
+        return "a quote is opened and not closed, so that all following rows are one cell; close it or remove it"
     if "field larger" in str(error):
         return f"a cell has more than {csv.field_size_limit()} characters; is a quote opened and not closed?"
     if "expected after" in str(error):
@@ -138,14 +138,14 @@ def _said(error: csv.Error) -> str:
 
 
 def _advice(header: Sequence[str]) -> str:
-    """What to do about a header that lacks a column, if the header says it."""
+    """Advice about a header without a requested column; empty without advice."""
     first = header[0]
     if "\0" in first:
-        return "this is no text, or not UTF-8: save it as CSV UTF-8"
+        return "this is not UTF-8 text: save it as CSV UTF-8"
     if first.startswith("#"):
-        return "the first line must be the header, without #: take that out, and comments too"
+        return "the first line must be the header: remove the #, and all comments"
     if first.startswith("sep="):
-        return f"the first line must be the header: take out {one_line(first)}, and separate cells by commas"
+        return f"the first line must be the header: remove {one_line(first)}, and separate cells by commas"
     if not _are_numbers(pa.array([name or "0" for name in header])):
         for separator, words in SEPARATORS.items():
             if any(separator in name.strip() for name in header) and (separator != " " or len(header) == 1):
@@ -155,12 +155,12 @@ def _advice(header: Sequence[str]) -> str:
 
 
 def _numbers(column: pa.Array, file: str | Path, name: str, first: int) -> np.ndarray:
-    """Cells as numbers; `first` is the row that they begin at, to name the one that holds no number."""
+    """Cells as numbers; `first` is the index of the first row, used to report an invalid cell."""
     cells = pc.utf8_trim_whitespace(column)
     cells = pc.if_else(pc.equal(cells, ""), "nan", cells)
     if _are_numbers(cells):
         return cells.cast(pa.float64()).to_numpy(zero_copy_only=False)
-    good, bad = 0, len(cells)  # of the first so many cells all are numbers, or not
+    good, bad = 0, len(cells)  # bisection: cells before `good` are numbers, a bad one is before `bad`
     while bad - good > 1:
         middle = (good + bad) // 2
         good, bad = (middle, bad) if _are_numbers(cells[good:middle]) else (good, middle)
@@ -171,16 +171,16 @@ def _numbers(column: pa.Array, file: str | Path, name: str, first: int) -> np.nd
 
 
 def _why(cell: str, name: str) -> str:
-    """What to do about a cell that is no number, if it says it."""
+    """Advice about a cell that is not a number; empty without advice."""
     cell = cell.strip()
     if cell.lower() in MISSING:
         return "; leave the cell of a missing hit empty"
     if cell == name:
-        return "; the header is there again: take that line out"
+        return "; duplicate of the header: remove that line"
     if "\n" in cell or "\r" in cell:
-        return "; close the quote that the cell begins with, or take it out"
+        return "; close the quote at the beginning of the cell, or remove it"
     if re.fullmatch(r"[+-]?[\d.]+(,\d*)+", cell):
-        return "; numbers have decimal points, and no other mark"
+        return "; numbers have decimal points and no other separators"
     return ""
 
 
@@ -194,7 +194,7 @@ def _are_numbers(cells: pa.Array) -> bool:
 
 @contextmanager
 def _errors(file: str | Path) -> Iterator[None]:
-    """What the reader raises, as one line that names the file."""
+    """Report errors of the reader as one line that names the file."""
     try:
         yield
     except pa.ArrowInvalid as error:
@@ -202,7 +202,7 @@ def _errors(file: str | Path) -> Iterator[None]:
 
 
 def _refusal(file: str | Path, reason: str) -> PullbackError:
-    """The error for what the reader says of a file."""
+    """The error for a message of the reader."""
     if "UTF8" in reason:
         return _not_utf8(file)
     if "straddling" in reason:
@@ -219,15 +219,15 @@ def _refusal(file: str | Path, reason: str) -> PullbackError:
     if got > expected:
         advice = "numbers have decimal points, and text with commas is quoted"
     if found[4].startswith("#"):
-        advice = "take comments out"
-    # Rows are counted from 1 without the header, as everywhere here.
+        advice = "remove comments"
+    # Rows are counted from 1, without the header.
     where = f"{file}: row {row - len(lines)}"
     cells = f"{got} cell{'s' * (got > 1)}"
     return PullbackError(f"{where}: has {cells}, and the header {expected}: '{one_line(found[4])}'; {advice}")
 
 
 def _not_utf8(file: str | Path) -> PullbackError:
-    """The error for a file that isn't text, with the place of the first byte that isn't."""
+    """The error for a file that is not UTF-8, with the location of the first invalid byte."""
     with Path(file).open("rb") as lines:
         for row, line in enumerate(lines):
             for column, cell in enumerate(line.split(b","), 1):

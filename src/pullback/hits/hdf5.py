@@ -1,4 +1,4 @@
-"""Hits in HDF5 files: datasets by their path, with one number a row, or rows of a fixed size."""
+"""Hits in HDF5 files: datasets by path, with one number or a fixed number of values per row."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .columns import ROWS_AT_A_TIME, Stretches, check_element, damaged, find, sp
 
 
 def count(file: str | Path, names: Sequence[str], tree: str = "") -> int:
-    """The number of rows, as the file states it."""
+    """The number of rows, from the file's metadata."""
     with damaged(file), h5py.File(file, "r") as hdf5:
         return len(_columns(file, hdf5, names)[0][0])
 
@@ -29,7 +29,7 @@ def read(file: str | Path, names: Sequence[str], start: int, stop: int, tree: st
 
 
 def _columns(file, hdf5, names) -> list[tuple[h5py.Dataset, tuple[int, ...]]]:
-    """The datasets that names mean, and of each the indices of its element."""
+    """The datasets of the names, and the indices of the selected elements."""
     for name in names:
         _refuse_links(file, hdf5, name)
         _refuse_links(file, hdf5, split(name)[0])
@@ -52,7 +52,7 @@ def _columns(file, hdf5, names) -> list[tuple[h5py.Dataset, tuple[int, ...]]]:
 
 
 def _refuse_links(file, hdf5, path) -> None:
-    """Refuse a path that leads over a soft or an external link."""
+    """Refuse a path that contains a soft or external link."""
     group = hdf5
     for name in filter(None, path.split("/")):
         if not isinstance(group, h5py.Group) or not group.id.links.exists(name.encode()):

@@ -1,8 +1,7 @@
-"""Recorded hits from CSV, Parquet, HDF5 and ROOT files: streamed, never read whole.
+"""Recorded hits from CSV, Parquet, HDF5 and ROOT files, streamed in blocks.
 
-A cell that is empty or null is a missing hit and reads as NaN, and so does an empty line of a CSV file with one column;
-NaN and infinite hits are kept. The config says which columns hold what, and in which unit; all that leaves here is in
-m and m².
+An empty or null cell is a missing hit and reads as NaN, and so does an empty line of a CSV file with one column. NaN
+and infinite hits are kept. The config defines columns and units; results are in m and m².
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from ..files import check_regular
 from .columns import ROWS_AT_A_TIME
 
 PER_METRE = {"m": 1.0, "cm": 100.0, "mm": 1000.0}
-"""The units of a file, in what a metre holds of them: dividing by these rounds once, multiplying by 0.001 twice."""
+"""Number of file units per metre. Dividing by it rounds once; multiplying by 0.001 rounds twice."""
 
 READERS = {
     ".csv": "csv",
@@ -38,7 +37,7 @@ READERS = {
     ".hdf5": "hdf5",
     ".root": "root",
 }
-"""Modules of this package by the suffix of a file."""
+"""Reader modules by the suffix of a file."""
 
 KINDS = {
     b"\x89HDF\r\n\x1a\n": ("hdf5", "an HDF5 file: name it .h5"),
@@ -57,21 +56,21 @@ KINDS = {
     b"<!DOCTYPE": ("", "a web page, perhaps an error in place of the file: download it again"),
     b"<html": ("", "a web page, perhaps an error in place of the file: download it again"),
 }
-"""What a file that can't be read is by its first bytes: the module that reads it, if any, and words with advice."""
+"""Kinds of files by their first bytes: the reader module, if any, and a description with advice."""
 
 TICK = 2_000_000_000
-"""Time in which a file may change twice with no sign of the second in its times, ns; FAT counts in steps of 2 s."""
+"""Time in ns within which two changes of a file may have equal timestamps; FAT has a resolution of 2 s."""
 
 ROUNDING = 1e3 * np.finfo("f8").eps
-"""How far below 0 the least eigenvalue of a correlation matrix may be, as `pullback.propagate` has it."""
+"""Tolerance for negative eigenvalues of a correlation matrix, as in `pullback.propagate`."""
 
 
 class Hits(NamedTuple):
-    """A block of recorded hits, m, and what the file says of their covariance, m².
+    """A block of recorded hits, m, and their recorded covariance, m².
 
-    The covariance is None where no uncertainties are mapped; variances (muon, coordinate); or matrices (muon,
-    coordinate, coordinate) where covariances are mapped too. A variance is NaN where the coordinate has no column of
-    uncertainties, and where there is no finite hit; a covariance is 0 there.
+    The covariance is None without columns of uncertainties, variances (muon, coordinate) with them, and matrices (muon,
+    coordinate, coordinate) if covariances are given too. A variance is NaN if its coordinate has no column of
+    uncertainties or the hit is not finite; a covariance is 0 there.
     """
 
     hits: Float[np.ndarray, "muon coordinate"]
@@ -80,17 +79,22 @@ class Hits(NamedTuple):
 
 @dataclass(frozen=True)
 class HitsFile:
-    """A file of recorded hits, and what its columns are to the coordinates of a model; `source_of` makes it.
+    """A file of recorded hits with its columns for the coordinates of a model; made by `source_of`.
 
     Attributes
     ----------
-    coordinates : the column of each coordinate, in the model's order.
-    sigma : columns of standard uncertainties by the index of the coordinate.
-    covariance : columns of covariances by the indices of two coordinates, both of which have a column in `sigma`.
-    unit : of the positions and of their uncertainties; covariances are in its square.
-    tree : the tree of a ROOT file, none for its only one.
-    sha256 : that of the content which the run was planned with; "" before there is a plan.
-
+    coordinates : tuple of str
+        The column of each coordinate, in the model's order.
+    sigma : mapping of int to str
+        Columns of standard uncertainties, by the index of the coordinate.
+    covariance : mapping of (int, int) to str
+        Columns of covariances, by the indices of two coordinates, which both have a column in `sigma`.
+    unit : str
+        Unit of positions and their uncertainties; covariances are in the squared unit.
+    tree : str
+        The tree of a ROOT file; empty for its only tree.
+    sha256 : str
+        SHA-256 of the content at planning; empty before planning.
     """
 
     file: str
@@ -109,11 +113,12 @@ class HitsFile:
         return (len(self.coordinates),) * (2 if self.covariance else 1)
 
     def count_muons(self) -> int:
-        """The number of muons (rows): from the metadata of the file, or for CSV by reading it once.
+        """The number of muons (rows): from the file's metadata, or for CSV by reading the file once.
 
         Raises
         ------
-        PullbackError : the file is missing, unreadable or empty, or lacks a column, or one holds no numbers.
+        PullbackError
+            The file is missing, unreadable or empty, lacks a column, or has a column without numbers.
 
         """
         with _errors(self.file):
@@ -125,23 +130,26 @@ class HitsFile:
         return muons
 
     def plan(self) -> tuple[int, str]:
-        """The number of muons, as `count_muons` has it, and the SHA-256 of the content that has them.
+        """The number of muons from `count_muons`, and the SHA-256 of the file.
 
         Raises
         ------
-        PullbackError : what `count_muons` raises; or the file changed meanwhile.
+        PullbackError
+            As `count_muons`; or the file changed meanwhile.
 
         """
         with _errors(self.file), _unchanged(self.file) as digest:
             return self.count_muons(), digest
 
     def blocks(self, start: int, stop: int, rows: int = ROWS_AT_A_TIME) -> Iterator[Hits]:
-        """The muons [start, stop), in blocks of this many rows.
+        """The muons [start, stop), in blocks of `rows` muons.
 
         Raises
         ------
-        PullbackError : naming file, row (from 1, without the header) and column of what is no number, no uncertainty or
-            no covariance; or the file is not what it was by its SHA-256, or changed before the last block was taken.
+        PullbackError
+            A cell is not a number, uncertainty or covariance; the message names file, row (from 1, without the header)
+            and
+            column. Or the file has another SHA-256 than planned, or changed while it was read.
 
         """
         with _errors(self.file), _unchanged(self.file, self.sha256):
@@ -151,13 +159,13 @@ class HitsFile:
 
     @property
     def _columns(self) -> list[str]:
-        """The columns to read, each once."""
+        """The columns to read, without duplicates."""
         return list(dict.fromkeys([*self.coordinates, *self.sigma.values(), *self.covariance.values()]))
 
     def _hits(self, first: int, values: Mapping[str, np.ndarray]) -> Hits:
-        """A block from its columns; `first` is its first row."""
+        """A block from its columns; `first` is the index of its first row."""
         per_metre = PER_METRE[self.unit]
-        with np.errstate(all="ignore"):  # a damaged file may hold NaN of the kind that signals
+        with np.errstate(all="ignore"):  # a damaged file may contain signalling NaN
             hits = np.stack([values[column] for column in self.coordinates], axis=1) / per_metre
         if not self.sigma:
             return Hits(hits, None)
@@ -187,12 +195,12 @@ class HitsFile:
             raise PullbackError(f"{self.file}: row {first + row + 1}, column {column!r}: {what}: {cell}")
 
     def _check_matrices(self, first: int, matrices) -> None:
-        """Refuse matrices that are not positive semi-definite, judged by their correlations."""
+        """Refuse matrices that are not positive semi-definite, by their correlations."""
         axes = sorted({axis for pair in self.covariance for axis in pair})
         inner = matrices[:, axes][:, :, axes]
         width = np.sqrt(np.einsum("mii->mi", inner))
         correlation = inner / (width[:, :, None] * width[:, None, :])
-        # A missing hit is correlated with none.
+        # A missing hit has no correlations.
         correlation[np.isnan(correlation)] = 0.0
         bad = np.linalg.eigvalsh(correlation)[:, 0] < -ROUNDING
         if bad.any():
@@ -208,7 +216,8 @@ def source_of(section: Any, coordinates: Sequence[str]) -> HitsFile:
 
     Raises
     ------
-    PullbackError : the section speaks of a coordinate that the model doesn't have, or contradicts itself.
+    PullbackError
+        The section names a coordinate that the model does not have, or contradicts itself.
 
     """
     section = section if isinstance(section, Mapping) else vars(section)
@@ -236,7 +245,7 @@ def source_of(section: Any, coordinates: Sequence[str]) -> HitsFile:
                 )
         covariance[pair] = column
     if section["tree"] and Path(section["file"]).suffix.lower() != ".root":
-        raise PullbackError(f"config: source.tree: {section['file']} is no .root file, and has no trees; leave it out")
+        raise PullbackError(f"config: source.tree: {section['file']} is no .root file and has no trees; leave it out")
     by_index = {coordinates.index(name): column for name, column in sigma.items()}
     planned = section.get("hits_sha256", "")
     return HitsFile(section["file"], tuple(names), by_index, covariance, section["unit"], section["tree"], planned)
@@ -263,14 +272,14 @@ def _reader(file: str) -> ModuleType:
 
 @contextmanager
 def _errors(file: str) -> Iterator[None]:
-    """What the system and the libraries say of a file, as one line that names it."""
+    """Report errors of the system and the libraries as one line that names the file."""
     check_regular(file)
     try:
         if not os.path.getsize(file):
-            raise PullbackError(f"{file}: the file is empty; it needs named columns, and a row a muon")
+            raise PullbackError(f"{file}: the file is empty; it needs named columns, and one row per muon")
         yield
     except FileNotFoundError:
-        raise PullbackError(f"{file}: no such file any more") from None
+        raise PullbackError(f"{file}: the file no longer exists") from None
     except (PullbackError, OSError, RuntimeError) as error:
         if kind := _foreign(file):
             raise PullbackError(f"{file}: is {kind}") from error
@@ -286,7 +295,7 @@ def _errors(file: str) -> Iterator[None]:
 
 
 def _foreign(file: str) -> str:
-    """What a file is if not of the kind that its name says, as far as its first bytes tell; "" if they don't."""
+    """The kind of a file according to its first bytes if it contradicts the suffix; otherwise empty."""
     with contextlib.suppress(OSError), Path(file).open("rb") as stream:
         start = stream.read(32)
         for magic, (reader, words) in KINDS.items():
@@ -297,10 +306,10 @@ def _foreign(file: str) -> str:
 
 @contextmanager
 def _unchanged(file: str, planned: str = "") -> Iterator[str]:
-    """The SHA-256 of a file: it must be the planned one, if there is one, and stay so while the block reads the file.
+    """The SHA-256 of a file, which must equal the planned one, if any, and not change while the block reads.
 
-    The file is digested before it is read, and again after only if it had just been written to: any other change shows
-    in its times, since no program can set that of the last change. Digesting takes about 0.5 s a GB, once a job.
+    The file is hashed before reading, and again afterwards only if it had just been written: any other change shows in
+    the time of its last status change, which no program can set. Hashing takes about 0.5 s per GB, once per job.
     """
     changed = PullbackError(f"{file}: has changed since this run began: run again")
     with Path(file).open("rb") as stream:
@@ -311,7 +320,7 @@ def _unchanged(file: str, planned: str = "") -> Iterator[str]:
 
     def same() -> bool:
         try:
-            with Path(file).open("rb") as stream:  # opened anew: only then a file system of a network looks again
+            with Path(file).open("rb") as stream:  # opened anew, so that a network file system refreshes its data
                 again = hashlib.file_digest(stream, "sha256").hexdigest() if just_written else digest
                 return again == digest and _state(stream) == before
         except OSError:
@@ -319,7 +328,7 @@ def _unchanged(file: str, planned: str = "") -> Iterator[str]:
 
     try:
         yield digest
-    except Exception as error:  # whatever a reader makes of a file that is being written to
+    except Exception as error:  # any error of a reader on a file that is being written
         if same():
             raise
         raise changed from error
@@ -328,7 +337,7 @@ def _unchanged(file: str, planned: str = "") -> Iterator[str]:
 
 
 def _state(stream: BinaryIO) -> tuple[int, ...]:
-    """The size of a file, and when its content and anything about it changed last, ns."""
+    """Size of a file, and times of the last changes of its content and status, ns."""
     status = os.fstat(stream.fileno())
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
@@ -336,7 +345,7 @@ def _state(stream: BinaryIO) -> tuple[int, ...]:
 def _in_blocks(
     file: str, stretches, columns: int, start: int, stop: int, rows: int
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Blocks (column, muon) with their first row, from stretches of rows [start, stop) of any length."""
+    """Blocks (column, muon) with the index of their first row, from chunks of rows [start, stop) of any length."""
     at, filled = start, 0
     block = np.empty((columns, min(rows, stop - start)))
     for stretch in stretches:
@@ -352,5 +361,5 @@ def _in_blocks(
                 block = np.empty((columns, min(rows, stop - at)))
     if at < stop:
         raise PullbackError(
-            f"{file}: has no row {at + filled + 1} of {stop} any more; it has changed since this run began: run again"
+            f"{file}: no longer has row {at + filled + 1} of {stop}; it has changed since this run began: run again"
         )

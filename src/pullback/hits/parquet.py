@@ -1,4 +1,4 @@
-"""Hits in Parquet files: a column a coordinate, or lists of a fixed size."""
+"""Hits in Parquet files: one column per coordinate, or lists of a fixed size."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from .columns import ROWS_AT_A_TIME, Named, Stretches, check_element, find, jagg
 
 
 def count(file: str | Path, names: Sequence[str], tree: str = "") -> int:
-    """The number of rows, as the file states it."""
+    """The number of rows, from the file's metadata."""
     with _open(file) as parquet:
         _columns(file, parquet, names)
         return parquet.metadata.num_rows
 
 
 def read(file: str | Path, names: Sequence[str], start: int, stop: int, tree: str = "") -> Stretches:
-    """The rows [start, stop) of the columns, from the row group on that holds the first."""
+    """The rows [start, stop) of the columns; row groups before the first are skipped."""
     with _open(file) as parquet:
         columns = _columns(file, parquet, names)
         lengths = [parquet.metadata.row_group(group).num_rows for group in range(parquet.num_row_groups)]
@@ -44,7 +44,7 @@ def read(file: str | Path, names: Sequence[str], start: int, stop: int, tree: st
 
 
 def _columns(file, parquet, names) -> list[Named]:
-    """The columns that names mean, and of each the indices of its element."""
+    """The columns of the names, and the indices of the selected elements."""
     columns = [find(file, name, parquet.schema_arrow.names) for name in names]
     for column, indices in columns:
         kind = inner = parquet.schema_arrow.field(column).type

@@ -1,4 +1,4 @@
-"""Hits in ROOT files: branches of a tree, or fields of an RNTuple, read with uproot."""
+"""Hits in ROOT files: branches of a tree or fields of an RNTuple, read with uproot."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .columns import ROWS_AT_A_TIME, Named, Stretches, check_element, damaged, f
 
 
 def count(file: str | Path, names: Sequence[str], tree: str = "") -> int:
-    """The number of entries, as the tree states it."""
+    """The number of entries, from the tree's metadata."""
     with damaged(file), _open(file, tree) as entries:
         _columns(file, entries, names)
         return entries.num_entries
@@ -32,7 +32,7 @@ def read(file: str | Path, names: Sequence[str], start: int, stop: int, tree: st
         if start >= stop:
             return
         step = rows_at_a_time(*shapes.values())
-        # Of an RNTuple many rows at a time: uproot reads a whole cluster again for each stretch of its rows.
+        # Large chunks for an RNTuple, since uproot reads a whole cluster again for each chunk.
         step = step if _is_ntuple(entries) else min(ROWS_AT_A_TIME, step)
         for arrays in entries.iterate(wanted, step_size=step, entry_start=start, entry_stop=stop, library="ak"):
             found = {name: ak.to_numpy(ak.fill_none(arrays[name], np.nan, axis=None)) for name in wanted}
@@ -44,7 +44,8 @@ def load_uproot(file: str | Path) -> Any:
 
     Raises
     ------
-    PullbackError : it is not installed.
+    PullbackError
+        uproot is not installed.
 
     """
     try:
@@ -56,14 +57,14 @@ def load_uproot(file: str | Path) -> Any:
 
 @contextmanager
 def _open(file, tree) -> Iterator[Any]:
-    """A tree of a file: the one named, or the only one."""
+    """A tree of a file: the named tree, or the only one."""
     uproot = load_uproot(file)
-    # A path rather than text, of which uproot would take what follows a colon for the name of an object; no caches, so
-    # that what has been read is forgotten.
+    # A path instead of text, in which uproot would take the part after a colon for an object; no caches, so that data
+    # already read are released.
     with uproot.open(Path(file), array_cache=None, object_cache=None) as root:
         kinds = root.classnames(recursive=True)
         trees = [name for name, kind in kinds.items() if kind.startswith(("TTree", "TNtuple")) or "RNTuple" in kind]
-        latest = list(dict.fromkeys(name.rpartition(";")[0] for name in trees))  # without ROOT's numbers of versions
+        latest = list(dict.fromkeys(name.rpartition(";")[0] for name in trees))  # without ROOT's version numbers
         if not trees:
             raise PullbackError(f"{file}: holds no tree and no RNTuple")
         if not tree and len(latest) > 1:
@@ -74,7 +75,7 @@ def _open(file, tree) -> Iterator[Any]:
 
 
 def _columns(file, entries, names) -> tuple[list[Named], dict[str, tuple[int, ...]]]:
-    """The branches that names mean, and of each branch the shape that it has in an entry."""
+    """The branches of the names, and the shape of each branch in an entry."""
     there = entries.keys(recursive=not _is_ntuple(entries))
     columns = [find(file, name, there) for name in names]
     shapes = {}
@@ -94,11 +95,11 @@ def _columns(file, entries, names) -> tuple[list[Named], dict[str, tuple[int, ..
 
 
 def _type(entries, column) -> Any:
-    """What a branch holds in an entry, without reading any of it."""
+    """The type of a branch in an entry, without reading data."""
     if not _is_ntuple(entries):
         return entries[column].interpretation.awkward_form(entries.file).type
     form = entries.to_akform(filter_name=lambda name: name == column)
-    return (form[0] if isinstance(form, tuple) else form).content(column).type  # some versions give a pair
+    return (form[0] if isinstance(form, tuple) else form).content(column).type  # some versions return a pair
 
 
 def _is_ntuple(entries) -> bool:

@@ -1,4 +1,4 @@
-"""Inference models: torch functions from hits to observables, with the names and units of both."""
+"""Inference models: torch functions from hits to observables, with names and units."""
 
 from .base import NO_FOLD, Model, Quantity, at_given_hits, load
 

@@ -1,7 +1,7 @@
-"""Inference models: torch functions from hits to observables, with the names and units of both.
+"""Inference models: torch functions from hits to observables, with names and units.
 
-Each built-in model is one file here, with a function `model(section)` that makes it from the config's `model` section.
-Importing it doesn't import torch: simulating needs none.
+Each built-in model is one module here, with a function `model(section)` that makes it from the config's `model`
+section. Importing it does not import torch, which simulation does not need.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from jaxtyping import Float
 from ..uncertainty.arrays import Tensor
 
 MODULES = {"own": "user"}
-"""Modules of models that have another name than the model."""
+"""Modules whose name differs from that of the model."""
 
 NO_FOLD = "none"
-"""The `fold` of an observable for which the linear law holds as well at 0 as anywhere."""
+"""The `fold` of an observable for which linear propagation is valid at 0 too."""
 
 
 class Quantity(NamedTuple):
-    """A coordinate or an observable: its name in code and files, its unit, its name in words, its sign in figures.
+    """A coordinate or an observable: name in code and files, unit, name in words, and symbol in figures.
 
-    An angle on a circle has a `period`: its differences are taken the shorter way round. `fold` names the observable
-    whose distance from 0, in σ, says where the linear law holds; an observable that names none is its own,
-    and `NO_FOLD` says that there is no such place. `domain` is how far from the fold, in σ, the linear law holds at the
-    nearest, where that is further than the config's `validation.domain`.
+    An angle on a circle has a `period`; its differences are taken the shorter way round. `fold` names the observable
+    whose distance from 0, in σ, determines where linear propagation is valid; the default is the observable itself, and
+    `NO_FOLD` means no fold. `domain` is the smallest distance from the fold, in σ, at which linear propagation is
+    valid, if larger than the config's `validation.domain`.
     """
 
     name: str
@@ -42,44 +42,52 @@ class Quantity(NamedTuple):
 
 
 def at_given_hits(hits: Float[Any, "muon coordinate"], **_: Any) -> Float[Any, "muon coordinate"]:
-    """True hits that are drawn as such, wherever the layers are."""
+    """True hits that were drawn directly, independent of the layers."""
     return hits
 
 
 @dataclass(frozen=True)
 class Model:
-    """What the pipeline knows of a model.
+    """A model as the pipeline uses it.
 
     Attributes
     ----------
-    infer : `infer(hits, **parameters)` maps hits (muon, coordinate) to observables (muon, observable).
-    sample : `sample(rng, muons, source)` draws what makes the true hits (muon, …) with numpy, without the parameters;
-        `source` is the config's section as attributes.
-    place : `place(sampled, **parameters)` gives the true hits (muon, coordinate), as numpy arrays or, where any
+    infer : callable
+        `infer(hits, **parameters)` maps hits (muon, coordinate) to observables (muon, observable).
+    generate : callable
+        `generate(rng, muons, source)` draws the random input (muon, …) of the true hits with numpy, independent of the
+        parameters; `source` is the config's section as attributes.
+    intersect_layers : callable
+        `intersect_layers(generated, **parameters)` returns the true hits (muon, coordinate), as a numpy array or, if
+        any
         argument is a tensor, as a tensor that carries the gradients of the parameters.
-    parameters : numbers and lists of numbers by name, as the config has them.
-    infer_uses, place_uses, covariance_uses, chi2_uses : names of the parameters that each function takes, in keywords.
-        `resolution` among them is the detector's, a number for each layer.
-    layers : the layer of each coordinate, from 0 on.
-    missing : whether `infer` uses what hits there are: NaN stands for one that is missing. Without it, a muon with a
-        hit that is not finite has no observables.
-    covariance : `covariance(hits, **parameters)`, what is added to the detector's covariance of the hits, (coordinate,
-        coordinate) or (muon, coordinate, coordinate): scattering in the layers, say.
-    cost : of quoting a muon, in units of that of a model that is smooth nearly everywhere: how its muons are cut into
-        jobs follows it.
-    chi2 : `chi2(hits, **parameters)`, χ² and its degrees of freedom (muon, 2).
-
+    parameters : dict
+        Numbers and lists of numbers by name, from the config.
+    infer_uses, intersect_uses, covariance_uses, chi2_uses : tuple of str
+        Parameters that each function takes by keyword. `resolution` is that of the detector, with one number per layer.
+    layers : tuple of int
+        The layer of each coordinate, from 0.
+    missing : bool
+        Whether `infer` accepts missing hits, which are NaN. If not, a muon with a hit that is not finite has no
+        observables.
+    covariance : callable, optional
+        `covariance(hits, **parameters)`, the covariance added to that of the detector, for example by scattering in the
+        layers: (coordinate, coordinate) or (muon, coordinate, coordinate).
+    cost : float
+        Cost of quoting a muon, relative to that of a nearly everywhere smooth model; sets the size of jobs.
+    chi2 : callable, optional
+        `chi2(hits, **parameters)`, χ² and its degrees of freedom (muon, 2).
     """
 
     coordinates: tuple[Quantity, ...]
     observables: tuple[Quantity, ...]
     infer: Callable[..., Float[Tensor, "muon observable"]]
-    sample: Callable[..., Float[np.ndarray, "muon _"]]
+    generate: Callable[..., Float[np.ndarray, "muon _"]]
     layers: tuple[int, ...]
-    place: Callable[..., Any] = at_given_hits
+    intersect_layers: Callable[..., Any] = at_given_hits
     parameters: Mapping[str, float | tuple[float, ...]] = field(default_factory=dict)
     infer_uses: tuple[str, ...] = ()
-    place_uses: tuple[str, ...] = ()
+    intersect_uses: tuple[str, ...] = ()
     missing: bool = False
     covariance: Callable[..., Any] | None = None
     covariance_uses: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Cosmic muons at sea level: their directions and momenta."""
+"""Directions and momenta of cosmic muons at sea level."""
 
 from __future__ import annotations
 
@@ -8,28 +8,36 @@ import numpy as np
 from jaxtyping import Float
 
 REYNA = 0.2455, 1.288, -0.2555, 0.0209
-"""c2 … c5 of the vertical intensity in `vertical_intensity`."""
+"""Coefficients c2 … c5 of the intensity in `vertical_intensity`."""
 
 GRID = 4001
-"""Points of the grid on which the spectrum is integrated: 0.23 % apart."""
+"""Grid points for the integral of the spectrum, 0.23 % apart."""
 
 DECADES = 4
-"""How far the spectrum is followed, in powers of ten above 1 GeV/c or the least momentum: to 1e-7 of the muons."""
+"""Range of the spectrum above 1 GeV/c or the minimum momentum, in powers of ten; 1e-7 of the muons lie beyond."""
 
 
 def slopes(uniform: Float[np.ndarray, "muon 2"], zenith_max: float) -> Float[np.ndarray, "muon 2"]:
-    """dx/dz and dy/dz of muons from above, out of uniform deviates.
+    """Slopes dx/dz and dy/dz of muons from above, from uniform deviates.
 
-    The intensity (muons by area across their direction, solid angle and time) goes as cos²θ. A horizontal layer is seen
-    under cos θ, so the muons that cross one have dN ∝ cos³θ sin θ dθ dφ, and the share of them that is nearer the
-    vertical than θ is (1 − cos⁴θ)/(1 − cos⁴θ_max): its inverse gives θ. φ is uniform.
+    The intensity (muons per area perpendicular to their direction, solid angle and time) is proportional to cos²θ. A
+    horizontal layer appears reduced by cos θ, so that muons crossing it have dN ∝ cos³θ sin θ dθ dφ. The fraction below
+    θ is (1 − cos⁴θ)/(1 − cos⁴θ_max), and its inverse gives θ. φ is uniform.
 
     Parameters
     ----------
-    uniform : deviates, 0 ≤ u < 1.
-    zenith_max : θ_max, rad, 0 < θ_max < π/2.
+    uniform : array (muon, 2)
+        Deviates, 0 ≤ u < 1.
+    zenith_max : float
+        θ_max, rad, 0 < θ_max < π/2.
 
-    Source: cos²θ as in PDG 2024, 30.3.1 (right for muons of about 3 GeV, to θ of about 70°).
+    Returns
+    -------
+    array (muon, 2)
+        dx/dz and dy/dz.
+
+    Source: cos²θ as in PDG 2024, 30.3.1 (valid for muons of about 3 GeV, up to θ of about 70°).
+
     """
     most = np.sin(zenith_max) ** 2 * (1 + np.cos(zenith_max) ** 2)  # 1 − cos⁴θ_max, without cancellation
     share = uniform[:, 0] * most
@@ -41,14 +49,15 @@ def slopes(uniform: Float[np.ndarray, "muon 2"], zenith_max: float) -> Float[np.
 def vertical_intensity(momentum: float | Float[np.ndarray, "*muon"]) -> Float[np.ndarray, "*muon"]:
     """Intensity of vertical muons at sea level, 1/(cm² s sr GeV/c).
 
-    I(p) = c1 p^−(c2 + c3 y + c4 y² + c5 y³) with y = log10 p, for 1 < p < 2000 GeV/c; what it gives outside is an
-    extrapolation.
+    I(p) = c1 p^−(c2 + c3 y + c4 y² + c5 y³) with y = log10 p, for 1 < p < 2000 GeV/c; outside it is an extrapolation.
 
     Parameters
     ----------
-    momentum : p, GeV/c.
+    momentum : float or array
+        p, GeV/c.
 
     Source: D. Reyna, hep-ph/0604145 (2006), equation 3 and the best fit of section 4.
+
     """
     c2, c3, c4, c5 = REYNA
     y = np.log10(np.asarray(momentum, dtype=float))
@@ -56,20 +65,22 @@ def vertical_intensity(momentum: float | Float[np.ndarray, "*muon"]) -> Float[np
 
 
 def momenta(uniform: Float[np.ndarray, " muon"], cosmic: Any) -> Float[np.ndarray, " muon"]:
-    """The momentum of each muon (GeV/c), out of uniform deviates.
+    """The momentum of each muon (GeV/c), from uniform deviates.
 
-    `fixed`: that of the config; `sea_level`: the spectrum of vertical muons from that on, whatever the zenith angle, by
-    the inverse of its integral on a grid in log p.
+    `fixed`: the momentum of the config. `sea_level`: the spectrum of vertical muons above that momentum, whatever the
+    zenith angle, by the inverse of its integral on a grid in log p.
 
     Parameters
     ----------
-    uniform : deviates, 0 ≤ u < 1.
-    cosmic : the config's section, as attributes.
+    uniform : array (muon,)
+        Deviates, 0 ≤ u < 1.
+    cosmic : section
+        The config's section, as attributes.
 
     """
     if cosmic.spectrum == "fixed":
         return np.full(len(uniform), float(cosmic.momentum))
     log = np.linspace(np.log(cosmic.momentum), np.log(max(cosmic.momentum, 1.0)) + DECADES * np.log(10), GRID)
-    density = np.exp(log) * vertical_intensity(np.exp(log))  # by log p
+    density = np.exp(log) * vertical_intensity(np.exp(log))  # per log p
     below = np.concatenate([[0.0], np.cumsum((density[1:] + density[:-1]) / 2)])
     return np.exp(np.interp(uniform * below[-1], below, log))

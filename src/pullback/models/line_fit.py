@@ -1,4 +1,4 @@
-"""Straight lines through the hits of several layers: weighted least squares, muon by muon, missing hits included."""
+"""Straight lines through the hits of several layers by weighted least squares, with support for missing hits."""
 
 from __future__ import annotations
 
@@ -16,20 +16,22 @@ from ..uncertainty.elementwise import total
 from . import Quantity
 
 PerLayer = Sequence[float] | Float[Tensor, " _"]
-"""A number for each layer: as the config has it, or a tensor where its gradient is wanted."""
+"""One number per layer: from the config, or a tensor for derivatives."""
 
 _SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
 class View(NamedTuple):
-    """The hits of one view of a tracker, with 0 in place of those that are not finite.
+    """The hits of one view of a tracker, with 0 in place of hits that are not finite.
 
     Attributes
     ----------
-    hits : (muon,) for each layer, m.
-    seen : which of them there are, None: all.
-    finite : which muons have no hit that is infinite, None: all.
-
+    hits : tuple of tensor (muon,)
+        Positions on each layer.
+    seen : tensor (layer, muon), optional
+        Whether each hit exists; None if all do.
+    finite : tensor (muon,), optional
+        Whether each muon is without infinite hits; None if all are.
     """
 
     hits: tuple[Float[Tensor, " muon"], ...]
@@ -38,9 +40,9 @@ class View(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A line x(z) of each muon: dx/dz, x at a given height (m), and which muons have a line (None: all).
+    """A line x(z) per muon: dx/dz, x at a given height (m), and whether the muon has a line (None if all have).
 
-    The others have finite stand-ins, without NaN in their gradients; `observables` puts NaN there.
+    Muons without a line have finite placeholders, so that gradients have no NaN; `observables` inserts NaN.
     """
 
     slope: Float[Tensor, " muon"]
@@ -49,11 +51,12 @@ class Line(NamedTuple):
 
 
 def as_layers(values: PerLayer, hits: Tensor, name: str, layers: int | None = None, positive: bool = False) -> Tensor:
-    """A number for each layer as a tensor like the hits.
+    """One number per layer as a tensor like the hits.
 
     Raises
     ------
-    ValueError : another shape than (layer,), or a number that is not positive where it must be.
+    ValueError
+        The shape is not (layer,), or a number is not positive although it must be.
 
     """
     values = values if hasattr(values, "new_tensor") else hits.new_tensor(values)
@@ -65,11 +68,12 @@ def as_layers(values: PerLayer, hits: Tensor, name: str, layers: int | None = No
 
 
 def views(hits: Float[Tensor, "muon coordinate"], *layers: int) -> list[View]:
-    """The hits one view after the other, each with its number of layers.
+    """The hits split into views with these numbers of layers.
 
     Raises
     ------
-    ValueError : hits that are no tensor (muon, coordinate) with a coordinate for each of these layers.
+    ValueError
+        Hits are no tensor (muon, coordinate) with one coordinate for each of these layers.
 
     """
     import torch
@@ -97,21 +101,31 @@ def fit(
     resolution: Float[Tensor, " layer"],
     at: float | Float[Tensor, ""] = 0.0,
 ) -> Line:
-    """The straight line of each muon by least squares, with the weights w = resolution² of the hits there are.
+    """The straight line of each muon by least squares, with weights w = resolution² of the available hits.
 
     With z̄ = Σ w z / Σ w, d = z − z̄ and S = Σ w d²: dx/dz = Σ w d x / S, and x(at) = Σ w x / Σ w + dx/dz (at − z̄).
-    Centred in z, so that slope and position lose no digits when the layers are far from z = 0.
+    Sums are centred in z, so that slope and position keep their precision for layers far from z = 0.
 
     A muon has no line with fewer than two hits, with all its hits at one height, or with an infinite hit.
 
     Parameters
     ----------
-    view : the hits.
-    z : height of each layer, m.
-    resolution : 1/σ of the hits of each layer, 1/m.
-    at : the height at which the position is wanted, m.
+    view : View
+        The hits.
+    z : tensor (layer,)
+        Height of each layer, m.
+    resolution : tensor (layer,)
+        1/σ of the hits of each layer, 1/m.
+    at : float or tensor
+        Height of the requested position, m.
+
+    Returns
+    -------
+    Line
+        The line of each muon.
 
     Source: the least-squares line of independent hits, PDG 2024, section 40.2.3.
+
     """
     import torch
 
@@ -125,7 +139,7 @@ def fit(
             known = (top > torch.where(view.seen, z, torch.inf).amin(dim=0)) & view.finite
     safe = (lambda sums: sums) if known is None else lambda sums: torch.where(known, sums, 1.0)
     origin = z.detach()[0]
-    height = z - origin  # differences of nearby numbers have no rounding
+    height = z - origin  # differences of similar numbers are exact
     weights = safe(total(weight))
     centre = total(weight * height) / weights
     arm = height - centre
@@ -135,7 +149,7 @@ def fit(
 
 
 def _weights(view: View, resolution: Float[Tensor, " layer"]) -> Float[Tensor, "layer _"]:
-    """The weights of the hits: 0 for one that is missing."""
+    """The weights of the hits; 0 for missing hits."""
     import torch
 
     weight = resolution.square()[:, None]
@@ -149,7 +163,7 @@ def _combine(factors: Float[Tensor, "layer _"], hits: Sequence[Tensor]) -> Float
 def chi2_of(
     view: View, z: Float[Tensor, " layer"], resolution: Float[Tensor, " layer"]
 ) -> tuple[Float[Tensor, " muon"], Float[Tensor, " muon"], Bool[Tensor, " #muon"] | None]:
-    """χ² = Σ w (x − line)² over the hits that a muon has, their number less 2, and which muons have a line."""
+    """χ² = Σ w (x − line)² over the available hits, their number minus 2, and whether each muon has a line."""
     at = z.detach()[0]
     line = fit(view, z, resolution, at)
     residuals = (x - line.position - line.slope * (height - at) for x, height in zip(view.hits, z, strict=True))
@@ -161,13 +175,13 @@ def chi2_of(
 def chi2_of_all(
     parts: Iterable[tuple[View, Float[Tensor, " layer"], Float[Tensor, " layer"]]],
 ) -> Float[Tensor, "muon 2"]:
-    """χ² and its degrees of freedom summed over views with their z and resolutions; NaN without all of the lines."""
+    """χ² and degrees of freedom summed over views with their z and resolutions; NaN unless all lines exist."""
     chi2, ndf, known = zip(*(chi2_of(*part) for part in parts), strict=True)
     return observables([total(chi2), total(ndf)], [both(*known)] * 2)
 
 
 def both(*known: Bool[Tensor, " #muon"] | None) -> Bool[Tensor, " #muon"] | None:
-    """Which muons have all of these lines; None: all."""
+    """Whether each muon has all of these lines; None if all have."""
     some = [each for each in known if each is not None]
     return reduce(and_, some) if some else None
 
@@ -175,9 +189,9 @@ def both(*known: Bool[Tensor, " #muon"] | None) -> Bool[Tensor, " #muon"] | None
 def observables(
     values: Sequence[Float[Tensor, " muon"]], known: Sequence[Bool[Tensor, " #muon"] | None]
 ) -> Float[Tensor, "muon observable"]:
-    """The observables side by side, with NaN where they are not known.
+    """The observables as columns, with NaN for unknown ones.
 
-    Last of all, so that a NaN stays out of the gradients of all that is known.
+    NaN is inserted last, so that it does not enter the gradients of known observables.
     """
     import torch
 
@@ -187,7 +201,7 @@ def observables(
 
 
 def alike(*arrays: Any) -> list[Any]:
-    """All of them as tensors if any is one, and else as numpy arrays."""
+    """All arrays as tensors if any is one, else as numpy arrays."""
     like = next((each for each in arrays if hasattr(each, "new_tensor")), None)
     if like is None:
         return [np.asarray(each, dtype=float) for each in arrays]
@@ -195,7 +209,7 @@ def alike(*arrays: Any) -> list[Any]:
 
 
 def side_by_side(parts: Sequence[Any]) -> Any:
-    """Arrays or tensors (muon, …), one beside the other."""
+    """Arrays or tensors (muon, …) joined along the second axis."""
     if isinstance(parts[0], np.ndarray):
         return np.concatenate(parts, axis=1)
     import torch
@@ -212,6 +226,6 @@ def coordinates(view: str, layers: int) -> tuple[Quantity, ...]:
 
 
 def check_heights(name: str, z: Sequence[float]) -> None:
-    """Raise unless a line can be drawn through layers at these heights."""
+    """Raise unless layers at these heights determine a line."""
     if len(set(z)) < 2:
         raise PullbackError(f"model.{name}: all layers are at {z[0]:g} m; a line needs two heights at least")

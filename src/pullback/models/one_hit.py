@@ -16,20 +16,25 @@ from . import Model, Quantity
 def infer_theta(hits: Float[Tensor, "muon 1"], dz: float | Float[Tensor, ""] = 1.5) -> Float[Tensor, "muon 1"]:
     """Angle of each muon from the vertical: θ = arctan(|x| / dz).
 
-    |x| makes θ fold at x = 0, where it has no derivative: propagation by Jacobians holds only some σ away from there.
+    |x| causes a fold of θ at x = 0, where it has no derivative; linear propagation is valid only some σ away from the
+    fold.
 
     Parameters
     ----------
-    hits : recorded positions (muon, 1), m.
-    dz : height of the origin above the layer, m; a tensor where its gradient is wanted.
+    hits : tensor (muon, 1)
+        Recorded positions, m.
+    dz : float or tensor
+        Height of the origin above the layer, m; a tensor for derivatives.
 
     Returns
     -------
-    θ (muon, 1), rad, 0 ≤ θ < π/2.
+    tensor (muon, 1)
+        θ, rad, 0 ≤ θ < π/2.
 
     Raises
     ------
-    ValueError : hits that are no tensor (muon, 1), or dz that is not positive.
+    ValueError
+        Hits are no tensor (muon, 1), or dz is not positive.
 
     Source: the geometry of a straight track from (0, dz) to (x, 0).
 
@@ -47,10 +52,10 @@ def infer_theta(hits: Float[Tensor, "muon 1"], dz: float | Float[Tensor, ""] = 1
     if not dz > 0:
         raise ValueError(f"dz must be positive (m), not {dz}")
     dz = dz if hasattr(dz, "new_tensor") else hits.new_tensor(dz)
-    return magnitude(hits).arctan2(dz)  # as precise as arctan of the quotient, and vectorised where that is not
+    return magnitude(hits).arctan2(dz)  # as precise as arctan of the quotient, and better vectorised
 
 
-def sample(rng: np.random.Generator, muons: int, source: Any) -> Float[np.ndarray, "muon 1"]:
+def generate(rng: np.random.Generator, muons: int, source: Any) -> Float[np.ndarray, "muon 1"]:
     """True positions x ~ U(x_min, x_max), m, as (muon, 1)."""
     return source.x_min + (source.x_max - source.x_min) * rng.random((muons, 1))
 
@@ -61,9 +66,9 @@ def model(section: Mapping[str, Any]) -> Model:
         coordinates=(Quantity("x", "m", "position on the layer", "x"),),
         observables=(Quantity("theta", "rad", "angle from the vertical", "θ"),),
         infer=infer_theta,
-        sample=sample,
+        generate=generate,
         layers=(0,),
-        # Where true hits are drawn, which needs no dz, there is none.
+        # True hits are drawn without dz, which is then absent.
         parameters={name: section[name] for name in ("dz",) if name in section},
         infer_uses=("dz",),
     )

@@ -1,4 +1,4 @@
-"""A muon is scattered in a volume, between a tracker above and one below."""
+"""Model of scattering: a muon is scattered in a volume between an upper and a lower tracker."""
 
 from __future__ import annotations
 
@@ -19,35 +19,40 @@ from .multiple_scattering import angle_and_displacement, highland, layer_covaria
 def infer_scatter(
     hits: Float[Tensor, "muon coordinate"], z_upper: PerLayer, z_lower: PerLayer, resolution: PerLayer
 ) -> Float[Tensor, "muon 8"]:
-    """How each muon was scattered between two trackers, and where, from straight lines in either.
+    """Scattering angles and point of closest approach of each muon, from straight lines in two trackers.
 
-    p = (dx/dz, dy/dz, 1) is the direction above, and q that below, each fitted as in `infer_track3d`: they point
-    upwards, to where the muon comes from.
+    p = (dx/dz, dy/dz, 1) is the direction above and q the direction below, each fitted as in `infer_track3d`. They
+    point upwards, to the origin of the muon.
 
-    - θ_in and θ_out, the zenith angles of p and q;
-    - Δθ_x = arctan q_x − arctan p_x and Δθ_y, the changes of the angles in the two views;
-    - θ_msc = atan2(|p × q|, p·q), the angle between p and q, which keeps its digits where arccos loses them;
-    - the point of closest approach, in the middle of the shortest line between both tracks: with points P and Q of
-      them, v = Q − P and n = p × q, these are nearest to each other at P + s p and Q + t q with s = (v × q)·n/|n|² and
-      t = (v × p)·n/|n|².
+    - θ_in and θ_out: zenith angles of p and q.
+    - Δθ_x = arctan q_x − arctan p_x and Δθ_y: changes of the angles in the two views.
+    - θ_msc = atan2(|p × q|, p·q): angle between p and q. It keeps its precision where arccos loses it.
+    - Point of closest approach: middle of the shortest line between both tracks. With points P and Q on the tracks,
+      v = Q − P and n = p × q, its ends are P + s p and Q + t q with s = (v × q)·n/|n|² and t = (v × p)·n/|n|².
 
-    θ_msc folds at 0, as θ_in and θ_out do, with a gradient of 0. Parallel tracks are nowhere nearest: their point is
-    NaN, and the less a muon is scattered, the less is known of it.
+    θ_msc, θ_in and θ_out have a fold at 0, where their gradient is 0. Parallel tracks have no point of closest approach
+    (NaN), and its uncertainty grows as the scattering angle decreases.
 
     Parameters
     ----------
-    hits : position x on each layer, then y on each (muon, 2 layers), m; the layers of the upper tracker first. NaN
-        where there is none. Each fit uses what hits it has.
-    z_upper, z_lower : height of each layer, m; in any order within a tracker.
-    resolution : 1/σ of each layer in either view, 1/m, in the order of the hits.
+    hits : tensor (muon, 2 layers)
+        Position x on each layer, then y on each, m; the layers of the upper tracker first. NaN for a missing hit. Each
+        fit
+        uses the available hits.
+    z_upper, z_lower : sequence of float or tensor
+        Height of each layer, m; in any order within a tracker.
+    resolution : sequence of float or tensor
+        1/σ of each layer in either view, 1/m, in the order of the hits.
 
     Returns
     -------
-    θ_in, θ_out, Δθ_x, Δθ_y, θ_msc (rad) and the point's x, y and z (m). NaN where a line is missing that they need.
+    tensor (muon, 8)
+        θ_in, θ_out, Δθ_x, Δθ_y, θ_msc (rad), and x, y and z of the point (m). NaN if a required line is missing.
 
     Raises
     ------
-    ValueError : hits, heights or resolution of another shape, or a resolution that is not positive.
+    ValueError
+        Hits, heights or resolution have a wrong shape, or a resolution is not positive.
 
     Source: the point of closest approach as in L. J. Schultz et al., Nucl. Instrum. Meth. A 519 (2004) 687; the
     least-squares line of independent hits, PDG 2024, section 40.2.3.
@@ -66,7 +71,7 @@ def infer_scatter(
     middle = (heights[0].detach().mean() + heights[1].detach().mean()) / 2
     parts = zip(found, 2 * heights, 2 * resolutions, strict=True)
     (px, x, _), (qx, x_below, _), (py, y, _), (qy, y_below, _) = fits = [line_fit.fit(*part, middle) for part in parts]
-    # By the difference of the directions, and of positions at one height: n = (−dy, dx, nz), v = (vx, vy, 0).
+    # In terms of the difference of directions, and of positions at one height: n = (−dy, dx, nz), v = (vx, vy, 0).
     dx, dy, vx, vy = qx - px, qy - py, x_below - x, y_below - y
     nz = px * dy - py * dx
     square = dx.square() + dy.square() + nz.square()
@@ -108,7 +113,7 @@ def infer_scatter(
 def chi2(
     hits: Float[Tensor, "muon coordinate"], z_upper: PerLayer, z_lower: PerLayer, resolution: PerLayer
 ) -> Float[Tensor, "muon 2"]:
-    """χ² and its degrees of freedom as in `track.chi2`, summed over both trackers and views; NaN without all lines."""
+    """χ² and degrees of freedom as in `track.chi2`, summed over both trackers and views; NaN unless all lines exist."""
     found, heights, resolutions = _prepared(hits, z_upper, z_lower, resolution)
     return line_fit.chi2_of_all(zip(found, 2 * heights, 2 * resolutions, strict=True))
 
@@ -125,11 +130,11 @@ def _prepared(hits, z_upper, z_lower, resolution):
 def covariance(
     hits: Float[Tensor, "muon coordinate"], z_upper: PerLayer, z_lower: PerLayer, theta0: float | Float[Tensor, ""]
 ) -> Float[Tensor, "coordinate coordinate"]:
-    """What scattering in the layers adds to the covariance of the hits: `layer_covariance` in each view by itself.
+    """Covariance of the hits due to scattering in the layers: `layer_covariance` in each view.
 
-    Over the layers of both trackers, for a layer above the volume bends the line below it as well: what it does to p
-    and to q is correlated, and partly cancels in the angles between them. True angles are those that the muon would
-    have without the layers: θ_out with none of the bends above the volume, either.
+    It includes the layers of both trackers, since a layer above the volume also deflects the line below. Its effects on
+    p and q are correlated and partly cancel in the angles between them. True angles are those of a muon without
+    scattering in the layers: θ_out excludes the deflections above the volume.
     """
     import torch
 
@@ -138,21 +143,22 @@ def covariance(
     return torch.block_diag(of_one_view, of_one_view)
 
 
-def sample(rng: np.random.Generator, muons: int, source: Any) -> Float[np.ndarray, "muon 10"]:
-    """True lines above and below the volume, of cosmic muons that are scattered in it.
+def generate(rng: np.random.Generator, muons: int, source: Any) -> Float[np.ndarray, "muon 10"]:
+    """True lines above and below the volume, of cosmic muons scattered in the volume.
 
-    x and y ~ U(x_min, x_max) where a muon enters the volume, at its top. On its way of thickness/cos θ_in through it,
-    it is scattered by `angle_and_displacement`, with θ0 by `highland` for the whole way, in two planes through its line
-    at right angles, independently. The angles turn it about an axis across its line, so that θ_msc² is the sum of
-    their squares; the displacements shift it across its line where that leaves the volume, and it flies on from there.
+    x and y ~ U(x_min, x_max) where a muon enters the volume, at its top. On its path of thickness/cos θ_in, it is
+    scattered by `angle_and_displacement`, with θ0 from `highland` for the whole path, independently in two
+    perpendicular planes through its line. The angles rotate it about an axis perpendicular to its line, so that θ_msc²
+    is the sum of their squares. The displacements shift it perpendicular to its line where the line leaves the volume.
 
-    Approximations: θ0 is small; momentum is not lost; the way is that of the unscattered line; the volume has no sides.
-    A muon that would be turned by 90° or more, or back up, has no line below, which is NaN.
+    Approximations: θ0 is small; energy loss is neglected; the path is that of the unscattered line; the volume extends
+    to infinity in x and y. A muon deflected by 90° or more, or upwards, has no line below, which is NaN.
 
     Returns
     -------
-    For each muon x, y, dx/dz and dy/dz of the line above, at the volume's top, and of the line below, at its bottom,
-    then the heights of top and bottom; m and 1.
+    array (muon, 10)
+        x, y, dx/dz and dy/dz of the line above, at the volume's top, and of the line below, at its bottom, then the
+        heights of top and bottom; m and 1.
 
     """
     volume = source.volume
@@ -165,7 +171,7 @@ def sample(rng: np.random.Generator, muons: int, source: Any) -> Float[np.ndarra
     path = volume.thickness * slant
     theta0 = highland(cosmic_rays.momenta(deviates[:, 4], source.cosmic), path, volume.radiation_length)
     (a, shift_a), (b, shift_b) = (angle_and_displacement(normal[:, i : i + 2], theta0, path) for i in (0, 2))
-    # Two directions across the line and each other, the first in the plane of x and z.
+    # Two directions perpendicular to the line and to each other, the first in the plane of x and z.
     width = np.sqrt(1 + px**2)
     first = np.stack([1 / width, np.zeros(muons), -px / width], axis=1)
     second = np.stack([-px * py, 1 + px**2, -py], axis=1) / (slant * width)[:, None]
@@ -175,24 +181,25 @@ def sample(rng: np.random.Generator, muons: int, source: Any) -> Float[np.ndarra
     q = np.stack([px, py, np.ones(muons)], axis=1) + stretch[:, None] * bend
     q[(angle >= np.pi / 2) | (q[:, 2] <= 0)] = np.nan
     q = q[:, :2] / q[:, 2:]
-    # It flies against p, and is bent and shifted against `bend`.
+    # The muon flies along −p, so that its deflection and shift are opposite to `bend`.
     shift = -shift_a[:, None] * first - shift_b[:, None] * second
     end = start - volume.thickness * p + shift[:, :2] - q * shift[:, 2:]
     ends = np.broadcast_to([top, bottom], (muons, 2))
     return np.concatenate([start, p, end, q, ends], axis=1)
 
 
-def place(sampled: Any, z_upper: Any, z_lower: Any) -> Any:
-    """The true hits (muon, coordinate) of lines from `sample`, on layers at the heights z_upper and z_lower.
+def intersect_layers(generated: Any, z_upper: Any, z_lower: Any) -> Any:
+    """The true hits (muon, coordinate) of lines from `generate`, on layers at the heights z_upper and z_lower.
 
     Raises
     ------
-    PullbackError : a layer that is not outside the volume, on its tracker's side.
+    PullbackError
+        A layer is not outside the volume, on its tracker's side.
 
     """
-    sampled, z_upper, z_lower = line_fit.alike(sampled, z_upper, z_lower)
-    if len(sampled):
-        top, bottom = float(sampled[0, 8]), float(sampled[0, 9])
+    generated, z_upper, z_lower = line_fit.alike(generated, z_upper, z_lower)
+    if len(generated):
+        top, bottom = float(generated[0, 8]), float(generated[0, 9])
         if z_upper.min() < top:
             raise PullbackError(f"model.z_upper: {float(z_upper.min()):g} m is below the volume's top at {top:g} m")
         if z_lower.max() > bottom:
@@ -201,7 +208,7 @@ def place(sampled: Any, z_upper: Any, z_lower: Any) -> Any:
             )
 
     def line(position, slope, height, z):
-        return sampled[:, position, None] + sampled[:, slope, None] * (z - sampled[:, height, None])
+        return generated[:, position, None] + generated[:, slope, None] * (z - generated[:, height, None])
 
     above, below = (lambda view: line(view, view + 2, 8, z_upper)), (lambda view: line(view + 4, view + 6, 9, z_lower))
     return line_fit.side_by_side([above(0), below(0), above(1), below(1)])
@@ -240,16 +247,16 @@ def model(section: Mapping[str, Any]) -> Model:
             *poca,
         ),
         infer=infer_scatter,
-        sample=sample,
-        place=place,
+        generate=generate,
+        intersect_layers=intersect_layers,
         layers=2 * tuple(range(layers)),
         parameters={"z_upper": z_upper, "z_lower": z_lower, "theta0": theta0},
         infer_uses=("z_upper", "z_lower", "resolution"),
-        place_uses=("z_upper", "z_lower"),
+        intersect_uses=("z_upper", "z_lower"),
         missing=True,
         covariance=covariance if theta0 > 0 else None,
         covariance_uses=("z_upper", "z_lower", "theta0") if theta0 > 0 else (),
         chi2=chi2,
         chi2_uses=("z_upper", "z_lower", "resolution"),
-        cost=800.0,  # the points of closest approach of small angles are integrated at thousands of points
+        cost=800.0,  # points of closest approach at small angles need thousands of quadrature points
     )

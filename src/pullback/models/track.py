@@ -1,4 +1,4 @@
-"""A muon crosses several layers, and their hits give a straight line in one view."""
+"""Model of a track in one view: a straight line through the hits of several layers."""
 
 from __future__ import annotations
 
@@ -19,25 +19,32 @@ def infer_track(hits: Float[Tensor, "muon layer"], z: PerLayer, resolution: PerL
     """Slope, angle from the vertical and intercept of each muon, from a weighted fit of a straight line x(z).
 
     With the weights w = resolution², z̄ = Σ w z/Σ w, d = z − z̄: slope dx/dz = Σ w d x/Σ w d², θ = arctan|dx/dz|, and
-    intercept x(0) = Σ w x/Σ w − z̄ dx/dz. θ folds where the slope is 0; slope and intercept are linear in the hits.
+    intercept x(0) = Σ w x/Σ w − z̄ dx/dz. θ has a fold where the slope is 0; slope and intercept are linear in the
+    hits.
 
-    For N layers of one σ at equal distances over a length L, σ_slope = (σ/L) √(12 (N − 1)/(N (N + 1))): 3 layers are no
+    For N equidistant layers of equal σ over a length L, σ_slope = (σ/L) √(12 (N − 1)/(N (N + 1))): 3 layers are no
     better than 2.
 
     Parameters
     ----------
-    hits : position on each layer (muon, layer), m; NaN where there is none. The fit uses what hits there are.
-    z : height of each layer, m, in any order.
-    resolution : 1/σ of each layer, 1/m.
+    hits : tensor (muon, layer)
+        Position on each layer, m; NaN for a missing hit. The fit uses the available hits.
+    z : sequence of float or tensor
+        Height of each layer, m, in any order.
+    resolution : sequence of float or tensor
+        1/σ of each layer, 1/m.
 
     Returns
     -------
-    slope (1), θ (rad, 0 ≤ θ < π/2) and intercept (m). NaN for a muon with hits at fewer than two heights, or with an
-    infinite hit.
+    tensor (muon, 3)
+        Slope (1), θ (rad, 0 ≤ θ < π/2) and intercept (m). NaN for a muon with hits at fewer than two heights, or with
+        an
+        infinite hit.
 
     Raises
     ------
-    ValueError : hits, z or resolution of another shape, or a resolution that is not positive.
+    ValueError
+        Hits, z or resolution have a wrong shape, or a resolution is not positive.
 
     Source: the least-squares line of independent hits, PDG 2024, section 40.2.3.
 
@@ -60,7 +67,7 @@ def infer_track(hits: Float[Tensor, "muon layer"], z: PerLayer, resolution: PerL
 def chi2(hits: Float[Tensor, "muon layer"], z: PerLayer, resolution: PerLayer) -> Float[Tensor, "muon 2"]:
     """χ² = Σ w (x − line)² and its degrees of freedom, hits − 2, with the arguments of `infer_track`.
 
-    It follows the χ² distribution where the noise is Gaussian and the layers don't scatter.
+    It follows the χ² distribution if the noise is Gaussian and the layers do not scatter.
     """
     (view,), z, resolution = _prepared(hits, z, resolution)
     return line_fit.chi2_of_all([(view, z, resolution)])
@@ -76,21 +83,21 @@ def _prepared(hits, z, resolution):
 def covariance(
     hits: Float[Tensor, "muon layer"], z: PerLayer, theta0: float | Float[Tensor, ""]
 ) -> Float[Tensor, "layer layer"]:
-    """What scattering in the layers adds to the covariance of the hits: `layer_covariance`, alike for all muons."""
+    """Covariance of the hits due to scattering in the layers: `layer_covariance`, equal for all muons."""
     return layer_covariance(line_fit.as_layers(z, hits, "z"), theta0)
 
 
-def sample(rng: np.random.Generator, muons: int, source: Any) -> Float[np.ndarray, "muon 2"]:
-    """True lines: x ~ U(x_min, x_max) at z = 0, m, and dx/dz, of cosmic muons of any azimuth."""
+def generate(rng: np.random.Generator, muons: int, source: Any) -> Float[np.ndarray, "muon 2"]:
+    """True lines of cosmic muons of any azimuth: x ~ U(x_min, x_max) at z = 0, m, and slope dx/dz."""
     deviates = rng.random((muons, 3))
     x = source.x_min + (source.x_max - source.x_min) * deviates[:, 0]
     return np.stack([x, cosmic_rays.slopes(deviates[:, 1:], source.cosmic.zenith_max)[:, 0]], axis=1)
 
 
-def place(sampled: Any, z: Any) -> Any:
-    """The true hits (muon, layer) of lines from `sample`, on layers at the heights z."""
-    sampled, z = line_fit.alike(sampled, z)
-    return sampled[:, :1] + sampled[:, 1:] * z
+def intersect_layers(generated: Any, z: Any) -> Any:
+    """The true hits (muon, layer) of lines from `generate`, on layers at the heights z."""
+    generated, z = line_fit.alike(generated, z)
+    return generated[:, :1] + generated[:, 1:] * z
 
 
 def model(section: Mapping[str, Any]) -> Model:
@@ -105,12 +112,12 @@ def model(section: Mapping[str, Any]) -> Model:
             Quantity("intercept", "m", "position of the track at z = 0", "x(0)", fold=NO_FOLD),
         ),
         infer=infer_track,
-        sample=sample,
-        place=place,
+        generate=generate,
+        intersect_layers=intersect_layers,
         layers=tuple(range(len(z))),
         parameters={"z": z, "theta0": theta0},
         infer_uses=("z", "resolution"),
-        place_uses=("z",),
+        intersect_uses=("z",),
         missing=True,
         covariance=covariance if theta0 > 0 else None,
         covariance_uses=("z", "theta0") if theta0 > 0 else (),

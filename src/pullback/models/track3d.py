@@ -1,4 +1,4 @@
-"""A muon crosses several layers that measure x and y, and their hits give its direction in space."""
+"""Model of a track in space: a muon crosses several layers that measure x and y."""
 
 from __future__ import annotations
 
@@ -19,28 +19,35 @@ from .multiple_scattering import layer_covariance
 def infer_track3d(hits: Float[Tensor, "muon coordinate"], z: PerLayer, resolution: PerLayer) -> Float[Tensor, "muon 4"]:
     """Zenith angle, azimuth and slopes of each muon, from weighted fits of straight lines x(z) and y(z).
 
-    With t_x = dx/dz and t_y = dy/dz as in `infer_track`: θ = arctan √(t_x² + t_y²) and φ = atan2(t_y, t_x).
-    (t_x, t_y, 1) points upwards, to where the muon comes from: θ and φ are its zenith angle and azimuth there, φ from x
-    towards y. It flies along (−t_x, −t_y, −1).
+    With t_x = dx/dz and t_y = dy/dz as in `infer_track`: θ = arctan √(t_x² + t_y²) and φ = atan2(t_y, t_x). The
+    direction (t_x, t_y, 1) points upwards, to the origin of the muon; θ and φ are its zenith angle and azimuth, φ from
+    x towards y. The muon flies along (−t_x, −t_y, −1).
 
-    θ folds in two dimensions: with a σ in either slope, θ at the vertical follows Rice's distribution, with a mean of
-    √(π/2) σ = 1.253 σ and a standard deviation of √(2 − π/2) σ = 0.655 σ. There φ is 0, and both have a gradient of 0.
+    θ has a fold in two dimensions: with an error σ of either slope, θ of a vertical muon follows the Rice distribution,
+    with mean √(π/2) σ = 1.253 σ and standard deviation √(2 − π/2) σ = 0.655 σ. There φ is set to 0, and the gradients
+    of both are 0.
 
     Parameters
     ----------
-    hits : position x on each layer, then y on each (muon, 2 layers), m; NaN where there is none. Each view's fit uses
-        what hits it has.
-    z : height of each layer, m, in any order.
-    resolution : 1/σ of each layer in either view, 1/m.
+    hits : tensor (muon, 2 layers)
+        Position x on each layer, then y on each, m; NaN for a missing hit. The fit of each view uses the available
+        hits.
+    z : sequence of float or tensor
+        Height of each layer, m, in any order.
+    resolution : sequence of float or tensor
+        1/σ of each layer in either view, 1/m.
 
     Returns
     -------
-    θ (rad, 0 ≤ θ < π/2), φ (rad, −π ≤ φ ≤ π), t_x and t_y (1). NaN where a line is missing that they need: a view with
-    hits at fewer than two heights, or with an infinite hit.
+    tensor (muon, 4)
+        θ (rad, 0 ≤ θ < π/2), φ (rad, −π ≤ φ ≤ π), t_x and t_y (1). NaN if a required line is missing: in a view with
+        hits
+        at fewer than two heights, or with an infinite hit.
 
     Raises
     ------
-    ValueError : hits, z or resolution of another shape, or a resolution that is not positive.
+    ValueError
+        Hits, z or resolution have a wrong shape, or a resolution is not positive.
 
     Source: the least-squares line of independent hits, PDG 2024, section 40.2.3; S. O. Rice, Bell Syst. Tech. J. 24
     (1945) 46.
@@ -64,7 +71,7 @@ def infer_track3d(hits: Float[Tensor, "muon coordinate"], z: PerLayer, resolutio
 
 
 def chi2(hits: Float[Tensor, "muon coordinate"], z: PerLayer, resolution: PerLayer) -> Float[Tensor, "muon 2"]:
-    """χ² and its degrees of freedom as in `track.chi2`, summed over both views; NaN without both lines."""
+    """χ² and degrees of freedom as in `track.chi2`, summed over both views; NaN if either line is missing."""
     found, z, resolution = _prepared(hits, z, resolution)
     return line_fit.chi2_of_all((view, z, resolution) for view in found)
 
@@ -79,24 +86,24 @@ def _prepared(hits, z, resolution):
 def covariance(
     hits: Float[Tensor, "muon coordinate"], z: PerLayer, theta0: float | Float[Tensor, ""]
 ) -> Float[Tensor, "coordinate coordinate"]:
-    """What scattering in the layers adds to the covariance of the hits: `layer_covariance` in each view by itself."""
+    """Covariance of the hits due to scattering in the layers: `layer_covariance` in each view."""
     import torch
 
     of_one_view = layer_covariance(line_fit.as_layers(z, hits, "z"), theta0)
     return torch.block_diag(of_one_view, of_one_view)
 
 
-def sample(rng: np.random.Generator, muons: int, source: Any) -> Float[np.ndarray, "muon 4"]:
-    """True lines: x and y ~ U(x_min, x_max) at z = 0, m, and dx/dz and dy/dz, of cosmic muons."""
+def generate(rng: np.random.Generator, muons: int, source: Any) -> Float[np.ndarray, "muon 4"]:
+    """True lines of cosmic muons: x and y ~ U(x_min, x_max) at z = 0, m, and slopes dx/dz and dy/dz."""
     deviates = rng.random((muons, 4))
     start = source.x_min + (source.x_max - source.x_min) * deviates[:, :2]
     return np.concatenate([start, cosmic_rays.slopes(deviates[:, 2:], source.cosmic.zenith_max)], axis=1)
 
 
-def place(sampled: Any, z: Any) -> Any:
-    """The true hits (muon, coordinate) of lines from `sample`, on layers at the heights z."""
-    sampled, z = line_fit.alike(sampled, z)
-    return line_fit.side_by_side([sampled[:, :1] + sampled[:, 2:3] * z, sampled[:, 1:2] + sampled[:, 3:] * z])
+def intersect_layers(generated: Any, z: Any) -> Any:
+    """The true hits (muon, coordinate) of lines from `generate`, on layers at the heights z."""
+    generated, z = line_fit.alike(generated, z)
+    return line_fit.side_by_side([generated[:, :1] + generated[:, 2:3] * z, generated[:, 1:2] + generated[:, 3:] * z])
 
 
 def model(section: Mapping[str, Any]) -> Model:
@@ -112,12 +119,12 @@ def model(section: Mapping[str, Any]) -> Model:
             Quantity("ty", "1", "slope dy/dz of the track", "dy/dz", fold=NO_FOLD),
         ),
         infer=infer_track3d,
-        sample=sample,
-        place=place,
+        generate=generate,
+        intersect_layers=intersect_layers,
         layers=2 * tuple(range(len(z))),
         parameters={"z": z, "theta0": theta0},
         infer_uses=("z", "resolution"),
-        place_uses=("z",),
+        intersect_uses=("z",),
         missing=True,
         covariance=covariance if theta0 > 0 else None,
         covariance_uses=("z", "theta0") if theta0 > 0 else (),

@@ -56,7 +56,7 @@ def model(section: Mapping[str, Any]) -> Model:
             for o in section["observables"]
         ),
         infer=infer,
-        sample=partial(_drawn, draw, parameters, count) if draw else partial(_uniform, count),
+        generate=partial(_drawn, draw, parameters, count) if draw else partial(_uniform, count),
         layers=tuple(range(count)) if None in given else tuple(given),
         parameters=parameters,
         infer_uses=infer.takes,

@@ -1,1 +1,1 @@
-"""Numbers about numbers: intervals, quantiles, exact sums, random streams, angles on a circle."""
+"""Statistics: intervals, quantiles, exact sums, random streams, angles on a circle."""

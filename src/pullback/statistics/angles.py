@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 
 def wrap(difference: Float[Any, "*shape"], period: float) -> Float[Any, "*shape"]:
-    """The difference by the shorter way round, within ± half of the period; as it is, if the period is 0."""
+    """The difference taken the shorter way round, within ± half a period; unchanged if the period is 0."""
     if not period:
         return difference
     turns = difference / period
@@ -17,7 +17,7 @@ def wrap(difference: Float[Any, "*shape"], period: float) -> Float[Any, "*shape"
 
 
 def wrap_last(difference: Float[Any, "*shape"], periods: tuple[float, ...] | None) -> Float[Any, "*shape"]:
-    """The same with a period for each index of the last axis; None: none has one."""
+    """`wrap` with one period per index of the last axis; unchanged if `periods` is None."""
     for axis, period in enumerate(periods or ()):
         if period:
             difference[..., axis] = wrap(difference[..., axis], period)

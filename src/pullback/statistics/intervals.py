@@ -1,4 +1,4 @@
-"""Confidence intervals of widths and coverages, and what they say about a ratio that should be 1."""
+"""Confidence intervals of widths and coverages, and the equivalence test of a ratio that should be 1."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from scipy.special import betaincinv, gammaincinv, gammaln, ndtri
 
 
 def sd_interval(ratio: float, freedom: float, confidence: float) -> tuple[float, float]:
-    """Confidence interval of a standard deviation with so many degrees of freedom, from the χ² distribution.
+    """Confidence interval of a standard deviation with `freedom` degrees of freedom, from the χ² distribution.
 
-    With hardly any freedom, its upper end is infinite.
+    With very few degrees of freedom, its upper end is infinite.
     """
     tail = (1 - confidence) / 2
     with np.errstate(divide="ignore", over="ignore"):
@@ -21,7 +21,7 @@ def sd_interval(ratio: float, freedom: float, confidence: float) -> tuple[float,
 
 
 def mean_interval(mean: float, se: float, confidence: float) -> tuple[float, float]:
-    """Confidence interval of a mean of many, with its standard error."""
+    """Normal confidence interval of a mean with a standard error."""
     half = half_width(confidence) * se
     return mean - half, mean + half
 
@@ -35,7 +35,7 @@ def coverage_interval(inside: int, total: int, confidence: float) -> tuple[float
 
 
 def half_width(coverage: float) -> float:
-    """Half of the width of the central interval of a unit Gaussian that holds so much of it."""
+    """Half-width of the central interval of a unit Gaussian with this coverage."""
     return float(ndtri((1 + coverage) / 2))
 
 
@@ -47,9 +47,9 @@ def equivalence(low: float, high: float, tolerance: float) -> str:
 
 
 def factor_to_settle(ratio: float, low: float, high: float, tolerance: float) -> float:
-    """By how much the sample must grow for an inconclusive ratio to be settled, if it stays where it is.
+    """Factor by which the sample must grow to settle an inconclusive ratio that keeps its value.
 
-    The half-width of the interval falls as 1/sqrt(sample), and must become the distance to the nearer limit.
+    The half-width of the interval falls as 1/sqrt(sample), and must shrink to the distance from the nearer limit.
     """
     distance = min(abs(ratio - (1 - tolerance)), abs(ratio - (1 + tolerance)))
     half = max(high - ratio, ratio - low)
@@ -57,9 +57,9 @@ def factor_to_settle(ratio: float, low: float, high: float, tolerance: float) ->
 
 
 def expected_scatter(freedom: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
-    """Relative scatter of a sample standard deviation of normal values, sqrt(1 - c4²), by its degrees of freedom ν.
+    """Relative scatter of the sample standard deviation of normal values, sqrt(1 - c4²), with ν degrees of freedom.
 
-    c4 = sqrt(2/ν) Γ((ν+1)/2) / Γ(ν/2); for large ν by the series 1/(2ν) - 1/(8ν²), which loses no digits.
+    c4 = sqrt(2/ν) Γ((ν+1)/2) / Γ(ν/2). For large ν, the series 1/(2ν) - 1/(8ν²) avoids cancellation.
     """
     few = np.minimum(freedom, 100.0)
     c4 = np.sqrt(2 / few) * np.exp(gammaln((few + 1) / 2) - gammaln(few / 2))

@@ -1,4 +1,4 @@
-"""The normal distribution's coverage probabilities and factors that this package quotes."""
+"""Coverage probabilities of the quoted intervals, and their factors for the normal distribution."""
 
 from statistics import NormalDist
 
@@ -6,4 +6,4 @@ P68, P95 = 0.6827, 0.95
 """Coverage probabilities of the quoted intervals."""
 
 K68, K95 = (NormalDist().inv_cdf((1 + p) / 2) for p in (P68, P95))
-"""Half-widths of the central intervals of those probabilities, in standard deviations: 1.000 and 1.960."""
+"""Half-widths of the central intervals of these probabilities, in standard deviations: 1.000 and 1.960."""

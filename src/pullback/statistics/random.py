@@ -1,4 +1,4 @@
-"""Named random streams: the same numbers whatever the batches, the cores and the order of work."""
+"""Named random streams, independent of batches, cores and the order of work."""
 
 import hashlib
 
@@ -10,18 +10,27 @@ PURPOSES = ("truth", "noise", "toys", "efficiency", "scattering", "systematics",
 def random_stream(seed: int, purpose: str, *keys: int) -> Generator:
     """The random generator of one purpose and one unit of work.
 
-    Streams that differ in the seed, the purpose or any key are independent: they are the spawned children
-    (purpose, *keys) of one `numpy.random.SeedSequence`. The generator is SFC64, numpy's fastest for normals.
+    Streams with different seeds, purposes or keys are independent: they are the spawned children (purpose, *keys) of
+    one `numpy.random.SeedSequence`. The generator is SFC64, numpy's fastest for normal deviates.
 
     Parameters
     ----------
-    seed : the study's seed, 0 ≤ seed < 2**128.
-    purpose : one of `PURPOSES`, such as "truth" and "noise": these must not share a stream, or the two are correlated.
-    keys : integers, 0 ≤ key < 2**32, such as the index of a block or of a toy muon.
+    seed : int
+        Seed of the study, 0 ≤ seed < 2**128.
+    purpose : str
+        One of `PURPOSES`. Truth and noise, for example, must not share a stream, or they are correlated.
+    *keys : int
+        Indices of a block or toy muon, for example, 0 ≤ key < 2**32.
+
+    Returns
+    -------
+    Generator
+        The stream, from its beginning.
 
     Raises
     ------
-    ValueError : unknown purpose, or a seed or key out of range.
+    ValueError
+        Unknown purpose, or a seed or key out of range.
 
     Examples
     --------
@@ -43,6 +52,6 @@ def random_stream(seed: int, purpose: str, *keys: int) -> Generator:
 
 
 def key_of(text: str) -> tuple[int, ...]:
-    """Four stream keys made from a text, so that a stream can be named after a point of a scan."""
+    """Four stream keys from a text, for a stream that is named after a point of a scan."""
     digest = hashlib.sha256(text.encode()).digest()
     return tuple(int.from_bytes(digest[4 * i : 4 * i + 4], "big") for i in range(4))

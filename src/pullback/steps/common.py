@@ -1,4 +1,4 @@
-"""What the steps share: hits that are read, models that are evaluated, and progress in the log."""
+"""Functions shared by the steps: reading hits, evaluating models, logging progress."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 class HitKind(NamedTuple):
-    """Where a model is evaluated: the artefact and the column of the hits, and how the results are named after it."""
+    """Kind of hits at which a model is evaluated: artefact, column, and suffix and words of the results."""
 
     kind: str
     column: str
@@ -34,7 +34,7 @@ TRUTH = HitKind("truth", "x_true", "_true", " at the true hits")
 
 
 def read_hits(reader: Reader, part: Part, place: HitKind, block: Block, where: Any = "cpu") -> tuple[Any, Any]:
-    """The hits of a block, and their covariances where these are recorded, as tensors on a device."""
+    """The hits of a block, and their covariances if recorded, as tensors on a device."""
     import torch
 
     recorded = reader.read(part, columns.COVARIANCE, block) if columns.has_covariances(part) else None
@@ -43,7 +43,7 @@ def read_hits(reader: Reader, part: Part, place: HitKind, block: Block, where: A
 
 
 def evaluate(infer: Callable, hits: np.ndarray) -> np.ndarray:
-    """Observables (muon, observable); NaN for a muon that has none, for inf is no measurement."""
+    """Observables (muon, observable); NaN for a muon without a value. An infinite value is no measurement."""
     import torch
 
     from ..uncertainty.jacobians import usable_muons
@@ -56,13 +56,13 @@ def evaluate(infer: Callable, hits: np.ndarray) -> np.ndarray:
 
 
 def arrays(result: Any) -> dict[str, np.ndarray]:
-    """The fields of a named tuple of tensors."""
+    """The fields of a named tuple of tensors as numpy arrays."""
     return {name: tensor.numpy(force=True) for name, tensor in result._asdict().items()}
 
 
 @contextmanager
 def open_parents(batch: Batch, files: dict[HitKind, str | Path | None]) -> Iterator[dict[HitKind, Reader]]:
-    """The artefacts that a step reads, open, by place; those that the study doesn't have are left out."""
+    """The open input artefacts of a step by kind of hits, without those that the study does not have."""
     with ExitStack() as stack:
         yield {
             place: stack.enter_context(artefact.read(file, batch.of_kind(place.kind)))
@@ -72,7 +72,7 @@ def open_parents(batch: Batch, files: dict[HitKind, str | Path | None]) -> Itera
 
 
 def progress(part: Part, done: str) -> Iterator[Block]:
-    """The blocks of a part, with a line in the log after each tenth."""
+    """The blocks of a part, with a log line after each tenth of them."""
     blocks = list(part.blocks)
     for index, block in enumerate(blocks, 1):
         yield block

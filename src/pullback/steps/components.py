@@ -1,4 +1,4 @@
-"""Columns that say where uncertainties come from: covariance, budget, what all muons share, slopes by the design."""
+"""Columns that decompose uncertainties: covariance, budget, shared uncertainty, slopes by the design."""
 
 from __future__ import annotations
 
@@ -24,15 +24,16 @@ from ..uncertainty.linear import Propagated, by_blocks, linear_law, masked
 from ..uncertainty.systematics import systematic_jacobian
 
 DIFFERENTIATED_AT_A_TIME = 2_048
-"""Muons whose σ is differentiated by the design together: the graph of a derivative of a derivative is large, some
-30 kB a muon with 16 coordinates and 8 observables."""
+"""Muons whose σ is differentiated by the design in one call. The graph of a second derivative is large: about 30 kB per
+muon with 16 coordinates and 8 observables.
+"""
 
 
 class Contributions:
-    """The columns of a part that say where its uncertainties come from.
+    """Covariance, budget and shared uncertainty of a part, as columns.
 
-    `covariance` of the observables by the linear law; for each observable `budget_<o>`, the share of the variance that
-    each source has; and with systematics `systematic_jacobian_<o>`, `sigma_shared_<o>` and `sigma_total_<o>`.
+    `covariance` of the observables by linear propagation; for each observable `budget_<o>`, the share of each source in
+    the variance; and with systematics `systematic_jacobian_<o>`, `sigma_shared_<o>` and `sigma_total_<o>`.
     """
 
     def __init__(self, out: Writer, part: Part, parameters: Parameters):
@@ -46,7 +47,7 @@ class Contributions:
         self.covariance = columns.of_observables(out, part) if len(self.model.observables) > 1 else None
         sources = sources_of(part)
         self.full = HIT_CORRELATIONS in sources
-        kinds: dict[str, columns.Kind] = columns.BUDGET if len(sources) > 1 else {}
+        kinds: dict[str, columns.ColumnSpec] = columns.BUDGET if len(sources) > 1 else {}
         labels, about = {"source": sources}, {}
         if self.names:
             kinds = {**kinds, **columns.SHARED}
@@ -55,11 +56,11 @@ class Contributions:
         self.table = columns.of_muons(out, part, kinds, labels, about) if kinds else None
 
     def append(self, infer: Inference, hits: Tensor, sigma_x: Tensor, sigma: Float[Tensor, "muon observable"]) -> None:
-        """Add a block of muons with what is quoted for them."""
+        """Add a block of muons, with their quoted σ."""
         if self.table is None and self.covariance is None:
             return
         sigma_x = canonical(sigma_x, hits)
-        if sigma_x.ndim == 3 and not self.full:  # variances of as many muons as coordinates
+        if sigma_x.ndim == 3 and not self.full:  # variances; as many muons as coordinates
             sigma_x = sigma_x.diagonal(dim1=1, dim2=2)
         found = by_blocks(partial(self._found, infer), hits, sigma_x)
         if self.covariance is not None:
@@ -70,7 +71,7 @@ class Contributions:
             self.table.append({name: each.numpy(force=True) for name, each in {**found._asdict(), **total}.items()})
 
     def _found(self, infer: Inference, hits: Tensor, sigma_x: Tensor) -> _Found:
-        """The contributions of a few muons, with Σ as `canonical` gives it."""
+        """The contributions for a few muons, with Σ in the form of `canonical`."""
         law = linear_law(infer, hits, sigma_x)
         linear = masked(Propagated(law.value, law.covariance, law.sigma), law.finite)
         unknown = torch.isnan(linear.sigma)[:, :, None]
@@ -79,7 +80,7 @@ class Contributions:
             shares = uncertainty_budget(jacobian, sigma_x, self.model.layers).shares
             return _Found(linear.covariance, shares, jacobian[:, :, :0], torch.zeros_like(linear.sigma))
         G = systematic_jacobian(self.shifted, hits, hits.new_zeros(len(self.names)))
-        # Without correlations there is no line for them in the budget.
+        # Without correlations, the budget has no row for them.
         sigma_eta = self.sigma_eta if self.correlated else self.sigma_eta.diagonal().sqrt()
         shares = uncertainty_budget(jacobian, sigma_x, self.model.layers, G, sigma_eta).shares
         variance = ((G[:, :, :, None] * self.sigma_eta).sum(dim=2) * G).sum(dim=2)
@@ -87,7 +88,7 @@ class Contributions:
 
 
 class _Found(NamedTuple):
-    """What `Contributions` finds of some muons."""
+    """The contributions for some muons."""
 
     covariance: Float[Tensor, "muon observable observable"]
     shares: Float[Tensor, "muon observable source"]
@@ -96,10 +97,10 @@ class _Found(NamedTuple):
 
 
 class Design:
-    """The columns of a part that sum σ and its slopes by every number of the model and the detector.
+    """Sums of σ and of its slopes by every number of the model and the detector, as columns of a part.
 
-    Over the first block of a point: a derivative of a derivative costs more than all else that is done for a muon, and
-    the mean over 131 072 muons is known to 0.3 % of the scatter of σ between them.
+    Only the first block of a point is used: second derivatives dominate the cost of a muon, and the mean over 131 072
+    muons is known to 0.3 % of the scatter of σ between them.
     """
 
     def __init__(self, out: Writer, part: Part):
@@ -108,7 +109,7 @@ class Design:
         self.table = columns.of_blocks(out, part, columns.DESIGN, labels, rows=int(part.first == 0))
 
     def append(self, block: Block, hits: Tensor, recorded: Tensor | None) -> None:
-        """Add a block of muons with their recorded hits, and the covariances of these where they are recorded."""
+        """Add a block of muons with their recorded hits, and the covariances of these hits if recorded."""
         if block.index > 0:
             return
         simulated = self.part.config["source"]["kind"] == "simulated"

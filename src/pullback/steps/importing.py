@@ -1,4 +1,4 @@
-"""Recorded hits, read from their file."""
+"""Import of recorded hits from their file."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from .common import progress
 
 
 def import_hits(batch: Batch, reco: str | Path) -> None:
-    """Read recorded hits from their file: x_reco (muon, coordinate), m, and where it has them their covariances, m²."""
+    """Read recorded hits from their file: x_reco (muon, coordinate) in m, and any covariances in m²."""
     from ..hits.hits_file import source_of
 
     with artefact.create(reco, batch) as out:
-        # The points of a scan hold the same rows, which are read once for all of them.
+        # All points of a scan have the same rows, so that they are read once.
         for (start, stop), group in groupby(batch.parts, key=lambda part: (part.start, part.stop)):
             parts = list(group)
             file = source_of(parts[0].config["source"], [each.name for each in parts[0].model.coordinates])

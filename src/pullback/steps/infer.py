@@ -1,4 +1,4 @@
-"""The observables at the hits."""
+"""Inference of the observables from the hits."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from .common import RECO, TRUTH, evaluate, open_parents, progress, read_hits
 
 
 def infer_theta(batch: Batch, reco: str | Path, theta: str | Path, truth: str | Path | None = None) -> None:
-    """Infer the observables at the recorded hits, `<o>`, and where there is a truth at the true ones, `<o>_true`.
+    """Infer the observables at the recorded hits, `<o>`, and at the true hits of a simulated study, `<o>_true`.
 
-    Where the model fits something, also `chi2` and its degrees of freedom `ndf`.
+    For models with a fit, also write `chi2` and its degrees of freedom `ndf`.
     """
     from ..detector.bound_model import at_work, goodness
     from ..models.user_checks import examine
@@ -25,7 +25,7 @@ def infer_theta(batch: Batch, reco: str | Path, theta: str | Path, truth: str | 
             parameters, infer = at_work(part)
             examine(part.model, read_hits(parents[RECO], part, RECO, next(part.blocks))[0], parameters)
             for place, parent in parents.items():
-                kinds = {"value": columns.Kind("{name}" + place.suffix, "{long_name}" + place.words)}
+                kinds = {"value": columns.ColumnSpec("{name}" + place.suffix, "{long_name}" + place.words)}
                 table = columns.of_muons(out, part, kinds)
                 for block in progress(part, f"inferred{place.words}"):
                     table.append({"value": evaluate(infer, parent.read(part, place.column, block))})

@@ -1,4 +1,4 @@
-"""What every job of the workflow does around its one call: a log, and errors in one line."""
+"""Environment of every job of the workflow: a log, one thread, and errors in one line."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from ..errors import PullbackError
 
 @contextmanager
 def job(snakemake: Any) -> Iterator[Any]:
-    """Run a job's call: progress goes to its log, and a failure to the log and, as one line, to stderr.
+    """Run a job's call: progress goes to its log, a failure to its log and, as one line, to stderr.
 
-    Exits with 1 on an error. One that no user can mend keeps its traceback in the log.
+    Exits with status 1 on an error. An unexpected error keeps its traceback in the log.
     """
     _use_one_thread()
     path = str(snakemake.log[0])
     handler = logging.FileHandler(path, mode="w", encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-    log = logging.getLogger("pullback")  # the libraries' own chatter stays out
+    log = logging.getLogger("pullback")  # without messages of other libraries
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     log.info("%s begins", snakemake.rule)
@@ -42,7 +42,7 @@ def job(snakemake: Any) -> Iterator[Any]:
 
 
 def _use_one_thread() -> None:
-    """Pin torch to one thread, whatever Snakemake is told: a sum that several threads share has other last bits."""
+    """Pin torch to one thread, whatever Snakemake sets: the last bits of a sum depend on the number of threads."""
     os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
-    if torch := sys.modules.get("torch"):  # which has read them
+    if torch := sys.modules.get("torch"):  # torch has already read the variables
         torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""The uncertainties of the observables."""
+"""Propagation of the resolution to the observables."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ def propagate_uncertainty(
 ) -> None:
     """Propagate the stated resolution to the observables at the recorded hits, on a `device` of the config.
 
-    For each observable `sigma_<o>`, the one to quote, `sigma_<o>_linear` by the Jacobian, `linear_valid_<o>`, whether
-    the two are one, `bias_<o>`, `interval68_<o>` and `interval95_<o>`. `flag_<o>` says of which muons the
-    uncertainty is not to be used, and why. `pullback.steps.components` says what else there is.
+    For each observable, write `sigma_<o>` (quoted), `sigma_<o>_linear` (by the Jacobian), `linear_valid_<o>` (whether
+    the two are equal), `bias_<o>`, `interval68_<o>`, `interval95_<o>`, and `flag_<o>`, which is nonzero if the
+    uncertainty must not be used, and says why. Further columns: `pullback.steps.components`.
 
-    Where there is a truth, also `sigma_<o>_linear_true` at the true hits, which says how far a muon is from a fold.
+    For simulated hits, also write `sigma_<o>_linear_true` at the true hits, which gives the distance of a muon from a
+    fold.
     """
     from ..detector.bound_model import at_work, covariance_of
     from ..uncertainty.device import device_of
@@ -59,14 +60,14 @@ def propagate_uncertainty(
 
 
 def _flag(infer: Callable, hits: Any, quoted: dict[str, np.ndarray]) -> np.ndarray:
-    """Bits (muon, observable) that say why an uncertainty is not to be used."""
+    """Bits (muon, observable) that say why an uncertainty must not be used."""
     from ..uncertainty.jacobians import usable_muons
 
     usable, value, sigma = usable_muons(infer, hits), quoted["value"], quoted["sigma"]
-    with np.errstate(over="ignore", invalid="ignore"):  # much quicker than looking at each number
+    with np.errstate(over="ignore", invalid="ignore"):  # much faster than testing each number
         total = value.sum() + sigma.sum()
     if usable is None and np.isfinite(total) and (sigma > 0).all():
-        return np.zeros(value.shape, "u1")  # as nearly always
+        return np.zeros(value.shape, "u1")  # the usual case
     finite = (
         np.full_like(value, True, bool)
         if usable is None

@@ -1,7 +1,8 @@
-"""Toy experiments: all muons are recorded again and again, each time with numbers shifted that they share.
+"""Pseudo-experiments: all muons are recorded repeatedly, each time with a new common shift of the systematics.
 
-In one experiment, the pulls of muons by their own σ are as wide as ever, but their mean moves; over many experiments,
-a muon has its total σ, and the mean over muons does not get better with their number.
+Within one pseudo-experiment, pulls by the muons' own σ keep their width but their mean is shifted. Over many
+pseudo-experiments, each muon scatters by its total σ, and the uncertainty of the mean does not decrease with the number
+of muons.
 """
 
 from __future__ import annotations
@@ -29,28 +30,28 @@ from ..uncertainty.systematics import systematic_jacobian
 from ..uncertainty.toys import ToySetup
 
 MUONS = 200
-"""Toy muons of a point that are in the experiments, spread over its blocks as toy muons are."""
+"""Toy muons of a point that take part in pseudo-experiments, distributed over its blocks like all toy muons."""
 
 
 FAR_FROM_FOLD = 5.0
-"""Total σ from its fold, within which an observable is left out: what is shared is propagated by the linear law alone.
+"""Minimum distance from the fold, in total σ, since the shared uncertainty is propagated linearly.
 
-At 3 σ the spread of an azimuth is still 5 % off that law, and its toy experiments would fail for that. An observable
-with a `domain` further out is left out up to there.
+At 3 σ, the spread of an azimuth still deviates by 5 % from linear propagation, and its pseudo-experiments would fail. A
+larger `domain` of an observable takes precedence.
 """
 
 
 def taking_part(part: Part, toy: Int[np.ndarray, " muon"]) -> Bool[np.ndarray, " muon"]:
-    """Which toy muons of a point are in the experiments: evenly chosen, as their numbers rise with their value."""
+    """The toy muons of a point that take part: evenly spaced in toy number, and so in value."""
     total = min(part.settings.toys.muons, part.muons)
     return toy % -(-total // MUONS) == 0
 
 
 class Experiments(NamedTuple):
-    """What the experiments say of some muons: how each scatters, and for each experiment sums over the muons.
+    """Results of the pseudo-experiments: scatter of each muon, and sums over muons for each pseudo-experiment.
 
-    A pull is how far an observable is from the mean of the muon's own toys, over the spread of these. Muons for which
-    it is not known, or that are near the fold of an observable, are left out of it.
+    A pull is the distance of an observable from the mean of the muon's own toys, over the sd of these toys. Muons with
+    an unknown pull, or near the fold of an observable, are left out of its sums.
     """
 
     sd: Float[np.ndarray, "muon observable"]
@@ -67,18 +68,28 @@ def run_experiments(
     shift_rng: np.random.Generator,
     noise_rng: np.random.Generator | DeviceGenerator,
 ) -> Experiments:
-    """ToySetup some muons together, with new noise and new shifts of the systematics in each experiment.
+    """Throw some muons together, with new noise and new shifts of the systematics in each pseudo-experiment.
 
     Parameters
     ----------
-    part : the point, which says how often.
-    throw : the hits to throw around, and the noise.
-    mean, spread : of each muon's toys without shifts.
-    shift_rng : the shifts, the same for all muons of the point.
-    noise_rng : the noise of these muons.
+    part : Part
+        The point, whose config sets the number of pseudo-experiments.
+    throw : ToySetup
+        The hits to throw around, and the noise.
+    mean, spread : array (muon, observable)
+        Mean and sd of each muon's toys without shifts.
+    shift_rng : Generator
+        Source of the shifts, the same for all muons of the point.
+    noise_rng : Generator
+        Source of the noise of these muons.
 
-    Source: propagation of distributions by Monte Carlo, JCGM 101:2008, clause 7, with input quantities in common
-    (JCGM 100:2008, F.1.2.3).
+    Returns
+    -------
+    Experiments
+        Results of these muons.
+
+    Source: propagation of distributions by Monte Carlo, JCGM 101:2008, clause 7, with common input quantities (JCGM
+    100:2008, F.1.2.3).
 
     """
     section, hits = part.config["systematics"], throw.hits
@@ -120,7 +131,7 @@ def _far_from_fold(
     jacobian: Float[Tensor, "muon observable systematic"],
     root: Float[Tensor, "systematic systematic"],
 ) -> Bool[Tensor, "muon observable"]:
-    """Which observables of which muons are so far from their folds that the linear law holds for what is shared."""
+    """Whether each observable is far enough from its fold for linear propagation of the shared uncertainty."""
     names = [each.name for each in part.model.observables]
     away, total = value.abs(), (spread.square() + (jacobian @ root).square().sum(dim=2)).sqrt()
 
@@ -136,15 +147,15 @@ def _far_from_fold(
 def columns_of(
     out: Writer, part: Part, toy: np.ndarray, block: np.ndarray
 ) -> Callable[[np.ndarray, Experiments], None]:
-    """The columns, in a group `experiments`, and a function that writes the next block of muons to them."""
+    """Columns in a group `experiments`, as a function that writes the next block of muons."""
     group = out.point(part).create_group("experiments")
     mine = taking_part(part, toy)
     rows, blocks = int(mine.sum()), len(set(block[mine].tolist()))
     quantity = Quantity("muon", "1", "index of the muon in its point")
     muon = out.column(group, "muon", (rows,), {"experiment_muon": None}, quantity, "i8")
-    scatter = columns.Table(out, part, columns.EXPERIMENT_MUONS, group, "experiment_muon", rows)
+    scatter = columns.ColumnGroup(out, part, columns.EXPERIMENT_MUONS, group, "experiment_muon", rows)
     labels = {"experiment": part.settings.toys.experiments}
-    sums = columns.Table(out, part, columns.EXPERIMENTS, group, "experiment_block", blocks, labels)
+    sums = columns.ColumnGroup(out, part, columns.EXPERIMENTS, group, "experiment_block", blocks, labels)
 
     def write(muons: np.ndarray, found: Experiments) -> None:
         muon.append(muons)

@@ -1,4 +1,4 @@
-"""Simulated hits: the true ones, and what the detector makes of them."""
+"""Simulated hits: the true hits, and the hits that the detector records."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def simulate_hits(batch: Batch, truth: str | Path) -> None:
     with artefact.create(truth, batch) as out:
         for part in batch.parts:
             model, column = part.model, columns.of_hits(out, part, "x_true", "true")
-            where = {name: np.asarray(model.parameters[name], dtype="f8") for name in model.place_uses}
+            where = {name: np.asarray(model.parameters[name], dtype="f8") for name in model.intersect_uses}
             for block in progress(part, "simulated"):
-                column.append(model.place(response.sampled(part, block), **where))
+                column.append(model.intersect_layers(response.generated(part, block), **where))
 
 
 def smear_hits(batch: Batch, truth: str | Path, reco: str | Path) -> None:
-    """Smear the true hits by the detector's noise: x_reco (muon, coordinate), m, and NaN for a hit that is lost."""
+    """Smear the true hits by the detector's noise: x_reco (muon, coordinate), m, with NaN for lost hits."""
     with artefact.read(truth, batch.of_kind("truth")) as true, artefact.create(reco, batch, [true]) as out:
         for part in batch.parts:
             column = columns.of_hits(out, part, "x_reco", "recorded")

@@ -1,4 +1,4 @@
-"""Which value of one number of the detector or the model has the mean σ that is wanted."""
+"""The value of one number of the detector or the model that gives the wanted mean σ."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ log = logging.getLogger(__name__)
 
 
 def find_target(study: Study, path: str | Path) -> None:
-    """Find, at every point, the value of a number with the wanted mean of the linear σ, and write it with the curve.
+    """Find, at every point, the value of a number that gives the wanted mean linear σ, and write it with the curve.
 
-    The mean is over the first block of muons of a point, simulated anew at each value from the same random numbers, or
-    recorded. Points that differ in that number alone are one.
+    The mean is over the first block of muons of a point. Simulated muons are generated anew at each value from the same
+    random numbers. Points that differ only in this number are solved once.
     """
     target = study.config.target
     ((observable, wanted),) = target.sigma.items()
@@ -56,7 +56,7 @@ def _solve(study: Study, point: Point, observable: str, wanted: float) -> dict[s
     def drawn_for(moved: Part) -> Drawn | None:
         if study.recorded:
             return None
-        if moved.config["model"]["name"] == "own":  # the user's function may draw true hits by the parameters
+        if moved.config["model"]["name"] == "own":  # the true hits of a user's model may depend on the parameters
             return draw(moved, block)
         scattered = moved.model.covariance is not None
         if scattered not in drawn:
@@ -73,10 +73,10 @@ def _solve(study: Study, point: Point, observable: str, wanted: float) -> dict[s
     def tried(value: float) -> float:
         try:
             return mean_sigma(value)
-        except PullbackError:  # no such detector
+        except PullbackError:  # this detector is impossible
             return float("nan")
 
-    start_sigma = mean_sigma(start)  # what fails for the study as it is, is no matter of the value
+    start_sigma = mean_sigma(start)  # an error at the present value is an error of the study
     low, high = point.config.target.range_about(start, limits(vary, point.config))
     answer = solve_target(tried, wanted, min(max(start, low), high), (low, high))
     return {
@@ -92,7 +92,7 @@ def _solve(study: Study, point: Point, observable: str, wanted: float) -> dict[s
 
 
 def _sigma(part: Part, block: Block, hits: Tensor | None, recorded: Tensor | None, drawn: Drawn | None) -> np.ndarray:
-    """The linear σ of a block's muons (muon, observable), recorded or simulated anew from the same random numbers."""
+    """The linear σ (muon, observable) of a block, recorded or simulated anew from the same random numbers."""
     model, (parameters, infer) = part.model, at_work(part)
     if drawn is not None:
         lost = response.lost(part, block)
@@ -108,6 +108,6 @@ def _recorded(part: Part, block: Block) -> tuple[Tensor, Tensor | None]:
     from ..hits.hits_file import source_of
 
     file = source_of(part.config["source"], [each.name for each in part.model.coordinates])
-    (found,) = file.blocks(block.start, block.stop, len(block))  # to the end, where the file must still be what it was
+    (found,) = file.blocks(block.start, block.stop, len(block))  # to the end, to verify that the file is unchanged
     covariance = None if found.covariance is None else torch.from_numpy(found.covariance)
     return torch.from_numpy(found.hits), covariance

@@ -1,7 +1,6 @@
-"""The steps of the pipeline that work batch by batch: each makes one kind of artefact, block by block.
+"""Toys around the recorded hits of selected muons.
 
-A step handles whatever points its batch holds, and a block's result depends on its point and index alone. numpy is
-enough to simulate and smear; torch is imported where a model is evaluated.
+The result for a block depends only on its point and index, not on the batch.
 """
 
 from __future__ import annotations
@@ -26,18 +25,18 @@ TOYS_BETWEEN_LOGS = 100_000_000
 
 
 def run_toys(batch: Batch, reco: str | Path, toys: str | Path, device: str = "cpu") -> None:
-    """ToySetup toys around the recorded hits of muons evenly spread over the observables that have a fold.
+    """Throw toys around the recorded hits of muons that are evenly spread over the observables with a fold.
 
-    Writes in a group `toys` of each point: `muon` (its index in the point), `toy_count`, and for each observable its
-    mean, standard deviation and intervals over the toys, with their errors. Points that share their random numbers are
-    thrown together. They are inferred on a `device` of the config.
+    Writes in a group `toys` of each point: `muon` (index in the point), `toy_count`, and for each observable the mean,
+    standard deviation and intervals of its toys, with their errors. Points with common random numbers are thrown
+    together. Observables are inferred on a `device` of the config.
     """
     import torch
 
     from ..uncertainty.device import device_of
     from ..uncertainty.toys import Toys, throw_toys
 
-    # What made the artefact has the random numbers of a GPU, or not, whatever the job is told.
+    # The config, not the job's resource, decides where random numbers come from.
     random_there = any(part.config["compute"]["device_random"] for part in batch.parts)
     where = device_of("cuda" if random_there else device)
     log.info("on %s", where)
@@ -48,7 +47,7 @@ def run_toys(batch: Batch, reco: str | Path, toys: str | Path, device: str = "cp
         def shared(part: Part) -> tuple:
             settings = part.settings
             own = part.label if settings.random_numbers == "independent" else ""
-            # The pitch of strips is their unit, and no part of their deviates.
+            # The pitch of strips is their unit, and does not change their deviates.
             shape = sorted((key, value) for key, value in vars(settings.detector.noise).items() if key != "pitch")
             deviates = len(part.model.layers), part.model.covariance is not None
             thrown = settings.toys.mode, settings.toys.per_muon, settings.toys.most, settings.toys.n_dig
@@ -84,9 +83,9 @@ def run_toys(batch: Batch, reco: str | Path, toys: str | Path, device: str = "cp
 
 
 class _Chosen(NamedTuple):
-    """The muons of a part that toys are thrown around: their index in the point, hits, toy number and block.
+    """The toy muons of a part: index in the point, hits, toy number and block.
 
-    And the covariances of their hits, where these are recorded.
+    `recorded` holds the covariances of their hits, if recorded.
     """
 
     muon: np.ndarray
@@ -105,7 +104,7 @@ def _choose(part: Part, parent: Reader) -> _Chosen:
     for block in part.blocks:
         here = range(block.index, block.index + 1)
         toys = np.array(share(here, block_count(part.muons), min(part.settings.toys.muons, part.muons)), "i8")
-        if rows and not len(toys):  # as most blocks of very many muons
+        if rows and not len(toys):  # as in most blocks of a large study
             continue
         hits, recorded = read_hits(parent, part, RECO, block)
         hits = hits.numpy()
@@ -117,7 +116,7 @@ def _choose(part: Part, parent: Reader) -> _Chosen:
 
 
 def _random(part: Part, purpose: str, index: int, where: Any) -> Any:
-    """The random numbers of a point for a purpose: those of the CPU, or a device's own if the config wants these."""
+    """The random stream of a point for a purpose: on the CPU, or on the device if `device_random` is set."""
     from ..uncertainty.device import DeviceGenerator
 
     stream = response.stream_of(part, purpose, index)
@@ -125,7 +124,7 @@ def _random(part: Part, purpose: str, index: int, where: Any) -> Any:
 
 
 def _throw(part: Part, chosen: _Chosen, rows: slice | np.ndarray, where: Any) -> Any:
-    """What toys are thrown for around some of the muons, on a device."""
+    """The setup of toys around the selected muons, on a device."""
     import torch
 
     from ..detector.bound_model import at_work, covariance_of
@@ -151,14 +150,14 @@ def _write_toys(out: Writer, part: Part, chosen: _Chosen, result: dict[str, np.n
     group.attrs["mode"] = mode
     about = [
         (Quantity("muon", "1", "index of the muon in its point"), chosen.muon),
-        (Quantity("toy_count", "1", "toys thrown around the muon"), result["count"]),
+        (Quantity("toy_count", "1", "number of toys thrown around the muon"), result["count"]),
     ]
     if mode == "adaptive":
-        words = "whether the toys are stable in the digits asked for"
+        words = "whether the toys are stable in the requested digits"
         about.append((Quantity("toy_settled", "1", words), result["settled"].astype("u1")))
     shape, dims = chosen.muon.shape, {"toy_muon": None}
     singles = [(out.column(group, q.name, shape, dims, q, values.dtype.str), values) for q, values in about]
-    table = columns.Table(out, part, columns.TOYS, group, "toy_muon", len(chosen.muon))
+    table = columns.ColumnGroup(out, part, columns.TOYS, group, "toy_muon", len(chosen.muon))
     for block in part.blocks:
         rows = chosen.block == block.index
         table.append(result, rows)
@@ -167,7 +166,7 @@ def _write_toys(out: Writer, part: Part, chosen: _Chosen, result: dict[str, np.n
 
 
 def _run_experiments(out: Writer, part: Part, chosen: _Chosen, thrown: dict[str, np.ndarray], where: Any) -> None:
-    """Shift the systematics for some of the toy muons together, again and again, and write what that does to them."""
+    """Run pseudo-experiments with some of the toy muons, and write their results."""
     from .pseudo_experiments import columns_of, run_experiments, taking_part
 
     write, mine = columns_of(out, part, chosen.toy, chosen.block), taking_part(part, chosen.toy)

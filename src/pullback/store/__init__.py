@@ -1,1 +1,1 @@
-"""The files of a study: written whole, verified when read."""
+"""Files of a study: written atomically, verified when read."""

@@ -1,9 +1,9 @@
-"""HDF5 artefacts: written whole, with checksums and digests, and refused when they aren't what they should be.
+"""HDF5 artefacts: written atomically with checksums and digests, and verified when read.
 
-A group a point, named by its label; in it a dataset a column, in chunks of 1 MiB with fletcher32, no compression, no
-times. The root attribute `digest` stands for all that the artefact says: what it was made from and the XXH3-128 of each
-block of every column (SHA-256 would take half as long as writing the block). It is listed in the `parents` of what is
-made from it.
+An artefact has one group per point, named by its label, and one dataset per column, in chunks of 1 MiB with fletcher32,
+without compression or timestamps. The root attribute `digest` covers what the artefact was made from and the XXH3-128
+of each block of every column; SHA-256 would take half as long as writing the block. Artefacts made from it list that
+digest in their `parents`.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ SCHEMA = 3
 UNITS = "SI: m, rad"
 LIBVER = ("v110", "v110")
 OVERHEAD = 64 * 1024
-"""Bytes to reserve for HDF5's own structures of a column: several times what it needs."""
+"""Bytes reserved for HDF5's structures per column: several times the need."""
 
 BLOCK_OVERHEAD = 128
-"""The same of each chunk, which has a place in an index, and with others of its block a digest."""
+"""Bytes reserved per chunk, for its index entry and the digest of its block."""
 
 ARRAY_OVERHEAD = 1024
-"""The same of a small array."""
+"""Bytes reserved for HDF5's structures per small array."""
 
 OPEN = 64
-"""Most columns of an artefact that are kept open: to open one takes as long as to read some thousands of its rows."""
+"""Maximum number of open columns per artefact. Opening one takes as long as reading thousands of its rows."""
 
 
 class Column:
-    """A column that is being written, block by block."""
+    """A column being written, block by block."""
 
     def __init__(self, dataset: h5py.Dataset):
         self._dataset = dataset
@@ -63,7 +63,7 @@ class Column:
         self._at += len(values)
 
     def finish(self) -> tuple[str, bytes]:
-        """Record the digest of every block, and return them; a column that is not full is refused."""
+        """Record the digest of every block, and return name and digests; refuse an incomplete column."""
         if self._at != len(self._dataset):
             raise AssertionError(f"{self._dataset.name}: {self._at} of {len(self._dataset)} rows written")
         digests = b"".join(self._digests)
@@ -72,7 +72,7 @@ class Column:
 
 
 class Writer:
-    """An artefact that is being written."""
+    """An artefact being written."""
 
     def __init__(self, path: Path, file: h5py.File):
         self._path, self._file, self._size = path, file, OVERHEAD
@@ -80,7 +80,7 @@ class Writer:
         self._arrays: dict[str, str] = {}
 
     def point(self, part: Part) -> h5py.Group:
-        """The group of a point, made on first use, with its parameters as attributes."""
+        """The group of a point, created on first use, with the parameters of the point as attributes."""
         if part.label in self._file:
             return self._file[part.label]
         group = self._file.create_group(part.label)
@@ -98,8 +98,8 @@ class Writer:
         dtype: str = "f8",
         **attributes: Any,
     ) -> Column:
-        """A column in a point's group; `quantity` says what it holds, and in which unit."""
-        # Whole rows together: 1 MiB, and written several times faster than a column at a time.
+        """A new column in a point's group; `quantity` gives its description and unit."""
+        # Chunks of 1 MiB of whole rows, several times faster to write than chunks of one column.
         chunks = (max(1, min(shape[0], BLOCK // math.prod(shape[1:]))), *shape[1:])
         dataset = group.create_dataset(
             name, shape, dtype, chunks=chunks, maxshape=(max(1, shape[0]), *shape[1:]), fletcher32=True
@@ -112,7 +112,7 @@ class Writer:
         return column
 
     def array(self, group: h5py.Group, path: str, values: np.ndarray) -> None:
-        """Write a small array whole, by its path in a point's group: what is no column of the study."""
+        """Write a small array, which is not a column of the study, by its path in a point's group."""
         values = np.ascontiguousarray(values)
         self._size += values.nbytes + ARRAY_OVERHEAD
         reserve(self._path, self._size)
@@ -120,16 +120,16 @@ class Writer:
         self._arrays[dataset.name] = xxhash.xxh3_128(values).hexdigest()
 
     def finish(self, batch: Batch, parents: dict[str, str]) -> None:
-        """Finish the columns, and sign the file with the digest of what they hold."""
+        """Finish the columns, and sign the file with the digest of its content."""
         content = {name: blocks.hex() for name, blocks in (column.finish() for column in self._columns)}
         content |= self._arrays
         seeds = sorted({part.settings.seed for part in batch.parts})
-        seed = seeds if len(seeds) > 1 else seeds[0]  # a scan may run over the seed
+        seed = seeds if len(seeds) > 1 else seeds[0]  # a scan may vary the seed
         sign(self._file, batch.kind, seed, batch.digest, parents, content)
 
 
 class Reader:
-    """An open artefact whose seal, schema and origin have been checked."""
+    """An open artefact with verified checksum, schema and origin."""
 
     def __init__(self, path: str | Path, file: h5py.File):
         self.path, self._file = path, file
@@ -144,7 +144,7 @@ class Reader:
         return self.rows(f"{part.label}/{name}", block.start - part.start, block.stop - part.start)
 
     def rows(self, name: str, start: int = 0, stop: int | None = None) -> np.ndarray:
-        """Rows [start, stop) of a dataset given by its path in the file; HDF5 verifies their checksums."""
+        """Rows [start, stop) of a dataset by its path in the file; HDF5 verifies their checksums."""
         try:
             return self._dataset(name)[start:stop]
         except OSError as error:
@@ -164,13 +164,13 @@ class Reader:
         return PullbackError(f"{self.path}: column {name} can't be read; delete the file and run again")
 
     def arrays(self, group: str) -> dict[str, np.ndarray]:
-        """Everything in a point's group, by its path in it."""
+        """All datasets of a point's group, by their path in the group."""
         names: list[str] = []
         self._file[group].visititems(lambda name, each: names.append(name) if isinstance(each, h5py.Dataset) else None)
         return {name: self.rows(f"{group}/{name}") for name in names}
 
     def columns(self, group: str) -> Iterator[tuple[str, h5py.Dataset]]:
-        """The path and dataset of every column in a group and its subgroups, in order of name."""
+        """Path and dataset of every column in a group and its subgroups, in order of name."""
         for name, each in self._file[group].items():
             if isinstance(each, h5py.Group):
                 yield from self.columns(f"{group}/{name}")
@@ -178,11 +178,11 @@ class Reader:
                 yield f"{group}/{name}", each
 
     def has(self, column: str) -> bool:
-        """Whether there is a column of that path in the file."""
+        """Whether the file contains a column of that path."""
         return column in self._file
 
     def dims(self, column: str) -> Dims:
-        """The dimensions of a column given by its path in the file."""
+        """The dimensions of a column by its path in the file."""
         group = column.rsplit("/", 1)[0]
         if group not in self._scales:
             self._scales[group] = scales_of(self._file[group])
@@ -194,7 +194,7 @@ R = TypeVar("R", bound=Reader)
 
 @contextmanager
 def create(path: str | Path, batch: Batch, parents: Iterable[Reader] = ()) -> Iterator[Writer]:
-    """Write an artefact of a batch; it appears under its name only when all of it is written."""
+    """Write an artefact of a batch; it appears under its name only when complete."""
     with new_file(path) as (part, file):
         writer = Writer(part, file)
         yield writer
@@ -203,9 +203,9 @@ def create(path: str | Path, batch: Batch, parents: Iterable[Reader] = ()) -> It
 
 @contextmanager
 def new_file(path: str | Path) -> Iterator[tuple[Path, h5py.File]]:
-    """An HDF5 file to write, under the name it has while it isn't whole; it is sealed when it is."""
+    """A new HDF5 file under a temporary name. When it is complete, it gets its checksum and its name."""
     with whole(path) as part:
-        # `whole` has locked it already.
+        # `whole` holds the lock.
         with h5py.File(part, "w", libver=LIBVER, userblock_size=USER_BLOCK, locking=False) as file:
             reserve(part, OVERHEAD)
             yield part, file
@@ -220,7 +220,7 @@ def sign(
     parents: dict[str, str],
     content: dict[str, str],
 ) -> None:
-    """Write the root attributes, with a digest over what the file was made from and the digests of its content."""
+    """Write the root attributes, with a digest of the origin and the content of the file."""
     made_from = {
         "schema": SCHEMA,
         "kind": kind,
@@ -242,12 +242,14 @@ def sign(
 
 @contextmanager
 def read(path: str | Path, batch: Batch) -> Iterator[Reader]:
-    """Open an artefact that was made from just this batch by just this package.
+    """Open an artefact that was made from exactly this batch by this version of the package.
 
     Raises
     ------
-    PullbackError : naming the file, when it is missing, truncated or damaged, no artefact of this kind and schema, made
-        from another config or by another version of the package, or when it links to other files.
+    PullbackError
+        The file is missing, truncated or damaged, is no artefact of this kind and schema, was made from another config
+        or
+        by another version of the package, or links to other files. The message names the file.
 
     """
     with open_signed(path, batch.kind) as reader:
@@ -258,9 +260,9 @@ def read(path: str | Path, batch: Batch) -> Iterator[Reader]:
 
 @contextmanager
 def open_signed(path: str | Path, kind: str, reader: type[R] = Reader, advice: str = REMAKE) -> Iterator[R]:
-    """Open any artefact of a kind by a class of readers, checking all but the config that it was made from."""
+    """Open an artefact of a kind with a class of readers, with all checks except that of the config."""
     verify(path, advice)
-    # Without a cache of chunks: a block is read once, whole, and caches of many open columns would fill the memory.
+    # No chunk cache: each block is read once as a whole, and the caches of many open columns would fill the memory.
     with h5py.File(path, "r", rdcc_nbytes=0) as file:
         if (file.attrs.get("schema"), file.attrs.get("kind")) != (SCHEMA, kind):
             raise PullbackError(f"{path}: is no artefact of kind {kind!r} and schema {SCHEMA}; {advice}")
@@ -276,7 +278,7 @@ def _layer_of(kind: str) -> str:
 
 
 def flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A nested config as attributes by dotted name; what is not given is left out, and lists of no numbers are JSON."""
+    """A nested config as attributes by dotted name, without None; lists that are not purely numeric become JSON."""
     found: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, dict):
@@ -289,7 +291,7 @@ def flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _refuse_links(path: str | Path, group: h5py.Group) -> None:
-    """Refuse data that a file only points to, but for what a virtual dataset shows of its neighbours."""
+    """Refuse links to other files, except the virtual datasets of `study.h5`."""
     for name in group:
         if isinstance(group.get(name, getlink=True), h5py.ExternalLink):
             raise PullbackError(f"{path}: {group.name.rstrip('/')}/{name} links to another file, which is refused")

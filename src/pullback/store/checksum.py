@@ -1,8 +1,8 @@
-"""A seal on HDF5 files: a checksum of the whole file, verified before any of it is trusted to HDF5.
+"""Checksum of a whole HDF5 file, verified before HDF5 opens the file.
 
-HDF5's own checksums leave gaps (its global heap has none, and a flipped bit there can make the library loop for ever),
-and it doesn't survive a full disk (closing such a file crashes the process). So every file begins with a user block
-that holds the XXH3-128 of the rest, and has its space reserved before it is written.
+HDF5's checksums have gaps: its global heap has none, and a flipped bit there can cause an infinite loop. On a full
+disk, closing a file crashes the process. So every file begins with a user block that holds the XXH3-128 of the rest,
+and disk space is reserved before writing.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ import xxhash
 from ..errors import PullbackError
 
 USER_BLOCK = 512
-"""Bytes before the HDF5 signature that are the user's (HDF5 file format specification, section II.A)."""
+"""Bytes of the user block before the HDF5 signature (HDF5 file format specification, section II.A)."""
 
 REMAKE = "delete it and run again"
-"""What to do about an artefact that is not what it should be."""
+"""Advice about a damaged or outdated artefact."""
 
 _LINE = "pullback, XXH3-128 of what follows this block: {}\n"
 _STEP = 1 << 20
 
 
 def reserve(path: str | Path, size: int) -> None:
-    """Set aside disk space for a file that HDF5 holds open; raises OSError when there is none.
+    """Reserve disk space for a file that HDF5 holds open; raise OSError without enough space.
 
-    Where the system can't set space aside, this only looks whether there is enough.
+    Where the system cannot reserve space, only check the free space.
     """
     if not hasattr(os, "posix_fallocate"):
         if shutil.disk_usage(Path(path).parent).free + Path(path).stat().st_size < size:
@@ -50,13 +50,14 @@ def seal(path: str | Path) -> None:
 
 
 def verify(path: str | Path, advice: str = REMAKE) -> None:
-    """Raise unless the file carries a seal, and the seal is right.
+    """Raise unless the file carries a correct checksum.
 
-    `advice` is what to do about a file without one: where a user has named it, it may be one of theirs.
+    `advice` is the hint for a file without a checksum, which may be a user's file.
 
     Raises
     ------
-    PullbackError : naming the file, when it is missing, was never sealed, or is damaged or truncated.
+    PullbackError
+        The file is missing, carries no checksum, or is damaged or truncated. The message names the file.
 
     """
     try:

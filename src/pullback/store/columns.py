@@ -1,4 +1,4 @@
-"""The columns of the artefacts that steps write: their names, what they hold, and their dimensions."""
+"""Columns of the artefacts: names, descriptions and dimensions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FLAGS = {
     "sigma_negative": 8,
     "no_standard_deviation": 16,
 }
-"""Bits of the column `flag`: why a muon's uncertainty is not to be used. The first: too few hits are finite."""
+"""Bits of the column `flag`: why the uncertainty of a muon must not be used. `hit_not_finite`: too few finite hits."""
 
 FLAG_ATTRIBUTES = {"flag_masks": np.array(list(FLAGS.values()), "u1"), "flag_meanings": " ".join(FLAGS)}
 
@@ -27,10 +27,10 @@ COVARIANCE = "x_covariance"
 """The column of recorded covariances of hits."""
 
 
-class Kind(NamedTuple):
-    """A column that each observable has: its name after the observable's, and in words, a second axis, unit and type.
+class ColumnSpec(NamedTuple):
+    """A column of each observable: its name, description, second axis, type and unit.
 
-    The unit is that of the observable where it is `{unit}`.
+    `{name}`, `{long_name}` and `{unit}` stand for those of the observable.
     """
 
     name: str
@@ -40,94 +40,106 @@ class Kind(NamedTuple):
     unit: str = "{unit}"
 
 
-Kinds = Mapping[str, Kind]
-"""Kinds of columns by the field of a result that goes into them."""
+ColumnSpecs = Mapping[str, ColumnSpec]
+"""Column specifications by the field of a result that fills the column."""
 
 QUOTED = {
-    "sigma": Kind("sigma_{name}", "standard uncertainty of the {long_name}"),
-    "sigma_linear": Kind("sigma_{name}_linear", "standard uncertainty by the linear law of the {long_name}"),
-    "bias": Kind("bias_{name}", "mean of the {long_name} over the noise, less its value at the hits"),
-    "interval68": Kind("interval68_{name}", "68.27 % coverage interval of the {long_name}", along="end"),
-    "interval95": Kind("interval95_{name}", "95 % coverage interval of the {long_name}", along="end"),
-    "linear_valid": Kind("linear_valid_{name}", "whether the linear law holds for the {long_name}", dtype="u1"),
-    "flag": Kind("flag_{name}", "why the uncertainty of the {long_name} is not to be used", dtype="u1"),
+    "sigma": ColumnSpec("sigma_{name}", "standard uncertainty of the {long_name}"),
+    "sigma_linear": ColumnSpec("sigma_{name}_linear", "standard uncertainty of the {long_name} by linear propagation"),
+    "bias": ColumnSpec("bias_{name}", "mean of the {long_name} over the noise minus its value at the hits"),
+    "interval68": ColumnSpec("interval68_{name}", "68.27 % coverage interval of the {long_name}", along="end"),
+    "interval95": ColumnSpec("interval95_{name}", "95 % coverage interval of the {long_name}", along="end"),
+    "linear_valid": ColumnSpec(
+        "linear_valid_{name}", "whether linear propagation is valid for the {long_name}", dtype="u1"
+    ),
+    "flag": ColumnSpec("flag_{name}", "why the uncertainty of the {long_name} must not be used", dtype="u1"),
 }
-"""What is quoted of each observable: fields of `pullback.quote`, and the flag."""
+"""Quoted columns of each observable: fields of `pullback.quote`, and the flag."""
 
-TRUE_LINEAR = {"sigma": Kind("sigma_{name}_linear_true", QUOTED["sigma_linear"].words + " at the true hits")}
+TRUE_LINEAR = {"sigma": ColumnSpec("sigma_{name}_linear_true", QUOTED["sigma_linear"].words + " at the true hits")}
 
 TOYS = {
-    "mean": Kind("toy_mean_{name}", "mean of the {long_name} over toys"),
-    "sd": Kind("toy_sd_{name}", "standard deviation of the {long_name} over toys"),
-    "sd_error": Kind("toy_sd_error_{name}", "standard error of the standard deviation of the {long_name} over toys"),
-    "interval68": Kind("toy_interval68_{name}", "interval that holds 68.27 % of the toys' {long_name}", along="end"),
-    "interval68_error": Kind("toy_interval68_error_{name}", "standard errors of its ends", along="end"),
-    "interval95": Kind("toy_interval95_{name}", "interval that holds 95 % of the toys' {long_name}", along="end"),
-    "interval95_error": Kind("toy_interval95_error_{name}", "standard errors of its ends", along="end"),
+    "mean": ColumnSpec("toy_mean_{name}", "mean of the {long_name} over toys"),
+    "sd": ColumnSpec("toy_sd_{name}", "standard deviation of the {long_name} over toys"),
+    "sd_error": ColumnSpec(
+        "toy_sd_error_{name}", "standard error of the standard deviation of the {long_name} over toys"
+    ),
+    "interval68": ColumnSpec(
+        "toy_interval68_{name}", "interval that holds 68.27 % of the toys' {long_name}", along="end"
+    ),
+    "interval68_error": ColumnSpec("toy_interval68_error_{name}", "standard errors of its ends", along="end"),
+    "interval95": ColumnSpec("toy_interval95_{name}", "interval that holds 95 % of the toys' {long_name}", along="end"),
+    "interval95_error": ColumnSpec("toy_interval95_error_{name}", "standard errors of its ends", along="end"),
 }
-"""What toys say of each observable: fields of `pullback.run_toys`."""
+"""Toy columns of each observable: fields of `pullback.run_toys`."""
 
 
 BUDGET = {
-    "shares": Kind("budget_{name}", "share of each source in the variance of the {long_name}", "source", unit="{unit}2")
+    "shares": ColumnSpec(
+        "budget_{name}", "share of each source in the variance of the {long_name}", "source", unit="{unit}2"
+    )
 }
-"""Of each observable with several sources of uncertainty: fields of `pullback.steps.components.Contributions`."""
+"""Columns of observables with several sources of uncertainty: fields of `pullback.steps.components.Contributions`."""
 
 SHARED = {
-    "systematic_jacobian": Kind(
+    "systematic_jacobian": ColumnSpec(
         "systematic_jacobian_{name}",
-        "change of the {long_name} by a unit of each systematic",
+        "derivative of the {long_name} by each systematic",
         "systematic",
-        unit="{unit} a unit of the systematic",
+        unit="{unit} per unit of the systematic",
     ),
-    "shared": Kind("sigma_shared_{name}", "standard uncertainty of the {long_name} that all muons share"),
-    "total": Kind("sigma_total_{name}", "standard uncertainty of the {long_name}, its own and the shared one"),
+    "shared": ColumnSpec("sigma_shared_{name}", "standard uncertainty of the {long_name} shared by all muons"),
+    "total": ColumnSpec(
+        "sigma_total_{name}", "total standard uncertainty of the {long_name}, including the shared one"
+    ),
 }
-"""Of each observable with systematics."""
+"""Columns of each observable in a study with systematics."""
 
 DESIGN = {
-    "count": Kind("count_{name}", "muons with a linear σ of the {long_name}", unit="1"),
-    "sigma": Kind("sigma_{name}", "sum of the linear σ of the {long_name} over muons"),
-    "slopes": Kind(
+    "count": ColumnSpec("count_{name}", "muons with a linear σ of the {long_name}", unit="1"),
+    "sigma": ColumnSpec("sigma_{name}", "sum of the linear σ of the {long_name} over muons"),
+    "slopes": ColumnSpec(
         "slopes_{name}",
         "sum over muons of the slope of the linear σ of the {long_name} by each parameter",
         "parameter",
-        unit="{unit} a unit of the parameter",
+        unit="{unit} per unit of the parameter",
     ),
 }
-"""What is summed over the muons of each block: fields of `pullback.steps.components.Design`."""
+"""Sums over the muons of each block: fields of `pullback.steps.components.Design`."""
 
-EXPERIMENT_MUONS = {"sd": Kind("sd_{name}", "standard deviation of the {long_name} over experiments")}
-"""Of each muon in the toy experiments: fields of `pullback.steps.pseudo_experiments.Experiments`."""
+EXPERIMENT_MUONS = {"sd": ColumnSpec("sd_{name}", "standard deviation of the {long_name} over pseudo-experiments")}
+"""Columns of each muon in pseudo-experiments: fields of `pullback.steps.pseudo_experiments.Experiments`."""
 
 EXPERIMENTS = {
-    "count": Kind("count_{name}", "muons with a {long_name}", unit="1"),
-    "pull": Kind("pull_{name}", "sum over muons of the pull of the {long_name}", "experiment", unit="1"),
-    "square": Kind("square_{name}", "sum over muons of the squared pull of the {long_name}", "experiment", unit="1"),
+    "count": ColumnSpec("count_{name}", "muons with a {long_name}", unit="1"),
+    "pull": ColumnSpec("pull_{name}", "sum over muons of the pull of the {long_name}", "experiment", unit="1"),
+    "square": ColumnSpec(
+        "square_{name}", "sum over muons of the squared pull of the {long_name}", "experiment", unit="1"
+    ),
 }
-"""Of the muons of a block in each toy experiment."""
+"""Sums over the muons of a block in each pseudo-experiment."""
 
 ENDS = {"end": ["low", "high"]}
 
 Labels = Mapping[str, list[str] | int]
-"""The labels along second axes, by name; or how long an axis without any is."""
+"""Labels along second axes, by name of the axis; its length for an axis without labels."""
 
 
-class Table:
-    """The columns of some kinds, for every observable, in a group of a point."""
+class ColumnGroup:
+    """Columns of the same specifications for every observable, in a group of a point."""
 
     def __init__(
         self,
         out: Writer,
         part: Part,
-        kinds: Kinds,
+        kinds: ColumnSpecs,
         group: h5py.Group,
         dim: str,
         rows: int,
         labels: Labels = ENDS,
         about: Mapping[str, Mapping[str, Any]] | None = None,
     ):
-        """The columns of `rows` rows along `dim`; `about` are further attributes by field."""
+        """Columns with `rows` rows along `dim`; `about` holds further attributes by field."""
         self._columns: list[tuple[str, int, Column]] = []
         for axis, each in enumerate(part.model.observables):
             for field, kind in kinds.items():
@@ -142,26 +154,26 @@ class Table:
                 self._columns.append((field, axis, column))
 
     def append(self, result: Mapping[str, np.ndarray], rows: np.ndarray | slice = slice(None)) -> None:
-        """Write the next rows, some of a result's fields: arrays (muon, observable) or (muon, observable, end)."""
+        """Write the selected rows of a result with fields (muon, observable) or (muon, observable, end)."""
         for field, axis, column in self._columns:
             column.append(result[field][rows, axis])
 
 
-def of_muons(out: Writer, part: Part, kinds: Kinds, labels: Labels = ENDS, about: Any = None) -> Table:
-    """A table with a row for each muon of the part."""
-    return Table(out, part, kinds, out.point(part), "muon", part.stop - part.start, labels, about)
+def of_muons(out: Writer, part: Part, kinds: ColumnSpecs, labels: Labels = ENDS, about: Any = None) -> ColumnGroup:
+    """Columns with one row per muon of the part."""
+    return ColumnGroup(out, part, kinds, out.point(part), "muon", part.stop - part.start, labels, about)
 
 
-def of_blocks(out: Writer, part: Part, kinds: Kinds, labels: Labels, rows: int) -> Table:
-    """A table with a row for each of some blocks of the part, in a group `design`."""
-    return Table(out, part, kinds, out.point(part).create_group("design"), "block", rows, labels)
+def of_blocks(out: Writer, part: Part, kinds: ColumnSpecs, labels: Labels, rows: int) -> ColumnGroup:
+    """Columns with one row per block, in a group `design`."""
+    return ColumnGroup(out, part, kinds, out.point(part).create_group("design"), "block", rows, labels)
 
 
 def of_observables(out: Writer, part: Part) -> Column:
-    """The column of the observables' covariance by the linear law (muon, observable, observable)."""
+    """The column of the observables' covariance by linear propagation (muon, observable, observable)."""
     names = [each.name for each in part.model.observables]
     dims = {"muon": None, "observable": names, "observable_2": names}
-    quantity = Quantity("covariance", "units of both", "covariance of the observables by the linear law")
+    quantity = Quantity("covariance", "units of both", "covariance of the observables by linear propagation")
     return out.column(out.point(part), "covariance", (part.stop - part.start, len(names), len(names)), dims, quantity)
 
 
@@ -175,7 +187,7 @@ def of_hits(out: Writer, part: Part, name: str, which: str) -> Column:
 
 
 def has_covariances(part: Part) -> bool:
-    """Whether the recorded hits of a part have covariances of their own."""
+    """Whether the recorded hits of a part have their own covariances."""
     source = part.config["source"]
     return source["kind"] == "recorded" and bool(source.get("sigma") or source.get("covariance"))
 

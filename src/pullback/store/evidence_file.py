@@ -1,4 +1,4 @@
-"""`validation.json`: the verdict and what it rests on, with a digest of all of it."""
+"""`validation.json`: the verdict and its evidence, with a digest of both."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ Evidence = dict[str, Any]
 
 
 def write_evidence(path: str | Path, evidence: Evidence) -> None:
-    """Write the evidence, whole; a number that is NaN or infinite becomes null, since JSON has neither."""
+    """Write the evidence atomically. NaN and infinite numbers become null, since JSON has neither."""
     evidence = _finite(evidence)
     text = json.dumps({"digest": _digest(evidence), **evidence}, indent=1, ensure_ascii=False, allow_nan=False)
     write_text(path, text + "\n")
 
 
 def read_evidence(path: str | Path) -> Evidence:
-    """The evidence that `write_evidence` wrote.
+    """Read the evidence that `write_evidence` wrote.
 
     Raises
     ------
-    PullbackError : naming the file, when it is missing, damaged, truncated or has been changed.
+    PullbackError
+        The file is missing, damaged, truncated or modified. The message names the file.
 
     """
     try:
@@ -43,7 +44,7 @@ def read_evidence(path: str | Path) -> Evidence:
 
 
 def _finite(value: Any) -> Any:
-    """A nested value with None for every number that is NaN or infinite."""
+    """A nested value with None for every NaN or infinite number."""
     if isinstance(value, dict):
         return {key: _finite(each) for key, each in value.items()}
     if isinstance(value, list | tuple):

@@ -1,10 +1,10 @@
-"""A point of a study as one flat table, a row a muon: Parquet, ROOT or CSV.
+"""A point of a study as one flat table, with one row per muon: Parquet, ROOT or CSV.
 
-A column of several dimensions becomes one for each element, named by the labels along them: `x_reco` (muon, coordinate)
-becomes `x_reco_x0`, `x_reco_x1`, and `interval68_theta` (muon, end) `interval68_theta_low`, `interval68_theta_high`.
-Flags are whole numbers. All is in SI units, as in `study.h5`. Parquet says so in the metadata of each field (`units`,
-`long_name`); the other two have no place for it. Numbers are exact in all three. The same study gives the same bytes,
-but for ROOT, which writes the time into its files.
+A column of several dimensions becomes one column per element, named by the labels along its axes: `x_reco` (muon,
+coordinate) becomes `x_reco_x0`, `x_reco_x1`, and `interval68_theta` (muon, end) becomes `interval68_theta_low`,
+`interval68_theta_high`. Flags are integers. Units are SI, as in `study.h5`; Parquet stores `units` and `long_name` in
+the metadata of each field, which ROOT and CSV cannot. Numbers are exact in all three formats. The same study gives the
+same bytes, except for ROOT, which writes the time into its files.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ TREE = "muons"
 """The name of the tree in a ROOT file."""
 
 TABLES = {"muons": ("", "muon"), "toys": ("/toys", "toy_muon")}
-"""Tables of a point: the group of its columns, after the point's own, and the dimension of its rows."""
+"""Tables of a point: the subgroup of the columns, and the dimension of the rows."""
 
 Append = Callable[[list[np.ndarray]], None]
 """Writes the next rows of a table."""
 
 
 class Field(NamedTuple):
-    """A column of the table: an element of a column of the study."""
+    """A column of the table: one element of a column of the study."""
 
     name: str
     column: str
@@ -52,7 +52,7 @@ class Field(NamedTuple):
 
 
 class Exported(NamedTuple):
-    """What was written, and where."""
+    """The written file and the size of its table."""
 
     path: Path
     rows: int
@@ -73,20 +73,34 @@ def export(
 
     Parameters
     ----------
-    study : the file `study.h5`, beside the artefacts that it shows.
-    kind : "parquet", "root" (a tree `muons`; needs uproot) or "csv".
-    point : label of the point; it may be left out where the study has only one.
-    table : "muons", or "toys" for what toys say of the muons that they were thrown around.
-    columns : names of the table's columns, or of those of the study, for all their elements; all of them by default.
-    output : the file, by default `<point>.<kind>` beside `study.h5`; for toys `<point>.toys.<kind>`. The folder of a
-        study takes no file of another name.
-    force : whether to write over a file that is there.
+    study : path
+        The file `study.h5`, beside the artefacts that it refers to.
+    kind : str
+        "parquet", "root" (a tree `muons`; needs uproot) or "csv".
+    point : str, optional
+        Label of the point; not needed if the study has only one.
+    table : str
+        "muons", or "toys" for the results of toys, with one row per toy muon.
+    columns : sequence of str
+        Columns of the table, or columns of the study, which select all their elements. Default: all columns.
+    output : path, optional
+        The file. Default: `<point>.<kind>` beside `study.h5`, and for toys `<point>.toys.<kind>`. No other name is
+        accepted in the folder of a study.
+    force : bool
+        Whether to overwrite an existing file.
+
+    Returns
+    -------
+    Exported
+        Path, number of rows and number of columns.
 
     Raises
     ------
-    PullbackError : the study or an artefact of it is missing or damaged, there is no such point, table or column, or
-        the file can't be written, is there already, is none of its own in the folder of a study, or is no regular file.
-    ValueError : another kind of file or of table.
+    PullbackError
+        The study or one of its artefacts is missing or damaged; the point, table or column does not exist; or the file
+        cannot be written, exists already, has a reserved name in the folder of a study, or is no regular file.
+    ValueError
+        Unknown kind or table.
 
     """
     for value, allowed in ((kind, _WRITERS), (table, TABLES)):
@@ -110,16 +124,16 @@ def export(
 
 
 def _check_target(path: Path, beside: Path, force: bool) -> None:
-    """Refuse to write where something else is: beside a study's own files only one name can be none of them."""
+    """Refuse to overwrite other files. In the folder of a study, only the default name cannot belong to the study."""
     check_replaceable(path)
     where, home = path.parent.resolve(), beside.parent.resolve()
     inside = any(folder == home or _is_study(folder) for folder in (where, *where.parents))
     if inside and (where, path.name) != (home, beside.name):
         raise PullbackError(
-            f"{path}: is in the folder of a study, which takes no export but {beside}; name one elsewhere by --output"
+            f"{path}: is in the folder of a study, where only {beside} is allowed; name a file elsewhere with --output"
         )
     if path.exists() and not force:
-        raise PullbackError(f"{path}: is there already; name another file by --output, or write over it by --force")
+        raise PullbackError(f"{path}: already exists; name another file with --output, or overwrite it with --force")
 
 
 def _is_study(folder: Path) -> bool:
@@ -127,7 +141,7 @@ def _is_study(folder: Path) -> bool:
 
 
 def _point(reader: Reader, label: str | None) -> str:
-    """The label of a point that the study has: the one named, or the only one."""
+    """The label of the named point, or of the only point."""
     labels = list(dict.fromkeys(name.split("/")[1] for name, _ in reader.columns(".")))
     if label is None and len(labels) == 1:
         return labels[0]
@@ -138,7 +152,7 @@ def _point(reader: Reader, label: str | None) -> str:
 
 
 def _plain(label: str) -> str:
-    """A label fit for any column: in ROOT, the brackets of `alignment.x[1]` would be those of an array."""
+    """A label that is valid in column names: ROOT would read the brackets of `alignment.x[1]` as those of an array."""
     return re.sub(r"\W+", "_", label).strip("_")
 
 
@@ -168,7 +182,7 @@ def _fields(reader: Reader, label: str, table: str) -> tuple[list[Field], int]:
 
 
 def _chosen(study: str | Path, fields: list[Field], names: Sequence[str]) -> list[Field]:
-    """The columns of these names, in this order; all of them where none are named."""
+    """The columns of these names in this order; all columns without names."""
     chosen: list[Field] = []
     for name in names:
         found = [field for field in fields if name in (field.name, field.column.rsplit("/", 1)[1])]
@@ -204,7 +218,7 @@ def _csv(part: Path, fields: list[Field], label: str) -> Iterator[Append]:
 @contextmanager
 def _root(part: Path, fields: list[Field], label: str) -> Iterator[Append]:
     uproot = load_uproot(part)
-    # An open file rather than its name, in which uproot would look for a colon.
+    # An open file instead of its name, in which uproot would interpret a colon.
     with part.open("w+b") as stream, uproot.recreate(stream) as file:
         tree = file.mktree(TREE, {field.name: field.dtype for field in fields}, title=label)
         yield lambda columns: tree.extend(dict(zip((field.name for field in fields), columns, strict=True)))

@@ -1,4 +1,4 @@
-"""What a dataset holds: units, long_name and dimension scales by the netCDF-4 conventions, so that xarray opens it."""
+"""Units, long names and dimension scales of datasets by the netCDF-4 conventions, so that xarray opens a file."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from ..models import Quantity
 from ..study.blocks import BLOCK
 
 Dims = dict[str, list[str] | None]
-"""The dimensions of a dataset by name, with the labels along them where they have any."""
+"""Names of the dimensions of a dataset, with the labels along each dimension if it has any."""
 
 _DIMENSION_ONLY = "This is a netCDF dimension but not a netCDF variable."
 _SCALE_ATTRIBUTES = {"CLASS", "NAME", "DIMENSION_LIST", "REFERENCE_LIST"}
 
 
 def describe(dataset: h5py.Dataset, dims: Dims, quantity: Quantity, attributes: dict[str, Any]) -> None:
-    """Give a dataset its unit and name, further attributes, and its dimension scales, made on first use."""
+    """Give a dataset its unit, long name, attributes and dimension scales, which are created on first use."""
     dataset.attrs["units"] = quantity.unit
     dataset.attrs["long_name"] = quantity.long_name
     for name, value in attributes.items():
@@ -26,7 +26,7 @@ def describe(dataset: h5py.Dataset, dims: Dims, quantity: Quantity, attributes: 
     for axis, (dim, labels) in enumerate(dims.items()):
         if dim not in group and labels is None:
             length = dataset.shape[axis]
-            # Chunked and never written, so that it takes no space however long.
+            # Chunked and never written, so that it takes no space.
             scale = group.create_dataset(
                 dim, (length,), ">f4", chunks=(max(1, min(length, BLOCK)),), maxshape=(max(1, length),)
             )
@@ -37,7 +37,7 @@ def describe(dataset: h5py.Dataset, dims: Dims, quantity: Quantity, attributes: 
 
 
 Scales = dict[int, tuple[str, list[str] | None]]
-"""The dimension scales of a group by their address in the file: name, and the labels along it if it has any."""
+"""Name and labels of the dimension scales of a group, by their address in the file."""
 
 
 def scales_of(group: h5py.Group) -> Scales:
@@ -50,8 +50,8 @@ def scales_of(group: h5py.Group) -> Scales:
 
 
 def dims_of(dataset: h5py.Dataset, scales: Scales) -> Dims:
-    """The dimensions that `describe` gave a dataset, with the `scales_of` its group."""
-    # By address: HDF5 searches the whole file for the name of a scale that it is led to by a reference.
+    """The dimensions that `describe` gave a dataset, from the `scales_of` its group."""
+    # By address: to find the name of a referenced scale, HDF5 searches the whole file.
     return dict(scales[_address(dim[0])] for dim in dataset.dims)
 
 
@@ -60,5 +60,5 @@ def _address(dataset: h5py.Dataset) -> int:
 
 
 def attributes_of(dataset: h5py.Dataset) -> dict[str, Any]:
-    """The attributes of a dataset, less those that make its dimension scales."""
+    """The attributes of a dataset without those of its dimension scales."""
     return {name: dataset.attrs[name] for name in sorted(dataset.attrs) if name not in _SCALE_ATTRIBUTES}

@@ -1,4 +1,4 @@
-"""What made a result: the package's own source, the versions of the libraries under it, and the CPU's instructions."""
+"""Provenance of a result: source of the package, versions of the libraries, and instruction set of the CPU."""
 
 import functools
 import hashlib
@@ -12,7 +12,7 @@ import numpy as np
 import pullback
 
 LIBRARIES = ("h5py", "matplotlib", "numpy", "pyarrow", "scipy", "torch")
-"""The libraries whose version can change a number or a figure."""
+"""Libraries whose version can change a number or a figure."""
 
 
 LAYERS = (
@@ -30,14 +30,14 @@ LAYERS = (
     "files",
     "errors",
 )
-"""Parts of the package from the top down: each imports from itself and from those below it, which a test enforces."""
+"""Layers of the package from the top down. Each imports only from itself and the layers below."""
 
 
 @functools.cache
 def code_digest(layer: str = LAYERS[0]) -> str:
-    """SHA-256 of the source files of a layer of the package and of all layers below it, by relative path and content.
+    """SHA-256 of the source files of a layer and of all layers below it, by relative path and content.
 
-    What is made by one layer does not change with those above: a caption in `report` changes no muon.
+    A result does not depend on the layers above its own: a new caption in `report` changes no muon.
     """
     root = Path(__file__).parents[1]
     digest = hashlib.sha256()
@@ -57,9 +57,9 @@ def versions() -> dict[str, str]:
 
 
 def vector_instructions() -> dict[str, str]:
-    """The widest vector instructions that numpy uses on this CPU, and torch too in a process that has loaded it.
+    """The widest vector instructions used by numpy on this CPU, and by torch if the process has loaded it.
 
-    Other widths add and round in another order, so that the last bits of a result depend on them.
+    The width changes the order of additions and roundings, and so the last bits of a result.
     """
     simd = np.show_config(mode="dicts")["SIMD Extensions"]
     used = {"numpy": [*simd["baseline"], *simd["found"]][-1]}

@@ -1,4 +1,4 @@
-"""`study.h5`: every point and column of a study in one file, by virtual datasets over the batches' files beside it."""
+"""`study.h5`: every point and column of a study in one file, as virtual datasets over the batches' artefacts."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from .checksum import REMAKE, reserve
 from .netcdf import Dims, attributes_of, describe
 
 
-class Piece(NamedTuple):
-    """A column of one point in one artefact of a batch: all but its numbers, of which there are the digests."""
+class ColumnPart(NamedTuple):
+    """A column of one point in one artefact of a batch: its description and the digests of its blocks."""
 
     name: str
     kind: str
@@ -34,25 +34,25 @@ class Piece(NamedTuple):
     block_xxh3: np.ndarray
 
 
-def pieces_of(reader: Reader, label: str) -> Iterator[Piece]:
+def column_parts(reader: Reader, label: str) -> Iterator[ColumnPart]:
     """The columns of a point in an artefact."""
     for name, dataset in reader.columns(label):
         attributes = attributes_of(dataset)
         blocks = attributes.pop("block_xxh3")
-        yield Piece(name, reader.kind, dataset.shape, dataset.dtype.str, reader.dims(name), attributes, blocks)
+        yield ColumnPart(name, reader.kind, dataset.shape, dataset.dtype.str, reader.dims(name), attributes, blocks)
 
 
-def pack(pieces: Iterable[Piece]) -> dict[str, np.ndarray]:
-    """Pieces as arrays: what they are, as JSON, and the digests of all of their blocks."""
-    pieces = list(pieces)
-    plain = [{**piece._asdict(), "block_xxh3": len(piece.block_xxh3)} for piece in pieces]
+def pack(parts: Iterable[ColumnPart]) -> dict[str, np.ndarray]:
+    """Column parts as arrays: their descriptions as JSON, and the digests of all their blocks."""
+    parts = list(parts)
+    plain = [{**part._asdict(), "block_xxh3": len(part.block_xxh3)} for part in parts]
     text = json.dumps(plain, default=lambda value: {"dtype": value.dtype.str, "array": value.tolist()})
-    blocks = np.concatenate([piece.block_xxh3 for piece in pieces])
+    blocks = np.concatenate([part.block_xxh3 for part in parts])
     return {"columns": np.frombuffer(text.encode(), "u1"), "block_xxh3": blocks}
 
 
-def unpack(arrays: Mapping[str, np.ndarray]) -> Iterator[Piece]:
-    """The pieces that `pack` was given."""
+def unpack(arrays: Mapping[str, np.ndarray]) -> Iterator[ColumnPart]:
+    """The column parts that `pack` was given."""
 
     def array(value: dict[str, Any]) -> Any:
         return np.array(value["array"], value["dtype"]) if set(value) == {"dtype", "array"} else value
@@ -60,13 +60,13 @@ def unpack(arrays: Mapping[str, np.ndarray]) -> Iterator[Piece]:
     at = 0
     for plain in json.loads(arrays["columns"].tobytes(), object_hook=array):
         start, at = at, at + plain["block_xxh3"]
-        yield Piece(**{**plain, "shape": tuple(plain["shape"]), "block_xxh3": arrays["block_xxh3"][start:at]})
+        yield ColumnPart(**{**plain, "shape": tuple(plain["shape"]), "block_xxh3": arrays["block_xxh3"][start:at]})
 
 
-class _Whole(NamedTuple):
-    """A column of a point: its first piece, a digest of those of all of its blocks, and the files with their rows."""
+class _StudyColumn(NamedTuple):
+    """A column of a point: its first part, the digest of all its blocks, and the files that hold its rows."""
 
-    first: Piece
+    first: ColumnPart
     digest: Any
     sources: list[tuple[str, int]]
 
@@ -75,22 +75,23 @@ class Gathering:
     """Collects the columns of a study, batch by batch, and writes `study.h5`."""
 
     def __init__(self):
-        self._columns: dict[str, _Whole] = {}
+        self._columns: dict[str, _StudyColumn] = {}
         self._parents: dict[str, str] = {}
 
-    def add(self, batch: str, parents: Mapping[str, str], pieces: Iterable[Piece]) -> None:
-        """Take note of the columns of a point in the artefacts of a batch, whose digests are given by their kind."""
+    def add(self, batch: str, parents: Mapping[str, str], parts: Iterable[ColumnPart]) -> None:
+        """Add the columns of a point in a batch; `parents` holds the digests of its artefacts by kind."""
         for kind, digest in parents.items():
             self._parents[f"{kind}/{batch}.h5"] = digest
-        for piece in pieces:
-            column = self._columns.setdefault(piece.name, _Whole(piece, hashlib.sha256(), []))
-            column.digest.update(piece.block_xxh3.tobytes())
-            column.sources.append((f"{piece.kind}/{batch}.h5", piece.shape[0]))
+        for part in parts:
+            column = self._columns.setdefault(part.name, _StudyColumn(part, hashlib.sha256(), []))
+            column.digest.update(part.block_xxh3.tobytes())
+            column.sources.append((f"{part.kind}/{batch}.h5", part.shape[0]))
 
     def write(self, study: Study, path: str | Path) -> str:
-        """Write the file; returns the digest of the study's content.
+        """Write the file, and return the digest of the study's content.
 
-        That is the SHA-256 over all columns of all points, which doesn't depend on how the study is cut into batches.
+        The digest is the SHA-256 over all columns of all points; it does not depend on how the study is divided into
+        batches.
         """
         digests = {name: column.digest.hexdigest() for name, column in self._columns.items()}
         content = hashlib.sha256(json.dumps(digests).encode()).hexdigest()
@@ -109,7 +110,7 @@ class Gathering:
 
 
 class StudyReader(Reader):
-    """`study.h5`, open: an artefact that it shows is verified before the first of its rows is read."""
+    """An open `study.h5`: each artefact is verified before its first row is read."""
 
     def __init__(self, path: str | Path, file: h5py.File):
         super().__init__(path, file)
@@ -121,8 +122,10 @@ class StudyReader(Reader):
 
         Raises
         ------
-        PullbackError : naming an artefact that they are in and that is missing, damaged, or no longer the one that was
-            gathered.
+        PullbackError
+            An artefact with some of these rows is missing or damaged, or has changed since `study.h5` was made. The
+            message
+            names the artefact.
 
         """
         for first, last, source in self._sources_of(name):
@@ -135,7 +138,7 @@ class StudyReader(Reader):
         if name not in self._sources:
             dataset, found = self._dataset(name), []
             properties = dataset.id.get_create_plist()
-            # A column without any rows is in no artefact.
+            # A column without rows has no artefact.
             for index in range(properties.get_virtual_count() if dataset.is_virtual else 0):
                 (first, *_), (last, *_) = properties.get_virtual_vspace(index).get_select_bounds()
                 found.append((first, last + 1, properties.get_virtual_filename(index)))
@@ -154,30 +157,30 @@ class StudyReader(Reader):
 
 @contextmanager
 def open_study(path: str | Path, advice: str = REMAKE) -> Iterator[StudyReader]:
-    """`study.h5`, checked; the artefacts that it shows are checked when their rows are read.
+    """Open `study.h5` and verify it; its artefacts are verified when their rows are read.
 
-    `advice` is for whoever named a file that is none.
+    `advice` is the hint for a file that is no `study.h5`.
     """
     with artefact.open_signed(path, "study", StudyReader, advice) as reader:
         yield reader
 
 
-def _gather(file: h5py.File, column: str, whole: _Whole, digest: str) -> None:
-    """One virtual dataset over the pieces of a column."""
+def _gather(file: h5py.File, column: str, whole: _StudyColumn, digest: str) -> None:
+    """Create one virtual dataset over the parts of a column."""
     first, dtype = whole.first, np.dtype(whole.first.dtype)
     shape = (sum(count for _, count in whole.sources), *first.shape[1:])
-    # Should a source go missing, its rows read as NaN or as the largest integer, never as a plausible zero.
+    # If a source is lost, its rows read as NaN or as the largest integer, never as a plausible zero.
     fill = np.nan if dtype.kind == "f" else np.iinfo(dtype).max
-    # By the low-level interface, since h5py's other one records the time of day.
+    # The low-level interface is needed, since the high-level one records the time of day.
     properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     properties.set_obj_track_times(False)
     properties.set_fill_value(np.array([fill], dtype))
     at = 0
     for source, count in whole.sources:
         if count:
-            rows, piece = h5py.h5s.create_simple(shape), (count, *first.shape[1:])
-            rows.select_hyperslab((at, *(0 for _ in shape[1:])), piece)
-            properties.set_virtual(rows, source.encode(), column.encode(), h5py.h5s.create_simple(piece))
+            rows, part = h5py.h5s.create_simple(shape), (count, *first.shape[1:])
+            rows.select_hyperslab((at, *(0 for _ in shape[1:])), part)
+            properties.set_virtual(rows, source.encode(), column.encode(), h5py.h5s.create_simple(part))
         at += count
     group, name = column.rsplit("/", 1)
     kind, space = h5py.h5t.py_create(dtype, logical=True), h5py.h5s.create_simple(shape)

@@ -1,1 +1,1 @@
-"""What is to be computed: the points of a scan, their batches and blocks."""
+"""What a study computes: the points of a scan, their batches and blocks."""

@@ -1,6 +1,6 @@
 """Batches: lists of (point, range of blocks), each the work of one job.
 
-They are cut by cost, from the config alone and never from the machine, and no result depends on how.
+Batches are cut by cost, which follows from the config and not from the machine. No result depends on the cuts.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from .scan import Point
 from .toy_selection import share
 
 MUON_COST = 20
-"""What a coordinate of a muon costs on its way through all rules, in toys; `benchmarks/costs.py` measures 18 to 48."""
+"""Cost of one coordinate of a muon in all rules, in toys; `benchmarks/costs.py` measures 18 to 48."""
 
 TOY_SECONDS = 22e-9
-"""What a toy takes, by the same command."""
+"""Time per toy, s, from `benchmarks/costs.py`."""
 
 _LONGEST_NAME = 100
 
 _TRUTH = ("seed", "random_numbers", "source", "model.name")
 _TOYS = ("detector", "model", "systematics", "toys", "compute.device_random")
 DRAWN_ANYWHERE = ("one_hit",)
-"""Models whose true hits are drawn without their parameters: they stay when these change."""
+"""Models whose true hits do not depend on their parameters."""
 
 KINDS = {
     "truth": _TRUTH,
@@ -38,12 +38,12 @@ KINDS = {
     "toys": (*_TRUTH, *_TOYS),
     "tally": (*_TRUTH, *_TOYS, "uncertainty", "validation.domain"),
 }
-"""The config that each kind of artefact is made from: it is made again when this changes, and not otherwise."""
+"""Config that each kind of artefact depends on; the artefact is remade when it changes."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """A range of blocks of one point, with the config that it is made from."""
+    """A range of blocks of one point, with the config it is made from."""
 
     label: str
     values: dict[str, float]
@@ -60,22 +60,22 @@ class Part:
 
     @property
     def start(self) -> int:
-        """The first muon."""
+        """Index of the first muon."""
         return self.first * BLOCK
 
     @property
     def stop(self) -> int:
-        """The muon after the last."""
+        """Index after the last muon."""
         return min(self.last * BLOCK, self.muons)
 
     @property
     def model(self) -> Model:
-        """The inference model; for true hits of one that draws them wherever its layers are, without its parameters."""
+        """The inference model; without its parameters for true hits that do not depend on them."""
         return load(self.config["model"])
 
     @property
     def settings(self) -> SimpleNamespace:
-        """The config as attributes: what the artefact isn't made from is not there to be used by mistake."""
+        """The config as attributes, without the sections that the artefact does not depend on."""
         return json.loads(json.dumps(self.config), object_hook=lambda section: SimpleNamespace(**section))
 
 
@@ -87,9 +87,9 @@ class Batch:
     parts: tuple[Part, ...]
 
     def to_json(self) -> str:
-        """The batch as a rule's parameter: when it changes, Snakemake runs the rule again.
+        """The batch as a rule's parameter, so that Snakemake reruns the rule when the batch changes.
 
-        The order of names is kept, since results depend on it: that of systematics is that of their random numbers.
+        The order of keys is kept, since the order of systematics is that of their random numbers.
         """
         return json.dumps({"kind": self.kind, "parts": [vars(part) for part in self.parts]})
 
@@ -100,7 +100,7 @@ class Batch:
         return cls(raw["kind"], tuple(Part(**part) for part in raw["parts"]))
 
     def of_kind(self, kind: str) -> Batch:
-        """The same parts, with the config that another kind of artefact is made from."""
+        """The same parts, with the config of another kind of artefact."""
         parts = (
             Part(**{**vars(part), "config": _restrict(part.config, _made_from(kind, part))}) for part in self.parts
         )
@@ -108,7 +108,7 @@ class Batch:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of what the artefact is made from."""
+        """SHA-256 of the origin of the artefact."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
 
@@ -119,11 +119,11 @@ def cut(
     limit: int,
     extra: Mapping[tuple[str, str], str] | None = None,
 ) -> dict[str, Batch]:
-    """The batches of a study by name, each with the whole config of its parts.
+    """The batches of a study by name, with the whole config of their parts.
 
-    A point whose `cost` is above the limit is cut into ranges of blocks; one that costs more than half of it is a batch
-    of its own, and so keeps its result when another point is added; the others are packed in order. `extra` says more
-    than the config does, by section and key.
+    A point with `cost` above the limit is cut into ranges of blocks. A point that costs more than half of the limit is
+    a batch of its own, so that its result is kept when other points are added. Other points are packed in order.
+    `extra` holds additional entries of the config, by section and key.
     """
     groups: list[list[Part]] = []
     room = 0
@@ -144,7 +144,7 @@ def cut(
 
 
 def cost(part: Part, model: Model) -> int:
-    """Work of a part, in toys: coordinates × (muons × `MUON_COST` × the model's cost + toys)."""
+    """Work of a part in toys: coordinates × (muons × `MUON_COST` × the model's cost + toys)."""
     toys = part.config["toys"]
     each = toys["per_muon"] if toys["mode"] == "fixed" else toys["most"]
     thrown = len(share(range(part.first, part.last), block_count(part.muons), min(toys["muons"], part.muons))) * each
@@ -159,9 +159,9 @@ def _part(point: Point, muons: int, extra: Mapping[tuple[str, str], str]) -> Par
 
 
 def _name(parts: list[Part]) -> str:
-    """A file name that stays the same while the batch begins with the same work.
+    """A file name that does not change when work is added at the end of the batch.
 
-    It has no commas: Snakemake hands jobs to a cluster by their wildcards in a list, `batch=…,…`.
+    It contains no commas, since Snakemake passes wildcards to a cluster job in a comma-separated list.
     """
     first = parts[0]
     name = first.label.replace(",", "_")
@@ -173,16 +173,16 @@ def _name(parts: list[Part]) -> str:
 
 
 def short(name: str) -> str:
-    """A name that is fit for a file, also when it lists many parameters: file systems count bytes, 255 of them."""
+    """A name that is short enough for a file, at most 255 bytes, even if it lists many parameters."""
     encoded = name.encode()
     if len(encoded) <= _LONGEST_NAME:
         return name
-    begin = encoded[:_LONGEST_NAME].decode(errors="ignore")  # without the part of a letter
+    begin = encoded[:_LONGEST_NAME].decode(errors="ignore")  # without an incomplete character
     return f"{begin}-{hashlib.sha256(encoded).hexdigest()[:12]}"
 
 
 def _made_from(kind: str, part: Part) -> tuple[str, ...]:
-    """The names of the config that a kind of artefact of a part is made from."""
+    """Names of the config entries that a kind of artefact of a part depends on."""
     anywhere = part.config["model"]["name"] in DRAWN_ANYWHERE
     return tuple("model" if name == "model.name" and not anywhere else name for name in KINDS[kind])
 

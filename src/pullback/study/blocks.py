@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 BLOCK = 131_072
-"""Consecutive muons of a point that are handled at a time: the unit of random numbers, of computation, and of HDF5
-chunks (1 MiB for a coordinate)."""
+"""Muons per block. A block is the unit of random numbers, of computation, and of HDF5 chunks (1 MiB per coordinate)."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """Muons [start, stop) of a point, and the block's index in the point."""
+    """Muons [start, stop) of a point, and the index of the block in the point."""
 
     index: int
     start: int
@@ -22,5 +21,5 @@ class Block:
 
 
 def block_count(muons: int) -> int:
-    """How many blocks hold that many muons."""
+    """Number of blocks for a number of muons."""
     return -(-muons // BLOCK)

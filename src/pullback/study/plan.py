@@ -1,4 +1,4 @@
-"""The plan of a study: its points, and the batches that make them."""
+"""The plan of a study: its points and batches."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from .blocks import Block
 from .scan import Point, expand, make_point
 
 NOT_OF_TARGET = ("systematics", "uncertainty", "toys", "validation", "figures", "compute")
-"""Sections of the config that change nothing in which value reaches a wanted mean σ."""
+"""Sections of the config that do not affect the search for a target."""
 
 
 class Study:
     """The plan of a study: config, points, and batches by name.
 
-    `Study.from_config` makes it from a raw config, refusing every mistake before any work is done;
-    `to_json` and `from_json` hand it to a job.
+    `Study.from_config` makes the plan from a raw config and refuses every mistake before any job starts. `to_json` and
+    `from_json` pass it to a job.
     """
 
     def __init__(self, config: StudyConfig, points: list[Point], muons: dict[str, int], digests: dict[str, str]):
@@ -44,7 +44,8 @@ class Study:
 
         Raises
         ------
-        PullbackError : the config, or the hits file that it names, can't be used.
+        PullbackError
+            The config, or the hits file that it names, cannot be used.
 
         """
         found = examined(raw)
@@ -70,7 +71,7 @@ class Study:
                 _check_target(config, points, model)
         together.refuse()
         digests = {"model": sha256(config.model.file)} if config.model.name == "own" else {}
-        if config.source.kind == "recorded":  # last, since a long file takes its time
+        if config.source.kind == "recorded":  # last, since reading a long file takes time
             from ..hits.hits_file import source_of
 
             file = source_of(config.source, [each.name for each in model.coordinates])
@@ -79,24 +80,24 @@ class Study:
         return cls(config, points, {point.label: point.config.source.muons for point in points}, digests)
 
     def to_json(self) -> str:
-        """The study as a rule's parameter, with names in the order of the config, of which labels are made."""
+        """The study as a rule's parameter. Keys keep the order of the config, which determines the labels of points."""
         return json.dumps(self._plan())
 
     def target_to_json(self) -> str:
-        """The same for the rule that looks for a target, without what that is not made from."""
+        """The study as a parameter of the rule that finds a target, without sections that do not affect the target."""
         plan = self._plan()
         plan["config"] = {name: each for name, each in plan["config"].items() if name not in NOT_OF_TARGET}
         return json.dumps(plan)
 
     @property
     def digest(self) -> str:
-        """SHA-256 of all that decides the results: not of how the work is cut into jobs."""
+        """SHA-256 of everything that decides the results, without the division into jobs."""
         plan = self._plan()
         del plan["config"]["compute"]["batch_cost"]
         return hashlib.sha256(json.dumps(plan).encode()).hexdigest()
 
     def _plan(self) -> dict[str, Any]:
-        # With what the table of a scan and the file of hits held, so that no job looks at these again.
+        # Includes the values from the scan table and the hits file, so that jobs need not read them again.
         return {
             "config": self.config.model_dump(mode="json"),
             "points": [point.values for point in self.points],
@@ -119,18 +120,19 @@ class Study:
 
     @property
     def recorded(self) -> bool:
-        """Whether the hits are recorded, so that there is no truth."""
+        """Whether the hits are recorded, without truth."""
         return self.config.source.kind == "recorded"
 
     def batch(self, kind: str, name: str) -> Batch:
-        """What makes one artefact."""
+        """The batch of one artefact."""
         return self.batches[name].of_kind(kind)
 
     def minutes(self, name: str | None = None) -> int:
-        """The time to ask of a cluster for one rule: for a batch by its `cost`, without a name for the whole study.
+        """Minutes that a rule requests from a cluster: by `cost` for a batch, for the whole study without a name.
 
-        It is some minutes, and twice what the benchmarks say of all rules of a batch together, so twelve times for
-        the six of them in one job: machines differ, file systems are shared, and what runs out of time was for nothing.
+        A few minutes plus twice the measured time of all six rules of the batch; a job of all six rules therefore
+        requests twelve times the measured time. Machines differ, file systems are shared, and a job that exceeds its
+        time is lost.
         """
         if name is None:
             return 10 + math.ceil((len(self.points) + len(self.batches)) / 20)
@@ -139,17 +141,17 @@ class Study:
 
     @property
     def megabytes(self) -> int:
-        """The memory to ask of a cluster for one rule. It is that of a block: a batch of any size takes no more."""
+        """Memory in MB that a rule requests from a cluster. It is that of one block, whatever the size of the batch."""
         return 800 + 100 * len(self.model.coordinates)
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """The kinds of artefacts that hold this study's columns; beside them, each batch has a tally of these."""
+        """The kinds of artefacts with columns of this study, without the tallies."""
         return tuple(kind for kind in KINDS if kind != "tally" and not (kind == "truth" and self.recorded))
 
 
 def _check_models(points: list[Point], together: Together) -> None:
-    """Tell of points of a scan that no model can have: layers that it moves to one height, say."""
+    """Report points whose model is impossible, such as two layers at the same height."""
     told: set[str] = set()
     for point in points:
         try:
@@ -161,7 +163,7 @@ def _check_models(points: list[Point], together: Together) -> None:
 
 
 def _check_target(config: StudyConfig, points: list[Point], model: Model) -> None:
-    """Refuse a target that is about no number or observable, or whose range leaves out the number as it is."""
+    """Refuse a target with an unknown number or observable, or with a range that excludes the present value."""
     target, numbers = config.target, numeric_fields(config)
     ((observable, _),) = target.sigma.items()
     names = [each.name for each in model.observables]

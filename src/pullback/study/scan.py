@@ -1,4 +1,4 @@
-"""The points of a scan, each one full set of parameters."""
+"""The points of a scan, each a full set of parameters."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from ..errors import PullbackError
 from ..files import check_regular
 
 Rows = Callable[[list[str]], Iterable[dict[str, float]]]
-"""Makes the rows of a scan, for some of its names."""
+"""Function that makes the rows of a scan for the given names."""
 
 NOMINAL = "nominal"
-"""The label of the one point of a study without a scan."""
+"""Label of the only point of a study without a scan."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """One full set of parameters: its label, the scanned values by dotted name, and its config."""
+    """One full set of parameters: label, scanned values by dotted name, and config."""
 
     label: str
     values: dict[str, float]
@@ -36,14 +36,15 @@ class Point:
 
 
 def expand(config: StudyConfig, unsure: Collection[str] = frozenset()) -> list[Point]:
-    """The points of the config's scan in the order given, the last name of a product running fastest.
+    """The points of the config's scan in the given order; the last name of a product varies fastest.
 
-    Of the keys that are `unsure`, the config has another value than was meant: nothing is said that rests on one.
+    Keys in `unsure` have a default instead of the intended value; mistakes that depend on them are not reported.
 
     Raises
     ------
-    PullbackError : the scan is empty, malformed or too long, names what can't be scanned, gives impossible values, or
-        gives a point twice.
+    PullbackError
+        The scan is empty, malformed or too long, contains names that cannot be scanned, impossible values, or duplicate
+        points.
 
     """
     if config.scan is None:
@@ -59,7 +60,7 @@ def expand(config: StudyConfig, unsure: Collection[str] = frozenset()) -> list[P
 def _scannable(
     config: StudyConfig, columns: dict[Any, list[Any]], unsure: Collection[str], together: Together
 ) -> list[str]:
-    """The names that can be scanned; what is wrong with others, and with values, is told."""
+    """The names that can be scanned; mistakes in other names and in values are reported."""
     valid = {name for name in numeric_fields(config) if not name.startswith("compute.")}
     for name, values in columns.items():
         mistakes = [] if name in valid or rests_on([str(name)], unsure) else [_wrong_name(valid, name)]
@@ -73,18 +74,18 @@ def _scannable(
 def _points(
     config: StudyConfig, rows: Iterable[dict[str, float]], unsure: Collection[str], together: Together, *, whole: bool
 ) -> list[Point]:
-    """The points, if there is nothing to tell of them; where a name is missing, rows that are alike are no mistake."""
+    """The points; mistakes are reported. Equal rows are duplicates only if `whole`, with no name left out."""
     points: dict[str, Point] = {}
     told: set[str] = set()
     for row in rows:
         label = label_of(row)
         found = examine(PointConfig, replaced(config, row))
-        for each in found.mistakes:  # each once, though it is one of many points
+        for each in found.mistakes:  # report each mistake once, not for every point
             if each.text not in told and not rests_on(each.keys, set(unsure) - set(row)):
                 told.add(each.text)
                 together.tell(f"config: scan: point {label}: {each.text}")
         if whole and label in points:
-            together.tell(f"config: scan: point {label} is there twice; give each point once")
+            together.tell(f"config: scan: point {label} is a duplicate; give each point once")
         if together.enough:
             break
         points[label] = Point(label, row, found.value)
@@ -92,25 +93,25 @@ def _points(
 
 
 def make_point(config: StudyConfig, values: dict[str, float]) -> Point:
-    """The point at some scanned values, its config checked."""
+    """The point at these scanned values, with a checked config."""
     label = label_of(values)
     return Point(label, values, replace(config, values, where=f"config: scan: point {label}"))
 
 
 def label_of(values: dict[str, float]) -> str:
-    """The label of a point, by its scanned values."""
+    """The label of a point, from its scanned values."""
     return ",".join(f"{name}={number(value)}" for name, value in values.items()) or NOMINAL
 
 
 def number(value: float) -> str:
-    """A number as labels and tables show it: exact, and whole numbers without a point."""
+    """A number in labels and tables: exact, and integers without a decimal point."""
     return str(int(value)) if value == int(value) and abs(value) < 1e16 else repr(value)
 
 
 def nearest_to_unscanned(points: list[Point], config: PointConfig) -> Point:
-    """The point whose scanned values are nearest those that the config has without its scan.
+    """The point nearest to the unscanned values of the config.
 
-    Distances are measured in units of each parameter's range in the scan; of equals, the first.
+    Distances are in units of each parameter's range in the scan. Of equal distances, the first point is taken.
     """
     base = numeric_fields(config)
     columns = {name: [point.values[name] for point in points] for name in points[0].values}
@@ -123,16 +124,16 @@ def nearest_to_unscanned(points: list[Point], config: PointConfig) -> Point:
 
 
 def _rows(scan: dict[str, Any], together: Together) -> tuple[dict[Any, list[Any]], Rows]:
-    """The values of each name, and a function that makes the rows of some of the names, without values that are wrong.
+    """The values of each name, and a function that makes the rows for the given names, without invalid values.
 
-    They are counted before any is made.
+    Rows are counted before any is made.
     """
     if not scan:
         raise PullbackError("config: scan: is empty; give a list of values for a dotted name, or leave scan out")
     for form in ("zip", "table"):
         if form in scan and len(scan) > 1:
             others = ", ".join(str(key) for key in scan if key != form)
-            raise PullbackError(f"config: scan: {form} stands alone; move {others} into it, or into a list of its own")
+            raise PullbackError(f"config: scan: {form} excludes other keys; move {others} into it, or use no {form}")
     if "table" in scan:
         columns = _table(scan["table"], together)
         return columns, partial(_in_step, columns)
@@ -154,19 +155,19 @@ def _refuse_many(count: int) -> None:
     if count > MOST_POINTS:
         raise PullbackError(
             f"config: scan: has {count} points, and a study at most {MOST_POINTS}; give fewer values, "
-            "lists in step by zip, or several studies with a part of the scan each"
+            "lists in step by zip, or divide the scan among several studies"
         )
 
 
 def _in_step(columns: dict[str, list[Any]], names: list[str]) -> Iterator[dict[str, float]]:
-    """A row for each place in the columns."""
+    """One row per position in the columns."""
     for row in zip(*(columns[name] for name in names), strict=True):
         if all(map(_is_number, row)):
             yield dict(zip(names, row, strict=True))
 
 
 def _product(columns: dict[str, list[Any]], names: list[str]) -> Iterator[dict[str, float]]:
-    """A row for each combination of values."""
+    """One row per combination of values."""
     good = {name: list(filter(_is_number, columns[name])) for name in names}
     good = {name: values for name, values in good.items() if values}
     for row in itertools.product(*good.values()) if good else ():
@@ -196,14 +197,14 @@ def _table(file: Any, together: Together) -> dict[str, list[Any]]:
     rows = _cells(file, where)
     names = [name.strip() for name in next(rows, [])]
     if len(set(names)) < len(names):
-        raise PullbackError(f"{where}: a column is there twice; the header reads {', '.join(names):.200}")
+        raise PullbackError(f"{where}: has a duplicate column; the header reads {', '.join(names):.200}")
     columns: dict[str, list[Any]] = {name: [] for name in names}
     index = 0
     for index, row in enumerate(rows, 1):
         if index > MOST_POINTS:
             raise PullbackError(
                 f"{where}: has more than {MOST_POINTS} rows, the most points of a study; "
-                "give several studies a part of them each"
+                "divide them among several studies"
             )
         if len(row) != len(names):
             together.tell(f"{where}: row {index} has {len(row)} cells, the header {len(names)}")
@@ -214,15 +215,15 @@ def _table(file: Any, together: Together) -> dict[str, list[Any]]:
             for name, value in zip(names, numbers, strict=True):
                 columns[name].append(value)
     if not index:
-        raise PullbackError(f"{where}: has no points; it needs a header of dotted names, and a row a point")
+        raise PullbackError(f"{where}: has no points; it needs a header of dotted names, and one row per point")
     return columns
 
 
 def _cells(file: str, where: str) -> Iterator[list[str]]:
-    """The rows of a CSV file that are not empty."""
+    """The rows of a CSV file, without empty rows."""
     try:
         with Path(file).open(newline="", encoding="utf-8-sig") as lines:
-            reader = csv.reader(lines, strict=True)  # else an open quote holds all rows after it
+            reader = csv.reader(lines, strict=True)  # otherwise an open quote would swallow all rows after it
             line = 1
             for row in reader:
                 if row:
@@ -242,11 +243,11 @@ CSV_ERRORS = {
     "unexpected end": 'a quote (") is opened and never closed',
     "expected after": 'a quote (") in the middle of a cell; is one left open?',
 }
-"""What Python's errors of CSV mean."""
+"""Explanations of errors of Python's CSV reader."""
 
 
 def _line_not_utf8(file: str) -> int:
-    """The first line of a file that is no UTF-8 text."""
+    """The first line of a file that is not UTF-8 text."""
 
     def is_text(line: bytes) -> bool:
         with contextlib.suppress(UnicodeDecodeError):
@@ -258,7 +259,7 @@ def _line_not_utf8(file: str) -> int:
 
 
 def _number(cell: str, where: str, together: Together) -> float | None:
-    """A number as a table has it: a whole one exactly, and without the underscores that Python allows."""
+    """A number in a table: integers are exact, and underscores are refused."""
     with contextlib.suppress(ValueError):
         if "_" not in cell:
             return int(cell)

@@ -1,4 +1,4 @@
-"""What a study's systematics are about: numbers of the model, and offsets of its layers, that all muons share."""
+"""Systematics of a study: numbers of the model and offsets of its layers, shared by all muons."""
 
 from __future__ import annotations
 
@@ -17,27 +17,28 @@ from ..uncertainty.systematics import covariance_matrix
 
 
 class Target(NamedTuple):
-    """What a systematic shifts: a parameter of the model, or an element of it, or a coordinate of the hits."""
+    """The number that a systematic shifts: a parameter of the model, an element of one, or a coordinate of the hits."""
 
     parameter: str | None
     index: int | None
 
 
 SMALLEST, LARGEST = 1e-100, 1e100
-"""The smallest standard uncertainty but 0, and the largest: their squares, and those over each other, are numbers."""
+"""Smallest nonzero and largest standard uncertainty, for which squares and their ratios neither underflow nor overflow.
+"""
 
 CORRELATIONS = "correlations"
-"""The key among the systematics that is none."""
+"""The key of the section that holds correlations, not a systematic."""
 
 
 def targets(model: Model) -> dict[str, Target]:
-    """What can be shifted, by dotted name: `model.dz`, `model.z[2]`, `alignment.x[2]`.
+    """The numbers that can be shifted, by dotted name: `model.dz`, `model.z[2]`, `alignment.x[2]`.
 
-    Parameters that the inference uses, and an offset for each coordinate: that of `x2` is `alignment.x[2]`.
+    These are the parameters of the inference and one offset per coordinate: that of `x2` is `alignment.x[2]`.
     """
     found: dict[str, Target] = {}
     for name in model.infer_uses:
-        value = model.parameters.get(name)  # the detector's resolution is none of the model's
+        value = model.parameters.get(name)  # the resolution belongs to the detector, not to the model
         if isinstance(value, list | tuple):
             found |= {f"model.{name}[{index}]": Target(name, index) for index in range(len(value))}
         elif value is not None:
@@ -48,12 +49,12 @@ def targets(model: Model) -> dict[str, Target]:
 
 
 def names_of(section: Mapping[str, Any]) -> list[str]:
-    """The names of the systematics of a config, in their order there."""
+    """The names of the systematics of a config, in their order."""
     return [name for name in section if name != CORRELATIONS]
 
 
 def correlations_of(section: Mapping[str, Any]) -> list[tuple[str, str, float]]:
-    """The correlations of the systematics of a config: two names, and ρ."""
+    """The correlations of the systematics of a config: two names and ρ."""
     pairs = section.get(CORRELATIONS, {}).items()
     return [(*(name.strip() for name in pair.split(",")), rho) for pair, rho in pairs]
 
@@ -65,11 +66,12 @@ def covariance_of(section: Mapping[str, Any]) -> Float[np.ndarray, "systematic s
 
 
 def check(model: Model, section: Mapping[str, Any]) -> None:
-    """Refuse systematics that are about nothing there is, no uncertainties, or impossible correlations.
+    """Refuse unknown systematics, invalid uncertainties and impossible correlations.
 
     Raises
     ------
-    PullbackError : one line a mistake, with the name, what is allowed and the nearest valid name.
+    PullbackError
+        One line per mistake, with the name, what is allowed and the nearest valid name.
 
     """
     known, mistakes = targets(model), []
@@ -113,7 +115,7 @@ def _wrong_correlations(section: Mapping[str, Any]) -> list[str]:
 
 
 class Shifted:
-    """A model's inference as a function of hits and of shifts η of the systematics, which all muons share."""
+    """A model's inference as a function of hits and of common shifts η of the systematics."""
 
     def __init__(self, model: Model, parameters: Mapping[str, Tensor], names: list[str]):
         known = targets(model)

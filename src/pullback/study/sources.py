@@ -1,4 +1,4 @@
-"""What an uncertainty comes from, by name: the sources of its budget, and the numbers of its design."""
+"""Names of the sources in an uncertainty budget, and of the numbers of a design."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def sources_of(part: Part) -> list[str]:
 
 
 def design_names(part: Part) -> list[tuple[str, str, int | None]]:
-    """What the mean σ is differentiated by: the dotted name of a number, that of its tensor, and its index there."""
+    """The numbers by which the mean σ is differentiated: dotted name, name of the tensor, and index in the tensor."""
     resolution = part.config["detector"]["resolution"]
     found = []
     for name, value in {**part.model.parameters, "resolution": resolution}.items():

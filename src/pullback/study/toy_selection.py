@@ -1,4 +1,4 @@
-"""Which muons toys are thrown around: shared out over the blocks of a point, and spread over θ within each."""
+"""Selects the muons that get toys: equal counts per block, evenly spread in θ within each."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from jaxtyping import Float
 GOLDEN = (5**0.5 - 1) / 2
 
 FEWEST_SHOWN = 100
-"""Toy muons that figures show at least, where there are so many."""
+"""Minimum number of toy muons in figures, if the point has as many."""
 
 
 def share(blocks: range, total: int, count: int) -> range:
-    """Which of `count` toy muons a range of a point's `total` blocks has: each block its even share, in order."""
+    """The toy muons, of `count` in all, that belong to a range of a point's `total` blocks: equal shares, in order."""
     return range(count * blocks.start // total, count * blocks.stop // total)
 
 
 def blocks_shown(total: int, count: int) -> int:
-    """From how many of a point's `total` blocks figures show toy muons: from the first with 100 of `count` in all."""
+    """Number of leading blocks, of a point's `total`, whose toy muons appear in figures: at least 100 of `count`."""
     return max(1, -(-min(count, FEWEST_SHOWN) * total // max(count, 1)))
 
 
 def spread_over_all(values: Float[np.ndarray, "muon observable"], toys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of distinct muons, and which toys they get: the toys take turns in which observable they are spread over.
+    """Indices of distinct muons, and the number of the toy muon for each; the toys alternate between observables.
 
-    Muons without a value are passed over; where there are too few, some toys are left over.
+    Muons without a value are skipped. If there are too few muons, some toy numbers remain unused.
     """
     values, found = values.copy(), []
     for turn in range(values.shape[1]):
@@ -37,12 +37,12 @@ def spread_over_all(values: Float[np.ndarray, "muon observable"], toys: np.ndarr
 
 
 def spread_over(values: np.ndarray, toys: np.ndarray) -> np.ndarray:
-    """Indices of distinct muons whose values are evenly spread between the least and the greatest.
+    """Indices of distinct muons whose values are evenly spread between the minimum and the maximum.
 
-    Toy muon number k aims at the fraction (k + ½)·0.618… mod 1 of the range: golden-ratio steps are spread evenly
-    over any run of numbers, so the blocks of a point needn't know of each other. Every tenth is spread evenly over the
-    logarithm of |value| instead: with a fine detector, the bins next to the fold would have no toys otherwise. Muons
-    without a value are passed over.
+    Toy muon number k aims at the fraction (k + ½)·0.618… mod 1 of the range. Golden-ratio steps are even over any
+    consecutive numbers, so that blocks can be treated independently. Every tenth toy muon is spread evenly over log
+    |value| instead; otherwise, with a fine detector, the bins near the fold would have no toys. Muons without a value
+    are skipped.
     """
     index = np.flatnonzero(np.isfinite(values))
     count = min(len(toys), len(index))
@@ -50,13 +50,13 @@ def spread_over(values: np.ndarray, toys: np.ndarray) -> np.ndarray:
         return index[:0]
     values, toys = values[index], toys[:count]
     ordered = np.sort(values)
-    low, high = ordered[0] / 2, ordered[-1] / 2  # halves, since the range of all doubles is not one
+    low, high = ordered[0] / 2, ordered[-1] / 2  # halves, since the full range of doubles would overflow
     targets = 2 * (low + np.mod((toys + 0.5) * GOLDEN, 1) * (high - low))
     size = np.abs(ordered[ordered != 0])
     tenth = toys % 10 == 9
     if len(size):
-        fraction = np.mod(toys[tenth] // 10 * GOLDEN, 1)  # the first at the least value itself
-        # Of the sign that the values have where the range reaches furthest.
+        fraction = np.mod(toys[tenth] // 10 * GOLDEN, 1)  # the first at the smallest value
+        # The sign of the values on the longer side of the range.
         sign = 1 if ordered[-1] >= -ordered[0] else -1
         with np.errstate(over="ignore"):
             ratio = min(size.max() / size.min(), np.finfo(float).max)
@@ -68,9 +68,9 @@ def spread_over(values: np.ndarray, toys: np.ndarray) -> np.ndarray:
 
 
 def _of_ranks(values: np.ndarray, ordered: np.ndarray, ranks: np.ndarray) -> np.ndarray:
-    """Where the values of some ranks are, equal ones ranked as they come: `np.argsort(values, kind="stable")[ranks]`.
+    """Positions of the values with these ranks, like `np.argsort(values, kind="stable")[ranks]`.
 
-    To find the order of all values takes ten times as long as sorting them, and few are wanted.
+    A full argsort takes ten times as long as sorting, and only a few positions are needed.
     """
     found = np.flatnonzero(np.isin(values, ordered[ranks]))
     found = found[np.argsort(values[found], kind="stable")]

@@ -1,1 +1,1 @@
-"""Whether the uncertainties are right."""
+"""Judgement of the uncertainties against toys, truth and data."""

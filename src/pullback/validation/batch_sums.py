@@ -1,6 +1,7 @@
-"""The tally of a batch: all that the verdict on the study needs of its artefacts, in a file that is small.
+"""The tally of a batch: a small file with the counts and sums that the verdict on the study needs.
 
-So the columns of a study are read once and by many jobs, and the one that judges the study reads no column at all.
+Tallies are made by parallel jobs, and each column of the study is read only once. The job that judges the study reads
+tallies alone.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from ..statistics.normal import K95
 from ..store import artefact
 from ..store.artefact import Reader
 from ..store.columns import FLAGS, QUOTED, TOYS
-from ..store.study_file import pack, pieces_of
+from ..store.study_file import column_parts, pack
 from ..study.batches import Batch, Part
 from ..study.blocks import Block
 from .bin_sums import SIGMAS, Muons, Placed, Tally, ToyMuons, Truth, distance, edges
-from .systematics import Said, Seen, Sums
+from .systematics import Observed, Predicted, SystematicSums
 
 log = logging.getLogger(__name__)
 
@@ -32,10 +33,10 @@ DESIGN_SUMS = ("slopes", "count")
 
 
 class PointTally:
-    """What is counted and summed over the muons of a point: for each observable a tally of each σ, and `Sums`."""
+    """Counts and sums over the muons of a point: for each observable one tally per σ, and its `SystematicSums`."""
 
     def __init__(self, part: Part):
-        """An empty one, for the model and the domain of a part of kind "tally"."""
+        """An empty tally for the model and the linear domain of a part of kind "tally"."""
         model, settings = part.model, part.settings
         self.tallies = {
             (each.name, sigma): Tally(
@@ -44,9 +45,9 @@ class PointTally:
             for each in model.observables
             for sigma in SIGMAS
         }
-        self.sums = {each.name: Sums() for each in model.observables}
+        self.sums = {each.name: SystematicSums() for each in model.observables}
         self.fits = ExactSum()
-        """χ² and the degrees of freedom of the fits."""
+        """χ² and degrees of freedom, summed over the fits."""
 
     def of(self, name: str) -> dict[str, Tally]:
         """The tallies of an observable, by σ."""
@@ -54,7 +55,7 @@ class PointTally:
 
     @property
     def chi2_per_ndf(self) -> float | None:
-        """χ² of all fits over their degrees of freedom, if there are any."""
+        """χ² of all fits divided by their degrees of freedom; None without any."""
         chi2, ndf = np.broadcast_to(self.fits.rounded, 2).tolist()
         return chi2 / ndf if ndf else None
 
@@ -66,12 +67,12 @@ class PointTally:
 
     @property
     def arrays(self) -> dict[str, np.ndarray]:
-        """All that it holds, exactly, by path; `merge` adds it to another."""
+        """The exact content by path, which `merge` adds to another tally."""
         members = {f"{path}/{key}": each for path, member in self._members() for key, each in member.arrays.items()}
         return {**members, "fits": self.fits.parts}
 
     def merge(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Add what `arrays` of another gave, of muons that come after these."""
+        """Add the `arrays` of another tally, whose muons come after the muons of this one."""
         for path, member in self._members():
             inside = f"{path}/"
             member.merge({key.removeprefix(inside): each for key, each in arrays.items() if key.startswith(inside)})
@@ -80,13 +81,16 @@ class PointTally:
 
 
 def tally(batch: Batch, files: Mapping[str, str | Path], output: str | Path) -> None:
-    """Tally the artefacts of a batch, each of which is verified.
+    """Count and sum over the muons of a batch; every artefact is verified.
 
     Parameters
     ----------
-    batch : the batch, of kind "tally".
-    files : the artefact of each kind that the study has.
-    output : where to write the tally.
+    batch : Batch
+        The batch, of kind "tally".
+    files : mapping of str to path
+        The artefacts of the batch, by kind.
+    output : path
+        Where to write the tally.
 
     """
     with ExitStack() as stack:
@@ -94,14 +98,14 @@ def tally(batch: Batch, files: Mapping[str, str | Path], output: str | Path) -> 
         out = stack.enter_context(artefact.create(output, batch, readers.values()))
         for part in batch.parts:
             group, found = out.point(part), _of_part(part, readers)
-            pieces = [piece for reader in readers.values() for piece in pieces_of(reader, part.label)]
+            pieces = [piece for reader in readers.values() for piece in column_parts(reader, part.label)]
             for path, values in {**pack(pieces), **found.arrays}.items():
                 out.array(group, path, values)
             log.info("%s: %d muons tallied", part.label, part.stop - part.start)
 
 
 def _of_part(part: Part, readers: Mapping[str, Reader]) -> PointTally:
-    """The tally of a part, block by block."""
+    """The tally of a part, filled block by block."""
     found = PointTally(part)
     for each in part.model.observables:
         _tally(found.of(each.name), readers, part, each)
@@ -135,7 +139,7 @@ def _tally(tallies: Mapping[str, Tally], readers: Mapping[str, Reader], part: Pa
         if "truth" in readers:
             at = theta.read(part, f"{name}_true", block)
             truth = Truth(
-                # On a circle, the truth on the same side as what is recorded.
+                # Differences of angles on a circle are taken the shorter way round.
                 value - wrap(value - at, observable.period),
                 _distance(theta, sigma, part, observable, block, "_true", at),
             )
@@ -153,8 +157,8 @@ def _tally(tallies: Mapping[str, Tally], readers: Mapping[str, Reader], part: Pa
             each.add_toys(Muons(*map(np.concatenate, zip(*around[kind], strict=True))), toy_muons)
 
 
-def _add_up(sums: Sums, readers: Mapping[str, Reader], part: Part, name: str) -> None:
-    """Add the muons of a part to what is gathered over all of them."""
+def _add_up(sums: SystematicSums, readers: Mapping[str, Reader], part: Part, name: str) -> None:
+    """Add the muons of a part to the sums of budget, systematics and design."""
     sigma, toys = readers["sigma"], readers["toys"]
     extra = [f"budget_{name}", f"systematic_jacobian_{name}"]
     there = {column for column in extra if sigma.has(f"{part.label}/{column}")}
@@ -162,7 +166,7 @@ def _add_up(sums: Sums, readers: Mapping[str, Reader], part: Part, name: str) ->
         slopes, count = (sigma.rows(f"{part.label}/design/{column}_{name}", row, row + 1)[0] for column in DESIGN_SUMS)
         sums.add_slopes(slopes, float(count))
     thrown = _thrown_together(toys, part, name) if extra[1] in there else None
-    for block in part.blocks if there else ():  # with one source of uncertainty, nothing is made of σ
+    for block in part.blocks if there else ():  # with a single source of uncertainty there is no budget
         quoted = sigma.read(part, f"sigma_{name}", block)
         shares, jacobian = (sigma.read(part, column, block) if column in there else None for column in extra)
         sums.add(quoted, shares, jacobian)
@@ -170,15 +174,15 @@ def _add_up(sums: Sums, readers: Mapping[str, Reader], part: Part, name: str) ->
             muon, spread, sd = thrown
             here = (muon >= block.start) & (muon < block.stop)
             row, total = muon[here] - block.start, sigma.read(part, f"sigma_total_{name}", block)
-            sums.add_experiments(Said(total[row], jacobian[row], spread[here]), sd[here])
+            sums.add_experiments(Predicted(total[row], jacobian[row], spread[here]), sd[here])
     if thrown is not None:
-        columns = [toys.rows(f"{part.label}/experiments/{column}_{name}") for column in Seen._fields[1:]]
+        columns = [toys.rows(f"{part.label}/experiments/{column}_{name}") for column in Observed._fields[1:]]
         for each in zip(*columns, strict=True):
             sums.add_sums(np.stack(each))
 
 
 def _thrown_together(toys: Reader, part: Part, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The muons of a part in toy experiments: index in the point, spread of their own toys, scatter in experiments."""
+    """Index in the point, sd of own toys, and sd over pseudo-experiments, of the muons in pseudo-experiments."""
     muon, sd = (toys.rows(f"{part.label}/experiments/{column}") for column in ("muon", f"sd_{name}"))
     all_muons, spread = (toys.rows(f"{part.label}/toys/{column}") for column in ("muon", f"toy_sd_{name}"))
     row = {each: index for index, each in enumerate(all_muons.tolist())}
@@ -186,7 +190,7 @@ def _thrown_together(toys: Reader, part: Part, name: str) -> tuple[np.ndarray, n
 
 
 def _add_fits(sums: ExactSum, theta: Reader, part: Part) -> None:
-    """Add χ² and the degrees of freedom of a part's muons that have any of these."""
+    """Add χ² and degrees of freedom of the muons of a part that have degrees of freedom."""
     for block in part.blocks:
         chi2, ndf = (theta.read(part, column, block) for column in ("chi2", "ndf"))
         known = np.isfinite(chi2) & (ndf > 0)
@@ -203,9 +207,9 @@ def _distance(
     value: np.ndarray,
     sigma_linear: np.ndarray | None = None,
 ) -> np.ndarray:
-    """How many σ each muon is from the fold of an observable, at recorded or true hits; infinity without one.
+    """Distance of each muon from the fold of an observable in σ, at recorded or true hits; infinity without a fold.
 
-    Where the fold is the observable's own, its `value` there, and the linear σ if it is given, are not read again.
+    `value` and `sigma_linear` are those of the observable; where the fold is its own, they are not read again.
     """
     fold = observable.fold or observable.name
     if fold == NO_FOLD:
@@ -217,7 +221,7 @@ def _distance(
 
 
 def _said(kind: str, value: np.ndarray, quoted: Mapping[str, np.ndarray]) -> dict[str, np.ndarray | None]:
-    """What one σ says: itself, the bias, and the two intervals; by the linear law none, and ±1 σ and ±1.96 σ."""
+    """The σ, bias and intervals of one kind of σ; linear propagation gives no bias, and ±1 σ and ±1.96 σ."""
     if kind == "quoted":
         return {field: quoted.get(field) for field in ("sigma", "bias", "interval68", "interval95")}
     sigma = quoted["sigma_linear"]

@@ -1,7 +1,7 @@
-"""What is counted and summed over the muons of a point, bin by bin in θ/σ, for each uncertainty that is judged.
+"""Counts and sums over the muons of a point, in bins of θ/σ, for each uncertainty that is judged.
 
-Counts are integers and sums are exact, so that a tally says the same however its muons were cut into batches. Within a
-block of muons, numpy adds up in an order that the block alone decides.
+Counts are integers and sums are exact, so that a tally does not depend on how muons are divided into batches. Within a
+block, the order of numpy's additions depends on the block alone.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ..statistics.exact_sum import ExactSum
 from ..uncertainty.validity import contradicted
 
 EDGES = (0.0, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, math.inf)
-"""Bins of θ/σ by the linear law: the fold at zero shows within about 3 σ of it."""
+"""Bin edges in θ/σ, with the linear σ. The effect of the fold at zero reaches to about 3 σ."""
 
 SIGMAS = ("linear", "quoted")
 """The two uncertainties of an observable that are judged."""
@@ -25,30 +25,31 @@ SIGMAS = ("linear", "quoted")
 LEVELS = ("68", "95")
 
 FEWEST_TO_CONTRADICT = 1000
-"""Toys of a muon below which the errors of their ends are too rough to contradict anything."""
+"""Minimum toys per muon to contradict `linear_valid`; below it the errors of the interval ends are too large."""
 
 LIGHTEST_TAILS = 0.2
-"""Excess kurtosis of toys below which a distribution has a standard deviation; that of what has none is 0.5 or more."""
+"""Excess kurtosis of toys below which a distribution has a standard deviation; without one it is 0.5 or more."""
 
 TOYS_SAY = ("toys_can_tell", "toys_disagree", "toys_without_spread", "toys_unsettled")
-"""Counts of toy muons: those whose toys can tell whether they are linear, those that disagree, and two that failed."""
+"""Counts of toy muons: with toys able to test linearity, disagreeing with `linear_valid`, without spread, not settled.
+"""
 
 COUNTS = ("muons", "hit_not_finite", "value_not_finite", "no_standard_deviation", "sigma_negative", "sigma_zero_or_nan")
 COUNTS += ("interval_unusable", "sigma_not_linear", "toys_contradict", "sd_withheld", *TOYS_SAY)
-"""What muons are counted for, whatever their bin."""
+"""Counts of muons summed over all bins."""
 
 COUNTED = ("muons", "recorded", "linear_valid", "pulls", "in68", "in95")
-"""What is counted in each bin: muons in it by their true hits, muons in it by their recorded hits, …"""
+"""Counts in each bin: muons binned by their true hits, muons binned by their recorded hits, and so on."""
 
 SUMMED = ("value", "sigma", "z", "z2", "z3", "z4")
-"""What is summed in each bin; z is the pull, with its powers."""
+"""Sums in each bin; z is the pull, and z2 to z4 are its powers."""
 
 
 class Muons(NamedTuple):
-    """Muons of a block: value at the recorded hit, whether that is finite, θ/σ there, and what is said of them.
+    """Muons of a block: value at the recorded hit, whether the hit is finite, θ/σ there, and the quoted uncertainty.
 
-    Where the distribution has no standard deviation, `without_sd`, an interval is all that is quoted. The `bias` is
-    asked for only where there are toys.
+    A muon whose distribution has no standard deviation (`without_sd`) has only an interval. The `bias` is needed only
+    for toy muons.
     """
 
     value: Float[np.ndarray, " muon"]
@@ -64,7 +65,7 @@ class Muons(NamedTuple):
 
 
 class ToyMuons(NamedTuple):
-    """Muons that toys were thrown around: how many toys, whether these are stable, and what they say."""
+    """Toy muons: number of toys, whether their digits are stable, and statistics of the toys."""
 
     count: np.ndarray
     settled: np.ndarray
@@ -78,14 +79,14 @@ class ToyMuons(NamedTuple):
 
 
 class Truth(NamedTuple):
-    """The same muons at their true hits: value, and θ/σ."""
+    """Value and θ/σ of the same muons at their true hits."""
 
     value: Float[np.ndarray, " muon"]
     distance: Float[np.ndarray, " muon"]
 
 
-class Measured(NamedTuple):
-    """Toy muons as they are judged: bin, value, toys, sd of toys over σ, what is off, and the errors of these."""
+class ToyResiduals(NamedTuple):
+    """Toys compared with the quoted uncertainty of each muon: bin, value, toys, sd over σ, deviations, errors."""
 
     bin: np.ndarray
     value: np.ndarray
@@ -105,11 +106,11 @@ class Measured(NamedTuple):
 
 
 WHOLE_NUMBERS = ("bin", "count")
-"""The fields of `Measured` that are."""
+"""The integer fields of `ToyResiduals`."""
 
 
 def distance(value: np.ndarray, sigma_linear: np.ndarray) -> np.ndarray:
-    """θ/σ, by which muons are put into bins; where the linear law has no σ, 0 at θ = 0 and else infinity."""
+    """θ/σ, by which muons are binned. Without a linear σ it is 0 at θ = 0 and infinity elsewhere."""
     has_sigma = (sigma_linear > 0) & np.isfinite(sigma_linear)
     if has_sigma.all():
         return _over(np.abs(value), sigma_linear)
@@ -119,19 +120,19 @@ def distance(value: np.ndarray, sigma_linear: np.ndarray) -> np.ndarray:
 
 @np.errstate(over="ignore")
 def _over(value: np.ndarray, sigma: np.ndarray) -> np.ndarray:
-    """A quotient, infinite where no double is as large."""
+    """The quotient; infinity on overflow."""
     return value / sigma
 
 
 def edges(domain: float) -> Float[np.ndarray, " edge"]:
-    """The edges of the bins, where the linear law is claimed for θ/σ of at least `domain`."""
+    """The bin edges, which include the lower edge of the linear domain, `domain`."""
     return np.unique([*EDGES, domain])
 
 
 class Rows(NamedTuple):
-    """Some rows of a block, bin by bin, with value, and value less truth.
+    """Rows of a block sorted by bin, with value, and value minus truth.
 
-    Of each bin, where it begins, and how many rows it has by the true and by the recorded hits.
+    For each bin: its first row, and its number of muons binned by the true and by the recorded hits.
     """
 
     index: Int[np.ndarray, " row"]
@@ -143,7 +144,7 @@ class Rows(NamedTuple):
 
 
 class Placed:
-    """Where the muons of a block are, by their true hits if these are known: for the tallies of both σ."""
+    """The bins of the muons of a block, by true hits if these are known; shared by the tallies of both σ."""
 
     def __init__(
         self,
@@ -163,7 +164,7 @@ class Placed:
         self._last: tuple[np.ndarray, Rows] | None = None
 
     def rows(self, good: Bool[np.ndarray, " muon"]) -> Rows:
-        """The good rows, bin by bin; as a rule the same for both σ, and then found once."""
+        """The usable rows sorted by bin. They usually are the same for both σ, and are then computed once."""
         if self._last is None or not np.array_equal(good, self._last[0]):
             each = [np.flatnonzero(good & (self._bins == index)) for index in range(self._count)]
             counts = np.array([len(rows) for rows in each])
@@ -175,9 +176,10 @@ class Placed:
 
 
 class Tally:
-    """Counts and sums over the muons of one point and observable, bin by bin, for one of its σ.
+    """Counts and sums over the muons of one point and observable, bin by bin, for one σ.
 
-    Fed block by block, so that memory doesn't grow with the muons; tallies of batches are merged by way of `arrays`.
+    It is filled block by block, so that memory does not grow with the number of muons. `arrays` and `merge` combine the
+    tallies of batches.
     """
 
     def __init__(self, sigma: str, edges: Float[np.ndarray, " edge"], n_dig: int):
@@ -187,7 +189,7 @@ class Tally:
         self._bins = np.zeros((len(COUNTED), len(edges) - 1), "i8")
         self._sums = ExactSum()
         self._sums.add(np.zeros((len(SUMMED), len(edges) - 1)))
-        self._toys: list[Measured] = []
+        self._toys: list[ToyResiduals] = []
 
     def add(self, muons: Muons, placed: Placed) -> None:
         """Add a block of muons."""
@@ -234,13 +236,13 @@ class Tally:
         for name, flag in flags.items():
             self._bins[COUNTED.index(name), filled] += np.add.reduceat(flag[rows.index], starts, dtype="i8")
         sums = np.zeros((len(SUMMED), len(filled)))
-        with np.errstate(over="ignore", invalid="ignore"):  # of numbers near the largest: infinite, or NaN
+        with np.errstate(over="ignore", invalid="ignore"):  # near the largest double, sums become infinite or NaN
             for name, term in terms.items():
                 sums[SUMMED.index(name), filled] = np.add.reduceat(term, starts)
         self._sums.add(sums)
 
     def add_toys(self, muons: Muons, toys: ToyMuons) -> None:
-        """Add muons that toys were thrown around; they are in the bins of the recorded hits, where they are thrown."""
+        """Add toy muons. They are binned by the recorded hits, around which their toys are thrown."""
         without = muons.without_sd & (self.sigma == "quoted") & np.isfinite(toys.interval95).all(axis=1)
         known = ((muons.sigma > 0) & np.isfinite(muons.sigma) & np.isfinite(toys.sd)) | without
         self.counts["toys_without_spread"] += int((~known).sum())
@@ -251,17 +253,17 @@ class Tally:
         errors = [toys.sd / np.sqrt(toys.count) / sigma]
         for level in LEVELS:
             quoted = getattr(muons, f"interval{level}")
-            # Over half of the width, so that a σ off by some per cent puts its intervals off by as much.
+            # In units of the half-width, so that a relative error of σ is an equal deviation of the interval ends.
             with np.errstate(divide="ignore", invalid="ignore"):
                 half = (quoted[:, 1:] - quoted[:, :1]) / 2
                 offs += [*((getattr(toys, f"interval{level}") - quoted) / half).T]
                 errors += [*(getattr(toys, f"interval{level}_error") / half).T]
         bins = _bins(self.edges, muons.distance)
         self._toys.append(
-            Measured(bins, muons.value, toys.count, toys.sd / sigma, toys.sd_error / sigma, *offs, *errors)
+            ToyResiduals(bins, muons.value, toys.count, toys.sd / sigma, toys.sd_error / sigma, *offs, *errors)
         )
         enough = toys.count >= FEWEST_TO_CONTRADICT
-        # Var(s²)/σ⁴ = 2/(n-1) + κ/n, of which toys have made the standard error of s.
+        # Var(s²)/σ⁴ = 2/(n-1) + κ/n, solved for κ with the standard error of s.
         with np.errstate(divide="ignore", invalid="ignore"):
             excess = toys.count * ((2 * toys.sd_error / toys.sd) ** 2 - 2 / (toys.count - 1))
         self.counts["sd_withheld"] += int((muons.without_sd & enough & (excess < LIGHTEST_TAILS)).sum())
@@ -278,19 +280,19 @@ class Tally:
 
     @property
     def bins(self) -> dict[str, np.ndarray]:
-        """What is counted and summed in each bin, by name."""
+        """Counts and sums in each bin, by name."""
         sums = zip(SUMMED, self._sums.rounded, strict=True)
         return {**dict(zip(COUNTED, self._bins, strict=True)), **dict(sums)}
 
     @property
-    def toys(self) -> Measured:
+    def toys(self) -> ToyResiduals:
         """The toy muons, in the order in which they were added."""
-        empty = Measured(*(np.empty(0, "i8" if name in WHOLE_NUMBERS else "f8") for name in Measured._fields))
-        return Measured(*map(np.concatenate, zip(empty, *self._toys, strict=True)))
+        empty = ToyResiduals(*(np.empty(0, "i8" if name in WHOLE_NUMBERS else "f8") for name in ToyResiduals._fields))
+        return ToyResiduals(*map(np.concatenate, zip(empty, *self._toys, strict=True)))
 
     @property
     def arrays(self) -> dict[str, np.ndarray]:
-        """All that the tally holds, exactly; `merge` adds it to another."""
+        """The exact content of the tally, which `merge` adds to another."""
         return {
             "counts": np.array([*self.counts.values(), self.has_truth], "i8"),
             "bins": self._bins,
@@ -299,25 +301,25 @@ class Tally:
         }
 
     def merge(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Add what `arrays` of another tally gave, of muons that come after these."""
+        """Add the `arrays` of another tally, whose muons come after the muons of this one."""
         *counts, has_truth = arrays["counts"].tolist()
         self.counts = {name: self.counts[name] + count for name, count in zip(COUNTS, counts, strict=True)}
         self.has_truth |= bool(has_truth)
         self._bins += arrays["bins"]
         for part in arrays["sums"]:
             self._sums.add(part)
-        toys = Measured(*arrays["toys"])
+        toys = ToyResiduals(*arrays["toys"])
         self._toys.append(toys._replace(**{name: getattr(toys, name).astype("i8") for name in WHOLE_NUMBERS}))
 
 
 def _inside(at: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """Whether an interval (end, muon) holds the truth."""
+    """Whether intervals (end, muon) contain the true value."""
     return (ends[0] <= at) & (at <= ends[1])
 
 
 def _bins(edges: np.ndarray, place: np.ndarray) -> np.ndarray:
-    """The bin of each θ/σ; the last where that is not known."""
-    # A comparison with each of so few edges takes a seventh of the time of a binary search.
+    """The bin of each θ/σ; the last bin for NaN."""
+    # With few edges, comparisons are seven times faster than a binary search.
     bins = np.zeros(len(place), "u1")
     for edge in edges[1:-1]:
         bins += ~(place < edge)

@@ -1,4 +1,4 @@
-"""The text files of a study: its resolved config, its points, and tables as CSV."""
+"""Text files of a study: resolved config, points, and CSV tables."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from ..study.scan import number
 
 
 def write_config(study: Study, path: str | Path) -> None:
-    """The resolved config as YAML, every default filled in."""
+    """Write the resolved config, with all defaults, as YAML."""
     config = study.config.model_dump(mode="json")
     write_text(path, yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=120))
 
 
 def write_points(study: Study, path: str | Path) -> None:
-    """The points as CSV: label, scanned values, muons, and the batches that made them."""
+    """Write the points as CSV: label, scanned values, number of muons, and batches."""
     batches: dict[str, list[str]] = {point.label: [] for point in study.points}
     for name, batch in study.batches.items():
         for part in batch.parts:
@@ -40,12 +40,12 @@ def write_points(study: Study, path: str | Path) -> None:
 
 
 def scanned(values: dict[str, float]) -> dict[str, str]:
-    """Scanned values as tables show them."""
+    """Scanned values as they appear in tables."""
     return {name: number(value) for name, value in values.items()}
 
 
 def write_csv(path: str | Path, rows: Sequence[dict[str, Any]]) -> None:
-    """A table as CSV, a column for each key of any row; numbers are exact, and what is None or NaN is empty."""
+    """Write rows as CSV, with one column per key of any row. Numbers are exact; None and NaN become empty cells."""
     text = io.StringIO()
     writer = csv.DictWriter(text, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")
     writer.writeheader()

@@ -1,4 +1,4 @@
-"""What each diagnostic says of a point, side by side: none of them sees everything."""
+"""The results of all diagnostics at a point, side by side, since no single one detects every error."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Numbers = dict[str, Any]
 
 
 class Diagnostic(NamedTuple):
-    """A diagnostic: its name, what it should be, whether the verdict depends on it, and what it can and can't see."""
+    """A diagnostic: name, expected value, whether the verdict depends on it, and what it can and cannot detect."""
 
     name: str
     right: float
@@ -63,14 +63,14 @@ DIAGNOSTICS = {
         "width of pulls, linear domain",
         1.0,
         True,
-        "a smearing that is not what propagation assumes",
+        "smearing that differs from the assumption of propagation",
         "the shape of noise: strips have the right width",
     ),
     "pull_mean": Diagnostic(
         "mean of pulls, linear domain",
         0.0,
         False,
-        "an inference that is biased, or another geometry in smearing and inference",
+        "a biased inference, or different geometries in smearing and inference",
         "anything symmetric",
     ),
     "coverage68": Diagnostic(
@@ -78,7 +78,7 @@ DIAGNOSTICS = {
         P68,
         False,
         "strips, which have too few hits in the middle",
-        "tails, if only the core of the noise is as assumed",
+        "tails, if the core of the noise is as assumed",
     ),
     "coverage95": Diagnostic(
         "coverage of ±1.96 σ, linear domain",
@@ -98,13 +98,15 @@ DIAGNOSTICS = {
 
 
 def diagnose(linear: Numbers, quoted: Numbers, tolerance: float, confidence: float) -> dict[str, Numbers]:
-    """The number that each diagnostic rests on, and what it says: pass, fail or inconclusive.
+    """Value and verdict (pass, fail or inconclusive) of each diagnostic.
 
     Parameters
     ----------
-    linear, quoted : what is said of either σ, see `pullback.validation.judgement.Tally`.
-    tolerance, confidence : of the study's validation. Success is judged by the half-width that a Gaussian interval of
-        such success has, over that which it should have; the mean of pulls by the difference in σ.
+    linear, quoted : dict
+        Judgements of the two σ, see `pullback.validation.judgement.Judgement.result`.
+    tolerance, confidence : float
+        Settings of the study's validation. Coverage is judged by the half-width of the Gaussian interval with the
+        observed coverage, over the nominal half-width. The mean of pulls is judged by its deviation from 0.
 
     """
     domain = linear["domain"]
@@ -132,7 +134,7 @@ def diagnose(linear: Numbers, quoted: Numbers, tolerance: float, confidence: flo
 
 
 def _of_bins(bins: Sequence[Numbers], keys: Mapping[str, str], right: float) -> Numbers:
-    """The value furthest from what is right, and the worst verdict, in the bins where this σ is claimed."""
+    """The largest deviation from the expected value and the worst verdict, over the bins where this σ is judged."""
     known = [
         (each[value], each[verdict])
         for each in bins

@@ -1,16 +1,20 @@
-"""Is the σ right? An equivalence test against toys and truth, in bins of θ/σ, of the linear σ and of the quoted one.
+"""Is σ right? An equivalence test of the linear and the quoted σ against toys and truth, in bins of θ/σ.
 
-*Closure*: the standard deviation of toys over σ. *Ends* and *bias*: the ends of the toys' intervals less those of the
-quoted intervals, over half of their width, and the mean of toys less the value and its bias, over σ. *Pulls*: z =
-(θ_reco - θ_true)/σ(x_reco) of the smeared muons. *Scatter* of closure between muons. Toys are thrown around the
-recorded hits, where σ is delivered. A number passes when its confidence interval lies within the tolerance of what it
-should be, fails when an interval that is as much wider as so many numbers together need (Bonferroni) lies outside,
-and is inconclusive otherwise: more toys sharpen the test and never make a harmless bias fail, as a significance test
-would (Schuirmann 1987, J. Pharmacokinet. Biopharm. 15:657).
+Toys are thrown around the recorded hits, where σ is quoted. These numbers are judged:
 
-The linear σ is judged where the linear law is claimed, by the mean over a bin. The quoted one is judged everywhere, by
-the root mean square over the muons of a bin as well, in which what is off in opposite directions does not cancel; and
-there are things that no muon with a quoted σ may be, see `NEVER`.
+- *Closure*: standard deviation of the toys over σ.
+- *Ends*: ends of the toys' intervals minus ends of the quoted intervals, over the half-width of the quoted interval.
+- *Bias*: mean of the toys minus value and quoted bias, over σ.
+- *Pulls*: z = (θ_reco - θ_true)/σ(x_reco) of the smeared muons.
+- *Scatter* of closure between muons.
+
+A number passes when its confidence interval lies within the tolerance. It fails when its Bonferroni-corrected interval
+lies outside, and is inconclusive otherwise. More toys sharpen the test and never make a harmless bias fail, unlike a
+significance test (Schuirmann 1987, J. Pharmacokinet. Biopharm. 15:657).
+
+The linear σ is judged in the linear domain, by the mean over each bin. The quoted σ is judged in all bins, by the mean
+and by the root mean square over muons, in which opposite deviations do not cancel. `NEVER` lists what no muon with a
+quoted σ may show.
 """
 
 from __future__ import annotations
@@ -32,25 +36,25 @@ from ..statistics.intervals import (
     sd_interval,
 )
 from ..uncertainty.monte_carlo import FEWEST_FOR_ENDS
-from .bin_sums import LEVELS, Measured, Tally
+from .bin_sums import LEVELS, Tally, ToyResiduals
 
 FEWEST_FOR_SCATTER = 20
-"""Toy muons below which their scatter is not judged: it would fail too often by chance."""
+"""Minimum toy muons to judge their scatter; with fewer it would often fail by chance."""
 
 NARROWEST_SCATTER = 0.8
-"""Scatter of closure between muons, over what the toy count predicts, below which toys are not independent."""
+"""Scatter of closure between muons over its expectation from the number of toys; lower values mean dependent toys."""
 
 ENDS = tuple(f"{end}{level}" for level in LEVELS for end in ("low", "high"))
 """The ends of both intervals."""
 
 OFFS = ("bias", *ENDS)
-"""What toys say of a muon less what is quoted, and should be 0: the bias over σ, the ends over the half-width."""
+"""Deviations of toys from the quoted values, which should be 0: bias in σ, ends in half-widths."""
 
 MEASURED = {
     "linear": ("ratio", *(f"{name}_off" for name in OFFS)),
     "quoted": ("ratio", "ratio_rms", *(f"{name}_{kind}" for name in OFFS for kind in ("off", "rms"))),
 }
-"""What toys measure of each σ in each bin, with `_se`, `_low` and `_high`."""
+"""Numbers measured by toys for each σ in each bin, with suffixes `_se`, `_low` and `_high`."""
 
 WORDS = {"bias": "bias"} | {
     f"{end}{level}": f"{words} end of the {percent} interval"
@@ -60,32 +64,33 @@ WORDS = {"bias": "bias"} | {
 
 NEVER = {
     "sigma_negative": "have a negative σ",
-    "sigma_zero_or_nan": "have no σ, or one of zero, though their hits and values are finite",
-    "interval_unusable": "have an interval that is not finite, or not inside the wider one",
-    "sigma_not_linear": "are said to be linear, and have another σ",
-    "toys_contradict": "are said to be linear, or not to be, and their toys say otherwise",
-    "sd_withheld": "are said to have no standard deviation, and their toys have no tails",
+    "sigma_zero_or_nan": "have no σ or σ = 0, although their hits and values are finite",
+    "interval_unusable": "have an interval that is not finite, or a 68.27 % interval not inside the 95 % interval",
+    "sigma_not_linear": "are flagged as linear, but their σ is not the linear one",
+    "toys_contradict": "have toys that contradict their flag linear_valid",
+    "sd_withheld": "are quoted without a standard deviation, although their toys have no tails",
 }
-"""What no muon with a quoted σ may be, and in words."""
+"""Defects that no muon with a quoted σ may have, with their descriptions."""
 
 MOST_MORE = 100
-"""How many times as many toys are still worth advising."""
+"""Largest factor of additional toys that is advised."""
 
 RANK = {"pass": 0, "inconclusive": 1, "fail": 2}
 PULLS = ("pull_mean", "pull_mean_se", "pull_sd", "pull_sd_se", "pull_sd_low", "pull_sd_high", "pull_rms")
 PULLS += tuple(f"coverage{level}{end}" for level in LEVELS for end in ("", "_low", "_high"))
-"""What is said of pulls, where there are at least two."""
+"""Statistics of pulls, given for at least two pulls."""
 
 OUTSIDE = "outside the linear domain"
 EMPTY = "empty"
 
 MOST_DISAGREEING, FEWEST_TO_DISAGREE = 0.5, 20
-"""Of the muons whose toys can tell, how many may disagree with `linear_valid`, as they do by chance where ends are off
-by just δ, and how many there must be to judge it."""
+"""Largest tolerated fraction of toy muons that disagree with `linear_valid`, which happens by chance where interval
+ends deviate by about δ; and minimum toy muons able to test linearity.
+"""
 
 
 def worst(verdicts: list[str | None]) -> str:
-    """The worst of some verdicts; those that decide nothing (`OUTSIDE`, `EMPTY`) don't count."""
+    """The worst verdict; those that decide nothing (`OUTSIDE`, `EMPTY`) are ignored."""
     return max((each for each in verdicts if each in RANK), key=RANK.__getitem__, default="inconclusive")
 
 
@@ -93,13 +98,14 @@ class Judgement:
     """The verdict on one σ of one observable at one point, from its tally."""
 
     def __init__(self, tally: Tally, settings: Validation, toys: Toys, among: int):
-        """A judgement among so many of them in the study; `settings.domain` is the one of the tally's bins."""
+        """Judge one of `among` tallies of the study; `settings.domain` must be the domain of the tally's bins."""
         self.settings, self.toys, self.sigma = settings, toys, tally.sigma
         self.edges, self.counts, self.has_truth = tally.edges, tally.counts, tally.has_truth
         self.sums, self.measured = tally.bins, tally.toys
         bins = len(self.edges) - 1
         self.inside = (self.edges[:-1] >= settings.domain) | (self.sigma == "quoted")
-        # One of many numbers is far off by chance. A pass needs no correction for that, since all of them must pass.
+        # Bonferroni: one of many numbers deviates far by chance. A pass needs no correction, since all numbers must
+        # pass.
         judged = among * (2 * bins * (1 + len(OFFS)) if self.sigma == "quoted" else bins + 1)
         self.confidence_to_fail = 1 - (1 - settings.confidence) / judged
 
@@ -120,16 +126,16 @@ class Judgement:
         }
 
     def _never(self) -> Iterator[str]:
-        """What some muons are and none may be."""
+        """Defects that some muons have and none may have."""
         for name, words in NEVER.items():
             if self.counts[name] and (name == "sigma_negative" or self.sigma == "quoted"):
                 yield f"{self.counts[name]} muons {words}"
         telling, disagreeing = self.counts["toys_can_tell"], self.counts["toys_disagree"]
         if self.sigma == "quoted" and telling >= FEWEST_TO_DISAGREE and disagreeing > MOST_DISAGREEING * telling:
-            yield f"toys of {disagreeing} of {telling} muons disagree on whether the linear law holds"
+            yield f"toys of {disagreeing} of {telling} muons disagree with linear_valid"
 
     def _reasons(self, bins: list[dict[str, Any]], domain: dict[str, Any]) -> Iterator[str]:
-        """What kept the verdict from being a pass."""
+        """Reasons why the verdict is not a pass."""
         yield from self._never()
         for each in bins:
             if each["verdict"] not in ("fail", "inconclusive"):
@@ -143,7 +149,7 @@ class Judgement:
                 yield f"toy sd / σ = {each['ratio']:.4f} [{each['ratio_low']:.4f}, {each['ratio_high']:.4f}] {where}"
             elif self.sigma == "quoted" and each.get("ratio_rms_verdict", "pass") != "pass":
                 limits = f"[{each['ratio_rms_low']:.4f}, {each['ratio_rms_high']:.4f}]"
-                yield f"σ is off by {each['ratio_rms']:.4f} {limits}, root mean square over muons, {where}"
+                yield f"root mean square deviation of σ over muons = {each['ratio_rms']:.4f} {limits} {where}"
             if self.sigma == "quoted":
                 yield from self._offs_reason(each, where)
         if not any(each["verdict"] in RANK for each in bins):
@@ -155,10 +161,10 @@ class Judgement:
                 yield f"pull sd = {domain['pull_sd']:.4f} [{domain['pull_sd_low']:.4f}, {domain['pull_sd_high']:.4f}]"
         if domain.get("scatter_verdict") == "fail":
             low = min(domain["scatter"], domain["scatter_local"])
-            yield f"closure scatters between muons by {low:.3f} of what independent toys would; do they share noise?"
+            yield f"scatter of closure between muons is {low:.3f} of that of independent toys; do they share noise?"
 
     def _offs_reason(self, numbers: dict[str, Any], where: str) -> Iterator[str]:
-        """The worst of bias and ends that don't pass."""
+        """The worst of bias and interval ends that do not pass."""
         if any(numbers[f"{end}_off"] is None for end in ENDS):
             yield f"too few toys for the ends of intervals {where}"
         kinds = [(f"{name}_off", f"{name}_verdict", "") for name in OFFS]
@@ -173,14 +179,14 @@ class Judgement:
             yield f"{WORDS[name]} of toys{others} is {numbers[key]:+.4f} {limits} {unit} off{how} {where}"
 
     def _more(self, bins: list[dict[str, Any]], domain: dict[str, Any]) -> list[str]:
-        """What would settle an inconclusive verdict, if the numbers stay where they are."""
+        """Advice that would settle an inconclusive verdict if the numbers stay at their present values."""
         advice = []
         open_bins = [each for each in bins if each["verdict"] == "inconclusive"]
         empty = sum(not each["toy_muons"] for each in open_bins)
         if empty:
             advice.append(f"raise toys.muons: {empty} bins have muons but no toys")
         if self.sigma == "linear" and not any(each["verdict"] in RANK for each in bins):
-            advice.append("have muons further from the fold, or a finer resolution: none is in the linear domain")
+            advice.append("use muons further from the fold, or a finer resolution: none is in the linear domain")
         advice += self._more_toys([each for each in open_bins if each["toy_muons"]])
         if domain.get("pull_sd_verdict") == "inconclusive" and math.isfinite(domain["pull_sd_factor"] or math.inf):
             total = math.ceil(self.counts["muons"] * domain["pull_sd_factor"])
@@ -189,15 +195,15 @@ class Judgement:
         return advice
 
     def _more_toys(self, bins: list[dict[str, Any]]) -> Iterator[str]:
-        """How many toys would settle bins that have some."""
+        """The number of toys that would settle bins with toys."""
         if not bins:
             return
         now = max(1, round(sum(each["toys"] for each in bins) / sum(each["toy_muons"] for each in bins)))
-        # Toys are spread over all bins, so the neediest bin sets how many each muon must have.
+        # Toys are distributed over all bins, so the bin with the greatest need sets the number of toys per muon.
         factor = max((each["factor"] for each in bins if each["factor"] is not None), default=1.0)
         few = any(each[f"{end}_off"] is None for each in bins for end in ENDS if self.sigma == "quoted")
         if factor > MOST_MORE and not few:
-            yield f"not even {MOST_MORE} times as many toys would settle what lies so near to the limit"
+            yield f"not even {MOST_MORE} times as many toys would settle a number so near to the limit"
             return
         needed = FEWEST_FOR_ENDS if factor > MOST_MORE else 1 + math.ceil((now - 1) * factor)
         needed = max(needed, FEWEST_FOR_ENDS) if few else needed
@@ -212,13 +218,13 @@ class Judgement:
         yield f"{change} ({(needed - now) * muons} more toys), for a {worst(settled)}"
 
     def _deviations(self, numbers: dict[str, Any]) -> list[float]:
-        """How far what decides a bin is from what it should be."""
+        """Deviations from expectation of the numbers that decide a bin."""
         offs = [numbers[f"{name}_off"] for name in OFFS] if self.sigma == "quoted" else []
         ratio = None if numbers["ratio"] is None else numbers["ratio"] - 1
         return [each for each in (ratio, *offs) if each is not None]
 
     def _outcome(self, ratios: list[float]) -> str:
-        """What ratios would be judged if they were known exactly."""
+        """The verdict if the ratios were known exactly."""
         return worst([equivalence(ratio, ratio, self.settings.tolerance) for ratio in ratios])
 
     def _bin(self, index: int) -> dict[str, Any]:
@@ -254,7 +260,7 @@ class Judgement:
         return self._judge(ratio, lambda confidence: sd_interval(ratio, degrees, confidence))
 
     def _judge(self, ratio: float, limits: Callable[[float], tuple[float, float]]) -> tuple[str, float | None]:
-        """The verdict on a ratio from its intervals, and if it is inconclusive what the toys must be multiplied by."""
+        """The verdict on a ratio from its intervals; if inconclusive, also the factor by which toys must increase."""
         tolerance = self.settings.tolerance
         narrow, wide = limits(self.settings.confidence), limits(self.confidence_to_fail)
         if equivalence(*narrow, tolerance) == "pass":
@@ -278,7 +284,7 @@ class Judgement:
         return "inconclusive", half / abs(limit - rms**2) if rms**2 != limit else math.inf
 
     def _domain(self) -> dict[str, Any]:
-        """The domain of this σ as a whole; for the linear one with verdicts on pulls and on the scatter of closure."""
+        """Numbers of the domain of this σ; for the linear σ with verdicts on pulls and on the scatter of closure."""
         low = self.settings.domain if self.sigma == "linear" else 0.0
         numbers = {"sigma": self.sigma, "low": low, "high": math.inf, **self._numbers(self.inside)}
         if self.sigma == "quoted":
@@ -292,18 +298,18 @@ class Judgement:
         return {**numbers, **pulls, **self._scatter()}
 
     def _scatter(self) -> dict[str, Any]:
-        """The scatter of closure between muons over what the toy count predicts: as it is, and between neighbours.
+        """Scatter of closure between muons over its expectation: over all muons, and between neighbours in θ.
 
-        Where the law bends, the ratio drifts with θ and the scatter grows, which would hide shared noise. Successive
-        differences in order of θ don't see the drift (von Neumann 1941, Ann. Math. Stat. 12:367), and have about two
-        thirds of the degrees of freedom.
+        Where the function is curved, the ratio drifts with θ. This increases the scatter and could hide shared noise.
+        Successive differences in order of θ are insensitive to the drift (von Neumann 1941, Ann. Math. Stat. 12:367),
+        and have about two thirds of the degrees of freedom.
         """
         names = ("scatter", "scatter_local")
         result: dict[str, Any] = dict.fromkeys((*names, *(f"{n}_{end}" for n in names for end in ("low", "high"))))
         toys = self._toys_in(self.inside)
-        toys = Measured(*(each[np.isfinite(toys.ratio)] for each in toys))
+        toys = ToyResiduals(*(each[np.isfinite(toys.ratio)] for each in toys))
         at, ratios, freedom = toys.value, toys.ratio, _freedom(toys)
-        if len(ratios) < FEWEST_FOR_SCATTER or not ratios.any():  # toys that all have no spread have no scatter
+        if len(ratios) < FEWEST_FOR_SCATTER or not ratios.any():  # toys without any spread have no scatter
             return {**result, "scatter_verdict": None}
         unit = ratios.mean() * math.sqrt((expected_scatter(freedom) ** 2).mean())
         steps = np.diff(ratios[np.argsort(at, kind="stable")])
@@ -318,12 +324,12 @@ class Judgement:
         narrow = any(result[f"{name}_high"] < NARROWEST_SCATTER for name in names)
         return {**result, "scatter_verdict": "fail" if narrow else "pass"}
 
-    def _toys_in(self, which: np.ndarray) -> Measured:
-        """The toy muons in some bins."""
-        return Measured(*(each[which[self.measured.bin]] for each in self.measured))
+    def _toys_in(self, which: np.ndarray) -> ToyResiduals:
+        """The toy muons in the selected bins."""
+        return ToyResiduals(*(each[which[self.measured.bin]] for each in self.measured))
 
     def _numbers(self, which: np.ndarray) -> dict[str, Any]:
-        """The statistics of some bins taken together."""
+        """Statistics of the selected bins taken together."""
         confidence = self.settings.confidence
         sums = {name: float(each[which].sum()) for name, each in self.sums.items()}
         muons, toys = int(sums["muons"]), self._toys_in(which)
@@ -341,12 +347,12 @@ class Judgement:
             ),
         }
         found: dict[str, float] = {}
-        # With few toys, their own errors are too rough for more than the pooled width.
+        # With few toys, their errors are too rough for anything except the pooled width.
         enough = toys.count >= FEWEST_FOR_ENDS
         has_sd = np.isfinite(toys.ratio)
         if has_sd.any():
-            spread = Measured(*(each[has_sd] for each in toys))
-            # Pooled variance, weighted by toys: unbiased however few a muon has.
+            spread = ToyResiduals(*(each[has_sd] for each in toys))
+            # Pooled variance, weighted by the number of toys: unbiased however few toys a muon has.
             weight = (spread.count - 1) / (spread.count - 1).sum()
             square = float((weight * spread.ratio**2).sum())
             freedom = _freedom(spread)
@@ -364,7 +370,7 @@ class Judgement:
                 found |= _rms("ratio_rms", (toys.ratio - 1)[known], toys.ratio_error[known], confidence)
         for name in OFFS:
             off, error = getattr(toys, name), getattr(toys, f"{name}_error")
-            known = enough & np.isfinite(off) & np.isfinite(error)  # muons without an interval have been counted
+            known = enough & np.isfinite(off) & np.isfinite(error)  # muons without an interval are counted elsewhere
             if known.any():
                 off, error = off[known], error[known]
                 mean, se = float(off.mean()), math.sqrt(float((error**2).sum())) / len(off)
@@ -383,8 +389,8 @@ class Judgement:
         central2 = second - mean**2
         central4 = fourth - 4 * mean * third + 6 * mean**2 * second - 3 * mean**4
         sd = math.sqrt(central2 * count / (count - 1))
-        # Var(s²)/σ⁴ = 2/(n-1) + κ/n with the excess kurtosis κ, as degrees of freedom of a χ². κ is estimated without
-        # bias, and taken as that of a Gaussian where it comes out lighter: in small samples it would by chance.
+        # Var(s²)/σ⁴ = 2/(n-1) + κ/n with the excess kurtosis κ, expressed as degrees of freedom of a χ². κ is estimated
+        # without bias. Negative estimates are set to 0, since they occur by chance in small samples.
         excess = central4 / central2**2 - 3 if central2 > 0 else 0.0
         if count > 3:
             excess = (count - 1) / ((count - 2) * (count - 3)) * ((count + 1) * excess + 6)
@@ -410,17 +416,17 @@ class Judgement:
         return numbers
 
 
-def _freedom(toys: Measured) -> np.ndarray:
+def _freedom(toys: ToyResiduals) -> np.ndarray:
     """Degrees of freedom of each muon's sd over toys, from its standard error."""
     known = toys.ratio_error > 0
     return np.where(known, (toys.ratio / np.where(known, toys.ratio_error, 1)) ** 2 / 2, toys.count - 1)
 
 
 def _rms(name: str, off: np.ndarray, error: np.ndarray, confidence: float) -> dict[str, float]:
-    """The root mean square of what is off by itself, without the errors of the toys, and the interval of it.
+    """Root mean square of the deviations without the toys' statistical errors, and its interval.
 
-    Muons that are off in opposite directions don't cancel in it. The mean of off² - error² has the standard error
-    that is `_se`: from the scatter between muons, and no less than what the toys' errors alone make it.
+    Opposite deviations of muons do not cancel in it. `_se` is the standard error of the mean of off² - error², from the
+    scatter between muons, and at least as large as the toys' errors imply.
     """
     square = off**2 - error**2
     mean = float(square.mean())

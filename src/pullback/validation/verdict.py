@@ -1,4 +1,4 @@
-"""The verdict on a study: merges the tallies of its batches, judges points and observables, and writes the evidence."""
+"""The verdict on a study: merges the tallies of batches, judges points and observables, and writes the evidence."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .bin_sums import SIGMAS, Tally
 from .csv_tables import scanned, write_config, write_csv, write_points
 from .diagnostics import diagnose
 from .judgement import OUTSIDE, Judgement, worst
-from .systematics import Sums
+from .systematics import SystematicSums
 
 log = logging.getLogger(__name__)
 
@@ -37,11 +37,11 @@ QUOTED_SUMMARY = ("mean_sigma", "ratio", "ratio_se", "pull_mean", "pull_sd", "pu
 
 SHARED_SUMMARY = ("mean_uncertainty", "mean_uncertainty_independent", "mean_uncertainty_shared", "total", "mean")
 SHARED_SUMMARY += ("pull_width", "pull_shift")
-"""Statistics of what muons share that are columns of `summary.csv`."""
+"""Statistics of the shared uncertainty that are columns of `summary.csv`."""
 
 
 class Outputs(NamedTuple):
-    """The files that `validate` writes."""
+    """Paths of the files that `validate` writes."""
 
     config: str | Path
     points: str | Path
@@ -56,9 +56,12 @@ def validate(study: Study, tallies: Sequence[str | Path], outputs: Outputs) -> N
 
     Parameters
     ----------
-    study : the plan.
-    tallies : the tallies of its batches, in the study's order.
-    outputs : where to write them.
+    study : Study
+        The plan.
+    tallies : sequence of path
+        The tallies of its batches, in the study's order.
+    outputs : Outputs
+        Where to write the results.
 
     """
     gathering, entries = Gathering(), []
@@ -70,7 +73,7 @@ def validate(study: Study, tallies: Sequence[str | Path], outputs: Outputs) -> N
             for part in batch.parts:
                 arrays = reader.arrays(part.label)
                 gathering.add(name, reader.parents, unpack(arrays))
-                if part.first == 0:  # the parts of a point follow each other, and one point is held at a time
+                if part.first == 0:  # parts of a point are consecutive, so one point is held at a time
                     found = PointTally(part)
                 found.merge(arrays)
                 if part.last == block_count(part.muons):
@@ -94,11 +97,12 @@ def validate(study: Study, tallies: Sequence[str | Path], outputs: Outputs) -> N
 
 
 def check(validation: str | Path, strict: bool) -> str:
-    """The verdict in a line.
+    """The verdict in one line.
 
     Raises
     ------
-    PullbackError : the verdict is fail, or it is inconclusive and `strict`.
+    PullbackError
+        The verdict is fail, or it is inconclusive and `strict` is set.
 
     """
     evidence = read_evidence(validation)
@@ -117,7 +121,7 @@ def check(validation: str | Path, strict: bool) -> str:
 
 
 def _entries(study: Study, point: Point, part: Part, found: PointTally, among: int) -> Iterator[dict[str, Any]]:
-    """What is said of each observable at a point, by the tally of all of its muons."""
+    """The evidence on each observable at a point, from the tally of all muons of the point."""
     for each in study.model.observables:
         entry = {
             "point": point.label,
@@ -131,9 +135,9 @@ def _entries(study: Study, point: Point, part: Part, found: PointTally, among: i
 
 
 def _judged(tallies: Mapping[str, Tally], point: Point, observable: Quantity, among: int) -> dict[str, Any]:
-    """The verdict on an observable at a point, with what is said of each σ; `among` so many of them in the study."""
+    """The verdict on an observable at a point, one of `among` in the study, with the judgement of each σ."""
     settings = point.config.validation
-    # From where on the linear law is claimed for this observable.
+    # The lower edge of the linear domain of this observable.
     claims = settings.model_copy(update={"domain": max(settings.domain, observable.domain)})
     results = {sigma: Judgement(tally, claims, point.config.toys, among).result() for sigma, tally in tallies.items()}
     return {
@@ -146,8 +150,8 @@ def _judged(tallies: Mapping[str, Tally], point: Point, observable: Quantity, am
     }
 
 
-def _contribute(entry: dict[str, Any], sums: Sums, point: Point, part: Part) -> None:
-    """Add to an entry where its uncertainty comes from: the budget, the slopes by the design, and what muons share."""
+def _contribute(entry: dict[str, Any], sums: SystematicSums, point: Point, part: Part) -> None:
+    """Add to an entry the budget, the slopes by the design, and the judgement of the shared uncertainty."""
     sources, section = sources_of(part), part.config["systematics"]
     entry["budget"] = sums.budget(sources) if len(sources) > 1 else {}
     entry["budget_variance"] = sums.variance if len(sources) > 1 else None
@@ -165,22 +169,22 @@ def _contribute(entry: dict[str, Any], sums: Sums, point: Point, part: Part) -> 
 
 
 def _shared_reason(shared: dict[str, Any]) -> str:
-    """What about the toy experiments kept the verdict from being a pass."""
+    """Why the pseudo-experiments do not pass."""
     if shared["experiment_muons"] < 2:
-        return "fewer than two muons are in the toy experiments"
-    words = {"total": "scatter over experiments / total σ", "mean": "how much the mean pull moves / what is expected"}
+        return "fewer than two muons are in the pseudo-experiments"
+    words = {"total": "scatter over experiments / total σ", "mean": "scatter of the mean pull / expected scatter"}
     reasons = [
         f"{words[name]} = {shared[name]:.4f} [{shared[f'{name}_low']:.4f}, {shared[f'{name}_high']:.4f}]"
         for name in words
         if shared.get(f"{name}_verdict", "pass") != "pass"
     ]
     if "mean" not in shared:
-        reasons.append("the mean pull is not judged, since muons without a σ are in the toy experiments")
+        reasons.append("the mean pull is not judged, since muons without a σ are in the pseudo-experiments")
     return "; ".join(reasons)
 
 
 def _flat(entry: dict[str, Any], points: Mapping[str, Point]) -> list[dict[str, Any]]:
-    """The bins of an entry, then the domain and all muons, of each σ, as rows of a table."""
+    """Bins, domain and all muons of each σ, as rows of a table."""
     head = {
         "point": entry["point"],
         **scanned(points[entry["point"]].values),
@@ -223,5 +227,5 @@ def _summary(entry: dict[str, Any], points: Mapping[str, Point]) -> dict[str, An
 
 
 def _range(bin_: dict[str, Any]) -> str:
-    """The range of a bin in the name of a column."""
+    """The range of a bin as part of a column name."""
     return f"{bin_['low']:g}_to_{bin_['high']:g}"
