@@ -1,24 +1,20 @@
-"""The config's JSON schema and its documentation: `python -m pullback.config.reference` makes both."""
+"""The config's JSON schema and, made from it, its documentation: `make docs` writes both."""
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
-
-from pydantic import create_model
-from pydantic.fields import FieldInfo
+from typing import Any
 
 from ..files import write_text
-from .base import Section, limits, plain_types, sections, tag
 from .model_schema import MODELS
 from .schema import StudyConfig
 
 HEAD = """# The config
 
-This page is made by `python -m pullback.config.reference`, together with `schema.json`, which editors read for
-completion and checks.
+This page is made by `make docs`, together with `schema.json`, which editors read for completion and checks.
 
 - `config.yaml` is the default study, `exercise.yaml` the bare exercise with no scan, `recorded.yaml` ten recorded
   hits; `track.yaml` a tracker of four layers with systematics and a target, `scatter.yaml` muon scattering tomography,
@@ -50,6 +46,9 @@ What goes with some models, noises or sources only says so; with others it is re
 """
 
 
+Schema = dict[str, Any]
+
+
 def schema() -> str:
     """The JSON schema of the config."""
     return json.dumps(StudyConfig.model_json_schema(), indent=1, ensure_ascii=False) + "\n"
@@ -57,95 +56,93 @@ def schema() -> str:
 
 def documentation() -> str:
     """The page about the config: `config/README.md`."""
-    return HEAD + "".join(f"| {' | '.join(row)} |\n" for row in _rows(StudyConfig))
+    whole = StudyConfig.model_json_schema()
+    return HEAD + "".join(f"| {' | '.join(row)} |\n" for row in _rows(_inlined(whole, whole["$defs"])))
 
 
-def _rows(section: type[Section], prefix: str = "", where: tuple[str, ...] = ()) -> Iterator[list[str]]:
+def _inlined(section: Schema, definitions: Schema) -> Schema:
+    """A schema with the definitions that it refers to in their places."""
+
+    def replace(node: Schema) -> Schema:
+        return _inlined(definitions[node["$ref"].rsplit("/", 1)[1]], definitions) | node if "$ref" in node else node
+
+    return json.loads(json.dumps(section), object_hook=replace)
+
+
+def _rows(section: Schema, prefix: str = "", where: tuple[str, ...] = ()) -> Iterator[list[str]]:
     """The rows of a section's keys; `where` says which kinds, outside of the section, they go with."""
-    for name, field in section.model_fields.items():
-        inner = sections(field)
-        if len(inner) > 1:
-            yield from _alternatives(f"{prefix}{name}.", inner)
-        elif inner:
-            many = "[]" if get_origin(field.annotation) is list else ""
-            models = tuple(kind for kind, each in MODELS.items() if prefix == "source." and name in each.beside)
-            yield from _rows(inner[0], f"{prefix}{name}{many}.", models or where)
+    for name, node in section["properties"].items():
+        models = tuple(kind for kind, model in MODELS.items() if prefix == "source." and name in model.beside)
+        goes = models or node.get("where") or where
+        sections = [option for option in _options(node.get("items", node)) if "properties" in option]
+        if sections:
+            many = "[]" if "items" in node else ""
+            yield from _rows(_merged(sections), f"{prefix}{name}{many}.", goes)
         else:
-            yield _row(prefix + name, field, where)
+            yield _row(prefix + name, node, goes, name in section.get("required", ()))
 
 
-def _alternatives(prefix: str, inner: list[type[Section]]) -> Iterator[list[str]]:
-    """The rows of sections of which there is one: first the key that says which, then the others, each once."""
-    which = tag(inner[0])
-    kinds = {each.model_fields[which].default: each for each in inner}
-    words = {kind: each.model_fields[which].description for kind, each in kinds.items()}
-    allowed = ", ".join(f"`{kind}`" for kind in kinds)
-    yield [
-        f"`{prefix}{which}`",
-        "",
-        "word",
-        "",
-        f"`{json.dumps(next(iter(kinds)))}`",
-        allowed,
-        "; ".join(f"`{kind}`: {text}" for kind, text in words.items()),
-    ]
-    done = {which}
-    for each in kinds.values():
-        for name, field in each.model_fields.items():
-            if name in done:
-                continue
-            done.add(name)
-            having = tuple(kind for kind, other in kinds.items() if name in other.model_fields)
-            one = create_model("One", __base__=Section, **{name: (field.annotation, field)})
-            yield from _rows(one, prefix, having if len(having) < len(kinds) else ())
+def _options(node: Schema) -> list[Schema]:
+    """The schemas one of which a value follows, except that of a value that is not given."""
+    options = [option for inner in node.get("anyOf") or node.get("oneOf") or () for option in _options(inner)]
+    return options or ([] if node.get("type") == "null" else [node])
 
 
-def _row(name: str, field: FieldInfo, where: tuple[str, ...]) -> list[str]:
-    goes = ", ".join(f"`{each}`" for each in where)
-    unit = (field.json_schema_extra or {}).get("unit", "") if isinstance(field.json_schema_extra, dict) else ""
-    return [f"`{name}`", goes, _kind(field), unit, _default(field), _allowed(field), field.description or ""]
+def _merged(sections: list[Schema]) -> Schema:
+    """One section for those of which there is one: first the key that says which, then the others, each once."""
+    if len(sections) == 1:
+        return sections[0]
+    which = next(name for name, node in sections[0]["properties"].items() if "const" in node)
+    kinds = {section["properties"][which]["const"]: section for section in sections}
+    words = "; ".join(f"`{kind}`: {section['properties'][which]['description']}" for kind, section in kinds.items())
+    properties = {which: {"enum": list(kinds), "default": next(iter(kinds)), "description": words}}
+    for section in sections:
+        for name, node in section["properties"].items():
+            having = tuple(kind for kind, other in kinds.items() if name in other["properties"])
+            properties.setdefault(name, {**node, "where": having} if len(having) < len(kinds) else node)
+    required = [name for section in sections for name in section.get("required", ())]
+    return {"properties": properties, "required": required}
 
 
-def _kind(field: FieldInfo) -> str:
+def _row(name: str, node: Schema, where: tuple[str, ...], required: bool) -> list[str]:
+    goes = ", ".join(f"`{kind}`" for kind in where)
+    given = "none" if node.get("default") is None else f"`{json.dumps(node['default'])}`"
+    default = "must be given" if required else given
+    return [f"`{name}`", goes, _kind(node), node.get("unit", ""), default, _allowed(node), node.get("description", "")]
+
+
+def _kind(node: Schema) -> str:
     """What a value is, in words."""
-    words = {int: "whole number", float: "number", str: "text", bool: "true or false", dict: "mapping", list: "list"}
-    plain = [each for each in plain_types(field.annotation) if each is not type(None)]
-    if any(get_origin(each) is Literal for each in plain):
-        return "word"
-    return " or ".join(words[get_origin(each) or each] for each in plain)
+    words = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true or false"}
+    words |= {"object": "mapping", "array": "list"}
+    return " or ".join("word" if "enum" in option else words[option["type"]] for option in _options(node))
 
 
-def _default(field: FieldInfo) -> str:
-    if field.is_required():
-        return "must be given"
-    return "none" if field.default is None else f"`{json.dumps(field.default)}`"
-
-
-def _allowed(field: FieldInfo) -> str:
+def _allowed(node: Schema) -> str:
     """The words that are allowed, or the limits of a number, or of the numbers of a list and of how many there are."""
-    words = [f"`{each}`" for each in get_args(field.annotation) if isinstance(each, str)]
-    signs = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤", "min_length": "at least", "max_length": "at most"}
+    signs = {"exclusiveMinimum": ">", "minimum": "≥", "exclusiveMaximum": "<", "maximum": "≤"}
+    counts = {"characters": "Length", "numbers": "Items", "keys": "Properties"}
     found: dict[str, None] = {}  # each once, in order
-    for each in limits(field):
-        for key in signs:
-            value = getattr(each, key, None)
-            if value is not None and not (key == "min_length" and value == 1):
-                many = f" {_many(field)}" if key.endswith("length") else ""
-                found[f"{signs[key]} {_number(value)}{many}"] = None
-    return ", ".join([*words, *found])
+    for option in _options(node):
+        found |= dict.fromkeys(f"`{word}`" for word in option.get("enum", ()))
+        for noun, counted in counts.items():
+            if (least := option.get(f"min{counted}", 1)) > 1:
+                found[f"at least {least} {noun}"] = None
+            if (most := option.get(f"max{counted}")) is not None:
+                found[f"at most {most} {noun}"] = None
+        for limited in (option, option.get("items", {})):
+            limits = {sign: limited[key] for key, sign in signs.items() if key in limited}
+            found |= dict.fromkeys(f"{sign} {_number(value)}" for sign, value in limits.items())
+    return ", ".join(found)
 
 
-def _many(field: FieldInfo) -> str:
-    """What the length of a value counts."""
-    if field.annotation is str:
-        return "characters"
-    return "keys" if dict in map(get_origin, plain_types(field.annotation)) else "numbers"
-
-
-def _number(value: Any) -> str:
+def _number(value: float) -> str:
     return "2⁵³" if value == 2**53 else f"{value:g}"
 
 
 if __name__ == "__main__":
-    write_text(Path("config/schema.json"), schema())
-    write_text(Path("config/README.md"), documentation())
+    parser = argparse.ArgumentParser(prog="python -m pullback.config.reference", description=__doc__)
+    parser.add_argument("folder", type=Path, help="where schema.json and README.md are written")
+    folder = parser.parse_args().folder
+    write_text(folder / "schema.json", schema())
+    write_text(folder / "README.md", documentation())
