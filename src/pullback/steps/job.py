@@ -42,7 +42,7 @@ def job(snakemake: Any) -> Iterator[Any]:
 
 
 def _use_one_thread() -> None:
-    """Pin torch to one thread, whatever Snakemake is told: a sum that several threads share has other last bits."""
+    """Pin torch to one thread, whatever Snakemake is told (docs/reproducibility.md)."""
     os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
     if torch := sys.modules.get("torch"):  # which has read them
         torch.set_num_threads(1)

@@ -59,7 +59,7 @@ def versions() -> dict[str, str]:
 def vector_instructions() -> dict[str, str]:
     """The widest vector instructions that numpy uses on this CPU, and torch too in a process that has loaded it.
 
-    Other widths add and round in another order, so that the last bits of a result depend on them.
+    The last bits of a result depend on them (docs/reproducibility.md).
     """
     simd = np.show_config(mode="dicts")["SIMD Extensions"]
     used = {"numpy": [*simd["baseline"], *simd["found"]][-1]}

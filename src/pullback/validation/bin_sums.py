@@ -1,7 +1,6 @@
 """What is counted and summed over the muons of a point, bin by bin in θ/σ, for each uncertainty that is judged.
 
-Counts are integers and sums are exact, so that a tally says the same however its muons were cut into batches. Within a
-block of muons, numpy adds up in an order that the block alone decides.
+Counts are integers and sums over blocks are exact (docs/reproducibility.md).
 """
 
 from __future__ import annotations
