@@ -26,7 +26,7 @@ format: $(READY)
 
 # What is made from the config model: config/README.md and config/schema.json.
 docs: $(READY)
-	$(VENV)/bin/python -m pullback.config.reference
+	$(VENV)/bin/python -m pullback.config.reference config
 
 # Pin what is installed now.
 lock: $(READY)

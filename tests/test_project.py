@@ -48,6 +48,17 @@ def test_the_documentation_of_the_config_is_the_config():
     assert (PROJECT / "config" / "schema.json").read_text() == reference.schema(), "run: make docs"
 
 
+def test_the_documentation_is_written_only_where_it_is_told_to(tmp_path):
+    command = [sys.executable, "-m", "pullback.config.reference"]
+    nowhere = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+    assert nowhere.returncode == 2
+    assert "the following arguments are required: folder" in nowhere.stderr
+    assert list(tmp_path.iterdir()) == []
+    subprocess.run([*command, "here"], cwd=tmp_path, check=True, timeout=120)
+    for name in ("README.md", "schema.json"):
+        assert (tmp_path / "here" / name).read_bytes() == (PROJECT / "config" / name).read_bytes()
+
+
 @pytest.mark.parametrize("noise", ["strip", {"kind": "tails", "fraction": 0.1}])
 def test_the_schema_knows_noise_by_its_kind(noise):
     import jsonschema

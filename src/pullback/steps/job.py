@@ -42,7 +42,7 @@ def job(snakemake: Any) -> Iterator[Any]:
 
 
 def _use_one_thread() -> None:
-    """Pin torch to one thread, whatever Snakemake sets: the last bits of a sum depend on the number of threads."""
+    """Pin torch to one thread, whatever Snakemake is told (docs/reproducibility.md)."""
     os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
     if torch := sys.modules.get("torch"):  # torch has already read the variables
         torch.set_num_threads(1)

@@ -1,9 +1,9 @@
-"""HDF5 artefacts: written atomically with checksums and digests, and verified when read.
+"""HDF5 artefacts: written whole, with a checksum and digests, and refused when they aren't what they should be.
 
-An artefact has one group per point, named by its label, and one dataset per column, in chunks of 1 MiB with fletcher32,
-without compression or timestamps. The root attribute `digest` covers what the artefact was made from and the XXH3-128
-of each block of every column; SHA-256 would take half as long as writing the block. Artefacts made from it list that
-digest in their `parents`.
+A group a point, named by its label; in it a dataset a column, in chunks of 1 MiB, without compression or times. HDF5
+keeps no checksums of its own: that of the whole file is verified before HDF5 opens it (`checksum`). The root attribute
+`digest` stands for all that the artefact says: what it was made from and the XXH3-128 of each block of every column
+(SHA-256 would take half as long as writing the block). It is listed in the `parents` of what is made from it.
 """
 
 from __future__ import annotations
@@ -101,10 +101,9 @@ class Writer:
         """A new column in a point's group; `quantity` gives its description and unit."""
         # Chunks of 1 MiB of whole rows, several times faster to write than chunks of one column.
         chunks = (max(1, min(shape[0], BLOCK // math.prod(shape[1:]))), *shape[1:])
-        dataset = group.create_dataset(
-            name, shape, dtype, chunks=chunks, maxshape=(max(1, shape[0]), *shape[1:]), fletcher32=True
-        )
-        self._size += dataset.nbytes + OVERHEAD + BLOCK_OVERHEAD * -(-shape[0] // chunks[0])
+        dataset = group.create_dataset(name, shape, dtype, chunks=chunks, maxshape=(max(1, shape[0]), *shape[1:]))
+        count = -(-shape[0] // chunks[0])  # the last one takes the space of a full one
+        self._size += count * (math.prod(chunks) * dataset.dtype.itemsize + BLOCK_OVERHEAD) + OVERHEAD
         reserve(self._path, self._size)
         describe(dataset, dims, quantity, attributes)
         column = Column(dataset)
@@ -144,7 +143,7 @@ class Reader:
         return self.rows(f"{part.label}/{name}", block.start - part.start, block.stop - part.start)
 
     def rows(self, name: str, start: int = 0, stop: int | None = None) -> np.ndarray:
-        """Rows [start, stop) of a dataset by its path in the file; HDF5 verifies their checksums."""
+        """Rows [start, stop) of a dataset given by its path in the file."""
         try:
             return self._dataset(name)[start:stop]
         except OSError as error:

@@ -59,7 +59,7 @@ def versions() -> dict[str, str]:
 def vector_instructions() -> dict[str, str]:
     """The widest vector instructions used by numpy on this CPU, and by torch if the process has loaded it.
 
-    The width changes the order of additions and roundings, and so the last bits of a result.
+    The last bits of a result depend on them (docs/reproducibility.md).
     """
     simd = np.show_config(mode="dicts")["SIMD Extensions"]
     used = {"numpy": [*simd["baseline"], *simd["found"]][-1]}

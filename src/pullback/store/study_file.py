@@ -103,7 +103,7 @@ class Gathering:
                 for name, value in artefact.flat(config).items():
                     group.attrs[name] = value
             for name, column in self._columns.items():
-                _gather(file, name, column, digests[name])
+                _gather(file, name, column)
             file.attrs["content_digest"] = content
             artefact.sign(file, "study", study.config.seed, study.digest, self._parents, digests)
         return content
@@ -165,8 +165,8 @@ def open_study(path: str | Path, advice: str = REMAKE) -> Iterator[StudyReader]:
         yield reader
 
 
-def _gather(file: h5py.File, column: str, whole: _StudyColumn, digest: str) -> None:
-    """Create one virtual dataset over the parts of a column."""
+def _gather(file: h5py.File, column: str, whole: _Whole) -> None:
+    """One virtual dataset over the pieces of a column."""
     first, dtype = whole.first, np.dtype(whole.first.dtype)
     shape = (sum(count for _, count in whole.sources), *first.shape[1:])
     # If a source is lost, its rows read as NaN or as the largest integer, never as a plausible zero.
@@ -188,4 +188,4 @@ def _gather(file: h5py.File, column: str, whole: _StudyColumn, digest: str) -> N
     dataset = file[column]
     attributes = dict(first.attributes)
     quantity = Quantity(name, attributes.pop("units"), attributes.pop("long_name"))
-    describe(dataset, first.dims, quantity, {**attributes, "sha256": digest})
+    describe(dataset, first.dims, quantity, attributes)

@@ -103,7 +103,7 @@ def combined(
 ) -> Float[Tensor, "muon point coordinate"]:
     """A z, how far off hits are whose covariance is A Aᵀ.
 
-    Deviate by deviate, and not as a matrix product, whose rounding depends on how many muons there are.
+    Deviate by deviate, since a matrix product has other last bits in other company (docs/reproducibility.md).
     """
     off = z[:, :, :1] * root[:, None, :, 0]
     for index in range(1, root.shape[2]):

@@ -12,7 +12,7 @@ from .arrays import Tensor
 
 
 def total(terms: Iterable[Tensor]) -> Tensor:
-    """The sum of tensors, or of the rows of one, in order: its rounding doesn't depend on how many muons there are."""
+    """The sum of tensors, or of the rows of one, term by term (docs/reproducibility.md)."""
     return reduce(add, terms.unbind(0) if hasattr(terms, "unbind") else terms)
 
 

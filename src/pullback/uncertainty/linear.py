@@ -92,7 +92,7 @@ def by_blocks(work: Callable, hits: Tensor, sigma_x: Tensor) -> Any:
 
 
 def _block(hits: Tensor) -> int:
-    """How many muons are handled at a time: a power of two, as torch's vectors round the last few muons otherwise."""
+    """How many muons are handled at a time: a power of two, for whole vectors (docs/reproducibility.md)."""
     return max(MUONS_AT_A_TIME >> (hits.shape[1] - 1).bit_length(), 1)
 
 
@@ -133,7 +133,7 @@ def covariance_and_sigma(
 
 
 def _products(left: Float[Tensor, "row inner #muon"], right: Float[Tensor, "inner column #muon"]) -> Tensor:
-    """Each muon's matrix product, summed in one order whatever the number of muons (row, column, muon)."""
+    """Each muon's matrix product, term by term (docs/reproducibility.md): (row, column, muon)."""
     total = left[:, 0, None] * right[0]
     for index in range(1, len(right)):
         total = torch.addcmul(total, left[:, index, None], right[index])

@@ -146,7 +146,7 @@ class Integrals(NamedTuple):
 def orthogonal(vectors: Float[Tensor, "muon vector coordinate"]) -> Float[Tensor, "muon coordinate coordinate"]:
     """An orthonormal basis, vector by vector, of which the first k span the first k of the vectors; 0 may be the last.
 
-    By Householder's reflections. `torch.linalg.qr` rounds otherwise for a muon in other company.
+    By Householder's reflections, not `torch.linalg.qr` (docs/reproducibility.md).
     """
     coordinates = vectors.shape[2]
     dot = lambda rows, v: combined(v[:, None], rows)  # noqa: E731
@@ -326,7 +326,7 @@ def _sobol(
     sd = variance.sqrt()
     scrambled = away.unflatten(1, (RANDOMISATIONS, -1)).mean(dim=2) - mean
     scrambled = (square.unflatten(1, (RANDOMISATIONS, -1)).mean(dim=2) - scrambled.square()).clamp(min=0).sqrt()
-    # In one order, whatever the number of muons, for the error decides what is quoted.
+    # Term by term (docs/reproducibility.md): the error decides what is quoted.
     parts = scrambled.unbind(1)
     centre = reduce(add, parts) / RANDOMISATIONS
     error = (reduce(add, [(part - centre).square() for part in parts]) / (RANDOMISATIONS * (RANDOMISATIONS - 1))).sqrt()

@@ -306,11 +306,7 @@ def _around_ends(count: int) -> tuple[float, ...]:
 
 
 def _inferred(infer: Callable, hits: Float[Tensor, "row coordinate"]) -> Float[Tensor, "row observable"]:
-    """The observables of toys, whose bytes don't depend on where in the array a toy is.
-
-    torch handles a few numbers at the end of an array by other instructions, whose last bit may differ: these are
-    numbers that are not used.
-    """
+    """The observables of toys, in whole vectors (docs/reproducibility.md)."""
     missing = -len(hits) % WHOLE_VECTORS
     with torch.no_grad():
         if not missing:

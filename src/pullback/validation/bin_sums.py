@@ -1,7 +1,6 @@
 """Counts and sums over the muons of a point, in bins of θ/σ, for each uncertainty that is judged.
 
-Counts are integers and sums are exact, so that a tally does not depend on how muons are divided into batches. Within a
-block, the order of numpy's additions depends on the block alone.
+Counts are integers and sums over blocks are exact (docs/reproducibility.md).
 """
 
 from __future__ import annotations

@@ -67,11 +67,7 @@ def _save(canvas: Canvas, svg: str | Path, pdf: str | Path) -> None:
 
 
 def _lay_out(canvas: Canvas) -> None:
-    """Lay a figure out, once for both files, to the same bytes every time.
-
-    The solver of the layout takes its terms in the order of their addresses in memory, and the last bits of the places
-    that it finds differ from run to run.
-    """
+    """Lay a figure out, once for both files, with rounded places (docs/reproducibility.md)."""
     canvas.draw_without_rendering()
     canvas.set_layout_engine("none")
     for axes in canvas.axes:
