@@ -1,4 +1,4 @@
-"""The user's own model: functions of a Python file that the config names, examined before they are believed."""
+"""A model written by the user: functions of a Python file that the config names."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _uniform(count: int, rng: np.random.Generator, muons: int, source: Any) -> F
 def _drawn(
     draw: Call, parameters: Mapping[str, Any], count: int, rng: np.random.Generator, muons: int, source: Any
 ) -> Float[np.ndarray, "muon coordinate"]:
-    """The true hits that the user's function draws, checked."""
+    """True hits drawn by the user's function, checked."""
     given = {name: parameters[name] for name in draw.takes}
     given = {name: np.array(value) if isinstance(value, tuple) else value for name, value in given.items()}
     before = deepcopy(rng)
@@ -93,8 +93,8 @@ def _drawn(
 
 
 def _refuse_unused(infer: Call, others: Sequence[Call], parameters: Iterable[str]) -> None:
-    """Raise where a parameter of the config changes nothing, since no function takes it."""
-    taken = {name for each in (infer, *others) for name in each.takes}
+    """Refuse a parameter of the config that no function takes, since it would have no effect."""
+    taken = {name for function in (infer, *others) for name in function.takes}
     for name in parameters:
         if name not in taken:
             infer.refuse(f"takes no parameter {name!r}, which model.parameters has; it takes {infer.signature}")
