@@ -348,6 +348,11 @@ def test_a_file_beside_it_may_not_have_the_name_of_an_installed_module():
             f"my_model.py:1: ImportError: {name} has the name of an installed module, {name[:-3]}"
         )
         Path(name).unlink()
+    Path("torch.py").write_text("import torch")
+    assert refused(load, section(file="torch.py")).startswith(
+        "torch.py:1: ImportError: torch.py has the name of an inst"
+    )
+    Path("torch.py").unlink()
     Path("torch").mkdir()  # no package without an __init__.py, where there is another
     model_of()
 

@@ -116,12 +116,12 @@ class ModelFile:
             # What the file prints must not get into what Snakemake prints, such as the graph of `--dag`.
             with redirect_stdout(sys.stderr):
                 self.module = folder.run(path)
+        except PullbackError:
+            raise
         except (Exception, SystemExit) as error:
-            folder.forget()
-            if isinstance(error, PullbackError):
-                raise
             raise (self.explained(error) or PullbackError(f"{path}: {_said(error)}")) from error
-        folder.complete = True
+        finally:
+            folder.complete = True
 
     @property
     def sha256(self) -> str:
@@ -187,6 +187,7 @@ class _Folder(MetaPathFinder, Loader):
     def __init__(self, path: str, sources: dict[str, bytes]):
         self.path, self.sources, self.complete = path, sources, False
         self.package = f"{_PACKAGE}{next(_NUMBERS)}"
+        self._names: set[str] = set()
         self._builtins = {**vars(builtins), "__import__": self._import}
         sys.modules[self.package] = package = ModuleType(self.package)
         package.__path__ = [path]
@@ -194,42 +195,39 @@ class _Folder(MetaPathFinder, Loader):
 
     def run(self, path: str) -> ModuleType:
         """The module of the model file, whose content is among the sources."""
-        spec = ModuleSpec(f"{self.package}.{Path(path).stem.replace('.', '_')}", self, origin=path)
-        spec.has_location = True
+        spec = self._spec(f"{self.package}.{Path(path).stem.replace('.', '_')}", path)
         module = sys.modules[spec.name] = module_from_spec(spec)  # where dataclasses, among others, look for it
         self.exec_module(module)
         return module
 
-    def forget(self) -> None:
-        """Remove every trace of the modules from Python's tables."""
-        sys.meta_path.remove(self)
-        for name in [each for each in sys.modules if f"{each}.".startswith(f"{self.package}.")]:
-            del sys.modules[name]
-
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         """Where a module of the folder is, for Python's import."""
-        found = _place(path[0], name.rpartition(".")[2]) if name.startswith(f"{self.package}.") else None
-        if not found:
+        if not name.startswith(f"{self.package}."):
             return None
-        if self.complete:
+        leaf = name.rpartition(".")[2]
+        found = _place(path[0], leaf)
+        if found and self.complete:
             raise ImportError(
                 f"{found} is imported too late to notice when it changes; import it at the top of the file"
             )
-        is_file = os.path.isfile(found)
-        is_package = not is_file or os.path.basename(found) == "__init__.py"
-        spec = ModuleSpec(name, self if is_file else None, origin=found if is_file else None, is_package=is_package)
-        spec.has_location = is_file
-        if is_package:
-            spec.submodule_search_locations.append(os.path.dirname(found) if is_file else found)
-        return spec
+        return self._spec(name, found, os.path.basename(found) != f"{leaf}.py") if found else None
 
     def exec_module(self, module: ModuleType) -> None:
         """Run a module of the folder, and keep its content."""
         path = module.__spec__.origin
+        if os.path.isdir(path):
+            return
         if path not in self.sources:
             self.sources[path] = Path(path).read_bytes()
         vars(module)["__builtins__"] = self._builtins
         exec(_compiled(path, self.sources[path]), vars(module))
+
+    def _spec(self, name: str, path: str, is_package: bool = False) -> ModuleSpec:
+        spec = ModuleSpec(name, self, origin=path, is_package=is_package)
+        spec.has_location = True
+        if is_package:
+            spec.submodule_search_locations.append(path.removesuffix(f"{os.sep}__init__.py"))
+        return spec
 
     def _import(self, name: str, globals=None, locals=None, fromlist=(), level: int = 0) -> ModuleType:
         """What an `import` statement in one of the modules calls."""
@@ -241,10 +239,11 @@ class _Folder(MetaPathFinder, Loader):
 
     def _has(self, name: str) -> bool:
         """Whether a name is one of the folder's; refused where an installed module has the same one."""
-        if f"{self.package}.{name}" in sys.modules:
+        if name in self._names:  # a function may have an import statement too
             return True
         found = _place(self.path, name)
         if not found or not _installed(name, self.path):
+            self._names |= {name} if found else set()
             return bool(found)
         if os.path.isdir(found):  # without an __init__.py it gives way, as everywhere in Python
             return False
