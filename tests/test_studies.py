@@ -72,6 +72,28 @@ def test_editing_a_model_reruns_what_depends_on_it(workflow):
     assert f"examples/magnet.py:{line}: " in printed
 
 
+def test_editing_a_module_beside_a_model_reruns_the_same_rules(workflow):
+    code = "from helper import angle\n\n\ndef infer(hits, dz):\n    return angle(hits / dz)\n"
+    (workflow.folder / "mine.py").write_text(code)
+    (workflow.folder / "helper.py").write_text("def angle(slope):\n    return slope.arctan()\n")
+    model = {"file": "mine.py", "coordinates": ["x"], "observables": [{"name": "theta", "unit": "rad"}]}
+    raw = {"study": "small", "source": {"muons": 100}, "model": {**model, "parameters": {"dz": 0.5}}}
+    (workflow.folder / "own.yaml").write_text(yaml.safe_dump(raw))
+    run = ("results/small/theta/nominal.h5", "--cores", "1", "--configfile", "own.yaml")
+    workflow.run(*run)
+    assert "Nothing to be done" in workflow.run(*run)
+
+    def planned():
+        printed = workflow.run(*run, "--dry-run", "--quiet", "rules")
+        return [rule for rule in ("simulate_hits", "smear_hits", "infer_theta") if rule in printed]
+
+    for name in ("helper.py", "mine.py"):
+        text = (workflow.folder / name).read_text()
+        (workflow.folder / name).write_text(text + "# changed\n")
+        assert planned() == ["simulate_hits", "smear_hits", "infer_theta"]
+        (workflow.folder / name).write_text(text)
+
+
 def test_an_error_in_a_model_names_its_line(workflow):
     (workflow.folder / "mine.py").write_text("import torch\n\n\ndef infer(hits, a):\n    return hits @ torch.ones(7)\n")
     raw = {

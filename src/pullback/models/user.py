@@ -1,4 +1,4 @@
-"""The user's own model: functions of a Python file that the config names, examined before they are believed."""
+"""A model written by the user: functions of a Python file that the config names."""
 
 from __future__ import annotations
 
@@ -12,31 +12,30 @@ from jaxtyping import Float
 
 from . import Model, Quantity
 from .user_checks import MUONS_EXAMINED
-from .user_file import Call, read, shown
+from .user_file import Call, read_model_file, shown
 
 
 def model(section: Mapping[str, Any]) -> Model:
-    """The model of a config's `model` section with a `file`.
+    """The model of a config's `model` section with a `file`, which is run.
 
     Raises
     ------
-    PullbackError : the file can't be read, is no Python, lacks a function, imports a file beside it, or has changed
-        since the run began (`file_sha256` of the section); a parameter that no function takes, or an argument that is
-        no parameter. In one line, with the file and its line.
+    PullbackError
+        The file can't be used, lacks a function, or has changed since the run began (`file_sha256` of the section); no
+        function takes a parameter, or an argument is no parameter. In one line, with the file and its line.
 
     """
-    file = read(section["file"], section.get("file_sha256"))
+    file = read_model_file(section["file"], section.get("file_sha256"))
     parameters = {
         name: tuple(value) if isinstance(value, list | tuple) else value
         for name, value in section["parameters"].items()
     }
-    infer = Call(file.find(section["function"], "model.function"), ("hits",), parameters)
-    draw = covariance = None
-    if section.get("draw"):
-        draw = Call(file.find(section["draw"], "model.draw"), ("rng", "muons"), parameters)
-    if section.get("covariance"):
-        covariance = Call(file.find(section["covariance"], "model.covariance"), ("hits",), parameters)
-    _refuse_unused(infer, [each for each in (draw, covariance) if each], parameters)
+
+    def call(key: str, *leading: str) -> Call | None:
+        return Call(file, section[key], f"model.{key}", leading, parameters) if section.get(key) else None
+
+    infer, draw, covariance = call("function", "hits"), call("draw", "rng", "muons"), call("covariance", "hits")
+    _refuse_unused(infer, [function for function in (draw, covariance) if function], parameters)
 
     coordinates = [each if isinstance(each, Mapping) else {"name": each} for each in section["coordinates"]]
     given = [each.get("layer") for each in coordinates]
@@ -78,7 +77,7 @@ def _uniform(count: int, rng: np.random.Generator, muons: int, source: Any) -> F
 def _drawn(
     draw: Call, parameters: Mapping[str, Any], count: int, rng: np.random.Generator, muons: int, source: Any
 ) -> Float[np.ndarray, "muon coordinate"]:
-    """The true hits that the user's function draws, checked."""
+    """True hits drawn by the user's function, checked."""
     given = {name: parameters[name] for name in draw.takes}
     given = {name: np.array(value) if isinstance(value, tuple) else value for name, value in given.items()}
     before = deepcopy(rng)
@@ -94,8 +93,8 @@ def _drawn(
 
 
 def _refuse_unused(infer: Call, others: Sequence[Call], parameters: Iterable[str]) -> None:
-    """Raise where a parameter of the config changes nothing, since no function takes it."""
-    taken = {name for each in (infer, *others) for name in each.takes}
+    """Refuse a parameter of the config that no function takes, since it would have no effect."""
+    taken = {name for function in (infer, *others) for name in function.takes}
     for name in parameters:
         if name not in taken:
-            infer.refuse(f"takes no parameter {name!r}, which model.parameters has; it takes {infer.at.signature}")
+            infer.refuse(f"takes no parameter {name!r}, which model.parameters has; it takes {infer.signature}")

@@ -1,4 +1,4 @@
-"""A model of the user's own is tried on a few muons before it is believed."""
+"""Checks of a user's model on a few muons, before any result is made from it."""
 
 from __future__ import annotations
 
@@ -13,42 +13,47 @@ from . import Model
 from .user_file import Call, shown
 
 MUONS_EXAMINED = 8
-"""Muons on which `examine` tries a model."""
+"""Number of muons on which a model is checked."""
 
 
 MUONS_TOGETHER = 4096
-"""Muons among which they must have the observables that they have by themselves."""
+"""Number of muons of a large call, in which each must have the same observables as in a small one."""
 
 
 STEP = 6e-6
-"""The step of difference quotients, about ε^(1/3), in units of what the argument varies by."""
+"""Step of the difference quotients, about ε^(1/3), relative to the spread of the argument."""
 
 
 SLOPE_TOLERANCE = 0.01
-"""How far a derivative may be from a difference quotient: far above rounding, far below a part of it that is lost."""
+"""Largest relative difference between a derivative and a difference quotient: well above rounding errors."""
 
 
 def examine(model: Model, hits: Float[Any, "muon coordinate"], parameters: Mapping[str, Any] | None = None) -> None:
-    """Try the functions of a model on a few muons, and raise with the reason if the pipeline can't rely on them.
+    """Check the functions of a user's model on a few muons.
 
-    `infer` must return float64 (muon, observable), one for each of the config's observables, the same at every call
-    and for a muon by itself; leave the hits as they are; work with and without gradients; treat muons independently;
-    and have, by the hits and by every parameter, the derivatives that difference quotients have: what is lost of them
-    on the way, by `.detach()` or numpy, σ would lack. Kinks are allowed: a derivative is refused where it is wrong for
-    most of the muons. With `missing`, a muon that has a value without one of its hits must have derivatives too.
-    `covariance` must return what a covariance can be, muon by muon.
+    `infer` must return float64 (muon, observable), the same at every call and for every number of muons, and must not
+    change the hits. Its derivatives with respect to the hits and to every parameter must agree with difference
+    quotients [1]_: a part that is lost by `.detach()` or numpy would be missing in σ. They may disagree at a kink, so
+    a derivative is refused only where it is wrong for most of the muons. With `missing`, a muon whose observable is
+    finite without one of its hits must have finite derivatives. `covariance` must return a covariance for each muon.
 
     Parameters
     ----------
-    model : of `own.model`; one that is built in passes as it is.
-    hits : some hits (muon, coordinate), of which a few are taken, m.
-    parameters : by name, as the pipeline gives them, `resolution` included; those of the model if it is not given.
+    model : Model
+        The model; a built-in one is not checked.
+    hits : array or tensor (muon, coordinate)
+        Hits, of which a few are used.
+    parameters : mapping of str to number or list, optional
+        Parameters that replace those of the model; also the `resolution`.
 
     Raises
     ------
-    PullbackError : in one line, with file, line, function, reason and what to do.
+    PullbackError
+        In one line: file, line, function, reason and what to do.
 
-    Source: central differences with the step ε^(1/3), Press et al., Numerical Recipes, 3rd ed., 5.7.
+    References
+    ----------
+    .. [1] Press et al., Numerical Recipes, 3rd ed., section 5.7: central differences with the step ε^(1/3).
 
     """
     if not isinstance(model.infer, Call):
@@ -57,7 +62,7 @@ def examine(model: Model, hits: Float[Any, "muon coordinate"], parameters: Mappi
 
     hits = torch.as_tensor(hits, dtype=torch.float64).detach()
     complete = torch.isfinite(hits).all(dim=1)
-    if model.missing and not complete.any():  # stand-ins, at the mean of each coordinate
+    if model.missing and not complete.any():  # replace missing hits by the mean of the coordinate
         middle = torch.where(torch.isfinite(hits), hits, float("nan")).nanmean(dim=0).nan_to_num()
         hits = torch.where(torch.isfinite(hits), hits, middle)
     else:
@@ -76,11 +81,12 @@ def examine(model: Model, hits: Float[Any, "muon coordinate"], parameters: Mappi
 def examine_covariance(
     model: Model, hits: Float[Any, "muon coordinate"], parameters: Mapping[str, Any] | None = None
 ) -> None:
-    """Try the `covariance` of a model as `examine` does: the simulation needs it before the hits that `infer` gets.
+    """Check the `covariance` of a model as `examine` does; smearing uses it before there are hits for `infer`.
 
     Raises
     ------
-    PullbackError : in one line, with file, line, function, reason and what to do.
+    PullbackError
+        In one line: file, line, function, reason and what to do.
 
     """
     if not isinstance(model.covariance, Call):
@@ -93,17 +99,17 @@ def examine_covariance(
 
 
 def _few(hits: Tensor) -> Tensor:
-    """The muons to try a function on."""
+    """The few muons on which a function is checked."""
     return hits[:: max(1, len(hits) // MUONS_EXAMINED)][:MUONS_EXAMINED].clone()
 
 
 def _many(hits: Tensor) -> Tensor:
-    """The same muons again and again, in a company as large as that of a study."""
+    """The same muons, repeated to the number of a large call."""
     return hits.repeat(-(-MUONS_TOGETHER // len(hits)), 1)
 
 
 def _given(model: Model, parameters: Mapping[str, Any] | None) -> dict[str, Tensor]:
-    """The parameters of the model as tensors, those that are given in their place."""
+    """The parameters of the model as tensors, replaced by those that are given."""
     import torch
 
     given = {**model.parameters, **(parameters or {})}
@@ -140,7 +146,9 @@ def _examine_infer(model: Model, hits: Tensor, parameters: Mapping[str, Tensor])
     try:
         _, jac, _ = value_and_jacobian(infer, hits)
     except (ValueError, RuntimeError) as error:
-        said = str(error).splitlines()[0].removeprefix("infer ").partition("; use the general")[0]  # which no rule does
+        said = (
+            str(error).splitlines()[0].removeprefix("infer ").partition("; use the general")[0]
+        )  # not an option of the workflow
         call.refuse(said, error)
     far = hits.abs().amax(dim=0)
     width = (hits - hits.mean(dim=0)).abs().mean(dim=0)
@@ -152,14 +160,14 @@ def _examine_infer(model: Model, hits: Tensor, parameters: Mapping[str, Tensor])
             ends = infer(hits - shift), value, infer(hits + shift)
         wrong = _disagree(jac[:, :, index], ends, step)
         _refuse_lost(call, wrong, f"the hits {coordinate.name}", [each.name for each in model.observables])
-    valued = torch.isfinite(value).all(dim=1)  # the NaN of one muon would be in the gradients of all by a parameter
+    valued = torch.isfinite(value).all(dim=1)  # the NaN of one muon would spread to the gradients of a parameter
     _examine_parameters(call, partial(call, hits[valued]), parameters, [each.name for each in model.observables])
     if model.missing:
         _examine_missing(model, infer, hits)
 
 
 def _examine_missing(model: Model, infer: Callable, hits: Tensor) -> None:
-    """Raise where the derivatives of what is finite are NaN since a hit is missing."""
+    """Refuse a finite observable whose derivatives are NaN because a hit is missing."""
     import torch
 
     for index, coordinate in enumerate(model.coordinates):
@@ -201,7 +209,9 @@ def _examine_covariance(call: Call, hits: Tensor, parameters: Mapping[str, Tenso
     with torch.no_grad():
         alone = torch.cat([covariance(row[None]).reshape(1, count, count) for row in hits])
         together = covariance(_many(hits)).reshape(-1, count, count)[-len(hits) :]
-    if not all(torch.allclose(alone, each.expand_as(alone), rtol=1e-9, atol=0) for each in (found.detach(), together)):
+    if not all(
+        torch.allclose(alone, other.expand_as(alone), rtol=1e-9, atol=0) for other in (found.detach(), together)
+    ):
         call.refuse("couples muons: the covariance of a muon by itself is another than among others")
 
     def summed(**changed):
@@ -211,7 +221,7 @@ def _examine_covariance(call: Call, hits: Tensor, parameters: Mapping[str, Tenso
 
 
 def _steady(call: Call, function: Callable, hits: Tensor) -> Any:
-    """What a function returns, which it must do twice without touching the hits."""
+    """The result of a function, which must be the same twice and must leave the hits unchanged."""
     import torch
 
     with torch.no_grad():
@@ -229,7 +239,7 @@ def _steady(call: Call, function: Callable, hits: Tensor) -> Any:
 def _examine_parameters(
     call: Call, function: Callable[..., Tensor], parameters: Mapping[str, Tensor], names: Sequence[str]
 ) -> None:
-    """Raise where the derivatives of the results (muon, …) by a parameter are not what differences say."""
+    """Refuse derivatives with respect to a parameter that disagree with difference quotients."""
     import torch
 
     for name, value in parameters.items():
@@ -241,7 +251,7 @@ def _examine_parameters(
                 for index, each in enumerate(row.unbind(0)):
                     (slope,) = torch.autograd.grad(each, x, retain_graph=True, materialize_grads=True)
                     slopes[muon, index] = slope.flatten()
-        # That of the greatest entry of a list: heights and offsets may be 0, or nearly.
+        # From the largest entry of a list: heights and offsets may be zero, or nearly.
         steps = STEP * _not_zero(value.abs().max()).expand(value.numel())
         for index, step in enumerate(steps):
             shift = torch.zeros_like(steps)
@@ -254,12 +264,12 @@ def _examine_parameters(
 
 
 def _not_zero(scale: Tensor) -> Tensor:
-    """A scale, 1 where there is none."""
+    """The scale, or 1 where it is 0."""
     return scale + (scale == 0)
 
 
 def _disagree(slope: Tensor, ends: Sequence[Tensor], step: Tensor) -> Tensor:
-    """Where derivatives are neither the central nor the forward difference quotient: neither for a kink, as may be."""
+    """Where derivatives agree neither with the central nor with the forward quotient, which is right at a kink."""
     import torch
 
     before, here, after = ends
@@ -272,7 +282,7 @@ def _disagree(slope: Tensor, ends: Sequence[Tensor], step: Tensor) -> Tensor:
 
 
 def _refuse_lost(call: Call, wrong: Tensor, by: str, names: Sequence[str]) -> None:
-    """Raise where a derivative is wrong for most of the muons."""
+    """Refuse a derivative that is wrong for most of the muons."""
     for name, column in zip(names, wrong.unbind(1), strict=True):
         if 2 * column.sum() > len(column):
             call.refuse(

@@ -13,8 +13,8 @@ from ..config.dotted_names import limits, numeric_fields, replaced
 from ..config.messages import Together, examine, rests_on
 from ..config.schema import PointConfig, StudyConfig, examined, load
 from ..errors import PullbackError
-from ..files import sha256
 from ..models import Model
+from ..models.user_file import read_model_file
 from . import shared_parameters
 from .batches import KINDS, TOY_SECONDS, Batch, Part, cost, cut
 from .blocks import Block
@@ -70,8 +70,8 @@ class Study:
             with together.told():
                 _check_target(config, points, model)
         together.refuse()
-        digests = {"model": sha256(config.model.file)} if config.model.name == "own" else {}
-        if config.source.kind == "recorded":  # last, since reading a long file takes time
+        digests = {"model": read_model_file(config.model.file).sha256} if config.model.name == "own" else {}
+        if config.source.kind == "recorded":  # last, since a long file takes its time
             from ..hits.hits_file import source_of
 
             file = source_of(config.source, [each.name for each in model.coordinates])
