@@ -1,4 +1,4 @@
-"""The number to quote: σ by the linear law where that holds, else the standard deviation itself, and intervals."""
+"""The uncertainty to quote: σ of linear propagation where that is valid, else the standard deviation; and intervals."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from .covariance import canonical
+from .arguments import Hits, give_back, measured
+from .covariance import Numbers
 from .distribution import spread_block
-from .jacobians import check_hits
 from .linear import by_blocks, linear_law
 from .validity import linear_valid
 
@@ -31,50 +31,60 @@ class Quoted(NamedTuple):
 
 def quote(
     infer: Callable[[Float[Tensor, "muon coordinate"]], Float[Tensor, "muon observable"]],
-    hits: Float[Tensor, "muon coordinate"],
-    covariance: float | Float[Tensor, "*covariance"],
+    hits: Hits,
     *,
+    sigma: Numbers | None = None,
+    covariance: Numbers | None = None,
     n_dig: int = 1,
     seed: int = 0,
     screen: bool = True,
 ) -> Quoted:
     """Each muon's observables with the standard uncertainty and the coverage intervals to quote.
 
-    σ is that of `propagate` where `linear_valid` says that it holds, and the standard deviation of
-    `propagate_distribution` elsewhere; the bias and the 68.27 % and 95 % intervals are always those of
-    `propagate_distribution`, so that an observable that can't be negative has none below zero.
+    σ is that of `propagate` where `linear_valid` is true, and the standard deviation of `propagate_distribution`
+    elsewhere. The bias and the 68.27 % and 95 % intervals are always those of `propagate_distribution`, so the interval
+    of an observable that cannot be negative does not reach below zero.
 
     Parameters
     ----------
-    infer, hits, covariance : as for `propagate`.
-    n_dig : significant digits of σ that the linear law must have right (JCGM 101:2008, 7.9.2 and clause 8).
-    seed, screen : as for `propagate_distribution`.
+    infer : callable
+        As for `propagate`.
+    hits : Tensor or ndarray
+        Hits (muon, coordinate), or (muon,). A muon with a hit that is NaN or infinite gets NaN throughout.
+    sigma, covariance : float, Tensor or ndarray
+        Uncertainty of the hits, exactly one of the two, as for `propagate`.
+    n_dig : int
+        Significant digits of σ that linear propagation must have right (JCGM 101:2008, 7.9.2 and clause 8).
+    seed, screen : int, bool
+        As for `propagate_distribution`.
 
     Returns
     -------
-    value, sigma, bias, sigma_linear (muon, observable), interval68, interval95 (muon, observable, 2), in the units of
-    the observables, and linear_valid (muon, observable). They carry no gradients. A muon with a hit that is not finite
-    has NaN throughout, and is not linear. An observable whose tails are so heavy that it has no standard deviation,
-    such as the place where two nearly parallel lines cross, has NaN for sigma and bias, and intervals all the same; it
-    is not linear. `propagate_distribution` says when that is so.
+    Quoted
+        value, sigma, bias, sigma_linear (muon, observable), interval68, interval95 (muon, observable, 2: low and high),
+        in the units of the observables, and linear_valid (muon, observable), without gradients; numpy arrays where
+        hits are one. A muon with a hit that is not finite has NaN throughout, and linear_valid is false. An observable
+        with tails so heavy that it has no standard deviation (see `propagate_distribution`), such as the place where
+        two nearly parallel lines cross, has NaN for sigma and bias and finite intervals; linear_valid is false.
 
     Raises
     ------
-    TypeError, ValueError : what `propagate` raises, and an `n_dig` below 1.
+    TypeError, ValueError
+        What `propagate` raises, and an `n_dig` below 1.
 
     Examples
     --------
     >>> import torch
     >>> from pullback import infer_theta, quote
-    >>> quoted = quote(infer_theta, torch.tensor([[0.0], [0.5]], dtype=torch.float64), 0.01**2)
+    >>> quoted = quote(infer_theta, torch.tensor([[0.0], [0.5]], dtype=torch.float64), sigma=0.01)
     >>> quoted.sigma[:, 0], quoted.linear_valid[:, 0]
     (tensor([0.0040, 0.0060], dtype=torch.float64), tensor([False,  True]))
 
     """
-    check_hits(hits)
+    given = measured(hits, sigma, covariance)
     with torch.no_grad():
         work = partial(_quote, infer, n_dig, seed, screen)
-        return by_blocks(work, hits.detach(), canonical(covariance, hits).detach())
+        return give_back(hits, by_blocks(work, given.hits.detach(), given.covariance.detach()))
 
 
 def _quote(infer, n_dig, seed, screen, hits, sigma_x) -> Quoted:
