@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -14,6 +15,7 @@ from .arguments import Hits, give_back, measured
 from .covariance import Numbers
 from .distribution import spread_block
 from .linear import by_blocks, linear_law
+from .table import numpy_columns, short_table
 from .validity import linear_valid
 
 
@@ -27,6 +29,14 @@ class Quoted(NamedTuple):
     interval95: Float[Tensor, "muon observable 2"]
     sigma_linear: Float[Tensor, "muon observable"]
     linear_valid: Bool[Tensor, "muon observable"]
+
+    def __repr__(self) -> str:
+        """Return a short table of the first and last muons."""
+        return short_table(self)
+
+    def to_dict(self) -> dict[str, np.ndarray]:
+        """Columns of one row per muon and observable, such as for `pandas.DataFrame`."""
+        return numpy_columns(self)
 
 
 def quote(
@@ -63,9 +73,10 @@ def quote(
     Quoted
         value, sigma, bias, sigma_linear (muon, observable), interval68, interval95 (muon, observable, 2: low and high),
         in the units of the observables, and linear_valid (muon, observable), without gradients; numpy arrays where
-        hits are one. A muon with a hit that is not finite has NaN throughout, and linear_valid is false. An observable
-        with tails so heavy that it has no standard deviation (see `propagate_distribution`), such as the place where
-        two nearly parallel lines cross, has NaN for sigma and bias and finite intervals; linear_valid is false.
+        hits are one. It prints as a short table, and `to_dict()` gives columns for `pandas.DataFrame`. A muon with a
+        hit that is not finite has NaN throughout, and linear_valid is false. An observable with tails so heavy that it
+        has no standard deviation (see `propagate_distribution`), such as the place where two nearly parallel lines
+        cross, has NaN for sigma and bias and finite intervals; linear_valid is false.
 
     Raises
     ------
@@ -79,6 +90,11 @@ def quote(
     >>> quoted = quote(infer_theta, torch.tensor([[0.0], [0.5]], dtype=torch.float64), sigma=0.01)
     >>> quoted.sigma[:, 0], quoted.linear_valid[:, 0]
     (tensor([0.0040, 0.0060], dtype=torch.float64), tensor([False,  True]))
+    >>> quoted
+    muon        value ± σ     68 % interval     95 % interval  flags
+       0  0.0000 ± 0.0040  [0.0013, 0.0094]  [0.0002, 0.0149]  not linear
+       1  0.3218 ± 0.0060  [0.3157, 0.3277]  [0.3099, 0.3335]
+    2 muons, 1 observable
 
     """
     given = measured(hits, sigma, covariance)
