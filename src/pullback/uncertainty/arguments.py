@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .covariance import Numbers, canonical, standard_deviations
+from .covariance import HitUncertainty, canonical, standard_deviations
 
 Hits = Float[Tensor, "..."] | Float[np.ndarray, "..."]
 """Hits (muon, coordinate), or (muon,) where a muon has one coordinate."""
@@ -25,7 +25,7 @@ class Measured(NamedTuple):
     """The standard deviations, where these were given."""
 
 
-def measured(hits: Hits, sigma: Numbers | None, covariance: Numbers | None) -> Measured:
+def measured(hits: Hits, sigma: HitUncertainty | None, covariance: HitUncertainty | None) -> Measured:
     """The hits as a tensor, with exactly one of `sigma` and `covariance` turned into a covariance.
 
     Raises

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-Numbers = float | Float[Tensor, "..."] | Float[np.ndarray, "..."]
+HitUncertainty = float | Float[Tensor, "..."] | Float[np.ndarray, "..."]
 """A standard deviation, variance or covariance: one for all hits, or an array."""
 
 NUMBERS_AT_A_TIME = 1 << 18
@@ -67,7 +67,7 @@ def standard_deviations(sigma, hits, checked: bool = True) -> Float[Tensor, "row
 
 
 def _array(name, given, hits) -> Tensor:
-    """Numbers as a tensor of the hits' precision, where the hits are."""
+    """HitUncertainty as a tensor of the hits' precision, where the hits are."""
     try:
         return torch.as_tensor(given, dtype=hits.dtype, device=hits.device)
     except (TypeError, ValueError, RuntimeError):

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from .arguments import Hits, measured
-from .covariance import Numbers
+from .covariance import HitUncertainty
 from .linear import linear_law
 
 
@@ -55,8 +55,8 @@ def mean_sigma_gradient(
     hits: Hits,
     parameters: Mapping[str, Tensor],
     *,
-    sigma: Numbers | None = None,
-    covariance: Numbers | None = None,
+    sigma: HitUncertainty | None = None,
+    covariance: HitUncertainty | None = None,
 ) -> SigmaSums:
     """How the mean σ of each observable changes with each parameter, as sums over muons that blocks can share.
 

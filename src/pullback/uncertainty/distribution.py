@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..statistics.normal import K68, K95
 from .arguments import Hits, give_back, measured
-from .covariance import Numbers, cholesky
+from .covariance import HitUncertainty, cholesky
 from .jacobians import with_stand_ins
 from .linear import Law, by_blocks, linear_law
 from .quadrature import Integrals, Muons, integrate, normal_points
@@ -45,8 +45,8 @@ def propagate_distribution(
     infer: Callable[[Float[Tensor, "muon coordinate"]], Float[Tensor, "muon observable"]],
     hits: Hits,
     *,
-    sigma: Numbers | None = None,
-    covariance: Numbers | None = None,
+    sigma: HitUncertainty | None = None,
+    covariance: HitUncertainty | None = None,
     seed: int = 0,
     screen: bool = True,
 ) -> Spread:

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from .arguments import Hits, give_back, measured
-from .covariance import Numbers
+from .covariance import HitUncertainty
 from .jacobians import with_stand_ins
 from .linear import by_blocks, linear_law, masked
 
@@ -28,8 +28,8 @@ def second_order(
     infer: Callable[[Float[Tensor, "muon coordinate"]], Float[Tensor, "muon observable"]],
     hits: Hits,
     *,
-    sigma: Numbers | None = None,
-    covariance: Numbers | None = None,
+    sigma: HitUncertainty | None = None,
+    covariance: HitUncertainty | None = None,
 ) -> SecondOrder:
     """Each muon's observables with bias and standard uncertainty to second order in the covariance of the hits.
 

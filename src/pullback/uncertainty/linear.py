@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from .arguments import Hits, give_back, measured
-from .covariance import Numbers
+from .covariance import HitUncertainty
 from .elementwise import magnitude
 from .jacobians import value_and_jacobian
 from .memory import keep_freed, large
@@ -32,8 +32,8 @@ def propagate(
     infer: Callable[[Float[Tensor, "muon coordinate"]], Float[Tensor, "muon observable"]],
     hits: Hits,
     *,
-    sigma: Numbers | None = None,
-    covariance: Numbers | None = None,
+    sigma: HitUncertainty | None = None,
+    covariance: HitUncertainty | None = None,
 ) -> Propagated:
     """Each muon's observables with their covariance by the law of propagation of uncertainty.
 

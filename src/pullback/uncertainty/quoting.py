@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from .arguments import Hits, give_back, measured
-from .covariance import Numbers
+from .covariance import HitUncertainty
 from .distribution import spread_block
 from .linear import by_blocks, linear_law
 from .table import numpy_columns, short_table
@@ -43,8 +43,8 @@ def quote(
     infer: Callable[[Float[Tensor, "muon coordinate"]], Float[Tensor, "muon observable"]],
     hits: Hits,
     *,
-    sigma: Numbers | None = None,
-    covariance: Numbers | None = None,
+    sigma: HitUncertainty | None = None,
+    covariance: HitUncertainty | None = None,
     n_dig: int = 1,
     seed: int = 0,
     screen: bool = True,

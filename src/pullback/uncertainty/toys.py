@@ -14,7 +14,7 @@ from torch import Tensor
 from ..statistics.angles import wrap_last
 from ..statistics.quantiles import ENDS, quantiles, sorted_rows
 from .arguments import Hits, check_hits, give_back, measured
-from .covariance import Numbers, cholesky, combined
+from .covariance import HitUncertainty, cholesky, combined
 from .device import DeviceGenerator
 from .jacobians import usable_muons
 from .memory import keep_freed
@@ -64,8 +64,8 @@ def run_toys(
     *,
     toys: int,
     rng: np.random.Generator,
-    sigma: Numbers | None = None,
-    covariance: Numbers | None = None,
+    sigma: HitUncertainty | None = None,
+    covariance: HitUncertainty | None = None,
 ) -> Toys:
     """Mean, standard deviation and coverage intervals of the observables over toys thrown around each hit.
 
