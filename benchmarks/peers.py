@@ -55,7 +55,7 @@ def by_propagate():
     from pullback import infer_theta, propagate
 
     def way(x):
-        found = propagate(infer_theta, torch.from_numpy(x)[:, None], SIGMA_X**2)
+        found = propagate(infer_theta, torch.from_numpy(x)[:, None], sigma=SIGMA_X)
         return found.value[:, 0].numpy(), found.sigma[:, 0].numpy()
 
     return way
@@ -68,7 +68,7 @@ def by_quote():
     from pullback import infer_theta, quote
 
     def way(x):
-        found = quote(infer_theta, torch.from_numpy(x)[:, None], SIGMA_X**2)
+        found = quote(infer_theta, torch.from_numpy(x)[:, None], sigma=SIGMA_X)
         return found.value[:, 0].numpy(), found.sigma[:, 0].numpy()
 
     return way

@@ -27,7 +27,7 @@ def in_blocks(muons):
     total = 0.0
     for start in range(0, muons, BLOCK):
         rows = torch.arange(start, min(start + BLOCK, muons), dtype=torch.float64)[:, None]
-        total += propagate(infer_theta, rows / muons, VARIANCE).sigma.sum().item()
+        total += propagate(infer_theta, rows / muons, covariance=VARIANCE).sigma.sum().item()
     return total
 
 
@@ -115,7 +115,7 @@ def against_jax():
         by_jax, x, given = one_hit_by_jax(jax), jax.numpy.asarray(hits), torch.from_numpy(hits)[:, None]
 
         def ours(given=given):
-            found = propagate(infer_theta, given, VARIANCE)
+            found = propagate(infer_theta, given, covariance=VARIANCE)
             return found.value, found.sigma
 
         theirs = lambda by_jax=by_jax, x=x: jax.block_until_ready(by_jax(x))  # noqa: E731
@@ -123,7 +123,7 @@ def against_jax():
     hits = rng.normal(size=(1_000_000, 4))
     for name, infer, infer_one, covariance in problems(jax.numpy):
         by_jax = propagate_by_jax(jax, infer_one, covariance.ndim == 3)
-        ours = partial(propagate, infer, torch.from_numpy(hits), torch.from_numpy(covariance))
+        ours = partial(propagate, infer, torch.from_numpy(hits), covariance=torch.from_numpy(covariance))
         arrays = [jax.numpy.asarray(each) for each in (hits, covariance)]
         theirs = lambda by_jax=by_jax, arrays=arrays: jax.block_until_ready(by_jax(*arrays))  # noqa: E731
         rows.append(compared(name, ours, theirs, 11))

@@ -46,7 +46,9 @@ def at_the_fold():
     print(f"{'x/σ_x':>6} {'exact':>9} {'linear':>9} {'2nd order':>9} {'spread':>9} {'quoted':>9} linear_valid")
     for place in (0.0, 0.5, 1.0, 2.0, 3.0, 5.0, 50.0):
         hit = torch.tensor([[place * SIGMA_X]], dtype=torch.float64)
-        found = (law(infer_theta, hit, SIGMA_X**2) for law in (propagate, second_order, propagate_distribution, quote))
+        found = (
+            law(infer_theta, hit, sigma=SIGMA_X) for law in (propagate, second_order, propagate_distribution, quote)
+        )
         linear, second, integral, quoted = found
         numbers = (exact_sd(place * SIGMA_X), linear.sigma, second.sigma, integral.sd, quoted.sigma)
         print(f"{place:>6g}", *(f"{1000 * float(each):>9.5f}" for each in numbers), bool(quoted.linear_valid))
@@ -58,7 +60,7 @@ def bias():
     deviates = torch.special.ndtri((torch.arange(200_000, dtype=torch.float64)[:, None] + 0.5) / 200_000)
     for place in (0.0, 0.5, 1.0, 2.0):
         truth = torch.tensor([[place * SIGMA_X]], dtype=torch.float64)
-        quoted = quote(infer_theta, truth + SIGMA_X * deviates, SIGMA_X**2)
+        quoted = quote(infer_theta, truth + SIGMA_X * deviates, sigma=SIGMA_X)
         off = (quoted.value - infer_theta(truth)) * 1.5 / SIGMA_X
         print(f"{place:>10g} {off.mean():>17.3f} {(off - quoted.bias * 1.5 / SIGMA_X).mean():>14.3f}")
 
@@ -67,7 +69,7 @@ def shares():
     """For how many muons the linear law holds."""
     hits = ((torch.arange(200_000, dtype=torch.float64) + 0.5) / 200_000)[:, None]
     for n_dig in (1, 2):
-        share = quote(infer_theta, hits, SIGMA_X**2, n_dig=n_dig).linear_valid.double().mean().item()
+        share = quote(infer_theta, hits, sigma=SIGMA_X, n_dig=n_dig).linear_valid.double().mean().item()
         print(f"hits evenly over (0, 1) m: the linear law holds for {share:.1%} at n_dig = {n_dig}")
 
 
@@ -77,14 +79,16 @@ def speed():
     hits = torch.rand(muons, 1, dtype=torch.float64)
     ratios = []
     for _ in range(3):
-        by_spread = seconds(lambda: propagate_distribution(infer_theta, hits, SIGMA_X**2), 3) / muons
+        by_spread = seconds(lambda: propagate_distribution(infer_theta, hits, sigma=SIGMA_X), 3) / muons
         few = hits[:2000]
         rng = random_stream(1, "toys")
-        by_toys = seconds(lambda few=few, rng=rng: run_toys(infer_theta, few, SIGMA_X, 1000, rng), 3) / len(few)
+        by_toys = seconds(
+            lambda few=few, rng=rng: run_toys(infer_theta, few, sigma=SIGMA_X, toys=1000, rng=rng), 3
+        ) / len(few)
         ratios.append(by_toys / by_spread)
         print(f"a muon: spread {by_spread * 1e9:.0f} ns, 1 000 toys {by_toys * 1e6:.1f} µs: {ratios[-1]:.0f} times")
     print(f"median: {statistics.median(ratios):.0f} times")
-    whole, law = (seconds(lambda f=f: f(infer_theta, hits, SIGMA_X**2), 5) / muons * 1e9 for f in (quote, propagate))
+    whole, law = (seconds(lambda f=f: f(infer_theta, hits, sigma=SIGMA_X), 5) / muons * 1e9 for f in (quote, propagate))
     print(f"a muon: quote {whole:.0f} ns, propagate {law:.0f} ns: {whole / law:.0f} times")
 
     study = Study.from_config(
@@ -97,7 +101,7 @@ def speed():
         steps.simulate_hits(study.batch("truth", name), truth)
         steps.smear_hits(study.batch("reco", name), truth, reco)
         step = lambda: steps.propagate_uncertainty(study.batch("sigma", name), reco, sigma, truth)  # noqa: E731
-        law = lambda infer, hits, variance, **_: propagate(infer, hits, variance)  # noqa: E731
+        law = lambda infer, hits, *, covariance, **_: propagate(infer, hits, covariance=covariance)  # noqa: E731
         ratios = []
         for _ in range(5):
             whole = seconds(step, 1) / (4 * muons)

@@ -64,7 +64,7 @@ def test_the_angles_and_the_point_against_vectors():
 @pytest.mark.parametrize("theta0", [0.0, 3e-3])
 def test_the_covariance_against_jacobi_and_toys(theta0):
     full = torch.diag(tensor(2 * RESOLUTION) ** -2 * 1e-2) + covariance(BENT, UPPER, LOWER, theta0)
-    found = propagate(infer, BENT, full[None])
+    found = propagate(infer, BENT, covariance=full[None])
     # jacobi's own first step is so wide that the point of closest approach bends over it.
     one = lambda x: infer(tensor(x)[None])[0].numpy()  # noqa: E731
     value, expected = jacobi.propagate(one, BENT[0].numpy(), full.numpy(), step=(0.1, 0.25))
@@ -85,7 +85,7 @@ def test_layers_above_the_volume_bend_the_line_below_it():
     upper, lower = [2.0, 1.0], [-1.0, -2.0]
     near = hits_of([0.0, 0.0], [0.01, 0.0], [0.0, 0.0], [0.0, 0.0], upper, lower)
     model = functools.partial(infer_scatter, z_upper=upper, z_lower=lower, resolution=[1.0] * 4)
-    law = propagate(model, near, covariance(near, upper, lower, theta0)[None])
+    law = propagate(model, near, covariance=covariance(near, upper, lower, theta0)[None])
     # The first bends both lines alike; q has those of the first three layers, p that of the first.
     assert law.sigma[0, 2].item() == pytest.approx(theta0 * math.sqrt(2) / (1 + 0.01**2), rel=1e-3)
     assert law.sigma[0, 1].item() == pytest.approx(theta0 * math.sqrt(3) / (1 + 0.01**2), rel=1e-12)
@@ -152,7 +152,9 @@ def test_gradients():
 def test_the_scattering_angle_folds_in_two_dimensions():
     z = [1.0, 0.5], [-0.5, -1.0]
     model = functools.partial(infer_scatter, z_upper=z[0], z_lower=z[1], resolution=[100.0] * 4)
-    found = propagate_distribution(lambda hits: model(hits)[:, 4:5], torch.zeros(1, 8, dtype=torch.float64), 1e-8)
+    found = propagate_distribution(
+        lambda hits: model(hits)[:, 4:5], torch.zeros(1, 8, dtype=torch.float64), covariance=1e-8
+    )
     sigma = 1e-4 * math.sqrt(2) / 0.5 * math.sqrt(2)  # of a slope, and of the difference of two
     assert found.bias[0, 0].item() / sigma == pytest.approx(math.sqrt(math.pi / 2), rel=5e-3)
     assert found.sd[0, 0].item() / sigma == pytest.approx(math.sqrt(2 - math.pi / 2), rel=5e-3)

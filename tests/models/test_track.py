@@ -27,7 +27,7 @@ def infer(z, resolution):
 def test_the_slope_is_as_good_as_the_closed_form_for_equal_planes(layers):
     sigma, length = 0.01, 1.5
     z, hits = np.linspace(0.2, 0.2 + length, layers), 0.1 + 0.3 * np.linspace(0, 1, layers)
-    found = propagate(infer(z.tolist(), [1 / sigma] * layers), tensor(hits)[None], sigma**2)
+    found = propagate(infer(z.tolist(), [1 / sigma] * layers), tensor(hits)[None], covariance=sigma**2)
     expected = sigma / length * math.sqrt(12 * (layers - 1) / (layers * (layers + 1)))
     assert found.sigma[0, 0].item() == pytest.approx(expected, rel=1e-12)
     assert found.sigma[0, 1].item() == pytest.approx(expected / (1 + (0.3 / length) ** 2), rel=1e-12)
@@ -35,7 +35,9 @@ def test_the_slope_is_as_good_as_the_closed_form_for_equal_planes(layers):
 
 def test_three_planes_are_no_better_than_two():
     two, three = (
-        propagate(infer(z, [100.0] * len(z)), torch.zeros(1, len(z), dtype=torch.float64), 1e-4).sigma[0, 0].item()
+        propagate(infer(z, [100.0] * len(z)), torch.zeros(1, len(z), dtype=torch.float64), covariance=1e-4)
+        .sigma[0, 0]
+        .item()
         for z in ([0.0, 1.0], [0.0, 0.5, 1.0])
     )
     assert two == pytest.approx(three, rel=1e-12)
@@ -44,7 +46,7 @@ def test_three_planes_are_no_better_than_two():
 def test_the_full_covariance_against_the_normal_equations():
     z, resolution = np.array([0.0, 0.4, 1.1, 1.5]), np.array([100.0, 50.0, 200.0, 80.0])
     hits = tensor([[0.1, 0.3, 0.2, 0.4]])
-    found = propagate(infer(tensor(z), tensor(resolution)), hits, tensor(1 / resolution**2))
+    found = propagate(infer(tensor(z), tensor(resolution)), hits, covariance=tensor(1 / resolution**2))
     design = np.stack([z, np.ones(4)], axis=1)
     expected = np.linalg.inv(design.T @ np.diag(resolution**2) @ design)  # of slope and intercept
     np.testing.assert_allclose(found.covariance[0][[0, 2]][:, [0, 2]], expected, rtol=1e-10)
@@ -55,7 +57,7 @@ def test_the_covariance_against_jacobi_and_toys(theta0):
     z, resolution = [1.5, 0.0, 0.4, 1.1], [100.0, 50.0, 200.0, 80.0]
     hits = tensor([[0.5, 0.1, 0.2, 0.4]])
     full = torch.diag(tensor(resolution) ** -2) + covariance(hits, z, theta0)
-    found = propagate(infer(z, resolution), hits, full[None])
+    found = propagate(infer(z, resolution), hits, covariance=full[None])
     one = lambda x: infer_track(tensor(x)[None], z, resolution)[0].numpy()  # noqa: E731
     value, expected = jacobi.propagate(one, hits[0].numpy(), full.numpy())
     np.testing.assert_allclose(found.value[0], value, rtol=1e-12)
@@ -72,7 +74,9 @@ def test_scattering_in_the_planes_widens_the_slope():
     z, theta0, sigma = tensor([1.0, 2 / 3, 1 / 3, 0.0]), 1e-3, 1e-3
     hits = torch.zeros(1, 4, dtype=torch.float64)
     alone, full = (
-        propagate(infer(z, [1 / sigma] * 4), hits, torch.eye(4, dtype=torch.float64)[None] * sigma**2 + extra)
+        propagate(
+            infer(z, [1 / sigma] * 4), hits, covariance=torch.eye(4, dtype=torch.float64)[None] * sigma**2 + extra
+        )
         for extra in (0.0, covariance(hits, z, theta0))
     )
     assert alone.sigma[0, 0].item() == pytest.approx(1.3416e-3, rel=1e-4)
@@ -92,11 +96,11 @@ def test_small_angles_keep_their_digits():
 
 def test_theta_folds_at_zero_as_a_half_normal():
     hits = torch.zeros(1, 2, dtype=torch.float64)
-    found = propagate_distribution(infer([0.0, 1.0], [100.0, 100.0]), hits, 1e-4)
+    found = propagate_distribution(infer([0.0, 1.0], [100.0, 100.0]), hits, covariance=1e-4)
     sigma = 0.01 * math.sqrt(2)
     assert found.bias[0, 1].item() / sigma == pytest.approx(math.sqrt(2 / math.pi), abs=5e-3)
     assert found.sd[0, 1].item() / sigma == pytest.approx(math.sqrt(1 - 2 / math.pi), abs=5e-3)
-    assert propagate(infer([0.0, 1.0], [100.0, 100.0]), hits, 1e-4).sigma[0, 1] == 0
+    assert propagate(infer([0.0, 1.0], [100.0, 100.0]), hits, covariance=1e-4).sigma[0, 1] == 0
 
 
 def test_gradients():

@@ -37,7 +37,7 @@ def test_the_covariance_of_the_direction_against_the_closed_form():
     layers, sigma, length = 4, 0.01, 1.5
     z = np.linspace(0, length, layers)
     hits = tensor(np.concatenate([0.3 * z, -0.4 * z]))[None]
-    found = propagate(infer(z.tolist(), [1 / sigma] * layers), hits, sigma**2)
+    found = propagate(infer(z.tolist(), [1 / sigma] * layers), hits, covariance=sigma**2)
     of_slope = sigma / length * math.sqrt(12 * (layers - 1) / (layers * (layers + 1)))
     expected = np.diag([(of_slope / 1.25) ** 2, (of_slope / 0.5) ** 2])
     np.testing.assert_allclose(found.covariance[0, :2, :2], expected, rtol=1e-10, atol=1e-18)
@@ -47,7 +47,7 @@ def test_the_covariance_of_the_direction_against_the_closed_form():
 def test_the_covariance_against_jacobi_and_toys(theta0):
     hits = tensor([[0.5, 0.1, 0.2, 0.4, -0.9, 0.1, -0.1, -0.5]])
     full = torch.diag(tensor(2 * RESOLUTION) ** -2) + covariance(hits, Z, theta0)
-    found = propagate(infer(Z, RESOLUTION), hits, full[None])
+    found = propagate(infer(Z, RESOLUTION), hits, covariance=full[None])
     one = lambda x: infer_track3d(tensor(x)[None], Z, RESOLUTION)[0].numpy()  # noqa: E731
     value, expected = jacobi.propagate(one, hits[0].numpy(), full.numpy())
     np.testing.assert_allclose(found.value[0], value, rtol=1e-12)
@@ -62,11 +62,11 @@ def test_theta_folds_in_two_dimensions():
     """Rice's distribution at 0, not the half-normal of one view."""
     z, sigma = [0.0, 0.75, 1.5], 0.01
     hits = torch.zeros(1, 6, dtype=torch.float64)
-    found = propagate_distribution(infer(z, [1 / sigma] * 3), hits, sigma**2)
+    found = propagate_distribution(infer(z, [1 / sigma] * 3), hits, covariance=sigma**2)
     of_slope = sigma / 1.5 * math.sqrt(2)
     assert found.bias[0, 0].item() / of_slope == pytest.approx(math.sqrt(math.pi / 2), rel=5e-3)
     assert found.sd[0, 0].item() / of_slope == pytest.approx(math.sqrt(2 - math.pi / 2), rel=5e-3)
-    law = propagate(infer(z, [1 / sigma] * 3), hits, sigma**2)
+    law = propagate(infer(z, [1 / sigma] * 3), hits, covariance=sigma**2)
     assert law.sigma[0].tolist() == [0, 0, pytest.approx(of_slope), pytest.approx(of_slope)]
 
 

@@ -88,12 +88,12 @@ def test_what_the_pipeline_knows_of_it():
 def test_its_observables_are_propagated_with_the_right_uncertainty():
     model = model_of()
     infer = partial(model.infer, **model.parameters)
-    result = propagate(infer, HITS, 0.01**2)
+    result = propagate(infer, HITS, covariance=0.01**2)
     slope = (HITS[:, 1:] - HITS[:, :1]) / 0.5
     torch.testing.assert_close(result.value, slope.atan(), rtol=1e-15, atol=0)
     torch.testing.assert_close(result.sigma, 2**0.5 * 0.01 / 0.5 / (1 + slope**2), rtol=1e-13, atol=0)
-    toys = run_toys(infer, HITS, 0.01, 20_000, random_stream(1, "toys"))
-    torch.testing.assert_close(quote(infer, HITS, 0.01**2).sigma, toys.sd, rtol=0.03, atol=0)
+    toys = run_toys(infer, HITS, sigma=0.01, toys=20_000, rng=random_stream(1, "toys"))
+    torch.testing.assert_close(quote(infer, HITS, covariance=0.01**2).sigma, toys.sd, rtol=0.03, atol=0)
 
 
 def test_parameters_are_tensors_and_carry_gradients():
@@ -108,7 +108,7 @@ def test_parameters_are_tensors_and_carry_gradients():
     assert model.parameters == {"dz": 2.0, "weights": (1.0, 2.0)}
     assert model.infer(HITS, **model.parameters)[0].item() == pytest.approx(1.4)
     dz = torch.tensor(2.0, dtype=torch.float64, requires_grad=True)
-    sigma = propagate(partial(model.infer, dz=dz, weights=(1.0, 2.0)), HITS, 1.0).sigma
+    sigma = propagate(partial(model.infer, dz=dz, weights=(1.0, 2.0)), HITS, covariance=1.0).sigma
     (slope,) = torch.autograd.grad(sigma.sum(), dz)
     assert slope.item() == pytest.approx(len(HITS) * 5**0.5)
 
@@ -901,7 +901,9 @@ def test_the_uncertainty_of_the_example_is_that_of_its_toys(magnet):
     z = torch.from_numpy(random_stream(2, "toys").standard_normal((40_000, 5, 3)))
     z = z * cov.diagonal(dim1=1, dim2=2).sqrt()
     toys = infer((hits + z).reshape(-1, 3)).reshape(40_000, 5, 2)
-    torch.testing.assert_close(propagate(infer, hits, cov).sigma, toys.std(dim=0), rtol=4 / 80_000**0.5, atol=0)
+    torch.testing.assert_close(
+        propagate(infer, hits, covariance=cov).sigma, toys.std(dim=0), rtol=4 / 80_000**0.5, atol=0
+    )
 
 
 def test_the_example_runs(tmp_path, monkeypatch):
@@ -973,5 +975,5 @@ def test_an_infinite_observable_beside_a_backward_pass_of_ones_own(tmp_path):
         observables=[{"name": "a", "unit": "1"}, {"name": "b", "unit": "m"}],
         parameters={},
     )
-    found = propagate(model.infer, torch.tensor([[0.0, 0.3], [0.5, 0.1]], dtype=torch.float64), 1e-4).sigma
+    found = propagate(model.infer, torch.tensor([[0.0, 0.3], [0.5, 0.1]], dtype=torch.float64), covariance=1e-4).sigma
     assert found.isnan().tolist() == [[True, True], [False, False]]

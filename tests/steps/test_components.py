@@ -45,7 +45,7 @@ def made(tmp_path_factory):
 
 def by_hand(model, hits):
     parameters = parameters_of(model, [200.0, 100.0, 300.0])
-    return propagate(Inference(model, parameters), hits, covariance_of(model, parameters, hits))
+    return propagate(Inference(model, parameters), hits, covariance=covariance_of(model, parameters, hits))
 
 
 def test_the_covariance_is_that_of_propagation(made):

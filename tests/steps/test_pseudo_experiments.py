@@ -139,7 +139,7 @@ def test_an_observable_with_a_domain_of_its_own_is_left_out_up_to_there():
     slopes = torch.linspace(5e-4, 1e-2, 40, dtype=torch.float64)[:, None]
     hits = torch.cat([torch.where(z < 0, slopes * z, 0.0 * slopes), 0.0 * slopes * z], dim=1)
     throw, *_ = said(part, hits)
-    found = propagate(throw.infer, hits, 0.0002**2)
+    found = propagate(throw.infer, hits, covariance=0.0002**2)
     sd = thrown(part, throw, found.sigma.numpy()).sd
     names = [each.name for each in part.model.observables]
     distance = (found.value / found.sigma)[:, names.index("theta_msc")].numpy()

@@ -127,7 +127,7 @@ def test_impedance_with_correlated_inputs():
     cases = [CASES[name] for name in IMPEDANCE]
     most = 2_000_000
     result = settle(cases[0], most)
-    linear = propagate(impedance, *moments(inputs_of(cases[0])))
+    linear = propagate(impedance, **moments(inputs_of(cases[0]))._asdict())
     for index, case in enumerate(cases):
         u = case["independent_check"]["taylor"]["u_linear"]
         published = case["published"]
@@ -145,7 +145,7 @@ def test_impedance_with_correlated_inputs():
 @pytest.mark.parametrize("name", CASES)
 def test_the_linear_law_of_the_reference_problems(name):
     case = CASES[name]
-    linear = propagate(MODELS[name], *moments(inputs_of(case)))
+    linear = propagate(MODELS[name], **moments(inputs_of(case))._asdict())
     index = IMPEDANCE.index(name) if name in IMPEDANCE else 0
     expected = case["independent_check"]["taylor"]
     assert linear.value[0, index].item() == pytest.approx(expected["y"], rel=1e-9, abs=1e-9)
@@ -156,7 +156,7 @@ def test_the_linear_law_fails_for_the_mass_calibration():
     """JCGM 101:2008, 9.3.2.6: the ends are off by 0.045 and 0.043, and δ = 0.005."""
     case = CASES[MASS]
     right = settle(case, 1_000_000)
-    linear = propagate(mass, *moments(inputs_of(case)))
+    linear = propagate(mass, **moments(inputs_of(case))._asdict())
     assert numerical_tolerance(linear.sigma).item() == pytest.approx(0.005)
     ends = torch.stack([linear.value - K95 * linear.sigma, linear.value + K95 * linear.sigma], dim=-1)
     off = (ends - right.symmetric).abs()[0, 0].tolist()
@@ -167,7 +167,7 @@ def test_the_linear_law_fails_for_the_mass_calibration():
 def test_the_linear_law_holds_where_the_model_is_linear():
     case = CASES["S1-9.2.2 additive normal"]
     right = settle(case, 1_000_000)
-    linear = propagate(total, *moments(inputs_of(case)))
+    linear = propagate(total, **moments(inputs_of(case))._asdict())
     assert linear_valid(linear.value, linear.sigma, right.sd, right.symmetric, n_dig=2).item()
 
 

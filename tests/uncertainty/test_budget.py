@@ -87,7 +87,7 @@ def test_the_variance_of_one_source_alone_is_its_share():
     shares = uncertainty_budget(jac, variances[None], LAYERS, g, u).shares
     for index, layer in enumerate((0, 2, 5)):
         alone = variances * torch.tensor([each == layer for each in LAYERS])
-        expected = propagate(lambda h: infer(h, eta), hits, alone).covariance[:, :, 0]
+        expected = propagate(lambda h: infer(h, eta), hits, covariance=alone).covariance[:, :, 0]
         torch.testing.assert_close(shares[:, :, index], expected, rtol=1e-12, atol=0)
     for index in range(5):
         alone = torch.where(torch.arange(5) == index, u, 0.0)

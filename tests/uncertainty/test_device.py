@@ -69,13 +69,13 @@ def results(name, where):
     root = torch.diag_embed(torch.full_like(hits[:1], 0.001))
     few = partial(throw_toys, [ToySetup(infer, hits[:3], 0.0, root), ToySetup(infer, hits[:3], 0.002, None)], 20_000)
     # Moments to second order of what has a fold in several dimensions are infinite at it.
-    found = {"second_order": second_order(infer, hits[1::2], 1e-6)} if name == "one_hit" else {}
+    found = {"second_order": second_order(infer, hits[1::2], covariance=1e-6)} if name == "one_hit" else {}
     return found | {
-        "propagate": propagate(infer, hits, 1e-6),
-        "quote": quote(infer, hits, 1e-6),
-        "spread": propagate_distribution(infer, hits, 1e-6, screen=False),
+        "propagate": propagate(infer, hits, covariance=1e-6),
+        "quote": quote(infer, hits, covariance=1e-6),
+        "spread": propagate_distribution(infer, hits, covariance=1e-6, screen=False),
         "adaptive_toys": adaptive_toys(infer, inputs, random_stream(3, "toys"), most=30_000, device=where),
-        "run_toys": run_toys(infer, hits, 0.001, 300, random_stream(2, "toys")),
+        "run_toys": run_toys(infer, hits, sigma=0.001, toys=300, rng=random_stream(2, "toys")),
         "throw_toys": few(rngs[:3])[0],
         "adaptive": few(rngs[3:6], n_dig=1)[1],
     }
@@ -319,7 +319,7 @@ def test_toys_that_a_device_draws_are_right_and_do_not_depend_on_their_company(n
     together, alone = throw(slice(None)), [throw(slice(muon, muon + 1)) for muon in range(3)]
     for field in together._fields:
         assert torch.equal(getattr(together, field), torch.cat([getattr(each, field) for each in alone])), field
-    exact = propagate_distribution(infer, hits, 0.01**2)
+    exact = propagate_distribution(infer, hits, covariance=0.01**2)
     assert ((together.sd - exact.sd).abs() < 5 * together.sd_error).all()
 
 

@@ -43,14 +43,16 @@ def test_what_the_screen_cannot_see_is_seen_without_it():
     """A bump between ±1 and ±1.96 σ, as the docstring warns."""
     bump = lambda h: h + torch.exp(-((h - 1.4) ** 2) / 0.01)  # noqa: E731
     _, sd, _ = dense(lambda x: x + np.exp(-((x - 1.4) ** 2) / 0.01), 0.0, 1.0, ENDS, points=200_001)
-    assert propagate_distribution(bump, column([0.0]), 1.0).sd.item() == pytest.approx(1, rel=1e-9)
-    assert propagate_distribution(bump, column([0.0]), 1.0, screen=False).sd.item() == pytest.approx(sd, rel=1e-3)
+    assert propagate_distribution(bump, column([0.0]), covariance=1.0).sd.item() == pytest.approx(1, rel=1e-9)
+    assert propagate_distribution(bump, column([0.0]), covariance=1.0, screen=False).sd.item() == pytest.approx(
+        sd, rel=1e-3
+    )
     assert abs(sd - 1) > 0.005
 
 
 def test_a_level_function_with_a_kink_far_out_is_not_exact():
     level = lambda h: h.clamp(min=3.6)  # noqa: E731
-    found = quote(level, column([0.0]), 1.0)
+    found = quote(level, column([0.0]), covariance=1.0)
     assert found.sigma.item() > 0
     assert not found.linear_valid.item()
 
@@ -60,7 +62,9 @@ def test_a_level_function_with_a_kink_far_out_is_not_exact():
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"x={case['x0_m']}")
 def test_against_the_exact_moments(case):
-    found = propagate_distribution(lambda h: infer_theta(h, case["dz_m"]), column([case["x0_m"]]), case["sigma_m"] ** 2)
+    found = propagate_distribution(
+        lambda h: infer_theta(h, case["dz_m"]), column([case["x0_m"]]), covariance=case["sigma_m"] ** 2
+    )
     sd = case["std_rad"]
     assert found.sd.item() == pytest.approx(sd, rel=3e-4)
     assert found.mean.item() == pytest.approx(case["mean_rad"], abs=3e-4 * sd)
@@ -71,7 +75,7 @@ def test_against_the_exact_moments(case):
 @pytest.mark.parametrize(("sigma", "dz"), [(0.01, 1.5), (0.001, 0.002), (0.5, 1.5), (0.01, 100.0)])
 def test_theta_at_other_places_resolutions_and_heights(sigma, dz):
     places = sigma * np.array([0, 0.1, 0.25, 0.6, 1.3, 2, 2.7, 3.4, 3.49, 3.51, 3.6, 4.1, 5, 8, 30, -0.7, -3.7])
-    found = propagate_distribution(lambda h: infer_theta(h, dz), column(places), sigma**2)
+    found = propagate_distribution(lambda h: infer_theta(h, dz), column(places), covariance=sigma**2)
     for index, x in enumerate(places):
         mean, sd = moments(lambda x: math.atan(abs(x) / dz), x, sigma, kinks=(0.0,))
         assert found.sd[index].item() == pytest.approx(sd, rel=1e-3)
@@ -79,13 +83,15 @@ def test_theta_at_other_places_resolutions_and_heights(sigma, dz):
 
 
 def test_at_the_fold_sigma_is_neither_zero_nor_that_beside_it():
-    assert propagate_distribution(infer_theta, column([0.0]), 0.01**2).sd.item() == pytest.approx(0.0040185, abs=1e-6)
+    assert propagate_distribution(infer_theta, column([0.0]), covariance=0.01**2).sd.item() == pytest.approx(
+        0.0040185, abs=1e-6
+    )
 
 
 def test_the_intervals_of_theta():
     """θ rises with |x|, which has a folded normal distribution."""
     places = np.array([0, 0.003, 0.01, 0.02, 0.034, 0.0352, 0.05, 0.5])
-    found = propagate_distribution(infer_theta, column(places), 0.01**2)
+    found = propagate_distribution(infer_theta, column(places), covariance=0.01**2)
     for index, x in enumerate(places):
         exact = np.arctan(stats.foldnorm(x / 0.01, scale=0.01).ppf(ENDS) / 1.5)
         assert ends_of(found)[index, 0].tolist() == pytest.approx(exact, abs=0.003 * found.sd[index].item())
@@ -96,7 +102,7 @@ def test_the_intervals_of_theta():
 
 @pytest.mark.parametrize("s", [0.01, 0.05, 0.2, 0.5, 1.0])
 def test_lognormal(s):
-    found = propagate_distribution(torch.exp, column([0.3]), s**2)
+    found = propagate_distribution(torch.exp, column([0.3]), covariance=s**2)
     exact = stats.lognorm(s, scale=math.exp(0.3))
     assert found.sd.item() == pytest.approx(exact.std(), rel=5e-5)
     assert found.mean.item() == pytest.approx(exact.mean(), rel=2e-5)
@@ -106,7 +112,7 @@ def test_lognormal(s):
 @pytest.mark.parametrize("x", [0.0, 0.5, -1.0, 2.0, 4.9, 5.1, -7.0, 100.0])
 def test_chi_squared(x):
     """Its mean, variance and quantiles; a/u = 1/(2 x) is on either side of what is taken for smooth."""
-    found = propagate_distribution(torch.square, column([x]), 1.0)
+    found = propagate_distribution(torch.square, column([x]), covariance=1.0)
     sd = math.sqrt(2 + 4 * x * x)
     assert found.bias.item() == pytest.approx(1, abs=2e-5 * sd)
     assert found.sd.item() == pytest.approx(sd, rel=5e-5)
@@ -117,7 +123,7 @@ def test_chi_squared(x):
 @pytest.mark.parametrize("b", [0.001, 0.004])
 def test_a_term_of_third_order(b):
     """z + a z² + b z³ has the variance (1 + 3 b)² + 6 b² + 2 a², exactly."""
-    found = propagate_distribution(lambda h: h + 0.05 * h**2 + b * h**3, column([0.0]), 1.0)
+    found = propagate_distribution(lambda h: h + 0.05 * h**2 + b * h**3, column([0.0]), covariance=1.0)
     assert found.sd.item() == pytest.approx(math.sqrt((1 + 3 * b) ** 2 + 6 * b**2 + 2 * 0.05**2), rel=1e-12)
     assert found.bias.item() == pytest.approx(0.05, rel=1e-12)
 
@@ -149,8 +155,8 @@ def test_every_muon_of_one_coordinate(name):
     """sd within 1e-3 wherever the hit is, whether it was taken for smooth or integrated; ends as the step of nodes."""
     infer = CURVES[name]
     places = np.linspace(-6.03, 6.03, 49)
-    found = propagate_distribution(infer, column(places), 1.0)
-    full = propagate_distribution(infer, column(places), 1.0, screen=False)
+    found = propagate_distribution(infer, column(places), covariance=1.0)
+    full = propagate_distribution(infer, column(places), covariance=1.0, screen=False)
     plain = lambda x: infer(column(x))[:, 0].numpy()  # noqa: E731
     for index, x in enumerate(places):
         mean, sd, ends = dense(plain, x, 1.0, ENDS, points=20_001)
@@ -169,7 +175,7 @@ def test_what_is_plainly_linear_is_not_integrated(monkeypatch):
         seen.append(len(h))
         return h.square()
 
-    propagate_distribution(infer, torch.full((1000, 1), 50.0, dtype=DOUBLE), 1.0)
+    propagate_distribution(infer, torch.full((1000, 1), 50.0, dtype=DOUBLE), covariance=1.0)
     assert sum(seen) < 7100
 
 
@@ -178,7 +184,7 @@ def test_a_jump_is_right_to_some_per_cent():
     angle = lambda h: (h + math.pi) % (2 * math.pi) - math.pi  # noqa: E731
     for x in (3.0, math.pi, -3.1, 2.0):
         _, sd, _ = dense(angle, x, 0.1)
-        assert propagate_distribution(angle, column([x]), 0.01).sd.item() == pytest.approx(sd, rel=0.03)
+        assert propagate_distribution(angle, column([x]), covariance=0.01).sd.item() == pytest.approx(sd, rel=0.03)
 
 
 # Several coordinates
@@ -193,7 +199,7 @@ def test_folds_in_any_direction(coordinates):
     width = (a @ cov @ a).sqrt().item()
     distance = torch.tensor([0, 0.3, 1, 2, 3, 3.6, 5, 20], dtype=DOUBLE) * width
     hits = distance[:, None] * a / (a @ a)
-    found = propagate_distribution(lambda h: (h * a).sum(dim=1, keepdim=True).abs(), hits, cov[None])
+    found = propagate_distribution(lambda h: (h * a).sum(dim=1, keepdim=True).abs(), hits, covariance=cov[None])
     for index, each in enumerate(distance.tolist()):
         exact = stats.foldnorm(each / width, scale=width)
         assert found.sd[index].item() == pytest.approx(exact.std(), rel=5e-3)
@@ -205,7 +211,7 @@ def test_a_cone_is_rice():
     """The distance from the axis, in the plane."""
     places = [0, 0.2, 0.7, 1.5, 2.5, 4, 6, 9, 15, 25]
     hits = torch.tensor([[0.6 * v, -0.8 * v] for v in places], dtype=DOUBLE) * 0.01
-    found = propagate_distribution(cone, hits, 0.01**2)
+    found = propagate_distribution(cone, hits, covariance=0.01**2)
     for index, v in enumerate(places):
         exact = stats.rice(v, scale=0.01)
         assert found.sd[index].item() == pytest.approx(exact.std(), rel=5e-3)
@@ -218,7 +224,7 @@ def test_at_the_tip_of_a_cone(coordinates):
     """The distance from the hit has a χ distribution; its Jacobian there is 0, or NaN if it is written so."""
     exact = stats.chi(coordinates)
     for infer in (cone, lambda h: h.square().sum(dim=1, keepdim=True).sqrt()):
-        found = propagate_distribution(infer, torch.zeros(1, coordinates, dtype=DOUBLE), 1.0)
+        found = propagate_distribution(infer, torch.zeros(1, coordinates, dtype=DOUBLE), covariance=1.0)
         assert found.sd.item() == pytest.approx(exact.std(), rel=5e-3)
         assert found.mean.item() == pytest.approx(exact.mean(), rel=1e-3)
 
@@ -264,7 +270,7 @@ def test_sums_of_functions_of_rotated_deviates(seeds):
 
         parts = [dense(lambda z, f=f: f(torch.from_numpy(z)).numpy(), 0, 1, points=8001) for f in functions]
         mean, sd = sum(part[0] for part in parts), math.hypot(*(part[1] for part in parts))
-        found = propagate_distribution(infer, centre[None], torch.from_numpy(root @ root.T)[None])
+        found = propagate_distribution(infer, centre[None], covariance=torch.from_numpy(root @ root.T)[None])
         assert found.sd.item() == pytest.approx(sd, rel=5e-3), seed
         assert found.mean.item() == pytest.approx(mean, abs=5e-3 * sd), seed
 
@@ -279,7 +285,7 @@ def test_what_bends_across_its_gradient(turn, bend):
         along, across = (h[:, None] * rotation).sum(dim=2).unbind(1)
         return (along + bend * across.square())[:, None]
 
-    found = propagate_distribution(infer, torch.zeros(1, 2, dtype=DOUBLE), 1.0)
+    found = propagate_distribution(infer, torch.zeros(1, 2, dtype=DOUBLE), covariance=1.0)
     assert found.sd.item() == pytest.approx(math.sqrt(1 + 2 * bend**2), rel=6.5e-4)
     assert found.bias.item() == pytest.approx(bend, rel=1e-9)
     z = np.linspace(-8, 8, 1601)
@@ -301,7 +307,7 @@ def test_a_straight_line_through_three_layers():
     direction = torch.tensor([0.8, -0.6], dtype=DOUBLE)
     hits = (slopes[:, None, None] * heights[:, None] * direction + 0.3).flatten(1)
     cov = (sigma**2 * torch.eye(6, dtype=DOUBLE))[None]
-    found = propagate_distribution(infer, hits, cov)
+    found = propagate_distribution(infer, hits, covariance=cov)
     for index, slope in enumerate(slopes.tolist()):
         exact = stats.rice(slope / width, scale=width)
         assert found.sd[index, 0].item() == pytest.approx(exact.std(), rel=5e-3)
@@ -315,7 +321,9 @@ def test_the_correlation_of_a_product(correlation):
     """Exactly: σ₁² μ₂² + σ₂² μ₁² + 2 r σ₁ σ₂ μ₁ μ₂ + (1 + r²) σ₁² σ₂²."""
     (a, b), (p, q) = (2.0, -1.0), (0.5, 0.8)
     cov = torch.tensor([[p * p, correlation * p * q], [correlation * p * q, q * q]], dtype=DOUBLE)
-    found = propagate_distribution(lambda h: h.prod(dim=1, keepdim=True), torch.tensor([[a, b]], dtype=DOUBLE), cov)
+    found = propagate_distribution(
+        lambda h: h.prod(dim=1, keepdim=True), torch.tensor([[a, b]], dtype=DOUBLE), covariance=cov
+    )
     cross = correlation * p * q
     variance = (p * b) ** 2 + (q * a) ** 2 + 2 * cross * a * b + (p * q) ** 2 + cross**2
     assert found.sd.item() == pytest.approx(math.sqrt(variance), rel=5e-3)
@@ -326,7 +334,7 @@ def test_errors_tell_how_far_off_it_is():
     """In several coordinates, where the scramblings differ by less than the claimed 5e-3."""
     hits = 0.5 * torch.randn(50, 3, dtype=DOUBLE, generator=torch.Generator().manual_seed(1))
     infer = lambda h: torch.cat([h[:, :1].abs() + h[:, 1:2], cone(h)], dim=1)  # noqa: E731
-    found = [propagate_distribution(infer, hits, 1.0, seed=seed) for seed in range(6)]
+    found = [propagate_distribution(infer, hits, covariance=1.0, seed=seed) for seed in range(6)]
     scatter = torch.stack([each.sd for each in found]).std(dim=0).square().mean().sqrt()
     claimed = torch.stack([each.sd_error for each in found]).square().mean().sqrt()
     assert 0.6 < (scatter / claimed).item() < 1.6
@@ -339,7 +347,7 @@ def test_a_ratio_has_intervals_only(coordinates):
     infer = lambda h: torch.cat([h[:, :1] / h[:, 1:2], h[:, :1] + 2 * h[:, 1:2], h[:, :1].abs()], dim=1)  # noqa: E731
     hits = torch.full((2, coordinates), 1e-9, dtype=DOUBLE)
     hits[1, 1] = 50.0
-    found = propagate_distribution(infer, hits, 1.0)
+    found = propagate_distribution(infer, hits, covariance=1.0)
     for each in (found.sd, found.mean, found.bias):
         assert each.isnan().tolist() == [[True, False, False], [False, False, False]]
     assert found.sd_error.isinf().tolist() == [[True, False, False], [False, False, False]]
@@ -363,7 +371,7 @@ def track3d():
 def test_zenith_angle_and_azimuth(slope):
     """θ follows Rice's distribution, and φ that of the angle of a normal deviate in the plane, which is known too."""
     infer, hits, sigma, width = track3d()
-    found = propagate_distribution(infer, hits(slope)[None], sigma**2)
+    found = propagate_distribution(infer, hits(slope)[None], covariance=sigma**2)
     rice = stats.rice(slope, scale=width)
     assert found.sd[0, 0].item() == pytest.approx(rice.std(), rel=5e-3)
     assert (ends_of(found)[0, 0] / width).tolist() == pytest.approx(rice.ppf(ENDS) / width, abs=0.05)
@@ -410,7 +418,7 @@ def test_a_muon_is_the_same_in_any_company(coordinates):
     roots = 0.3 * torch.randn(60, coordinates, coordinates, dtype=DOUBLE, generator=generator)
     for cov in (0.2, roots @ roots.mT):
         work = lambda rows, cov=cov: propagate_distribution(  # noqa: E731
-            COMPANY[coordinates], hits[rows], cov if isinstance(cov, float) else cov[rows]
+            COMPANY[coordinates], hits[rows], covariance=cov if isinstance(cov, float) else cov[rows]
         )
         whole = work(slice(None))
         for rows in (
@@ -426,44 +434,52 @@ def test_a_muon_is_the_same_in_any_company(coordinates):
 def test_blocks_change_nothing(coordinates, monkeypatch):
     hits = 3 * torch.rand(60, coordinates, dtype=DOUBLE, generator=torch.Generator().manual_seed(1))
     variances = torch.rand(60, coordinates, dtype=DOUBLE, generator=torch.Generator().manual_seed(2))
-    whole = [propagate_distribution(COMPANY[coordinates], hits, cov) for cov in (0.2, variances)]
+    whole = [propagate_distribution(COMPANY[coordinates], hits, covariance=cov) for cov in (0.2, variances)]
     monkeypatch.setattr(linear, "MUONS_AT_A_TIME", 17)
     monkeypatch.setattr(distribution, "LOOKED_AT_A_TIME", 7 * distribution.PROBES)
     for expected, cov in zip(whole, (0.2, variances), strict=True):
-        same(propagate_distribution(COMPANY[coordinates], hits, cov), expected, coordinates)
+        same(propagate_distribution(COMPANY[coordinates], hits, covariance=cov), expected, coordinates)
 
 
 def test_seeds():
     hits = torch.tensor([[0.1, 0.2], [3.0, 0.1]], dtype=DOUBLE)
-    same(propagate_distribution(cone, hits, 1.0), propagate_distribution(cone, hits, 1.0))
-    assert propagate_distribution(cone, hits, 1.0).sd[0] != propagate_distribution(cone, hits, 1.0, seed=1).sd[0]
-    same(propagate_distribution(fold, hits[:, :1], 1.0), propagate_distribution(fold, hits[:, :1], 1.0, seed=1))
+    same(propagate_distribution(cone, hits, covariance=1.0), propagate_distribution(cone, hits, covariance=1.0))
+    assert (
+        propagate_distribution(cone, hits, covariance=1.0).sd[0]
+        != propagate_distribution(cone, hits, covariance=1.0, seed=1).sd[0]
+    )
+    same(
+        propagate_distribution(fold, hits[:, :1], covariance=1.0),
+        propagate_distribution(fold, hits[:, :1], covariance=1.0, seed=1),
+    )
 
 
 def test_every_form_of_the_covariance():
     hits = torch.tensor([[0.1, 0.2], [0.5, 0.1], [9.0, 9.0]], dtype=DOUBLE)
-    expected = propagate_distribution(cone, hits, 0.25)
+    expected = propagate_distribution(cone, hits, covariance=0.25)
     for form in ([0.25, 0.25], [[0.25, 0], [0, 0.25]], [[0.25, 0.25]] * 3, [0.25] * 3, [[[0.25, 0], [0, 0.25]]] * 3):
-        same(propagate_distribution(cone, hits, torch.tensor(form, dtype=DOUBLE)), expected)
+        same(propagate_distribution(cone, hits, covariance=torch.tensor(form, dtype=DOUBLE)), expected)
 
 
 def test_full_correlation_is_one_coordinate():
     hits = torch.tensor([[0.0, 0.0, 0.0], [0.3, 0.1, -0.2], [8.0, 0.0, 0.0]], dtype=DOUBLE)
     weights = torch.tensor([1.0, 2.0, -0.5], dtype=DOUBLE)
     cov = weights[:, None] * weights
-    found = propagate_distribution(lambda h: h.sum(dim=1, keepdim=True).abs(), hits, cov[None])
-    alone = propagate_distribution(fold, hits.sum(dim=1, keepdim=True), 2.5**2)
+    found = propagate_distribution(lambda h: h.sum(dim=1, keepdim=True).abs(), hits, covariance=cov[None])
+    alone = propagate_distribution(fold, hits.sum(dim=1, keepdim=True), covariance=2.5**2)
     torch.testing.assert_close(found.sd, alone.sd, rtol=3e-3, atol=0)
-    assert propagate_distribution(lambda h: h[:, :1] - h[:, 1:2] / 2, hits, cov[None]).sd.max() < 1e-7
+    assert propagate_distribution(lambda h: h[:, :1] - h[:, 1:2] / 2, hits, covariance=cov[None]).sd.max() < 1e-7
 
 
 def test_an_observable_that_folds_does_not_touch_one_that_does_not():
     hits = column([0.0, 0.4, 5.0])
-    both = propagate_distribution(lambda h: torch.cat([h.abs(), 2 * h], dim=1), hits, 1.0)
-    torch.testing.assert_close(both.sd[:, :1], propagate_distribution(fold, hits, 1.0).sd, rtol=1e-12, atol=0)
+    both = propagate_distribution(lambda h: torch.cat([h.abs(), 2 * h], dim=1), hits, covariance=1.0)
+    torch.testing.assert_close(
+        both.sd[:, :1], propagate_distribution(fold, hits, covariance=1.0).sd, rtol=1e-12, atol=0
+    )
     torch.testing.assert_close(both.sd[:, 1], torch.full((3,), 2.0, dtype=DOUBLE), rtol=1e-5, atol=0)
     two = torch.cat([hits, hits], dim=1)
-    both = propagate_distribution(lambda h: torch.cat([h[:, :1].abs(), 2 * h[:, 1:]], dim=1), two, 1.0)
+    both = propagate_distribution(lambda h: torch.cat([h[:, :1].abs(), 2 * h[:, 1:]], dim=1), two, covariance=1.0)
     torch.testing.assert_close(both.sd[:, 1], torch.full((3,), 2.0, dtype=DOUBLE), rtol=1e-3, atol=0)
 
 
@@ -474,19 +490,21 @@ def test_an_observable_that_folds_does_not_touch_one_that_does_not():
 @pytest.mark.parametrize("hit", [math.nan, math.inf, -math.inf])
 def test_hits_that_are_not_finite_give_nan_and_spoil_no_other(coordinates, hit):
     hits = torch.full((5, coordinates), 0.2, dtype=DOUBLE)
-    alone = propagate_distribution(cone, hits[:1], 1.0)
+    alone = propagate_distribution(cone, hits[:1], covariance=1.0)
     hits[[1, 4], -1] = hit
-    found = propagate_distribution(cone, hits, 1.0)
+    found = propagate_distribution(cone, hits, covariance=1.0)
     for each, expected in zip(found, alone, strict=True):
         assert each.flatten(1).isnan().all(dim=1).tolist() == [False, True, False, False, True]
         torch.testing.assert_close(each[2:3], expected, rtol=1e-12, atol=1e-15)
-    assert all(each.isnan().all() for each in propagate_distribution(cone, hits[1:2], 1.0))
+    assert all(each.isnan().all() for each in propagate_distribution(cone, hits[1:2], covariance=1.0))
 
 
 @pytest.mark.parametrize("coordinates", [1, 2])
 @pytest.mark.parametrize("infer", [torch.sqrt, torch.log, lambda h: h / 0, lambda h: (400 * h).exp()])
 def test_what_is_not_finite_nearby_is_nan(infer, coordinates):
-    found = propagate_distribution(lambda h: infer(h[:, :1]), torch.full((1, coordinates), 1.5, dtype=DOUBLE), 1.0)
+    found = propagate_distribution(
+        lambda h: infer(h[:, :1]), torch.full((1, coordinates), 1.5, dtype=DOUBLE), covariance=1.0
+    )
     for each in (found.sd, found.interval68, found.interval95):
         assert each.isnan().all()
 
@@ -495,7 +513,7 @@ def test_what_is_not_finite_nearby_is_nan(infer, coordinates):
 def test_without_variance_there_is_no_spread(coordinates):
     hits = torch.tensor([[0.0] * coordinates, [0.5] * coordinates], dtype=DOUBLE)
     for infer, cov in ((cone, 0.0), (lambda h: 0 * h[:, :1] + 0.1, 1.0)):
-        found = propagate_distribution(infer, hits, cov)
+        found = propagate_distribution(infer, hits, covariance=cov)
         assert (found.sd == 0).all()
         assert (found.bias == 0).all()
         assert (ends_of(found) == infer(hits)[:, :, None]).all()
@@ -505,7 +523,7 @@ def test_without_variance_there_is_no_spread(coordinates):
 @pytest.mark.parametrize("muons", [0, 1])
 def test_few_muons(muons, coordinates):
     found = propagate_distribution(
-        lambda h: torch.cat([h[:, :1], h[:, :1].abs()], dim=1), torch.zeros(muons, coordinates).double(), 1.0
+        lambda h: torch.cat([h[:, :1], h[:, :1].abs()], dim=1), torch.zeros(muons, coordinates).double(), covariance=1.0
     )
     shapes = [(muons, 2)] * 3 + [(muons, 2, 2)] * 2 + [(muons, 2)]
     assert [tuple(each.shape) for each in found] == shapes
@@ -515,8 +533,8 @@ def test_few_muons(muons, coordinates):
 def test_single_precision_stays_so_and_is_as_right():
     hits = torch.tensor([[0.0], [0.02], [0.5]])
     single, double = (
-        propagate_distribution(infer_theta, hits, 0.01**2),
-        propagate_distribution(infer_theta, hits.double(), 0.01**2),
+        propagate_distribution(infer_theta, hits, covariance=0.01**2),
+        propagate_distribution(infer_theta, hits.double(), covariance=0.01**2),
     )
     assert all(each.dtype == torch.float32 for each in single)
     torch.testing.assert_close(single.sd.double(), double.sd, rtol=1e-5, atol=0)
@@ -530,7 +548,8 @@ def test_any_scale_and_offset(coordinates, scale, offset):
     hits = torch.zeros(3, coordinates, dtype=DOUBLE)
     hits[:, 0] = torch.tensor([0.0, 1.0, 50.0])
     plain, scaled = (
-        propagate_distribution(lambda h, s=s, c=c: c + s * cone(h), hits, 1.0) for s, c in ((1.0, 0.0), (scale, offset))
+        propagate_distribution(lambda h, s=s, c=c: c + s * cone(h), hits, covariance=1.0)
+        for s, c in ((1.0, 0.0), (scale, offset))
     )
     tolerance = 1e-9 + 1e-15 * abs(offset) / scale
     torch.testing.assert_close(scaled.sd / scale, plain.sd, rtol=tolerance, atol=0)
@@ -538,7 +557,7 @@ def test_any_scale_and_offset(coordinates, scale, offset):
 
 
 def test_hits_far_from_zero():
-    found = propagate_distribution(lambda h: (h - 1e6).abs(), column([1e6, 1e6 + 0.05]), 1e-3**2)
+    found = propagate_distribution(lambda h: (h - 1e6).abs(), column([1e6, 1e6 + 0.05]), covariance=1e-3**2)
     assert found.sd[:, 0].tolist() == pytest.approx([1e-3 * math.sqrt(1 - 2 / math.pi), 1e-3], rel=3e-4)
 
 
@@ -549,7 +568,7 @@ def test_hits_far_from_zero():
 )
 def test_what_can_not_be_negative_has_no_interval_below_zero(infer):
     """Not by a rounding either; and the intervals lie in each other."""
-    found = propagate_distribution(infer, column(np.linspace(-8, 8, 2001)), 1.0)
+    found = propagate_distribution(infer, column(np.linspace(-8, 8, 2001)), covariance=1.0)
     assert found.interval95.min() >= 0
     low, high = found.interval95.unbind(2)
     assert ((low <= found.interval68[..., 0]) & (found.interval68[..., 1] <= high)).all()
@@ -558,7 +577,7 @@ def test_what_can_not_be_negative_has_no_interval_below_zero(infer):
 
 def test_no_cone_has_an_interval_below_zero():
     hits = torch.rand(300, 3, dtype=DOUBLE, generator=torch.Generator().manual_seed(1)) ** 2 * 8
-    found = propagate_distribution(lambda h: torch.cat([cone(h), h[:, :1].square()], dim=1), hits, 1.0)
+    found = propagate_distribution(lambda h: torch.cat([cone(h), h[:, :1].square()], dim=1), hits, covariance=1.0)
     assert ends_of(found).min() >= 0
 
 
@@ -566,7 +585,7 @@ def test_where_it_is_linear_it_is_the_linear_law():
     hits = torch.randn(100, 3, dtype=DOUBLE, generator=torch.Generator().manual_seed(1))
     cov = covariance_of(3, 5)
     infer = lambda h: (h * torch.tensor([1.0, -2.0, 0.3]).double()).sum(dim=1, keepdim=True)  # noqa: E731
-    found, linear = propagate_distribution(infer, hits, cov), propagate(infer, hits, cov)
+    found, linear = propagate_distribution(infer, hits, covariance=cov), propagate(infer, hits, covariance=cov)
     torch.testing.assert_close(found.sd, linear.sigma, rtol=1e-10, atol=0)
     expected = linear.value[:, :, None] + linear.sigma[:, :, None] * torch.from_numpy(stats.norm.ppf(ENDS))
     torch.testing.assert_close(ends_of(found), expected, rtol=1e-9, atol=1e-9)
@@ -576,11 +595,12 @@ def test_where_it_is_linear_it_is_the_linear_law():
     ("hits", "covariance", "message"),
     [
         (torch.zeros(2, 1, dtype=torch.int64), 1.0, "hits"),
-        (torch.zeros(2), 1.0, "hits"),
+        (torch.tensor(0.0), 1.0, "hits"),
+        (torch.zeros(2, 1, 1), 1.0, "hits"),
         (torch.zeros(2, 1), -1.0, "negative"),
         (torch.zeros(2, 1), torch.ones(3), "covariance has shape"),
     ],
 )
 def test_mistakes_are_refused(hits, covariance, message):
     with pytest.raises(Exception, match=message):
-        propagate_distribution(fold, hits, covariance)
+        propagate_distribution(fold, hits, covariance=covariance)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
-from test_adaptive import IMPEDANCE, MASS, MODELS, inputs_of, mass
+from uncertainty.test_adaptive import CASES as REFERENCE
+from uncertainty.test_adaptive import IMPEDANCE, MASS, MODELS, inputs_of, mass
 
 from pullback import infer_theta, linear_valid, propagate, second_order
 from pullback.statistics.normal import K95
@@ -14,7 +15,6 @@ from pullback.uncertainty import linear as by_blocks
 from pullback.uncertainty.inputs import moments
 
 DOUBLE = torch.float64
-REFERENCE = json.loads(Path(__file__).parents[1].joinpath("data", "jcgm_cases.json").read_text())["cases"]
 CASES = json.loads(Path(__file__).parents[1].joinpath("data", "exact_theta_moments.json").read_text())["cases"]
 
 
@@ -28,7 +28,7 @@ def matrix(*rows):
 
 @pytest.mark.parametrize("case", [case for case in CASES if case["x0_m"]], ids=lambda case: f"x={case['x0_m']}")
 def test_theta(case):
-    found = second_order(lambda h: infer_theta(h, case["dz_m"]), row(case["x0_m"]), case["sigma_m"] ** 2)
+    found = second_order(lambda h: infer_theta(h, case["dz_m"]), row(case["x0_m"]), covariance=case["sigma_m"] ** 2)
     assert found.sigma.item() == pytest.approx(case["second_order_std_rad"], rel=1e-12)
     x, dz = case["x0_m"], case["dz_m"]
     assert found.bias.item() == pytest.approx(-x * dz / (dz**2 + x**2) ** 2 * case["sigma_m"] ** 2, rel=1e-12)
@@ -40,7 +40,7 @@ WITH_SECOND = [name for name in REFERENCE if REFERENCE[name]["independent_check"
 @pytest.mark.parametrize("name", WITH_SECOND)
 def test_the_reference_problems(name):
     expected = REFERENCE[name]["independent_check"]["taylor"]
-    found = second_order(MODELS[name], *moments(inputs_of(REFERENCE[name])))
+    found = second_order(MODELS[name], **moments(inputs_of(REFERENCE[name]))._asdict())
     index = IMPEDANCE.index(name) if name in IMPEDANCE else 0
     if name.startswith("exact: folded"):
         return  # has no derivatives
@@ -56,9 +56,9 @@ def test_most_reference_problems_have_a_second_order():
 def test_the_second_order_holds_for_the_mass_calibration():
     """JCGM 101:2008, 9.3: the worst end is off by 0.0036 and δ = 0.005; by the linear law, by 0.044."""
     case = REFERENCE[MASS]
-    inputs = moments(inputs_of(case))
+    inputs = moments(inputs_of(case))._asdict()
     published = torch.tensor(case["published"]["interval"], dtype=DOUBLE)
-    found, linear = second_order(mass, *inputs), propagate(mass, *inputs)
+    found, linear = second_order(mass, **inputs), propagate(mass, **inputs)
     value = found.value + found.bias
     sd = torch.full_like(value, case["published"]["u"])
     assert linear_valid(value, found.sigma, sd, published[None, None]).item()
@@ -73,7 +73,7 @@ def test_the_second_order_holds_for_the_mass_calibration():
 
 @pytest.mark.parametrize("x", [0.0, 0.3, -2.0])
 def test_chi_squared_is_exact(x):
-    found = second_order(torch.square, row(x), 0.25)
+    found = second_order(torch.square, row(x), covariance=0.25)
     assert found.bias.item() == pytest.approx(0.25, rel=1e-14)
     assert found.sigma.item() == pytest.approx(math.sqrt(2 * 0.25**2 + 4 * x**2 * 0.25), rel=1e-14)
 
@@ -81,16 +81,16 @@ def test_chi_squared_is_exact(x):
 @pytest.mark.parametrize("s", [0.01, 0.1, 0.3])
 def test_lognormal(s):
     """e^2μ (s² + 3/2 s⁴): the series of e^2μ (e^s² - 1) e^s² to s⁴."""
-    found = second_order(torch.exp, row(0.7), s**2)
+    found = second_order(torch.exp, row(0.7), covariance=s**2)
     assert found.sigma.item() == pytest.approx(math.exp(0.7) * math.sqrt(s**2 + 1.5 * s**4), rel=1e-13)
     exact = stats.lognorm(s, scale=math.exp(0.7)).std()
-    linear = propagate(torch.exp, row(0.7), s**2).sigma.item()
+    linear = propagate(torch.exp, row(0.7), covariance=s**2).sigma.item()
     assert abs(found.sigma.item() - exact) < s**2 * 2 * abs(linear - exact)
 
 
 def test_a_cube():
     """Var x³ = 9 x⁴ σ² + 36 x² σ⁴ + 15 σ⁶: all but the last term."""
-    found = second_order(lambda h: h**3, row(2.0), 0.04)
+    found = second_order(lambda h: h**3, row(2.0), covariance=0.04)
     assert found.sigma.item() == pytest.approx(math.sqrt(9 * 16 * 0.04 + 36 * 4 * 0.04**2), rel=1e-14)
     assert found.bias.item() == pytest.approx(3 * 2 * 0.04, rel=1e-14)
 
@@ -99,7 +99,9 @@ def test_a_cube():
 def test_a_product_is_exact(correlation):
     (a, b), (p, q) = (2.0, -1.0), (0.5, 0.8)
     cross = correlation * p * q
-    found = second_order(lambda h: h.prod(dim=1, keepdim=True), row(a, b), matrix([p * p, cross], [cross, q * q]))
+    found = second_order(
+        lambda h: h.prod(dim=1, keepdim=True), row(a, b), covariance=matrix([p * p, cross], [cross, q * q])
+    )
     variance = (p * b) ** 2 + (q * a) ** 2 + 2 * cross * a * b + (p * q) ** 2 + cross**2
     assert found.sigma.item() == pytest.approx(math.sqrt(variance), rel=1e-14)
     assert found.bias.item() == pytest.approx(cross, abs=1e-15)
@@ -112,7 +114,7 @@ def test_quadratic_forms_are_exact():
     a = a + a.mT
     roots = torch.randn(7, 4, 4, dtype=DOUBLE, generator=generator)
     hits, cov = torch.randn(7, 4, dtype=DOUBLE, generator=generator), roots @ roots.mT
-    found = second_order(lambda h: (h @ a * h).sum(dim=1, keepdim=True), hits, cov)
+    found = second_order(lambda h: (h @ a * h).sum(dim=1, keepdim=True), hits, covariance=cov)
     for index, (mu, sigma) in enumerate(zip(hits, cov, strict=True)):
         variance = 2 * (a @ sigma @ a @ sigma).trace() + 4 * mu @ a @ sigma @ a @ mu
         assert found.sigma[index].item() == pytest.approx(variance.sqrt().item(), rel=1e-12)
@@ -124,7 +126,7 @@ def test_terms_of_third_order_of_correlated_hits():
     a = torch.tensor([1.0, -0.5, 2.0], dtype=DOUBLE)
     root = torch.randn(3, 3, dtype=DOUBLE, generator=torch.Generator().manual_seed(2)) / 5
     cov, hits = root @ root.mT, row(0.3, 0.2, 0.1)
-    found = second_order(lambda h: (h @ a).sin()[:, None], hits, cov[None])
+    found = second_order(lambda h: (h @ a).sin()[:, None], hits, covariance=cov[None])
     v, x = (a @ cov @ a).item(), (hits @ a).item()
     variance = math.cos(x) ** 2 * v + (math.sin(x) ** 2 / 2 - math.cos(x) ** 2) * v**2
     assert found.sigma.item() == pytest.approx(math.sqrt(variance), rel=1e-12)
@@ -139,7 +141,10 @@ def test_against_monte_carlo():
     toys = 1_000_000
     z = torch.randn(toys, 3, dtype=DOUBLE, generator=torch.Generator().manual_seed(3))
     values = infer(hits + z @ root.T)
-    found, linear = second_order(infer, hits, (root @ root.T)[None]), propagate(infer, hits, (root @ root.T)[None])
+    found, linear = (
+        second_order(infer, hits, covariance=(root @ root.T)[None]),
+        propagate(infer, hits, covariance=(root @ root.T)[None]),
+    )
     sd = values.std(dim=0)
     assert ((found.value + found.bias)[0] - values.mean(dim=0)).abs().max() < 0.01 * sd.min()
     off = (found.sigma[0] / sd - 1).abs()
@@ -153,8 +158,8 @@ def test_against_monte_carlo():
 def test_where_it_is_linear_it_is_the_linear_law():
     hits = torch.randn(5, 2, dtype=DOUBLE, generator=torch.Generator().manual_seed(1))
     infer = lambda h: torch.stack([h[:, 0] - 2 * h[:, 1], h[:, 0] * 0 + 0.1], dim=1)  # noqa: E731
-    found = second_order(infer, hits, 0.5)
-    torch.testing.assert_close(found.sigma, propagate(infer, hits, 0.5).sigma, rtol=1e-14, atol=0)
+    found = second_order(infer, hits, covariance=0.5)
+    torch.testing.assert_close(found.sigma, propagate(infer, hits, covariance=0.5).sigma, rtol=1e-14, atol=0)
     assert (found.bias == 0).all()
 
 
@@ -164,18 +169,18 @@ def test_blocks_and_company_change_nothing(monkeypatch):
     infer = lambda h: torch.stack([h.prod(dim=1) ** 2, h[:, 0] ** 3], dim=1)  # noqa: E731
     variances = torch.rand(23, 2, dtype=DOUBLE, generator=generator)
     for cov in (0.1, variances, torch.diag_embed(variances)):
-        whole = second_order(infer, hits, cov)
+        whole = second_order(infer, hits, covariance=cov)
         with monkeypatch.context() as patch:
             patch.setattr(by_blocks, "MUONS_AT_A_TIME", 5)
-            blocks = second_order(infer, hits, cov)
+            blocks = second_order(infer, hits, covariance=cov)
         for a, b in zip(whole, blocks, strict=True):
             torch.testing.assert_close(a, b, rtol=1e-14, atol=0)
-    torch.testing.assert_close(whole.sigma, second_order(infer, hits, variances).sigma, rtol=1e-13, atol=0)
+    torch.testing.assert_close(whole.sigma, second_order(infer, hits, covariance=variances).sigma, rtol=1e-13, atol=0)
 
 
 def test_where_the_series_is_of_no_use_there_is_no_number():
     """sin at 0: σ² - σ⁴."""
-    found = second_order(torch.sin, torch.zeros(1, 1, dtype=DOUBLE), 1.5)
+    found = second_order(torch.sin, torch.zeros(1, 1, dtype=DOUBLE), covariance=1.5)
     assert found.sigma.isnan().item()
     assert found.bias.item() == 0
 
@@ -183,7 +188,7 @@ def test_where_the_series_is_of_no_use_there_is_no_number():
 @pytest.mark.parametrize("hit", [math.nan, math.inf])
 def test_hits_that_are_not_finite_give_nan_and_spoil_no_other(hit):
     found = second_order(
-        lambda h: h.prod(dim=1, keepdim=True), torch.tensor([[1.0, 2], [hit, 2], [1, 2]]).double(), 0.1
+        lambda h: h.prod(dim=1, keepdim=True), torch.tensor([[1.0, 2], [hit, 2], [1, 2]]).double(), covariance=0.1
     )
     for each in found:
         assert each[:, 0].isnan().tolist() == [False, True, False]
@@ -194,7 +199,7 @@ def test_hits_that_are_not_finite_give_nan_and_spoil_no_other(hit):
 @pytest.mark.parametrize("muons", [0, 1])
 def test_few_muons(muons, coordinates):
     hits = torch.ones(muons, coordinates, dtype=torch.float32, requires_grad=True)
-    found = second_order(lambda h: h.square().sum(dim=1, keepdim=True), hits, 1.0)
+    found = second_order(lambda h: h.square().sum(dim=1, keepdim=True), hits, covariance=1.0)
     assert [tuple(each.shape) for each in found] == [(muons, 1)] * 3
     assert all(each.dtype == torch.float32 and not each.requires_grad for each in found)
     np.testing.assert_allclose(found.sigma, math.sqrt(6 * coordinates), rtol=1e-6)
@@ -202,4 +207,4 @@ def test_few_muons(muons, coordinates):
 
 def test_without_gradients_around_it():
     with torch.no_grad():
-        assert second_order(torch.square, row(0.0), 1.0).sigma.item() == pytest.approx(math.sqrt(2))
+        assert second_order(torch.square, row(0.0), covariance=1.0).sigma.item() == pytest.approx(math.sqrt(2))

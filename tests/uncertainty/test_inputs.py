@@ -111,13 +111,13 @@ def test_moments_of_all_inputs_in_order():
 def test_moments_are_what_the_linear_law_takes():
     """As many muons as coordinates too, where variances (muon, coordinate) would be ambiguous."""
     inputs = [Gaussian([1.0, 2.0, 3.0], [0.1, 0.2, 0.3]), MultivariateGaussian([0, 0], [[1, 0.5], [0.5, 1]])]
-    result = propagate(lambda h: h.sum(dim=1, keepdim=True), *moments(inputs))
+    result = propagate(lambda h: h.sum(dim=1, keepdim=True), **moments(inputs)._asdict())
     torch.testing.assert_close(result.sigma[:, 0], torch.tensor([3.01, 3.04, 3.09], dtype=torch.float64).sqrt())
 
 
 def test_the_linear_law_refuses_an_infinite_variance():
     with pytest.raises(ValueError, match="covariance at coordinate 1, coordinate 1 is not finite: inf"):
-        propagate(lambda h: h.sum(dim=1, keepdim=True), *moments([Gaussian(0, 1), StudentT(0, 1, 2)]))
+        propagate(lambda h: h.sum(dim=1, keepdim=True), **moments([Gaussian(0, 1), StudentT(0, 1, 2)])._asdict())
 
 
 def test_parameters_are_kept_as_they_were_checked():

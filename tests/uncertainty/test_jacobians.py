@@ -148,7 +148,9 @@ def test_wrong_hits_are_refused():
     with pytest.raises(Exception, match="hits"):
         muon_jacobian(infer_theta, torch.ones(5, 1, dtype=torch.int64))
     with pytest.raises(Exception, match="hits"):
-        muon_jacobian(infer_theta, torch.ones(5))
+        muon_jacobian(infer_theta, torch.tensor(1.0))
+    with pytest.raises(Exception, match="hits"):
+        muon_jacobian(infer_theta, torch.ones(5, 1, 1))
 
 
 def test_under_no_grad_it_still_differentiates():

@@ -19,8 +19,8 @@ def test_memory_for_many_muons_is_like_that_of_a_few(dtype, rest):
 
 def test_several_blocks_are_the_same_as_one(monkeypatch):
     hits = torch.linspace(-1, 1, 1000, dtype=torch.float64)[:, None]
-    whole = propagate(infer_theta, hits, 1e-4)
+    whole = propagate(infer_theta, hits, covariance=1e-4)
     monkeypatch.setattr(linear, "MUONS_AT_A_TIME", 64)
-    for one, other in zip(propagate(infer_theta, hits, 1e-4), whole, strict=True):
+    for one, other in zip(propagate(infer_theta, hits, covariance=1e-4), whole, strict=True):
         assert torch.equal(one, other)
         assert one.is_contiguous()

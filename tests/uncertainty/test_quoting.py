@@ -37,7 +37,7 @@ def test_where_the_linear_law_holds_for_theta(n_dig, share):
     """Clause 8 by an independent calculation, muon by muon, for hits evenly over 0 to 1."""
     sigma, dz = 0.01, 1.5
     places = (np.arange(2000) + 0.5) / 2000
-    quoted = quote(infer_theta, column(places), sigma**2, n_dig=n_dig)
+    quoted = quote(infer_theta, column(places), covariance=sigma**2, n_dig=n_dig)
     sd, low, high = exact_theta(places, sigma, dz)
     u = sigma * dz / (dz**2 + places**2)
     expected = linear_law_holds(np.arctan(places / dz), u, sd, low, high, n_dig)
@@ -53,8 +53,8 @@ def test_where_the_linear_law_holds_for_theta(n_dig, share):
 def test_the_short_look_judges_as_everything_integrated(infer):
     generator = np.random.default_rng(1)
     hits, sigma = column(generator.uniform(0, 1, 2000)), 10 ** generator.uniform(-4, -1, 2000)
-    quoted = quote(infer, hits, torch.from_numpy(sigma**2))
-    full = quote(infer, hits, torch.from_numpy(sigma**2), screen=False)
+    quoted = quote(infer, hits, covariance=torch.from_numpy(sigma**2))
+    full = quote(infer, hits, covariance=torch.from_numpy(sigma**2), screen=False)
     assert (quoted.linear_valid == full.linear_valid).double().mean() >= 0.995
     assert 0.3 < quoted.linear_valid.double().mean() < 1
     torch.testing.assert_close(quoted.sigma, full.sigma, rtol=0.051, atol=0)
@@ -75,7 +75,7 @@ def test_a_sigma_that_is_far_off_is_never_quoted(n_dig):
         (curved, 1 / (1 + 2 * bend * place) ** 2 * ((1 + 2 * bend * place) ** 2 + 2 * bend**2)),
         (folded, None),
     ):
-        quoted = quote(infer, hits, only, n_dig=n_dig)
+        quoted = quote(infer, hits, covariance=only, n_dig=n_dig)
         if variance is not None:
             right = torch.from_numpy(scale * (1 + 2 * bend * place) * np.sqrt(variance))
         else:
@@ -93,7 +93,7 @@ def test_a_cone_is_linear_far_from_its_tip():
     generator = np.random.default_rng(1)
     far, scale, turn = generator.uniform(0, 30, 400), 10 ** generator.uniform(-1, 0, 400), generator.uniform(0, 6, 400)
     hits = torch.from_numpy((far * scale)[:, None] * np.stack([np.cos(turn), np.sin(turn)], axis=1))
-    quoted = quote(cone, hits, torch.from_numpy(np.stack([scale**2] * 2, axis=1)))
+    quoted = quote(cone, hits, covariance=torch.from_numpy(np.stack([scale**2] * 2, axis=1)))
     exact = stats.rice(far, scale=scale)
     expected = linear_law_holds(far * scale, scale, exact.std(), exact.ppf(0.025), exact.ppf(0.975), 1)
     assert (quoted.linear_valid[:, 0].numpy() == expected).mean() >= 0.985
@@ -104,7 +104,7 @@ def test_a_cone_is_linear_far_from_its_tip():
 
 
 def test_at_the_fold():
-    quoted = quote(infer_theta, column([0.0]), 0.01**2)
+    quoted = quote(infer_theta, column([0.0]), covariance=0.01**2)
     assert quoted.sigma.item() == pytest.approx(0.0040185, abs=1e-6)
     assert quoted.sigma_linear.item() == 0
     assert not quoted.linear_valid.item()
@@ -116,9 +116,9 @@ def test_what_is_quoted_is_what_the_parts_say(coordinates):
     hits = torch.rand(300, coordinates, dtype=DOUBLE, generator=torch.Generator().manual_seed(1)) * 8
     infer = lambda h: torch.cat([cone(h), h[:, :1]], dim=1)  # noqa: E731
     quoted, linear, right = (
-        quote(infer, hits, 1.0),
-        propagate(infer, hits, 1.0),
-        propagate_distribution(infer, hits, 1.0),
+        quote(infer, hits, covariance=1.0),
+        propagate(infer, hits, covariance=1.0),
+        propagate_distribution(infer, hits, covariance=1.0),
     )
     assert torch.equal(quoted.value, linear.value)
     assert torch.equal(quoted.sigma_linear, linear.sigma)
@@ -131,7 +131,7 @@ def test_what_is_quoted_is_what_the_parts_say(coordinates):
 
 def test_more_digits_ask_for_more():
     hits = column(np.linspace(0, 1, 500))
-    found = [quote(infer_theta, hits, 0.01**2, n_dig=n_dig).linear_valid for n_dig in (1, 2, 3)]
+    found = [quote(infer_theta, hits, covariance=0.01**2, n_dig=n_dig).linear_valid for n_dig in (1, 2, 3)]
     assert (found[0] | ~found[1]).all()
     assert (found[1] | ~found[2]).all()
 
@@ -140,7 +140,7 @@ def test_more_digits_ask_for_more():
 def test_a_muon_without_a_hit_is_not_linear(coordinates):
     hits = torch.full((4, coordinates), 9.0, dtype=DOUBLE)
     hits[1, 0], hits[2, -1] = math.nan, math.inf
-    quoted = quote(cone, hits, 0.01)
+    quoted = quote(cone, hits, covariance=0.01)
     assert quoted.linear_valid[:, 0].tolist() == [True, False, False, True]
     for each in quoted[:-1]:
         assert each.flatten(1).isnan().all(dim=1).tolist() == [False, True, True, False]
@@ -148,13 +148,13 @@ def test_a_muon_without_a_hit_is_not_linear(coordinates):
 
 
 def test_what_is_not_finite_nearby_is_not_linear():
-    quoted = quote(torch.sqrt, column([2.0, 1e4]), 1.0)
+    quoted = quote(torch.sqrt, column([2.0, 1e4]), covariance=1.0)
     assert quoted.linear_valid[:, 0].tolist() == [False, True]
     assert quoted.sigma[:, 0].isnan().tolist() == [True, False]
 
 
 def test_without_variance_the_linear_law_holds():
-    quoted = quote(infer_theta, column([0.0, 0.5]), 0.0)
+    quoted = quote(infer_theta, column([0.0, 0.5]), covariance=0.0)
     assert quoted.linear_valid.all()
     assert (quoted.sigma == 0).all()
     assert (quoted.interval95 == quoted.value[:, :, None]).all()
@@ -162,7 +162,7 @@ def test_without_variance_the_linear_law_holds():
 
 def test_derivatives_of_nan_are_not_quoted():
     """√(x²) has none at 0, and its spread is known all the same."""
-    quoted = quote(lambda h: h.square().sqrt(), column([0.0]), 1.0)
+    quoted = quote(lambda h: h.square().sqrt(), column([0.0]), covariance=1.0)
     assert quoted.sigma_linear.isnan().item()
     assert quoted.sigma.item() == pytest.approx(math.sqrt(1 - 2 / math.pi), rel=3e-4)
     assert not quoted.linear_valid.item()
@@ -170,7 +170,7 @@ def test_derivatives_of_nan_are_not_quoted():
 
 def test_without_a_standard_deviation_there_are_intervals_only():
     ratio = lambda h: torch.cat([h[:, 1:] / h[:, :1], h[:, 1:]], dim=1)  # noqa: E731
-    quoted = quote(ratio, torch.tensor([[3.0, 1.0], [40.0, 1.0]], dtype=DOUBLE), 1.0)
+    quoted = quote(ratio, torch.tensor([[3.0, 1.0], [40.0, 1.0]], dtype=DOUBLE), covariance=1.0)
     for each in (quoted.sigma, quoted.bias):
         assert each.isnan().tolist() == [[True, False], [False, False]]
     assert quoted.interval68.isfinite().all()
@@ -202,7 +202,7 @@ def test_the_point_of_closest_approach():
         ],
         dim=1,
     )
-    quoted, law = quote(infer, hits, sigma**2), propagate(infer, hits, sigma**2)
+    quoted, law = quote(infer, hits, covariance=sigma**2), propagate(infer, hits, covariance=sigma**2)
     significance = law.value[:, 4] / law.sigma[:, 4]
     without = quoted.sigma.isnan()
     assert not without[:, :5].any()
@@ -223,14 +223,14 @@ def test_the_point_of_closest_approach():
 
 @pytest.mark.parametrize("muons", [0, 1])
 def test_few_muons(muons):
-    quoted = quote(infer_theta, torch.ones(muons, 1, dtype=DOUBLE, requires_grad=True), 1e-4)
+    quoted = quote(infer_theta, torch.ones(muons, 1, dtype=DOUBLE, requires_grad=True), covariance=1e-4)
     assert [tuple(each.shape) for each in quoted] == [(muons, 1)] * 3 + [(muons, 1, 2)] * 2 + [(muons, 1)] * 2
     assert not any(each.requires_grad for each in quoted)
 
 
 def test_a_digit_at_least():
     with pytest.raises(ValueError, match="n_dig must be at least 1"):
-        quote(infer_theta, column([0.5]), 1e-4, n_dig=0)
+        quote(infer_theta, column([0.5]), covariance=1e-4, n_dig=0)
 
 
 @pytest.mark.parametrize("coordinates", [1, 2])
@@ -244,7 +244,7 @@ def test_what_is_quoted_of_the_others_beside_an_infinite_observable(coordinates)
     hits = torch.zeros(3, coordinates, dtype=DOUBLE)
     hits[1, 0] = 0.5
     spoilt = lambda h: torch.cat([others(h), 1 / h.sum(dim=1, keepdim=True)], dim=1)  # noqa: E731
-    found, expected = (quote(infer, hits, 1e-4) for infer in (spoilt, others))
+    found, expected = (quote(infer, hits, covariance=1e-4) for infer in (spoilt, others))
     for name, one, other in zip(found._fields, found, expected, strict=True):
         tolerance = {} if one.dtype == torch.bool else {"rtol": 0, "atol": 3e-4}  # Sobol points turned another way
         torch.testing.assert_close(one[:, :3], other, **tolerance, msg=name)

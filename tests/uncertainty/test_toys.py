@@ -26,7 +26,7 @@ def test_against_the_exact_moments(case):
     toys = 1_000_000
     hits = torch.tensor([[case["x0_m"]]], dtype=DOUBLE)
     infer = lambda h: infer_theta(h, case["dz_m"])  # noqa: E731
-    result = run_toys(infer, hits, case["sigma_m"], toys, random_stream(5, "toys"))
+    result = run_toys(infer, hits, sigma=case["sigma_m"], toys=toys, rng=random_stream(5, "toys"))
     sd = case["std_rad"]
     assert result.mean.item() == pytest.approx(case["mean_rad"], abs=4 * sd / math.sqrt(toys))
     assert result.sd.item() == pytest.approx(sd, abs=4 * sd / math.sqrt(2 * toys))
@@ -36,7 +36,7 @@ def test_against_all_toys_at_once():
     hits = torch.tensor([[0.1, 0.2], [0.3, -0.4], [2.0, 1.0]], dtype=DOUBLE)
     noise = torch.tensor([0.01, 0.02], dtype=DOUBLE)
     infer = lambda h: torch.stack([h.prod(dim=1), h.sum(dim=1), h[:, 0]], dim=1)  # noqa: E731
-    result = run_toys(infer, hits, noise, 1000, random_stream(1, "toys"))
+    result = run_toys(infer, hits, sigma=noise, toys=1000, rng=random_stream(1, "toys"))
     z = torch.from_numpy(random_stream(1, "toys").standard_normal((3, 1000, 2)))
     values = infer((hits[:, None] + noise * z).reshape(-1, 2)).reshape(3, 1000, 3)
     torch.testing.assert_close(result.mean, values.mean(dim=1), rtol=1e-12, atol=0)
@@ -46,9 +46,9 @@ def test_against_all_toys_at_once():
 @pytest.mark.parametrize("toys", [2, 7, 1000])
 def test_blocks_change_no_moment(monkeypatch, toys):
     hits = torch.linspace(0, 1, 23, dtype=DOUBLE)[:, None]
-    whole = run_toys(infer_theta, hits, 0.01, toys, random_stream(1, "toys"))
+    whole = run_toys(infer_theta, hits, sigma=0.01, toys=toys, rng=random_stream(1, "toys"))
     monkeypatch.setattr(module, "AT_A_TIME", 64)
-    blocks = run_toys(infer_theta, hits, 0.01, toys, random_stream(1, "toys"))
+    blocks = run_toys(infer_theta, hits, sigma=0.01, toys=toys, rng=random_stream(1, "toys"))
     torch.testing.assert_close(blocks.mean, whole.mean, rtol=1e-14, atol=0)
     torch.testing.assert_close(blocks.sd, whole.sd, rtol=1e-10, atol=0)
 
@@ -66,7 +66,7 @@ def test_a_muon_has_the_same_bytes_alone_and_among_others(toys):
 
 def test_a_seed_is_no_random_generator():
     with pytest.raises(Exception, match="rng"):
-        run_toys(infer_theta, torch.ones(2, 1, dtype=DOUBLE), 0.01, 10, 1)
+        run_toys(infer_theta, torch.ones(2, 1, dtype=DOUBLE), sigma=0.01, toys=10, rng=1)
 
 
 def test_throws_share_their_deviates():
@@ -81,7 +81,7 @@ def test_throws_share_their_deviates():
 
 def test_digits_are_kept_far_from_zero():
     hits = torch.tensor([[1e6]], dtype=DOUBLE)
-    result = run_toys(lambda h: h, hits, 1e-3, 10_000, random_stream(1, "toys"))
+    result = run_toys(lambda h: h, hits, sigma=1e-3, toys=10_000, rng=random_stream(1, "toys"))
     assert result.sd.item() == pytest.approx(1e-3, rel=0.03)
 
 
@@ -91,9 +91,9 @@ def test_memory_does_not_grow_with_the_toys():
         "import resource, torch\n"
         "from pullback import infer_theta, run_toys, random_stream\n"
         "hits = torch.rand(20, 1, dtype=torch.float64)\n"
-        "run_toys(infer_theta, hits, 0.01, 10, random_stream(1, 'toys'))\n"
+        "run_toys(infer_theta, hits, sigma=0.01, toys=10, rng=random_stream(1, 'toys'))\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "run_toys(infer_theta, hits, 0.01, {toys}, random_stream(1, 'toys'))\n"
+        "run_toys(infer_theta, hits, sigma=0.01, toys={toys}, rng=random_stream(1, 'toys'))\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
     )
     done = subprocess.run(
@@ -111,13 +111,15 @@ def test_largest_block_holds(monkeypatch):
         return h
 
     for muons, toys in ((3, 200_000), (5000, 30)):
-        run_toys(infer, torch.zeros(muons, 1, dtype=DOUBLE), 1.0, toys, random_stream(1, "toys"))
+        run_toys(infer, torch.zeros(muons, 1, dtype=DOUBLE), sigma=1.0, toys=toys, rng=random_stream(1, "toys"))
     assert max(seen) <= module.AT_A_TIME
 
 
 @pytest.mark.parametrize("hit", [math.nan, math.inf, -math.inf])
 def test_a_muon_without_a_hit_has_no_moments(hit):
-    result = run_toys(infer_theta, torch.tensor([[hit], [0.5]], dtype=DOUBLE), 0.01, 10, random_stream(1, "toys"))
+    result = run_toys(
+        infer_theta, torch.tensor([[hit], [0.5]], dtype=DOUBLE), sigma=0.01, toys=10, rng=random_stream(1, "toys")
+    )
     for each in (result.mean, result.sd, result.sd_error):
         assert each.isnan().flatten().tolist() == [True, False]
 
@@ -132,14 +134,14 @@ def test_too_few_toys_to_adapt_are_refused():
     ("noise", "toys", "message"),
     [
         (0.01, 1, "at least 2"),
-        (-0.01, 10, "not negative"),
-        (float("nan"), 10, "finite"),
-        (torch.ones(3, 1, dtype=DOUBLE), 10, "noise has shape"),
+        (-0.01, 10, "sigma at coordinate 0 is negative: -0.01"),
+        (float("nan"), 10, "sigma at coordinate 0 is not finite"),
+        (torch.ones(3, 1, dtype=DOUBLE), 10, "sigma has shape"),
     ],
 )
 def test_mistakes_are_refused(noise, toys, message):
     with pytest.raises(ValueError, match=message):
-        run_toys(infer_theta, torch.zeros(2, 1, dtype=DOUBLE), noise, toys, random_stream(1, "toys"))
+        run_toys(infer_theta, torch.zeros(2, 1, dtype=DOUBLE), sigma=noise, toys=toys, rng=random_stream(1, "toys"))
 
 
 def test_whole_numbers_for_hits_are_refused():
@@ -148,8 +150,8 @@ def test_whole_numbers_for_hits_are_refused():
         "import torch\n"
         "from pullback import infer_theta, propagate, quote, run_toys, propagate_distribution, random_stream\n"
         "hits = torch.tensor([[1], [2]])\n"
-        "calls = [lambda: run_toys(infer_theta, hits, 0.01, 100, random_stream(1, 'toys'))]\n"
-        "calls += [lambda f=f: f(infer_theta, hits, 1e-4) for f in (propagate, quote, spread)]\n"
+        "calls = [lambda: run_toys(infer_theta, hits, sigma=0.01, toys=100, rng=random_stream(1, 'toys'))]\n"
+        "calls += [lambda f=f: f(infer_theta, hits, sigma=0.01) for f in (propagate, quote, propagate_distribution)]\n"
         "for call in calls:\n"
         "    try:\n"
         "        print('computed', call())\n"
@@ -158,7 +160,9 @@ def test_whole_numbers_for_hits_are_refused():
     )
     environment = {"PYTHONPATH": str(PROJECT / "src")}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
-    line = "hits must be a floating-point torch tensor, not torch.int64: use torch.as_tensor(hits, dtype=…)"
+    line = (
+        "hits must be a floating-point torch tensor or numpy array, not torch.int64: use torch.as_tensor(hits, dtype=…)"
+    )
     assert done.stdout.splitlines() == 4 * [line]
 
 
@@ -216,7 +220,7 @@ def test_intervals_against_all_toys_at_once():
     """By numpy, of the same deviates: a sorted observable, one that falls, and one that folds."""
     hits = torch.tensor([[0.1], [0.0], [-2.0]], dtype=DOUBLE)
     infer = lambda h: torch.cat([h.exp(), -h, h.abs()], dim=1)  # noqa: E731
-    found = run_toys(infer, hits, 0.3, 5000, random_stream(1, "toys"))
+    found = run_toys(infer, hits, sigma=0.3, toys=5000, rng=random_stream(1, "toys"))
     z = torch.from_numpy(random_stream(1, "toys").standard_normal((3, 5000, 1)))
     values = infer((hits[:, None] + 0.3 * z).reshape(-1, 1)).reshape(3, 5000, 3)
     expected = np.quantile(values, ENDS, axis=1, method="hazen").transpose(1, 2, 0)
@@ -226,9 +230,9 @@ def test_intervals_against_all_toys_at_once():
 def test_intervals_of_blocks_are_averages(monkeypatch):
     """Of more toys than are held at a time, the ends are within their errors, and these are no larger."""
     hits = torch.tensor([[0.0], [0.7]], dtype=DOUBLE)
-    whole = run_toys(torch.abs, hits, 1.0, 60_000, random_stream(1, "toys"))
+    whole = run_toys(torch.abs, hits, sigma=1.0, toys=60_000, rng=random_stream(1, "toys"))
     monkeypatch.setattr(module, "AT_A_TIME", 7000)
-    blocks = run_toys(torch.abs, hits, 1.0, 60_000, random_stream(1, "toys"))
+    blocks = run_toys(torch.abs, hits, sigma=1.0, toys=60_000, rng=random_stream(1, "toys"))
     (_, error), (ends, other) = ends_of(whole), ends_of(blocks)
     exact = torch.from_numpy(np.array([stats.foldnorm(place).ppf(ENDS) for place in (0, 0.7)]))
     assert ((ends - exact).abs() < 4 * other).all()
@@ -238,14 +242,18 @@ def test_intervals_of_blocks_are_averages(monkeypatch):
 
 @pytest.mark.parametrize(("toys", "known"), [(FEWEST_FOR_ENDS - 1, False), (FEWEST_FOR_ENDS, True)])
 def test_few_toys_have_no_interval(toys, known):
-    found = run_toys(infer_theta, torch.tensor([[0.5]], dtype=DOUBLE), 0.01, toys, random_stream(1, "toys"))
+    found = run_toys(
+        infer_theta, torch.tensor([[0.5]], dtype=DOUBLE), sigma=0.01, toys=toys, rng=random_stream(1, "toys")
+    )
     for each in ends_of(found):
         assert each.isfinite().all().item() == known
         assert each.isnan().all().item() != known
 
 
 def test_what_does_not_vary_has_an_interval_of_no_width():
-    found = run_toys(lambda h: 0 * h + 0.1, torch.tensor([[0.5]], dtype=DOUBLE), 0.01, 1000, random_stream(1, "toys"))
+    found = run_toys(
+        lambda h: 0 * h + 0.1, torch.tensor([[0.5]], dtype=DOUBLE), sigma=0.01, toys=1000, rng=random_stream(1, "toys")
+    )
     assert (found.mean.item(), found.sd.item(), found.sd_error.item()) == (0.1, 0, 0)
     ends, errors = ends_of(found)
     assert (ends == 0.1).all()
@@ -253,7 +261,9 @@ def test_what_does_not_vary_has_an_interval_of_no_width():
 
 
 def test_toys_without_a_number_have_no_interval():
-    found = run_toys(torch.sqrt, torch.tensor([[0.1], [9.0]], dtype=DOUBLE), 0.2, 1000, random_stream(1, "toys"))
+    found = run_toys(
+        torch.sqrt, torch.tensor([[0.1], [9.0]], dtype=DOUBLE), sigma=0.2, toys=1000, rng=random_stream(1, "toys")
+    )
     for each in (found.mean, found.sd, found.interval68, found.interval95, found.interval95_error):
         assert each[0].isnan().all()
         assert each[1].isfinite().all()

@@ -134,7 +134,7 @@ class Design:
         if drawn is not None:
             hits = moving_hits(part, leaves, drawn, hits)
         sigma_x = covariance_of(model, leaves, hits, recorded)
-        return mean_sigma_gradient(Inference(model, leaves), hits, sigma_x, leaves)
+        return mean_sigma_gradient(Inference(model, leaves), hits, covariance=sigma_x, parameters=leaves)
 
     def _slope(self, sums: SigmaSums, name: str, index: int | None) -> Float[Tensor, " observable"]:
         slope = sums.slopes[name]

@@ -46,7 +46,7 @@ def propagate_uncertainty(
             for block in progress(part, "propagated"):
                 hits, recorded = read_hits(parents[RECO], part, RECO, block, where)
                 sigma_x = covariance_of(part.model, parameters, hits, recorded)
-                quoted = quote(infer, hits, sigma_x, n_dig=n_dig)
+                quoted = quote(infer, hits, covariance=sigma_x, n_dig=n_dig)
                 found = arrays(quoted)
                 table.append(found | {"flag": _flag(infer, hits, found)})
                 contributions.append(infer, hits, sigma_x, quoted.sigma)
@@ -56,7 +56,7 @@ def propagate_uncertainty(
             table = columns.of_muons(out, part, columns.TRUE_LINEAR)
             for block in progress(part, "propagated at the true hits"):
                 hits, _ = read_hits(parents[TRUTH], part, TRUTH, block, where)
-                table.append(arrays(propagate(infer, hits, covariance_of(part.model, parameters, hits))))
+                table.append(arrays(propagate(infer, hits, covariance=covariance_of(part.model, parameters, hits))))
 
 
 def _flag(infer: Callable, hits: Any, quoted: dict[str, np.ndarray]) -> np.ndarray:

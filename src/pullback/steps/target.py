@@ -101,7 +101,7 @@ def _sigma(part: Part, block: Block, hits: Tensor | None, recorded: Tensor | Non
         hits = moving_hits(part, parameters, drawn, torch.from_numpy(there))
     covariance = covariance_of(model, parameters, hits, recorded)
     with torch.no_grad():
-        return propagate(infer, hits, covariance).sigma.numpy()
+        return propagate(infer, hits, covariance=covariance).sigma.numpy()
 
 
 def _recorded(part: Part, block: Block) -> tuple[Tensor, Tensor | None]:

@@ -18,11 +18,11 @@ from .monte_carlo import ADAPTIVE_BATCH
 from .validity import numerical_tolerance
 
 HELD = 64 * 2**20 // 8
-"""Numbers that are held at a time, 64 MiB: a group's values, were all its muons to need `most` toys."""
+"""Largest number of values held for one group of muons, if all of them need `most` toys: 64 MiB."""
 
 
 class AdaptiveToys(NamedTuple):
-    """What `adaptive_toys` returns, muon by muon."""
+    """Result of `adaptive_toys`, muon by muon."""
 
     mean: Float[Tensor, "muon observable"]
     sd: Float[Tensor, "muon observable"]
@@ -44,12 +44,12 @@ def adaptive_toys(
     most: int = 1_000_000,
     device: str | torch.device | None = None,
 ) -> AdaptiveToys:
-    """Mean, standard deviation and coverage intervals of the observables, with toys thrown until these are settled.
+    """Mean, standard deviation and coverage intervals of the observables, by toys thrown until these are stable.
 
-    Toys come in batches of M = max(J, 10⁴), where J is the smallest whole number from 100 / (1 - p) on. Each batch h
+    Toys come in batches of M = max(J, 10⁴), where J is the smallest integer not below 100 / (1 - p). Each batch h
     has its own mean y, standard deviation u, and ends of the probabilistically symmetric interval; the average of each
     of the four over h batches has the standard deviation s = sqrt(Σ (y⁽ʰ⁾ - ȳ)² / (h (h - 1))). From the second batch
-    on a muon is settled, and thrown no more, when 2 s ≤ δ for all four and every observable, with δ the
+    on a muon is settled, and gets no more toys, when 2 s ≤ δ for all four and every observable, with δ the
     `numerical_tolerance` of the standard deviation of all toys so far.
 
     2 s is an estimate itself, from 2 batches at the least, and the toys stop the first time that it is small enough. So
@@ -63,37 +63,51 @@ def adaptive_toys(
 
     Parameters
     ----------
-    infer : function of hits (row, coordinate) that returns observables (row, observable), row by row: rows are toys of
+    infer : callable
+        Function of hits (row, coordinate) that returns observables (row, observable), row by row. Rows are toys of
         several muons. It should be fast for tens of thousands of rows.
-    inputs : distributions, such as `Gaussian`, whose quantities are the coordinates, in order. With parameters that are
-        arrays there are as many muons as these have values; with numbers alone there is one.
-    rng : the random generator, such as `pullback.random_stream(seed, "toys")`, of which each muon gets a child
-        (`rng.spawn`); or one generator for each muon, to split muons over several calls. A muon's results depend
-        on its own generator alone.
-    n_dig : significant digits of the standard deviation that are meant to be right, 1 or 2 as a rule. Each digit takes
-        100 times the toys.
-    coverage : p, the coverage probability of the intervals.
-    most : toys of a muon at the most, at least 2 M; only whole batches are thrown. Each muon's toys are kept until it
-        is settled, in groups of muons for which 64 MiB are enough were all to need `most` toys, or of one muon.
-    device : where `infer` gets its hits, and where the results are; the CPU by default. Deviates are drawn on the CPU.
+    inputs : sequence of distributions
+        Distributions, such as `Gaussian`, whose quantities are the coordinates, in order. Array parameters have one
+        value per muon; with numbers alone there is one muon.
+    rng : Generator or sequence of Generator
+        The random generator, such as `pullback.random_stream(seed, "toys")`, of which each muon gets a child
+        (`rng.spawn`); or one generator per muon, to split muons over several calls. A muon's results depend on its own
+        generator alone.
+    n_dig : int
+        Significant digits of the standard deviation that must be right, usually 1 or 2. Each digit takes 100 times the
+        toys.
+    coverage : float
+        p, the coverage probability of the intervals.
+    most : int
+        Largest number of toys per muon, at least 2 M; only whole batches are thrown. A muon's toys are kept until it is
+        settled, in groups of muons whose toys fit into 64 MiB, or of one muon.
+    device : str or device
+        Where `infer` gets its hits, and where the results are; the CPU by default. Deviates are drawn on the CPU.
 
     Returns
     -------
-    mean, sd : (muon, observable), of all toys, sd divided by toys - 1 (7.6).
-    symmetric, shortest : (muon, observable, 2), the ends of the probabilistically symmetric and of the shortest
-        interval that hold the fraction p of all toys (7.7).
-    toys : (muon,), how many were thrown.
-    settled : (muon,), False where `most` was reached before, or where a result is not finite.
-    twice_error : (muon, observable, 4), 2 s of the mean, the standard deviation, the low and the high end.
-    tolerance : (muon, observable), δ.
+    mean, sd : Tensor
+        (muon, observable), of all toys, sd divided by toys - 1 (7.6).
+    symmetric, shortest : Tensor
+        (muon, observable, 2), the ends of the probabilistically symmetric and of the shortest interval that hold the
+        fraction p of all toys (7.7).
+    toys : Tensor
+        (muon,), how many were thrown.
+    settled : Tensor
+        (muon,), False where `most` was reached first, or where a result is not finite.
+    twice_error : Tensor
+        (muon, observable, 4), 2 s of the mean, the standard deviation, the low and the high end.
+    tolerance : Tensor
+        (muon, observable), δ.
 
     All are in the units of the observables. A muon for which any observable of any toy is NaN or infinite has NaN in
     all of them, and gets no further toys.
 
     Raises
     ------
-    TypeError, ValueError : inputs that are no distributions or for different numbers of muons, not one generator for
-        each muon, n_dig, coverage or most out of range, or a wrong shape of what `infer` returns.
+    TypeError, ValueError
+        Inputs that are no distributions or for different numbers of muons; not one generator for each muon; n_dig,
+        coverage or most out of range; a wrong shape of the result of `infer`.
 
     Source: JCGM 101:2008, 7.9.4, with 7.9.2 for δ.
 
@@ -125,10 +139,10 @@ def adaptive_toys(
 
 
 def batch_size(coverage: float) -> int:
-    """Toys in a batch, M = max(J, 10⁴) with J the smallest whole number from 100 / (1 - p) on (7.9.4)."""
+    """Toys in a batch, M = max(J, 10⁴) with J the smallest integer not below 100 / (1 - p) (7.9.4)."""
     if not 0 < coverage < 1:
         raise ValueError(f"coverage must be between 0 and 1, such as 0.95, not {coverage:g}")
-    # 1 - 0.9 is a rounding error below 0.1, and must not cost a toy more.
+    # 1 - 0.9 is a rounding error below 0.1, and must not cost one more toy.
     return max(math.ceil(round(100 / (1 - coverage), 6)), ADAPTIVE_BATCH)
 
 
@@ -150,14 +164,14 @@ def shortest_interval(ordered: Float[Tensor, "*row toy"], coverage: float) -> Fl
 
 
 def _ranks(ordered, coverage) -> tuple[int, int]:
-    """How many ranks apart the ends of an interval are, q, and M - q."""
+    """Distance q between the ranks of the ends of an interval, and M - q."""
     toys = ordered.shape[-1]
     q = math.floor(coverage * toys + 0.5)
     return q, toys - q
 
 
 class _Throw(NamedTuple):
-    """What toys are thrown for, and how."""
+    """Inference, distributions and settings of the toys."""
 
     infer: Callable
     inputs: Sequence[Input]
@@ -233,7 +247,7 @@ def _combine(found: Float[Tensor, "observable 4 batch"], toys: int) -> tuple[Ten
 
 
 def _observe(infer, hits) -> Float[Tensor, "row observable"]:
-    """What `infer` makes of hits, checked."""
+    """The observables of hits, checked."""
     with torch.no_grad():
         value = infer(hits)
     if not isinstance(value, Tensor) or value.ndim != 2 or len(value) != len(hits) or not value.shape[1]:

@@ -1,6 +1,6 @@
-"""The uncertainty budget: what each layer and each shared systematic has of the variance.
+"""The uncertainty budget: the share of each layer and each shared systematic in the variance.
 
-Importing this does not import torch: the names of the sources are wanted by jobs that need none.
+Importing this does not import torch: jobs without torch need the names of the sources.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from jaxtyping import Float
 from .arrays import Tensor
 
 HIT_CORRELATIONS = "hit correlations"
-"""The source of what hits have in common."""
+"""Name of the source for correlations between hits."""
 
 
 class Budget(NamedTuple):
-    """What `uncertainty_budget` returns: shares of the variance, and the variance that they add up to."""
+    """Result of `uncertainty_budget`: shares of the variance, and the variance that they add up to."""
 
     shares: Float[Tensor, "muon observable source"]
     variance: Float[Tensor, "muon observable"]
@@ -45,21 +45,28 @@ def uncertainty_budget(
 
     Parameters
     ----------
-    jacobian : J (muon, observable, coordinate), as `muon_jacobian` gives it; 0 for a hit that is missing.
-    covariance : of the hits: variances (1 or muon, coordinate), or matrices (1 or muon, coordinate, coordinate).
-    layers : the layer of each coordinate.
-    shared : G (muon, observable, systematic), as `systematic_jacobian` gives it.
-    sigma_eta : covariance or standard uncertainties of the systematics, as `cross_covariance` takes them.
+    jacobian : Tensor
+        J (muon, observable, coordinate) from `muon_jacobian`; 0 for a missing hit.
+    covariance : Tensor
+        Covariance of the hits: variances (1 or muon, coordinate) or matrices (1 or muon, coordinate, coordinate).
+    layers : sequence of int
+        The layer of each coordinate.
+    shared : Tensor
+        G (muon, observable, systematic) from `systematic_jacobian`.
+    sigma_eta : Tensor or ndarray
+        Covariance or standard uncertainties of the systematics, as for `cross_covariance`.
 
     Returns
     -------
-    shares (muon, observable, source) and variance (muon, observable), in the units of the observables squared. NaN
-    throughout where J or G of an observable is not a number. They carry gradients.
+    Budget
+        shares (muon, observable, source) and variance (muon, observable), in the units of the observables squared. NaN
+        throughout where J or G of an observable is not a number. They carry gradients.
 
     Raises
     ------
-    ValueError : a covariance of another shape, or one that `propagate` or `cross_covariance` would refuse; layers of
-        another number than the coordinates; G without its uncertainties, or these without G.
+    ValueError
+        A covariance of another shape, or one that `propagate` or `cross_covariance` would refuse; not one layer for
+        each coordinate; G without its uncertainties, or these without G.
 
     Source: terms of equations 10 and 13 of JCGM 100:2008; uncertainty budget, JCGM 200:2012, 2.33.
 
@@ -122,18 +129,24 @@ def budget_sources(
 
     Parameters
     ----------
-    layers : the layer of each coordinate.
-    full : whether the covariance of hits holds matrices.
-    systematics : names of the shared systematics.
-    correlated : whether their covariance is a matrix.
+    layers : sequence of int
+        The layer of each coordinate.
+    full : bool
+        Whether the covariance of hits holds matrices.
+    systematics : sequence of str
+        Names of the shared systematics.
+    correlated : bool
+        Whether their covariance is a matrix.
 
     Returns
     -------
-    "layer 0", …, "hit correlations", the systematics' own names, "systematic correlations".
+    list of str
+        "layer 0", …, "hit correlations", the systematics' own names, "systematic correlations".
 
     Raises
     ------
-    ValueError : a systematic with the name of another source, or correlations of no systematics.
+    ValueError
+        A systematic with the name of another source, or correlations without systematics.
 
     Examples
     --------

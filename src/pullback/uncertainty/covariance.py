@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+HitUncertainty = float | Float[Tensor, "..."] | Float[np.ndarray, "..."]
+"""A standard deviation, variance or covariance: one for all hits, or an array."""
 
 NUMBERS_AT_A_TIME = 1 << 18
 """Entries of covariances that are checked at a time, so that intermediate results stay small."""
@@ -15,71 +21,105 @@ def canonical(covariance, hits) -> Tensor:
     muons, coordinates = hits.shape
     if isinstance(covariance, float) and 0 <= covariance < float("inf"):
         return hits.new_full((1, coordinates), covariance)
-    try:
-        cov = torch.as_tensor(covariance, dtype=hits.dtype, device=hits.device)
-    except (TypeError, ValueError, RuntimeError):
-        raise TypeError(f"covariance must be a number or an array of numbers, not {covariance!r}") from None
+    cov = _array("covariance", covariance, hits)
     shape = tuple(cov.shape)
     if muons == coordinates > 1 and shape in {(muons,), (muons, coordinates)}:
         raise ValueError(
             f"covariance of shape {shape} is ambiguous for {muons} muons with {coordinates} coordinates: write "
             f"(1, …) in front for one covariance shared by all muons, or (muon, 1), (muon, coordinate, coordinate)"
         )
-    allowed = {
-        (): lambda: cov.expand(1, coordinates),
-        (coordinates,): lambda: cov[None, :],
-        (coordinates, coordinates): lambda: cov[None, :, :],
-        (1, coordinates): lambda: cov,  # of one coordinate a variance, not a matrix: it has nothing to correlate
-        (1, coordinates, coordinates): lambda: cov,
-        (muons,): lambda: cov[:, None].expand(muons, coordinates),
-        (muons, 1): lambda: cov.expand(muons, coordinates),
-        (muons, coordinates): lambda: cov,
-        (muons, coordinates, coordinates): lambda: cov,
+    matrices: dict[tuple[int, ...], Callable[[Tensor], Tensor]] = {
+        (coordinates, coordinates): lambda cov: cov[None, :, :],
+        (1, coordinates, coordinates): lambda cov: cov,
+        (muons, coordinates, coordinates): lambda cov: cov,
     }
+    # (1, 1) is a variance, not a matrix: one coordinate has nothing to correlate with.
+    allowed = matrices | _one_per_coordinate(muons, coordinates)
     if shape not in allowed:
         raise ValueError(
             f"covariance has shape {shape}; for {muons} muons with {coordinates} coordinates it must be a number, "
             f"({coordinates},) or ({coordinates}, {coordinates}), or one of these for each muon: ({muons}, …)"
         )
-    cov = allowed[shape]()
+    cov = allowed[shape](cov)
     check_covariance(cov.detach())
     return cov
 
 
-def check_covariance(cov: Float[Tensor, "row coordinate *second"]) -> None:
-    """Raise with the position of the first entry that no covariance can have: variances or matrices for each muon.
+def standard_deviations(sigma, hits, checked: bool = True) -> Float[Tensor, "row coordinate"]:
+    """σ of the hits (1 or muon, coordinate), from the shapes that variances may have."""
+    muons, coordinates = hits.shape
+    numbers = _array("sigma", sigma, hits)
+    shape, allowed = tuple(numbers.shape), _one_per_coordinate(muons, coordinates)
+    if muons == coordinates > 1 and shape == (muons,):
+        raise ValueError(
+            f"sigma of shape {shape} is ambiguous for {muons} muons with {coordinates} coordinates: write "
+            f"(1, {coordinates}) for one of each coordinate, or ({muons}, 1) for one of each muon"
+        )
+    if shape not in allowed:
+        raise ValueError(
+            f"sigma has shape {shape}; for {muons} muons with {coordinates} coordinates it must be a number, "
+            f"({coordinates},), ({muons}, 1) or ({muons}, {coordinates}); give a matrix as covariance="
+        )
+    numbers = allowed[shape](numbers)
+    if checked:
+        check_covariance(numbers.detach(), "sigma")
+    return numbers
 
-    Where there is but one for all muons, no muon is named. Correlations are held to 1e3 ε.
+
+def _array(name, given, hits) -> Tensor:
+    """HitUncertainty as a tensor of the hits' precision, where the hits are."""
+    try:
+        return torch.as_tensor(given, dtype=hits.dtype, device=hits.device)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"{name} must be a number or an array of numbers, not {given!r}") from None
+
+
+def _one_per_coordinate(muons: int, coordinates: int) -> dict[tuple[int, ...], Callable[[Tensor], Tensor]]:
+    """The shapes that one number for each coordinate may have, and how each becomes (1 or muon, coordinate)."""
+    return {
+        (): lambda numbers: numbers.expand(1, coordinates),
+        (coordinates,): lambda numbers: numbers[None, :],
+        (1, coordinates): lambda numbers: numbers,
+        (muons,): lambda numbers: numbers[:, None].expand(muons, coordinates),
+        (muons, 1): lambda numbers: numbers.expand(muons, coordinates),
+        (muons, coordinates): lambda numbers: numbers,
+    }
+
+
+def check_covariance(cov: Float[Tensor, "row coordinate *second"], name: str = "covariance") -> None:
+    """Raise with the position of the first entry that is impossible in variances, standard deviations or matrices.
+
+    A single one shared by all muons names no muon. Correlations may be off by 1e3 ε.
     """
     rows = max(NUMBERS_AT_A_TIME // cov[:1].numel(), 1) if len(cov) else 1
     for start in range(0, len(cov), rows):
-        _check_rows(cov[start : start + rows], None if len(cov) == 1 else start)
+        _check_rows(cov[start : start + rows], None if len(cov) == 1 else start, name)
 
 
-def _check_rows(cov, first_muon) -> None:
-    """Check some rows; `first_muon` is the number of the first, None where there is but one for all."""
+def _check_rows(cov, first_muon, name) -> None:
+    """Check some rows; `first_muon` is the number of the first, None where one is shared by all muons."""
 
     def refuse(bad, what):
-        """`bad` has an entry for each number or matrix, with muons last."""
+        """Raise where `bad`, which has an entry for each number or matrix and muons last, is true."""
         if bad.any():
             muon, *entry = bad.movedim(-1, 0).nonzero()[0].tolist()
             number = cov[muon, *entry]
-            names = ["muon"] * (first_muon is not None) + ["coordinate"] * len(entry)
+            axes = ["muon"] * (first_muon is not None) + ["coordinate"] * len(entry)
             position = ([] if first_muon is None else [first_muon + muon]) + entry
-            where = ", ".join(f"{name} {index}" for name, index in zip(names, position, strict=True))
+            where = ", ".join(f"{axis} {index}" for axis, index in zip(axes, position, strict=True))
             raise ValueError(
-                f"covariance{' at ' + where if where else ''} {what}" + (f": {number:g}" if number.ndim == 0 else "")
+                f"{name}{' at ' + where if where else ''} {what}" + (f": {number:g}" if number.ndim == 0 else "")
             )
 
     matrix = cov.movedim(0, -1).contiguous()  # muons last, so that every sum and product runs along memory
-    if not torch.isfinite(matrix.sum()):  # much quicker than each; a sum may be too large where no entry is
+    if not torch.isfinite(matrix.sum()):  # much quicker than entry by entry; a sum may overflow where no entry does
         refuse(~torch.isfinite(matrix), "is not finite")
     if cov.ndim == 2:
-        refuse(matrix < 0, "is a negative variance")
+        refuse(matrix < 0, "is a negative variance" if name == "covariance" else "is negative")
         return
     variance = matrix.diagonal(dim1=0, dim2=1).mT
     refuse(variance < 0, "has a negative variance on the diagonal")
-    # Judged as correlations, so that a coordinate of small variance is held to the same precision as one of large.
+    # As correlations, so that coordinates of small and of large variance are checked to the same precision.
     scale = torch.where(variance > 0, variance, 1.0).rsqrt()
     correlation = matrix * scale[:, None] * scale
     rounding = 1e3 * torch.finfo(cov.dtype).eps
@@ -101,9 +141,9 @@ def _check_rows(cov, first_muon) -> None:
 def combined(
     root: Float[Tensor, "#muon coordinate deviate"], z: Float[Tensor, "#muon point deviate"]
 ) -> Float[Tensor, "muon point coordinate"]:
-    """A z, how far off hits are whose covariance is A Aᵀ.
+    """A z, the deviations of hits whose covariance is A Aᵀ.
 
-    Deviate by deviate, since a matrix product has other last bits in other company (docs/reproducibility.md).
+    Summed deviate by deviate: the rounding of a matrix product depends on the number of muons.
     """
     off = z[:, :, :1] * root[:, None, :, 0]
     for index in range(1, root.shape[2]):
@@ -114,8 +154,8 @@ def combined(
 def cholesky(cov: Float[Tensor, "#muon *coordinates"]) -> Float[Tensor, "#muon coordinate coordinate"]:
     """The lower triangular L with Σ = L Lᵀ, for Σ as `canonical` gives it, also where it is only semi-definite.
 
-    A coordinate that is settled by those before it has no column of its own: it is zero, where the usual decomposition
-    would divide by zero. What it has of its own counts as rounding below 100 ε of its variance.
+    A coordinate that is fully determined by those before it has a column of zeros, where the usual decomposition would
+    divide by zero. A remaining variance below 100 ε of the coordinate's own counts as rounding.
     """
     if cov.ndim == 2:
         return torch.diag_embed(cov.sqrt())

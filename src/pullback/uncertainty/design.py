@@ -14,8 +14,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from .covariance import canonical
-from .jacobians import check_hits
+from .arguments import Hits, measured
+from .covariance import HitUncertainty
 from .linear import linear_law
 
 
@@ -52,31 +52,40 @@ class SigmaSums:
 
 def mean_sigma_gradient(
     infer: Callable[[Float[Tensor, "muon coordinate"]], Float[Tensor, "muon observable"]],
-    hits: Float[Tensor, "muon coordinate"],
-    covariance: float | Float[Tensor, "*covariance"],
+    hits: Hits,
     parameters: Mapping[str, Tensor],
+    *,
+    sigma: HitUncertainty | None = None,
+    covariance: HitUncertainty | None = None,
 ) -> SigmaSums:
     """How the mean σ of each observable changes with each parameter, as sums over muons that blocks can share.
 
-    d mean(σ)/dp, with σ by the linear law, in all ways that p acts: through `infer`, through the covariance, and
+    d mean(σ)/dp, with σ by linear propagation, in all ways that p acts: through `infer`, through the covariance, and
     through hits that move with p. σ holds a derivative already, so that this differentiates backward twice.
 
     Parameters
     ----------
-    infer : function of hits (muon, coordinate) that returns observables (muon, observable), muon by muon.
-    hits : (muon, coordinate). All of them are held in memory: give at most some 100 000 at a time.
-    covariance : of the hits, as `propagate` takes it.
-    parameters : tensors that require gradients, by name, from which infer, hits and covariance were made.
+    infer : callable
+        As for `propagate`.
+    hits : Tensor or ndarray
+        Hits (muon, coordinate), or (muon,). The graph of all of them is held in memory: give at most some 100 000 at a
+        time.
+    parameters : mapping of str to Tensor
+        Tensors that require gradients, by name, from which infer, hits, sigma and covariance are computed.
+    sigma, covariance : float, Tensor or ndarray
+        Uncertainty of the hits, exactly one of the two, as for `propagate`.
 
     Returns
     -------
-    The sums; their `mean` is the mean σ and their `gradient` d mean(σ)/dp, exact zeros for a parameter that σ does not
-    depend on. A muon with a σ that is not finite is left out throughout, and one whose σ is 0 (at a kink, say) of
-    that observable. Which muons these are is held fixed.
+    SigmaSums
+        The sums: `mean` is the mean σ, and `gradient` is d mean(σ)/dp, exactly zero for a parameter that σ does not
+        depend on. A muon with a σ that is not finite is left out of all observables, and one whose σ is 0 (at a kink,
+        say) of that observable. Which muons are left out is taken as fixed.
 
     Raises
     ------
-    TypeError, ValueError : what `propagate` raises; a parameter that requires no gradient.
+    TypeError, ValueError
+        What `propagate` raises; a parameter that requires no gradient.
 
     Examples
     --------
@@ -84,15 +93,14 @@ def mean_sigma_gradient(
     >>> from pullback import infer_theta, mean_sigma_gradient
     >>> dz = torch.tensor(1.5, dtype=torch.float64, requires_grad=True)
     >>> hits = torch.tensor([[0.5], [-0.5]], dtype=torch.float64)
-    >>> mean_sigma_gradient(lambda x: infer_theta(x, dz), hits, 0.01**2, {"dz": dz}).gradient
+    >>> mean_sigma_gradient(lambda x: infer_theta(x, dz), hits, {"dz": dz}, sigma=0.01).gradient
     {'dz': tensor([-0.0032], dtype=torch.float64)}
 
     """
-    check_hits(hits)
+    hits, sigma_x, _ = measured(hits, sigma, covariance)
     for name, each in parameters.items():
         if not each.requires_grad:
             raise ValueError(f"parameter {name!r} requires no gradient: call .requires_grad_() before it is used")
-    sigma_x = canonical(covariance, hits)
     with torch.no_grad():
         law = linear_law(infer, hits.detach(), sigma_x.detach())
     # A muon without σ is taken out before the backward pass: masked after it, its NaN would be in every sum.
@@ -100,8 +108,8 @@ def mean_sigma_gradient(
     rows = rows if law.finite is None else rows & law.finite
     x = hits.detach()[rows].requires_grad_()
     with torch.enable_grad():
-        sigma = linear_law(infer, x, sigma_x if len(sigma_x) == 1 else sigma_x[rows]).sigma
-        totals = sigma.sum(dim=0)  # where σ is 0, so is its derivative
+        found = linear_law(infer, x, sigma_x if len(sigma_x) == 1 else sigma_x[rows]).sigma
+        totals = found.sum(dim=0)  # where σ is 0, so is its derivative
     leaves = list(parameters.values())
     parts = [
         torch.autograd.grad(total, [*leaves, x], retain_graph=True, allow_unused=True, materialize_grads=True)
@@ -110,7 +118,7 @@ def mean_sigma_gradient(
     *direct, by_hits = (torch.stack(each) for each in zip(*parts, strict=True))
     if hits.requires_grad:
         direct = [a + b for a, b in zip(direct, through_hits(hits, rows, by_hits, leaves), strict=True)]
-    return SigmaSums((sigma > 0).sum(dim=0), totals.detach(), dict(zip(parameters, direct, strict=True)))
+    return SigmaSums((found > 0).sum(dim=0), totals.detach(), dict(zip(parameters, direct, strict=True)))
 
 
 def through_hits(

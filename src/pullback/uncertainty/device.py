@@ -17,12 +17,13 @@ def device_of(wanted: str) -> torch.device:
 
     Raises
     ------
-    PullbackError : a GPU is wanted, and torch finds none; or what is wanted is no device.
+    PullbackError
+        A GPU is wanted and torch finds none, or the name is no device.
 
     """
     if wanted not in ("auto", "cpu", "cuda"):
         raise PullbackError(f"device is {wanted!r}; it must be auto, cpu or cuda")
-    if wanted == "cpu" or (wanted == "auto" and not torch.cuda.is_available()):  # who wants the CPU wakes no driver
+    if wanted == "cpu" or (wanted == "auto" and not torch.cuda.is_available()):  # the CPU alone starts no GPU driver
         return torch.device("cpu")
     if not torch.cuda.is_available():
         raise PullbackError(
@@ -33,10 +34,10 @@ def device_of(wanted: str) -> torch.device:
 
 
 class DeviceGenerator:
-    """A random generator on a device, with the methods of numpy's that the noise of a detector is drawn by.
+    """A random generator on a device, with those methods of numpy's generator that detector noise needs.
 
-    Seeded from a named stream, so that its numbers are as independent of batches, cores and order. They are other
-    numbers than the stream's, and those of another kind of device are others again.
+    It is seeded from a named stream, so its numbers do not depend on batches, cores or order either. They differ from
+    the stream's own numbers, and between kinds of devices.
     """
 
     def __init__(self, stream: np.random.Generator, device: torch.device):

@@ -1,4 +1,4 @@
-"""Mean, standard deviation and coverage intervals of what is inferred, also where the linear law fails."""
+"""Mean, standard deviation and coverage intervals of observables, also where linear propagation fails."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..statistics.normal import K68, K95
-from .covariance import canonical, cholesky
-from .jacobians import check_hits, with_stand_ins
+from .arguments import Hits, give_back, measured
+from .covariance import HitUncertainty, cholesky
+from .jacobians import with_stand_ins
 from .linear import Law, by_blocks, linear_law
 from .quadrature import Integrals, Muons, integrate, normal_points
 
 LOOKED_AT_A_TIME = 16_384
-"""Muons that are looked at together; their intermediate results stay in the cache."""
+"""Muons tested for smoothness together; their intermediate results stay in the cache."""
 
 FAR = 4.0
-"""How far along the gradient a muon is looked at, in σ: a fold further out changes the standard deviation by 6e-5, and
-a kink at which the slope grows tenfold by 5e-4."""
+"""Largest distance along the gradient at which smoothness is tested, in σ. A fold further out changes the standard
+deviation by 6e-5, and a kink at which the slope grows tenfold by 5e-4."""
 
 BENT, TWISTED, LEFT_OVER = 0.1, 0.005, 0.001
-"""What a smooth muon may have at one σ, over its σ: a term of second order, one of third, and what neither explains."""
+"""Largest second-order, third-order and residual terms at 1 σ, in units of σ, of a smooth observable."""
 
 PROBES, PROBE_SCALE = 16, 1.6
-"""Points at which muons of several coordinates are looked at, with their opposites, and how far these are drawn out."""
+"""Number of points (with their opposites) at which several coordinates are tested for smoothness, and their scale."""
 
 
 class Spread(NamedTuple):
@@ -42,9 +43,10 @@ class Spread(NamedTuple):
 
 def propagate_distribution(
     infer: Callable[[Float[Tensor, "muon coordinate"]], Float[Tensor, "muon observable"]],
-    hits: Float[Tensor, "muon coordinate"],
-    covariance: float | Float[Tensor, "*covariance"],
+    hits: Hits,
     *,
+    sigma: HitUncertainty | None = None,
+    covariance: HitUncertainty | None = None,
     seed: int = 0,
     screen: bool = True,
 ) -> Spread:
@@ -52,13 +54,13 @@ def propagate_distribution(
 
     With X ~ N(x, Σ_x): mean = E f(X), sd² = Var f(X), bias = mean - f(x), and the probabilistically symmetric coverage
     intervals of f(X) for 68.27 % and 95 % (JCGM 101:2008, 5.2, 7.6 and 7.7), by numerical integration instead of
-    random trials. Kinks and folds don't matter, where the linear law fails at them.
+    random trials. It holds at kinks and folds, where linear propagation fails.
 
     One coordinate: Gauss-Legendre quadrature with 128 nodes, to 4.7 σ, in the probability of a wider Gaussian: sd
     within 3e-4 at a kink wherever it is, and 1e-5 where f is smooth. Several: 4 096 points of 8 scrambled Sobol
     sequences, and up to 65 536 where these leave an error of more than 0.15 %, through the Cholesky factor of Σ_x: sd
-    within 5e-3 in up to eight dimensions, and ends of intervals within 0.02 sd as a rule, and 0.05 sd at worst. What
-    changes no observable, as most combinations of a track's hits do, is not counted among the dimensions.
+    within 5e-3 in up to eight dimensions, and ends of intervals within 0.02 sd as a rule, and 0.05 sd at worst.
+    Combinations of hits that change no observable, as most of a track's do, do not count as dimensions.
 
     A ratio has no standard deviation, however unlikely it is that its denominator is 0: E f(X)² is infinite. In several
     coordinates, where f goes to infinity within some 5 σ of the hit, or sd does not settle, sd and mean are NaN, and
@@ -72,43 +74,50 @@ def propagate_distribution(
 
     Parameters
     ----------
-    infer : function of hits (muon, coordinate) that returns observables (muon, observable), muon by muon.
-    hits : (muon, coordinate). A muon with a hit that is NaN or infinite gets NaN throughout.
-    covariance : of the hits, as `propagate` takes it.
-    seed : of the scramblings; has no effect in one dimension.
-    screen : whether muons that look smooth at a few points are taken to be so.
+    infer : callable
+        As for `propagate`.
+    hits : Tensor or ndarray
+        Hits (muon, coordinate), or (muon,). A muon with a hit that is NaN or infinite gets NaN throughout.
+    sigma, covariance : float, Tensor or ndarray
+        Uncertainty of the hits, exactly one of the two, as for `propagate`.
+    seed : int
+        Seed of the scramblings; has no effect in one dimension.
+    screen : bool
+        Whether observables that look smooth at a few points are taken to be smooth.
 
     Returns
     -------
-    mean, sd, bias and sd_error (muon, observable), interval68 and interval95 (muon, observable, 2: low and high), in
-    the units of the observables, without gradients. sd_error is the standard error of sd from the independent
-    scramblings; in one dimension, the difference from a second rule on the same nodes. An observable that is not
-    finite somewhere within the width of a hit has NaN throughout; one without a standard deviation, for mean, sd and
-    bias.
+    Spread
+        mean, sd, bias and sd_error (muon, observable), interval68 and interval95 (muon, observable, 2: low and high),
+        in the units of the observables, without gradients; numpy arrays where hits are one. sd_error is the standard
+        error of sd from the independent scramblings; in one dimension, the difference from a second rule on the same
+        nodes. An observable that is not finite somewhere within the width of a hit has NaN throughout; one without a
+        standard deviation has NaN for mean, sd and bias.
 
     Raises
     ------
-    TypeError, ValueError : what `propagate` raises.
+    TypeError, ValueError
+        What `propagate` raises.
 
     Examples
     --------
     >>> import torch
     >>> from pullback import infer_theta, propagate, propagate_distribution
     >>> hits = torch.tensor([[0.0], [0.5]], dtype=torch.float64)
-    >>> propagate_distribution(infer_theta, hits, 0.01**2).sd  # at the fold, and far from it
+    >>> propagate_distribution(infer_theta, hits, sigma=0.01).sd  # at the fold, and far from it
     tensor([[0.0040],
             [0.0060]], dtype=torch.float64)
-    >>> propagate(infer_theta, hits, 0.01**2).sigma
+    >>> propagate(infer_theta, hits, sigma=0.01).sigma
     tensor([[0.0000],
             [0.0060]], dtype=torch.float64)
 
     """
-    check_hits(hits)
+    given = measured(hits, sigma, covariance)
     with torch.no_grad():
         work = lambda hits, sigma_x: spread_block(  # noqa: E731
             infer, hits, sigma_x, linear_law(infer, hits, sigma_x), seed, screen
         )
-        return by_blocks(work, hits.detach(), canonical(covariance, hits).detach())
+        return give_back(hits, by_blocks(work, given.hits.detach(), given.covariance.detach()))
 
 
 def spread_block(infer: Callable, hits: Tensor, sigma_x: Tensor, law: Law, seed: int, screen: bool) -> Spread:
@@ -144,7 +153,7 @@ def spread_block(infer: Callable, hits: Tensor, sigma_x: Tensor, law: Law, seed:
 def _look_along_the_line(
     muons: Muons, sigma: Float[Tensor, "muon observable"], jacobian: Tensor
 ) -> tuple[Integrals, Bool[Tensor, "muon 1"]]:
-    """The integrals of muons of one coordinate as if they were smooth, and which of them are, in all observables."""
+    """The integrals of muons of one coordinate as if they were smooth, and which are smooth in all observables."""
     found, smooth = _along(muons, sigma, torch.ones_like(sigma[:1, :1]))
     return found, smooth.all(dim=1, keepdim=True)
 
@@ -154,8 +163,8 @@ def _look_around(
 ) -> tuple[Integrals, Bool[Tensor, "muon observable"]]:
     """The integrals of muons of several coordinates as if they were smooth, and which observables are.
 
-    Each observable is looked at along the line on which it changes most, and all of them at points on the axes and
-    points drawn out in all directions, where a bend may be left over from the linear law, but no more.
+    Each observable is tested along the line on which it changes most, and all of them at points on the axes and at
+    scaled points in all directions, where they may differ from linear propagation by a bend only.
     """
     gradient = (jacobian[:, :, :, None] * muons.root[:, None]).sum(dim=2)  # by the deviates
     unit = torch.where(sigma > 0, sigma, 1.0)
@@ -164,18 +173,18 @@ def _look_around(
     smooth = torch.cat([each for _, each in lines], dim=1)
 
     def opposite(deviates):
-        """Even part, what the odd part has beside the linear law, and the linear law, at pairs of opposite points."""
+        """Even part, odd part less its linear part, and linear part, at pairs of opposite points."""
         up, down = muons.away(deviates[None]), muons.away(-deviates[None])
         linear = (deviates[None, :, None] * gradient[:, None]).sum(dim=3)
         return (up + down) / 2, (up - down) / 2 - linear, linear
 
     coordinates = muons.hits.shape[1]
     bends, twists, _ = opposite(3**0.5 * torch.eye(coordinates, dtype=sigma.dtype, device=sigma.device))
-    mean = bends.sum(dim=1) / 3  # ½ tr(H Σ): the axes are drawn out by √3
+    mean = bends.sum(dim=1) / 3  # ½ tr(H Σ): the points on the axes are scaled by √3
     smooth &= (bends.abs().amax(dim=1) <= 3 * BENT * sigma) & (twists.abs().amax(dim=1) <= TWISTED * sigma)
     bends, twists, linear = opposite(PROBE_SCALE * normal_points(coordinates, PROBES, 1, 0).to(sigma))
     smooth &= (bends.abs().amax(dim=1) <= 4 * BENT * sigma) & (twists.abs().amax(dim=1) <= TWISTED * sigma)
-    # Drawn out by s, a term of second order is s² times as large, and one of third s³ times.
+    # Scaled by s, a second-order term is s² times as large, and a third-order term s³ times.
     variance = sigma.square() + (bends / PROBE_SCALE**2 - mean[:, None]).square().mean(dim=1)
     variance = variance + 2 * (linear * twists).mean(dim=1) / PROBE_SCALE**4
     ends = line.ends + (mean - line.mean)[:, :, None]  # on the average over the other directions
@@ -190,20 +199,20 @@ def _along(
 ) -> tuple[Integrals, Bool[Tensor, "muon seen"]]:
     """The integrals along one direction of one σ, as if the observables were smooth, and which of them are.
 
-    Where it is smooth, an observable is f(x) + u z + a z² + c z³, with u of the linear law. a and c are had from
-    z = ±1.96, and must give f at z = ±1 and ±4 too; so the Jacobian is held against differences as well. Such an
+    Where it is smooth, an observable is f(x) + u z + a z² + c z³, with u from linear propagation. a and c follow from
+    z = ±1.96, and must give f at z = ±1 and ±4 too; so the Jacobian is compared with differences as well. Such an
     observable has the mean f(x) + a, the variance (u + 3 c)² + 6 c² + 2 a², and its quantiles at those of z.
     """
     which = slice(None) if only is None else slice(only, only + 1)
     u = sigma[:, which]
 
     def at(k):
-        """How far f is from f(x) at k and at -k, and twice the even and the odd part of that."""
+        """Differences from f(x) at k and at -k, and twice their even and odd part."""
         up, down = (muons.away((z * direction)[:, None])[:, 0, which] for z in (k, -k))
         return up, down, up + down, up - down
 
     def left_over(k, even, odd):
-        """Twice what u, a and c leave of f at ±k."""
+        """Twice the residual at ±k of the cubic with u, a and c."""
         return torch.maximum(
             even.sub(a, alpha=2 * k**2).abs_(), odd.mul(sign).sub_(u, alpha=2 * k).sub_(c, alpha=2 * k**3).abs_()
         )

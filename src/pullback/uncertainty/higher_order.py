@@ -10,8 +10,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .covariance import canonical
-from .jacobians import check_hits, with_stand_ins
+from .arguments import Hits, give_back, measured
+from .covariance import HitUncertainty
+from .jacobians import with_stand_ins
 from .linear import by_blocks, linear_law, masked
 
 
@@ -25,44 +26,51 @@ class SecondOrder(NamedTuple):
 
 def second_order(
     infer: Callable[[Float[Tensor, "muon coordinate"]], Float[Tensor, "muon observable"]],
-    hits: Float[Tensor, "muon coordinate"],
-    covariance: float | Float[Tensor, "*covariance"],
+    hits: Hits,
+    *,
+    sigma: HitUncertainty | None = None,
+    covariance: HitUncertainty | None = None,
 ) -> SecondOrder:
     """Each muon's observables with bias and standard uncertainty to second order in the covariance of the hits.
 
     With g = ∇f, H = ∇∇f and t = tr(H Σ) at the hits: bias = ½ t, and
     u² = gᵀ Σ g + ½ tr(H Σ H Σ) + gᵀ Σ ∇t. For independent hits that is JCGM 100:2008, 5.1.2, note:
     Σᵢ fᵢ² uᵢ² + Σᵢⱼ (½ fᵢⱼ² + fᵢ fᵢⱼⱼ) uᵢ² uⱼ²; it holds for Gaussian hits that are correlated too. Right where f
-    bends, and as wrong as the linear law at a kink, which has no derivatives.
+    bends, and as wrong as linear propagation at a kink, which has no derivatives.
 
     Parameters
     ----------
-    infer : function of hits (muon, coordinate) that returns observables (muon, observable), muon by muon; torch must
-        know its third derivatives.
-    hits : (muon, coordinate). A muon with a hit that is NaN or infinite gets NaN throughout.
-    covariance : of the hits, as `propagate` takes it.
+    infer : callable
+        As for `propagate`; torch must know its third derivatives.
+    hits : Tensor or ndarray
+        Hits (muon, coordinate), or (muon,). A muon with a hit that is NaN or infinite gets NaN throughout.
+    sigma, covariance : float, Tensor or ndarray
+        Uncertainty of the hits, exactly one of the two, as for `propagate`.
 
     Returns
     -------
-    value, bias and sigma (muon, observable), in the units of the observables, without gradients. The estimate that goes
-    with sigma is value + bias. sigma is NaN where the terms of second order make its square negative: there the
-    series is of no use.
+    SecondOrder
+        value, bias and sigma (muon, observable), in the units of the observables, without gradients; numpy arrays
+        where hits are one. The estimate that belongs to sigma is value + bias. sigma is NaN where the second-order
+        terms make its square negative: there the series is of no use.
 
     Raises
     ------
-    TypeError, ValueError : what `propagate` raises.
+    TypeError, ValueError
+        What `propagate` raises.
 
     Examples
     --------
     >>> import torch
     >>> from pullback import second_order
-    >>> second_order(lambda x: x**2, torch.tensor([[0.0]], dtype=torch.float64), 1.0)  # χ² has mean 1, variance 2
+    >>> second_order(lambda x: x**2, torch.tensor([[0.0]], dtype=torch.float64), sigma=1.0)  # χ² has mean 1, variance 2
     SecondOrder(value=tensor([[0.]], dtype=torch.float64), bias=tensor([[1.]], dtype=torch.float64), \
 sigma=tensor([[1.4142]], dtype=torch.float64))
 
     """
-    check_hits(hits)
-    return by_blocks(partial(_second_order, infer), hits.detach(), canonical(covariance, hits).detach())
+    given = measured(hits, sigma, covariance)
+    work = partial(_second_order, infer)
+    return give_back(hits, by_blocks(work, given.hits.detach(), given.covariance.detach()))
 
 
 def _second_order(infer, hits, sigma_x) -> SecondOrder:
@@ -83,7 +91,7 @@ def _terms(
     cov: Float[Tensor, "#muon coordinate coordinate"],
     first: Float[Tensor, " muon"],
 ) -> tuple[Float[Tensor, " muon"], Float[Tensor, " muon"]]:
-    """Bias and variance of one observable, by three backward passes on end."""
+    """Bias and variance of one observable, by three backward passes in succession."""
 
     def gradient(each):
         if not each.requires_grad:  # constant, so that the next derivatives are zero

@@ -363,7 +363,7 @@ def moments(inputs: Sequence[Input]) -> Moments:
     >>> from pullback import Gaussian, Rectangular, propagate
     >>> from pullback.uncertainty.inputs import moments
     >>> inputs = [Gaussian(2, 0.1), Rectangular(2.7, 3.3)]
-    >>> propagate(lambda hits: hits.prod(dim=1, keepdim=True), *moments(inputs)).sigma
+    >>> propagate(lambda hits: hits.prod(dim=1, keepdim=True), **moments(inputs)._asdict()).sigma
     tensor([[0.4583]], dtype=torch.float64)
 
     """

@@ -6,12 +6,14 @@ import warnings
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.autograd import forward_ad
 
 from ..errors import PullbackError
+from .arguments import Hits, check_hits, give_back, hits_tensor
 
 PROBES = 3
 """Muons on which `muon_jacobian` looks for coupling."""
@@ -22,24 +24,30 @@ def jacobian(
 ) -> Float[Tensor, "*y_and_x"]:
     """The general Jacobian J[i…, j…] = ∂y[i…] / ∂x[j…], shape `y.shape + x.shape`.
 
-    One backward pass an element of y, so time and memory grow as the product of both sizes: for many independent
+    One backward pass per element of y, so time and memory grow as the product of both sizes: for many independent
     muons use `muon_jacobian`.
 
     Parameters
     ----------
-    y : any tensor computed from x.
-    x : any tensor that requires a gradient.
-    create_graph : keep the graph of the Jacobian itself, for derivatives of it (dσ/d(design) needs that).
-    allow_unused : has no effect; it is part of the exercise's signature. An x that y was not computed from is refused
-        either way: its Jacobian of zeros would be quoted as σ = 0.
+    y : Tensor
+        Any tensor computed from x.
+    x : Tensor
+        Any tensor that requires a gradient.
+    create_graph : bool
+        Keep the graph of the Jacobian itself, for derivatives of it (dσ/d(design) needs that).
+    allow_unused : bool
+        Has no effect; it is part of the exercise's signature. An x that y was not computed from is always refused: its
+        Jacobian of zeros would be quoted as σ = 0.
 
     Returns
     -------
-    J, shape `y.shape + x.shape`, in units of y over units of x.
+    Tensor
+        J, shape `y.shape + x.shape`, in units of y over units of x.
 
     Raises
     ------
-    ValueError : y is empty, y has no graph, x requires no gradient, or x is not used in y.
+    ValueError
+        y is empty, y has no graph, x requires no gradient, or x is not used in y.
 
     Source: sensitivity coefficients, JCGM 100:2008, 5.1.3; reverse-mode differentiation row by row.
 
@@ -72,31 +80,37 @@ def jacobian(
 
 def muon_jacobian(
     infer: Callable[[Float[Tensor, "muon coordinate"]], Float[Tensor, "muon observable"]],
-    hits: Float[Tensor, "muon coordinate"],
-) -> Float[Tensor, "muon observable coordinate"]:
+    hits: Hits,
+) -> Float[Tensor | np.ndarray, "muon observable coordinate"]:
     """The Jacobian of each muon's observables by its own hits: J[m, o, c] = ∂y[m, o] / ∂hits[m, c].
 
     For inference that treats muons independently, ∂y[m]/∂hits[n] = 0 for m ≠ n, and the gradient of Σ_m y[m, o]
-    holds every muon's row at once: one backward pass an observable, O(muon) time and memory, where the full
+    holds every muon's row at once: one backward pass per observable, O(muon) time and memory, where the full
     Jacobian is O(muon²). That independence is verified on a few muons. Derivatives of J (by the hits, or by parameters
     that `infer` holds) are kept where any of these requires a gradient.
 
     Parameters
     ----------
-    infer : function of hits (muon, coordinate) that returns observables (muon, observable).
-    hits : (muon, coordinate), floating point. A muon with a hit that is NaN or infinite gets a Jacobian of NaN, unless
-        `infer` has an attribute `missing` that is true: then NaN stands for a missing hit, and a muon gets NaN only
-        where `infer` gives it no finite observable. An observable that is infinite, or has an infinite derivative,
-        leaves those of the same muon as they are.
+    infer : callable
+        Function of hits (muon, coordinate) that returns observables (muon, observable).
+    hits : Tensor or ndarray
+        Hits (muon, coordinate), or (muon,), floating point. A muon with a hit that is NaN or infinite gets a Jacobian
+        of NaN, unless `infer` has an attribute `missing` that is true: then NaN stands for a missing hit, and a muon
+        gets NaN only where `infer` gives it no finite observable. An observable that is infinite, or has an infinite
+        derivative, leaves those of the same muon as they are.
 
     Returns
     -------
-    J (muon, observable, coordinate), in units of the observables over the unit of the hits.
+    Tensor or ndarray
+        J (muon, observable, coordinate), in units of the observables over the unit of the hits; a numpy array where
+        hits are one.
 
     Raises
     ------
-    TypeError : the hits are no floating-point tensor.
-    ValueError : a wrong shape of the hits or of what `infer` returns, a broken graph, or muons that are coupled.
+    TypeError
+        The hits are no floating-point tensor or array.
+    ValueError
+        A wrong shape of the hits or of the result of `infer`, a broken graph, or muons that are coupled.
 
     Source: sensitivity coefficients, JCGM 100:2008, 5.1.3.
 
@@ -110,8 +124,8 @@ def muon_jacobian(
             [[0.3333]]], dtype=torch.float64)
 
     """
-    _, jac, finite = value_and_jacobian(infer, hits)
-    return jac if finite is None else torch.where(finite[:, None, None], jac, float("nan"))
+    _, jac, finite = value_and_jacobian(infer, hits_tensor(hits))
+    return give_back(hits, jac if finite is None else torch.where(finite[:, None, None], jac, float("nan")))
 
 
 def value_and_jacobian(
@@ -152,15 +166,6 @@ def with_stand_ins(hits: Tensor, finite: Bool[Tensor, " muon"] | None) -> Tensor
         return hits
     stand_in = hits.detach()[finite][0] if finite.any() else torch.ones_like(hits[0])
     return torch.where(finite[:, None], hits, stand_in)
-
-
-def check_hits(hits: Tensor) -> None:
-    """Raise unless the hits are a floating-point tensor (muon, coordinate)."""
-    if not isinstance(hits, torch.Tensor) or not hits.is_floating_point():
-        kind = hits.dtype if isinstance(hits, torch.Tensor) else type(hits).__name__
-        raise TypeError(f"hits must be a floating-point torch tensor, not {kind}: use torch.as_tensor(hits, dtype=…)")
-    if hits.ndim != 2 or hits.shape[1] == 0:
-        raise ValueError(f"hits must have shape (muon, coordinate), not {tuple(hits.shape)}")
 
 
 def _differentiate(infer, hits):

@@ -10,13 +10,14 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from .covariance import canonical
+from .arguments import Hits, give_back, measured
+from .covariance import HitUncertainty
 from .elementwise import magnitude
-from .jacobians import check_hits, value_and_jacobian
+from .jacobians import value_and_jacobian
 from .memory import keep_freed, large
 
 MUONS_AT_A_TIME = 131_072
-"""Muons of one coordinate that are propagated at a time, so that intermediate results stay small; fewer of more."""
+"""Muons of one coordinate that are propagated at a time, to keep intermediate results small; fewer with more."""
 
 
 class Propagated(NamedTuple):
@@ -29,47 +30,60 @@ class Propagated(NamedTuple):
 
 def propagate(
     infer: Callable[[Float[Tensor, "muon coordinate"]], Float[Tensor, "muon observable"]],
-    hits: Float[Tensor, "muon coordinate"],
-    covariance: float | Float[Tensor, "*covariance"],
+    hits: Hits,
+    *,
+    sigma: HitUncertainty | None = None,
+    covariance: HitUncertainty | None = None,
 ) -> Propagated:
     """Each muon's observables with their covariance by the law of propagation of uncertainty.
 
     Σ_y = J Σ_x Jᵀ with J = ∂y/∂x at the hits, and σ = sqrt(diag Σ_y) (JCGM 100:2008, equations 10 and 13; JCGM
-    102:2011, 6.2). This is the linear law: right where y is straight over the width of the hits, and wrong within
-    about 3 σ of a fold. σ is never negative, whatever the sign of J.
+    102:2011, 6.2). This linear propagation is right where y is straight over the width of the hits, and wrong within
+    about 3 σ of a fold, where y is not smooth. σ is never negative, whatever the sign of J.
 
     Parameters
     ----------
-    infer : function of hits (muon, coordinate) that returns observables (muon, observable), muon by muon.
-    hits : (muon, coordinate). A muon with a hit that is NaN or infinite gets NaN throughout. An observable that is NaN
-        or infinite has NaN for its σ and covariances; those of the muon's other observables stay what they are.
-    covariance : of the hits, in the unit of the hits squared. A number (the variance of every coordinate), or one of
-        the shapes (coordinate,), (coordinate, coordinate), and each of these muon by muon: (muon,) or (muon, 1),
-        (muon, coordinate), (muon, coordinate, coordinate).
+    infer : callable
+        Function of hits (muon, coordinate) that returns observables (muon, observable), muon by muon. It gets torch
+        tensors.
+    hits : Tensor or ndarray
+        Hits (muon, coordinate), or (muon,) for one coordinate per muon. A muon with a hit that is NaN or infinite gets
+        NaN throughout. An observable that is NaN or infinite has NaN for its σ and covariances; the muon's other
+        observables keep theirs.
+    sigma : float, Tensor or ndarray
+        Standard deviation of the hits, in their unit, where hits are independent: a number, or an array (coordinate,),
+        (muon,), (muon, 1) or (muon, coordinate).
+    covariance : float, Tensor or ndarray
+        In place of `sigma`: variances, of the same shapes and in the unit of the hits squared, or covariance matrices
+        (coordinate, coordinate) or (muon, coordinate, coordinate).
 
     Returns
     -------
-    value (muon, observable), covariance (muon, observable, observable) and sigma (muon, observable), in the units of
-    the observables. They carry gradients where hits, covariance or parameters of `infer` require one.
+    Propagated
+        value (muon, observable), covariance (muon, observable, observable) and sigma (muon, observable), in the units
+        of the observables; numpy arrays where hits are one. Tensors carry gradients where hits, sigma, covariance or
+        parameters of `infer` require one.
 
     Raises
     ------
-    TypeError, ValueError : what `muon_jacobian` raises; and a covariance of another shape, not finite, negative, not
-        symmetric or not positive semi-definite, with the position of the first such entry.
+    TypeError
+        Both of sigma and covariance, or neither; hits that are no floating-point numbers.
+    ValueError
+        What `muon_jacobian` raises; a sigma or covariance of another shape, not finite, negative, not symmetric or not
+        positive semi-definite, with the position of the first such entry.
 
     Examples
     --------
     >>> import torch
     >>> from pullback import infer_theta, propagate
     >>> hits = torch.tensor([[0.5], [-0.5]], dtype=torch.float64)
-    >>> propagate(infer_theta, hits, 0.01**2).sigma
+    >>> propagate(infer_theta, hits, sigma=0.01).sigma
     tensor([[0.0060],
             [0.0060]], dtype=torch.float64)
 
     """
-    check_hits(hits)
-    sigma_x = canonical(covariance, hits)
-    return by_blocks(partial(_propagate, infer), hits, sigma_x)
+    given = measured(hits, sigma, covariance)
+    return give_back(hits, by_blocks(partial(_propagate, infer), given.hits, given.covariance))
 
 
 def by_blocks(work: Callable, hits: Tensor, sigma_x: Tensor) -> Any:
@@ -97,7 +111,7 @@ def _block(hits: Tensor) -> int:
 
 
 class Law(NamedTuple):
-    """The linear law of a block: what `propagate` returns, before muons without finite hits are masked."""
+    """Linear propagation of one block: what `propagate` returns, before muons without finite hits are masked."""
 
     value: Float[Tensor, "muon observable"]
     jacobian: Float[Tensor, "muon observable coordinate"]
@@ -110,7 +124,7 @@ def linear_law(infer: Callable, hits: Tensor, sigma_x: Tensor) -> Law:
     """J Σ Jᵀ for one block, with Σ as `canonical` gives it."""
     value, jac, finite = value_and_jacobian(infer, hits)
     covariance, sigma = covariance_and_sigma(jac, sigma_x)
-    if not torch.isfinite(value.sum()):  # an observable that a muon doesn't have is not known exactly, as J = 0 says
+    if not torch.isfinite(value.sum()):  # an observable that a muon doesn't have is not known exactly, although J is 0
         known = torch.isfinite(value)
         sigma = torch.where(known, sigma, float("nan"))
         covariance = torch.where(known[:, :, None] & known[:, None, :], covariance, float("nan"))
@@ -121,7 +135,7 @@ def covariance_and_sigma(
     jac: Float[Tensor, "muon observable coordinate"], sigma_x: Tensor
 ) -> tuple[Float[Tensor, "muon observable observable"], Float[Tensor, "muon observable"]]:
     """J Σ Jᵀ and the root of its diagonal, with Σ as `canonical` gives it."""
-    # With muons last, every sum and product runs along memory: the matrices are tiny, and there are many of them.
+    # With muons last, every sum and product runs along memory: the matrices are tiny and many.
     rows, sigma_x = (each.movedim(0, -1).contiguous() for each in (jac, sigma_x))
     left = rows * sigma_x if sigma_x.ndim == 2 else _products(rows, sigma_x)
     covariance = _products(left, rows.transpose(0, 1)).movedim(-1, 0)

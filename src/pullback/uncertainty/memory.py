@@ -1,4 +1,4 @@
-"""Memory that is freed and at once wanted again, and memory for many muons."""
+"""Memory that is freed and needed again at once, and memory for many muons."""
 
 import math
 from functools import lru_cache
@@ -12,9 +12,9 @@ LARGEST = 31 << 20
 
 @lru_cache
 def keep_freed() -> None:
-    """Let the C library keep what is freed for the next block, instead of giving it back to the system every time.
+    """Let the C library keep freed memory for the next block, instead of returning it to the system every time.
 
-    glibc gives back blocks as large as any that it has seen freed so far, and the first touch of new pages then takes
+    glibc returns blocks as large as any that it has seen freed so far, and the first touch of new pages then takes
     longer than the arithmetic: toys take three times as long. Freeing one block just below glibc's own limit of 32 MiB
     raises that size (mallopt(3), M_MMAP_THRESHOLD). It is never touched, so it takes no memory.
     """
@@ -22,12 +22,12 @@ def keep_freed() -> None:
 
 
 def large(like: Tensor, muons: int) -> Tensor:
-    """An empty tensor (muon, …) for so many muons, else like another.
+    """An empty tensor (muon, …) for this number of muons, otherwise like another.
 
     On the CPU by numpy, which asks Linux for pages of 2 MiB: the first touch of so many small ones takes several
     times as long as writing to them.
     """
     shape = (muons, *like.shape[1:])
-    if like.device.type != "cpu" or not math.prod(shape):  # an array without numbers can't be viewed as another type
+    if like.device.type != "cpu" or not math.prod(shape):  # an empty array can't be viewed as another type
         return like.new_empty(shape)
     return torch.from_numpy(np.empty(math.prod(shape) * like.element_size(), "u1")).view(like.dtype).view(shape)

@@ -1,4 +1,4 @@
-"""The number to quote: σ by the linear law where that holds, else the standard deviation itself, and intervals."""
+"""The uncertainty to quote: σ of linear propagation where that is valid, else the standard deviation; and intervals."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from .covariance import canonical
+from .arguments import Hits, give_back, measured
+from .covariance import HitUncertainty
 from .distribution import spread_block
-from .jacobians import check_hits
 from .linear import by_blocks, linear_law
+from .table import numpy_columns, short_table
 from .validity import linear_valid
 
 
@@ -28,53 +30,77 @@ class Quoted(NamedTuple):
     sigma_linear: Float[Tensor, "muon observable"]
     linear_valid: Bool[Tensor, "muon observable"]
 
+    def __repr__(self) -> str:
+        """Return a short table of the first and last muons."""
+        return short_table(self)
+
+    def to_dict(self) -> dict[str, np.ndarray]:
+        """Columns of one row per muon and observable, such as for `pandas.DataFrame`."""
+        return numpy_columns(self)
+
 
 def quote(
     infer: Callable[[Float[Tensor, "muon coordinate"]], Float[Tensor, "muon observable"]],
-    hits: Float[Tensor, "muon coordinate"],
-    covariance: float | Float[Tensor, "*covariance"],
+    hits: Hits,
     *,
+    sigma: HitUncertainty | None = None,
+    covariance: HitUncertainty | None = None,
     n_dig: int = 1,
     seed: int = 0,
     screen: bool = True,
 ) -> Quoted:
     """Each muon's observables with the standard uncertainty and the coverage intervals to quote.
 
-    σ is that of `propagate` where `linear_valid` says that it holds, and the standard deviation of
-    `propagate_distribution` elsewhere; the bias and the 68.27 % and 95 % intervals are always those of
-    `propagate_distribution`, so that an observable that can't be negative has none below zero.
+    σ is that of `propagate` where `linear_valid` is true, and the standard deviation of `propagate_distribution`
+    elsewhere. The bias and the 68.27 % and 95 % intervals are always those of `propagate_distribution`, so the interval
+    of an observable that cannot be negative does not reach below zero.
 
     Parameters
     ----------
-    infer, hits, covariance : as for `propagate`.
-    n_dig : significant digits of σ that the linear law must have right (JCGM 101:2008, 7.9.2 and clause 8).
-    seed, screen : as for `propagate_distribution`.
+    infer : callable
+        As for `propagate`.
+    hits : Tensor or ndarray
+        Hits (muon, coordinate), or (muon,). A muon with a hit that is NaN or infinite gets NaN throughout.
+    sigma, covariance : float, Tensor or ndarray
+        Uncertainty of the hits, exactly one of the two, as for `propagate`.
+    n_dig : int
+        Significant digits of σ that linear propagation must have right (JCGM 101:2008, 7.9.2 and clause 8).
+    seed, screen : int, bool
+        As for `propagate_distribution`.
 
     Returns
     -------
-    value, sigma, bias, sigma_linear (muon, observable), interval68, interval95 (muon, observable, 2), in the units of
-    the observables, and linear_valid (muon, observable). They carry no gradients. A muon with a hit that is not finite
-    has NaN throughout, and is not linear. An observable whose tails are so heavy that it has no standard deviation,
-    such as the place where two nearly parallel lines cross, has NaN for sigma and bias, and intervals all the same; it
-    is not linear. `propagate_distribution` says when that is so.
+    Quoted
+        value, sigma, bias, sigma_linear (muon, observable), interval68, interval95 (muon, observable, 2: low and high),
+        in the units of the observables, and linear_valid (muon, observable), without gradients; numpy arrays where
+        hits are one. It prints as a short table, and `to_dict()` gives columns for `pandas.DataFrame`. A muon with a
+        hit that is not finite has NaN throughout, and linear_valid is false. An observable with tails so heavy that it
+        has no standard deviation (see `propagate_distribution`), such as the place where two nearly parallel lines
+        cross, has NaN for sigma and bias and finite intervals; linear_valid is false.
 
     Raises
     ------
-    TypeError, ValueError : what `propagate` raises, and an `n_dig` below 1.
+    TypeError, ValueError
+        What `propagate` raises, and an `n_dig` below 1.
 
     Examples
     --------
     >>> import torch
     >>> from pullback import infer_theta, quote
-    >>> quoted = quote(infer_theta, torch.tensor([[0.0], [0.5]], dtype=torch.float64), 0.01**2)
+    >>> quoted = quote(infer_theta, torch.tensor([[0.0], [0.5]], dtype=torch.float64), sigma=0.01)
     >>> quoted.sigma[:, 0], quoted.linear_valid[:, 0]
     (tensor([0.0040, 0.0060], dtype=torch.float64), tensor([False,  True]))
+    >>> quoted
+    muon        value ± σ     68 % interval     95 % interval  flags
+       0  0.0000 ± 0.0040  [0.0013, 0.0094]  [0.0002, 0.0149]  not linear
+       1  0.3218 ± 0.0060  [0.3157, 0.3277]  [0.3099, 0.3335]
+    2 muons, 1 observable
 
     """
-    check_hits(hits)
+    given = measured(hits, sigma, covariance)
     with torch.no_grad():
         work = partial(_quote, infer, n_dig, seed, screen)
-        return by_blocks(work, hits.detach(), canonical(covariance, hits).detach())
+        return give_back(hits, by_blocks(work, given.hits.detach(), given.covariance.detach()))
 
 
 def _quote(infer, n_dig, seed, screen, hits, sigma_x) -> Quoted:

@@ -64,7 +64,8 @@ def systematic_jacobian(
     """
     import torch
 
-    from .jacobians import check_hits, muon_jacobian
+    from .arguments import check_hits
+    from .jacobians import muon_jacobian
 
     check_hits(hits)
     hits, eta = hits.detach(), eta.detach()

@@ -1,4 +1,4 @@
-"""Toy Monte Carlo: many recorded hits around one position, and the spread of what is inferred from them."""
+"""Toy Monte Carlo: many recorded hits around one position, and the spread of the inferred observables."""
 
 from __future__ import annotations
 
@@ -13,23 +13,24 @@ from torch import Tensor
 
 from ..statistics.angles import wrap_last
 from ..statistics.quantiles import ENDS, quantiles, sorted_rows
-from .covariance import combined
+from .arguments import Hits, check_hits, give_back, measured
+from .covariance import HitUncertainty, cholesky, combined
 from .device import DeviceGenerator
-from .jacobians import check_hits, usable_muons
+from .jacobians import usable_muons
 from .memory import keep_freed
 from .monte_carlo import ADAPTIVE_BATCH, FEWEST_FOR_ENDS
 from .validity import numerical_tolerance
 
 AT_A_TIME = 65_536
-"""Toys that are held at a time, times coordinates: 512 KiB, which stays in the cache."""
+"""Toys times coordinates that are held at a time: 512 KiB, which stays in the cache."""
 
 
 WHOLE_VECTORS = 32
-"""Numbers that torch's vector instructions handle at a time are a divisor of this."""
+"""A multiple of how many numbers torch's vector instructions handle at a time."""
 
 
 class Toys(NamedTuple):
-    """What the toys of each muon say, with standard errors from their number."""
+    """Results of each muon's toys, with standard errors from their number."""
 
     mean: Float[Tensor, "muon observable"]
     sd: Float[Tensor, "muon observable"]
@@ -43,55 +44,63 @@ class Toys(NamedTuple):
 
 
 class ToySetup(NamedTuple):
-    """What toys are thrown for: an inference, the hits (muon, coordinate), and the hits' standard uncertainty."""
+    """What toys are thrown around: an inference, hits (muon, coordinate), and the standard deviation of the hits."""
 
     infer: Callable[[Float[Tensor, "muon coordinate"]], Float[Tensor, "muon observable"]]
     hits: Float[Tensor, "muon coordinate"]
     noise: float | Float[Tensor, "*noise"]
     root: Float[Tensor, "#muon coordinate deviate"] | None = None
-    """What the deviates are multiplied by in place of `noise`, where hits are correlated."""
+    """Factor A of the covariance A Aᵀ, used in place of `noise` where hits are correlated."""
 
     @property
     def deviates(self) -> int:
-        """How many deviates a toy has."""
+        """Number of deviates of one toy."""
         return self.hits.shape[1] if self.root is None else self.root.shape[2]
 
 
 def run_toys(
     infer: Callable[[Float[Tensor, "muon coordinate"]], Float[Tensor, "muon observable"]],
-    hits: Float[Tensor, "muon coordinate"],
-    noise: float | Float[Tensor, "*noise"],
+    hits: Hits,
+    *,
     toys: int,
     rng: np.random.Generator,
+    sigma: HitUncertainty | None = None,
+    covariance: HitUncertainty | None = None,
 ) -> Toys:
     """Mean, standard deviation and coverage intervals of the observables over toys thrown around each hit.
 
-    Toy t of muon m is infer(hits[m] + noise · z[m, t]) with z ~ N(0, 1), independent for all muons, toys and
-    coordinates. The standard deviation has the relative standard error 1/sqrt(2 (toys - 1)) where the observable is
-    normal. The deviates are read from `rng` in the order muon, toy, coordinate and handled in blocks, so memory
-    doesn't grow with muons × toys.
+    Toy t of muon m is infer(hits[m] + sigma · z[m, t]) with z ~ N(0, 1), independent for all muons, toys and
+    coordinates; with covariance matrices, infer(hits[m] + L z[m, t]) with their Cholesky factor L. The standard
+    deviation has the relative standard error 1/sqrt(2 (toys - 1)) where the observable is normal. The deviates are read
+    from `rng` in the order muon, toy, coordinate and handled in blocks, so memory doesn't grow with muons × toys.
 
     Parameters
     ----------
-    infer : function of hits (row, coordinate) that returns observables (row, observable), row by row: rows are toys of
+    infer : callable
+        Function of hits (row, coordinate) that returns observables (row, observable), row by row. Rows are toys of
         several muons, so an inference that couples them (see `muon_jacobian`) gives nonsense.
-    hits : positions to throw around (muon, coordinate), floating point. A muon
-        with one that is NaN or infinite gets NaN.
-    noise : standard uncertainty of the hits, in their unit: a number, (coordinate,) or (muon, coordinate).
-    toys : number for each muon, at least 2.
-    rng : the random generator, such as `pullback.random_stream(seed, "toys", 0)`.
+    hits : Tensor or ndarray
+        Positions to throw around (muon, coordinate), or (muon,). A muon with a hit that is NaN or infinite gets NaN.
+    toys : int
+        Toys per muon, at least 2.
+    rng : Generator
+        The random generator, such as `pullback.random_stream(seed, "toys", 0)`.
+    sigma, covariance : float, Tensor or ndarray
+        Uncertainty of the hits, exactly one of the two, as for `propagate`.
 
     Returns
     -------
-    mean, sd (divided by toys - 1) and sd_error (muon, observable), interval68 and interval95 with interval68_error and
-    interval95_error (muon, observable, 2: low and high), in the units of the observables. The intervals are
-    probabilistically symmetric (JCGM 101:2008, 7.7), and NaN with fewer than 200 toys. Errors are
-    standard errors from the number of toys: that of sd from the kurtosis of the toys, those of the ends
-    from the ranks that are one binomial standard deviation off. count is the toys of each muon.
+    Toys
+        mean, sd (divided by toys - 1) and sd_error (muon, observable), interval68 and interval95 with interval68_error
+        and interval95_error (muon, observable, 2: low and high), in the units of the observables, and count (muon,),
+        the number of toys; numpy arrays where hits are one. The intervals are probabilistically symmetric (JCGM
+        101:2008, 7.7), and NaN with fewer than 200 toys. Errors are standard errors from the number of toys: for sd
+        from the kurtosis of the toys, for interval ends from the ranks one binomial standard deviation away.
 
     Raises
     ------
-    TypeError, ValueError : hits of a wrong type or shape, noise that is negative, not finite or of another shape, or
+    TypeError, ValueError
+        Both of sigma and covariance, or neither; hits of a wrong type or shape; an impossible sigma or covariance;
         fewer than 2 toys.
 
     Source: propagation of distributions by Monte Carlo, JCGM 101:2008, clause 7.
@@ -101,11 +110,17 @@ def run_toys(
     >>> import torch
     >>> from pullback import infer_theta, run_toys, random_stream
     >>> hits = torch.tensor([[0.5]], dtype=torch.float64)
-    >>> run_toys(infer_theta, hits, 0.01, 100_000, random_stream(1, "toys")).sd
+    >>> run_toys(infer_theta, hits, sigma=0.01, toys=100_000, rng=random_stream(1, "toys")).sd
     tensor([[0.0060]], dtype=torch.float64)
 
     """
-    return throw_toys([ToySetup(infer, hits, noise)], toys, [rng] * len(hits))[0]
+    given = measured(hits, sigma, covariance)
+    if given.covariance.ndim == 3:
+        setup = ToySetup(infer, given.hits, 0.0, cholesky(given.covariance))
+    else:
+        deviations = given.covariance.sqrt() if given.sigma is None else given.sigma
+        setup = ToySetup(infer, given.hits, deviations.expand(given.hits.shape))
+    return give_back(hits, throw_toys([setup], toys, [rng] * len(given.hits))[0])
 
 
 def throw_toys(

@@ -1,4 +1,4 @@
-"""Would the linear law have done? JCGM 101:2008, clause 8, muon by muon."""
+"""Validity of linear propagation, muon by muon (JCGM 101:2008, clause 8)."""
 
 from __future__ import annotations
 
@@ -11,33 +11,37 @@ from jaxtyping import Bool, Float
 from ..statistics.normal import K95
 
 SIGMA_OFF = 0.05
-"""How far the linear σ may be from the right one, relative to it, whatever clause 8 says of the intervals."""
+"""Largest relative error of the linear σ, in addition to what clause 8 asks of the intervals."""
 
 CLEARLY = 6
-"""Standard errors beyond which a difference is no chance, among any number of muons."""
+"""Standard errors beyond which a difference is not statistical, among any number of muons."""
 
 TELLING = 2.5
-"""Standard errors that δ must be, for Monte Carlo to tell whether an end is within δ."""
+"""Smallest δ, in standard errors, at which Monte Carlo can tell whether an interval end is within δ."""
 
 
 def numerical_tolerance(u: Float[Any, "*shape"], n_dig: int = 1) -> Float[Any, "*shape"]:
     """The numerical tolerance δ of a standard uncertainty u: half a unit of its last significant digit.
 
     u = c · 10^l with c a whole number of `n_dig` digits, and δ = ½ · 10^l (JCGM 101:2008, 7.9.2). Where u rounds up to
-    c = 10^n_dig, it has a digit more, and l is greater by one. δ = 0 where u = 0.
+    c = 10^n_dig, it has one more digit, and l is greater by one. δ = 0 where u = 0.
 
     Parameters
     ----------
-    u : standard uncertainties, not negative; tensor or numpy array. NaN gives NaN.
-    n_dig : significant digits of u that are meant to be right, 1 or 2 as a rule.
+    u : Tensor or ndarray
+        Standard uncertainties, not negative. NaN gives NaN.
+    n_dig : int
+        Significant digits of u that must be right, usually 1 or 2.
 
     Returns
     -------
-    δ, of the shape and in the unit of u.
+    Tensor or ndarray
+        δ, of the shape and in the unit of u.
 
     Raises
     ------
-    ValueError : `n_dig` is below 1.
+    ValueError
+        `n_dig` is below 1.
 
     Examples
     --------
@@ -49,7 +53,7 @@ def numerical_tolerance(u: Float[Any, "*shape"], n_dig: int = 1) -> Float[Any, "
     """
     if n_dig < 1:
         raise ValueError(f"n_dig must be at least 1, not {n_dig}")
-    xp = np if isinstance(u, np.ndarray) else sys.modules["torch"]  # the validation has no need of torch
+    xp = np if isinstance(u, np.ndarray) else sys.modules["torch"]  # the validation does not need torch
     unit = 10.0 ** (xp.floor(xp.log10(xp.where(u > 0, u, 1.0))) - (n_dig - 1))
     c = xp.floor(u / unit + 0.5)
     delta = xp.where(c >= 10**n_dig, 5 * unit, 0.5 * unit)
@@ -63,22 +67,25 @@ def linear_valid(
     interval95: Float[Any, "*muon observable 2"],
     n_dig: int = 1,
 ) -> Bool[Any, "*muon observable"]:
-    """Whether the linear law holds, for each muon and observable.
+    """Whether linear propagation is valid, for each muon and observable.
 
-    Clause 8 of JCGM 101:2008: both ends of the law's 95 % interval, y ± 1.96 u, must agree with those of the right
-    interval to within the numerical tolerance δ of u. Where u is 1.0 to 1.5 in its first digit, δ is up to u/2, and
-    clause 8 would let pass a σ that is 8 % off; so σ must be right to 5 % as well.
+    Clause 8 of JCGM 101:2008: both ends of the linear 95 % interval, y ± 1.96 u, must agree with those of the right
+    interval to within the numerical tolerance δ of u. Where the first digits of u are 1.0 to 1.5, δ is up to u/2, and
+    clause 8 would accept a σ that is 8 % off; so σ must be right to 5 % as well.
 
     Parameters
     ----------
-    value, sigma : what `propagate` says: y and u.
-    sd, interval95 : what `propagate_distribution` says, or Monte Carlo: the standard deviation and the ends of the
-        95 % interval.
-    n_dig : significant digits of u that must be right.
+    value, sigma : Tensor
+        y and u from `propagate`.
+    sd, interval95 : Tensor
+        Standard deviation and ends of the 95 % interval, from `propagate_distribution` or Monte Carlo.
+    n_dig : int
+        Significant digits of u that must be right.
 
     Returns
     -------
-    True where the law holds; False where it does not, or where any of the numbers is NaN.
+    Tensor
+        True where linear propagation is valid; False where it is not, or where any of the numbers is NaN.
 
     """
     delta = numerical_tolerance(sigma, n_dig)
@@ -97,19 +104,21 @@ def contradicted(
 ) -> tuple[Bool[np.ndarray, " muon"], Bool[np.ndarray, " muon"], Bool[np.ndarray, " muon"]]:
     """Whether Monte Carlo clearly contradicts `linear_valid`, whether it can tell, and whether it then disagrees.
 
-    Clearly: by more than six of its standard errors. It can tell, but for a few in a hundred, where δ is more than two
-    and a half of the standard errors of both ends; it then disagrees if it says otherwise, however little.
+    Clearly means by more than six of its standard errors. It can tell, except for a few in a hundred muons, where δ is
+    more than two and a half standard errors of both ends; it then disagrees if its own verdict differs at all.
 
     Parameters
     ----------
-    ok, value, sigma, n_dig : what `linear_valid` said, of what.
-    sd, ends95 : the standard deviation and the ends of the 95 % interval by Monte Carlo, each with its standard error.
+    ok, value, sigma, n_dig : ndarray, ndarray, ndarray, int
+        Result of `linear_valid`, and its arguments.
+    sd, ends95 : ndarray
+        Standard deviation and ends of the 95 % interval by Monte Carlo, each with its standard error.
 
     """
     law = np.stack([value - K95 * sigma, value + K95 * sigma], axis=1)
     beyond = np.abs(law - ends95[:, :, 0]) - numerical_tolerance(sigma, n_dig)[:, None]
     surely = CLEARLY * ends95[:, :, 1]
-    # Both in units of the observable: toys may be without a spread.
+    # Both in units of the observable: the spread of the toys may be zero.
     width, unsure = np.abs(sigma - sd[:, 0]) - SIGMA_OFF * sd[:, 0], CLEARLY * sd[:, 1]
     fails = (beyond > surely).any(axis=1) | (width > unsure)
     holds = (beyond < -surely).all(axis=1) & (width < -unsure)

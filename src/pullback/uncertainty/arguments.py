@@ -1,0 +1,105 @@
+"""Hits and their uncertainty as a user gives them, and as the computations take them."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from .covariance import HitUncertainty, canonical, standard_deviations
+
+Hits = Float[Tensor, "..."] | Float[np.ndarray, "..."]
+"""Hits (muon, coordinate), or (muon,) where a muon has one coordinate."""
+
+
+class Measured(NamedTuple):
+    """Hits with their uncertainty, as the computations take them."""
+
+    hits: Float[Tensor, "muon coordinate"]
+    covariance: Float[Tensor, "row coordinate *second"]
+    """Variances or matrices, as `canonical` gives them."""
+    sigma: Float[Tensor, "row coordinate"] | None
+    """The standard deviations, where these were given."""
+
+
+def measured(hits: Hits, sigma: HitUncertainty | None, covariance: HitUncertainty | None) -> Measured:
+    """The hits as a tensor, with exactly one of `sigma` and `covariance` turned into a covariance.
+
+    Raises
+    ------
+    TypeError
+        Both of sigma and covariance are given, or neither; or something that is no number.
+    ValueError
+        A wrong shape, or numbers that no standard deviation or covariance can have.
+
+    """
+    if (sigma is None) == (covariance is None):
+        raise TypeError(
+            "the uncertainty of hits must be given as sigma= (standard deviations) or as covariance= (variances or "
+            f"matrices), not {'as both' if covariance is not None else 'left out'}"
+        )
+    x = hits_tensor(hits)
+    if sigma is None:
+        return Measured(x, canonical(_native(covariance), x), None)
+    sigma = _native(sigma)
+    deviations = standard_deviations(sigma, x)
+    if isinstance(sigma, float):
+        return Measured(x, canonical(_square(sigma), x), deviations)
+    # Squared before it is rounded to the precision of the hits, as a user would who gives covariance=sigma**2.
+    wide = sigma if isinstance(sigma, Tensor | np.ndarray) else torch.as_tensor(sigma, dtype=torch.float64)
+    return Measured(x, standard_deviations(wide**2, x, checked=False), deviations)
+
+
+def _square(sigma: float) -> float:
+    try:
+        return sigma**2
+    except OverflowError:
+        raise ValueError(f"sigma is too large for its square to be finite: {sigma:g}") from None
+
+
+def hits_tensor(hits: Hits) -> Float[Tensor, "muon coordinate"]:
+    """Hits as a tensor (muon, coordinate), from a tensor or a numpy array that may be one-dimensional.
+
+    Masked hits of a numpy array become NaN.
+    """
+    if isinstance(hits, np.ma.MaskedArray) and hits.dtype.kind == "f":
+        hits = hits.filled(np.nan)
+    if isinstance(hits, np.ndarray) and hits.dtype.kind == "f" and hits.dtype.itemsize <= 8:
+        hits = torch.from_numpy(_native(hits))
+    if isinstance(hits, Tensor) and hits.ndim == 1:
+        hits = hits[:, None]
+    check_hits(hits)
+    return hits
+
+
+def check_hits(hits: Tensor) -> None:
+    """Raise unless the hits are a floating-point tensor (muon, coordinate)."""
+    if not isinstance(hits, Tensor) or not hits.is_floating_point():
+        kind = hits.dtype if isinstance(hits, Tensor | np.ndarray) else type(hits).__name__
+        raise TypeError(
+            f"hits must be a floating-point torch tensor or numpy array, not {kind}: use torch.as_tensor(hits, dtype=…)"
+        )
+    if hits.ndim != 2 or hits.shape[1] == 0:
+        raise ValueError(f"hits must have shape (muon, coordinate), not {tuple(hits.shape)}")
+
+
+def give_back(hits: Hits, result: Any) -> Any:
+    """A tensor, or a named tuple of tensors, as numpy arrays where the hits were given as one."""
+    if not isinstance(hits, np.ndarray):
+        return result
+    if isinstance(result, Tensor):
+        return result.numpy(force=True)
+    return type(result)(*(part.numpy(force=True) for part in result))
+
+
+def _native(given: Any) -> Any:
+    """A numpy array that torch can share; anything else as it is.
+
+    torch knows neither another byte order nor negative strides, and warns of an array that cannot be written to.
+    """
+    if not isinstance(given, np.ndarray):
+        return given
+    return np.require(given, given.dtype.newbyteorder("="), ["C", "W", "E"])
