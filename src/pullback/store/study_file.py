@@ -165,7 +165,7 @@ def open_study(path: str | Path, advice: str = REMAKE) -> Iterator[StudyReader]:
         yield reader
 
 
-def _gather(file: h5py.File, column: str, whole: _Whole) -> None:
+def _gather(file: h5py.File, column: str, whole: _StudyColumn) -> None:
     """One virtual dataset over the pieces of a column."""
     first, dtype = whole.first, np.dtype(whole.first.dtype)
     shape = (sum(count for _, count in whole.sources), *first.shape[1:])
