@@ -1,4 +1,4 @@
-"""What to look for in each figure."""
+"""The captions of the figures, and what to look for in each."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ CAPTIONS = {
 
 
 def words(figure: Figure, study: Study, evidence: Evidence) -> tuple[str, str]:
-    """The title of a figure, and the caption that says what to look for."""
+    """The title and the caption of a figure."""
     title, caption = CAPTIONS[_caption(figure, study)]
     if figure.subject == CURVE:
         return f"{title}: {study.config.target.vary}", caption

@@ -1,4 +1,4 @@
-"""Which figures a study has, of which points, and what to look for in each."""
+"""The figures of a study, and the scan points that they show."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..validation.judgement import OUTSIDE, RANK
 
 
 class Figure(NamedTuple):
-    """A figure: what is drawn (`kind`), of which observable, and of which point, or over the scan (`subject`)."""
+    """A figure: its `kind`, its observable, and its `subject`: a scan point, or the whole scan."""
 
     kind: str
     observable: str
@@ -39,8 +39,8 @@ SHOWS_WHAT_IS_WRONG = ("sigma", "ends", "pulls")
 def gallery(study: Study) -> list[Figure]:
     """The figures of a study in the order of the report.
 
-    One observable has figures of its own; several share them, a panel each, and of the worst point only those that
-    show what is wrong.
+    A single observable has figures of its own. Several observables share figures, with one panel each; the worst point
+    then has only those that show errors.
     """
     names = [each.name for each in study.model.observables]
     which = names[0] if len(names) == 1 else ""
@@ -65,28 +65,28 @@ def gallery(study: Study) -> list[Figure]:
 
 
 def has_budget(study: Study) -> bool:
-    """Whether uncertainties come from several sources."""
+    """Whether the uncertainties have several sources."""
     return len(sources(study)) > 1
 
 
 def sources(study: Study) -> list[str]:
-    """The sources of uncertainty of a study, as its budget names them: of all points, the one with the most.
+    """The sources of uncertainty in the budget of a study, at the point that has the most.
 
-    Points of a scan differ in whether their hits are correlated, and in no other source.
+    The sources of scan points differ only in the correlation of hits.
     """
     parts = (part for batch in study.batches.values() for part in batch.parts)
     return max(map(sources_of, parts), key=len)
 
 
 def _subjects(study: Study) -> list[str]:
-    """The names that the points which are drawn go by."""
+    """The names of the scan points that are drawn."""
     if study.config.figures.points == "all":
         return [point.label for point in study.points]
     return [NOMINAL, WORST] if len(study.points) > 1 else [NOMINAL]
 
 
 def point_of(figure: Figure, study: Study, evidence: Evidence) -> str:
-    """The label of the point that a figure is drawn of."""
+    """The label of the scan point that a figure shows."""
     if study.config.figures.points == "all":
         return figure.subject
     if figure.subject == NOMINAL:
@@ -97,8 +97,8 @@ def point_of(figure: Figure, study: Study, evidence: Evidence) -> str:
 def drawn_from(study: Study) -> list[tuple[str, str]]:
     """The artefacts that the figures may show, by kind and batch.
 
-    Of each point these are those with the first block and with the toy muons that are shown, and with systematics all
-    toy experiments. Which point is the worst is not known before the verdict.
+    For each scan point these are the artefacts with the first block and with the toys that are shown and, with
+    systematics, those with pseudo-experiments. The worst point is not known before the verdict.
     """
 
     def shown(part: Part) -> bool:
@@ -114,7 +114,7 @@ def drawn_from(study: Study) -> list[tuple[str, str]]:
 
 
 def badness(entry: dict[str, Any]) -> tuple[int, float]:
-    """Order of points from the best to the worst: by verdict, then by how far a ratio that decides is from 1."""
+    """Order of points from the best to the worst: by verdict, then by the deciding ratio furthest from 1."""
     bins = [each for sigma in SIGMAS for each in entry[sigma]["bins"] if each["verdict"] != OUTSIDE]
     ratios = [each["ratio"] for each in bins if each["ratio"] is not None]
     ratios.append(entry["linear"]["domain"].get("pull_sd") or 1.0)
@@ -122,7 +122,7 @@ def badness(entry: dict[str, Any]) -> tuple[int, float]:
 
 
 def varying(study: Study) -> dict[str, list[float]]:
-    """The scanned parameters that take more than one value, with these in order."""
+    """The scanned parameters with more than one value, and their values in ascending order."""
     columns: dict[str, list[float]] = {}
     for name in study.points[0].values:
         values = sorted({point.values[name] for point in study.points})
@@ -137,12 +137,12 @@ def is_grid(study: Study) -> bool:
 
 
 def over(study: Study) -> list[str]:
-    """The parameters that a scan is drawn over: two where the points fill a grid, else the first."""
+    """The parameters on the axes of a scan: two if the points fill a grid, else the first."""
     return list(varying(study))[: 2 if is_grid(study) else 1]
 
 
 def fixed_entries(study: Study, evidence: Evidence, names: list[str]) -> list[dict[str, Any]]:
-    """The entries of the points of a scan over some parameters: in a grid, with the others as at the nominal point."""
+    """The entries of a scan over some parameters; in a grid, the others have their values at the nominal point."""
     nominal = nearest_to_unscanned(study.points, study.config)
     points = {each.label: each.values for each in study.points}
     fixed = [name for name in varying(study) if name not in names] if is_grid(study) else []

@@ -23,8 +23,9 @@ from .captions import words
 from .findings import find
 from .formats import FILTERS
 from .gallery import badness, gallery, has_budget
+from .setup_wording import place_of
 from .source_tables import budget_of, correlations_of, design_of, enough_muons, per_point, systematics_of
-from .wording import Wording, failed_of, place_of
+from .wording import Wording, failed_of
 
 
 def write_report(
@@ -34,10 +35,7 @@ def write_report(
     report: str | Path,
     target: str | Path | None = None,
 ) -> None:
-    """Write the report from the evidence of the validation and the figures, as SVG, of the study's gallery.
-
-    And from what was found for its target, if it has one.
-    """
+    """Write the report from the evidence of the validation, the gallery's figures as SVG, and the target, if any."""
     evidence = read_evidence(validation)
     environment = Environment(
         loader=PackageLoader("pullback.report"),
@@ -80,7 +78,7 @@ def write_report(
         NARROWEST_SCATTER=NARROWEST_SCATTER,
         LEVELS=LEVELS,
         DIAGNOSTICS=DIAGNOSTICS,
-        # How the work was cut into jobs changes no result, and stays out of the report for that.
+        # The size of batches changes no result, so it is not part of the report.
         config_text=yaml.safe_dump(
             study.config.model_dump(mode="json", exclude={"compute": {"batch_cost"}}),
             sort_keys=False,
@@ -100,7 +98,7 @@ def write_report(
 
 
 def _layers(study: Study) -> list[dict[str, Any]]:
-    """The layers, where there are several: height if it is known, coordinates, resolution and efficiency."""
+    """Height (if known), coordinates, resolution and efficiency of each layer; nothing for a single layer."""
     model, detector = study.model, study.config.detector
     count = study.config.model.layer_count
     heights = [z for name in ("z", "z_upper", "z_lower") for z in model.parameters.get(name, ())]

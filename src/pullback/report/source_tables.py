@@ -1,4 +1,4 @@
-"""The tables of the report that say where uncertainties come from: budget, systematics, design."""
+"""The tables of the sources of uncertainty: budget, systematics, design."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def per_point(study: Study, evidence: Evidence) -> list[tuple[str, list[Entry]]]
 
 
 def budget_of(study: Study, entry: Entry) -> list[dict[str, Any]]:
-    """The share of each source in the mean variance, and its standard uncertainty, in root mean square over muons."""
+    """The share of each source in the mean variance, and its standard uncertainty as root mean square over muons."""
     shares, variance = entry["budget"], entry["budget_variance"]
-    # What is left by rounding is nothing.
+    # Rounding errors are set to 0.
     rows = [{"source": name, "share": round(shares[name], 12) if name in shares else None} for name in sources(study)]
     rows.append({"source": "together", "share": round(sum(shares.values()), 12) if shares else None})
     for row in rows:
@@ -34,9 +34,10 @@ def budget_of(study: Study, entry: Entry) -> list[dict[str, Any]]:
 
 
 def design_of(study: Study, entry: Entry) -> list[dict[str, Any]]:
-    """The slopes of the mean σ by each parameter, and by how much σ changes if a parameter does a little.
+    """The derivative of the mean σ with respect to each parameter, and the relative change of σ for a small step.
 
-    A little is 1 % of its value, (p/σ) dσ/dp %; for the height of a layer, which has no natural zero, 1 cm.
+    The step is 1 % of the parameter, which changes σ by (p/σ) dσ/dp %; for the height of a layer, which has no natural
+    zero, it is 1 cm.
     """
     (point,) = (each for each in study.points if each.label == entry["point"])
     values, sigma = numeric_fields(point.config), entry["linear"]["overall"]["mean_sigma"]
@@ -59,7 +60,7 @@ def design_of(study: Study, entry: Entry) -> list[dict[str, Any]]:
 
 
 def systematics_of(study: Study) -> list[dict[str, Any]]:
-    """What is shared: names, standard uncertainties and units."""
+    """The systematic parameters: names, standard uncertainties and units."""
     section, known = study.config.systematics, shared_parameters.targets(study.model)
 
     def unit(name: str) -> str:
@@ -78,12 +79,12 @@ def systematics_of(study: Study) -> list[dict[str, Any]]:
 
 
 def correlations_of(study: Study) -> list[tuple[str, str, float]]:
-    """The correlations of what is shared: two names, and ρ."""
+    """The correlations of systematic parameters: two names, and ρ."""
     return shared_parameters.correlations_of(study.config.systematics)
 
 
 def enough_muons(entry: Entry) -> int | None:
-    """How many muons make the independent part of the uncertainty of their mean as small as the shared one."""
+    """The number of muons for which the independent part of the uncertainty of their mean equals the shared part."""
     shared, muons = entry["shared"], entry["quoted"]["overall"]["muons"]
     if not shared or not shared.get("mean_uncertainty_shared") or not shared.get("mean_uncertainty_independent"):
         return None

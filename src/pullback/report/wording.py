@@ -1,4 +1,4 @@
-"""The sentences of the report: the verdict with its reasons, what was run, and how to read the tables."""
+"""The sentences of the report: the verdict with its reasons, and how to read the tables."""
 
 from __future__ import annotations
 
@@ -8,14 +8,10 @@ from typing import Any
 from markupsafe import Markup
 
 from ..config.dotted_names import unit_of
-from ..detector.noise import width as noise_width
-from ..models import Quantity
-from ..store.evidence_file import Evidence
 from ..study.plan import Study
-from ..validation.csv_tables import scanned
-from .figures.signs import over_sigma
-from .findings import FAILED, Findings, LowCoverage
+from .findings import FAILED, LowCoverage
 from .formats import count, figures, percent
+from .setup_wording import SetupWording, code, digits, place_of
 
 FOLD = "fold (where an observable is 0 and turns back)"
 """What it is called when it is first mentioned."""
@@ -24,49 +20,13 @@ REASONS = 4
 """Reasons of each point that stand in the verdict; the others are in `validation.json`."""
 
 
-def digits(number: int) -> str:
-    """A number of significant digits, in words."""
-    return f"{number} significant digit{'s' * (number != 1)}"
-
-
-def code(text: object) -> Markup:
-    """A name as it is written in files."""
-    return Markup("<code>{}</code>").format(text)
-
-
-def place_of(study: Study, observable: Quantity) -> str:
-    """What an observable's distance from the fold is called; nothing without one."""
-    fold = observable.fold or observable.name
-    return next((over_sigma(each.symbol) for each in study.model.observables if each.name == fold), "")
-
-
 def failed_of(study: Study) -> dict[str, str]:
     """Why muons failed: the names of the counts, and their words."""
     return {**FAILED, "hit_not_finite": "too few hits"} if study.model.missing else FAILED
 
 
-class Wording:
-    """The words of a study's report.
-
-    Parameters
-    ----------
-    study : Study
-        The plan.
-    evidence : dict
-        The evidence of the validation.
-    found : Findings
-        What the verdict in words rests on.
-
-    """
-
-    def __init__(self, study: Study, evidence: Evidence, found: Findings):
-        self.study, self.config, self.evidence, self.found = study, study.config, evidence, found
-        self.observables = {each.name: each for each in study.model.observables}
-        self.several = len(self.observables) > 1
-        self.scanned = len(study.points) > 1
-        self.tolerance = percent(study.config.validation.tolerance)
-
-    # The verdict, the answer first.
+class Wording(SetupWording):
+    """The words of a study's report: the verdict, the answer first, and what stands around the tables."""
 
     def verdict(self) -> list[Markup]:
         """The paragraphs of the verdict."""
@@ -211,131 +171,6 @@ class Wording:
             "and tested; their σ and bias are NaN."
         )
 
-    # What was run.
-
-    def run(self) -> list[tuple[str, Markup]]:
-        """What was run: names, and what they were."""
-        rows = {
-            "hits": self._hits(),
-            "detector": self._detector(),
-            "model": self._model(),
-            "uncertainty": (
-                f"the linear σ where JCGM 101, clause 8, finds it right to {digits(self.config.uncertainty.n_dig)} and "
-                "it is right to 5 %; elsewhere the standard deviation by numerical integration"
-            ),
-            "toys": self._toys(),
-            "fit": self._fit(),
-            "scan": self._scan(),
-            "test": self._test(),
-        }
-        return [(name, Markup.escape(text)) for name, text in rows.items() if text]
-
-    def _hits(self) -> Markup | str:
-        numbers = self.study.muons.values()
-        if self.study.recorded:
-            return Markup("{} recorded, from {}").format(count(next(iter(numbers))), code(self.config.source.file))
-        muons = " to ".join(dict.fromkeys((count(min(numbers)), count(max(numbers)))))
-        return f"simulated, {self._source()}, {muons} muon{'s' * (max(numbers) != 1)} per point"
-
-    def _source(self) -> str:
-        """Where simulated hits come from."""
-        source, name = self.config.source, self.config.model.name
-        if name == "own" and self.config.model.draw:
-            return f"drawn by {self.config.model.draw}() in {self.config.model.file}"
-        views = {"track": "x", "one_hit": "x", "own": "each coordinate"}.get(name, "x and y")
-        text = f"{views} ~ U({source.x_min:g}, {source.x_max:g}) m"
-        if source.cosmic:
-            at = "the middle of the volume" if source.volume else "z = 0"
-            text += f" at {at}, zenith angles as cos² up to {source.cosmic.zenith_max:g} rad"
-        if source.volume:
-            volume, cosmic = source.volume, source.cosmic
-            least = " and more" if cosmic.spectrum == "sea_level" else ""
-            text += (
-                f"; scattered in {volume.thickness:g} m of radiation length {volume.radiation_length:g} m at "
-                f"z = {volume.z:g} m, at {cosmic.momentum:g} GeV/c{least}"
-            )
-        return text
-
-    def _detector(self) -> Markup:
-        detector, unit = self.config.detector, self.study.model.coordinates[0].unit
-        every = detector.resolution if isinstance(detector.resolution, list) else [detector.resolution]
-        layers = f"{self.config.model.layer_count} layers, " if self.config.model.layer_count > 1 else ""
-        small, scale = ("mm", 1000) if unit == "m" else (unit, 1)
-        widths = ", ".join(f"{scale / each:g}" for each in every)
-        text = Markup("{}resolution {} /{} (σ<sub>x</sub> = {} {})").format(
-            layers, ", ".join(f"{each:g}" for each in every), unit, widths, small
-        )
-        if detector.efficiency != 1:
-            efficiency = detector.efficiency if isinstance(detector.efficiency, list) else [detector.efficiency]
-            text += f"; efficiency {', '.join(map(str, efficiency))}"
-        text += f"; noise {detector.noise.kind}"
-        if detector.noise.kind != "gaussian":
-            text += f", standard deviation {noise_width(detector.noise, every[0]):.3g} times the stated one"
-        return text
-
-    def _model(self) -> str:
-        model = self.study.model
-        parts = [
-            f"{each.symbol} = {each.long_name}{f', {each.unit}' if each.unit != '1' else ''}"
-            for each in model.observables
-        ]
-        for name, value in model.parameters.items():
-            values = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
-            parts.append(f"{name} = {values} {unit_of(f'model.{name}', self.config)}".rstrip())
-        return f"{self.config.model.name}: {'; '.join(parts)}"
-
-    def _toys(self) -> str:
-        toys = self.config.toys
-        number = count(toys.per_muon)
-        if toys.mode != "fixed":
-            number = f"until {digits(toys.n_dig)} are stable, at most {count(toys.most)},"
-        spread = "one observable after the other" if self.several else self.study.model.observables[0].symbol
-        text = (
-            f"{number} around the hits of each of up to {count(toys.muons)} muons per point; these muons are evenly "
-            f"spread in {spread}, a tenth of them in its logarithm"
-        )
-        if self.config.systematics:
-            text += f". {count(toys.experiments)} pseudo-experiments, each with up to 200 of these muons"
-        return text
-
-    def _fit(self) -> Markup | str:
-        if not self.found.fits:
-            return ""
-        values = " to ".join(dict.fromkeys(figures(each, 3) for each in (self.found.fits[0], self.found.fits[-1])))
-        text = Markup(
-            "χ² per degree of freedom, over all muons of a point: {}. It should be 1; a larger value means residuals "
-            "larger than <code>detector.resolution</code> states"
-        ).format(values)
-        if self.study.recorded and self.config.source.sigma:
-            text += ", which sets the weights of the fit whatever uncertainties the file gives"
-        if self.config.model.theta0 or "model.theta0" in self.study.points[0].values:
-            text += ", or scattering in the layers, which the weights of the fit do not include"
-        return text
-
-    def _scan(self) -> str:
-        values = self.study.points[0].values
-        if not values:
-            return "none"
-        names = ", ".join(self.titles().values())
-        return (
-            f"{len(self.study.points)} points over {names} (in place of the values above), with "
-            f"{self.config.random_numbers} random numbers"
-        )
-
-    def _test(self) -> str:
-        settings = self.config.validation
-        first = place_of(self.study, self.study.model.observables[0])
-        where = f"at least {self.domains()} from the fold" if self.several else f"{first} ≥ {settings.domain:g}"
-        return (
-            f"A ratio passes when its {percent(settings.confidence)} confidence interval lies within "
-            f"1 ± {settings.tolerance:g}; the offset of an interval end, when it lies within ± {settings.tolerance:g} "
-            "half-widths. Either fails when its Bonferroni-corrected interval lies outside, and is inconclusive "
-            "otherwise. Judged are the mean over the muons of each bin and, for the quoted σ, also the root mean "
-            f"square: the linear σ in bins {where}, the quoted σ in all bins"
-        )
-
-    # Around the tables.
-
     def amount(self) -> str:
         """The number of points, of observables, or of both, that the evidence is about."""
         points, observables = len(self.study.points), len(self.study.model.observables)
@@ -344,22 +179,6 @@ class Wording:
         if points == 1:
             return f"{observables} observables"
         return f"{points * observables} ({observables} observables at {points} points)"
-
-    def domains(self) -> str:
-        """The distance from the fold from which on linear propagation is claimed, and that of observables with more."""
-        claimed = self.config.validation.domain
-        further: dict[float, list[str]] = {}
-        for each in self.study.model.observables:
-            if each.domain > claimed:
-                further.setdefault(each.domain, []).append(each.symbol)
-        words = [f"{domain:g} σ for {', '.join(symbols)}" for domain, symbols in further.items()]
-        return f"{claimed:g} σ" + (f" ({'; '.join(words)})" if words else "")
-
-    def titles(self) -> dict[str, str]:
-        """The scanned parameters, with their units."""
-        names = scanned(self.study.points[0].values)
-        units = {name: unit_of(name, self.config) for name in names}
-        return {name: f"{name} ({unit})" if unit else name for name, unit in units.items()}
 
     def linear(self) -> str:
         """What the table of where linear propagation is valid shows."""

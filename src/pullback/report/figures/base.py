@@ -1,4 +1,4 @@
-"""What the figures share: the style, the data of a point, and what is drawn in several of them."""
+"""Shared by the figures: style, the data of a scan point, and common elements."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ FEW = 4
 
 
 class Subject:
-    """What the figures of a point are drawn from: its first block, toys, and its entries in the evidence."""
+    """The data of the figures of a scan point: its first block, its toys, and its entries in the evidence."""
 
     def __init__(self, study: Study, reader: Reader, evidence: Evidence, figure: Figure):
         self.study, self.reader, self.recorded = study, reader, study.recorded
@@ -66,7 +66,7 @@ class Subject:
         self.observables = [Observable(self, each, entries[each.name]) for each in observables_of(study, figure)]
 
     def column(self, name: str) -> np.ndarray:
-        """A column of the first muons, with NaN for what is too far to be drawn."""
+        """A column of the first muons, with NaN for values too large to be drawn."""
         return drawable(self.as_recorded(name))
 
     def as_recorded(self, name: str) -> np.ndarray:
@@ -85,7 +85,7 @@ class Subject:
         return drawable(column[muon < blocks * BLOCK])  # a block with too few muons has fewer toys than its share
 
     def at(self, name: str, muon: np.ndarray) -> np.ndarray:
-        """A column of some muons, few of which are not among the first."""
+        """A column of given muons, most of which are in the first block."""
         first = self.column(name)
         rows = (
             first[each] if each < BLOCK else self.reader.rows(f"{self.label}/{name}", each, each + 1)[0]
@@ -94,19 +94,19 @@ class Subject:
         return drawable(np.array(list(rows), first.dtype))
 
     def whole(self, name: str) -> np.ndarray:
-        """A column of another axis than the muons."""
+        """A whole column, along another axis than muons."""
         return self.reader.rows(f"{self.label}/{name}")
 
     @property
     def resolution(self) -> np.ndarray:
-        """That of each coordinate, in 1 over its unit."""
+        """The resolution of each coordinate, in 1 over its unit."""
         of_layers = self.point.config.detector.resolution
         layers = self.model.layers
         return np.array([of_layers[i] if isinstance(of_layers, list) else of_layers for i in layers], float)
 
 
 class Observable:
-    """An observable at the point of a figure, with what the evidence says of it."""
+    """An observable at the scan point of a figure, with its entry in the evidence."""
 
     def __init__(self, subject: Subject, quantity: Quantity, entry: dict[str, Any]):
         self.subject, self.quantity, self.entry = subject, quantity, entry
@@ -124,27 +124,27 @@ class Observable:
         return self.subject.toys(pattern.format(self.name))
 
     def at(self, pattern: str, muon: np.ndarray) -> np.ndarray:
-        """A column of some muons."""
+        """A column of given muons."""
         return self.subject.at(pattern.format(self.name), muon)
 
     @property
     def domain(self) -> float:
-        """From how far from the fold on the linear law is claimed, in σ."""
+        """Distance from the fold, in σ, from which on linear propagation is claimed."""
         return max(self.subject.settings.domain, self.quantity.domain)
 
     @property
     def usable(self) -> np.ndarray:
-        """Which muons have nothing against them."""
+        """Muons without a flag."""
         return self.column("flag_{}") == 0
 
     @property
     def true(self) -> np.ndarray:
-        """The value at the true hits; of an angle on a circle, on the side of what is recorded."""
+        """The value at the true hits; for an angle on a circle, within half a period of the recorded value."""
         value = self.column("{}")
         return value - wrap(value - self.column("{}_true"), self.quantity.period)
 
     def distance(self, at: str = "", muon: np.ndarray | None = None) -> np.ndarray:
-        """How many σ the first muons, or some, are from the fold, at recorded hits or, `_true`, at true ones."""
+        """Distance of the first muons, or of given ones, from the fold in σ, at recorded or (`_true`) at true hits."""
         if self.fold is None:
             return np.full(len(self.column("{}") if muon is None else muon), np.inf)
         columns = f"{self.fold.name}{at}", f"sigma_{self.fold.name}_linear{at}"
@@ -171,7 +171,7 @@ def drawable(values: np.ndarray) -> np.ndarray:
 
 
 def say_what_is_beyond(axes: Axes, hits: np.ndarray) -> None:
-    """Say how many hits are too far to be drawn, if any are."""
+    """Show the number of hits that are too far to be drawn, if any."""
     if beyond := int((np.isfinite(hits) & (np.abs(hits) > FURTHEST)).sum()):
         words = f"{beyond} hit{'s' * (beyond > 1)} beyond ±{FURTHEST:g} not shown"
         axes.set_title(words, fontsize=8, color=VERMILLION)
@@ -232,7 +232,7 @@ def too_narrow(low: float, high: float) -> bool:
 
 
 def panels(count: int, width: float, height: float, most: int = FEW) -> tuple[Canvas, list[Axes]]:
-    """A figure with so many panels, at most so many beside each other."""
+    """A figure with `count` panels, at most `most` per row."""
     columns = min(count, most)
     rows = -(-count // columns)
     canvas, grid = plt.subplots(rows, columns, figsize=(width * columns, height * rows), squeeze=False)
