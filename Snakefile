@@ -1,10 +1,10 @@
-"""pullback: from muon hits to angles with proved uncertainties."""
+"""pullback: from muon hits to angles with validated uncertainties."""
 
 import os
 import re
 import sys
 
-# The package beside this file is the one that runs, in whatever environment.
+# Run the package beside this file, whatever the environment.
 SOURCE = os.path.join(workflow.basedir, "src")
 sys.path.insert(0, SOURCE)
 os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [SOURCE, os.environ.get("PYTHONPATH")])))
@@ -15,10 +15,10 @@ from pullback.report.gallery import drawn_from, gallery
 from pullback.store.provenance import code_digest
 from pullback.study.plan import Study
 
-# The default, unless another is given by --configfile.
+# The default config file, unless --configfile is given.
 DEFAULT = os.path.join(workflow.basedir, "config", "config.yaml")
 
-# Of a key that is there twice, Snakemake's `config` has the last.
+# Checked here, since Snakemake keeps only the last of duplicate keys.
 stop_at_mistakes(workflow.overwrite_configfiles or [DEFAULT])
 if not workflow.overwrite_configfiles:
 
@@ -35,36 +35,36 @@ LOGS = f"logs/{STUDY.config.study}"
 
 
 def made_from(kind):
-    """What makes an artefact of a batch: when it or the package changes, the rule runs again."""
+    """The batch of an artefact as a parameter: the rule reruns when it changes."""
     return lambda wildcards: STUDY.batch(kind, wildcards.batch).to_json()
 
 
 def batches(kind):
-    """The artefacts of one kind, one a batch."""
+    """The artefacts of one kind, one per batch."""
     return [f"{RESULTS}/{kind}/{batch}.h5" for batch in STUDY.batches]
 
 
 def positions(*kinds):
-    """Of these kinds of hits, the artefacts of a batch that the study has: recorded hits have no truth."""
+    """The artefacts of a batch, of those kinds that the study has: recorded hits have no truth."""
     return {kind: f"{RESULTS}/{kind}/{{batch}}.h5" for kind in kinds if kind in STUDY.kinds}
 
 
 def files_of_user(*kinds):
-    """The user's own files that something is made from: the model's, if it is in a file, and the hits'."""
+    """The user's files that a rule depends on: the model file and the hits file, if any."""
     files = {"model": getattr(STUDY.config.model, "file", None), "hits": getattr(STUDY.config.source, "file", None)}
-    # Snakemake warns, for every rule, of a path that begins with ./
+    # Without ./ at the beginning, of which Snakemake warns for every rule.
     return {kind: os.path.normpath(files[kind]) for kind in kinds if files[kind]}
 
 
 def target():
-    """The value that reaches a wanted σ, where one is wanted."""
+    """The file with the value that gives the wanted σ, if the config has a target."""
     return {"target": f"{RESULTS}/target.json"} if STUDY.config.target else {}
 
 
 def needs():
-    """What a job asks of a cluster, in MB and minutes: by its work, and more of both at each attempt.
+    """Memory (MB) and run time (minutes) that a job requests, by its work, with more at each attempt.
 
-    And where models are evaluated: the same for all rules, as they are one job on a cluster.
+    And the device, the same for all rules, since they form one job on a cluster.
     """
     return {
         "device": STUDY.config.compute.device,
@@ -231,7 +231,7 @@ rule tally:
         batch=made_from("tally"),
         code=code_digest("validation"),
     message:
-        "Tallying the muons of {wildcards.batch}"
+        "Counting and summing over the muons of {wildcards.batch}"
     script:
         "workflow/scripts/tally.py"
 
@@ -254,7 +254,7 @@ if STUDY.config.target:
             study=STUDY.target_to_json(),
             code=code_digest("steps"),
         message:
-            "Looking for the value that reaches the wanted σ"
+            "Finding the value that gives the wanted σ"
         script:
             "workflow/scripts/find_target.py"
 
@@ -349,7 +349,7 @@ rule check:
         f"{LOGS}/check/study.log",
     benchmark:
         f"{LOGS}/check/study.tsv"
-    retries: 0  # a verdict stays what it is
+    retries: 0  # a retry would give the same verdict
     threads: 1
     resources:
         **needs(),
@@ -362,7 +362,7 @@ rule check:
         "workflow/scripts/check.py"
 
 
-# Every file by name, so that whatever has been lost is made again.
+# All files by name, so that any missing file is made again.
 rule all:
     default_target: True
     input:

@@ -1,4 +1,4 @@
-"""Toy experiments against the covariance of muons that share systematics, and against pulls one can work out."""
+"""Pseudo-experiments against the covariance of muons that share systematics, and against pulls one can work out."""
 
 import math
 

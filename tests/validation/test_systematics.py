@@ -19,7 +19,7 @@ def muons(count=MUONS):
 
 
 def experiments(sigma, jacobian, sigma_eta=SIGMA_ETA, count=EXPERIMENTS, each_its_own=False, seed=1):
-    """What toy experiments show of muons whose σ, G and Σ_η are these."""
+    """What pseudo-experiments show of muons whose σ, G and Σ_η are these."""
     rng = np.random.default_rng(seed)
     root = np.linalg.cholesky(sigma_eta)
     eta = rng.normal(size=(len(sigma) if each_its_own else 1, count, len(root))) @ root.T

@@ -1,4 +1,4 @@
-"""Fail the run when the validation did."""
+"""Check the verdict; fail the run if it is fail, or inconclusive with `strict`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Find the value of a number that has the wanted mean σ."""
+"""Find the value of a number that gives the wanted mean σ."""
 
 from pullback.steps.job import job
 from pullback.steps.target import find_target

@@ -1,4 +1,4 @@
-"""Read the recorded hits of a batch from the file of the config."""
+"""Read the recorded hits of a batch from the file named in the config."""
 
 from pullback.steps.importing import import_hits
 from pullback.steps.job import job

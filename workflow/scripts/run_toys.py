@@ -1,4 +1,4 @@
-"""ToySetup toys around muons of a batch."""
+"""Throw toys around muons of a batch."""
 
 from pullback.steps.job import job
 from pullback.steps.toys import run_toys

@@ -1,4 +1,4 @@
-"""Tally the artefacts of a batch."""
+"""Count and sum over the muons of a batch."""
 
 from pullback.steps.job import job
 from pullback.study.batches import Batch

@@ -1,4 +1,4 @@
-"""Judge the uncertainties of the study by the tallies of its batches."""
+"""Judge the uncertainties of the study from the tallies of its batches."""
 
 from pullback.steps.job import job
 from pullback.study.plan import Study

@@ -93,10 +93,10 @@ def kinds(field: FieldInfo) -> list[Any]:
 
 def limits(field: FieldInfo) -> Iterator[Any]:
     """The limits of a value and of its elements: objects with `gt`, `le`, `min_length` and so on."""
-    return _said(field.annotation, field.metadata)
+    return _metadata(field.annotation, field.metadata)
 
 
-def _said(annotation: Any, metadata: Iterable[Any] = ()) -> Iterator[Any]:
+def _metadata(annotation: Any, metadata: Iterable[Any] = ()) -> Iterator[Any]:
     for each in metadata:
         if isinstance(each, FieldInfo):
             yield from each.metadata
@@ -104,7 +104,7 @@ def _said(annotation: Any, metadata: Iterable[Any] = ()) -> Iterator[Any]:
             yield each
     if get_origin(annotation) is Annotated:
         inner, *about = get_args(annotation)
-        yield from _said(inner, about)
+        yield from _metadata(inner, about)
     elif get_origin(annotation) in (Union, UnionType, list):
         for each in get_args(annotation):
-            yield from _said(each)
+            yield from _metadata(each)

@@ -56,7 +56,7 @@ class Cosmic(Section):
 class Volume(Section):
     """The volume that scatters muons."""
 
-    z: float = Field(0.0, ge=-1e6, le=1e6, description="height of its centre", json_schema_extra={"unit": "m"})
+    z: float = Field(0.0, ge=-1e6, le=1e6, description="height of the centre", json_schema_extra={"unit": "m"})
     thickness: float = Field(0.1, ge=0, le=1e3, description="thickness", json_schema_extra={"unit": "m"})
     radiation_length: float = Field(
         0.01757,

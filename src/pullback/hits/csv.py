@@ -84,7 +84,7 @@ def _header(file, names: Sequence[str] = ()) -> tuple[list[str], list[str]]:
         try:
             header = [name.strip() for name in next(csv.reader(_lines(stream, lines), strict=True), [])]
         except csv.Error as error:
-            raise PullbackError(f"{file}: the header: {_said(error)}") from None
+            raise PullbackError(f"{file}: the header: {_explain(error)}") from None
     try:
         "".join(header).encode()
     except UnicodeEncodeError:
@@ -123,10 +123,10 @@ def _check_quotes(file, columns: int, of_header: int) -> None:
                 row += bool(cells) or columns == 1  # other empty lines are ignored
                 lines.clear()
         except csv.Error as error:
-            raise PullbackError(f"{file}: row {row}: {_said(error)}: '{one_line(lines[0])}'") from None
+            raise PullbackError(f"{file}: row {row}: {_explain(error)}: '{one_line(lines[0])}'") from None
 
 
-def _said(error: csv.Error) -> str:
+def _explain(error: csv.Error) -> str:
     """Explanation of an error with quotes or lengths, with advice."""
     if "unexpected end" in str(error):
         return "a quote is opened and not closed, so that all following rows are one cell; close it or remove it"

@@ -42,7 +42,7 @@ def _columns(file, hdf5, names) -> list[tuple[h5py.Dataset, tuple[int, ...]]]:
         if dataset.external or dataset.is_virtual:
             raise PullbackError(f"{file}: {path!r} keeps its data in another file, which is refused")
         if not dataset.ndim or dataset.dtype.kind not in "fiu":
-            raise PullbackError(f"{file}: {path!r} must be a dataset of numbers, one a row")
+            raise PullbackError(f"{file}: {path!r} must be a dataset of numbers, one per row")
         check_element(file, path, indices, dataset.shape[1:])
         columns.append((dataset, indices))
     lengths = {dataset.name.strip("/"): len(dataset) for dataset, _ in columns}

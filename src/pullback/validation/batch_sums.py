@@ -147,7 +147,7 @@ def _tally(tallies: Mapping[str, Tally], readers: Mapping[str, Reader], part: Pa
         without = (flag & FLAGS["no_standard_deviation"]) != 0
         about = value, finite, place, without, quoted["sigma_linear"], quoted["linear_valid"]
         for kind, each in tallies.items():
-            muons = Muons(*about, **_said(kind, value, quoted))
+            muons = Muons(*about, **_uncertainties(kind, value, quoted))
             each.add(muons, placed)
             if len(here):
                 around[kind].append(Muons(*(field[here] for field in muons)))
@@ -220,7 +220,7 @@ def _distance(
     return distance(value if own else theta.read(part, f"{fold}{at}", block), sigma_linear)
 
 
-def _said(kind: str, value: np.ndarray, quoted: Mapping[str, np.ndarray]) -> dict[str, np.ndarray | None]:
+def _uncertainties(kind: str, value: np.ndarray, quoted: Mapping[str, np.ndarray]) -> dict[str, np.ndarray | None]:
     """The σ, bias and intervals of one kind of σ; linear propagation gives no bias, and ±1 σ and ±1.96 σ."""
     if kind == "quoted":
         return {field: quoted.get(field) for field in ("sigma", "bias", "interval68", "interval95")}

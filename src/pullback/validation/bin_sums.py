@@ -266,7 +266,7 @@ class Tally:
         with np.errstate(divide="ignore", invalid="ignore"):
             excess = toys.count * ((2 * toys.sd_error / toys.sd) ** 2 - 2 / (toys.count - 1))
         self.counts["sd_withheld"] += int((muons.without_sd & enough & (excess < LIGHTEST_TAILS)).sum())
-        said = contradicted(
+        contradictions = contradicted(
             muons.linear_valid[enough] != 0,
             muons.value[enough],
             muons.sigma_linear[enough],
@@ -274,7 +274,7 @@ class Tally:
             np.stack([toys.interval95, toys.interval95_error], axis=2)[enough],
             self.n_dig,
         )
-        for name, which in zip(("toys_contradict", "toys_can_tell", "toys_disagree"), said, strict=True):
+        for name, which in zip(("toys_contradict", "toys_can_tell", "toys_disagree"), contradictions, strict=True):
             self.counts[name] += int(which.sum())
 
     @property
