@@ -82,9 +82,22 @@ localrules:
     check,
 
 
+# What all jobs have in common. The script is the one that `params.step` names; what a rule says itself takes precedence.
+rule step:
+    log:
+        f"{LOGS}/step.log",
+    threads: 1
+    resources:
+        **needs(),
+    params:
+        code=code_digest("steps"),
+    script:
+        "workflow/scripts/{params.step}.py"
+
+
 if STUDY.recorded:
 
-    rule import_hits:
+    use rule step as import_hits with:
         input:
             **files_of_user("model", "hits"),
         output:
@@ -93,20 +106,15 @@ if STUDY.recorded:
             f"{LOGS}/import_hits/{{batch}}.log",
         benchmark:
             f"{LOGS}/import_hits/{{batch}}.tsv"
-        threads: 1
-        resources:
-            **needs(),
         params:
+            step="import_hits",
             batch=made_from("reco"),
-            code=code_digest("steps"),
         message:
             "Importing the recorded hits of {wildcards.batch}"
-        script:
-            "workflow/scripts/import_hits.py"
 
 else:
 
-    rule simulate_hits:
+    use rule step as simulate_hits with:
         input:
             **files_of_user("model"),
         output:
@@ -115,18 +123,13 @@ else:
             f"{LOGS}/simulate_hits/{{batch}}.log",
         benchmark:
             f"{LOGS}/simulate_hits/{{batch}}.tsv"
-        threads: 1
-        resources:
-            **needs(),
         params:
+            step="simulate_hits",
             batch=made_from("truth"),
-            code=code_digest("steps"),
         message:
             "Simulating the true hits of {wildcards.batch}"
-        script:
-            "workflow/scripts/simulate_hits.py"
 
-    rule smear_hits:
+    use rule step as smear_hits with:
         input:
             **files_of_user("model"),
             truth=f"{RESULTS}/truth/{{batch}}.h5",
@@ -136,19 +139,14 @@ else:
             f"{LOGS}/smear_hits/{{batch}}.log",
         benchmark:
             f"{LOGS}/smear_hits/{{batch}}.tsv"
-        threads: 1
-        resources:
-            **needs(),
         params:
+            step="smear_hits",
             batch=made_from("reco"),
-            code=code_digest("steps"),
         message:
             "Smearing the hits of {wildcards.batch}"
-        script:
-            "workflow/scripts/smear_hits.py"
 
 
-rule infer_theta:
+use rule step as infer_theta with:
     input:
         **files_of_user("model"),
         **positions("truth", "reco"),
@@ -158,19 +156,14 @@ rule infer_theta:
         f"{LOGS}/infer_theta/{{batch}}.log",
     benchmark:
         f"{LOGS}/infer_theta/{{batch}}.tsv"
-    threads: 1
-    resources:
-        **needs(),
     params:
+        step="infer_theta",
         batch=made_from("theta"),
-        code=code_digest("steps"),
     message:
         "Inferring the angles of {wildcards.batch}"
-    script:
-        "workflow/scripts/infer_theta.py"
 
 
-rule propagate_uncertainty:
+use rule step as propagate_uncertainty with:
     input:
         **files_of_user("model"),
         **positions("truth", "reco"),
@@ -180,19 +173,14 @@ rule propagate_uncertainty:
         f"{LOGS}/propagate_uncertainty/{{batch}}.log",
     benchmark:
         f"{LOGS}/propagate_uncertainty/{{batch}}.tsv"
-    threads: 1
-    resources:
-        **needs(),
     params:
+        step="propagate_uncertainty",
         batch=made_from("sigma"),
-        code=code_digest("steps"),
     message:
         "Propagating the resolution through the inference of {wildcards.batch}"
-    script:
-        "workflow/scripts/propagate_uncertainty.py"
 
 
-rule run_toys:
+use rule step as run_toys with:
     input:
         **files_of_user("model"),
         reco=f"{RESULTS}/reco/{{batch}}.h5",
@@ -202,19 +190,14 @@ rule run_toys:
         f"{LOGS}/run_toys/{{batch}}.log",
     benchmark:
         f"{LOGS}/run_toys/{{batch}}.tsv"
-    threads: 1
-    resources:
-        **needs(),
     params:
+        step="run_toys",
         batch=made_from("toys"),
-        code=code_digest("steps"),
     message:
         "Throwing toys around muons of {wildcards.batch}"
-    script:
-        "workflow/scripts/run_toys.py"
 
 
-rule tally:
+use rule step as tally with:
     input:
         **files_of_user("model"),
         **positions(*STUDY.kinds),
@@ -224,21 +207,17 @@ rule tally:
         f"{LOGS}/tally/{{batch}}.log",
     benchmark:
         f"{LOGS}/tally/{{batch}}.tsv"
-    threads: 1
-    resources:
-        **needs(),
     params:
+        step="tally",
         batch=made_from("tally"),
         code=code_digest("validation"),
     message:
-        "Counting and summing over the muons of {wildcards.batch}"
-    script:
-        "workflow/scripts/tally.py"
+        "Tallying the muons of {wildcards.batch}"
 
 
 if STUDY.config.target:
 
-    rule find_target:
+    use rule step as find_target with:
         input:
             **files_of_user("model", "hits"),
         output:
@@ -247,19 +226,14 @@ if STUDY.config.target:
             f"{LOGS}/find_target/study.log",
         benchmark:
             f"{LOGS}/find_target/study.tsv"
-        threads: 1
-        resources:
-            **needs(),
         params:
+            step="find_target",
             study=STUDY.target_to_json(),
-            code=code_digest("steps"),
         message:
-            "Finding the value that gives the wanted σ"
-        script:
-            "workflow/scripts/find_target.py"
+            "Looking for the value that reaches the wanted σ"
 
 
-rule validate:
+use rule step as validate with:
     input:
         **files_of_user("model"),
         tally=batches("tally"),
@@ -274,19 +248,15 @@ rule validate:
         f"{LOGS}/validate/study.log",
     benchmark:
         f"{LOGS}/validate/study.tsv"
-    threads: 1
-    resources:
-        **needs(),
     params:
+        step="validate",
         study=STUDY.to_json(),
         code=code_digest("validation"),
     message:
         "Judging the uncertainties against toys and truth"
-    script:
-        "workflow/scripts/validate.py"
 
 
-rule plot:
+use rule step as plot with:
     input:
         **files_of_user("model"),
         **target(),
@@ -303,19 +273,15 @@ rule plot:
         f"{LOGS}/plot/study.log",
     benchmark:
         f"{LOGS}/plot/study.tsv"
-    threads: 1
-    resources:
-        **needs(),
     params:
+        step="plot",
         study=STUDY.to_json(),
         code=code_digest("report"),
     message:
         "Drawing the figures"
-    script:
-        "workflow/scripts/plot.py"
 
 
-rule report:
+use rule step as report with:
     input:
         **files_of_user("model"),
         **target(),
@@ -327,19 +293,15 @@ rule report:
         f"{LOGS}/report/study.log",
     benchmark:
         f"{LOGS}/report/study.tsv"
-    threads: 1
-    resources:
-        **needs(),
     params:
+        step="report",
         study=STUDY.to_json(),
         code=code_digest("report"),
     message:
         "Writing the report"
-    script:
-        "workflow/scripts/report.py"
 
 
-rule check:
+use rule step as check with:
     input:
         validation=rules.validate.output.validation,
         report=rules.report.output.report,
@@ -349,17 +311,13 @@ rule check:
         f"{LOGS}/check/study.log",
     benchmark:
         f"{LOGS}/check/study.tsv"
-    retries: 0  # a retry would give the same verdict
-    threads: 1
-    resources:
-        **needs(),
+    retries: 0  # a verdict stays what it is
     params:
+        step="check",
         code=code_digest("validation"),
         strict=STUDY.config.validation.strict,
     message:
         "Checking the verdict"
-    script:
-        "workflow/scripts/check.py"
 
 
 # All files by name, so that any missing file is made again.
