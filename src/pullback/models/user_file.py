@@ -239,15 +239,12 @@ class _Folder(MetaPathFinder, Loader):
 
     def _has(self, name: str) -> bool:
         """Whether a name is one of the folder's; refused where an installed module has the same one."""
-        if name in self._names:  # a function may have an import statement too
-            return True
-        found = _place(self.path, name)
-        if not found or not _installed(name, self.path):
-            self._names |= {name} if found else set()
-            return bool(found)
-        if os.path.isdir(found):  # without an __init__.py it gives way, as everywhere in Python
-            return False
-        raise ImportError(f"{found} has the name of an installed module, {name}; rename the file")
+        if name not in self._names and (found := _place(self.path, name)):
+            if not _installed(name, self.path):
+                self._names.add(name)
+            elif os.path.isfile(found):  # a folder without __init__.py gives way, as everywhere in Python
+                raise ImportError(f"{found} has the name of an installed module, {name}; rename the file")
+        return name in self._names
 
 
 def read_model_file(path: str, sha256: str | None = None) -> ModelFile:
