@@ -1,4 +1,4 @@
-"""What a detector's design does to its uncertainties: slopes of the mean σ, and the design for a wanted one."""
+"""Effect of a detector's design on its uncertainties: slopes of the mean σ, and the design for a target σ."""
 
 from __future__ import annotations
 
@@ -25,9 +25,12 @@ class SigmaSums:
 
     Attributes
     ----------
-    muons : how many muons are in the sums (observable,).
-    sigma : Σ σ (observable,).
-    slopes : Σ ∂σ/∂p of each parameter by name (observable, …) with the parameter's own axes behind.
+    muons : Tensor
+        Number of muons in the sums (observable,).
+    sigma : Tensor
+        Σ σ (observable,).
+    slopes : dict of str to Tensor
+        Σ ∂σ/∂p of each parameter by name (observable, …), followed by the parameter's own axes.
 
     """
 
@@ -127,7 +130,7 @@ def through_hits(
     by_hits: Float[Tensor, "observable some coordinate"],
     leaves: list[Tensor],
 ) -> list[Tensor]:
-    """What each parameter does to the sums by moving the hits: Σ ∂σ/∂hits ∂hits/∂p over the muons of `rows`.
+    """Change of the sums by hits that move with each parameter: Σ ∂σ/∂hits ∂hits/∂p over the muons of `rows`.
 
     ∂hits/∂p is found muon by muon, as the derivative of the backward pass vᵀ ∂hits/∂p by v: a backward pass with zeros
     for the other muons would still have their NaN, 0 × NaN being one.
@@ -153,21 +156,26 @@ def through_hits(
 
 
 DECADES = 6
-"""The range that a logarithmic grid's number of points is for; it has more, as close together, in a larger one."""
+"""Range that `points` of a logarithmic grid cover; a wider range gets more points with the same spacing."""
 
 MOST_EXTREMES = 10
-"""Points of a grid about which an extreme is looked for."""
+"""Largest number of grid points around which an extreme is searched."""
 
 
 class Target(NamedTuple):
-    """What `solve_target` returns.
+    """Result of `solve_target`.
 
-    value : of the parameter, that reaches the wanted mean σ; None where none between the bounds does.
-    reached : whether there is one.
-    nearest, nearest_sigma : the value whose mean σ is nearest to the wanted one, and that mean σ; NaN where the mean σ
-        is NaN throughout.
-    grid, sigmas : the curve that was looked at: values of the parameter, in rising order, and their mean σ. The start
-        is among them, and the extreme of the mean σ if that was looked for.
+    Attributes
+    ----------
+    value : float or None
+        Value of the parameter that reaches the wanted mean σ; None where no value between the bounds does.
+    reached : bool
+        Whether there is such a value.
+    nearest, nearest_sigma : float
+        The value whose mean σ is nearest to the wanted one, and that mean σ; NaN where the mean σ is always NaN.
+    grid, sigmas : ndarray
+        The curve that was computed: values of the parameter in ascending order, and their mean σ. It includes the start
+        and the extreme of the mean σ where one was searched.
     """
 
     value: float | None
@@ -181,31 +189,38 @@ class Target(NamedTuple):
 def solve_target(
     mean_sigma: Callable[[float], float], wanted: float, start: float, bounds: tuple[float, float], points: int = 41
 ) -> Target:
-    """The value of one parameter that reaches a wanted mean σ, or that none does.
+    """The value of one parameter that reaches a wanted mean σ, or the nearest one where none does.
 
-    The mean σ is looked at on a grid between the bounds: logarithmic where both have the same sign, linear otherwise.
-    Where mean σ − wanted changes sign between neighbours, the solution is refined; where it never does, the extremes of
-    mean σ about the points of the grid that come nearest to it are, which finds two solutions close together, or the
-    nearest σ that can be had. Of several solutions the nearest to the start is taken, as the grid measures distance.
+    The mean σ is computed on a grid between the bounds: logarithmic where both have the same sign, linear otherwise.
+    Where mean σ − wanted changes sign between neighbours, the solution is refined. Where it never does, the extremes of
+    the mean σ around the nearest grid points are refined, which finds two solutions close together, or the nearest
+    possible σ. Of several solutions, the one nearest to the start is taken, by distance along the grid.
 
     Parameters
     ----------
-    mean_sigma : mean σ by value of the parameter. NaN says that a value is impossible, and is skipped.
-    wanted : the mean σ to reach, in its unit.
-    start : the parameter's present value, within the bounds.
-    bounds : the lowest and the highest value to try.
-    points : of the grid, where that is logarithmic in each `DECADES`, if it spans more; the start is one more.
+    mean_sigma : callable
+        Mean σ as a function of the parameter. NaN marks an impossible value, which is skipped.
+    wanted : float
+        The mean σ to reach, in its unit.
+    start : float
+        The parameter's present value, within the bounds.
+    bounds : tuple of float
+        The lowest and the highest value to try.
+    points : int
+        Number of grid points; of a logarithmic grid, for every `DECADES` decades. The start comes in addition.
 
     Returns
     -------
-    Target; its value is found to a relative 1e-10, and never outside the bounds.
+    Target
+        Its value has a relative precision of 1e-10, and is never outside the bounds.
 
     Raises
     ------
-    ValueError : wanted that is not positive and finite, bounds that are not finite or in order, start outside them, or
+    ValueError
+        A wanted σ that is not positive and finite, bounds that are not finite or in order, a start outside them, or
         fewer than 3 points.
 
-    Source: Brent's methods for roots and for minima, as scipy.optimize has them.
+    Source: Brent's methods for roots and for minima, from scipy.optimize.
 
     Examples
     --------

@@ -1,6 +1,6 @@
-"""Input quantities of a measurement, and the distributions that describe what is known of them (JCGM 101:2008, 6.4).
+"""Input quantities of a measurement, and distributions that describe our knowledge of them (JCGM 101:2008, 6.4).
 
-A parameter is a number, or an array with a value for each muon. What every distribution offers is said in `Input`.
+A parameter is a number, or an array with one value per muon. All distributions have the methods of `Input`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .covariance import check_covariance, cholesky
 from .toys import draw_deviates
 
 Numbers = float | Sequence | np.ndarray | Tensor
-"""What a parameter may be given as. It is kept as a float64 array that can't be written to."""
+"""Accepted types of a parameter. It is kept as a read-only float64 array."""
 
 
 class Input:
@@ -51,7 +51,7 @@ class Input:
 
     @property
     def muons(self) -> int:
-        """For how many muons there are parameters; with 1 they hold for any number."""
+        """Number of muons that the parameters are for; 1 stands for any number."""
         return len(self.mean)
 
     def draw(
@@ -61,13 +61,17 @@ class Input:
 
         Parameters
         ----------
-        rngs : a generator for each muon that is drawn for.
-        toys : values for each of them.
-        muons : which muons these are; by default muon 0, 1, ….
+        rngs : sequence of Generator
+            One generator per muon.
+        toys : int
+            Values per muon.
+        muons : ndarray
+            The numbers of these muons; by default 0, 1, ….
 
         Raises
         ------
-        ValueError : more or fewer generators than muons.
+        ValueError
+            More or fewer generators than muons.
 
         """
         muons = np.arange(len(rngs)) if muons is None else muons
@@ -79,15 +83,15 @@ class Input:
         return self._draw(rngs, toys, *(p[muons if len(p) > 1 else [0]] for p in self._parameters()))
 
     def _impossible(self) -> Iterator[tuple[Bool[np.ndarray, " muon"], str, str]]:
-        """Where a parameter has a value that it can't have, its name, and what is wrong."""
+        """Where a parameter has an impossible value, its name, and what is wrong."""
         raise NotImplementedError
 
     def _parameters(self) -> Sequence[np.ndarray]:
-        """What `_draw` needs, each (1 or muon, 1, 1) here."""
+        """Parameters of `_draw`, here each (1 or muon, 1, 1)."""
         return [getattr(self, field.name)[:, None, None] for field in fields(self)]
 
     def _draw(self, rngs, toys, *parameters) -> Float[np.ndarray, "row toy quantity"]:
-        """Values from those parameters of the muons that are drawn for."""
+        """Values from the parameters of these muons."""
         raise NotImplementedError
 
 
@@ -97,7 +101,8 @@ class Gaussian(Input):
 
     Raises
     ------
-    ValueError : parameters that are not finite, or a negative sd.
+    ValueError
+        Parameters that are not finite, or a negative sd.
 
     Examples
     --------
@@ -140,7 +145,8 @@ class Rectangular(_Bounded):
 
     Raises
     ------
-    ValueError : parameters that are not finite, or low above high.
+    ValueError
+        Parameters that are not finite, or low above high.
 
     Examples
     --------
@@ -171,7 +177,8 @@ class Trapezoid(_Bounded):
 
     Raises
     ------
-    ValueError : parameters that are not finite, low above high, or beta outside 0 … 1.
+    ValueError
+        Parameters that are not finite, low above high, or beta outside 0 … 1.
 
     Examples
     --------
@@ -205,7 +212,8 @@ class Arcsine(_Bounded):
 
     Raises
     ------
-    ValueError : parameters that are not finite, or low above high.
+    ValueError
+        Parameters that are not finite, or low above high.
 
     Examples
     --------
@@ -236,7 +244,8 @@ class StudentT(Input):
 
     Raises
     ------
-    ValueError : parameters that are not finite, a negative scale, or freedom that is not positive.
+    ValueError
+        Parameters that are not finite, a negative scale, or freedom that is not positive.
 
     Examples
     --------
@@ -334,27 +343,30 @@ class MultivariateGaussian(Input):
 
 
 class Moments(NamedTuple):
-    """What `moments` returns, by the names of `propagate`'s arguments."""
+    """Result of `moments`, by the names of `propagate`'s arguments."""
 
     hits: Float[Tensor, "muon coordinate"]
     covariance: Float[Tensor, "muon coordinate coordinate"]
 
 
 def moments(inputs: Sequence[Input]) -> Moments:
-    """Best estimates and covariance of all quantities, in order: what the linear law needs to know of them.
+    """Best estimates and covariance of all quantities, in order, as linear propagation needs them.
 
     Parameters
     ----------
-    inputs : distributions, whose quantities are the coordinates.
+    inputs : sequence of distributions
+        Distributions whose quantities are the coordinates.
 
     Returns
     -------
-    hits (muon, coordinate) and covariance (muon, coordinate, coordinate), in float64. Quantities of different
-    distributions are uncorrelated. `propagate` refuses a variance that is infinite (`StudentT` with freedom ≤ 2).
+    Moments
+        hits (muon, coordinate) and covariance (muon, coordinate, coordinate), in float64. Quantities of different
+        distributions are uncorrelated. `propagate` refuses a variance that is infinite (`StudentT` with freedom ≤ 2).
 
     Raises
     ------
-    ValueError : what `count_muons` raises.
+    ValueError
+        What `count_muons` raises.
 
     Source: JCGM 101:2008, 6.4; JCGM 100:2008, 4.3 and 5.2.
 
@@ -381,11 +393,12 @@ def moments(inputs: Sequence[Input]) -> Moments:
 
 
 def count_muons(inputs: Sequence[Input]) -> int:
-    """For how many muons inputs have parameters: 1 where all are numbers.
+    """Number of muons that inputs have parameters for: 1 where all are numbers.
 
     Raises
     ------
-    ValueError : no inputs at all, something that is no distribution, or parameters for different numbers of muons.
+    ValueError
+        No inputs, something that is no distribution, or parameters for different numbers of muons.
 
     """
     if not isinstance(inputs, Sequence) or not inputs or not all(isinstance(each, Input) for each in inputs):

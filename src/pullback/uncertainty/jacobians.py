@@ -1,4 +1,4 @@
-"""Jacobians by reverse-mode differentiation, and forward beside infinite derivatives, on torch's public API only."""
+"""Jacobians by reverse-mode differentiation, and by forward mode where derivatives are infinite."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..errors import PullbackError
 from .arguments import Hits, check_hits, give_back, hits_tensor
 
 PROBES = 3
-"""Muons on which `muon_jacobian` looks for coupling."""
+"""Muons on which `muon_jacobian` tests for coupling."""
 
 
 def jacobian(
@@ -201,11 +201,11 @@ def _differentiate(infer, hits):
 
 
 def _by_themselves(infer, x, value, jac, wants_graph):
-    """The Jacobian, in which an infinite derivative of one observable of a muon spoils none of the others.
+    """The Jacobian, in which an infinite derivative of one observable spoils no other observable of the muon.
 
-    A backward pass sends zeros through the observables that it is not about, and 0 × ∞ is NaN. A forward pass takes
-    each observable by itself, coordinate by coordinate. Where torch has none, for a user's own backward pass say, the
-    NaN stays.
+    A backward pass sends zeros through all other observables, and 0 × ∞ is NaN. A forward pass treats each observable
+    by itself, coordinate by coordinate. Where torch has no forward pass, as for a user's own backward function, the NaN
+    stays.
     """
     spoilt = (torch.isfinite(value) & jac.isnan().any(dim=2)).any(dim=1)
     if not spoilt.any():
@@ -218,7 +218,7 @@ def _by_themselves(infer, x, value, jac, wants_graph):
                     warnings.simplefilter("ignore")  # torch warns of torch
                     dual = forward_ad.make_dual(x if wants_graph else x.detach(), direction.expand_as(x).contiguous())
                 columns.append(forward_ad.unpack_dual(infer(dual)).tangent)
-    except (RuntimeError, PullbackError):  # the second is what a function of a user's file makes of the first
+    except (RuntimeError, PullbackError):  # a function of a user's file turns the first into the second
         return jac
     if any(each is None for each in columns):
         return jac
@@ -247,8 +247,8 @@ def _of_few(infer, hits) -> Any:
 def refuse_coupling(infer, hits, value) -> None:
     """Raise if a muon's observables depend on another muon, tried on a few muons.
 
-    They are put in the company of muons that are not in the hits, and their observables must be what they were. (Their
-    derivatives wouldn't show every coupling: that to a detached mean hides from them.)
+    They are evaluated together with muons that are not in the hits, and their observables must not change. (Derivatives
+    would not show every coupling, such as one to a detached mean.)
     """
     count = min(PROBES, len(hits))
     if not count:
@@ -256,7 +256,7 @@ def refuse_coupling(infer, hits, value) -> None:
     few = slice(0, count * (len(hits) // count), len(hits) // count)
     x = hits[few]
     others = x.abs() + 1
-    # As many of them on either side, but never so many that the company is as large as the hits themselves.
+    # As many on either side, but never so many that the total equals the number of hits.
     after = others if 3 * count != len(hits) else others[:-1]
     found, expected = _of_few(infer, torch.cat([others, x, after])).detach()[count : 2 * count], value[few]
     if not alike(found, expected, hits.dtype):
@@ -269,7 +269,7 @@ def refuse_coupling(infer, hits, value) -> None:
 
 
 def alike(found: Tensor, expected: Tensor, precision: torch.dtype) -> bool:
-    """Whether observables (muon, observable) in other company are the same but for the rounding of a precision."""
+    """Whether observables (muon, observable) among other muons are the same up to rounding of a precision."""
     if torch.equal(found, expected):  # as nearly always
         return True
     # Sums over few rows may round otherwise than over many, and differences of large numbers more so: ε^0.6 is 4e-10

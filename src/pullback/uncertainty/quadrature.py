@@ -27,39 +27,39 @@ NODES = 128
 """Nodes of the quadrature; at most 256, see `_order`."""
 
 WIDTH = 1.25
-"""They lie like a Gaussian this much wider than the hit's, which takes in the tails of strongly bent functions too."""
+"""Width of the nodes' Gaussian, in units of the hit's; wide enough for the tails of strongly bent functions."""
 
 POINTS, RANDOMISATIONS = (512, 2048, 8192), 8
-"""Sobol points, more where fewer leave too large an error, which is taken from so many independent scramblings."""
+"""Sample sizes tried in turn; number of scramblings used for the error estimate."""
 
 LARGEST_ERROR, LARGEST_TAIL = 0.0015, 0.02
-"""Of a standard deviation, relative to it, for which no more points are taken; of what has none, which needs more
-points for its intervals, but once."""
+"""Relative error of the sd at which refinement stops; and for an observable without one, whose intervals need one
+refinement."""
 
 LARGEST_SD_ERROR = 0.01
-"""Of a standard deviation by all the points, relative to it, above which it has not settled: there is none."""
+"""Relative error of the sd from all points above which the observable counts as having no sd."""
 
 HEAVY = 0.5
-"""Excess kurtosis from which on a pole is looked for; that of Rice's distribution is 0.25 at most."""
+"""Excess kurtosis above which a pole is searched; that of Rice's distribution is 0.25 at most."""
 
 REACH = 6.0
-"""How far off a pole may be, in deviates; for what is further off no number of toys in use is large enough."""
+"""Largest distance of a pole, in deviates; no usable number of toys would notice one further off."""
 
 STARTS, SEARCH, LONGEST = 4, 8 * (0.8,) + 10 * (1.0,), 2.0
-"""Points from which a pole is looked for, how z is drawn towards the hit after each step, and the longest step."""
+"""Number of starting points of the search for a pole, factors on z after each step, and longest step."""
 
 FURTHER, CLOSE = 50, 0.02
-"""How far off an observable is near a pole, in standard deviations, and how near that is then, in deviates."""
+"""Smallest deviation of an observable near a pole, in sd, and largest distance from the pole, in deviates."""
 
 SEARCHED_AT_A_TIME = 1024
-"""Observables of muons whose poles are looked for together."""
+"""Observables of muons whose poles are searched together."""
 
 MOVED_FROM, MOVED_TO, ROUNDING = 2, (0.0, 4.0, -4.0), 1e-9
-"""Points at which deviates are looked at for an effect, what they are made there, and what counts as rounding, relative
-to all effects."""
+"""Points at which deviates are tested for an effect, the values they are set to, and the size of rounding errors
+relative to all effects."""
 
 EVALUATIONS_AT_A_TIME, SOBOL_AT_A_TIME = 81_920, 32_768
-"""Evaluations of the inference that are held at a time, for muons of one coordinate and of several."""
+"""Evaluations of the inference held at a time, for one coordinate and for several."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Muons:
     value: Float[Tensor, "muon observable"]
 
     def away(self, deviates: Float[Tensor, "#muon point coordinate"]) -> Float[Tensor, "muon point observable"]:
-        """How far the observables are from their values at the hits when these are off by A z, for some deviates z."""
+        """Differences of the observables from their values at the hits when the hits are off by A z, for deviates z."""
         hits = self.hits[:, None] + combined(self.root, deviates)
         away = self.infer(hits.flatten(0, 1)).unflatten(0, hits.shape[:2]) - self.value[:, None]
         return wrap_last(away, getattr(self.infer, "periods", None))
@@ -129,7 +129,7 @@ class Muons:
         return Muons(self.infer, self.hits, combined(orthogonal(gradients), self.root), self.value)
 
     def take(self, rows: Int[Tensor, " few"] | slice) -> Muons:
-        """Some of them."""
+        """A subset of the muons."""
         root = self.root if len(self.root) == 1 else self.root[rows]
         return Muons(self.infer, self.hits[rows], root, self.value[rows])
 
@@ -174,7 +174,7 @@ def integrate(
     """Integrate muons, a few at a time: all observables, or those that are wanted; the others are NaN."""
     if muons.hits.shape[1] == 1:
         found = _in_turn(muons, NODES, _quadrature)
-        # What is not finite at one point is not known.
+        # Not finite at one point means unknown.
         return found._replace(ends=torch.where(torch.isfinite(found.sd)[:, :, None], found.ends, float("nan")))
     wanted = torch.ones_like(muons.value, dtype=torch.bool) if wanted is None else wanted
     whole = Integrals(*(muons.value.new_full((*wanted.shape, *ends), float("nan")) for ends in ((), (), (), (4,))))
@@ -184,9 +184,9 @@ def integrate(
 
 
 def _by_points(muons: Muons, wanted: Bool[Tensor, "muon observable"], seed: int) -> Integrals:
-    """The integrals of what is wanted, one after the other, by as many points as each needs.
+    """The integrals of the wanted observables, one after the other, by as many points as each needs.
 
-    What has no standard deviation has NaN for it and for the mean, and an infinite error, but quantiles.
+    An observable without a standard deviation has NaN for sd and mean, an infinite error, and finite quantiles.
     """
     muon, observable = wanted.nonzero().unbind(1)
     few = max(1, SOBOL_AT_A_TIME // (MOVED_FROM * (1 + len(MOVED_TO) * muons.hits.shape[1])))
@@ -227,7 +227,7 @@ def _by_points(muons: Muons, wanted: Bool[Tensor, "muon observable"], seed: int)
 
 
 def _in_turn(muons: Muons, points: int, method: Callable[[Muons], Integrals]) -> Integrals:
-    """A method that takes so many points, for a few muons at a time."""
+    """Apply a method that takes `points` points per muon to a few muons at a time."""
     step = max(1, EVALUATIONS_AT_A_TIME // points)
     parts = [method(muons.take(slice(at, at + step))) for at in range(0, max(1, len(muons.hits)), step)]
     return Integrals(*map(torch.cat, zip(*parts, strict=True)))
@@ -333,7 +333,7 @@ def _sobol(
     furthest = square.topk(STARTS, dim=1).indices
     heavy = square.square_().mean(dim=1) > (3 + HEAVY) * variance.square()
     ends = quantiles(sorted_rows(away), tuple(ENDS.tolist()))
-    # What is not finite at one point is not known.
+    # Not finite at one point means unknown.
     ends = torch.where(torch.isfinite(sd)[:, None], ends, float("nan"))
     return Integrals(mean[:, 0], sd, error, ends), furthest, heavy
 
@@ -349,9 +349,9 @@ def has_pole(
 
     A ratio does where its denominator is 0, and has no standard deviation however unlikely that is. With d(z) the
     distance of the observable from its mean, 1/d is 0 there. Newton's method looks for that, from the points at which
-    |d| is largest: the next z is z + d ∇d/|∇d|². At first z is also drawn towards the hit at each step, which takes
-    off what does not bring it nearer to the pole. The length |d|/|∇d| of a step is the distance of the pole, or less,
-    and becomes as small as is asked for; for d = zⁿ it is z/n.
+    |d| is largest: the next z is z + d ∇d/|∇d|². At first z is also scaled towards the hit at each step, which
+    removes components that do not bring it nearer to the pole. The length |d|/|∇d| of a step is at most the distance of
+    the pole, and becomes as small as required; for d = zⁿ it is z/n.
     """
     z, found = starts, torch.zeros_like(mean, dtype=torch.bool)
     for shrink in SEARCH:
@@ -367,10 +367,10 @@ def has_pole(
 
 
 def moving(muons: Muons) -> Int[Tensor, " muon"]:
-    """How many deviates of turned muons there are before those, at the end, that change no observable.
+    """Number of deviates of rotated muons before those, at the end, that change no observable.
 
-    Of a track's hits, only the combinations that make its parameters have any effect. A deviate counts as one without
-    if the observables don't change by more than rounding when it is 0 or ±4 rather than any other number.
+    Of a track's hits, only the combinations that determine its parameters have any effect. A deviate has none if the
+    observables change by no more than rounding when it is set to 0 or ±4.
     """
     coordinates = muons.hits.shape[1]
     base = normal_points(coordinates, MOVED_FROM, 1, 0).to(muons.hits)

@@ -1,6 +1,6 @@
 """Uncertainties that all muons share: a layer's position, a parameter of the model.
 
-Importing this does not import torch: names and correlations are checked by jobs that need none.
+Importing this does not import torch: jobs without torch check names and correlations.
 """
 
 from __future__ import annotations
@@ -24,29 +24,33 @@ Uncertainties = Float[Tensor, "*sigma_eta"] | Float[np.ndarray, "*sigma_eta"]
 def systematic_jacobian(
     infer: Infer, hits: Float[Tensor, "muon coordinate"], eta: Float[Tensor, " systematic"]
 ) -> Float[Tensor, "muon observable systematic"]:
-    """The Jacobian of each muon's observables by what all muons share: G[m, o, k] = ∂y[m, o] / ∂η[k].
+    """The Jacobian of each muon's observables with respect to shared parameters: G[m, o, k] = ∂y[m, o] / ∂η[k].
 
-    Every muon depends on the same η, so that a backward pass gives uᵀG, a sum over muons. As that is linear in u, its
-    derivative by u is the column of G for all muons at once: G v = ∂(uᵀG v)/∂u. Each costs one more backward pass a
-    systematic, and no muon's NaN reaches another.
+    Every muon depends on the same η, so a backward pass gives uᵀG, a sum over muons. It is linear in u, so its
+    derivative by u is one column of G for all muons at once: G v = ∂(uᵀG v)/∂u. Each column costs one more backward
+    pass, and no muon's NaN reaches another.
 
     Parameters
     ----------
-    infer : function of hits (muon, coordinate) and of the shared parameters η (systematic,) that returns observables
-        (muon, observable), muon by muon; torch must know its second derivatives. A true attribute `missing` says that
-        it takes NaN for a hit that is missing.
-    hits : (muon, coordinate), floating point. A muon with a hit that is NaN or infinite gets NaN, unless infer is
+    infer : callable
+        Function of hits (muon, coordinate) and of the shared parameters η (systematic,) that returns observables (muon,
+        observable), muon by muon; torch must know its second derivatives. A true attribute `missing` says that NaN
+        stands for a missing hit.
+    hits : Tensor
+        Hits (muon, coordinate), floating point. A muon with a hit that is NaN or infinite gets NaN, unless infer is
         `missing`; so does an observable that is NaN itself.
-    eta : the shared parameters at their best values (systematic,).
+    eta : Tensor
+        Best values of the shared parameters (systematic,).
 
     Returns
     -------
-    G (muon, observable, systematic), in units of the observables over units of η, without gradients.
+    Tensor
+        G (muon, observable, systematic), in units of the observables over units of η, without gradients.
 
     Raises
     ------
-    TypeError, ValueError : what `muon_jacobian` raises; and an infer that does not use η, or cannot be differentiated
-        twice.
+    TypeError, ValueError
+        What `muon_jacobian` raises; an infer that does not use η, or cannot be differentiated twice.
 
     Source: sensitivity coefficients, JCGM 100:2008, 5.1.3, with shared input quantities as in F.1.2.3.
 
@@ -69,7 +73,7 @@ def systematic_jacobian(
 
     check_hits(hits)
     hits, eta = hits.detach(), eta.detach()
-    # What is wrong with hits or infer shows on a few muons, and is refused there in the words used for J.
+    # Wrong hits or a wrong infer show on a few muons, and are refused there with the messages of `muon_jacobian`.
     few = muon_jacobian(lambda x: infer(x, eta), hits[:3])
     missing = getattr(infer, "missing", False)
     whole = hits.new_empty(len(hits), few.shape[1], len(eta))
@@ -118,24 +122,28 @@ def cross_covariance(
     right: Float[Tensor, "*right other systematic"],
     sigma_eta: Uncertainties,
 ) -> Float[Tensor, "*both observable other"]:
-    """The covariance that two muons owe to what they share: cov(y_m, y_n) = G_m Σ_η G_nᵀ.
+    """The covariance of two muons due to shared parameters: cov(y_m, y_n) = G_m Σ_η G_nᵀ.
 
-    For m = n it is what the shared parameters add to the muon's own covariance J Σ Jᵀ; for m ≠ n it is all of their
-    covariance. Axes before the last two broadcast.
+    For m = n the shared parameters add it to the muon's own covariance J Σ Jᵀ; for m ≠ n it is the whole covariance.
+    Axes before the last two broadcast.
 
     Parameters
     ----------
-    left, right : G of one muon or of many, as `systematic_jacobian` gives it: (…, observable, systematic).
-    sigma_eta : covariance of the shared parameters (systematic, systematic), or where they are independent their
-        standard uncertainties (systematic,).
+    left, right : Tensor
+        G of one muon or of many from `systematic_jacobian`, (…, observable, systematic).
+    sigma_eta : Tensor or ndarray
+        Covariance of the shared parameters (systematic, systematic), or where they are independent their standard
+        uncertainties (systematic,).
 
     Returns
     -------
-    (…, observable, observable), in the units of the observables.
+    Tensor
+        (…, observable, observable), in the units of the observables.
 
     Raises
     ------
-    ValueError : sigma_eta of another shape, not finite, negative, not symmetric or not positive semi-definite.
+    ValueError
+        sigma_eta of another shape, not finite, negative, not symmetric or not positive semi-definite.
 
     Source: JCGM 102:2011, 6.2, for the observables of both muons as one output quantity.
 
@@ -154,7 +162,7 @@ def cross_covariance(
 def covariance_of_shared(
     sigma_eta: Uncertainties, like: Float[Tensor, "*any systematic"]
 ) -> Float[Tensor, "systematic systematic"]:
-    """Σ_η as a matrix, from itself or from standard uncertainties, checked, for the systematics of `like`."""
+    """Σ_η as a matrix, from a matrix or standard uncertainties, checked, for the systematics of `like`."""
     import torch
 
     sigma = torch.as_tensor(sigma_eta, dtype=like.dtype, device=like.device)
@@ -176,7 +184,7 @@ def covariance_of_shared(
     rounding = 1e3 * torch.finfo(sigma.dtype).eps
     if ((correlation - correlation.mT).abs() > rounding).any():
         raise ValueError("sigma_eta is not symmetric")
-    alone = (variance == 0) & (correlation != 0).any(dim=1)  # what has no variance has no covariance
+    alone = (variance == 0) & (correlation != 0).any(dim=1)  # without variance there is no covariance
     if alone.any() or torch.linalg.eigvalsh(correlation).min() < -rounding:
         raise ValueError("sigma_eta is not positive semi-definite")
     return sigma
@@ -220,7 +228,7 @@ class MeanAccumulator:
         shared: Float[Tensor, "muon ... systematic"],
         weights: Float[Tensor, " muon"] | None = None,
     ) -> None:
-        """Take the next muons: the arguments are those of `mean_uncertainty`."""
+        """Add the next muons, with the arguments of `mean_uncertainty`."""
         import torch
 
         sigma, shared = sigma.detach().double(), shared.detach().double()
@@ -265,19 +273,25 @@ def mean_uncertainty(
 
     Parameters
     ----------
-    sigma : standard uncertainty of each muon from its own hits alone (muon,), or (muon, observable).
-    shared : G (muon, systematic), or (muon, observable, systematic), as `systematic_jacobian` gives it.
-    sigma_eta : covariance or standard uncertainties of the shared parameters, as `cross_covariance` takes them.
-    weights : (muon,), of any sum; without them all muons weigh the same.
+    sigma : Tensor
+        Standard uncertainty of each muon from its own hits alone, (muon,) or (muon, observable).
+    shared : Tensor
+        G from `systematic_jacobian`, (muon, systematic) or (muon, observable, systematic).
+    sigma_eta : Tensor or ndarray
+        Covariance or standard uncertainties of the shared parameters, as for `cross_covariance`.
+    weights : Tensor
+        Weights (muon,) of any sum; by default all muons weigh the same.
 
     Returns
     -------
-    total, independent and shared standard uncertainty of the mean, in the unit of sigma, and the number of muons in it.
-    A muon whose sigma or G is not finite is no part of the mean; without any muon the uncertainties are NaN.
+    MeanUncertainty
+        total, independent and shared standard uncertainty of the mean, in the unit of sigma, and the number of muons in
+        it. A muon whose sigma or G is not finite is left out; without any muon the uncertainties are NaN.
 
     Raises
     ------
-    ValueError : a negative sigma, weights that are not finite or have no positive sum, an impossible sigma_eta.
+    ValueError
+        A negative sigma, weights that are not finite or have no positive sum, an impossible sigma_eta.
 
     Source: JCGM 100:2008, equation 13, and F.1.2.3 for quantities in common.
 
@@ -305,17 +319,21 @@ def correlation_matrix(
 
     Parameters
     ----------
-    names : of the quantities, in the order of the matrix.
-    correlations : (name, name, ρ), each pair at most once and in either order.
+    names : sequence of str
+        Names of the quantities, in the order of the matrix.
+    correlations : sequence of tuple
+        (name, name, ρ), each pair at most once and in either order.
 
     Returns
     -------
-    (systematic, systematic), with ones on the diagonal.
+    ndarray
+        (systematic, systematic), with ones on the diagonal.
 
     Raises
     ------
-    ValueError : a name that is not known or there twice, a pair given twice or of one quantity with itself, ρ outside
-        -1 to 1, or correlations that are impossible together.
+    ValueError
+        An unknown or duplicate name, a duplicate pair or one of a quantity with itself, ρ outside -1 to 1, or
+        correlations that are impossible together.
 
     Source: correlation coefficients, JCGM 100:2008, equation 14.
 
@@ -357,8 +375,10 @@ def covariance_matrix(
 
     Parameters
     ----------
-    uncertainties : standard uncertainty of each by name, in its own unit; not negative.
-    correlations : as `correlation_matrix` takes them.
+    uncertainties : mapping of str to float
+        Standard uncertainty of each quantity by name, in its own unit; not negative.
+    correlations : sequence of tuple
+        As for `correlation_matrix`.
 
     Returns
     -------
@@ -366,7 +386,8 @@ def covariance_matrix(
 
     Raises
     ------
-    ValueError : an uncertainty that is negative or not finite; what `correlation_matrix` raises.
+    ValueError
+        An uncertainty that is negative or not finite; what `correlation_matrix` raises.
 
     Examples
     --------

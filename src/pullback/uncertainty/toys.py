@@ -131,19 +131,26 @@ def throw_toys(
     draw: Callable[[Any, tuple[int, int]], Float[Any, "toy coordinate"]] | None = None,
     n_dig: int | None = None,
 ) -> list[Toys]:
-    """`run_toys` for several throws over as many muons each, with common deviates: muon m's come from rngs[m].
+    """`run_toys` for several setups with equal numbers of muons and common deviates; those of muon m are of rngs[m].
 
-    Throws that share deviates have correlated errors, so that differences between them are smooth; drawing the
-    deviates once is also most of the time saved.
+    Setups that share deviates have correlated errors, so differences between them are smooth. Drawing the deviates once
+    also saves most of the time.
 
     Parameters
     ----------
-    throws, toys, rngs : see `run_toys`. Deviates of numpy's generators are drawn on the CPU and go where the hits are;
+    throws : sequence of ToySetup
+        What toys are thrown around.
+    toys : int
+        Toys per muon.
+    rngs : sequence of Generator
+        One generator per muon. Deviates of numpy's generators are drawn on the CPU and moved to the device of the hits;
         a `DeviceGenerator` draws them there.
-    draw : deviates of a shape from a generator, standard normal ones if it is not given.
-    n_dig : adaptive, if it is given: batches of 10 000 toys until twice the standard deviation of the average over
-        batches of each of mean, sd and ends of the 95 % interval is no more than the numerical tolerance of the sd in
-        so many digits (JCGM 101:2008, 7.9.4), and at most `toys`, in whole batches.
+    draw : callable
+        Draws deviates of a shape from a generator; standard normal ones by default.
+    n_dig : int
+        If given, toys are adaptive: batches of 10 000 toys until twice the standard deviation of the average over
+        batches of each of mean, sd and ends of the 95 % interval is at most the numerical tolerance of the sd in this
+        number of digits (JCGM 101:2008, 7.9.4), and at most `toys`, in whole batches.
 
     """
     if not all(isinstance(rng, np.random.Generator | DeviceGenerator) for rng in rngs):
@@ -176,7 +183,7 @@ def throw_toys(
 
 
 def _adaptively(sums, rows, rngs, batches, draw) -> None:
-    """Batches of toys around some muons, until all are settled or the batches are used up."""
+    """Throw batches of toys around some muons, until all are settled or no batches are left."""
     coordinates = sums[0].throw.deviates
     for _ in range(batches):
         z = _in_order(draw_deviates([rngs[row] for row in rows], ADAPTIVE_BATCH, coordinates, draw))
@@ -207,9 +214,9 @@ def draw_deviates(
 
 
 def _in_order(z: Float[Any, "muon toy coordinate"]) -> Float[Tensor, "muon toy coordinate"]:
-    """The toys of each muon in order of their deviates, where they have one.
+    """The toys of each muon in order of their deviates, if a toy has one deviate.
 
-    So is then what is inferred from them, for most muons, and need not be sorted.
+    The observables of most muons are then in order too, and need no sorting.
     """
     if isinstance(z, Tensor):
         return z.sort(dim=1).values if z.shape[2] == 1 else z
@@ -250,7 +257,7 @@ class _Sums:
         self.batches = centre.new_zeros(2, muons, observables, 4)
 
     def add(self, rows: slice | Int[Tensor, " few"], z: Float[Tensor, "few toy coordinate"]) -> None:
-        """ToySetup more toys around some muons."""
+        """Throw more toys around some muons."""
         infer, hits, noise, root = self.throw
         count = z.shape[1]
         if root is None:
@@ -273,7 +280,7 @@ class _Sums:
             self.batches[:, rows] += torch.stack([batch, batch * batch])
 
     def settle(self, rows: Int[Tensor, " few"]) -> None:
-        """Mark those of some muons that need no more batches (JCGM 101:2008, 7.9.4)."""
+        """Mark the muons that need no more batches (JCGM 101:2008, 7.9.4)."""
         h = (self.count[rows] / ADAPTIVE_BATCH)[:, None, None].to(self.centre)
         if (h < 2).any():
             return
@@ -297,7 +304,7 @@ class _Sums:
         return mean, sd, sd * (2 / (count - 1) + excess / count).clamp(min=0).sqrt() / 2
 
     def toys(self) -> Toys:
-        """What all toys say; NaN where hits or observables are not finite, or too few toys for an interval."""
+        """Results of all toys; NaN where hits or observables are not finite, or too few toys for an interval."""
         mean, sd, sd_error = self._moments()
         usable = usable_muons(self.throw.infer, self.throw.hits)
         finite = torch.isfinite(mean) if usable is None else usable[:, None].expand_as(mean)
@@ -321,7 +328,11 @@ def _around_ends(count: int) -> tuple[float, ...]:
 
 
 def _inferred(infer: Callable, hits: Float[Tensor, "row coordinate"]) -> Float[Tensor, "row observable"]:
-    """The observables of toys, in whole vectors (docs/reproducibility.md)."""
+    """The observables of toys, bit for bit independent of a toy's place in the array.
+
+    torch handles a few numbers at the end of an array by other instructions, whose last bit may differ. The array is
+    extended by numbers that are not used, which take these places.
+    """
     missing = -len(hits) % WHOLE_VECTORS
     with torch.no_grad():
         if not missing:
