@@ -387,7 +387,7 @@ LIGHT = """
 import sys
 from pathlib import Path
 from pullback import steps
-from pullback.batch_tally import tally
+from pullback.validation.batch_sums import tally
 from pullback.study import Study
 from pullback.verdict import Outputs, validate
 
