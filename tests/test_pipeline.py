@@ -388,8 +388,8 @@ import sys
 from pathlib import Path
 from pullback import steps
 from pullback.validation.batch_sums import tally
-from pullback.study import Study
-from pullback.verdict import Outputs, validate
+from pullback.study.plan import Study
+from pullback.validation.verdict import Outputs, validate
 
 folder, made = Path(sys.argv[1]), Path(sys.argv[2])
 study = Study.from_config({raw!r})
