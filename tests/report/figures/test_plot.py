@@ -415,7 +415,7 @@ def test_a_failure_leaves_no_half_file(scan, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("systematics", [{}, {"model.dz": 0.01}])
 def test_figures_read_the_artefacts_that_they_name_and_no_others(tmp_path, monkeypatch, systematics):
-    """Of a point in several batches: those of the first 100 toy muons, and pseudo-experiments; each is verified, once."""
+    """For a point in several batches: the first 100 toy muons and pseudo-experiments; each is verified once."""
     raw = {"study": "s", "source": {"muons": BLOCK + 300}, "compute": {"batch_cost": 1}, "systematics": systematics}
     run = Run({**raw, "toys": {"muons": 200, "per_muon": 20, "experiments": 100}}, tmp_path).make()
     (first, second), named = run.study.batches, drawn_from(run.study)
