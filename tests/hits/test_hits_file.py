@@ -328,7 +328,7 @@ def test_text_and_truncation_in_parquet():
 
 def test_bad_hdf5():
     for column in (np.array([b"a"]), 0.0, np.array([True])):
-        with pytest.raises(PullbackError, match="must be a dataset of numbers, one a row"):
+        with pytest.raises(PullbackError, match="must be a dataset of numbers, one per row"):
             hits(write("h5", {"x": column}))
     with pytest.raises(PullbackError, match="differ in length"):
         hits(write("h5", {"x": np.zeros(3), "y": np.zeros(4)}), names=("x", "y"))
