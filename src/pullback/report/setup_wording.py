@@ -184,7 +184,7 @@ class SetupWording:
         return (
             f"A ratio passes when its {percent(settings.confidence)} confidence interval lies within "
             f"1 ± {settings.tolerance:g}, the offset of an interval end when its own lies within "
-            f"± {settings.tolerance:g} half-widths. Either fails when its Bonferroni-corrected interval lies outside, and is inconclusive "
-            "otherwise. Judged are the mean over the muons of each bin and, for the quoted σ, also the root mean "
-            f"square: the linear σ in bins {where}, the quoted σ in all bins"
+            f"± {settings.tolerance:g} half-widths. Either fails when its Bonferroni-corrected interval lies outside, "
+            "and is inconclusive otherwise. Judged are the mean over the muons of each bin and, for the quoted σ, also "
+            f"the root mean square: the linear σ in bins {where}, the quoted σ in all bins"
         )
