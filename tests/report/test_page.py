@@ -108,6 +108,7 @@ def test_it_says_what_was_run_and_where_it_comes_from(default):
         "resolution 100 /m",
         "detector.resolution (1/m)",
         "A ratio passes when its 95 % confidence interval lies within 1 ± 0.05",
+        "the linear σ in bins θ/σ ≥ 3, the quoted σ in all bins",
         evidence["content_digest"],
         evidence["config_digest"],
         "torch version 2.13.0",
