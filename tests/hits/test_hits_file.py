@@ -182,12 +182,14 @@ def test_only_regular_files_are_read_in_planning_and_in_jobs(suffix, make, expec
 
 
 @pytest.mark.parametrize("suffix", KINDS)
-@pytest.mark.parametrize("name", ["a\0b", "a" * 5000])
-def test_names_that_no_file_can_have(suffix, name):
-    with pytest.raises(PullbackError, match="can't be read") as caught:
-        study_of(f"{name}.{suffix}")
-    assert str(caught.value).isprintable()
-    assert len(str(caught.value)) < 300
+@pytest.mark.parametrize(("name", "planned"), [("a\0b", "holds the character"), ("a" * 5000, "is text of 500")])
+def test_names_that_no_file_can_have(suffix, name, planned):
+    """The plan refuses them, and so does what reads the file."""
+    for refused, expected in ((study_of, planned), (lambda file: source(file).count_muons(), "can't be read")):
+        with pytest.raises(PullbackError, match=expected) as caught:
+            refused(f"{name}.{suffix}")
+        assert str(caught.value).isprintable()
+        assert len(str(caught.value)) < 300
 
 
 OTHER_KINDS = [
