@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from jcgm import CASES as REFERENCE
+from jcgm import IMPEDANCE, MASS, MODELS, inputs_of, mass
 from scipy import stats
-from uncertainty.test_adaptive import CASES as REFERENCE
-from uncertainty.test_adaptive import IMPEDANCE, MASS, MODELS, inputs_of, mass
 
 from pullback import infer_theta, linear_valid, propagate, second_order
 from pullback.statistics.normal import K95
