@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from jcgm import CASES, IMPEDANCE, LOSS, MASS, MODELS, inputs_of, mass
+from jcgm import CASES, IMPEDANCE, LOSS, MASS, MODELS, impedance, inputs_of, mass, same, total
 from scipy import stats
 
 from pullback import (
