@@ -1,4 +1,4 @@
-"""Angles from muon hits with uncertainties that are propagated by Jacobians and proved by toy Monte Carlo."""
+"""Angles from muon hits with uncertainties that are propagated by Jacobians and validated by toy Monte Carlo."""
 
 import importlib
 
