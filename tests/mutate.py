@@ -1,10 +1,10 @@
 """Mutation testing: which single changes to a module do its tests not notice?
 
-    python tests/mutate.py src/pullback/points.py src/pullback/batches.py --number 20 --seed 1
+    python tests/mutate.py src/pullback/study/scan.py src/pullback/files.py --number 20 --seed 1
 
 Each mutant differs from the module in one place: a comparison, a sign, a constant, a condition, a call left out.
-The tests of src/pullback/points.py are tests/test_points.py, and those of src/pullback/study/points.py are
-tests/study/test_points.py; `--tests` adds others. They run in a copy of the project. What survives is printed with its
+The tests of src/pullback/files.py are tests/test_files.py, and those of src/pullback/study/scan.py are
+tests/study/test_scan.py; `--tests` adds others. They run in a copy of the project. What survives is printed with its
 line and a diff, and is either equivalent to the module, or a test that is missing.
 """
 
@@ -76,7 +76,7 @@ def mutants(module: str, source: str) -> Iterator[Mutant]:
 
 
 def _nodes(node: ast.AST) -> Iterator[ast.AST]:
-    """Statements and expressions below a node, but for annotations, decorators and texts, which tests can't judge."""
+    """Statements and expressions below a node, except annotations, decorators and texts, which tests can't judge."""
     for name, value in ast.iter_fields(node):
         for child in value if isinstance(value, list) else [value]:
             if name in ("annotation", "returns", "decorator_list") or not isinstance(child, ast.AST):

@@ -37,7 +37,7 @@ def _export(options: argparse.Namespace) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("pullback", description="What can be done with a study beside the workflow.")
+    parser = argparse.ArgumentParser("pullback", description="Commands for the results of a study.")
     parser.add_argument("--version", action="version", version=f"pullback {__version__}")
     commands = parser.add_subparsers(required=True, metavar="command")
 
@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--format", required=True, choices=("parquet", "root", "csv"), help="kind of the table's file")
     export.add_argument("--point", metavar="LABEL", help="the point; needed where the study has several")
     export.add_argument(
-        "--table", default="muons", choices=("muons", "toys"), help="a row a muon (default), or a row a toys' muon"
+        "--table", default="muons", choices=("muons", "toys"), help="one row per muon (default), or per muon with toys"
     )
     export.add_argument(
         "--columns",

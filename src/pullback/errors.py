@@ -1,15 +1,15 @@
-"""The one kind of error that a user is meant to read."""
+"""Errors that a user can mend."""
 
 LONGEST_SHOWN = 80
-"""Characters that a message shows of a cell, the name of a column or a line of code."""
+"""Characters of a cell, a column name or a line of code that a message shows."""
 
 
 class PullbackError(Exception):
-    """Something a user can mend: its text says what is wrong, where, and what to do, in one line a problem."""
+    """Something a user can mend: its text says what is wrong, where, and what to do, in one line per problem."""
 
 
 def one_line(text: str) -> str:
-    """What a user's file holds as a message shows it: in one line, and no longer than that.
+    """Text of a user's file as a message shows it: on one line, and shortened.
 
     >>> one_line("a\\nb"), one_line("y" * 1000)
     ('a\\\\nb', 'yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy…')

@@ -201,7 +201,7 @@ CASES = """
 {source: {kind: recorded, file: a.csv, unit: µm}}
     source.unit: is 'µm'; it should be 'm', 'cm' or 'mm'
 """
-"""Configs, and under each what is said of it, with dots for what is left out."""
+"""Configs, each followed by its messages; dots stand for omitted text."""
 
 
 def cases():
