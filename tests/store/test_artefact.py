@@ -14,6 +14,7 @@ from pullback.store import artefact, netcdf
 from pullback.store.checksum import seal
 from pullback.store.provenance import code_digest
 from pullback.store.study_file import open_study
+from pullback.study import blocks
 from pullback.study.blocks import BLOCK
 
 KINDS = ("truth", "reco", "theta", "sigma", "toys")
@@ -346,7 +347,7 @@ def test_a_column_that_is_not_full_is_never_left_behind(made, tmp_path):
 def test_a_column_of_many_blocks_has_all_of_their_digests_and_space_for_them(made, tmp_path, monkeypatch):
     """More than the 64 KiB that an attribute of HDF5 had for long."""
     run, _ = made
-    monkeypatch.setattr(artefact, "BLOCK", 1)  # a chunk a row
+    monkeypatch.setattr(blocks, "BLOCK", 1)  # a chunk a row
     reserved, reserve = [], artefact.reserve
     monkeypatch.setattr(artefact, "reserve", lambda path, size: reserved.append(size) or reserve(path, size))
     (name,) = run.study.batches

@@ -6,8 +6,8 @@ from itertools import groupby
 from pathlib import Path
 
 from ..store import artefact, columns
+from ..study import blocks
 from ..study.batches import Batch
-from ..study.blocks import BLOCK
 from .common import progress
 
 
@@ -23,7 +23,7 @@ def import_hits(batch: Batch, reco: str | Path) -> None:
             outputs = [columns.of_hits(out, part, "x_reco", "recorded") for part in parts]
             shape = file.covariance_shape
             covariances = [columns.of_covariances(out, part, shape) for part in parts if shape]
-            for _, found in zip(progress(parts[0], "imported"), file.blocks(start, stop, BLOCK), strict=True):
+            for _, found in zip(progress(parts[0], "imported"), file.blocks(start, stop, blocks.BLOCK), strict=True):
                 for column in outputs:
                     column.append(found.hits)
                 for column in covariances:

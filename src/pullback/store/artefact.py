@@ -23,8 +23,9 @@ import xxhash
 from ..errors import PullbackError
 from ..files import whole
 from ..models import Quantity
+from ..study import blocks
 from ..study.batches import Batch, Part
-from ..study.blocks import BLOCK, Block
+from ..study.blocks import Block
 from .checksum import REMAKE, USER_BLOCK, reserve, seal, verify
 from .netcdf import Dims, Scales, describe, dims_of, scales_of
 from .provenance import code_digest, vector_instructions, versions
@@ -100,7 +101,7 @@ class Writer:
     ) -> Column:
         """A new column in a point's group; `quantity` gives its description and unit."""
         # Chunks of 1 MiB of whole rows, several times faster to write than chunks of one column.
-        chunks = (max(1, min(shape[0], BLOCK // math.prod(shape[1:]))), *shape[1:])
+        chunks = (max(1, min(shape[0], blocks.BLOCK // math.prod(shape[1:]))), *shape[1:])
         dataset = group.create_dataset(name, shape, dtype, chunks=chunks, maxshape=(max(1, shape[0]), *shape[1:]))
         count = -(-shape[0] // chunks[0])  # the last one takes the space of a full one
         self._size += count * (math.prod(chunks) * dataset.dtype.itemsize + BLOCK_OVERHEAD) + OVERHEAD
@@ -120,7 +121,7 @@ class Writer:
 
     def finish(self, batch: Batch, parents: dict[str, str]) -> None:
         """Finish the columns, and sign the file with the digest of its content."""
-        content = {name: blocks.hex() for name, blocks in (column.finish() for column in self._columns)}
+        content = {name: digests.hex() for name, digests in (column.finish() for column in self._columns)}
         content |= self._arrays
         seeds = sorted({part.settings.seed for part in batch.parts})
         seed = seeds if len(seeds) > 1 else seeds[0]  # a scan may vary the seed

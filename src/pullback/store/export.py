@@ -25,8 +25,8 @@ import pyarrow.parquet
 from ..errors import PullbackError
 from ..files import check_regular, check_replaceable, whole
 from ..hits.root import load_uproot
+from ..study import blocks
 from ..study.batches import short
-from ..study.blocks import BLOCK
 from .artefact import Reader
 from .study_file import open_study
 
@@ -118,8 +118,8 @@ def export(
         if kind == "root":
             load_uproot(path)
         with whole(path) as part, _WRITERS[kind](part, fields, label) as append:
-            for start in range(0, rows, BLOCK):
-                append(_rows(reader, fields, start, min(start + BLOCK, rows)))
+            for start in range(0, rows, blocks.BLOCK):
+                append(_rows(reader, fields, start, min(start + blocks.BLOCK, rows)))
     return Exported(path, rows, len(fields))
 
 

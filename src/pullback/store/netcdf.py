@@ -7,7 +7,7 @@ from typing import Any
 import h5py
 
 from ..models import Quantity
-from ..study.blocks import BLOCK
+from ..study import blocks
 
 Dims = dict[str, list[str] | None]
 """Names of the dimensions of a dataset, with the labels along each dimension if it has any."""
@@ -28,7 +28,7 @@ def describe(dataset: h5py.Dataset, dims: Dims, quantity: Quantity, attributes: 
             length = dataset.shape[axis]
             # Chunked and never written, so that it takes no space.
             scale = group.create_dataset(
-                dim, (length,), ">f4", chunks=(max(1, min(length, BLOCK)),), maxshape=(max(1, length),)
+                dim, (length,), ">f4", chunks=(max(1, min(length, blocks.BLOCK)),), maxshape=(max(1, length),)
             )
             scale.make_scale(f"{_DIMENSION_ONLY}{length:10d}")
         elif dim not in group:

@@ -6,6 +6,7 @@ Batches are cut by cost, which follows from the config and not from the machine.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -13,7 +14,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from ..models import Model, load
-from .blocks import BLOCK, Block, block_count
+from . import blocks
+from .blocks import Block, block_count
 from .scan import Point
 from .toy_selection import share
 
@@ -56,17 +58,17 @@ class Part:
     def blocks(self) -> Iterator[Block]:
         """The blocks in order."""
         for index in range(self.first, self.last):
-            yield Block(index, index * BLOCK, min((index + 1) * BLOCK, self.muons))
+            yield Block(index, index * blocks.BLOCK, min((index + 1) * blocks.BLOCK, self.muons))
 
     @property
     def start(self) -> int:
         """Index of the first muon."""
-        return self.first * BLOCK
+        return self.first * blocks.BLOCK
 
     @property
     def stop(self) -> int:
         """Index after the last muon."""
-        return min(self.last * BLOCK, self.muons)
+        return min(self.last * blocks.BLOCK, self.muons)
 
     @property
     def model(self) -> Model:
@@ -131,9 +133,7 @@ def cut(
         total = block_count(muons[point.label])
         whole = _part(point, muons[point.label], extra or {})
         work = cost(whole, model)
-        pieces = min(-(-work // limit), total)
-        for piece in range(pieces):
-            part = replace(whole, first=total * piece // pieces, last=total * (piece + 1) // pieces)
+        for part in _pieces(whole, total, limit, model):
             if work <= room:
                 groups[-1].append(part)
                 room -= work
@@ -141,6 +141,16 @@ def cut(
                 groups.append([part])
                 room = limit - work if 2 * work <= limit else 0
     return {_name(parts): Batch("all", tuple(parts)) for parts in groups}
+
+
+def _pieces(whole: Part, total: int, limit: int, model: Model) -> list[Part]:
+    """As few equal ranges of the blocks of a point as cost no more than the limit each, or are a single block."""
+    for count in range(min(-(-cost(whole, model) // limit), total), total + 1):
+        ends = [total * piece // count for piece in range(count + 1)]
+        parts = [replace(whole, first=first, last=last) for first, last in itertools.pairwise(ends)]
+        if all(cost(part, model) <= limit for part in parts):
+            break
+    return parts
 
 
 def cost(part: Part, model: Model) -> int:

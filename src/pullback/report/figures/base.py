@@ -19,7 +19,8 @@ from ...models import NO_FOLD, Quantity
 from ...statistics.angles import wrap
 from ...store.artefact import Reader
 from ...store.evidence_file import Evidence
-from ...study.blocks import BLOCK, block_count
+from ...study import blocks
+from ...study.blocks import block_count
 from ...study.plan import Study
 from ...study.toy_selection import blocks_shown, share
 from ...validation.bin_sums import SIGMAS, distance
@@ -71,24 +72,26 @@ class Subject:
 
     def as_recorded(self, name: str) -> np.ndarray:
         """A column of the first muons as it is in the artefact."""
-        return self.reader.rows(f"{self.label}/{name}", 0, BLOCK)
+        return self.reader.rows(f"{self.label}/{name}", 0, blocks.BLOCK)
 
     def toys(self, name: str) -> np.ndarray:
         """A column of the toy muons that are shown."""
         muons = self.study.muons[self.label]
         total, count = block_count(muons), min(self.point.config.toys.muons, muons)
-        blocks = blocks_shown(total, count)
+        leading = blocks_shown(total, count)
         column, muon = (
-            self.reader.rows(f"{self.label}/toys/{each}", 0, share(range(blocks), total, count).stop)
+            self.reader.rows(f"{self.label}/toys/{each}", 0, share(range(leading), total, count).stop)
             for each in (name, "muon")
         )
-        return drawable(column[muon < blocks * BLOCK])  # a block with too few muons has fewer toys than its share
+        return drawable(
+            column[muon < leading * blocks.BLOCK]
+        )  # a block with too few muons has fewer toys than its share
 
     def at(self, name: str, muon: np.ndarray) -> np.ndarray:
         """A column of given muons, most of which are in the first block."""
         first = self.column(name)
         rows = (
-            first[each] if each < BLOCK else self.reader.rows(f"{self.label}/{name}", each, each + 1)[0]
+            first[each] if each < blocks.BLOCK else self.reader.rows(f"{self.label}/{name}", each, each + 1)[0]
             for each in muon.tolist()
         )
         return drawable(np.array(list(rows), first.dtype))
