@@ -211,7 +211,7 @@ class HitsFile:
             )
 
 
-def source_of(section: Any, coordinates: Sequence[str]) -> HitsFile:
+def source_of(section: Any, coordinates: Sequence[str], sha256: str = "") -> HitsFile:
     """The file of the config's `source` section, for the coordinates of a model.
 
     Raises
@@ -247,8 +247,7 @@ def source_of(section: Any, coordinates: Sequence[str]) -> HitsFile:
     if section["tree"] and Path(section["file"]).suffix.lower() != ".root":
         raise PullbackError(f"config: source.tree: {section['file']} is no .root file and has no trees; leave it out")
     by_index = {coordinates.index(name): column for name, column in sigma.items()}
-    planned = section.get("hits_sha256", "")
-    return HitsFile(section["file"], tuple(names), by_index, covariance, section["unit"], section["tree"], planned)
+    return HitsFile(section["file"], tuple(names), by_index, covariance, section["unit"], section["tree"], sha256)
 
 
 def _index(key: str, name: str, coordinates: Sequence[str]) -> int:

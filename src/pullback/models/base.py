@@ -96,6 +96,8 @@ class Model:
     cost: float = 1.0
 
 
-def load(section: Mapping[str, Any]) -> Model:
+def load_model(section: Any, digests: Mapping[str, str] = {}) -> Model:
     """The model of a config's `model` section."""
+    section = section if isinstance(section, dict) else section.model_dump()
+    section["file_sha256"] = digests.get("model")
     return importlib.import_module(f".{MODULES.get(section['name'], section['name'])}", __package__).model(section)
