@@ -4,14 +4,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from pullback.config.model_schema import OneHit
 from pullback.config.schema import load
-from pullback.models import load as load_model
+from pullback.models import load_model
 from pullback.study.batches import KINDS, MUON_COST, Batch, cost, cut
 from pullback.study.blocks import BLOCK
 from pullback.study.plan import Study
 from pullback.study.scan import expand
 
-MODEL = load_model({"name": "one_hit", "dz": 1.5})
+MODEL = load_model(OneHit())
 
 
 def batches(limit, scan=None, muons=100_000, **more):
@@ -153,7 +154,7 @@ def test_muons_of_a_slow_model_are_more_jobs():
     muons, limit = 8 * BLOCK, load({"study": "s"}).compute.batch_cost
     assert len(batches(limit, muons=muons)) == 1
     points = expand(load({"study": "s", "source": {"muons": muons}, "model": {"name": "scatter"}}))
-    model = load_model(points[0].config.model.model_dump())
+    model = load_model(points[0].config.model)
     assert len(cut(points, {"nominal": muons}, model, limit)) == 8
 
 

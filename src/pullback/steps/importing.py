@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import groupby
 from pathlib import Path
+from types import SimpleNamespace
 
 from ..store import artefact, columns
 from ..study import blocks
@@ -19,7 +20,9 @@ def import_hits(batch: Batch, reco: str | Path) -> None:
         # All points of a scan have the same rows, so that they are read once.
         for (start, stop), group in groupby(batch.parts, key=lambda part: (part.start, part.stop)):
             parts = list(group)
-            file = source_of(parts[0].config["source"], [each.name for each in parts[0].model.coordinates])
+            file = source_of(
+                SimpleNamespace(**parts[0].config["source"]), [each.name for each in parts[0].model.coordinates]
+            )
             outputs = [columns.of_hits(out, part, "x_reco", "recorded") for part in parts]
             shape = file.covariance_shape
             covariances = [columns.of_covariances(out, part, shape) for part in parts if shape]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -107,7 +108,7 @@ def _sigma(part: Part, block: Block, hits: Tensor | None, recorded: Tensor | Non
 def _recorded(part: Part, block: Block) -> tuple[Tensor, Tensor | None]:
     from ..hits.hits_file import source_of
 
-    file = source_of(part.config["source"], [each.name for each in part.model.coordinates])
+    file = source_of(SimpleNamespace(**part.config["source"]), [each.name for each in part.model.coordinates])
     (found,) = file.blocks(block.start, block.stop, len(block))  # to the end, to verify that the file is unchanged
     covariance = None if found.covariance is None else torch.from_numpy(found.covariance)
     return torch.from_numpy(found.hits), covariance

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
-from ..models import Model, load
+from ..models import Model, load_model
 from . import blocks
 from .blocks import Block, block_count
 from .scan import Point
@@ -73,7 +73,10 @@ class Part:
     @property
     def model(self) -> Model:
         """The inference model; without its parameters for true hits that do not depend on them."""
-        return load(self.config["model"])
+        section = dict(self.config["model"])
+        for key in {"coordinates", "observables"} & section.keys():
+            section[key] = [SimpleNamespace(**quantity) for quantity in section[key]]
+        return load_model(SimpleNamespace(**section))
 
     @property
     def settings(self) -> SimpleNamespace:

@@ -7,13 +7,12 @@ import json
 import math
 from typing import Any
 
-from .. import models
 from ..config.base import nearest
 from ..config.dotted_names import limits, numeric_fields, replaced
 from ..config.messages import Together, examine, rests_on
 from ..config.schema import PointConfig, StudyConfig, examined, load
 from ..errors import PullbackError
-from ..models import Model
+from ..models import Model, load_model
 from ..models.user_file import read_model_file
 from . import shared_parameters
 from .batches import KINDS, TOY_SECONDS, Batch, Part, cost, cut
@@ -33,7 +32,7 @@ class Study:
 
     def __init__(self, config: StudyConfig, points: list[Point], muons: dict[str, int], digests: dict[str, str]):
         self.config, self.points, self.muons, self.digests = config, points, muons, digests
-        self.model: Model = models.load(config.model.model_dump())
+        self.model: Model = load_model(config.model)
         files = {"hits": ("source", "hits_sha256"), "model": ("model", "file_sha256")}
         extra = {files[name]: digest for name, digest in digests.items()}
         self.batches = cut(points, muons, self.model, config.compute.batch_cost, extra)
@@ -61,7 +60,7 @@ class Study:
             points = expand(config, found.unsure)
         if sure("model"):
             with together.told():
-                model = models.load(config.model.model_dump())
+                model = load_model(config.model)
         if model:
             _check_models(points, together)
             with together.told():
@@ -155,7 +154,7 @@ def _check_models(points: list[Point], together: Together) -> None:
     told: set[str] = set()
     for point in points:
         try:
-            models.load(point.config.model.model_dump())
+            load_model(point.config.model)
         except PullbackError as error:
             if str(error) not in told:
                 told.add(str(error))
