@@ -24,10 +24,11 @@ from pullback import (
     second_order,
     steps,
 )
+from pullback.config.model_schema import OneHit, Scatter, Track, Track3d
 from pullback.config.schema import load
 from pullback.detector.bound_model import Inference, parameters_of
 from pullback.detector.response import Response
-from pullback.models import load as load_model
+from pullback.models import load_model
 from pullback.store import artefact
 from pullback.study.plan import Study
 from pullback.uncertainty import device, linear
@@ -38,10 +39,10 @@ needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is n
 CPU = torch.device("cpu")
 
 MODELS = {
-    "one_hit": {"name": "one_hit", "dz": 1.5},
-    "track": {"name": "track", "z": [0.0, 0.5, 1.0], "theta0": 0.001},
-    "track3d": {"name": "track3d", "z": [0.0, 1.0], "theta0": 0.0},
-    "scatter": {"name": "scatter", "z_upper": [0.6, 1.0], "z_lower": [-0.6, -1.0], "theta0": 0.0},
+    "one_hit": OneHit(),
+    "track": Track(theta0=0.001),
+    "track3d": Track3d(z=[0.0, 1.0]),
+    "scatter": Scatter(z_upper=[0.6, 1.0], z_lower=[-0.6, -1.0]),
 }
 
 

@@ -5,8 +5,9 @@ import pytest
 import torch
 from scipy import stats
 
+from pullback.config.model_schema import MODELS
 from pullback.detector.bound_model import Inference, parameters_of
-from pullback.models import load
+from pullback.models import load_model
 from pullback.statistics.quantiles import ENDS
 from pullback.uncertainty import quadrature
 from pullback.uncertainty.jacobians import muon_jacobian
@@ -182,7 +183,7 @@ def test_a_basis_is_orthonormal_and_begins_with_the_vectors():
 
 def model_of(name, **section):
     """A model's inference with σ = 1 mm, its hits on the axis of a line, and their covariance."""
-    model = load({"name": name, "theta0": 0.0, **section})
+    model = load_model(MODELS[name](**section))
     return Inference(model, parameters_of(model, 1000.0)), len(model.layers)
 
 

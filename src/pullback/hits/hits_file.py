@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -63,6 +63,35 @@ TICK = 2_000_000_000
 
 ROUNDING = 1e3 * np.finfo("f8").eps
 """Tolerance for negative eigenvalues of a correlation matrix, as in `pullback.propagate`."""
+
+
+@runtime_checkable
+class RecordedSource(Protocol):
+    """The config's `source` section of recorded hits."""
+
+    @property
+    def file(self) -> str:
+        """Path of the file."""
+
+    @property
+    def tree(self) -> str:
+        """Tree of a ROOT file; empty for its only tree."""
+
+    @property
+    def unit(self) -> str:
+        """Unit of positions and their uncertainties."""
+
+    @property
+    def columns(self) -> Mapping[str, str]:
+        """Columns by coordinate, if not of its name."""
+
+    @property
+    def sigma(self) -> Mapping[str, str]:
+        """Columns of standard uncertainties by coordinate."""
+
+    @property
+    def covariance(self) -> Mapping[str, str]:
+        """Columns of covariances by two coordinates, `x0,x1`."""
 
 
 class Hits(NamedTuple):
@@ -211,8 +240,10 @@ class HitsFile:
             )
 
 
-def source_of(section: Any, coordinates: Sequence[str], sha256: str = "") -> HitsFile:
+def source_of(section: RecordedSource, coordinates: Sequence[str], sha256: str = "") -> HitsFile:
     """The file of the config's `source` section, for the coordinates of a model.
+
+    `sha256` is that of the file when the study was planned.
 
     Raises
     ------
@@ -220,8 +251,7 @@ def source_of(section: Any, coordinates: Sequence[str], sha256: str = "") -> Hit
         The section names a coordinate that the model does not have, or contradicts itself.
 
     """
-    section = section if isinstance(section, Mapping) else vars(section)
-    columns, sigma, pairs = (section[key] for key in ("columns", "sigma", "covariance"))
+    columns, sigma = section.columns, section.sigma
     for key, mapping in (("columns", columns), ("sigma", sigma)):
         for name in mapping:
             _index(key, name, coordinates)
@@ -231,7 +261,7 @@ def source_of(section: Any, coordinates: Sequence[str], sha256: str = "") -> Hit
             others = " and ".join(each for each, same in zip(coordinates, names, strict=True) if same == column)
             raise PullbackError(f"config: source.columns.{name}: {others} are all column {column!r}")
     covariance: dict[tuple[int, int], str] = {}
-    for key, column in pairs.items():
+    for key, column in section.covariance.items():
         both = [name.strip() for name in key.split(",")]
         pair = tuple(sorted(_index("covariance", name, coordinates) for name in both))
         if len(set(pair)) != 2 or len(pair) != 2:
@@ -244,10 +274,10 @@ def source_of(section: Any, coordinates: Sequence[str], sha256: str = "") -> Hit
                     f"config: source.covariance: {key!r} needs the uncertainty of {name} in source.sigma"
                 )
         covariance[pair] = column
-    if section["tree"] and Path(section["file"]).suffix.lower() != ".root":
-        raise PullbackError(f"config: source.tree: {section['file']} is no .root file and has no trees; leave it out")
+    if section.tree and Path(section.file).suffix.lower() != ".root":
+        raise PullbackError(f"config: source.tree: {section.file} is no .root file and has no trees; leave it out")
     by_index = {coordinates.index(name): column for name, column in sigma.items()}
-    return HitsFile(section["file"], tuple(names), by_index, covariance, section["unit"], section["tree"], sha256)
+    return HitsFile(section.file, tuple(names), by_index, covariance, section.unit, section.tree, sha256)
 
 
 def _index(key: str, name: str, coordinates: Sequence[str]) -> int:

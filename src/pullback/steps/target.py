@@ -66,7 +66,9 @@ def _solve(study: Study, point: Point, observable: str, wanted: float) -> dict[s
 
     def mean_sigma(value: float) -> float:
         config = replaced(point.config, {vary: value}, where=f"config: target: {vary} = {value:g}")
-        moved = replace(part, config=restricted(config, SigmaConfig), model=load_model(config.model, part.digests))
+        moved = replace(
+            part, config=restricted(config, SigmaConfig), model=load_model(config.model, part.digests.get("model"))
+        )
         parameters, infer = bound(moved)
         hits, covariances = hits_of(moved, parameters)
         covariance = covariance_of(moved.model, parameters, hits, covariances)

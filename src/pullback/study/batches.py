@@ -92,7 +92,9 @@ class Batch(Generic[C]):
         parts = []
         for each in raw["parts"]:
             config = KINDS[raw["kind"]].model_validate(each["config"])
-            parts.append(Part(**{**each, "config": config}, model=load_model(config.model, each["digests"])))
+            parts.append(
+                Part(**{**each, "config": config}, model=load_model(config.model, each["digests"].get("model")))
+            )
         return Batch(raw["kind"], tuple(parts))
 
     def of_kind(self, kind: str) -> Batch[Any]:
@@ -117,7 +119,7 @@ def cut(
     room = 0
     for point in points:
         count = muons[point.label]
-        model = load_model(point.config.model, digests)
+        model = load_model(point.config.model, digests.get("model"))
         whole = Part(point.label, point.values, count, 0, block_count(count), point.config, digests, model)
         work = cost(whole)
         for part in _pieces(whole, limit):

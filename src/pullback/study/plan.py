@@ -34,7 +34,7 @@ class Study:
 
     def __init__(self, config: StudyConfig, points: list[Point], muons: dict[str, int], digests: dict[str, str]):
         self.config, self.points, self.muons, self.digests = config, points, muons, digests
-        self.model: Model = load_model(config.model, digests)
+        self.model: Model = load_model(config.model, digests.get("model"))
         self.batches = cut(points, muons, config.compute.batch_cost, digests)
 
     @classmethod
