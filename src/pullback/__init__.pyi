@@ -1,4 +1,8 @@
 from .detector.smearing import smear as smear
+from .errors import ArtefactError as ArtefactError
+from .errors import ConfigError as ConfigError
+from .errors import HitsError as HitsError
+from .errors import ModelError as ModelError
 from .errors import PullbackError as PullbackError
 from .models.one_hit import infer_theta as infer_theta
 from .statistics.random import random_stream as random_stream

@@ -8,6 +8,22 @@ class PullbackError(Exception):
     """Something a user can mend: its text says what is wrong, where, and what to do, in one line per problem."""
 
 
+class ConfigError(PullbackError):
+    """The config, with its scan, systematics and target, or a config file."""
+
+
+class HitsError(PullbackError):
+    """A file of recorded hits."""
+
+
+class ModelError(PullbackError):
+    """A user's model file, or a function in it."""
+
+
+class ArtefactError(PullbackError):
+    """A result of the workflow: missing, damaged, made by another version or from another config, or without a part."""
+
+
 def one_line(text: str) -> str:
     """Text of a user's file as a message shows it: on one line, and shortened.
 

@@ -129,8 +129,8 @@ def _discard(part: Path | None) -> None:
             part.unlink(missing_ok=True)
 
 
-def check_regular(path: str | Path) -> None:
-    """Refuse a path that is not a regular file.
+def check_regular(path: str | Path, kind: type[PullbackError] = PullbackError) -> None:
+    """Refuse a path that is not a regular file, by an error of this kind.
 
     Reading a pipe or a terminal may wait for ever, and takes data from other readers.
 
@@ -144,17 +144,15 @@ def check_regular(path: str | Path) -> None:
     try:
         mode = os.stat(path).st_mode
     except ValueError:
-        raise PullbackError(f"{shown!r}: can't be read: no file can have that name") from None
+        raise kind(f"{shown!r}: can't be read: no file can have that name") from None
     except FileNotFoundError:
-        raise PullbackError(f"{shown}: no such file (relative paths start at {Path.cwd()})") from None
+        raise kind(f"{shown}: no such file (relative paths start at {Path.cwd()})") from None
     except OSError as error:
-        raise PullbackError(f"{shown}: can't be read: {error.strerror}") from None
+        raise kind(f"{shown}: can't be read: {error.strerror}") from None
     if stat.S_ISDIR(mode):
-        raise PullbackError(f"{shown}: is a folder, not a file")
+        raise kind(f"{shown}: is a folder, not a file")
     if not stat.S_ISREG(mode):
-        raise PullbackError(
-            f"{shown}: is a pipe, socket or device; only regular files are read; copy its content to one"
-        )
+        raise kind(f"{shown}: is a pipe, socket or device; only regular files are read; copy its content to one")
 
 
 def _shown(path: str | Path) -> str:

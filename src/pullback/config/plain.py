@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from ..errors import PullbackError
+from ..errors import ConfigError
 
 UNWRITABLE = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that YAML 1.2 calls not printable. NUL ends text in HDF5, and SVG cannot hold most of the others."""
@@ -29,13 +29,13 @@ def check_plain(raw: Any, where: str) -> None:
 
     Raises
     ------
-    PullbackError
+    ConfigError
         One line per mistake, with the dotted key.
 
     """
     found = [f"{where}: {mistake}" for mistake in _mistakes(raw, "", frozenset())]
     if found:
-        raise PullbackError("\n".join(found))
+        raise ConfigError("\n".join(found))
 
 
 def _mistakes(value: Any, name: str, around: frozenset[int]) -> Iterator[str]:

@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 from yaml.reader import ReaderError
 
-from ..errors import PullbackError
+from ..errors import ConfigError
 from ..files import check_regular
 
 MERGE = "tag:yaml.org,2002:merge"
@@ -36,13 +36,13 @@ def check_files(paths: Iterable[str | Path]) -> None:
 
     Raises
     ------
-    PullbackError
+    ConfigError
         The file is no regular file, not UTF-8, not YAML or no mapping, or contains a duplicate key, a key that is not
         text, or a number in base 60 or base 8. The message gives file and line.
 
     """
     for path in paths:
-        check_regular(path)
+        check_regular(path, ConfigError)
         _check(Path(path))
 
 
@@ -50,7 +50,7 @@ def stop_at_mistakes(paths: Iterable[str | Path]) -> None:
     """End the program with a message of one line if `check_files` refuses a file."""
     try:
         check_files(paths)
-    except PullbackError as error:
+    except ConfigError as error:
         sys.exit(f"pullback: {error}")
 
 
@@ -61,10 +61,10 @@ def _check(path: Path) -> None:
     except ValueError:
         found = _yaml(path, text)
     except RecursionError:
-        raise PullbackError(f"{path}: is nested too deep") from None
+        raise ConfigError(f"{path}: is nested too deep") from None
     if not isinstance(found, dict):
         said = "is empty" if found is None else f"holds {_kind(found)}"
-        raise PullbackError(f"{path}: {said}; a config is keys with values, such as `study: my_study`")
+        raise ConfigError(f"{path}: {said}; a config is keys with values, such as `study: my_study`")
 
 
 def _text(path: Path) -> str:
@@ -73,7 +73,7 @@ def _text(path: Path) -> str:
         return content.decode()
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise PullbackError(f"{path}:{line}: is not UTF-8 text; save the file in that encoding") from None
+        raise ConfigError(f"{path}:{line}: is not UTF-8 text; save the file in that encoding") from None
 
 
 def _each_once(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -81,7 +81,7 @@ def _each_once(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     names = [name for name, _ in pairs]
     for name in names:
         if names.count(name) > 1:
-            raise PullbackError(f"{path}: key {name!r:.80} is given twice; leave one of them")
+            raise ConfigError(f"{path}: key {name!r:.80} is given twice; leave one of them")
     return dict(pairs)
 
 
@@ -102,16 +102,16 @@ def _yaml(path: Path, text: str) -> Any:
         loader = _Loader(text)
         node = loader.get_single_node()
         for line, mistake in _mistakes(node):
-            raise PullbackError(f"{path}:{line}: {mistake}")
+            raise ConfigError(f"{path}:{line}: {mistake}")
         return None if node is None else loader.construct_object(node, deep=True)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise PullbackError(f"{path}:{mark.line + 1}: can't be read as YAML: {_problem(error)}") from None
+        raise ConfigError(f"{path}:{mark.line + 1}: can't be read as YAML: {_problem(error)}") from None
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        raise PullbackError(f"{path}:{line}: holds the control character U+{ord(text[error.position]):04X}") from None
+        raise ConfigError(f"{path}:{line}: holds the control character U+{ord(text[error.position]):04X}") from None
     except RecursionError:
-        raise PullbackError(f"{path}: is nested too deep") from None
+        raise ConfigError(f"{path}: is nested too deep") from None
 
 
 def _problem(error: yaml.MarkedYAMLError) -> str:

@@ -20,7 +20,7 @@ def model(section: Mapping[str, Any]) -> Model:
 
     Raises
     ------
-    PullbackError
+    ModelError
         The file can't be used, lacks a function, or has changed since the run began (`file_sha256` of the section); no
         function takes a parameter, or an argument is no parameter. In one line, with the file and its line.
 

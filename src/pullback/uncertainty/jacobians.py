@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from ..errors import PullbackError
+from ..errors import ModelError
 from .arguments import Hits, check_hits, give_back, hits_tensor
 
 PROBES = 3
@@ -218,7 +218,7 @@ def _by_themselves(infer, x, value, jac, wants_graph):
                     warnings.simplefilter("ignore")  # torch warns of torch
                     dual = forward_ad.make_dual(x if wants_graph else x.detach(), direction.expand_as(x).contiguous())
                 columns.append(forward_ad.unpack_dual(infer(dual)).tangent)
-    except (RuntimeError, PullbackError):  # a function of a user's file turns the first into the second
+    except (RuntimeError, ModelError):  # a function of a user's file turns the first into the second
         return jac
     if any(each is None for each in columns):
         return jac
