@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from ..errors import ConfigError, PullbackError
+from ..errors import ConfigError, PullbackError, shown
 from .base import FORMS, Clash, Section, kinds, sections, tag
-from .hints import of_key, of_limit, of_section, of_value, shown
+from .hints import of_key, of_limit, of_section, of_value
 
 MOST_TOLD = 30
 """Maximum number of mistakes reported at once."""

@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 from yaml.reader import ReaderError
 
-from ..errors import ConfigError
+from ..errors import ConfigError, one_line, shown
 from ..files import check_regular
 
 MERGE = "tag:yaml.org,2002:merge"
@@ -81,7 +81,7 @@ def _each_once(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     names = [name for name, _ in pairs]
     for name in names:
         if names.count(name) > 1:
-            raise ConfigError(f"{path}: key {name!r:.80} is given twice; leave one of them")
+            raise ConfigError(f"{path}: key {shown(name)} is given twice; leave one of them")
     return dict(pairs)
 
 
@@ -120,7 +120,7 @@ def _problem(error: yaml.MarkedYAMLError) -> str:
     if "\\t" in said:
         return "a tab; indent by spaces"
     begin = f", {error.context} that begins in line {error.context_mark.line + 1}" if error.context_mark else ""
-    return f"{said:.200}{begin}"
+    return f"{one_line(said, 200)}{begin}"
 
 
 def _mistakes(root: yaml.Node | None) -> Iterator[tuple[int, str]]:
@@ -149,7 +149,7 @@ def _wrong_keys(mapping: yaml.MappingNode) -> Iterator[tuple[int, str]]:
         if key.tag != TEXT:
             yield line, _no_name(key)
         elif key.value in first:
-            yield line, f"key {key.value!r:.80} is given twice, first in line {first[key.value]}; leave one of them"
+            yield line, f"key {shown(key.value)} is given twice, first in line {first[key.value]}; leave one of them"
         else:
             first[key.value] = line
 
@@ -161,7 +161,7 @@ def _no_name(key: yaml.Node) -> str:
     kind = key.tag.rsplit(":", 1)[-1]
     comma = "; a decimal number has a point, 1.5, and no comma" if kind in ("int", "float") else ""
     words = {"bool": "true or false", "null": "no value", "int": "a number", "float": "a number", "timestamp": "a date"}
-    return f"key {key.value:.80} is read as {words.get(kind, kind)}, and keys are names{comma}"
+    return f"key {one_line(key.value)} is read as {words.get(kind, kind)}, and keys are names{comma}"
 
 
 def _other_number(text: str) -> str | None:
@@ -179,8 +179,8 @@ def _other_number(text: str) -> str | None:
     else:
         return None
     value = f"{yaml.safe_load(text)!r}" if len(text) <= LONGEST_SHOWN else "a number"
-    return f"{text:.80} would be read as {value}, {how}; write a number in decimals, and text in quotes"
+    return f"{one_line(text)} would be read as {value}, {how}; write a number in decimals, and text in quotes"
 
 
 def _kind(found: Any) -> str:
-    return "a list" if isinstance(found, list) else f"only {found!r:.80}"
+    return "a list" if isinstance(found, list) else f"only {shown(found)}"
