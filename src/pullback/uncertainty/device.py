@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -51,5 +52,5 @@ class DeviceGenerator:
         """Uniform deviates, 0 ≤ u < 1."""
         return self._draw(torch.rand, shape)
 
-    def _draw(self, draw, shape) -> Tensor:
+    def _draw(self, draw: Callable[..., Tensor], shape: tuple[int, ...]) -> Tensor:
         return draw(shape, generator=self._generator, device=self._generator.device, dtype=torch.float64)
