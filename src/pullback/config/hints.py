@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 from pydantic.fields import FieldInfo
 
+from ..errors import shown
 from .base import Section, fields, kinds, limits, sections, tag
 
 RESOLUTION = "did you mean detector.resolution, which is 1/σ: 100 for 1 cm?"
@@ -67,18 +68,6 @@ ELLIPSIS = "…"
 
 NAMED = f"{{name: {ELLIPSIS}}}"
 """A section that requires only its name."""
-
-SHOWN = 80
-"""Maximum length of a value in a message."""
-
-
-def shown(value: Any) -> str:
-    """A value as shown in a message."""
-    try:
-        text = repr(value)
-    except ValueError:  # Python refuses to format an integer with too many digits
-        return f"a whole number of {value.bit_length()} bits"
-    return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
 
 
 def of_key(path: list[str], section: type[Section], top: type[Section], value: Any) -> str:

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from ..errors import PullbackError
+from ..errors import ConfigError, PullbackError, shown
 from .base import FORMS, Clash, Section, kinds, sections, tag
-from .hints import of_key, of_limit, of_section, of_value, shown
+from .hints import of_key, of_limit, of_section, of_value
 
 MOST_TOLD = 30
 """Maximum number of mistakes reported at once."""
@@ -42,11 +42,11 @@ class Together:
     """Collects messages of several checks, to report them at once without duplicates, up to a maximum number."""
 
     def __init__(self, lines: Iterable[str] = ()):
-        self.lines = dict.fromkeys(lines)
+        self.lines: dict[str, type[PullbackError]] = dict.fromkeys(lines, ConfigError)
 
     def tell(self, line: str) -> None:
         """Add a message."""
-        self.lines[line] = None
+        self.lines[line] = ConfigError
 
     @property
     def enough(self) -> bool:
@@ -55,19 +55,20 @@ class Together:
 
     @contextmanager
     def told(self) -> Iterator[None]:
-        """A context that collects a `PullbackError` instead of raising it."""
+        """A context that collects the messages of an error instead of raising it."""
         try:
             yield
         except PullbackError as error:
-            self.lines |= dict.fromkeys(str(error).split("\n"))
+            self.lines |= dict.fromkeys(str(error).split("\n"), type(error))
 
     def refuse(self) -> None:
-        """Raise an error with all messages, if there are any."""
+        """Raise an error with all messages, if there are any: a `ModelError` if all are about a model file."""
         told = [*self.lines][:MOST_TOLD]
         if self.enough:
             told.append("and more; correct these first")
         if told:
-            raise PullbackError("\n".join(told))
+            kinds = {*self.lines.values()}
+            raise (kinds.pop() if len(kinds) == 1 else ConfigError)("\n".join(told))
 
 
 def checked(kind: type[Section], raw: Any, where: str) -> Any:

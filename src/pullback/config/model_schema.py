@@ -8,9 +8,10 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
+from ..errors import shown
 from ..models import NO_FOLD
 from .base import Metres, Radians, Section, nearest
-from .hints import of_value, shown
+from .hints import of_value
 
 RESULTS_OF = (
     "{}_true",

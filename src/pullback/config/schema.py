@@ -403,7 +403,7 @@ def load(raw: Any, *, where: str = "config") -> StudyConfig:
 
     Raises
     ------
-    PullbackError
+    ConfigError
         One line per mistake, with its dotted key, the value, what is allowed and the nearest valid name.
 
     """
@@ -416,7 +416,7 @@ def examined(raw: Any) -> Examined:
 
     Raises
     ------
-    PullbackError : what `check_plain` refuses; nothing else can be said of such a config.
+    ConfigError : what `check_plain` refuses; nothing else can be said of such a config.
 
     """
     check_plain(raw, "config")

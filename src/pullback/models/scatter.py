@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float
 
-from ..errors import PullbackError
+from ..errors import ConfigError
 from ..uncertainty import elementwise
 from ..uncertainty.arrays import Tensor
 from . import NO_FOLD, Model, Quantity, cosmic_rays, line_fit
@@ -219,7 +219,7 @@ def intersect_layers(generated: Any, z_upper: Any, z_lower: Any) -> Any:
 
     Raises
     ------
-    PullbackError
+    ConfigError
         A layer is not outside the volume, on its tracker's side.
 
     """
@@ -227,11 +227,9 @@ def intersect_layers(generated: Any, z_upper: Any, z_lower: Any) -> Any:
     if len(generated):
         top, bottom = float(generated[0, 8]), float(generated[0, 9])
         if z_upper.min() < top:
-            raise PullbackError(f"model.z_upper: {float(z_upper.min()):g} m is below the volume's top at {top:g} m")
+            raise ConfigError(f"model.z_upper: {float(z_upper.min()):g} m is below the volume's top at {top:g} m")
         if z_lower.max() > bottom:
-            raise PullbackError(
-                f"model.z_lower: {float(z_lower.max()):g} m is above the volume's bottom at {bottom:g} m"
-            )
+            raise ConfigError(f"model.z_lower: {float(z_lower.max()):g} m is above the volume's bottom at {bottom:g} m")
 
     def line(position, slope, height, z):
         return generated[:, position, None] + generated[:, slope, None] * (z - generated[:, height, None])
@@ -246,7 +244,7 @@ def model(section: ScatterSection) -> Model:
     line_fit.check_heights("z_upper", z_upper)
     line_fit.check_heights("z_lower", z_lower)
     if min(z_upper) <= max(z_lower):
-        raise PullbackError(
+        raise ConfigError(
             f"model.z_upper: a layer at {min(z_upper):g} m is not above the lower tracker, which reaches up to "
             f"{max(z_lower):g} m"
         )

@@ -48,7 +48,7 @@ def examine(model: Model, hits: Float[Any, "muon coordinate"], parameters: Mappi
 
     Raises
     ------
-    PullbackError
+    ModelError
         In one line: file, line, function, reason and what to do.
 
     References
@@ -85,7 +85,7 @@ def examine_covariance(
 
     Raises
     ------
-    PullbackError
+    ModelError
         In one line: file, line, function, reason and what to do.
 
     """

@@ -92,9 +92,8 @@ class Batch(Generic[C]):
         parts = []
         for each in raw["parts"]:
             config = KINDS[raw["kind"]].model_validate(each["config"])
-            parts.append(
-                Part(**{**each, "config": config}, model=load_model(config.model, each["digests"].get("model")))
-            )
+            model = load_model(config.model, each["digests"].get("model"))
+            parts.append(Part(**{**each, "config": config}, model=model))
         return Batch(raw["kind"], tuple(parts))
 
     def of_kind(self, kind: str) -> Batch[Any]:

@@ -12,7 +12,7 @@ from ..config.base import nearest
 from ..config.dotted_names import limits, numeric_fields, replaced
 from ..config.messages import Together, examine, rests_on
 from ..config.schema import PointConfig, StudyConfig, examined
-from ..errors import PullbackError
+from ..errors import ConfigError, PullbackError
 from ..models import Model, load_model
 from ..models.user_file import read_model_file
 from . import shared_parameters
@@ -43,8 +43,8 @@ class Study:
 
         Raises
         ------
-        PullbackError
-            The config, or the hits file that it names, cannot be used.
+        ConfigError, HitsError, ModelError
+            The config, or the hits file or model file that it names, cannot be used.
 
         """
         found = examined(raw)
@@ -167,19 +167,19 @@ def _check_target(config: StudyConfig, points: list[Point], model: Model) -> Non
     ((observable, _),) = target.sigma.items()
     names = [each.name for each in model.observables]
     if observable not in names:
-        raise PullbackError(f"config: target: sigma_{observable}: no such observable; the model has {', '.join(names)}")
+        raise ConfigError(f"config: target: sigma_{observable}: no such observable; the model has {', '.join(names)}")
     allowed = {name for name in numbers if name.startswith(("model.", "detector."))}
     if target.vary not in allowed:
-        raise PullbackError(f"config: target.vary: {target.vary}: no such number; {nearest(target.vary, allowed)}")
+        raise ConfigError(f"config: target.vary: {target.vary}: no such number; {nearest(target.vary, allowed)}")
     start = numbers[target.vary]
     least = min([start, *(numeric_fields(point.config)[target.vary] for point in points)])
     if target.between is None and least <= 0:
-        raise PullbackError(f"config: target.between: must be given, since {target.vary} is {least:g}")
+        raise ConfigError(f"config: target.between: must be given, since {target.vary} is {least:g}")
     possible = limits(target.vary, config)
     for end in target.between or ():
         if not possible[0] <= end <= possible[1]:
             first, *_ = examine(PointConfig, replaced(config, {target.vary: end})).mistakes
-            raise PullbackError(f"config: target.between: {first.text}")
+            raise ConfigError(f"config: target.between: {first.text}")
     low, high = target.range_about(start, possible)
     if not low < high or not low <= start <= high:
-        raise PullbackError(f"config: target.between: is [{low:g}, {high:g}]; {target.vary} = {start:g} must be inside")
+        raise ConfigError(f"config: target.between: is [{low:g}, {high:g}]; {target.vary} = {start:g} must be inside")

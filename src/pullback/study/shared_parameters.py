@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ..config.base import nearest
-from ..errors import PullbackError
+from ..errors import ConfigError
 from ..models import Model
 from ..uncertainty.arrays import Tensor
 from ..uncertainty.budget import budget_sources
@@ -103,7 +103,7 @@ def check(model: Model, section: Mapping[str, Any]) -> None:
 
     Raises
     ------
-    PullbackError
+    ConfigError
         One line per mistake, with the name, what is allowed and the nearest valid name.
 
     """
@@ -120,7 +120,7 @@ def check(model: Model, section: Mapping[str, Any]) -> None:
     if not mistakes and CORRELATIONS in section:
         mistakes += _wrong_correlations(section)
     if mistakes:
-        raise PullbackError("\n".join(mistakes))
+        raise ConfigError("\n".join(mistakes))
 
 
 def _is_uncertainty(value: Any) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor
 from ..statistics.normal import K68, K95
 from .arguments import Hits, give_back, measured
 from .covariance import HitUncertainty, cholesky
+from .inference import Infer
 from .jacobians import with_stand_ins
 from .linear import Law, by_blocks, linear_law
 from .quadrature import Integrals, Muons, integrate, normal_points
@@ -42,7 +42,7 @@ class Spread(NamedTuple):
 
 
 def propagate_distribution(
-    infer: Callable[[Float[Tensor, "muon coordinate"]], Float[Tensor, "muon observable"]],
+    infer: Infer,
     hits: Hits,
     *,
     sigma: HitUncertainty | None = None,
@@ -120,7 +120,7 @@ def propagate_distribution(
         return give_back(hits, by_blocks(work, given.hits.detach(), given.covariance.detach()))
 
 
-def spread_block(infer: Callable, hits: Tensor, sigma_x: Tensor, law: Law, seed: int, screen: bool) -> Spread:
+def spread_block(infer: Infer, hits: Tensor, sigma_x: Tensor, law: Law, seed: int, screen: bool) -> Spread:
     """`propagate_distribution` for one block, with Σ as `canonical` gives it and the `linear_law` at the same hits."""
     one = hits.shape[1] == 1
     look, step = (_look_along_the_line, LOOKED_AT_A_TIME) if one else (_look_around, LOOKED_AT_A_TIME // PROBES)
@@ -172,7 +172,7 @@ def _look_around(
     line = Integrals(*(torch.cat(parts, dim=1) for parts in zip(*(found for found, _ in lines), strict=True)))
     smooth = torch.cat([each for _, each in lines], dim=1)
 
-    def opposite(deviates):
+    def opposite(deviates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Even part, odd part less its linear part, and linear part, at pairs of opposite points."""
         up, down = muons.away(deviates[None]), muons.away(-deviates[None])
         linear = (deviates[None, :, None] * gradient[:, None]).sum(dim=3)
@@ -206,12 +206,12 @@ def _along(
     which = slice(None) if only is None else slice(only, only + 1)
     u = sigma[:, which]
 
-    def at(k):
+    def at(k: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Differences from f(x) at k and at -k, and twice their even and odd part."""
         up, down = (muons.away((z * direction)[:, None])[:, 0, which] for z in (k, -k))
         return up, down, up + down, up - down
 
-    def left_over(k, even, odd):
+    def left_over(k: float, even: Tensor, odd: Tensor) -> Tensor:
         """Twice the residual at ±k of the cubic with u, a and c."""
         return torch.maximum(
             even.sub(a, alpha=2 * k**2).abs_(), odd.mul(sign).sub_(u, alpha=2 * k).sub_(c, alpha=2 * k**3).abs_()

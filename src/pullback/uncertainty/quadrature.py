@@ -21,7 +21,8 @@ from torch import Tensor
 from ..statistics.angles import wrap, wrap_last
 from ..statistics.quantiles import ENDS, quantiles, sorted_rows
 from .covariance import cholesky, combined
-from .jacobians import muon_jacobian
+from .inference import Infer, periods_of
+from .jacobians import masked_jacobian
 
 NODES = 128
 """Nodes of the quadrature; at most 256, see `_order`."""
@@ -66,7 +67,7 @@ EVALUATIONS_AT_A_TIME, SOBOL_AT_A_TIME = 81_920, 32_768
 class Muons:
     """Muons whose observables are to be integrated over hits x + A z with z ~ N(0, 1), where Σ = A Aᵀ."""
 
-    infer: Callable
+    infer: Infer
     hits: Float[Tensor, "muon coordinate"]
     root: Float[Tensor, "#muon coordinate coordinate"]
     value: Float[Tensor, "muon observable"]
@@ -75,7 +76,7 @@ class Muons:
         """Differences of the observables from their values at the hits when the hits are off by A z, for deviates z."""
         hits = self.hits[:, None] + combined(self.root, deviates)
         away = self.infer(hits.flatten(0, 1)).unflatten(0, hits.shape[:2]) - self.value[:, None]
-        return wrap_last(away, getattr(self.infer, "periods", None))
+        return wrap_last(away, periods_of(self.infer))
 
     def some_away(
         self, deviates: Float[Tensor, "point some"], of: Int[Tensor, " wanted"], observable: Int[Tensor, " wanted"]
@@ -105,7 +106,7 @@ class Muons:
         return away, (gradient.unflatten(0, deviates.shape[:2])[:, :, :, None] * root[:, None]).sum(dim=2)
 
     def _wrapped(self, away: Float[Tensor, "some point"], observable: Int[Tensor, " some"]) -> Tensor:
-        for index, period in enumerate(getattr(self.infer, "periods", None) or ()):
+        for index, period in enumerate(periods_of(self.infer) or ()):
             if period:
                 rows = observable == index
                 away[rows] = wrap(away[rows], period)
@@ -118,7 +119,7 @@ class Muons:
         gradient that adds nothing to those before it has no deviate of its own.
         """
         off = self.hits + combined(self.root, normal_points(self.hits.shape[1], 1, 1, 0).to(self.hits)[None])[:, 0]
-        jacobians = torch.cat([jacobian, muon_jacobian(self.infer, off)], dim=1)
+        jacobians = torch.cat([jacobian, masked_jacobian(self.infer, off)], dim=1)
         gradients = combined(self.root.mT, jacobians).nan_to_num(0.0, 0.0, 0.0)
         norm = combined(gradients, gradients).diagonal(dim1=1, dim2=2)[:, :, None].sqrt()
         gradients = gradients / torch.where(norm > 0, norm, 1.0)
@@ -203,8 +204,8 @@ def _by_points(muons: Muons, wanted: Bool[Tensor, "muon observable"], seed: int)
             rows, which = muon[some].unique_consecutive(return_inverse=True)
             cuts = torch.searchsorted(which, torch.arange(0, len(rows) + step, step, device=which.device)).tolist()
             for at, (first, last) in enumerate(pairwise(cuts)):
-                here, few = some[first:last], muons.take(rows[at * step : (at + 1) * step])
-                away = few.some_away(z[:, :count], which[first:last] - at * step, observable[here])
+                here, chunk = some[first:last], muons.take(rows[at * step : (at + 1) * step])
+                away = chunk.some_away(z[:, :count], which[first:last] - at * step, observable[here])
                 integrals, furthest, heavy[here] = _sobol(away)
                 for column, each in zip(found, integrals, strict=True):
                     column[here] = each
@@ -258,10 +259,10 @@ def _rule() -> Rule:
 
     What lies below the first node and above the last is given to these.
     """
-    x, weights = np.polynomial.legendre.leggauss(NODES)
+    x, in_p = np.polynomial.legendre.leggauss(NODES)
     narrow = torch.special.ndtri(torch.from_numpy((x + 1) / 2))
     nodes = WIDTH * narrow
-    weights = torch.from_numpy(weights) * torch.exp((narrow.square() - nodes.square()) / 2)
+    weights = torch.from_numpy(in_p) * torch.exp((narrow.square() - nodes.square()) / 2)
     below = torch.special.ndtr(nodes)
     between = below.diff()
     ends = below.new_zeros(NODES)
@@ -383,7 +384,7 @@ def moving(muons: Muons) -> Int[Tensor, " muon"]:
     most = away.abs().amax(dim=(1, 2))
     nowhere = away.isnan().all(dim=2).all(dim=1)  # an observable that isn't there is not changed
 
-    def still(off):
+    def still(off: Tensor) -> Tensor:
         return ((off <= ROUNDING * most) | nowhere).all(dim=1)
 
     off = (away[:, 1:] - away[:, :1]).abs().amax(dim=2).unflatten(1, (len(MOVED_TO), coordinates)).amax(dim=1)
