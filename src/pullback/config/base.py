@@ -43,9 +43,9 @@ def per_layer(**limits: float) -> Any:
     return Annotated[Annotated[one, Tag("number")] | Annotated[many, Tag("list")], Discriminator(_form)]
 
 
-def sections(field: FieldInfo) -> list[type[Section]]:
+def sections(field: FieldInfo | None) -> list[type[Section]]:
     """The section types that a field may hold."""
-    kinds = (field.annotation, *get_args(field.annotation))
+    kinds = (field.annotation, *get_args(field.annotation)) if field else ()
     return [each for each in kinds if isinstance(each, type) and issubclass(each, Section)]
 
 
@@ -91,7 +91,7 @@ def kinds(field: FieldInfo) -> list[Any]:
     return [get_origin(each) or each for each in plain_types(field.annotation)]
 
 
-def limits(field: FieldInfo) -> Iterator[Any]:
+def constraints(field: FieldInfo) -> Iterator[Any]:
     """The limits of a value and of its elements: objects with `gt`, `le`, `min_length` and so on."""
     return _metadata(field.annotation, field.metadata)
 

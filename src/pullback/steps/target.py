@@ -11,8 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..config.dotted_names import limits, numeric_fields
-from ..config.dotted_names import replace as replaced
+from ..config.dotted_names import numeric_fields, range_of, with_numbers
 from ..detector import response
 from ..detector.bound_model import at_work, covariance_of
 from ..detector.moving import Drawn, draw, moving_hits
@@ -64,7 +63,7 @@ def _solve(study: Study, point: Point, observable: str, wanted: float) -> dict[s
         return drawn[scattered]
 
     def mean_sigma(value: float) -> float:
-        config = replaced(point.config, {vary: value}, where=f"config: target: {vary} = {value:g}")
+        config = with_numbers(point.config, {vary: value}, where=f"config: target: {vary} = {value:g}")
         moved = replace(part, config={**part.config, **config.model_dump(mode="json", include={"model", "detector"})})
         sigma = _sigma(moved, block, hits, recorded, drawn_for(moved))[:, axis]
         known = np.isfinite(sigma) & (sigma > 0)
@@ -77,7 +76,7 @@ def _solve(study: Study, point: Point, observable: str, wanted: float) -> dict[s
             return float("nan")
 
     start_sigma = mean_sigma(start)  # an error at the present value is an error of the study
-    low, high = point.config.target.range_about(start, limits(vary, point.config))
+    low, high = point.config.target.range_about(start, range_of(vary, point.config))
     answer = solve_target(tried, wanted, min(max(start, low), high), (low, high))
     return {
         "value": answer.value,
