@@ -15,40 +15,22 @@ from pydantic.fields import FieldInfo
 from ..errors import shown
 from .base import Section, constraints, fields, kinds, sections, tag
 
-_RESOLUTION = "did you mean detector.resolution, which is 1/σ: 100 for 1 cm?"
-_TRACKS = "did you mean source.muons?"
-_TOYS = "did you mean toys.per_muon, toys around each of toys.muons muons?"
-_CORES = "it is an option of Snakemake: --cores 8"
-
-_UNITS = "lengths are in m, angles in rad, momenta in GeV/c, and detector.resolution in 1/m"
-
 MEANT = {
-    "sigma": _RESOLUTION,
-    "sigma_x": _RESOLUTION,
-    "x_sigma": _RESOLUTION,
-    "smearing": _RESOLUTION,
-    "precision": _RESOLUTION,
-    "accuracy": _RESOLUTION,
-    "events": _TRACKS,
-    "n_events": _TRACKS,
-    "tracks": _TRACKS,
-    "hits": _TRACKS,
-    "particles": _TRACKS,
-    "toys": _TOYS,
-    "n_toys": _TOYS,
-    "number": _TOYS,
-    "cores": _CORES,
-    "threads": _CORES,
-    "jobs": _CORES,
+    **dict.fromkeys(
+        ("sigma", "sigma_x", "x_sigma", "smearing", "precision", "accuracy"),
+        "did you mean detector.resolution, which is 1/σ: 100 for 1 cm?",
+    ),
+    **dict.fromkeys(("events", "n_events", "tracks", "hits", "particles"), "did you mean source.muons?"),
+    **dict.fromkeys(("toys", "n_toys", "number"), "did you mean toys.per_muon, toys around each of toys.muons muons?"),
+    **dict.fromkeys(("cores", "threads", "jobs"), "it is an option of Snakemake: --cores 8"),
     "height": "did you mean model.dz of one_hit, or model.z of track?",
     "distance": "did you mean model.dz?",
     "layers": "the layers are given by their heights: model.z of track, or model.z_upper and model.z_lower of scatter",
-    "energy": "did you mean source.cosmic.momentum?",
-    "p": "did you mean source.cosmic.momentum?",
-    "path": "did you mean file?",
-    "filename": "did you mean file?",
-    "unit": _UNITS,
-    "units": _UNITS,
+    **dict.fromkeys(("energy", "p"), "did you mean source.cosmic.momentum?"),
+    **dict.fromkeys(("path", "filename"), "did you mean file?"),
+    **dict.fromkeys(
+        ("unit", "units"), "lengths are in m, angles in rad, momenta in GeV/c, and detector.resolution in 1/m"
+    ),
 }
 """Hints for names that physicists use, by the last part of a dotted name."""
 
