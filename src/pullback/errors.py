@@ -1,5 +1,7 @@
 """Errors that a user can mend."""
 
+from typing import Any
+
 LONGEST_SHOWN = 80
 """Maximum number of characters of a value, a cell or a line of code in a message."""
 
@@ -37,7 +39,7 @@ def one_line(text: str, longest: int = LONGEST_SHOWN) -> str:
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in start)
 
 
-def shown(value: object) -> str:
+def shown(value: Any) -> str:
     """A value of a config as a message shows it."""
     try:
         return one_line(repr(value))

@@ -47,7 +47,7 @@ def test_against_all_toys_at_once():
 def test_blocks_change_no_moment(monkeypatch, toys):
     hits = torch.linspace(0, 1, 23, dtype=DOUBLE)[:, None]
     whole = run_toys(infer_theta, hits, sigma=0.01, toys=toys, rng=random_stream(1, "toys"))
-    monkeypatch.setattr(module, "AT_A_TIME", 64)
+    monkeypatch.setattr(module, "DEVIATES_AT_A_TIME", 64)
     blocks = run_toys(infer_theta, hits, sigma=0.01, toys=toys, rng=random_stream(1, "toys"))
     torch.testing.assert_close(blocks.mean, whole.mean, rtol=1e-14, atol=0)
     torch.testing.assert_close(blocks.sd, whole.sd, rtol=1e-10, atol=0)
@@ -112,7 +112,7 @@ def test_largest_block_holds(monkeypatch):
 
     for muons, toys in ((3, 200_000), (5000, 30)):
         run_toys(infer, torch.zeros(muons, 1, dtype=DOUBLE), sigma=1.0, toys=toys, rng=random_stream(1, "toys"))
-    assert max(seen) <= module.AT_A_TIME
+    assert max(seen) <= module.DEVIATES_AT_A_TIME
 
 
 @pytest.mark.parametrize("hit", [math.nan, math.inf, -math.inf])
@@ -231,7 +231,7 @@ def test_intervals_of_blocks_are_averages(monkeypatch):
     """Of more toys than are held at a time, the ends are within their errors, and these are no larger."""
     hits = torch.tensor([[0.0], [0.7]], dtype=DOUBLE)
     whole = run_toys(torch.abs, hits, sigma=1.0, toys=60_000, rng=random_stream(1, "toys"))
-    monkeypatch.setattr(module, "AT_A_TIME", 7000)
+    monkeypatch.setattr(module, "DEVIATES_AT_A_TIME", 7000)
     blocks = run_toys(torch.abs, hits, sigma=1.0, toys=60_000, rng=random_stream(1, "toys"))
     (_, error), (ends, other) = ends_of(whole), ends_of(blocks)
     exact = torch.from_numpy(np.array([stats.foldnorm(place).ppf(ENDS) for place in (0, 0.7)]))

@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 from yaml.reader import ReaderError
 
-from ..errors import ConfigError, one_line, shown
+from ..errors import LONGEST_SHOWN, ConfigError, one_line, shown
 from ..files import check_regular
 
 MERGE = "tag:yaml.org,2002:merge"
@@ -26,9 +26,6 @@ NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 
 IN_THOUSANDS = re.compile(r"[-+]?\d{1,3}(_\d{3})+(\.\d*([eE][-+]\d+)?)?")
 """Numbers with underscores between thousands, such as 100_000."""
-
-LONGEST_SHOWN = 80
-"""Maximum length of a number whose value an error message shows."""
 
 
 def check_files(paths: Iterable[str | Path]) -> None:
@@ -106,7 +103,8 @@ def _yaml(path: Path, text: str) -> Any:
         return None if node is None else loader.construct_object(node, deep=True)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise ConfigError(f"{path}:{mark.line + 1}: can't be read as YAML: {_problem(error)}") from None
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        raise ConfigError(f"{where}: can't be read as YAML: {_problem(error)}") from None
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise ConfigError(f"{path}:{line}: holds the control character U+{ord(text[error.position]):04X}") from None

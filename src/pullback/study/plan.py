@@ -8,7 +8,7 @@ import math
 from typing import Any
 
 from ..config.base import nearest
-from ..config.dotted_names import limits, numeric_fields, replaced
+from ..config.dotted_names import numeric_fields, range_of, raw_with_numbers
 from ..config.messages import Together, examine, rests_on
 from ..config.schema import PointConfig, Simulated, StudyConfig, Target, examined
 from ..errors import ConfigError, PullbackError
@@ -178,10 +178,10 @@ def _check_target(config: StudyConfig, target: Target, points: list[Point], mode
     least = min([start, *(numeric_fields(point.config)[target.vary] for point in points)])
     if target.between is None and least <= 0:
         raise ConfigError(f"config: target.between: must be given, since {target.vary} is {least:g}")
-    possible = limits(target.vary, config)
+    possible = range_of(target.vary, config)
     for end in target.between or ():
         if not possible[0] <= end <= possible[1]:
-            first, *_ = examine(PointConfig, replaced(config, {target.vary: end})).mistakes
+            first, *_ = examine(PointConfig, raw_with_numbers(config, {target.vary: end})).mistakes
             raise ConfigError(f"config: target.between: {first.text}")
     low, high = target.range_about(start, possible)
     if not low < high or not low <= start <= high:

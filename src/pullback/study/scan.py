@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config.base import nearest
-from ..config.dotted_names import numeric_fields, replace, replaced
+from ..config.dotted_names import numeric_fields, raw_with_numbers, with_numbers
 from ..config.messages import Together, examine, rests_on
 from ..config.schema import MOST_POINTS, PointConfig, StudyConfig
 from ..errors import ConfigError
@@ -79,7 +79,7 @@ def _points(
     told: set[str] = set()
     for row in rows:
         label = label_of(row)
-        found = examine(PointConfig, replaced(config, row))
+        found = examine(PointConfig, raw_with_numbers(config, row))
         for each in found.mistakes:  # report each mistake once, not for every point
             if each.text not in told and not rests_on(each.keys, set(unsure) - set(row)):
                 told.add(each.text)
@@ -96,7 +96,7 @@ def make_point(config: StudyConfig, values: dict[str, float]) -> Point:
     """The point at these scanned values, with a checked config."""
     label = label_of(values)
     where = f"config: scan: point {label}"
-    return Point(label, values, replace(config, values, where=where) if values else config.nominal)
+    return Point(label, values, with_numbers(config, values, where=where) if values else config.nominal)
 
 
 def label_of(values: dict[str, float]) -> str:

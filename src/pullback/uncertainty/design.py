@@ -159,14 +159,14 @@ def through_hits(
 Excess = Callable[[float], float]
 """Excess of the mean σ over the wanted one, as a function of the parameter."""
 
-DECADES = 6
+GRID_DECADES = 6
 """Range that `points` of a logarithmic grid cover; a wider range gets more points with the same spacing."""
 
 MOST_EXTREMES = 10
 """Largest number of grid points around which an extreme is searched."""
 
 
-class Target(NamedTuple):
+class SolvedTarget(NamedTuple):
     """Result of `solve_target`.
 
     Attributes
@@ -192,7 +192,7 @@ class Target(NamedTuple):
 
 def solve_target(
     mean_sigma: Callable[[float], float], wanted: float, start: float, bounds: tuple[float, float], points: int = 41
-) -> Target:
+) -> SolvedTarget:
     """The value of one parameter that reaches a wanted mean σ, or the nearest one where none does.
 
     The mean σ is computed on a grid between the bounds: logarithmic where both have the same sign, linear otherwise.
@@ -211,11 +211,11 @@ def solve_target(
     bounds : tuple of float
         The lowest and the highest value to try.
     points : int
-        Number of grid points; of a logarithmic grid, for every `DECADES` decades. The start comes in addition.
+        Number of grid points; of a logarithmic grid, for every `GRID_DECADES` decades. The start comes in addition.
 
     Returns
     -------
-    Target
+    SolvedTarget
         Its value has a relative precision of 1e-10, and is never outside the bounds.
 
     Raises
@@ -265,18 +265,18 @@ def solve_target(
         found = _solutions(excess, grid, over, wanted)
     if found:
         value, sigma = min(found, key=distance)
-        return Target(value, True, value, sigma, grid, over + wanted)
+        return SolvedTarget(value, True, value, sigma, grid, over + wanted)
     if not np.isfinite(over).any():
-        return Target(None, False, math.nan, math.nan, grid, over + wanted)
+        return SolvedTarget(None, False, math.nan, math.nan, grid, over + wanted)
     best = int(np.argmin(_size(over)))
-    return Target(None, False, float(grid[best]), float(over[best] + wanted), grid, over + wanted)
+    return SolvedTarget(None, False, float(grid[best]), float(over[best] + wanted), grid, over + wanted)
 
 
 def _grid(low: float, high: float, points: int, logarithmic: bool) -> Float[np.ndarray, " value"]:
     if not logarithmic:
         return np.linspace(low, high, points)
     decades = abs(math.log10(abs(high)) - math.log10(abs(low)))
-    return np.geomspace(low, high, max(points, 1 + math.ceil((points - 1) * decades / DECADES - 1e-9)))
+    return np.geomspace(low, high, max(points, 1 + math.ceil((points - 1) * decades / GRID_DECADES - 1e-9)))
 
 
 def _size(over: Float[np.ndarray, " value"]) -> Float[np.ndarray, " value"]:

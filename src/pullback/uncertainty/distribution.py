@@ -14,7 +14,7 @@ from .covariance import HitUncertainty, cholesky
 from .inference import Infer
 from .jacobians import with_stand_ins
 from .linear import Law, by_blocks, linear_law
-from .quadrature import Integrals, Muons, integrate, normal_points
+from .quadrature import Integrals, Integrand, integrate, normal_points
 
 LOOKED_AT_A_TIME = 16_384
 """Muons tested for smoothness together; their intermediate results stay in the cache."""
@@ -124,7 +124,7 @@ def spread_block(infer: Infer, hits: Tensor, sigma_x: Tensor, law: Law, seed: in
     """`propagate_distribution` for one block, with Σ as `canonical` gives it and the `linear_law` at the same hits."""
     one = hits.shape[1] == 1
     look, step = (_look_along_the_line, LOOKED_AT_A_TIME) if one else (_look_around, LOOKED_AT_A_TIME // PROBES)
-    everyone = Muons(infer, with_stand_ins(hits, law.finite), cholesky(sigma_x), law.value)
+    everyone = Integrand(infer, with_stand_ins(hits, law.finite), cholesky(sigma_x), law.value)
     observables = law.value.shape[1]
     found = Integrals(*(law.value.new_empty(len(hits), observables, *ends) for ends in ((), (), (), (4,))))
     rough = torch.empty(len(hits), observables, dtype=torch.bool, device=hits.device)
@@ -151,7 +151,7 @@ def spread_block(infer: Infer, hits: Tensor, sigma_x: Tensor, law: Law, seed: in
 
 
 def _look_along_the_line(
-    muons: Muons, sigma: Float[Tensor, "muon observable"], jacobian: Tensor
+    muons: Integrand, sigma: Float[Tensor, "muon observable"], jacobian: Tensor
 ) -> tuple[Integrals, Bool[Tensor, "muon 1"]]:
     """The integrals of muons of one coordinate as if they were smooth, and which are smooth in all observables."""
     found, smooth = _along(muons, sigma, torch.ones_like(sigma[:1, :1]))
@@ -159,7 +159,7 @@ def _look_along_the_line(
 
 
 def _look_around(
-    muons: Muons, sigma: Float[Tensor, "muon observable"], jacobian: Float[Tensor, "muon observable coordinate"]
+    muons: Integrand, sigma: Float[Tensor, "muon observable"], jacobian: Float[Tensor, "muon observable coordinate"]
 ) -> tuple[Integrals, Bool[Tensor, "muon observable"]]:
     """The integrals of muons of several coordinates as if they were smooth, and which observables are.
 
@@ -192,7 +192,7 @@ def _look_around(
 
 
 def _along(
-    muons: Muons,
+    muons: Integrand,
     sigma: Float[Tensor, "muon observable"],
     direction: Float[Tensor, "#muon coordinate"],
     only: int | None = None,

@@ -60,10 +60,9 @@ class Input:
             object.__setattr__(self, name, np.broadcast_to(array, common))
         for bad, name, what in self._impossible():
             if bad.any():
-                where = f" of muon {bad.argmax()}" if len(bad) > 1 else ""
-                raise ValueError(
-                    f"{_name(self)}: {name}{where} is {getattr(self, name)[bad.argmax()]:g}, but it {what}"
-                )
+                muon = int(bad.argmax())
+                where = f" of muon {muon}" if len(bad) > 1 else ""
+                raise ValueError(f"{_name(self)}: {name}{where} is {getattr(self, name)[muon]:g}, but it {what}")
 
     @property
     def muons(self) -> int:
@@ -149,11 +148,15 @@ class Gaussian(Input):
         return mean + sd * draw_deviates(rngs, toys, 1)
 
 
+@dataclass(frozen=True, eq=False, init=False)
 class _Bounded(Input):
     """A distribution on the interval from low to high, symmetric around its middle."""
 
     low: Values
     high: Values
+
+    def __init__(self, low: Numbers, high: Numbers) -> None:
+        self._keep(low=low, high=high)
 
     @property
     def mean(self) -> Values:
@@ -164,7 +167,6 @@ class _Bounded(Input):
         yield self.low > self.high, "low", "must not be above high"
 
 
-@dataclass(frozen=True, eq=False, init=False)
 class Rectangular(_Bounded):
     """The rectangular distribution R(low, high): nothing is known but the limits (JCGM 101:2008, 6.4.2).
 
@@ -175,12 +177,6 @@ class Rectangular(_Bounded):
     array([0.33333333])
 
     """
-
-    low: Values
-    high: Values
-
-    def __init__(self, low: Numbers, high: Numbers) -> None:
-        self._keep(low=low, high=high)
 
     @property
     def variance(self) -> Values:
@@ -207,8 +203,6 @@ class Trapezoid(_Bounded):
 
     """
 
-    low: Values
-    high: Values
     beta: Values
 
     def __init__(self, low: Numbers, high: Numbers, beta: Numbers) -> None:
@@ -229,7 +223,6 @@ class Trapezoid(_Bounded):
         return low + (high - low) / 2 * ((1 + beta) * first + (1 - beta) * second)
 
 
-@dataclass(frozen=True, eq=False, init=False)
 class Arcsine(_Bounded):
     """The arc sine or U-shaped distribution U(low, high), of what oscillates between two limits (JCGM 101:2008, 6.4.6).
 
@@ -240,12 +233,6 @@ class Arcsine(_Bounded):
     array([0.5, 2. ])
 
     """
-
-    low: Values
-    high: Values
-
-    def __init__(self, low: Numbers, high: Numbers) -> None:
-        self._keep(low=low, high=high)
 
     @property
     def variance(self) -> Values:
@@ -303,14 +290,16 @@ class MultivariateGaussian(Input):
 
     Parameters
     ----------
-    mean : (quantity,), or (muon, quantity).
-    covariance : (quantity, quantity), or (muon, quantity, quantity). It may be semi-definite: quantities may depend on
-        each other without fail, or be known exactly.
+    mean : Tensor or ndarray
+        (quantity,), or (muon, quantity).
+    covariance : Tensor or ndarray
+        (quantity, quantity), or (muon, quantity, quantity). It may be semi-definite: quantities may depend on each
+        other without fail, or be known exactly.
 
     Raises
     ------
-    ValueError : another shape, values that are not finite, or a covariance that is not symmetric and positive
-        semi-definite.
+    ValueError
+        Another shape, values that are not finite, or a covariance that is not symmetric and positive semi-definite.
 
     Examples
     --------
@@ -455,7 +444,4 @@ def _array(kind: str, name: str, given: Numbers) -> np.ndarray:
 
 def _uniform(rngs: Sequence[Generator], toys: int, count: int) -> Float[np.ndarray, "row toy count"]:
     """Uniform deviates from 0 to 1, each muon's from its own generator."""
-    values = np.empty((len(rngs), toys, count))
-    for rng, out in zip(rngs, values, strict=True):
-        rng.random(out=out)
-    return values
+    return draw_deviates(rngs, toys, count, Generator.random)

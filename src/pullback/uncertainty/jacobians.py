@@ -15,7 +15,7 @@ from ..errors import ModelError
 from .arguments import Hits, check_hits, give_back, hits_tensor
 from .inference import Infer, accepts_missing
 
-PROBES = 3
+MUONS_PROBED = 3
 """Muons on which `muon_jacobian` tests for coupling."""
 
 
@@ -235,7 +235,7 @@ def _by_themselves(infer: Infer, x: Tensor, value: Tensor, jac: Tensor, wants_gr
 def holds_gradients(infer: Infer, hits: Tensor) -> bool:
     """Whether a parameter inside `infer` requires a gradient, seen on a few muons."""
     with torch.enable_grad():
-        return len(hits) > 0 and getattr(_of_few(infer, hits[:PROBES].detach()), "requires_grad", False)
+        return len(hits) > 0 and getattr(_of_few(infer, hits[:MUONS_PROBED].detach()), "requires_grad", False)
 
 
 def _of_few(infer: Infer, hits: Tensor) -> Tensor:
@@ -257,7 +257,7 @@ def refuse_coupling(infer: Infer, hits: Tensor, value: Tensor) -> None:
     They are evaluated together with muons that are not in the hits, and their observables must not change. (Derivatives
     would not show every coupling, such as one to a detached mean.)
     """
-    count = min(PROBES, len(hits))
+    count = min(MUONS_PROBED, len(hits))
     if not count:
         return
     few = slice(0, count * (len(hits) // count), len(hits) // count)
@@ -266,7 +266,7 @@ def refuse_coupling(infer: Infer, hits: Tensor, value: Tensor) -> None:
     # As many on either side, but never so many that the total equals the number of hits.
     after = others if 3 * count != len(hits) else others[:-1]
     found, expected = _of_few(infer, torch.cat([others, x, after])).detach()[count : 2 * count], value[few]
-    if not alike(found, expected, hits.dtype):
+    if not agree_to_rounding(found, expected, hits.dtype):
         _refuse(
             infer,
             "couples muons: an observable of one muon depends on the hits of another, so a Jacobian muon by muon "
@@ -275,7 +275,7 @@ def refuse_coupling(infer: Infer, hits: Tensor, value: Tensor) -> None:
         )
 
 
-def alike(found: Tensor, expected: Tensor, precision: torch.dtype) -> bool:
+def agree_to_rounding(found: Tensor, expected: Tensor, precision: torch.dtype) -> bool:
     """Whether observables (muon, observable) among other muons are the same up to rounding of a precision."""
     if torch.equal(found, expected):  # as nearly always
         return True

@@ -55,7 +55,7 @@ FURTHER, CLOSE = 50, 0.02
 SEARCHED_AT_A_TIME = 1024
 """Observables of muons whose poles are searched together."""
 
-MOVED_FROM, MOVED_TO, ROUNDING = 2, (0.0, 4.0, -4.0), 1e-9
+MOVED_FROM, MOVED_TO, EFFECT_ROUNDING = 2, (0.0, 4.0, -4.0), 1e-9
 """Points at which deviates are tested for an effect, the values they are set to, and the size of rounding errors
 relative to all effects."""
 
@@ -64,8 +64,8 @@ EVALUATIONS_AT_A_TIME, SOBOL_AT_A_TIME = 81_920, 32_768
 
 
 @dataclass(frozen=True)
-class Muons:
-    """Muons whose observables are to be integrated over hits x + A z with z ~ N(0, 1), where Σ = A Aᵀ."""
+class Integrand:
+    """Integrand whose observables are to be integrated over hits x + A z with z ~ N(0, 1), where Σ = A Aᵀ."""
 
     infer: Infer
     hits: Float[Tensor, "muon coordinate"]
@@ -112,7 +112,7 @@ class Muons:
                 away[rows] = wrap(away[rows], period)
         return away
 
-    def turned(self, jacobian: Float[Tensor, "muon observable coordinate"]) -> Muons:
+    def turned(self, jacobian: Float[Tensor, "muon observable coordinate"]) -> Integrand:
         """The same, with the first deviates along the gradients of the observables, which change most along these.
 
         First those at the hit, then what those a little way off have beside them, and at last what is left over. A
@@ -127,12 +127,12 @@ class Muons:
         gradients = gradients * own[:, :, None]
         order = (~own).to(torch.uint8).argsort(dim=1, stable=True)
         gradients = gradients.gather(1, order[:, :, None].expand_as(gradients))
-        return Muons(self.infer, self.hits, combined(orthogonal(gradients), self.root), self.value)
+        return Integrand(self.infer, self.hits, combined(orthogonal(gradients), self.root), self.value)
 
-    def take(self, rows: Int[Tensor, " few"] | slice) -> Muons:
+    def take(self, rows: Int[Tensor, " few"] | slice) -> Integrand:
         """A subset of the muons."""
         root = self.root if len(self.root) == 1 else self.root[rows]
-        return Muons(self.infer, self.hits[rows], root, self.value[rows])
+        return Integrand(self.infer, self.hits[rows], root, self.value[rows])
 
 
 class Integrals(NamedTuple):
@@ -167,7 +167,7 @@ def orthogonal(vectors: Float[Tensor, "muon vector coordinate"]) -> Float[Tensor
 
 
 def integrate(
-    muons: Muons,
+    muons: Integrand,
     jacobian: Float[Tensor, "muon observable coordinate"],
     seed: int,
     wanted: Bool[Tensor, "muon observable"] | None = None,
@@ -184,7 +184,7 @@ def integrate(
     return whole
 
 
-def _by_points(muons: Muons, wanted: Bool[Tensor, "muon observable"], seed: int) -> Integrals:
+def _by_points(muons: Integrand, wanted: Bool[Tensor, "muon observable"], seed: int) -> Integrals:
     """The integrals of the wanted observables, one after the other, by as many points as each needs.
 
     An observable without a standard deviation has NaN for sd and mean, an infinite error, and finite quantiles.
@@ -227,14 +227,14 @@ def _by_points(muons: Muons, wanted: Bool[Tensor, "muon observable"], seed: int)
     return found
 
 
-def _in_turn(muons: Muons, points: int, method: Callable[[Muons], Integrals]) -> Integrals:
+def _in_turn(muons: Integrand, points: int, method: Callable[[Integrand], Integrals]) -> Integrals:
     """Apply a method that takes `points` points per muon to a few muons at a time."""
     step = max(1, EVALUATIONS_AT_A_TIME // points)
     parts = [method(muons.take(slice(at, at + step))) for at in range(0, max(1, len(muons.hits)), step)]
     return Integrals(*map(torch.cat, zip(*parts, strict=True)))
 
 
-def _quadrature(muons: Muons) -> Integrals:
+def _quadrature(muons: Integrand) -> Integrals:
     rule = Rule(*(each.to(muons.hits) for each in _rule()))
     away = muons.away(rule.nodes[None, :, None])
     mean = (rule.weights[:, None] * away).sum(dim=1)
@@ -340,7 +340,7 @@ def _sobol(
 
 
 def has_pole(
-    muons: Muons,
+    muons: Integrand,
     observable: Int[Tensor, " muon"],
     starts: Float[Tensor, "muon start deviate"],
     mean: Float[Tensor, " muon"],
@@ -367,7 +367,7 @@ def has_pole(
     return found
 
 
-def moving(muons: Muons) -> Int[Tensor, " muon"]:
+def moving(muons: Integrand) -> Int[Tensor, " muon"]:
     """Number of deviates of rotated muons before those, at the end, that change no observable.
 
     Of a track's hits, only the combinations that determine its parameters have any effect. A deviate has none if the
@@ -385,7 +385,7 @@ def moving(muons: Muons) -> Int[Tensor, " muon"]:
     nowhere = away.isnan().all(dim=2).all(dim=1)  # an observable that isn't there is not changed
 
     def still(off: Tensor) -> Tensor:
-        return ((off <= ROUNDING * most) | nowhere).all(dim=1)
+        return ((off <= EFFECT_ROUNDING * most) | nowhere).all(dim=1)
 
     off = (away[:, 1:] - away[:, :1]).abs().amax(dim=2).unflatten(1, (len(MOVED_TO), coordinates)).amax(dim=1)
     count = coordinates - torch.stack([still(each) for each in off.flip(1).unbind(1)]).long().cumprod(dim=0).sum(dim=0)

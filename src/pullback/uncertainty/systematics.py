@@ -16,7 +16,7 @@ from jaxtyping import Float
 from .arrays import Tensor
 from .inference import SharedInfer, accepts_missing
 
-MUONS_AT_A_TIME = 131_072
+MUONS_IN_GRAPH = 131_072
 """Muons whose graph is held at a time."""
 
 Uncertainties = Float[Tensor, "*sigma_eta"] | Float[np.ndarray, "*sigma_eta"]
@@ -78,8 +78,8 @@ def systematic_jacobian(
     few = masked_jacobian(lambda x: infer(x, eta), hits[:3])
     missing = accepts_missing(infer)
     whole = hits.new_empty(len(hits), few.shape[1], len(eta))
-    for start in range(0, len(hits), MUONS_AT_A_TIME):
-        block = hits[start : start + MUONS_AT_A_TIME]
+    for start in range(0, len(hits), MUONS_IN_GRAPH):
+        block = hits[start : start + MUONS_IN_GRAPH]
         value, jac = _differentiate(infer, block, eta)
         usable = ~value.isnan() if missing else ~value.isnan() & torch.isfinite(block).all(dim=1)[:, None]
         whole[start : start + len(block)] = torch.where(usable[:, :, None], jac, float("nan"))

@@ -22,7 +22,7 @@ from .memory import keep_freed
 from .monte_carlo import ADAPTIVE_BATCH, FEWEST_FOR_ENDS
 from .validity import numerical_tolerance
 
-AT_A_TIME = 65_536
+DEVIATES_AT_A_TIME = 65_536
 """Toys times coordinates that are held at a time: 512 KiB, which stays in the cache."""
 
 
@@ -180,7 +180,7 @@ def throw_toys(
     if {len(throw.hits) for throw in throws} - {len(rngs)}:
         raise ValueError("every throw needs as many muons as there are random generators")
     coordinates = throws[0].deviates if throws else 1
-    step = max(1, AT_A_TIME // coordinates)
+    step = max(1, DEVIATES_AT_A_TIME // coordinates)
     batch = min(toys, step) if n_dig is None else ADAPTIVE_BATCH
     group = max(1, step // batch)
     for first in range(0, len(rngs), group):
