@@ -15,7 +15,7 @@ def infer_theta(batch: Batch, reco: str | Path, theta: str | Path, truth: str | 
     For models with a fit, also write `chi2` and its degrees of freedom `ndf`.
     """
     from ..detector.bound_model import at_work, goodness
-    from ..models.user_checks import examine
+    from ..models.user_checks import check_model
 
     with (
         open_parents(batch, {RECO: reco, TRUTH: truth}) as parents,
@@ -23,7 +23,7 @@ def infer_theta(batch: Batch, reco: str | Path, theta: str | Path, truth: str | 
     ):
         for part in batch.parts:
             parameters, infer = at_work(part)
-            examine(part.model, read_hits(parents[RECO], part, RECO, next(part.blocks))[0], parameters)
+            check_model(part.model, read_hits(parents[RECO], part, RECO, next(part.blocks))[0], parameters)
             for place, parent in parents.items():
                 kinds = {"value": columns.ColumnSpec("{name}" + place.suffix, "{long_name}" + place.words)}
                 table = columns.of_muons(out, part, kinds)

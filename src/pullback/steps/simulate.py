@@ -30,7 +30,7 @@ def smear_hits(batch: Batch, truth: str | Path, reco: str | Path) -> None:
             column = columns.of_hits(out, part, "x_reco", "recorded")
             scale = response.resolution(part) / response.factor(part)
             if part.model.covariance:
-                _examine_covariance(part, true.read(part, "x_true", next(part.blocks)))
+                _check_covariance(part, true.read(part, "x_true", next(part.blocks)))
             for block in progress(part, "smeared"):
                 x_true = true.read(part, "x_true", block)
                 x_reco = smear(x_true, scale, response.deviates(part, block))
@@ -39,8 +39,8 @@ def smear_hits(batch: Batch, truth: str | Path, reco: str | Path) -> None:
                 column.append(x_reco if lost is None else np.where(lost, np.nan, x_reco))
 
 
-def _examine_covariance(part: Part, x_true: np.ndarray) -> None:
+def _check_covariance(part: Part, x_true: np.ndarray) -> None:
     from ..detector.bound_model import parameters_of
-    from ..models.user_checks import examine_covariance
+    from ..models.user_checks import check_covariance_function
 
-    examine_covariance(part.model, x_true, parameters_of(part.model, part.settings.detector.resolution))
+    check_covariance_function(part.model, x_true, parameters_of(part.model, part.settings.detector.resolution))
