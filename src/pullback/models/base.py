@@ -81,8 +81,7 @@ class Model:
         parameters; `source` is the config's section, with the attributes that the model reads.
     intersect_layers : callable
         `intersect_layers(generated, **parameters)` returns the true hits (muon, coordinate), as a numpy array or, if
-        any
-        argument is a tensor, as a tensor that carries the gradients of the parameters.
+        any argument is a tensor, as a tensor that carries the gradients of the parameters.
     parameters : dict
         Numbers and lists of numbers by name, from the config.
     infer_uses, intersect_uses, covariance_uses, chi2_uses : tuple of str
@@ -106,14 +105,14 @@ class Model:
     infer: Callable[..., Float[Tensor, "muon observable"]]
     generate: Callable[[np.random.Generator, int, Any], Float[np.ndarray, "muon _"]]
     layers: tuple[int, ...]
-    intersect_layers: Callable[..., Any] = at_given_hits
+    intersect_layers: Callable[..., Float[Any, "muon coordinate"]] = at_given_hits
     parameters: Mapping[str, float | tuple[float, ...]] = field(default_factory=dict)
     infer_uses: tuple[str, ...] = ()
     intersect_uses: tuple[str, ...] = ()
     missing: bool = False
-    covariance: Callable[..., Any] | None = None
+    covariance: Callable[..., Float[Tensor, "*muon coordinate coordinate"]] | None = None
     covariance_uses: tuple[str, ...] = ()
-    chi2: Callable[..., Any] | None = None
+    chi2: Callable[..., Float[Tensor, "muon 2"]] | None = None
     chi2_uses: tuple[str, ...] = ()
     cost: float = 1.0
 

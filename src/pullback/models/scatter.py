@@ -14,7 +14,7 @@ from ..uncertainty.arrays import Tensor
 from . import NO_FOLD, Model, Quantity, cosmic_rays, line_fit
 from .base import uniform
 from .cosmic_rays import CosmicSource
-from .line_fit import PerLayer
+from .line_fit import Heights, PerLayer, View
 from .multiple_scattering import angle_and_displacement, highland, layer_covariance
 
 
@@ -27,7 +27,7 @@ class ScatterSection(Protocol):
     theta0: float
 
 
-class Volume(Protocol):
+class VolumeSection(Protocol):
     """The config's section `source.volume`: height of its centre, thickness and radiation length, m."""
 
     z: float
@@ -39,7 +39,7 @@ class Volume(Protocol):
 class VolumeSource(CosmicSource, Protocol):
     """What the model reads from the config's `source` section."""
 
-    volume: Volume
+    volume: VolumeSection
 
 
 def infer_scatter(
@@ -119,21 +119,9 @@ def infer_scatter(
     ]
     x_above, x_under, y_above, y_under = (each.known for each in fits)
     above, under = line_fit.both(x_above, y_above), line_fit.both(x_under, y_under)
-    every = line_fit.both(above, under)
+    in_x, in_y, every = line_fit.both(x_above, x_under), line_fit.both(y_above, y_under), line_fit.both(above, under)
     meeting = line_fit.both(every, ~unscattered)
-    return line_fit.observables(
-        values,
-        [
-            above,
-            under,
-            line_fit.both(x_above, x_under),
-            line_fit.both(y_above, y_under),
-            every,
-            meeting,
-            meeting,
-            meeting,
-        ],
-    )
+    return line_fit.observables(values, [above, under, in_x, in_y, every, meeting, meeting, meeting])
 
 
 def chi2(
@@ -144,13 +132,15 @@ def chi2(
     return line_fit.chi2_of_all(zip(found, 2 * heights, 2 * resolutions, strict=True))
 
 
-def _prepared(hits, z_upper, z_lower, resolution):
+def _prepared(
+    hits: Float[Tensor, "muon coordinate"], z_upper: PerLayer, z_lower: PerLayer, resolution: PerLayer
+) -> tuple[list[View], list[Float[Tensor, " layer"]], list[Float[Tensor, " layer"]]]:
     """The views x above and below, y above and below, and heights and resolutions above and below."""
     upper, lower = len(z_upper), len(z_lower)
     found = line_fit.views(hits, upper, lower, upper, lower)
-    resolution = line_fit.as_layers(resolution, hits, "resolution", upper + lower, positive=True)
+    each_layer = line_fit.as_layers(resolution, hits, "resolution", upper + lower, positive=True)
     heights = [line_fit.as_layers(z_upper, hits, "z_upper"), line_fit.as_layers(z_lower, hits, "z_lower")]
-    return found, heights, [resolution[:upper], resolution[upper:]]
+    return found, heights, [each_layer[:upper], each_layer[upper:]]
 
 
 def covariance(
@@ -214,7 +204,9 @@ def generate(rng: np.random.Generator, muons: int, source: VolumeSource) -> Floa
     return np.concatenate([start, p, end, q, ends], axis=1)
 
 
-def intersect_layers(generated: Any, z_upper: Any, z_lower: Any) -> Any:
+def intersect_layers(
+    generated: Float[Any, "muon 10"], z_upper: Heights, z_lower: Heights
+) -> Float[Any, "muon coordinate"]:
     """The true hits (muon, coordinate) of lines from `generate`, on layers at the heights z_upper and z_lower.
 
     Raises
@@ -223,21 +215,20 @@ def intersect_layers(generated: Any, z_upper: Any, z_lower: Any) -> Any:
         A layer is not outside the volume, on its tracker's side.
 
     """
-    generated, z_upper, z_lower = line_fit.alike(generated, z_upper, z_lower)
-    if len(generated):
-        top, bottom = float(generated[0, 8]), float(generated[0, 9])
-        if z_upper.min() < top:
-            raise PullbackError(f"model.z_upper: {float(z_upper.min()):g} m is below the volume's top at {top:g} m")
-        if z_lower.max() > bottom:
-            raise PullbackError(
-                f"model.z_lower: {float(z_lower.max()):g} m is above the volume's bottom at {bottom:g} m"
-            )
+    lines, upper, lower = line_fit.as_one_type(generated, z_upper, z_lower)
+    if len(lines):
+        top, bottom = float(lines[0, 8]), float(lines[0, 9])
+        if upper.min() < top:
+            raise PullbackError(f"model.z_upper: {float(upper.min()):g} m is below the volume's top at {top:g} m")
+        if lower.max() > bottom:
+            raise PullbackError(f"model.z_lower: {float(lower.max()):g} m is above the volume's bottom at {bottom:g} m")
 
-    def line(position, slope, height, z):
-        return generated[:, position, None] + generated[:, slope, None] * (z - generated[:, height, None])
+    def positions(x: int, height: int, z: Any) -> Any:
+        return lines[:, x, None] + lines[:, x + 2, None] * (z - lines[:, height, None])
 
-    above, below = (lambda view: line(view, view + 2, 8, z_upper)), (lambda view: line(view + 4, view + 6, 9, z_lower))
-    return line_fit.side_by_side([above(0), below(0), above(1), below(1)])
+    return line_fit.side_by_side(
+        [positions(0, 8, upper), positions(4, 9, lower), positions(1, 8, upper), positions(5, 9, lower)]
+    )
 
 
 def model(section: ScatterSection) -> Model:
@@ -251,15 +242,9 @@ def model(section: ScatterSection) -> Model:
             f"{max(z_lower):g} m"
         )
     layers = len(z_upper) + len(z_lower)
+    point, near = "the point of closest approach", 10.0  # σ of θ_msc, within which linear propagation is not valid
     poca = [
-        Quantity(
-            f"poca_{axis}",
-            "m",
-            f"{axis} of the point of closest approach",
-            f"{axis} of PoCA",
-            fold="theta_msc",
-            domain=10.0,
-        )
+        Quantity(f"poca_{axis}", "m", f"{axis} of {point}", f"{axis} of PoCA", fold="theta_msc", domain=near)
         for axis in "xyz"
     ]
     return Model(

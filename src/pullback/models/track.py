@@ -13,7 +13,7 @@ from ..uncertainty.arrays import Tensor
 from . import NO_FOLD, Model, Quantity, cosmic_rays, line_fit
 from .base import uniform
 from .cosmic_rays import CosmicSource
-from .line_fit import PerLayer
+from .line_fit import Heights, PerLayer
 from .multiple_scattering import layer_covariance
 
 
@@ -68,9 +68,9 @@ def infer_track(hits: Float[Tensor, "muon layer"], z: PerLayer, resolution: PerL
             [0.0000, 0.0000, 0.1000]], dtype=torch.float64)
 
     """
-    (view,), z, resolution = _prepared(hits, z, resolution)
-    line = line_fit.fit(view, z, resolution)
-    theta = elementwise.magnitude(line.slope).arctan2(z.new_ones(()))
+    (view,), heights, resolutions = line_fit.prepare(hits, z, resolution, in_views=1)
+    line = line_fit.fit(view, heights, resolutions)
+    theta = elementwise.magnitude(line.slope).arctan2(heights.new_ones(()))
     return line_fit.observables([line.slope, theta, line.position], [line.known] * 3)
 
 
@@ -79,15 +79,8 @@ def chi2(hits: Float[Tensor, "muon layer"], z: PerLayer, resolution: PerLayer) -
 
     It follows the χ² distribution if the noise is Gaussian and the layers do not scatter.
     """
-    (view,), z, resolution = _prepared(hits, z, resolution)
-    return line_fit.chi2_of_all([(view, z, resolution)])
-
-
-def _prepared(hits, z, resolution):
-    layers = len(z)
-    found = line_fit.views(hits, layers)
-    z = line_fit.as_layers(z, hits, "z")
-    return found, z, line_fit.as_layers(resolution, hits, "resolution", layers, positive=True)
+    (view,), heights, resolutions = line_fit.prepare(hits, z, resolution, in_views=1)
+    return line_fit.chi2_of_all([(view, heights, resolutions)])
 
 
 def covariance(
@@ -105,10 +98,10 @@ def generate(rng: np.random.Generator, muons: int, source: CosmicSource) -> Floa
     )
 
 
-def intersect_layers(generated: Any, z: Any) -> Any:
+def intersect_layers(generated: Float[Any, "muon _"], z: Heights) -> Float[Any, "muon coordinate"]:
     """The true hits (muon, layer) of lines from `generate`, on layers at the heights z."""
-    generated, z = line_fit.alike(generated, z)
-    return generated[:, :1] + generated[:, 1:] * z
+    lines, heights = line_fit.as_one_type(generated, z)
+    return lines[:, :1] + lines[:, 1:] * heights
 
 
 def model(section: TrackSection) -> Model:
