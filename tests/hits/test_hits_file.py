@@ -432,8 +432,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused(kind, change):
     x = np.random.default_rng(1).normal(size=2 * BLOCK)
     path = write(kind, {"x": x})
     new = other_content(kind, path, x[::-1])
-    section = SimpleNamespace(**dict(Recorded(file=path)), hits_sha256=source(path).plan()[1])
-    blocks = source_of(section, ["x"]).blocks(0, 2 * BLOCK)
+    blocks = source_of(Recorded(file=path), ["x"], source(path).plan()[1]).blocks(0, 2 * BLOCK)
     next(blocks)
     change(path, new)
     with pytest.raises(PullbackError) as caught:

@@ -49,11 +49,6 @@ def section(**changes):
     return Own.model_validate({**raw, **changes})
 
 
-def of_job(section, sha256):
-    """The section of a job, which knows the file that the study was planned with."""
-    return SimpleNamespace(**dict(section), file_sha256=sha256)
-
-
 def write(code: str) -> None:
     Path("my_model.py").write_text(textwrap.dedent(code).lstrip("\n"), encoding="utf-8")
 
@@ -243,12 +238,12 @@ def test_it_is_run_once_for_all_points():
 
 def test_an_edited_file_is_read_again_and_refused_within_a_run():
     first = model_of()
-    job = of_job(section(), hashlib.sha256(Path("my_model.py").read_bytes()).hexdigest())
-    assert load_model(job).infer_uses == ("dz",)
+    job, planned = section(), hashlib.sha256(Path("my_model.py").read_bytes()).hexdigest()
+    assert load_model(job, planned).infer_uses == ("dz",)
     second = model_of(SLOPE.replace("dz)[", "2*dz)["))
     assert not torch.equal(first.infer(HITS, dz=0.5), second.infer(HITS, dz=0.5))
     assert not list(Path().glob("__pycache__"))
-    assert refused(load_model, job) == "my_model.py: has changed since this run began: run again"
+    assert refused(load_model, job, planned) == "my_model.py: has changed since this run began: run again"
 
 
 @pytest.mark.parametrize(
@@ -331,12 +326,12 @@ def test_two_folders_may_have_modules_of_one_name():
 def test_a_change_of_any_module_beside_it_is_noticed(name):
     job = section(file=neighbours("a", 2.0))
     before = read_model_file(job.file).sha256
-    load_model(of_job(job, before))
+    load_model(job, before)
     assert read_model_file("./a/my_model.py").sha256 == before
     with Path("a", name).open("a") as file:
         file.write("# changed\n")
     expected = "a/my_model.py or what it imports from its folder: has changed since this run began: run again"
-    assert refused(load_model, of_job(job, before)) == expected
+    assert refused(load_model, job, before) == expected
     assert read_model_file(job.file).sha256 != before
 
 

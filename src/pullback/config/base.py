@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 from pydantic.fields import FieldInfo
@@ -28,19 +28,29 @@ class Clash(ValueError):
         self.found = found
 
 
+Metres = Annotated[float, Field(json_schema_extra={"unit": "m"})]
+Radians = Annotated[float, Field(json_schema_extra={"unit": "rad"})]
+GeV = Annotated[float, Field(json_schema_extra={"unit": "GeV/c"})]
+
 FORMS = ("number", "list")
-"""Pydantic's names of the two forms of `per_layer`."""
+"""Pydantic's names of the two forms of `PerLayer`."""
 
 
 def _form(value: Any) -> str:
     return FORMS[isinstance(value, list)]
 
 
-def per_layer(**limits: float) -> Any:
-    """A number, or a list with one number per layer."""
-    one = Annotated[float, Field(**limits)]
-    many = Annotated[list[one], Field(min_length=1, max_length=32)]
-    return Annotated[Annotated[one, Tag("number")] | Annotated[many, Tag("list")], Discriminator(_form)]
+Number = TypeVar("Number")
+PerLayer = Annotated[
+    Annotated[Number, Tag("number")] | Annotated[list[Number], Field(min_length=1, max_length=32), Tag("list")],
+    Discriminator(_form),
+]
+"""A number, or a list with one number per layer."""
+
+
+def each_layer(value: float | list[float], layers: int) -> list[float]:
+    """One number per layer, of a field with one number for all layers or a list."""
+    return value if isinstance(value, list) else [value] * layers
 
 
 def sections(field: FieldInfo) -> list[type[Section]]:

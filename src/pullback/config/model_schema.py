@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from ..models import NO_FOLD
-from .base import Section, nearest
+from .base import Metres, Radians, Section, nearest
 from .hints import of_value, shown
 
 RESULTS_OF = (
@@ -54,7 +54,9 @@ RESULTS = frozenset(
 """Other dataset names; reserved."""
 
 
-Heights = Annotated[list[Annotated[float, Field(ge=-1e6, le=1e6)]], Field(min_length=2, max_length=32)]
+Heights = Annotated[
+    list[Annotated[float, Field(ge=-1e6, le=1e6)]], Field(min_length=2, max_length=32, json_schema_extra={"unit": "m"})
+]
 
 
 class OneHit(Section):
@@ -69,9 +71,7 @@ class OneHit(Section):
         return 1
 
     name: Literal["one_hit"] = Field("one_hit", description="angle from the vertical, from one hit")
-    dz: float = Field(
-        1.5, ge=1e-6, le=1e6, description="height of the muons' origin above the layer", json_schema_extra={"unit": "m"}
-    )
+    dz: Metres = Field(1.5, ge=1e-6, le=1e6, description="height of the muons' origin above the layer")
 
 
 class Track(Section):
@@ -85,13 +85,9 @@ class Track(Section):
     beside: ClassVar[tuple[str, ...]] = ("cosmic",)
 
     name: Literal["track"] = Field("track", description="a straight line through several layers, in one view")
-    z: Heights = Field([0.0, 0.5, 1.0], description="height of each layer", json_schema_extra={"unit": "m"})
-    theta0: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="standard deviation of the scattering angle per layer, in one view",
-        json_schema_extra={"unit": "rad"},
+    z: Heights = Field([0.0, 0.5, 1.0], description="height of each layer")
+    theta0: Radians = Field(
+        0.0, ge=0, le=1, description="standard deviation of the scattering angle per layer, in one view"
     )
 
 
@@ -112,18 +108,10 @@ class Scatter(Section):
     beside: ClassVar[tuple[str, ...]] = ("cosmic", "volume")
 
     name: Literal["scatter"] = Field("scatter", description="one line above and one below a scattering volume")
-    z_upper: Heights = Field(
-        [0.6, 0.8, 1.0], description="height of each layer above the volume", json_schema_extra={"unit": "m"}
-    )
-    z_lower: Heights = Field(
-        [-0.6, -0.8, -1.0], description="height of each layer below the volume", json_schema_extra={"unit": "m"}
-    )
-    theta0: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="standard deviation of the scattering angle per layer, in one view",
-        json_schema_extra={"unit": "rad"},
+    z_upper: Heights = Field([0.6, 0.8, 1.0], description="height of each layer above the volume")
+    z_lower: Heights = Field([-0.6, -0.8, -1.0], description="height of each layer below the volume")
+    theta0: Radians = Field(
+        0.0, ge=0, le=1, description="standard deviation of the scattering angle per layer, in one view"
     )
 
 
@@ -162,9 +150,8 @@ class OwnObservable(Section):
     period: float = Field(0.0, ge=0, le=1e6, description="period of an angle on a circle, in its unit; 0: not periodic")
     fold: str = Field(
         "",
-        description="the observable whose distance from 0, in σ, determines where linear "
-        "propagation is valid; default: "
-        "this observable; `none`: it is valid at 0 too",
+        description="the observable whose distance from 0, in σ, determines where linear propagation is valid; "
+        "default: this observable; `none`: it is valid at 0 too",
     )
     domain: float = Field(
         0.0,
@@ -210,9 +197,8 @@ class Own(Section):
     missing: bool = Field(False, description="whether the function accepts missing hits, which are NaN")
     draw: str | None = Field(
         None,
-        description="function `draw(rng, muons, **parameters)` that returns true hits (muon, "
-        "coordinate) as a NumPy array; "
-        "default: each coordinate is uniform from `source.x_min` to `source.x_max`",
+        description="function `draw(rng, muons, **parameters)` that returns true hits (muon, coordinate) as a "
+        "NumPy array; default: each coordinate is uniform from `source.x_min` to `source.x_max`",
     )
     covariance: str | None = Field(
         None,

@@ -240,10 +240,10 @@ class HitsFile:
             )
 
 
-def source_of(section: RecordedSource, coordinates: Sequence[str]) -> HitsFile:
+def source_of(section: RecordedSource, coordinates: Sequence[str], sha256: str = "") -> HitsFile:
     """The file of the config's `source` section, for the coordinates of a model.
 
-    A job's section may also have `hits_sha256`, the SHA-256 of the file when the study was planned.
+    `sha256` is that of the file when the study was planned.
 
     Raises
     ------
@@ -277,8 +277,7 @@ def source_of(section: RecordedSource, coordinates: Sequence[str]) -> HitsFile:
     if section.tree and Path(section.file).suffix.lower() != ".root":
         raise PullbackError(f"config: source.tree: {section.file} is no .root file and has no trees; leave it out")
     by_index = {coordinates.index(name): column for name, column in sigma.items()}
-    planned = getattr(section, "hits_sha256", "")
-    return HitsFile(section.file, tuple(names), by_index, covariance, section.unit, section.tree, planned)
+    return HitsFile(section.file, tuple(names), by_index, covariance, section.unit, section.tree, sha256)
 
 
 def _index(key: str, name: str, coordinates: Sequence[str]) -> int:

@@ -117,8 +117,8 @@ class Model:
     cost: float = 1.0
 
 
-def load_model(section: ModelSection) -> Model:
-    """The model of a config's `model` section."""
+def load_model(section: ModelSection, sha256: str | None = None) -> Model:
+    """The model of a config's `model` section; `sha256` is that of a user's file when the study was planned."""
     module = importlib.import_module(f".{MODULES.get(section.name, section.name)}", __package__)
-    model: Model = module.model(section)
+    model: Model = module.model(section, sha256) if section.name == "own" else module.model(section)
     return model

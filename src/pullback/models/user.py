@@ -40,10 +40,7 @@ class UserObservable(Protocol):
 
 @runtime_checkable
 class UserSection(Protocol):
-    """The config's `model` section of a user's model.
-
-    A job's section may also have `file_sha256`, the SHA-256 of the file when the study was planned.
-    """
+    """The config's `model` section of a user's model."""
 
     file: str
     function: str
@@ -55,17 +52,17 @@ class UserSection(Protocol):
     missing: bool
 
 
-def model(section: UserSection) -> Model:
+def model(section: UserSection, sha256: str | None = None) -> Model:
     """The model of a config's `model` section with a `file`, which is run.
 
     Raises
     ------
     PullbackError
-        The file can't be used, lacks a function, or has changed since the run began (`file_sha256` of the section); no
+        The file can't be used, lacks a function, or has changed since the run began (`sha256`); no
         function takes a parameter, or an argument is no parameter. In one line, with the file and its line.
 
     """
-    file = read_model_file(section.file, getattr(section, "file_sha256", None))
+    file = read_model_file(section.file, sha256)
     parameters = {name: tuple(x) if isinstance(x, Sequence) else x for name, x in section.parameters.items()}
 
     def call(key: str, name: str, *leading: str) -> Call:

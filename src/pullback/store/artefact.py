@@ -85,7 +85,8 @@ class Writer:
         if part.label in self._file:
             return self._file[part.label]
         group = self._file.create_group(part.label)
-        for name, value in {**flat(part.config), "first_muon": part.start}.items():
+        digests = {f"{name}_sha256": digest for name, digest in part.digests.items()}
+        for name, value in {**flat(part.config.model_dump(mode="json")), **digests, "first_muon": part.start}.items():
             group.attrs[name] = value
         return group
 
@@ -123,7 +124,7 @@ class Writer:
         """Finish the columns, and sign the file with the digest of its content."""
         content = {name: digests.hex() for name, digests in (column.finish() for column in self._columns)}
         content |= self._arrays
-        seeds = sorted({part.settings.seed for part in batch.parts})
+        seeds = sorted({part.config.seed for part in batch.parts})
         seed = seeds if len(seeds) > 1 else seeds[0]  # a scan may vary the seed
         sign(self._file, batch.kind, seed, batch.digest, parents, content)
 

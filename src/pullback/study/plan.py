@@ -5,17 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 from ..config.base import nearest
 from ..config.dotted_names import limits, numeric_fields, replaced
 from ..config.messages import Together, examine, rests_on
-from ..config.schema import PointConfig, StudyConfig, examined, load
+from ..config.schema import PointConfig, StudyConfig, examined
 from ..errors import PullbackError
 from ..models import Model, load_model
 from ..models.user_file import read_model_file
 from . import shared_parameters
-from .batches import KINDS, TOY_SECONDS, Batch, Part, cost, cut
+from .artefact_configs import KINDS, SigmaConfig, restricted
+from .batches import TOY_SECONDS, Batch, Part, cost, cut
 from .blocks import Block
 from .scan import Point, expand, make_point
 
@@ -32,10 +34,8 @@ class Study:
 
     def __init__(self, config: StudyConfig, points: list[Point], muons: dict[str, int], digests: dict[str, str]):
         self.config, self.points, self.muons, self.digests = config, points, muons, digests
-        self.model: Model = load_model(config.model)
-        files = {"hits": ("source", "hits_sha256"), "model": ("model", "file_sha256")}
-        extra = {files[name]: digest for name, digest in digests.items()}
-        self.batches = cut(points, muons, self.model, config.compute.batch_cost, extra)
+        self.model: Model = load_model(config.model, digests.get("model"))
+        self.batches = cut(points, muons, config.compute.batch_cost, digests)
 
     @classmethod
     def from_config(cls, raw: Any) -> Study:
@@ -108,21 +108,21 @@ class Study:
     def from_json(cls, text: str) -> Study:
         """The study that `to_json` wrote."""
         raw = json.loads(text)
-        config = load(raw["config"])
+        config = StudyConfig.model_validate(raw["config"])
         points = [make_point(config, values) for values in raw["points"]]
         return cls(config, points, raw["muons"], raw["digests"])
 
-    def first_part(self, label: str) -> tuple[Part, Block]:
-        """The first block of a point, with the whole config of the point."""
+    def first_part(self, label: str) -> tuple[Part[SigmaConfig], Block]:
+        """The part of a point that holds its first block, and the block."""
         part = next(part for batch in self.batches.values() for part in batch.parts if part.label == label)
-        return part, next(part.blocks)
+        return replace(part, config=restricted(part.config, SigmaConfig)), next(part.blocks)
 
     @property
     def recorded(self) -> bool:
         """Whether the hits are recorded, without truth."""
         return self.config.source.kind == "recorded"
 
-    def batch(self, kind: str, name: str) -> Batch:
+    def batch(self, kind: str, name: str) -> Batch[Any]:
         """The batch of one artefact."""
         return self.batches[name].of_kind(kind)
 
@@ -135,7 +135,7 @@ class Study:
         """
         if name is None:
             return 10 + math.ceil((len(self.points) + len(self.batches)) / 20)
-        work = sum(cost(part, self.model) for part in self.batches[name].parts)
+        work = sum(cost(part) for part in self.batches[name].parts)
         return 5 + math.ceil(2 * work * TOY_SECONDS / 60)
 
     @property

@@ -95,7 +95,8 @@ def _points(
 def make_point(config: StudyConfig, values: dict[str, float]) -> Point:
     """The point at these scanned values, with a checked config."""
     label = label_of(values)
-    return Point(label, values, replace(config, values, where=f"config: scan: point {label}"))
+    where = f"config: scan: point {label}"
+    return Point(label, values, replace(config, values, where=where) if values else config.nominal)
 
 
 def label_of(values: dict[str, float]) -> str:

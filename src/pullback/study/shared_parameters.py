@@ -1,4 +1,7 @@
-"""Systematics of a study: numbers of the model and offsets of its layers, shared by all muons."""
+"""Parameters that all muons of a point share: systematics, and the numbers of a design.
+
+A systematic is an unknown shift of a number of the model or of the offset of a layer.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,10 @@ from ..config.base import nearest
 from ..errors import PullbackError
 from ..models import Model
 from ..uncertainty.arrays import Tensor
+from ..uncertainty.budget import budget_sources
 from ..uncertainty.systematics import covariance_matrix
+from .artefact_configs import DetectedConfig, SharedConfig
+from .batches import Part
 
 
 class Target(NamedTuple):
@@ -63,6 +69,33 @@ def covariance_of(section: Mapping[str, Any]) -> Float[np.ndarray, "systematic s
     """The covariance of the systematics of a config."""
     uncertainties = {name: section[name] for name in names_of(section)}
     return covariance_matrix(uncertainties, correlations_of(section))
+
+
+def sources_of(part: Part[SharedConfig]) -> list[str]:
+    """The names of the sources in the uncertainty budget of a part."""
+    section, model, source = part.config.systematics, part.model, part.config.source
+    full = model.covariance is not None or (source.kind == "recorded" and bool(source.covariance))
+    return budget_sources(model.layers, full, names_of(section), CORRELATIONS in section)
+
+
+class DesignNumber(NamedTuple):
+    """A number by which the mean σ is differentiated: dotted name, name of its tensor, and index in the tensor."""
+
+    name: str
+    parameter: str
+    index: int | None
+
+
+def design_numbers(part: Part[DetectedConfig]) -> list[DesignNumber]:
+    """The numbers of the model and the detector by which the mean σ is differentiated."""
+    found = []
+    for name, value in {**part.model.parameters, "resolution": part.config.detector.resolution}.items():
+        dotted = f"detector.{name}" if name == "resolution" else f"model.{name}"
+        if isinstance(value, list | tuple):
+            found += [DesignNumber(f"{dotted}[{index}]", name, index) for index in range(len(value))]
+        else:
+            found.append(DesignNumber(dotted, name, None))
+    return found
 
 
 def check(model: Model, section: Mapping[str, Any]) -> None:

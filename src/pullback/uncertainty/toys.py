@@ -57,6 +57,14 @@ class ToySetup(NamedTuple):
         """Number of deviates of one toy."""
         return self.hits.shape[1] if self.root is None else self.root.shape[2]
 
+    def deviations(
+        self, z: Float[Tensor, "muon toy deviate"], rows: slice | Int[Tensor, " muon"] = slice(None)
+    ) -> Float[Tensor, "muon toy coordinate"]:
+        """Deviations of the hits of the selected muons in each toy, from their deviates."""
+        if self.root is None:
+            return self.noise[rows, None, :] * z
+        return combined(self.root if len(self.root) == 1 else self.root[rows], z)
+
 
 def run_toys(
     infer: Callable[[Float[Tensor, "muon coordinate"]], Float[Tensor, "muon observable"]],
@@ -258,12 +266,8 @@ class _Sums:
 
     def add(self, rows: slice | Int[Tensor, " few"], z: Float[Tensor, "few toy coordinate"]) -> None:
         """Throw more toys around some muons."""
-        infer, hits, noise, root = self.throw
-        count = z.shape[1]
-        if root is None:
-            thrown = hits[rows, None, :] + noise[rows, None, :] * z.to(hits)
-        else:
-            thrown = hits[rows, None, :] + combined(root if len(root) == 1 else root[rows], z.to(hits))
+        infer, hits, count = self.throw.infer, self.throw.hits, z.shape[1]
+        thrown = hits[rows, None, :] + self.throw.deviations(z.to(hits), rows)
         away = _inferred(infer, thrown.flatten(0, 1)).unflatten(0, thrown.shape[:2]) - self.centre[rows, None, :]
         away = wrap_last(away, getattr(infer, "periods", None))
         square = away * away

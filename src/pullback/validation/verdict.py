@@ -17,7 +17,6 @@ from ..study.batches import Part
 from ..study.blocks import block_count
 from ..study.plan import Study
 from ..study.scan import Point
-from ..study.sources import design_names, sources_of
 from .batch_sums import PointTally
 from .bin_sums import SIGMAS, Tally
 from .csv_tables import scanned, write_config, write_csv, write_points
@@ -152,10 +151,10 @@ def _judged(tallies: Mapping[str, Tally], point: Point, observable: Quantity, am
 
 def _contribute(entry: dict[str, Any], sums: SystematicSums, point: Point, part: Part) -> None:
     """Add to an entry the budget, the slopes by the design, and the judgement of the shared uncertainty."""
-    sources, section = sources_of(part), part.config["systematics"]
+    sources, section = shared_parameters.sources_of(part), part.config.systematics
     entry["budget"] = sums.budget(sources) if len(sources) > 1 else {}
     entry["budget_variance"] = sums.variance if len(sources) > 1 else None
-    entry["design"] = sums.design([name for name, *_ in design_names(part)])
+    entry["design"] = sums.design([each.name for each in shared_parameters.design_numbers(part)])
     entry["shared"] = None
     if section:
         settings = point.config.validation
