@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float
 
-from ..errors import PullbackError
+from ..errors import ConfigError
 from ..uncertainty import elementwise
 from ..uncertainty.arrays import Tensor
 from . import NO_FOLD, Model, Quantity, cosmic_rays, line_fit
@@ -211,7 +211,7 @@ def intersect_layers(
 
     Raises
     ------
-    PullbackError
+    ConfigError
         A layer is not outside the volume, on its tracker's side.
 
     """
@@ -219,9 +219,9 @@ def intersect_layers(
     if len(lines):
         top, bottom = float(lines[0, 8]), float(lines[0, 9])
         if upper.min() < top:
-            raise PullbackError(f"model.z_upper: {float(upper.min()):g} m is below the volume's top at {top:g} m")
+            raise ConfigError(f"model.z_upper: {float(upper.min()):g} m is below the volume's top at {top:g} m")
         if lower.max() > bottom:
-            raise PullbackError(f"model.z_lower: {float(lower.max()):g} m is above the volume's bottom at {bottom:g} m")
+            raise ConfigError(f"model.z_lower: {float(lower.max()):g} m is above the volume's bottom at {bottom:g} m")
 
     def positions(x: int, height: int, z: Any) -> Any:
         return lines[:, x, None] + lines[:, x + 2, None] * (z - lines[:, height, None])
@@ -237,7 +237,7 @@ def model(section: ScatterSection) -> Model:
     line_fit.check_heights("z_upper", z_upper)
     line_fit.check_heights("z_lower", z_lower)
     if min(z_upper) <= max(z_lower):
-        raise PullbackError(
+        raise ConfigError(
             f"model.z_upper: a layer at {min(z_upper):g} m is not above the lower tracker, which reaches up to "
             f"{max(z_lower):g} m"
         )

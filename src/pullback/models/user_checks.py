@@ -39,7 +39,7 @@ def check_model(model: Model, hits: Float[Any, "muon coordinate"], parameters: P
 
     Raises
     ------
-    PullbackError
+    ModelError
         In one line: file, line, function, reason and what to do.
 
     References
@@ -77,7 +77,7 @@ def check_covariance_function(
 
     Raises
     ------
-    PullbackError
+    ModelError
         In one line: file, line, function, reason and what to do.
 
     """

@@ -13,8 +13,9 @@ from importlib.util import module_from_spec
 from itertools import count
 from pathlib import Path
 from types import CodeType, ModuleType
+from typing import Any
 
-from ..errors import PullbackError, one_line
+from ..errors import ModelError, one_line
 
 PACKAGE = "_pullback_model_"
 """Beginning of the names of the packages under which modules of users are imported."""
@@ -54,7 +55,7 @@ class Folder(MetaPathFinder):
         loader.exec_module(module)
         return module
 
-    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+    def find_spec(self, name: str, path: Any, target: ModuleType | None = None) -> ModuleSpec | None:
         """Where a module of the folder is, for Python's import."""
         if not path or not name.startswith(f"{self.package}."):
             return None
@@ -122,11 +123,11 @@ def _compiled(path: str, content: bytes) -> CodeType:
     except (SyntaxError, ValueError) as error:
         line, text = getattr(error, "lineno", None) or 1, (getattr(error, "text", None) or "").strip()
         reason = getattr(error, "msg", error)
-        raise PullbackError(
+        raise ModelError(
             f"{path}:{line}: is not valid Python: {reason}{f' (in: {one_line(text)})' if text else ''}"
         ) from None
     except (RecursionError, MemoryError):
-        raise PullbackError(
+        raise ModelError(
             f"{path}: has an expression of too many terms or brackets, or too many elif, for Python to read it; "
             "compute it in several steps"
         ) from None
