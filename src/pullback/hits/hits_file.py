@@ -177,8 +177,7 @@ class HitsFile:
         ------
         HitsError
             A cell is not a number, uncertainty or covariance; the message names file, row (from 1, without the header)
-            and
-            column. Or the file has another SHA-256 than planned, or changed while it was read.
+            and column. Or the file has another SHA-256 than planned, or changed while it was read.
 
         """
         with _file_errors(self.file), _unchanged(self.file, self.sha256):

@@ -63,8 +63,7 @@ def infer_scatter(
     ----------
     hits : tensor (muon, 2 layers)
         Position x on each layer, then y on each, m; the layers of the upper tracker first. NaN for a missing hit. Each
-        fit
-        uses the available hits.
+        fit uses the available hits.
     z_upper, z_lower : sequence of float or tensor
         Height of each layer, m; in any order within a tracker.
     resolution : sequence of float or tensor

@@ -48,8 +48,7 @@ def infer_track(hits: Float[Tensor, "muon layer"], z: PerLayer, resolution: PerL
     -------
     tensor (muon, 3)
         Slope (1), θ (rad, 0 ≤ θ < π/2) and intercept (m). NaN for a muon with hits at fewer than two heights, or with
-        an
-        infinite hit.
+        an infinite hit.
 
     Raises
     ------

@@ -43,8 +43,7 @@ def infer_track3d(hits: Float[Tensor, "muon coordinate"], z: PerLayer, resolutio
     -------
     tensor (muon, 4)
         θ (rad, 0 ≤ θ < π/2), φ (rad, −π ≤ φ ≤ π), t_x and t_y (1). NaN if a required line is missing: in a view with
-        hits
-        at fewer than two heights, or with an infinite hit.
+        hits at fewer than two heights, or with an infinite hit.
 
     Raises
     ------
