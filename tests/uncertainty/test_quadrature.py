@@ -11,7 +11,7 @@ from pullback.models import load_model
 from pullback.statistics.quantiles import ENDS
 from pullback.uncertainty import quadrature
 from pullback.uncertainty.jacobians import muon_jacobian
-from pullback.uncertainty.quadrature import Muons, integrate, moving, normal_points, orthogonal
+from pullback.uncertainty.quadrature import Integrand, integrate, moving, normal_points, orthogonal
 from pullback.uncertainty.quadrature import _order as order_of
 from pullback.uncertainty.quadrature import _quantiles as quantiles_of
 from pullback.uncertainty.quadrature import _rule as rule_of
@@ -22,7 +22,7 @@ DOUBLE = torch.float64
 def muons_of(infer, hits, root=None):
     hits = torch.as_tensor(hits, dtype=DOUBLE)
     root = torch.eye(hits.shape[1], dtype=DOUBLE)[None] if root is None else root
-    return Muons(infer, hits, root, infer(hits))
+    return Integrand(infer, hits, root, infer(hits))
 
 
 def test_the_weights_are_those_of_a_gaussian():

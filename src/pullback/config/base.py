@@ -17,13 +17,14 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
+Contradiction = tuple[str, tuple[str, ...]]
+"""A message, and the keys that it depends on, with the one to correct first."""
+
+
 class Clash(ValueError):
-    """Values of a section that contradict each other: messages, each with the keys that it depends on.
+    """Values of a section that contradict each other."""
 
-    The first key of each message is the one to correct.
-    """
-
-    def __init__(self, *found: tuple[str, tuple[str, ...]]):
+    def __init__(self, *found: Contradiction):
         super().__init__("; ".join(line for line, _ in found))
         self.found = found
 
@@ -40,9 +41,9 @@ def _form(value: Any) -> str:
     return FORMS[isinstance(value, list)]
 
 
-Number = TypeVar("Number")
+T = TypeVar("T")
 PerLayer = Annotated[
-    Annotated[Number, Tag("number")] | Annotated[list[Number], Field(min_length=1, max_length=32), Tag("list")],
+    Annotated[T, Tag("number")] | Annotated[list[T], Field(min_length=1, max_length=32), Tag("list")],
     Discriminator(_form),
 ]
 """A number, or a list with one number per layer."""
@@ -53,9 +54,9 @@ def each_layer(value: float | list[float], layers: int) -> list[float]:
     return value if isinstance(value, list) else [value] * layers
 
 
-def sections(field: FieldInfo) -> list[type[Section]]:
+def sections(field: FieldInfo | None) -> list[type[Section]]:
     """The section types that a field may hold."""
-    kinds = (field.annotation, *get_args(field.annotation))
+    kinds = (field.annotation, *get_args(field.annotation)) if field else ()
     return [each for each in kinds if isinstance(each, type) and issubclass(each, Section)]
 
 
@@ -101,7 +102,7 @@ def kinds(field: FieldInfo) -> list[Any]:
     return [get_origin(each) or each for each in plain_types(field.annotation)]
 
 
-def limits(field: FieldInfo) -> Iterator[Any]:
+def constraints(field: FieldInfo) -> Iterator[Any]:
     """The limits of a value and of its elements: objects with `gt`, `le`, `min_length` and so on."""
     return _metadata(field.annotation, field.metadata)
 

@@ -8,9 +8,10 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
+from ..errors import shown
 from ..models import NO_FOLD
 from .base import Metres, Radians, Section, nearest
-from .hints import of_value, shown
+from .hints import of_value
 
 RESULTS_OF = (
     "{}_true",
@@ -59,11 +60,15 @@ Heights = Annotated[
 ]
 
 
-class OneHit(Section):
-    """θ = arctan(|x| / dz)."""
+class ModelSection(Section):
+    """A model."""
 
     beside: ClassVar[tuple[str, ...]] = ()
     """Sections of a simulated source that this model uses."""
+
+
+class OneHit(ModelSection):
+    """θ = arctan(|x| / dz)."""
 
     @property
     def layer_count(self) -> int:
@@ -74,8 +79,8 @@ class OneHit(Section):
     dz: Metres = Field(1.5, ge=1e-6, le=1e6, description="height of the muons' origin above the layer")
 
 
-class Track(Section):
-    """A straight line in one view."""
+class _Line(ModelSection):
+    """A straight line through several layers."""
 
     @property
     def layer_count(self) -> int:
@@ -84,20 +89,26 @@ class Track(Section):
 
     beside: ClassVar[tuple[str, ...]] = ("cosmic",)
 
-    name: Literal["track"] = Field("track", description="a straight line through several layers, in one view")
+    name: str
     z: Heights = Field([0.0, 0.5, 1.0], description="height of each layer")
     theta0: Radians = Field(
         0.0, ge=0, le=1, description="standard deviation of the scattering angle per layer, in one view"
     )
 
 
-class Track3d(Track):
+class Track(_Line):
+    """A straight line in one view."""
+
+    name: Literal["track"] = Field("track", description="a straight line through several layers, in one view")
+
+
+class Track3d(_Line):
     """A straight line in space."""
 
     name: Literal["track3d"] = Field("track3d", description="a straight line through several layers, in space")
 
 
-class Scatter(Section):
+class Scatter(ModelSection):
     """Two straight lines, above and below a volume."""
 
     @property
@@ -136,7 +147,7 @@ class OwnCoordinate(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _by_its_name(cls, coordinate):
+    def _by_its_name(cls, coordinate: Any) -> Any:
         return {"name": coordinate} if isinstance(coordinate, str) else coordinate
 
 
@@ -161,10 +172,8 @@ class OwnObservable(Section):
     )
 
 
-class Own(Section):
+class Own(ModelSection):
     """A model defined by a function in a user's file."""
-
-    beside: ClassVar[tuple[str, ...]] = ()
 
     @property
     def layer_count(self) -> int:
@@ -208,7 +217,7 @@ class Own(Section):
 
     @field_validator("parameters", mode="before")
     @classmethod
-    def _numbers(cls, parameters):
+    def _numbers(cls, parameters: Any) -> Any:
         for name, value in parameters.items() if isinstance(parameters, dict) else ():
             numbers = value if isinstance(value, list) and value else [value]
             for each in numbers:
@@ -219,13 +228,13 @@ class Own(Section):
 
     @field_validator("function", "draw", "covariance")
     @classmethod
-    def _one_function(cls, name):
+    def _one_function(cls, name: str | None) -> str | None:
         if name is not None:
             _check_identifier(name)
         return name
 
     @model_validator(mode="after")
-    def _names(self):
+    def _names(self) -> Own:
         observables = _unique("observables", [each.name for each in self.observables])
         coordinates = _unique("coordinates", [each.name for each in self.coordinates])
         _unique("parameters", self.parameters)
@@ -240,9 +249,10 @@ class Own(Section):
             if each.fold not in ("", NO_FOLD, *observables):
                 allowed = ", ".join([*observables, NO_FOLD])
                 raise ValueError(f"observables: {each.name}: fold is {each.fold!r}, no observable; allowed: {allowed}")
-        for each in (*self.coordinates, *self.observables):
-            for text in (each.unit, each.long_name, getattr(each, "symbol", "")):
-                _check_formula(text, each.name)
+        quantities: list[OwnCoordinate | OwnObservable] = [*self.coordinates, *self.observables]
+        for quantity in quantities:
+            for text in (quantity.unit, quantity.long_name, getattr(quantity, "symbol", "")):
+                _check_formula(text, quantity.name)
         for name, unit in self.units.items():
             _check_formula(unit, name)
         # `model.<name>` denotes a parameter, and `resolution` belongs to the detector.
@@ -296,7 +306,7 @@ def _unique(what: str, names: Iterable[str]) -> list[str]:
 
 
 Model = Annotated[OneHit | Track | Track3d | Scatter | Own, Field(discriminator="name")]
-MODELS: dict[str, type[Section]] = {
+MODELS: dict[str, type[ModelSection]] = {
     each.model_fields["name"].default: each for each in (OneHit, Track, Track3d, Scatter, Own)
 }
 """The sections of models by name; the first is the default."""

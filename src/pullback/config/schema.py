@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_serializer, model_validator
 
 from ..uncertainty.monte_carlo import ADAPTIVE_BATCH
-from .base import Clash, GeV, Metres, PerLayer, Radians, Section
+from .base import Clash, Contradiction, GeV, Metres, PerLayer, Radians, Section
 from .messages import Examined, checked, examine
 from .model_schema import MODELS, Model, OneHit, Scatter
 from .plain import check_plain
@@ -62,7 +63,7 @@ class Simulated(Section):
     volume: Volume | None = Field(None, description="volume that scatters muons")
 
     @model_validator(mode="after")
-    def _range(self):
+    def _range(self) -> Simulated:
         if self.x_max <= self.x_min:
             line = f"x_max = {self.x_max:g} must be greater than x_min = {self.x_min:g}"
             raise Clash((line, ("x_max", "x_min")))
@@ -116,7 +117,7 @@ class Strip(Section):
 
     @field_validator("pitch")
     @classmethod
-    def _of_some_width(cls, pitch):
+    def _of_some_width(cls, pitch: float) -> float:
         if 0 < pitch < NARROWEST:
             raise ValueError(f"is {pitch:g}; it should be 0, or greater than or equal to {NARROWEST:g} m")
         return pitch
@@ -162,7 +163,7 @@ class Detector(Section):
 
     @field_validator("noise", mode="before")
     @classmethod
-    def _by_its_name(cls, noise):
+    def _by_its_name(cls, noise: Any) -> Any:
         return {"kind": noise} if isinstance(noise, str) else noise
 
 
@@ -242,14 +243,14 @@ class Compute(Section):
     )
 
     @model_validator(mode="after")
-    def _random_on_one_device(self):
+    def _random_on_one_device(self) -> Compute:
         if self.device_random and self.device != "cuda":
             line = f"device_random needs device: cuda, not {self.device}: random numbers must not depend on the machine"
             raise Clash((line, ("device_random", "device")))
         return self
 
     @model_serializer(mode="wrap")
-    def _without_device(self, write):
+    def _without_device(self, write: Callable[[Compute], dict[str, Any]]) -> dict[str, Any]:
         """Omit the device, which does not affect results unless it draws random numbers."""
         found = write(self)
         if not self.device_random:
@@ -279,7 +280,7 @@ class Target(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _sigma_of(cls, target):
+    def _sigma_of(cls, target: Any) -> Any:
         """Accept `sigma_theta: 0.002` as `sigma: {theta: 0.002}`."""
         if not isinstance(target, dict):
             return target
@@ -325,14 +326,14 @@ class PointConfig(Section):
 
     @field_validator("study")
     @classmethod
-    def _own_folder(cls, study):
+    def _own_folder(cls, study: str) -> str:
         if study == "README.md":
             raise ValueError("is 'README.md', which results/ already holds; choose another name")
         return study
 
     @model_validator(mode="before")
     @classmethod
-    def _as_meant(cls, config):
+    def _as_meant(cls, config: Any) -> Any:
         """Fill in default kinds: a simulated source, a one-hit model, and a user's model if a file is given."""
         if not isinstance(config, dict):
             return config
@@ -350,26 +351,26 @@ class PointConfig(Section):
         return config
 
     @model_validator(mode="after")
-    def _goes_together(self):
+    def _goes_together(self) -> PointConfig:
         mistakes = [*self._beside(), *self._layers(), *self._volume()]
         if mistakes:
             raise Clash(*mistakes)
         return self
 
-    def _beside(self):
+    def _beside(self) -> Iterator[Contradiction]:
         for name in ("cosmic", "volume") if self.source.kind == "simulated" else ():
             if getattr(self.source, name) is not None and name not in self.model.beside:
                 line = f"source.{name}: does not go with model.name: {self.model.name}; leave it out"
                 yield line, (f"source.{name}", "model.name")
 
-    def _layers(self):
+    def _layers(self) -> Iterator[Contradiction]:
         for name in ("resolution", "efficiency"):
             values, layers = getattr(self.detector, name), self.model.layer_count
             if isinstance(values, list) and len(values) != layers:
                 line = f"detector.{name}: has {len(values)} values, but model {self.model.name} has {layers} layers"
                 yield line, (f"detector.{name}", *LAYERS_BY)
 
-    def _volume(self):
+    def _volume(self) -> Iterator[Contradiction]:
         volume = self.source.volume if self.source.kind == "simulated" else None
         if volume is None or not isinstance(self.model, Scatter):
             return
@@ -403,7 +404,7 @@ def load(raw: Any, *, where: str = "config") -> StudyConfig:
 
     Raises
     ------
-    PullbackError
+    ConfigError
         One line per mistake, with its dotted key, the value, what is allowed and the nearest valid name.
 
     """
@@ -416,7 +417,7 @@ def examined(raw: Any) -> Examined:
 
     Raises
     ------
-    PullbackError : what `check_plain` refuses; nothing else can be said of such a config.
+    ConfigError : what `check_plain` refuses; nothing else can be said of such a config.
 
     """
     check_plain(raw, "config")

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..uncertainty.covariance import check_covariance
-from ..uncertainty.jacobians import alike, value_and_jacobian
+from ..uncertainty.jacobians import agree_to_rounding, value_and_jacobian
 from . import Model
 from .user import MUONS_CHECKED
 from .user_file import Call, type_and_shape
@@ -166,7 +166,7 @@ def _check_result(function: _Checked, hits: Tensor, what: str) -> Tensor:
         (alone, "depends on the hits of another"),
         (many, "is another among many muons than among few"),
     ):
-        if not alike(others, value, hits.dtype):
+        if not agree_to_rounding(others, value, hits.dtype):
             function.refuse(f"couples muons: {what} of one muon {how}")
     return value
 

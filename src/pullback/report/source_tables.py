@@ -64,8 +64,9 @@ def systematics_of(study: Study) -> list[dict[str, Any]]:
     section, known = study.config.systematics, shared_parameters.targets(study.model)
 
     def unit(name: str) -> str:
-        shifted = known[name]
-        return unit_of(name, study.config) if shifted.parameter else study.model.coordinates[shifted.index].unit
+        target = known[name]
+        of_hits = isinstance(target, shared_parameters.OfCoordinate)
+        return study.model.coordinates[target.index].unit if of_hits else unit_of(name, study.config)
 
     return [
         {

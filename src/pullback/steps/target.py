@@ -11,8 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..config.dotted_names import limits, numeric_fields
-from ..config.dotted_names import replace as replaced
+from ..config.dotted_names import numeric_fields, range_of, with_numbers
 from ..detector.bound_model import Parameters, bound, covariance_of
 from ..detector.response import Response, SimulatedBlock
 from ..errors import PullbackError
@@ -65,7 +64,7 @@ def _solve(study: Study, point: Point, observable: str, wanted: float) -> dict[s
         return drawn[kinds].hits(moved, parameters), None
 
     def mean_sigma(value: float) -> float:
-        config = replaced(point.config, {vary: value}, where=f"config: target: {vary} = {value:g}")
+        config = with_numbers(point.config, {vary: value}, where=f"config: target: {vary} = {value:g}")
         moved = replace(
             part, config=restricted(config, SigmaConfig), model=load_model(config.model, part.digests.get("model"))
         )
@@ -84,7 +83,7 @@ def _solve(study: Study, point: Point, observable: str, wanted: float) -> dict[s
             return float("nan")
 
     start_sigma = mean_sigma(start)  # an error at the present value is an error of the study
-    low, high = point.config.target.range_about(start, limits(vary, point.config))
+    low, high = point.config.target.range_about(start, range_of(vary, point.config))
     answer = solve_target(tried, wanted, min(max(start, low), high), (low, high))
     return {
         "value": answer.value,

@@ -139,7 +139,7 @@ def _write_toys(out: Writer, part: Part[ToysConfig], chosen: _Chosen, result: di
     group.attrs["mode"] = mode
     about = [
         (Quantity("muon", "1", "index of the muon in its point"), chosen.muon),
-        (Quantity("toy_count", "1", "number of toys thrown around the muon"), result["count"]),
+        (Quantity("toy_count", "1", "number of toys thrown around the muon"), result["toys"]),
     ]
     if mode == "adaptive":
         words = "whether the toys are stable in the requested digits"

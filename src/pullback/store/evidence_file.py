@@ -8,7 +8,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from ..errors import PullbackError
+from ..errors import ArtefactError
 from ..files import write_text
 
 Evidence = dict[str, Any]
@@ -27,7 +27,7 @@ def read_evidence(path: str | Path) -> Evidence:
 
     Raises
     ------
-    PullbackError
+    ArtefactError
         The file is missing, damaged, truncated or modified. The message names the file.
 
     """
@@ -35,11 +35,11 @@ def read_evidence(path: str | Path) -> Evidence:
         evidence = json.loads(Path(path).read_text(encoding="utf-8"))
         digest = evidence.pop("digest")
     except OSError as error:
-        raise PullbackError(f"{path}: can't be read: {error.strerror}; run again") from None
+        raise ArtefactError(f"{path}: can't be read: {error.strerror}; run again") from None
     except (ValueError, AttributeError, KeyError, TypeError):
-        raise PullbackError(f"{path}: is damaged or truncated; delete it and run again") from None
+        raise ArtefactError(f"{path}: is damaged or truncated; delete it and run again") from None
     if digest != _digest(evidence):
-        raise PullbackError(f"{path}: has been changed or damaged since it was written; delete it and run again")
+        raise ArtefactError(f"{path}: has been changed or damaged since it was written; delete it and run again")
     return evidence
 
 

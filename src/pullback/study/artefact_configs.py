@@ -8,7 +8,7 @@ from pydantic import Field
 
 from ..config.base import Section
 from ..config.model_schema import Model, OneHit, Own, Scatter, Track, Track3d
-from ..config.schema import Detector, PointConfig, Recorded, Simulated, Toys, Uncertainty
+from ..config.schema import Detector, Recorded, Simulated, Toys, Uncertainty
 
 
 class OneHitName(Section):
@@ -35,13 +35,14 @@ PARTIAL: dict[str, type[Section]] = {"compute": RandomDevice, "validation": Doma
 
 
 class ArtefactConfig(Section):
-    """What every artefact is made from, besides its model."""
+    """What every artefact is made from."""
 
     whole_model: ClassVar[bool] = True
 
     seed: int
     random_numbers: Literal["common", "independent"]
     source: Annotated[Simulated | Recorded, Field(discriminator="kind")]
+    model: OneHitName | Model
 
 
 class TruthConfig(ArtefactConfig):
@@ -101,7 +102,7 @@ class TallyConfig(ToysConfig):
 A = TypeVar("A", bound=ArtefactConfig)
 
 
-def restricted(config: PointConfig | ArtefactConfig, kind: type[A]) -> A:
+def restricted(config: Section, kind: type[A]) -> A:
     """The sections that a kind of artefact is made from; being valid already, they are not validated again."""
     found = {name: getattr(config, name) for name in kind.model_fields}
     for name in PARTIAL.keys() & found:
@@ -109,7 +110,9 @@ def restricted(config: PointConfig | ArtefactConfig, kind: type[A]) -> A:
         found[name] = kept.model_construct(**{each: getattr(found[name], each) for each in kept.model_fields})
     if isinstance(found["model"], OneHit) and not kind.whole_model:
         found["model"] = OneHitName()
-    return kind.model_construct(**found)
+    made = kind.model_construct(**found)
+    assert isinstance(made, kind)
+    return made
 
 
 KINDS: dict[str, type[ArtefactConfig]] = {

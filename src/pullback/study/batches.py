@@ -16,7 +16,7 @@ from ..config.base import Section
 from ..config.schema import PointConfig
 from ..models import Model, load_model
 from . import blocks
-from .artefact_configs import KINDS, restricted
+from .artefact_configs import KINDS, A, restricted
 from .blocks import Block, block_count
 from .scan import Point
 from .toy_selection import share
@@ -65,6 +65,11 @@ class Part(Generic[C]):
         """Index after the last muon."""
         return min(self.last * blocks.BLOCK, self.muons)
 
+    def of_kind(self, kind: type[A]) -> Part[A]:
+        """The same muons, with the config of another kind of artefact."""
+        config = restricted(self.config, kind)
+        return Part(self.label, self.values, self.muons, self.first, self.last, config, self.digests, self.model)
+
     def made_from(self) -> dict[str, Any]:
         """What the part is made from, for JSON."""
         plain = {name: each for name, each in vars(self).items() if name not in ("config", "model")}
@@ -92,14 +97,13 @@ class Batch(Generic[C]):
         parts = []
         for each in raw["parts"]:
             config = KINDS[raw["kind"]].model_validate(each["config"])
-            parts.append(
-                Part(**{**each, "config": config}, model=load_model(config.model, each["digests"].get("model")))
-            )
+            model = load_model(config.model, each["digests"].get("model"))
+            parts.append(Part(**{**each, "config": config}, model=model))
         return Batch(raw["kind"], tuple(parts))
 
     def of_kind(self, kind: str) -> Batch[Any]:
         """The same parts, with the config of another kind of artefact."""
-        return Batch(kind, tuple(replace(part, config=restricted(part.config, KINDS[kind])) for part in self.parts))
+        return Batch(kind, tuple(part.of_kind(KINDS[kind]) for part in self.parts))
 
     @property
     def digest(self) -> str:

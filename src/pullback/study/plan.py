@@ -5,18 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import replace
 from typing import Any
 
 from ..config.base import nearest
-from ..config.dotted_names import limits, numeric_fields, replaced
+from ..config.dotted_names import numeric_fields, range_of, raw_with_numbers
 from ..config.messages import Together, examine, rests_on
-from ..config.schema import PointConfig, StudyConfig, examined
-from ..errors import PullbackError
+from ..config.schema import PointConfig, Simulated, StudyConfig, Target, examined
+from ..errors import ConfigError, PullbackError
 from ..models import Model, load_model
 from ..models.user_file import read_model_file
 from . import shared_parameters
-from .artefact_configs import KINDS, SigmaConfig, restricted
+from .artefact_configs import KINDS, SigmaConfig
 from .batches import TOY_SECONDS, Batch, Part, cost, cut
 from .blocks import Block
 from .scan import Point, expand, make_point
@@ -43,8 +42,8 @@ class Study:
 
         Raises
         ------
-        PullbackError
-            The config, or the hits file that it names, cannot be used.
+        ConfigError, HitsError, ModelError
+            The config, or the hits file or model file that it names, cannot be used.
 
         """
         found = examined(raw)
@@ -67,16 +66,20 @@ class Study:
                 shared_parameters.check(model, config.systematics)
         if model and config.target and sure("target", config.target.vary):
             with together.told():
-                _check_target(config, points, model)
+                _check_target(config, config.target, points, model)
         together.refuse()
         digests = {"model": read_model_file(config.model.file).sha256} if config.model.name == "own" else {}
         if config.source.kind == "recorded":  # last, since a long file takes its time
             from ..hits.hits_file import source_of
 
+            assert model  # otherwise refused
             file = source_of(config.source, [each.name for each in model.coordinates])
-            muons, digests["hits"] = file.plan()
-            return cls(config, points, {point.label: muons for point in points}, digests)
-        return cls(config, points, {point.label: point.config.source.muons for point in points}, digests)
+            count, digests["hits"] = file.plan()
+            muons = dict.fromkeys((point.label for point in points), count)
+        else:
+            sources = {point.label: point.config.source for point in points}
+            muons = {label: source.muons for label, source in sources.items() if isinstance(source, Simulated)}
+        return cls(config, points, muons, digests)
 
     def to_json(self) -> str:
         """The study as a rule's parameter. Keys keep the order of the config, which determines the labels of points."""
@@ -115,7 +118,7 @@ class Study:
     def first_part(self, label: str) -> tuple[Part[SigmaConfig], Block]:
         """The part of a point that holds its first block, and the block."""
         part = next(part for batch in self.batches.values() for part in batch.parts if part.label == label)
-        return replace(part, config=restricted(part.config, SigmaConfig)), next(part.blocks)
+        return part.of_kind(SigmaConfig), next(part.blocks)
 
     @property
     def recorded(self) -> bool:
@@ -161,25 +164,25 @@ def _check_models(points: list[Point], together: Together) -> None:
                 together.tell(f"config: scan: point {point.label}: {error}")
 
 
-def _check_target(config: StudyConfig, points: list[Point], model: Model) -> None:
+def _check_target(config: StudyConfig, target: Target, points: list[Point], model: Model) -> None:
     """Refuse a target with an unknown number or observable, or with a range that excludes the present value."""
-    target, numbers = config.target, numeric_fields(config)
+    numbers = numeric_fields(config)
     ((observable, _),) = target.sigma.items()
     names = [each.name for each in model.observables]
     if observable not in names:
-        raise PullbackError(f"config: target: sigma_{observable}: no such observable; the model has {', '.join(names)}")
+        raise ConfigError(f"config: target: sigma_{observable}: no such observable; the model has {', '.join(names)}")
     allowed = {name for name in numbers if name.startswith(("model.", "detector."))}
     if target.vary not in allowed:
-        raise PullbackError(f"config: target.vary: {target.vary}: no such number; {nearest(target.vary, allowed)}")
+        raise ConfigError(f"config: target.vary: {target.vary}: no such number; {nearest(target.vary, allowed)}")
     start = numbers[target.vary]
     least = min([start, *(numeric_fields(point.config)[target.vary] for point in points)])
     if target.between is None and least <= 0:
-        raise PullbackError(f"config: target.between: must be given, since {target.vary} is {least:g}")
-    possible = limits(target.vary, config)
+        raise ConfigError(f"config: target.between: must be given, since {target.vary} is {least:g}")
+    possible = range_of(target.vary, config)
     for end in target.between or ():
         if not possible[0] <= end <= possible[1]:
-            first, *_ = examine(PointConfig, replaced(config, {target.vary: end})).mistakes
-            raise PullbackError(f"config: target.between: {first.text}")
+            first, *_ = examine(PointConfig, raw_with_numbers(config, {target.vary: end})).mistakes
+            raise ConfigError(f"config: target.between: {first.text}")
     low, high = target.range_about(start, possible)
     if not low < high or not low <= start <= high:
-        raise PullbackError(f"config: target.between: is [{low:g}, {high:g}]; {target.vary} = {start:g} must be inside")
+        raise ConfigError(f"config: target.between: is [{low:g}, {high:g}]; {target.vary} = {start:g} must be inside")
