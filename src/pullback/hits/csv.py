@@ -46,7 +46,7 @@ def read(file: str, names: Sequence[str], start: int, stop: int, tree: str = "")
     """The rows [start, stop) of the columns, in a file whose rows were counted."""
     with _arrow_errors(file):
         for first, rows in rows_of(_tables(file, names), start, stop):
-            yield [_numbers(rows.column(name), file, name, first) for name in names]
+            yield [_to_numbers(rows.column(name), file, name, first) for name in names]
 
 
 def _tables(file: str, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
@@ -147,7 +147,7 @@ def _advice(header: Sequence[str]) -> str:
     return "the first line must be the header, which names the columns"
 
 
-def _numbers(column: pa.Array, file: str, name: str, first: int) -> np.ndarray:
+def _to_numbers(column: pa.Array, file: str, name: str, first: int) -> np.ndarray:
     """Cells as numbers; `first` is the index of the first row, used to report an invalid cell."""
     cells = pc.utf8_trim_whitespace(column)
     cells = pc.if_else(pc.equal(cells, ""), "nan", cells)

@@ -35,7 +35,7 @@ def read(file: str, names: Sequence[str], start: int, stop: int, tree: str = "")
         step, groups = min(MAX_CHUNK_ROWS, chunk_rows(*shapes)), range(first, len(lengths))
         tables = parquet.iter_batches(step, row_groups=groups, columns=list(wanted), use_threads=False)
         for _, rows in rows_of(tables, start - at, stop - at):
-            yield [_numbers(rows.column(column), indices) for column, indices in columns]
+            yield [_selected(rows.column(column), indices) for column, indices in columns]
 
 
 def _columns(file: str, parquet: pa.parquet.ParquetFile, names: Sequence[str]) -> list[Named]:
@@ -57,7 +57,7 @@ def _shape(kind: pa.DataType) -> tuple[int, ...]:
     return (kind.list_size, *_shape(kind.value_type)) if pa.types.is_fixed_size_list(kind) else ()
 
 
-def _numbers(column: pa.Array, indices: tuple[int, ...]) -> np.ndarray:
+def _selected(column: pa.Array, indices: tuple[int, ...]) -> np.ndarray:
     for index in indices:
         column = pc.list_element(column, index)
     return column.cast(pa.float64()).to_numpy(zero_copy_only=False)

@@ -42,7 +42,7 @@ class Quantity(NamedTuple):
 
 
 @runtime_checkable
-class ModelSection(Protocol):
+class NamedSection(Protocol):
     """The config's `model` section; each module of a model declares what else it reads."""
 
     @property
@@ -117,7 +117,7 @@ class Model:
     cost: float = 1.0
 
 
-def load_model(section: ModelSection, sha256: str | None = None) -> Model:
+def load_model(section: NamedSection, sha256: str | None = None) -> Model:
     """The model of a config's `model` section; `sha256` is that of a user's file when the study was planned."""
     module = importlib.import_module(f".{MODULES.get(section.name, section.name)}", __package__)
     model: Model = module.model(section, sha256) if section.name == "own" else module.model(section)

@@ -15,10 +15,10 @@ from ..uncertainty.arrays import Tensor
 from ..uncertainty.elementwise import total
 from . import Quantity
 
-PerLayer = Sequence[float] | Float[Tensor, " _"]
+LayerNumbers = Sequence[float] | Float[Tensor, " _"]
 """One number per layer: from the config, or a tensor for derivatives."""
 
-Heights = PerLayer | Float[np.ndarray, " _"]
+LayerHeights = LayerNumbers | Float[np.ndarray, " _"]
 """Height of each layer: in simulations also an array."""
 
 _SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
@@ -53,7 +53,9 @@ class Line(NamedTuple):
     known: Bool[Tensor, " #muon"] | None
 
 
-def as_layers(values: PerLayer, hits: Tensor, name: str, layers: int | None = None, positive: bool = False) -> Tensor:
+def as_layers(
+    values: LayerNumbers, hits: Tensor, name: str, layers: int | None = None, positive: bool = False
+) -> Tensor:
     """One number per layer as a tensor like the hits.
 
     Raises
@@ -73,7 +75,7 @@ def as_layers(values: PerLayer, hits: Tensor, name: str, layers: int | None = No
 
 
 def prepare(
-    hits: Float[Tensor, "muon coordinate"], z: PerLayer, resolution: PerLayer, in_views: int
+    hits: Float[Tensor, "muon coordinate"], z: LayerNumbers, resolution: LayerNumbers, in_views: int
 ) -> tuple[list[View], Float[Tensor, " layer"], Float[Tensor, " layer"]]:
     """The hits in one or two views of the same layers, with heights and resolutions as tensors; checked."""
     layers = len(z)

@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 from ..uncertainty.arrays import Tensor
 from ..uncertainty.elementwise import magnitude
-from . import Model, ModelSection, Quantity
+from . import Model, NamedSection, Quantity
 from .base import UniformSource, uniform
 
 
@@ -60,7 +60,7 @@ def generate(rng: np.random.Generator, muons: int, source: UniformSource) -> Flo
     return uniform(source, rng.random((muons, 1)))
 
 
-def model(section: ModelSection) -> Model:
+def model(section: NamedSection) -> Model:
     """The model with the parameters of a config's section: `dz`, which drawing true hits does not need."""
     return Model(
         coordinates=(Quantity("x", "m", "position on the layer", "x"),),

@@ -14,7 +14,7 @@ from ..uncertainty.arrays import Tensor
 from . import NO_FOLD, Model, Quantity, cosmic_rays, line_fit
 from .base import uniform
 from .cosmic_rays import CosmicSource
-from .line_fit import Heights, PerLayer, View
+from .line_fit import LayerHeights, LayerNumbers, View
 from .multiple_scattering import angle_and_displacement, highland, layer_covariance
 
 
@@ -43,7 +43,7 @@ class VolumeSource(CosmicSource, Protocol):
 
 
 def infer_scatter(
-    hits: Float[Tensor, "muon coordinate"], z_upper: PerLayer, z_lower: PerLayer, resolution: PerLayer
+    hits: Float[Tensor, "muon coordinate"], z_upper: LayerNumbers, z_lower: LayerNumbers, resolution: LayerNumbers
 ) -> Float[Tensor, "muon 8"]:
     """Scattering angles and point of closest approach of each muon, from straight lines in two trackers.
 
@@ -124,7 +124,7 @@ def infer_scatter(
 
 
 def chi2(
-    hits: Float[Tensor, "muon coordinate"], z_upper: PerLayer, z_lower: PerLayer, resolution: PerLayer
+    hits: Float[Tensor, "muon coordinate"], z_upper: LayerNumbers, z_lower: LayerNumbers, resolution: LayerNumbers
 ) -> Float[Tensor, "muon 2"]:
     """χ² and degrees of freedom as in `track.chi2`, summed over both trackers and views; NaN unless all lines exist."""
     found, heights, resolutions = _prepared(hits, z_upper, z_lower, resolution)
@@ -132,7 +132,7 @@ def chi2(
 
 
 def _prepared(
-    hits: Float[Tensor, "muon coordinate"], z_upper: PerLayer, z_lower: PerLayer, resolution: PerLayer
+    hits: Float[Tensor, "muon coordinate"], z_upper: LayerNumbers, z_lower: LayerNumbers, resolution: LayerNumbers
 ) -> tuple[list[View], list[Float[Tensor, " layer"]], list[Float[Tensor, " layer"]]]:
     """The views x above and below, y above and below, and heights and resolutions above and below."""
     upper, lower = len(z_upper), len(z_lower)
@@ -143,7 +143,10 @@ def _prepared(
 
 
 def covariance(
-    hits: Float[Tensor, "muon coordinate"], z_upper: PerLayer, z_lower: PerLayer, theta0: float | Float[Tensor, ""]
+    hits: Float[Tensor, "muon coordinate"],
+    z_upper: LayerNumbers,
+    z_lower: LayerNumbers,
+    theta0: float | Float[Tensor, ""],
 ) -> Float[Tensor, "coordinate coordinate"]:
     """Covariance of the hits due to scattering in the layers: `layer_covariance` in each view.
 
@@ -204,7 +207,7 @@ def generate(rng: np.random.Generator, muons: int, source: VolumeSource) -> Floa
 
 
 def intersect_layers(
-    generated: Float[Any, "muon 10"], z_upper: Heights, z_lower: Heights
+    generated: Float[Any, "muon 10"], z_upper: LayerHeights, z_lower: LayerHeights
 ) -> Float[Any, "muon coordinate"]:
     """The true hits (muon, coordinate) of lines from `generate`, on layers at the heights z_upper and z_lower.
 

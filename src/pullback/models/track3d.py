@@ -13,12 +13,14 @@ from ..uncertainty.arrays import Tensor
 from . import NO_FOLD, Model, Quantity, cosmic_rays, line_fit
 from .base import uniform
 from .cosmic_rays import CosmicSource
-from .line_fit import Heights, PerLayer
+from .line_fit import LayerHeights, LayerNumbers
 from .multiple_scattering import layer_covariance
 from .track import TrackSection
 
 
-def infer_track3d(hits: Float[Tensor, "muon coordinate"], z: PerLayer, resolution: PerLayer) -> Float[Tensor, "muon 4"]:
+def infer_track3d(
+    hits: Float[Tensor, "muon coordinate"], z: LayerNumbers, resolution: LayerNumbers
+) -> Float[Tensor, "muon 4"]:
     """Zenith angle, azimuth and slopes of each muon, from weighted fits of straight lines x(z) and y(z).
 
     With t_x = dx/dz and t_y = dy/dz as in `infer_track`: θ = arctan √(t_x² + t_y²) and φ = atan2(t_y, t_x). The
@@ -71,14 +73,14 @@ def infer_track3d(hits: Float[Tensor, "muon coordinate"], z: PerLayer, resolutio
     )
 
 
-def chi2(hits: Float[Tensor, "muon coordinate"], z: PerLayer, resolution: PerLayer) -> Float[Tensor, "muon 2"]:
+def chi2(hits: Float[Tensor, "muon coordinate"], z: LayerNumbers, resolution: LayerNumbers) -> Float[Tensor, "muon 2"]:
     """χ² and degrees of freedom as in `track.chi2`, summed over both views; NaN if either line is missing."""
     found, heights, resolutions = line_fit.prepare(hits, z, resolution, in_views=2)
     return line_fit.chi2_of_all((view, heights, resolutions) for view in found)
 
 
 def covariance(
-    hits: Float[Tensor, "muon coordinate"], z: PerLayer, theta0: float | Float[Tensor, ""]
+    hits: Float[Tensor, "muon coordinate"], z: LayerNumbers, theta0: float | Float[Tensor, ""]
 ) -> Float[Tensor, "coordinate coordinate"]:
     """Covariance of the hits due to scattering in the layers: `layer_covariance` in each view."""
     import torch
@@ -95,7 +97,7 @@ def generate(rng: np.random.Generator, muons: int, source: CosmicSource) -> Floa
     )
 
 
-def intersect_layers(generated: Float[Any, "muon _"], z: Heights) -> Float[Any, "muon coordinate"]:
+def intersect_layers(generated: Float[Any, "muon _"], z: LayerHeights) -> Float[Any, "muon coordinate"]:
     """The true hits (muon, coordinate) of lines from `generate`, on layers at the heights z."""
     lines, heights = line_fit.as_one_type(generated, z)
     return line_fit.side_by_side([lines[:, :1] + lines[:, 2:3] * heights, lines[:, 1:2] + lines[:, 3:] * heights])

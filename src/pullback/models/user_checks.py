@@ -24,18 +24,16 @@ STEP = 6e-6
 SLOPE_TOLERANCE = 0.01
 """Largest relative difference between a derivative and a difference quotient: well above rounding errors."""
 
-Parameters = Mapping[str, Any]
-"""Numbers and lists by name that replace the parameters of the model; also the `resolution`."""
 
-
-def check_model(model: Model, hits: Float[Any, "muon coordinate"], parameters: Parameters | None = None) -> None:
+def check_model(model: Model, hits: Float[Any, "muon coordinate"], parameters: Mapping[str, Any] | None = None) -> None:
     """Check the functions of a user's model on a few muons.
 
     `infer` must return float64 (muon, observable), the same at every call and for every number of muons, and must not
     change the hits. Its derivatives with respect to the hits and to every parameter must agree with difference
     quotients [1]_: a part that is lost by `.detach()` or numpy would be missing in σ. They may disagree at a kink, so
     a derivative is refused only where it is wrong for most of the muons. With `missing`, a muon whose observable is
-    finite without one of its hits must have finite derivatives. A built-in model is not checked.
+    finite without one of its hits must have finite derivatives. A built-in model is not checked. `parameters` replace
+    those of the model by name, and hold the `resolution` if a function takes it.
 
     Raises
     ------
@@ -71,7 +69,7 @@ def check_model(model: Model, hits: Float[Any, "muon coordinate"], parameters: P
 
 
 def check_covariance_function(
-    model: Model, hits: Float[Any, "muon coordinate"], parameters: Parameters | None = None
+    model: Model, hits: Float[Any, "muon coordinate"], parameters: Mapping[str, Any] | None = None
 ) -> None:
     """Check the `covariance` of a user's model as `check_model` does; smearing uses it before there are recorded hits.
 
@@ -141,7 +139,7 @@ def _few(model: Model, hits: Float[Any, "muon coordinate"]) -> Float[Tensor, "fe
     return hits[:: max(1, len(hits) // MUONS_CHECKED)][:MUONS_CHECKED].clone()
 
 
-def _given(model: Model, parameters: Parameters | None) -> dict[str, Tensor]:
+def _given(model: Model, parameters: Mapping[str, Any] | None) -> dict[str, Tensor]:
     """The parameters of the model as tensors, replaced by those that are given."""
     given = {**model.parameters, **(parameters or {})}
     return {name: torch.as_tensor(value, dtype=torch.float64).detach() for name, value in given.items()}

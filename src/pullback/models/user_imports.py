@@ -27,15 +27,8 @@ class Folder(MetaPathFinder):
     """Imports the modules of one folder under a package name of their own.
 
     So two model files never get each other's modules, and no module is hidden from anything else. Only the `import`
-    statements of these modules look into the folder.
-
-    Attributes
-    ----------
-    sources : dict of str to bytes
-        Content of the modules that were run, by path.
-    complete : bool
-        Whether no other module may be run.
-
+    statements of these modules look into the folder. `sources` collects the content of what is run, by path, until
+    the model file is `complete`.
     """
 
     def __init__(self, path: str, sources: dict[str, bytes]):
@@ -50,7 +43,7 @@ class Folder(MetaPathFinder):
     def run(self, path: str) -> ModuleType:
         """The module of the model file, whose content is among the sources."""
         name = f"{self.package}.{Path(path).stem.replace('.', '_')}"
-        loader = _Loader(name, path, self)
+        loader = _ModuleLoader(name, path, self)
         module = sys.modules[name] = module_from_spec(ModuleSpec(name, loader, origin=path))  # dataclasses look there
         loader.exec_module(module)
         return module
@@ -62,7 +55,7 @@ class Folder(MetaPathFinder):
         spec = FileFinder(path[0], (SourceFileLoader, [".py"])).find_spec(name)
         if spec and spec.origin:
             spec.origin = os.path.join(self.path, os.path.relpath(spec.origin, self.path))  # as the config gives it
-            spec.loader = _Loader(name, spec.origin, self)
+            spec.loader = _ModuleLoader(name, spec.origin, self)
         return spec
 
     def _import(
@@ -83,17 +76,15 @@ class Folder(MetaPathFinder):
     def _has(self, name: str) -> bool:
         """Whether a name is one of the folder's; refused where an installed module has the same one."""
         spec = self.find_spec(f"{self.package}.{name}", [self.path or "."])
-        if spec and spec.loader and _installed(name, self.path):
+        if spec is None or not _installed(name, self.path):
+            return spec is not None
+        if spec.loader:
             raise ImportError(f"{spec.origin} has the name of an installed module, {name}; rename the file")
-        # A folder without __init__.py gives way, as everywhere in Python.
-        return spec is not None and (spec.loader is not None or not _installed(name, self.path))
+        return False  # a folder without __init__.py gives way, as everywhere in Python
 
 
-class _Loader(SourceFileLoader):
-    """Runs a module of a folder.
-
-    Python's own loader might run a compiled file in place of one that changed within a second.
-    """
+class _ModuleLoader(SourceFileLoader):
+    """Runs a module of a folder; Python's own loader might run a compiled file that is a second older instead."""
 
     def __init__(self, name: str, path: str, folder: Folder):
         super().__init__(name, path)
