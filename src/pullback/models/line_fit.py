@@ -94,10 +94,9 @@ def views(hits: Float[Tensor, "muon coordinate"], *layers: int) -> list[View]:
     """
     import torch
 
-    total = sum(layers)
-    if not hasattr(hits, "new_tensor") or hits.ndim != 2 or hits.shape[1] != total:
+    if not isinstance(hits, torch.Tensor) or hits.ndim != 2 or hits.shape[1] != sum(layers):
         shape = tuple(getattr(hits, "shape", None) or ())
-        raise ValueError(f"hits must be a torch tensor (muon, {total}), not {type(hits).__name__} {shape}")
+        raise ValueError(f"hits must be a torch tensor (muon, {sum(layers)}), not {type(hits).__name__} {shape}")
     seen = finite = None
     if not torch.isfinite(hits.detach().sum()):
         seen, finite = ~hits.isnan().t(), ~hits.isinf().t()
@@ -105,8 +104,10 @@ def views(hits: Float[Tensor, "muon coordinate"], *layers: int) -> list[View]:
     columns, found, start = hits.unbind(1), [], 0
     for count in layers:
         part = slice(start, start + count)
-        some = None if seen is None else seen[part]
-        found.append(View(columns[part], some, None if finite is None else finite[part].all(dim=0)))
+        if seen is None or finite is None:
+            found.append(View(columns[part], None, None))
+        else:
+            found.append(View(columns[part], seen[part], finite[part].all(dim=0)))
         start += count
     return found
 

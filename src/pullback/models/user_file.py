@@ -126,8 +126,7 @@ class ModelFile:
             digest.update(f"\0{name}\0".encode() + hashlib.sha256(text).digest())
         return digest.hexdigest()
 
-    @property
-    def unchanged(self) -> bool:
+    def is_unchanged(self) -> bool:
         """Whether all the files still have the content that was run."""
         return all(os.path.isfile(path) and Path(path).read_bytes() == text for path, text in self.sources.items())
 
@@ -177,7 +176,7 @@ def read_model_file(path: str, sha256: str | None = None) -> ModelFile:
     check_regular(path, ModelError)
     file = _READ.get((path, os.getcwd()))  # a batch asks for the models of all its points
     try:
-        if not file or not file.unchanged:
+        if not file or not file.is_unchanged():
             file = _READ[path, os.getcwd()] = ModelFile(path, Path(path).read_bytes())
     except OSError as error:
         raise ModelError(f"{path}: can't be read: {error.strerror}") from None
