@@ -1,4 +1,4 @@
-"""Numbers as the report shows them."""
+"""Numbers and ratios of symbols, as the report and the figures show them."""
 
 from __future__ import annotations
 
@@ -49,6 +49,16 @@ def count(value: int | None) -> str:
 def span(numbers: dict[str, Any]) -> str:
     """The range of a bin."""
     return f"{numbers['low']:g} – {numbers['high']:g}" if numbers["high"] is not None else f"≥ {numbers['low']:g}"
+
+
+def over_sigma(symbol: str) -> str:
+    """A symbol over σ, in brackets where it would be misread.
+
+    >>> over_sigma("θ"), over_sigma("q/p")
+    ('θ/σ', '(q/p)/σ')
+
+    """
+    return f"({symbol})/σ" if "/" in symbol or " " in symbol else f"{symbol}/σ"
 
 
 FILTERS = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ..store.evidence_file import Evidence
@@ -47,7 +48,7 @@ def gallery(study: Study) -> list[Figure]:
     kinds = ("value", "sigma", "law", "ends", *(() if study.recorded else ("pulls", "coverage")))
     figures = []
     for subject in _subjects(study):
-        some = kinds
+        some: Sequence[str] = kinds
         if len(names) == 1 or subject != WORST:
             figures.append(Figure("hits", "", subject))
         else:
