@@ -178,9 +178,8 @@ def of_blocks(out: Writer, part: Part, kinds: ColumnSpecs, labels: Labels, rows:
     return ColumnGroup(out, part, kinds, out.point(part).create_group("design"), "block", rows, labels)
 
 
-def _add(out: Writer, part: Part, quantity: Quantity, axes: Mapping[str, list[str]] | None = None) -> Column:
+def _add(out: Writer, part: Part, quantity: Quantity, **axes: list[str]) -> Column:
     """Add one column with one row per muon, and with further axes given by their labels."""
-    axes = axes or {}
     shape = (part.stop - part.start, *map(len, axes.values()))
     return out.column(out.point(part), quantity.name, shape, {"muon": None, **axes}, quantity)
 
@@ -189,7 +188,7 @@ def of_observables(out: Writer, part: Part) -> Column:
     """Add the column of the observables' covariance by linear propagation (muon, observable, observable)."""
     names = [observable.name for observable in part.model.observables]
     quantity = Quantity("covariance", "units of both", "covariance of the observables by linear propagation")
-    return _add(out, part, quantity, {"observable": names, "observable_2": names})
+    return _add(out, part, quantity, observable=names, observable_2=names)
 
 
 def of_hits(out: Writer, part: Part, name: str, which: str) -> Column:
@@ -197,7 +196,7 @@ def of_hits(out: Writer, part: Part, name: str, which: str) -> Column:
     coordinates = part.model.coordinates
     words = " and ".join(dict.fromkeys(coordinate.long_name for coordinate in coordinates))
     quantity = Quantity(name, coordinates[0].unit, f"{which} {words}")
-    return _add(out, part, quantity, {"coordinate": [coordinate.name for coordinate in coordinates]})
+    return _add(out, part, quantity, coordinate=[coordinate.name for coordinate in coordinates])
 
 
 def has_covariances(part: Part[ArtefactConfig]) -> bool:
@@ -207,13 +206,10 @@ def has_covariances(part: Part[ArtefactConfig]) -> bool:
 
 
 def of_covariances(out: Writer, part: Part, shape: tuple[int, ...]) -> Column:
-    """Add the column of the hits' covariances.
-
-    Those are variances (muon, coordinate) or matrices (muon, coordinate, coordinate).
-    """
+    """Add the column of the hits' variances (muon, coordinate) or covariances (muon, coordinate, coordinate)."""
     names = [coordinate.name for coordinate in part.model.coordinates]
     axes = dict.fromkeys(("coordinate", "coordinate_2")[: len(shape)], names)
-    return _add(out, part, Quantity(COVARIANCE, "m2", "covariance of the recorded hits; NaN: the detector's"), axes)
+    return _add(out, part, Quantity(COVARIANCE, "m2", "covariance of the recorded hits; NaN: the detector's"), **axes)
 
 
 def of_fits(out: Writer, part: Part) -> list[Column]:

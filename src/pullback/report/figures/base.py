@@ -190,7 +190,7 @@ def say(axes: Axes, words: str) -> None:
 
 
 def axis(quantity: Quantity, words: str = "") -> str:
-    """The words on an axis: sign and unit."""
+    """The label of an axis: symbol and unit."""
     unit = "" if quantity.unit in ("", "1") else f" ({quantity.unit})"
     return f"{words}{quantity.symbol}{unit}"
 
@@ -207,15 +207,15 @@ def normal(x: np.ndarray, mean: float, sd: float) -> np.ndarray:
 
 
 def density(axes: Axes, values: np.ndarray, bins: np.ndarray, **style: Any) -> None:
-    """A histogram as a density over all values, those outside the bins and an empty sample included."""
-    # One outline is much less to draw than a bar a bin.
+    """A histogram normalized to all values, including those outside the bins; the sample may be empty."""
+    # One outline is much faster to draw than one bar per bin.
     style = {"histtype": "stepfilled", **style}
     weights = np.full(len(values), 1 / (max(1, len(values)) * (bins[1] - bins[0])))
     axes.hist(values, bins=bins.tolist(), weights=weights, **style)
 
 
 def most_of(values: np.ndarray, tail: float = 0.005) -> tuple[float, float]:
-    """A range that holds all of some values but the tails, and that is symmetric if zero is well inside."""
+    """The range of the values without their tails; symmetric if zero is well inside."""
     values = values[np.isfinite(values)]
     if not len(values):
         return -1.0, 1.0
@@ -230,7 +230,7 @@ def most_of(values: np.ndarray, tail: float = 0.005) -> tuple[float, float]:
 
 
 def all_of(values: np.ndarray) -> tuple[float, float]:
-    """The range of a histogram that holds all of some finite values."""
+    """The range of a histogram of all of the values, which are finite."""
     low, high = float(values.min()), float(values.max())
     if too_narrow(low, high):
         half = max(0.5, NARROWEST * abs(low))
@@ -306,7 +306,7 @@ def labels(bins: Bins) -> list[str]:
 
 
 def ticks(axes: Axes, words: Sequence[str], place: str) -> None:
-    """Words along the axis, one a bin."""
+    """Label the bins along the axis."""
     long = sum(map(len, words)) > 32
     axes.set_xticks(range(len(words)), words, rotation=30 if long else 0, ha="right" if long else "center")
     axes.set(xlabel=place, xlim=(-0.5, len(words) - 0.5))

@@ -52,7 +52,7 @@ def _budget(subject: Subject) -> Canvas:
 
 
 def stacked(bar: Callable[..., Any], budgets: Sequence[dict[str, float]], start: str, wide: str) -> None:
-    """Bars of shares, one on the other from 0 up; those that are negative from 0 down."""
+    """Draw stacked bars of shares: positive ones upward from 0, negative ones downward."""
     names = list(dict.fromkeys(name for each in budgets for name in each))
     above, below = np.zeros(len(budgets)), np.zeros(len(budgets))
     with mpl.rc_context({"hatch.color": "#404040"}):

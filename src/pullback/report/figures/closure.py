@@ -44,7 +44,7 @@ class Spread(NamedTuple):
 
     @property
     def squares(self) -> dict[str, Any]:
-        """The style of what is about the toys."""
+        """The style of the standard deviations of toys."""
         return {**self.style, "marker": "s", "color": VERMILLION, "alpha": 0.5 if len(self.value) > 100 else 1}
 
 
@@ -82,7 +82,7 @@ def closure(subject: Subject) -> Canvas:
 
 
 def _spread_of(each: Observable) -> Spread:
-    """The muons that have toys, those without a standard deviation excepted."""
+    """The muons that have toys, without those that have no standard deviation."""
     muon, sd = each.toys("muon"), each.toys("toy_sd_{}")
     value, linear, quoted = (each.at(name, muon) for name in ("{}", "sigma_{}_linear", "sigma_{}"))
     claimed = (each.distance(muon=muon) >= each.domain) & (linear > 0)

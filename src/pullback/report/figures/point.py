@@ -76,7 +76,7 @@ def _hits_of_one_layer(subject: Subject) -> Canvas:
 
 
 def _positions(axes: Axes, hits: np.ndarray) -> None:
-    """How many hits there are at each position, and the first ones by themselves."""
+    """Histogram of the positions of hits, with marks at the first ones."""
     if not len(hits):
         say(axes, "no hits")
         return
@@ -87,7 +87,7 @@ def _positions(axes: Axes, hits: np.ndarray) -> None:
 
 
 def _density_map(canvas: Canvas, axes: Axes, true: np.ndarray, reco: np.ndarray) -> None:
-    """How many muons there are at each true and recorded position."""
+    """Number of muons by true and recorded position."""
     if not len(reco):
         say(axes, "no hits")
         return
@@ -169,7 +169,7 @@ def _value(subject: Subject) -> Canvas:
             density(axes, true[np.isfinite(true)], bins, **style)
         top = 1.25 * axes.get_ylim()[1]
         if len(sigma):
-            # In the middle and at the top, as wide as ±1 σ.
+            # A bar as wide as ±1 σ, at the top of the panel.
             axes.errorbar(
                 (low + high) / 2,
                 0.92 * top,
@@ -187,7 +187,7 @@ def _value(subject: Subject) -> Canvas:
 
 
 def _value_over_hits(subject: Subject) -> Canvas:
-    """The value at some hits, over their coordinate, with its interval."""
+    """Values and intervals of at most 60 hits, against their coordinate."""
     (x_axis,), (theta,) = subject.model.coordinates, subject.observables
     x = subject.column("x_reco")[:, 0]
     usable = theta.usable & np.isfinite(x)
@@ -203,7 +203,7 @@ def _value_over_hits(subject: Subject) -> Canvas:
             order = order[np.unique(np.searchsorted(x[order], wanted).clip(0, len(order) - 1))]
         style: dict[str, Any] = {"fmt": "none", "elinewidth": 2.5, "color": "lightgrey", "label": "±1 σ, linear"}
         axes.errorbar(x[order], value[order], sigma[order], **style)
-        # By themselves, since near a fold the value at the hit can lie outside of its interval.
+        # Not as error bars, since near a fold the value at the hit can lie outside its interval.
         axes.vlines(x[order], *interval[order].T, lw=1, color=BLUE, label="68.27 % interval")
         axes.plot(x[order], value[order], "o", ms=2.5, color=BLUE)
         axes.axhline(0, color="black", lw=0.6)
@@ -233,7 +233,7 @@ def _pulls(subject: Subject) -> Canvas:
         gaussian(axes)
         axes.set(xlabel=f"pull of {each.symbol}", ylabel="density" if alone else "")
         handles, names = axes.get_legend_handles_labels()
-        if not alone:  # what the line is, the caption says
+        if not alone:  # the caption explains the line
             handles, names = handles[:-1], names[:-1]
         axes.legend(handles, names, loc="upper left", fontsize=8 if alone else 7)
         # Few muons near the fold make high spikes, which would leave no room for the others.
