@@ -140,11 +140,6 @@ class Observable:
         return max(self.subject.settings.domain, self.quantity.domain)
 
     @property
-    def usable(self) -> np.ndarray:
-        """Muons without a flag."""
-        return self.column("flag_{}") == 0
-
-    @property
     def true(self) -> np.ndarray:
         """The value at the true hits; for an angle on a circle, within half a period of the recorded value."""
         value = self.column("{}")

@@ -190,7 +190,7 @@ def _value_over_hits(subject: Subject) -> Canvas:
     """Values and intervals of at most 60 hits, against their coordinate."""
     (x_axis,), (theta,) = subject.model.coordinates, subject.observables
     x = subject.column("x_reco")[:, 0]
-    usable = theta.usable & np.isfinite(x)
+    usable = (theta.column("flag_{}") == 0) & np.isfinite(x)
     x = x[usable]
     value, sigma, interval = (theta.column(name)[usable] for name in ("{}", "sigma_{}_linear", "interval68_{}"))
     views = {"all hits": np.full(len(x), True), "within 6 σ of the fold": np.abs(x) < 6 / subject.resolution[0]}
