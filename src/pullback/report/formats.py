@@ -6,6 +6,16 @@ import math
 from typing import Any
 
 
+def over_sigma(symbol: str) -> str:
+    """A symbol over σ, in brackets where it would be misread.
+
+    >>> over_sigma("θ"), over_sigma("q/p")
+    ('θ/σ', '(q/p)/σ')
+
+    """
+    return f"({symbol})/σ" if "/" in symbol or " " in symbol else f"{symbol}/σ"
+
+
 def figures(value: float | None, digits: int = 4) -> str:
     """A number with a fixed number of decimals, or a dash."""
     return "–" if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
@@ -49,16 +59,6 @@ def count(value: int | None) -> str:
 def span(numbers: dict[str, Any]) -> str:
     """The range of a bin."""
     return f"{numbers['low']:g} – {numbers['high']:g}" if numbers["high"] is not None else f"≥ {numbers['low']:g}"
-
-
-def over_sigma(symbol: str) -> str:
-    """A symbol over σ, in brackets where it would be misread.
-
-    >>> over_sigma("θ"), over_sigma("q/p")
-    ('θ/σ', '(q/p)/σ')
-
-    """
-    return f"({symbol})/σ" if "/" in symbol or " " in symbol else f"{symbol}/σ"
 
 
 FILTERS = {

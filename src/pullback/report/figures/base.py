@@ -238,6 +238,18 @@ def too_narrow(low: float, high: float) -> bool:
     return high - low <= max(NARROWEST * max(abs(low), abs(high)), 1 / FURTHEST)
 
 
+def legend(
+    canvas: Canvas, panels: Iterable[Axes], loc: Any = "outside upper center", ncols: int = 4, **style: Any
+) -> None:
+    """One legend for all panels."""
+    shown: dict[str, Artist] = {}
+    for axes in panels:
+        handles, names = axes.get_legend_handles_labels()
+        shown |= dict(zip(names, handles, strict=True))
+    if shown:  # panels that have nothing to show have no lines, either
+        canvas.legend(list(shown.values()), list(shown), loc=loc, ncols=ncols, fontsize=8, **style)
+
+
 def panels(
     count: int, width: float, height: float, most: int = FEW, *, sharex: bool = False, sharey: bool = False
 ) -> tuple[Canvas, list[Axes]]:
@@ -250,18 +262,6 @@ def panels(
     for axes in grid.flat[count:]:
         axes.remove()
     return canvas, list(grid.flat[:count])
-
-
-def legend(
-    canvas: Canvas, panels: Iterable[Axes], loc: Any = "outside upper center", ncols: int = 4, **style: Any
-) -> None:
-    """One legend for all panels."""
-    shown: dict[str, Artist] = {}
-    for axes in panels:
-        handles, names = axes.get_legend_handles_labels()
-        shown |= dict(zip(names, handles, strict=True))
-    if shown:  # panels that have nothing to show have no lines, either
-        canvas.legend(list(shown.values()), list(shown), loc=loc, ncols=ncols, fontsize=8, **style)
 
 
 Bins = list[dict[str, Any]]

@@ -45,7 +45,7 @@ def plot(
     evidence = read_evidence(validation)
     with open_study(study_file) as reader, plt.rc_context(STYLE):
         for figure, svg, pdf in zip(gallery(study), svgs, pdfs, strict=True):
-            if target and figure.kind == "target":
+            if figure.kind == "target" and target:
                 canvas = target_figure(study, read_evidence(target))
             elif figure.subject == "scan":
                 canvas = OF_SCAN[figure.kind](study, evidence, figure)
