@@ -47,12 +47,9 @@ def gallery(study: Study) -> list[Figure]:
     kinds = ("value", "sigma", "law", "ends", *(() if study.recorded else ("pulls", "coverage")))
     figures = []
     for subject in _subjects(study):
-        some = kinds
-        if len(names) == 1 or subject != WORST:
-            figures.append(Figure("hits", "", subject))
-        else:
-            some = [each for each in kinds if each in SHOWS_WHAT_IS_WRONG]
-        figures += [Figure(kind, which, subject) for kind in some]
+        whole = len(names) == 1 or subject != WORST
+        figures += [Figure("hits", "", subject)] * whole
+        figures += [Figure(kind, which, subject) for kind in kinds if whole or kind in SHOWS_WHAT_IS_WRONG]
         if subject != WORST:
             figures += [Figure("budget", which, subject)] * has_budget(study)
             figures += [Figure("systematics", which, subject)] * bool(study.config.systematics)

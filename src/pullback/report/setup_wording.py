@@ -10,9 +10,8 @@ from ..models import Quantity
 from ..store.evidence_file import Evidence
 from ..study.plan import Study
 from ..validation.csv_tables import scanned
-from .figures.signs import over_sigma
 from .findings import Findings
-from .formats import count, figures, percent
+from .formats import count, figures, over_sigma, percent
 
 
 def digits(number: int) -> str:
