@@ -30,7 +30,7 @@ class Clash(ValueError):
 
 
 FORMS = ("number", "list")
-"""Pydantic's names of the two forms of `PerLayer`."""
+"""Pydantic's names of the two forms of `NumberPerLayer`."""
 
 
 def _form(value: Any) -> str:
@@ -38,7 +38,7 @@ def _form(value: Any) -> str:
 
 
 T = TypeVar("T")
-PerLayer = Annotated[
+NumberPerLayer = Annotated[
     Annotated[T, Tag("number")] | Annotated[list[T], Field(min_length=1, max_length=32), Tag("list")],
     Discriminator(_form),
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -238,8 +238,8 @@ def holds_gradients(infer: Infer, hits: Tensor) -> bool:
         return len(hits) > 0 and getattr(_of_few(infer, hits[:MUONS_PROBED].detach()), "requires_grad", False)
 
 
-def _of_few(infer: Infer, hits: Tensor) -> Tensor:
-    """The inference of a few muons taken by themselves."""
+def _of_few(infer: Infer, hits: Tensor) -> Any:
+    """The inference of a few muons taken by themselves, unchecked: a user's function may return anything."""
     try:
         return infer(hits)
     except RuntimeError as error:
