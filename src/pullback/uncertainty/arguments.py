@@ -86,6 +86,16 @@ def check_hits(hits: Hits) -> Float[Tensor, "muon coordinate"]:
     return hits
 
 
+def mistake_in(value: Any, rows: int, row: str = "muon") -> str:
+    """Why the result of an inference holds no observables row by row; empty if it does."""
+    if isinstance(value, Tensor) and value.ndim == 2 and len(value) == rows and value.shape[1]:
+        return ""
+    found = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+    return (
+        f"must return a tensor ({row}, observable) with {rows} {row}s, not {found}; a single observable is ({row}, 1)"
+    )
+
+
 def give_back(hits: Hits, result: Any) -> Any:
     """A tensor, or a named tuple of tensors, as numpy arrays where the hits were given as one."""
     if not isinstance(hits, np.ndarray):

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from ..errors import ModelError
-from .arguments import Hits, check_hits, give_back, hits_tensor
+from .arguments import Hits, check_hits, give_back, hits_tensor, mistake_in
 from .inference import Infer, accepts_missing
 
 MUONS_PROBED = 3
@@ -180,13 +180,8 @@ def _differentiate(infer: Infer, hits: Tensor) -> tuple[Tensor, Tensor]:
     x = hits if hits.requires_grad else hits.detach().requires_grad_()
     with torch.enable_grad():
         value = infer(x)
-        if not isinstance(value, torch.Tensor) or value.ndim != 2 or len(value) != len(hits) or not value.shape[1]:
-            shape = tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
-            _refuse(
-                infer,
-                f"must return a tensor (muon, observable) with {len(hits)} muons, not {shape}"
-                "; a single observable is (muon, 1)",
-            )
+        if mistake := mistake_in(value, len(hits)):
+            _refuse(infer, mistake)
         if not value.requires_grad:
             _refuse(
                 infer,
