@@ -37,9 +37,9 @@ def _form(value: Any) -> str:
     return FORMS[isinstance(value, list)]
 
 
-T = TypeVar("T")
+_Number = TypeVar("_Number")
 NumberPerLayer = Annotated[
-    Annotated[T, Tag("number")] | Annotated[list[T], Field(min_length=1, max_length=32), Tag("list")],
+    Annotated[_Number, Tag("number")] | Annotated[list[_Number], Field(min_length=1, max_length=32), Tag("list")],
     Discriminator(_form),
 ]
 """A number, or a list with one number per layer."""

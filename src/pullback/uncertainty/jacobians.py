@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from ..errors import ModelError
-from .arguments import Hits, check_hits, give_back, hits_tensor, mistake_in
+from .arguments import Hits, check_hits, hits_tensor, mistake_in
 from .inference import Infer, accepts_missing
 
 MUONS_PROBED = 3
@@ -124,7 +124,8 @@ def muon_jacobian(
             [[0.3333]]], dtype=torch.float64)
 
     """
-    return give_back(hits, masked_jacobian(infer, hits_tensor(hits)))
+    jac = masked_jacobian(infer, hits_tensor(hits))
+    return jac.numpy(force=True) if isinstance(hits, np.ndarray) else jac
 
 
 def masked_jacobian(

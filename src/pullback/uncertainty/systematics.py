@@ -8,10 +8,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from operator import add
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from .arrays import Tensor
 from .inference import SharedInfer, accepts_missing
@@ -188,7 +188,7 @@ class MeanUncertainty(NamedTuple):
     total: Float[Tensor, "*observable"]
     independent: Float[Tensor, "*observable"]
     shared: Float[Tensor, "*observable"]
-    muons: Any
+    muons: Int[Tensor, "*observable"]
 
 
 class _Sums(NamedTuple):
