@@ -5,19 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from ..models import NO_FOLD
-from ..statistics.intervals import half_width
+from ..statistics.intervals import Verdict, half_width
 from ..statistics.normal import P68, P95
-from ..store.evidence_file import Evidence
 from ..study.plan import Study
-from ..validation.bin_sums import LEVELS, SIGMAS
 from ..validation.diagnostics import DIAGNOSTICS, Diagnostic
-from ..validation.judgement import OUTSIDE, worst
+from ..validation.evidence import Entry, Evidence, NotJudged, worst
 from .formats import span
-
-Entry = dict[str, Any]
 
 FAILED = {
     "hit_not_finite": "hit NaN or infinite",
@@ -27,6 +22,11 @@ FAILED = {
     "toys_without_spread": "toys without a spread",
 }
 """The counts of muons whose uncertainty can't be used or tested, and what they are called."""
+
+
+def failed_of(study: Study) -> dict[str, str]:
+    """Why muons failed: the names of the counts, and their words."""
+    return {**FAILED, "hit_not_finite": "too few hits"} if study.model.missing else FAILED
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Findings:
 
     """
 
-    verdicts: Counter[str]
+    verdicts: Counter[Verdict]
     linear_valid: tuple[float, float] | tuple[()]
     fold: bool
     folds: int
@@ -77,82 +77,81 @@ class Findings:
     unsettled: int
     without_sd: int
     without_sd_of: list[str]
-    shared: str
+    shared: Verdict
     fits: list[float]
 
 
 def find(study: Study, evidence: Evidence) -> Findings:
     """Look for what the verdict in words mentions."""
-    entries = evidence["points"]
-    bins = {sigma: [each for entry in entries for each in entry[sigma]["bins"]] for sigma in SIGMAS}
-    shares = [entry["linear_valid"] for entry in entries if entry["linear_valid"] is not None]
-    outside = [each for each in bins["linear"] if each["verdict"] == OUTSIDE and each["ratio"]]
-    counts = {
-        key: over_points(study, entries, lambda entry, key=key: entry["quoted"]["counts"][key])
-        for key in (*FAILED, "no_standard_deviation", "toys_unsettled", "muons")
-    }
+    entries = evidence.points
+    shares = [entry.linear_valid for entry in entries if entry.linear_valid is not None]
+    outside = [each for entry in entries for each in entry.linear.bins if each.verdict == NotJudged.OUTSIDE]
+    ratios = [each.ratio.value for each in outside if each.ratio and each.ratio.value > 0]
+
+    def counted(name: str) -> int:
+        return over_points(study, entries, lambda entry: getattr(entry.quoted.counts, name))
+
     return Findings(
-        verdicts=Counter(entry["verdict"] for entry in entries),
+        verdicts=Counter(entry.verdict for entry in entries),
         linear_valid=(min(shares), max(shares)) if shares else (),
-        fold=any(each["low"] == 0 and each["muons"] for each in bins["quoted"]),
+        fold=any(each.low == 0 and each.muons for entry in entries for each in entry.quoted.bins),
         folds=len([each for each in study.model.observables if each.fold != NO_FOLD]),
-        off_outside=max((1 / each["ratio"] - 1 for each in outside), key=abs, default=None),
+        off_outside=max((1 / ratio - 1 for ratio in ratios), key=abs, default=None),
         low_coverage=_low_coverage(study, entries),
         warnings=_warnings(entries),
-        lost={key: counts[key] for key in FAILED},
-        muons=counts["muons"],
-        toy_muons=over_points(study, entries, lambda entry: entry["quoted"]["overall"]["toy_muons"]),
-        unsettled=counts["toys_unsettled"],
-        without_sd=counts["no_standard_deviation"],
+        lost={name: counted(name) for name in FAILED},
+        muons=counted("muons"),
+        toy_muons=over_points(study, entries, lambda entry: entry.quoted.overall.toy_muons),
+        unsettled=counted("toys_unsettled"),
+        without_sd=counted("no_standard_deviation"),
         without_sd_of=_without_sd_of(study, entries),
-        shared=worst([entry["shared"]["verdict"] for entry in entries if entry["shared"]]),
-        fits=sorted(entry["chi2_per_ndf"] for entry in entries if entry["chi2_per_ndf"] is not None),
+        shared=worst(entry.shared.verdict for entry in entries if entry.shared),
+        fits=sorted(entry.chi2_per_ndf for entry in entries if entry.chi2_per_ndf is not None),
     )
 
 
 def over_points(study: Study, entries: list[Entry], number: Callable[[Entry], int]) -> int:
     """A number of muons, summed over the points; at each point, that of the observable with the most."""
-    return sum(max(number(entry) for entry in entries if entry["point"] == point.label) for point in study.points)
+    return sum(max(number(entry) for entry in entries if entry.point == point.label) for point in study.points)
 
 
 def _warnings(entries: list[Entry]) -> list[tuple[Entry, Diagnostic, float]]:
     return [
-        (entry, DIAGNOSTICS[name], each["value"])
+        (entry, DIAGNOSTICS[name], each.value)
         for entry in entries
-        for name, each in entry["diagnostics"].items()
-        if each["verdict"] == "fail" and not DIAGNOSTICS[name].decides
+        for name, each in entry.diagnostics.items()
+        if each.verdict == Verdict.FAIL and not DIAGNOSTICS[name].decides
     ]
 
 
 def _without_sd_of(study: Study, entries: list[Entry]) -> list[str]:
-    names = {entry["observable"] for entry in entries if entry["quoted"]["counts"]["no_standard_deviation"]}
+    names = {entry.observable for entry in entries if entry.quoted.counts.no_standard_deviation}
     return [each.symbol for each in study.model.observables if each.name in names]
 
 
 def _low_coverage(study: Study, entries: list[Entry]) -> list[LowCoverage]:
     """Quoted intervals that contain the truth too seldom near a fold though σ is right, each at its worst point."""
-    settings, found = study.config.validation, {}
+    smallest, several = 1 - study.config.validation.tolerance, len(study.model.observables) > 1
+    found: dict[object, LowCoverage] = {}
     for entry in entries:
-        near = [each for each in entry["quoted"]["bins"] if each["low"] < entry["linear"]["domain"]["low"]]
-        for each in near:
-            for level, nominal in zip(LEVELS, (P68, P95), strict=True):
+        for each in (each for each in entry.quoted.bins if each.low < entry.linear.domain.low and each.pulls):
+            for level, nominal in (("68", P68), ("95", P95)):
                 # Of several observables, each is mentioned once.
-                several = len(study.model.observables) > 1
-                key = entry["observable"] if several else (each["low"], level)
-                name = f"coverage{level}"
+                key = entry.observable if several else (each.low, level)
+                coverage = each.pulls.coverage(level)
                 # Where coverage is wrong far from the fold too, its cause is another.
-                elsewhere = entry["diagnostics"].get(name, {}).get("verdict")
-                if each.get(name) is None or each["ratio_verdict"] == "fail" or elsewhere == "fail":
+                elsewhere = entry.diagnostics.get(f"coverage{level}")
+                if Verdict.FAIL in (each.ratio and each.ratio.verdict, elsewhere and elsewhere.verdict):
                     continue
-                too_low = half_width(each[f"{name}_high"]) / half_width(nominal) < 1 - settings.tolerance
-                if too_low and (key not in found or each[name] < found[key].value):
+                too_low = half_width(coverage.high) / half_width(nominal) < smallest
+                if too_low and (key not in found or coverage.value < found[key].value):
                     found[key] = LowCoverage(
                         bin=span(each),
                         interval=f"{100 * nominal:g} %",
-                        value=each[name],
-                        low=each[f"{name}_low"],
-                        high=each[f"{name}_high"],
-                        point=entry["point"],
-                        observable=entry["observable"],
+                        value=coverage.value,
+                        low=coverage.low,
+                        high=coverage.high,
+                        point=entry.point,
+                        observable=entry.observable,
                     )
     return list(found.values())

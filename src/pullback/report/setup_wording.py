@@ -7,9 +7,9 @@ from markupsafe import Markup
 from ..config.dotted_names import unit_of
 from ..detector.noise import width as noise_width
 from ..models import Quantity
-from ..store.evidence_file import Evidence
 from ..study.plan import Study
 from ..validation.csv_tables import scanned
+from ..validation.evidence import Evidence
 from .figures.signs import over_sigma
 from .findings import Findings
 from .formats import count, figures, percent
@@ -38,7 +38,7 @@ class SetupWording:
     ----------
     study : Study
         The plan.
-    evidence : dict
+    evidence : Evidence
         The evidence of the validation.
     found : Findings
         What the verdict in words rests on.

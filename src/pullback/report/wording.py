@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from typing import Any
 
 from markupsafe import Markup
 
 from ..config.dotted_names import unit_of
-from ..study.plan import Study
-from .findings import FAILED, LowCoverage
-from .formats import count, figures, percent
+from ..statistics.intervals import Verdict
+from ..store.target_file import Answer, TargetAnswers
+from ..study import shared_parameters
+from ..validation.diagnostics import Diagnostic
+from ..validation.evidence import Entry, Estimate
+from ..validation.judgement import NARROWEST_SCATTER
+from .findings import LowCoverage, failed_of
+from .formats import count, figures, percent, signed
 from .setup_wording import SetupWording, code, digits, place_of
+from .source_tables import design_of, systematics_of
 
 FOLD = "fold (where an observable is 0 and turns back)"
 """What it is called when it is first mentioned."""
 
 REASONS = 4
 """Reasons of each point that stand in the verdict; the others are in `validation.json`."""
-
-
-def failed_of(study: Study) -> dict[str, str]:
-    """Why muons failed: the names of the counts, and their words."""
-    return {**FAILED, "hit_not_finite": "too few hits"} if study.model.missing else FAILED
 
 
 class Wording(SetupWording):
@@ -47,27 +48,28 @@ class Wording(SetupWording):
     def reasons(self) -> Iterator[Markup]:
         """Why each point and observable is no pass, and what would decide it."""
         item = Markup('<b>{}</b> ({}, <span class="{}">{}</span>): {}{}')
-        for entry in self.evidence["points"]:
-            if not entry["reasons"] and not (entry["more"] and entry["verdict"] == "inconclusive"):
+        for entry in self.evidence.points:
+            advice = entry.more if entry.verdict == Verdict.INCONCLUSIVE else []
+            if not entry.reasons and not advice:
                 continue
-            more = len(entry["reasons"]) - REASONS
-            reasons = "; ".join([*entry["reasons"][:REASONS], *([f"and {more} more"] if more > 0 else [])])
-            advice = ""
-            if entry["more"] and entry["verdict"] == "inconclusive":
-                advice = f". What would decide it, if the ratios stay as they are: {'; '.join(entry['more'])}"
-            verdict = entry["verdict"]
-            yield item.format(entry["point"], entry["observable"], verdict, verdict, reasons, advice) + "."
+            more = len(entry.reasons) - REASONS
+            reasons = "; ".join([*entry.reasons[:REASONS], *([f"and {more} more"] if more > 0 else [])])
+            decide = f". What would decide it, if the ratios stay as they are: {'; '.join(advice)}" if advice else ""
+            verdict = entry.verdict
+            yield item.format(entry.point, entry.observable, verdict, verdict, reasons, decide) + "."
 
     def _answer(self) -> Markup | str:
-        verdicts, verdict = self.found.verdicts, self.evidence["verdict"]
-        if verdict == "pass":
+        verdicts, verdict = self.found.verdicts, self.evidence.verdict
+        if verdict == Verdict.PASS:
             return self._right()
-        if verdict == "fail":
+        if verdict == Verdict.FAIL:
             return Markup(
                 "The uncertainties are wrong {} {} of {}. Do not use them before the cause is found; the "
                 '<a href="#diagnostics">diagnostics</a> show where to look.'
-            ).format("for" if self.several else "at", verdicts["fail"], self.amount())
-        return f"No error was found, but no decision was possible for {verdicts['inconclusive']} of {self.amount()}."
+            ).format("for" if self.several else "at", verdicts[Verdict.FAIL], self.amount())
+        return (
+            f"No error was found, but no decision was possible for {verdicts[Verdict.INCONCLUSIVE]} of {self.amount()}."
+        )
 
     def _right(self) -> str:
         of = f" of all {len(self.observables)} observables" if self.several else ""
@@ -105,8 +107,8 @@ class Wording(SetupWording):
         if not self.config.systematics:
             return ""
         words = {
-            "pass": "Pseudo-experiments confirm the uncertainty that all muons share",
-            "fail": "Pseudo-experiments contradict the predicted uncertainty that all muons share",
+            Verdict.PASS: "Pseudo-experiments confirm the uncertainty that all muons share",
+            Verdict.FAIL: "Pseudo-experiments contradict the predicted uncertainty that all muons share",
         }
         few = "There are too few pseudo-experiments to validate the uncertainty that all muons share"
         return Markup('{} (see <a href="#systematics">systematics</a>).').format(words.get(self.found.shared, few))
@@ -115,7 +117,7 @@ class Wording(SetupWording):
         off = self.found.off_outside
         if not off:
             return ""
-        fold = "fold" if self.evidence["verdict"] == "pass" and self.found.fold else FOLD
+        fold = "fold" if self.evidence.verdict == Verdict.PASS and self.found.fold else FOLD
         return (
             f"Nearer than {self.domains()} to the {fold}, linear propagation is not claimed: in the worst bin the "
             f"linear σ is {percent(abs(off))} too {'large' if off > 0 else 'small'}."
@@ -132,9 +134,9 @@ class Wording(SetupWording):
             "near the truth is to the fold."
         )
 
-    def _warning(self, entry: dict[str, Any], diagnostic: Any, value: float) -> str:
-        of = f" for {self.observables[entry['observable']].symbol}" if self.several else ""
-        at = f" at {entry['point']}" if self.scanned else ""
+    def _warning(self, entry: Entry, diagnostic: Diagnostic, value: float) -> str:
+        of = f" for {self.observables[entry.observable].symbol}" if self.several else ""
+        at = f" at {entry.point}" if self.scanned else ""
         return (
             f"A warning that is not part of the verdict{of}{at}: {diagnostic.name}, is {figures(value)} instead of "
             f"{diagnostic.right:g}. Possible causes: {diagnostic.sees}."
@@ -217,41 +219,129 @@ class Wording(SetupWording):
             ).format(code(self.config.model.draw))
         return "Simulated hits move with the design"
 
-    def target(self, target: dict[str, Any]) -> Iterator[Markup]:
-        """What was found for the wanted mean σ."""
-        for answer in target["answers"]:
-            values = [Markup("{} = {:g}").format(code(name), value) for name, value in answer["values"].items()]
-            text = self._reached if answer["reached"] else self._not_reached
-            yield Markup(", ").join(values) + (": " if values else "") + text(target, answer)
-
-    def _wanted(self, target: dict[str, Any]) -> str:
-        observable = self.observables[target["observable"]]
-        return f"mean σ of {observable.symbol} of {target['wanted']:g} {observable.unit}"
-
-    def _reached(self, target: dict[str, Any], answer: dict[str, Any]) -> Markup:
-        unit, now = unit_of(target["vary"], self.config), answer["start_sigma"]
-        return Markup("{} = <b>{:.6g}</b> {} gives a {}. The present value is {:g} {}, with {}.").format(
-            code(target["vary"]),
-            answer["value"],
-            unit,
-            self._wanted(target),
-            answer["start"],
-            unit,
-            "no σ" if now is None else f"a mean σ of {now:.4g}",
+    def scan(self) -> str:
+        """How to read the table of the scan points."""
+        where = f"at least {self.domains()} from the fold" if self.found.folds else "all of them"
+        correlated = ""
+        if self.scanned and self.config.random_numbers == "common":
+            correlated = (
+                " The scan points share their random numbers, so their errors are correlated: differences between "
+                "points are more precise than the errors suggest, and points must not be averaged as if they were "
+                "independent."
+            )
+        return (
+            f"Statistics of the linear σ are for muons in the linear domain ({where}), those of the quoted σ for "
+            f"all muons.{correlated}"
         )
 
-    def _not_reached(self, target: dict[str, Any], answer: dict[str, Any]) -> Markup:
-        unit, grid = unit_of(target["vary"], self.config), answer["grid"]
-        if answer["nearest_sigma"] is None:
-            return Markup("No value of {} that was tried gives any σ.").format(code(target["vary"]))
+    def diagnostics(self) -> str:
+        """How to read the table of the diagnostics."""
+        which = f" Shown is the worst of {self.amount()}." if len(self.evidence.points) > 1 else ""
+        return (
+            f"No single diagnostic sees every error; each covers what others miss.{which} Of several bins, the value "
+            "furthest from the expected one is given. Diagnostics in grey are not part of the verdict."
+        )
+
+    def bins(self) -> Markup:
+        """How to read the tables of the validation."""
+        place = "the distance from the fold" if self.several else self.study.model.observables[0].symbol
+        truth = "" if self.study.recorded else ", and at the true hits for muons and their pulls"
+        pulls = Markup(
+            "<i>Pulls</i>: (recorded − true)/σ; the pull sd of the linear σ must pass over the linear domain as a "
+            "whole. <i>Coverage</i>: share of muons whose interval around the recorded value contains the truth; it "
+            "is not part of the verdict. "
+        )
+        return Markup(
+            "Bins of {} over the linear σ: at the recorded hits for toys, which are drawn around them{}. "
+            "<i>Closure</i>: standard deviation of toys over σ, with its confidence interval. <i>Ends</i>: ends of the "
+            "toys' intervals minus the quoted ends, over the half-width; the larger of the two is given. Closure, ends "
+            "and bias must pass in every bin. {}<i>Scatter</i> of closure between muons, over that expected from the "
+            "number of toys, fails when its whole confidence interval lies below {}: then the toys are not independent."
+        ).format(place, truth, "" if self.study.recorded else pulls, NARROWEST_SCATTER)
+
+    def domain(self, entry: Entry) -> Markup:
+        """The pull sd and the scatter of closure in the linear domain."""
+        pulls, scatter, text = entry.linear.domain.pulls, entry.linear.domain.scatter, Markup("")
+        verdict = Markup('<b class="{0}">{0}</b>')
+        if judged := entry.linear.domain.pull_sd_verdict:
+            sd = _limits(pulls and pulls.sd, 4)
+            text += Markup("Pull sd in the linear domain: {}, {}. ").format(sd, verdict.format(judged))
+        if scatter:
+            text += Markup("Scatter of closure: {}, between neighbouring muons in {} {}, {}.").format(
+                _limits(scatter.all, 3),
+                self.observables[entry.observable].symbol,
+                _limits(scatter.local, 3),
+                verdict.format(scatter.verdict),
+            )
+        return text
+
+    def systematics(self) -> Markup:
+        """The systematic parameters, and what they do."""
+        values = [
+            Markup("{}{} ± {:g} {}").format(code(name), "" if value is None else f" = {value:g}", u, unit)
+            for name, u, unit, value in systematics_of(self.study)
+        ]
+        pairs = [
+            Markup("; the correlation of {} and {} is {:g}").format(code(first), code(second), correlation)
+            for first, second, correlation in shared_parameters.correlations_of(self.config.systematics)
+        ]
+        return Markup(
+            "Shared by all muons: {}{}. They are not included in the σ of a muon: they shift all muons together. The "
+            "mean over N muons has an independent uncertainty, which shrinks as 1/√N, and a shared one, which does not "
+            "shrink."
+        ).format(Markup(", ").join(values), Markup("").join(pairs))
+
+    def resolution(self, own: list[Entry]) -> str:
+        """What the slope by the resolution means, if all layers have the same."""
+        slopes = [each for each in design_of(self.study, own[0]) if each.parameter == "detector.resolution"]
+        symbol = self.observables[own[0].observable].symbol
+        return "".join(
+            f": 1 % more resolution changes the mean σ of {symbol} by {signed(each.change)}"
+            for each in slopes
+            if each.change is not None
+        )
+
+    def target(self, target: TargetAnswers) -> Iterator[Markup]:
+        """What was found for the wanted mean σ."""
+        for answer in target.answers:
+            values = [Markup("{} = {:g}").format(code(name), value) for name, value in answer.values.items()]
+            text = self._reached if answer.reached else self._not_reached
+            yield Markup(", ").join(values) + (": " if values else "") + text(target, answer)
+
+    def _wanted(self, target: TargetAnswers) -> str:
+        observable = self.observables[target.observable]
+        return f"mean σ of {observable.symbol} of {target.wanted:g} {observable.unit}"
+
+    def _reached(self, target: TargetAnswers, answer: Answer) -> Markup:
+        unit, now = unit_of(target.vary, self.config), answer.start_sigma
+        return Markup("{} = <b>{:.6g}</b> {} gives a {}. The present value is {:g} {}, with {}.").format(
+            code(target.vary),
+            answer.value,
+            unit,
+            self._wanted(target),
+            answer.start,
+            unit,
+            "no σ" if math.isnan(now) else f"a mean σ of {now:.4g}",
+        )
+
+    def _not_reached(self, target: TargetAnswers, answer: Answer) -> Markup:
+        unit, grid = unit_of(target.vary, self.config), answer.grid
+        if math.isnan(answer.nearest_sigma):
+            return Markup("No value of {} that was tried gives any σ.").format(code(target.vary))
         text = Markup("<b>No value</b> of {} from {:g} to {:g} {} gives a {}: the nearest is {:.4g}, at {:.6g} {}.")
         return text.format(
-            code(target["vary"]),
+            code(target.vary),
             grid[0],
             grid[-1],
             unit,
             self._wanted(target),
-            answer["nearest_sigma"],
-            answer["nearest"],
+            answer.nearest_sigma,
+            answer.nearest,
             unit,
         )
+
+
+def _limits(estimate: Estimate | None, digits: int) -> str:
+    """An estimate with its confidence interval."""
+    value, low, high = (estimate.value, estimate.low, estimate.high) if estimate else (None, None, None)
+    return f"{figures(value, digits)} [{figures(low, digits)}, {figures(high, digits)}]"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +16,7 @@ from ..detector import response
 from ..detector.bound_model import at_work, covariance_of
 from ..detector.moving import Drawn, draw, moving_hits
 from ..errors import PullbackError
-from ..store.evidence_file import write_evidence
+from ..store.target_file import Answer, TargetAnswers
 from ..study.batches import Part
 from ..study.blocks import Block
 from ..study.plan import Study
@@ -36,17 +35,16 @@ def find_target(study: Study, path: str | Path) -> None:
     """
     target = study.config.target
     ((observable, wanted),) = target.sigma.items()
-    found: dict[tuple, dict[str, Any]] = {}
+    found: dict[tuple[tuple[str, float], ...], Answer] = {}
     for point in study.points:
         others = tuple((name, value) for name, value in point.values.items() if name != target.vary)
         if others not in found:
-            found[others] = _solve(study, point, observable, wanted)
-            log.info("%s: %s", point.label, found[others]["value"])
-    answers = [{"values": dict(others), **each} for others, each in found.items()]
-    write_evidence(path, {"observable": observable, "wanted": wanted, "vary": target.vary, "answers": answers})
+            found[others] = _solve(study, point, observable, wanted, dict(others))
+            log.info("%s: %s", point.label, found[others].value)
+    TargetAnswers(observable=observable, wanted=wanted, vary=target.vary, answers=[*found.values()]).write(path)
 
 
-def _solve(study: Study, point: Point, observable: str, wanted: float) -> dict[str, Any]:
+def _solve(study: Study, point: Point, observable: str, wanted: float, others: dict[str, float]) -> Answer:
     vary, start = study.config.target.vary, numeric_fields(point.config)[study.config.target.vary]
     part, block = study.first_part(point.label)
     axis = [each.name for each in study.model.observables].index(observable)
@@ -79,16 +77,17 @@ def _solve(study: Study, point: Point, observable: str, wanted: float) -> dict[s
     start_sigma = mean_sigma(start)  # an error at the present value is an error of the study
     low, high = point.config.target.range_about(start, limits(vary, point.config))
     answer = solve_target(tried, wanted, min(max(start, low), high), (low, high))
-    return {
-        "value": answer.value,
-        "reached": answer.reached,
-        "nearest": answer.nearest,
-        "nearest_sigma": answer.nearest_sigma,
-        "start": start,
-        "start_sigma": start_sigma,
-        "grid": answer.grid.tolist(),
-        "sigmas": answer.sigmas.tolist(),
-    }
+    return Answer(
+        values=others,
+        value=answer.value,
+        reached=answer.reached,
+        nearest=answer.nearest,
+        nearest_sigma=answer.nearest_sigma,
+        start=start,
+        start_sigma=start_sigma,
+        grid=answer.grid.tolist(),
+        sigmas=answer.sigmas.tolist(),
+    )
 
 
 def _sigma(part: Part, block: Block, hits: Tensor | None, recorded: Tensor | None, drawn: Drawn | None) -> np.ndarray:

@@ -164,7 +164,7 @@ def _law(subject: Subject) -> Canvas:
     (theta,) = subject.observables
     (panel,), usable = of_bins([theta]), theta.usable
     canvas, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4))
-    share = [np.nan if each["linear_valid"] is None else each["linear_valid"] for each in panel.quoted]
+    share = [np.nan if each.linear_valid is None else each.linear_valid for each in panel.quoted]
     left.bar(range(len(share)), share, color=BLUE, alpha=0.7)
     ticks(left, panel.words, f"{'' if subject.recorded else 'true '}{panel.place}")
     left.set(ylabel="share with linear propagation valid", ylim=(0, 1.05))
@@ -187,13 +187,13 @@ def _law(subject: Subject) -> Canvas:
 def _coverage(subject: Subject) -> Canvas:
     canvas, panels = plt.subplots(1, 2, figsize=(9.5, 3.6), sharey=True)
     (panel,) = of_bins(subject.observables)
-    outside = sum(each["low"] < subject.settings.domain for each in panel.linear)
-    kinds = ((panel.linear, ("±1 σ, linear", "±1.96 σ, linear")), (panel.quoted, ("68.27 %, quoted", "95 %, quoted")))
-    for axes, (bins, words) in zip(panels, kinds, strict=True):
+    outside = sum(each.low < subject.settings.domain for each in panel.linear)
+    kinds = (("linear", ("±1 σ, linear", "±1.96 σ, linear")), ("quoted", ("68.27 %, quoted", "95 %, quoted")))
+    for axes, (sigma, words) in zip(panels, kinds, strict=True):
         styles = ((P68, "68", BLUE, "o"), (P95, "95", VERMILLION, "s"))
         for (nominal, level, colour, marker), label in zip(styles, words, strict=True):
             axes.axhline(nominal, color=colour, ls="--", lw=0.8)
-            in_bins(axes, bins, f"coverage{level}", fmt=marker, color=colour, label=label)
+            in_bins(axes, panel.coverages(sigma, level), fmt=marker, color=colour, label=label)
         ticks(axes, panel.words, f"true {panel.place}")
         axes.legend(loc="lower right", fontsize=8)
     panels[0].axvspan(-0.5, outside - 0.5, color=GREY, alpha=0.2, lw=0)

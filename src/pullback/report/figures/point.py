@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from ...statistics.angles import wrap
 from ...statistics.normal import K95, P68, P95
-from ...validation.judgement import ENDS, OUTSIDE
+from ...validation.evidence import ENDS, NotJudged
 from .base import (
     BLUE,
     FEW,
@@ -209,8 +209,8 @@ def _pulls(subject: Subject) -> Canvas:
         limit = each.domain
         inside = (each.distance("_true") >= limit)[usable]
         bins = np.linspace(-4.5, 4.5, 61)
-        domain = each.linear["domain"]
-        words = f"mean {domain['pull_mean']:+.3f}, sd {domain['pull_sd']:.3f}" if domain.get("pull_sd") else ""
+        pulls = each.linear.domain.pulls
+        words = f"mean {pulls.mean.value:+.3f}, sd {pulls.sd.value:.3f}" if pulls and pulls.sd.value > 0 else ""
         condition = f"{each.place} ≥ {limit:g}" if each.fold else "all muons"
         density(axes, z[inside], bins, color=BLUE, alpha=0.5, label=f"{condition}\n{words}" if words else condition)
         if not inside.all():
@@ -236,7 +236,15 @@ def _ends(subject: Subject) -> Canvas:
         axes.axhline(0, color="black", lw=0.6)
         for index, (end, (colour, marker, label)) in enumerate(zip(ENDS, ENDS_STYLES, strict=True)):
             shift = 0.12 * (index - 1.5)
-            in_bins(axes, panel.quoted, f"{end}_off", shift, fmt=marker, ms=4, color=colour, label=label)
+            in_bins(
+                axes,
+                [each.offsets.of(end).mean for each in panel.quoted],
+                shift,
+                fmt=marker,
+                ms=4,
+                color=colour,
+                label=label,
+            )
         _named(axes, panel, "recorded ", len(found))
         low, high = axes.get_ylim()
         axes.set_ylim(min(low, -2 * tolerance), max(high, 2 * tolerance))
@@ -254,8 +262,8 @@ def _coverage(subject: Subject) -> Canvas:
         for index, (sigma, level, colour, marker, face, label) in enumerate(COVERAGE_STYLES):
             shift = 0.12 * (index - 1.5)
             style = {"fmt": marker, "ms": 4, "color": colour, "mfc": face, "label": label}
-            in_bins(axes, getattr(panel, sigma), f"coverage{level}", shift, **style)
-        outside = sum(each["verdict"] == OUTSIDE for each in panel.linear) if panel.place else 0
+            in_bins(axes, panel.coverages(sigma, level), shift, **style)
+        outside = sum(each.verdict == NotJudged.OUTSIDE for each in panel.linear) if panel.place else 0
         axes.axvspan(-0.5, outside - 0.5, color=GREY, alpha=0.2, lw=0)
         _named(axes, panel, "true ", len(found))
         axes.set(ylabel="coverage", ylim=(None, 1.02))
@@ -267,9 +275,7 @@ def _law(subject: Subject) -> Canvas:
     folded = [each for each in subject.observables if each.fold]
     found = of_bins(folded)
     canvas, (first, *grid) = panels(1 + len(folded), 3.2, 2.6)
-    share = [
-        np.nan if each.entry["linear_valid"] is None else each.entry["linear_valid"] for each in subject.observables
-    ]
+    share = [np.nan if each.entry.linear_valid is None else each.entry.linear_valid for each in subject.observables]
     place = np.arange(len(share))
     first.barh(place, share, color=BLUE, alpha=0.7)
     for index, each in enumerate(share):
@@ -282,8 +288,8 @@ def _law(subject: Subject) -> Canvas:
         linear, distance = each.column("sigma_{}_linear"), each.distance()
         near = np.flatnonzero((distance < 10) & (linear > 0) & np.isfinite(linear))
         near = near[:: max(1, len(near) // 500)]
-        edges = [bin_["low"] for bin_ in panel.quoted]
-        ok = [np.nan if bin_["linear_valid"] is None else bin_["linear_valid"] for bin_ in panel.quoted]
+        edges = [bin_.low for bin_ in panel.quoted]
+        ok = [np.nan if bin_.linear_valid is None else bin_.linear_valid for bin_ in panel.quoted]
         axes.stairs(ok[:-1], edges, color=GREY, alpha=0.3, fill=True, label="share with linear propagation valid")
         for kind, colour, marker, label in (("sigma_{}", BLUE, ".", "quoted σ"), ("bias_{}", VERMILLION, "x", "bias")):
             ratio = each.column(kind)[near] / linear[near]
