@@ -219,8 +219,7 @@ def test_the_figure_and_the_report_say_where_it_is_reached(tmp_path):
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     reached, not_reached = TargetAnswers.read(tmp_path / "target.json").answers[::-1]
     assert (
-        f"<code>detector.resolution</code> = <b>{reached.value:.6g}</b> 1/m gives a mean σ of θ of 0.0018 rad"
-        in page
+        f"<code>detector.resolution</code> = <b>{reached.value:.6g}</b> 1/m gives a mean σ of θ of 0.0018 rad" in page
     )
     assert "The present value is 100 1/m, with a mean σ of" in page
     assert "<b>No value</b> of <code>detector.resolution</code> from 50 to 400 1/m gives a mean σ of θ" in page

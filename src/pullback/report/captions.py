@@ -160,7 +160,7 @@ CAPTIONS = {
 def words(figure: Figure, study: Study, evidence: Evidence) -> tuple[str, str]:
     """The title and the caption of a figure."""
     title, caption = CAPTIONS[_caption(figure, study)]
-    if figure.subject == CURVE:
+    if figure.subject == CURVE and study.config.target:
         return f"{title}: {study.config.target.vary}", caption
     if figure.subject == SCANNED:
         names = over(study)[: 1 if figure.kind == "budget" else None]

@@ -134,11 +134,13 @@ def _low_coverage(study: Study, entries: list[Entry]) -> list[LowCoverage]:
     smallest, several = 1 - study.config.validation.tolerance, len(study.model.observables) > 1
     found: dict[object, LowCoverage] = {}
     for entry in entries:
-        for each in (each for each in entry.quoted.bins if each.low < entry.linear.domain.low and each.pulls):
-            for level, nominal in (("68", P68), ("95", P95)):
+        for each in entry.quoted.bins:
+            if each.low >= entry.linear.domain.low or not each.pulls:
+                continue
+            pulls = each.pulls
+            for level, coverage, nominal in (("68", pulls.coverage68, P68), ("95", pulls.coverage95, P95)):
                 # Of several observables, each is mentioned once.
                 key = entry.observable if several else (each.low, level)
-                coverage = each.pulls.coverage(level)
                 # Where coverage is wrong far from the fold too, its cause is another.
                 elsewhere = entry.diagnostics.get(f"coverage{level}")
                 if Verdict.FAIL in (each.ratio and each.ratio.verdict, elsewhere and elsewhere.verdict):

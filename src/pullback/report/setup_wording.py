@@ -5,6 +5,8 @@ from __future__ import annotations
 from markupsafe import Markup
 
 from ..config.dotted_names import unit_of
+from ..config.model_schema import Own
+from ..config.schema import Recorded, Simulated
 from ..detector.noise import width as noise_width
 from ..models import Quantity
 from ..study.plan import Study
@@ -87,22 +89,23 @@ class SetupWording:
 
     def _hits(self) -> Markup | str:
         numbers = self.study.muons.values()
-        if self.study.recorded:
-            return Markup("{} recorded, from {}").format(count(next(iter(numbers))), code(self.config.source.file))
+        source = self.config.source
+        if isinstance(source, Recorded):
+            return Markup("{} recorded, from {}").format(count(next(iter(numbers))), code(source.file))
         muons = " to ".join(dict.fromkeys((count(min(numbers)), count(max(numbers)))))
-        return f"simulated, {self._source()}, {muons} muon{'s' * (max(numbers) != 1)} per point"
+        return f"simulated, {self._source(source)}, {muons} muon{'s' * (max(numbers) != 1)} per point"
 
-    def _source(self) -> str:
+    def _source(self, source: Simulated) -> str:
         """Where simulated hits come from."""
-        source, name = self.config.source, self.config.model.name
-        if name == "own" and self.config.model.draw:
-            return f"drawn by {self.config.model.draw}() in {self.config.model.file}"
-        views = {"track": "x", "one_hit": "x", "own": "each coordinate"}.get(name, "x and y")
+        model = self.config.model
+        if isinstance(model, Own) and model.draw:
+            return f"drawn by {model.draw}() in {model.file}"
+        views = {"track": "x", "one_hit": "x", "own": "each coordinate"}.get(model.name, "x and y")
         text = f"{views} ~ U({source.x_min:g}, {source.x_max:g}) m"
         if source.cosmic:
             at = "the middle of the volume" if source.volume else "z = 0"
             text += f" at {at}, zenith angles as cos² up to {source.cosmic.zenith_max:g} rad"
-        if source.volume:
+        if source.volume and source.cosmic:
             volume, cosmic = source.volume, source.cosmic
             least = " and more" if cosmic.spectrum == "sea_level" else ""
             text += (
@@ -161,9 +164,9 @@ class SetupWording:
             "χ² per degree of freedom, over all muons of a point: {}. It should be 1; a larger value means residuals "
             "larger than <code>detector.resolution</code> states"
         ).format(values)
-        if self.study.recorded and self.config.source.sigma:
+        if isinstance(self.config.source, Recorded) and self.config.source.sigma:
             text += ", which sets the weights of the fit whatever uncertainties the file gives"
-        if self.config.model.theta0 or "model.theta0" in self.study.points[0].values:
+        if getattr(self.config.model, "theta0", 0) or "model.theta0" in self.study.points[0].values:
             text += ", or scattering in the layers, which the weights of the fit do not include"
         return text
 

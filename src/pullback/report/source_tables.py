@@ -49,8 +49,7 @@ def budget_of(study: Study, entry: Entry) -> list[Share]:
     variance = entry.budget_variance
 
     def uncertainty(share: float | None) -> float | None:
-        known = variance is not None and share is not None and share >= 0
-        return math.sqrt(variance * share) if known else None
+        return None if variance is None or share is None or share < 0 else math.sqrt(variance * share)
 
     return [Share(name, share, uncertainty(share)) for name, share in rows.items()]
 
@@ -78,8 +77,10 @@ def systematics_of(study: Study) -> list[Systematic]:
     section, known = study.config.systematics, shared_parameters.targets(study.model)
 
     def unit(name: str) -> str:
-        shifted = known[name]
-        return unit_of(name, study.config) if shifted.parameter else study.model.coordinates[shifted.index].unit
+        parameter, index = known[name]
+        if parameter is not None or index is None:
+            return unit_of(name, study.config)
+        return study.model.coordinates[index].unit
 
     values = numeric_fields(study.config)
     names = shared_parameters.names_of(section)

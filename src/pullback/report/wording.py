@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from markupsafe import Markup
 
 from ..config.dotted_names import unit_of
+from ..config.model_schema import Own
 from ..statistics.intervals import Verdict
 from ..store.target_file import Answer, TargetAnswers
 from ..study import shared_parameters
@@ -213,7 +214,7 @@ class Wording(SetupWording):
         """What hits do when the design changes."""
         if self.study.recorded:
             return "The recorded hits stay where they are"
-        if self.config.model.name == "own" and self.config.model.draw:
+        if isinstance(self.config.model, Own) and self.config.model.draw:
             return Markup(
                 "The noise of simulated hits changes with the design; the true hits drawn by {} stay where they are"
             ).format(code(self.config.model.draw))

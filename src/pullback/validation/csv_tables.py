@@ -20,8 +20,10 @@ Row = dict[str, str | float | None]
 PLAIN = {"muons", "recorded", "share", "linear_valid", "mean_value", "mean_sigma", "toy_muons", "toys"}
 """The statistics that are plain numbers, and have columns of the same names."""
 
-LINEAR_SUMMARY = ("mean_value", "mean_sigma", "ratio", "ratio_se", "scatter")
-LINEAR_SUMMARY += ("pull_mean", "pull_sd", "pull_sd_se", "pull_rms", "coverage68", "coverage95")
+LINEAR_SUMMARY = (
+    *("mean_value", "mean_sigma", "ratio", "ratio_se", "scatter"),
+    *("pull_mean", "pull_sd", "pull_sd_se", "pull_rms", "coverage68", "coverage95"),
+)
 """Columns of the linear domain that `summary.csv` has too."""
 
 QUOTED_SUMMARY = ("mean_sigma", "ratio", "ratio_se", "pull_mean", "pull_sd", "pull_rms", "coverage68", "coverage95")
@@ -40,7 +42,7 @@ def write_points(study: Study, path: str | Path) -> None:
     for name, batch in study.batches.items():
         for part in batch.parts:
             batches[part.label].append(name)
-    rows = [
+    rows: list[Row] = [
         {
             "point": point.label,
             **scanned(point.values),
@@ -60,7 +62,8 @@ def scanned(values: dict[str, float]) -> dict[str, str]:
 def write_tables(study: Study, entries: Sequence[Entry], table: str | Path, summary: str | Path) -> None:
     """Write `validation.csv`, with one row per bin, domain and all muons of each σ, and `summary.csv`."""
     points = {point.label: scanned(point.values) for point in study.points}
-    rows, sums = [], []
+    rows: list[Row] = []
+    sums: list[Row] = []
     for entry in entries:
         head: Row = {"point": entry.point, **points[entry.point], "observable": entry.observable}
         for sigma in SIGMAS:
@@ -76,9 +79,9 @@ def write_tables(study: Study, entries: Sequence[Entry], table: str | Path, summ
 def columns(numbers: Statistics, sigma: Sigma, recorded: bool) -> Row:
     """Statistics by the names of their columns; without pulls if the hits are recorded."""
     estimates = {"ratio": numbers.ratio, "ratio_rms": numbers.ratio_rms}
-    for name in OFFSETS:
-        deviation = numbers.offsets.of(name)
-        estimates |= {f"{name}_off": deviation.mean, f"{name}_rms": deviation.rms}
+    for offset in OFFSETS:
+        deviation = numbers.offsets.of(offset)
+        estimates |= {f"{offset}_off": deviation.mean, f"{offset}_rms": deviation.rms}
     row: Row = {"low": numbers.low, "high": numbers.high} if isinstance(numbers, Bin | Domain) else {}
     row |= numbers.model_dump(include=PLAIN)
     for name, estimate in estimates.items():
@@ -107,8 +110,10 @@ def columns(numbers: Statistics, sigma: Sigma, recorded: bool) -> Row:
 
 def _limits(name: str, estimate: Estimate | None, ends: Sequence[str] = ("", "_low", "_high")) -> Row:
     """The columns of an estimate."""
-    found = estimate and {"": estimate.value, "_se": estimate.se, "_low": estimate.low, "_high": estimate.high}
-    return {f"{name}{end}": found and found[end] for end in ends}
+    if estimate is None:
+        return {f"{name}{end}": None for end in ends}
+    found = {"": estimate.value, "_se": estimate.se, "_low": estimate.low, "_high": estimate.high}
+    return {f"{name}{end}": found[end] for end in ends}
 
 
 def _summary(entry: Entry, recorded: bool) -> Row:

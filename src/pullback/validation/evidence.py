@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal
+from typing import Literal, final
 
 from ..files import write_text
 from ..statistics.intervals import Verdict
@@ -35,6 +35,7 @@ def worst(verdicts: Iterable[Verdict | NotJudged | None]) -> Verdict:
     return max(known, key=lambda verdict: verdict.severity, default=Verdict.INCONCLUSIVE)
 
 
+@final
 class Estimate(Record):
     """A number with standard error and confidence interval; if it is judged, with its verdict."""
 
@@ -79,6 +80,7 @@ ENDS: tuple[Offset, ...] = ("low68", "high68", "low95", "high95")
 OFFSETS: tuple[Offset, ...] = ("bias", *ENDS)
 
 
+@final
 class Pulls(Record):
     """Pulls, (recorded − true)/σ; known for at least two muons."""
 
@@ -138,6 +140,7 @@ class Bin(Statistics):
     """If inconclusive: the factor by which the number of toys must grow for a decision."""
 
 
+@final
 class Scatter(Record):
     """Scatter of closure between muons over that expected of independent toys."""
 
@@ -205,6 +208,7 @@ class DiagnosticResult(Record):
     verdict: Verdict
 
 
+@final
 class Expected(Record):
     """A number, and its expected value."""
 
@@ -212,6 +216,7 @@ class Expected(Record):
     expected: Number
 
 
+@final
 class MeanUncertainty(Record):
     """The standard uncertainty of the mean over all muons of the point, and its two parts."""
 
@@ -222,6 +227,7 @@ class MeanUncertainty(Record):
     """This part does not."""
 
 
+@final
 class Shared(Record):
     """The uncertainty that all muons share, and whether pseudo-experiments confirm it."""
 

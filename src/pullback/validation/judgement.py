@@ -81,8 +81,10 @@ class Judge:
         """Verdict, reasons, counts, and the numbers of each bin, of all muons, and of the domain of this σ."""
         bins, domain = [self._bin(index) for index in range(len(self.inside))], self._domain()
         verdicts = [worst(each.verdict for each in bins), domain.pull_sd_verdict]
-        verdicts += [domain.scatter and domain.scatter.verdict]
-        verdicts += [Verdict.FAIL for _ in defects(self.sigma, self.counts)]
+        verdicts += [
+            domain.scatter and domain.scatter.verdict,
+            *(Verdict.FAIL for _ in defects(self.sigma, self.counts)),
+        ]
         muons, tolerance = self.counts.muons, self.settings.tolerance
         return Judgement(
             sigma=self.sigma,
