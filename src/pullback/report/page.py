@@ -15,7 +15,6 @@ from ..store.target_file import TargetAnswers
 from ..study.plan import Study
 from ..validation.evidence import Evidence
 from .captions import words
-from .findings import find
 from .formats import count
 from .gallery import badness, gallery, has_budget
 from .tables import Tables
@@ -40,13 +39,11 @@ def write_report(
     )
     environment.filters["count"] = count
     worst = max(evidence.points, key=badness)
-    found = find(study, evidence)
     page = environment.get_template("report.html.j2").render(
         study=study,
         evidence=evidence,
         worst=worst,
-        found=found,
-        wording=Wording(study, evidence, found),
+        wording=Wording(study, evidence),
         tables=Tables(study, evidence),
         target=TargetAnswers.read(target) if target else None,
         has_budget=has_budget(study),

@@ -8,12 +8,11 @@ from ..config.dotted_names import unit_of
 from ..config.model_schema import Own
 from ..config.schema import Recorded, Simulated
 from ..detector.noise import width as noise_width
-from ..models import Quantity
+from ..models import NO_FOLD, Quantity
 from ..study.plan import Study
 from ..validation.csv_tables import scanned
 from ..validation.evidence import Evidence
 from .figures.signs import over_sigma
-from .findings import Findings
 from .formats import count, figures, percent
 
 
@@ -34,22 +33,12 @@ def place_of(study: Study, observable: Quantity) -> str:
 
 
 class SetupWording:
-    """The words on what was run.
+    """The words on what was run."""
 
-    Parameters
-    ----------
-    study : Study
-        The plan.
-    evidence : Evidence
-        The evidence of the validation.
-    found : Findings
-        What the verdict in words rests on.
-
-    """
-
-    def __init__(self, study: Study, evidence: Evidence, found: Findings):
-        self.study, self.config, self.evidence, self.found = study, study.config, evidence, found
+    def __init__(self, study: Study, evidence: Evidence):
+        self.study, self.config, self.evidence, self.entries = study, study.config, evidence, evidence.points
         self.observables = {each.name: each for each in study.model.observables}
+        self.folds = sum(each.fold != NO_FOLD for each in study.model.observables)
         self.several = len(self.observables) > 1
         self.scanned = len(study.points) > 1
         self.tolerance = percent(study.config.validation.tolerance)
@@ -157,9 +146,10 @@ class SetupWording:
         return text
 
     def _fit(self) -> Markup | str:
-        if not self.found.fits:
+        fits = [entry.chi2_per_ndf for entry in self.entries if entry.chi2_per_ndf is not None]
+        if not fits:
             return ""
-        values = " to ".join(dict.fromkeys(figures(each, 3) for each in (self.found.fits[0], self.found.fits[-1])))
+        values = " to ".join(dict.fromkeys(figures(each, 3) for each in (min(fits), max(fits))))
         text = Markup(
             "χ² per degree of freedom, over all muons of a point: {}. It should be 1; a larger value means residuals "
             "larger than <code>detector.resolution</code> states"

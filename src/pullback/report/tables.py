@@ -13,10 +13,10 @@ from ..study.plan import Study
 from ..validation.csv_tables import scanned
 from ..validation.diagnostics import DIAGNOSTICS
 from ..validation.evidence import Deviation, Entry, Estimate, Evidence, Judgement, NotJudged, Sigma, Statistics
-from .findings import failed_of
 from .formats import count, figures, percent, signed, significant, span
 from .setup_wording import place_of
 from .source_tables import budget_of, design_of, enough_muons
+from .verdict_wording import failed_of
 
 INTERVALS: dict[Sigma, tuple[str, str]] = {"quoted": ("68.27 %", "95 %"), "linear": ("±1 σ", "±1.96 σ")}
 """What the intervals of a σ are called."""

@@ -1,4 +1,4 @@
-"""The sentences of the report: the verdict with its reasons, and how to read the tables."""
+"""The sentences of the report around its tables."""
 
 from __future__ import annotations
 
@@ -9,188 +9,27 @@ from markupsafe import Markup
 
 from ..config.dotted_names import unit_of
 from ..config.model_schema import Own
-from ..statistics.intervals import Verdict
 from ..store.target_file import Answer, TargetAnswers
 from ..study import shared_parameters
-from ..validation.diagnostics import Diagnostic
 from ..validation.evidence import Entry, Estimate
 from ..validation.judgement import NARROWEST_SCATTER
-from .findings import LowCoverage, failed_of
-from .formats import count, figures, percent, signed
-from .setup_wording import SetupWording, code, digits, place_of
+from .formats import figures, signed
+from .setup_wording import code, place_of
 from .source_tables import design_of, systematics_of
-
-FOLD = "fold (where an observable is 0 and turns back)"
-"""What it is called when it is first mentioned."""
-
-REASONS = 4
-"""Reasons of each point that stand in the verdict; the others are in `validation.json`."""
+from .verdict_wording import VerdictWording
 
 
-class Wording(SetupWording):
-    """The words of a study's report: the verdict, the answer first, and what stands around the tables."""
-
-    def verdict(self) -> list[Markup]:
-        """The paragraphs of the verdict."""
-        parts = (
-            self._answer(),
-            self._linear(),
-            self._recorded(),
-            self._shared(),
-            self._outside(),
-            *map(self._low_coverage, self.found.low_coverage),
-            *(self._warning(*each) for each in self.found.warnings),
-            self._unsettled(),
-            self._lost(),
-            self._without_sd(),
-        )
-        return [part if isinstance(part, Markup) else Markup.escape(part) for part in parts if part]
-
-    def reasons(self) -> Iterator[Markup]:
-        """Why each point and observable is no pass, and what would decide it."""
-        item = Markup('<b>{}</b> ({}, <span class="{}">{}</span>): {}{}')
-        for entry in self.evidence.points:
-            advice = entry.more if entry.verdict == Verdict.INCONCLUSIVE else []
-            if not entry.reasons and not advice:
-                continue
-            more = len(entry.reasons) - REASONS
-            reasons = "; ".join([*entry.reasons[:REASONS], *([f"and {more} more"] if more > 0 else [])])
-            decide = f". What would decide it, if the ratios stay as they are: {'; '.join(advice)}" if advice else ""
-            verdict = entry.verdict
-            yield item.format(entry.point, entry.observable, verdict, verdict, reasons, decide) + "."
-
-    def _answer(self) -> Markup | str:
-        verdicts, verdict = self.found.verdicts, self.evidence.verdict
-        if verdict == Verdict.PASS:
-            return self._right()
-        if verdict == Verdict.FAIL:
-            return Markup(
-                "The uncertainties are wrong {} {} of {}. Do not use them before the cause is found; the "
-                '<a href="#diagnostics">diagnostics</a> show where to look.'
-            ).format("for" if self.several else "at", verdicts[Verdict.FAIL], self.amount())
-        return (
-            f"No error was found, but no decision was possible for {verdicts[Verdict.INCONCLUSIVE]} of {self.amount()}."
-        )
-
-    def _right(self) -> str:
-        of = f" of all {len(self.observables)} observables" if self.several else ""
-        at = f" at all {len(self.study.points)} points" if self.scanned else ""
-        fold = f", including the bin at the {FOLD}" if self.found.fold else ""
-        linear = "all muons"
-        if self.found.folds:
-            linear = f"muons at least {self.domains()} from the fold"
-            if self.found.folds < len(self.observables):
-                linear += ", and for all muons where an observable has no fold"
-        return (
-            f"The quoted σ agrees with the toys to within {self.tolerance}, and the interval ends to within "
-            f"{self.tolerance} of the half-width, in every bin{of}{at}{fold}. The linear σ agrees with the toys for "
-            f"{linear}."
-        )
-
-    def _linear(self) -> Markup | str:
-        if not self.found.linear_valid:
-            return ""
-        shares = " to ".join(dict.fromkeys(percent(each) for each in self.found.linear_valid))
-        text = Markup("Linear propagation is valid for {} of muons").format(shares)
-        if self.found.linear_valid[0] < 1:
-            text += Markup(
-                '; for the others the quoted σ is the standard deviation (see <a href="#law">where linear propagation '
-                "is valid</a>)"
-            )
-        return text + "."
-
-    def _recorded(self) -> str:
-        if not self.study.recorded:
-            return ""
-        return "The hits are recorded, so there is no truth to compare with: validation rests on toys around the hits."
-
-    def _shared(self) -> Markup | str:
-        if not self.config.systematics:
-            return ""
-        words = {
-            Verdict.PASS: "Pseudo-experiments confirm the uncertainty that all muons share",
-            Verdict.FAIL: "Pseudo-experiments contradict the predicted uncertainty that all muons share",
-        }
-        few = "There are too few pseudo-experiments to validate the uncertainty that all muons share"
-        return Markup('{} (see <a href="#systematics">systematics</a>).').format(words.get(self.found.shared, few))
-
-    def _outside(self) -> str:
-        off = self.found.off_outside
-        if not off:
-            return ""
-        fold = "fold" if self.evidence.verdict == Verdict.PASS and self.found.fold else FOLD
-        return (
-            f"Nearer than {self.domains()} to the {fold}, linear propagation is not claimed: in the worst bin the "
-            f"linear σ is {percent(abs(off))} too {'large' if off > 0 else 'small'}."
-        )
-
-    def _low_coverage(self, low: LowCoverage) -> str:
-        observable = self.observables[low.observable]
-        of = f" of {observable.symbol}" if self.several else ""
-        at = f", at {low.point}" if self.scanned else ""
-        return (
-            f"Near the fold, where the true {place_of(self.study, observable)} is {low.bin}, the {low.interval} "
-            f"interval{of} contains the truth for only {percent(low.value)} of muons ({percent(low.low)} – "
-            f"{percent(low.high)}{at}), although σ is the right standard deviation: one recorded hit does not tell how "
-            "near the truth is to the fold."
-        )
-
-    def _warning(self, entry: Entry, diagnostic: Diagnostic, value: float) -> str:
-        of = f" for {self.observables[entry.observable].symbol}" if self.several else ""
-        at = f" at {entry.point}" if self.scanned else ""
-        return (
-            f"A warning that is not part of the verdict{of}{at}: {diagnostic.name}, is {figures(value)} instead of "
-            f"{diagnostic.right:g}. Possible causes: {diagnostic.sees}."
-        )
-
-    def _unsettled(self) -> str:
-        if not self.found.unsettled:
-            return ""
-        toys = self.config.toys
-        return (
-            f"The toys of {count(self.found.unsettled)} of {count(self.found.toy_muons)} muons were not stable to "
-            f"{digits(toys.n_dig)} at the maximum of {count(toys.most)} toys."
-        )
-
-    def _lost(self) -> str:
-        total, lost = count(self.found.muons), self.found.lost
-        if not any(lost.values()):
-            hits = "has too few hits" if self.study.model.missing else "has a hit that is not finite"
-            return f"No muon failed: of {total} muons, none {hits}, or a σ that is zero, NaN or negative."
-        words = failed_of(self.study)
-        kinds = ", ".join(f"{count(number)} ({words[name]})" for name, number in lost.items() if number)
-        most = "; the count is that of the observable with the most" if self.several else ""
-        return f"Of {total} muons, some failed: {kinds}{most}. They are excluded from the statistics and listed below."
-
-    def _without_sd(self) -> str:
-        if not self.found.without_sd:
-            return ""
-        of = self.found.without_sd_of
-        most = "; the count is that of the observable with the most" if len(of) > 1 else ""
-        return (
-            f"{count(self.found.without_sd)} of {count(self.found.muons)} muons have no standard deviation (of "
-            f"{', '.join(of)}{most}): the tails of the distribution are too heavy for one to exist, as for the point "
-            "of closest approach of two nearly parallel lines. Their intervals are valid all the same, and are quoted "
-            "and tested; their σ and bias are NaN."
-        )
-
-    def amount(self) -> str:
-        """The number of points, of observables, or of both, that the evidence is about."""
-        points, observables = len(self.study.points), len(self.study.model.observables)
-        if observables == 1:
-            return f"{points} point{'s' * (points > 1)}"
-        if points == 1:
-            return f"{observables} observables"
-        return f"{points * observables} ({observables} observables at {points} points)"
+class Wording(VerdictWording):
+    """All words of the report on a study."""
 
     def linear(self) -> str:
         """What the table of where linear propagation is valid shows."""
         hits = "recorded" if self.study.recorded else "true"
         place = place_of(self.study, self.study.model.observables[0])
         distance = "distance from the fold, in σ" if self.several else place
-        without = "; one bin where there is no fold" if self.found.folds < len(self.observables) else ""
+        without = "; one bin where there is no fold" if self.folds < len(self.observables) else ""
         fold = ""
-        if self.found.folds:
+        if self.folds:
             at = " at x = 0, where θ turns" if self.config.model.name == "one_hit" else ""
             fold = f". This happens around the fold{at}"
         return (
@@ -222,7 +61,7 @@ class Wording(SetupWording):
 
     def scan(self) -> str:
         """How to read the table of the scan points."""
-        where = f"at least {self.domains()} from the fold" if self.found.folds else "all of them"
+        where = f"at least {self.domains()} from the fold" if self.folds else "all of them"
         correlated = ""
         if self.scanned and self.config.random_numbers == "common":
             correlated = (
@@ -237,7 +76,7 @@ class Wording(SetupWording):
 
     def diagnostics(self) -> str:
         """How to read the table of the diagnostics."""
-        which = f" Shown is the worst of {self.amount()}." if len(self.evidence.points) > 1 else ""
+        which = f" Shown is the worst of {self.amount()}." if len(self.entries) > 1 else ""
         return (
             f"No single diagnostic sees every error; each covers what others miss.{which} Of several bins, the value "
             "furthest from the expected one is given. Diagnostics in grey are not part of the verdict."
