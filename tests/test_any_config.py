@@ -19,7 +19,8 @@ from running import Run
 from pullback.errors import PullbackError
 from pullback.store.columns import FLAGS
 from pullback.store.study_file import open_study
-from pullback.study.batches import KINDS, Batch
+from pullback.study.artefact_configs import KINDS
+from pullback.study.batches import Batch
 from pullback.study.plan import Study
 from pullback.validation.csv_tables import write_config
 from pullback.validation.evidence import Evidence

@@ -19,8 +19,8 @@ from pydantic import ValidationError
 from running import PROJECT, Run
 
 from pullback import PullbackError, propagate, quote, random_stream, run_toys, steps
-from pullback.config.model_schema import RESULTS_OF, Own
-from pullback.models import load, user_checks
+from pullback.config.model_schema import RESULTS_OF, OneHit, Own
+from pullback.models import load_model, user_checks
 from pullback.models.user_file import read_model_file
 from pullback.steps.target import find_target
 from pullback.store import columns
@@ -38,14 +38,14 @@ SLOPE = """
 
 
 def section(**changes):
-    """A model with two coordinates and one observable, as a job has it."""
+    """A model with two coordinates and one observable."""
     raw = {
         "file": "my_model.py",
         "coordinates": ["x0", "x1"],
         "observables": [{"name": "theta", "unit": "rad"}],
         "parameters": {"dz": 0.5},
     }
-    return Own.model_validate({"name": "own", **raw, **changes}).model_dump(mode="json")
+    return Own.model_validate({**raw, **changes})
 
 
 def write(code: str) -> None:
@@ -54,7 +54,7 @@ def write(code: str) -> None:
 
 def model_of(code: str = SLOPE, **changes):
     write(code)
-    return load(section(**changes))
+    return load_model(section(**changes))
 
 
 def refused(call, *arguments) -> str:
@@ -230,19 +230,19 @@ def test_planning_without_a_model_file_imports_no_torch():
 def test_it_is_run_once_for_all_points():
     write("import uuid, pathlib\npathlib.Path(f'run-{uuid.uuid4()}').touch()\n" + textwrap.dedent(SLOPE))
     for dz in (0.5, 1.0):
-        model = load(section(parameters={"dz": dz}))
+        model = load_model(section(parameters={"dz": dz}))
         model.infer(HITS, **model.parameters)
     assert len(list(Path().glob("run-*"))) == 1
 
 
 def test_an_edited_file_is_read_again_and_refused_within_a_run():
     first = model_of()
-    job = {**section(), "file_sha256": hashlib.sha256(Path("my_model.py").read_bytes()).hexdigest()}
-    assert load(job).infer_uses == ("dz",)
+    job, planned = section(), hashlib.sha256(Path("my_model.py").read_bytes()).hexdigest()
+    assert load_model(job, planned).infer_uses == ("dz",)
     second = model_of(SLOPE.replace("dz)[", "2*dz)["))
     assert not torch.equal(first.infer(HITS, dz=0.5), second.infer(HITS, dz=0.5))
     assert not list(Path().glob("__pycache__"))
-    assert refused(load, job) == "my_model.py: has changed since this run began: run again"
+    assert refused(load_model, job, planned) == "my_model.py: has changed since this run began: run again"
 
 
 @pytest.mark.parametrize(
@@ -279,7 +279,7 @@ def test_an_edited_file_is_read_again_and_refused_within_a_run():
 )
 def test_a_file_that_can_not_do_is_refused_when_it_is_read(code, changes, expected):
     write(code)
-    assert expected in refused(load, section(**changes))
+    assert expected in refused(load_model, section(**changes))
 
 
 def neighbours(folder: str, factor: float) -> str:
@@ -314,7 +314,7 @@ def neighbours(folder: str, factor: float) -> str:
 
 
 def test_two_folders_may_have_modules_of_one_name():
-    first, second = (load(section(file=neighbours(name, x))) for name, x in (("a", 2.0), ("b", 3.0)))
+    first, second = (load_model(section(file=neighbours(name, x))) for name, x in (("a", 2.0), ("b", 3.0)))
     for model, factor in ((first, 2.0), (second, 3.0), (first, 2.0)):
         torch.testing.assert_close(model.infer(HITS, dz=0.5), factor * 0.5 * HITS[:, :1])
     assert not {"helper", "package", "my_model"} & {*sys.modules}
@@ -324,14 +324,14 @@ def test_two_folders_may_have_modules_of_one_name():
 @pytest.mark.parametrize("name", ["my_model.py", "helper.py", "package/inner.py", "package/deep/constants.py"])
 def test_a_change_of_any_module_beside_it_is_noticed(name):
     job = section(file=neighbours("a", 2.0))
-    before = read_model_file(job["file"]).sha256
-    load({**job, "file_sha256": before})
+    before = read_model_file(job.file).sha256
+    load_model(job, before)
     assert read_model_file("./a/my_model.py").sha256 == before
     with Path("a", name).open("a") as file:
         file.write("# changed\n")
     expected = "a/my_model.py or what it imports from its folder: has changed since this run began: run again"
-    assert refused(load, {**job, "file_sha256": before}) == expected
-    assert read_model_file(job["file"]).sha256 != before
+    assert refused(load_model, job, before) == expected
+    assert read_model_file(job.file).sha256 != before
 
 
 def test_the_digest_of_a_file_alone_is_its_own():
@@ -349,7 +349,7 @@ def test_a_file_beside_it_may_not_have_the_name_of_an_installed_module():
         )
         Path(name).unlink()
     Path("torch.py").write_text("import torch")
-    assert refused(load, section(file="torch.py")).startswith(
+    assert refused(load_model, section(file="torch.py")).startswith(
         "torch.py:1: ImportError: torch.py has the name of an inst"
     )
     Path("torch.py").unlink()
@@ -386,7 +386,7 @@ def test_a_module_beside_it_that_a_function_imports_is_refused(statement):
 
 
 def test_a_missing_file_is_refused():
-    message = refused(load, section(file="models/none.py"))
+    message = refused(load_model, section(file="models/none.py"))
     assert message == f"models/none.py: no such file (relative paths start at {Path.cwd()})"
 
 
@@ -401,12 +401,12 @@ def test_a_missing_file_is_refused():
 )
 def test_only_regular_files_are_read(make, reason):
     make(Path("my_model.py"))
-    assert refused(load, section()).startswith(reason)
+    assert refused(load_model, section()).startswith(reason)
 
 
 @pytest.mark.parametrize("file", ["a\0b.py", "a" * 5000 + ".py"])
 def test_names_that_no_file_can_have(file):
-    message = refused(load, section(file=file))
+    message = refused(load_model, section(file=file))
     assert "can't be read" in message
     assert len(message) < 300
 
@@ -431,7 +431,7 @@ TOO_DEEP = "my_model.py: has an expression of too many terms or brackets, or too
 )
 def test_what_python_can_not_read_is_refused_in_a_short_line(code, expected):
     Path("my_model.py").write_bytes(code)
-    message = refused(load, section())
+    message = refused(load_model, section())
     assert message.startswith(expected)
     assert message.isprintable()
     assert len(message) < 300
@@ -667,7 +667,7 @@ def test_it_takes_numpy_hits_and_passes_over_those_that_are_not_finite():
 
 
 def test_a_built_in_model_passes():
-    user_checks.examine(load({"name": "one_hit", "dz": 1.5}), torch.ones(3, 1, dtype=torch.float64))
+    user_checks.examine(load_model(OneHit()), torch.ones(3, 1, dtype=torch.float64))
 
 
 def test_missing_hits_must_not_spoil_derivatives():
@@ -729,7 +729,7 @@ def test_what_is_no_covariance_is_refused(body, reason):
 @pytest.mark.parametrize("body", ["return dz", "return numpy.eye(2)", "return -dz * torch.eye(2, dtype=hits.dtype)"])
 def test_what_is_no_covariance_is_refused_before_hits_are_smeared_by_it(tmp_path, body):
     write(COVARIANCE.format("import numpy; " + body))
-    raw = {"study": "s", "source": {"muons": 20}, "model": section(covariance="blur")}
+    raw = {"study": "s", "source": {"muons": 20}, "model": section(covariance="blur").model_dump()}
     batch = next(iter(Study.from_config(raw).batches.values()))
     steps.simulate_hits(batch.of_kind("truth"), tmp_path / "truth.h5")
     message = refused(steps.smear_hits, batch.of_kind("reco"), tmp_path / "truth.h5", tmp_path / "reco.h5")
@@ -748,7 +748,12 @@ def test_an_own_covariance():
 def test_what_only_a_large_company_shows_is_refused_with_its_line_by_every_step(tmp_path):
     code = BODY.format("return (hits[:, :1] + (hits.mean() if len(hits) > 5000 else 0)) / dz")
     write(code)
-    raw = {"study": "s", "source": {"muons": 6000}, "model": section(), "toys": {"muons": 20, "per_muon": 100}}
+    raw = {
+        "study": "s",
+        "source": {"muons": 6000},
+        "model": section().model_dump(),
+        "toys": {"muons": 20, "per_muon": 100},
+    }
     expected = "my_model.py:5: infer couples muons: an observable of one muon depends on the hits of another, so a "
     assert refused(Run(raw, tmp_path / "run").make) == expected + "Jacobian muon by muon would be wrong"
     assert not (tmp_path / "run" / "sigma").exists() or not list((tmp_path / "run" / "sigma").iterdir())
@@ -846,7 +851,7 @@ def test_the_schema_knows_the_example():
 
 
 def test_a_coordinate_may_be_its_name_alone():
-    assert section()["coordinates"][0] == {"name": "x0", "unit": "m", "long_name": "", "layer": None}
+    assert section().coordinates[0].model_dump() == {"name": "x0", "unit": "m", "long_name": "", "layer": None}
 
 
 # The example
@@ -859,7 +864,7 @@ def example(name="own_model"):
 @pytest.fixture
 def magnet(monkeypatch):
     monkeypatch.chdir(PROJECT)
-    return load(Own.model_validate({"name": "own", **example()["model"]}).model_dump(mode="json"))
+    return load_model(Own.model_validate(example()["model"]))
 
 
 def test_the_example_infers_the_momentum_that_it_draws(magnet):
@@ -879,7 +884,7 @@ def test_the_example_is_sound_where_a_track_is_straight_and_far(bend, far):
     """Against the parabola, which a gentle bend is: without loss of digits, and with no 0/0."""
     folder = str(PROJECT / "examples/magnet.py")
     raw = {**example()["model"], "file": folder, "name": "own"}
-    magnet = load(Own.model_validate(raw).model_dump(mode="json"))
+    magnet = load_model(Own.model_validate(raw))
     hits = torch.tensor([[far, far - bend, far]], dtype=torch.float64)
     value = magnet.infer(hits, **magnet.parameters)
     actual = (hits[0, 0] - hits[0, 1]).item()  # what is left of the bend at that distance
@@ -936,10 +941,10 @@ def test_the_models_of_the_page_are_right():
     raw = {"name": "own", **yaml.safe_load(blocks("yaml")[0])["model"]}
     added = {"draw": "draw", "covariance": "covariance", "parameters": {"dz": 0.5, "theta0": 0.01}}
     for each in (raw, {**raw, **added}):
-        model = load(Own.model_validate(each).model_dump(mode="json"))
+        model = load_model(Own.model_validate(each))
         user_checks.examine(model, model.generate(random_stream(1, "truth"), 20, SOURCE))
     write(missing)
-    model = load(section(coordinates=["a", "b", "c"], parameters={"z": [1000.0, 1000.5, 1001.0]}, missing=True))
+    model = load_model(section(coordinates=["a", "b", "c"], parameters={"z": [1000.0, 1000.5, 1001.0]}, missing=True))
     hits = torch.tensor([[0.0, 0.5, 1.0], [float("nan"), 0.5, 1.0], [float("nan"), 0.5, float("nan")]]).double()
     user_checks.examine(model, hits)
     value = model.infer(hits, **model.parameters)[:, 0]
@@ -950,7 +955,7 @@ def test_the_error_that_the_page_shows_is_what_is_said():
     page = (PROJECT / "docs/models.md").read_text(encoding="utf-8")
     (shown,) = [line.strip() for line in page.splitlines() if line.startswith("    my_model.py:")]
     Path("my_model.py").write_text(blocks("python")[1].replace("unbind", "unbnd"))
-    assert refused(partial(load(section()).infer, HITS, dz=0.5)) == shown
+    assert refused(partial(load_model(section()).infer, HITS, dz=0.5)) == shown
 
 
 def test_an_infinite_observable_beside_a_backward_pass_of_ones_own(tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from running import Run
 
-from pullback.config.dotted_names import limits, numeric_fields, replace
+from pullback.config.dotted_names import numeric_fields, range_of, with_numbers
 from pullback.config.schema import load
 from pullback.errors import PullbackError
 from pullback.report.figures.plot import plot
@@ -319,7 +319,7 @@ def test_every_number_has_the_limits_that_the_config_enforces():
     for model, noise in zip(models, noises, strict=True):
         config = load({"study": "s", "model": model, "detector": {"noise": noise}})
         for name in numeric_fields(config):
-            low, high = limits(name, config)
+            low, high = range_of(name, config)
             for value, beyond in ((low, low - max(1, abs(low))), (high, high + max(1, abs(high)))):
                 keys = f"config: {name.split('[')[0]}"
                 assert not fault(config, name, value).startswith(f"{keys}: is")
@@ -329,7 +329,7 @@ def test_every_number_has_the_limits_that_the_config_enforces():
 
 def fault(config, name, value):
     try:
-        replace(config, {name: value}, where="config")
+        with_numbers(config, {name: value}, where="config")
     except PullbackError as error:
         return str(error).replace("[0]", "").replace("[1]", "").replace("[2]", "")
     return ""

@@ -13,7 +13,7 @@ from pullback.config.schema import Toys, Validation
 from pullback.detector import bound_model, response
 from pullback.errors import PullbackError
 from pullback.statistics.random import random_stream
-from pullback.steps import simulate
+from pullback.steps import toys as step_toys
 from pullback.store.study_file import open_study
 from pullback.uncertainty import linear, quoting, toys
 from pullback.uncertainty.quoting import Quoted
@@ -184,9 +184,9 @@ def test_clean_noise_of_another_name_passes(tmp_path):
 
 def test_smearing_that_is_shifted_is_to_be_heeded(tmp_path, monkeypatch):
     """The mean of pulls doesn't decide, for a shift that all muons share is none of the σ; but it is said."""
-    right = simulate.smear
+    right = response.smear
     wrong = lambda x_true, resolution, noise: right(x_true, resolution, noise + 0.5)  # noqa: E731
-    evidence = sabotaged(tmp_path, monkeypatch, "smear_hits", simulate, "smear", wrong)
+    evidence = sabotaged(tmp_path, monkeypatch, "smear_hits", response, "smear", wrong)
     assert evidence.verdict == "pass"
     assert evidence.points[0].diagnostics["pull_mean"].model_dump() == {
         "value": pytest.approx(0.5, abs=0.02),
@@ -236,9 +236,9 @@ def test_dz_that_is_off_by_ten_per_cent_in_one_rule(tmp_path, monkeypatch, rule,
 
 
 def test_noise_that_is_twice_as_wide_in_the_smearing(tmp_path, monkeypatch):
-    right = simulate.smear
+    right = response.smear
     wrong = lambda x_true, resolution, noise: right(x_true, resolution / 2, noise)  # noqa: E731
-    evidence = sabotaged(tmp_path, monkeypatch, "smear_hits", simulate, "smear", wrong)
+    evidence = sabotaged(tmp_path, monkeypatch, "smear_hits", response, "smear", wrong)
     assert evidence.verdict == "fail"
     assert "pull sd = 2.0" in reasons(evidence) or "pull sd = 1.9" in reasons(evidence)
 
@@ -252,8 +252,8 @@ def test_noise_that_is_twice_as_wide_in_the_toys(tmp_path, monkeypatch):
 
 
 def test_toys_that_share_one_noise_vector(tmp_path, monkeypatch):
-    wrong = lambda part, purpose, index: random_stream(part.settings.seed, purpose, 0)  # noqa: E731
-    evidence = sabotaged(tmp_path, monkeypatch, "run_toys", response, "stream_of", wrong)
+    wrong = lambda part, purpose, index: random_stream(part.config.seed, purpose, 0)  # noqa: E731
+    evidence = sabotaged(tmp_path, monkeypatch, "run_toys", step_toys, "stream_of", wrong)
     assert evidence.verdict == "fail"
     assert "do they share noise?" in reasons(evidence)
     assert evidence.points[0].linear.domain.scatter.all.value < 0.2

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import PullbackError, one_line
+from ..errors import HitsError, PullbackError, one_line
 
 Stretches = Iterator[list[np.ndarray]]
 """Consecutive chunks of rows, each a list of columns."""
@@ -57,7 +57,7 @@ def find(
 
     Raises
     ------
-    PullbackError
+    HitsError
         No column or more than one column has this name. The message lists the existing columns; without a match it
         includes the advice from `advise`.
 
@@ -69,7 +69,7 @@ def find(
         rest = f" and {len(there) - NAMES_LISTED} more" if len(there) > NAMES_LISTED else ""
         advice = advise(there) if advise and base not in there else ""
         rest += f"; {advice}" if advice else ""
-        raise PullbackError(f"{file}: {problem} '{one_line(base)}'; the columns are: {listed}{rest}")
+        raise HitsError(f"{file}: {problem} '{one_line(base)}'; the columns are: {listed}{rest}")
     return base, indices
 
 
@@ -79,17 +79,17 @@ def check_element(file: str | Path, column: str, indices: tuple[int, ...], shape
         return
     named = column + "".join(f"[{index}]" for index in indices)
     if not shape:
-        raise PullbackError(f"{file}: no element {named!r}: column {column!r} holds one number per row")
+        raise HitsError(f"{file}: no element {named!r}: column {column!r} holds one number per row")
     first, last = (column + "".join(f"[{index}]" for index in ends) for ends in ([0] * len(shape), np.array(shape) - 1))
     if not indices:
         size = " × ".join(map(str, shape))
-        raise PullbackError(f"{file}: column {column!r} holds {size} numbers per row: name one, {first} to {last}")
-    raise PullbackError(f"{file}: no element {named!r}: column {column!r} has {first} to {last}")
+        raise HitsError(f"{file}: column {column!r} holds {size} numbers per row: name one, {first} to {last}")
+    raise HitsError(f"{file}: no element {named!r}: column {column!r} has {first} to {last}")
 
 
-def jagged(file: str | Path, column: str, kind: str) -> PullbackError:
+def jagged(file: str | Path, column: str, kind: str) -> HitsError:
     """The error for a column with a varying number of values per row."""
-    return PullbackError(
+    return HitsError(
         f"{file}: column {column!r} is jagged ({kind}: rows of different length), so that hits cannot be assigned "
         f"to coordinates: write it with a fixed size, as {column}[4], or one column per layer, with NaN for a "
         f"missing hit"
@@ -111,4 +111,4 @@ def damaged(file: str | Path) -> Iterator[None]:
     except Exception as error:
         reason = one_line(next(filter(None, str(error).splitlines()), ""))
         advice = "is it truncated, or of another kind?"
-        raise PullbackError(f"{file}: can't be read: {type(error).__name__}: {reason}; {advice}") from error
+        raise HitsError(f"{file}: can't be read: {type(error).__name__}: {reason}; {advice}") from error

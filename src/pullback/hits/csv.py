@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from ..errors import PullbackError, one_line
+from ..errors import HitsError, one_line
 from .columns import Stretches, check_element, find
 
 AT_A_TIME = 8 << 20
@@ -84,13 +84,13 @@ def _header(file, names: Sequence[str] = ()) -> tuple[list[str], list[str]]:
         try:
             header = [name.strip() for name in next(csv.reader(_lines(stream, lines), strict=True), [])]
         except csv.Error as error:
-            raise PullbackError(f"{file}: the header: {_explain(error)}") from None
+            raise HitsError(f"{file}: the header: {_explain(error)}") from None
     try:
         "".join(header).encode()
     except UnicodeEncodeError:
         raise _not_utf8(file) from None
     if not header:
-        raise PullbackError(f"{file}: the first line is empty; it must be the header, which names the columns")
+        raise HitsError(f"{file}: the first line is empty; it must be the header, which names the columns")
     for name in names:
         check_element(file, *find(file, name, header, _advice), ())
     return header, lines
@@ -123,7 +123,7 @@ def _check_quotes(file, columns: int, of_header: int) -> None:
                 row += bool(cells) or columns == 1  # other empty lines are ignored
                 lines.clear()
         except csv.Error as error:
-            raise PullbackError(f"{file}: row {row}: {_explain(error)}: '{one_line(lines[0])}'") from None
+            raise HitsError(f"{file}: row {row}: {_explain(error)}: '{one_line(lines[0])}'") from None
 
 
 def _explain(error: csv.Error) -> str:
@@ -165,9 +165,7 @@ def _numbers(column: pa.Array, file: str | Path, name: str, first: int) -> np.nd
         middle = (good + bad) // 2
         good, bad = (middle, bad) if _are_numbers(cells[good:middle]) else (good, middle)
     cell = column[good].as_py()
-    raise PullbackError(
-        f"{file}: row {first + bad}, column {name!r}: '{one_line(cell)}' is not a number{_why(cell, name)}"
-    )
+    raise HitsError(f"{file}: row {first + bad}, column {name!r}: '{one_line(cell)}' is not a number{_why(cell, name)}")
 
 
 def _why(cell: str, name: str) -> str:
@@ -201,19 +199,19 @@ def _errors(file: str | Path) -> Iterator[None]:
         raise _refusal(file, next(iter(str(error).splitlines()), "")) from error
 
 
-def _refusal(file: str | Path, reason: str) -> PullbackError:
+def _refusal(file: str | Path, reason: str) -> HitsError:
     """The error for a message of the reader."""
     if "UTF8" in reason:
         return _not_utf8(file)
     if "straddling" in reason:
-        return PullbackError(f"{file}: a row {TOO_LONG}")
+        return HitsError(f"{file}: a row {TOO_LONG}")
     _, lines = _header(file)
     if "Empty CSV file" in reason or "Could not skip initial" in reason:
         if len("".join(lines)) < Path(file).stat().st_size // 8:
-            return PullbackError(f"{file}: the header {TOO_LONG}")
-        return PullbackError(f"{file}: holds no hits, only a header")
+            return HitsError(f"{file}: the header {TOO_LONG}")
+        return HitsError(f"{file}: holds no hits, only a header")
     if not (found := re.search(r"Row #(\d+): Expected (\d+) columns?, got (\d+): (.*)", reason)):
-        return PullbackError(f"{file}: can't be read: {one_line(reason)}")
+        return HitsError(f"{file}: can't be read: {one_line(reason)}")
     row, expected, got = map(int, found.groups()[:3])
     advice = "is a cell missing, or the end of the file?"
     if got > expected:
@@ -223,10 +221,10 @@ def _refusal(file: str | Path, reason: str) -> PullbackError:
     # Rows are counted from 1, without the header.
     where = f"{file}: row {row - len(lines)}"
     cells = f"{got} cell{'s' * (got > 1)}"
-    return PullbackError(f"{where}: has {cells}, and the header {expected}: '{one_line(found[4])}'; {advice}")
+    return HitsError(f"{where}: has {cells}, and the header {expected}: '{one_line(found[4])}'; {advice}")
 
 
-def _not_utf8(file: str | Path) -> PullbackError:
+def _not_utf8(file: str | Path) -> HitsError:
     """The error for a file that is not UTF-8, with the location of the first invalid byte."""
     with Path(file).open("rb") as lines:
         for row, line in enumerate(lines):
@@ -235,5 +233,5 @@ def _not_utf8(file: str | Path) -> PullbackError:
                     cell.decode("utf-8")
                 except UnicodeDecodeError:
                     where = f"row {row}, column {column}" if row else f"the header, column {column}"
-                    return PullbackError(f"{file}: {where}: is not UTF-8 text; save the file as CSV UTF-8")
-    return PullbackError(f"{file}: is not UTF-8 text; save the file as CSV UTF-8")
+                    return HitsError(f"{file}: {where}: is not UTF-8 text; save the file as CSV UTF-8")
+    return HitsError(f"{file}: is not UTF-8 text; save the file as CSV UTF-8")

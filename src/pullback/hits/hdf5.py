@@ -8,7 +8,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from ..errors import PullbackError
+from ..errors import HitsError
 from .columns import ROWS_AT_A_TIME, Stretches, check_element, damaged, find, split
 
 
@@ -40,14 +40,14 @@ def _columns(file, hdf5, names) -> list[tuple[h5py.Dataset, tuple[int, ...]]]:
         path, indices = find(file, name.strip("/"), there)
         dataset = hdf5[path]
         if dataset.external or dataset.is_virtual:
-            raise PullbackError(f"{file}: {path!r} keeps its data in another file, which is refused")
+            raise HitsError(f"{file}: {path!r} keeps its data in another file, which is refused")
         if not dataset.ndim or dataset.dtype.kind not in "fiu":
-            raise PullbackError(f"{file}: {path!r} must be a dataset of numbers, one per row")
+            raise HitsError(f"{file}: {path!r} must be a dataset of numbers, one per row")
         check_element(file, path, indices, dataset.shape[1:])
         columns.append((dataset, indices))
     lengths = {dataset.name.strip("/"): len(dataset) for dataset, _ in columns}
     if len(set(lengths.values())) > 1:
-        raise PullbackError(f"{file}: datasets differ in length: {lengths}")
+        raise HitsError(f"{file}: datasets differ in length: {lengths}")
     return columns
 
 
@@ -58,5 +58,5 @@ def _refuse_links(file, hdf5, path) -> None:
         if not isinstance(group, h5py.Group) or not group.id.links.exists(name.encode()):
             return
         if group.id.links.get_info(name.encode()).type != h5py.h5l.TYPE_HARD:
-            raise PullbackError(f"{file}: {path!r} is a link to elsewhere, which is refused; give the dataset itself")
+            raise HitsError(f"{file}: {path!r} is a link to elsewhere, which is refused; give the dataset itself")
         group = group[name]

@@ -17,12 +17,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
 
-from ..errors import PullbackError, one_line
+from ..errors import ConfigError, HitsError, PullbackError, one_line
 from ..files import check_regular
 from .columns import ROWS_AT_A_TIME
 
@@ -63,6 +63,35 @@ TICK = 2_000_000_000
 
 ROUNDING = 1e3 * np.finfo("f8").eps
 """Tolerance for negative eigenvalues of a correlation matrix, as in `pullback.propagate`."""
+
+
+@runtime_checkable
+class RecordedSource(Protocol):
+    """The config's `source` section of recorded hits."""
+
+    @property
+    def file(self) -> str:
+        """Path of the file."""
+
+    @property
+    def tree(self) -> str:
+        """Tree of a ROOT file; empty for its only tree."""
+
+    @property
+    def unit(self) -> str:
+        """Unit of positions and their uncertainties."""
+
+    @property
+    def columns(self) -> Mapping[str, str]:
+        """Columns by coordinate, if not of its name."""
+
+    @property
+    def sigma(self) -> Mapping[str, str]:
+        """Columns of standard uncertainties by coordinate."""
+
+    @property
+    def covariance(self) -> Mapping[str, str]:
+        """Columns of covariances by two coordinates, `x0,x1`."""
 
 
 class Hits(NamedTuple):
@@ -117,7 +146,7 @@ class HitsFile:
 
         Raises
         ------
-        PullbackError
+        HitsError
             The file is missing, unreadable or empty, lacks a column, or has a column without numbers.
 
         """
@@ -126,7 +155,7 @@ class HitsFile:
             muons = reader.count(self.file, self._columns, self.tree)
         if not muons:
             only = "a header" if reader.__name__.endswith(".csv") else "column names"
-            raise PullbackError(f"{self.file}: holds no hits, only {only}")
+            raise HitsError(f"{self.file}: holds no hits, only {only}")
         return muons
 
     def plan(self) -> tuple[int, str]:
@@ -134,7 +163,7 @@ class HitsFile:
 
         Raises
         ------
-        PullbackError
+        HitsError
             As `count_muons`; or the file changed meanwhile.
 
         """
@@ -146,7 +175,7 @@ class HitsFile:
 
         Raises
         ------
-        PullbackError
+        HitsError
             A cell is not a number, uncertainty or covariance; the message names file, row (from 1, without the header)
             and
             column. Or the file has another SHA-256 than planned, or changed while it was read.
@@ -192,7 +221,7 @@ class HitsFile:
         if bad.any():
             row = int(bad.argmax())
             cell = "it is empty or not a number" if np.isnan(values[row]) else f"{values[row]:g}"
-            raise PullbackError(f"{self.file}: row {first + row + 1}, column {column!r}: {what}: {cell}")
+            raise HitsError(f"{self.file}: row {first + row + 1}, column {column!r}: {what}: {cell}")
 
     def _check_matrices(self, first: int, matrices) -> None:
         """Refuse matrices that are not positive semi-definite, by their correlations."""
@@ -205,23 +234,24 @@ class HitsFile:
         bad = np.linalg.eigvalsh(correlation)[:, 0] < -ROUNDING
         if bad.any():
             columns = ", ".join([*(self.sigma[axis] for axis in axes), *self.covariance.values()])
-            raise PullbackError(
+            raise HitsError(
                 f"{self.file}: row {first + int(bad.argmax()) + 1}: the covariance of columns {columns} is not "
                 f"positive semi-definite: a correlation is beyond ±1, or they contradict each other"
             )
 
 
-def source_of(section: Any, coordinates: Sequence[str]) -> HitsFile:
+def source_of(section: RecordedSource, coordinates: Sequence[str], sha256: str = "") -> HitsFile:
     """The file of the config's `source` section, for the coordinates of a model.
+
+    `sha256` is that of the file when the study was planned.
 
     Raises
     ------
-    PullbackError
+    ConfigError
         The section names a coordinate that the model does not have, or contradicts itself.
 
     """
-    section = section if isinstance(section, Mapping) else vars(section)
-    columns, sigma, pairs = (section[key] for key in ("columns", "sigma", "covariance"))
+    columns, sigma = section.columns, section.sigma
     for key, mapping in (("columns", columns), ("sigma", sigma)):
         for name in mapping:
             _index(key, name, coordinates)
@@ -229,26 +259,23 @@ def source_of(section: Any, coordinates: Sequence[str]) -> HitsFile:
     for name, column in zip(coordinates, names, strict=True):
         if names.count(column) > 1:
             others = " and ".join(each for each, same in zip(coordinates, names, strict=True) if same == column)
-            raise PullbackError(f"config: source.columns.{name}: {others} are all column {column!r}")
+            raise ConfigError(f"config: source.columns.{name}: {others} are all column {column!r}")
     covariance: dict[tuple[int, int], str] = {}
-    for key, column in pairs.items():
+    for key, column in section.covariance.items():
         both = [name.strip() for name in key.split(",")]
         pair = tuple(sorted(_index("covariance", name, coordinates) for name in both))
         if len(set(pair)) != 2 or len(pair) != 2:
-            raise PullbackError(f"config: source.covariance: {key!r} must be two coordinates: {{'x0,x1': column}}")
+            raise ConfigError(f"config: source.covariance: {key!r} must be two coordinates: {{'x0,x1': column}}")
         if pair in covariance:
-            raise PullbackError(f"config: source.covariance: {key!r} is given twice")
+            raise ConfigError(f"config: source.covariance: {key!r} is given twice")
         for name in both:
             if name not in sigma:
-                raise PullbackError(
-                    f"config: source.covariance: {key!r} needs the uncertainty of {name} in source.sigma"
-                )
+                raise ConfigError(f"config: source.covariance: {key!r} needs the uncertainty of {name} in source.sigma")
         covariance[pair] = column
-    if section["tree"] and Path(section["file"]).suffix.lower() != ".root":
-        raise PullbackError(f"config: source.tree: {section['file']} is no .root file and has no trees; leave it out")
+    if section.tree and Path(section.file).suffix.lower() != ".root":
+        raise ConfigError(f"config: source.tree: {section.file} is no .root file and has no trees; leave it out")
     by_index = {coordinates.index(name): column for name, column in sigma.items()}
-    planned = section.get("hits_sha256", "")
-    return HitsFile(section["file"], tuple(names), by_index, covariance, section["unit"], section["tree"], planned)
+    return HitsFile(section.file, tuple(names), by_index, covariance, section.unit, section.tree, sha256)
 
 
 def _index(key: str, name: str, coordinates: Sequence[str]) -> int:
@@ -256,7 +283,7 @@ def _index(key: str, name: str, coordinates: Sequence[str]) -> int:
         return coordinates.index(name)
     close = difflib.get_close_matches(name, coordinates, n=1)
     advice = f"; did you mean {close[0]}?" if close else ""
-    raise PullbackError(
+    raise ConfigError(
         f"config: source.{key}: the model has no coordinate {name!r}; it has {', '.join(coordinates)}{advice}"
     )
 
@@ -264,7 +291,7 @@ def _index(key: str, name: str, coordinates: Sequence[str]) -> int:
 def _reader(file: str) -> ModuleType:
     suffix = Path(file).suffix.lower()
     if suffix not in READERS:
-        raise PullbackError(
+        raise HitsError(
             f"{file}: hits must be in a .csv, .parquet, .h5 or .root file, not {suffix or 'one without a suffix'}"
         )
     return importlib.import_module(f".{READERS[suffix]}", __package__)
@@ -273,16 +300,16 @@ def _reader(file: str) -> ModuleType:
 @contextmanager
 def _errors(file: str) -> Iterator[None]:
     """Report errors of the system and the libraries as one line that names the file."""
-    check_regular(file)
+    check_regular(file, HitsError)
     try:
         if not os.path.getsize(file):
-            raise PullbackError(f"{file}: the file is empty; it needs named columns, and one row per muon")
+            raise HitsError(f"{file}: the file is empty; it needs named columns, and one row per muon")
         yield
     except FileNotFoundError:
-        raise PullbackError(f"{file}: the file no longer exists") from None
+        raise HitsError(f"{file}: the file no longer exists") from None
     except (PullbackError, OSError, RuntimeError) as error:
         if kind := _foreign(file):
-            raise PullbackError(f"{file}: is {kind}") from error
+            raise HitsError(f"{file}: is {kind}") from error
         if isinstance(error, PullbackError):
             raise
         reason = error.strerror if isinstance(error, OSError) else None
@@ -291,7 +318,7 @@ def _errors(file: str) -> Iterator[None]:
             reason = "another program has it open to write to it: close it there"
         if not reason:
             reason = f"{one_line(words.rstrip(' ,'))}; is it truncated, or of another kind?"
-        raise PullbackError(f"{file}: can't be read: {reason}") from error
+        raise HitsError(f"{file}: can't be read: {reason}") from error
 
 
 def _foreign(file: str) -> str:
@@ -311,7 +338,7 @@ def _unchanged(file: str, planned: str = "") -> Iterator[str]:
     The file is hashed before reading, and again afterwards only if it had just been written: any other change shows in
     the time of its last status change, which no program can set. Hashing takes about 0.5 s per GB, once per job.
     """
-    changed = PullbackError(f"{file}: has changed since this run began: run again")
+    changed = HitsError(f"{file}: has changed since this run began: run again")
     with Path(file).open("rb") as stream:
         before, digest = _state(stream), hashlib.file_digest(stream, "sha256").hexdigest()
     if planned and digest != planned:
@@ -360,6 +387,6 @@ def _in_blocks(
                 at, filled = at + filled, 0
                 block = np.empty((columns, min(rows, stop - at)))
     if at < stop:
-        raise PullbackError(
+        raise HitsError(
             f"{file}: no longer has row {at + filled + 1} of {stop}; it has changed since this run began: run again"
         )

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
 
-from ..errors import PullbackError, one_line
+from ..errors import HitsError, one_line
 from .columns import ROWS_AT_A_TIME, Named, Stretches, check_element, find, jagged, rows_at_a_time
 
 
@@ -53,7 +53,7 @@ def _columns(file, parquet, names) -> list[Named]:
         if pa.types.is_list(inner) or pa.types.is_large_list(inner):
             raise jagged(file, column, one_line(str(kind)))
         if not (pa.types.is_floating(inner) or pa.types.is_integer(inner)):
-            raise PullbackError(f"{file}: column {column!r} holds {one_line(str(kind))}, not numbers")
+            raise HitsError(f"{file}: column {column!r} holds {one_line(str(kind))}, not numbers")
         check_element(file, column, indices, _shape(kind))
     return columns
 
@@ -74,6 +74,6 @@ def _open(file: str | Path) -> Iterator[pa.parquet.ParquetFile]:
         with pa.parquet.ParquetFile(file) as parquet:
             yield parquet
     except pa.ArrowInvalid as error:
-        raise PullbackError(
+        raise HitsError(
             f"{file}: can't be read: {one_line(next(iter(str(error).splitlines()), ''))}; is it cut off?"
         ) from error

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import PullbackError, one_line
+from ..errors import HitsError, PullbackError, one_line
 from .columns import ROWS_AT_A_TIME, Named, Stretches, check_element, damaged, find, jagged, rows_at_a_time
 
 
@@ -66,11 +66,11 @@ def _open(file, tree) -> Iterator[Any]:
         trees = [name for name, kind in kinds.items() if kind.startswith(("TTree", "TNtuple")) or "RNTuple" in kind]
         latest = list(dict.fromkeys(name.rpartition(";")[0] for name in trees))  # without ROOT's version numbers
         if not trees:
-            raise PullbackError(f"{file}: holds no tree and no RNTuple")
+            raise HitsError(f"{file}: holds no tree and no RNTuple")
         if not tree and len(latest) > 1:
-            raise PullbackError(f"{file}: name one of its trees in source.tree: {', '.join(latest)}")
+            raise HitsError(f"{file}: name one of its trees in source.tree: {', '.join(latest)}")
         if tree and tree not in (*latest, *trees):
-            raise PullbackError(f"{file}: no tree {tree!r}; the trees are: {', '.join(latest)}")
+            raise HitsError(f"{file}: no tree {tree!r}; the trees are: {', '.join(latest)}")
         yield root[tree or latest[0]]
 
 
@@ -88,7 +88,7 @@ def _columns(file, entries, names) -> tuple[list[Named], dict[str, tuple[int, ..
         if type(inner).__name__ == "ListType" and "__array__" not in inner.parameters:
             raise jagged(file, column, kind)
         if type(inner).__name__ != "NumpyType" or np.dtype(inner.primitive).kind not in "fiu":
-            raise PullbackError(f"{file}: column {column!r} holds {kind}, not numbers")
+            raise HitsError(f"{file}: column {column!r} holds {kind}, not numbers")
         check_element(file, column, indices, tuple(shape))
         shapes[column] = tuple(shape)
     return columns, shapes

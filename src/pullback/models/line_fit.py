@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
-from ..errors import PullbackError
+from ..errors import ConfigError
 from ..uncertainty.arrays import Tensor
 from ..uncertainty.elementwise import total
 from . import Quantity
@@ -228,4 +228,4 @@ def coordinates(view: str, layers: int) -> tuple[Quantity, ...]:
 def check_heights(name: str, z: Sequence[float]) -> None:
     """Raise unless layers at these heights determine a line."""
     if len(set(z)) < 2:
-        raise PullbackError(f"model.{name}: all layers are at {z[0]:g} m; a line needs two heights at least")
+        raise ConfigError(f"model.{name}: all layers are at {z[0]:g} m; a line needs two heights at least")

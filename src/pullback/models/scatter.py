@@ -2,18 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
 
-from ..errors import PullbackError
+from ..errors import ConfigError
 from ..uncertainty import elementwise
 from ..uncertainty.arrays import Tensor
 from . import NO_FOLD, Model, Quantity, cosmic_rays, line_fit
+from .base import uniform
+from .cosmic_rays import CosmicSource
 from .line_fit import PerLayer
 from .multiple_scattering import angle_and_displacement, highland, layer_covariance
+
+
+@runtime_checkable
+class ScatterSection(Protocol):
+    """The config's `model` section of two tracks: heights of the layers, m, and their scattering angle, rad."""
+
+    z_upper: Sequence[float]
+    z_lower: Sequence[float]
+    theta0: float
+
+
+class Volume(Protocol):
+    """The config's section `source.volume`: height of its centre, thickness and radiation length, m."""
+
+    z: float
+    thickness: float
+    radiation_length: float
+
+
+@runtime_checkable
+class VolumeSource(CosmicSource, Protocol):
+    """What the model reads from the config's `source` section."""
+
+    volume: Volume
 
 
 def infer_scatter(
@@ -143,7 +169,7 @@ def covariance(
     return torch.block_diag(of_one_view, of_one_view)
 
 
-def generate(rng: np.random.Generator, muons: int, source: Any) -> Float[np.ndarray, "muon 10"]:
+def generate(rng: np.random.Generator, muons: int, source: VolumeSource) -> Float[np.ndarray, "muon 10"]:
     """True lines above and below the volume, of cosmic muons scattered in the volume.
 
     x and y ~ U(x_min, x_max) where a muon enters the volume, at its top. On its path of thickness/cos θ_in, it is
@@ -164,7 +190,7 @@ def generate(rng: np.random.Generator, muons: int, source: Any) -> Float[np.ndar
     volume = source.volume
     top, bottom = volume.z + volume.thickness / 2, volume.z - volume.thickness / 2
     deviates, normal = rng.random((muons, 5)), rng.standard_normal((muons, 4))
-    start = source.x_min + (source.x_max - source.x_min) * deviates[:, :2]
+    start = uniform(source, deviates[:, :2])
     p = cosmic_rays.slopes(deviates[:, 2:4], source.cosmic.zenith_max)
     px, py = p.T
     slant = np.sqrt(1 + px**2 + py**2)  # 1/cos θ
@@ -193,7 +219,7 @@ def intersect_layers(generated: Any, z_upper: Any, z_lower: Any) -> Any:
 
     Raises
     ------
-    PullbackError
+    ConfigError
         A layer is not outside the volume, on its tracker's side.
 
     """
@@ -201,11 +227,9 @@ def intersect_layers(generated: Any, z_upper: Any, z_lower: Any) -> Any:
     if len(generated):
         top, bottom = float(generated[0, 8]), float(generated[0, 9])
         if z_upper.min() < top:
-            raise PullbackError(f"model.z_upper: {float(z_upper.min()):g} m is below the volume's top at {top:g} m")
+            raise ConfigError(f"model.z_upper: {float(z_upper.min()):g} m is below the volume's top at {top:g} m")
         if z_lower.max() > bottom:
-            raise PullbackError(
-                f"model.z_lower: {float(z_lower.max()):g} m is above the volume's bottom at {bottom:g} m"
-            )
+            raise ConfigError(f"model.z_lower: {float(z_lower.max()):g} m is above the volume's bottom at {bottom:g} m")
 
     def line(position, slope, height, z):
         return generated[:, position, None] + generated[:, slope, None] * (z - generated[:, height, None])
@@ -214,13 +238,13 @@ def intersect_layers(generated: Any, z_upper: Any, z_lower: Any) -> Any:
     return line_fit.side_by_side([above(0), below(0), above(1), below(1)])
 
 
-def model(section: Mapping[str, Any]) -> Model:
+def model(section: ScatterSection) -> Model:
     """The model with the parameters of a config's section."""
-    z_upper, z_lower, theta0 = tuple(section["z_upper"]), tuple(section["z_lower"]), section["theta0"]
+    z_upper, z_lower, theta0 = tuple(section.z_upper), tuple(section.z_lower), section.theta0
     line_fit.check_heights("z_upper", z_upper)
     line_fit.check_heights("z_lower", z_lower)
     if min(z_upper) <= max(z_lower):
-        raise PullbackError(
+        raise ConfigError(
             f"model.z_upper: a layer at {min(z_upper):g} m is not above the lower tracker, which reaches up to "
             f"{max(z_lower):g} m"
         )

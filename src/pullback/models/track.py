@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -11,8 +11,18 @@ from jaxtyping import Float
 from ..uncertainty import elementwise
 from ..uncertainty.arrays import Tensor
 from . import NO_FOLD, Model, Quantity, cosmic_rays, line_fit
+from .base import uniform
+from .cosmic_rays import CosmicSource
 from .line_fit import PerLayer
 from .multiple_scattering import layer_covariance
+
+
+@runtime_checkable
+class TrackSection(Protocol):
+    """The config's `model` section of a track: heights of the layers, m, and their scattering angle, rad."""
+
+    z: Sequence[float]
+    theta0: float
 
 
 def infer_track(hits: Float[Tensor, "muon layer"], z: PerLayer, resolution: PerLayer) -> Float[Tensor, "muon 3"]:
@@ -87,11 +97,12 @@ def covariance(
     return layer_covariance(line_fit.as_layers(z, hits, "z"), theta0)
 
 
-def generate(rng: np.random.Generator, muons: int, source: Any) -> Float[np.ndarray, "muon 2"]:
+def generate(rng: np.random.Generator, muons: int, source: CosmicSource) -> Float[np.ndarray, "muon 2"]:
     """True lines of cosmic muons of any azimuth: x ~ U(x_min, x_max) at z = 0, m, and slope dx/dz."""
     deviates = rng.random((muons, 3))
-    x = source.x_min + (source.x_max - source.x_min) * deviates[:, 0]
-    return np.stack([x, cosmic_rays.slopes(deviates[:, 1:], source.cosmic.zenith_max)[:, 0]], axis=1)
+    return np.stack(
+        [uniform(source, deviates[:, 0]), cosmic_rays.slopes(deviates[:, 1:], source.cosmic.zenith_max)[:, 0]], axis=1
+    )
 
 
 def intersect_layers(generated: Any, z: Any) -> Any:
@@ -100,9 +111,9 @@ def intersect_layers(generated: Any, z: Any) -> Any:
     return generated[:, :1] + generated[:, 1:] * z
 
 
-def model(section: Mapping[str, Any]) -> Model:
+def model(section: TrackSection) -> Model:
     """The model with the parameters of a config's section."""
-    z, theta0 = tuple(section["z"]), section["theta0"]
+    z, theta0 = tuple(section.z), section.theta0
     line_fit.check_heights("z", z)
     return Model(
         coordinates=line_fit.coordinates("x", len(z)),

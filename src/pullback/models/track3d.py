@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from math import pi
 from typing import Any
 
@@ -12,8 +11,11 @@ from jaxtyping import Float
 from ..uncertainty import elementwise
 from ..uncertainty.arrays import Tensor
 from . import NO_FOLD, Model, Quantity, cosmic_rays, line_fit
+from .base import uniform
+from .cosmic_rays import CosmicSource
 from .line_fit import PerLayer
 from .multiple_scattering import layer_covariance
+from .track import TrackSection
 
 
 def infer_track3d(hits: Float[Tensor, "muon coordinate"], z: PerLayer, resolution: PerLayer) -> Float[Tensor, "muon 4"]:
@@ -93,11 +95,12 @@ def covariance(
     return torch.block_diag(of_one_view, of_one_view)
 
 
-def generate(rng: np.random.Generator, muons: int, source: Any) -> Float[np.ndarray, "muon 4"]:
+def generate(rng: np.random.Generator, muons: int, source: CosmicSource) -> Float[np.ndarray, "muon 4"]:
     """True lines of cosmic muons: x and y ~ U(x_min, x_max) at z = 0, m, and slopes dx/dz and dy/dz."""
     deviates = rng.random((muons, 4))
-    start = source.x_min + (source.x_max - source.x_min) * deviates[:, :2]
-    return np.concatenate([start, cosmic_rays.slopes(deviates[:, 2:], source.cosmic.zenith_max)], axis=1)
+    return np.concatenate(
+        [uniform(source, deviates[:, :2]), cosmic_rays.slopes(deviates[:, 2:], source.cosmic.zenith_max)], axis=1
+    )
 
 
 def intersect_layers(generated: Any, z: Any) -> Any:
@@ -106,9 +109,9 @@ def intersect_layers(generated: Any, z: Any) -> Any:
     return line_fit.side_by_side([generated[:, :1] + generated[:, 2:3] * z, generated[:, 1:2] + generated[:, 3:] * z])
 
 
-def model(section: Mapping[str, Any]) -> Model:
+def model(section: TrackSection) -> Model:
     """The model with the parameters of a config's section."""
-    z, theta0 = tuple(section["z"]), section["theta0"]
+    z, theta0 = tuple(section.z), section.theta0
     line_fit.check_heights("z", z)
     return Model(
         coordinates=line_fit.coordinates("x", len(z)) + line_fit.coordinates("y", len(z)),

@@ -5,73 +5,98 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from functools import partial
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
 
 from . import Model, Quantity
+from .base import UniformSource, uniform
 from .user_checks import MUONS_EXAMINED
 from .user_file import Call, read_model_file, shown
 
 
-def model(section: Mapping[str, Any]) -> Model:
+class UserCoordinate(Protocol):
+    """A coordinate in the config; without words its name is used, and without layers there is one per coordinate."""
+
+    name: str
+    unit: str
+    long_name: str
+    layer: int | None
+
+
+class UserObservable(Protocol):
+    """An observable in the config, as `Quantity`."""
+
+    name: str
+    unit: str
+    long_name: str
+    symbol: str
+    period: float
+    fold: str
+    domain: float
+
+
+@runtime_checkable
+class UserSection(Protocol):
+    """The config's `model` section of a user's model."""
+
+    file: str
+    function: str
+    draw: str | None
+    covariance: str | None
+    coordinates: Sequence[UserCoordinate]
+    observables: Sequence[UserObservable]
+    parameters: Mapping[str, float | Sequence[float]]
+    missing: bool
+
+
+def model(section: UserSection, sha256: str | None = None) -> Model:
     """The model of a config's `model` section with a `file`, which is run.
 
     Raises
     ------
-    PullbackError
-        The file can't be used, lacks a function, or has changed since the run began (`file_sha256` of the section); no
+    ModelError
+        The file can't be used, lacks a function, or has changed since the run began (`sha256`); no
         function takes a parameter, or an argument is no parameter. In one line, with the file and its line.
 
     """
-    file = read_model_file(section["file"], section.get("file_sha256"))
+    file = read_model_file(section.file, sha256)
     parameters = {
-        name: tuple(value) if isinstance(value, list | tuple) else value
-        for name, value in section["parameters"].items()
+        name: tuple(value) if isinstance(value, Sequence) else value for name, value in section.parameters.items()
     }
 
-    def call(key: str, *leading: str) -> Call | None:
-        return Call(file, section[key], f"model.{key}", leading, parameters) if section.get(key) else None
-
-    infer, draw, covariance = call("function", "hits"), call("draw", "rng", "muons"), call("covariance", "hits")
+    infer = Call(file, section.function, "model.function", ("hits",), parameters)
+    draw = Call(file, section.draw, "model.draw", ("rng", "muons"), parameters) if section.draw else None
+    covariance = (
+        Call(file, section.covariance, "model.covariance", ("hits",), parameters) if section.covariance else None
+    )
     _refuse_unused(infer, [function for function in (draw, covariance) if function], parameters)
 
-    coordinates = [each if isinstance(each, Mapping) else {"name": each} for each in section["coordinates"]]
-    given = [each.get("layer") for each in coordinates]
-    count = len(coordinates)
+    count = len(section.coordinates)
+    layers = tuple(each.layer for each in section.coordinates if each.layer is not None)
     return Model(
-        coordinates=tuple(Quantity(c["name"], c.get("unit", "m"), _words(c), c["name"]) for c in coordinates),
+        coordinates=tuple(Quantity(c.name, c.unit, c.long_name or c.name, c.name) for c in section.coordinates),
         observables=tuple(
-            Quantity(
-                o["name"],
-                o["unit"],
-                _words(o),
-                o.get("symbol") or o["name"],
-                o.get("period", 0.0),
-                o.get("fold", ""),
-                o.get("domain", 0.0),
-            )
-            for o in section["observables"]
+            Quantity(o.name, o.unit, o.long_name or o.name, o.symbol or o.name, o.period, o.fold, o.domain)
+            for o in section.observables
         ),
         infer=infer,
         generate=partial(_drawn, draw, parameters, count) if draw else partial(_uniform, count),
-        layers=tuple(range(count)) if None in given else tuple(given),
+        layers=layers or tuple(range(count)),
         parameters=parameters,
         infer_uses=infer.takes,
-        missing=section.get("missing", False),
+        missing=section.missing,
         covariance=covariance,
         covariance_uses=covariance.takes if covariance else (),
     )
 
 
-def _words(quantity: Mapping[str, Any]) -> str:
-    return quantity.get("long_name") or quantity["name"]
-
-
-def _uniform(count: int, rng: np.random.Generator, muons: int, source: Any) -> Float[np.ndarray, "muon coordinate"]:
+def _uniform(
+    count: int, rng: np.random.Generator, muons: int, source: UniformSource
+) -> Float[np.ndarray, "muon coordinate"]:
     """Each coordinate ~ U(x_min, x_max)."""
-    return source.x_min + (source.x_max - source.x_min) * rng.random((muons, count))
+    return uniform(source, rng.random((muons, count)))
 
 
 def _drawn(

@@ -48,7 +48,7 @@ def examine(model: Model, hits: Float[Any, "muon coordinate"], parameters: Mappi
 
     Raises
     ------
-    PullbackError
+    ModelError
         In one line: file, line, function, reason and what to do.
 
     References
@@ -85,7 +85,7 @@ def examine_covariance(
 
     Raises
     ------
-    PullbackError
+    ModelError
         In one line: file, line, function, reason and what to do.
 
     """
@@ -119,7 +119,7 @@ def _given(model: Model, parameters: Mapping[str, Any] | None) -> dict[str, Tens
 def _examine_infer(model: Model, hits: Tensor, parameters: Mapping[str, Tensor]) -> None:
     import torch
 
-    from ..uncertainty.jacobians import alike, value_and_jacobian
+    from ..uncertainty.jacobians import agree_to_rounding, value_and_jacobian
 
     call = model.infer
     infer = partial(call, **parameters)
@@ -139,7 +139,7 @@ def _examine_infer(model: Model, hits: Tensor, parameters: Mapping[str, Tensor])
         many = _many(hits)
         together = infer(many)
     check(together, len(many))
-    if not alike(together[-len(hits) :], value, hits.dtype):
+    if not agree_to_rounding(together[-len(hits) :], value, hits.dtype):
         call.refuse("couples muons: an observable of one muon is another among many muons than among few")
     if value.dtype != torch.float64:
         call.refuse(f"must return float64, as the hits are, not {value.dtype}: make no tensors of another type in it")

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any, NoReturn
 
-from ..errors import PullbackError, one_line
+from ..errors import ModelError, one_line
 from ..files import check_regular
 from ..uncertainty.arrays import Tensor
 
@@ -46,7 +46,7 @@ class Call:
         self.file, self.name, self.leading, self.parameters = file, name, leading, tuple(parameters)
         self.function = file.find(name, key)
         if not callable(self.function):
-            raise PullbackError(f"{self.where}: is no function but {shown(self.function)}")
+            raise ModelError(f"{self.where}: is no function but {shown(self.function)}")
         self.signature = _signature(self.function)
         # Some functions written in C have no signature: whether they take the parameters shows when they are called.
         self.takes = self._taken(self.signature) if self.signature else self.parameters
@@ -57,8 +57,8 @@ class Call:
         return f"{self.file.path}:{self.file.line(self.name)}: {self.name}"
 
     def refuse(self, reason: str, cause: Exception | None = None) -> NoReturn:
-        """Raise a `PullbackError` that names the function and the reason."""
-        raise PullbackError(f"{self.where} {reason}") from cause
+        """Raise a `ModelError` that names the function and the reason."""
+        raise ModelError(f"{self.where} {reason}") from cause
 
     def __call__(self, hits: Tensor, **parameters: Any) -> Any:
         """The result of the function, with its parameters converted to tensors like the hits."""
@@ -73,7 +73,7 @@ class Call:
             return self.function(*arguments, **parameters)
         except (Exception, SystemExit) as error:  # after a SystemExit the job would end without a message
             explained = self.file.explained(error, f"{self.name}: ")
-            uncalled = PullbackError(f"{self.where}: {_said(error)}; it takes {self.signature}")
+            uncalled = ModelError(f"{self.where}: {_said(error)}; it takes {self.signature}")
             raise explained or uncalled from error
 
     def _taken(self, signature: inspect.Signature) -> tuple[str, ...]:
@@ -116,10 +116,10 @@ class ModelFile:
             # What the file prints must not get into what Snakemake prints, such as the graph of `--dag`.
             with redirect_stdout(sys.stderr):
                 self.module = folder.run(path)
-        except PullbackError:
+        except ModelError:
             raise
         except (Exception, SystemExit) as error:
-            raise (self.explained(error) or PullbackError(f"{path}: {_said(error)}")) from error
+            raise (self.explained(error) or ModelError(f"{path}: {_said(error)}")) from error
         finally:
             folder.complete = True
 
@@ -148,7 +148,7 @@ class ModelFile:
         close = difflib.get_close_matches(name, functions, n=1)
         listed = f"its functions are {', '.join(functions)}" if functions else "it defines none"
         advice = f"did you mean {close[0]}?" if close else listed
-        raise PullbackError(f"{self.path}: has no function {name!r}, which {key} names; {advice}")
+        raise ModelError(f"{self.path}: has no function {name!r}, which {key} names; {advice}")
 
     def line(self, name: str) -> int:
         """The line of the file that defines a name, else the first one that mentions it."""
@@ -159,7 +159,7 @@ class ModelFile:
                 return found[0] if pattern.startswith(".") else found[-1]
         return 1
 
-    def explained(self, error: BaseException, function: str = "") -> PullbackError | None:
+    def explained(self, error: BaseException, function: str = "") -> ModelError | None:
         """An error in one line, with the innermost line of the user's files that it passed; None if there is none."""
         place, trace = None, error.__traceback__
         while trace:
@@ -170,7 +170,7 @@ class ModelFile:
             return None
         path, number = place
         code = one_line(self._lines(path)[number - 1].strip())
-        return PullbackError(f"{path}:{number}: {function}{_said(error)} (in: {code})")
+        return ModelError(f"{path}:{number}: {function}{_said(error)} (in: {code})")
 
     def _lines(self, path: str) -> list[str]:
         return self.sources[path].decode(errors="replace").splitlines()
@@ -252,20 +252,20 @@ def read_model_file(path: str, sha256: str | None = None) -> ModelFile:
 
     Raises
     ------
-    PullbackError
+    ModelError
         It can't be read, is no Python, raises an error, or doesn't have the SHA-256 that is given.
 
     """
-    check_regular(path)
+    check_regular(path, ModelError)
     file = _READ.get((path, os.getcwd()))  # a batch asks for the models of all its points
     try:
         if not file or not file.unchanged:
             file = _READ[path, os.getcwd()] = ModelFile(path, Path(path).read_bytes())
     except OSError as error:
-        raise PullbackError(f"{path}: can't be read: {error.strerror}") from None
+        raise ModelError(f"{path}: can't be read: {error.strerror}") from None
     if sha256 and file.sha256 != sha256:
         others = " or what it imports from its folder" if len(file.sources) > 1 else ""
-        raise PullbackError(f"{path}{others}: has changed since this run began: run again")
+        raise ModelError(f"{path}{others}: has changed since this run began: run again")
     return file
 
 
@@ -274,11 +274,11 @@ def _compiled(path: str, content: bytes) -> CodeType:
         return compile(content, path, "exec", dont_inherit=True)
     except SyntaxError as error:
         code = f" (in: {one_line(error.text.strip())})" if error.text and error.text.strip() else ""
-        raise PullbackError(f"{path}:{error.lineno or 1}: is not valid Python: {error.msg}{code}") from None
+        raise ModelError(f"{path}:{error.lineno or 1}: is not valid Python: {error.msg}{code}") from None
     except ValueError as error:
-        raise PullbackError(f"{path}: is not valid Python: {error}") from None
+        raise ModelError(f"{path}: is not valid Python: {error}") from None
     except (RecursionError, MemoryError):
-        raise PullbackError(
+        raise ModelError(
             f"{path}: has an expression of too many terms or brackets, or too many elif, for Python to read it; "
             "compute it in several steps"
         ) from None

@@ -9,7 +9,7 @@ from ..study.batches import Part, short
 from ..study.blocks import block_count
 from ..study.plan import Study
 from ..study.scan import NOMINAL, nearest_to_unscanned
-from ..study.sources import sources_of
+from ..study.shared_parameters import sources_of
 from ..study.toy_selection import blocks_shown
 from ..validation.evidence import Entry, Evidence, NotJudged
 
@@ -97,7 +97,7 @@ def drawn_from(study: Study) -> list[tuple[str, str]]:
     """
 
     def shown(part: Part) -> bool:
-        return part.first < blocks_shown(block_count(part.muons), min(part.config["toys"]["muons"], part.muons))
+        return part.first < blocks_shown(block_count(part.muons), min(part.config.toys.muons, part.muons))
 
     first = {name for name, batch in study.batches.items() if any(map(shown, batch.parts))}
     return [

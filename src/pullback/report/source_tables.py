@@ -77,10 +77,10 @@ def systematics_of(study: Study) -> list[Systematic]:
     section, known = study.config.systematics, shared_parameters.targets(study.model)
 
     def unit(name: str) -> str:
-        parameter, index = known[name]
-        if parameter is not None or index is None:
-            return unit_of(name, study.config)
-        return study.model.coordinates[index].unit
+        target = known[name]
+        if isinstance(target, shared_parameters.OfCoordinate):
+            return study.model.coordinates[target.index].unit
+        return unit_of(name, study.config)
 
     values = numeric_fields(study.config)
     names = shared_parameters.names_of(section)

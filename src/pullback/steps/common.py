@@ -6,14 +6,18 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ..store import artefact, columns
 from ..store.artefact import Reader
+from ..study.artefact_configs import ArtefactConfig
 from ..study.batches import Batch, Part
 from ..study.blocks import Block
+
+if TYPE_CHECKING:
+    from ..hits.hits_file import HitsFile
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +35,14 @@ RECO = HitKind("reco", "x_reco", "", "")
 
 
 TRUTH = HitKind("truth", "x_true", "_true", " at the true hits")
+
+
+def hits_file(part: Part[ArtefactConfig]) -> HitsFile:
+    """The file of recorded hits of a part."""
+    from ..hits.hits_file import source_of
+
+    names = [each.name for each in part.model.coordinates]
+    return source_of(part.config.source, names, part.digests["hits"])
 
 
 def read_hits(reader: Reader, part: Part, place: HitKind, block: Block, where: Any = "cpu") -> tuple[Any, Any]:

@@ -9,14 +9,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..detector.bound_model import Inference, Parameters, covariance_of, parameters_of
-from ..detector.moving import Drawn, draw, moving_hits
+from ..detector.bound_model import Inference, Parameters, bound, covariance_of
+from ..detector.response import SimulatedBlock
 from ..store import columns
 from ..store.artefact import Writer
 from ..study import shared_parameters
 from ..study.batches import Part
 from ..study.blocks import Block
-from ..study.sources import design_names, sources_of
 from ..uncertainty.budget import HIT_CORRELATIONS, uncertainty_budget
 from ..uncertainty.covariance import canonical
 from ..uncertainty.design import SigmaSums, mean_sigma_gradient
@@ -38,14 +37,14 @@ class Contributions:
 
     def __init__(self, out: Writer, part: Part, parameters: Parameters):
         self.part, self.model, self.parameters = part, part.model, parameters
-        section = part.config["systematics"]
+        section = part.config.systematics
         self.names = shared_parameters.names_of(section)
         sigma_eta = shared_parameters.covariance_of(section)
         self.sigma_eta = torch.from_numpy(sigma_eta).to(parameters["resolution"]) if self.names else None
         self.correlated = shared_parameters.CORRELATIONS in section
         self.shifted = shared_parameters.Shifted(self.model, parameters, self.names) if self.names else None
         self.covariance = columns.of_observables(out, part) if len(self.model.observables) > 1 else None
-        sources = sources_of(part)
+        sources = shared_parameters.sources_of(part)
         self.full = HIT_CORRELATIONS in sources
         kinds: dict[str, columns.ColumnSpec] = columns.BUDGET if len(sources) > 1 else {}
         labels, about = {"source": sources}, {}
@@ -104,16 +103,16 @@ class Design:
     """
 
     def __init__(self, out: Writer, part: Part):
-        self.part, self.names = part, design_names(part)
-        labels = {"parameter": [name for name, *_ in self.names]}
+        self.part, self.numbers = part, shared_parameters.design_numbers(part)
+        labels = {"parameter": [each.name for each in self.numbers]}
         self.table = columns.of_blocks(out, part, columns.DESIGN, labels, rows=int(part.first == 0))
 
     def append(self, block: Block, hits: Tensor, recorded: Tensor | None) -> None:
         """Add a block of muons with their recorded hits, and the covariances of these hits if recorded."""
         if block.index > 0:
             return
-        simulated = self.part.config["source"]["kind"] == "simulated"
-        drawn = draw(self.part, block, hits.device) if simulated else None
+        simulated = self.part.config.source.kind == "simulated"
+        drawn = SimulatedBlock.draw(self.part, block, hits.device) if simulated else None
         sums = None
         for start in range(0, len(hits), DIFFERENTIATED_AT_A_TIME):
             rows = slice(start, start + DIFFERENTIATED_AT_A_TIME)
@@ -123,16 +122,16 @@ class Design:
                 None if recorded is None else recorded[rows],
             )
             sums = some if sums is None else sums + some
-        slopes = [self._slope(sums, name, index) for _, name, index in self.names]
+        slopes = [self._slope(sums, each.parameter, each.index) for each in self.numbers]
         found = {"count": sums.muons.double(), "sigma": sums.sigma, "slopes": torch.stack(slopes, dim=1)}
         self.table.append({name: each.numpy(force=True)[None] for name, each in found.items()})
 
-    def _slopes(self, hits: Tensor, drawn: Drawn | None, recorded: Tensor | None) -> SigmaSums:
+    def _slopes(self, hits: Tensor, drawn: SimulatedBlock | None, recorded: Tensor | None) -> SigmaSums:
         part, model = self.part, self.part.model
-        parameters = parameters_of(model, part.settings.detector.resolution, hits.device)
+        parameters = bound(part, hits.device)[0]
         leaves = {name: each.requires_grad_() for name, each in parameters.items()}
         if drawn is not None:
-            hits = moving_hits(part, leaves, drawn, hits)
+            hits = drawn.hits(part, leaves)
         sigma_x = covariance_of(model, leaves, hits, recorded)
         return mean_sigma_gradient(Inference(model, leaves), hits, covariance=sigma_x, parameters=leaves)
 

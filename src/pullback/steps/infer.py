@@ -5,16 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..store import artefact, columns
+from ..study.artefact_configs import ThetaConfig
 from ..study.batches import Batch
 from .common import RECO, TRUTH, evaluate, open_parents, progress, read_hits
 
 
-def infer_theta(batch: Batch, reco: str | Path, theta: str | Path, truth: str | Path | None = None) -> None:
+def infer_theta(
+    batch: Batch[ThetaConfig], reco: str | Path, theta: str | Path, truth: str | Path | None = None
+) -> None:
     """Infer the observables at the recorded hits, `<o>`, and at the true hits of a simulated study, `<o>_true`.
 
     For models with a fit, also write `chi2` and its degrees of freedom `ndf`.
     """
-    from ..detector.bound_model import at_work, goodness
+    from ..detector.bound_model import bound, goodness
     from ..models.user_checks import examine
 
     with (
@@ -22,7 +25,7 @@ def infer_theta(batch: Batch, reco: str | Path, theta: str | Path, truth: str | 
         artefact.create(theta, batch, parents.values()) as out,
     ):
         for part in batch.parts:
-            parameters, infer = at_work(part)
+            parameters, infer = bound(part)
             examine(part.model, read_hits(parents[RECO], part, RECO, next(part.blocks))[0], parameters)
             for place, parent in parents.items():
                 kinds = {"value": columns.ColumnSpec("{name}" + place.suffix, "{long_name}" + place.words)}

@@ -20,7 +20,7 @@ import h5py
 import numpy as np
 import xxhash
 
-from ..errors import PullbackError
+from ..errors import ArtefactError
 from ..files import whole
 from ..models import Quantity
 from ..study import blocks
@@ -85,7 +85,8 @@ class Writer:
         if part.label in self._file:
             return self._file[part.label]
         group = self._file.create_group(part.label)
-        for name, value in {**flat(part.config), "first_muon": part.start}.items():
+        digests = {f"{name}_sha256": digest for name, digest in part.digests.items()}
+        for name, value in {**flat(part.config.model_dump(mode="json")), **digests, "first_muon": part.start}.items():
             group.attrs[name] = value
         return group
 
@@ -123,7 +124,7 @@ class Writer:
         """Finish the columns, and sign the file with the digest of its content."""
         content = {name: digests.hex() for name, digests in (column.finish() for column in self._columns)}
         content |= self._arrays
-        seeds = sorted({part.settings.seed for part in batch.parts})
+        seeds = sorted({part.config.seed for part in batch.parts})
         seed = seeds if len(seeds) > 1 else seeds[0]  # a scan may vary the seed
         sign(self._file, batch.kind, seed, batch.digest, parents, content)
 
@@ -160,8 +161,8 @@ class Reader:
                 raise self._unreadable(name) from error
         return self._open[name]
 
-    def _unreadable(self, name: str) -> PullbackError:
-        return PullbackError(f"{self.path}: column {name} can't be read; delete the file and run again")
+    def _unreadable(self, name: str) -> ArtefactError:
+        return ArtefactError(f"{self.path}: column {name} can't be read; delete the file and run again")
 
     def arrays(self, group: str) -> dict[str, np.ndarray]:
         """All datasets of a point's group, by their path in the group."""
@@ -246,7 +247,7 @@ def read(path: str | Path, batch: Batch) -> Iterator[Reader]:
 
     Raises
     ------
-    PullbackError
+    ArtefactError
         The file is missing, truncated or damaged, is no artefact of this kind and schema, was made from another config
         or
         by another version of the package, or links to other files. The message names the file.
@@ -254,7 +255,7 @@ def read(path: str | Path, batch: Batch) -> Iterator[Reader]:
     """
     with open_signed(path, batch.kind) as reader:
         if reader._file.attrs["config_digest"] != batch.digest:
-            raise PullbackError(f"{path}: was made from another config; delete it and run again")
+            raise ArtefactError(f"{path}: was made from another config; delete it and run again")
         yield reader
 
 
@@ -265,9 +266,9 @@ def open_signed(path: str | Path, kind: str, reader: type[R] = Reader, advice: s
     # No chunk cache: each block is read once as a whole, and the caches of many open columns would fill the memory.
     with h5py.File(path, "r", rdcc_nbytes=0) as file:
         if (file.attrs.get("schema"), file.attrs.get("kind")) != (SCHEMA, kind):
-            raise PullbackError(f"{path}: is no artefact of kind {kind!r} and schema {SCHEMA}; {advice}")
+            raise ArtefactError(f"{path}: is no artefact of kind {kind!r} and schema {SCHEMA}; {advice}")
         if file.attrs["code_digest"] != code_digest(_layer_of(kind)):
-            raise PullbackError(f"{path}: was made by another version of pullback; delete it and run again")
+            raise ArtefactError(f"{path}: was made by another version of pullback; delete it and run again")
         _refuse_links(path, file)
         yield reader(path, file)
 
@@ -294,9 +295,9 @@ def _refuse_links(path: str | Path, group: h5py.Group) -> None:
     """Refuse links to other files, except the virtual datasets of `study.h5`."""
     for name in group:
         if isinstance(group.get(name, getlink=True), h5py.ExternalLink):
-            raise PullbackError(f"{path}: {group.name.rstrip('/')}/{name} links to another file, which is refused")
+            raise ArtefactError(f"{path}: {group.name.rstrip('/')}/{name} links to another file, which is refused")
         member = group[name]
         if isinstance(member, h5py.Group):
             _refuse_links(path, member)
         elif member.external:
-            raise PullbackError(f"{path}: {member.name} keeps its data in another file, which is refused")
+            raise ArtefactError(f"{path}: {member.name} keeps its data in another file, which is refused")

@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 
 from ..models import Quantity
+from ..study.artefact_configs import ArtefactConfig
 from ..study.batches import Part
 from .artefact import Column, Writer
 
@@ -186,10 +187,10 @@ def of_hits(out: Writer, part: Part, name: str, which: str) -> Column:
     return out.column(out.point(part), name, (part.stop - part.start, len(coordinates)), dims, quantity)
 
 
-def has_covariances(part: Part) -> bool:
+def has_covariances(part: Part[ArtefactConfig]) -> bool:
     """Whether the recorded hits of a part have their own covariances."""
-    source = part.config["source"]
-    return source["kind"] == "recorded" and bool(source.get("sigma") or source.get("covariance"))
+    source = part.config.source
+    return source.kind == "recorded" and bool(source.sigma or source.covariance)
 
 
 def of_covariances(out: Writer, part: Part, shape: tuple[int, ...]) -> Column:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, WithJsonSchema
 
-from ..errors import PullbackError
+from ..errors import ArtefactError
 from ..files import write_text
 
 Number = Annotated[
@@ -48,7 +48,7 @@ class EvidenceFile(Record):
 
         Raises
         ------
-        PullbackError
+        ArtefactError
             The file is missing, damaged, truncated or modified. The message names the file.
 
         """
@@ -56,15 +56,15 @@ class EvidenceFile(Record):
             content = json.loads(Path(path).read_text(encoding="utf-8"))
             digest = content.pop("digest")
         except OSError as error:
-            raise PullbackError(f"{path}: can't be read: {error.strerror}; run again") from None
+            raise ArtefactError(f"{path}: can't be read: {error.strerror}; run again") from None
         except (ValueError, AttributeError, KeyError, TypeError):
-            raise PullbackError(f"{path}: is damaged or truncated; delete it and run again") from None
+            raise ArtefactError(f"{path}: is damaged or truncated; delete it and run again") from None
         if digest != _digest(content):
-            raise PullbackError(f"{path}: has been changed or damaged since it was written; delete it and run again")
+            raise ArtefactError(f"{path}: has been changed or damaged since it was written; delete it and run again")
         try:
             return cls(digest=digest, **content)
         except ValidationError:
-            raise PullbackError(f"{path}: is of another version of pullback; delete it and run again") from None
+            raise ArtefactError(f"{path}: is of another version of pullback; delete it and run again") from None
 
 
 def _digest(content: dict[str, Any]) -> str:

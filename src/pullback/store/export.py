@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from ..errors import PullbackError
+from ..errors import ArtefactError, PullbackError
 from ..files import check_regular, check_replaceable, whole
 from ..hits.root import load_uproot
 from ..study import blocks
@@ -96,9 +96,10 @@ def export(
 
     Raises
     ------
+    ArtefactError
+        The study or one of its artefacts is missing or damaged, or the point, table or column does not exist.
     PullbackError
-        The study or one of its artefacts is missing or damaged; the point, table or column does not exist; or the file
-        cannot be written, exists already, has a reserved name in the folder of a study, or is no regular file.
+        The file cannot be written, exists already, has a reserved name in the folder of a study, or is no regular file.
     ValueError
         Unknown kind or table.
 
@@ -106,7 +107,7 @@ def export(
     for value, allowed in ((kind, _WRITERS), (table, TABLES)):
         if value not in allowed:
             raise ValueError(f"{value!r} is not one of {', '.join(allowed)}")
-    check_regular(study)
+    check_regular(study, ArtefactError)
     with open_study(study, "name the study.h5 of a study") as reader:
         label = _point(reader, point)
         fields, rows = _fields(reader, label, table)
@@ -148,7 +149,7 @@ def _point(reader: Reader, label: str | None) -> str:
     if label in labels:
         return label
     problem = "has several points" if label is None else f"has no point {label!r}"
-    raise PullbackError(f"{reader.path}: {problem}; name one by --point: {' '.join(labels)}")
+    raise ArtefactError(f"{reader.path}: {problem}; name one by --point: {' '.join(labels)}")
 
 
 def _plain(label: str) -> str:
@@ -177,7 +178,7 @@ def _fields(reader: Reader, label: str, table: str) -> tuple[list[Field], int]:
             flat = "_".join([name, *map(_plain, element)])
             fields.append(Field(flat, path, indices, dtype, dataset.attrs["units"], long_name))
     if not fields:
-        raise PullbackError(f"{reader.path}: point {label} has no table of {table}")
+        raise ArtefactError(f"{reader.path}: point {label} has no table of {table}")
     return fields, rows
 
 
@@ -190,7 +191,7 @@ def _chosen(study: str | Path, fields: list[Field], names: Sequence[str]) -> lis
             there = [field.name for field in fields]
             close = difflib.get_close_matches(name, there, n=1)
             advice = f"did you mean {close[0]}? " if close else ""
-            raise PullbackError(f"{study}: no column {name!r}; {advice}The columns are: {', '.join(there)}")
+            raise ArtefactError(f"{study}: no column {name!r}; {advice}The columns are: {', '.join(there)}")
         chosen += [field for field in found if field not in chosen]
     return chosen or fields
 

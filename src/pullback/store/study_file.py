@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 
-from ..errors import PullbackError
+from ..errors import ArtefactError
 from ..models import Quantity
 from ..study.plan import Study
 from . import artefact
@@ -122,7 +122,7 @@ class StudyReader(Reader):
 
         Raises
         ------
-        PullbackError
+        ArtefactError
             An artefact with some of these rows is missing or damaged, or has changed since `study.h5` was made. The
             message
             names the artefact.
@@ -151,7 +151,7 @@ class StudyReader(Reader):
         file = Path(self.path).parent / source
         with artefact.open_signed(file, file.parent.name) as parent:
             if parent.digest != self.parents[source]:
-                raise PullbackError(f"{file}: has changed since {self.path} was made from it; run again")
+                raise ArtefactError(f"{file}: has changed since {self.path} was made from it; run again")
         self._verified.add(source)
 
 

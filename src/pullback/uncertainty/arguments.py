@@ -71,12 +71,11 @@ def hits_tensor(hits: Hits) -> Float[Tensor, "muon coordinate"]:
         hits = torch.from_numpy(_native(hits))
     if isinstance(hits, Tensor) and hits.ndim == 1:
         hits = hits[:, None]
-    check_hits(hits)
-    return hits
+    return check_hits(hits)
 
 
-def check_hits(hits: Tensor) -> None:
-    """Raise unless the hits are a floating-point tensor (muon, coordinate)."""
+def check_hits(hits: Hits) -> Float[Tensor, "muon coordinate"]:
+    """The hits; raises unless they are a floating-point tensor (muon, coordinate)."""
     if not isinstance(hits, Tensor) or not hits.is_floating_point():
         kind = hits.dtype if isinstance(hits, Tensor | np.ndarray) else type(hits).__name__
         raise TypeError(
@@ -84,6 +83,7 @@ def check_hits(hits: Tensor) -> None:
         )
     if hits.ndim != 2 or hits.shape[1] == 0:
         raise ValueError(f"hits must have shape (muon, coordinate), not {tuple(hits.shape)}")
+    return hits
 
 
 def give_back(hits: Hits, result: Any) -> Any:

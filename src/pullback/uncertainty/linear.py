@@ -13,6 +13,7 @@ from torch import Tensor
 from .arguments import Hits, give_back, measured
 from .covariance import HitUncertainty
 from .elementwise import magnitude
+from .inference import Infer
 from .jacobians import value_and_jacobian
 from .memory import keep_freed, large
 
@@ -29,7 +30,7 @@ class Propagated(NamedTuple):
 
 
 def propagate(
-    infer: Callable[[Float[Tensor, "muon coordinate"]], Float[Tensor, "muon observable"]],
+    infer: Infer,
     hits: Hits,
     *,
     sigma: HitUncertainty | None = None,
@@ -120,7 +121,7 @@ class Law(NamedTuple):
     finite: Bool[Tensor, " muon"] | None
 
 
-def linear_law(infer: Callable, hits: Tensor, sigma_x: Tensor) -> Law:
+def linear_law(infer: Infer, hits: Tensor, sigma_x: Tensor) -> Law:
     """J Σ Jᵀ for one block, with Σ as `canonical` gives it."""
     value, jac, finite = value_and_jacobian(infer, hits)
     covariance, sigma = covariance_and_sigma(jac, sigma_x)
@@ -154,7 +155,7 @@ def _products(left: Float[Tensor, "row inner #muon"], right: Float[Tensor, "inne
     return total
 
 
-def _propagate(infer, hits, sigma_x) -> Propagated:
+def _propagate(infer: Infer, hits: Tensor, sigma_x: Tensor) -> Propagated:
     law = linear_law(infer, hits, sigma_x)
     return masked(Propagated(law.value, law.covariance, law.sigma), law.finite)
 
@@ -171,7 +172,7 @@ def masked(result: Any, finite: Bool[Tensor, " muon"] | None) -> Any:
     )
 
 
-def _root(variance) -> Tensor:
+def _root(variance: Tensor) -> Tensor:
     """The square root; 0 where rounding made a variance negative, and with a derivative of 0 at 0.
 
     The root's own derivative there is infinite, and 0 × ∞ would put NaN into the gradient of a sum over muons.

@@ -37,10 +37,10 @@ class PointTally:
 
     def __init__(self, part: Part):
         """An empty tally for the model and the linear domain of a part of kind "tally"."""
-        model, settings = part.model, part.settings
+        model, config = part.model, part.config
         self.tallies = {
             (each.name, sigma): Tally(
-                sigma, edges(max(settings.validation.domain, each.domain)), settings.uncertainty.n_dig
+                sigma, edges(max(config.validation.domain, each.domain)), config.uncertainty.n_dig
             )
             for each in model.observables
             for sigma in SIGMAS
@@ -120,7 +120,7 @@ def _tally(tallies: Mapping[Sigma, Tally], readers: Mapping[str, Reader], part: 
     theta, sigma, toys = readers["theta"], readers["sigma"], readers["toys"]
     name = observable.name
     muon, number = (toys.rows(f"{part.label}/toys/{column}") for column in ("muon", "toy_count"))
-    adaptive = part.config["toys"]["mode"] == "adaptive"
+    adaptive = part.config.toys.mode == "adaptive"
     settled = toys.rows(f"{part.label}/toys/toy_settled") if adaptive else np.ones(len(muon))
     thrown = {field: toys.rows(f"{part.label}/toys/{kind.name.format(name=name)}") for field, kind in TOYS.items()}
     around: dict[Sigma, list[Muons]] = {kind: [] for kind in tallies}

@@ -18,7 +18,6 @@ from ..study.batches import Part
 from ..study.blocks import block_count
 from ..study.plan import Study
 from ..study.scan import Point
-from ..study.sources import design_names, sources_of
 from .batch_sums import PointTally
 from .csv_tables import write_config, write_points, write_tables
 from .diagnostics import diagnose
@@ -114,7 +113,7 @@ def _entry(point: Point, part: Part, observable: Quantity, found: PointTally, am
     claims = settings.model_copy(update={"domain": max(settings.domain, observable.domain)})
     tallies = found.of(observable.name)
     linear, quoted = (Judge(tallies[sigma], claims, point.config.toys, among).result() for sigma in SIGMAS)
-    both, sources, systematics = (linear, quoted), sources_of(part), part.config["systematics"]
+    both, sources, systematics = (linear, quoted), shared_parameters.sources_of(part), part.config.systematics
     verdicts = [linear.verdict, quoted.verdict]
     reasons = [f"{each.sigma} σ: {reason}" for each in both for reason in each.reasons]
     shared = None
@@ -138,6 +137,6 @@ def _entry(point: Point, part: Part, observable: Quantity, found: PointTally, am
         chi2_per_ndf=found.chi2_per_ndf,
         budget=sums.budget(sources) if len(sources) > 1 else {},
         budget_variance=sums.variance if len(sources) > 1 else None,
-        design=sums.design([name for name, *_ in design_names(part)]),
+        design=sums.design([each.name for each in shared_parameters.design_numbers(part)]),
         shared=shared,
     )
