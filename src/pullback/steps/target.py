@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,10 +13,11 @@ from torch import Tensor
 from ..config.dotted_names import numeric_fields, range_of, with_numbers
 from ..config.schema import Target
 from ..detector.bound_model import Parameters, bound, covariance_of
+from ..detector.noise import Noise
 from ..detector.response import Response, SimulatedBlock
 from ..errors import PullbackError
 from ..models import load_model
-from ..store.evidence_file import write_evidence
+from ..store.target_file import Answer, TargetAnswers
 from ..study.artefact_configs import SigmaConfig, restricted
 from ..study.batches import Part
 from ..study.blocks import Block
@@ -39,23 +39,22 @@ def find_target(study: Study, path: str | Path) -> None:
     target = study.config.target
     assert target
     ((observable, wanted),) = target.sigma.items()
-    found: dict[tuple, dict[str, Any]] = {}
+    found: dict[tuple[tuple[str, float], ...], Answer] = {}
     for point in study.points:
         others = tuple((name, value) for name, value in point.values.items() if name != target.vary)
         if others not in found:
-            found[others] = _solve(study, target, point)
-            log.info("%s: %s", point.label, found[others]["value"])
-    answers = [{"values": dict(others), **each} for others, each in found.items()]
-    write_evidence(path, {"observable": observable, "wanted": wanted, "vary": target.vary, "answers": answers})
+            found[others] = _solve(study, target, point, dict(others))
+            log.info("%s: %s", point.label, found[others].value)
+    TargetAnswers(observable=observable, wanted=wanted, vary=target.vary, answers=[*found.values()]).write(path)
 
 
-def _solve(study: Study, target: Target, point: Point) -> dict[str, Any]:
+def _solve(study: Study, target: Target, point: Point, others: dict[str, float]) -> Answer:
     vary, start = target.vary, numeric_fields(point.config)[target.vary]
     ((observable, wanted),) = target.sigma.items()
     part, block = study.first_part(point.label)
     axis = [each.name for each in study.model.observables].index(observable)
     recorded = _recorded(part, block) if study.recorded else None
-    drawn: dict[tuple[Any, ...], SimulatedBlock] = {}  # random numbers, the same at every value
+    drawn: dict[tuple[bool, bool, Noise], SimulatedBlock] = {}  # random numbers, the same at every value
 
     def hits_of(moved: Part[SigmaConfig], parameters: Parameters) -> tuple[Tensor, Tensor | None]:
         if recorded:
@@ -88,16 +87,17 @@ def _solve(study: Study, target: Target, point: Point) -> dict[str, Any]:
     start_sigma = mean_sigma(start)  # an error at the present value is an error of the study
     low, high = target.range_about(start, range_of(vary, point.config))
     answer = solve_target(tried, wanted, min(max(start, low), high), (low, high))
-    return {
-        "value": answer.value,
-        "reached": answer.reached,
-        "nearest": answer.nearest,
-        "nearest_sigma": answer.nearest_sigma,
-        "start": start,
-        "start_sigma": start_sigma,
-        "grid": answer.grid.tolist(),
-        "sigmas": answer.sigmas.tolist(),
-    }
+    return Answer(
+        values=others,
+        value=answer.value,
+        reached=answer.reached,
+        nearest=answer.nearest,
+        nearest_sigma=answer.nearest_sigma,
+        start=start,
+        start_sigma=start_sigma,
+        grid=answer.grid.tolist(),
+        sigmas=answer.sigmas.tolist(),
+    )
 
 
 def _recorded(part: Part[SigmaConfig], block: Block) -> tuple[Tensor, Tensor | None]:
