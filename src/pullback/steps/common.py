@@ -18,7 +18,7 @@ from ..study.batches import Batch, Part
 from ..study.blocks import Block
 
 if TYPE_CHECKING:
-    from ..hits.hits_file import HitsFile
+    from ..hits import HitsFile
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ TRUTH = HitKind("truth", "x_true", "_true", " at the true hits")
 
 def hits_file(part: Part[ArtefactConfig]) -> HitsFile:
     """The file of recorded hits of a part."""
-    from ..hits.hits_file import source_of
+    from ..hits import source_of
 
     assert isinstance(part.config.source, Recorded)
     names = [each.name for each in part.model.coordinates]

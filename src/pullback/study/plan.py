@@ -70,7 +70,7 @@ class Study:
         together.refuse()
         digests = {"model": read_model_file(config.model.file).sha256} if config.model.name == "own" else {}
         if config.source.kind == "recorded":  # last, since a long file takes its time
-            from ..hits.hits_file import source_of
+            from ..hits import source_of
 
             assert model  # otherwise refused
             file = source_of(config.source, [each.name for each in model.coordinates])
