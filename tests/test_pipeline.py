@@ -4,7 +4,6 @@ import csv
 import math
 import subprocess
 import sys
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -204,34 +203,27 @@ def opposite_correlation(section):
 RIGHT, COVARIANCE = shared_parameters.Shifted.__call__, shared_parameters.covariance_of
 
 
-@pytest.mark.parametrize(
-    ("rule", "target", "name", "wrong"),
-    [
-        ("run_toys", shared_parameters.Shifted, "__call__", no_shift),
-        ("run_toys", shared_parameters, "covariance_of", opposite_correlation),
-        ("propagate_uncertainty", shared_parameters, "covariance_of", opposite_correlation),
-        (
-            "propagate_uncertainty",
-            shared_parameters.Shifted,
-            "__call__",
-            lambda self, hits, eta: RIGHT(self, hits, 2 * eta),
-        ),
-    ],
-)
-def test_systematics_that_are_wrong_in_one_rule_fail(tmp_path, monkeypatch, rule, target, name, wrong):
-    @contextmanager
-    def spoil(running):
-        with monkeypatch.context() as patch:
-            if running == rule:
-                patch.setattr(target, name, wrong)
-            yield
-
+@pytest.fixture(scope="module")
+def correlated(tmp_path_factory):
+    """An honest study of two alignments that are correlated."""
     systematics = {"alignment.x[0]": 0.03, "alignment.x[2]": 0.03}
     systematics["correlations"] = {", ".join(systematics): 0.6}
     toys = {"muons": 40, "per_muon": 300, "experiments": 1500}
     raw = {**HONEST, "source": {"muons": 200}, "toys": toys, "systematics": systematics}
-    run = Run(raw, tmp_path).make(spoil)
-    entry = entries(run)["nominal", "slope"]
+    return Run(raw, tmp_path_factory.mktemp("correlated")).make()
+
+
+@pytest.mark.parametrize(
+    ("kind", "target", "name", "wrong"),
+    [
+        ("toys", shared_parameters.Shifted, "__call__", no_shift),
+        ("toys", shared_parameters, "covariance_of", opposite_correlation),
+        ("sigma", shared_parameters, "covariance_of", opposite_correlation),
+        ("sigma", shared_parameters.Shifted, "__call__", lambda self, hits, eta: RIGHT(self, hits, 2 * eta)),
+    ],
+)
+def test_systematics_that_are_wrong_in_one_rule_fail(correlated, tmp_path, kind, target, name, wrong):
+    entry = entries(correlated.sabotaged(tmp_path, kind, target, name, wrong))["nominal", "slope"]
     assert (entry["verdict"], entry["shared"]["verdict"]) == ("fail", "fail")
     assert [reason for reason in entry["reasons"] if reason.startswith("systematics: ")]
 
