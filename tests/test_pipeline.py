@@ -16,7 +16,6 @@ from pullback.store.columns import FLAGS
 from pullback.store.evidence_file import read_evidence
 from pullback.store.study_file import open_study
 from pullback.study import shared_parameters
-from pullback.study.blocks import BLOCK
 from pullback.study.plan import Study
 
 TRACK = {"study": "s", "model": {"name": "track"}, "source": {"muons": 400}, "toys": {"muons": 20, "per_muon": 300}}
@@ -228,10 +227,10 @@ def test_systematics_that_are_wrong_in_one_rule_fail(correlated, tmp_path, kind,
     assert [reason for reason in entry["reasons"] if reason.startswith("systematics: ")]
 
 
-def test_nothing_depends_on_the_batches_or_on_who_is_made_with_whom(tmp_path):
+def test_nothing_depends_on_the_batches_or_on_who_is_made_with_whom(tmp_path, block):
     raw = {
         **HONEST,
-        "source": {"muons": BLOCK + 300, "cosmic": {"zenith_max": 0.6}},
+        "source": {"muons": block + 300, "cosmic": {"zenith_max": 0.6}},
         "model": {"name": "track", "z": [0.0, 0.4, 0.7], "theta0": 2e-4},
         "detector": {"resolution": [5000.0, 10_000.0, 5000.0], "efficiency": 0.97},
         "toys": {"muons": 30, "per_muon": 50, "experiments": 100},

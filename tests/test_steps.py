@@ -1,5 +1,6 @@
 import json
 import time
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from pullback.statistics.random import random_stream
 from pullback.steps import propagate
 from pullback.store.columns import FLAGS
 from pullback.store.study_file import open_study
-from pullback.study.blocks import BLOCK
+from pullback.study import blocks
 from pullback.study.plan import Study
 
 
@@ -22,14 +23,20 @@ def columns(run):
         return {name: reader.rows(name) for point in run.study.points for name, _ in reader.columns(point.label)}
 
 
-@pytest.mark.parametrize("scan", [None, SMALL["scan"]])
-@pytest.mark.parametrize("random_numbers", ["common", "independent"])
-def test_no_column_or_table_depends_on_the_batches(tmp_path, scan, random_numbers):
+@pytest.mark.parametrize(
+    ("size", "scan", "random_numbers"),
+    [
+        *product([1000], [None, SMALL["scan"]], ["common", "independent"]),
+        pytest.param(blocks.BLOCK, SMALL["scan"], "independent", marks=pytest.mark.slow),
+    ],
+)
+def test_no_column_or_table_depends_on_the_batches(tmp_path, monkeypatch, size, scan, random_numbers):
     """One batch, a batch a point, and a batch a block: the same columns, verdict and tables."""
-    raw = {**SMALL, "scan": scan, "random_numbers": random_numbers, "source": {"muons": 2 * BLOCK + 500}}
-    runs = [
-        Run({**raw, "compute": {"batch_cost": cost}}, tmp_path / str(cost)).make() for cost in (10**12, 10_000_000, 1)
-    ]
+    monkeypatch.setattr(blocks, "BLOCK", size)
+    muons = 2 * size + 500
+    raw = {**SMALL, "scan": scan, "random_numbers": random_numbers, "source": {"muons": muons}}
+    a_point = 30 * muons + 60 * 400  # the cost of a point, and less than that of two
+    runs = [Run({**raw, "compute": {"batch_cost": cost}}, tmp_path / str(cost)).make() for cost in (10**12, a_point, 1)]
     assert len(runs[0].study.batches) == 1
     assert len(runs[2].study.batches) == 3 * len(runs[0].study.points)
     assert len({len(run.study.batches) for run in runs}) == (3 if scan else 2)
@@ -43,9 +50,9 @@ def test_no_column_or_table_depends_on_the_batches(tmp_path, scan, random_number
             assert (run.folder / each).read_bytes() == (runs[0].folder / each).read_bytes(), each
 
 
-def test_no_file_depends_on_the_order_of_the_blocks(tmp_path):
+def test_no_file_depends_on_the_order_of_the_blocks(tmp_path, block):
     """A batch a block, the last block first."""
-    raw = {**SMALL, "scan": None, "source": {"muons": 2 * BLOCK + 500}, "compute": {"batch_cost": 1}}
+    raw = {**SMALL, "scan": None, "source": {"muons": 2 * block + 500}, "compute": {"batch_cost": 1}}
     forwards, backwards = (Run(raw, tmp_path / str(way)).make(backwards=way) for way in (False, True))
     assert len(forwards.study.batches) == 3
     assert files_in(forwards.folder) == files_in(backwards.folder)
@@ -157,10 +164,10 @@ def test_failed_muons_are_kept_and_flagged(tmp_path):
     assert not any("true" in name for name in found)
 
 
-def test_batches_without_toys_are_no_trouble(tmp_path):
+def test_batches_without_toys_are_no_trouble(tmp_path, block):
     raw = {
         "study": "s",
-        "source": {"muons": 3 * BLOCK},
+        "source": {"muons": 3 * block},
         "toys": {"muons": 1, "per_muon": 10},
         "compute": {"batch_cost": 1},
     }
@@ -173,9 +180,9 @@ def test_batches_without_toys_are_no_trouble(tmp_path):
     assert json.loads(run.outputs.validation.read_text())["verdict"] == "inconclusive"
 
 
-def test_a_sorted_file_has_toys_everywhere(tmp_path):
+def test_a_sorted_file_has_toys_everywhere(tmp_path, block):
     """Blocks of a sorted file hold one stretch of θ each; toys must reach the last of them."""
-    x = np.linspace(0, 1, 3 * BLOCK)
+    x = np.linspace(0, 1, 3 * block)
     np.savetxt("hits.csv", x, header="x", comments="", fmt="%.9f")
     raw = {"study": "s", "source": {"kind": "recorded", "file": "hits.csv"}, "toys": {"muons": 300, "per_muon": 2}}
     found = columns(Run(raw, tmp_path / "out").make())
@@ -183,9 +190,9 @@ def test_a_sorted_file_has_toys_everywhere(tmp_path):
     assert counts.min() >= 20
 
 
-def test_truth_and_noise_come_from_streams_of_their_own(tmp_path):
-    found = columns(Run({**SMALL, "scan": None, "source": {"muons": BLOCK + 100}}, tmp_path).make())
-    for index, rows in enumerate((slice(0, BLOCK), slice(BLOCK, BLOCK + 100))):
+def test_truth_and_noise_come_from_streams_of_their_own(tmp_path, block):
+    found = columns(Run({**SMALL, "scan": None, "source": {"muons": block + 100}}, tmp_path).make())
+    for index, rows in enumerate((slice(0, block), slice(block, block + 100))):
         count = len(found["nominal/x_true"][rows])
         assert np.array_equal(found["nominal/x_true"][rows], random_stream(1, "truth", index).random((count, 1)))
         noise = random_stream(1, "noise", index).standard_normal((count, 1))

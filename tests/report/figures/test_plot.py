@@ -13,7 +13,6 @@ from pullback.report.gallery import badness, drawn_from, fixed_entries, gallery,
 from pullback.store import artefact
 from pullback.store.evidence_file import read_evidence
 from pullback.store.study_file import open_study
-from pullback.study.blocks import BLOCK
 from pullback.study.plan import Study
 
 
@@ -414,9 +413,9 @@ def test_a_failure_leaves_no_half_file(scan, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("systematics", [{}, {"model.dz": 0.01}])
-def test_figures_read_the_artefacts_that_they_name_and_no_others(tmp_path, monkeypatch, systematics):
+def test_figures_read_the_artefacts_that_they_name_and_no_others(tmp_path, monkeypatch, block, systematics):
     """A point in several batches: those of the first 100 toy muons and the pseudo-experiments, each verified once."""
-    raw = {"study": "s", "source": {"muons": BLOCK + 300}, "compute": {"batch_cost": 1}, "systematics": systematics}
+    raw = {"study": "s", "source": {"muons": block + 300}, "compute": {"batch_cost": 1}, "systematics": systematics}
     run = Run({**raw, "toys": {"muons": 200, "per_muon": 20, "experiments": 100}}, tmp_path).make()
     (first, second), named = run.study.batches, drawn_from(run.study)
     assert set(named) == {(kind, first) for kind in run.study.kinds} | ({("toys", second)} if systematics else set())
@@ -434,9 +433,9 @@ def test_figures_read_the_artefacts_that_they_name_and_no_others(tmp_path, monke
         plot.plot(run.study, run.outputs.study, run.outputs.validation, *run.figures)
 
 
-def test_toys_of_very_many_blocks_are_shown(tmp_path):
+def test_toys_of_very_many_blocks_are_shown(tmp_path, block):
     """The first block has no toy muon: the first two blocks with one are shown, from the second batch."""
-    raw = {"study": "s", "source": {"muons": 3 * BLOCK}, "compute": {"batch_cost": 1}}
+    raw = {"study": "s", "source": {"muons": 3 * block}, "compute": {"batch_cost": 1}}
     run = Run({**raw, "toys": {"muons": 2, "per_muon": 300}}, tmp_path).make()
     assert {name for _, name in drawn_from(run.study)} == set(run.study.batches)
     with open_study(run.outputs.study) as reader:
@@ -445,7 +444,7 @@ def test_toys_of_very_many_blocks_are_shown(tmp_path):
         (theta,) = subject.observables
         muon = theta.toys("muon")
         assert len(muon) == 2
-        assert (muon >= BLOCK).all()
+        assert (muon >= block).all()
         for name in ("theta", "sigma_theta", "interval68_theta"):
             assert np.array_equal(subject.at(name, muon), reader.rows(f"nominal/{name}")[muon])
         assert np.array_equal(theta.distance(muon=muon), theta.at("{}", muon) / theta.at("sigma_{}_linear", muon))
