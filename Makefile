@@ -1,17 +1,21 @@
-# `make run`: the default study.  `make test`: the tests.  Both set up .venv first, once.
+# `make run`: the default study.  `make test`: the tests, except the slow ones, which `make test-slow` runs.
+# Each sets up .venv first, once.
 PYTHON ?= python3
 VENV := .venv
 PIP_OPTIONS ?=
 CORES ?= all
 READY := $(VENV)/.ready
 
-.PHONY: run test lint format docs lock clean
+.PHONY: run test test-slow lint format docs lock clean
 
 run: $(READY)
 	$(VENV)/bin/snakemake --cores $(CORES)
 
 test: $(READY)
-	$(VENV)/bin/python -m pytest -n 2 --dist loadgroup
+	$(VENV)/bin/python -m pytest -n 2 --dist loadgroup -m "not slow"
+
+test-slow: $(READY)
+	$(VENV)/bin/python -m pytest -n 2 --dist loadgroup -m slow
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .

@@ -122,6 +122,11 @@ class Run:
         return self
 
 
+def slow(*values: object):
+    """Values of a parametrized test that only `make test-slow` tries."""
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 def files_in(folder: Path) -> dict[str, bytes]:
     """Every file below a folder, by relative path."""
     return {

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from running import SMALL, Run, files_in
+from running import SMALL, Run, files_in, slow
 
 from pullback import infer_theta
 from pullback.statistics.random import random_stream
@@ -27,7 +27,7 @@ def columns(run):
     ("size", "scan", "random_numbers"),
     [
         *product([1000], [None, SMALL["scan"]], ["common", "independent"]),
-        pytest.param(blocks.BLOCK, SMALL["scan"], "independent", marks=pytest.mark.slow),
+        slow(blocks.BLOCK, SMALL["scan"], "independent"),
     ],
 )
 def test_no_column_or_table_depends_on_the_batches(tmp_path, monkeypatch, size, scan, random_numbers):

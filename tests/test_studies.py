@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 import yaml
-from running import PROJECT, Run
+from running import PROJECT, Run, slow
 
 from pullback.store.evidence_file import read_evidence
 
@@ -25,7 +25,7 @@ def merged(raw, changes):
     }
 
 
-@pytest.mark.parametrize("name", FEWER)
+@pytest.mark.parametrize("name", [*map(slow, ("track", "own_model", "scatter")), "recorded_root"])
 def test_what_is_quoted_passes_in_every_bin(tmp_path, monkeypatch, name):
     raw = yaml.safe_load((PROJECT / "config" / f"{name}.yaml").read_text(encoding="utf-8"))
     assert raw["study"] == name
@@ -45,6 +45,7 @@ def test_what_is_quoted_passes_in_every_bin(tmp_path, monkeypatch, name):
         assert all(each["toy_muons"] for each in entry["quoted"]["bins"])
 
 
+@pytest.mark.slow
 def test_editing_a_model_reruns_what_depends_on_it(workflow):
     """And touching nothing reruns nothing; a mistake in the file is named by file and line before any job."""
     shutil.copytree(PROJECT / "examples", workflow.folder / "examples")

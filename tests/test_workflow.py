@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 import yaml
-from running import PROJECT, SMALL, Workflow, copy_of_project, files_in
+from running import PROJECT, SMALL, Workflow, copy_of_project, files_in, slow
 
 from pullback.store.study_file import open_study
 
@@ -64,12 +64,14 @@ def test_a_second_run_does_nothing(done):
     assert workflow.results() == before
 
 
+@pytest.mark.slow
 def test_one_core_gives_the_same_bytes(done, workflow):
     shutil.copy(done[0].folder / "small.yaml", workflow.folder)
     workflow.run("--cores", "1", "--configfile", "small.yaml")
     assert workflow.results() == done[0].results()
 
 
+@pytest.mark.slow
 def test_batches_of_a_point_give_the_same_bytes_and_an_added_point_runs_alone(done, workflow):
     raw = {**SMALL, "compute": {"batch_cost": 1}}
     (workflow.folder / "small.yaml").write_text(yaml.safe_dump(raw))
@@ -96,7 +98,13 @@ def test_batches_of_a_point_give_the_same_bytes_and_an_added_point_runs_alone(do
     assert all(after[name] == many[name] for name in artefacts)
 
 
-@pytest.mark.parametrize("lost", ["figures/hits.nominal.svg", "sigma/detector.resolution=50_model.dz=1_etc.h5"])
+@pytest.mark.parametrize(
+    "lost",
+    [
+        "figures/hits.nominal.svg",
+        slow("sigma/detector.resolution=50_model.dz=1_etc.h5"),
+    ],
+)
 def test_what_is_lost_is_made_again(done, tmp_path, lost):
     shutil.copytree(done[0].folder, tmp_path, dirs_exist_ok=True)
     workflow = Workflow(tmp_path)
@@ -127,6 +135,7 @@ def test_another_verdict_is_made_from_the_same_artefacts(done, tmp_path, validat
     assert planned == {"validate", "plot", "report", "check", "all"} | again
 
 
+@pytest.mark.slow
 def test_recorded_hits(workflow):
     """The config that ships, against the table that the exercise printed."""
     shutil.copytree(PROJECT / "config", workflow.folder / "config")
@@ -156,10 +165,10 @@ def test_mistakes_stop_before_any_job(workflow):
 @pytest.mark.parametrize(
     ("content", "given", "expected"),
     [
-        (b"study: s\n\ntoys: {muons: 1\n", ["--configfile", "bad.yaml"], "bad.yaml:4: can't be read as YAML"),
+        slow(b"study: s\n\ntoys: {muons: 1\n", ["--configfile", "bad.yaml"], "bad.yaml:4: can't be read as YAML"),
         (b"study: s\n# 30\xb0\n", ["--configfiles", "good.yaml", "bad.yaml"], "bad.yaml:2: is not UTF-8 text"),
-        (b"", ["--configfile=bad.yaml"], "bad.yaml: is empty"),
-        (b"study: s\nstudy: t\n", ["--configfile", "bad.yaml"], "bad.yaml:2: key 'study' is given twice"),
+        slow(b"", ["--configfile=bad.yaml"], "bad.yaml: is empty"),
+        slow(b"study: s\nstudy: t\n", ["--configfile", "bad.yaml"], "bad.yaml:2: key 'study' is given twice"),
         (None, ["--configfile", "bad.yaml", "good.yaml"], "bad.yaml: no such file"),
     ],
 )
@@ -175,7 +184,7 @@ def test_what_snakemake_cannot_read_is_told_in_one_line(workflow, content, given
 
 
 @pytest.mark.parametrize(
-    "options", [["--workflow-profile", "none"], ["--profile", str(PROJECT / "profiles" / "cluster-generic")]]
+    "options", [["--workflow-profile", "none"], slow(["--profile", str(PROJECT / "profiles" / "cluster-generic")])]
 )
 def test_a_key_given_twice_is_refused_whatever_the_profile(workflow, options):
     """The Snakefile looks at the files too, where another profile is in the place of the default one."""
@@ -231,7 +240,7 @@ def test_config_files_and_the_command_line(workflow):
     assert "detector.resolution=50_model.dz=1_etc" in printed
 
 
-@pytest.mark.parametrize(("strict", "code"), [(False, 0), (True, 1)])
+@pytest.mark.parametrize(("strict", "code"), [slow(False, 0), (True, 1)])
 def test_inconclusive_fails_only_when_strict_and_has_its_report(done, tmp_path, strict, code):
     shutil.copytree(done[0].folder, tmp_path, dirs_exist_ok=True)
     raw = {**SMALL, "validation": {"strict": strict, "tolerance": 0.001}}
@@ -269,11 +278,11 @@ def in_a_copy(tmp_path_factory):
     ("changed", "expected"),
     [
         ("report/captions.py", PAGE),
-        ("report/templates/report.html.j2", PAGE),
-        ("validation/judgement.py", VERDICT | PAGE),
+        slow("report/templates/report.html.j2", PAGE),
+        slow("validation/judgement.py", VERDICT | PAGE),
         ("detector/response.py", BY_ONE | VERDICT | PAGE),
-        ("uncertainty/quoting.py", BY_ONE | VERDICT | PAGE),
-        ("cli.py", set()),
+        slow("uncertainty/quoting.py", BY_ONE | VERDICT | PAGE),
+        slow("cli.py", set()),
     ],
 )
 def test_a_change_makes_again_what_its_layer_and_those_above_make(in_a_copy, changed, expected):
