@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typechecker import unchecked
 
@@ -17,6 +18,7 @@ from pullback.report.figures.plot import plot
 from pullback.report.gallery import gallery
 from pullback.report.page import write_report
 from pullback.steps.target import find_target
+from pullback.store.study_file import open_study
 from pullback.study.batches import Batch
 from pullback.study.plan import Study
 from pullback.validation.batch_sums import tally
@@ -110,6 +112,13 @@ class Run:
     def of_job(self) -> Study:
         """The study as a job has it."""
         return Study.from_json(self.study.to_json())
+
+    def columns(self, label: str = "") -> dict[str, np.ndarray]:
+        """Every column of the study, by path; those of a point by their names in it."""
+        with open_study(self.outputs.study) as reader:
+            labels = [label] if label else [point.label for point in self.study.points]
+            found = {name: reader.rows(name) for each in labels for name, _ in reader.columns(each)}
+        return {name.removeprefix(f"{label}/"): values for name, values in found.items()}
 
     def show(self) -> "Run":
         """What a person sees: the target if one is wanted, the figures and the report."""
