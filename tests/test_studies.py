@@ -95,6 +95,7 @@ def test_editing_a_module_beside_a_model_reruns_the_same_rules(workflow):
         (workflow.folder / name).write_text(text)
 
 
+@pytest.mark.slow
 def test_an_error_in_a_model_names_its_line(workflow):
     (workflow.folder / "mine.py").write_text("import torch\n\n\ndef infer(hits, a):\n    return hits @ torch.ones(7)\n")
     raw = {

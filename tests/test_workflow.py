@@ -98,13 +98,8 @@ def test_batches_of_a_point_give_the_same_bytes_and_an_added_point_runs_alone(do
     assert all(after[name] == many[name] for name in artefacts)
 
 
-@pytest.mark.parametrize(
-    "lost",
-    [
-        "figures/hits.nominal.svg",
-        slow("sigma/detector.resolution=50_model.dz=1_etc.h5"),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("lost", ["figures/hits.nominal.svg", "sigma/detector.resolution=50_model.dz=1_etc.h5"])
 def test_what_is_lost_is_made_again(done, tmp_path, lost):
     shutil.copytree(done[0].folder, tmp_path, dirs_exist_ok=True)
     workflow = Workflow(tmp_path)

@@ -54,7 +54,7 @@ def report(raw, folder, *, draw=False):
 @pytest.fixture(scope="module")
 def default(tmp_path_factory):
     raw = {"study": "default", "scan": {"detector.resolution": [50, 100]}}
-    return report(raw, tmp_path_factory.mktemp("default"), draw=True)
+    return report(raw, tmp_path_factory.mktemp("default"))
 
 
 def test_the_verdict_comes_first_and_in_words(default):

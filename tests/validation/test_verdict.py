@@ -253,7 +253,7 @@ def test_toys_that_share_one_noise_vector(sabotaged):
     assert evidence["points"][0]["linear"]["domain"]["scatter"] < 0.2
 
 
-@pytest.mark.parametrize("resolution", [5.0, 20_000.0])
+@pytest.mark.parametrize("resolution", [slow(5.0), 20_000.0])
 def test_coarse_and_fine_detectors_pass(tmp_path, resolution):
     # Of a fine detector, one or two muons are at the fold, and must have enough toys by themselves.
     raw = {**DEFAULT, "detector": {"resolution": resolution}, "toys": {"per_muon": 40_000}}
