@@ -17,6 +17,7 @@ from pullback.study import blocks  # noqa: E402
 torch.set_num_threads(1)
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks at the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give the tests that share what is made once for a module to one worker."""
     for item in items:
