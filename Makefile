@@ -11,11 +11,12 @@ READY := $(VENV)/.ready
 run: $(READY)
 	$(VENV)/bin/snakemake --cores $(CORES)
 
+# A file's tests run in one worker, so that what is made once for them is made once.
 test: $(READY)
-	$(VENV)/bin/python -m pytest -n 2 --dist loadgroup -m "not slow"
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 test-slow: $(READY)
-	$(VENV)/bin/python -m pytest -n 2 --dist loadgroup -m slow
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile -m slow
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .
