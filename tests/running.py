@@ -45,8 +45,8 @@ class Run:
         self.checks = nullcontext if checked else unchecked
         self.files = {kind: [folder / kind / f"{name}.h5" for name in self.study.batches] for kind in self.study.kinds}
         self.tallies = [folder / "tally" / f"{name}.h5" for name in self.study.batches]
-        names = ("config.yaml", "points.csv", "study.h5", "validation.json", "validation.csv", "summary.csv")
-        self.outputs = Outputs(*(folder / name for name in names))
+        names = ("config.yaml", "points.csv", "study.h5", "validation.json", "validation.schema.json")
+        self.outputs = Outputs(*(folder / name for name in (*names, "validation.csv", "summary.csv")))
 
     @property
     def figures(self) -> tuple[list[Path], list[Path]]:

@@ -1,12 +1,16 @@
 """The structure of the package: imports go downward only, rooms stay small, and tests mirror them."""
 
 import ast
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from running import PROJECT
 
+import pullback
 from pullback.store import provenance
 
 PACKAGE = PROJECT / "src" / "pullback"
@@ -104,3 +108,62 @@ def test_the_tests_mirror_the_package():
     for path in tests.rglob("*/test_*.py"):
         room = path.relative_to(tests).with_name(f"{path.stem.removeprefix('test_')}.py")
         assert room.parent == Path() or (PACKAGE / room).exists(), path
+
+
+def test_type_checkers_know_the_public_names(tmp_path):
+    (tmp_path / "script.py").write_text("import pullback\npullback.propogate\nreveal_type(pullback.propagate)\n")
+    (tmp_path / "mypy.ini").write_text("[mypy]\n[mypy-torch.*,numpy.*,scipy.*,jaxtyping.*]\nfollow_imports = skip\n")
+    command = [sys.executable, "-m", "mypy", "--follow-imports=silent", "script.py"]
+    environment = {**os.environ, "MYPYPATH": str(PROJECT / "src")}
+    found = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert 'script.py:2: error: Module has no attribute "propogate"' in found.stdout
+    assert 'script.py:3: note: Revealed type is "def (infer: ' in found.stdout
+    assert "Found 1 error" in found.stdout
+
+
+def test_the_stub_lists_the_public_names_in_order():
+    """The names that are imported when they are used are read from it, so that there is one list."""
+    lines = [line for line in (PACKAGE / "__init__.pyi").read_text().splitlines() if line.startswith("from ")]
+    names = [line.split()[-1] for line in lines]
+    assert lines == sorted(lines)
+    assert [line.split(" import ")[1] for line in lines] == [f"{name} as {name}" for name in names]
+    assert sorted(names) == pullback.__all__
+
+
+def public_names(path: Path) -> set[str]:
+    """The public names that a module defines at the top, without those that it imports."""
+    found: set[str] = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            found |= {name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)}
+    return {name for name in found if not name.startswith("_")}
+
+
+PLUG_INS = {
+    "models": {"model", "generate", "intersect_layers", "covariance", "chi2"},
+    "hits": {"count", "read"},
+}
+"""Functions that each model, or each reader of a kind of file, has under the same name."""
+
+
+# fmt: off
+AMBIGUOUS = {
+    "AT_A_TIME", "ENDS", "Entry", "Gaussian", "Hits", "KINDS", "Model", "NARROWEST", "Numbers", "Rows",
+    "Target", "Toys", "check", "correlations_of", "count", "covariance_of", "draw", "examine", "factor", "find",
+    "infer_theta", "load", "read", "run_toys", "shown",
+}
+# fmt: on
+"""Names that two modules still define."""
+
+
+def test_a_public_name_has_one_meaning():
+    """No two modules define the same name, except plug-ins, and each module's logger."""
+    homes: dict[str, list[str]] = {}
+    for path in MODULES:
+        package = dotted(path).split(".")[0]
+        for name in public_names(path) - PLUG_INS.get(package, set()) - {"log"}:
+            homes.setdefault(name, []).append(dotted(path))
+    assert {name: modules for name, modules in homes.items() if len(modules) > 1 and name not in AMBIGUOUS} == {}

@@ -1,18 +1,47 @@
 """Errors that a user can mend."""
 
+from typing import Any
+
 LONGEST_SHOWN = 80
-"""Characters of a cell, a column name or a line of code that a message shows."""
+"""Maximum number of characters of a value, a cell or a line of code in a message."""
+
+LONGEST_NAME = 200
+"""Maximum number of characters of a path or a dotted name in a message."""
 
 
 class PullbackError(Exception):
     """Something a user can mend: its text says what is wrong, where, and what to do, in one line per problem."""
 
 
-def one_line(text: str) -> str:
-    """Text of a user's file as a message shows it: on one line, and shortened.
+class ConfigError(PullbackError):
+    """The config, with its scan, systematics and target, or a config file."""
+
+
+class HitsError(PullbackError):
+    """A file of recorded hits."""
+
+
+class ModelError(PullbackError):
+    """A user's model file, or a function in it."""
+
+
+class ArtefactError(PullbackError):
+    """A result of the workflow: missing, damaged, made by another version or from another config, or without a part."""
+
+
+def one_line(text: str, longest: int = LONGEST_SHOWN) -> str:
+    """Text of a user as a message shows it: on one line, and shortened.
 
     >>> one_line("a\\nb"), one_line("y" * 1000)
     ('a\\\\nb', 'yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy…')
     """
-    start = text[:LONGEST_SHOWN] + "…" * (len(text) > LONGEST_SHOWN)
-    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in start)
+    start = text[:longest] + "…" * (len(text) > longest)
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in start)
+
+
+def shown(value: Any) -> str:
+    """A value of a config as a message shows it."""
+    try:
+        return one_line(repr(value))
+    except ValueError:  # Python refuses to format an integer with too many digits
+        return f"a whole number of {value.bit_length()} bits"

@@ -14,11 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .errors import PullbackError
-
-LONGEST_SHOWN = 200
-"""Maximum length of a path in an error message."""
-
+from .errors import LONGEST_NAME, PullbackError, one_line
 
 LONGEST_BEGINNING = 200
 """Maximum length in bytes of a name to which a suffix is added; file systems allow 255 bytes."""
@@ -62,17 +58,18 @@ def whole(path: str | Path) -> Iterator[Path]:
 
 def check_replaceable(path: str | Path) -> None:
     """Refuse to write in place of anything but a regular file, and where none can be: a name that is too long."""
+    shown = one_line(str(path), LONGEST_NAME)
     try:
         mode = os.lstat(path).st_mode
     except FileNotFoundError:
         return
     except ValueError:
-        raise PullbackError(f"{_shown(path)!r}: can't be written: no file can have that name") from None
+        raise PullbackError(f"{shown}: can't be written: no file can have that name") from None
     except OSError as error:
-        raise PullbackError(f"{_shown(path)}: can't be written: {error.strerror}") from None
+        raise PullbackError(f"{shown}: can't be written: {error.strerror}") from None
     kinds = {stat.S_IFLNK: "a link", stat.S_IFDIR: "a folder", stat.S_IFREG: ""}
     if kind := kinds.get(stat.S_IFMT(mode), "a pipe, socket or device"):
-        raise PullbackError(f"{path}: can't be written: there is {kind} of that name, and only files are written over")
+        raise PullbackError(f"{shown}: can't be written: there is {kind} of that name, and only files are written over")
 
 
 def _new_part(path: Path) -> tuple[Path, int]:
@@ -129,8 +126,8 @@ def _discard(part: Path | None) -> None:
             part.unlink(missing_ok=True)
 
 
-def check_regular(path: str | Path) -> None:
-    """Refuse a path that is not a regular file.
+def check_regular(path: str | Path, kind: type[PullbackError] = PullbackError) -> None:
+    """Refuse a path that is not a regular file, by an error of this kind.
 
     Reading a pipe or a terminal may wait for ever, and takes data from other readers.
 
@@ -140,26 +137,19 @@ def check_regular(path: str | Path) -> None:
         The path does not exist, is a folder, pipe, socket or device, or is not a valid name.
 
     """
-    shown = _shown(path)
+    shown = one_line(str(path), LONGEST_NAME)
     try:
         mode = os.stat(path).st_mode
     except ValueError:
-        raise PullbackError(f"{shown!r}: can't be read: no file can have that name") from None
+        raise kind(f"{shown}: can't be read: no file can have that name") from None
     except FileNotFoundError:
-        raise PullbackError(f"{shown}: no such file (relative paths start at {Path.cwd()})") from None
+        raise kind(f"{shown}: no such file (relative paths start at {Path.cwd()})") from None
     except OSError as error:
-        raise PullbackError(f"{shown}: can't be read: {error.strerror}") from None
+        raise kind(f"{shown}: can't be read: {error.strerror}") from None
     if stat.S_ISDIR(mode):
-        raise PullbackError(f"{shown}: is a folder, not a file")
+        raise kind(f"{shown}: is a folder, not a file")
     if not stat.S_ISREG(mode):
-        raise PullbackError(
-            f"{shown}: is a pipe, socket or device; only regular files are read; copy its content to one"
-        )
-
-
-def _shown(path: str | Path) -> str:
-    """A path as a message shows it."""
-    return str(path) if len(str(path)) <= LONGEST_SHOWN else f"{str(path)[:LONGEST_SHOWN]}…"
+        raise kind(f"{shown}: is a pipe, socket or device; only regular files are read; copy its content to one")
 
 
 def sha256(path: str | Path) -> str:

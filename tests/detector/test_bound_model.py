@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from pullback import models
+from pullback.config.model_schema import OneHit, Track, Track3d
 from pullback.detector.bound_model import Inference, covariance_of, goodness, parameters_of
+from pullback.models import load_model
 
-TRACK = {"name": "track", "z": [0.0, 0.5, 1.0], "theta0": 0.0}
-PLAIN, SCATTERING = models.load(TRACK), models.load({**TRACK, "theta0": 0.01})
+PLAIN, SCATTERING = load_model(Track()), load_model(Track(theta0=0.01))
 HITS = torch.tensor([[0.1, 0.25, 0.3], [0.5, math.nan, -0.1]], dtype=torch.float64)
 
 
@@ -23,14 +23,14 @@ def test_the_parameters_are_the_model_s_and_the_detector_s():
     assert found["resolution"].tolist() == [100.0, 50.0, 25.0]
     assert parameters_of(PLAIN, 40.0)["resolution"].tolist() == [40.0] * 3
     # Of two coordinates in each layer, the layer's: one number for both.
-    assert parameters_of(models.load({**TRACK, "name": "track3d"}), 40.0)["resolution"].tolist() == [40.0] * 3
+    assert parameters_of(load_model(Track3d()), 40.0)["resolution"].tolist() == [40.0] * 3
     assert all(each.dtype == torch.float64 and each.is_leaf for each in found.values())
 
 
 def test_the_covariance_is_that_of_the_layers():
     parameters = parameters_of(PLAIN, [100.0, 50.0, 25.0])
     torch.testing.assert_close(covariance_of(PLAIN, parameters, HITS), tensor([[1e-4, 4e-4, 16e-4]]))
-    both = models.load({**TRACK, "name": "track3d"})
+    both = load_model(Track3d())
     found = covariance_of(both, parameters_of(both, [100.0, 50.0, 25.0]), HITS[:, :1].expand(2, 6))
     torch.testing.assert_close(found, tensor([[1e-4, 4e-4, 16e-4, 1e-4, 4e-4, 16e-4]]))
 
@@ -68,11 +68,11 @@ def test_the_covariance_has_slopes_by_the_design():
 
 
 def test_an_inference_says_what_the_library_asks():
-    both = models.load({**TRACK, "name": "track3d"})
+    both = load_model(Track3d())
     infer = Inference(both, parameters_of(both, 100.0))
     assert infer.missing
     assert infer.periods == (0.0, pytest.approx(2 * math.pi), 0.0, 0.0)
-    one = models.load({"name": "one_hit", "dz": 2.0})
+    one = load_model(OneHit(dz=2.0))
     infer = Inference(one, parameters_of(one, 100.0))
     assert not infer.missing
     assert infer.periods is None

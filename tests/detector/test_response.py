@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from pullback.detector import response
-from pullback.detector.bound_model import covariance_of, parameters_of
-from pullback.detector.smearing import smear
+from pullback.detector.bound_model import bound, covariance_of
+from pullback.detector.response import Response, SimulatedBlock, generated, true_hits
 from pullback.study.blocks import BLOCK, Block
 from pullback.study.plan import Study
 
@@ -27,28 +26,50 @@ def detectors(**section):
 
 
 def test_a_number_for_all_layers_or_one_for_each():
-    assert response.resolution(detectors(resolution=50)).tolist() == [50.0] * 6
-    assert response.resolution(detectors(resolution=[50, 20, 10])).tolist() == [50, 20, 10, 50, 20, 10]
+    assert Response(detectors(resolution=50)).resolution.tolist() == [50.0] * 6
+    assert Response(detectors(resolution=[50, 20, 10])).resolution.tolist() == [50, 20, 10, 50, 20, 10]
+
+
+def lost(part, block):
+    """Which hits of a block are lost."""
+    response = Response(part)
+    return np.isnan(response.record(np.zeros((len(block), len(part.model.layers))), response.draw(block)))
+
+
+def deviates(part, block):
+    return Response(part).draw(block).deviates
+
+
+def kicks(part, block):
+    return Response(part).draw(block).kicks
+
+
+def deviations(part, block):
+    """Deviations of the hits due to the noise alone."""
+    response = Response(part)
+    drawn = response.draw(block)._replace(kicks=None, chances=None)
+    return response.record(np.zeros(drawn.deviates.shape), drawn)
 
 
 def test_whole_layers_are_lost_as_often_as_they_are_inefficient():
     efficiency = np.array([0.9, 0.6, 1.0])
-    lost = response.lost(detectors(efficiency=efficiency.tolist()), SOME)
-    assert lost.shape == (len(SOME), 6)
-    np.testing.assert_array_equal(lost[:, :3], lost[:, 3:])  # x and y of a layer together
+    missing = lost(detectors(efficiency=efficiency.tolist()), SOME)
+    assert missing.shape == (len(SOME), 6)
+    np.testing.assert_array_equal(missing[:, :3], missing[:, 3:])  # x and y of a layer together
     error = np.sqrt(efficiency * (1 - efficiency) / len(SOME))
-    assert (abs(lost[:, :3].mean(axis=0) - (1 - efficiency)) <= 4 * error).all()
-    both = (lost[:, 0] & lost[:, 1]).mean()  # one layer knows nothing of another
+    assert (abs(missing[:, :3].mean(axis=0) - (1 - efficiency)) <= 4 * error).all()
+    both = (missing[:, 0] & missing[:, 1]).mean()  # one layer knows nothing of another
     assert both == pytest.approx(0.1 * 0.4, abs=4 * math.sqrt(0.04 / len(SOME)))
 
 
 def test_no_hit_is_lost_of_a_perfect_detector():
-    assert response.lost(detectors(efficiency=1.0), SOME) is None
-    assert response.lost(detectors(efficiency=[1.0, 1.0, 1.0]), SOME) is None
-    assert not response.lost(detectors(efficiency=[1.0, 0.5, 1.0]), SOME)[:, [0, 2]].any()
+    for perfect in (1.0, [1.0, 1.0, 1.0]):
+        assert Response(detectors(efficiency=perfect)).draw(SOME).chances is None
+        assert not lost(detectors(efficiency=perfect), SOME).any()
+    assert not lost(detectors(efficiency=[1.0, 0.5, 1.0]), SOME)[:, [0, 2]].any()
 
 
-@pytest.mark.parametrize("draw", [response.generated, response.deviates, response.lost, response.kicks])
+@pytest.mark.parametrize("draw", [generated, deviates, lost, kicks])
 def test_a_block_has_its_numbers_whatever_the_batch(draw):
     raw = {**TRACK3D, "detector": {"efficiency": 0.8}, "model": {"name": "track3d", "theta0": 0.01}}
     whole = part_of(raw)
@@ -61,16 +82,18 @@ def test_a_block_has_its_numbers_whatever_the_batch(draw):
 
 
 def test_what_is_lost_changes_no_other_number():
-    some, all_ = detectors(efficiency=0.5), detectors()
-    for draw in (response.generated, response.deviates, response.kicks):
+    scattering = {**TRACK3D, "model": {"name": "track3d", "theta0": 0.01}}
+    some, all_ = part_of({**scattering, "detector": {"efficiency": 0.5}}), part_of(scattering)
+    for draw in (generated, deviates, kicks):
         np.testing.assert_array_equal(draw(some, SOME), draw(all_, SOME))
 
 
 def test_points_with_random_numbers_of_their_own():
-    raw = {**TRACK3D, "random_numbers": "independent", "detector": {"efficiency": 0.5}}
+    model = {"name": "track3d", "theta0": 0.01}
+    raw = {**TRACK3D, "model": model, "random_numbers": "independent", "detector": {"efficiency": 0.5}}
     study = Study.from_config({**raw, "scan": {"detector.resolution": [50, 100]}})
     one, other = (part for batch in study.batches for part in study.batch("reco", batch).parts)
-    for draw in (response.generated, response.deviates, response.lost, response.kicks):
+    for draw in (generated, deviates, lost, kicks):
         assert (draw(one, SOME) != draw(other, SOME)).mean() > 0.2
 
 
@@ -86,27 +109,27 @@ def test_smeared_hits_have_the_covariance_that_propagation_assumes(model):
     raw = {**TRACK3D, "model": {"name": model, "theta0": 0.01}, "detector": {"resolution": [100, 300, 200]}}
     part, block = part_of(raw), Block(0, 0, BLOCK)
     x = np.zeros((BLOCK, len(part.model.layers)))
-    scale = response.resolution(part) / response.factor(part)
-    off = smear(x, scale, response.deviates(part, block)) + response.scattered(part, block, x)
+    response = Response(part)
+    off = response.record(x, response.draw(block))
     found, error = covariance(off)
     hits = torch.zeros(1, len(part.model.layers), dtype=torch.float64)
-    parameters = parameters_of(part.model, part.settings.detector.resolution)
+    parameters, _ = bound(part)
     (expected,) = covariance_of(part.model, parameters, hits).numpy()
     assert (abs(found - expected) <= 4.5 * error).all()
     # Neither of the two alone would do.
-    for alone in (np.diag(expected.diagonal()), expected - np.diag(response.resolution(part) ** -2.0)):
+    for alone in (np.diag(expected.diagonal()), expected - np.diag(response.resolution**-2.0)):
         assert (abs(found - alone) > 10 * error).any()
 
 
 def test_a_model_that_adds_nothing_adds_nothing():
-    assert response.scattered(detectors(), SOME, np.zeros((len(SOME), 6))) == 0.0
-    assert response.scattering_root(detectors(), torch.zeros(1, 6, dtype=torch.float64)) is None
+    assert kicks(detectors(), SOME) is None
+    assert Response(detectors()).around(torch.zeros(1, 6, dtype=torch.float64), None).root is None
 
 
 def test_strips_of_every_layer_are_as_wide_as_its_resolution():
     layers = [100, 50, 25]
     part = detectors(noise="strip", resolution=layers)
-    off = response.deviates(part, SOME) * response.factor(part) / response.resolution(part)
+    off = deviations(part, SOME)
     half = math.sqrt(12) / 2 / np.array(layers * 2)
     assert (abs(off) <= half).all()
     assert (abs(off).max(axis=0) > 0.999 * half).all()
@@ -115,14 +138,57 @@ def test_strips_of_every_layer_are_as_wide_as_its_resolution():
 
 def test_strips_of_a_given_pitch_are_alike_in_every_layer():
     part = detectors(noise={"kind": "strip", "pitch": 0.06}, resolution=[100, 50, 25])
-    off = response.deviates(part, SOME) * response.factor(part) / response.resolution(part)
+    off = deviations(part, SOME)
     np.testing.assert_allclose(abs(off).max(axis=0), 0.03, rtol=1e-3)
 
 
 def test_deviates_of_toys_are_the_noise_s_and_normal_ones_for_what_is_added():
-    noise = detectors(noise="strip").settings.detector.noise
+    response = Response(part_of({**TRACK3D, "model": {"name": "track"}, "detector": {"noise": "strip"}}))
     rng = np.random.default_rng(1)
-    z = response.draw_off(noise, 3, rng, (20_000, 6))
+    z = response.toy_deviates(rng, (20_000, 6))
     assert abs(z[:, :3]).max() <= 0.5
     np.testing.assert_allclose(z[:, 3:].std(axis=0), 1, rtol=0.03)
-    assert response.draw_off(noise, 3, rng, (10, 3)).shape == (10, 3)
+    assert response.toy_deviates(rng, (10, 3)).shape == (10, 3)
+
+
+EVERYTHING = {
+    **TRACK3D,
+    "model": {"name": "track3d", "theta0": 0.01},
+    "detector": {"resolution": [100, 300, 200], "efficiency": [0.9, 1.0, 0.7]},
+}
+
+
+@pytest.mark.parametrize("noise", ["gaussian", "strip", {"kind": "strip", "pitch": 0.03}, "tails", "clipped"])
+def test_hits_as_functions_of_the_design_are_the_simulated_hits(noise):
+    """The same equation with arrays and with tensors, to a bit."""
+    part = part_of({**EVERYTHING, "detector": {**EVERYTHING["detector"], "noise": noise}})
+    response, (parameters, _) = Response(part), bound(part)
+    plain = response.record(true_hits(part, generated(part, SOME)), response.draw(SOME))
+    moving = SimulatedBlock.draw(part, SOME).hits(part, parameters)
+    np.testing.assert_array_equal(moving.numpy(), plain)
+    assert 0.1 < np.isnan(plain).mean() < 0.2
+
+
+@pytest.mark.parametrize(
+    ("noise", "moves"), [("gaussian", True), ("strip", True), ({"kind": "strip", "pitch": 0.03}, False)]
+)
+def test_a_finer_resolution_moves_hits_unless_the_strips_have_a_pitch(noise, moves):
+    part = part_of({**TRACK3D, "detector": {"noise": noise, "resolution": [100, 300, 200]}})
+    parameters = {name: each.requires_grad_() for name, each in bound(part)[0].items()}
+    block = SimulatedBlock.draw(part, SOME).take(slice(0, 100))
+    (slope,) = torch.autograd.grad(
+        block.hits(part, parameters).abs().sum(), parameters["resolution"], materialize_grads=True
+    )
+    assert (slope != 0).all() == moves
+    assert (slope == 0).all() != moves
+
+
+def test_toys_around_hits_have_the_noise_and_the_scattering_of_the_simulation():
+    part = part_of({**EVERYTHING, "detector": {"resolution": [100, 300, 200], "noise": "strip"}})
+    hits = torch.from_numpy(true_hits(part, generated(part, Block(0, 0, 5))))
+    setup = Response(part).around(hits, None)
+    assert setup.deviates == 12
+    factor = np.sqrt(12)  # the noise of strips has the variance 1/12
+    _, (expected,) = bound(part), covariance_of(part.model, bound(part)[0], hits[:1]).numpy()
+    root = setup.root[0].numpy() / np.array([factor] * 6 + [1] * 6)
+    np.testing.assert_allclose(root @ root.T, expected, rtol=1e-12, atol=1e-18)

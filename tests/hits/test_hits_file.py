@@ -9,6 +9,7 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import Mock
 
 import h5py
@@ -431,8 +432,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused(kind, change):
     x = np.random.default_rng(1).normal(size=2 * BLOCK)
     path = write(kind, {"x": x})
     new = other_content(kind, path, x[::-1])
-    section = json.loads(Recorded(file=path).model_dump_json())
-    blocks = source_of({**section, "hits_sha256": source(path).plan()[1]}, ["x"]).blocks(0, 2 * BLOCK)
+    blocks = source_of(Recorded(file=path), ["x"], source(path).plan()[1]).blocks(0, 2 * BLOCK)
     next(blocks)
     change(path, new)
     with pytest.raises(PullbackError) as caught:
@@ -442,7 +442,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused(kind, change):
 
 def test_what_a_reader_makes_of_a_file_that_is_being_written_to_is_not_said(monkeypatch):
     path = write("csv", {"x": np.random.default_rng(1).normal(size=3 * BLOCK)})
-    monkeypatch.setattr(csv, "AT_A_TIME", 1 << 16)
+    monkeypatch.setattr(csv, "CSV_CHUNK_BYTES", 1 << 16)
     blocks = source(path).blocks(0, 3 * BLOCK)
     next(blocks)
     written_into(path, b"oops, this is no number\n" * 3 * BLOCK)
@@ -764,7 +764,7 @@ def test_the_section_of_a_job_is_as_good():
     section = Recorded(
         file="hits.csv", columns={"x0": "a"}, unit="mm", sigma={"x1": "e", "x0": "e"}, covariance={"x1,x0": "c"}
     )
-    file = source_of(json.loads(section.model_dump_json()), ("x0", "x1"))
+    file = source_of(SimpleNamespace(**json.loads(section.model_dump_json())), ("x0", "x1"))
     assert file == source_of(section, ("x0", "x1"))
     assert file.coordinates == ("a", "x1")
     assert (file.sigma, file.covariance) == ({0: "e", 1: "e"}, {(0, 1): "c"})

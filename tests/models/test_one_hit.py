@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from pullback import infer_theta, random_stream
-from pullback.models import load
+from pullback.config.model_schema import OneHit
+from pullback.models import load_model
 from pullback.models.one_hit import generate
 
 
@@ -44,14 +45,14 @@ def test_what_is_drawn_is_uniform():
 
 
 def test_the_model_names_its_quantities():
-    model = load({"name": "one_hit", "dz": 2.0})
+    model = load_model(OneHit(dz=2.0))
     assert [tuple(each)[:2] for each in model.coordinates + model.observables] == [("x", "m"), ("theta", "rad")]
     assert model.parameters == {"dz": 2.0}
     assert model.infer_uses == ("dz",)
 
 
 def test_true_hits_are_drawn_without_the_height():
-    model, source = load({"name": "one_hit"}), SimpleNamespace(x_min=0.0, x_max=1.0)
+    model, source = load_model(SimpleNamespace(name="one_hit")), SimpleNamespace(x_min=0.0, x_max=1.0)
     assert not model.parameters
     drawn = model.generate(random_stream(1, "truth"), 5, source)
     np.testing.assert_array_equal(model.intersect_layers(drawn, **dict.fromkeys(model.intersect_uses)), drawn)

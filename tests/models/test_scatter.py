@@ -10,8 +10,9 @@ import torch
 from oracles import scattered
 
 from pullback import propagate, propagate_distribution, random_stream
+from pullback.config.model_schema import Scatter
 from pullback.errors import PullbackError
-from pullback.models import NO_FOLD, load
+from pullback.models import NO_FOLD, load_model
 from pullback.models.multiple_scattering import highland
 from pullback.models.scatter import chi2, covariance, generate, infer_scatter, intersect_layers
 
@@ -228,7 +229,7 @@ def test_layers_in_the_volume_are_refused():
     with pytest.raises(PullbackError, match=r"model\.z_lower: 0\.05 m is above the volume's bottom"):
         intersect_layers(drawn, UPPER, [0.05, -1.0])
     with pytest.raises(PullbackError, match="is not above the lower tracker"):
-        load({"name": "scatter", "z_upper": [1.0, -0.5], "z_lower": [-0.4, -1.0], "theta0": 0.0})
+        load_model(Scatter(z_upper=[1.0, -0.5], z_lower=[-0.4, -1.0]))
 
 
 def test_chi2_sums_both_trackers_and_views():
@@ -239,7 +240,7 @@ def test_chi2_sums_both_trackers_and_views():
 
 
 def test_the_model_is_made_from_its_section():
-    model = load({"name": "scatter", "z_upper": UPPER, "z_lower": LOWER, "theta0": 1e-3})
+    model = load_model(Scatter(z_upper=UPPER, z_lower=LOWER, theta0=1e-3))
     assert [each.name for each in model.coordinates] == [f"{view}{i}" for view in "xy" for i in range(5)]
     assert [each.name for each in model.observables] == NAMES
     folds = ["", "", NO_FOLD, NO_FOLD, "", *["theta_msc"] * 3]

@@ -9,7 +9,8 @@ import torch
 from oracles import scattered
 
 from pullback import propagate, propagate_distribution, random_stream
-from pullback.models import load
+from pullback.config.model_schema import Track
+from pullback.models import load_model
 from pullback.models.track import chi2, covariance, generate, infer_track, intersect_layers
 
 SOURCE = SimpleNamespace(x_min=-1.0, x_max=3.0, cosmic=SimpleNamespace(zenith_max=1.0))
@@ -139,7 +140,7 @@ def test_chi2_has_its_degrees_of_freedom():
 
 
 def test_the_model_is_made_from_its_section():
-    model = load({"name": "track", "z": [1.0, 0.0], "theta0": 0.0})
+    model = load_model(Track(z=[1.0, 0.0]))
     assert [each.name for each in model.coordinates] == ["x0", "x1"]
     assert [(each.name, each.unit) for each in model.observables] == [
         ("slope", "1"),
@@ -148,7 +149,7 @@ def test_the_model_is_made_from_its_section():
     ]
     assert model.layers == (0, 1)
     assert model.covariance is None
-    scattering = load({"name": "track", "z": [1.0, 0.0], "theta0": 1e-3})
+    scattering = load_model(Track(z=[1.0, 0.0], theta0=1e-3))
     assert scattering.covariance(torch.zeros(1, 2), **scattering.parameters).tolist() == [
         [0.0, 0.0],
         [0.0, pytest.approx(1e-6)],

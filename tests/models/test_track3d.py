@@ -9,7 +9,8 @@ import torch
 from oracles import scattered
 
 from pullback import propagate, propagate_distribution, random_stream
-from pullback.models import load
+from pullback.config.model_schema import Track3d
+from pullback.models import load_model
 from pullback.models.track3d import chi2, covariance, generate, infer_track3d, intersect_layers
 
 SOURCE = SimpleNamespace(x_min=-1.0, x_max=3.0, cosmic=SimpleNamespace(zenith_max=1.0))
@@ -133,10 +134,10 @@ def test_chi2_sums_both_views():
 
 
 def test_the_model_is_made_from_its_section():
-    model = load({"name": "track3d", "z": [1.0, 0.0], "theta0": 1e-3})
+    model = load_model(Track3d(z=[1.0, 0.0], theta0=1e-3))
     assert [each.name for each in model.coordinates] == ["x0", "x1", "y0", "y1"]
     assert [each.name for each in model.observables] == ["theta", "phi", "tx", "ty"]
     assert (model.observables[1].period, model.observables[1].fold) == (2 * math.pi, "theta")
     assert model.layers == (0, 1, 0, 1)
     assert model.covariance(torch.zeros(1, 4), **model.parameters).diagonal().tolist() == pytest.approx([0, 1e-6] * 2)
-    assert load({"name": "track3d", "z": [1.0, 0.0], "theta0": 0.0}).covariance is None
+    assert load_model(Track3d(z=[1.0, 0.0])).covariance is None

@@ -19,8 +19,9 @@ from pydantic import ValidationError
 from running import PROJECT, Run
 
 from pullback import PullbackError, propagate, quote, random_stream, run_toys, steps
-from pullback.config.model_schema import RESULTS_OF, Own
-from pullback.models import load, user_checks
+from pullback.config.model_schema import RESULTS_OF, OneHit, Own
+from pullback.models import load_model
+from pullback.models.user_checks import check_model
 from pullback.models.user_file import read_model_file
 from pullback.steps.target import find_target
 from pullback.store import columns
@@ -38,14 +39,14 @@ SLOPE = """
 
 
 def section(**changes):
-    """A model with two coordinates and one observable, as a job has it."""
+    """A model with two coordinates and one observable."""
     raw = {
         "file": "my_model.py",
         "coordinates": ["x0", "x1"],
         "observables": [{"name": "theta", "unit": "rad"}],
         "parameters": {"dz": 0.5},
     }
-    return Own.model_validate({"name": "own", **raw, **changes}).model_dump(mode="json")
+    return Own.model_validate({**raw, **changes})
 
 
 def write(code: str) -> None:
@@ -54,7 +55,7 @@ def write(code: str) -> None:
 
 def model_of(code: str = SLOPE, **changes):
     write(code)
-    return load(section(**changes))
+    return load_model(section(**changes))
 
 
 def refused(call, *arguments) -> str:
@@ -128,8 +129,8 @@ def test_resolution_is_handed_over_to_what_has_an_argument_of_that_name():
     model = model_of(code, parameters={}, covariance="blur", draw="draw")
     assert model.infer_uses == model.covariance_uses == ("resolution",)
     with pytest.raises(ValueError, match="parameters must have resolution"):
-        user_checks.examine(model, HITS)
-    user_checks.examine(model, HITS, {"resolution": [100.0, 50.0]})
+        check_model(model, HITS)
+    check_model(model, HITS, {"resolution": [100.0, 50.0]})
 
 
 def test_without_draw_each_coordinate_is_uniform():
@@ -190,7 +191,7 @@ def test_functions_may_be_assigned_or_imported():
         infer = partial(angle, n=1)
     """
     model = model_of(code)
-    user_checks.examine(model, HITS)
+    check_model(model, HITS)
     torch.testing.assert_close(model.infer(HITS, dz=0.5), ((HITS[:, 1:] - HITS[:, :1]) / 0.5).atan())
 
 
@@ -206,7 +207,7 @@ def test_dataclasses_work_in_it():
         def infer(hits, dz):
             return Line((hits[:, 1:] - hits[:, :1]) / dz).slope
     """
-    user_checks.examine(model_of(code), HITS)
+    check_model(model_of(code), HITS)
 
 
 # The file
@@ -230,19 +231,19 @@ def test_planning_without_a_model_file_imports_no_torch():
 def test_it_is_run_once_for_all_points():
     write("import uuid, pathlib\npathlib.Path(f'run-{uuid.uuid4()}').touch()\n" + textwrap.dedent(SLOPE))
     for dz in (0.5, 1.0):
-        model = load(section(parameters={"dz": dz}))
+        model = load_model(section(parameters={"dz": dz}))
         model.infer(HITS, **model.parameters)
     assert len(list(Path().glob("run-*"))) == 1
 
 
 def test_an_edited_file_is_read_again_and_refused_within_a_run():
     first = model_of()
-    job = {**section(), "file_sha256": hashlib.sha256(Path("my_model.py").read_bytes()).hexdigest()}
-    assert load(job).infer_uses == ("dz",)
+    job, planned = section(), hashlib.sha256(Path("my_model.py").read_bytes()).hexdigest()
+    assert load_model(job, planned).infer_uses == ("dz",)
     second = model_of(SLOPE.replace("dz)[", "2*dz)["))
     assert not torch.equal(first.infer(HITS, dz=0.5), second.infer(HITS, dz=0.5))
     assert not list(Path().glob("__pycache__"))
-    assert refused(load, job) == "my_model.py: has changed since this run began: run again"
+    assert refused(load_model, job, planned) == "my_model.py: has changed since this run began: run again"
 
 
 @pytest.mark.parametrize(
@@ -279,7 +280,7 @@ def test_an_edited_file_is_read_again_and_refused_within_a_run():
 )
 def test_a_file_that_can_not_do_is_refused_when_it_is_read(code, changes, expected):
     write(code)
-    assert expected in refused(load, section(**changes))
+    assert expected in refused(load_model, section(**changes))
 
 
 def neighbours(folder: str, factor: float) -> str:
@@ -314,7 +315,7 @@ def neighbours(folder: str, factor: float) -> str:
 
 
 def test_two_folders_may_have_modules_of_one_name():
-    first, second = (load(section(file=neighbours(name, x))) for name, x in (("a", 2.0), ("b", 3.0)))
+    first, second = (load_model(section(file=neighbours(name, x))) for name, x in (("a", 2.0), ("b", 3.0)))
     for model, factor in ((first, 2.0), (second, 3.0), (first, 2.0)):
         torch.testing.assert_close(model.infer(HITS, dz=0.5), factor * 0.5 * HITS[:, :1])
     assert not {"helper", "package", "my_model"} & {*sys.modules}
@@ -324,14 +325,14 @@ def test_two_folders_may_have_modules_of_one_name():
 @pytest.mark.parametrize("name", ["my_model.py", "helper.py", "package/inner.py", "package/deep/constants.py"])
 def test_a_change_of_any_module_beside_it_is_noticed(name):
     job = section(file=neighbours("a", 2.0))
-    before = read_model_file(job["file"]).sha256
-    load({**job, "file_sha256": before})
+    before = read_model_file(job.file).sha256
+    load_model(job, before)
     assert read_model_file("./a/my_model.py").sha256 == before
     with Path("a", name).open("a") as file:
         file.write("# changed\n")
     expected = "a/my_model.py or what it imports from its folder: has changed since this run began: run again"
-    assert refused(load, {**job, "file_sha256": before}) == expected
-    assert read_model_file(job["file"]).sha256 != before
+    assert refused(load_model, job, before) == expected
+    assert read_model_file(job.file).sha256 != before
 
 
 def test_the_digest_of_a_file_alone_is_its_own():
@@ -349,7 +350,7 @@ def test_a_file_beside_it_may_not_have_the_name_of_an_installed_module():
         )
         Path(name).unlink()
     Path("torch.py").write_text("import torch")
-    assert refused(load, section(file="torch.py")).startswith(
+    assert refused(load_model, section(file="torch.py")).startswith(
         "torch.py:1: ImportError: torch.py has the name of an inst"
     )
     Path("torch.py").unlink()
@@ -386,7 +387,7 @@ def test_a_module_beside_it_that_a_function_imports_is_refused(statement):
 
 
 def test_a_missing_file_is_refused():
-    message = refused(load, section(file="models/none.py"))
+    message = refused(load_model, section(file="models/none.py"))
     assert message == f"models/none.py: no such file (relative paths start at {Path.cwd()})"
 
 
@@ -401,12 +402,12 @@ def test_a_missing_file_is_refused():
 )
 def test_only_regular_files_are_read(make, reason):
     make(Path("my_model.py"))
-    assert refused(load, section()).startswith(reason)
+    assert refused(load_model, section()).startswith(reason)
 
 
 @pytest.mark.parametrize("file", ["a\0b.py", "a" * 5000 + ".py"])
 def test_names_that_no_file_can_have(file):
-    message = refused(load, section(file=file))
+    message = refused(load_model, section(file=file))
     assert "can't be read" in message
     assert len(message) < 300
 
@@ -431,7 +432,7 @@ TOO_DEEP = "my_model.py: has an expression of too many terms or brackets, or too
 )
 def test_what_python_can_not_read_is_refused_in_a_short_line(code, expected):
     Path("my_model.py").write_bytes(code)
-    message = refused(load, section())
+    message = refused(load_model, section())
     assert message.startswith(expected)
     assert message.isprintable()
     assert len(message) < 300
@@ -440,7 +441,7 @@ def test_what_python_can_not_read_is_refused_in_a_short_line(code, expected):
 def test_keyword_arguments_take_every_parameter():
     model = model_of("def infer(hits, **parameters):\n    return hits[:, :1] / parameters['dz']\n")
     assert model.infer_uses == ("dz",)
-    user_checks.examine(model, HITS)
+    check_model(model, HITS)
 
 
 # Errors in it
@@ -516,7 +517,7 @@ def test_errors_in_a_function_have_the_line_of_the_file(code, expected):
         ("from math import (\n    pi as infer,\n)\n", "my_model.py:2: infer: is no function but float"),
     ],
 )
-def test_any_callable_is_examined_when_the_file_is_read(code, expected):
+def test_any_callable_is_checked_when_the_file_is_read(code, expected):
     assert refused(model_of, code).startswith(expected)
 
 
@@ -595,7 +596,7 @@ BODY = """
     ],
 )
 def test_what_the_pipeline_can_not_rely_on_is_refused(body, reason):
-    message = refused(user_checks.examine, model_of(BODY.format(body)), HITS)
+    message = refused(check_model, model_of(BODY.format(body)), HITS)
     assert message.startswith("my_model.py:5: infer ")
     assert reason in message
 
@@ -603,7 +604,7 @@ def test_what_the_pipeline_can_not_rely_on_is_refused(body, reason):
 @pytest.mark.filterwarnings("ignore:__array_wrap__:DeprecationWarning")  # numpy's, of torch
 @pytest.mark.parametrize("body", ["np.arctan(hits[:, :1]) / dz", "torch.from_numpy(hits.numpy()[:, :1]) / dz"])
 def test_numpy_on_the_hits_is_refused_with_its_line(body):
-    message = refused(user_checks.examine, model_of(BODY.format(f"return {body}")), HITS)
+    message = refused(check_model, model_of(BODY.format(f"return {body}")), HITS)
     assert message.startswith("my_model.py:6: infer: ")
     assert (
         "NumPy breaks the graph, so that the hits have no derivatives; compute with torch instead (in: ret" in message
@@ -626,61 +627,61 @@ def test_numpy_on_the_hits_is_refused_with_its_line(body):
     ],
 )
 def test_what_is_right_passes(body):
-    user_checks.examine(model_of(BODY.format(body)), HITS)
-    user_checks.examine(model_of(BODY.format(body)), HITS[:1])
-    user_checks.examine(model_of(BODY.format(body)), HITS[:0])
+    check_model(model_of(BODY.format(body)), HITS)
+    check_model(model_of(BODY.format(body)), HITS[:1])
+    check_model(model_of(BODY.format(body)), HITS[:0])
 
 
 @pytest.mark.parametrize(("scale", "offset"), [(1e-6, 0.0), (1e3, 0.0), (1e-3, 1000.0)])
 def test_any_scale_of_hits_will_do(scale, offset):
     hits = HITS * scale + offset
     body = f"return ((hits[:, :1] - {offset}) * {1 / scale}).sin() * dz + {{}} * (hits[:, 1:] - {offset}).detach()"
-    user_checks.examine(model_of(BODY.format(body.format(0.0))), hits)
-    assert "by the hits x1" in refused(user_checks.examine, model_of(BODY.format(body.format(0.1 / scale))), hits)
+    check_model(model_of(BODY.format(body.format(0.0))), hits)
+    assert "by the hits x1" in refused(check_model, model_of(BODY.format(body.format(0.1 / scale))), hits)
 
 
-def test_hits_that_differ_by_little_more_than_rounding_are_examined_too():
+def test_hits_that_differ_by_little_more_than_rounding_are_checked_too():
     hits = HITS * 1e-9 + 1000
-    user_checks.examine(model_of(BODY.format("return hits[:, :1] * dz")), hits)
+    check_model(model_of(BODY.format("return hits[:, :1] * dz")), hits)
     lost = BODY.format("return hits[:, :1] * dz + hits[:, 1:].detach()")
-    assert "by the hits x1" in refused(user_checks.examine, model_of(lost), hits)
+    assert "by the hits x1" in refused(check_model, model_of(lost), hits)
 
 
 def test_any_scale_of_parameters_will_do():
     for dz in (1e-9, 0.0, 1e6, [1e-9, 0.0, -5.0]):
-        user_checks.examine(
+        check_model(
             model_of(BODY.format("return hits[:, :1] + (dz + (1 + dz**2).log()).sum()"), parameters={"dz": dz}), HITS
         )
     lost = BODY.format("return hits[:, :1] * (dz[0] + dz[1].detach())")
-    assert "by the parameter dz" in refused(user_checks.examine, model_of(lost, parameters={"dz": [1.0, 1e-9]}), HITS)
+    assert "by the parameter dz" in refused(check_model, model_of(lost, parameters={"dz": [1.0, 1e-9]}), HITS)
 
 
 def test_a_muon_on_a_kink_passes():
-    user_checks.examine(model_of(BODY.format("return hits[:, :1].abs() / dz")), torch.zeros(5, 2, dtype=torch.float64))
+    check_model(model_of(BODY.format("return hits[:, :1].abs() / dz")), torch.zeros(5, 2, dtype=torch.float64))
 
 
 def test_it_takes_numpy_hits_and_passes_over_those_that_are_not_finite():
     hits = HITS.numpy().copy()
     hits[0] = np.nan
     hits[1] = np.inf
-    user_checks.examine(model_of(BODY.format("assert hits.isfinite().all(); return hits[:, :1] / dz")), hits)
+    check_model(model_of(BODY.format("assert hits.isfinite().all(); return hits[:, :1] / dz")), hits)
 
 
 def test_a_built_in_model_passes():
-    user_checks.examine(load({"name": "one_hit", "dz": 1.5}), torch.ones(3, 1, dtype=torch.float64))
+    check_model(load_model(OneHit()), torch.ones(3, 1, dtype=torch.float64))
 
 
 def test_missing_hits_must_not_spoil_derivatives():
     mean = "n = hits.isfinite(); return torch.where(n, {}, 0.0).sum(1, keepdim=True) / n.sum(1, keepdim=True) * dz"
     bad = model_of(BODY.format(mean.format("hits.exp()")), missing=True)
-    message = refused(user_checks.examine, bad, HITS)
+    message = refused(check_model, bad, HITS)
     assert message.startswith(
         "my_model.py:5: infer has theta without the hit x0, but derivatives that are NaN: replace the NaN of a missing"
     )
-    user_checks.examine(model_of(BODY.format(mean.format("hits.nan_to_num().exp()")), missing=True), HITS)
+    check_model(model_of(BODY.format(mean.format("hits.nan_to_num().exp()")), missing=True), HITS)
     holes = torch.where(torch.eye(4, 2, dtype=torch.bool) | (torch.arange(4) > 1)[:, None], float("nan"), HITS)
-    assert "without the hit x0" in refused(user_checks.examine, bad, holes)  # no muon has all hits
-    user_checks.examine(model_of(SLOPE, missing=True), HITS)  # no value without both, and none is claimed
+    assert "without the hit x0" in refused(check_model, bad, holes)  # no muon has all hits
+    check_model(model_of(SLOPE, missing=True), HITS)  # no value without both, and none is claimed
 
 
 COVARIANCE = (
@@ -721,7 +722,7 @@ COVARIANCE = (
     ],
 )
 def test_what_is_no_covariance_is_refused(body, reason):
-    message = refused(user_checks.examine, model_of(COVARIANCE.format(body), covariance="blur"), HITS)
+    message = refused(check_model, model_of(COVARIANCE.format(body), covariance="blur"), HITS)
     assert message.startswith("my_model.py:7: blur ")
     assert reason in message
 
@@ -729,7 +730,7 @@ def test_what_is_no_covariance_is_refused(body, reason):
 @pytest.mark.parametrize("body", ["return dz", "return numpy.eye(2)", "return -dz * torch.eye(2, dtype=hits.dtype)"])
 def test_what_is_no_covariance_is_refused_before_hits_are_smeared_by_it(tmp_path, body):
     write(COVARIANCE.format("import numpy; " + body))
-    raw = {"study": "s", "source": {"muons": 20}, "model": section(covariance="blur")}
+    raw = {"study": "s", "source": {"muons": 20}, "model": section(covariance="blur").model_dump()}
     batch = next(iter(Study.from_config(raw).batches.values()))
     steps.simulate_hits(batch.of_kind("truth"), tmp_path / "truth.h5")
     message = refused(steps.smear_hits, batch.of_kind("reco"), tmp_path / "truth.h5", tmp_path / "reco.h5")
@@ -741,14 +742,19 @@ def test_an_own_covariance():
     for body in (per_muon, "return dz * torch.eye(2, dtype=hits.dtype)"):
         model = model_of(COVARIANCE.format(body), covariance="blur")
         assert model.covariance_uses == ("dz",)
-        user_checks.examine(model, HITS)
-        user_checks.examine(model, HITS[:2])  # as many muons as coordinates
+        check_model(model, HITS)
+        check_model(model, HITS[:2])  # as many muons as coordinates
 
 
 def test_what_only_a_large_company_shows_is_refused_with_its_line_by_every_step(tmp_path):
     code = BODY.format("return (hits[:, :1] + (hits.mean() if len(hits) > 5000 else 0)) / dz")
     write(code)
-    raw = {"study": "s", "source": {"muons": 6000}, "model": section(), "toys": {"muons": 20, "per_muon": 100}}
+    raw = {
+        "study": "s",
+        "source": {"muons": 6000},
+        "model": section().model_dump(),
+        "toys": {"muons": 20, "per_muon": 100},
+    }
     expected = "my_model.py:5: infer couples muons: an observable of one muon depends on the hits of another, so a "
     assert refused(Run(raw, tmp_path / "run").make) == expected + "Jacobian muon by muon would be wrong"
     assert not (tmp_path / "run" / "sigma").exists() or not list((tmp_path / "run" / "sigma").iterdir())
@@ -846,7 +852,7 @@ def test_the_schema_knows_the_example():
 
 
 def test_a_coordinate_may_be_its_name_alone():
-    assert section()["coordinates"][0] == {"name": "x0", "unit": "m", "long_name": "", "layer": None}
+    assert section().coordinates[0].model_dump() == {"name": "x0", "unit": "m", "long_name": "", "layer": None}
 
 
 # The example
@@ -859,12 +865,12 @@ def example(name="own_model"):
 @pytest.fixture
 def magnet(monkeypatch):
     monkeypatch.chdir(PROJECT)
-    return load(Own.model_validate({"name": "own", **example()["model"]}).model_dump(mode="json"))
+    return load_model(Own.model_validate(example()["model"]))
 
 
 def test_the_example_infers_the_momentum_that_it_draws(magnet):
     hits = magnet.generate(random_stream(1, "truth"), 500, SOURCE)
-    user_checks.examine(magnet, hits)
+    check_model(magnet, hits)
     value = magnet.infer(torch.from_numpy(hits), **magnet.parameters).numpy()
     q_over_p = random_stream(1, "truth").uniform(-0.5, 0.5, 500)
     np.testing.assert_allclose(value[:, 1], q_over_p, rtol=0, atol=1e-12)
@@ -879,7 +885,7 @@ def test_the_example_is_sound_where_a_track_is_straight_and_far(bend, far):
     """Against the parabola, which a gentle bend is: without loss of digits, and with no 0/0."""
     folder = str(PROJECT / "examples/magnet.py")
     raw = {**example()["model"], "file": folder, "name": "own"}
-    magnet = load(Own.model_validate(raw).model_dump(mode="json"))
+    magnet = load_model(Own.model_validate(raw))
     hits = torch.tensor([[far, far - bend, far]], dtype=torch.float64)
     value = magnet.infer(hits, **magnet.parameters)
     actual = (hits[0, 0] - hits[0, 1]).item()  # what is left of the bend at that distance
@@ -936,12 +942,12 @@ def test_the_models_of_the_page_are_right():
     raw = {"name": "own", **yaml.safe_load(blocks("yaml")[0])["model"]}
     added = {"draw": "draw", "covariance": "covariance", "parameters": {"dz": 0.5, "theta0": 0.01}}
     for each in (raw, {**raw, **added}):
-        model = load(Own.model_validate(each).model_dump(mode="json"))
-        user_checks.examine(model, model.generate(random_stream(1, "truth"), 20, SOURCE))
+        model = load_model(Own.model_validate(each))
+        check_model(model, model.generate(random_stream(1, "truth"), 20, SOURCE))
     write(missing)
-    model = load(section(coordinates=["a", "b", "c"], parameters={"z": [1000.0, 1000.5, 1001.0]}, missing=True))
+    model = load_model(section(coordinates=["a", "b", "c"], parameters={"z": [1000.0, 1000.5, 1001.0]}, missing=True))
     hits = torch.tensor([[0.0, 0.5, 1.0], [float("nan"), 0.5, 1.0], [float("nan"), 0.5, float("nan")]]).double()
-    user_checks.examine(model, hits)
+    check_model(model, hits)
     value = model.infer(hits, **model.parameters)[:, 0]
     np.testing.assert_allclose(value, [np.pi / 4, np.pi / 4, np.nan], rtol=1e-14)
 
@@ -950,7 +956,7 @@ def test_the_error_that_the_page_shows_is_what_is_said():
     page = (PROJECT / "docs/models.md").read_text(encoding="utf-8")
     (shown,) = [line.strip() for line in page.splitlines() if line.startswith("    my_model.py:")]
     Path("my_model.py").write_text(blocks("python")[1].replace("unbind", "unbnd"))
-    assert refused(partial(load(section()).infer, HITS, dz=0.5)) == shown
+    assert refused(partial(load_model(section()).infer, HITS, dz=0.5)) == shown
 
 
 def test_an_infinite_observable_beside_a_backward_pass_of_ones_own(tmp_path):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from pullback.detector import response
 from pullback.detector.bound_model import Inference, covariance_of, parameters_of
+from pullback.detector.noise import factor
 from pullback.steps.pseudo_experiments import run_experiments
 from pullback.study import shared_parameters
 from pullback.study.plan import Study
@@ -35,8 +35,8 @@ def part_of(name, systematics=SYSTEMATICS, **more):
 
 def said(part, hits):
     """By the linear law: throw, covariance of the observables of each muon, G, and Σ_η."""
-    parameters = parameters_of(part.model, part.settings.detector.resolution)
-    infer, section = Inference(part.model, parameters), part.config["systematics"]
+    parameters = parameters_of(part.model, part.config.detector.resolution)
+    infer, section = Inference(part.model, parameters), part.config.systematics
     sigma_x = covariance_of(part.model, parameters, hits)
     names = shared_parameters.names_of(section)
     shifted = shared_parameters.Shifted(part.model, parameters, names)
@@ -165,7 +165,7 @@ def test_angles_on_a_circle_are_taken_the_shorter_way_round():
 def test_the_noise_is_that_of_the_detector(noise):
     part = part_of("track", {"alignment.x[2]": 1e-9}, detector={"resolution": 100.0, "noise": noise})
     throw, *_ = said(part, tracks(SLOPES))
-    throw = throw._replace(noise=throw.noise * torch.from_numpy(response.factor(part)))
+    throw = throw._replace(noise=throw.noise * torch.from_numpy(factor(part.config.detector.noise, np.full(3, 100.0))))
     found = thrown(part, throw, np.full((15, 3), SPREAD))
     width = 0.1 / math.sqrt(12) * math.sqrt(2) if isinstance(noise, dict) else SPREAD
     np.testing.assert_allclose(found.sd[:, 0], width, rtol=FOUR_SIGMA)

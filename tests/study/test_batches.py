@@ -5,18 +5,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pullback.config.schema import load
-from pullback.models import load as load_model
-from pullback.study.batches import KINDS, MUON_COST, Batch, cost, cut
+from pullback.study.artefact_configs import KINDS
+from pullback.study.batches import MUON_COST, Batch, cost, cut
 from pullback.study.blocks import BLOCK
 from pullback.study.plan import Study
 from pullback.study.scan import expand
 
-MODEL = load_model({"name": "one_hit", "dz": 1.5})
-
 
 def batches(limit, scan=None, muons=100_000, **more):
     points = expand(load({"study": "s", "source": {"muons": muons}, "scan": scan, **more}))
-    return cut(points, {point.label: point.config.source.muons for point in points}, MODEL, limit)
+    return cut(points, {point.label: point.config.source.muons for point in points}, limit, {})
 
 
 def test_the_default_study_is_one_batch():
@@ -65,7 +63,7 @@ def test_every_muon_is_in_one_batch_once(muons, limit, count):
 @given(muons=st.lists(st.integers(1, 3 * BLOCK), min_size=1, max_size=8, unique=True), limit=st.integers(1, 2 * 10**7))
 def test_batches_are_filled_up_to_the_limit_and_no_further(muons, limit):
     found = list(batches(limit, {"source.muons": muons}, toys={"muons": 1, "per_muon": 2}).values())
-    costs = [sum(cost(part, MODEL) for part in batch.parts) for batch in found]
+    costs = [sum(cost(part) for part in batch.parts) for batch in found]
     for batch, work in zip(found, costs, strict=True):
         (first, *others) = batch.parts
         assert work <= limit or (not others and len(list(first.blocks)) == 1)
@@ -74,12 +72,12 @@ def test_batches_are_filled_up_to_the_limit_and_no_further(muons, limit):
         last, first = before.parts[-1], after.parts[0]
         piece = any(part.last - part.first < -(-part.muons // BLOCK) for part in (last, first))
         large = len(before.parts) == 1 and 2 * work > limit
-        assert piece or large or work + cost(first, MODEL) > limit
+        assert piece or large or work + cost(first) > limit
 
 
 def test_a_recipe_holds_what_its_artefact_is_made_from_and_no_more():
     whole = next(iter(batches(10**12).values()))
-    made_from = {kind: whole.of_kind(kind).parts[0].config for kind in KINDS}
+    made_from = {kind: whole.of_kind(kind).parts[0].made_from()["config"] for kind in KINDS}
     assert set(made_from["truth"]) == {"seed", "random_numbers", "source", "model"}
     assert made_from["truth"]["model"] == {"name": "one_hit"}  # not dz
     assert made_from["reco"]["model"] == {"name": "one_hit"}
@@ -92,7 +90,7 @@ def test_a_recipe_holds_what_its_artefact_is_made_from_and_no_more():
         assert whole.of_kind("tally").of_kind(kind) == whole.of_kind(kind)
     assert whole.of_kind("toys").of_kind("reco") == whole.of_kind("reco")
     with pytest.raises(AttributeError):
-        _ = whole.of_kind("truth").parts[0].settings.detector
+        _ = whole.of_kind("truth").parts[0].config.detector
 
 
 def test_json_brings_a_batch_back():
@@ -153,15 +151,14 @@ def test_muons_of_a_slow_model_are_more_jobs():
     muons, limit = 8 * BLOCK, load({"study": "s"}).compute.batch_cost
     assert len(batches(limit, muons=muons)) == 1
     points = expand(load({"study": "s", "source": {"muons": muons}, "model": {"name": "scatter"}}))
-    model = load_model(points[0].config.model.model_dump())
-    assert len(cut(points, {"nominal": muons}, model, limit)) == 8
+    assert len(cut(points, {"nominal": muons}, limit, {})) == 8
 
 
 def test_the_costs_of_batches_add_up_to_that_of_the_point():
     muons, toys = 6 * BLOCK, {"muons": 1001, "per_muon": 50}
     whole = muons * MUON_COST + 1001 * 50
     pieces = batches(whole // 4, muons=muons, toys=toys)
-    costs = [cost(part, MODEL) for batch in pieces.values() for part in batch.parts]
+    costs = [cost(part) for batch in pieces.values() for part in batch.parts]
     assert len(costs) == 6  # two blocks would cost more than a quarter
     assert sum(costs) == whole
 

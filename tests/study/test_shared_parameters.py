@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from pullback import models
+from pullback.config.model_schema import OneHit, Track, Track3d
 from pullback.detector.bound_model import Inference, parameters_of
 from pullback.errors import PullbackError
+from pullback.models import load_model
 from pullback.study import shared_parameters
 from pullback.uncertainty.systematics import covariance_of_shared
 
-TRACK = {"name": "track", "z": [0.0, 0.5, 1.0], "theta0": 0.0}
-MODEL = models.load(TRACK)
+MODEL = load_model(Track())
 HITS = torch.tensor([[0.1, 0.25, 0.3], [0.5, 0.2, -0.1]], dtype=torch.float64)
 
 
@@ -21,10 +21,10 @@ def shifted(names, eta, model=MODEL, hits=HITS):
 
 
 def test_what_can_be_shifted_has_a_name():
-    assert list(shared_parameters.targets(models.load({"name": "one_hit", "dz": 1.5}))) == ["model.dz", "alignment.x"]
+    assert list(shared_parameters.targets(load_model(OneHit()))) == ["model.dz", "alignment.x"]
     offsets = [f"alignment.{view}[{layer}]" for view in "xy" for layer in range(3)]
     heights = [f"model.z[{layer}]" for layer in range(3)]
-    assert list(shared_parameters.targets(models.load({**TRACK, "name": "track3d"}))) == heights + offsets
+    assert list(shared_parameters.targets(load_model(Track3d()))) == heights + offsets
     # What scatters muons is in the covariance of their hits, and the resolution is the detector's.
     assert not {"model.theta0", "model.resolution"} & set(shared_parameters.targets(MODEL))
 
@@ -40,9 +40,9 @@ def test_the_offset_of_a_coordinate_is_that_of_its_layer():
 
 def test_a_number_of_the_model_is_shifted_in_its_place():
     found = shifted(["model.z[1]"], [0.1])
-    other = models.load({**TRACK, "z": [0.0, 0.6, 1.0]})
+    other = load_model(Track(z=[0.0, 0.6, 1.0]))
     torch.testing.assert_close(found, Inference(other, parameters_of(other, 100.0))(HITS), rtol=1e-14, atol=0)
-    one = models.load({"name": "one_hit", "dz": 1.5})
+    one = load_model(OneHit())
     theta = shifted(["alignment.x", "model.dz"], [0.1, 0.5], one, HITS[:, :1])
     torch.testing.assert_close(theta, ((HITS[:, :1] + 0.1).abs() / 2.0).arctan(), rtol=1e-14, atol=0)
 

@@ -3,7 +3,6 @@
 import shutil
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -25,10 +24,11 @@ from pullback import (
     second_order,
     steps,
 )
+from pullback.config.model_schema import OneHit, Scatter, Track, Track3d
 from pullback.config.schema import load
 from pullback.detector.bound_model import Inference, parameters_of
-from pullback.detector.response import draw_off
-from pullback.models import load as load_model
+from pullback.detector.response import Response
+from pullback.models import load_model
 from pullback.store import artefact
 from pullback.study.plan import Study
 from pullback.uncertainty import device, linear
@@ -39,10 +39,10 @@ needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is n
 CPU = torch.device("cpu")
 
 MODELS = {
-    "one_hit": {"name": "one_hit", "dz": 1.5},
-    "track": {"name": "track", "z": [0.0, 0.5, 1.0], "theta0": 0.001},
-    "track3d": {"name": "track3d", "z": [0.0, 1.0], "theta0": 0.0},
-    "scatter": {"name": "scatter", "z_upper": [0.6, 1.0], "z_lower": [-0.6, -1.0], "theta0": 0.0},
+    "one_hit": OneHit(),
+    "track": Track(theta0=0.001),
+    "track3d": Track3d(z=[0.0, 1.0]),
+    "scatter": Scatter(z_upper=[0.6, 1.0], z_lower=[-0.6, -1.0]),
 }
 
 
@@ -192,7 +192,8 @@ def columns(raw, folder, where="cpu"):
     steps.run_toys(whole.of_kind("toys"), paths["reco"], paths["toys"], where)
     found = {}
     for kind in ("sigma", "toys"):
-        with artefact.open_signed(paths[kind], kind) as reader:
+        with artefact.open_verified(paths[kind], kind) as file:
+            reader = artefact.Reader(paths[kind], file)
             for label in (part.label for part in whole.parts):
                 found |= {f"{kind}/{name}": reader.rows(name) for name, _ in reader.columns(label)}
     return found
@@ -297,9 +298,10 @@ NOISES = (
 @pytest.mark.parametrize("kind", NOISES, ids=lambda kind: kind["kind"])
 def test_a_device_draws_every_kind_of_noise(kind):
     """The same distribution as numpy's, by Kolmogorov and Smirnov's test of two samples."""
-    drawn, count = SimpleNamespace(**kind), 100_000
-    ours = draw_off(drawn, 1, DeviceGenerator(random_stream(1, "toys", 1), CPU), (count, 2))
-    theirs = draw_off(drawn, 1, random_stream(1, "toys", 2), (count, 2))
+    study, count = Study.from_config({"study": "s", "detector": {"noise": kind}}), 100_000
+    response = Response(study.first_part("nominal")[0])
+    ours = response.toy_deviates(DeviceGenerator(random_stream(1, "toys", 1), CPU), (count, 2))
+    theirs = response.toy_deviates(random_stream(1, "toys", 2), (count, 2))
     assert ours.dtype == torch.float64
     for one, other in zip(ours.numpy().T, theirs.T, strict=True):
         assert ks_2samp(one, other).pvalue > 0.001

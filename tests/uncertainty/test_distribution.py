@@ -9,8 +9,9 @@ from oracles import dense, moments
 from scipy import stats
 
 from pullback import infer_theta, propagate, propagate_distribution, quote
+from pullback.config.model_schema import Track3d
 from pullback.detector.bound_model import Inference, parameters_of
-from pullback.models import load
+from pullback.models import load_model
 from pullback.statistics.quantiles import ENDS
 from pullback.uncertainty import distribution, linear
 
@@ -360,7 +361,7 @@ def test_a_ratio_has_intervals_only(coordinates):
 
 def track3d():
     """Its inference with layers at 0, 0.5 and 1 m and σ = 1 mm, and hits of a track with a slope, in σ of a slope."""
-    model = load({"name": "track3d", "z": [0.0, 0.5, 1.0], "theta0": 0.0})
+    model = load_model(Track3d())
     sigma, z = 1e-3, torch.tensor([0.0, 0.5, 1.0], dtype=DOUBLE)
     width = sigma / math.sqrt(0.5)
     hits = lambda slope: torch.cat([0.1 + 0.8 * slope * width * z, 0.2 - 0.6 * slope * width * z])  # noqa: E731

@@ -5,12 +5,13 @@ import pytest
 import torch
 from scipy import stats
 
+from pullback.config.model_schema import MODELS
 from pullback.detector.bound_model import Inference, parameters_of
-from pullback.models import load
+from pullback.models import load_model
 from pullback.statistics.quantiles import ENDS
 from pullback.uncertainty import quadrature
 from pullback.uncertainty.jacobians import muon_jacobian
-from pullback.uncertainty.quadrature import Muons, integrate, moving, normal_points, orthogonal
+from pullback.uncertainty.quadrature import Integrand, integrate, moving, normal_points, orthogonal
 from pullback.uncertainty.quadrature import _order as order_of
 from pullback.uncertainty.quadrature import _quantiles as quantiles_of
 from pullback.uncertainty.quadrature import _rule as rule_of
@@ -21,7 +22,7 @@ DOUBLE = torch.float64
 def muons_of(infer, hits, root=None):
     hits = torch.as_tensor(hits, dtype=DOUBLE)
     root = torch.eye(hits.shape[1], dtype=DOUBLE)[None] if root is None else root
-    return Muons(infer, hits, root, infer(hits))
+    return Integrand(infer, hits, root, infer(hits))
 
 
 def test_the_weights_are_those_of_a_gaussian():
@@ -182,7 +183,7 @@ def test_a_basis_is_orthonormal_and_begins_with_the_vectors():
 
 def model_of(name, **section):
     """A model's inference with σ = 1 mm, its hits on the axis of a line, and their covariance."""
-    model = load({"name": name, "theta0": 0.0, **section})
+    model = load_model(MODELS[name](**section))
     return Inference(model, parameters_of(model, 1000.0)), len(model.layers)
 
 

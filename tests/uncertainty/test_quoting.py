@@ -7,8 +7,9 @@ from oracles import dense, linear_law_holds
 from scipy import special, stats
 
 from pullback import infer_theta, propagate, propagate_distribution, quote
+from pullback.config.model_schema import Scatter
 from pullback.detector.bound_model import Inference, parameters_of
-from pullback.models import load
+from pullback.models import load_model
 
 DOUBLE = torch.float64
 
@@ -187,7 +188,7 @@ def test_without_a_standard_deviation_there_are_intervals_only():
 def test_the_point_of_closest_approach():
     """By toys: without a standard deviation below 4.5 σ of the scattering angle, and with the right one above."""
     z = {"z_upper": [0.6, 0.8, 1.0], "z_lower": [-0.6, -0.8, -1.0]}
-    model = load({"name": "scatter", "theta0": 0.0, **z})
+    model = load_model(Scatter(**z))
     infer, sigma, muons = Inference(model, parameters_of(model, 1000.0)), 1e-3, 60
     generator = torch.Generator().manual_seed(1)
     p, turn = 0.5 * torch.randn(2, muons, 2, dtype=DOUBLE, generator=generator)

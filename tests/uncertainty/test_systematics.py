@@ -101,7 +101,7 @@ def test_parameters_bound_by_a_callable_object(bound):
 def test_blocks_change_nothing(at_a_time, monkeypatch):
     hits, eta = example(10)
     whole = systematic_jacobian(line, hits, eta)
-    monkeypatch.setattr(module, "MUONS_AT_A_TIME", at_a_time)
+    monkeypatch.setattr(module, "MUONS_IN_GRAPH", at_a_time)
     torch.testing.assert_close(systematic_jacobian(line, hits, eta), whole, rtol=1e-14, atol=1e-15)
 
 

@@ -47,7 +47,7 @@ def test_against_all_toys_at_once():
 def test_blocks_change_no_moment(monkeypatch, toys):
     hits = torch.linspace(0, 1, 23, dtype=DOUBLE)[:, None]
     whole = run_toys(infer_theta, hits, sigma=0.01, toys=toys, rng=random_stream(1, "toys"))
-    monkeypatch.setattr(module, "AT_A_TIME", 64)
+    monkeypatch.setattr(module, "DEVIATES_AT_A_TIME", 64)
     blocks = run_toys(infer_theta, hits, sigma=0.01, toys=toys, rng=random_stream(1, "toys"))
     torch.testing.assert_close(blocks.mean, whole.mean, rtol=1e-14, atol=0)
     torch.testing.assert_close(blocks.sd, whole.sd, rtol=1e-10, atol=0)
@@ -112,7 +112,7 @@ def test_largest_block_holds(monkeypatch):
 
     for muons, toys in ((3, 200_000), (5000, 30)):
         run_toys(infer, torch.zeros(muons, 1, dtype=DOUBLE), sigma=1.0, toys=toys, rng=random_stream(1, "toys"))
-    assert max(seen) <= module.AT_A_TIME
+    assert max(seen) <= module.DEVIATES_AT_A_TIME
 
 
 @pytest.mark.parametrize("hit", [math.nan, math.inf, -math.inf])
@@ -231,13 +231,13 @@ def test_intervals_of_blocks_are_averages(monkeypatch):
     """Of more toys than are held at a time, the ends are within their errors, and these are no larger."""
     hits = torch.tensor([[0.0], [0.7]], dtype=DOUBLE)
     whole = run_toys(torch.abs, hits, sigma=1.0, toys=60_000, rng=random_stream(1, "toys"))
-    monkeypatch.setattr(module, "AT_A_TIME", 7000)
+    monkeypatch.setattr(module, "DEVIATES_AT_A_TIME", 7000)
     blocks = run_toys(torch.abs, hits, sigma=1.0, toys=60_000, rng=random_stream(1, "toys"))
     (_, error), (ends, other) = ends_of(whole), ends_of(blocks)
     exact = torch.from_numpy(np.array([stats.foldnorm(place).ppf(ENDS) for place in (0, 0.7)]))
     assert ((ends - exact).abs() < 4 * other).all()
     torch.testing.assert_close(other, error, rtol=0.25, atol=0)
-    assert blocks.count.tolist() == [60_000] * 2
+    assert blocks.toys.tolist() == [60_000] * 2
 
 
 @pytest.mark.parametrize(("toys", "known"), [(FEWEST_FOR_ENDS - 1, False), (FEWEST_FOR_ENDS, True)])
@@ -300,7 +300,7 @@ def test_toys_stop_when_they_settle(n_dig):
         needed = batches_that_settle(values, n_dig)
         assert found.settled[muon].item() == (needed < math.inf)
         count = int(min(needed, 20)) * ADAPTIVE_BATCH
-        assert found.count[muon].item() == count
+        assert found.toys[muon].item() == count
         assert found.sd[muon].item() == pytest.approx(values[:count].std(ddof=1), rel=1e-10)
         batches = np.quantile(values[:count].reshape(-1, ADAPTIVE_BATCH), [0.025, 0.975], axis=1, method="hazen")
         assert found.interval95[muon, 0].tolist() == pytest.approx(batches.mean(axis=1), abs=1e-7)
@@ -310,24 +310,24 @@ def test_more_digits_take_more_toys():
     throws = [ToySetup(lambda h: h, torch.zeros(30, 1, dtype=DOUBLE), 3.0)]
     one, two = (adaptive(throws, range(30), 2_000_000, n_dig)[0] for n_dig in (1, 2))
     assert one.settled.all()
-    assert (one.count == 2 * ADAPTIVE_BATCH).all()
+    assert (one.toys == 2 * ADAPTIVE_BATCH).all()
     assert two.settled.all()
     # 2 s of an end falls to δ = 0.05 at 4 p (1 - p) / (density · δ)² toys.
     needed = 4 * 0.025 * 0.975 / (0.05 * stats.norm(0, 3).pdf(3 * 1.96)) ** 2
-    assert two.count.double().mean().item() == pytest.approx(needed, rel=0.35)
+    assert two.toys.double().mean().item() == pytest.approx(needed, rel=0.35)
 
 
 def test_every_observable_must_settle():
     hits = torch.zeros(1, 1, dtype=DOUBLE)
     infers = (lambda h: h, lambda h: 7 * h, lambda h: torch.cat([h, 7 * h], dim=1))
     small, large, both = (adaptive([ToySetup(infer, hits, 1.0)], [0], 1_000_000)[0] for infer in infers)
-    assert small.count < large.count == both.count
+    assert small.toys < large.toys == both.toys
 
 
 def test_the_most_toys_are_whole_batches():
     throws = [ToySetup(lambda h: 9.0 * h, torch.zeros(1, 1, dtype=DOUBLE), 1.0)]
     (found,) = adaptive(throws, [0], most=39_999, n_dig=3)
-    assert found.count.item() == 30_000
+    assert found.toys.item() == 30_000
     assert not found.settled.item()
 
 
@@ -336,7 +336,7 @@ def test_adaptive_throws_are_the_same_alone_and_among_others():
     hits = torch.tensor([0.0, 0.01, 0.3, math.nan, 1.0, 2.0], dtype=DOUBLE)[:, None]
     throws = [ToySetup(infer_theta, hits, 0.003), ToySetup(torch.abs, hits, 0.02), ToySetup(lambda h: h, hits, 4e-5)]
     together = adaptive(throws, range(6))
-    assert len(torch.cat([each.count for each in together]).unique()) > 3
+    assert len(torch.cat([each.toys for each in together]).unique()) > 3
     for throw, expected in zip(throws, together, strict=True):
         (alone,) = adaptive([throw], range(6))
         for rows in ([0], [1], [3], [2, 5]):
@@ -350,5 +350,5 @@ def test_a_muon_without_a_number_stops_at_once():
     hits = torch.tensor([[math.nan], [0.1], [9.0]], dtype=DOUBLE)
     (found,) = adaptive([ToySetup(torch.sqrt, hits, 0.2)], range(3))
     assert found.settled[:2].tolist() == [False, False]
-    assert found.count[:2].tolist() == [2 * ADAPTIVE_BATCH] * 2
+    assert found.toys[:2].tolist() == [2 * ADAPTIVE_BATCH] * 2
     assert found.interval95[0].isnan().all()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 from pydantic.fields import FieldInfo
@@ -17,35 +17,46 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
+Contradiction = tuple[str, tuple[str, ...]]
+"""A message, and the keys that it depends on, with the one to correct first."""
+
+
 class Clash(ValueError):
-    """Values of a section that contradict each other: messages, each with the keys that it depends on.
+    """Values of a section that contradict each other."""
 
-    The first key of each message is the one to correct.
-    """
-
-    def __init__(self, *found: tuple[str, tuple[str, ...]]):
+    def __init__(self, *found: Contradiction):
         super().__init__("; ".join(line for line, _ in found))
         self.found = found
 
 
+Metres = Annotated[float, Field(json_schema_extra={"unit": "m"})]
+Radians = Annotated[float, Field(json_schema_extra={"unit": "rad"})]
+GeV = Annotated[float, Field(json_schema_extra={"unit": "GeV/c"})]
+
 FORMS = ("number", "list")
-"""Pydantic's names of the two forms of `per_layer`."""
+"""Pydantic's names of the two forms of `NumberPerLayer`."""
 
 
 def _form(value: Any) -> str:
     return FORMS[isinstance(value, list)]
 
 
-def per_layer(**limits: float) -> Any:
-    """A number, or a list with one number per layer."""
-    one = Annotated[float, Field(**limits)]
-    many = Annotated[list[one], Field(min_length=1, max_length=32)]
-    return Annotated[Annotated[one, Tag("number")] | Annotated[many, Tag("list")], Discriminator(_form)]
+_Number = TypeVar("_Number")
+NumberPerLayer = Annotated[
+    Annotated[_Number, Tag("number")] | Annotated[list[_Number], Field(min_length=1, max_length=32), Tag("list")],
+    Discriminator(_form),
+]
+"""A number, or a list with one number per layer."""
 
 
-def sections(field: FieldInfo) -> list[type[Section]]:
+def each_layer(value: float | list[float], layers: int) -> list[float]:
+    """One number per layer, of a field with one number for all layers or a list."""
+    return value if isinstance(value, list) else [value] * layers
+
+
+def sections(field: FieldInfo | None) -> list[type[Section]]:
     """The section types that a field may hold."""
-    kinds = (field.annotation, *get_args(field.annotation))
+    kinds = (field.annotation, *get_args(field.annotation)) if field else ()
     return [each for each in kinds if isinstance(each, type) and issubclass(each, Section)]
 
 
@@ -91,7 +102,7 @@ def kinds(field: FieldInfo) -> list[Any]:
     return [get_origin(each) or each for each in plain_types(field.annotation)]
 
 
-def limits(field: FieldInfo) -> Iterator[Any]:
+def constraints(field: FieldInfo) -> Iterator[Any]:
     """The limits of a value and of its elements: objects with `gt`, `le`, `min_length` and so on."""
     return _metadata(field.annotation, field.metadata)
 

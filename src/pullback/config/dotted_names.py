@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
-from typing import Any, get_args
+from typing import Any
 
-from .base import Section, fields
+from .base import Section, constraints, fields
+from .hints import unit_in
 from .messages import checked
 from .model_schema import Own
 from .schema import PointConfig, StudyConfig
@@ -16,21 +16,21 @@ UNSCANNED = ("scan", "systematics", "target")
 """Sections whose numbers cannot be scanned."""
 
 
-LARGEST = math.nextafter(1e300, 0)
+LARGEST_PARAMETER = math.nextafter(1e300, 0)
 """Largest parameter of a user's model."""
 
 
-def replace(config: PointConfig, values: dict[str, float], *, where: str) -> PointConfig:
+def with_numbers(config: PointConfig, values: dict[str, float], *, where: str) -> PointConfig:
     """The config of a point: some numeric fields replaced, by dotted name, and the result checked."""
-    return checked(PointConfig, replaced(config, values), where)
+    return checked(PointConfig, raw_with_numbers(config, values), where)
 
 
-def replaced(config: PointConfig, values: dict[str, float]) -> dict[str, Any]:
+def raw_with_numbers(config: PointConfig, values: dict[str, float]) -> dict[str, Any]:
     """The unchecked config of a point, as nested dictionaries."""
     raw = config.model_dump(exclude={"scan"})
     for name, value in values.items():
         *sections, key = _keys(name, raw)
-        section = raw
+        section: Any = raw
         for each in sections:
             section = section[each]
         # A list of integers may scan a field of any type, and 100.0 from a table is accepted as a count.
@@ -38,14 +38,14 @@ def replaced(config: PointConfig, values: dict[str, float]) -> dict[str, Any]:
     return raw
 
 
-def split(name: str) -> list[str | int]:
+def keys_and_indices(name: str) -> list[str | int]:
     """The keys and indices of a dotted name: `model.z[2]` is model, z, 2."""
     return [int(each) if each.isdigit() else each for each in re.findall(r"[^.\[\]]+", name)]
 
 
 def _keys(name: str, raw: dict[str, Any]) -> list[str | int]:
     """The keys of a number by dotted name; `model.B` is among the parameters of a user's model."""
-    keys = split(name)
+    keys = keys_and_indices(name)
     own = keys[0] == "model" and keys[1] in raw["model"].get("parameters", {})
     return ["model", "parameters", *keys[1:]] if own else keys
 
@@ -55,31 +55,22 @@ def unit_of(name: str, config: PointConfig | None = None) -> str:
     name = name.split("[")[0]
     if config is not None and config.model.name == "own" and name.startswith("model."):
         return config.model.units.get(name.removeprefix("model."), "")
-    field = fields(StudyConfig).get(name)
-    return (field.json_schema_extra or {}).get("unit", "") if field else ""
+    return unit_in(fields(StudyConfig).get(name))
 
 
-def limits(name: str, config: Section) -> tuple[float, float]:
+def range_of(name: str, config: Section) -> tuple[float, float]:
     """The smallest and the largest value that the config allows for a number, by dotted name."""
     key, _, rest = name.partition(".")
     key = key.split("[")[0]
     if isinstance(section := getattr(config, key, None), Section):
-        return limits(rest, section)
-    bounds = [*_bounds(type(config).model_fields.get(key))]  # parameters of a user's model have no limits
+        return range_of(rest, section)
+    field = type(config).model_fields.get(key)
+    bounds = [*constraints(field)] if field else []  # parameters of a user's model have no limits
     low = [each.ge for each in bounds if hasattr(each, "ge")]
     low += [math.nextafter(each.gt, math.inf) for each in bounds if hasattr(each, "gt")]
     high = [each.le for each in bounds if hasattr(each, "le")]
     high += [math.nextafter(each.lt, -math.inf) for each in bounds if hasattr(each, "lt")]
-    return float(max([*low, -LARGEST])), float(min([*high, LARGEST]))
-
-
-def _bounds(annotation: Any) -> Iterator[Any]:
-    """The limits in an annotation, in its arguments, or in a field."""
-    for each in (*getattr(annotation, "metadata", ()), *getattr(annotation, "__metadata__", ())):
-        yield from _bounds(each) if hasattr(each, "metadata") else [each]
-    for inner in (*get_args(annotation), getattr(annotation, "annotation", None)):
-        if inner is not None:
-            yield from _bounds(inner)
+    return float(max([*low, -LARGEST_PARAMETER])), float(min([*high, LARGEST_PARAMETER]))
 
 
 def numeric_fields(config: Section, prefix: str = "") -> dict[str, float]:

@@ -12,49 +12,32 @@ from typing import Any
 import yaml
 from pydantic.fields import FieldInfo
 
-from .base import Section, fields, kinds, limits, sections, tag
-
-RESOLUTION = "did you mean detector.resolution, which is 1/σ: 100 for 1 cm?"
-TRACKS = "did you mean source.muons?"
-TOYS = "did you mean toys.per_muon, toys around each of toys.muons muons?"
-CORES = "it is an option of Snakemake: --cores 8"
-
-UNITS = "lengths are in m, angles in rad, momenta in GeV/c, and detector.resolution in 1/m"
+from ..errors import shown
+from .base import Section, constraints, fields, kinds, sections, tag
 
 MEANT = {
-    "sigma": RESOLUTION,
-    "sigma_x": RESOLUTION,
-    "x_sigma": RESOLUTION,
-    "smearing": RESOLUTION,
-    "precision": RESOLUTION,
-    "accuracy": RESOLUTION,
-    "events": TRACKS,
-    "n_events": TRACKS,
-    "tracks": TRACKS,
-    "hits": TRACKS,
-    "particles": TRACKS,
-    "toys": TOYS,
-    "n_toys": TOYS,
-    "number": TOYS,
-    "cores": CORES,
-    "threads": CORES,
-    "jobs": CORES,
+    **dict.fromkeys(
+        ("sigma", "sigma_x", "x_sigma", "smearing", "precision", "accuracy"),
+        "did you mean detector.resolution, which is 1/σ: 100 for 1 cm?",
+    ),
+    **dict.fromkeys(("events", "n_events", "tracks", "hits", "particles"), "did you mean source.muons?"),
+    **dict.fromkeys(("toys", "n_toys", "number"), "did you mean toys.per_muon, toys around each of toys.muons muons?"),
+    **dict.fromkeys(("cores", "threads", "jobs"), "it is an option of Snakemake: --cores 8"),
     "height": "did you mean model.dz of one_hit, or model.z of track?",
     "distance": "did you mean model.dz?",
     "layers": "the layers are given by their heights: model.z of track, or model.z_upper and model.z_lower of scatter",
-    "energy": "did you mean source.cosmic.momentum?",
-    "p": "did you mean source.cosmic.momentum?",
-    "path": "did you mean file?",
-    "filename": "did you mean file?",
-    "unit": UNITS,
-    "units": UNITS,
+    **dict.fromkeys(("energy", "p"), "did you mean source.cosmic.momentum?"),
+    **dict.fromkeys(("path", "filename"), "did you mean file?"),
+    **dict.fromkeys(
+        ("unit", "units"), "lengths are in m, angles in rad, momenta in GeV/c, and detector.resolution in 1/m"
+    ),
 }
 """Hints for names that physicists use, by the last part of a dotted name."""
 
 IN_LISTS = ("model.coordinates.", "model.observables.")
 """Prefixes of keys in lists of sections."""
 
-UNSCANNED = ("compute.", "target.", "systematics.", *IN_LISTS)
+_UNSCANNED = ("compute.", "target.", "systematics.", *IN_LISTS)
 """Prefixes of keys that cannot be scanned."""
 
 AMOUNT = re.compile(r"[-+]?[\d.,]+(?:[eE][-+]?\d+)?\s*[^\d\s.,;:*+-].*")
@@ -68,31 +51,11 @@ ELLIPSIS = "…"
 NAMED = f"{{name: {ELLIPSIS}}}"
 """A section that requires only its name."""
 
-SHOWN = 80
-"""Maximum length of a value in a message."""
-
-
-def shown(value: Any) -> str:
-    """A value as shown in a message."""
-    try:
-        text = repr(value)
-    except ValueError:  # Python refuses to format an integer with too many digits
-        return f"a whole number of {value.bit_length()} bits"
-    return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
-
 
 def of_key(path: list[str], section: type[Section], top: type[Section], value: Any) -> str:
     """Advice for an unknown key: a near key beside it, a hint, the same key elsewhere, or all keys beside it.
 
-    Parameters
-    ----------
-    path : list of str
-        The keys that lead to it, and the key itself.
-    section, top : type of Section
-        The section that contains it, and the whole config.
-    value : any
-        Its value.
-
+    `path` holds the keys that lead to it and the key itself; `section` contains it, and `top` is the whole config.
     """
     *around, last = path
     beside = {name: ".".join([*around, name]) for name in section.model_fields}
@@ -157,15 +120,7 @@ def _example(section: type[Section], name: Any) -> str:
 def of_value(value: Any, error: str, field: FieldInfo | None, key: str) -> str:
     """Advice in brackets for a value of a wrong type; empty without advice.
 
-    Parameters
-    ----------
-    value, key : any, str
-        Value and key of the config.
-    error : str
-        Pydantic's error type, such as `float_type`.
-    field : FieldInfo, optional
-        The field of the section; None inside a mapping.
-
+    `error` is pydantic's type of it, such as `float_type`; there is no field inside a mapping.
     """
     match error.removesuffix("_type"), value:
         case _, None:
@@ -178,11 +133,11 @@ def of_value(value: Any, error: str, field: FieldInfo | None, key: str) -> str:
             said = f"write {int(value)}, without a point"
         case "float" | "int", str():
             said = _of_number(value, field)
-        case "float" | "int", list() if not key.startswith(UNSCANNED):
+        case "float" | "int", list() if not key.startswith(_UNSCANNED):
             said = f"several values make a scan: `scan: {{{key}: {shown(value)}}}`"
         case "bool", _:
             said = "true or false, without quotes"
-        case "list", _ if field and sections(field) and (example := _example(sections(field)[0], None)) != NAMED:
+        case "list", _ if sections(field) and (example := _example(sections(field)[0], None)) != NAMED:
             said = f"a list of sections: [{example}]"
         case "list", str() | int() | float() | bool():
             said = f"in brackets: [{value}]"
@@ -200,8 +155,9 @@ def _of_number(text: str, field: FieldInfo | None) -> str:
         return "without the quotes" if quoted else f"YAML takes it for text; write {plain} as {written(value)}"
     if AMOUNT.fullmatch(plain):
         percent = as_number(plain.removesuffix("%"))
-        fraction = percent is not None and is_fraction(field)
-        return f"a fraction: write it as {_percent(percent)}" if fraction else f"write the number alone{scale}"
+        if percent is not None and is_fraction(field):
+            return f"a fraction: write it as {_percent(percent)}"
+        return f"write the number alone{scale}"
     if GROUPED.fullmatch(plain):
         return "a decimal number has a point, and thousands have nothing between them: 1.5, 100000"
     return f"YAML takes it for text; write a number{scale}"
@@ -241,7 +197,7 @@ def is_fraction(field: FieldInfo | None) -> bool:
     """Whether a number has no unit and an upper limit between 0.9 and 1."""
     if field is None or unit_in(field):
         return False
-    most = [getattr(each, name, None) or 0 for each in limits(field) for name in ("le", "lt")]
+    most = [getattr(each, name, None) or 0 for each in constraints(field) for name in ("le", "lt")]
     return 0.9 < max(most, default=0) <= 1
 
 

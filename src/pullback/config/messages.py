@@ -5,17 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
-from ..errors import PullbackError
+from ..errors import ConfigError, PullbackError, shown
 from .base import FORMS, Clash, Section, kinds, sections, tag
-from .hints import of_key, of_limit, of_section, of_value, shown
+from .hints import of_key, of_limit, of_section, of_value
 
 MOST_TOLD = 30
 """Maximum number of mistakes reported at once."""
+
+
+AnySection = TypeVar("AnySection", bound=Section)
 
 
 class Mistake(NamedTuple):
@@ -42,11 +46,11 @@ class Together:
     """Collects messages of several checks, to report them at once without duplicates, up to a maximum number."""
 
     def __init__(self, lines: Iterable[str] = ()):
-        self.lines = dict.fromkeys(lines)
+        self.lines: dict[str, type[PullbackError]] = dict.fromkeys(lines, ConfigError)
 
     def tell(self, line: str) -> None:
         """Add a message."""
-        self.lines[line] = None
+        self.lines[line] = ConfigError
 
     @property
     def enough(self) -> bool:
@@ -55,29 +59,30 @@ class Together:
 
     @contextmanager
     def told(self) -> Iterator[None]:
-        """A context that collects a `PullbackError` instead of raising it."""
+        """A context that collects the messages of an error instead of raising it."""
         try:
             yield
         except PullbackError as error:
-            self.lines |= dict.fromkeys(str(error).split("\n"))
+            self.lines |= dict.fromkeys(str(error).split("\n"), type(error))
 
     def refuse(self) -> None:
-        """Raise an error with all messages, if there are any."""
+        """Raise an error with all messages, if there are any: a `ModelError` if all are about a model file."""
         told = [*self.lines][:MOST_TOLD]
         if self.enough:
             told.append("and more; correct these first")
         if told:
-            raise PullbackError("\n".join(told))
+            kinds = {*self.lines.values()}
+            raise (kinds.pop() if len(kinds) == 1 else ConfigError)("\n".join(told))
 
 
-def checked(kind: type[Section], raw: Any, where: str) -> Any:
+def checked(kind: type[AnySection], raw: Any, where: str) -> AnySection:
     """A config, or a part of it, checked against its section; every mistake is refused."""
     found = examine(kind, raw)
     Together(f"{where}: {each.text}" for each in found.mistakes).refuse()
     return found.value
 
 
-def _line(kind, error) -> str:
+def _line(kind: type[Section], error: ErrorDetails) -> str:
     """The message for one mistake found by pydantic."""
     section, path, which, field = _place(kind, error["loc"])
     key, value = ".".join(path), error["input"]
@@ -96,7 +101,7 @@ def _line(kind, error) -> str:
             advice = of_section(sections(field), value, key)
             return f"{key}: is {shown(value)}; it must be a section with keys of its own{advice}"
         case "dict_type":
-            about = f": {field.description}" if value is not None else "; leave it out, or give it keys"
+            about = f": {field.description}" if field and value is not None else "; leave it out, or give it keys"
             return f"{key}: is {shown(value)}; it must be a section with keys of its own{about}"
     message = re.sub("^(Input|List|String|Dictionary) ", "", error["msg"]).replace(" after validation", "")
     of_limits = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")
@@ -126,7 +131,8 @@ def _place(kind: type[Section], loc: tuple[int | str, ...]) -> tuple[type[Sectio
 
     Unknown keys and keys of mappings have no field.
     """
-    section, path, which = kind, [], ""
+    section, which = kind, ""
+    path: list[str] = []
     field: FieldInfo | None = None
     alternatives: dict[str, type[Section]] = {}
     for part in loc:
@@ -141,7 +147,7 @@ def _place(kind: type[Section], loc: tuple[int | str, ...]) -> tuple[type[Sectio
             continue
         path.append(each)
         field = None if field and not sections(field) else section.model_fields.get(each)
-        inner = sections(field) if field else []
+        inner = sections(field)
         alternatives = _by_tag(inner) if len(inner) > 1 else {}
         section = inner[0] if len(inner) == 1 else section
     return section, path, which, field
@@ -197,7 +203,7 @@ def _holds(section: str, key: str) -> bool:
     return not section or key == section or key.startswith((f"{section}.", f"{section}["))
 
 
-def _mistakes(kind: type[Section], error: Any) -> list[Mistake]:
+def _mistakes(kind: type[Section], error: ErrorDetails) -> list[Mistake]:
     """The mistakes that pydantic found at one location: one, or one for each contradiction."""
     key = ".".join(_place(kind, error["loc"])[1])
     clash = error.get("ctx", {}).get("error")

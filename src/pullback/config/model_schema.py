@@ -8,9 +8,10 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
+from ..errors import shown
 from ..models import NO_FOLD
-from .base import Section, nearest
-from .hints import of_value, shown
+from .base import Metres, Radians, Section, nearest
+from .hints import of_value
 
 RESULTS_OF = (
     "{}_true",
@@ -54,14 +55,20 @@ RESULTS = frozenset(
 """Other dataset names; reserved."""
 
 
-Heights = Annotated[list[Annotated[float, Field(ge=-1e6, le=1e6)]], Field(min_length=2, max_length=32)]
+Heights = Annotated[
+    list[Annotated[float, Field(ge=-1e6, le=1e6)]], Field(min_length=2, max_length=32, json_schema_extra={"unit": "m"})
+]
 
 
-class OneHit(Section):
-    """θ = arctan(|x| / dz)."""
+class ModelSection(Section):
+    """A model."""
 
     beside: ClassVar[tuple[str, ...]] = ()
     """Sections of a simulated source that this model uses."""
+
+
+class OneHit(ModelSection):
+    """θ = arctan(|x| / dz)."""
 
     @property
     def layer_count(self) -> int:
@@ -69,13 +76,11 @@ class OneHit(Section):
         return 1
 
     name: Literal["one_hit"] = Field("one_hit", description="angle from the vertical, from one hit")
-    dz: float = Field(
-        1.5, ge=1e-6, le=1e6, description="height of the muons' origin above the layer", json_schema_extra={"unit": "m"}
-    )
+    dz: Metres = Field(1.5, ge=1e-6, le=1e6, description="height of the muons' origin above the layer")
 
 
-class Track(Section):
-    """A straight line in one view."""
+class _Line(ModelSection):
+    """A straight line through several layers."""
 
     @property
     def layer_count(self) -> int:
@@ -84,24 +89,26 @@ class Track(Section):
 
     beside: ClassVar[tuple[str, ...]] = ("cosmic",)
 
-    name: Literal["track"] = Field("track", description="a straight line through several layers, in one view")
-    z: Heights = Field([0.0, 0.5, 1.0], description="height of each layer", json_schema_extra={"unit": "m"})
-    theta0: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="standard deviation of the scattering angle per layer, in one view",
-        json_schema_extra={"unit": "rad"},
+    name: str
+    z: Heights = Field([0.0, 0.5, 1.0], description="height of each layer")
+    theta0: Radians = Field(
+        0.0, ge=0, le=1, description="standard deviation of the scattering angle per layer, in one view"
     )
 
 
-class Track3d(Track):
+class Track(_Line):
+    """A straight line in one view."""
+
+    name: Literal["track"] = Field("track", description="a straight line through several layers, in one view")
+
+
+class Track3d(_Line):
     """A straight line in space."""
 
     name: Literal["track3d"] = Field("track3d", description="a straight line through several layers, in space")
 
 
-class Scatter(Section):
+class Scatter(ModelSection):
     """Two straight lines, above and below a volume."""
 
     @property
@@ -112,18 +119,10 @@ class Scatter(Section):
     beside: ClassVar[tuple[str, ...]] = ("cosmic", "volume")
 
     name: Literal["scatter"] = Field("scatter", description="one line above and one below a scattering volume")
-    z_upper: Heights = Field(
-        [0.6, 0.8, 1.0], description="height of each layer above the volume", json_schema_extra={"unit": "m"}
-    )
-    z_lower: Heights = Field(
-        [-0.6, -0.8, -1.0], description="height of each layer below the volume", json_schema_extra={"unit": "m"}
-    )
-    theta0: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="standard deviation of the scattering angle per layer, in one view",
-        json_schema_extra={"unit": "rad"},
+    z_upper: Heights = Field([0.6, 0.8, 1.0], description="height of each layer above the volume")
+    z_lower: Heights = Field([-0.6, -0.8, -1.0], description="height of each layer below the volume")
+    theta0: Radians = Field(
+        0.0, ge=0, le=1, description="standard deviation of the scattering angle per layer, in one view"
     )
 
 
@@ -148,7 +147,7 @@ class OwnCoordinate(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _by_its_name(cls, coordinate):
+    def _by_its_name(cls, coordinate: Any) -> Any:
         return {"name": coordinate} if isinstance(coordinate, str) else coordinate
 
 
@@ -162,9 +161,8 @@ class OwnObservable(Section):
     period: float = Field(0.0, ge=0, le=1e6, description="period of an angle on a circle, in its unit; 0: not periodic")
     fold: str = Field(
         "",
-        description="the observable whose distance from 0, in σ, determines where linear "
-        "propagation is valid; default: "
-        "this observable; `none`: it is valid at 0 too",
+        description="the observable whose distance from 0, in σ, determines where linear propagation is valid; "
+        "default: this observable; `none`: it is valid at 0 too",
     )
     domain: float = Field(
         0.0,
@@ -174,10 +172,8 @@ class OwnObservable(Section):
     )
 
 
-class Own(Section):
+class Own(ModelSection):
     """A model defined by a function in a user's file."""
-
-    beside: ClassVar[tuple[str, ...]] = ()
 
     @property
     def layer_count(self) -> int:
@@ -210,9 +206,8 @@ class Own(Section):
     missing: bool = Field(False, description="whether the function accepts missing hits, which are NaN")
     draw: str | None = Field(
         None,
-        description="function `draw(rng, muons, **parameters)` that returns true hits (muon, "
-        "coordinate) as a NumPy array; "
-        "default: each coordinate is uniform from `source.x_min` to `source.x_max`",
+        description="function `draw(rng, muons, **parameters)` that returns true hits (muon, coordinate) as a "
+        "NumPy array; default: each coordinate is uniform from `source.x_min` to `source.x_max`",
     )
     covariance: str | None = Field(
         None,
@@ -222,7 +217,7 @@ class Own(Section):
 
     @field_validator("parameters", mode="before")
     @classmethod
-    def _numbers(cls, parameters):
+    def _numbers(cls, parameters: Any) -> Any:
         for name, value in parameters.items() if isinstance(parameters, dict) else ():
             numbers = value if isinstance(value, list) and value else [value]
             for each in numbers:
@@ -233,13 +228,13 @@ class Own(Section):
 
     @field_validator("function", "draw", "covariance")
     @classmethod
-    def _one_function(cls, name):
+    def _one_function(cls, name: str | None) -> str | None:
         if name is not None:
             _check_identifier(name)
         return name
 
     @model_validator(mode="after")
-    def _names(self):
+    def _names(self) -> Own:
         observables = _unique("observables", [each.name for each in self.observables])
         coordinates = _unique("coordinates", [each.name for each in self.coordinates])
         _unique("parameters", self.parameters)
@@ -254,9 +249,10 @@ class Own(Section):
             if each.fold not in ("", NO_FOLD, *observables):
                 allowed = ", ".join([*observables, NO_FOLD])
                 raise ValueError(f"observables: {each.name}: fold is {each.fold!r}, no observable; allowed: {allowed}")
-        for each in (*self.coordinates, *self.observables):
-            for text in (each.unit, each.long_name, getattr(each, "symbol", "")):
-                _check_formula(text, each.name)
+        quantities: list[OwnCoordinate | OwnObservable] = [*self.coordinates, *self.observables]
+        for quantity in quantities:
+            for text in (quantity.unit, quantity.long_name, getattr(quantity, "symbol", "")):
+                _check_formula(text, quantity.name)
         for name, unit in self.units.items():
             _check_formula(unit, name)
         # `model.<name>` denotes a parameter, and `resolution` belongs to the detector.
@@ -310,7 +306,7 @@ def _unique(what: str, names: Iterable[str]) -> list[str]:
 
 
 Model = Annotated[OneHit | Track | Track3d | Scatter | Own, Field(discriminator="name")]
-MODELS: dict[str, type[Section]] = {
+MODELS: dict[str, type[ModelSection]] = {
     each.model_fields["name"].default: each for each in (OneHit, Track, Track3d, Scatter, Own)
 }
 """The sections of models by name; the first is the default."""

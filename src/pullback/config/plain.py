@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from ..errors import PullbackError
+from ..errors import LONGEST_NAME, ConfigError, one_line, shown
 
 UNWRITABLE = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that YAML 1.2 calls not printable. NUL ends text in HDF5, and SVG cannot hold most of the others."""
@@ -20,22 +20,19 @@ OF_LINES = re.compile(r"[\t\n\r\x85\u2028\u2029]")
 LENGTH = 4096
 """Maximum length of text in characters, that of a path."""
 
-SHOWN = 200
-"""Maximum length of a dotted name in a message."""
-
 
 def check_plain(raw: Any, where: str) -> None:
     """Refuse a raw config with invalid names, or with values that cannot be written again.
 
     Raises
     ------
-    PullbackError
+    ConfigError
         One line per mistake, with the dotted key.
 
     """
     found = [f"{where}: {mistake}" for mistake in _mistakes(raw, "", frozenset())]
     if found:
-        raise PullbackError("\n".join(found))
+        raise ConfigError("\n".join(found))
 
 
 def _mistakes(value: Any, name: str, around: frozenset[int]) -> Iterator[str]:
@@ -50,30 +47,25 @@ def _mistakes(value: Any, name: str, around: frozenset[int]) -> Iterator[str]:
         for index, inner in enumerate(value):
             yield from _mistakes(inner, f"{name}[{index}]", around | {id(value)})
     elif isinstance(value, str) and (bad := _unwritable(value)):
-        yield f"{_clean(name)}: holds {bad}"
+        yield f"{one_line(name, LONGEST_NAME)}: holds {bad}"
     elif isinstance(value, str) and len(value) > LENGTH:
-        yield f"{_clean(name)}: is text of {len(value)} characters; at most {LENGTH} are allowed"
+        yield f"{one_line(name, LONGEST_NAME)}: is text of {len(value)} characters; at most {LENGTH} are allowed"
     elif isinstance(value, int) and value.bit_length() > BITS:
-        yield f"{_clean(name)}: is a whole number of more than 1000 digits"
+        yield f"{one_line(name, LONGEST_NAME)}: is a whole number of more than 1000 digits"
 
 
 def _wrong_key(key: Any, name: str) -> Iterator[str]:
-    inside = f"{_clean(name)}: " if name else ""
+    inside = f"{one_line(name, LONGEST_NAME)}: " if name else ""
     if not isinstance(key, str):
-        yield f"{inside}key {key!r:.80} is no text, and keys are names; put it in quotes if it is one"
+        yield f"{inside}key {shown(key)} is no text, and keys are names; put it in quotes if it is one"
     elif not key:
         yield f"{inside}a key is empty"
     elif bad := _unwritable(key, name=True):
-        yield f"{inside}key {key!r:.80} holds {bad}"
+        yield f"{inside}key {shown(key)} holds {bad}"
     elif len(key) > LENGTH:
-        yield f"{inside}key {key:.80}… has {len(key)} characters; at most {LENGTH} are allowed"
+        yield f"{inside}key {one_line(key)} has {len(key)} characters; at most {LENGTH} are allowed"
 
 
 def _unwritable(text: str, *, name: bool = False) -> str:
     bad = UNWRITABLE.search(text) or (name and OF_LINES.search(text))
     return f"the character U+{ord(bad[0]):04X}, which no file or figure can show; leave it out" if bad else ""
-
-
-def _clean(name: str) -> str:
-    """A dotted name as shown in a message."""
-    return re.sub(f"{UNWRITABLE.pattern}|{OF_LINES.pattern}", "?", name if len(name) <= SHOWN else f"{name[:SHOWN]}…")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_serializer, model_validator
 
 from ..uncertainty.monte_carlo import ADAPTIVE_BATCH
-from .base import Clash, Section, per_layer
+from .base import Clash, Contradiction, GeV, Metres, NumberPerLayer, Radians, Section
 from .messages import Examined, checked, examine
 from .model_schema import MODELS, Model, OneHit, Scatter
 from .plain import check_plain
@@ -34,36 +35,20 @@ FAR_AWAY = 1000.0
 class Cosmic(Section):
     """Directions and momenta of cosmic muons."""
 
-    zenith_max: float = Field(
-        1.0,
-        gt=0,
-        le=1.5,
-        description="maximum zenith angle of the cos² distribution",
-        json_schema_extra={"unit": "rad"},
-    )
+    zenith_max: Radians = Field(1.0, gt=0, le=1.5, description="maximum zenith angle of the cos² distribution")
     spectrum: Literal["fixed", "sea_level"] = Field(
         "fixed", description="`fixed`: all muons have `momentum`; `sea_level`: spectrum of vertical muons at sea level"
     )
-    momentum: float = Field(
-        3.0,
-        ge=0.1,
-        le=1e5,
-        description="momentum of every muon, or lower end of the spectrum",
-        json_schema_extra={"unit": "GeV/c"},
-    )
+    momentum: GeV = Field(3.0, ge=0.1, le=1e5, description="momentum of every muon, or lower end of the spectrum")
 
 
 class Volume(Section):
     """The volume that scatters muons."""
 
-    z: float = Field(0.0, ge=-1e6, le=1e6, description="height of the centre", json_schema_extra={"unit": "m"})
-    thickness: float = Field(0.1, ge=0, le=1e3, description="thickness", json_schema_extra={"unit": "m"})
-    radiation_length: float = Field(
-        0.01757,
-        ge=1e-4,
-        le=1e6,
-        description="radiation length of its material; default: iron",
-        json_schema_extra={"unit": "m"},
+    z: Metres = Field(0.0, ge=-1e6, le=1e6, description="height of the centre")
+    thickness: Metres = Field(0.1, ge=0, le=1e3, description="thickness")
+    radiation_length: Metres = Field(
+        0.01757, ge=1e-4, le=1e6, description="radiation length of its material; default: iron"
     )
 
 
@@ -72,25 +57,13 @@ class Simulated(Section):
 
     kind: Literal["simulated"] = Field("simulated", description="simulated hits")
     muons: int = Field(100_000, ge=1, le=10**12, description="number of muons at each point")
-    x_min: float = Field(
-        0.0,
-        ge=-1e6,
-        le=1e6,
-        description="lower end of the uniform distribution of true positions",
-        json_schema_extra={"unit": "m"},
-    )
-    x_max: float = Field(
-        1.0,
-        ge=-1e6,
-        le=1e6,
-        description="upper end of the uniform distribution of true positions",
-        json_schema_extra={"unit": "m"},
-    )
+    x_min: Metres = Field(0.0, ge=-1e6, le=1e6, description="lower end of the uniform distribution of true positions")
+    x_max: Metres = Field(1.0, ge=-1e6, le=1e6, description="upper end of the uniform distribution of true positions")
     cosmic: Cosmic | None = Field(None, description="directions and momenta of cosmic muons")
     volume: Volume | None = Field(None, description="volume that scatters muons")
 
     @model_validator(mode="after")
-    def _range(self):
+    def _range(self) -> Simulated:
         if self.x_max <= self.x_min:
             line = f"x_max = {self.x_max:g} must be greater than x_min = {self.x_min:g}"
             raise Clash((line, ("x_max", "x_min")))
@@ -103,15 +76,14 @@ class Recorded(Section):
     kind: Literal["recorded"] = Field("recorded", description="hits from a file")
     file: str = Field(
         min_length=1,
-        description="CSV (with a header), Parquet, HDF5 or ROOT file with one column (dataset, branch) per coordinate; "
-        "relative to the working directory",
+        description="CSV (with a header), Parquet, HDF5 or ROOT file with one column (dataset, branch) per "
+        "coordinate; relative to the working directory",
     )
     tree: str = Field("", description="tree or RNTuple of a ROOT file; needed if the file has several")
     columns: dict[str, str] = Field(
         {},
-        description="column of each coordinate: `{x: hit_x}`, or `{x0: hit[0], x1: hit[1]}` for "
-        "elements of a column with "
-        "a fixed number of values per row; default: the column with the coordinate's name",
+        description="column of each coordinate: `{x: hit_x}`, or `{x0: hit[0], x1: hit[1]}` for elements of a "
+        "column with a fixed number of values per row; default: the column with the coordinate's name",
     )
     unit: Literal["m", "cm", "mm"] = Field("m", description="unit of positions and their uncertainties")
     sigma: dict[str, str] = Field(
@@ -121,8 +93,8 @@ class Recorded(Section):
     )
     covariance: dict[str, str] = Field(
         {},
-        description="column with the covariance of two coordinates, row by row, in the squared unit: `{'x0,x1': c01}`; "
-        "both coordinates need a column in `sigma`",
+        description="column with the covariance of two coordinates, row by row, in the squared unit: `{'x0,x1': "
+        "c01}`; both coordinates need a column in `sigma`",
     )
 
 
@@ -136,17 +108,16 @@ class Strip(Section):
     """Uniform noise: the centre of the hit strip, wherever the strips lie."""
 
     kind: Literal["strip"] = Field("strip", description="uniform: the centre of the hit strip")
-    pitch: float = Field(
+    pitch: Metres = Field(
         0.0,
         ge=0,
         le=1e6,
         description="strip pitch, at least 1e-12 m; 0 means √12/resolution, for which the stated resolution is correct",
-        json_schema_extra={"unit": "m"},
     )
 
     @field_validator("pitch")
     @classmethod
-    def _of_some_width(cls, pitch):
+    def _of_some_width(cls, pitch: float) -> float:
         if 0 < pitch < NARROWEST:
             raise ValueError(f"is {pitch:g}; it should be 0, or greater than or equal to {NARROWEST:g} m")
         return pitch
@@ -176,12 +147,12 @@ def _or_its_kind(schema: dict[str, Any]) -> None:
 class Detector(Section):
     """Response of the detector."""
 
-    resolution: per_layer(ge=1e-6, le=1e12) = Field(
+    resolution: NumberPerLayer[Annotated[float, Field(ge=1e-6, le=1e12)]] = Field(
         100.0,
         description="stated 1/σ_x, used by propagation: 100 means 1 cm; a number, or a list with one number per layer",
         json_schema_extra={"unit": "1/m"},
     )
-    efficiency: per_layer(gt=0, le=1) = Field(
+    efficiency: NumberPerLayer[Annotated[float, Field(gt=0, le=1)]] = Field(
         1.0, description="fraction of simulated hits that are recorded; a number, or a list with one number per layer"
     )
     noise: Annotated[Gaussian | Strip | Tails | Clipped, Field(discriminator="kind")] = Field(
@@ -192,7 +163,7 @@ class Detector(Section):
 
     @field_validator("noise", mode="before")
     @classmethod
-    def _by_its_name(cls, noise):
+    def _by_its_name(cls, noise: Any) -> Any:
         return {"kind": noise} if isinstance(noise, str) else noise
 
 
@@ -203,8 +174,8 @@ class Uncertainty(Section):
         1,
         ge=1,
         le=6,
-        description="significant digits of σ to which linear propagation must be correct to be "
-        "quoted (JCGM 101, clause 8)",
+        description="significant digits of σ to which linear propagation must be correct to be quoted (JCGM 101, "
+        "clause 8)",
     )
 
 
@@ -213,9 +184,8 @@ class Toys(Section):
 
     mode: Literal["fixed", "adaptive"] = Field(
         "fixed",
-        description="`fixed`: the same number of toys for every muon; `adaptive`: until mean, "
-        "spread and interval ends are "
-        "stable in `n_dig` digits (JCGM 101, clause 7.9)",
+        description="`fixed`: the same number of toys for every muon; `adaptive`: until mean, spread and interval "
+        "ends are stable in `n_dig` digits (JCGM 101, clause 7.9)",
     )
 
     muons: int = Field(
@@ -263,24 +233,24 @@ class Compute(Section):
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
         "cpu",  # the same bytes on every machine
-        description="device for propagation and toys: `cpu`, `cuda` (an NVIDIA GPU), or `auto` (a "
-        "GPU if available, else the CPU)",
+        description="device for propagation and toys: `cpu`, `cuda` (an NVIDIA GPU), or `auto` (a GPU if "
+        "available, else the CPU)",
     )
     device_random: bool = Field(
         False,
-        description="with `device: cuda`: draw the random numbers of toys on the GPU; they differ "
-        "from those of the CPU",
+        description="with `device: cuda`: draw the random numbers of toys on the GPU; they differ from those of "
+        "the CPU",
     )
 
     @model_validator(mode="after")
-    def _random_on_one_device(self):
+    def _random_on_one_device(self) -> Compute:
         if self.device_random and self.device != "cuda":
             line = f"device_random needs device: cuda, not {self.device}: random numbers must not depend on the machine"
             raise Clash((line, ("device_random", "device")))
         return self
 
     @model_serializer(mode="wrap")
-    def _without_device(self, write):
+    def _without_device(self, write: Callable[[Compute], dict[str, Any]]) -> dict[str, Any]:
         """Omit the device, which does not affect results unless it draws random numbers."""
         found = write(self)
         if not self.device_random:
@@ -310,7 +280,7 @@ class Target(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _sigma_of(cls, target):
+    def _sigma_of(cls, target: Any) -> Any:
         """Accept `sigma_theta: 0.002` as `sigma: {theta: 0.002}`."""
         if not isinstance(target, dict):
             return target
@@ -333,8 +303,8 @@ class PointConfig(Section):
     seed: int = Field(1, ge=0, le=2**53, description="seed of all random numbers")
     random_numbers: Literal["common", "independent"] = Field(
         "common",
-        description="`common`: all points of a scan share their random numbers, for smooth scans; "
-        "`independent`: they do not",
+        description="`common`: all points of a scan share their random numbers, for smooth scans; `independent`: "
+        "they do not",
     )
     source: Annotated[Simulated | Recorded, Field(discriminator="kind")] = Field(
         Simulated(), description="source of the hits: `kind: simulated` or `kind: recorded`"
@@ -343,9 +313,9 @@ class PointConfig(Section):
     model: Model = OneHit()
     systematics: dict[str, Any] = Field(
         {},
-        description="standard uncertainties shared by all muons, by the dotted name of a number of the model or of the "
-        "offset of a layer, `alignment.x[2]`; `correlations` by two names: `model.dz, model.z[1]: 0.5`. "
-        "Within braces, YAML requires quotes around names with brackets",
+        description="standard uncertainties shared by all muons, by the dotted name of a number of the model or of "
+        "the offset of a layer, `alignment.x[2]`; `correlations` by two names: `model.dz, model.z[1]: "
+        "0.5`. Within braces, YAML requires quotes around names with brackets",
     )
     target: Target | None = Field(None, description="a wanted mean σ, and the number to vary")
     uncertainty: Uncertainty = Uncertainty()
@@ -356,14 +326,14 @@ class PointConfig(Section):
 
     @field_validator("study")
     @classmethod
-    def _own_folder(cls, study):
+    def _own_folder(cls, study: str) -> str:
         if study == "README.md":
             raise ValueError("is 'README.md', which results/ already holds; choose another name")
         return study
 
     @model_validator(mode="before")
     @classmethod
-    def _as_meant(cls, config):
+    def _as_meant(cls, config: Any) -> Any:
         """Fill in default kinds: a simulated source, a one-hit model, and a user's model if a file is given."""
         if not isinstance(config, dict):
             return config
@@ -381,26 +351,26 @@ class PointConfig(Section):
         return config
 
     @model_validator(mode="after")
-    def _goes_together(self):
+    def _goes_together(self) -> PointConfig:
         mistakes = [*self._beside(), *self._layers(), *self._volume()]
         if mistakes:
             raise Clash(*mistakes)
         return self
 
-    def _beside(self):
+    def _beside(self) -> Iterator[Contradiction]:
         for name in ("cosmic", "volume") if self.source.kind == "simulated" else ():
             if getattr(self.source, name) is not None and name not in self.model.beside:
                 line = f"source.{name}: does not go with model.name: {self.model.name}; leave it out"
                 yield line, (f"source.{name}", "model.name")
 
-    def _layers(self):
+    def _layers(self) -> Iterator[Contradiction]:
         for name in ("resolution", "efficiency"):
             values, layers = getattr(self.detector, name), self.model.layer_count
             if isinstance(values, list) and len(values) != layers:
                 line = f"detector.{name}: has {len(values)} values, but model {self.model.name} has {layers} layers"
                 yield line, (f"detector.{name}", *LAYERS_BY)
 
-    def _volume(self):
+    def _volume(self) -> Iterator[Contradiction]:
         volume = self.source.volume if self.source.kind == "simulated" else None
         if volume is None or not isinstance(self.model, Scatter):
             return
@@ -416,11 +386,16 @@ class PointConfig(Section):
 class StudyConfig(PointConfig):
     """The whole config."""
 
+    @property
+    def nominal(self) -> PointConfig:
+        """The config without the scan; its sections are valid, and are not validated again."""
+        return PointConfig.model_construct(**{name: getattr(self, name) for name in PointConfig.model_fields})
+
     scan: dict[str, Any] | None = Field(
         None,
         description="values by dotted name: `{detector.resolution: [50, 100]}` (several lists: their product), "
-        "`{zip: {…}}` (lists in parallel) or `{table: scan.csv}` (one column per name, one row per point; "
-        f"relative to the working directory); at most {MOST_POINTS} points",
+        "`{zip: {…}}` (lists in parallel) or `{table: scan.csv}` (one column per name, one row per "
+        f"point; relative to the working directory); at most {MOST_POINTS} points",
     )
 
 
@@ -429,7 +404,7 @@ def load(raw: Any, *, where: str = "config") -> StudyConfig:
 
     Raises
     ------
-    PullbackError
+    ConfigError
         One line per mistake, with its dotted key, the value, what is allowed and the nearest valid name.
 
     """
@@ -442,7 +417,7 @@ def examined(raw: Any) -> Examined:
 
     Raises
     ------
-    PullbackError : what `check_plain` refuses; nothing else can be said of such a config.
+    ConfigError : what `check_plain` refuses; nothing else can be said of such a config.
 
     """
     check_plain(raw, "config")

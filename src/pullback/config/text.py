@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 from yaml.reader import ReaderError
 
-from ..errors import PullbackError
+from ..errors import LONGEST_SHOWN, ConfigError, one_line, shown
 from ..files import check_regular
 
 MERGE = "tag:yaml.org,2002:merge"
@@ -27,22 +27,19 @@ NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 IN_THOUSANDS = re.compile(r"[-+]?\d{1,3}(_\d{3})+(\.\d*([eE][-+]\d+)?)?")
 """Numbers with underscores between thousands, such as 100_000."""
 
-LONGEST_SHOWN = 80
-"""Maximum length of a number whose value an error message shows."""
-
 
 def check_files(paths: Iterable[str | Path]) -> None:
     """Refuse config files that cannot be read, or that YAML would read differently than written.
 
     Raises
     ------
-    PullbackError
+    ConfigError
         The file is no regular file, not UTF-8, not YAML or no mapping, or contains a duplicate key, a key that is not
         text, or a number in base 60 or base 8. The message gives file and line.
 
     """
     for path in paths:
-        check_regular(path)
+        check_regular(path, ConfigError)
         _check(Path(path))
 
 
@@ -50,7 +47,7 @@ def stop_at_mistakes(paths: Iterable[str | Path]) -> None:
     """End the program with a message of one line if `check_files` refuses a file."""
     try:
         check_files(paths)
-    except PullbackError as error:
+    except ConfigError as error:
         sys.exit(f"pullback: {error}")
 
 
@@ -61,10 +58,10 @@ def _check(path: Path) -> None:
     except ValueError:
         found = _yaml(path, text)
     except RecursionError:
-        raise PullbackError(f"{path}: is nested too deep") from None
+        raise ConfigError(f"{path}: is nested too deep") from None
     if not isinstance(found, dict):
         said = "is empty" if found is None else f"holds {_kind(found)}"
-        raise PullbackError(f"{path}: {said}; a config is keys with values, such as `study: my_study`")
+        raise ConfigError(f"{path}: {said}; a config is keys with values, such as `study: my_study`")
 
 
 def _text(path: Path) -> str:
@@ -73,7 +70,7 @@ def _text(path: Path) -> str:
         return content.decode()
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise PullbackError(f"{path}:{line}: is not UTF-8 text; save the file in that encoding") from None
+        raise ConfigError(f"{path}:{line}: is not UTF-8 text; save the file in that encoding") from None
 
 
 def _each_once(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -81,7 +78,7 @@ def _each_once(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     names = [name for name, _ in pairs]
     for name in names:
         if names.count(name) > 1:
-            raise PullbackError(f"{path}: key {name!r:.80} is given twice; leave one of them")
+            raise ConfigError(f"{path}: key {shown(name)} is given twice; leave one of them")
     return dict(pairs)
 
 
@@ -102,16 +99,17 @@ def _yaml(path: Path, text: str) -> Any:
         loader = _Loader(text)
         node = loader.get_single_node()
         for line, mistake in _mistakes(node):
-            raise PullbackError(f"{path}:{line}: {mistake}")
+            raise ConfigError(f"{path}:{line}: {mistake}")
         return None if node is None else loader.construct_object(node, deep=True)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise PullbackError(f"{path}:{mark.line + 1}: can't be read as YAML: {_problem(error)}") from None
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        raise ConfigError(f"{where}: can't be read as YAML: {_problem(error)}") from None
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        raise PullbackError(f"{path}:{line}: holds the control character U+{ord(text[error.position]):04X}") from None
+        raise ConfigError(f"{path}:{line}: holds the control character U+{ord(text[error.position]):04X}") from None
     except RecursionError:
-        raise PullbackError(f"{path}: is nested too deep") from None
+        raise ConfigError(f"{path}: is nested too deep") from None
 
 
 def _problem(error: yaml.MarkedYAMLError) -> str:
@@ -120,7 +118,7 @@ def _problem(error: yaml.MarkedYAMLError) -> str:
     if "\\t" in said:
         return "a tab; indent by spaces"
     begin = f", {error.context} that begins in line {error.context_mark.line + 1}" if error.context_mark else ""
-    return f"{said:.200}{begin}"
+    return f"{one_line(said, 200)}{begin}"
 
 
 def _mistakes(root: yaml.Node | None) -> Iterator[tuple[int, str]]:
@@ -149,7 +147,7 @@ def _wrong_keys(mapping: yaml.MappingNode) -> Iterator[tuple[int, str]]:
         if key.tag != TEXT:
             yield line, _no_name(key)
         elif key.value in first:
-            yield line, f"key {key.value!r:.80} is given twice, first in line {first[key.value]}; leave one of them"
+            yield line, f"key {shown(key.value)} is given twice, first in line {first[key.value]}; leave one of them"
         else:
             first[key.value] = line
 
@@ -161,7 +159,7 @@ def _no_name(key: yaml.Node) -> str:
     kind = key.tag.rsplit(":", 1)[-1]
     comma = "; a decimal number has a point, 1.5, and no comma" if kind in ("int", "float") else ""
     words = {"bool": "true or false", "null": "no value", "int": "a number", "float": "a number", "timestamp": "a date"}
-    return f"key {key.value:.80} is read as {words.get(kind, kind)}, and keys are names{comma}"
+    return f"key {one_line(key.value)} is read as {words.get(kind, kind)}, and keys are names{comma}"
 
 
 def _other_number(text: str) -> str | None:
@@ -179,8 +177,8 @@ def _other_number(text: str) -> str | None:
     else:
         return None
     value = f"{yaml.safe_load(text)!r}" if len(text) <= LONGEST_SHOWN else "a number"
-    return f"{text:.80} would be read as {value}, {how}; write a number in decimals, and text in quotes"
+    return f"{one_line(text)} would be read as {value}, {how}; write a number in decimals, and text in quotes"
 
 
 def _kind(found: Any) -> str:
-    return "a list" if isinstance(found, list) else f"only {found!r:.80}"
+    return "a list" if isinstance(found, list) else f"only {shown(found)}"

@@ -9,8 +9,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..config.base import each_layer
 from ..models import Model
 from ..models.user_file import Call
+from ..study.artefact_configs import DetectedConfig
 from ..study.batches import Part
 
 Parameters = Mapping[str, Tensor]
@@ -21,15 +23,13 @@ def parameters_of(
     model: Model, resolution: float | list[float], device: str | torch.device = "cpu"
 ) -> dict[str, Tensor]:
     """Parameters of a model and its detector as float64 leaf tensors, for derivatives."""
-    layers = max(model.layers) + 1
-    each_layer = resolution if isinstance(resolution, list) else [resolution] * layers
-    numbers = {**model.parameters, "resolution": each_layer}
+    numbers = {**model.parameters, "resolution": each_layer(resolution, max(model.layers) + 1)}
     return {name: torch.tensor(value, dtype=torch.float64, device=device) for name, value in numbers.items()}
 
 
-def at_work(part: Part, device: str | torch.device = "cpu") -> tuple[dict[str, Tensor], Inference]:
-    """Parameters of a part of a point, and the inference with them, on a device."""
-    parameters = parameters_of(part.model, part.settings.detector.resolution, device)
+def bound(part: Part[DetectedConfig], device: str | torch.device = "cpu") -> tuple[dict[str, Tensor], Inference]:
+    """Parameters of a point, and the inference with them, on a device."""
+    parameters = parameters_of(part.model, part.config.detector.resolution, device)
     return parameters, Inference(part.model, parameters)
 
 
@@ -83,6 +83,7 @@ def covariance_of(
 
 def goodness(model: Model, parameters: Parameters, hits: Float[Tensor, "muon coordinate"]) -> Float[Tensor, "muon 2"]:
     """χ² of a model's fit to the hits, and its degrees of freedom."""
+    assert model.chi2
     with torch.no_grad():
         return model.chi2(hits, **{name: parameters[name] for name in model.chi2_uses})
 

@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
 
+from ..config.schema import Clipped, Gaussian, Strip, Tails
 
-def draw(noise: Any, rng: Any, shape: tuple[int, ...]) -> Float[Any, "..."]:
+Noise = Gaussian | Strip | Tails | Clipped
+
+
+@runtime_checkable
+class Generator(Protocol):
+    """A source of random numbers: numpy's, or that of a device, whose numbers are tensors."""
+
+    def standard_normal(self, size: Any) -> Any:
+        """N(0, 1)."""
+
+    def random(self, size: Any) -> Any:
+        """U(0, 1)."""
+
+
+def draw(noise: Noise, rng: Generator, shape: tuple[int, ...]) -> Float[Any, "..."]:
     """Deviates of a detector's noise. Times the stated σ and `factor`, they are the deviations of hits.
 
     Parameters
@@ -50,7 +65,7 @@ def draw(noise: Any, rng: Any, shape: tuple[int, ...]) -> Float[Any, "..."]:
     raise AssertionError(noise.kind)
 
 
-def factor(noise: Any, resolution: Float[np.ndarray, "*layer"]) -> Float[np.ndarray, "*layer"]:
+def factor(noise: Noise, resolution: Float[np.ndarray, "*layer"]) -> Float[np.ndarray, "*layer"]:
     """The unit of the deviates over the stated σ: pitch × resolution for strips, 1 otherwise.
 
     With pitch 0, pitch/√12 equals the stated σ.
@@ -60,7 +75,17 @@ def factor(noise: Any, resolution: Float[np.ndarray, "*layer"]) -> Float[np.ndar
     return noise.pitch * resolution if noise.pitch else np.full_like(resolution, math.sqrt(12))
 
 
-def width(noise: Any, resolution: float) -> float:
+def scale(noise: Noise, resolution: Float[Any, " coordinate"]) -> Float[Any, " coordinate"]:
+    """The stated 1/σ over `factor`: what deviates are divided by. A given pitch does not change with the resolution."""
+    if noise.kind != "strip":
+        return resolution
+    if noise.pitch:
+        stated = resolution if isinstance(resolution, np.ndarray) else resolution.detach()
+        return stated / (noise.pitch * stated)
+    return resolution / math.sqrt(12)
+
+
+def width(noise: Noise, resolution: float) -> float:
     """The standard deviation of the noise over the stated one."""
     match noise.kind:
         case "strip":

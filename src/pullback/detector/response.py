@@ -1,99 +1,193 @@
-"""Response of the detector of a point to hits: deviations of recorded hits, and losses.
-
-Random numbers are drawn per block, from the block's own streams.
-"""
+"""Response of the detector of a point to true hits: deviations of the recorded hits, and losses."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
+from ..config.base import each_layer
 from ..models.line_fit import side_by_side
 from ..statistics.random import key_of, random_stream
+from ..study.artefact_configs import ArtefactConfig, DetectedConfig
 from ..study.batches import Part
 from ..study.blocks import Block
+from ..uncertainty.arrays import Tensor
 from . import noise
+from .smearing import smear
 
-
-def stream_of(part: Part, purpose: str, index: int) -> np.random.Generator:
-    """The random stream of a point for a purpose and an index of a block or toy muon."""
-    own = key_of(part.label) if part.settings.random_numbers == "independent" else ()
-    return random_stream(part.settings.seed, purpose, *own, index)
-
-
-def per_coordinate(part: Part, value: float | list[float]) -> Float[np.ndarray, " coordinate"]:
-    """A number of the detector, or one number per layer, for each coordinate of the model."""
-    layers = list(part.model.layers)
-    return np.array(value, dtype="f8")[layers] if isinstance(value, list) else np.full(len(layers), float(value))
-
-
-def resolution(part: Part) -> Float[np.ndarray, " coordinate"]:
-    """The stated 1/σ."""
-    return per_coordinate(part, part.settings.detector.resolution)
-
-
-def factor(part: Part) -> Float[np.ndarray, " coordinate"]:
-    """Factor from deviates of the noise to units of the stated σ."""
-    return noise.factor(part.settings.detector.noise, resolution(part))
-
-
-def generated(part: Part, block: Block) -> Float[np.ndarray, "muon _"]:
-    """The random input of the true hits of a block, such as track parameters."""
-    return part.model.generate(stream_of(part, "truth", block.index), len(block), part.settings.source)
-
-
-def deviates(part: Part, block: Block) -> Float[np.ndarray, "muon coordinate"]:
-    """Deviates of the noise of a block's hits."""
-    shape = len(block), len(part.model.layers)
-    return noise.draw(part.settings.detector.noise, stream_of(part, "noise", block.index), shape)
-
-
-def draw_off(of: Any, coordinates: int, rng: Any, shape: tuple[int, int]) -> Float[Any, "toy deviate"]:
-    """Deviates of toys: those of the noise, and normal ones for the covariance that the model adds, if any.
-
-    A tensor if the generator is that of a device.
-    """
-    toys, count = shape
-    if count == coordinates:
-        return noise.draw(of, rng, shape)
-    return side_by_side([noise.draw(of, rng, (toys, coordinates)), rng.standard_normal((toys, count - coordinates))])
-
-
-def kicks(part: Part, block: Block) -> Float[np.ndarray, "muon coordinate"]:
-    """Standard normal deviates of a block for the covariance that the model adds, such as scattering in the layers."""
-    return stream_of(part, "scattering", block.index).standard_normal((len(block), len(part.model.layers)))
-
-
-def scattered(part: Part, block: Block, hits: Float[np.ndarray, "muon coordinate"]) -> Any:
-    """Deviations of hits (muon, coordinate) due to the covariance that the model adds; 0 without any."""
-    if part.model.covariance is None:
-        return 0.0
+if TYPE_CHECKING:
     import torch
 
-    from ..uncertainty.covariance import combined
-
-    root = scattering_root(part, torch.from_numpy(hits))
-    z = torch.from_numpy(kicks(part, block))
-    return combined(root, z[:, None])[:, 0].numpy()
+    from ..uncertainty.toys import ToySetup
+    from .bound_model import Parameters
 
 
-def lost(part: Part, block: Block) -> Bool[np.ndarray, "muon coordinate"] | None:
-    """Lost coordinates of a block; those of one layer are lost together. None at full efficiency."""
-    efficiency, layers = part.settings.detector.efficiency, list(part.model.layers)
-    if np.min(efficiency) == 1:
-        return None
-    chance = stream_of(part, "efficiency", block.index).random((len(block), max(layers) + 1))
-    return chance[:, layers] >= per_coordinate(part, efficiency)
+class Drawn(NamedTuple):
+    """Random numbers from which recorded hits are made.
+
+    `deviates` (muon, coordinate) are those of the noise; `kicks` (muon, coordinate) are standard normal, for the
+    covariance that the model adds, such as scattering in the layers; `chances` (muon, coordinate) are uniform, and a
+    hit is lost if its chance is not below the efficiency.
+    """
+
+    deviates: Float[Any, "muon coordinate"]
+    kicks: Float[Any, "muon coordinate"] | None
+    chances: Float[np.ndarray, "muon coordinate"] | None
+
+    def take(self, rows: slice) -> Drawn:
+        """The random numbers of the selected muons."""
+        return Drawn(*(None if each is None else each[rows] for each in self))
 
 
-def scattering_root(part: Part, hits: Any) -> Any:
-    """The Cholesky factor (1 or muon, coordinate, coordinate) of the covariance that the model adds, or None."""
-    if part.model.covariance is None:
-        return None
-    from ..uncertainty.covariance import cholesky
-    from .bound_model import added_covariance, parameters_of
+def stream_of(part: Part[ArtefactConfig], purpose: str, index: int) -> np.random.Generator:
+    """The random stream of a point for a purpose and an index of a block or toy muon."""
+    own = key_of(part.label) if part.config.random_numbers == "independent" else ()
+    return random_stream(part.config.seed, purpose, *own, index)
 
-    parameters = parameters_of(part.model, part.settings.detector.resolution, hits.device)
-    return cholesky(added_covariance(part.model, parameters, hits))
+
+def generated(part: Part[ArtefactConfig], block: Block) -> Float[np.ndarray, "muon _"]:
+    """The random input of the true hits of a block, such as track parameters."""
+    return part.model.generate(stream_of(part, "truth", block.index), len(block), part.config.source)
+
+
+def true_hits(
+    part: Part[ArtefactConfig], drawn: Float[Any, "muon _"], parameters: Parameters | None = None
+) -> Float[Any, "muon coordinate"]:
+    """The true hits from their random input; tensors with the gradients of the parameters, if given as tensors."""
+    uses, config = part.model.intersect_uses, part.model.parameters
+    plain = {name: np.asarray(config[name], dtype="f8") for name in uses}
+    return part.model.intersect_layers(
+        drawn, **(plain if parameters is None else {name: parameters[name] for name in uses})
+    )
+
+
+class Response:
+    """The measurement equation of a point: x_reco = x_true + d / scale + L k, and NaN where a hit is lost.
+
+    d are deviates of the noise in its own unit, k standard normal deviates, and L Lᵀ is the covariance that the model
+    adds to that of the detector. Simulation, toys, pseudo-experiments and slopes by the design all use this class.
+    """
+
+    def __init__(self, part: Part[DetectedConfig]):
+        detector, layers = part.config.detector, list(part.model.layers)
+        self.part, self.model, self.noise, self.layers = part, part.model, detector.noise, layers
+        count = max(layers) + 1
+        self.resolution: Float[np.ndarray, " coordinate"] = np.array(each_layer(detector.resolution, count))[layers]
+        self.efficiency: Float[np.ndarray, " coordinate"] = np.array(each_layer(detector.efficiency, count))[layers]
+
+    @property
+    def adds(self) -> tuple[bool, bool]:
+        """Whether there are kicks, and whether hits are lost."""
+        return self.model.covariance is not None, bool(self.efficiency.min() < 1)
+
+    def draw(self, block: Block) -> Drawn:
+        """The random numbers of a block, from the block's own streams."""
+        shape, (kicked, lossy) = (len(block), len(self.layers)), self.adds
+        stream = lambda purpose: stream_of(self.part, purpose, block.index)  # noqa: E731
+        deviates = noise.draw(self.noise, stream("noise"), shape)
+        kicks = stream("scattering").standard_normal(shape) if kicked else None
+        # The coordinates of one layer are lost together.
+        chances = stream("efficiency").random((len(block), max(self.layers) + 1))[:, self.layers] if lossy else None
+        return Drawn(deviates, kicks, chances)
+
+    def record(
+        self, x_true: Float[Any, "muon coordinate"], drawn: Drawn, parameters: Parameters | None = None
+    ) -> Float[Any, "muon coordinate"]:
+        """The recorded hits; tensors with the gradients of the parameters, if given as tensors."""
+        resolution = self.resolution if parameters is None else parameters["resolution"][self.layers]
+        hits = smear(x_true, noise.scale(self.noise, resolution), drawn.deviates)
+        if drawn.kicks is not None:
+            hits = hits + self._scattered(x_true, drawn.kicks, parameters)
+        if drawn.chances is None:
+            return hits
+        lost = drawn.chances >= self.efficiency
+        return np.where(lost, np.nan, hits) if isinstance(hits, np.ndarray) else _without(hits, lost)
+
+    def _scattered(
+        self, x_true: Float[Any, "muon coordinate"], kicks: Float[Any, "muon coordinate"], parameters: Parameters | None
+    ) -> Float[Any, "muon coordinate"]:
+        """Deviations due to the covariance that the model adds."""
+        import torch
+
+        from ..uncertainty.covariance import combined
+        from .bound_model import bound
+
+        hits = torch.as_tensor(x_true).detach()
+        root = self._root(hits, parameters or bound(self.part, hits.device)[0])
+        assert root is not None  # since there are kicks
+        off = combined(root, torch.as_tensor(kicks)[:, None])[:, 0]
+        return off.numpy() if isinstance(x_true, np.ndarray) else off
+
+    def _root(self, hits: Tensor, parameters: Parameters) -> Float[Tensor, "#muon coordinate coordinate"] | None:
+        """The Cholesky factor of the covariance that the model adds, or None."""
+        from ..uncertainty.covariance import cholesky
+        from .bound_model import added_covariance
+
+        added = added_covariance(self.model, parameters, hits)
+        return None if added is None else cholesky(added)
+
+    def around(self, hits: Float[Tensor, "muon coordinate"], recorded: Float[Tensor, "muon ..."] | None) -> ToySetup:
+        """The setup of toys around hits, whose covariances may be recorded."""
+        import torch
+
+        from ..uncertainty.covariance import cholesky
+        from ..uncertainty.toys import ToySetup
+        from .bound_model import bound, covariance_of
+
+        parameters, infer = bound(self.part, hits.device)
+        stated = covariance_of(self.model, parameters, hits, recorded, added=False)
+        factor = torch.from_numpy(noise.factor(self.noise, self.resolution)).to(hits.device)
+        added = self._root(hits, parameters)
+        if added is None and stated.ndim == 2:
+            return ToySetup(infer, hits, (stated.sqrt() * factor).expand(hits.shape))
+        root = cholesky(stated) * factor
+        if added is not None:
+            muons = max(len(root), len(added))
+            root = torch.cat([each.expand(muons, -1, -1) for each in (root, added)], dim=2)
+        return ToySetup(infer, hits, 0.0, root)
+
+    def toy_deviates(self, rng: noise.Generator, shape: tuple[int, int]) -> Float[Any, "toy deviate"]:
+        """Deviates of toys: those of the noise, and standard normal ones for the covariance that the model adds.
+
+        A tensor if the generator is that of a device.
+        """
+        toys, count = shape
+        coordinates = len(self.layers)
+        if count == coordinates:
+            return noise.draw(self.noise, rng, shape)
+        of_noise = noise.draw(self.noise, rng, (toys, coordinates))
+        return side_by_side([of_noise, rng.standard_normal((toys, count - coordinates))])
+
+
+class SimulatedBlock(NamedTuple):
+    """The random numbers of simulated hits, which are made from them as functions of the design of the detector."""
+
+    generated: Float[Any, "muon _"]
+    drawn: Drawn
+
+    @classmethod
+    def draw(cls, part: Part[DetectedConfig], block: Block, device: str | torch.device = "cpu") -> SimulatedBlock:
+        """The random numbers of a block, as in the simulation, as tensors on a device."""
+        import torch
+
+        drawn = Response(part).draw(block)
+        on_device = lambda values: None if values is None else torch.from_numpy(values).to(device)  # noqa: E731
+        moved = drawn._replace(deviates=on_device(drawn.deviates), kicks=on_device(drawn.kicks))
+        return cls(on_device(generated(part, block)), moved)
+
+    def take(self, rows: slice) -> SimulatedBlock:
+        """The random numbers of the selected muons."""
+        return SimulatedBlock(self.generated[rows], self.drawn.take(rows))
+
+    def hits(self, part: Part[DetectedConfig], parameters: Parameters) -> Float[Tensor, "muon coordinate"]:
+        """The recorded hits with these parameters, and their gradients; lost hits are lost."""
+        return Response(part).record(true_hits(part, self.generated, parameters), self.drawn, parameters)
+
+
+def _without(hits: Tensor, lost: np.ndarray) -> Tensor:
+    """The hits with NaN where they are lost."""
+    import torch
+
+    return hits.masked_fill(torch.from_numpy(lost).to(hits.device), float("nan"))

@@ -3,60 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import h5py
 import numpy as np
 
-from ..errors import PullbackError
-from .columns import ROWS_AT_A_TIME, Stretches, check_element, damaged, find, split
+from ..errors import HitsError
+from .columns import MAX_CHUNK_ROWS, Chunks, check_element, damaged, find_column, split_name
 
 
-def count(file: str | Path, names: Sequence[str], tree: str = "") -> int:
+def count(file: str, names: Sequence[str], tree: str = "") -> int:
     """The number of rows, from the file's metadata."""
     with damaged(file), h5py.File(file, "r") as hdf5:
         return len(_columns(file, hdf5, names)[0][0])
 
 
-def read(file: str | Path, names: Sequence[str], start: int, stop: int, tree: str = "") -> Stretches:
+def read(file: str, names: Sequence[str], start: int, stop: int, tree: str = "") -> Chunks:
     """The rows [start, stop) of the columns."""
     with damaged(file), h5py.File(file, "r") as hdf5:
         columns = _columns(file, hdf5, names)
         stop = min(stop, len(columns[0][0]))
-        for first in range(start, stop, ROWS_AT_A_TIME):
-            rows = slice(first, min(first + ROWS_AT_A_TIME, stop))
+        for first in range(start, stop, MAX_CHUNK_ROWS):
+            rows = slice(first, min(first + MAX_CHUNK_ROWS, stop))
             yield [np.asarray(dataset[rows, *indices], dtype="f8") for dataset, indices in columns]
 
 
-def _columns(file, hdf5, names) -> list[tuple[h5py.Dataset, tuple[int, ...]]]:
+def _columns(file: str, hdf5: h5py.File, names: Sequence[str]) -> list[tuple[h5py.Dataset, tuple[int, ...]]]:
     """The datasets of the names, and the indices of the selected elements."""
     for name in names:
-        _refuse_links(file, hdf5, name)
-        _refuse_links(file, hdf5, split(name)[0])
-    there: list[str] = []
-    hdf5.visititems(lambda path, each: there.append(path) if isinstance(each, h5py.Dataset) else None)
+        _refuse_soft_links(file, hdf5, name)
+        _refuse_soft_links(file, hdf5, split_name(name)[0])
+    existing: list[str] = []
+    hdf5.visititems(lambda path, each: existing.append(path) if isinstance(each, h5py.Dataset) else None)
     columns = []
     for name in names:
-        path, indices = find(file, name.strip("/"), there)
+        path, indices = find_column(file, name.strip("/"), existing)
         dataset = hdf5[path]
         if dataset.external or dataset.is_virtual:
-            raise PullbackError(f"{file}: {path!r} keeps its data in another file, which is refused")
+            raise HitsError(f"{file}: {path!r} keeps its data in another file, which is refused")
         if not dataset.ndim or dataset.dtype.kind not in "fiu":
-            raise PullbackError(f"{file}: {path!r} must be a dataset of numbers, one per row")
+            raise HitsError(f"{file}: {path!r} must be a dataset of numbers, one per row")
         check_element(file, path, indices, dataset.shape[1:])
         columns.append((dataset, indices))
     lengths = {dataset.name.strip("/"): len(dataset) for dataset, _ in columns}
     if len(set(lengths.values())) > 1:
-        raise PullbackError(f"{file}: datasets differ in length: {lengths}")
+        raise HitsError(f"{file}: datasets differ in length: {lengths}")
     return columns
 
 
-def _refuse_links(file, hdf5, path) -> None:
+def _refuse_soft_links(file: str, hdf5: h5py.File, path: str) -> None:
     """Refuse a path that contains a soft or external link."""
     group = hdf5
     for name in filter(None, path.split("/")):
         if not isinstance(group, h5py.Group) or not group.id.links.exists(name.encode()):
             return
         if group.id.links.get_info(name.encode()).type != h5py.h5l.TYPE_HARD:
-            raise PullbackError(f"{file}: {path!r} is a link to elsewhere, which is refused; give the dataset itself")
+            raise HitsError(f"{file}: {path!r} is a link to elsewhere, which is refused; give the dataset itself")
         group = group[name]

@@ -17,14 +17,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
 
-from ..errors import PullbackError, one_line
+from ..errors import ConfigError, HitsError, PullbackError, one_line
 from ..files import check_regular
-from .columns import ROWS_AT_A_TIME
+from .columns import MAX_CHUNK_ROWS, Chunks
 
 PER_METRE = {"m": 1.0, "cm": 100.0, "mm": 1000.0}
 """Number of file units per metre. Dividing by it rounds once; multiplying by 0.001 rounds twice."""
@@ -39,7 +39,7 @@ READERS = {
 }
 """Reader modules by the suffix of a file."""
 
-KINDS = {
+FILE_KINDS = {
     b"\x89HDF\r\n\x1a\n": ("hdf5", "an HDF5 file: name it .h5"),
     b"PAR1\x15": ("parquet", "a Parquet file: name it .parquet"),
     b"root\0": ("root", "a ROOT file: name it .root"),
@@ -65,7 +65,36 @@ ROUNDING = 1e3 * np.finfo("f8").eps
 """Tolerance for negative eigenvalues of a correlation matrix, as in `pullback.propagate`."""
 
 
-class Hits(NamedTuple):
+@runtime_checkable
+class RecordedSource(Protocol):
+    """The config's `source` section of recorded hits."""
+
+    @property
+    def file(self) -> str:
+        """Path of the file."""
+
+    @property
+    def tree(self) -> str:
+        """Tree of a ROOT file; empty for its only tree."""
+
+    @property
+    def unit(self) -> str:
+        """Unit of positions and their uncertainties."""
+
+    @property
+    def columns(self) -> Mapping[str, str]:
+        """Columns by coordinate, if not of its name."""
+
+    @property
+    def sigma(self) -> Mapping[str, str]:
+        """Columns of standard uncertainties by coordinate."""
+
+    @property
+    def covariance(self) -> Mapping[str, str]:
+        """Columns of covariances by two coordinates, `x0,x1`."""
+
+
+class RecordedHits(NamedTuple):
     """A block of recorded hits, m, and their recorded covariance, m².
 
     The covariance is None without columns of uncertainties, variances (muon, coordinate) with them, and matrices (muon,
@@ -107,7 +136,7 @@ class HitsFile:
 
     @property
     def covariance_shape(self) -> tuple[int, ...] | None:
-        """The shape of a muon's covariance, as in `Hits`."""
+        """The shape of a muon's covariance, as in `RecordedHits`."""
         if not self.sigma:
             return None
         return (len(self.coordinates),) * (2 if self.covariance else 1)
@@ -117,16 +146,16 @@ class HitsFile:
 
         Raises
         ------
-        PullbackError
+        HitsError
             The file is missing, unreadable or empty, lacks a column, or has a column without numbers.
 
         """
-        with _errors(self.file):
+        with _file_errors(self.file):
             reader = _reader(self.file)
             muons = reader.count(self.file, self._columns, self.tree)
         if not muons:
             only = "a header" if reader.__name__.endswith(".csv") else "column names"
-            raise PullbackError(f"{self.file}: holds no hits, only {only}")
+            raise HitsError(f"{self.file}: holds no hits, only {only}")
         return muons
 
     def plan(self) -> tuple[int, str]:
@@ -134,27 +163,26 @@ class HitsFile:
 
         Raises
         ------
-        PullbackError
+        HitsError
             As `count_muons`; or the file changed meanwhile.
 
         """
-        with _errors(self.file), _unchanged(self.file) as digest:
+        with _file_errors(self.file), _unchanged(self.file) as digest:
             return self.count_muons(), digest
 
-    def blocks(self, start: int, stop: int, rows: int = ROWS_AT_A_TIME) -> Iterator[Hits]:
+    def blocks(self, start: int, stop: int, rows: int = MAX_CHUNK_ROWS) -> Iterator[RecordedHits]:
         """The muons [start, stop), in blocks of `rows` muons.
 
         Raises
         ------
-        PullbackError
+        HitsError
             A cell is not a number, uncertainty or covariance; the message names file, row (from 1, without the header)
-            and
-            column. Or the file has another SHA-256 than planned, or changed while it was read.
+            and column. Or the file has another SHA-256 than planned, or changed while it was read.
 
         """
-        with _errors(self.file), _unchanged(self.file, self.sha256):
-            stretches = _reader(self.file).read(self.file, self._columns, start, stop, self.tree)
-            for first, values in _in_blocks(self.file, stretches, len(self._columns), start, stop, rows):
+        with _file_errors(self.file), _unchanged(self.file, self.sha256):
+            chunks = _reader(self.file).read(self.file, self._columns, start, stop, self.tree)
+            for first, values in _in_blocks(self.file, chunks, len(self._columns), start, stop, rows):
                 yield self._hits(first, dict(zip(self._columns, values, strict=True)))
 
     @property
@@ -162,39 +190,39 @@ class HitsFile:
         """The columns to read, without duplicates."""
         return list(dict.fromkeys([*self.coordinates, *self.sigma.values(), *self.covariance.values()]))
 
-    def _hits(self, first: int, values: Mapping[str, np.ndarray]) -> Hits:
+    def _hits(self, first: int, values: Mapping[str, np.ndarray]) -> RecordedHits:
         """A block from its columns; `first` is the index of its first row."""
         per_metre = PER_METRE[self.unit]
         with np.errstate(all="ignore"):  # a damaged file may contain signalling NaN
             hits = np.stack([values[column] for column in self.coordinates], axis=1) / per_metre
         if not self.sigma:
-            return Hits(hits, None)
-        there = np.isfinite(hits)
+            return RecordedHits(hits, None)
+        finite = np.isfinite(hits)
         variances = np.full(hits.shape, np.nan)
         for axis, column in self.sigma.items():
             with np.errstate(over="ignore", under="ignore", invalid="ignore"):
                 variance = (values[column] / per_metre) ** 2
                 usable = (values[column] > 0) & (variance > 0) & (variance < np.inf)
-            self._refuse(there[:, axis] & ~usable, first, column, values[column], "is not a standard uncertainty")
-            variances[there[:, axis], axis] = variance[there[:, axis]]
+            self._refuse(finite[:, axis] & ~usable, first, column, values[column], "is not a standard uncertainty")
+            variances[finite[:, axis], axis] = variance[finite[:, axis]]
         if not self.covariance:
-            return Hits(hits, variances)
+            return RecordedHits(hits, variances)
         matrices = np.zeros((*hits.shape, hits.shape[1]))
         np.einsum("mii->mi", matrices)[:] = variances
         for (one, other), column in self.covariance.items():
-            both = there[:, one] & there[:, other]
+            both = finite[:, one] & finite[:, other]
             self._refuse(both & ~np.isfinite(values[column]), first, column, values[column], "is not a covariance")
             matrices[both, one, other] = matrices[both, other, one] = values[column][both] / per_metre**2
         self._check_matrices(first, matrices)
-        return Hits(hits, matrices)
+        return RecordedHits(hits, matrices)
 
-    def _refuse(self, bad, first: int, column: str, values, what: str) -> None:
+    def _refuse(self, bad: np.ndarray, first: int, column: str, values: np.ndarray, what: str) -> None:
         if bad.any():
             row = int(bad.argmax())
             cell = "it is empty or not a number" if np.isnan(values[row]) else f"{values[row]:g}"
-            raise PullbackError(f"{self.file}: row {first + row + 1}, column {column!r}: {what}: {cell}")
+            raise HitsError(f"{self.file}: row {first + row + 1}, column {column!r}: {what}: {cell}")
 
-    def _check_matrices(self, first: int, matrices) -> None:
+    def _check_matrices(self, first: int, matrices: np.ndarray) -> None:
         """Refuse matrices that are not positive semi-definite, by their correlations."""
         axes = sorted({axis for pair in self.covariance for axis in pair})
         inner = matrices[:, axes][:, :, axes]
@@ -205,23 +233,24 @@ class HitsFile:
         bad = np.linalg.eigvalsh(correlation)[:, 0] < -ROUNDING
         if bad.any():
             columns = ", ".join([*(self.sigma[axis] for axis in axes), *self.covariance.values()])
-            raise PullbackError(
+            raise HitsError(
                 f"{self.file}: row {first + int(bad.argmax()) + 1}: the covariance of columns {columns} is not "
                 f"positive semi-definite: a correlation is beyond ±1, or they contradict each other"
             )
 
 
-def source_of(section: Any, coordinates: Sequence[str]) -> HitsFile:
+def source_of(section: RecordedSource, coordinates: Sequence[str], sha256: str = "") -> HitsFile:
     """The file of the config's `source` section, for the coordinates of a model.
+
+    `sha256` is that of the file when the study was planned.
 
     Raises
     ------
-    PullbackError
+    ConfigError
         The section names a coordinate that the model does not have, or contradicts itself.
 
     """
-    section = section if isinstance(section, Mapping) else vars(section)
-    columns, sigma, pairs = (section[key] for key in ("columns", "sigma", "covariance"))
+    columns, sigma = section.columns, section.sigma
     for key, mapping in (("columns", columns), ("sigma", sigma)):
         for name in mapping:
             _index(key, name, coordinates)
@@ -229,26 +258,23 @@ def source_of(section: Any, coordinates: Sequence[str]) -> HitsFile:
     for name, column in zip(coordinates, names, strict=True):
         if names.count(column) > 1:
             others = " and ".join(each for each, same in zip(coordinates, names, strict=True) if same == column)
-            raise PullbackError(f"config: source.columns.{name}: {others} are all column {column!r}")
+            raise ConfigError(f"config: source.columns.{name}: {others} are all column {column!r}")
     covariance: dict[tuple[int, int], str] = {}
-    for key, column in pairs.items():
+    for key, column in section.covariance.items():
         both = [name.strip() for name in key.split(",")]
         pair = tuple(sorted(_index("covariance", name, coordinates) for name in both))
         if len(set(pair)) != 2 or len(pair) != 2:
-            raise PullbackError(f"config: source.covariance: {key!r} must be two coordinates: {{'x0,x1': column}}")
+            raise ConfigError(f"config: source.covariance: {key!r} must be two coordinates: {{'x0,x1': column}}")
         if pair in covariance:
-            raise PullbackError(f"config: source.covariance: {key!r} is given twice")
+            raise ConfigError(f"config: source.covariance: {key!r} is given twice")
         for name in both:
             if name not in sigma:
-                raise PullbackError(
-                    f"config: source.covariance: {key!r} needs the uncertainty of {name} in source.sigma"
-                )
+                raise ConfigError(f"config: source.covariance: {key!r} needs the uncertainty of {name} in source.sigma")
         covariance[pair] = column
-    if section["tree"] and Path(section["file"]).suffix.lower() != ".root":
-        raise PullbackError(f"config: source.tree: {section['file']} is no .root file and has no trees; leave it out")
+    if section.tree and Path(section.file).suffix.lower() != ".root":
+        raise ConfigError(f"config: source.tree: {section.file} is no .root file and has no trees; leave it out")
     by_index = {coordinates.index(name): column for name, column in sigma.items()}
-    planned = section.get("hits_sha256", "")
-    return HitsFile(section["file"], tuple(names), by_index, covariance, section["unit"], section["tree"], planned)
+    return HitsFile(section.file, tuple(names), by_index, covariance, section.unit, section.tree, sha256)
 
 
 def _index(key: str, name: str, coordinates: Sequence[str]) -> int:
@@ -256,7 +282,7 @@ def _index(key: str, name: str, coordinates: Sequence[str]) -> int:
         return coordinates.index(name)
     close = difflib.get_close_matches(name, coordinates, n=1)
     advice = f"; did you mean {close[0]}?" if close else ""
-    raise PullbackError(
+    raise ConfigError(
         f"config: source.{key}: the model has no coordinate {name!r}; it has {', '.join(coordinates)}{advice}"
     )
 
@@ -264,25 +290,25 @@ def _index(key: str, name: str, coordinates: Sequence[str]) -> int:
 def _reader(file: str) -> ModuleType:
     suffix = Path(file).suffix.lower()
     if suffix not in READERS:
-        raise PullbackError(
+        raise HitsError(
             f"{file}: hits must be in a .csv, .parquet, .h5 or .root file, not {suffix or 'one without a suffix'}"
         )
     return importlib.import_module(f".{READERS[suffix]}", __package__)
 
 
 @contextmanager
-def _errors(file: str) -> Iterator[None]:
+def _file_errors(file: str) -> Iterator[None]:
     """Report errors of the system and the libraries as one line that names the file."""
-    check_regular(file)
+    check_regular(file, HitsError)
     try:
         if not os.path.getsize(file):
-            raise PullbackError(f"{file}: the file is empty; it needs named columns, and one row per muon")
+            raise HitsError(f"{file}: the file is empty; it needs named columns, and one row per muon")
         yield
     except FileNotFoundError:
-        raise PullbackError(f"{file}: the file no longer exists") from None
+        raise HitsError(f"{file}: the file no longer exists") from None
     except (PullbackError, OSError, RuntimeError) as error:
         if kind := _foreign(file):
-            raise PullbackError(f"{file}: is {kind}") from error
+            raise HitsError(f"{file}: is {kind}") from error
         if isinstance(error, PullbackError):
             raise
         reason = error.strerror if isinstance(error, OSError) else None
@@ -291,14 +317,14 @@ def _errors(file: str) -> Iterator[None]:
             reason = "another program has it open to write to it: close it there"
         if not reason:
             reason = f"{one_line(words.rstrip(' ,'))}; is it truncated, or of another kind?"
-        raise PullbackError(f"{file}: can't be read: {reason}") from error
+        raise HitsError(f"{file}: can't be read: {reason}") from error
 
 
 def _foreign(file: str) -> str:
     """The kind of a file according to its first bytes if it contradicts the suffix; otherwise empty."""
     with contextlib.suppress(OSError), Path(file).open("rb") as stream:
         start = stream.read(32)
-        for magic, (reader, words) in KINDS.items():
+        for magic, (reader, words) in FILE_KINDS.items():
             if start.startswith(magic) and reader != READERS.get(Path(file).suffix.lower(), "none"):
                 return words
     return ""
@@ -311,7 +337,7 @@ def _unchanged(file: str, planned: str = "") -> Iterator[str]:
     The file is hashed before reading, and again afterwards only if it had just been written: any other change shows in
     the time of its last status change, which no program can set. Hashing takes about 0.5 s per GB, once per job.
     """
-    changed = PullbackError(f"{file}: has changed since this run began: run again")
+    changed = HitsError(f"{file}: has changed since this run began: run again")
     with Path(file).open("rb") as stream:
         before, digest = _state(stream), hashlib.file_digest(stream, "sha256").hexdigest()
     if planned and digest != planned:
@@ -343,16 +369,16 @@ def _state(stream: BinaryIO) -> tuple[int, ...]:
 
 
 def _in_blocks(
-    file: str, stretches, columns: int, start: int, stop: int, rows: int
+    file: str, chunks: Chunks, columns: int, start: int, stop: int, rows: int
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Blocks (column, muon) with the index of their first row, from chunks of rows [start, stop) of any length."""
     at, filled = start, 0
     block = np.empty((columns, min(rows, stop - start)))
-    for stretch in stretches:
-        used, length = 0, len(stretch[0])
+    for chunk in chunks:
+        used, length = 0, len(chunk[0])
         while used < length:
             count = min(block.shape[1] - filled, length - used)
-            for values, column in zip(block, stretch, strict=True):
+            for values, column in zip(block, chunk, strict=True):
                 values[filled : filled + count] = column[used : used + count]
             filled, used = filled + count, used + count
             if filled == block.shape[1]:
@@ -360,6 +386,6 @@ def _in_blocks(
                 at, filled = at + filled, 0
                 block = np.empty((columns, min(rows, stop - at)))
     if at < stop:
-        raise PullbackError(
+        raise HitsError(
             f"{file}: no longer has row {at + filled + 1} of {stop}; it has changed since this run began: run again"
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -41,6 +41,28 @@ class Quantity(NamedTuple):
     domain: float = 0.0
 
 
+@runtime_checkable
+class NamedSection(Protocol):
+    """The config's `model` section; each module of a model declares what else it reads."""
+
+    @property
+    def name(self) -> str:
+        """The name of the model."""
+
+
+@runtime_checkable
+class UniformSource(Protocol):
+    """What every model reads from the config's `source` section."""
+
+    x_min: float
+    x_max: float
+
+
+def uniform(source: UniformSource, deviates: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+    """Positions x ~ U(x_min, x_max), from deviates 0 ≤ u < 1."""
+    return source.x_min + (source.x_max - source.x_min) * deviates
+
+
 def at_given_hits(hits: Float[Any, "muon coordinate"], **_: Any) -> Float[Any, "muon coordinate"]:
     """True hits that were drawn directly, independent of the layers."""
     return hits
@@ -56,11 +78,10 @@ class Model:
         `infer(hits, **parameters)` maps hits (muon, coordinate) to observables (muon, observable).
     generate : callable
         `generate(rng, muons, source)` draws the random input (muon, …) of the true hits with numpy, independent of the
-        parameters; `source` is the config's section as attributes.
+        parameters; `source` is the config's section, with the attributes that the model reads.
     intersect_layers : callable
         `intersect_layers(generated, **parameters)` returns the true hits (muon, coordinate), as a numpy array or, if
-        any
-        argument is a tensor, as a tensor that carries the gradients of the parameters.
+        any argument is a tensor, as a tensor that carries the gradients of the parameters.
     parameters : dict
         Numbers and lists of numbers by name, from the config.
     infer_uses, intersect_uses, covariance_uses, chi2_uses : tuple of str
@@ -82,20 +103,22 @@ class Model:
     coordinates: tuple[Quantity, ...]
     observables: tuple[Quantity, ...]
     infer: Callable[..., Float[Tensor, "muon observable"]]
-    generate: Callable[..., Float[np.ndarray, "muon _"]]
+    generate: Callable[[np.random.Generator, int, Any], Float[np.ndarray, "muon _"]]
     layers: tuple[int, ...]
-    intersect_layers: Callable[..., Any] = at_given_hits
+    intersect_layers: Callable[..., Float[Any, "muon coordinate"]] = at_given_hits
     parameters: Mapping[str, float | tuple[float, ...]] = field(default_factory=dict)
     infer_uses: tuple[str, ...] = ()
     intersect_uses: tuple[str, ...] = ()
     missing: bool = False
-    covariance: Callable[..., Any] | None = None
+    covariance: Callable[..., Float[Tensor, "*muon coordinate coordinate"]] | None = None
     covariance_uses: tuple[str, ...] = ()
-    chi2: Callable[..., Any] | None = None
+    chi2: Callable[..., Float[Tensor, "muon 2"]] | None = None
     chi2_uses: tuple[str, ...] = ()
     cost: float = 1.0
 
 
-def load(section: Mapping[str, Any]) -> Model:
-    """The model of a config's `model` section."""
-    return importlib.import_module(f".{MODULES.get(section['name'], section['name'])}", __package__).model(section)
+def load_model(section: NamedSection, sha256: str | None = None) -> Model:
+    """The model of a config's `model` section; `sha256` is that of a user's file when the study was planned."""
+    module = importlib.import_module(f".{MODULES.get(section.name, section.name)}", __package__)
+    model: Model = module.model(section, sha256) if section.name == "own" else module.model(section)
+    return model

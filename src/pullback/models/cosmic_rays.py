@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
+
+from .base import UniformSource
 
 REYNA = 0.2455, 1.288, -0.2555, 0.0209
 """Coefficients c2 … c5 of the intensity in `vertical_intensity`."""
@@ -13,8 +15,30 @@ REYNA = 0.2455, 1.288, -0.2555, 0.0209
 GRID = 4001
 """Grid points for the integral of the spectrum, 0.23 % apart."""
 
-DECADES = 4
+SPECTRUM_DECADES = 4
 """Range of the spectrum above 1 GeV/c or the minimum momentum, in powers of ten; 1e-7 of the muons lie beyond."""
+
+
+@runtime_checkable
+class Spectrum(Protocol):
+    """Momenta of the muons: all equal to `momentum`, GeV/c, or `sea_level` above it."""
+
+    spectrum: str
+    momentum: float
+
+
+@runtime_checkable
+class CosmicSection(Spectrum, Protocol):
+    """The config's section `source.cosmic`."""
+
+    zenith_max: float
+
+
+@runtime_checkable
+class CosmicSource(UniformSource, Protocol):
+    """What models of cosmic muons read from the config's `source` section."""
+
+    cosmic: CosmicSection
 
 
 def slopes(uniform: Float[np.ndarray, "muon 2"], zenith_max: float) -> Float[np.ndarray, "muon 2"]:
@@ -64,7 +88,7 @@ def vertical_intensity(momentum: float | Float[np.ndarray, "*muon"]) -> Float[np
     return np.asarray(0.00253 * 10 ** (-y * (c2 + y * (c3 + y * (c4 + y * c5)))))
 
 
-def momenta(uniform: Float[np.ndarray, " muon"], cosmic: Any) -> Float[np.ndarray, " muon"]:
+def momenta(uniform: Float[np.ndarray, " muon"], cosmic: Spectrum) -> Float[np.ndarray, " muon"]:
     """The momentum of each muon (GeV/c), from uniform deviates.
 
     `fixed`: the momentum of the config. `sea_level`: the spectrum of vertical muons above that momentum, whatever the
@@ -74,13 +98,13 @@ def momenta(uniform: Float[np.ndarray, " muon"], cosmic: Any) -> Float[np.ndarra
     ----------
     uniform : array (muon,)
         Deviates, 0 ≤ u < 1.
-    cosmic : section
-        The config's section, as attributes.
+    cosmic : Spectrum
+        The kind of spectrum and its momentum.
 
     """
     if cosmic.spectrum == "fixed":
         return np.full(len(uniform), float(cosmic.momentum))
-    log = np.linspace(np.log(cosmic.momentum), np.log(max(cosmic.momentum, 1.0)) + DECADES * np.log(10), GRID)
+    log = np.linspace(np.log(cosmic.momentum), np.log(max(cosmic.momentum, 1.0)) + SPECTRUM_DECADES * np.log(10), GRID)
     density = np.exp(log) * vertical_intensity(np.exp(log))  # per log p
     below = np.concatenate([[0.0], np.cumsum((density[1:] + density[:-1]) / 2)])
     return np.exp(np.interp(uniform * below[-1], below, log))

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 from jaxtyping import Float
 
 from ..uncertainty.arrays import Tensor
 from ..uncertainty.elementwise import magnitude
-from . import Model, Quantity
+from . import Model, NamedSection, Quantity
+from .base import UniformSource, uniform
 
 
 def infer_theta(hits: Float[Tensor, "muon 1"], dz: float | Float[Tensor, ""] = 1.5) -> Float[Tensor, "muon 1"]:
@@ -46,29 +44,30 @@ def infer_theta(hits: Float[Tensor, "muon 1"], dz: float | Float[Tensor, ""] = 1
     tensor([[0.7854]], dtype=torch.float64)
 
     """
-    if not hasattr(hits, "new_tensor") or hits.ndim != 2 or hits.shape[1] != 1:
+    import torch
+
+    if not isinstance(hits, torch.Tensor) or hits.ndim != 2 or hits.shape[1] != 1:
         shape = getattr(hits, "shape", None)
         raise ValueError(f"hits must be a torch tensor (muon, 1), not {type(hits).__name__} {tuple(shape or ())}")
     if not dz > 0:
         raise ValueError(f"dz must be positive (m), not {dz}")
-    dz = dz if hasattr(dz, "new_tensor") else hits.new_tensor(dz)
-    return magnitude(hits).arctan2(dz)  # as precise as arctan of the quotient, and better vectorised
+    height = dz if isinstance(dz, torch.Tensor) else hits.new_tensor(dz)
+    return magnitude(hits).arctan2(height)  # as precise as arctan of the quotient, and better vectorised
 
 
-def generate(rng: np.random.Generator, muons: int, source: Any) -> Float[np.ndarray, "muon 1"]:
+def generate(rng: np.random.Generator, muons: int, source: UniformSource) -> Float[np.ndarray, "muon 1"]:
     """True positions x ~ U(x_min, x_max), m, as (muon, 1)."""
-    return source.x_min + (source.x_max - source.x_min) * rng.random((muons, 1))
+    return uniform(source, rng.random((muons, 1)))
 
 
-def model(section: Mapping[str, Any]) -> Model:
-    """The model with the parameters of a config's section."""
+def model(section: NamedSection) -> Model:
+    """The model with the parameters of a config's section: `dz`, which drawing true hits does not need."""
     return Model(
         coordinates=(Quantity("x", "m", "position on the layer", "x"),),
         observables=(Quantity("theta", "rad", "angle from the vertical", "θ"),),
         infer=infer_theta,
         generate=generate,
         layers=(0,),
-        # True hits are drawn without dz, which is then absent.
-        parameters={name: section[name] for name in ("dz",) if name in section},
+        parameters={"dz": section.dz} if hasattr(section, "dz") else {},
         infer_uses=("dz",),
     )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -11,11 +11,23 @@ from jaxtyping import Float
 from ..uncertainty import elementwise
 from ..uncertainty.arrays import Tensor
 from . import NO_FOLD, Model, Quantity, cosmic_rays, line_fit
-from .line_fit import PerLayer
+from .base import uniform
+from .cosmic_rays import CosmicSource
+from .line_fit import LayerHeights, LayerNumbers
 from .multiple_scattering import layer_covariance
 
 
-def infer_track(hits: Float[Tensor, "muon layer"], z: PerLayer, resolution: PerLayer) -> Float[Tensor, "muon 3"]:
+@runtime_checkable
+class TrackSection(Protocol):
+    """The config's `model` section of a track: heights of the layers, m, and their scattering angle, rad."""
+
+    z: Sequence[float]
+    theta0: float
+
+
+def infer_track(
+    hits: Float[Tensor, "muon layer"], z: LayerNumbers, resolution: LayerNumbers
+) -> Float[Tensor, "muon 3"]:
     """Slope, angle from the vertical and intercept of each muon, from a weighted fit of a straight line x(z).
 
     With the weights w = resolution², z̄ = Σ w z/Σ w, d = z − z̄: slope dx/dz = Σ w d x/Σ w d², θ = arctan|dx/dz|, and
@@ -38,8 +50,7 @@ def infer_track(hits: Float[Tensor, "muon layer"], z: PerLayer, resolution: PerL
     -------
     tensor (muon, 3)
         Slope (1), θ (rad, 0 ≤ θ < π/2) and intercept (m). NaN for a muon with hits at fewer than two heights, or with
-        an
-        infinite hit.
+        an infinite hit.
 
     Raises
     ------
@@ -58,51 +69,45 @@ def infer_track(hits: Float[Tensor, "muon layer"], z: PerLayer, resolution: PerL
             [0.0000, 0.0000, 0.1000]], dtype=torch.float64)
 
     """
-    (view,), z, resolution = _prepared(hits, z, resolution)
-    line = line_fit.fit(view, z, resolution)
-    theta = elementwise.magnitude(line.slope).arctan2(z.new_ones(()))
+    (view,), heights, resolutions = line_fit.prepare(hits, z, resolution, in_views=1)
+    line = line_fit.fit(view, heights, resolutions)
+    theta = elementwise.magnitude(line.slope).arctan2(heights.new_ones(()))
     return line_fit.observables([line.slope, theta, line.position], [line.known] * 3)
 
 
-def chi2(hits: Float[Tensor, "muon layer"], z: PerLayer, resolution: PerLayer) -> Float[Tensor, "muon 2"]:
+def chi2(hits: Float[Tensor, "muon layer"], z: LayerNumbers, resolution: LayerNumbers) -> Float[Tensor, "muon 2"]:
     """χ² = Σ w (x − line)² and its degrees of freedom, hits − 2, with the arguments of `infer_track`.
 
     It follows the χ² distribution if the noise is Gaussian and the layers do not scatter.
     """
-    (view,), z, resolution = _prepared(hits, z, resolution)
-    return line_fit.chi2_of_all([(view, z, resolution)])
-
-
-def _prepared(hits, z, resolution):
-    layers = len(z)
-    found = line_fit.views(hits, layers)
-    z = line_fit.as_layers(z, hits, "z")
-    return found, z, line_fit.as_layers(resolution, hits, "resolution", layers, positive=True)
+    (view,), heights, resolutions = line_fit.prepare(hits, z, resolution, in_views=1)
+    return line_fit.chi2_of_all([(view, heights, resolutions)])
 
 
 def covariance(
-    hits: Float[Tensor, "muon layer"], z: PerLayer, theta0: float | Float[Tensor, ""]
+    hits: Float[Tensor, "muon layer"], z: LayerNumbers, theta0: float | Float[Tensor, ""]
 ) -> Float[Tensor, "layer layer"]:
     """Covariance of the hits due to scattering in the layers: `layer_covariance`, equal for all muons."""
     return layer_covariance(line_fit.as_layers(z, hits, "z"), theta0)
 
 
-def generate(rng: np.random.Generator, muons: int, source: Any) -> Float[np.ndarray, "muon 2"]:
+def generate(rng: np.random.Generator, muons: int, source: CosmicSource) -> Float[np.ndarray, "muon 2"]:
     """True lines of cosmic muons of any azimuth: x ~ U(x_min, x_max) at z = 0, m, and slope dx/dz."""
     deviates = rng.random((muons, 3))
-    x = source.x_min + (source.x_max - source.x_min) * deviates[:, 0]
-    return np.stack([x, cosmic_rays.slopes(deviates[:, 1:], source.cosmic.zenith_max)[:, 0]], axis=1)
+    return np.stack(
+        [uniform(source, deviates[:, 0]), cosmic_rays.slopes(deviates[:, 1:], source.cosmic.zenith_max)[:, 0]], axis=1
+    )
 
 
-def intersect_layers(generated: Any, z: Any) -> Any:
+def intersect_layers(generated: Float[Any, "muon _"], z: LayerHeights) -> Float[Any, "muon coordinate"]:
     """The true hits (muon, layer) of lines from `generate`, on layers at the heights z."""
-    generated, z = line_fit.alike(generated, z)
-    return generated[:, :1] + generated[:, 1:] * z
+    lines, heights = line_fit.as_one_type(generated, z)
+    return lines[:, :1] + lines[:, 1:] * heights
 
 
-def model(section: Mapping[str, Any]) -> Model:
+def model(section: TrackSection) -> Model:
     """The model with the parameters of a config's section."""
-    z, theta0 = tuple(section["z"]), section["theta0"]
+    z, theta0 = tuple(section.z), section.theta0
     line_fit.check_heights("z", z)
     return Model(
         coordinates=line_fit.coordinates("x", len(z)),

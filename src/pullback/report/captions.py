@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..store.evidence_file import Evidence
 from ..study.plan import Study
+from ..validation.evidence import Evidence
 from .gallery import CURVE, SCANNED, WORST, Figure, is_grid, over, point_of, varying
 
 OTHERS_FIXED = "All other parameters are those of the scan point nearest the unscanned config."
@@ -160,7 +160,7 @@ CAPTIONS = {
 def words(figure: Figure, study: Study, evidence: Evidence) -> tuple[str, str]:
     """The title and the caption of a figure."""
     title, caption = CAPTIONS[_caption(figure, study)]
-    if figure.subject == CURVE:
+    if figure.subject == CURVE and study.config.target:
         return f"{title}: {study.config.target.vary}", caption
     if figure.subject == SCANNED:
         names = over(study)[: 1 if figure.kind == "budget" else None]

@@ -23,9 +23,9 @@ class ExactSum:
     An infinite or NaN term makes the sum infinite or NaN, in any order of terms.
     """
 
-    def __init__(self):
-        self._units: Any = np.array(0, object)
-        self._not_finite: Any = np.array(0.0)
+    def __init__(self) -> None:
+        self._units: np.ndarray = np.array(0, object)
+        self._not_finite: np.ndarray = np.array(0.0)
 
     def add(self, terms: Float[Any, "*shape"]) -> None:
         """Add an array of the same shape as the terms before."""
@@ -44,7 +44,8 @@ class ExactSum:
     @property
     def parts(self) -> Float[np.ndarray, "part ..."]:
         """Doubles that add up to the exact sums: the rounded sums, their rounded remainders, and so on."""
-        parts, left = [], np.where(self._not_finite == 0, self._units, 0)
+        parts: list[np.ndarray] = []
+        left = np.where(self._not_finite == 0, self._units, 0)
         while not parts or (left != 0).any():
             parts.append(np.asarray(np.clip(_doubles(left), -sys.float_info.max, sys.float_info.max)))
             left = np.asarray(left - _units(parts[-1]), object)

@@ -6,14 +6,19 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ..config.schema import Recorded
 from ..store import artefact, columns
 from ..store.artefact import Reader
+from ..study.artefact_configs import ArtefactConfig
 from ..study.batches import Batch, Part
 from ..study.blocks import Block
+
+if TYPE_CHECKING:
+    from ..hits.hits_file import HitsFile
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +38,18 @@ RECO = HitKind("reco", "x_reco", "", "")
 TRUTH = HitKind("truth", "x_true", "_true", " at the true hits")
 
 
-def read_hits(reader: Reader, part: Part, place: HitKind, block: Block, where: Any = "cpu") -> tuple[Any, Any]:
+def hits_file(part: Part[ArtefactConfig]) -> HitsFile:
+    """The file of recorded hits of a part."""
+    from ..hits.hits_file import source_of
+
+    assert isinstance(part.config.source, Recorded)
+    names = [each.name for each in part.model.coordinates]
+    return source_of(part.config.source, names, part.digests["hits"])
+
+
+def read_hits(
+    reader: Reader, part: Part[ArtefactConfig], place: HitKind, block: Block, where: Any = "cpu"
+) -> tuple[Any, Any]:
     """The hits of a block, and their covariances if recorded, as tensors on a device."""
     import torch
 
@@ -71,7 +87,7 @@ def open_parents(batch: Batch, files: dict[HitKind, str | Path | None]) -> Itera
         }
 
 
-def progress(part: Part, done: str) -> Iterator[Block]:
+def progress(part: Part[ArtefactConfig], done: str) -> Iterator[Block]:
     """The blocks of a part, with a log line after each tenth of them."""
     blocks = list(part.blocks)
     for index, block in enumerate(blocks, 1):

@@ -7,24 +7,24 @@ from pathlib import Path
 
 from ..store import artefact, columns
 from ..study import blocks
+from ..study.artefact_configs import RecoConfig
 from ..study.batches import Batch
-from .common import progress
+from .common import hits_file, progress
 
 
-def import_hits(batch: Batch, reco: str | Path) -> None:
+def import_hits(batch: Batch[RecoConfig], reco: str | Path) -> None:
     """Read recorded hits from their file: x_reco (muon, coordinate) in m, and any covariances in m²."""
-    from ..hits.hits_file import source_of
-
     with artefact.create(reco, batch) as out:
         # All points of a scan have the same rows, so that they are read once.
         for (start, stop), group in groupby(batch.parts, key=lambda part: (part.start, part.stop)):
             parts = list(group)
-            file = source_of(parts[0].config["source"], [each.name for each in parts[0].model.coordinates])
+            file = hits_file(parts[0])
             outputs = [columns.of_hits(out, part, "x_reco", "recorded") for part in parts]
             shape = file.covariance_shape
             covariances = [columns.of_covariances(out, part, shape) for part in parts if shape]
             for _, found in zip(progress(parts[0], "imported"), file.blocks(start, stop, blocks.BLOCK), strict=True):
                 for column in outputs:
                     column.append(found.hits)
-                for column in covariances:
-                    column.append(found.covariance)
+                if found.covariance is not None:
+                    for column in covariances:
+                        column.append(found.covariance)

@@ -10,12 +10,13 @@ import numpy as np
 
 from ..store import artefact, columns
 from ..store.columns import FLAGS
+from ..study.artefact_configs import SigmaConfig
 from ..study.batches import Batch
 from .common import RECO, TRUTH, arrays, log, open_parents, progress, read_hits
 
 
 def propagate_uncertainty(
-    batch: Batch, reco: str | Path, sigma: str | Path, truth: str | Path | None = None, device: str = "cpu"
+    batch: Batch[SigmaConfig], reco: str | Path, sigma: str | Path, truth: str | Path | None = None, device: str = "cpu"
 ) -> None:
     """Propagate the stated resolution to the observables at the recorded hits, on a `device` of the config.
 
@@ -26,7 +27,7 @@ def propagate_uncertainty(
     For simulated hits, also write `sigma_<o>_linear_true` at the true hits, which gives the distance of a muon from a
     fold.
     """
-    from ..detector.bound_model import at_work, covariance_of
+    from ..detector.bound_model import bound, covariance_of
     from ..uncertainty.device import device_of
     from ..uncertainty.linear import propagate
     from ..uncertainty.quoting import quote
@@ -39,8 +40,8 @@ def propagate_uncertainty(
         artefact.create(sigma, batch, parents.values()) as out,
     ):
         for part in batch.parts:
-            parameters, infer = at_work(part, where)
-            n_dig = part.settings.uncertainty.n_dig
+            parameters, infer = bound(part, where)
+            n_dig = part.config.uncertainty.n_dig
             table = columns.of_muons(out, part, columns.QUOTED)
             contributions, design = Contributions(out, part, parameters), Design(out, part)
             for block in progress(part, "propagated"):

@@ -8,23 +8,25 @@ of muons.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from ..detector import response
-from ..detector.bound_model import parameters_of
+from ..detector.bound_model import bound
+from ..detector.response import Response
 from ..models import NO_FOLD, Quantity
 from ..statistics.angles import wrap_last
 from ..store import columns
 from ..store.artefact import Writer
 from ..study import shared_parameters
+from ..study.artefact_configs import ToysConfig
 from ..study.batches import Part
-from ..uncertainty.covariance import cholesky, combined
+from ..uncertainty.covariance import cholesky
 from ..uncertainty.device import DeviceGenerator
+from ..uncertainty.inference import periods_of
 from ..uncertainty.jacobians import usable_muons
 from ..uncertainty.systematics import systematic_jacobian
 from ..uncertainty.toys import ToySetup
@@ -41,13 +43,14 @@ larger `domain` of an observable takes precedence.
 """
 
 
-def taking_part(part: Part, toy: Int[np.ndarray, " muon"]) -> Bool[np.ndarray, " muon"]:
+def taking_part(part: Part[ToysConfig], toy: Int[np.ndarray, " muon"]) -> Bool[np.ndarray, " muon"]:
     """The toy muons of a point that take part: evenly spaced in toy number, and so in value."""
-    total = min(part.settings.toys.muons, part.muons)
+    total = min(part.config.toys.muons, part.muons)
     return toy % -(-total // MUONS) == 0
 
 
-class Experiments(NamedTuple):
+@dataclass(frozen=True)
+class Experiments:
     """Results of the pseudo-experiments: scatter of each muon, and sums over muons for each pseudo-experiment.
 
     A pull is the distance of an observable from the mean of the muon's own toys, over the sd of these toys. Muons with
@@ -61,7 +64,7 @@ class Experiments(NamedTuple):
 
 
 def run_experiments(
-    part: Part,
+    part: Part[ToysConfig],
     throw: ToySetup,
     mean: Float[np.ndarray, "muon observable"],
     spread: Float[np.ndarray, "muon observable"],
@@ -92,14 +95,14 @@ def run_experiments(
     100:2008, F.1.2.3).
 
     """
-    section, hits = part.config["systematics"], throw.hits
+    section, hits, response = part.config.systematics, throw.hits, Response(part)
     names = shared_parameters.names_of(section)
-    parameters = parameters_of(part.model, part.settings.detector.resolution, hits.device)
+    parameters = bound(part, hits.device)[0]
     shifted = shared_parameters.Shifted(part.model, parameters, names)
     root = cholesky(torch.from_numpy(shared_parameters.covariance_of(section)).to(hits)[None])[0]
-    count, deviates = part.settings.toys.experiments, throw.deviates
+    count, deviates = part.config.toys.experiments, throw.deviates
     etas = torch.from_numpy(shift_rng.standard_normal((count, len(names)))).to(hits) @ root.T
-    noise, periods = part.settings.detector.noise, throw.infer.periods
+    periods = periods_of(throw.infer)
     with torch.no_grad():
         centre, unit = (torch.from_numpy(each).to(hits) for each in (mean, spread))
         known = torch.isfinite(centre) & (unit > 0) & torch.isfinite(unit)
@@ -111,9 +114,8 @@ def run_experiments(
         total, squares = torch.zeros_like(centre), torch.zeros_like(centre)
         sums = centre.new_zeros(2, count, centre.shape[1])
         for index, eta in enumerate(etas):
-            z = torch.as_tensor(response.draw_off(noise, hits.shape[1], noise_rng, (len(hits), deviates))).to(hits)
-            off = throw.noise * z if throw.root is None else combined(throw.root, z[:, None])[:, 0]
-            away = wrap_last(shifted(hits + off, eta) - centre, periods)
+            z = torch.as_tensor(response.toy_deviates(noise_rng, (len(hits), deviates))).to(hits)
+            away = wrap_last(shifted(hits + throw.deviations(z[:, None])[:, 0], eta) - centre, periods)
             away = torch.where(known, away, 0.0)
             pull = torch.where(known, away / unit, 0.0)
             total += away
@@ -125,7 +127,7 @@ def run_experiments(
 
 
 def _far_from_fold(
-    part: Part,
+    part: Part[ToysConfig],
     value: Float[Tensor, "muon observable"],
     spread: Float[Tensor, "muon observable"],
     jacobian: Float[Tensor, "muon observable systematic"],
@@ -145,7 +147,7 @@ def _far_from_fold(
 
 
 def columns_of(
-    out: Writer, part: Part, toy: np.ndarray, block: np.ndarray
+    out: Writer, part: Part[ToysConfig], toy: np.ndarray, block: np.ndarray
 ) -> Callable[[np.ndarray, Experiments], None]:
     """Columns in a group `experiments`, as a function that writes the next block of muons."""
     group = out.point(part).create_group("experiments")
@@ -154,7 +156,7 @@ def columns_of(
     quantity = Quantity("muon", "1", "index of the muon in its point")
     muon = out.column(group, "muon", (rows,), {"experiment_muon": None}, quantity, "i8")
     scatter = columns.ColumnGroup(out, part, columns.EXPERIMENT_MUONS, group, "experiment_muon", rows)
-    labels = {"experiment": part.settings.toys.experiments}
+    labels = {"experiment": part.config.toys.experiments}
     sums = columns.ColumnGroup(out, part, columns.EXPERIMENTS, group, "experiment_block", blocks, labels)
 
     def write(muons: np.ndarray, found: Experiments) -> None:

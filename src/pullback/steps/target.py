@@ -5,25 +5,27 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..config.dotted_names import limits, numeric_fields
-from ..config.dotted_names import replace as replaced
-from ..detector import response
-from ..detector.bound_model import at_work, covariance_of
-from ..detector.moving import Drawn, draw, moving_hits
+from ..config.dotted_names import numeric_fields, range_of, with_numbers
+from ..config.schema import Target
+from ..detector.bound_model import Parameters, bound, covariance_of
+from ..detector.noise import Noise
+from ..detector.response import Response, SimulatedBlock
 from ..errors import PullbackError
-from ..store.evidence_file import write_evidence
+from ..models import load_model
+from ..store.target_file import Answer, TargetAnswers
+from ..study.artefact_configs import SigmaConfig, restricted
 from ..study.batches import Part
 from ..study.blocks import Block
 from ..study.plan import Study
 from ..study.scan import Point
 from ..uncertainty.design import solve_target
 from ..uncertainty.linear import propagate
+from .common import hits_file
 
 log = logging.getLogger(__name__)
 
@@ -35,38 +37,44 @@ def find_target(study: Study, path: str | Path) -> None:
     random numbers. Points that differ only in this number are solved once.
     """
     target = study.config.target
+    assert target
     ((observable, wanted),) = target.sigma.items()
-    found: dict[tuple, dict[str, Any]] = {}
+    found: dict[tuple[tuple[str, float], ...], Answer] = {}
     for point in study.points:
         others = tuple((name, value) for name, value in point.values.items() if name != target.vary)
         if others not in found:
-            found[others] = _solve(study, point, observable, wanted)
-            log.info("%s: %s", point.label, found[others]["value"])
-    answers = [{"values": dict(others), **each} for others, each in found.items()]
-    write_evidence(path, {"observable": observable, "wanted": wanted, "vary": target.vary, "answers": answers})
+            found[others] = _solve(study, target, point, dict(others))
+            log.info("%s: %s", point.label, found[others].value)
+    TargetAnswers(observable=observable, wanted=wanted, vary=target.vary, answers=[*found.values()]).write(path)
 
 
-def _solve(study: Study, point: Point, observable: str, wanted: float) -> dict[str, Any]:
-    vary, start = study.config.target.vary, numeric_fields(point.config)[study.config.target.vary]
+def _solve(study: Study, target: Target, point: Point, others: dict[str, float]) -> Answer:
+    vary, start = target.vary, numeric_fields(point.config)[target.vary]
+    ((observable, wanted),) = target.sigma.items()
     part, block = study.first_part(point.label)
     axis = [each.name for each in study.model.observables].index(observable)
-    hits, recorded = _recorded(part, block) if study.recorded else (None, None)
-    drawn: dict[bool, Drawn] = {}  # random numbers, the same at every value
+    recorded = _recorded(part, block) if study.recorded else None
+    drawn: dict[tuple[bool, bool, Noise], SimulatedBlock] = {}  # random numbers, the same at every value
 
-    def drawn_for(moved: Part) -> Drawn | None:
-        if study.recorded:
-            return None
-        if moved.config["model"]["name"] == "own":  # the true hits of a user's model may depend on the parameters
-            return draw(moved, block)
-        scattered = moved.model.covariance is not None
-        if scattered not in drawn:
-            drawn[scattered] = draw(moved, block)
-        return drawn[scattered]
+    def hits_of(moved: Part[SigmaConfig], parameters: Parameters) -> tuple[Tensor, Tensor | None]:
+        if recorded:
+            return recorded
+        kind = *Response(moved).adds, moved.config.detector.noise
+        # The true hits of a user's model may depend on the parameters.
+        if kind not in drawn or moved.config.model.name == "own":
+            drawn[kind] = SimulatedBlock.draw(moved, block)
+        return drawn[kind].hits(moved, parameters), None
 
     def mean_sigma(value: float) -> float:
-        config = replaced(point.config, {vary: value}, where=f"config: target: {vary} = {value:g}")
-        moved = replace(part, config={**part.config, **config.model_dump(mode="json", include={"model", "detector"})})
-        sigma = _sigma(moved, block, hits, recorded, drawn_for(moved))[:, axis]
+        config = with_numbers(point.config, {vary: value}, where=f"config: target: {vary} = {value:g}")
+        moved = replace(
+            part, config=restricted(config, SigmaConfig), model=load_model(config.model, part.digests.get("model"))
+        )
+        parameters, infer = bound(moved)
+        hits, covariances = hits_of(moved, parameters)
+        covariance = covariance_of(moved.model, parameters, hits, covariances)
+        with torch.no_grad():
+            sigma = propagate(infer, hits, covariance=covariance).sigma.numpy()[:, axis]
         known = np.isfinite(sigma) & (sigma > 0)
         return float(sigma[known].mean()) if known.any() else float("nan")
 
@@ -77,37 +85,23 @@ def _solve(study: Study, point: Point, observable: str, wanted: float) -> dict[s
             return float("nan")
 
     start_sigma = mean_sigma(start)  # an error at the present value is an error of the study
-    low, high = point.config.target.range_about(start, limits(vary, point.config))
+    low, high = target.range_about(start, range_of(vary, point.config))
     answer = solve_target(tried, wanted, min(max(start, low), high), (low, high))
-    return {
-        "value": answer.value,
-        "reached": answer.reached,
-        "nearest": answer.nearest,
-        "nearest_sigma": answer.nearest_sigma,
-        "start": start,
-        "start_sigma": start_sigma,
-        "grid": answer.grid.tolist(),
-        "sigmas": answer.sigmas.tolist(),
-    }
+    return Answer(
+        values=others,
+        value=answer.value,
+        reached=answer.reached,
+        nearest=answer.nearest,
+        nearest_sigma=answer.nearest_sigma,
+        start=start,
+        start_sigma=start_sigma,
+        grid=answer.grid.tolist(),
+        sigmas=answer.sigmas.tolist(),
+    )
 
 
-def _sigma(part: Part, block: Block, hits: Tensor | None, recorded: Tensor | None, drawn: Drawn | None) -> np.ndarray:
-    """The linear σ (muon, observable) of a block, recorded or simulated anew from the same random numbers."""
-    model, (parameters, infer) = part.model, at_work(part)
-    if drawn is not None:
-        lost = response.lost(part, block)
-        there = np.zeros((len(block), len(model.layers)))
-        there[lost if lost is not None else slice(0)] = np.nan
-        hits = moving_hits(part, parameters, drawn, torch.from_numpy(there))
-    covariance = covariance_of(model, parameters, hits, recorded)
-    with torch.no_grad():
-        return propagate(infer, hits, covariance=covariance).sigma.numpy()
-
-
-def _recorded(part: Part, block: Block) -> tuple[Tensor, Tensor | None]:
-    from ..hits.hits_file import source_of
-
-    file = source_of(part.config["source"], [each.name for each in part.model.coordinates])
+def _recorded(part: Part[SigmaConfig], block: Block) -> tuple[Tensor, Tensor | None]:
+    file = hits_file(part)
     (found,) = file.blocks(block.start, block.stop, len(block))  # to the end, to verify that the file is unchanged
     covariance = None if found.covariance is None else torch.from_numpy(found.covariance)
     return torch.from_numpy(found.hits), covariance

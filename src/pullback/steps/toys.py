@@ -5,17 +5,19 @@ The result for a block depends only on its point and index, not on the batch.
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..detector import response
+from ..detector.response import Response, stream_of
 from ..models import Quantity
 from ..store import artefact, columns
 from ..store.artefact import Reader, Writer
+from ..store.netcdf import Dims
+from ..study.artefact_configs import ToysConfig
 from ..study.batches import Batch, Part
 from ..study.blocks import block_count
 from ..study.toy_selection import share, spread_over_all
@@ -24,7 +26,7 @@ from .common import RECO, arrays, evaluate, log, read_hits
 TOYS_BETWEEN_LOGS = 100_000_000
 
 
-def run_toys(batch: Batch, reco: str | Path, toys: str | Path, device: str = "cpu") -> None:
+def run_toys(batch: Batch[ToysConfig], reco: str | Path, toys: str | Path, device: str = "cpu") -> None:
     """Throw toys around the recorded hits of muons that are evenly spread over the observables with a fold.
 
     Writes in a group `toys` of each point: `muon` (index in the point), `toy_count`, and for each observable the mean,
@@ -37,49 +39,50 @@ def run_toys(batch: Batch, reco: str | Path, toys: str | Path, device: str = "cp
     from ..uncertainty.toys import Toys, throw_toys
 
     # The config, not the job's resource, decides where random numbers come from.
-    random_there = any(part.config["compute"]["device_random"] for part in batch.parts)
+    random_there = any(part.config.compute.device_random for part in batch.parts)
     where = device_of("cuda" if random_there else device)
     log.info("on %s", where)
     with artefact.read(reco, batch.of_kind("reco")) as parent, artefact.create(toys, batch, [parent]) as out:
         chosen = {part.label: _choose(part, parent) for part in batch.parts}
         results: dict[str, list[Toys]] = {part.label: [] for part in batch.parts}
 
-        def shared(part: Part) -> tuple:
-            settings = part.settings
-            own = part.label if settings.random_numbers == "independent" else ""
-            # The pitch of strips is their unit, and does not change their deviates.
-            shape = sorted((key, value) for key, value in vars(settings.detector.noise).items() if key != "pitch")
-            deviates = len(part.model.layers), part.model.covariance is not None
-            thrown = settings.toys.mode, settings.toys.per_muon, settings.toys.most, settings.toys.n_dig
-            return own, settings.seed, shape, deviates, thrown, tuple(chosen[part.label].toy.tolist())
-
-        for (_, _, _, (coordinates, _), (mode, per_muon, most, n_dig), toy), group in groupby(
-            sorted(batch.parts, key=shared), key=shared
-        ):
-            parts = list(group)
-            adaptive = mode == "adaptive"
-            count = most if adaptive else per_muon
-            draw = partial(response.draw_off, parts[0].settings.detector.noise, coordinates)
-            step = max(1, TOYS_BETWEEN_LOGS // (count * len(parts)))
-            for first in range(0, max(1, len(toy)), step):
-                rows = slice(first, first + step)
-                throws = [_throw(part, chosen[part.label], rows, where) for part in parts]
-                rngs = [_random(parts[0], "toys", index, where) for index in toy[rows]]
-                found = throw_toys(throws, count, rngs, draw=draw, n_dig=n_dig if adaptive else None)
-                for part, result in zip(parts, found, strict=True):
+        for group in _together(batch, chosen):
+            first, toys_of = group[0], group[0].config.toys
+            adaptive = toys_of.mode == "adaptive"
+            count = toys_of.most if adaptive else toys_of.per_muon
+            toy = chosen[first.label].toy
+            step = max(1, TOYS_BETWEEN_LOGS // (count * len(group)))
+            for start in range(0, max(1, len(toy)), step):
+                rows = slice(start, start + step)
+                throws = [_throw(part, chosen[part.label], rows, where) for part in group]
+                rngs = [_random(first, "toys", index, where) for index in toy[rows].tolist()]
+                n_dig = toys_of.n_dig if adaptive else None
+                found = throw_toys(throws, count, rngs, draw=Response(first).toy_deviates, n_dig=n_dig)
+                for part, result in zip(group, found, strict=True):
                     results[part.label].append(result)
-                log.info(
-                    "%d points: toys of %d of %d muons thrown",
-                    len(parts),
-                    min(first + step, len(toy)),
-                    len(toy),
-                )
+                log.info("%d points: toys of %d of %d muons thrown", len(group), min(start + step, len(toy)), len(toy))
 
         for part in batch.parts:
             thrown = arrays(Toys(*map(torch.cat, zip(*results[part.label], strict=True))))
             _write_toys(out, part, chosen[part.label], thrown)
-            if part.config["systematics"]:
+            if part.config.systematics:
                 _run_experiments(out, part, chosen[part.label], thrown, where)
+
+
+def _together(batch: Batch[ToysConfig], chosen: Mapping[str, _Chosen]) -> Iterator[list[Part[ToysConfig]]]:
+    """The parts whose toys have the same deviates, together."""
+
+    def shared(part: Part[ToysConfig]) -> tuple[Any, ...]:
+        config = part.config
+        own = part.label if config.random_numbers == "independent" else ""
+        # The pitch of strips is their unit, and does not change their deviates.
+        shape = sorted(config.detector.noise.model_dump(exclude={"pitch"}).items())
+        deviates = len(part.model.layers), part.model.covariance is not None
+        thrown = config.toys.mode, config.toys.per_muon, config.toys.most, config.toys.n_dig
+        return own, config.seed, shape, deviates, thrown, tuple(chosen[part.label].toy.tolist())
+
+    for _, group in groupby(sorted(batch.parts, key=shared), key=shared):
+        yield list(group)
 
 
 class _Chosen(NamedTuple):
@@ -95,67 +98,55 @@ class _Chosen(NamedTuple):
     recorded: np.ndarray | None
 
 
-def _choose(part: Part, parent: Reader) -> _Chosen:
-    from ..detector.bound_model import at_work
+def _choose(part: Part[ToysConfig], parent: Reader) -> _Chosen:
+    from ..detector.bound_model import bound
 
-    _, infer = at_work(part)
+    _, infer = bound(part)
     folds = [index for index, each in enumerate(part.model.observables) if each.fold in ("", each.name)] or [0]
-    rows = []
+    rows: list[_Chosen] = []
     for block in part.blocks:
         here = range(block.index, block.index + 1)
-        toys = np.array(share(here, block_count(part.muons), min(part.settings.toys.muons, part.muons)), "i8")
+        toys = np.array(share(here, block_count(part.muons), min(part.config.toys.muons, part.muons)), "i8")
         if rows and not len(toys):  # as in most blocks of a large study
             continue
         hits, recorded = read_hits(parent, part, RECO, block)
         hits = hits.numpy()
         chosen, toys = spread_over_all(evaluate(infer, hits)[:, folds], toys) if len(toys) else (toys, toys)
-        known = np.empty((len(chosen), 0)) if recorded is None else recorded.numpy()[chosen]
+        known = None if recorded is None else recorded.numpy()[chosen]
         rows.append(_Chosen(block.start + chosen, hits[chosen], toys, np.full(len(chosen), block.index), known))
-    found = _Chosen(*map(np.concatenate, zip(*rows, strict=True)))
-    return found if found.recorded.shape[1] else found._replace(recorded=None)
+    muon, hits, toy, index = (np.concatenate(each) for each in zip(*(row[:4] for row in rows), strict=True))
+    known = [row.recorded for row in rows if row.recorded is not None]
+    return _Chosen(muon, hits, toy, index, np.concatenate(known) if known else None)
 
 
-def _random(part: Part, purpose: str, index: int, where: Any) -> Any:
+def _random(part: Part[ToysConfig], purpose: str, index: int, where: Any) -> Any:
     """The random stream of a point for a purpose: on the CPU, or on the device if `device_random` is set."""
     from ..uncertainty.device import DeviceGenerator
 
-    stream = response.stream_of(part, purpose, index)
-    return DeviceGenerator(stream, where) if part.config["compute"]["device_random"] else stream
+    stream = stream_of(part, purpose, index)
+    return DeviceGenerator(stream, where) if part.config.compute.device_random else stream
 
 
-def _throw(part: Part, chosen: _Chosen, rows: slice | np.ndarray, where: Any) -> Any:
+def _throw(part: Part[ToysConfig], chosen: _Chosen, rows: slice | np.ndarray, where: Any) -> Any:
     """The setup of toys around the selected muons, on a device."""
     import torch
 
-    from ..detector.bound_model import at_work, covariance_of
-    from ..uncertainty.covariance import cholesky
-    from ..uncertainty.toys import ToySetup
-
-    (parameters, infer), hits = at_work(part, where), torch.from_numpy(chosen.hits[rows]).to(where)
+    hits = torch.from_numpy(chosen.hits[rows]).to(where)
     recorded = None if chosen.recorded is None else torch.from_numpy(chosen.recorded[rows]).to(where)
-    stated = covariance_of(part.model, parameters, hits, recorded, added=False)
-    factor = torch.from_numpy(response.factor(part)).to(where)
-    added = response.scattering_root(part, hits)
-    if added is None and stated.ndim == 2:
-        return ToySetup(infer, hits, (stated.sqrt() * factor).expand(hits.shape))
-    root = cholesky(stated) * factor
-    if added is not None:
-        muons = max(len(root), len(added))
-        root = torch.cat([each.expand(muons, -1, -1) for each in (root, added)], dim=2)
-    return ToySetup(infer, hits, 0.0, root)
+    return Response(part).around(hits, recorded)
 
 
-def _write_toys(out: Writer, part: Part, chosen: _Chosen, result: dict[str, np.ndarray]) -> None:
-    group, mode = out.point(part).create_group("toys"), part.settings.toys.mode
+def _write_toys(out: Writer, part: Part[ToysConfig], chosen: _Chosen, result: dict[str, np.ndarray]) -> None:
+    group, mode = out.point(part).create_group("toys"), part.config.toys.mode
     group.attrs["mode"] = mode
     about = [
         (Quantity("muon", "1", "index of the muon in its point"), chosen.muon),
-        (Quantity("toy_count", "1", "number of toys thrown around the muon"), result["count"]),
+        (Quantity("toy_count", "1", "number of toys thrown around the muon"), result["toys"]),
     ]
     if mode == "adaptive":
         words = "whether the toys are stable in the requested digits"
         about.append((Quantity("toy_settled", "1", words), result["settled"].astype("u1")))
-    shape, dims = chosen.muon.shape, {"toy_muon": None}
+    shape, dims = chosen.muon.shape, Dims(toy_muon=None)
     singles = [(out.column(group, q.name, shape, dims, q, values.dtype.str), values) for q, values in about]
     table = columns.ColumnGroup(out, part, columns.TOYS, group, "toy_muon", len(chosen.muon))
     for block in part.blocks:
@@ -165,7 +156,9 @@ def _write_toys(out: Writer, part: Part, chosen: _Chosen, result: dict[str, np.n
             column.append(values[rows])
 
 
-def _run_experiments(out: Writer, part: Part, chosen: _Chosen, thrown: dict[str, np.ndarray], where: Any) -> None:
+def _run_experiments(
+    out: Writer, part: Part[ToysConfig], chosen: _Chosen, thrown: dict[str, np.ndarray], where: Any
+) -> None:
     """Run pseudo-experiments with some of the toy muons, and write their results."""
     from .pseudo_experiments import columns_of, run_experiments, taking_part
 
@@ -173,7 +166,7 @@ def _run_experiments(out: Writer, part: Part, chosen: _Chosen, thrown: dict[str,
     for block in part.blocks:
         rows = (chosen.block == block.index) & mine
         if rows.any():
-            eta = response.stream_of(part, "systematics", 0)
+            eta = stream_of(part, "systematics", 0)
             noise = _random(part, "experiments", block.index, where)
             throw = _throw(part, chosen, rows, where)
             write(chosen.muon[rows], run_experiments(part, throw, thrown["mean"][rows], thrown["sd"][rows], eta, noise))

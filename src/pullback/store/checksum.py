@@ -14,7 +14,7 @@ from pathlib import Path
 
 import xxhash
 
-from ..errors import PullbackError
+from ..errors import ArtefactError
 
 USER_BLOCK = 512
 """Bytes of the user block before the HDF5 signature (HDF5 file format specification, section II.A)."""
@@ -56,7 +56,7 @@ def verify(path: str | Path, advice: str = REMAKE) -> None:
 
     Raises
     ------
-    PullbackError
+    ArtefactError
         The file is missing, carries no checksum, or is damaged or truncated. The message names the file.
 
     """
@@ -64,11 +64,11 @@ def verify(path: str | Path, advice: str = REMAKE) -> None:
         with Path(path).open("rb") as file:
             line = file.read(USER_BLOCK).rstrip(b"\0").decode("ascii", errors="replace")
         if not line.startswith(_LINE.partition("{")[0]):
-            raise PullbackError(f"{path}: is no pullback artefact, or is damaged; {advice}")
+            raise ArtefactError(f"{path}: is no pullback artefact, or is damaged; {advice}")
         if line != _LINE.format(_checksum(path)):
-            raise PullbackError(f"{path}: is damaged or truncated: its checksum is wrong; {REMAKE}")
+            raise ArtefactError(f"{path}: is damaged or truncated: its checksum is wrong; {REMAKE}")
     except OSError as error:
-        raise PullbackError(f"{path}: can't be read: {error.strerror}; run again") from None
+        raise ArtefactError(f"{path}: can't be read: {error.strerror}; run again") from None
 
 
 def _checksum(path: str | Path) -> str:

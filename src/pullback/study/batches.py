@@ -9,12 +9,14 @@ import hashlib
 import itertools
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from types import SimpleNamespace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, TypeVar
 
-from ..models import Model, load
+from ..config.base import Section
+from ..config.schema import PointConfig
+from ..models import Model, load_model
 from . import blocks
+from .artefact_configs import KINDS, A, restricted
 from .blocks import Block, block_count
 from .scan import Point
 from .toy_selection import share
@@ -27,32 +29,25 @@ TOY_SECONDS = 22e-9
 
 _LONGEST_NAME = 100
 
-_TRUTH = ("seed", "random_numbers", "source", "model.name")
-_TOYS = ("detector", "model", "systematics", "toys", "compute.device_random")
-DRAWN_ANYWHERE = ("one_hit",)
-"""Models whose true hits do not depend on their parameters."""
-
-KINDS = {
-    "truth": _TRUTH,
-    "reco": (*_TRUTH, "detector"),
-    "theta": (*_TRUTH, "detector", "model"),
-    "sigma": (*_TRUTH, "detector", "model", "systematics", "uncertainty"),
-    "toys": (*_TRUTH, *_TOYS),
-    "tally": (*_TRUTH, *_TOYS, "uncertainty", "validation.domain"),
-}
-"""Config that each kind of artefact depends on; the artefact is remade when it changes."""
+C = TypeVar("C", bound=Section, covariant=True)
 
 
 @dataclass(frozen=True)
-class Part:
-    """A range of blocks of one point, with the config it is made from."""
+class Part(Generic[C]):
+    """A range of blocks of one point, with the config it is made from.
+
+    `config` has the sections that the kind of artefact depends on, and no others. `digests` holds the SHA-256 of the
+    user's files, "hits" and "model".
+    """
 
     label: str
-    values: dict[str, float]
+    values: Mapping[str, float]
     muons: int
     first: int
     last: int
-    config: dict[str, Any]
+    config: C
+    digests: Mapping[str, str]
+    model: Model = field(compare=False, repr=False)
 
     @property
     def blocks(self) -> Iterator[Block]:
@@ -70,43 +65,45 @@ class Part:
         """Index after the last muon."""
         return min(self.last * blocks.BLOCK, self.muons)
 
-    @property
-    def model(self) -> Model:
-        """The inference model; without its parameters for true hits that do not depend on them."""
-        return load(self.config["model"])
+    def of_kind(self, kind: type[A]) -> Part[A]:
+        """The same muons, with the config of another kind of artefact."""
+        config = restricted(self.config, kind)
+        return Part(self.label, self.values, self.muons, self.first, self.last, config, self.digests, self.model)
 
-    @property
-    def settings(self) -> SimpleNamespace:
-        """The config as attributes, without the sections that the artefact does not depend on."""
-        return json.loads(json.dumps(self.config), object_hook=lambda section: SimpleNamespace(**section))
+    def made_from(self) -> dict[str, Any]:
+        """What the part is made from, for JSON."""
+        plain = {name: each for name, each in vars(self).items() if name not in ("config", "model")}
+        return {**plain, "config": self.config.model_dump(mode="json")}
 
 
 @dataclass(frozen=True)
-class Batch:
+class Batch(Generic[C]):
     """The parts that one job handles, to make one kind of artefact."""
 
     kind: str
-    parts: tuple[Part, ...]
+    parts: tuple[Part[C], ...]
 
     def to_json(self) -> str:
         """The batch as a rule's parameter, so that Snakemake reruns the rule when the batch changes.
 
         The order of keys is kept, since the order of systematics is that of their random numbers.
         """
-        return json.dumps({"kind": self.kind, "parts": [vars(part) for part in self.parts]})
+        return json.dumps({"kind": self.kind, "parts": [part.made_from() for part in self.parts]})
 
     @classmethod
-    def from_json(cls, text: str) -> Batch:
-        """The batch that `to_json` wrote."""
+    def from_json(cls, text: str) -> Batch[Any]:
+        """The batch that `to_json` wrote; a user's model file is read and run."""
         raw = json.loads(text)
-        return cls(raw["kind"], tuple(Part(**part) for part in raw["parts"]))
+        parts = []
+        for each in raw["parts"]:
+            config = KINDS[raw["kind"]].model_validate(each["config"])
+            model = load_model(config.model, each["digests"].get("model"))
+            parts.append(Part(**{**each, "config": config}, model=model))
+        return Batch(raw["kind"], tuple(parts))
 
-    def of_kind(self, kind: str) -> Batch:
+    def of_kind(self, kind: str) -> Batch[Any]:
         """The same parts, with the config of another kind of artefact."""
-        parts = (
-            Part(**{**vars(part), "config": _restrict(part.config, _made_from(kind, part))}) for part in self.parts
-        )
-        return Batch(kind, tuple(parts))
+        return Batch(kind, tuple(part.of_kind(KINDS[kind]) for part in self.parts))
 
     @property
     def digest(self) -> str:
@@ -115,25 +112,21 @@ class Batch:
 
 
 def cut(
-    points: list[Point],
-    muons: dict[str, int],
-    model: Model,
-    limit: int,
-    extra: Mapping[tuple[str, str], str] | None = None,
-) -> dict[str, Batch]:
+    points: list[Point], muons: Mapping[str, int], limit: int, digests: Mapping[str, str]
+) -> dict[str, Batch[PointConfig]]:
     """The batches of a study by name, with the whole config of their parts.
 
     A point with `cost` above the limit is cut into ranges of blocks. A point that costs more than half of the limit is
     a batch of its own, so that its result is kept when other points are added. Other points are packed in order.
-    `extra` holds additional entries of the config, by section and key.
     """
-    groups: list[list[Part]] = []
+    groups: list[list[Part[PointConfig]]] = []
     room = 0
     for point in points:
-        total = block_count(muons[point.label])
-        whole = _part(point, muons[point.label], extra or {})
-        work = cost(whole, model)
-        for part in _pieces(whole, total, limit, model):
+        count = muons[point.label]
+        model = load_model(point.config.model, digests.get("model"))
+        whole = Part(point.label, point.values, count, 0, block_count(count), point.config, digests, model)
+        work = cost(whole)
+        for part in _pieces(whole, limit):
             if work <= room:
                 groups[-1].append(part)
                 room -= work
@@ -143,32 +136,25 @@ def cut(
     return {_name(parts): Batch("all", tuple(parts)) for parts in groups}
 
 
-def _pieces(whole: Part, total: int, limit: int, model: Model) -> list[Part]:
+def _pieces(whole: Part[PointConfig], limit: int) -> list[Part[PointConfig]]:
     """As few equal ranges of the blocks of a point as cost no more than the limit each, or are a single block."""
-    for count in range(min(-(-cost(whole, model) // limit), total), total + 1):
-        ends = [total * piece // count for piece in range(count + 1)]
+    for count in range(min(-(-cost(whole) // limit), whole.last), whole.last + 1):
+        ends = [whole.last * piece // count for piece in range(count + 1)]
         parts = [replace(whole, first=first, last=last) for first, last in itertools.pairwise(ends)]
-        if all(cost(part, model) <= limit for part in parts):
+        if all(cost(part) <= limit for part in parts):
             break
     return parts
 
 
-def cost(part: Part, model: Model) -> int:
+def cost(part: Part[PointConfig]) -> int:
     """Work of a part in toys: coordinates × (muons × `MUON_COST` × the model's cost + toys)."""
-    toys = part.config["toys"]
-    each = toys["per_muon"] if toys["mode"] == "fixed" else toys["most"]
-    thrown = len(share(range(part.first, part.last), block_count(part.muons), min(toys["muons"], part.muons))) * each
+    toys, model = part.config.toys, part.model
+    each = toys.per_muon if toys.mode == "fixed" else toys.most
+    thrown = len(share(range(part.first, part.last), block_count(part.muons), min(toys.muons, part.muons))) * each
     return len(model.coordinates) * (round((part.stop - part.start) * MUON_COST * model.cost) + thrown)
 
 
-def _part(point: Point, muons: int, extra: Mapping[tuple[str, str], str]) -> Part:
-    config = point.config.model_dump(mode="json", exclude={"study", "target", "figures"})
-    for (section, key), value in extra.items():
-        config[section][key] = value
-    return Part(point.label, point.values, muons, 0, block_count(muons), config)
-
-
-def _name(parts: list[Part]) -> str:
+def _name(parts: list[Part[PointConfig]]) -> str:
     """A file name that does not change when work is added at the end of the batch.
 
     It contains no commas, since Snakemake passes wildcards to a cluster job in a comma-separated list.
@@ -189,21 +175,3 @@ def short(name: str) -> str:
         return name
     begin = encoded[:_LONGEST_NAME].decode(errors="ignore")  # without an incomplete character
     return f"{begin}-{hashlib.sha256(encoded).hexdigest()[:12]}"
-
-
-def _made_from(kind: str, part: Part) -> tuple[str, ...]:
-    """Names of the config entries that a kind of artefact of a part depends on."""
-    anywhere = part.config["model"]["name"] in DRAWN_ANYWHERE
-    return tuple("model" if name == "model.name" and not anywhere else name for name in KINDS[kind])
-
-
-def _restrict(config: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-    """The named sections and fields of a config."""
-    kept: dict[str, Any] = {}
-    for name in names:
-        section, _, key = name.partition(".")
-        if not key:
-            kept[section] = config[section]
-        elif section not in kept:
-            kept[section] = {key: config[section][key]}
-    return kept

@@ -7,16 +7,16 @@ import json
 import math
 from typing import Any
 
-from .. import models
 from ..config.base import nearest
-from ..config.dotted_names import limits, numeric_fields, replaced
+from ..config.dotted_names import numeric_fields, range_of, raw_with_numbers
 from ..config.messages import Together, examine, rests_on
-from ..config.schema import PointConfig, StudyConfig, examined, load
-from ..errors import PullbackError
-from ..models import Model
+from ..config.schema import PointConfig, Simulated, StudyConfig, Target, examined
+from ..errors import ConfigError, PullbackError
+from ..models import Model, load_model
 from ..models.user_file import read_model_file
 from . import shared_parameters
-from .batches import KINDS, TOY_SECONDS, Batch, Part, cost, cut
+from .artefact_configs import KINDS, SigmaConfig
+from .batches import TOY_SECONDS, Batch, Part, cost, cut
 from .blocks import Block
 from .scan import Point, expand, make_point
 
@@ -33,10 +33,8 @@ class Study:
 
     def __init__(self, config: StudyConfig, points: list[Point], muons: dict[str, int], digests: dict[str, str]):
         self.config, self.points, self.muons, self.digests = config, points, muons, digests
-        self.model: Model = models.load(config.model.model_dump())
-        files = {"hits": ("source", "hits_sha256"), "model": ("model", "file_sha256")}
-        extra = {files[name]: digest for name, digest in digests.items()}
-        self.batches = cut(points, muons, self.model, config.compute.batch_cost, extra)
+        self.model: Model = load_model(config.model, digests.get("model"))
+        self.batches = cut(points, muons, config.compute.batch_cost, digests)
 
     @classmethod
     def from_config(cls, raw: Any) -> Study:
@@ -44,8 +42,8 @@ class Study:
 
         Raises
         ------
-        PullbackError
-            The config, or the hits file that it names, cannot be used.
+        ConfigError, HitsError, ModelError
+            The config, or the hits file or model file that it names, cannot be used.
 
         """
         found = examined(raw)
@@ -61,23 +59,27 @@ class Study:
             points = expand(config, found.unsure)
         if sure("model"):
             with together.told():
-                model = models.load(config.model.model_dump())
+                model = load_model(config.model)
         if model:
             _check_models(points, together)
             with together.told():
                 shared_parameters.check(model, config.systematics)
         if model and config.target and sure("target", config.target.vary):
             with together.told():
-                _check_target(config, points, model)
+                _check_target(config, config.target, points, model)
         together.refuse()
         digests = {"model": read_model_file(config.model.file).sha256} if config.model.name == "own" else {}
         if config.source.kind == "recorded":  # last, since a long file takes its time
             from ..hits.hits_file import source_of
 
+            assert model  # otherwise refused
             file = source_of(config.source, [each.name for each in model.coordinates])
-            muons, digests["hits"] = file.plan()
-            return cls(config, points, {point.label: muons for point in points}, digests)
-        return cls(config, points, {point.label: point.config.source.muons for point in points}, digests)
+            count, digests["hits"] = file.plan()
+            muons = dict.fromkeys((point.label for point in points), count)
+        else:
+            sources = {point.label: point.config.source for point in points}
+            muons = {label: source.muons for label, source in sources.items() if isinstance(source, Simulated)}
+        return cls(config, points, muons, digests)
 
     def to_json(self) -> str:
         """The study as a rule's parameter. Keys keep the order of the config, which determines the labels of points."""
@@ -109,21 +111,21 @@ class Study:
     def from_json(cls, text: str) -> Study:
         """The study that `to_json` wrote."""
         raw = json.loads(text)
-        config = load(raw["config"])
+        config = StudyConfig.model_validate(raw["config"])
         points = [make_point(config, values) for values in raw["points"]]
         return cls(config, points, raw["muons"], raw["digests"])
 
-    def first_part(self, label: str) -> tuple[Part, Block]:
-        """The first block of a point, with the whole config of the point."""
+    def first_part(self, label: str) -> tuple[Part[SigmaConfig], Block]:
+        """The part of a point that holds its first block, and the block."""
         part = next(part for batch in self.batches.values() for part in batch.parts if part.label == label)
-        return part, next(part.blocks)
+        return part.of_kind(SigmaConfig), next(part.blocks)
 
     @property
     def recorded(self) -> bool:
         """Whether the hits are recorded, without truth."""
         return self.config.source.kind == "recorded"
 
-    def batch(self, kind: str, name: str) -> Batch:
+    def batch(self, kind: str, name: str) -> Batch[Any]:
         """The batch of one artefact."""
         return self.batches[name].of_kind(kind)
 
@@ -136,7 +138,7 @@ class Study:
         """
         if name is None:
             return 10 + math.ceil((len(self.points) + len(self.batches)) / 20)
-        work = sum(cost(part, self.model) for part in self.batches[name].parts)
+        work = sum(cost(part) for part in self.batches[name].parts)
         return 5 + math.ceil(2 * work * TOY_SECONDS / 60)
 
     @property
@@ -155,32 +157,32 @@ def _check_models(points: list[Point], together: Together) -> None:
     told: set[str] = set()
     for point in points:
         try:
-            models.load(point.config.model.model_dump())
+            load_model(point.config.model)
         except PullbackError as error:
             if str(error) not in told:
                 told.add(str(error))
                 together.tell(f"config: scan: point {point.label}: {error}")
 
 
-def _check_target(config: StudyConfig, points: list[Point], model: Model) -> None:
+def _check_target(config: StudyConfig, target: Target, points: list[Point], model: Model) -> None:
     """Refuse a target with an unknown number or observable, or with a range that excludes the present value."""
-    target, numbers = config.target, numeric_fields(config)
+    numbers = numeric_fields(config)
     ((observable, _),) = target.sigma.items()
     names = [each.name for each in model.observables]
     if observable not in names:
-        raise PullbackError(f"config: target: sigma_{observable}: no such observable; the model has {', '.join(names)}")
+        raise ConfigError(f"config: target: sigma_{observable}: no such observable; the model has {', '.join(names)}")
     allowed = {name for name in numbers if name.startswith(("model.", "detector."))}
     if target.vary not in allowed:
-        raise PullbackError(f"config: target.vary: {target.vary}: no such number; {nearest(target.vary, allowed)}")
+        raise ConfigError(f"config: target.vary: {target.vary}: no such number; {nearest(target.vary, allowed)}")
     start = numbers[target.vary]
     least = min([start, *(numeric_fields(point.config)[target.vary] for point in points)])
     if target.between is None and least <= 0:
-        raise PullbackError(f"config: target.between: must be given, since {target.vary} is {least:g}")
-    possible = limits(target.vary, config)
+        raise ConfigError(f"config: target.between: must be given, since {target.vary} is {least:g}")
+    possible = range_of(target.vary, config)
     for end in target.between or ():
         if not possible[0] <= end <= possible[1]:
-            first, *_ = examine(PointConfig, replaced(config, {target.vary: end})).mistakes
-            raise PullbackError(f"config: target.between: {first.text}")
+            first, *_ = examine(PointConfig, raw_with_numbers(config, {target.vary: end})).mistakes
+            raise ConfigError(f"config: target.between: {first.text}")
     low, high = target.range_about(start, possible)
     if not low < high or not low <= start <= high:
-        raise PullbackError(f"config: target.between: is [{low:g}, {high:g}]; {target.vary} = {start:g} must be inside")
+        raise ConfigError(f"config: target.between: is [{low:g}, {high:g}]; {target.vary} = {start:g} must be inside")

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from ..config.base import nearest
-from ..config.dotted_names import numeric_fields, replace, replaced
+from ..config.dotted_names import numeric_fields, raw_with_numbers, with_numbers
 from ..config.messages import Together, examine, rests_on
 from ..config.schema import MOST_POINTS, PointConfig, StudyConfig
-from ..errors import PullbackError
+from ..errors import ConfigError
 from ..files import check_regular
 
 Rows = Callable[[list[str]], Iterable[dict[str, float]]]
@@ -42,7 +42,7 @@ def expand(config: StudyConfig, unsure: Collection[str] = frozenset()) -> list[P
 
     Raises
     ------
-    PullbackError
+    ConfigError
         The scan is empty, malformed or too long, contains names that cannot be scanned, impossible values, or duplicate
         points.
 
@@ -79,7 +79,7 @@ def _points(
     told: set[str] = set()
     for row in rows:
         label = label_of(row)
-        found = examine(PointConfig, replaced(config, row))
+        found = examine(PointConfig, raw_with_numbers(config, row))
         for each in found.mistakes:  # report each mistake once, not for every point
             if each.text not in told and not rests_on(each.keys, set(unsure) - set(row)):
                 told.add(each.text)
@@ -95,7 +95,8 @@ def _points(
 def make_point(config: StudyConfig, values: dict[str, float]) -> Point:
     """The point at these scanned values, with a checked config."""
     label = label_of(values)
-    return Point(label, values, replace(config, values, where=f"config: scan: point {label}"))
+    where = f"config: scan: point {label}"
+    return Point(label, values, with_numbers(config, values, where=where) if values else config.nominal)
 
 
 def label_of(values: dict[str, float]) -> str:
@@ -129,11 +130,11 @@ def _rows(scan: dict[str, Any], together: Together) -> tuple[dict[Any, list[Any]
     Rows are counted before any is made.
     """
     if not scan:
-        raise PullbackError("config: scan: is empty; give a list of values for a dotted name, or leave scan out")
+        raise ConfigError("config: scan: is empty; give a list of values for a dotted name, or leave scan out")
     for form in ("zip", "table"):
         if form in scan and len(scan) > 1:
             others = ", ".join(str(key) for key in scan if key != form)
-            raise PullbackError(f"config: scan: {form} excludes other keys; move {others} into it, or use no {form}")
+            raise ConfigError(f"config: scan: {form} excludes other keys; move {others} into it, or use no {form}")
     if "table" in scan:
         columns = _table(scan["table"], together)
         return columns, partial(_in_step, columns)
@@ -153,7 +154,7 @@ def _rows(scan: dict[str, Any], together: Together) -> tuple[dict[Any, list[Any]
 
 def _refuse_many(count: int) -> None:
     if count > MOST_POINTS:
-        raise PullbackError(
+        raise ConfigError(
             f"config: scan: has {count} points, and a study at most {MOST_POINTS}; give fewer values, "
             "lists in step by zip, or divide the scan among several studies"
         )
@@ -176,7 +177,7 @@ def _product(columns: dict[str, list[Any]], names: list[str]) -> Iterator[dict[s
 
 def _lists(lists: Any, where: str, together: Together) -> dict[Any, list[Any]]:
     if not isinstance(lists, dict) or not lists:
-        raise PullbackError(f"config: {where}: is {lists!r:.80}; it must map dotted names to lists of numbers")
+        raise ConfigError(f"config: {where}: is {lists!r:.80}; it must map dotted names to lists of numbers")
     for name, values in lists.items():
         if not isinstance(values, list):
             together.tell(f"config: {where}: {name}: is {values!r:.80}; it must be a list of numbers")
@@ -188,21 +189,21 @@ def _lists(lists: Any, where: str, together: Together) -> dict[Any, list[Any]]:
 def _table(file: Any, together: Together) -> dict[str, list[Any]]:
     """The columns of a CSV file with a header of dotted names and one row per point."""
     if not isinstance(file, str):
-        raise PullbackError(f"config: scan.table: is {file!r:.80}; it must be the path of a CSV file")
+        raise ConfigError(f"config: scan.table: is {file!r:.80}; it must be the path of a CSV file")
     try:
-        check_regular(file)
-    except PullbackError as error:
-        raise PullbackError(f"config: scan.table: {error}") from None
+        check_regular(file, ConfigError)
+    except ConfigError as error:
+        raise ConfigError(f"config: scan.table: {error}") from None
     where = f"config: scan.table: {file}"
     rows = _cells(file, where)
     names = [name.strip() for name in next(rows, [])]
     if len(set(names)) < len(names):
-        raise PullbackError(f"{where}: has a duplicate column; the header reads {', '.join(names):.200}")
+        raise ConfigError(f"{where}: has a duplicate column; the header reads {', '.join(names):.200}")
     columns: dict[str, list[Any]] = {name: [] for name in names}
     index = 0
     for index, row in enumerate(rows, 1):
         if index > MOST_POINTS:
-            raise PullbackError(
+            raise ConfigError(
                 f"{where}: has more than {MOST_POINTS} rows, the most points of a study; "
                 "divide them among several studies"
             )
@@ -215,7 +216,7 @@ def _table(file: Any, together: Together) -> dict[str, list[Any]]:
             for name, value in zip(names, numbers, strict=True):
                 columns[name].append(value)
     if not index:
-        raise PullbackError(f"{where}: has no points; it needs a header of dotted names, and one row per point")
+        raise ConfigError(f"{where}: has no points; it needs a header of dotted names, and one row per point")
     return columns
 
 
@@ -230,12 +231,12 @@ def _cells(file: str, where: str) -> Iterator[list[str]]:
                     yield row
                 line = reader.line_num + 1
     except OSError as error:
-        raise PullbackError(f"{where}: can't be read: {error.strerror}") from None
+        raise ConfigError(f"{where}: can't be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise PullbackError(f"{where}: line {_line_not_utf8(file)} is not UTF-8 text") from None
+        raise ConfigError(f"{where}: line {_line_not_utf8(file)} is not UTF-8 text") from None
     except csv.Error as error:
         reason = next((words for part, words in CSV_ERRORS.items() if part in str(error)), str(error))
-        raise PullbackError(f"{where}: line {line}: {reason}") from None
+        raise ConfigError(f"{where}: line {line}: {reason}") from None
 
 
 CSV_ERRORS = {

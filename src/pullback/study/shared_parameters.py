@@ -1,26 +1,42 @@
-"""Systematics of a study: numbers of the model and offsets of its layers, shared by all muons."""
+"""Parameters that all muons of a point share: systematics, and the numbers of a design.
+
+A systematic is an unknown shift of a number of the model or of the offset of a layer.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from ..config.base import nearest
-from ..errors import PullbackError
+from ..config.schema import PointConfig
+from ..errors import ConfigError
 from ..models import Model
 from ..uncertainty.arrays import Tensor
+from ..uncertainty.budget import budget_sources
 from ..uncertainty.systematics import covariance_matrix
+from .artefact_configs import DetectedConfig, SharedConfig
+from .batches import Part
 
 
-class Target(NamedTuple):
-    """The number that a systematic shifts: a parameter of the model, an element of one, or a coordinate of the hits."""
+@dataclass(frozen=True)
+class OfParameter:
+    """A parameter of the model, or an element of one, that a systematic shifts."""
 
-    parameter: str | None
-    index: int | None
+    name: str
+    index: int | None = None
+
+
+@dataclass(frozen=True)
+class OfCoordinate:
+    """A coordinate of the hits that a systematic shifts."""
+
+    index: int
 
 
 SMALLEST, LARGEST = 1e-100, 1e100
@@ -31,20 +47,20 @@ CORRELATIONS = "correlations"
 """The key of the section that holds correlations, not a systematic."""
 
 
-def targets(model: Model) -> dict[str, Target]:
+def targets(model: Model) -> dict[str, OfParameter | OfCoordinate]:
     """The numbers that can be shifted, by dotted name: `model.dz`, `model.z[2]`, `alignment.x[2]`.
 
     These are the parameters of the inference and one offset per coordinate: that of `x2` is `alignment.x[2]`.
     """
-    found: dict[str, Target] = {}
+    found: dict[str, OfParameter | OfCoordinate] = {}
     for name in model.infer_uses:
         value = model.parameters.get(name)  # the resolution belongs to the detector, not to the model
         if isinstance(value, list | tuple):
-            found |= {f"model.{name}[{index}]": Target(name, index) for index in range(len(value))}
+            found |= {f"model.{name}[{index}]": OfParameter(name, index) for index in range(len(value))}
         elif value is not None:
-            found[f"model.{name}"] = Target(name, None)
+            found[f"model.{name}"] = OfParameter(name)
     for index, each in enumerate(model.coordinates):
-        found["alignment." + re.sub(r"(\d+)$", r"[\1]", each.name)] = Target(None, index)
+        found["alignment." + re.sub(r"(\d+)$", r"[\1]", each.name)] = OfCoordinate(index)
     return found
 
 
@@ -65,12 +81,40 @@ def covariance_of(section: Mapping[str, Any]) -> Float[np.ndarray, "systematic s
     return covariance_matrix(uncertainties, correlations_of(section))
 
 
+def sources_of(part: Part[SharedConfig] | Part[PointConfig]) -> list[str]:
+    """The names of the sources in the uncertainty budget of a part."""
+    section, model, source = part.config.systematics, part.model, part.config.source
+    full = model.covariance is not None or (source.kind == "recorded" and bool(source.covariance))
+    return budget_sources(model.layers, full, names_of(section), CORRELATIONS in section)
+
+
+@dataclass(frozen=True)
+class DesignNumber:
+    """A number by which the mean σ is differentiated: dotted name, name of its tensor, and index in the tensor."""
+
+    name: str
+    parameter: str
+    index: int | None
+
+
+def design_numbers(part: Part[DetectedConfig]) -> list[DesignNumber]:
+    """The numbers of the model and the detector by which the mean σ is differentiated."""
+    found = []
+    for name, value in {**part.model.parameters, "resolution": part.config.detector.resolution}.items():
+        dotted = f"detector.{name}" if name == "resolution" else f"model.{name}"
+        if isinstance(value, list | tuple):
+            found += [DesignNumber(f"{dotted}[{index}]", name, index) for index in range(len(value))]
+        else:
+            found.append(DesignNumber(dotted, name, None))
+    return found
+
+
 def check(model: Model, section: Mapping[str, Any]) -> None:
     """Refuse unknown systematics, invalid uncertainties and impossible correlations.
 
     Raises
     ------
-    PullbackError
+    ConfigError
         One line per mistake, with the name, what is allowed and the nearest valid name.
 
     """
@@ -87,7 +131,7 @@ def check(model: Model, section: Mapping[str, Any]) -> None:
     if not mistakes and CORRELATIONS in section:
         mistakes += _wrong_correlations(section)
     if mistakes:
-        raise PullbackError("\n".join(mistakes))
+        raise ConfigError("\n".join(mistakes))
 
 
 def _is_uncertainty(value: Any) -> bool:
@@ -127,13 +171,13 @@ class Shifted:
     ) -> Float[Tensor, "muon observable"]:
         """The observables with every number shifted by its η."""
         parameters = dict(self._parameters)
-        for shift, (name, index) in zip(eta, self._targets, strict=True):
-            if name is None:
-                hits = hits + shift * _unit(hits, hits.shape[1], index)
-            elif index is None:
-                parameters[name] = parameters[name] + shift
-            else:
-                parameters[name] = parameters[name] + shift * _unit(hits, len(parameters[name]), index)
+        for shift, target in zip(eta, self._targets, strict=True):
+            if isinstance(target, OfCoordinate):
+                hits = hits + shift * _unit(hits, hits.shape[1], target.index)
+                continue
+            value = parameters[target.name]
+            change = shift if target.index is None else shift * _unit(hits, len(value), target.index)
+            parameters[target.name] = value + change
         return self._model.infer(hits, **{name: parameters[name] for name in self._model.infer_uses})
 
 

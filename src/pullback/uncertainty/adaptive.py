@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +13,8 @@ from numpy.random import Generator
 from torch import Tensor
 
 from ..statistics.quantiles import sorted_rows
+from .arguments import mistake_in
+from .inference import Infer
 from .inputs import Input, count_muons, moments
 from .monte_carlo import ADAPTIVE_BATCH
 from .validity import numerical_tolerance
@@ -35,7 +37,7 @@ class AdaptiveToys(NamedTuple):
 
 
 def adaptive_toys(
-    infer: Callable[[Float[Tensor, "row coordinate"]], Float[Tensor, "row observable"]],
+    infer: Infer,
     inputs: Sequence[Input],
     rng: Generator | Sequence[Generator],
     *,
@@ -163,7 +165,7 @@ def shortest_interval(ordered: Float[Tensor, "*row toy"], coverage: float) -> Fl
     return torch.cat([ordered.gather(-1, low), ordered.gather(-1, low + inside)], dim=-1)
 
 
-def _ranks(ordered, coverage) -> tuple[int, int]:
+def _ranks(ordered: Tensor, coverage: float) -> tuple[int, int]:
     """Distance q between the ranks of the ends of an interval, and M - q."""
     toys = ordered.shape[-1]
     q = math.floor(coverage * toys + 0.5)
@@ -173,7 +175,7 @@ def _ranks(ordered, coverage) -> tuple[int, int]:
 class _Throw(NamedTuple):
     """Inference, distributions and settings of the toys."""
 
-    infer: Callable
+    infer: Infer
     inputs: Sequence[Input]
     rngs: Sequence[Generator]
     n_dig: int
@@ -186,8 +188,8 @@ class _Throw(NamedTuple):
     def group(self, muons: np.ndarray) -> AdaptiveToys:
         """The results of muons whose toys are held together."""
 
-        def numbers(*shape):
-            shape = (len(muons), self.observables, *shape)
+        def numbers(*more: int) -> Tensor:
+            shape = (len(muons), self.observables, *more)
             return torch.full(shape, torch.nan, dtype=torch.float64, device=self.device)
 
         toys = torch.zeros(len(muons), dtype=torch.int64, device=self.device)
@@ -246,20 +248,16 @@ def _combine(found: Float[Tensor, "observable 4 batch"], toys: int) -> tuple[Ten
     return average[:, 0], (squares / (h * toys - 1)).sqrt(), twice
 
 
-def _observe(infer, hits) -> Float[Tensor, "row observable"]:
+def _observe(infer: Infer, hits: Tensor) -> Float[Tensor, "row observable"]:
     """The observables of hits, checked."""
     with torch.no_grad():
         value = infer(hits)
-    if not isinstance(value, Tensor) or value.ndim != 2 or len(value) != len(hits) or not value.shape[1]:
-        shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
-        raise ValueError(
-            f"infer must return a tensor (row, observable) with {len(hits)} rows, not {shape}"
-            "; a single observable is (row, 1)"
-        )
+    if mistake := mistake_in(value, len(hits), "row"):
+        raise ValueError(f"infer {mistake}")
     return value.to(hits)
 
 
-def _children(rng, muons) -> Sequence[Generator]:
+def _children(rng: Generator | Sequence[Generator], muons: int) -> Sequence[Generator]:
     """A random generator for each muon."""
     rngs = rng.spawn(muons) if isinstance(rng, Generator) else rng
     if not isinstance(rngs, Sequence) or not all(isinstance(each, Generator) for each in rngs):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -13,6 +13,10 @@ from .covariance import HitUncertainty, canonical, standard_deviations
 
 Hits = Float[Tensor, "..."] | Float[np.ndarray, "..."]
 """Hits (muon, coordinate), or (muon,) where a muon has one coordinate."""
+
+
+Columns = TypeVar("Columns", bound=tuple)
+"""A named tuple of tensors (muon, …)."""
 
 
 class Measured(NamedTuple):
@@ -71,12 +75,11 @@ def hits_tensor(hits: Hits) -> Float[Tensor, "muon coordinate"]:
         hits = torch.from_numpy(_native(hits))
     if isinstance(hits, Tensor) and hits.ndim == 1:
         hits = hits[:, None]
-    check_hits(hits)
-    return hits
+    return check_hits(hits)
 
 
-def check_hits(hits: Tensor) -> None:
-    """Raise unless the hits are a floating-point tensor (muon, coordinate)."""
+def check_hits(hits: Hits) -> Float[Tensor, "muon coordinate"]:
+    """The hits; raises unless they are a floating-point tensor (muon, coordinate)."""
     if not isinstance(hits, Tensor) or not hits.is_floating_point():
         kind = hits.dtype if isinstance(hits, Tensor | np.ndarray) else type(hits).__name__
         raise TypeError(
@@ -84,15 +87,22 @@ def check_hits(hits: Tensor) -> None:
         )
     if hits.ndim != 2 or hits.shape[1] == 0:
         raise ValueError(f"hits must have shape (muon, coordinate), not {tuple(hits.shape)}")
+    return hits
 
 
-def give_back(hits: Hits, result: Any) -> Any:
-    """A tensor, or a named tuple of tensors, as numpy arrays where the hits were given as one."""
-    if not isinstance(hits, np.ndarray):
-        return result
-    if isinstance(result, Tensor):
-        return result.numpy(force=True)
-    return type(result)(*(part.numpy(force=True) for part in result))
+def mistake_in(value: Any, rows: int, row: str = "muon") -> str:
+    """Why the result of an inference holds no observables row by row; empty if it does."""
+    if isinstance(value, Tensor) and value.ndim == 2 and len(value) == rows and value.shape[1]:
+        return ""
+    found = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+    return (
+        f"must return a tensor ({row}, observable) with {rows} {row}s, not {found}; a single observable is ({row}, 1)"
+    )
+
+
+def give_back(hits: Hits, result: Columns) -> Columns:
+    """A named tuple of tensors, as numpy arrays where the hits were given as one."""
+    return type(result)(*(part.numpy(force=True) for part in result)) if isinstance(hits, np.ndarray) else result
 
 
 def _native(given: Any) -> Any:

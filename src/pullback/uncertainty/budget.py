@@ -103,7 +103,7 @@ def uncertainty_budget(
     shares = [own.new_zeros(*own.shape[:2], len(numbers)).index_add(2, place, own)]
     if covariance.ndim == 3:
         shares.append(_off_diagonal(jacobian, covariance))
-    if shared is not None:
+    if shared is not None and sigma_eta is not None:
         between = covariance_of_shared(sigma_eta, shared)
         shares.append(shared.square() * between.diagonal())
         if sigma_eta.ndim == 2:

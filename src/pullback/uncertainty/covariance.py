@@ -16,7 +16,7 @@ NUMBERS_AT_A_TIME = 1 << 18
 """Entries of covariances that are checked at a time, so that intermediate results stay small."""
 
 
-def canonical(covariance, hits) -> Tensor:
+def canonical(covariance: HitUncertainty, hits: Tensor) -> Tensor:
     """The covariance as variances (1 or muon, coordinate) or matrices (1 or muon, coordinate, coordinate), checked."""
     muons, coordinates = hits.shape
     if isinstance(covariance, float) and 0 <= covariance < float("inf"):
@@ -45,7 +45,7 @@ def canonical(covariance, hits) -> Tensor:
     return cov
 
 
-def standard_deviations(sigma, hits, checked: bool = True) -> Float[Tensor, "row coordinate"]:
+def standard_deviations(sigma: HitUncertainty, hits: Tensor, checked: bool = True) -> Float[Tensor, "row coordinate"]:
     """σ of the hits (1 or muon, coordinate), from the shapes that variances may have."""
     muons, coordinates = hits.shape
     numbers = _array("sigma", sigma, hits)
@@ -66,7 +66,7 @@ def standard_deviations(sigma, hits, checked: bool = True) -> Float[Tensor, "row
     return numbers
 
 
-def _array(name, given, hits) -> Tensor:
+def _array(name: str, given: HitUncertainty, hits: Tensor) -> Tensor:
     """HitUncertainty as a tensor of the hits' precision, where the hits are."""
     try:
         return torch.as_tensor(given, dtype=hits.dtype, device=hits.device)
@@ -86,27 +86,29 @@ def _one_per_coordinate(muons: int, coordinates: int) -> dict[tuple[int, ...], C
     }
 
 
-def check_covariance(cov: Float[Tensor, "row coordinate *second"], name: str = "covariance") -> None:
+def check_covariance(
+    cov: Float[Tensor, "row coordinate *second"], name: str = "covariance", axis: str = "coordinate"
+) -> None:
     """Raise with the position of the first entry that is impossible in variances, standard deviations or matrices.
 
     A single one shared by all muons names no muon. Correlations may be off by 1e3 ε.
     """
-    rows = max(NUMBERS_AT_A_TIME // cov[:1].numel(), 1) if len(cov) else 1
+    rows = max(NUMBERS_AT_A_TIME // max(cov[:1].numel(), 1), 1)
     for start in range(0, len(cov), rows):
-        _check_rows(cov[start : start + rows], None if len(cov) == 1 else start, name)
+        _check_rows(cov[start : start + rows], None if len(cov) == 1 else start, name, axis)
 
 
-def _check_rows(cov, first_muon, name) -> None:
+def _check_rows(cov: Tensor, first_muon: int | None, name: str, axis: str) -> None:
     """Check some rows; `first_muon` is the number of the first, None where one is shared by all muons."""
 
-    def refuse(bad, what):
+    def refuse(bad: Tensor, what: str) -> None:
         """Raise where `bad`, which has an entry for each number or matrix and muons last, is true."""
         if bad.any():
             muon, *entry = bad.movedim(-1, 0).nonzero()[0].tolist()
             number = cov[muon, *entry]
-            axes = ["muon"] * (first_muon is not None) + ["coordinate"] * len(entry)
+            axes = ["muon"] * (first_muon is not None) + [axis] * len(entry)
             position = ([] if first_muon is None else [first_muon + muon]) + entry
-            where = ", ".join(f"{axis} {index}" for axis, index in zip(axes, position, strict=True))
+            where = ", ".join(f"{of} {index}" for of, index in zip(axes, position, strict=True))
             raise ValueError(
                 f"{name}{' at ' + where if where else ''} {what}" + (f": {number:g}" if number.ndim == 0 else "")
             )

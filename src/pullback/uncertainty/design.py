@@ -16,6 +16,7 @@ from torch import Tensor
 
 from .arguments import Hits, measured
 from .covariance import HitUncertainty
+from .inference import Infer
 from .linear import linear_law
 
 
@@ -54,7 +55,7 @@ class SigmaSums:
 
 
 def mean_sigma_gradient(
-    infer: Callable[[Float[Tensor, "muon coordinate"]], Float[Tensor, "muon observable"]],
+    infer: Infer,
     hits: Hits,
     parameters: Mapping[str, Tensor],
     *,
@@ -155,14 +156,17 @@ def through_hits(
     ]
 
 
-DECADES = 6
+Excess = Callable[[float], float]
+"""Excess of the mean σ over the wanted one, as a function of the parameter."""
+
+GRID_DECADES = 6
 """Range that `points` of a logarithmic grid cover; a wider range gets more points with the same spacing."""
 
 MOST_EXTREMES = 10
 """Largest number of grid points around which an extreme is searched."""
 
 
-class Target(NamedTuple):
+class SolvedTarget(NamedTuple):
     """Result of `solve_target`.
 
     Attributes
@@ -188,7 +192,7 @@ class Target(NamedTuple):
 
 def solve_target(
     mean_sigma: Callable[[float], float], wanted: float, start: float, bounds: tuple[float, float], points: int = 41
-) -> Target:
+) -> SolvedTarget:
     """The value of one parameter that reaches a wanted mean σ, or the nearest one where none does.
 
     The mean σ is computed on a grid between the bounds: logarithmic where both have the same sign, linear otherwise.
@@ -207,11 +211,11 @@ def solve_target(
     bounds : tuple of float
         The lowest and the highest value to try.
     points : int
-        Number of grid points; of a logarithmic grid, for every `DECADES` decades. The start comes in addition.
+        Number of grid points; of a logarithmic grid, for every `GRID_DECADES` decades. The start comes in addition.
 
     Returns
     -------
-    Target
+    SolvedTarget
         Its value has a relative precision of 1e-10, and is never outside the bounds.
 
     Raises
@@ -261,18 +265,18 @@ def solve_target(
         found = _solutions(excess, grid, over, wanted)
     if found:
         value, sigma = min(found, key=distance)
-        return Target(value, True, value, sigma, grid, over + wanted)
+        return SolvedTarget(value, True, value, sigma, grid, over + wanted)
     if not np.isfinite(over).any():
-        return Target(None, False, math.nan, math.nan, grid, over + wanted)
+        return SolvedTarget(None, False, math.nan, math.nan, grid, over + wanted)
     best = int(np.argmin(_size(over)))
-    return Target(None, False, float(grid[best]), float(over[best] + wanted), grid, over + wanted)
+    return SolvedTarget(None, False, float(grid[best]), float(over[best] + wanted), grid, over + wanted)
 
 
 def _grid(low: float, high: float, points: int, logarithmic: bool) -> Float[np.ndarray, " value"]:
     if not logarithmic:
         return np.linspace(low, high, points)
     decades = abs(math.log10(abs(high)) - math.log10(abs(low)))
-    return np.geomspace(low, high, max(points, 1 + math.ceil((points - 1) * decades / DECADES - 1e-9)))
+    return np.geomspace(low, high, max(points, 1 + math.ceil((points - 1) * decades / GRID_DECADES - 1e-9)))
 
 
 def _size(over: Float[np.ndarray, " value"]) -> Float[np.ndarray, " value"]:
@@ -287,7 +291,7 @@ def _nearest_points(over: Float[np.ndarray, " value"]) -> list[int]:
     return sorted(np.flatnonzero(lower).tolist(), key=lambda index: size[1 + index])[:MOST_EXTREMES]
 
 
-def _solutions(excess, grid, over, wanted) -> list[tuple[float, float]]:
+def _solutions(excess: Excess, grid: np.ndarray, over: np.ndarray, wanted: float) -> list[tuple[float, float]]:
     """Each value with its σ where the excess over the wanted σ is 0, on the grid or between neighbours of it."""
     found = [(float(value), wanted) for value in grid[over == 0]]
     sign = np.sign(over)
@@ -298,7 +302,7 @@ def _solutions(excess, grid, over, wanted) -> list[tuple[float, float]]:
     return found
 
 
-def _solution(excess, low, high, wanted) -> tuple[float, float] | None:
+def _solution(excess: Excess, low: float, high: float, wanted: float) -> tuple[float, float] | None:
     """The solution between two values, with its σ; None where σ jumps from one side to the other, or is NaN between."""
     for narrower in (lambda _, *ends: ends, _of_one_scale):
         try:
@@ -311,7 +315,7 @@ def _solution(excess, low, high, wanted) -> tuple[float, float] | None:
     return None
 
 
-def _extreme(excess, grid, over, index) -> float:
+def _extreme(excess: Excess, grid: np.ndarray, over: np.ndarray, index: int) -> float:
     """Where, about a point of the grid, σ goes farthest towards the wanted one."""
     from scipy import optimize  # which steps that look for no target need not wait for
 
@@ -334,7 +338,7 @@ def _extreme(excess, grid, over, index) -> float:
     return found if left(found) < abs(over[index]) else float(grid[index])
 
 
-def _of_one_scale(excess: Callable[[float], float], low: float, high: float) -> tuple[float, float]:
+def _of_one_scale(excess: Excess, low: float, high: float) -> tuple[float, float]:
     """Ends of the same sign and within a factor of 2 about where a function changes its sign.
 
     The middle of two numbers is taken in the order that their bits give them, so that a thousand decades are few steps.
@@ -357,14 +361,14 @@ def _middle(low: float, high: float) -> float:
     return math.copysign(float(np.int64(abs(middle)).view(np.float64)), middle)
 
 
-def _finite(excess: Callable[[float], float], value: float) -> float:
+def _finite(excess: Excess, value: float) -> float:
     found = excess(value)
     if math.isnan(found):
         raise ArithmeticError
     return found
 
 
-def _root(excess: Callable[[float], float], low: float, high: float) -> float:
+def _root(excess: Excess, low: float, high: float) -> float:
     """The root between two values with signs that differ."""
     from scipy import optimize
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..errors import PullbackError
+from ..errors import ConfigError
 
 
 def device_of(wanted: str) -> torch.device:
@@ -17,16 +18,16 @@ def device_of(wanted: str) -> torch.device:
 
     Raises
     ------
-    PullbackError
+    ConfigError
         A GPU is wanted and torch finds none, or the name is no device.
 
     """
     if wanted not in ("auto", "cpu", "cuda"):
-        raise PullbackError(f"device is {wanted!r}; it must be auto, cpu or cuda")
+        raise ConfigError(f"device is {wanted!r}; it must be auto, cpu or cuda")
     if wanted == "cpu" or (wanted == "auto" and not torch.cuda.is_available()):  # the CPU alone starts no GPU driver
         return torch.device("cpu")
     if not torch.cuda.is_available():
-        raise PullbackError(
+        raise ConfigError(
             f"compute.device is cuda, but torch {torch.__version__} finds no GPU on {platform.node()}; run where there "
             "is one, with a torch that has CUDA, or set compute.device to auto or cpu"
         )
@@ -51,5 +52,5 @@ class DeviceGenerator:
         """Uniform deviates, 0 ≤ u < 1."""
         return self._draw(torch.rand, shape)
 
-    def _draw(self, draw, shape) -> Tensor:
+    def _draw(self, draw: Callable[..., Tensor], shape: tuple[int, ...]) -> Tensor:
         return draw(shape, generator=self._generator, device=self._generator.device, dtype=torch.float64)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -12,9 +11,10 @@ from torch import Tensor
 from ..statistics.normal import K68, K95
 from .arguments import Hits, give_back, measured
 from .covariance import HitUncertainty, cholesky
+from .inference import Infer
 from .jacobians import with_stand_ins
 from .linear import Law, by_blocks, linear_law
-from .quadrature import Integrals, Muons, integrate, normal_points
+from .quadrature import Integrals, Integrand, integrate, normal_points
 
 LOOKED_AT_A_TIME = 16_384
 """Muons tested for smoothness together; their intermediate results stay in the cache."""
@@ -42,7 +42,7 @@ class Spread(NamedTuple):
 
 
 def propagate_distribution(
-    infer: Callable[[Float[Tensor, "muon coordinate"]], Float[Tensor, "muon observable"]],
+    infer: Infer,
     hits: Hits,
     *,
     sigma: HitUncertainty | None = None,
@@ -120,11 +120,11 @@ def propagate_distribution(
         return give_back(hits, by_blocks(work, given.hits.detach(), given.covariance.detach()))
 
 
-def spread_block(infer: Callable, hits: Tensor, sigma_x: Tensor, law: Law, seed: int, screen: bool) -> Spread:
+def spread_block(infer: Infer, hits: Tensor, sigma_x: Tensor, law: Law, seed: int, screen: bool) -> Spread:
     """`propagate_distribution` for one block, with Σ as `canonical` gives it and the `linear_law` at the same hits."""
     one = hits.shape[1] == 1
     look, step = (_look_along_the_line, LOOKED_AT_A_TIME) if one else (_look_around, LOOKED_AT_A_TIME // PROBES)
-    everyone = Muons(infer, with_stand_ins(hits, law.finite), cholesky(sigma_x), law.value)
+    everyone = Integrand(infer, with_stand_ins(hits, law.finite), cholesky(sigma_x), law.value)
     observables = law.value.shape[1]
     found = Integrals(*(law.value.new_empty(len(hits), observables, *ends) for ends in ((), (), (), (4,))))
     rough = torch.empty(len(hits), observables, dtype=torch.bool, device=hits.device)
@@ -151,7 +151,7 @@ def spread_block(infer: Callable, hits: Tensor, sigma_x: Tensor, law: Law, seed:
 
 
 def _look_along_the_line(
-    muons: Muons, sigma: Float[Tensor, "muon observable"], jacobian: Tensor
+    muons: Integrand, sigma: Float[Tensor, "muon observable"], jacobian: Tensor
 ) -> tuple[Integrals, Bool[Tensor, "muon 1"]]:
     """The integrals of muons of one coordinate as if they were smooth, and which are smooth in all observables."""
     found, smooth = _along(muons, sigma, torch.ones_like(sigma[:1, :1]))
@@ -159,7 +159,7 @@ def _look_along_the_line(
 
 
 def _look_around(
-    muons: Muons, sigma: Float[Tensor, "muon observable"], jacobian: Float[Tensor, "muon observable coordinate"]
+    muons: Integrand, sigma: Float[Tensor, "muon observable"], jacobian: Float[Tensor, "muon observable coordinate"]
 ) -> tuple[Integrals, Bool[Tensor, "muon observable"]]:
     """The integrals of muons of several coordinates as if they were smooth, and which observables are.
 
@@ -172,7 +172,7 @@ def _look_around(
     line = Integrals(*(torch.cat(parts, dim=1) for parts in zip(*(found for found, _ in lines), strict=True)))
     smooth = torch.cat([each for _, each in lines], dim=1)
 
-    def opposite(deviates):
+    def opposite(deviates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Even part, odd part less its linear part, and linear part, at pairs of opposite points."""
         up, down = muons.away(deviates[None]), muons.away(-deviates[None])
         linear = (deviates[None, :, None] * gradient[:, None]).sum(dim=3)
@@ -192,7 +192,7 @@ def _look_around(
 
 
 def _along(
-    muons: Muons,
+    muons: Integrand,
     sigma: Float[Tensor, "muon observable"],
     direction: Float[Tensor, "#muon coordinate"],
     only: int | None = None,
@@ -206,12 +206,12 @@ def _along(
     which = slice(None) if only is None else slice(only, only + 1)
     u = sigma[:, which]
 
-    def at(k):
+    def at(k: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Differences from f(x) at k and at -k, and twice their even and odd part."""
         up, down = (muons.away((z * direction)[:, None])[:, 0, which] for z in (k, -k))
         return up, down, up + down, up - down
 
-    def left_over(k, even, odd):
+    def left_over(k: float, even: Tensor, odd: Tensor) -> Tensor:
         """Twice the residual at ±k of the cubic with u, a and c."""
         return torch.maximum(
             even.sub(a, alpha=2 * k**2).abs_(), odd.mul(sign).sub_(u, alpha=2 * k).sub_(c, alpha=2 * k**3).abs_()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from .arguments import Hits, give_back, measured
 from .covariance import HitUncertainty
+from .inference import Infer
 from .jacobians import with_stand_ins
 from .linear import by_blocks, linear_law, masked
 
@@ -25,7 +25,7 @@ class SecondOrder(NamedTuple):
 
 
 def second_order(
-    infer: Callable[[Float[Tensor, "muon coordinate"]], Float[Tensor, "muon observable"]],
+    infer: Infer,
     hits: Hits,
     *,
     sigma: HitUncertainty | None = None,
@@ -73,7 +73,7 @@ sigma=tensor([[1.4142]], dtype=torch.float64))
     return give_back(hits, by_blocks(work, given.hits.detach(), given.covariance.detach()))
 
 
-def _second_order(infer, hits, sigma_x) -> SecondOrder:
+def _second_order(infer: Infer, hits: Tensor, sigma_x: Tensor) -> SecondOrder:
     with torch.no_grad():
         law = linear_law(infer, hits, sigma_x)
     cov = torch.diag_embed(sigma_x) if sigma_x.ndim == 2 else sigma_x
@@ -93,7 +93,7 @@ def _terms(
 ) -> tuple[Float[Tensor, " muon"], Float[Tensor, " muon"]]:
     """Bias and variance of one observable, by three backward passes in succession."""
 
-    def gradient(each):
+    def gradient(each: Tensor) -> Tensor:
         if not each.requires_grad:  # constant, so that the next derivatives are zero
             return torch.zeros_like(x)
         return torch.autograd.grad(each.sum(), x, create_graph=True, materialize_grads=True)[0]

@@ -6,8 +6,8 @@ A parameter is a number, or an array with one value per muon. All distributions 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
-from typing import ClassVar, NamedTuple
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -21,18 +21,34 @@ from .toys import draw_deviates
 Numbers = float | Sequence | np.ndarray | Tensor
 """Accepted types of a parameter. It is kept as a read-only float64 array."""
 
+Values = Float[np.ndarray, " muon"]
+"""A parameter or a moment for each muon, with a single one where it was given as a number."""
+
+Impossible = Iterator[tuple[Bool[np.ndarray, " muon"], str, str]]
+"""Where a parameter has an impossible value, its name, and what is wrong."""
+
 
 class Input:
     """One quantity, independent of all others; `MultivariateGaussian` alone has several.
 
     A distribution has its parameters by name, its `mean` and `variance`, and `draw`. All are kept for each muon,
-    (muon,), with a single one where they were given as numbers.
+    (muon,), with a single one where they were given as numbers. A parameter that is not finite or impossible raises a
+    ValueError that names it and the muon.
     """
 
-    quantities: ClassVar[int] = 1
+    if TYPE_CHECKING:  # attributes of some distributions, computed by others
 
-    def __post_init__(self):
-        given = {field.name: _array(self, field.name) for field in fields(self)}
+        @property
+        def mean(self) -> Values:
+            """Best estimates."""
+
+        @property
+        def variance(self) -> Values:
+            """Squared standard uncertainties."""
+
+    def _keep(self, **parameters: Numbers) -> None:
+        """Keep the parameters as arrays of equal length."""
+        given = {name: _array(_name(self), name, value) for name, value in parameters.items()}
         shapes = {name: array.shape for name, array in given.items()}
         if max(map(len, shapes.values())) > 1 or len(set(shapes.values()) - {(), (1,)}) > 1:
             found = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
@@ -44,15 +60,19 @@ class Input:
             object.__setattr__(self, name, np.broadcast_to(array, common))
         for bad, name, what in self._impossible():
             if bad.any():
-                where = f" of muon {bad.argmax()}" if len(bad) > 1 else ""
-                raise ValueError(
-                    f"{_name(self)}: {name}{where} is {getattr(self, name)[bad.argmax()]:g}, but it {what}"
-                )
+                muon = int(bad.argmax())
+                where = f" of muon {muon}" if len(bad) > 1 else ""
+                raise ValueError(f"{_name(self)}: {name}{where} is {getattr(self, name)[muon]:g}, but it {what}")
 
     @property
     def muons(self) -> int:
         """Number of muons that the parameters are for; 1 stands for any number."""
-        return len(self.mean)
+        return len(self._parameters()[0])
+
+    @property
+    def quantities(self) -> int:
+        """How many quantities there are."""
+        return 1
 
     def draw(
         self, rngs: Sequence[Generator], toys: int, muons: Integer[np.ndarray, " row"] | None = None
@@ -80,29 +100,26 @@ class Input:
                 f"{_name(self)} has parameters for {self.muons} muons: it can't be drawn with {len(rngs)} "
                 f"generators for muons {muons.tolist()}"
             )
-        return self._draw(rngs, toys, *(p[muons if len(p) > 1 else [0]] for p in self._parameters()))
+        return self._draw(rngs, toys, [p[muons if len(p) > 1 else [0]] for p in self._parameters()])
 
-    def _impossible(self) -> Iterator[tuple[Bool[np.ndarray, " muon"], str, str]]:
+    def _impossible(self) -> Impossible:
         """Where a parameter has an impossible value, its name, and what is wrong."""
         raise NotImplementedError
 
     def _parameters(self) -> Sequence[np.ndarray]:
         """Parameters of `_draw`, here each (1 or muon, 1, 1)."""
-        return [getattr(self, field.name)[:, None, None] for field in fields(self)]
+        return [value[:, None, None] for value in vars(self).values()]
 
-    def _draw(self, rngs, toys, *parameters) -> Float[np.ndarray, "row toy quantity"]:
+    def _draw(
+        self, rngs: Sequence[Generator], toys: int, parameters: Sequence[np.ndarray]
+    ) -> Float[np.ndarray, "row toy quantity"]:
         """Values from the parameters of these muons."""
         raise NotImplementedError
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class Gaussian(Input):
     """The normal distribution N(mean, sd²): a best estimate with its standard uncertainty (JCGM 101:2008, 6.4.7).
-
-    Raises
-    ------
-    ValueError
-        Parameters that are not finite, or a negative sd.
 
     Examples
     --------
@@ -112,41 +129,46 @@ class Gaussian(Input):
 
     """
 
-    mean: Numbers
-    sd: Numbers
+    mean: Values
+    sd: Values
+
+    def __init__(self, mean: Numbers, sd: Numbers) -> None:
+        self._keep(mean=mean, sd=sd)
 
     @property
-    def variance(self) -> Float[np.ndarray, " muon"]:
+    def variance(self) -> Values:
         """sd²."""
         return self.sd**2
 
-    def _impossible(self):
+    def _impossible(self) -> Impossible:
         yield self.sd < 0, "sd", "must not be negative"
 
-    def _draw(self, rngs, toys, mean, sd):
+    def _draw(self, rngs: Sequence[Generator], toys: int, parameters: Sequence[np.ndarray]) -> np.ndarray:
+        mean, sd = parameters
         return mean + sd * draw_deviates(rngs, toys, 1)
 
 
+@dataclass(frozen=True, eq=False, init=False)
 class _Bounded(Input):
     """A distribution on the interval from low to high, symmetric around its middle."""
 
+    low: Values
+    high: Values
+
+    def __init__(self, low: Numbers, high: Numbers) -> None:
+        self._keep(low=low, high=high)
+
     @property
-    def mean(self) -> Float[np.ndarray, " muon"]:
+    def mean(self) -> Values:
         """(low + high) / 2."""
         return (self.low + self.high) / 2
 
-    def _impossible(self):
+    def _impossible(self) -> Impossible:
         yield self.low > self.high, "low", "must not be above high"
 
 
-@dataclass(frozen=True, eq=False)
 class Rectangular(_Bounded):
     """The rectangular distribution R(low, high): nothing is known but the limits (JCGM 101:2008, 6.4.2).
-
-    Raises
-    ------
-    ValueError
-        Parameters that are not finite, or low above high.
 
     Examples
     --------
@@ -156,29 +178,22 @@ class Rectangular(_Bounded):
 
     """
 
-    low: Numbers
-    high: Numbers
-
     @property
-    def variance(self) -> Float[np.ndarray, " muon"]:
+    def variance(self) -> Values:
         """(high - low)² / 12."""
         return (self.high - self.low) ** 2 / 12
 
-    def _draw(self, rngs, toys, low, high):
+    def _draw(self, rngs: Sequence[Generator], toys: int, parameters: Sequence[np.ndarray]) -> np.ndarray:
+        low, high = parameters
         return low + (high - low) * _uniform(rngs, toys, 1)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class Trapezoid(_Bounded):
     """The symmetric trapezoidal distribution from low to high, with a top that is beta times as wide as its base.
 
     It is the distribution of a sum of two rectangular quantities: beta = |w₁ - w₂| / (w₁ + w₂) with their widths w₁
     and w₂ (JCGM 101:2008, 6.4.4). With beta = 0 it is triangular (6.4.5), with beta = 1 rectangular (6.4.2).
-
-    Raises
-    ------
-    ValueError
-        Parameters that are not finite, low above high, or beta outside 0 … 1.
 
     Examples
     --------
@@ -188,32 +203,28 @@ class Trapezoid(_Bounded):
 
     """
 
-    low: Numbers
-    high: Numbers
-    beta: Numbers
+    beta: Values
+
+    def __init__(self, low: Numbers, high: Numbers, beta: Numbers) -> None:
+        self._keep(low=low, high=high, beta=beta)
 
     @property
-    def variance(self) -> Float[np.ndarray, " muon"]:
+    def variance(self) -> Values:
         """(high - low)² (1 + beta²) / 24."""
         return (self.high - self.low) ** 2 * (1 + self.beta**2) / 24
 
-    def _impossible(self):
+    def _impossible(self) -> Impossible:
         yield from super()._impossible()
         yield (self.beta < 0) | (self.beta > 1), "beta", "must be from 0 (triangular) to 1 (rectangular)"
 
-    def _draw(self, rngs, toys, low, high, beta):
+    def _draw(self, rngs: Sequence[Generator], toys: int, parameters: Sequence[np.ndarray]) -> np.ndarray:
+        low, high, beta = parameters
         first, second = np.split(_uniform(rngs, toys, 2), 2, axis=2)
         return low + (high - low) / 2 * ((1 + beta) * first + (1 - beta) * second)
 
 
-@dataclass(frozen=True, eq=False)
 class Arcsine(_Bounded):
     """The arc sine or U-shaped distribution U(low, high), of what oscillates between two limits (JCGM 101:2008, 6.4.6).
-
-    Raises
-    ------
-    ValueError
-        Parameters that are not finite, or low above high.
 
     Examples
     --------
@@ -223,29 +234,22 @@ class Arcsine(_Bounded):
 
     """
 
-    low: Numbers
-    high: Numbers
-
     @property
-    def variance(self) -> Float[np.ndarray, " muon"]:
+    def variance(self) -> Values:
         """(high - low)² / 8."""
         return (self.high - self.low) ** 2 / 8
 
-    def _draw(self, rngs, toys, low, high):
+    def _draw(self, rngs: Sequence[Generator], toys: int, parameters: Sequence[np.ndarray]) -> np.ndarray:
+        low, high = parameters
         return (low + high) / 2 + (high - low) / 2 * np.sin(2 * np.pi * _uniform(rngs, toys, 1))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class StudentT(Input):
     """Student's t distribution, shifted to the mean and scaled: an average of few indications (JCGM 101:2008, 6.4.9).
 
     For the average of n indications with the standard deviation s, scale = s / sqrt(n) and freedom = n - 1. The
     distribution has a mean only where freedom > 1; otherwise `mean` is its centre.
-
-    Raises
-    ------
-    ValueError
-        Parameters that are not finite, a negative scale, or freedom that is not positive.
 
     Examples
     --------
@@ -255,41 +259,47 @@ class StudentT(Input):
 
     """
 
-    mean: Numbers
-    scale: Numbers
-    freedom: Numbers
+    mean: Values
+    scale: Values
+    freedom: Values
+
+    def __init__(self, mean: Numbers, scale: Numbers, freedom: Numbers) -> None:
+        self._keep(mean=mean, scale=scale, freedom=freedom)
 
     @property
-    def variance(self) -> Float[np.ndarray, " muon"]:
+    def variance(self) -> Values:
         """scale² freedom / (freedom - 2), and infinite where freedom ≤ 2."""
         exists = self.freedom > 2
         ratio = self.freedom / np.where(exists, self.freedom - 2, 1.0)
         return np.where(exists, self.scale**2 * ratio, np.where(self.scale > 0, np.inf, 0.0))
 
-    def _impossible(self):
+    def _impossible(self) -> Impossible:
         yield self.scale < 0, "scale", "must not be negative"
         yield self.freedom <= 0, "freedom", "must be positive"
 
-    def _draw(self, rngs, toys, mean, scale, freedom):
+    def _draw(self, rngs: Sequence[Generator], toys: int, parameters: Sequence[np.ndarray]) -> np.ndarray:
+        mean, scale, freedom = parameters
         each = np.broadcast_to(freedom[:, 0, 0], len(rngs))
         t = [rng.standard_t(nu, size=(toys, 1)) for rng, nu in zip(rngs, each, strict=True)]
         return mean + scale * np.reshape(t, (len(rngs), toys, 1))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class MultivariateGaussian(Input):
     """Several correlated quantities, multivariate normal N(mean, covariance) (JCGM 101:2008, 6.4.8).
 
     Parameters
     ----------
-    mean : (quantity,), or (muon, quantity).
-    covariance : (quantity, quantity), or (muon, quantity, quantity). It may be semi-definite: quantities may depend on
-        each other without fail, or be known exactly.
+    mean : Tensor or ndarray
+        (quantity,), or (muon, quantity).
+    covariance : Tensor or ndarray
+        (quantity, quantity), or (muon, quantity, quantity). It may be semi-definite: quantities may depend on each
+        other without fail, or be known exactly.
 
     Raises
     ------
-    ValueError : another shape, values that are not finite, or a covariance that is not symmetric and positive
-        semi-definite.
+    ValueError
+        Another shape, values that are not finite, or a covariance that is not symmetric and positive semi-definite.
 
     Examples
     --------
@@ -302,11 +312,12 @@ class MultivariateGaussian(Input):
 
     """
 
-    mean: Numbers
-    covariance: Numbers
+    mean: Float[np.ndarray, "muon quantity"]
+    covariance: Float[np.ndarray, "muon quantity quantity"]
+    _factor: Float[np.ndarray, "#muon quantity quantity"] = field(repr=False)
 
-    def __post_init__(self):
-        mean, covariance = _array(self, "mean"), _array(self, "covariance")
+    def __init__(self, mean: Numbers, covariance: Numbers) -> None:
+        mean, covariance = _array(_name(self), "mean", mean), _array(_name(self), "covariance", covariance)
         size = mean.shape[-1] if mean.ndim in (1, 2) else 0
         if not size or covariance.ndim not in (2, 3) or covariance.shape[-2:] != (size, size):
             raise ValueError(
@@ -335,10 +346,11 @@ class MultivariateGaussian(Input):
         """The diagonal of the covariance."""
         return self.covariance.diagonal(axis1=1, axis2=2)
 
-    def _parameters(self):
+    def _parameters(self) -> Sequence[np.ndarray]:
         return self.mean[:, None, :], self._factor
 
-    def _draw(self, rngs, toys, mean, factor):
+    def _draw(self, rngs: Sequence[Generator], toys: int, parameters: Sequence[np.ndarray]) -> np.ndarray:
+        mean, factor = parameters
         return mean + draw_deviates(rngs, toys, self.quantities) @ factor.swapaxes(1, 2)
 
 
@@ -410,30 +422,26 @@ def count_muons(inputs: Sequence[Input]) -> int:
     return counts.pop() if counts else 1
 
 
-def _name(distribution) -> str:
+def _name(distribution: Input) -> str:
     return type(distribution).__name__
 
 
-def _array(distribution, name) -> np.ndarray:
-    """A parameter as an array of its own that can't be written to, finite throughout."""
-    given = getattr(distribution, name)
+def _array(kind: str, name: str, given: Numbers) -> np.ndarray:
+    """A parameter of a kind of distribution as an array of its own that can't be written to, finite throughout."""
     try:
         array = np.array(given.numpy(force=True) if isinstance(given, Tensor) else given, dtype=float)
     except (TypeError, ValueError, RuntimeError):
-        raise TypeError(f"{_name(distribution)}: {name} must be a number or numbers, not {given!r}") from None
+        raise TypeError(f"{kind}: {name} must be a number or numbers, not {given!r}") from None
     if not array.size:
-        raise ValueError(f"{_name(distribution)}: {name} is empty, of shape {array.shape}")
+        raise ValueError(f"{kind}: {name} is empty, of shape {array.shape}")
     if not np.isfinite(array).all():
         position = np.argwhere(~np.isfinite(array))[0].tolist()
         where = f" at {position}" if position else ""
-        raise ValueError(f"{_name(distribution)}: {name}{where} is not finite")
+        raise ValueError(f"{kind}: {name}{where} is not finite")
     array.flags.writeable = False
     return array
 
 
-def _uniform(rngs, toys, count) -> Float[np.ndarray, "row toy count"]:
+def _uniform(rngs: Sequence[Generator], toys: int, count: int) -> Float[np.ndarray, "row toy count"]:
     """Uniform deviates from 0 to 1, each muon's from its own generator."""
-    values = np.empty((len(rngs), toys, count))
-    for rng, out in zip(rngs, values, strict=True):
-        rng.random(out=out)
-    return values
+    return draw_deviates(rngs, toys, count, Generator.random)

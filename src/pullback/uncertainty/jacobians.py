@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from typing import Any, NoReturn
 
 import numpy as np
@@ -12,10 +11,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from ..errors import PullbackError
-from .arguments import Hits, check_hits, give_back, hits_tensor
+from ..errors import ModelError
+from .arguments import Hits, check_hits, hits_tensor, mistake_in
+from .inference import Infer, accepts_missing
 
-PROBES = 3
+MUONS_PROBED = 3
 """Muons on which `muon_jacobian` tests for coupling."""
 
 
@@ -79,7 +79,7 @@ def jacobian(
 
 
 def muon_jacobian(
-    infer: Callable[[Float[Tensor, "muon coordinate"]], Float[Tensor, "muon observable"]],
+    infer: Infer,
     hits: Hits,
 ) -> Float[Tensor | np.ndarray, "muon observable coordinate"]:
     """The Jacobian of each muon's observables by its own hits: J[m, o, c] = ∂y[m, o] / ∂hits[m, c].
@@ -124,12 +124,20 @@ def muon_jacobian(
             [[0.3333]]], dtype=torch.float64)
 
     """
-    _, jac, finite = value_and_jacobian(infer, hits_tensor(hits))
-    return give_back(hits, jac if finite is None else torch.where(finite[:, None, None], jac, float("nan")))
+    jac = masked_jacobian(infer, hits_tensor(hits))
+    return jac.numpy(force=True) if isinstance(hits, np.ndarray) else jac
+
+
+def masked_jacobian(
+    infer: Infer, hits: Float[Tensor, "muon coordinate"]
+) -> Float[Tensor, "muon observable coordinate"]:
+    """`muon_jacobian` of hits that are a tensor."""
+    _, jac, finite = value_and_jacobian(infer, hits)
+    return jac if finite is None else torch.where(finite[:, None, None], jac, float("nan"))
 
 
 def value_and_jacobian(
-    infer: Callable[[Float[Tensor, "muon coordinate"]], Float[Tensor, "muon observable"]],
+    infer: Infer,
     hits: Float[Tensor, "muon coordinate"],
 ) -> tuple[Float[Tensor, "muon observable"], Float[Tensor, "muon observable coordinate"], Bool[Tensor, " muon"] | None]:
     """The observables of each muon, their `muon_jacobian`, and which muons have finite hits (None: all).
@@ -145,7 +153,7 @@ def value_and_jacobian(
     return value, jac, finite
 
 
-def usable_muons(infer: Callable, hits: Float[Tensor, "muon coordinate"]) -> Bool[Tensor, " muon"] | None:
+def usable_muons(infer: Infer, hits: Float[Tensor, "muon coordinate"]) -> Bool[Tensor, " muon"] | None:
     """Which muons have observables; None: all.
 
     Those whose hits are finite; or, where `infer.missing` says that NaN stands for a missing hit, those with any finite
@@ -153,7 +161,7 @@ def usable_muons(infer: Callable, hits: Float[Tensor, "muon coordinate"]) -> Boo
     """
     if torch.isfinite(hits.sum()):
         return None
-    if not getattr(infer, "missing", False):
+    if not accepts_missing(infer):
         return torch.isfinite(hits).all(dim=1)
     with torch.no_grad():
         usable = torch.isfinite(infer(hits.detach())).any(dim=1) & ~torch.isinf(hits).any(dim=1)
@@ -168,18 +176,13 @@ def with_stand_ins(hits: Tensor, finite: Bool[Tensor, " muon"] | None) -> Tensor
     return torch.where(finite[:, None], hits, stand_in)
 
 
-def _differentiate(infer, hits):
+def _differentiate(infer: Infer, hits: Tensor) -> tuple[Tensor, Tensor]:
     wants_graph = torch.is_grad_enabled() and (hits.requires_grad or holds_gradients(infer, hits))
     x = hits if hits.requires_grad else hits.detach().requires_grad_()
     with torch.enable_grad():
         value = infer(x)
-        if not isinstance(value, torch.Tensor) or value.ndim != 2 or len(value) != len(hits) or not value.shape[1]:
-            shape = tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
-            _refuse(
-                infer,
-                f"must return a tensor (muon, observable) with {len(hits)} muons, not {shape}"
-                "; a single observable is (muon, 1)",
-            )
+        if mistake := mistake_in(value, len(hits)):
+            _refuse(infer, mistake)
         if not value.requires_grad:
             _refuse(
                 infer,
@@ -200,7 +203,7 @@ def _differentiate(infer, hits):
     return (value, jac) if wants_graph else (value.detach(), jac)
 
 
-def _by_themselves(infer, x, value, jac, wants_graph):
+def _by_themselves(infer: Infer, x: Tensor, value: Tensor, jac: Tensor, wants_graph: bool) -> Tensor:
     """The Jacobian, in which an infinite derivative of one observable spoils no other observable of the muon.
 
     A backward pass sends zeros through all other observables, and 0 × ∞ is NaN. A forward pass treats each observable
@@ -218,21 +221,21 @@ def _by_themselves(infer, x, value, jac, wants_graph):
                     warnings.simplefilter("ignore")  # torch warns of torch
                     dual = forward_ad.make_dual(x if wants_graph else x.detach(), direction.expand_as(x).contiguous())
                 columns.append(forward_ad.unpack_dual(infer(dual)).tangent)
-    except (RuntimeError, PullbackError):  # a function of a user's file turns the first into the second
+    except (RuntimeError, ModelError):  # a function of a user's file turns the first into the second
         return jac
     if any(each is None for each in columns):
         return jac
     return torch.where(spoilt[:, None, None], torch.stack(columns, dim=2), jac)
 
 
-def holds_gradients(infer, hits) -> bool:
+def holds_gradients(infer: Infer, hits: Tensor) -> bool:
     """Whether a parameter inside `infer` requires a gradient, seen on a few muons."""
     with torch.enable_grad():
-        return len(hits) > 0 and getattr(_of_few(infer, hits[:PROBES].detach()), "requires_grad", False)
+        return len(hits) > 0 and getattr(_of_few(infer, hits[:MUONS_PROBED].detach()), "requires_grad", False)
 
 
-def _of_few(infer, hits) -> Any:
-    """The inference of a few muons taken by themselves."""
+def _of_few(infer: Infer, hits: Tensor) -> Any:
+    """The inference of a few muons taken by themselves, unchecked: a user's function may return anything."""
     try:
         return infer(hits)
     except RuntimeError as error:
@@ -244,13 +247,13 @@ def _of_few(infer, hits) -> Any:
         )
 
 
-def refuse_coupling(infer, hits, value) -> None:
+def refuse_coupling(infer: Infer, hits: Tensor, value: Tensor) -> None:
     """Raise if a muon's observables depend on another muon, tried on a few muons.
 
     They are evaluated together with muons that are not in the hits, and their observables must not change. (Derivatives
     would not show every coupling, such as one to a detached mean.)
     """
-    count = min(PROBES, len(hits))
+    count = min(MUONS_PROBED, len(hits))
     if not count:
         return
     few = slice(0, count * (len(hits) // count), len(hits) // count)
@@ -259,7 +262,7 @@ def refuse_coupling(infer, hits, value) -> None:
     # As many on either side, but never so many that the total equals the number of hits.
     after = others if 3 * count != len(hits) else others[:-1]
     found, expected = _of_few(infer, torch.cat([others, x, after])).detach()[count : 2 * count], value[few]
-    if not alike(found, expected, hits.dtype):
+    if not agree_to_rounding(found, expected, hits.dtype):
         _refuse(
             infer,
             "couples muons: an observable of one muon depends on the hits of another, so a Jacobian muon by muon "
@@ -268,7 +271,7 @@ def refuse_coupling(infer, hits, value) -> None:
         )
 
 
-def alike(found: Tensor, expected: Tensor, precision: torch.dtype) -> bool:
+def agree_to_rounding(found: Tensor, expected: Tensor, precision: torch.dtype) -> bool:
     """Whether observables (muon, observable) among other muons are the same up to rounding of a precision."""
     if torch.equal(found, expected):  # as nearly always
         return True
@@ -279,7 +282,7 @@ def alike(found: Tensor, expected: Tensor, precision: torch.dtype) -> bool:
     return bool(same.all())
 
 
-def _refuse(infer, reason: str, cause: Exception | None = None, advice: str = "") -> NoReturn:
+def _refuse(infer: Infer, reason: str, cause: Exception | None = None, advice: str = "") -> NoReturn:
     """Raise for an inference that can't be differentiated muon by muon; with `advice` for who calls the library.
 
     An inference that knows better where it comes from, as that of a user's file, has a `refuse(reason, cause)`.

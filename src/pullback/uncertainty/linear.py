@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from .arguments import Hits, give_back, measured
+from .arguments import Columns, Hits, give_back, measured
 from .covariance import HitUncertainty
 from .elementwise import magnitude
+from .inference import Infer
 from .jacobians import value_and_jacobian
 from .memory import keep_freed, large
 
@@ -29,7 +30,7 @@ class Propagated(NamedTuple):
 
 
 def propagate(
-    infer: Callable[[Float[Tensor, "muon coordinate"]], Float[Tensor, "muon observable"]],
+    infer: Infer,
     hits: Hits,
     *,
     sigma: HitUncertainty | None = None,
@@ -86,7 +87,7 @@ def propagate(
     return give_back(hits, by_blocks(partial(_propagate, infer), given.hits, given.covariance))
 
 
-def by_blocks(work: Callable, hits: Tensor, sigma_x: Tensor) -> Any:
+def by_blocks(work: Callable[[Tensor, Tensor], Columns], hits: Tensor, sigma_x: Tensor) -> Columns:
     """The named tuple of tensors (muon, …) that `work(hits, sigma_x)` returns, block by block."""
     keep_freed()
     muons, block = len(hits), _block(hits)
@@ -120,7 +121,7 @@ class Law(NamedTuple):
     finite: Bool[Tensor, " muon"] | None
 
 
-def linear_law(infer: Callable, hits: Tensor, sigma_x: Tensor) -> Law:
+def linear_law(infer: Infer, hits: Tensor, sigma_x: Tensor) -> Law:
     """J Σ Jᵀ for one block, with Σ as `canonical` gives it."""
     value, jac, finite = value_and_jacobian(infer, hits)
     covariance, sigma = covariance_and_sigma(jac, sigma_x)
@@ -154,12 +155,12 @@ def _products(left: Float[Tensor, "row inner #muon"], right: Float[Tensor, "inne
     return total
 
 
-def _propagate(infer, hits, sigma_x) -> Propagated:
+def _propagate(infer: Infer, hits: Tensor, sigma_x: Tensor) -> Propagated:
     law = linear_law(infer, hits, sigma_x)
     return masked(Propagated(law.value, law.covariance, law.sigma), law.finite)
 
 
-def masked(result: Any, finite: Bool[Tensor, " muon"] | None) -> Any:
+def masked(result: Columns, finite: Bool[Tensor, " muon"] | None) -> Columns:
     """A named tuple of tensors (muon, …) with NaN for the muons that are not finite; None: all are.
 
     Last of all, so that the NaN of one muon stays out of the gradients of the others.
@@ -167,11 +168,11 @@ def masked(result: Any, finite: Bool[Tensor, " muon"] | None) -> Any:
     if finite is None:
         return result
     return type(result)(
-        *(torch.where(finite.reshape(-1, *[1] * (each.ndim - 1)), each, float("nan")) for each in result)
+        *(torch.where(finite.reshape(-1, *[1] * (part.ndim - 1)), part, float("nan")) for part in result)
     )
 
 
-def _root(variance) -> Tensor:
+def _root(variance: Tensor) -> Tensor:
     """The square root; 0 where rounding made a variance negative, and with a derivative of 0 at 0.
 
     The root's own derivative there is infinite, and 0 × ∞ would put NaN into the gradient of a sum over muons.

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-LARGEST = 31 << 20
+LARGEST_FREED = 31 << 20
 
 
 @lru_cache
@@ -18,7 +18,7 @@ def keep_freed() -> None:
     longer than the arithmetic: toys take three times as long. Freeing one block just below glibc's own limit of 32 MiB
     raises that size (mallopt(3), M_MMAP_THRESHOLD). It is never touched, so it takes no memory.
     """
-    torch.empty(LARGEST, dtype=torch.uint8)
+    torch.empty(LARGEST_FREED, dtype=torch.uint8)
 
 
 def large(like: Tensor, muons: int) -> Tensor:

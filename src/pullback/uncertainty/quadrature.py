@@ -21,7 +21,8 @@ from torch import Tensor
 from ..statistics.angles import wrap, wrap_last
 from ..statistics.quantiles import ENDS, quantiles, sorted_rows
 from .covariance import cholesky, combined
-from .jacobians import muon_jacobian
+from .inference import Infer, periods_of
+from .jacobians import masked_jacobian
 
 NODES = 128
 """Nodes of the quadrature; at most 256, see `_order`."""
@@ -54,7 +55,7 @@ FURTHER, CLOSE = 50, 0.02
 SEARCHED_AT_A_TIME = 1024
 """Observables of muons whose poles are searched together."""
 
-MOVED_FROM, MOVED_TO, ROUNDING = 2, (0.0, 4.0, -4.0), 1e-9
+MOVED_FROM, MOVED_TO, EFFECT_ROUNDING = 2, (0.0, 4.0, -4.0), 1e-9
 """Points at which deviates are tested for an effect, the values they are set to, and the size of rounding errors
 relative to all effects."""
 
@@ -63,10 +64,10 @@ EVALUATIONS_AT_A_TIME, SOBOL_AT_A_TIME = 81_920, 32_768
 
 
 @dataclass(frozen=True)
-class Muons:
-    """Muons whose observables are to be integrated over hits x + A z with z ~ N(0, 1), where Σ = A Aᵀ."""
+class Integrand:
+    """Integrand whose observables are to be integrated over hits x + A z with z ~ N(0, 1), where Σ = A Aᵀ."""
 
-    infer: Callable
+    infer: Infer
     hits: Float[Tensor, "muon coordinate"]
     root: Float[Tensor, "#muon coordinate coordinate"]
     value: Float[Tensor, "muon observable"]
@@ -75,7 +76,7 @@ class Muons:
         """Differences of the observables from their values at the hits when the hits are off by A z, for deviates z."""
         hits = self.hits[:, None] + combined(self.root, deviates)
         away = self.infer(hits.flatten(0, 1)).unflatten(0, hits.shape[:2]) - self.value[:, None]
-        return wrap_last(away, getattr(self.infer, "periods", None))
+        return wrap_last(away, periods_of(self.infer))
 
     def some_away(
         self, deviates: Float[Tensor, "point some"], of: Int[Tensor, " wanted"], observable: Int[Tensor, " wanted"]
@@ -105,20 +106,20 @@ class Muons:
         return away, (gradient.unflatten(0, deviates.shape[:2])[:, :, :, None] * root[:, None]).sum(dim=2)
 
     def _wrapped(self, away: Float[Tensor, "some point"], observable: Int[Tensor, " some"]) -> Tensor:
-        for index, period in enumerate(getattr(self.infer, "periods", None) or ()):
+        for index, period in enumerate(periods_of(self.infer) or ()):
             if period:
                 rows = observable == index
                 away[rows] = wrap(away[rows], period)
         return away
 
-    def turned(self, jacobian: Float[Tensor, "muon observable coordinate"]) -> Muons:
+    def turned(self, jacobian: Float[Tensor, "muon observable coordinate"]) -> Integrand:
         """The same, with the first deviates along the gradients of the observables, which change most along these.
 
         First those at the hit, then what those a little way off have beside them, and at last what is left over. A
         gradient that adds nothing to those before it has no deviate of its own.
         """
         off = self.hits + combined(self.root, normal_points(self.hits.shape[1], 1, 1, 0).to(self.hits)[None])[:, 0]
-        jacobians = torch.cat([jacobian, muon_jacobian(self.infer, off)], dim=1)
+        jacobians = torch.cat([jacobian, masked_jacobian(self.infer, off)], dim=1)
         gradients = combined(self.root.mT, jacobians).nan_to_num(0.0, 0.0, 0.0)
         norm = combined(gradients, gradients).diagonal(dim1=1, dim2=2)[:, :, None].sqrt()
         gradients = gradients / torch.where(norm > 0, norm, 1.0)
@@ -126,12 +127,12 @@ class Muons:
         gradients = gradients * own[:, :, None]
         order = (~own).to(torch.uint8).argsort(dim=1, stable=True)
         gradients = gradients.gather(1, order[:, :, None].expand_as(gradients))
-        return Muons(self.infer, self.hits, combined(orthogonal(gradients), self.root), self.value)
+        return Integrand(self.infer, self.hits, combined(orthogonal(gradients), self.root), self.value)
 
-    def take(self, rows: Int[Tensor, " few"] | slice) -> Muons:
+    def take(self, rows: Int[Tensor, " few"] | slice) -> Integrand:
         """A subset of the muons."""
         root = self.root if len(self.root) == 1 else self.root[rows]
-        return Muons(self.infer, self.hits[rows], root, self.value[rows])
+        return Integrand(self.infer, self.hits[rows], root, self.value[rows])
 
 
 class Integrals(NamedTuple):
@@ -166,7 +167,7 @@ def orthogonal(vectors: Float[Tensor, "muon vector coordinate"]) -> Float[Tensor
 
 
 def integrate(
-    muons: Muons,
+    muons: Integrand,
     jacobian: Float[Tensor, "muon observable coordinate"],
     seed: int,
     wanted: Bool[Tensor, "muon observable"] | None = None,
@@ -183,7 +184,7 @@ def integrate(
     return whole
 
 
-def _by_points(muons: Muons, wanted: Bool[Tensor, "muon observable"], seed: int) -> Integrals:
+def _by_points(muons: Integrand, wanted: Bool[Tensor, "muon observable"], seed: int) -> Integrals:
     """The integrals of the wanted observables, one after the other, by as many points as each needs.
 
     An observable without a standard deviation has NaN for sd and mean, an infinite error, and finite quantiles.
@@ -203,8 +204,8 @@ def _by_points(muons: Muons, wanted: Bool[Tensor, "muon observable"], seed: int)
             rows, which = muon[some].unique_consecutive(return_inverse=True)
             cuts = torch.searchsorted(which, torch.arange(0, len(rows) + step, step, device=which.device)).tolist()
             for at, (first, last) in enumerate(pairwise(cuts)):
-                here, few = some[first:last], muons.take(rows[at * step : (at + 1) * step])
-                away = few.some_away(z[:, :count], which[first:last] - at * step, observable[here])
+                here, chunk = some[first:last], muons.take(rows[at * step : (at + 1) * step])
+                away = chunk.some_away(z[:, :count], which[first:last] - at * step, observable[here])
                 integrals, furthest, heavy[here] = _sobol(away)
                 for column, each in zip(found, integrals, strict=True):
                     column[here] = each
@@ -226,14 +227,14 @@ def _by_points(muons: Muons, wanted: Bool[Tensor, "muon observable"], seed: int)
     return found
 
 
-def _in_turn(muons: Muons, points: int, method: Callable[[Muons], Integrals]) -> Integrals:
+def _in_turn(muons: Integrand, points: int, method: Callable[[Integrand], Integrals]) -> Integrals:
     """Apply a method that takes `points` points per muon to a few muons at a time."""
     step = max(1, EVALUATIONS_AT_A_TIME // points)
     parts = [method(muons.take(slice(at, at + step))) for at in range(0, max(1, len(muons.hits)), step)]
     return Integrals(*map(torch.cat, zip(*parts, strict=True)))
 
 
-def _quadrature(muons: Muons) -> Integrals:
+def _quadrature(muons: Integrand) -> Integrals:
     rule = Rule(*(each.to(muons.hits) for each in _rule()))
     away = muons.away(rule.nodes[None, :, None])
     mean = (rule.weights[:, None] * away).sum(dim=1)
@@ -258,10 +259,10 @@ def _rule() -> Rule:
 
     What lies below the first node and above the last is given to these.
     """
-    x, weights = np.polynomial.legendre.leggauss(NODES)
+    x, in_p = np.polynomial.legendre.leggauss(NODES)
     narrow = torch.special.ndtri(torch.from_numpy((x + 1) / 2))
     nodes = WIDTH * narrow
-    weights = torch.from_numpy(weights) * torch.exp((narrow.square() - nodes.square()) / 2)
+    weights = torch.from_numpy(in_p) * torch.exp((narrow.square() - nodes.square()) / 2)
     below = torch.special.ndtr(nodes)
     between = below.diff()
     ends = below.new_zeros(NODES)
@@ -339,7 +340,7 @@ def _sobol(
 
 
 def has_pole(
-    muons: Muons,
+    muons: Integrand,
     observable: Int[Tensor, " muon"],
     starts: Float[Tensor, "muon start deviate"],
     mean: Float[Tensor, " muon"],
@@ -366,7 +367,7 @@ def has_pole(
     return found
 
 
-def moving(muons: Muons) -> Int[Tensor, " muon"]:
+def moving(muons: Integrand) -> Int[Tensor, " muon"]:
     """Number of deviates of rotated muons before those, at the end, that change no observable.
 
     Of a track's hits, only the combinations that determine its parameters have any effect. A deviate has none if the
@@ -383,8 +384,8 @@ def moving(muons: Muons) -> Int[Tensor, " muon"]:
     most = away.abs().amax(dim=(1, 2))
     nowhere = away.isnan().all(dim=2).all(dim=1)  # an observable that isn't there is not changed
 
-    def still(off):
-        return ((off <= ROUNDING * most) | nowhere).all(dim=1)
+    def still(off: Tensor) -> Tensor:
+        return ((off <= EFFECT_ROUNDING * most) | nowhere).all(dim=1)
 
     off = (away[:, 1:] - away[:, :1]).abs().amax(dim=2).unflatten(1, (len(MOVED_TO), coordinates)).amax(dim=1)
     count = coordinates - torch.stack([still(each) for each in off.flip(1).unbind(1)]).long().cumprod(dim=0).sum(dim=0)

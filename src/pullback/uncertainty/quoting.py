@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -14,6 +13,7 @@ from torch import Tensor
 from .arguments import Hits, give_back, measured
 from .covariance import HitUncertainty
 from .distribution import spread_block
+from .inference import Infer
 from .linear import by_blocks, linear_law
 from .table import numpy_columns, short_table
 from .validity import linear_valid
@@ -40,7 +40,7 @@ class Quoted(NamedTuple):
 
 
 def quote(
-    infer: Callable[[Float[Tensor, "muon coordinate"]], Float[Tensor, "muon observable"]],
+    infer: Infer,
     hits: Hits,
     *,
     sigma: HitUncertainty | None = None,
@@ -103,7 +103,7 @@ def quote(
         return give_back(hits, by_blocks(work, given.hits.detach(), given.covariance.detach()))
 
 
-def _quote(infer, n_dig, seed, screen, hits, sigma_x) -> Quoted:
+def _quote(infer: Infer, n_dig: int, seed: int, screen: bool, hits: Tensor, sigma_x: Tensor) -> Quoted:
     law = linear_law(infer, hits, sigma_x)
     found = spread_block(infer, hits, sigma_x, law, seed, screen)
     ok = linear_valid(law.value, law.sigma, found.sd, found.interval95, n_dig)

@@ -6,23 +6,24 @@ Importing this does not import torch: jobs without torch check names and correla
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from operator import add
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from .arrays import Tensor
+from .inference import SharedInfer, accepts_missing
 
-MUONS_AT_A_TIME = 131_072
+MUONS_IN_GRAPH = 131_072
 """Muons whose graph is held at a time."""
 
-Infer = Callable[[Float[Any, "muon coordinate"], Float[Any, " systematic"]], Float[Any, "muon observable"]]
 Uncertainties = Float[Tensor, "*sigma_eta"] | Float[np.ndarray, "*sigma_eta"]
 
 
 def systematic_jacobian(
-    infer: Infer, hits: Float[Tensor, "muon coordinate"], eta: Float[Tensor, " systematic"]
+    infer: SharedInfer, hits: Float[Tensor, "muon coordinate"], eta: Float[Tensor, " systematic"]
 ) -> Float[Tensor, "muon observable systematic"]:
     """The Jacobian of each muon's observables with respect to shared parameters: G[m, o, k] = ∂y[m, o] / ∂η[k].
 
@@ -69,23 +70,23 @@ def systematic_jacobian(
     import torch
 
     from .arguments import check_hits
-    from .jacobians import muon_jacobian
+    from .jacobians import masked_jacobian
 
     check_hits(hits)
     hits, eta = hits.detach(), eta.detach()
     # Wrong hits or a wrong infer show on a few muons, and are refused there with the messages of `muon_jacobian`.
-    few = muon_jacobian(lambda x: infer(x, eta), hits[:3])
-    missing = getattr(infer, "missing", False)
+    few = masked_jacobian(lambda x: infer(x, eta), hits[:3])
+    missing = accepts_missing(infer)
     whole = hits.new_empty(len(hits), few.shape[1], len(eta))
-    for start in range(0, len(hits), MUONS_AT_A_TIME):
-        block = hits[start : start + MUONS_AT_A_TIME]
+    for start in range(0, len(hits), MUONS_IN_GRAPH):
+        block = hits[start : start + MUONS_IN_GRAPH]
         value, jac = _differentiate(infer, block, eta)
         usable = ~value.isnan() if missing else ~value.isnan() & torch.isfinite(block).all(dim=1)[:, None]
         whole[start : start + len(block)] = torch.where(usable[:, :, None], jac, float("nan"))
     return whole
 
 
-def _differentiate(infer, hits, eta):
+def _differentiate(infer: SharedInfer, hits: Tensor, eta: Tensor) -> tuple[Tensor, Tensor]:
     import torch
 
     with torch.enable_grad():
@@ -113,7 +114,7 @@ def _differentiate(infer, hits, eta):
     return value.detach(), torch.stack(columns, dim=2)
 
 
-def _line(error) -> str:
+def _line(error: Exception) -> str:
     return str(error).splitlines()[0]
 
 
@@ -165,6 +166,8 @@ def covariance_of_shared(
     """Σ_η as a matrix, from a matrix or standard uncertainties, checked, for the systematics of `like`."""
     import torch
 
+    from .covariance import check_covariance
+
     sigma = torch.as_tensor(sigma_eta, dtype=like.dtype, device=like.device)
     count = like.shape[-1]
     if tuple(sigma.shape) not in {(count,), (count, count)}:
@@ -172,22 +175,8 @@ def covariance_of_shared(
             f"sigma_eta has shape {tuple(sigma.shape)}; for {count} systematics it must be ({count},) or "
             f"({count}, {count})"
         )
-    if not torch.isfinite(sigma).all():
-        raise ValueError("sigma_eta is not finite")
-    variance = sigma.detach().square() if sigma.ndim == 1 else sigma.detach().diagonal()
-    if (variance < 0).any() or (sigma.ndim == 1 and (sigma < 0).any()):
-        raise ValueError("sigma_eta has a negative uncertainty or variance")
-    if sigma.ndim == 1:
-        return torch.diag(sigma.square())
-    width = torch.where(variance > 0, variance, 1.0).sqrt()
-    correlation = sigma.detach() / (width[:, None] * width)
-    rounding = 1e3 * torch.finfo(sigma.dtype).eps
-    if ((correlation - correlation.mT).abs() > rounding).any():
-        raise ValueError("sigma_eta is not symmetric")
-    alone = (variance == 0) & (correlation != 0).any(dim=1)  # without variance there is no covariance
-    if alone.any() or torch.linalg.eigvalsh(correlation).min() < -rounding:
-        raise ValueError("sigma_eta is not positive semi-definite")
-    return sigma
+    check_covariance(sigma.detach()[None], "sigma_eta", "systematic")
+    return torch.diag(sigma.square()) if sigma.ndim == 1 else sigma
 
 
 class MeanUncertainty(NamedTuple):
@@ -199,7 +188,16 @@ class MeanUncertainty(NamedTuple):
     total: Float[Tensor, "*observable"]
     independent: Float[Tensor, "*observable"]
     shared: Float[Tensor, "*observable"]
-    muons: Any
+    muons: Int[Tensor, "*observable"]
+
+
+class _Sums(NamedTuple):
+    """Sums over muons, for each observable."""
+
+    muons: Tensor
+    weight: Tensor
+    square: Tensor
+    shared: Tensor
 
 
 class MeanAccumulator:
@@ -220,7 +218,7 @@ class MeanAccumulator:
     """
 
     def __init__(self) -> None:
-        self._sums = None
+        self._sums: _Sums | None = None
 
     def add(
         self,
@@ -239,13 +237,13 @@ class MeanAccumulator:
         if not torch.isfinite(weights).all():
             raise ValueError("weights must be finite")
         weight = torch.where(usable, weights.reshape(-1, *[1] * (sigma.ndim - 1)), 0.0)
-        terms = (
+        terms = _Sums(
             usable.sum(dim=0),
             weight.sum(dim=0),
             (weight * torch.where(usable, sigma, 0.0)).square().sum(dim=0),
             (weight[..., None] * torch.where(usable[..., None], shared, 0.0)).sum(dim=0),
         )
-        self._sums = terms if self._sums is None else tuple(a + b for a, b in zip(self._sums, terms, strict=True))
+        self._sums = terms if self._sums is None else _Sums(*map(add, self._sums, terms))
 
     def result(self, sigma_eta: Uncertainties) -> MeanUncertainty:
         """The uncertainty of the mean over all muons so far."""

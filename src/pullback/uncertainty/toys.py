@@ -16,17 +16,22 @@ from ..statistics.quantiles import ENDS, quantiles, sorted_rows
 from .arguments import Hits, check_hits, give_back, measured
 from .covariance import HitUncertainty, cholesky, combined
 from .device import DeviceGenerator
+from .inference import Infer, periods_of
 from .jacobians import usable_muons
 from .memory import keep_freed
 from .monte_carlo import ADAPTIVE_BATCH, FEWEST_FOR_ENDS
 from .validity import numerical_tolerance
 
-AT_A_TIME = 65_536
+DEVIATES_AT_A_TIME = 65_536
 """Toys times coordinates that are held at a time: 512 KiB, which stays in the cache."""
 
 
 WHOLE_VECTORS = 32
 """A multiple of how many numbers torch's vector instructions handle at a time."""
+
+
+Draw = Callable[[Any, tuple[int, int]], Float[Any, "toy coordinate"]]
+"""Draws deviates of a shape from a random generator, of numpy or of a device."""
 
 
 class Toys(NamedTuple):
@@ -39,14 +44,14 @@ class Toys(NamedTuple):
     interval68_error: Float[Tensor, "muon observable 2"]
     interval95: Float[Tensor, "muon observable 2"]
     interval95_error: Float[Tensor, "muon observable 2"]
-    count: Int[Tensor, " muon"]
+    toys: Int[Tensor, " muon"]
     settled: Bool[Tensor, " muon"]
 
 
 class ToySetup(NamedTuple):
     """What toys are thrown around: an inference, hits (muon, coordinate), and the standard deviation of the hits."""
 
-    infer: Callable[[Float[Tensor, "muon coordinate"]], Float[Tensor, "muon observable"]]
+    infer: Infer
     hits: Float[Tensor, "muon coordinate"]
     noise: float | Float[Tensor, "*noise"]
     root: Float[Tensor, "#muon coordinate deviate"] | None = None
@@ -57,9 +62,18 @@ class ToySetup(NamedTuple):
         """Number of deviates of one toy."""
         return self.hits.shape[1] if self.root is None else self.root.shape[2]
 
+    def deviations(
+        self, z: Float[Tensor, "muon toy deviate"], rows: slice | Int[Tensor, " muon"] = slice(None)
+    ) -> Float[Tensor, "muon toy coordinate"]:
+        """Deviations of the hits of the selected muons in each toy, from their deviates."""
+        if self.root is None:
+            noise = torch.as_tensor(self.noise, dtype=z.dtype, device=z.device)
+            return noise.expand(self.hits.shape)[rows, None, :] * z
+        return combined(self.root if len(self.root) == 1 else self.root[rows], z)
+
 
 def run_toys(
-    infer: Callable[[Float[Tensor, "muon coordinate"]], Float[Tensor, "muon observable"]],
+    infer: Infer,
     hits: Hits,
     *,
     toys: int,
@@ -92,8 +106,8 @@ def run_toys(
     -------
     Toys
         mean, sd (divided by toys - 1) and sd_error (muon, observable), interval68 and interval95 with interval68_error
-        and interval95_error (muon, observable, 2: low and high), in the units of the observables, and count (muon,),
-        the number of toys; numpy arrays where hits are one. The intervals are probabilistically symmetric (JCGM
+        and interval95_error (muon, observable, 2: low and high), in the units of the observables, and toys (muon,),
+        their number; numpy arrays where hits are one. The intervals are probabilistically symmetric (JCGM
         101:2008, 7.7), and NaN with fewer than 200 toys. Errors are standard errors from the number of toys: for sd
         from the kurtosis of the toys, for interval ends from the ranks one binomial standard deviation away.
 
@@ -128,7 +142,7 @@ def throw_toys(
     toys: int,
     rngs: Sequence[np.random.Generator | DeviceGenerator],
     *,
-    draw: Callable[[Any, tuple[int, int]], Float[Any, "toy coordinate"]] | None = None,
+    draw: Draw | None = None,
     n_dig: int | None = None,
 ) -> list[Toys]:
     """`run_toys` for several setups with equal numbers of muons and common deviates; those of muon m are of rngs[m].
@@ -162,12 +176,11 @@ def throw_toys(
         raise ValueError(
             f"adaptive toys need at least two batches of {ADAPTIVE_BATCH}: {2 * ADAPTIVE_BATCH}, not {toys}"
         )
-    prepared = [_prepare(throw) for throw in throws]
+    sums = [_Sums(throw, n_dig) for throw in throws]
     if {len(throw.hits) for throw in throws} - {len(rngs)}:
         raise ValueError("every throw needs as many muons as there are random generators")
-    sums = [_Sums(throw, n_dig) for throw in prepared]
-    coordinates = prepared[0].deviates if prepared else 1
-    step = max(1, AT_A_TIME // coordinates)
+    coordinates = throws[0].deviates if throws else 1
+    step = max(1, DEVIATES_AT_A_TIME // coordinates)
     batch = min(toys, step) if n_dig is None else ADAPTIVE_BATCH
     group = max(1, step // batch)
     for first in range(0, len(rngs), group):
@@ -182,9 +195,15 @@ def throw_toys(
     return [each.toys() for each in sums]
 
 
-def _adaptively(sums, rows, rngs, batches, draw) -> None:
+def _adaptively(
+    sums: Sequence[_Sums],
+    rows: np.ndarray,
+    rngs: Sequence[np.random.Generator | DeviceGenerator],
+    batches: int,
+    draw: Draw | None,
+) -> None:
     """Throw batches of toys around some muons, until all are settled or no batches are left."""
-    coordinates = sums[0].throw.deviates
+    coordinates = sums[0].deviates
     for _ in range(batches):
         z = _in_order(draw_deviates([rngs[row] for row in rows], ADAPTIVE_BATCH, coordinates, draw))
         for each in sums:
@@ -198,14 +217,15 @@ def _adaptively(sums, rows, rngs, batches, draw) -> None:
 
 
 def draw_deviates(
-    rngs: Sequence[np.random.Generator | DeviceGenerator], toys: int, coordinates: int, draw: Callable | None = None
+    rngs: Sequence[np.random.Generator | DeviceGenerator], toys: int, coordinates: int, draw: Draw | None = None
 ) -> Float[Any, "muon toy coordinate"]:
     """Deviates of every muon, each muon's from its own generator; a tensor where these are a device's."""
-    if rngs and isinstance(rngs[0], DeviceGenerator):
-        draw = draw or DeviceGenerator.standard_normal
-        return torch.stack([draw(rng, (toys, coordinates)) for rng in rngs])
+    on_device = [rng for rng in rngs if isinstance(rng, DeviceGenerator)]
+    if on_device:
+        on_its_own = draw or DeviceGenerator.standard_normal
+        return torch.stack([on_its_own(rng, (toys, coordinates)) for rng in on_device])
     z = np.empty((len(rngs), toys, coordinates))
-    for rng, out in zip(rngs, z, strict=True):
+    for rng, out in zip((rng for rng in rngs if isinstance(rng, np.random.Generator)), z, strict=True):
         if draw is None:
             rng.standard_normal(out=out)
         else:
@@ -225,11 +245,9 @@ def _in_order(z: Float[Any, "muon toy coordinate"]) -> Float[Tensor, "muon toy c
     return torch.from_numpy(z)
 
 
-def _prepare(throw: ToySetup) -> ToySetup:
-    check_hits(throw.hits)
+def _noise(throw: ToySetup) -> Tensor:
+    """Standard deviations of independent hits, checked."""
     hits = throw.hits.detach()
-    if throw.root is not None:
-        return ToySetup(throw.infer, hits, throw.noise, throw.root.detach())
     noise = torch.as_tensor(throw.noise, dtype=hits.dtype, device=hits.device).detach()
     if tuple(noise.shape) not in {(), (hits.shape[1],), tuple(hits.shape)}:
         raise ValueError(
@@ -238,15 +256,18 @@ def _prepare(throw: ToySetup) -> ToySetup:
         )
     if not (torch.isfinite(noise) & (noise >= 0)).all():
         raise ValueError("noise must be finite and not negative: it is the standard uncertainty of the hits")
-    return ToySetup(throw.infer, hits, noise.expand(hits.shape))
+    return noise.expand(hits.shape)
 
 
 class _Sums:
     """Running sums of the observables' distance from their value at the hit, which loses no digits."""
 
     def __init__(self, throw: ToySetup, n_dig: int | None):
-        self.throw, self.n_dig = throw, n_dig
-        self.centre = centre = _inferred(throw.infer, throw.hits)
+        self.infer, self.hits, self.n_dig = throw.infer, check_hits(throw.hits).detach(), n_dig
+        self.deviates = throw.deviates
+        root = None if throw.root is None else throw.root.detach()
+        self.setup = ToySetup(throw.infer, self.hits, _noise(throw), root)
+        self.centre = centre = _inferred(self.infer, self.hits)
         muons, observables = centre.shape
         self.count = torch.zeros(muons, dtype=torch.int64)
         self.settled = np.zeros(muons, bool)
@@ -258,14 +279,10 @@ class _Sums:
 
     def add(self, rows: slice | Int[Tensor, " few"], z: Float[Tensor, "few toy coordinate"]) -> None:
         """Throw more toys around some muons."""
-        infer, hits, noise, root = self.throw
         count = z.shape[1]
-        if root is None:
-            thrown = hits[rows, None, :] + noise[rows, None, :] * z.to(hits)
-        else:
-            thrown = hits[rows, None, :] + combined(root if len(root) == 1 else root[rows], z.to(hits))
-        away = _inferred(infer, thrown.flatten(0, 1)).unflatten(0, thrown.shape[:2]) - self.centre[rows, None, :]
-        away = wrap_last(away, getattr(infer, "periods", None))
+        thrown = self.hits[rows, None, :] + self.setup.deviations(z.to(self.hits), rows)
+        away = _inferred(self.infer, thrown.flatten(0, 1)).unflatten(0, thrown.shape[:2]) - self.centre[rows, None, :]
+        away = wrap_last(away, periods_of(self.infer))
         square = away * away
         powers = torch.stack([each.sum(dim=1) for each in (away, square, square * away, square * square)])
         ends, above, below = quantiles(_ordered(away), _around_ends(count)).split(len(ENDS), dim=2)
@@ -282,7 +299,7 @@ class _Sums:
     def settle(self, rows: Int[Tensor, " few"]) -> None:
         """Mark the muons that need no more batches (JCGM 101:2008, 7.9.4)."""
         h = (self.count[rows] / ADAPTIVE_BATCH)[:, None, None].to(self.centre)
-        if (h < 2).any():
+        if self.n_dig is None or (h < 2).any():
             return
         total, squares = self.batches[:, rows]
         twice = 2 * ((squares - total * total / h) / (h * (h - 1))).clamp(min=0).sqrt()
@@ -306,7 +323,7 @@ class _Sums:
     def toys(self) -> Toys:
         """Results of all toys; NaN where hits or observables are not finite, or too few toys for an interval."""
         mean, sd, sd_error = self._moments()
-        usable = usable_muons(self.throw.infer, self.throw.hits)
+        usable = usable_muons(self.infer, self.hits)
         finite = torch.isfinite(mean) if usable is None else usable[:, None].expand_as(mean)
         count = self.count[:, None, None].to(self.centre)
         number = finite & torch.isfinite(sd)
@@ -314,10 +331,10 @@ class _Sums:
         nan = float("nan")
         ends = torch.where(known, self.centre[:, :, None] + self.ends / count, nan)
         errors = torch.where(known, self.errors.sqrt() / count, nan)
-        moments = (torch.where(finite, each, nan) for each in (self.centre + mean, sd, sd_error))
+        mean, sd, sd_error = (torch.where(finite, each, nan) for each in (self.centre + mean, sd, sd_error))
         intervals = (ends[:, :, :2], errors[:, :, :2], ends[:, :, 2:], errors[:, :, 2:])
         settled = torch.from_numpy(self.settled).to(number.device) & number.all(dim=1)
-        return Toys(*moments, *intervals, self.count.to(number.device), settled)
+        return Toys(mean, sd, sd_error, *intervals, self.count.to(number.device), settled)
 
 
 @lru_cache
@@ -327,7 +344,7 @@ def _around_ends(count: int) -> tuple[float, ...]:
     return tuple(np.concatenate([ENDS, ENDS + half, ENDS - half]).clip(0, 1).tolist())
 
 
-def _inferred(infer: Callable, hits: Float[Tensor, "row coordinate"]) -> Float[Tensor, "row observable"]:
+def _inferred(infer: Infer, hits: Float[Tensor, "row coordinate"]) -> Float[Tensor, "row observable"]:
     """The observables of toys, bit for bit independent of a toy's place in the array.
 
     torch handles a few numbers at the end of an array by other instructions, whose last bit may differ. The array is

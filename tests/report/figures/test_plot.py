@@ -7,19 +7,20 @@ from running import SMALL, Run, files_in, slow
 
 from pullback.errors import PullbackError
 from pullback.report.captions import words
-from pullback.report.figures import base, budget, one_hit, plot, point
+from pullback.report.figures import base, budget, plot, point
 from pullback.report.figures.base import Subject
 from pullback.report.gallery import badness, drawn_from, fixed_entries, gallery, point_of
+from pullback.statistics.intervals import Verdict
 from pullback.store import artefact
-from pullback.store.evidence_file import read_evidence
 from pullback.store.study_file import open_study
 from pullback.study.plan import Study
+from pullback.validation.evidence import ENDS, Evidence
 
 
 def made(raw, folder):
     """A study without its figures, and its evidence."""
     run = Run(raw, folder).make()
-    return run, read_evidence(run.outputs.validation)
+    return run, Evidence.read(run.outputs.validation)
 
 
 def drawn(raw, folder, *subjects):
@@ -62,10 +63,13 @@ def test_files_hold_no_date_and_load_nothing(scan):
 def test_the_points_that_are_drawn(scan):
     run, evidence = scan
     for worst in range(4):
-        entries = [{**entry, "verdict": "pass"} for entry in evidence["points"]]
-        entries[worst]["verdict"] = "fail"
-        drawn = {f.subject: point_of(f, run.study, {"points": entries}) for f in gallery(run.study) if f.kind == "hits"}
-        assert drawn == {"nominal": "detector.resolution=100,model.dz=1.5", "worst": entries[worst]["point"]}
+        entries = [
+            entry.model_copy(update={"verdict": Verdict.FAIL if index == worst else Verdict.PASS})
+            for index, entry in enumerate(evidence.points)
+        ]
+        judged = evidence.model_copy(update={"points": entries})
+        drawn = {f.subject: point_of(f, run.study, judged) for f in gallery(run.study) if f.kind == "hits"}
+        assert drawn == {"nominal": "detector.resolution=100,model.dz=1.5", "worst": entries[worst].point}
     everything = Study.from_config({**SMALL, "figures": {"points": "all"}})
     labels = [point.label for point in everything.points]
     assert [figure.subject for figure in gallery(everything) if figure.kind == "hits"] == labels
@@ -75,7 +79,7 @@ def lines(run, evidence, kind):
     """The lines of a figure of the nominal point, by label, in each panel."""
     (figure,) = (f for f in gallery(run.study) if f.kind == kind and f.subject == "nominal")
     with plot.open_study(run.outputs.study) as reader, mpl.rc_context(base.STYLE):
-        canvas = plot.of_point(run.study, kind)(base.Subject(run.study, reader, evidence, figure))
+        canvas = plot.OF_SUBJECT[kind](base.Subject(run.study, reader, evidence, figure))
         label = point_of(figure, run.study, evidence)
         columns = {name.removeprefix(label + "/"): reader.rows(name) for name, _ in reader.columns(label)}
         base.plt.close(canvas)
@@ -103,11 +107,11 @@ def panels(run, evidence, kind):
     (figure,) = (f for f in gallery(run.study) if f.kind == kind and f.subject == "nominal")
     with plot.open_study(run.outputs.study) as reader, mpl.rc_context(base.STYLE):
         subject = base.Subject(run.study, reader, evidence, figure)
-        canvas = plot.of_point(run.study, kind)(subject)
+        canvas = plot.OF_SUBJECT[kind](subject)
         base.plt.close(canvas)
         label = subject.label
         columns = {name.removeprefix(label + "/"): reader.rows(name) for name, _ in reader.columns(label)}
-    return canvas.axes, columns, {e["observable"]: e for e in evidence["points"] if e["point"] == label}
+    return canvas.axes, columns, {e.observable: e for e in evidence.points if e.point == label}
 
 
 def test_several_observables_share_figures(track):
@@ -128,7 +132,7 @@ def test_several_observables_give_the_same_bytes_every_time(track, tmp_path):
 
 def test_the_budget_figure_shows_the_evidence_and_adds_up(track):
     (axes,), _, entries = panels(*track, "budget")
-    budgets = [entry["budget"] for entry in entries.values()]
+    budgets = [entry.budget for entry in entries.values()]
     names = list(budgets[0])
     assert names == ["layer 0", "layer 1", "layer 2", "alignment.x[1]", "model.z[2]"]
     bars = {bar.get_label(): [each.get_width() for each in bar] for bar in axes.containers}
@@ -152,8 +156,8 @@ def test_the_systematics_figure_shows_the_experiments(track, monkeypatch):
     for index, (name, entry) in enumerate(entries.items()):
         pull, count = (columns[f"experiments/{each}_{name}"].sum(axis=0) for each in ("pull", "count"))
         np.testing.assert_array_equal(seen[2 * index], pull / count)
-        assert np.std(seen[2 * index], ddof=1) == pytest.approx(entry["shared"]["pull_shift"])
-        assert np.sqrt(np.mean(seen[2 * index + 1] ** 2)) == pytest.approx(entry["shared"]["pull_width"])
+        assert np.std(seen[2 * index], ddof=1) == pytest.approx(entry.shared.pull_shift.value)
+        assert np.sqrt(np.mean(seen[2 * index + 1] ** 2)) == pytest.approx(entry.shared.pull_width.value)
 
 
 def test_bins_are_of_the_distance_from_the_fold_that_there_is(track):
@@ -210,10 +214,10 @@ def test_several_observables_over_a_grid(tmp_path):
     assert "All other parameters are those of the scan point nearest" not in words(scan, run.study, evidence)[1]
     assert "All other parameters are those of the scan point nearest" in words(budget, run.study, evidence)[1]
     entries = fixed_entries(run.study, evidence, ["detector.resolution"])
-    assert [(each["observable"], each["values"]["detector.resolution"]) for each in entries] == [
+    assert [(each.observable, each.values["detector.resolution"]) for each in entries] == [
         (name, resolution) for resolution in (500.0, 1000.0) for name in ("slope", "theta", "intercept")
     ]
-    assert {each["values"]["detector.efficiency"] for each in entries} == {0.8}
+    assert {each.values["detector.efficiency"] for each in entries} == {0.8}
 
 
 @pytest.mark.parametrize(
@@ -231,37 +235,43 @@ def test_the_range_of_a_figure(values, limits):
 
 
 def test_the_ratio_panel_shows_the_ratio(scan):
-    (top, _, bottom, _), columns = lines(*scan, "sigma")
+    (top, _, bottom, near_fold), columns = lines(*scan, "sigma")
     muon = columns["toys/muon"]
     order = np.argsort(columns["theta"][muon], kind="stable")
     theta, sigma = columns["theta"][muon][order], columns["sigma_theta_linear"][muon][order]
     sd = columns["toys/toy_sd_theta"][order]
     quoted = columns["sigma_theta"][muon][order]
-    top, bottom = dict(top), dict(bottom)
+    top, bottom, near_fold = dict(top), dict(bottom), dict(near_fold)
     np.testing.assert_array_equal(top["linear σ"], np.stack([theta, sigma], axis=1))
     np.testing.assert_array_equal(top["quoted σ"], np.stack([theta, quoted], axis=1))
     np.testing.assert_array_equal(top["sd of toys"], np.stack([theta, sd], axis=1))
-    np.testing.assert_array_equal(bottom["to the linear σ"], np.stack([theta, sd / sigma], axis=1))
+    claimed = theta / sigma >= 3
+    assert 0 < claimed.sum() < len(claimed)
+    for which, where in ((claimed, "in"), (~claimed, "outside")):
+        shown = bottom[f"to the linear σ, {where} the linear domain"]
+        np.testing.assert_array_equal(shown, np.stack([theta, sd / sigma], axis=1)[which])
+        np.testing.assert_array_equal(shown, near_fold[f"to the linear σ, {where} the linear domain"])
     np.testing.assert_array_equal(bottom["to the quoted σ"], np.stack([theta, sd / quoted], axis=1))
 
 
 def test_the_coverage_figure_shows_the_evidence(scan):
     run, evidence = scan
     panels, _ = lines(run, evidence, "coverage")
-    entry = next(e for e in evidence["points"] if e["point"] == "detector.resolution=100,model.dz=1.5")
+    entry = next(e for e in evidence.points if e.point == "detector.resolution=100,model.dz=1.5")
     for panel, sigma in zip(panels, ("linear", "quoted"), strict=True):
         shown = [data[:, 1].tolist() for _, data in panel if len(data) > 2]
-        for key in ("coverage68", "coverage95"):
-            assert [each[key] for each in entry[sigma]["bins"] if each[key] is not None] in shown
+        for level in ("68", "95"):
+            assert [each.pulls.coverage(level).value for each in entry.of(sigma).bins if each.pulls] in shown
 
 
 def test_the_ends_figure_shows_the_evidence(scan):
     run, evidence = scan
     ((panel,), _) = lines(run, evidence, "ends")
-    entry = next(e for e in evidence["points"] if e["point"] == "detector.resolution=100,model.dz=1.5")
+    entry = next(e for e in evidence.points if e.point == "detector.resolution=100,model.dz=1.5")
     shown = [data[:, 1].tolist() for _, data in panel if len(data) > 2]
-    for key in ("low68_off", "high68_off", "low95_off", "high95_off"):
-        assert [each[key] for each in entry["quoted"]["bins"] if each[key] is not None] in shown
+    for name in ENDS:
+        means = [each.offsets.of(name).mean for each in entry.quoted.bins]
+        assert [mean.value for mean in means if mean] in shown
 
 
 def test_the_law_figure_shows_where_it_holds(scan):
@@ -272,7 +282,7 @@ def test_the_law_figure_shows_where_it_holds(scan):
     near = np.argsort(place, kind="stable")[: (place < 6).sum()]
     expected = np.stack([place[near], quoted[near] / linear[near]], axis=1)
     assert 0.55 < expected[0, 1] < 0.65
-    np.testing.assert_array_equal(shown["quoted σ"], expected[:: max(1, len(near) // 500)])
+    np.testing.assert_array_equal(shown["quoted σ / linear σ"], expected[:: max(1, len(near) // 500)])
 
 
 def test_badness_puts_the_verdict_first():
@@ -420,7 +430,7 @@ def test_a_failure_leaves_no_half_file(scan, tmp_path, monkeypatch):
     def fail(_):
         raise RuntimeError("stop")
 
-    monkeypatch.setitem(one_hit.ONE_HIT, "coverage", fail)
+    monkeypatch.setitem(plot.OF_SUBJECT, "coverage", fail)
     again = [[tmp_path / path.name for path in paths] for paths in run.figures]
     with pytest.raises(RuntimeError, match="stop"):
         plot.plot(run.study, run.outputs.study, run.outputs.validation, *again)
@@ -456,7 +466,7 @@ def test_toys_of_very_many_blocks_are_shown(tmp_path, block):
     assert {name for _, name in drawn_from(run.study)} == set(run.study.batches)
     with open_study(run.outputs.study) as reader:
         figure = next(each for each in gallery(run.study) if each.kind == "sigma")
-        subject = Subject(run.study, reader, read_evidence(run.outputs.validation), figure)
+        subject = Subject(run.study, reader, Evidence.read(run.outputs.validation), figure)
         (theta,) = subject.observables
         muon = theta.toys("muon")
         assert len(muon) == 2
@@ -464,3 +474,14 @@ def test_toys_of_very_many_blocks_are_shown(tmp_path, block):
         for name in ("theta", "sigma_theta", "interval68_theta"):
             assert np.array_equal(subject.at(name, muon), reader.rows(f"nominal/{name}")[muon])
         assert np.array_equal(theta.distance(muon=muon), theta.at("{}", muon) / theta.at("sigma_{}_linear", muon))
+
+
+@pytest.mark.parametrize(("name", "below_theta"), [("one_hit", 2), ("track", 4)])
+def test_ratios_far_from_1_are_in_sight(tmp_path, name, below_theta):
+    noise = {"noise": {"kind": "strip", "pitch": 3.0}}
+    run, evidence = drawn({**FEW, "model": {"name": name}, "detector": noise}, tmp_path)
+    axes, columns, _ = panels(run, evidence, "sigma")
+    muon = columns["toys/muon"]
+    ratios = columns["toys/toy_sd_theta"] / columns["sigma_theta"][muon]
+    assert np.nanmedian(ratios) > 10
+    assert axes[below_theta].get_ylim()[1] > np.nanmedian(ratios)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import matplotlib as mpl
 
@@ -12,25 +12,29 @@ mpl.use("agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
 from ...models import NO_FOLD, Quantity
 from ...statistics.angles import wrap
 from ...store.artefact import Reader
-from ...store.evidence_file import Evidence
 from ...study import blocks
 from ...study.blocks import block_count
 from ...study.plan import Study
 from ...study.toy_selection import blocks_shown, share
-from ...validation.bin_sums import SIGMAS, distance
+from ...validation.bin_sums import distance
+from ...validation.evidence import Bin, Entry, Estimate, Evidence, Level, Sigma
+from ..formats import over_sigma
 from ..gallery import Figure, point_of
-from .signs import over_sigma
+
+if TYPE_CHECKING:
+    from matplotlib.typing import RcKeyType
 
 # Okabe and Ito's colours, told apart by the colour-blind; marker and line style tell them apart in grey.
 BLUE, VERMILLION, GREY = "#0072B2", "#D55E00", "#7F7F7F"
 
-STYLE = {
+STYLE: dict[RcKeyType, Any] = {
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -59,11 +63,11 @@ class Subject:
 
     def __init__(self, study: Study, reader: Reader, evidence: Evidence, figure: Figure):
         self.study, self.reader, self.recorded = study, reader, study.recorded
-        self.model = study.model
+        self.model, self.one_hit = study.model, study.config.model.name == "one_hit"
         self.label = point_of(figure, study, evidence)
         self.point = next(each for each in study.points if each.label == self.label)
         self.settings = self.point.config.validation
-        entries = {each["observable"]: each for each in evidence["points"] if each["point"] == self.label}
+        entries = {each.observable: each for each in evidence.points if each.point == self.label}
         self.observables = [Observable(self, each, entries[each.name]) for each in observables_of(study, figure)]
 
     def column(self, name: str) -> np.ndarray:
@@ -111,10 +115,10 @@ class Subject:
 class Observable:
     """An observable at the scan point of a figure, with its entry in the evidence."""
 
-    def __init__(self, subject: Subject, quantity: Quantity, entry: dict[str, Any]):
+    def __init__(self, subject: Subject, quantity: Quantity, entry: Entry):
         self.subject, self.quantity, self.entry = subject, quantity, entry
         self.name, self.symbol = quantity.name, quantity.symbol
-        self.linear, self.quoted = entry["linear"], entry["quoted"]
+        self.linear, self.quoted = entry.linear, entry.quoted
         fold = quantity.fold or quantity.name
         self.fold = next((each for each in subject.model.observables if each.name == fold and fold != NO_FOLD), None)
 
@@ -134,11 +138,6 @@ class Observable:
     def domain(self) -> float:
         """Distance from the fold, in σ, from which on linear propagation is claimed."""
         return max(self.subject.settings.domain, self.quantity.domain)
-
-    @property
-    def usable(self) -> np.ndarray:
-        """Muons without a flag."""
-        return self.column("flag_{}") == 0
 
     @property
     def true(self) -> np.ndarray:
@@ -180,8 +179,13 @@ def say_what_is_beyond(axes: Axes, hits: np.ndarray) -> None:
         axes.set_title(words, fontsize=8, color=VERMILLION)
 
 
+def say(axes: Axes, words: str) -> None:
+    """Words in the middle of a panel that has nothing else to show."""
+    axes.text(0.5, 0.5, words, transform=axes.transAxes, ha="center")
+
+
 def axis(quantity: Quantity, words: str = "") -> str:
-    """The words on an axis: sign and unit."""
+    """The label of an axis: symbol and unit."""
     unit = "" if quantity.unit in ("", "1") else f" ({quantity.unit})"
     return f"{words}{quantity.symbol}{unit}"
 
@@ -198,15 +202,15 @@ def normal(x: np.ndarray, mean: float, sd: float) -> np.ndarray:
 
 
 def density(axes: Axes, values: np.ndarray, bins: np.ndarray, **style: Any) -> None:
-    """A histogram as a density over all values, those outside the bins and an empty sample included."""
-    # One outline is much less to draw than a bar a bin.
+    """A histogram normalized to all values, including those outside the bins; the sample may be empty."""
+    # One outline is much faster to draw than one bar per bin.
     style = {"histtype": "stepfilled", **style}
     weights = np.full(len(values), 1 / (max(1, len(values)) * (bins[1] - bins[0])))
-    axes.hist(values, bins=bins, weights=weights, **style)
+    axes.hist(values, bins=bins.tolist(), weights=weights, **style)
 
 
 def most_of(values: np.ndarray, tail: float = 0.005) -> tuple[float, float]:
-    """A range that holds all of some values but the tails, and that is symmetric if zero is well inside."""
+    """The range of the values without their tails; symmetric if zero is well inside."""
     values = values[np.isfinite(values)]
     if not len(values):
         return -1.0, 1.0
@@ -221,7 +225,7 @@ def most_of(values: np.ndarray, tail: float = 0.005) -> tuple[float, float]:
 
 
 def all_of(values: np.ndarray) -> tuple[float, float]:
-    """The range of a histogram that holds all of some finite values."""
+    """The range of a histogram of all of the values, which are finite."""
     low, high = float(values.min()), float(values.max())
     if too_narrow(low, high):
         half = max(0.5, NARROWEST * abs(low))
@@ -234,17 +238,30 @@ def too_narrow(low: float, high: float) -> bool:
     return high - low <= max(NARROWEST * max(abs(low), abs(high)), 1 / FURTHEST)
 
 
-def panels(count: int, width: float, height: float, most: int = FEW) -> tuple[Canvas, list[Axes]]:
-    """A figure with `count` panels, at most `most` per row."""
+def legend(
+    canvas: Canvas, panels: Iterable[Axes], loc: Any = "outside upper center", ncols: int = 4, **style: Any
+) -> None:
+    """One legend for all panels."""
+    shown: dict[str, Artist] = {}
+    for axes in panels:
+        handles, names = axes.get_legend_handles_labels()
+        shown |= dict(zip(names, handles, strict=True))
+    if shown:  # panels that have nothing to show have no lines, either
+        canvas.legend(list(shown.values()), list(shown), loc=loc, ncols=ncols, fontsize=8, **style)
+
+
+def panels(
+    count: int, width: float, height: float, most: int = FEW, *, sharex: bool = False, sharey: bool = False
+) -> tuple[Canvas, list[Axes]]:
+    """A figure with `count` panels, at most `most` per row; `sharex` and `sharey` as in `plt.subplots`."""
     columns = min(count, most)
     rows = -(-count // columns)
-    canvas, grid = plt.subplots(rows, columns, figsize=(width * columns, height * rows), squeeze=False)
+    canvas, grid = plt.subplots(
+        rows, columns, figsize=(width * columns, height * rows), squeeze=False, sharex=sharex, sharey=sharey
+    )
     for axes in grid.flat[count:]:
         axes.remove()
     return canvas, list(grid.flat[:count])
-
-
-Bins = list[dict[str, Any]]
 
 
 class BinPanel(NamedTuple):
@@ -253,8 +270,13 @@ class BinPanel(NamedTuple):
     title: str
     place: str
     words: list[str]
-    linear: Bins
-    quoted: Bins
+    linear: list[Bin]
+    quoted: list[Bin]
+
+    def coverages(self, sigma: Sigma, level: Level) -> list[Estimate | None]:
+        """The coverage of the intervals of a σ in each bin."""
+        bins = self.linear if sigma == "linear" else self.quoted
+        return [each.pulls and each.pulls.coverage(level) for each in bins]
 
 
 def of_bins(observables: Sequence[Observable]) -> list[BinPanel]:
@@ -264,31 +286,31 @@ def of_bins(observables: Sequence[Observable]) -> list[BinPanel]:
     each, and are together in one panel.
     """
     found = [
-        BinPanel(each.symbol, each.place, labels(each.linear["bins"]), each.linear["bins"], each.quoted["bins"])
+        BinPanel(each.symbol, each.place, labels(each.linear.bins), each.linear.bins, each.quoted.bins)
         for each in observables
         if each.fold is not None
     ]
     flat = [each for each in observables if each.fold is None]
     if flat:
-        last = ([each.entry[sigma]["bins"][-1] for each in flat] for sigma in SIGMAS)
-        found.append(BinPanel("without a fold", "", [each.symbol for each in flat], *last))
+        linear, quoted = ([each.linear.bins[-1] for each in flat], [each.quoted.bins[-1] for each in flat])
+        found.append(BinPanel("without a fold", "", [each.symbol for each in flat], linear, quoted))
     return found
 
 
-def labels(bins: Bins) -> list[str]:
+def labels(bins: Sequence[Bin]) -> list[str]:
     """The ranges of bins."""
-    return [f"{each['low']:g}–{each['high']:g}" if each["high"] is not None else f"≥ {each['low']:g}" for each in bins]
+    return [f"{each.low:g}–{each.high:g}" if np.isfinite(each.high) else f"≥ {each.low:g}" for each in bins]
 
 
 def ticks(axes: Axes, words: Sequence[str], place: str) -> None:
-    """Words along the axis, one a bin."""
+    """Label the bins along the axis."""
     long = sum(map(len, words)) > 32
     axes.set_xticks(range(len(words)), words, rotation=30 if long else 0, ha="right" if long else "center")
     axes.set(xlabel=place, xlim=(-0.5, len(words) - 0.5))
 
 
-def in_bins(axes: Axes, bins: Bins, key: str, shift: float = 0.0, **style: Any) -> None:
-    """A statistic with its interval in those bins that have it."""
-    place = [i for i, each in enumerate(bins) if each.get(key) is not None]
-    value, low, high = (np.array([bins[i][f"{key}{limit}"] for i in place]) for limit in ("", "_low", "_high"))
-    axes.errorbar(np.array(place) + shift, value, [value - low, high - value], capsize=3, ls="none", **style)
+def in_bins(axes: Axes, estimates: Sequence[Estimate | None], shift: float = 0.0, **style: Any) -> None:
+    """An estimate of each bin with its interval, in those bins that have it."""
+    known = {place + shift: each for place, each in enumerate(estimates) if each and np.isfinite(each.value)}
+    value, low, high = (np.array([getattr(each, of) for each in known.values()]) for of in ("value", "low", "high"))
+    axes.errorbar(np.array([*known]), value, [value - low, high - value], capsize=3, ls="none", **style)

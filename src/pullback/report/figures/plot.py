@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
+
+from matplotlib.transforms import Bbox
 
 from ...files import whole
-from ...store.evidence_file import read_evidence
 from ...store.study_file import open_study
+from ...store.target_file import TargetAnswers
 from ...study.plan import Study
+from ...validation.evidence import Evidence
 from ..gallery import gallery
 from .base import STYLE, Canvas, Subject, plt
 from .budget import OF_SOURCES
-from .one_hit import ONE_HIT
 from .point import OF_POINT
 from .scan import OF_SCAN
 from .target import target_figure
 
 log = logging.getLogger(__name__)
+
+OF_SUBJECT = OF_POINT | OF_SOURCES
+"""What draws each kind of figure of a scan point."""
 
 METADATA = {
     "svg": {"Date": None, "Creator": None},
@@ -37,22 +43,17 @@ def plot(
     target: str | Path | None = None,
 ) -> None:
     """Draw every figure of the study's gallery, in its order, as SVG and as PDF."""
-    evidence = read_evidence(validation)
+    evidence = Evidence.read(validation)
     with open_study(study_file) as reader, plt.rc_context(STYLE):
         for figure, svg, pdf in zip(gallery(study), svgs, pdfs, strict=True):
-            if figure.kind == "target":
-                canvas = target_figure(study, read_evidence(target))
+            if figure.kind == "target" and target:
+                canvas = target_figure(study, TargetAnswers.read(target))
             elif figure.subject == "scan":
                 canvas = OF_SCAN[figure.kind](study, evidence, figure)
             else:
-                canvas = of_point(study, figure.kind)(Subject(study, reader, evidence, figure))
+                canvas = OF_SUBJECT[figure.kind](Subject(study, reader, evidence, figure))
             _save(canvas, svg, pdf)
             log.info("drawn: %s", figure.stem)
-
-
-def of_point(study: Study, kind: str) -> Callable[[Subject], Canvas]:
-    """What draws a kind of figure of a point: one hit has some of its own."""
-    return ({**OF_POINT, **OF_SOURCES} | (ONE_HIT if study.config.model.name == "one_hit" else {}))[kind]
 
 
 def _save(canvas: Canvas, svg: str | Path, pdf: str | Path) -> None:
@@ -71,6 +72,7 @@ def _lay_out(canvas: Canvas) -> None:
     canvas.draw_without_rendering()
     canvas.set_layout_engine("none")
     for axes in canvas.axes:
-        for which in ("original", "active"):
+        places: tuple[Literal["original", "active"], ...] = ("original", "active")
+        for which in places:
             place = axes.get_position(original=which == "original")
-            axes.set_position([round(each, 6) for each in place.bounds], which=which)
+            axes.set_position(Bbox.from_bounds(*(round(each, 6) for each in place.bounds)), which=which)

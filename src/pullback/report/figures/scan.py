@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 
 from ...config.dotted_names import unit_of
 from ...statistics.normal import P68, P95
-from ...store.evidence_file import Evidence
 from ...study.plan import Study
 from ...study.scan import number
+from ...validation.csv_tables import columns as columns_of
+from ...validation.evidence import Entry, Evidence, Sigma
 from ..gallery import Figure, fixed_entries, over, varying
 from .base import BLUE, GREY, Canvas, observables_of, plt
-from .budget import BUDGET_SCAN
+from .budget import budget_scan
 
 
 class Panel(NamedTuple):
     """A panel of a scan: which σ it is about, a statistic of its domain, in words, and what it should be."""
 
-    sigma: str
+    sigma: Sigma
     key: str
     words: str
     expected: float | None = None
@@ -58,16 +59,17 @@ def _scan(study: Study, evidence: Evidence, figure: Figure) -> Canvas:
     values, names, observables = varying(study), over(study), observables_of(study, figure)
     points = {each.label: each.values for each in study.points}
     entries = fixed_entries(study, evidence, names)
-    wanted, columns = SCAN, 3
+    wanted: tuple[Panel, ...] = SCAN
+    columns = 3
     if len(observables) > 1:
         wanted, columns = (OF_EACH, 4) if len(observables) <= MOST_OBSERVABLES else (OF_EACH[::2], 4)
     cells = []
     for quantity in observables:
-        own = [each for each in entries if each["observable"] == quantity.name]
+        own = [each for each in entries if each.observable == quantity.name]
         cells += [(quantity, own, panel) for panel in wanted if np.isfinite(_numbers(own, panel, panel.key)).any()]
     rows = max(1, -(-len(cells) // columns))
     canvas, grid = plt.subplots(rows, columns, figsize=(10 if columns == 3 else 12, 2.9 * rows), squeeze=False)
-    where = np.array([[points[each["point"]][name] for name in names] for each in own])
+    where = np.array([[points[each.point][name] for name in names] for each in own])
     units = {name: unit_of(name, study.config) for name in names}
     labels = [f"{name} ({unit})" if unit else name for name, unit in units.items()]
     tolerance = study.config.validation.tolerance
@@ -85,13 +87,13 @@ def _scan(study: Study, evidence: Evidence, figure: Figure) -> Canvas:
     return canvas
 
 
-def _numbers(entries: list[dict[str, Any]], panel: Panel, key: str) -> np.ndarray:
+def _numbers(entries: list[Entry], panel: Panel, key: str) -> np.ndarray:
     """A statistic of the panel's σ at each point; NaN where there is none."""
-    found = (each[panel.sigma]["domain"].get(key) for each in entries)
+    found = (columns_of(each.of(panel.sigma).domain, panel.sigma, recorded=False).get(key) for each in entries)
     return np.array([np.nan if each is None else each for each in found], float)
 
 
-def _line(axes: Axes, where: np.ndarray, entries: list[dict[str, Any]], panel: Panel, tolerance: float) -> None:
+def _line(axes: Axes, where: np.ndarray, entries: list[Entry], panel: Panel, tolerance: float) -> None:
     """A quantity over the first parameter, with its interval where it has one, against what is expected of it."""
     order = np.argsort(where, kind="stable")
     value, low, high = (_numbers(entries, panel, f"{panel.key}{end}") for end in ("", "_low", "_high"))
@@ -102,8 +104,8 @@ def _line(axes: Axes, where: np.ndarray, entries: list[dict[str, Any]], panel: P
     if np.isfinite(low).any():
         axes.vlines(where, low, high, color=BLUE, lw=1)
     if panel.key == "mean_sigma" and np.isfinite(value).any():  # what hardly changes should look so
-        low, high = axes.get_ylim()
-        axes.set_ylim(min(low, 0.95 * np.nanmin(value)), max(high, 1.05 * np.nanmax(value)))
+        bottom, top = axes.get_ylim()
+        axes.set_ylim(min(bottom, 0.95 * np.nanmin(value)), max(top, 1.05 * np.nanmax(value)))
     axes.ticklabel_format(axis="y", useOffset=False)
     axes.locator_params(axis="x", nbins=4)  # small numbers have long labels
 
@@ -122,28 +124,19 @@ def _map(
     limits: tuple[float, float] | tuple[None, None],
 ) -> None:
     """A quantity over two parameters that fill a grid."""
-    colours = {"vmin": limits[0], "vmax": limits[1]}
-    bar = {"ax": axes, "extend": "neither" if limits[0] is None else "both", "format": "{x:.4g}"}
     grid = np.full((len(ticks[1]), len(ticks[0])), np.nan)
     for (x, y), value in zip(where, column, strict=True):
         grid[ticks[1].index(y), ticks[0].index(x)] = value
-    image = axes.imshow(grid, origin="lower", aspect="auto", **colours)
-    canvas.colorbar(image, **bar)
+    image = axes.imshow(grid, origin="lower", aspect="auto", vmin=limits[0], vmax=limits[1])
+    canvas.colorbar(image, ax=axes, extend="neither" if limits[0] is None else "both", format="{x:.4g}")
     for set_ticks, values in ((axes.set_xticks, ticks[0]), (axes.set_yticks, ticks[1])):
         every = -(-len(values) // 8)
         set_ticks(range(0, len(values), every), [number(value) for value in values[::every]])
     if grid.size <= 36:
         middle = sum(image.get_clim()) / 2
         for (row, place), value in np.ndenumerate(grid):
-            axes.text(
-                place,
-                row,
-                f"{value:.4g}",
-                ha="center",
-                va="center",
-                fontsize=7,
-                color="white" if value < middle else "black",
-            )
+            colour = "white" if value < middle else "black"
+            axes.text(place, row, f"{value:.4g}", ha="center", va="center", fontsize=7, color=colour)
 
 
-OF_SCAN: dict[str, Callable[[Study, Evidence, Figure], Canvas]] = {"scan": _scan, "budget": BUDGET_SCAN}
+OF_SCAN: dict[str, Callable[[Study, Evidence, Figure], Canvas]] = {"scan": _scan, "budget": budget_scan}

@@ -1,0 +1,126 @@
+"""What each kind of artefact is made from: sections of a point's config. An artefact is remade when they change."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
+
+from pydantic import Field
+
+from ..config.base import Section
+from ..config.model_schema import Model, OneHit, Own, Scatter, Track, Track3d
+from ..config.schema import Detector, Recorded, Simulated, Toys, Uncertainty
+
+
+class OneHitName(Section):
+    """The name alone: true hits of `one_hit` do not depend on its parameters."""
+
+    name: Literal["one_hit"] = "one_hit"
+
+
+class RandomDevice(Section):
+    """Whether toys use the random numbers of a GPU, without the division into jobs and the device."""
+
+    device_random: bool
+
+
+class Domain(Section):
+    """An edge of the bins of a tally, without the criteria of the verdict."""
+
+    domain: float
+
+
+ModelOfTruth = Annotated[OneHitName | Track | Track3d | Scatter | Own, Field(discriminator="name")]
+PARTIAL: dict[str, type[Section]] = {"compute": RandomDevice, "validation": Domain}
+"""Sections of which an artefact depends on one number only."""
+
+
+class ArtefactConfig(Section):
+    """What every artefact is made from."""
+
+    whole_model: ClassVar[bool] = True
+
+    seed: int
+    random_numbers: Literal["common", "independent"]
+    source: Annotated[Simulated | Recorded, Field(discriminator="kind")]
+    model: OneHitName | Model
+
+
+class TruthConfig(ArtefactConfig):
+    """What true hits are made from."""
+
+    whole_model: ClassVar[bool] = False
+
+    model: ModelOfTruth
+
+
+class DetectedConfig(ArtefactConfig):
+    """What everything that follows the detector is made from."""
+
+    detector: Detector
+
+
+class RecoConfig(DetectedConfig):
+    """What recorded hits are made from."""
+
+    whole_model: ClassVar[bool] = False
+
+    model: ModelOfTruth
+
+
+class ThetaConfig(DetectedConfig):
+    """What the observables are made from."""
+
+    model: Model
+
+
+class SharedConfig(ThetaConfig):
+    """What everything with systematics is made from."""
+
+    systematics: dict[str, Any]
+
+
+class SigmaConfig(SharedConfig):
+    """What uncertainties are made from."""
+
+    uncertainty: Uncertainty
+
+
+class ToysConfig(SharedConfig):
+    """What toys are made from."""
+
+    toys: Toys
+    compute: RandomDevice
+
+
+class TallyConfig(ToysConfig):
+    """What a tally is made from: all other artefacts."""
+
+    uncertainty: Uncertainty
+    validation: Domain
+
+
+A = TypeVar("A", bound=ArtefactConfig)
+
+
+def restricted(config: Section, kind: type[A]) -> A:
+    """The sections that a kind of artefact is made from; being valid already, they are not validated again."""
+    found = {name: getattr(config, name) for name in kind.model_fields}
+    for name in PARTIAL.keys() & found:
+        kept = PARTIAL[name]
+        found[name] = kept.model_construct(**{each: getattr(found[name], each) for each in kept.model_fields})
+    if isinstance(found["model"], OneHit) and not kind.whole_model:
+        found["model"] = OneHitName()
+    made = kind.model_construct(**found)
+    assert isinstance(made, kind)
+    return made
+
+
+KINDS: dict[str, type[ArtefactConfig]] = {
+    "truth": TruthConfig,
+    "reco": RecoConfig,
+    "theta": ThetaConfig,
+    "sigma": SigmaConfig,
+    "toys": ToysConfig,
+    "tally": TallyConfig,
+}
+"""The kinds of artefacts."""

@@ -1,0 +1,43 @@
+"""Inferences, and the attributes that one may carry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NoReturn, Protocol
+
+from jaxtyping import Float
+
+from .arrays import Tensor
+
+Infer = Callable[[Float[Tensor, "muon coordinate"]], Float[Tensor, "muon observable"]]
+"""Observables of each muon from its hits, muon by muon."""
+
+
+SharedInfer = Callable[
+    [Float[Tensor, "muon coordinate"], Float[Tensor, " systematic"]], Float[Tensor, "muon observable"]
+]
+"""Observables of each muon from its hits and from parameters that all muons share."""
+
+
+class DescribedInference(Protocol):
+    """An inference that says more about itself. Any function may have one of the attributes, some, or none."""
+
+    missing: bool
+    """Whether NaN stands for a missing hit."""
+    periods: tuple[float, ...] | None
+    """Period of each observable that is an angle on a circle, and 0 for the others."""
+    refuse: Callable[[str, Exception | None], NoReturn] | None
+    """Raises an error with a reason and its cause, which names where the inference comes from."""
+
+    def __call__(self, hits: Float[Tensor, "muon coordinate"], /) -> Float[Tensor, "muon observable"]:
+        """The observables of each muon."""
+
+
+def accepts_missing(infer: Callable[..., Tensor]) -> bool:
+    """Whether NaN stands for a missing hit."""
+    return getattr(infer, "missing", False)
+
+
+def periods_of(infer: Infer) -> tuple[float, ...] | None:
+    """The periods of the observables; None where none is an angle on a circle."""
+    return getattr(infer, "periods", None)
