@@ -1,21 +1,27 @@
-# `make run`: the default study.  `make test`: the tests.  Both set up .venv first, once.
+# `make run`: the default study.  `make test`: the tests, except the slow ones, which `make test-slow` runs.
+# Each sets up .venv first, once.
 PYTHON ?= python3
 VENV := .venv
 PIP_OPTIONS ?=
 CORES ?= all
 READY := $(VENV)/.ready
 
-.PHONY: run test lint format docs lock clean
+.PHONY: run test test-slow lint format docs lock clean
 
 run: $(READY)
 	$(VENV)/bin/snakemake --cores $(CORES)
 
+# A file's tests run in one worker, so that what is made once for them is made once.
 test: $(READY)
-	$(VENV)/bin/python -m pytest -n 2 --dist loadgroup
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile -m "not slow"
+
+test-slow: $(READY)
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile -m slow
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
 	$(VENV)/bin/snakefmt --check Snakefile
 	$(VENV)/bin/snakemake --lint 2>&1 | awk "$$LINTS"
 

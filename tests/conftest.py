@@ -12,12 +12,21 @@ install_import_hook("pullback", "typechecker.check")
 
 from running import Workflow  # noqa: E402
 
+from pullback.study import blocks  # noqa: E402
+
 torch.set_num_threads(1)
 
 
 @pytest.fixture
 def workflow(tmp_path: Path) -> Workflow:
     return Workflow(tmp_path)
+
+
+@pytest.fixture
+def block(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Muons per block: few, so that a small study has several blocks."""
+    monkeypatch.setattr(blocks, "BLOCK", 1000)
+    return blocks.BLOCK
 
 
 @pytest.fixture(autouse=True)

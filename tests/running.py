@@ -5,15 +5,20 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
+
+import numpy as np
+import pytest
+from typechecker import unchecked
 
 from pullback import steps
 from pullback.report.figures.plot import plot
 from pullback.report.gallery import gallery
 from pullback.report.page import write_report
 from pullback.steps.target import find_target
+from pullback.store.study_file import open_study
 from pullback.study.batches import Batch
 from pullback.study.plan import Study
 from pullback.validation.batch_sums import tally
@@ -30,10 +35,14 @@ SMALL = {
 
 
 class Run:
-    """A study run in process into a folder, rule by rule: each is told what Snakemake tells its job, by JSON."""
+    """A study run in process into a folder, rule by rule: each is told what Snakemake tells its job, by JSON.
 
-    def __init__(self, raw: dict, folder: Path):
-        self.study, self.folder = Study.from_config(raw), folder
+    Types are checked at run time, as in the tests of single functions, only if `checked`.
+    """
+
+    def __init__(self, raw: dict, folder: Path, *, checked: bool = False):
+        self.raw, self.folder, self.study = raw, folder, Study.from_config(raw)
+        self.checks = nullcontext if checked else unchecked
         self.files = {kind: [folder / kind / f"{name}.h5" for name in self.study.batches] for kind in self.study.kinds}
         self.tallies = [folder / "tally" / f"{name}.h5" for name in self.study.batches]
         names = ("config.yaml", "points.csv", "study.h5", "validation.json", "validation.schema.json")
@@ -47,51 +56,84 @@ class Run:
         )
         return svgs, pdfs
 
-    def make(self, sabotage: Callable[[str], object] | None = None, *, backwards: bool = False) -> "Run":
-        """Every artefact, then the verdict; `sabotage(rule)` is a context that each rule runs in."""
-        spoil = sabotage or (lambda _: no_sabotage())
-        batches = list(enumerate(self.study.batches))
-        for index, name in reversed(batches) if backwards else batches:
-            paths = {kind: files[index] for kind, files in self.files.items()}
-            batch = lambda kind, name=name: Batch.from_json(self.study.batch(kind, name).to_json())  # noqa: E731
-            truth = paths.get("truth")
-            if truth:
-                with spoil("simulate_hits"):
-                    steps.simulate_hits(batch("truth"), truth)
-                with spoil("smear_hits"):
-                    steps.smear_hits(batch("reco"), truth, paths["reco"])
-            else:
-                steps.import_hits(batch("reco"), paths["reco"])
-            with spoil("infer_theta"):
-                steps.infer_theta(batch("theta"), paths["reco"], paths["theta"], truth)
-            with spoil("propagate_uncertainty"):
-                steps.propagate_uncertainty(batch("sigma"), paths["reco"], paths["sigma"], truth)
-            with spoil("run_toys"):
-                steps.run_toys(batch("toys"), paths["reco"], paths["toys"])
-            with spoil("tally"):
-                tally(batch("tally"), paths, self.tallies[index])
-        validate(self.of_job, self.tallies, self.outputs)
+    def make(self, *, backwards: bool = False) -> "Run":
+        """Every artefact, then the verdict."""
+        with self.checks():
+            batches = range(len(self.tallies))
+            for index in reversed(batches) if backwards else batches:
+                for job in self.jobs(index).values():
+                    job()
+            validate(self.of_job, self.tallies, self.outputs)
         return self
+
+    def sabotaged(self, folder: Path, spoilt: str, target: object, name: str, wrong: object) -> "Run":
+        """The same study in another folder, where one kind of artefact is made with something that is wrong.
+
+        Of this one, which is made, it has the artefacts that do not depend on that kind.
+        """
+        other = Run(self.raw, folder)
+        kept = {"truth"} if spoilt == "reco" else {*self.files} - {spoilt}  # theta, sigma, toys: none from another
+        for kind in kept:
+            (folder / kind).mkdir(parents=True)
+            for here, there in zip(self.files[kind], other.files[kind], strict=True):
+                there.hardlink_to(here)
+        with other.checks():
+            for index in range(len(other.tallies)):
+                for kind, job in other.jobs(index).items():
+                    with pytest.MonkeyPatch.context() as patch:
+                        if kind == spoilt:
+                            patch.setattr(target, name, wrong)
+                        if kind not in kept:
+                            job()
+            validate(other.of_job, other.tallies, other.outputs)
+        return other
+
+    def jobs(self, index: int) -> dict[str, Callable[[], object]]:
+        """What makes the artefacts of a batch, in order."""
+        name = list(self.study.batches)[index]
+        paths = {kind: files[index] for kind, files in self.files.items()}
+        truth, reco = paths.get("truth"), paths["reco"]
+        batch = lambda kind: Batch.from_json(self.study.batch(kind, name).to_json())  # noqa: E731
+        jobs = {
+            "truth": lambda: steps.simulate_hits(batch("truth"), truth),
+            "reco": lambda: steps.smear_hits(batch("reco"), truth, reco),
+        }
+        if not truth:
+            jobs = {"reco": lambda: steps.import_hits(batch("reco"), reco)}
+        return {
+            **jobs,
+            "theta": lambda: steps.infer_theta(batch("theta"), reco, paths["theta"], truth),
+            "sigma": lambda: steps.propagate_uncertainty(batch("sigma"), reco, paths["sigma"], truth),
+            "toys": lambda: steps.run_toys(batch("toys"), reco, paths["toys"]),
+            "tally": lambda: tally(batch("tally"), paths, self.tallies[index]),
+        }
 
     @property
     def of_job(self) -> Study:
         """The study as a job has it."""
         return Study.from_json(self.study.to_json())
 
+    def columns(self, label: str = "") -> dict[str, np.ndarray]:
+        """Every column of the study, by path; those of a point by their names in it."""
+        with open_study(self.outputs.study) as reader:
+            labels = [label] if label else [point.label for point in self.study.points]
+            found = {name: reader.rows(name) for each in labels for name, _ in reader.columns(each)}
+        return {name.removeprefix(f"{label}/"): values for name, values in found.items()}
+
     def show(self) -> "Run":
         """What a person sees: the target if one is wanted, the figures and the report."""
-        target = None
-        if self.study.config.target:
-            target = self.folder / "target.json"
-            find_target(Study.from_json(self.study.target_to_json()), target)
-        plot(self.of_job, self.outputs.study, self.outputs.validation, *self.figures, target)
-        write_report(self.of_job, self.outputs.validation, self.figures[0], self.folder / "report.html", target)
+        target = self.folder / "target.json" if self.study.config.target else None
+        with self.checks():
+            if target:
+                find_target(Study.from_json(self.study.target_to_json()), target)
+            plot(self.of_job, self.outputs.study, self.outputs.validation, *self.figures, target)
+            write_report(self.of_job, self.outputs.validation, self.figures[0], self.folder / "report.html", target)
         return self
 
 
-@contextmanager
-def no_sabotage() -> Iterator[None]:
-    yield
+def slow(*values: object):
+    """Values of a parametrized test that only `make test-slow` tries."""
+    return pytest.param(*values, marks=pytest.mark.slow)
 
 
 def files_in(folder: Path) -> dict[str, bytes]:

@@ -97,11 +97,22 @@ def test_any_config_is_planned_and_handed_on_unchanged(folder, written):
 
 
 @given(configs(small=True))
+@examples(1, 1, shrink=False)
+def test_a_small_config_runs_to_its_report(folder, written):
+    assert_runs_to_its_report(written, folder())
+
+
+@pytest.mark.slow
+@given(configs(small=True))
 @examples(7, max(1, HUNT // 10), shrink=False)
 def test_any_small_config_runs_to_its_report(folder, written):
-    here = folder()
+    assert_runs_to_its_report(written, folder(), checked=True)
+
+
+def assert_runs_to_its_report(written, here, *, checked=False):
+    """A study is made, drawn and reported, and has the same evidence in pieces; types are checked on the way or not."""
     raw = written.write()
-    run = Run(raw, here).make().show()
+    run = Run(raw, here, checked=checked).make().show()
     evidence = Evidence.read(run.outputs.validation)
     labels = [point.label for point in run.study.points]
     names = [each.name for each in run.study.model.observables]

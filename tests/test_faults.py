@@ -11,7 +11,9 @@ import pytest
 import yaml
 from running import SMALL, Workflow
 
-RAW = {**SMALL, "scan": None, "source": {"muons": 20_000}, "toys": {"muons": 100, "per_muon": 2_000_000}}
+pytestmark = pytest.mark.slow
+
+RAW = {**SMALL, "scan": None, "source": {"muons": 20_000}, "toys": {"muons": 100, "per_muon": 1_000_000}}
 TARGET = "results/small/validation.json"
 RUN = (TARGET, "--cores", "2", "--configfile", "small.yaml")
 

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from running import Run
+from running import Run, slow
 
 from pullback.report.figures.plot import plot
 from pullback.report.gallery import over
@@ -136,7 +136,7 @@ RUNS = {
 }
 
 
-@pytest.mark.parametrize("form", RUNS)
+@pytest.mark.parametrize("form", ["product", *map(slow, ("zip", "table", "layers"))])
 def test_a_whole_run_of_names_that_are_not_sorted(tmp_path, form):
     scan, more = RUNS[form]
     names = list(UNSORTED_LAYERS if form == "layers" else UNSORTED)
@@ -168,6 +168,7 @@ def test_a_whole_run_of_names_that_are_not_sorted(tmp_path, form):
     assert written(page, names) == names
 
 
+@pytest.mark.slow
 def test_snakemake_runs_a_scan_of_names_that_are_not_sorted(workflow):
     raw = {"study": "small", "source": {"muons": 300}, "toys": {"muons": 10, "per_muon": 100}, "scan": UNSORTED}
     (workflow.folder / "small.yaml").write_text(yaml.safe_dump(raw, sort_keys=False))

@@ -9,7 +9,7 @@ import yaml
 from one_node import missing, one_node
 from running import PROJECT, SMALL, Workflow
 
-pytestmark = pytest.mark.xdist_group("slurm")  # one Slurm, of two cores, and one local run
+pytestmark = pytest.mark.slow
 
 STUDY = {**SMALL, "scan": {"detector.resolution": [50, 100, 200]}, "compute": {"batch_cost": 1}}
 RULES = ("simulate_hits", "smear_hits", "infer_theta", "propagate_uncertainty", "run_toys")

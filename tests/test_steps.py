@@ -1,41 +1,41 @@
 import json
 import time
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from running import SMALL, Run, files_in
+from running import SMALL, Run, files_in, slow
 
 from pullback import infer_theta
 from pullback.statistics.random import random_stream
 from pullback.steps import propagate
 from pullback.store.columns import FLAGS
-from pullback.store.study_file import open_study
-from pullback.study.blocks import BLOCK
+from pullback.study import blocks
 from pullback.study.plan import Study
 
 
-def columns(run):
-    """Every column of a study."""
-    with open_study(run.outputs.study) as reader:
-        return {name: reader.rows(name) for point in run.study.points for name, _ in reader.columns(point.label)}
-
-
-@pytest.mark.parametrize("scan", [None, SMALL["scan"]])
-@pytest.mark.parametrize("random_numbers", ["common", "independent"])
-def test_no_column_or_table_depends_on_the_batches(tmp_path, scan, random_numbers):
+@pytest.mark.parametrize(
+    ("size", "scan", "random_numbers"),
+    [
+        *product([1000], [None, SMALL["scan"]], ["common", "independent"]),
+        slow(blocks.BLOCK, SMALL["scan"], "independent"),
+    ],
+)
+def test_no_column_or_table_depends_on_the_batches(tmp_path, monkeypatch, size, scan, random_numbers):
     """One batch, a batch a point, and a batch a block: the same columns, verdict and tables."""
-    raw = {**SMALL, "scan": scan, "random_numbers": random_numbers, "source": {"muons": 2 * BLOCK + 500}}
-    runs = [
-        Run({**raw, "compute": {"batch_cost": cost}}, tmp_path / str(cost)).make() for cost in (10**12, 10_000_000, 1)
-    ]
+    monkeypatch.setattr(blocks, "BLOCK", size)
+    muons = 2 * size + 500
+    raw = {**SMALL, "scan": scan, "random_numbers": random_numbers, "source": {"muons": muons}}
+    a_point = 30 * muons + 60 * 400  # the cost of a point, and less than that of two
+    runs = [Run({**raw, "compute": {"batch_cost": cost}}, tmp_path / str(cost)).make() for cost in (10**12, a_point, 1)]
     assert len(runs[0].study.batches) == 1
     assert len(runs[2].study.batches) == 3 * len(runs[0].study.points)
     assert len({len(run.study.batches) for run in runs}) == (3 if scan else 2)
-    first = columns(runs[0])
+    first = runs[0].columns()
     for run in runs[1:]:
-        other = columns(run)
+        other = run.columns()
         assert list(other) == list(first)
         for name, values in first.items():
             assert values.tobytes() == other[name].tobytes(), name
@@ -43,9 +43,9 @@ def test_no_column_or_table_depends_on_the_batches(tmp_path, scan, random_number
             assert (run.folder / each).read_bytes() == (runs[0].folder / each).read_bytes(), each
 
 
-def test_no_file_depends_on_the_order_of_the_blocks(tmp_path):
+def test_no_file_depends_on_the_order_of_the_blocks(tmp_path, block):
     """A batch a block, the last block first."""
-    raw = {**SMALL, "scan": None, "source": {"muons": 2 * BLOCK + 500}, "compute": {"batch_cost": 1}}
+    raw = {**SMALL, "scan": None, "source": {"muons": 2 * block + 500}, "compute": {"batch_cost": 1}}
     forwards, backwards = (Run(raw, tmp_path / str(way)).make(backwards=way) for way in (False, True))
     assert len(forwards.study.batches) == 3
     assert files_in(forwards.folder) == files_in(backwards.folder)
@@ -59,7 +59,7 @@ def test_the_same_bytes_every_time(tmp_path):
 
 def test_points_share_their_deviates_unless_told_not_to(tmp_path):
     for mode, shared in (("common", True), ("independent", False)):
-        found = columns(Run({**SMALL, "random_numbers": mode}, tmp_path / mode).make())
+        found = Run({**SMALL, "random_numbers": mode}, tmp_path / mode).make().columns()
         a, b = (f"detector.resolution={resolution},model.dz=1" for resolution in (50, 100))
         assert np.array_equal(found[f"{a}/x_true"], found[f"{b}/x_true"]) == shared
         noise = [(found[f"{p}/x_reco"] - found[f"{p}/x_true"]) * r for p, r in ((a, 50), (b, 100))]
@@ -67,7 +67,7 @@ def test_points_share_their_deviates_unless_told_not_to(tmp_path):
 
 
 def test_columns_follow_from_each_other(tmp_path):
-    found = columns(Run({**SMALL, "scan": None}, tmp_path).make())
+    found = Run({**SMALL, "scan": None}, tmp_path).make().columns()
     x_true, x_reco = found["nominal/x_true"][:, 0], found["nominal/x_reco"][:, 0]
     np.testing.assert_allclose(found["nominal/theta_true"], np.arctan(x_true / 1.5), rtol=1e-14)
     np.testing.assert_allclose(found["nominal/theta"], np.arctan(np.abs(x_reco) / 1.5), rtol=1e-14)
@@ -83,7 +83,7 @@ def test_columns_follow_from_each_other(tmp_path):
 
 def test_what_is_quoted_is_linear_where_the_law_holds(tmp_path):
     raw = {**SMALL, "scan": None, "source": {"muons": 3000, "x_max": 0.1}, "toys": {"muons": 60, "per_muon": 400}}
-    found = columns(Run(raw, tmp_path).make())
+    found = Run(raw, tmp_path).make().columns()
     ok = found["nominal/linear_valid_theta"] == 1
     assert 0.6 < ok.mean() < 0.9
     sigma, linear, bias = (found[f"nominal/{name}"] for name in ("sigma_theta", "sigma_theta_linear", "bias_theta"))
@@ -115,7 +115,7 @@ def test_what_is_quoted_is_linear_where_the_law_holds(tmp_path):
 )
 def test_hits_and_toys_have_the_noise_of_the_detector(tmp_path, noise, width, largest):
     raw = {**SMALL, "scan": None, "source": {"muons": 20_000}, "detector": {"noise": noise}}
-    found = columns(Run(raw, tmp_path).make())
+    found = Run(raw, tmp_path).make().columns()
     off = (found["nominal/x_reco"] - found["nominal/x_true"])[:, 0] * 100
     assert off.std() == pytest.approx(width, rel=0.05)
     assert np.abs(off).max() <= largest
@@ -133,7 +133,7 @@ def test_adaptive_toys_are_the_same_whatever_the_batches(tmp_path):
     raw = {**SMALL, "toys": {"muons": 20, "mode": "adaptive", "most": 40_000}}
     runs = [Run({**raw, "compute": {"batch_cost": cost}}, tmp_path / str(cost)).make() for cost in (1_000_000, 10**12)]
     assert [len(run.study.batches) for run in runs] == [4, 1]
-    first, second = map(columns, runs)
+    first, second = (run.columns() for run in runs)
     for name, values in first.items():
         np.testing.assert_array_equal(values, second[name], err_msg=name)
 
@@ -142,7 +142,7 @@ def test_failed_muons_are_kept_and_flagged(tmp_path):
     Path("hits.csv").write_text("x,y\n0.5,0\nnan,0\n,0\ninf,0\n0,0\n-0.25,0\n")
     raw = {"study": "s", "source": {"kind": "recorded", "file": "hits.csv"}, "toys": {"per_muon": 100}}
     run = Run(raw, tmp_path / "out").make()
-    found = columns(run)
+    found = run.columns()
     bad = FLAGS["hit_not_finite"]
     assert found["nominal/flag_theta"].tolist() == [0, bad, bad, bad, 0, 0]
     assert np.isnan(found["nominal/theta"]).tolist() == [False, True, True, True, False, False]
@@ -157,35 +157,35 @@ def test_failed_muons_are_kept_and_flagged(tmp_path):
     assert not any("true" in name for name in found)
 
 
-def test_batches_without_toys_are_no_trouble(tmp_path):
+def test_batches_without_toys_are_no_trouble(tmp_path, block):
     raw = {
         "study": "s",
-        "source": {"muons": 3 * BLOCK},
+        "source": {"muons": 3 * block},
         "toys": {"muons": 1, "per_muon": 10},
         "compute": {"batch_cost": 1},
     }
-    found = columns(Run(raw, tmp_path / "out").make())
+    found = Run(raw, tmp_path / "out").make().columns()
     assert len(found["nominal/toys/muon"]) == 1
     Path("hits.csv").write_text("x\nnan\ninf\n")
     raw = {"study": "s", "source": {"kind": "recorded", "file": "hits.csv"}}
     run = Run(raw, tmp_path / "none").make()
-    assert len(columns(run)["nominal/toys/muon"]) == 0
+    assert len(run.columns()["nominal/toys/muon"]) == 0
     assert json.loads(run.outputs.validation.read_text())["verdict"] == "inconclusive"
 
 
-def test_a_sorted_file_has_toys_everywhere(tmp_path):
+def test_a_sorted_file_has_toys_everywhere(tmp_path, block):
     """Blocks of a sorted file hold one stretch of θ each; toys must reach the last of them."""
-    x = np.linspace(0, 1, 3 * BLOCK)
+    x = np.linspace(0, 1, 3 * block)
     np.savetxt("hits.csv", x, header="x", comments="", fmt="%.9f")
     raw = {"study": "s", "source": {"kind": "recorded", "file": "hits.csv"}, "toys": {"muons": 300, "per_muon": 2}}
-    found = columns(Run(raw, tmp_path / "out").make())
+    found = Run(raw, tmp_path / "out").make().columns()
     counts, _ = np.histogram(x[found["nominal/toys/muon"]], bins=10, range=(0, 1))
     assert counts.min() >= 20
 
 
-def test_truth_and_noise_come_from_streams_of_their_own(tmp_path):
-    found = columns(Run({**SMALL, "scan": None, "source": {"muons": BLOCK + 100}}, tmp_path).make())
-    for index, rows in enumerate((slice(0, BLOCK), slice(BLOCK, BLOCK + 100))):
+def test_truth_and_noise_come_from_streams_of_their_own(tmp_path, block):
+    found = Run({**SMALL, "scan": None, "source": {"muons": block + 100}}, tmp_path).make().columns()
+    for index, rows in enumerate((slice(0, block), slice(block, block + 100))):
         count = len(found["nominal/x_true"][rows])
         assert np.array_equal(found["nominal/x_true"][rows], random_stream(1, "truth", index).random((count, 1)))
         noise = random_stream(1, "noise", index).standard_normal((count, 1))
@@ -238,7 +238,7 @@ def test_an_infinite_observable_is_flagged_and_the_others_are_quoted(tmp_path):
     model = {"name": "own", "file": str(tmp_path / "model.py"), "coordinates": ["a", "b"], "observables": quantities}
     source = {"kind": "recorded", "file": str(tmp_path / "hits.csv")}
     run = Run({"study": "s", "model": model, "source": source, "toys": {"per_muon": 300}}, tmp_path).make()
-    found = {name.removeprefix("nominal/"): values for name, values in columns(run).items()}
+    found = run.columns("nominal")
     without = FLAGS["value_not_finite"] | FLAGS["sigma_zero_or_nan"]
     assert found["flag_ratio"].tolist() == [0, without, 0, without]
     assert found["flag_angle"].tolist() == [0, 0, 0, 0]

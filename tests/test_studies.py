@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 import yaml
-from running import PROJECT, Run
+from running import PROJECT, Run, slow
 
 from pullback.validation.evidence import Evidence
 
@@ -25,7 +25,7 @@ def merged(raw, changes):
     }
 
 
-@pytest.mark.parametrize("name", FEWER)
+@pytest.mark.parametrize("name", [*map(slow, ("track", "own_model", "scatter")), "recorded_root"])
 def test_what_is_quoted_passes_in_every_bin(tmp_path, monkeypatch, name):
     raw = yaml.safe_load((PROJECT / "config" / f"{name}.yaml").read_text(encoding="utf-8"))
     assert raw["study"] == name
@@ -45,6 +45,7 @@ def test_what_is_quoted_passes_in_every_bin(tmp_path, monkeypatch, name):
         assert all(each.toy_muons for each in entry.quoted.bins)
 
 
+@pytest.mark.slow
 def test_editing_a_model_reruns_what_depends_on_it(workflow):
     """And touching nothing reruns nothing; a mistake in the file is named by file and line before any job."""
     shutil.copytree(PROJECT / "examples", workflow.folder / "examples")
@@ -94,6 +95,7 @@ def test_editing_a_module_beside_a_model_reruns_the_same_rules(workflow):
         (workflow.folder / name).write_text(text)
 
 
+@pytest.mark.slow
 def test_an_error_in_a_model_names_its_line(workflow):
     (workflow.folder / "mine.py").write_text("import torch\n\n\ndef infer(hits, a):\n    return hits @ torch.ones(7)\n")
     raw = {

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 import yaml
-from running import PROJECT, SMALL, Workflow, copy_of_project, files_in
+from running import PROJECT, SMALL, Workflow, copy_of_project, files_in, slow
 
 from pullback.store.study_file import open_study
 
@@ -18,16 +18,22 @@ KINDS = ("truth", "reco", "theta", "sigma", "toys", "tally")
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
-    """The small study with its four points in one batch, run once on two cores."""
-    workflow = Workflow(tmp_path_factory.mktemp("done"))
+    """The small study with its four points in one batch, run once on two cores by a copy of the project."""
+    workflow = Workflow(tmp_path_factory.mktemp("done"), copy_of_project(tmp_path_factory.mktemp("project")))
     (workflow.folder / "small.yaml").write_text(yaml.safe_dump(SMALL))
-    printed = workflow.run("--cores", "2", "--configfile", "small.yaml")
-    return workflow, printed
+    (workflow.folder / "printed").write_text(workflow.run("--cores", "2", "--configfile", "small.yaml"))
+    return workflow
+
+
+@pytest.fixture
+def copy(done, tmp_path):
+    """A copy of it, to be changed."""
+    shutil.copytree(done.folder, tmp_path, dirs_exist_ok=True)
+    return Workflow(tmp_path, done.project)
 
 
 def test_it_makes_everything_that_is_documented(done):
-    workflow, printed = done
-    files = set(workflow.results())
+    files, printed = set(done.results()), (done.folder / "printed").read_text()
     assert {
         "config.yaml",
         "points.csv",
@@ -50,37 +56,38 @@ def test_it_makes_everything_that_is_documented(done):
     }
     assert "pullback: small: verdict" in printed
     assert "11 of 11 steps (100%) done" in printed  # one job a rule, and the target
-    logs = files_in(workflow.folder / "logs" / "small")
+    logs = files_in(done.folder / "logs" / "small")
     rules = {"simulate_hits", "smear_hits", "infer_theta", "propagate_uncertainty", "run_toys", "tally"}
     rules |= {"validate", "plot", "report", "check"}
     assert {name.split("/")[0] for name in logs} == rules
     assert all(content for content in logs.values())
-    assert not list((workflow.folder / "results").rglob("*.part"))
+    assert not list((done.folder / "results").rglob("*.part"))
 
 
 def test_a_second_run_does_nothing(done):
-    workflow, _ = done
-    before = workflow.results()
-    assert "Nothing to be done" in workflow.run("--cores", "2", "--configfile", "small.yaml")
-    assert workflow.results() == before
+    before = done.results()
+    assert "Nothing to be done" in done.run("--cores", "2", "--configfile", "small.yaml")
+    assert done.results() == before
 
 
+@pytest.mark.slow
 def test_one_core_gives_the_same_bytes(done, workflow):
-    shutil.copy(done[0].folder / "small.yaml", workflow.folder)
+    shutil.copy(done.folder / "small.yaml", workflow.folder)
     workflow.run("--cores", "1", "--configfile", "small.yaml")
-    assert workflow.results() == done[0].results()
+    assert workflow.results() == done.results()
 
 
+@pytest.mark.slow
 def test_batches_of_a_point_give_the_same_bytes_and_an_added_point_runs_alone(done, workflow):
     raw = {**SMALL, "compute": {"batch_cost": 1}}
     (workflow.folder / "small.yaml").write_text(yaml.safe_dump(raw))
     workflow.run("--cores", "2", "--configfile", "small.yaml")
-    one, many = done[0].results(), workflow.results()
+    one, many = done.results(), workflow.results()
     for name in ("validation.json", "validation.csv", "summary.csv", "report.html"):
         assert one[name] == many[name], name
     assert {n: c for n, c in one.items() if "figures" in n} == {n: c for n, c in many.items() if "figures" in n}
     with (
-        open_study(done[0].folder / "results/small/study.h5") as a,
+        open_study(done.folder / "results/small/study.h5") as a,
         open_study(workflow.folder / "results/small/study.h5") as b,
     ):
         for label in ("detector.resolution=50,model.dz=1", "detector.resolution=100,model.dz=1.5"):
@@ -97,20 +104,18 @@ def test_batches_of_a_point_give_the_same_bytes_and_an_added_point_runs_alone(do
     assert all(after[name] == many[name] for name in artefacts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lost", ["figures/hits.nominal.svg", "sigma/detector.resolution=50_model.dz=1_etc.h5"])
-def test_what_is_lost_is_made_again(done, tmp_path, lost):
-    shutil.copytree(done[0].folder, tmp_path, dirs_exist_ok=True)
-    workflow = Workflow(tmp_path)
-    (tmp_path / "results/small" / lost).unlink()
-    workflow.run("--cores", "2", "--configfile", "small.yaml")
-    assert workflow.results() == done[0].results()
+def test_what_is_lost_is_made_again(done, copy, lost):
+    (copy.folder / "results/small" / lost).unlink()
+    copy.run("--cores", "2", "--configfile", "small.yaml")
+    assert copy.results() == done.results()
 
 
-def test_changed_evidence_is_not_believed(done, tmp_path):
-    shutil.copytree(done[0].folder, tmp_path, dirs_exist_ok=True)
-    workflow, path = Workflow(tmp_path), tmp_path / "results/small/validation.json"
+def test_changed_evidence_is_not_believed(copy):
+    path = copy.folder / "results/small/validation.json"
     path.write_text(path.read_text().replace('"inconclusive"', '"pass"'))
-    printed = workflow.run("--cores", "1", "--configfile", "small.yaml", expect=1)
+    printed = copy.run("--cores", "1", "--configfile", "small.yaml", expect=1)
     assert "pullback: plot: results/small/validation.json: has been changed or damaged" in printed
 
 
@@ -118,16 +123,15 @@ def test_changed_evidence_is_not_believed(done, tmp_path):
     ("validation", "again"),
     [({"tolerance": 0.2, "confidence": 0.9}, set()), ({"domain": 4.0}, {"tally"})],
 )
-def test_another_verdict_is_made_from_the_same_artefacts(done, tmp_path, validation, again):
+def test_another_verdict_is_made_from_the_same_artefacts(copy, validation, again):
     """And from the same tallies, unless their bins are others."""
-    shutil.copytree(done[0].folder, tmp_path, dirs_exist_ok=True)
-    workflow = Workflow(tmp_path)
-    (tmp_path / "small.yaml").write_text(yaml.safe_dump({**SMALL, "validation": validation}))
-    printed = workflow.run("--cores", "2", "--configfile", "small.yaml", "--dry-run")
+    (copy.folder / "small.yaml").write_text(yaml.safe_dump({**SMALL, "validation": validation}))
+    printed = copy.run("--cores", "2", "--configfile", "small.yaml", "--dry-run")
     planned = {line.split()[0] for line in printed.splitlines() if line.endswith(" 1") and len(line.split()) == 2}
     assert planned == {"validate", "plot", "report", "check", "all"} | again
 
 
+@pytest.mark.slow
 def test_recorded_hits(workflow):
     """The config that ships, against the table that the exercise printed."""
     shutil.copytree(PROJECT / "config", workflow.folder / "config")
@@ -157,10 +161,10 @@ def test_mistakes_stop_before_any_job(workflow):
 @pytest.mark.parametrize(
     ("content", "given", "expected"),
     [
-        (b"study: s\n\ntoys: {muons: 1\n", ["--configfile", "bad.yaml"], "bad.yaml:4: can't be read as YAML"),
+        slow(b"study: s\n\ntoys: {muons: 1\n", ["--configfile", "bad.yaml"], "bad.yaml:4: can't be read as YAML"),
         (b"study: s\n# 30\xb0\n", ["--configfiles", "good.yaml", "bad.yaml"], "bad.yaml:2: is not UTF-8 text"),
-        (b"", ["--configfile=bad.yaml"], "bad.yaml: is empty"),
-        (b"study: s\nstudy: t\n", ["--configfile", "bad.yaml"], "bad.yaml:2: key 'study' is given twice"),
+        slow(b"", ["--configfile=bad.yaml"], "bad.yaml: is empty"),
+        slow(b"study: s\nstudy: t\n", ["--configfile", "bad.yaml"], "bad.yaml:2: key 'study' is given twice"),
         (None, ["--configfile", "bad.yaml", "good.yaml"], "bad.yaml: no such file"),
     ],
 )
@@ -176,7 +180,7 @@ def test_what_snakemake_cannot_read_is_told_in_one_line(workflow, content, given
 
 
 @pytest.mark.parametrize(
-    "options", [["--workflow-profile", "none"], ["--profile", str(PROJECT / "profiles" / "cluster-generic")]]
+    "options", [["--workflow-profile", "none"], slow(["--profile", str(PROJECT / "profiles" / "cluster-generic")])]
 )
 def test_a_key_given_twice_is_refused_whatever_the_profile(workflow, options):
     """The Snakefile looks at the files too, where another profile is in the place of the default one."""
@@ -232,20 +236,18 @@ def test_config_files_and_the_command_line(workflow):
     assert "detector.resolution=50_model.dz=1_etc" in printed
 
 
-@pytest.mark.parametrize(("strict", "code"), [(False, 0), (True, 1)])
-def test_inconclusive_fails_only_when_strict_and_has_its_report(done, tmp_path, strict, code):
-    shutil.copytree(done[0].folder, tmp_path, dirs_exist_ok=True)
+@pytest.mark.parametrize(("strict", "code"), [slow(False, 0), (True, 1)])
+def test_inconclusive_fails_only_when_strict_and_has_its_report(copy, strict, code):
     raw = {**SMALL, "validation": {"strict": strict, "tolerance": 0.001}}
-    (tmp_path / "small.yaml").write_text(yaml.safe_dump(raw))
-    workflow = Workflow(tmp_path)
-    printed = workflow.run("--cores", "2", "--configfile", "small.yaml", expect=code)
+    (copy.folder / "small.yaml").write_text(yaml.safe_dump(raw))
+    printed = copy.run("--cores", "2", "--configfile", "small.yaml", expect=code)
     assert "verdict inconclusive" in printed
-    assert "inconclusive" in (tmp_path / "results/small/report.html").read_text()
-    assert (tmp_path / "results/small/checked.txt").exists() == (code == 0)
+    assert "inconclusive" in (copy.folder / "results/small/report.html").read_text()
+    assert (copy.folder / "results/small/checked.txt").exists() == (code == 0)
 
 
 def test_snakemakes_own_report(done, tmp_path):
-    done[0].run("--configfile", "small.yaml", "--report", str(tmp_path / "snakemake.html"))
+    done.run("--configfile", "small.yaml", "--report", str(tmp_path / "snakemake.html"))
     page = (tmp_path / "snakemake.html").read_text()
     assert "sigma_theta" in page
     assert "summary, point by point" in page
@@ -255,34 +257,23 @@ BY_ONE = {"simulate_hits", "smear_hits", "infer_theta", "propagate_uncertainty",
 VERDICT, PAGE = {"tally", "validate"}, {"plot", "report", "check", "all"}
 
 
-@pytest.fixture(scope="module")
-def in_a_copy(tmp_path_factory):
-    """A study that a copy of the project has made."""
-    folder = tmp_path_factory.mktemp("copy")
-    workflow = Workflow(folder, copy_of_project(folder))
-    small = {**SMALL, "scan": None, "source": {"muons": 300}, "toys": {"muons": 10, "per_muon": 100}}
-    (folder / "small.yaml").write_text(yaml.safe_dump(small))
-    workflow.run("--cores", "2", "--configfile", "small.yaml")
-    return workflow
-
-
 @pytest.mark.parametrize(
     ("changed", "expected"),
     [
         ("report/captions.py", PAGE),
-        ("report/templates/report.html.j2", PAGE),
-        ("validation/judgement.py", VERDICT | PAGE),
+        slow("report/templates/report.html.j2", PAGE),
+        slow("validation/judgement.py", VERDICT | PAGE),
         ("detector/response.py", BY_ONE | VERDICT | PAGE),
-        ("uncertainty/quoting.py", BY_ONE | VERDICT | PAGE),
-        ("cli.py", set()),
+        slow("uncertainty/quoting.py", BY_ONE | VERDICT | PAGE),
+        slow("cli.py", set()),
     ],
 )
-def test_a_change_makes_again_what_its_layer_and_those_above_make(in_a_copy, changed, expected):
-    source = in_a_copy.project / "src" / "pullback" / changed
+def test_a_change_makes_again_what_its_layer_and_those_above_make(done, changed, expected):
+    source = done.project / "src" / "pullback" / changed
     content = source.read_bytes()
     try:
         source.write_bytes(content + b"\n")
-        printed = in_a_copy.run("--cores", "1", "--dry-run", "--configfile", "small.yaml")
+        printed = done.run("--cores", "1", "--dry-run", "--configfile", "small.yaml")
     finally:
         source.write_bytes(content)
     planned = {rule for rule, _ in re.findall(r"^(\w+) +(\d+)$", printed, re.MULTILINE)} - {"total"}

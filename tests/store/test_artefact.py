@@ -307,21 +307,21 @@ def test_an_artefact_that_changed_under_the_study_is_refused(made, tmp_path):
         assert len(reader.rows(f"{label}/theta")) == 300
 
 
-def test_only_artefacts_whose_rows_are_read_are_verified_and_each_once(tmp_path, monkeypatch):
+def test_only_artefacts_whose_rows_are_read_are_verified_and_each_once(tmp_path, monkeypatch, block):
     """A figure shows the first muons of a billion, and need not read the others for that."""
-    raw = {"study": "s", "source": {"muons": 2 * BLOCK + 5}, "compute": {"batch_cost": 1}}
+    raw = {"study": "s", "source": {"muons": 2 * block + 5}, "compute": {"batch_cost": 1}}
     run = Run({**raw, "toys": {"muons": 6, "per_muon": 20}}, tmp_path).make()
     verified = []
     monkeypatch.setattr(artefact, "verify", lambda path, advice: verified.append(path))
     with open_study(run.outputs.study) as reader:
         verified.clear()
         for start, stop, batches in (
-            (0, BLOCK, [0]),
+            (0, block, [0]),
             (10, 20, []),
-            (BLOCK - 1, BLOCK + 1, [1]),
-            (2 * BLOCK, None, [2]),
+            (block - 1, block + 1, [1]),
+            (2 * block, None, [2]),
         ):
-            assert len(reader.rows("nominal/theta", start, stop)) == (2 * BLOCK + 5 if stop is None else stop) - start
+            assert len(reader.rows("nominal/theta", start, stop)) == (2 * block + 5 if stop is None else stop) - start
             assert verified == [run.files["theta"][index] for index in batches]
             verified.clear()
         reader.rows("nominal/sigma_theta", 0, 0)

@@ -9,7 +9,7 @@ import pytest
 import torch
 import yaml
 from pretend_gpu import OnGpu, PretendGpu
-from running import PROJECT, SMALL, Workflow
+from running import PROJECT, SMALL, Workflow, slow
 from scipy.stats import ks_2samp
 
 from pullback import (
@@ -93,7 +93,7 @@ def assert_close(found, expected):
             torch.testing.assert_close(other, value, rtol=1e-9, atol=1e-9 * scale, equal_nan=True, msg=said)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", ["one_hit", "track", slow("track3d"), slow("scatter")])
 def test_nothing_is_mixed_with_the_cpu(name, monkeypatch):
     monkeypatch.setattr(linear, "MUONS_AT_A_TIME", 32 * len(load_model(MODELS[name]).coordinates))
     expected = results(name, CPU)
@@ -355,12 +355,14 @@ def written(workflow, **compute):
     (workflow.folder / "small.yaml").write_text(yaml.safe_dump(raw))
 
 
+@pytest.mark.slow
 def test_another_device_makes_nothing_again(done):
     for name in ("cpu", "cuda", "auto"):
         written(done, device=name)
         assert "Nothing to be done" in done.run("--cores", "1", "--configfile", "small.yaml", "--dry-run"), name
 
 
+@pytest.mark.slow
 def test_random_numbers_of_a_device_make_the_toys_again_and_nothing_else(done):
     written(done, device="cuda", device_random=True)
     printed = done.run("--cores", "1", "--configfile", "small.yaml", "--dry-run")
@@ -368,6 +370,7 @@ def test_random_numbers_of_a_device_make_the_toys_again_and_nothing_else(done):
     assert planned == {"run_toys", "tally", "validate", "plot", "report", "check", "all"}
 
 
+@pytest.mark.slow
 def test_a_workflow_without_its_gpu_says_so_in_one_line(done, tmp_path):
     shutil.copytree(done.folder, tmp_path, dirs_exist_ok=True)
     workflow = Workflow(tmp_path)

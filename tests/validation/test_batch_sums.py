@@ -8,7 +8,6 @@ from running import SMALL, Run
 from pullback.errors import PullbackError
 from pullback.store import artefact
 from pullback.store.study_file import ColumnPart, pack, unpack
-from pullback.study.blocks import BLOCK
 from pullback.validation.batch_sums import PointTally
 from pullback.validation.evidence import Evidence
 from pullback.validation.verdict import validate
@@ -98,10 +97,10 @@ def same(one, other):
         assert (one.folder / name).read_bytes() == (other.folder / name).read_bytes(), name
 
 
-def test_a_scan_with_systematics_that_is_cut_between_and_within_points(tmp_path):
+def test_a_scan_with_systematics_that_is_cut_between_and_within_points(tmp_path, block):
     raw = {
         **SMALL,
-        "source": {"muons": BLOCK + 300},
+        "source": {"muons": block + 300},
         "scan": {"detector.resolution": [500, 1000]},
         "systematics": {"model.dz": 0.01},
         "toys": {"muons": 20, "per_muon": 100, "experiments": 100},
@@ -112,7 +111,7 @@ def test_a_scan_with_systematics_that_is_cut_between_and_within_points(tmp_path)
     entries = Evidence.read(one.outputs.validation).points
     assert len(entries) == 2
     for entry in entries:  # each point has its own muons, and no others
-        assert entry.quoted.counts.muons == BLOCK + 300
+        assert entry.quoted.counts.muons == block + 300
         assert sum(each.toy_muons for each in entry.quoted.bins) == 20
 
 

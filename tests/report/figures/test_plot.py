@@ -3,7 +3,7 @@ import re
 import matplotlib as mpl
 import numpy as np
 import pytest
-from running import SMALL, Run, files_in
+from running import SMALL, Run, files_in, slow
 
 from pullback.errors import PullbackError
 from pullback.report.captions import words
@@ -13,15 +13,25 @@ from pullback.report.gallery import badness, drawn_from, fixed_entries, gallery,
 from pullback.statistics.intervals import Verdict
 from pullback.store import artefact
 from pullback.store.study_file import open_study
-from pullback.study.blocks import BLOCK
 from pullback.study.plan import Study
 from pullback.validation.evidence import ENDS, Evidence
 
 
-def drawn(raw, folder):
+def made(raw, folder):
+    """A study without its figures, and its evidence."""
     run = Run(raw, folder).make()
-    plot.plot(run.study, run.outputs.study, run.outputs.validation, *run.figures)
     return run, Evidence.read(run.outputs.validation)
+
+
+def drawn(raw, folder, *subjects):
+    """A study with its figures, or with those of some subjects, and its evidence."""
+    run, evidence = made(raw, folder)
+    figures = [figure for figure in gallery(run.study) if not subjects or figure.subject in subjects]
+    paths = ([folder / "figures" / f"{figure.stem}.{kind}" for figure in figures] for kind in ("svg", "pdf"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plot, "gallery", lambda _: figures)
+        plot.plot(run.study, run.outputs.study, run.outputs.validation, *paths)
+    return run, evidence
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +122,7 @@ def test_several_observables_share_figures(track):
     assert stems[9:] == ["sigma.worst", "ends.worst", "pulls.worst", "scan.scan", "budget.scan"]
 
 
+@pytest.mark.slow
 def test_several_observables_give_the_same_bytes_every_time(track, tmp_path):
     run, _ = track
     again = [[tmp_path / path.name for path in paths] for paths in run.figures]
@@ -198,7 +209,7 @@ def test_several_observables_over_a_grid(tmp_path):
         "systematics": {},
         "scan": {"detector.resolution": [500.0, 1000.0], "detector.efficiency": [0.8, 1.0]},
     }
-    run, evidence = drawn(raw, tmp_path)
+    run, evidence = drawn(raw, tmp_path, "scan")
     (scan, budget) = (each for each in gallery(run.study) if each.subject == "scan")
     assert "All other parameters are those of the scan point nearest" not in words(scan, run.study, evidence)[1]
     assert "All other parameters are those of the scan point nearest" in words(budget, run.study, evidence)[1]
@@ -292,7 +303,7 @@ def test_badness_puts_the_verdict_first():
     ],
 )
 def test_scans_of_other_shapes(tmp_path, scan):
-    run, evidence = drawn({**SMALL, "scan": scan}, tmp_path)
+    run, evidence = drawn({**SMALL, "scan": scan}, tmp_path, "scan")
     (figure,) = (each for each in gallery(run.study) if each.kind == "scan")
     assert (tmp_path / "figures" / f"{figure.stem}.svg").stat().st_size > 10_000
     _, caption = words(figure, run.study, evidence)
@@ -315,13 +326,13 @@ LOST = {"detector": {"efficiency": 1e-12}}
 @pytest.mark.parametrize(
     ("name", "changes"),
     [
-        ("one_hit", {"detector": {"efficiency": 0.5}}),
+        slow("one_hit", {"detector": {"efficiency": 0.5}}),
         ("one_hit", {"source": {"muons": 2}, **LOST}),
-        ("one_hit", {"toys": {"muons": 1, "per_muon": 2}, "detector": {"efficiency": 0.01}}),
+        slow("one_hit", {"toys": {"muons": 1, "per_muon": 2}, "detector": {"efficiency": 0.01}}),
         ("one_hit", {"source": {"muons": 9, "x_max": 1e-300}, "detector": {"resolution": 1e12}}),
-        ("one_hit", {"detector": {"noise": {"kind": "strip", "pitch": 3.0}}}),
+        slow("one_hit", {"detector": {"noise": {"kind": "strip", "pitch": 3.0}}}),
         ("track", LOST),
-        ("track", {"source": {"muons": 99, "x_min": 1e6 - 1e-9, "x_max": 1e6}, "detector": {"resolution": 1e12}}),
+        slow("track", {"source": {"muons": 99, "x_min": 1e6 - 1e-9, "x_max": 1e6}, "detector": {"resolution": 1e12}}),
     ],
 )
 def test_hits_that_are_lost_few_or_all_equal_are_drawn(tmp_path, name, changes):
@@ -330,24 +341,24 @@ def test_hits_that_are_lost_few_or_all_equal_are_drawn(tmp_path, name, changes):
 
 
 def test_the_hits_figure_says_how_many_hits_are_lost(tmp_path):
-    run, evidence = drawn({**FEW, "detector": {"efficiency": 0.5}}, tmp_path)
+    run, evidence = made({**FEW, "detector": {"efficiency": 0.5}}, tmp_path)
     axes, columns, _ = panels(run, evidence, "hits")
     hits = np.isfinite(columns["x_reco"]).sum()
     assert 100 < hits < 200
     assert axes[0].get_title() == f"{hits} of 300 muons have a hit"
     (mesh,) = axes[0].collections
     assert np.nansum(mesh.get_array()) == hits
-    run, evidence = drawn({**FEW, **LOST}, tmp_path / "lost")
+    run, evidence = made({**FEW, **LOST}, tmp_path / "lost")
     axes, _, _ = panels(run, evidence, "hits")
     assert [each.get_text() for each in axes[0].texts] == ["no hits"]
 
 
-def recorded(folder, rows, header="x", name="one_hit"):
-    """A study of recorded hits, drawn."""
+def recorded(folder, rows, header="x", name="one_hit", make=made):
+    """A study of recorded hits."""
     (folder / "hits.csv").write_text(f"{header}\n{rows}")
     source = {"kind": "recorded", "file": str(folder / "hits.csv")}
     raw = {"study": "s", "model": {"name": name}, "source": source, "toys": {"per_muon": 100}}
-    return drawn(raw, folder / "out")
+    return make(raw, folder / "out")
 
 
 NUMBERS = {
@@ -362,11 +373,15 @@ NUMBERS = {
 
 
 @pytest.mark.parametrize(
-    ("name", "header", "row"), [("one_hit", "x", "{0}\n"), ("track", "x0,x1,x2", "{0},{0},0.1\n{0},0.1,-0.1\n")]
+    ("name", "header", "row"),
+    [
+        ("one_hit", "x", "{0}\n"),
+        slow("track", "x0,x1,x2", "{0},{0},0.1\n{0},0.1,-0.1\n"),
+    ],
 )
 @pytest.mark.parametrize("numbers", NUMBERS.values(), ids=NUMBERS)
 def test_recorded_hits_of_any_size_are_drawn(tmp_path, numbers, name, header, row):
-    recorded(tmp_path, "".join(map(row.format, numbers)), header, name)
+    recorded(tmp_path, "".join(map(row.format, numbers)), header, name, drawn)
 
 
 def test_hits_too_far_to_be_drawn_are_counted_in_the_figure(tmp_path):
@@ -393,7 +408,7 @@ def test_the_range_of_a_histogram_of_all_values(values, limits):
     assert base.all_of(np.array(values)) == pytest.approx(limits, rel=1e-15)
 
 
-@pytest.mark.parametrize("systematics", [{}, {"model.dz": 0.1}])
+@pytest.mark.parametrize("systematics", [slow({}), {"model.dz": 0.1}])
 def test_a_single_muon_is_drawn(tmp_path, systematics):
     drawn({**SMALL, "scan": None, "source": {"muons": 1}, "systematics": systematics}, tmp_path)
 
@@ -424,9 +439,9 @@ def test_a_failure_leaves_no_half_file(scan, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("systematics", [{}, {"model.dz": 0.01}])
-def test_figures_read_the_artefacts_that_they_name_and_no_others(tmp_path, monkeypatch, systematics):
+def test_figures_read_the_artefacts_that_they_name_and_no_others(tmp_path, monkeypatch, block, systematics):
     """A point in several batches: those of the first 100 toy muons and the pseudo-experiments, each verified once."""
-    raw = {"study": "s", "source": {"muons": BLOCK + 300}, "compute": {"batch_cost": 1}, "systematics": systematics}
+    raw = {"study": "s", "source": {"muons": block + 300}, "compute": {"batch_cost": 1}, "systematics": systematics}
     run = Run({**raw, "toys": {"muons": 200, "per_muon": 20, "experiments": 100}}, tmp_path).make()
     (first, second), named = run.study.batches, drawn_from(run.study)
     assert set(named) == {(kind, first) for kind in run.study.kinds} | ({("toys", second)} if systematics else set())
@@ -444,9 +459,9 @@ def test_figures_read_the_artefacts_that_they_name_and_no_others(tmp_path, monke
         plot.plot(run.study, run.outputs.study, run.outputs.validation, *run.figures)
 
 
-def test_toys_of_very_many_blocks_are_shown(tmp_path):
+def test_toys_of_very_many_blocks_are_shown(tmp_path, block):
     """The first block has no toy muon: the first two blocks with one are shown, from the second batch."""
-    raw = {"study": "s", "source": {"muons": 3 * BLOCK}, "compute": {"batch_cost": 1}}
+    raw = {"study": "s", "source": {"muons": 3 * block}, "compute": {"batch_cost": 1}}
     run = Run({**raw, "toys": {"muons": 2, "per_muon": 300}}, tmp_path).make()
     assert {name for _, name in drawn_from(run.study)} == set(run.study.batches)
     with open_study(run.outputs.study) as reader:
@@ -455,7 +470,7 @@ def test_toys_of_very_many_blocks_are_shown(tmp_path):
         (theta,) = subject.observables
         muon = theta.toys("muon")
         assert len(muon) == 2
-        assert (muon >= BLOCK).all()
+        assert (muon >= block).all()
         for name in ("theta", "sigma_theta", "interval68_theta"):
             assert np.array_equal(subject.at(name, muon), reader.rows(f"nominal/{name}")[muon])
         assert np.array_equal(theta.distance(muon=muon), theta.at("{}", muon) / theta.at("sigma_{}_linear", muon))
