@@ -1,15 +1,12 @@
-"""The types of the evidence, which `validation.json` holds; `make docs` writes their JSON schema."""
+"""The types of the evidence, which `validation.json` holds, and their JSON schema (`make docs`)."""
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Iterable
 from enum import StrEnum
-from pathlib import Path
 from typing import Literal, final
 
-from ..files import write_text
 from ..statistics.intervals import Verdict
 from ..store.evidence_file import EvidenceFile, Number, Record
 
@@ -68,7 +65,7 @@ class Offsets(Record):
 
     def of(self, name: Offset) -> Deviation:
         """One of them by name."""
-        return {"bias": self.bias, **dict(zip(ENDS, self.ends, strict=True))}[name]
+        return getattr(self, name)
 
     @property
     def ends(self) -> tuple[Deviation, Deviation, Deviation, Deviation]:
@@ -288,9 +285,3 @@ class Evidence(EvidenceFile):
 def schema() -> str:
     """The JSON schema of `validation.json`."""
     return json.dumps(Evidence.model_json_schema(), indent=1, ensure_ascii=False) + "\n"
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Write the JSON schema of validation.json.")
-    parser.add_argument("folder", type=Path)
-    write_text(parser.parse_args().folder / "validation.schema.json", schema())
