@@ -157,8 +157,8 @@ class Response:
         coordinates = len(self.layers)
         if count == coordinates:
             return noise.draw(self.noise, rng, shape)
-        normal = rng.standard_normal((toys, count - coordinates))
-        return side_by_side([noise.draw(self.noise, rng, (toys, coordinates)), normal])
+        deviates = noise.draw(self.noise, rng, (toys, coordinates))
+        return side_by_side([deviates, rng.standard_normal((toys, count - coordinates))])
 
 
 class SimulatedBlock(NamedTuple):
