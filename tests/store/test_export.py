@@ -188,7 +188,7 @@ def test_matrices_are_named_by_both_labels_and_truths_become_numbers():
     assert rows == 5
     names = ["c_x0_x0", "c_x0_x1", "c_x1_x0", "c_x1_x1", "ok", "steps_0", "steps_1"]
     assert [field.name for field in fields] == names
-    assert [field.indices for field in fields[:4]] == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    assert [field.element for field in fields[:4]] == [(slice(None), i, j) for i in (0, 1) for j in (0, 1)]
     assert fields[1].long_name == "covariance, x0, x1"
     assert fields[4].dtype == "u1"
 

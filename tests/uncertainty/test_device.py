@@ -192,7 +192,8 @@ def columns(raw, folder, where="cpu"):
     steps.run_toys(whole.of_kind("toys"), paths["reco"], paths["toys"], where)
     found = {}
     for kind in ("sigma", "toys"):
-        with artefact.open_signed(paths[kind], kind) as reader:
+        with artefact.open_verified(paths[kind], kind) as file:
+            reader = artefact.Reader(paths[kind], file)
             for label in (part.label for part in whole.parts):
                 found |= {f"{kind}/{name}": reader.rows(name) for name, _ in reader.columns(label)}
     return found

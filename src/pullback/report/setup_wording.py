@@ -12,8 +12,7 @@ from ..models import NO_FOLD, Quantity
 from ..study.plan import Study
 from ..validation.csv_tables import scanned
 from ..validation.evidence import Evidence
-from .figures.signs import over_sigma
-from .formats import count, figures, percent
+from .formats import count, figures, over_sigma, percent
 
 
 def digits(number: int) -> str:

@@ -1,9 +1,10 @@
-"""HDF5 artefacts: written whole, with a checksum and digests, and refused when they aren't what they should be.
+"""HDF5 artefacts: written atomically, with a checksum and digests, and verified when read.
 
-A group a point, named by its label; in it a dataset a column, in chunks of 1 MiB, without compression or times. HDF5
-keeps no checksums of its own: that of the whole file is verified before HDF5 opens it (`checksum`). The root attribute
-`digest` stands for all that the artefact says: what it was made from and the XXH3-128 of each block of every column
-(SHA-256 would take half as long as writing the block). It is listed in the `parents` of what is made from it.
+Each scan point has a group, named by its label, and each of its columns is a dataset in that group, stored in chunks of
+1 MiB without compression or times. The checksum of the whole file is verified before HDF5 opens it (`checksum`). The
+root attribute `digest` covers what the artefact was made from and the XXH3-128 of each block of every column. (A
+SHA-256 would take half as long as writing the block.) An artefact lists the digests of those it was made from in its
+attribute `parents`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import h5py
 import numpy as np
@@ -60,11 +61,11 @@ class Column:
         if not len(values):
             return
         self._dataset[self._at : self._at + len(values)] = values
-        self._digests.append(xxhash.xxh3_128(values).digest())
+        self._digests.append(xxhash.xxh3_128(values.data).digest())
         self._at += len(values)
 
     def finish(self) -> tuple[str, bytes]:
-        """Record the digest of every block, and return name and digests; refuse an incomplete column."""
+        """Record the digests of the blocks, and return name and digests; refuse an incomplete column."""
         if self._at != len(self._dataset):
             raise AssertionError(f"{self._dataset.name}: {self._at} of {len(self._dataset)} rows written")
         digests = b"".join(self._digests)
@@ -86,8 +87,7 @@ class Writer:
             return self._file[part.label]
         group = self._file.create_group(part.label)
         digests = {f"{name}_sha256": digest for name, digest in part.digests.items()}
-        for name, value in {**flat(part.config.model_dump(mode="json")), **digests, "first_muon": part.start}.items():
-            group.attrs[name] = value
+        group.attrs.update({**flat(part.config.model_dump(mode="json")), **digests, "first_muon": part.start})
         return group
 
     def column(
@@ -100,7 +100,7 @@ class Writer:
         dtype: str = "f8",
         **attributes: Any,
     ) -> Column:
-        """A new column in a point's group; `quantity` gives its description and unit."""
+        """Add a column to a point's group; `quantity` gives its description and unit."""
         # Chunks of 1 MiB of whole rows, several times faster to write than chunks of one column.
         chunks = (max(1, min(shape[0], blocks.BLOCK // math.prod(shape[1:]))), *shape[1:])
         dataset = group.create_dataset(name, shape, dtype, chunks=chunks, maxshape=(max(1, shape[0]), *shape[1:]))
@@ -118,7 +118,7 @@ class Writer:
         self._size += values.nbytes + ARRAY_OVERHEAD
         reserve(self._path, self._size)
         dataset = group.create_dataset(path, data=values)
-        self._arrays[dataset.name] = xxhash.xxh3_128(values).hexdigest()
+        self._arrays[dataset.name] = xxhash.xxh3_128(values.data).hexdigest()
 
     def finish(self, batch: Batch, parents: dict[str, str]) -> None:
         """Finish the columns, and sign the file with the digest of its content."""
@@ -166,9 +166,7 @@ class Reader:
 
     def arrays(self, group: str) -> dict[str, np.ndarray]:
         """All datasets of a point's group, by their path in the group."""
-        names: list[str] = []
-        self._file[group].visititems(lambda name, each: names.append(name) if isinstance(each, h5py.Dataset) else None)
-        return {name: self.rows(f"{group}/{name}") for name in names}
+        return {name.removeprefix(f"{group}/"): self.rows(name) for name, _ in self.columns(group)}
 
     def columns(self, group: str) -> Iterator[tuple[str, h5py.Dataset]]:
         """Path and dataset of every column in a group and its subgroups, in order of name."""
@@ -188,9 +186,6 @@ class Reader:
         if group not in self._scales:
             self._scales[group] = scales_of(self._file[group])
         return dims_of(self._file[column], self._scales[group])
-
-
-R = TypeVar("R", bound=Reader)
 
 
 @contextmanager
@@ -230,15 +225,14 @@ def sign(
         "parents": json.dumps(parents, sort_keys=True),
     }
     digest = hashlib.sha256(json.dumps({**made_from, "content": content}, sort_keys=True).encode()).hexdigest()
-    about = {
-        "units": UNITS,
-        "seed": seed,
-        "versions": json.dumps(versions()),
-        "vector_instructions": json.dumps(vector_instructions()),
-        "digest": digest,
-    }
-    for name, value in {**made_from, **about}.items():
-        file.attrs[name] = value
+    file.attrs.update(made_from)
+    file.attrs.update(
+        units=UNITS,
+        seed=seed,
+        versions=json.dumps(versions()),
+        vector_instructions=json.dumps(vector_instructions()),
+        digest=digest,
+    )
 
 
 @contextmanager
@@ -249,19 +243,18 @@ def read(path: str | Path, batch: Batch) -> Iterator[Reader]:
     ------
     ArtefactError
         The file is missing, truncated or damaged, is no artefact of this kind and schema, was made from another config
-        or
-        by another version of the package, or links to other files. The message names the file.
+        or by another version of the package, or links to other files. The message names the file.
 
     """
-    with open_signed(path, batch.kind) as reader:
-        if reader._file.attrs["config_digest"] != batch.digest:
+    with open_verified(path, batch.kind) as file:
+        if file.attrs["config_digest"] != batch.digest:
             raise ArtefactError(f"{path}: was made from another config; delete it and run again")
-        yield reader
+        yield Reader(path, file)
 
 
 @contextmanager
-def open_signed(path: str | Path, kind: str, reader: type[R] = Reader, advice: str = REMAKE) -> Iterator[R]:
-    """Open an artefact of a kind with a class of readers, with all checks except that of the config."""
+def open_verified(path: str | Path, kind: str, advice: str = REMAKE) -> Iterator[h5py.File]:
+    """Open an artefact of a kind after all checks except that of the config."""
     verify(path, advice)
     # No chunk cache: each block is read once as a whole, and the caches of many open columns would fill the memory.
     with h5py.File(path, "r", rdcc_nbytes=0) as file:
@@ -270,7 +263,7 @@ def open_signed(path: str | Path, kind: str, reader: type[R] = Reader, advice: s
         if file.attrs["code_digest"] != code_digest(_layer_of(kind)):
             raise ArtefactError(f"{path}: was made by another version of pullback; delete it and run again")
         _refuse_links(path, file)
-        yield reader(path, file)
+        yield file
 
 
 def _layer_of(kind: str) -> str:

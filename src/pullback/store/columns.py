@@ -12,6 +12,7 @@ from ..models import Quantity
 from ..study.artefact_configs import ArtefactConfig
 from ..study.batches import Part
 from .artefact import Column, Writer
+from .netcdf import Dims
 
 FLAGS = {
     "hit_not_finite": 1,
@@ -29,7 +30,7 @@ COVARIANCE = "x_covariance"
 
 
 class ColumnSpec(NamedTuple):
-    """A column of each observable: its name, description, second axis, type and unit.
+    """A column that each observable has: its name, description, second axis, type and unit.
 
     `{name}`, `{long_name}` and `{unit}` stand for those of the observable.
     """
@@ -48,8 +49,8 @@ QUOTED = {
     "sigma": ColumnSpec("sigma_{name}", "standard uncertainty of the {long_name}"),
     "sigma_linear": ColumnSpec("sigma_{name}_linear", "standard uncertainty of the {long_name} by linear propagation"),
     "bias": ColumnSpec("bias_{name}", "mean of the {long_name} over the noise minus its value at the hits"),
-    "interval68": ColumnSpec("interval68_{name}", "68.27 % coverage interval of the {long_name}", along="end"),
-    "interval95": ColumnSpec("interval95_{name}", "95 % coverage interval of the {long_name}", along="end"),
+    "interval68": ColumnSpec("interval68_{name}", "68.27 % coverage interval of the {long_name}", "end"),
+    "interval95": ColumnSpec("interval95_{name}", "95 % coverage interval of the {long_name}", "end"),
     "linear_valid": ColumnSpec(
         "linear_valid_{name}", "whether linear propagation is valid for the {long_name}", dtype="u1"
     ),
@@ -65,15 +66,12 @@ TOYS = {
     "sd_error": ColumnSpec(
         "toy_sd_error_{name}", "standard error of the standard deviation of the {long_name} over toys"
     ),
-    "interval68": ColumnSpec(
-        "toy_interval68_{name}", "interval that holds 68.27 % of the toys' {long_name}", along="end"
-    ),
-    "interval68_error": ColumnSpec("toy_interval68_error_{name}", "standard errors of its ends", along="end"),
-    "interval95": ColumnSpec("toy_interval95_{name}", "interval that holds 95 % of the toys' {long_name}", along="end"),
-    "interval95_error": ColumnSpec("toy_interval95_error_{name}", "standard errors of its ends", along="end"),
+    "interval68": ColumnSpec("toy_interval68_{name}", "interval that holds 68.27 % of the toys' {long_name}", "end"),
+    "interval68_error": ColumnSpec("toy_interval68_error_{name}", "standard errors of its ends", "end"),
+    "interval95": ColumnSpec("toy_interval95_{name}", "interval that holds 95 % of the toys' {long_name}", "end"),
+    "interval95_error": ColumnSpec("toy_interval95_error_{name}", "standard errors of its ends", "end"),
 }
 """Toy columns of each observable: fields of `pullback.run_toys`."""
-
 
 BUDGET = {
     "shares": ColumnSpec(
@@ -123,11 +121,17 @@ EXPERIMENTS = {
 ENDS = {"end": ["low", "high"]}
 
 Labels = Mapping[str, list[str] | int]
-"""Labels along second axes, by name of the axis; its length for an axis without labels."""
+"""Labels along second axes, by name of the axis; the length of an axis without labels."""
+
+Attributes = Mapping[str, Mapping[str, Any]]
+"""Further attributes of columns, by field."""
 
 
 class ColumnGroup:
-    """Columns of the same specifications for every observable, in a group of a point."""
+    """Columns of the same specifications for every observable, in a group of a scan point.
+
+    They have `rows` rows along the dimension `dim`.
+    """
 
     def __init__(
         self,
@@ -138,53 +142,61 @@ class ColumnGroup:
         dim: str,
         rows: int,
         labels: Labels = ENDS,
-        about: Mapping[str, Mapping[str, Any]] | None = None,
+        about: Attributes | None = None,
     ):
-        """Columns with `rows` rows along `dim`; `about` holds further attributes by field."""
+        about = {"flag": FLAG_ATTRIBUTES, **(about or {})}
         self._columns: list[tuple[str, int, Column]] = []
-        for axis, each in enumerate(part.model.observables):
+        for index, observable in enumerate(part.model.observables):
             for field, kind in kinds.items():
-                name, words = (text.format(name=each.name, long_name=each.long_name) for text in kind[:2])
-                along = labels[kind.along] if kind.along else None
-                dims = {dim: None, **({kind.along: along if isinstance(along, list) else None} if kind.along else {})}
-                shape = (rows, *([along if isinstance(along, int) else len(along)] if kind.along else []))
-                unit = kind.unit.format(unit=each.unit) if kind.dtype == "f8" else "1"
+                shape: tuple[int, ...] = (rows,)
+                dims: Dims = {dim: None}
+                if kind.along:
+                    along = labels[kind.along]
+                    dims[kind.along] = along if isinstance(along, list) else None
+                    shape = rows, along if isinstance(along, int) else len(along)
+                name, words = (text.format(**observable._asdict()) for text in kind[:2])
+                unit = kind.unit.format(unit=observable.unit) if kind.dtype == "f8" else "1"
                 quantity = Quantity(name, "1" if unit == "12" else unit, words)
-                more = FLAG_ATTRIBUTES if field == "flag" else (about or {}).get(field, {})
-                column = out.column(group, name, shape, dims, quantity, kind.dtype, **more)
-                self._columns.append((field, axis, column))
+                column = out.column(group, name, shape, dims, quantity, kind.dtype, **about.get(field, {}))
+                self._columns.append((field, index, column))
 
     def append(self, result: Mapping[str, np.ndarray], rows: np.ndarray | slice = slice(None)) -> None:
         """Write the selected rows of a result with fields (muon, observable) or (muon, observable, end)."""
-        for field, axis, column in self._columns:
-            column.append(result[field][rows, axis])
+        for field, index, column in self._columns:
+            column.append(result[field][rows, index])
 
 
-def of_muons(out: Writer, part: Part, kinds: ColumnSpecs, labels: Labels = ENDS, about: Any = None) -> ColumnGroup:
-    """Columns with one row per muon of the part."""
+def of_muons(
+    out: Writer, part: Part, kinds: ColumnSpecs, labels: Labels = ENDS, about: Attributes | None = None
+) -> ColumnGroup:
+    """Add columns with one row per muon of the part."""
     return ColumnGroup(out, part, kinds, out.point(part), "muon", part.stop - part.start, labels, about)
 
 
 def of_blocks(out: Writer, part: Part, kinds: ColumnSpecs, labels: Labels, rows: int) -> ColumnGroup:
-    """Columns with one row per block, in a group `design`."""
+    """Add columns with one row per block, in a group `design`."""
     return ColumnGroup(out, part, kinds, out.point(part).create_group("design"), "block", rows, labels)
 
 
+def _add(out: Writer, part: Part, quantity: Quantity, **axes: list[str]) -> Column:
+    """Add one column with one row per muon, and with further axes given by their labels."""
+    shape = (part.stop - part.start, *map(len, axes.values()))
+    return out.column(out.point(part), quantity.name, shape, {"muon": None, **axes}, quantity)
+
+
 def of_observables(out: Writer, part: Part) -> Column:
-    """The column of the observables' covariance by linear propagation (muon, observable, observable)."""
-    names = [each.name for each in part.model.observables]
-    dims = {"muon": None, "observable": names, "observable_2": names}
+    """Add the column of the observables' covariance by linear propagation (muon, observable, observable)."""
+    names = [observable.name for observable in part.model.observables]
     quantity = Quantity("covariance", "units of both", "covariance of the observables by linear propagation")
-    return out.column(out.point(part), "covariance", (part.stop - part.start, len(names), len(names)), dims, quantity)
+    return _add(out, part, quantity, observable=names, observable_2=names)
 
 
 def of_hits(out: Writer, part: Part, name: str, which: str) -> Column:
-    """The column of hits (muon, coordinate)."""
+    """Add a column of hits (muon, coordinate)."""
     coordinates = part.model.coordinates
     words = " and ".join(dict.fromkeys(coordinate.long_name for coordinate in coordinates))
-    dims = {"muon": None, "coordinate": [coordinate.name for coordinate in coordinates]}
     quantity = Quantity(name, coordinates[0].unit, f"{which} {words}")
-    return out.column(out.point(part), name, (part.stop - part.start, len(coordinates)), dims, quantity)
+    return _add(out, part, quantity, coordinate=[coordinate.name for coordinate in coordinates])
 
 
 def has_covariances(part: Part[ArtefactConfig]) -> bool:
@@ -194,17 +206,13 @@ def has_covariances(part: Part[ArtefactConfig]) -> bool:
 
 
 def of_covariances(out: Writer, part: Part, shape: tuple[int, ...]) -> Column:
-    """The column of the hits' covariances: variances (muon, coordinate) or matrices (muon, coordinate, coordinate)."""
+    """Add the column of the hits' variances (muon, coordinate) or covariances (muon, coordinate, coordinate)."""
     names = [coordinate.name for coordinate in part.model.coordinates]
-    dims = {"muon": None, **dict(zip(("coordinate", "coordinate_2"), (names for _ in shape), strict=False))}
-    words = "covariance of the recorded hits; NaN: the detector's"
-    return out.column(
-        out.point(part), COVARIANCE, (part.stop - part.start, *shape), dims, Quantity(COVARIANCE, "m2", words)
-    )
+    axes = dict.fromkeys(("coordinate", "coordinate_2")[: len(shape)], names)
+    return _add(out, part, Quantity(COVARIANCE, "m2", "covariance of the recorded hits; NaN: the detector's"), **axes)
 
 
 def of_fits(out: Writer, part: Part) -> list[Column]:
-    """The columns `chi2` and `ndf`."""
+    """Add the columns `chi2` and `ndf`."""
     quantities = Quantity("chi2", "1", "χ² of the fit"), Quantity("ndf", "1", "degrees of freedom of the fit")
-    rows = (part.stop - part.start,)
-    return [out.column(out.point(part), each.name, rows, {"muon": None}, each) for each in quantities]
+    return [_add(out, part, quantity) for quantity in quantities]

@@ -1,4 +1,4 @@
-"""A point of a study as one flat table, with one row per muon: Parquet, ROOT or CSV.
+"""A scan point of a study as one flat table, with one row per muon: Parquet, ROOT or CSV.
 
 A column of several dimensions becomes one column per element, named by the labels along its axes: `x_reco` (muon,
 coordinate) becomes `x_reco_x0`, `x_reco_x1`, and `interval68_theta` (muon, end) becomes `interval68_theta_low`,
@@ -10,12 +10,12 @@ same bytes, except for ROOT, which writes the time into its files.
 from __future__ import annotations
 
 import difflib
-import itertools
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -45,7 +45,7 @@ class Field(NamedTuple):
 
     name: str
     column: str
-    indices: tuple[int, ...]
+    element: tuple[slice | int, ...]
     dtype: np.dtype
     units: str
     long_name: str
@@ -80,7 +80,7 @@ def export(
     point : str, optional
         Label of the point; not needed if the study has only one.
     table : str
-        "muons", or "toys" for the results of toys, with one row per toy muon.
+        "muons", or "toys" for the results of toys, with one row for each muon that has toys.
     columns : sequence of str
         Columns of the table, or columns of the study, which select all their elements. Default: all columns.
     output : path, optional
@@ -168,15 +168,14 @@ def _fields(reader: Reader, label: str, table: str) -> tuple[list[Field], int]:
             continue
         rows = len(dataset)
         labels = [
-            labels or [str(index) for index in range(length)]
-            for length, labels in zip(dataset.shape[1:], list(dims.values())[1:], strict=True)
+            labels or [*map(str, range(n))] for n, labels in zip(dataset.shape[1:], [*dims.values()][1:], strict=True)
         ]
         dtype = np.dtype("u1") if dataset.dtype == bool else dataset.dtype
-        for indices in itertools.product(*(range(len(each)) for each in labels)):
-            element = [each[index] for each, index in zip(labels, indices, strict=True)]
-            long_name = ", ".join([dataset.attrs["long_name"], *element])
-            flat = "_".join([name, *map(_plain, element)])
-            fields.append(Field(flat, path, indices, dtype, dataset.attrs["units"], long_name))
+        for indices in np.ndindex(dataset.shape[1:]):
+            words = [names[index] for names, index in zip(labels, indices, strict=True)]
+            long_name = ", ".join([dataset.attrs["long_name"], *words])
+            flat = "_".join([name, *map(_plain, words)])
+            fields.append(Field(flat, path, (slice(None), *indices), dtype, dataset.attrs["units"], long_name))
     if not fields:
         raise ArtefactError(f"{reader.path}: point {label} has no table of {table}")
     return fields, rows
@@ -198,21 +197,14 @@ def _chosen(study: str | Path, fields: list[Field], names: Sequence[str]) -> lis
 
 def _rows(reader: Reader, fields: list[Field], start: int, stop: int) -> list[np.ndarray]:
     """Rows [start, stop) of each column of the table."""
-    whole_columns = {path: reader.rows(path, start, stop) for path in dict.fromkeys(field.column for field in fields)}
-    return [np.ascontiguousarray(whole_columns[each.column][:, *each.indices], each.dtype) for each in fields]
+    columns = {path: reader.rows(path, start, stop) for path in dict.fromkeys(field.column for field in fields)}
+    return [np.ascontiguousarray(columns[field.column][field.element], field.dtype) for field in fields]
 
 
 @contextmanager
-def _parquet(part: Path, fields: list[Field], label: str) -> Iterator[Append]:
+def _arrow(writer_class: Any, part: Path, fields: list[Field], label: str) -> Iterator[Append]:
     schema = _schema(fields, label)
-    with pa.parquet.ParquetWriter(part, schema) as writer:
-        yield lambda columns: writer.write_batch(pa.record_batch(columns, schema=schema))
-
-
-@contextmanager
-def _csv(part: Path, fields: list[Field], label: str) -> Iterator[Append]:
-    schema = _schema(fields, label)
-    with pa.csv.CSVWriter(part, schema) as writer:
+    with writer_class(part, schema) as writer:
         yield lambda columns: writer.write_batch(pa.record_batch(columns, schema=schema))
 
 
@@ -225,7 +217,11 @@ def _root(part: Path, fields: list[Field], label: str) -> Iterator[Append]:
         yield lambda columns: tree.extend(dict(zip((field.name for field in fields), columns, strict=True)))
 
 
-_WRITERS = {"parquet": _parquet, "root": _root, "csv": _csv}
+_WRITERS: dict[str, Callable[[Path, list[Field], str], AbstractContextManager[Append]]] = {
+    "parquet": partial(_arrow, pa.parquet.ParquetWriter),
+    "root": _root,
+    "csv": partial(_arrow, pa.csv.CSVWriter),
+}
 
 
 def _schema(fields: list[Field], label: str) -> pa.Schema:

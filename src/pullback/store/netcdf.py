@@ -18,10 +18,7 @@ _SCALE_ATTRIBUTES = {"CLASS", "NAME", "DIMENSION_LIST", "REFERENCE_LIST"}
 
 def describe(dataset: h5py.Dataset, dims: Dims, quantity: Quantity, attributes: dict[str, Any]) -> None:
     """Give a dataset its unit, long name, attributes and dimension scales, which are created on first use."""
-    dataset.attrs["units"] = quantity.unit
-    dataset.attrs["long_name"] = quantity.long_name
-    for name, value in attributes.items():
-        dataset.attrs[name] = value
+    dataset.attrs.update({"units": quantity.unit, "long_name": quantity.long_name, **attributes})
     group = dataset.parent
     for axis, (dim, labels) in enumerate(dims.items()):
         if dim not in group and labels is None:

@@ -1,4 +1,4 @@
-"""`study.h5`: every point and column of a study in one file, as virtual datasets over the batches' artefacts."""
+"""`study.h5`: all columns of all scan points in one file, as virtual datasets over the artefacts of the batches."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def pack(parts: Iterable[ColumnPart]) -> dict[str, np.ndarray]:
 
 
 def unpack(arrays: Mapping[str, np.ndarray]) -> Iterator[ColumnPart]:
-    """The column parts that `pack` was given."""
+    """Recover the column parts that `pack` was given."""
 
     def array(value: dict[str, Any]) -> Any:
         return np.array(value["array"], value["dtype"]) if set(value) == {"dtype", "array"} else value
@@ -74,7 +74,7 @@ class _StudyColumn(NamedTuple):
 class Gathering:
     """Collects the columns of a study, batch by batch, and writes `study.h5`."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._columns: dict[str, _StudyColumn] = {}
         self._parents: dict[str, str] = {}
 
@@ -99,9 +99,7 @@ class Gathering:
             reserve(part, OVERHEAD * (1 + sum(len(column.sources) for column in self._columns.values())))
             for point in study.points:
                 config = point.config.model_dump(mode="json", exclude={"study", "figures", "compute"})
-                group = file.create_group(point.label)
-                for name, value in artefact.flat(config).items():
-                    group.attrs[name] = value
+                file.create_group(point.label).attrs.update(artefact.flat(config))
             for name, column in self._columns.items():
                 _gather(file, name, column)
             file.attrs["content_digest"] = content
@@ -124,8 +122,7 @@ class StudyReader(Reader):
         ------
         ArtefactError
             An artefact with some of these rows is missing or damaged, or has changed since `study.h5` was made. The
-            message
-            names the artefact.
+            message names the artefact.
 
         """
         for first, last, source in self._sources_of(name):
@@ -149,8 +146,8 @@ class StudyReader(Reader):
         if source in self._verified:
             return
         file = Path(self.path).parent / source
-        with artefact.open_signed(file, file.parent.name) as parent:
-            if parent.digest != self.parents[source]:
+        with artefact.open_verified(file, file.parent.name) as parent:
+            if parent.attrs["digest"] != self.parents[source]:
                 raise ArtefactError(f"{file}: has changed since {self.path} was made from it; run again")
         self._verified.add(source)
 
@@ -161,14 +158,14 @@ def open_study(path: str | Path, advice: str = REMAKE) -> Iterator[StudyReader]:
 
     `advice` is the hint for a file that is no `study.h5`.
     """
-    with artefact.open_signed(path, "study", StudyReader, advice) as reader:
-        yield reader
+    with artefact.open_verified(path, "study", advice) as file:
+        yield StudyReader(path, file)
 
 
-def _gather(file: h5py.File, column: str, whole: _StudyColumn) -> None:
-    """One virtual dataset over the pieces of a column."""
-    first, dtype = whole.first, np.dtype(whole.first.dtype)
-    shape = (sum(count for _, count in whole.sources), *first.shape[1:])
+def _gather(file: h5py.File, path: str, column: _StudyColumn) -> None:
+    """Write a column as one virtual dataset over its parts."""
+    first, dtype = column.first, np.dtype(column.first.dtype)
+    shape = (sum(count for _, count in column.sources), *first.shape[1:])
     # If a source is lost, its rows read as NaN or as the largest integer, never as a plausible zero.
     fill = np.nan if dtype.kind == "f" else np.iinfo(dtype).max
     # The low-level interface is needed, since the high-level one records the time of day.
@@ -176,16 +173,15 @@ def _gather(file: h5py.File, column: str, whole: _StudyColumn) -> None:
     properties.set_obj_track_times(False)
     properties.set_fill_value(np.array([fill], dtype))
     at = 0
-    for source, count in whole.sources:
+    for source, count in column.sources:
         if count:
             rows, part = h5py.h5s.create_simple(shape), (count, *first.shape[1:])
             rows.select_hyperslab((at, *(0 for _ in shape[1:])), part)
-            properties.set_virtual(rows, source.encode(), column.encode(), h5py.h5s.create_simple(part))
+            properties.set_virtual(rows, source.encode(), path.encode(), h5py.h5s.create_simple(part))
         at += count
-    group, name = column.rsplit("/", 1)
+    group, name = path.rsplit("/", 1)
     kind, space = h5py.h5t.py_create(dtype, logical=True), h5py.h5s.create_simple(shape)
     h5py.h5d.create(file.require_group(group).id, name.encode(), kind, space, dcpl=properties)
-    dataset = file[column]
     attributes = dict(first.attributes)
     quantity = Quantity(name, attributes.pop("units"), attributes.pop("long_name"))
-    describe(dataset, first.dims, quantity, attributes)
+    describe(file[path], first.dims, quantity, attributes)

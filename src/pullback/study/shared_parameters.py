@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ..config.base import nearest
+from ..config.schema import PointConfig
 from ..errors import ConfigError
 from ..models import Model
 from ..uncertainty.arrays import Tensor
@@ -80,7 +81,7 @@ def covariance_of(section: Mapping[str, Any]) -> Float[np.ndarray, "systematic s
     return covariance_matrix(uncertainties, correlations_of(section))
 
 
-def sources_of(part: Part[SharedConfig]) -> list[str]:
+def sources_of(part: Part[SharedConfig] | Part[PointConfig]) -> list[str]:
     """The names of the sources in the uncertainty budget of a part."""
     section, model, source = part.config.systematics, part.model, part.config.source
     full = model.covariance is not None or (source.kind == "recorded" and bool(source.covariance))

@@ -7,7 +7,7 @@ from running import SMALL, Run, files_in
 
 from pullback.errors import PullbackError
 from pullback.report.captions import words
-from pullback.report.figures import base, budget, one_hit, plot, point
+from pullback.report.figures import base, budget, plot, point
 from pullback.report.figures.base import Subject
 from pullback.report.gallery import badness, drawn_from, fixed_entries, gallery, point_of
 from pullback.statistics.intervals import Verdict
@@ -69,7 +69,7 @@ def lines(run, evidence, kind):
     """The lines of a figure of the nominal point, by label, in each panel."""
     (figure,) = (f for f in gallery(run.study) if f.kind == kind and f.subject == "nominal")
     with plot.open_study(run.outputs.study) as reader, mpl.rc_context(base.STYLE):
-        canvas = plot.of_point(run.study, kind)(base.Subject(run.study, reader, evidence, figure))
+        canvas = plot.OF_SUBJECT[kind](base.Subject(run.study, reader, evidence, figure))
         label = point_of(figure, run.study, evidence)
         columns = {name.removeprefix(label + "/"): reader.rows(name) for name, _ in reader.columns(label)}
         base.plt.close(canvas)
@@ -97,7 +97,7 @@ def panels(run, evidence, kind):
     (figure,) = (f for f in gallery(run.study) if f.kind == kind and f.subject == "nominal")
     with plot.open_study(run.outputs.study) as reader, mpl.rc_context(base.STYLE):
         subject = base.Subject(run.study, reader, evidence, figure)
-        canvas = plot.of_point(run.study, kind)(subject)
+        canvas = plot.OF_SUBJECT[kind](subject)
         base.plt.close(canvas)
         label = subject.label
         columns = {name.removeprefix(label + "/"): reader.rows(name) for name, _ in reader.columns(label)}
@@ -224,17 +224,22 @@ def test_the_range_of_a_figure(values, limits):
 
 
 def test_the_ratio_panel_shows_the_ratio(scan):
-    (top, _, bottom, _), columns = lines(*scan, "sigma")
+    (top, _, bottom, near_fold), columns = lines(*scan, "sigma")
     muon = columns["toys/muon"]
     order = np.argsort(columns["theta"][muon], kind="stable")
     theta, sigma = columns["theta"][muon][order], columns["sigma_theta_linear"][muon][order]
     sd = columns["toys/toy_sd_theta"][order]
     quoted = columns["sigma_theta"][muon][order]
-    top, bottom = dict(top), dict(bottom)
+    top, bottom, near_fold = dict(top), dict(bottom), dict(near_fold)
     np.testing.assert_array_equal(top["linear σ"], np.stack([theta, sigma], axis=1))
     np.testing.assert_array_equal(top["quoted σ"], np.stack([theta, quoted], axis=1))
     np.testing.assert_array_equal(top["sd of toys"], np.stack([theta, sd], axis=1))
-    np.testing.assert_array_equal(bottom["to the linear σ"], np.stack([theta, sd / sigma], axis=1))
+    claimed = theta / sigma >= 3
+    assert 0 < claimed.sum() < len(claimed)
+    for which, where in ((claimed, "in"), (~claimed, "outside")):
+        shown = bottom[f"to the linear σ, {where} the linear domain"]
+        np.testing.assert_array_equal(shown, np.stack([theta, sd / sigma], axis=1)[which])
+        np.testing.assert_array_equal(shown, near_fold[f"to the linear σ, {where} the linear domain"])
     np.testing.assert_array_equal(bottom["to the quoted σ"], np.stack([theta, sd / quoted], axis=1))
 
 
@@ -266,7 +271,7 @@ def test_the_law_figure_shows_where_it_holds(scan):
     near = np.argsort(place, kind="stable")[: (place < 6).sum()]
     expected = np.stack([place[near], quoted[near] / linear[near]], axis=1)
     assert 0.55 < expected[0, 1] < 0.65
-    np.testing.assert_array_equal(shown["quoted σ"], expected[:: max(1, len(near) // 500)])
+    np.testing.assert_array_equal(shown["quoted σ / linear σ"], expected[:: max(1, len(near) // 500)])
 
 
 def test_badness_puts_the_verdict_first():
@@ -410,7 +415,7 @@ def test_a_failure_leaves_no_half_file(scan, tmp_path, monkeypatch):
     def fail(_):
         raise RuntimeError("stop")
 
-    monkeypatch.setitem(one_hit.ONE_HIT, "coverage", fail)
+    monkeypatch.setitem(plot.OF_SUBJECT, "coverage", fail)
     again = [[tmp_path / path.name for path in paths] for paths in run.figures]
     with pytest.raises(RuntimeError, match="stop"):
         plot.plot(run.study, run.outputs.study, run.outputs.validation, *again)
@@ -454,3 +459,14 @@ def test_toys_of_very_many_blocks_are_shown(tmp_path):
         for name in ("theta", "sigma_theta", "interval68_theta"):
             assert np.array_equal(subject.at(name, muon), reader.rows(f"nominal/{name}")[muon])
         assert np.array_equal(theta.distance(muon=muon), theta.at("{}", muon) / theta.at("sigma_{}_linear", muon))
+
+
+@pytest.mark.parametrize(("name", "below_theta"), [("one_hit", 2), ("track", 4)])
+def test_ratios_far_from_1_are_in_sight(tmp_path, name, below_theta):
+    noise = {"noise": {"kind": "strip", "pitch": 3.0}}
+    run, evidence = drawn({**FEW, "model": {"name": name}, "detector": noise}, tmp_path)
+    axes, columns, _ = panels(run, evidence, "sigma")
+    muon = columns["toys/muon"]
+    ratios = columns["toys/toy_sd_theta"] / columns["sigma_theta"][muon]
+    assert np.nanmedian(ratios) > 10
+    assert axes[below_theta].get_ylim()[1] > np.nanmedian(ratios)

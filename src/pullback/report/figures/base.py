@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import matplotlib as mpl
 
@@ -12,6 +12,7 @@ mpl.use("agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
@@ -24,13 +25,16 @@ from ...study.plan import Study
 from ...study.toy_selection import blocks_shown, share
 from ...validation.bin_sums import distance
 from ...validation.evidence import Bin, Entry, Estimate, Evidence, Level, Sigma
+from ..formats import over_sigma
 from ..gallery import Figure, point_of
-from .signs import over_sigma
+
+if TYPE_CHECKING:
+    from matplotlib.typing import RcKeyType
 
 # Okabe and Ito's colours, told apart by the colour-blind; marker and line style tell them apart in grey.
 BLUE, VERMILLION, GREY = "#0072B2", "#D55E00", "#7F7F7F"
 
-STYLE = {
+STYLE: dict[RcKeyType, Any] = {
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -59,7 +63,7 @@ class Subject:
 
     def __init__(self, study: Study, reader: Reader, evidence: Evidence, figure: Figure):
         self.study, self.reader, self.recorded = study, reader, study.recorded
-        self.model = study.model
+        self.model, self.one_hit = study.model, study.config.model.name == "one_hit"
         self.label = point_of(figure, study, evidence)
         self.point = next(each for each in study.points if each.label == self.label)
         self.settings = self.point.config.validation
@@ -136,11 +140,6 @@ class Observable:
         return max(self.subject.settings.domain, self.quantity.domain)
 
     @property
-    def usable(self) -> np.ndarray:
-        """Muons without a flag."""
-        return self.column("flag_{}") == 0
-
-    @property
     def true(self) -> np.ndarray:
         """The value at the true hits; for an angle on a circle, within half a period of the recorded value."""
         value = self.column("{}")
@@ -180,8 +179,13 @@ def say_what_is_beyond(axes: Axes, hits: np.ndarray) -> None:
         axes.set_title(words, fontsize=8, color=VERMILLION)
 
 
+def say(axes: Axes, words: str) -> None:
+    """Words in the middle of a panel that has nothing else to show."""
+    axes.text(0.5, 0.5, words, transform=axes.transAxes, ha="center")
+
+
 def axis(quantity: Quantity, words: str = "") -> str:
-    """The words on an axis: sign and unit."""
+    """The label of an axis: symbol and unit."""
     unit = "" if quantity.unit in ("", "1") else f" ({quantity.unit})"
     return f"{words}{quantity.symbol}{unit}"
 
@@ -198,15 +202,15 @@ def normal(x: np.ndarray, mean: float, sd: float) -> np.ndarray:
 
 
 def density(axes: Axes, values: np.ndarray, bins: np.ndarray, **style: Any) -> None:
-    """A histogram as a density over all values, those outside the bins and an empty sample included."""
-    # One outline is much less to draw than a bar a bin.
+    """A histogram normalized to all values, including those outside the bins; the sample may be empty."""
+    # One outline is much faster to draw than one bar per bin.
     style = {"histtype": "stepfilled", **style}
     weights = np.full(len(values), 1 / (max(1, len(values)) * (bins[1] - bins[0])))
-    axes.hist(values, bins=bins, weights=weights, **style)
+    axes.hist(values, bins=bins.tolist(), weights=weights, **style)
 
 
 def most_of(values: np.ndarray, tail: float = 0.005) -> tuple[float, float]:
-    """A range that holds all of some values but the tails, and that is symmetric if zero is well inside."""
+    """The range of the values without their tails; symmetric if zero is well inside."""
     values = values[np.isfinite(values)]
     if not len(values):
         return -1.0, 1.0
@@ -221,7 +225,7 @@ def most_of(values: np.ndarray, tail: float = 0.005) -> tuple[float, float]:
 
 
 def all_of(values: np.ndarray) -> tuple[float, float]:
-    """The range of a histogram that holds all of some finite values."""
+    """The range of a histogram of all of the values, which are finite."""
     low, high = float(values.min()), float(values.max())
     if too_narrow(low, high):
         half = max(0.5, NARROWEST * abs(low))
@@ -234,11 +238,27 @@ def too_narrow(low: float, high: float) -> bool:
     return high - low <= max(NARROWEST * max(abs(low), abs(high)), 1 / FURTHEST)
 
 
-def panels(count: int, width: float, height: float, most: int = FEW) -> tuple[Canvas, list[Axes]]:
-    """A figure with `count` panels, at most `most` per row."""
+def legend(
+    canvas: Canvas, panels: Iterable[Axes], loc: Any = "outside upper center", ncols: int = 4, **style: Any
+) -> None:
+    """One legend for all panels."""
+    shown: dict[str, Artist] = {}
+    for axes in panels:
+        handles, names = axes.get_legend_handles_labels()
+        shown |= dict(zip(names, handles, strict=True))
+    if shown:  # panels that have nothing to show have no lines, either
+        canvas.legend(list(shown.values()), list(shown), loc=loc, ncols=ncols, fontsize=8, **style)
+
+
+def panels(
+    count: int, width: float, height: float, most: int = FEW, *, sharex: bool = False, sharey: bool = False
+) -> tuple[Canvas, list[Axes]]:
+    """A figure with `count` panels, at most `most` per row; `sharex` and `sharey` as in `plt.subplots`."""
     columns = min(count, most)
     rows = -(-count // columns)
-    canvas, grid = plt.subplots(rows, columns, figsize=(width * columns, height * rows), squeeze=False)
+    canvas, grid = plt.subplots(
+        rows, columns, figsize=(width * columns, height * rows), squeeze=False, sharex=sharex, sharey=sharey
+    )
     for axes in grid.flat[count:]:
         axes.remove()
     return canvas, list(grid.flat[:count])
@@ -283,7 +303,7 @@ def labels(bins: Sequence[Bin]) -> list[str]:
 
 
 def ticks(axes: Axes, words: Sequence[str], place: str) -> None:
-    """Words along the axis, one a bin."""
+    """Label the bins along the axis."""
     long = sum(map(len, words)) > 32
     axes.set_xticks(range(len(words)), words, rotation=30 if long else 0, ha="right" if long else "center")
     axes.set(xlabel=place, xlim=(-0.5, len(words) - 0.5))

@@ -14,7 +14,22 @@ from ...study.plan import Study
 from ...study.scan import number
 from ...validation.evidence import Evidence
 from ..gallery import Figure, fixed_entries, over
-from .base import BLUE, GREY, VERMILLION, Canvas, Observable, Subject, density, normal, observables_of, plt
+from .base import (
+    BLUE,
+    FEW,
+    GREY,
+    VERMILLION,
+    Canvas,
+    Observable,
+    Subject,
+    density,
+    legend,
+    normal,
+    observables_of,
+    panels,
+    plt,
+    say,
+)
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
 """Okabe and Ito's, in an order in which neighbours differ in grey too."""
@@ -32,12 +47,12 @@ def _budget(subject: Subject) -> Canvas:
     axes.axvline(1, color="black", lw=0.8, ls="--")
     axes.set(xlabel="share of the mean variance")
     axes.spines["left"].set_visible(False)
-    canvas.legend(*axes.get_legend_handles_labels(), loc="outside right upper", fontsize=8)
+    legend(canvas, [axes], "outside right upper", 1)
     return canvas
 
 
 def stacked(bar: Callable[..., Any], budgets: Sequence[dict[str, float]], start: str, wide: str) -> None:
-    """Bars of shares, one on the other from 0 up; those that are negative from 0 down."""
+    """Draw stacked bars of shares: positive ones upward from 0, negative ones downward."""
     names = list(dict.fromkeys(name for each in budgets for name in each))
     above, below = np.zeros(len(budgets)), np.zeros(len(budgets))
     with mpl.rc_context({"hatch.color": "#404040"}):
@@ -49,16 +64,14 @@ def stacked(bar: Callable[..., Any], budgets: Sequence[dict[str, float]], start:
             above, below = above + share.clip(min=0), below + share.clip(max=0)
 
 
-def _budget_scan(study: Study, evidence: Evidence, figure: Figure) -> Canvas:
+def budget_scan(study: Study, evidence: Evidence, figure: Figure) -> Canvas:
+    """Draw the shares of the sources at each scan point, a panel for each observable."""
     name = over(study)[0]
     points = {each.label: each.values for each in study.points}
     observables = observables_of(study, figure)
-    columns = min(4, len(observables))
-    rows = -(-len(observables) // columns)
-    canvas, grid = plt.subplots(
-        rows, columns, figsize=(2.5 * columns + 2, 2.6 * rows), squeeze=False, sharex=True, sharey=True
-    )
-    for axes, each in zip(grid.flat, observables, strict=False):
+    columns = min(FEW, len(observables))
+    canvas, grid = panels(len(observables), 2.5 + 2 / columns, 2.6, sharex=True, sharey=True)
+    for axes, each in zip(grid, observables, strict=True):
         entries = sorted(
             (entry for entry in fixed_entries(study, evidence, [name]) if entry.observable == each.name),
             key=lambda entry: points[entry.point][name],
@@ -70,12 +83,10 @@ def _budget_scan(study: Study, evidence: Evidence, figure: Figure) -> Canvas:
         axes.axhline(0, color="black", lw=0.8)
         axes.axhline(1, color="black", lw=0.8, ls="--")
         axes.set(title=each.symbol)
-    for axes in grid.flat[len(observables) :]:
-        axes.remove()
-    for axes in grid[:, 0]:
+    for axes in grid[::columns]:
         axes.set_ylabel("share of the mean variance")
     canvas.supxlabel(name, fontsize=9)
-    handles, words = grid[0, 0].get_legend_handles_labels()
+    handles, words = grid[0].get_legend_handles_labels()
     canvas.legend(handles[::-1], words[::-1], loc="outside right upper", fontsize=8)
     return canvas
 
@@ -83,9 +94,8 @@ def _budget_scan(study: Study, evidence: Evidence, figure: Figure) -> Canvas:
 def _systematics(subject: Subject) -> Canvas:
     pairs = 1 if len(subject.observables) < 4 else 2
     rows = -(-len(subject.observables) // pairs)
-    canvas, grid = plt.subplots(
-        rows, 2 * pairs, figsize=(4.2 * 2 if pairs == 1 else 14, 0.4 + 2.4 * rows), squeeze=False
-    )
+    size = 8.4 if pairs == 1 else 14, 0.4 + 2.4 * rows
+    canvas, grid = plt.subplots(rows, 2 * pairs, figsize=size, squeeze=False)
     for axes in grid.flat[2 * len(subject.observables) :]:
         axes.remove()
     for left, right, each in zip(grid.flat[::2], grid.flat[1::2], subject.observables, strict=False):
@@ -93,12 +103,7 @@ def _systematics(subject: Subject) -> Canvas:
     for column in range(2 * pairs):
         words = "width of pulls in each pseudo-experiment" if column % 2 else "mean pull of each pseudo-experiment"
         grid[0, column].set_title(f"{words}\n", loc="left")
-    shown = {}  # an observable that has nothing to show has no lines, either
-    for axes in (*grid[:, 0::2].flat, *grid[:, 1::2].flat):
-        handles, words = axes.get_legend_handles_labels()
-        shown |= dict(zip(words, handles, strict=True))
-    if shown:
-        canvas.legend(shown.values(), shown.keys(), loc="outside lower center", ncols=3, fontsize=8)
+    legend(canvas, [*grid[:, 0::2].flat, *grid[:, 1::2].flat], "outside lower center", 3)
     return canvas
 
 
@@ -110,7 +115,7 @@ def _experiments(left: Axes, right: Axes, each: Observable) -> None:
     shared = each.entry.shared
     if count < 2 or not shared or not shared.pull_shift or not shared.pull_width:
         words = "too few muons" if count < 2 else "not judged"
-        left.text(0.5, 0.5, words, transform=left.transAxes, ha="center")
+        say(left, words)
         left.set(xlabel=f"mean pull of {each.symbol}")
         right.set_axis_off()  # still there for the title of its column
         return
@@ -135,5 +140,3 @@ def _experiments(left: Axes, right: Axes, each: Observable) -> None:
 
 
 OF_SOURCES: dict[str, Callable[[Subject], Canvas]] = {"budget": _budget, "systematics": _systematics}
-
-BUDGET_SCAN: Callable[[Study, Evidence, Figure], Canvas] = _budget_scan

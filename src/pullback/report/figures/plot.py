@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
+
+from matplotlib.transforms import Bbox
 
 from ...files import whole
 from ...store.study_file import open_study
@@ -15,12 +18,14 @@ from ...validation.evidence import Evidence
 from ..gallery import gallery
 from .base import STYLE, Canvas, Subject, plt
 from .budget import OF_SOURCES
-from .one_hit import ONE_HIT
 from .point import OF_POINT
 from .scan import OF_SCAN
 from .target import target_figure
 
 log = logging.getLogger(__name__)
+
+OF_SUBJECT = OF_POINT | OF_SOURCES
+"""What draws each kind of figure of a scan point."""
 
 METADATA = {
     "svg": {"Date": None, "Creator": None},
@@ -46,14 +51,9 @@ def plot(
             elif figure.subject == "scan":
                 canvas = OF_SCAN[figure.kind](study, evidence, figure)
             else:
-                canvas = of_point(study, figure.kind)(Subject(study, reader, evidence, figure))
+                canvas = OF_SUBJECT[figure.kind](Subject(study, reader, evidence, figure))
             _save(canvas, svg, pdf)
             log.info("drawn: %s", figure.stem)
-
-
-def of_point(study: Study, kind: str) -> Callable[[Subject], Canvas]:
-    """What draws a kind of figure of a point: one hit has some of its own."""
-    return ({**OF_POINT, **OF_SOURCES} | (ONE_HIT if study.config.model.name == "one_hit" else {}))[kind]
 
 
 def _save(canvas: Canvas, svg: str | Path, pdf: str | Path) -> None:
@@ -72,6 +72,7 @@ def _lay_out(canvas: Canvas) -> None:
     canvas.draw_without_rendering()
     canvas.set_layout_engine("none")
     for axes in canvas.axes:
-        for which in ("original", "active"):
+        places: tuple[Literal["original", "active"], ...] = ("original", "active")
+        for which in places:
             place = axes.get_position(original=which == "original")
-            axes.set_position([round(each, 6) for each in place.bounds], which=which)
+            axes.set_position(Bbox.from_bounds(*(round(each, 6) for each in place.bounds)), which=which)

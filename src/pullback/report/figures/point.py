@@ -1,15 +1,16 @@
-"""The figures of a point, of any model: a panel for each of its observables."""
+"""The figures of a scan point: a panel for each observable; one hit has views of its own, over its one coordinate."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 
 from ...statistics.angles import wrap
 from ...statistics.normal import K95, P68, P95
-from ...validation.evidence import ENDS, NotJudged
+from ...validation.evidence import ENDS, Bin, Entry, Level, NotJudged, Sigma
 from .base import (
     BLUE,
     FEW,
@@ -19,17 +20,21 @@ from .base import (
     Canvas,
     Observable,
     Subject,
+    all_of,
     axis,
     density,
     gaussian,
     in_bins,
+    legend,
     most_of,
     of_bins,
     panels,
     plt,
+    say,
     say_what_is_beyond,
     ticks,
 )
+from .closure import closure
 
 ENDS_STYLES = (
     (BLUE, "v", "68.27 %, lower"),
@@ -38,7 +43,8 @@ ENDS_STYLES = (
     (VERMILLION, "^", "95 %, upper"),
 )
 
-COVERAGE_STYLES = (
+CoverageStyle = tuple[Sigma, Level, str, str, str, str]
+COVERAGE_STYLES: tuple[CoverageStyle, ...] = (
     ("linear", "68", BLUE, "o", "none", "±1 σ, linear"),
     ("quoted", "68", BLUE, "o", BLUE, "68.27 %, quoted"),
     ("linear", "95", VERMILLION, "s", "none", "±1.96 σ, linear"),
@@ -47,11 +53,68 @@ COVERAGE_STYLES = (
 
 
 def _hits(subject: Subject) -> Canvas:
+    return _hits_of_one_layer(subject) if subject.one_hit else _hits_in_layers(subject)
+
+
+def _hits_of_one_layer(subject: Subject) -> Canvas:
+    (x,) = subject.model.coordinates
+    reco = subject.column("x_reco")
+    hit = np.isfinite(reco[:, 0])
+    if subject.recorded:
+        canvas, left = plt.subplots(figsize=(5.5, 3.2))
+        _positions(left, reco[hit, 0])
+        left.set(xlabel=axis(x, "recorded "), ylabel="muons")
+    else:
+        true = subject.column("x_true")
+        canvas, (left, right) = plt.subplots(1, 2, figsize=(8, 3.4))
+        _density_map(canvas, left, true[hit, 0], reco[hit, 0])
+        left.set(xlabel=axis(x, "true "), ylabel=axis(x, "recorded "))
+        if not hit.all():
+            left.set_title(f"{hit.sum()} of {len(hit)} muons have a hit")
+        _residuals(right, (reco - true) * subject.resolution)
+    say_what_is_beyond(left, subject.as_recorded("x_reco"))
+    return canvas
+
+
+def _positions(axes: Axes, hits: np.ndarray) -> None:
+    """Histogram of the positions of hits, with marks at the first ones."""
+    if not len(hits):
+        say(axes, "no hits")
+        return
+    axes.hist(hits, bins=min(100, max(10, len(hits) // 50)), range=all_of(hits), color=BLUE)
+    style: dict[str, Any] = {"color": "black", "ms": 12, "clip_on": False, "label": "the first 200 hits"}
+    axes.plot(hits[:200], np.zeros_like(hits[:200]), "|", **style)
+    axes.legend()
+
+
+def _density_map(canvas: Canvas, axes: Axes, true: np.ndarray, reco: np.ndarray) -> None:
+    """Number of muons by true and recorded position."""
+    if not len(reco):
+        say(axes, "no hits")
+        return
+    counts, xs, ys = np.histogram2d(true, reco, bins=120, range=[all_of(true), all_of(reco)])
+    mesh = axes.pcolormesh(
+        xs, ys, np.where(counts > 0, counts, np.nan).T, norm="log", rasterized=True, cmap="cividis_r"
+    )
+    canvas.colorbar(mesh, ax=axes, label="muons")
+    axes.axline((true.mean(), true.mean()), slope=1, color=VERMILLION, lw=1.2, ls="--", label="recorded = true")
+    axes.legend(loc="upper left")
+
+
+def _residuals(axes: Axes, off: np.ndarray) -> None:
+    """The residuals of all hits, in units of the resolution."""
+    density(axes, off[np.isfinite(off)], np.linspace(-4.5, 4.5, 61), color=BLUE, alpha=0.5, label="all hits")
+    gaussian(axes)
+    axes.set(xlabel="(recorded − true) × resolution", ylabel="density", ylim=(0, 0.52))
+    axes.legend(loc="upper left", fontsize=8)
+
+
+def _hits_in_layers(subject: Subject) -> Canvas:
     reco, names = subject.column("x_reco"), [each.symbol for each in subject.model.coordinates]
     wide = max(3.0, 0.4 * len(names))
     if subject.recorded:
         canvas, (where, recorded) = plt.subplots(1, 2, figsize=(3 + 2 * wide, 3.4))
-        _spread(where, [each[np.isfinite(each)] for each in reco.T], names)
+        _spread(where, reco, names)
         units = dict.fromkeys(each.unit for each in subject.model.coordinates)
         where.set(ylabel=f"recorded ({', '.join(units)})")
     else:
@@ -59,13 +122,10 @@ def _hits(subject: Subject) -> Canvas:
             1, 3, figsize=(3.2 + 2 * wide, 3.4), gridspec_kw={"width_ratios": [3.2, wide, wide]}
         )
         off = (reco - subject.column("x_true")) * subject.resolution
-        density(pooled, off[np.isfinite(off)], np.linspace(-4.5, 4.5, 61), color=BLUE, alpha=0.5, label="all hits")
-        gaussian(pooled)
-        pooled.set(xlabel="(recorded − true) × resolution", ylabel="density", ylim=(0, 0.52))
-        pooled.legend(loc="upper left", fontsize=8)
+        _residuals(pooled, off)
         for edge in (-K95, -1, 0, 1, K95):
             where.axhline(edge, color="black", lw=0.6, ls="-" if edge == 0 else ":")
-        _spread(where, [each[np.isfinite(each)] for each in off.T], names)
+        _spread(where, off, names)
         where.set(ylabel="(recorded − true) × resolution")
     where.legend(loc="upper right", fontsize=7, ncols=2)
     low, high = where.get_ylim()
@@ -74,16 +134,17 @@ def _hits(subject: Subject) -> Canvas:
     say_what_is_beyond(where, hits)
     share = np.isfinite(hits).mean(axis=0)
     recorded.bar(range(len(names)), share, color=BLUE, alpha=0.7)
-    for index, each in enumerate(share):
-        recorded.text(index, each, f"{100 * each:.3g} %", ha="center", va="bottom", fontsize=6, clip_on=False)
+    for index, height in enumerate(share):
+        recorded.text(index, height, f"{100 * height:.3g} %", ha="center", va="bottom", fontsize=6, clip_on=False)
     recorded.set(ylabel="share of muons with a hit", ylim=(0, 1.08), xlabel="coordinate")
     recorded.set_xticks(range(len(names)), names)
     return canvas
 
 
-def _spread(axes: Axes, samples: list[np.ndarray], names: list[str]) -> None:
-    """Where 68.27 % and 95 % of each sample lie, and its median."""
-    known = [index for index, each in enumerate(samples) if len(each)]
+def _spread(axes: Axes, columns: np.ndarray, names: Sequence[str]) -> None:
+    """Where 68.27 % and 95 % of the hits in each coordinate lie, and their median."""
+    samples = [column[np.isfinite(column)] for column in columns.T]
+    known = [index for index, sample in enumerate(samples) if len(sample)]
     levels = [(1 - P95) / 2, (1 - P68) / 2, 0.5, (1 + P68) / 2, (1 + P95) / 2]
     found = np.array([np.quantile(samples[index], levels) for index in known]).reshape(-1, 5)
     axes.vlines(known, found[:, 0], found[:, 4], color=BLUE, lw=1, label="95 % of hits")
@@ -94,6 +155,8 @@ def _spread(axes: Axes, samples: list[np.ndarray], names: list[str]) -> None:
 
 
 def _value(subject: Subject) -> Canvas:
+    if subject.one_hit:
+        return _value_over_hits(subject)
     canvas, grid = panels(len(subject.observables), 3.0, 2.4)
     for axes, each in zip(grid, subject.observables, strict=True):
         value, sigma = each.column("{}"), each.column("sigma_{}")
@@ -107,7 +170,7 @@ def _value(subject: Subject) -> Canvas:
             density(axes, true[np.isfinite(true)], bins, **style)
         top = 1.25 * axes.get_ylim()[1]
         if len(sigma):
-            # In the middle and at the top, as wide as ±1 σ.
+            # A bar as wide as ±1 σ, at the top of the panel.
             axes.errorbar(
                 (low + high) / 2,
                 0.92 * top,
@@ -120,82 +183,34 @@ def _value(subject: Subject) -> Canvas:
         axes.set(xlabel=axis(each.quantity), ylim=(0, top), xlim=(low, high), yticks=[])
     for axes in grid[::FEW]:
         axes.set_ylabel("density")
-    _legend(canvas, grid[0])
+    legend(canvas, grid[:1])
     return canvas
 
 
-def _sigma(subject: Subject) -> Canvas:
-    count = len(subject.observables)
-    columns = min(count, FEW)
-    rows = -(-count // columns)
-    canvas, grid = plt.subplots(
-        2 * rows,
-        columns,
-        figsize=(3.1 * columns, 3.6 * rows),
-        squeeze=False,
-        gridspec_kw={"height_ratios": [1.5, 1] * rows},
-    )
-    for place in range(rows * columns):
-        row, column = divmod(place, columns)
-        top, bottom = grid[2 * row : 2 * row + 2, column]
-        if place < count:
-            _closure(top, bottom, subject.observables[place])
-        else:
-            top.remove()
-            bottom.remove()
-    for row in range(rows):
-        grid[2 * row, 0].set_ylabel("uncertainty")
-        grid[2 * row + 1, 0].set_ylabel("toy sd / σ")
-    handles = {label: handle for axes in grid[:2, 0] for handle, label in zip(*axes.get_legend_handles_labels())}  # noqa: B905
-    canvas.legend(
-        handles.values(),
-        handles.keys(),
-        loc="outside upper center",
-        ncols=min(5, 1 + columns),
-        fontsize=8,
-        markerscale=2,
-    )
+def _value_over_hits(subject: Subject) -> Canvas:
+    """Values and intervals of at most 60 hits, against their coordinate."""
+    (x_axis,), (theta,) = subject.model.coordinates, subject.observables
+    x = subject.column("x_reco")[:, 0]
+    usable = (theta.column("flag_{}") == 0) & np.isfinite(x)
+    x = x[usable]
+    value, sigma, interval = (theta.column(name)[usable] for name in ("{}", "sigma_{}_linear", "interval68_{}"))
+    views = {"all hits": np.full(len(x), True), "within 6 σ of the fold": np.abs(x) < 6 / subject.resolution[0]}
+    views = {title: which for title, which in views.items() if which.any()} or views
+    canvas, grid = panels(len(views), 4, 3.4)
+    for axes, (title, which) in zip(grid, views.items(), strict=True):
+        order = np.flatnonzero(which)[np.argsort(x[which], kind="stable")]
+        if len(order) > 60:
+            wanted = np.linspace(x[order[0]], x[order[-1]], 60)  # evenly over x, as far as there are muons
+            order = order[np.unique(np.searchsorted(x[order], wanted).clip(0, len(order) - 1))]
+        style: dict[str, Any] = {"fmt": "none", "elinewidth": 2.5, "color": "lightgrey", "label": "±1 σ, linear"}
+        axes.errorbar(x[order], value[order], sigma[order], **style)
+        # Not as error bars, since near a fold the value at the hit can lie outside its interval.
+        axes.vlines(x[order], *interval[order].T, lw=1, color=BLUE, label="68.27 % interval")
+        axes.plot(x[order], value[order], "o", ms=2.5, color=BLUE)
+        axes.axhline(0, color="black", lw=0.6)
+        axes.set(xlabel=axis(x_axis, "recorded "), ylabel=axis(theta.quantity), title=title)
+    grid[0].legend(loc="upper left")
     return canvas
-
-
-def _closure(top: Axes, bottom: Axes, each: Observable) -> None:
-    """The spread of toys beside σ, and over it, against the value of an observable."""
-    muon, sd = each.toys("muon"), each.toys("toy_sd_{}")
-    value, linear, quoted = (each.at(name, muon) for name in ("{}", "sigma_{}_linear", "sigma_{}"))
-    claimed = (each.distance(muon=muon) >= each.domain) & (linear > 0)
-    good = np.isfinite(value) & (quoted > 0) & np.isfinite(sd)
-    many = good.sum() > 100
-    style = {"ls": "none", "ms": 2 if many else 3.5, "rasterized": bool(many)}
-    top.plot(value[good], sd[good], "s", color=VERMILLION, label="sd of toys", **style)
-    top.plot(value[good], quoted[good], ".", color=BLUE, label="quoted σ", **style)
-    tolerance = each.subject.settings.tolerance
-    bottom.axhspan(1 - tolerance, 1 + tolerance, color=GREY, alpha=0.25, lw=0)
-    bottom.axhline(1, color="black", lw=0.6)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        to_linear, to_quoted = sd / linear, sd / quoted
-    bottom.plot(value[good], to_quoted[good], "s", color=VERMILLION, label="to the quoted σ", **style)
-    domains = ((claimed, "black", "in the linear domain"), (~claimed, GREY, "outside the linear domain"))
-    for which, colour, words in domains:
-        some = good & which & np.isfinite(to_linear)
-        bottom.plot(
-            value[some], to_linear[some], "x", mew=0.6, color=colour, label=f"to the linear σ, {words}", **style
-        )
-    limits = most_of(value[good])
-    for axes in (top, bottom):
-        axes.set_xlim(*limits)
-    if good.any():
-        low, high = np.quantile(np.concatenate([sd[good], quoted[good]]), [0, 0.98])
-        if 0 < 30 * low < high:
-            top.set_yscale("log")
-        else:
-            top.set_ylim(0, 1.15 * high)
-        shown = np.concatenate([to_quoted[good], to_linear[good & claimed], [1 - 2 * tolerance, 1 + 2 * tolerance]])
-        bottom.set_ylim(0.97 * shown.min(), 1.03 * min(shown.max(), 2.5))
-    else:
-        top.text(0.5, 0.5, "no toys", transform=top.transAxes, ha="center")
-    top.set(title=axis(each.quantity))
-    top.tick_params(labelbottom=False)
-    bottom.set_xlabel(axis(each.quantity))
 
 
 def _pulls(subject: Subject) -> Canvas:
@@ -219,7 +234,7 @@ def _pulls(subject: Subject) -> Canvas:
         gaussian(axes)
         axes.set(xlabel=f"pull of {each.symbol}", ylabel="density" if alone else "")
         handles, names = axes.get_legend_handles_labels()
-        if not alone:  # what the line is, the caption says
+        if not alone:  # the caption explains the line
             handles, names = handles[:-1], names[:-1]
         axes.legend(handles, names, loc="upper left", fontsize=8 if alone else 7)
         # Few muons near the fold make high spikes, which would leave no room for the others.
@@ -229,7 +244,7 @@ def _pulls(subject: Subject) -> Canvas:
 
 def _ends(subject: Subject) -> Canvas:
     found = of_bins(subject.observables)
-    canvas, grid = panels(len(found), *((6.5, 3.6) if len(found) == 1 else (4.6, 2.8)), most=2)
+    canvas, grid = panels(len(found), *_size(found), most=2)
     tolerance = subject.settings.tolerance
     for axes, panel in zip(grid, found, strict=True):
         axes.axhspan(-tolerance, tolerance, color=GREY, alpha=0.25, lw=0)
@@ -249,57 +264,102 @@ def _ends(subject: Subject) -> Canvas:
         low, high = axes.get_ylim()
         axes.set_ylim(min(low, -2 * tolerance), max(high, 2 * tolerance))
         axes.set(ylabel="(toy end − quoted end) / half-width" if len(found) == 1 else "difference / half-width")
-    _legend(canvas, grid[0])
+    legend(canvas, grid[:1])
     return canvas
 
 
 def _coverage(subject: Subject) -> Canvas:
     found = of_bins(subject.observables)
-    canvas, grid = panels(len(found), *((6.5, 3.6) if len(found) == 1 else (4.6, 2.8)), most=2)
-    for axes, panel in zip(grid, found, strict=True):
+    views: list[tuple[BinPanel, Sequence[CoverageStyle]]] = [(panel, COVERAGE_STYLES) for panel in found]
+    if subject.one_hit:  # linear and quoted intervals beside each other
+        views = [(panel, COVERAGE_STYLES[kind::2]) for panel in found for kind in (0, 1)]
+    size = (4.7, 3.6) if subject.one_hit else _size(found)
+    canvas, grid = panels(len(views), *size, most=2, sharey=subject.one_hit)
+    for axes, (panel, styles) in zip(grid, views, strict=True):
         axes.axhline(P68, color=BLUE, ls="--", lw=0.8)
         axes.axhline(P95, color=VERMILLION, ls="--", lw=0.8)
-        for index, (sigma, level, colour, marker, face, label) in enumerate(COVERAGE_STYLES):
-            shift = 0.12 * (index - 1.5)
+        for index, (sigma, level, colour, marker, face, label) in enumerate(styles):
+            shift = 0.12 * (index - (len(styles) - 1) / 2)
             style = {"fmt": marker, "ms": 4, "color": colour, "mfc": face, "label": label}
             in_bins(axes, panel.coverages(sigma, level), shift, **style)
         outside = sum(each.verdict == NotJudged.OUTSIDE for each in panel.linear) if panel.place else 0
         axes.axvspan(-0.5, outside - 0.5, color=GREY, alpha=0.2, lw=0)
         _named(axes, panel, "true ", len(found))
+    for axes in grid:
         axes.set(ylabel="coverage", ylim=(None, 1.02))
-    _legend(canvas, grid[0])
+    if subject.one_hit and outside:
+        grid[0].text(-0.4, 0.03, NotJudged.OUTSIDE, transform=grid[0].get_xaxis_transform(), fontsize=8)
+    legend(canvas, grid)
     return canvas
 
 
 def _law(subject: Subject) -> Canvas:
     folded = [each for each in subject.observables if each.fold]
     found = of_bins(folded)
-    canvas, (first, *grid) = panels(1 + len(folded), 3.2, 2.6)
-    share = [np.nan if each.entry.linear_valid is None else each.entry.linear_valid for each in subject.observables]
-    place = np.arange(len(share))
-    first.barh(place, share, color=BLUE, alpha=0.7)
-    for index, each in enumerate(share):
-        words = "–" if np.isnan(each) else f" {100 * each:.3g} %"
-        first.text(0, index, words, va="center", fontsize=7)
-    first.set_yticks(place, [each.symbol for each in subject.observables])
-    first.invert_yaxis()
-    first.set(xlabel="share with linear propagation valid", xlim=(0, 1.02))
-    for axes, each, panel in zip(grid, folded, found, strict=True):
-        linear, distance = each.column("sigma_{}_linear"), each.distance()
-        near = np.flatnonzero((distance < 10) & (linear > 0) & np.isfinite(linear))
-        near = near[:: max(1, len(near) // 500)]
-        edges = [bin_.low for bin_ in panel.quoted]
-        ok = [np.nan if bin_.linear_valid is None else bin_.linear_valid for bin_ in panel.quoted]
-        axes.stairs(ok[:-1], edges, color=GREY, alpha=0.3, fill=True, label="share with linear propagation valid")
-        for kind, colour, marker, label in (("sigma_{}", BLUE, ".", "quoted σ"), ("bias_{}", VERMILLION, "x", "bias")):
-            ratio = each.column(kind)[near] / linear[near]
-            style = {"ms": 2.5, "ls": "none", "rasterized": True}
-            axes.plot(distance[near], ratio, marker, color=colour, label=f"{label} / linear σ", **style)
-        axes.axhline(1, color="black", lw=0.6)
-        axes.set(xlabel=each.place, xlim=(0, 10), ylim=(-0.3, 1.6), title=each.symbol)
+    canvas, (first, *grid) = panels(1 + len(folded), *((4.5, 3.4) if subject.one_hit else (3.2, 2.6)))
+    if subject.one_hit:
+        _valid_in_bins(first, found[0], "" if subject.recorded else "true ")
+    else:
+        _valid_of_each(first, subject.observables)
+        for axes, panel in zip(grid, found, strict=True):
+            edges = [bin_.low for bin_ in panel.quoted]
+            label = "share with linear propagation valid"
+            axes.stairs(_valid(panel.quoted)[:-1], edges, color=GREY, alpha=0.3, fill=True, label=label)
+    for axes, each in zip(grid, folded, strict=True):
+        _near_fold(axes, each)
     if grid:
-        _legend(canvas, grid[0], markerscale=2.5)
+        legend(canvas, grid[:1], markerscale=2.5)
     return canvas
+
+
+def _valid(entries: Sequence[Bin | Entry]) -> list[float]:
+    """The share of muons for which linear propagation is valid; NaN where there are none."""
+    return [np.nan if each.linear_valid is None else each.linear_valid for each in entries]
+
+
+def _valid_in_bins(axes: Axes, panel: BinPanel, at: str) -> None:
+    """Where linear propagation is valid, in bins of the distance from a fold."""
+    share = _valid(panel.quoted)
+    axes.bar(range(len(share)), share, color=BLUE, alpha=0.7)
+    _named(axes, panel, at, 1)
+    axes.set(ylabel="share with linear propagation valid", ylim=(0, 1.05))
+
+
+def _valid_of_each(axes: Axes, observables: Sequence[Observable]) -> None:
+    """Where linear propagation is valid, for each observable."""
+    share = _valid([each.entry for each in observables])
+    place = np.arange(len(share))
+    axes.barh(place, share, color=BLUE, alpha=0.7)
+    for index, each in enumerate(share):
+        axes.text(0, index, "–" if np.isnan(each) else f" {100 * each:.3g} %", va="center", fontsize=7)
+    axes.set_yticks(place, [each.symbol for each in observables])
+    axes.invert_yaxis()
+    axes.set(xlabel="share with linear propagation valid", xlim=(0, 1.02))
+
+
+def _near_fold(axes: Axes, each: Observable) -> None:
+    """Quoted σ and bias over the linear σ, of muons near the fold."""
+    one_hit, linear, distance = each.subject.one_hit, each.column("sigma_{}_linear"), each.distance()
+    limit = 6 if one_hit else 10
+    near = np.flatnonzero((distance < limit) & (linear > 0) & np.isfinite(linear))
+    near = near[np.argsort(distance[near], kind="stable")][:: max(1, len(near) // 500)]
+    style: dict[str, Any] = {} if one_hit else {"ms": 2.5, "rasterized": True}
+    kinds = (("sigma_{}", BLUE, "-", ".", "quoted σ"), ("bias_{}", VERMILLION, "--", "x", "bias"))
+    for kind, colour, line, marker, label in kinds:
+        ratio = each.column(kind)[near] / linear[near]
+        # Of one hit, both depend on the distance alone.
+        axes.plot(
+            distance[near], ratio, line if one_hit else marker, color=colour, label=f"{label} / linear σ", **style
+        )
+    axes.axhline(1, color="black", lw=0.6)
+    axes.set(xlabel=f"{each.place} at the recorded hit", xlim=(0, limit), title=each.symbol)
+    if not one_hit:
+        axes.set_ylim(-0.3, 1.6)
+
+
+def _size(views: Sequence[Any]) -> tuple[float, float]:
+    """The size of each of some panels with bins."""
+    return (6.5, 3.6) if len(views) == 1 else (4.6, 2.8)
 
 
 def _named(axes: Axes, panel: BinPanel, at: str, among: int) -> None:
@@ -309,15 +369,10 @@ def _named(axes: Axes, panel: BinPanel, at: str, among: int) -> None:
         axes.set_title(panel.title)
 
 
-def _legend(canvas: Canvas, axes: Axes, **style: float) -> None:
-    """The legend of a panel, above all of them."""
-    canvas.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=4, fontsize=8, **style)
-
-
 OF_POINT: dict[str, Callable[[Subject], Canvas]] = {
     "hits": _hits,
     "value": _value,
-    "sigma": _sigma,
+    "sigma": closure,
     "law": _law,
     "ends": _ends,
     "pulls": _pulls,

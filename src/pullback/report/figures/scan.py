@@ -16,7 +16,7 @@ from ...validation.csv_tables import columns as columns_of
 from ...validation.evidence import Entry, Evidence, Sigma
 from ..gallery import Figure, fixed_entries, over, varying
 from .base import BLUE, GREY, Canvas, observables_of, plt
-from .budget import BUDGET_SCAN
+from .budget import budget_scan
 
 
 class Panel(NamedTuple):
@@ -59,7 +59,8 @@ def _scan(study: Study, evidence: Evidence, figure: Figure) -> Canvas:
     values, names, observables = varying(study), over(study), observables_of(study, figure)
     points = {each.label: each.values for each in study.points}
     entries = fixed_entries(study, evidence, names)
-    wanted, columns = SCAN, 3
+    wanted: tuple[Panel, ...] = SCAN
+    columns = 3
     if len(observables) > 1:
         wanted, columns = (OF_EACH, 4) if len(observables) <= MOST_OBSERVABLES else (OF_EACH[::2], 4)
     cells = []
@@ -103,8 +104,8 @@ def _line(axes: Axes, where: np.ndarray, entries: list[Entry], panel: Panel, tol
     if np.isfinite(low).any():
         axes.vlines(where, low, high, color=BLUE, lw=1)
     if panel.key == "mean_sigma" and np.isfinite(value).any():  # what hardly changes should look so
-        low, high = axes.get_ylim()
-        axes.set_ylim(min(low, 0.95 * np.nanmin(value)), max(high, 1.05 * np.nanmax(value)))
+        bottom, top = axes.get_ylim()
+        axes.set_ylim(min(bottom, 0.95 * np.nanmin(value)), max(top, 1.05 * np.nanmax(value)))
     axes.ticklabel_format(axis="y", useOffset=False)
     axes.locator_params(axis="x", nbins=4)  # small numbers have long labels
 
@@ -123,28 +124,19 @@ def _map(
     limits: tuple[float, float] | tuple[None, None],
 ) -> None:
     """A quantity over two parameters that fill a grid."""
-    colours = {"vmin": limits[0], "vmax": limits[1]}
-    bar = {"ax": axes, "extend": "neither" if limits[0] is None else "both", "format": "{x:.4g}"}
     grid = np.full((len(ticks[1]), len(ticks[0])), np.nan)
     for (x, y), value in zip(where, column, strict=True):
         grid[ticks[1].index(y), ticks[0].index(x)] = value
-    image = axes.imshow(grid, origin="lower", aspect="auto", **colours)
-    canvas.colorbar(image, **bar)
+    image = axes.imshow(grid, origin="lower", aspect="auto", vmin=limits[0], vmax=limits[1])
+    canvas.colorbar(image, ax=axes, extend="neither" if limits[0] is None else "both", format="{x:.4g}")
     for set_ticks, values in ((axes.set_xticks, ticks[0]), (axes.set_yticks, ticks[1])):
         every = -(-len(values) // 8)
         set_ticks(range(0, len(values), every), [number(value) for value in values[::every]])
     if grid.size <= 36:
         middle = sum(image.get_clim()) / 2
         for (row, place), value in np.ndenumerate(grid):
-            axes.text(
-                place,
-                row,
-                f"{value:.4g}",
-                ha="center",
-                va="center",
-                fontsize=7,
-                color="white" if value < middle else "black",
-            )
+            colour = "white" if value < middle else "black"
+            axes.text(place, row, f"{value:.4g}", ha="center", va="center", fontsize=7, color=colour)
 
 
-OF_SCAN: dict[str, Callable[[Study, Evidence, Figure], Canvas]] = {"scan": _scan, "budget": BUDGET_SCAN}
+OF_SCAN: dict[str, Callable[[Study, Evidence, Figure], Canvas]] = {"scan": _scan, "budget": budget_scan}

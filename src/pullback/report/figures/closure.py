@@ -1,0 +1,139 @@
+"""The figure of closure: the standard deviation of toys beside the linear and the quoted σ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from .base import (
+    BLUE,
+    FEW,
+    GREY,
+    VERMILLION,
+    Canvas,
+    Observable,
+    Subject,
+    axis,
+    drawable,
+    legend,
+    most_of,
+    plt,
+    say,
+)
+
+
+class Spread(NamedTuple):
+    """The value, σ and toys of muons in ascending order of the value; `claimed` is true in the linear domain."""
+
+    value: np.ndarray
+    sd: np.ndarray
+    linear: np.ndarray
+    quoted: np.ndarray
+    to_linear: np.ndarray
+    to_quoted: np.ndarray
+    claimed: np.ndarray
+
+    @property
+    def style(self) -> dict[str, Any]:
+        """The style of a point per muon."""
+        many = len(self.value) > 100
+        return {"ls": "none", "ms": 2 if many else 3.5, "rasterized": many}
+
+    @property
+    def squares(self) -> dict[str, Any]:
+        """The style of the standard deviations of toys."""
+        return {**self.style, "marker": "s", "color": VERMILLION, "alpha": 0.5 if len(self.value) > 100 else 1}
+
+
+def closure(subject: Subject) -> Canvas:
+    """Draw the standard deviation of toys beside each σ, and over it; of one hit once more, near the fold."""
+    views = [(each, axis(each.quantity), False) for each in subject.observables]
+    size = 3.1, 3.6
+    if subject.one_hit:
+        (theta,) = subject.observables
+        views, size = [(theta, "all muons", False), (theta, f"small {theta.symbol}", True)], (4.0, 4.6)
+    columns = min(len(views), FEW)
+    rows = -(-len(views) // columns)
+    canvas, grid = plt.subplots(
+        2 * rows,
+        columns,
+        figsize=(size[0] * columns, size[1] * rows),
+        squeeze=False,
+        gridspec_kw={"height_ratios": [1.5, 1] * rows},
+    )
+    tops, bottoms = grid[::2].ravel(), grid[1::2].ravel()
+    for top, bottom, (each, title, near) in zip(tops, bottoms, views, strict=False):
+        toys = _spread_of(each)
+        _sigmas(top, toys, one_hit=subject.one_hit)
+        _ratios(bottom, toys, subject.settings.tolerance, one_hit=subject.one_hit)
+        _limit_values((top, bottom), toys, mark=subject.one_hit, near=near)
+        top.set_title(title)
+        bottom.set_xlabel(axis(each.quantity))
+    for axes in (*tops[len(views) :], *bottoms[len(views) :]):
+        axes.remove()
+    for top, bottom in zip(tops[::columns], bottoms[::columns], strict=True):
+        top.set_ylabel(f"uncertainty of {axis(each.quantity)}" if subject.one_hit else "uncertainty")
+        bottom.set_ylabel("toy sd / σ")
+    legend(canvas, grid[:2, 0], ncols=min(5, 1 + columns), markerscale=2)
+    return canvas
+
+
+def _spread_of(each: Observable) -> Spread:
+    """The muons that have toys, without those that have no standard deviation."""
+    muon, sd = each.toys("muon"), each.toys("toy_sd_{}")
+    value, linear, quoted = (each.at(name, muon) for name in ("{}", "sigma_{}_linear", "sigma_{}"))
+    claimed = (each.distance(muon=muon) >= each.domain) & (linear > 0)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        found = Spread(value, sd, linear, quoted, drawable(sd / linear), drawable(sd / quoted), claimed)
+    good = np.flatnonzero(np.isfinite(value) & (quoted > 0) & np.isfinite(found.to_quoted))
+    good = good[np.argsort(value[good], kind="stable")]
+    return Spread(*(column[good] for column in found))
+
+
+def _sigmas(axes: Axes, toys: Spread, *, one_hit: bool) -> None:
+    axes.tick_params(labelbottom=False)
+    axes.plot(toys.value, toys.sd, label="sd of toys", **toys.squares)
+    if one_hit:  # σ depends on the value alone
+        axes.plot(toys.value, toys.quoted, color=BLUE, lw=1.5, label="quoted σ")
+        axes.plot(toys.value, toys.linear, color="black", lw=1, ls="--", label="linear σ")
+    else:
+        axes.plot(toys.value, toys.quoted, ".", color=BLUE, label="quoted σ", **toys.style)
+    if not len(toys.value):
+        say(axes, "no toys")
+        return
+    low, high = np.quantile(np.concatenate([toys.sd, toys.quoted]), [0, 0.98])
+    if 0 < 30 * low < high:
+        axes.set_yscale("log")
+    else:
+        axes.set_ylim(0, 1.15 * high)
+
+
+def _ratios(axes: Axes, toys: Spread, tolerance: float, *, one_hit: bool) -> None:
+    axes.axhspan(1 - tolerance, 1 + tolerance, color=GREY, alpha=0.25, lw=0)
+    axes.axhline(1, color="black", lw=0.6)
+    axes.plot(toys.value, toys.to_quoted, label="to the quoted σ", **toys.squares)
+    crosses = {**toys.style, "mew": 0.6, "zorder": 1.9 if len(toys.value) > 100 else 2}  # many would hide the squares
+    for which, colour, words in ((toys.claimed, "black", "in"), (~toys.claimed, GREY, "outside")):
+        some = which & np.isfinite(toys.to_linear)
+        label = f"to the linear σ, {words} the linear domain"
+        axes.plot(toys.value[some], toys.to_linear[some], "x", color=colour, label=label, **crosses)
+    if len(toys.value):
+        linear = toys.to_linear[toys.claimed | one_hit]
+        shown = np.concatenate([toys.to_quoted, linear, [1 - 2 * tolerance, 1 + 2 * tolerance]])
+        most = max(2.5, np.quantile(toys.to_quoted, 0.98))
+        axes.set_ylim(0.97 * np.nanmin(shown), 1.03 * min(np.nanmax(shown), most))
+
+
+def _limit_values(panels: Sequence[Axes], toys: Spread, *, mark: bool, near: bool) -> None:
+    """The range of values, or only that near the fold, and a mark where the linear domain begins."""
+    low, high = most_of(toys.value)
+    if mark and toys.claimed.any() and not toys.claimed.all():
+        boundary = toys.value[toys.claimed].min()
+        for axes in panels:
+            axes.axvline(boundary, color="black", ls=":", lw=0.8)
+        high = min(high, max(10 * np.median(toys.quoted), 2 * boundary)) if near else high
+    for axes in panels:
+        axes.set_xlim(low, high)
