@@ -157,8 +157,8 @@ class Response:
         coordinates = len(self.layers)
         if count == coordinates:
             return noise.draw(self.noise, rng, shape)
-        deviates = noise.draw(self.noise, rng, (toys, coordinates))
-        return side_by_side([deviates, rng.standard_normal((toys, count - coordinates))])
+        of_noise = noise.draw(self.noise, rng, (toys, coordinates))
+        return side_by_side([of_noise, rng.standard_normal((toys, count - coordinates))])
 
 
 class SimulatedBlock(NamedTuple):

@@ -138,7 +138,7 @@ class Bin(Statistics):
 
 
 @final
-class Scatter(Record):
+class ClosureScatter(Record):
     """Scatter of closure between muons over that expected of independent toys."""
 
     all: Estimate
@@ -147,14 +147,14 @@ class Scatter(Record):
     verdict: Verdict
 
 
-class Domain(Statistics):
+class DomainStatistics(Statistics):
     """The muons for which a σ is claimed: far from the fold for the linear σ, all of them for the quoted one."""
 
     low: float
     high: Number
     pull_sd_verdict: Verdict | None = None
     """Inconclusive also with fewer than two pulls."""
-    scatter: Scatter | None = None
+    scatter: ClosureScatter | None = None
     """Known for enough muons with toys."""
 
 
@@ -195,7 +195,7 @@ class Judgement(Record):
     counts: Counts
     bins: list[Bin]
     overall: Statistics
-    domain: Domain
+    domain: DomainStatistics
 
 
 class DiagnosticResult(Record):
@@ -214,7 +214,7 @@ class Expected(Record):
 
 
 @final
-class MeanUncertainty(Record):
+class UncertaintyOfMean(Record):
     """The standard uncertainty of the mean over all muons of the point, and its two parts."""
 
     total: Number
@@ -228,7 +228,7 @@ class MeanUncertainty(Record):
 class Shared(Record):
     """The uncertainty that all muons share, and whether pseudo-experiments confirm it."""
 
-    mean_uncertainty: MeanUncertainty | None = None
+    mean_uncertainty: UncertaintyOfMean | None = None
     experiments: int
     experiment_muons: int
     verdict: Verdict
@@ -282,6 +282,6 @@ class Evidence(EvidenceFile):
     """One entry per scan point and observable."""
 
 
-def schema() -> str:
+def evidence_schema() -> str:
     """The JSON schema of `validation.json`."""
     return json.dumps(Evidence.model_json_schema(), indent=1, ensure_ascii=False) + "\n"

@@ -40,16 +40,16 @@ from .evidence import (
     ENDS,
     OFFSETS,
     Bin,
+    ClosureScatter,
     Counts,
     Deviation,
-    Domain,
+    DomainStatistics,
     Estimate,
     Judgement,
     NotJudged,
     Offset,
     Offsets,
     Pulls,
-    Scatter,
     Statistics,
     worst,
 )
@@ -161,7 +161,7 @@ class Judge:
         half = (narrow if square <= limit else wide)[1] - square
         return _judged(rms, Verdict.INCONCLUSIVE, half / abs(limit - square) if square != limit else math.inf)
 
-    def _domain(self) -> Domain:
+    def _domain(self) -> DomainStatistics:
         """Numbers of the domain of this σ; for the linear σ with verdicts on pulls and on the scatter of closure."""
         low = 0.0 if self.quoted else self.settings.domain
         found, verdict, scatter = self._statistics(self.inside), None, None
@@ -172,9 +172,9 @@ class Judge:
             if found.pulls and (sd := self._judge_width(found.pulls.sd)):
                 verdict = sd.verdict
                 found = found.model_copy(update={"pulls": found.pulls.model_copy(update={"sd": sd})})
-        return Domain(**dict(found), low=low, high=math.inf, pull_sd_verdict=verdict, scatter=scatter)
+        return DomainStatistics(**dict(found), low=low, high=math.inf, pull_sd_verdict=verdict, scatter=scatter)
 
-    def _scatter(self) -> Scatter | None:
+    def _scatter(self) -> ClosureScatter | None:
         """Scatter of closure between muons over its expectation: over all muons, and between neighbours in θ.
 
         Where the function is curved, the ratio drifts with θ. This increases the scatter and could hide shared noise.
@@ -196,7 +196,7 @@ class Judge:
         everywhere = estimate(ratios.std(ddof=1), count - 1)
         local = estimate(math.sqrt((steps**2).mean() / 2), 2 * (count - 1) ** 2 / (3 * count - 4))
         narrow = min(everywhere.high, local.high) < NARROWEST_SCATTER
-        return Scatter(all=everywhere, local=local, verdict=Verdict.FAIL if narrow else Verdict.PASS)
+        return ClosureScatter(all=everywhere, local=local, verdict=Verdict.FAIL if narrow else Verdict.PASS)
 
     def _toys_in(self, which: np.ndarray) -> ToyResiduals:
         """The toy muons in the selected bins."""

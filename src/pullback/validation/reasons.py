@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from ..config.schema import Toys
 from ..statistics.intervals import Verdict, equivalence
 from ..uncertainty.monte_carlo import FEWEST_FOR_ENDS
-from .evidence import OFFSETS, Bin, Counts, Domain, Estimate, Offset, Shared, Sigma, worst
+from .evidence import OFFSETS, Bin, Counts, DomainStatistics, Estimate, Offset, Shared, Sigma, worst
 
 MOST_MORE = 100
 """Largest factor of additional toys that is advised."""
@@ -48,7 +48,7 @@ def defects(sigma: Sigma, counts: Counts) -> Iterator[str]:
         yield f"toys of {disagreeing} of {telling} muons disagree with linear_valid"
 
 
-def reasons(sigma: Sigma, counts: Counts, bins: Sequence[Bin], domain: Domain) -> Iterator[str]:
+def reasons(sigma: Sigma, counts: Counts, bins: Sequence[Bin], domain: DomainStatistics) -> Iterator[str]:
     """Why the verdict on a σ is not a pass."""
     yield from defects(sigma, counts)
     for each in bins:
@@ -95,7 +95,9 @@ def _limits(number: Estimate, sign: str = "") -> str:
     return "{0:{3}.4f} [{1:{3}.4f}, {2:{3}.4f}]".format(number.value, number.low, number.high, sign)
 
 
-def advice(toys: Toys, tolerance: float, sigma: Sigma, muons: int, bins: Sequence[Bin], domain: Domain) -> list[str]:
+def advice(
+    toys: Toys, tolerance: float, sigma: Sigma, muons: int, bins: Sequence[Bin], domain: DomainStatistics
+) -> list[str]:
     """What would decide an inconclusive verdict if the numbers stay at their present values."""
     found = []
     undecided = [each for each in bins if each.verdict == Verdict.INCONCLUSIVE]

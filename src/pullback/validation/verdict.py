@@ -21,7 +21,7 @@ from ..study.scan import Point
 from .batch_sums import PointTally
 from .csv_tables import write_config, write_points, write_tables
 from .diagnostics import diagnose
-from .evidence import SIGMAS, Entry, Evidence, schema, worst
+from .evidence import SIGMAS, Entry, Evidence, evidence_schema, worst
 from .judgement import Judge
 from .reasons import of_shared
 
@@ -78,7 +78,7 @@ def validate(study: Study, tallies: Sequence[str | Path], outputs: Outputs) -> N
     Evidence(study=name, verdict=verdict, config_digest=digest, content_digest=content, points=entries).write(
         outputs.validation
     )
-    write_text(outputs.schema, schema())
+    write_text(outputs.schema, evidence_schema())
     write_tables(study, entries, outputs.table, outputs.summary)
 
 
