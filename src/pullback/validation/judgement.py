@@ -80,15 +80,12 @@ class Judge:
     def result(self) -> Judgement:
         """Verdict, reasons, counts, and the numbers of each bin, of all muons, and of the domain of this σ."""
         bins, domain = [self._bin(index) for index in range(len(self.inside))], self._domain()
-        verdicts = [worst(each.verdict for each in bins), domain.pull_sd_verdict]
-        verdicts += [
-            domain.scatter and domain.scatter.verdict,
-            *(Verdict.FAIL for _ in defects(self.sigma, self.counts)),
-        ]
-        muons, tolerance = self.counts.muons, self.settings.tolerance
+        failed = [Verdict.FAIL for _ in defects(self.sigma, self.counts)]
+        scatter, muons, tolerance = domain.scatter, self.counts.muons, self.settings.tolerance
+        of_bins = worst(each.verdict for each in bins)  # inconclusive if no bin is judged
         return Judgement(
             sigma=self.sigma,
-            verdict=worst(verdicts),
+            verdict=worst([of_bins, domain.pull_sd_verdict, scatter and scatter.verdict, *failed]),
             reasons=[*reasons(self.sigma, self.counts, bins, domain)],
             more=advice(self.toys, tolerance, self.sigma, muons, bins, domain),
             counts=self.counts,
@@ -121,7 +118,7 @@ class Judge:
     def _judge_width(self, ratio: Estimate | None) -> Estimate | None:
         """A ratio of standard deviations with its verdict."""
         if ratio is None or ratio.se is None:
-            return None
+            return ratio
         degrees = (ratio.value / ratio.se) ** 2 / 2 if ratio.se else 1.0
         return self._judge(ratio, ratio.value, lambda confidence: sd_interval(ratio.value, degrees, confidence))
 
@@ -150,7 +147,7 @@ class Judge:
     def _judge_rms(self, rms: Estimate | None) -> Estimate | None:
         """A root mean square deviation, which should be 0, with its verdict; `se` is that of its square."""
         if rms is None or rms.se is None:
-            return None
+            return rms
         limit, square = self.settings.tolerance**2, rms.value**2
         narrow = mean_interval(square, rms.se, self.settings.confidence)
         wide = mean_interval(square, rms.se, self.confidence_to_fail)
