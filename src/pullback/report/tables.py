@@ -200,7 +200,7 @@ class Tables:
         """The budget of every observable at a point."""
         rows = []
         for shares in zip(*(budget_of(self.study, entry) for entry in own), strict=True):
-            texts = [text for each in shares for text in (significant(each.u, 3), percent(each.share))]
+            texts = [text for share in shares for text in (significant(share.u, 3), percent(share.share))]
             rows.append(row(shares[0].source, *texts))
         return Table(self._of_observables(own, ["source"], ["uncertainty", "share"]), rows)
 
@@ -209,7 +209,7 @@ class Tables:
         rows = []
         for slopes in zip(*(design_of(self.study, entry) for entry in own), strict=True):
             first = slopes[0]
-            texts = [text for each in slopes for text in (significant(each.slope, 3), signed(each.change))]
+            texts = [text for slope in slopes for text in (significant(slope.slope, 3), signed(slope.change))]
             rows.append(row(first.parameter, f"{first.value:g}", first.unit or "1", f"+{first.step}", *texts))
         return Table(self._of_observables(own, ["parameter", "value", "unit", "step"], ["slope", "change"]), rows)
 
@@ -231,9 +231,9 @@ class Tables:
         rows = []
         for entry in self.entries:
             if shared := entry.shared:
-                ratios = [text for each in (shared.total, shared.mean) for text in (estimated(each), limits(each))]
+                ratios = [text for ratio in (shared.total, shared.mean) for text in (estimated(ratio), limits(ratio))]
                 pulls = shared.pull_width, shared.pull_shift
-                numbers = [number for each in pulls for number in (each and each.value, each and each.expected)]
+                numbers = [number for pull in pulls for number in (pull and pull.value, pull and pull.expected)]
                 words = entry.point, left(entry.observable), verdict(shared.verdict)
                 rows.append(row(*words, *ratios, *map(figures, numbers)))
         return Table([row(left("point"), left("observable"), left("verdict"), *heads)], rows)

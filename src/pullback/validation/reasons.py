@@ -122,14 +122,14 @@ def _more_toys(toys: Toys, tolerance: float, sigma: Sigma, bins: Sequence[Bin]) 
     now = max(1, round(sum(each.toys for each in bins) / muons))
     # Toys are distributed over all bins, so the bin with the greatest need sets the number of toys per muon.
     factor = max((each.factor for each in bins if each.factor is not None), default=1.0)
-    few = sigma == "quoted" and any(end.mean is None for each in bins for end in each.offsets.ends)
+    few = sigma == "quoted" and any(end.mean is None for bin_ in bins for end in bin_.offsets.ends)
     if factor > MOST_MORE and not few:
         return f"even {MOST_MORE} times as many toys would not decide: a ratio is too close to the limit"
     needed = FEWEST_FOR_ENDS if factor > MOST_MORE else 1 + math.ceil((now - 1) * factor)
     needed = max(needed, FEWEST_FOR_ENDS) if few else needed
     if needed <= now:
         return "find out why some muons have no intervals: more toys would not help"
-    outcomes = [worst(equivalence(ratio, ratio, tolerance) for ratio in _ratios(sigma, each)) for each in bins]
+    outcomes = [worst(equivalence(ratio, ratio, tolerance) for ratio in _ratios(sigma, bin_)) for bin_ in bins]
     change = f"raise toys.per_muon from {now} to {needed}"
     if toys.mode == "adaptive":
         change = f"set toys.mode to fixed and toys.per_muon to {needed}"

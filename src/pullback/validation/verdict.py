@@ -115,7 +115,7 @@ def _entry(point: Point, part: Part, observable: Quantity, found: PointTally, am
     linear, quoted = (Judge(tallies[sigma], claims, point.config.toys, among).result() for sigma in SIGMAS)
     both, sources, systematics = (linear, quoted), shared_parameters.sources_of(part), part.config.systematics
     verdicts = [linear.verdict, quoted.verdict]
-    reasons = [f"{each.sigma} σ: {reason}" for each in both for reason in each.reasons]
+    reasons = [f"{judgement.sigma} σ: {reason}" for judgement in both for reason in judgement.reasons]
     shared = None
     if systematics:
         sigma_eta = shared_parameters.covariance_of(systematics)
@@ -129,7 +129,7 @@ def _entry(point: Point, part: Part, observable: Quantity, found: PointTally, am
         values=point.values,
         verdict=worst(verdicts),
         reasons=reasons,
-        more=list(dict.fromkeys(advice for each in both for advice in each.more)),
+        more=list(dict.fromkeys(advice for judgement in both for advice in judgement.more)),
         linear_valid=quoted.overall.linear_valid,
         diagnostics=diagnose(linear, quoted, settings.tolerance, settings.confidence),
         linear=linear,
