@@ -17,6 +17,9 @@ from .evidence import OFFSETS, SIGMAS, Bin, DomainStatistics, Entry, Estimate, N
 CsvRow = dict[str, str | float | None]
 """The cells of a row by the names of their columns."""
 
+RANGES = {Bin: "bin", DomainStatistics: "domain", Statistics: "all"}
+"""Which muons a row of `validation.csv` is about."""
+
 PLAIN = {"muons", "recorded", "share", "linear_valid", "mean_value", "mean_sigma", "toy_muons", "toys"}
 """The statistics that are plain numbers, and have columns of the same names."""
 
@@ -68,9 +71,9 @@ def write_tables(study: Study, entries: Sequence[Entry], table: str | Path, summ
         head: CsvRow = {"point": entry.point, **points[entry.point], "observable": entry.observable}
         for sigma in SIGMAS:
             judgement = entry.of(sigma)
-            for name, numbers in (*(("bin", each) for each in judgement.bins), ("domain", judgement.domain)):
-                rows.append({**head, "range": name, "sigma": sigma, **columns(numbers, sigma, study.recorded)})
-            rows.append({**head, "range": "all", "sigma": sigma, **columns(judgement.overall, sigma, study.recorded)})
+            for numbers in (*judgement.bins, judgement.domain, judgement.overall):
+                where: CsvRow = {"range": RANGES[type(numbers)], "sigma": sigma}
+                rows.append({**head, **where, **columns(numbers, sigma, study.recorded)})
         sums.append({**head, **_summary(entry, study.recorded)})
     write_csv(table, rows)
     write_csv(summary, sums)
