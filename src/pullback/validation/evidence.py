@@ -16,6 +16,8 @@ Sigma = Literal["linear", "quoted"]
 SIGMAS: tuple[Sigma, ...] = ("linear", "quoted")
 
 Level = Literal["68", "95"]
+"""The two intervals, of 68.27 % and 95 %."""
+
 Offset = Literal["bias", "low68", "high68", "low95", "high95"]
 
 
@@ -38,8 +40,10 @@ class Estimate(Record):
 
     value: Number
     low: Number
+    """Lower end of its interval, at the confidence of `validation.confidence`."""
     high: Number
     se: Number | None = None
+    """Standard error; of a root mean square, the standard error of its square."""
     verdict: Verdict | None = None
     factor: Number | None = None
     """If inconclusive: the factor by which the sample must grow for a decision."""
