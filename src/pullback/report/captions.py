@@ -8,15 +8,12 @@ from .gallery import CURVE, SCANNED, WORST, Figure, is_grid, over, point_of, var
 
 OTHERS_FIXED = "All other parameters are those of the scan point nearest the unscanned config."
 
-
 OTHERS_VARY = "The parameters vary together; only the first is shown."
-
 
 SCATTERED = (
     " Scattering in the layers, which the stated resolution does not include, widens this distribution: a width above "
     "1 is expected here."
 )
-
 
 CAPTIONS = {
     "target": (

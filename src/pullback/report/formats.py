@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ..validation.evidence import Bin, Domain
+from ..validation.evidence import Bin, DomainStatistics
 
 
 def over_sigma(symbol: str) -> str:
@@ -51,6 +51,6 @@ def count(value: int | None) -> str:
     return "–" if value is None else f"{value:,}".replace(",", "\u202f")
 
 
-def span(numbers: Bin | Domain) -> str:
+def span(numbers: Bin | DomainStatistics) -> str:
     """The range of a bin."""
     return f"{numbers.low:g} – {numbers.high:g}" if math.isfinite(numbers.high) else f"≥ {numbers.low:g}"

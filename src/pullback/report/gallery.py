@@ -143,4 +143,6 @@ def fixed_entries(study: Study, evidence: Evidence, names: list[str]) -> list[En
     nominal = nearest_to_unscanned(study.points, study.config)
     points = {each.label: each.values for each in study.points}
     fixed = [name for name in varying(study) if name not in names] if is_grid(study) else []
-    return [each for each in evidence.points if all(points[each.point][name] == nominal.values[name] for name in fixed)]
+    return [
+        entry for entry in evidence.points if all(points[entry.point][name] == nominal.values[name] for name in fixed)
+    ]

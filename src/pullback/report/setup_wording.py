@@ -59,7 +59,7 @@ class SetupWording:
         return {name: f"{name} ({unit})" if unit else name for name, unit in units.items()}
 
     def run(self) -> list[tuple[str, Markup]]:
-        """What was run: names, and what they were."""
+        """What was run, row by row: name and text."""
         rows = {
             "hits": self._hits(),
             "detector": self._detector(),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from markupsafe import Markup
 
+from ..config.base import each_layer
 from ..config.model_schema import Own
 from ..study.plan import Study
 from ..validation.csv_tables import scanned
@@ -44,14 +45,14 @@ class Table(NamedTuple):
     rows: list[Row]
 
 
+def row(*cells: str | Cell, kind: str = "") -> Row:
+    """A row; cells that are only text hold numbers."""
+    return Row([cell if isinstance(cell, Cell) else Cell(cell) for cell in cells], kind)
+
+
 def left(text: object) -> Cell:
     """A cell with words."""
     return Cell(str(text), "left")
-
-
-def cells(*texts: str) -> list[Cell]:
-    """Cells with numbers."""
-    return [Cell(text) for text in texts]
 
 
 def verdict(text: str) -> Cell:
@@ -81,10 +82,6 @@ class Tables:
         """The entries of a point, one per observable."""
         return [each for each in self.entries if each.point == label]
 
-    def place(self, entry: Entry) -> str:
-        """What the distance from the fold is called; nothing without a fold."""
-        return place_of(self.study, self.observables[entry.observable])
-
     def layers(self) -> Table | None:
         """Height (if known), coordinates, resolution and efficiency of each layer; nothing for a single layer."""
         model, detector = self.study.model, self.study.config.detector
@@ -92,74 +89,87 @@ class Tables:
         if count == 1:
             return None
         heights = [model.parameters.get(name, ()) for name in ("z", "z_upper", "z_lower")]
-        known = [z for of_layers in heights if isinstance(of_layers, tuple) for z in of_layers]
+        known = [f"{z:g}" for of_layers in heights if isinstance(of_layers, tuple) for z in of_layers]
         if isinstance(self.study.config.model, Own) or len(known) != count:
             known = []
-
-        def of_layer(value: float | list[float], layer: int) -> str:
-            return f"{value[layer] if isinstance(value, list) else value:g}"
-
-        heads = [left("layer"), *cells(*["height (m)"] * bool(known)), left("coordinates")]
+        resolution, efficiency = each_layer(detector.resolution, count), each_layer(detector.efficiency, count)
+        unit = model.coordinates[0].unit
+        heads = row(
+            left("layer"), *["height (m)"] * bool(known), left("coordinates"), f"resolution (1/{unit})", "efficiency"
+        )
         rows = []
         for layer in range(count):
             on = [each.symbol for each, where in zip(model.coordinates, model.layers, strict=True) if where == layer]
-            numbers = of_layer(detector.resolution, layer), of_layer(detector.efficiency, layer)
-            row = [*cells(str(layer), *(f"{z:g}" for z in known[layer : layer + 1])), left(", ".join(on))]
-            rows.append(Row([*row, *cells(numbers[0], "–" if self.recorded else numbers[1])]))
-        return Table([Row([*heads, *cells(f"resolution (1/{model.coordinates[0].unit})", "efficiency")])], rows)
+            hit = "–" if self.recorded else f"{efficiency[layer]:g}"
+            rows.append(row(str(layer), *known[layer : layer + 1], left(", ".join(on)), f"{resolution[layer]:g}", hit))
+        return Table([heads], rows)
 
     def scan(self, names: Iterable[str]) -> Table:
         """The main numbers of each observable at each point; `names` are those of the scanned parameters."""
-        heads = [*map(left, names), left("observable"), Cell("unit"), left("verdict")]
-        heads += cells("linear propagation valid", "mean quoted σ", "closure, quoted σ", "in linear domain")
-        heads += cells("closure, linear σ", "± s.e.", "scatter")
+        heads: list[str | Cell] = [
+            *map(left, names),
+            left("observable"),
+            "unit",
+            left("verdict"),
+            "linear propagation valid",
+        ]
+        heads += ["mean quoted σ", "closure, quoted σ", "in linear domain", "closure, linear σ", "± s.e.", "scatter"]
         if not self.recorded:
-            heads += cells("pull mean", "pull sd", "coverage of ±1 σ", "coverage of ±1.96 σ")
-        return Table([Row(heads)], [Row(self._scan_row(entry)) for entry in self.entries])
+            heads += ["pull mean", "pull sd", "coverage of ±1 σ", "coverage of ±1.96 σ"]
+        return Table([row(*heads)], [row(*self._scan_cells(entry)) for entry in self.entries])
 
-    def _scan_row(self, entry: Entry) -> list[Cell]:
+    def _scan_cells(self, entry: Entry) -> Iterator[str | Cell]:
         linear, quoted = entry.linear.domain, entry.quoted.domain
-        row = [*map(left, self.points[entry.point].values()), left(entry.observable)]
-        row += [Cell(self.observables[entry.observable].unit), verdict(entry.verdict)]
-        row += cells(percent(entry.linear_valid), significant(quoted.mean_sigma), estimated(quoted.ratio))
-        row += cells(percent(linear.share), estimated(linear.ratio), figures(linear.ratio and linear.ratio.se, 5))
-        row += cells(figures(linear.scatter and linear.scatter.all.value, 3))
+        yield from map(left, self.points[entry.point].values())
+        yield from (left(entry.observable), self.observables[entry.observable].unit, verdict(entry.verdict))
+        yield from (percent(entry.linear_valid), significant(quoted.mean_sigma), estimated(quoted.ratio))
+        yield from (percent(linear.share), estimated(linear.ratio), figures(linear.ratio and linear.ratio.se, 5))
+        yield figures(linear.scatter and linear.scatter.all.value, 3)
         if not self.recorded:
             pulls = linear.pulls
-            row += cells(estimated(pulls and pulls.mean), estimated(pulls and pulls.sd))
-            row += cells(*(estimated(each, percent) for each in _coverages(linear)))
-        return row
+            yield from (estimated(pulls and pulls.mean), estimated(pulls and pulls.sd))
+            yield from (estimated(each, percent) for each in _coverages(linear))
 
     def diagnostics(self, entry: Entry) -> Table:
         """All diagnostics of an observable at a point."""
-        heads = [left(f"{entry.point}, {entry.observable}"), *cells("value", "expected"), left("verdict")]
+        about = left(f"{entry.point}, {entry.observable}")
+        heads = row(about, "value", "expected", left("verdict"), left("what it can see"), left("what it can't see"))
         rows = []
         for name, found in entry.diagnostics.items():
-            about = DIAGNOSTICS[name]
-            row = [*cells(about.name, figures(found.value), f"{about.right:g}"), verdict(found.verdict)]
-            row += [Cell(about.sees, "left wrap"), Cell(about.misses, "left wrap")]
-            rows.append(Row(row, "" if about.decides else "outside"))
-        return Table([Row([*heads, left("what it can see"), left("what it can't see")])], rows)
+            each = DIAGNOSTICS[name]
+            numbers = each.name, figures(found.value), f"{each.right:g}", verdict(found.verdict)
+            words = Cell(each.sees, "left wrap"), Cell(each.misses, "left wrap")
+            rows.append(row(*numbers, *words, kind="" if each.decides else "outside"))
+        return Table([heads], rows)
 
     def valid(self) -> list[Table]:
         """Where linear propagation is valid; a table for all consecutive entries with the same bins."""
         tables: list[Table] = []
         for entry in self.entries:
             bins = entry.quoted.bins
-            heads = [Row([left("point"), left("observable"), *cells(*map(span, bins), "all")])]
+            heads = [row(left("point"), left("observable"), *map(span, bins), "all")]
             if not tables or tables[-1].heads != heads:
                 tables.append(Table(heads, []))
-            shares = cells(*(percent(each.linear_valid) for each in bins), percent(entry.linear_valid))
-            tables[-1].rows.append(Row([Cell(entry.point), left(entry.observable), *shares]))
+            shares = [*(each.linear_valid for each in bins), entry.linear_valid]
+            tables[-1].rows.append(row(entry.point, left(entry.observable), *map(percent, shares)))
         return tables
 
     def bins(self, entry: Entry, judgement: Judgement) -> Table:
         """Validation of a σ in every bin, and of all muons."""
-        place, intervals = self.place(entry), INTERVALS[judgement.sigma]
-        heads = [Cell(place), left("verdict"), *cells("muons", "share", "toys", "closure", "± s.e.")]
-        heads += cells("confidence interval", *(f"ends of {each}" for each in intervals))
+        place, intervals = place_of(self.study, self.observables[entry.observable]), INTERVALS[judgement.sigma]
+        heads: list[str | Cell] = [
+            place,
+            left("verdict"),
+            "muons",
+            "share",
+            "toys",
+            "closure",
+            "± s.e.",
+            "confidence interval",
+        ]
+        heads += [f"ends of {each}" for each in intervals]
         if not self.recorded:
-            heads += cells("pull mean", "pull sd", "pull RMS", *(f"coverage of {each}" for each in intervals))
+            heads += ["pull mean", "pull sd", "pull RMS", *(f"coverage of {each}" for each in intervals)]
         rows = []
         for each in judgement.bins if place else ():
             outside = "outside" if each.verdict == NotJudged.OUTSIDE else ""
@@ -169,85 +179,73 @@ class Tables:
             rows.append(self._bin_row("linear domain", "", judgement.domain))
         whole = "" if place else judgement.verdict
         rows.append(self._bin_row("all muons", whole, judgement.overall, "outside" if linear else ""))
-        return Table([Row(heads)], rows)
+        return Table([row(*heads)], rows)
 
     def _bin_row(self, name: str, word: str, numbers: Statistics, kind: str = "") -> Row:
-        ratio, pulls = numbers.ratio, numbers.pulls
-        row = [Cell(name), verdict(word), *cells(count(numbers.muons), percent(numbers.share), count(numbers.toys))]
-        row += cells(estimated(ratio), figures(ratio and ratio.se), limits(ratio))
-        row += cells(*(_furthest(ends) for ends in (numbers.offsets.ends[:2], numbers.offsets.ends[2:])))
+        ratio, pulls, ends = numbers.ratio, numbers.pulls, numbers.offsets.ends
+        cells = [count(numbers.muons), percent(numbers.share), count(numbers.toys), estimated(ratio)]
+        cells += [figures(ratio and ratio.se), limits(ratio), _furthest(ends[:2]), _furthest(ends[2:])]
         if not self.recorded:
-            row += cells(estimated(pulls and pulls.mean), estimated(pulls and pulls.sd), figures(pulls and pulls.rms))
-            row += cells(*map(_coverage, _coverages(numbers)))
-        return Row(row, kind)
+            cells += [estimated(pulls and pulls.mean), estimated(pulls and pulls.sd), figures(pulls and pulls.rms)]
+            cells += map(_coverage, _coverages(numbers))
+        return row(name, verdict(word), *cells, kind=kind)
 
     def _of_observables(self, own: Sequence[Entry], first: Sequence[str], each: Sequence[str]) -> list[Row]:
         """Two rows of heads: the first columns, then those of each observable under its symbol."""
-        symbols = []
-        for entry in own:
-            observable = self.observables[entry.observable]
-            unit = f" ({observable.unit})" if observable.unit != "1" else ""
-            symbols.append(Cell(f"{observable.symbol}{unit}", span=len(each)))
-        top = [left(first[0]), *cells(*first[1:]), *symbols]
-        return [Row(top), Row(cells(*[""] * len(first), *[*each] * len(own)))]
+        observables = [self.observables[entry.observable] for entry in own]
+        symbols = [Cell(f"{o.symbol} ({o.unit})" if o.unit != "1" else o.symbol, span=len(each)) for o in observables]
+        return [row(left(first[0]), *first[1:], *symbols), row(*[""] * len(first), *[*each] * len(own))]
 
     def budget(self, own: Sequence[Entry]) -> Table:
         """The budget of every observable at a point."""
-        heads = self._of_observables(own, ["source"], ["uncertainty", "share"])
         rows = []
         for shares in zip(*(budget_of(self.study, entry) for entry in own), strict=True):
-            texts = [text for each in shares for text in (significant(each.u, 3), percent(each.share))]
-            rows.append(Row(cells(shares[0].source, *texts)))
-        return Table(heads, rows)
+            texts = [text for share in shares for text in (significant(share.u, 3), percent(share.share))]
+            rows.append(row(shares[0].source, *texts))
+        return Table(self._of_observables(own, ["source"], ["uncertainty", "share"]), rows)
 
     def design(self, own: Sequence[Entry]) -> Table:
         """The slopes of every observable at a point."""
-        heads = self._of_observables(own, ["parameter", "value", "unit", "step"], ["slope", "change"])
         rows = []
         for slopes in zip(*(design_of(self.study, entry) for entry in own), strict=True):
             first = slopes[0]
-            texts = [text for each in slopes for text in (significant(each.slope, 3), signed(each.change))]
-            rows.append(Row(cells(first.parameter, f"{first.value:g}", first.unit or "1", f"+{first.step}", *texts)))
-        return Table(heads, rows)
+            texts = [text for slope in slopes for text in (significant(slope.slope, 3), signed(slope.change))]
+            rows.append(row(first.parameter, f"{first.value:g}", first.unit or "1", f"+{first.step}", *texts))
+        return Table(self._of_observables(own, ["parameter", "value", "unit", "step"], ["slope", "change"]), rows)
 
     def means(self) -> Table:
         """The uncertainty of the mean of every observable at every point, with systematics."""
-        heads = [left("point"), left("observable"), *cells("unit", "muons", "uncertainty of the mean")]
-        heads += cells("independent part", "shared part", "muons for equal parts")
+        heads = ["unit", "muons", "uncertainty of the mean", "independent part", "shared part", "muons for equal parts"]
         rows = []
         for entry in self.entries:
-            mean = entry.shared and entry.shared.mean_uncertainty
+            mean, unit = entry.shared and entry.shared.mean_uncertainty, self.observables[entry.observable].unit
             parts = (mean.total, mean.independent, mean.shared) if mean else (None, None, None)
-            row = [Cell(entry.point), left(entry.observable), Cell(self.observables[entry.observable].unit)]
-            row += cells(count(entry.quoted.overall.muons), *(significant(each, 3) for each in parts))
-            rows.append(Row([*row, *cells(count(enough_muons(entry)))]))
-        return Table([Row(heads)], rows)
+            numbers = [count(entry.quoted.overall.muons), *(significant(part, 3) for part in parts)]
+            rows.append(row(entry.point, left(entry.observable), unit, *numbers, count(enough_muons(entry))))
+        return Table([row(left("point"), left("observable"), *heads)], rows)
 
     def experiments(self) -> Table:
         """The judgement of the pseudo-experiments."""
-        heads = [left("point"), left("observable"), left("verdict")]
-        heads += cells("scatter of a muon / total σ", "confidence interval", "scatter of the mean pull / expected")
-        heads += cells("confidence interval", "width of pulls", "expected", "scatter of the mean pull", "expected")
+        heads = ["scatter of a muon / total σ", "confidence interval", "scatter of the mean pull / expected"]
+        heads += ["confidence interval", "width of pulls", "expected", "scatter of the mean pull", "expected"]
         rows = []
         for entry in self.entries:
             if shared := entry.shared:
-                row = [Cell(entry.point), left(entry.observable), verdict(shared.verdict)]
-                for ratio in (shared.total, shared.mean):
-                    row += cells(estimated(ratio), limits(ratio))
-                for pull in (shared.pull_width, shared.pull_shift):
-                    row += cells(figures(pull and pull.value), figures(pull and pull.expected))
-                rows.append(Row(row))
-        return Table([Row(heads)], rows)
+                ratios = [text for ratio in (shared.total, shared.mean) for text in (estimated(ratio), limits(ratio))]
+                pulls = shared.pull_width, shared.pull_shift
+                numbers = [number for pull in pulls for number in (pull and pull.value, pull and pull.expected)]
+                words = entry.point, left(entry.observable), verdict(shared.verdict)
+                rows.append(row(*words, *ratios, *map(figures, numbers)))
+        return Table([row(left("point"), left("observable"), left("verdict"), *heads)], rows)
 
     def failed(self) -> Table:
         """The number of failed muons by reason."""
         reasons = failed_of(self.study)
         rows = []
         for entry in self.entries:
-            counts = entry.quoted.counts
-            numbers = cells(count(counts.muons), *(count(getattr(counts, name)) for name in reasons))
-            rows.append(Row([Cell(entry.point), left(entry.observable), *numbers]))
-        return Table([Row([left("point"), left("observable"), *cells("muons", *reasons.values())])], rows)
+            numbers = [entry.quoted.counts.muons, *(getattr(entry.quoted.counts, name) for name in reasons)]
+            rows.append(row(entry.point, left(entry.observable), *map(count, numbers)))
+        return Table([row(left("point"), left("observable"), "muons", *reasons.values())], rows)
 
 
 def _coverages(numbers: Statistics) -> tuple[Estimate | None, Estimate | None]:

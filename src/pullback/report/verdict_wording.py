@@ -125,7 +125,7 @@ class VerdictWording(SetupWording):
         return Markup('{} (see <a href="#systematics">systematics</a>).').format(words.get(verdict, few))
 
     def _outside(self) -> str:
-        bins = [each for entry in self.entries for each in entry.linear.bins if each.verdict == NotJudged.OUTSIDE]
+        bins = [bin_ for entry in self.entries for bin_ in entry.linear.bins if bin_.verdict == NotJudged.OUTSIDE]
         off = max(
             (1 / each.ratio.value - 1 for each in bins if each.ratio and each.ratio.value > 0), key=abs, default=0
         )
@@ -140,7 +140,7 @@ class VerdictWording(SetupWording):
     @property
     def _at_fold(self) -> bool:
         """Whether there are muons in the bin that begins at the fold."""
-        return any(each.low == 0 and each.muons for entry in self.entries for each in entry.quoted.bins)
+        return any(bin_.low == 0 and bin_.muons for entry in self.entries for bin_ in entry.quoted.bins)
 
     def _low_coverage(self) -> list[str]:
         """Quoted intervals that contain the truth too seldom near a fold though σ is right, each at its worst point."""

@@ -12,10 +12,13 @@ import yaml
 from ..files import write_text
 from ..study.plan import Study
 from ..study.scan import number
-from .evidence import OFFSETS, SIGMAS, Bin, Domain, Entry, Estimate, NotJudged, Sigma, Statistics
+from .evidence import OFFSETS, SIGMAS, Bin, DomainStatistics, Entry, Estimate, NotJudged, Sigma, Statistics
 
-Row = dict[str, str | float | None]
+CsvRow = dict[str, str | float | None]
 """The cells of a row by the names of their columns."""
+
+RANGES = {Bin: "bin", DomainStatistics: "domain", Statistics: "all"}
+"""Which muons a row of `validation.csv` is about."""
 
 PLAIN = {"muons", "recorded", "share", "linear_valid", "mean_value", "mean_sigma", "toy_muons", "toys"}
 """The statistics that are plain numbers, and have columns of the same names."""
@@ -42,7 +45,7 @@ def write_points(study: Study, path: str | Path) -> None:
     for name, batch in study.batches.items():
         for part in batch.parts:
             batches[part.label].append(name)
-    rows: list[Row] = [
+    rows: list[CsvRow] = [
         {
             "point": point.label,
             **scanned(point.values),
@@ -62,27 +65,27 @@ def scanned(values: dict[str, float]) -> dict[str, str]:
 def write_tables(study: Study, entries: Sequence[Entry], table: str | Path, summary: str | Path) -> None:
     """Write `validation.csv`, with one row per bin, domain and all muons of each σ, and `summary.csv`."""
     points = {point.label: scanned(point.values) for point in study.points}
-    rows: list[Row] = []
-    sums: list[Row] = []
+    rows: list[CsvRow] = []
+    sums: list[CsvRow] = []
     for entry in entries:
-        head: Row = {"point": entry.point, **points[entry.point], "observable": entry.observable}
+        head: CsvRow = {"point": entry.point, **points[entry.point], "observable": entry.observable}
         for sigma in SIGMAS:
             judgement = entry.of(sigma)
-            for name, numbers in (*(("bin", each) for each in judgement.bins), ("domain", judgement.domain)):
-                rows.append({**head, "range": name, "sigma": sigma, **columns(numbers, sigma, study.recorded)})
-            rows.append({**head, "range": "all", "sigma": sigma, **columns(judgement.overall, sigma, study.recorded)})
+            for numbers in (*judgement.bins, judgement.domain, judgement.overall):
+                where: CsvRow = {"range": RANGES[type(numbers)], "sigma": sigma}
+                rows.append({**head, **where, **columns(numbers, sigma, study.recorded)})
         sums.append({**head, **_summary(entry, study.recorded)})
     write_csv(table, rows)
     write_csv(summary, sums)
 
 
-def columns(numbers: Statistics, sigma: Sigma, recorded: bool) -> Row:
+def columns(numbers: Statistics, sigma: Sigma, recorded: bool) -> CsvRow:
     """Statistics by the names of their columns; without pulls if the hits are recorded."""
     estimates = {"ratio": numbers.ratio, "ratio_rms": numbers.ratio_rms}
     for offset in OFFSETS:
         deviation = numbers.offsets.of(offset)
         estimates |= {f"{offset}_off": deviation.mean, f"{offset}_rms": deviation.rms}
-    row: Row = {"low": numbers.low, "high": numbers.high} if isinstance(numbers, Bin | Domain) else {}
+    row: CsvRow = {"low": numbers.low, "high": numbers.high} if isinstance(numbers, Bin | DomainStatistics) else {}
     row |= numbers.model_dump(include=PLAIN)
     for name, estimate in estimates.items():
         if sigma == "quoted" or not name.endswith("_rms"):
@@ -98,7 +101,7 @@ def columns(numbers: Statistics, sigma: Sigma, recorded: bool) -> Row:
         judged = {name: estimate.verdict for name, estimate in estimates.items() if estimate and estimate.verdict}
         row |= {f"{name.removesuffix('_off')}_verdict": verdict for name, verdict in judged.items()}
         row |= {"verdict": numbers.verdict, "factor": numbers.factor}
-    if isinstance(numbers, Domain) and sigma == "linear":
+    if isinstance(numbers, DomainStatistics) and sigma == "linear":
         scatter = numbers.scatter
         row |= {"pull_sd_verdict": numbers.pull_sd_verdict, "pull_sd_factor": numbers.pulls and numbers.pulls.sd.factor}
         row |= {"scatter": scatter and scatter.all.value, "scatter_local": scatter and scatter.local.value}
@@ -108,7 +111,7 @@ def columns(numbers: Statistics, sigma: Sigma, recorded: bool) -> Row:
     return row
 
 
-def _limits(name: str, estimate: Estimate | None, ends: Sequence[str] = ("", "_low", "_high")) -> Row:
+def _limits(name: str, estimate: Estimate | None, ends: Sequence[str] = ("", "_low", "_high")) -> CsvRow:
     """The columns of an estimate."""
     if estimate is None:
         return {f"{name}{end}": None for end in ends}
@@ -116,11 +119,11 @@ def _limits(name: str, estimate: Estimate | None, ends: Sequence[str] = ("", "_l
     return {f"{name}{end}": found[end] for end in ends}
 
 
-def _summary(entry: Entry, recorded: bool) -> Row:
+def _summary(entry: Entry, recorded: bool) -> CsvRow:
     """The columns of an observable at a point, after its name."""
     linear, quoted, shared = entry.linear, entry.quoted, entry.shared
     domain, overall = columns(linear.domain, "linear", recorded), columns(quoted.overall, "quoted", recorded)
-    row: Row = {
+    row: CsvRow = {
         "verdict": entry.verdict,
         "linear_verdict": linear.verdict,
         "quoted_verdict": quoted.verdict,
@@ -149,7 +152,7 @@ def _summary(entry: Entry, recorded: bool) -> Row:
     return row | {f"d_mean_sigma_d_{name}": slope for name, slope in entry.design.items()}
 
 
-def write_csv(path: str | Path, rows: Sequence[Row]) -> None:
+def write_csv(path: str | Path, rows: Sequence[CsvRow]) -> None:
     """Write rows as CSV, with one column per key of any row. Numbers are exact; None and NaN become empty cells."""
     text = io.StringIO()
     writer = csv.DictWriter(text, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")

@@ -105,8 +105,8 @@ def diagnose(linear: Judgement, quoted: Judgement, tolerance: float, confidence:
     found: dict[str, DiagnosticResult | None] = {
         "closure_linear": _furthest([each.ratio for each in linear.bins if isinstance(each.verdict, Verdict)], 1.0),
         "closure_quoted": _furthest([each.ratio for each in quoted.bins], 1.0),
-        "ends68": _furthest([end.mean for each in offsets for end in (each.low68, each.high68)], 0.0),
-        "ends95": _furthest([end.mean for each in offsets for end in (each.low95, each.high95)], 0.0),
+        "ends68": _furthest([end.mean for of_bin in offsets for end in (of_bin.low68, of_bin.high68)], 0.0),
+        "ends95": _furthest([end.mean for of_bin in offsets for end in (of_bin.low95, of_bin.high95)], 0.0),
         "bias": _furthest([each.bias.mean for each in offsets], 0.0),
     }
     if domain.pull_sd_verdict:

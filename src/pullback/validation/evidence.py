@@ -1,15 +1,12 @@
-"""The types of the evidence, which `validation.json` holds; `make docs` writes their JSON schema."""
+"""The types of the evidence, which `validation.json` holds, and their JSON schema (`make docs`)."""
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Iterable
 from enum import StrEnum
-from pathlib import Path
 from typing import Literal, final
 
-from ..files import write_text
 from ..statistics.intervals import Verdict
 from ..store.evidence_file import EvidenceFile, Number, Record
 
@@ -19,6 +16,8 @@ Sigma = Literal["linear", "quoted"]
 SIGMAS: tuple[Sigma, ...] = ("linear", "quoted")
 
 Level = Literal["68", "95"]
+"""The two intervals, of 68.27 % and 95 %."""
+
 Offset = Literal["bias", "low68", "high68", "low95", "high95"]
 
 
@@ -41,8 +40,10 @@ class Estimate(Record):
 
     value: Number
     low: Number
+    """Lower end of its interval, at the confidence of `validation.confidence`."""
     high: Number
     se: Number | None = None
+    """Standard error; of a root mean square, the standard error of its square."""
     verdict: Verdict | None = None
     factor: Number | None = None
     """If inconclusive: the factor by which the sample must grow for a decision."""
@@ -68,7 +69,7 @@ class Offsets(Record):
 
     def of(self, name: Offset) -> Deviation:
         """One of them by name."""
-        return {"bias": self.bias, **dict(zip(ENDS, self.ends, strict=True))}[name]
+        return getattr(self, name)
 
     @property
     def ends(self) -> tuple[Deviation, Deviation, Deviation, Deviation]:
@@ -141,7 +142,7 @@ class Bin(Statistics):
 
 
 @final
-class Scatter(Record):
+class ClosureScatter(Record):
     """Scatter of closure between muons over that expected of independent toys."""
 
     all: Estimate
@@ -150,14 +151,14 @@ class Scatter(Record):
     verdict: Verdict
 
 
-class Domain(Statistics):
+class DomainStatistics(Statistics):
     """The muons for which a σ is claimed: far from the fold for the linear σ, all of them for the quoted one."""
 
     low: float
     high: Number
     pull_sd_verdict: Verdict | None = None
     """Inconclusive also with fewer than two pulls."""
-    scatter: Scatter | None = None
+    scatter: ClosureScatter | None = None
     """Known for enough muons with toys."""
 
 
@@ -198,7 +199,7 @@ class Judgement(Record):
     counts: Counts
     bins: list[Bin]
     overall: Statistics
-    domain: Domain
+    domain: DomainStatistics
 
 
 class DiagnosticResult(Record):
@@ -217,7 +218,7 @@ class Expected(Record):
 
 
 @final
-class MeanUncertainty(Record):
+class UncertaintyOfMean(Record):
     """The standard uncertainty of the mean over all muons of the point, and its two parts."""
 
     total: Number
@@ -231,7 +232,7 @@ class MeanUncertainty(Record):
 class Shared(Record):
     """The uncertainty that all muons share, and whether pseudo-experiments confirm it."""
 
-    mean_uncertainty: MeanUncertainty | None = None
+    mean_uncertainty: UncertaintyOfMean | None = None
     experiments: int
     experiment_muons: int
     verdict: Verdict
@@ -285,12 +286,6 @@ class Evidence(EvidenceFile):
     """One entry per scan point and observable."""
 
 
-def schema() -> str:
+def evidence_schema() -> str:
     """The JSON schema of `validation.json`."""
     return json.dumps(Evidence.model_json_schema(), indent=1, ensure_ascii=False) + "\n"
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Write the JSON schema of validation.json.")
-    parser.add_argument("folder", type=Path)
-    write_text(parser.parse_args().folder / "validation.schema.json", schema())

@@ -40,16 +40,16 @@ from .evidence import (
     ENDS,
     OFFSETS,
     Bin,
+    ClosureScatter,
     Counts,
     Deviation,
-    Domain,
+    DomainStatistics,
     Estimate,
     Judgement,
     NotJudged,
     Offset,
     Offsets,
     Pulls,
-    Scatter,
     Statistics,
     worst,
 )
@@ -80,15 +80,12 @@ class Judge:
     def result(self) -> Judgement:
         """Verdict, reasons, counts, and the numbers of each bin, of all muons, and of the domain of this σ."""
         bins, domain = [self._bin(index) for index in range(len(self.inside))], self._domain()
-        verdicts = [worst(each.verdict for each in bins), domain.pull_sd_verdict]
-        verdicts += [
-            domain.scatter and domain.scatter.verdict,
-            *(Verdict.FAIL for _ in defects(self.sigma, self.counts)),
-        ]
-        muons, tolerance = self.counts.muons, self.settings.tolerance
+        failed = [Verdict.FAIL for _ in defects(self.sigma, self.counts)]
+        scatter, muons, tolerance = domain.scatter, self.counts.muons, self.settings.tolerance
+        of_bins = worst(each.verdict for each in bins)  # inconclusive if no bin is judged
         return Judgement(
             sigma=self.sigma,
-            verdict=worst(verdicts),
+            verdict=worst([of_bins, domain.pull_sd_verdict, scatter and scatter.verdict, *failed]),
             reasons=[*reasons(self.sigma, self.counts, bins, domain)],
             more=advice(self.toys, tolerance, self.sigma, muons, bins, domain),
             counts=self.counts,
@@ -121,7 +118,7 @@ class Judge:
     def _judge_width(self, ratio: Estimate | None) -> Estimate | None:
         """A ratio of standard deviations with its verdict."""
         if ratio is None or ratio.se is None:
-            return None
+            return ratio
         degrees = (ratio.value / ratio.se) ** 2 / 2 if ratio.se else 1.0
         return self._judge(ratio, ratio.value, lambda confidence: sd_interval(ratio.value, degrees, confidence))
 
@@ -150,7 +147,7 @@ class Judge:
     def _judge_rms(self, rms: Estimate | None) -> Estimate | None:
         """A root mean square deviation, which should be 0, with its verdict; `se` is that of its square."""
         if rms is None or rms.se is None:
-            return None
+            return rms
         limit, square = self.settings.tolerance**2, rms.value**2
         narrow = mean_interval(square, rms.se, self.settings.confidence)
         wide = mean_interval(square, rms.se, self.confidence_to_fail)
@@ -161,7 +158,7 @@ class Judge:
         half = (narrow if square <= limit else wide)[1] - square
         return _judged(rms, Verdict.INCONCLUSIVE, half / abs(limit - square) if square != limit else math.inf)
 
-    def _domain(self) -> Domain:
+    def _domain(self) -> DomainStatistics:
         """Numbers of the domain of this σ; for the linear σ with verdicts on pulls and on the scatter of closure."""
         low = 0.0 if self.quoted else self.settings.domain
         found, verdict, scatter = self._statistics(self.inside), None, None
@@ -172,9 +169,9 @@ class Judge:
             if found.pulls and (sd := self._judge_width(found.pulls.sd)):
                 verdict = sd.verdict
                 found = found.model_copy(update={"pulls": found.pulls.model_copy(update={"sd": sd})})
-        return Domain(**dict(found), low=low, high=math.inf, pull_sd_verdict=verdict, scatter=scatter)
+        return DomainStatistics(**dict(found), low=low, high=math.inf, pull_sd_verdict=verdict, scatter=scatter)
 
-    def _scatter(self) -> Scatter | None:
+    def _scatter(self) -> ClosureScatter | None:
         """Scatter of closure between muons over its expectation: over all muons, and between neighbours in θ.
 
         Where the function is curved, the ratio drifts with θ. This increases the scatter and could hide shared noise.
@@ -196,7 +193,7 @@ class Judge:
         everywhere = estimate(ratios.std(ddof=1), count - 1)
         local = estimate(math.sqrt((steps**2).mean() / 2), 2 * (count - 1) ** 2 / (3 * count - 4))
         narrow = min(everywhere.high, local.high) < NARROWEST_SCATTER
-        return Scatter(all=everywhere, local=local, verdict=Verdict.FAIL if narrow else Verdict.PASS)
+        return ClosureScatter(all=everywhere, local=local, verdict=Verdict.FAIL if narrow else Verdict.PASS)
 
     def _toys_in(self, which: np.ndarray) -> ToyResiduals:
         """The toy muons in the selected bins."""

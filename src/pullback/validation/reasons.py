@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from ..config.schema import Toys
 from ..statistics.intervals import Verdict, equivalence
 from ..uncertainty.monte_carlo import FEWEST_FOR_ENDS
-from .evidence import OFFSETS, Bin, Counts, Domain, Estimate, Offset, Shared, Sigma, worst
+from .evidence import OFFSETS, Bin, Counts, DomainStatistics, Estimate, Offset, Shared, Sigma, worst
 
 MOST_MORE = 100
 """Largest factor of additional toys that is advised."""
@@ -48,7 +48,7 @@ def defects(sigma: Sigma, counts: Counts) -> Iterator[str]:
         yield f"toys of {disagreeing} of {telling} muons disagree with linear_valid"
 
 
-def reasons(sigma: Sigma, counts: Counts, bins: Sequence[Bin], domain: Domain) -> Iterator[str]:
+def reasons(sigma: Sigma, counts: Counts, bins: Sequence[Bin], domain: DomainStatistics) -> Iterator[str]:
     """Why the verdict on a σ is not a pass."""
     yield from defects(sigma, counts)
     for each in bins:
@@ -95,7 +95,9 @@ def _limits(number: Estimate, sign: str = "") -> str:
     return "{0:{3}.4f} [{1:{3}.4f}, {2:{3}.4f}]".format(number.value, number.low, number.high, sign)
 
 
-def advice(toys: Toys, tolerance: float, sigma: Sigma, muons: int, bins: Sequence[Bin], domain: Domain) -> list[str]:
+def advice(
+    toys: Toys, tolerance: float, sigma: Sigma, muons: int, bins: Sequence[Bin], domain: DomainStatistics
+) -> list[str]:
     """What would decide an inconclusive verdict if the numbers stay at their present values."""
     found = []
     undecided = [each for each in bins if each.verdict == Verdict.INCONCLUSIVE]
@@ -120,14 +122,14 @@ def _more_toys(toys: Toys, tolerance: float, sigma: Sigma, bins: Sequence[Bin]) 
     now = max(1, round(sum(each.toys for each in bins) / muons))
     # Toys are distributed over all bins, so the bin with the greatest need sets the number of toys per muon.
     factor = max((each.factor for each in bins if each.factor is not None), default=1.0)
-    few = sigma == "quoted" and any(end.mean is None for each in bins for end in each.offsets.ends)
+    few = sigma == "quoted" and any(end.mean is None for bin_ in bins for end in bin_.offsets.ends)
     if factor > MOST_MORE and not few:
         return f"even {MOST_MORE} times as many toys would not decide: a ratio is too close to the limit"
     needed = FEWEST_FOR_ENDS if factor > MOST_MORE else 1 + math.ceil((now - 1) * factor)
     needed = max(needed, FEWEST_FOR_ENDS) if few else needed
     if needed <= now:
         return "find out why some muons have no intervals: more toys would not help"
-    outcomes = [worst(equivalence(ratio, ratio, tolerance) for ratio in _ratios(sigma, each)) for each in bins]
+    outcomes = [worst(equivalence(ratio, ratio, tolerance) for ratio in _ratios(sigma, bin_)) for bin_ in bins]
     change = f"raise toys.per_muon from {now} to {needed}"
     if toys.mode == "adaptive":
         change = f"set toys.mode to fixed and toys.per_muon to {needed}"

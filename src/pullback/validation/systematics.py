@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from ..statistics.exact_sum import ExactSum
 from ..statistics.intervals import Verdict, equivalence, sd_interval
-from .evidence import Estimate, Expected, MeanUncertainty, Shared, worst
+from .evidence import Estimate, Expected, Shared, UncertaintyOfMean, worst
 
 Matrix = Float[np.ndarray, "systematic systematic"]
 
@@ -115,13 +115,13 @@ class SystematicSums:
         slopes, muons = self._sum("slopes"), float(self._sum("differentiated"))
         return dict(zip(parameters, (slopes / muons).tolist(), strict=True)) if muons else dict.fromkeys(parameters)
 
-    def mean(self, sigma_eta: Matrix) -> MeanUncertainty | None:
+    def mean(self, sigma_eta: Matrix) -> UncertaintyOfMean | None:
         """The standard uncertainty of the mean over all muons, u² = Σ σ²/N² + ḡ Σ_η ḡᵀ, and its two parts."""
         if not self.muons:
             return None
         mean, independent = self._sum("jacobian") / self.muons, math.sqrt(self._sum("square")) / self.muons
         shared = math.sqrt(max(0.0, float(mean @ sigma_eta @ mean)))
-        return MeanUncertainty(total=math.hypot(independent, shared), independent=independent, shared=shared)
+        return UncertaintyOfMean(total=math.hypot(independent, shared), independent=independent, shared=shared)
 
     def shared(self, sigma_eta: Matrix, tolerance: float, confidence: float) -> Shared:
         """The uncertainty of the mean, and the judgement of the pseudo-experiments, see `judge`."""

@@ -21,7 +21,7 @@ from ..study.scan import Point
 from .batch_sums import PointTally
 from .csv_tables import write_config, write_points, write_tables
 from .diagnostics import diagnose
-from .evidence import SIGMAS, Entry, Evidence, schema, worst
+from .evidence import SIGMAS, Entry, Evidence, evidence_schema, worst
 from .judgement import Judge
 from .reasons import of_shared
 
@@ -78,7 +78,7 @@ def validate(study: Study, tallies: Sequence[str | Path], outputs: Outputs) -> N
     Evidence(study=name, verdict=verdict, config_digest=digest, content_digest=content, points=entries).write(
         outputs.validation
     )
-    write_text(outputs.schema, schema())
+    write_text(outputs.schema, evidence_schema())
     write_tables(study, entries, outputs.table, outputs.summary)
 
 
@@ -115,7 +115,7 @@ def _entry(point: Point, part: Part, observable: Quantity, found: PointTally, am
     linear, quoted = (Judge(tallies[sigma], claims, point.config.toys, among).result() for sigma in SIGMAS)
     both, sources, systematics = (linear, quoted), shared_parameters.sources_of(part), part.config.systematics
     verdicts = [linear.verdict, quoted.verdict]
-    reasons = [f"{each.sigma} σ: {reason}" for each in both for reason in each.reasons]
+    reasons = [f"{judgement.sigma} σ: {reason}" for judgement in both for reason in judgement.reasons]
     shared = None
     if systematics:
         sigma_eta = shared_parameters.covariance_of(systematics)
@@ -129,7 +129,7 @@ def _entry(point: Point, part: Part, observable: Quantity, found: PointTally, am
         values=point.values,
         verdict=worst(verdicts),
         reasons=reasons,
-        more=list(dict.fromkeys(advice for each in both for advice in each.more)),
+        more=list(dict.fromkeys(advice for judgement in both for advice in judgement.more)),
         linear_valid=quoted.overall.linear_valid,
         diagnostics=diagnose(linear, quoted, settings.tolerance, settings.confidence),
         linear=linear,
