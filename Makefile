@@ -35,9 +35,10 @@ format: $(READY)
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/snakefmt Snakefile
 
-# What is made from the config model: config/README.md and config/schema.json.
+# What is made from the types: config/README.md, config/schema.json and docs/validation.schema.json.
 docs: $(READY)
 	$(VENV)/bin/python -m pullback.config.reference config
+	$(VENV)/bin/python -m pullback.validation.evidence docs
 
 # Pin what is installed now.
 lock: $(READY)

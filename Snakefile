@@ -242,6 +242,7 @@ use rule step as validate with:
         points=f"{RESULTS}/points.csv",
         study=f"{RESULTS}/study.h5",
         validation=f"{RESULTS}/validation.json",
+        schema=f"{RESULTS}/validation.schema.json",
         table=report(f"{RESULTS}/validation.csv", category="Tables", labels={"table": "validation, bin by bin"}),
         summary=report(f"{RESULTS}/summary.csv", category="Tables", labels={"table": "summary, point by point"}),
     log:

@@ -88,8 +88,8 @@ def judge(study, files, folder):
     """Merge the tallies into the verdict; what was written."""
     from pullback.validation.verdict import Outputs, validate
 
-    names = ("config.yaml", "points.csv", "study.h5", "validation.json", "validation.csv", "summary.csv")
-    outputs = Outputs(*(Path(folder, name) for name in names))
+    names = ("config.yaml", "points.csv", "study.h5", "validation.json", "validation.schema.json")
+    outputs = Outputs(*(Path(folder, name) for name in (*names, "validation.csv", "summary.csv")))
     validate(study, list(files["tally"].values()), outputs)
     return outputs
 

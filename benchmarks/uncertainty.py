@@ -18,10 +18,10 @@ from scipy.stats import norm
 
 from pullback import infer_theta, propagate, propagate_distribution, quote, random_stream, run_toys, second_order, steps
 from pullback.store import columns
-from pullback.store.evidence_file import read_evidence
 from pullback.study.plan import Study
 from pullback.uncertainty import quoting
 from pullback.validation.diagnostics import DIAGNOSTICS
+from pullback.validation.evidence import Evidence
 
 torch.set_num_threads(1)
 
@@ -137,12 +137,12 @@ def diagnostics():
             files = stages.files_of(study, folder)
             for kind in stages.STEPS:
                 stages.step(kind, study, files)
-            evidence = read_evidence(stages.judge(study, files, folder).validation)
-            found[name] = evidence["points"][0]["diagnostics"]
+            evidence = Evidence.read(stages.judge(study, files, folder).validation)
+            found[name] = evidence.points[0].diagnostics
     print("| diagnostic | " + " | ".join(NOISES) + " |")
     print("|---|" + "---|" * len(NOISES))
     for key, diagnostic in DIAGNOSTICS.items():
-        cells = (f"{each[key]['value']:.3f}{MARKS[each[key]['verdict']]}" for each in found.values())
+        cells = (f"{each[key].value:.3f}{MARKS[each[key].verdict]}" for each in found.values())
         print(f"| {diagnostic.name} | " + " | ".join(cells) + " |")
 
 

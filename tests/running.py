@@ -36,8 +36,8 @@ class Run:
         self.study, self.folder = Study.from_config(raw), folder
         self.files = {kind: [folder / kind / f"{name}.h5" for name in self.study.batches] for kind in self.study.kinds}
         self.tallies = [folder / "tally" / f"{name}.h5" for name in self.study.batches]
-        names = ("config.yaml", "points.csv", "study.h5", "validation.json", "validation.csv", "summary.csv")
-        self.outputs = Outputs(*(folder / name for name in names))
+        names = ("config.yaml", "points.csv", "study.h5", "validation.json", "validation.schema.json")
+        self.outputs = Outputs(*(folder / name for name in (*names, "validation.csv", "summary.csv")))
 
     @property
     def figures(self) -> tuple[list[Path], list[Path]]:

@@ -18,12 +18,12 @@ from running import Run
 
 from pullback.errors import PullbackError
 from pullback.store.columns import FLAGS
-from pullback.store.evidence_file import read_evidence
 from pullback.store.study_file import open_study
 from pullback.study.artefact_configs import KINDS
 from pullback.study.batches import Batch
 from pullback.study.plan import Study
 from pullback.validation.csv_tables import write_config
+from pullback.validation.evidence import Evidence
 from pullback.validation.verdict import check
 
 HUNT = int(os.environ.get("PULLBACK_CONFIGS", 0))
@@ -102,13 +102,13 @@ def test_any_small_config_runs_to_its_report(folder, written):
     here = folder()
     raw = written.write()
     run = Run(raw, here).make().show()
-    evidence = read_evidence(run.outputs.validation)
+    evidence = Evidence.read(run.outputs.validation)
     labels = [point.label for point in run.study.points]
     names = [each.name for each in run.study.model.observables]
-    assert [(each["point"], each["observable"]) for each in evidence["points"]] == [*product(labels, names)]
-    assert evidence["verdict"] in ("pass", "fail", "inconclusive")
+    assert [(each.point, each.observable) for each in evidence.points] == [*product(labels, names)]
+    assert evidence.verdict in ("pass", "fail", "inconclusive")
     strict = run.study.config.validation.strict
-    refused = evidence["verdict"] == "fail" or (strict and evidence["verdict"] == "inconclusive")
+    refused = evidence.verdict == "fail" or (strict and evidence.verdict == "inconclusive")
     with pytest.raises(PullbackError, match=f"verdict {evidence['verdict']}") if refused else nullcontext():
         assert f"verdict {evidence['verdict']}" in check(run.outputs.validation, strict)
 
@@ -129,7 +129,7 @@ def test_any_small_config_runs_to_its_report(folder, written):
     pieces = here / "pieces"
     again = Run({**raw, "compute": {**raw.get("compute", {}), "batch_cost": 1}}, pieces).make()
     assert len(again.study.batches) == len(labels)
-    assert read_evidence(again.outputs.validation) == evidence
+    assert Evidence.read(again.outputs.validation) == evidence
 
 
 def assert_flagged(reader, run, label, name):

@@ -13,10 +13,11 @@ from pullback.report.figures.plot import plot
 from pullback.report.gallery import over
 from pullback.report.page import write_report
 from pullback.steps.target import find_target
-from pullback.store.evidence_file import read_evidence
+from pullback.store.target_file import TargetAnswers
 from pullback.study.artefact_configs import KINDS
 from pullback.study.batches import Batch
 from pullback.study.plan import Study
+from pullback.validation.evidence import Evidence
 
 LAYERS = [0.1 * layer for layer in range(12)]
 UNSORTED = {"model.dz": [1.0, 1.5], "detector.resolution": [50, 100]}
@@ -148,9 +149,9 @@ def test_a_whole_run_of_names_that_are_not_sorted(tmp_path, form):
     labels = [point.label for point in run.study.points]
     for label in labels:
         assert re.findall(r"[^=,]+(?==)", label) == names
-    evidence = read_evidence(run.outputs.validation)
-    assert list(dict.fromkeys(each["point"] for each in evidence["points"])) == labels
-    assert all(list(each["values"]) == names for each in evidence["points"])
+    evidence = Evidence.read(run.outputs.validation)
+    assert list(dict.fromkeys(each.point for each in evidence.points)) == labels
+    assert all(list(each.values) == names for each in evidence.points)
     for table in (run.outputs.points, run.outputs.summary, run.outputs.table):
         assert [each for each in header(table) if each in names] == names
     config = yaml.safe_load(run.outputs.config.read_text(encoding="utf-8"))
@@ -159,7 +160,7 @@ def test_a_whole_run_of_names_that_are_not_sorted(tmp_path, form):
     target, page = tmp_path / "target.json", tmp_path / "report.html"
     find_target(run.study, target)
     kept = [name for name in names if name != "detector.resolution"]
-    assert all(list(each["values"]) == kept for each in read_evidence(target)["answers"])
+    assert all(list(each.values) == kept for each in TargetAnswers.read(target).answers)
     svgs, pdfs = run.figures
     plot(run.study, run.outputs.study, run.outputs.validation, svgs, pdfs, target)
     assert over(run.study) == (names[:1] if form in ("zip", "table") else names)

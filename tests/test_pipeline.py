@@ -14,11 +14,11 @@ from running import PROJECT, Run
 from scipy import stats
 
 from pullback.store.columns import FLAGS
-from pullback.store.evidence_file import read_evidence
 from pullback.store.study_file import open_study
 from pullback.study import shared_parameters
 from pullback.study.blocks import BLOCK
 from pullback.study.plan import Study
+from pullback.validation.evidence import Evidence
 
 TRACK = {"study": "s", "model": {"name": "track"}, "source": {"muons": 400}, "toys": {"muons": 20, "per_muon": 300}}
 SYSTEMATICS = {
@@ -38,7 +38,7 @@ def columns(run, label=None):
 
 def entries(run):
     """What the evidence says, by point and observable."""
-    return {(each["point"], each["observable"]): each for each in read_evidence(run.outputs.validation)["points"]}
+    return {(each.point, each.observable): each for each in Evidence.read(run.outputs.validation).points}
 
 
 def sigma_of_slope(x, z, resolution):
@@ -64,8 +64,8 @@ def test_tracks_with_missing_hits(tmp_path, resolution):
         for column in (name, f"sigma_{name}", f"sigma_{name}_linear", f"bias_{name}"):
             np.testing.assert_array_equal(np.isnan(found[column]), lost, err_msg=column)
         entry = entries(run)["nominal", name]
-        assert entry["quoted"]["counts"]["hit_not_finite"] == lost.sum()
-        assert entry["quoted"]["counts"]["muons"] == 1500
+        assert entry.quoted.counts.hit_not_finite == lost.sum()
+        assert entry.quoted.counts.muons == 1500
     expected = sigma_of_slope(x, np.array([0, 0.5, 1.0]), np.array(resolution) * np.ones(3))
     np.testing.assert_allclose(found["sigma_slope"][~lost], expected[~lost], rtol=1e-11)
     theta = expected / (1 + found["slope"] ** 2)
@@ -86,7 +86,7 @@ def test_chi2_of_tracks_is_that_of_its_degrees_of_freedom(tmp_path):
     found = columns(run, "nominal")
     assert (found["ndf"] == 1).all()
     assert found["chi2"].mean() == pytest.approx(1, abs=4 * math.sqrt(2 / 2000))
-    assert entries(run)["nominal", "theta"]["chi2_per_ndf"] == pytest.approx(found["chi2"].mean(), rel=1e-12)
+    assert entries(run)["nominal", "theta"].chi2_per_ndf == pytest.approx(found["chi2"].mean(), rel=1e-12)
 
 
 def test_strips_that_are_as_wide_as_each_layer_s_resolution(tmp_path):
@@ -128,10 +128,10 @@ def test_azimuths_next_to_the_cut_of_the_circle(tmp_path):
     across = abs(found["phi"] - found["phi_true"]) > math.pi
     assert across.sum() > 10
     entry = entries(run)["nominal", "phi"]
-    assert entry["linear"]["domain"]["pull_sd"] == pytest.approx(1, abs=0.05)
-    assert entry["linear"]["domain"]["ratio"] == pytest.approx(1, abs=0.02)
-    assert entry["linear"]["domain"]["pull_sd_verdict"] == "pass"
-    assert entry["verdict"] != "fail", entry["reasons"]
+    assert entry.linear.domain.pulls.sd.value == pytest.approx(1, abs=0.05)
+    assert entry.linear.domain.ratio.value == pytest.approx(1, abs=0.02)
+    assert entry.linear.domain.pull_sd_verdict == "pass"
+    assert entry.verdict != "fail", entry.reasons
     # An interval may reach beyond the cut; it holds the value.
     far = found["theta"] > 5 * found["sigma_theta_linear"]
     low, high = found["interval95_phi"][far].T
@@ -177,11 +177,11 @@ def test_systematics_of_an_honest_study_pass(tmp_path, seed):
     """Coarse layers and large shifts, so that many muons are near the fold of θ."""
     run = Run({**HONEST, "seed": seed, "validation": {"tolerance": 0.08}}, tmp_path).make()
     for (_, name), entry in entries(run).items():
-        assert entry["shared"]["verdict"] == "pass", (name, entry["shared"])
-        assert entry["verdict"] != "fail", entry["reasons"]
-    found = entries(run)["nominal", "slope"]["shared"]
+        assert entry.shared.verdict == "pass", (name, entry.shared)
+        assert entry.verdict != "fail", entry.reasons
+    found = entries(run)["nominal", "slope"].shared
     assert found["mean_uncertainty_shared"] > 5 * found["mean_uncertainty_independent"]
-    assert found["pull_shift"] > 2 / math.sqrt(found["experiment_muons"])
+    assert found.pull_shift.value > 2 / math.sqrt(found.experiment_muons)
 
 
 def test_the_verdict_of_an_honest_study_with_systematics_is_a_pass(tmp_path):
@@ -189,8 +189,8 @@ def test_the_verdict_of_an_honest_study_with_systematics_is_a_pass(tmp_path):
     raw = {**HONEST, "model": {"name": "track", "z": [0.0, 1.0]}, "source": {"muons": 6000}, "toys": toys}
     systematics = {"model.z[1]": 0.02, "alignment.x[0]": 0.03}
     run = Run({**raw, "systematics": systematics, "validation": {"tolerance": 0.1}}, tmp_path).make()
-    evidence = read_evidence(run.outputs.validation)
-    assert evidence["verdict"] == "pass", [each["reasons"] for each in evidence["points"]]
+    evidence = Evidence.read(run.outputs.validation)
+    assert evidence.verdict == "pass", [each.reasons for each in evidence.points]
 
 
 def no_shift(self, hits, eta):
@@ -232,8 +232,8 @@ def test_systematics_that_are_wrong_in_one_rule_fail(tmp_path, monkeypatch, rule
     raw = {**HONEST, "source": {"muons": 200}, "toys": toys, "systematics": systematics}
     run = Run(raw, tmp_path).make(spoil)
     entry = entries(run)["nominal", "slope"]
-    assert (entry["verdict"], entry["shared"]["verdict"]) == ("fail", "fail")
-    assert [reason for reason in entry["reasons"] if reason.startswith("systematics: ")]
+    assert (entry.verdict, entry.shared.verdict) == ("fail", "fail")
+    assert [reason for reason in entry.reasons if reason.startswith("systematics: ")]
 
 
 def test_nothing_depends_on_the_batches_or_on_who_is_made_with_whom(tmp_path):
@@ -373,7 +373,7 @@ def test_recorded_hits_with_uncertainties_of_their_own(tmp_path, recorded, kind,
     for name in ("slope", "intercept"):
         ratio = found[f"toys/toy_sd_{name}"] / found[f"sigma_{name}"][found["toys/muon"]]
         assert abs(ratio - 1).max() < 4.5 / math.sqrt(4000)
-        assert entries(run)["nominal", name]["linear"]["domain"]["ratio"] == pytest.approx(1, abs=0.02)
+        assert entries(run)["nominal", name].linear.domain.ratio.value == pytest.approx(1, abs=0.02)
 
 
 def test_changing_systematics_makes_sigma_and_toys_again_and_nothing_else():
@@ -402,7 +402,7 @@ else:
     steps.smear_hits(batch("reco"), folder / "truth.h5", folder / "reco.h5")
 files = {{kind: made / kind / f"{{name}}.h5" for kind in study.kinds}}
 tally(batch("tally"), files, folder / "tally.h5")
-names = ("config.yaml", "points.csv", "study.h5", "validation.json", "validation.csv", "summary.csv")
+names = Outputs._fields
 validate(study, [folder / "tally.h5"], Outputs(*(made / each for each in names)))
 assert "torch" not in sys.modules
 """

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from running import PROJECT, Run
 
-from pullback.store.evidence_file import read_evidence
+from pullback.validation.evidence import Evidence
 
 FEWER = {
     "track": {"source": {"muons": 10_000}, "toys": {"muons": 500, "per_muon": 10_000}},
@@ -31,18 +31,18 @@ def test_what_is_quoted_passes_in_every_bin(tmp_path, monkeypatch, name):
     assert raw["study"] == name
     monkeypatch.chdir(PROJECT)  # where the files are that it names
     raw = merged({key: value for key, value in raw.items() if key != "scan"}, FEWER[name])
-    evidence = read_evidence(Run(raw, tmp_path).make().outputs.validation)
-    assert evidence["verdict"] != "fail"
-    for entry in evidence["points"]:
-        bins = [each for each in entry["quoted"]["bins"] if each["toy_muons"]]
+    evidence = Evidence.read(Run(raw, tmp_path).make().outputs.validation)
+    assert evidence.verdict != "fail"
+    for entry in evidence.points:
+        bins = [each for each in entry.quoted.bins if each.toy_muons]
         # Of a single muon, so few toys can't be sure; in the whole study they are.
-        said = {each["verdict"] for each in bins if each["toy_muons"] >= FEWEST}
-        assert said == {"pass"}, (entry["observable"], entry["reasons"])
-        assert sum(each["toy_muons"] for each in bins) > 300
-        assert (entry["shared"] or {"verdict": "pass"})["verdict"] == "pass", entry["reasons"]
+        said = {each.verdict for each in bins if each.toy_muons >= FEWEST}
+        assert said == {"pass"}, (entry.observable, entry.reasons)
+        assert sum(each.toy_muons for each in bins) > 300
+        assert entry.shared is None or entry.shared.verdict == "pass", entry.reasons
     if name == "scatter":  # angles near zero included
-        (entry,) = [each for each in evidence["points"] if each["observable"] == "theta_msc"]
-        assert all(each["toy_muons"] for each in entry["quoted"]["bins"])
+        (entry,) = [each for each in evidence.points if each.observable == "theta_msc"]
+        assert all(each.toy_muons for each in entry.quoted.bins)
 
 
 def test_editing_a_model_reruns_what_depends_on_it(workflow):

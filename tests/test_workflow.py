@@ -33,6 +33,7 @@ def test_it_makes_everything_that_is_documented(done):
         "points.csv",
         "study.h5",
         "validation.json",
+        "validation.schema.json",
         "validation.csv",
         "summary.csv",
         "report.html",

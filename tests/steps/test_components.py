@@ -12,10 +12,10 @@ from pullback import propagate
 from pullback.config.model_schema import Track3d
 from pullback.detector.bound_model import Inference, covariance_of, parameters_of
 from pullback.models import load_model
-from pullback.store.evidence_file import read_evidence
 from pullback.store.study_file import open_study
 from pullback.study.shared_parameters import covariance_of as covariance_of_systematics
 from pullback.uncertainty import linear
+from pullback.validation.evidence import Evidence
 
 SYSTEMATICS = {
     "model.z[1]": 0.01,
@@ -181,9 +181,9 @@ def test_one_coordinate_has_its_budget_too(tmp_path):
 def test_nothing_is_said_of_muons_that_are_all_lost(tmp_path):
     raw = {**STUDY, "detector": {"efficiency": 1e-9}, "source": {"muons": 20}, "scan": {"model.theta0": [0, 0.1]}}
     run = Run(raw, tmp_path).make()
-    entries = read_evidence(run.outputs.validation)["points"]
-    assert {entry["shared"]["experiment_muons"] for entry in entries} == {0}
-    assert {entry["verdict"] for entry in entries} == {"inconclusive"}
+    entries = Evidence.read(run.outputs.validation).points
+    assert {entry.shared.experiment_muons for entry in entries} == {0}
+    assert {entry.verdict for entry in entries} == {"inconclusive"}
 
 
 def test_without_systematics_any_number_of_muons_is_propagated(tmp_path, monkeypatch):

@@ -11,14 +11,14 @@ from pullback.report.figures.plot import plot
 from pullback.report.figures.target import target_figure
 from pullback.report.page import write_report
 from pullback.steps.target import find_target
-from pullback.store.evidence_file import read_evidence
+from pullback.store.target_file import Answer, TargetAnswers
 from pullback.study.plan import Study
 
 
 def answers(tmp_path, **raw):
     study = Study.from_config({"study": "s", "source": {"muons": 2000}, **raw})
     find_target(study, tmp_path / "target.json")
-    return read_evidence(tmp_path / "target.json")["answers"]
+    return TargetAnswers.read(tmp_path / "target.json").answers
 
 
 def test_a_slope_of_equally_spaced_layers(tmp_path):
@@ -28,8 +28,8 @@ def test_a_slope_of_equally_spaced_layers(tmp_path):
     (answer,) = answers(
         tmp_path, model={"name": "track", "z": z}, target={"sigma_slope": wanted, "vary": "detector.resolution"}
     )
-    assert answer["reached"]
-    assert answer["value"] == pytest.approx(np.sqrt(12 * 3 / (4 * 5)) / 1.5 / wanted, rel=1e-9)
+    assert answer.reached
+    assert answer.value == pytest.approx(np.sqrt(12 * 3 / (4 * 5)) / 1.5 / wanted, rel=1e-9)
 
 
 def test_a_height(tmp_path):
@@ -40,9 +40,9 @@ def test_a_height(tmp_path):
         detector={"resolution": 1000.0},
         target={"sigma_slope": 0.001, "vary": "model.z[1]", "between": [0.5, 5.0]},
     )
-    assert answer["value"] == pytest.approx(np.sqrt(2), rel=1e-9)
-    assert min(answer["grid"]) == pytest.approx(0.5)
-    assert max(answer["grid"]) == pytest.approx(5.0)
+    assert answer.value == pytest.approx(np.sqrt(2), rel=1e-9)
+    assert min(answer.grid) == pytest.approx(0.5)
+    assert max(answer.grid) == pytest.approx(5.0)
 
 
 def test_none_does(tmp_path):
@@ -52,18 +52,18 @@ def test_none_does(tmp_path):
         detector={"resolution": 1000.0},
         target={"sigma_slope": 1e-5, "vary": "model.z[1]", "between": [0.5, 5.0]},
     )
-    assert (answer["reached"], answer["value"]) == (False, None)
-    assert answer["nearest"] == pytest.approx(5.0)
-    assert answer["nearest_sigma"] == pytest.approx(np.sqrt(2) / 1000 / 5)
+    assert (answer.reached, answer.value) == (False, None)
+    assert answer.nearest == pytest.approx(5.0)
+    assert answer.nearest_sigma == pytest.approx(np.sqrt(2) / 1000 / 5)
 
 
 def test_the_mean_sigma_is_that_of_the_study(tmp_path):
     """Found at the resolution that the study has: the mean σ of its own muons, with the hits that it has."""
     raw = {"model": {"name": "track", "theta0": 0.01}, "detector": {"resolution": 500.0, "efficiency": 0.9}}
     (first,) = answers(tmp_path, **raw, target={"sigma_theta": 0.001, "vary": "detector.resolution"})
-    again = {**raw, "target": {"sigma_theta": first["start_sigma"], "vary": "detector.resolution"}}
+    again = {**raw, "target": {"sigma_theta": first.start_sigma, "vary": "detector.resolution"}}
     (answer,) = answers(tmp_path, **again)
-    assert answer["value"] == pytest.approx(500.0, rel=1e-8)
+    assert answer.value == pytest.approx(500.0, rel=1e-8)
 
 
 def test_points_that_differ_in_that_number_alone_are_one(tmp_path):
@@ -72,8 +72,8 @@ def test_points_that_differ_in_that_number_alone_are_one(tmp_path):
         target={"sigma_theta": 0.002, "vary": "detector.resolution"},
         scan={"detector.resolution": [50, 100], "model.dz": [1.0, 1.5]},
     )
-    assert [each["values"] for each in found] == [{"model.dz": 1.0}, {"model.dz": 1.5}]
-    assert found[0]["value"] != found[1]["value"]
+    assert [each.values for each in found] == [{"model.dz": 1.0}, {"model.dz": 1.5}]
+    assert found[0].value != found[1].value
 
 
 OWN = """
@@ -107,8 +107,8 @@ def test_true_hits_that_are_drawn_by_the_parameter_are_drawn_anew(tmp_path):
         answers(tmp_path, detector={"resolution": 1000.0}, model=model, target={**target, "between": between})[0]
         for between in ([0.05, 5.0], [0.4, 0.6])
     ]
-    assert found[0]["start_sigma"] == found[1]["start_sigma"]
-    assert found[0]["value"] * 0.002 == pytest.approx(0.5 * found[0]["start_sigma"], rel=2e-3)
+    assert found[0].start_sigma == found[1].start_sigma
+    assert found[0].value * 0.002 == pytest.approx(0.5 * found[0].start_sigma, rel=2e-3)
 
 
 def test_recorded_hits(tmp_path):
@@ -119,7 +119,7 @@ def test_recorded_hits(tmp_path):
         target={"sigma_theta": 0.001, "vary": "detector.resolution"},
     )
     slopes = [1.5 / (1.5**2 + x**2) for x in (0.3, 0.4)]
-    assert answer["value"] == pytest.approx(np.mean(slopes) / 0.001, rel=1e-9)
+    assert answer.value == pytest.approx(np.mean(slopes) / 0.001, rel=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_scattering_that_is_not_there_at_first(tmp_path):
         detector={"resolution": 1000.0},
         target={"sigma_slope": 0.002, "vary": "model.theta0", "between": [0.0, 0.01]},
     )
-    assert answer["value"] == pytest.approx(np.sqrt(0.002**2 - 2e-6), rel=1e-9)
+    assert answer.value == pytest.approx(np.sqrt(0.002**2 - 2e-6), rel=1e-9)
 
 
 def test_the_figure_and_the_report_say_where_it_is_reached(tmp_path):
@@ -217,14 +217,13 @@ def test_the_figure_and_the_report_say_where_it_is_reached(tmp_path):
     assert svgs[-1].stat().st_size > 5000
     write_report(run.study, run.outputs.validation, svgs, tmp_path / "report.html", tmp_path / "target.json")
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
-    reached, not_reached = read_evidence(tmp_path / "target.json")["answers"][::-1]
+    reached, not_reached = TargetAnswers.read(tmp_path / "target.json").answers[::-1]
     assert (
-        f"<code>detector.resolution</code> = <b>{reached['value']:.6g}</b> 1/m gives a mean σ of θ of 0.0018 rad"
-        in page
+        f"<code>detector.resolution</code> = <b>{reached.value:.6g}</b> 1/m gives a mean σ of θ of 0.0018 rad" in page
     )
     assert "The present value is 100 1/m, with a mean σ of" in page
     assert "<b>No value</b> of <code>detector.resolution</code> from 50 to 400 1/m gives a mean σ of θ" in page
-    assert f"the nearest is {not_reached['nearest_sigma']:.4g}, at 400 1/m" in page
+    assert f"the nearest is {not_reached.nearest_sigma:.4g}, at 400 1/m" in page
 
 
 def test_muons_without_any_sigma_are_drawn_and_said(tmp_path):
@@ -302,16 +301,16 @@ def test_by_default_a_number_is_looked_for_within_its_limits(tmp_path):
         detector={"efficiency": 0.5},
         target={"sigma_slope": 1e-5, "vary": "detector.efficiency"},
     )
-    assert not answer["reached"]
-    assert (answer["grid"][0], answer["grid"][-1]) == (pytest.approx(0.0005), 1.0)
-    assert None not in answer["sigmas"][-5:]
+    assert not answer.reached
+    assert (answer.grid[0], answer.grid[-1]) == (pytest.approx(0.0005), 1.0)
+    assert np.isfinite(answer.sigmas[-5:]).all()
     (answer,) = answers(
         tmp_path, detector={"resolution": 1e-5}, target={"sigma_theta": 1e-9, "vary": "detector.resolution"}
     )
-    assert answer["grid"][0] == 1e-6
+    assert answer.grid[0] == 1e-6
     noise = {"noise": {"kind": "tails", "fraction": 0.1}}
     (answer,) = answers(tmp_path, detector=noise, target={"sigma_theta": 1e-9, "vary": "detector.noise.fraction"})
-    assert answer["grid"][-1] == 1.0
+    assert answer.grid[-1] == 1.0
 
 
 def test_every_number_has_the_limits_that_the_config_enforces():
@@ -360,15 +359,15 @@ def wide_study(tmp_path, between):
 def test_a_sigma_that_a_decade_of_a_parameter_has_among_forty(tmp_path):
     """σ = gain σ_x / 1e60 within a decade, and σ_x beyond it."""
     find_target(wide_study(tmp_path, [1e40, 1e80]), tmp_path / "target.json")
-    (answer,) = read_evidence(tmp_path / "target.json")["answers"]
-    assert answer["value"] == pytest.approx(5e57, rel=1e-9)
+    (answer,) = TargetAnswers.read(tmp_path / "target.json").answers
+    assert answer.value == pytest.approx(5e57, rel=1e-9)
 
 
 def test_six_hundred_decades_are_drawn(tmp_path):
     grid = np.geomspace(1e-299, 1e299, 50)
-    answer = {"grid": grid.tolist(), "sigmas": np.linspace(1e-3, 1e-2, 50).tolist(), "values": {}, "reached": True}
-    answer |= {"value": 5e57, "start": 1e50, "start_sigma": 5e-3}
-    target = {"observable": "y", "wanted": 5e-3, "vary": "model.gain", "answers": [answer]}
+    curve = {"grid": grid.tolist(), "sigmas": np.linspace(1e-3, 1e-2, 50).tolist(), "start": 1e50, "start_sigma": 5e-3}
+    answer = Answer(values={}, value=5e57, reached=True, nearest=5e57, nearest_sigma=5e-3, **curve)
+    target = TargetAnswers(observable="y", wanted=5e-3, vary="model.gain", answers=[answer])
     canvas = target_figure(wide_study(tmp_path, [1e-299, 1e299]), target)
     assert canvas.axes[0].get_xlim() == (pytest.approx(1e-299), pytest.approx(1e299))
     canvas.savefig(tmp_path / "figure.svg")

@@ -1,16 +1,27 @@
 import json
+import math
 
 import pytest
 
 from pullback.errors import PullbackError
-from pullback.store.evidence_file import read_evidence, write_evidence
+from pullback.store.evidence_file import EvidenceFile, Number
+
+
+class Numbers(EvidenceFile):
+    verdict: str
+    a: Number = 0.0
+    b: tuple[Number, ...] = ()
+    c: float | None = None
 
 
 def test_what_is_written_is_read_and_has_no_nan(tmp_path):
     path = tmp_path / "validation.json"
-    write_evidence(path, {"verdict": "pass", "a": float("nan"), "b": [float("inf"), 1.5]})
-    assert read_evidence(path) == {"verdict": "pass", "a": None, "b": [None, 1.5]}
-    json.loads(path.read_text(), parse_constant=pytest.fail)
+    Numbers(verdict="pass", a=math.nan, b=(math.inf, 1.5, 0.1 + 0.2)).write(path)
+    found = Numbers.read(path)
+    assert math.isnan(found.a)
+    assert (found.verdict, str(found.b), found.c) == ("pass", "(nan, 1.5, 0.30000000000000004)", None)
+    content = json.loads(path.read_text(), parse_constant=pytest.fail)
+    assert (content["a"], content["b"][0], "c" in content) == (None, None, False)
 
 
 @pytest.mark.parametrize(
@@ -25,12 +36,21 @@ def test_what_is_written_is_read_and_has_no_nan(tmp_path):
 )
 def test_changed_or_cut_evidence_is_refused_by_name(tmp_path, spoil):
     path = tmp_path / "validation.json"
-    write_evidence(path, {"verdict": "fail"})
+    Numbers(verdict="fail").write(path)
     path.write_text(spoil(path.read_text()))
     with pytest.raises(PullbackError, match=r"validation\.json: (is|has been).*run again"):
-        read_evidence(path)
+        Numbers.read(path)
+
+
+def test_evidence_of_another_form_is_refused(tmp_path):
+    class Older(EvidenceFile):
+        verdicts: list[str]
+
+    Older(verdicts=["pass"]).write(tmp_path / "validation.json")
+    with pytest.raises(PullbackError, match=r"validation\.json: is of another version"):
+        Numbers.read(tmp_path / "validation.json")
 
 
 def test_missing_evidence_is_named(tmp_path):
     with pytest.raises(PullbackError, match=r"nothing\.json: can't be read"):
-        read_evidence(tmp_path / "nothing.json")
+        Numbers.read(tmp_path / "nothing.json")

@@ -7,10 +7,10 @@ from running import SMALL, Run
 
 from pullback.errors import PullbackError
 from pullback.store import artefact
-from pullback.store.evidence_file import read_evidence
 from pullback.store.study_file import ColumnPart, pack, unpack
 from pullback.study.blocks import BLOCK
 from pullback.validation.batch_sums import PointTally
+from pullback.validation.evidence import Evidence
 from pullback.validation.verdict import validate
 
 EVIDENCE = ("validation.json", "validation.csv", "summary.csv")
@@ -109,11 +109,11 @@ def test_a_scan_with_systematics_that_is_cut_between_and_within_points(tmp_path)
     one, other = cuts(raw, tmp_path)
     assert len(other.study.batches) == 4
     same(one, other)
-    entries = read_evidence(one.outputs.validation)["points"]
+    entries = Evidence.read(one.outputs.validation).points
     assert len(entries) == 2
     for entry in entries:  # each point has its own muons, and no others
-        assert entry["quoted"]["counts"]["muons"] == BLOCK + 300
-        assert sum(each["toy_muons"] for each in entry["quoted"]["bins"]) == 20
+        assert entry.quoted.counts.muons == BLOCK + 300
+        assert sum(each.toy_muons for each in entry.quoted.bins) == 20
 
 
 def test_recorded_hits_with_missing_ones_and_fits(tmp_path):

@@ -6,10 +6,13 @@ import pytest
 from scipy.stats import kurtosis, norm
 
 from pullback.config.schema import Toys, Validation
-from pullback.statistics.intervals import sd_interval
+from pullback.statistics.intervals import Verdict, sd_interval
 from pullback.statistics.normal import K95
 from pullback.validation.bin_sums import Muons, Placed, Tally, ToyMuons, Truth, distance, edges
-from pullback.validation.judgement import EMPTY, FEWEST_FOR_SCATTER, MEASURED, NEVER, OUTSIDE, Judgement, _rms, worst
+from pullback.validation.csv_tables import columns
+from pullback.validation.evidence import OFFSETS, NotJudged, worst
+from pullback.validation.judgement import FEWEST_FOR_SCATTER, Judge, _rms
+from pullback.validation.reasons import NEVER
 
 K = np.array([-1.0, 1.0, -K95, K95])
 """The ends of both intervals of a unit Gaussian."""
@@ -30,7 +33,7 @@ class Judged:
         self.tally.add_toys(Muons(*(each[row] for each in muons)), toys)
 
     def result(self):
-        return Judgement(self.tally, self.settings, self.toys, 1).result()
+        return Judge(self.tally, self.settings, self.toys, 1).result()
 
 
 class Thrown(NamedTuple):
@@ -47,7 +50,7 @@ def toys_of(rng, row, per_muon, value, ends=K, bias=0.0):
     error = np.tile(np.sqrt(probability * (1 - probability) / per_muon) / norm.pdf(K), (len(row), 1))
     found = value[row, None] + ends + error * rng.normal(size=(len(row), 4))
     toys = ToyMuons(
-        count=np.full(len(row), per_muon),
+        number=np.full(len(row), per_muon),
         settled=np.ones(len(row)),
         mean=value[row] + bias + rng.normal(size=len(row)) / math.sqrt(per_muon),
         sd=sd,
@@ -112,29 +115,29 @@ def few(kind="linear", per_muon=100, **settings):
     return Judged(kind, per_muon, **settings)
 
 
-@pytest.mark.parametrize(("kind", "in_a_bin", "besides"), [("quoted", len(MEASURED["quoted"]), 0), ("linear", 1, 1)])
+@pytest.mark.parametrize(("kind", "in_a_bin", "besides"), [("quoted", 2 + 2 * len(OFFSETS), 0), ("linear", 1, 1)])
 def test_an_interval_that_fails_is_wider_by_how_many_numbers_are_judged(kind, in_a_bin, besides):
     """In each bin of the quoted σ all that toys measure; of the linear one its ratio, and once the pulls."""
     made = few(kind, confidence=0.9)
     bins = len(made.tally.edges) - 1
     for among in (1, 7):
-        found = Judgement(made.tally, made.settings, made.toys, among).confidence_to_fail
+        found = Judge(made.tally, made.settings, made.toys, among).confidence_to_fail
         assert 1 - found == pytest.approx(0.1 / (among * (bins * in_a_bin + besides)), rel=1e-9)
 
 
 def test_an_honest_point_passes_with_the_right_numbers():
     result = tally().result()
-    assert result["verdict"] == "pass"
-    assert result["reasons"] == []
-    domain = result["domain"]
-    assert domain["share"] == pytest.approx(0.97, abs=0.001)
-    assert domain["ratio"] == pytest.approx(1, abs=4 * domain["ratio_se"])
-    assert domain["ratio_se"] == pytest.approx(1 / math.sqrt(2 * 388 * 999), rel=0.01)
-    assert domain["pull_sd"] == pytest.approx(1, abs=0.02)
-    assert domain["coverage68"] == pytest.approx(0.6827, abs=0.015)
-    assert domain["scatter"] == pytest.approx(1, abs=0.15)
-    assert [each["verdict"] for each in result["bins"]] == [OUTSIDE] * 4 + ["pass"] * 3
-    assert [(each["low"], each["high"]) for each in result["bins"]] == [
+    assert result.verdict == "pass"
+    assert result.reasons == []
+    domain = result.domain
+    assert domain.share == pytest.approx(0.97, abs=0.001)
+    assert domain.ratio.value == pytest.approx(1, abs=4 * domain.ratio.se)
+    assert domain.ratio.se == pytest.approx(1 / math.sqrt(2 * 388 * 999), rel=0.01)
+    assert domain.pulls.sd.value == pytest.approx(1, abs=0.02)
+    assert domain.pulls.coverage68.value == pytest.approx(0.6827, abs=0.015)
+    assert domain.scatter.all.value == pytest.approx(1, abs=0.15)
+    assert [each.verdict for each in result.bins] == [NotJudged.OUTSIDE] * 4 + ["pass"] * 3
+    assert [(each.low, each.high) for each in result.bins] == [
         (0, 0.5),
         (0.5, 1),
         (1, 2),
@@ -143,24 +146,24 @@ def test_an_honest_point_passes_with_the_right_numbers():
         (5, 10),
         (10, math.inf),
     ]
-    assert sum(each["muons"] for each in result["bins"]) == result["overall"]["muons"] == 20_000
+    assert sum(each.muons for each in result.bins) == result.overall.muons == 20_000
 
 
 @pytest.mark.parametrize(("scale", "verdict"), [(1.1, "fail"), (0.9, "fail"), (1.03, "pass")])
 def test_a_wrong_sigma_fails_and_a_harmless_one_does_not(scale, verdict):
-    assert tally(sigma_scale=scale, muons=100_000, toys=2000, per_muon=10_000).result()["verdict"] == verdict
+    assert tally(sigma_scale=scale, muons=100_000, toys=2000, per_muon=10_000).result().verdict == verdict
 
 
 def test_pull_moments_against_numpy():
     rng = np.random.default_rng(1)
     result = tally(seed=1).result()
     z = rng.normal(size=20_000)
-    overall = result["overall"]
-    assert overall["pull_mean"] == pytest.approx(z.mean(), abs=1e-12)
-    assert overall["pull_sd"] == pytest.approx(z.std(ddof=1), rel=1e-12)
-    assert overall["pull_rms"] == pytest.approx(math.sqrt((z**2).mean()), rel=1e-12)
-    assert overall["coverage68"] == (np.abs(z) <= 1).mean()
-    assert overall["coverage95"] == (np.abs(z) <= 1.96).mean()
+    overall = result.overall
+    assert overall.pulls.mean.value == pytest.approx(z.mean(), abs=1e-12)
+    assert overall.pulls.sd.value == pytest.approx(z.std(ddof=1), rel=1e-12)
+    assert overall.pulls.rms == pytest.approx(math.sqrt((z**2).mean()), rel=1e-12)
+    assert overall.pulls.coverage68.value == (np.abs(z) <= 1).mean()
+    assert overall.pulls.coverage95.value == (np.abs(z) <= 1.96).mean()
 
 
 @pytest.mark.parametrize("kind", ["linear", "quoted"])
@@ -178,24 +181,25 @@ def test_blocks_change_nothing(kind):
             here = (row >= start) & (row < start + step)
             block = Thrown(row[here] - start, ToyMuons(*(each[here] for each in toys)))
             made.add(muons_of(value[rows], sigma[rows]), block, Truth(at[rows], at[rows]))
-        results.append(made.result()["domain"])
-    whole, pieces = results
-    assert {key for key, each in whole.items() if each is not None} >= {"ratio", "pull_sd", "coverage68", "high95_off"}
+        results.append(made.result().domain)
+    whole, _ = results
+    assert None not in (whole.ratio, whole.pulls, whole.offsets.high95.mean)
+    whole, pieces = (columns(each, kind, recorded=False) for each in results)
     for key, each in whole.items():
         assert pieces[key] == (pytest.approx(each, rel=1e-12, abs=1e-12) if isinstance(each, float) else each)
 
 
 def test_strips_show_in_the_coverage_and_not_in_the_width():
     result = tally(noise=lambda rng, n: rng.uniform(-math.sqrt(3), math.sqrt(3), n)).result()
-    assert result["domain"]["pull_sd"] == pytest.approx(1, abs=0.01)
-    assert result["domain"]["coverage68"] == pytest.approx(0.577, abs=0.02)
+    assert result.domain.pulls.sd.value == pytest.approx(1, abs=0.01)
+    assert result.domain.pulls.coverage68.value == pytest.approx(0.577, abs=0.02)
 
 
 def test_without_truth_there_are_no_pulls():
     result = tally(truth=False).result()
-    assert result["verdict"] == "pass"
-    assert result["domain"]["pull_sd_verdict"] is None
-    assert "pull_sd" not in result["domain"]
+    assert result.verdict == "pass"
+    assert result.domain.pull_sd_verdict is None
+    assert result.domain.pulls is None
 
 
 @pytest.mark.parametrize("muons", [1, 2])
@@ -204,48 +208,46 @@ def test_no_pulls_is_no_pass(muons):
     made = few()
     made.add(muons_of(at, sigma), toys_of(np.random.default_rng(1), np.arange(muons), 100_000, at), Truth(at, at))
     result = made.result()
-    assert result["verdict"] == ("inconclusive" if muons == 1 else "fail")  # two equal pulls have no width
-    assert result["reasons"]
+    assert result.verdict == ("inconclusive" if muons == 1 else "fail")  # two equal pulls have no width
+    assert result.reasons
 
 
 def test_an_inconclusive_point_says_what_would_settle_it():
     result = tally(per_muon=20, toys=100).result()
-    assert result["verdict"] == "inconclusive"
-    (advice,) = (each for each in result["more"] if "toys.per_muon" in each)
+    assert result.verdict == "inconclusive"
+    (advice,) = (each for each in result.more if "toys.per_muon" in each)
     needed = int(advice.split(" to ")[1].split()[0])
     assert needed > 20
     settled = [tally(per_muon=needed, toys=100, seed=seed).result() for seed in range(10)]
-    assert sum(each["verdict"] != "inconclusive" for each in settled) >= 5
+    assert sum(each.verdict != "inconclusive" for each in settled) >= 5
 
 
 def test_the_advice_is_as_many_toys_as_the_interval_needs():
     result = tally(per_muon=20, toys=100).result()
-    (needed,) = (int(each.split(" to ")[1].split()[0]) for each in result["more"] if "toys.per_muon" in each)
-    worst_bin = max((each for each in result["bins"] if each["verdict"] == "inconclusive"), key=lambda e: e["factor"])
-    distance = min(abs(worst_bin["ratio"] - 0.95), abs(worst_bin["ratio"] - 1.05))
+    (needed,) = (int(each.split(" to ")[1].split()[0]) for each in result.more if "toys.per_muon" in each)
+    worst_bin = max((each for each in result.bins if each.verdict == "inconclusive"), key=lambda e: e.factor)
+    distance = min(abs(worst_bin.ratio.value - 0.95), abs(worst_bin.ratio.value - 1.05))
     # Outside of the tolerance, what is to be settled is whether it fails: one of eight numbers that are judged.
-    within = abs(worst_bin["ratio"] - 1) <= 0.05
-    degrees = (worst_bin["ratio"] / worst_bin["ratio_se"]) ** 2 / 2
-    low, high = sd_interval(worst_bin["ratio"], degrees, 0.95 if within else 1 - 0.05 / 8)
-    half = max(high - worst_bin["ratio"], worst_bin["ratio"] - low)
+    within = abs(worst_bin.ratio.value - 1) <= 0.05
+    degrees = (worst_bin.ratio.value / worst_bin.ratio.se) ** 2 / 2
+    low, high = sd_interval(worst_bin.ratio.value, degrees, 0.95 if within else 1 - 0.05 / 8)
+    half = max(high - worst_bin.ratio.value, worst_bin.ratio.value - low)
     assert needed == pytest.approx(1 + 19 * (half / distance) ** 2, abs=1.01)
 
 
 @pytest.mark.parametrize(("tolerance", "verdict"), [(0.001, "inconclusive"), (0.05, "pass"), (0.2, "pass")])
 def test_the_tolerance_is_that_of_the_config(tolerance, verdict):
-    assert tally(tolerance=tolerance).result()["verdict"] == verdict
-    assert (
-        tally(sigma_scale=1.1, muons=100_000, toys=2000, per_muon=10_000, tolerance=0.2).result()["verdict"] == "pass"
-    )
+    assert tally(tolerance=tolerance).result().verdict == verdict
+    assert tally(sigma_scale=1.1, muons=100_000, toys=2000, per_muon=10_000, tolerance=0.2).result().verdict == "pass"
 
 
 def test_the_confidence_is_that_of_the_config():
-    def width(confidence, name):
-        domain = tally(confidence=confidence).result()["domain"]
-        return domain[f"{name}_high"] - domain[f"{name}_low"]
+    def widths(confidence):
+        domain = tally(confidence=confidence).result().domain
+        estimates = (domain.ratio, domain.pulls.sd, domain.pulls.coverage68, domain.scatter.all)
+        return np.array([each.high - each.low for each in estimates])
 
-    for name in ("ratio", "pull_sd", "coverage68", "scatter"):
-        assert width(0.99, name) / width(0.6827, name) == pytest.approx(2.576, rel=0.05)
+    assert widths(0.99) / widths(0.6827) == pytest.approx(2.576, rel=0.05)
 
 
 def test_pulls_are_in_units_of_sigma_at_the_recorded_hit():
@@ -254,7 +256,7 @@ def test_pulls_are_in_units_of_sigma_at_the_recorded_hit():
     made = few()
     toys = toys_of(np.random.default_rng(1), np.array([0]), 100, value)
     made.add(muons_of(value, sigma), toys, Truth(at, distance(at, sigma_at)))
-    assert made.result()["overall"]["pull_mean"] == pytest.approx((1.0 - 0.5 + 2.0) / 3)
+    assert made.result().overall.pulls.mean.value == pytest.approx((1.0 - 0.5 + 2.0) / 3)
 
 
 @pytest.mark.parametrize(("scatter", "verdict"), [(0.6, "fail"), (0.74, "fail"), (0.85, "pass"), (1.5, "pass")])
@@ -265,18 +267,17 @@ def test_the_scatter_fails_below_eight_tenths(scatter, verdict):
     value = at + 0.01 * rng.normal(size=muons)
     toys = toys_of(rng, np.arange(muons), 10_000, value).toys._replace(sd=sd, sd_error=sd / math.sqrt(2 * 9999))
     made.add(muons_of(value, sigma), Thrown(np.arange(muons), toys), Truth(at, at))
-    assert made.result()["domain"]["scatter_verdict"] == verdict
+    assert made.result().domain.scatter.verdict == verdict
 
 
 def test_one_number_of_many_that_is_far_off_by_chance_is_no_fail():
     """Of small honest samples, with 42 numbers judged in each, hardly one fails."""
-    verdicts = [tally(kind="quoted", per_muon=400, toys=60, seed=seed).result()["verdict"] for seed in range(200)]
+    verdicts = [tally(kind="quoted", per_muon=400, toys=60, seed=seed).result().verdict for seed in range(200)]
     assert verdicts.count("fail") <= 10
 
 
 def test_few_toy_muons_are_not_judged_by_their_scatter():
-    verdicts = [tally(toys=10, seed=seed).result()["domain"]["scatter_verdict"] for seed in range(50)]
-    assert set(verdicts) == {None}
+    assert {tally(toys=10, seed=seed).result().domain.scatter for seed in range(50)} == {None}
 
 
 def test_a_bin_without_toys_is_inconclusive():
@@ -285,24 +286,24 @@ def test_a_bin_without_toys_is_inconclusive():
     value = at + rng.normal(size=10_000)
     made.add(muons_of(value, sigma), toys_of(rng, np.array([1, 3]), 10_000, value), Truth(at, at))
     result = made.result()
-    assert result["verdict"] == "inconclusive"
-    assert "no toys at 3 ≤ θ/σ < 5" in result["reasons"][0]
+    assert result.verdict == "inconclusive"
+    assert "no toys at 3 ≤ θ/σ < 5" in result.reasons[0]
     # Recorded hits of muons at 4 σ are beyond 5 σ, too, where no true one is.
-    assert [(each["verdict"], each["muons"]) for each in result["bins"]][-2:] == [("inconclusive", 0), ("pass", 5000)]
+    assert [(each.verdict, each.muons) for each in result.bins][-2:] == [("inconclusive", 0), ("pass", 5000)]
     made.add(muons_of(np.array([7.0]), np.ones(1)), toys_of(rng, np.array([0]), 10_000, np.array([7.0])))
-    assert made.result()["bins"][-2]["verdict"] == "pass"
-    assert few().result()["bins"][-1]["verdict"] == EMPTY
+    assert made.result().bins[-2].verdict == "pass"
+    assert few().result().bins[-1].verdict == NotJudged.EMPTY
 
 
 def test_nothing_in_the_domain_is_no_pass():
     result = tally(domain=1000.0).result()
-    assert result["verdict"] == "inconclusive"
-    assert result["reasons"] == ["no muons in the linear domain"]
+    assert result.verdict == "inconclusive"
+    assert result.reasons == ["no muons in the linear domain"]
 
 
 def test_the_domain_is_an_edge_of_the_bins():
     result = tally(domain=4.0).result()
-    assert [each["low"] for each in result["bins"] if each["verdict"] != OUTSIDE] == [4, 5, 10]
+    assert [each.low for each in result.bins if each.verdict != NotJudged.OUTSIDE] == [4, 5, 10]
 
 
 def test_shared_noise_is_seen_in_the_scatter_also_where_the_law_bends():
@@ -312,10 +313,10 @@ def test_shared_noise_is_seen_in_the_scatter_also_where_the_law_bends():
     toys = toys_of(rng, np.arange(2000), 100_000, at).toys._replace(sd=bent)
     made.add(muons_of(at, sigma), Thrown(np.arange(2000), toys), Truth(at - rng.normal(size=2000), at))
     result = made.result()
-    assert result["domain"]["scatter"] > 1
-    assert result["domain"]["scatter_local"] < 0.1
-    assert result["domain"]["scatter_verdict"] == "fail"
-    assert result["verdict"] == "fail"
+    assert result.domain.scatter.all.value > 1
+    assert result.domain.scatter.local.value < 0.1
+    assert result.domain.scatter.verdict == "fail"
+    assert result.verdict == "fail"
 
 
 @pytest.mark.parametrize("kind", ["linear", "quoted"])
@@ -328,7 +329,7 @@ def test_failed_muons_are_counted_and_left_out(kind):
     toys.toys.sd[2] = np.nan
     made.add(muons_of(value, sigma, finite=finite), toys)
     result = made.result()
-    assert result["counts"] == {
+    assert result.counts.model_dump() == {
         "muons": 7,
         "hit_not_finite": 1,
         "value_not_finite": 1,
@@ -344,19 +345,19 @@ def test_failed_muons_are_counted_and_left_out(kind):
         "toys_without_spread": 2,
         "toys_unsettled": 0,
     }
-    assert result["overall"]["muons"] == 2
-    assert result["overall"]["share"] == 2 / 7
-    assert result["verdict"] == "fail"
-    assert "1 muons have a negative σ" in result["reasons"]
+    assert result.overall.muons == 2
+    assert result.overall.share == 2 / 7
+    assert result.verdict == "fail"
+    assert "1 muons have a negative σ" in result.reasons
     # A σ that can't be quoted is no fault of the linear law, and one of what is quoted.
-    assert ("2 muons have no σ" in "; ".join(result["reasons"])) == (kind == "quoted")
+    assert ("2 muons have no σ" in "; ".join(result.reasons)) == (kind == "quoted")
 
 
 def test_worst():
-    assert worst(["pass", OUTSIDE]) == "pass"
-    assert worst(["pass", "inconclusive"]) == "inconclusive"
-    assert worst(["inconclusive", "fail", "pass"]) == "fail"
-    assert worst([OUTSIDE, EMPTY]) == "inconclusive"
+    assert worst([Verdict.PASS, NotJudged.OUTSIDE, None]) == "pass"
+    assert worst([Verdict.PASS, Verdict.INCONCLUSIVE]) == "inconclusive"
+    assert worst([Verdict.INCONCLUSIVE, Verdict.FAIL, Verdict.PASS]) == "fail"
+    assert worst([NotJudged.OUTSIDE, NotJudged.EMPTY]) == "inconclusive"
 
 
 @pytest.mark.parametrize("muons", [5, 20, 200])
@@ -368,17 +369,17 @@ def test_the_interval_of_the_pull_sd_covers(muons):
         made, at, sigma = few(), np.full(muons, 50.0), np.ones(muons)
         value = at + rng.normal(size=muons)
         made.add(muons_of(value, sigma), toys_of(rng, np.array([0]), 10, value), Truth(at, at))
-        domain = made.result()["domain"]
-        inside += domain["pull_sd_low"] <= 1 <= domain["pull_sd_high"]
+        domain = made.result().domain
+        inside += domain.pulls.sd.low <= 1 <= domain.pulls.sd.high
     assert inside / 600 > 0.93
 
 
 def test_the_quoted_sigma_is_judged_in_every_bin():
     result = tally(kind="quoted", per_muon=10_000, toys=2000).result()
-    assert result["verdict"] == "pass"
-    assert [each["verdict"] for each in result["bins"]] == ["pass"] * 7
-    assert {each["sigma"] for each in result["bins"]} == {"quoted"}
-    assert result["domain"]["muons"] == result["overall"]["muons"] == 20_000
+    assert result.verdict == "pass"
+    assert [each.verdict for each in result.bins] == ["pass"] * 7
+    assert result.sigma == "quoted"
+    assert result.domain.muons == result.overall.muons == 20_000
 
 
 @pytest.mark.parametrize(
@@ -395,18 +396,18 @@ def test_the_quoted_sigma_is_judged_in_every_bin():
 )
 def test_wrong_intervals_fail(ends, verdict):
     result = tally(kind="quoted", ends=ends, per_muon=10_000, toys=2000).result()
-    assert result["verdict"] == verdict
-    assert all("interval" in reason for reason in result["reasons"] if "say otherwise" not in reason)
+    assert result.verdict == verdict
+    assert all("interval" in reason for reason in result.reasons if "say otherwise" not in reason)
     # The linear σ claims no intervals.
-    assert tally(kind="linear", ends=ends, per_muon=10_000, toys=2000).result()["verdict"] == "pass"
+    assert tally(kind="linear", ends=ends, per_muon=10_000, toys=2000).result().verdict == "pass"
 
 
 def test_the_error_of_the_ends_is_that_of_repetitions():
-    found = [tally(kind="quoted", muons=1000, toys=50, seed=seed).result()["overall"] for seed in range(200)]
-    for end in ("low68", "high68", "low95", "high95"):
-        scatter = np.std([each[f"{end}_off"] for each in found])
-        assert found[0][f"{end}_off_se"] == pytest.approx(scatter, rel=0.2)
-        inside = np.mean([each[f"{end}_off_low"] <= 0 <= each[f"{end}_off_high"] for each in found])
+    found = [tally(kind="quoted", muons=1000, toys=50, seed=seed).result().overall for seed in range(200)]
+    for ends in zip(*(each.offsets.ends for each in found), strict=True):
+        means = [end.mean for end in ends]
+        assert means[0].se == pytest.approx(np.std([mean.value for mean in means]), rel=0.2)
+        inside = np.mean([mean.low <= 0 <= mean.high for mean in means])
         assert 0.9 <= inside <= 0.99
 
 
@@ -418,15 +419,15 @@ def test_too_few_toys_for_the_ends_is_no_pass():
         each[:] = np.nan
     made.add(muons_of(value, np.ones(20_000)), toys, Truth(at, at))
     result = made.result()
-    assert result["verdict"] == "inconclusive"
-    assert "too few toys for the ends" in "; ".join(result["reasons"])
-    assert "raise toys.per_muon from 100 to " in result["more"][0]
+    assert result.verdict == "inconclusive"
+    assert "too few toys for the ends" in "; ".join(result.reasons)
+    assert "raise toys.per_muon from 100 to " in result.more[0]
 
 
 def test_adaptive_toys_are_not_told_to_be_raised_in_vain():
     result = tally(kind="quoted", per_muon=300, toys=2000, mode="adaptive").result()
-    assert result["verdict"] == "inconclusive"
-    assert "set toys.mode to fixed and toys.per_muon to" in result["more"][0]
+    assert result.verdict == "inconclusive"
+    assert "set toys.mode to fixed and toys.per_muon to" in result.more[0]
 
 
 def test_success_is_that_of_the_intervals():
@@ -436,9 +437,9 @@ def test_success_is_that_of_the_intervals():
     # Intervals that are as wide as they should be, and lie beside the value.
     shifted = muons_of(value, sigma)._replace(interval68=np.stack([value, value + 2], axis=1))
     made.add(shifted, toys_of(rng, np.array([0]), 1000, value), Truth(at, at))
-    overall = made.result()["overall"]
-    assert overall["coverage68"] == pytest.approx(norm.cdf(2) - 0.5, abs=0.01)
-    assert overall["coverage95"] == pytest.approx(0.95, abs=0.005)
+    overall = made.result().overall
+    assert overall.pulls.coverage68.value == pytest.approx(norm.cdf(2) - 0.5, abs=0.01)
+    assert overall.pulls.coverage95.value == pytest.approx(0.95, abs=0.005)
 
 
 def test_the_share_of_linear_muons():
@@ -447,17 +448,17 @@ def test_the_share_of_linear_muons():
     linear_valid = np.array([0, 1, 0, 0, 1])
     made.add(muons_of(at, sigma, linear_valid=linear_valid), toys_of(rng, np.array([0]), 1000, at), Truth(at, at))
     result = made.result()
-    assert result["overall"]["linear_valid"] == 0.4
-    assert [each["linear_valid"] for each in result["bins"]] == [0, None, None, None, pytest.approx(1 / 3), None, 1]
+    assert result.overall.linear_valid == 0.4
+    assert [each.linear_valid for each in result.bins] == [0, None, None, None, pytest.approx(1 / 3), None, 1]
 
 
 def test_toys_with_an_uneven_count_are_weighted_by_it():
     made, rng = few("quoted"), np.random.default_rng(1)
     at, sigma = np.full(2, 50.0), np.ones(2)
     toys = toys_of(rng, np.arange(2), 1000, at)
-    toys.toys.count[:], toys.toys.sd[:] = (1001, 3001), (2.0, 1.0)
+    toys.toys.number[:], toys.toys.sd[:] = (1001, 3001), (2.0, 1.0)
     made.add(muons_of(at, sigma), toys)
-    assert made.result()["overall"]["ratio"] == pytest.approx(math.sqrt((1000 * 4 + 3000 * 1) / 4000))
+    assert made.result().overall.ratio.value == pytest.approx(math.sqrt((1000 * 4 + 3000 * 1) / 4000))
 
 
 def test_heavy_tails_widen_the_interval_of_closure():
@@ -466,7 +467,7 @@ def test_heavy_tails_widen_the_interval_of_closure():
     at, sigma = np.linspace(10, 100, muons), np.ones(muons)
     toys = toys_of(rng, np.arange(muons), 10_000, at).toys
     made.add(muons_of(at, sigma), Thrown(np.arange(muons), toys._replace(sd_error=3 * toys.sd_error)))
-    assert made.result()["overall"]["ratio_se"] == pytest.approx(3 / math.sqrt(2 * 100 * 9999), rel=0.02)
+    assert made.result().overall.ratio.se == pytest.approx(3 / math.sqrt(2 * 100 * 9999), rel=0.02)
 
 
 def test_where_there_is_no_linear_sigma_the_distance_is_that_of_the_value():
@@ -475,12 +476,12 @@ def test_where_there_is_no_linear_sigma_the_distance_is_that_of_the_value():
     made, rng = few("quoted"), np.random.default_rng(1)
     at, quoted = np.zeros(3), np.full(3, 0.6)
     made.add(muons_of(at, quoted, np.zeros(3), linear_valid=np.zeros(3)), toys_of(rng, np.arange(3), 1000, at))
-    assert [each["muons"] for each in made.result()["bins"]] == [3, 0, 0, 0, 0, 0, 0]
+    assert [each.muons for each in made.result().bins] == [3, 0, 0, 0, 0, 0, 0]
 
 
 def test_a_wrong_bias_fails():
-    assert tally(kind="quoted", bias=0.1, per_muon=10_000, toys=2000).result()["verdict"] == "fail"
-    assert tally(kind="quoted", bias=0.02, per_muon=10_000, toys=2000).result()["verdict"] == "pass"
+    assert tally(kind="quoted", bias=0.1, per_muon=10_000, toys=2000).result().verdict == "fail"
+    assert tally(kind="quoted", bias=0.02, per_muon=10_000, toys=2000).result().verdict == "pass"
 
 
 @pytest.mark.parametrize("what", ["sigma", "bias", "interval68", "interval95"])
@@ -499,8 +500,8 @@ def test_muons_that_are_off_in_opposite_directions_do_not_cancel(what):
     toys = toys_of(rng, np.arange(0, muons, 10) + np.arange(muons // 10) % 2, 10_000, value)
     made.add(said._replace(linear_valid=linear_valid, **{what: spoilt[what]}), toys)
     result = made.result()
-    assert result["verdict"] == "fail"
-    assert "root mean square" in "; ".join(result["reasons"])
+    assert result.verdict == "fail"
+    assert "root mean square" in "; ".join(result.reasons)
 
 
 @pytest.mark.parametrize(
@@ -523,9 +524,9 @@ def test_what_no_muon_may_be(field, spoil, count):
     toys = toys_of(np.random.default_rng(1), np.arange(0, 20_000, 10), 10_000, value)
     made.add(said._replace(**{field: column}), toys)
     result = made.result()
-    assert result["counts"][count] == 1
-    assert result["verdict"] == "fail"
-    assert result["reasons"][0] == f"1 muons {NEVER[count]}"
+    assert getattr(result.counts, count) == 1
+    assert result.verdict == "fail"
+    assert result.reasons[0] == f"1 muons {NEVER[count]}"
 
 
 def test_toys_that_contradict_linear_valid():
@@ -535,13 +536,13 @@ def test_toys_that_contradict_linear_valid():
         made = few("quoted")
         toys = toys_of(rng, np.arange(0, 2000, 10), 10_000, value, ends=K + shift)
         made.add(muons_of(value, np.ones(2000), linear_valid=np.full(2000, ok)), toys)
-        assert least <= made.result()["counts"]["toys_contradict"] <= most
+        assert least <= made.result().counts.toys_contradict <= most
 
 
 def test_what_lies_on_the_limit_gets_no_absurd_advice():
     result = tally(kind="linear", sigma_scale=1 / 1.05, muons=100_000, toys=2000, per_muon=10_000).result()
-    assert result["verdict"] == "inconclusive"
-    assert "not even 100 times as many toys" in "; ".join(result["more"])
+    assert result.verdict == "inconclusive"
+    assert "even 100 times as many toys would not decide" in "; ".join(result.more)
 
 
 def test_toys_that_reached_the_most_are_counted():
@@ -549,7 +550,7 @@ def test_toys_that_reached_the_most_are_counted():
     toys = toys_of(np.random.default_rng(1), np.arange(10), 10_000, value)
     toys.toys.settled[:3] = 0
     made.add(muons_of(value, np.ones(1000)), toys)
-    assert made.result()["counts"]["toys_unsettled"] == 3
+    assert made.result().counts.toys_unsettled == 3
 
 
 def test_the_error_of_a_pull_width_knows_the_kurtosis_of_few_pulls():
@@ -557,11 +558,11 @@ def test_the_error_of_a_pull_width_knows_the_kurtosis_of_few_pulls():
     at = 50 + np.arange(7.0)
     made = few()
     made.add(muons_of(at + z, np.ones(7)), toys_of(np.random.default_rng(1), np.arange(1), 500, at), Truth(at, at))
-    overall = made.result()["overall"]
+    overall = made.result().overall
     excess = kurtosis(z, bias=False)
     assert excess > 1
-    assert overall["pull_sd"] == pytest.approx(z.std(ddof=1), rel=1e-12)
-    assert overall["pull_sd_se"] == pytest.approx(z.std(ddof=1) / 2 * math.sqrt(2 / 6 + excess / 7), rel=1e-9)
+    assert overall.pulls.sd.value == pytest.approx(z.std(ddof=1), rel=1e-12)
+    assert overall.pulls.sd.se == pytest.approx(z.std(ddof=1) / 2 * math.sqrt(2 / 6 + excess / 7), rel=1e-9)
 
 
 @pytest.mark.parametrize("off", [0.0, 0.3, 2.0])
@@ -569,9 +570,9 @@ def test_the_error_of_a_single_square_is_that_of_its_toys(off):
     """A mean square of one muon has no scatter between muons: what its toys would find again and again has."""
     error = 0.5
     again = off + error * np.random.default_rng(1).normal(size=400_000)
-    found = _rms("rms", np.array([math.hypot(off, error)]), np.array([error]), 0.95)
-    assert found["rms"] == pytest.approx(off, abs=1e-8)
-    assert found["rms_se"] == pytest.approx((again**2).std(), rel=0.02)
+    found = _rms(np.array([math.hypot(off, error)]), np.array([error]), 0.95)
+    assert found.value == pytest.approx(off, abs=1e-8)
+    assert found.se == pytest.approx((again**2).std(), rel=0.02)
 
 
 def test_scatter_between_neighbours_has_the_freedom_of_successive_differences():
@@ -579,9 +580,9 @@ def test_scatter_between_neighbours_has_the_freedom_of_successive_differences():
     steps = np.diff(rng.normal(size=(200_000, FEWEST_FOR_SCATTER)), axis=1)
     variance = (steps**2).mean(axis=1) / 2
     freedom = 2 / (variance.std() / variance.mean()) ** 2
-    domain = tally(toys=FEWEST_FOR_SCATTER, muons=FEWEST_FOR_SCATTER, domain=0.0).result()["domain"]
-    expected = sd_interval(domain["scatter_local"], freedom, 0.95)
-    assert (domain["scatter_local_low"], domain["scatter_local_high"]) == pytest.approx(expected, rel=0.01)
+    domain = tally(toys=FEWEST_FOR_SCATTER, muons=FEWEST_FOR_SCATTER, domain=0.0).result().domain
+    expected = sd_interval(domain.scatter.local.value, freedom, 0.95)
+    assert (domain.scatter.local.low, domain.scatter.local.high) == pytest.approx(expected, rel=0.01)
 
 
 def test_a_muon_whose_toys_have_no_mean_is_left_out_of_the_bias():
@@ -593,5 +594,5 @@ def test_a_muon_whose_toys_have_no_mean_is_left_out_of_the_bias():
     made = few()
     made.add(muons_of(value, np.ones(50)), (row, toys))
     known = np.delete(np.arange(50), lost)
-    overall = made.result()["overall"]
-    assert overall["bias_off"] == pytest.approx((toys.mean - value)[known].mean(), rel=1e-9)
+    overall = made.result().overall
+    assert overall.offsets.bias.mean.value == pytest.approx((toys.mean - value)[known].mean(), rel=1e-9)

@@ -40,13 +40,13 @@ def judged(sigma, jacobian, seen, sigma_eta=SIGMA_ETA, spread=None):
 def test_what_is_right_passes(seed):
     sigma, jacobian = muons()
     found = judged(sigma, jacobian, experiments(sigma, jacobian, seed=seed))
-    assert found["verdict"] == "pass"
-    assert (found["total_verdict"], found["mean_verdict"]) == ("pass", "pass")
-    assert found["total"] == pytest.approx(1, abs=0.03)
-    assert found["mean"] == pytest.approx(1, abs=0.03)
-    assert found["pull_width"] == pytest.approx(found["pull_width_expected"], rel=0.01)
-    assert found["pull_shift"] == pytest.approx(found["pull_shift_expected"], rel=0.03)
-    assert found["pull_shift_expected"] > 0.5  # far more than the 0.1 of 100 muons that share nothing
+    assert found.verdict == "pass"
+    assert (found.total.verdict, found.mean.verdict) == ("pass", "pass")
+    assert found.total.value == pytest.approx(1, abs=0.03)
+    assert found.mean.value == pytest.approx(1, abs=0.03)
+    assert found.pull_width.value == pytest.approx(found.pull_width.expected, rel=0.01)
+    assert found.pull_shift.value == pytest.approx(found.pull_shift.expected, rel=0.03)
+    assert found.pull_shift.expected > 0.5  # far more than the 0.1 of 100 muons that share nothing
 
 
 def without(jacobian, column):
@@ -70,39 +70,39 @@ SABOTAGES = {
 @pytest.mark.parametrize("name", SABOTAGES)
 def test_what_is_wrong_fails(name):
     found = SABOTAGES[name](*muons())
-    assert (found["verdict"], found["mean_verdict"]) == ("fail", "fail")
-    assert found["total_verdict"] != "pass"
+    assert (found.verdict, found.mean.verdict) == ("fail", "fail")
+    assert found.total.verdict != "pass"
 
 
 def test_sigma_that_is_off_by_a_tenth_fails():
     sigma, jacobian = muons()
     seen = experiments(sigma, 0.1 * jacobian)
-    assert judged(sigma, 0.1 * jacobian, seen)["verdict"] == "pass"
-    assert judged(1.1 * sigma, 0.1 * jacobian, seen)["total_verdict"] == "fail"
+    assert judged(sigma, 0.1 * jacobian, seen).verdict == "pass"
+    assert judged(1.1 * sigma, 0.1 * jacobian, seen).total.verdict == "fail"
 
 
 def test_shifts_that_differ_between_muons_show_in_the_mean_alone():
     """Each muon scatters as it should; that all are shifted together is seen by their mean only."""
     sigma, jacobian = muons()
     found = judged(sigma, jacobian, experiments(sigma, jacobian, each_its_own=True))
-    assert (found["verdict"], found["total_verdict"], found["mean_verdict"]) == ("fail", "pass", "fail")
-    assert found["mean"] < 0.3
-    assert found["pull_shift"] < 0.3 * found["pull_shift_expected"]
+    assert (found.verdict, found.total.verdict, found.mean.verdict) == ("fail", "pass", "fail")
+    assert found.mean.value < 0.3
+    assert found.pull_shift.value < 0.3 * found.pull_shift.expected
 
 
 def test_few_experiments_are_inconclusive():
     sigma, jacobian = muons()
     found = judged(sigma, jacobian, experiments(sigma, jacobian, count=100))
-    assert found["verdict"] == "inconclusive"
-    assert found["total_low"] < 1 < found["total_high"]
+    assert found.verdict == "inconclusive"
+    assert found.total.low < 1 < found.total.high
 
 
 def test_the_intervals_cover():
     """95 % of repetitions of few experiments hold the truth, also for many muons: what is shared is no sharper."""
     sigma, jacobian = muons(20)
     found = [judged(sigma, jacobian, experiments(sigma, jacobian, count=100, seed=seed)) for seed in range(150)]
-    for name in ("total", "mean"):
-        held = np.mean([each[f"{name}_low"] <= 1 <= each[f"{name}_high"] for each in found])
+    for ratios in ([each.total for each in found], [each.mean for each in found]):
+        held = np.mean([each.low <= 1 <= each.high for each in ratios])
         assert held >= 0.95 - 3 * math.sqrt(0.95 * 0.05 / 150)
 
 
@@ -111,15 +111,15 @@ def test_muons_without_sigma_are_left_out_and_the_mean_is_not_judged_without_a_w
     seen = experiments(sigma, jacobian)
     sigma[3] = np.nan
     found = judged(sigma, jacobian, seen)
-    assert (found["experiment_muons"], found["total_verdict"]) == (MUONS - 1, "pass")
-    assert "mean" not in found
-    assert found["verdict"] == "inconclusive"
+    assert (found.experiment_muons, found.total.verdict) == (MUONS - 1, "pass")
+    assert found.mean is None
+    assert found.verdict == "inconclusive"
     # Nor known to the experiments: then the sums have it not either.
     sigma, jacobian = muons()
     few = experiments(sigma[1:], jacobian[1:])
     found = judged(sigma, jacobian, few._replace(sd=np.concatenate([[np.nan], few.sd])))
-    assert (found["experiment_muons"], found["verdict"]) == (MUONS - 1, "pass")
-    assert found["mean_verdict"] == "pass"
+    assert (found.experiment_muons, found.verdict) == (MUONS - 1, "pass")
+    assert found.mean.verdict == "pass"
 
 
 @pytest.mark.parametrize("count", [0, 1])
@@ -127,7 +127,7 @@ def test_too_few_muons_are_inconclusive(count):
     sigma, jacobian = muons(max(count, 1))
     seen = experiments(sigma, jacobian, count=100)
     seen, sigma, jacobian = seen._replace(sd=seen.sd[:count]), sigma[:count], jacobian[:count]
-    assert judged(sigma, jacobian, seen)["verdict"] == "inconclusive"
+    assert judged(sigma, jacobian, seen).verdict == "inconclusive"
 
 
 def summed(count):
@@ -143,16 +143,15 @@ def test_the_uncertainty_of_the_mean_is_that_of_the_full_covariance():
     sums, sigma, jacobian = summed(200)
     covariance = np.diag(sigma**2) + jacobian @ SIGMA_ETA @ jacobian.T
     found = sums.mean(SIGMA_ETA)
-    assert found["mean_uncertainty"] == pytest.approx(math.sqrt(covariance.sum()) / 200, rel=1e-12)
-    assert found["mean_uncertainty_independent"] == pytest.approx(math.sqrt((sigma**2).sum()) / 200, rel=1e-12)
+    assert found.total == pytest.approx(math.sqrt(covariance.sum()) / 200, rel=1e-12)
+    assert found.independent == pytest.approx(math.sqrt((sigma**2).sum()) / 200, rel=1e-12)
 
 
 def test_what_is_shared_does_not_shrink_with_the_muons():
     few, many = (summed(count)[0].mean(SIGMA_ETA) for count in (100, 10_000))
-    independent, shared, both = (f"mean_uncertainty{part}" for part in ("_independent", "_shared", ""))
-    assert many[independent] == pytest.approx(few[independent] / 10, rel=0.05)
-    assert many[shared] == pytest.approx(few[shared], rel=0.05)
-    assert many[both] > 0.95 * many[shared] > 20 * many[independent]
+    assert many.independent == pytest.approx(few.independent / 10, rel=0.05)
+    assert many.shared == pytest.approx(few.shared, rel=0.05)
+    assert many.total > 0.95 * many.shared > 20 * many.independent
 
 
 def test_only_muons_with_sigma_count():
@@ -160,7 +159,7 @@ def test_only_muons_with_sigma_count():
     nan = np.full(2, np.nan)
     sums.add(np.array([np.nan, 0.0]), None, np.stack([nan, nan]))
     assert sums.mean(SIGMA_ETA) == summed(200)[0].mean(SIGMA_ETA)
-    assert SystematicSums().mean(SIGMA_ETA) == {}
+    assert SystematicSums().mean(SIGMA_ETA) is None
 
 
 def test_the_budget_of_all_muons():

@@ -1,29 +1,33 @@
 """The validation must be able to fail: each sabotage is put where a real bug would be."""
 
 import csv
+import json
 from contextlib import contextmanager
 
+import jsonschema
 import pytest
 import torch
 from running import Run
 
+from pullback.config.schema import Toys, Validation
 from pullback.detector import bound_model, response
 from pullback.errors import PullbackError
 from pullback.statistics.random import random_stream
 from pullback.steps import toys as step_toys
-from pullback.store.evidence_file import read_evidence, write_evidence
 from pullback.store.study_file import open_study
 from pullback.uncertainty import linear, quoting, toys
 from pullback.uncertainty.quoting import Quoted
+from pullback.validation.bin_sums import Tally, edges
 from pullback.validation.diagnostics import DIAGNOSTICS
-from pullback.validation.judgement import OUTSIDE
+from pullback.validation.evidence import SIGMAS, Entry, Evidence, NotJudged
+from pullback.validation.judgement import Judge
 from pullback.validation.verdict import check
 
 DEFAULT = {"study": "default"}
 
 
 def evidence_of(run):
-    return read_evidence(run.outputs.validation)
+    return Evidence.read(run.outputs.validation)
 
 
 def sabotaged(tmp_path, monkeypatch, rule, target, name, wrong):
@@ -40,18 +44,18 @@ def sabotaged(tmp_path, monkeypatch, rule, target, name, wrong):
 
 
 def reasons(evidence):
-    return "; ".join(evidence["points"][0]["reasons"])
+    return "; ".join(evidence.points[0].reasons)
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_an_honest_run_passes(tmp_path, seed):
     evidence = evidence_of(Run({**DEFAULT, "seed": seed}, tmp_path).make())
-    assert evidence["verdict"] == "pass", reasons(evidence)
-    (entry,) = evidence["points"]
+    assert evidence.verdict == "pass", reasons(evidence)
+    (entry,) = evidence.points
     # The quoted σ in every bin, the fold included; the linear one where it is claimed.
-    assert [(each["verdict"], each["muons"] > 0) for each in entry["quoted"]["bins"]] == [("pass", True)] * 7
-    assert [each["verdict"] for each in entry["linear"]["bins"]] == [OUTSIDE] * 4 + ["pass"] * 3
-    assert entry["linear_valid"] == pytest.approx(0.978, abs=0.003)
+    assert [(each.verdict, each.muons > 0) for each in entry.quoted.bins] == [("pass", True)] * 7
+    assert [each.verdict for each in entry.linear.bins] == [NotJudged.OUTSIDE] * 4 + ["pass"] * 3
+    assert entry.linear_valid == pytest.approx(0.978, abs=0.003)
 
 
 @pytest.mark.parametrize("factor", [1.1, 0.9])
@@ -63,7 +67,7 @@ def test_a_jacobian_that_is_off_by_ten_per_cent(tmp_path, monkeypatch, factor):
         return value, factor * jac, finite
 
     evidence = sabotaged(tmp_path, monkeypatch, "propagate_uncertainty", linear, "value_and_jacobian", wrong)
-    assert evidence["verdict"] == "fail"
+    assert evidence.verdict == "fail"
     assert "linear σ: toy sd / σ" in reasons(evidence)
     assert "linear σ: pull sd" in reasons(evidence)
 
@@ -76,8 +80,8 @@ def test_the_signed_jacobian_taken_for_sigma(tmp_path, monkeypatch):
         return law._replace(sigma=law.jacobian[:, :, 0] / 100)
 
     evidence = sabotaged(tmp_path, monkeypatch, "propagate_uncertainty", quoting, "linear_law", wrong)
-    assert evidence["verdict"] == "fail"
-    count = evidence["points"][0]["linear"]["counts"]["sigma_negative"]
+    assert evidence.verdict == "fail"
+    count = evidence.points[0].linear.counts.sigma_negative
     assert 200 < count < 800  # 0.4 % of the hits
     assert f"linear σ: {count} muons have a negative σ" in reasons(evidence)
 
@@ -139,8 +143,8 @@ def test_what_is_quoted_is_wrong(tmp_path, monkeypatch, spoil, expected):
     right = quoting.quote
     wrong = lambda *arguments, **options: spoil(right(*arguments, **options))  # noqa: E731
     evidence = sabotaged(tmp_path, monkeypatch, "propagate_uncertainty", quoting, "quote", wrong)
-    (entry,) = evidence["points"]
-    assert (entry["verdict"], entry["quoted"]["verdict"]) == ("fail", "fail")
+    (entry,) = evidence.points
+    assert (entry.verdict, entry.quoted.verdict) == ("fail", "fail")
     assert expected in reasons(evidence)
 
 
@@ -155,27 +159,27 @@ def test_what_is_quoted_is_wrong(tmp_path, monkeypatch, spoil, expected):
 )
 def test_which_diagnostic_catches_which_noise(tmp_path, noise, fails, passes):
     evidence = evidence_of(Run({**DEFAULT, "detector": {"noise": noise}}, tmp_path).make())
-    (entry,) = evidence["points"]
-    said = {name: each["verdict"] for name, each in entry["diagnostics"].items()}
+    (entry,) = evidence.points
+    said = {name: each.verdict for name, each in entry.diagnostics.items()}
     assert set(said) == set(DIAGNOSTICS)
     assert {name for name, verdict in said.items() if verdict == "fail"} >= fails
     assert {name for name, verdict in said.items() if verdict == "pass"} >= passes | {"scatter"}
-    assert evidence["verdict"] == "fail"
+    assert evidence.verdict == "fail"
 
 
 def test_strips_as_fine_as_the_stated_resolution_hide_from_widths(tmp_path):
     evidence = evidence_of(Run({**DEFAULT, "detector": {"noise": "strip"}}, tmp_path).make())
-    (entry,) = evidence["points"]
-    assert entry["linear"]["verdict"] == "pass"
-    assert entry["linear"]["domain"]["pull_sd"] == pytest.approx(1, abs=0.01)
-    assert entry["linear"]["domain"]["coverage68"] == pytest.approx(0.577, abs=0.01)
+    (entry,) = evidence.points
+    assert entry.linear.verdict == "pass"
+    assert entry.linear.domain.pulls.sd.value == pytest.approx(1, abs=0.01)
+    assert entry.linear.domain.pulls.coverage68.value == pytest.approx(0.577, abs=0.01)
 
 
 def test_clean_noise_of_another_name_passes(tmp_path):
     """Tails of no hits, and a clip that is never reached, are Gaussian."""
     for index, noise in enumerate(({"kind": "tails", "fraction": 0.0}, {"kind": "clipped", "clip": 8.0})):
         evidence = evidence_of(Run({**DEFAULT, "detector": {"noise": noise}}, tmp_path / str(index)).make())
-        assert evidence["verdict"] == "pass", reasons(evidence)
+        assert evidence.verdict == "pass", reasons(evidence)
 
 
 def test_smearing_that_is_shifted_is_to_be_heeded(tmp_path, monkeypatch):
@@ -183,8 +187,8 @@ def test_smearing_that_is_shifted_is_to_be_heeded(tmp_path, monkeypatch):
     right = response.smear
     wrong = lambda x_true, resolution, noise: right(x_true, resolution, noise + 0.5)  # noqa: E731
     evidence = sabotaged(tmp_path, monkeypatch, "smear_hits", response, "smear", wrong)
-    assert evidence["verdict"] == "pass"
-    assert evidence["points"][0]["diagnostics"]["pull_mean"] == {
+    assert evidence.verdict == "pass"
+    assert evidence.points[0].diagnostics["pull_mean"].model_dump() == {
         "value": pytest.approx(0.5, abs=0.02),
         "verdict": "fail",
     }
@@ -198,24 +202,24 @@ def test_linear_valid_is_held_against_toys_in_its_own_digits(tmp_path):
         "toys": {"muons": 60, "per_muon": 1_000_000},
     }
     for seed in (1, 2):
-        (entry,) = evidence_of(Run({**raw, "seed": seed}, tmp_path / str(seed)).make())["points"]
-        counts = entry["quoted"]["counts"]
-        assert entry["linear_valid"] == pytest.approx(0.548, abs=0.02)
-        assert counts["toys_can_tell"] >= 20
-        assert counts["toys_contradict"] == 0
-        assert counts["toys_disagree"] < 0.3 * counts["toys_can_tell"]
+        (entry,) = evidence_of(Run({**raw, "seed": seed}, tmp_path / str(seed)).make()).points
+        counts = entry.quoted.counts
+        assert entry.linear_valid == pytest.approx(0.548, abs=0.02)
+        assert counts.toys_can_tell >= 20
+        assert counts.toys_contradict == 0
+        assert counts.toys_disagree < 0.3 * counts.toys_can_tell
 
 
 def test_adaptive_toys_pass_too(tmp_path):
     raw = {**DEFAULT, "toys": {"mode": "adaptive", "muons": 500}}
     run = Run(raw, tmp_path).make()
     evidence = evidence_of(run)
-    assert evidence["verdict"] == "pass", reasons(evidence)
+    assert evidence.verdict == "pass", reasons(evidence)
     with open_study(run.outputs.study) as reader:
         count, settled = (reader.rows(f"nominal/toys/{name}") for name in ("toy_count", "toy_settled"))
     assert set(count) >= {20_000, 30_000}
     assert settled.all()
-    assert evidence["points"][0]["quoted"]["overall"]["toys"] == count.sum()
+    assert evidence.points[0].quoted.overall.toys == count.sum()
 
 
 @pytest.mark.parametrize("rule", ["infer_theta", "propagate_uncertainty", "run_toys"])
@@ -228,14 +232,14 @@ def test_dz_that_is_off_by_ten_per_cent_in_one_rule(tmp_path, monkeypatch, rule,
         return {**parameters, "dz": factor * parameters["dz"]}
 
     evidence = sabotaged(tmp_path, monkeypatch, rule, bound_model, "parameters_of", wrong)
-    assert evidence["verdict"] == "fail"
+    assert evidence.verdict == "fail"
 
 
 def test_noise_that_is_twice_as_wide_in_the_smearing(tmp_path, monkeypatch):
     right = response.smear
     wrong = lambda x_true, resolution, noise: right(x_true, resolution / 2, noise)  # noqa: E731
     evidence = sabotaged(tmp_path, monkeypatch, "smear_hits", response, "smear", wrong)
-    assert evidence["verdict"] == "fail"
+    assert evidence.verdict == "fail"
     assert "pull sd = 2.0" in reasons(evidence) or "pull sd = 1.9" in reasons(evidence)
 
 
@@ -243,16 +247,16 @@ def test_noise_that_is_twice_as_wide_in_the_toys(tmp_path, monkeypatch):
     right = toys.draw_deviates
     wrong = lambda *arguments: 2 * right(*arguments)  # noqa: E731
     evidence = sabotaged(tmp_path, monkeypatch, "run_toys", toys, "draw_deviates", wrong)
-    assert evidence["verdict"] == "fail"
+    assert evidence.verdict == "fail"
     assert "linear σ: toy sd / σ = 2.0" in reasons(evidence) or "linear σ: toy sd / σ = 1.9" in reasons(evidence)
 
 
 def test_toys_that_share_one_noise_vector(tmp_path, monkeypatch):
     wrong = lambda part, purpose, index: random_stream(part.config.seed, purpose, 0)  # noqa: E731
     evidence = sabotaged(tmp_path, monkeypatch, "run_toys", step_toys, "stream_of", wrong)
-    assert evidence["verdict"] == "fail"
+    assert evidence.verdict == "fail"
     assert "do they share noise?" in reasons(evidence)
-    assert evidence["points"][0]["linear"]["domain"]["scatter"] < 0.2
+    assert evidence.points[0].linear.domain.scatter.all.value < 0.2
 
 
 @pytest.mark.parametrize("resolution", [5.0, 20_000.0])
@@ -260,36 +264,45 @@ def test_coarse_and_fine_detectors_pass(tmp_path, resolution):
     # Of a fine detector, one or two muons are at the fold, and must have enough toys by themselves.
     raw = {**DEFAULT, "detector": {"resolution": resolution}, "toys": {"per_muon": 40_000}}
     evidence = evidence_of(Run(raw, tmp_path).make())
-    assert evidence["verdict"] == "pass", reasons(evidence)
+    assert evidence.verdict == "pass", reasons(evidence)
 
 
 def test_the_evidence_is_as_documented(tmp_path):
     run = Run({**DEFAULT, "scan": {"model.dz": [1.0, 1.5]}, "toys": {"per_muon": 500}}, tmp_path).make()
     evidence = evidence_of(run)
-    assert set(evidence) == {"study", "verdict", "config_digest", "content_digest", "points"}
-    assert [each["point"] for each in evidence["points"]] == ["model.dz=1", "model.dz=1.5"]
-    wanted = {"sigma", "low", "high", "muons", "share", "linear_valid", "ratio", "ratio_se", "verdict", "pull_mean"}
-    wanted |= {"pull_sd", "pull_rms", "coverage68", "coverage95", "coverage68_low", "coverage95_high"}
-    wanted |= {f"{end}{level}_off{which}" for end in ("low", "high") for level in ("68", "95") for which in ("", "_se")}
-    first = evidence["points"][0]
+    assert set(Evidence.model_fields) == {"digest", "study", "verdict", "config_digest", "content_digest", "points"}
+    content = json.loads(run.outputs.validation.read_text())
+    jsonschema.validate(content, json.loads(run.outputs.schema.read_text()))
+    content["points"][0]["linear"]["bins"][0]["muons"] = "many"
+    with pytest.raises(jsonschema.ValidationError, match="'many' is not of type 'integer'"):
+        jsonschema.validate(content, json.loads(run.outputs.schema.read_text()))
+    assert [each.point for each in evidence.points] == ["model.dz=1", "model.dz=1.5"]
+    first = evidence.points[0]
     for sigma in ("linear", "quoted"):
-        for each in first[sigma]["bins"]:
-            assert wanted <= set(each)
-            assert each["sigma"] == sigma
+        assert first.of(sigma).sigma == sigma
+        for each in first.of(sigma).bins:
+            assert None not in (each.share, each.linear_valid, each.ratio.se, each.ratio.verdict)
+            assert None not in (each.pulls.mean.se, each.pulls.sd.se, each.pulls.coverage68.low)
+            assert all(deviation.mean.se > 0 for deviation in each.offsets.ends)
+            assert all((deviation.rms is None) == (sigma == "linear") for deviation in each.offsets.ends)
     with open(run.outputs.summary, newline="") as lines:
         rows = list(csv.DictReader(lines))
     assert [row["model.dz"] for row in rows] == ["1", "1.5"]
-    assert float(rows[0]["pull_sd"]) == first["linear"]["domain"]["pull_sd"]
-    assert float(rows[0]["quoted_ratio"]) == first["quoted"]["overall"]["ratio"]
-    assert float(rows[0]["linear_valid"]) == first["linear_valid"]
+    assert float(rows[0]["pull_sd"]) == first.linear.domain.pulls.sd.value
+    assert float(rows[0]["quoted_ratio"]) == first.quoted.overall.ratio.value
+    assert float(rows[0]["linear_valid"]) == first.linear_valid
     shares = [float(value) for name, value in rows[0].items() if name.startswith("linear_valid_")]
-    assert shares == [each["linear_valid"] for each in first["quoted"]["bins"]]
+    assert shares == [each.linear_valid for each in first.quoted.bins]
     assert list(rows[0])[6:8] == ["linear_valid", "linear_valid_0_to_0.5"]
     with open(run.outputs.table, newline="") as lines:
         table = list(csv.DictReader(lines))
     assert len(table) == 2 * 2 * (7 + 2)
+    wanted = {"sigma", "low", "high", "muons", "share", "linear_valid", "ratio", "ratio_se", "verdict", "pull_mean"}
+    wanted |= {"pull_sd", "pull_rms", "coverage68", "coverage95", "coverage68_low", "coverage95_high"}
+    wanted |= {f"{end}{level}_off{which}" for end in ("low", "high") for level in ("68", "95") for which in ("", "_se")}
+    assert wanted <= set(table[0])
     assert [row["sigma"] for row in table[:18]] == ["linear"] * 9 + ["quoted"] * 9
-    assert float(table[4]["ratio"]) == first["linear"]["bins"][4]["ratio"]
+    assert float(table[4]["ratio"]) == first.linear.bins[4].ratio.value
 
 
 @pytest.mark.parametrize(
@@ -309,6 +322,15 @@ def test_the_summary_counts_the_bins_with_muons_outside_the_linear_domain(tmp_pa
     assert row["bins_outside"] == str(outside)
 
 
+def evidence_with(verdict, reasons):
+    """The evidence on a study of no muons, with another verdict."""
+    empty = [Judge(Tally(sigma, edges(3.0), 1), Validation(), Toys(), 1).result() for sigma in SIGMAS]
+    about = {"point": "nominal", "observable": "theta", "values": {}, "verdict": verdict, "reasons": reasons}
+    found = {"more": [], "diagnostics": {}, "budget": {}, "design": {}}
+    entry = Entry(**about, **found, linear=empty[0], quoted=empty[1])
+    return Evidence(study="s", verdict=verdict, config_digest="", content_digest="", points=[entry])
+
+
 @pytest.mark.parametrize(
     ("verdict", "strict", "raises"),
     [
@@ -321,9 +343,8 @@ def test_the_summary_counts_the_bins_with_muons_outside_the_linear_domain(tmp_pa
     ],
 )
 def test_check(tmp_path, verdict, strict, raises):
-    entry = {"point": "nominal", "observable": "theta", "verdict": verdict, "reasons": ["because"]}
     path = tmp_path / "validation.json"
-    write_evidence(path, {"study": "s", "verdict": verdict, "points": [entry]})
+    evidence_with(verdict, ["because"]).write(path)
     if raises:
         with pytest.raises(PullbackError, match=f"s: verdict {verdict}.*because"):
             check(path, strict)
@@ -332,8 +353,7 @@ def test_check(tmp_path, verdict, strict, raises):
 
 
 def test_a_long_list_of_reasons_is_cut_short(tmp_path):
-    entry = {"point": "nominal", "observable": "theta", "verdict": "fail", "reasons": list("abcdefg")}
     path = tmp_path / "validation.json"
-    write_evidence(path, {"study": "s", "verdict": "fail", "points": [entry]})
+    evidence_with("fail", list("abcdefg")).write(path)
     with pytest.raises(PullbackError, match="a; b; c; and 4 more"):
         check(path, False)

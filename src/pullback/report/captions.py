@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..store.evidence_file import Evidence
 from ..study.plan import Study
+from ..validation.evidence import Evidence
 from .gallery import CURVE, SCANNED, WORST, Figure, is_grid, over, point_of, varying
 
 OTHERS_FIXED = "All other parameters are those of the scan point nearest the unscanned config."

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+
+from ..validation.evidence import Bin, Domain
 
 
 def over_sigma(symbol: str) -> str:
@@ -45,29 +46,11 @@ def percent(value: float | None) -> str:
     return f"{text} %"
 
 
-def furthest_end(numbers: dict[str, Any], level: str) -> str:
-    """The larger of the offsets of an interval's two ends, in half-widths."""
-    known = [numbers[f"{end}{level}_off"] for end in ("low", "high") if numbers[f"{end}{level}_off"] is not None]
-    return f"{max(known, key=abs):+.4f}" if known else "–"
-
-
 def count(value: int | None) -> str:
     """A whole number with thin spaces between thousands."""
     return "–" if value is None else f"{value:,}".replace(",", "\u202f")
 
 
-def span(numbers: dict[str, Any]) -> str:
+def span(numbers: Bin | Domain) -> str:
     """The range of a bin."""
-    return f"{numbers['low']:g} – {numbers['high']:g}" if numbers["high"] is not None else f"≥ {numbers['low']:g}"
-
-
-FILTERS = {
-    "figures": figures,
-    "significant": significant,
-    "signed": signed,
-    "percent": percent,
-    "furthest_end": furthest_end,
-    "count": count,
-    "range": span,
-}
-"""What the template calls them."""
+    return f"{numbers.low:g} – {numbers.high:g}" if math.isfinite(numbers.high) else f"≥ {numbers.low:g}"

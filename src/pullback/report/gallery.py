@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from ..store.evidence_file import Evidence
 from ..study.batches import Part, short
 from ..study.blocks import block_count
 from ..study.plan import Study
 from ..study.scan import NOMINAL, nearest_to_unscanned
 from ..study.shared_parameters import sources_of
 from ..study.toy_selection import blocks_shown
-from ..validation.bin_sums import SIGMAS
-from ..validation.judgement import OUTSIDE, RANK
+from ..validation.evidence import Entry, Evidence, NotJudged
 
 
 class Figure(NamedTuple):
@@ -88,7 +86,7 @@ def point_of(figure: Figure, study: Study, evidence: Evidence) -> str:
         return figure.subject
     if figure.subject == NOMINAL:
         return nearest_to_unscanned(study.points, study.config).label
-    return max(evidence["points"], key=badness)["point"]
+    return max(evidence.points, key=badness).point
 
 
 def drawn_from(study: Study) -> list[tuple[str, str]]:
@@ -110,12 +108,13 @@ def drawn_from(study: Study) -> list[tuple[str, str]]:
     ]
 
 
-def badness(entry: dict[str, Any]) -> tuple[int, float]:
+def badness(entry: Entry) -> tuple[int, float]:
     """Order of points from the best to the worst: by verdict, then by the deciding ratio furthest from 1."""
-    bins = [each for sigma in SIGMAS for each in entry[sigma]["bins"] if each["verdict"] != OUTSIDE]
-    ratios = [each["ratio"] for each in bins if each["ratio"] is not None]
-    ratios.append(entry["linear"]["domain"].get("pull_sd") or 1.0)
-    return RANK[entry["verdict"]], max(abs(ratio - 1) for ratio in ratios)
+    bins = [each for each in (*entry.linear.bins, *entry.quoted.bins) if each.verdict != NotJudged.OUTSIDE]
+    ratios = [each.ratio.value for each in bins if each.ratio]
+    if pulls := entry.linear.domain.pulls:
+        ratios.append(pulls.sd.value or 1.0)
+    return entry.verdict.severity, max((abs(ratio - 1) for ratio in ratios if math.isfinite(ratio)), default=0.0)
 
 
 def varying(study: Study) -> dict[str, list[float]]:
@@ -138,13 +137,9 @@ def over(study: Study) -> list[str]:
     return list(varying(study))[: 2 if is_grid(study) else 1]
 
 
-def fixed_entries(study: Study, evidence: Evidence, names: list[str]) -> list[dict[str, Any]]:
+def fixed_entries(study: Study, evidence: Evidence, names: list[str]) -> list[Entry]:
     """The entries of a scan over some parameters; in a grid, the others have their values at the nominal point."""
     nominal = nearest_to_unscanned(study.points, study.config)
     points = {each.label: each.values for each in study.points}
     fixed = [name for name in varying(study) if name not in names] if is_grid(study) else []
-    return [
-        each
-        for each in evidence["points"]
-        if all(points[each["point"]][name] == nominal.values[name] for name in fixed)
-    ]
+    return [each for each in evidence.points if all(points[each.point][name] == nominal.values[name] for name in fixed)]

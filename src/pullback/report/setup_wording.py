@@ -5,12 +5,13 @@ from __future__ import annotations
 from markupsafe import Markup
 
 from ..config.dotted_names import unit_of
+from ..config.model_schema import Own
+from ..config.schema import Recorded, Simulated
 from ..detector.noise import width as noise_width
-from ..models import Quantity
-from ..store.evidence_file import Evidence
+from ..models import NO_FOLD, Quantity
 from ..study.plan import Study
 from ..validation.csv_tables import scanned
-from .findings import Findings
+from ..validation.evidence import Evidence
 from .formats import count, figures, over_sigma, percent
 
 
@@ -31,22 +32,12 @@ def place_of(study: Study, observable: Quantity) -> str:
 
 
 class SetupWording:
-    """The words on what was run.
+    """The words on what was run."""
 
-    Parameters
-    ----------
-    study : Study
-        The plan.
-    evidence : dict
-        The evidence of the validation.
-    found : Findings
-        What the verdict in words rests on.
-
-    """
-
-    def __init__(self, study: Study, evidence: Evidence, found: Findings):
-        self.study, self.config, self.evidence, self.found = study, study.config, evidence, found
+    def __init__(self, study: Study, evidence: Evidence):
+        self.study, self.config, self.evidence, self.entries = study, study.config, evidence, evidence.points
         self.observables = {each.name: each for each in study.model.observables}
+        self.folds = sum(each.fold != NO_FOLD for each in study.model.observables)
         self.several = len(self.observables) > 1
         self.scanned = len(study.points) > 1
         self.tolerance = percent(study.config.validation.tolerance)
@@ -86,22 +77,23 @@ class SetupWording:
 
     def _hits(self) -> Markup | str:
         numbers = self.study.muons.values()
-        if self.study.recorded:
-            return Markup("{} recorded, from {}").format(count(next(iter(numbers))), code(self.config.source.file))
+        source = self.config.source
+        if isinstance(source, Recorded):
+            return Markup("{} recorded, from {}").format(count(next(iter(numbers))), code(source.file))
         muons = " to ".join(dict.fromkeys((count(min(numbers)), count(max(numbers)))))
-        return f"simulated, {self._source()}, {muons} muon{'s' * (max(numbers) != 1)} per point"
+        return f"simulated, {self._source(source)}, {muons} muon{'s' * (max(numbers) != 1)} per point"
 
-    def _source(self) -> str:
+    def _source(self, source: Simulated) -> str:
         """Where simulated hits come from."""
-        source, name = self.config.source, self.config.model.name
-        if name == "own" and self.config.model.draw:
-            return f"drawn by {self.config.model.draw}() in {self.config.model.file}"
-        views = {"track": "x", "one_hit": "x", "own": "each coordinate"}.get(name, "x and y")
+        model = self.config.model
+        if isinstance(model, Own) and model.draw:
+            return f"drawn by {model.draw}() in {model.file}"
+        views = {"track": "x", "one_hit": "x", "own": "each coordinate"}.get(model.name, "x and y")
         text = f"{views} ~ U({source.x_min:g}, {source.x_max:g}) m"
         if source.cosmic:
             at = "the middle of the volume" if source.volume else "z = 0"
             text += f" at {at}, zenith angles as cos² up to {source.cosmic.zenith_max:g} rad"
-        if source.volume:
+        if source.volume and source.cosmic:
             volume, cosmic = source.volume, source.cosmic
             least = " and more" if cosmic.spectrum == "sea_level" else ""
             text += (
@@ -153,16 +145,17 @@ class SetupWording:
         return text
 
     def _fit(self) -> Markup | str:
-        if not self.found.fits:
+        fits = [entry.chi2_per_ndf for entry in self.entries if entry.chi2_per_ndf is not None]
+        if not fits:
             return ""
-        values = " to ".join(dict.fromkeys(figures(each, 3) for each in (self.found.fits[0], self.found.fits[-1])))
+        values = " to ".join(dict.fromkeys(figures(each, 3) for each in (min(fits), max(fits))))
         text = Markup(
             "χ² per degree of freedom, over all muons of a point: {}. It should be 1; a larger value means residuals "
             "larger than <code>detector.resolution</code> states"
         ).format(values)
-        if self.study.recorded and self.config.source.sigma:
+        if isinstance(self.config.source, Recorded) and self.config.source.sigma:
             text += ", which sets the weights of the fit whatever uncertainties the file gives"
-        if self.config.model.theta0 or "model.theta0" in self.study.points[0].values:
+        if getattr(self.config.model, "theta0", 0) or "model.theta0" in self.study.points[0].values:
             text += ", or scattering in the layers, which the weights of the fit do not include"
         return text
 

@@ -1,193 +1,35 @@
-"""The sentences of the report: the verdict with its reasons, and how to read the tables."""
+"""The sentences of the report around its tables."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from typing import Any
 
 from markupsafe import Markup
 
 from ..config.dotted_names import unit_of
-from ..study.plan import Study
-from .findings import FAILED, LowCoverage
-from .formats import count, figures, percent
-from .setup_wording import SetupWording, code, digits, place_of
-
-FOLD = "fold (where an observable is 0 and turns back)"
-"""What it is called when it is first mentioned."""
-
-REASONS = 4
-"""Reasons of each point that stand in the verdict; the others are in `validation.json`."""
-
-
-def failed_of(study: Study) -> dict[str, str]:
-    """Why muons failed: the names of the counts, and their words."""
-    return {**FAILED, "hit_not_finite": "too few hits"} if study.model.missing else FAILED
+from ..config.model_schema import Own
+from ..store.target_file import Answer, TargetAnswers
+from ..study import shared_parameters
+from ..validation.evidence import Entry, Estimate
+from ..validation.judgement import NARROWEST_SCATTER
+from .formats import figures, signed
+from .setup_wording import code, place_of
+from .source_tables import design_of, systematics_of
+from .verdict_wording import VerdictWording
 
 
-class Wording(SetupWording):
-    """The words of a study's report: the verdict, the answer first, and what stands around the tables."""
-
-    def verdict(self) -> list[Markup]:
-        """The paragraphs of the verdict."""
-        parts = (
-            self._answer(),
-            self._linear(),
-            self._recorded(),
-            self._shared(),
-            self._outside(),
-            *map(self._low_coverage, self.found.low_coverage),
-            *(self._warning(*each) for each in self.found.warnings),
-            self._unsettled(),
-            self._lost(),
-            self._without_sd(),
-        )
-        return [part if isinstance(part, Markup) else Markup.escape(part) for part in parts if part]
-
-    def reasons(self) -> Iterator[Markup]:
-        """Why each point and observable is no pass, and what would decide it."""
-        item = Markup('<b>{}</b> ({}, <span class="{}">{}</span>): {}{}')
-        for entry in self.evidence["points"]:
-            if not entry["reasons"] and not (entry["more"] and entry["verdict"] == "inconclusive"):
-                continue
-            more = len(entry["reasons"]) - REASONS
-            reasons = "; ".join([*entry["reasons"][:REASONS], *([f"and {more} more"] if more > 0 else [])])
-            advice = ""
-            if entry["more"] and entry["verdict"] == "inconclusive":
-                advice = f". What would decide it, if the ratios stay as they are: {'; '.join(entry['more'])}"
-            verdict = entry["verdict"]
-            yield item.format(entry["point"], entry["observable"], verdict, verdict, reasons, advice) + "."
-
-    def _answer(self) -> Markup | str:
-        verdicts, verdict = self.found.verdicts, self.evidence["verdict"]
-        if verdict == "pass":
-            return self._right()
-        if verdict == "fail":
-            return Markup(
-                "The uncertainties are wrong {} {} of {}. Do not use them before the cause is found; the "
-                '<a href="#diagnostics">diagnostics</a> show where to look.'
-            ).format("for" if self.several else "at", verdicts["fail"], self.amount())
-        return f"No error was found, but no decision was possible for {verdicts['inconclusive']} of {self.amount()}."
-
-    def _right(self) -> str:
-        of = f" of all {len(self.observables)} observables" if self.several else ""
-        at = f" at all {len(self.study.points)} points" if self.scanned else ""
-        fold = f", including the bin at the {FOLD}" if self.found.fold else ""
-        linear = "all muons"
-        if self.found.folds:
-            linear = f"muons at least {self.domains()} from the fold"
-            if self.found.folds < len(self.observables):
-                linear += ", and for all muons where an observable has no fold"
-        return (
-            f"The quoted σ agrees with the toys to within {self.tolerance}, and the interval ends to within "
-            f"{self.tolerance} of the half-width, in every bin{of}{at}{fold}. The linear σ agrees with the toys for "
-            f"{linear}."
-        )
-
-    def _linear(self) -> Markup | str:
-        if not self.found.linear_valid:
-            return ""
-        shares = " to ".join(dict.fromkeys(percent(each) for each in self.found.linear_valid))
-        text = Markup("Linear propagation is valid for {} of muons").format(shares)
-        if self.found.linear_valid[0] < 1:
-            text += Markup(
-                '; for the others the quoted σ is the standard deviation (see <a href="#law">where linear propagation '
-                "is valid</a>)"
-            )
-        return text + "."
-
-    def _recorded(self) -> str:
-        if not self.study.recorded:
-            return ""
-        return "The hits are recorded, so there is no truth to compare with: validation rests on toys around the hits."
-
-    def _shared(self) -> Markup | str:
-        if not self.config.systematics:
-            return ""
-        words = {
-            "pass": "Pseudo-experiments confirm the uncertainty that all muons share",
-            "fail": "Pseudo-experiments contradict the predicted uncertainty that all muons share",
-        }
-        few = "There are too few pseudo-experiments to validate the uncertainty that all muons share"
-        return Markup('{} (see <a href="#systematics">systematics</a>).').format(words.get(self.found.shared, few))
-
-    def _outside(self) -> str:
-        off = self.found.off_outside
-        if not off:
-            return ""
-        fold = "fold" if self.evidence["verdict"] == "pass" and self.found.fold else FOLD
-        return (
-            f"Nearer than {self.domains()} to the {fold}, linear propagation is not claimed: in the worst bin the "
-            f"linear σ is {percent(abs(off))} too {'large' if off > 0 else 'small'}."
-        )
-
-    def _low_coverage(self, low: LowCoverage) -> str:
-        observable = self.observables[low.observable]
-        of = f" of {observable.symbol}" if self.several else ""
-        at = f", at {low.point}" if self.scanned else ""
-        return (
-            f"Near the fold, where the true {place_of(self.study, observable)} is {low.bin}, the {low.interval} "
-            f"interval{of} contains the truth for only {percent(low.value)} of muons ({percent(low.low)} – "
-            f"{percent(low.high)}{at}), although σ is the right standard deviation: one recorded hit does not tell how "
-            "near the truth is to the fold."
-        )
-
-    def _warning(self, entry: dict[str, Any], diagnostic: Any, value: float) -> str:
-        of = f" for {self.observables[entry['observable']].symbol}" if self.several else ""
-        at = f" at {entry['point']}" if self.scanned else ""
-        return (
-            f"A warning that is not part of the verdict{of}{at}: {diagnostic.name}, is {figures(value)} instead of "
-            f"{diagnostic.right:g}. Possible causes: {diagnostic.sees}."
-        )
-
-    def _unsettled(self) -> str:
-        if not self.found.unsettled:
-            return ""
-        toys = self.config.toys
-        return (
-            f"The toys of {count(self.found.unsettled)} of {count(self.found.toy_muons)} muons were not stable to "
-            f"{digits(toys.n_dig)} at the maximum of {count(toys.most)} toys."
-        )
-
-    def _lost(self) -> str:
-        total, lost = count(self.found.muons), self.found.lost
-        if not any(lost.values()):
-            hits = "has too few hits" if self.study.model.missing else "has a hit that is not finite"
-            return f"No muon failed: of {total} muons, none {hits}, or a σ that is zero, NaN or negative."
-        words = failed_of(self.study)
-        kinds = ", ".join(f"{count(number)} ({words[name]})" for name, number in lost.items() if number)
-        most = "; the count is that of the observable with the most" if self.several else ""
-        return f"Of {total} muons, some failed: {kinds}{most}. They are excluded from the statistics and listed below."
-
-    def _without_sd(self) -> str:
-        if not self.found.without_sd:
-            return ""
-        of = self.found.without_sd_of
-        most = "; the count is that of the observable with the most" if len(of) > 1 else ""
-        return (
-            f"{count(self.found.without_sd)} of {count(self.found.muons)} muons have no standard deviation (of "
-            f"{', '.join(of)}{most}): the tails of the distribution are too heavy for one to exist, as for the point "
-            "of closest approach of two nearly parallel lines. Their intervals are valid all the same, and are quoted "
-            "and tested; their σ and bias are NaN."
-        )
-
-    def amount(self) -> str:
-        """The number of points, of observables, or of both, that the evidence is about."""
-        points, observables = len(self.study.points), len(self.study.model.observables)
-        if observables == 1:
-            return f"{points} point{'s' * (points > 1)}"
-        if points == 1:
-            return f"{observables} observables"
-        return f"{points * observables} ({observables} observables at {points} points)"
+class Wording(VerdictWording):
+    """All words of the report on a study."""
 
     def linear(self) -> str:
         """What the table of where linear propagation is valid shows."""
         hits = "recorded" if self.study.recorded else "true"
         place = place_of(self.study, self.study.model.observables[0])
         distance = "distance from the fold, in σ" if self.several else place
-        without = "; one bin where there is no fold" if self.found.folds < len(self.observables) else ""
+        without = "; one bin where there is no fold" if self.folds < len(self.observables) else ""
         fold = ""
-        if self.found.folds:
+        if self.folds:
             at = " at x = 0, where θ turns" if self.config.model.name == "one_hit" else ""
             fold = f". This happens around the fold{at}"
         return (
@@ -211,47 +53,135 @@ class Wording(SetupWording):
         """What hits do when the design changes."""
         if self.study.recorded:
             return "The recorded hits stay where they are"
-        if self.config.model.name == "own" and self.config.model.draw:
+        if isinstance(self.config.model, Own) and self.config.model.draw:
             return Markup(
                 "The noise of simulated hits changes with the design; the true hits drawn by {} stay where they are"
             ).format(code(self.config.model.draw))
         return "Simulated hits move with the design"
 
-    def target(self, target: dict[str, Any]) -> Iterator[Markup]:
-        """What was found for the wanted mean σ."""
-        for answer in target["answers"]:
-            values = [Markup("{} = {:g}").format(code(name), value) for name, value in answer["values"].items()]
-            text = self._reached if answer["reached"] else self._not_reached
-            yield Markup(", ").join(values) + (": " if values else "") + text(target, answer)
-
-    def _wanted(self, target: dict[str, Any]) -> str:
-        observable = self.observables[target["observable"]]
-        return f"mean σ of {observable.symbol} of {target['wanted']:g} {observable.unit}"
-
-    def _reached(self, target: dict[str, Any], answer: dict[str, Any]) -> Markup:
-        unit, now = unit_of(target["vary"], self.config), answer["start_sigma"]
-        return Markup("{} = <b>{:.6g}</b> {} gives a {}. The present value is {:g} {}, with {}.").format(
-            code(target["vary"]),
-            answer["value"],
-            unit,
-            self._wanted(target),
-            answer["start"],
-            unit,
-            "no σ" if now is None else f"a mean σ of {now:.4g}",
+    def scan(self) -> str:
+        """How to read the table of the scan points."""
+        where = f"at least {self.domains()} from the fold" if self.folds else "all of them"
+        correlated = ""
+        if self.scanned and self.config.random_numbers == "common":
+            correlated = (
+                " The scan points share their random numbers, so their errors are correlated: differences between "
+                "points are more precise than the errors suggest, and points must not be averaged as if they were "
+                "independent."
+            )
+        return (
+            f"Statistics of the linear σ are for muons in the linear domain ({where}), those of the quoted σ for "
+            f"all muons.{correlated}"
         )
 
-    def _not_reached(self, target: dict[str, Any], answer: dict[str, Any]) -> Markup:
-        unit, grid = unit_of(target["vary"], self.config), answer["grid"]
-        if answer["nearest_sigma"] is None:
-            return Markup("No value of {} that was tried gives any σ.").format(code(target["vary"]))
+    def diagnostics(self) -> str:
+        """How to read the table of the diagnostics."""
+        which = f" Shown is the worst of {self.amount()}." if len(self.entries) > 1 else ""
+        return (
+            f"No single diagnostic sees every error; each covers what others miss.{which} Of several bins, the value "
+            "furthest from the expected one is given. Diagnostics in grey are not part of the verdict."
+        )
+
+    def bins(self) -> Markup:
+        """How to read the tables of the validation."""
+        place = "the distance from the fold" if self.several else self.study.model.observables[0].symbol
+        truth = "" if self.study.recorded else ", and at the true hits for muons and their pulls"
+        pulls = Markup(
+            "<i>Pulls</i>: (recorded − true)/σ; the pull sd of the linear σ must pass over the linear domain as a "
+            "whole. <i>Coverage</i>: share of muons whose interval around the recorded value contains the truth; it "
+            "is not part of the verdict. "
+        )
+        return Markup(
+            "Bins of {} over the linear σ: at the recorded hits for toys, which are drawn around them{}. "
+            "<i>Closure</i>: standard deviation of toys over σ, with its confidence interval. <i>Ends</i>: ends of the "
+            "toys' intervals minus the quoted ends, over the half-width; the larger of the two is given. Closure, ends "
+            "and bias must pass in every bin. {}<i>Scatter</i> of closure between muons, over that expected from the "
+            "number of toys, fails when its whole confidence interval lies below {}: then the toys are not independent."
+        ).format(place, truth, "" if self.study.recorded else pulls, NARROWEST_SCATTER)
+
+    def domain(self, entry: Entry) -> Markup:
+        """The pull sd and the scatter of closure in the linear domain."""
+        pulls, scatter, text = entry.linear.domain.pulls, entry.linear.domain.scatter, Markup("")
+        verdict = Markup('<b class="{0}">{0}</b>')
+        if judged := entry.linear.domain.pull_sd_verdict:
+            sd = _limits(pulls and pulls.sd, 4)
+            text += Markup("Pull sd in the linear domain: {}, {}. ").format(sd, verdict.format(judged))
+        if scatter:
+            text += Markup("Scatter of closure: {}, between neighbouring muons in {} {}, {}.").format(
+                _limits(scatter.all, 3),
+                self.observables[entry.observable].symbol,
+                _limits(scatter.local, 3),
+                verdict.format(scatter.verdict),
+            )
+        return text
+
+    def systematics(self) -> Markup:
+        """The systematic parameters, and what they do."""
+        values = [
+            Markup("{}{} ± {:g} {}").format(code(name), "" if value is None else f" = {value:g}", u, unit)
+            for name, u, unit, value in systematics_of(self.study)
+        ]
+        pairs = [
+            Markup("; the correlation of {} and {} is {:g}").format(code(first), code(second), correlation)
+            for first, second, correlation in shared_parameters.correlations_of(self.config.systematics)
+        ]
+        return Markup(
+            "Shared by all muons: {}{}. They are not included in the σ of a muon: they shift all muons together. The "
+            "mean over N muons has an independent uncertainty, which shrinks as 1/√N, and a shared one, which does not "
+            "shrink."
+        ).format(Markup(", ").join(values), Markup("").join(pairs))
+
+    def resolution(self, own: list[Entry]) -> str:
+        """What the slope by the resolution means, if all layers have the same."""
+        slopes = [each for each in design_of(self.study, own[0]) if each.parameter == "detector.resolution"]
+        symbol = self.observables[own[0].observable].symbol
+        return "".join(
+            f": 1 % more resolution changes the mean σ of {symbol} by {signed(each.change)}"
+            for each in slopes
+            if each.change is not None
+        )
+
+    def target(self, target: TargetAnswers) -> Iterator[Markup]:
+        """What was found for the wanted mean σ."""
+        for answer in target.answers:
+            values = [Markup("{} = {:g}").format(code(name), value) for name, value in answer.values.items()]
+            text = self._reached if answer.reached else self._not_reached
+            yield Markup(", ").join(values) + (": " if values else "") + text(target, answer)
+
+    def _wanted(self, target: TargetAnswers) -> str:
+        observable = self.observables[target.observable]
+        return f"mean σ of {observable.symbol} of {target.wanted:g} {observable.unit}"
+
+    def _reached(self, target: TargetAnswers, answer: Answer) -> Markup:
+        unit, now = unit_of(target.vary, self.config), answer.start_sigma
+        return Markup("{} = <b>{:.6g}</b> {} gives a {}. The present value is {:g} {}, with {}.").format(
+            code(target.vary),
+            answer.value,
+            unit,
+            self._wanted(target),
+            answer.start,
+            unit,
+            "no σ" if math.isnan(now) else f"a mean σ of {now:.4g}",
+        )
+
+    def _not_reached(self, target: TargetAnswers, answer: Answer) -> Markup:
+        unit, grid = unit_of(target.vary, self.config), answer.grid
+        if math.isnan(answer.nearest_sigma):
+            return Markup("No value of {} that was tried gives any σ.").format(code(target.vary))
         text = Markup("<b>No value</b> of {} from {:g} to {:g} {} gives a {}: the nearest is {:.4g}, at {:.6g} {}.")
         return text.format(
-            code(target["vary"]),
+            code(target.vary),
             grid[0],
             grid[-1],
             unit,
             self._wanted(target),
-            answer["nearest_sigma"],
-            answer["nearest"],
+            answer.nearest_sigma,
+            answer.nearest,
             unit,
         )
+
+
+def _limits(estimate: Estimate | None, digits: int) -> str:
+    """An estimate with its confidence interval."""
+    value, low, high = (estimate.value, estimate.low, estimate.high) if estimate else (None, None, None)
+    return f"{figures(value, digits)} [{figures(low, digits)}, {figures(high, digits)}]"

@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 import math
+from enum import StrEnum
 
 import numpy as np
 from jaxtyping import Float
 from scipy.special import betaincinv, gammaincinv, gammaln, ndtri
+
+
+class Verdict(StrEnum):
+    """Result of an equivalence test, from the best to the worst."""
+
+    PASS = "pass"
+    INCONCLUSIVE = "inconclusive"
+    FAIL = "fail"
+
+    @property
+    def severity(self) -> int:
+        """Order of the verdicts; the larger, the worse."""
+        return list(Verdict).index(self)
 
 
 def sd_interval(ratio: float, freedom: float, confidence: float) -> tuple[float, float]:
@@ -39,11 +53,11 @@ def half_width(coverage: float) -> float:
     return float(ndtri((1 + coverage) / 2))
 
 
-def equivalence(low: float, high: float, tolerance: float) -> str:
+def equivalence(low: float, high: float, tolerance: float) -> Verdict:
     """The verdict on a ratio from its interval: pass inside 1 ± tolerance, fail outside, else inconclusive."""
     if 1 - tolerance <= low and high <= 1 + tolerance:
-        return "pass"
-    return "fail" if high < 1 - tolerance or low > 1 + tolerance else "inconclusive"
+        return Verdict.PASS
+    return Verdict.FAIL if high < 1 - tolerance or low > 1 + tolerance else Verdict.INCONCLUSIVE
 
 
 def factor_to_settle(ratio: float, low: float, high: float, tolerance: float) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +15,7 @@ from ..detector.bound_model import Parameters, bound, covariance_of
 from ..detector.response import Response, SimulatedBlock
 from ..errors import PullbackError
 from ..models import load_model
-from ..store.evidence_file import write_evidence
+from ..store.target_file import Answer, TargetAnswers
 from ..study.artefact_configs import SigmaConfig, restricted
 from ..study.batches import Part
 from ..study.blocks import Block
@@ -37,17 +36,16 @@ def find_target(study: Study, path: str | Path) -> None:
     """
     target = study.config.target
     ((observable, wanted),) = target.sigma.items()
-    found: dict[tuple, dict[str, Any]] = {}
+    found: dict[tuple[tuple[str, float], ...], Answer] = {}
     for point in study.points:
         others = tuple((name, value) for name, value in point.values.items() if name != target.vary)
         if others not in found:
-            found[others] = _solve(study, point, observable, wanted)
-            log.info("%s: %s", point.label, found[others]["value"])
-    answers = [{"values": dict(others), **each} for others, each in found.items()]
-    write_evidence(path, {"observable": observable, "wanted": wanted, "vary": target.vary, "answers": answers})
+            found[others] = _solve(study, point, observable, wanted, dict(others))
+            log.info("%s: %s", point.label, found[others].value)
+    TargetAnswers(observable=observable, wanted=wanted, vary=target.vary, answers=[*found.values()]).write(path)
 
 
-def _solve(study: Study, point: Point, observable: str, wanted: float) -> dict[str, Any]:
+def _solve(study: Study, point: Point, observable: str, wanted: float, others: dict[str, float]) -> Answer:
     vary, start = study.config.target.vary, numeric_fields(point.config)[study.config.target.vary]
     part, block = study.first_part(point.label)
     axis = [each.name for each in study.model.observables].index(observable)
@@ -85,16 +83,17 @@ def _solve(study: Study, point: Point, observable: str, wanted: float) -> dict[s
     start_sigma = mean_sigma(start)  # an error at the present value is an error of the study
     low, high = point.config.target.range_about(start, range_of(vary, point.config))
     answer = solve_target(tried, wanted, min(max(start, low), high), (low, high))
-    return {
-        "value": answer.value,
-        "reached": answer.reached,
-        "nearest": answer.nearest,
-        "nearest_sigma": answer.nearest_sigma,
-        "start": start,
-        "start_sigma": start_sigma,
-        "grid": answer.grid.tolist(),
-        "sigmas": answer.sigmas.tolist(),
-    }
+    return Answer(
+        values=others,
+        value=answer.value,
+        reached=answer.reached,
+        nearest=answer.nearest,
+        nearest_sigma=answer.nearest_sigma,
+        start=start,
+        start_sigma=start_sigma,
+        grid=answer.grid.tolist(),
+        sigmas=answer.sigmas.tolist(),
+    )
 
 
 def _recorded(part: Part[SigmaConfig], block: Block) -> tuple[Tensor, Tensor | None]:

@@ -1,4 +1,4 @@
-"""`validation.json`: the verdict and its evidence, with a digest of both."""
+"""JSON files that carry a digest of their content: `validation.json` and `target.json`."""
 
 from __future__ import annotations
 
@@ -6,51 +6,66 @@ import hashlib
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, WithJsonSchema
 
 from ..errors import ArtefactError
 from ..files import write_text
 
-Evidence = dict[str, Any]
-"""The verdict, and for each point and observable its verdict, reasons, counts and bins."""
+Number = Annotated[
+    float,
+    BeforeValidator(lambda value: math.nan if value is None else value),
+    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "null"}]}),
+]
+"""A number that is null in the file where it is NaN or infinite, since JSON has neither, and NaN when read from it."""
 
 
-def write_evidence(path: str | Path, evidence: Evidence) -> None:
-    """Write the evidence atomically. NaN and infinite numbers become null, since JSON has neither."""
-    evidence = _finite(evidence)
-    text = json.dumps({"digest": _digest(evidence), **evidence}, indent=1, ensure_ascii=False, allow_nan=False)
-    write_text(path, text + "\n")
+class Record(BaseModel):
+    """A part of such a file. A key without a value is left out of the file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
-def read_evidence(path: str | Path) -> Evidence:
-    """Read the evidence that `write_evidence` wrote.
-
-    Raises
-    ------
-    ArtefactError
-        The file is missing, damaged, truncated or modified. The message names the file.
-
-    """
-    try:
-        evidence = json.loads(Path(path).read_text(encoding="utf-8"))
-        digest = evidence.pop("digest")
-    except OSError as error:
-        raise ArtefactError(f"{path}: can't be read: {error.strerror}; run again") from None
-    except (ValueError, AttributeError, KeyError, TypeError):
-        raise ArtefactError(f"{path}: is damaged or truncated; delete it and run again") from None
-    if digest != _digest(evidence):
-        raise ArtefactError(f"{path}: has been changed or damaged since it was written; delete it and run again")
-    return evidence
+F = TypeVar("F", bound="EvidenceFile")
 
 
-def _finite(value: Any) -> Any:
-    """A nested value with None for every NaN or infinite number."""
-    if isinstance(value, dict):
-        return {key: _finite(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+class EvidenceFile(Record):
+    """The whole content of such a file."""
+
+    digest: str = ""
+    """SHA-256 of everything else in the file."""
+
+    def write(self, path: str | Path) -> None:
+        """Write the file atomically, with its digest."""
+        content = json.loads(self.model_dump_json(exclude={"digest"}, exclude_none=True))
+        text = json.dumps({"digest": _digest(content), **content}, indent=1, ensure_ascii=False, allow_nan=False)
+        write_text(path, text + "\n")
+
+    @classmethod
+    def read(cls: type[F], path: str | Path) -> F:
+        """Read a file that `write` wrote.
+
+        Raises
+        ------
+        ArtefactError
+            The file is missing, damaged, truncated or modified. The message names the file.
+
+        """
+        try:
+            content = json.loads(Path(path).read_text(encoding="utf-8"))
+            digest = content.pop("digest")
+        except OSError as error:
+            raise ArtefactError(f"{path}: can't be read: {error.strerror}; run again") from None
+        except (ValueError, AttributeError, KeyError, TypeError):
+            raise ArtefactError(f"{path}: is damaged or truncated; delete it and run again") from None
+        if digest != _digest(content):
+            raise ArtefactError(f"{path}: has been changed or damaged since it was written; delete it and run again")
+        try:
+            return cls(digest=digest, **content)
+        except ValidationError:
+            raise ArtefactError(f"{path}: is of another version of pullback; delete it and run again") from None
 
 
-def _digest(evidence: Evidence) -> str:
-    return hashlib.sha256(json.dumps(evidence, sort_keys=True).encode()).hexdigest()
+def _digest(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -10,7 +10,6 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -24,7 +23,8 @@ from ..store.columns import FLAGS, QUOTED, TOYS
 from ..store.study_file import column_parts, pack
 from ..study.batches import Batch, Part
 from ..study.blocks import Block
-from .bin_sums import SIGMAS, Muons, Placed, Tally, ToyMuons, Truth, distance, edges
+from .bin_sums import Muons, Placed, Tally, ToyMuons, Truth, distance, edges
+from .evidence import SIGMAS, Sigma
 from .systematics import Observed, Predicted, SystematicSums
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ class PointTally:
         self.fits = ExactSum()
         """χ² and degrees of freedom, summed over the fits."""
 
-    def of(self, name: str) -> dict[str, Tally]:
+    def of(self, name: str) -> dict[Sigma, Tally]:
         """The tallies of an observable, by σ."""
         return {sigma: self.tallies[name, sigma] for sigma in SIGMAS}
 
@@ -59,7 +59,7 @@ class PointTally:
         chi2, ndf = np.broadcast_to(self.fits.rounded, 2).tolist()
         return chi2 / ndf if ndf else None
 
-    def _members(self) -> Iterator[tuple[str, Any]]:
+    def _members(self) -> Iterator[tuple[str, Tally | SystematicSums]]:
         for (name, sigma), tally in self.tallies.items():
             yield f"{name}/{sigma}", tally
         for name, sums in self.sums.items():
@@ -115,15 +115,15 @@ def _of_part(part: Part, readers: Mapping[str, Reader]) -> PointTally:
     return found
 
 
-def _tally(tallies: Mapping[str, Tally], readers: Mapping[str, Reader], part: Part, observable: Quantity) -> None:
+def _tally(tallies: Mapping[Sigma, Tally], readers: Mapping[str, Reader], part: Part, observable: Quantity) -> None:
     """Add the muons of a part to the tallies of both σ."""
     theta, sigma, toys = readers["theta"], readers["sigma"], readers["toys"]
     name = observable.name
-    muon, count = (toys.rows(f"{part.label}/toys/{column}") for column in ("muon", "toy_count"))
+    muon, number = (toys.rows(f"{part.label}/toys/{column}") for column in ("muon", "toy_count"))
     adaptive = part.config.toys.mode == "adaptive"
     settled = toys.rows(f"{part.label}/toys/toy_settled") if adaptive else np.ones(len(muon))
     thrown = {field: toys.rows(f"{part.label}/toys/{kind.name.format(name=name)}") for field, kind in TOYS.items()}
-    around: dict[str, list[Muons]] = {kind: [] for kind in tallies}
+    around: dict[Sigma, list[Muons]] = {kind: [] for kind in tallies}
     for block in part.blocks:
         here = muon[(muon >= block.start) & (muon < block.stop)] - block.start
         value = theta.read(part, name, block)
@@ -132,6 +132,7 @@ def _tally(tallies: Mapping[str, Tally], readers: Mapping[str, Reader], part: Pa
             for field, kind in QUOTED.items()
             if field != "bias" or len(here)
         }
+        quoted.setdefault("bias", np.full(len(value), np.nan))
         flag = quoted["flag"]
         finite = (flag & FLAGS["hit_not_finite"]) == 0
         place = _distance(theta, sigma, part, observable, block, "", value, quoted["sigma_linear"])
@@ -147,11 +148,11 @@ def _tally(tallies: Mapping[str, Tally], readers: Mapping[str, Reader], part: Pa
         without = (flag & FLAGS["no_standard_deviation"]) != 0
         about = value, finite, place, without, quoted["sigma_linear"], quoted["linear_valid"]
         for kind, each in tallies.items():
-            muons = Muons(*about, **_uncertainties(kind, value, quoted))
+            muons = Muons(*about, *_uncertainties(kind, value, quoted))
             each.add(muons, placed)
             if len(here):
                 around[kind].append(Muons(*(field[here] for field in muons)))
-    toy_muons = ToyMuons(count=count, settled=settled, **thrown)
+    toy_muons = ToyMuons(number=number, settled=settled, **thrown)
     for kind, each in tallies.items():
         if len(muon):
             each.add_toys(Muons(*map(np.concatenate, zip(*around[kind], strict=True))), toy_muons)
@@ -162,15 +163,15 @@ def _add_up(sums: SystematicSums, readers: Mapping[str, Reader], part: Part, nam
     sigma, toys = readers["sigma"], readers["toys"]
     extra = [f"budget_{name}", f"systematic_jacobian_{name}"]
     there = {column for column in extra if sigma.has(f"{part.label}/{column}")}
-    for row in range(len(sigma.rows(f"{part.label}/design/count_{name}"))):
-        slopes, count = (sigma.rows(f"{part.label}/design/{column}_{name}", row, row + 1)[0] for column in DESIGN_SUMS)
+    for at in range(len(sigma.rows(f"{part.label}/design/count_{name}"))):
+        slopes, count = (sigma.rows(f"{part.label}/design/{column}_{name}", at, at + 1)[0] for column in DESIGN_SUMS)
         sums.add_slopes(slopes, float(count))
     thrown = _thrown_together(toys, part, name) if extra[1] in there else None
     for block in part.blocks if there else ():  # with a single source of uncertainty there is no budget
         quoted = sigma.read(part, f"sigma_{name}", block)
         shares, jacobian = (sigma.read(part, column, block) if column in there else None for column in extra)
         sums.add(quoted, shares, jacobian)
-        if thrown is not None:
+        if thrown is not None and jacobian is not None:
             muon, spread, sd = thrown
             here = (muon >= block.start) & (muon < block.stop)
             row, total = muon[here] - block.start, sigma.read(part, f"sigma_total_{name}", block)
@@ -220,15 +221,10 @@ def _distance(
     return distance(value if own else theta.read(part, f"{fold}{at}", block), sigma_linear)
 
 
-def _uncertainties(kind: str, value: np.ndarray, quoted: Mapping[str, np.ndarray]) -> dict[str, np.ndarray | None]:
-    """The σ, bias and intervals of one kind of σ; linear propagation gives no bias, and ±1 σ and ±1.96 σ."""
+def _uncertainties(kind: Sigma, value: np.ndarray, quoted: Mapping[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+    """σ, bias and intervals of one kind of σ; linear propagation gives no bias, and ±1 σ and ±1.96 σ."""
     if kind == "quoted":
-        return {field: quoted.get(field) for field in ("sigma", "bias", "interval68", "interval95")}
+        return tuple(quoted[field] for field in ("sigma", "bias", "interval68", "interval95"))
     sigma = quoted["sigma_linear"]
     low68, high68, low95, high95 = (value + k * sigma for k in (-1.0, 1.0, -K95, K95))
-    return {
-        "sigma": sigma,
-        "bias": np.zeros_like(sigma),
-        "interval68": np.stack([low68, high68]).T,
-        "interval95": np.stack([low95, high95]).T,
-    }
+    return sigma, np.zeros_like(sigma), np.stack([low68, high68]).T, np.stack([low95, high95]).T

@@ -14,14 +14,10 @@ from jaxtyping import Bool, Float, Int
 
 from ..statistics.exact_sum import ExactSum
 from ..uncertainty.validity import contradicted
+from .evidence import Counts, Sigma
 
 EDGES = (0.0, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, math.inf)
 """Bin edges in θ/σ, with the linear σ. The effect of the fold at zero reaches to about 3 σ."""
-
-SIGMAS = ("linear", "quoted")
-"""The two uncertainties of an observable that are judged."""
-
-LEVELS = ("68", "95")
 
 FEWEST_TO_CONTRADICT = 1000
 """Minimum toys per muon to contradict `linear_valid`; below it the errors of the interval ends are too large."""
@@ -29,12 +25,7 @@ FEWEST_TO_CONTRADICT = 1000
 LIGHTEST_TAILS = 0.2
 """Excess kurtosis of toys below which a distribution has a standard deviation; without one it is 0.5 or more."""
 
-TOYS_SAY = ("toys_can_tell", "toys_disagree", "toys_without_spread", "toys_unsettled")
-"""Counts of toy muons: with toys able to test linearity, disagreeing with `linear_valid`, without spread, not settled.
-"""
-
-COUNTS = ("muons", "hit_not_finite", "value_not_finite", "no_standard_deviation", "sigma_negative", "sigma_zero_or_nan")
-COUNTS += ("interval_unusable", "sigma_not_linear", "toys_contradict", "sd_withheld", *TOYS_SAY)
+COUNTS = tuple(Counts.model_fields)
 """Counts of muons summed over all bins."""
 
 COUNTED = ("muons", "recorded", "linear_valid", "pulls", "in68", "in95")
@@ -48,7 +39,7 @@ class Muons(NamedTuple):
     """Muons of a block: value at the recorded hit, whether the hit is finite, θ/σ there, and the quoted uncertainty.
 
     A muon whose distribution has no standard deviation (`without_sd`) has only an interval. The `bias` is needed only
-    for toy muons.
+    for toy muons; in blocks without them it is NaN.
     """
 
     value: Float[np.ndarray, " muon"]
@@ -58,7 +49,7 @@ class Muons(NamedTuple):
     sigma_linear: Float[np.ndarray, " muon"]
     linear_valid: np.ndarray
     sigma: Float[np.ndarray, " muon"]
-    bias: Float[np.ndarray, " muon"] | None
+    bias: Float[np.ndarray, " muon"]
     interval68: Float[np.ndarray, "muon end"]
     interval95: Float[np.ndarray, "muon end"]
 
@@ -66,7 +57,7 @@ class Muons(NamedTuple):
 class ToyMuons(NamedTuple):
     """Toy muons: number of toys, whether their digits are stable, and statistics of the toys."""
 
-    count: np.ndarray
+    number: np.ndarray
     settled: np.ndarray
     mean: np.ndarray
     sd: np.ndarray
@@ -89,7 +80,7 @@ class ToyResiduals(NamedTuple):
 
     bin: np.ndarray
     value: np.ndarray
-    count: np.ndarray
+    number: np.ndarray
     ratio: np.ndarray
     ratio_error: np.ndarray
     bias: np.ndarray
@@ -104,7 +95,7 @@ class ToyResiduals(NamedTuple):
     high95_error: np.ndarray
 
 
-WHOLE_NUMBERS = ("bin", "count")
+WHOLE_NUMBERS = ("bin", "number")
 """The integer fields of `ToyResiduals`."""
 
 
@@ -134,7 +125,7 @@ class Rows(NamedTuple):
     For each bin: its first row, and its number of muons binned by the true and by the recorded hits.
     """
 
-    index: Int[np.ndarray, " row"]
+    row: Int[np.ndarray, " row"]
     value: Float[np.ndarray, " row"]
     off: Float[np.ndarray, " row"]
     starts: Int[np.ndarray, " bin"]
@@ -181,7 +172,7 @@ class Tally:
     tallies of batches.
     """
 
-    def __init__(self, sigma: str, edges: Float[np.ndarray, " edge"], n_dig: int):
+    def __init__(self, sigma: Sigma, edges: Float[np.ndarray, " edge"], n_dig: int):
         self.sigma, self.edges, self.n_dig = sigma, edges, n_dig
         self.counts = dict.fromkeys(COUNTS, 0)
         self.has_truth = False
@@ -222,7 +213,7 @@ class Tally:
             return
         of_bins, starts = {"muons": rows.counts, "recorded": rows.recorded}, rows.starts[filled]
         flags = {"linear_valid": muons.linear_valid != 0}
-        terms = {"value": rows.value, "sigma": sigma[rows.index]}
+        terms = {"value": rows.value, "sigma": sigma[rows.row]}
         if placed.has_truth:
             of_bins["pulls"] = rows.counts
             flags |= {"in68": _inside(at, ends68), "in95": _inside(at, ends95)}
@@ -233,7 +224,7 @@ class Tally:
         for name, counts in of_bins.items():
             self._bins[COUNTED.index(name)] += counts
         for name, flag in flags.items():
-            self._bins[COUNTED.index(name), filled] += np.add.reduceat(flag[rows.index], starts, dtype="i8")
+            self._bins[COUNTED.index(name), filled] += np.add.reduceat(flag[rows.row], starts, dtype="i8")
         sums = np.zeros((len(SUMMED), len(filled)))
         with np.errstate(over="ignore", invalid="ignore"):  # near the largest double, sums become infinite or NaN
             for name, term in terms.items():
@@ -249,22 +240,24 @@ class Tally:
         muons, toys = Muons(*(each[known] for each in muons)), ToyMuons(*(each[known] for each in toys))
         sigma = muons.sigma
         offs = [(toys.mean - muons.value - muons.bias) / sigma]
-        errors = [toys.sd / np.sqrt(toys.count) / sigma]
-        for level in LEVELS:
-            quoted = getattr(muons, f"interval{level}")
+        errors = [toys.sd / np.sqrt(toys.number) / sigma]
+        for quoted, ends, error in (
+            (muons.interval68, toys.interval68, toys.interval68_error),
+            (muons.interval95, toys.interval95, toys.interval95_error),
+        ):
             # In units of the half-width, so that a relative error of σ is an equal deviation of the interval ends.
             with np.errstate(divide="ignore", invalid="ignore"):
                 half = (quoted[:, 1:] - quoted[:, :1]) / 2
-                offs += [*((getattr(toys, f"interval{level}") - quoted) / half).T]
-                errors += [*(getattr(toys, f"interval{level}_error") / half).T]
+                offs += [*((ends - quoted) / half).T]
+                errors += [*(error / half).T]
         bins = _bins(self.edges, muons.distance)
         self._toys.append(
-            ToyResiduals(bins, muons.value, toys.count, toys.sd / sigma, toys.sd_error / sigma, *offs, *errors)
+            ToyResiduals(bins, muons.value, toys.number, toys.sd / sigma, toys.sd_error / sigma, *offs, *errors)
         )
-        enough = toys.count >= FEWEST_TO_CONTRADICT
+        enough = toys.number >= FEWEST_TO_CONTRADICT
         # Var(s²)/σ⁴ = 2/(n-1) + κ/n, solved for κ with the standard error of s.
         with np.errstate(divide="ignore", invalid="ignore"):
-            excess = toys.count * ((2 * toys.sd_error / toys.sd) ** 2 - 2 / (toys.count - 1))
+            excess = toys.number * ((2 * toys.sd_error / toys.sd) ** 2 - 2 / (toys.number - 1))
         self.counts["sd_withheld"] += int((muons.without_sd & enough & (excess < LIGHTEST_TAILS)).sum())
         contradictions = contradicted(
             muons.linear_valid[enough] != 0,

@@ -6,13 +6,28 @@ import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from ..files import write_text
 from ..study.plan import Study
 from ..study.scan import number
+from .evidence import OFFSETS, SIGMAS, Bin, Domain, Entry, Estimate, NotJudged, Sigma, Statistics
+
+Row = dict[str, str | float | None]
+"""The cells of a row by the names of their columns."""
+
+PLAIN = {"muons", "recorded", "share", "linear_valid", "mean_value", "mean_sigma", "toy_muons", "toys"}
+"""The statistics that are plain numbers, and have columns of the same names."""
+
+LINEAR_SUMMARY = (
+    *("mean_value", "mean_sigma", "ratio", "ratio_se", "scatter"),
+    *("pull_mean", "pull_sd", "pull_sd_se", "pull_rms", "coverage68", "coverage95"),
+)
+"""Columns of the linear domain that `summary.csv` has too."""
+
+QUOTED_SUMMARY = ("mean_sigma", "ratio", "ratio_se", "pull_mean", "pull_sd", "pull_rms", "coverage68", "coverage95")
+"""Columns of all muons with the quoted σ that `summary.csv` has too, named `quoted_…`."""
 
 
 def write_config(study: Study, path: str | Path) -> None:
@@ -27,7 +42,7 @@ def write_points(study: Study, path: str | Path) -> None:
     for name, batch in study.batches.items():
         for part in batch.parts:
             batches[part.label].append(name)
-    rows = [
+    rows: list[Row] = [
         {
             "point": point.label,
             **scanned(point.values),
@@ -44,7 +59,97 @@ def scanned(values: dict[str, float]) -> dict[str, str]:
     return {name: number(value) for name, value in values.items()}
 
 
-def write_csv(path: str | Path, rows: Sequence[dict[str, Any]]) -> None:
+def write_tables(study: Study, entries: Sequence[Entry], table: str | Path, summary: str | Path) -> None:
+    """Write `validation.csv`, with one row per bin, domain and all muons of each σ, and `summary.csv`."""
+    points = {point.label: scanned(point.values) for point in study.points}
+    rows: list[Row] = []
+    sums: list[Row] = []
+    for entry in entries:
+        head: Row = {"point": entry.point, **points[entry.point], "observable": entry.observable}
+        for sigma in SIGMAS:
+            judgement = entry.of(sigma)
+            for name, numbers in (*(("bin", each) for each in judgement.bins), ("domain", judgement.domain)):
+                rows.append({**head, "range": name, "sigma": sigma, **columns(numbers, sigma, study.recorded)})
+            rows.append({**head, "range": "all", "sigma": sigma, **columns(judgement.overall, sigma, study.recorded)})
+        sums.append({**head, **_summary(entry, study.recorded)})
+    write_csv(table, rows)
+    write_csv(summary, sums)
+
+
+def columns(numbers: Statistics, sigma: Sigma, recorded: bool) -> Row:
+    """Statistics by the names of their columns; without pulls if the hits are recorded."""
+    estimates = {"ratio": numbers.ratio, "ratio_rms": numbers.ratio_rms}
+    for offset in OFFSETS:
+        deviation = numbers.offsets.of(offset)
+        estimates |= {f"{offset}_off": deviation.mean, f"{offset}_rms": deviation.rms}
+    row: Row = {"low": numbers.low, "high": numbers.high} if isinstance(numbers, Bin | Domain) else {}
+    row |= numbers.model_dump(include=PLAIN)
+    for name, estimate in estimates.items():
+        if sigma == "quoted" or not name.endswith("_rms"):
+            row |= _limits(name, estimate, ("", "_se", "_low", "_high"))
+    if not recorded:
+        pulls = numbers.pulls
+        row |= _limits("pull_mean", pulls and pulls.mean, ("", "_se"))
+        row |= _limits("pull_sd", pulls and pulls.sd, ("", "_se", "_low", "_high"))
+        row["pull_rms"] = pulls and pulls.rms
+        row |= _limits("coverage68", pulls and pulls.coverage68) | _limits("coverage95", pulls and pulls.coverage95)
+    if isinstance(numbers, Bin):
+        row["ratio_verdict"] = None
+        judged = {name: estimate.verdict for name, estimate in estimates.items() if estimate and estimate.verdict}
+        row |= {f"{name.removesuffix('_off')}_verdict": verdict for name, verdict in judged.items()}
+        row |= {"verdict": numbers.verdict, "factor": numbers.factor}
+    if isinstance(numbers, Domain) and sigma == "linear":
+        scatter = numbers.scatter
+        row |= {"pull_sd_verdict": numbers.pull_sd_verdict, "pull_sd_factor": numbers.pulls and numbers.pulls.sd.factor}
+        row |= {"scatter": scatter and scatter.all.value, "scatter_local": scatter and scatter.local.value}
+        row |= _limits("scatter", scatter and scatter.all, ("_low", "_high"))
+        row |= _limits("scatter_local", scatter and scatter.local, ("_low", "_high"))
+        row["scatter_verdict"] = scatter and scatter.verdict
+    return row
+
+
+def _limits(name: str, estimate: Estimate | None, ends: Sequence[str] = ("", "_low", "_high")) -> Row:
+    """The columns of an estimate."""
+    if estimate is None:
+        return {f"{name}{end}": None for end in ends}
+    found = {"": estimate.value, "_se": estimate.se, "_low": estimate.low, "_high": estimate.high}
+    return {f"{name}{end}": found[end] for end in ends}
+
+
+def _summary(entry: Entry, recorded: bool) -> Row:
+    """The columns of an observable at a point, after its name."""
+    linear, quoted, shared = entry.linear, entry.quoted, entry.shared
+    domain, overall = columns(linear.domain, "linear", recorded), columns(quoted.overall, "quoted", recorded)
+    row: Row = {
+        "verdict": entry.verdict,
+        "linear_verdict": linear.verdict,
+        "quoted_verdict": quoted.verdict,
+        "linear_valid": entry.linear_valid,
+        **{f"linear_valid_{each.low:g}_to_{each.high:g}": each.linear_valid for each in quoted.bins},
+        **quoted.counts.model_dump(),
+        "domain_share": linear.domain.share,
+        "mean_sigma_all": linear.overall.mean_sigma,
+        **{name: domain.get(name) for name in LINEAR_SUMMARY},
+        "bins_outside": sum(each.verdict == NotJudged.OUTSIDE and each.muons > 0 for each in linear.bins),
+        **{f"quoted_{name}": overall.get(name) for name in QUOTED_SUMMARY},
+        "chi2_per_ndf": entry.chi2_per_ndf,
+        **{f"share_{name.replace(' ', '_')}": share for name, share in entry.budget.items()},
+    }
+    if shared:
+        mean = shared.mean_uncertainty
+        row |= {
+            "mean_uncertainty": mean and mean.total,
+            "mean_uncertainty_independent": mean and mean.independent,
+            "mean_uncertainty_shared": mean and mean.shared,
+            "total": shared.total and shared.total.value,
+            "mean": shared.mean and shared.mean.value,
+            "pull_width": shared.pull_width and shared.pull_width.value,
+            "pull_shift": shared.pull_shift and shared.pull_shift.value,
+        }
+    return row | {f"d_mean_sigma_d_{name}": slope for name, slope in entry.design.items()}
+
+
+def write_csv(path: str | Path, rows: Sequence[Row]) -> None:
     """Write rows as CSV, with one column per key of any row. Numbers are exact; None and NaN become empty cells."""
     text = io.StringIO()
     writer = csv.DictWriter(text, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")

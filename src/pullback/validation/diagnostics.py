@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
 
-from ..statistics.intervals import equivalence, half_width, mean_interval
+from ..statistics.intervals import Verdict, equivalence, half_width, mean_interval
 from ..statistics.normal import P68, P95
-from .bin_sums import LEVELS
-from .judgement import OUTSIDE, worst
-
-Numbers = dict[str, Any]
+from .evidence import DiagnosticResult, Estimate, Judgement, worst
 
 
 class Diagnostic(NamedTuple):
@@ -97,51 +95,38 @@ DIAGNOSTICS = {
 }
 
 
-def diagnose(linear: Numbers, quoted: Numbers, tolerance: float, confidence: float) -> dict[str, Numbers]:
-    """Value and verdict (pass, fail or inconclusive) of each diagnostic.
+def diagnose(linear: Judgement, quoted: Judgement, tolerance: float, confidence: float) -> dict[str, DiagnosticResult]:
+    """Value and verdict of each diagnostic, from the judgements of both σ.
 
-    Parameters
-    ----------
-    linear, quoted : dict
-        Judgements of the two σ, see `pullback.validation.judgement.Judgement.result`.
-    tolerance, confidence : float
-        Settings of the study's validation. Coverage is judged by the half-width of the Gaussian interval with the
-        observed coverage, over the nominal half-width. The mean of pulls is judged by its deviation from 0.
-
+    Coverage is judged by the half-width of the Gaussian interval with the observed coverage, over the nominal
+    half-width. The mean of pulls is judged by its deviation from 0.
     """
-    domain = linear["domain"]
-    found = {
-        "closure_linear": _of_bins(linear["bins"], {"ratio": "ratio_verdict"}, 1.0),
-        "closure_quoted": _of_bins(quoted["bins"], {"ratio": "ratio_verdict"}, 1.0),
-        "bias": _of_bins(quoted["bins"], {"bias_off": "bias_verdict"}, 0.0),
-        **{
-            f"ends{level}": _of_bins(
-                quoted["bins"], {f"{end}{level}_off": f"{end}{level}_verdict" for end in ("low", "high")}, 0.0
-            )
-            for level in LEVELS
-        },
-        "pull_sd": {"value": domain.get("pull_sd"), "verdict": domain.get("pull_sd_verdict")},
-        "scatter": {"value": domain.get("scatter"), "verdict": domain.get("scatter_verdict")},
+    domain, offsets = linear.domain, [each.offsets for each in quoted.bins]
+    found: dict[str, DiagnosticResult | None] = {
+        "closure_linear": _furthest([each.ratio for each in linear.bins if isinstance(each.verdict, Verdict)], 1.0),
+        "closure_quoted": _furthest([each.ratio for each in quoted.bins], 1.0),
+        "ends68": _furthest([end.mean for each in offsets for end in (each.low68, each.high68)], 0.0),
+        "ends95": _furthest([end.mean for each in offsets for end in (each.low95, each.high95)], 0.0),
+        "bias": _furthest([each.bias.mean for each in offsets], 0.0),
     }
-    if domain.get("pull_mean") is not None:
-        limits = mean_interval(1 + domain["pull_mean"], domain["pull_mean_se"], confidence)
-        found["pull_mean"] = {"value": domain["pull_mean"], "verdict": equivalence(*limits, tolerance)}
-        for level, nominal in zip(LEVELS, (P68, P95), strict=True):
-            limits = (half_width(domain[f"coverage{level}{end}"]) / half_width(nominal) for end in ("_low", "_high"))
-            verdict = equivalence(*limits, tolerance)
-            found[f"coverage{level}"] = {"value": domain[f"coverage{level}"], "verdict": verdict}
-    return {name: found[name] for name in DIAGNOSTICS if found.get(name, {}).get("verdict")}
+    if domain.pull_sd_verdict:
+        value = domain.pulls.sd.value if domain.pulls else math.nan
+        found["pull_sd"] = DiagnosticResult(value=value, verdict=domain.pull_sd_verdict)
+    if domain.scatter:
+        found["scatter"] = DiagnosticResult(value=domain.scatter.all.value, verdict=domain.scatter.verdict)
+    if pulls := domain.pulls:
+        limits = mean_interval(1 + pulls.mean.value, pulls.mean.se or 0.0, confidence)
+        found["pull_mean"] = DiagnosticResult(value=pulls.mean.value, verdict=equivalence(*limits, tolerance))
+        for name, coverage, nominal in (("coverage68", pulls.coverage68, P68), ("coverage95", pulls.coverage95, P95)):
+            limits = half_width(coverage.low) / half_width(nominal), half_width(coverage.high) / half_width(nominal)
+            found[name] = DiagnosticResult(value=coverage.value, verdict=equivalence(*limits, tolerance))
+    return {name: result for name in DIAGNOSTICS if (result := found.get(name))}
 
 
-def _of_bins(bins: Sequence[Numbers], keys: Mapping[str, str], right: float) -> Numbers:
-    """The largest deviation from the expected value and the worst verdict, over the bins where this σ is judged."""
-    known = [
-        (each[value], each[verdict])
-        for each in bins
-        for value, verdict in keys.items()
-        if each["verdict"] != OUTSIDE and each.get(verdict) is not None
-    ]
+def _furthest(estimates: Sequence[Estimate | None], right: float) -> DiagnosticResult | None:
+    """The judged value furthest from the expected one, and the worst verdict."""
+    known = [each for each in estimates if each and each.verdict]
     if not known:
-        return {}
-    values, verdicts = zip(*known, strict=True)
-    return {"value": max(values, key=lambda value: abs(value - right)), "verdict": worst([*verdicts])}
+        return None
+    value = max((each.value for each in known), key=lambda value: abs(value - right))
+    return DiagnosticResult(value=value, verdict=worst(each.verdict for each in known))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
 from ..statistics.exact_sum import ExactSum
-from ..statistics.intervals import equivalence, sd_interval
+from ..statistics.intervals import Verdict, equivalence, sd_interval
+from .evidence import Estimate, Expected, MeanUncertainty, Shared, worst
 
 Matrix = Float[np.ndarray, "systematic systematic"]
 
@@ -40,7 +41,7 @@ class SystematicSums:
 
     _EXACT = ("square", "jacobian", "shares", "slopes", "differentiated", "seen")
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.muons = 0
         self._sums = {name: ExactSum() for name in self._EXACT}
         self._predicted: list[Predicted] = []
@@ -114,28 +115,23 @@ class SystematicSums:
         slopes, muons = self._sum("slopes"), float(self._sum("differentiated"))
         return dict(zip(parameters, (slopes / muons).tolist(), strict=True)) if muons else dict.fromkeys(parameters)
 
-    def mean(self, sigma_eta: Matrix) -> dict[str, float]:
+    def mean(self, sigma_eta: Matrix) -> MeanUncertainty | None:
         """The standard uncertainty of the mean over all muons, u² = Σ σ²/N² + ḡ Σ_η ḡᵀ, and its two parts."""
         if not self.muons:
-            return {}
+            return None
         mean, independent = self._sum("jacobian") / self.muons, math.sqrt(self._sum("square")) / self.muons
         shared = math.sqrt(max(0.0, float(mean @ sigma_eta @ mean)))
-        return {
-            "mean_uncertainty": math.hypot(independent, shared),
-            "mean_uncertainty_independent": independent,
-            "mean_uncertainty_shared": shared,
-        }
+        return MeanUncertainty(total=math.hypot(independent, shared), independent=independent, shared=shared)
 
-    def experiments(self, sigma_eta: Matrix, tolerance: float, confidence: float) -> dict[str, Any]:
-        """The judgement of the pseudo-experiments, see `judge`."""
+    def shared(self, sigma_eta: Matrix, tolerance: float, confidence: float) -> Shared:
+        """The uncertainty of the mean, and the judgement of the pseudo-experiments, see `judge`."""
         predicted, sums = Predicted(*map(np.concatenate, zip(*self._predicted, strict=True))), self._sum("seen")
         observed = Observed(np.concatenate(self._sd), *(sums if sums.ndim else np.zeros((2, 0))))
-        return judge(predicted, observed, sigma_eta, tolerance, confidence)
+        shared = judge(predicted, observed, sigma_eta, tolerance, confidence)
+        return shared.model_copy(update={"mean_uncertainty": self.mean(sigma_eta)})
 
 
-def judge(
-    predicted: Predicted, observed: Observed, sigma_eta: Matrix, tolerance: float, confidence: float
-) -> dict[str, Any]:
+def judge(predicted: Predicted, observed: Observed, sigma_eta: Matrix, tolerance: float, confidence: float) -> Shared:
     """Whether pseudo-experiments confirm the total and the shared uncertainty.
 
     Two ratios are judged, and both should be 1:
@@ -152,36 +148,34 @@ def judge(
     """
     count = len(observed.pull)
     known = np.isfinite(predicted.total) & np.isfinite(observed.sd) & (predicted.total > 0)
-    everyone = bool(np.isfinite(observed.sd).sum() == known.sum())
     muons = int(known.sum())
-    result: dict[str, Any] = {"experiments": count, "experiment_muons": muons}
     if muons < 2:
-        return {**result, "verdict": "inconclusive"}
-    verdicts = []
+        return Shared(experiments=count, experiment_muons=muons, verdict=Verdict.INCONCLUSIVE)
 
-    def ratio(name: str, value: float) -> None:
+    def ratio(value: float) -> Estimate:
         low, high = sd_interval(value, count - 1, confidence)
-        verdict = equivalence(low, high, tolerance)
-        verdicts.append(verdict)
-        result.update({name: value, f"{name}_low": low, f"{name}_high": high, f"{name}_verdict": verdict})
+        return Estimate(value=value, low=low, high=high, verdict=equivalence(low, high, tolerance))
 
-    ratio("total", float(np.sqrt(np.square(observed.sd[known] / predicted.total[known]).mean())))
-    if everyone:
-        h = predicted.jacobian[known] / predicted.spread[known, None]
-        centred, mean = h - h.mean(axis=0), h.mean(axis=0)
-        between = float(np.einsum("mk,kl,ml->", centred, sigma_eta, centred)) / (muons - 1)
-        shift, expected = (
-            float((observed.pull / muons).std(ddof=1)),
-            math.sqrt(1 / muons + float(mean @ sigma_eta @ mean)),
-        )
-        ratio("mean", shift / expected)
-        result |= {
-            "pull_width": math.sqrt(float((observed.square - np.square(observed.pull) / muons).mean()) / (muons - 1)),
-            "pull_width_expected": math.sqrt(1 + between),
-            "pull_shift": shift,
-            "pull_shift_expected": expected,
-        }
-    else:
-        verdicts.append("inconclusive")
-    worst = "pass" if set(verdicts) == {"pass"} else "fail" if "fail" in verdicts else "inconclusive"
-    return {**result, "verdict": worst}
+    total = ratio(float(np.sqrt(np.square(observed.sd[known] / predicted.total[known]).mean())))
+    shared = Shared(
+        experiments=count,
+        experiment_muons=muons,
+        total=total,
+        verdict=worst([total.verdict, Verdict.INCONCLUSIVE]),
+    )
+    if np.isfinite(observed.sd).sum() != muons:
+        return shared
+    h = predicted.jacobian[known] / predicted.spread[known, None]
+    centred, mean_h = h - h.mean(axis=0), h.mean(axis=0)
+    between = float(np.einsum("mk,kl,ml->", centred, sigma_eta, centred)) / (muons - 1)
+    shift = float((observed.pull / muons).std(ddof=1))
+    expected = math.sqrt(1 / muons + float(mean_h @ sigma_eta @ mean_h))
+    width = math.sqrt(float((observed.square - np.square(observed.pull) / muons).mean()) / (muons - 1))
+    mean = ratio(shift / expected)
+    judged = {
+        "mean": mean,
+        "pull_width": Expected(value=width, expected=math.sqrt(1 + between)),
+        "pull_shift": Expected(value=shift, expected=expected),
+        "verdict": worst([total.verdict, mean.verdict]),
+    }
+    return shared.model_copy(update=judged)

@@ -10,17 +10,18 @@ from pullback.report.captions import words
 from pullback.report.figures import base, budget, plot, point
 from pullback.report.figures.base import Subject
 from pullback.report.gallery import badness, drawn_from, fixed_entries, gallery, point_of
+from pullback.statistics.intervals import Verdict
 from pullback.store import artefact
-from pullback.store.evidence_file import read_evidence
 from pullback.store.study_file import open_study
 from pullback.study.blocks import BLOCK
 from pullback.study.plan import Study
+from pullback.validation.evidence import ENDS, Evidence
 
 
 def drawn(raw, folder):
     run = Run(raw, folder).make()
     plot.plot(run.study, run.outputs.study, run.outputs.validation, *run.figures)
-    return run, read_evidence(run.outputs.validation)
+    return run, Evidence.read(run.outputs.validation)
 
 
 @pytest.fixture(scope="module")
@@ -52,10 +53,13 @@ def test_files_hold_no_date_and_load_nothing(scan):
 def test_the_points_that_are_drawn(scan):
     run, evidence = scan
     for worst in range(4):
-        entries = [{**entry, "verdict": "pass"} for entry in evidence["points"]]
-        entries[worst]["verdict"] = "fail"
-        drawn = {f.subject: point_of(f, run.study, {"points": entries}) for f in gallery(run.study) if f.kind == "hits"}
-        assert drawn == {"nominal": "detector.resolution=100,model.dz=1.5", "worst": entries[worst]["point"]}
+        entries = [
+            entry.model_copy(update={"verdict": Verdict.FAIL if index == worst else Verdict.PASS})
+            for index, entry in enumerate(evidence.points)
+        ]
+        judged = evidence.model_copy(update={"points": entries})
+        drawn = {f.subject: point_of(f, run.study, judged) for f in gallery(run.study) if f.kind == "hits"}
+        assert drawn == {"nominal": "detector.resolution=100,model.dz=1.5", "worst": entries[worst].point}
     everything = Study.from_config({**SMALL, "figures": {"points": "all"}})
     labels = [point.label for point in everything.points]
     assert [figure.subject for figure in gallery(everything) if figure.kind == "hits"] == labels
@@ -97,7 +101,7 @@ def panels(run, evidence, kind):
         base.plt.close(canvas)
         label = subject.label
         columns = {name.removeprefix(label + "/"): reader.rows(name) for name, _ in reader.columns(label)}
-    return canvas.axes, columns, {e["observable"]: e for e in evidence["points"] if e["point"] == label}
+    return canvas.axes, columns, {e.observable: e for e in evidence.points if e.point == label}
 
 
 def test_several_observables_share_figures(track):
@@ -117,7 +121,7 @@ def test_several_observables_give_the_same_bytes_every_time(track, tmp_path):
 
 def test_the_budget_figure_shows_the_evidence_and_adds_up(track):
     (axes,), _, entries = panels(*track, "budget")
-    budgets = [entry["budget"] for entry in entries.values()]
+    budgets = [entry.budget for entry in entries.values()]
     names = list(budgets[0])
     assert names == ["layer 0", "layer 1", "layer 2", "alignment.x[1]", "model.z[2]"]
     bars = {bar.get_label(): [each.get_width() for each in bar] for bar in axes.containers}
@@ -141,8 +145,8 @@ def test_the_systematics_figure_shows_the_experiments(track, monkeypatch):
     for index, (name, entry) in enumerate(entries.items()):
         pull, count = (columns[f"experiments/{each}_{name}"].sum(axis=0) for each in ("pull", "count"))
         np.testing.assert_array_equal(seen[2 * index], pull / count)
-        assert np.std(seen[2 * index], ddof=1) == pytest.approx(entry["shared"]["pull_shift"])
-        assert np.sqrt(np.mean(seen[2 * index + 1] ** 2)) == pytest.approx(entry["shared"]["pull_width"])
+        assert np.std(seen[2 * index], ddof=1) == pytest.approx(entry.shared.pull_shift.value)
+        assert np.sqrt(np.mean(seen[2 * index + 1] ** 2)) == pytest.approx(entry.shared.pull_width.value)
 
 
 def test_bins_are_of_the_distance_from_the_fold_that_there_is(track):
@@ -199,10 +203,10 @@ def test_several_observables_over_a_grid(tmp_path):
     assert "All other parameters are those of the scan point nearest" not in words(scan, run.study, evidence)[1]
     assert "All other parameters are those of the scan point nearest" in words(budget, run.study, evidence)[1]
     entries = fixed_entries(run.study, evidence, ["detector.resolution"])
-    assert [(each["observable"], each["values"]["detector.resolution"]) for each in entries] == [
+    assert [(each.observable, each.values["detector.resolution"]) for each in entries] == [
         (name, resolution) for resolution in (500.0, 1000.0) for name in ("slope", "theta", "intercept")
     ]
-    assert {each["values"]["detector.efficiency"] for each in entries} == {0.8}
+    assert {each.values["detector.efficiency"] for each in entries} == {0.8}
 
 
 @pytest.mark.parametrize(
@@ -242,20 +246,21 @@ def test_the_ratio_panel_shows_the_ratio(scan):
 def test_the_coverage_figure_shows_the_evidence(scan):
     run, evidence = scan
     panels, _ = lines(run, evidence, "coverage")
-    entry = next(e for e in evidence["points"] if e["point"] == "detector.resolution=100,model.dz=1.5")
+    entry = next(e for e in evidence.points if e.point == "detector.resolution=100,model.dz=1.5")
     for panel, sigma in zip(panels, ("linear", "quoted"), strict=True):
         shown = [data[:, 1].tolist() for _, data in panel if len(data) > 2]
-        for key in ("coverage68", "coverage95"):
-            assert [each[key] for each in entry[sigma]["bins"] if each[key] is not None] in shown
+        for level in ("68", "95"):
+            assert [each.pulls.coverage(level).value for each in entry.of(sigma).bins if each.pulls] in shown
 
 
 def test_the_ends_figure_shows_the_evidence(scan):
     run, evidence = scan
     ((panel,), _) = lines(run, evidence, "ends")
-    entry = next(e for e in evidence["points"] if e["point"] == "detector.resolution=100,model.dz=1.5")
+    entry = next(e for e in evidence.points if e.point == "detector.resolution=100,model.dz=1.5")
     shown = [data[:, 1].tolist() for _, data in panel if len(data) > 2]
-    for key in ("low68_off", "high68_off", "low95_off", "high95_off"):
-        assert [each[key] for each in entry["quoted"]["bins"] if each[key] is not None] in shown
+    for name in ENDS:
+        means = [each.offsets.of(name).mean for each in entry.quoted.bins]
+        assert [mean.value for mean in means if mean] in shown
 
 
 def test_the_law_figure_shows_where_it_holds(scan):
@@ -446,7 +451,7 @@ def test_toys_of_very_many_blocks_are_shown(tmp_path):
     assert {name for _, name in drawn_from(run.study)} == set(run.study.batches)
     with open_study(run.outputs.study) as reader:
         figure = next(each for each in gallery(run.study) if each.kind == "sigma")
-        subject = Subject(run.study, reader, read_evidence(run.outputs.validation), figure)
+        subject = Subject(run.study, reader, Evidence.read(run.outputs.validation), figure)
         (theta,) = subject.observables
         muon = theta.toys("muon")
         assert len(muon) == 2

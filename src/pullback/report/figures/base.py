@@ -19,12 +19,12 @@ from matplotlib.figure import Figure as Canvas
 from ...models import NO_FOLD, Quantity
 from ...statistics.angles import wrap
 from ...store.artefact import Reader
-from ...store.evidence_file import Evidence
 from ...study import blocks
 from ...study.blocks import block_count
 from ...study.plan import Study
 from ...study.toy_selection import blocks_shown, share
-from ...validation.bin_sums import SIGMAS, distance
+from ...validation.bin_sums import distance
+from ...validation.evidence import Bin, Entry, Estimate, Evidence, Level, Sigma
 from ..formats import over_sigma
 from ..gallery import Figure, point_of
 
@@ -67,7 +67,7 @@ class Subject:
         self.label = point_of(figure, study, evidence)
         self.point = next(each for each in study.points if each.label == self.label)
         self.settings = self.point.config.validation
-        entries = {each["observable"]: each for each in evidence["points"] if each["point"] == self.label}
+        entries = {each.observable: each for each in evidence.points if each.point == self.label}
         self.observables = [Observable(self, each, entries[each.name]) for each in observables_of(study, figure)]
 
     def column(self, name: str) -> np.ndarray:
@@ -115,10 +115,10 @@ class Subject:
 class Observable:
     """An observable at the scan point of a figure, with its entry in the evidence."""
 
-    def __init__(self, subject: Subject, quantity: Quantity, entry: dict[str, Any]):
+    def __init__(self, subject: Subject, quantity: Quantity, entry: Entry):
         self.subject, self.quantity, self.entry = subject, quantity, entry
         self.name, self.symbol = quantity.name, quantity.symbol
-        self.linear, self.quoted = entry["linear"], entry["quoted"]
+        self.linear, self.quoted = entry.linear, entry.quoted
         fold = quantity.fold or quantity.name
         self.fold = next((each for each in subject.model.observables if each.name == fold and fold != NO_FOLD), None)
 
@@ -264,17 +264,19 @@ def panels(
     return canvas, list(grid.flat[:count])
 
 
-Bins = list[dict[str, Any]]
-
-
 class BinPanel(NamedTuple):
     """A panel with bins along its axis: what it is of, what the bins are of, their names, and what is in them."""
 
     title: str
     place: str
     words: list[str]
-    linear: Bins
-    quoted: Bins
+    linear: list[Bin]
+    quoted: list[Bin]
+
+    def coverages(self, sigma: Sigma, level: Level) -> list[Estimate | None]:
+        """The coverage of the intervals of a σ in each bin."""
+        bins = self.linear if sigma == "linear" else self.quoted
+        return [each.pulls and each.pulls.coverage(level) for each in bins]
 
 
 def of_bins(observables: Sequence[Observable]) -> list[BinPanel]:
@@ -284,20 +286,20 @@ def of_bins(observables: Sequence[Observable]) -> list[BinPanel]:
     each, and are together in one panel.
     """
     found = [
-        BinPanel(each.symbol, each.place, labels(each.linear["bins"]), each.linear["bins"], each.quoted["bins"])
+        BinPanel(each.symbol, each.place, labels(each.linear.bins), each.linear.bins, each.quoted.bins)
         for each in observables
         if each.fold is not None
     ]
     flat = [each for each in observables if each.fold is None]
     if flat:
-        last = ([each.entry[sigma]["bins"][-1] for each in flat] for sigma in SIGMAS)
-        found.append(BinPanel("without a fold", "", [each.symbol for each in flat], *last))
+        linear, quoted = ([each.linear.bins[-1] for each in flat], [each.quoted.bins[-1] for each in flat])
+        found.append(BinPanel("without a fold", "", [each.symbol for each in flat], linear, quoted))
     return found
 
 
-def labels(bins: Bins) -> list[str]:
+def labels(bins: Sequence[Bin]) -> list[str]:
     """The ranges of bins."""
-    return [f"{each['low']:g}–{each['high']:g}" if each["high"] is not None else f"≥ {each['low']:g}" for each in bins]
+    return [f"{each.low:g}–{each.high:g}" if np.isfinite(each.high) else f"≥ {each.low:g}" for each in bins]
 
 
 def ticks(axes: Axes, words: Sequence[str], place: str) -> None:
@@ -307,8 +309,8 @@ def ticks(axes: Axes, words: Sequence[str], place: str) -> None:
     axes.set(xlabel=place, xlim=(-0.5, len(words) - 0.5))
 
 
-def in_bins(axes: Axes, bins: Bins, key: str, shift: float = 0.0, **style: Any) -> None:
-    """A statistic with its interval in those bins that have it."""
-    place = [i for i, each in enumerate(bins) if each.get(key) is not None]
-    value, low, high = (np.array([bins[i][f"{key}{limit}"] for i in place]) for limit in ("", "_low", "_high"))
-    axes.errorbar(np.array(place) + shift, value, [value - low, high - value], capsize=3, ls="none", **style)
+def in_bins(axes: Axes, estimates: Sequence[Estimate | None], shift: float = 0.0, **style: Any) -> None:
+    """An estimate of each bin with its interval, in those bins that have it."""
+    known = {place + shift: each for place, each in enumerate(estimates) if each and np.isfinite(each.value)}
+    value, low, high = (np.array([getattr(each, of) for each in known.values()]) for of in ("value", "low", "high"))
+    axes.errorbar(np.array([*known]), value, [value - low, high - value], capsize=3, ls="none", **style)

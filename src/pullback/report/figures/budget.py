@@ -10,9 +10,9 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 
-from ...store.evidence_file import Evidence
 from ...study.plan import Study
 from ...study.scan import number
+from ...validation.evidence import Evidence
 from ..gallery import Figure, fixed_entries, over
 from .base import (
     BLUE,
@@ -38,7 +38,7 @@ HATCHES = ("", "///", "...", "\\\\\\", "xxx")
 
 
 def _budget(subject: Subject) -> Canvas:
-    budgets = [each.entry["budget"] for each in subject.observables]
+    budgets = [each.entry.budget for each in subject.observables]
     canvas, axes = plt.subplots(figsize=(8, 1.2 + 0.42 * len(budgets)))
     stacked(axes.barh, budgets, "left", "height")
     axes.set_yticks(range(len(budgets)), [each.symbol for each in subject.observables])
@@ -73,12 +73,12 @@ def budget_scan(study: Study, evidence: Evidence, figure: Figure) -> Canvas:
     canvas, grid = panels(len(observables), 2.5 + 2 / columns, 2.6, sharex=True, sharey=True)
     for axes, each in zip(grid, observables, strict=True):
         entries = sorted(
-            (entry for entry in fixed_entries(study, evidence, [name]) if entry["observable"] == each.name),
-            key=lambda entry: points[entry["point"]][name],
+            (entry for entry in fixed_entries(study, evidence, [name]) if entry.observable == each.name),
+            key=lambda entry: points[entry.point][name],
         )
-        stacked(axes.bar, [entry["budget"] for entry in entries], "bottom", "width")
+        stacked(axes.bar, [entry.budget for entry in entries], "bottom", "width")
         every = -(-len(entries) // 8)
-        words = [number(points[entry["point"]][name]) for entry in entries]
+        words = [number(points[entry.point][name]) for entry in entries]
         axes.set_xticks(range(0, len(entries), every), words[::every])
         axes.axhline(0, color="black", lw=0.8)
         axes.axhline(1, color="black", lw=0.8, ls="--")
@@ -112,8 +112,8 @@ def _experiments(left: Axes, right: Axes, each: Observable) -> None:
     pull, square, count = (
         each.subject.whole(f"experiments/{name}_{each.name}").sum(axis=0) for name in ("pull", "square", "count")
     )
-    shared = each.entry["shared"]
-    if count < 2 or not shared.get("pull_shift_expected"):
+    shared = each.entry.shared
+    if count < 2 or not shared or not shared.pull_shift or not shared.pull_width:
         words = "too few muons" if count < 2 else "not judged"
         say(left, words)
         left.set(xlabel=f"mean pull of {each.symbol}")
@@ -121,7 +121,7 @@ def _experiments(left: Axes, right: Axes, each: Observable) -> None:
         return
     mean = pull / count
     width = np.sqrt((square - pull**2 / count) / (count - 1))
-    narrow, expected = 1 / np.sqrt(count), shared["pull_shift_expected"]
+    narrow, expected = 1 / np.sqrt(count), shared.pull_shift.expected
     at = float(mean.mean())
     half = 4 * max(expected, float(mean.std()))
     x = np.linspace(at - half, at + half, 301)
@@ -135,7 +135,7 @@ def _experiments(left: Axes, right: Axes, each: Observable) -> None:
     low, high = min(low, 0.95), max(high, 1.05)
     density(right, width, np.linspace(low, high, 51), color=BLUE, alpha=0.5)
     right.axvline(1, color=GREY, lw=1, label="1")
-    right.axvline(shared["pull_width_expected"], color="black", lw=1.2, ls=":", label="expected width")
+    right.axvline(shared.pull_width.expected, color="black", lw=1.2, ls=":", label="expected width")
     right.set(xlabel=f"sd of the pulls of {each.symbol}", ylabel="density", ylim=(0, 1.15 * right.get_ylim()[1]))
 
 

@@ -11,9 +11,10 @@ from typing import Literal
 from matplotlib.transforms import Bbox
 
 from ...files import whole
-from ...store.evidence_file import read_evidence
 from ...store.study_file import open_study
+from ...store.target_file import TargetAnswers
 from ...study.plan import Study
+from ...validation.evidence import Evidence
 from ..gallery import gallery
 from .base import STYLE, Canvas, Subject, plt
 from .budget import OF_SOURCES
@@ -42,11 +43,11 @@ def plot(
     target: str | Path | None = None,
 ) -> None:
     """Draw every figure of the study's gallery, in its order, as SVG and as PDF."""
-    evidence = read_evidence(validation)
+    evidence = Evidence.read(validation)
     with open_study(study_file) as reader, plt.rc_context(STYLE):
         for figure, svg, pdf in zip(gallery(study), svgs, pdfs, strict=True):
             if figure.kind == "target" and target:
-                canvas = target_figure(study, read_evidence(target))
+                canvas = target_figure(study, TargetAnswers.read(target))
             elif figure.subject == "scan":
                 canvas = OF_SCAN[figure.kind](study, evidence, figure)
             else:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from ...statistics.angles import wrap
 from ...statistics.normal import K95, P68, P95
-from ...validation.judgement import ENDS, OUTSIDE
+from ...validation.evidence import ENDS, Bin, Entry, Level, NotJudged, Sigma
 from .base import (
     BLUE,
     FEW,
@@ -43,7 +43,7 @@ ENDS_STYLES = (
     (VERMILLION, "^", "95 %, upper"),
 )
 
-COVERAGE_STYLES = (
+COVERAGE_STYLES: tuple[tuple[Sigma, Level, str, str, str, str], ...] = (
     ("linear", "68", BLUE, "o", "none", "±1 σ, linear"),
     ("quoted", "68", BLUE, "o", BLUE, "68.27 %, quoted"),
     ("linear", "95", VERMILLION, "s", "none", "±1.96 σ, linear"),
@@ -223,8 +223,8 @@ def _pulls(subject: Subject) -> Canvas:
         limit = each.domain
         inside = (each.distance("_true") >= limit)[usable]
         bins = np.linspace(-4.5, 4.5, 61)
-        domain = each.linear["domain"]
-        words = f"mean {domain['pull_mean']:+.3f}, sd {domain['pull_sd']:.3f}" if domain.get("pull_sd") else ""
+        pulls = each.linear.domain.pulls
+        words = f"mean {pulls.mean.value:+.3f}, sd {pulls.sd.value:.3f}" if pulls and pulls.sd.value > 0 else ""
         condition = f"{each.place} ≥ {limit:g}" if each.fold else "all muons"
         density(axes, z[inside], bins, color=BLUE, alpha=0.5, label=f"{condition}\n{words}" if words else condition)
         if not inside.all():
@@ -250,7 +250,8 @@ def _ends(subject: Subject) -> Canvas:
         axes.axhline(0, color="black", lw=0.6)
         for index, (end, (colour, marker, label)) in enumerate(zip(ENDS, ENDS_STYLES, strict=True)):
             shift = 0.12 * (index - 1.5)
-            in_bins(axes, panel.quoted, f"{end}_off", shift, fmt=marker, ms=4, color=colour, label=label)
+            means = [each.offsets.of(end).mean for each in panel.quoted]
+            in_bins(axes, means, shift, fmt=marker, ms=4, color=colour, label=label)
         _named(axes, panel, "recorded ", len(found))
         low, high = axes.get_ylim()
         axes.set_ylim(min(low, -2 * tolerance), max(high, 2 * tolerance))
@@ -261,7 +262,7 @@ def _ends(subject: Subject) -> Canvas:
 
 def _coverage(subject: Subject) -> Canvas:
     found = of_bins(subject.observables)
-    views: list[tuple[BinPanel, Sequence[tuple[str, ...]]]] = [(panel, COVERAGE_STYLES) for panel in found]
+    views = [(panel, COVERAGE_STYLES) for panel in found]
     if subject.one_hit:  # linear and quoted intervals beside each other
         views = [(panel, COVERAGE_STYLES[kind::2]) for panel in found for kind in (0, 1)]
     size = (4.7, 3.6) if subject.one_hit else _size(found)
@@ -272,14 +273,14 @@ def _coverage(subject: Subject) -> Canvas:
         for index, (sigma, level, colour, marker, face, label) in enumerate(styles):
             shift = 0.12 * (index - (len(styles) - 1) / 2)
             style = {"fmt": marker, "ms": 4, "color": colour, "mfc": face, "label": label}
-            in_bins(axes, getattr(panel, sigma), f"coverage{level}", shift, **style)
-        outside = sum(each["verdict"] == OUTSIDE for each in panel.linear) if panel.place else 0
+            in_bins(axes, panel.coverages(sigma, level), shift, **style)
+        outside = sum(each.verdict == NotJudged.OUTSIDE for each in panel.linear) if panel.place else 0
         axes.axvspan(-0.5, outside - 0.5, color=GREY, alpha=0.2, lw=0)
         _named(axes, panel, "true ", len(found))
     for axes in grid:
         axes.set(ylabel="coverage", ylim=(None, 1.02))
     if subject.one_hit and outside:
-        grid[0].text(-0.4, 0.03, OUTSIDE, transform=grid[0].get_xaxis_transform(), fontsize=8)
+        grid[0].text(-0.4, 0.03, NotJudged.OUTSIDE.value, transform=grid[0].get_xaxis_transform(), fontsize=8)
     legend(canvas, grid)
     return canvas
 
@@ -293,7 +294,7 @@ def _law(subject: Subject) -> Canvas:
     else:
         _valid_of_each(first, subject.observables)
         for axes, panel in zip(grid, found, strict=True):
-            edges = [bin_["low"] for bin_ in panel.quoted]
+            edges = [bin_.low for bin_ in panel.quoted]
             label = "share with linear propagation valid"
             axes.stairs(_valid(panel.quoted)[:-1], edges, color=GREY, alpha=0.3, fill=True, label=label)
     for axes, each in zip(grid, folded, strict=True):
@@ -303,9 +304,9 @@ def _law(subject: Subject) -> Canvas:
     return canvas
 
 
-def _valid(entries: Sequence[dict[str, Any]]) -> list[float]:
+def _valid(entries: Sequence[Bin | Entry]) -> list[float]:
     """The share of muons for which linear propagation is valid; NaN where there are none."""
-    return [np.nan if each["linear_valid"] is None else each["linear_valid"] for each in entries]
+    return [np.nan if each.linear_valid is None else each.linear_valid for each in entries]
 
 
 def _valid_in_bins(axes: Axes, panel: BinPanel, at: str) -> None:

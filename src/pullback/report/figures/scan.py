@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 
 from ...config.dotted_names import unit_of
 from ...statistics.normal import P68, P95
-from ...store.evidence_file import Evidence
 from ...study.plan import Study
 from ...study.scan import number
+from ...validation.csv_tables import columns as columns_of
+from ...validation.evidence import Entry, Evidence, Sigma
 from ..gallery import Figure, fixed_entries, over, varying
 from .base import BLUE, GREY, Canvas, observables_of, plt
 from .budget import budget_scan
@@ -21,7 +22,7 @@ from .budget import budget_scan
 class Panel(NamedTuple):
     """A panel of a scan: which σ it is about, a statistic of its domain, in words, and what it should be."""
 
-    sigma: str
+    sigma: Sigma
     key: str
     words: str
     expected: float | None = None
@@ -64,11 +65,11 @@ def _scan(study: Study, evidence: Evidence, figure: Figure) -> Canvas:
         wanted, columns = (OF_EACH, 4) if len(observables) <= MOST_OBSERVABLES else (OF_EACH[::2], 4)
     cells = []
     for quantity in observables:
-        own = [each for each in entries if each["observable"] == quantity.name]
+        own = [each for each in entries if each.observable == quantity.name]
         cells += [(quantity, own, panel) for panel in wanted if np.isfinite(_numbers(own, panel, panel.key)).any()]
     rows = max(1, -(-len(cells) // columns))
     canvas, grid = plt.subplots(rows, columns, figsize=(10 if columns == 3 else 12, 2.9 * rows), squeeze=False)
-    where = np.array([[points[each["point"]][name] for name in names] for each in own])
+    where = np.array([[points[each.point][name] for name in names] for each in own])
     units = {name: unit_of(name, study.config) for name in names}
     labels = [f"{name} ({unit})" if unit else name for name, unit in units.items()]
     tolerance = study.config.validation.tolerance
@@ -86,13 +87,13 @@ def _scan(study: Study, evidence: Evidence, figure: Figure) -> Canvas:
     return canvas
 
 
-def _numbers(entries: list[dict[str, Any]], panel: Panel, key: str) -> np.ndarray:
+def _numbers(entries: list[Entry], panel: Panel, key: str) -> np.ndarray:
     """A statistic of the panel's σ at each point; NaN where there is none."""
-    found = (each[panel.sigma]["domain"].get(key) for each in entries)
+    found = (columns_of(each.of(panel.sigma).domain, panel.sigma, recorded=False).get(key) for each in entries)
     return np.array([np.nan if each is None else each for each in found], float)
 
 
-def _line(axes: Axes, where: np.ndarray, entries: list[dict[str, Any]], panel: Panel, tolerance: float) -> None:
+def _line(axes: Axes, where: np.ndarray, entries: list[Entry], panel: Panel, tolerance: float) -> None:
     """A quantity over the first parameter, with its interval where it has one, against what is expected of it."""
     order = np.argsort(where, kind="stable")
     value, low, high = (_numbers(entries, panel, f"{panel.key}{end}") for end in ("", "_low", "_high"))

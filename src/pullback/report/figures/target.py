@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -11,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from ...config.dotted_names import unit_of
+from ...store.target_file import Answer, TargetAnswers
 from ...study.plan import Study
 from .base import VERMILLION, Canvas, plt
 
@@ -21,30 +21,29 @@ WIDEST_WITH_MARGINS = 1e100
 """Ratio of the ends of a logarithmic axis, above which margins and ticks beyond them may be no numbers."""
 
 
-def target_figure(study: Study, target: dict[str, Any]) -> Canvas:
+def target_figure(study: Study, target: TargetAnswers) -> Canvas:
     """The mean σ of each answer over the number, with what is wanted, what is, and where the two meet."""
-    observable = next(each for each in study.model.observables if each.name == target["observable"])
-    vary, answers = target["vary"], target["answers"]
+    observable = next(each for each in study.model.observables if each.name == target.observable)
+    vary, answers = target.vary, target.answers
     canvas, axes = plt.subplots(figsize=(6.5, 3.8))
     colours = mpl.colormaps["cividis"](np.linspace(0, 0.85, len(answers)))
     for colour, answer in zip(colours, answers, strict=True):
-        grid, sigmas = (np.array(answer[key], float) for key in ("grid", "sigmas"))
-        label = "\n".join(f"{name} = {value:.6g}" for name, value in answer["values"].items())
-        axes.plot(grid, sigmas, color=colour, lw=1.3, label=label if _has_room(answers) else None)
-        if answer["start_sigma"] is not None:
-            axes.plot(answer["start"], answer["start_sigma"], "o", ms=5, mfc="white", color=colour)
-        if answer["reached"]:
-            axes.plot(answer["value"], target["wanted"], "s", ms=6, color=colour)
-    axes.axhline(target["wanted"], color=VERMILLION, ls="--", lw=1, label="target")
+        label = "\n".join(f"{name} = {value:.6g}" for name, value in answer.values.items())
+        axes.plot(answer.grid, answer.sigmas, color=colour, lw=1.3, label=label if _has_room(answers) else None)
+        if math.isfinite(answer.start_sigma):
+            axes.plot(answer.start, answer.start_sigma, "o", ms=5, mfc="white", color=colour)
+        if answer.value is not None:
+            axes.plot(answer.value, target.wanted, "s", ms=6, color=colour)
+    axes.axhline(target.wanted, color=VERMILLION, ls="--", lw=1, label="target")
     axes.plot([], [], "o", ms=5, mfc="white", color="black", label="present value")
-    if any(answer["reached"] for answer in answers):
+    if any(answer.reached for answer in answers):
         axes.plot([], [], "s", ms=6, color="black", ls="none", label="target reached")
-    if all(sigma is None for answer in answers for sigma in answer["sigmas"]):
+    if not any(math.isfinite(sigma) for answer in answers for sigma in answer.sigmas):
         axes.text(0.5, 0.6, "no muon has any σ", transform=axes.transAxes, ha="center")
     else:  # a logarithmic scale must have points
-        if all(value > 0 for answer in answers for value in answer["grid"]):
+        if all(value > 0 for answer in answers for value in answer.grid):
             if _range(answers) > WIDEST_WITH_MARGINS:
-                _stay_inside(axes, [value for answer in answers for value in answer["grid"]])
+                _stay_inside(axes, [value for answer in answers for value in answer.grid])
             else:
                 axes.set_xscale("log" if _range(answers) > 20 else "linear")
         axes.set_yscale("log")
@@ -63,11 +62,11 @@ def _stay_inside(axes: Axes, values: list[float]) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
 
 
-def _has_room(answers: list[dict[str, Any]]) -> bool:
+def _has_room(answers: list[Answer]) -> bool:
     """Whether the legend has room for the scanned values of every curve, a line each."""
-    return len(answers) <= MOST_LABELS and sum(len(answer["values"]) for answer in answers) <= 2 * MOST_LABELS
+    return len(answers) <= MOST_LABELS and sum(len(answer.values) for answer in answers) <= 2 * MOST_LABELS
 
 
-def _range(answers: list[dict[str, Any]]) -> float:
-    values = [value for answer in answers for value in answer["grid"]]
+def _range(answers: list[Answer]) -> float:
+    values = [value for answer in answers for value in answer.grid]
     return max(values) / min(values)

@@ -1,0 +1,34 @@
+"""`target.json`: the values of one number that give the wanted mean σ."""
+
+from __future__ import annotations
+
+from .evidence_file import EvidenceFile, Number, Record
+
+
+class Answer(Record):
+    """The value found at the scan points that differ only in the number that is varied."""
+
+    values: dict[str, float]
+    """The other scanned values of these points."""
+    value: float | None = None
+    """The value that gives the wanted mean σ, if it is reached."""
+    reached: bool
+    nearest: Number
+    """The value that comes nearest, and the mean σ there."""
+    nearest_sigma: Number
+    start: float
+    """The value in the config, and the mean σ there."""
+    start_sigma: Number
+    grid: list[float]
+    """The values that were tried, and the mean σ at each."""
+    sigmas: list[Number]
+
+
+class TargetAnswers(EvidenceFile):
+    """What was wanted, and the answer at each scan point."""
+
+    observable: str
+    wanted: float
+    vary: str
+    """The number that is varied."""
+    answers: list[Answer]

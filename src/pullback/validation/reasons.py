@@ -1,0 +1,154 @@
+"""The reasons why a verdict is not a pass, and advice on what would decide it, in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from ..config.schema import Toys
+from ..statistics.intervals import Verdict, equivalence
+from ..uncertainty.monte_carlo import FEWEST_FOR_ENDS
+from .evidence import OFFSETS, Bin, Counts, Domain, Estimate, Offset, Shared, Sigma, worst
+
+MOST_MORE = 100
+"""Largest factor of additional toys that is advised."""
+
+MOST_DISAGREEING, FEWEST_TO_DISAGREE = 0.5, 20
+"""Largest tolerated fraction of toy muons that disagree with `linear_valid`, which happens by chance where interval
+ends deviate by about δ; and minimum toy muons able to test linearity.
+"""
+
+NEVER = {
+    "sigma_negative": "have a negative σ",
+    "sigma_zero_or_nan": "have no σ or σ = 0, although their hits and values are finite",
+    "interval_unusable": "have an interval that is not finite, or a 68.27 % interval not inside the 95 % interval",
+    "sigma_not_linear": "are flagged as linear, but their σ is not the linear one",
+    "toys_contradict": "have toys that contradict their flag linear_valid",
+    "sd_withheld": "are quoted without a standard deviation, although their toys have no tails",
+}
+"""Defects that no muon with a quoted σ may have, with their descriptions."""
+
+NAMES: dict[Offset, str] = {
+    "bias": "bias",
+    "low68": "lower end of the 68.27 % interval",
+    "high68": "upper end of the 68.27 % interval",
+    "low95": "lower end of the 95 % interval",
+    "high95": "upper end of the 95 % interval",
+}
+
+
+def defects(sigma: Sigma, counts: Counts) -> Iterator[str]:
+    """Defects that some muons have and none may have."""
+    for name, words in NEVER.items():
+        count = getattr(counts, name)
+        if count and (name == "sigma_negative" or sigma == "quoted"):
+            yield f"{count} muons {words}"
+    telling, disagreeing = counts.toys_can_tell, counts.toys_disagree
+    if sigma == "quoted" and telling >= FEWEST_TO_DISAGREE and disagreeing > MOST_DISAGREEING * telling:
+        yield f"toys of {disagreeing} of {telling} muons disagree with linear_valid"
+
+
+def reasons(sigma: Sigma, counts: Counts, bins: Sequence[Bin], domain: Domain) -> Iterator[str]:
+    """Why the verdict on a σ is not a pass."""
+    yield from defects(sigma, counts)
+    for each in bins:
+        if each.verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE):
+            yield from _of_bin(sigma, each)
+    if not any(isinstance(each.verdict, Verdict) for each in bins):
+        yield "no muons in the linear domain" if sigma == "linear" else "no muons with a usable σ"
+    if domain.pull_sd_verdict not in (None, Verdict.PASS):
+        yield f"pull sd = {_limits(domain.pulls.sd)}" if domain.pulls else "fewer than two pulls in the linear domain"
+    scatter = domain.scatter
+    if scatter and scatter.verdict == Verdict.FAIL:
+        low = min(scatter.all.value, scatter.local.value)
+        yield f"scatter of closure between muons is {low:.3f} of that of independent toys; do they share noise?"
+
+
+def _of_bin(sigma: Sigma, each: Bin) -> Iterator[str]:
+    """Why a bin does not pass."""
+    high = f" < {each.high:g}" if math.isfinite(each.high) else ""
+    where = f"at {each.low:g} ≤ θ/σ{high}"
+    if not each.toy_muons:
+        yield f"no toys {where}"
+        return
+    if each.ratio and each.ratio.verdict != Verdict.PASS:
+        yield f"toy sd / σ = {_limits(each.ratio)} {where}"
+    elif each.ratio_rms and each.ratio_rms.verdict != Verdict.PASS:
+        yield f"root mean square deviation of σ over muons = {_limits(each.ratio_rms)} {where}"
+    if sigma == "linear":
+        return
+    if any(end.mean is None for end in each.offsets.ends):
+        yield f"too few toys for the ends of intervals {where}"
+    deviations = [(name, each.offsets.of(name)) for name in OFFSETS]
+    numbers = [(name, of.mean, "") for name, of in deviations]
+    numbers += [(name, of.rms, " in root mean square") for name, of in deviations]
+    wrong = [(number, name, how) for name, number, how in numbers if number and number.verdict != Verdict.PASS]
+    if wrong:
+        number, name, how = max(wrong, key=lambda found: (found[0].verdict == Verdict.FAIL, abs(found[0].value)))
+        unit = "σ" if name == "bias" else "half-widths"
+        others = f", the worst of {len(wrong)} such numbers," if len(wrong) > 1 else ""
+        yield f"{NAMES[name]} of toys{others} is {_limits(number, '+')} {unit} off{how} {where}"
+
+
+def _limits(number: Estimate, sign: str = "") -> str:
+    """A number with its confidence interval."""
+    return "{0:{3}.4f} [{1:{3}.4f}, {2:{3}.4f}]".format(number.value, number.low, number.high, sign)
+
+
+def advice(toys: Toys, tolerance: float, sigma: Sigma, muons: int, bins: Sequence[Bin], domain: Domain) -> list[str]:
+    """What would decide an inconclusive verdict if the numbers stay at their present values."""
+    found = []
+    undecided = [each for each in bins if each.verdict == Verdict.INCONCLUSIVE]
+    empty = sum(not each.toy_muons for each in undecided)
+    if empty:
+        found.append(f"raise toys.muons: {empty} bins have muons but no toys")
+    if sigma == "linear" and not any(isinstance(each.verdict, Verdict) for each in bins):
+        found.append("use muons further from the fold, or a finer resolution: none is in the linear domain")
+    if with_toys := [each for each in undecided if each.toy_muons]:
+        found.append(_more_toys(toys, tolerance, sigma, with_toys))
+    pull_sd = domain.pulls.sd if domain.pulls else None
+    if pull_sd and pull_sd.factor is not None and math.isfinite(pull_sd.factor):
+        total = math.ceil(muons * pull_sd.factor)
+        outcome = equivalence(pull_sd.value, pull_sd.value, tolerance)
+        found.append(f"take {total - muons} more muons for the width of pulls ({total} in all), for a {outcome}")
+    return found
+
+
+def _more_toys(toys: Toys, tolerance: float, sigma: Sigma, bins: Sequence[Bin]) -> str:
+    """The number of toys that would decide bins with toys."""
+    muons = sum(each.toy_muons for each in bins)
+    now = max(1, round(sum(each.toys for each in bins) / muons))
+    # Toys are distributed over all bins, so the bin with the greatest need sets the number of toys per muon.
+    factor = max((each.factor for each in bins if each.factor is not None), default=1.0)
+    few = sigma == "quoted" and any(end.mean is None for each in bins for end in each.offsets.ends)
+    if factor > MOST_MORE and not few:
+        return f"even {MOST_MORE} times as many toys would not decide: a ratio is too close to the limit"
+    needed = FEWEST_FOR_ENDS if factor > MOST_MORE else 1 + math.ceil((now - 1) * factor)
+    needed = max(needed, FEWEST_FOR_ENDS) if few else needed
+    if needed <= now:
+        return "find out why some muons have no intervals: more toys would not help"
+    outcomes = [worst(equivalence(ratio, ratio, tolerance) for ratio in _ratios(sigma, each)) for each in bins]
+    change = f"raise toys.per_muon from {now} to {needed}"
+    if toys.mode == "adaptive":
+        change = f"set toys.mode to fixed and toys.per_muon to {needed}"
+    return f"{change} ({(needed - now) * muons} more toys), for a {worst(outcomes)}"
+
+
+def _ratios(sigma: Sigma, each: Bin) -> list[float]:
+    """The numbers that decide a bin, as ratios that should be 1."""
+    ratios = [] if each.ratio is None else [each.ratio.value]
+    if sigma == "quoted":
+        ratios += [1 + of.mean.value for of in (each.offsets.bias, *each.offsets.ends) if of.mean]
+    return ratios
+
+
+def of_shared(shared: Shared) -> str:
+    """Why the pseudo-experiments do not pass."""
+    if shared.experiment_muons < 2:
+        return "fewer than two muons are in the pseudo-experiments"
+    names = {"scatter over experiments / total σ": shared.total}
+    names["scatter of the mean pull / expected scatter"] = shared.mean
+    found = [f"{name} = {_limits(each)}" for name, each in names.items() if each and each.verdict != Verdict.PASS]
+    if shared.mean is None:
+        found.append("the mean pull is not judged, since muons without a σ are in the pseudo-experiments")
+    return "; ".join(found)
