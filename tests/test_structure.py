@@ -128,3 +128,42 @@ def test_the_stub_lists_the_public_names_in_order():
     assert lines == sorted(lines)
     assert [line.split(" import ")[1] for line in lines] == [f"{name} as {name}" for name in names]
     assert sorted(names) == pullback.__all__
+
+
+def public_names(path: Path) -> set[str]:
+    """The public names that a module defines at the top, without those that it imports."""
+    found: set[str] = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            found |= {name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)}
+    return {name for name in found if not name.startswith("_")}
+
+
+PLUG_INS = {
+    "models": {"model", "generate", "intersect_layers", "covariance", "chi2"},
+    "hits": {"count", "read"},
+}
+"""Functions that each model, or each reader of a kind of file, has under the same name."""
+
+
+# fmt: off
+AMBIGUOUS = {
+    "AT_A_TIME", "ENDS", "Entry", "Gaussian", "Hits", "KINDS", "Model", "NARROWEST", "Numbers", "Rows",
+    "Target", "Toys", "check", "correlations_of", "count", "covariance_of", "draw", "examine", "factor", "find",
+    "infer_theta", "load", "read", "run_toys", "shown",
+}
+# fmt: on
+"""Names that two modules still define."""
+
+
+def test_a_public_name_has_one_meaning():
+    """No two modules define the same name, except plug-ins, and each module's logger."""
+    homes: dict[str, list[str]] = {}
+    for path in MODULES:
+        package = dotted(path).split(".")[0]
+        for name in public_names(path) - PLUG_INS.get(package, set()) - {"log"}:
+            homes.setdefault(name, []).append(dotted(path))
+    assert {name: modules for name, modules in homes.items() if len(modules) > 1 and name not in AMBIGUOUS} == {}

@@ -149,7 +149,7 @@ def test_what_is_read_is_read_right(content, expected):
 
 
 def test_line_breaks_in_quotes_where_two_stretches_meet(monkeypatch):
-    monkeypatch.setattr("pullback.hits.csv.AT_A_TIME", 1 << 10)
+    monkeypatch.setattr("pullback.hits.csv.CSV_CHUNK_BYTES", 1 << 10)
     rows = [(index, 'a\nb,"c"\r\n' * (index % 7)) for index in range(2000)]
     written = io.StringIO(newline="")
     csv.writer(written).writerows([("x", "note"), *rows])

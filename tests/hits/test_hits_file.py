@@ -442,7 +442,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused(kind, change):
 
 def test_what_a_reader_makes_of_a_file_that_is_being_written_to_is_not_said(monkeypatch):
     path = write("csv", {"x": np.random.default_rng(1).normal(size=3 * BLOCK)})
-    monkeypatch.setattr(csv, "AT_A_TIME", 1 << 16)
+    monkeypatch.setattr(csv, "CSV_CHUNK_BYTES", 1 << 16)
     blocks = source(path).blocks(0, 3 * BLOCK)
     next(blocks)
     written_into(path, b"oops, this is no number\n" * 3 * BLOCK)

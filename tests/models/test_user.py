@@ -20,7 +20,8 @@ from running import PROJECT, Run
 
 from pullback import PullbackError, propagate, quote, random_stream, run_toys, steps
 from pullback.config.model_schema import RESULTS_OF, OneHit, Own
-from pullback.models import load_model, user_checks
+from pullback.models import load_model
+from pullback.models.user_checks import check_model
 from pullback.models.user_file import read_model_file
 from pullback.steps.target import find_target
 from pullback.store import columns
@@ -128,8 +129,8 @@ def test_resolution_is_handed_over_to_what_has_an_argument_of_that_name():
     model = model_of(code, parameters={}, covariance="blur", draw="draw")
     assert model.infer_uses == model.covariance_uses == ("resolution",)
     with pytest.raises(ValueError, match="parameters must have resolution"):
-        user_checks.examine(model, HITS)
-    user_checks.examine(model, HITS, {"resolution": [100.0, 50.0]})
+        check_model(model, HITS)
+    check_model(model, HITS, {"resolution": [100.0, 50.0]})
 
 
 def test_without_draw_each_coordinate_is_uniform():
@@ -190,7 +191,7 @@ def test_functions_may_be_assigned_or_imported():
         infer = partial(angle, n=1)
     """
     model = model_of(code)
-    user_checks.examine(model, HITS)
+    check_model(model, HITS)
     torch.testing.assert_close(model.infer(HITS, dz=0.5), ((HITS[:, 1:] - HITS[:, :1]) / 0.5).atan())
 
 
@@ -206,7 +207,7 @@ def test_dataclasses_work_in_it():
         def infer(hits, dz):
             return Line((hits[:, 1:] - hits[:, :1]) / dz).slope
     """
-    user_checks.examine(model_of(code), HITS)
+    check_model(model_of(code), HITS)
 
 
 # The file
@@ -440,7 +441,7 @@ def test_what_python_can_not_read_is_refused_in_a_short_line(code, expected):
 def test_keyword_arguments_take_every_parameter():
     model = model_of("def infer(hits, **parameters):\n    return hits[:, :1] / parameters['dz']\n")
     assert model.infer_uses == ("dz",)
-    user_checks.examine(model, HITS)
+    check_model(model, HITS)
 
 
 # Errors in it
@@ -516,7 +517,7 @@ def test_errors_in_a_function_have_the_line_of_the_file(code, expected):
         ("from math import (\n    pi as infer,\n)\n", "my_model.py:2: infer: is no function but float"),
     ],
 )
-def test_any_callable_is_examined_when_the_file_is_read(code, expected):
+def test_any_callable_is_checked_when_the_file_is_read(code, expected):
     assert refused(model_of, code).startswith(expected)
 
 
@@ -595,7 +596,7 @@ BODY = """
     ],
 )
 def test_what_the_pipeline_can_not_rely_on_is_refused(body, reason):
-    message = refused(user_checks.examine, model_of(BODY.format(body)), HITS)
+    message = refused(check_model, model_of(BODY.format(body)), HITS)
     assert message.startswith("my_model.py:5: infer ")
     assert reason in message
 
@@ -603,7 +604,7 @@ def test_what_the_pipeline_can_not_rely_on_is_refused(body, reason):
 @pytest.mark.filterwarnings("ignore:__array_wrap__:DeprecationWarning")  # numpy's, of torch
 @pytest.mark.parametrize("body", ["np.arctan(hits[:, :1]) / dz", "torch.from_numpy(hits.numpy()[:, :1]) / dz"])
 def test_numpy_on_the_hits_is_refused_with_its_line(body):
-    message = refused(user_checks.examine, model_of(BODY.format(f"return {body}")), HITS)
+    message = refused(check_model, model_of(BODY.format(f"return {body}")), HITS)
     assert message.startswith("my_model.py:6: infer: ")
     assert (
         "NumPy breaks the graph, so that the hits have no derivatives; compute with torch instead (in: ret" in message
@@ -626,61 +627,61 @@ def test_numpy_on_the_hits_is_refused_with_its_line(body):
     ],
 )
 def test_what_is_right_passes(body):
-    user_checks.examine(model_of(BODY.format(body)), HITS)
-    user_checks.examine(model_of(BODY.format(body)), HITS[:1])
-    user_checks.examine(model_of(BODY.format(body)), HITS[:0])
+    check_model(model_of(BODY.format(body)), HITS)
+    check_model(model_of(BODY.format(body)), HITS[:1])
+    check_model(model_of(BODY.format(body)), HITS[:0])
 
 
 @pytest.mark.parametrize(("scale", "offset"), [(1e-6, 0.0), (1e3, 0.0), (1e-3, 1000.0)])
 def test_any_scale_of_hits_will_do(scale, offset):
     hits = HITS * scale + offset
     body = f"return ((hits[:, :1] - {offset}) * {1 / scale}).sin() * dz + {{}} * (hits[:, 1:] - {offset}).detach()"
-    user_checks.examine(model_of(BODY.format(body.format(0.0))), hits)
-    assert "by the hits x1" in refused(user_checks.examine, model_of(BODY.format(body.format(0.1 / scale))), hits)
+    check_model(model_of(BODY.format(body.format(0.0))), hits)
+    assert "by the hits x1" in refused(check_model, model_of(BODY.format(body.format(0.1 / scale))), hits)
 
 
-def test_hits_that_differ_by_little_more_than_rounding_are_examined_too():
+def test_hits_that_differ_by_little_more_than_rounding_are_checked_too():
     hits = HITS * 1e-9 + 1000
-    user_checks.examine(model_of(BODY.format("return hits[:, :1] * dz")), hits)
+    check_model(model_of(BODY.format("return hits[:, :1] * dz")), hits)
     lost = BODY.format("return hits[:, :1] * dz + hits[:, 1:].detach()")
-    assert "by the hits x1" in refused(user_checks.examine, model_of(lost), hits)
+    assert "by the hits x1" in refused(check_model, model_of(lost), hits)
 
 
 def test_any_scale_of_parameters_will_do():
     for dz in (1e-9, 0.0, 1e6, [1e-9, 0.0, -5.0]):
-        user_checks.examine(
+        check_model(
             model_of(BODY.format("return hits[:, :1] + (dz + (1 + dz**2).log()).sum()"), parameters={"dz": dz}), HITS
         )
     lost = BODY.format("return hits[:, :1] * (dz[0] + dz[1].detach())")
-    assert "by the parameter dz" in refused(user_checks.examine, model_of(lost, parameters={"dz": [1.0, 1e-9]}), HITS)
+    assert "by the parameter dz" in refused(check_model, model_of(lost, parameters={"dz": [1.0, 1e-9]}), HITS)
 
 
 def test_a_muon_on_a_kink_passes():
-    user_checks.examine(model_of(BODY.format("return hits[:, :1].abs() / dz")), torch.zeros(5, 2, dtype=torch.float64))
+    check_model(model_of(BODY.format("return hits[:, :1].abs() / dz")), torch.zeros(5, 2, dtype=torch.float64))
 
 
 def test_it_takes_numpy_hits_and_passes_over_those_that_are_not_finite():
     hits = HITS.numpy().copy()
     hits[0] = np.nan
     hits[1] = np.inf
-    user_checks.examine(model_of(BODY.format("assert hits.isfinite().all(); return hits[:, :1] / dz")), hits)
+    check_model(model_of(BODY.format("assert hits.isfinite().all(); return hits[:, :1] / dz")), hits)
 
 
 def test_a_built_in_model_passes():
-    user_checks.examine(load_model(OneHit()), torch.ones(3, 1, dtype=torch.float64))
+    check_model(load_model(OneHit()), torch.ones(3, 1, dtype=torch.float64))
 
 
 def test_missing_hits_must_not_spoil_derivatives():
     mean = "n = hits.isfinite(); return torch.where(n, {}, 0.0).sum(1, keepdim=True) / n.sum(1, keepdim=True) * dz"
     bad = model_of(BODY.format(mean.format("hits.exp()")), missing=True)
-    message = refused(user_checks.examine, bad, HITS)
+    message = refused(check_model, bad, HITS)
     assert message.startswith(
         "my_model.py:5: infer has theta without the hit x0, but derivatives that are NaN: replace the NaN of a missing"
     )
-    user_checks.examine(model_of(BODY.format(mean.format("hits.nan_to_num().exp()")), missing=True), HITS)
+    check_model(model_of(BODY.format(mean.format("hits.nan_to_num().exp()")), missing=True), HITS)
     holes = torch.where(torch.eye(4, 2, dtype=torch.bool) | (torch.arange(4) > 1)[:, None], float("nan"), HITS)
-    assert "without the hit x0" in refused(user_checks.examine, bad, holes)  # no muon has all hits
-    user_checks.examine(model_of(SLOPE, missing=True), HITS)  # no value without both, and none is claimed
+    assert "without the hit x0" in refused(check_model, bad, holes)  # no muon has all hits
+    check_model(model_of(SLOPE, missing=True), HITS)  # no value without both, and none is claimed
 
 
 COVARIANCE = (
@@ -721,7 +722,7 @@ COVARIANCE = (
     ],
 )
 def test_what_is_no_covariance_is_refused(body, reason):
-    message = refused(user_checks.examine, model_of(COVARIANCE.format(body), covariance="blur"), HITS)
+    message = refused(check_model, model_of(COVARIANCE.format(body), covariance="blur"), HITS)
     assert message.startswith("my_model.py:7: blur ")
     assert reason in message
 
@@ -741,8 +742,8 @@ def test_an_own_covariance():
     for body in (per_muon, "return dz * torch.eye(2, dtype=hits.dtype)"):
         model = model_of(COVARIANCE.format(body), covariance="blur")
         assert model.covariance_uses == ("dz",)
-        user_checks.examine(model, HITS)
-        user_checks.examine(model, HITS[:2])  # as many muons as coordinates
+        check_model(model, HITS)
+        check_model(model, HITS[:2])  # as many muons as coordinates
 
 
 def test_what_only_a_large_company_shows_is_refused_with_its_line_by_every_step(tmp_path):
@@ -869,7 +870,7 @@ def magnet(monkeypatch):
 
 def test_the_example_infers_the_momentum_that_it_draws(magnet):
     hits = magnet.generate(random_stream(1, "truth"), 500, SOURCE)
-    user_checks.examine(magnet, hits)
+    check_model(magnet, hits)
     value = magnet.infer(torch.from_numpy(hits), **magnet.parameters).numpy()
     q_over_p = random_stream(1, "truth").uniform(-0.5, 0.5, 500)
     np.testing.assert_allclose(value[:, 1], q_over_p, rtol=0, atol=1e-12)
@@ -942,11 +943,11 @@ def test_the_models_of_the_page_are_right():
     added = {"draw": "draw", "covariance": "covariance", "parameters": {"dz": 0.5, "theta0": 0.01}}
     for each in (raw, {**raw, **added}):
         model = load_model(Own.model_validate(each))
-        user_checks.examine(model, model.generate(random_stream(1, "truth"), 20, SOURCE))
+        check_model(model, model.generate(random_stream(1, "truth"), 20, SOURCE))
     write(missing)
     model = load_model(section(coordinates=["a", "b", "c"], parameters={"z": [1000.0, 1000.5, 1001.0]}, missing=True))
     hits = torch.tensor([[0.0, 0.5, 1.0], [float("nan"), 0.5, 1.0], [float("nan"), 0.5, float("nan")]]).double()
-    user_checks.examine(model, hits)
+    check_model(model, hits)
     value = model.infer(hits, **model.parameters)[:, 0]
     np.testing.assert_allclose(value, [np.pi / 4, np.pi / 4, np.nan], rtol=1e-14)
 

@@ -34,16 +34,16 @@ Radians = Annotated[float, Field(json_schema_extra={"unit": "rad"})]
 GeV = Annotated[float, Field(json_schema_extra={"unit": "GeV/c"})]
 
 FORMS = ("number", "list")
-"""Pydantic's names of the two forms of `PerLayer`."""
+"""Pydantic's names of the two forms of `NumberPerLayer`."""
 
 
 def _form(value: Any) -> str:
     return FORMS[isinstance(value, list)]
 
 
-T = TypeVar("T")
-PerLayer = Annotated[
-    Annotated[T, Tag("number")] | Annotated[list[T], Field(min_length=1, max_length=32), Tag("list")],
+_Number = TypeVar("_Number")
+NumberPerLayer = Annotated[
+    Annotated[_Number, Tag("number")] | Annotated[list[_Number], Field(min_length=1, max_length=32), Tag("list")],
     Discriminator(_form),
 ]
 """A number, or a list with one number per layer."""

@@ -55,15 +55,7 @@ NAMED = f"{{name: {ELLIPSIS}}}"
 def of_key(path: list[str], section: type[Section], top: type[Section], value: Any) -> str:
     """Advice for an unknown key: a near key beside it, a hint, the same key elsewhere, or all keys beside it.
 
-    Parameters
-    ----------
-    path : list of str
-        The keys that lead to it, and the key itself.
-    section, top : type of Section
-        The section that contains it, and the whole config.
-    value : any
-        Its value.
-
+    `path` holds the keys that lead to it and the key itself; `section` contains it, and `top` is the whole config.
     """
     *around, last = path
     beside = {name: ".".join([*around, name]) for name in section.model_fields}
@@ -128,15 +120,7 @@ def _example(section: type[Section], name: Any) -> str:
 def of_value(value: Any, error: str, field: FieldInfo | None, key: str) -> str:
     """Advice in brackets for a value of a wrong type; empty without advice.
 
-    Parameters
-    ----------
-    value, key : any, str
-        Value and key of the config.
-    error : str
-        Pydantic's error type, such as `float_type`.
-    field : FieldInfo, optional
-        The field of the section; None inside a mapping.
-
+    `error` is pydantic's type of it, such as `float_type`; there is no field inside a mapping.
     """
     match error.removesuffix("_type"), value:
         case _, None:

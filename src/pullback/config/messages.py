@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
@@ -17,6 +17,9 @@ from .hints import of_key, of_limit, of_section, of_value
 
 MOST_TOLD = 30
 """Maximum number of mistakes reported at once."""
+
+
+AnySection = TypeVar("AnySection", bound=Section)
 
 
 class Mistake(NamedTuple):
@@ -72,7 +75,7 @@ class Together:
             raise (kinds.pop() if len(kinds) == 1 else ConfigError)("\n".join(told))
 
 
-def checked(kind: type[Section], raw: Any, where: str) -> Any:
+def checked(kind: type[AnySection], raw: Any, where: str) -> AnySection:
     """A config, or a part of it, checked against its section; every mistake is refused."""
     found = examine(kind, raw)
     Together(f"{where}: {each.text}" for each in found.mistakes).refuse()

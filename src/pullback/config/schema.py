@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_serializer, model_validator
 
 from ..uncertainty.monte_carlo import ADAPTIVE_BATCH
-from .base import Clash, Contradiction, GeV, Metres, PerLayer, Radians, Section
+from .base import Clash, Contradiction, GeV, Metres, NumberPerLayer, Radians, Section
 from .messages import Examined, checked, examine
 from .model_schema import MODELS, Model, OneHit, Scatter
 from .plain import check_plain
@@ -147,12 +147,12 @@ def _or_its_kind(schema: dict[str, Any]) -> None:
 class Detector(Section):
     """Response of the detector."""
 
-    resolution: PerLayer[Annotated[float, Field(ge=1e-6, le=1e12)]] = Field(
+    resolution: NumberPerLayer[Annotated[float, Field(ge=1e-6, le=1e12)]] = Field(
         100.0,
         description="stated 1/σ_x, used by propagation: 100 means 1 cm; a number, or a list with one number per layer",
         json_schema_extra={"unit": "1/m"},
     )
-    efficiency: PerLayer[Annotated[float, Field(gt=0, le=1)]] = Field(
+    efficiency: NumberPerLayer[Annotated[float, Field(gt=0, le=1)]] = Field(
         1.0, description="fraction of simulated hits that are recorded; a number, or a list with one number per layer"
     )
     noise: Annotated[Gaussian | Strip | Tails | Clipped, Field(discriminator="kind")] = Field(

@@ -83,6 +83,7 @@ def covariance_of(
 
 def goodness(model: Model, parameters: Parameters, hits: Float[Tensor, "muon coordinate"]) -> Float[Tensor, "muon 2"]:
     """χ² of a model's fit to the hits, and its degrees of freedom."""
+    assert model.chi2
     with torch.no_grad():
         return model.chi2(hits, **{name: parameters[name] for name in model.chi2_uses})
 

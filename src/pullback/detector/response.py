@@ -56,12 +56,11 @@ def true_hits(
     part: Part[ArtefactConfig], drawn: Float[Any, "muon _"], parameters: Parameters | None = None
 ) -> Float[Any, "muon coordinate"]:
     """The true hits from their random input; tensors with the gradients of the parameters, if given as tensors."""
-    model = part.model
-    if parameters is None:
-        given = {name: np.asarray(model.parameters[name], dtype="f8") for name in model.intersect_uses}
-    else:
-        given = {name: parameters[name] for name in model.intersect_uses}
-    return model.intersect_layers(drawn, **given)
+    uses, config = part.model.intersect_uses, part.model.parameters
+    plain = {name: np.asarray(config[name], dtype="f8") for name in uses}
+    return part.model.intersect_layers(
+        drawn, **(plain if parameters is None else {name: parameters[name] for name in uses})
+    )
 
 
 class Response:
@@ -117,6 +116,7 @@ class Response:
 
         hits = torch.as_tensor(x_true).detach()
         root = self._root(hits, parameters or bound(self.part, hits.device)[0])
+        assert root is not None  # since there are kicks
         off = combined(root, torch.as_tensor(kicks)[:, None])[:, 0]
         return off.numpy() if isinstance(x_true, np.ndarray) else off
 

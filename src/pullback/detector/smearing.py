@@ -59,7 +59,5 @@ def smear(
         raise ValueError(f"resolution must be positive and finite (1/m), not {resolution}")
     x_reco = x_true + noise / resolution
     if tuple(x_reco.shape) != tuple(x_true.shape):
-        raise ValueError(
-            f"resolution has shape {tuple(resolution.shape)}, which doesn't fit {tuple(x_true.shape)} hits"
-        )
+        raise ValueError(f"resolution has shape {np.shape(resolution)}, which doesn't fit {tuple(x_true.shape)} hits")
     return x_reco

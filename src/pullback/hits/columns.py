@@ -4,8 +4,7 @@ Each reader is a module with two functions:
 
 - `count(file, names, tree)` returns the number of rows, after a check that the columns exist and hold numbers;
 - `read(file, names, start, stop, tree)` yields the rows [start, stop) in order, in chunks that fit into memory: for
-  each
-  name the values (row,) as float64, with NaN for empty cells.
+  each name the values (row,) as float64, with NaN for empty cells.
 
 `tree` is used by ROOT only. A name is that of a column with one number per row, or `x[2]` for element 2, counted from
 0, of a column `x` with a fixed number of values per row.
@@ -15,21 +14,21 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..errors import HitsError, PullbackError, one_line
 
-Stretches = Iterator[list[np.ndarray]]
+Chunks = Iterator[list[np.ndarray]]
 """Consecutive chunks of rows, each a list of columns."""
 
-AT_A_TIME = 32 << 20
+CHUNK_BYTES = 32 << 20
 """Approximate number of bytes of all columns per chunk."""
 
-ROWS_AT_A_TIME = 131_072
+MAX_CHUNK_ROWS = 131_072
 """Maximum number of rows per chunk."""
 
 NAMES_LISTED = 30
@@ -39,10 +38,10 @@ Named = tuple[str, tuple[int, ...]]
 """A column, and the indices of the selected element; () for the whole column."""
 
 
-def split(name: str) -> Named:
+def split_name(name: str) -> Named:
     """Split a name into column and indices.
 
-    >>> split("x[2]"), split("x")
+    >>> split_name("x[2]"), split_name("x")
     (('x', (2,)), ('x', ()))
     """
     if match := re.fullmatch(r"(.+?)((?:\[\d{1,9}\])+)", name):
@@ -50,8 +49,8 @@ def split(name: str) -> Named:
     return name, ()
 
 
-def find(
-    file: str | Path, name: str, there: Sequence[str], advise: Callable[[Sequence[str]], str] | None = None
+def find_column(
+    file: str, name: str, existing: Sequence[str], advise: Callable[[Sequence[str]], str] | None = None
 ) -> Named:
     """Find the column of a name among the existing columns.
 
@@ -62,18 +61,18 @@ def find(
         includes the advice from `advise`.
 
     """
-    base, indices = (name, ()) if name in there else split(name)
-    if list(there).count(base) != 1:
-        problem = "more than one column" if base in there else "no column"
-        listed = ", ".join(map(one_line, there[:NAMES_LISTED])) or "none"
-        rest = f" and {len(there) - NAMES_LISTED} more" if len(there) > NAMES_LISTED else ""
-        advice = advise(there) if advise and base not in there else ""
+    base, indices = (name, ()) if name in existing else split_name(name)
+    if list(existing).count(base) != 1:
+        problem = "more than one column" if base in existing else "no column"
+        listed = ", ".join(map(one_line, existing[:NAMES_LISTED])) or "none"
+        rest = f" and {len(existing) - NAMES_LISTED} more" if len(existing) > NAMES_LISTED else ""
+        advice = advise(existing) if advise and base not in existing else ""
         rest += f"; {advice}" if advice else ""
         raise HitsError(f"{file}: {problem} '{one_line(base)}'; the columns are: {listed}{rest}")
     return base, indices
 
 
-def check_element(file: str | Path, column: str, indices: tuple[int, ...], shape: tuple[int, ...]) -> None:
+def check_element(file: str, column: str, indices: tuple[int, ...], shape: tuple[int, ...]) -> None:
     """Refuse a name that does not select one number per row, in a column whose rows have this shape."""
     if len(indices) == len(shape) and all(index < length for index, length in zip(indices, shape, strict=True)):
         return
@@ -87,7 +86,7 @@ def check_element(file: str | Path, column: str, indices: tuple[int, ...], shape
     raise HitsError(f"{file}: no element {named!r}: column {column!r} has {first} to {last}")
 
 
-def jagged(file: str | Path, column: str, kind: str) -> HitsError:
+def jagged(file: str, column: str, kind: str) -> HitsError:
     """The error for a column with a varying number of values per row."""
     return HitsError(
         f"{file}: column {column!r} is jagged ({kind}: rows of different length), so that hits cannot be assigned "
@@ -96,13 +95,25 @@ def jagged(file: str | Path, column: str, kind: str) -> HitsError:
     )
 
 
-def rows_at_a_time(*shapes: tuple[int, ...]) -> int:
+def chunk_rows(*shapes: tuple[int, ...]) -> int:
     """Number of rows per chunk for columns of these shapes."""
-    return max(1, AT_A_TIME // (8 * sum(map(math.prod, shapes))))
+    return max(1, CHUNK_BYTES // (8 * sum(map(math.prod, shapes))))
+
+
+def rows_of(tables: Iterable[Any], start: int, stop: int) -> Iterator[tuple[int, Any]]:
+    """The rows [start, stop) of consecutive Arrow tables: the index of the first row, and the rows, of each table."""
+    at = 0
+    for table in tables:
+        skip, take = max(start - at, 0), min(stop - at, len(table))
+        if skip < take:
+            yield at + skip, table.slice(skip, take - skip)
+        at += len(table)
+        if at >= stop:
+            return
 
 
 @contextmanager
-def damaged(file: str | Path) -> Iterator[None]:
+def damaged(file: str) -> Iterator[None]:
     """Report any exception that a library raises on a damaged file, as one line."""
     try:
         yield

@@ -20,12 +20,12 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from ..errors import HitsError, one_line
-from .columns import Stretches, check_element, find
+from .columns import Chunks, check_element, find_column, rows_of
 
-AT_A_TIME = 8 << 20
+CSV_CHUNK_BYTES = 8 << 20
 """Bytes per chunk, and the maximum length of a row."""
 
-TOO_LONG = f"is longer than {AT_A_TIME >> 20} MiB; is this CSV, with line ends?"
+TOO_LONG = f"is longer than {CSV_CHUNK_BYTES >> 20} MiB; is this CSV, with line ends?"
 
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical lines", " ": "spaces"}
 """Separators that may have been used instead of commas."""
@@ -34,36 +34,29 @@ MISSING = ("na", "n/a", "#n/a", "nil", "none", "null", "missing", "-", "--", "?"
 """Common marks of a missing hit in other formats."""
 
 
-def count(file: str | Path, names: Sequence[str], tree: str = "") -> int:
+def count(file: str, names: Sequence[str], tree: str = "") -> int:
     """The number of rows, from reading the file once."""
-    with _errors(file):
+    with _arrow_errors(file):
         header, lines = _header(file, names)
         _check_quotes(file, len(header), sum(line.count('"') for line in lines))
         return sum(len(table) for table in _tables(file, names))
 
 
-def read(file: str | Path, names: Sequence[str], start: int, stop: int, tree: str = "") -> Stretches:
+def read(file: str, names: Sequence[str], start: int, stop: int, tree: str = "") -> Chunks:
     """The rows [start, stop) of the columns, in a file whose rows were counted."""
-    at = 0
-    with _errors(file):
-        for table in _tables(file, names):
-            skip, take = max(start - at, 0), min(stop - at, len(table))
-            if skip < take:
-                rows = table.slice(skip, take - skip)
-                yield [_numbers(rows.column(name), file, name, at + skip) for name in names]
-            at += len(table)
-            if at >= stop:
-                return
+    with _arrow_errors(file):
+        for first, rows in rows_of(_tables(file, names), start, stop):
+            yield [_to_numbers(rows.column(name), file, name, first) for name in names]
 
 
-def _tables(file, names) -> Iterator[pa.RecordBatch]:
+def _tables(file: str, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
     """The columns as text, in chunks."""
     header, lines = _header(file, names)
     reader = pa.csv.open_csv(
         file,
         # One thread, so that rows come in order and errors name the first row.
         read_options=pa.csv.ReadOptions(
-            use_threads=False, block_size=AT_A_TIME, column_names=header, skip_rows=len(lines)
+            use_threads=False, block_size=CSV_CHUNK_BYTES, column_names=header, skip_rows=len(lines)
         ),
         parse_options=pa.csv.ParseOptions(ignore_empty_lines=len(header) > 1, newlines_in_values=True),
         # Cells are read as text, so that an invalid number can be reported with row and column.
@@ -77,7 +70,7 @@ def _tables(file, names) -> Iterator[pa.RecordBatch]:
         yield from reader
 
 
-def _header(file, names: Sequence[str] = ()) -> tuple[list[str], list[str]]:
+def _header(file: str, names: Sequence[str] = ()) -> tuple[list[str], list[str]]:
     """All columns, checked to contain the given names, and the lines of the header."""
     lines: list[str] = []
     with _open(file) as stream:
@@ -92,31 +85,31 @@ def _header(file, names: Sequence[str] = ()) -> tuple[list[str], list[str]]:
     if not header:
         raise HitsError(f"{file}: the first line is empty; it must be the header, which names the columns")
     for name in names:
-        check_element(file, *find(file, name, header, _advice), ())
+        check_element(file, *find_column(file, name, header, _advice), ())
     return header, lines
 
 
-def _open(file) -> TextIO:
+def _open(file: str) -> TextIO:
     """A file as text with original line ends; parts that are not used need not be UTF-8."""
     return Path(file).open(encoding="utf-8-sig", errors="surrogateescape", newline="")
 
 
 def _lines(stream: TextIO, taken: list[str]) -> Iterator[str]:
     """The lines of a file; `taken` collects the last ones until it is cleared."""
-    while line := stream.readline(AT_A_TIME):
-        if 4 * len(line) >= AT_A_TIME and len(line.encode(errors="surrogateescape")) >= AT_A_TIME:
+    while line := stream.readline(CSV_CHUNK_BYTES):
+        if 4 * len(line) >= CSV_CHUNK_BYTES and len(line.encode(errors="surrogateescape")) >= CSV_CHUNK_BYTES:
             raise csv.Error(TOO_LONG)
         taken.append(line)
         yield line
 
 
-def _check_quotes(file, columns: int, of_header: int) -> None:
+def _check_quotes(file: str, columns: int, header_quotes: int) -> None:
     """Refuse a cell that begins with a quote and is not ended by the next single quote."""
     with Path(file).open("rb") as stream:
-        quotes = sum(part.count(b'"') for part in iter(lambda: stream.read(AT_A_TIME), b""))
-    if quotes == of_header:  # the usual case; the check takes longer than reading the numbers
+        quotes = sum(part.count(b'"') for part in iter(lambda: stream.read(CSV_CHUNK_BYTES), b""))
+    if quotes == header_quotes:  # the usual case; the check takes longer than reading the numbers
         return
-    row, lines = 0, []
+    row, lines = 0, list[str]()
     with _open(file) as stream:
         try:
             for cells in csv.reader(_lines(stream, lines), strict=True):
@@ -154,7 +147,7 @@ def _advice(header: Sequence[str]) -> str:
     return "the first line must be the header, which names the columns"
 
 
-def _numbers(column: pa.Array, file: str | Path, name: str, first: int) -> np.ndarray:
+def _to_numbers(column: pa.Array, file: str, name: str, first: int) -> np.ndarray:
     """Cells as numbers; `first` is the index of the first row, used to report an invalid cell."""
     cells = pc.utf8_trim_whitespace(column)
     cells = pc.if_else(pc.equal(cells, ""), "nan", cells)
@@ -191,7 +184,7 @@ def _are_numbers(cells: pa.Array) -> bool:
 
 
 @contextmanager
-def _errors(file: str | Path) -> Iterator[None]:
+def _arrow_errors(file: str) -> Iterator[None]:
     """Report errors of the reader as one line that names the file."""
     try:
         yield
@@ -199,7 +192,7 @@ def _errors(file: str | Path) -> Iterator[None]:
         raise _refusal(file, next(iter(str(error).splitlines()), "")) from error
 
 
-def _refusal(file: str | Path, reason: str) -> HitsError:
+def _refusal(file: str, reason: str) -> HitsError:
     """The error for a message of the reader."""
     if "UTF8" in reason:
         return _not_utf8(file)
@@ -224,7 +217,7 @@ def _refusal(file: str | Path, reason: str) -> HitsError:
     return HitsError(f"{where}: has {cells}, and the header {expected}: '{one_line(found[4])}'; {advice}")
 
 
-def _not_utf8(file: str | Path) -> HitsError:
+def _not_utf8(file: str) -> HitsError:
     """The error for a file that is not UTF-8, with the location of the first invalid byte."""
     with Path(file).open("rb") as lines:
         for row, line in enumerate(lines):

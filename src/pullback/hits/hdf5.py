@@ -3,41 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import h5py
 import numpy as np
 
 from ..errors import HitsError
-from .columns import ROWS_AT_A_TIME, Stretches, check_element, damaged, find, split
+from .columns import MAX_CHUNK_ROWS, Chunks, check_element, damaged, find_column, split_name
 
 
-def count(file: str | Path, names: Sequence[str], tree: str = "") -> int:
+def count(file: str, names: Sequence[str], tree: str = "") -> int:
     """The number of rows, from the file's metadata."""
     with damaged(file), h5py.File(file, "r") as hdf5:
         return len(_columns(file, hdf5, names)[0][0])
 
 
-def read(file: str | Path, names: Sequence[str], start: int, stop: int, tree: str = "") -> Stretches:
+def read(file: str, names: Sequence[str], start: int, stop: int, tree: str = "") -> Chunks:
     """The rows [start, stop) of the columns."""
     with damaged(file), h5py.File(file, "r") as hdf5:
         columns = _columns(file, hdf5, names)
         stop = min(stop, len(columns[0][0]))
-        for first in range(start, stop, ROWS_AT_A_TIME):
-            rows = slice(first, min(first + ROWS_AT_A_TIME, stop))
+        for first in range(start, stop, MAX_CHUNK_ROWS):
+            rows = slice(first, min(first + MAX_CHUNK_ROWS, stop))
             yield [np.asarray(dataset[rows, *indices], dtype="f8") for dataset, indices in columns]
 
 
-def _columns(file, hdf5, names) -> list[tuple[h5py.Dataset, tuple[int, ...]]]:
+def _columns(file: str, hdf5: h5py.File, names: Sequence[str]) -> list[tuple[h5py.Dataset, tuple[int, ...]]]:
     """The datasets of the names, and the indices of the selected elements."""
     for name in names:
-        _refuse_links(file, hdf5, name)
-        _refuse_links(file, hdf5, split(name)[0])
-    there: list[str] = []
-    hdf5.visititems(lambda path, each: there.append(path) if isinstance(each, h5py.Dataset) else None)
+        _refuse_soft_links(file, hdf5, name)
+        _refuse_soft_links(file, hdf5, split_name(name)[0])
+    existing: list[str] = []
+    hdf5.visititems(lambda path, each: existing.append(path) if isinstance(each, h5py.Dataset) else None)
     columns = []
     for name in names:
-        path, indices = find(file, name.strip("/"), there)
+        path, indices = find_column(file, name.strip("/"), existing)
         dataset = hdf5[path]
         if dataset.external or dataset.is_virtual:
             raise HitsError(f"{file}: {path!r} keeps its data in another file, which is refused")
@@ -51,7 +50,7 @@ def _columns(file, hdf5, names) -> list[tuple[h5py.Dataset, tuple[int, ...]]]:
     return columns
 
 
-def _refuse_links(file, hdf5, path) -> None:
+def _refuse_soft_links(file: str, hdf5: h5py.File, path: str) -> None:
     """Refuse a path that contains a soft or external link."""
     group = hdf5
     for name in filter(None, path.split("/")):

@@ -24,7 +24,7 @@ from jaxtyping import Float
 
 from ..errors import ConfigError, HitsError, PullbackError, one_line
 from ..files import check_regular
-from .columns import ROWS_AT_A_TIME
+from .columns import MAX_CHUNK_ROWS, Chunks
 
 PER_METRE = {"m": 1.0, "cm": 100.0, "mm": 1000.0}
 """Number of file units per metre. Dividing by it rounds once; multiplying by 0.001 rounds twice."""
@@ -39,7 +39,7 @@ READERS = {
 }
 """Reader modules by the suffix of a file."""
 
-KINDS = {
+FILE_KINDS = {
     b"\x89HDF\r\n\x1a\n": ("hdf5", "an HDF5 file: name it .h5"),
     b"PAR1\x15": ("parquet", "a Parquet file: name it .parquet"),
     b"root\0": ("root", "a ROOT file: name it .root"),
@@ -94,7 +94,7 @@ class RecordedSource(Protocol):
         """Columns of covariances by two coordinates, `x0,x1`."""
 
 
-class Hits(NamedTuple):
+class RecordedHits(NamedTuple):
     """A block of recorded hits, m, and their recorded covariance, m².
 
     The covariance is None without columns of uncertainties, variances (muon, coordinate) with them, and matrices (muon,
@@ -136,7 +136,7 @@ class HitsFile:
 
     @property
     def covariance_shape(self) -> tuple[int, ...] | None:
-        """The shape of a muon's covariance, as in `Hits`."""
+        """The shape of a muon's covariance, as in `RecordedHits`."""
         if not self.sigma:
             return None
         return (len(self.coordinates),) * (2 if self.covariance else 1)
@@ -150,7 +150,7 @@ class HitsFile:
             The file is missing, unreadable or empty, lacks a column, or has a column without numbers.
 
         """
-        with _errors(self.file):
+        with _file_errors(self.file):
             reader = _reader(self.file)
             muons = reader.count(self.file, self._columns, self.tree)
         if not muons:
@@ -167,23 +167,22 @@ class HitsFile:
             As `count_muons`; or the file changed meanwhile.
 
         """
-        with _errors(self.file), _unchanged(self.file) as digest:
+        with _file_errors(self.file), _unchanged(self.file) as digest:
             return self.count_muons(), digest
 
-    def blocks(self, start: int, stop: int, rows: int = ROWS_AT_A_TIME) -> Iterator[Hits]:
+    def blocks(self, start: int, stop: int, rows: int = MAX_CHUNK_ROWS) -> Iterator[RecordedHits]:
         """The muons [start, stop), in blocks of `rows` muons.
 
         Raises
         ------
         HitsError
             A cell is not a number, uncertainty or covariance; the message names file, row (from 1, without the header)
-            and
-            column. Or the file has another SHA-256 than planned, or changed while it was read.
+            and column. Or the file has another SHA-256 than planned, or changed while it was read.
 
         """
-        with _errors(self.file), _unchanged(self.file, self.sha256):
-            stretches = _reader(self.file).read(self.file, self._columns, start, stop, self.tree)
-            for first, values in _in_blocks(self.file, stretches, len(self._columns), start, stop, rows):
+        with _file_errors(self.file), _unchanged(self.file, self.sha256):
+            chunks = _reader(self.file).read(self.file, self._columns, start, stop, self.tree)
+            for first, values in _in_blocks(self.file, chunks, len(self._columns), start, stop, rows):
                 yield self._hits(first, dict(zip(self._columns, values, strict=True)))
 
     @property
@@ -191,39 +190,39 @@ class HitsFile:
         """The columns to read, without duplicates."""
         return list(dict.fromkeys([*self.coordinates, *self.sigma.values(), *self.covariance.values()]))
 
-    def _hits(self, first: int, values: Mapping[str, np.ndarray]) -> Hits:
+    def _hits(self, first: int, values: Mapping[str, np.ndarray]) -> RecordedHits:
         """A block from its columns; `first` is the index of its first row."""
         per_metre = PER_METRE[self.unit]
         with np.errstate(all="ignore"):  # a damaged file may contain signalling NaN
             hits = np.stack([values[column] for column in self.coordinates], axis=1) / per_metre
         if not self.sigma:
-            return Hits(hits, None)
-        there = np.isfinite(hits)
+            return RecordedHits(hits, None)
+        finite = np.isfinite(hits)
         variances = np.full(hits.shape, np.nan)
         for axis, column in self.sigma.items():
             with np.errstate(over="ignore", under="ignore", invalid="ignore"):
                 variance = (values[column] / per_metre) ** 2
                 usable = (values[column] > 0) & (variance > 0) & (variance < np.inf)
-            self._refuse(there[:, axis] & ~usable, first, column, values[column], "is not a standard uncertainty")
-            variances[there[:, axis], axis] = variance[there[:, axis]]
+            self._refuse(finite[:, axis] & ~usable, first, column, values[column], "is not a standard uncertainty")
+            variances[finite[:, axis], axis] = variance[finite[:, axis]]
         if not self.covariance:
-            return Hits(hits, variances)
+            return RecordedHits(hits, variances)
         matrices = np.zeros((*hits.shape, hits.shape[1]))
         np.einsum("mii->mi", matrices)[:] = variances
         for (one, other), column in self.covariance.items():
-            both = there[:, one] & there[:, other]
+            both = finite[:, one] & finite[:, other]
             self._refuse(both & ~np.isfinite(values[column]), first, column, values[column], "is not a covariance")
             matrices[both, one, other] = matrices[both, other, one] = values[column][both] / per_metre**2
         self._check_matrices(first, matrices)
-        return Hits(hits, matrices)
+        return RecordedHits(hits, matrices)
 
-    def _refuse(self, bad, first: int, column: str, values, what: str) -> None:
+    def _refuse(self, bad: np.ndarray, first: int, column: str, values: np.ndarray, what: str) -> None:
         if bad.any():
             row = int(bad.argmax())
             cell = "it is empty or not a number" if np.isnan(values[row]) else f"{values[row]:g}"
             raise HitsError(f"{self.file}: row {first + row + 1}, column {column!r}: {what}: {cell}")
 
-    def _check_matrices(self, first: int, matrices) -> None:
+    def _check_matrices(self, first: int, matrices: np.ndarray) -> None:
         """Refuse matrices that are not positive semi-definite, by their correlations."""
         axes = sorted({axis for pair in self.covariance for axis in pair})
         inner = matrices[:, axes][:, :, axes]
@@ -298,7 +297,7 @@ def _reader(file: str) -> ModuleType:
 
 
 @contextmanager
-def _errors(file: str) -> Iterator[None]:
+def _file_errors(file: str) -> Iterator[None]:
     """Report errors of the system and the libraries as one line that names the file."""
     check_regular(file, HitsError)
     try:
@@ -325,7 +324,7 @@ def _foreign(file: str) -> str:
     """The kind of a file according to its first bytes if it contradicts the suffix; otherwise empty."""
     with contextlib.suppress(OSError), Path(file).open("rb") as stream:
         start = stream.read(32)
-        for magic, (reader, words) in KINDS.items():
+        for magic, (reader, words) in FILE_KINDS.items():
             if start.startswith(magic) and reader != READERS.get(Path(file).suffix.lower(), "none"):
                 return words
     return ""
@@ -370,16 +369,16 @@ def _state(stream: BinaryIO) -> tuple[int, ...]:
 
 
 def _in_blocks(
-    file: str, stretches, columns: int, start: int, stop: int, rows: int
+    file: str, chunks: Chunks, columns: int, start: int, stop: int, rows: int
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Blocks (column, muon) with the index of their first row, from chunks of rows [start, stop) of any length."""
     at, filled = start, 0
     block = np.empty((columns, min(rows, stop - start)))
-    for stretch in stretches:
-        used, length = 0, len(stretch[0])
+    for chunk in chunks:
+        used, length = 0, len(chunk[0])
         while used < length:
             count = min(block.shape[1] - filled, length - used)
-            for values, column in zip(block, stretch, strict=True):
+            for values, column in zip(block, chunk, strict=True):
                 values[filled : filled + count] = column[used : used + count]
             filled, used = filled + count, used + count
             if filled == block.shape[1]:

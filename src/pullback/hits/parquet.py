@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
 
 from ..errors import HitsError, one_line
-from .columns import ROWS_AT_A_TIME, Named, Stretches, check_element, find, jagged, rows_at_a_time
+from .columns import MAX_CHUNK_ROWS, Chunks, Named, check_element, chunk_rows, find_column, jagged, rows_of
 
 
-def count(file: str | Path, names: Sequence[str], tree: str = "") -> int:
+def count(file: str, names: Sequence[str], tree: str = "") -> int:
     """The number of rows, from the file's metadata."""
     with _open(file) as parquet:
         _columns(file, parquet, names)
         return parquet.metadata.num_rows
 
 
-def read(file: str | Path, names: Sequence[str], start: int, stop: int, tree: str = "") -> Stretches:
+def read(file: str, names: Sequence[str], start: int, stop: int, tree: str = "") -> Chunks:
     """The rows [start, stop) of the columns; row groups before the first are skipped."""
     with _open(file) as parquet:
         columns = _columns(file, parquet, names)
@@ -32,20 +32,15 @@ def read(file: str | Path, names: Sequence[str], start: int, stop: int, tree: st
             first += 1
         wanted = dict.fromkeys(column for column, _ in columns)
         shapes = [_shape(parquet.schema_arrow.field(column).type) for column in wanted]
-        step, groups = min(ROWS_AT_A_TIME, rows_at_a_time(*shapes)), range(first, len(lengths))
-        for table in parquet.iter_batches(step, row_groups=groups, columns=list(wanted), use_threads=False):
-            skip, take = max(start - at, 0), min(stop - at, len(table))
-            if skip < take:
-                rows = table.slice(skip, take - skip)
-                yield [_numbers(rows.column(column), indices) for column, indices in columns]
-            at += len(table)
-            if at >= stop:
-                return
+        step, groups = min(MAX_CHUNK_ROWS, chunk_rows(*shapes)), range(first, len(lengths))
+        tables = parquet.iter_batches(step, row_groups=groups, columns=list(wanted), use_threads=False)
+        for _, rows in rows_of(tables, start - at, stop - at):
+            yield [_selected(rows.column(column), indices) for column, indices in columns]
 
 
-def _columns(file, parquet, names) -> list[Named]:
+def _columns(file: str, parquet: pa.parquet.ParquetFile, names: Sequence[str]) -> list[Named]:
     """The columns of the names, and the indices of the selected elements."""
-    columns = [find(file, name, parquet.schema_arrow.names) for name in names]
+    columns = [find_column(file, name, parquet.schema_arrow.names) for name in names]
     for column, indices in columns:
         kind = inner = parquet.schema_arrow.field(column).type
         while pa.types.is_fixed_size_list(inner):
@@ -62,14 +57,14 @@ def _shape(kind: pa.DataType) -> tuple[int, ...]:
     return (kind.list_size, *_shape(kind.value_type)) if pa.types.is_fixed_size_list(kind) else ()
 
 
-def _numbers(column: pa.Array, indices: tuple[int, ...]):
+def _selected(column: pa.Array, indices: tuple[int, ...]) -> np.ndarray:
     for index in indices:
         column = pc.list_element(column, index)
     return column.cast(pa.float64()).to_numpy(zero_copy_only=False)
 
 
 @contextmanager
-def _open(file: str | Path) -> Iterator[pa.parquet.ParquetFile]:
+def _open(file: str) -> Iterator[pa.parquet.ParquetFile]:
     try:
         with pa.parquet.ParquetFile(file) as parquet:
             yield parquet

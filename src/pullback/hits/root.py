@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 
 from ..errors import HitsError, PullbackError, one_line
-from .columns import ROWS_AT_A_TIME, Named, Stretches, check_element, damaged, find, jagged, rows_at_a_time
+from .columns import MAX_CHUNK_ROWS, Chunks, Named, check_element, chunk_rows, damaged, find_column, jagged
 
 
-def count(file: str | Path, names: Sequence[str], tree: str = "") -> int:
+def count(file: str, names: Sequence[str], tree: str = "") -> int:
     """The number of entries, from the tree's metadata."""
     with damaged(file), _open(file, tree) as entries:
         _columns(file, entries, names)
         return entries.num_entries
 
 
-def read(file: str | Path, names: Sequence[str], start: int, stop: int, tree: str = "") -> Stretches:
+def read(file: str, names: Sequence[str], start: int, stop: int, tree: str = "") -> Chunks:
     """The entries [start, stop) of the branches."""
     import awkward as ak
 
@@ -31,9 +31,9 @@ def read(file: str | Path, names: Sequence[str], start: int, stop: int, tree: st
         stop = min(stop, entries.num_entries)
         if start >= stop:
             return
-        step = rows_at_a_time(*shapes.values())
+        step = chunk_rows(*shapes.values())
         # Large chunks for an RNTuple, since uproot reads a whole cluster again for each chunk.
-        step = step if _is_ntuple(entries) else min(ROWS_AT_A_TIME, step)
+        step = step if _is_ntuple(entries) else min(MAX_CHUNK_ROWS, step)
         for arrays in entries.iterate(wanted, step_size=step, entry_start=start, entry_stop=stop, library="ak"):
             found = {name: ak.to_numpy(ak.fill_none(arrays[name], np.nan, axis=None)) for name in wanted}
             yield [found[column][:, *indices].astype("f8") for column, indices in columns]
@@ -56,7 +56,7 @@ def load_uproot(file: str | Path) -> Any:
 
 
 @contextmanager
-def _open(file, tree) -> Iterator[Any]:
+def _open(file: str, tree: str) -> Iterator[Any]:
     """A tree of a file: the named tree, or the only one."""
     uproot = load_uproot(file)
     # A path instead of text, in which uproot would take the part after a colon for an object; no caches, so that data
@@ -74,10 +74,10 @@ def _open(file, tree) -> Iterator[Any]:
         yield root[tree or latest[0]]
 
 
-def _columns(file, entries, names) -> tuple[list[Named], dict[str, tuple[int, ...]]]:
+def _columns(file: str, entries: Any, names: Sequence[str]) -> tuple[list[Named], dict[str, tuple[int, ...]]]:
     """The branches of the names, and the shape of each branch in an entry."""
-    there = entries.keys(recursive=not _is_ntuple(entries))
-    columns = [find(file, name, there) for name in names]
+    existing = entries.keys(recursive=not _is_ntuple(entries))
+    columns = [find_column(file, name, existing) for name in names]
     shapes = {}
     for column, indices in columns:
         inner = _type(entries, column)
@@ -94,7 +94,7 @@ def _columns(file, entries, names) -> tuple[list[Named], dict[str, tuple[int, ..
     return columns, shapes
 
 
-def _type(entries, column) -> Any:
+def _type(entries: Any, column: str) -> Any:
     """The type of a branch in an entry, without reading data."""
     if not _is_ntuple(entries):
         return entries[column].interpretation.awkward_form(entries.file).type
@@ -102,5 +102,5 @@ def _type(entries, column) -> Any:
     return (form[0] if isinstance(form, tuple) else form).content(column).type  # some versions return a pair
 
 
-def _is_ntuple(entries) -> bool:
+def _is_ntuple(entries: Any) -> bool:
     return hasattr(entries, "to_akform")

@@ -42,7 +42,7 @@ class Quantity(NamedTuple):
 
 
 @runtime_checkable
-class ModelSection(Protocol):
+class NamedSection(Protocol):
     """The config's `model` section; each module of a model declares what else it reads."""
 
     @property
@@ -81,8 +81,7 @@ class Model:
         parameters; `source` is the config's section, with the attributes that the model reads.
     intersect_layers : callable
         `intersect_layers(generated, **parameters)` returns the true hits (muon, coordinate), as a numpy array or, if
-        any
-        argument is a tensor, as a tensor that carries the gradients of the parameters.
+        any argument is a tensor, as a tensor that carries the gradients of the parameters.
     parameters : dict
         Numbers and lists of numbers by name, from the config.
     infer_uses, intersect_uses, covariance_uses, chi2_uses : tuple of str
@@ -106,19 +105,19 @@ class Model:
     infer: Callable[..., Float[Tensor, "muon observable"]]
     generate: Callable[[np.random.Generator, int, Any], Float[np.ndarray, "muon _"]]
     layers: tuple[int, ...]
-    intersect_layers: Callable[..., Any] = at_given_hits
+    intersect_layers: Callable[..., Float[Any, "muon coordinate"]] = at_given_hits
     parameters: Mapping[str, float | tuple[float, ...]] = field(default_factory=dict)
     infer_uses: tuple[str, ...] = ()
     intersect_uses: tuple[str, ...] = ()
     missing: bool = False
-    covariance: Callable[..., Any] | None = None
+    covariance: Callable[..., Float[Tensor, "*muon coordinate coordinate"]] | None = None
     covariance_uses: tuple[str, ...] = ()
-    chi2: Callable[..., Any] | None = None
+    chi2: Callable[..., Float[Tensor, "muon 2"]] | None = None
     chi2_uses: tuple[str, ...] = ()
     cost: float = 1.0
 
 
-def load_model(section: ModelSection, sha256: str | None = None) -> Model:
+def load_model(section: NamedSection, sha256: str | None = None) -> Model:
     """The model of a config's `model` section; `sha256` is that of a user's file when the study was planned."""
     module = importlib.import_module(f".{MODULES.get(section.name, section.name)}", __package__)
     model: Model = module.model(section, sha256) if section.name == "own" else module.model(section)

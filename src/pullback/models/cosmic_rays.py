@@ -15,7 +15,7 @@ REYNA = 0.2455, 1.288, -0.2555, 0.0209
 GRID = 4001
 """Grid points for the integral of the spectrum, 0.23 % apart."""
 
-DECADES = 4
+SPECTRUM_DECADES = 4
 """Range of the spectrum above 1 GeV/c or the minimum momentum, in powers of ten; 1e-7 of the muons lie beyond."""
 
 
@@ -28,7 +28,7 @@ class Spectrum(Protocol):
 
 
 @runtime_checkable
-class Cosmic(Spectrum, Protocol):
+class CosmicSection(Spectrum, Protocol):
     """The config's section `source.cosmic`."""
 
     zenith_max: float
@@ -38,7 +38,7 @@ class Cosmic(Spectrum, Protocol):
 class CosmicSource(UniformSource, Protocol):
     """What models of cosmic muons read from the config's `source` section."""
 
-    cosmic: Cosmic
+    cosmic: CosmicSection
 
 
 def slopes(uniform: Float[np.ndarray, "muon 2"], zenith_max: float) -> Float[np.ndarray, "muon 2"]:
@@ -104,7 +104,7 @@ def momenta(uniform: Float[np.ndarray, " muon"], cosmic: Spectrum) -> Float[np.n
     """
     if cosmic.spectrum == "fixed":
         return np.full(len(uniform), float(cosmic.momentum))
-    log = np.linspace(np.log(cosmic.momentum), np.log(max(cosmic.momentum, 1.0)) + DECADES * np.log(10), GRID)
+    log = np.linspace(np.log(cosmic.momentum), np.log(max(cosmic.momentum, 1.0)) + SPECTRUM_DECADES * np.log(10), GRID)
     density = np.exp(log) * vertical_intensity(np.exp(log))  # per log p
     below = np.concatenate([[0.0], np.cumsum((density[1:] + density[:-1]) / 2)])
     return np.exp(np.interp(uniform * below[-1], below, log))

@@ -15,8 +15,11 @@ from ..uncertainty.arrays import Tensor
 from ..uncertainty.elementwise import total
 from . import Quantity
 
-PerLayer = Sequence[float] | Float[Tensor, " _"]
+LayerNumbers = Sequence[float] | Float[Tensor, " _"]
 """One number per layer: from the config, or a tensor for derivatives."""
+
+LayerHeights = LayerNumbers | Float[np.ndarray, " _"]
+"""Height of each layer: in simulations also an array."""
 
 _SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
@@ -50,7 +53,9 @@ class Line(NamedTuple):
     known: Bool[Tensor, " #muon"] | None
 
 
-def as_layers(values: PerLayer, hits: Tensor, name: str, layers: int | None = None, positive: bool = False) -> Tensor:
+def as_layers(
+    values: LayerNumbers, hits: Tensor, name: str, layers: int | None = None, positive: bool = False
+) -> Tensor:
     """One number per layer as a tensor like the hits.
 
     Raises
@@ -59,12 +64,23 @@ def as_layers(values: PerLayer, hits: Tensor, name: str, layers: int | None = No
         The shape is not (layer,), or a number is not positive although it must be.
 
     """
-    values = values if hasattr(values, "new_tensor") else hits.new_tensor(values)
-    if values.ndim != 1 or (layers is not None and len(values) != layers):
-        raise ValueError(f"{name} must have a number for each of {layers or 'the'} layers, not {tuple(values.shape)}")
-    if positive and not bool((values > 0).all()):
-        raise ValueError(f"{name} must be positive, not {values.tolist()}")
-    return values
+    import torch
+
+    numbers = values if isinstance(values, torch.Tensor) else hits.new_tensor(values)
+    if numbers.ndim != 1 or (layers is not None and len(numbers) != layers):
+        raise ValueError(f"{name} must have a number for each of {layers or 'the'} layers, not {tuple(numbers.shape)}")
+    if positive and not (numbers > 0).all():
+        raise ValueError(f"{name} must be positive, not {numbers.tolist()}")
+    return numbers
+
+
+def prepare(
+    hits: Float[Tensor, "muon coordinate"], z: LayerNumbers, resolution: LayerNumbers, in_views: int
+) -> tuple[list[View], Float[Tensor, " layer"], Float[Tensor, " layer"]]:
+    """The hits in one or two views of the same layers, with heights and resolutions as tensors; checked."""
+    layers = len(z)
+    found = views(hits, *[layers] * in_views)
+    return found, as_layers(z, hits, "z"), as_layers(resolution, hits, "resolution", layers, positive=True)
 
 
 def views(hits: Float[Tensor, "muon coordinate"], *layers: int) -> list[View]:
@@ -78,10 +94,9 @@ def views(hits: Float[Tensor, "muon coordinate"], *layers: int) -> list[View]:
     """
     import torch
 
-    total = sum(layers)
-    if not hasattr(hits, "new_tensor") or hits.ndim != 2 or hits.shape[1] != total:
+    if not isinstance(hits, torch.Tensor) or hits.ndim != 2 or hits.shape[1] != sum(layers):
         shape = tuple(getattr(hits, "shape", None) or ())
-        raise ValueError(f"hits must be a torch tensor (muon, {total}), not {type(hits).__name__} {shape}")
+        raise ValueError(f"hits must be a torch tensor (muon, {sum(layers)}), not {type(hits).__name__} {shape}")
     seen = finite = None
     if not torch.isfinite(hits.detach().sum()):
         seen, finite = ~hits.isnan().t(), ~hits.isinf().t()
@@ -89,8 +104,10 @@ def views(hits: Float[Tensor, "muon coordinate"], *layers: int) -> list[View]:
     columns, found, start = hits.unbind(1), [], 0
     for count in layers:
         part = slice(start, start + count)
-        some = None if seen is None else seen[part]
-        found.append(View(columns[part], some, None if finite is None else finite[part].all(dim=0)))
+        if seen is None or finite is None:
+            found.append(View(columns[part], None, None))
+        else:
+            found.append(View(columns[part], seen[part], finite[part].all(dim=0)))
         start += count
     return found
 
@@ -131,7 +148,7 @@ def fit(
 
     z = z[:, None]
     weight = _weights(view, resolution)
-    if view.seen is None:
+    if view.seen is None or view.finite is None:
         known = None if z.amax() > z.amin() else z.new_zeros(1, dtype=torch.bool)
     else:
         with torch.no_grad():
@@ -145,7 +162,7 @@ def fit(
     arm = height - centre
     slopes = weight * arm / safe(total(weight * arm.square()))
     positions = weight / weights + slopes * (at - origin - centre)
-    return Line(_combine(slopes, view.hits), _combine(positions, view.hits), known)
+    return Line(_weighted(slopes, view.hits), _weighted(positions, view.hits), known)
 
 
 def _weights(view: View, resolution: Float[Tensor, " layer"]) -> Float[Tensor, "layer _"]:
@@ -156,7 +173,7 @@ def _weights(view: View, resolution: Float[Tensor, " layer"]) -> Float[Tensor, "
     return weight if view.seen is None else torch.where(view.seen, weight, 0.0)
 
 
-def _combine(factors: Float[Tensor, "layer _"], hits: Sequence[Tensor]) -> Float[Tensor, " muon"]:
+def _weighted(factors: Float[Tensor, "layer _"], hits: Sequence[Tensor]) -> Float[Tensor, " muon"]:
     return total(factor * x for factor, x in zip(factors.unbind(0), hits, strict=True))
 
 
@@ -200,7 +217,7 @@ def observables(
     )
 
 
-def alike(*arrays: Any) -> list[Any]:
+def as_one_type(*arrays: Any) -> list[Any]:
     """All arrays as tensors if any is one, else as numpy arrays."""
     like = next((each for each in arrays if hasattr(each, "new_tensor")), None)
     if like is None:

@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 from ..uncertainty.arrays import Tensor
 from ..uncertainty.elementwise import magnitude
-from . import Model, ModelSection, Quantity
+from . import Model, NamedSection, Quantity
 from .base import UniformSource, uniform
 
 
@@ -44,13 +44,15 @@ def infer_theta(hits: Float[Tensor, "muon 1"], dz: float | Float[Tensor, ""] = 1
     tensor([[0.7854]], dtype=torch.float64)
 
     """
-    if not hasattr(hits, "new_tensor") or hits.ndim != 2 or hits.shape[1] != 1:
+    import torch
+
+    if not isinstance(hits, torch.Tensor) or hits.ndim != 2 or hits.shape[1] != 1:
         shape = getattr(hits, "shape", None)
         raise ValueError(f"hits must be a torch tensor (muon, 1), not {type(hits).__name__} {tuple(shape or ())}")
     if not dz > 0:
         raise ValueError(f"dz must be positive (m), not {dz}")
-    dz = dz if hasattr(dz, "new_tensor") else hits.new_tensor(dz)
-    return magnitude(hits).arctan2(dz)  # as precise as arctan of the quotient, and better vectorised
+    height = dz if isinstance(dz, torch.Tensor) else hits.new_tensor(dz)
+    return magnitude(hits).arctan2(height)  # as precise as arctan of the quotient, and better vectorised
 
 
 def generate(rng: np.random.Generator, muons: int, source: UniformSource) -> Float[np.ndarray, "muon 1"]:
@@ -58,7 +60,7 @@ def generate(rng: np.random.Generator, muons: int, source: UniformSource) -> Flo
     return uniform(source, rng.random((muons, 1)))
 
 
-def model(section: ModelSection) -> Model:
+def model(section: NamedSection) -> Model:
     """The model with the parameters of a config's section: `dz`, which drawing true hits does not need."""
     return Model(
         coordinates=(Quantity("x", "m", "position on the layer", "x"),),

@@ -14,7 +14,7 @@ from ..uncertainty.arrays import Tensor
 from . import NO_FOLD, Model, Quantity, cosmic_rays, line_fit
 from .base import uniform
 from .cosmic_rays import CosmicSource
-from .line_fit import PerLayer
+from .line_fit import LayerHeights, LayerNumbers, View
 from .multiple_scattering import angle_and_displacement, highland, layer_covariance
 
 
@@ -27,7 +27,7 @@ class ScatterSection(Protocol):
     theta0: float
 
 
-class Volume(Protocol):
+class VolumeSection(Protocol):
     """The config's section `source.volume`: height of its centre, thickness and radiation length, m."""
 
     z: float
@@ -39,11 +39,11 @@ class Volume(Protocol):
 class VolumeSource(CosmicSource, Protocol):
     """What the model reads from the config's `source` section."""
 
-    volume: Volume
+    volume: VolumeSection
 
 
 def infer_scatter(
-    hits: Float[Tensor, "muon coordinate"], z_upper: PerLayer, z_lower: PerLayer, resolution: PerLayer
+    hits: Float[Tensor, "muon coordinate"], z_upper: LayerNumbers, z_lower: LayerNumbers, resolution: LayerNumbers
 ) -> Float[Tensor, "muon 8"]:
     """Scattering angles and point of closest approach of each muon, from straight lines in two trackers.
 
@@ -63,8 +63,7 @@ def infer_scatter(
     ----------
     hits : tensor (muon, 2 layers)
         Position x on each layer, then y on each, m; the layers of the upper tracker first. NaN for a missing hit. Each
-        fit
-        uses the available hits.
+        fit uses the available hits.
     z_upper, z_lower : sequence of float or tensor
         Height of each layer, m; in any order within a tracker.
     resolution : sequence of float or tensor
@@ -119,42 +118,35 @@ def infer_scatter(
     ]
     x_above, x_under, y_above, y_under = (each.known for each in fits)
     above, under = line_fit.both(x_above, y_above), line_fit.both(x_under, y_under)
-    every = line_fit.both(above, under)
+    in_x, in_y, every = line_fit.both(x_above, x_under), line_fit.both(y_above, y_under), line_fit.both(above, under)
     meeting = line_fit.both(every, ~unscattered)
-    return line_fit.observables(
-        values,
-        [
-            above,
-            under,
-            line_fit.both(x_above, x_under),
-            line_fit.both(y_above, y_under),
-            every,
-            meeting,
-            meeting,
-            meeting,
-        ],
-    )
+    return line_fit.observables(values, [above, under, in_x, in_y, every, meeting, meeting, meeting])
 
 
 def chi2(
-    hits: Float[Tensor, "muon coordinate"], z_upper: PerLayer, z_lower: PerLayer, resolution: PerLayer
+    hits: Float[Tensor, "muon coordinate"], z_upper: LayerNumbers, z_lower: LayerNumbers, resolution: LayerNumbers
 ) -> Float[Tensor, "muon 2"]:
     """χ² and degrees of freedom as in `track.chi2`, summed over both trackers and views; NaN unless all lines exist."""
     found, heights, resolutions = _prepared(hits, z_upper, z_lower, resolution)
     return line_fit.chi2_of_all(zip(found, 2 * heights, 2 * resolutions, strict=True))
 
 
-def _prepared(hits, z_upper, z_lower, resolution):
+def _prepared(
+    hits: Float[Tensor, "muon coordinate"], z_upper: LayerNumbers, z_lower: LayerNumbers, resolution: LayerNumbers
+) -> tuple[list[View], list[Float[Tensor, " layer"]], list[Float[Tensor, " layer"]]]:
     """The views x above and below, y above and below, and heights and resolutions above and below."""
     upper, lower = len(z_upper), len(z_lower)
     found = line_fit.views(hits, upper, lower, upper, lower)
-    resolution = line_fit.as_layers(resolution, hits, "resolution", upper + lower, positive=True)
+    each_layer = line_fit.as_layers(resolution, hits, "resolution", upper + lower, positive=True)
     heights = [line_fit.as_layers(z_upper, hits, "z_upper"), line_fit.as_layers(z_lower, hits, "z_lower")]
-    return found, heights, [resolution[:upper], resolution[upper:]]
+    return found, heights, [each_layer[:upper], each_layer[upper:]]
 
 
 def covariance(
-    hits: Float[Tensor, "muon coordinate"], z_upper: PerLayer, z_lower: PerLayer, theta0: float | Float[Tensor, ""]
+    hits: Float[Tensor, "muon coordinate"],
+    z_upper: LayerNumbers,
+    z_lower: LayerNumbers,
+    theta0: float | Float[Tensor, ""],
 ) -> Float[Tensor, "coordinate coordinate"]:
     """Covariance of the hits due to scattering in the layers: `layer_covariance` in each view.
 
@@ -214,7 +206,9 @@ def generate(rng: np.random.Generator, muons: int, source: VolumeSource) -> Floa
     return np.concatenate([start, p, end, q, ends], axis=1)
 
 
-def intersect_layers(generated: Any, z_upper: Any, z_lower: Any) -> Any:
+def intersect_layers(
+    generated: Float[Any, "muon 10"], z_upper: LayerHeights, z_lower: LayerHeights
+) -> Float[Any, "muon coordinate"]:
     """The true hits (muon, coordinate) of lines from `generate`, on layers at the heights z_upper and z_lower.
 
     Raises
@@ -223,19 +217,20 @@ def intersect_layers(generated: Any, z_upper: Any, z_lower: Any) -> Any:
         A layer is not outside the volume, on its tracker's side.
 
     """
-    generated, z_upper, z_lower = line_fit.alike(generated, z_upper, z_lower)
-    if len(generated):
-        top, bottom = float(generated[0, 8]), float(generated[0, 9])
-        if z_upper.min() < top:
-            raise ConfigError(f"model.z_upper: {float(z_upper.min()):g} m is below the volume's top at {top:g} m")
-        if z_lower.max() > bottom:
-            raise ConfigError(f"model.z_lower: {float(z_lower.max()):g} m is above the volume's bottom at {bottom:g} m")
+    lines, upper, lower = line_fit.as_one_type(generated, z_upper, z_lower)
+    if len(lines):
+        top, bottom = float(lines[0, 8]), float(lines[0, 9])
+        if upper.min() < top:
+            raise ConfigError(f"model.z_upper: {float(upper.min()):g} m is below the volume's top at {top:g} m")
+        if lower.max() > bottom:
+            raise ConfigError(f"model.z_lower: {float(lower.max()):g} m is above the volume's bottom at {bottom:g} m")
 
-    def line(position, slope, height, z):
-        return generated[:, position, None] + generated[:, slope, None] * (z - generated[:, height, None])
+    def positions(x: int, height: int, z: Any) -> Any:
+        return lines[:, x, None] + lines[:, x + 2, None] * (z - lines[:, height, None])
 
-    above, below = (lambda view: line(view, view + 2, 8, z_upper)), (lambda view: line(view + 4, view + 6, 9, z_lower))
-    return line_fit.side_by_side([above(0), below(0), above(1), below(1)])
+    return line_fit.side_by_side(
+        [positions(0, 8, upper), positions(4, 9, lower), positions(1, 8, upper), positions(5, 9, lower)]
+    )
 
 
 def model(section: ScatterSection) -> Model:
@@ -249,15 +244,9 @@ def model(section: ScatterSection) -> Model:
             f"{max(z_lower):g} m"
         )
     layers = len(z_upper) + len(z_lower)
+    point, near = "the point of closest approach", 10.0  # σ of θ_msc, within which linear propagation is not valid
     poca = [
-        Quantity(
-            f"poca_{axis}",
-            "m",
-            f"{axis} of the point of closest approach",
-            f"{axis} of PoCA",
-            fold="theta_msc",
-            domain=10.0,
-        )
+        Quantity(f"poca_{axis}", "m", f"{axis} of {point}", f"{axis} of PoCA", fold="theta_msc", domain=near)
         for axis in "xyz"
     ]
     return Model(

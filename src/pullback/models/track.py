@@ -13,7 +13,7 @@ from ..uncertainty.arrays import Tensor
 from . import NO_FOLD, Model, Quantity, cosmic_rays, line_fit
 from .base import uniform
 from .cosmic_rays import CosmicSource
-from .line_fit import PerLayer
+from .line_fit import LayerHeights, LayerNumbers
 from .multiple_scattering import layer_covariance
 
 
@@ -25,7 +25,9 @@ class TrackSection(Protocol):
     theta0: float
 
 
-def infer_track(hits: Float[Tensor, "muon layer"], z: PerLayer, resolution: PerLayer) -> Float[Tensor, "muon 3"]:
+def infer_track(
+    hits: Float[Tensor, "muon layer"], z: LayerNumbers, resolution: LayerNumbers
+) -> Float[Tensor, "muon 3"]:
     """Slope, angle from the vertical and intercept of each muon, from a weighted fit of a straight line x(z).
 
     With the weights w = resolution², z̄ = Σ w z/Σ w, d = z − z̄: slope dx/dz = Σ w d x/Σ w d², θ = arctan|dx/dz|, and
@@ -48,8 +50,7 @@ def infer_track(hits: Float[Tensor, "muon layer"], z: PerLayer, resolution: PerL
     -------
     tensor (muon, 3)
         Slope (1), θ (rad, 0 ≤ θ < π/2) and intercept (m). NaN for a muon with hits at fewer than two heights, or with
-        an
-        infinite hit.
+        an infinite hit.
 
     Raises
     ------
@@ -68,30 +69,23 @@ def infer_track(hits: Float[Tensor, "muon layer"], z: PerLayer, resolution: PerL
             [0.0000, 0.0000, 0.1000]], dtype=torch.float64)
 
     """
-    (view,), z, resolution = _prepared(hits, z, resolution)
-    line = line_fit.fit(view, z, resolution)
-    theta = elementwise.magnitude(line.slope).arctan2(z.new_ones(()))
+    (view,), heights, resolutions = line_fit.prepare(hits, z, resolution, in_views=1)
+    line = line_fit.fit(view, heights, resolutions)
+    theta = elementwise.magnitude(line.slope).arctan2(heights.new_ones(()))
     return line_fit.observables([line.slope, theta, line.position], [line.known] * 3)
 
 
-def chi2(hits: Float[Tensor, "muon layer"], z: PerLayer, resolution: PerLayer) -> Float[Tensor, "muon 2"]:
+def chi2(hits: Float[Tensor, "muon layer"], z: LayerNumbers, resolution: LayerNumbers) -> Float[Tensor, "muon 2"]:
     """χ² = Σ w (x − line)² and its degrees of freedom, hits − 2, with the arguments of `infer_track`.
 
     It follows the χ² distribution if the noise is Gaussian and the layers do not scatter.
     """
-    (view,), z, resolution = _prepared(hits, z, resolution)
-    return line_fit.chi2_of_all([(view, z, resolution)])
-
-
-def _prepared(hits, z, resolution):
-    layers = len(z)
-    found = line_fit.views(hits, layers)
-    z = line_fit.as_layers(z, hits, "z")
-    return found, z, line_fit.as_layers(resolution, hits, "resolution", layers, positive=True)
+    (view,), heights, resolutions = line_fit.prepare(hits, z, resolution, in_views=1)
+    return line_fit.chi2_of_all([(view, heights, resolutions)])
 
 
 def covariance(
-    hits: Float[Tensor, "muon layer"], z: PerLayer, theta0: float | Float[Tensor, ""]
+    hits: Float[Tensor, "muon layer"], z: LayerNumbers, theta0: float | Float[Tensor, ""]
 ) -> Float[Tensor, "layer layer"]:
     """Covariance of the hits due to scattering in the layers: `layer_covariance`, equal for all muons."""
     return layer_covariance(line_fit.as_layers(z, hits, "z"), theta0)
@@ -105,10 +99,10 @@ def generate(rng: np.random.Generator, muons: int, source: CosmicSource) -> Floa
     )
 
 
-def intersect_layers(generated: Any, z: Any) -> Any:
+def intersect_layers(generated: Float[Any, "muon _"], z: LayerHeights) -> Float[Any, "muon coordinate"]:
     """The true hits (muon, layer) of lines from `generate`, on layers at the heights z."""
-    generated, z = line_fit.alike(generated, z)
-    return generated[:, :1] + generated[:, 1:] * z
+    lines, heights = line_fit.as_one_type(generated, z)
+    return lines[:, :1] + lines[:, 1:] * heights
 
 
 def model(section: TrackSection) -> Model:

@@ -13,12 +13,14 @@ from ..uncertainty.arrays import Tensor
 from . import NO_FOLD, Model, Quantity, cosmic_rays, line_fit
 from .base import uniform
 from .cosmic_rays import CosmicSource
-from .line_fit import PerLayer
+from .line_fit import LayerHeights, LayerNumbers
 from .multiple_scattering import layer_covariance
 from .track import TrackSection
 
 
-def infer_track3d(hits: Float[Tensor, "muon coordinate"], z: PerLayer, resolution: PerLayer) -> Float[Tensor, "muon 4"]:
+def infer_track3d(
+    hits: Float[Tensor, "muon coordinate"], z: LayerNumbers, resolution: LayerNumbers
+) -> Float[Tensor, "muon 4"]:
     """Zenith angle, azimuth and slopes of each muon, from weighted fits of straight lines x(z) and y(z).
 
     With t_x = dx/dz and t_y = dy/dz as in `infer_track`: θ = arctan √(t_x² + t_y²) and φ = atan2(t_y, t_x). The
@@ -43,8 +45,7 @@ def infer_track3d(hits: Float[Tensor, "muon coordinate"], z: PerLayer, resolutio
     -------
     tensor (muon, 4)
         θ (rad, 0 ≤ θ < π/2), φ (rad, −π ≤ φ ≤ π), t_x and t_y (1). NaN if a required line is missing: in a view with
-        hits
-        at fewer than two heights, or with an infinite hit.
+        hits at fewer than two heights, or with an infinite hit.
 
     Raises
     ------
@@ -63,30 +64,23 @@ def infer_track3d(hits: Float[Tensor, "muon coordinate"], z: PerLayer, resolutio
     tensor([[0.4636, 0.9273, 0.3000, 0.4000]], dtype=torch.float64)
 
     """
-    found, z, resolution = _prepared(hits, z, resolution)
-    x, y = (line_fit.fit(view, z, resolution) for view in found)
-    theta = elementwise.length(x.slope, y.slope).arctan2(z.new_ones(()))
+    found, heights, resolutions = line_fit.prepare(hits, z, resolution, in_views=2)
+    x, y = (line_fit.fit(view, heights, resolutions) for view in found)
+    theta = elementwise.length(x.slope, y.slope).arctan2(heights.new_ones(()))
     known = line_fit.both(x.known, y.known)
     return line_fit.observables(
         [theta, elementwise.azimuth(x.slope, y.slope), x.slope, y.slope], [known, known, x.known, y.known]
     )
 
 
-def chi2(hits: Float[Tensor, "muon coordinate"], z: PerLayer, resolution: PerLayer) -> Float[Tensor, "muon 2"]:
+def chi2(hits: Float[Tensor, "muon coordinate"], z: LayerNumbers, resolution: LayerNumbers) -> Float[Tensor, "muon 2"]:
     """χ² and degrees of freedom as in `track.chi2`, summed over both views; NaN if either line is missing."""
-    found, z, resolution = _prepared(hits, z, resolution)
-    return line_fit.chi2_of_all((view, z, resolution) for view in found)
-
-
-def _prepared(hits, z, resolution):
-    layers = len(z)
-    found = line_fit.views(hits, layers, layers)
-    z = line_fit.as_layers(z, hits, "z")
-    return found, z, line_fit.as_layers(resolution, hits, "resolution", layers, positive=True)
+    found, heights, resolutions = line_fit.prepare(hits, z, resolution, in_views=2)
+    return line_fit.chi2_of_all((view, heights, resolutions) for view in found)
 
 
 def covariance(
-    hits: Float[Tensor, "muon coordinate"], z: PerLayer, theta0: float | Float[Tensor, ""]
+    hits: Float[Tensor, "muon coordinate"], z: LayerNumbers, theta0: float | Float[Tensor, ""]
 ) -> Float[Tensor, "coordinate coordinate"]:
     """Covariance of the hits due to scattering in the layers: `layer_covariance` in each view."""
     import torch
@@ -103,10 +97,10 @@ def generate(rng: np.random.Generator, muons: int, source: CosmicSource) -> Floa
     )
 
 
-def intersect_layers(generated: Any, z: Any) -> Any:
+def intersect_layers(generated: Float[Any, "muon _"], z: LayerHeights) -> Float[Any, "muon coordinate"]:
     """The true hits (muon, coordinate) of lines from `generate`, on layers at the heights z."""
-    generated, z = line_fit.alike(generated, z)
-    return line_fit.side_by_side([generated[:, :1] + generated[:, 2:3] * z, generated[:, 1:2] + generated[:, 3:] * z])
+    lines, heights = line_fit.as_one_type(generated, z)
+    return line_fit.side_by_side([lines[:, :1] + lines[:, 2:3] * heights, lines[:, 1:2] + lines[:, 3:] * heights])
 
 
 def model(section: TrackSection) -> Model:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from functools import partial
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
 
 from . import Model, Quantity
 from .base import UniformSource, uniform
-from .user_checks import MUONS_EXAMINED
-from .user_file import Call, read_model_file, shown
+from .user_file import Call, read_model_file, type_and_shape
+
+MUONS_CHECKED = 8
+"""Number of muons on which a model is checked."""
 
 
 class UserCoordinate(Protocol):
@@ -62,19 +63,25 @@ def model(section: UserSection, sha256: str | None = None) -> Model:
 
     """
     file = read_model_file(section.file, sha256)
-    parameters = {
-        name: tuple(value) if isinstance(value, Sequence) else value for name, value in section.parameters.items()
-    }
+    parameters = {name: tuple(x) if isinstance(x, Sequence) else x for name, x in section.parameters.items()}
 
-    infer = Call(file, section.function, "model.function", ("hits",), parameters)
-    draw = Call(file, section.draw, "model.draw", ("rng", "muons"), parameters) if section.draw else None
-    covariance = (
-        Call(file, section.covariance, "model.covariance", ("hits",), parameters) if section.covariance else None
-    )
-    _refuse_unused(infer, [function for function in (draw, covariance) if function], parameters)
+    def call(key: str, name: str, *leading: str) -> Call:
+        return Call(file, name, f"model.{key}", leading, parameters)
 
+    infer = call("function", section.function, "hits")
+    draw = call("draw", section.draw, "rng", "muons") if section.draw else None
+    covariance = call("covariance", section.covariance, "hits") if section.covariance else None
+    taken = {name for function in (infer, draw, covariance) if function for name in function.takes}
+    for name in parameters:
+        if name not in taken:  # it would have no effect
+            infer.refuse(f"takes no parameter {name!r}, which model.parameters has; it takes {infer.signature}")
     count = len(section.coordinates)
-    layers = tuple(each.layer for each in section.coordinates if each.layer is not None)
+
+    def generate(rng: np.random.Generator, muons: int, source: UniformSource) -> Float[np.ndarray, "muon coordinate"]:
+        if draw:
+            return _drawn(draw, {name: parameters[name] for name in draw.takes}, rng, (muons, count))
+        return uniform(source, rng.random((muons, count)))
+
     return Model(
         coordinates=tuple(Quantity(c.name, c.unit, c.long_name or c.name, c.name) for c in section.coordinates),
         observables=tuple(
@@ -82,8 +89,8 @@ def model(section: UserSection, sha256: str | None = None) -> Model:
             for o in section.observables
         ),
         infer=infer,
-        generate=partial(_drawn, draw, parameters, count) if draw else partial(_uniform, count),
-        layers=layers or tuple(range(count)),
+        generate=generate,
+        layers=tuple(c.layer for c in section.coordinates if c.layer is not None) or tuple(range(count)),
         parameters=parameters,
         infer_uses=infer.takes,
         missing=section.missing,
@@ -92,34 +99,18 @@ def model(section: UserSection, sha256: str | None = None) -> Model:
     )
 
 
-def _uniform(
-    count: int, rng: np.random.Generator, muons: int, source: UniformSource
-) -> Float[np.ndarray, "muon coordinate"]:
-    """Each coordinate ~ U(x_min, x_max)."""
-    return uniform(source, rng.random((muons, count)))
-
-
 def _drawn(
-    draw: Call, parameters: Mapping[str, Any], count: int, rng: np.random.Generator, muons: int, source: Any
+    draw: Call, given: Mapping[str, float | tuple[float, ...]], rng: np.random.Generator, shape: tuple[int, int]
 ) -> Float[np.ndarray, "muon coordinate"]:
     """True hits drawn by the user's function, checked."""
-    given = {name: parameters[name] for name in draw.takes}
-    given = {name: np.array(value) if isinstance(value, tuple) else value for name, value in given.items()}
-    before = deepcopy(rng)
-    found = draw.plain(rng, muons, **given)
-    if not isinstance(found, np.ndarray) or found.shape != (muons, count):
-        draw.refuse(f"must return a NumPy array (muon, coordinate) of shape {(muons, count)}, not {shown(found)}")
+    arrays = {name: np.array(value) if isinstance(value, tuple) else value for name, value in given.items()}
+    before, muons = deepcopy(rng), shape[0]
+    found = draw.plain(rng, muons, **arrays)
+    if not isinstance(found, np.ndarray) or found.shape != shape:
+        draw.refuse(f"must return a NumPy array (muon, coordinate) of shape {shape}, not {type_and_shape(found)}")
     if not np.issubdtype(found.dtype, np.floating) or not np.isfinite(found).all():
         draw.refuse("must return finite floating-point numbers: every muon has a true hit in each coordinate")
-    once, again = (draw.plain(deepcopy(before), min(muons, MUONS_EXAMINED), **given) for _ in range(2))
+    once, again = (draw.plain(deepcopy(before), min(muons, MUONS_CHECKED), **arrays) for _ in range(2))
     if not np.array_equal(once, again):
         draw.refuse("draws other hits from the same rng: every random number must come from it, and nothing be kept")
     return found.astype(np.float64, copy=False)
-
-
-def _refuse_unused(infer: Call, others: Sequence[Call], parameters: Iterable[str]) -> None:
-    """Refuse a parameter of the config that no function takes, since it would have no effect."""
-    taken = {name for function in (infer, *others) for name in function.takes}
-    for name in parameters:
-        if name not in taken:
-            infer.refuse(f"takes no parameter {name!r}, which model.parameters has; it takes {infer.signature}")

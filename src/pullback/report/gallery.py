@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from ..study.artefact_configs import SigmaConfig
 from ..study.batches import Part, short
 from ..study.blocks import block_count
 from ..study.plan import Study
@@ -69,7 +70,7 @@ def sources(study: Study) -> list[str]:
 
     The sources of scan points differ only in the correlation of hits.
     """
-    parts = (part for batch in study.batches.values() for part in batch.parts)
+    parts = (part.of_kind(SigmaConfig) for batch in study.batches.values() for part in batch.parts)
     return max(map(sources_of, parts), key=len)
 
 

@@ -24,8 +24,8 @@ class ExactSum:
     """
 
     def __init__(self) -> None:
-        self._units: Any = np.array(0, object)
-        self._not_finite: Any = np.array(0.0)
+        self._units: np.ndarray = np.array(0, object)
+        self._not_finite: np.ndarray = np.array(0.0)
 
     def add(self, terms: Float[Any, "*shape"]) -> None:
         """Add an array of the same shape as the terms before."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ..config.schema import Recorded
 from ..store import artefact, columns
 from ..store.artefact import Reader
 from ..study.artefact_configs import ArtefactConfig
@@ -41,11 +42,14 @@ def hits_file(part: Part[ArtefactConfig]) -> HitsFile:
     """The file of recorded hits of a part."""
     from ..hits.hits_file import source_of
 
+    assert isinstance(part.config.source, Recorded)
     names = [each.name for each in part.model.coordinates]
     return source_of(part.config.source, names, part.digests["hits"])
 
 
-def read_hits(reader: Reader, part: Part, place: HitKind, block: Block, where: Any = "cpu") -> tuple[Any, Any]:
+def read_hits(
+    reader: Reader, part: Part[ArtefactConfig], place: HitKind, block: Block, where: Any = "cpu"
+) -> tuple[Any, Any]:
     """The hits of a block, and their covariances if recorded, as tensors on a device."""
     import torch
 
@@ -83,7 +87,7 @@ def open_parents(batch: Batch, files: dict[HitKind, str | Path | None]) -> Itera
         }
 
 
-def progress(part: Part, done: str) -> Iterator[Block]:
+def progress(part: Part[ArtefactConfig], done: str) -> Iterator[Block]:
     """The blocks of a part, with a log line after each tenth of them."""
     blocks = list(part.blocks)
     for index, block in enumerate(blocks, 1):

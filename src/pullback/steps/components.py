@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import partial, reduce
+from operator import add
 from typing import NamedTuple
 
 import torch
@@ -14,6 +15,7 @@ from ..detector.response import SimulatedBlock
 from ..store import columns
 from ..store.artefact import Writer
 from ..study import shared_parameters
+from ..study.artefact_configs import SigmaConfig
 from ..study.batches import Part
 from ..study.blocks import Block
 from ..uncertainty.budget import HIT_CORRELATIONS, uncertainty_budget
@@ -35,23 +37,18 @@ class Contributions:
     the variance; and with systematics `systematic_jacobian_<o>`, `sigma_shared_<o>` and `sigma_total_<o>`.
     """
 
-    def __init__(self, out: Writer, part: Part, parameters: Parameters):
+    def __init__(self, out: Writer, part: Part[SigmaConfig], parameters: Parameters):
         self.part, self.model, self.parameters = part, part.model, parameters
-        section = part.config.systematics
-        self.names = shared_parameters.names_of(section)
-        sigma_eta = shared_parameters.covariance_of(section)
-        self.sigma_eta = torch.from_numpy(sigma_eta).to(parameters["resolution"]) if self.names else None
-        self.correlated = shared_parameters.CORRELATIONS in section
-        self.shifted = shared_parameters.Shifted(self.model, parameters, self.names) if self.names else None
+        self.systematics = _Systematics.of(part, parameters) if part.config.systematics else None
         self.covariance = columns.of_observables(out, part) if len(self.model.observables) > 1 else None
         sources = shared_parameters.sources_of(part)
         self.full = HIT_CORRELATIONS in sources
         kinds: dict[str, columns.ColumnSpec] = columns.BUDGET if len(sources) > 1 else {}
         labels, about = {"source": sources}, {}
-        if self.names:
+        if self.systematics:
             kinds = {**kinds, **columns.SHARED}
-            labels["systematic"] = self.names
-            about["systematic_jacobian"] = {"systematic_covariance": sigma_eta}
+            labels["systematic"] = self.systematics.names
+            about["systematic_jacobian"] = {"systematic_covariance": self.systematics.covariance.numpy(force=True)}
         self.table = columns.of_muons(out, part, kinds, labels, about) if kinds else None
 
     def append(self, infer: Inference, hits: Tensor, sigma_x: Tensor, sigma: Float[Tensor, "muon observable"]) -> None:
@@ -75,15 +72,33 @@ class Contributions:
         linear = masked(Propagated(law.value, law.covariance, law.sigma), law.finite)
         unknown = torch.isnan(linear.sigma)[:, :, None]
         jacobian = torch.where(unknown, float("nan"), law.jacobian)
-        if not self.names:
+        systematics = self.systematics
+        if systematics is None:
             shares = uncertainty_budget(jacobian, sigma_x, self.model.layers).shares
             return _Found(linear.covariance, shares, jacobian[:, :, :0], torch.zeros_like(linear.sigma))
-        G = systematic_jacobian(self.shifted, hits, hits.new_zeros(len(self.names)))
+        G = systematic_jacobian(systematics.shifted, hits, hits.new_zeros(len(systematics.names)))
         # Without correlations, the budget has no row for them.
-        sigma_eta = self.sigma_eta if self.correlated else self.sigma_eta.diagonal().sqrt()
+        sigma_eta = systematics.covariance if systematics.correlated else systematics.covariance.diagonal().sqrt()
         shares = uncertainty_budget(jacobian, sigma_x, self.model.layers, G, sigma_eta).shares
-        variance = ((G[:, :, :, None] * self.sigma_eta).sum(dim=2) * G).sum(dim=2)
+        variance = ((G[:, :, :, None] * systematics.covariance).sum(dim=2) * G).sum(dim=2)
         return _Found(linear.covariance, shares, G, variance.clamp(min=0).sqrt())
+
+
+class _Systematics(NamedTuple):
+    """The systematics of a part: names, covariance, whether it is given with correlations, and the inference."""
+
+    names: list[str]
+    covariance: Float[Tensor, "systematic systematic"]
+    correlated: bool
+    shifted: shared_parameters.Shifted
+
+    @classmethod
+    def of(cls, part: Part[SigmaConfig], parameters: Parameters) -> _Systematics:
+        section = part.config.systematics
+        names = shared_parameters.names_of(section)
+        covariance = torch.from_numpy(shared_parameters.covariance_of(section)).to(parameters["resolution"])
+        shifted = shared_parameters.Shifted(part.model, parameters, names)
+        return cls(names, covariance, shared_parameters.CORRELATIONS in section, shifted)
 
 
 class _Found(NamedTuple):
@@ -102,7 +117,7 @@ class Design:
     muons is known to 0.3 % of the scatter of σ between them.
     """
 
-    def __init__(self, out: Writer, part: Part):
+    def __init__(self, out: Writer, part: Part[SigmaConfig]):
         self.part, self.numbers = part, shared_parameters.design_numbers(part)
         labels = {"parameter": [each.name for each in self.numbers]}
         self.table = columns.of_blocks(out, part, columns.DESIGN, labels, rows=int(part.first == 0))
@@ -113,15 +128,19 @@ class Design:
             return
         simulated = self.part.config.source.kind == "simulated"
         drawn = SimulatedBlock.draw(self.part, block, hits.device) if simulated else None
-        sums = None
-        for start in range(0, len(hits), DIFFERENTIATED_AT_A_TIME):
-            rows = slice(start, start + DIFFERENTIATED_AT_A_TIME)
-            some = self._slopes(
-                hits[rows],
-                None if drawn is None else drawn.take(rows),
-                None if recorded is None else recorded[rows],
-            )
-            sums = some if sums is None else sums + some
+        step = DIFFERENTIATED_AT_A_TIME
+        pieces = [slice(start, start + step) for start in range(0, len(hits), step)]
+        sums = reduce(
+            add,
+            (
+                self._slopes(
+                    hits[rows],
+                    None if drawn is None else drawn.take(rows),
+                    None if recorded is None else recorded[rows],
+                )
+                for rows in pieces
+            ),
+        )
         slopes = [self._slope(sums, each.parameter, each.index) for each in self.numbers]
         found = {"count": sums.muons.double(), "sigma": sums.sigma, "slopes": torch.stack(slopes, dim=1)}
         self.table.append({name: each.numpy(force=True)[None] for name, each in found.items()})

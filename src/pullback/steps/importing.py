@@ -25,5 +25,6 @@ def import_hits(batch: Batch[RecoConfig], reco: str | Path) -> None:
             for _, found in zip(progress(parts[0], "imported"), file.blocks(start, stop, blocks.BLOCK), strict=True):
                 for column in outputs:
                     column.append(found.hits)
-                for column in covariances:
-                    column.append(found.covariance)
+                if found.covariance is not None:
+                    for column in covariances:
+                        column.append(found.covariance)

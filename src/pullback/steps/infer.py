@@ -18,7 +18,7 @@ def infer_theta(
     For models with a fit, also write `chi2` and its degrees of freedom `ndf`.
     """
     from ..detector.bound_model import bound, goodness
-    from ..models.user_checks import examine
+    from ..models.user_checks import check_model
 
     with (
         open_parents(batch, {RECO: reco, TRUTH: truth}) as parents,
@@ -26,7 +26,7 @@ def infer_theta(
     ):
         for part in batch.parts:
             parameters, infer = bound(part)
-            examine(part.model, read_hits(parents[RECO], part, RECO, next(part.blocks))[0], parameters)
+            check_model(part.model, read_hits(parents[RECO], part, RECO, next(part.blocks))[0], parameters)
             for place, parent in parents.items():
                 kinds = {"value": columns.ColumnSpec("{name}" + place.suffix, "{long_name}" + place.words)}
                 table = columns.of_muons(out, part, kinds)

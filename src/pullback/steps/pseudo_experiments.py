@@ -8,7 +8,7 @@ of muons.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from ..study.artefact_configs import ToysConfig
 from ..study.batches import Part
 from ..uncertainty.covariance import cholesky
 from ..uncertainty.device import DeviceGenerator
+from ..uncertainty.inference import periods_of
 from ..uncertainty.jacobians import usable_muons
 from ..uncertainty.systematics import systematic_jacobian
 from ..uncertainty.toys import ToySetup
@@ -48,7 +49,8 @@ def taking_part(part: Part[ToysConfig], toy: Int[np.ndarray, " muon"]) -> Bool[n
     return toy % -(-total // MUONS) == 0
 
 
-class Experiments(NamedTuple):
+@dataclass(frozen=True)
+class Experiments:
     """Results of the pseudo-experiments: scatter of each muon, and sums over muons for each pseudo-experiment.
 
     A pull is the distance of an observable from the mean of the muon's own toys, over the sd of these toys. Muons with
@@ -100,7 +102,7 @@ def run_experiments(
     root = cholesky(torch.from_numpy(shared_parameters.covariance_of(section)).to(hits)[None])[0]
     count, deviates = part.config.toys.experiments, throw.deviates
     etas = torch.from_numpy(shift_rng.standard_normal((count, len(names)))).to(hits) @ root.T
-    periods = throw.infer.periods
+    periods = periods_of(throw.infer)
     with torch.no_grad():
         centre, unit = (torch.from_numpy(each).to(hits) for each in (mean, spread))
         known = torch.isfinite(centre) & (unit > 0) & torch.isfinite(unit)

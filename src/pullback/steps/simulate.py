@@ -28,13 +28,13 @@ def smear_hits(batch: Batch[RecoConfig], truth: str | Path, reco: str | Path) ->
         for part in batch.parts:
             column, response = columns.of_hits(out, part, "x_reco", "recorded"), Response(part)
             if part.model.covariance:
-                _examine_covariance(part, true.read(part, "x_true", next(part.blocks)))
+                _check_covariance(part, true.read(part, "x_true", next(part.blocks)))
             for block in progress(part, "smeared"):
                 column.append(response.record(true.read(part, "x_true", block), response.draw(block)))
 
 
-def _examine_covariance(part: Part[DetectedConfig], x_true: np.ndarray) -> None:
+def _check_covariance(part: Part[DetectedConfig], x_true: np.ndarray) -> None:
     from ..detector.bound_model import bound
-    from ..models.user_checks import examine_covariance
+    from ..models.user_checks import check_covariance_function
 
-    examine_covariance(part.model, x_true, bound(part)[0])
+    check_covariance_function(part.model, x_true, bound(part)[0])

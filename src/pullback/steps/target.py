@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 
 from ..config.dotted_names import numeric_fields, range_of, with_numbers
+from ..config.schema import Target
 from ..detector.bound_model import Parameters, bound, covariance_of
+from ..detector.noise import Noise
 from ..detector.response import Response, SimulatedBlock
 from ..errors import PullbackError
 from ..models import load_model
@@ -35,31 +37,33 @@ def find_target(study: Study, path: str | Path) -> None:
     random numbers. Points that differ only in this number are solved once.
     """
     target = study.config.target
+    assert target
     ((observable, wanted),) = target.sigma.items()
     found: dict[tuple[tuple[str, float], ...], Answer] = {}
     for point in study.points:
         others = tuple((name, value) for name, value in point.values.items() if name != target.vary)
         if others not in found:
-            found[others] = _solve(study, point, observable, wanted, dict(others))
+            found[others] = _solve(study, target, point, dict(others))
             log.info("%s: %s", point.label, found[others].value)
     TargetAnswers(observable=observable, wanted=wanted, vary=target.vary, answers=[*found.values()]).write(path)
 
 
-def _solve(study: Study, point: Point, observable: str, wanted: float, others: dict[str, float]) -> Answer:
-    vary, start = study.config.target.vary, numeric_fields(point.config)[study.config.target.vary]
+def _solve(study: Study, target: Target, point: Point, others: dict[str, float]) -> Answer:
+    vary, start = target.vary, numeric_fields(point.config)[target.vary]
+    ((observable, wanted),) = target.sigma.items()
     part, block = study.first_part(point.label)
     axis = [each.name for each in study.model.observables].index(observable)
     recorded = _recorded(part, block) if study.recorded else None
-    drawn: dict[tuple[bool, bool], SimulatedBlock] = {}  # random numbers, the same at every value
+    drawn: dict[tuple[bool, bool, Noise], SimulatedBlock] = {}  # random numbers, the same at every value
 
     def hits_of(moved: Part[SigmaConfig], parameters: Parameters) -> tuple[Tensor, Tensor | None]:
         if recorded:
             return recorded
-        kinds = Response(moved).adds
+        kind = *Response(moved).adds, moved.config.detector.noise
         # The true hits of a user's model may depend on the parameters.
-        if kinds not in drawn or moved.config.model.name == "own":
-            drawn[kinds] = SimulatedBlock.draw(moved, block)
-        return drawn[kinds].hits(moved, parameters), None
+        if kind not in drawn or moved.config.model.name == "own":
+            drawn[kind] = SimulatedBlock.draw(moved, block)
+        return drawn[kind].hits(moved, parameters), None
 
     def mean_sigma(value: float) -> float:
         config = with_numbers(point.config, {vary: value}, where=f"config: target: {vary} = {value:g}")
@@ -81,7 +85,7 @@ def _solve(study: Study, point: Point, observable: str, wanted: float, others: d
             return float("nan")
 
     start_sigma = mean_sigma(start)  # an error at the present value is an error of the study
-    low, high = point.config.target.range_about(start, range_of(vary, point.config))
+    low, high = target.range_about(start, range_of(vary, point.config))
     answer = solve_target(tried, wanted, min(max(start, low), high), (low, high))
     return Answer(
         values=others,

@@ -16,6 +16,7 @@ from ..detector.response import Response, stream_of
 from ..models import Quantity
 from ..store import artefact, columns
 from ..store.artefact import Reader, Writer
+from ..store.netcdf import Dims
 from ..study.artefact_configs import ToysConfig
 from ..study.batches import Batch, Part
 from ..study.blocks import block_count
@@ -102,7 +103,7 @@ def _choose(part: Part[ToysConfig], parent: Reader) -> _Chosen:
 
     _, infer = bound(part)
     folds = [index for index, each in enumerate(part.model.observables) if each.fold in ("", each.name)] or [0]
-    rows = []
+    rows: list[_Chosen] = []
     for block in part.blocks:
         here = range(block.index, block.index + 1)
         toys = np.array(share(here, block_count(part.muons), min(part.config.toys.muons, part.muons)), "i8")
@@ -111,10 +112,11 @@ def _choose(part: Part[ToysConfig], parent: Reader) -> _Chosen:
         hits, recorded = read_hits(parent, part, RECO, block)
         hits = hits.numpy()
         chosen, toys = spread_over_all(evaluate(infer, hits)[:, folds], toys) if len(toys) else (toys, toys)
-        known = np.empty((len(chosen), 0)) if recorded is None else recorded.numpy()[chosen]
+        known = None if recorded is None else recorded.numpy()[chosen]
         rows.append(_Chosen(block.start + chosen, hits[chosen], toys, np.full(len(chosen), block.index), known))
-    found = _Chosen(*map(np.concatenate, zip(*rows, strict=True)))
-    return found if found.recorded.shape[1] else found._replace(recorded=None)
+    muon, hits, toy, index = (np.concatenate(each) for each in zip(*(row[:4] for row in rows), strict=True))
+    known = [row.recorded for row in rows if row.recorded is not None]
+    return _Chosen(muon, hits, toy, index, np.concatenate(known) if known else None)
 
 
 def _random(part: Part[ToysConfig], purpose: str, index: int, where: Any) -> Any:
@@ -144,7 +146,7 @@ def _write_toys(out: Writer, part: Part[ToysConfig], chosen: _Chosen, result: di
     if mode == "adaptive":
         words = "whether the toys are stable in the requested digits"
         about.append((Quantity("toy_settled", "1", words), result["settled"].astype("u1")))
-    shape, dims = chosen.muon.shape, {"toy_muon": None}
+    shape, dims = chosen.muon.shape, Dims(toy_muon=None)
     singles = [(out.column(group, q.name, shape, dims, q, values.dtype.str), values) for q, values in about]
     table = columns.ColumnGroup(out, part, columns.TOYS, group, "toy_muon", len(chosen.muon))
     for block in part.blocks:

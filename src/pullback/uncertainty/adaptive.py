@@ -13,6 +13,7 @@ from numpy.random import Generator
 from torch import Tensor
 
 from ..statistics.quantiles import sorted_rows
+from .arguments import mistake_in
 from .inference import Infer
 from .inputs import Input, count_muons, moments
 from .monte_carlo import ADAPTIVE_BATCH
@@ -251,12 +252,8 @@ def _observe(infer: Infer, hits: Tensor) -> Float[Tensor, "row observable"]:
     """The observables of hits, checked."""
     with torch.no_grad():
         value = infer(hits)
-    if not isinstance(value, Tensor) or value.ndim != 2 or len(value) != len(hits) or not value.shape[1]:
-        shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
-        raise ValueError(
-            f"infer must return a tensor (row, observable) with {len(hits)} rows, not {shape}"
-            "; a single observable is (row, 1)"
-        )
+    if mistake := mistake_in(value, len(hits), "row"):
+        raise ValueError(f"infer {mistake}")
     return value.to(hits)
 
 

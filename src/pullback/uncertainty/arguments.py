@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -13,6 +13,10 @@ from .covariance import HitUncertainty, canonical, standard_deviations
 
 Hits = Float[Tensor, "..."] | Float[np.ndarray, "..."]
 """Hits (muon, coordinate), or (muon,) where a muon has one coordinate."""
+
+
+Columns = TypeVar("Columns", bound=tuple)
+"""A named tuple of tensors (muon, …)."""
 
 
 class Measured(NamedTuple):
@@ -86,13 +90,19 @@ def check_hits(hits: Hits) -> Float[Tensor, "muon coordinate"]:
     return hits
 
 
-def give_back(hits: Hits, result: Any) -> Any:
-    """A tensor, or a named tuple of tensors, as numpy arrays where the hits were given as one."""
-    if not isinstance(hits, np.ndarray):
-        return result
-    if isinstance(result, Tensor):
-        return result.numpy(force=True)
-    return type(result)(*(part.numpy(force=True) for part in result))
+def mistake_in(value: Any, rows: int, row: str = "muon") -> str:
+    """Why the result of an inference holds no observables row by row; empty if it does."""
+    if isinstance(value, Tensor) and value.ndim == 2 and len(value) == rows and value.shape[1]:
+        return ""
+    found = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+    return (
+        f"must return a tensor ({row}, observable) with {rows} {row}s, not {found}; a single observable is ({row}, 1)"
+    )
+
+
+def give_back(hits: Hits, result: Columns) -> Columns:
+    """A named tuple of tensors, as numpy arrays where the hits were given as one."""
+    return type(result)(*(part.numpy(force=True) for part in result)) if isinstance(hits, np.ndarray) else result
 
 
 def _native(given: Any) -> Any:

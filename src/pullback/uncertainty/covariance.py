@@ -86,17 +86,19 @@ def _one_per_coordinate(muons: int, coordinates: int) -> dict[tuple[int, ...], C
     }
 
 
-def check_covariance(cov: Float[Tensor, "row coordinate *second"], name: str = "covariance") -> None:
+def check_covariance(
+    cov: Float[Tensor, "row coordinate *second"], name: str = "covariance", axis: str = "coordinate"
+) -> None:
     """Raise with the position of the first entry that is impossible in variances, standard deviations or matrices.
 
     A single one shared by all muons names no muon. Correlations may be off by 1e3 ε.
     """
-    rows = max(NUMBERS_AT_A_TIME // cov[:1].numel(), 1) if len(cov) else 1
+    rows = max(NUMBERS_AT_A_TIME // max(cov[:1].numel(), 1), 1)
     for start in range(0, len(cov), rows):
-        _check_rows(cov[start : start + rows], None if len(cov) == 1 else start, name)
+        _check_rows(cov[start : start + rows], None if len(cov) == 1 else start, name, axis)
 
 
-def _check_rows(cov: Tensor, first_muon: int | None, name: str) -> None:
+def _check_rows(cov: Tensor, first_muon: int | None, name: str, axis: str) -> None:
     """Check some rows; `first_muon` is the number of the first, None where one is shared by all muons."""
 
     def refuse(bad: Tensor, what: str) -> None:
@@ -104,9 +106,9 @@ def _check_rows(cov: Tensor, first_muon: int | None, name: str) -> None:
         if bad.any():
             muon, *entry = bad.movedim(-1, 0).nonzero()[0].tolist()
             number = cov[muon, *entry]
-            axes = ["muon"] * (first_muon is not None) + ["coordinate"] * len(entry)
+            axes = ["muon"] * (first_muon is not None) + [axis] * len(entry)
             position = ([] if first_muon is None else [first_muon + muon]) + entry
-            where = ", ".join(f"{axis} {index}" for axis, index in zip(axes, position, strict=True))
+            where = ", ".join(f"{of} {index}" for of, index in zip(axes, position, strict=True))
             raise ValueError(
                 f"{name}{' at ' + where if where else ''} {what}" + (f": {number:g}" if number.ndim == 0 else "")
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from ..errors import ModelError
-from .arguments import Hits, check_hits, give_back, hits_tensor
+from .arguments import Hits, check_hits, hits_tensor, mistake_in
 from .inference import Infer, accepts_missing
 
 MUONS_PROBED = 3
@@ -124,7 +124,8 @@ def muon_jacobian(
             [[0.3333]]], dtype=torch.float64)
 
     """
-    return give_back(hits, masked_jacobian(infer, hits_tensor(hits)))
+    jac = masked_jacobian(infer, hits_tensor(hits))
+    return jac.numpy(force=True) if isinstance(hits, np.ndarray) else jac
 
 
 def masked_jacobian(
@@ -180,13 +181,8 @@ def _differentiate(infer: Infer, hits: Tensor) -> tuple[Tensor, Tensor]:
     x = hits if hits.requires_grad else hits.detach().requires_grad_()
     with torch.enable_grad():
         value = infer(x)
-        if not isinstance(value, torch.Tensor) or value.ndim != 2 or len(value) != len(hits) or not value.shape[1]:
-            shape = tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
-            _refuse(
-                infer,
-                f"must return a tensor (muon, observable) with {len(hits)} muons, not {shape}"
-                "; a single observable is (muon, 1)",
-            )
+        if mistake := mistake_in(value, len(hits)):
+            _refuse(infer, mistake)
         if not value.requires_grad:
             _refuse(
                 infer,
@@ -238,8 +234,8 @@ def holds_gradients(infer: Infer, hits: Tensor) -> bool:
         return len(hits) > 0 and getattr(_of_few(infer, hits[:MUONS_PROBED].detach()), "requires_grad", False)
 
 
-def _of_few(infer: Infer, hits: Tensor) -> Tensor:
-    """The inference of a few muons taken by themselves."""
+def _of_few(infer: Infer, hits: Tensor) -> Any:
+    """The inference of a few muons taken by themselves, unchecked: a user's function may return anything."""
     try:
         return infer(hits)
     except RuntimeError as error:

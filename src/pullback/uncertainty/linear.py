@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from .arguments import Hits, give_back, measured
+from .arguments import Columns, Hits, give_back, measured
 from .covariance import HitUncertainty
 from .elementwise import magnitude
 from .inference import Infer
@@ -87,7 +87,7 @@ def propagate(
     return give_back(hits, by_blocks(partial(_propagate, infer), given.hits, given.covariance))
 
 
-def by_blocks(work: Callable, hits: Tensor, sigma_x: Tensor) -> Any:
+def by_blocks(work: Callable[[Tensor, Tensor], Columns], hits: Tensor, sigma_x: Tensor) -> Columns:
     """The named tuple of tensors (muon, …) that `work(hits, sigma_x)` returns, block by block."""
     keep_freed()
     muons, block = len(hits), _block(hits)
@@ -160,7 +160,7 @@ def _propagate(infer: Infer, hits: Tensor, sigma_x: Tensor) -> Propagated:
     return masked(Propagated(law.value, law.covariance, law.sigma), law.finite)
 
 
-def masked(result: Any, finite: Bool[Tensor, " muon"] | None) -> Any:
+def masked(result: Columns, finite: Bool[Tensor, " muon"] | None) -> Columns:
     """A named tuple of tensors (muon, …) with NaN for the muons that are not finite; None: all are.
 
     Last of all, so that the NaN of one muon stays out of the gradients of the others.
@@ -168,7 +168,7 @@ def masked(result: Any, finite: Bool[Tensor, " muon"] | None) -> Any:
     if finite is None:
         return result
     return type(result)(
-        *(torch.where(finite.reshape(-1, *[1] * (each.ndim - 1)), each, float("nan")) for each in result)
+        *(torch.where(finite.reshape(-1, *[1] * (part.ndim - 1)), part, float("nan")) for part in result)
     )
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from operator import add
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from .arrays import Tensor
 from .inference import SharedInfer, accepts_missing
@@ -166,6 +166,8 @@ def covariance_of_shared(
     """Σ_η as a matrix, from a matrix or standard uncertainties, checked, for the systematics of `like`."""
     import torch
 
+    from .covariance import check_covariance
+
     sigma = torch.as_tensor(sigma_eta, dtype=like.dtype, device=like.device)
     count = like.shape[-1]
     if tuple(sigma.shape) not in {(count,), (count, count)}:
@@ -173,22 +175,8 @@ def covariance_of_shared(
             f"sigma_eta has shape {tuple(sigma.shape)}; for {count} systematics it must be ({count},) or "
             f"({count}, {count})"
         )
-    if not torch.isfinite(sigma).all():
-        raise ValueError("sigma_eta is not finite")
-    variance = sigma.detach().square() if sigma.ndim == 1 else sigma.detach().diagonal()
-    if (variance < 0).any() or (sigma.ndim == 1 and (sigma < 0).any()):
-        raise ValueError("sigma_eta has a negative uncertainty or variance")
-    if sigma.ndim == 1:
-        return torch.diag(sigma.square())
-    width = torch.where(variance > 0, variance, 1.0).sqrt()
-    correlation = sigma.detach() / (width[:, None] * width)
-    rounding = 1e3 * torch.finfo(sigma.dtype).eps
-    if ((correlation - correlation.mT).abs() > rounding).any():
-        raise ValueError("sigma_eta is not symmetric")
-    alone = (variance == 0) & (correlation != 0).any(dim=1)  # without variance there is no covariance
-    if alone.any() or torch.linalg.eigvalsh(correlation).min() < -rounding:
-        raise ValueError("sigma_eta is not positive semi-definite")
-    return sigma
+    check_covariance(sigma.detach()[None], "sigma_eta", "systematic")
+    return torch.diag(sigma.square()) if sigma.ndim == 1 else sigma
 
 
 class MeanUncertainty(NamedTuple):
@@ -200,7 +188,7 @@ class MeanUncertainty(NamedTuple):
     total: Float[Tensor, "*observable"]
     independent: Float[Tensor, "*observable"]
     shared: Float[Tensor, "*observable"]
-    muons: Any
+    muons: Int[Tensor, "*observable"]
 
 
 class _Sums(NamedTuple):

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from .arrays import Tensor
+
 ROWS_AT_EITHER_END = 5
 """Muons shown at the beginning and at the end of a long table."""
 
@@ -101,5 +103,5 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def _array(part: Any) -> np.ndarray:
+def _array(part: Tensor | np.ndarray) -> np.ndarray:
     return part if isinstance(part, np.ndarray) else part.numpy(force=True)

@@ -105,15 +105,8 @@ def contradicted(
     """Whether Monte Carlo clearly contradicts `linear_valid`, whether it can tell, and whether it then disagrees.
 
     Clearly means by more than six of its standard errors. It can tell, except for a few in a hundred muons, where δ is
-    more than two and a half standard errors of both ends; it then disagrees if its own verdict differs at all.
-
-    Parameters
-    ----------
-    ok, value, sigma, n_dig : ndarray, ndarray, ndarray, int
-        Result of `linear_valid`, and its arguments.
-    sd, ends95 : ndarray
-        Standard deviation and ends of the 95 % interval by Monte Carlo, each with its standard error.
-
+    more than two and a half standard errors of both ends; it then disagrees if its own verdict differs at all. `ok` is
+    the result of `linear_valid`; `sd` and `ends95` are by Monte Carlo, each with its standard error.
     """
     law = np.stack([value - K95 * sigma, value + K95 * sigma], axis=1)
     beyond = np.abs(law - ends95[:, :, 0]) - numerical_tolerance(sigma, n_dig)[:, None]

@@ -103,14 +103,14 @@ def advice(toys: Toys, tolerance: float, sigma: Sigma, muons: int, bins: Sequenc
     if empty:
         found.append(f"raise toys.muons: {empty} bins have muons but no toys")
     if sigma == "linear" and not any(isinstance(each.verdict, Verdict) for each in bins):
-        found.append("use muons further from the fold, or a finer resolution: none is in the linear domain")
+        found.append("use muons further from the fold, or a finer resolution: no muon is in the linear domain")
     if with_toys := [each for each in undecided if each.toy_muons]:
         found.append(_more_toys(toys, tolerance, sigma, with_toys))
     pull_sd = domain.pulls.sd if domain.pulls else None
     if pull_sd and pull_sd.factor is not None and math.isfinite(pull_sd.factor):
         total = math.ceil(muons * pull_sd.factor)
         outcome = equivalence(pull_sd.value, pull_sd.value, tolerance)
-        found.append(f"take {total - muons} more muons for the width of pulls ({total} in all), for a {outcome}")
+        found.append(f"take {total - muons} more muons ({total} in all) for the width of pulls, then {outcome}")
     return found
 
 
@@ -131,7 +131,7 @@ def _more_toys(toys: Toys, tolerance: float, sigma: Sigma, bins: Sequence[Bin]) 
     change = f"raise toys.per_muon from {now} to {needed}"
     if toys.mode == "adaptive":
         change = f"set toys.mode to fixed and toys.per_muon to {needed}"
-    return f"{change} ({(needed - now) * muons} more toys), for a {worst(outcomes)}"
+    return f"{change} ({(needed - now) * muons} more toys), then {worst(outcomes)}"
 
 
 def _ratios(sigma: Sigma, each: Bin) -> list[float]:

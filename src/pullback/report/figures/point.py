@@ -280,7 +280,7 @@ def _coverage(subject: Subject) -> Canvas:
     for axes in grid:
         axes.set(ylabel="coverage", ylim=(None, 1.02))
     if subject.one_hit and outside:
-        grid[0].text(-0.4, 0.03, NotJudged.OUTSIDE.value, transform=grid[0].get_xaxis_transform(), fontsize=8)
+        grid[0].text(-0.4, 0.03, NotJudged.OUTSIDE, transform=grid[0].get_xaxis_transform(), fontsize=8)
     legend(canvas, grid)
     return canvas
 
