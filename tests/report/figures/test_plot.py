@@ -285,13 +285,27 @@ def test_the_law_figure_shows_where_it_holds(scan):
     np.testing.assert_array_equal(shown["quoted σ / linear σ"], expected[:: max(1, len(near) // 500)])
 
 
-def test_badness_puts_the_verdict_first():
-    def entry(verdict, ratio):
-        judged = {"bins": [{"ratio": ratio, "verdict": verdict}], "domain": {"pull_sd": 1.0}}
-        return {"verdict": verdict, "linear": judged, "quoted": judged}
+def test_badness_puts_the_verdict_first(scan):
+    _, evidence = scan
+    some = evidence.points[0]
+    (*_, last), domain = some.linear.bins, some.linear.domain
+    pulls = domain.pulls.model_copy(update={"sd": domain.pulls.sd.model_copy(update={"value": 1.0})})
 
-    order = [entry("pass", 1.04), entry("inconclusive", 1.01), entry("fail", 1.06), entry("fail", 0.8)]
-    assert sorted(order, key=badness) == order
+    def entry(verdict, ratio):
+        closure = last.ratio.model_copy(update={"value": ratio})
+        bins = [last.model_copy(update={"ratio": closure, "verdict": verdict})]
+        judged = some.linear.model_copy(update={"bins": bins, "domain": domain.model_copy(update={"pulls": pulls})})
+        return some.model_copy(update={"verdict": verdict, "linear": judged, "quoted": judged})
+
+    order = [
+        entry(Verdict.PASS, 1.04),
+        entry(Verdict.INCONCLUSIVE, 1.01),
+        entry(Verdict.FAIL, 1.06),
+        entry(Verdict.FAIL, 0.8),
+    ]
+    shuffled = [order[index] for index in (2, 0, 3, 1)]
+    assert sorted(shuffled, key=badness) == order
+    assert badness(order[-1])[1] == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import pytest
 from pullback.report.figures.base import STYLE, plt
 from pullback.report.figures.plot import METADATA, _save
 from pullback.report.figures.target import target_figure
+from pullback.store.target_file import Answer, TargetAnswers
 from pullback.study.plan import Study
 
 NAMES = ("source.x_max", "validation.confidence", "validation.tolerance", "uncertainty.n_dig", "toys.per_muon")
@@ -14,14 +15,20 @@ def drawn(values):
     study = Study.from_config({"study": "s", "target": {"sigma_theta": 0.004, "vary": "detector.resolution"}})
     grid = np.geomspace(1.0, 1e4, 20)
     answers = [
-        {
-            "values": each,
-            **{"grid": grid.tolist(), "sigmas": (index / grid).tolist(), "start": 100.0, "start_sigma": index / 100},
-            **{"reached": True, "value": 250.0 * index},
-        }
+        Answer(
+            values=each,
+            value=250.0 * index,
+            reached=True,
+            nearest=250.0 * index,
+            nearest_sigma=0.004,
+            start=100.0,
+            start_sigma=index / 100,
+            grid=grid.tolist(),
+            sigmas=(index / grid).tolist(),
+        )
         for index, each in enumerate(values, 1)
     ]
-    target = {"observable": "theta", "vary": "detector.resolution", "wanted": 0.004, "answers": answers}
+    target = TargetAnswers(observable="theta", vary="detector.resolution", wanted=0.004, answers=answers)
     with plt.rc_context(STYLE):
         canvas = target_figure(study, target)
         _save(canvas, *(f"target.{kind}" for kind in METADATA))

@@ -1,4 +1,4 @@
-"""The figures of where uncertainties come from: the budget, and the pseudo-experiments with systematics."""
+"""The figures of the sources of uncertainty: the budget, and the pseudo-experiments with systematics."""
 
 from __future__ import annotations
 

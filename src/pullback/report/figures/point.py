@@ -43,8 +43,7 @@ ENDS_STYLES = (
     (VERMILLION, "^", "95 %, upper"),
 )
 
-CoverageStyle = tuple[Sigma, Level, str, str, str, str]
-COVERAGE_STYLES: tuple[CoverageStyle, ...] = (
+COVERAGE_STYLES: tuple[tuple[Sigma, Level, str, str, str, str], ...] = (
     ("linear", "68", BLUE, "o", "none", "±1 σ, linear"),
     ("quoted", "68", BLUE, "o", BLUE, "68.27 %, quoted"),
     ("linear", "95", VERMILLION, "s", "none", "±1.96 σ, linear"),
@@ -251,15 +250,8 @@ def _ends(subject: Subject) -> Canvas:
         axes.axhline(0, color="black", lw=0.6)
         for index, (end, (colour, marker, label)) in enumerate(zip(ENDS, ENDS_STYLES, strict=True)):
             shift = 0.12 * (index - 1.5)
-            in_bins(
-                axes,
-                [each.offsets.of(end).mean for each in panel.quoted],
-                shift,
-                fmt=marker,
-                ms=4,
-                color=colour,
-                label=label,
-            )
+            means = [each.offsets.of(end).mean for each in panel.quoted]
+            in_bins(axes, means, shift, fmt=marker, ms=4, color=colour, label=label)
         _named(axes, panel, "recorded ", len(found))
         low, high = axes.get_ylim()
         axes.set_ylim(min(low, -2 * tolerance), max(high, 2 * tolerance))
@@ -270,7 +262,7 @@ def _ends(subject: Subject) -> Canvas:
 
 def _coverage(subject: Subject) -> Canvas:
     found = of_bins(subject.observables)
-    views: list[tuple[BinPanel, Sequence[CoverageStyle]]] = [(panel, COVERAGE_STYLES) for panel in found]
+    views = [(panel, COVERAGE_STYLES) for panel in found]
     if subject.one_hit:  # linear and quoted intervals beside each other
         views = [(panel, COVERAGE_STYLES[kind::2]) for panel in found for kind in (0, 1)]
     size = (4.7, 3.6) if subject.one_hit else _size(found)

@@ -20,39 +20,35 @@ from .budget import budget_scan
 
 
 class Panel(NamedTuple):
-    """A panel of a scan: which σ it is about, a statistic of its domain, in words, and what it should be."""
+    """A panel of a scan: a statistic of the domain of a σ, its title, and its expected value.
+
+    A study of several observables shows only the panels `of_several`, for each observable.
+    """
 
     sigma: Sigma
     key: str
     words: str
     expected: float | None = None
+    of_several: bool = False
 
 
 SCAN = (
     Panel("linear", "mean_value", "mean {symbol} ({unit})"),
-    Panel("quoted", "mean_sigma", "mean quoted σ, all muons ({unit})"),
-    Panel("quoted", "linear_valid", "linear propagation valid, all muons"),
+    Panel("quoted", "mean_sigma", "mean quoted σ, all muons ({unit})", of_several=True),
+    Panel("quoted", "linear_valid", "linear propagation valid, all muons", of_several=True),
     Panel("linear", "share", "share of muons in the linear domain"),
     Panel("linear", "ratio", "closure of the linear σ", 1.0),
-    Panel("quoted", "ratio", "closure of the quoted σ, all muons", 1.0),
+    Panel("quoted", "ratio", "closure of the quoted σ, all muons", 1.0, of_several=True),
     Panel("linear", "scatter", "scatter of closure / expected"),
     Panel("linear", "pull_mean", "pull mean", 0.0),
-    Panel("linear", "pull_sd", "pull sd", 1.0),
+    Panel("linear", "pull_sd", "pull sd", 1.0, of_several=True),
     Panel("linear", "pull_rms", "pull RMS", 1.0),
     Panel("linear", "coverage68", "coverage of ±1 σ", P68),
     Panel("linear", "coverage95", "coverage of ±1.96 σ", P95),
 )
 
-OF_EACH = tuple(
-    panel
-    for panel in SCAN
-    if (panel.sigma, panel.key)
-    in {("quoted", "mean_sigma"), ("quoted", "linear_valid"), ("quoted", "ratio"), ("linear", "pull_sd")}
-)
-"""The panels of each observable, where there are several."""
-
 MOST_OBSERVABLES = 4
-"""With more than these, each has the first and the third of those panels."""
+"""Number of observables above which only the first and the third of those panels are drawn for each."""
 
 
 def _scan(study: Study, evidence: Evidence, figure: Figure) -> Canvas:
@@ -62,7 +58,8 @@ def _scan(study: Study, evidence: Evidence, figure: Figure) -> Canvas:
     wanted: tuple[Panel, ...] = SCAN
     columns = 3
     if len(observables) > 1:
-        wanted, columns = (OF_EACH, 4) if len(observables) <= MOST_OBSERVABLES else (OF_EACH[::2], 4)
+        wanted = tuple(panel for panel in SCAN if panel.of_several)[:: 1 if len(observables) <= MOST_OBSERVABLES else 2]
+        columns = 4
     cells = []
     for quantity in observables:
         own = [each for each in entries if each.observable == quantity.name]
@@ -94,7 +91,7 @@ def _numbers(entries: list[Entry], panel: Panel, key: str) -> np.ndarray:
 
 
 def _line(axes: Axes, where: np.ndarray, entries: list[Entry], panel: Panel, tolerance: float) -> None:
-    """A quantity over the first parameter, with its interval where it has one, against what is expected of it."""
+    """A statistic against the first parameter, with its interval and its expected value if it has them."""
     order = np.argsort(where, kind="stable")
     value, low, high = (_numbers(entries, panel, f"{panel.key}{end}") for end in ("", "_low", "_high"))
     if panel.expected is not None:
@@ -103,7 +100,7 @@ def _line(axes: Axes, where: np.ndarray, entries: list[Entry], panel: Panel, tol
     axes.plot(where[order], value[order], "o-", ms=3.5, color=BLUE)
     if np.isfinite(low).any():
         axes.vlines(where, low, high, color=BLUE, lw=1)
-    if panel.key == "mean_sigma" and np.isfinite(value).any():  # what hardly changes should look so
+    if panel.key == "mean_sigma" and np.isfinite(value).any():  # small changes should look small
         bottom, top = axes.get_ylim()
         axes.set_ylim(min(bottom, 0.95 * np.nanmin(value)), max(top, 1.05 * np.nanmax(value)))
     axes.ticklabel_format(axis="y", useOffset=False)
@@ -111,7 +108,7 @@ def _line(axes: Axes, where: np.ndarray, entries: list[Entry], panel: Panel, tol
 
 
 def _limits(panel: Panel, tolerance: float) -> tuple[float, float] | tuple[None, None]:
-    """The range of colours: what should be a given number is shown against the tolerance, so that noise looks small."""
+    """The range of colours: the tolerance about the expected value, so that noise looks small."""
     return (None, None) if panel.expected is None else (panel.expected - tolerance, panel.expected + tolerance)
 
 
@@ -123,7 +120,7 @@ def _map(
     ticks: list[list[float]],
     limits: tuple[float, float] | tuple[None, None],
 ) -> None:
-    """A quantity over two parameters that fill a grid."""
+    """A statistic against two parameters that fill a grid."""
     grid = np.full((len(ticks[1]), len(ticks[0])), np.nan)
     for (x, y), value in zip(where, column, strict=True):
         grid[ticks[1].index(y), ticks[0].index(x)] = value

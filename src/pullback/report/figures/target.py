@@ -1,4 +1,4 @@
-"""The figure of a target: the mean σ over the number that is varied for it."""
+"""The figure of a target: the mean σ against the parameter that is varied to reach it."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from ...config.dotted_names import unit_of
 from ...store.target_file import Answer, TargetAnswers
 from ...study.plan import Study
-from .base import VERMILLION, Canvas, plt
+from .base import VERMILLION, Canvas, plt, say
 
 MOST_LABELS = 8
-"""Curves that have a line in the legend each."""
+"""Maximum number of curves with a legend entry each."""
 
 WIDEST_WITH_MARGINS = 1e100
-"""Ratio of the ends of a logarithmic axis, above which margins and ticks beyond them may be no numbers."""
+"""Ratio of the ends of a logarithmic axis above which margins and ticks beyond the ends may overflow."""
 
 
 def target_figure(study: Study, target: TargetAnswers) -> Canvas:
-    """The mean σ of each answer over the number, with what is wanted, what is, and where the two meet."""
+    """Draw the mean σ against the varied parameter for each answer, with the target and the present value."""
     observable = next(each for each in study.model.observables if each.name == target.observable)
     vary, answers = target.vary, target.answers
     canvas, axes = plt.subplots(figsize=(6.5, 3.8))
@@ -39,7 +39,7 @@ def target_figure(study: Study, target: TargetAnswers) -> Canvas:
     if any(answer.reached for answer in answers):
         axes.plot([], [], "s", ms=6, color="black", ls="none", label="target reached")
     if not any(math.isfinite(sigma) for answer in answers for sigma in answer.sigmas):
-        axes.text(0.5, 0.6, "no muon has any σ", transform=axes.transAxes, ha="center")
+        say(axes, "no muon has any σ")
     else:  # a logarithmic scale must have points
         if all(value > 0 for answer in answers for value in answer.grid):
             if _range(answers) > WIDEST_WITH_MARGINS:
@@ -54,7 +54,7 @@ def target_figure(study: Study, target: TargetAnswers) -> Canvas:
 
 
 def _stay_inside(axes: Axes, values: list[float]) -> None:
-    """A logarithmic axis that ends where the values do, in sight and in what matplotlib makes for it."""
+    """Set a logarithmic axis that has no margin or tick beyond the values."""
     first, last = math.ceil(math.log10(min(values))), math.floor(math.log10(max(values)))
     axes.set_xlim(min(values), max(values))  # before the scale, which would add margins
     axes.set_xscale("log")
@@ -63,7 +63,7 @@ def _stay_inside(axes: Axes, values: list[float]) -> None:
 
 
 def _has_room(answers: list[Answer]) -> bool:
-    """Whether the legend has room for the scanned values of every curve, a line each."""
+    """Whether the legend has room for the scanned values of every curve, one per line."""
     return len(answers) <= MOST_LABELS and sum(len(answer.values) for answer in answers) <= 2 * MOST_LABELS
 
 
