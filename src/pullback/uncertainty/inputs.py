@@ -77,23 +77,7 @@ class Input:
     def draw(
         self, rngs: Sequence[Generator], toys: int, muons: Integer[np.ndarray, " row"] | None = None
     ) -> Float[np.ndarray, "row toy quantity"]:
-        """Random values of the quantity.
-
-        Parameters
-        ----------
-        rngs : sequence of Generator
-            One generator per muon.
-        toys : int
-            Values per muon.
-        muons : ndarray
-            The numbers of these muons; by default 0, 1, ….
-
-        Raises
-        ------
-        ValueError
-            More or fewer generators than muons.
-
-        """
+        """Random values of the quantity for each of some muons, by default 0, 1, …, from one generator per muon."""
         muons = np.arange(len(rngs)) if muons is None else muons
         if len(muons) != len(rngs) or (self.muons > 1 and muons.size and muons.max() >= self.muons):
             raise ValueError(
@@ -364,21 +348,8 @@ class Moments(NamedTuple):
 def moments(inputs: Sequence[Input]) -> Moments:
     """Best estimates and covariance of all quantities, in order, as linear propagation needs them.
 
-    Parameters
-    ----------
-    inputs : sequence of distributions
-        Distributions whose quantities are the coordinates.
-
-    Returns
-    -------
-    Moments
-        hits (muon, coordinate) and covariance (muon, coordinate, coordinate), in float64. Quantities of different
-        distributions are uncorrelated. `propagate` refuses a variance that is infinite (`StudentT` with freedom ≤ 2).
-
-    Raises
-    ------
-    ValueError
-        What `count_muons` raises.
+    The quantities of all distributions are the coordinates; those of different distributions are uncorrelated.
+    `propagate` refuses a variance that is infinite (`StudentT` with freedom ≤ 2).
 
     Source: JCGM 101:2008, 6.4; JCGM 100:2008, 4.3 and 5.2.
 
