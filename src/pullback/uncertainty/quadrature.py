@@ -6,7 +6,6 @@ is.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, reduce
 from itertools import pairwise
@@ -65,7 +64,7 @@ EVALUATIONS_AT_A_TIME, SOBOL_AT_A_TIME = 81_920, 32_768
 
 @dataclass(frozen=True)
 class Integrand:
-    """Integrand whose observables are to be integrated over hits x + A z with z ~ N(0, 1), where Σ = A Aᵀ."""
+    """Muons whose observables are to be integrated over hits x + A z with z ~ N(0, 1), where Σ = A Aᵀ."""
 
     infer: Infer
     hits: Float[Tensor, "muon coordinate"]
@@ -174,7 +173,9 @@ def integrate(
 ) -> Integrals:
     """Integrate muons, a few at a time: all observables, or those that are wanted; the others are NaN."""
     if muons.hits.shape[1] == 1:
-        found = _in_turn(muons, NODES, _quadrature)
+        step = max(1, EVALUATIONS_AT_A_TIME // NODES)
+        parts = [_quadrature(muons.take(slice(at, at + step))) for at in range(0, max(1, len(muons.hits)), step)]
+        found = Integrals(*map(torch.cat, zip(*parts, strict=True)))
         # Not finite at one point means unknown.
         return found._replace(ends=torch.where(torch.isfinite(found.sd)[:, :, None], found.ends, float("nan")))
     wanted = torch.ones_like(muons.value, dtype=torch.bool) if wanted is None else wanted
@@ -225,13 +226,6 @@ def _by_points(muons: Integrand, wanted: Bool[Tensor, "muon observable"], seed: 
         column[without] = float("nan")
     found.sd_error[without] = float("inf")
     return found
-
-
-def _in_turn(muons: Integrand, points: int, method: Callable[[Integrand], Integrals]) -> Integrals:
-    """Apply a method that takes `points` points per muon to a few muons at a time."""
-    step = max(1, EVALUATIONS_AT_A_TIME // points)
-    parts = [method(muons.take(slice(at, at + step))) for at in range(0, max(1, len(muons.hits)), step)]
-    return Integrals(*map(torch.cat, zip(*parts, strict=True)))
 
 
 def _quadrature(muons: Integrand) -> Integrals:
