@@ -259,7 +259,7 @@ def refuse_coupling(infer: Infer, hits: Tensor, value: Tensor) -> None:
     few = slice(0, count * (len(hits) // count), len(hits) // count)
     x = hits[few]
     others = x.abs() + 1
-    # As many on either side, but never so many that the total equals the number of hits.
+    # As many on either side, except where the total would equal the number of hits.
     after = others if 3 * count != len(hits) else others[:-1]
     found, expected = _of_few(infer, torch.cat([others, x, after])).detach()[count : 2 * count], value[few]
     if not agree_to_rounding(found, expected, hits.dtype):

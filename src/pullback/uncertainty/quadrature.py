@@ -114,8 +114,8 @@ class Integrand:
     def turned(self, jacobian: Float[Tensor, "muon observable coordinate"]) -> Integrand:
         """The same, with the first deviates along the gradients of the observables, which change most along these.
 
-        First those at the hit, then what those a little way off have beside them, and at last what is left over. A
-        gradient that adds nothing to those before it has no deviate of its own.
+        In order: the gradients at the hit, what those nearby add to them, and the remaining directions. A gradient that
+        adds no direction to those before it has no deviate of its own.
         """
         off = self.hits + combined(self.root, normal_points(self.hits.shape[1], 1, 1, 0).to(self.hits)[None])[:, 0]
         jacobians = torch.cat([jacobian, masked_jacobian(self.infer, off)], dim=1)
@@ -144,7 +144,7 @@ class Integrals(NamedTuple):
 
 
 def orthogonal(vectors: Float[Tensor, "muon vector coordinate"]) -> Float[Tensor, "muon coordinate coordinate"]:
-    """An orthonormal basis, vector by vector, of which the first k span the first k of the vectors; 0 may be the last.
+    """An orthonormal basis whose first k vectors span the first k given vectors; the last of these may be 0.
 
     By Householder's reflections, not `torch.linalg.qr` (docs/reproducibility.md).
     """

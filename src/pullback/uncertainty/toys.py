@@ -190,7 +190,7 @@ def _adaptively(
             if mine.any():
                 each.add(torch.from_numpy(rows[mine]), z[torch.from_numpy(mine)])
                 each.settle(torch.from_numpy(rows[mine]))
-        rows = rows[[not all(each.settled[row] for each in sums) for row in rows]]
+        rows = rows[[not all(setup.settled[row] for setup in sums) for row in rows]]
         if not len(rows):
             break
 
