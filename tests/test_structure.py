@@ -4,6 +4,7 @@ import ast
 import os
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -128,6 +129,8 @@ def test_the_stub_lists_the_public_names_in_order():
     assert lines == sorted(lines)
     assert [line.split(" import ")[1] for line in lines] == [f"{name} as {name}" for name in names]
     assert sorted(names) == pullback.__all__
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())
+    assert "*.pyi" in project["tool"]["setuptools"]["package-data"]["pullback"]
 
 
 def public_names(path: Path) -> set[str]:

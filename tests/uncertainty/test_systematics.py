@@ -312,7 +312,7 @@ def test_impossible_correlations_are_refused(correlations, message):
 
 
 def test_impossible_names_and_uncertainties_are_refused():
-    with pytest.raises(ValueError, match="'a' is there twice"):
+    with pytest.raises(ValueError, match="duplicate systematic 'a'"):
         correlation_matrix(["a", "b", "a"])
     for bad in (-0.1, math.nan, math.inf):
         with pytest.raises(ValueError, match="'b' must be finite and not negative"):

@@ -93,7 +93,7 @@ def plain_types(annotation: Any) -> list[Any]:
     if get_origin(annotation) is Annotated:
         return plain_types(get_args(annotation)[0])
     if get_origin(annotation) in (Union, UnionType):
-        return [plain for each in get_args(annotation) for plain in plain_types(each)]
+        return [plain for member in get_args(annotation) for plain in plain_types(member)]
     return [annotation]
 
 

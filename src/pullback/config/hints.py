@@ -197,7 +197,7 @@ def is_fraction(field: FieldInfo | None) -> bool:
     """Whether a number has no unit and an upper limit between 0.9 and 1."""
     if field is None or unit_in(field):
         return False
-    most = [getattr(each, name, None) or 0 for each in constraints(field) for name in ("le", "lt")]
+    most = [getattr(limit, name, None) or 0 for limit in constraints(field) for name in ("le", "lt")]
     return 0.9 < max(most, default=0) <= 1
 
 

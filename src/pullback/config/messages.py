@@ -181,7 +181,7 @@ def examine(kind: type[Section], raw: Any, stand_ins: dict[str, Any] | None = No
         try:
             return Examined(kind.model_validate(raw), mistakes, frozenset(unsure))
         except ValidationError as error:
-            found = [each for one in error.errors() for each in _mistakes(kind, one)]
+            found = [mistake for one in error.errors() for mistake in _mistakes(kind, one)]
             unknown = {".".join(_place(kind, e["loc"])[1]) for e in error.errors() if e["type"] == "extra_forbidden"}
         mistakes += [each for each in found if not rests_on(each.keys, unsure)]
         gone: set[str] = set()

@@ -82,13 +82,13 @@ def _rows(section: Schema, prefix: str = "", where: tuple[str, ...] = ()) -> Ite
 
 
 def _options(node: Schema) -> list[Schema]:
-    """The schemas one of which a value follows, except that of a value that is not given."""
+    """The alternative schemas of a value, without that of null."""
     options = [option for inner in node.get("anyOf") or node.get("oneOf") or () for option in _options(inner)]
     return options or ([] if node.get("type") == "null" else [node])
 
 
 def _merged(sections: list[Schema]) -> Schema:
-    """One section for those of which there is one: first the key that says which, then the others, each once."""
+    """One section with the keys of all alternatives: first the key that selects one, then the others."""
     if len(sections) == 1:
         return sections[0]
     which = next(name for name, node in sections[0]["properties"].items() if "const" in node)
@@ -118,10 +118,10 @@ def _kind(node: Schema) -> str:
 
 
 def _allowed(node: Schema) -> str:
-    """The words that are allowed, or the limits of a number, or of the numbers of a list and of how many there are."""
+    """The allowed words, or the limits of a number, of the numbers of a list, and of their count."""
     signs = {"exclusiveMinimum": ">", "minimum": "≥", "exclusiveMaximum": "<", "maximum": "≤"}
     counts = {"characters": "Length", "numbers": "Items", "keys": "Properties"}
-    found: dict[str, None] = {}  # each once, in order
+    found: dict[str, None] = {}  # in order, without duplicates
     for option in _options(node):
         found |= dict.fromkeys(f"`{word}`" for word in option.get("enum", ()))
         for noun, counted in counts.items():

@@ -131,7 +131,7 @@ def _mistakes(root: yaml.Node | None) -> Iterator[tuple[int, str]]:
         seen.add(id(node))
         if isinstance(node, yaml.MappingNode):
             yield from _wrong_keys(node)
-            waiting += [each for pair in reversed(node.value) for each in reversed(pair)]
+            waiting += [inner for pair in reversed(node.value) for inner in reversed(pair)]
         elif isinstance(node, yaml.SequenceNode):
             waiting += reversed(node.value)
         elif node.tag in NUMBERS and (said := _other_number(node.value)):

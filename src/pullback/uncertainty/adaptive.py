@@ -54,7 +54,7 @@ def adaptive_toys(
     on a muon is settled, and gets no more toys, when 2 s ≤ δ for all four and every observable, with δ the
     `numerical_tolerance` of the standard deviation of all toys so far.
 
-    2 s is an estimate itself, from 2 batches at the least, and the toys stop the first time that it is small enough. So
+    2 s is an estimate itself, from at least 2 batches, and the toys stop the first time that it is small enough. So
     what settles last is within δ of the exact value less often than two standard deviations suggest: with n_dig = 2, in
     93 % of 2000 repetitions for the ends of a normal distribution of sd 2, 91 % for the mean of a rectangular one, and
     81 % for the upper end of χ² with one degree of freedom. What settles sooner, as mean and sd mostly do, is within δ

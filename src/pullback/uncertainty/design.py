@@ -134,7 +134,7 @@ def through_hits(
     """Change of the sums by hits that move with each parameter: Σ ∂σ/∂hits ∂hits/∂p over the muons of `rows`.
 
     ∂hits/∂p is found muon by muon, as the derivative of the backward pass vᵀ ∂hits/∂p by v: a backward pass with zeros
-    for the other muons would still have their NaN, 0 × NaN being one.
+    for the other muons would still have their NaN, since 0 × NaN is NaN.
     """
 
     def of_element(each: Tensor) -> Tensor:
@@ -320,7 +320,7 @@ def _extreme(excess: Excess, grid: np.ndarray, over: np.ndarray, index: int) -> 
     from scipy import optimize  # which steps that look for no target need not wait for
 
     sign = math.copysign(1.0, over[index])
-    # What is impossible is no way out; infinity is not for Brent's parabolas.
+    # An impossible value counts as far off: Brent's parabolas need finite numbers.
     worst = 2 * float(abs(over[np.isfinite(over)]).max())
 
     def left(value: float) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NoReturn, Protocol
+from typing import NoReturn, Protocol, runtime_checkable
 
 from jaxtyping import Float
 
@@ -18,7 +18,11 @@ SharedInfer = Callable[
 ]
 """Observables of each muon from its hits and from parameters that all muons share."""
 
+Refuse = Callable[[str, Exception | None], NoReturn]
+"""Raises an error with a reason and its cause, which names where an inference comes from."""
 
+
+@runtime_checkable
 class DescribedInference(Protocol):
     """An inference that says more about itself. Any function may have one of the attributes, some, or none."""
 
@@ -26,18 +30,23 @@ class DescribedInference(Protocol):
     """Whether NaN stands for a missing hit."""
     periods: tuple[float, ...] | None
     """Period of each observable that is an angle on a circle, and 0 for the others."""
-    refuse: Callable[[str, Exception | None], NoReturn] | None
-    """Raises an error with a reason and its cause, which names where the inference comes from."""
+    refuse: Refuse | None
+    """What to raise errors by."""
 
     def __call__(self, hits: Float[Tensor, "muon coordinate"], /) -> Float[Tensor, "muon observable"]:
         """The observables of each muon."""
 
 
-def accepts_missing(infer: Callable[..., Tensor]) -> bool:
+def accepts_missing(infer: Infer | SharedInfer | DescribedInference) -> bool:
     """Whether NaN stands for a missing hit."""
     return getattr(infer, "missing", False)
 
 
-def periods_of(infer: Infer) -> tuple[float, ...] | None:
+def periods_of(infer: Infer | DescribedInference) -> tuple[float, ...] | None:
     """The periods of the observables; None where none is an angle on a circle."""
     return getattr(infer, "periods", None)
+
+
+def refuse_of(infer: Infer | DescribedInference) -> Refuse | None:
+    """What to raise errors by, for an inference that knows better where it comes from, as that of a user's file."""
+    return getattr(infer, "refuse", None)

@@ -5,7 +5,7 @@ A parameter is a number, or an array with one value per muon. All distributions 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -23,9 +23,6 @@ Numbers = float | Sequence | np.ndarray | Tensor
 
 Values = Float[np.ndarray, " muon"]
 """A parameter or a moment for each muon, with a single one where it was given as a number."""
-
-Impossible = Iterator[tuple[Bool[np.ndarray, " muon"], str, str]]
-"""Where a parameter has an impossible value, its name, and what is wrong."""
 
 
 class Input:
@@ -58,11 +55,13 @@ class Input:
         common = np.broadcast_shapes((1,), *shapes.values())
         for name, array in given.items():
             object.__setattr__(self, name, np.broadcast_to(array, common))
-        for bad, name, what in self._impossible():
-            if bad.any():
-                muon = int(bad.argmax())
-                where = f" of muon {muon}" if len(bad) > 1 else ""
-                raise ValueError(f"{_name(self)}: {name}{where} is {getattr(self, name)[muon]:g}, but it {what}")
+
+    def _refuse(self, bad: Bool[np.ndarray, " muon"], name: str, what: str) -> None:
+        """Raise where a parameter has an impossible value."""
+        if bad.any():
+            muon = int(bad.argmax())
+            where = f" of muon {muon}" if len(bad) > 1 else ""
+            raise ValueError(f"{_name(self)}: {name}{where} is {getattr(self, name)[muon]:g}, but it {what}")
 
     @property
     def muons(self) -> int:
@@ -77,23 +76,7 @@ class Input:
     def draw(
         self, rngs: Sequence[Generator], toys: int, muons: Integer[np.ndarray, " row"] | None = None
     ) -> Float[np.ndarray, "row toy quantity"]:
-        """Random values of the quantity.
-
-        Parameters
-        ----------
-        rngs : sequence of Generator
-            One generator per muon.
-        toys : int
-            Values per muon.
-        muons : ndarray
-            The numbers of these muons; by default 0, 1, ….
-
-        Raises
-        ------
-        ValueError
-            More or fewer generators than muons.
-
-        """
+        """Random values of the quantity for each of some muons, by default 0, 1, …, from one generator per muon."""
         muons = np.arange(len(rngs)) if muons is None else muons
         if len(muons) != len(rngs) or (self.muons > 1 and muons.size and muons.max() >= self.muons):
             raise ValueError(
@@ -101,10 +84,6 @@ class Input:
                 f"generators for muons {muons.tolist()}"
             )
         return self._draw(rngs, toys, [p[muons if len(p) > 1 else [0]] for p in self._parameters()])
-
-    def _impossible(self) -> Impossible:
-        """Where a parameter has an impossible value, its name, and what is wrong."""
-        raise NotImplementedError
 
     def _parameters(self) -> Sequence[np.ndarray]:
         """Parameters of `_draw`, here each (1 or muon, 1, 1)."""
@@ -134,14 +113,12 @@ class Gaussian(Input):
 
     def __init__(self, mean: Numbers, sd: Numbers) -> None:
         self._keep(mean=mean, sd=sd)
+        self._refuse(self.sd < 0, "sd", "must not be negative")
 
     @property
     def variance(self) -> Values:
         """sd²."""
         return self.sd**2
-
-    def _impossible(self) -> Impossible:
-        yield self.sd < 0, "sd", "must not be negative"
 
     def _draw(self, rngs: Sequence[Generator], toys: int, parameters: Sequence[np.ndarray]) -> np.ndarray:
         mean, sd = parameters
@@ -157,14 +134,15 @@ class _Bounded(Input):
 
     def __init__(self, low: Numbers, high: Numbers) -> None:
         self._keep(low=low, high=high)
+        self._check_ends()
+
+    def _check_ends(self) -> None:
+        self._refuse(self.low > self.high, "low", "must not be above high")
 
     @property
     def mean(self) -> Values:
         """(low + high) / 2."""
         return (self.low + self.high) / 2
-
-    def _impossible(self) -> Impossible:
-        yield self.low > self.high, "low", "must not be above high"
 
 
 class Rectangular(_Bounded):
@@ -207,15 +185,13 @@ class Trapezoid(_Bounded):
 
     def __init__(self, low: Numbers, high: Numbers, beta: Numbers) -> None:
         self._keep(low=low, high=high, beta=beta)
+        self._check_ends()
+        self._refuse((self.beta < 0) | (self.beta > 1), "beta", "must be from 0 (triangular) to 1 (rectangular)")
 
     @property
     def variance(self) -> Values:
         """(high - low)² (1 + beta²) / 24."""
         return (self.high - self.low) ** 2 * (1 + self.beta**2) / 24
-
-    def _impossible(self) -> Impossible:
-        yield from super()._impossible()
-        yield (self.beta < 0) | (self.beta > 1), "beta", "must be from 0 (triangular) to 1 (rectangular)"
 
     def _draw(self, rngs: Sequence[Generator], toys: int, parameters: Sequence[np.ndarray]) -> np.ndarray:
         low, high, beta = parameters
@@ -265,6 +241,8 @@ class StudentT(Input):
 
     def __init__(self, mean: Numbers, scale: Numbers, freedom: Numbers) -> None:
         self._keep(mean=mean, scale=scale, freedom=freedom)
+        self._refuse(self.scale < 0, "scale", "must not be negative")
+        self._refuse(self.freedom <= 0, "freedom", "must be positive")
 
     @property
     def variance(self) -> Values:
@@ -272,10 +250,6 @@ class StudentT(Input):
         exists = self.freedom > 2
         ratio = self.freedom / np.where(exists, self.freedom - 2, 1.0)
         return np.where(exists, self.scale**2 * ratio, np.where(self.scale > 0, np.inf, 0.0))
-
-    def _impossible(self) -> Impossible:
-        yield self.scale < 0, "scale", "must not be negative"
-        yield self.freedom <= 0, "freedom", "must be positive"
 
     def _draw(self, rngs: Sequence[Generator], toys: int, parameters: Sequence[np.ndarray]) -> np.ndarray:
         mean, scale, freedom = parameters
@@ -364,21 +338,8 @@ class Moments(NamedTuple):
 def moments(inputs: Sequence[Input]) -> Moments:
     """Best estimates and covariance of all quantities, in order, as linear propagation needs them.
 
-    Parameters
-    ----------
-    inputs : sequence of distributions
-        Distributions whose quantities are the coordinates.
-
-    Returns
-    -------
-    Moments
-        hits (muon, coordinate) and covariance (muon, coordinate, coordinate), in float64. Quantities of different
-        distributions are uncorrelated. `propagate` refuses a variance that is infinite (`StudentT` with freedom ≤ 2).
-
-    Raises
-    ------
-    ValueError
-        What `count_muons` raises.
+    The quantities of all distributions are the coordinates; those of different distributions are uncorrelated.
+    `propagate` refuses a variance that is infinite (`StudentT` with freedom ≤ 2).
 
     Source: JCGM 101:2008, 6.4; JCGM 100:2008, 4.3 and 5.2.
 

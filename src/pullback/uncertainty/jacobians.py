@@ -13,7 +13,7 @@ from torch.autograd import forward_ad
 
 from ..errors import ModelError
 from .arguments import Hits, check_hits, hits_tensor, mistake_in
-from .inference import Infer, accepts_missing
+from .inference import Infer, accepts_missing, refuse_of
 
 MUONS_PROBED = 3
 """Muons on which `muon_jacobian` tests for coupling."""
@@ -259,7 +259,7 @@ def refuse_coupling(infer: Infer, hits: Tensor, value: Tensor) -> None:
     few = slice(0, count * (len(hits) // count), len(hits) // count)
     x = hits[few]
     others = x.abs() + 1
-    # As many on either side, but never so many that the total equals the number of hits.
+    # As many on either side, except where the total would equal the number of hits.
     after = others if 3 * count != len(hits) else others[:-1]
     found, expected = _of_few(infer, torch.cat([others, x, after])).detach()[count : 2 * count], value[few]
     if not agree_to_rounding(found, expected, hits.dtype):
@@ -283,10 +283,7 @@ def agree_to_rounding(found: Tensor, expected: Tensor, precision: torch.dtype) -
 
 
 def _refuse(infer: Infer, reason: str, cause: Exception | None = None, advice: str = "") -> NoReturn:
-    """Raise for an inference that can't be differentiated muon by muon; with `advice` for who calls the library.
-
-    An inference that knows better where it comes from, as that of a user's file, has a `refuse(reason, cause)`.
-    """
-    if refuse := getattr(infer, "refuse", None):
+    """Raise for an inference that can't be differentiated muon by muon; with `advice` for who calls the library."""
+    if refuse := refuse_of(infer):
         refuse(reason, cause)
     raise ValueError(f"infer {reason}{advice}") from cause

@@ -6,7 +6,6 @@ is.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, reduce
 from itertools import pairwise
@@ -65,7 +64,7 @@ EVALUATIONS_AT_A_TIME, SOBOL_AT_A_TIME = 81_920, 32_768
 
 @dataclass(frozen=True)
 class Integrand:
-    """Integrand whose observables are to be integrated over hits x + A z with z ~ N(0, 1), where Σ = A Aᵀ."""
+    """Muons whose observables are to be integrated over hits x + A z with z ~ N(0, 1), where Σ = A Aᵀ."""
 
     infer: Infer
     hits: Float[Tensor, "muon coordinate"]
@@ -115,8 +114,8 @@ class Integrand:
     def turned(self, jacobian: Float[Tensor, "muon observable coordinate"]) -> Integrand:
         """The same, with the first deviates along the gradients of the observables, which change most along these.
 
-        First those at the hit, then what those a little way off have beside them, and at last what is left over. A
-        gradient that adds nothing to those before it has no deviate of its own.
+        In order: the gradients at the hit, what those nearby add to them, and the remaining directions. A gradient that
+        adds no direction to those before it has no deviate of its own.
         """
         off = self.hits + combined(self.root, normal_points(self.hits.shape[1], 1, 1, 0).to(self.hits)[None])[:, 0]
         jacobians = torch.cat([jacobian, masked_jacobian(self.infer, off)], dim=1)
@@ -145,7 +144,7 @@ class Integrals(NamedTuple):
 
 
 def orthogonal(vectors: Float[Tensor, "muon vector coordinate"]) -> Float[Tensor, "muon coordinate coordinate"]:
-    """An orthonormal basis, vector by vector, of which the first k span the first k of the vectors; 0 may be the last.
+    """An orthonormal basis whose first k vectors span the first k given vectors; the last of these may be 0.
 
     By Householder's reflections, not `torch.linalg.qr` (docs/reproducibility.md).
     """
@@ -174,7 +173,9 @@ def integrate(
 ) -> Integrals:
     """Integrate muons, a few at a time: all observables, or those that are wanted; the others are NaN."""
     if muons.hits.shape[1] == 1:
-        found = _in_turn(muons, NODES, _quadrature)
+        step = max(1, EVALUATIONS_AT_A_TIME // NODES)
+        parts = [_quadrature(muons.take(slice(at, at + step))) for at in range(0, max(1, len(muons.hits)), step)]
+        found = Integrals(*map(torch.cat, zip(*parts, strict=True)))
         # Not finite at one point means unknown.
         return found._replace(ends=torch.where(torch.isfinite(found.sd)[:, :, None], found.ends, float("nan")))
     wanted = torch.ones_like(muons.value, dtype=torch.bool) if wanted is None else wanted
@@ -225,13 +226,6 @@ def _by_points(muons: Integrand, wanted: Bool[Tensor, "muon observable"], seed: 
         column[without] = float("nan")
     found.sd_error[without] = float("inf")
     return found
-
-
-def _in_turn(muons: Integrand, points: int, method: Callable[[Integrand], Integrals]) -> Integrals:
-    """Apply a method that takes `points` points per muon to a few muons at a time."""
-    step = max(1, EVALUATIONS_AT_A_TIME // points)
-    parts = [method(muons.take(slice(at, at + step))) for at in range(0, max(1, len(muons.hits)), step)]
-    return Integrals(*map(torch.cat, zip(*parts, strict=True)))
 
 
 def _quadrature(muons: Integrand) -> Integrals:

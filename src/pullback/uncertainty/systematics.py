@@ -345,8 +345,7 @@ def correlation_matrix(
     """
     place = {name: index for index, name in enumerate(names)}
     if len(place) < len(names):
-        twice = next(name for name in names if list(names).count(name) > 1)
-        raise ValueError(f"systematic {twice!r} is there twice")
+        raise ValueError(f"duplicate systematic {next(name for name in names if list(names).count(name) > 1)!r}")
     matrix = np.eye(len(names))
     seen = set()
     for one, other, rho in correlations:

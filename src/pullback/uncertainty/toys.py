@@ -148,24 +148,12 @@ def throw_toys(
     """`run_toys` for several setups with equal numbers of muons and common deviates; those of muon m are of rngs[m].
 
     Setups that share deviates have correlated errors, so differences between them are smooth. Drawing the deviates once
-    also saves most of the time.
+    also saves most of the time. Those of numpy's generators are drawn on the CPU and moved to the device of the hits; a
+    `DeviceGenerator` draws them there. They are standard normal unless `draw` draws others.
 
-    Parameters
-    ----------
-    throws : sequence of ToySetup
-        What toys are thrown around.
-    toys : int
-        Toys per muon.
-    rngs : sequence of Generator
-        One generator per muon. Deviates of numpy's generators are drawn on the CPU and moved to the device of the hits;
-        a `DeviceGenerator` draws them there.
-    draw : callable
-        Draws deviates of a shape from a generator; standard normal ones by default.
-    n_dig : int
-        If given, toys are adaptive: batches of 10 000 toys until twice the standard deviation of the average over
-        batches of each of mean, sd and ends of the 95 % interval is at most the numerical tolerance of the sd in this
-        number of digits (JCGM 101:2008, 7.9.4), and at most `toys`, in whole batches.
-
+    With `n_dig`, toys are adaptive: batches of 10 000 toys until twice the standard deviation of the average over
+    batches of each of mean, sd and ends of the 95 % interval is at most the numerical tolerance of the sd in this
+    number of digits (JCGM 101:2008, 7.9.4), and at most `toys`, in whole batches.
     """
     if not all(isinstance(rng, np.random.Generator | DeviceGenerator) for rng in rngs):
         raise TypeError('rng must be a numpy random generator, such as pullback.random_stream(seed, "toys")')
@@ -211,7 +199,7 @@ def _adaptively(
             if mine.any():
                 each.add(torch.from_numpy(rows[mine]), z[torch.from_numpy(mine)])
                 each.settle(torch.from_numpy(rows[mine]))
-        rows = rows[[not all(each.settled[row] for each in sums) for row in rows]]
+        rows = rows[[not all(setup.settled[row] for setup in sums) for row in rows]]
         if not len(rows):
             break
 
