@@ -48,12 +48,12 @@ def test_a_hit_that_is_no_number_is_found_when_it_is_read(tmp_path):
 
 def test_damaged_evidence_and_artefacts_of_another_config_are_told_apart_from_the_config(tmp_path):
     from pullback.store import artefact
-    from pullback.store.evidence_file import read_evidence
+    from pullback.validation.evidence import Evidence
 
     config = {"study": "s", "source": {"muons": 10}}
     (tmp_path / "validation.json").write_text("{}")
     with pytest.raises(ArtefactError, match="damaged"):
-        read_evidence(tmp_path / "validation.json")
+        Evidence.read(tmp_path / "validation.json")
     run, other = (Run({**config, "seed": seed}, tmp_path) for seed in (1, 2))
     (batch,) = run.study.batches
     path = tmp_path / "truth.h5"

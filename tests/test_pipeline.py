@@ -190,7 +190,7 @@ def opposite_correlation(section):
     return COVARIANCE(section) * np.array([[1, -1], [-1, 1]])
 
 
-RIGHT, COVARIANCE = shared_parameters.Shifted.__call__, shared_parameters.covariance_of
+RIGHT, COVARIANCE = shared_parameters.Shifted.__call__, shared_parameters.shift_covariance
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from pullback.config.model_schema import OneHit, Track, Track3d
-from pullback.detector.bound_model import Inference, covariance_of, goodness, parameters_of
+from pullback.detector.bound_model import Inference, goodness, hit_covariance, parameters_of
 from pullback.models import load_model
 
 PLAIN, SCATTERING = load_model(Track()), load_model(Track(theta0=0.01))
@@ -29,20 +29,20 @@ def test_the_parameters_are_the_model_s_and_the_detector_s():
 
 def test_the_covariance_is_that_of_the_layers():
     parameters = parameters_of(PLAIN, [100.0, 50.0, 25.0])
-    torch.testing.assert_close(covariance_of(PLAIN, parameters, HITS), tensor([[1e-4, 4e-4, 16e-4]]))
+    torch.testing.assert_close(hit_covariance(PLAIN, parameters, HITS), tensor([[1e-4, 4e-4, 16e-4]]))
     both = load_model(Track3d())
-    found = covariance_of(both, parameters_of(both, [100.0, 50.0, 25.0]), HITS[:, :1].expand(2, 6))
+    found = hit_covariance(both, parameters_of(both, [100.0, 50.0, 25.0]), HITS[:, :1].expand(2, 6))
     torch.testing.assert_close(found, tensor([[1e-4, 4e-4, 16e-4, 1e-4, 4e-4, 16e-4]]))
 
 
 def test_what_is_recorded_takes_the_place_of_the_detector_s():
     parameters = parameters_of(PLAIN, [100.0, 50.0, 25.0])
     recorded = tensor([[math.nan, 9e-4, math.nan], [1e-6, 2e-6, 3e-6]])
-    found = covariance_of(PLAIN, parameters, HITS, recorded)
+    found = hit_covariance(PLAIN, parameters, HITS, recorded)
     torch.testing.assert_close(found, tensor([[1e-4, 9e-4, 16e-4], [1e-6, 2e-6, 3e-6]]))
     nan = math.nan
     matrix = tensor([[[nan, nan, nan], [nan, 9e-4, 1e-4], [nan, 1e-4, 4e-4]]])
-    found = covariance_of(PLAIN, parameters, HITS[:1], matrix)
+    found = hit_covariance(PLAIN, parameters, HITS[:1], matrix)
     torch.testing.assert_close(found, tensor([[[1e-4, 0, 0], [0, 9e-4, 1e-4], [0, 1e-4, 4e-4]]]))
 
 
@@ -51,18 +51,18 @@ def test_what_the_model_adds_is_added():
     parameters = parameters_of(SCATTERING, [100.0, 50.0, 25.0])
     added = 1e-4 * np.array([[1.25, 0.5, 0], [0.5, 0.25, 0], [0, 0, 0]])
     expected = tensor((np.diag([1e-4, 4e-4, 16e-4]) + added)[None].tolist())
-    torch.testing.assert_close(covariance_of(SCATTERING, parameters, HITS), expected)
-    without = covariance_of(SCATTERING, parameters, HITS, added=False)
+    torch.testing.assert_close(hit_covariance(SCATTERING, parameters, HITS), expected)
+    without = hit_covariance(SCATTERING, parameters, HITS, added=False)
     torch.testing.assert_close(without, tensor([[1e-4, 4e-4, 16e-4]]))
     recorded = tensor([[1e-6, math.nan, 3e-6], [1e-6, 2e-6, 3e-6]])
-    found = covariance_of(SCATTERING, parameters, HITS, recorded)
+    found = hit_covariance(SCATTERING, parameters, HITS, recorded)
     expected = torch.diag_embed(tensor([[1e-6, 4e-4, 3e-6], [1e-6, 2e-6, 3e-6]])) + tensor(added.tolist())
     torch.testing.assert_close(found, expected)
 
 
 def test_the_covariance_has_slopes_by_the_design():
     leaves = {name: each.requires_grad_() for name, each in parameters_of(SCATTERING, 100.0).items()}
-    covariance_of(SCATTERING, leaves, HITS).sum().backward()
+    hit_covariance(SCATTERING, leaves, HITS).sum().backward()
     np.testing.assert_allclose(leaves["resolution"].grad, [-2e-6] * 3, rtol=1e-12)
     assert leaves["theta0"].grad.item() == pytest.approx(2 * 0.01 * 2.5, rel=1e-12)
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from pullback.detector.bound_model import bound, covariance_of
+from pullback.detector.bound_model import bound, hit_covariance
 from pullback.detector.response import Response, SimulatedBlock, generated, true_hits
 from pullback.study.blocks import BLOCK, Block
 from pullback.study.plan import Study
@@ -114,7 +114,7 @@ def test_smeared_hits_have_the_covariance_that_propagation_assumes(model):
     found, error = covariance(off)
     hits = torch.zeros(1, len(part.model.layers), dtype=torch.float64)
     parameters, _ = bound(part)
-    (expected,) = covariance_of(part.model, parameters, hits).numpy()
+    (expected,) = hit_covariance(part.model, parameters, hits).numpy()
     assert (abs(found - expected) <= 4.5 * error).all()
     # Neither of the two alone would do.
     for alone in (np.diag(expected.diagonal()), expected - np.diag(response.resolution**-2.0)):
@@ -189,6 +189,6 @@ def test_toys_around_hits_have_the_noise_and_the_scattering_of_the_simulation():
     setup = Response(part).around(hits, None)
     assert setup.deviates == 12
     factor = np.sqrt(12)  # the noise of strips has the variance 1/12
-    _, (expected,) = bound(part), covariance_of(part.model, bound(part)[0], hits[:1]).numpy()
+    _, (expected,) = bound(part), hit_covariance(part.model, bound(part)[0], hits[:1]).numpy()
     root = setup.root[0].numpy() / np.array([factor] * 6 + [1] * 6)
     np.testing.assert_allclose(root @ root.T, expected, rtol=1e-12, atol=1e-18)

@@ -5,14 +5,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from pullback.statistics.quantiles import ENDS, quantiles, sorted_rows
+from pullback.statistics.quantiles import P_ENDS, quantiles, sorted_rows
 
 DOUBLE = torch.float64
 
 
 def test_the_ends_are_symmetric_in_probability():
-    np.testing.assert_allclose(ENDS, [0.15865, 0.84135, 0.025, 0.975], rtol=1e-14)
-    assert stats.norm.ppf(ENDS) == pytest.approx([-1.0000217, 1.0000217, -1.959964, 1.959964], abs=1e-6)
+    np.testing.assert_allclose(P_ENDS, [0.15865, 0.84135, 0.025, 0.975], rtol=1e-14)
+    assert stats.norm.ppf(P_ENDS) == pytest.approx([-1.0000217, 1.0000217, -1.959964, 1.959964], abs=1e-6)
 
 
 @given(st.integers(1, 60), st.integers(0, 2**31), st.lists(st.floats(0, 1), min_size=1, max_size=5))

@@ -10,10 +10,10 @@ from running import Run
 
 from pullback import propagate
 from pullback.config.model_schema import Track3d
-from pullback.detector.bound_model import Inference, covariance_of, parameters_of
+from pullback.detector.bound_model import Inference, hit_covariance, parameters_of
 from pullback.models import load_model
 from pullback.store.study_file import open_study
-from pullback.study.shared_parameters import covariance_of as covariance_of_systematics
+from pullback.study.shared_parameters import hit_covariance as covariance_of_systematics
 from pullback.uncertainty import linear
 from pullback.validation.evidence import Evidence
 
@@ -47,7 +47,7 @@ def made(tmp_path_factory):
 
 def by_hand(model, hits):
     parameters = parameters_of(model, [200.0, 100.0, 300.0])
-    return propagate(Inference(model, parameters), hits, covariance=covariance_of(model, parameters, hits))
+    return propagate(Inference(model, parameters), hits, covariance=hit_covariance(model, parameters, hits))
 
 
 def test_the_covariance_is_that_of_propagation(made):

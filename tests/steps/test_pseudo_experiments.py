@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from pullback.detector.bound_model import Inference, covariance_of, parameters_of
+from pullback.detector.bound_model import Inference, hit_covariance, parameters_of
 from pullback.detector.noise import factor
 from pullback.steps.pseudo_experiments import run_experiments
 from pullback.study import shared_parameters
@@ -37,11 +37,15 @@ def said(part, hits):
     """By the linear law: throw, covariance of the observables of each muon, G, and Σ_η."""
     parameters = parameters_of(part.model, part.config.detector.resolution)
     infer, section = Inference(part.model, parameters), part.config.systematics
-    sigma_x = covariance_of(part.model, parameters, hits)
+    sigma_x = hit_covariance(part.model, parameters, hits)
     names = shared_parameters.names_of(section)
     shifted = shared_parameters.Shifted(part.model, parameters, names)
     G = systematic_jacobian(shifted, hits, torch.zeros(len(names), dtype=torch.float64)).numpy()
-    return ToySetup(infer, hits, sigma_x.sqrt().expand(hits.shape)), G, shared_parameters.covariance_of(section)
+    return (
+        ToySetup(infer, hits, sigma_x.sqrt().expand(hits.shape)),
+        G,
+        shared_parameters.shift_covariance(section),
+    )
 
 
 def run(part, hits, spread):
@@ -175,7 +179,7 @@ def test_scattering_is_thrown_too():
     part = part_of("track", {"alignment.x[2]": 0.02}, model={"name": "track", "theta0": 0.02})
     parameters = parameters_of(part.model, 100.0)
     hits = tracks(SLOPES)
-    sigma_x = covariance_of(part.model, parameters, hits)
+    sigma_x = hit_covariance(part.model, parameters, hits)
     roots = [torch.diag_embed(torch.full((1, 3), 0.01, dtype=torch.float64)), cholesky(sigma_x - 1e-4 * torch.eye(3))]
     throw = ToySetup(Inference(part.model, parameters), hits, 0.0, torch.cat(roots, dim=2))
     found = thrown(part, throw, np.full((15, 3), 0.02))

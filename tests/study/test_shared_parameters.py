@@ -57,20 +57,22 @@ def test_parameters_themselves_are_not_moved():
 def test_the_covariance_of_systematics():
     section = {"model.z[0]": 0.002, "alignment.x[1]": 0.001, "correlations": {"model.z[0], alignment.x[1]": -0.5}}
     assert shared_parameters.names_of(section) == ["model.z[0]", "alignment.x[1]"]
-    np.testing.assert_allclose(shared_parameters.covariance_of(section), [[4e-6, -1e-6], [-1e-6, 1e-6]], rtol=1e-14)
+    np.testing.assert_allclose(shared_parameters.shift_covariance(section), [[4e-6, -1e-6], [-1e-6, 1e-6]], rtol=1e-14)
 
 
 def test_no_uncertainty_at_all_is_one_too():
     section = {"model.z[0]": 0.0, "alignment.x[1]": 0.001}
-    shared_parameters.check(MODEL, section)
-    np.testing.assert_array_equal(shared_parameters.covariance_of(section), [[0, 0], [0, 1e-6]])
+    shared_parameters.check_systematics(MODEL, section)
+    np.testing.assert_array_equal(shared_parameters.shift_covariance(section), [[0, 0], [0, 1e-6]])
 
 
 @pytest.mark.parametrize("least", [shared_parameters.SMALLEST, shared_parameters.LARGEST])
 def test_a_covariance_of_the_smallest_uncertainty_or_the_largest_is_one(least):
     section = {"model.z[0]": least, "alignment.x[1]": 0.001, "correlations": {"model.z[0], alignment.x[1]": -1}}
-    shared_parameters.check(MODEL, section)
-    covariance_of_shared(torch.from_numpy(shared_parameters.covariance_of(section)), torch.ones(2, dtype=torch.float64))
+    shared_parameters.check_systematics(MODEL, section)
+    covariance_of_shared(
+        torch.from_numpy(shared_parameters.shift_covariance(section)), torch.ones(2, dtype=torch.float64)
+    )
 
 
 @pytest.mark.parametrize(
@@ -116,7 +118,7 @@ def test_a_covariance_of_the_smallest_uncertainty_or_the_largest_is_one(least):
 )
 def test_what_cannot_be_is_refused_in_one_line(section, expected):
     with pytest.raises(PullbackError) as caught:
-        shared_parameters.check(MODEL, section)
+        shared_parameters.check_systematics(MODEL, section)
     assert expected in str(caught.value)
     assert str(caught.value).startswith("config: systematics")
     assert "\n" not in str(caught.value)
@@ -124,5 +126,5 @@ def test_what_cannot_be_is_refused_in_one_line(section, expected):
 
 def test_each_mistake_has_its_line():
     with pytest.raises(PullbackError) as caught:
-        shared_parameters.check(MODEL, {"model.a": 0.1, "model.z[0]": -1, "model.b": 0.1})
+        shared_parameters.check_systematics(MODEL, {"model.a": 0.1, "model.z[0]": -1, "model.b": 0.1})
     assert len(str(caught.value).splitlines()) == 3

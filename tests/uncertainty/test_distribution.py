@@ -12,7 +12,7 @@ from pullback import infer_theta, propagate, propagate_distribution, quote
 from pullback.config.model_schema import Track3d
 from pullback.detector.bound_model import Inference, parameters_of
 from pullback.models import load_model
-from pullback.statistics.quantiles import ENDS
+from pullback.statistics.quantiles import P_ENDS
 from pullback.uncertainty import distribution, linear
 
 DOUBLE = torch.float64
@@ -43,7 +43,7 @@ def covariance_of(coordinates, seed):
 def test_what_the_screen_cannot_see_is_seen_without_it():
     """A bump between ±1 and ±1.96 σ, as the docstring warns."""
     bump = lambda h: h + torch.exp(-((h - 1.4) ** 2) / 0.01)  # noqa: E731
-    _, sd, _ = dense(lambda x: x + np.exp(-((x - 1.4) ** 2) / 0.01), 0.0, 1.0, ENDS, points=200_001)
+    _, sd, _ = dense(lambda x: x + np.exp(-((x - 1.4) ** 2) / 0.01), 0.0, 1.0, P_ENDS, points=200_001)
     assert propagate_distribution(bump, column([0.0]), covariance=1.0).sd.item() == pytest.approx(1, rel=1e-9)
     assert propagate_distribution(bump, column([0.0]), covariance=1.0, screen=False).sd.item() == pytest.approx(
         sd, rel=1e-3
@@ -94,7 +94,7 @@ def test_the_intervals_of_theta():
     places = np.array([0, 0.003, 0.01, 0.02, 0.034, 0.0352, 0.05, 0.5])
     found = propagate_distribution(infer_theta, column(places), covariance=0.01**2)
     for index, x in enumerate(places):
-        exact = np.arctan(stats.foldnorm(x / 0.01, scale=0.01).ppf(ENDS) / 1.5)
+        exact = np.arctan(stats.foldnorm(x / 0.01, scale=0.01).ppf(P_ENDS) / 1.5)
         assert ends_of(found)[index, 0].tolist() == pytest.approx(exact, abs=0.003 * found.sd[index].item())
 
 
@@ -107,7 +107,7 @@ def test_lognormal(s):
     exact = stats.lognorm(s, scale=math.exp(0.3))
     assert found.sd.item() == pytest.approx(exact.std(), rel=5e-5)
     assert found.mean.item() == pytest.approx(exact.mean(), rel=2e-5)
-    np.testing.assert_allclose(ends_of(found)[0, 0], exact.ppf(ENDS), rtol=0, atol=0.004 * exact.std())
+    np.testing.assert_allclose(ends_of(found)[0, 0], exact.ppf(P_ENDS), rtol=0, atol=0.004 * exact.std())
 
 
 @pytest.mark.parametrize("x", [0.0, 0.5, -1.0, 2.0, 4.9, 5.1, -7.0, 100.0])
@@ -117,7 +117,7 @@ def test_chi_squared(x):
     sd = math.sqrt(2 + 4 * x * x)
     assert found.bias.item() == pytest.approx(1, abs=2e-5 * sd)
     assert found.sd.item() == pytest.approx(sd, rel=5e-5)
-    exact = stats.ncx2(1, x * x).ppf(ENDS) if x else stats.chi2(1).ppf(ENDS)
+    exact = stats.ncx2(1, x * x).ppf(P_ENDS) if x else stats.chi2(1).ppf(P_ENDS)
     assert ends_of(found)[0, 0].tolist() == pytest.approx(exact, abs=0.005 * sd)
 
 
@@ -160,7 +160,7 @@ def test_every_muon_of_one_coordinate(name):
     full = propagate_distribution(infer, column(places), covariance=1.0, screen=False)
     plain = lambda x: infer(column(x))[:, 0].numpy()  # noqa: E731
     for index, x in enumerate(places):
-        mean, sd, ends = dense(plain, x, 1.0, ENDS, points=20_001)
+        mean, sd, ends = dense(plain, x, 1.0, P_ENDS, points=20_001)
         tolerance = {"fast wave": 0.005, "sine of many periods": 0.03, "small step": 0.07}.get(name, 0.012)
         for each in (found, full):
             assert each.sd[index].item() == pytest.approx(sd, rel=1e-3)
@@ -205,7 +205,7 @@ def test_folds_in_any_direction(coordinates):
         exact = stats.foldnorm(each / width, scale=width)
         assert found.sd[index].item() == pytest.approx(exact.std(), rel=5e-3)
         assert found.mean[index].item() == pytest.approx(exact.mean(), abs=2e-3 * width)
-        assert ends_of(found)[index, 0].tolist() == pytest.approx(exact.ppf(ENDS), abs=0.04 * width)
+        assert ends_of(found)[index, 0].tolist() == pytest.approx(exact.ppf(P_ENDS), abs=0.04 * width)
 
 
 def test_a_cone_is_rice():
@@ -217,7 +217,7 @@ def test_a_cone_is_rice():
         exact = stats.rice(v, scale=0.01)
         assert found.sd[index].item() == pytest.approx(exact.std(), rel=5e-3)
         assert found.mean[index].item() == pytest.approx(exact.mean(), abs=2e-5)
-        assert ends_of(found)[index, 0].tolist() == pytest.approx(exact.ppf(ENDS), abs=5e-4)
+        assert ends_of(found)[index, 0].tolist() == pytest.approx(exact.ppf(P_ENDS), abs=5e-4)
 
 
 @pytest.mark.parametrize("coordinates", range(2, 9))
@@ -292,7 +292,7 @@ def test_what_bends_across_its_gradient(turn, bend):
     z = np.linspace(-8, 8, 1601)
     weights = stats.norm.pdf(z) / stats.norm.pdf(z).sum()
     below = stats.norm.cdf(ends_of(found)[0, 0].numpy()[:, None] - bend * z**2) @ weights
-    np.testing.assert_allclose(below, ENDS, rtol=0, atol=4e-4)
+    np.testing.assert_allclose(below, P_ENDS, rtol=0, atol=4e-4)
 
 
 def test_a_straight_line_through_three_layers():
@@ -314,7 +314,7 @@ def test_a_straight_line_through_three_layers():
         assert found.sd[index, 0].item() == pytest.approx(exact.std(), rel=5e-3)
         angles = np.arctan(exact.ppf((np.arange(20_000) + 0.5) / 20_000))
         assert found.sd[index, 1].item() == pytest.approx(angles.std(), rel=5e-3)
-        assert ends_of(found)[index, 1].tolist() == pytest.approx(np.arctan(exact.ppf(ENDS)), abs=0.05 * width)
+        assert ends_of(found)[index, 1].tolist() == pytest.approx(np.arctan(exact.ppf(P_ENDS)), abs=0.05 * width)
 
 
 @pytest.mark.parametrize("correlation", [-0.9, 0.0, 0.7, 1.0])
@@ -352,7 +352,7 @@ def test_a_ratio_has_intervals_only(coordinates):
     for each in (found.sd, found.mean, found.bias):
         assert each.isnan().tolist() == [[True, False, False], [False, False, False]]
     assert found.sd_error.isinf().tolist() == [[True, False, False], [False, False, False]]
-    exact = stats.cauchy.ppf(ENDS)
+    exact = stats.cauchy.ppf(P_ENDS)
     assert found.interval68[0, 0].tolist() == pytest.approx(exact[:2], rel=0.02)
     assert found.interval95[0, 0].tolist() == pytest.approx(exact[2:], rel=0.08)  # 3 % by chance
     assert found.sd[0, 1:].tolist() == pytest.approx([math.sqrt(5), math.sqrt(1 - 2 / math.pi)], rel=2e-3)
@@ -375,7 +375,7 @@ def test_zenith_angle_and_azimuth(slope):
     found = propagate_distribution(infer, hits(slope)[None], covariance=sigma**2)
     rice = stats.rice(slope, scale=width)
     assert found.sd[0, 0].item() == pytest.approx(rice.std(), rel=5e-3)
-    assert (ends_of(found)[0, 0] / width).tolist() == pytest.approx(rice.ppf(ENDS) / width, abs=0.05)
+    assert (ends_of(found)[0, 0] / width).tolist() == pytest.approx(rice.ppf(P_ENDS) / width, abs=0.05)
     off = np.linspace(-math.pi, math.pi, 200_001)
     along = slope * np.cos(off)
     density = np.exp(-(slope**2) / 2) + math.sqrt(2 * math.pi) * along * stats.norm.cdf(along) * np.exp(
@@ -385,7 +385,7 @@ def test_zenith_angle_and_azimuth(slope):
     assert found.sd[0, 1].item() == pytest.approx(sd, rel=5e-3)
     if slope == 0:
         assert sd == pytest.approx(2 * math.pi / math.sqrt(12), rel=1e-4)  # over the whole circle
-    exact = np.interp(ENDS, density.cumsum() / density.sum(), off)
+    exact = np.interp(P_ENDS, density.cumsum() / density.sum(), off)
     azimuth = infer(hits(slope)[None])[0, 1]
     assert ((ends_of(found)[0, 1] - azimuth) / sd).tolist() == pytest.approx(exact / sd, abs=0.05)
     assert found.sd[0, 2:].tolist() == pytest.approx([width] * 2, rel=5e-3)
@@ -588,7 +588,7 @@ def test_where_it_is_linear_it_is_the_linear_law():
     infer = lambda h: (h * torch.tensor([1.0, -2.0, 0.3]).double()).sum(dim=1, keepdim=True)  # noqa: E731
     found, linear = propagate_distribution(infer, hits, covariance=cov), propagate(infer, hits, covariance=cov)
     torch.testing.assert_close(found.sd, linear.sigma, rtol=1e-10, atol=0)
-    expected = linear.value[:, :, None] + linear.sigma[:, :, None] * torch.from_numpy(stats.norm.ppf(ENDS))
+    expected = linear.value[:, :, None] + linear.sigma[:, :, None] * torch.from_numpy(stats.norm.ppf(P_ENDS))
     torch.testing.assert_close(ends_of(found), expected, rtol=1e-9, atol=1e-9)
 
 

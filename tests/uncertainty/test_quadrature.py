@@ -8,7 +8,7 @@ from scipy import stats
 from pullback.config.model_schema import MODELS
 from pullback.detector.bound_model import Inference, parameters_of
 from pullback.models import load_model
-from pullback.statistics.quantiles import ENDS
+from pullback.statistics.quantiles import P_ENDS
 from pullback.uncertainty import quadrature
 from pullback.uncertainty.jacobians import muon_jacobian
 from pullback.uncertainty.quadrature import Integrand, integrate, moving, normal_points, orthogonal
@@ -72,7 +72,9 @@ def test_quantiles_against_brute_force(f):
     y = torch.stack([f(rule.nodes), f(-rule.nodes) + 1e3])
     found = quantiles_of(y, rule)
     for row, each in zip(found, y, strict=True):
-        np.testing.assert_allclose(row, by_brute_force(each.numpy(), rule, ENDS), rtol=0, atol=2e-5 * (y[0].max() + 1))
+        np.testing.assert_allclose(
+            row, by_brute_force(each.numpy(), rule, P_ENDS), rtol=0, atol=2e-5 * (y[0].max() + 1)
+        )
 
 
 def test_nothing_is_beyond_the_values():

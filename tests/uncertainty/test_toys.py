@@ -11,7 +11,7 @@ from running import PROJECT
 from scipy import stats
 
 from pullback import infer_theta, numerical_tolerance, random_stream, run_toys
-from pullback.statistics.quantiles import ENDS
+from pullback.statistics.quantiles import P_ENDS
 from pullback.uncertainty import toys as module
 from pullback.uncertainty.monte_carlo import ADAPTIVE_BATCH, FEWEST_FOR_ENDS
 from pullback.uncertainty.toys import ToySetup, throw_toys
@@ -207,7 +207,7 @@ def test_errors_are_the_scatter_over_repetitions(name):
         [ToySetup(infer, hits, noise)], 2500, [random_stream(9, "toys", row) for row in range(muons)], draw=draw
     )
     ends, errors = ends_of(found)
-    right = [exact.std(), *exact.ppf(ENDS)]
+    right = [exact.std(), *exact.ppf(P_ENDS)]
     for each, error, expected in zip(
         torch.cat([found.sd, ends], dim=1).T, torch.cat([found.sd_error, errors], dim=1).T, right, strict=True
     ):
@@ -223,7 +223,7 @@ def test_intervals_against_all_toys_at_once():
     found = run_toys(infer, hits, sigma=0.3, toys=5000, rng=random_stream(1, "toys"))
     z = torch.from_numpy(random_stream(1, "toys").standard_normal((3, 5000, 1)))
     values = infer((hits[:, None] + 0.3 * z).reshape(-1, 1)).reshape(3, 5000, 3)
-    expected = np.quantile(values, ENDS, axis=1, method="hazen").transpose(1, 2, 0)
+    expected = np.quantile(values, P_ENDS, axis=1, method="hazen").transpose(1, 2, 0)
     np.testing.assert_allclose(torch.cat([found.interval68, found.interval95], dim=2), expected, rtol=0, atol=2e-7)
 
 
@@ -234,7 +234,7 @@ def test_intervals_of_blocks_are_averages(monkeypatch):
     monkeypatch.setattr(module, "DEVIATES_AT_A_TIME", 7000)
     blocks = run_toys(torch.abs, hits, sigma=1.0, toys=60_000, rng=random_stream(1, "toys"))
     (_, error), (ends, other) = ends_of(whole), ends_of(blocks)
-    exact = torch.from_numpy(np.array([stats.foldnorm(place).ppf(ENDS) for place in (0, 0.7)]))
+    exact = torch.from_numpy(np.array([stats.foldnorm(place).ppf(P_ENDS) for place in (0, 0.7)]))
     assert ((ends - exact).abs() < 4 * other).all()
     torch.testing.assert_close(other, error, rtol=0.25, atol=0)
     assert blocks.toys.tolist() == [60_000] * 2

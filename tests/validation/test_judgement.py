@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.stats import kurtosis, norm
 
-from pullback.config.schema import Toys, Validation
+from pullback.config.schema import ToySettings, Validation
 from pullback.statistics.intervals import Verdict, sd_interval
 from pullback.statistics.normal import K95
 from pullback.validation.bin_sums import Muons, Placed, Tally, ToyMuons, Truth, distance, edges
@@ -22,7 +22,7 @@ class Judged:
     """A tally of one σ of one observable, and the judgement on it."""
 
     def __init__(self, kind, per_muon, mode="fixed", **settings):
-        self.settings, self.toys = Validation(**settings), Toys(per_muon=per_muon, mode=mode)
+        self.settings, self.toys = Validation(**settings), ToySettings(per_muon=per_muon, mode=mode)
         self.tally = Tally(kind, edges(self.settings.domain), 1)
 
     def add(self, muons, toys, truth=None):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from running import Run, slow
 
-from pullback.config.schema import Toys, Validation
+from pullback.config.schema import ToySettings, Validation
 from pullback.detector import bound_model, response
 from pullback.errors import PullbackError
 from pullback.statistics.random import random_stream
@@ -322,7 +322,7 @@ def test_the_summary_counts_the_bins_with_muons_outside_the_linear_domain(tmp_pa
 
 def evidence_with(verdict, reasons):
     """The evidence on a study of no muons, with another verdict."""
-    empty = [Judge(Tally(sigma, edges(3.0), 1), Validation(), Toys(), 1).result() for sigma in SIGMAS]
+    empty = [Judge(Tally(sigma, edges(3.0), 1), Validation(), ToySettings(), 1).result() for sigma in SIGMAS]
     about = {"point": "nominal", "observable": "theta", "values": {}, "verdict": verdict, "reasons": reasons}
     found = {"more": [], "diagnostics": {}, "budget": {}, "design": {}}
     entry = Entry(**about, **found, linear=empty[0], quoted=empty[1])

@@ -305,7 +305,7 @@ def _unique(what: str, names: Iterable[str]) -> list[str]:
     return names
 
 
-Model = Annotated[OneHit | Track | Track3d | Scatter | Own, Field(discriminator="name")]
+AnyModel = Annotated[OneHit | Track | Track3d | Scatter | Own, Field(discriminator="name")]
 MODELS: dict[str, type[ModelSection]] = {
     each.model_fields["name"].default: each for each in (OneHit, Track, Track3d, Scatter, Own)
 }

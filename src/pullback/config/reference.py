@@ -48,7 +48,7 @@ The column *only for* lists the models, noises or sources that accept a key; wit
 Schema = dict[str, Any]
 
 
-def schema() -> str:
+def config_schema() -> str:
     """The JSON schema of the config."""
     return json.dumps(StudyConfig.model_json_schema(), indent=1, ensure_ascii=False) + "\n"
 
@@ -143,5 +143,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m pullback.config.reference", description=__doc__)
     parser.add_argument("folder", type=Path, help="where schema.json and README.md are written")
     folder = parser.parse_args().folder
-    write_text(folder / "schema.json", schema())
+    write_text(folder / "schema.json", config_schema())
     write_text(folder / "README.md", documentation())

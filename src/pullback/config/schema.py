@@ -10,13 +10,13 @@ from pydantic import Field, field_validator, model_serializer, model_validator
 from ..uncertainty.monte_carlo import ADAPTIVE_BATCH
 from .base import Clash, Contradiction, GeV, Metres, NumberPerLayer, Radians, Section
 from .messages import Examined, checked, examine
-from .model_schema import MODELS, Model, OneHit, Scatter
+from .model_schema import MODELS, AnyModel, OneHit, Scatter
 from .plain import check_plain
 
 MOST_CONFIDENT = 0.999999
 """Largest confidence level: its Bonferroni correction for a billion numbers still differs from 1 in floating point."""
 
-NARROWEST = 1e-12
+NARROWEST_PITCH = 1e-12
 """Smallest pitch of strips, m; about that of the finest resolution, so that 1/pitch is finite."""
 
 MOST_POINTS = 100_000
@@ -98,13 +98,13 @@ class Recorded(Section):
     )
 
 
-class Gaussian(Section):
+class GaussianNoise(Section):
     """Gaussian noise, as propagation assumes."""
 
     kind: Literal["gaussian"] = Field("gaussian", description="Gaussian, as propagation assumes")
 
 
-class Strip(Section):
+class StripNoise(Section):
     """Uniform noise: the centre of the hit strip, wherever the strips lie."""
 
     kind: Literal["strip"] = Field("strip", description="uniform: the centre of the hit strip")
@@ -118,12 +118,12 @@ class Strip(Section):
     @field_validator("pitch")
     @classmethod
     def _of_some_width(cls, pitch: float) -> float:
-        if 0 < pitch < NARROWEST:
-            raise ValueError(f"is {pitch:g}; it should be 0, or greater than or equal to {NARROWEST:g} m")
+        if 0 < pitch < NARROWEST_PITCH:
+            raise ValueError(f"is {pitch:g}; it should be 0, or greater than or equal to {NARROWEST_PITCH:g} m")
         return pitch
 
 
-class Tails(Section):
+class TailsNoise(Section):
     """Gaussian noise, wider for a fraction of the hits."""
 
     kind: Literal["tails"] = Field("tails", description="Gaussian, wider for a fraction of the hits")
@@ -131,7 +131,7 @@ class Tails(Section):
     width: float = Field(5.0, ge=1, le=1e6, description="ratio of the wider σ to the stated σ")
 
 
-class Clipped(Section):
+class ClippedNoise(Section):
     """Gaussian noise without hits beyond a limit."""
 
     kind: Literal["clipped"] = Field("clipped", description="Gaussian, truncated at ± `clip`")
@@ -155,8 +155,8 @@ class Detector(Section):
     efficiency: NumberPerLayer[Annotated[float, Field(gt=0, le=1)]] = Field(
         1.0, description="fraction of simulated hits that are recorded; a number, or a list with one number per layer"
     )
-    noise: Annotated[Gaussian | Strip | Tails | Clipped, Field(discriminator="kind")] = Field(
-        Gaussian(),
+    noise: Annotated[GaussianNoise | StripNoise | TailsNoise | ClippedNoise, Field(discriminator="kind")] = Field(
+        GaussianNoise(),
         description="true shape of the noise in simulated hits and toys: a kind, or a section",
         json_schema_extra=_or_its_kind,
     )
@@ -179,7 +179,7 @@ class Uncertainty(Section):
     )
 
 
-class Toys(Section):
+class ToySettings(Section):
     """Toy Monte Carlo, which validates the uncertainties."""
 
     mode: Literal["fixed", "adaptive"] = Field(
@@ -310,7 +310,7 @@ class PointConfig(Section):
         Simulated(), description="source of the hits: `kind: simulated` or `kind: recorded`"
     )
     detector: Detector = Detector()
-    model: Model = OneHit()
+    model: AnyModel = OneHit()
     systematics: dict[str, Any] = Field(
         {},
         description="standard uncertainties shared by all muons, by the dotted name of a number of the model or of "
@@ -319,7 +319,7 @@ class PointConfig(Section):
     )
     target: Target | None = Field(None, description="a wanted mean σ, and the number to vary")
     uncertainty: Uncertainty = Uncertainty()
-    toys: Toys = Toys()
+    toys: ToySettings = ToySettings()
     validation: Validation = Validation()
     figures: Figures = Figures()
     compute: Compute = Compute()

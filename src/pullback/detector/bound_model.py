@@ -53,7 +53,7 @@ class Inference:
         return self._infer(hits)
 
 
-def covariance_of(
+def hit_covariance(
     model: Model,
     parameters: Parameters,
     hits: Float[Tensor, "muon coordinate"],

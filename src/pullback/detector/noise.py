@@ -8,9 +8,9 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float
 
-from ..config.schema import Clipped, Gaussian, Strip, Tails
+from ..config.schema import ClippedNoise, GaussianNoise, StripNoise, TailsNoise
 
-Noise = Gaussian | Strip | Tails | Clipped
+Noise = GaussianNoise | StripNoise | TailsNoise | ClippedNoise
 
 
 @runtime_checkable

@@ -134,10 +134,10 @@ class Response:
 
         from ..uncertainty.covariance import cholesky
         from ..uncertainty.toys import ToySetup
-        from .bound_model import bound, covariance_of
+        from .bound_model import bound, hit_covariance
 
         parameters, infer = bound(self.part, hits.device)
-        stated = covariance_of(self.model, parameters, hits, recorded, added=False)
+        stated = hit_covariance(self.model, parameters, hits, recorded, added=False)
         factor = torch.from_numpy(noise.factor(self.noise, self.resolution)).to(hits.device)
         added = self._root(hits, parameters)
         if added is None and stated.ndim == 2:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .normal import P68, P95
 
-ENDS = np.array([(1 - P68) / 2, (1 + P68) / 2, (1 - P95) / 2, (1 + P95) / 2])
+P_ENDS = np.array([(1 - P68) / 2, (1 + P68) / 2, (1 - P95) / 2, (1 + P95) / 2])
 """Probabilities below the ends of the two quoted, probabilistically symmetric intervals."""
 
 

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..detector.bound_model import Inference, Parameters, bound, covariance_of
+from ..detector.bound_model import Inference, Parameters, bound, hit_covariance
 from ..detector.response import SimulatedBlock
 from ..store import columns
 from ..store.artefact import Writer
@@ -96,7 +96,7 @@ class _Systematics(NamedTuple):
     def of(cls, part: Part[SigmaConfig], parameters: Parameters) -> _Systematics:
         section = part.config.systematics
         names = shared_parameters.names_of(section)
-        covariance = torch.from_numpy(shared_parameters.covariance_of(section)).to(parameters["resolution"])
+        covariance = torch.from_numpy(shared_parameters.shift_covariance(section)).to(parameters["resolution"])
         shifted = shared_parameters.Shifted(part.model, parameters, names)
         return cls(names, covariance, shared_parameters.CORRELATIONS in section, shifted)
 
@@ -151,7 +151,7 @@ class Design:
         leaves = {name: each.requires_grad_() for name, each in parameters.items()}
         if drawn is not None:
             hits = drawn.hits(part, leaves)
-        sigma_x = covariance_of(model, leaves, hits, recorded)
+        sigma_x = hit_covariance(model, leaves, hits, recorded)
         return mean_sigma_gradient(Inference(model, leaves), hits, covariance=sigma_x, parameters=leaves)
 
     def _slope(self, sums: SigmaSums, name: str, index: int | None) -> Float[Tensor, " observable"]:

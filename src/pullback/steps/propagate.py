@@ -27,7 +27,7 @@ def propagate_uncertainty(
     For simulated hits, also write `sigma_<o>_linear_true` at the true hits, which gives the distance of a muon from a
     fold.
     """
-    from ..detector.bound_model import bound, covariance_of
+    from ..detector.bound_model import bound, hit_covariance
     from ..uncertainty.device import device_of
     from ..uncertainty.linear import propagate
     from ..uncertainty.quoting import quote
@@ -46,7 +46,7 @@ def propagate_uncertainty(
             contributions, design = Contributions(out, part, parameters), Design(out, part)
             for block in progress(part, "propagated"):
                 hits, recorded = read_hits(parents[RECO], part, RECO, block, where)
-                sigma_x = covariance_of(part.model, parameters, hits, recorded)
+                sigma_x = hit_covariance(part.model, parameters, hits, recorded)
                 quoted = quote(infer, hits, covariance=sigma_x, n_dig=n_dig)
                 found = arrays(quoted)
                 table.append(found | {"flag": _flag(infer, hits, found)})
@@ -57,7 +57,7 @@ def propagate_uncertainty(
             table = columns.of_muons(out, part, columns.TRUE_LINEAR)
             for block in progress(part, "propagated at the true hits"):
                 hits, _ = read_hits(parents[TRUTH], part, TRUTH, block, where)
-                table.append(arrays(propagate(infer, hits, covariance=covariance_of(part.model, parameters, hits))))
+                table.append(arrays(propagate(infer, hits, covariance=hit_covariance(part.model, parameters, hits))))
 
 
 def _flag(infer: Callable, hits: Any, quoted: dict[str, np.ndarray]) -> np.ndarray:

@@ -99,7 +99,7 @@ def run_experiments(
     names = shared_parameters.names_of(section)
     parameters = bound(part, hits.device)[0]
     shifted = shared_parameters.Shifted(part.model, parameters, names)
-    root = cholesky(torch.from_numpy(shared_parameters.covariance_of(section)).to(hits)[None])[0]
+    root = cholesky(torch.from_numpy(shared_parameters.shift_covariance(section)).to(hits)[None])[0]
     count, deviates = part.config.toys.experiments, throw.deviates
     etas = torch.from_numpy(shift_rng.standard_normal((count, len(names)))).to(hits) @ root.T
     periods = periods_of(throw.infer)

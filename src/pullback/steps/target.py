@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..config.dotted_names import numeric_fields, range_of, with_numbers
 from ..config.schema import Target
-from ..detector.bound_model import Parameters, bound, covariance_of
+from ..detector.bound_model import Parameters, bound, hit_covariance
 from ..detector.noise import Noise
 from ..detector.response import Response, SimulatedBlock
 from ..errors import PullbackError
@@ -72,7 +72,7 @@ def _solve(study: Study, target: Target, point: Point, others: dict[str, float])
         )
         parameters, infer = bound(moved)
         hits, covariances = hits_of(moved, parameters)
-        covariance = covariance_of(moved.model, parameters, hits, covariances)
+        covariance = hit_covariance(moved.model, parameters, hits, covariances)
         with torch.no_grad():
             sigma = propagate(infer, hits, covariance=covariance).sigma.numpy()[:, axis]
         known = np.isfinite(sigma) & (sigma > 0)

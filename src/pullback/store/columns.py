@@ -118,7 +118,7 @@ EXPERIMENTS = {
 }
 """Sums over the muons of a block in each pseudo-experiment."""
 
-ENDS = {"end": ["low", "high"]}
+END_LABELS = {"end": ["low", "high"]}
 
 Labels = Mapping[str, list[str] | int]
 """Labels along second axes, by name of the axis; the length of an axis without labels."""
@@ -141,7 +141,7 @@ class ColumnGroup:
         group: h5py.Group,
         dim: str,
         rows: int,
-        labels: Labels = ENDS,
+        labels: Labels = END_LABELS,
         about: Attributes | None = None,
     ):
         about = {"flag": FLAG_ATTRIBUTES, **(about or {})}
@@ -167,7 +167,7 @@ class ColumnGroup:
 
 
 def of_muons(
-    out: Writer, part: Part, kinds: ColumnSpecs, labels: Labels = ENDS, about: Attributes | None = None
+    out: Writer, part: Part, kinds: ColumnSpecs, labels: Labels = END_LABELS, about: Attributes | None = None
 ) -> ColumnGroup:
     """Add columns with one row per muon of the part."""
     return ColumnGroup(out, part, kinds, out.point(part), "muon", part.stop - part.start, labels, about)

@@ -7,8 +7,8 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from pydantic import Field
 
 from ..config.base import Section
-from ..config.model_schema import Model, OneHit, Own, Scatter, Track, Track3d
-from ..config.schema import Detector, Recorded, Simulated, Toys, Uncertainty
+from ..config.model_schema import AnyModel, OneHit, Own, Scatter, Track, Track3d
+from ..config.schema import Detector, Recorded, Simulated, ToySettings, Uncertainty
 
 
 class OneHitName(Section):
@@ -23,14 +23,14 @@ class RandomDevice(Section):
     device_random: bool
 
 
-class Domain(Section):
+class LinearDomain(Section):
     """An edge of the bins of a tally, without the criteria of the verdict."""
 
     domain: float
 
 
 ModelOfTruth = Annotated[OneHitName | Track | Track3d | Scatter | Own, Field(discriminator="name")]
-PARTIAL: dict[str, type[Section]] = {"compute": RandomDevice, "validation": Domain}
+PARTIAL: dict[str, type[Section]] = {"compute": RandomDevice, "validation": LinearDomain}
 """Sections of which an artefact depends on one number only."""
 
 
@@ -42,7 +42,7 @@ class ArtefactConfig(Section):
     seed: int
     random_numbers: Literal["common", "independent"]
     source: Annotated[Simulated | Recorded, Field(discriminator="kind")]
-    model: OneHitName | Model
+    model: OneHitName | AnyModel
 
 
 class TruthConfig(ArtefactConfig):
@@ -70,7 +70,7 @@ class RecoConfig(DetectedConfig):
 class ThetaConfig(DetectedConfig):
     """What the observables are made from."""
 
-    model: Model
+    model: AnyModel
 
 
 class SharedConfig(ThetaConfig):
@@ -88,7 +88,7 @@ class SigmaConfig(SharedConfig):
 class ToysConfig(SharedConfig):
     """What toys are made from."""
 
-    toys: Toys
+    toys: ToySettings
     compute: RandomDevice
 
 
@@ -96,7 +96,7 @@ class TallyConfig(ToysConfig):
     """What a tally is made from: all other artefacts."""
 
     uncertainty: Uncertainty
-    validation: Domain
+    validation: LinearDomain
 
 
 A = TypeVar("A", bound=ArtefactConfig)

@@ -63,7 +63,7 @@ class Study:
         if model:
             _check_models(points, together)
             with together.told():
-                shared_parameters.check(model, config.systematics)
+                shared_parameters.check_systematics(model, config.systematics)
         if model and config.target and sure("target", config.target.vary):
             with together.told():
                 _check_target(config, config.target, points, model)

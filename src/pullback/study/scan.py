@@ -19,7 +19,7 @@ from ..config.schema import MOST_POINTS, PointConfig, StudyConfig
 from ..errors import ConfigError
 from ..files import check_regular
 
-Rows = Callable[[list[str]], Iterable[dict[str, float]]]
+RowMaker = Callable[[list[str]], Iterable[dict[str, float]]]
 """Function that makes the rows of a scan for the given names."""
 
 NOMINAL = "nominal"
@@ -124,7 +124,7 @@ def nearest_to_unscanned(points: list[Point], config: PointConfig) -> Point:
     return min(points, key=distance)
 
 
-def _rows(scan: dict[str, Any], together: Together) -> tuple[dict[Any, list[Any]], Rows]:
+def _rows(scan: dict[str, Any], together: Together) -> tuple[dict[Any, list[Any]], RowMaker]:
     """The values of each name, and a function that makes the rows for the given names, without invalid values.
 
     Rows are counted before any is made.

@@ -75,7 +75,7 @@ def correlations_of(section: Mapping[str, Any]) -> list[tuple[str, str, float]]:
     return [(*(name.strip() for name in pair.split(",")), rho) for pair, rho in pairs]
 
 
-def covariance_of(section: Mapping[str, Any]) -> Float[np.ndarray, "systematic systematic"]:
+def shift_covariance(section: Mapping[str, Any]) -> Float[np.ndarray, "systematic systematic"]:
     """The covariance of the systematics of a config."""
     uncertainties = {name: section[name] for name in names_of(section)}
     return covariance_matrix(uncertainties, correlations_of(section))
@@ -109,7 +109,7 @@ def design_numbers(part: Part[DetectedConfig]) -> list[DesignNumber]:
     return found
 
 
-def check(model: Model, section: Mapping[str, Any]) -> None:
+def check_systematics(model: Model, section: Mapping[str, Any]) -> None:
     """Refuse unknown systematics, invalid uncertainties and impossible correlations.
 
     Raises
@@ -152,7 +152,7 @@ def _wrong_correlations(section: Mapping[str, Any]) -> list[str]:
         if isinstance(rho, bool) or not isinstance(rho, int | float):
             return [f"{where}: {pair}: is {rho!r:.80}; it must be a correlation, from -1 to 1"]
     try:
-        covariance_of(section)
+        shift_covariance(section)
     except ValueError as error:
         return [f"{where}: {error}"]
     return []

@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ..statistics.angles import wrap, wrap_last
-from ..statistics.quantiles import ENDS, quantiles, sorted_rows
+from ..statistics.quantiles import P_ENDS, quantiles, sorted_rows
 from .covariance import cholesky, combined
 from .inference import Infer, periods_of
 from .jacobians import masked_jacobian
@@ -291,7 +291,7 @@ def _quantiles(y: Float[Tensor, "muon node"], rule: Rule) -> Float[Tensor, "muon
         jump = torch.nn.functional.pad(rule.between * level, (0, 1)).gather(1, order)
         gained += jump
     below = gained.cumsum(dim=1)
-    wanted = torch.from_numpy(ENDS).to(y).expand(len(y), -1).contiguous()
+    wanted = torch.from_numpy(P_ENDS).to(y).expand(len(y), -1).contiguous()
     after = torch.searchsorted(below, wanted).clamp(1, NODES - 1)
     until = below - jump if any_level else below  # the upper value is reached where F begins to jump
     p0, p1 = below.gather(1, after - 1), until.gather(1, after)
@@ -327,7 +327,7 @@ def _sobol(
     error = (reduce(add, [(part - centre).square() for part in parts]) / (RANDOMISATIONS * (RANDOMISATIONS - 1))).sqrt()
     furthest = square.topk(STARTS, dim=1).indices
     heavy = square.square_().mean(dim=1) > (3 + HEAVY) * variance.square()
-    ends = quantiles(sorted_rows(away), tuple(ENDS.tolist()))
+    ends = quantiles(sorted_rows(away), tuple(P_ENDS.tolist()))
     # Not finite at one point means unknown.
     ends = torch.where(torch.isfinite(sd)[:, None], ends, float("nan"))
     return Integrals(mean[:, 0], sd, error, ends), furthest, heavy

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ..statistics.angles import wrap_last
-from ..statistics.quantiles import ENDS, quantiles, sorted_rows
+from ..statistics.quantiles import P_ENDS, quantiles, sorted_rows
 from .arguments import Hits, check_hits, give_back, measured
 from .covariance import HitUncertainty, cholesky, combined
 from .device import DeviceGenerator
@@ -273,7 +273,7 @@ class _Sums:
         away = wrap_last(away, periods_of(self.infer))
         square = away * away
         powers = torch.stack([each.sum(dim=1) for each in (away, square, square * away, square * square)])
-        ends, above, below = quantiles(_ordered(away), _around_ends(count)).split(len(ENDS), dim=2)
+        ends, above, below = quantiles(_ordered(away), _around_ends(count)).split(len(P_ENDS), dim=2)
         self.count[rows] += count
         self.powers[:, rows] += powers
         self.ends[rows] += count * ends
@@ -328,8 +328,8 @@ class _Sums:
 @lru_cache
 def _around_ends(count: int) -> tuple[float, ...]:
     """The probabilities of the ends, and those a binomial standard deviation of their rank above and below them."""
-    half = np.sqrt(ENDS * (1 - ENDS) / count)
-    return tuple(np.concatenate([ENDS, ENDS + half, ENDS - half]).clip(0, 1).tolist())
+    half = np.sqrt(P_ENDS * (1 - P_ENDS) / count)
+    return tuple(np.concatenate([P_ENDS, P_ENDS + half, P_ENDS - half]).clip(0, 1).tolist())
 
 
 def _inferred(infer: Infer, hits: Float[Tensor, "row coordinate"]) -> Float[Tensor, "row observable"]:

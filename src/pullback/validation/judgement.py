@@ -1,6 +1,6 @@
 """Is σ right? An equivalence test of the linear and the quoted σ against toys and truth, in bins of θ/σ.
 
-Toys are thrown around the recorded hits, where σ is quoted. These numbers are judged:
+ToySettings are thrown around the recorded hits, where σ is quoted. These numbers are judged:
 
 - *Closure*: standard deviation of the toys over σ.
 - *Ends*: ends of the toys' intervals minus ends of the quoted intervals, over the half-width of the quoted interval.
@@ -24,7 +24,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..config.schema import Toys, Validation
+from ..config.schema import ToySettings, Validation
 from ..statistics.intervals import (
     Verdict,
     coverage_interval,
@@ -65,7 +65,7 @@ NARROWEST_SCATTER = 0.8
 class Judge:
     """Judges one σ of one observable at one point by its tally."""
 
-    def __init__(self, tally: Tally, settings: Validation, toys: Toys, among: int):
+    def __init__(self, tally: Tally, settings: Validation, toys: ToySettings, among: int):
         """Judge one of `among` tallies of the study; `settings.domain` must be the domain of the tally's bins."""
         self.settings, self.toys, self.sigma, self.quoted = settings, toys, tally.sigma, tally.sigma == "quoted"
         self.edges, self.counts, self.has_truth = tally.edges, Counts(**tally.counts), tally.has_truth

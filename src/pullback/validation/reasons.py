@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from ..config.schema import Toys
+from ..config.schema import ToySettings
 from ..statistics.intervals import Verdict, equivalence
 from ..uncertainty.monte_carlo import FEWEST_FOR_ENDS
 from .evidence import OFFSETS, Bin, Counts, DomainStatistics, Estimate, Offset, Shared, Sigma, worst
@@ -96,7 +96,7 @@ def _limits(number: Estimate, sign: str = "") -> str:
 
 
 def advice(
-    toys: Toys, tolerance: float, sigma: Sigma, muons: int, bins: Sequence[Bin], domain: DomainStatistics
+    toys: ToySettings, tolerance: float, sigma: Sigma, muons: int, bins: Sequence[Bin], domain: DomainStatistics
 ) -> list[str]:
     """What would decide an inconclusive verdict if the numbers stay at their present values."""
     found = []
@@ -116,7 +116,7 @@ def advice(
     return found
 
 
-def _more_toys(toys: Toys, tolerance: float, sigma: Sigma, bins: Sequence[Bin]) -> str:
+def _more_toys(toys: ToySettings, tolerance: float, sigma: Sigma, bins: Sequence[Bin]) -> str:
     """The number of toys that would decide bins with toys."""
     muons = sum(each.toy_muons for each in bins)
     now = max(1, round(sum(each.toys for each in bins) / muons))

@@ -118,7 +118,7 @@ def _entry(point: Point, part: Part, observable: Quantity, found: PointTally, am
     reasons = [f"{judgement.sigma} σ: {reason}" for judgement in both for reason in judgement.reasons]
     shared = None
     if systematics:
-        sigma_eta = shared_parameters.covariance_of(systematics)
+        sigma_eta = shared_parameters.shift_covariance(systematics)
         shared = sums.shared(sigma_eta, settings.tolerance, settings.confidence)
         verdicts.append(shared.verdict)
         if shared.verdict != Verdict.PASS:

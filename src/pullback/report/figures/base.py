@@ -51,7 +51,7 @@ STYLE: dict[RcKeyType, Any] = {
 FURTHEST = 1e100
 """Numbers beyond this are not drawn: the drawing library multiplies coordinates, which must not overflow."""
 
-NARROWEST = 1e-12
+NARROWEST_RANGE = 1e-12
 """Least width of a range that is divided into bins, relative to its ends: edges of bins must be different numbers."""
 
 FEW = 4
@@ -228,14 +228,14 @@ def all_of(values: np.ndarray) -> tuple[float, float]:
     """The range of a histogram of all of the values, which are finite."""
     low, high = float(values.min()), float(values.max())
     if too_narrow(low, high):
-        half = max(0.5, NARROWEST * abs(low))
+        half = max(0.5, NARROWEST_RANGE * abs(low))
         return low - half, high + half
     return low, high
 
 
 def too_narrow(low: float, high: float) -> bool:
     """Whether a range is too narrow for bins: one number, or numbers that differ by rounding."""
-    return high - low <= max(NARROWEST * max(abs(low), abs(high)), 1 / FURTHEST)
+    return high - low <= max(NARROWEST_RANGE * max(abs(low), abs(high)), 1 / FURTHEST)
 
 
 def legend(

@@ -25,7 +25,7 @@ from .base import (
 )
 
 
-class Spread(NamedTuple):
+class SpreadPanel(NamedTuple):
     """The value, σ and toys of muons in ascending order of the value; `claimed` is true in the linear domain."""
 
     value: np.ndarray
@@ -81,19 +81,19 @@ def closure(subject: Subject) -> Canvas:
     return canvas
 
 
-def _spread_of(each: Observable) -> Spread:
+def _spread_of(each: Observable) -> SpreadPanel:
     """The muons that have toys, without those that have no standard deviation."""
     muon, sd = each.toys("muon"), each.toys("toy_sd_{}")
     value, linear, quoted = (each.at(name, muon) for name in ("{}", "sigma_{}_linear", "sigma_{}"))
     claimed = (each.distance(muon=muon) >= each.domain) & (linear > 0)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        found = Spread(value, sd, linear, quoted, drawable(sd / linear), drawable(sd / quoted), claimed)
+        found = SpreadPanel(value, sd, linear, quoted, drawable(sd / linear), drawable(sd / quoted), claimed)
     good = np.flatnonzero(np.isfinite(value) & (quoted > 0) & np.isfinite(found.to_quoted))
     good = good[np.argsort(value[good], kind="stable")]
-    return Spread(*(column[good] for column in found))
+    return SpreadPanel(*(column[good] for column in found))
 
 
-def _sigmas(axes: Axes, toys: Spread, *, one_hit: bool) -> None:
+def _sigmas(axes: Axes, toys: SpreadPanel, *, one_hit: bool) -> None:
     axes.tick_params(labelbottom=False)
     axes.plot(toys.value, toys.sd, label="sd of toys", **toys.squares)
     if one_hit:  # σ depends on the value alone
@@ -111,7 +111,7 @@ def _sigmas(axes: Axes, toys: Spread, *, one_hit: bool) -> None:
         axes.set_ylim(0, 1.15 * high)
 
 
-def _ratios(axes: Axes, toys: Spread, tolerance: float, *, one_hit: bool) -> None:
+def _ratios(axes: Axes, toys: SpreadPanel, tolerance: float, *, one_hit: bool) -> None:
     axes.axhspan(1 - tolerance, 1 + tolerance, color=GREY, alpha=0.25, lw=0)
     axes.axhline(1, color="black", lw=0.6)
     axes.plot(toys.value, toys.to_quoted, label="to the quoted σ", **toys.squares)
@@ -127,7 +127,7 @@ def _ratios(axes: Axes, toys: Spread, tolerance: float, *, one_hit: bool) -> Non
         axes.set_ylim(0.97 * np.nanmin(shown), 1.03 * min(np.nanmax(shown), most))
 
 
-def _limit_values(panels: Sequence[Axes], toys: Spread, *, mark: bool, near: bool) -> None:
+def _limit_values(panels: Sequence[Axes], toys: SpreadPanel, *, mark: bool, near: bool) -> None:
     """The range of values, or only that near the fold, and a mark where the linear domain begins."""
     low, high = most_of(toys.value)
     if mark and toys.claimed.any() and not toys.claimed.all():
