@@ -48,9 +48,8 @@ def short_table(quoted: Fields) -> str:
         columns = numpy_columns({name: part[end] for name, part in quoted.items()})
         columns["muon"] = columns["muon"] + end.start
         rows += [["…"] + [""] * (len(head) - 1)] * (number > 0)
-        rows += [
-            _row({name: part[i].item() for name, part in columns.items()}, several) for i in range(len(columns["muon"]))
-        ]
+        cells = zip(*(part.tolist() for part in columns.values()), strict=True)
+        rows += [_row(dict(zip(columns, row, strict=True)), several) for row in cells]
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
     lines = ["  ".join(_padded(row, widths)).rstrip() for row in rows]
     return "\n".join([*lines, f"{_count(muons, 'muon')}, {_count(observables, 'observable')}"])
