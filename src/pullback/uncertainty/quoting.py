@@ -32,11 +32,11 @@ class Quoted(NamedTuple):
 
     def __repr__(self) -> str:
         """Return a short table of the first and last muons."""
-        return short_table(self)
+        return short_table(self._asdict())
 
     def to_dict(self) -> dict[str, np.ndarray]:
         """Columns of one row per muon and observable, such as for `pandas.DataFrame`."""
-        return numpy_columns(self)
+        return numpy_columns(self._asdict())
 
 
 def quote(

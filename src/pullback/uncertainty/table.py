@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -17,9 +16,13 @@ MOST_DECIMALS = 12
 """Decimals beyond which numbers are written with exponents."""
 
 
-def numpy_columns(quoted: Any) -> dict[str, np.ndarray]:
+Fields = Mapping[str, Tensor | np.ndarray]
+"""Fields of what `quote` returns, by name."""
+
+
+def numpy_columns(quoted: Fields) -> dict[str, np.ndarray]:
     """What `quote` returns as arrays of one dimension, one row per muon and observable."""
-    fields = {name: _array(part) for name, part in quoted._asdict().items()}
+    fields = {name: _array(part) for name, part in quoted.items()}
     muons, observables = fields["value"].shape
     columns = {
         "muon": np.repeat(np.arange(muons), observables),
@@ -33,19 +36,20 @@ def numpy_columns(quoted: Any) -> dict[str, np.ndarray]:
     return columns
 
 
-def short_table(quoted: Any) -> str:
+def short_table(quoted: Fields) -> str:
     """Value ± σ, intervals and flags, of the first and last muons; one row per muon and observable."""
-    muons, observables = quoted.value.shape
+    muons, observables = quoted["value"].shape
     cut = muons > 2 * ROWS_AT_EITHER_END
     ends = [slice(0, ROWS_AT_EITHER_END), slice(muons - ROWS_AT_EITHER_END, muons)] if cut else [slice(0, muons)]
     several = observables > 1
     head = ["muon", *["observable"] * several, "value ± σ", "68 % interval", "95 % interval", "flags"]
     rows = [head]
     for number, end in enumerate(ends):
-        columns = numpy_columns(type(quoted)(*(part[end] for part in quoted)))
+        columns = numpy_columns({name: part[end] for name, part in quoted.items()})
         columns["muon"] = columns["muon"] + end.start
         rows += [["…"] + [""] * (len(head) - 1)] * (number > 0)
-        rows += [_row({name: part[i] for name, part in columns.items()}, several) for i in range(len(columns["muon"]))]
+        cells = zip(*(part.tolist() for part in columns.values()), strict=True)
+        rows += [_row(dict(zip(columns, row, strict=True)), several) for row in cells]
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
     lines = ["  ".join(_padded(row, widths)).rstrip() for row in rows]
     return "\n".join([*lines, f"{_count(muons, 'muon')}, {_count(observables, 'observable')}"])
@@ -62,12 +66,12 @@ def rounded(value: float, sigma: float) -> str:
     return f"{round(value, decimals) + 0.0:.{max(decimals, 0)}f}"  # + 0.0: no negative zero
 
 
-def _row(cell: dict[str, Any], several: bool) -> list[str]:
-    value, sigma = float(cell["value"]), float(cell["sigma"])
+def _row(cell: Mapping[str, float], several: bool) -> list[str]:
+    value, sigma = cell["value"], cell["sigma"]
     # Without a standard deviation, the interval says how many digits mean anything.
-    scale = sigma if math.isfinite(sigma) else float(cell["interval68_high"] - cell["interval68_low"]) / 2
+    scale = sigma if math.isfinite(sigma) else (cell["interval68_high"] - cell["interval68_low"]) / 2
     intervals = [
-        f"[{rounded(float(cell[f'{name}_low']), scale)}, {rounded(float(cell[f'{name}_high']), scale)}]"
+        f"[{rounded(cell[f'{name}_low'], scale)}, {rounded(cell[f'{name}_high'], scale)}]"
         for name in ("interval68", "interval95")
     ]
     names = [str(cell["muon"])] + [str(cell["observable"])] * several

@@ -30,8 +30,11 @@ WHOLE_VECTORS = 32
 """A multiple of how many numbers torch's vector instructions handle at a time."""
 
 
+AnyGenerator = np.random.Generator | DeviceGenerator
+"""A random generator of numpy, or of a device."""
+
 Draw = Callable[[Any, tuple[int, int]], Float[Any, "toy coordinate"]]
-"""Draws deviates of a shape from a random generator, of numpy or of a device."""
+"""Draws deviates of a shape from a random generator."""
 
 
 class Toys(NamedTuple):
@@ -140,7 +143,7 @@ def run_toys(
 def throw_toys(
     throws: Sequence[ToySetup],
     toys: int,
-    rngs: Sequence[np.random.Generator | DeviceGenerator],
+    rngs: Sequence[AnyGenerator],
     *,
     draw: Draw | None = None,
     n_dig: int | None = None,
@@ -155,7 +158,7 @@ def throw_toys(
     batches of each of mean, sd and ends of the 95 % interval is at most the numerical tolerance of the sd in this
     number of digits (JCGM 101:2008, 7.9.4), and at most `toys`, in whole batches.
     """
-    if not all(isinstance(rng, np.random.Generator | DeviceGenerator) for rng in rngs):
+    if not all(isinstance(rng, AnyGenerator) for rng in rngs):
         raise TypeError('rng must be a numpy random generator, such as pullback.random_stream(seed, "toys")')
     if toys < 2:
         raise ValueError(f"toys must be at least 2 to have a spread, not {toys}")
@@ -184,11 +187,7 @@ def throw_toys(
 
 
 def _adaptively(
-    sums: Sequence[_Sums],
-    rows: np.ndarray,
-    rngs: Sequence[np.random.Generator | DeviceGenerator],
-    batches: int,
-    draw: Draw | None,
+    sums: Sequence[_Sums], rows: np.ndarray, rngs: Sequence[AnyGenerator], batches: int, draw: Draw | None
 ) -> None:
     """Throw batches of toys around some muons, until all are settled or no batches are left."""
     coordinates = sums[0].deviates
@@ -205,7 +204,7 @@ def _adaptively(
 
 
 def draw_deviates(
-    rngs: Sequence[np.random.Generator | DeviceGenerator], toys: int, coordinates: int, draw: Draw | None = None
+    rngs: Sequence[AnyGenerator], toys: int, coordinates: int, draw: Draw | None = None
 ) -> Float[Any, "muon toy coordinate"]:
     """Deviates of every muon, each muon's from its own generator; a tensor where these are a device's."""
     on_device = [rng for rng in rngs if isinstance(rng, DeviceGenerator)]
