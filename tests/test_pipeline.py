@@ -169,7 +169,7 @@ def test_systematics_of_an_honest_study_pass(tmp_path, seed):
         assert entry.shared.verdict == "pass", (name, entry.shared)
         assert entry.verdict != "fail", entry.reasons
     found = entries(run)["nominal", "slope"].shared
-    assert found["mean_uncertainty_shared"] > 5 * found["mean_uncertainty_independent"]
+    assert found.mean_uncertainty.shared > 5 * found.mean_uncertainty.independent
     assert found.pull_shift.value > 2 / math.sqrt(found.experiment_muons)
 
 
