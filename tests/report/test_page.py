@@ -135,9 +135,9 @@ def test_inconclusive_says_what_would_settle_it(tmp_path):
 
 
 def test_failures_and_lost_muons_are_said(tmp_path, monkeypatch):
-    from pullback.steps import simulate
+    from pullback.detector import response
 
-    monkeypatch.setattr(simulate, "smear", lambda x, r, z: x + 2 * z / r)
+    monkeypatch.setattr(response, "smear", lambda x, r, z: x + 2 * z / r)
     _, page = report({**SMALL, "scan": None}, tmp_path / "fail")
     text = Page(page).text
     assert "Do not use them before the cause is found" in text
