@@ -73,6 +73,7 @@ def test_editing_a_model_reruns_what_depends_on_it(workflow):
     assert f"examples/magnet.py:{line}: " in printed
 
 
+@pytest.mark.slow
 def test_editing_a_module_beside_a_model_reruns_the_same_rules(workflow):
     code = "from helper import angle\n\n\ndef infer(hits, dz):\n    return angle(hits / dz)\n"
     (workflow.folder / "mine.py").write_text(code)

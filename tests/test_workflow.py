@@ -236,7 +236,8 @@ def test_config_files_and_the_command_line(workflow):
     assert "detector.resolution=50_model.dz=1_etc" in printed
 
 
-@pytest.mark.parametrize(("strict", "code"), [slow(False, 0), (True, 1)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("strict", "code"), [(False, 0), (True, 1)])
 def test_inconclusive_fails_only_when_strict_and_has_its_report(copy, strict, code):
     raw = {**SMALL, "validation": {"strict": strict, "tolerance": 0.001}}
     (copy.folder / "small.yaml").write_text(yaml.safe_dump(raw))

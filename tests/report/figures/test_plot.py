@@ -99,7 +99,7 @@ TRACK = {
 
 @pytest.fixture(scope="module")
 def track(tmp_path_factory):
-    return drawn(TRACK, tmp_path_factory.mktemp("track"))
+    return made(TRACK, tmp_path_factory.mktemp("track"))
 
 
 def panels(run, evidence, kind):
@@ -123,8 +123,8 @@ def test_several_observables_share_figures(track):
 
 
 @pytest.mark.slow
-def test_several_observables_give_the_same_bytes_every_time(track, tmp_path):
-    run, _ = track
+def test_several_observables_give_the_same_bytes_every_time(tmp_path_factory, tmp_path):
+    run, _ = drawn(TRACK, tmp_path_factory.mktemp("drawn"))
     again = [[tmp_path / path.name for path in paths] for paths in run.figures]
     plot.plot(run.study, run.outputs.study, run.outputs.validation, *again)
     assert files_in(tmp_path) == files_in(run.folder / "figures")
