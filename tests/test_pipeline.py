@@ -207,8 +207,8 @@ def correlated(tmp_path_factory):
     ("kind", "target", "name", "wrong"),
     [
         ("toys", shared_parameters.Shifted, "__call__", no_shift),
-        ("toys", shared_parameters, "covariance_of", opposite_correlation),
-        ("sigma", shared_parameters, "covariance_of", opposite_correlation),
+        ("toys", shared_parameters, "shift_covariance", opposite_correlation),
+        ("sigma", shared_parameters, "shift_covariance", opposite_correlation),
         ("sigma", shared_parameters.Shifted, "__call__", lambda self, hits, eta: RIGHT(self, hits, 2 * eta)),
     ],
 )
