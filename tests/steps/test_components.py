@@ -13,7 +13,7 @@ from pullback.config.model_schema import Track3d
 from pullback.detector.bound_model import Inference, hit_covariance, parameters_of
 from pullback.models import load_model
 from pullback.store.study_file import open_study
-from pullback.study.shared_parameters import hit_covariance as covariance_of_systematics
+from pullback.study.shared_parameters import shift_covariance
 from pullback.uncertainty import linear
 from pullback.validation.evidence import Evidence
 
@@ -79,7 +79,7 @@ def test_the_budget_adds_up(made, name):
 @pytest.mark.parametrize("name", ["theta", "phi", "tx", "ty"])
 def test_the_total_is_the_quoted_and_the_shared_one(made, name):
     _, columns, _ = made
-    jacobian, sigma_eta = columns[f"systematic_jacobian_{name}"], covariance_of_systematics(SYSTEMATICS)
+    jacobian, sigma_eta = columns[f"systematic_jacobian_{name}"], shift_covariance(SYSTEMATICS)
     shared = np.sqrt(np.einsum("mk,kl,ml->m", jacobian, sigma_eta, jacobian))
     np.testing.assert_allclose(columns[f"sigma_shared_{name}"], shared, rtol=1e-12)
     np.testing.assert_allclose(columns[f"sigma_total_{name}"], np.hypot(columns[f"sigma_{name}"], shared), rtol=1e-12)
