@@ -41,7 +41,7 @@ CAPTIONS = {
         "Above: quoted and linear σ (lines), and the standard deviation of the toys of each muon (squares). Below: "
         "that standard deviation over each σ; the band is the tolerance. The ratio to the quoted σ should be 1 "
         "everywhere. The ratio to the linear σ should be 1 right of the dotted line if there is one, else everywhere; "
-        "left of it, too near the fold, linear propagation is not claimed.",
+        "left of it, too near the fold, linear propagation is not used.",
     ),
     "law": (
         "Where linear propagation is valid",
@@ -91,7 +91,7 @@ CAPTIONS = {
         "σ and the standard deviation of toys",
         "Above: quoted σ, and the standard deviation of toys, of muons that have toys. Below: that standard "
         "deviation over each σ; the band is the tolerance. Squares and black crosses should lie in the band, apart "
-        "from the statistical error of the toys. Grey crosses: muons for which linear propagation is not claimed. "
+        "from the statistical error of the toys. Grey crosses: muons for which linear propagation is not used. "
         "Muons without a standard deviation are not shown.",
     ),
     "law_of_any": (
@@ -117,7 +117,7 @@ CAPTIONS = {
         "Coverage",
         "Share of muons whose interval contains the truth, in bins of the true distance from the fold, with "
         "Clopper-Pearson intervals. Open: ±1 σ and ±1.96 σ by linear propagation. Filled: the quoted intervals. "
-        "Outside the grey region, where linear propagation is not claimed, about 19 of 20 bars should cross their "
+        "Outside the grey region, where linear propagation is not used, about 19 of 20 bars should cross their "
         "dashed line. Right widths with wrong coverage mean that the noise is not Gaussian.",
     ),
     "budget": (

@@ -43,7 +43,7 @@ class SetupWording:
         self.tolerance = percent(study.config.validation.tolerance)
 
     def domains(self) -> str:
-        """The distance from the fold from which on linear propagation is claimed, and that of observables with more."""
+        """The distance from the fold from which linear propagation is used, and that of observables with more."""
         claimed = self.config.validation.domain
         further: dict[float, list[str]] = {}
         for each in self.study.model.observables:

@@ -133,7 +133,7 @@ class VerdictWording(SetupWording):
             return ""
         fold = "fold" if self.evidence.verdict == Verdict.PASS and self._at_fold else FOLD
         return (
-            f"Nearer than {self.domains()} to the {fold}, linear propagation is not claimed: in the worst bin the "
+            f"Nearer than {self.domains()} to the {fold}, linear propagation is not used: in the worst bin the "
             f"linear σ is {percent(abs(off))} too {'large' if off > 0 else 'small'}."
         )
 

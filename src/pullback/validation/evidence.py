@@ -152,7 +152,7 @@ class ClosureScatter(Record):
 
 
 class DomainStatistics(Statistics):
-    """The muons for which a σ is claimed: far from the fold for the linear σ, all of them for the quoted one."""
+    """The muons for which a σ is judged: far from the fold for the linear σ, all of them for the quoted one."""
 
     low: float
     high: Number

@@ -136,7 +136,7 @@ class Observable:
 
     @property
     def domain(self) -> float:
-        """Distance from the fold, in σ, from which on linear propagation is claimed."""
+        """Distance from the fold, in σ, from which linear propagation is used."""
         return max(self.subject.settings.domain, self.quantity.domain)
 
     @property
@@ -246,8 +246,12 @@ def legend(
     for axes in panels:
         handles, names = axes.get_legend_handles_labels()
         shown |= dict(zip(names, handles, strict=True))
-    if shown:  # panels that have nothing to show have no lines, either
-        canvas.legend(list(shown.values()), list(shown), loc=loc, ncols=ncols, fontsize=8, **style)
+    while shown:  # panels that have nothing to show have no lines, either
+        made = canvas.legend(list(shown.values()), list(shown), loc=loc, ncols=ncols, fontsize=8, **style)
+        if ncols == 1 or made.get_window_extent().width <= canvas.bbox.width:
+            break
+        made.remove()
+        ncols -= 1
 
 
 def panels(

@@ -129,7 +129,7 @@ def _map(
     for set_ticks, values in ((axes.set_xticks, ticks[0]), (axes.set_yticks, ticks[1])):
         every = -(-len(values) // 8)
         set_ticks(range(0, len(values), every), [number(value) for value in values[::every]])
-    if grid.size <= 36:
+    if grid.size <= 36 and grid.shape[1] <= 5:  # wider numbers would overlap
         middle = sum(image.get_clim()) / 2
         for (row, place), value in np.ndenumerate(grid):
             colour = "white" if value < middle else "black"
