@@ -66,6 +66,34 @@ def test_points_share_their_deviates_unless_told_not_to(tmp_path):
         assert np.allclose(*noise, rtol=1e-9, atol=1e-12) == shared
 
 
+@pytest.mark.parametrize(
+    "scan",
+    [
+        {"toys.per_muon": [300, 500]},
+        {"detector.noise.fraction": [0.0, 0.5]},
+        {"detector.noise.width": [2.0, 6.0]},
+        {"toys.muons": [20, 60]},
+    ],
+    ids=lambda scan: next(iter(scan)),
+)
+def test_points_with_other_toys_have_the_toys_of_a_study_of_their_own(tmp_path, scan):
+    raw = {**SMALL, "scan": None, "detector": {"noise": {"kind": "tails", "fraction": 0.2, "width": 4.0}}}
+    together = Run({**raw, "scan": scan}, tmp_path / "both").make().columns()
+    ((name, values),) = scan.items()
+    section, *keys = name.split(".")
+    for value in values:
+        alone = json.loads(json.dumps(raw))
+        inner = alone[section]
+        for key in keys[:-1]:
+            inner = inner[key]
+        inner[keys[-1]] = value
+        mine = {key: column for key, column in together.items() if key.startswith(f"{name}={value:g}/")}
+        other = Run(alone, tmp_path / str(value)).make().columns()
+        assert len(mine) == len(other)
+        for key, column in mine.items():
+            assert column.tobytes() == other["nominal/" + key.split("/", 1)[1]].tobytes(), key
+
+
 def test_columns_follow_from_each_other(tmp_path):
     found = Run({**SMALL, "scan": None}, tmp_path).make().columns()
     x_true, x_reco = found["nominal/x_true"][:, 0], found["nominal/x_reco"][:, 0]

@@ -267,6 +267,8 @@ VERDICT, PAGE = {"tally", "validate"}, {"plot", "report", "check", "all"}
         ("detector/response.py", BY_ONE | VERDICT | PAGE),
         slow("uncertainty/quoting.py", BY_ONE | VERDICT | PAGE),
         slow("cli.py", set()),
+        slow("config/hints.py", set()),
+        slow("store/export.py", set()),
     ],
 )
 def test_a_change_makes_again_what_its_layer_and_those_above_make(done, changed, expected):

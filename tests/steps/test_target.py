@@ -201,6 +201,40 @@ def test_scattering_that_is_not_there_at_first(tmp_path):
     assert answer.value == pytest.approx(np.sqrt(0.002**2 - 2e-6), rel=1e-9)
 
 
+LAYERS = {"model": {"name": "track", "z": [0.0, 0.3, 0.7, 1.0]}}
+
+
+def mean_sigma(tmp_path, **raw):
+    """The mean linear σ_slope of a study that is simulated and propagated rule by rule."""
+    run = Run({"study": "s", "source": {"muons": 2000}, "toys": {"muons": 2, "per_muon": 2}, **LAYERS, **raw}, tmp_path)
+    sigma = run.make().columns()["nominal/sigma_slope_linear"]
+    return np.nanmean(np.where(sigma > 0, sigma, np.nan))
+
+
+@pytest.mark.parametrize("start", [0.9, 1.0])
+def test_losses_are_drawn_by_the_efficiency_that_is_tried(tmp_path, start):
+    """From no losses at all, too: σ is that of a study with the efficiency that was found, but for one muon's hit."""
+    wanted = mean_sigma(tmp_path / "known", detector={"efficiency": 0.8})
+    target = {"sigma_slope": wanted, "vary": "detector.efficiency", "between": [0.5, 1.0]}
+    (answer,) = answers(tmp_path, **LAYERS, detector={"efficiency": start}, target=target)
+    assert answer.reached
+    found = mean_sigma(tmp_path / "found", detector={"efficiency": answer.value})
+    assert found == pytest.approx(answer.nearest_sigma, rel=1e-12)
+    assert found == pytest.approx(wanted, rel=1e-3)
+
+
+def test_noise_is_drawn_by_the_shape_that_is_tried(tmp_path):
+    """An angle near 0 has a larger σ than a steep one, so that tails of the noise make the mean σ smaller."""
+    raw = {**LAYERS, "source": {"muons": 2000, "cosmic": {"zenith_max": 0.01}}}
+    noise = lambda fraction: {"resolution": 3.0, "noise": {"kind": "tails", "fraction": fraction, "width": 3.0}}  # noqa: E731
+    run = Run({"study": "s", **raw, "detector": noise(0.5), "toys": {"muons": 2, "per_muon": 2}}, tmp_path / "known")
+    wanted = float(np.nanmean(run.make().columns()["nominal/sigma_theta_linear"]))
+    target = {"sigma_theta": wanted, "vary": "detector.noise.fraction", "between": [0.0, 1.0]}
+    (answer,) = answers(tmp_path, **raw, detector=noise(0.1), target=target)
+    assert answer.reached
+    assert answer.value == pytest.approx(0.5, abs=0.02)
+
+
 def test_the_figure_and_the_report_say_where_it_is_reached(tmp_path):
     raw = {
         "study": "s",

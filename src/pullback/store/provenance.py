@@ -33,17 +33,22 @@ LAYERS = (
 """Layers of the package from the top down. Each imports only from itself and the layers below."""
 
 
+BESIDE = ("config/hints.py", "config/reference.py", "config/text.py", "store/export.py")
+"""Modules that no artefact is made by: advice on mistakes, the documentation of the config, and exports."""
+
+
 @functools.cache
 def code_digest(layer: str = LAYERS[0]) -> str:
     """SHA-256 of the source files of a layer and of all layers below it, by relative path and content.
 
-    A result does not depend on the layers above its own: a new caption in `report` changes no muon.
+    A result does not depend on the layers above its own, nor on `BESIDE`: a new caption in `report` changes no muon.
     """
     root = Path(__file__).parents[1]
     digest = hashlib.sha256()
     for path in sorted(root.rglob("*")):
         name = path.relative_to(root)
-        if path.suffix in {".py", ".j2"} and name.with_suffix("").parts[0] in LAYERS[LAYERS.index(layer) :]:
+        ours = name.with_suffix("").parts[0] in LAYERS[LAYERS.index(layer) :] and name.as_posix() not in BESIDE
+        if path.suffix in {".py", ".j2"} and ours:
             digest.update(f"{name.as_posix()}\0".encode())
             digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()

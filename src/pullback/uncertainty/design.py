@@ -159,6 +159,9 @@ def through_hits(
 Excess = Callable[[float], float]
 """Excess of the mean σ over the wanted one, as a function of the parameter."""
 
+LARGEST_JUMP = 1e-3
+"""Largest relative distance from the wanted σ. The mean over some thousand muons jumps where one of them loses a hit."""
+
 GRID_DECADES = 6
 """Range that `points` of a logarithmic grid cover; a wider range gets more points with the same spacing."""
 
@@ -303,14 +306,14 @@ def _solutions(excess: Excess, grid: np.ndarray, over: np.ndarray, wanted: float
 
 
 def _solution(excess: Excess, low: float, high: float, wanted: float) -> tuple[float, float] | None:
-    """The solution between two values, with its σ; None where σ jumps from one side to the other, or is NaN between."""
+    """The solution between two values, with its σ; None where σ jumps far across it, or is NaN between."""
     for narrower in (lambda _, *ends: ends, _of_one_scale):
         try:
             value = _root(excess, *narrower(excess, low, high))
         except ArithmeticError:
             return None
         above = excess(value)
-        if abs(above) <= 1e-6 * wanted:
+        if abs(above) <= LARGEST_JUMP * wanted:
             return value, wanted + above
     return None
 
