@@ -160,7 +160,7 @@ Excess = Callable[[float], float]
 """Excess of the mean σ over the wanted one, as a function of the parameter."""
 
 LARGEST_JUMP = 1e-3
-"""Largest relative distance from the wanted σ. The mean over some thousand muons jumps where one of them loses a hit."""
+"""Largest relative distance from the wanted σ. A mean over thousands of muons jumps where one loses a hit."""
 
 GRID_DECADES = 6
 """Range that `points` of a logarithmic grid cover; a wider range gets more points with the same spacing."""
