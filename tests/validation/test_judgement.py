@@ -3,7 +3,9 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from running import slow
 from scipy.stats import kurtosis, norm
+from typechecker import unchecked
 
 from pullback.config.schema import ToySettings, Validation
 from pullback.statistics.intervals import Verdict, sd_interval
@@ -272,7 +274,8 @@ def test_the_scatter_fails_below_eight_tenths(scatter, verdict):
 
 def test_one_number_of_many_that_is_far_off_by_chance_is_no_fail():
     """Of small honest samples, with 42 numbers judged in each, hardly one fails."""
-    verdicts = [tally(kind="quoted", per_muon=400, toys=60, seed=seed).result().verdict for seed in range(200)]
+    with unchecked():
+        verdicts = [tally(kind="quoted", per_muon=400, toys=60, seed=seed).result().verdict for seed in range(200)]
     assert verdicts.count("fail") <= 10
 
 
@@ -360,7 +363,7 @@ def test_worst():
     assert worst([NotJudged.OUTSIDE, NotJudged.EMPTY]) == "inconclusive"
 
 
-@pytest.mark.parametrize("muons", [5, 20, 200])
+@pytest.mark.parametrize("muons", [slow(5), 20, slow(200)])
 def test_the_interval_of_the_pull_sd_covers(muons):
     """95 % intervals hold the true width for at least 93 of 100 samples, small ones too."""
     inside = 0
@@ -368,8 +371,9 @@ def test_the_interval_of_the_pull_sd_covers(muons):
         rng = np.random.default_rng(seed)
         made, at, sigma = few(), np.full(muons, 50.0), np.ones(muons)
         value = at + rng.normal(size=muons)
-        made.add(muons_of(value, sigma), toys_of(rng, np.array([0]), 10, value), Truth(at, at))
-        domain = made.result().domain
+        with unchecked():
+            made.add(muons_of(value, sigma), toys_of(rng, np.array([0]), 10, value), Truth(at, at))
+            domain = made.result().domain
         inside += domain.pulls.sd.low <= 1 <= domain.pulls.sd.high
     assert inside / 600 > 0.93
 
@@ -403,7 +407,8 @@ def test_wrong_intervals_fail(ends, verdict):
 
 
 def test_the_error_of_the_ends_is_that_of_repetitions():
-    found = [tally(kind="quoted", muons=1000, toys=50, seed=seed).result().overall for seed in range(200)]
+    with unchecked():
+        found = [tally(kind="quoted", muons=1000, toys=50, seed=seed).result().overall for seed in range(200)]
     for ends in zip(*(each.offsets.ends for each in found), strict=True):
         means = [end.mean for end in ends]
         assert means[0].se == pytest.approx(np.std([mean.value for mean in means]), rel=0.2)
