@@ -1,6 +1,6 @@
 """Is σ right? An equivalence test of the linear and the quoted σ against toys and truth, in bins of θ/σ.
 
-ToySettings are thrown around the recorded hits, where σ is quoted. These numbers are judged:
+Toys are thrown around the recorded hits, where σ is quoted. These numbers are judged:
 
 - *Closure*: standard deviation of the toys over σ.
 - *Ends*: ends of the toys' intervals minus ends of the quoted intervals, over the half-width of the quoted interval.
