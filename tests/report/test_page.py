@@ -7,6 +7,7 @@ from running import SMALL, Run
 from pullback.report.figures.plot import plot
 from pullback.report.formats import percent
 from pullback.report.page import write_report
+from pullback.report.setup_wording import SetupWording
 from pullback.report.source_tables import budget_of
 from pullback.study.plan import Study
 from pullback.validation.diagnostics import DIAGNOSTICS
@@ -90,9 +91,24 @@ def test_each_diagnostic_has_its_say(default, tmp_path):
     raw = {"study": "strips", "detector": {"noise": "strip"}, "toys": {"muons": 500}}
     text = Page(report(raw, tmp_path)[1]).text
     assert "The uncertainties are wrong at 1 of 1 point" in text
-    assert "noise strip, standard deviation 1 times the stated one" in text
+    assert "noise strip, standard deviation equal to the stated one" in text
     assert "not part of the verdict: coverage of ±1 σ, linear domain, is 0.57" in text
     assert "Near the fold, where the true" not in text  # the cause is the noise
+
+
+@pytest.mark.parametrize(
+    ("resolution", "scan", "words"),
+    [
+        ([100, 200, 400], None, "0.577, 1.15, 2.31 times the stated one, layer by layer"),
+        (100, None, "0.577 times the stated one"),
+        (100, {"detector.resolution": [100, 200]}, "0.577 to 1.15 times the stated one, over the points of the scan"),
+    ],
+)
+def test_the_width_of_noise_is_said_of_every_layer_and_point(resolution, scan, words):
+    noise = {"kind": "strip", "pitch": 0.02}
+    raw = {"study": "s", "model": {"name": "track"}, "detector": {"resolution": resolution, "noise": noise}}
+    run = dict(SetupWording(Study.from_config({**raw, "scan": scan}), Evidence.model_construct(points=[])).run())
+    assert run["detector"].endswith(f"noise strip, standard deviation {words}")
 
 
 def test_the_page_is_whole_and_loads_nothing(default):

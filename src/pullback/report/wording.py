@@ -11,9 +11,11 @@ from ..config.dotted_names import unit_of
 from ..config.model_schema import Own
 from ..store.target_file import Answer, TargetAnswers
 from ..study import shared_parameters
+from ..study.blocks import BLOCK
+from ..uncertainty.validity import SIGMA_OFF
 from ..validation.evidence import Entry, Estimate
 from ..validation.judgement import NARROWEST_SCATTER
-from .formats import figures, signed
+from .formats import count, figures, percent, signed
 from .setup_wording import code, place_of
 from .source_tables import design_of, systematics_of
 from .verdict_wording import VerdictWording
@@ -35,8 +37,8 @@ class Wording(VerdictWording):
         return (
             f"Share of muons for which the linear σ is quoted, in bins of the {hits} {distance}{without}. For the "
             "others linear propagation misses an end of the 95 % interval by more than JCGM 101, clause 8, allows, or "
-            f"σ by more than 5 %{fold}. For these muons σ, bias and intervals come from numerical integration over the "
-            "noise, as the figures below show."
+            f"σ by more than {percent(SIGMA_OFF)}{fold}. For these muons σ, bias and intervals come from numerical "
+            "integration over the noise, as the figures below show."
         )
 
     def drawn(self) -> str:
@@ -47,7 +49,7 @@ class Wording(VerdictWording):
                 "Two scan points are drawn: the one nearest the unscanned config, and the worst one, whose deciding "
                 "ratios are furthest from 1. "
             )
-        return f"{which}Figures show at most the first 131 072 muons of a point."
+        return f"{which}Figures show at most the first {count(BLOCK)} muons of a point."
 
     def moving(self) -> Markup | str:
         """What hits do when the design changes."""
