@@ -8,13 +8,14 @@ from ..config.dotted_names import unit_of
 from ..config.model_schema import Own
 from ..config.schema import Recorded, Simulated
 from ..detector.noise import width as noise_width
-from ..models import NO_FOLD, Quantity
+from ..models import NO_FOLD
 from ..study.plan import Study
 from ..study.toy_selection import MUONS_PER_EXPERIMENT
 from ..uncertainty.validity import SIGMA_OFF
 from ..validation.csv_tables import scanned
 from ..validation.evidence import Evidence
-from .formats import count, figures, over_sigma, percent
+from ..validation.reasons import place_of
+from .formats import count, figures, percent
 
 
 def digits(number: int) -> str:
@@ -25,12 +26,6 @@ def digits(number: int) -> str:
 def code(text: object) -> Markup:
     """A name as it is written in files."""
     return Markup("<code>{}</code>").format(text)
-
-
-def place_of(study: Study, observable: Quantity) -> str:
-    """What an observable's distance from the fold is called; nothing without one."""
-    fold = observable.fold or observable.name
-    return next((over_sigma(each.symbol) for each in study.model.observables if each.name == fold), "")
 
 
 class SetupWording:
@@ -190,12 +185,14 @@ class SetupWording:
 
     def _test(self) -> str:
         settings = self.config.validation
-        first = place_of(self.study, self.study.model.observables[0])
+        observables = self.study.model.observables
+        first = place_of(observables[0], observables)
         where = f"at least {self.domains()} from the fold" if self.several else f"{first} ≥ {settings.domain:g}"
+        which = f"the linear σ in bins {where}, the quoted σ in all bins" if self.folds else "both σ for all muons"
         return (
             f"A ratio passes when its {percent(settings.confidence)} confidence interval lies within "
             f"1 ± {settings.tolerance:g}, the offset of an interval end when its own lies within "
             f"± {settings.tolerance:g} half-widths. Either fails when its Bonferroni-corrected interval lies outside, "
             "and is inconclusive otherwise. Judged are the mean over the muons of each bin and, for the quoted σ, also "
-            f"the root mean square: the linear σ in bins {where}, the quoted σ in all bins"
+            f"the root mean square: {which}"
         )

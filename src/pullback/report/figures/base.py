@@ -25,7 +25,7 @@ from ...study.plan import Study
 from ...study.toy_selection import blocks_shown, share
 from ...validation.bin_sums import distance
 from ...validation.evidence import Bin, Entry, Estimate, Evidence, Level, Sigma
-from ..formats import over_sigma
+from ...validation.reasons import over_sigma
 from ..gallery import Figure, point_of
 
 if TYPE_CHECKING:
