@@ -193,7 +193,7 @@ def test_toys_that_reached_the_most_are_said(tmp_path):
 def test_a_domain_that_is_scanned_has_tables_of_its_own_bins(tmp_path):
     raw = {**SMALL, "scan": {"validation.domain": [2.5, 3.0]}}
     page = report(raw, tmp_path)[1]
-    table = page[page.index('id="law"') : page.index("<h2>Figures")]
+    table = page[page.index('id="validity"') : page.index("<h2>Figures")]
     for row in table.split("<tr")[1:]:
         cells = row.count("<td") or row.count("<th")
         assert cells in (2 + 8 + 1, 2 + 7 + 1)

@@ -107,8 +107,8 @@ class VerdictWording(SetupWording):
         text = Markup("Linear propagation is valid for {} of muons").format(shares)
         if min(valid) < 1:
             text += Markup(
-                '; for the others the quoted σ is the standard deviation (see <a href="#law">where linear propagation '
-                "is valid</a>)"
+                '; for the others the quoted σ is the standard deviation (see <a href="#validity">where linear '
+                "propagation is valid</a>)"
             )
         return text + "."
 
