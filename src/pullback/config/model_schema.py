@@ -266,7 +266,7 @@ class Own(ModelSection):
                 )
         for name in self.units:
             if name not in self.parameters:
-                raise ValueError(f"units: {name!r} is no parameter; {nearest(name, self.parameters)}")
+                raise ValueError(f"units: {name!r} is not a parameter; {nearest(name, self.parameters)}")
         layers = [each.layer for each in self.coordinates if each.layer is not None]
         if layers and (len(layers) < len(coordinates) or {*layers} != {*range(max(layers) + 1)}):
             raise ValueError("coordinates: give all of them a layer, counted from 0 without gaps; or give none")
@@ -275,7 +275,7 @@ class Own(ModelSection):
 
 def _check_identifier(name: str) -> None:
     if not name.isidentifier() or keyword.iskeyword(name):
-        raise ValueError(f"{name!r} is no name in Python: use letters, digits and _, not beginning with a digit")
+        raise ValueError(f"{name!r} is not a name in Python: use letters, digits and _, not beginning with a digit")
 
 
 def _check_formula(text: str, name: str) -> None:

@@ -417,7 +417,8 @@ def examined(raw: Any) -> Examined:
 
     Raises
     ------
-    ConfigError : what `check_plain` refuses; nothing else can be said of such a config.
+    ConfigError
+        The config is not plain data; no other check is possible.
 
     """
     check_plain(raw, "config")

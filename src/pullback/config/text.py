@@ -34,7 +34,7 @@ def check_files(paths: Iterable[str | Path]) -> None:
     Raises
     ------
     ConfigError
-        The file is no regular file, not UTF-8, not YAML or no mapping, or contains a duplicate key, a key that is not
+        Not a regular file, not UTF-8, not YAML or no mapping, or contains a duplicate key, a key that is not
         text, or a number in base 60 or base 8. The message gives file and line.
 
     """
