@@ -796,6 +796,7 @@ def test_what_only_a_large_company_shows_is_refused_with_its_line_by_every_step(
         ({"parameters": {"file": 1.0}}, "parameters: 'file' has a meaning of its own in model"),
         ({"parameters": {"hits": 1.0}}, "parameters: 'hits' has a meaning of its own in model"),
         ({"parameters": {"resolution": 1.0}}, "parameters: 'resolution' belongs to the detector: leave it out"),
+        ({"units": {"dzz": 1}}, "units: 'dzz' is not a parameter; did you mean dz?"),
         ({"units": {"dzz": "m"}}, "units: 'dzz' is not a parameter; did you mean dz?"),
         ({"function": "a.b"}, "'a.b' is not a name in Python"),
         ({"draw": "import"}, "'import' is not a name in Python"),

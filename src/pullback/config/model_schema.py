@@ -6,7 +6,7 @@ import keyword
 from collections.abc import Iterable
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from ..errors import shown
 from ..models import NO_FOLD
@@ -151,11 +151,19 @@ class OwnCoordinate(Section):
         return {"name": coordinate} if isinstance(coordinate, str) else coordinate
 
 
+def _ratio(unit: Any) -> Any:
+    """The unit of a ratio, 1, which YAML reads as a number."""
+    return "1" if unit == 1 and isinstance(unit, int) and not isinstance(unit, bool) else unit
+
+
+Unit = Annotated[str, BeforeValidator(_ratio)]
+
+
 class OwnObservable(Section):
     """An observable returned by the function."""
 
     name: str = Field(description="name in files")
-    unit: str = Field(description="unit, `1` for a ratio")
+    unit: Unit = Field(description="unit, `1` for a ratio")
     long_name: str = Field("", description="name in words")
     symbol: str = Field("", description="symbol in figures")
     period: float = Field(0.0, ge=0, le=1e6, description="period of an angle on a circle, in its unit; 0: not periodic")
@@ -202,7 +210,7 @@ class Own(ModelSection):
     parameters: dict[str, float | list[float]] = Field(
         {}, description="numbers and lists of numbers, passed to the functions by name"
     )
-    units: dict[str, str] = Field({}, description="units of the parameters, by name")
+    units: dict[str, Unit] = Field({}, description="units of the parameters, by name")
     missing: bool = Field(False, description="whether the function accepts missing hits, which are NaN")
     draw: str | None = Field(
         None,

@@ -117,6 +117,8 @@ def _problem(error: yaml.MarkedYAMLError) -> str:
     said = " ".join(str(error.problem or error.context).split())
     if "\\t" in said:
         return "a tab; indent by spaces"
+    if said.endswith("',' or '}', but got '['"):
+        said += "; put a name with brackets in quotes"
     begin = f", {error.context} that begins in line {error.context_mark.line + 1}" if error.context_mark else ""
     return f"{one_line(said, 200)}{begin}"
 
