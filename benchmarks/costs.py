@@ -1,4 +1,4 @@
-"""What a muon costs on its way through all steps, in toys, and what a toy costs beside drawing its deviate alone.
+"""Cost of a muon through all steps, in toys, and of a toy, compared with drawing its deviate alone.
 
 The first is the weight by which batches are cut.
 
@@ -66,7 +66,13 @@ def main():
         toy = min(of_steps(2000, 2000, 10_000, points)[1] for _ in range(3)) / (2000 * 10_000 * points)
         numbers = f"{per_muon * 1e9:.0f}", f"{toy * 1e9:.1f}", f"{per_muon / toy:.0f}", f"{deviate / toy / 1e9:.0%}"
         rows.append([str(points), *numbers])
-    head = ["points thrown together", "a muon, ns", "a toy, ns", "a muon in toys", "rate of toys / of SFC64's deviates"]
+    head = [
+        "points thrown together",
+        "ns per muon",
+        "ns per toy",
+        "muon / toy",
+        "rate of toys / of SFC64's deviates",
+    ]
     alone = (
         "By themselves, a normal deviate takes {:.1f} ns by numpy's SFC64, float64, and {:.1f} ns by torch, float32; "
         "sorting 10 000 of them {:.1f} ns each, and `arctan2` {:.1f} ns."

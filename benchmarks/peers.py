@@ -2,7 +2,7 @@
 
 Recorded hits x, known to σ_x = 1 cm, of muons from a point dz = 1.5 m away: θ = arctan(|x|/dz) and σ_θ of each muon.
 Every way has a process of its own for each number of muons, on one core, and returns the θ and σ of each muon as numpy
-arrays. σ is compared with the linear law, σ_x dz/(dz² + x²), and with the standard deviation of θ around the hit.
+arrays. σ is compared with linear propagation, σ_x dz/(dz² + x²), and with the standard deviation of θ around the hit.
 
 Command: python benchmarks/peers.py [--docs]
 It draws docs/figures/peers.svg, and with --docs also writes the table in docs/performance.md. Ways of other libraries
@@ -49,7 +49,7 @@ FIGURE = PROJECT / "docs" / "figures" / "peers.svg"
 
 
 def by_propagate():
-    """The linear law of this project."""
+    """Linear propagation of this project."""
     import torch
 
     from pullback import infer_theta, propagate
@@ -170,7 +170,7 @@ WAYS = {
     "jax": Way("JAX, `jit(vmap(grad))`", by_jax, "jax", {"color": "#009E73", "marker": "^"}),
     "uncertainties": Way("`uncertainties`", by_uncertainties, "uncertainties", {"color": "#E69F00", "marker": "v"}),
     "gvar": Way("`gvar`", by_gvar, "gvar", {"color": "#56B4E9", "marker": "P"}),
-    "jacobi": Way("`jacobi`, a muon at a time", by_jacobi, "jacobi", {"color": "#CC79A7", "marker": "X"}),
+    "jacobi": Way("`jacobi`, one muon at a time", by_jacobi, "jacobi", {"color": "#CC79A7", "marker": "X"}),
     "diagonal": Way(
         "`jacobi`, `diagonal=True`", by_diagonal_jacobi, "jacobi", {"color": "#CC79A7", "marker": "X", "ls": "--"}
     ),
@@ -244,7 +244,7 @@ def run(name, muons):
 
 
 def errors(hits, sigma):
-    """The largest error of σ, relative to the linear law and to the standard deviation."""
+    """The largest error of σ, relative to linear propagation and to the standard deviation."""
     exact, rest = linear(len(hits))
     some = subset(hits)
     sd = np.array([standard_deviation(each) for each in hits[some]])
@@ -256,7 +256,7 @@ def errors(hits, sigma):
 
 @cache
 def linear(muons):
-    """The linear law to 28 digits, as the nearest numbers in float64 and what these leave."""
+    """The σ of linear propagation to 28 digits, as the nearest numbers in float64 and what these leave."""
     dz, sigma_x = Decimal(DZ), Decimal(SIGMA_X)
     exact = [sigma_x * dz / (dz**2 + Decimal(float(x)) ** 2) for x in hits_of(muons)]
     nearest = [float(each) for each in exact]
@@ -301,7 +301,16 @@ def error(value):
     return f"{value:.0e}" if value < 1e-5 else f"{digits(100 * value)} %"
 
 
-HEAD = ["way", "N", "a run", "ns a muon", "the first run", "memory, MiB", "off the linear law", "off the true spread"]
+HEAD = [
+    "way",
+    "N",
+    "best run",
+    "ns per muon",
+    "first run",
+    "memory, MiB",
+    "off linear propagation",
+    "off the true spread",
+]
 
 
 def rows(cells):
@@ -337,7 +346,7 @@ def draw(cells, path):
             muons = [cell.muons for cell in done]
             panels[0].plot(muons, [1e9 * cell.best / cell.muons for cell in done], label=label, ms=5, **way.style)
             panels[1].plot(muons, [cell.memory / 2**20 for cell in done], ms=5, **way.style)
-        for axes, words in zip(panels, ("time a muon (ns)", "peak memory over the inputs (MiB)"), strict=True):
+        for axes, words in zip(panels, ("time per muon (ns)", "peak memory over the inputs (MiB)"), strict=True):
             axes.set(xscale="log", yscale="log", xlabel="muons N", ylabel=words)
         canvas.subplots_adjust(left=0.06, right=0.71, bottom=0.14, top=0.97, wspace=0.28)
         canvas.legend(loc="center left", bbox_to_anchor=(0.72, 0.5), handlelength=3.2)

@@ -89,15 +89,15 @@ def main():
     rate = BATCHES * size / seconds
     wall = planning + batch * seconds + BATCHES * tally
     rows = [
-        ["storage", f"{MUONS * size / 1e12:.0f} TB: {size:.0f} bytes a muon"],
-        ["arithmetic and I/O", f"{MUONS * seconds / 3600:.0f} core hours: {seconds * 1e9:.0f} ns a muon"],
+        ["storage", f"{MUONS * size / 1e12:.0f} TB: {size:.0f} bytes per muon"],
+        ["arithmetic and I/O", f"{MUONS * seconds / 3600:.0f} core hours: {seconds * 1e9:.0f} ns per muon"],
         ["cluster jobs", f"{BATCHES} of {batch:.0e} muons, and one for the verdict; {jobs} jobs of Snakemake"],
         ["one such job", f"{batch * seconds / 60:.0f} min, {batch * size / 1e9:.0f} GB of files, {memory:.0f} MiB"],
         ["Snakemake's plan", f"{planning:.0f} s, {planning_memory:.0f} MiB"],
         ["the same of four times as many batches", f"{more:.0f} s, {more_memory:.0f} MiB"],
-        ["merging the tallies", f"{BATCHES * tally:.0f} s: {tally * 1e3:.0f} ms a batch"],
+        ["merging the tallies", f"{BATCHES * tally:.0f} s: {tally * 1e3:.0f} ms per batch"],
         ["wall time, all jobs at once", f"{wall / 60:.0f} min, if {rate / 1e9:.0f} GB/s can be written"],
-        ["wall time, where 10 GB/s can be", f"{(wall - batch * seconds + MUONS * size / 1e10) / 3600:.1f} h"],
+        ["wall time at 10 GB/s", f"{(wall - batch * seconds + MUONS * size / 1e10) / 3600:.1f} h"],
     ]
     head = ["10¹² one-hit muons", "what they need"]
     print(f"{machine('torch', 'snakemake', 'h5py')}\n\n{aligned(head, rows)}")

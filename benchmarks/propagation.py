@@ -67,10 +67,10 @@ def problems(jnp):
     root = 0.01 * rng.normal(size=(1_000_001, 4, 4))
     matrices = root @ root.swapaxes(1, 2)
     return (
-        ("straight line, 3 observables, a variance a layer", line, line_of_one, variances),
-        ("straight line, 3 observables, one 4 × 4 covariance", line, line_of_one, matrices[0]),
-        ("straight line, 3 observables, a 4 × 4 covariance a muon", line, line_of_one, matrices[1:]),
-        ("smooth function, 1 observable, a variance a coordinate", smooth, smooth_of_one, variances),
+        ("straight line, 3 observables, one variance per layer", line, line_of_one, variances),
+        ("straight line, 3 observables, one 4 × 4 covariance for all", line, line_of_one, matrices[0]),
+        ("straight line, 3 observables, one 4 × 4 covariance per muon", line, line_of_one, matrices[1:]),
+        ("smooth function, 1 observable, one variance per coordinate", smooth, smooth_of_one, variances),
     )
 
 
@@ -135,7 +135,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--docs", action="store_true", help="put the tables into docs/performance.md")
     docs = parser.parse_args().docs
-    head, rows = ["N", "seconds", "ns a muon"], []
+    head, rows = ["N", "seconds", "ns per muon"], []
     for muons, repeats in ((10**5, 20), (10**6, 10), (10**7, 3), (10**8, 1)):
         took = seconds(lambda muons=muons: in_blocks(muons), repeats)
         rows.append([f"{muons:.0e}", f"{took:.4f}", f"{took / muons * 1e9:.1f}"])

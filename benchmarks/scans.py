@@ -108,7 +108,7 @@ def main():
             words = f"round {index + 1}: {points:>4} points, {count} jobs: {took:6.2f} s; on one core {alone:6.2f} s"
             print(words, file=sys.stderr, flush=True)
 
-    head = ["points", "jobs", "seconds", "a point, s", "times the first"]
+    head = ["points", "jobs", "seconds", "s per point", "times the first"]
     first = median(times[options.points[0]])
     rows = [
         [str(points), str(jobs[points]), f"{took:.2f}", f"{took / points:.2f}", f"{took / first:.2f}"]

@@ -1,4 +1,4 @@
-"""What each step of the workflow costs a muon, beside what it can't beat: its bytes through HDF5, its random numbers.
+"""Cost of each step of the workflow per muon, beside what it can't beat: its bytes through HDF5, its random numbers.
 
 Command: python benchmarks/stages.py [--muons 1e6,1e7,1e8] [--folder FOLDER] [--docs]
 """
@@ -171,7 +171,7 @@ def main():
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--muons", default="1e6,1e7,1e8", help="how many, with commas between")
-    parser.add_argument("--folder", default=".", help="where artefacts are written for a while: 100 bytes a muon")
+    parser.add_argument("--folder", default=".", help="where artefacts are written for a while: 100 bytes per muon")
     parser.add_argument("--docs", action="store_true", help="put the table into docs/performance.md")
     parser.add_argument("--apart", nargs=4, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -181,7 +181,7 @@ def main():
         took = {"step": step, "bound": bound}[what](kind, *plan(int(muons), folder))
         print(json.dumps([took, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
         return
-    head = ["muons", "step", "10⁶ muons/s", "ns a muon", "bound, ns", "times the bound", "memory, MiB"]
+    head = ["muons", "step", "10⁶ muons/s", "ns per muon", "bound, ns", "times the bound", "memory, MiB"]
     rows = []
     for muons in (int(float(each)) for each in arguments.muons.split(",")):
         folder = Path(tempfile.mkdtemp(dir=arguments.folder))

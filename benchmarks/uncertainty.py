@@ -41,7 +41,7 @@ def exact_sd(x):
 
 
 def at_the_fold():
-    """What each law says beside the fold."""
+    """What each method says beside the fold."""
     print("one hit, σ_x = 1 cm, dz = 1.5 m: σ of θ in mrad")
     print(f"{'x/σ_x':>6} {'exact':>9} {'linear':>9} {'2nd order':>9} {'spread':>9} {'quoted':>9} linear_valid")
     for place in (0.0, 0.5, 1.0, 2.0, 3.0, 5.0, 50.0):
@@ -66,15 +66,15 @@ def bias():
 
 
 def shares():
-    """For how many muons the linear law holds."""
+    """For how many muons linear propagation is valid."""
     hits = ((torch.arange(200_000, dtype=torch.float64) + 0.5) / 200_000)[:, None]
     for n_dig in (1, 2):
         share = quote(infer_theta, hits, sigma=SIGMA_X, n_dig=n_dig).linear_valid.double().mean().item()
-        print(f"hits evenly over (0, 1) m: the linear law holds for {share:.1%} at n_dig = {n_dig}")
+        print(f"hits evenly over (0, 1) m: linear propagation is valid for {share:.1%} at n_dig = {n_dig}")
 
 
 def speed():
-    """`propagate_distribution` against toys, and the step that quotes against one that has the linear law alone."""
+    """`propagate_distribution` against toys, and the step that quotes against one with linear propagation alone."""
     muons = 1_000_000
     hits = torch.rand(muons, 1, dtype=torch.float64)
     ratios = []
@@ -86,10 +86,10 @@ def speed():
             lambda few=few, rng=rng: run_toys(infer_theta, few, sigma=SIGMA_X, toys=1000, rng=rng), 3
         ) / len(few)
         ratios.append(by_toys / by_spread)
-        print(f"a muon: spread {by_spread * 1e9:.0f} ns, 1 000 toys {by_toys * 1e6:.1f} µs: {ratios[-1]:.0f} times")
+        print(f"per muon: spread {by_spread * 1e9:.0f} ns, 1 000 toys {by_toys * 1e6:.1f} µs: {ratios[-1]:.0f} times")
     print(f"median: {statistics.median(ratios):.0f} times")
     whole, law = (seconds(lambda f=f: f(infer_theta, hits, sigma=SIGMA_X), 5) / muons * 1e9 for f in (quote, propagate))
-    print(f"a muon: quote {whole:.0f} ns, propagate {law:.0f} ns: {whole / law:.0f} times")
+    print(f"per muon: quote {whole:.0f} ns, propagate {law:.0f} ns: {whole / law:.0f} times")
 
     study = Study.from_config(
         {"study": "s", "source": {"muons": 4 * muons}, "toys": {"muons": 2}, "compute": {"batch_cost": 10**15}}
@@ -109,7 +109,8 @@ def speed():
                 alone = seconds(step, 1) / (4 * muons)
             ratios.append(whole / alone)
             print(
-                f"a muon: step {whole * 1e9:.0f} ns, with the linear law alone {alone * 1e9:.0f} ns: {ratios[-1]:.2f}"
+                f"per muon: step {whole * 1e9:.0f} ns, "
+                f"with linear propagation alone {alone * 1e9:.0f} ns: {ratios[-1]:.2f}"
             )
         print(f"median: {statistics.median(ratios):.2f} times")
 

@@ -50,7 +50,7 @@ def test_the_hits_are_the_same_for_all_and_some_are_negative(peers):
 @pytest.mark.parametrize(
     ("name", "rtol"), [("propagate", 1e-14), ("exercise", 1e-14), ("numpy", 1e-14), ("jacobi", 1e-12)]
 )
-def test_a_linear_way_gives_the_linear_law(peers, name, rtol):
+def test_a_linear_way_gives_linear_propagation(peers, name, rtol):
     hits = peers.hits_of(100)
     theta, sigma = peers.WAYS[name].make()(hits)
     np.testing.assert_allclose(theta, np.arctan(abs(hits) / 1.5), rtol=1e-15)
@@ -59,7 +59,7 @@ def test_a_linear_way_gives_the_linear_law(peers, name, rtol):
 
 
 @pytest.mark.parametrize("name", ["jax", "uncertainties", "gvar"])
-def test_an_optional_peer_gives_the_linear_law(peers, name):
+def test_an_optional_peer_gives_linear_propagation(peers, name):
     pytest.importorskip(name)
     cell = peers.run(name, 100)
     assert not cell.why

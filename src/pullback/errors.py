@@ -1,4 +1,4 @@
-"""Errors that a user can mend."""
+"""Errors that a user can correct."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ LONGEST_NAME = 200
 
 
 class PullbackError(Exception):
-    """Something a user can mend: its text says what is wrong, where, and what to do, in one line per problem."""
+    """An error that a user can correct: its text says what is wrong, where, and what to do, in one line per problem."""
 
 
 class ConfigError(PullbackError):

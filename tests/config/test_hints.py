@@ -150,9 +150,9 @@ CASES = """
 {toys: {per_muon: 10k}}
     toys.per_muon: is '10k'; it should be a valid integer (write the number alone)
 {model: {dz: "1,5"}}
-    (a decimal number has a point, and thousands have nothing between them: 1.5, 100000)
+    (a decimal number has a point and no thousands separator: 1.5, 100000)
 {source: {muons: 100 000}}
-    (a decimal number has a point, and thousands have nothing between them
+    (a decimal number has a point and no thousands separator
 {source: {muons: 1e5}}
     source.muons: is '1e5'; it should be a valid integer (YAML takes it for text; write 1e5 as 100000)
 {model: {dz: 15e-4}}
@@ -174,7 +174,7 @@ CASES = """
 {model: {dz: [1.0, 1.5]}}
     model.dz: is [1.0, 1.5]; ... (several values make a scan: `scan: {model.dz: [1.0, 1.5]}`)
 {model: {dz: null}}
-    model.dz: is None; it should be a valid number (nothing is written: leave the key out)
+    model.dz: is None; it should be a valid number (the value is empty; leave the key out)
 {model: {name: track, z: 1.0}}
     model.z: is 1.0; it should be a valid list (in brackets: [1.0])
 {model: {name: track, z: "0, 1"}}
@@ -187,9 +187,9 @@ CASES = """
 {study: 2024}
     study: is 2024; it should be a valid string (text that looks like a number or a date is put in quotes: '2024')
 {study: null}
-    study: is None; it should be a valid string (nothing is written)
-{model: {file: m.py, coordinates: [x0, x1], observables: [{name: p, unit: 1}]}}
-    put in quotes: '1')
+    study: is None; it should be a valid string (the value is empty)
+{model: {file: m.py, coordinates: [x0, x1], observables: [{name: p, unit: 2}]}}
+    put in quotes: '2')
 {source: {kind: recorded, file: a.csv, columns: {x: 3}}}
     source.columns.x: is 3; it should be a valid string (text that looks like
 {model: {file: m.py, coordinates: [x0, x1], observables: [{name: p, unit: "1", fold: false}]}}

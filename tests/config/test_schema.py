@@ -74,6 +74,19 @@ def refused(raw) -> str:
             {"systematics": {"model.dx": 0.1}},
             "systematics: model.dx: no such number of the model; did you mean model.dz?",
         ),
+        (
+            {"model": {"name": "track"}, "systematics": {"model.theta0": 0.1}},
+            "systematics: model.theta0: the inference does not use it, so it shifts no result",
+        ),
+        ({"scan": {"model.name": ["one_hit", "track"]}}, "scan: model.name: only numbers can be scanned"),
+        (
+            {"target": {"sigma_theta": 0.01, "vary": "model.dz", "between": [3, 1]}},
+            "target.between: is reversed, [3, 1]; give the smaller number first",
+        ),
+        (
+            {"scan": {"model.dz": ["1e-3"]}},
+            "'1e-3' is not a finite number (YAML takes it for text; write 1e-3 as 0.001)",
+        ),
         ({"systematics": {"model.dz": -0.1}}, "systematics: model.dz: is -0.1; it must be a standard uncertainty"),
         (
             {"scan": {"model.z[1]": [0.1]}, "model": {"name": "track"}, "systematics": {"model.z[3]": 0.1}},
@@ -140,8 +153,8 @@ def refused(raw) -> str:
         ({"scan": {"detector.resolution": 50}}, "scan: detector.resolution: is 50; it must be a list"),
         ({"scan": {"detector.resolutions": [50]}}, "did you mean detector.resolution?"),
         ({"scan": {"resolution": [50]}}, "did you mean detector.resolution?"),
-        ({"scan": {"study": [1]}}, "scan: study: no numeric field"),
-        ({"scan": {"validation.strict": [1]}}, "scan: validation.strict: no numeric field"),
+        ({"scan": {"study": [1]}}, "scan: study: only numbers can be scanned"),
+        ({"scan": {"validation.strict": [1]}}, "scan: validation.strict: only numbers can be scanned"),
         ({"scan": {"compute.batch_cost": [1]}}, "can't be scanned"),
         ({"scan": {"detector.resolution": [50, 50.0]}}, "point detector.resolution=50 is a duplicate"),
         ({"scan": {"detector.resolution": [50, "x"]}}, "'x' is not a finite number"),
@@ -283,3 +296,10 @@ def test_the_unit_of_a_number_of_the_user_s_own_is_in_the_config():
     )
     units = {name: unit_of(name, config) for name in ("model.B", "model.z[1]", "model.dz", "source.x_min")}
     assert units == {"model.B": "T", "model.z[1]": "cm", "model.dz": "", "source.x_min": "m"}
+
+
+def test_the_unit_of_a_ratio_may_be_the_number():
+    observables = [{"name": "b", "unit": 1}]
+    model = {"file": "m.py", "coordinates": ["x0"], "observables": observables, "parameters": {"k": 2.0}}
+    model = load({"study": "s", "model": {**model, "units": {"k": 1}}}).model
+    assert (model.observables[0].unit, model.units) == ("1", {"k": "1"})

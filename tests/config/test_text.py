@@ -50,6 +50,7 @@ def refused(content: str | bytes, name: str = "my.yaml") -> str:
         ("? [a, b]\n: 1", "my.yaml:1: a list or a mapping stands where a key should"),
         ("toys: {{a: 1}: 2}", "my.yaml:1: a list or a mapping stands where a key should"),
         ("scan: {model.z[1]: [0.4]}", "my.yaml:1: can't be read as YAML: "),
+        ("systematics: {alignment.x[1]: 1}\n", "got '['; put a name with brackets in quotes, while"),
         ("study: s\nmodel: {dz: 1\ntoys: {}\n", "flow mapping that begins in line 2"),
         ("study: s\n\ttoys: {}\n", "my.yaml:2: can't be read as YAML: a tab; indent by spaces"),
         ("study: s\ntoys: *a\n", "my.yaml:2: can't be read as YAML: found undefined alias 'a'"),

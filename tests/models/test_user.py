@@ -496,7 +496,7 @@ def test_errors_in_a_function_have_the_line_of_the_file(code, expected):
 @pytest.mark.parametrize(
     ("code", "expected"),
     [
-        ("infer = 3\n", "my_model.py:1: infer: is no function but int"),
+        ("infer = 3\n", "my_model.py:1: infer: is not a function but int"),
         ("infer = lambda hits: hits\n", "my_model.py:1: infer takes no parameter 'dz', which model.parameters has; it"),
         (
             "infer = lambda hits, a, dz: hits\n",
@@ -514,7 +514,7 @@ def test_errors_in_a_function_have_the_line_of_the_file(code, expected):
             "from functools import partial\ninfer = partial(lambda hits, a, b: hits, a=1)\n",
             "my_model.py:2: infer needs 'b', which model.parameters doesn't have",
         ),
-        ("from math import (\n    pi as infer,\n)\n", "my_model.py:2: infer: is no function but float"),
+        ("from math import (\n    pi as infer,\n)\n", "my_model.py:2: infer: is not a function but float"),
     ],
 )
 def test_any_callable_is_checked_when_the_file_is_read(code, expected):
@@ -704,11 +704,11 @@ COVARIANCE = (
         ("return torch.eye(2) * 1e-4", "must return float64"),
         (
             "return -dz * torch.eye(2, dtype=hits.dtype)",
-            "returns what is no covariance: covariance at coordinate 0 has a negative variance",
+            "returns what is not a covariance: covariance at coordinate 0 has a negative variance",
         ),
         (
             "return dz * torch.ones(2, 2).double().triu()",
-            "returns what is no covariance: covariance at coordinate 0, coordinate 1 is not symmetric",
+            "returns what is not a covariance: covariance at coordinate 0, coordinate 1 is not symmetric",
         ),
         ("return dz * torch.full((2, 2), float('nan')).double()", "is not finite"),
         ("return dz * hits.abs().sum() * torch.eye(2).double()", "couples muons"),
@@ -771,11 +771,11 @@ def test_what_only_a_large_company_shows_is_refused_with_its_line_by_every_step(
     [
         ({"coordinates": []}, "at least 1 item"),
         ({"observables": []}, "at least 1 item"),
-        ({"coordinates": ["x 0"]}, "coordinates: 'x 0' is no name in Python"),
+        ({"coordinates": ["x 0"]}, "coordinates: 'x 0' is not a name in Python"),
         ({"coordinates": ["x", "x"]}, "coordinates: duplicate name 'x'"),
         ({"coordinates": ["x", {"name": "y", "layer": 1}]}, "coordinates: give all of them a layer, counted from 0"),
         ({"coordinates": [{"name": "y", "layer": 1}]}, "coordinates: give all of them a layer, counted from 0"),
-        ({"observables": [{"name": "class", "unit": "m"}]}, "observables: 'class' is no name in Python"),
+        ({"observables": [{"name": "class", "unit": "m"}]}, "observables: 'class' is not a name in Python"),
         (
             {"observables": [{"name": "a", "unit": "m", "fold": "b"}]},
             "observables: a: fold is 'b', no observable; allowed: a",
@@ -792,13 +792,14 @@ def test_what_only_a_large_company_shows_is_refused_with_its_line_by_every_step(
         ({"parameters": {"a": []}}, "a is []; it must be a finite number"),
         ({"parameters": {"a": [1.0, float("nan")]}}, "a is [1.0, nan]; it must be a finite number"),
         ({"parameters": {"a": None}}, "a is None; it must be a finite number"),
-        ({"parameters": {"a-b": 1.0}}, "parameters: 'a-b' is no name in Python"),
+        ({"parameters": {"a-b": 1.0}}, "parameters: 'a-b' is not a name in Python"),
         ({"parameters": {"file": 1.0}}, "parameters: 'file' has a meaning of its own in model"),
         ({"parameters": {"hits": 1.0}}, "parameters: 'hits' has a meaning of its own in model"),
         ({"parameters": {"resolution": 1.0}}, "parameters: 'resolution' belongs to the detector: leave it out"),
-        ({"units": {"dzz": "m"}}, "units: 'dzz' is no parameter; did you mean dz?"),
-        ({"function": "a.b"}, "'a.b' is no name in Python"),
-        ({"draw": "import"}, "'import' is no name in Python"),
+        ({"units": {"dzz": 1}}, "units: 'dzz' is not a parameter; did you mean dz?"),
+        ({"units": {"dzz": "m"}}, "units: 'dzz' is not a parameter; did you mean dz?"),
+        ({"function": "a.b"}, "'a.b' is not a name in Python"),
+        ({"draw": "import"}, "'import' is not a name in Python"),
         ({"nonsense": 1}, "Extra inputs are not permitted"),
     ],
 )

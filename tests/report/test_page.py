@@ -7,7 +7,9 @@ from running import SMALL, Run
 from pullback.report.figures.plot import plot
 from pullback.report.formats import percent
 from pullback.report.page import write_report
+from pullback.report.setup_wording import SetupWording
 from pullback.report.source_tables import budget_of
+from pullback.report.wording import Wording
 from pullback.study.plan import Study
 from pullback.validation.diagnostics import DIAGNOSTICS
 from pullback.validation.evidence import Evidence
@@ -89,10 +91,27 @@ def test_each_diagnostic_has_its_say(default, tmp_path):
             assert words in text
     raw = {"study": "strips", "detector": {"noise": "strip"}, "toys": {"muons": 500}}
     text = Page(report(raw, tmp_path)[1]).text
-    assert "The uncertainties are wrong at 1 of 1 point" in text
-    assert "noise strip, standard deviation 1 times the stated one" in text
+    assert "The uncertainties are wrong. Do not use them" in text
+    assert "noise strip, standard deviation equal to the stated one" in text
     assert "not part of the verdict: coverage of ±1 σ, linear domain, is 0.57" in text
+    assert "Possible causes: noise wider than stated; strips, which have too few hits in the middle." in text
+    assert "Possible causes: noise narrower than stated; strips or clipped noise, which have no hits far out." in text
     assert "Near the fold, where the true" not in text  # the cause is the noise
+
+
+@pytest.mark.parametrize(
+    ("resolution", "scan", "words"),
+    [
+        ([100, 200, 400], None, "0.577, 1.15, 2.31 times the stated one, layer by layer"),
+        (100, None, "0.577 times the stated one"),
+        (100, {"detector.resolution": [100, 200]}, "0.577 to 1.15 times the stated one, over the points of the scan"),
+    ],
+)
+def test_the_width_of_noise_is_said_of_every_layer_and_point(resolution, scan, words):
+    noise = {"kind": "strip", "pitch": 0.02}
+    raw = {"study": "s", "model": {"name": "track"}, "detector": {"resolution": resolution, "noise": noise}}
+    run = dict(SetupWording(Study.from_config({**raw, "scan": scan}), Evidence.model_construct(points=[])).run())
+    assert run["detector"].endswith(f"noise strip, standard deviation {words}")
 
 
 def test_the_page_is_whole_and_loads_nothing(default):
@@ -136,7 +155,7 @@ def test_the_table_shows_the_evidence(default):
 def test_inconclusive_says_what_would_settle_it(tmp_path):
     _, page = report({**SMALL, "scan": None, "toys": {"muons": 60, "per_muon": 5}}, tmp_path)
     text = Page(page).text
-    assert "No error was found, but no decision was possible for 1 of 1 point" in text
+    assert "No error was found, but no decision was possible. " in text
     assert "raise toys.per_muon from 5 to" in text
 
 
@@ -174,7 +193,7 @@ def test_toys_that_reached_the_most_are_said(tmp_path):
 def test_a_domain_that_is_scanned_has_tables_of_its_own_bins(tmp_path):
     raw = {**SMALL, "scan": {"validation.domain": [2.5, 3.0]}}
     page = report(raw, tmp_path)[1]
-    table = page[page.index('id="law"') : page.index("<h2>Figures")]
+    table = page[page.index('id="validity"') : page.index("<h2>Figures")]
     for row in table.split("<tr")[1:]:
         cells = row.count("<td") or row.count("<th")
         assert cells in (2 + 8 + 1, 2 + 7 + 1)
@@ -333,3 +352,12 @@ def test_the_budget_of_a_scan_in_which_some_points_have_correlated_hits(tmp_path
         together = rows.pop("together")
         assert sum(share for share in rows.values() if share is not None) == pytest.approx(together, abs=1e-9)
         assert {name: share for name, share in rows.items() if share is not None} == pytest.approx(entry.budget)
+
+
+def test_without_a_fold_none_is_mentioned(tmp_path):
+    (tmp_path / "m.py").write_text("def infer(hits):\n    return hits[:, :1] + hits[:, 1:]\n")
+    observable = {"name": "total", "unit": "m", "fold": "none"}
+    model = {"file": str(tmp_path / "m.py"), "coordinates": ["x0", "x1"], "observables": [observable]}
+    wording = Wording(Study.from_config({"study": "s", "model": model}), Evidence.model_construct(points=[]))
+    assert "fold" not in wording.linear()
+    assert dict(wording.run())["test"].endswith("also the root mean square: both σ for all muons")

@@ -246,7 +246,7 @@ def test_a_truncated_file_is_refused(made, tmp_path, keep):
     path = tmp_path / "cut.h5"
     content = run.files["reco"][0].read_bytes()
     path.write_bytes(content[: int(keep if keep >= 1 else keep * len(content))])
-    with pytest.raises(PullbackError, match=r"cut\.h5: is (damaged|no pullback artefact, or is damaged)"):
+    with pytest.raises(PullbackError, match=r"cut\.h5: is (damaged|not a pullback artefact, or is damaged)"):
         everything(run, "reco", path)
 
 
@@ -255,13 +255,13 @@ def test_what_is_not_the_artefact_is_refused_by_name(made, tmp_path):
     other = Run({**SMALL, "seed": 2, "source": {"muons": 300}}, tmp_path / "other").make()
     with pytest.raises(PullbackError, match="made from another config"):
         everything(run, "reco", other.files["reco"][0])
-    with pytest.raises(PullbackError, match="no artefact of kind 'reco'"):
+    with pytest.raises(PullbackError, match="not an artefact of kind 'reco'"):
         everything(run, "reco", run.files["truth"][0])
     with pytest.raises(PullbackError, match="can't be read: No such file"):
         everything(run, "reco", tmp_path / "missing.h5")
     with h5py.File(tmp_path / "foreign.h5", "w") as file:
         file["x"] = [1.0]
-    with pytest.raises(PullbackError, match=r"foreign\.h5: is no pullback artefact"):
+    with pytest.raises(PullbackError, match=r"foreign\.h5: is not a pullback artefact"):
         everything(run, "reco", tmp_path / "foreign.h5")
 
 

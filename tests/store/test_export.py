@@ -307,7 +307,7 @@ def test_names_that_no_file_can_have_are_refused_in_one_line(scan, output, reaso
 @pytest.mark.parametrize("content", [b"", b"not HDF5", b"\x89HDF\r\n\x1a\n and more", b"pullback, but no seal"])
 def test_nobody_is_told_to_delete_a_file_of_their_own(content):
     Path("somebody.h5").write_bytes(content)
-    with pytest.raises(PullbackError, match=r"somebody\.h5: is no pullback artefact") as caught:
+    with pytest.raises(PullbackError, match=r"somebody\.h5: is not a pullback artefact") as caught:
         export.export("somebody.h5", "csv")
     assert "delete" not in str(caught.value)
     assert "name the study.h5 of a study" in str(caught.value)
@@ -315,7 +315,7 @@ def test_nobody_is_told_to_delete_a_file_of_their_own(content):
 
 def test_nor_an_artefact_that_is_no_study(scan):
     batch = next((scan.parent / "truth").iterdir())
-    with pytest.raises(PullbackError, match=r"is no artefact of kind 'study'.*; name the study\.h5 of a study"):
+    with pytest.raises(PullbackError, match=r"is not an artefact of kind 'study'.*; name the study\.h5 of a study"):
         export.export(batch, "csv")
 
 

@@ -82,7 +82,7 @@ def test_a_covariance_of_the_smallest_uncertainty_or_the_largest_is_one(least):
         ({"alignment.x2": 0.1}, "alignment.x2: no such number of the model; did you mean alignment.x[2]?"),
         ({"alignment.y[2]": 0.1}, "alignment.y[2]: no such number of the model; did you mean alignment.x[2]?"),
         ({"model.z": 0.1}, "model.z: no such number of the model; did you mean model.z["),
-        ({"model.theta0": 0.1}, "model.theta0: no such number of the model"),
+        ({"model.theta0": 0.1}, "model.theta0: the inference does not use it"),
         ({"detector.resolution": 0.1}, "detector.resolution: no such number of the model"),
         ({"model.z[0]": -0.1}, "model.z[0]: is -0.1; it must be a standard uncertainty, 0 or from 1e-100 to 1e+100"),
         ({"model.z[0]": math.nan}, "model.z[0]: is nan; it must be"),

@@ -9,6 +9,7 @@ import pytest
 import torch
 from running import PROJECT
 from scipy import stats
+from typechecker import unchecked
 
 from pullback import infer_theta, numerical_tolerance, random_stream, run_toys
 from pullback.statistics.quantiles import P_ENDS
@@ -140,6 +141,11 @@ def test_too_few_toys_to_adapt_are_refused():
 def test_mistakes_are_refused(noise, toys, message):
     with pytest.raises(ValueError, match=message):
         run_toys(infer_theta, torch.zeros(2, 1, dtype=DOUBLE), sigma=noise, toys=toys, rng=random_stream(1, "toys"))
+
+
+def test_a_number_of_toys_that_is_not_whole_is_refused():
+    with unchecked(), pytest.raises(ValueError, match=r"toys must be a whole number, not 10000\.0"):
+        run_toys(infer_theta, torch.zeros(2, 1, dtype=DOUBLE), sigma=0.01, toys=1e4, rng=random_stream(1, "toys"))
 
 
 def test_whole_numbers_for_hits_are_refused():

@@ -82,7 +82,7 @@ def test_the_tally_of_another_study_is_refused(copy, tmp_path):
 
 def test_another_artefact_in_the_place_of_a_tally_is_refused(copy):
     shutil.copy(copy.files["toys"][0], copy.tallies[0])
-    assert "is no artefact of kind 'tally'" in refusal(copy)
+    assert "is not an artefact of kind 'tally'" in refusal(copy)
 
 
 def cuts(raw, folder):

@@ -291,6 +291,9 @@ def test_a_bin_without_toys_is_inconclusive():
     result = made.result()
     assert result.verdict == "inconclusive"
     assert "no toys at 3 ≤ θ/σ < 5" in result.reasons[0]
+    of_point, of_line = (Judge(made.tally, made.settings, made.toys, 1, place).result() for place in ("θ_msc/σ", ""))
+    assert of_point.reasons[0] == "no toys at 3 ≤ θ_msc/σ < 5"
+    assert of_line.reasons[0] == "no toys"
     # Recorded hits of muons at 4 σ are beyond 5 σ, too, where no true one is.
     assert [(each.verdict, each.muons) for each in result.bins][-2:] == [("inconclusive", 0), ("pass", 5000)]
     made.add(muons_of(np.array([7.0]), np.ones(1)), toys_of(rng, np.array([0]), 10_000, np.array([7.0])))

@@ -124,7 +124,7 @@ def of_value(value: Any, error: str, field: FieldInfo | None, key: str) -> str:
     """
     match error.removesuffix("_type"), value:
         case _, None:
-            said = "nothing is written" if field and field.is_required() else "nothing is written: leave the key out"
+            said = "the value is empty" + ("" if field and field.is_required() else "; leave the key out")
         case "float" | "int" | "string" | "literal_error", bool():
             said = "YAML reads yes, no, on and off as true and false; put text in quotes"
         case "string", int() | float() | date():
@@ -159,7 +159,7 @@ def _of_number(text: str, field: FieldInfo | None) -> str:
             return f"a fraction: write it as {_percent(percent)}"
         return f"write the number alone{scale}"
     if GROUPED.fullmatch(plain):
-        return "a decimal number has a point, and thousands have nothing between them: 1.5, 100000"
+        return "a decimal number has a point and no thousands separator: 1.5, 100000"
     return f"YAML takes it for text; write a number{scale}"
 
 

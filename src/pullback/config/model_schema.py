@@ -6,7 +6,7 @@ import keyword
 from collections.abc import Iterable
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from ..errors import shown
 from ..models import NO_FOLD
@@ -151,11 +151,19 @@ class OwnCoordinate(Section):
         return {"name": coordinate} if isinstance(coordinate, str) else coordinate
 
 
+def _ratio(unit: Any) -> Any:
+    """The unit of a ratio, 1, which YAML reads as a number."""
+    return "1" if unit == 1 and isinstance(unit, int) and not isinstance(unit, bool) else unit
+
+
+Unit = Annotated[str, BeforeValidator(_ratio)]
+
+
 class OwnObservable(Section):
     """An observable returned by the function."""
 
     name: str = Field(description="name in files")
-    unit: str = Field(description="unit, `1` for a ratio")
+    unit: Unit = Field(description="unit, `1` for a ratio")
     long_name: str = Field("", description="name in words")
     symbol: str = Field("", description="symbol in figures")
     period: float = Field(0.0, ge=0, le=1e6, description="period of an angle on a circle, in its unit; 0: not periodic")
@@ -202,7 +210,7 @@ class Own(ModelSection):
     parameters: dict[str, float | list[float]] = Field(
         {}, description="numbers and lists of numbers, passed to the functions by name"
     )
-    units: dict[str, str] = Field({}, description="units of the parameters, by name")
+    units: dict[str, Unit] = Field({}, description="units of the parameters, by name")
     missing: bool = Field(False, description="whether the function accepts missing hits, which are NaN")
     draw: str | None = Field(
         None,
@@ -266,7 +274,7 @@ class Own(ModelSection):
                 )
         for name in self.units:
             if name not in self.parameters:
-                raise ValueError(f"units: {name!r} is no parameter; {nearest(name, self.parameters)}")
+                raise ValueError(f"units: {name!r} is not a parameter; {nearest(name, self.parameters)}")
         layers = [each.layer for each in self.coordinates if each.layer is not None]
         if layers and (len(layers) < len(coordinates) or {*layers} != {*range(max(layers) + 1)}):
             raise ValueError("coordinates: give all of them a layer, counted from 0 without gaps; or give none")
@@ -275,7 +283,7 @@ class Own(ModelSection):
 
 def _check_identifier(name: str) -> None:
     if not name.isidentifier() or keyword.iskeyword(name):
-        raise ValueError(f"{name!r} is no name in Python: use letters, digits and _, not beginning with a digit")
+        raise ValueError(f"{name!r} is not a name in Python: use letters, digits and _, not beginning with a digit")
 
 
 def _check_formula(text: str, name: str) -> None:

@@ -57,7 +57,7 @@ def _mistakes(value: Any, name: str, around: frozenset[int]) -> Iterator[str]:
 def _wrong_key(key: Any, name: str) -> Iterator[str]:
     inside = f"{one_line(name, LONGEST_NAME)}: " if name else ""
     if not isinstance(key, str):
-        yield f"{inside}key {shown(key)} is no text, and keys are names; put it in quotes if it is one"
+        yield f"{inside}key {shown(key)} is not text, and keys are names; put it in quotes if it is one"
     elif not key:
         yield f"{inside}a key is empty"
     elif bad := _unwritable(key, name=True):

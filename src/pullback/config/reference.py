@@ -125,9 +125,13 @@ def _allowed(node: Schema) -> str:
     for option in _options(node):
         found |= dict.fromkeys(f"`{word}`" for word in option.get("enum", ()))
         for noun, counted in counts.items():
-            if (least := option.get(f"min{counted}", 1)) > 1:
+            least, most = option.get(f"min{counted}", 1), option.get(f"max{counted}")
+            if most == least:
+                found[f"exactly {most} {noun if most > 1 else noun.removesuffix('s')}"] = None
+                continue
+            if least > 1:
                 found[f"at least {least} {noun}"] = None
-            if (most := option.get(f"max{counted}")) is not None:
+            if most is not None:
                 found[f"at most {most} {noun}"] = None
         for limited in (option, option.get("items", {})):
             limits = {sign: limited[key] for key, sign in signs.items() if key in limited}

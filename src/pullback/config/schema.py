@@ -314,8 +314,8 @@ class PointConfig(Section):
     systematics: dict[str, Any] = Field(
         {},
         description="standard uncertainties shared by all muons, by the dotted name of a number of the model or of "
-        "the offset of a layer, `alignment.x[2]`; `correlations` by two names: `model.dz, model.z[1]: "
-        "0.5`. Within braces, YAML requires quotes around names with brackets",
+        "the offset of a coordinate: `alignment.x[2]` of x2, `alignment.ct` of ct; `correlations` by two names: "
+        "`model.dz, model.z[1]: 0.5`. Within braces, YAML requires quotes around names with brackets",
     )
     target: Target | None = Field(None, description="a wanted mean σ, and the number to vary")
     uncertainty: Uncertainty = Uncertainty()
@@ -417,7 +417,8 @@ def examined(raw: Any) -> Examined:
 
     Raises
     ------
-    ConfigError : what `check_plain` refuses; nothing else can be said of such a config.
+    ConfigError
+        The config is not plain data; no other check is possible.
 
     """
     check_plain(raw, "config")

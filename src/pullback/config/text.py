@@ -34,7 +34,7 @@ def check_files(paths: Iterable[str | Path]) -> None:
     Raises
     ------
     ConfigError
-        The file is no regular file, not UTF-8, not YAML or no mapping, or contains a duplicate key, a key that is not
+        Not a regular file, not UTF-8, not YAML or no mapping, or contains a duplicate key, a key that is not
         text, or a number in base 60 or base 8. The message gives file and line.
 
     """
@@ -117,6 +117,8 @@ def _problem(error: yaml.MarkedYAMLError) -> str:
     said = " ".join(str(error.problem or error.context).split())
     if "\\t" in said:
         return "a tab; indent by spaces"
+    if said.endswith("',' or '}', but got '['"):
+        said += "; put a name with brackets in quotes"
     begin = f", {error.context} that begins in line {error.context_mark.line + 1}" if error.context_mark else ""
     return f"{one_line(said, 200)}{begin}"
 

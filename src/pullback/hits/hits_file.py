@@ -272,7 +272,7 @@ def source_of(section: RecordedSource, coordinates: Sequence[str], sha256: str =
                 raise ConfigError(f"config: source.covariance: {key!r} needs the uncertainty of {name} in source.sigma")
         covariance[pair] = column
     if section.tree and Path(section.file).suffix.lower() != ".root":
-        raise ConfigError(f"config: source.tree: {section.file} is no .root file and has no trees; leave it out")
+        raise ConfigError(f"config: source.tree: {section.file} is not a .root file and has no trees; leave it out")
     by_index = {coordinates.index(name): column for name, column in sigma.items()}
     return HitsFile(section.file, tuple(names), by_index, covariance, section.unit, section.tree, sha256)
 

@@ -59,7 +59,7 @@ def model(section: UserSection, sha256: str | None = None) -> Model:
     ------
     ModelError
         The file can't be used, lacks a function, or has changed since the run began (`sha256`); no
-        function takes a parameter, or an argument is no parameter. In one line, with the file and its line.
+        function takes a parameter, or an argument is not a parameter. In one line, with the file and its line.
 
     """
     file = read_model_file(section.file, sha256)

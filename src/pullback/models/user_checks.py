@@ -91,7 +91,7 @@ def check_covariance_function(
     try:
         check_covariance(model.covariance(hits, **covariance.parameters).detach().reshape(-1, count, count))
     except ValueError as error:
-        covariance.refuse(f"returns what is no covariance: {error}", error)
+        covariance.refuse(f"returns what is not a covariance: {error}", error)
     _check_parameters(covariance, hits)
 
 

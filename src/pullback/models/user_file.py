@@ -40,7 +40,7 @@ class Call:
         self.file, self.name, self.leading, self.parameters = file, name, leading, tuple(parameters)
         self.function: Callable[..., Any] = file.find(name, key)
         if not callable(self.function):
-            raise ModelError(f"{self.where}: is no function but {type_and_shape(self.function)}")
+            raise ModelError(f"{self.where}: is not a function but {type_and_shape(self.function)}")
         self.signature = None
         with suppress(TypeError, ValueError):  # some functions written in C have none
             self.signature = inspect.signature(self.function)

@@ -43,7 +43,7 @@ CAPTIONS = {
         "everywhere. The ratio to the linear σ should be 1 right of the dotted line if there is one, else everywhere; "
         "left of it, too near the fold, linear propagation is not used.",
     ),
-    "law": (
+    "validity": (
         "Where linear propagation is valid",
         "Left: share of the muons in each bin of {symbol}/σ for which linear propagation is valid (JCGM 101, clause "
         "8). Right: quoted σ and bias of muons near the fold, in units of the linear σ. Where linear propagation is "
@@ -94,12 +94,12 @@ CAPTIONS = {
         "from the statistical error of the toys. Grey crosses: muons for which linear propagation is not used. "
         "Muons without a standard deviation are not shown.",
     ),
-    "law_of_any": (
+    "validity_of_any": (
         "Where linear propagation is valid",
         "First panel: share of all muons for which linear propagation is valid (JCGM 101, clause 8). Other panels, for "
-        "each observable with a fold, against the distance of the recorded hit from it: that share (grey), and quoted "
-        "σ and bias of each muon, in units of the linear σ. Where linear propagation is valid, the quoted σ is the "
-        "linear one.",
+        "each observable with a fold, against the distance from it: that share (grey; of simulated muons, in bins of "
+        "the distance at the true hit), and quoted σ and bias of each muon, at its recorded hit, in units of the "
+        "linear σ. Where linear propagation is valid, the quoted σ is the linear one.",
     ),
     "ends_of_any": (
         "Interval ends",

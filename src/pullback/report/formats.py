@@ -1,20 +1,10 @@
-"""Numbers and ratios of symbols, as the report and the figures show them."""
+"""Numbers as the report and the figures show them."""
 
 from __future__ import annotations
 
 import math
 
 from ..validation.evidence import Bin, DomainStatistics
-
-
-def over_sigma(symbol: str) -> str:
-    """A symbol over σ, in brackets where it would be misread.
-
-    >>> over_sigma("θ"), over_sigma("q/p")
-    ('θ/σ', '(q/p)/σ')
-
-    """
-    return f"({symbol})/σ" if "/" in symbol or " " in symbol else f"{symbol}/σ"
 
 
 def figures(value: float | None, digits: int = 4) -> str:

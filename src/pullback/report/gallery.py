@@ -43,7 +43,7 @@ def gallery(study: Study) -> list[Figure]:
     """
     names = [each.name for each in study.model.observables]
     which = names[0] if len(names) == 1 else ""
-    kinds = ("value", "sigma", "law", "ends", *(() if study.recorded else ("pulls", "coverage")))
+    kinds = ("value", "sigma", "validity", "ends", *(() if study.recorded else ("pulls", "coverage")))
     figures = []
     for subject in _subjects(study):
         whole = len(names) == 1 or subject != WORST

@@ -12,7 +12,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from ..files import write_text
 from ..store.provenance import code_digest, vector_instructions, versions
 from ..store.target_file import TargetAnswers
+from ..study.blocks import BLOCK
 from ..study.plan import Study
+from ..study.toy_selection import MUONS_PER_EXPERIMENT
 from ..validation.evidence import Evidence
 from .captions import words
 from .formats import count
@@ -47,6 +49,8 @@ def write_report(
         tables=Tables(study, evidence),
         target=TargetAnswers.read(target) if target else None,
         has_budget=has_budget(study),
+        BLOCK=BLOCK,
+        MUONS_PER_EXPERIMENT=MUONS_PER_EXPERIMENT,
         gallery=[
             (figure.stem, *words(figure, study, evidence), _embedded(svg))
             for figure, svg in zip(gallery(study), figures, strict=True)

@@ -8,11 +8,14 @@ from ..config.dotted_names import unit_of
 from ..config.model_schema import Own
 from ..config.schema import Recorded, Simulated
 from ..detector.noise import width as noise_width
-from ..models import NO_FOLD, Quantity
+from ..models import NO_FOLD
 from ..study.plan import Study
+from ..study.toy_selection import MUONS_PER_EXPERIMENT
+from ..uncertainty.validity import SIGMA_OFF
 from ..validation.csv_tables import scanned
 from ..validation.evidence import Evidence
-from .formats import count, figures, over_sigma, percent
+from ..validation.reasons import place_of
+from .formats import count, figures, percent
 
 
 def digits(number: int) -> str:
@@ -23,12 +26,6 @@ def digits(number: int) -> str:
 def code(text: object) -> Markup:
     """A name as it is written in files."""
     return Markup("<code>{}</code>").format(text)
-
-
-def place_of(study: Study, observable: Quantity) -> str:
-    """What an observable's distance from the fold is called; nothing without one."""
-    fold = observable.fold or observable.name
-    return next((over_sigma(each.symbol) for each in study.model.observables if each.name == fold), "")
 
 
 class SetupWording:
@@ -65,8 +62,8 @@ class SetupWording:
             "detector": self._detector(),
             "model": self._model(),
             "uncertainty": (
-                f"the linear σ where JCGM 101, clause 8, finds it right to {digits(self.config.uncertainty.n_dig)} and "
-                "it is right to 5 %; elsewhere the standard deviation by numerical integration"
+                f"the linear σ where JCGM 101, clause 8, accepts it to {digits(self.config.uncertainty.n_dig)} and σ "
+                f"is right to {percent(SIGMA_OFF)}; elsewhere the standard deviation by numerical integration"
             ),
             "toys": self._toys(),
             "fit": self._fit(),
@@ -116,8 +113,23 @@ class SetupWording:
             text += f"; efficiency {', '.join(map(str, efficiency))}"
         text += f"; noise {detector.noise.kind}"
         if detector.noise.kind != "gaussian":
-            text += f", standard deviation {noise_width(detector.noise, every[0]):.3g} times the stated one"
+            text += f", standard deviation {self._noise_width()}"
         return text
+
+    def _noise_width(self) -> str:
+        """The standard deviation of the noise, compared with the stated one, of each layer or over the scan."""
+        widths = []
+        for detector in (point.config.detector for point in self.study.points):
+            of_layers = detector.resolution if isinstance(detector.resolution, list) else [detector.resolution]
+            widths.append([f"{noise_width(detector.noise, each):.3g}" for each in of_layers])
+        found = sorted({each for point in widths for each in point}, key=float)
+        if found == ["1"]:
+            return "equal to the stated one"
+        if len(found) == 1:
+            return f"{found[0]} times the stated one"
+        if all(each == widths[0] for each in widths):
+            return f"{', '.join(widths[0])} times the stated one, layer by layer"
+        return f"{found[0]} to {found[-1]} times the stated one, over the points of the scan"
 
     def _model(self) -> str:
         model = self.study.model
@@ -134,14 +146,16 @@ class SetupWording:
         toys = self.config.toys
         number = count(toys.per_muon)
         if toys.mode != "fixed":
-            number = f"until {digits(toys.n_dig)} are stable, at most {count(toys.most)},"
+            number = f"until results are stable to {digits(toys.n_dig)}, at most {count(toys.most)},"
         spread = "one observable after the other" if self.several else self.study.model.observables[0].symbol
         text = (
             f"{number} around the hits of each of up to {count(toys.muons)} muons per point; these muons are evenly "
             f"spread in {spread}, a tenth of them in its logarithm"
         )
         if self.config.systematics:
-            text += f". {count(toys.experiments)} pseudo-experiments, each with up to 200 of these muons"
+            text += (
+                f". {count(toys.experiments)} pseudo-experiments, each with up to {MUONS_PER_EXPERIMENT} of these muons"
+            )
         return text
 
     def _fit(self) -> Markup | str:
@@ -171,12 +185,14 @@ class SetupWording:
 
     def _test(self) -> str:
         settings = self.config.validation
-        first = place_of(self.study, self.study.model.observables[0])
+        observables = self.study.model.observables
+        first = place_of(observables[0], observables)
         where = f"at least {self.domains()} from the fold" if self.several else f"{first} ≥ {settings.domain:g}"
+        which = f"the linear σ in bins {where}, the quoted σ in all bins" if self.folds else "both σ for all muons"
         return (
             f"A ratio passes when its {percent(settings.confidence)} confidence interval lies within "
             f"1 ± {settings.tolerance:g}, the offset of an interval end when its own lies within "
             f"± {settings.tolerance:g} half-widths. Either fails when its Bonferroni-corrected interval lies outside, "
             "and is inconclusive otherwise. Judged are the mean over the muons of each bin and, for the quoted σ, also "
-            f"the root mean square: the linear σ in bins {where}, the quoted σ in all bins"
+            f"the root mean square: {which}"
         )

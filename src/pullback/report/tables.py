@@ -14,8 +14,8 @@ from ..study.plan import Study
 from ..validation.csv_tables import scanned
 from ..validation.diagnostics import DIAGNOSTICS
 from ..validation.evidence import Deviation, Entry, Estimate, Evidence, Judgement, NotJudged, Sigma, Statistics
+from ..validation.reasons import place_of
 from .formats import count, figures, percent, signed, significant, span
-from .setup_wording import place_of
 from .source_tables import budget_of, design_of, enough_muons
 from .verdict_wording import failed_of
 
@@ -156,7 +156,8 @@ class Tables:
 
     def bins(self, entry: Entry, judgement: Judgement) -> Table:
         """Validation of a σ in every bin, and of all muons."""
-        place, intervals = place_of(self.study, self.observables[entry.observable]), INTERVALS[judgement.sigma]
+        place = place_of(self.observables[entry.observable], self.study.model.observables)
+        intervals = INTERVALS[judgement.sigma]
         heads: list[str | Cell] = [
             place,
             left("verdict"),

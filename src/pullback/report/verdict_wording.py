@@ -12,8 +12,9 @@ from ..statistics.normal import P68, P95
 from ..study.plan import Study
 from ..validation.diagnostics import DIAGNOSTICS
 from ..validation.evidence import Bin, DiagnosticResult, Entry, Estimate, NotJudged, worst
+from ..validation.reasons import place_of
 from .formats import count, figures, percent, span
-from .setup_wording import SetupWording, digits, place_of
+from .setup_wording import SetupWording, digits
 
 FOLD = "fold (where an observable is 0 and turns back)"
 """What it is called when it is first mentioned."""
@@ -73,12 +74,15 @@ class VerdictWording(SetupWording):
         number = sum(entry.verdict == verdict for entry in self.entries)
         if verdict == Verdict.PASS:
             return self._right()
+        alone = len(self.entries) == 1
         if verdict == Verdict.FAIL:
+            where = "" if alone else f" {'for' if self.several else 'at'} {number} of {self.amount()}"
             return Markup(
-                "The uncertainties are wrong {} {} of {}. Do not use them before the cause is found; the "
+                "The uncertainties are wrong{}. Do not use them before the cause is found; the "
                 '<a href="#diagnostics">diagnostics</a> show where to look.'
-            ).format("for" if self.several else "at", number, self.amount())
-        return f"No error was found, but no decision was possible for {number} of {self.amount()}."
+            ).format(where)
+        where = "" if alone else f" for {number} of {self.amount()}"
+        return f"No error was found, but no decision was possible{where}."
 
     def _right(self) -> str:
         of = f" of all {len(self.observables)} observables" if self.several else ""
@@ -103,8 +107,8 @@ class VerdictWording(SetupWording):
         text = Markup("Linear propagation is valid for {} of muons").format(shares)
         if min(valid) < 1:
             text += Markup(
-                '; for the others the quoted σ is the standard deviation (see <a href="#law">where linear propagation '
-                "is valid</a>)"
+                '; for the others the quoted σ is the standard deviation (see <a href="#validity">where linear '
+                "propagation is valid</a>)"
             )
         return text + "."
 
@@ -164,13 +168,14 @@ class VerdictWording(SetupWording):
 
     def _too_low(self, entry: Entry, bin_: Bin, coverage: Estimate, nominal: float) -> str:
         observable = self.observables[entry.observable]
-        place, of = place_of(self.study, observable), f" of {observable.symbol}" if self.several else ""
+        place = place_of(observable, self.study.model.observables)
+        of = f" of {observable.symbol}" if self.several else ""
         at = f", at {entry.point}" if self.scanned else ""
+        sure = ", although σ is the right standard deviation" if bin_.ratio and _passed(bin_.ratio) else ""
         return (
             f"Near the fold, where the true {place} is {span(bin_)}, the {100 * nominal:g} % "
             f"interval{of} contains the truth for only {percent(coverage.value)} of muons ({percent(coverage.low)} – "
-            f"{percent(coverage.high)}{at}), although σ is the right standard deviation: one recorded hit does not "
-            "tell how near the truth is to the fold."
+            f"{percent(coverage.high)}{at}){sure}: one recorded hit does not tell how near the truth is to the fold."
         )
 
     def _warnings(self) -> Iterator[str]:
@@ -181,9 +186,11 @@ class VerdictWording(SetupWording):
             for name, each in entry.diagnostics.items():
                 diagnostic = DIAGNOSTICS[name]
                 if _failed(each) and not diagnostic.decides:
+                    causes = diagnostic.too_high if each.value > diagnostic.right else diagnostic.too_low
+                    causes = causes or diagnostic.sees
                     yield (
                         f"A warning that is not part of the verdict{of}{at}: {diagnostic.name}, is "
-                        f"{figures(each.value)} instead of {diagnostic.right:g}. Possible causes: {diagnostic.sees}."
+                        f"{figures(each.value)} instead of {diagnostic.right:g}. Possible causes: {causes}."
                     )
 
     def _counted(self, number: Callable[[Entry], int]) -> int:
@@ -244,6 +251,10 @@ class VerdictWording(SetupWording):
         if points == 1:
             return f"{observables} observables"
         return f"{points * observables} ({observables} observables at {points} points)"
+
+
+def _passed(judged: Estimate) -> bool:
+    return judged.verdict == Verdict.PASS
 
 
 def _failed(judged: Estimate | DiagnosticResult | None) -> bool:

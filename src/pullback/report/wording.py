@@ -11,10 +11,13 @@ from ..config.dotted_names import unit_of
 from ..config.model_schema import Own
 from ..store.target_file import Answer, TargetAnswers
 from ..study import shared_parameters
+from ..study.blocks import BLOCK
+from ..uncertainty.validity import SIGMA_OFF
 from ..validation.evidence import Entry, Estimate
 from ..validation.judgement import NARROWEST_SCATTER
-from .formats import figures, signed
-from .setup_wording import code, place_of
+from ..validation.reasons import place_of
+from .formats import count, figures, percent, signed
+from .setup_wording import code
 from .source_tables import design_of, systematics_of
 from .verdict_wording import VerdictWording
 
@@ -24,19 +27,19 @@ class Wording(VerdictWording):
 
     def linear(self) -> str:
         """What the table of where linear propagation is valid shows."""
-        hits = "recorded" if self.study.recorded else "true"
-        place = place_of(self.study, self.study.model.observables[0])
-        distance = "distance from the fold, in σ" if self.several else place
-        without = "; one bin where there is no fold" if self.folds < len(self.observables) else ""
-        fold = ""
+        bins = fold = ""
         if self.folds:
+            observables, hits = self.study.model.observables, "recorded" if self.study.recorded else "true"
+            distance = "distance from the fold, in σ" if self.several else place_of(observables[0], observables)
+            without = "; one bin where there is no fold" if self.folds < len(observables) else ""
+            bins = f", in bins of the {hits} {distance}{without}"
             at = " at x = 0, where θ turns" if self.config.model.name == "one_hit" else ""
-            fold = f". This happens around the fold{at}"
+            fold = f". This happens around the fold{at}{', for observables that have one' if without else ''}"
         return (
-            f"Share of muons for which the linear σ is quoted, in bins of the {hits} {distance}{without}. For the "
+            f"Share of muons for which the linear σ is quoted{bins}. For the "
             "others linear propagation misses an end of the 95 % interval by more than JCGM 101, clause 8, allows, or "
-            f"σ by more than 5 %{fold}. For these muons σ, bias and intervals come from numerical integration over the "
-            "noise, as the figures below show."
+            f"σ by more than {percent(SIGMA_OFF)}{fold}. For these muons σ, bias and intervals come from numerical "
+            "integration over the noise, as the figures below show."
         )
 
     def drawn(self) -> str:
@@ -47,7 +50,7 @@ class Wording(VerdictWording):
                 "Two scan points are drawn: the one nearest the unscanned config, and the worst one, whose deciding "
                 "ratios are furthest from 1. "
             )
-        return f"{which}Figures show at most the first 131 072 muons of a point."
+        return f"{which}Figures show at most the first {count(BLOCK)} muons of a point."
 
     def moving(self) -> Markup | str:
         """What hits do when the design changes."""

@@ -24,16 +24,13 @@ from ..store.artefact import Writer
 from ..study import shared_parameters
 from ..study.artefact_configs import ToysConfig
 from ..study.batches import Part
+from ..study.toy_selection import MUONS_PER_EXPERIMENT
 from ..uncertainty.covariance import cholesky
 from ..uncertainty.device import DeviceGenerator
 from ..uncertainty.inference import periods_of
 from ..uncertainty.jacobians import usable_muons
 from ..uncertainty.systematics import systematic_jacobian
 from ..uncertainty.toys import ToySetup
-
-MUONS = 200
-"""Toy muons of a point that take part in pseudo-experiments, distributed over its blocks like all toy muons."""
-
 
 FAR_FROM_FOLD = 5.0
 """Minimum distance from the fold, in total σ, since the shared uncertainty is propagated linearly.
@@ -46,7 +43,7 @@ larger `domain` of an observable takes precedence.
 def taking_part(part: Part[ToysConfig], toy: Int[np.ndarray, " muon"]) -> Bool[np.ndarray, " muon"]:
     """The toy muons of a point that take part: evenly spaced in toy number, and so in value."""
     total = min(part.config.toys.muons, part.muons)
-    return toy % -(-total // MUONS) == 0
+    return toy % -(-total // MUONS_PER_EXPERIMENT) == 0
 
 
 @dataclass(frozen=True)

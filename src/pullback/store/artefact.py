@@ -242,7 +242,7 @@ def read(path: str | Path, batch: Batch) -> Iterator[Reader]:
     Raises
     ------
     ArtefactError
-        The file is missing, truncated or damaged, is no artefact of this kind and schema, was made from another config
+        The file is missing or damaged, is not an artefact of this kind and schema, was made from another config
         or by another version of the package, or links to other files. The message names the file.
 
     """
@@ -259,7 +259,7 @@ def open_verified(path: str | Path, kind: str, advice: str = REMAKE) -> Iterator
     # No chunk cache: each block is read once as a whole, and the caches of many open columns would fill the memory.
     with h5py.File(path, "r", rdcc_nbytes=0) as file:
         if (file.attrs.get("schema"), file.attrs.get("kind")) != (SCHEMA, kind):
-            raise ArtefactError(f"{path}: is no artefact of kind {kind!r} and schema {SCHEMA}; {advice}")
+            raise ArtefactError(f"{path}: is not an artefact of kind {kind!r} and schema {SCHEMA}; {advice}")
         if file.attrs["code_digest"] != code_digest(_layer_of(kind)):
             raise ArtefactError(f"{path}: was made by another version of pullback; delete it and run again")
         _refuse_links(path, file)

@@ -64,7 +64,7 @@ def verify(path: str | Path, advice: str = REMAKE) -> None:
         with Path(path).open("rb") as file:
             line = file.read(USER_BLOCK).rstrip(b"\0").decode("ascii", errors="replace")
         if not line.startswith(_LINE.partition("{")[0]):
-            raise ArtefactError(f"{path}: is no pullback artefact, or is damaged; {advice}")
+            raise ArtefactError(f"{path}: is not a pullback artefact, or is damaged; {advice}")
         if line != _LINE.format(_checksum(path)):
             raise ArtefactError(f"{path}: is damaged or truncated: its checksum is wrong; {REMAKE}")
     except OSError as error:

@@ -184,5 +184,7 @@ def _check_target(config: StudyConfig, target: Target, points: list[Point], mode
             first, *_ = examine(PointConfig, raw_with_numbers(config, {target.vary: end})).mistakes
             raise ConfigError(f"config: target.between: {first.text}")
     low, high = target.range_about(start, possible)
+    if low > high:
+        raise ConfigError(f"config: target.between: is reversed, [{low:g}, {high:g}]; give the smaller number first")
     if not low < high or not low <= start <= high:
         raise ConfigError(f"config: target.between: is [{low:g}, {high:g}]; {target.vary} = {start:g} must be inside")

@@ -12,8 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..config.base import nearest
+from ..config.base import fields, kinds, nearest
 from ..config.dotted_names import numeric_fields, raw_with_numbers, with_numbers
+from ..config.hints import as_number, written
 from ..config.messages import Together, examine, rests_on
 from ..config.schema import MOST_POINTS, PointConfig, StudyConfig
 from ..errors import ConfigError
@@ -63,8 +64,12 @@ def _scannable(
     """The names that can be scanned; mistakes in other names and in values are reported."""
     valid = {name for name in numeric_fields(config) if not name.startswith("compute.")}
     for name, values in columns.items():
-        mistakes = [] if name in valid or rests_on([str(name)], unsure) else [_wrong_name(valid, name)]
-        mistakes += [_wrong_value(value) for value in values if not _is_number(value)]
+        field = fields(StudyConfig).get(str(name))
+        if name not in valid and field and not {int, float, list, dict} & {*kinds(field)}:
+            mistakes = ["only numbers can be scanned"]
+        else:
+            mistakes = [] if name in valid or rests_on([str(name)], unsure) else [_wrong_name(valid, name)]
+            mistakes += [_wrong_value(value) for value in values if not _is_number(value)]
         shown = name if str(name).isprintable() else repr(name)
         for mistake in mistakes:
             together.tell(f"config: scan: {shown}: {mistake}")
@@ -282,5 +287,6 @@ def _wrong_name(valid: set[str], name: Any) -> str:
 
 
 def _wrong_value(value: Any) -> str:
-    hint = " (YAML takes it for text; write 1e5 as 100000)" if isinstance(value, str) else ""
+    meant = as_number(value.strip()) if isinstance(value, str) else None
+    hint = f" (YAML takes it for text; write {value.strip()} as {written(meant)})" if meant is not None else ""
     return f"{value!r:.80} is not a finite number{hint}"

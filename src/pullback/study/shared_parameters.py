@@ -119,9 +119,12 @@ def check_systematics(model: Model, section: Mapping[str, Any]) -> None:
 
     """
     known, mistakes = targets(model), []
+    unused = set(model.parameters) - set(model.infer_uses)
     for name in names_of(section):
         value = section[name]
-        if name not in known:
+        if re.sub(r"^model\.|\[\d+\]$", "", name) in unused and name.startswith("model."):
+            mistakes.append(f"config: systematics: {name}: the inference does not use it, so it shifts no result")
+        elif name not in known:
             mistakes.append(f"config: systematics: {name}: no such number of the model; {nearest(name, known)}")
         elif not _is_uncertainty(value):
             mistakes.append(

@@ -7,6 +7,9 @@ from jaxtyping import Float
 
 GOLDEN = (5**0.5 - 1) / 2
 
+MUONS_PER_EXPERIMENT = 200
+"""Toy muons of a point that take part in pseudo-experiments, distributed over its blocks like all toy muons."""
+
 FEWEST_SHOWN = 100
 """Minimum number of toy muons in figures, if the point has as many."""
 

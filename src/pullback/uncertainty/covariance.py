@@ -53,7 +53,7 @@ def standard_deviations(sigma: HitUncertainty, hits: Tensor, checked: bool = Tru
     if muons == coordinates > 1 and shape == (muons,):
         raise ValueError(
             f"sigma of shape {shape} is ambiguous for {muons} muons with {coordinates} coordinates: write "
-            f"(1, {coordinates}) for one of each coordinate, or ({muons}, 1) for one of each muon"
+            f"(1, {coordinates}) for one per coordinate, or ({muons}, 1) for one per muon"
         )
     if shape not in allowed:
         raise ValueError(
@@ -67,7 +67,7 @@ def standard_deviations(sigma: HitUncertainty, hits: Tensor, checked: bool = Tru
 
 
 def _array(name: str, given: HitUncertainty, hits: Tensor) -> Tensor:
-    """HitUncertainty as a tensor of the hits' precision, where the hits are."""
+    """The uncertainty of the hits as a tensor of the hits' precision, where the hits are."""
     try:
         return torch.as_tensor(given, dtype=hits.dtype, device=hits.device)
     except (TypeError, ValueError, RuntimeError):

@@ -24,14 +24,14 @@ Refuse = Callable[[str, Exception | None], NoReturn]
 
 @runtime_checkable
 class DescribedInference(Protocol):
-    """An inference that says more about itself. Any function may have one of the attributes, some, or none."""
+    """An inference with attributes that describe it; a plain function may have any of them."""
 
     missing: bool
     """Whether NaN stands for a missing hit."""
     periods: tuple[float, ...] | None
     """Period of each observable that is an angle on a circle, and 0 for the others."""
     refuse: Refuse | None
-    """What to raise errors by."""
+    """Raises errors of the inference."""
 
     def __call__(self, hits: Float[Tensor, "muon coordinate"], /) -> Float[Tensor, "muon observable"]:
         """The observables of each muon."""
@@ -48,5 +48,5 @@ def periods_of(infer: Infer | DescribedInference) -> tuple[float, ...] | None:
 
 
 def refuse_of(infer: Infer | DescribedInference) -> Refuse | None:
-    """What to raise errors by, for an inference that knows better where it comes from, as that of a user's file."""
+    """Raises errors that name where the inference comes from, such as a user's file."""
     return getattr(infer, "refuse", None)

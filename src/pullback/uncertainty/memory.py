@@ -24,8 +24,8 @@ def keep_freed() -> None:
 def large(like: Tensor, muons: int) -> Tensor:
     """An empty tensor (muon, …) for this number of muons, otherwise like another.
 
-    On the CPU by numpy, which asks Linux for pages of 2 MiB: the first touch of so many small ones takes several
-    times as long as writing to them.
+    On the CPU by numpy, which asks Linux for pages of 2 MiB: touching as much memory first in pages of
+    4 KiB takes several times as long as writing to them.
     """
     shape = (muons, *like.shape[1:])
     if like.device.type != "cpu" or not math.prod(shape):  # an empty array can't be viewed as another type

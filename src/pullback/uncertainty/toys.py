@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -118,7 +119,7 @@ def run_toys(
     ------
     TypeError, ValueError
         Both of sigma and covariance, or neither; hits of a wrong type or shape; an impossible sigma or covariance;
-        fewer than 2 toys.
+        toys that are not a whole number, or fewer than 2.
 
     Source: propagation of distributions by Monte Carlo, JCGM 101:2008, clause 7.
 
@@ -160,6 +161,8 @@ def throw_toys(
     """
     if not all(isinstance(rng, AnyGenerator) for rng in rngs):
         raise TypeError('rng must be a numpy random generator, such as pullback.random_stream(seed, "toys")')
+    if not isinstance(toys, Integral):
+        raise ValueError(f"toys must be a whole number, not {toys!r}")
     if toys < 2:
         raise ValueError(f"toys must be at least 2 to have a spread, not {toys}")
     keep_freed()

@@ -12,13 +12,18 @@ from .evidence import DiagnosticResult, Estimate, Judgement, worst
 
 
 class Diagnostic(NamedTuple):
-    """A diagnostic: name, expected value, whether the verdict depends on it, and what it can and cannot detect."""
+    """A diagnostic: name, expected value, whether the verdict depends on it, and what it can and cannot detect.
+
+    `too_low` and `too_high` are the possible causes of a value that is; without them, these are what it can detect.
+    """
 
     name: str
     right: float
     decides: bool
     sees: str
     misses: str
+    too_low: str = ""
+    too_high: str = ""
 
 
 DIAGNOSTICS = {
@@ -77,6 +82,8 @@ DIAGNOSTICS = {
         False,
         "strips, which have too few hits in the middle",
         "tails, if the core of the noise is as assumed",
+        too_low="noise wider than stated; strips, which have too few hits in the middle",
+        too_high="noise narrower than stated; clipped noise",
     ),
     "coverage95": Diagnostic(
         "coverage of ±1.96 σ, linear domain",
@@ -84,6 +91,8 @@ DIAGNOSTICS = {
         False,
         "strips and clipped noise, which always cover; and tails",
         "how far off the hits outside the interval are",
+        too_low="noise wider than stated; tails",
+        too_high="noise narrower than stated; strips or clipped noise, which have no hits far out",
     ),
     "scatter": Diagnostic(
         "scatter of closure between muons, linear domain",

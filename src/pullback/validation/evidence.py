@@ -39,12 +39,15 @@ class Estimate(Record):
     """A number with standard error and confidence interval; if it is judged, with its verdict."""
 
     value: Number
+    """The number itself."""
     low: Number
     """Lower end of its interval, at the confidence of `validation.confidence`."""
     high: Number
+    """Upper end of its interval."""
     se: Number | None = None
     """Standard error; of a root mean square, the standard error of its square."""
     verdict: Verdict | None = None
+    """Absent if it is not judged."""
     factor: Number | None = None
     """If inconclusive: the factor by which the sample must grow for a decision."""
 
@@ -62,10 +65,15 @@ class Offsets(Record):
     """Deviations that should be 0: bias in units of σ, ends of both intervals in units of their half-width."""
 
     bias: Deviation
+    """Mean of the toys minus recorded value and quoted bias, over σ."""
     low68: Deviation
+    """Lower end of the 68.27 % interval."""
     high68: Deviation
+    """Upper end of the 68.27 % interval."""
     low95: Deviation
+    """Lower end of the 95 % interval."""
     high95: Deviation
+    """Upper end of the 95 % interval."""
 
     def of(self, name: Offset) -> Deviation:
         """One of them by name."""
@@ -86,11 +94,15 @@ class Pulls(Record):
     """Pulls, (recorded − true)/σ; known for at least two muons."""
 
     mean: Estimate
+    """Should be 0."""
     sd: Estimate
+    """Standard deviation about the mean; should be 1."""
     rms: Number
+    """Root mean square about 0."""
     coverage68: Estimate
     """Share of muons whose 68.27 % interval contains the truth."""
     coverage95: Estimate
+    """Share of muons whose 95 % interval contains the truth."""
 
     def coverage(self, level: Level) -> Estimate:
         """The coverage of one of the intervals."""
@@ -109,15 +121,19 @@ class Statistics(Record):
     linear_valid: Number | None = None
     """Share of the muons for which linear propagation is valid."""
     mean_value: Number | None = None
+    """Mean of the observable at the recorded hits, in its unit."""
     mean_sigma: Number | None = None
+    """Mean of σ, in the unit of the observable."""
     toy_muons: int
     """Muons with toys."""
     toys: int
+    """Toys of all these muons."""
     ratio: Estimate | None = None
     """Closure: standard deviation of toys over σ."""
     ratio_rms: Estimate | None = None
     """Root mean square of its deviation from 1 over muons; of the quoted σ only."""
     offsets: Offsets
+    """Bias and ends of the intervals, compared with the toys."""
     pulls: Pulls | None = None
     """Of simulated muons."""
 
@@ -134,9 +150,11 @@ class Bin(Statistics):
     """A bin of the distance from the fold in units of the linear σ."""
 
     low: float
+    """Lower edge."""
     high: Number
-    """Null if the bin has no upper end."""
+    """Upper edge; null if the bin has none."""
     verdict: Verdict | NotJudged
+    """The worst verdict on a number of the bin, or why it has none."""
     factor: Number | None = None
     """If inconclusive: the factor by which the number of toys must grow for a decision."""
 
@@ -146,16 +164,20 @@ class ClosureScatter(Record):
     """Scatter of closure between muons over that expected of independent toys."""
 
     all: Estimate
+    """Over all muons; should be 1, and more where closure drifts with the value."""
     local: Estimate
     """Between neighbours in the value of the observable."""
     verdict: Verdict
+    """Fail where it is clearly too small, since the toys then share noise."""
 
 
 class DomainStatistics(Statistics):
     """The muons for which a σ is judged: far from the fold for the linear σ, all of them for the quoted one."""
 
     low: float
+    """Distance from the fold, in σ, at which it begins."""
     high: Number
+    """Null: it has no upper end."""
     pull_sd_verdict: Verdict | None = None
     """Inconclusive also with fewer than two pulls."""
     scatter: ClosureScatter | None = None
@@ -166,14 +188,21 @@ class Counts(Record):
     """Counts of the muons of a point, in all bins together."""
 
     muons: int
+    """All muons."""
     hit_not_finite: int
+    """Muons with a hit that is NaN or infinite, or with too few hits."""
     value_not_finite: int
+    """Muons with finite hits whose observable is NaN or infinite, at the recorded or the true hits."""
     no_standard_deviation: int
     """Muons with such heavy tails that they have intervals only."""
     sigma_negative: int
+    """Muons with a negative σ."""
     sigma_zero_or_nan: int
+    """Muons with no σ or σ = 0, although their hits and values are finite."""
     interval_unusable: int
+    """Muons with an interval that is not finite, or with a 68.27 % interval not inside the 95 % interval."""
     sigma_not_linear: int
+    """Muons flagged as linear whose σ is not the linear one."""
     toys_contradict: int
     """Muons whose toys contradict their `linear_valid`."""
     sd_withheld: int
@@ -183,6 +212,7 @@ class Counts(Record):
     toys_disagree: int
     """Those among them that disagree with `linear_valid`."""
     toys_without_spread: int
+    """Toy muons without a σ, or whose toys have no finite standard deviation."""
     toys_unsettled: int
     """Muons whose toys reached the maximum number without becoming stable."""
 
@@ -191,22 +221,30 @@ class Judgement(Record):
     """The verdict on one σ of one observable at one scan point."""
 
     sigma: Sigma
+    """Which of the two σ."""
     verdict: Verdict
+    """The worst verdict on its bins, its domain and its counts."""
     reasons: list[str]
     """Why it is not a pass."""
     more: list[str]
     """What would decide it."""
     counts: Counts
+    """Numbers of muons by what is wrong with them."""
     bins: list[Bin]
+    """In order of the distance from the fold."""
     overall: Statistics
+    """All muons."""
     domain: DomainStatistics
+    """The muons for which this σ is judged."""
 
 
 class DiagnosticResult(Record):
     """The number furthest from its expected value, and the worst verdict."""
 
     value: Number
+    """The number."""
     verdict: Verdict
+    """Its verdict; of several bins, the worst."""
 
 
 @final
@@ -214,7 +252,9 @@ class Expected(Record):
     """A number, and its expected value."""
 
     value: Number
+    """The number found."""
     expected: Number
+    """Its prediction."""
 
 
 @final
@@ -222,6 +262,7 @@ class UncertaintyOfMean(Record):
     """The standard uncertainty of the mean over all muons of the point, and its two parts."""
 
     total: Number
+    """Root of the sum of the squares of both parts."""
     independent: Number
     """This part shrinks with the number of muons."""
     shared: Number
@@ -233,9 +274,13 @@ class Shared(Record):
     """The uncertainty that all muons share, and whether pseudo-experiments confirm it."""
 
     mean_uncertainty: UncertaintyOfMean | None = None
+    """Absent without muons."""
     experiments: int
+    """Number of pseudo-experiments."""
     experiment_muons: int
+    """Number of muons in each."""
     verdict: Verdict
+    """The worst verdict on `total` and `mean`."""
     total: Estimate | None = None
     """Scatter of a muon over pseudo-experiments, divided by the total σ."""
     mean: Estimate | None = None
@@ -250,24 +295,35 @@ class Entry(Record):
     """The evidence on one observable at one scan point."""
 
     point: str
+    """Label of the scan point."""
     observable: str
+    """Name of the observable."""
     values: dict[str, float]
     """The scanned parameters."""
     verdict: Verdict
+    """The worst of the verdicts on both σ and on the shared uncertainty."""
     reasons: list[str]
+    """Why it is not a pass."""
     more: list[str]
+    """What would decide it if inconclusive."""
     linear_valid: Number | None = None
     """Share of muons for which linear propagation is valid."""
     diagnostics: dict[str, DiagnosticResult]
+    """Results by the name of the diagnostic; the report explains each."""
     linear: Judgement
+    """The judgement of the linear σ."""
     quoted: Judgement
+    """The judgement of the quoted σ."""
     chi2_per_ndf: Number | None = None
+    """χ² of the fits per degree of freedom, over all muons of the point; absent without a fit."""
     budget: dict[str, Number]
     """Share of each source in the mean variance."""
     budget_variance: Number | None = None
+    """The mean variance, of which `budget` holds the shares; absent with a single source."""
     design: dict[str, Number | None]
     """Derivative of the mean linear σ with respect to each parameter."""
     shared: Shared | None = None
+    """Absent without systematics."""
 
     def of(self, sigma: Sigma) -> Judgement:
         """The judgement of one of the two σ."""
@@ -278,8 +334,11 @@ class Evidence(EvidenceFile):
     """The verdict on a study and all numbers that it is based on."""
 
     study: str
+    """Name of the study."""
     verdict: Verdict
+    """The worst verdict of all entries."""
     config_digest: str
+    """SHA-256 of all that determines the results: config, scan points, and digests of the files it names."""
     content_digest: str
     """SHA-256 of the content of `study.h5`."""
     points: list[Entry]

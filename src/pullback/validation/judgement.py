@@ -1,6 +1,6 @@
 """Is σ right? An equivalence test of the linear and the quoted σ against toys and truth, in bins of θ/σ.
 
-ToySettings are thrown around the recorded hits, where σ is quoted. These numbers are judged:
+Toys are thrown around the recorded hits, where σ is quoted. These numbers are judged:
 
 - *Closure*: standard deviation of the toys over σ.
 - *Ends*: ends of the toys' intervals minus ends of the quoted intervals, over the half-width of the quoted interval.
@@ -65,9 +65,13 @@ NARROWEST_SCATTER = 0.8
 class Judge:
     """Judges one σ of one observable at one point by its tally."""
 
-    def __init__(self, tally: Tally, settings: Validation, toys: ToySettings, among: int):
-        """Judge one of `among` tallies of the study; `settings.domain` must be the domain of the tally's bins."""
-        self.settings, self.toys, self.sigma, self.quoted = settings, toys, tally.sigma, tally.sigma == "quoted"
+    def __init__(self, tally: Tally, settings: Validation, toys: ToySettings, among: int, place: str = "θ/σ"):
+        """Judge one of `among` tallies of the study; `settings.domain` must be the domain of the tally's bins.
+
+        `place` is what the distance from the fold is called; empty without a fold.
+        """
+        self.settings, self.toys, self.place = settings, toys, place
+        self.sigma, self.quoted = tally.sigma, tally.sigma == "quoted"
         self.edges, self.counts, self.has_truth = tally.edges, Counts(**tally.counts), tally.has_truth
         self.sums, self.measured = tally.bins, tally.toys
         bins = len(self.edges) - 1
@@ -86,7 +90,7 @@ class Judge:
         return Judgement(
             sigma=self.sigma,
             verdict=worst([of_bins, domain.pull_sd_verdict, scatter and scatter.verdict, *failed]),
-            reasons=[*reasons(self.sigma, self.counts, bins, domain)],
+            reasons=[*reasons(self.sigma, self.counts, bins, domain, self.place)],
             more=advice(self.toys, tolerance, self.sigma, muons, bins, domain),
             counts=self.counts,
             bins=bins,

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from ..config.schema import ToySettings
+from ..models import Quantity
 from ..statistics.intervals import Verdict, equivalence
 from ..uncertainty.monte_carlo import FEWEST_FOR_ENDS
 from .evidence import OFFSETS, Bin, Counts, DomainStatistics, Estimate, Offset, Shared, Sigma, worst
@@ -48,12 +49,28 @@ def defects(sigma: Sigma, counts: Counts) -> Iterator[str]:
         yield f"toys of {disagreeing} of {telling} muons disagree with linear_valid"
 
 
-def reasons(sigma: Sigma, counts: Counts, bins: Sequence[Bin], domain: DomainStatistics) -> Iterator[str]:
-    """Why the verdict on a σ is not a pass."""
+def over_sigma(symbol: str) -> str:
+    """A symbol over σ, in brackets where it would be misread.
+
+    >>> over_sigma("θ"), over_sigma("q/p")
+    ('θ/σ', '(q/p)/σ')
+
+    """
+    return f"({symbol})/σ" if "/" in symbol or " " in symbol else f"{symbol}/σ"
+
+
+def place_of(observable: Quantity, observables: Sequence[Quantity]) -> str:
+    """What an observable's distance from the fold is called; nothing without one."""
+    fold = observable.fold or observable.name
+    return next((over_sigma(each.symbol) for each in observables if each.name == fold), "")
+
+
+def reasons(sigma: Sigma, counts: Counts, bins: Sequence[Bin], domain: DomainStatistics, place: str) -> Iterator[str]:
+    """Why the verdict on a σ is not a pass; `place` is what the distance from the fold is called."""
     yield from defects(sigma, counts)
     for each in bins:
         if each.verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE):
-            yield from _of_bin(sigma, each)
+            yield from _of_bin(sigma, each, place)
     if not any(isinstance(each.verdict, Verdict) for each in bins):
         yield "no muons in the linear domain" if sigma == "linear" else "no muons with a usable σ"
     if domain.pull_sd_verdict not in (None, Verdict.PASS):
@@ -64,21 +81,21 @@ def reasons(sigma: Sigma, counts: Counts, bins: Sequence[Bin], domain: DomainSta
         yield f"scatter of closure between muons is {low:.3f} of that of independent toys; do they share noise?"
 
 
-def _of_bin(sigma: Sigma, each: Bin) -> Iterator[str]:
+def _of_bin(sigma: Sigma, each: Bin, place: str) -> Iterator[str]:
     """Why a bin does not pass."""
     high = f" < {each.high:g}" if math.isfinite(each.high) else ""
-    where = f"at {each.low:g} ≤ θ/σ{high}"
+    where = f" at {each.low:g} ≤ {place}{high}" if place else ""  # without a fold there is but one bin
     if not each.toy_muons:
-        yield f"no toys {where}"
+        yield f"no toys{where}"
         return
     if each.ratio and each.ratio.verdict != Verdict.PASS:
-        yield f"toy sd / σ = {_limits(each.ratio)} {where}"
+        yield f"toy sd / σ = {_limits(each.ratio)}{where}"
     elif each.ratio_rms and each.ratio_rms.verdict != Verdict.PASS:
-        yield f"root mean square deviation of σ over muons = {_limits(each.ratio_rms)} {where}"
+        yield f"root mean square deviation of σ over muons = {_limits(each.ratio_rms)}{where}"
     if sigma == "linear":
         return
     if any(end.mean is None for end in each.offsets.ends):
-        yield f"too few toys for the ends of intervals {where}"
+        yield f"too few toys for the ends of intervals{where}"
     deviations = [(name, each.offsets.of(name)) for name in OFFSETS]
     numbers = [(name, of.mean, "") for name, of in deviations]
     numbers += [(name, of.rms, " in root mean square") for name, of in deviations]
@@ -87,7 +104,7 @@ def _of_bin(sigma: Sigma, each: Bin) -> Iterator[str]:
         number, name, how = max(wrong, key=lambda found: (found[0].verdict == Verdict.FAIL, abs(found[0].value)))
         unit = "σ" if name == "bias" else "half-widths"
         others = f", the worst of {len(wrong)} such numbers," if len(wrong) > 1 else ""
-        yield f"{NAMES[name]} of toys{others} is {_limits(number, '+')} {unit} off{how} {where}"
+        yield f"{NAMES[name]} of toys{others} is {_limits(number, '+')} {unit} off{how}{where}"
 
 
 def _limits(number: Estimate, sign: str = "") -> str:
@@ -148,7 +165,7 @@ def of_shared(shared: Shared) -> str:
     """Why the pseudo-experiments do not pass."""
     if shared.experiment_muons < 2:
         return "fewer than two muons are in the pseudo-experiments"
-    names = {"scatter over experiments / total σ": shared.total}
+    names = {"scatter over pseudo-experiments / total σ": shared.total}
     names["scatter of the mean pull / expected scatter"] = shared.mean
     found = [f"{name} = {_limits(each)}" for name, each in names.items() if each and each.verdict != Verdict.PASS]
     if shared.mean is None:

@@ -23,7 +23,7 @@ from .csv_tables import write_config, write_points, write_tables
 from .diagnostics import diagnose
 from .evidence import SIGMAS, Entry, Evidence, evidence_schema, worst
 from .judgement import Judge
-from .reasons import of_shared
+from .reasons import of_shared, place_of
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ def validate(study: Study, tallies: Sequence[str | Path], outputs: Outputs) -> N
                 found.merge(arrays)
                 if part.last == block_count(part.muons):
                     point, observables = points[part.label], study.model.observables
-                    entries += [_entry(point, part, each, found, among) for each in observables]
+                    entries += [_entry(point, part, each, observables, found, among) for each in observables]
         log.info("tally %d of %d read: %s", index + 1, len(study.batches), name)
     write_config(study, outputs.config)
     write_points(study, outputs.points)
@@ -106,13 +106,16 @@ def check(validation: str | Path, strict: bool) -> str:
     return line
 
 
-def _entry(point: Point, part: Part, observable: Quantity, found: PointTally, among: int) -> Entry:
-    """The evidence on an observable at a point, one of `among` in the study, from the tally of all muons."""
+def _entry(
+    point: Point, part: Part, observable: Quantity, observables: Sequence[Quantity], found: PointTally, among: int
+) -> Entry:
+    """The evidence on one of the observables at a point, one of `among` in the study, from the tally of all muons."""
+    place = place_of(observable, observables)
     settings, sums = point.config.validation, found.sums[observable.name]
     # The lower edge of the linear domain of this observable.
     claims = settings.model_copy(update={"domain": max(settings.domain, observable.domain)})
     tallies = found.of(observable.name)
-    linear, quoted = (Judge(tallies[sigma], claims, point.config.toys, among).result() for sigma in SIGMAS)
+    linear, quoted = (Judge(tallies[sigma], claims, point.config.toys, among, place).result() for sigma in SIGMAS)
     both, sources, systematics = (linear, quoted), shared_parameters.sources_of(part), part.config.systematics
     verdicts = [linear.verdict, quoted.verdict]
     reasons = [f"{judgement.sigma} σ: {reason}" for judgement in both for reason in judgement.reasons]

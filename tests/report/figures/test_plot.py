@@ -117,7 +117,7 @@ def panels(run, evidence, kind):
 def test_several_observables_share_figures(track):
     run, _ = track
     stems = [figure.stem for figure in gallery(run.study)]
-    kinds = ("hits", "value", "sigma", "law", "ends", "pulls", "coverage", "budget", "systematics")
+    kinds = ("hits", "value", "sigma", "validity", "ends", "pulls", "coverage", "budget", "systematics")
     assert stems[:9] == [f"{kind}.nominal" for kind in kinds]
     assert stems[9:] == ["sigma.worst", "ends.worst", "pulls.worst", "scan.scan", "budget.scan"]
 
@@ -166,6 +166,12 @@ def test_bins_are_of_the_distance_from_the_fold_that_there_is(track):
     assert [label.get_text() for label in axes[1].get_xticklabels()] == ["dx/dz", "x(0)"]
 
 
+def test_the_axis_says_at_which_hits(track):
+    axes, _, _ = panels(*track, "validity")
+    assert axes[1].get_xlabel() == "θ/σ"
+    assert "share with linear propagation valid, at true hits" in axes[1].get_legend_handles_labels()[1]
+
+
 def test_missing_hits_are_counted(track):
     axes, columns, _ = panels(*track, "hits")
     shares = [bar.get_height() for bar in axes[2].patches]
@@ -190,7 +196,7 @@ def test_recorded_hits_in_layers(tmp_path):
     raw = {"study": "s", "model": {"name": "track"}, "source": source, "toys": {"per_muon": 100}}
     run, evidence = drawn(raw, tmp_path / "out")
     assert [figure.stem for figure in gallery(run.study)] == [
-        f"{kind}.nominal" for kind in ("hits", "value", "sigma", "law", "ends", "budget")
+        f"{kind}.nominal" for kind in ("hits", "value", "sigma", "validity", "ends", "budget")
     ]
     axes, _, _ = panels(run, evidence, "hits")
     assert [bar.get_height() for bar in axes[1].patches] == [0.75, 0.5, 1.0]
@@ -274,8 +280,8 @@ def test_the_ends_figure_shows_the_evidence(scan):
         assert [mean.value for mean in means if mean] in shown
 
 
-def test_the_law_figure_shows_where_it_holds(scan):
-    (_, right), columns = lines(*scan, "law")
+def test_the_validity_figure_shows_where_linear_propagation_is_valid(scan):
+    (_, right), columns = lines(*scan, "validity")
     shown = dict(right)
     linear, quoted = columns["sigma_theta_linear"], columns["sigma_theta"]
     place = np.abs(columns["theta"]) / linear
@@ -330,7 +336,7 @@ def test_recorded_hits_of_few_or_no_use(tmp_path, rows):
     (tmp_path / "hits.csv").write_text("x\n" + rows)
     raw = {"study": "s", "source": {"kind": "recorded", "file": str(tmp_path / "hits.csv")}, "toys": {"per_muon": 100}}
     run, _ = drawn(raw, tmp_path / "out")
-    assert [figure.kind for figure in gallery(run.study)] == ["hits", "value", "sigma", "law", "ends"]
+    assert [figure.kind for figure in gallery(run.study)] == ["hits", "value", "sigma", "validity", "ends"]
 
 
 FEW = {"study": "s", "source": {"muons": 300}, "toys": {"muons": 20, "per_muon": 100, "experiments": 100}}

@@ -25,7 +25,7 @@ from ...study.plan import Study
 from ...study.toy_selection import blocks_shown, share
 from ...validation.bin_sums import distance
 from ...validation.evidence import Bin, Entry, Estimate, Evidence, Level, Sigma
-from ..formats import over_sigma
+from ...validation.reasons import over_sigma
 from ..gallery import Figure, point_of
 
 if TYPE_CHECKING:
@@ -269,7 +269,7 @@ def panels(
 
 
 class BinPanel(NamedTuple):
-    """A panel with bins along its axis: what it is of, what the bins are of, their names, and what is in them."""
+    """A panel with bins along its axis: title, quantity that is binned, labels of the bins, and the bins of both σ."""
 
     title: str
     place: str
@@ -314,7 +314,7 @@ def ticks(axes: Axes, words: Sequence[str], place: str) -> None:
 
 
 def in_bins(axes: Axes, estimates: Sequence[Estimate | None], shift: float = 0.0, **style: Any) -> None:
-    """An estimate of each bin with its interval, in those bins that have it."""
+    """Plot the estimate of each bin with its interval; bins without an estimate stay empty."""
     known = {place + shift: each for place, each in enumerate(estimates) if each and np.isfinite(each.value)}
     value, low, high = (np.array([getattr(each, of) for each in known.values()]) for of in ("value", "low", "high"))
     axes.errorbar(np.array([*known]), value, [value - low, high - value], capsize=3, ls="none", **style)

@@ -285,7 +285,7 @@ def _coverage(subject: Subject) -> Canvas:
     return canvas
 
 
-def _law(subject: Subject) -> Canvas:
+def _validity(subject: Subject) -> Canvas:
     folded = [each for each in subject.observables if each.fold]
     found = of_bins(folded)
     canvas, (first, *grid) = panels(1 + len(folded), *((4.5, 3.4) if subject.one_hit else (3.2, 2.6)))
@@ -295,7 +295,7 @@ def _law(subject: Subject) -> Canvas:
         _valid_of_each(first, subject.observables)
         for axes, panel in zip(grid, found, strict=True):
             edges = [bin_.low for bin_ in panel.quoted]
-            label = "share with linear propagation valid"
+            label = f"share with linear propagation valid{'' if subject.recorded else ', at true hits'}"
             axes.stairs(_valid(panel.quoted)[:-1], edges, color=GREY, alpha=0.3, fill=True, label=label)
     for axes, each in zip(grid, folded, strict=True):
         _near_fold(axes, each)
@@ -344,13 +344,15 @@ def _near_fold(axes: Axes, each: Observable) -> None:
             distance[near], ratio, line if one_hit else marker, color=colour, label=f"{label} / linear σ", **style
         )
     axes.axhline(1, color="black", lw=0.6)
-    axes.set(xlabel=f"{each.place} at the recorded hit", xlim=(0, limit), title=each.symbol)
+    # Of simulated hits, the shares in the panels of other models are in bins at the true hits.
+    at = " at the recorded hit" if one_hit or each.subject.recorded else ""
+    axes.set(xlabel=f"{each.place}{at}", xlim=(0, limit), title=each.symbol)
     if not one_hit:
         axes.set_ylim(-0.3, 1.6)
 
 
 def _size(views: Sequence[Any]) -> tuple[float, float]:
-    """The size of each of some panels with bins."""
+    """Size of a panel with bins."""
     return (6.5, 3.6) if len(views) == 1 else (4.6, 2.8)
 
 
@@ -365,7 +367,7 @@ OF_POINT: dict[str, Callable[[Subject], Canvas]] = {
     "hits": _hits,
     "value": _value,
     "sigma": closure,
-    "law": _law,
+    "validity": _validity,
     "ends": _ends,
     "pulls": _pulls,
     "coverage": _coverage,
