@@ -12,7 +12,7 @@ from ..models import NO_FOLD, Quantity
 from ..study.plan import Study
 from ..validation.csv_tables import scanned
 from ..validation.evidence import Evidence
-from .formats import count, figures, over_sigma, percent
+from .formats import count, figures, known, over_sigma, percent
 
 
 def digits(number: int) -> str:
@@ -145,7 +145,7 @@ class SetupWording:
         return text
 
     def _fit(self) -> Markup | str:
-        fits = [entry.chi2_per_ndf for entry in self.entries if entry.chi2_per_ndf is not None]
+        fits = known(entry.chi2_per_ndf for entry in self.entries)
         if not fits:
             return ""
         values = " to ".join(dict.fromkeys(figures(each, 3) for each in (min(fits), max(fits))))

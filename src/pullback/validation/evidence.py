@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Literal, final
 
 from ..statistics.intervals import Verdict
-from ..store.evidence_file import EvidenceFile, Number, Record
+from ..store.evidence_file import EvidenceFile, Number, Record, Unbounded
 
 Sigma = Literal["linear", "quoted"]
 """The two uncertainties of an observable that are judged."""
@@ -45,7 +45,7 @@ class Estimate(Record):
     se: Number | None = None
     """Standard error; of a root mean square, the standard error of its square."""
     verdict: Verdict | None = None
-    factor: Number | None = None
+    factor: Unbounded | None = None
     """If inconclusive: the factor by which the sample must grow for a decision."""
 
 
@@ -134,10 +134,10 @@ class Bin(Statistics):
     """A bin of the distance from the fold in units of the linear σ."""
 
     low: float
-    high: Number
+    high: Unbounded
     """Null if the bin has no upper end."""
     verdict: Verdict | NotJudged
-    factor: Number | None = None
+    factor: Unbounded | None = None
     """If inconclusive: the factor by which the number of toys must grow for a decision."""
 
 
@@ -155,7 +155,7 @@ class DomainStatistics(Statistics):
     """The muons for which a σ is judged: far from the fold for the linear σ, all of them for the quoted one."""
 
     low: float
-    high: Number
+    high: Unbounded
     pull_sd_verdict: Verdict | None = None
     """Inconclusive also with fewer than two pulls."""
     scatter: ClosureScatter | None = None
@@ -265,7 +265,7 @@ class Entry(Record):
     budget: dict[str, Number]
     """Share of each source in the mean variance."""
     budget_variance: Number | None = None
-    design: dict[str, Number | None]
+    design: dict[str, Number]
     """Derivative of the mean linear σ with respect to each parameter."""
     shared: Shared | None = None
 
