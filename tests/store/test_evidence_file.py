@@ -14,7 +14,7 @@ class Numbers(EvidenceFile):
     c: Number | None = None
     d: Unbounded = 0.0
     e: Unbounded | None = None
-    f: dict[str, Number] = {}
+    f: tuple[dict[str, Number], ...] = ()
 
 
 def test_what_is_written_is_read_and_has_no_nan(tmp_path):
@@ -31,7 +31,7 @@ def test_what_is_written_is_read_and_has_no_nan(tmp_path):
 @pytest.mark.parametrize("limit", [None, math.inf, 1 / 3])
 def test_numbers_of_all_kinds_are_read_as_they_were_written(tmp_path, number, limit):
     path, known = tmp_path / "validation.json", -9.0 if number is None else number
-    written = Numbers(verdict="pass", a=known, b=(known, 2.0), c=number, d=limit or 1.0, e=limit, f={"x": known})
+    written = Numbers(verdict="pass", a=known, b=(known, 2.0), c=number, d=limit or 1.0, e=limit, f=({"x": known},))
     written.write(path)
     read = Numbers.read(path)
     assert repr(read.model_copy(update={"digest": ""})) == repr(written)

@@ -412,7 +412,7 @@ def load(raw: Any, *, where: str = "config") -> StudyConfig:
     return checked(StudyConfig, raw, where)
 
 
-def examined(raw: Any) -> Examined:
+def examined(raw: Any) -> Examined[StudyConfig]:
     """A config with all that is wrong with it.
 
     Raises

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 
 from ..config.schema import Recorded
 from ..store import artefact, columns
@@ -16,8 +17,11 @@ from ..store.artefact import Reader
 from ..study.artefact_configs import ArtefactConfig
 from ..study.batches import Batch, Part
 from ..study.blocks import Block
+from ..uncertainty.arrays import Tensor
 
 if TYPE_CHECKING:
+    import torch
+
     from ..hits import HitsFile
 
 log = logging.getLogger(__name__)
@@ -48,8 +52,8 @@ def hits_file(part: Part[ArtefactConfig]) -> HitsFile:
 
 
 def read_hits(
-    reader: Reader, part: Part[ArtefactConfig], place: HitKind, block: Block, where: Any = "cpu"
-) -> tuple[Any, Any]:
+    reader: Reader, part: Part[ArtefactConfig], place: HitKind, block: Block, where: str | torch.device = "cpu"
+) -> tuple[Float[Tensor, "muon coordinate"], Float[Tensor, "muon ..."] | None]:
     """The hits of a block, and their covariances if recorded, as tensors on a device."""
     import torch
 

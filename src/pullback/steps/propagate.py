@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from ..store import artefact, columns
 from ..store.columns import FLAGS
 from ..study.artefact_configs import SigmaConfig
 from ..study.batches import Batch
+from ..uncertainty.arrays import Tensor
 from .common import RECO, TRUTH, arrays, log, open_parents, progress, read_hits
 
 
@@ -60,7 +60,7 @@ def propagate_uncertainty(
                 table.append(arrays(propagate(infer, hits, covariance=hit_covariance(part.model, parameters, hits))))
 
 
-def _flag(infer: Callable, hits: Any, quoted: dict[str, np.ndarray]) -> np.ndarray:
+def _flag(infer: Callable, hits: Tensor, quoted: dict[str, np.ndarray]) -> np.ndarray:
     """Bits (muon, observable) that say why an uncertainty must not be used."""
     from ..uncertainty.jacobians import usable_muons
 
