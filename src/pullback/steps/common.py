@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ..config.schema import Recorded
+from ..errors import ConfigError
 from ..store import artefact, columns
 from ..store.artefact import Reader
 from ..study.artefact_configs import ArtefactConfig
@@ -60,6 +61,16 @@ def read_hits(
     recorded = reader.read(part, columns.COVARIANCE, block) if columns.has_covariances(part) else None
     hits = torch.from_numpy(reader.read(part, place.column, block)).to(where)
     return hits, None if recorded is None else torch.from_numpy(recorded).to(where)
+
+
+def configured_device(wanted: str) -> torch.device:
+    """The device of this machine for the config's `compute.device`; without it a `ConfigError`."""
+    from ..uncertainty import device
+
+    try:
+        return device.device_of(wanted)
+    except ValueError as error:
+        raise ConfigError(f"compute.{error}") from None
 
 
 def evaluate(infer: Callable, hits: np.ndarray) -> np.ndarray:

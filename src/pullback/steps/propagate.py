@@ -12,7 +12,7 @@ from ..store.columns import FLAGS
 from ..study.artefact_configs import SigmaConfig
 from ..study.batches import Batch
 from ..uncertainty.arrays import Tensor
-from .common import RECO, TRUTH, arrays, log, open_parents, progress, read_hits
+from .common import RECO, TRUTH, arrays, configured_device, log, open_parents, progress, read_hits
 
 
 def propagate_uncertainty(
@@ -28,12 +28,11 @@ def propagate_uncertainty(
     fold.
     """
     from ..detector.bound_model import bound, hit_covariance
-    from ..uncertainty.device import device_of
     from ..uncertainty.linear import propagate
     from ..uncertainty.quoting import quote
     from .components import Contributions, Design
 
-    where = device_of(device)
+    where = configured_device(device)
     log.info("on %s", where)
     with (
         open_parents(batch, {RECO: reco, TRUTH: truth}) as parents,

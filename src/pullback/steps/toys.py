@@ -22,7 +22,7 @@ from ..study.artefact_configs import ToysConfig
 from ..study.batches import Batch, Part
 from ..study.blocks import block_count
 from ..study.toy_selection import share, spread_over_all
-from .common import RECO, arrays, evaluate, log, read_hits
+from .common import RECO, arrays, configured_device, evaluate, log, read_hits
 
 if TYPE_CHECKING:
     import torch
@@ -41,12 +41,11 @@ def run_toys(batch: Batch[ToysConfig], reco: str | Path, toys: str | Path, devic
     """
     import torch
 
-    from ..uncertainty.device import device_of
     from ..uncertainty.toys import Toys, throw_toys
 
     # The config, not the job's resource, decides where random numbers come from.
     random_there = any(part.config.compute.device_random for part in batch.parts)
-    where = device_of("cuda" if random_there else device)
+    where = configured_device("cuda" if random_there else device)
     log.info("on %s", where)
     with artefact.read(reco, batch.of_kind("reco")) as parent, artefact.create(toys, batch, [parent]) as out:
         chosen = {part.label: _choose(part, parent) for part in batch.parts}
