@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
+from ..config.base import each_layer
 from ..config.dotted_names import unit_of
 from ..config.model_schema import Own
 from ..config.schema import Recorded, Simulated
@@ -104,7 +105,7 @@ class SetupWording:
 
     def _detector(self) -> Markup:
         detector, unit = self.config.detector, self.study.model.coordinates[0].unit
-        every = detector.resolution if isinstance(detector.resolution, list) else [detector.resolution]
+        every = each_layer(detector.resolution, 1)  # once if it is the same for all
         layers = f"{self.config.model.layer_count} layers, " if self.config.model.layer_count > 1 else ""
         small, scale = ("mm", 1000) if unit == "m" else (unit, 1)
         widths = ", ".join(f"{scale / each:g}" for each in every)
@@ -112,8 +113,7 @@ class SetupWording:
             layers, ", ".join(f"{each:g}" for each in every), unit, widths, small
         )
         if detector.efficiency != 1:
-            efficiency = detector.efficiency if isinstance(detector.efficiency, list) else [detector.efficiency]
-            text += f"; efficiency {', '.join(map(str, efficiency))}"
+            text += f"; efficiency {', '.join(map(str, each_layer(detector.efficiency, 1)))}"
         text += f"; noise {detector.noise.kind}"
         if detector.noise.kind != "gaussian":
             text += f", standard deviation {noise_width(detector.noise, every[0]):.3g} times the stated one"
