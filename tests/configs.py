@@ -9,6 +9,16 @@ from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 
+from pullback.config.messages import checked
+from pullback.config.plain import check_plain
+from pullback.config.schema import StudyConfig
+
+
+def load(raw: Any, *, where: str = "config") -> StudyConfig:
+    """The checked config, without a plan of its study."""
+    check_plain(raw, where)
+    return checked(StudyConfig, raw, where)
+
 
 @dataclass(frozen=True)
 class Written:

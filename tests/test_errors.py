@@ -73,10 +73,10 @@ def test_no_file_where_another_would_be_lost_is_no_error_of_config_or_results(tm
 
 
 def test_a_missing_gpu_is_an_error_of_the_config():
-    from pullback.uncertainty.device import device_of
+    from pullback.steps.common import configured_device
 
     with pytest.raises(ConfigError, match="must be auto, cpu or cuda"):
-        device_of("tpu")
+        configured_device("tpu")
 
 
 def test_one_except_clause_catches_all():

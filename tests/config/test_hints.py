@@ -1,7 +1,7 @@
 import pytest
 import yaml
+from configs import load
 
-from pullback.config.schema import load
 from pullback.errors import PullbackError
 from pullback.study.plan import Study
 

@@ -4,10 +4,10 @@ import time
 from pathlib import Path
 
 import pytest
+from configs import load
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pullback.config.schema import load
 from pullback.errors import PullbackError
 from pullback.study.plan import Study
 from pullback.study.scan import MOST_POINTS, expand

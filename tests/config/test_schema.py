@@ -1,9 +1,9 @@
 import math
 
 import pytest
+from configs import load
 
 from pullback.config.dotted_names import numeric_fields, unit_of
-from pullback.config.schema import load
 from pullback.errors import PullbackError
 from pullback.report.gallery import gallery
 from pullback.statistics.intervals import half_width, sd_interval

@@ -2,9 +2,9 @@ import math
 
 import numpy as np
 import pytest
+from configs import load
 from scipy import stats
 
-from pullback.config.schema import load
 from pullback.detector.noise import draw, factor, width
 
 KINDS = {

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from configs import load
 from running import Run
 from typechecker import unchecked
 
 from pullback.config.dotted_names import numeric_fields, range_of, with_numbers
-from pullback.config.schema import load
 from pullback.errors import PullbackError
 from pullback.report.figures.target import target_figure
 from pullback.steps.target import find_target

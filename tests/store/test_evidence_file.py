@@ -4,24 +4,37 @@ import math
 import pytest
 
 from pullback.errors import PullbackError
-from pullback.store.evidence_file import EvidenceFile, Number
+from pullback.store.evidence_file import EvidenceFile, Number, Unbounded
 
 
 class Numbers(EvidenceFile):
     verdict: str
     a: Number = 0.0
     b: tuple[Number, ...] = ()
-    c: float | None = None
+    c: Number | None = None
+    d: Unbounded = 0.0
+    e: Unbounded | None = None
+    f: tuple[dict[str, Number], ...] = ()
 
 
 def test_what_is_written_is_read_and_has_no_nan(tmp_path):
     path = tmp_path / "validation.json"
-    Numbers(verdict="pass", a=math.nan, b=(math.inf, 1.5, 0.1 + 0.2)).write(path)
+    Numbers(verdict="pass", a=math.nan, b=(math.nan, 1.5, 0.1 + 0.2)).write(path)
     found = Numbers.read(path)
     assert math.isnan(found.a)
     assert (found.verdict, str(found.b), found.c) == ("pass", "(nan, 1.5, 0.30000000000000004)", None)
     content = json.loads(path.read_text(), parse_constant=pytest.fail)
     assert (content["a"], content["b"][0], "c" in content) == (None, None, False)
+
+
+@pytest.mark.parametrize("number", [None, math.nan, 0.0, -0.0, 0.1 + 0.2, 5e-324, -1e308])
+@pytest.mark.parametrize("limit", [None, math.inf, 1 / 3])
+def test_numbers_of_all_kinds_are_read_as_they_were_written(tmp_path, number, limit):
+    path, known = tmp_path / "validation.json", -9.0 if number is None else number
+    written = Numbers(verdict="pass", a=known, b=(known, 2.0), c=number, d=limit or 1.0, e=limit, f=({"x": known},))
+    written.write(path)
+    read = Numbers.read(path)
+    assert repr(read.model_copy(update={"digest": ""})) == repr(written)
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,10 @@
 from itertools import pairwise
 
 import pytest
+from configs import load
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pullback.config.schema import load
 from pullback.study.artefact_configs import KINDS
 from pullback.study.batches import MUON_COST, Batch, cost, cut
 from pullback.study.blocks import BLOCK

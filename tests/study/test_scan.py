@@ -2,9 +2,9 @@ import os
 from pathlib import Path
 
 import pytest
+from configs import load
 
 from pullback.config.dotted_names import numeric_fields
-from pullback.config.schema import load
 from pullback.errors import PullbackError
 from pullback.study.plan import Study
 from pullback.study.scan import expand, nearest_to_unscanned, number

@@ -1,19 +1,29 @@
 """Hits and their uncertainty as a user gives them: sigma or covariance by keyword, torch or numpy."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 
 from pullback import (
+    MeanAccumulator,
+    cross_covariance,
     infer_theta,
+    linear_valid,
     mean_sigma_gradient,
+    mean_uncertainty,
     muon_jacobian,
+    numerical_tolerance,
     propagate,
     propagate_distribution,
     quote,
     random_stream,
     run_toys,
     second_order,
+    smear,
+    systematic_jacobian,
+    uncertainty_budget,
 )
 
 DOUBLE = torch.float64
@@ -199,6 +209,47 @@ def test_masked_hits_are_missing(function):
 def test_wrong_arrays_are_refused(hits):
     with pytest.raises(Exception, match="hits"):
         propagate(infer_theta, hits, sigma=0.01)
+
+
+def test_every_other_public_function_gives_numpy_for_numpy():
+    def at_height(hits, eta):
+        return infer_theta(hits, eta[0])
+
+    def added_up(sigma, shared, sigma_eta):
+        mean = MeanAccumulator()
+        mean.add(sigma, shared)
+        return mean.result(sigma_eta)
+
+    hits, eta = hits_of(5, 1).numpy().astype(">f8"), np.array([1.5])
+    jac = muon_jacobian(infer_theta, hits)
+    G, sigma, u = systematic_jacobian(at_height, hits, eta), np.abs(jac[:, :, 0]) * 0.01, np.array([0.02])
+    quoted = quote(infer_theta, hits, sigma=0.01)
+    for function, *arguments in [
+        (partial(muon_jacobian, infer_theta), hits),
+        (partial(systematic_jacobian, at_height), hits, eta),
+        (partial(systematic_jacobian, at_height), hits[:, 0], eta),
+        (cross_covariance, G[0], G[1], u),
+        (mean_uncertainty, sigma, G, u),
+        (mean_uncertainty, sigma, G, u, np.ones(5)),
+        (added_up, sigma, G, u),
+        (partial(uncertainty_budget, layers=[0]), jac, np.array([[1e-4]])),
+        (lambda *given: uncertainty_budget(*given[:2], [0], *given[2:]), jac, np.array([[1e-4]]), G, u),
+        (linear_valid, quoted.value, quoted.sigma, quoted.sigma, quoted.interval95),
+        (numerical_tolerance, sigma),
+        (lambda *given: smear(given[0], 100.0, given[1]), hits, hits),
+    ]:
+        found = function(*arguments)
+        expected = function(*(torch.from_numpy(each.astype(each.dtype.newbyteorder("="))) for each in arguments))
+        if not isinstance(found, tuple):
+            found, expected = (found,), (expected,)
+        assert all(isinstance(part, np.ndarray) for part in found)
+        same(found, expected)
+
+
+@pytest.mark.parametrize("u", [0.0067, np.float64(0.0067)])
+def test_the_tolerance_of_a_number_is_a_number(u):
+    assert numerical_tolerance(u) == 0.0005
+    assert isinstance(numerical_tolerance(u), float)
 
 
 def test_the_jacobian_of_numpy_hits_is_a_numpy_array():

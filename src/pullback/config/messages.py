@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
@@ -29,7 +30,8 @@ class Mistake(NamedTuple):
     keys: tuple[str, ...]
 
 
-class Examined(NamedTuple):
+@dataclass(frozen=True)
+class Examined(Generic[AnySection]):
     """A config with all its mistakes.
 
     value : the config, with defaults in place of mistakes; None if there is none.
@@ -37,7 +39,7 @@ class Examined(NamedTuple):
     unsure : keys with a default in place of the intended value.
     """
 
-    value: Any
+    value: AnySection | None
     mistakes: list[Mistake]
     unsure: frozenset[str]
 
@@ -66,19 +68,24 @@ class Together:
             self.lines |= dict.fromkeys(str(error).split("\n"), type(error))
 
     def refuse(self) -> None:
-        """Raise an error with all messages, if there are any: a `ModelError` if all are about a model file."""
+        """Raise the error with all messages, if there are any."""
+        if self.lines:
+            raise self.error()
+
+    def error(self) -> PullbackError:
+        """An error with all messages: a `ModelError` if all are about a model file."""
         told = [*self.lines][:MOST_TOLD]
         if self.enough:
             told.append("and more; correct these first")
-        if told:
-            kinds = {*self.lines.values()}
-            raise (kinds.pop() if len(kinds) == 1 else ConfigError)("\n".join(told))
+        kinds = {*self.lines.values()}
+        return (kinds.pop() if len(kinds) == 1 else ConfigError)("\n".join(told))
 
 
 def checked(kind: type[AnySection], raw: Any, where: str) -> AnySection:
     """A config, or a part of it, checked against its section; every mistake is refused."""
     found = examine(kind, raw)
-    Together(f"{where}: {each.text}" for each in found.mistakes).refuse()
+    if found.value is None or found.mistakes:
+        raise Together(f"{where}: {each.text}" for each in found.mistakes).error()
     return found.value
 
 
@@ -167,7 +174,7 @@ def _by_tag(inner: list[type[Section]]) -> dict[str, type[Section]]:
     return {one.model_fields[tag(one)].default: one for one in inner}
 
 
-def examine(kind: type[Section], raw: Any, stand_ins: dict[str, Any] | None = None) -> Examined:
+def examine(kind: type[AnySection], raw: Any, stand_ins: dict[str, Any] | None = None) -> Examined[AnySection]:
     """All mistakes of a config, including those that are visible only when others are corrected.
 
     Wrong values are removed, so that their defaults apply, and the rest is checked again. Mistakes that depend on such

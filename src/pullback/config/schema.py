@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_serializer, model_validator
 
 from ..uncertainty.monte_carlo import ADAPTIVE_BATCH
 from .base import Clash, Contradiction, GeV, Metres, NumberPerLayer, Radians, Section
-from .messages import Examined, checked, examine
+from .messages import Examined, examine
 from .model_schema import MODELS, AnyModel, OneHit, Scatter
 from .plain import check_plain
 
@@ -399,20 +399,7 @@ class StudyConfig(PointConfig):
     )
 
 
-def load(raw: Any, *, where: str = "config") -> StudyConfig:
-    """The checked config.
-
-    Raises
-    ------
-    ConfigError
-        One line per mistake, with its dotted key, the value, what is allowed and the nearest valid name.
-
-    """
-    check_plain(raw, where)
-    return checked(StudyConfig, raw, where)
-
-
-def examined(raw: Any) -> Examined:
+def examined(raw: Any) -> Examined[StudyConfig]:
     """A config with all that is wrong with it.
 
     Raises

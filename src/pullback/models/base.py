@@ -103,7 +103,7 @@ class Model:
     coordinates: tuple[Quantity, ...]
     observables: tuple[Quantity, ...]
     infer: Callable[..., Float[Tensor, "muon observable"]]
-    generate: Callable[[np.random.Generator, int, Any], Float[np.ndarray, "muon _"]]
+    generate: Callable[..., Float[np.ndarray, "muon _"]]
     layers: tuple[int, ...]
     intersect_layers: Callable[..., Float[Any, "muon coordinate"]] = at_given_hits
     parameters: Mapping[str, float | tuple[float, ...]] = field(default_factory=dict)

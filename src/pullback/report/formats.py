@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from ..validation.evidence import Bin, DomainStatistics
+
+
+def known(values: Iterable[float | None]) -> list[float]:
+    """The numbers among values that may be missing or NaN."""
+    return [value for value in values if value is not None and not math.isnan(value)]
 
 
 def figures(value: float | None, digits: int = 4) -> str:
@@ -19,14 +25,14 @@ def significant(value: float | None, digits: int = 4) -> str:
 
 def signed(value: float | None) -> str:
     """A change in per cent with its sign, or a dash."""
-    if value is None:
+    if value is None or math.isnan(value):
         return "–"
     return f"{100 * value:+.2f} %".replace("-", "−") if abs(value) >= 5e-5 else "0 %"
 
 
 def percent(value: float | None) -> str:
     """A share in per cent; less than all is never rounded to 100 %, and more than nothing never to 0 %."""
-    if value is None:
+    if value is None or math.isnan(value):
         return "–"
     text = f"{100 * value:.3g}"
     for digits in range(4, 17):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
+from ..config.base import each_layer
 from ..config.dotted_names import unit_of
 from ..config.model_schema import Own
 from ..config.schema import Recorded, Simulated
@@ -15,7 +16,7 @@ from ..uncertainty.validity import SIGMA_OFF
 from ..validation.csv_tables import scanned
 from ..validation.evidence import Evidence
 from ..validation.reasons import place_of
-from .formats import count, figures, percent
+from .formats import count, figures, known, percent
 
 
 def digits(number: int) -> str:
@@ -101,7 +102,7 @@ class SetupWording:
 
     def _detector(self) -> Markup:
         detector, unit = self.config.detector, self.study.model.coordinates[0].unit
-        every = detector.resolution if isinstance(detector.resolution, list) else [detector.resolution]
+        every = each_layer(detector.resolution, 1)  # once if it is the same for all
         layers = f"{self.config.model.layer_count} layers, " if self.config.model.layer_count > 1 else ""
         small, scale = ("mm", 1000) if unit == "m" else (unit, 1)
         widths = ", ".join(f"{scale / each:g}" for each in every)
@@ -109,8 +110,7 @@ class SetupWording:
             layers, ", ".join(f"{each:g}" for each in every), unit, widths, small
         )
         if detector.efficiency != 1:
-            efficiency = detector.efficiency if isinstance(detector.efficiency, list) else [detector.efficiency]
-            text += f"; efficiency {', '.join(map(str, efficiency))}"
+            text += f"; efficiency {', '.join(map(str, each_layer(detector.efficiency, 1)))}"
         text += f"; noise {detector.noise.kind}"
         if detector.noise.kind != "gaussian":
             text += f", standard deviation {self._noise_width()}"
@@ -120,7 +120,7 @@ class SetupWording:
         """The standard deviation of the noise, compared with the stated one, of each layer or over the scan."""
         widths = []
         for detector in (point.config.detector for point in self.study.points):
-            of_layers = detector.resolution if isinstance(detector.resolution, list) else [detector.resolution]
+            of_layers = each_layer(detector.resolution, 1)
             widths.append([f"{noise_width(detector.noise, each):.3g}" for each in of_layers])
         found = sorted({each for point in widths for each in point}, key=float)
         if found == ["1"]:
@@ -159,7 +159,7 @@ class SetupWording:
         return text
 
     def _fit(self) -> Markup | str:
-        fits = [entry.chi2_per_ndf for entry in self.entries if entry.chi2_per_ndf is not None]
+        fits = known(entry.chi2_per_ndf for entry in self.entries)
         if not fits:
             return ""
         values = " to ".join(dict.fromkeys(figures(each, 3) for each in (min(fits), max(fits))))

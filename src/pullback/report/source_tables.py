@@ -26,9 +26,9 @@ class Slope(NamedTuple):
     parameter: str
     value: float
     unit: str
-    slope: float | None
+    slope: float
     step: str
-    change: float | None
+    change: float
 
 
 class Systematic(NamedTuple):
@@ -67,7 +67,7 @@ def design_of(study: Study, entry: Entry) -> list[Slope]:
         unit, value = unit_of(name, config), values[name]
         height = unit == "m" and "[" in name
         step = 0.01 if height else 0.01 * value
-        change = slope * step / sigma if slope is not None and sigma and step else None
+        change = slope * step / sigma if sigma and step else math.nan
         rows.append(Slope(name, value, unit, slope, "1 cm" if height else "1 %", change))
     return rows
 

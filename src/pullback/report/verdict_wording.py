@@ -13,7 +13,7 @@ from ..study.plan import Study
 from ..validation.diagnostics import DIAGNOSTICS
 from ..validation.evidence import Bin, DiagnosticResult, Entry, Estimate, NotJudged, worst
 from ..validation.reasons import place_of
-from .formats import count, figures, percent, span
+from .formats import count, figures, known, percent, span
 from .setup_wording import SetupWording, digits
 
 FOLD = "fold (where an observable is 0 and turns back)"
@@ -100,7 +100,7 @@ class VerdictWording(SetupWording):
         )
 
     def _linear(self) -> Markup | str:
-        valid = [entry.linear_valid for entry in self.entries if entry.linear_valid is not None]
+        valid = known(entry.linear_valid for entry in self.entries)
         if not valid:
             return ""
         shares = " to ".join(dict.fromkeys(percent(each) for each in (min(valid), max(valid))))

@@ -141,7 +141,7 @@ class Wording(VerdictWording):
         return "".join(
             f": 1 % more resolution changes the mean σ of {symbol} by {signed(each.change)}"
             for each in slopes
-            if each.change is not None
+            if math.isfinite(each.change)
         )
 
     def target(self, target: TargetAnswers) -> Iterator[Markup]:

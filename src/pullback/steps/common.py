@@ -9,15 +9,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 
 from ..config.schema import Recorded
+from ..errors import ConfigError
 from ..store import artefact, columns
 from ..store.artefact import Reader
 from ..study.artefact_configs import ArtefactConfig
 from ..study.batches import Batch, Part
 from ..study.blocks import Block
+from ..uncertainty.arrays import Tensor
 
 if TYPE_CHECKING:
+    import torch
+
     from ..hits import HitsFile
 
 log = logging.getLogger(__name__)
@@ -48,14 +53,24 @@ def hits_file(part: Part[ArtefactConfig]) -> HitsFile:
 
 
 def read_hits(
-    reader: Reader, part: Part[ArtefactConfig], place: HitKind, block: Block, where: Any = "cpu"
-) -> tuple[Any, Any]:
+    reader: Reader, part: Part[ArtefactConfig], place: HitKind, block: Block, where: str | torch.device = "cpu"
+) -> tuple[Float[Tensor, "muon coordinate"], Float[Tensor, "muon ..."] | None]:
     """The hits of a block, and their covariances if recorded, as tensors on a device."""
     import torch
 
     recorded = reader.read(part, columns.COVARIANCE, block) if columns.has_covariances(part) else None
     hits = torch.from_numpy(reader.read(part, place.column, block)).to(where)
     return hits, None if recorded is None else torch.from_numpy(recorded).to(where)
+
+
+def configured_device(wanted: str) -> torch.device:
+    """The device of this machine for the config's `compute.device`; without it a `ConfigError`."""
+    from ..uncertainty import device
+
+    try:
+        return device.device_of(wanted)
+    except ValueError as error:
+        raise ConfigError(f"compute.{error}") from None
 
 
 def evaluate(infer: Callable, hits: np.ndarray) -> np.ndarray:

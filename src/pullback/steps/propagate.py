@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -12,7 +11,8 @@ from ..store import artefact, columns
 from ..store.columns import FLAGS
 from ..study.artefact_configs import SigmaConfig
 from ..study.batches import Batch
-from .common import RECO, TRUTH, arrays, log, open_parents, progress, read_hits
+from ..uncertainty.arrays import Tensor
+from .common import RECO, TRUTH, arrays, configured_device, log, open_parents, progress, read_hits
 
 
 def propagate_uncertainty(
@@ -28,12 +28,11 @@ def propagate_uncertainty(
     fold.
     """
     from ..detector.bound_model import bound, hit_covariance
-    from ..uncertainty.device import device_of
     from ..uncertainty.linear import propagate
     from ..uncertainty.quoting import quote
     from .components import Contributions, Design
 
-    where = device_of(device)
+    where = configured_device(device)
     log.info("on %s", where)
     with (
         open_parents(batch, {RECO: reco, TRUTH: truth}) as parents,
@@ -60,7 +59,7 @@ def propagate_uncertainty(
                 table.append(arrays(propagate(infer, hits, covariance=hit_covariance(part.model, parameters, hits))))
 
 
-def _flag(infer: Callable, hits: Any, quoted: dict[str, np.ndarray]) -> np.ndarray:
+def _flag(infer: Callable, hits: Tensor, quoted: dict[str, np.ndarray]) -> np.ndarray:
     """Bits (muon, observable) that say why an uncertainty must not be used."""
     from ..uncertainty.jacobians import usable_muons
 

@@ -5,10 +5,11 @@ The result for a block depends only on its point and index, not on the batch.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -21,7 +22,12 @@ from ..study.artefact_configs import ToysConfig
 from ..study.batches import Batch, Part
 from ..study.blocks import block_count
 from ..study.toy_selection import share, spread_over_all
-from .common import RECO, arrays, evaluate, log, read_hits
+from .common import RECO, arrays, configured_device, evaluate, log, read_hits
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..uncertainty.toys import AnyGenerator, ToySetup
 
 TOYS_BETWEEN_LOGS = 100_000_000
 
@@ -35,12 +41,11 @@ def run_toys(batch: Batch[ToysConfig], reco: str | Path, toys: str | Path, devic
     """
     import torch
 
-    from ..uncertainty.device import device_of
     from ..uncertainty.toys import Toys, throw_toys
 
     # The config, not the job's resource, decides where random numbers come from.
     random_there = any(part.config.compute.device_random for part in batch.parts)
-    where = device_of("cuda" if random_there else device)
+    where = configured_device("cuda" if random_there else device)
     log.info("on %s", where)
     with artefact.read(reco, batch.of_kind("reco")) as parent, artefact.create(toys, batch, [parent]) as out:
         chosen = {part.label: _choose(part, parent) for part in batch.parts}
@@ -72,17 +77,40 @@ def run_toys(batch: Batch[ToysConfig], reco: str | Path, toys: str | Path, devic
 def _together(batch: Batch[ToysConfig], chosen: Mapping[str, _Chosen]) -> Iterator[list[Part[ToysConfig]]]:
     """The parts whose toys have the same deviates, together."""
 
-    def shared(part: Part[ToysConfig]) -> tuple[Any, ...]:
-        config = part.config
-        own = part.label if config.random_numbers == "independent" else ""
-        # The pitch of strips is their unit, and does not change their deviates.
-        shape = sorted(config.detector.noise.model_dump(exclude={"pitch"}).items())
-        deviates = len(part.model.layers), part.model.covariance is not None
-        thrown = config.toys.mode, config.toys.per_muon, config.toys.most, config.toys.n_dig
-        return own, config.seed, shape, deviates, thrown, tuple(chosen[part.label].toy.tolist())
+    def shared(part: Part[ToysConfig]) -> _Deviates:
+        config, toys = part.config, part.config.toys
+        return _Deviates(
+            own=part.label if config.random_numbers == "independent" else "",
+            seed=config.seed,
+            # The pitch of strips is their unit, and does not change their deviates.
+            noise=json.dumps(config.detector.noise.model_dump(exclude={"pitch"}), sort_keys=True),
+            coordinates=len(part.model.layers),
+            kicked=part.model.covariance is not None,
+            mode=toys.mode,
+            per_muon=toys.per_muon,
+            most=toys.most,
+            n_dig=toys.n_dig,
+            toy=tuple(chosen[part.label].toy.tolist()),
+        )
 
     for _, group in groupby(sorted(batch.parts, key=shared), key=shared):
         yield list(group)
+
+
+class _Deviates(NamedTuple):
+    """What the deviates of a part's toys depend on."""
+
+    own: str
+    """The point's label, if its random numbers are its own."""
+    seed: int
+    noise: str
+    coordinates: int
+    kicked: bool
+    mode: str
+    per_muon: int
+    most: int
+    n_dig: int
+    toy: tuple[int, ...]
 
 
 class _Chosen(NamedTuple):
@@ -109,17 +137,17 @@ def _choose(part: Part[ToysConfig], parent: Reader) -> _Chosen:
         toys = np.array(share(here, block_count(part.muons), min(part.config.toys.muons, part.muons)), "i8")
         if rows and not len(toys):  # as in most blocks of a large study
             continue
-        hits, recorded = read_hits(parent, part, RECO, block)
-        hits = hits.numpy()
+        tensor, recorded = read_hits(parent, part, RECO, block)
+        hits = tensor.numpy()
         chosen, toys = spread_over_all(evaluate(infer, hits)[:, folds], toys) if len(toys) else (toys, toys)
-        known = None if recorded is None else recorded.numpy()[chosen]
-        rows.append(_Chosen(block.start + chosen, hits[chosen], toys, np.full(len(chosen), block.index), known))
+        of_chosen = None if recorded is None else recorded.numpy()[chosen]
+        rows.append(_Chosen(block.start + chosen, hits[chosen], toys, np.full(len(chosen), block.index), of_chosen))
     muon, hits, toy, index = (np.concatenate(each) for each in zip(*(row[:4] for row in rows), strict=True))
     known = [row.recorded for row in rows if row.recorded is not None]
     return _Chosen(muon, hits, toy, index, np.concatenate(known) if known else None)
 
 
-def _random(part: Part[ToysConfig], purpose: str, index: int, where: Any) -> Any:
+def _random(part: Part[ToysConfig], purpose: str, index: int, where: torch.device) -> AnyGenerator:
     """The random stream of a point for a purpose: on the CPU, or on the device if `device_random` is set."""
     from ..uncertainty.device import DeviceGenerator
 
@@ -127,7 +155,7 @@ def _random(part: Part[ToysConfig], purpose: str, index: int, where: Any) -> Any
     return DeviceGenerator(stream, where) if part.config.compute.device_random else stream
 
 
-def _throw(part: Part[ToysConfig], chosen: _Chosen, rows: slice | np.ndarray, where: Any) -> Any:
+def _throw(part: Part[ToysConfig], chosen: _Chosen, rows: slice | np.ndarray, where: torch.device) -> ToySetup:
     """The setup of toys around the selected muons, on a device."""
     import torch
 
@@ -157,7 +185,7 @@ def _write_toys(out: Writer, part: Part[ToysConfig], chosen: _Chosen, result: di
 
 
 def _run_experiments(
-    out: Writer, part: Part[ToysConfig], chosen: _Chosen, thrown: dict[str, np.ndarray], where: Any
+    out: Writer, part: Part[ToysConfig], chosen: _Chosen, thrown: dict[str, np.ndarray], where: torch.device
 ) -> None:
     """Run pseudo-experiments with some of the toy muons, and write their results."""
     from .pseudo_experiments import columns_of, run_experiments, taking_part

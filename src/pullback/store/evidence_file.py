@@ -13,12 +13,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, Wi
 from ..errors import ArtefactError
 from ..files import write_text
 
-Number = Annotated[
-    float,
-    BeforeValidator(lambda value: math.nan if value is None else value),
-    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "null"}]}),
-]
-"""A number that is null in the file where it is NaN or infinite, since JSON has neither, and NaN when read from it."""
+_OrNull = WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "null"}]})
+
+Number = Annotated[float, _OrNull]
+"""A number that may be NaN, which is null in the file, since JSON has no NaN. A key without a value is left out."""
+
+Unbounded = Annotated[float, BeforeValidator(lambda value: math.inf if value != value else value), _OrNull]
+"""A number that may be infinite, which is null in the file."""
 
 
 class Record(BaseModel):
@@ -62,9 +63,17 @@ class EvidenceFile(Record):
         if digest != _digest(content):
             raise ArtefactError(f"{path}: has been changed or damaged since it was written; delete it and run again")
         try:
-            return cls(digest=digest, **content)
+            return cls(digest=digest, **_nan_for_null(content))
         except ValidationError:
             raise ArtefactError(f"{path}: is of another version of pullback; delete it and run again") from None
+
+
+def _nan_for_null(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {key: _nan_for_null(value) for key, value in content.items()}
+    if isinstance(content, list):
+        return [_nan_for_null(value) for value in content]
+    return math.nan if content is None else content
 
 
 def _digest(content: dict[str, Any]) -> str:

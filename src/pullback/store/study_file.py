@@ -67,7 +67,7 @@ class _StudyColumn(NamedTuple):
     """A column of a point: its first part, the digest of all its blocks, and the files that hold its rows."""
 
     first: ColumnPart
-    digest: Any
+    digest: hashlib._Hash
     sources: list[tuple[str, int]]
 
 

@@ -16,7 +16,7 @@ from ..config.base import Section
 from ..config.schema import PointConfig
 from ..models import Model, load_model
 from . import blocks
-from .artefact_configs import KINDS, A, restricted
+from .artefact_configs import KINDS, A, ArtefactConfig, restricted
 from .blocks import Block, block_count
 from .scan import Point
 from .toy_selection import share
@@ -91,7 +91,7 @@ class Batch(Generic[C]):
         return json.dumps({"kind": self.kind, "parts": [part.made_from() for part in self.parts]})
 
     @classmethod
-    def from_json(cls, text: str) -> Batch[Any]:
+    def from_json(cls, text: str) -> Batch[ArtefactConfig]:
         """The batch that `to_json` wrote; a user's model file is read and run."""
         raw = json.loads(text)
         parts = []
@@ -101,7 +101,7 @@ class Batch(Generic[C]):
             parts.append(Part(**{**each, "config": config}, model=model))
         return Batch(raw["kind"], tuple(parts))
 
-    def of_kind(self, kind: str) -> Batch[Any]:
+    def of_kind(self, kind: str) -> Batch[ArtefactConfig]:
         """The same parts, with the config of another kind of artefact."""
         return Batch(kind, tuple(part.of_kind(KINDS[kind]) for part in self.parts))
 

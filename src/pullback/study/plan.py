@@ -49,7 +49,7 @@ class Study:
         found = examined(raw)
         together = Together(f"config: {each.text}" for each in found.mistakes)
         if found.value is None:
-            together.refuse()
+            raise together.error()
         config, points, model = found.value, [], None
 
         def sure(*sections: str) -> bool:

@@ -81,6 +81,7 @@ def _points(
 ) -> list[Point]:
     """The points; mistakes are reported. Equal rows are duplicates only if `whole`, with no name left out."""
     points: dict[str, Point] = {}
+    labels: set[str] = set()
     told: set[str] = set()
     for row in rows:
         label = label_of(row)
@@ -89,11 +90,13 @@ def _points(
             if each.text not in told and not rests_on(each.keys, set(unsure) - set(row)):
                 told.add(each.text)
                 together.tell(f"config: scan: point {label}: {each.text}")
-        if whole and label in points:
+        if whole and label in labels:
             together.tell(f"config: scan: point {label} is a duplicate; give each point once")
         if together.enough:
             break
-        points[label] = Point(label, row, found.value)
+        labels.add(label)
+        if found.value is not None:  # otherwise refused
+            points[label] = Point(label, row, found.value)
     return list(points.values())
 
 

@@ -6,7 +6,7 @@ A systematic is an unknown shift of a number of the model or of the offset of a 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +29,7 @@ class OfParameter:
     """A parameter of the model, or an element of one, that a systematic shifts."""
 
     name: str
-    index: int | None = None
+    index: int | None
 
 
 @dataclass(frozen=True)
@@ -55,13 +55,18 @@ def targets(model: Model) -> dict[str, OfParameter | OfCoordinate]:
     found: dict[str, OfParameter | OfCoordinate] = {}
     for name in model.infer_uses:
         value = model.parameters.get(name)  # the resolution belongs to the detector, not to the model
-        if isinstance(value, list | tuple):
-            found |= {f"model.{name}[{index}]": OfParameter(name, index) for index in range(len(value))}
-        elif value is not None:
-            found[f"model.{name}"] = OfParameter(name)
+        if value is not None:
+            found |= {dotted: OfParameter(name, index) for dotted, index in _numbers(f"model.{name}", value)}
     for index, each in enumerate(model.coordinates):
         found["alignment." + re.sub(r"(\d+)$", r"[\1]", each.name)] = OfCoordinate(index)
     return found
+
+
+def _numbers(name: str, value: float | Sequence[float]) -> list[tuple[str, int | None]]:
+    """The dotted name and the index of a number, or of each number of a list."""
+    return (
+        [(f"{name}[{index}]", index) for index in range(len(value))] if isinstance(value, Sequence) else [(name, None)]
+    )
 
 
 def names_of(section: Mapping[str, Any]) -> list[str]:
@@ -102,10 +107,7 @@ def design_numbers(part: Part[DetectedConfig]) -> list[DesignNumber]:
     found = []
     for name, value in {**part.model.parameters, "resolution": part.config.detector.resolution}.items():
         dotted = f"detector.{name}" if name == "resolution" else f"model.{name}"
-        if isinstance(value, list | tuple):
-            found += [DesignNumber(f"{dotted}[{index}]", name, index) for index in range(len(value))]
-        else:
-            found.append(DesignNumber(dotted, name, None))
+        found += [DesignNumber(each, name, index) for each, index in _numbers(dotted, value)]
     return found
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, overload
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from .arrays import Array
 from .covariance import HitUncertainty, canonical, standard_deviations
 
 Hits = Float[Tensor, "..."] | Float[np.ndarray, "..."]
@@ -72,10 +73,24 @@ def hits_tensor(hits: Hits) -> Float[Tensor, "muon coordinate"]:
     if isinstance(hits, np.ma.MaskedArray) and hits.dtype.kind == "f":
         hits = hits.filled(np.nan)
     if isinstance(hits, np.ndarray) and hits.dtype.kind == "f" and hits.dtype.itemsize <= 8:
-        hits = torch.from_numpy(_native(hits))
+        hits = to_tensor(hits)
     if isinstance(hits, Tensor) and hits.ndim == 1:
         hits = hits[:, None]
     return check_hits(hits)
+
+
+def to_tensor(given: Array) -> Tensor:
+    """A tensor, or a numpy array as one that shares its memory."""
+    return torch.from_numpy(_native(given)) if isinstance(given, np.ndarray) else given
+
+
+@overload
+def like(given: Tensor, result: Tensor) -> Tensor: ...
+@overload
+def like(given: np.ndarray, result: Tensor) -> np.ndarray: ...
+def like(given: Array, result: Tensor) -> Array:
+    """A result, as a numpy array where what it is computed from was given as one."""
+    return result.numpy(force=True) if isinstance(given, np.ndarray) else result
 
 
 def check_hits(hits: Hits) -> Float[Tensor, "muon coordinate"]:
@@ -100,7 +115,7 @@ def mistake_in(value: Any, rows: int, row: str = "muon") -> str:
     )
 
 
-def give_back(hits: Hits, result: Columns) -> Columns:
+def give_back(hits: object, result: Columns) -> Columns:
     """A named tuple of tensors, as numpy arrays where the hits were given as one."""
     return type(result)(*(part.numpy(force=True) for part in result)) if isinstance(hits, np.ndarray) else result
 

@@ -1,7 +1,9 @@
 """The array types of the signatures, without importing torch where nobody uses it."""
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
 
 # Simulating and smearing need only numpy, and importing torch takes longer than they do. A signature names
 # `Tensor` all the same; type checkers, and the run-time checks of the tests, see the real class.
@@ -10,4 +12,10 @@ if TYPE_CHECKING or "torch" in sys.modules:
 else:
     Tensor = Any
 
-__all__ = ["Tensor"]
+Array = Tensor | np.ndarray
+"""What public functions take: numpy in gives numpy out."""
+
+Given = TypeVar("Given", Tensor, np.ndarray)
+"""An argument whose kind of array the result is of."""
+
+__all__ = ["Array", "Given", "Tensor"]

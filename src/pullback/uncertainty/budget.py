@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
 from jaxtyping import Float
 
-from .arrays import Tensor
+from .arrays import Array, Tensor
 
 HIT_CORRELATIONS = "hit correlations"
 """Name of the source for correlations between hits."""
@@ -25,11 +24,11 @@ class Budget(NamedTuple):
 
 
 def uncertainty_budget(
-    jacobian: Float[Tensor, "muon observable coordinate"],
-    covariance: Float[Tensor, "row coordinate *second"],
+    jacobian: Float[Array, "muon observable coordinate"],
+    covariance: Float[Array, "row coordinate *second"],
     layers: Sequence[int],
-    shared: Float[Tensor, "muon observable systematic"] | None = None,
-    sigma_eta: Float[Tensor, "*sigma_eta"] | Float[np.ndarray, "*sigma_eta"] | None = None,
+    shared: Float[Array, "muon observable systematic"] | None = None,
+    sigma_eta: Float[Array, "*sigma_eta"] | None = None,
 ) -> Budget:
     """Each source's share of the variance of each muon's observables; the shares add up to J Σ_x Jᵀ + G Σ_η Gᵀ.
 
@@ -45,13 +44,13 @@ def uncertainty_budget(
 
     Parameters
     ----------
-    jacobian : Tensor
+    jacobian : Tensor or ndarray
         J (muon, observable, coordinate) from `muon_jacobian`; 0 for a missing hit.
-    covariance : Tensor
+    covariance : Tensor or ndarray
         Covariance of the hits: variances (1 or muon, coordinate) or matrices (1 or muon, coordinate, coordinate).
     layers : sequence of int
         The layer of each coordinate.
-    shared : Tensor
+    shared : Tensor or ndarray
         G (muon, observable, systematic) from `systematic_jacobian`.
     sigma_eta : Tensor or ndarray
         Covariance or standard uncertainties of the systematics, as for `cross_covariance`.
@@ -60,7 +59,8 @@ def uncertainty_budget(
     -------
     Budget
         shares (muon, observable, source) and variance (muon, observable), in the units of the observables squared. NaN
-        throughout where J or G of an observable is not a number. They carry gradients.
+        throughout where J or G of an observable is not a number. Tensors carry gradients; numpy arrays where the
+        Jacobian is one.
 
     Raises
     ------
@@ -82,9 +82,11 @@ def uncertainty_budget(
     """
     import torch
 
+    from .arguments import give_back, to_tensor
     from .covariance import check_covariance
     from .systematics import covariance_of_shared
 
+    given, jacobian, covariance = jacobian, to_tensor(jacobian), to_tensor(covariance)
     muons, _, coordinates = jacobian.shape
     if len(layers) != coordinates:
         raise ValueError(f"layers must name one layer for each of {coordinates} coordinates, not {len(layers)}")
@@ -104,13 +106,14 @@ def uncertainty_budget(
     if covariance.ndim == 3:
         shares.append(_off_diagonal(jacobian, covariance))
     if shared is not None and sigma_eta is not None:
+        shared = to_tensor(shared)
         between = covariance_of_shared(sigma_eta, shared)
         shares.append(shared.square() * between.diagonal())
         if sigma_eta.ndim == 2:
             shares.append(_off_diagonal(shared, between[None]))
     whole = torch.cat(shares, dim=2)
     variance = whole.sum(dim=2)
-    return Budget(torch.where(variance.isnan()[:, :, None], float("nan"), whole), variance)
+    return give_back(given, Budget(torch.where(variance.isnan()[:, :, None], float("nan"), whole), variance))
 
 
 def _off_diagonal(

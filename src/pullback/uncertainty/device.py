@@ -10,26 +10,24 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..errors import ConfigError
-
 
 def device_of(wanted: str) -> torch.device:
-    """The device that the config's `compute.device` stands for on this machine: `auto` is a GPU where there is one.
+    """The device of this machine that a name stands for, auto, cpu or cuda: `auto` is a GPU where there is one.
 
     Raises
     ------
-    ConfigError
+    ValueError
         A GPU is wanted and torch finds none, or the name is no device.
 
     """
     if wanted not in ("auto", "cpu", "cuda"):
-        raise ConfigError(f"device is {wanted!r}; it must be auto, cpu or cuda")
+        raise ValueError(f"device is {wanted!r}; it must be auto, cpu or cuda")
     if wanted == "cpu" or (wanted == "auto" and not torch.cuda.is_available()):  # the CPU alone starts no GPU driver
         return torch.device("cpu")
     if not torch.cuda.is_available():
-        raise ConfigError(
-            f"compute.device is cuda, but torch {torch.__version__} finds no GPU on {platform.node()}; run where there "
-            "is one, with a torch that has CUDA, or set compute.device to auto or cpu"
+        raise ValueError(
+            f"device is cuda, but torch {torch.__version__} finds no GPU on {platform.node()}; run where there is one, "
+            "with a torch that has CUDA, or set it to auto or cpu"
         )
     return torch.device("cuda")
 

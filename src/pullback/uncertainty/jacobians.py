@@ -5,14 +5,14 @@ from __future__ import annotations
 import warnings
 from typing import Any, NoReturn
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.autograd import forward_ad
 
 from ..errors import ModelError
-from .arguments import Hits, check_hits, hits_tensor, mistake_in
+from .arguments import check_hits, hits_tensor, like, mistake_in
+from .arrays import Given
 from .inference import Infer, accepts_missing, refuse_of
 
 MUONS_PROBED = 3
@@ -80,8 +80,8 @@ def jacobian(
 
 def muon_jacobian(
     infer: Infer,
-    hits: Hits,
-) -> Float[Tensor | np.ndarray, "muon observable coordinate"]:
+    hits: Float[Given, "..."],
+) -> Float[Given, "muon observable coordinate"]:
     """The Jacobian of each muon's observables by its own hits: J[m, o, c] = ∂y[m, o] / ∂hits[m, c].
 
     For inference that treats muons independently, ∂y[m]/∂hits[n] = 0 for m ≠ n, and the gradient of Σ_m y[m, o]
@@ -124,8 +124,7 @@ def muon_jacobian(
             [[0.3333]]], dtype=torch.float64)
 
     """
-    jac = masked_jacobian(infer, hits_tensor(hits))
-    return jac.numpy(force=True) if isinstance(hits, np.ndarray) else jac
+    return like(hits, masked_jacobian(infer, hits_tensor(hits)))
 
 
 def masked_jacobian(

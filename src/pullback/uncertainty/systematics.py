@@ -13,18 +13,18 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from .arrays import Tensor
+from .arrays import Array, Given, Tensor
 from .inference import SharedInfer, accepts_missing
 
 MUONS_IN_GRAPH = 131_072
 """Muons whose graph is held at a time."""
 
-Uncertainties = Float[Tensor, "*sigma_eta"] | Float[np.ndarray, "*sigma_eta"]
+Uncertainties = Float[Array, "*sigma_eta"]
 
 
 def systematic_jacobian(
-    infer: SharedInfer, hits: Float[Tensor, "muon coordinate"], eta: Float[Tensor, " systematic"]
-) -> Float[Tensor, "muon observable systematic"]:
+    infer: SharedInfer, hits: Float[Given, "..."], eta: Float[Array, " systematic"]
+) -> Float[Given, "muon observable systematic"]:
     """The Jacobian of each muon's observables with respect to shared parameters: G[m, o, k] = ∂y[m, o] / ∂η[k].
 
     Every muon depends on the same η, so a backward pass gives uᵀG, a sum over muons. It is linear in u, so its
@@ -35,18 +35,19 @@ def systematic_jacobian(
     ----------
     infer : callable
         Function of hits (muon, coordinate) and of the shared parameters η (systematic,) that returns observables (muon,
-        observable), muon by muon; torch must know its second derivatives. A true attribute `missing` says that NaN
-        stands for a missing hit.
-    hits : Tensor
-        Hits (muon, coordinate), floating point. A muon with a hit that is NaN or infinite gets NaN, unless infer is
-        `missing`; so does an observable that is NaN itself.
-    eta : Tensor
+        observable), muon by muon, both torch tensors; torch must know its second derivatives. A true attribute
+        `missing` says that NaN stands for a missing hit.
+    hits : Tensor or ndarray
+        Hits (muon, coordinate), or (muon,) for one coordinate per muon. A muon with a hit that is NaN or infinite gets
+        NaN, unless infer is `missing`; so does an observable that is NaN itself.
+    eta : Tensor or ndarray
         Best values of the shared parameters (systematic,).
 
     Returns
     -------
-    Tensor
-        G (muon, observable, systematic), in units of the observables over units of η, without gradients.
+    Tensor or ndarray
+        G (muon, observable, systematic), in units of the observables over units of η, without gradients; a numpy array
+        where hits are one.
 
     Raises
     ------
@@ -69,21 +70,20 @@ def systematic_jacobian(
     """
     import torch
 
-    from .arguments import check_hits
+    from .arguments import hits_tensor, like, to_tensor
     from .jacobians import masked_jacobian
 
-    check_hits(hits)
-    hits, eta = hits.detach(), eta.detach()
+    x, eta = hits_tensor(hits).detach(), to_tensor(eta).detach()
     # Wrong hits or a wrong infer show on a few muons, and are refused there with the messages of `muon_jacobian`.
-    few = masked_jacobian(lambda x: infer(x, eta), hits[:3])
+    few = masked_jacobian(lambda some: infer(some, eta), x[:3])
     missing = accepts_missing(infer)
-    whole = hits.new_empty(len(hits), few.shape[1], len(eta))
-    for start in range(0, len(hits), MUONS_IN_GRAPH):
-        block = hits[start : start + MUONS_IN_GRAPH]
+    whole = x.new_empty(len(x), few.shape[1], len(eta))
+    for start in range(0, len(x), MUONS_IN_GRAPH):
+        block = x[start : start + MUONS_IN_GRAPH]
         value, jac = _differentiate(infer, block, eta)
         usable = ~value.isnan() if missing else ~value.isnan() & torch.isfinite(block).all(dim=1)[:, None]
         whole[start : start + len(block)] = torch.where(usable[:, :, None], jac, float("nan"))
-    return whole
+    return like(hits, whole)
 
 
 def _differentiate(infer: SharedInfer, hits: Tensor, eta: Tensor) -> tuple[Tensor, Tensor]:
@@ -119,10 +119,10 @@ def _line(error: Exception) -> str:
 
 
 def cross_covariance(
-    left: Float[Tensor, "*left observable systematic"],
-    right: Float[Tensor, "*right other systematic"],
+    left: Float[Given, "*left observable systematic"],
+    right: Float[Array, "*right other systematic"],
     sigma_eta: Uncertainties,
-) -> Float[Tensor, "*both observable other"]:
+) -> Float[Given, "*both observable other"]:
     """The covariance of two muons due to shared parameters: cov(y_m, y_n) = G_m Σ_η G_nᵀ.
 
     For m = n the shared parameters add it to the muon's own covariance J Σ Jᵀ; for m ≠ n it is the whole covariance.
@@ -130,7 +130,7 @@ def cross_covariance(
 
     Parameters
     ----------
-    left, right : Tensor
+    left, right : Tensor or ndarray
         G of one muon or of many from `systematic_jacobian`, (…, observable, systematic).
     sigma_eta : Tensor or ndarray
         Covariance of the shared parameters (systematic, systematic), or where they are independent their standard
@@ -138,8 +138,8 @@ def cross_covariance(
 
     Returns
     -------
-    Tensor
-        (…, observable, observable), in the units of the observables.
+    Tensor or ndarray
+        (…, observable, observable), in the units of the observables; a numpy array where `left` is one.
 
     Raises
     ------
@@ -157,7 +157,10 @@ def cross_covariance(
     tensor([[0.0200]], dtype=torch.float64)
 
     """
-    return left @ covariance_of_shared(sigma_eta, left) @ right.mT
+    from .arguments import like, to_tensor
+
+    first = to_tensor(left)
+    return like(left, first @ covariance_of_shared(sigma_eta, first) @ to_tensor(right).mT)
 
 
 def covariance_of_shared(
@@ -166,9 +169,10 @@ def covariance_of_shared(
     """Σ_η as a matrix, from a matrix or standard uncertainties, checked, for the systematics of `like`."""
     import torch
 
+    from .arguments import to_tensor
     from .covariance import check_covariance
 
-    sigma = torch.as_tensor(sigma_eta, dtype=like.dtype, device=like.device)
+    sigma = torch.as_tensor(to_tensor(sigma_eta), dtype=like.dtype, device=like.device)
     count = like.shape[-1]
     if tuple(sigma.shape) not in {(count,), (count, count)}:
         raise ValueError(
@@ -219,21 +223,25 @@ class MeanAccumulator:
 
     def __init__(self) -> None:
         self._sums: _Sums | None = None
+        self._given: Array | None = None
 
     def add(
         self,
-        sigma: Float[Tensor, "muon ..."],
-        shared: Float[Tensor, "muon ... systematic"],
-        weights: Float[Tensor, " muon"] | None = None,
+        sigma: Float[Array, "muon ..."],
+        shared: Float[Array, "muon ... systematic"],
+        weights: Float[Array, " muon"] | None = None,
     ) -> None:
         """Add the next muons, with the arguments of `mean_uncertainty`."""
         import torch
 
-        sigma, shared = sigma.detach().double(), shared.detach().double()
+        from .arguments import to_tensor
+
+        self._given = sigma
+        sigma, shared = (to_tensor(each).detach().double() for each in (sigma, shared))
         if (sigma < 0).any():
             raise ValueError("sigma is a negative standard uncertainty")
         usable = torch.isfinite(sigma) & torch.isfinite(shared).all(dim=-1)
-        weights = sigma.new_ones(len(sigma)) if weights is None else weights.detach().double()
+        weights = sigma.new_ones(len(sigma)) if weights is None else to_tensor(weights).detach().double()
         if not torch.isfinite(weights).all():
             raise ValueError("weights must be finite")
         weight = torch.where(usable, weights.reshape(-1, *[1] * (sigma.ndim - 1)), 0.0)
@@ -246,7 +254,9 @@ class MeanAccumulator:
         self._sums = terms if self._sums is None else _Sums(*map(add, self._sums, terms))
 
     def result(self, sigma_eta: Uncertainties) -> MeanUncertainty:
-        """The uncertainty of the mean over all muons so far."""
+        """The uncertainty of the mean over all muons so far; numpy arrays where sigma was one."""
+        from .arguments import give_back
+
         if self._sums is None:
             raise ValueError("no muons were added: there is no mean")
         muons, weight, square, shared = self._sums
@@ -255,14 +265,15 @@ class MeanAccumulator:
         mean = shared / weight[..., None]
         independent = square / weight.square()
         common = ((mean @ covariance_of_shared(sigma_eta, shared)) * mean).sum(dim=-1).clamp(min=0)
-        return MeanUncertainty((independent + common).sqrt(), independent.sqrt(), common.sqrt(), muons)
+        total = (independent + common).sqrt()
+        return give_back(self._given, MeanUncertainty(total, independent.sqrt(), common.sqrt(), muons))
 
 
 def mean_uncertainty(
-    sigma: Float[Tensor, "muon ..."],
-    shared: Float[Tensor, "muon ... systematic"],
+    sigma: Float[Array, "muon ..."],
+    shared: Float[Array, "muon ... systematic"],
     sigma_eta: Uncertainties,
-    weights: Float[Tensor, " muon"] | None = None,
+    weights: Float[Array, " muon"] | None = None,
 ) -> MeanUncertainty:
     """The standard uncertainty of a mean over muons, whose shared part does not shrink with their number.
 
@@ -271,20 +282,21 @@ def mean_uncertainty(
 
     Parameters
     ----------
-    sigma : Tensor
+    sigma : Tensor or ndarray
         Standard uncertainty of each muon from its own hits alone, (muon,) or (muon, observable).
-    shared : Tensor
+    shared : Tensor or ndarray
         G from `systematic_jacobian`, (muon, systematic) or (muon, observable, systematic).
     sigma_eta : Tensor or ndarray
         Covariance or standard uncertainties of the shared parameters, as for `cross_covariance`.
-    weights : Tensor
+    weights : Tensor or ndarray
         Weights (muon,) of any sum; by default all muons weigh the same.
 
     Returns
     -------
     MeanUncertainty
         total, independent and shared standard uncertainty of the mean, in the unit of sigma, and the number of muons in
-        it. A muon whose sigma or G is not finite is left out; without any muon the uncertainties are NaN.
+        it; numpy arrays where sigma is one. A muon whose sigma or G is not finite is left out; without any muon the
+        uncertainties are NaN.
 
     Raises
     ------

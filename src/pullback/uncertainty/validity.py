@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -20,7 +20,11 @@ TELLING = 2.5
 """Smallest δ, in standard errors, at which Monte Carlo can tell whether an interval end is within δ."""
 
 
-def numerical_tolerance(u: Float[Any, "*shape"], n_dig: int = 1) -> Float[Any, "*shape"]:
+@overload
+def numerical_tolerance(u: float, n_dig: int = 1) -> float: ...
+@overload
+def numerical_tolerance(u: Float[Any, "*shape"], n_dig: int = 1) -> Float[Any, "*shape"]: ...
+def numerical_tolerance(u: float | Float[Any, "*shape"], n_dig: int = 1) -> float | Float[Any, "*shape"]:
     """The numerical tolerance δ of a standard uncertainty u: half a unit of its last significant digit.
 
     u = c · 10^l with c a whole number of `n_dig` digits, and δ = ½ · 10^l (JCGM 101:2008, 7.9.2). Where u rounds up to
@@ -28,15 +32,15 @@ def numerical_tolerance(u: Float[Any, "*shape"], n_dig: int = 1) -> Float[Any, "
 
     Parameters
     ----------
-    u : Tensor or ndarray
+    u : float, Tensor or ndarray
         Standard uncertainties, not negative. NaN gives NaN.
     n_dig : int
         Significant digits of u that must be right, usually 1 or 2.
 
     Returns
     -------
-    Tensor or ndarray
-        δ, of the shape and in the unit of u.
+    float, Tensor or ndarray
+        δ, as u is given and in its unit.
 
     Raises
     ------
@@ -53,6 +57,8 @@ def numerical_tolerance(u: Float[Any, "*shape"], n_dig: int = 1) -> Float[Any, "
     """
     if n_dig < 1:
         raise ValueError(f"n_dig must be at least 1, not {n_dig}")
+    if isinstance(u, float | int):
+        return numerical_tolerance(np.array(float(u)), n_dig).item()
     xp = np if isinstance(u, np.ndarray) else sys.modules["torch"]  # the validation does not need torch
     unit = 10.0 ** (xp.floor(xp.log10(xp.where(u > 0, u, 1.0))) - (n_dig - 1))
     c = xp.floor(u / unit + 0.5)
@@ -75,22 +81,22 @@ def linear_valid(
 
     Parameters
     ----------
-    value, sigma : Tensor
+    value, sigma : Tensor or ndarray
         y and u from `propagate`.
-    sd, interval95 : Tensor
+    sd, interval95 : Tensor or ndarray
         Standard deviation and ends of the 95 % interval, from `propagate_distribution` or Monte Carlo.
     n_dig : int
         Significant digits of u that must be right.
 
     Returns
     -------
-    Tensor
+    Tensor or ndarray
         True where linear propagation is valid; False where it is not, or where any of the numbers is NaN.
 
     """
     delta = numerical_tolerance(sigma, n_dig)
-    low, high = interval95.unbind(-1)
-    agree = ((value - K95 * sigma - low).abs() <= delta) & ((value + K95 * sigma - high).abs() <= delta)
+    low, high = interval95[..., 0], interval95[..., 1]
+    agree = (abs(value - K95 * sigma - low) <= delta) & (abs(value + K95 * sigma - high) <= delta)
     return agree & (sigma <= (1 + SIGMA_OFF) * sd) & (sigma >= (1 - SIGMA_OFF) * sd)
 
 

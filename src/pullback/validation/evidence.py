@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Literal, final
 
 from ..statistics.intervals import Verdict
-from ..store.evidence_file import EvidenceFile, Number, Record
+from ..store.evidence_file import EvidenceFile, Number, Record, Unbounded
 
 Sigma = Literal["linear", "quoted"]
 """The two uncertainties of an observable that are judged."""
@@ -48,7 +48,7 @@ class Estimate(Record):
     """Standard error; of a root mean square, the standard error of its square."""
     verdict: Verdict | None = None
     """Absent if it is not judged."""
-    factor: Number | None = None
+    factor: Unbounded | None = None
     """If inconclusive: the factor by which the sample must grow for a decision."""
 
 
@@ -151,11 +151,11 @@ class Bin(Statistics):
 
     low: float
     """Lower edge."""
-    high: Number
+    high: Unbounded
     """Upper edge; null if the bin has none."""
     verdict: Verdict | NotJudged
     """The worst verdict on a number of the bin, or why it has none."""
-    factor: Number | None = None
+    factor: Unbounded | None = None
     """If inconclusive: the factor by which the number of toys must grow for a decision."""
 
 
@@ -176,7 +176,7 @@ class DomainStatistics(Statistics):
 
     low: float
     """Distance from the fold, in σ, at which it begins."""
-    high: Number
+    high: Unbounded
     """Null: it has no upper end."""
     pull_sd_verdict: Verdict | None = None
     """Inconclusive also with fewer than two pulls."""
@@ -320,7 +320,7 @@ class Entry(Record):
     """Share of each source in the mean variance."""
     budget_variance: Number | None = None
     """The mean variance, of which `budget` holds the shares; absent with a single source."""
-    design: dict[str, Number | None]
+    design: dict[str, Number]
     """Derivative of the mean linear σ with respect to each parameter."""
     shared: Shared | None = None
     """Absent without systematics."""

@@ -110,10 +110,14 @@ class SystematicSums:
         total = float(shares.sum())
         return {name: float(share) / total for name, share in zip(sources, shares, strict=True)} if total else {}
 
-    def design(self, parameters: Sequence[str]) -> dict[str, float | None]:
-        """The slope of the mean σ by each parameter."""
+    def design(self, parameters: Sequence[str]) -> dict[str, float]:
+        """The slope of the mean σ by each parameter; NaN without muons."""
         slopes, muons = self._sum("slopes"), float(self._sum("differentiated"))
-        return dict(zip(parameters, (slopes / muons).tolist(), strict=True)) if muons else dict.fromkeys(parameters)
+        return (
+            dict(zip(parameters, (slopes / muons).tolist(), strict=True))
+            if muons
+            else dict.fromkeys(parameters, math.nan)
+        )
 
     def mean(self, sigma_eta: Matrix) -> UncertaintyOfMean | None:
         """The standard uncertainty of the mean over all muons, u² = Σ σ²/N² + ḡ Σ_η ḡᵀ, and its two parts."""

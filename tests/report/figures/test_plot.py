@@ -254,10 +254,10 @@ def test_the_ratio_panel_shows_the_ratio(scan):
     claimed = theta / sigma >= 3
     assert 0 < claimed.sum() < len(claimed)
     for which, where in ((claimed, "in"), (~claimed, "outside")):
-        shown = bottom[f"to the linear σ, {where} the linear domain"]
+        shown = bottom[f"toy sd / linear σ, {where} the linear domain"]
         np.testing.assert_array_equal(shown, np.stack([theta, sd / sigma], axis=1)[which])
-        np.testing.assert_array_equal(shown, near_fold[f"to the linear σ, {where} the linear domain"])
-    np.testing.assert_array_equal(bottom["to the quoted σ"], np.stack([theta, sd / quoted], axis=1))
+        np.testing.assert_array_equal(shown, near_fold[f"toy sd / linear σ, {where} the linear domain"])
+    np.testing.assert_array_equal(bottom["toy sd / quoted σ"], np.stack([theta, sd / quoted], axis=1))
 
 
 def test_the_coverage_figure_shows_the_evidence(scan):

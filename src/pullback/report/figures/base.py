@@ -16,6 +16,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
+from ...config.base import each_layer
 from ...models import NO_FOLD, Quantity
 from ...statistics.angles import wrap
 from ...store.artefact import Reader
@@ -107,9 +108,8 @@ class Subject:
     @property
     def resolution(self) -> np.ndarray:
         """The resolution of each coordinate, in 1 over its unit."""
-        of_layers = self.point.config.detector.resolution
-        layers = self.model.layers
-        return np.array([of_layers[i] if isinstance(of_layers, list) else of_layers for i in layers], float)
+        layers = list(self.model.layers)
+        return np.array(each_layer(self.point.config.detector.resolution, max(layers) + 1))[layers]
 
 
 class Observable:
@@ -139,7 +139,6 @@ class Observable:
         """Distance from the fold, in σ, from which linear propagation is used."""
         return max(self.subject.settings.domain, self.quantity.domain)
 
-    @property
     def true(self) -> np.ndarray:
         """The value at the true hits; for an angle on a circle, within half a period of the recorded value."""
         value = self.column("{}")

@@ -114,11 +114,11 @@ def _sigmas(axes: Axes, toys: SpreadPanel, *, one_hit: bool) -> None:
 def _ratios(axes: Axes, toys: SpreadPanel, tolerance: float, *, one_hit: bool) -> None:
     axes.axhspan(1 - tolerance, 1 + tolerance, color=GREY, alpha=0.25, lw=0)
     axes.axhline(1, color="black", lw=0.6)
-    axes.plot(toys.value, toys.to_quoted, label="to the quoted σ", **toys.squares)
+    axes.plot(toys.value, toys.to_quoted, label="toy sd / quoted σ", **toys.squares)
     crosses = {**toys.style, "mew": 0.6, "zorder": 1.9 if len(toys.value) > 100 else 2}  # many would hide the squares
     for which, colour, words in ((toys.claimed, "black", "in"), (~toys.claimed, GREY, "outside")):
         some = which & np.isfinite(toys.to_linear)
-        label = f"to the linear σ, {words} the linear domain"
+        label = f"toy sd / linear σ, {words} the linear domain"
         axes.plot(toys.value[some], toys.to_linear[some], "x", color=colour, label=label, **crosses)
     if len(toys.value):
         linear = toys.to_linear[toys.claimed | one_hit]

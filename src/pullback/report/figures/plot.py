@@ -15,7 +15,7 @@ from ...store.study_file import open_study
 from ...store.target_file import TargetAnswers
 from ...study.plan import Study
 from ...validation.evidence import Evidence
-from ..gallery import gallery
+from ..gallery import SCANNED, gallery
 from .base import STYLE, Canvas, Subject, plt
 from .budget import OF_SOURCES
 from .point import OF_POINT
@@ -48,7 +48,7 @@ def plot(
         for figure, svg, pdf in zip(gallery(study), svgs, pdfs, strict=True):
             if figure.kind == "target" and target:
                 canvas = target_figure(study, TargetAnswers.read(target))
-            elif figure.subject == "scan":
+            elif figure.subject == SCANNED:
                 canvas = OF_SCAN[figure.kind](study, evidence, figure)
             else:
                 canvas = OF_SUBJECT[figure.kind](Subject(study, reader, evidence, figure))

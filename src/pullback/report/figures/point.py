@@ -164,7 +164,7 @@ def _value(subject: Subject) -> Canvas:
         bins = np.linspace(low, high, 41)
         density(axes, value, bins, color=BLUE, alpha=0.5, label="recorded")
         if not subject.recorded:
-            true = each.true
+            true = each.true()
             style = {"histtype": "step", "color": "black", "ls": "--", "label": "true"}
             density(axes, true[np.isfinite(true)], bins, **style)
         top = 1.25 * axes.get_ylim()[1]
