@@ -679,7 +679,7 @@ def test_the_tree_of_a_root_file():
         hits(write_root("empty.root", {}))
     with pytest.raises(PullbackError, match="hits, only column names"):
         source(write("root", {"x": np.zeros(0)})).count_muons()
-    with pytest.raises(PullbackError, match=r"source\.tree: hits\.csv is no \.root file and has no trees"):
+    with pytest.raises(PullbackError, match=r"source\.tree: hits\.csv is not a \.root file and has no trees"):
         source("hits.csv", tree="one")
 
 
