@@ -41,6 +41,10 @@ class ColumnSpec(NamedTuple):
     dtype: str = "f8"
     unit: str = "{unit}"
 
+    def of(self, observable: str) -> str:
+        """The name of the column of an observable."""
+        return self.name.format(name=observable)
+
 
 ColumnSpecs = Mapping[str, ColumnSpec]
 """Column specifications by the field of a result that fills the column."""
@@ -59,6 +63,9 @@ QUOTED = {
 """Quoted columns of each observable: fields of `pullback.quote`, and the flag."""
 
 TRUE_LINEAR = {"sigma": ColumnSpec("sigma_{name}_linear_true", QUOTED["sigma_linear"].words + " at the true hits")}
+
+LINEAR_SIGMA = {"": QUOTED["sigma_linear"], "_true": TRUE_LINEAR["sigma"]}
+"""σ by linear propagation at the recorded and at the true hits, by the suffix of their columns."""
 
 TOYS = {
     "mean": ColumnSpec("toy_mean_{name}", "mean of the {long_name} over toys"),

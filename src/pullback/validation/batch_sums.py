@@ -19,7 +19,17 @@ from ..statistics.exact_sum import ExactSum
 from ..statistics.normal import K95
 from ..store import artefact
 from ..store.artefact import Reader
-from ..store.columns import FLAGS, QUOTED, TOYS
+from ..store.columns import (
+    BUDGET,
+    DESIGN,
+    EXPERIMENT_MUONS,
+    EXPERIMENTS,
+    FLAGS,
+    LINEAR_SIGMA,
+    QUOTED,
+    SHARED,
+    TOYS,
+)
 from ..store.study_file import column_parts, pack
 from ..study.batches import Batch, Part
 from ..study.blocks import Block
@@ -28,8 +38,6 @@ from .evidence import SIGMAS, Sigma
 from .systematics import Observed, Predicted, SystematicSums
 
 log = logging.getLogger(__name__)
-
-DESIGN_SUMS = ("slopes", "count")
 
 
 class PointTally:
@@ -122,13 +130,13 @@ def _tally(tallies: Mapping[Sigma, Tally], readers: Mapping[str, Reader], part: 
     muon, number = (toys.rows(f"{part.label}/toys/{column}") for column in ("muon", "toy_count"))
     adaptive = part.config.toys.mode == "adaptive"
     settled = toys.rows(f"{part.label}/toys/toy_settled") if adaptive else np.ones(len(muon))
-    thrown = {field: toys.rows(f"{part.label}/toys/{kind.name.format(name=name)}") for field, kind in TOYS.items()}
+    thrown = {field: toys.rows(f"{part.label}/toys/{kind.of(name)}") for field, kind in TOYS.items()}
     around: dict[Sigma, list[Muons]] = {kind: [] for kind in tallies}
     for block in part.blocks:
         here = muon[(muon >= block.start) & (muon < block.stop)] - block.start
         value = theta.read(part, name, block)
         quoted = {
-            field: sigma.read(part, kind.name.format(name=name), block)
+            field: sigma.read(part, kind.of(name), block)
             for field, kind in QUOTED.items()
             if field != "bias" or len(here)
         }
@@ -161,31 +169,34 @@ def _tally(tallies: Mapping[Sigma, Tally], readers: Mapping[str, Reader], part: 
 def _add_up(sums: SystematicSums, readers: Mapping[str, Reader], part: Part, name: str) -> None:
     """Add the muons of a part to the sums of budget, systematics and design."""
     sigma, toys = readers["sigma"], readers["toys"]
-    extra = [f"budget_{name}", f"systematic_jacobian_{name}"]
+    extra = [BUDGET["shares"].of(name), SHARED["systematic_jacobian"].of(name)]
     there = {column for column in extra if sigma.has(f"{part.label}/{column}")}
-    for at in range(len(sigma.rows(f"{part.label}/design/count_{name}"))):
-        slopes, count = (sigma.rows(f"{part.label}/design/{column}_{name}", at, at + 1)[0] for column in DESIGN_SUMS)
+    slopes_of, count_of = (f"{part.label}/design/{DESIGN[field].of(name)}" for field in ("slopes", "count"))
+    for at in range(len(sigma.rows(count_of))):
+        slopes, count = (sigma.rows(column, at, at + 1)[0] for column in (slopes_of, count_of))
         sums.add_slopes(slopes, float(count))
     thrown = _thrown_together(toys, part, name) if extra[1] in there else None
     for block in part.blocks if there else ():  # with a single source of uncertainty there is no budget
-        quoted = sigma.read(part, f"sigma_{name}", block)
+        quoted = sigma.read(part, QUOTED["sigma"].of(name), block)
         shares, jacobian = (sigma.read(part, column, block) if column in there else None for column in extra)
         sums.add(quoted, shares, jacobian)
         if thrown is not None and jacobian is not None:
             muon, spread, sd = thrown
             here = (muon >= block.start) & (muon < block.stop)
-            row, total = muon[here] - block.start, sigma.read(part, f"sigma_total_{name}", block)
+            row, total = muon[here] - block.start, sigma.read(part, SHARED["total"].of(name), block)
             sums.add_experiments(Predicted(total[row], jacobian[row], spread[here]), sd[here])
     if thrown is not None:
-        columns = [toys.rows(f"{part.label}/experiments/{column}_{name}") for column in Observed._fields[1:]]
+        columns = [
+            toys.rows(f"{part.label}/experiments/{EXPERIMENTS[field].of(name)}") for field in Observed._fields[1:]
+        ]
         for each in zip(*columns, strict=True):
             sums.add_sums(np.stack(each))
 
 
 def _thrown_together(toys: Reader, part: Part, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Index in the point, sd of own toys, and sd over pseudo-experiments, of the muons in pseudo-experiments."""
-    muon, sd = (toys.rows(f"{part.label}/experiments/{column}") for column in ("muon", f"sd_{name}"))
-    all_muons, spread = (toys.rows(f"{part.label}/toys/{column}") for column in ("muon", f"toy_sd_{name}"))
+    muon, sd = (toys.rows(f"{part.label}/experiments/{column}") for column in ("muon", EXPERIMENT_MUONS["sd"].of(name)))
+    all_muons, spread = (toys.rows(f"{part.label}/toys/{column}") for column in ("muon", TOYS["sd"].of(name)))
     row = {each: index for index, each in enumerate(all_muons.tolist())}
     return muon, spread[[row[each] for each in muon.tolist()]], sd
 
@@ -217,7 +228,7 @@ def _distance(
         return np.full(len(block), np.inf)
     own = fold == observable.name
     if sigma_linear is None or not own:
-        sigma_linear = sigma.read(part, f"sigma_{fold}_linear{at}", block)
+        sigma_linear = sigma.read(part, LINEAR_SIGMA[at].of(fold), block)
     return distance(value if own else theta.read(part, f"{fold}{at}", block), sigma_linear)
 
 
