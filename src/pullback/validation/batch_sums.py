@@ -31,6 +31,7 @@ from ..store.columns import (
     TOYS,
 )
 from ..store.study_file import column_parts, pack
+from ..study.artefact_configs import TallyConfig
 from ..study.batches import Batch, Part
 from ..study.blocks import Block
 from .bin_sums import Muons, Placed, Tally, ToyMuons, Truth, distance, edges
@@ -43,7 +44,7 @@ log = logging.getLogger(__name__)
 class PointTally:
     """Counts and sums over the muons of a point: for each observable one tally per σ, and its `SystematicSums`."""
 
-    def __init__(self, part: Part):
+    def __init__(self, part: Part[TallyConfig]):
         """An empty tally for the model and the linear domain of a part of kind "tally"."""
         model, config = part.model, part.config
         self.tallies = {
@@ -88,7 +89,7 @@ class PointTally:
             self.fits.add(part)
 
 
-def tally(batch: Batch, files: Mapping[str, str | Path], output: str | Path) -> None:
+def tally(batch: Batch[TallyConfig], files: Mapping[str, str | Path], output: str | Path) -> None:
     """Count and sum over the muons of a batch; every artefact is verified.
 
     Parameters
@@ -112,7 +113,7 @@ def tally(batch: Batch, files: Mapping[str, str | Path], output: str | Path) -> 
             log.info("%s: %d muons tallied", part.label, part.stop - part.start)
 
 
-def _of_part(part: Part, readers: Mapping[str, Reader]) -> PointTally:
+def _of_part(part: Part[TallyConfig], readers: Mapping[str, Reader]) -> PointTally:
     """The tally of a part, filled block by block."""
     found = PointTally(part)
     for each in part.model.observables:
@@ -123,7 +124,9 @@ def _of_part(part: Part, readers: Mapping[str, Reader]) -> PointTally:
     return found
 
 
-def _tally(tallies: Mapping[Sigma, Tally], readers: Mapping[str, Reader], part: Part, observable: Quantity) -> None:
+def _tally(
+    tallies: Mapping[Sigma, Tally], readers: Mapping[str, Reader], part: Part[TallyConfig], observable: Quantity
+) -> None:
     """Add the muons of a part to the tallies of both σ."""
     theta, sigma, toys = readers["theta"], readers["sigma"], readers["toys"]
     name = observable.name
@@ -166,7 +169,7 @@ def _tally(tallies: Mapping[Sigma, Tally], readers: Mapping[str, Reader], part: 
             each.add_toys(Muons(*map(np.concatenate, zip(*around[kind], strict=True))), toy_muons)
 
 
-def _add_up(sums: SystematicSums, readers: Mapping[str, Reader], part: Part, name: str) -> None:
+def _add_up(sums: SystematicSums, readers: Mapping[str, Reader], part: Part[TallyConfig], name: str) -> None:
     """Add the muons of a part to the sums of budget, systematics and design."""
     sigma, toys = readers["sigma"], readers["toys"]
     extra = [BUDGET["shares"].of(name), SHARED["systematic_jacobian"].of(name)]
@@ -193,7 +196,7 @@ def _add_up(sums: SystematicSums, readers: Mapping[str, Reader], part: Part, nam
             sums.add_sums(np.stack(each))
 
 
-def _thrown_together(toys: Reader, part: Part, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _thrown_together(toys: Reader, part: Part[TallyConfig], name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Index in the point, sd of own toys, and sd over pseudo-experiments, of the muons in pseudo-experiments."""
     muon, sd = (toys.rows(f"{part.label}/experiments/{column}") for column in ("muon", EXPERIMENT_MUONS["sd"].of(name)))
     all_muons, spread = (toys.rows(f"{part.label}/toys/{column}") for column in ("muon", TOYS["sd"].of(name)))
@@ -201,7 +204,7 @@ def _thrown_together(toys: Reader, part: Part, name: str) -> tuple[np.ndarray, n
     return muon, spread[[row[each] for each in muon.tolist()]], sd
 
 
-def _add_fits(sums: ExactSum, theta: Reader, part: Part) -> None:
+def _add_fits(sums: ExactSum, theta: Reader, part: Part[TallyConfig]) -> None:
     """Add χ² and degrees of freedom of the muons of a part that have degrees of freedom."""
     for block in part.blocks:
         chi2, ndf = (theta.read(part, column, block) for column in ("chi2", "ndf"))
@@ -212,7 +215,7 @@ def _add_fits(sums: ExactSum, theta: Reader, part: Part) -> None:
 def _distance(
     theta: Reader,
     sigma: Reader,
-    part: Part,
+    part: Part[TallyConfig],
     observable: Quantity,
     block: Block,
     at: str,

@@ -14,6 +14,7 @@ from ..statistics.intervals import Verdict
 from ..store import artefact
 from ..store.study_file import Gathering, unpack
 from ..study import shared_parameters
+from ..study.artefact_configs import TallyConfig
 from ..study.batches import Part
 from ..study.blocks import block_count
 from ..study.plan import Study
@@ -106,7 +107,7 @@ def check(validation: str | Path, strict: bool) -> str:
     return line
 
 
-def _entry(point: Point, part: Part, observable: Quantity, found: PointTally, among: int) -> Entry:
+def _entry(point: Point, part: Part[TallyConfig], observable: Quantity, found: PointTally, among: int) -> Entry:
     """The evidence on an observable at a point, one of `among` in the study, from the tally of all muons."""
     settings, sums = point.config.validation, found.sums[observable.name]
     # The lower edge of the linear domain of this observable.
