@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from ..config.schema import PointConfig
 from ..study.artefact_configs import SigmaConfig
 from ..study.batches import Part, short
 from ..study.blocks import block_count
@@ -97,7 +98,7 @@ def drawn_from(study: Study) -> list[tuple[str, str]]:
     systematics, those with pseudo-experiments. The worst point is not known before the verdict.
     """
 
-    def shown(part: Part) -> bool:
+    def shown(part: Part[PointConfig]) -> bool:
         return part.first < blocks_shown(block_count(part.muons), min(part.config.toys.muons, part.muons))
 
     first = {name for name, batch in study.batches.items() if any(map(shown, batch.parts))}

@@ -244,7 +244,7 @@ class Tables:
         reasons = failed_of(self.study)
         rows = []
         for entry in self.entries:
-            numbers = [entry.quoted.counts.muons, *(getattr(entry.quoted.counts, name) for name in reasons)]
+            numbers = [entry.quoted.counts.muons, *(entry.quoted.counts.of(name) for name in reasons)]
             rows.append(row(entry.point, left(entry.observable), *map(count, numbers)))
         return Table([row(left("point"), left("observable"), "muons", *reasons.values())], rows)
 

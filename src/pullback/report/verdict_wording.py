@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from operator import attrgetter
 
 from markupsafe import Markup
 
@@ -11,7 +10,7 @@ from ..statistics.intervals import Verdict, half_width
 from ..statistics.normal import P68, P95
 from ..study.plan import Study
 from ..validation.diagnostics import DIAGNOSTICS
-from ..validation.evidence import Bin, DiagnosticResult, Entry, Estimate, NotJudged, worst
+from ..validation.evidence import Bin, DiagnosticResult, Entry, Estimate, Failure, NotJudged, worst
 from ..validation.reasons import place_of
 from .formats import count, figures, known, percent, span
 from .setup_wording import SetupWording, digits
@@ -22,7 +21,7 @@ FOLD = "fold (where an observable is 0 and turns back)"
 REASONS = 4
 """Reasons of each point that stand in the verdict; the others are in `validation.json`."""
 
-FAILED = {
+FAILED: dict[Failure, str] = {
     "hit_not_finite": "hit NaN or infinite",
     "value_not_finite": "value NaN or infinite",
     "sigma_zero_or_nan": "σ zero or NaN",
@@ -32,7 +31,7 @@ FAILED = {
 """The counts of muons whose uncertainty can't be used or tested, and what they are called."""
 
 
-def failed_of(study: Study) -> dict[str, str]:
+def failed_of(study: Study) -> dict[Failure, str]:
     """Why muons failed: the names of the counts, and their words."""
     return {**FAILED, "hit_not_finite": "too few hits"} if study.model.missing else FAILED
 
@@ -155,12 +154,15 @@ class VerdictWording(SetupWording):
                 if each.low >= entry.linear.domain.low or not each.pulls or _failed(each.ratio):
                     continue
                 pulls = each.pulls
-                for name, coverage, nominal in (("68", pulls.coverage68, P68), ("95", pulls.coverage95, P95)):
+                for name, coverage, nominal in (
+                    ("coverage68", pulls.coverage68, P68),
+                    ("coverage95", pulls.coverage95, P95),
+                ):
                     # Of several observables, each is mentioned once.
                     key = entry.observable if self.several else (each.low, name)
                     too_low = half_width(coverage.high) / half_width(nominal) < smallest
                     # Where coverage is wrong far from the fold too, its cause is another.
-                    if not too_low or _failed(entry.diagnostics.get(f"coverage{name}")):
+                    if not too_low or _failed(entry.diagnostics.get(name)):
                         continue
                     if key not in found or coverage.value < found[key][0]:
                         found[key] = coverage.value, self._too_low(entry, each, coverage, nominal)
@@ -201,9 +203,13 @@ class VerdictWording(SetupWording):
         return sum(most.values())
 
     @property
-    def failed(self) -> dict[str, int]:
+    def failed(self) -> dict[Failure, int]:
         """Numbers of failed muons by reason."""
-        return {name: self._counted(attrgetter(f"quoted.counts.{name}")) for name in FAILED}
+
+        def number(reason: Failure) -> int:
+            return self._counted(lambda entry: entry.quoted.counts.of(reason))
+
+        return {reason: number(reason) for reason in FAILED}
 
     @property
     def _muons(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,6 +19,7 @@ from ..study.artefact_configs import ArtefactConfig
 from ..study.batches import Batch, Part
 from ..study.blocks import Block
 from ..uncertainty.arrays import Tensor
+from ..uncertainty.inference import Infer
 
 if TYPE_CHECKING:
     import torch
@@ -73,7 +74,7 @@ def configured_device(wanted: str) -> torch.device:
         raise ConfigError(f"compute.{error}") from None
 
 
-def evaluate(infer: Callable, hits: np.ndarray) -> np.ndarray:
+def evaluate(infer: Infer, hits: np.ndarray) -> np.ndarray:
     """Observables (muon, observable); NaN for a muon without a value. An infinite value is no measurement."""
     import torch
 
@@ -92,7 +93,9 @@ def arrays(result: Any) -> dict[str, np.ndarray]:
 
 
 @contextmanager
-def open_parents(batch: Batch, files: dict[HitKind, str | Path | None]) -> Iterator[dict[HitKind, Reader]]:
+def open_parents(
+    batch: Batch[ArtefactConfig], files: dict[HitKind, str | Path | None]
+) -> Iterator[dict[HitKind, Reader]]:
     """The open input artefacts of a step by kind of hits, without those that the study does not have."""
     with ExitStack() as stack:
         yield {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from ..store.columns import FLAGS
 from ..study.artefact_configs import SigmaConfig
 from ..study.batches import Batch
 from ..uncertainty.arrays import Tensor
+from ..uncertainty.inference import Infer
 from .common import RECO, TRUTH, arrays, configured_device, log, open_parents, progress, read_hits
 
 
@@ -59,7 +59,7 @@ def propagate_uncertainty(
                 table.append(arrays(propagate(infer, hits, covariance=hit_covariance(part.model, parameters, hits))))
 
 
-def _flag(infer: Callable, hits: Tensor, quoted: dict[str, np.ndarray]) -> np.ndarray:
+def _flag(infer: Infer, hits: Tensor, quoted: dict[str, np.ndarray]) -> np.ndarray:
     """Bits (muon, observable) that say why an uncertainty must not be used."""
     from ..uncertainty.jacobians import usable_muons
 

@@ -25,6 +25,7 @@ from ..errors import ArtefactError
 from ..files import whole
 from ..models import Quantity
 from ..study import blocks
+from ..study.artefact_configs import ArtefactConfig
 from ..study.batches import Batch, Part
 from ..study.blocks import Block
 from .checksum import REMAKE, USER_BLOCK, reserve, seal, verify
@@ -81,7 +82,7 @@ class Writer:
         self._columns: list[Column] = []
         self._arrays: dict[str, str] = {}
 
-    def point(self, part: Part) -> h5py.Group:
+    def point(self, part: Part[ArtefactConfig]) -> h5py.Group:
         """The group of a point, created on first use, with the parameters of the point as attributes."""
         if part.label in self._file:
             return self._file[part.label]
@@ -120,7 +121,7 @@ class Writer:
         dataset = group.create_dataset(path, data=values)
         self._arrays[dataset.name] = xxhash.xxh3_128(values.data).hexdigest()
 
-    def finish(self, batch: Batch, parents: dict[str, str]) -> None:
+    def finish(self, batch: Batch[ArtefactConfig], parents: dict[str, str]) -> None:
         """Finish the columns, and sign the file with the digest of its content."""
         content = {name: digests.hex() for name, digests in (column.finish() for column in self._columns)}
         content |= self._arrays
@@ -140,7 +141,7 @@ class Reader:
         self._open: dict[str, h5py.Dataset] = {}
         self._scales: dict[str, Scales] = {}
 
-    def read(self, part: Part, name: str, block: Block) -> np.ndarray:
+    def read(self, part: Part[ArtefactConfig], name: str, block: Block) -> np.ndarray:
         """A block of a column of a point."""
         return self.rows(f"{part.label}/{name}", block.start - part.start, block.stop - part.start)
 
@@ -189,7 +190,7 @@ class Reader:
 
 
 @contextmanager
-def create(path: str | Path, batch: Batch, parents: Iterable[Reader] = ()) -> Iterator[Writer]:
+def create(path: str | Path, batch: Batch[ArtefactConfig], parents: Iterable[Reader] = ()) -> Iterator[Writer]:
     """Write an artefact of a batch; it appears under its name only when complete."""
     with new_file(path) as (part, file):
         writer = Writer(part, file)
@@ -236,7 +237,7 @@ def sign(
 
 
 @contextmanager
-def read(path: str | Path, batch: Batch) -> Iterator[Reader]:
+def read(path: str | Path, batch: Batch[ArtefactConfig]) -> Iterator[Reader]:
     """Open an artefact that was made from exactly this batch by this version of the package.
 
     Raises

@@ -41,6 +41,10 @@ class ColumnSpec(NamedTuple):
     dtype: str = "f8"
     unit: str = "{unit}"
 
+    def of(self, observable: str) -> str:
+        """The name of the column of an observable."""
+        return self.name.format(name=observable)
+
 
 ColumnSpecs = Mapping[str, ColumnSpec]
 """Column specifications by the field of a result that fills the column."""
@@ -59,6 +63,9 @@ QUOTED = {
 """Quoted columns of each observable: fields of `pullback.quote`, and the flag."""
 
 TRUE_LINEAR = {"sigma": ColumnSpec("sigma_{name}_linear_true", QUOTED["sigma_linear"].words + " at the true hits")}
+
+LINEAR_SIGMA = {"": QUOTED["sigma_linear"], "_true": TRUE_LINEAR["sigma"]}
+"""σ by linear propagation at the recorded and at the true hits, by the suffix of their columns."""
 
 TOYS = {
     "mean": ColumnSpec("toy_mean_{name}", "mean of the {long_name} over toys"),
@@ -136,7 +143,7 @@ class ColumnGroup:
     def __init__(
         self,
         out: Writer,
-        part: Part,
+        part: Part[ArtefactConfig],
         kinds: ColumnSpecs,
         group: h5py.Group,
         dim: str,
@@ -167,31 +174,35 @@ class ColumnGroup:
 
 
 def of_muons(
-    out: Writer, part: Part, kinds: ColumnSpecs, labels: Labels = END_LABELS, about: Attributes | None = None
+    out: Writer,
+    part: Part[ArtefactConfig],
+    kinds: ColumnSpecs,
+    labels: Labels = END_LABELS,
+    about: Attributes | None = None,
 ) -> ColumnGroup:
     """Add columns with one row per muon of the part."""
     return ColumnGroup(out, part, kinds, out.point(part), "muon", part.stop - part.start, labels, about)
 
 
-def of_blocks(out: Writer, part: Part, kinds: ColumnSpecs, labels: Labels, rows: int) -> ColumnGroup:
+def of_blocks(out: Writer, part: Part[ArtefactConfig], kinds: ColumnSpecs, labels: Labels, rows: int) -> ColumnGroup:
     """Add columns with one row per block, in a group `design`."""
     return ColumnGroup(out, part, kinds, out.point(part).create_group("design"), "block", rows, labels)
 
 
-def _add(out: Writer, part: Part, quantity: Quantity, **axes: list[str]) -> Column:
+def _add(out: Writer, part: Part[ArtefactConfig], quantity: Quantity, **axes: list[str]) -> Column:
     """Add one column with one row per muon, and with further axes given by their labels."""
     shape = (part.stop - part.start, *map(len, axes.values()))
     return out.column(out.point(part), quantity.name, shape, {"muon": None, **axes}, quantity)
 
 
-def of_observables(out: Writer, part: Part) -> Column:
+def of_observables(out: Writer, part: Part[ArtefactConfig]) -> Column:
     """Add the column of the observables' covariance by linear propagation (muon, observable, observable)."""
     names = [observable.name for observable in part.model.observables]
     quantity = Quantity("covariance", "units of both", "covariance of the observables by linear propagation")
     return _add(out, part, quantity, observable=names, observable_2=names)
 
 
-def of_hits(out: Writer, part: Part, name: str, which: str) -> Column:
+def of_hits(out: Writer, part: Part[ArtefactConfig], name: str, which: str) -> Column:
     """Add a column of hits (muon, coordinate)."""
     coordinates = part.model.coordinates
     words = " and ".join(dict.fromkeys(coordinate.long_name for coordinate in coordinates))
@@ -205,14 +216,14 @@ def has_covariances(part: Part[ArtefactConfig]) -> bool:
     return source.kind == "recorded" and bool(source.sigma or source.covariance)
 
 
-def of_covariances(out: Writer, part: Part, shape: tuple[int, ...]) -> Column:
+def of_covariances(out: Writer, part: Part[ArtefactConfig], shape: tuple[int, ...]) -> Column:
     """Add the column of the hits' variances (muon, coordinate) or covariances (muon, coordinate, coordinate)."""
     names = [coordinate.name for coordinate in part.model.coordinates]
     axes = dict.fromkeys(("coordinate", "coordinate_2")[: len(shape)], names)
     return _add(out, part, Quantity(COVARIANCE, "m2", "covariance of the recorded hits; NaN: the detector's"), **axes)
 
 
-def of_fits(out: Writer, part: Part) -> list[Column]:
+def of_fits(out: Writer, part: Part[ArtefactConfig]) -> list[Column]:
     """Add the columns `chi2` and `ndf`."""
     quantities = Quantity("chi2", "1", "χ² of the fit"), Quantity("ndf", "1", "degrees of freedom of the fit")
     return [_add(out, part, quantity) for quantity in quantities]

@@ -16,7 +16,7 @@ Hits = Float[Tensor, "..."] | Float[np.ndarray, "..."]
 """Hits (muon, coordinate), or (muon,) where a muon has one coordinate."""
 
 
-Columns = TypeVar("Columns", bound=tuple)
+Columns = TypeVar("Columns", bound=tuple[Tensor, ...])
 """A named tuple of tensors (muon, …)."""
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from torch import Tensor
 from .covariance import check_covariance, cholesky
 from .toys import draw_deviates
 
-Numbers = float | Sequence | np.ndarray | Tensor
+Numbers = float | Sequence[Any] | np.ndarray | Tensor
 """Accepted types of a parameter. It is kept as a read-only float64 array."""
 
 Values = Float[np.ndarray, " muon"]

@@ -19,8 +19,19 @@ from ..statistics.exact_sum import ExactSum
 from ..statistics.normal import K95
 from ..store import artefact
 from ..store.artefact import Reader
-from ..store.columns import FLAGS, QUOTED, TOYS
+from ..store.columns import (
+    BUDGET,
+    DESIGN,
+    EXPERIMENT_MUONS,
+    EXPERIMENTS,
+    FLAGS,
+    LINEAR_SIGMA,
+    QUOTED,
+    SHARED,
+    TOYS,
+)
 from ..store.study_file import column_parts, pack
+from ..study.artefact_configs import TallyConfig
 from ..study.batches import Batch, Part
 from ..study.blocks import Block
 from .bin_sums import Muons, Placed, Tally, ToyMuons, Truth, distance, edges
@@ -29,13 +40,11 @@ from .systematics import Observed, Predicted, SystematicSums
 
 log = logging.getLogger(__name__)
 
-DESIGN_SUMS = ("slopes", "count")
-
 
 class PointTally:
     """Counts and sums over the muons of a point: for each observable one tally per σ, and its `SystematicSums`."""
 
-    def __init__(self, part: Part):
+    def __init__(self, part: Part[TallyConfig]):
         """An empty tally for the model and the linear domain of a part of kind "tally"."""
         model, config = part.model, part.config
         self.tallies = {
@@ -80,7 +89,7 @@ class PointTally:
             self.fits.add(part)
 
 
-def tally(batch: Batch, files: Mapping[str, str | Path], output: str | Path) -> None:
+def tally(batch: Batch[TallyConfig], files: Mapping[str, str | Path], output: str | Path) -> None:
     """Count and sum over the muons of a batch; every artefact is verified.
 
     Parameters
@@ -104,7 +113,7 @@ def tally(batch: Batch, files: Mapping[str, str | Path], output: str | Path) -> 
             log.info("%s: %d muons tallied", part.label, part.stop - part.start)
 
 
-def _of_part(part: Part, readers: Mapping[str, Reader]) -> PointTally:
+def _of_part(part: Part[TallyConfig], readers: Mapping[str, Reader]) -> PointTally:
     """The tally of a part, filled block by block."""
     found = PointTally(part)
     for each in part.model.observables:
@@ -115,20 +124,22 @@ def _of_part(part: Part, readers: Mapping[str, Reader]) -> PointTally:
     return found
 
 
-def _tally(tallies: Mapping[Sigma, Tally], readers: Mapping[str, Reader], part: Part, observable: Quantity) -> None:
+def _tally(
+    tallies: Mapping[Sigma, Tally], readers: Mapping[str, Reader], part: Part[TallyConfig], observable: Quantity
+) -> None:
     """Add the muons of a part to the tallies of both σ."""
     theta, sigma, toys = readers["theta"], readers["sigma"], readers["toys"]
     name = observable.name
     muon, number = (toys.rows(f"{part.label}/toys/{column}") for column in ("muon", "toy_count"))
     adaptive = part.config.toys.mode == "adaptive"
     settled = toys.rows(f"{part.label}/toys/toy_settled") if adaptive else np.ones(len(muon))
-    thrown = {field: toys.rows(f"{part.label}/toys/{kind.name.format(name=name)}") for field, kind in TOYS.items()}
+    thrown = {field: toys.rows(f"{part.label}/toys/{kind.of(name)}") for field, kind in TOYS.items()}
     around: dict[Sigma, list[Muons]] = {kind: [] for kind in tallies}
     for block in part.blocks:
         here = muon[(muon >= block.start) & (muon < block.stop)] - block.start
         value = theta.read(part, name, block)
         quoted = {
-            field: sigma.read(part, kind.name.format(name=name), block)
+            field: sigma.read(part, kind.of(name), block)
             for field, kind in QUOTED.items()
             if field != "bias" or len(here)
         }
@@ -158,39 +169,42 @@ def _tally(tallies: Mapping[Sigma, Tally], readers: Mapping[str, Reader], part: 
             each.add_toys(Muons(*map(np.concatenate, zip(*around[kind], strict=True))), toy_muons)
 
 
-def _add_up(sums: SystematicSums, readers: Mapping[str, Reader], part: Part, name: str) -> None:
+def _add_up(sums: SystematicSums, readers: Mapping[str, Reader], part: Part[TallyConfig], name: str) -> None:
     """Add the muons of a part to the sums of budget, systematics and design."""
     sigma, toys = readers["sigma"], readers["toys"]
-    extra = [f"budget_{name}", f"systematic_jacobian_{name}"]
+    extra = [BUDGET["shares"].of(name), SHARED["systematic_jacobian"].of(name)]
     there = {column for column in extra if sigma.has(f"{part.label}/{column}")}
-    for at in range(len(sigma.rows(f"{part.label}/design/count_{name}"))):
-        slopes, count = (sigma.rows(f"{part.label}/design/{column}_{name}", at, at + 1)[0] for column in DESIGN_SUMS)
+    slopes_of, count_of = (f"{part.label}/design/{DESIGN[field].of(name)}" for field in ("slopes", "count"))
+    for at in range(len(sigma.rows(count_of))):
+        slopes, count = (sigma.rows(column, at, at + 1)[0] for column in (slopes_of, count_of))
         sums.add_slopes(slopes, float(count))
     thrown = _thrown_together(toys, part, name) if extra[1] in there else None
     for block in part.blocks if there else ():  # with a single source of uncertainty there is no budget
-        quoted = sigma.read(part, f"sigma_{name}", block)
+        quoted = sigma.read(part, QUOTED["sigma"].of(name), block)
         shares, jacobian = (sigma.read(part, column, block) if column in there else None for column in extra)
         sums.add(quoted, shares, jacobian)
         if thrown is not None and jacobian is not None:
             muon, spread, sd = thrown
             here = (muon >= block.start) & (muon < block.stop)
-            row, total = muon[here] - block.start, sigma.read(part, f"sigma_total_{name}", block)
+            row, total = muon[here] - block.start, sigma.read(part, SHARED["total"].of(name), block)
             sums.add_experiments(Predicted(total[row], jacobian[row], spread[here]), sd[here])
     if thrown is not None:
-        columns = [toys.rows(f"{part.label}/experiments/{column}_{name}") for column in Observed._fields[1:]]
+        columns = [
+            toys.rows(f"{part.label}/experiments/{EXPERIMENTS[field].of(name)}") for field in Observed._fields[1:]
+        ]
         for each in zip(*columns, strict=True):
             sums.add_sums(np.stack(each))
 
 
-def _thrown_together(toys: Reader, part: Part, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _thrown_together(toys: Reader, part: Part[TallyConfig], name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Index in the point, sd of own toys, and sd over pseudo-experiments, of the muons in pseudo-experiments."""
-    muon, sd = (toys.rows(f"{part.label}/experiments/{column}") for column in ("muon", f"sd_{name}"))
-    all_muons, spread = (toys.rows(f"{part.label}/toys/{column}") for column in ("muon", f"toy_sd_{name}"))
+    muon, sd = (toys.rows(f"{part.label}/experiments/{column}") for column in ("muon", EXPERIMENT_MUONS["sd"].of(name)))
+    all_muons, spread = (toys.rows(f"{part.label}/toys/{column}") for column in ("muon", TOYS["sd"].of(name)))
     row = {each: index for index, each in enumerate(all_muons.tolist())}
     return muon, spread[[row[each] for each in muon.tolist()]], sd
 
 
-def _add_fits(sums: ExactSum, theta: Reader, part: Part) -> None:
+def _add_fits(sums: ExactSum, theta: Reader, part: Part[TallyConfig]) -> None:
     """Add χ² and degrees of freedom of the muons of a part that have degrees of freedom."""
     for block in part.blocks:
         chi2, ndf = (theta.read(part, column, block) for column in ("chi2", "ndf"))
@@ -201,7 +215,7 @@ def _add_fits(sums: ExactSum, theta: Reader, part: Part) -> None:
 def _distance(
     theta: Reader,
     sigma: Reader,
-    part: Part,
+    part: Part[TallyConfig],
     observable: Quantity,
     block: Block,
     at: str,
@@ -217,7 +231,7 @@ def _distance(
         return np.full(len(block), np.inf)
     own = fold == observable.name
     if sigma_linear is None or not own:
-        sigma_linear = sigma.read(part, f"sigma_{fold}_linear{at}", block)
+        sigma_linear = sigma.read(part, LINEAR_SIGMA[at].of(fold), block)
     return distance(value if own else theta.read(part, f"{fold}{at}", block), sigma_linear)
 
 

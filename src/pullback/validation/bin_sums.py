@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int
 
 from ..statistics.exact_sum import ExactSum
 from ..uncertainty.validity import contradicted
-from .evidence import Counts, Sigma
+from .evidence import OFFSETS, Counts, Offset, Sigma
 
 EDGES = (0.0, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, math.inf)
 """Bin edges in θ/σ, with the linear σ. The effect of the fold at zero reaches to about 3 σ."""
@@ -28,11 +28,28 @@ LIGHTEST_TAILS = 0.2
 COUNTS = tuple(Counts.model_fields)
 """Counts of muons summed over all bins."""
 
-COUNTED = ("muons", "recorded", "linear_valid", "pulls", "in68", "in95")
-"""Counts in each bin: muons binned by their true hits, muons binned by their recorded hits, and so on."""
 
-SUMMED = ("value", "sigma", "z", "z2", "z3", "z4")
-"""Sums in each bin; z is the pull, and z2 to z4 are its powers."""
+class Sums(NamedTuple):
+    """Six counts, beginning with muons binned by their true and by their recorded hits, and six sums.
+
+    z is the pull, and z2 to z4 are its powers.
+    """
+
+    muons: float
+    recorded: float
+    linear_valid: float
+    pulls: float
+    in68: float
+    in95: float
+    value: float
+    sigma: float
+    z: float
+    z2: float
+    z3: float
+    z4: float
+
+
+COUNTED, SUMMED = Sums._fields[:6], Sums._fields[6:]
 
 
 class Muons(NamedTuple):
@@ -83,20 +100,18 @@ class ToyResiduals(NamedTuple):
     number: np.ndarray
     ratio: np.ndarray
     ratio_error: np.ndarray
-    bias: np.ndarray
-    low68: np.ndarray
-    high68: np.ndarray
-    low95: np.ndarray
-    high95: np.ndarray
-    bias_error: np.ndarray
-    low68_error: np.ndarray
-    high68_error: np.ndarray
-    low95_error: np.ndarray
-    high95_error: np.ndarray
+    offsets: Float[np.ndarray, "muon offset"]
+    """In the order of `OFFSETS`."""
+    errors: Float[np.ndarray, "muon offset"]
 
+    def take(self, rows: np.ndarray) -> ToyResiduals:
+        """Those of the selected muons."""
+        return ToyResiduals(*(each[rows] for each in self))
 
-WHOLE_NUMBERS = ("bin", "number")
-"""The integer fields of `ToyResiduals`."""
+    def offset(self, name: Offset) -> tuple[np.ndarray, np.ndarray]:
+        """One of the deviations, with its errors."""
+        index = OFFSETS.index(name)
+        return self.offsets[:, index], self.errors[:, index]
 
 
 def distance(value: np.ndarray, sigma_linear: np.ndarray) -> np.ndarray:
@@ -252,7 +267,15 @@ class Tally:
                 errors += [*(error / half).T]
         bins = _bins(self.edges, muons.distance)
         self._toys.append(
-            ToyResiduals(bins, muons.value, toys.number, toys.sd / sigma, toys.sd_error / sigma, *offs, *errors)
+            ToyResiduals(
+                bins,
+                muons.value,
+                toys.number,
+                toys.sd / sigma,
+                toys.sd_error / sigma,
+                np.stack(offs, axis=1),
+                np.stack(errors, axis=1),
+            )
         )
         enough = toys.number >= FEWEST_TO_CONTRADICT
         # Var(s²)/σ⁴ = 2/(n-1) + κ/n, solved for κ with the standard error of s.
@@ -271,25 +294,26 @@ class Tally:
             self.counts[name] += int(which.sum())
 
     @property
-    def bins(self) -> dict[str, np.ndarray]:
-        """Counts and sums in each bin, by name."""
-        sums = zip(SUMMED, self._sums.rounded, strict=True)
-        return {**dict(zip(COUNTED, self._bins, strict=True)), **dict(sums)}
+    def bins(self) -> list[np.ndarray]:
+        """Counts and sums in each bin, in the order of `Sums`."""
+        return [*self._bins, *self._sums.rounded]
 
     @property
     def toys(self) -> ToyResiduals:
         """The toy muons, in the order in which they were added."""
-        empty = ToyResiduals(*(np.empty(0, "i8" if name in WHOLE_NUMBERS else "f8") for name in ToyResiduals._fields))
+        whole, real, offsets = np.empty(0, "i8"), np.empty(0), np.empty((0, len(OFFSETS)))
+        empty = ToyResiduals(whole, real, whole, real, real, offsets, offsets)
         return ToyResiduals(*map(np.concatenate, zip(empty, *self._toys, strict=True)))
 
     @property
     def arrays(self) -> dict[str, np.ndarray]:
         """The exact content of the tally, which `merge` adds to another."""
+        *singles, offsets, errors = self.toys
         return {
             "counts": np.array([*self.counts.values(), self.has_truth], "i8"),
             "bins": self._bins,
             "sums": self._sums.parts,
-            "toys": np.array([each.astype("f8") for each in self.toys]),
+            "toys": np.array([each.astype("f8") for each in (*singles, *offsets.T, *errors.T)]),
         }
 
     def merge(self, arrays: Mapping[str, np.ndarray]) -> None:
@@ -300,8 +324,10 @@ class Tally:
         self._bins += arrays["bins"]
         for part in arrays["sums"]:
             self._sums.add(part)
-        toys = ToyResiduals(*arrays["toys"])
-        self._toys.append(toys._replace(**{name: getattr(toys, name).astype("i8") for name in WHOLE_NUMBERS}))
+        bins, value, number, ratio, ratio_error, *both = arrays["toys"]
+        offsets, errors = np.split(np.stack(both, axis=1), 2, axis=1)
+        whole = bins.astype("i8"), value, number.astype("i8")
+        self._toys.append(ToyResiduals(*whole, ratio, ratio_error, offsets, errors))
 
 
 def _inside(at: np.ndarray, ends: np.ndarray) -> np.ndarray:

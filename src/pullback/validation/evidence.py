@@ -184,6 +184,10 @@ class DomainStatistics(Statistics):
     """Known for enough muons with toys."""
 
 
+Failure = Literal["hit_not_finite", "value_not_finite", "sigma_zero_or_nan", "sigma_negative", "toys_without_spread"]
+"""Why the uncertainty of a muon cannot be used or tested."""
+
+
 class Counts(Record):
     """Counts of the muons of a point, in all bins together."""
 
@@ -215,6 +219,10 @@ class Counts(Record):
     """Toy muons without a σ, or whose toys have no finite standard deviation."""
     toys_unsettled: int
     """Muons whose toys reached the maximum number without becoming stable."""
+
+    def of(self, failure: Failure) -> int:
+        """The number of muons that failed for a reason."""
+        return getattr(self, failure)
 
 
 class Judgement(Record):

@@ -35,7 +35,7 @@ from ..statistics.intervals import (
     sd_interval,
 )
 from ..uncertainty.monte_carlo import FEWEST_FOR_ENDS
-from .bin_sums import Tally, ToyResiduals
+from .bin_sums import Sums, Tally, ToyResiduals
 from .evidence import (
     ENDS,
     OFFSETS,
@@ -73,7 +73,7 @@ class Judge:
         self.settings, self.toys, self.place = settings, toys, place
         self.sigma, self.quoted = tally.sigma, tally.sigma == "quoted"
         self.edges, self.counts, self.has_truth = tally.edges, Counts(**tally.counts), tally.has_truth
-        self.sums, self.measured = tally.bins, tally.toys
+        self.of_bins, self.measured = tally.bins, tally.toys
         bins = len(self.edges) - 1
         self.inside = (self.edges[:-1] >= settings.domain) | self.quoted
         # Bonferroni: one of many numbers deviates far by chance. A pass needs no correction, since all numbers must
@@ -183,7 +183,7 @@ class Judge:
         and have about two thirds of the degrees of freedom.
         """
         toys = self._toys_in(self.inside)
-        toys = ToyResiduals(*(each[np.isfinite(toys.ratio)] for each in toys))
+        toys = toys.take(np.isfinite(toys.ratio))
         ratios, count = toys.ratio, len(toys.ratio)
         if count < FEWEST_FOR_SCATTER or not ratios.any():  # toys without any spread have no scatter
             return None
@@ -201,23 +201,23 @@ class Judge:
 
     def _toys_in(self, which: np.ndarray) -> ToyResiduals:
         """The toy muons in the selected bins."""
-        return ToyResiduals(*(each[which[self.measured.bin]] for each in self.measured))
+        return self.measured.take(which[self.measured.bin])
 
     def _statistics(self, which: np.ndarray) -> Statistics:
         """Statistics of the selected bins taken together."""
         confidence = self.settings.confidence
-        sums = {name: float(each[which].sum()) for name, each in self.sums.items()}
-        muons, toys = int(sums["muons"]), self._toys_in(which)
+        sums = Sums(*(float(each[which].sum()) for each in self.of_bins))
+        muons, toys = int(sums.muons), self._toys_in(which)
         # With few toys, their errors are too rough for anything except the pooled width.
         known = (toys.number >= FEWEST_FOR_ENDS) & np.isfinite(toys.ratio)
         rms = _rms((toys.ratio - 1)[known], toys.ratio_error[known], confidence)
         return Statistics(
             muons=muons,
-            recorded=int(sums["recorded"]),
+            recorded=int(sums.recorded),
             share=muons / self.counts.muons if self.counts.muons else None,
-            linear_valid=sums["linear_valid"] / muons if muons else None,
-            mean_value=sums["value"] / muons if muons else None,
-            mean_sigma=sums["sigma"] / muons if muons else None,
+            linear_valid=sums.linear_valid / muons if muons else None,
+            mean_value=sums.value / muons if muons else None,
+            mean_sigma=sums.sigma / muons if muons else None,
             toy_muons=len(toys.ratio),
             toys=int(toys.number.sum()),
             ratio=_closure(toys, confidence),
@@ -228,7 +228,7 @@ class Judge:
 
     def _deviation(self, toys: ToyResiduals, name: Offset) -> Deviation:
         """Mean and root mean square of an offset; muons without an interval are counted elsewhere."""
-        off, error, confidence = getattr(toys, name), getattr(toys, f"{name}_error"), self.settings.confidence
+        (off, error), confidence = toys.offset(name), self.settings.confidence
         known = (toys.number >= FEWEST_FOR_ENDS) & np.isfinite(off) & np.isfinite(error)
         if not known.any():
             return Deviation()
@@ -252,7 +252,7 @@ def _closure(toys: ToyResiduals, confidence: float) -> Estimate | None:
     has_sd = np.isfinite(toys.ratio)
     if not has_sd.any():
         return None
-    toys = ToyResiduals(*(each[has_sd] for each in toys))
+    toys = toys.take(has_sd)
     # Pooled variance, weighted by the number of toys: unbiased however few toys a muon has.
     weight = (toys.number - 1) / (toys.number - 1).sum()
     square = float((weight * toys.ratio**2).sum())
@@ -263,13 +263,13 @@ def _closure(toys: ToyResiduals, confidence: float) -> Estimate | None:
     return Estimate(value=math.sqrt(square), se=math.sqrt(square / (2 * degrees)), low=low, high=high)
 
 
-def _pulls(sums: dict[str, float], confidence: float) -> Pulls | None:
+def _pulls(sums: Sums, confidence: float) -> Pulls | None:
     """Statistics of pulls; None for fewer than two."""
-    count = int(sums["pulls"])
+    count = int(sums.pulls)
     if count < 2:
         return None
-    mean = sums["z"] / count
-    second, third, fourth = (sums[name] / count for name in ("z2", "z3", "z4"))
+    mean = sums.z / count
+    second, third, fourth = (each / count for each in (sums.z2, sums.z3, sums.z4))
     central2 = second - mean**2
     central4 = fourth - 4 * mean * third + 6 * mean**2 * second - 3 * mean**4
     sd = math.sqrt(central2 * count / (count - 1))
@@ -289,8 +289,8 @@ def _pulls(sums: dict[str, float], confidence: float) -> Pulls | None:
         mean=_mean_estimate(mean, sd / math.sqrt(count), confidence),
         sd=Estimate(value=sd, se=sd / math.sqrt(2 * freedom), low=low, high=high),
         rms=math.sqrt(second),
-        coverage68=coverage(sums["in68"]),
-        coverage95=coverage(sums["in95"]),
+        coverage68=coverage(sums.in68),
+        coverage95=coverage(sums.in95),
     )
 
 

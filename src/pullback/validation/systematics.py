@@ -32,6 +32,15 @@ class Observed(NamedTuple):
     square: Float[np.ndarray, " experiment"]
 
 
+class _ExactSums(NamedTuple):
+    square: ExactSum
+    jacobian: ExactSum
+    shares: ExactSum
+    slopes: ExactSum
+    differentiated: ExactSum
+    seen: ExactSum
+
+
 class SystematicSums:
     """Sums over the muons of a point, of one observable: budget, systematics, and slopes by the design.
 
@@ -39,11 +48,9 @@ class SystematicSums:
     how the work is divided into batches.
     """
 
-    _EXACT = ("square", "jacobian", "shares", "slopes", "differentiated", "seen")
-
     def __init__(self) -> None:
         self.muons = 0
-        self._sums = {name: ExactSum() for name in self._EXACT}
+        self._sums = _ExactSums(*(ExactSum() for _ in _ExactSums._fields))
         self._predicted: list[Predicted] = []
         self._sd: list[np.ndarray] = []
 
@@ -56,16 +63,16 @@ class SystematicSums:
         """Add muons that have a σ, with their budget and their systematic Jacobian, where these exist."""
         known = np.isfinite(sigma) & (sigma > 0)
         self.muons += int(known.sum())
-        self._sums["square"].add(np.square(sigma[known]).sum())
+        self._sums.square.add(np.square(sigma[known]).sum())
         if jacobian is not None:
-            self._sums["jacobian"].add(jacobian[known].sum(axis=0))
+            self._sums.jacobian.add(jacobian[known].sum(axis=0))
         if shares is not None:
-            self._sums["shares"].add(np.where(known[:, None], np.nan_to_num(shares), 0.0).sum(axis=0))
+            self._sums.shares.add(np.where(known[:, None], np.nan_to_num(shares), 0.0).sum(axis=0))
 
     def add_slopes(self, slopes: Float[np.ndarray, " parameter"], muons: float) -> None:
         """Add sums over muons of the slopes of σ."""
-        self._sums["slopes"].add(slopes)
-        self._sums["differentiated"].add(np.float64(muons))
+        self._sums.slopes.add(slopes)
+        self._sums.differentiated.add(np.float64(muons))
 
     def add_experiments(self, predicted: Predicted, sd: Float[np.ndarray, " muon"]) -> None:
         """Add muons of the pseudo-experiments."""
@@ -74,7 +81,7 @@ class SystematicSums:
 
     def add_sums(self, sums: Float[np.ndarray, "2 experiment"]) -> None:
         """Add the pull sums of one block, by pseudo-experiment."""
-        self._sums["seen"].add(sums)
+        self._sums.seen.add(sums)
 
     @property
     def arrays(self) -> dict[str, np.ndarray]:
@@ -83,13 +90,13 @@ class SystematicSums:
         return {
             "muons": np.array([self.muons]),
             "experiments": np.concatenate(predicted) if predicted else np.zeros((0, 0)),
-            **{name: each.parts for name, each in self._sums.items()},
+            **{name: each.parts for name, each in self._sums._asdict().items()},
         }
 
     def merge(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Add the `arrays` of other sums, whose muons come after the muons of these."""
         self.muons += int(arrays["muons"][0])
-        for name, each in self._sums.items():
+        for name, each in self._sums._asdict().items():
             for part in arrays[name]:
                 each.add(part)
         if arrays["experiments"].shape[1]:
@@ -99,20 +106,17 @@ class SystematicSums:
     @property
     def variance(self) -> float | None:
         """The mean variance of the budget, by linear propagation."""
-        return float(self._sum("shares").sum()) / self.muons if self.muons else None
-
-    def _sum(self, name: str) -> np.ndarray:
-        return self._sums[name].rounded
+        return float(self._sums.shares.rounded.sum()) / self.muons if self.muons else None
 
     def budget(self, sources: Sequence[str]) -> dict[str, float]:
         """The share of each source in the mean variance; the shares add up to 1."""
-        shares = self._sum("shares")
+        shares = self._sums.shares.rounded
         total = float(shares.sum())
         return {name: float(share) / total for name, share in zip(sources, shares, strict=True)} if total else {}
 
     def design(self, parameters: Sequence[str]) -> dict[str, float]:
         """The slope of the mean σ by each parameter; NaN without muons."""
-        slopes, muons = self._sum("slopes"), float(self._sum("differentiated"))
+        slopes, muons = self._sums.slopes.rounded, float(self._sums.differentiated.rounded)
         return (
             dict(zip(parameters, (slopes / muons).tolist(), strict=True))
             if muons
@@ -123,13 +127,13 @@ class SystematicSums:
         """The standard uncertainty of the mean over all muons, u² = Σ σ²/N² + ḡ Σ_η ḡᵀ, and its two parts."""
         if not self.muons:
             return None
-        mean, independent = self._sum("jacobian") / self.muons, math.sqrt(self._sum("square")) / self.muons
+        mean, independent = self._sums.jacobian.rounded / self.muons, math.sqrt(self._sums.square.rounded) / self.muons
         shared = math.sqrt(max(0.0, float(mean @ sigma_eta @ mean)))
         return UncertaintyOfMean(total=math.hypot(independent, shared), independent=independent, shared=shared)
 
     def shared(self, sigma_eta: Matrix, tolerance: float, confidence: float) -> Shared:
         """The uncertainty of the mean, and the judgement of the pseudo-experiments, see `judge`."""
-        predicted, sums = Predicted(*map(np.concatenate, zip(*self._predicted, strict=True))), self._sum("seen")
+        predicted, sums = Predicted(*map(np.concatenate, zip(*self._predicted, strict=True))), self._sums.seen.rounded
         observed = Observed(np.concatenate(self._sd), *(sums if sums.ndim else np.zeros((2, 0))))
         shared = judge(predicted, observed, sigma_eta, tolerance, confidence)
         return shared.model_copy(update={"mean_uncertainty": self.mean(sigma_eta)})

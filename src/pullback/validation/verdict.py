@@ -14,6 +14,7 @@ from ..statistics.intervals import Verdict
 from ..store import artefact
 from ..store.study_file import Gathering, unpack
 from ..study import shared_parameters
+from ..study.artefact_configs import TallyConfig
 from ..study.batches import Part
 from ..study.blocks import block_count
 from ..study.plan import Study
@@ -107,7 +108,12 @@ def check(validation: str | Path, strict: bool) -> str:
 
 
 def _entry(
-    point: Point, part: Part, observable: Quantity, observables: Sequence[Quantity], found: PointTally, among: int
+    point: Point,
+    part: Part[TallyConfig],
+    observable: Quantity,
+    observables: Sequence[Quantity],
+    found: PointTally,
+    among: int,
 ) -> Entry:
     """The evidence on one of the observables at a point, one of `among` in the study, from the tally of all muons."""
     place = place_of(observable, observables)

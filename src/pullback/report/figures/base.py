@@ -20,6 +20,7 @@ from ...config.base import each_layer
 from ...models import NO_FOLD, Quantity
 from ...statistics.angles import wrap
 from ...store.artefact import Reader
+from ...store.columns import LINEAR_SIGMA
 from ...study import blocks
 from ...study.blocks import block_count
 from ...study.plan import Study
@@ -148,7 +149,7 @@ class Observable:
         """Distance of the first muons, or of given ones, from the fold in σ, at recorded or (`_true`) at true hits."""
         if self.fold is None:
             return np.full(len(self.column("{}") if muon is None else muon), np.inf)
-        columns = f"{self.fold.name}{at}", f"sigma_{self.fold.name}_linear{at}"
+        columns = f"{self.fold.name}{at}", LINEAR_SIGMA[at].of(self.fold.name)
         read = self.subject.column if muon is None else partial(self.subject.at, muon=muon)
         return distance(*map(read, columns))
 

@@ -10,6 +10,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 
+from ...store.columns import EXPERIMENTS
 from ...study.plan import Study
 from ...study.scan import number
 from ...validation.evidence import Evidence
@@ -110,7 +111,8 @@ def _systematics(subject: Subject) -> Canvas:
 def _experiments(left: Axes, right: Axes, each: Observable) -> None:
     """The mean and the width of the pulls in every pseudo-experiment."""
     pull, square, count = (
-        each.subject.whole(f"experiments/{name}_{each.name}").sum(axis=0) for name in ("pull", "square", "count")
+        each.subject.whole(f"experiments/{EXPERIMENTS[field].of(each.name)}").sum(axis=0)
+        for field in ("pull", "square", "count")
     )
     shared = each.entry.shared
     if count < 2 or not shared or not shared.pull_shift or not shared.pull_width:
