@@ -129,7 +129,7 @@ def test_recorded_hits(tmp_path):
         ({"sigma_theta": 0.1, "vary": "model.d"}, "target.vary: model.d: no such number; did you mean model.dz?"),
         ({"sigma_theta": 0.1, "vary": "toys.muons"}, "target.vary: toys.muons: no such number"),
         ({"sigma_theta": 0.1, "vary": "model.dz", "between": [2.0, 3.0]}, "model.dz = 1.5 must be inside"),
-        ({"sigma_theta": 0.1, "vary": "model.dz", "between": [3.0, 1.0]}, "model.dz = 1.5 must be inside"),
+        ({"sigma_theta": 0.1, "vary": "model.dz", "between": [3.0, 1.0]}, "is reversed, [3, 1]; give the smaller"),
         ({"sigma_theta": 0.0, "vary": "model.dz"}, "target.sigma.theta: is 0.0"),
         ({"vary": "model.dz"}, "target.sigma: is missing"),
     ],

@@ -16,8 +16,8 @@ Hits = Float[Tensor, "..."] | Float[np.ndarray, "..."]
 """Hits (muon, coordinate), or (muon,) where a muon has one coordinate."""
 
 
-Columns = TypeVar("Columns", bound=tuple[Tensor, ...])
-"""A named tuple of tensors (muon, …)."""
+Columns = TypeVar("Columns", bound=tuple[Any, ...])
+"""A named tuple of tensors (muon, …), or of numpy arrays."""
 
 
 class Measured(NamedTuple):
