@@ -48,6 +48,8 @@ def canonical(covariance: HitUncertainty, hits: Tensor) -> Tensor:
 def standard_deviations(sigma: HitUncertainty, hits: Tensor, checked: bool = True) -> Float[Tensor, "row coordinate"]:
     """σ of the hits (1 or muon, coordinate), from the shapes that variances may have."""
     muons, coordinates = hits.shape
+    if isinstance(sigma, float) and 0 <= sigma < float("inf") and hits.dtype == torch.float64:
+        return hits.new_full((1, coordinates), sigma)
     numbers = _array("sigma", sigma, hits)
     shape, allowed = tuple(numbers.shape), _one_per_coordinate(muons, coordinates)
     if muons == coordinates > 1 and shape == (muons,):
