@@ -20,6 +20,7 @@ from ..study.batches import Batch, Part
 from ..study.blocks import Block
 from ..uncertainty.arrays import Tensor
 from ..uncertainty.inference import Infer
+from ..uncertainty.memory import keep_freed
 
 if TYPE_CHECKING:
     import torch
@@ -107,6 +108,7 @@ def open_parents(
 
 def progress(part: Part[ArtefactConfig], done: str) -> Iterator[Block]:
     """The blocks of a part, with a log line after each tenth of them."""
+    keep_freed()
     blocks = list(part.blocks)
     for index, block in enumerate(blocks, 1):
         yield block

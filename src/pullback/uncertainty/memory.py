@@ -4,8 +4,8 @@ import math
 from functools import lru_cache
 
 import numpy as np
-import torch
-from torch import Tensor
+
+from .arrays import Tensor
 
 LARGEST_FREED = 31 << 20
 
@@ -18,7 +18,7 @@ def keep_freed() -> None:
     longer than the arithmetic: toys take three times as long. Freeing one block just below glibc's own limit of 32 MiB
     raises that size (mallopt(3), M_MMAP_THRESHOLD). It is never touched, so it takes no memory.
     """
-    torch.empty(LARGEST_FREED, dtype=torch.uint8)
+    np.empty(LARGEST_FREED, np.uint8)
 
 
 def large(like: Tensor, muons: int) -> Tensor:
@@ -30,4 +30,6 @@ def large(like: Tensor, muons: int) -> Tensor:
     shape = (muons, *like.shape[1:])
     if like.device.type != "cpu" or not math.prod(shape):  # an empty array can't be viewed as another type
         return like.new_empty(shape)
+    import torch  # which simulating and smearing need not wait for
+
     return torch.from_numpy(np.empty(math.prod(shape) * like.element_size(), "u1")).view(like.dtype).view(shape)
