@@ -213,7 +213,7 @@ def mean_sigma(tmp_path, **raw):
 
 @pytest.mark.parametrize("start", [0.9, 1.0])
 def test_losses_are_drawn_by_the_efficiency_that_is_tried(tmp_path, start):
-    """From no losses at all, too: σ is that of a study with the efficiency that was found, but for one muon's hit."""
+    """Also from a detector without losses: σ is that of a study with this efficiency, to within one lost hit."""
     wanted = mean_sigma(tmp_path / "known", detector={"efficiency": 0.8})
     target = {"sigma_slope": wanted, "vary": "detector.efficiency", "between": [0.5, 1.0]}
     (answer,) = answers(tmp_path, **LAYERS, detector={"efficiency": start}, target=target)

@@ -56,11 +56,12 @@ def true_hits(
     part: Part[ArtefactConfig], drawn: Float[Any, "muon _"], parameters: Parameters | None = None
 ) -> Float[Any, "muon coordinate"]:
     """The true hits from their random input; tensors with the gradients of the parameters, if given as tensors."""
-    uses, config = part.model.intersect_uses, part.model.parameters
-    plain = {name: np.asarray(config[name], dtype="f8") for name in uses}
-    return part.model.intersect_layers(
-        drawn, **(plain if parameters is None else {name: parameters[name] for name in uses})
-    )
+    model = part.model
+    given: dict[str, Any] = {
+        name: np.asarray(model.parameters[name], dtype="f8") if parameters is None else parameters[name]
+        for name in model.intersect_uses
+    }
+    return model.intersect_layers(drawn, **given)
 
 
 class Response:
