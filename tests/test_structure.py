@@ -146,7 +146,7 @@ def public_names(path: Path) -> set[str]:
 
 
 PLUG_INS = {
-    "models": {"model", "generate", "intersect_layers", "covariance", "chi2"},
+    "models": {"model", "generate", "intersect_layers", "covariance", "deviate", "chi2"},
     "hits": {"count", "read"},
     "steps": {"infer_theta", "run_toys"},
 }

@@ -94,6 +94,10 @@ class Model:
     covariance : callable, optional
         `covariance(hits, **parameters)`, the covariance added to that of the detector, for example by scattering in the
         layers: (coordinate, coordinate) or (muon, coordinate, coordinate).
+    deviate : callable, optional
+        `deviate(kicks, **parameters)`, simulated deviations of the hits (muon, coordinate) with this covariance, from
+        standard normal kicks (muon, coordinate). It takes the parameters of `covariance`, and shares no code with it;
+        without it, simulated deviations are drawn from the covariance.
     cost : float
         Cost of quoting a muon, relative to that of a nearly everywhere smooth model; sets the size of jobs.
     chi2 : callable, optional
@@ -112,6 +116,7 @@ class Model:
     missing: bool = False
     covariance: Callable[..., Float[Tensor, "*muon coordinate coordinate"]] | None = None
     covariance_uses: tuple[str, ...] = ()
+    deviate: Callable[..., Float[Any, "muon coordinate"]] | None = None
     chi2: Callable[..., Float[Tensor, "muon 2"]] | None = None
     chi2_uses: tuple[str, ...] = ()
     cost: float = 1.0

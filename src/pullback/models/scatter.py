@@ -15,7 +15,7 @@ from . import NO_FOLD, Model, Quantity, cosmic_rays, line_fit
 from .base import uniform
 from .cosmic_rays import CosmicSource
 from .line_fit import LayerHeights, LayerNumbers, View
-from .multiple_scattering import angle_and_displacement, highland, layer_covariance
+from .multiple_scattering import angle_and_displacement, highland, layer_covariance, stepped_through
 
 
 @runtime_checkable
@@ -161,6 +161,17 @@ def covariance(
     return torch.block_diag(of_one_view, of_one_view)
 
 
+def deviate(
+    kicks: Float[Any, "muon coordinate"], z_upper: LayerHeights, z_lower: LayerHeights, theta0: float | Float[Any, ""]
+) -> Float[Any, "muon coordinate"]:
+    """Simulated deviations of the hits by scattering in the layers of both trackers: `stepped_through` each view."""
+    kicks, *heights = line_fit.as_one_type(kicks, z_upper, z_lower)
+    z = line_fit.side_by_side([each[None] for each in heights])[0]
+    return line_fit.side_by_side(
+        [stepped_through(part, z, theta0) for part in (kicks[:, : len(z)], kicks[:, len(z) :])]
+    )
+
+
 def generate(rng: np.random.Generator, muons: int, source: VolumeSource) -> Float[np.ndarray, "muon 10"]:
     """True lines above and below the volume, of cosmic muons scattered in the volume.
 
@@ -269,6 +280,7 @@ def model(section: ScatterSection) -> Model:
         missing=True,
         covariance=covariance if theta0 > 0 else None,
         covariance_uses=("z_upper", "z_lower", "theta0") if theta0 > 0 else (),
+        deviate=deviate,
         chi2=chi2,
         chi2_uses=("z_upper", "z_lower", "resolution"),
         cost=800.0,  # points of closest approach at small angles need thousands of quadrature points

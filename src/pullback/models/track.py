@@ -14,7 +14,7 @@ from . import NO_FOLD, Model, Quantity, cosmic_rays, line_fit
 from .base import uniform
 from .cosmic_rays import CosmicSource
 from .line_fit import LayerHeights, LayerNumbers
-from .multiple_scattering import layer_covariance
+from .multiple_scattering import layer_covariance, stepped_through
 
 
 @runtime_checkable
@@ -91,6 +91,13 @@ def covariance(
     return layer_covariance(line_fit.as_layers(z, hits, "z"), theta0)
 
 
+def deviate(
+    kicks: Float[Any, "muon layer"], z: LayerHeights, theta0: float | Float[Any, ""]
+) -> Float[Any, "muon layer"]:
+    """Simulated deviations of the hits by scattering in the layers, layer by layer: `stepped_through`."""
+    return stepped_through(kicks, z, theta0)
+
+
 def generate(rng: np.random.Generator, muons: int, source: CosmicSource) -> Float[np.ndarray, "muon 2"]:
     """True lines of cosmic muons of any azimuth: x ~ U(x_min, x_max) at z = 0, m, and slope dx/dz."""
     deviates = rng.random((muons, 3))
@@ -126,6 +133,7 @@ def model(section: TrackSection) -> Model:
         missing=True,
         covariance=covariance if theta0 > 0 else None,
         covariance_uses=("z", "theta0") if theta0 > 0 else (),
+        deviate=deviate,
         chi2=chi2,
         chi2_uses=("z", "resolution"),
     )

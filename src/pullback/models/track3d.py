@@ -14,7 +14,7 @@ from . import NO_FOLD, Model, Quantity, cosmic_rays, line_fit
 from .base import uniform
 from .cosmic_rays import CosmicSource
 from .line_fit import LayerHeights, LayerNumbers
-from .multiple_scattering import layer_covariance
+from .multiple_scattering import layer_covariance, stepped_through
 from .track import TrackSection
 
 
@@ -89,6 +89,14 @@ def covariance(
     return torch.block_diag(of_one_view, of_one_view)
 
 
+def deviate(
+    kicks: Float[Any, "muon coordinate"], z: LayerHeights, theta0: float | Float[Any, ""]
+) -> Float[Any, "muon coordinate"]:
+    """Simulated deviations of the hits by scattering in the layers, in each view: `stepped_through`."""
+    layers = len(z)
+    return line_fit.side_by_side([stepped_through(part, z, theta0) for part in (kicks[:, :layers], kicks[:, layers:])])
+
+
 def generate(rng: np.random.Generator, muons: int, source: CosmicSource) -> Float[np.ndarray, "muon 4"]:
     """True lines of cosmic muons: x and y ~ U(x_min, x_max) at z = 0, m, and slopes dx/dz and dy/dz."""
     deviates = rng.random((muons, 4))
@@ -125,6 +133,7 @@ def model(section: TrackSection) -> Model:
         missing=True,
         covariance=covariance if theta0 > 0 else None,
         covariance_uses=("z", "theta0") if theta0 > 0 else (),
+        deviate=deviate,
         chi2=chi2,
         chi2_uses=("z", "resolution"),
     )
