@@ -95,13 +95,17 @@ class Response:
         """The random numbers of a block, from the block's own streams."""
         return self.drawn(lambda purpose: stream_of(self.part, purpose, block.index), len(block))
 
-    def drawn(self, stream: Callable[[str], np.random.Generator], muons: int) -> Drawn:
-        """The random numbers of some muons, from the streams of noise, scattering and efficiency."""
-        shape, (kicked, lossy) = (muons, len(self.layers)), self.adds
+    def drawn(self, stream: Callable[[str], np.random.Generator], muons: int, lossy: bool = True) -> Drawn:
+        """The random numbers of some muons, from the streams of noise, scattering and efficiency.
+
+        Not `lossy`: no hit is lost.
+        """
+        shape, (kicked, loses) = (muons, len(self.layers)), self.adds
         deviates = noise.draw(self.noise, stream("noise"), shape)
         kicks = stream("scattering").standard_normal(shape) if kicked else None
         # The coordinates of one layer are lost together.
-        chances = stream("efficiency").random((muons, max(self.layers) + 1))[:, self.layers] if lossy else None
+        each_layer = (muons, max(self.layers) + 1)
+        chances = stream("efficiency").random(each_layer)[:, self.layers] if loses and lossy else None
         return Drawn(deviates, kicks, chances)
 
     def record(
