@@ -6,7 +6,7 @@ truth, and are recorded as the simulation records hits (`Response.record`), not 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from ..statistics.angles import wrap
 from ..statistics.normal import K68, K95
 from ..statistics.random import key_of, random_stream
 from ..store.artefact import Reader
-from ..store.columns import BUDGET
+from ..store.columns import BUDGET, COVERED, PLACES
 from ..study.artefact_configs import CoverageConfig, SigmaConfig
 from ..study.batches import Part
 from ..study.blocks import Block, block_count
@@ -56,8 +56,8 @@ class TruthToys:
         per_bin = part.config.coverage.toys_per_bin
         self.chooser = Chooser(self.model, self.parameters, self.infer, per_bin)
         self.per_truth = -(-per_bin // self.chooser.truths)
-        sources = sources_of(part.of_kind(SigmaConfig))
-        self.layers = [index for index, name in enumerate(sources) if name.startswith(LAYER)] if len(sources) > 1 else []
+        every = sources_of(part.of_kind(SigmaConfig))
+        self.sources = [name for name in every if name.startswith(LAYER)] if len(every) > 1 else []
 
     def throw(self, block: Block, x_true: np.ndarray, x_reco: np.ndarray, quoted: Reader) -> list[Rows]:
         """The rows of a block, some truths of one bin at a time."""
@@ -90,9 +90,9 @@ class TruthToys:
         found = {"true": true, "bias": predicted["bias"], "sd": predicted["sd"]}
         found |= self._compared(infer, hits, true)
         found |= self._quoted(infer, hits, true)
-        if self.layers and not chosen.moved:
+        if self.sources and not chosen.moved:
             found |= self._budget(block, chosen, x_reco, infer, quoted)
-        return self._placed(chosen, found)
+        return self._placed(chosen, block, found)
 
     def _covariance(self, hits: Tensor) -> Tensor:
         return hit_covariance(self.model, self.parameters, hits)
@@ -157,21 +157,28 @@ class TruthToys:
         by_toys = np.stack([of_coordinates[:, :, layers == layer].sum(axis=2) for layer in sorted(set(layers))], axis=2)
         names = [self.model.observables[column].name for column in chosen.series.observables]
         shares = [quoted.read(self.part, BUDGET["shares"].of(name), block)[chosen.muon] for name in names]
-        as_quoted = np.stack([each[:, self.layers] for each in shares], axis=1)
+        as_quoted = np.stack([each[:, : len(self.sources)] for each in shares], axis=1)
         return {"budget_toys": by_toys, "budget_quoted": as_quoted}
 
-    def _placed(self, chosen: TrueHits, found: Rows) -> Rows:
+    def _placed(self, chosen: TrueHits, block: Block, found: Rows) -> Rows:
         """The rows with a column for each observable of the model."""
-        truths, every = len(chosen.muon), len(self.model.observables)
-        fields = {**dict.fromkeys(("budget_toys", "budget_quoted"), np.empty((truths, 0, len(self.layers)))), **found}
-        rows = {}
-        for name, values in fields.items():
-            rows[name] = np.full((truths, every, *values.shape[2:]), np.nan)
-            if values.shape[1]:
-                rows[name][:, list(chosen.series.observables)] = values
-        hits = torch.from_numpy(chosen.hits)
-        away = self.chooser.distance(chosen.series, hits)
-        return rows | {"bin": np.full(truths, chosen.bin), "distance": away, "muon": chosen.muon}
+        rows = self._empty(len(chosen.muon))
+        for name, values in found.items():
+            rows[name][:, list(chosen.series.observables)] = values
+        rows["muon"], rows["bin"] = block.start + chosen.muon, np.full(len(chosen.muon), chosen.bin)
+        rows["distance"] = self.chooser.distance(chosen.series, torch.from_numpy(chosen.hits))
+        return rows
+
+    def _empty(self, truths: int) -> Rows:
+        """Rows of NaN."""
+        every = len(self.model.observables)
+        places = {name: np.empty(truths, "f8" if name == "distance" else "i8") for name in PLACES}
+        shapes = {name: (truths, every, *[len(self.sources)] * bool(kind.along)) for name, kind in COVERED.items()}
+        return {**places, **{name: np.full(shape, np.nan) for name, shape in shapes.items()}}
+
+    def together(self, rows: Sequence[Rows]) -> Rows:
+        """The rows of all blocks."""
+        return {name: np.concatenate([each[name] for each in (self._empty(0), *rows)]) for name in self._empty(0)}
 
 
 def _wrapped(off: Float[np.ndarray, "truth toy observable"], infer: Selected) -> Float[np.ndarray, "truth toy observable"]:
