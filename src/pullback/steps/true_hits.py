@@ -15,7 +15,7 @@ from ..models import Model
 from ..study.coverage_bins import TRUTHS, Series, series_of
 from ..study.toy_selection import GOLDEN
 from ..uncertainty.covariance import canonical
-from ..uncertainty.folds import Fold, Folding, distance, moved
+from ..uncertainty.folds import Fold, Folding, fold_distance, moved
 from ..uncertainty.inference import Infer
 from ..uncertainty.jacobians import value_and_jacobian
 from ..uncertainty.linear import covariance_and_sigma
@@ -109,11 +109,11 @@ class Chooser:
         """Distance from the fold of a series at true hits, in σ; NaN for a muon without it, 0 without a fold."""
         if series.declared:
             s, _, covariance, _ = self._signed(series, hits)
-            return distance(s, covariance).numpy()
+            return fold_distance(s, covariance).numpy()
         columns = tuple(i for i, each in enumerate(self.model.observables) if each.name == series.name)
         value, covariance, finite = self._propagated(Selected(self.infer, columns or series.observables), hits)
         known = torch.isfinite(value).any(dim=1) if finite is None else torch.isfinite(value).any(dim=1) & finite
-        away = distance(value, covariance) if columns else torch.zeros(len(hits), dtype=hits.dtype)
+        away = fold_distance(value, covariance) if columns else torch.zeros(len(hits), dtype=hits.dtype)
         return torch.where(known, away, float("nan")).numpy()
 
     def _propagated(self, infer: Infer, hits: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -137,7 +137,7 @@ class Chooser:
         s, jac, covariance, sigma_x = self._signed(series, hits)
         cosine, sine = torch.from_numpy(np.cos(azimuth)), torch.from_numpy(np.sin(azimuth))
         unit = torch.sign(cosine)[:, None] if s.shape[1] == 1 else torch.stack([cosine, sine], dim=1)
-        target = unit * (torch.from_numpy(rho) / distance(unit, covariance))[:, None]
+        target = unit * (torch.from_numpy(rho) / fold_distance(unit, covariance))[:, None]
         fold = self.infer.folding.folds[series.observables[0]]
         assert fold is not None
         return moved(hits, s, jac, sigma_x, target, Signed(self.infer, fold))
