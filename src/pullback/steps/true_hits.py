@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -72,9 +73,9 @@ class Signed:
 class Chooser:
     """Chooses true hits from the muons of a block.
 
-    In a bin that holds any muons of the block, each truth takes one of these, with the hits that this muon recorded.
-    Where a fold is declared, it is moved along the shortest way to its own distance from the fold, at a random azimuth;
-    beyond the last edge it stays where it is.
+    Each truth takes a muon of the bin, with the hits that this muon recorded. Where the fold is declared, it is moved
+    along the shortest way to its own distance from the fold, at a random azimuth, so that bins without muons have
+    truths too; beyond the last finite edge it stays where it is.
     """
 
     def __init__(self, model: Model, parameters: Parameters, infer: Inference, per_bin: int):
@@ -93,28 +94,31 @@ class Chooser:
         for series in series_of(self.model):
             away = self.distance(series, hits)
             for index, low, high in series.bins:
-                inside = np.flatnonzero((away >= low) & (away < high) if series.name else ~np.isnan(away))
+                inside = np.flatnonzero((away >= low) & (away < high))
+                moves = series.moved and math.isfinite(high)
+                if moves and not len(inside):
+                    inside = np.flatnonzero(~np.isnan(away))
                 azimuths = 2 * np.pi * rng.random(len(numbers))
                 if not len(inside) or not len(numbers):
                     continue
-                fractions = np.mod(np.array(numbers) * GOLDEN, 1.0)  # number 0 lies on the lower edge
                 muon = inside[(np.mod((np.array(numbers) + 0.5) * GOLDEN, 1.0) * len(inside)).astype(int)]
-                moves = series.declared and np.isfinite(high)
                 chosen = hits[muon]
                 if moves:
+                    fractions = np.mod(np.array(numbers) * GOLDEN, 1.0)  # number 0 lies on the lower edge
                     chosen = self._moved(series, chosen, low + fractions * (high - low), azimuths)
                 yield TrueHits(series, index, moves, muon, chosen.numpy())
 
     def distance(self, series: Series, hits: Tensor) -> Float[np.ndarray, " muon"]:
         """Distance from the fold of a series at true hits, in σ; NaN for a muon without it, 0 without a fold."""
-        if series.declared:
+        if series.fold is None:
+            seen = torch.isfinite(self.infer(hits)[:, list(series.observables)]).any(dim=1)
+            return torch.where(seen, 0.0, float("nan")).numpy()
+        if self.infer.folding.folds[series.fold]:
             s, _, covariance, _ = self._signed(series, hits)
-            return fold_distance(s, covariance).numpy()
-        columns = tuple(i for i, each in enumerate(self.model.observables) if each.name == series.name)
-        value, covariance, finite = self._propagated(Selected(self.infer, columns or series.observables), hits)
-        known = torch.isfinite(value).any(dim=1) if finite is None else torch.isfinite(value).any(dim=1) & finite
-        away = fold_distance(value, covariance) if columns else torch.zeros(len(hits), dtype=hits.dtype)
-        return torch.where(known, away, float("nan")).numpy()
+        else:
+            s, covariance, finite = self._propagated(Selected(self.infer, (series.fold,)), hits)
+            s = s if finite is None else torch.where(finite[:, None], s, float("nan"))
+        return fold_distance(s, covariance).numpy()
 
     def _propagated(self, infer: Infer, hits: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """Values and their covariance by linear propagation, and which muons have finite hits."""
@@ -124,7 +128,7 @@ class Chooser:
 
     def _signed(self, series: Series, hits: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The signed quantities of a series, their Jacobian and covariance, and Σ of the hits."""
-        fold = self.infer.folding.folds[series.observables[0]]
+        fold = self.infer.folding.folds[series.fold or 0]
         assert fold is not None
         s, jac, finite = value_and_jacobian(Signed(self.infer, fold), hits)
         if finite is not None:
@@ -138,6 +142,6 @@ class Chooser:
         cosine, sine = torch.from_numpy(np.cos(azimuth)), torch.from_numpy(np.sin(azimuth))
         unit = torch.sign(cosine)[:, None] if s.shape[1] == 1 else torch.stack([cosine, sine], dim=1)
         target = unit * (torch.from_numpy(rho) / fold_distance(unit, covariance))[:, None]
-        fold = self.infer.folding.folds[series.observables[0]]
+        fold = self.infer.folding.folds[series.fold or 0]
         assert fold is not None
         return moved(hits, s, jac, sigma_x, target, Signed(self.infer, fold))

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from ..detector.bound_model import Inference, bound, hit_covariance
+from ..detector.bound_model import bound, hit_covariance
 from ..models import NO_FOLD, Model
 from ..statistics.angles import wrap
 from ..store import columns

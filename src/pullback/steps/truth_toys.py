@@ -23,6 +23,7 @@ from ..store.columns import BUDGET, COVERED, PLACES
 from ..study.artefact_configs import CoverageConfig, SigmaConfig
 from ..study.batches import Part
 from ..study.blocks import Block, block_count
+from ..study.coverage_bins import Series
 from ..study.shared_parameters import sources_of
 from ..study.toy_selection import share
 from ..uncertainty.budget import LAYER
@@ -37,8 +38,14 @@ from .true_hits import Chooser, Selected, TrueHits
 TOYS_AT_A_TIME = 65_536
 """Toys held together."""
 
-QUOTED = 32
-"""Toys of each truth for which the coverage intervals (JCGM 101) are computed, which takes long near a fold."""
+QUOTED, QUOTED_IF_SLOW = 32, 4
+"""Toys of each truth for which the coverage intervals (JCGM 101) are computed: fewer if that takes long (`SLOW`)."""
+
+SLOW = 10.0
+"""Cost of quoting a muon, `Model.cost`, above which few toys are quoted."""
+
+FEWER = 8
+"""Factor by which there are fewer toys for intervals that need hold the truth at least as often as they say."""
 
 STREAMS = ("choice", "noise", "scattering")
 """Random streams of a block, in the order of their keys."""
@@ -53,9 +60,8 @@ class TruthToys:
     def __init__(self, part: Part[CoverageConfig]):
         self.part, self.model, self.response = part, part.model, Response(part)
         self.parameters, self.infer = bound(part)
-        per_bin = part.config.coverage.toys_per_bin
-        self.chooser = Chooser(self.model, self.parameters, self.infer, per_bin)
-        self.per_truth = -(-per_bin // self.chooser.truths)
+        self.per_bin = part.config.coverage.toys_per_bin
+        self.chooser = Chooser(self.model, self.parameters, self.infer, self.per_bin)
         every = sources_of(part.of_kind(SigmaConfig))
         self.sources = [name for name in every if name.startswith(LAYER)] if len(every) > 1 else []
 
@@ -63,27 +69,35 @@ class TruthToys:
         """The rows of a block, some truths of one bin at a time."""
         numbers = share(range(block.index, block.index + 1), block_count(self.part.muons), self.chooser.truths)
         streams = {name: self._stream(block, key) for key, name in enumerate(STREAMS)}
-        step, found = max(1, TOYS_AT_A_TIME // self.per_truth), []
+        found = []
         for chosen in self.chooser.choose(streams["choice"], numbers, x_true, x_reco):
+            toys = self._toys_per_truth(chosen.series)
+            step = max(1, TOYS_AT_A_TIME // toys)
             for start in range(0, len(chosen.muon), step):
                 some = chosen.take(slice(start, start + step))
-                found.append(self._rows(block, some, self._toys(some, streams), quoted))
+                found.append(self._rows(block, some, self._toys(some, toys, streams), quoted))
         return found
+
+    def _toys_per_truth(self, series: Series) -> int:
+        exact = series.moved or series.fold is None
+        return max(2, -(-self.per_bin // (self.chooser.truths * (1 if exact else FEWER))))
 
     def _stream(self, block: Block, key: int) -> np.random.Generator:
         config = self.part.config
         own = key_of(self.part.label) if config.random_numbers == "independent" else ()
         return random_stream(config.seed, "coverage", *own, block.index, key)
 
-    def _toys(self, chosen: TrueHits, streams: Mapping[str, np.random.Generator]) -> Float[np.ndarray, "toy coordinate"]:
+    def _toys(
+        self, chosen: TrueHits, toys: int, streams: Mapping[str, np.random.Generator]
+    ) -> Float[np.ndarray, "toy coordinate"]:
         """The recorded hits of all toys, those of each truth together; with the lost hits of the muon."""
-        x_true = np.repeat(chosen.hits, self.per_truth, axis=0)
+        x_true = np.repeat(chosen.hits, toys, axis=0)
         drawn = self.response.drawn(streams.__getitem__, len(x_true), lossy=False)
         return self.response.record(x_true, drawn)
 
     def _rows(self, block: Block, chosen: TrueHits, x_reco: np.ndarray, quoted: Reader) -> Rows:
         columns = chosen.series.observables
-        infer, truths = Selected(self.infer, columns), len(chosen.muon)
+        infer = Selected(self.infer, columns)
         at, hits = torch.from_numpy(chosen.hits), torch.from_numpy(x_reco)
         predicted = arrays(propagate_distribution(infer, at, covariance=self._covariance(at)))
         true = evaluate(infer, chosen.hits)
@@ -99,7 +113,7 @@ class TruthToys:
 
     def _compared(self, infer: Selected, hits: Tensor, true: Float[np.ndarray, "truth observable"]) -> Rows:
         """Toys against truth: bias, spread, pulls, and how many intervals hold the truth."""
-        covariance, per = self._covariance(hits), self.per_truth
+        covariance, per = self._covariance(hits), len(hits) // len(true)
         linear = arrays(propagate(infer, hits, covariance=covariance))
         value, sigma = (linear[name].reshape(len(true), per, -1) for name in ("value", "sigma"))
         off = _wrapped(value - true[:, None], infer)
@@ -127,22 +141,23 @@ class TruthToys:
 
     def _quoted(self, infer: Selected, hits: Tensor, true: Float[np.ndarray, "truth observable"]) -> Rows:
         """How many coverage intervals of the first toys of each truth hold it."""
-        few = hits.reshape(len(true), self.per_truth, -1)[:, :QUOTED].flatten(0, 1)
+        quoted = QUOTED_IF_SLOW if self.model.cost > SLOW else QUOTED
+        few = hits.reshape(len(true), -1, hits.shape[1])[:, :quoted].flatten(0, 1)
         found = arrays(quote(infer, few, covariance=self._covariance(few)))
-        ends = {name: found[name].reshape(len(true), -1, *found[name].shape[1:]) for name in ("interval68", "interval95")}
+        ends = {
+            name: found[name].reshape(len(true), -1, *found[name].shape[1:]) for name in ("interval68", "interval95")
+        }
         known = np.isfinite(ends["interval95"]).all(axis=-1)
         held = {name: _holds(each, true[:, None], infer).sum(axis=1) for name, each in ends.items()}
         return {"toys_quoted": known.sum(axis=1), **held}
 
-    def _budget(
-        self, block: Block, chosen: TrueHits, x_reco: np.ndarray, infer: Selected, quoted: Reader
-    ) -> Rows:
+    def _budget(self, block: Block, chosen: TrueHits, x_reco: np.ndarray, infer: Selected, quoted: Reader) -> Rows:
         """The share of each layer in the variance: by regression of toys on the deviations of hits, and as quoted.
 
         With the residuals r of an observable and the deviations d of the hits, r = J d + … by least squares, which
         knows nothing of derivatives; the share of a layer is the sum of J² Var(d) over its coordinates.
         """
-        truths, per = chosen.hits.shape[0], self.per_truth
+        truths, per = len(chosen.hits), len(x_reco) // len(chosen.hits)
         off = np.nan_to_num(x_reco.reshape(truths, per, -1) - chosen.hits[:, None])
         with torch.no_grad():
             value = infer(torch.from_numpy(x_reco)).numpy().reshape(truths, per, -1)
@@ -181,19 +196,23 @@ class TruthToys:
         return {name: np.concatenate([each[name] for each in (self._empty(0), *rows)]) for name in self._empty(0)}
 
 
-def _wrapped(off: Float[np.ndarray, "truth toy observable"], infer: Selected) -> Float[np.ndarray, "truth toy observable"]:
+def _wrapped(
+    off: Float[np.ndarray, "truth toy observable"], infer: Selected
+) -> Float[np.ndarray, "truth toy observable"]:
     for index, period in enumerate(periods_of(infer) or ()):
         off[..., index] = wrap(off[..., index], period)
     return off
 
 
-def _mean(values: Float[np.ndarray, "truth toy observable"], known: np.ndarray) -> Float[np.ndarray, "truth observable"]:
+def _mean(
+    values: Float[np.ndarray, "truth toy observable"], known: np.ndarray
+) -> Float[np.ndarray, "truth observable"]:
     """Mean over the known toys; NaN without any."""
     count = known.sum(axis=1)
     return np.where(known, values, 0.0).sum(axis=1) / np.where(count > 0, count, np.nan)
 
 
-def _sd(values: Float[np.ndarray, "truth toy observable"], known: np.ndarray) -> Float[np.ndarray, "truth observable"]:
+def _sd(values: OfToys, known: np.ndarray) -> OfTruths:
     """Standard deviation over the known toys; NaN for fewer than two."""
     count, off = known.sum(axis=1), values - _mean(values, known)[:, None]
     return np.sqrt(np.where(known, off * off, 0.0).sum(axis=1) / np.where(count > 1, count - 1, np.nan))

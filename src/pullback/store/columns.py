@@ -137,7 +137,9 @@ COVERED = {
     "pull_sd": ColumnSpec("pull_sd_{name}", "standard deviation over toys of (recorded - true)/linear σ", unit="1"),
     "without": ColumnSpec("without_{name}", "toys without a confidence interval of the {long_name}", unit="1"),
     **{
-        f"{kind}{level}": ColumnSpec(f"{kind}{level}_{{name}}", f"toys whose {words} holds the true {{long_name}}", unit="1")
+        f"{kind}{level}": ColumnSpec(
+            f"{kind}{level}_{{name}}", f"toys whose {words} holds the true {{long_name}}", unit="1"
+        )
         for kind, level, words in (
             ("linear", "68", "linear ±1 σ"),
             ("linear", "95", "linear ±1.96 σ"),
@@ -149,10 +151,16 @@ COVERED = {
     },
     "toys_quoted": ColumnSpec("toys_quoted_{name}", "toys with a coverage interval of the {long_name}", unit="1"),
     "budget_toys": ColumnSpec(
-        "budget_toys_{name}", "share of each layer in the variance of the {long_name} over toys", "source", unit="{unit}2"
+        "budget_toys_{name}",
+        "share of each layer in the variance of the {long_name} over toys",
+        "source",
+        unit="{unit}2",
     ),
     "budget_quoted": ColumnSpec(
-        "budget_quoted_{name}", "quoted share of each layer in the variance of the {long_name}", "source", unit="{unit}2"
+        "budget_quoted_{name}",
+        "quoted share of each layer in the variance of the {long_name}",
+        "source",
+        unit="{unit}2",
     ),
 }
 """Columns of each observable with one row per truth: fields of `pullback.steps.truth_toys.TruthToys`."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from ..models import NO_FOLD, Model, Quantity
@@ -23,44 +24,48 @@ class Series(NamedTuple):
 
     Attributes
     ----------
-    name : str
-        The observable whose distance from its fold is binned; empty without a fold.
     observables : tuple of int
         The columns of the observables.
-    signed : tuple of int
-        Columns of the observables' signed quantities, if their fold is declared: true hits are moved to any distance
-        from it. Otherwise muons of the study serve as they are.
-    edges : tuple of float
-        The bin edges.
-
+    fold : int or None
+        The column of the observable whose distance from its fold is binned; None without a fold.
+    moved : bool
+        Whether true hits are moved to any distance from the fold. If not, they are those of muons of the study: an
+        observable that depends on more than the folding quantities, such as a point of closest approach, would have
+        true values that no muon has.
     """
 
-    name: str
     observables: tuple[int, ...]
-    declared: bool
-    edges: tuple[float, ...]
+    fold: int | None
+    moved: bool
+
+    @property
+    def edges(self) -> tuple[float, ...]:
+        """The bin edges."""
+        return NOWHERE if self.fold is None else EDGES
 
     @property
     def bins(self) -> Iterator[tuple[int, float, float]]:
         """Index, lower and upper edge of each bin."""
-        for index, (low, high) in enumerate(zip(self.edges[:-1], self.edges[1:], strict=True)):
+        for index, (low, high) in enumerate(pairwise(self.edges)):
             yield index, low, high
 
 
 def series_of(model: Model) -> list[Series]:
     """The series of a model: observables with the same fold together, then those without one."""
-    members: dict[str, list[int]] = {}
+    members: dict[tuple[bool, int, bool], list[int]] = {}
     for index, each in enumerate(model.observables):
-        members.setdefault(_fold_of(each, model.observables), []).append(index)
-    folding = {each.name: bool(each.folds) for each in model.observables}
+        fold, moved = _fold_of(each, model.observables), bool(each.folds)
+        members.setdefault((fold is None, fold or 0, moved), []).append(index)
     return [
-        Series(name, tuple(found), folding.get(name, False), EDGES if name else NOWHERE)
-        for name, found in sorted(members.items(), key=lambda item: item[0] == "")
+        Series(tuple(found), None if without else fold, moved)
+        for (without, fold, moved), found in sorted(members.items())
     ]
 
 
-def _fold_of(observable: Quantity, observables: tuple[Quantity, ...]) -> str:
-    """The name of the observable whose distance is binned: the first with the same signed quantities, or `fold`."""
+def _fold_of(observable: Quantity, observables: Sequence[Quantity]) -> int | None:
+    """The observable whose distance is binned: the first with the same signed quantities, or that of its `fold`."""
     if observable.folds:
-        return next(each.name for each in observables if each.folds == observable.folds)
-    return "" if observable.fold == NO_FOLD else observable.fold or observable.name
+        return [each.folds for each in observables].index(observable.folds)
+    if observable.fold == NO_FOLD:
+        return None
+    return [each.name for each in observables].index(observable.fold or observable.name)
