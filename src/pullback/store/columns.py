@@ -291,6 +291,7 @@ PULLS = {
     "square": ("sum of squared pulls", ("quantity", "bin")),
     "first": ("pulls of the first muons", ("quantity", "sample")),
     "seen": ("muons with a hit", ("layer",)),
+    "muons": ("muons", ()),
 }
 """Columns of `pullback.steps.true_pulls.TruePulls`, with one row per block: words, and further axes."""
 
