@@ -48,7 +48,7 @@ docs: $(READY)
 
 # The tables of confidence intervals near folds, which the package carries.
 tables: $(READY)
-	$(VENV)/bin/python -m pullback.statistics.feldman_cousins
+	$(VENV)/bin/python -m pullback.statistics.fold_construction
 
 # Pin what is installed now.
 lock: $(READY)

@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
-from pullback.statistics.feldman_cousins import intervals, write_fold_tables
-from pullback.statistics.fold_tables import distances, equal_widths, read_table
+from pullback.statistics.feldman_cousins import intervals
 
 LAWS = {1: lambda rho: stats.foldnorm(rho), 2: lambda rho: stats.rice(rho)}
 P68, P95 = 0.6827, 0.95
@@ -37,19 +36,3 @@ def test_the_ends_of_an_acceptance_region_have_rho_at_an_end_of_their_interval(c
     assert intervals(np.array([high]), components, level)[0, 0] == pytest.approx(rho, abs=0.01)
     if low:
         assert intervals(np.array([low]), components, level)[0, 1] == pytest.approx(rho, abs=0.01)
-
-
-@pytest.mark.parametrize("components", [1, 2])
-def test_the_tables_are_those_of_the_construction(components):
-    some = np.r_[0, 1, 7, 256, 370, 511, 1024, 3072]
-    for index, level in enumerate((P68, P95)):
-        expected = intervals(distances()[some], components, level)
-        np.testing.assert_allclose(read_table(equal_widths(components))[some, index], expected, rtol=3e-7, atol=1e-12)
-
-
-def test_the_command_writes_the_tables(tmp_path, monkeypatch):
-    monkeypatch.setattr("pullback.statistics.feldman_cousins.TABLE_FILE", tmp_path / "tables.npz")
-    monkeypatch.setattr("pullback.statistics.feldman_cousins.distances", lambda: np.array([0.0, 1.5]))
-    write_fold_tables()
-    with np.load(tmp_path / "tables.npz") as written:
-        np.testing.assert_allclose(written[equal_widths(2)], read_table(equal_widths(2))[[0, 384]], rtol=1e-6)

@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy import stats
 
-from pullback.statistics.fold_intervals import one_direction, two_directions
+from pullback.statistics.fold_intervals import azimuth_interval, one_direction, two_directions
 
 DOUBLE = torch.float64
 LEVELS = (0.6827, 0.95)
@@ -112,3 +112,67 @@ def test_each_muon_by_its_own_width():
     for muon in range(2):
         alone = two_directions(s[muon : muon + 1], covariance[muon : muon + 1])
         torch.testing.assert_close(both[muon], alone[0], rtol=0, atol=0)
+
+
+COVARIANCES = {
+    "equal": [[1.0, 0.0], [0.0, 1.0]],
+    "correlated": [[1.0, -0.6], [-0.6, 2.0]],
+    "5 : 1": [[1.0, 0.0], [0.0, 25.0]],
+}
+
+
+def holds(ends, direction):
+    """Whether an interval on the circle holds a direction."""
+    return (direction - ends[..., 0]) % (2 * np.pi) <= ends[..., 1] - ends[..., 0]
+
+
+def toys_around(rho, direction, covariance, count, seed):
+    """Recorded components around |μ| = ρ along a direction, in standard deviations of that direction in C⁻¹."""
+    n = np.array([np.cos(direction), np.sin(direction)])
+    centre = rho * n / np.sqrt(n @ np.linalg.solve(covariance, n))
+    return torch.from_numpy(np.random.default_rng(seed).multivariate_normal(centre, covariance, count))
+
+
+@pytest.mark.parametrize("name", COVARIANCES)
+@pytest.mark.parametrize("direction", [0.3, 1.5, -2.8])
+@pytest.mark.parametrize("delta", [0.0, 0.4, 1.0, 2.0, 3.0, 6.0, 10.0])
+def test_the_azimuth_is_covered_everywhere(name, direction, delta):
+    covariance = np.array(COVARIANCES[name])
+    toys = toys_around(delta, direction, covariance, 100_000, round(10 * delta))
+    ends = azimuth_interval(toys, torch.from_numpy(covariance)[None]).numpy()
+    covered = holds(ends, direction).mean(axis=0)
+    excess = 0.045 if delta < 3 else 0.006
+    for share, level in zip(covered, LEVELS, strict=True):
+        assert level - 0.006 < share < level + excess
+
+
+def test_the_interval_of_the_azimuth_is_the_angle_in_which_the_ellipse_is_seen():
+    s, covariance = np.array([2.0, 3.0]), np.array([[0.5, 0.3], [0.3, 1.0]])
+    turns = np.linspace(0, 2 * np.pi, 200_001)
+    for index, z in enumerate(stats.norm.isf([(1 - level) / 2 for level in LEVELS])):
+        ellipse = s + z * np.stack([np.cos(turns), np.sin(turns)], axis=-1) @ np.linalg.cholesky(covariance).T
+        seen = np.arctan2(ellipse[:, 1], ellipse[:, 0])
+        ends = azimuth_interval(torch.from_numpy(s)[None], torch.from_numpy(covariance)[None])[0, index]
+        assert ends.tolist() == pytest.approx([seen.min(), seen.max()], abs=1e-8)
+
+
+def test_the_interval_of_the_azimuth_lies_on_the_circle_and_holds_the_recorded_one():
+    rng = np.random.default_rng(1)
+    s = torch.from_numpy(3 * rng.standard_normal((10_000, 2)))
+    ends = azimuth_interval(s, torch.tensor([[[1.0, 0.4], [0.4, 0.5]]], dtype=DOUBLE))
+    low, width = ends[..., 0], ends[..., 1] - ends[..., 0]
+    assert ((low > -np.pi) & (low <= np.pi) & (width > 0) & (width <= 2 * np.pi + 1e-12)).all()
+    assert holds(ends, torch.atan2(s[:, 1], s[:, 0])[:, None]).all()
+    distance = torch.linalg.solve(torch.tensor([[1.0, 0.4], [0.4, 0.5]], dtype=DOUBLE), s.T).T.mul(s).sum(1).sqrt()
+    for index, whole in enumerate([1.37296405, 2.31776232]):
+        assert torch.equal(width[:, index] > 2 * np.pi - 1e-9, distance < whole)
+
+
+def test_the_azimuth_at_the_fold_itself_and_of_what_has_none():
+    s = torch.tensor([[0.0, 0.0], [float("nan"), 1.0], [5.0, 0.0], [5.0, 0.0]], dtype=DOUBLE)
+    covariance = torch.eye(2, dtype=DOUBLE).repeat(4, 1, 1)
+    covariance[2] = torch.ones(2, 2)
+    covariance[3] *= -1
+    ends = azimuth_interval(s, covariance)
+    torch.testing.assert_close(ends[0, :, 1] - ends[0, :, 0], torch.full((2,), 2 * np.pi, dtype=DOUBLE))
+    assert ends[1:].isnan().all()

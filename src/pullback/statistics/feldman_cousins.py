@@ -1,7 +1,4 @@
-"""Feldman-Cousins intervals of the length of one Gaussian component, or of two of equal width: their construction.
-
-Command: python -m pullback.statistics.feldman_cousins
-"""
+"""Construction of Feldman-Cousins intervals of the length of one Gaussian component, or of two of equal width."""
 
 from __future__ import annotations
 
@@ -10,9 +7,6 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Bool, Float
 from scipy.special import chndtr, chndtrix, i0e, i1e
-
-from .fold_tables import TABLE_FILE, distances, equal_widths
-from .normal import P68, P95
 
 Lengths = Float[np.ndarray, "value"]
 Accepted = Bool[np.ndarray, "value"]
@@ -93,18 +87,3 @@ def intervals(t: Lengths, components: int, level: float) -> Float[np.ndarray, "v
     high = bisect(inside, best, t + 6)
     low = bisect(lambda rho: ~inside(rho), np.zeros_like(t), best)
     return np.stack([np.where(inside(np.zeros_like(t)), 0, low), high], axis=-1)
-
-
-def write_fold_tables() -> None:
-    """Write the tables."""
-    t = distances()
-    tables = {}
-    for components in (1, 2):
-        ends = np.stack([intervals(t, components, level) for level in (P68, P95)], axis=1)
-        tables[equal_widths(components)] = ends.astype(np.float32)
-    with TABLE_FILE.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **tables)
-
-
-if __name__ == "__main__":
-    write_fold_tables()

@@ -1,6 +1,6 @@
 """Tables of the intervals of folded quantities: where they are kept, and at which distances they have entries.
 
-They are written by `python -m pullback.statistics.feldman_cousins`.
+They are written by `python -m pullback.statistics.fold_construction`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ TABLE_FILE = Path(__file__).with_name("fold_tables.npz")
 
 ENTRY_STEP, LAST_ENTRY = 1 / 256, 12.0
 """Distance between the entries for components of equal width, and the largest distance, in standard deviations."""
+
+WHOLE_CIRCLE = "whole_circle"
+"""Name of the distances, by level, below which an interval of the azimuth is the whole circle."""
 
 
 def distances() -> Float[np.ndarray, " entry"]:
