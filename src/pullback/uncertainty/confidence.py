@@ -28,7 +28,7 @@ FAR = 10.0
 """Distance from a fold in one direction, in σ, beyond which it has no effect on an interval."""
 
 ROUNDING = 1e-9
-"""Distance from 0, in widths of the interval, that is due to rounding in an end at a fold."""
+"""Distance of an end from 0, in widths of the interval, that is due to rounding."""
 
 REACHED = 1e-6
 """Distance from their target, in σ, within which signed quantities need no second step."""
@@ -102,7 +102,7 @@ def confidence_interval(
     >>> import torch
     >>> from pullback import confidence_interval, infer_theta
     >>> confidence_interval(infer_theta, torch.tensor([[0.005], [0.5]], dtype=torch.float64), sigma=0.01).confidence68
-    tensor([[[0.0000, 0.0066]],
+    tensor([[[0.0000, 0.0084]],
     <BLANKLINE>
             [[0.3157, 0.3277]]], dtype=torch.float64)
 
@@ -145,7 +145,7 @@ def confidence_block(
         muon, observable = undeclared.nonzero().unbind(1)
         everyone = Integrand(infer, hits, cholesky(sigma_x), law.value)
         for few, of in zip(muon.split(PROFILED_AT_A_TIME), observable.split(PROFILED_AT_A_TIME), strict=True):
-            ends[few, of] = law.value[few, of, None, None] + profile_ends(everyone.take(few), of)
+            ends[few, of] = _rounded(law.value[few, of, None, None] + profile_ends(everyone.take(few), of))
     if not known.all():
         ends[~known] = float("nan")
     return Confidence(ends[:, :, 0], ends[:, :, 1])
@@ -213,9 +213,12 @@ def _mapped(muons: Muons, index: int, lengths: Float[Tensor, "muon 2 2"]) -> Flo
     for level in range(2):
         for end in range(2):
             ends[:, level, end] = _observable_at(muons, index, shift, lengths[:, level, end, None] * direction)
-    low, high = ends.unbind(2)
-    at_fold = (lengths[:, :, 0] == 0) & (low.abs() <= ROUNDING * (high - low))
-    return torch.stack([low.masked_fill(at_fold, 0.0), high], dim=2)
+    return _rounded(ends)
+
+
+def _rounded(ends: Float[Tensor, "muon 2 2"]) -> Float[Tensor, "muon 2 2"]:
+    """The ends, with an end that is 0 except for rounding, as |x| at its fold, set to 0."""
+    return ends.masked_fill(ends.abs() <= ROUNDING * ends.diff(dim=2), 0.0)
 
 
 def _observable_at(

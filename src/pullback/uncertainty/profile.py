@@ -1,8 +1,8 @@
 """Confidence intervals by profile likelihood, for observables of which nothing is said but that they are functions.
 
 The interval of f at a muon is the range of f over all hits x + L u with |u| ≤ c, where Σ = L Lᵀ. Its ends are found by
-gradients. Along kinks and at the tips of folds, where gradients jump, planes through several points with their gradients
-are cut with each other.
+gradients. At kinks and at the tips of folds, where gradients jump, tangent planes at several points are cut with each
+other.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from scipy.special import gammaincinv
 from torch import Tensor
 
@@ -20,7 +20,7 @@ from .quadrature import Integrand, normal_points
 
 FULL = 0.0
 STEPS = (FULL, FULL, FULL, 0.1, 0.01, 0.001)
-"""Steps of the search: down to the sphere, then so many radii further down, which finds the tip of a fold that bends."""
+"""Steps of the search: down to the sphere, then by this many radii, where the tip of a fold that bends is."""
 
 STARTS = 8
 """Directions in which the search looks first, in addition to that of the gradient."""
@@ -52,15 +52,23 @@ class Cut(NamedTuple):
 
     def better(self, other: Cut) -> Cut:
         """The lower of two, problem by problem."""
-        return self.where(self.value <= other.value, other)
+        return chosen(self.value <= other.value, self, other)
 
-    def where(self, mine: Tensor, other: Cut) -> Cut:
-        """This one or the other, problem by problem."""
-        return Cut(*(torch.where(mine.reshape(*mine.shape, *[1] * (a.ndim - 2)), a, b) for a, b in zip(self, other)))
+
+def chosen(first: Bool[Tensor, "muon problem"], one: Cut, other: Cut) -> Cut:
+    """One of two planes, problem by problem."""
+    return Cut(
+        torch.where(first, one.value, other.value),
+        torch.where(first[:, :, None], one.gradient, other.gradient),
+        torch.where(first[:, :, None], one.at, other.at),
+    )
 
 
 class Search(NamedTuple):
-    """The extremes of one observable of each muon: minima of ±f over balls; problems are (level, end), low end first."""
+    """A search for the extremes of one observable of each muon over balls |u| ≤ radius, as minima of sign · f.
+
+    Problems are (level, end), the low end first.
+    """
 
     muons: Integrand
     observable: Int[Tensor, " muon"]
@@ -72,8 +80,11 @@ class Search(NamedTuple):
         problems = len(self.sign)
         away, gradient = self.muons.away_with_gradient(torch.cat(points, dim=1), self.observable)
         sign = self.sign.repeat(len(points))
-        parts = zip(*(each.split(problems, dim=1) for each in (sign * away, sign[:, None] * gradient)), points)
-        return [Cut(value.nan_to_num(nan=torch.inf), slope, at) for value, slope, at in parts]
+        # Where f is not finite, or its gradient is not, a plane is level: nothing is known of other places.
+        value = (sign * away).nan_to_num(torch.inf, torch.inf, torch.inf)
+        gradient = (sign[:, None] * gradient).nan_to_num(0.0, 0.0, 0.0)
+        parts = (value, gradient, torch.cat(points, dim=1))
+        return list(map(Cut, *(each.split(problems, dim=1) for each in parts)))
 
     def downhill(self, cut: Cut, step: float) -> Tensor:
         """The lowest point of a plane within the ball, or as many radii further down within it."""
@@ -111,17 +122,15 @@ class Search(NamedTuple):
         best, *others = self.cuts(self.downhill(last, FULL), -self.downhill(last, FULL), *looks)
         for other in others:
             best = best.better(other)
-        before = last
+        best, before = best.better(last), last
         for step in STEPS:
             points = self.downhill(best, step), self.lowest_of(best, last), self.lowest_of(best, last, before)
-            found = self.cuts(*points)
-            overshot, kink, tip = found
-            lower = kink.better(tip)
-            last, before = kink.where(tip.value <= kink.value, tip), overshot
-            previous, best = best, best.better(overshot).better(lower)
-            # A plane through the best point itself cuts nothing.
-            before = previous.where(best.value == overshot.value, before)
-            last = previous.where(best.value == last.value, last)
+            overshot, kink, tip = self.cuts(*points)
+            worse = chosen(kink.value <= tip.value, tip, kink)
+            previous, best = best, best.better(overshot).better(kink).better(tip)
+            # The best plane itself would cut nothing.
+            last = chosen(best.value == worse.value, previous, worse)
+            before = chosen(best.value == overshot.value, previous, overshot)
         return best
 
 

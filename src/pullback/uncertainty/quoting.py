@@ -95,10 +95,10 @@ def quote(
     >>> from pullback import infer_theta, quote
     >>> quoted = quote(infer_theta, torch.tensor([[0.005], [0.5]], dtype=torch.float64), sigma=0.01)
     >>> quoted.sigma[:, 0], quoted.linear_valid[:, 0]
-    (tensor([0.0040, 0.0060], dtype=torch.float64), tensor([False,  True]))
+    (tensor([0.0045, 0.0060], dtype=torch.float64), tensor([False,  True]))
     >>> quoted
     muon        value ± σ   68 % confidence   95 % confidence  flags
-       0  0.0000 ± 0.0040  [0.0000, 0.0066]  [0.0000, 0.0130]  not linear
+       0  0.0033 ± 0.0045  [0.0000, 0.0084]  [0.0000, 0.0156]  not linear
        1  0.3218 ± 0.0060  [0.3157, 0.3277]  [0.3099, 0.3335]
     2 muons, 1 observable
 
