@@ -114,8 +114,12 @@ def confidence_interval(
 
 
 def _confidence(infer: Infer, n_dig: int, seed: int, screen: bool, hits: Tensor, sigma_x: Tensor) -> Confidence:
-    law = linear_law(infer, hits, sigma_x)
-    found = spread_block(infer, hits, sigma_x, law, seed, screen)
+    law, folding = linear_law(infer, hits, sigma_x), folding_of(infer)
+    if folding and all(folding.folds):  # nothing else is needed, and the integrals take long near a fold
+        unknown = torch.full_like(law.value, float("nan"))
+        found = Spread(*[unknown] * 3, *[unknown[:, :, None].expand(-1, -1, 2)] * 2, unknown)
+    else:
+        found = spread_block(infer, hits, sigma_x, law, seed, screen)
     valid = linear_valid(law.value, law.sigma, found.sd, found.interval95, n_dig)
     return confidence_block(infer, hits, sigma_x, law, found, valid)
 

@@ -22,6 +22,7 @@ from ..store.artefact import Reader
 from ..store.columns import (
     BUDGET,
     DESIGN,
+    DISTANCES,
     EXPERIMENT_MUONS,
     EXPERIMENTS,
     FLAGS,
@@ -232,8 +233,12 @@ def _distance(
 ) -> np.ndarray:
     """Distance of each muon from the fold of an observable in σ, at recorded or true hits; infinity without a fold.
 
+    In the metric of the quantities that fold, where these are declared; else the observable over its linear σ.
     `value` and `sigma_linear` are those of the observable; where the fold is its own, they are not read again.
     """
+    column = DISTANCES[at].of(observable.name)
+    if sigma.has(f"{part.label}/{column}"):
+        return sigma.read(part, column, block)
     fold = observable.fold or observable.name
     if fold == NO_FOLD:
         return np.full(len(block), np.inf)
