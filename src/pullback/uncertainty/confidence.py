@@ -117,7 +117,8 @@ def _confidence(infer: Infer, n_dig: int, seed: int, screen: bool, hits: Tensor,
     law, folding = linear_law(infer, hits, sigma_x), folding_of(infer)
     if folding and all(folding.folds):  # nothing else is needed, and the integrals take long near a fold
         unknown = torch.full_like(law.value, float("nan"))
-        found = Spread(*[unknown] * 3, *[unknown[:, :, None].expand(-1, -1, 2)] * 2, unknown)
+        ends = unknown[:, :, None].expand(-1, -1, 2)
+        found = Spread(unknown, unknown, unknown, ends, ends, unknown)
     else:
         found = spread_block(infer, hits, sigma_x, law, seed, screen)
     valid = linear_valid(law.value, law.sigma, found.sd, found.interval95, n_dig)
