@@ -12,7 +12,8 @@ from pullback.statistics.intervals import Verdict, sd_interval
 from pullback.statistics.normal import K95
 from pullback.validation.bin_sums import Muons, Placed, Tally, ToyMuons, Truth, distance, edges
 from pullback.validation.csv_tables import columns
-from pullback.validation.evidence import OFFSETS, NotJudged, worst
+from pullback.validation.estimates import worst
+from pullback.validation.evidence import OFFSETS, NotJudged
 from pullback.validation.judgement import FEWEST_FOR_SCATTER, Judge, _rms
 from pullback.validation.reasons import NEVER
 

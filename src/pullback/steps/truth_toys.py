@@ -6,6 +6,7 @@ truth, and are recorded as the simulation records hits (`Response.record`), not 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -38,8 +39,8 @@ from .true_hits import Chooser, Selected, TrueHits
 TOYS_AT_A_TIME = 65_536
 """Toys held together."""
 
-QUOTED, QUOTED_IF_SLOW = 32, 4
-"""Toys of each truth for which the coverage intervals (JCGM 101) are computed: fewer if that takes long (`SLOW`)."""
+QUOTED, QUOTED_IF_SLOW = 0.02, 0.0025
+"""Share of the toys for which the coverage intervals (JCGM 101) are computed too: fewer if that takes long (`SLOW`)."""
 
 SLOW = 10.0
 """Cost of quoting a muon, `Model.cost`, above which few toys are quoted."""
@@ -147,8 +148,9 @@ class TruthToys:
 
     def _quoted(self, infer: Selected, hits: Tensor, true: Float[np.ndarray, "truth observable"]) -> Rows:
         """How many coverage intervals of the first toys of each truth hold it."""
-        quoted = QUOTED_IF_SLOW if self.model.cost > SLOW else QUOTED
-        few = hits.reshape(len(true), -1, hits.shape[1])[:, :quoted].flatten(0, 1)
+        toys = hits.reshape(len(true), -1, hits.shape[1])
+        quoted = math.ceil(toys.shape[1] * (QUOTED_IF_SLOW if self.model.cost > SLOW else QUOTED))
+        few = toys[:, :quoted].flatten(0, 1)
         found = arrays(quote(infer, few, covariance=self._covariance(few)))
         ends = {
             name: found[name].reshape(len(true), -1, *found[name].shape[1:]) for name in ("interval68", "interval95")
