@@ -344,5 +344,6 @@ def model(section: ScatterSection) -> Model:
         covariance_uses=("z_upper", "z_lower", "theta0") if theta0 > 0 else (),
         chi2=chi2,
         chi2_uses=("z_upper", "z_lower", "resolution"),
+        squared=("theta_msc",),
         cost=800.0,  # points of closest approach at small angles need thousands of quadrature points
     )
