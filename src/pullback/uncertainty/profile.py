@@ -22,10 +22,10 @@ FULL = 0.0
 STEPS = (FULL, FULL, FULL, 0.1, 0.01, 0.001)
 """Steps of the search: down to the sphere, then by this many radii, where the tip of a fold that bends is."""
 
-STARTS = 8
+LOOKS = 8
 """Directions in which the search looks first, in addition to that of the gradient."""
 
-REACH = 1.25
+LOOKED_IN = 1.25
 """Distance within which kinks and folds are looked for, in radii of the wider interval that they need."""
 
 AROUND, NEARBY, TILT = 8, 0.01, 0.045
@@ -117,7 +117,7 @@ class Search(NamedTuple):
         """The minimum of each problem."""
         start = torch.zeros(*self.radius.shape, self.muons.hits.shape[1]).to(self.radius)
         (last,) = self.cuts(start)
-        far = _unit(normal_points(start.shape[2], STARTS, 1, 0).to(start))
+        far = _unit(normal_points(start.shape[2], LOOKS, 1, 0).to(start))
         looks = [self.radius[:, :, None] * direction for direction in far]
         best, *others = self.cuts(self.downhill(last, FULL), -self.downhill(last, FULL), *looks)
         for other in others:
@@ -138,7 +138,7 @@ def profile_ends(muons: Integrand, observable: Int[Tensor, " muon"]) -> Float[Te
     """The ends (muon, level, end) of the intervals of one observable of each muon, less its value at the hits."""
     sign = muons.hits.new_tensor([1.0, -1.0, 1.0, -1.0])
     two = torch.full((len(muons.hits), 4), 2, device=sign.device)
-    wide = Search(muons, observable, REACH * _radii(two, sign), sign)
+    wide = Search(muons, observable, LOOKED_IN * _radii(two, sign), sign)
     radius = _radii(_directions(wide, wide.run()), sign)
     return (Search(muons, observable, radius, sign).run().value * sign).unflatten(1, (2, 2))
 
