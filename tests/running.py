@@ -100,6 +100,8 @@ class Run:
         }
         if not truth:
             jobs = {"reco": lambda: steps.import_hits(batch("reco"), reco)}
+        if "fits" in paths:
+            jobs["fits"] = lambda: steps.fit_residuals(batch("fits"), reco, paths["fits"])
         return {
             **jobs,
             "theta": lambda: steps.infer_theta(batch("theta"), reco, paths["theta"], truth),

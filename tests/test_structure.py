@@ -146,9 +146,9 @@ def public_names(path: Path) -> set[str]:
 
 
 PLUG_INS = {
-    "models": {"model", "generate", "intersect_layers", "covariance", "chi2"},
+    "models": {"model", "generate", "intersect_layers", "covariance", "fitted"},
     "hits": {"count", "read"},
-    "steps": {"infer_theta", "run_toys"},
+    "steps": {"fit_residuals", "infer_theta", "run_toys"},
 }
 """Functions that each model, or each reader of a kind of file, has under the same name; and steps, named like rules."""
 

@@ -209,6 +209,13 @@ class Validation(Section):
     """Criteria of the verdict."""
 
     tolerance: float = Field(0.05, gt=0, lt=1, description="a ratio passes when its interval lies within 1 ± tolerance")
+    data_tolerance: float = Field(
+        0.05,
+        gt=0,
+        lt=1,
+        description="the data agree with the stated resolution when the widths of their residuals over the stated ones "
+        "lie within 1 ± this, and their means within ± twice this, in units of σ",
+    )
     confidence: float = Field(0.95, gt=0, le=MOST_CONFIDENT, description="confidence level of the intervals")
     domain: float = Field(3.0, ge=0, description="linear domain: smallest θ/σ_θ at which the linear σ is judged")
     strict: bool = Field(False, description="whether an inconclusive verdict also fails the run")

@@ -10,7 +10,8 @@ from ..statistics.intervals import Verdict, half_width
 from ..statistics.normal import P68, P95
 from ..study.plan import Study
 from ..validation.diagnostics import DIAGNOSTICS
-from ..validation.evidence import Bin, DiagnosticResult, Entry, Estimate, Failure, NotJudged, worst
+from ..validation.estimate import Estimate
+from ..validation.evidence import Bin, DiagnosticResult, Entry, Failure, NotJudged, worst
 from ..validation.reasons import place_of
 from .formats import count, figures, known, percent, span
 from .setup_wording import SetupWording, digits

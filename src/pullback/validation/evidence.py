@@ -9,6 +9,8 @@ from typing import Literal, final
 
 from ..statistics.intervals import Verdict
 from ..store.evidence_file import EvidenceFile, Number, Record, Unbounded
+from .estimate import Estimate
+from .fit_evidence import FitEntry
 
 Sigma = Literal["linear", "quoted"]
 """The two uncertainties of an observable that are judged."""
@@ -32,24 +34,6 @@ def worst(verdicts: Iterable[Verdict | NotJudged | None]) -> Verdict:
     """The worst of the verdicts; inconclusive if there is none."""
     known = [each for each in verdicts if isinstance(each, Verdict)]
     return max(known, key=lambda verdict: verdict.severity, default=Verdict.INCONCLUSIVE)
-
-
-@final
-class Estimate(Record):
-    """A number with standard error and confidence interval; if it is judged, with its verdict."""
-
-    value: Number
-    """The number itself."""
-    low: Number
-    """Lower end of its interval, at the confidence of `validation.confidence`."""
-    high: Number
-    """Upper end of its interval."""
-    se: Number | None = None
-    """Standard error; of a root mean square, the standard error of its square."""
-    verdict: Verdict | None = None
-    """Absent if it is not judged."""
-    factor: Unbounded | None = None
-    """If inconclusive: the factor by which the sample must grow for a decision."""
 
 
 class Deviation(Record):
@@ -322,8 +306,6 @@ class Entry(Record):
     """The judgement of the linear σ."""
     quoted: Judgement
     """The judgement of the quoted σ."""
-    chi2_per_ndf: Number | None = None
-    """χ² of the fits per degree of freedom, over all muons of the point; absent without a fit."""
     budget: dict[str, Number]
     """Share of each source in the mean variance."""
     budget_variance: Number | None = None
@@ -351,6 +333,8 @@ class Evidence(EvidenceFile):
     """SHA-256 of the content of `study.h5`."""
     points: list[Entry]
     """One entry per scan point and observable."""
+    fits: list[FitEntry]
+    """One entry per scan point: whether the data agree with the stated resolution."""
 
 
 def evidence_schema() -> str:

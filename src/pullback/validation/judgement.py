@@ -36,6 +36,7 @@ from ..statistics.intervals import (
 )
 from ..uncertainty.monte_carlo import FEWEST_FOR_ENDS
 from .bin_sums import Sums, Tally, ToyResiduals
+from .estimate import Estimate
 from .evidence import (
     ENDS,
     OFFSETS,
@@ -44,7 +45,6 @@ from .evidence import (
     Counts,
     Deviation,
     DomainStatistics,
-    Estimate,
     Judgement,
     NotJudged,
     Offset,

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from ..config.base import each_layer
 from ..errors import PullbackError
 from ..files import write_text
 from ..models import Quantity
 from ..statistics.intervals import Verdict
 from ..store import artefact
+from ..store.columns import has_covariances
 from ..store.study_file import Gathering, unpack
 from ..study import shared_parameters
 from ..study.artefact_configs import TallyConfig
@@ -23,6 +25,8 @@ from .batch_sums import PointTally
 from .csv_tables import write_config, write_points, write_tables
 from .diagnostics import diagnose
 from .evidence import SIGMAS, Entry, Evidence, evidence_schema, worst
+from .fit_evidence import FitEntry
+from .fit_judgement import FitJudge, worst_of_fits
 from .judgement import Judge
 from .reasons import of_shared, place_of
 
@@ -56,6 +60,7 @@ def validate(study: Study, tallies: Sequence[str | Path], outputs: Outputs) -> N
     """
     gathering = Gathering()
     entries: list[Entry] = []
+    fits: list[FitEntry] = []
     points = {point.label: point for point in study.points}
     among = len(points) * len(study.model.observables)
     for index, (name, file) in enumerate(zip(study.batches, tallies, strict=True)):
@@ -70,17 +75,18 @@ def validate(study: Study, tallies: Sequence[str | Path], outputs: Outputs) -> N
                 if part.last == block_count(part.muons):
                     point, observables = points[part.label], study.model.observables
                     entries += [_entry(point, part, each, observables, found, among) for each in observables]
+                    fits.append(_fits(point, part, found, len(points)))
         log.info("tally %d of %d read: %s", index + 1, len(study.batches), name)
     write_config(study, outputs.config)
     write_points(study, outputs.points)
     content = gathering.write(study, outputs.study)
-    verdict = worst(entry.verdict for entry in entries)
+    verdict = worst([entry.verdict for entry in entries] + worst_of_fits(fits))
     name, digest = study.config.study, study.digest
-    Evidence(study=name, verdict=verdict, config_digest=digest, content_digest=content, points=entries).write(
-        outputs.validation
-    )
+    Evidence(
+        study=name, verdict=verdict, config_digest=digest, content_digest=content, points=entries, fits=fits
+    ).write(outputs.validation)
     write_text(outputs.schema, evidence_schema())
-    write_tables(study, entries, outputs.table, outputs.summary)
+    write_tables(study, entries, fits, outputs.table, outputs.summary)
 
 
 def check(validation: str | Path, strict: bool) -> str:
@@ -94,17 +100,27 @@ def check(validation: str | Path, strict: bool) -> str:
     """
     evidence = Evidence.read(validation)
     verdict = evidence.verdict
-    bad = [entry for entry in evidence.points if entry.verdict == verdict]
+    bad: list[Entry | FitEntry] = [entry for entry in evidence.points if entry.verdict == verdict]
+    bad += [entry for entry in evidence.fits if entry.verdict == verdict]
     line = f"{evidence.study}: verdict {verdict}"
     if verdict != Verdict.PASS:
         reasons = bad[0].reasons
         more = [f"and {len(reasons) - 3} more"] if len(reasons) > 3 else []
-        first = f"{bad[0].point}: {bad[0].observable}: {'; '.join([*reasons[:3], *more])}"
-        line += f" ({len(bad)} of {len(evidence.points)}, the first: {first})"
+        what = bad[0].observable if isinstance(bad[0], Entry) else "data"
+        first = f"{bad[0].point}: {what}: {'; '.join([*reasons[:3], *more])}"
+        line += f" ({len(bad)} of {len(evidence.points) + len(evidence.fits)}, the first: {first})"
     line += f"; the evidence is in {Path(validation).with_name('report.html')}"
     if verdict == Verdict.FAIL or (strict and verdict == Verdict.INCONCLUSIVE):
         raise PullbackError(line)
     return line
+
+
+def _fits(point: Point, part: Part[TallyConfig], found: PointTally, among: int) -> FitEntry:
+    """Whether the data of a point, one of `among` in the study, agree with the stated resolution."""
+    model, resolution = part.model, each_layer(point.config.detector.resolution, max(part.model.layers) + 1)
+    units = [1 / resolution[layer] for layer in model.layers]
+    judge = FitJudge(model, units, point.config.validation, among, own_sigma=has_covariances(part))
+    return judge.result(point.label, found.fits)
 
 
 def _entry(
@@ -143,7 +159,6 @@ def _entry(
         diagnostics=diagnose(linear, quoted, settings.tolerance, settings.confidence),
         linear=linear,
         quoted=quoted,
-        chi2_per_ndf=found.chi2_per_ndf,
         budget=sums.budget(sources) if len(sources) > 1 else {},
         budget_variance=sums.variance if len(sources) > 1 else None,
         design=sums.design([each.name for each in shared_parameters.design_numbers(part)]),
