@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 from scipy.special import gammaincinv
 from torch import Tensor
 
+from ..models import Model
 from ..store.fit_columns import CLASS_EDGES, DRIFT_RANGES, OUTLIER, P_BINS, RATIO_EDGES, shapes_of_sums
 from ..uncertainty.covariance import combined
 from ..uncertainty.elementwise import total
@@ -26,6 +27,7 @@ class HitNumbers(NamedTuple):
     z: np.ndarray
     x: np.ndarray
     t: np.ndarray
+    o: np.ndarray
     a: np.ndarray
     y: np.ndarray
     e: np.ndarray
@@ -35,9 +37,10 @@ class HitNumbers(NamedTuple):
 class FitSums:
     """The sums of one block. Arrays are those of `store.fit_columns.FIT_SUMS`."""
 
-    def __init__(self, unit: Float[np.ndarray, " coordinate"], heights: tuple[float, ...], muons: int):
+    def __init__(self, model: Model, unit: Float[np.ndarray, " coordinate"], muons: int):
         """Empty sums; `unit` is the stated σ of each coordinate, `muons` the number at the scan point."""
-        self.unit, self.heights, self.muons = torch.from_numpy(unit), heights, muons
+        self.unit, self.heights, self.muons = torch.from_numpy(unit), model.heights, muons
+        self.layers = np.array(model.layers)
         self.arrays = {name: np.zeros(shape) for name, shape in shapes_of_sums(len(unit)).items()}
 
     def add_chi2(self, chi2: np.ndarray, ndf: np.ndarray, p_value: np.ndarray) -> None:
@@ -92,7 +95,8 @@ class FitSums:
         residual = group.raw[rows] / _rows(group.shape.leverage, rows)
         variance = detector if detector.ndim == 2 else detector.diagonal(dim1=1, dim2=2)
         columns = (
-            *(residual, residual / _rows(group.shape.sigma, rows), predicted, self._slopes(predicted, used, coupled)),
+            *(residual, residual / _rows(group.shape.sigma, rows), predicted),
+            *(self._slopes(predicted, used, coupled), self._other_views(predicted, used)),
             *(y * _times(detector, y), y * self.unit[used]),
             *(each.expand(len(rows), -1) for each in (of_detector.diagonal(dim1=1, dim2=2), variance)),
         )
@@ -107,11 +111,12 @@ class FitSums:
 
     def _add_hits(self, track: HitNumbers, place: np.ndarray, which: np.ndarray, used: np.ndarray) -> None:
         known = np.isfinite(track.m)
-        m, z, x, t = (np.where(known, each, 0.0) for each in (track.m, track.z, track.x, track.t))
+        m, z, x, t, o = (np.where(known, each, 0.0) for each in track[:5])
         n = np.where(known, place[:, None] - 0.5, 0.0)
         z2 = z * z
         values = (
-            *(known, m, m * m, z, z2, z2 * z2, x, x * x, t, t * t, x * t, n, n * n, z * x, z * t, z * n),
+            *(known, m, m * m, z, z2, z2 * z2, x, x * x, t, t * t, o, o * o),
+            *(x * t, x * o, t * o, n, n * n, z * x, z * t, z * o, z * n),
             *(track.a, track.a**2, track.e, track.y, track.v * known),
         )
         for index, each in enumerate(values):
@@ -120,6 +125,15 @@ class FitSums:
         order = np.argsort(ranges, kind="stable")
         for index, each in enumerate((known, z)):
             self.arrays["drift"][:, used, index] += _by_class(ranges[order], each[order], DRIFT_RANGES)
+
+    def _other_views(self, predicted: Tensor, used: Tensor) -> Tensor:
+        """The position of the track in the other coordinate of the layer; 0 where there is no other one."""
+        layers, found = self.layers[used.numpy()], torch.zeros_like(predicted)
+        for index, layer in enumerate(layers):
+            others = np.flatnonzero((layers == layer) & (np.arange(len(layers)) != index))
+            if len(others):
+                found[:, index] = predicted[:, others[0]]
+        return found
 
     def _slopes(self, predicted: Tensor, used: Tensor, coupled: np.ndarray) -> Tensor:
         """The slope of the track at each hit, from the outermost hits of its line; 0 where heights are not known."""

@@ -57,7 +57,7 @@ class _Fits:
         from .fit_sums import FitSums
 
         unit = (1 / self.parameters["resolution"][list(self.model.layers)]).numpy()
-        sums = FitSums(unit, self.model.heights, self.part.muons)
+        sums = FitSums(self.model, unit, self.part.muons)
         covariance = hit_covariance(self.model, self.parameters, hits, recorded).detach()
         detector = hit_covariance(self.model, self.parameters, hits, recorded, added=False)
         chi2, ndf = hits.new_full((2, len(hits)), float("nan")).unbind(0)

@@ -31,13 +31,13 @@ MOMENTS = ("count", "chi2", "ndf", "chi2_2", "chi2_ndf", "ndf_2", "outliers")
 
 STATISTICS = (
     *("count", "m", "m2", "z", "z2", "z4"),
-    *("x", "x2", "t", "t2", "xt", "n", "n2", "zx", "zt", "zn"),
+    *("x", "x2", "t", "t2", "o", "o2", "xt", "xo", "to", "n", "n2", "zx", "zt", "zo", "zn"),
     *("a", "a2", "e", "y", "v"),
 )
-"""Sums over hits: m is the unbiased residual, z = m/σ_m, x the position and t the slope of the track by generalized
-least squares (uncorrelated with m), n the place in the sequence of muons, from −½ to ½; a = y (Σ y) with y = Σ⁻¹ times
-the residual of generalized least squares and Σ of the detector alone, e its expectation; y in units of 1/σ; v is the
-stated variance of the hit.
+"""Sums over hits: m is the unbiased residual and z = m/σ_m; x is the position and t the slope of the track by
+generalized least squares, uncorrelated with m, and o its position in the other view of the layer; n is the place in the
+sequence of muons, from −½ to ½; a = y (Σ y) with y = Σ⁻¹ times the residual of generalized least squares and Σ of the
+detector alone, e its expectation, and y itself in units of 1/σ; v is the stated variance of the hit.
 """
 
 

@@ -29,6 +29,12 @@ LEAST_DETERMINED = 1e-3
 which they are told apart.
 """
 
+UNEXPLAINED = 5.0
+"""Standard errors by which a single layer may fail to explain the common width, if it alone is named."""
+
+SAME = 1e-12
+"""Variance over mean square below which a number does not vary, but for rounding."""
+
 WRONG_TRACKS_LEFT_OUT = 1e-3
 """Share of tracks beyond p = 1e-4 of the core of the distribution above which wrong tracks are left out."""
 
@@ -159,7 +165,7 @@ class FitEstimates:
         drifts explain does not count.
         """
         sums, F = self.sums(), self._fisher[: self.kept].sum(axis=0)
-        noise_alone = np.array([1 - explained(sums, index) for index in range(len(F))])
+        noise_alone = np.array([1 - dependences(sums, index).explained for index in range(len(F))])
         slopes = (sums["a"] * noise_alone / self.shrinkage - sums["e"]) / 2
         scale = self._scale(sums, F)
         for component in self.components:
@@ -179,12 +185,18 @@ class FitEstimates:
                 continue
             total = own.sum()
             together = Found(1 + float(slope.sum() / total), math.sqrt(noise.sum()) / total)
-            yield Factor(tuple(component.tolist()), together, float(slope.sum() ** 2 / total) / 2)
-            gains = slope**2 / own.diagonal() / 2
-            best = int(gains.argmax())
+            # Degrees of freedom are the trace of (M Σ)²; with one factor, χ² in place of its expectation decides.
+            yield Factor(tuple(component.tolist()), together, _gain(together.value, 2 * total) * total / noise.sum())
+            expected, freedom = sums["e"][component], sums["e"][component] ** 2 / (2 * own.diagonal())
+            stretch = 1 + 2 * slope / expected
+            gains = [_gain(*pair) / scale[at] for *pair, at in zip(stretch, freedom, component, strict=True)]
+            best = int(np.argmax(gains))
             ratio = 1 + slope[best] / own[best, best]
             se = math.sqrt(scale[component[best]] / own[best, best])
-            yield Factor((int(component[best]),), Found(float(ratio), se), float(gains[best]))
+            # Alone, it must explain the common factor too.
+            rest = (ratio - 1) * float(own[best].sum()) / total - (together.value - 1)
+            gain = gains[best] if abs(rest) < UNEXPLAINED * together.se else -math.inf
+            yield Factor((int(component[best]),), Found(float(ratio), se), gain)
 
     def _scale(self, sums: dict[str, np.ndarray], F: Float[np.ndarray, "_ _"]) -> Float[np.ndarray, " coordinate"]:
         """Variance of the slopes over that of normal residuals of the stated width."""
@@ -217,50 +229,46 @@ def mean_and_sd(sums: dict[str, np.ndarray], index: int, first: str, unit: float
     return Found(unit * mean, unit * sd / math.sqrt(count)), Found(unit * sd, unit * sd * spread)
 
 
-def dependence(sums: dict[str, np.ndarray], index: int, on: str) -> Found | None:
-    """Change of z by one standard deviation of position x, slope t or muon number n; None where it does not vary.
+def _gain(stretch: float, freedom: float) -> float:
+    """Gain in the log-likelihood of normal numbers by a factor of their variance, at its best value."""
+    return freedom / 2 * (stretch - 1 - math.log(stretch)) if stretch > 0 else 0.0
 
-    Position and slope are taken together, so that one does not stand for the other where they are correlated.
+
+class Dependences(NamedTuple):
+    """Changes of z by one standard deviation each, and the share of mean z² that they and the mean explain."""
+
+    effects: dict[str, Found]
+    explained: float
+
+
+def dependences(sums: dict[str, np.ndarray], index: int) -> Dependences:
+    """How z of a coordinate changes with position x, slope t, position in the other view o, and muon number n.
+
+    x, t and o are taken together, so that one does not stand for another with which it is correlated. A number that
+    does not vary has no effect.
     """
-    count = float(sums["count"][index])
-    names = ["x", "t"] if on in "xt" else ["n"]
-    mean = {name: float(sums[name][index]) / count for name in (*names, "z")}
-    variance = {name: float(sums[f"{name}2"][index]) / count - mean[name] ** 2 for name in (*names, "z")}
-    floor = {name: 1e-12 * float(sums[f"{name}2"][index]) / count for name in names}
-    names = [name for name in names if variance[name] > floor[name]]
-    if on not in names:
-        return None
-    with_z = {name: float(sums[f"z{name}"][index]) / count - mean["z"] * mean[name] for name in names}
-    correlation = 0.0
-    if len(names) == 2:
-        shared = float(sums["xt"][index]) / count - mean["x"] * mean["t"]
-        correlation = shared / math.sqrt(variance["x"] * variance["t"])
-    if 1 - correlation**2 < 1e-6:  # both are the same
-        correlation = 0.0
-    other = next((name for name in names if name != on), on)
-    effects = {name: with_z[name] / math.sqrt(variance[name]) for name in names}
-    rest = effects[on] - correlation * effects[other] if correlation else effects[on]
-    spread = math.sqrt(max(variance["z"], 0.0) / count)
-    return Found(rest / (1 - correlation**2), spread / math.sqrt(1 - correlation**2))
+    count, square = float(sums["count"][index]), float(sums["z2"][index])
+    if count < 2 or not square:
+        return Dependences({}, 0.0)
+    of = {name: float(each[index]) / count for name, each in sums.items()}
 
+    def shared(one: str, other: str) -> float:
+        key = f"{one}2" if one == other else f"{one}{other}"
+        return of[key] - of[one] * of[other]
 
-def explained(sums: dict[str, np.ndarray], index: int) -> float:
-    """Share of the squared pulls of a coordinate that their mean, position, slope and muon number explain."""
-    count = float(sums["count"][index])
-    square = float(sums["z2"][index])
-    if not square:
-        return 0.0
-    shares = [(float(sums["z"][index]) / count) ** 2]
-    effects = {on: dependence(sums, index, on) for on in "xtn"}
-    shares += [effect.value * simple(sums, index, on) for on, effect in effects.items() if effect]
-    return min(max(sum(shares) * count / square, 0.0), 1.0)
-
-
-def simple(sums: dict[str, np.ndarray], index: int, on: str) -> float:
-    """Change of z by one standard deviation of another number, without regard to any third."""
-    count = float(sums["count"][index])
-    shared = float(sums[f"z{on}"][index]) - float(sums["z"][index]) * float(sums[on][index]) / count
-    return shared / count / spread_of(sums, index, on)
+    variance = max(shared("z", "z"), 0.0)
+    effects: dict[str, Found] = {}
+    explained = of["z"] ** 2
+    for together in (("x", "t", "o"), ("n",)):
+        names = [name for name in together if shared(name, name) > SAME * of[f"{name}2"]]
+        sd = {name: math.sqrt(shared(name, name)) for name in names}
+        pairs = [[shared(*sorted((a, b), key=together.index)) / (sd[a] * sd[b]) for b in names] for a in names]
+        with_z = np.array([shared("z", name) / sd[name] for name in names])
+        inverse = np.linalg.pinv(np.array(pairs).reshape(len(names), len(names)), rcond=SAME**0.5, hermitian=True)
+        found, errors = inverse @ with_z, np.sqrt(np.maximum(inverse.diagonal(), 0.0) * variance / count)
+        effects |= {name: Found(float(x), float(e)) for name, x, e in zip(names, found, errors, strict=True)}
+        explained += float(with_z @ found)
+    return Dependences(effects, min(max(explained / of["z2"], 0.0), 1.0))
 
 
 def spread_of(sums: dict[str, np.ndarray], index: int, name: str) -> float:

@@ -36,6 +36,8 @@ class CoordinateFit(Record):
     """Change of the mean pull by one standard deviation of the track's position; should be 0."""
     against_slope: Estimate | None = None
     """Change of the mean pull by one standard deviation of the track's slope; absent where heights are not known."""
+    against_other_view: Estimate | None = None
+    """Change of the mean pull by one standard deviation of the track's position in the other view of the layer."""
     drift: Estimate
     """Root mean square over 16 ranges of the muon number of the mean pull about its mean, without statistical errors.
     It can fail, but needs not pass."""
@@ -47,6 +49,12 @@ class CoordinateFit(Record):
     offsets of all layers of its fit, and for no other layer."""
     height: Estimate | None = None
     """How much too low its layer is stated to be, if it alone is, m."""
+
+    @property
+    def dependences(self) -> list[Estimate]:
+        """All changes of the mean pull."""
+        found = self.against_number, self.against_position, self.against_other_view, self.against_slope
+        return [each for each in found if each]
 
 
 class WantedResolution(Record):

@@ -20,7 +20,7 @@ from ..models import Model
 from ..statistics.intervals import Verdict, coverage_interval, half_width
 from ..store.fit_columns import OUTLIER
 from .estimate import Equivalence, Estimate
-from .fit_estimates import Factor, FitEstimates, Found, dependence, drift, mean_and_sd, spread_of
+from .fit_estimates import Factor, FitEstimates, Found, dependences, drift, mean_and_sd, spread_of
 from .fit_evidence import CoordinateFit, FitEntry, Untested, WantedResolution
 from .fit_reasons import advice_on_fits, config_line, fit_reasons
 from .fit_tally import FitTally
@@ -150,7 +150,8 @@ class _Coordinates:
     def _entry(self, index: int) -> CoordinateFit:
         mean, sd = mean_and_sd(self.robust, index, "m")
         pull_mean, pull_sd = mean_and_sd(self.robust, index, "z")
-        against = {on: dependence(self.robust, index, on) for on in "xtn"}
+        against = dependences(self.robust, index).effects
+        slope = against.get("t")
         changes = drift(self.of.drift_sums[:, index], mean_and_sd(self.all, index, "z")[1].value ** 2)
         offset, alone = self._offsets.get(index, (None, None))
         return CoordinateFit(
@@ -160,13 +161,14 @@ class _Coordinates:
             sd=self.test.estimate(*sd),
             pull_mean=self._shift(pull_mean),
             pull_sd=self.test.judge(*pull_sd, 1.0),
-            against_number=self._shift(against["n"] or Found(0.0, math.inf)),
-            against_position=against["x"] and self._shift(against["x"]),
-            against_slope=against["t"] and self._shift(against["t"]),
+            against_number=self._shift(against.get("n", Found(0.0, math.inf))),
+            against_position=self._shift(against["x"]) if "x" in against else None,
+            against_other_view=self._shift(against["o"]) if "o" in against else None,
+            against_slope=self._shift(slope) if slope else None,
             drift=self._drift(changes),
             offset=offset and self.test.estimate(*offset),
             offset_alone=alone and self.test.estimate(*alone),
-            height=self._height(index, against["t"]),
+            height=self._height(index, slope),
         )
 
     def _shift(self, number: Found) -> Estimate:
@@ -210,8 +212,7 @@ def _verdicts(entry: FitEntry) -> Iterator[Verdict]:
     """The verdicts on all numbers of an entry; those that only can fail have none otherwise."""
     numbers: list[Estimate | None] = [entry.width, entry.outliers]
     for each in entry.coordinates:
-        numbers += [each.pull_mean, each.pull_sd, each.against_number, each.against_position, each.against_slope]
-        numbers += [each.drift]
+        numbers += [each.pull_mean, each.pull_sd, *each.dependences, each.drift]
     yield from (each.verdict for each in numbers if each and each.verdict)
     yield from (each.factor.verdict for each in entry.resolution if each.factor.verdict == Verdict.FAIL)
 

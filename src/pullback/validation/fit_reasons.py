@@ -10,7 +10,7 @@ import numpy as np
 from ..models import Model, Quantity
 from ..statistics.intervals import Verdict
 from .estimate import Estimate
-from .fit_evidence import CoordinateFit, FitEntry, WantedResolution
+from .fit_evidence import FitEntry, WantedResolution
 
 DIFFERENT = 3.0
 """Standard errors by which the factors of two coordinates on a layer must differ for the layer to have none."""
@@ -122,6 +122,7 @@ def _of_dependences(entry: FitEntry, coordinates: Mapping[str, Quantity], verdic
     causes = {
         "against_slope": "the slope of the track",
         "against_position": "the position of the track",
+        "against_other_view": "the position of the track in the other view",
         "against_number": "the muon number",
         "drift": "the muon number",
     }
@@ -137,20 +138,23 @@ def _of_dependences(entry: FitEntry, coordinates: Mapping[str, Quantity], verdic
             height = next(each.height for each in entry.coordinates if each.name == name)
             if height:
                 text += f": its layer is {with_unit(height.value, 'm', height.se or 0.0, '+')} higher than stated"
-        if verdict == Verdict.FAIL and key == "against_position":
-            text += ": its layer is rotated, or its scale is wrong"
+        if verdict == Verdict.FAIL:
+            text += {"against_position": ": its scale is wrong", "against_other_view": ": its layer is rotated"}.get(
+                key, ""
+            )
         yield text + ("" if verdict == Verdict.FAIL else _worst([*off]))
 
 
 def _said_by_another(entry: FitEntry, key: str, verdict: Verdict) -> bool:
-    """Whether a dependence only follows from another: a drift from a trend, or one on slope or position from the other.
+    """Whether a dependence only follows from another: a drift from a trend, or one on slope or position from another.
 
     A layer that is rotated, or too high, also changes the residuals of its neighbours.
     """
     if key == "drift":
         return any(each.against_number.verdict == verdict for each in entry.coordinates)
-    other = {"against_slope": "against_position", "against_position": "against_slope"}.get(key)
-    return bool(other) and verdict == Verdict.FAIL and 2 * _significance(entry, key) < _significance(entry, other or "")
+    others = [each for each in ("against_slope", "against_position", "against_other_view") if each != key]
+    found = max(_significance(entry, each) for each in others)
+    return key != "against_number" and verdict == Verdict.FAIL and 2 * _significance(entry, key) < found
 
 
 def _significance(entry: FitEntry, key: str) -> float:
@@ -163,7 +167,7 @@ def advice_on_fits(entry: FitEntry, tolerance: float, shift: float) -> list[str]
     """How many muons would settle an inconclusive verdict: intervals half as wide as the tolerance."""
     widths = [entry.width, *(each.pull_sd for each in entry.coordinates)]
     shifts = [each.pull_mean for each in entry.coordinates]
-    shifts += [each for of in entry.coordinates for each in _dependences(of) if each]
+    shifts += [each for of in entry.coordinates for each in of.dependences]
     numbers = [(each, tolerance) for each in widths if each] + [(each, shift * tolerance) for each in shifts]
     open_ = [(each, most) for each, most in numbers if each.verdict == Verdict.INCONCLUSIVE]
     if entry.verdict != Verdict.INCONCLUSIVE or not open_:
@@ -172,10 +176,6 @@ def advice_on_fits(entry: FitEntry, tolerance: float, shift: float) -> list[str]
     if factor <= 1:
         return ["find the cause of a deviation that is near the tolerance"]
     return [f"take about {math.ceil(entry.muons * factor):.2g} muons with degrees of freedom (now {entry.muons})"]
-
-
-def _dependences(each: CoordinateFit) -> list[Estimate | None]:
-    return [each.against_number, each.against_position, each.against_slope]
 
 
 def _worst(found: Sequence[object]) -> str:
