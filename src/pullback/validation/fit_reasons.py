@@ -22,6 +22,10 @@ CORE_IS_RIGHT = 0.1
 """Largest deviation of the median width that is called right, where there are wrong tracks."""
 
 
+CAUSES = {"against_position": ": its scale is wrong", "against_other_view": ": its layer is rotated"}
+"""What makes residuals change with the position of the track."""
+
+
 def fit_reasons(
     entry: FitEntry, coordinates: Mapping[str, Quantity], tolerance: float, wrong_tracks: float, *, own_sigma: bool
 ) -> Iterator[str]:
@@ -29,9 +33,9 @@ def fit_reasons(
     yield from _of_width(entry, coordinates, tolerance, own_sigma=own_sigma)
     if entry.outliers and entry.outliers.verdict != Verdict.PASS:
         yield from _of_outliers(entry, entry.outliers, wrong_tracks)
-    for verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE):
-        yield from _of_shifts(entry, coordinates, verdict)
-        yield from _of_dependences(entry, coordinates, verdict)
+    assert isinstance(entry.verdict, Verdict)  # otherwise there is nothing to test
+    yield from _of_shifts(entry, coordinates, entry.verdict)
+    yield from _of_dependences(entry, coordinates, entry.verdict)
 
 
 def _of_width(
@@ -139,9 +143,7 @@ def _of_dependences(entry: FitEntry, coordinates: Mapping[str, Quantity], verdic
             if height:
                 text += f": its layer is {with_unit(height.value, 'm', height.se or 0.0, '+')} higher than stated"
         if verdict == Verdict.FAIL:
-            text += {"against_position": ": its scale is wrong", "against_other_view": ": its layer is rotated"}.get(
-                key, ""
-            )
+            text += CAUSES.get(key, "")
         yield text + ("" if verdict == Verdict.FAIL else _worst([*off]))
 
 
@@ -175,7 +177,7 @@ def advice_on_fits(entry: FitEntry, tolerance: float, shift: float) -> list[str]
     factor = max(((each.high - each.low) / most) ** 2 for each, most in open_)
     if factor <= 1:
         return ["find the cause of a deviation that is near the tolerance"]
-    return [f"take about {math.ceil(entry.muons * factor):.2g} muons with degrees of freedom (now {entry.muons})"]
+    return [f"take about {float(f'{entry.muons * factor:.2g}'):.0f} muons with degrees of freedom (now {entry.muons})"]
 
 
 def _worst(found: Sequence[object]) -> str:
