@@ -106,6 +106,8 @@ class Run:
         }
         if not truth:
             jobs = {"reco": lambda: steps.import_hits(batch("reco"), reco)}
+        if "fits" in paths:
+            jobs["fits"] = lambda: steps.fit_residuals(batch("fits"), reco, paths["fits"])
         cover = lambda: steps.measure_coverage(  # noqa: E731
             batch("coverage"), truth, reco, paths["sigma"], paths["coverage"]
         )

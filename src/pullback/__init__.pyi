@@ -13,6 +13,7 @@ from .uncertainty.confidence import confidence_interval as confidence_interval
 from .uncertainty.design import mean_sigma_gradient as mean_sigma_gradient
 from .uncertainty.design import solve_target as solve_target
 from .uncertainty.distribution import propagate_distribution as propagate_distribution
+from .uncertainty.fit_residuals import fit_residuals as fit_residuals
 from .uncertainty.higher_order import second_order as second_order
 from .uncertainty.inputs import Arcsine as Arcsine
 from .uncertainty.inputs import Gaussian as Gaussian

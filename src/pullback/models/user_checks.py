@@ -64,15 +64,12 @@ def check_model(model: Model, hits: Float[Any, "muon coordinate"], parameters: M
         _, jac, _ = value_and_jacobian(infer, hits)
     except RuntimeError as error:
         infer.refuse(str(error).splitlines()[0], error)
-    far = hits.abs().amax(dim=0)
-    width = (hits - hits.mean(dim=0)).abs().mean(dim=0)
-    steps = torch.maximum(STEP * _not_zero(torch.where(width > 0, width, far)), 1e-10 * far)  # well above rounding
-    _check_slopes(infer, infer, hits, jac, steps, [f"the hits {each.name}" for each in model.coordinates])
+    _check_slopes(infer, infer, hits, jac, _steps(hits), _of_hits(model))
     # The NaN of one muon would spread to the gradients of a parameter.
     _check_parameters(infer, hits[torch.isfinite(value).all(dim=1)])
     if model.missing:
         _check_missing(model, infer, hits)
-    _check_folds(model, infer, hits, width)
+    _check_folds(model, infer, hits)
     check_covariance_function(model, hits, given)
 
 
@@ -101,6 +98,56 @@ def check_covariance_function(
     except ValueError as error:
         covariance.refuse(f"returns what is not a covariance: {error}", error)
     _check_parameters(covariance, hits)
+
+
+def check_fit_functions(
+    model: Model, hits: Float[Any, "muon coordinate"], parameters: Mapping[str, Any] | None = None
+) -> None:
+    """Check `fitted` and `chi2` of a user's model as `check_model` does.
+
+    The derivatives of `fitted` with respect to the hits must be right, since the covariance of residuals follows from
+    them. χ² and degrees of freedom must not be negative,
+    nor the latter more than the hits.
+
+    Raises
+    ------
+    ModelError
+        In one line: file, line, function, reason and what to do.
+
+    """
+    if not len(hits := _few(model, hits)):
+        return
+    given = _given(model, parameters)
+    if isinstance(model.fitted, Call):
+        names = [f"the fitted {each.name}" for each in model.coordinates]
+        fitted = _Checked(model.fitted, given, names, lambda muons: {"(muon, coordinate)": (muons, len(names))})
+        _check_result(fitted, hits, "a fitted position")
+        try:
+            _, jac, _ = value_and_jacobian(fitted, hits)
+        except RuntimeError as error:
+            fitted.refuse(str(error).splitlines()[0], error)
+        _check_slopes(fitted, fitted, hits, jac, _steps(hits), _of_hits(model))
+    if isinstance(model.chi2, Call):
+        chi2 = _Checked(model.chi2, given, ["χ²", "degrees of freedom"], lambda muons: {"(muon, 2)": (muons, 2)})
+        found = _check_result(chi2, hits, "χ²")
+        if (found < 0).any() or (found[:, 1] > hits.shape[1]).any():
+            chi2.refuse("returns a negative χ², or degrees of freedom that are negative or more than the hits")
+
+
+def _of_hits(model: Model) -> list[str]:
+    """The hits as arguments of derivatives, in words."""
+    return [f"the hits {each.name}" for each in model.coordinates]
+
+
+def _steps(hits: Float[Tensor, "muon coordinate"]) -> Float[Tensor, " coordinate"]:
+    """Steps of difference quotients by the hits."""
+    far, width = hits.abs().amax(dim=0), _width(hits)
+    return torch.maximum(STEP * _not_zero(torch.where(width > 0, width, far)), 1e-10 * far)  # well above rounding
+
+
+def _width(hits: Float[Tensor, "muon coordinate"]) -> Float[Tensor, " coordinate"]:
+    """How far the hits of the muons lie apart."""
+    return (hits - hits.mean(dim=0)).abs().mean(dim=0)
 
 
 class _Checked:
@@ -227,15 +274,13 @@ def _not_zero(scale: Tensor) -> Tensor:
     return scale + (scale == 0)
 
 
-def _check_folds(
-    model: Model, infer: _Checked, hits: Float[Tensor, "few coordinate"], width: Float[Tensor, " coordinate"]
-) -> None:
+def _check_folds(model: Model, infer: _Checked, hits: Float[Tensor, "few coordinate"]) -> None:
     """Refuse an observable that is no increasing function of the size of what folds into it, or not its azimuth.
 
     Other muons are moved to where their signed observables are those of each muon, turned, mirrored or enlarged, as far
     as there are such hits.
     """
-    variances, names = _not_zero(width.square())[None], infer.names
+    variances, names = _not_zero(_width(hits).square())[None], infer.names
     for index, observable in enumerate(model.observables):
         if not observable.folds:
             continue

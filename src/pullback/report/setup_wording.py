@@ -159,19 +159,14 @@ class SetupWording:
         return text
 
     def _fit(self) -> Markup | str:
-        fits = known(entry.chi2_per_ndf for entry in self.entries)
+        fits = known(entry.chi2_per_ndf for entry in self.evidence.fits)
         if not fits:
             return ""
         values = " to ".join(dict.fromkeys(figures(each, 3) for each in (min(fits), max(fits))))
-        text = Markup(
-            "χ² per degree of freedom, over all muons of a point: {}. It should be 1; a larger value means residuals "
-            "larger than <code>detector.resolution</code> states"
+        return Markup(
+            "χ² per degree of freedom, over all muons of a point: {}, by the covariance that is propagated; see "
+            '<a href="#data">the data and the stated resolution</a>'
         ).format(values)
-        if isinstance(self.config.source, Recorded) and self.config.source.sigma:
-            text += ", which sets the weights of the fit whatever uncertainties the file gives"
-        if getattr(self.config.model, "theta0", 0) or "model.theta0" in self.study.points[0].values:
-            text += ", or scattering in the layers, which the weights of the fit do not include"
-        return text
 
     def _scan(self) -> str:
         values = self.study.points[0].values

@@ -13,7 +13,8 @@ from ..store.target_file import Answer, TargetAnswers
 from ..study import shared_parameters
 from ..study.blocks import BLOCK
 from ..uncertainty.validity import SIGMA_OFF
-from ..validation.evidence import Entry, Estimate
+from ..validation.estimates import Estimate
+from ..validation.evidence import Entry
 from ..validation.judgement import NARROWEST_SCATTER
 from ..validation.reasons import place_of
 from .formats import count, figures, percent, signed
