@@ -87,7 +87,7 @@ class _Line(ModelSection):
         """Number of layers."""
         return len(self.z)
 
-    beside: ClassVar[tuple[str, ...]] = ("cosmic",)
+    beside: ClassVar[tuple[str, ...]] = ("cosmic", "beam")
 
     name: str
     z: Heights = Field([0.0, 0.5, 1.0], description="height of each layer")
@@ -116,7 +116,7 @@ class Scatter(ModelSection):
         """Number of layers."""
         return len(self.z_upper) + len(self.z_lower)
 
-    beside: ClassVar[tuple[str, ...]] = ("cosmic", "volume")
+    beside: ClassVar[tuple[str, ...]] = ("cosmic", "beam", "volume")
 
     name: Literal["scatter"] = Field("scatter", description="one line above and one below a scattering volume")
     z_upper: Heights = Field([0.6, 0.8, 1.0], description="height of each layer above the volume")

@@ -26,7 +26,7 @@ def highland(
     Parameters
     ----------
     momentum : float or array (muon,)
-        p, GeV/c; energy loss is neglected.
+        p, GeV/c; with energy loss, the effective one of `energy_loss.slow_down`.
     path : float or array (muon,)
         Path length x in the material, m.
     radiation_length : float
@@ -55,18 +55,22 @@ def highland(
 
 
 def angle_and_displacement(
-    deviates: Float[np.ndarray, "muon 2"], theta0: Float[np.ndarray, " muon"], path: Float[np.ndarray, " muon"]
+    deviates: Float[np.ndarray, "muon 2"],
+    theta0: Float[np.ndarray, " muon"],
+    arm: Float[np.ndarray, " muon"],
+    arm_sd: Float[np.ndarray, " muon"],
 ) -> tuple[Float[np.ndarray, " muon"], Float[np.ndarray, " muon"]]:
     """Angle (rad) and displacement (m) in one view behind a material, from two standard normal deviates z1, z2.
 
-    angle = z2 θ0 and displacement = z1 x θ0/√12 + z2 x θ0/2. Their standard deviations are θ0 and x θ0/√3, with
-    correlation ρ = √3/2, as for scattering that is uniform along the path x.
+    angle = z2 θ0 and displacement = (z2 l + z1 s) θ0, where l and s are mean and standard deviation of the distance
+    from a scattering to the end of the path. For scattering that is uniform along a path x they are x/2 and x/√12; the
+    standard deviation of the displacement is then x θ0/√3, and its correlation with the angle √3/2.
 
-    Source: PDG 2024, section 34.3.
+    Source: PDG 2024, section 34.3; the moments of E. Fermi and L. Eyges, Phys. Rev. 74 (1948) 1534.
     """
     first, second = deviates.T
     angle = second * theta0
-    return angle, first * path * theta0 / 12**0.5 + path * angle / 2
+    return angle, first * arm_sd * theta0 + arm * angle
 
 
 def layer_covariance(z: Float[Tensor, " layer"], theta0: float | Float[Tensor, ""]) -> Float[Tensor, "layer layer"]:

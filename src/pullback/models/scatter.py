@@ -11,11 +11,11 @@ from jaxtyping import Float
 from ..errors import ConfigError
 from ..uncertainty import elementwise
 from ..uncertainty.arrays import Tensor
-from . import NO_FOLD, Model, Quantity, cosmic_rays, line_fit
-from .base import uniform
-from .cosmic_rays import CosmicSource
+from . import NO_FOLD, Model, Quantity, energy_loss, line_fit, muon_source
+from .energy_loss import LossSection
 from .line_fit import LayerHeights, LayerNumbers, View
 from .multiple_scattering import angle_and_displacement, highland, layer_covariance
+from .muon_source import MuonSource
 
 
 @runtime_checkable
@@ -27,8 +27,8 @@ class ScatterSection(Protocol):
     theta0: float
 
 
-class VolumeSection(Protocol):
-    """The config's section `source.volume`: height of its centre, thickness and radiation length, m."""
+class VolumeSection(LossSection, Protocol):
+    """The config's section `source.volume`: height of its centre, thickness and radiation length, m; energy loss."""
 
     z: float
     thickness: float
@@ -36,7 +36,7 @@ class VolumeSection(Protocol):
 
 
 @runtime_checkable
-class VolumeSource(CosmicSource, Protocol):
+class VolumeSource(MuonSource, Protocol):
     """What the model reads from the config's `source` section."""
 
     volume: VolumeSection
@@ -162,15 +162,17 @@ def covariance(
 
 
 def generate(rng: np.random.Generator, muons: int, source: VolumeSource) -> Float[np.ndarray, "muon 10"]:
-    """True lines above and below the volume, of cosmic muons scattered in the volume.
+    """True lines above and below the volume, of muons scattered in the volume.
 
-    x and y ~ U(x_min, x_max) where a muon enters the volume, at its top. On its path of thickness/cos θ_in, it is
-    scattered by `angle_and_displacement`, with θ0 from `highland` for the whole path, independently in two
+    `muon_source.draw_muons` gives the muons that enter the volume, at its top. On its path of thickness/cos θ_in, each
+    is scattered by `angle_and_displacement`, with θ0 from `highland` for the whole path, independently in two
     perpendicular planes through its line. The angles rotate it about an axis perpendicular to its line, so that θ_msc²
     is the sum of their squares. The displacements shift it perpendicular to its line where the line leaves the volume.
 
-    Approximations: θ0 is small; energy loss is neglected; the path is that of the unscattered line; the volume extends
-    to infinity in x and y. A muon deflected by 90° or more, or upwards, has no line below, which is NaN.
+    With `energy_loss: bethe`, `energy_loss.slow_down` gives the effective momentum and where on the path muons scatter.
+
+    Approximations: θ0 is small; the path is that of the unscattered line; the volume extends to infinity in x and y. A
+    muon that stops, or is deflected by 90° or more, or upwards, has no line below, which is NaN.
 
     Returns
     -------
@@ -181,14 +183,14 @@ def generate(rng: np.random.Generator, muons: int, source: VolumeSource) -> Floa
     """
     volume = source.volume
     top, bottom = volume.z + volume.thickness / 2, volume.z - volume.thickness / 2
-    deviates, normal = rng.random((muons, 5)), rng.standard_normal((muons, 4))
-    start = uniform(source, deviates[:, :2])
-    p = cosmic_rays.slopes(deviates[:, 2:4], source.cosmic.zenith_max)
+    start, p, momentum = muon_source.draw_muons(rng, muons, source)
+    normal = rng.standard_normal((muons, 4))
     px, py = p.T
     slant = np.sqrt(1 + px**2 + py**2)  # 1/cos θ
     path = volume.thickness * slant
-    theta0 = highland(cosmic_rays.momenta(deviates[:, 4], source.cosmic), path, volume.radiation_length)
-    (a, shift_a), (b, shift_b) = (angle_and_displacement(normal[:, i : i + 2], theta0, path) for i in (0, 2))
+    _, effective, *arms = energy_loss.behind(momentum, path, volume)
+    theta0 = highland(effective, path, volume.radiation_length)
+    (a, shift_a), (b, shift_b) = (angle_and_displacement(normal[:, i : i + 2], theta0, *arms) for i in (0, 2))
     # Two directions perpendicular to the line and to each other, the first in the plane of x and z.
     width = np.sqrt(1 + px**2)
     first = np.stack([1 / width, np.zeros(muons), -px / width], axis=1)

@@ -10,11 +10,10 @@ from jaxtyping import Float
 
 from ..uncertainty import elementwise
 from ..uncertainty.arrays import Tensor
-from . import NO_FOLD, Model, Quantity, cosmic_rays, line_fit
-from .base import uniform
-from .cosmic_rays import CosmicSource
+from . import NO_FOLD, Model, Quantity, line_fit, muon_source
 from .line_fit import LayerHeights, LayerNumbers
 from .multiple_scattering import layer_covariance
+from .muon_source import MuonSource
 
 
 @runtime_checkable
@@ -91,12 +90,10 @@ def covariance(
     return layer_covariance(line_fit.as_layers(z, hits, "z"), theta0)
 
 
-def generate(rng: np.random.Generator, muons: int, source: CosmicSource) -> Float[np.ndarray, "muon 2"]:
-    """True lines of cosmic muons of any azimuth: x ~ U(x_min, x_max) at z = 0, m, and slope dx/dz."""
-    deviates = rng.random((muons, 3))
-    return np.stack(
-        [uniform(source, deviates[:, 0]), cosmic_rays.slopes(deviates[:, 1:], source.cosmic.zenith_max)[:, 0]], axis=1
-    )
+def generate(rng: np.random.Generator, muons: int, source: MuonSource) -> Float[np.ndarray, "muon 2"]:
+    """True lines in view x: position x at z = 0, m, and slope dx/dz, of `muon_source.draw_muons`."""
+    drawn = muon_source.draw_muons(rng, muons, source)
+    return np.stack([drawn.position[:, 0], drawn.slopes[:, 0]], axis=1)
 
 
 def intersect_layers(generated: Float[Any, "muon _"], z: LayerHeights) -> Float[Any, "muon coordinate"]:

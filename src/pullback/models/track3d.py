@@ -10,11 +10,10 @@ from jaxtyping import Float
 
 from ..uncertainty import elementwise
 from ..uncertainty.arrays import Tensor
-from . import NO_FOLD, Model, Quantity, cosmic_rays, line_fit
-from .base import uniform
-from .cosmic_rays import CosmicSource
+from . import NO_FOLD, Model, Quantity, line_fit, muon_source
 from .line_fit import LayerHeights, LayerNumbers
 from .multiple_scattering import layer_covariance
+from .muon_source import MuonSource
 from .track import TrackSection
 
 
@@ -89,12 +88,10 @@ def covariance(
     return torch.block_diag(of_one_view, of_one_view)
 
 
-def generate(rng: np.random.Generator, muons: int, source: CosmicSource) -> Float[np.ndarray, "muon 4"]:
-    """True lines of cosmic muons: x and y ~ U(x_min, x_max) at z = 0, m, and slopes dx/dz and dy/dz."""
-    deviates = rng.random((muons, 4))
-    return np.concatenate(
-        [uniform(source, deviates[:, :2]), cosmic_rays.slopes(deviates[:, 2:], source.cosmic.zenith_max)], axis=1
-    )
+def generate(rng: np.random.Generator, muons: int, source: MuonSource) -> Float[np.ndarray, "muon 4"]:
+    """True lines: positions x and y at z = 0, m, and slopes dx/dz and dy/dz, of `muon_source.draw_muons`."""
+    drawn = muon_source.draw_muons(rng, muons, source)
+    return np.concatenate([drawn.position, drawn.slopes], axis=1)
 
 
 def intersect_layers(generated: Float[Any, "muon _"], z: LayerHeights) -> Float[Any, "muon coordinate"]:

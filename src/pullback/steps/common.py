@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from ..config.schema import Recorded
+from ..config.source_schema import Recorded
 from ..errors import ConfigError
 from ..store import artefact, columns
 from ..store.artefact import Reader
