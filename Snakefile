@@ -197,6 +197,27 @@ use rule step as run_toys with:
         "Throwing toys around muons of {wildcards.batch}"
 
 
+if not STUDY.recorded:
+
+    use rule step as measure_coverage with:
+        input:
+            **files_of_user("model"),
+            truth=f"{RESULTS}/truth/{{batch}}.h5",
+            reco=f"{RESULTS}/reco/{{batch}}.h5",
+            sigma=f"{RESULTS}/sigma/{{batch}}.h5",
+        output:
+            coverage=f"{RESULTS}/coverage/{{batch}}.h5",
+        log:
+            f"{LOGS}/measure_coverage/{{batch}}.log",
+        benchmark:
+            f"{LOGS}/measure_coverage/{{batch}}.tsv"
+        params:
+            step="measure_coverage",
+            batch=made_from("coverage"),
+        message:
+            "Throwing toys around true hits of {wildcards.batch}"
+
+
 use rule step as tally with:
     input:
         **files_of_user("model"),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pullback.models.multiple_scattering import angle_and_displacement, highland, layer_covariance
+from pullback.models.multiple_scattering import angle_and_displacement, highland, layer_covariance, stepped_through
 
 
 def test_highland_by_hand():
@@ -55,3 +55,23 @@ def test_layers_at_one_height_bend_each_other_not_at_all():
     assert found[2].tolist() == [0.0, 0.0, 2.0]
     assert found[:2, :2].abs().sum() == 0
     assert torch.isfinite(torch.autograd.grad(found.sum(), z)[0]).all()
+
+
+@pytest.mark.parametrize("z", [[0.0, 0.3, 0.6, 1.0], [0.7, -0.2, 0.7, 0.1, 1.5]])
+def test_stepping_through_the_layers_has_the_covariance_of_propagation(z):
+    """Both are linear in the kicks: unit kicks give the columns of a root of the covariance."""
+    theta0, heights = 2e-3, np.array(z)
+    columns = stepped_through(np.eye(len(z)), heights, theta0)
+    expected = layer_covariance(torch.tensor(z, dtype=torch.float64), theta0).numpy()
+    np.testing.assert_allclose(columns.T @ columns, expected, rtol=1e-12, atol=1e-20)
+
+
+def test_stepping_by_hand_and_with_gradients():
+    """A kick in the top layer displaces the hits below by its arm, one in the lowest layer none."""
+    z, theta0 = (torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in ([1.0, 0.5, 0.0], 0.01))
+    kicks = torch.tensor([[1.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 3.0]], dtype=torch.float64)
+    off = stepped_through(kicks, z, theta0)
+    np.testing.assert_allclose(off.detach(), [[0, 0.005, 0.01], [0, 0, 0.01], [0, 0, 0]], atol=1e-17)
+    by_theta0, by_z = torch.autograd.grad(off.sum(), [theta0, z])
+    assert float(by_theta0) == pytest.approx(0.5 + 1.0 + 2 * 0.5)
+    np.testing.assert_allclose(by_z, [0.02, 0.01, -0.03], atol=1e-17)

@@ -71,11 +71,13 @@ def refused(call, *arguments) -> str:
 
 def test_what_the_pipeline_knows_of_it():
     coordinates = [{"name": "a", "layer": 1}, {"name": "b", "unit": "ns", "long_name": "time", "layer": 0}]
-    observable = {"name": "theta", "unit": "rad", "long_name": "angle", "symbol": "θ", "period": 6.3, "fold": "theta"}
-    observable["domain"] = 4.0
-    model = model_of(coordinates=coordinates, observables=[observable], missing=True)
+    observable = {"name": "theta", "unit": "rad", "long_name": "angle", "symbol": "θ", "fold": "theta"}
+    observable |= {"domain": 4.0, "folds": ["slope"]}
+    observables = [observable, {"name": "slope", "unit": "1"}, {"name": "phi", "unit": "rad", "period": 6.3}]
+    model = model_of(coordinates=coordinates, observables=observables, missing=True)
     assert [tuple(each)[:4] for each in model.coordinates] == [("a", "m", "a", "a"), ("b", "ns", "time", "b")]
-    assert tuple(model.observables[0]) == ("theta", "rad", "angle", "θ", 6.3, "theta", 4.0)
+    assert tuple(model.observables[0]) == ("theta", "rad", "angle", "θ", 0.0, "theta", 4.0, ("slope",))
+    assert [each.period for each in model.observables] == [0.0, 0.0, 6.3]
     assert model.layers == (1, 0)
     assert model.missing
     assert model.parameters == {"dz": 0.5}

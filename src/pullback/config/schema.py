@@ -144,10 +144,25 @@ class ToySettings(Section):
     )
 
 
+class Coverage(Section):
+    """Toys around true hits, which measure how often intervals hold the truth; of simulated muons only."""
+
+    toys_per_bin: int = Field(
+        100_000,
+        ge=100,
+        le=10**9,
+        description="toys in each bin of the distance of the truth from a fold: 100 000 determine a coverage of "
+        "68.27 % to 0.15 %",
+    )
+
+
 class Validation(Section):
     """Criteria of the verdict."""
 
     tolerance: float = Field(0.05, gt=0, lt=1, description="a ratio passes when its interval lies within 1 ± tolerance")
+    coverage_tolerance: float = Field(
+        0.01, gt=0, lt=0.25, description="a coverage passes when its interval lies within nominal ± coverage_tolerance"
+    )
     confidence: float = Field(0.95, gt=0, le=MOST_CONFIDENT, description="confidence level of the intervals")
     domain: float = Field(3.0, ge=0, description="linear domain: smallest θ/σ_θ at which the linear σ is judged")
     strict: bool = Field(False, description="whether an inconclusive verdict also fails the run")
@@ -259,6 +274,7 @@ class PointConfig(Section):
     target: Target | None = Field(None, description="a wanted mean σ, and the number to vary")
     uncertainty: Uncertainty = Uncertainty()
     toys: ToySettings = ToySettings()
+    coverage: Coverage = Coverage()
     validation: Validation = Validation()
     figures: Figures = Figures()
     compute: Compute = Compute()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
 from ..config.base import each_layer
+from ..models import Model
 from ..models.line_fit import side_by_side
 from ..statistics.random import key_of, random_stream
 from ..study.artefact_configs import ArtefactConfig, DetectedConfig
@@ -57,18 +59,24 @@ def true_hits(
 ) -> Float[Any, "muon coordinate"]:
     """The true hits from their random input; tensors with the gradients of the parameters, if given as tensors."""
     model = part.model
-    given: dict[str, Any] = {
+    return model.intersect_layers(drawn, **_numbers(model, model.intersect_uses, parameters))
+
+
+def _numbers(model: Model, names: Iterable[str], parameters: Parameters | None) -> dict[str, Any]:
+    """Parameters by name: those that are given as tensors, else the model's own as arrays."""
+    return {
         name: np.asarray(model.parameters[name], dtype="f8") if parameters is None else parameters[name]
-        for name in model.intersect_uses
+        for name in names
     }
-    return model.intersect_layers(drawn, **given)
 
 
 class Response:
-    """The measurement equation of a point: x_reco = x_true + d / scale + L k, and NaN where a hit is lost.
+    """The measurement equation of a point: x_reco = x_true + d / scale + s(k), and NaN where a hit is lost.
 
-    d are deviates of the noise in its own unit, k standard normal deviates, and L Lᵀ is the covariance that the model
-    adds to that of the detector. Simulation, toys, pseudo-experiments and slopes by the design all use this class.
+    d are deviates of the noise in its own unit, k standard normal kicks, and s the deviations by scattering in the
+    layers: stepped from layer to layer where the model says how (`Model.deviate`), else L k, with L Lᵀ the covariance
+    that the model adds to that of the detector. Toys around recorded hits use this covariance in any case: it is what
+    propagation assumes.
     """
 
     def __init__(self, part: Part[DetectedConfig]):
@@ -85,12 +93,19 @@ class Response:
 
     def draw(self, block: Block) -> Drawn:
         """The random numbers of a block, from the block's own streams."""
-        shape, (kicked, lossy) = (len(block), len(self.layers)), self.adds
-        stream = lambda purpose: stream_of(self.part, purpose, block.index)  # noqa: E731
+        return self.drawn(lambda purpose: stream_of(self.part, purpose, block.index), len(block))
+
+    def drawn(self, stream: Callable[[str], np.random.Generator], muons: int, lossy: bool = True) -> Drawn:
+        """The random numbers of some muons, from the streams of noise, scattering and efficiency.
+
+        Not `lossy`: no hit is lost.
+        """
+        shape, (kicked, loses) = (muons, len(self.layers)), self.adds
         deviates = noise.draw(self.noise, stream("noise"), shape)
         kicks = stream("scattering").standard_normal(shape) if kicked else None
         # The coordinates of one layer are lost together.
-        chances = stream("efficiency").random((len(block), max(self.layers) + 1))[:, self.layers] if lossy else None
+        each_layer = (muons, max(self.layers) + 1)
+        chances = stream("efficiency").random(each_layer)[:, self.layers] if loses and lossy else None
         return Drawn(deviates, kicks, chances)
 
     def record(
@@ -109,7 +124,9 @@ class Response:
     def _scattered(
         self, x_true: Float[Any, "muon coordinate"], kicks: Float[Any, "muon coordinate"], parameters: Parameters | None
     ) -> Float[Any, "muon coordinate"]:
-        """Deviations due to the covariance that the model adds."""
+        """Deviations due to scattering in the layers, or to whatever else the model adds."""
+        if self.model.deviate is not None:
+            return self.model.deviate(kicks, **_numbers(self.model, self.model.covariance_uses, parameters))
         import torch
 
         from ..uncertainty.covariance import combined

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float
 
 from ..uncertainty.arrays import Tensor
+from .line_fit import as_one_type, side_by_side
 
 MUON_MASS = 0.1056583755
 """Mass of the muon, GeV/c² (PDG 2024)."""
@@ -96,3 +99,39 @@ def layer_covariance(z: Float[Tensor, " layer"], theta0: float | Float[Tensor, "
     """
     arms = (z[None, :] - z[:, None]).clamp(min=0)
     return (arms[:, None, :] * arms[None, :, :]).sum(dim=2) * theta0**2
+
+
+def stepped_through(
+    kicks: Float[Any, "muon layer"], z: Float[Any, " layer"], theta0: float | Float[Any, ""]
+) -> Float[Any, "muon layer"]:
+    """Deviations of the hits in one view from the line above all layers, of muons that the layers scatter.
+
+    Each muon is stepped down from layer to layer: it is recorded, and then deflected by θ0 times its kick in this
+    layer. The simulation uses this, and propagation `layer_covariance`, so that an error in one of them is seen.
+
+    Parameters
+    ----------
+    kicks : array or tensor (muon, layer)
+        Standard normal deviates.
+    z : array or tensor (layer,)
+        Height of each layer, m, in any order.
+    theta0 : float, array or tensor
+        θ0 of one layer, rad.
+
+    Returns
+    -------
+    array or tensor (muon, layer)
+        Deviations, m; a tensor with the gradients of z and θ0 if any argument is one.
+
+    """
+    kicks, z, theta0 = as_one_type(kicks, z, theta0)
+    position = angle = 0.0 * kicks[:, 0]
+    previous: int | None = None
+    found = {}
+    for layer in sorted(range(len(z)), key=z.tolist().__getitem__, reverse=True):
+        if previous is not None:
+            position = position + angle * (z[previous] - z[layer])
+        found[layer] = position
+        angle = angle + theta0 * kicks[:, layer]
+        previous = layer
+    return side_by_side([found[layer][:, None] for layer in range(len(z))])

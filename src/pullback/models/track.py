@@ -11,8 +11,9 @@ from jaxtyping import Float
 from ..uncertainty import elementwise
 from ..uncertainty.arrays import Tensor
 from . import NO_FOLD, Model, Quantity, line_fit, muon_source
+from .base import with_folds
 from .line_fit import LayerHeights, LayerNumbers
-from .multiple_scattering import layer_covariance
+from .multiple_scattering import layer_covariance, stepped_through
 from .muon_source import MuonSource
 
 
@@ -24,6 +25,14 @@ class TrackSection(Protocol):
     theta0: float
 
 
+OBSERVABLES = (
+    Quantity("slope", "1", "slope of the track", "dx/dz", fold=NO_FOLD),
+    Quantity("theta", "rad", "angle from the vertical", "θ", folds=("slope",)),
+    Quantity("intercept", "m", "position of the track at z = 0", "x(0)", fold=NO_FOLD),
+)
+
+
+@with_folds(OBSERVABLES)
 def infer_track(
     hits: Float[Tensor, "muon layer"], z: LayerNumbers, resolution: LayerNumbers
 ) -> Float[Tensor, "muon 3"]:
@@ -90,6 +99,13 @@ def covariance(
     return layer_covariance(line_fit.as_layers(z, hits, "z"), theta0)
 
 
+def deviate(
+    kicks: Float[Any, "muon layer"], z: LayerHeights, theta0: float | Float[Any, ""]
+) -> Float[Any, "muon layer"]:
+    """Simulated deviations of the hits by scattering in the layers, layer by layer: `stepped_through`."""
+    return stepped_through(kicks, z, theta0)
+
+
 def generate(rng: np.random.Generator, muons: int, source: MuonSource) -> Float[np.ndarray, "muon 2"]:
     """True lines in view x: position x at z = 0, m, and slope dx/dz, of `muon_source.draw_muons`."""
     drawn = muon_source.draw_muons(rng, muons, source)
@@ -108,11 +124,7 @@ def model(section: TrackSection) -> Model:
     line_fit.check_heights("z", z)
     return Model(
         coordinates=line_fit.coordinates("x", len(z)),
-        observables=(
-            Quantity("slope", "1", "slope of the track", "dx/dz", fold=NO_FOLD),
-            Quantity("theta", "rad", "angle from the vertical", "θ"),
-            Quantity("intercept", "m", "position of the track at z = 0", "x(0)", fold=NO_FOLD),
-        ),
+        observables=OBSERVABLES,
         infer=infer_track,
         generate=generate,
         intersect_layers=intersect_layers,
@@ -123,6 +135,7 @@ def model(section: TrackSection) -> Model:
         missing=True,
         covariance=covariance if theta0 > 0 else None,
         covariance_uses=("z", "theta0") if theta0 > 0 else (),
+        deviate=deviate,
         chi2=chi2,
         chi2_uses=("z", "resolution"),
     )

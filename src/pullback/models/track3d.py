@@ -11,12 +11,23 @@ from jaxtyping import Float
 from ..uncertainty import elementwise
 from ..uncertainty.arrays import Tensor
 from . import NO_FOLD, Model, Quantity, line_fit, muon_source
+from .base import with_folds
 from .line_fit import LayerHeights, LayerNumbers
-from .multiple_scattering import layer_covariance
+from .multiple_scattering import layer_covariance, stepped_through
 from .muon_source import MuonSource
 from .track import TrackSection
 
+SLOPES = ("tx", "ty")
 
+OBSERVABLES = (
+    Quantity("theta", "rad", "zenith angle", "θ", folds=SLOPES),
+    Quantity("phi", "rad", "azimuth the muon comes from", "φ", 2 * pi, fold="theta", domain=5.0, folds=SLOPES),
+    Quantity("tx", "1", "slope dx/dz of the track", "dx/dz", fold=NO_FOLD),
+    Quantity("ty", "1", "slope dy/dz of the track", "dy/dz", fold=NO_FOLD),
+)
+
+
+@with_folds(OBSERVABLES)
 def infer_track3d(
     hits: Float[Tensor, "muon coordinate"], z: LayerNumbers, resolution: LayerNumbers
 ) -> Float[Tensor, "muon 4"]:
@@ -88,6 +99,14 @@ def covariance(
     return torch.block_diag(of_one_view, of_one_view)
 
 
+def deviate(
+    kicks: Float[Any, "muon coordinate"], z: LayerHeights, theta0: float | Float[Any, ""]
+) -> Float[Any, "muon coordinate"]:
+    """Simulated deviations of the hits by scattering in the layers, in each view: `stepped_through`."""
+    layers = len(z)
+    return line_fit.side_by_side([stepped_through(part, z, theta0) for part in (kicks[:, :layers], kicks[:, layers:])])
+
+
 def generate(rng: np.random.Generator, muons: int, source: MuonSource) -> Float[np.ndarray, "muon 4"]:
     """True lines: positions x and y at z = 0, m, and slopes dx/dz and dy/dz, of `muon_source.draw_muons`."""
     drawn = muon_source.draw_muons(rng, muons, source)
@@ -106,12 +125,7 @@ def model(section: TrackSection) -> Model:
     line_fit.check_heights("z", z)
     return Model(
         coordinates=line_fit.coordinates("x", len(z)) + line_fit.coordinates("y", len(z)),
-        observables=(
-            Quantity("theta", "rad", "zenith angle", "θ"),
-            Quantity("phi", "rad", "azimuth the muon comes from", "φ", period=2 * pi, fold="theta", domain=5.0),
-            Quantity("tx", "1", "slope dx/dz of the track", "dx/dz", fold=NO_FOLD),
-            Quantity("ty", "1", "slope dy/dz of the track", "dy/dz", fold=NO_FOLD),
-        ),
+        observables=OBSERVABLES,
         infer=infer_track3d,
         generate=generate,
         intersect_layers=intersect_layers,
@@ -122,6 +136,7 @@ def model(section: TrackSection) -> Model:
         missing=True,
         covariance=covariance if theta0 > 0 else None,
         covariance_uses=("z", "theta0") if theta0 > 0 else (),
+        deviate=deviate,
         chi2=chi2,
         chi2_uses=("z", "resolution"),
     )

@@ -4,7 +4,7 @@ import hashlib
 
 from numpy.random import SFC64, Generator, SeedSequence
 
-PURPOSES = ("truth", "noise", "toys", "efficiency", "scattering", "systematics", "experiments")
+PURPOSES = ("truth", "noise", "toys", "efficiency", "scattering", "systematics", "experiments", "coverage")
 
 
 def random_stream(seed: int, purpose: str, *keys: int) -> Generator:

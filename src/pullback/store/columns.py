@@ -125,6 +125,53 @@ EXPERIMENTS = {
 }
 """Sums over the muons of a block in each pseudo-experiment."""
 
+COVERED = {
+    "true": ColumnSpec("true_{name}", "{long_name} at the true hits"),
+    "bias": ColumnSpec("bias_{name}", "predicted bias of the {long_name}"),
+    "sd": ColumnSpec("sd_{name}", "predicted standard deviation of the {long_name}"),
+    "toys": ColumnSpec("toys_{name}", "toys with a {long_name}", unit="1"),
+    "off_mean": ColumnSpec("off_mean_{name}", "mean over toys of recorded minus true {long_name}"),
+    "off_sd": ColumnSpec("off_sd_{name}", "standard deviation over toys of the recorded {long_name}"),
+    "pulls": ColumnSpec("pulls_{name}", "toys with a linear σ of the {long_name}", unit="1"),
+    "pull_mean": ColumnSpec("pull_mean_{name}", "mean over toys of (recorded - true)/linear σ", unit="1"),
+    "pull_sd": ColumnSpec("pull_sd_{name}", "standard deviation over toys of (recorded - true)/linear σ", unit="1"),
+    "without": ColumnSpec("without_{name}", "toys without a confidence interval of the {long_name}", unit="1"),
+    **{
+        f"{kind}{level}": ColumnSpec(
+            f"{kind}{level}_{{name}}", f"toys whose {words} holds the true {{long_name}}", unit="1"
+        )
+        for kind, level, words in (
+            ("linear", "68", "linear ±1 σ"),
+            ("linear", "95", "linear ±1.96 σ"),
+            ("confidence", "68", "68.27 % confidence interval"),
+            ("confidence", "95", "95 % confidence interval"),
+            ("interval", "68", "68.27 % coverage interval (JCGM 101)"),
+            ("interval", "95", "95 % coverage interval (JCGM 101)"),
+        )
+    },
+    "toys_quoted": ColumnSpec("toys_quoted_{name}", "toys with a coverage interval of the {long_name}", unit="1"),
+    "budget_toys": ColumnSpec(
+        "budget_toys_{name}",
+        "share of each layer in the variance of the {long_name} over toys",
+        "source",
+        unit="{unit}2",
+    ),
+    "budget_quoted": ColumnSpec(
+        "budget_quoted_{name}",
+        "quoted share of each layer in the variance of the {long_name}",
+        "source",
+        unit="{unit}2",
+    ),
+}
+"""Columns of each observable with one row per truth: fields of `pullback.steps.truth_toys.TruthToys`."""
+
+PLACES = {
+    "muon": Quantity("muon", "1", "index of the muon in its point"),
+    "bin": Quantity("bin", "1", "bin of the distance of the truth from the fold"),
+    "distance": Quantity("distance", "1", "distance of the truth from the fold, in σ"),
+}
+"""Columns with one row per truth that do not depend on the observable."""
+
 END_LABELS = {"end": ["low", "high"]}
 
 Labels = Mapping[str, list[str] | int]
@@ -227,3 +274,33 @@ def of_fits(out: Writer, part: Part[ArtefactConfig]) -> list[Column]:
     """Add the columns `chi2` and `ndf`."""
     quantities = Quantity("chi2", "1", "χ² of the fit"), Quantity("ndf", "1", "degrees of freedom of the fit")
     return [_add(out, part, quantity) for quantity in quantities]
+
+
+def of_truths(out: Writer, part: Part[ArtefactConfig], rows: Mapping[str, np.ndarray], sources: list[str]) -> None:
+    """Write columns with one row per truth, in a group `coverage`."""
+    group, count = out.point(part).create_group("coverage"), len(rows["muon"])
+    for name, quantity in PLACES.items():
+        out.column(group, name, (count,), {"truth": None}, quantity, rows[name].dtype.str).append(rows[name])
+    kinds = {name: kind for name, kind in COVERED.items() if not kind.along or sources}
+    ColumnGroup(out, part, kinds, group, "truth", count, {"source": sources}).append(rows)
+
+
+PULLS = {
+    "count": ("number of pulls", ("quantity", "bin")),
+    "sum": ("sum of pulls", ("quantity", "bin")),
+    "square": ("sum of squared pulls", ("quantity", "bin")),
+    "first": ("pulls of the first muons", ("quantity", "sample")),
+    "seen": ("muons with a hit", ("layer",)),
+}
+"""Columns of `pullback.steps.true_pulls.TruePulls`, with one row per block: words, and further axes."""
+
+
+def of_pulls(out: Writer, part: Part[ArtefactConfig], labels: Mapping[str, list[str] | int]) -> dict[str, Column]:
+    """Add columns of pulls with one row per block, in a group `pulls`."""
+    group, found = out.point(part).create_group("pulls"), {}
+    for name, (words, axes) in PULLS.items():
+        along = {axis: labels[axis] for axis in axes}
+        shape = part.last - part.first, *(each if isinstance(each, int) else len(each) for each in along.values())
+        dims: Dims = {"block": None, **{axis: each if isinstance(each, list) else None for axis, each in along.items()}}
+        found[name] = out.column(group, name, shape, dims, Quantity(name, "1", words))
+    return found

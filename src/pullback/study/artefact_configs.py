@@ -8,7 +8,7 @@ from pydantic import Field
 
 from ..config.base import Section
 from ..config.model_schema import AnyModel, OneHit, Own, Scatter, Track, Track3d
-from ..config.schema import Detector, ToySettings, Uncertainty
+from ..config.schema import Coverage, Detector, ToySettings, Uncertainty
 from ..config.source_schema import Recorded, Simulated
 
 
@@ -93,10 +93,15 @@ class ToysConfig(SharedConfig):
     compute: RandomDevice
 
 
-class TallyConfig(ToysConfig):
+class CoverageConfig(SigmaConfig):
+    """What toys around true hits are made from."""
+
+    coverage: Coverage
+
+
+class TallyConfig(ToysConfig, CoverageConfig):
     """What a tally is made from: all other artefacts."""
 
-    uncertainty: Uncertainty
     validation: LinearDomain
 
 
@@ -122,6 +127,7 @@ KINDS: dict[str, type[ArtefactConfig]] = {
     "theta": ThetaConfig,
     "sigma": SigmaConfig,
     "toys": ToysConfig,
+    "coverage": CoverageConfig,
     "tally": TallyConfig,
 }
 """The kinds of artefacts."""

@@ -150,7 +150,8 @@ class Study:
     @property
     def kinds(self) -> tuple[str, ...]:
         """The kinds of artefacts with columns of this study, without the tallies."""
-        return tuple(kind for kind in KINDS if kind != "tally" and not (kind == "truth" and self.recorded))
+        simulated = ("truth", "coverage")
+        return tuple(kind for kind in KINDS if kind != "tally" and not (kind in simulated and self.recorded))
 
 
 def _check_models(points: list[Point], together: Together) -> None:

@@ -12,6 +12,9 @@ from jaxtyping import Float
 
 from .arrays import Array, Tensor
 
+LAYER = "layer "
+"""Beginning of the name of a layer as a source; its number follows."""
+
 HIT_CORRELATIONS = "hit correlations"
 """Name of the source for correlations between hits."""
 
@@ -158,7 +161,7 @@ def budget_sources(
     ['layer 0', 'layer 1', 'hit correlations', 'dz']
 
     """
-    names = [f"layer {layer}" for layer in sorted(set(layers))] + [HIT_CORRELATIONS] * full
+    names = [f"{LAYER}{layer}" for layer in sorted(set(layers))] + [HIT_CORRELATIONS] * full
     if correlated and not systematics:
         raise ValueError("there are no systematics to be correlated")
     for name in [*systematics, *["systematic correlations"] * correlated]:

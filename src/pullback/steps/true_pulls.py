@@ -1,0 +1,122 @@
+"""Pulls of the smeared muons themselves: recorded less true, over σ, of quantities that do not fold.
+
+An angle that cannot be negative is biased near its fold, whatever the detector does. The signed quantities that fold
+into it are not, so that a shift, a gain or shared noise stands out in their pulls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from ..detector.bound_model import bound, hit_covariance
+from ..models import NO_FOLD, Model
+from ..statistics.angles import wrap
+from ..store import columns
+from ..store.artefact import Reader, Writer
+from ..study.artefact_configs import CoverageConfig
+from ..study.batches import Part
+from ..study.blocks import Block
+from ..uncertainty.folds import Fold
+from ..uncertainty.linear import propagate
+from .common import evaluate
+from .true_hits import Signed
+
+_ABOVE = (0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0)
+
+PULL_EDGES = (*(-edge for edge in reversed(_ABOVE)), 0.0, *_ABOVE)
+"""Inner edges of the bins of the true quantity, in σ; with its sign, since a gain shifts both sides apart."""
+
+SAMPLE = 128
+"""Muons at the beginning of each block whose pulls are kept: repeated noise repeats them."""
+
+
+class Unfolded(NamedTuple):
+    """A quantity that does not fold: name, and its column among the signed quantities or the observables."""
+
+    name: str
+    signed: bool
+    column: int
+
+
+def unfolded(model: Model, folds: Sequence[Fold | None]) -> list[Unfolded]:
+    """The signed quantities of a model, by the names that observables give them, and observables that do not fold.
+
+    An observable of which nothing is said takes part where linear propagation is valid.
+    """
+    found: dict[str, Unfolded] = {}
+    for each, fold in zip(model.observables, folds, strict=True):
+        for name, column in zip(each.folds, fold.signed if fold else (), strict=True):
+            found.setdefault(name, Unfolded(name, True, column))
+    for index, each in enumerate(model.observables):
+        if each.name not in found and not each.folds and each.fold in ("", each.name, NO_FOLD):
+            found[each.name] = Unfolded(each.name, False, index)
+    return list(found.values())
+
+
+class TruePulls:
+    """Sums over the pulls of all muons of a part, block by block, as columns of a group `pulls`.
+
+    By bins of the true quantity in σ: `count`, `sum` and `square` of pulls. `first` holds the pulls of the first muons
+    of each block, and `seen` the numbers of muons with a hit in each layer, and with all hits.
+    """
+
+    def __init__(self, out: Writer, part: Part[CoverageConfig]):
+        self.part, self.model = part, part.model
+        self.parameters, self.infer = bound(part)
+        self.quantities = unfolded(part.model, self.infer.folding.folds)
+        self.layers = sorted(set(part.model.layers))
+        names = [each.name for each in self.quantities]
+        bins = [f"{low:g} to {high:g}" for low, high in zip((-np.inf, *PULL_EDGES), (*PULL_EDGES, np.inf), strict=True)]
+        layers = [*(f"layer {layer}" for layer in self.layers), "all layers"]
+        self.table = columns.of_pulls(out, part, {"quantity": names, "bin": bins, "sample": SAMPLE, "layer": layers})
+
+    def append(self, block: Block, x_true: np.ndarray, x_reco: np.ndarray, quoted: Reader) -> None:
+        """Add the muons of a block."""
+        terms = [self._terms(each, block, x_true, x_reco, quoted) for each in self.quantities]
+        sums = np.array([_by_bin(at, pull) for at, pull in terms]).reshape(len(terms), 3, -1)
+        first = np.full((len(terms), SAMPLE), np.nan)
+        for row, (_, pull) in zip(first, terms, strict=True):
+            row[: min(SAMPLE, len(pull))] = pull[:SAMPLE]
+        layers = np.array(self.model.layers)
+        hit = np.stack([np.isfinite(x_reco[:, layers == layer]).all(axis=1) for layer in self.layers], axis=1)
+        seen = np.append(hit.sum(axis=0), hit.all(axis=1).sum())
+        values = {"count": sums[:, 0], "sum": sums[:, 1], "square": sums[:, 2], "first": first, "seen": seen}
+        for name, each in values.items():
+            self.table[name].append(each[None])
+
+    def _terms(
+        self, quantity: Unfolded, block: Block, x_true: np.ndarray, x_reco: np.ndarray, quoted: Reader
+    ) -> tuple[Float[np.ndarray, " muon"], Float[np.ndarray, " muon"]]:
+        """True values in σ, and pulls; NaN where there is none."""
+        if quantity.signed:
+            signed, hits = Signed(self.infer, Fold((quantity.column,))), torch.from_numpy(x_reco)
+            law = propagate(signed, hits, covariance=hit_covariance(self.model, self.parameters, hits))
+            value, sigma, true = law.value[:, 0].numpy(), law.sigma[:, 0].numpy(), evaluate(signed, x_true)[:, 0]
+            return _over(true, sigma), _over(value - true, sigma)
+        observable, name = self.model.observables[quantity.column], quantity.name
+        value, true = (evaluate(self.infer, x)[:, quantity.column] for x in (x_reco, x_true))
+        sigma, bias, linear = (
+            quoted.read(self.part, kind.of(name), block)
+            for kind in (columns.QUOTED["sigma_linear"], columns.QUOTED["bias"], columns.QUOTED["linear_valid"])
+        )
+        off = wrap(value - true, observable.period)
+        if observable.fold != NO_FOLD:
+            off = np.where(linear != 0, off - bias, np.nan)
+        return _over(true, sigma), _over(off, sigma)
+
+
+def _over(value: Float[np.ndarray, " muon"], sigma: Float[np.ndarray, " muon"]) -> Float[np.ndarray, " muon"]:
+    """The quotient; NaN without a σ."""
+    return value / np.where(sigma > 0, sigma, np.nan)
+
+
+def _by_bin(at: Float[np.ndarray, " muon"], pull: Float[np.ndarray, " muon"]) -> Float[np.ndarray, "3 bin"]:
+    """Number, sum and sum of squares of the pulls in each bin of the true value."""
+    known = np.isfinite(at) & np.isfinite(pull)
+    place, pull = np.searchsorted(PULL_EDGES, at[known], side="right"), pull[known]
+    return np.stack([np.bincount(place, weights, len(PULL_EDGES) + 1) for weights in (None, pull, pull * pull)])

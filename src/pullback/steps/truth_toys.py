@@ -1,0 +1,230 @@
+"""Toys around true hits, recorded by the simulated detector.
+
+Toys around recorded hits cannot see an error that truth and recorded hits share, such as a shift. These begin at the
+truth, and are recorded as the simulation records hits (`Response.record`), not by the covariance of propagation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from ..detector.bound_model import bound, hit_covariance
+from ..detector.response import Response
+from ..statistics.angles import wrap
+from ..statistics.normal import K68, K95
+from ..statistics.random import key_of, random_stream
+from ..store.artefact import Reader
+from ..store.columns import BUDGET, COVERED, PLACES
+from ..study.artefact_configs import CoverageConfig, SigmaConfig
+from ..study.batches import Part
+from ..study.blocks import Block, block_count
+from ..study.coverage_bins import Series
+from ..study.shared_parameters import sources_of
+from ..study.toy_selection import share
+from ..uncertainty.budget import LAYER
+from ..uncertainty.confidence import confidence_interval
+from ..uncertainty.distribution import propagate_distribution
+from ..uncertainty.inference import periods_of
+from ..uncertainty.linear import propagate
+from ..uncertainty.quoting import quote
+from .common import arrays, evaluate
+from .true_hits import Chooser, Selected, TrueHits
+
+TOYS_AT_A_TIME = 65_536
+"""Toys held together."""
+
+QUOTED, QUOTED_IF_SLOW = 32, 4
+"""Toys of each truth for which the coverage intervals (JCGM 101) are computed: fewer if that takes long (`SLOW`)."""
+
+SLOW = 10.0
+"""Cost of quoting a muon, `Model.cost`, above which few toys are quoted."""
+
+FEWER = 8
+"""Factor by which there are fewer toys for intervals that need hold the truth at least as often as they say."""
+
+STREAMS = ("choice", "noise", "scattering")
+"""Random streams of a block, in the order of their keys."""
+
+Rows = dict[str, np.ndarray]
+"""Fields (truth, observable, …) by name; NaN for the observables of other series."""
+
+
+class TruthToys:
+    """The toys of a part around true hits, and what is found of each truth."""
+
+    def __init__(self, part: Part[CoverageConfig]):
+        self.part, self.model, self.response = part, part.model, Response(part)
+        self.parameters, self.infer = bound(part)
+        self.per_bin = part.config.coverage.toys_per_bin
+        self.chooser = Chooser(self.model, self.parameters, self.infer, self.per_bin)
+        every = sources_of(part.of_kind(SigmaConfig))
+        self.sources = [name for name in every if name.startswith(LAYER)] if len(every) > 1 else []
+
+    def throw(self, block: Block, x_true: np.ndarray, x_reco: np.ndarray, quoted: Reader) -> list[Rows]:
+        """The rows of a block, some truths of one bin at a time."""
+        numbers = share(range(block.index, block.index + 1), block_count(self.part.muons), self.chooser.truths)
+        streams = {name: self._stream(block, key) for key, name in enumerate(STREAMS)}
+        found = []
+        for chosen in self.chooser.choose(streams["choice"], numbers, x_true, x_reco):
+            toys = self._toys_per_truth(chosen.series)
+            step = max(1, TOYS_AT_A_TIME // toys)
+            for start in range(0, len(chosen.muon), step):
+                some = chosen.take(slice(start, start + step))
+                found.append(self._rows(block, some, self._toys(some, toys, streams), quoted))
+        return found
+
+    def _toys_per_truth(self, series: Series) -> int:
+        exact = series.moved or series.fold is None
+        return max(2, -(-self.per_bin // (self.chooser.truths * (1 if exact else FEWER))))
+
+    def _stream(self, block: Block, key: int) -> np.random.Generator:
+        config = self.part.config
+        own = key_of(self.part.label) if config.random_numbers == "independent" else ()
+        return random_stream(config.seed, "coverage", *own, block.index, key)
+
+    def _toys(
+        self, chosen: TrueHits, toys: int, streams: Mapping[str, np.random.Generator]
+    ) -> Float[np.ndarray, "toy coordinate"]:
+        """The recorded hits of all toys, those of each truth together; with the lost hits of the muon."""
+        x_true = np.repeat(chosen.hits, toys, axis=0)
+        drawn = self.response.drawn(streams.__getitem__, len(x_true), lossy=False)
+        return self.response.record(x_true, drawn)
+
+    def _rows(self, block: Block, chosen: TrueHits, x_reco: np.ndarray, quoted: Reader) -> Rows:
+        columns = chosen.series.observables
+        infer = Selected(self.infer, columns)
+        at, hits = torch.from_numpy(chosen.hits), torch.from_numpy(x_reco)
+        predicted = arrays(propagate_distribution(infer, at, covariance=self._covariance(at)))
+        true = evaluate(infer, chosen.hits)
+        found = {"true": true, "bias": predicted["bias"], "sd": predicted["sd"]}
+        found |= self._compared(infer, hits, true)
+        found |= self._quoted(infer, hits, true)
+        if self.sources and not chosen.moved:
+            found |= self._budget(block, chosen, x_reco, infer, quoted)
+        return self._placed(chosen, block, found)
+
+    def _covariance(self, hits: Tensor) -> Tensor:
+        return hit_covariance(self.model, self.parameters, hits)
+
+    def _compared(self, infer: Selected, hits: Tensor, true: Float[np.ndarray, "truth observable"]) -> Rows:
+        """Toys against truth: bias, spread, pulls, and how many intervals hold the truth."""
+        covariance, per = self._covariance(hits), len(hits) // len(true)
+        linear = arrays(propagate(infer, hits, covariance=covariance))
+        value, sigma = (linear[name].reshape(len(true), per, -1) for name in ("value", "sigma"))
+        off = _wrapped(value - true[:, None], infer)
+        known = np.isfinite(off)
+        usable = known & np.isfinite(sigma) & (sigma > 0)
+        pull = off / np.where(usable, sigma, np.nan)
+        ends = arrays(confidence_interval(infer, hits, covariance=covariance))
+        intervals = {name: ends[name].reshape(*off.shape, 2) for name in ("confidence68", "confidence95")}
+        intervals |= {
+            f"linear{level}": value[..., None] + factor * sigma[..., None] * [-1, 1]
+            for level, factor in (("68", K68), ("95", K95))
+        }
+        held = {name: _holds(each, true[:, None], infer).sum(axis=1) for name, each in intervals.items()}
+        without = known & ~np.isfinite(intervals["confidence95"]).all(axis=-1)
+        return {
+            "toys": known.sum(axis=1),
+            "off_mean": _mean(off, known),
+            "off_sd": _sd(off, known),
+            "pulls": usable.sum(axis=1),
+            "pull_mean": _mean(pull, usable),
+            "pull_sd": _sd(pull, usable),
+            "without": without.sum(axis=1),
+            **held,
+        }
+
+    def _quoted(self, infer: Selected, hits: Tensor, true: Float[np.ndarray, "truth observable"]) -> Rows:
+        """How many coverage intervals of the first toys of each truth hold it."""
+        quoted = QUOTED_IF_SLOW if self.model.cost > SLOW else QUOTED
+        few = hits.reshape(len(true), -1, hits.shape[1])[:, :quoted].flatten(0, 1)
+        found = arrays(quote(infer, few, covariance=self._covariance(few)))
+        ends = {
+            name: found[name].reshape(len(true), -1, *found[name].shape[1:]) for name in ("interval68", "interval95")
+        }
+        known = np.isfinite(ends["interval95"]).all(axis=-1)
+        held = {name: _holds(each, true[:, None], infer).sum(axis=1) for name, each in ends.items()}
+        return {"toys_quoted": known.sum(axis=1), **held}
+
+    def _budget(self, block: Block, chosen: TrueHits, x_reco: np.ndarray, infer: Selected, quoted: Reader) -> Rows:
+        """The share of each layer in the variance: by regression of toys on the deviations of hits, and as quoted.
+
+        With the residuals r of an observable and the deviations d of the hits, r = J d + … by least squares, which
+        knows nothing of derivatives; the share of a layer is the sum of J² Var(d) over its coordinates.
+        """
+        truths, per = len(chosen.hits), len(x_reco) // len(chosen.hits)
+        off = np.nan_to_num(x_reco.reshape(truths, per, -1) - chosen.hits[:, None])
+        with torch.no_grad():
+            value = infer(torch.from_numpy(x_reco)).numpy().reshape(truths, per, -1)
+        residual = _wrapped(value - value[:, :1], infer)
+        residual -= residual.mean(axis=1, keepdims=True)
+        off -= off.mean(axis=1, keepdims=True)
+        variance = np.square(off).mean(axis=1)
+        inverse = np.linalg.pinv(np.einsum("ktc,ktd->kcd", off, off), hermitian=True)
+        slopes = np.einsum("kcd,ktd,kto->koc", inverse, off, residual)
+        of_coordinates = np.square(slopes) * variance[:, None]
+        layers = np.array(self.model.layers)
+        by_toys = np.stack([of_coordinates[:, :, layers == layer].sum(axis=2) for layer in sorted(set(layers))], axis=2)
+        names = [self.model.observables[column].name for column in chosen.series.observables]
+        shares = [quoted.read(self.part, BUDGET["shares"].of(name), block)[chosen.muon] for name in names]
+        as_quoted = np.stack([each[:, : len(self.sources)] for each in shares], axis=1)
+        return {"budget_toys": by_toys, "budget_quoted": as_quoted}
+
+    def _placed(self, chosen: TrueHits, block: Block, found: Rows) -> Rows:
+        """The rows with a column for each observable of the model."""
+        rows = self._empty(len(chosen.muon))
+        for name, values in found.items():
+            rows[name][:, list(chosen.series.observables)] = values
+        rows["muon"], rows["bin"] = block.start + chosen.muon, np.full(len(chosen.muon), chosen.bin)
+        rows["distance"] = self.chooser.distance(chosen.series, torch.from_numpy(chosen.hits))
+        return rows
+
+    def _empty(self, truths: int) -> Rows:
+        """Rows of NaN."""
+        every = len(self.model.observables)
+        places = {name: np.empty(truths, "f8" if name == "distance" else "i8") for name in PLACES}
+        shapes = {name: (truths, every, *[len(self.sources)] * bool(kind.along)) for name, kind in COVERED.items()}
+        return {**places, **{name: np.full(shape, np.nan) for name, shape in shapes.items()}}
+
+    def together(self, rows: Sequence[Rows]) -> Rows:
+        """The rows of all blocks."""
+        return {name: np.concatenate([each[name] for each in (self._empty(0), *rows)]) for name in self._empty(0)}
+
+
+def _wrapped(
+    off: Float[np.ndarray, "truth toy observable"], infer: Selected
+) -> Float[np.ndarray, "truth toy observable"]:
+    for index, period in enumerate(periods_of(infer) or ()):
+        off[..., index] = wrap(off[..., index], period)
+    return off
+
+
+def _mean(
+    values: Float[np.ndarray, "truth toy observable"], known: np.ndarray
+) -> Float[np.ndarray, "truth observable"]:
+    """Mean over the known toys; NaN without any."""
+    count = known.sum(axis=1)
+    return np.where(known, values, 0.0).sum(axis=1) / np.where(count > 0, count, np.nan)
+
+
+def _sd(values: OfToys, known: np.ndarray) -> OfTruths:
+    """Standard deviation over the known toys; NaN for fewer than two."""
+    count, off = known.sum(axis=1), values - _mean(values, known)[:, None]
+    return np.sqrt(np.where(known, off * off, 0.0).sum(axis=1) / np.where(count > 1, count - 1, np.nan))
+
+
+def _holds(
+    ends: Float[np.ndarray, "truth toy observable 2"], true: Float[np.ndarray, "truth 1 observable"], infer: Selected
+) -> Bool[np.ndarray, "truth toy observable"]:
+    """Whether intervals hold the truth; on a circle, they may end beyond a whole turn."""
+    low, high = ends[..., 0], ends[..., 1]
+    above = true - low
+    for index, period in enumerate(periods_of(infer) or ()):
+        if period:
+            above[..., index] = np.mod(above[..., index], period)
+    return (above >= 0) & (above <= high - low)
