@@ -170,7 +170,7 @@ def test_true_hits_lie_on_the_true_lines():
     assert hits.shape == (2000, 10)
     np.testing.assert_array_equal(intersect_layers(drawn, z_upper=tensor(UPPER), z_lower=tensor(LOWER)).numpy(), hits)
     found = dict(zip(NAMES, infer(tensor(hits)).numpy().T, strict=True))
-    x, y, px, py, _, _, qx, qy, top, bottom = drawn.T
+    x, y, px, py, _, _, qx, qy, top, bottom, momentum = drawn.T
     np.testing.assert_allclose(found["theta_in"], np.arctan(np.hypot(px, py)), rtol=1e-9)
     np.testing.assert_allclose(found["theta_out"], np.arctan(np.hypot(qx, qy)), rtol=1e-9)
     np.testing.assert_allclose(found["dtheta_x"], np.arctan(qx) - np.arctan(px), rtol=1e-6, atol=1e-13)
@@ -178,6 +178,7 @@ def test_true_hits_lie_on_the_true_lines():
     assert (top == 0.2).all()
     assert bottom == pytest.approx(0.0)
     assert np.abs([x, y]).max() <= 1
+    assert set(momentum) == {3.0}
 
 
 def test_scattering_has_the_spread_and_correlation_of_highland():

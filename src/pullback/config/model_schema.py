@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_
 
 from ..errors import shown
 from ..models import NO_FOLD
-from .base import Metres, Radians, Section, nearest
+from .base import GeV, Metres, Radians, Section, nearest
 from .hints import of_value
 
 RESULTS_OF = (
@@ -60,6 +60,12 @@ Heights = Annotated[
 ]
 
 
+OF_MOMENTUM = (
+    "momentum that `theta0` belongs to: it scales as 1/(βcp) with the momentum of each muon, where that is known; "
+    "default: the same `theta0` for all muons"
+)
+
+
 class ModelSection(Section):
     """A model."""
 
@@ -94,6 +100,7 @@ class _Line(ModelSection):
     theta0: Radians = Field(
         0.0, ge=0, le=1, description="standard deviation of the scattering angle per layer, in one view"
     )
+    theta0_momentum: GeV | None = Field(None, ge=0.1, le=1e5, description=OF_MOMENTUM)
 
 
 class Track(_Line):
@@ -124,6 +131,7 @@ class Scatter(ModelSection):
     theta0: Radians = Field(
         0.0, ge=0, le=1, description="standard deviation of the scattering angle per layer, in one view"
     )
+    theta0_momentum: GeV | None = Field(None, ge=0.1, le=1e5, description=OF_MOMENTUM)
 
 
 def _or_its_name(schema: dict[str, Any]) -> None:

@@ -307,7 +307,7 @@ class PointConfig(Section):
 
     @model_validator(mode="after")
     def _goes_together(self) -> PointConfig:
-        mistakes = [*self._beside(), *self._layers(), *self._volume()]
+        mistakes = [*self._beside(), *self._momentum(), *self._layers(), *self._volume()]
         if mistakes:
             raise Clash(*mistakes)
         return self
@@ -317,6 +317,12 @@ class PointConfig(Section):
             if getattr(self.source, name) is not None and name not in self.model.beside:
                 line = f"source.{name}: does not go with model.name: {self.model.name}; leave it out"
                 yield line, (f"source.{name}", "model.name")
+
+    def _momentum(self) -> Iterator[Contradiction]:
+        unused = getattr(self.model, "theta0_momentum", None) is None
+        if isinstance(self.source, Recorded) and self.source.momentum_column and unused:
+            line = "source.momentum_column: only model.theta0_momentum uses it; give both, or leave it out"
+            yield line, ("source.momentum_column", "model.theta0_momentum", "model.name")
 
     def _layers(self) -> Iterator[Contradiction]:
         for name in ("resolution", "efficiency"):

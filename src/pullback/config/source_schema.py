@@ -172,3 +172,6 @@ class Recorded(Section):
         description="column with the covariance of two coordinates, row by row, in the squared unit: `{'x0,x1': "
         "c01}`; both coordinates need a column in `sigma`",
     )
+    momentum_column: str = Field(
+        "", description="column with the momentum of each muon, in GeV/c, for `model.theta0_momentum`"
+    )
