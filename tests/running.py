@@ -34,6 +34,10 @@ SMALL = {
 """A study that runs in a moment; too small for a verdict other than inconclusive."""
 
 
+MADE_FROM_IT = {"reco": {"reco", "theta", "sigma", "toys", "coverage"}, "sigma": {"sigma", "coverage"}}
+"""Kinds of artefacts that are made from one kind, and the kind itself; of others nothing is made."""
+
+
 class Run:
     """A study run in process into a folder, rule by rule: each is told what Snakemake tells its job, by JSON.
 
@@ -66,13 +70,15 @@ class Run:
             validate(self.of_job, self.tallies, self.outputs)
         return self
 
-    def sabotaged(self, folder: Path, spoilt: str, target: object, name: str, wrong: object) -> "Run":
-        """The same study in another folder, where one kind of artefact is made with something that is wrong.
+    def sabotaged(self, folder: Path, spoilt: str | tuple[str, ...], target: object, name: str, wrong: object) -> "Run":
+        """The same study in another folder, where some kinds of artefacts are made with something that is wrong.
 
-        Of this one, which is made, it has the artefacts that do not depend on that kind.
+        Of this one, which is made, it has the artefacts that do not depend on them. What is wrong with propagation is
+        wrong wherever it is used, in toys around true hits too.
         """
         other = Run(self.raw, folder)
-        kept = {"truth"} if spoilt == "reco" else {*self.files} - {spoilt}  # theta, sigma, toys: none from another
+        spoilt = {"sigma": ("sigma", "coverage")}.get(spoilt, (spoilt,)) if isinstance(spoilt, str) else spoilt
+        kept = {*self.files}.difference(*(MADE_FROM_IT.get(kind, {kind}) for kind in spoilt))
         for kind in kept:
             (folder / kind).mkdir(parents=True)
             for here, there in zip(self.files[kind], other.files[kind], strict=True):
@@ -81,7 +87,7 @@ class Run:
             for index in range(len(other.tallies)):
                 for kind, job in other.jobs(index).items():
                     with pytest.MonkeyPatch.context() as patch:
-                        if kind == spoilt:
+                        if kind in spoilt:
                             patch.setattr(target, name, wrong)
                         if kind not in kept:
                             job()
@@ -100,11 +106,15 @@ class Run:
         }
         if not truth:
             jobs = {"reco": lambda: steps.import_hits(batch("reco"), reco)}
+        cover = lambda: steps.measure_coverage(  # noqa: E731
+            batch("coverage"), truth, reco, paths["sigma"], paths["coverage"]
+        )
         return {
             **jobs,
             "theta": lambda: steps.infer_theta(batch("theta"), reco, paths["theta"], truth),
             "sigma": lambda: steps.propagate_uncertainty(batch("sigma"), reco, paths["sigma"], truth),
             "toys": lambda: steps.run_toys(batch("toys"), reco, paths["toys"]),
+            **({"coverage": cover} if truth else {}),
             "tally": lambda: tally(batch("tally"), paths, self.tallies[index]),
         }
 

@@ -66,7 +66,7 @@ def test_a_folding_has_an_entry_for_each_observable():
     assert folding_of(INFERENCES["track3d"][0]).folds == (Fold((0, 1)), Fold((0, 1), azimuth=True), None, None)
     scatter = folding_of(INFERENCES["scatter"][0])
     assert scatter.folds == (Fold((0, 1)), Fold((2, 3)), None, None, Fold((4, 5)), None, None, None)
-    assert scatter.undeclared == (5, 6, 7)
+    assert scatter.undeclared == ()
     assert isinstance(scatter, Folding)
 
 

@@ -159,13 +159,29 @@ class Coverage(Section):
 class Validation(Section):
     """Criteria of the verdict."""
 
-    tolerance: float = Field(0.05, gt=0, lt=1, description="a ratio passes when its interval lies within 1 ± tolerance")
+    tolerance: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="a ratio passes when its interval lies within 1 ± tolerance; default: 0.02 for toys around true "
+        "hits, pulls and residuals, and 0.05 for toys around recorded hits, since `linear_valid` lets σ be off by 5 %",
+    )
     coverage_tolerance: float = Field(
         0.01, gt=0, lt=0.25, description="a coverage passes when its interval lies within nominal ± coverage_tolerance"
     )
     confidence: float = Field(0.95, gt=0, le=MOST_CONFIDENT, description="confidence level of the intervals")
     domain: float = Field(3.0, ge=0, description="linear domain: smallest θ/σ_θ at which the linear σ is judged")
     strict: bool = Field(False, description="whether an inconclusive verdict also fails the run")
+
+    @property
+    def of_toys(self) -> float:
+        """The tolerance of toys around recorded hits."""
+        return 0.05 if self.tolerance is None else self.tolerance
+
+    @property
+    def of_truth(self) -> float:
+        """The tolerance of comparisons with the truth, and of residuals."""
+        return 0.02 if self.tolerance is None else self.tolerance
 
 
 class Figures(Section):

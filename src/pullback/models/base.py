@@ -57,7 +57,7 @@ def folding(
     """What an inference with these observables says of its folds.
 
     Signed quantities are columns `names` of `signed`, with the arguments of `infer`; without it, other observables. An
-    observable with neither `folds` nor `NO_FOLD` is undeclared.
+    observable with neither `folds` nor `NO_FOLD` is undeclared, unless it is one of a built-in model (`with_folds`).
     """
     own = list(dict.fromkeys(name for each in observables for name in each.folds)) if signed is None else list(names)
     columns = None
@@ -70,13 +70,19 @@ def folding(
     return Folding(signed, tuple(folds), columns, tuple(undeclared))
 
 
+def fold_places(observables: Sequence[Quantity]) -> tuple[int | None, ...]:
+    """For each observable the one whose folds determine its distance from a fold: itself, that of `fold`, or none."""
+    with_folds = {each.name: index for index, each in enumerate(observables) if each.folds}
+    return tuple(with_folds.get(each.name if each.folds else each.fold) for each in observables)
+
+
 def with_folds(
     observables: Sequence[Quantity], signed: Callable[..., Tensor] | None = None, names: Sequence[str] = ()
 ) -> Callable[[Function], Function]:
-    """Decorate an inference of these observables with its `folding`."""
+    """Decorate the inference of a built-in model with its `folding`; all of its folds are declared."""
 
     def declared(infer: Function) -> Function:
-        vars(infer)["folding"] = folding(infer, observables, signed, names)
+        vars(infer)["folding"] = folding(infer, observables, signed, names)._replace(undeclared=())
         return infer
 
     return declared
@@ -146,6 +152,9 @@ class Model:
         Cost of quoting a muon, relative to that of a nearly everywhere smooth model; sets the size of jobs.
     chi2 : callable, optional
         `chi2(hits, **parameters)`, χ² and its degrees of freedom (muon, 2).
+    squared : tuple of str
+        Observables that are exactly the length of the quantities of their folds, and whose squares without bias are
+        quoted too.
     """
 
     coordinates: tuple[Quantity, ...]
@@ -165,6 +174,7 @@ class Model:
     chi2: Callable[..., Float[Tensor, "muon 2"]] | None = None
     chi2_uses: tuple[str, ...] = ()
     cost: float = 1.0
+    squared: tuple[str, ...] = ()
 
 
 def load_model(section: NamedSection, sha256: str | None = None) -> Model:

@@ -373,5 +373,6 @@ def model(section: ScatterSection) -> Model:
         deviate=deviate,
         chi2=chi2,
         chi2_uses=("z_upper", "z_lower", "resolution"),
+        squared=("theta_msc",),
         cost=800.0,  # points of closest approach at small angles need thousands of quadrature points
     )

@@ -38,7 +38,7 @@ class SetupWording:
         self.folds = sum(each.fold != NO_FOLD for each in study.model.observables)
         self.several = len(self.observables) > 1
         self.scanned = len(study.points) > 1
-        self.tolerance = percent(study.config.validation.tolerance)
+        self.tolerance = percent(study.config.validation.of_toys)
 
     def domains(self) -> str:
         """The distance from the fold from which linear propagation is used, and that of observables with more."""
@@ -187,8 +187,8 @@ class SetupWording:
         which = f"the linear σ in bins {where}, the quoted σ in all bins" if self.folds else "both σ for all muons"
         return (
             f"A ratio passes when its {percent(settings.confidence)} confidence interval lies within "
-            f"1 ± {settings.tolerance:g}, the offset of an interval end when its own lies within "
-            f"± {settings.tolerance:g} half-widths. Either fails when its Bonferroni-corrected interval lies outside, "
+            f"1 ± {settings.of_toys:g}, the offset of an interval end when its own lies within "
+            f"± {settings.of_toys:g} half-widths. Either fails when its Bonferroni-corrected interval lies outside, "
             "and is inconclusive otherwise. Judged are the mean over the muons of each bin and, for the quoted σ, also "
             f"the root mean square: {which}"
         )

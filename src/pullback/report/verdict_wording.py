@@ -10,7 +10,8 @@ from ..statistics.intervals import Verdict, half_width
 from ..statistics.normal import P68, P95
 from ..study.plan import Study
 from ..validation.diagnostics import DIAGNOSTICS
-from ..validation.evidence import Bin, DiagnosticResult, Entry, Estimate, Failure, NotJudged, worst
+from ..validation.estimates import worst
+from ..validation.evidence import Bin, DiagnosticResult, Entry, Estimate, Failure, NotJudged
 from ..validation.reasons import place_of
 from .formats import count, figures, known, percent, span
 from .setup_wording import SetupWording, digits
@@ -147,7 +148,7 @@ class VerdictWording(SetupWording):
 
     def _low_coverage(self) -> list[str]:
         """Quoted intervals that contain the truth too seldom near a fold though σ is right, each at its worst point."""
-        smallest = 1 - self.config.validation.tolerance
+        smallest = 1 - self.config.validation.of_toys
         found: dict[object, tuple[float, str]] = {}
         for entry in self.entries:
             for each in entry.quoted.bins:

@@ -6,56 +6,26 @@ into it are not, so that a shift, a gain or shared noise stands out in their pul
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
-
 import numpy as np
 import torch
 from jaxtyping import Float
 
 from ..detector.bound_model import bound, hit_covariance
-from ..models import NO_FOLD, Model
+from ..models import NO_FOLD
 from ..statistics.angles import wrap
 from ..store import columns
 from ..store.artefact import Reader, Writer
 from ..study.artefact_configs import CoverageConfig
 from ..study.batches import Part
 from ..study.blocks import Block
+from ..study.coverage_bins import PULL_EDGES, Unfolded, unfolded
 from ..uncertainty.folds import Fold
 from ..uncertainty.linear import propagate
 from .common import evaluate
 from .true_hits import Signed
 
-_ABOVE = (0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0)
-
-PULL_EDGES = (*(-edge for edge in reversed(_ABOVE)), 0.0, *_ABOVE)
-"""Inner edges of the bins of the true quantity, in σ; with its sign, since a gain shifts both sides apart."""
-
 SAMPLE = 128
 """Muons at the beginning of each block whose pulls are kept: repeated noise repeats them."""
-
-
-class Unfolded(NamedTuple):
-    """A quantity that does not fold: name, and its column among the signed quantities or the observables."""
-
-    name: str
-    signed: bool
-    column: int
-
-
-def unfolded(model: Model, folds: Sequence[Fold | None]) -> list[Unfolded]:
-    """The signed quantities of a model, by the names that observables give them, and observables that do not fold.
-
-    An observable of which nothing is said takes part where linear propagation is valid.
-    """
-    found: dict[str, Unfolded] = {}
-    for each, fold in zip(model.observables, folds, strict=True):
-        for name, column in zip(each.folds, fold.signed if fold else (), strict=True):
-            found.setdefault(name, Unfolded(name, True, column))
-    for index, each in enumerate(model.observables):
-        if each.name not in found and not each.folds and each.fold in ("", each.name, NO_FOLD):
-            found[each.name] = Unfolded(each.name, False, index)
-    return list(found.values())
 
 
 class TruePulls:
@@ -68,7 +38,7 @@ class TruePulls:
     def __init__(self, out: Writer, part: Part[CoverageConfig]):
         self.part, self.model = part, part.model
         self.parameters, self.infer = bound(part)
-        self.quantities = unfolded(part.model, self.infer.folding.folds)
+        self.quantities = unfolded(part.model)
         self.layers = sorted(set(part.model.layers))
         names = [each.name for each in self.quantities]
         bins = [f"{low:g} to {high:g}" for low, high in zip((-np.inf, *PULL_EDGES), (*PULL_EDGES, np.inf), strict=True)]
@@ -85,21 +55,29 @@ class TruePulls:
         layers = np.array(self.model.layers)
         hit = np.stack([np.isfinite(x_reco[:, layers == layer]).all(axis=1) for layer in self.layers], axis=1)
         seen = np.append(hit.sum(axis=0), hit.all(axis=1).sum())
-        values = {"count": sums[:, 0], "sum": sums[:, 1], "square": sums[:, 2], "first": first, "seen": seen}
-        for name, each in values.items():
-            self.table[name].append(each[None])
+        values = {
+            "count": sums[:, 0],
+            "sum": sums[:, 1],
+            "square": sums[:, 2],
+            "first": first,
+            "seen": seen,
+            "muons": len(block),
+        }
+        for name, each in {**values, "muons": len(block)}.items():
+            self.table[name].append(np.array(each)[None])
 
     def _terms(
         self, quantity: Unfolded, block: Block, x_true: np.ndarray, x_reco: np.ndarray, quoted: Reader
     ) -> tuple[Float[np.ndarray, " muon"], Float[np.ndarray, " muon"]]:
         """True values in σ, and pulls; NaN where there is none."""
-        if quantity.signed:
-            signed, hits = Signed(self.infer, Fold((quantity.column,))), torch.from_numpy(x_reco)
+        fold = self.infer.folding.folds[quantity.observable]
+        if fold and quantity.component is not None:
+            signed, hits = Signed(self.infer, Fold((fold.signed[quantity.component],))), torch.from_numpy(x_reco)
             law = propagate(signed, hits, covariance=hit_covariance(self.model, self.parameters, hits))
             value, sigma, true = law.value[:, 0].numpy(), law.sigma[:, 0].numpy(), evaluate(signed, x_true)[:, 0]
             return _over(true, sigma), _over(value - true, sigma)
-        observable, name = self.model.observables[quantity.column], quantity.name
-        value, true = (evaluate(self.infer, x)[:, quantity.column] for x in (x_reco, x_true))
+        observable, name = self.model.observables[quantity.observable], quantity.name
+        value, true = (evaluate(self.infer, x)[:, quantity.observable] for x in (x_reco, x_true))
         sigma, bias, linear = (
             quoted.read(self.part, kind.of(name), block)
             for kind in (columns.QUOTED["sigma_linear"], columns.QUOTED["bias"], columns.QUOTED["linear_valid"])

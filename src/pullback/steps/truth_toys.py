@@ -47,8 +47,14 @@ SLOW = 10.0
 FEWER = 8
 """Factor by which there are fewer toys for intervals that need hold the truth at least as often as they say."""
 
+TO_REGRESS = 10
+"""Minimum toys of each truth, per coordinate, for the budget by regression."""
+
 STREAMS = ("choice", "noise", "scattering")
 """Random streams of a block, in the order of their keys."""
+
+OfToys = Float[np.ndarray, "truth toy observable"]
+OfTruths = Float[np.ndarray, "truth observable"]
 
 Rows = dict[str, np.ndarray]
 """Fields (truth, observable, …) by name; NaN for the observables of other series."""
@@ -104,7 +110,7 @@ class TruthToys:
         found = {"true": true, "bias": predicted["bias"], "sd": predicted["sd"]}
         found |= self._compared(infer, hits, true)
         found |= self._quoted(infer, hits, true)
-        if self.sources and not chosen.moved:
+        if self.sources and not chosen.moved and len(x_reco) >= TO_REGRESS * x_reco.shape[1] * len(chosen.muon):
             found |= self._budget(block, chosen, x_reco, infer, quoted)
         return self._placed(chosen, block, found)
 
@@ -196,17 +202,13 @@ class TruthToys:
         return {name: np.concatenate([each[name] for each in (self._empty(0), *rows)]) for name in self._empty(0)}
 
 
-def _wrapped(
-    off: Float[np.ndarray, "truth toy observable"], infer: Selected
-) -> Float[np.ndarray, "truth toy observable"]:
+def _wrapped(off: OfToys, infer: Selected) -> OfToys:
     for index, period in enumerate(periods_of(infer) or ()):
         off[..., index] = wrap(off[..., index], period)
     return off
 
 
-def _mean(
-    values: Float[np.ndarray, "truth toy observable"], known: np.ndarray
-) -> Float[np.ndarray, "truth observable"]:
+def _mean(values: OfToys, known: np.ndarray) -> OfTruths:
     """Mean over the known toys; NaN without any."""
     count = known.sum(axis=1)
     return np.where(known, values, 0.0).sum(axis=1) / np.where(count > 0, count, np.nan)

@@ -19,6 +19,12 @@ TRUTHS = 64
 """Most true values in a bin, each with toys of its own; evenly spread over the bin."""
 
 
+_ABOVE = (0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0)
+
+PULL_EDGES = (*(-edge for edge in reversed(_ABOVE)), 0.0, *_ABOVE)
+"""Inner edges of the bins of a quantity that does not fold, in σ, with its sign: a gain shifts both sides apart."""
+
+
 class Series(NamedTuple):
     """Observables whose coverage is measured in the same bins, with the same true hits.
 
@@ -69,3 +75,29 @@ def _fold_of(observable: Quantity, observables: Sequence[Quantity]) -> int | Non
     if observable.fold == NO_FOLD:
         return None
     return [each.name for each in observables].index(observable.fold or observable.name)
+
+
+class Unfolded(NamedTuple):
+    """A quantity that does not fold: its name, and the observable that it is, or that it folds into.
+
+    `component` is its place among the signed quantities of that observable; None for the observable itself.
+    """
+
+    name: str
+    observable: int
+    component: int | None
+
+
+def unfolded(model: Model) -> list[Unfolded]:
+    """The signed quantities of a model, by the names that observables give them, and observables that do not fold.
+
+    An observable of which nothing is said takes part, where linear propagation is valid.
+    """
+    found: dict[str, Unfolded] = {}
+    for index, each in enumerate(model.observables):
+        for component, name in enumerate(each.folds):
+            found.setdefault(name, Unfolded(name, index, component))
+    for index, each in enumerate(model.observables):
+        if each.name not in found and not each.folds and each.fold in ("", each.name, NO_FOLD):
+            found[each.name] = Unfolded(each.name, index, None)
+    return list(found.values())

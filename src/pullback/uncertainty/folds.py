@@ -114,7 +114,9 @@ def moved(
         The signed quantities as a function of hits, where it is not linear.
 
     """
-    return step_to(hits, s, gain(jacobian, sigma_x), target, signed)
+    shift = gain(jacobian, sigma_x)
+    at = shifted(hits, shift, target - s)
+    return at if signed is None else shifted(at, shift, target - signed(at))
 
 
 def gain(
@@ -132,19 +134,10 @@ def gain(
     return torch.stack([bb * a - ab * b, aa * b - ab * a]) / (aa * bb - ab * ab)
 
 
-def step_to(
+def shifted(
     hits: Float[Tensor, "muon coordinate"],
-    s: Float[Tensor, "muon quantity"],
     shift: Float[Tensor, "quantity coordinate muon"],
-    target: Float[Tensor, "muon quantity"],
-    signed: Callable[[Tensor], Tensor] | None = None,
+    by: Float[Tensor, "muon quantity"],
 ) -> Float[Tensor, "muon coordinate"]:
-    """`moved` with the `gain`."""
-    at = hits + _shifted(shift, target - s)
-    return at if signed is None else at + _shifted(shift, target - signed(at))
-
-
-def _shifted(
-    shift: Float[Tensor, "quantity coordinate muon"], by: Float[Tensor, "muon quantity"]
-) -> Float[Tensor, "muon coordinate"]:
-    return total(part * off for part, off in zip(shift, by.unbind(1), strict=True)).t()
+    """The hits shifted for a change of the signed quantities, with their `gain`."""
+    return hits + total(part * off for part, off in zip(shift, by.unbind(1), strict=True)).t()

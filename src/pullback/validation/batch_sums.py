@@ -22,6 +22,7 @@ from ..store.artefact import Reader
 from ..store.columns import (
     BUDGET,
     DESIGN,
+    DISTANCES,
     EXPERIMENT_MUONS,
     EXPERIMENTS,
     FLAGS,
@@ -35,6 +36,7 @@ from ..study.artefact_configs import TallyConfig
 from ..study.batches import Batch, Part
 from ..study.blocks import Block
 from .bin_sums import Muons, Placed, Tally, ToyMuons, Truth, distance, edges
+from .coverage_sums import CoverageSums
 from .evidence import SIGMAS, Sigma
 from .systematics import Observed, Predicted, SystematicSums
 
@@ -55,6 +57,7 @@ class PointTally:
             for sigma in SIGMAS
         }
         self.sums = {each.name: SystematicSums() for each in model.observables}
+        self.coverage = CoverageSums()
         self.fits = ExactSum()
         """χ² and degrees of freedom, summed over the fits."""
 
@@ -78,13 +81,17 @@ class PointTally:
     def arrays(self) -> dict[str, np.ndarray]:
         """The exact content by path, which `merge` adds to another tally."""
         members = {f"{path}/{key}": each for path, member in self._members() for key, each in member.arrays.items()}
-        return {**members, "fits": self.fits.parts}
+        coverage = {f"coverage/{key}": each for key, each in self.coverage.arrays.items()}
+        return {**members, **coverage, "fits": self.fits.parts}
 
     def merge(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Add the `arrays` of another tally, whose muons come after the muons of this one."""
         for path, member in self._members():
             inside = f"{path}/"
             member.merge({key.removeprefix(inside): each for key, each in arrays.items() if key.startswith(inside)})
+        self.coverage.merge(
+            {key.removeprefix("coverage/"): each for key, each in arrays.items() if key.startswith("coverage/")}
+        )
         for part in arrays["fits"]:
             self.fits.add(part)
 
@@ -121,6 +128,8 @@ def _of_part(part: Part[TallyConfig], readers: Mapping[str, Reader]) -> PointTal
         _add_up(found.sums[each.name], readers, part, each.name)
     if part.model.chi2:
         _add_fits(found.fits, readers["theta"], part)
+    if "coverage" in readers:
+        found.coverage.add(readers["coverage"], part)
     return found
 
 
@@ -224,8 +233,12 @@ def _distance(
 ) -> np.ndarray:
     """Distance of each muon from the fold of an observable in σ, at recorded or true hits; infinity without a fold.
 
+    In the metric of the quantities that fold, where these are declared; else the observable over its linear σ.
     `value` and `sigma_linear` are those of the observable; where the fold is its own, they are not read again.
     """
+    column = DISTANCES[at].of(observable.name)
+    if sigma.has(f"{part.label}/{column}"):
+        return sigma.read(part, column, block)
     fold = observable.fold or observable.name
     if fold == NO_FOLD:
         return np.full(len(block), np.inf)

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from ..statistics.intervals import Verdict, equivalence, half_width, mean_interval
 from ..statistics.normal import P68, P95
-from .evidence import DiagnosticResult, Estimate, Judgement, worst
+from .estimates import worst
+from .evidence import DiagnosticResult, Estimate, Judgement
 
 
 class Diagnostic(NamedTuple):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from enum import StrEnum
 from typing import Literal, final
 
 from ..statistics.intervals import Verdict
 from ..store.evidence_file import EvidenceFile, Number, Record, Unbounded
+from .answers import Answers
+from .coverage_evidence import SmearedEntry, TruthJudgement
+from .estimates import Estimate, NotJudged
 
 Sigma = Literal["linear", "quoted"]
 """The two uncertainties of an observable that are judged."""
@@ -19,37 +20,6 @@ Level = Literal["68", "95"]
 """The two intervals, of 68.27 % and 95 %."""
 
 Offset = Literal["bias", "low68", "high68", "low95", "high95"]
-
-
-class NotJudged(StrEnum):
-    """Why a bin has no verdict."""
-
-    OUTSIDE = "outside the linear domain"
-    EMPTY = "empty"
-
-
-def worst(verdicts: Iterable[Verdict | NotJudged | None]) -> Verdict:
-    """The worst of the verdicts; inconclusive if there is none."""
-    known = [each for each in verdicts if isinstance(each, Verdict)]
-    return max(known, key=lambda verdict: verdict.severity, default=Verdict.INCONCLUSIVE)
-
-
-@final
-class Estimate(Record):
-    """A number with standard error and confidence interval; if it is judged, with its verdict."""
-
-    value: Number
-    """The number itself."""
-    low: Number
-    """Lower end of its interval, at the confidence of `validation.confidence`."""
-    high: Number
-    """Upper end of its interval."""
-    se: Number | None = None
-    """Standard error; of a root mean square, the standard error of its square."""
-    verdict: Verdict | None = None
-    """Absent if it is not judged."""
-    factor: Unbounded | None = None
-    """If inconclusive: the factor by which the sample must grow for a decision."""
 
 
 class Deviation(Record):
@@ -309,6 +279,8 @@ class Entry(Record):
     values: dict[str, float]
     """The scanned parameters."""
     verdict: Verdict
+    """The worst of `propagation` and of the verdict of `truth`."""
+    propagation: Verdict
     """The worst of the verdicts on both σ and on the shared uncertainty."""
     reasons: list[str]
     """Why it is not a pass."""
@@ -332,6 +304,8 @@ class Entry(Record):
     """Derivative of the mean linear σ with respect to each parameter."""
     shared: Shared | None = None
     """Absent without systematics."""
+    truth: TruthJudgement | None = None
+    """Whether the truth is covered; absent for recorded hits."""
 
     def of(self, sigma: Sigma) -> Judgement:
         """The judgement of one of the two σ."""
@@ -344,13 +318,17 @@ class Evidence(EvidenceFile):
     study: str
     """Name of the study."""
     verdict: Verdict
-    """The worst verdict of all entries."""
+    """The worst of the three answers."""
     config_digest: str
     """SHA-256 of all that determines the results: config, scan points, and digests of the files it names."""
     content_digest: str
     """SHA-256 of the content of `study.h5`."""
+    answers: Answers
+    """The three questions, and the answer to each."""
     points: list[Entry]
     """One entry per scan point and observable."""
+    smeared: list[SmearedEntry]
+    """The smeared muons against their truth, one entry per scan point; empty for recorded hits."""
 
 
 def evidence_schema() -> str:

@@ -36,6 +36,7 @@ from ..statistics.intervals import (
 )
 from ..uncertainty.monte_carlo import FEWEST_FOR_ENDS
 from .bin_sums import Sums, Tally, ToyResiduals
+from .estimates import decisive, worst
 from .evidence import (
     ENDS,
     OFFSETS,
@@ -51,7 +52,6 @@ from .evidence import (
     Offsets,
     Pulls,
     Statistics,
-    worst,
 )
 from .reasons import advice, defects, reasons
 
@@ -85,11 +85,12 @@ class Judge:
         """Verdict, reasons, counts, and the numbers of each bin, of all muons, and of the domain of this σ."""
         bins, domain = [self._bin(index) for index in range(len(self.inside))], self._domain()
         failed = [Verdict.FAIL for _ in defects(self.sigma, self.counts)]
-        scatter, muons, tolerance = domain.scatter, self.counts.muons, self.settings.tolerance
-        of_bins = worst(each.verdict for each in bins)  # inconclusive if no bin is judged
+        scatter, muons, tolerance = domain.scatter, self.counts.muons, self.settings.of_toys
+        # Inconclusive if no bin is judged.
+        of_bins = decisive(((each.verdict, self._held(each)) for each in bins), self.settings.strict)
         return Judgement(
             sigma=self.sigma,
-            verdict=worst([of_bins, domain.pull_sd_verdict, scatter and scatter.verdict, *failed]),
+            verdict=worst([of_bins, scatter and scatter.verdict, *failed]),
             reasons=[*reasons(self.sigma, self.counts, bins, domain, self.place)],
             more=advice(self.toys, tolerance, self.sigma, muons, bins, domain),
             counts=self.counts,
@@ -97,6 +98,10 @@ class Judge:
             overall=self._statistics(np.ones_like(self.inside)),
             domain=domain,
         )
+
+    def _held(self, each: Bin) -> float:
+        """Share of the muons that a bin holds, by true or by recorded hits, whichever is more."""
+        return max(each.muons, each.recorded) / self.counts.muons if self.counts.muons else 0.0
 
     def _bin(self, index: int) -> Bin:
         """The numbers of a bin with their verdicts."""
@@ -137,7 +142,7 @@ class Judge:
 
     def _judge(self, estimate: Estimate, ratio: float, limits: Callable[[float], tuple[float, float]]) -> Estimate:
         """An estimate with the verdict on its ratio, which should be 1, from the intervals of the ratio."""
-        tolerance = self.settings.tolerance
+        tolerance = self.settings.of_toys
         narrow, wide = limits(self.settings.confidence), limits(self.confidence_to_fail)
         if equivalence(*narrow, tolerance) == Verdict.PASS:
             return _judged(estimate, Verdict.PASS)
@@ -152,7 +157,7 @@ class Judge:
         """A root mean square deviation, which should be 0, with its verdict; `se` is that of its square."""
         if rms is None or rms.se is None:
             return rms
-        limit, square = self.settings.tolerance**2, rms.value**2
+        limit, square = self.settings.of_toys**2, rms.value**2
         narrow = mean_interval(square, rms.se, self.settings.confidence)
         wide = mean_interval(square, rms.se, self.confidence_to_fail)
         if narrow[1] <= limit:

@@ -9,7 +9,8 @@ from ..config.schema import ToySettings
 from ..models import Quantity
 from ..statistics.intervals import Verdict, equivalence
 from ..uncertainty.monte_carlo import FEWEST_FOR_ENDS
-from .evidence import OFFSETS, Bin, Counts, DomainStatistics, Estimate, Offset, Shared, Sigma, worst
+from .estimates import worst
+from .evidence import OFFSETS, Bin, Counts, DomainStatistics, Estimate, Offset, Shared, Sigma
 
 MOST_MORE = 100
 """Largest factor of additional toys that is advised."""

@@ -11,7 +11,8 @@ from jaxtyping import Float
 
 from ..statistics.exact_sum import ExactSum
 from ..statistics.intervals import Verdict, equivalence, sd_interval
-from .evidence import Estimate, Expected, Shared, UncertaintyOfMean, worst
+from .estimates import worst
+from .evidence import Estimate, Expected, Shared, UncertaintyOfMean
 
 Matrix = Float[np.ndarray, "systematic systematic"]
 

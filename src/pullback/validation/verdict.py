@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
+from ..config.base import each_layer
+from ..config.schema import Validation
 from ..errors import PullbackError
 from ..files import write_text
-from ..models import Quantity
 from ..statistics.intervals import Verdict
 from ..store import artefact
 from ..store.study_file import Gathering, unpack
@@ -17,14 +19,22 @@ from ..study import shared_parameters
 from ..study.artefact_configs import TallyConfig
 from ..study.batches import Part
 from ..study.blocks import block_count
+from ..study.coverage_bins import PULL_EDGES, unfolded
 from ..study.plan import Study
 from ..study.scan import Point
+from ..uncertainty.budget import LAYER
 from .batch_sums import PointTally
+from .coverage_evidence import SmearedEntry, TruthJudgement
+from .coverage_judgement import CoverageJudge
+from .coverage_reasons import limits
 from .csv_tables import write_config, write_points, write_tables
 from .diagnostics import diagnose
-from .evidence import SIGMAS, Entry, Evidence, evidence_schema, worst
+from .estimates import worst
+from .evidence import SIGMAS, Entry, Evidence, Judgement, evidence_schema
 from .judgement import Judge
+from .pull_judgement import PullJudge
 from .reasons import of_shared, place_of
+from .sentences import TRUTH, answers_of
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +66,7 @@ def validate(study: Study, tallies: Sequence[str | Path], outputs: Outputs) -> N
     """
     gathering = Gathering()
     entries: list[Entry] = []
+    smeared: list[SmearedEntry] = []
     points = {point.label: point for point in study.points}
     among = len(points) * len(study.model.observables)
     for index, (name, file) in enumerate(zip(study.batches, tallies, strict=True)):
@@ -69,16 +80,22 @@ def validate(study: Study, tallies: Sequence[str | Path], outputs: Outputs) -> N
                 found.merge(arrays)
                 if part.last == block_count(part.muons):
                     point, observables = points[part.label], study.model.observables
-                    entries += [_entry(point, part, each, observables, found, among) for each in observables]
+                    entries += [_entry(point, part, index, found, among) for index in range(len(observables))]
+                    smeared += _smeared(point, part, found, len(points))
         log.info("tally %d of %d read: %s", index + 1, len(study.batches), name)
     write_config(study, outputs.config)
     write_points(study, outputs.points)
     content = gathering.write(study, outputs.study)
-    verdict = worst(entry.verdict for entry in entries)
-    name, digest = study.config.study, study.digest
-    Evidence(study=name, verdict=verdict, config_digest=digest, content_digest=content, points=entries).write(
-        outputs.validation
-    )
+    answers = answers_of(study, entries, smeared)
+    Evidence(
+        study=study.config.study,
+        verdict=answers.verdict,
+        config_digest=study.digest,
+        content_digest=content,
+        answers=answers,
+        points=entries,
+        smeared=smeared,
+    ).write(outputs.validation)
     write_text(outputs.schema, evidence_schema())
     write_tables(study, entries, outputs.table, outputs.summary)
 
@@ -94,14 +111,8 @@ def check(validation: str | Path, strict: bool) -> str:
     """
     evidence = Evidence.read(validation)
     verdict = evidence.verdict
-    bad = [entry for entry in evidence.points if entry.verdict == verdict]
-    line = f"{evidence.study}: verdict {verdict}"
-    if verdict != Verdict.PASS:
-        reasons = bad[0].reasons
-        more = [f"and {len(reasons) - 3} more"] if len(reasons) > 3 else []
-        first = f"{bad[0].point}: {bad[0].observable}: {'; '.join([*reasons[:3], *more])}"
-        line += f" ({len(bad)} of {len(evidence.points)}, the first: {first})"
-    line += f"; the evidence is in {Path(validation).with_name('report.html')}"
+    deciding = [each.sentence for each in evidence.answers.each.values() if each.verdict == verdict]
+    line = f"{evidence.study}: verdict {verdict}: {' '.join(deciding)} See {Path(validation).with_name('report.html')}"
     if verdict == Verdict.FAIL or (strict and verdict == Verdict.INCONCLUSIVE):
         raise PullbackError(line)
     return line
@@ -110,12 +121,13 @@ def check(validation: str | Path, strict: bool) -> str:
 def _entry(
     point: Point,
     part: Part[TallyConfig],
-    observable: Quantity,
-    observables: Sequence[Quantity],
+    index: int,
     found: PointTally,
     among: int,
 ) -> Entry:
     """The evidence on one of the observables at a point, one of `among` in the study, from the tally of all muons."""
+    observables = part.model.observables
+    observable = observables[index]
     place = place_of(observable, observables)
     settings, sums = point.config.validation, found.sums[observable.name]
     # The lower edge of the linear domain of this observable.
@@ -128,19 +140,23 @@ def _entry(
     shared = None
     if systematics:
         sigma_eta = shared_parameters.shift_covariance(systematics)
-        shared = sums.shared(sigma_eta, settings.tolerance, settings.confidence)
+        shared = sums.shared(sigma_eta, settings.of_toys, settings.confidence)
         verdicts.append(shared.verdict)
         if shared.verdict != Verdict.PASS:
             reasons.append(f"systematics: {of_shared(shared)}")
+    truth = _truth(part, index, found, claims, among, linear, quoted)
+    reasons += [f"{TRUTH}{reason}" for reason in truth.reasons] if truth else []
     return Entry(
         point=point.label,
         observable=observable.name,
         values=point.values,
-        verdict=worst(verdicts),
+        verdict=worst([*verdicts, truth and truth.verdict]),
+        propagation=worst(verdicts),
+        truth=truth,
         reasons=reasons,
         more=list(dict.fromkeys(advice for judgement in both for advice in judgement.more)),
         linear_valid=quoted.overall.linear_valid,
-        diagnostics=diagnose(linear, quoted, settings.tolerance, settings.confidence),
+        diagnostics=diagnose(linear, quoted, settings.of_toys, settings.confidence),
         linear=linear,
         quoted=quoted,
         chi2_per_ndf=found.chi2_per_ndf,
@@ -149,3 +165,37 @@ def _entry(
         design=sums.design([each.name for each in shared_parameters.design_numbers(part)]),
         shared=shared,
     )
+
+
+def _truth(
+    part: Part[TallyConfig],
+    index: int,
+    found: PointTally,
+    settings: Validation,
+    among: int,
+    linear: Judgement,
+    quoted: Judgement,
+) -> TruthJudgement | None:
+    """Whether the intervals of one of the observables hold the truth; None for recorded hits."""
+    rows = found.coverage.of("rows")
+    if not rows:
+        return None
+    sources = [name for name in shared_parameters.sources_of(part) if name.startswith(LAYER)]
+    judge = CoverageJudge(part.model, index, rows, settings, among)
+    edges = judge.series.edges
+    muons = [sum(each.muons for each in quoted.bins if low <= each.low < high) for low, high in pairwise(edges)]
+    truth = judge.result(muons, sources)
+    if linear.domain.pull_sd_verdict != Verdict.FAIL or not linear.domain.pulls:
+        return truth
+    reason = f"width of pulls in the linear domain is {limits(linear.domain.pulls.sd)}"
+    return truth.model_copy(update={"verdict": Verdict.FAIL, "reasons": [*truth.reasons, reason]})
+
+
+def _smeared(point: Point, part: Part[TallyConfig], found: PointTally, among: int) -> list[SmearedEntry]:
+    """The smeared muons of a point, one of `among`, against their truth; none for recorded hits."""
+    sums, detector = found.coverage.of("pulls"), point.config.detector
+    if not sums:
+        return []
+    efficiency = each_layer(detector.efficiency, max(part.model.layers) + 1)
+    names = [each.name for each in unfolded(part.model)]
+    return [PullJudge(sums, point.config.validation, among).result(point.label, names, efficiency, PULL_EDGES)]

@@ -68,7 +68,7 @@ def closure(subject: Subject) -> Canvas:
     for top, bottom, (each, title, near) in zip(tops, bottoms, views, strict=False):
         toys = _spread_of(each)
         _sigmas(top, toys, one_hit=subject.one_hit)
-        _ratios(bottom, toys, subject.settings.tolerance, one_hit=subject.one_hit)
+        _ratios(bottom, toys, subject.settings.of_toys, one_hit=subject.one_hit)
         _limit_values((top, bottom), toys, mark=subject.one_hit, near=near)
         top.set_title(title)
         bottom.set_xlabel(axis(each.quantity))

@@ -244,7 +244,7 @@ def _pulls(subject: Subject) -> Canvas:
 def _ends(subject: Subject) -> Canvas:
     found = of_bins(subject.observables)
     canvas, grid = panels(len(found), *_size(found), most=2)
-    tolerance = subject.settings.tolerance
+    tolerance = subject.settings.of_toys
     for axes, panel in zip(grid, found, strict=True):
         axes.axhspan(-tolerance, tolerance, color=GREY, alpha=0.25, lw=0)
         axes.axhline(0, color="black", lw=0.6)

@@ -69,7 +69,7 @@ def _scan(study: Study, evidence: Evidence, figure: Figure) -> Canvas:
     where = np.array([[points[each.point][name] for name in names] for each in own])
     units = {name: unit_of(name, study.config) for name in names}
     labels = [f"{name} ({unit})" if unit else name for name, unit in units.items()]
-    tolerance = study.config.validation.tolerance
+    tolerance = study.config.validation.of_toys
     for axes, (quantity, own, panel) in zip(grid.flat, cells, strict=False):
         words = panel.words.format(symbol=quantity.symbol, unit=quantity.unit).replace(" (1)", "")
         axes.set(title=f"{quantity.symbol}: {words}" if len(observables) > 1 else words, xlabel=labels[0])

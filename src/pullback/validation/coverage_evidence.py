@@ -1,0 +1,169 @@
+"""The types of the evidence on whether the truth is covered."""
+
+from __future__ import annotations
+
+from typing import Literal, final
+
+from ..statistics.intervals import Verdict
+from ..store.evidence_file import Number, Record, Unbounded
+from .estimates import Estimate, NotJudged
+
+Interval = Literal["linear68", "linear95", "interval68", "interval95", "confidence68", "confidence95"]
+"""Linear ±1 σ and ±1.96 σ, coverage intervals (JCGM 101) and confidence intervals."""
+
+
+@final
+class Coverage(Record):
+    """Share of the toys around true hits whose interval holds the truth, for each kind of interval."""
+
+    linear68: Estimate | None = None
+    """±1 σ by linear propagation."""
+    linear95: Estimate | None = None
+    """±1.96 σ by linear propagation."""
+    interval68: Estimate | None = None
+    """68.27 % coverage interval (JCGM 101), which near a fold is no confidence interval."""
+    interval95: Estimate | None = None
+    """95 % coverage interval (JCGM 101)."""
+    confidence68: Estimate | None = None
+    """68.27 % confidence interval; judged."""
+    confidence95: Estimate | None = None
+    """95 % confidence interval; judged."""
+
+    def of(self, interval: Interval) -> Estimate | None:
+        """That of one kind of interval."""
+        return getattr(self, interval)
+
+    def confidence(self, level: Literal["68", "95"]) -> Estimate | None:
+        """That of a confidence interval."""
+        return self.confidence68 if level == "68" else self.confidence95
+
+
+@final
+class TruthBin(Record):
+    """Toys around true hits in a bin of the distance of the truth from a fold."""
+
+    low: float
+    """Lower edge, in σ of the quantities that fold."""
+    high: Unbounded
+    """Upper edge; null if the bin has none."""
+    muons: int
+    """Muons of the point in the bin."""
+    share: Number | None = None
+    """Their share of all muons of the point."""
+    truths: int
+    """True hits with toys."""
+    toys: int
+    """Toys of all of them, with a value."""
+    without: int
+    """Toys without a confidence interval."""
+    predicted_bias: Number | None = None
+    """Predicted bias at the truth, over the predicted standard deviation, averaged over truths."""
+    bias: Estimate | None = None
+    """Mean of recorded minus true, less the predicted bias, over the predicted standard deviation; should be 0."""
+    pull_mean: Number | None = None
+    """Mean of (recorded − true)/linear σ."""
+    pull_sd: Estimate | None = None
+    """Its standard deviation; judged, and should be 1, without a fold."""
+    coverage: Coverage
+    """How often each kind of interval holds the truth."""
+    verdict: Verdict | NotJudged
+    """The worst verdict on a number of the bin, or why it has none."""
+
+    @property
+    def judged(self) -> list[tuple[str, Estimate]]:
+        """The estimates that have a verdict, with their names."""
+        named = {"bias": self.bias, "pull_sd": self.pull_sd}
+        named |= {"confidence68": self.coverage.confidence68, "confidence95": self.coverage.confidence95}
+        return [(name, each) for name, each in named.items() if each is not None and each.verdict is not None]
+
+
+@final
+class LayerShare(Record):
+    """Share of a layer in the variance of an observable."""
+
+    source: str
+    """The layer."""
+    toys: Estimate
+    """Its share by regression of toys on the deviations of hits, less the quoted share; should be 0."""
+    quoted: Number
+    """The quoted share of the same muons."""
+
+
+@final
+class TruthJudgement(Record):
+    """Whether the intervals of one observable at one scan point hold the truth as often as they say."""
+
+    verdict: Verdict
+    """The worst verdict on its bins and budget."""
+    reasons: list[str]
+    """Why it is not a pass."""
+    at_least: bool
+    """Whether coverage above nominal is right too: no exact interval is claimed."""
+    bins: list[TruthBin]
+    """In order of the distance from the fold."""
+    budget: list[LayerShare]
+    """The budget by layers; empty with a single source."""
+
+
+@final
+class PullBin(Record):
+    """Pulls of the muons in a bin of a true quantity."""
+
+    low: Unbounded
+    """Lower edge, in σ, with its sign; null if the bin has none."""
+    high: Unbounded
+    """Upper edge."""
+    muons: int
+    """Number of pulls."""
+    mean: Estimate
+    """Should be 0."""
+
+
+@final
+class QuantityPulls(Record):
+    """Pulls of all muons of a point in a quantity that does not fold."""
+
+    quantity: str
+    """An observable, or a signed quantity that folds into one."""
+    muons: int
+    """Number of pulls."""
+    mean: Estimate
+    """Should be 0."""
+    sd: Estimate
+    """Standard deviation; should be 1."""
+    bins: list[PullBin]
+    """By the true quantity."""
+    blocks: Estimate | None = None
+    """Scatter of the means of blocks over that of independent muons; should be 1; absent for one block."""
+    repeated: Number | None = None
+    """Mean correlation of the pulls at the same place in consecutive blocks; should be 0."""
+    verdict: Verdict
+    """The worst verdict on these numbers."""
+
+
+@final
+class LayerHits(Record):
+    """Share of the muons that have a hit in a layer, or in all of them."""
+
+    layer: str
+    """The layer, or all layers."""
+    found: Estimate
+    """The share."""
+    expected: Number
+    """The efficiency, or the product of all."""
+
+
+@final
+class SmearedEntry(Record):
+    """The smeared muons of a scan point against their truth."""
+
+    point: str
+    """Label of the scan point."""
+    verdict: Verdict
+    """The worst verdict on pulls and hits."""
+    reasons: list[str]
+    """Why it is not a pass."""
+    pulls: list[QuantityPulls]
+    """By quantity."""
+    hits: list[LayerHits]
+    """By layer; empty for a detector that loses no hit and has lost none."""

@@ -1,0 +1,131 @@
+"""Is the truth covered? Judgement of the smeared muons themselves, by their pulls in quantities that do not fold.
+
+Judged are the mean of pulls over all muons, in bins of the true quantity and from block to block, their width, whether
+blocks repeat each other's noise, and the hits that each layer loses. In a quantity that does not fold, no bias is
+predicted: a shift, a gain and shared noise are seen.
+
+How often intervals hold the truth is measured by toys, as many as are needed. The muons of a study are as many as they
+are: they can only contradict, and numbers that they cannot settle decide nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+
+from ..config.schema import Validation
+from ..statistics.intervals import Verdict
+from .coverage_evidence import LayerHits, PullBin, QuantityPulls, SmearedEntry
+from .coverage_reasons import REPEATED, of_hits, of_pulls
+from .coverage_sums import total
+from .estimates import Criteria, Estimate
+
+FEWEST_IN_BIN = 30
+"""Minimum pulls in a bin to judge their mean."""
+
+FEWEST_BLOCKS = 2
+"""Minimum blocks to compare their means."""
+
+BLOCK_TOLERANCE = 0.2
+"""Largest deviation from 1 of the scatter of the means of blocks, over that of independent muons."""
+
+HIT_TOLERANCE = 0.01
+"""Largest deviation of the share of muons with a hit from the efficiency."""
+
+Sums = Mapping[str, np.ndarray]
+
+
+class PullJudge:
+    """Judges the pulls of all muons of a point from the sums of its blocks."""
+
+    def __init__(self, sums: Sums, settings: Validation, among: int):
+        """Judge one of `among` points of the study."""
+        self.sums, self.settings = sums, settings
+        quantities, bins = sums["count"].shape[1:]
+        self.criteria = Criteria.among(settings.confidence, among * (quantities * (bins + 3) + sums["seen"].shape[1]))
+
+    def result(
+        self, point: str, quantities: Sequence[str], efficiency: Sequence[float], edges: Sequence[float]
+    ) -> SmearedEntry:
+        """The judgement of a point, by the names of its quantities and the efficiency of each of its layers."""
+        pulls = [each for index, name in enumerate(quantities) if (each := self._pulls(index, name, edges))]
+        hits = self._hits(efficiency)
+        found = [*(each.verdict for each in pulls), *(each.found.verdict for each in hits)]
+        reasons = [reason for each in pulls for reason in of_pulls(each)] + [*of_hits(hits)]
+        return SmearedEntry(point=point, verdict=_contradicted(found), reasons=reasons, pulls=pulls, hits=hits)
+
+    def _pulls(self, index: int, name: str, edges: Sequence[float]) -> QuantityPulls | None:
+        """The pulls of a quantity; None for fewer than two."""
+        count, sums, square = (self.sums[field][:, index] for field in ("count", "sum", "square"))
+        by_bin = [total(each) for each in (count, sums, square)]
+        muons, mean = int(by_bin[0].sum()), float(by_bin[1].sum())
+        if muons < 2:
+            return None
+        mean /= muons
+        sd = math.sqrt(max(0.0, float(by_bin[2].sum()) - muons * mean**2) / (muons - 1))
+        tolerance = self.settings.of_truth
+        bins = [*self._bins(by_bin[0], by_bin[1], edges, sd)]
+        blocks, repeated = self._blocks(count.sum(axis=1), sums.sum(axis=1), sd), self._repeated(index)
+        judged = self.criteria.mean(mean, sd / math.sqrt(muons), tolerance)
+        width = self.criteria.width(sd, muons - 1, tolerance)
+        verdicts = [judged.verdict, width.verdict, blocks and blocks.verdict, *(each.mean.verdict for each in bins)]
+        verdicts += [Verdict.FAIL] if repeated is not None and abs(repeated) > REPEATED else []
+        return QuantityPulls(
+            quantity=name,
+            muons=muons,
+            mean=judged,
+            sd=width,
+            bins=bins,
+            blocks=blocks,
+            repeated=repeated,
+            verdict=_contradicted(verdicts),
+        )
+
+    def _bins(self, count: np.ndarray, sums: np.ndarray, edges: Sequence[float], sd: float) -> Iterator[PullBin]:
+        """The mean pulls in bins of the true quantity with enough muons."""
+        limits = zip((-math.inf, *edges), (*edges, math.inf), strict=True)
+        for (low, high), number, each in zip(limits, count.tolist(), sums.tolist(), strict=True):
+            if number >= FEWEST_IN_BIN:
+                mean = self.criteria.mean(each / number, sd / math.sqrt(number), self.settings.of_truth)
+                yield PullBin(low=low, high=high, muons=int(number), mean=mean)
+
+    def _blocks(self, count: np.ndarray, sums: np.ndarray, sd: float) -> Estimate | None:
+        """Scatter of the means of blocks over that expected of independent muons."""
+        known = count > 0
+        if known.sum() < FEWEST_BLOCKS or not sd:
+            return None
+        count, means = count[known], sums[known] / count[known]
+        mean = float((count * means).sum() / count.sum())
+        freedom = len(count) - 1
+        scatter = math.sqrt(float((count * (means - mean) ** 2).sum()) / freedom) / sd
+        return self.criteria.width(scatter, freedom, BLOCK_TOLERANCE)
+
+    def _repeated(self, index: int) -> float | None:
+        """Mean correlation of the pulls at the same place in consecutive blocks."""
+        first = self.sums["first"][:, index]
+        before, after = first[:-1].ravel(), first[1:].ravel()
+        known = np.isfinite(before) & np.isfinite(after)
+        if known.sum() < FEWEST_IN_BIN:
+            return None
+        before, after = before[known], after[known]
+        power = math.sqrt(float((before**2).sum() * (after**2).sum()))
+        return float((before * after).sum()) / power if power else None
+
+    def _hits(self, efficiency: Sequence[float]) -> list[LayerHits]:
+        """The share of muons with a hit, in each layer and in all of them."""
+        seen, muons = self.sums["seen"].sum(axis=0), int(self.sums["muons"].sum())
+        expected = [*efficiency, math.prod(efficiency)]
+        if not muons or (min(expected) == 1 and (seen == muons).all()):
+            return []
+        names = [*(f"layer {layer}" for layer in range(len(efficiency))), "all layers"]
+        return [
+            LayerHits(layer=name, found=self.criteria.share(int(number), muons, target, HIT_TOLERANCE), expected=target)
+            for name, number, target in zip(names, seen.tolist(), expected, strict=True)
+        ]
+
+
+def _contradicted(verdicts: Iterable[Verdict | None]) -> Verdict:
+    """Fail if any number fails; numbers that the muons cannot settle decide nothing."""
+    return Verdict.FAIL if Verdict.FAIL in verdicts else Verdict.PASS
