@@ -92,6 +92,13 @@ NOISE = {
 }
 POSITIONS = {"source.x_min": Range(-1e6, 0), "source.x_max": Range(1e-9, 1e6)}
 COSMIC = {"source.cosmic.zenith_max": Range(1e-9, 1.5), "source.cosmic.momentum": Range(0.1, 1e5)}
+BEAM = {
+    "source.beam.slope_x": Range(-1, 1),
+    "source.beam.slope_y": Range(-1, 1),
+    "source.beam.spread": Range(0, 1),
+    "source.beam.momentum": Range(0.1, 1e5),
+}
+SPOT = {"source.beam.spot": Range(0, 1), "source.beam.x": Range(-1, 1), "source.beam.y": Range(-1, 1)}
 VOLUME = {
     "source.volume.z": Range(-0.1, 0.1),
     "source.volume.thickness": Range(0, 0.5),
@@ -272,6 +279,25 @@ def recorded(draw: st.DrawFn, model: Chosen) -> tuple[dict[str, Any], dict[str, 
 
 
 @st.composite
+def muons(draw: st.DrawFn, beside: dict[str, Range]) -> tuple[dict[str, Range], dict[str, Any]]:
+    """The numbers of a simulated source, and some of its other keys."""
+    numbers, keys = POSITIONS | beside, {}
+    if beside and draw(st.booleans()):
+        keys["source.cosmic.spectrum"] = draw(st.sampled_from(["fixed", "sea_level"]))
+    elif beside:
+        numbers = BEAM | {name: each for name, each in numbers.items() if name not in COSMIC}
+        keys["source.beam.slope_y"] = draw(BEAM["source.beam.slope_y"].values)
+        if draw(st.booleans()):
+            numbers = SPOT | {name: each for name, each in numbers.items() if name not in POSITIONS}
+            keys["source.beam.spot"] = draw(SPOT["source.beam.spot"].values)
+    if "source.volume.thickness" in beside and draw(st.booleans()):
+        del numbers["source.volume.radiation_length"]
+        keys["source.volume.material"] = draw(st.sampled_from(["water", "standard_rock", "lead"]))
+        keys["source.volume.energy_loss"] = draw(st.sampled_from(["none", "bethe"]))
+    return numbers, keys
+
+
+@st.composite
 def scans(draw: st.DrawFn, numbers: Mapping[str, Range], most: int) -> tuple[dict[str, Any] | None, dict[str, str]]:
     """A scan of any form over some numbers, in any order, and the file of its table."""
     form = draw(st.sampled_from(["none", "product", "zip", "table"]))
@@ -325,10 +351,9 @@ def configs(draw: st.DrawFn, *, small: bool = False) -> Written:
     keys = {"study": draw(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,20}", fullmatch=True)), **model.keys}
     files = dict(model.files)
     if draw(st.sampled_from(["simulated", "simulated", "recorded"])) == "simulated":
-        numbers |= POSITIONS | model.beside
-        keys |= draw(st.sampled_from([{}, {"source.kind": "simulated"}])) | _some(draw, POSITIONS | model.beside)
-        if model.beside and draw(st.booleans()):
-            keys["source.cosmic.spectrum"] = draw(st.sampled_from(["fixed", "sea_level"]))
+        more, given = draw(muons(model.beside))
+        numbers |= more
+        keys |= draw(st.sampled_from([{}, {"source.kind": "simulated"}])) | _some(draw, more) | given
     else:
         hits, file = draw(recorded(model))
         del numbers["source.muons"]

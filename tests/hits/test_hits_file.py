@@ -20,7 +20,7 @@ import pyarrow.parquet
 import pytest
 from running import PROJECT, Run
 
-from pullback.config.schema import Recorded
+from pullback.config.source_schema import Recorded
 from pullback.errors import PullbackError
 from pullback.hits import csv, hdf5, hits_file
 from pullback.hits.hits_file import source_of

@@ -36,7 +36,8 @@ def test_angle_and_displacement_as_scattering_along_the_way_has_them():
         offset += (slope + kick / 2) * path / slices
         slope += kick
     ones = np.ones(muons)
-    angle, shift = angle_and_displacement(rng.normal(size=(muons, 2)), theta0 * ones, path * ones)
+    arm, arm_sd = path / 2 * ones, path / math.sqrt(12) * ones
+    angle, shift = angle_and_displacement(rng.normal(size=(muons, 2)), theta0 * ones, arm, arm_sd)
     np.testing.assert_allclose(np.cov(angle, shift), np.cov(slope, offset), rtol=8 / math.sqrt(muons))
     assert np.corrcoef(angle, shift)[0, 1] == pytest.approx(math.sqrt(3) / 2, abs=1 / math.sqrt(muons))
 

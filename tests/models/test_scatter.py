@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import torch
 from oracles import scattered
+from scipy import integrate
 
 from pullback import propagate, propagate_distribution, random_stream
 from pullback.config.model_schema import Scatter
 from pullback.errors import PullbackError
 from pullback.models import NO_FOLD, load_model
+from pullback.models.energy_loss import MATERIALS, bethe
 from pullback.models.multiple_scattering import highland
 from pullback.models.scatter import covariance, fitted, generate, infer_scatter, intersect_layers
 
@@ -23,8 +25,9 @@ NAMES = ["theta_in", "theta_out", "dtheta_x", "dtheta_y", "theta_msc", "poca_x",
 
 def source(**volume):
     cosmic = SimpleNamespace(zenith_max=1.0, spectrum="fixed", momentum=3.0)
-    box = {"z": 0.1, "thickness": 0.2, "radiation_length": 0.01757} | volume
-    return SimpleNamespace(x_min=-1.0, x_max=1.0, cosmic=cosmic, volume=SimpleNamespace(**box))
+    box = {"z": 0.1, "thickness": 0.2, "radiation_length": 0.01757, "material": "iron", "energy_loss": "none"} | volume
+    constants = dict.fromkeys(("density", "z_over_a", "excitation"))
+    return SimpleNamespace(x_min=-1.0, x_max=1.0, cosmic=cosmic, beam=None, volume=SimpleNamespace(**constants, **box))
 
 
 def tensor(values, **options):
@@ -167,7 +170,7 @@ def test_true_hits_lie_on_the_true_lines():
     assert hits.shape == (2000, 10)
     np.testing.assert_array_equal(intersect_layers(drawn, z_upper=tensor(UPPER), z_lower=tensor(LOWER)).numpy(), hits)
     found = dict(zip(NAMES, infer(tensor(hits)).numpy().T, strict=True))
-    x, y, px, py, _, _, qx, qy, top, bottom = drawn.T
+    x, y, px, py, _, _, qx, qy, top, bottom, momentum = drawn.T
     np.testing.assert_allclose(found["theta_in"], np.arctan(np.hypot(px, py)), rtol=1e-9)
     np.testing.assert_allclose(found["theta_out"], np.arctan(np.hypot(qx, qy)), rtol=1e-9)
     np.testing.assert_allclose(found["dtheta_x"], np.arctan(qx) - np.arctan(px), rtol=1e-6, atol=1e-13)
@@ -175,6 +178,7 @@ def test_true_hits_lie_on_the_true_lines():
     assert (top == 0.2).all()
     assert bottom == pytest.approx(0.0)
     assert np.abs([x, y]).max() <= 1
+    assert set(momentum) == {3.0}
 
 
 def test_scattering_has_the_spread_and_correlation_of_highland():
@@ -220,6 +224,49 @@ def test_muons_that_are_turned_back_have_no_line_below():
     assert 0.5 < gone.mean() < 1
     hits = intersect_layers(drawn, [2.0, 1.5], [-1.0, -2.0])
     assert (np.isnan(hits).sum(axis=1) == 4 * gone).all()
+
+
+def test_muons_that_lose_energy_scatter_as_highland_integrated_along_their_path():
+    """Of vertical muons that slow from 1 to 0.52 GeV/c, against 0.4 m of iron followed in thin slices."""
+    slowing = source(thickness=0.4, energy_loss="bethe")
+    slowing.cosmic.zenith_max, slowing.cosmic.momentum = 1e-6, 1.0
+    muons, slices, length = 40_000, 400, 0.4
+    x, y, px, py, x_below, y_below, qx, qy, *_ = generate(random_stream(2, "truth"), muons, slowing).T
+    p, mass, inverse = 1.0, 0.1056583755, []
+    for _ in range(slices):
+        loss = 0.1 * 7.874 * float(bethe(p, MATERIALS["iron"].material)) * length / slices  # GeV
+        inverse.append((p**2 + mass**2) / p**4)
+        p = math.sqrt((math.hypot(p, mass) - loss) ** 2 - mass**2)
+    inverse, left = np.array(inverse), length * (1 - (np.arange(slices) + 0.5) / slices)
+    beta2 = 1 / (1 + mass**2 * inverse.mean())
+    log = 1 + 0.038 * math.log(length / 0.01757 / beta2)
+    of_slice = (13.6e-3 * log) ** 2 * inverse * length / slices / 0.01757
+    square, mixed, shifts = (float((of_slice * left**power).sum()) for power in (0, 1, 2))
+    expected = [[square, mixed], [mixed, shifts]]
+    for angle, shift in ((np.arctan(qx - px), x - x_below), (np.arctan(qy - py), y - y_below)):
+        found = np.cov(angle, shift)
+        np.testing.assert_allclose(found, expected, rtol=6 / math.sqrt(muons))
+        assert found[0, 0] > 1.5 * highland(1.0, 0.4, 0.01757) ** 2
+
+
+def test_muons_that_stop_have_no_line_below():
+    slowing = source(thickness=0.5, energy_loss="bethe")
+    slowing.cosmic.momentum = 0.9
+    of_one_step = lambda p: 10 * p / math.hypot(p, 0.1056583755) / 7.874 / float(bethe(p, MATERIALS["iron"].material))  # noqa: E731
+    reach = integrate.quad(of_one_step, 0.0106, 0.9)[0]  # m
+    drawn = generate(random_stream(1, "truth"), 5000, slowing)
+    path, stopped = 0.5 * np.sqrt(1 + drawn[:, 2] ** 2 + drawn[:, 3] ** 2), np.isnan(drawn[:, 4:8])
+    assert np.isfinite(drawn[:, [0, 1, 2, 3, 8, 9]]).all()
+    assert (stopped.all(axis=1) == stopped.any(axis=1)).all()
+    stopped = stopped[:, 0]
+    assert stopped[path > reach].all()
+    assert stopped[path < reach].mean() < 0.003  # those that are deflected past the horizontal
+    assert not stopped[path < 0.9 * reach].any()
+    assert 500 < stopped.sum() < 3000
+    hits = intersect_layers(drawn, z_upper=UPPER, z_lower=LOWER)
+    assert (np.isnan(hits).any(axis=1) == stopped).all()
+    values = infer(tensor(hits[stopped]))
+    assert values.isnan().int().sum(dim=0).tolist() == [0] + [stopped.sum()] * 7
 
 
 def test_layers_in_the_volume_are_refused():

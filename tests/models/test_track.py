@@ -13,7 +13,8 @@ from pullback.config.model_schema import Track
 from pullback.models import load_model
 from pullback.models.track import covariance, fitted, generate, infer_track, intersect_layers
 
-SOURCE = SimpleNamespace(x_min=-1.0, x_max=3.0, cosmic=SimpleNamespace(zenith_max=1.0))
+COSMIC = SimpleNamespace(zenith_max=1.0, spectrum="fixed", momentum=3.0)
+SOURCE = SimpleNamespace(x_min=-1.0, x_max=3.0, cosmic=COSMIC, beam=None)
 
 
 def tensor(values, **options):

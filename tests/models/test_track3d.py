@@ -13,7 +13,8 @@ from pullback.config.model_schema import Track3d
 from pullback.models import load_model
 from pullback.models.track3d import covariance, fitted, generate, infer_track3d, intersect_layers
 
-SOURCE = SimpleNamespace(x_min=-1.0, x_max=3.0, cosmic=SimpleNamespace(zenith_max=1.0))
+COSMIC = SimpleNamespace(zenith_max=1.0, spectrum="fixed", momentum=3.0)
+SOURCE = SimpleNamespace(x_min=-1.0, x_max=3.0, cosmic=COSMIC, beam=None)
 Z, RESOLUTION = [1.5, 0.0, 0.4, 1.1], [100.0, 50.0, 200.0, 80.0]
 
 

@@ -15,7 +15,7 @@ import uproot
 from running import PROJECT, Run, files_in
 
 from pullback.cli import main
-from pullback.config.schema import Recorded
+from pullback.config.source_schema import Recorded
 from pullback.errors import PullbackError
 from pullback.hits.hits_file import source_of
 from pullback.store import artefact, export

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_
 
 from ..errors import shown
 from ..models import NO_FOLD
-from .base import Metres, Radians, Section, nearest
+from .base import GeV, Metres, Radians, Section, nearest
 from .hints import of_value
 
 RESULTS_OF = (
@@ -68,6 +68,12 @@ Heights = Annotated[
 ]
 
 
+OF_MOMENTUM = (
+    "momentum that `theta0` belongs to: it scales as 1/(βcp) with the momentum of each muon, where that is known; "
+    "default: the same `theta0` for all muons"
+)
+
+
 class ModelSection(Section):
     """A model."""
 
@@ -95,13 +101,14 @@ class _Line(ModelSection):
         """Number of layers."""
         return len(self.z)
 
-    beside: ClassVar[tuple[str, ...]] = ("cosmic",)
+    beside: ClassVar[tuple[str, ...]] = ("cosmic", "beam")
 
     name: str
     z: Heights = Field([0.0, 0.5, 1.0], description="height of each layer")
     theta0: Radians = Field(
         0.0, ge=0, le=1, description="standard deviation of the scattering angle per layer, in one view"
     )
+    theta0_momentum: GeV | None = Field(None, ge=0.1, le=1e5, description=OF_MOMENTUM)
 
 
 class Track(_Line):
@@ -124,7 +131,7 @@ class Scatter(ModelSection):
         """Number of layers."""
         return len(self.z_upper) + len(self.z_lower)
 
-    beside: ClassVar[tuple[str, ...]] = ("cosmic", "volume")
+    beside: ClassVar[tuple[str, ...]] = ("cosmic", "beam", "volume")
 
     name: Literal["scatter"] = Field("scatter", description="one line above and one below a scattering volume")
     z_upper: Heights = Field([0.6, 0.8, 1.0], description="height of each layer above the volume")
@@ -132,6 +139,7 @@ class Scatter(ModelSection):
     theta0: Radians = Field(
         0.0, ge=0, le=1, description="standard deviation of the scattering angle per layer, in one view"
     )
+    theta0_momentum: GeV | None = Field(None, ge=0.1, le=1e5, description=OF_MOMENTUM)
 
 
 def _or_its_name(schema: dict[str, Any]) -> None:

@@ -145,6 +145,9 @@ class Model:
         `deviate(kicks, **parameters)`, simulated deviations of the hits (muon, coordinate) with this covariance, from
         standard normal kicks (muon, coordinate). It takes the parameters of `covariance`, and shares no code with it;
         without it, simulated deviations are drawn from the covariance.
+    momentum : int, optional
+        The column of `generate` with the momentum of each muon, GeV/c, if `covariance` and `deviate` depend on it: the
+        parameter `theta0` then belongs to the momentum `theta0_momentum`, and may be given as one number per muon.
     cost : float
         Cost of quoting a muon, relative to that of a nearly everywhere smooth model; sets the size of jobs.
     fitted : callable, optional
@@ -173,6 +176,7 @@ class Model:
     covariance: Callable[..., Float[Tensor, "*muon coordinate coordinate"]] | None = None
     covariance_uses: tuple[str, ...] = ()
     deviate: Callable[..., Float[Any, "muon coordinate"]] | None = None
+    momentum: int | None = None
     fitted: Callable[..., Float[Tensor, "muon coordinate"]] | None = None
     fitted_uses: tuple[str, ...] = ()
     chi2: Callable[..., Float[Tensor, "muon 2"]] | None = None

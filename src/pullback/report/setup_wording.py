@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
-from ..config.base import each_layer
+from ..config.base import by_view, each_layer
 from ..config.dotted_names import unit_of
 from ..config.model_schema import Own
-from ..config.schema import Recorded, Simulated
+from ..config.source_schema import Beam, Cosmic, Recorded, Simulated, Volume
 from ..detector.noise import width as noise_width
 from ..models import NO_FOLD
 from ..study.plan import Study
@@ -86,19 +86,15 @@ class SetupWording:
         model = self.config.model
         if isinstance(model, Own) and model.draw:
             return f"drawn by {model.draw}() in {model.file}"
-        views = {"track": "x", "one_hit": "x", "own": "each coordinate"}.get(model.name, "x and y")
-        text = f"{views} ~ U({source.x_min:g}, {source.x_max:g}) m"
+        plane = " where they enter the volume" if source.volume else " at z = 0" if source.cosmic or source.beam else ""
+        words = [_positions(source, model.name) + plane]
         if source.cosmic:
-            at = "the middle of the volume" if source.volume else "z = 0"
-            text += f" at {at}, zenith angles as cos² up to {source.cosmic.zenith_max:g} rad"
-        if source.volume and source.cosmic:
-            volume, cosmic = source.volume, source.cosmic
-            least = " and more" if cosmic.spectrum == "sea_level" else ""
-            text += (
-                f"; scattered in {volume.thickness:g} m of radiation length {volume.radiation_length:g} m at "
-                f"z = {volume.z:g} m, at {cosmic.momentum:g} GeV/c{least}"
-            )
-        return text
+            words.append(_cosmic(source.cosmic))
+        if source.beam:
+            words.append(_beam(source.beam, model.name))
+        if source.volume:
+            words.append(_volume(source.volume))
+        return ", ".join(words)
 
     def _detector(self) -> Markup:
         detector, unit = self.config.detector, self.study.model.coordinates[0].unit
@@ -191,3 +187,35 @@ class SetupWording:
             "and is inconclusive otherwise. Judged are the mean over the muons of each bin and, for the quoted σ, also "
             f"the root mean square: {which}"
         )
+
+
+def _positions(source: Simulated, model: str) -> str:
+    if source.beam and source.beam.spot is not None:
+        return _normal("{}", (source.beam.x, source.beam.y), source.beam.spot, model) + " m"
+    views = {"track": "x", "one_hit": "x", "own": "each coordinate"}.get(model, "x and y")
+    return f"{views} ~ U({source.x_min:g}, {source.x_max:g}) m"
+
+
+def _normal(name: str, means: tuple[float, float], widths: float | list[float], model: str) -> str:
+    """Two Gaussian distributions, or that of the only view."""
+    views = "x" if model == "track" else "xy"
+    each = zip(views, means, by_view(widths), strict=False)
+    return ", ".join(f"{name.format(view)} ~ N({mean:g}, {width:g})" for view, mean, width in each)
+
+
+def _cosmic(cosmic: Cosmic) -> str:
+    if cosmic.spectrum == "fixed":
+        return f"zenith angles as cos² up to {cosmic.zenith_max:g} rad, {cosmic.momentum:g} GeV/c"
+    return (
+        f"Reyna's sea-level spectrum above {cosmic.momentum:g} GeV/c up to a zenith angle of {cosmic.zenith_max:g} rad"
+    )
+
+
+def _beam(beam: Beam, model: str) -> str:
+    return f"{_normal('d{}/dz', (beam.slope_x, beam.slope_y), beam.spread, model)}, {beam.momentum:g} GeV/c"
+
+
+def _volume(volume: Volume) -> str:
+    material = f"{volume.material.replace('_', ' ')}, " if volume.material else ""
+    text = f"scattered in {volume.thickness:g} m ({material}radiation length {volume.radiation_length:g} m)"
+    return f"{text} at z = {volume.z:g} m" + {"none": "", "bethe": " with mean energy loss"}[volume.energy_loss]

@@ -29,6 +29,9 @@ FLAG_ATTRIBUTES = {"flag_masks": np.array(list(FLAGS.values()), "u1"), "flag_mea
 COVARIANCE = "x_covariance"
 """The column of recorded covariances of hits."""
 
+MOMENTUM = "momentum"
+"""The column of momenta, of muons that the layers scatter by them."""
+
 
 class ColumnSpec(NamedTuple):
     """A column that each observable has: its name, description, second axis, type and unit.
@@ -281,6 +284,17 @@ def has_covariances(part: Part[ArtefactConfig]) -> bool:
     """Whether the recorded hits of a part have their own covariances."""
     source = part.config.source
     return source.kind == "recorded" and bool(source.sigma or source.covariance)
+
+
+def has_momenta(part: Part[ArtefactConfig]) -> bool:
+    """Whether scattering in the layers depends on the momentum of each muon, and it is known."""
+    source = part.config.source
+    return part.model.momentum is not None and not (source.kind == "recorded" and not source.momentum_column)
+
+
+def of_momenta(out: Writer, part: Part[ArtefactConfig]) -> Column:
+    """Add the column of the momenta of the muons, by which the layers scatter them."""
+    return _add(out, part, Quantity(MOMENTUM, "GeV/c", "momentum of the muon; NaN: unknown"))
 
 
 def of_covariances(out: Writer, part: Part[ArtefactConfig], shape: tuple[int, ...]) -> Column:

@@ -8,7 +8,8 @@ from pydantic import Field
 
 from ..config.base import Section
 from ..config.model_schema import AnyModel, OneHit, Own, Scatter, Track, Track3d
-from ..config.schema import Coverage, Detector, Recorded, Simulated, ToySettings, Uncertainty
+from ..config.schema import Coverage, Detector, ToySettings, Uncertainty
+from ..config.source_schema import Recorded, Simulated
 
 
 class OneHitName(Section):

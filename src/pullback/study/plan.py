@@ -10,7 +10,8 @@ from typing import Any
 from ..config.base import nearest
 from ..config.dotted_names import numeric_fields, range_of, raw_with_numbers
 from ..config.messages import Together, examine, rests_on
-from ..config.schema import PointConfig, Simulated, StudyConfig, Target, examined
+from ..config.schema import PointConfig, StudyConfig, Target, examined
+from ..config.source_schema import Simulated
 from ..errors import ConfigError, PullbackError
 from ..models import Model, has_fit, load_model
 from ..models.user_file import read_model_file
