@@ -6,7 +6,7 @@ PIP_OPTIONS ?=
 CORES ?= all
 READY := $(VENV)/.ready
 
-.PHONY: run test test-slow lint format docs lock clean
+.PHONY: run test test-slow lint format docs tables lock clean
 
 run: $(READY)
 	$(VENV)/bin/snakemake --cores $(CORES)
@@ -45,6 +45,10 @@ format: $(READY)
 docs: $(READY)
 	$(VENV)/bin/python -m pullback.config.reference config
 	$(VENV)/bin/python -c "from pullback.validation.evidence import evidence_schema; print(evidence_schema(), end='')" > docs/validation.schema.json
+
+# The tables of confidence intervals near folds, which the package carries.
+tables: $(READY)
+	$(VENV)/bin/python -m pullback.statistics.fold_construction
 
 # Pin what is installed now.
 lock: $(READY)

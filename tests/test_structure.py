@@ -146,11 +146,11 @@ def public_names(path: Path) -> set[str]:
 
 
 PLUG_INS = {
-    "models": {"model", "generate", "intersect_layers", "covariance", "chi2"},
+    "models": {"model", "generate", "intersect_layers", "covariance", "chi2", "OBSERVABLES"},
     "hits": {"count", "read"},
     "steps": {"infer_theta", "run_toys"},
 }
-"""Functions that each model, or each reader of a kind of file, has under the same name; and steps, named like rules."""
+"""Names that each model, or each reader of a kind of file, defines alike; and steps, named like rules."""
 
 
 def test_a_public_name_has_one_meaning():

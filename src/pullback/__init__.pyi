@@ -9,6 +9,7 @@ from .statistics.random import random_stream as random_stream
 from .uncertainty.adaptive import adaptive_toys as adaptive_toys
 from .uncertainty.budget import budget_sources as budget_sources
 from .uncertainty.budget import uncertainty_budget as uncertainty_budget
+from .uncertainty.confidence import confidence_interval as confidence_interval
 from .uncertainty.design import mean_sigma_gradient as mean_sigma_gradient
 from .uncertainty.design import solve_target as solve_target
 from .uncertainty.distribution import propagate_distribution as propagate_distribution

@@ -225,7 +225,7 @@ def test_the_point_of_closest_approach():
 @pytest.mark.parametrize("muons", [0, 1])
 def test_few_muons(muons):
     quoted = quote(infer_theta, torch.ones(muons, 1, dtype=DOUBLE, requires_grad=True), covariance=1e-4)
-    assert [tuple(each.shape) for each in quoted] == [(muons, 1)] * 3 + [(muons, 1, 2)] * 2 + [(muons, 1)] * 2
+    assert [tuple(each.shape) for each in quoted] == [(muons, 1)] * 3 + [(muons, 1, 2)] * 4 + [(muons, 1)] * 2
     assert not any(each.requires_grad for each in quoted)
 
 

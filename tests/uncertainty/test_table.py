@@ -36,10 +36,10 @@ def test_numbers_have_two_significant_digits_of_their_error(value, sigma, text):
 
 
 def test_a_short_table():
-    quoted = quote(infer_theta, torch.tensor([0.0, 0.5, float("nan")], dtype=DOUBLE), sigma=0.01)
+    quoted = quote(infer_theta, torch.tensor([0.005, 0.5, float("nan")], dtype=DOUBLE), sigma=0.01)
     assert repr(quoted).splitlines() == [
-        "muon        value ± σ     68 % interval     95 % interval  flags",
-        "   0  0.0000 ± 0.0040  [0.0013, 0.0094]  [0.0002, 0.0149]  not linear",
+        "muon        value ± σ   68 % confidence   95 % confidence  flags",
+        "   0  0.0033 ± 0.0045  [0.0000, 0.0084]  [0.0000, 0.0156]  not linear",
         "   1  0.3218 ± 0.0060  [0.3157, 0.3277]  [0.3099, 0.3335]",
         "   2        nan ± nan        [nan, nan]        [nan, nan]  not finite",
         "3 muons, 1 observable",

@@ -17,6 +17,10 @@ RESULTS_OF = (
     "{}_true",
     "bias_{}",
     "budget_{}",
+    "confidence68_{}",
+    "confidence95_{}",
+    "distance_{}",
+    "distance_{}_true",
     "flag_{}",
     "interval68_{}",
     "interval95_{}",
@@ -172,6 +176,12 @@ class OwnObservable(Section):
         description="the observable whose distance from 0, in σ, determines where linear propagation is valid; "
         "default: this observable; `none`: it is valid at 0 too",
     )
+    folds: list[str] = Field(
+        [],
+        max_length=2,
+        description="one or two other observables, measured with their sign, that fold into this one: it increases "
+        "with their size, √(a² + b²), or, with a `period`, is their azimuth; see docs/models.md",
+    )
     domain: float = Field(
         0.0,
         ge=0,
@@ -257,6 +267,7 @@ class Own(ModelSection):
             if each.fold not in ("", NO_FOLD, *observables):
                 allowed = ", ".join([*observables, NO_FOLD])
                 raise ValueError(f"observables: {each.name}: fold is {each.fold!r}, no observable; allowed: {allowed}")
+            _check_folds(each, self.observables)
         quantities: list[OwnCoordinate | OwnObservable] = [*self.coordinates, *self.observables]
         for quantity in quantities:
             for text in (quantity.unit, quantity.long_name, getattr(quantity, "symbol", "")):
@@ -279,6 +290,22 @@ class Own(ModelSection):
         if layers and (len(layers) < len(coordinates) or {*layers} != {*range(max(layers) + 1)}):
             raise ValueError("coordinates: give all of them a layer, counted from 0 without gaps; or give none")
         return self
+
+
+def _check_folds(observable: OwnObservable, observables: list[OwnObservable]) -> None:
+    """Raise unless the observables that fold into one are others, measured with their sign."""
+    own, folds = f"observables: {observable.name}: folds", observable.folds
+    signed = [each.name for each in observables if each is not observable and not each.folds and not each.period]
+    for name in folds:
+        if name not in signed:
+            which = f"allowed: {', '.join(signed)}" if signed else "there is no other"
+            raise ValueError(f"{own} has {name!r}; it names other observables, without folds or period; {which}")
+    if len({*folds}) < len(folds):
+        raise ValueError(f"{own} has {folds[0]!r} twice; two directions are two observables")
+    if folds and observable.period and len(folds) != 2:
+        raise ValueError(f"{own} must name two observables for an angle with a period, which is their azimuth")
+    if folds and observable.fold == NO_FOLD:
+        raise ValueError(f"{own} names observables that fold into it, but fold is {NO_FOLD}; leave one of the two out")
 
 
 def _check_identifier(name: str) -> None:

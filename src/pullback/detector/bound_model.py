@@ -11,9 +11,11 @@ from torch import Tensor
 
 from ..config.base import each_layer
 from ..models import Model
+from ..models.base import folding
 from ..models.user_file import Call
 from ..study.artefact_configs import DetectedConfig
 from ..study.batches import Part
+from ..uncertainty.folds import folding_of
 
 Parameters = Mapping[str, Tensor]
 """Numbers and lists of a model by name, and the detector's `resolution` per layer."""
@@ -37,8 +39,8 @@ class Inference:
     """A model's inference as a function of hits (muon, coordinate) alone.
 
     Its attributes are those that the library reads from a function: `missing`, whether it accepts missing hits;
-    `periods`, of observables that are angles on a circle; and `refuse`, which raises an error that names the user's
-    file, or None for a built-in model.
+    `periods`, of observables that are angles on a circle; `folding`, the signed quantities that fold into observables;
+    and `refuse`, which raises an error that names the user's file, or None for a built-in model.
     """
 
     def __init__(self, model: Model, parameters: Parameters):
@@ -47,6 +49,7 @@ class Inference:
         periods = tuple(each.period for each in model.observables)
         self.periods = periods if any(periods) else None
         self._infer = partial(model.infer, **{name: parameters[name] for name in model.infer_uses})
+        self.folding = folding_of(self._infer) or folding(self._infer, model.observables)
 
     def __call__(self, hits: Float[Tensor, "muon coordinate"]) -> Float[Tensor, "muon observable"]:
         """The observables of each muon."""

@@ -7,17 +7,20 @@ section. Importing it does not import torch, which simulation does not need.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
 
 from ..uncertainty.arrays import Tensor
+from ..uncertainty.folds import Fold, Folding, only_columns
 
 MODULES = {"own": "user"}
 """Modules whose name differs from that of the model."""
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 NO_FOLD = "none"
 """The `fold` of an observable for which linear propagation is valid at 0 too."""
@@ -30,6 +33,9 @@ class Quantity(NamedTuple):
     whose distance from 0, in σ, determines where linear propagation is valid; the default is the observable itself, and
     `NO_FOLD` means no fold. `domain` is the smallest distance from the fold, in σ, at which linear propagation is
     valid, if larger than the config's `validation.domain`.
+
+    `folds` names the one or two signed quantities of which the observable is an increasing function of the length or,
+    with a `period`, the azimuth: other observables, or quantities of the model's own (`with_folds`).
     """
 
     name: str
@@ -39,6 +45,47 @@ class Quantity(NamedTuple):
     period: float = 0.0
     fold: str = ""
     domain: float = 0.0
+    folds: tuple[str, ...] = ()
+
+
+def folding(
+    infer: Callable[..., Tensor],
+    observables: Sequence[Quantity],
+    signed: Callable[..., Tensor] | None = None,
+    names: Sequence[str] = (),
+) -> Folding:
+    """What an inference with these observables says of its folds.
+
+    Signed quantities are columns `names` of `signed`, with the arguments of `infer`; without it, other observables. An
+    observable with neither `folds` nor `NO_FOLD` is undeclared, unless it is one of a built-in model (`with_folds`).
+    """
+    own = list(dict.fromkeys(name for each in observables for name in each.folds)) if signed is None else list(names)
+    columns = None
+    if signed is None:
+        places = [each.name for each in observables]
+        columns = tuple(places.index(name) for name in own)
+        signed = only_columns(infer, columns)
+    folds = [Fold(tuple(map(own.index, each.folds)), bool(each.period)) if each.folds else None for each in observables]
+    undeclared = [index for index, each in enumerate(observables) if not each.folds and each.fold != NO_FOLD]
+    return Folding(signed, tuple(folds), columns, tuple(undeclared))
+
+
+def fold_places(observables: Sequence[Quantity]) -> tuple[int | None, ...]:
+    """For each observable the one whose folds determine its distance from a fold: itself, that of `fold`, or none."""
+    with_folds = {each.name: index for index, each in enumerate(observables) if each.folds}
+    return tuple(with_folds.get(each.name if each.folds else each.fold) for each in observables)
+
+
+def with_folds(
+    observables: Sequence[Quantity], signed: Callable[..., Tensor] | None = None, names: Sequence[str] = ()
+) -> Callable[[Function], Function]:
+    """Decorate the inference of a built-in model with its `folding`; all of its folds are declared."""
+
+    def declared(infer: Function) -> Function:
+        vars(infer)["folding"] = folding(infer, observables, signed, names)._replace(undeclared=())
+        return infer
+
+    return declared
 
 
 @runtime_checkable
@@ -98,6 +145,9 @@ class Model:
         Cost of quoting a muon, relative to that of a nearly everywhere smooth model; sets the size of jobs.
     chi2 : callable, optional
         `chi2(hits, **parameters)`, χ² and its degrees of freedom (muon, 2).
+    squared : tuple of str
+        Observables that are exactly the length of the quantities of their folds, and whose squares without bias are
+        quoted too.
     """
 
     coordinates: tuple[Quantity, ...]
@@ -115,6 +165,7 @@ class Model:
     chi2: Callable[..., Float[Tensor, "muon 2"]] | None = None
     chi2_uses: tuple[str, ...] = ()
     cost: float = 1.0
+    squared: tuple[str, ...] = ()
 
 
 def load_model(section: NamedSection, sha256: str | None = None) -> Model:

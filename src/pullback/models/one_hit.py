@@ -8,9 +8,17 @@ from jaxtyping import Float
 from ..uncertainty.arrays import Tensor
 from ..uncertainty.elementwise import magnitude
 from . import Model, NamedSection, Quantity
-from .base import UniformSource, uniform
+from .base import UniformSource, uniform, with_folds
+
+OBSERVABLES = (Quantity("theta", "rad", "angle from the vertical", "θ", folds=("slope",)),)
 
 
+def slope(hits: Float[Tensor, "muon 1"], dz: float | Float[Tensor, ""] = 1.5) -> Float[Tensor, "muon 1"]:
+    """The slope x/dz of each muon, with its sign; θ = arctan|x/dz|."""
+    return hits / dz
+
+
+@with_folds(OBSERVABLES, slope, ["slope"])
 def infer_theta(hits: Float[Tensor, "muon 1"], dz: float | Float[Tensor, ""] = 1.5) -> Float[Tensor, "muon 1"]:
     """Angle of each muon from the vertical: θ = arctan(|x| / dz).
 
@@ -64,7 +72,7 @@ def model(section: NamedSection) -> Model:
     """The model with the parameters of a config's section: `dz`, which drawing true hits does not need."""
     return Model(
         coordinates=(Quantity("x", "m", "position on the layer", "x"),),
-        observables=(Quantity("theta", "rad", "angle from the vertical", "θ"),),
+        observables=OBSERVABLES,
         infer=infer_theta,
         generate=generate,
         layers=(0,),

@@ -12,7 +12,7 @@ from ..errors import ConfigError
 from ..uncertainty import elementwise
 from ..uncertainty.arrays import Tensor
 from . import NO_FOLD, Model, Quantity, cosmic_rays, line_fit
-from .base import uniform
+from .base import uniform, with_folds
 from .cosmic_rays import CosmicSource
 from .line_fit import LayerHeights, LayerNumbers, View
 from .multiple_scattering import angle_and_displacement, highland, layer_covariance
@@ -42,6 +42,91 @@ class VolumeSource(CosmicSource, Protocol):
     volume: VolumeSection
 
 
+_POINT, _NEAR = "the point of closest approach", 10.0  # σ of θ_msc, within which linear propagation is not valid
+
+OBSERVABLES = (
+    Quantity("theta_in", "rad", "zenith angle above", "θ_in", folds=("px", "py")),
+    Quantity("theta_out", "rad", "zenith angle below", "θ_out", folds=("qx", "qy")),
+    Quantity("dtheta_x", "rad", "change of the angle in view x", "Δθ_x", fold=NO_FOLD),
+    Quantity("dtheta_y", "rad", "change of the angle in view y", "Δθ_y", fold=NO_FOLD),
+    Quantity("theta_msc", "rad", "scattering angle", "θ_msc", folds=("deflection_x", "deflection_y")),
+    *(
+        Quantity(f"poca_{axis}", "m", f"{axis} of {_POINT}", f"{axis} of PoCA", fold="theta_msc", domain=_NEAR)
+        for axis in "xyz"
+    ),
+)
+
+SMALL_ANGLE = 0.02
+"""Tangent of a scattering angle below which five terms of its series are exact to 1e-17."""
+
+SIGNED = ("px", "py", "qx", "qy", "deflection_x", "deflection_y")
+"""The quantities of `signed_scatter`."""
+
+
+def signed_scatter(
+    hits: Float[Tensor, "muon coordinate"], z_upper: LayerNumbers, z_lower: LayerNumbers, resolution: LayerNumbers
+) -> Float[Tensor, "muon 6"]:
+    """The signed quantities that fold into θ_in, θ_out and θ_msc: the slopes of both lines, and the deflection.
+
+    θ_in and θ_out are the lengths of the slopes (p_x, p_y) and (q_x, q_y), through arctan. θ_msc is the length of the
+    deflection, two angles in perpendicular planes that contain the bisector b of both directions. With n = p × q, the
+    rotation from p to q is the vector θ_msc n/|n|, perpendicular to b. The frame in which its components are taken is
+    that of the detector, turned by the shortest rotation that takes the vertical to b:
+
+    deflection_x = (θ_msc/|n|) (n_y − n_z b_y/(1 + b_z)), deflection_y = −(θ_msc/|n|) (n_x − n_z b_x/(1 + b_z)).
+
+    For a muon near the vertical they are Δθ_x and Δθ_y. For an inclined one these are angles between projections of the
+    directions, and √(Δθ_x² + Δθ_y²) is not θ_msc. The deflection is smooth at p = q.
+
+    Parameters and errors are those of `infer_scatter`.
+
+    Returns
+    -------
+    tensor (muon, 6)
+        p_x, p_y, q_x, q_y (1), deflection_x and deflection_y (rad). NaN if a required line is missing.
+
+    Source: the rotation vector of a rotation, e.g. H. Goldstein, Classical Mechanics, 2nd ed., section 4-7.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from pullback.models.scatter import signed_scatter
+    >>> hits = torch.tensor([[0.0, 0.0, 0.1, 0.2, 0.0, 0.0, 0.0, 0.0]], dtype=torch.float64)
+    >>> signed_scatter(hits, z_upper=[2.0, 1.0], z_lower=[-1.0, -2.0], resolution=[100.0] * 4)[0, 4:]
+    tensor([-0.0997,  0.0000], dtype=torch.float64)
+
+    """
+    found, heights, resolutions = _prepared(hits, z_upper, z_lower, resolution)
+    (px, _, x_above), (qx, _, x_under), (py, _, y_above), (qy, _, y_under) = (
+        line_fit.fit(*part) for part in zip(found, 2 * heights, 2 * resolutions, strict=True)
+    )
+    dx, dy = qx - px, qy - py
+    nz = px * dy - py * dx  # n = (−dy, dx, nz)
+    along = 1 + px * qx + py * qy  # p·q
+    up, down = ((1 + x * x + y * y).rsqrt() for x, y in ((px, py), (qx, qy)))
+    bisector = [up * px + down * qx, up * py + down * qy, up + down]
+    turn = nz / (elementwise.length(*bisector) + bisector[2])
+    per_length = _angle_over_length(dx.square() + dy.square() + nz.square(), along)
+    above, under = line_fit.both(x_above, y_above), line_fit.both(x_under, y_under)
+    every = line_fit.both(above, under)
+    return line_fit.observables(
+        [px, py, qx, qy, per_length * (dx - turn * bisector[1]), per_length * (dy + turn * bisector[0])],
+        [x_above, y_above, x_under, y_under, every, every],
+    )
+
+
+def _angle_over_length(square: Float[Tensor, " muon"], along: Float[Tensor, " muon"]) -> Float[Tensor, " muon"]:
+    """atan2(|n|, p·q)/|n| from |n|² and p·q, with smooth derivatives at n = 0: by its series for small angles."""
+    import torch
+
+    small = square < SMALL_ANGLE**2 * along.square()
+    ratio = torch.where(small, square, 0.0) / along.square()
+    series = (1 - ratio * (1 / 3 - ratio * (1 / 5 - ratio * (1 / 7 - ratio / 9)))) / along
+    length = torch.where(small, 1.0, square).sqrt()
+    return torch.where(small, series, length.arctan2(along) / length)
+
+
+@with_folds(OBSERVABLES, signed_scatter, SIGNED)
 def infer_scatter(
     hits: Float[Tensor, "muon coordinate"], z_upper: LayerNumbers, z_lower: LayerNumbers, resolution: LayerNumbers
 ) -> Float[Tensor, "muon 8"]:
@@ -244,21 +329,9 @@ def model(section: ScatterSection) -> Model:
             f"{max(z_lower):g} m"
         )
     layers = len(z_upper) + len(z_lower)
-    point, near = "the point of closest approach", 10.0  # σ of θ_msc, within which linear propagation is not valid
-    poca = [
-        Quantity(f"poca_{axis}", "m", f"{axis} of {point}", f"{axis} of PoCA", fold="theta_msc", domain=near)
-        for axis in "xyz"
-    ]
     return Model(
         coordinates=line_fit.coordinates("x", layers) + line_fit.coordinates("y", layers),
-        observables=(
-            Quantity("theta_in", "rad", "zenith angle above", "θ_in"),
-            Quantity("theta_out", "rad", "zenith angle below", "θ_out"),
-            Quantity("dtheta_x", "rad", "change of the angle in view x", "Δθ_x", fold=NO_FOLD),
-            Quantity("dtheta_y", "rad", "change of the angle in view y", "Δθ_y", fold=NO_FOLD),
-            Quantity("theta_msc", "rad", "scattering angle", "θ_msc"),
-            *poca,
-        ),
+        observables=OBSERVABLES,
         infer=infer_scatter,
         generate=generate,
         intersect_layers=intersect_layers,
@@ -271,5 +344,6 @@ def model(section: ScatterSection) -> Model:
         covariance_uses=("z_upper", "z_lower", "theta0") if theta0 > 0 else (),
         chi2=chi2,
         chi2_uses=("z_upper", "z_lower", "resolution"),
+        squared=("theta_msc",),
         cost=800.0,  # points of closest approach at small angles need thousands of quadrature points
     )

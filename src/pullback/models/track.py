@@ -11,7 +11,7 @@ from jaxtyping import Float
 from ..uncertainty import elementwise
 from ..uncertainty.arrays import Tensor
 from . import NO_FOLD, Model, Quantity, cosmic_rays, line_fit
-from .base import uniform
+from .base import uniform, with_folds
 from .cosmic_rays import CosmicSource
 from .line_fit import LayerHeights, LayerNumbers
 from .multiple_scattering import layer_covariance
@@ -25,6 +25,14 @@ class TrackSection(Protocol):
     theta0: float
 
 
+OBSERVABLES = (
+    Quantity("slope", "1", "slope of the track", "dx/dz", fold=NO_FOLD),
+    Quantity("theta", "rad", "angle from the vertical", "θ", folds=("slope",)),
+    Quantity("intercept", "m", "position of the track at z = 0", "x(0)", fold=NO_FOLD),
+)
+
+
+@with_folds(OBSERVABLES)
 def infer_track(
     hits: Float[Tensor, "muon layer"], z: LayerNumbers, resolution: LayerNumbers
 ) -> Float[Tensor, "muon 3"]:
@@ -111,11 +119,7 @@ def model(section: TrackSection) -> Model:
     line_fit.check_heights("z", z)
     return Model(
         coordinates=line_fit.coordinates("x", len(z)),
-        observables=(
-            Quantity("slope", "1", "slope of the track", "dx/dz", fold=NO_FOLD),
-            Quantity("theta", "rad", "angle from the vertical", "θ"),
-            Quantity("intercept", "m", "position of the track at z = 0", "x(0)", fold=NO_FOLD),
-        ),
+        observables=OBSERVABLES,
         infer=infer_track,
         generate=generate,
         intersect_layers=intersect_layers,

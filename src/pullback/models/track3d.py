@@ -11,13 +11,23 @@ from jaxtyping import Float
 from ..uncertainty import elementwise
 from ..uncertainty.arrays import Tensor
 from . import NO_FOLD, Model, Quantity, cosmic_rays, line_fit
-from .base import uniform
+from .base import uniform, with_folds
 from .cosmic_rays import CosmicSource
 from .line_fit import LayerHeights, LayerNumbers
 from .multiple_scattering import layer_covariance
 from .track import TrackSection
 
+SLOPES = ("tx", "ty")
 
+OBSERVABLES = (
+    Quantity("theta", "rad", "zenith angle", "θ", folds=SLOPES),
+    Quantity("phi", "rad", "azimuth the muon comes from", "φ", 2 * pi, fold="theta", domain=5.0, folds=SLOPES),
+    Quantity("tx", "1", "slope dx/dz of the track", "dx/dz", fold=NO_FOLD),
+    Quantity("ty", "1", "slope dy/dz of the track", "dy/dz", fold=NO_FOLD),
+)
+
+
+@with_folds(OBSERVABLES)
 def infer_track3d(
     hits: Float[Tensor, "muon coordinate"], z: LayerNumbers, resolution: LayerNumbers
 ) -> Float[Tensor, "muon 4"]:
@@ -109,12 +119,7 @@ def model(section: TrackSection) -> Model:
     line_fit.check_heights("z", z)
     return Model(
         coordinates=line_fit.coordinates("x", len(z)) + line_fit.coordinates("y", len(z)),
-        observables=(
-            Quantity("theta", "rad", "zenith angle", "θ"),
-            Quantity("phi", "rad", "azimuth the muon comes from", "φ", period=2 * pi, fold="theta", domain=5.0),
-            Quantity("tx", "1", "slope dx/dz of the track", "dx/dz", fold=NO_FOLD),
-            Quantity("ty", "1", "slope dy/dz of the track", "dy/dz", fold=NO_FOLD),
-        ),
+        observables=OBSERVABLES,
         infer=infer_track3d,
         generate=generate,
         intersect_layers=intersect_layers,

@@ -26,6 +26,7 @@ class UserCoordinate(Protocol):
     layer: int | None
 
 
+@runtime_checkable
 class UserObservable(Protocol):
     """An observable in the config, as `Quantity`."""
 
@@ -36,6 +37,7 @@ class UserObservable(Protocol):
     period: float
     fold: str
     domain: float
+    folds: Sequence[str]
 
 
 @runtime_checkable
@@ -84,10 +86,7 @@ def model(section: UserSection, sha256: str | None = None) -> Model:
 
     return Model(
         coordinates=tuple(Quantity(c.name, c.unit, c.long_name or c.name, c.name) for c in section.coordinates),
-        observables=tuple(
-            Quantity(o.name, o.unit, o.long_name or o.name, o.symbol or o.name, o.period, o.fold, o.domain)
-            for o in section.observables
-        ),
+        observables=tuple(map(_quantity, section.observables)),
         infer=infer,
         generate=generate,
         layers=tuple(c.layer for c in section.coordinates if c.layer is not None) or tuple(range(count)),
@@ -97,6 +96,12 @@ def model(section: UserSection, sha256: str | None = None) -> Model:
         covariance=covariance,
         covariance_uses=covariance.takes if covariance else (),
     )
+
+
+def _quantity(section: UserObservable) -> Quantity:
+    """An observable, with its name where the config gives no words or symbol."""
+    name, words, symbol = section.name, section.long_name or section.name, section.symbol or section.name
+    return Quantity(name, section.unit, words, symbol, section.period, section.fold, section.domain, (*section.folds,))
 
 
 def _drawn(

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
+from ..models.base import fold_places
 from ..store import artefact, columns
+from ..store.artefact import Writer
 from ..store.columns import FLAGS
 from ..study.artefact_configs import SigmaConfig
-from ..study.batches import Batch
+from ..study.batches import Batch, Part
 from ..uncertainty.arrays import Tensor
 from ..uncertainty.inference import Infer
 from .common import RECO, TRUTH, arrays, configured_device, log, open_parents, progress, read_hits
@@ -21,11 +23,13 @@ def propagate_uncertainty(
     """Propagate the stated resolution to the observables at the recorded hits, on a `device` of the config.
 
     For each observable, write `sigma_<o>` (quoted), `sigma_<o>_linear` (by the Jacobian), `linear_valid_<o>` (whether
-    the two are equal), `bias_<o>`, `interval68_<o>`, `interval95_<o>`, and `flag_<o>`, which is nonzero if the
-    uncertainty must not be used, and says why. Further columns: `pullback.steps.components`.
+    the two are equal), `bias_<o>`, the coverage intervals `interval68_<o>`, `interval95_<o>` (JCGM 101), the confidence
+    intervals `confidence68_<o>`, `confidence95_<o>`, and `flag_<o>`, which is nonzero if the uncertainty must not be
+    used, and says why. `distance_<o>` is the distance of an observable from its fold; `<o>_squared` and
+    `sigma_<o>_squared` are squares without bias, where the model has such. Further columns:
+    `pullback.steps.components`.
 
-    For simulated hits, also write `sigma_<o>_linear_true` at the true hits, which gives the distance of a muon from a
-    fold.
+    For simulated hits, also write `sigma_<o>_linear_true` and `distance_<o>_true` at the true hits.
     """
     from ..detector.bound_model import bound, hit_covariance
     from ..uncertainty.linear import propagate
@@ -41,7 +45,7 @@ def propagate_uncertainty(
         for part in batch.parts:
             parameters, infer = bound(part, where)
             n_dig = part.config.uncertainty.n_dig
-            table = columns.of_muons(out, part, columns.QUOTED)
+            table, folds = columns.of_muons(out, part, columns.QUOTED), _Folds(out, part, "")
             contributions, design = Contributions(out, part, parameters), Design(out, part)
             for block in progress(part, "propagated"):
                 hits, recorded = read_hits(parents[RECO], part, RECO, block, where)
@@ -49,14 +53,39 @@ def propagate_uncertainty(
                 quoted = quote(infer, hits, covariance=sigma_x, n_dig=n_dig)
                 found = arrays(quoted)
                 table.append(found | {"flag": _flag(infer, hits, found)})
+                folds.append(infer, hits, sigma_x)
                 contributions.append(infer, hits, sigma_x, quoted.sigma)
                 design.append(block, hits, recorded)
             if TRUTH not in parents:
                 continue
-            table = columns.of_muons(out, part, columns.TRUE_LINEAR)
+            table, folds = columns.of_muons(out, part, columns.TRUE_LINEAR), _Folds(out, part, "_true")
             for block in progress(part, "propagated at the true hits"):
                 hits, _ = read_hits(parents[TRUTH], part, TRUTH, block, where)
-                table.append(arrays(propagate(infer, hits, covariance=hit_covariance(part.model, parameters, hits))))
+                sigma_x = hit_covariance(part.model, parameters, hits)
+                table.append(arrays(propagate(infer, hits, covariance=sigma_x)))
+                folds.append(infer, hits, sigma_x)
+
+
+class _Folds:
+    """Columns of distances from the folds, and of squares without bias at the recorded hits."""
+
+    def __init__(self, out: Writer, part: Part[SigmaConfig], suffix: str):
+        observables, places = part.model.observables, fold_places(part.model.observables)
+        near = [index for index, place in enumerate(places) if place is not None]
+        squared = [index for index, each in enumerate(observables) if not suffix and each.name in part.model.squared]
+        self.of = [place or 0 for place in places]
+        self.distances = columns.of_muons(out, part, {"distance": columns.DISTANCES[suffix]}, which=near)
+        self.squares = columns.of_muons(out, part, columns.SQUARED, which=squared)
+        self.needed = bool(near)
+
+    def append(self, infer: Infer, hits: Tensor, sigma_x: Tensor) -> None:
+        """Add a block of muons."""
+        from ..uncertainty.signed import folded
+
+        if self.needed:
+            found = arrays(folded(infer, hits, covariance=sigma_x))
+            self.squares.append(found)
+            self.distances.append({"distance": found["distance"][:, self.of]})
 
 
 def _flag(infer: Infer, hits: Tensor, quoted: dict[str, np.ndarray]) -> np.ndarray:
@@ -65,7 +94,7 @@ def _flag(infer: Infer, hits: Tensor, quoted: dict[str, np.ndarray]) -> np.ndarr
 
     usable, value, sigma = usable_muons(infer, hits), quoted["value"], quoted["sigma"]
     with np.errstate(over="ignore", invalid="ignore"):  # much faster than testing each number
-        total = value.sum() + sigma.sum()
+        total = value.sum() + sigma.sum() + quoted["confidence68"].sum() + quoted["confidence95"].sum()
     if usable is None and np.isfinite(total) and (sigma > 0).all():
         return np.zeros(value.shape, "u1")  # the usual case
     finite = (
@@ -76,5 +105,11 @@ def _flag(infer: Infer, hits: Tensor, quoted: dict[str, np.ndarray]) -> np.ndarr
     valued = np.isfinite(value)
     without = finite & valued & np.isnan(sigma) & np.isfinite(quoted["interval95"]).all(axis=2)
     unusable = finite & ~((sigma != 0) & np.isfinite(sigma)) & ~without
-    bits = (~finite, finite & ~valued, unusable, sigma < 0, without)
+    unbounded = finite & valued & ~_has_ends(quoted)
+    bits = (~finite, finite & ~valued, unusable, sigma < 0, without, unbounded)
     return sum(bit.astype("u1") * np.uint8(mask) for bit, mask in zip(bits, FLAGS.values(), strict=True))
+
+
+def _has_ends(quoted: dict[str, np.ndarray]) -> np.ndarray:
+    """Whether both confidence intervals (muon, observable) have both ends."""
+    return np.isfinite(quoted["confidence68"]).all(axis=2) & np.isfinite(quoted["confidence95"]).all(axis=2)

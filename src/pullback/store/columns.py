@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import h5py
@@ -20,6 +20,7 @@ FLAGS = {
     "sigma_zero_or_nan": 4,
     "sigma_negative": 8,
     "no_standard_deviation": 16,
+    "no_confidence_interval": 32,
 }
 """Bits of the column `flag`: why the uncertainty of a muon must not be used. `hit_not_finite`: too few finite hits."""
 
@@ -53,14 +54,29 @@ QUOTED = {
     "sigma": ColumnSpec("sigma_{name}", "standard uncertainty of the {long_name}"),
     "sigma_linear": ColumnSpec("sigma_{name}_linear", "standard uncertainty of the {long_name} by linear propagation"),
     "bias": ColumnSpec("bias_{name}", "mean of the {long_name} over the noise minus its value at the hits"),
-    "interval68": ColumnSpec("interval68_{name}", "68.27 % coverage interval of the {long_name}", "end"),
-    "interval95": ColumnSpec("interval95_{name}", "95 % coverage interval of the {long_name}", "end"),
+    "interval68": ColumnSpec("interval68_{name}", "68.27 % coverage interval (JCGM 101) of the {long_name}", "end"),
+    "interval95": ColumnSpec("interval95_{name}", "95 % coverage interval (JCGM 101) of the {long_name}", "end"),
+    "confidence68": ColumnSpec("confidence68_{name}", "68.27 % confidence interval of the {long_name}", "end"),
+    "confidence95": ColumnSpec("confidence95_{name}", "95 % confidence interval of the {long_name}", "end"),
     "linear_valid": ColumnSpec(
         "linear_valid_{name}", "whether linear propagation is valid for the {long_name}", dtype="u1"
     ),
     "flag": ColumnSpec("flag_{name}", "why the uncertainty of the {long_name} must not be used", dtype="u1"),
 }
 """Quoted columns of each observable: fields of `pullback.quote`, and the flag."""
+
+DISTANCE = ColumnSpec("distance_{name}", "distance of the {long_name} from its fold, in standard deviations", unit="1")
+
+DISTANCES = {"": DISTANCE, "_true": ColumnSpec("distance_{name}_true", DISTANCE.words + ", at the true hits", unit="1")}
+"""Distance from the fold, of observables that have one, at the recorded and at the true hits."""
+
+SQUARED = {
+    "squared": ColumnSpec("{name}_squared", "unbiased estimate of the square of the {long_name}", unit="{unit}2"),
+    "sigma": ColumnSpec(
+        "sigma_{name}_squared", "standard uncertainty of the square of the {long_name}", unit="{unit}2"
+    ),
+}
+"""Columns of an observable whose square is estimated: fields of `pullback.uncertainty.signed.Folded`."""
 
 TRUE_LINEAR = {"sigma": ColumnSpec("sigma_{name}_linear_true", QUOTED["sigma_linear"].words + " at the true hits")}
 
@@ -135,7 +151,7 @@ Attributes = Mapping[str, Mapping[str, Any]]
 
 
 class ColumnGroup:
-    """Columns of the same specifications for every observable, in a group of a scan point.
+    """Columns of the same specifications for every observable, or for some, in a group of a scan point.
 
     They have `rows` rows along the dimension `dim`.
     """
@@ -150,10 +166,13 @@ class ColumnGroup:
         rows: int,
         labels: Labels = END_LABELS,
         about: Attributes | None = None,
+        which: Sequence[int] | None = None,
     ):
         about = {"flag": FLAG_ATTRIBUTES, **(about or {})}
         self._columns: list[tuple[str, int, Column]] = []
-        for index, observable in enumerate(part.model.observables):
+        observables = part.model.observables
+        for index in range(len(observables)) if which is None else which:
+            observable = observables[index]
             for field, kind in kinds.items():
                 shape: tuple[int, ...] = (rows,)
                 dims: Dims = {dim: None}
@@ -179,9 +198,10 @@ def of_muons(
     kinds: ColumnSpecs,
     labels: Labels = END_LABELS,
     about: Attributes | None = None,
+    which: Sequence[int] | None = None,
 ) -> ColumnGroup:
     """Add columns with one row per muon of the part."""
-    return ColumnGroup(out, part, kinds, out.point(part), "muon", part.stop - part.start, labels, about)
+    return ColumnGroup(out, part, kinds, out.point(part), "muon", part.stop - part.start, labels, about, which)
 
 
 def of_blocks(out: Writer, part: Part[ArtefactConfig], kinds: ColumnSpecs, labels: Labels, rows: int) -> ColumnGroup:

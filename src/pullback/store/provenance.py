@@ -48,7 +48,7 @@ def code_digest(layer: str = LAYERS[0]) -> str:
     for path in sorted(root.rglob("*")):
         name = path.relative_to(root)
         ours = name.with_suffix("").parts[0] in LAYERS[LAYERS.index(layer) :] and name.as_posix() not in BESIDE
-        if path.suffix in {".py", ".j2"} and ours:
+        if path.suffix in {".py", ".j2", ".npz"} and ours:
             digest.update(f"{name.as_posix()}\0".encode())
             digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()

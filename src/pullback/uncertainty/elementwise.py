@@ -16,6 +16,14 @@ def total(terms: Iterable[Tensor]) -> Tensor:
     return reduce(add, terms.unbind(0) if hasattr(terms, "unbind") else terms)
 
 
+def products(left: Float[Tensor, "row inner #muon"], right: Float[Tensor, "inner column #muon"]) -> Tensor:
+    """Each muon's matrix product (row, column, muon), term by term (docs/reproducibility.md)."""
+    found = left[:, 0, None] * right[0]
+    for index in range(1, len(right)):
+        found = found.addcmul(left[:, index, None], right[index])
+    return found
+
+
 def length(*components: Float[Tensor, " muon"]) -> Float[Tensor, " muon"]:
     """The length of a vector, with a gradient of 0 where it is 0, as |x| has; the root's own is infinite there."""
     import torch

@@ -8,6 +8,7 @@ from typing import NoReturn, Protocol, runtime_checkable
 from jaxtyping import Float
 
 from .arrays import Tensor
+from .folds import Folding
 
 Infer = Callable[[Float[Tensor, "muon coordinate"]], Float[Tensor, "muon observable"]]
 """Observables of each muon from its hits, muon by muon."""
@@ -32,6 +33,8 @@ class DescribedInference(Protocol):
     """Period of each observable that is an angle on a circle, and 0 for the others."""
     refuse: Refuse | None
     """Raises errors of the inference."""
+    folding: Folding | None
+    """The signed quantities that fold into the observables; None where nothing is said (`folds.folding_of`)."""
 
     def __call__(self, hits: Float[Tensor, "muon coordinate"], /) -> Float[Tensor, "muon observable"]:
         """The observables of each muon."""

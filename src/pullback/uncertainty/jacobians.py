@@ -147,7 +147,7 @@ def value_and_jacobian(
     check_hits(hits)
     finite = usable_muons(infer, hits)
     hits = with_stand_ins(hits, finite)
-    value, jac = _differentiate(infer, hits)
+    value, jac = differentiate(infer, hits)
     refuse_coupling(infer, hits.detach(), value.detach())
     return value, jac, finite
 
@@ -175,7 +175,8 @@ def with_stand_ins(hits: Tensor, finite: Bool[Tensor, " muon"] | None) -> Tensor
     return torch.where(finite[:, None], hits, stand_in)
 
 
-def _differentiate(infer: Infer, hits: Tensor) -> tuple[Tensor, Tensor]:
+def differentiate(infer: Infer, hits: Tensor) -> tuple[Tensor, Tensor]:
+    """The observables of each muon and their Jacobian; hits are usable, and coupling of muons is not tested."""
     wants_graph = torch.is_grad_enabled() and (hits.requires_grad or holds_gradients(infer, hits))
     x = hits if hits.requires_grad else hits.detach().requires_grad_()
     with torch.enable_grad():

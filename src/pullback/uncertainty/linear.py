@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .arguments import Columns, Hits, give_back, measured
 from .covariance import HitUncertainty
-from .elementwise import magnitude
+from .elementwise import magnitude, products
 from .inference import Infer
 from .jacobians import value_and_jacobian
 from .memory import keep_freed, large
@@ -138,21 +138,13 @@ def covariance_and_sigma(
     """J Σ Jᵀ and the root of its diagonal, with Σ as `canonical` gives it."""
     # With muons last, every sum and product runs along memory: the matrices are tiny and many.
     rows, sigma_x = (each.movedim(0, -1).contiguous() for each in (jac, sigma_x))
-    left = rows * sigma_x if sigma_x.ndim == 2 else _products(rows, sigma_x)
-    covariance = _products(left, rows.transpose(0, 1)).movedim(-1, 0)
+    left = rows * sigma_x if sigma_x.ndim == 2 else products(rows, sigma_x)
+    covariance = products(left, rows.transpose(0, 1)).movedim(-1, 0)
     if rows.shape[1] == 1 and sigma_x.ndim == 2:
         sigma = (magnitude(rows[:, 0]) * _root(sigma_x[0])).t()  # |J| σ_x, without a root for every muon
     else:
         sigma = _root(covariance.diagonal(dim1=1, dim2=2))
     return covariance, sigma
-
-
-def _products(left: Float[Tensor, "row inner #muon"], right: Float[Tensor, "inner column #muon"]) -> Tensor:
-    """Each muon's matrix product, term by term (docs/reproducibility.md): (row, column, muon)."""
-    total = left[:, 0, None] * right[0]
-    for index in range(1, len(right)):
-        total = torch.addcmul(total, left[:, index, None], right[index])
-    return total
 
 
 def _propagate(infer: Infer, hits: Tensor, sigma_x: Tensor) -> Propagated:

@@ -1,4 +1,4 @@
-"""The uncertainty to quote: σ of linear propagation where that is valid, else the standard deviation; and intervals."""
+"""What to quote: σ of linear propagation where that is valid, else the standard deviation; and intervals."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from .arguments import Hits, give_back, measured
+from .confidence import confidence_block
 from .covariance import HitUncertainty
 from .distribution import spread_block
 from .inference import Infer
@@ -27,6 +28,8 @@ class Quoted(NamedTuple):
     bias: Float[Tensor, "muon observable"]
     interval68: Float[Tensor, "muon observable 2"]
     interval95: Float[Tensor, "muon observable 2"]
+    confidence68: Float[Tensor, "muon observable 2"]
+    confidence95: Float[Tensor, "muon observable 2"]
     sigma_linear: Float[Tensor, "muon observable"]
     linear_valid: Bool[Tensor, "muon observable"]
 
@@ -49,11 +52,13 @@ def quote(
     seed: int = 0,
     screen: bool = True,
 ) -> Quoted:
-    """Each muon's observables with the standard uncertainty and the coverage intervals to quote.
+    """Each muon's observables with the standard uncertainty and the intervals to quote.
 
     σ is that of `propagate` where `linear_valid` is true, and the standard deviation of `propagate_distribution`
-    elsewhere. The bias and the 68.27 % and 95 % intervals are always those of `propagate_distribution`, so the interval
-    of an observable that cannot be negative does not reach below zero.
+    elsewhere. The bias and the 68.27 % and 95 % coverage intervals (JCGM 101) are always those of
+    `propagate_distribution`, so the interval of an observable that cannot be negative does not reach below zero. They
+    hold the observable of hits thrown around the recorded ones. The confidence intervals are those of
+    `confidence_interval`: they hold the truth, also near a fold, where the others do not.
 
     Parameters
     ----------
@@ -71,12 +76,13 @@ def quote(
     Returns
     -------
     Quoted
-        value, sigma, bias, sigma_linear (muon, observable), interval68, interval95 (muon, observable, 2: low and high),
-        in the units of the observables, and linear_valid (muon, observable), without gradients; numpy arrays where
-        hits are one. It prints as a short table, and `to_dict()` gives columns for `pandas.DataFrame`. A muon with a
-        hit that is not finite has NaN throughout, and linear_valid is false. An observable with tails so heavy that it
-        has no standard deviation (see `propagate_distribution`), such as the place where two nearly parallel lines
-        cross, has NaN for sigma and bias and finite intervals; linear_valid is false.
+        value, sigma, bias, sigma_linear (muon, observable), interval68, interval95, confidence68, confidence95 (muon,
+        observable, 2: low and high), in the units of the observables, and linear_valid (muon, observable), without
+        gradients; numpy arrays where hits are one. It prints as a short table with the confidence intervals, and
+        `to_dict()` gives columns for `pandas.DataFrame`. A muon with a hit that is not finite has NaN throughout, and
+        linear_valid is false. An observable with tails so heavy that it has no standard deviation (see
+        `propagate_distribution`), such as the place where two nearly parallel lines cross, has NaN for sigma and bias
+        and finite intervals; linear_valid is false.
 
     Raises
     ------
@@ -87,12 +93,12 @@ def quote(
     --------
     >>> import torch
     >>> from pullback import infer_theta, quote
-    >>> quoted = quote(infer_theta, torch.tensor([[0.0], [0.5]], dtype=torch.float64), sigma=0.01)
+    >>> quoted = quote(infer_theta, torch.tensor([[0.005], [0.5]], dtype=torch.float64), sigma=0.01)
     >>> quoted.sigma[:, 0], quoted.linear_valid[:, 0]
-    (tensor([0.0040, 0.0060], dtype=torch.float64), tensor([False,  True]))
+    (tensor([0.0045, 0.0060], dtype=torch.float64), tensor([False,  True]))
     >>> quoted
-    muon        value ± σ     68 % interval     95 % interval  flags
-       0  0.0000 ± 0.0040  [0.0013, 0.0094]  [0.0002, 0.0149]  not linear
+    muon        value ± σ   68 % confidence   95 % confidence  flags
+       0  0.0033 ± 0.0045  [0.0000, 0.0084]  [0.0000, 0.0156]  not linear
        1  0.3218 ± 0.0060  [0.3157, 0.3277]  [0.3099, 0.3335]
     2 muons, 1 observable
 
@@ -107,7 +113,9 @@ def _quote(infer: Infer, n_dig: int, seed: int, screen: bool, hits: Tensor, sigm
     law = linear_law(infer, hits, sigma_x)
     found = spread_block(infer, hits, sigma_x, law, seed, screen)
     ok = linear_valid(law.value, law.sigma, found.sd, found.interval95, n_dig)
+    confidence = confidence_block(infer, hits, sigma_x, law, found, ok)
     value, linear = law.value, law.sigma
     if law.finite is not None:
         value, linear = (torch.where(law.finite[:, None], each, float("nan")) for each in (value, linear))
-    return Quoted(value, torch.where(ok, linear, found.sd), found.bias, found.interval68, found.interval95, linear, ok)
+    sigma = torch.where(ok, linear, found.sd)
+    return Quoted(value, sigma, found.bias, found.interval68, found.interval95, *confidence, linear, ok)

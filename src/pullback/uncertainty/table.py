@@ -37,12 +37,12 @@ def numpy_columns(quoted: Fields) -> dict[str, np.ndarray]:
 
 
 def short_table(quoted: Fields) -> str:
-    """Value ± σ, intervals and flags, of the first and last muons; one row per muon and observable."""
+    """Value ± σ, confidence intervals and flags, of the first and last muons; one row per muon and observable."""
     muons, observables = quoted["value"].shape
     cut = muons > 2 * ROWS_AT_EITHER_END
     ends = [slice(0, ROWS_AT_EITHER_END), slice(muons - ROWS_AT_EITHER_END, muons)] if cut else [slice(0, muons)]
     several = observables > 1
-    head = ["muon", *["observable"] * several, "value ± σ", "68 % interval", "95 % interval", "flags"]
+    head = ["muon", *["observable"] * several, "value ± σ", "68 % confidence", "95 % confidence", "flags"]
     rows = [head]
     for number, end in enumerate(ends):
         columns = numpy_columns({name: part[end] for name, part in quoted.items()})
@@ -69,10 +69,10 @@ def rounded(value: float, sigma: float) -> str:
 def _row(cell: Mapping[str, float], several: bool) -> list[str]:
     value, sigma = cell["value"], cell["sigma"]
     # Without a standard deviation, the interval says how many digits mean anything.
-    scale = sigma if math.isfinite(sigma) else (cell["interval68_high"] - cell["interval68_low"]) / 2
+    scale = sigma if math.isfinite(sigma) else (cell["confidence68_high"] - cell["confidence68_low"]) / 2
     intervals = [
         f"[{rounded(cell[f'{name}_low'], scale)}, {rounded(cell[f'{name}_high'], scale)}]"
-        for name in ("interval68", "interval95")
+        for name in ("confidence68", "confidence95")
     ]
     names = [str(cell["muon"])] + [str(cell["observable"])] * several
     return [
