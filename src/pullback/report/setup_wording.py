@@ -12,7 +12,7 @@ from ..detector.noise import width as noise_width
 from ..models import NO_FOLD
 from ..study.plan import Study
 from ..study.toy_selection import MUONS_PER_EXPERIMENT
-from ..uncertainty.validity import SIGMA_OFF
+from ..uncertainty.validity import END_OFF, SIGMA_OFF
 from ..validation.csv_tables import scanned
 from ..validation.evidence import Evidence
 from ..validation.reasons import place_of
@@ -63,8 +63,9 @@ class SetupWording:
             "detector": self._detector(),
             "model": self._model(),
             "uncertainty": (
-                f"the linear σ where JCGM 101, clause 8, accepts it to {digits(self.config.uncertainty.n_dig)} and σ "
-                f"is right to {percent(SIGMA_OFF)}; elsewhere the standard deviation by numerical integration"
+                f"the linear σ where JCGM 101, clause 8, accepts it to {digits(self.config.uncertainty.n_dig)}, σ is "
+                f"right to {percent(SIGMA_OFF)} and interval ends to {percent(END_OFF)} of the half-width; elsewhere "
+                "the standard deviation by numerical integration"
             ),
             "toys": self._toys(),
             "fit": self._fit(),

@@ -294,7 +294,7 @@ def has_momenta(part: Part[ArtefactConfig]) -> bool:
 
 def of_momenta(out: Writer, part: Part[ArtefactConfig]) -> Column:
     """Add the column of the momenta of the muons, by which the layers scatter them."""
-    return _add(out, part, Quantity(MOMENTUM, "GeV/c", "momentum of the muon; NaN: unknown"))
+    return add(out, part, Quantity(MOMENTUM, "GeV/c", "momentum of the muon; NaN: unknown"))
 
 
 def of_covariances(out: Writer, part: Part[ArtefactConfig], shape: tuple[int, ...]) -> Column:
