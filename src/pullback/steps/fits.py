@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..detector.known import Known
 from ..store import artefact, fit_columns
 from ..study.artefact_configs import FitsConfig
 from ..study.batches import Batch, Part
@@ -50,16 +51,17 @@ class _Fits:
         self.columns = fit_columns.of_fits(out, part)
         self.sums = fit_columns.of_fit_sums(out, part)
 
-    def append(self, block: Block, hits: Tensor, recorded: Tensor | None) -> None:
-        """Add a block of muons with their hits, and the covariances of these hits if recorded."""
+    def append(self, block: Block, hits: Tensor, known: Known) -> None:
+        """Add a block of muons with their hits, and what else is known of them."""
         from ..detector.bound_model import hit_covariance
         from ..uncertainty.fit_residuals import p_values
         from .fit_sums import FitSums
 
         unit = (1 / self.parameters["resolution"][list(self.model.layers)]).numpy()
         sums = FitSums(self.model, unit, self.part.muons)
-        covariance = hit_covariance(self.model, self.parameters, hits, recorded).detach()
-        detector = hit_covariance(self.model, self.parameters, hits, recorded, added=False)
+        own, momentum = known
+        covariance = hit_covariance(self.model, self.parameters, hits, own, momentum=momentum).detach()
+        detector = hit_covariance(self.model, self.parameters, hits, own, added=False)
         chi2, ndf = hits.new_full((2, len(hits)), float("nan")).unbind(0)
         residual, sigma = hits.new_full((2, *hits.shape), float("nan")).unbind(0)
         for group in self.groups.of(hits, covariance) if self.model.fitted else ():
@@ -67,8 +69,8 @@ class _Fits:
             where = group.rows[:, None], group.used[None]
             residual[where], sigma[where] = group.unbiased, group.sigma.expand(len(group.rows), -1)
             sums.add(group, hits[where], _of(group, covariance), _of(group, detector), block.start)
-        if (own := self.fit.chi2(hits)) is not None:
-            chi2, ndf = own.unbind(1)
+        if (by_model := self.fit.chi2(hits)) is not None:
+            chi2, ndf = by_model.unbind(1)
         p_value = p_values(chi2, ndf)
         sums.add_chi2(chi2.numpy(), ndf.numpy(), p_value.numpy())
         found = {"chi2": chi2, "ndf": ndf, "p_value": p_value, "residual": residual, "residual_sigma": sigma}
