@@ -131,6 +131,10 @@ class QuantityPulls(Record):
     """Should be 0."""
     sd: Estimate
     """Standard deviation; should be 1."""
+    inside68: Estimate
+    """Share of the pulls within ±1; should be 68.27 %."""
+    inside95: Estimate
+    """Share of the pulls within ±1.96; should be 95 %."""
     bins: list[PullBin]
     """By the true quantity."""
     blocks: Estimate | None = None

@@ -17,6 +17,7 @@ import numpy as np
 
 from ..config.schema import Validation
 from ..statistics.intervals import Verdict
+from ..statistics.normal import P68, P95
 from .coverage_evidence import LayerHits, PullBin, QuantityPulls, SmearedEntry
 from .coverage_reasons import REPEATED, of_hits, of_pulls
 from .coverage_sums import total
@@ -44,7 +45,7 @@ class PullJudge:
         """Judge one of `among` points of the study."""
         self.sums, self.settings = sums, settings
         quantities, bins = sums["count"].shape[1:]
-        self.criteria = Criteria.among(settings.confidence, among * (quantities * (bins + 3) + sums["seen"].shape[1]))
+        self.criteria = Criteria.among(settings.confidence, among * (quantities * (bins + 5) + sums["seen"].shape[1]))
 
     def result(
         self, point: str, quantities: Sequence[str], efficiency: Sequence[float], edges: Sequence[float]
@@ -65,18 +66,31 @@ class PullJudge:
             return None
         mean /= muons
         sd = math.sqrt(max(0.0, float(by_bin[2].sum()) - muons * mean**2) / (muons - 1))
-        tolerance = self.settings.of_truth
+        tolerance, coverage = self.settings.of_truth, self.settings.coverage_tolerance
         bins = [*self._bins(by_bin[0], by_bin[1], edges, sd)]
         blocks, repeated = self._blocks(count.sum(axis=1), sums.sum(axis=1), sd), self._repeated(index)
         judged = self.criteria.mean(mean, sd / math.sqrt(muons), tolerance)
         width = self.criteria.width(sd, muons - 1, tolerance)
-        verdicts = [judged.verdict, width.verdict, blocks and blocks.verdict, *(each.mean.verdict for each in bins)]
+        inside68, inside95 = (
+            self.criteria.share(int(self.sums[f"inside{level}"][:, index].sum()), muons, nominal, coverage)
+            for level, nominal in (("68", P68), ("95", P95))
+        )
+        verdicts = [
+            judged.verdict,
+            width.verdict,
+            inside68.verdict,
+            inside95.verdict,
+            blocks and blocks.verdict,
+            *(each.mean.verdict for each in bins),
+        ]
         verdicts += [Verdict.FAIL] if repeated is not None and abs(repeated) > REPEATED else []
         return QuantityPulls(
             quantity=name,
             muons=muons,
             mean=judged,
             sd=width,
+            inside68=inside68,
+            inside95=inside95,
             bins=bins,
             blocks=blocks,
             repeated=repeated,
