@@ -50,6 +50,8 @@ def of_budget(budget: Sequence[LayerShare], verdict: Verdict) -> Iterator[str]:
 def of_pulls(pulls: QuantityPulls) -> Iterator[str]:
     """Why the pulls of a quantity fail."""
     name = pulls.quantity
+    if pulls.repeats:
+        yield f"pulls of {name} repeat from block to block: their correlation is {pulls.repeated:.3f}"
     if pulls.mean.verdict == Verdict.FAIL:
         yield f"mean pull of {name} over all muons is {limits(pulls.mean)}"
     if pulls.sd.verdict == Verdict.FAIL:
@@ -63,12 +65,6 @@ def of_pulls(pulls: QuantityPulls) -> Iterator[str]:
         yield f"mean pull of {name} is {limits(worst.mean)} for true values from {worst.low:g} to {worst.high:g} σ"
     if pulls.blocks and pulls.blocks.verdict == Verdict.FAIL:
         yield f"mean pulls of {name} scatter between blocks {limits(pulls.blocks)} times as much as independent noise"
-    if pulls.repeated is not None and pulls.verdict == Verdict.FAIL and abs(pulls.repeated) > REPEATED:
-        yield f"pulls of {name} repeat from block to block: their correlation is {pulls.repeated:.3f}"
-
-
-REPEATED = 0.5
-"""Mean correlation of pulls between blocks above which the blocks share their noise."""
 
 
 def of_hits(hits: Sequence[LayerHits]) -> Iterator[str]:
