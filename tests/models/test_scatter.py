@@ -247,6 +247,9 @@ def test_the_model_is_made_from_its_section():
     assert [each.name for each in model.observables] == NAMES
     folds = ["", "", NO_FOLD, NO_FOLD, "", *["theta_msc"] * 3]
     assert [each.fold for each in model.observables] == folds
+    signed = [("px", "py"), ("qx", "qy"), (), (), ("deflection_x", "deflection_y"), (), (), ()]
+    assert [each.folds for each in model.observables] == signed
+    assert model.squared == ("theta_msc",)
     assert model.layers == (0, 1, 2, 3, 4) * 2
     parameters = {name: model.parameters[name] for name in model.covariance_uses}
     extra = model.covariance(BENT, **parameters)

@@ -68,6 +68,15 @@ def track3d(generator, muons, rho, column=0):
     return infer, lines(Z, turned(generator, muons, rho * width_of_slope(Z))), column
 
 
+def track3d_without_a_hit(generator, muons, rho):
+    """Without x in one layer and y in another, so that σ differs by direction: ρ is in units of the larger."""
+    infer = partial(infer_track3d, z=[*Z, 1.4], resolution=[1 / SIGMA] * 4)
+    vars(infer)["missing"] = True
+    true = lines([*Z, 1.4], turned(generator, muons, rho * width_of_slope(Z)))
+    true[:, 3] = true[:, 4] = np.nan
+    return infer, true, 0
+
+
 def scatter(generator, muons, rho, column, zenith=0.0):
     """At the fold of θ_in or θ_out; or of θ_msc, for which σ is that near the vertical times cos θ."""
     infer = partial(infer_scatter, z_upper=UPPER, z_lower=LOWER, resolution=[1 / SIGMA] * 6)
@@ -86,6 +95,7 @@ CASES = {
     "one_hit": one_hit,
     "track": track,
     "track3d": track3d,
+    "track3d without a hit": track3d_without_a_hit,
     "theta_in": partial(scatter, column=0),
     "theta_out": partial(scatter, column=1),
     "theta_msc": partial(scatter, column=4),
