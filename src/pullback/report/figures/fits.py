@@ -51,7 +51,8 @@ def _pulls(axes: Axes, subject: Subject) -> None:
     density(axes, pulls, np.linspace(-4.5, 4.5, 61), color=BLUE, alpha=0.5, label="all hits")
     gaussian(axes)
     title = f"{100 * float((abs(pulls) > 4.5).mean()):.2g} % beyond"
-    axes.set(xlabel="unbiased residual / its σ", ylabel="density", title=title, ylim=(0, None))
+    axes.set(xlabel="unbiased residual / its σ", ylabel="density", title=title)
+    axes.set_ylim(0, max(0.52, axes.get_ylim()[1]))  # room for the legend
     axes.legend(loc="upper left", fontsize=8)
 
 
