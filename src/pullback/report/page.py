@@ -17,6 +17,7 @@ from ..study.plan import Study
 from ..study.toy_selection import MUONS_PER_EXPERIMENT
 from ..validation.evidence import Evidence
 from .captions import words
+from .data_tables import data_table, data_verdicts, wanted_table
 from .formats import count
 from .gallery import badness, gallery, has_budget
 from .tables import Tables
@@ -49,6 +50,9 @@ def write_report(
         tables=Tables(study, evidence),
         target=TargetAnswers.read(target) if target else None,
         has_budget=has_budget(study),
+        data_verdicts=data_verdicts,
+        data_table=data_table,
+        wanted_table=wanted_table,
         BLOCK=BLOCK,
         MUONS_PER_EXPERIMENT=MUONS_PER_EXPERIMENT,
         gallery=[

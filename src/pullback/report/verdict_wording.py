@@ -13,6 +13,7 @@ from ..validation.diagnostics import DIAGNOSTICS
 from ..validation.estimates import worst
 from ..validation.evidence import Bin, DiagnosticResult, Entry, Estimate, Failure, NotJudged
 from ..validation.reasons import place_of
+from .data_wording import data_sentence
 from .formats import count, figures, known, percent, span
 from .setup_wording import SetupWording, digits
 
@@ -44,6 +45,7 @@ class VerdictWording(SetupWording):
         """The paragraphs of the verdict."""
         parts = (
             self._answer(),
+            self._data(),
             self._linear(),
             self._recorded(),
             self._shared(),
@@ -68,9 +70,13 @@ class VerdictWording(SetupWording):
             decide = f". What would decide it, if the ratios stay as they are: {'; '.join(advice)}" if advice else ""
             verdict = entry.verdict
             yield item.format(entry.point, entry.observable, verdict, verdict, reasons, decide) + "."
+        for fit in self.evidence.fits:
+            if isinstance(fit.verdict, Verdict) and fit.verdict != Verdict.PASS:
+                decide = f". What would decide it: {'; '.join(fit.more)}" if fit.more else ""
+                yield item.format(fit.point, "data", fit.verdict, fit.verdict, "; ".join(fit.reasons), decide) + "."
 
     def _answer(self) -> Markup | str:
-        verdict = self.evidence.verdict
+        verdict = worst(entry.verdict for entry in self.entries)
         number = sum(entry.verdict == verdict for entry in self.entries)
         if verdict == Verdict.PASS:
             return self._right()
@@ -98,6 +104,10 @@ class VerdictWording(SetupWording):
             f"{self.tolerance} of the half-width, in every bin{of}{at}{fold}. The linear σ agrees with the toys for "
             f"{linear}."
         )
+
+    def _data(self) -> str:
+        passes = all(entry.verdict == Verdict.PASS for entry in self.entries)
+        return data_sentence(self.evidence.fits, propagation_passes=passes)
 
     def _linear(self) -> Markup | str:
         valid = known(entry.linear_valid for entry in self.entries)

@@ -70,6 +70,7 @@ class Subject:
         self.label = point_of(figure, study, evidence)
         self.point = next(each for each in study.points if each.label == self.label)
         self.settings = self.point.config.validation
+        self.fit = next(each for each in evidence.fits if each.point == self.label)
         entries = {each.observable: each for each in evidence.points if each.point == self.label}
         self.observables = [Observable(self, each, entries[each.name]) for each in observables_of(study, figure)]
 
