@@ -31,6 +31,7 @@ def measure_coverage(
             toys, pulls, rows = TruthToys(part), TruePulls(out, part), []
             for block in progress(part, "toys thrown around true hits"):
                 x_true, x_reco = true.read(part, "x_true", block), recorded.read(part, "x_reco", block)
-                rows += toys.throw(block, x_true, x_reco, quoted)
-                pulls.append(block, x_true, x_reco, quoted)
+                p = true.read(part, columns.MOMENTUM, block) if columns.has_momenta(part) else None
+                rows += toys.throw(block, x_true, x_reco, quoted, p)
+                pulls.append(block, x_true, x_reco, quoted, p)
             columns.of_truths(out, part, toys.together(rows), toys.sources)

@@ -22,7 +22,7 @@ from ..study.coverage_bins import PULL_EDGES, Unfolded, unfolded
 from ..uncertainty.folds import Fold
 from ..uncertainty.linear import propagate
 from .common import evaluate
-from .true_hits import Signed
+from .true_hits import Momenta, Signed
 
 SAMPLE = 128
 """Muons at the beginning of each block whose pulls are kept: repeated noise repeats them."""
@@ -45,9 +45,11 @@ class TruePulls:
         layers = [*(f"layer {layer}" for layer in self.layers), "all layers"]
         self.table = columns.of_pulls(out, part, {"quantity": names, "bin": bins, "sample": SAMPLE, "layer": layers})
 
-    def append(self, block: Block, x_true: np.ndarray, x_reco: np.ndarray, quoted: Reader) -> None:
+    def append(
+        self, block: Block, x_true: np.ndarray, x_reco: np.ndarray, quoted: Reader, momentum: Momenta = None
+    ) -> None:
         """Add the muons of a block."""
-        terms = [self._terms(each, block, x_true, x_reco, quoted) for each in self.quantities]
+        terms = [self._terms(each, block, x_true, x_reco, quoted, momentum) for each in self.quantities]
         sums = np.array([_by_bin(at, pull) for at, pull in terms]).reshape(len(terms), 3, -1)
         first = np.full((len(terms), SAMPLE), np.nan)
         for row, (_, pull) in zip(first, terms, strict=True):
@@ -67,13 +69,20 @@ class TruePulls:
             self.table[name].append(np.array(each)[None])
 
     def _terms(
-        self, quantity: Unfolded, block: Block, x_true: np.ndarray, x_reco: np.ndarray, quoted: Reader
+        self,
+        quantity: Unfolded,
+        block: Block,
+        x_true: np.ndarray,
+        x_reco: np.ndarray,
+        quoted: Reader,
+        momentum: Momenta,
     ) -> tuple[Float[np.ndarray, " muon"], Float[np.ndarray, " muon"]]:
         """True values in σ, and pulls; NaN where there is none."""
         fold = self.infer.folding.folds[quantity.observable]
         if fold and quantity.component is not None:
             signed, hits = Signed(self.infer, Fold((fold.signed[quantity.component],))), torch.from_numpy(x_reco)
-            law = propagate(signed, hits, covariance=hit_covariance(self.model, self.parameters, hits))
+            p = None if momentum is None else torch.from_numpy(momentum)
+            law = propagate(signed, hits, covariance=hit_covariance(self.model, self.parameters, hits, momentum=p))
             value, sigma, true = law.value[:, 0].numpy(), law.sigma[:, 0].numpy(), evaluate(signed, x_true)[:, 0]
             return _over(true, sigma), _over(value - true, sigma)
         observable, name = self.model.observables[quantity.observable], quantity.name

@@ -33,7 +33,7 @@ from ..uncertainty.inference import periods_of
 from ..uncertainty.linear import propagate
 from ..uncertainty.quoting import quote
 from .common import arrays, evaluate
-from .true_hits import Chooser, Selected, TrueHits
+from .true_hits import Chooser, Momenta, Selected, TrueHits
 
 TOYS_AT_A_TIME = 65_536
 """Toys held together."""
@@ -71,12 +71,14 @@ class TruthToys:
         every = sources_of(part.of_kind(SigmaConfig))
         self.sources = [name for name in every if name.startswith(LAYER)] if len(every) > 1 else []
 
-    def throw(self, block: Block, x_true: np.ndarray, x_reco: np.ndarray, quoted: Reader) -> list[Rows]:
+    def throw(
+        self, block: Block, x_true: np.ndarray, x_reco: np.ndarray, quoted: Reader, momentum: Momenta = None
+    ) -> list[Rows]:
         """The rows of a block, some truths of one bin at a time."""
         numbers = share(range(block.index, block.index + 1), block_count(self.part.muons), self.chooser.truths)
         streams = {name: self._stream(block, key) for key, name in enumerate(STREAMS)}
         found = []
-        for chosen in self.chooser.choose(streams["choice"], numbers, x_true, x_reco):
+        for chosen in self.chooser.choose(streams["choice"], numbers, x_true, x_reco, momentum):
             toys = self._toys_per_truth(chosen.series)
             step = max(1, TOYS_AT_A_TIME // toys)
             for start in range(0, len(chosen.muon), step):
@@ -99,27 +101,31 @@ class TruthToys:
         """The recorded hits of all toys, those of each truth together; with the lost hits of the muon."""
         x_true = np.repeat(chosen.hits, toys, axis=0)
         drawn = self.response.drawn(streams.__getitem__, len(x_true), lossy=False)
-        return self.response.record(x_true, drawn)
+        return self.response.record(x_true, drawn, momentum=_repeated(chosen.momentum, toys))
 
     def _rows(self, block: Block, chosen: TrueHits, x_reco: np.ndarray, quoted: Reader) -> Rows:
         columns = chosen.series.observables
         infer = Selected(self.infer, columns)
         at, hits = torch.from_numpy(chosen.hits), torch.from_numpy(x_reco)
-        predicted = arrays(propagate_distribution(infer, at, covariance=self._covariance(at)))
+        predicted = arrays(propagate_distribution(infer, at, covariance=self._covariance(at, chosen.momentum)))
         true = evaluate(infer, chosen.hits)
         found = {"true": true, "bias": predicted["bias"], "sd": predicted["sd"]}
-        found |= self._compared(infer, hits, true)
-        found |= self._quoted(infer, hits, true)
+        found |= self._compared(infer, hits, true, chosen.momentum)
+        found |= self._quoted(infer, hits, true, chosen.momentum)
         if self.sources and not chosen.moved and len(x_reco) >= TO_REGRESS * x_reco.shape[1] * len(chosen.muon):
             found |= self._budget(block, chosen, x_reco, infer, quoted)
         return self._placed(chosen, block, found)
 
-    def _covariance(self, hits: Tensor) -> Tensor:
-        return hit_covariance(self.model, self.parameters, hits)
+    def _covariance(self, hits: Tensor, momentum: Momenta) -> Tensor:
+        p = None if momentum is None else torch.from_numpy(momentum)
+        return hit_covariance(self.model, self.parameters, hits, momentum=p)
 
-    def _compared(self, infer: Selected, hits: Tensor, true: Float[np.ndarray, "truth observable"]) -> Rows:
+    def _compared(
+        self, infer: Selected, hits: Tensor, true: Float[np.ndarray, "truth observable"], momentum: Momenta
+    ) -> Rows:
         """Toys against truth: bias, spread, pulls, and how many intervals hold the truth."""
-        covariance, per = self._covariance(hits), len(hits) // len(true)
+        per = len(hits) // len(true)
+        covariance = self._covariance(hits, _repeated(momentum, per))
         linear = arrays(propagate(infer, hits, covariance=covariance))
         value, sigma = (linear[name].reshape(len(true), per, -1) for name in ("value", "sigma"))
         off = _wrapped(value - true[:, None], infer)
@@ -145,11 +151,14 @@ class TruthToys:
             **held,
         }
 
-    def _quoted(self, infer: Selected, hits: Tensor, true: Float[np.ndarray, "truth observable"]) -> Rows:
+    def _quoted(
+        self, infer: Selected, hits: Tensor, true: Float[np.ndarray, "truth observable"], momentum: Momenta
+    ) -> Rows:
         """How many coverage intervals of the first toys of each truth hold it."""
         quoted = QUOTED_IF_SLOW if self.model.cost > SLOW else QUOTED
         few = hits.reshape(len(true), -1, hits.shape[1])[:, :quoted].flatten(0, 1)
-        found = arrays(quote(infer, few, covariance=self._covariance(few)))
+        covariance = self._covariance(few, _repeated(momentum, len(few) // len(true)))
+        found = arrays(quote(infer, few, covariance=covariance))
         ends = {
             name: found[name].reshape(len(true), -1, *found[name].shape[1:]) for name in ("interval68", "interval95")
         }
@@ -187,7 +196,7 @@ class TruthToys:
         for name, values in found.items():
             rows[name][:, list(chosen.series.observables)] = values
         rows["muon"], rows["bin"] = block.start + chosen.muon, np.full(len(chosen.muon), chosen.bin)
-        rows["distance"] = self.chooser.distance(chosen.series, torch.from_numpy(chosen.hits))
+        rows["distance"] = self.chooser.distance(chosen.series, torch.from_numpy(chosen.hits), chosen.momentum)
         return rows
 
     def _empty(self, truths: int) -> Rows:
@@ -230,3 +239,8 @@ def _holds(
         if period:
             above[..., index] = np.mod(above[..., index], period)
     return (above >= 0) & (above <= high - low)
+
+
+def _repeated(momentum: Momenta, toys: int) -> Momenta:
+    """The momentum of each toy."""
+    return None if momentum is None else np.repeat(momentum, toys)
