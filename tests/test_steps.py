@@ -242,9 +242,19 @@ def test_the_plan_of_a_study_needs_no_file_again():
 
 def test_flags_of_muons_whose_hits_are_finite():
     nan = float("nan")
-    said = [(0.3, 0.1, 0.0), (nan, nan, nan), (0.3, 0.0, 0.0), (0.3, -0.1, 0.0), (0.3, nan, 0.0), (0.3, nan, nan)]
-    value, sigma, end = np.array(said).T[:, :, None]
-    quoted = {"value": value, "sigma": sigma, "interval95": np.stack([end, end], axis=2)}
+    said = [
+        (0.3, 0.1, 0.0, 0.0),
+        (nan, nan, nan, nan),
+        (0.3, 0.0, 0.0, 0.0),
+        (0.3, -0.1, 0.0, 0.0),
+        (0.3, nan, 0.0, 0.0),
+        (0.3, nan, nan, 0.0),
+        (0.3, 0.1, 0.0, nan),
+        (0.3, 0.1, 0.0, float("inf")),
+    ]
+    value, sigma, end, bound = np.array(said).T[:, :, None]
+    ends = dict.fromkeys(("confidence68", "confidence95"), np.stack([bound, bound], axis=2))
+    quoted = {"value": value, "sigma": sigma, "interval95": np.stack([end, end], axis=2), **ends}
     hits = torch.full((len(said), 1), 0.5, dtype=torch.float64)
     assert propagate._flag(infer_theta, hits, quoted)[:, 0].tolist() == [
         0,
@@ -253,6 +263,8 @@ def test_flags_of_muons_whose_hits_are_finite():
         FLAGS["sigma_negative"],
         FLAGS["no_standard_deviation"],
         FLAGS["sigma_zero_or_nan"],
+        FLAGS["no_confidence_interval"],
+        FLAGS["no_confidence_interval"],
     ]
 
 

@@ -16,7 +16,7 @@ from pullback.errors import PullbackError
 from pullback.models import NO_FOLD, load_model
 from pullback.models.energy_loss import MATERIALS, bethe
 from pullback.models.multiple_scattering import highland
-from pullback.models.scatter import chi2, covariance, generate, infer_scatter, intersect_layers
+from pullback.models.scatter import covariance, fitted, generate, infer_scatter, intersect_layers
 
 UPPER, LOWER = [1.0, 0.6, 0.75], [-0.6, -1.0]
 RESOLUTION = [100.0, 50.0, 200.0, 80.0, 120.0]
@@ -146,7 +146,7 @@ def test_gradients():
     for each in inputs:
         each.requires_grad_()
     assert torch.autograd.gradcheck(infer_scatter, inputs)
-    assert torch.autograd.gradcheck(chi2, inputs)
+    assert torch.autograd.gradcheck(fitted, inputs)
     theta0 = tensor(0.1, requires_grad=True)
     assert torch.autograd.gradcheck(lambda *some: covariance(BENT, *some), (*inputs[1:3], theta0))
     drawn = tensor(generate(random_stream(1, "truth"), 3, source()))
@@ -279,11 +279,15 @@ def test_layers_in_the_volume_are_refused():
         load_model(Scatter(z_upper=[1.0, -0.5], z_lower=[-0.4, -1.0]))
 
 
-def test_chi2_sums_both_trackers_and_views():
-    hits = tensor(np.random.default_rng(2).normal(size=(20_000, 10))) / tensor(2 * RESOLUTION)
-    found = chi2(hits, UPPER, LOWER, RESOLUTION)
-    assert (found[:, 1] == 2).all()
-    assert found[:, 0].mean().item() == pytest.approx(2, abs=4 * 2 / math.sqrt(20_000))
+def test_the_fit_predicts_four_lines():
+    hits = np.random.default_rng(2).normal(size=(3, 10))
+    found, start = fitted(tensor(hits), UPPER, LOWER, RESOLUTION).numpy(), 0
+    for z, weights in 2 * [(UPPER, RESOLUTION[: len(UPPER)]), (LOWER, RESOLUTION[len(UPPER) :])]:
+        part = slice(start, start := start + len(z))
+        expected = [np.polyval(np.polyfit(z, each[part], 1, w=weights), z) for each in hits]
+        np.testing.assert_allclose(found[:, part], expected, rtol=1e-9, atol=1e-13)
+    model = load_model(Scatter(z_upper=UPPER, z_lower=LOWER))
+    assert model.heights == 2 * (*UPPER, *LOWER)
 
 
 def test_the_model_is_made_from_its_section():

@@ -227,8 +227,8 @@ def test_several_observables_read_well(track):
     assert "3 layers, resolution 1000, 500, 1000 /m (σ x = 1, 2, 1 mm); efficiency 0.8" in text
     assert "1 0.5 x₁ 500 0.8" in text  # the table of layers
     assert "(too few hits); the count is that of the observable with the most" in text
-    entry = Evidence.read(run.outputs.validation).points[0]
-    assert f"over all muons of a point: {entry.chi2_per_ndf:.3f}. It should be 1" in text
+    (fit,) = Evidence.read(run.outputs.validation).fits
+    assert f"over all muons of a point: {fit.chi2_per_ndf:.3f}, by the covariance that is propagated" in text
     # An observable without a fold has no bins.
     slope = page[page.index("<b>nominal</b>, slope") :].split("</details>")[0]
     assert "all muons" in slope

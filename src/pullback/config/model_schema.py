@@ -44,10 +44,14 @@ RESULTS = frozenset(
         "design",
         "end",
         "experiments",
+        "fit_sums",
         "muon",
         "ndf",
+        "p_value",
         "observable",
         "observable_2",
+        "residual",
+        "residual_sigma",
         "source",
         "systematic",
         "toys",
@@ -240,6 +244,16 @@ class Own(ModelSection):
         description="function `covariance(hits, **parameters)` that returns the covariance added to that of the "
         "detector, m²: (coordinate, coordinate) or (muon, coordinate, coordinate)",
     )
+    fitted: str | None = Field(
+        None,
+        description="function `fitted(hits, **parameters)` that returns the position the fit predicts for each hit "
+        "(muon, coordinate); residuals and χ² follow from it, and show whether the data agree with the resolution",
+    )
+    chi2: str | None = Field(
+        None,
+        description="function `chi2(hits, **parameters)` that returns χ² and degrees of freedom (muon, 2); in place of "
+        "the χ² that follows from `fitted`, or without it",
+    )
 
     @field_validator("parameters", mode="before")
     @classmethod
@@ -252,7 +266,7 @@ class Own(ModelSection):
                     raise ValueError(f"{name} is {shown(value)}; it must be a finite number or a list of them{hint}")
         return parameters
 
-    @field_validator("function", "draw", "covariance")
+    @field_validator("function", "draw", "covariance", "fitted", "chi2")
     @classmethod
     def _one_function(cls, name: str | None) -> str | None:
         if name is not None:

@@ -164,10 +164,17 @@ class Validation(Section):
         gt=0,
         lt=1,
         description="a ratio passes when its interval lies within 1 ± tolerance; default: 0.02 for toys around true "
-        "hits, pulls and residuals, and 0.05 for toys around recorded hits, since `linear_valid` lets σ be off by 5 %",
+        "hits and pulls, and 0.05 for toys around recorded hits, since `linear_valid` lets σ be off by 5 %",
     )
     coverage_tolerance: float = Field(
         0.01, gt=0, lt=0.25, description="a coverage passes when its interval lies within nominal ± coverage_tolerance"
+    )
+    data_tolerance: float = Field(
+        0.05,
+        gt=0,
+        lt=1,
+        description="the data agree with the stated resolution when the widths of their residuals over the stated ones "
+        "lie within 1 ± this, and their means within ± twice this, in units of σ",
     )
     confidence: float = Field(0.95, gt=0, le=MOST_CONFIDENT, description="confidence level of the intervals")
     domain: float = Field(3.0, ge=0, description="linear domain: smallest θ/σ_θ at which the linear σ is judged")

@@ -87,11 +87,30 @@ def hit_covariance(
     return (torch.diag_embed(variance) if variance.ndim == 2 else variance) + extra
 
 
-def goodness(model: Model, parameters: Parameters, hits: Float[Tensor, "muon coordinate"]) -> Float[Tensor, "muon 2"]:
-    """χ² of a model's fit to the hits, and its degrees of freedom."""
-    assert model.chi2
-    with torch.no_grad():
-        return model.chi2(hits, **{name: parameters[name] for name in model.chi2_uses})
+class Fit:
+    """The fit of a model as functions of hits (muon, coordinate) alone, with attributes as those of `Inference`.
+
+    `linear` says whether the fitted positions are linear in the hits, as those of the built-in models are.
+    """
+
+    def __init__(self, model: Model, parameters: Parameters):
+        self.model, self.missing, self.parameters = model, model.missing, parameters
+        self.linear = not isinstance(model.fitted, Call)
+        self.refuse = model.fitted.refuse if isinstance(model.fitted, Call) else None
+        self.periods = None
+
+    def __call__(self, hits: Float[Tensor, "muon coordinate"]) -> Float[Tensor, "muon coordinate"]:
+        """The positions that the fit predicts; NaN throughout for a model without `fitted`."""
+        if self.model.fitted is None:
+            return torch.full_like(hits, float("nan"))
+        return self.model.fitted(hits, **{name: self.parameters[name] for name in self.model.fitted_uses})
+
+    def chi2(self, hits: Float[Tensor, "muon coordinate"]) -> Float[Tensor, "muon 2"] | None:
+        """χ² and degrees of freedom by a function of the user's, if there is one."""
+        if self.model.chi2 is None:
+            return None
+        with torch.no_grad():
+            return self.model.chi2(hits, **{name: self.parameters[name] for name in self.model.chi2_uses})
 
 
 def added_covariance(

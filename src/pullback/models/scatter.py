@@ -218,12 +218,12 @@ def infer_scatter(
     return line_fit.observables(values, [above, under, in_x, in_y, every, meeting, meeting, meeting])
 
 
-def chi2(
+def fitted(
     hits: Float[Tensor, "muon coordinate"], z_upper: LayerNumbers, z_lower: LayerNumbers, resolution: LayerNumbers
-) -> Float[Tensor, "muon 2"]:
-    """χ² and degrees of freedom as in `track.chi2`, summed over both trackers and views; NaN unless all lines exist."""
+) -> Float[Tensor, "muon coordinate"]:
+    """Position of the four fitted lines on each layer, m, in the order of the hits; NaN where a line is missing."""
     found, heights, resolutions = _prepared(hits, z_upper, z_lower, resolution)
-    return line_fit.chi2_of_all(zip(found, 2 * heights, 2 * resolutions, strict=True))
+    return line_fit.fitted_of_all(zip(found, 2 * heights, 2 * resolutions, strict=True))
 
 
 def _prepared(
@@ -371,8 +371,9 @@ def model(section: ScatterSection) -> Model:
         covariance=covariance if theta0 > 0 else None,
         covariance_uses=("z_upper", "z_lower", "theta0") if theta0 > 0 else (),
         deviate=deviate,
-        chi2=chi2,
-        chi2_uses=("z_upper", "z_lower", "resolution"),
+        fitted=fitted,
+        heights=2 * (z_upper + z_lower),
+        fitted_uses=("z_upper", "z_lower", "resolution"),
         squared=("theta_msc",),
         cost=800.0,  # points of closest approach at small angles need thousands of quadrature points
     )

@@ -84,13 +84,10 @@ def infer_track(
     return line_fit.observables([line.slope, theta, line.position], [line.known] * 3)
 
 
-def chi2(hits: Float[Tensor, "muon layer"], z: LayerNumbers, resolution: LayerNumbers) -> Float[Tensor, "muon 2"]:
-    """χ² = Σ w (x − line)² and its degrees of freedom, hits − 2, with the arguments of `infer_track`.
-
-    It follows the χ² distribution if the noise is Gaussian and the layers do not scatter.
-    """
+def fitted(hits: Float[Tensor, "muon layer"], z: LayerNumbers, resolution: LayerNumbers) -> Float[Tensor, "muon layer"]:
+    """Position of the fitted line on each layer, m, with the arguments of `infer_track`; NaN without a line."""
     (view,), heights, resolutions = line_fit.prepare(hits, z, resolution, in_views=1)
-    return line_fit.chi2_of_all([(view, heights, resolutions)])
+    return line_fit.fitted_of_all([(view, heights, resolutions)])
 
 
 def covariance(
@@ -137,6 +134,7 @@ def model(section: TrackSection) -> Model:
         covariance=covariance if theta0 > 0 else None,
         covariance_uses=("z", "theta0") if theta0 > 0 else (),
         deviate=deviate,
-        chi2=chi2,
-        chi2_uses=("z", "resolution"),
+        fitted=fitted,
+        heights=z,
+        fitted_uses=("z", "resolution"),
     )

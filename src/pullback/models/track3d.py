@@ -83,10 +83,12 @@ def infer_track3d(
     )
 
 
-def chi2(hits: Float[Tensor, "muon coordinate"], z: LayerNumbers, resolution: LayerNumbers) -> Float[Tensor, "muon 2"]:
-    """χ² and degrees of freedom as in `track.chi2`, summed over both views; NaN if either line is missing."""
+def fitted(
+    hits: Float[Tensor, "muon coordinate"], z: LayerNumbers, resolution: LayerNumbers
+) -> Float[Tensor, "muon coordinate"]:
+    """Position of the fitted lines on each layer, m, in the order of the hits; NaN in a view without a line."""
     found, heights, resolutions = line_fit.prepare(hits, z, resolution, in_views=2)
-    return line_fit.chi2_of_all((view, heights, resolutions) for view in found)
+    return line_fit.fitted_of_all((view, heights, resolutions) for view in found)
 
 
 def covariance(
@@ -135,6 +137,7 @@ def model(section: TrackSection) -> Model:
         covariance=covariance if theta0 > 0 else None,
         covariance_uses=("z", "theta0") if theta0 > 0 else (),
         deviate=deviate,
-        chi2=chi2,
-        chi2_uses=("z", "resolution"),
+        fitted=fitted,
+        heights=2 * z,
+        fitted_uses=("z", "resolution"),
     )

@@ -12,7 +12,7 @@ from ..detector.noise import width as noise_width
 from ..models import NO_FOLD
 from ..study.plan import Study
 from ..study.toy_selection import MUONS_PER_EXPERIMENT
-from ..uncertainty.validity import SIGMA_OFF
+from ..uncertainty.validity import END_OFF, SIGMA_OFF
 from ..validation.csv_tables import scanned
 from ..validation.evidence import Evidence
 from ..validation.reasons import place_of
@@ -63,8 +63,9 @@ class SetupWording:
             "detector": self._detector(),
             "model": self._model(),
             "uncertainty": (
-                f"the linear σ where JCGM 101, clause 8, accepts it to {digits(self.config.uncertainty.n_dig)} and σ "
-                f"is right to {percent(SIGMA_OFF)}; elsewhere the standard deviation by numerical integration"
+                f"the linear σ where JCGM 101, clause 8, accepts it to {digits(self.config.uncertainty.n_dig)}, σ is "
+                f"right to {percent(SIGMA_OFF)} and interval ends to {percent(END_OFF)} of the half-width; elsewhere "
+                "the standard deviation by numerical integration"
             ),
             "toys": self._toys(),
             "fit": self._fit(),
@@ -155,19 +156,14 @@ class SetupWording:
         return text
 
     def _fit(self) -> Markup | str:
-        fits = known(entry.chi2_per_ndf for entry in self.entries)
+        fits = known(entry.chi2_per_ndf for entry in self.evidence.fits)
         if not fits:
             return ""
         values = " to ".join(dict.fromkeys(figures(each, 3) for each in (min(fits), max(fits))))
-        text = Markup(
-            "χ² per degree of freedom, over all muons of a point: {}. It should be 1; a larger value means residuals "
-            "larger than <code>detector.resolution</code> states"
+        return Markup(
+            "χ² per degree of freedom, over all muons of a point: {}, by the covariance that is propagated; see "
+            '<a href="#data">the data and the stated resolution</a>'
         ).format(values)
-        if isinstance(self.config.source, Recorded) and self.config.source.sigma:
-            text += ", which sets the weights of the fit whatever uncertainties the file gives"
-        if getattr(self.config.model, "theta0", 0) or "model.theta0" in self.study.points[0].values:
-            text += ", or scattering in the layers, which the weights of the fit do not include"
-        return text
 
     def _scan(self) -> str:
         values = self.study.points[0].values

@@ -13,7 +13,8 @@ from ..config.model_schema import Own
 from ..study.plan import Study
 from ..validation.csv_tables import scanned
 from ..validation.diagnostics import DIAGNOSTICS
-from ..validation.evidence import Deviation, Entry, Estimate, Evidence, Judgement, NotJudged, Sigma, Statistics
+from ..validation.estimates import Estimate
+from ..validation.evidence import Deviation, Entry, Evidence, Judgement, NotJudged, Sigma, Statistics
 from ..validation.reasons import place_of
 from .formats import count, figures, percent, signed, significant, span
 from .source_tables import budget_of, design_of, enough_muons

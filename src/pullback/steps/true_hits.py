@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -22,16 +23,15 @@ from ..uncertainty.jacobians import value_and_jacobian
 from ..uncertainty.linear import covariance_and_sigma
 
 Momenta = Float[np.ndarray, " muon"] | None
-"""Momenta of the muons, GeV/c, if the layers scatter each by its own."""
+"""Momenta of the muons, GeV/c, where layers scatter by them."""
 
 
 @dataclass(frozen=True)
 class TrueHits:
     """True hits in one bin of a series.
 
-    `muon` is the index in the block of the muon that each was made from, and `hits` (truth, coordinate) has NaN where
-    this muon has lost its hit. They are those of the muon itself unless `moved`. `momentum`, GeV/c, is given if the
-    layers scatter each muon by its own.
+    `muon` is the index in the block of the muon that each was made from; `hits` (truth, coordinate) has NaN where this
+    muon has lost its hit, and `momentum` is that of the muon. The hits are those of the muon itself unless `moved`.
     """
 
     series: Series
@@ -39,12 +39,20 @@ class TrueHits:
     moved: bool
     muon: Int[np.ndarray, " truth"]
     hits: Float[np.ndarray, "truth coordinate"]
-    momentum: Float[np.ndarray, " truth"] | None = None
+    momentum: Float[np.ndarray, " truth"] | None
 
     def take(self, rows: slice) -> TrueHits:
         """The selected truths."""
         momentum = None if self.momentum is None else self.momentum[rows]
         return replace(self, muon=self.muon[rows], hits=self.hits[rows], momentum=momentum)
+
+
+class Simulated(NamedTuple):
+    """The muons of a block: true and recorded hits, and momenta where the layers scatter by them."""
+
+    x_true: Float[np.ndarray, "muon coordinate"]
+    x_reco: Float[np.ndarray, "muon coordinate"]
+    momentum: Float[np.ndarray, " muon"] | None
 
 
 class Selected:
@@ -88,18 +96,11 @@ class Chooser:
         self.model, self.parameters, self.infer = model, parameters, infer
         self.truths = min(TRUTHS, per_bin)
 
-    def choose(
-        self,
-        rng: np.random.Generator,
-        numbers: range,
-        x_true: Float[np.ndarray, "muon coordinate"],
-        x_reco: Float[np.ndarray, "muon coordinate"],
-        momentum: Momenta = None,
-    ) -> Iterator[TrueHits]:
+    def choose(self, rng: np.random.Generator, numbers: range, muons: Simulated) -> Iterator[TrueHits]:
         """The true hits of a block; `numbers` are those of its truths in each bin, of `truths` in all blocks."""
-        hits = torch.from_numpy(np.where(np.isnan(x_reco), np.nan, x_true))
+        hits = torch.from_numpy(np.where(np.isnan(muons.x_reco), np.nan, muons.x_true))
         for series in series_of(self.model):
-            away = self.distance(series, hits, momentum)
+            away = self.distance(series, hits, muons.momentum)
             for index, low, high in series.bins:
                 inside = np.flatnonzero((away >= low) & (away < high))
                 moves = series.moved and math.isfinite(high)
@@ -109,13 +110,18 @@ class Chooser:
                 if not len(inside) or not len(numbers):
                     continue
                 muon = inside[(np.mod((np.array(numbers) + 0.5) * GOLDEN, 1.0) * len(inside)).astype(int)]
-                chosen, p = hits[muon], None if momentum is None else momentum[muon]
+                chosen, momentum = hits[muon], None if muons.momentum is None else muons.momentum[muon]
                 if moves:
                     fractions = np.mod(np.array(numbers) * GOLDEN, 1.0)  # number 0 lies on the lower edge
-                    chosen = self._moved(series, chosen, low + fractions * (high - low), azimuths, p)
-                yield TrueHits(series, index, moves, muon, chosen.numpy(), p)
+                    chosen = self._moved(series, chosen, momentum, low + fractions * (high - low), azimuths)
+                yield TrueHits(series, index, moves, muon, chosen.numpy(), momentum)
 
-    def distance(self, series: Series, hits: Tensor, momentum: Momenta = None) -> Float[np.ndarray, " muon"]:
+    def covariance(self, hits: Tensor, momentum: Momenta) -> Tensor:
+        """The covariance of the hits that propagation assumes."""
+        known = None if momentum is None else torch.from_numpy(momentum)
+        return hit_covariance(self.model, self.parameters, hits, momentum=known)
+
+    def distance(self, series: Series, hits: Tensor, momentum: Momenta) -> Float[np.ndarray, " muon"]:
         """Distance from the fold of a series at true hits, in σ; NaN for a muon without it, 0 without a fold."""
         if series.fold is None:
             seen = torch.isfinite(self.infer(hits)[:, list(series.observables)]).any(dim=1)
@@ -130,7 +136,7 @@ class Chooser:
     def _propagated(self, infer: Infer, hits: Tensor, momentum: Momenta) -> tuple[Tensor, Tensor, Tensor | None]:
         """Values and their covariance by linear propagation, and which muons have finite hits."""
         value, jac, finite = value_and_jacobian(infer, hits)
-        sigma_x = self._covariance(hits, momentum)
+        sigma_x = canonical(self.covariance(hits, momentum), hits)
         return value, covariance_and_sigma(jac, sigma_x)[0], finite
 
     def _signed(self, series: Series, hits: Tensor, momentum: Momenta) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -140,14 +146,10 @@ class Chooser:
         s, jac, finite = value_and_jacobian(Signed(self.infer, fold), hits)
         if finite is not None:
             s = torch.where(finite[:, None], s, float("nan"))
-        sigma_x = self._covariance(hits, momentum)
+        sigma_x = canonical(self.covariance(hits, momentum), hits)
         return s, jac, covariance_and_sigma(jac, sigma_x)[0], sigma_x
 
-    def _covariance(self, hits: Tensor, momentum: Momenta) -> Tensor:
-        p = None if momentum is None else torch.from_numpy(momentum)
-        return canonical(hit_covariance(self.model, self.parameters, hits, momentum=p), hits)
-
-    def _moved(self, series: Series, hits: Tensor, rho: np.ndarray, azimuth: np.ndarray, momentum: Momenta) -> Tensor:
+    def _moved(self, series: Series, hits: Tensor, momentum: Momenta, rho: np.ndarray, azimuth: np.ndarray) -> Tensor:
         """The true hits nearest to these at a distance `rho` from the fold."""
         s, jac, covariance, sigma_x = self._signed(series, hits, momentum)
         cosine, sine = torch.from_numpy(np.cos(azimuth)), torch.from_numpy(np.sin(azimuth))

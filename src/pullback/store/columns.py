@@ -259,7 +259,7 @@ def of_blocks(out: Writer, part: Part[ArtefactConfig], kinds: ColumnSpecs, label
     return ColumnGroup(out, part, kinds, out.point(part).create_group("design"), "block", rows, labels)
 
 
-def _add(out: Writer, part: Part[ArtefactConfig], quantity: Quantity, **axes: list[str]) -> Column:
+def add(out: Writer, part: Part[ArtefactConfig], quantity: Quantity, **axes: list[str]) -> Column:
     """Add one column with one row per muon, and with further axes given by their labels."""
     shape = (part.stop - part.start, *map(len, axes.values()))
     return out.column(out.point(part), quantity.name, shape, {"muon": None, **axes}, quantity)
@@ -269,7 +269,7 @@ def of_observables(out: Writer, part: Part[ArtefactConfig]) -> Column:
     """Add the column of the observables' covariance by linear propagation (muon, observable, observable)."""
     names = [observable.name for observable in part.model.observables]
     quantity = Quantity("covariance", "units of both", "covariance of the observables by linear propagation")
-    return _add(out, part, quantity, observable=names, observable_2=names)
+    return add(out, part, quantity, observable=names, observable_2=names)
 
 
 def of_hits(out: Writer, part: Part[ArtefactConfig], name: str, which: str) -> Column:
@@ -277,7 +277,7 @@ def of_hits(out: Writer, part: Part[ArtefactConfig], name: str, which: str) -> C
     coordinates = part.model.coordinates
     words = " and ".join(dict.fromkeys(coordinate.long_name for coordinate in coordinates))
     quantity = Quantity(name, coordinates[0].unit, f"{which} {words}")
-    return _add(out, part, quantity, coordinate=[coordinate.name for coordinate in coordinates])
+    return add(out, part, quantity, coordinate=[coordinate.name for coordinate in coordinates])
 
 
 def has_covariances(part: Part[ArtefactConfig]) -> bool:
@@ -294,20 +294,14 @@ def has_momenta(part: Part[ArtefactConfig]) -> bool:
 
 def of_momenta(out: Writer, part: Part[ArtefactConfig]) -> Column:
     """Add the column of the momenta of the muons, by which the layers scatter them."""
-    return _add(out, part, Quantity(MOMENTUM, "GeV/c", "momentum of the muon; NaN: unknown"))
+    return add(out, part, Quantity(MOMENTUM, "GeV/c", "momentum of the muon; NaN: unknown"))
 
 
 def of_covariances(out: Writer, part: Part[ArtefactConfig], shape: tuple[int, ...]) -> Column:
     """Add the column of the hits' variances (muon, coordinate) or covariances (muon, coordinate, coordinate)."""
     names = [coordinate.name for coordinate in part.model.coordinates]
     axes = dict.fromkeys(("coordinate", "coordinate_2")[: len(shape)], names)
-    return _add(out, part, Quantity(COVARIANCE, "m2", "covariance of the recorded hits; NaN: the detector's"), **axes)
-
-
-def of_fits(out: Writer, part: Part[ArtefactConfig]) -> list[Column]:
-    """Add the columns `chi2` and `ndf`."""
-    quantities = Quantity("chi2", "1", "χ² of the fit"), Quantity("ndf", "1", "degrees of freedom of the fit")
-    return [_add(out, part, quantity) for quantity in quantities]
+    return add(out, part, Quantity(COVARIANCE, "m2", "covariance of the recorded hits; NaN: the detector's"), **axes)
 
 
 def of_truths(out: Writer, part: Part[ArtefactConfig], rows: Mapping[str, np.ndarray], sources: list[str]) -> None:

@@ -74,6 +74,10 @@ class ThetaConfig(DetectedConfig):
     model: AnyModel
 
 
+class FitsConfig(ThetaConfig):
+    """What residuals of fits are made from."""
+
+
 class SharedConfig(ThetaConfig):
     """What everything with systematics is made from."""
 
@@ -125,6 +129,7 @@ KINDS: dict[str, type[ArtefactConfig]] = {
     "truth": TruthConfig,
     "reco": RecoConfig,
     "theta": ThetaConfig,
+    "fits": FitsConfig,
     "sigma": SigmaConfig,
     "toys": ToysConfig,
     "coverage": CoverageConfig,

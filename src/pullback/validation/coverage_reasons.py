@@ -48,17 +48,17 @@ def of_budget(budget: Sequence[LayerShare]) -> Iterator[str]:
 
 
 def of_pulls(pulls: QuantityPulls) -> Iterator[str]:
-    """Why the pulls of a quantity do not pass."""
+    """Why the pulls of a quantity fail."""
     name = pulls.quantity
-    if pulls.mean.verdict != Verdict.PASS:
+    if pulls.mean.verdict == Verdict.FAIL:
         yield f"mean pull of {name} over all muons is {limits(pulls.mean)}"
-    if pulls.sd.verdict != Verdict.PASS:
+    if pulls.sd.verdict == Verdict.FAIL:
         yield f"width of the pulls of {name} over all muons is {limits(pulls.sd)}"
     wrong = [each for each in pulls.bins if each.mean.verdict == Verdict.FAIL]
     if wrong:
         worst = max(wrong, key=lambda each: abs(each.mean.value))
         yield f"mean pull of {name} is {limits(worst.mean)} for true values from {worst.low:g} to {worst.high:g} σ"
-    if pulls.blocks and pulls.blocks.verdict != Verdict.PASS:
+    if pulls.blocks and pulls.blocks.verdict == Verdict.FAIL:
         yield f"mean pulls of {name} scatter between blocks {limits(pulls.blocks)} times as much as independent noise"
     if pulls.repeated is not None and pulls.verdict == Verdict.FAIL and abs(pulls.repeated) > REPEATED:
         yield f"pulls of {name} repeat from block to block: their correlation is {pulls.repeated:.3f}"
@@ -71,7 +71,7 @@ REPEATED = 0.5
 def of_hits(hits: Sequence[LayerHits]) -> Iterator[str]:
     """Which layers lose more or fewer hits than stated."""
     for each in hits:
-        if each.found.verdict != Verdict.PASS:
+        if each.found.verdict == Verdict.FAIL:
             yield f"{each.layer}: {limits(each.found)} of the muons have a hit, where {each.expected:.4g} are expected"
 
 

@@ -12,7 +12,9 @@ import yaml
 from ..files import write_text
 from ..study.plan import Study
 from ..study.scan import number
-from .evidence import OFFSETS, SIGMAS, Bin, DomainStatistics, Entry, Estimate, NotJudged, Sigma, Statistics
+from .estimates import Estimate
+from .evidence import OFFSETS, SIGMAS, Bin, DomainStatistics, Entry, NotJudged, Sigma, Statistics
+from .fit_evidence import CoordinateFit, FitEntry
 
 CsvRow = dict[str, str | float | None]
 """The cells of a row by the names of their columns."""
@@ -62,8 +64,10 @@ def scanned(values: dict[str, float]) -> dict[str, str]:
     return {name: number(value) for name, value in values.items()}
 
 
-def write_tables(study: Study, entries: Sequence[Entry], table: str | Path, summary: str | Path) -> None:
-    """Write `validation.csv`, with one row per bin, domain and all muons of each σ, and `summary.csv`."""
+def write_tables(
+    study: Study, entries: Sequence[Entry], fits: Sequence[FitEntry], table: str | Path, summary: str | Path
+) -> None:
+    """Write `validation.csv`, with rows of each σ (bins, domain, all muons) and each coordinate, and a summary."""
     points = {point.label: scanned(point.values) for point in study.points}
     rows: list[CsvRow] = []
     sums: list[CsvRow] = []
@@ -74,7 +78,11 @@ def write_tables(study: Study, entries: Sequence[Entry], table: str | Path, summ
             for numbers in (*judgement.bins, judgement.domain, judgement.overall):
                 where: CsvRow = {"range": RANGES[type(numbers)], "sigma": sigma}
                 rows.append({**head, **where, **columns(numbers, sigma, study.recorded)})
-        sums.append({**head, **_summary(entry, study.recorded)})
+        fit = next(each for each in fits if each.point == entry.point)
+        sums.append({**head, **_summary(entry, study.recorded), **_fit_summary(fit)})
+    for fit in fits:
+        of_point: CsvRow = {"point": fit.point, **points[fit.point], "range": "all"}
+        rows += [{**of_point, **_residuals(each)} for each in fit.coordinates]
     write_csv(table, rows)
     write_csv(summary, sums)
 
@@ -135,7 +143,6 @@ def _summary(entry: Entry, recorded: bool) -> CsvRow:
         **{name: domain.get(name) for name in LINEAR_SUMMARY},
         "bins_outside": sum(each.verdict == NotJudged.OUTSIDE and each.muons > 0 for each in linear.bins),
         **{f"quoted_{name}": overall.get(name) for name in QUOTED_SUMMARY},
-        "chi2_per_ndf": entry.chi2_per_ndf,
         **{f"share_{name.replace(' ', '_')}": share for name, share in entry.budget.items()},
     }
     if shared:
@@ -150,6 +157,26 @@ def _summary(entry: Entry, recorded: bool) -> CsvRow:
             "pull_shift": shared.pull_shift and shared.pull_shift.value,
         }
     return row | {f"d_mean_sigma_d_{name}": slope for name, slope in entry.design.items()}
+
+
+def _fit_summary(fit: FitEntry) -> CsvRow:
+    """The columns of the data at a point."""
+    return {
+        "data_verdict": fit.verdict,
+        "chi2_per_ndf": fit.chi2_per_ndf,
+        **_limits("residual_width", fit.width, ("", "_se")),
+        **_limits("residual_median_width", fit.median_width, ("", "_se")),
+        "outliers": fit.outliers and fit.outliers.value,
+    }
+
+
+def _residuals(fit: CoordinateFit) -> CsvRow:
+    """The columns of the unbiased residuals of a coordinate."""
+    row: CsvRow = {"coordinate": fit.name, "hits": fit.hits}
+    row |= _limits("residual_mean", fit.mean, ("", "_se")) | _limits("residual_sd", fit.sd, ("", "_se"))
+    row |= _limits("pull_mean", fit.pull_mean, ("", "_se")) | _limits("pull_sd", fit.pull_sd, ("", "_se"))
+    row |= {"pull_mean_verdict": fit.pull_mean.verdict, "pull_sd_verdict": fit.pull_sd.verdict}
+    return row | _limits("offset", fit.offset, ("", "_se"))
 
 
 def write_csv(path: str | Path, rows: Sequence[CsvRow]) -> None:

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from ..statistics.intervals import Verdict, equivalence, half_width, mean_interval
 from ..statistics.normal import P68, P95
-from .estimates import worst
-from .evidence import DiagnosticResult, Estimate, Judgement
+from .estimates import Estimate, worst
+from .evidence import DiagnosticResult, Judgement
 
 
 class Diagnostic(NamedTuple):

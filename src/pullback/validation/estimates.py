@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from enum import StrEnum
 from typing import NamedTuple, final
 
-from ..statistics.intervals import Verdict, coverage_interval, mean_interval, sd_interval
+from ..statistics.intervals import Verdict, coverage_interval, factor_to_settle, mean_interval, sd_interval
 from ..store.evidence_file import Number, Record, Unbounded
 
 
@@ -68,13 +68,15 @@ class Criteria(NamedTuple):
     ) -> Estimate:
         """A number with its interval and its verdict; with `at_least`, no number is too large."""
         (low, high), (least, most) = interval(self.confidence), interval(self.confidence_to_fail)
+        found = Estimate(value=value, low=low, high=high, se=se, verdict=Verdict.PASS)
         if low >= target - tolerance and (at_least or high <= target + tolerance):
-            verdict = Verdict.PASS
-        elif most < target - tolerance or (not at_least and least > target + tolerance):
-            verdict = Verdict.FAIL
-        else:
-            verdict = Verdict.INCONCLUSIVE
-        return Estimate(value=value, low=low, high=high, se=se, verdict=verdict)
+            return found
+        if most < target - tolerance or (not at_least and least > target + tolerance):
+            return found.model_copy(update={"verdict": Verdict.FAIL})
+        within = abs(value - target) <= tolerance
+        near, far = (low, high) if within else (least, most)
+        factor = factor_to_settle(1 + value - target, 1 + near - target, 1 + far - target, tolerance)
+        return found.model_copy(update={"verdict": Verdict.INCONCLUSIVE, "factor": factor})
 
     def mean(self, value: float, se: float, tolerance: float) -> Estimate:
         """A mean, which should be 0, with its standard error."""
@@ -92,6 +94,25 @@ class Criteria(NamedTuple):
             return coverage_interval(inside, total, confidence)
 
         return self.judge(inside / total, interval, target, tolerance, at_least=at_least)
+
+
+class Equivalence(NamedTuple):
+    """The criteria of normal numbers with the same tolerance."""
+
+    tolerance: float
+    confidence: float
+    confidence_to_fail: float
+
+    def estimate(self, value: float, se: float) -> Estimate:
+        """A number that is not judged."""
+        low, high = mean_interval(value, se, self.confidence)
+        return Estimate(value=value, se=se, low=low, high=high)
+
+    def judge(self, value: float, se: float, expected: float, tolerance: float | None = None) -> Estimate:
+        """A number with its verdict on whether it is the expected one, to within the tolerance."""
+        criteria = Criteria(self.confidence, self.confidence_to_fail)
+        limit = self.tolerance if tolerance is None else tolerance
+        return criteria.judge(value, lambda confidence: mean_interval(value, se, confidence), expected, limit, se)
 
 
 def decisive(verdicts: Iterable[tuple[Verdict | NotJudged, float | None]], strict: bool) -> Verdict:

@@ -10,14 +10,18 @@ from .answers import Answer, Answers, NotTested
 from .coverage_evidence import SmearedEntry, TruthJudgement
 from .estimates import worst
 from .evidence import Entry, Level
+from .fit_evidence import FitEntry
+from .fit_judgement import worst_of_fits
 
 
-def answers_of(study: Study, entries: Sequence[Entry], smeared: Sequence[SmearedEntry]) -> Answers:
+def answers_of(
+    study: Study, entries: Sequence[Entry], smeared: Sequence[SmearedEntry], fits: Sequence[FitEntry]
+) -> Answers:
     """The answers of a study."""
     return Answers(
         propagation=_propagation(study, entries),
         truth=_truth(study, entries, smeared),
-        data=Answer(verdict=NotTested.NO_FIT, sentence=""),
+        data=_data(fits),
     )
 
 
@@ -72,6 +76,31 @@ def _range(level: Level, truths: Sequence[TruthJudgement]) -> str:
     shares = [each.value for each in bins if each]
     low, high = (f"{100 * each:.1f} %" for each in (min(shares), max(shares)))
     return low if low == high else f"{low} to {high}"
+
+
+def _data(fits: Sequence[FitEntry]) -> Answer:
+    known = worst_of_fits(fits)
+    if not known:
+        reason = fits[0].reasons[0]
+        return Answer(
+            verdict=NotTested.DATA,
+            sentence=f"Whether the data agree with the stated resolution can't be tested: {reason}.",
+        )
+    verdict = worst(known)
+    bad = [each for each in fits if each.verdict == verdict]
+    if verdict == Verdict.PASS:
+        widths = [each.width.value for each in bad if each.width]
+        low, high = (f"{each:.3f}" for each in (min(widths), max(widths)))
+        wide = low if low == high else f"{low} to {high}"
+        return Answer(
+            verdict=verdict,
+            sentence=f"The data agree with the stated resolution: residuals are {wide} times as wide as stated.",
+        )
+    begin = "The data disagree with the stated resolution"
+    if verdict == Verdict.INCONCLUSIVE:
+        begin = "Whether the data agree with the stated resolution is not decided"
+    where = f" at {len(bad)} of {len(fits)} points" if len(fits) > 1 else ""
+    return Answer(verdict=verdict, sentence=f"{begin}{where}: {'; '.join(bad[0].reasons[:2])}.")
 
 
 TRUTH = "truth: "

@@ -26,7 +26,8 @@ from ...study.blocks import block_count
 from ...study.plan import Study
 from ...study.toy_selection import blocks_shown, share
 from ...validation.bin_sums import distance
-from ...validation.evidence import Bin, Entry, Estimate, Evidence, Level, Sigma
+from ...validation.estimates import Estimate
+from ...validation.evidence import Bin, Entry, Evidence, Level, Sigma
 from ...validation.reasons import over_sigma
 from ..gallery import Figure, point_of
 
