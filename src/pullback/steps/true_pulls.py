@@ -13,6 +13,7 @@ from jaxtyping import Float
 from ..detector.bound_model import bound, hit_covariance
 from ..models import NO_FOLD
 from ..statistics.angles import wrap
+from ..statistics.normal import K68, K95
 from ..store import columns
 from ..store.artefact import Reader, Writer
 from ..study.artefact_configs import CoverageConfig
@@ -31,8 +32,9 @@ SAMPLE = 128
 class TruePulls:
     """Sums over the pulls of all muons of a part, block by block, as columns of a group `pulls`.
 
-    By bins of the true quantity in σ: `count`, `sum` and `square` of pulls. `first` holds the pulls of the first muons
-    of each block, and `seen` the numbers of muons with a hit in each layer, and with all hits.
+    By bins of the true quantity in σ: `count`, `sum` and `square` of pulls. `inside68` and `inside95` are the numbers
+    of pulls within ±1 and ±1.96, `first` the pulls of the first muons of each block, and `seen` the numbers of muons with
+    a hit in each layer, and with all hits.
     """
 
     def __init__(self, out: Writer, part: Part[CoverageConfig]):
@@ -63,7 +65,10 @@ class TruePulls:
             "seen": seen,
             "muons": len(block),
         }
-        for name, each in {**values, "muons": len(block)}.items():
+        values["inside68"], values["inside95"] = (
+            np.array([np.count_nonzero(np.abs(pull) <= factor) for _, pull in terms]) for factor in (K68, K95)
+        )
+        for name, each in values.items():
             self.table[name].append(np.array(each)[None])
 
     def _covariance(self, hits: torch.Tensor, muons: Simulated) -> torch.Tensor:

@@ -317,6 +317,8 @@ PULLS = {
     "count": ("number of pulls", ("quantity", "bin")),
     "sum": ("sum of pulls", ("quantity", "bin")),
     "square": ("sum of squared pulls", ("quantity", "bin")),
+    "inside68": ("pulls within ±1", ("quantity",)),
+    "inside95": ("pulls within ±1.96", ("quantity",)),
     "first": ("pulls of the first muons", ("quantity", "sample")),
     "seen": ("muons with a hit", ("layer",)),
     "muons": ("muons", ()),

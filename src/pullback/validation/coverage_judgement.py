@@ -59,10 +59,11 @@ class CoverageJudge:
         """The judgement; `muons` are those of the point in each bin."""
         bins = [self._bin(index, low, high, muons) for index, low, high in self.series.bins]
         budget = [*self._budget(sources)]
-        verdict = decisive(((each.verdict, each.share) for each in bins), self.settings.strict)
+        of_bins = decisive(((each.verdict, each.share) for each in bins), self.settings.strict)
+        verdict = worst([of_bins, *(each.toys.verdict for each in budget)])
         return TruthJudgement(
-            verdict=worst([verdict, *(each.toys.verdict for each in budget)]),
-            reasons=[*of_truth_bins(bins, self.place), *of_budget(budget)],
+            verdict=verdict,
+            reasons=[*of_truth_bins(bins, self.place, verdict), *of_budget(budget, verdict)],
             at_least=self.at_least,
             bins=bins,
             budget=budget,

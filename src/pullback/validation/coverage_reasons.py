@@ -18,10 +18,10 @@ NAMES = {
 """What the judged numbers of a bin are called."""
 
 
-def of_truth_bins(bins: Sequence[TruthBin], place: str) -> Iterator[str]:
-    """Why bins of true values do not pass; `place` is what the distance from the fold is called."""
+def of_truth_bins(bins: Sequence[TruthBin], place: str, verdict: Verdict) -> Iterator[str]:
+    """Why bins of true values have this verdict; `place` is what the distance from the fold is called."""
     for each in bins:
-        if not isinstance(each.verdict, Verdict) or each.verdict == Verdict.PASS:
+        if verdict == Verdict.PASS or each.verdict != verdict:
             continue
         high = f" < {each.high:g}" if math.isfinite(each.high) else ""
         where = f" at true {each.low:g} ≤ {place}{high}" if place else ""
@@ -39,10 +39,10 @@ def few_muons(muons: int, share: float | None) -> str:
     return f"{muons} ({100 * (share or 0):.2g} %)"
 
 
-def of_budget(budget: Sequence[LayerShare]) -> Iterator[str]:
-    """Which layers have another share in the variance than quoted."""
+def of_budget(budget: Sequence[LayerShare], verdict: Verdict) -> Iterator[str]:
+    """Which layers have another share in the variance than quoted, if that makes the verdict."""
     for each in budget:
-        if each.toys.verdict != Verdict.PASS:
+        if verdict != Verdict.PASS and each.toys.verdict == verdict:
             found = each.quoted + each.toys.value
             yield f"{each.source} causes {found:.3f} of the variance of toys, but {each.quoted:.3f} is quoted"
 
@@ -50,22 +50,21 @@ def of_budget(budget: Sequence[LayerShare]) -> Iterator[str]:
 def of_pulls(pulls: QuantityPulls) -> Iterator[str]:
     """Why the pulls of a quantity fail."""
     name = pulls.quantity
+    if pulls.repeats:
+        yield f"pulls of {name} repeat from block to block: their correlation is {pulls.repeated:.3f}"
     if pulls.mean.verdict == Verdict.FAIL:
         yield f"mean pull of {name} over all muons is {limits(pulls.mean)}"
     if pulls.sd.verdict == Verdict.FAIL:
         yield f"width of the pulls of {name} over all muons is {limits(pulls.sd)}"
+    for inside, nominal in ((pulls.inside68, "68.27 %"), (pulls.inside95, "95 %")):
+        if inside.verdict == Verdict.FAIL:
+            yield f"{limits(inside)} of the pulls of {name} over all muons are where {nominal} should be"
     wrong = [each for each in pulls.bins if each.mean.verdict == Verdict.FAIL]
     if wrong:
         worst = max(wrong, key=lambda each: abs(each.mean.value))
         yield f"mean pull of {name} is {limits(worst.mean)} for true values from {worst.low:g} to {worst.high:g} σ"
     if pulls.blocks and pulls.blocks.verdict == Verdict.FAIL:
         yield f"mean pulls of {name} scatter between blocks {limits(pulls.blocks)} times as much as independent noise"
-    if pulls.repeated is not None and pulls.verdict == Verdict.FAIL and abs(pulls.repeated) > REPEATED:
-        yield f"pulls of {name} repeat from block to block: their correlation is {pulls.repeated:.3f}"
-
-
-REPEATED = 0.5
-"""Mean correlation of pulls between blocks above which the blocks share their noise."""
 
 
 def of_hits(hits: Sequence[LayerHits]) -> Iterator[str]:
