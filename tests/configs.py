@@ -155,11 +155,16 @@ def _heights(draw: st.DrawFn, name: str, numbers: dict[str, Range], first: float
     return None if count is None else [draw(each.values) for each in ranges.values()]
 
 
+def _of_momentum(draw: st.DrawFn) -> dict[str, float]:
+    """Perhaps the momentum that θ0 belongs to."""
+    return draw(st.sampled_from([{}, {"model.theta0_momentum": 2.0}]))
+
+
 @st.composite
 def tracks(draw: st.DrawFn) -> Chosen:
     name = draw(st.sampled_from(["track", "track3d"]))
     numbers = {"model.theta0": Range(0, 1)}
-    keys = {"model.name": name, **_some(draw, numbers)}
+    keys = {"model.name": name, **_some(draw, numbers), **_of_momentum(draw)}
     z = _heights(draw, "model.z", numbers, 0.0, 1.0)
     if z is not None:
         keys["model.z"] = z
@@ -174,7 +179,7 @@ def tracks(draw: st.DrawFn) -> Chosen:
 @st.composite
 def scatter(draw: st.DrawFn) -> Chosen:
     numbers = {"model.theta0": Range(0, 1)}
-    keys = {"model.name": "scatter", **_some(draw, numbers)}
+    keys = {"model.name": "scatter", **_some(draw, numbers), **_of_momentum(draw)}
     for name, first, step in (("model.z_upper", 0.5, 1.0), ("model.z_lower", -0.5, -1.0)):
         z = _heights(draw, name, numbers, first, step)
         if z is not None:
@@ -260,6 +265,8 @@ def recorded(draw: st.DrawFn, model: Chosen) -> tuple[dict[str, Any], dict[str, 
     pairs = draw(st.lists(st.sampled_from([*combinations(known, 2)]), max_size=1)) if len(known) > 1 else []
     if pairs:
         keys["source.covariance"] = {f"{one}, {other}": "c" for one, other in pairs}
+    if "model.theta0_momentum" in model.keys and draw(st.booleans()):
+        keys["source.momentum_column"] = "momentum"
     if draw(st.booleans()):
         keys["source.unit"] = draw(st.sampled_from(["m", "cm", "mm"]))
     far = [] if "model.file" in model.keys else [-1e308, 1e308]  # at which a model of the user's own need not work
@@ -268,6 +275,7 @@ def recorded(draw: st.DrawFn, model: Chosen) -> tuple[dict[str, Any], dict[str, 
         **dict.fromkeys(columns.values(), hit),
         **{f"σ {name}": _decades(1e-6, 1e3) for name in known},
         "run": st.integers(0, 3),
+        "momentum": _decades(0.1, 1e3) | st.just(""),
     }
     rows = draw(st.lists(st.fixed_dictionaries(cells), min_size=1, max_size=20))
     header = draw(st.permutations([*cells, *("c" for _ in pairs)]))

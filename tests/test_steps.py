@@ -1,4 +1,5 @@
 import json
+import math
 import time
 from itertools import product
 from pathlib import Path
@@ -183,6 +184,32 @@ def test_failed_muons_are_kept_and_flagged(tmp_path):
     assert found["nominal/linear_valid_theta"].tolist() == [1, 0, 0, 0, 0, 1]
     assert found["nominal/toys/muon"].tolist() == [4, 5, 0]
     assert not any("true" in name for name in found)
+
+
+def test_recorded_momenta_set_the_scattering_of_each_muon(tmp_path):
+    """σ of the slope by propagation and by toys, against kicks by hand."""
+    given = [3.0, 0.5, math.nan, 40.0] * 50
+    hits = np.random.default_rng(1).normal([0.1, 0.2, 0.3], 1e-3, (200, 3))
+    lines = [",".join([*map(str, row), "" if math.isnan(p) else str(p)]) for row, p in zip(hits, given, strict=True)]
+    Path("hits.csv").write_text("\n".join(["x0,x1,x2,p", *lines]) + "\n")
+    theta0, sigma, toys = 0.002, 1e-3, 5_000
+    raw = {
+        "study": "s",
+        "source": {"kind": "recorded", "file": "hits.csv", "momentum_column": "p"},
+        "model": {"name": "track", "z": [0.0, 0.5, 1.0], "theta0": theta0, "theta0_momentum": 3.0},
+        "detector": {"resolution": 1 / sigma},
+        "toys": {"muons": 20, "per_muon": toys},
+    }
+    found = Run(raw, tmp_path / "out").make().columns()
+    np.testing.assert_array_equal(found["nominal/momentum"], given)
+    beta_p = lambda p: p**2 / np.hypot(p, 0.1056583755)  # noqa: E731
+    kick = theta0 * beta_p(3.0) / beta_p(np.nan_to_num(given, nan=3.0))
+    # The fitted slope is x2 − x0 over 1 m, and kicks at the layers at 1 and 0.5 m move x0 by their arms of 1 and 0.5 m.
+    expected = np.sqrt(2 * sigma**2 + kick**2 * 1.25)
+    np.testing.assert_allclose(found["nominal/sigma_slope"], expected, rtol=1e-9)
+    thrown = found["nominal/toys/toy_sd_slope"] / expected[found["nominal/toys/muon"]]
+    np.testing.assert_allclose(thrown, 1, rtol=4 / math.sqrt(2 * toys))
+    assert {*(found["nominal/toys/muon"] % 4)} == {0, 1, 2, 3}  # every kind of momentum
 
 
 def test_batches_without_toys_are_no_trouble(tmp_path, block):

@@ -112,6 +112,15 @@ def refused(raw) -> str:
             "source.volume.density: is '1'; it should be a valid number (without the quotes)",
         ),
         (
+            {"model": {"name": "track"}, "source": {"kind": "recorded", "file": "a.csv", "momentum_column": "p"}},
+            "source.momentum_column: only model.theta0_momentum uses it; give both, or leave it out",
+        ),
+        (
+            {"source": {"kind": "recorded", "file": "a.csv", "momentum_column": "p"}},
+            "source.momentum_column: only model.theta0_momentum uses it; give both, or leave it out",
+        ),
+        ({"model": {"name": "track", "theta0_momentum": 0}}, "model.theta0_momentum: is 0; it should be greater than"),
+        (
             {"systematics": {"model.dx": 0.1}},
             "systematics: model.dx: no such number of the model; did you mean model.dz?",
         ),

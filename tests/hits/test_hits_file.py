@@ -102,6 +102,26 @@ def test_whole_and_short_numbers_are_numbers(kind):
         np.testing.assert_array_equal(hits(write(kind, {"x": values}))[:, 0], np.arange(5.0))
 
 
+@pytest.mark.parametrize("kind", ["csv", "parquet", "h5", "root"])
+def test_momenta_are_read_beside_the_hits(kind):
+    path = write(kind, {"x": np.arange(4.0), "p": np.array([3.0, 0.5, np.nan, 20.0]), "s": np.ones(4)})
+    (block,) = source(path, momentum_column="p", unit="mm").blocks(1, 4)
+    np.testing.assert_array_equal(block.momentum, [0.5, np.nan, 20.0])
+    np.testing.assert_array_equal(block.hits[:, 0], [0.001, 0.002, 0.003])
+    (block,) = source(path, momentum_column="p", sigma={"x": "s"}).blocks(0, 4)
+    assert block.momentum[0] == 3
+    assert block.covariance.tolist() == [[1.0]] * 4
+    (block,) = source(path).blocks(0, 4)
+    assert block.momentum is None
+
+
+@pytest.mark.parametrize("bad", ["0", "-3", "inf"])
+def test_momenta_that_are_none_are_refused(bad):
+    Path("hits.csv").write_text(f"x,p\n1,3\n2,{bad}\n")
+    with pytest.raises(PullbackError, match=r"hits\.csv: row 2, column 'p': is not a momentum: "):
+        next(source("hits.csv", momentum_column="p").blocks(0, 2))
+
+
 def test_missing_hits_are_nan():
     Path("hits.csv").write_text('x,y\n1,2\n,3\nnan,4\n inf ,5\n"-inf",6\n')
     np.testing.assert_array_equal(hits("hits.csv")[:, 0], [1, np.nan, np.nan, np.inf, -np.inf])
