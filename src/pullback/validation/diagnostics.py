@@ -45,7 +45,7 @@ DIAGNOSTICS = {
         "propagation",
         1.0,
         True,
-        "the same, and a wrong σ at the fold",
+        "noise of another width or shape; a wrong σ at the fold",
         "the shape of noise away from the fold; an error in the smearing",
     ),
     "ends68": Diagnostic(
@@ -61,7 +61,7 @@ DIAGNOSTICS = {
         "propagation",
         0.0,
         True,
-        "the same, and tails",
+        "tails; the shape of noise; coverage intervals (JCGM 101) that are wrong",
         "noise that affects less than a few per cent of the hits",
     ),
     "bias": Diagnostic(
@@ -93,7 +93,7 @@ DIAGNOSTICS = {
         "truth",
         P95,
         True,
-        "the same, and tails",
+        "tails; intervals that do not hold the truth as often as they say; noise of another width or shape",
         "how far off the hits outside the interval are",
     ),
     "truth_bias": Diagnostic(
