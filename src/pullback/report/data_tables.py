@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..study.plan import Study
-from ..validation.estimate import Estimate
+from ..validation.estimates import Estimate
 from ..validation.fit_evidence import FitEntry
 from ..validation.fit_reasons import symbols_of, with_unit
 from .formats import count

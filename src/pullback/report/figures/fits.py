@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from matplotlib.axes import Axes
 
-from ...validation.estimate import Estimate
+from ...validation.estimates import Estimate
 from ...validation.fit_evidence import CoordinateFit, FitEntry
 from ...validation.fit_judgement import SHIFT
 from .base import BLUE, GREY, VERMILLION, Canvas, Subject, density, gaussian, in_bins, legend, panels, plt, say
