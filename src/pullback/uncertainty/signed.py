@@ -17,7 +17,7 @@ from .inference import Infer
 from .jacobians import differentiate, usable_muons, with_stand_ins
 from .linear import by_blocks, covariance_and_sigma, masked
 
-REACHED = 1e-6
+REACHED = 1e-9
 """Distance from their target, in σ, within which signed quantities need no second step."""
 
 
@@ -148,7 +148,7 @@ def _folded(infer: Infer, hits: Tensor, sigma_x: Tensor) -> Folded:
 
 
 def squared_length(
-    s: Float[Tensor, "muon quantity"], covariance: Float[Tensor, "muon quantity quantity"]
+    s: Float[Tensor, "muon quantity"], covariance: Float[Tensor, "#muon quantity quantity"]
 ) -> tuple[Float[Tensor, " muon"], Float[Tensor, " muon"]]:
     """|s|² − tr C and its standard uncertainty, as in `folded`."""
     trace = covariance.diagonal(dim1=1, dim2=2).sum(dim=1)
