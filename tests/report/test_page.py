@@ -110,7 +110,9 @@ def test_each_diagnostic_has_its_say(default, tmp_path):
 def test_the_width_of_noise_is_said_of_every_layer_and_point(resolution, scan, words):
     noise = {"kind": "strip", "pitch": 0.02}
     raw = {"study": "s", "model": {"name": "track"}, "detector": {"resolution": resolution, "noise": noise}}
-    run = dict(SetupWording(Study.from_config({**raw, "scan": scan}), Evidence.model_construct(points=[])).run())
+    run = dict(
+        SetupWording(Study.from_config({**raw, "scan": scan}), Evidence.model_construct(points=[], fits=[])).run()
+    )
     assert run["detector"].endswith(f"noise strip, standard deviation {words}")
 
 
@@ -307,11 +309,10 @@ def test_recorded_tracks_have_a_report(tmp_path):
     source = {"kind": "recorded", "file": str(tmp_path / "hits.csv")}
     raw = {"study": "s", "model": {"name": "track"}, "source": source, "toys": {"per_muon": 100}}
     text = Page(report(raw, tmp_path / "out")[1]).text
-    assert "residuals larger than detector.resolution states" in text
-    assert "whatever uncertainties the file gives" not in text
+    assert "The data do not decide whether the stated resolution is right" in text
     (tmp_path / "hits.csv").write_text("x0,x1,x2,e\n0.1,0.2,0.3,0.01\n0.1,0.3,0.1,0.02\n")
     own = Page(report({**raw, "source": {**source, "sigma": {"x0": "e"}}}, tmp_path / "own")[1]).text
-    assert "detector.resolution states, which sets the weights of the fit whatever uncertainties the file gives" in own
+    assert "by the covariance that is propagated" in own
     assert "Of 4 muons, some failed: 1 (too few hits)" in text
     assert "The recorded hits stay where they are" in text
 
@@ -359,6 +360,6 @@ def test_without_a_fold_none_is_mentioned(tmp_path):
     (tmp_path / "m.py").write_text("def infer(hits):\n    return hits[:, :1] + hits[:, 1:]\n")
     observable = {"name": "total", "unit": "m", "fold": "none"}
     model = {"file": str(tmp_path / "m.py"), "coordinates": ["x0", "x1"], "observables": [observable]}
-    wording = Wording(Study.from_config({"study": "s", "model": model}), Evidence.model_construct(points=[]))
+    wording = Wording(Study.from_config({"study": "s", "model": model}), Evidence.model_construct(points=[], fits=[]))
     assert "fold" not in wording.linear()
     assert dict(wording.run())["test"].endswith("also the root mean square: both σ for all muons")
