@@ -9,6 +9,7 @@ import pytest
 import torch
 from oracles import scattered
 from scipy import integrate
+from scipy.spatial.transform import Rotation
 
 from pullback import propagate, propagate_distribution, random_stream
 from pullback.config.model_schema import Scatter
@@ -16,7 +17,8 @@ from pullback.errors import PullbackError
 from pullback.models import NO_FOLD, load_model
 from pullback.models.energy_loss import MATERIALS, bethe
 from pullback.models.multiple_scattering import highland
-from pullback.models.scatter import covariance, fitted, generate, infer_scatter, intersect_layers
+from pullback.models.scatter import covariance, fitted, generate, infer_scatter, intersect_layers, signed_scatter
+from pullback.uncertainty.jacobians import value_and_jacobian
 
 UPPER, LOWER = [1.0, 0.6, 0.75], [-0.6, -1.0]
 RESOLUTION = [100.0, 50.0, 200.0, 80.0, 120.0]
@@ -296,8 +298,64 @@ def test_the_model_is_made_from_its_section():
     assert [each.name for each in model.observables] == NAMES
     folds = ["", "", NO_FOLD, NO_FOLD, "", *["theta_msc"] * 3]
     assert [each.fold for each in model.observables] == folds
+    signed = [("px", "py"), ("qx", "qy"), (), (), ("deflection_x", "deflection_y"), (), (), ()]
+    assert [each.folds for each in model.observables] == signed
+    assert model.squared == ("theta_msc",)
     assert model.layers == (0, 1, 2, 3, 4) * 2
     parameters = {name: model.parameters[name] for name in model.covariance_uses}
     extra = model.covariance(BENT, **parameters)
     assert extra.shape == (10, 10)
     assert extra[4, 4].item() == pytest.approx(1e-6 * (4.0 + 1.6**2 + 1.75**2 + 0.4**2))
+
+
+def signed(hits):
+    return signed_scatter(hits, UPPER, LOWER, RESOLUTION)
+
+
+@pytest.mark.parametrize("size", [1e-12, 1e-6, 1e-3, 0.019, 0.021, 0.3, 1.5])
+def test_the_deflection_is_the_rotation_in_a_frame_along_the_bisector(size):
+    """By rotations of scipy: the rotation vector from p to q, in the frame that the shortest rotation takes to b."""
+    generator = np.random.default_rng(1)
+    for _ in range(20):
+        p = generator.normal(size=2) * 0.8
+        q = p + size * generator.normal(size=2)
+        found = signed(hits_of(p, q, [0.1, 0.2], [0.3, 0.1]))[0].numpy()
+        np.testing.assert_allclose(found[:4], [*p, *q], rtol=0, atol=1e-14)
+        u, v = (np.array([*each, 1]) / math.hypot(*each, 1) for each in (p, q))
+        cross = np.cross(u, np.array([*(q - p), 0.0])) / math.hypot(*q, 1)  # u × v, by the difference of directions
+        angle = math.atan2(np.linalg.norm(cross), u @ v)
+        rotation = angle * cross / np.linalg.norm(cross)
+        middle = (u + v) / np.linalg.norm(u + v)
+        axis = np.cross(middle, [0, 0, 1])
+        upright = Rotation.from_rotvec(axis / np.linalg.norm(axis) * math.acos(middle[2]))
+        x, y, along = upright.apply(rotation)
+        assert abs(along) < 1e-15 + 1e-12 * size
+        np.testing.assert_allclose(found[4:], [y, -x], rtol=0, atol=1e-15 + 1e-12 * size)
+
+
+@pytest.mark.parametrize("size", [0.0, 1e-9, 1e-3, 0.0199, 0.0201, 0.5])
+def test_the_deflection_is_smooth(size):
+    """Its derivatives agree with difference quotients, also for parallel tracks, where those of θ_msc are 0."""
+    hits = hits_of([0.5, -0.7], [0.5 + 0.6 * size, -0.7 + 0.8 * size], [0.1, 0.2], [0.3, 0.1])
+    _, jac, _ = value_and_jacobian(signed, hits)
+    step = 1e-6
+    for column in range(hits.shape[1]):
+        off = torch.zeros_like(hits)
+        off[0, column] = step
+        quotient = (signed(hits + off) - signed(hits - off))[0] / (2 * step)
+        torch.testing.assert_close(jac[0, :, column], quotient, rtol=1e-8, atol=1e-8)
+    assert jac[0, 4:].abs().amax() > 0.1
+
+
+def test_theta_msc_is_the_length_of_the_deflection():
+    generator = np.random.default_rng(2)
+    p = generator.normal(size=(200, 2)) * 0.8
+    q = p + 10 ** generator.uniform(-12, 0, (200, 1)) * generator.normal(size=(200, 2))
+    hits = torch.cat([hits_of(a, b, [0.1, 0.2], [0.1, 0.2]) for a, b in zip(p, q, strict=True)])
+    torch.testing.assert_close(signed(hits)[:, 4:].norm(dim=1), infer(hits)[:, 4], rtol=1e-13, atol=1e-16)
+
+
+def test_a_missing_line_has_no_signed_quantities():
+    hits = BENT.clone()
+    hits[0, 3] = math.nan  # the lower tracker has two layers
+    assert signed(hits)[0].isnan().tolist() == [False, False, True, False, True, True]

@@ -63,11 +63,12 @@ CAPTIONS = {
     ),
     "coverage": (
         "Coverage",
-        "Share of muons whose interval contains the truth, in bins of the true {symbol}/σ, with Clopper-Pearson "
-        "intervals. Left: ±1 σ and ±1.96 σ by linear propagation. Right: the quoted 68.27 % and 95 % intervals. In the "
-        "linear domain about 19 of 20 bars should cross their dashed line; right widths with wrong coverage mean that "
-        "the noise is not Gaussian. Near the fold, coverage depends on the distance of the truth from it, and can be "
-        "far from nominal even where σ is the right standard deviation.",
+        "Share of toys around true hits whose interval holds the truth, in bins of the true {symbol}/σ, with "
+        "Clopper-Pearson intervals. Left: 68.27 %. Right: 95 %. The confidence intervals (diamonds) decide: they "
+        "should lie in the band, which is the tolerance about the nominal coverage. ±1 σ and ±1.96 σ by linear "
+        "propagation (circles) and the coverage intervals of JCGM 101 (crosses) are only shown: near the fold neither "
+        "is meant to hold the truth as often as that. Where all agree on another coverage, the noise is not the one "
+        "that is stated.",
     ),
     "hits_in_layers": (
         "True and recorded hits",
@@ -115,10 +116,26 @@ CAPTIONS = {
     ),
     "coverage_of_any": (
         "Coverage",
-        "Share of muons whose interval contains the truth, in bins of the true distance from the fold, with "
-        "Clopper-Pearson intervals. Open: ±1 σ and ±1.96 σ by linear propagation. Filled: the quoted intervals. "
-        "Outside the grey region, where linear propagation is not used, about 19 of 20 bars should cross their "
-        "dashed line. Right widths with wrong coverage mean that the noise is not Gaussian.",
+        "Share of toys around true hits whose interval holds the truth, in bins of the true distance from the fold, "
+        "with Clopper-Pearson intervals. Blue: 68.27 %. Red: 95 %. The confidence intervals (diamonds) decide: they "
+        "should lie in their band, which is the tolerance about the nominal coverage, or above it for azimuths and "
+        "other observables without an exact interval. ±1 σ and ±1.96 σ by linear propagation (circles) and the "
+        "coverage intervals of JCGM 101 (crosses) are only shown: near a fold neither is meant to hold the truth as "
+        "often as that. Where all agree on another coverage, the noise is not the one that is stated.",
+    ),
+    "residuals": (
+        "Residuals of the fits",
+        "Each hit minus the prediction of the fit without this hit, over its σ by propagation. First: all hits, which "
+        "should follow the unit Gaussian. Second and third: mean and width by coordinate; the bands are the "
+        "tolerances. A mean off 0 means a layer out of place, which moves the means of its neighbours too; a width "
+        "above 1 means a detector that is worse than stated. Last: p-values of χ², which should be uniform; a peak at "
+        "0 means wrong tracks, a slope a wrong resolution.",
+    ),
+    "trends": (
+        "Residuals against position and slope",
+        "Mean of residual over its σ, in twelve bins with the same number of hits, from the smallest position (or "
+        "slope) of the track to the largest. The band is the tolerance. A line that rises with the slope means that "
+        "the layer is higher than stated; one that rises with the position, a wrong scale.",
     ),
     "budget": (
         "Uncertainty budget",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+from ..validation.coverage_evidence import TruthBin
 from ..validation.evidence import Bin, DomainStatistics
 
 
@@ -21,6 +22,22 @@ def figures(value: float | None, digits: int = 4) -> str:
 def significant(value: float | None, digits: int = 4) -> str:
     """A number with a fixed number of significant digits, or a dash."""
     return "–" if value is None or not math.isfinite(value) else f"{value:.{digits}g}"
+
+
+def prefixed(value: float | None, unit: str) -> tuple[float, str]:
+    """The factor and the unit in which people write numbers as large as `value`: mrad, mm, µm.
+
+    >>> prefixed(0.004, "rad"), prefixed(0.2, "rad"), prefixed(2e-5, "m")
+    ((1000.0, 'mrad'), (1.0, 'rad'), (1000000.0, 'µm'))
+
+    """
+    if value is None or not 0 < abs(value) < SMALL or unit not in ("rad", "m"):
+        return 1.0, unit
+    return (1e6, "µm") if unit == "m" and abs(value) < SMALL / 1000 else (1e3, f"m{unit}")
+
+
+SMALL = 0.1
+"""Numbers of radians and metres below this are written in mrad and mm."""
 
 
 def signed(value: float | None) -> str:
@@ -47,6 +64,6 @@ def count(value: int | None) -> str:
     return "–" if value is None else f"{value:,}".replace(",", "\u202f")
 
 
-def span(numbers: Bin | DomainStatistics) -> str:
+def span(numbers: Bin | DomainStatistics | TruthBin) -> str:
     """The range of a bin."""
     return f"{numbers.low:g} – {numbers.high:g}" if math.isfinite(numbers.high) else f"≥ {numbers.low:g}"

@@ -6,6 +6,7 @@ import math
 from typing import NamedTuple
 
 from ..config.schema import PointConfig
+from ..models import has_fit
 from ..study.artefact_configs import SigmaConfig
 from ..study.batches import Part, short
 from ..study.blocks import block_count
@@ -13,7 +14,8 @@ from ..study.plan import Study
 from ..study.scan import NOMINAL, nearest_to_unscanned
 from ..study.shared_parameters import sources_of
 from ..study.toy_selection import blocks_shown
-from ..validation.evidence import Entry, Evidence, NotJudged
+from ..validation.evidence import Entry, Evidence
+from ..validation.findings import badness
 
 
 class Figure(NamedTuple):
@@ -50,6 +52,7 @@ def gallery(study: Study) -> list[Figure]:
         whole = len(names) == 1 or subject != WORST
         figures += [Figure("hits", "", subject)] * whole
         figures += [Figure(kind, which, subject) for kind in kinds if whole or kind in SHOWS_WHAT_IS_WRONG]
+        figures += [Figure(kind, "", subject) for kind in ("residuals", "trends") if has_fit(study.model)]
         if subject != WORST:
             figures += [Figure("budget", which, subject)] * has_budget(study)
             figures += [Figure("systematics", which, subject)] * bool(study.config.systematics)
@@ -88,7 +91,7 @@ def point_of(figure: Figure, study: Study, evidence: Evidence) -> str:
         return figure.subject
     if figure.subject == NOMINAL:
         return nearest_to_unscanned(study.points, study.config).label
-    return max(evidence.points, key=badness).point
+    return worst_entry(study, evidence).point
 
 
 def drawn_from(study: Study) -> list[tuple[str, str]]:
@@ -110,13 +113,10 @@ def drawn_from(study: Study) -> list[tuple[str, str]]:
     ]
 
 
-def badness(entry: Entry) -> tuple[int, float]:
-    """Order of points from the best to the worst: by verdict, then by the deciding ratio furthest from 1."""
-    bins = [each for each in (*entry.linear.bins, *entry.quoted.bins) if each.verdict != NotJudged.OUTSIDE]
-    ratios = [each.ratio.value for each in bins if each.ratio]
-    if pulls := entry.linear.domain.pulls:
-        ratios.append(pulls.sd.value or 1.0)
-    return entry.verdict.severity, max((abs(ratio - 1) for ratio in ratios if math.isfinite(ratio)), default=0.0)
+def worst_entry(study: Study, evidence: Evidence) -> Entry:
+    """The entry whose deciding numbers, of any question, are worst."""
+    settings = {point.label: point.config.validation for point in study.points}
+    return max(evidence.points, key=lambda entry: badness(entry, evidence.smeared, settings[entry.point]))
 
 
 def varying(study: Study) -> dict[str, list[float]]:

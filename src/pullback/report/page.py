@@ -17,9 +17,11 @@ from ..study.plan import Study
 from ..study.toy_selection import MUONS_PER_EXPERIMENT
 from ..validation.evidence import Evidence
 from .captions import words
+from .data_tables import data_table, data_verdicts, wanted_table
 from .formats import count
-from .gallery import badness, gallery, has_budget
+from .gallery import gallery, has_budget, worst_entry
 from .tables import Tables
+from .truth_tables import TruthTables
 from .wording import Wording
 
 
@@ -40,15 +42,18 @@ def write_report(
         lstrip_blocks=True,
     )
     environment.filters["count"] = count
-    worst = max(evidence.points, key=badness)
     page = environment.get_template("report.html.j2").render(
         study=study,
         evidence=evidence,
-        worst=worst,
+        worst=worst_entry(study, evidence),
         wording=Wording(study, evidence),
         tables=Tables(study, evidence),
+        truth_tables=TruthTables(study, evidence),
         target=TargetAnswers.read(target) if target else None,
         has_budget=has_budget(study),
+        data_verdicts=data_verdicts,
+        data_table=data_table,
+        wanted_table=wanted_table,
         BLOCK=BLOCK,
         MUONS_PER_EXPERIMENT=MUONS_PER_EXPERIMENT,
         gallery=[

@@ -2,73 +2,26 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
-
-from markupsafe import Markup
 
 from ..config.base import each_layer
 from ..config.model_schema import Own
+from ..statistics.intervals import Verdict
 from ..study.plan import Study
+from ..validation.coverage_evidence import Judged
+from ..validation.coverage_reasons import TARGETS
 from ..validation.csv_tables import scanned
 from ..validation.diagnostics import DIAGNOSTICS
-from ..validation.estimates import Estimate
-from ..validation.evidence import Deviation, Entry, Evidence, Judgement, NotJudged, Sigma, Statistics
+from ..validation.estimates import worst
+from ..validation.evidence import Entry, Evidence, Judgement, NotJudged, Sigma, Statistics
 from ..validation.reasons import place_of
-from .formats import count, figures, percent, signed, significant, span
+from .cells import Cell, Row, Table, estimated, furthest, judged, left, limits, row, verdict, with_limits, word
+from .formats import count, figures, known, percent, prefixed, signed, significant, span
 from .source_tables import budget_of, design_of, enough_muons
 from .verdict_wording import failed_of
 
 INTERVALS: dict[Sigma, tuple[str, str]] = {"quoted": ("68.27 %", "95 %"), "linear": ("±1 σ", "±1.96 σ")}
 """What the intervals of a σ are called."""
-
-
-class Cell(NamedTuple):
-    """A cell: text, CSS class, and number of columns."""
-
-    text: str
-    kind: str = ""
-    span: int = 1
-
-
-class Row(NamedTuple):
-    """Cells from left to right, and the CSS class of all."""
-
-    cells: list[Cell]
-    kind: str = ""
-
-
-class Table(NamedTuple):
-    """Rows of heads, and of cells."""
-
-    heads: list[Row]
-    rows: list[Row]
-
-
-def row(*cells: str | Cell, kind: str = "") -> Row:
-    """A row; cells that are only text hold numbers."""
-    return Row([cell if isinstance(cell, Cell) else Cell(cell) for cell in cells], kind)
-
-
-def left(text: object) -> Cell:
-    """A cell with words."""
-    return Cell(str(text), "left")
-
-
-def verdict(text: str) -> Cell:
-    """A verdict, in its colour."""
-    return Cell(text, f"word {text}")
-
-
-def estimated(estimate: Estimate | None, show: Callable[[float | None], str] = figures) -> str:
-    """The value of an estimate, or a dash."""
-    return show(estimate and estimate.value)
-
-
-def limits(estimate: Estimate | None) -> str:
-    """The confidence interval of an estimate, or a dash."""
-    return f"{figures(estimate.low)} – {figures(estimate.high)}" if estimate else "–"
 
 
 class Tables:
@@ -107,40 +60,49 @@ class Tables:
 
     def scan(self, names: Iterable[str]) -> Table:
         """The main numbers of each observable at each point; `names` are those of the scanned parameters."""
-        heads: list[str | Cell] = [
-            *map(left, names),
-            left("observable"),
-            "unit",
-            left("verdict"),
-            "linear propagation valid",
-        ]
-        heads += ["mean quoted σ", "closure, quoted σ", "in linear domain", "closure, linear σ", "± s.e.", "scatter"]
+        heads: list[str | Cell] = [*map(left, names), left("observable"), "unit", left("verdict"), left("propagation")]
+        heads += [left("truth")] * (not self.recorded)
+        heads += ["linear propagation valid", "mean quoted σ", "closure, quoted σ", "in linear domain"]
+        heads += ["closure, linear σ", "± s.e.", "scatter"]
         if not self.recorded:
-            heads += ["pull mean", "pull sd", "coverage of ±1 σ", "coverage of ±1.96 σ"]
+            heads += ["coverage of 68.27 % confidence interval, worst bin", "of 95 %", "pull mean", "pull sd"]
         return Table([row(*heads)], [row(*self._scan_cells(entry)) for entry in self.entries])
 
     def _scan_cells(self, entry: Entry) -> Iterator[str | Cell]:
         linear, quoted = entry.linear.domain, entry.quoted.domain
         yield from map(left, self.points[entry.point].values())
-        yield from (left(entry.observable), self.observables[entry.observable].unit, verdict(entry.verdict))
-        yield from (percent(entry.linear_valid), significant(quoted.mean_sigma), estimated(quoted.ratio))
+        factor, unit = prefixed(quoted.mean_sigma, self.observables[entry.observable].unit)
+        mean = None if quoted.mean_sigma is None else factor * quoted.mean_sigma
+        yield from (left(entry.observable), unit, verdict(entry.verdict), verdict(entry.propagation))
+        if not self.recorded:
+            yield verdict(entry.truth.verdict if entry.truth else "–")
+        yield from (percent(entry.linear_valid), significant(mean), estimated(quoted.ratio))
         yield from (percent(linear.share), estimated(linear.ratio), figures(linear.ratio and linear.ratio.se, 5))
         yield figures(linear.scatter and linear.scatter.all.value, 3)
         if not self.recorded:
+            yield from map(worst_coverage(entry), CONFIDENCE)
             pulls = linear.pulls
             yield from (estimated(pulls and pulls.mean), estimated(pulls and pulls.sd))
-            yield from (estimated(each, percent) for each in _coverages(linear))
 
     def diagnostics(self, entry: Entry) -> Table:
         """All diagnostics of an observable at a point."""
         about = left(f"{entry.point}, {entry.observable}")
-        heads = row(about, "value", "expected", left("verdict"), left("what it can see"), left("what it can't see"))
+        heads = row(
+            about,
+            left("question"),
+            "value",
+            "expected",
+            left("verdict"),
+            *map(left, ("what it can see", "what it can't see")),
+        )
         rows = []
         for name, found in entry.diagnostics.items():
             each = DIAGNOSTICS[name]
-            numbers = each.name, figures(found.value), f"{each.right:g}", verdict(found.verdict)
-            words = Cell(each.sees, "left wrap"), Cell(each.misses, "left wrap")
-            rows.append(row(*numbers, *words, kind="" if each.decides else "outside"))
+            causes = (each.too_high if found.value > each.right else each.too_low) or each.sees
+            sees = f"possible causes: {causes}" if found.verdict == Verdict.FAIL else each.sees
+            numbers = figures(found.value), f"{each.right:g}", verdict(found.verdict)
+            words = Cell(sees, "left wrap"), Cell(each.misses, "left wrap")
+            rows.append(row(each.name, left(each.question), *numbers, *words, kind="" if each.decides else "outside"))
         return Table([heads], rows)
 
     def valid(self) -> list[Table]:
@@ -156,55 +118,63 @@ class Tables:
         return tables
 
     def bins(self, entry: Entry, judgement: Judgement) -> Table:
-        """Validation of a σ in every bin, and of all muons."""
+        """Toys around recorded hits in every bin, and of all muons."""
         place = place_of(self.observables[entry.observable], self.study.model.observables)
-        intervals = INTERVALS[judgement.sigma]
-        heads: list[str | Cell] = [
-            place,
-            left("verdict"),
-            "muons",
-            "share",
-            "toys",
-            "closure",
-            "± s.e.",
-            "confidence interval",
-        ]
-        heads += [f"ends of {each}" for each in intervals]
-        if not self.recorded:
-            heads += ["pull mean", "pull sd", "pull RMS", *(f"coverage of {each}" for each in intervals)]
+        quoted = judgement.sigma == "quoted"
+        heads: list[str | Cell] = [place, left("verdict"), "muons", "share", "toys", "closure", "confidence interval"]
+        heads += ["rms"] * quoted
+        heads += ["bias", "rms"] * quoted
+        for name in INTERVALS[judgement.sigma]:
+            heads += [f"ends of {name}", *["rms"] * quoted]
         rows = []
         for each in judgement.bins if place else ():
             outside = "outside" if each.verdict == NotJudged.OUTSIDE else ""
-            rows.append(self._bin_row(span(each), outside or each.verdict, each, outside))
-        linear = judgement.sigma == "linear" and bool(place)
-        if linear:
-            rows.append(self._bin_row("linear domain", "", judgement.domain))
-        whole = "" if place else judgement.verdict
-        rows.append(self._bin_row("all muons", whole, judgement.overall, "outside" if linear else ""))
+            rows.append(self._bin_row(span(each), word(each), each, quoted, outside))
+        if not place:  # without a fold there is one bin
+            (only,) = [each for each in judgement.bins if each.muons or each.toy_muons] or judgement.bins[-1:]
+            rows.append(self._bin_row("all muons", word(only), only, quoted))
+            return Table([row(*heads)], rows)
+        if not quoted:
+            rows.append(self._bin_row("linear domain", Cell(""), judgement.domain, quoted))
+        rows.append(self._bin_row("all muons", Cell(""), judgement.overall, quoted, "" if quoted else "outside"))
         return Table([row(*heads)], rows)
 
-    def _bin_row(self, name: str, word: str, numbers: Statistics, kind: str = "") -> Row:
-        ratio, pulls, ends = numbers.ratio, numbers.pulls, numbers.offsets.ends
-        cells = [count(numbers.muons), percent(numbers.share), count(numbers.toys), estimated(ratio)]
-        cells += [figures(ratio and ratio.se), limits(ratio), _furthest(ends[:2]), _furthest(ends[2:])]
-        if not self.recorded:
-            cells += [estimated(pulls and pulls.mean), estimated(pulls and pulls.sd), figures(pulls and pulls.rms)]
-            cells += map(_coverage, _coverages(numbers))
-        return row(name, verdict(word), *cells, kind=kind)
+    def _bin_row(self, name: str, word: Cell, numbers: Statistics, quoted: bool, kind: str = "") -> Row:
+        ratio, offsets = numbers.ratio, numbers.offsets
+        cells: list[str | Cell] = [count(numbers.muons), percent(numbers.share), count(numbers.toys)]
+        cells += [judged(ratio, estimated(ratio)), limits(ratio), *[with_limits(numbers.ratio_rms)] * quoted]
+        ends = (offsets.low68, offsets.high68), (offsets.low95, offsets.high95)
+        for each in ((offsets.bias,), *ends) if quoted else ends:
+            cells.append(with_limits(furthest(of.mean for of in each), "+"))
+            cells += [with_limits(furthest(of.rms for of in each))] * quoted
+        return row(name, word, *cells, kind=kind)
 
-    def _of_observables(self, own: Sequence[Entry], first: Sequence[str], each: Sequence[str]) -> list[Row]:
+    def _unit(self, entry: Entry) -> str:
+        return self.observables[entry.observable].unit
+
+    def _of_observables(
+        self, own: Sequence[Entry], first: Sequence[str], each: Sequence[str], units: Sequence[str]
+    ) -> list[Row]:
         """Two rows of heads: the first columns, then those of each observable under its symbol."""
-        observables = [self.observables[entry.observable] for entry in own]
-        symbols = [Cell(f"{o.symbol} ({o.unit})" if o.unit != "1" else o.symbol, span=len(each)) for o in observables]
+        symbols = [
+            Cell(f"{self.observables[entry.observable].symbol}{f' ({unit})' if unit != '1' else ''}", span=len(each))
+            for entry, unit in zip(own, units, strict=True)
+        ]
         return [row(left(first[0]), *first[1:], *symbols), row(*[""] * len(first), *[*each] * len(own))]
 
     def budget(self, own: Sequence[Entry]) -> Table:
         """The budget of every observable at a point."""
-        rows = []
-        for shares in zip(*(budget_of(self.study, entry) for entry in own), strict=True):
-            texts = [text for share in shares for text in (significant(share.u, 3), percent(share.share))]
+        rows, budgets = [], [budget_of(self.study, entry) for entry in own]
+        units = [
+            prefixed(max(known(share.u for share in of), default=None), self._unit(entry))
+            for of, entry in zip(budgets, own, strict=True)
+        ]
+        for shares in zip(*budgets, strict=True):
+            texts = []
+            for share, (factor, _) in zip(shares, units, strict=True):
+                texts += [significant(None if share.u is None else factor * share.u, 3), percent(share.share)]
             rows.append(row(shares[0].source, *texts))
-        return Table(self._of_observables(own, ["source"], ["uncertainty", "share"]), rows)
+        return Table(self._of_observables(own, ["source"], ["uncertainty", "share"], [unit for _, unit in units]), rows)
 
     def design(self, own: Sequence[Entry]) -> Table:
         """The slopes of every observable at a point."""
@@ -213,16 +183,21 @@ class Tables:
             first = slopes[0]
             texts = [text for slope in slopes for text in (significant(slope.slope, 3), signed(slope.change))]
             rows.append(row(first.parameter, f"{first.value:g}", first.unit or "1", f"+{first.step}", *texts))
-        return Table(self._of_observables(own, ["parameter", "value", "unit", "step"], ["slope", "change"]), rows)
+        heads = self._of_observables(
+            own, ["parameter", "value", "unit", "step"], ["slope", "change"], [self._unit(entry) for entry in own]
+        )
+        return Table(heads, rows)
 
     def means(self) -> Table:
         """The uncertainty of the mean of every observable at every point, with systematics."""
         heads = ["unit", "muons", "uncertainty of the mean", "independent part", "shared part", "muons for equal parts"]
         rows = []
         for entry in self.entries:
-            mean, unit = entry.shared and entry.shared.mean_uncertainty, self.observables[entry.observable].unit
-            parts = (mean.total, mean.independent, mean.shared) if mean else (None, None, None)
-            numbers = [count(entry.quoted.overall.muons), *(significant(part, 3) for part in parts)]
+            mean = entry.shared and entry.shared.mean_uncertainty
+            factor, unit = prefixed(mean and mean.total, self._unit(entry))
+            parts = (mean.total, mean.independent, mean.shared) if mean else ()
+            numbers = [count(entry.quoted.overall.muons), *(significant(factor * part, 3) for part in parts)]
+            numbers += ["–"] * (4 - len(numbers))
             rows.append(row(entry.point, left(entry.observable), unit, *numbers, count(enough_muons(entry))))
         return Table([row(left("point"), left("observable"), *heads)], rows)
 
@@ -250,19 +225,19 @@ class Tables:
         return Table([row(left("point"), left("observable"), "muons", *reasons.values())], rows)
 
 
-def _coverages(numbers: Statistics) -> tuple[Estimate | None, Estimate | None]:
-    return (numbers.pulls.coverage68, numbers.pulls.coverage95) if numbers.pulls else (None, None)
+CONFIDENCE: tuple[Judged, ...] = ("confidence68", "confidence95")
+"""The coverages that decide."""
 
 
-def _coverage(coverage: Estimate | None) -> str:
-    """A coverage with its interval."""
-    if coverage is None:
-        return "–"
-    soft = Markup('{} <span class="soft">({} – {})</span>')
-    return soft.format(*map(percent, (coverage.value, coverage.low, coverage.high)))
+def worst_coverage(entry: Entry) -> Callable[[Judged], Cell]:
+    """The coverage of a confidence interval in the bin where it is worst."""
+    bins = [each for each in (entry.truth.bins if entry.truth else ()) if each.decides]
 
+    def cell(name: Judged) -> Cell:
+        known = [number for each in bins if (number := each.of(name)) and number.verdict]
+        verdict = worst(each.verdict for each in known)
+        deciding = [each for each in known if each.verdict == verdict]
+        found = max(deciding, key=lambda each: abs(each.value - TARGETS[name]), default=None)
+        return judged(found, f"{100 * found.value:.2f} %" if found else "–")
 
-def _furthest(ends: Sequence[Deviation]) -> str:
-    """The larger of the offsets of an interval's two ends, in half-widths."""
-    known = [end.mean.value for end in ends if end.mean and math.isfinite(end.mean.value)]
-    return f"{max(known, key=abs):+.4f}" if known else "–"
+    return cell

@@ -1,26 +1,54 @@
-"""The verdict of the report in sentences, the answer first, with its reasons."""
+"""The verdict of the report: the answers to the three questions, the reasons, and short facts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import zip_longest
+from typing import NamedTuple
 
 from markupsafe import Markup
 
-from ..statistics.intervals import Verdict, half_width
+from ..statistics.intervals import Verdict
 from ..statistics.normal import P68, P95
 from ..study.plan import Study
-from ..validation.diagnostics import DIAGNOSTICS
-from ..validation.estimates import worst
-from ..validation.evidence import Bin, DiagnosticResult, Entry, Estimate, Failure, NotJudged
+from ..validation.answers import QUESTIONS, NotTested, Question
+from ..validation.coverage_evidence import TruthBin
+from ..validation.estimates import FEW, worst
+from ..validation.evidence import Bin, Entry, Failure, NotJudged
+from ..validation.findings import Finding, findings
 from ..validation.reasons import place_of
-from .formats import count, figures, known, percent, span
+from .formats import count, known, percent, span
 from .setup_wording import SetupWording, digits
 
 FOLD = "fold (where an observable is 0 and turns back)"
 """What it is called when it is first mentioned."""
 
-REASONS = 4
-"""Reasons of each point that stand in the verdict; the others are in `validation.json`."""
+MOST = 4
+"""Further reasons that stand in the verdict; the others are in `validation.json`."""
+
+MOST_ADVICE = 2
+"""Pieces of advice that stand in the verdict."""
+
+RIGHT: dict[Question, str] = {
+    "propagation": "the propagation is right",
+    "truth": "the truth is covered",
+    "data": "the data agree with the stated resolution",
+}
+"""What a passed question means."""
+
+WRONG: dict[Question, str] = {
+    "propagation": "the propagation is wrong",
+    "truth": "the truth is not covered",
+    "data": "the data disagree with the stated resolution",
+}
+"""What a failed question means."""
+
+UNKNOWN: dict[Question, str] = {
+    "propagation": "whether the propagation is right",
+    "truth": "whether the truth is covered",
+    "data": "whether the stated resolution is right",
+}
+"""What an open question is."""
 
 FAILED: dict[Failure, str] = {
     "hit_not_finite": "hit NaN or infinite",
@@ -37,67 +65,94 @@ def failed_of(study: Study) -> dict[Failure, str]:
     return {**FAILED, "hit_not_finite": "too few hits"} if study.model.missing else FAILED
 
 
+class Row(NamedTuple):
+    """A question of the verdict: in words, its verdict, the CSS class of this, and the answer."""
+
+    question: str
+    verdict: str
+    kind: str
+    answer: str
+
+
 class VerdictWording(SetupWording):
     """The words of the verdict."""
 
-    def verdict(self) -> list[Markup]:
-        """The paragraphs of the verdict."""
+    def headline(self) -> str:
+        """The answer to all questions together: what was shown, and what was not."""
+        answers = {question: each.verdict for question, each in self.evidence.answers.each.items()}
+        of = {verdict: [name for name, each in answers.items() if each == verdict] for verdict in Verdict}
+        untested = [name for name, each in answers.items() if not isinstance(each, Verdict)]
+        right, wrong, open_ = (of[each] for each in (Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE))
+        if wrong:
+            although = f", although {joined([RIGHT[each] for each in right])}" if right else ""
+            found = joined([WRONG[each] for each in wrong])
+            return _sentence(f"{found}{although}. Do not use these uncertainties before the cause is found.")
+        unknown = joined([UNKNOWN[each] for each in (*open_, *untested)], "or")
+        if not right:
+            return f"No error was found, but nothing shows {unknown}."
+        if not unknown:
+            return _sentence(f"{joined([RIGHT[each] for each in right])}.")
+        only = "Only " if len(untested) == 2 else ""
+        return _sentence(f"{only}{joined([RIGHT[each] for each in right])}; nothing here shows {unknown}.")
+
+    def caveat(self) -> str:
+        """What is not known where only the propagation can be tested."""
+        answers = self.evidence.answers
+        if not self.study.recorded or answers.data.verdict != NotTested.EXACT:
+            return ""
+        return (
+            "Only the propagation could be tested: the truth of recorded hits is unknown, and with as many parameters "
+            "as hits nothing tests the stated resolution. Every σ here is as good as the resolution that was stated."
+        )
+
+    def questions(self) -> Iterator[Row]:
+        """The three questions, each with its answer."""
+        for name, each in self.evidence.answers.each.items():
+            tested = isinstance(each.verdict, Verdict)
+            why = each.sentence or _sentence(f"{each.verdict.partition(': ')[2]}.")
+            yield Row(QUESTIONS[name], each.verdict if tested else "not tested", each.verdict if tested else "", why)
+
+    def facts(self) -> list[Markup]:
+        """Short facts below the answers."""
         parts = (
-            self._answer(),
             self._linear(),
-            self._recorded(),
-            self._shared(),
             self._outside(),
-            *self._low_coverage(),
-            *self._warnings(),
+            self._coverage_interval(),
+            self._aside(),
+            self._shared(),
             self._unsettled(),
             self._lost(),
             self._without_sd(),
         )
         return [part if isinstance(part, Markup) else Markup.escape(part) for part in parts if part]
 
-    def reasons(self) -> Iterator[Markup]:
-        """Why each point and observable is no pass, and what would decide it."""
-        item = Markup('<b>{}</b> ({}, <span class="{}">{}</span>): {}{}')
-        for entry in self.entries:
-            advice = entry.more if entry.verdict == Verdict.INCONCLUSIVE else []
-            if not entry.reasons and not advice:
-                continue
-            more = len(entry.reasons) - REASONS
-            reasons = "; ".join([*entry.reasons[:REASONS], *([f"and {more} more"] if more > 0 else [])])
-            decide = f". What would decide it, if the ratios stay as they are: {'; '.join(advice)}" if advice else ""
-            verdict = entry.verdict
-            yield item.format(entry.point, entry.observable, verdict, verdict, reasons, decide) + "."
+    def reasons(self) -> list[Markup]:
+        """More reasons why it is no pass, those of all points and questions before further ones of the same."""
+        found = findings(self.study, self.evidence.points, self.evidence.smeared, self.evidence.fits)
+        first = [next((each for each in found if each.question == name), None) for name in QUESTIONS]
+        left = [(each, each.reasons[any(each is one for one in first) :]) for each in found]  # the answer has the first
+        rounds = zip_longest(*([(each, reason) for reason in reasons] for each, reasons in left))
+        every = [self._reason(*one) for at_once in rounds for one in at_once if one]
+        if len(every) > MOST:
+            more = Markup("and {} more in <code>validation.json</code>").format(len(every) - MOST)
+            return [*every[:MOST], more]
+        return every
 
-    def _answer(self) -> Markup | str:
-        verdict = self.evidence.verdict
-        number = sum(entry.verdict == verdict for entry in self.entries)
-        if verdict == Verdict.PASS:
-            return self._right()
-        alone = len(self.entries) == 1
-        if verdict == Verdict.FAIL:
-            where = "" if alone else f" {'for' if self.several else 'at'} {number} of {self.amount()}"
-            return Markup(
-                "The uncertainties are wrong{}. Do not use them before the cause is found; the "
-                '<a href="#diagnostics">diagnostics</a> show where to look.'
-            ).format(where)
-        where = "" if alone else f" for {number} of {self.amount()}"
-        return f"No error was found, but no decision was possible{where}."
+    def _reason(self, found: Finding, reason: str) -> Markup:
+        place = [found.point] if self.scanned else []
+        place += [self.observables[found.observable].symbol] if self.several and found.observable else []
+        about = ", ".join([*place, found.question])
+        return Markup('<b>{}</b> (<span class="{}">{}</span>): {}').format(about, found.verdict, found.verdict, reason)
 
-    def _right(self) -> str:
-        of = f" of all {len(self.observables)} observables" if self.several else ""
-        at = f" at all {len(self.study.points)} points" if self.scanned else ""
-        fold = f", including the bin at the {FOLD}" if self._at_fold else ""
-        linear = "all muons"
-        if self.folds:
-            linear = f"muons at least {self.domains()} from the fold"
-            if self.folds < len(self.observables):
-                linear += ", and for all muons where an observable has no fold"
-        return (
-            f"The quoted σ agrees with the toys to within {self.tolerance}, and the interval ends to within "
-            f"{self.tolerance} of the half-width, in every bin{of}{at}{fold}. The linear σ agrees with the toys for "
-            f"{linear}."
-        )
+    def advice(self) -> str:
+        """What would decide what is inconclusive."""
+        open_ = [entry for entry in self.entries if entry.verdict == Verdict.INCONCLUSIVE]
+        advice = list(dict.fromkeys(each for entry in open_ for each in entry.more))
+        advice += list(dict.fromkeys(each for fit in self.evidence.fits for each in fit.more))
+        if not advice:
+            return ""
+        more = f"; and {len(advice) - MOST_ADVICE} more in validation.json" if len(advice) > MOST_ADVICE else ""
+        return f"What would decide it, if the numbers stay as they are: {'; '.join(advice[:MOST_ADVICE])}{more}."
 
     def _linear(self) -> Markup | str:
         valid = known(entry.linear_valid for entry in self.entries)
@@ -111,11 +166,6 @@ class VerdictWording(SetupWording):
                 "propagation is valid</a>)"
             )
         return text + "."
-
-    def _recorded(self) -> str:
-        if not self.study.recorded:
-            return ""
-        return "The hits are recorded, so there is no truth to compare with: validation rests on toys around the hits."
 
     def _shared(self) -> Markup | str:
         if not self.config.systematics:
@@ -135,66 +185,45 @@ class VerdictWording(SetupWording):
         )
         if not off:
             return ""
-        fold = "fold" if self.evidence.verdict == Verdict.PASS and self._at_fold else FOLD
         return (
-            f"Nearer than {self.domains()} to the {fold}, linear propagation is not used: in the worst bin the "
+            f"Nearer than {self.domains()} to the {FOLD}, linear propagation is not used: in the worst bin the "
             f"linear σ is {percent(abs(off))} too {'large' if off > 0 else 'small'}."
         )
 
-    @property
-    def _at_fold(self) -> bool:
-        """Whether there are muons in the bin that begins at the fold."""
-        return any(bin_.low == 0 and bin_.muons for entry in self.entries for bin_ in entry.quoted.bins)
-
-    def _low_coverage(self) -> list[str]:
-        """Quoted intervals that contain the truth too seldom near a fold though σ is right, each at its worst point."""
-        smallest = 1 - self.config.validation.of_toys
-        found: dict[object, tuple[float, str]] = {}
+    def _coverage_interval(self) -> str:
+        """How seldom a coverage interval holds the truth near a fold, which is not its task."""
+        lowest: tuple[float, str, float] | None = None
         for entry in self.entries:
-            for each in entry.quoted.bins:
-                if each.low >= entry.linear.domain.low or not each.pulls or _failed(each.ratio):
-                    continue
-                pulls = each.pulls
-                for name, coverage, nominal in (
-                    ("coverage68", pulls.coverage68, P68),
-                    ("coverage95", pulls.coverage95, P95),
-                ):
-                    # Of several observables, each is mentioned once.
-                    key = entry.observable if self.several else (each.low, name)
-                    too_low = half_width(coverage.high) / half_width(nominal) < smallest
-                    # Where coverage is wrong far from the fold too, its cause is another.
-                    if not too_low or _failed(entry.diagnostics.get(name)):
-                        continue
-                    if key not in found or coverage.value < found[key][0]:
-                        found[key] = coverage.value, self._too_low(entry, each, coverage, nominal)
-        return [text for _, text in found.values()]
-
-    def _too_low(self, entry: Entry, bin_: Bin, coverage: Estimate, nominal: float) -> str:
-        observable = self.observables[entry.observable]
-        place = place_of(observable, self.study.model.observables)
-        of = f" of {observable.symbol}" if self.several else ""
-        at = f", at {entry.point}" if self.scanned else ""
-        sure = ", although σ is the right standard deviation" if bin_.ratio and _passed(bin_.ratio) else ""
+            for each in entry.truth.bins if entry.truth else ():
+                for found, nominal in ((each.coverage.interval68, P68), (each.coverage.interval95, P95)):
+                    low = nominal - self.config.validation.coverage_tolerance
+                    if found and found.high < low and (not lowest or found.value / nominal < lowest[0]):
+                        lowest = found.value / nominal, percent(found.value), nominal
+        if not lowest:
+            return ""
         return (
-            f"Near the fold, where the true {place} is {span(bin_)}, the {100 * nominal:g} % "
-            f"interval{of} contains the truth for only {percent(coverage.value)} of muons ({percent(coverage.low)} – "
-            f"{percent(coverage.high)}{at}){sure}: one recorded hit does not tell how near the truth is to the fold."
+            f"Near the fold use the confidence intervals: the {100 * lowest[2]:g} % coverage interval (JCGM 101) holds "
+            f"the truth there for as few as {lowest[1]} of toys, which is not its task."
         )
 
-    def _warnings(self) -> Iterator[str]:
-        """Diagnostics that fail without being part of the verdict."""
+    def _aside(self) -> str:
+        """The bins of few muons that could not be settled, and decide nothing."""
+        found: dict[str, int] = {}
         for entry in self.entries:
-            of = f" for {self.observables[entry.observable].symbol}" if self.several else ""
-            at = f" at {entry.point}" if self.scanned else ""
-            for name, each in entry.diagnostics.items():
-                diagnostic = DIAGNOSTICS[name]
-                if _failed(each) and not diagnostic.decides:
-                    causes = diagnostic.too_high if each.value > diagnostic.right else diagnostic.too_low
-                    causes = causes or diagnostic.sees
-                    yield (
-                        f"A warning that is not part of the verdict{of}{at}: {diagnostic.name}, is "
-                        f"{figures(each.value)} instead of {diagnostic.right:g}. Possible causes: {causes}."
-                    )
+            for each in (*(entry.truth.bins if entry.truth else ()), *entry.quoted.bins, *entry.linear.bins):
+                if each.verdict == Verdict.INCONCLUSIVE and not each.decides:
+                    found[self._bin_of(entry, each)] = each.muons
+        if not found:
+            return ""
+        named = [f"{name} ({count(muons)} muon{'s' * (muons != 1)})" for name, muons in [*found.items()][:MOST_ADVICE]]
+        more = f" and {len(found) - MOST_ADVICE} more" if len(found) > MOST_ADVICE else ""
+        few = f"Not settled, and without weight since they hold under {percent(FEW)} of the muons"
+        return f"{few}: {', '.join(named)}{more}."
+
+    def _bin_of(self, entry: Entry, each: Bin | TruthBin) -> str:
+        place = place_of(self.observables[entry.observable], self.study.model.observables)
+        at = f" at {entry.point}" if self.scanned else ""
+        return f"{place} {span(each)}{at}"
 
     def _counted(self, number: Callable[[Entry], int]) -> int:
         """A number of muons, summed over the points; at each point, that of the observable with the most."""
@@ -262,19 +291,12 @@ class VerdictWording(SetupWording):
             "and tested; their σ and bias are NaN."
         )
 
-    def amount(self) -> str:
-        """The number of points, of observables, or of both, that the evidence is about."""
-        points, observables = len(self.study.points), len(self.study.model.observables)
-        if observables == 1:
-            return f"{points} point{'s' * (points > 1)}"
-        if points == 1:
-            return f"{observables} observables"
-        return f"{points * observables} ({observables} observables at {points} points)"
+
+def joined(parts: Sequence[str], word: str = "and") -> str:
+    """Parts of a sentence, with commas and a word before the last."""
+    return f" {word} ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
 
-def _passed(judged: Estimate) -> bool:
-    return judged.verdict == Verdict.PASS
-
-
-def _failed(judged: Estimate | DiagnosticResult | None) -> bool:
-    return judged is not None and judged.verdict == Verdict.FAIL
+def _sentence(text: str) -> str:
+    """A text that begins with a capital letter."""
+    return text[:1].upper() + text[1:]

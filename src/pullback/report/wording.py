@@ -17,10 +17,17 @@ from ..validation.estimates import Estimate
 from ..validation.evidence import Entry
 from ..validation.judgement import NARROWEST_SCATTER
 from ..validation.reasons import place_of
+from ..validation.sentences import amount
 from .formats import count, figures, percent, signed
 from .setup_wording import code
 from .source_tables import design_of, systematics_of
-from .verdict_wording import VerdictWording
+from .verdict_wording import VerdictWording, joined
+
+MARKED = Markup(
+    '<b>Bold</b> numbers decide: <span class="fail">✗</span> fails, <span class="inconclusive">?</span> is not settled '
+    "(with the confidence interval); grey numbers are only shown."
+)
+"""How numbers in tables are marked."""
 
 
 class Wording(VerdictWording):
@@ -80,44 +87,88 @@ class Wording(VerdictWording):
 
     def diagnostics(self) -> str:
         """How to read the table of the diagnostics."""
-        which = f" Shown is the worst of {self.amount()}." if len(self.entries) > 1 else ""
+        which = f" Shown is the worst of {amount(self.study)}." if len(self.entries) > 1 else ""
         return (
             f"No single diagnostic sees every error; each covers what others miss.{which} Of several bins, the value "
-            "furthest from the expected one is given. Diagnostics in grey are not part of the verdict."
+            "furthest from the expected one among those with the worst verdict is given. Diagnostics in grey are not "
+            "part of the verdict."
         )
 
     def bins(self) -> Markup:
-        """How to read the tables of the validation."""
-        place = "the distance from the fold" if self.several else self.study.model.observables[0].symbol
-        truth = "" if self.study.recorded else ", and at the true hits for muons and their pulls"
-        pulls = Markup(
-            "<i>Pulls</i>: (recorded − true)/σ; the pull sd of the linear σ must pass over the linear domain as a "
-            "whole. <i>Coverage</i>: share of muons whose interval around the recorded value contains the truth; it "
-            "is not part of the verdict. "
-        )
+        """How to read the tables of the toys around recorded hits."""
         return Markup(
-            "Bins of {} over the linear σ: at the recorded hits for toys, which are drawn around them{}. "
-            "<i>Closure</i>: standard deviation of toys over σ, with its confidence interval. <i>Ends</i>: ends of the "
-            "toys' intervals minus the quoted ends, over the half-width; the larger of the two is given. Closure, ends "
-            "and bias must pass in every bin. {}<i>Scatter</i> of closure between muons, over that expected from the "
-            "number of toys, fails when its whole confidence interval lies below {}: then the toys are not independent."
-        ).format(place, truth, "" if self.study.recorded else pulls, NARROWEST_SCATTER)
+            "Toys are thrown around the recorded hits, where σ is quoted. <i>Closure</i>: standard deviation of toys "
+            "over σ, with its confidence interval. <i>Bias</i>: mean of toys minus value and quoted bias, over σ. "
+            "<i>Ends</i>: ends of the toys' intervals minus those of the quoted coverage intervals (JCGM 101), over "
+            "the half-width; the end that is further off is given. <i>rms</i>: the same as root mean square over "
+            "muons, in which opposite deviations do not cancel. {}"
+        ).format(MARKED)
 
-    def domain(self, entry: Entry) -> Markup:
-        """The pull sd and the scatter of closure in the linear domain."""
-        pulls, scatter, text = entry.linear.domain.pulls, entry.linear.domain.scatter, Markup("")
-        verdict = Markup('<b class="{0}">{0}</b>')
-        if judged := entry.linear.domain.pull_sd_verdict:
-            sd = _limits(pulls and pulls.sd, 4)
-            text += Markup("Pull sd in the linear domain: {}, {}. ").format(sd, verdict.format(judged))
-        if scatter:
-            text += Markup("Scatter of closure: {}, between neighbouring muons in {} {}, {}.").format(
-                _limits(scatter.all, 3),
-                self.observables[entry.observable].symbol,
-                _limits(scatter.local, 3),
-                verdict.format(scatter.verdict),
+    def scatter(self, entry: Entry) -> Markup:
+        """The scatter of closure in the linear domain."""
+        scatter = entry.linear.domain.scatter
+        if not scatter:
+            return Markup("")
+        return Markup(
+            "Scatter of closure between muons, over that expected from the number of toys: {}, between neighbours in "
+            '{} {}, <b class="{}">{}</b>. It fails below {}, since toys are then not independent.'
+        ).format(
+            _limits(scatter.all, 3),
+            self.observables[entry.observable].symbol,
+            _limits(scatter.local, 3),
+            scatter.verdict,
+            scatter.verdict,
+            NARROWEST_SCATTER,
+        )
+
+    def truth(self) -> Markup:
+        """How to read the tables of the toys around true hits."""
+        text = Markup(
+            "Toys are thrown around true hits, at true values spread over every bin, and recorded as the simulated "
+            "detector records hits. <i>Coverage</i>: share of toys whose interval holds the truth; that of a "
+            "<b>confidence interval</b> decides, with a tolerance of {}. <i>Bias</i>: mean of recorded − true less the "
+            "predicted bias, over σ; its tolerance is {:g}, as is that of the width of pulls, (recorded − true)/σ, "
+            "where nothing folds. {} "
+        ).format(percent(self.config.validation.coverage_tolerance), self.config.validation.of_truth, MARKED)
+        if any(entry.truth and entry.truth.at_least for entry in self.entries):
+            text += (
+                "For azimuths, and for what depends on a fold in another way, a confidence interval need only hold the "
+                "truth at least as often as it says. "
+            )
+        if self.folds:
+            text += Markup(
+                "A <b>coverage interval (JCGM 101)</b> holds its share of the values that the recorded hit allows. "
+                "Near a fold it is no confidence interval: holding the truth is not its task there, nor that of ±1 σ. "
+                "Both are only shown."
             )
         return text
+
+    def bias(self) -> str:
+        """That the bias at a fold in two directions can't be avoided, and where there is none."""
+        lengths = [each for each in self.study.model.observables if len(each.folds) > 1 and not each.period]
+        if not lengths:
+            return ""
+        symbols = joined([each.symbol for each in lengths])
+        squared = [each for each in lengths if each.name in self.study.model.squared]
+        instead = "".join(
+            f" Its square does: the column {each.name}_squared, {each.symbol}² less its noise, is unbiased; average "
+            "that, not the angle."
+            for each in squared
+        )
+        return (
+            f"No estimator of an angle that can't be negative is unbiased at its fold: noise in two directions always "
+            f"adds to {symbols}. The predicted bias, in σ, is near 1.25 at a true distance of 0 and near 1/(2ρ) at a "
+            f"large distance ρ; its mean over muons does not shrink.{instead}"
+        )
+
+    def muons(self) -> str:
+        """How to read the table of the pulls of all muons."""
+        return (
+            "Pulls, (recorded − true)/linear σ, of all muons of a point. A quantity that does not fold has no bias, so "
+            "a shift, a gain or noise that muons share is seen: by the mean in bins of the true value, by its scatter "
+            "between blocks of muons, over that of independent ones, and by the correlation of blocks. The muons are "
+            "as many as they are: they can contradict (✗), and what they can't settle decides nothing."
+        )
 
     def systematics(self) -> Markup:
         """The systematic parameters, and what they do."""

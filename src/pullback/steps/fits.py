@@ -68,7 +68,7 @@ class _Fits:
             chi2[group.rows], ndf[group.rows] = group.chi2, float(group.ndf)
             where = group.rows[:, None], group.used[None]
             residual[where], sigma[where] = group.unbiased, group.sigma.expand(len(group.rows), -1)
-            sums.add(group, hits[where], _of(group, covariance), _of(group, detector), block.start)
+            sums.add(group, hits[where], of_group(group, covariance), of_group(group, detector), block.start)
         if (by_model := self.fit.chi2(hits)) is not None:
             chi2, ndf = by_model.unbind(1)
         p_value = p_values(chi2, ndf)
@@ -80,7 +80,7 @@ class _Fits:
             column.append(np.asarray(sums.arrays[name])[None])
 
 
-def _of(group: FitGroup, covariance: Tensor) -> Tensor:
+def of_group(group: FitGroup, covariance: Tensor) -> Tensor:
     """The covariance of the hits of a group, of each of its muons or of all."""
     own = covariance if len(covariance) == 1 else covariance[group.rows]
     return own[:, group.used] if own.ndim == 2 else own[:, group.used][:, :, group.used]

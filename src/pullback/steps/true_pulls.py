@@ -33,8 +33,8 @@ class TruePulls:
     """Sums over the pulls of all muons of a part, block by block, as columns of a group `pulls`.
 
     By bins of the true quantity in σ: `count`, `sum` and `square` of pulls. `inside68` and `inside95` are the numbers
-    of pulls within ±1 and ±1.96, `first` the pulls of the first muons of each block, and `seen` the numbers of muons with
-    a hit in each layer, and with all hits.
+    of pulls within ±1 and ±1.96, `first` the pulls of the first muons of each block, and `seen` the numbers of muons
+    with a hit in each layer, and with all hits.
     """
 
     def __init__(self, out: Writer, part: Part[CoverageConfig]):

@@ -27,10 +27,10 @@ from .validity import linear_valid
 BEYOND = 10.0
 """Distance from a fold in one direction, in σ, beyond which it has no effect on an interval."""
 
-AT_ZERO = 1e-9
-"""Distance of an end from 0, in widths of the interval, that is due to rounding."""
+AT_ZERO = 1e-6
+"""Distance of an end from 0, in widths of the interval, that is due to rounding or to the last step to a fold."""
 
-REACHED = 1e-6
+REACHED = 1e-9
 """Distance from their target, in σ, within which signed quantities need no second step."""
 
 PROFILED_AT_A_TIME = 1024
@@ -209,8 +209,9 @@ def _folded(
     """Intervals (muon, level, end) of an observable that folds; `ends` are those of JCGM 101."""
     s, covariance = muons.s.value.double(), muons.s.covariance.double()
     if muons.fold.azimuth:
-        turn = (periods_of(muons.infer) or ())[index] / (2 * pi)
-        return (azimuth_interval(s, covariance) * turn).to(ends)
+        periods = periods_of(muons.infer)  # a plain function may have none, and returns rad
+        turns = periods[index] / (2 * pi) if periods else 1.0
+        return (turns * azimuth_interval(s, covariance)).to(ends)
     if s.shape[1] == 2:
         return _mapped(muons, index, two_directions(s, covariance).to(ends))
     sigma = covariance[:, 0].sqrt()

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import final
+from typing import Literal, final
 
 from ..statistics.intervals import Verdict
 from ..store.evidence_file import Record
 from .estimates import worst
 
+Question = Literal["propagation", "truth", "data"]
+
+QUESTIONS: dict[Question, str] = {
+    "propagation": "Is the propagation right?",
+    "truth": "Is the truth covered?",
+    "data": "Do the data agree with the stated resolution?",
+}
+"""The questions in words."""
+
 
 class NotTested(StrEnum):
     """Why a question has no answer."""
 
-    RECORDED = "not tested"
-    DATA = "can't be tested"
+    RECORDED = "not tested: recorded hits have no truth"
+    EXACT = "can't be tested: as many parameters as hits"
+    NO_FIT = "can't be tested: the model gives neither fitted hits nor χ²"
 
 
 @final
@@ -39,9 +49,14 @@ class Answers(Record):
     """Do the data agree with the stated resolution? By χ² and residuals of the fits."""
 
     @property
-    def each(self) -> dict[str, Answer]:
-        """The answers by the names of their questions."""
+    def each(self) -> dict[Question, Answer]:
+        """The answers by their questions."""
         return {"propagation": self.propagation, "truth": self.truth, "data": self.data}
+
+    @property
+    def that_decide(self) -> dict[Question, Answer]:
+        """The answers with the worst verdict."""
+        return {question: each for question, each in self.each.items() if each.verdict == self.verdict}
 
     @property
     def verdict(self) -> Verdict:

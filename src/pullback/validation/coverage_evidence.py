@@ -14,6 +14,9 @@ REPEATED = 0.5
 Interval = Literal["linear68", "linear95", "interval68", "interval95", "confidence68", "confidence95"]
 """Linear ±1 σ and ±1.96 σ, coverage intervals (JCGM 101) and confidence intervals."""
 
+Judged = Literal["confidence68", "confidence95", "bias", "pull_sd"]
+"""The numbers of a bin that are judged."""
+
 
 @final
 class Coverage(Record):
@@ -35,10 +38,6 @@ class Coverage(Record):
     def of(self, interval: Interval) -> Estimate | None:
         """That of one kind of interval."""
         return getattr(self, interval)
-
-    def confidence(self, level: Literal["68", "95"]) -> Estimate | None:
-        """That of a confidence interval."""
-        return self.confidence68 if level == "68" else self.confidence95
 
 
 @final
@@ -71,13 +70,23 @@ class TruthBin(Record):
     """How often each kind of interval holds the truth."""
     verdict: Verdict | NotJudged
     """The worst verdict on a number of the bin, or why it has none."""
+    factor: Unbounded | None = None
+    """If inconclusive: the factor by which the number of toys must grow for a decision."""
+    decides: bool = True
+    """Whether the verdict rests on it: not if it has none, or holds few muons and can't be settled."""
+
+    def of(self, name: Judged) -> Estimate | None:
+        """One of the judged numbers by name."""
+        return getattr(self if name in ("bias", "pull_sd") else self.coverage, name)
 
     @property
-    def judged(self) -> list[tuple[str, Estimate]]:
+    def judged(self) -> list[tuple[Judged, Estimate]]:
         """The estimates that have a verdict, with their names."""
-        named = {"bias": self.bias, "pull_sd": self.pull_sd}
-        named |= {"confidence68": self.coverage.confidence68, "confidence95": self.coverage.confidence95}
-        return [(name, each) for name, each in named.items() if each is not None and each.verdict is not None]
+        named = ((name, self.of(name)) for name in JUDGED)
+        return [(name, each) for name, each in named if each is not None and each.verdict is not None]
+
+
+JUDGED: tuple[Judged, ...] = ("confidence68", "confidence95", "bias", "pull_sd")
 
 
 @final

@@ -22,15 +22,12 @@ from ..models import NO_FOLD, Model
 from ..statistics.intervals import Verdict
 from ..statistics.normal import P68, P95
 from ..study.coverage_bins import series_of
-from .coverage_evidence import Coverage, Interval, LayerShare, TruthBin, TruthJudgement
-from .coverage_reasons import of_budget, of_truth_bins
-from .estimates import Criteria, Estimate, NotJudged, decisive, worst
+from .coverage_evidence import JUDGED, Coverage, Interval, LayerShare, TruthBin, TruthJudgement
+from .coverage_reasons import of_truth
+from .estimates import Criteria, Estimate, NotJudged, deciding, worst
 from .reasons import place_of
 
 INTERVALS: tuple[Interval, ...] = ("linear68", "linear95", "interval68", "interval95", "confidence68", "confidence95")
-
-JUDGED_PER_BIN = 4
-"""Numbers judged in a bin: two coverages, bias and width of pulls."""
 
 BUDGET_TOLERANCE = 0.05
 """Largest difference of a layer's share in the variance, in units of the variance."""
@@ -53,21 +50,25 @@ class CoverageJudge:
         # The azimuth, whatever depends on another fold, and what declares nothing: no exact interval is claimed.
         self.at_least = not self.unfolded and (not quantity.folds or bool(quantity.period))
         bins = len(self.series.edges) - 1
-        self.criteria = Criteria.among(settings.confidence, among * (JUDGED_PER_BIN * bins + 1))
+        self.criteria = Criteria.among(settings.confidence, among * (len(JUDGED) * bins + 1))
 
     def result(self, muons: Sequence[int], sources: Sequence[str]) -> TruthJudgement:
         """The judgement; `muons` are those of the point in each bin."""
-        bins = [self._bin(index, low, high, muons) for index, low, high in self.series.bins]
-        budget = [*self._budget(sources)]
-        of_bins = decisive(((each.verdict, each.share) for each in bins), self.settings.strict)
-        verdict = worst([of_bins, *(each.toys.verdict for each in budget)])
+        bins, budget = self._bins(muons), [*self._budget(sources)]
+        decides = [each.verdict for each in bins if each.decides]
         return TruthJudgement(
-            verdict=verdict,
-            reasons=[*of_truth_bins(bins, self.place, verdict), *of_budget(budget, verdict)],
+            verdict=worst([*decides, *(each.toys.verdict for each in budget)]),
+            reasons=[*of_truth(bins, budget, self.place)],
             at_least=self.at_least,
             bins=bins,
             budget=budget,
         )
+
+    def _bins(self, muons: Sequence[int]) -> list[TruthBin]:
+        """All bins, each with its verdict and whether it decides."""
+        bins = [self._bin(index, low, high, muons) for index, low, high in self.series.bins]
+        decides = deciding(bins, lambda each: each.share, self.settings.strict)
+        return [each.model_copy(update={"decides": of}) for each, of in zip(bins, decides, strict=True)]
 
     def _bin(self, index: int, low: float, high: float, muons: Sequence[int]) -> TruthBin:
         inside = self.rows["bin"] == index
@@ -100,7 +101,9 @@ class CoverageJudge:
         }
         found = found.model_copy(update=judged)
         wrong = [Verdict.FAIL] if found.without else []  # a muon with a value has an interval
-        return found.model_copy(update={"verdict": worst([*(each.verdict for _, each in found.judged), *wrong])})
+        verdict = worst([*(each.verdict for _, each in found.judged), *wrong])
+        factors = [each.factor for _, each in found.judged if each.factor is not None]
+        return found.model_copy(update={"verdict": verdict, "factor": max(factors, default=None)})
 
     def _bias(self, here: Rows) -> tuple[Estimate | None, float | None]:
         """Mean of the toys' bias less the predicted one, and this; where the observable has a standard deviation."""

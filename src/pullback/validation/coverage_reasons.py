@@ -1,4 +1,4 @@
-"""Why the truth is not covered, in words."""
+"""Why the truth is not covered, and what would decide it, in words."""
 
 from __future__ import annotations
 
@@ -6,49 +6,85 @@ import math
 from collections.abc import Iterator, Sequence
 
 from ..statistics.intervals import Verdict
-from .coverage_evidence import LayerHits, LayerShare, QuantityPulls, TruthBin
-from .estimates import Estimate, rare
+from ..statistics.normal import P68, P95
+from .coverage_evidence import Judged, LayerHits, LayerShare, QuantityPulls, TruthBin, TruthJudgement
+from .estimates import Estimate
+from .reasons import MOST_MORE
 
-NAMES = {
+NAMES: dict[Judged, str] = {
     "confidence68": "coverage of the 68.27 % confidence interval",
     "confidence95": "coverage of the 95 % confidence interval",
-    "bias": "mean of recorded - true less the predicted bias, in σ,",
+    "bias": "mean of recorded − true less the predicted bias, over σ,",
     "pull_sd": "width of pulls",
 }
 """What the judged numbers of a bin are called."""
 
-
-def of_truth_bins(bins: Sequence[TruthBin], place: str, verdict: Verdict) -> Iterator[str]:
-    """Why bins of true values have this verdict; `place` is what the distance from the fold is called."""
-    for each in bins:
-        if verdict == Verdict.PASS or each.verdict != verdict:
-            continue
-        high = f" < {each.high:g}" if math.isfinite(each.high) else ""
-        where = f" at true {each.low:g} ≤ {place}{high}" if place else ""
-        few = f" (a bin that decides nothing: it holds {few_muons(each.muons, each.share)} of the muons)"
-        end = f"{where}{few if each.verdict == Verdict.INCONCLUSIVE and rare(each.share) else ''}"
-        if each.without:
-            yield f"{each.without} toys have no confidence interval{end}"
-        for name, estimate in each.judged:
-            if estimate.verdict == each.verdict:
-                yield f"{NAMES[name]} is {limits(estimate)}{end}"
+TARGETS: dict[Judged, float] = {"confidence68": P68, "confidence95": P95, "bias": 0.0, "pull_sd": 1.0}
+"""What they should be."""
 
 
-def few_muons(muons: int, share: float | None) -> str:
-    """A number of muons and its share."""
-    return f"{muons} ({100 * (share or 0):.2g} %)"
+def of_truth(bins: Sequence[TruthBin], budget: Sequence[LayerShare], place: str) -> Iterator[str]:
+    """Why the truth is not covered; `place` is what the distance from the fold is called.
+
+    What fails comes before what can't be settled. Of each number the worst bin is named.
+    """
+    known = [each for each in bins if each.decides]
+    if without := [each for each in known if each.without]:
+        worst = max(without, key=lambda each: each.without)
+        yield f"{worst.without} of {worst.toys} toys have no confidence interval{_where(worst, place, len(without))}"
+    for verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE):
+        yield from _of_bins(known, place, verdict)
+        for each in budget:
+            if each.toys.verdict == verdict:
+                shares = f"{100 * (each.quoted + each.toys.value):.1f} %", f"{100 * each.quoted:.1f} %"
+                yield f"{each.source} causes {shares[0]} of the variance of toys, but {shares[1]} is quoted"
 
 
-def of_budget(budget: Sequence[LayerShare], verdict: Verdict) -> Iterator[str]:
-    """Which layers have another share in the variance than quoted, if that makes the verdict."""
-    for each in budget:
-        if verdict != Verdict.PASS and each.toys.verdict == verdict:
-            found = each.quoted + each.toys.value
-            yield f"{each.source} causes {found:.3f} of the variance of toys, but {each.quoted:.3f} is quoted"
+def _of_bins(bins: Sequence[TruthBin], place: str, verdict: Verdict) -> Iterator[str]:
+    """The numbers with a verdict, each in its worst bin."""
+    for name, words in NAMES.items():
+        found = [(each, of) for each in bins if (of := each.of(name)) and of.verdict == verdict]
+        if found:
+            worst, number = max(found, key=lambda each: abs(each[1].value - TARGETS[name]))
+            yield f"{words} is {shown(name, number)}{_where(worst, place, len(found))}"
+
+
+def _where(each: TruthBin, place: str, among: int) -> str:
+    """At which true values, and of how many bins it is the worst."""
+    high = f" < {each.high:g}" if math.isfinite(each.high) else ""
+    worst = f", the worst of {among} bins" if among > 1 else ""
+    return f" at true {each.low:g} ≤ {place}{high}{worst}" if place else worst
+
+
+def shown(name: Judged, number: Estimate) -> str:
+    """A judged number as reasons and tables show it: coverage in per cent.
+
+    >>> shown("bias", Estimate(value=0.01, low=0.0, high=0.02))
+    '0.0100 [0.0000, 0.0200]'
+    >>> shown("confidence68", Estimate(value=0.683, low=0.68, high=0.686))
+    '68.30 % [68.00, 68.60]'
+
+    """
+    if name not in ("confidence68", "confidence95"):
+        return limits(number)
+    value, low, high = (f"{100 * each:.2f}" for each in (number.value, number.low, number.high))
+    return f"{value} % [{low}, {high}]"
+
+
+def advice_on_truth(truth: TruthJudgement, toys_per_bin: int) -> list[str]:
+    """What would decide an inconclusive verdict if the numbers stay at their present values."""
+    if truth.verdict != Verdict.INCONCLUSIVE:
+        return []
+    factors = [each.factor for each in truth.bins if each.decides and each.factor is not None]
+    factors += [each.toys.factor for each in truth.budget if each.toys.factor is not None]
+    factor = max(factors, default=math.inf)
+    if factor > MOST_MORE:
+        return [f"even {MOST_MORE} times as many toys around true hits would not decide: a number is at the limit"]
+    return [f"raise coverage.toys_per_bin from {toys_per_bin} to {math.ceil(toys_per_bin * max(factor, 1))}"]
 
 
 def of_pulls(pulls: QuantityPulls) -> Iterator[str]:
-    """Why the pulls of a quantity fail."""
+    """How the pulls of a quantity contradict it; numbers that the muons can't settle decide nothing."""
     name = pulls.quantity
     if pulls.repeats:
         yield f"pulls of {name} repeat from block to block: their correlation is {pulls.repeated:.3f}"
@@ -71,7 +107,8 @@ def of_hits(hits: Sequence[LayerHits]) -> Iterator[str]:
     """Which layers lose more or fewer hits than stated."""
     for each in hits:
         if each.found.verdict == Verdict.FAIL:
-            yield f"{each.layer}: {limits(each.found)} of the muons have a hit, where {each.expected:.4g} are expected"
+            found = f"{100 * each.found.value:.2f} %"
+            yield f"{each.layer}: {found} of the muons have a hit, where {100 * each.expected:.4g} % are expected"
 
 
 def limits(number: Estimate) -> str:

@@ -6,12 +6,15 @@ import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 import yaml
 
 from ..files import write_text
 from ..study.plan import Study
 from ..study.scan import number
+from .coverage_evidence import JUDGED, Interval, TruthBin
+from .coverage_reasons import TARGETS
 from .estimates import Estimate
 from .evidence import OFFSETS, SIGMAS, Bin, DomainStatistics, Entry, NotJudged, Sigma, Statistics
 from .fit_evidence import CoordinateFit, FitEntry
@@ -30,6 +33,9 @@ LINEAR_SUMMARY = (
     *("pull_mean", "pull_sd", "pull_sd_se", "pull_rms", "coverage68", "coverage95"),
 )
 """Columns of the linear domain that `summary.csv` has too."""
+
+COVERAGES: tuple[Interval, ...] = get_args(Interval)
+"""All kinds of intervals."""
 
 QUOTED_SUMMARY = ("mean_sigma", "ratio", "ratio_se", "pull_mean", "pull_sd", "pull_rms", "coverage68", "coverage95")
 """Columns of all muons with the quoted σ that `summary.csv` has too, named `quoted_…`."""
@@ -67,7 +73,7 @@ def scanned(values: dict[str, float]) -> dict[str, str]:
 def write_tables(
     study: Study, entries: Sequence[Entry], fits: Sequence[FitEntry], table: str | Path, summary: str | Path
 ) -> None:
-    """Write `validation.csv`, with rows of each σ (bins, domain, all muons) and each coordinate, and a summary."""
+    """Write `validation.csv`, with rows of all three questions, and `summary.csv`."""
     points = {point.label: scanned(point.values) for point in study.points}
     rows: list[CsvRow] = []
     sums: list[CsvRow] = []
@@ -76,12 +82,14 @@ def write_tables(
         for sigma in SIGMAS:
             judgement = entry.of(sigma)
             for numbers in (*judgement.bins, judgement.domain, judgement.overall):
-                where: CsvRow = {"range": RANGES[type(numbers)], "sigma": sigma}
+                where: CsvRow = {"question": "propagation", "range": RANGES[type(numbers)], "sigma": sigma}
                 rows.append({**head, **where, **columns(numbers, sigma, study.recorded)})
+        for bin_ in entry.truth.bins if entry.truth else ():
+            rows.append({**head, "question": "truth", "range": "bin", **truth_columns(bin_)})
         fit = next(each for each in fits if each.point == entry.point)
         sums.append({**head, **_summary(entry, study.recorded), **_fit_summary(fit)})
     for fit in fits:
-        of_point: CsvRow = {"point": fit.point, **points[fit.point], "range": "all"}
+        of_point: CsvRow = {"point": fit.point, **points[fit.point], "question": "data", "range": "all"}
         rows += [{**of_point, **_residuals(each)} for each in fit.coordinates]
     write_csv(table, rows)
     write_csv(summary, sums)
@@ -108,7 +116,7 @@ def columns(numbers: Statistics, sigma: Sigma, recorded: bool) -> CsvRow:
         row["ratio_verdict"] = None
         judged = {name: estimate.verdict for name, estimate in estimates.items() if estimate and estimate.verdict}
         row |= {f"{name.removesuffix('_off')}_verdict": verdict for name, verdict in judged.items()}
-        row |= {"verdict": numbers.verdict, "factor": numbers.factor}
+        row |= {"verdict": numbers.verdict, "factor": numbers.factor, "decides": numbers.decides}
     if isinstance(numbers, DomainStatistics) and sigma == "linear":
         scatter = numbers.scatter
         row |= {"pull_sd_verdict": numbers.pull_sd_verdict, "pull_sd_factor": numbers.pulls and numbers.pulls.sd.factor}
@@ -117,6 +125,19 @@ def columns(numbers: Statistics, sigma: Sigma, recorded: bool) -> CsvRow:
         row |= _limits("scatter_local", scatter and scatter.local, ("_low", "_high"))
         row["scatter_verdict"] = scatter and scatter.verdict
     return row
+
+
+def truth_columns(each: TruthBin) -> CsvRow:
+    """A bin of true values, with toys around true hits, by the names of its columns."""
+    row: CsvRow = {"low": each.low, "high": each.high, "muons": each.muons, "share": each.share}
+    row |= {"truths": each.truths, "toys": each.toys, "without": each.without, "predicted_bias": each.predicted_bias}
+    row |= _limits("truth_bias", each.bias, ("", "_se", "_low", "_high"))
+    row |= {"pull_mean": each.pull_mean, **_limits("pull_sd", each.pull_sd)}
+    for name in COVERAGES:
+        row |= _limits(f"coverage_{name}", each.coverage.of(name))
+    names = {"bias": "truth_bias", "confidence68": "coverage_confidence68", "confidence95": "coverage_confidence95"}
+    row |= {f"{names.get(name, name)}_verdict": number.verdict for name, number in each.judged}
+    return row | {"verdict": each.verdict, "factor": each.factor, "decides": each.decides}
 
 
 def _limits(name: str, estimate: Estimate | None, ends: Sequence[str] = ("", "_low", "_high")) -> CsvRow:
@@ -133,6 +154,8 @@ def _summary(entry: Entry, recorded: bool) -> CsvRow:
     domain, overall = columns(linear.domain, "linear", recorded), columns(quoted.overall, "quoted", recorded)
     row: CsvRow = {
         "verdict": entry.verdict,
+        "propagation_verdict": entry.propagation,
+        **_truth_summary(entry),
         "linear_verdict": linear.verdict,
         "quoted_verdict": quoted.verdict,
         "linear_valid": entry.linear_valid,
@@ -157,6 +180,21 @@ def _summary(entry: Entry, recorded: bool) -> CsvRow:
             "pull_shift": shared.pull_shift and shared.pull_shift.value,
         }
     return row | {f"d_mean_sigma_d_{name}": slope for name, slope in entry.design.items()}
+
+
+def _truth_summary(entry: Entry) -> CsvRow:
+    """Whether the truth is covered: the verdict, and the numbers furthest from what they should be in any bin."""
+    truth = entry.truth
+    if not truth:
+        return {}
+    row: CsvRow = {"truth_verdict": truth.verdict}
+    for name in JUDGED:
+        known = [(each, number) for each in truth.bins if each.decides and (number := each.of(name))]
+        if known and name != "pull_sd":
+            bin_, number = max(known, key=lambda each: abs(each[1].value - TARGETS[name]))
+            column = {"bias": "truth_bias"}.get(name, f"coverage_{name}")
+            row |= {**_limits(column, number), f"{column}_bin": f"{bin_.low:g} to {bin_.high:g}"}
+    return row
 
 
 def _fit_summary(fit: FitEntry) -> CsvRow:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
-from typing import NamedTuple, final
+from typing import NamedTuple, Protocol, TypeVar, final
 
 from ..statistics.intervals import Verdict, coverage_interval, factor_to_settle, mean_interval, sd_interval
 from ..store.evidence_file import Number, Record, Unbounded
@@ -68,15 +68,17 @@ class Criteria(NamedTuple):
     ) -> Estimate:
         """A number with its interval and its verdict; with `at_least`, no number is too large."""
         (low, high), (least, most) = interval(self.confidence), interval(self.confidence_to_fail)
-        found = Estimate(value=value, low=low, high=high, se=se, verdict=Verdict.PASS)
         if low >= target - tolerance and (at_least or high <= target + tolerance):
-            return found
-        if most < target - tolerance or (not at_least and least > target + tolerance):
-            return found.model_copy(update={"verdict": Verdict.FAIL})
-        within = abs(value - target) <= tolerance
-        near, far = (low, high) if within else (least, most)
-        factor = factor_to_settle(1 + value - target, 1 + near - target, 1 + far - target, tolerance)
-        return found.model_copy(update={"verdict": Verdict.INCONCLUSIVE, "factor": factor})
+            verdict = Verdict.PASS
+        elif most < target - tolerance or (not at_least and least > target + tolerance):
+            verdict = Verdict.FAIL
+        else:
+            within = abs(value - target) <= tolerance or (at_least and value > target)
+            ends = (low, high) if within else (least, most)
+            ratio, below, above = (1 + each - target for each in (value, *ends))
+            factor = factor_to_settle(ratio, below, above, tolerance)
+            return Estimate(value=value, low=low, high=high, se=se, verdict=Verdict.INCONCLUSIVE, factor=factor)
+        return Estimate(value=value, low=low, high=high, se=se, verdict=verdict)
 
     def mean(self, value: float, se: float, tolerance: float) -> Estimate:
         """A mean, which should be 0, with its standard error."""
@@ -115,20 +117,32 @@ class Equivalence(NamedTuple):
         return criteria.judge(value, lambda confidence: mean_interval(value, se, confidence), expected, limit, se)
 
 
-def decisive(verdicts: Iterable[tuple[Verdict | NotJudged, float | None]], strict: bool) -> Verdict:
-    """The worst of the verdicts on bins with their shares of all muons.
+class Judged(Protocol):
+    """A bin with its verdict."""
 
-    A bin of few muons that is inconclusive decides nothing, unless `strict`.
+    @property
+    def verdict(self) -> Verdict | NotJudged:
+        """Its verdict, or why it has none."""
+
+
+J = TypeVar("J", bound=Judged)
+
+
+def deciding(bins: Sequence[J], share: Callable[[J], float | None], strict: bool) -> list[bool]:
+    """Whether each bin decides, from its share of all muons.
+
+    A bin of few muons (`FEW`) that can't be settled decides nothing, unless `strict`, or unless there is no other.
     """
-    known = [(verdict, share) for verdict, share in verdicts if isinstance(verdict, Verdict)]
-    counted = [each for each, share in known if strict or each != Verdict.INCONCLUSIVE or not rare(share)]
-    return worst(counted or [each for each, _ in known])
+    counts = [isinstance(each.verdict, Verdict) for each in bins]
+    settled = [
+        counted and (strict or not _aside(each, share(each))) for each, counted in zip(bins, counts, strict=True)
+    ]
+    return settled if any(settled) else counts
+
+
+def _aside(each: Judged, share: float | None) -> bool:
+    return each.verdict == Verdict.INCONCLUSIVE and share is not None and share < FEW
 
 
 FEW = 0.005
 """Share of the muons below which a bin that can't be settled does not make the whole inconclusive."""
-
-
-def rare(share: float | None) -> bool:
-    """Whether a bin has so few muons that no verdict hangs on it if it can't be settled."""
-    return share is not None and share < FEW

@@ -128,6 +128,8 @@ class Bin(Statistics):
     """The worst verdict on a number of the bin, or why it has none."""
     factor: Unbounded | None = None
     """If inconclusive: the factor by which the number of toys must grow for a decision."""
+    decides: bool = True
+    """Whether the verdict rests on it: not if it has none, or holds few muons and can't be settled."""
 
 
 @final

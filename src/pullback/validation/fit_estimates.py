@@ -169,40 +169,16 @@ class FitEstimates:
         slopes = (sums["a"] * noise_alone / self.shrinkage - sums["e"]) / 2
         scale = self._scale(sums, F)
         for component in self.components:
-            own, slope = F[np.ix_(component, component)], slopes[component]
-            seen = np.flatnonzero(own.diagonal() > 0)
-            if not len(seen):
-                continue
-            component, own, slope = component[seen], own[np.ix_(seen, seen)], slope[seen]
-            noise = own * np.sqrt(np.outer(scale[component], scale[component]))
-            unit = 1 / np.sqrt(own.diagonal())
-            if np.linalg.eigvalsh(own * np.outer(unit, unit))[0] > LEAST_DETERMINED:
-                inverse = np.linalg.inv(own)
-                found, errors = inverse @ slope, np.sqrt((inverse @ noise @ inverse).diagonal())
-                gain = float(slope @ found) / 2
-                for index, value, se in zip(component, found, errors, strict=True):
-                    yield Factor((int(index),), Found(1 + float(value), float(se)), gain)
-                continue
-            total = own.sum()
-            together = Found(1 + float(slope.sum() / total), math.sqrt(noise.sum()) / total)
-            # Degrees of freedom are the trace of (M Σ)²; with one factor, χ² in place of its expectation decides.
-            yield Factor(tuple(component.tolist()), together, _gain(together.value, 2 * total) * total / noise.sum())
-            expected, freedom = sums["e"][component], sums["e"][component] ** 2 / (2 * own.diagonal())
-            stretch = 1 + 2 * slope / expected
-            gains = [_gain(*pair) / scale[at] for *pair, at in zip(stretch, freedom, component, strict=True)]
-            best = int(np.argmax(gains))
-            ratio = 1 + slope[best] / own[best, best]
-            se = math.sqrt(scale[component[best]] / own[best, best])
-            # Alone, it must explain the common factor too.
-            rest = (ratio - 1) * float(own[best].sum()) / total - (together.value - 1)
-            gain = gains[best] if abs(rest) < UNEXPLAINED * together.se else -math.inf
-            yield Factor((int(component[best]),), Found(float(ratio), se), gain)
+            seen = component[F.diagonal()[component] > 0]
+            if len(seen):
+                yield from _factors_of(seen, slopes[seen], F[np.ix_(seen, seen)], scale[seen], sums["e"][seen])
 
     def _scale(self, sums: dict[str, np.ndarray], F: Float[np.ndarray, "_ _"]) -> Float[np.ndarray, " coordinate"]:
         """Variance of the slopes over that of normal residuals of the stated width."""
         count = max(1.0, float(self._freedom[: self.kept].sum()))
         spread = sums["a2"] - sums["a"] ** 2 / count
-        return spread / np.where(F.diagonal() > 0, 4 * F.diagonal(), np.inf) / self.shrinkage**2
+        found = spread / np.where(F.diagonal() > 0, 4 * F.diagonal(), np.inf) / self.shrinkage**2
+        return np.maximum(found, np.finfo(float).tiny)
 
     def offsets(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Of each component: its coordinates, their offsets in units of the stated σ, and the covariance of these.
@@ -227,6 +203,34 @@ def mean_and_sd(sums: dict[str, np.ndarray], index: int, first: str, unit: float
     sd = math.sqrt(variance)
     spread = math.sqrt(max(fourth - 1, 0.5) / count) / 2
     return Found(unit * mean, unit * sd / math.sqrt(count)), Found(unit * sd, unit * sd * spread)
+
+
+def _factors_of(
+    component: np.ndarray, slopes: np.ndarray, F: np.ndarray, scale: np.ndarray, expected: np.ndarray
+) -> Iterator[Factor]:
+    """The factors of a component, from slopes and information of the likelihood by the factors of its coordinates.
+
+    `scale` is the variance of each slope over that of normal residuals, `expected` the expectation of a.
+    """
+    noise, unit = F * np.sqrt(np.outer(scale, scale)), 1 / np.sqrt(F.diagonal())
+    if np.linalg.eigvalsh(F * np.outer(unit, unit))[0] > LEAST_DETERMINED:
+        inverse = np.linalg.inv(F)
+        found, errors = (inverse @ slopes).tolist(), np.sqrt((inverse @ noise @ inverse).diagonal()).tolist()
+        for index, value, se in zip(component.tolist(), found, errors, strict=True):
+            yield Factor((index,), Found(1 + value, se), 0.0)
+        return
+    total = float(F.sum())
+    common = Found(1 + float(slopes.sum()) / total, math.sqrt(float(noise.sum())) / total)
+    # The degrees of freedom are the trace of (M Σ)², which is twice the information on a common factor.
+    yield Factor(tuple(component.tolist()), common, _gain(common.value, 2 * total) * total / float(noise.sum()))
+    stretches, freedoms = (1 + 2 * slopes / expected).tolist(), (expected**2 / (2 * F.diagonal())).tolist()
+    gains = [_gain(*pair) / own for *pair, own in zip(stretches, freedoms, scale.tolist(), strict=True)]
+    best = max(range(len(gains)), key=gains.__getitem__)
+    own = float(F[best, best])
+    ratio = Found(1 + float(slopes[best]) / own, math.sqrt(float(scale[best]) / own))
+    rest = (ratio.value - 1) * float(F[best].sum()) / total - (common.value - 1)  # alone, it must explain all
+    gain = gains[best] if abs(rest) < UNEXPLAINED * common.se else -math.inf
+    yield Factor((int(component[best]),), ratio, gain)
 
 
 def _gain(stretch: float, freedom: float) -> float:

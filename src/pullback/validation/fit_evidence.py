@@ -20,6 +20,8 @@ class CoordinateFit(Record):
 
     name: str
     """Name of the coordinate."""
+    fitted_with: list[str]
+    """Coordinates of the same line, with this one."""
     hits: int
     """Hits with a residual."""
     mean: Estimate

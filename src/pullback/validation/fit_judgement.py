@@ -156,6 +156,7 @@ class _Coordinates:
         offset, alone = self._offsets.get(index, (None, None))
         return CoordinateFit(
             name=self.model.coordinates[index].name,
+            fitted_with=[self.model.coordinates[other].name for other in self._together(index)],
             hits=int(self.all["count"][index]),
             mean=self.test.estimate(*mean),
             sd=self.test.estimate(*sd),
@@ -170,6 +171,10 @@ class _Coordinates:
             offset_alone=alone and self.test.estimate(*alone),
             height=self._height(index, slope),
         )
+
+    def _together(self, index: int) -> list[int]:
+        """The coordinates that are fitted together with one."""
+        return next(each.tolist() for each in self.of.components if index in each)
 
     def _shift(self, number: Found) -> Estimate:
         return self.test.judge(*number, 0.0, SHIFT * self.test.tolerance)
@@ -228,8 +233,3 @@ def _untested(point: str, reason: str) -> FitEntry:
         coordinates=[],
         resolution=[],
     )
-
-
-def worst_of_fits(entries: Sequence[FitEntry]) -> list[Verdict]:
-    """The verdicts on points that can be tested."""
-    return [each.verdict for each in entries if isinstance(each.verdict, Verdict)]

@@ -73,6 +73,8 @@ def _of_width(
 def wanted_words(wanted: WantedResolution, coordinates: Mapping[str, Quantity], *, own_sigma: bool) -> str:
     """A wanted resolution: σ = 23.0 ± 0.1 µm in y (stated 14.4)."""
     names = symbols_of(wanted.coordinates, coordinates)
+    if not wanted.wanted.value:
+        return f"a σ in {names} that is too small to be seen"
     unit = coordinates[wanted.coordinates[0]].unit
     value, stated = with_unit(wanted.wanted.value, unit, wanted.wanted.se or 0.0), with_unit(wanted.stated, unit)
     text = f"σ = {value} in {names} (stated {stated})"
@@ -197,7 +199,7 @@ def config_line(entry: FitEntry, model: Model, units: Sequence[float], *, own_si
     for coordinate, layer, unit in zip(model.coordinates, model.layers, units, strict=True):
         found = by_name.get(coordinate.name)
         layers[layer].append((found.wanted.value, found.wanted.se or 0.0) if found else (unit, 1e-3 * unit))
-    if own_sigma or not by_name:
+    if own_sigma or not by_name or not all(each.wanted.value for each in entry.resolution):
         return ""
     wanted: list[float] = []
     for of_layer in layers:

@@ -36,7 +36,7 @@ from ..statistics.intervals import (
 )
 from ..uncertainty.monte_carlo import FEWEST_FOR_ENDS
 from .bin_sums import Sums, Tally, ToyResiduals
-from .estimates import Estimate, decisive, worst
+from .estimates import Estimate, deciding, worst
 from .evidence import (
     ENDS,
     OFFSETS,
@@ -82,21 +82,27 @@ class Judge:
 
     def result(self) -> Judgement:
         """Verdict, reasons, counts, and the numbers of each bin, of all muons, and of the domain of this σ."""
-        bins, domain = [self._bin(index) for index in range(len(self.inside))], self._domain()
+        bins, domain = self._bins(), self._domain()
         failed = [Verdict.FAIL for _ in defects(self.sigma, self.counts)]
-        scatter, muons, tolerance = domain.scatter, self.counts.muons, self.settings.of_toys
+        scatter = domain.scatter
         # Inconclusive if no bin is judged.
-        of_bins = decisive(((each.verdict, self._held(each)) for each in bins), self.settings.strict)
+        of_bins = worst(each.verdict for each in bins if each.decides)
         return Judgement(
             sigma=self.sigma,
             verdict=worst([of_bins, scatter and scatter.verdict, *failed]),
             reasons=[*reasons(self.sigma, self.counts, bins, domain, self.place)],
-            more=advice(self.toys, tolerance, self.sigma, muons, bins, domain),
+            more=advice(self.toys, self.settings.of_toys, self.sigma, bins),
             counts=self.counts,
             bins=bins,
             overall=self._statistics(np.ones_like(self.inside)),
             domain=domain,
         )
+
+    def _bins(self) -> list[Bin]:
+        """All bins, each with its verdict and whether it decides."""
+        bins = [self._bin(index) for index in range(len(self.inside))]
+        decides = deciding(bins, self._held, self.settings.strict)
+        return [each.model_copy(update={"decides": of}) for each, of in zip(bins, decides, strict=True)]
 
     def _held(self, each: Bin) -> float:
         """Share of the muons that a bin holds, by true or by recorded hits, whichever is more."""

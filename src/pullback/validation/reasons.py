@@ -69,13 +69,12 @@ def place_of(observable: Quantity, observables: Sequence[Quantity]) -> str:
 def reasons(sigma: Sigma, counts: Counts, bins: Sequence[Bin], domain: DomainStatistics, place: str) -> Iterator[str]:
     """Why the verdict on a σ is not a pass; `place` is what the distance from the fold is called."""
     yield from defects(sigma, counts)
-    for each in bins:
-        if each.verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE):
-            yield from _of_bin(sigma, each, place)
+    for verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE):
+        for each in bins:
+            if each.verdict == verdict and each.decides:
+                yield from _of_bin(sigma, each, place)
     if not any(isinstance(each.verdict, Verdict) for each in bins):
         yield "no muons in the linear domain" if sigma == "linear" else "no muons with a usable σ"
-    if domain.pull_sd_verdict not in (None, Verdict.PASS):
-        yield f"pull sd = {_limits(domain.pulls.sd)}" if domain.pulls else "fewer than two pulls in the linear domain"
     scatter = domain.scatter
     if scatter and scatter.verdict == Verdict.FAIL:
         low = min(scatter.all.value, scatter.local.value)
@@ -90,9 +89,9 @@ def _of_bin(sigma: Sigma, each: Bin, place: str) -> Iterator[str]:
         yield f"no toys{where}"
         return
     if each.ratio and each.ratio.verdict != Verdict.PASS:
-        yield f"toy sd / σ = {_limits(each.ratio)}{where}"
+        yield f"toy sd / σ = {bracketed(each.ratio)}{where}"
     elif each.ratio_rms and each.ratio_rms.verdict != Verdict.PASS:
-        yield f"root mean square deviation of σ over muons = {_limits(each.ratio_rms)}{where}"
+        yield f"root mean square deviation of σ over muons = {bracketed(each.ratio_rms)}{where}"
     if sigma == "linear":
         return
     if any(end.mean is None for end in each.offsets.ends):
@@ -105,32 +104,25 @@ def _of_bin(sigma: Sigma, each: Bin, place: str) -> Iterator[str]:
         number, name, how = max(wrong, key=lambda found: (found[0].verdict == Verdict.FAIL, abs(found[0].value)))
         unit = "σ" if name == "bias" else "half-widths"
         others = f", the worst of {len(wrong)} such numbers," if len(wrong) > 1 else ""
-        yield f"{NAMES[name]} of toys{others} is {_limits(number, '+')} {unit} off{how}{where}"
+        yield f"{NAMES[name]} of toys{others} is {bracketed(number, '' if how else '+')} {unit} off{how}{where}"
 
 
-def _limits(number: Estimate, sign: str = "") -> str:
+def bracketed(number: Estimate, sign: str = "") -> str:
     """A number with its confidence interval."""
     return "{0:{3}.4f} [{1:{3}.4f}, {2:{3}.4f}]".format(number.value, number.low, number.high, sign)
 
 
-def advice(
-    toys: ToySettings, tolerance: float, sigma: Sigma, muons: int, bins: Sequence[Bin], domain: DomainStatistics
-) -> list[str]:
+def advice(toys: ToySettings, tolerance: float, sigma: Sigma, bins: Sequence[Bin]) -> list[str]:
     """What would decide an inconclusive verdict if the numbers stay at their present values."""
     found = []
-    undecided = [each for each in bins if each.verdict == Verdict.INCONCLUSIVE]
+    undecided = [each for each in bins if each.verdict == Verdict.INCONCLUSIVE and each.decides]
     empty = sum(not each.toy_muons for each in undecided)
     if empty:
-        found.append(f"raise toys.muons: {empty} bins have muons but no toys")
+        found.append(f"raise toys.muons: {empty} bin{' has' if empty == 1 else 's have'} muons but no toys")
     if sigma == "linear" and not any(isinstance(each.verdict, Verdict) for each in bins):
         found.append("use muons further from the fold, or a finer resolution: no muon is in the linear domain")
     if with_toys := [each for each in undecided if each.toy_muons]:
         found.append(_more_toys(toys, tolerance, sigma, with_toys))
-    pull_sd = domain.pulls.sd if domain.pulls else None
-    if pull_sd and pull_sd.factor is not None and math.isfinite(pull_sd.factor):
-        total = math.ceil(muons * pull_sd.factor)
-        outcome = equivalence(pull_sd.value, pull_sd.value, tolerance)
-        found.append(f"take {total - muons} more muons ({total} in all) for the width of pulls, then {outcome}")
     return found
 
 
@@ -168,7 +160,7 @@ def of_shared(shared: Shared) -> str:
         return "fewer than two muons are in the pseudo-experiments"
     names = {"scatter over pseudo-experiments / total σ": shared.total}
     names["scatter of the mean pull / expected scatter"] = shared.mean
-    found = [f"{name} = {_limits(each)}" for name, each in names.items() if each and each.verdict != Verdict.PASS]
+    found = [f"{name} = {bracketed(each)}" for name, each in names.items() if each and each.verdict != Verdict.PASS]
     if shared.mean is None:
         found.append("the mean pull is not judged, since muons without a σ are in the pseudo-experiments")
     return "; ".join(found)

@@ -6,117 +6,162 @@ from collections.abc import Sequence
 
 from ..statistics.intervals import Verdict
 from ..study.plan import Study
-from .answers import Answer, Answers, NotTested
-from .coverage_evidence import SmearedEntry, TruthJudgement
-from .estimates import worst
-from .evidence import Entry, Level
+from .answers import Answer, Answers, NotTested, Question
+from .coverage_evidence import TruthBin, TruthJudgement
+from .estimates import Estimate, worst
+from .evidence import Bin, Entry
+from .findings import Finding
 from .fit_evidence import FitEntry
-from .fit_judgement import worst_of_fits
+
+WRONG: dict[Question, str] = {
+    "propagation": "The propagation is wrong",
+    "truth": "The truth is not covered",
+    "data": "The data disagree with what is stated of the detector",
+}
+"""What a failed question means."""
+
+OPEN: dict[Question, str] = {
+    "propagation": "No error of propagation was found, but it is not shown to be right",
+    "truth": "Nothing contradicts that the truth is covered, but it is not shown",
+    "data": "Nothing contradicts the stated resolution, but it is not shown to be right",
+}
+"""What an inconclusive question means."""
+
+REASONS_OF_DATA = 3
+"""Reasons of the first point that stand in the sentence on the data."""
 
 
-def answers_of(
-    study: Study, entries: Sequence[Entry], smeared: Sequence[SmearedEntry], fits: Sequence[FitEntry]
-) -> Answers:
-    """The answers of a study."""
+def answers_of(study: Study, entries: Sequence[Entry], fits: Sequence[FitEntry], found: Sequence[Finding]) -> Answers:
+    """The answers of a study, from its entries, its fits and all that is no pass."""
+    propagation = _propagation(study, entries, found)
     return Answers(
-        propagation=_propagation(study, entries),
-        truth=_truth(study, entries, smeared),
-        data=_data(fits),
+        propagation=propagation,
+        truth=_truth(study, entries, found),
+        data=_data(fits, but=propagation.verdict == Verdict.PASS),
     )
 
 
-def _propagation(study: Study, entries: Sequence[Entry]) -> Answer:
+def _propagation(study: Study, entries: Sequence[Entry], found: Sequence[Finding]) -> Answer:
     verdict = worst(entry.propagation for entry in entries)
-    if verdict == Verdict.PASS:
-        tolerance = f"{100 * study.config.validation.of_toys:g} %"
-        bins = "in every bin" if len(entries) == 1 else f"in every bin of {_amount(study)}"
-        return Answer(
-            verdict=verdict,
-            sentence=f"The propagation is right: toys around the recorded hits agree with the quoted σ to within "
-            f"{tolerance}, and with the ends of its intervals to within {tolerance} of the half-width, {bins}.",
-        )
-    bad = [entry for entry in entries if entry.propagation == verdict]
-    reason = next((reason for entry in bad for reason in entry.reasons if not reason.startswith(TRUTH)), "")
-    begin = "The propagation is wrong" if verdict == Verdict.FAIL else "Whether the propagation is right is not decided"
-    return Answer(verdict=verdict, sentence=_with_reason(begin, bad, study, reason))
+    if verdict != Verdict.PASS:
+        return Answer(verdict=verdict, sentence=no_pass(study, "propagation", verdict, found))
+    tolerance = f"{100 * study.config.validation.of_toys:g} %"
+    return Answer(
+        verdict=verdict,
+        sentence=f"The propagation is right: toys around the recorded hits agree with the quoted σ to within "
+        f"{tolerance}, and with the ends of its intervals to within {tolerance} of the half-width, in "
+        f"{_bins([bin_ for entry in entries for bin_ in (*entry.quoted.bins, *entry.linear.bins)])}"
+        f"{_everywhere(study)}.",
+    )
 
 
-def _truth(study: Study, entries: Sequence[Entry], smeared: Sequence[SmearedEntry]) -> Answer:
-    judged = [(entry, entry.truth) for entry in entries if entry.truth]
-    if not judged:
-        return Answer(
-            verdict=NotTested.RECORDED,
-            sentence="Whether the truth is covered was not tested: recorded hits have no truth.",
-        )
-    verdict = worst([*(truth.verdict for _, truth in judged), *(each.verdict for each in smeared)])
+def _truth(study: Study, entries: Sequence[Entry], found: Sequence[Finding]) -> Answer:
+    truths = [entry.truth for entry in entries if entry.truth]
+    if not truths:
+        sentence = "Whether the truth is covered was not tested: nobody knows the truth of recorded hits."
+        return Answer(verdict=NotTested.RECORDED, sentence=sentence)
+    verdict = worst([*(each.verdict for each in truths), *(each.verdict for each in found if each.question == "truth")])
     if verdict == Verdict.PASS:
-        return Answer(verdict=verdict, sentence=_covered(study, [truth for _, truth in judged]))
-    bad = [entry for entry, truth in judged if truth.verdict == verdict]
-    reasons = [f"{each.point}: {reason}" for each in smeared if each.verdict == verdict for reason in each.reasons]
-    reasons += [f"{entry.observable}: {reason}" for entry, truth in judged if entry in bad for reason in truth.reasons]
-    begin = "The truth is not covered" if verdict == Verdict.FAIL else "Whether the truth is covered is not decided"
-    return Answer(verdict=verdict, sentence=_with_reason(begin, bad, study, next(iter(reasons), "")))
+        return Answer(verdict=verdict, sentence=_covered(study, truths))
+    return Answer(verdict=verdict, sentence=no_pass(study, "truth", verdict, found))
+
+
+def no_pass(study: Study, question: Question, verdict: Verdict, found: Sequence[Finding]) -> str:
+    """What a question without a pass means, for how many points and observables, and why: the worst first."""
+    bad = [each for each in found if each.question == question and each.verdict == verdict]
+    begin = WRONG[question] if verdict == Verdict.FAIL else OPEN[question]
+    if not bad:
+        return f"{begin}."
+    of_all = len(study.points) * len(study.model.observables)
+    alone = of_all == 1
+    number = len({(each.point, each.observable) for each in bad if each.observable})
+    where = "" if alone or not number else f" for {number} of {amount(study)}"
+    first = bad[0]
+    reason = next(iter(first.reasons), "")
+    at = "" if alone else f"worst {_at(study, first)}: "
+    others = sum(len(each.reasons) for each in bad) - 1
+    more = f" (and {others} more reason{'s' * (others > 1)})" if others > 0 else ""
+    return f"{begin}{where}{'; ' if at else ': '}{at}{reason}{more}." if reason else f"{begin}{where}."
+
+
+def _at(study: Study, found: Finding) -> str:
+    """The scan point and the symbol of the observable of a finding, as far as the study has several."""
+    symbols = {each.name: each.symbol for each in study.model.observables}
+    parts = [f"at {found.point}"] * (len(study.points) > 1)
+    parts += [f"for {symbols.get(found.observable, 'all observables')}"] * (len(symbols) > 1)
+    return " ".join(parts)
 
 
 def _covered(study: Study, truths: Sequence[TruthJudgement]) -> str:
     """That the truth is covered, and how well."""
     exact = [truth for truth in truths if not truth.at_least]
-    levels: tuple[tuple[Level, str], ...] = ("68", "68.27 %"), ("95", "95 %")
-    found = [(nominal, _range(level, exact or truths)) for level, nominal in levels]
-    held = " and ".join(f"the {name} confidence interval holds it for {share}" for name, share in found)
+    shown = exact or truths
+    levels = [
+        ("68.27 %", _range([bin_.coverage.confidence68 for truth in shown for bin_ in truth.bins if bin_.decides])),
+        ("95 %", _range([bin_.coverage.confidence95 for truth in shown for bin_ in truth.bins if bin_.decides])),
+    ]
+    held = " and ".join(f"the {name} confidence interval holds it for {share}" for name, share in levels)
+    bins = _bins([bin_ for truth in truths for bin_ in truth.bins])
     more = (
-        "" if len(exact) == len(truths) else "; those without an exact interval hold it at least as often as they say"
+        "; intervals that are only claimed to hold it at least that often do so"
+        if exact and len(exact) < len(truths)
+        else ""
     )
-    return f"The truth is covered: of toys around true hits, {held}{more}."
+    return f"The truth is covered: of toys around true hits, {held}, over {bins}{_everywhere(study)}{more}."
 
 
-def _range(level: Level, truths: Sequence[TruthJudgement]) -> str:
+def _range(coverage: Sequence[Estimate | None]) -> str:
     """The smallest and the largest coverage in any bin."""
-    bins = [each.coverage.confidence(level) for truth in truths for each in truth.bins]
-    shares = [each.value for each in bins if each]
+    shares = [each.value for each in coverage if each]
     low, high = (f"{100 * each:.1f} %" for each in (min(shares), max(shares)))
     return low if low == high else f"{low} to {high}"
 
 
-def _data(fits: Sequence[FitEntry]) -> Answer:
-    known = worst_of_fits(fits)
-    if not known:
-        reason = fits[0].reasons[0]
+def _data(fits: Sequence[FitEntry], *, but: bool) -> Answer:
+    """Whether the data agree; `but`: although the propagation is right."""
+    tested = [each for each in fits if isinstance(each.verdict, Verdict)]
+    if not tested:
+        why = fits[0].reasons[0]
         return Answer(
-            verdict=NotTested.DATA,
-            sentence=f"Whether the data agree with the stated resolution can't be tested: {reason}.",
+            verdict=NotTested.EXACT if "as many parameters" in why else NotTested.NO_FIT,
+            sentence=f"Whether the data agree with the stated resolution can't be tested: {why}.",
         )
-    verdict = worst(known)
-    bad = [each for each in fits if each.verdict == verdict]
+    verdict = worst(each.verdict for each in tested if isinstance(each.verdict, Verdict))
+    which = [each for each in tested if each.verdict == verdict]
     if verdict == Verdict.PASS:
-        widths = [each.width.value for each in bad if each.width]
-        low, high = (f"{each:.3f}" for each in (min(widths), max(widths)))
-        wide = low if low == high else f"{low} to {high}"
-        return Answer(
-            verdict=verdict,
-            sentence=f"The data agree with the stated resolution: residuals are {wide} times as wide as stated.",
-        )
-    begin = "The data disagree with the stated resolution"
-    if verdict == Verdict.INCONCLUSIVE:
-        begin = "Whether the data agree with the stated resolution is not decided"
-    where = f" at {len(bad)} of {len(fits)} points" if len(fits) > 1 else ""
-    return Answer(verdict=verdict, sentence=f"{begin}{where}: {'; '.join(bad[0].reasons[:2])}.")
+        widths = [each.width.value for each in tested if each.width]
+        span = " to ".join(dict.fromkeys(f"{each:.3f}" for each in (min(widths), max(widths))))
+        at = f" at all {len(tested)} points" if len(tested) > 1 else ""
+        sentence = f"The data agree with the stated resolution{at}: residuals are {span} times as wide as stated."
+        return Answer(verdict=verdict, sentence=sentence)
+    at = f" at {len(which)} of {len(fits)} points, the first {which[0].point}" if len(fits) > 1 else ""
+    begin = OPEN["data"] if verdict == Verdict.INCONCLUSIVE else WRONG["data"]
+    if but and verdict == Verdict.FAIL:
+        begin = "Propagation is right, but the data disagree with what is stated of the detector"
+    reasons = "; ".join(which[0].reasons[:REASONS_OF_DATA])
+    return Answer(verdict=verdict, sentence=f"{begin}{at}: {reasons}.")
 
 
-TRUTH = "truth: "
-"""Beginning of the reasons that concern the truth."""
+def _bins(bins: Sequence[Bin] | Sequence[TruthBin]) -> str:
+    """Every bin, or those that are settled."""
+    aside = sum(each.verdict == Verdict.INCONCLUSIVE for each in bins)
+    if not aside:
+        return "every bin"
+    return f"every bin except {aside}, which hold{'s' * (aside == 1)} too few muons to be settled or to matter,"
 
 
-def _with_reason(begin: str, bad: Sequence[Entry], study: Study, reason: str) -> str:
-    where = (
-        f" for {len(bad)} of {_amount(study)}" if bad and len(study.points) * len(study.model.observables) > 1 else ""
-    )
-    return f"{begin}{where}: {reason}."
+def _everywhere(study: Study) -> str:
+    """Of all observables, and at all points."""
+    several, scanned = len(study.model.observables) > 1, len(study.points) > 1
+    of = f" of all {len(study.model.observables)} observables" if several else ""
+    return of + (f" at all {len(study.points)} points" if scanned else "")
 
 
-def _amount(study: Study) -> str:
-    """The number of points, of observables, or of both."""
+def amount(study: Study) -> str:
+    """The number of points, of observables, or of both, that the evidence is about."""
     points, observables = len(study.points), len(study.model.observables)
     if observables == 1:
-        return f"{points} points"
-    return f"{observables} observables" + (f" at {points} points" if points > 1 else "")
+        return f"{points} point{'s' * (points > 1)}"
+    if points == 1:
+        return f"{observables} observables"
+    return f"{points * observables} ({observables} observables at {points} points)"

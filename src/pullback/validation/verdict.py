@@ -24,20 +24,22 @@ from ..study.coverage_bins import PULL_EDGES, unfolded
 from ..study.plan import Study
 from ..study.scan import Point
 from ..uncertainty.budget import LAYER
+from .answers import QUESTIONS
 from .batch_sums import PointTally
 from .coverage_evidence import SmearedEntry, TruthJudgement
 from .coverage_judgement import CoverageJudge
-from .coverage_reasons import limits
+from .coverage_reasons import advice_on_truth, limits
 from .csv_tables import write_config, write_points, write_tables
 from .diagnostics import diagnose
 from .estimates import worst
 from .evidence import SIGMAS, Entry, Evidence, Judgement, evidence_schema
+from .findings import TRUTH, findings
 from .fit_evidence import FitEntry
 from .fit_judgement import FitJudge
 from .judgement import Judge
 from .pull_judgement import PullJudge
 from .reasons import of_shared, place_of
-from .sentences import TRUTH, answers_of
+from .sentences import answers_of
 
 log = logging.getLogger(__name__)
 
@@ -84,14 +86,15 @@ def validate(study: Study, tallies: Sequence[str | Path], outputs: Outputs) -> N
                 found.merge(arrays)
                 if part.last == block_count(part.muons):
                     point, observables = points[part.label], study.model.observables
-                    entries += [_entry(point, part, index, found, among) for index in range(len(observables))]
-                    smeared += _smeared(point, part, found, len(points))
+                    muons = _smeared(point, part, found, len(points))
+                    entries += [_entry(point, part, index, found, muons, among) for index in range(len(observables))]
+                    smeared += [muons] if muons else []
                     fits.append(_fits(point, part, found, len(points)))
         log.info("tally %d of %d read: %s", index + 1, len(study.batches), name)
     write_config(study, outputs.config)
     write_points(study, outputs.points)
     content = gathering.write(study, outputs.study)
-    answers = answers_of(study, entries, smeared, fits)
+    answers = answers_of(study, entries, fits, findings(study, entries, smeared, fits))
     Evidence(
         study=study.config.study,
         verdict=answers.verdict,
@@ -117,8 +120,8 @@ def check(validation: str | Path, strict: bool) -> str:
     """
     evidence = Evidence.read(validation)
     verdict = evidence.verdict
-    deciding = [each.sentence for each in evidence.answers.each.values() if each.verdict == verdict]
-    line = f"{evidence.study}: verdict {verdict}: {' '.join(deciding)} See {Path(validation).with_name('report.html')}"
+    deciding = [f"{QUESTIONS[name]} {each.sentence}" for name, each in evidence.answers.that_decide.items()]
+    line = f"{evidence.study}: {verdict}. {' '.join(deciding)} See {Path(validation).with_name('report.html')}"
     if verdict == Verdict.FAIL or (strict and verdict == Verdict.INCONCLUSIVE):
         raise PullbackError(line)
     return line
@@ -137,6 +140,7 @@ def _entry(
     part: Part[TallyConfig],
     index: int,
     found: PointTally,
+    smeared: SmearedEntry | None,
     among: int,
 ) -> Entry:
     """The evidence on one of the observables at a point, one of `among` in the study, from the tally of all muons."""
@@ -150,7 +154,8 @@ def _entry(
     linear, quoted = (Judge(tallies[sigma], claims, point.config.toys, among, place).result() for sigma in SIGMAS)
     both, sources, systematics = (linear, quoted), shared_parameters.sources_of(part), part.config.systematics
     verdicts = [linear.verdict, quoted.verdict]
-    reasons = [f"{judgement.sigma} σ: {reason}" for judgement in both for reason in judgement.reasons]
+    worst_first = sorted(both, key=lambda judgement: -judgement.verdict.severity)
+    reasons = [f"{judgement.sigma} σ: {reason}" for judgement in worst_first for reason in judgement.reasons]
     shared = None
     if systematics:
         sigma_eta = shared_parameters.shift_covariance(systematics)
@@ -160,6 +165,8 @@ def _entry(
             reasons.append(f"systematics: {of_shared(shared)}")
     truth = _truth(part, index, found, claims, among, linear, quoted)
     reasons += [f"{TRUTH}{reason}" for reason in truth.reasons] if truth else []
+    more = [advice for judgement in both for advice in judgement.more]
+    more += advice_on_truth(truth, point.config.coverage.toys_per_bin) if truth else []
     return Entry(
         point=point.label,
         observable=observable.name,
@@ -168,9 +175,9 @@ def _entry(
         propagation=worst(verdicts),
         truth=truth,
         reasons=reasons,
-        more=list(dict.fromkeys(advice for judgement in both for advice in judgement.more)),
+        more=list(dict.fromkeys(more)),
         linear_valid=quoted.overall.linear_valid,
-        diagnostics=diagnose(linear, quoted, settings.of_toys, settings.confidence),
+        diagnostics=diagnose(linear, quoted, truth, smeared, claims),
         linear=linear,
         quoted=quoted,
         budget=sums.budget(sources) if len(sources) > 1 else {},
@@ -200,15 +207,15 @@ def _truth(
     truth = judge.result(muons, sources)
     if linear.domain.pull_sd_verdict != Verdict.FAIL or not linear.domain.pulls:
         return truth
-    reason = f"width of pulls in the linear domain is {limits(linear.domain.pulls.sd)}"
-    return truth.model_copy(update={"verdict": Verdict.FAIL, "reasons": [*truth.reasons, reason]})
+    reason = f"width of the pulls of all muons in the linear domain is {limits(linear.domain.pulls.sd)}"
+    return truth.model_copy(update={"verdict": Verdict.FAIL, "reasons": [reason, *truth.reasons]})
 
 
-def _smeared(point: Point, part: Part[TallyConfig], found: PointTally, among: int) -> list[SmearedEntry]:
-    """The smeared muons of a point, one of `among`, against their truth; none for recorded hits."""
+def _smeared(point: Point, part: Part[TallyConfig], found: PointTally, among: int) -> SmearedEntry | None:
+    """The smeared muons of a point, one of `among`, against their truth; None for recorded hits."""
     sums, detector = found.coverage.of("pulls"), point.config.detector
     if not sums:
-        return []
+        return None
     efficiency = each_layer(detector.efficiency, max(part.model.layers) + 1)
     names = [each.name for each in unfolded(part.model)]
-    return [PullJudge(sums, point.config.validation, among).result(point.label, names, efficiency, PULL_EDGES)]
+    return PullJudge(sums, point.config.validation, among).result(point.label, names, efficiency, PULL_EDGES)

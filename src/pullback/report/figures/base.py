@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import matplotlib as mpl
 
@@ -26,8 +26,9 @@ from ...study.blocks import block_count
 from ...study.plan import Study
 from ...study.toy_selection import blocks_shown, share
 from ...validation.bin_sums import distance
+from ...validation.coverage_evidence import TruthBin
 from ...validation.estimates import Estimate
-from ...validation.evidence import Bin, Entry, Evidence, Level, Sigma
+from ...validation.evidence import Bin, Entry, Evidence
 from ...validation.reasons import over_sigma
 from ..gallery import Figure, point_of
 
@@ -70,6 +71,7 @@ class Subject:
         self.label = point_of(figure, study, evidence)
         self.point = next(each for each in study.points if each.label == self.label)
         self.settings = self.point.config.validation
+        self.fit = next(each for each in evidence.fits if each.point == self.label)
         entries = {each.observable: each for each in evidence.points if each.point == self.label}
         self.observables = [Observable(self, each, entries[each.name]) for each in observables_of(study, figure)]
 
@@ -278,11 +280,6 @@ class BinPanel(NamedTuple):
     linear: list[Bin]
     quoted: list[Bin]
 
-    def coverages(self, sigma: Sigma, level: Level) -> list[Estimate | None]:
-        """The coverage of the intervals of a σ in each bin."""
-        bins = self.linear if sigma == "linear" else self.quoted
-        return [each.pulls and each.pulls.coverage(level) for each in bins]
-
 
 def of_bins(observables: Sequence[Observable]) -> list[BinPanel]:
     """The bins of the evidence as panels.
@@ -302,7 +299,7 @@ def of_bins(observables: Sequence[Observable]) -> list[BinPanel]:
     return found
 
 
-def labels(bins: Sequence[Bin]) -> list[str]:
+def labels(bins: Sequence[Bin] | Sequence[TruthBin]) -> list[str]:
     """The ranges of bins."""
     return [f"{each.low:g}–{each.high:g}" if np.isfinite(each.high) else f"≥ {each.low:g}" for each in bins]
 
@@ -319,3 +316,31 @@ def in_bins(axes: Axes, estimates: Sequence[Estimate | None], shift: float = 0.0
     known = {place + shift: each for place, each in enumerate(estimates) if each and np.isfinite(each.value)}
     value, low, high = (np.array([getattr(each, of) for each in known.values()]) for of in ("value", "low", "high"))
     axes.errorbar(np.array([*known]), value, [value - low, high - value], capsize=3, ls="none", **style)
+
+
+def size_of(views: Sequence[Any]) -> tuple[float, float]:
+    """Size of a panel with bins."""
+    return (6.5, 3.6) if len(views) == 1 else (4.6, 2.8)
+
+
+class Titled(Protocol):
+    """What a panel with bins along its axis is called, and its bins are."""
+
+    @property
+    def title(self) -> str:
+        """Above the panel."""
+
+    @property
+    def place(self) -> str:
+        """The quantity that is binned."""
+
+    @property
+    def words(self) -> list[str]:
+        """The labels of the bins."""
+
+
+def named(axes: Axes, panel: Titled, at: str, among: int) -> None:
+    """The bins along an axis, and a title where there are several panels."""
+    ticks(axes, panel.words, f"{at}{panel.place}" if panel.place else "")
+    if among > 1:
+        axes.set_title(panel.title)

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from ...statistics.angles import wrap
 from ...statistics.normal import K95, P68, P95
-from ...validation.evidence import ENDS, Bin, Entry, Level, NotJudged, Sigma
+from ...validation.evidence import ENDS, Bin, Entry
 from .base import (
     BLUE,
     FEW,
@@ -27,27 +27,22 @@ from .base import (
     in_bins,
     legend,
     most_of,
+    named,
     of_bins,
     panels,
     plt,
     say,
     say_what_is_beyond,
-    ticks,
+    size_of,
 )
 from .closure import closure
+from .coverage import coverage
 
 ENDS_STYLES = (
     (BLUE, "v", "68.27 %, lower"),
     (BLUE, "^", "68.27 %, upper"),
     (VERMILLION, "v", "95 %, lower"),
     (VERMILLION, "^", "95 %, upper"),
-)
-
-COVERAGE_STYLES: tuple[tuple[Sigma, Level, str, str, str, str], ...] = (
-    ("linear", "68", BLUE, "o", "none", "±1 σ, linear"),
-    ("quoted", "68", BLUE, "o", BLUE, "68.27 %, quoted"),
-    ("linear", "95", VERMILLION, "s", "none", "±1.96 σ, linear"),
-    ("quoted", "95", VERMILLION, "s", VERMILLION, "95 %, quoted"),
 )
 
 
@@ -243,7 +238,7 @@ def _pulls(subject: Subject) -> Canvas:
 
 def _ends(subject: Subject) -> Canvas:
     found = of_bins(subject.observables)
-    canvas, grid = panels(len(found), *_size(found), most=2)
+    canvas, grid = panels(len(found), *size_of(found), most=2)
     tolerance = subject.settings.of_toys
     for axes, panel in zip(grid, found, strict=True):
         axes.axhspan(-tolerance, tolerance, color=GREY, alpha=0.25, lw=0)
@@ -252,36 +247,11 @@ def _ends(subject: Subject) -> Canvas:
             shift = 0.12 * (index - 1.5)
             means = [each.offsets.of(end).mean for each in panel.quoted]
             in_bins(axes, means, shift, fmt=marker, ms=4, color=colour, label=label)
-        _named(axes, panel, "recorded ", len(found))
+        named(axes, panel, "recorded ", len(found))
         low, high = axes.get_ylim()
         axes.set_ylim(min(low, -2 * tolerance), max(high, 2 * tolerance))
         axes.set(ylabel="(toy end − quoted end) / half-width" if len(found) == 1 else "difference / half-width")
     legend(canvas, grid[:1])
-    return canvas
-
-
-def _coverage(subject: Subject) -> Canvas:
-    found = of_bins(subject.observables)
-    views = [(panel, COVERAGE_STYLES) for panel in found]
-    if subject.one_hit:  # linear and quoted intervals beside each other
-        views = [(panel, COVERAGE_STYLES[kind::2]) for panel in found for kind in (0, 1)]
-    size = (4.7, 3.6) if subject.one_hit else _size(found)
-    canvas, grid = panels(len(views), *size, most=2, sharey=subject.one_hit)
-    for axes, (panel, styles) in zip(grid, views, strict=True):
-        axes.axhline(P68, color=BLUE, ls="--", lw=0.8)
-        axes.axhline(P95, color=VERMILLION, ls="--", lw=0.8)
-        for index, (sigma, level, colour, marker, face, label) in enumerate(styles):
-            shift = 0.12 * (index - (len(styles) - 1) / 2)
-            style = {"fmt": marker, "ms": 4, "color": colour, "mfc": face, "label": label}
-            in_bins(axes, panel.coverages(sigma, level), shift, **style)
-        outside = sum(each.verdict == NotJudged.OUTSIDE for each in panel.linear) if panel.place else 0
-        axes.axvspan(-0.5, outside - 0.5, color=GREY, alpha=0.2, lw=0)
-        _named(axes, panel, "true ", len(found))
-    for axes in grid:
-        axes.set(ylabel="coverage", ylim=(None, 1.02))
-    if subject.one_hit and outside:
-        grid[0].text(-0.4, 0.03, NotJudged.OUTSIDE, transform=grid[0].get_xaxis_transform(), fontsize=8)
-    legend(canvas, grid)
     return canvas
 
 
@@ -313,7 +283,7 @@ def _valid_in_bins(axes: Axes, panel: BinPanel, at: str) -> None:
     """Where linear propagation is valid, in bins of the distance from a fold."""
     share = _valid(panel.quoted)
     axes.bar(range(len(share)), share, color=BLUE, alpha=0.7)
-    _named(axes, panel, at, 1)
+    named(axes, panel, at, 1)
     axes.set(ylabel="share with linear propagation valid", ylim=(0, 1.05))
 
 
@@ -351,18 +321,6 @@ def _near_fold(axes: Axes, each: Observable) -> None:
         axes.set_ylim(-0.3, 1.6)
 
 
-def _size(views: Sequence[Any]) -> tuple[float, float]:
-    """Size of a panel with bins."""
-    return (6.5, 3.6) if len(views) == 1 else (4.6, 2.8)
-
-
-def _named(axes: Axes, panel: BinPanel, at: str, among: int) -> None:
-    """The bins along an axis, and a title where there are several panels."""
-    ticks(axes, panel.words, f"{at}{panel.place}" if panel.place else "")
-    if among > 1:
-        axes.set_title(panel.title)
-
-
 OF_POINT: dict[str, Callable[[Subject], Canvas]] = {
     "hits": _hits,
     "value": _value,
@@ -370,5 +328,5 @@ OF_POINT: dict[str, Callable[[Subject], Canvas]] = {
     "validity": _validity,
     "ends": _ends,
     "pulls": _pulls,
-    "coverage": _coverage,
+    "coverage": coverage,
 }
