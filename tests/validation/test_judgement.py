@@ -340,6 +340,7 @@ def test_failed_muons_are_counted_and_left_out(kind):
         "muons": 7,
         "hit_not_finite": 1,
         "value_not_finite": 1,
+        "no_true_value": 0,
         "no_standard_deviation": 0,
         "sigma_negative": 1,
         "sigma_zero_or_nan": 2,
