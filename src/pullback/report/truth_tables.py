@@ -12,7 +12,7 @@ from ..validation.coverage_reasons import REPEATED, shown
 from ..validation.estimates import Estimate
 from ..validation.evidence import Entry, Evidence
 from ..validation.reasons import bracketed, place_of
-from .cells import Cell, Row, Table, judged, left, row, verdict, word
+from .cells import Cell, Row, Table, judged, left, row, verdict, with_limits, word
 from .formats import count, figures, percent, span
 
 SHOWN: tuple[tuple[Interval, str], ...] = (
@@ -95,9 +95,11 @@ class TruthTables:
         rows = []
         for each in self.smeared:
             for layer in each.hits:
-                found = judged(layer.found, f"{100 * layer.found.value:.2f} %")
+                found = f"{100 * layer.found.value:.2f} %"
                 words = each.point, left(layer.layer), _contradicts(layer.found.verdict)
-                rows.append(row(*words, found, _share_limits(layer.found), f"{100 * layer.expected:.4g} %"))
+                failed = layer.found.verdict == Verdict.FAIL
+                cell = judged(layer.found, found, decides=failed)
+                rows.append(row(*words, cell, _share_limits(layer.found), f"{100 * layer.expected:.4g} %"))
         heads = row(*map(left, ("point", "layer", "verdict")), "muons with a hit", "confidence interval", "expected")
         return Table([heads], rows) if rows else None
 
@@ -117,8 +119,11 @@ class TruthTables:
 
 def _number(each: TruthBin, name: Judged) -> Cell:
     """A judged number as its reason shows it."""
-    found = each.of(name)
-    return judged(found, shown(name, found) if found else "–")
+
+    def brief(found: Estimate) -> str:
+        return figures(found.value) if name in ("bias", "pull_sd") else f"{100 * found.value:.2f} %"
+
+    return with_limits(each.of(name), lambda found: shown(name, found), brief, each.decides)
 
 
 def _limits(found: Estimate | None) -> Cell:

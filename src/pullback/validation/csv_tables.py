@@ -147,7 +147,7 @@ def _summary(entry: Entry, recorded: bool) -> CsvRow:
     row: CsvRow = {
         "verdict": entry.verdict,
         "propagation_verdict": entry.propagation,
-        **_truth_summary(entry),
+        **truth_summary(entry),
         "linear_verdict": linear.verdict,
         "quoted_verdict": quoted.verdict,
         "linear_valid": entry.linear_valid,
@@ -175,7 +175,7 @@ def _summary(entry: Entry, recorded: bool) -> CsvRow:
     return row | {f"d_mean_sigma_d_{name}": slope for name, slope in entry.design.items()}
 
 
-def _truth_summary(entry: Entry) -> CsvRow:
+def truth_summary(entry: Entry) -> CsvRow:
     """Whether the truth is covered: the verdict, and the numbers furthest from what they should be in any bin."""
     truth = entry.truth
     if not truth:
