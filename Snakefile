@@ -163,6 +163,25 @@ use rule step as infer_theta with:
         "Inferring the angles of {wildcards.batch}"
 
 
+if "fits" in STUDY.kinds:
+
+    use rule step as fit_residuals with:
+        input:
+            **files_of_user("model"),
+            reco=f"{RESULTS}/reco/{{batch}}.h5",
+        output:
+            fits=f"{RESULTS}/fits/{{batch}}.h5",
+        log:
+            f"{LOGS}/fit_residuals/{{batch}}.log",
+        benchmark:
+            f"{LOGS}/fit_residuals/{{batch}}.tsv"
+        params:
+            step="fit_residuals",
+            batch=made_from("fits"),
+        message:
+            "Comparing the hits of {wildcards.batch} with the fit"
+
+
 use rule step as propagate_uncertainty with:
     input:
         **files_of_user("model"),

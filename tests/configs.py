@@ -92,6 +92,13 @@ NOISE = {
 }
 POSITIONS = {"source.x_min": Range(-1e6, 0), "source.x_max": Range(1e-9, 1e6)}
 COSMIC = {"source.cosmic.zenith_max": Range(1e-9, 1.5), "source.cosmic.momentum": Range(0.1, 1e5)}
+BEAM = {
+    "source.beam.slope_x": Range(-1, 1),
+    "source.beam.slope_y": Range(-1, 1),
+    "source.beam.spread": Range(0, 1),
+    "source.beam.momentum": Range(0.1, 1e5),
+}
+SPOT = {"source.beam.spot": Range(0, 1), "source.beam.x": Range(-1, 1), "source.beam.y": Range(-1, 1)}
 VOLUME = {
     "source.volume.z": Range(-0.1, 0.1),
     "source.volume.thickness": Range(0, 0.5),
@@ -148,11 +155,16 @@ def _heights(draw: st.DrawFn, name: str, numbers: dict[str, Range], first: float
     return None if count is None else [draw(each.values) for each in ranges.values()]
 
 
+def _of_momentum(draw: st.DrawFn) -> dict[str, float]:
+    """Perhaps the momentum that θ0 belongs to."""
+    return draw(st.sampled_from([{}, {"model.theta0_momentum": 2.0}]))
+
+
 @st.composite
 def tracks(draw: st.DrawFn) -> Chosen:
     name = draw(st.sampled_from(["track", "track3d"]))
     numbers = {"model.theta0": Range(0, 1)}
-    keys = {"model.name": name, **_some(draw, numbers)}
+    keys = {"model.name": name, **_some(draw, numbers), **_of_momentum(draw)}
     z = _heights(draw, "model.z", numbers, 0.0, 1.0)
     if z is not None:
         keys["model.z"] = z
@@ -167,7 +179,7 @@ def tracks(draw: st.DrawFn) -> Chosen:
 @st.composite
 def scatter(draw: st.DrawFn) -> Chosen:
     numbers = {"model.theta0": Range(0, 1)}
-    keys = {"model.name": "scatter", **_some(draw, numbers)}
+    keys = {"model.name": "scatter", **_some(draw, numbers), **_of_momentum(draw)}
     for name, first, step in (("model.z_upper", 0.5, 1.0), ("model.z_lower", -0.5, -1.0)):
         z = _heights(draw, name, numbers, first, step)
         if z is not None:
@@ -253,6 +265,8 @@ def recorded(draw: st.DrawFn, model: Chosen) -> tuple[dict[str, Any], dict[str, 
     pairs = draw(st.lists(st.sampled_from([*combinations(known, 2)]), max_size=1)) if len(known) > 1 else []
     if pairs:
         keys["source.covariance"] = {f"{one}, {other}": "c" for one, other in pairs}
+    if "model.theta0_momentum" in model.keys and draw(st.booleans()):
+        keys["source.momentum_column"] = "momentum"
     if draw(st.booleans()):
         keys["source.unit"] = draw(st.sampled_from(["m", "cm", "mm"]))
     far = [] if "model.file" in model.keys else [-1e308, 1e308]  # at which a model of the user's own need not work
@@ -261,6 +275,7 @@ def recorded(draw: st.DrawFn, model: Chosen) -> tuple[dict[str, Any], dict[str, 
         **dict.fromkeys(columns.values(), hit),
         **{f"σ {name}": _decades(1e-6, 1e3) for name in known},
         "run": st.integers(0, 3),
+        "momentum": _decades(0.1, 1e3) | st.just(""),
     }
     rows = draw(st.lists(st.fixed_dictionaries(cells), min_size=1, max_size=20))
     header = draw(st.permutations([*cells, *("c" for _ in pairs)]))
@@ -269,6 +284,25 @@ def recorded(draw: st.DrawFn, model: Chosen) -> tuple[dict[str, Any], dict[str, 
             row["c"] = draw(st.floats(-0.99, 0.99)) * row[f"σ {one}"] * row[f"σ {other}"]
     lines = [",".join(header), *(",".join(str(row[column]) for column in header) for row in rows)]
     return keys, {"hits.csv": "\n".join(lines) + "\n"}
+
+
+@st.composite
+def muons(draw: st.DrawFn, beside: dict[str, Range]) -> tuple[dict[str, Range], dict[str, Any]]:
+    """The numbers of a simulated source, and some of its other keys."""
+    numbers, keys = POSITIONS | beside, {}
+    if beside and draw(st.booleans()):
+        keys["source.cosmic.spectrum"] = draw(st.sampled_from(["fixed", "sea_level"]))
+    elif beside:
+        numbers = BEAM | {name: each for name, each in numbers.items() if name not in COSMIC}
+        keys["source.beam.slope_y"] = draw(BEAM["source.beam.slope_y"].values)
+        if draw(st.booleans()):
+            numbers = SPOT | {name: each for name, each in numbers.items() if name not in POSITIONS}
+            keys["source.beam.spot"] = draw(SPOT["source.beam.spot"].values)
+    if "source.volume.thickness" in beside and draw(st.booleans()):
+        del numbers["source.volume.radiation_length"]
+        keys["source.volume.material"] = draw(st.sampled_from(["water", "standard_rock", "lead"]))
+        keys["source.volume.energy_loss"] = draw(st.sampled_from(["none", "bethe"]))
+    return numbers, keys
 
 
 @st.composite
@@ -325,10 +359,9 @@ def configs(draw: st.DrawFn, *, small: bool = False) -> Written:
     keys = {"study": draw(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,20}", fullmatch=True)), **model.keys}
     files = dict(model.files)
     if draw(st.sampled_from(["simulated", "simulated", "recorded"])) == "simulated":
-        numbers |= POSITIONS | model.beside
-        keys |= draw(st.sampled_from([{}, {"source.kind": "simulated"}])) | _some(draw, POSITIONS | model.beside)
-        if model.beside and draw(st.booleans()):
-            keys["source.cosmic.spectrum"] = draw(st.sampled_from(["fixed", "sea_level"]))
+        more, given = draw(muons(model.beside))
+        numbers |= more
+        keys |= draw(st.sampled_from([{}, {"source.kind": "simulated"}])) | _some(draw, more) | given
     else:
         hits, file = draw(recorded(model))
         del numbers["source.muons"]

@@ -37,10 +37,11 @@ def dense(f: Callable[[np.ndarray], np.ndarray], x: float, sigma: float, p=(), p
 
 
 def linear_law_holds(y, u, sd, low, high, n_dig):
-    """JCGM 101:2008, clause 8, with δ from the decimal digits of u; and u right to 5 %."""
+    """JCGM 101:2008, clause 8, with δ from the decimal digits of u; and u and ends right to 5 %."""
     delta = np.array([half_a_unit(each, n_dig) for each in u])
+    off = np.minimum(delta, 0.05 * (high - low) / 2)
     k = stats.norm.ppf(0.975)
-    return (abs(y - k * u - low) <= delta) & (abs(y + k * u - high) <= delta) & (abs(u - sd) <= 0.05 * sd)
+    return (abs(y - k * u - low) <= off) & (abs(y + k * u - high) <= off) & (abs(u - sd) <= 0.05 * sd)
 
 
 def half_a_unit(u: float, n_dig: int) -> float:

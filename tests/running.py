@@ -29,9 +29,23 @@ SMALL = {
     "study": "small",
     "source": {"kind": "simulated", "muons": 3000},
     "toys": {"muons": 60, "per_muon": 400},
+    "coverage": {"toys_per_bin": 640},
     "scan": {"detector.resolution": [50, 100], "model.dz": [1.0, 1.5]},
 }
 """A study that runs in a moment; too small for a verdict other than inconclusive."""
+
+
+FEW = {"coverage": {"toys_per_bin": 640}}
+"""So few toys around true hits that they take no time, and decide nothing; studies that need a verdict have more."""
+
+ENOUGH = {"coverage": {"toys_per_bin": 100_000}}
+"""As many as by default."""
+
+
+def simulated(raw: dict) -> bool:
+    """Whether hits are simulated."""
+    source = raw.get("source")
+    return not isinstance(source, dict) or source.get("kind", "simulated") == "simulated"
 
 
 MADE_FROM_IT = {"reco": {"reco", "theta", "sigma", "toys", "coverage"}, "sigma": {"sigma", "coverage"}}
@@ -45,7 +59,8 @@ class Run:
     """
 
     def __init__(self, raw: dict, folder: Path, *, checked: bool = False):
-        self.raw, self.folder, self.study = raw, folder, Study.from_config(raw)
+        self.raw, self.folder = {**FEW, **raw} if simulated(raw) else raw, folder
+        self.study = Study.from_config(self.raw)
         self.checks = nullcontext if checked else unchecked
         self.files = {kind: [folder / kind / f"{name}.h5" for name in self.study.batches] for kind in self.study.kinds}
         self.tallies = [folder / "tally" / f"{name}.h5" for name in self.study.batches]
@@ -106,6 +121,8 @@ class Run:
         }
         if not truth:
             jobs = {"reco": lambda: steps.import_hits(batch("reco"), reco)}
+        if "fits" in paths:
+            jobs["fits"] = lambda: steps.fit_residuals(batch("fits"), reco, paths["fits"])
         cover = lambda: steps.measure_coverage(  # noqa: E731
             batch("coverage"), truth, reco, paths["sigma"], paths["coverage"]
         )

@@ -75,7 +75,8 @@ def test_chi2_of_tracks_is_that_of_its_degrees_of_freedom(tmp_path):
     found = run.columns("nominal")
     assert (found["ndf"] == 1).all()
     assert found["chi2"].mean() == pytest.approx(1, abs=4 * math.sqrt(2 / 2000))
-    assert entries(run)["nominal", "theta"].chi2_per_ndf == pytest.approx(found["chi2"].mean(), rel=1e-12)
+    (fit,) = Evidence.read(run.outputs.validation).fits
+    assert fit.chi2_per_ndf == pytest.approx(found["chi2"].mean(), rel=1e-12)
 
 
 def test_strips_that_are_as_wide_as_each_layer_s_resolution(tmp_path):

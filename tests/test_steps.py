@@ -1,4 +1,5 @@
 import json
+import math
 import time
 from itertools import product
 from pathlib import Path
@@ -185,6 +186,32 @@ def test_failed_muons_are_kept_and_flagged(tmp_path):
     assert not any("true" in name for name in found)
 
 
+def test_recorded_momenta_set_the_scattering_of_each_muon(tmp_path):
+    """σ of the slope by propagation and by toys, against kicks by hand."""
+    given = [3.0, 0.5, math.nan, 40.0] * 50
+    hits = np.random.default_rng(1).normal([0.1, 0.2, 0.3], 1e-3, (200, 3))
+    lines = [",".join([*map(str, row), "" if math.isnan(p) else str(p)]) for row, p in zip(hits, given, strict=True)]
+    Path("hits.csv").write_text("\n".join(["x0,x1,x2,p", *lines]) + "\n")
+    theta0, sigma, toys = 0.002, 1e-3, 5_000
+    raw = {
+        "study": "s",
+        "source": {"kind": "recorded", "file": "hits.csv", "momentum_column": "p"},
+        "model": {"name": "track", "z": [0.0, 0.5, 1.0], "theta0": theta0, "theta0_momentum": 3.0},
+        "detector": {"resolution": 1 / sigma},
+        "toys": {"muons": 20, "per_muon": toys},
+    }
+    found = Run(raw, tmp_path / "out").make().columns()
+    np.testing.assert_array_equal(found["nominal/momentum"], given)
+    beta_p = lambda p: p**2 / np.hypot(p, 0.1056583755)  # noqa: E731
+    kick = theta0 * beta_p(3.0) / beta_p(np.nan_to_num(given, nan=3.0))
+    # The fitted slope is x2 − x0 over 1 m, and kicks at the layers at 1 and 0.5 m move x0 by their arms of 1 and 0.5 m.
+    expected = np.sqrt(2 * sigma**2 + kick**2 * 1.25)
+    np.testing.assert_allclose(found["nominal/sigma_slope"], expected, rtol=1e-9)
+    thrown = found["nominal/toys/toy_sd_slope"] / expected[found["nominal/toys/muon"]]
+    np.testing.assert_allclose(thrown, 1, rtol=4 / math.sqrt(2 * toys))
+    assert {*(found["nominal/toys/muon"] % 4)} == {0, 1, 2, 3}  # every kind of momentum
+
+
 def test_batches_without_toys_are_no_trouble(tmp_path, block):
     raw = {
         "study": "s",
@@ -242,9 +269,19 @@ def test_the_plan_of_a_study_needs_no_file_again():
 
 def test_flags_of_muons_whose_hits_are_finite():
     nan = float("nan")
-    said = [(0.3, 0.1, 0.0), (nan, nan, nan), (0.3, 0.0, 0.0), (0.3, -0.1, 0.0), (0.3, nan, 0.0), (0.3, nan, nan)]
-    value, sigma, end = np.array(said).T[:, :, None]
-    quoted = {"value": value, "sigma": sigma, "interval95": np.stack([end, end], axis=2)}
+    said = [
+        (0.3, 0.1, 0.0, 0.0),
+        (nan, nan, nan, nan),
+        (0.3, 0.0, 0.0, 0.0),
+        (0.3, -0.1, 0.0, 0.0),
+        (0.3, nan, 0.0, 0.0),
+        (0.3, nan, nan, 0.0),
+        (0.3, 0.1, 0.0, nan),
+        (0.3, 0.1, 0.0, float("inf")),
+    ]
+    value, sigma, end, bound = np.array(said).T[:, :, None]
+    ends = dict.fromkeys(("confidence68", "confidence95"), np.stack([bound, bound], axis=2))
+    quoted = {"value": value, "sigma": sigma, "interval95": np.stack([end, end], axis=2), **ends}
     hits = torch.full((len(said), 1), 0.5, dtype=torch.float64)
     assert propagate._flag(infer_theta, hits, quoted)[:, 0].tolist() == [
         0,
@@ -253,7 +290,30 @@ def test_flags_of_muons_whose_hits_are_finite():
         FLAGS["sigma_negative"],
         FLAGS["no_standard_deviation"],
         FLAGS["sigma_zero_or_nan"],
+        FLAGS["no_confidence_interval"],
+        FLAGS["no_confidence_interval"],
     ]
+
+
+def test_distances_from_folds_and_squares_are_columns(tmp_path):
+    source = {"muons": 200, "cosmic": {"spectrum": "fixed", "momentum": 20.0}}
+    model = {"name": "scatter"}
+    found = Run({"study": "s", "model": model, "source": source, "detector": {"resolution": 1000}}, tmp_path).make()
+    found = found.columns("nominal")
+    for suffix in ("", "_true"):
+        distance = found[f"distance_theta_msc{suffix}"]
+        assert np.isfinite(distance).all()
+        np.testing.assert_array_equal(found[f"distance_poca_z{suffix}"], distance)
+        # Roughly in units of the linear σ, as σ hardly differs by direction at small zenith angles.
+        ratio = found[f"theta_msc{suffix}"] / found[f"sigma_theta_msc_linear{suffix}"] / distance
+        assert np.median(ratio) == pytest.approx(1, abs=0.1)
+    assert not {"distance_dtheta_x", "theta_in_squared", "theta_msc_squared_true"} & set(found)
+    off = found["theta_msc"] ** 2 - found["theta_msc_squared"]  # tr C
+    np.testing.assert_allclose(off, 2 * np.median(found["sigma_theta_msc_linear"]) ** 2, rtol=0.7)
+    assert (found["sigma_theta_msc_squared"] > 0.8 * off).all()
+    low, high = found["confidence95_theta_msc"].T
+    inside = (low <= found["theta_msc_true"]) & (found["theta_msc_true"] <= high)
+    assert inside.mean() > 0.9
 
 
 def test_an_infinite_observable_is_flagged_and_the_others_are_quoted(tmp_path):

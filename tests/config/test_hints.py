@@ -29,7 +29,13 @@ CASES = """
 {detector: {dz: 1.5}}
     detector.dz: unknown key; did you mean model.dz?
 {source: {momentum: 3}}
-    source.momentum: unknown key; did you mean source.cosmic.momentum?
+    source.momentum: unknown key; did you mean source.cosmic.momentum or source.beam.momentum?
+{source: {energy: 3}}
+    source.energy: unknown key; did you mean source.cosmic.momentum or source.beam.momentum?
+{model: {name: track}, source: {beam: {divergence: 0.001}}}
+    source.beam.divergence: unknown key; did you mean source.beam.spread, a slope?
+{model: {name: scatter}, source: {material: lead}}
+    source.material: unknown key; did you mean source.volume.material?
 {muons: 1000}
     muons: unknown key; did you mean source.muons or toys.muons?
 {source: {n_muons: 1000}}
@@ -233,7 +239,7 @@ def test_dates_are_put_in_quotes():
 )
 def test_a_section_of_a_source_that_is_null_is_one_that_is_left_out(model, beside):
     """As where all of its lines are commented out; and as the config that a study writes has those that it lacks."""
-    empty = {"study": "s", "source": {"cosmic": None, "volume": None}, "model": {"name": model}}
+    empty = {"study": "s", "source": {"cosmic": None, "beam": None, "volume": None}, "model": {"name": model}}
     study = Study.from_config(empty)
     assert study.to_json() == Study.from_config({"study": "s", "model": {"name": model}}).to_json()
     assert [name for name in ("cosmic", "volume") if getattr(study.config.source, name) is not None] == beside

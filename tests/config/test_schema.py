@@ -70,6 +70,56 @@ def refused(raw) -> str:
             {"model": {"name": "track"}, "source": {"volume": {}}},
             "source.volume: does not go with model.name: track; leave it out",
         ),
+        ({"source": {"beam": {}}}, "source.beam: does not go with model.name: one_hit; leave it out"),
+        (
+            {"model": {"name": "track"}, "source": {"beam": {}, "cosmic": {}}},
+            "source: has both cosmic and beam; give one of them",
+        ),
+        (
+            {"model": {"name": "track"}, "source": {"beam": {"spot": 0.1}, "x_max": 1}},
+            "source: x_max and beam.spot both give the positions; leave one out",
+        ),
+        (
+            {"model": {"name": "track"}, "source": {"beam": {"x": 0.1}}},
+            "source.beam: x is the centre of a spot; give spot, or leave x out",
+        ),
+        (
+            {"model": {"name": "track"}, "source": {"beam": {"spread": [0.1, -0.1]}}},
+            "source.beam.spread[1]: is -0.1; it should be greater than or equal to 0",
+        ),
+        (
+            {"model": {"name": "track"}, "source": {"beam": {"spot": [0.1]}}},
+            "source.beam.spot: is [0.1]; it should have at least 2 items, not 1",
+        ),
+        (
+            {"model": {"name": "track"}, "source": {"beam": {"spot": 0.1}}, "scan": {"source.x_min": [0, 0.5]}},
+            "scan: source.x_min: no numeric field of that name",
+        ),
+        (
+            {"model": {"name": "scatter"}, "source": {"volume": {"energy_loss": "bethe"}}},
+            "source.volume: energy_loss: bethe needs material, or density, z_over_a and excitation",
+        ),
+        (
+            {"model": {"name": "scatter"}, "source": {"volume": {"material": "lead", "radiation_length": 0.01757}}},
+            "source.volume: radiation_length = 0.01757 is not that of lead, 0.005612; leave one out",
+        ),
+        (
+            {"model": {"name": "scatter"}, "source": {"volume": {"material": "led"}}},
+            "source.volume.material: is 'led'; it should be 'water', 'concrete', 'standard_rock', 'aluminium'",
+        ),
+        (
+            {"model": {"name": "scatter"}, "source": {"volume": {"material": "lead", "density": "1"}}},
+            "source.volume.density: is '1'; it should be a valid number (without the quotes)",
+        ),
+        (
+            {"model": {"name": "track"}, "source": {"kind": "recorded", "file": "a.csv", "momentum_column": "p"}},
+            "source.momentum_column: only model.theta0_momentum uses it; give both, or leave it out",
+        ),
+        (
+            {"source": {"kind": "recorded", "file": "a.csv", "momentum_column": "p"}},
+            "source.momentum_column: only model.theta0_momentum uses it; give both, or leave it out",
+        ),
+        ({"model": {"name": "track", "theta0_momentum": 0}}, "model.theta0_momentum: is 0; it should be greater than"),
         (
             {"systematics": {"model.dx": 0.1}},
             "systematics: model.dx: no such number of the model; did you mean model.dz?",
@@ -242,6 +292,31 @@ def test_numbers_in_lists_can_be_scanned():
     assert "detector.resolution" not in found
     assert "source.cosmic.zenith_max" in found
     assert not [name for name in found if name.startswith("systematics")]
+
+
+def test_a_beam_takes_the_place_of_cosmic_muons():
+    raw = {"model": {"name": "scatter"}, "source": {"beam": {"spread": [0.1, 0.2], "spot": 0.1}}}
+    config = load({**BASE, **raw})
+    assert config.source.cosmic is None
+    assert config.source.volume is not None
+    found = numeric_fields(config)
+    assert (found["source.beam.spread[1]"], found["source.beam.spot"]) == (0.2, 0.1)
+    assert not {"source.x_min", "source.x_max"} & {*found}
+    assert "source.x_min" in numeric_fields(load({**BASE, "model": {"name": "track"}, "source": {"beam": {}}}))
+
+
+def test_a_named_material_gives_its_constants():
+    raw = {"model": {"name": "scatter"}, "source": {"volume": {"material": "lead", "density": None}}}
+    config = load({**BASE, **raw})
+    volume = config.source.volume
+    assert (volume.radiation_length, volume.density, volume.z_over_a, volume.excitation) == (
+        0.005612,
+        11.35,
+        0.39575,
+        823.0,
+    )
+    assert load(config.model_dump()) == config
+    assert load({**BASE, "model": {"name": "scatter"}}).source.volume.density is None
 
 
 def test_any_name_of_an_observable_or_a_parameter_gives_names_of_files():

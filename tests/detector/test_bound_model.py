@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from pullback.config.model_schema import OneHit, Track, Track3d
-from pullback.detector.bound_model import Inference, goodness, hit_covariance, parameters_of
+from pullback.detector.bound_model import Fit, Inference, hit_covariance, parameters_of
 from pullback.models import load_model
 
 PLAIN, SCATTERING = load_model(Track()), load_model(Track(theta0=0.01))
@@ -84,8 +84,11 @@ def test_a_fit_uses_the_resolution_of_each_layer():
     assert infer(HITS)[0].tolist() == pytest.approx([0.2, math.atan(0.2), 0.1], abs=1e-9)
 
 
-def test_chi2_is_the_fit_s():
+def test_a_fit_is_bound_to_its_parameters():
     """Of three hits by hand: the middle one is 0.05 off the line through the outer ones; (1, −2, 1)/√6 projects."""
-    chi2, ndf = goodness(PLAIN, parameters_of(PLAIN, 100.0), HITS)[0].tolist()
-    assert (chi2, ndf) == (pytest.approx((0.1 / math.sqrt(6) * 100) ** 2), 1)
-    assert goodness(PLAIN, parameters_of(PLAIN, 100.0), HITS)[1].tolist() == [pytest.approx(0, abs=1e-20), 0]
+    fit = Fit(PLAIN, parameters_of(PLAIN, 100.0))
+    assert fit.linear
+    assert fit.missing
+    assert fit.chi2(HITS) is None
+    off = (HITS - fit(HITS)).square().nansum(dim=1) * 100**2
+    assert off.tolist() == [pytest.approx((0.1 / math.sqrt(6) * 100) ** 2), pytest.approx(0, abs=1e-20)]

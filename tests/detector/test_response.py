@@ -4,9 +4,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from oracles import scattered
 
 from pullback.detector.bound_model import bound, hit_covariance
-from pullback.detector.response import Response, SimulatedBlock, generated, true_hits
+from pullback.detector.known import Known
+from pullback.detector.response import Response, SimulatedBlock, generated, momenta, true_hits
 from pullback.study.blocks import BLOCK, Block
 from pullback.study.plan import Study
 
@@ -28,6 +30,58 @@ def detectors(**section):
 def test_a_number_for_all_layers_or_one_for_each():
     assert Response(detectors(resolution=50)).resolution.tolist() == [50.0] * 6
     assert Response(detectors(resolution=[50, 20, 10])).resolution.tolist() == [50, 20, 10, 50, 20, 10]
+
+
+SPECTRUM = {"muons": 50_000, "cosmic": {"spectrum": "sea_level", "momentum": 0.5, "zenith_max": 0.5}}
+BY_MOMENTUM = {"z": [0.0, 0.3, 0.6, 1.0], "theta0": 0.003, "theta0_momentum": 2.0}
+SCATTER = {"theta0": 0.003, "theta0_momentum": 2.0}
+
+
+@pytest.mark.parametrize("model", [{"name": "track", **BY_MOMENTUM}, {"name": "track3d", **BY_MOMENTUM}])
+def test_layers_scatter_each_muon_by_its_own_momentum(model):
+    """Residuals in bins of the momentum against muons followed from layer to layer, by Highland's dependence on βp."""
+    part = part_of({"study": "s", "model": model, "source": SPECTRUM, "detector": {"resolution": 2000}})
+    drawn, response = generated(part, SOME), Response(part)
+    p, x_true = momenta(part, drawn), true_hits(part, drawn)
+    off = response.record(x_true, response.draw(SOME), momentum=p) - x_true
+    known = torch.from_numpy(p)
+    assumed = hit_covariance(part.model, bound(part)[0], torch.from_numpy(x_true), momentum=known).numpy()
+    rng = np.random.default_rng(8)
+    beta_p = lambda q: q**2 / np.hypot(q, 0.1056583755)  # noqa: E731
+    for low, high in ((0.5, 0.6), (0.9, 1.1), (3.0, 5.0), (20.0, np.inf)):
+        some = (p >= low) & (p < high)
+        angles = 0.003 * beta_p(2.0) / beta_p(p[some])
+        followed = np.array([scattered(rng, np.zeros(4), BY_MOMENTUM["z"], [5e-4] * 4, each, 1)[0] for each in angles])
+        widths, errors = off[some, :4].std(axis=0), 4 / np.sqrt(2 * some.sum())
+        assert some.sum() > 400
+        np.testing.assert_allclose(widths, followed.std(axis=0), rtol=2 * errors)
+        np.testing.assert_allclose(widths, np.sqrt(assumed[some].mean(axis=0).diagonal()[:4]), rtol=errors)
+
+
+def test_without_momenta_layers_scatter_all_muons_alike():
+    raw = {"study": "s", "source": SPECTRUM, "detector": {"resolution": 2000}}
+    part, bare = (part_of({**raw, "model": {"name": "scatter", **each}}) for each in (SCATTER, {"theta0": 0.003}))
+    drawn = generated(part, SOME)
+    x_true, response = true_hits(part, drawn), Response(part)
+    p = momenta(part, drawn)
+    alike, by_momentum = (response.record(x_true, response.draw(SOME), momentum=each) for each in (None, p))
+    np.testing.assert_array_equal(alike, Response(bare).record(x_true, Response(bare).draw(SOME)))
+    assert momenta(bare, drawn) is None
+    lowest, slow = 5, p < 0.6
+    assert (by_momentum - x_true)[slow, lowest].std() > 2 * (alike - x_true)[slow, lowest].std()
+
+
+def test_toys_scatter_by_the_momentum_of_their_muon():
+    raw = {"model": {"name": "track3d", **BY_MOMENTUM}, "source": SPECTRUM, "detector": {"resolution": 2000}}
+    part = part_of({"study": "s", **raw}, kind="toys")
+    momentum = torch.tensor([0.5, 2.0, math.nan, 50.0], dtype=torch.float64)
+    setup = Response(part).around(torch.zeros(4, 8, dtype=torch.float64), Known(momentum=momentum))
+    deviates = torch.randn(4, 200_000, setup.deviates, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    widths = setup.deviations(deviates).std(dim=1)
+    expected = hit_covariance(part.model, bound(part)[0], torch.zeros(4, 8, dtype=torch.float64), momentum=momentum)
+    torch.testing.assert_close(widths, expected.diagonal(dim1=1, dim2=2).sqrt(), rtol=8e-3, atol=0.0)
+    assert expected[1].tolist() == expected[2].tolist()
+    assert expected[0, 0, 0] > 10 * expected[3, 0, 0]
 
 
 def lost(part, block):
@@ -123,7 +177,7 @@ def test_smeared_hits_have_the_covariance_that_propagation_assumes(model):
 
 def test_a_model_that_adds_nothing_adds_nothing():
     assert kicks(detectors(), SOME) is None
-    assert Response(detectors()).around(torch.zeros(1, 6, dtype=torch.float64), None).root is None
+    assert Response(detectors()).around(torch.zeros(1, 6, dtype=torch.float64), Known()).root is None
 
 
 def test_strips_of_every_layer_are_as_wide_as_its_resolution():
@@ -186,7 +240,7 @@ def test_a_finer_resolution_moves_hits_unless_the_strips_have_a_pitch(noise, mov
 def test_toys_around_hits_have_the_noise_and_the_scattering_of_the_simulation():
     part = part_of({**EVERYTHING, "detector": {"resolution": [100, 300, 200], "noise": "strip"}})
     hits = torch.from_numpy(true_hits(part, generated(part, Block(0, 0, 5))))
-    setup = Response(part).around(hits, None)
+    setup = Response(part).around(hits, Known())
     assert setup.deviates == 12
     factor = np.sqrt(12)  # the noise of strips has the variance 1/12
     _, (expected,) = bound(part), hit_covariance(part.model, bound(part)[0], hits[:1]).numpy()

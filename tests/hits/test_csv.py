@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pullback.config.schema import Recorded
+from pullback.config.source_schema import Recorded
 from pullback.errors import PullbackError
 from pullback.hits.hits_file import source_of
 

@@ -20,7 +20,7 @@ import pyarrow.parquet
 import pytest
 from running import PROJECT, Run
 
-from pullback.config.schema import Recorded
+from pullback.config.source_schema import Recorded
 from pullback.errors import PullbackError
 from pullback.hits import csv, hdf5, hits_file
 from pullback.hits.hits_file import source_of
@@ -100,6 +100,26 @@ def test_all_kinds_read_the_same_in_blocks(kind):
 def test_whole_and_short_numbers_are_numbers(kind):
     for values in (np.arange(5, dtype="i4"), np.arange(5, dtype="f4")):
         np.testing.assert_array_equal(hits(write(kind, {"x": values}))[:, 0], np.arange(5.0))
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "h5", "root"])
+def test_momenta_are_read_beside_the_hits(kind):
+    path = write(kind, {"x": np.arange(4.0), "p": np.array([3.0, 0.5, np.nan, 20.0]), "s": np.ones(4)})
+    (block,) = source(path, momentum_column="p", unit="mm").blocks(1, 4)
+    np.testing.assert_array_equal(block.momentum, [0.5, np.nan, 20.0])
+    np.testing.assert_array_equal(block.hits[:, 0], [0.001, 0.002, 0.003])
+    (block,) = source(path, momentum_column="p", sigma={"x": "s"}).blocks(0, 4)
+    assert block.momentum[0] == 3
+    assert block.covariance.tolist() == [[1.0]] * 4
+    (block,) = source(path).blocks(0, 4)
+    assert block.momentum is None
+
+
+@pytest.mark.parametrize("bad", ["0", "-3", "inf"])
+def test_momenta_that_are_none_are_refused(bad):
+    Path("hits.csv").write_text(f"x,p\n1,3\n2,{bad}\n")
+    with pytest.raises(PullbackError, match=r"hits\.csv: row 2, column 'p': is not a momentum: "):
+        next(source("hits.csv", momentum_column="p").blocks(0, 2))
 
 
 def test_missing_hits_are_nan():

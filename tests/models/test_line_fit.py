@@ -73,33 +73,32 @@ def test_gradients_of_hits_heights_and_resolutions(missing):
     for each in inputs:
         each.requires_grad_()
 
-    def chi2_and_line(hits, z, resolution):
+    def positions_and_line(hits, z, resolution):
         (view,) = line_fit.views(hits, 4)
         line = line_fit.fit(view, z, resolution, 0.2)
-        chi2, _, known = line_fit.chi2_of(view, z, resolution)
-        found = line_fit.observables([line.slope, line.position, chi2], [line.known] * 2 + [known])
+        found = line_fit.observables([line.slope, line.position], [line.known] * 2)
+        found = torch.cat([found, line_fit.fitted_of_all([(view, z, resolution)])], dim=1)
         return torch.where(found.isnan(), 7.0, found)  # NaN is no difference
 
     def of_what_is_there(z, resolution):
-        return chi2_and_line(inputs[0], z, resolution)
+        return positions_and_line(inputs[0], z, resolution)
 
     if missing:  # a hit that is NaN has no difference quotient
         assert torch.autograd.gradcheck(of_what_is_there, inputs[1:])
-        (gradient,) = torch.autograd.grad(chi2_and_line(*inputs).sum(), inputs[0])
+        (gradient,) = torch.autograd.grad(positions_and_line(*inputs).sum(), inputs[0])
         assert torch.isfinite(gradient).all()
         assert (gradient[hits.isnan()] == 0).all()
         assert (gradient[:2][~hits[:2].isnan()] != 0).all()
     else:
-        assert torch.autograd.gradcheck(chi2_and_line, inputs)
+        assert torch.autograd.gradcheck(positions_and_line, inputs)
 
 
-def test_chi2_counts_the_hits_there_are():
+def test_the_fitted_positions_lie_on_the_line_also_where_a_hit_is_missing():
     hits = tensor([[0.0, 1.0, 0.0], [0.0, math.nan, 3.0], [math.nan, math.nan, 1.0]])
     (view,) = line_fit.views(hits, 3)
-    found = line_fit.chi2_of_all([(view, tensor([0.0, 1.0, 2.0]), tensor([3.0, 3.0, 3.0]))])
-    # The line of the first muon is at 1/3: residuals of 1/3, 2/3 and 1/3 in units of σ = 1/3.
-    torch.testing.assert_close(found[:2], tensor([[6.0, 1.0], [0.0, 0.0]]), rtol=1e-12, atol=1e-12)
-    assert found[2].isnan().all()
+    found = line_fit.fitted_of_all([(view, tensor([0.0, 1.0, 2.0]), tensor([3.0, 3.0, 3.0]))])
+    expected = [[1 / 3, 1 / 3, 1 / 3], [0.0, 1.5, 3.0], [math.nan] * 3]
+    torch.testing.assert_close(found, tensor(expected), rtol=1e-12, atol=1e-12, equal_nan=True)
 
 
 def test_the_length_of_a_vector_has_a_gradient_of_zero_at_zero():

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from pullback.models.multiple_scattering import angle_and_displacement, highland, layer_covariance, stepped_through
+from pullback.models.multiple_scattering import (
+    angle_and_displacement,
+    at_momenta,
+    highland,
+    layer_covariance,
+    stepped_through,
+)
 
 
 def test_highland_by_hand():
@@ -36,7 +42,8 @@ def test_angle_and_displacement_as_scattering_along_the_way_has_them():
         offset += (slope + kick / 2) * path / slices
         slope += kick
     ones = np.ones(muons)
-    angle, shift = angle_and_displacement(rng.normal(size=(muons, 2)), theta0 * ones, path * ones)
+    arm, arm_sd = path / 2 * ones, path / math.sqrt(12) * ones
+    angle, shift = angle_and_displacement(rng.normal(size=(muons, 2)), theta0 * ones, arm, arm_sd)
     np.testing.assert_allclose(np.cov(angle, shift), np.cov(slope, offset), rtol=8 / math.sqrt(muons))
     assert np.corrcoef(angle, shift)[0, 1] == pytest.approx(math.sqrt(3) / 2, abs=1 / math.sqrt(muons))
 
@@ -74,3 +81,36 @@ def test_stepping_by_hand_and_with_gradients():
     by_theta0, by_z = torch.autograd.grad(off.sum(), [theta0, z])
     assert float(by_theta0) == pytest.approx(0.5 + 1.0 + 2 * 0.5)
     np.testing.assert_allclose(by_z, [0.02, 0.01, -0.03], atol=1e-17)
+
+
+@pytest.mark.parametrize("of", [np.array, lambda x: torch.tensor(x, dtype=torch.float64)])
+def test_the_angle_of_each_muon_is_that_of_its_momentum(of):
+    """As Highland's θ0 without its logarithm; where the momentum is unknown, the stated θ0."""
+    parameters = {"z": of([1.0, 0.0]), "theta0": of(0.002), "theta0_momentum": of(3.0)}
+    found = at_momenta(parameters, of([3.0, math.nan, 0.2, 30.0]))
+    beta = lambda p: p / math.hypot(p, 0.1056583755)  # noqa: E731
+    expected = [0.002, 0.002, *(0.002 * 3 * beta(3.0) / (p * beta(p)) for p in (0.2, 30.0))]
+    assert found["theta0"].tolist() == pytest.approx(expected, rel=1e-12)
+    assert found["z"] is parameters["z"]
+    assert at_momenta(parameters, None) is parameters
+
+
+def test_unknown_momenta_leave_the_derivatives_finite():
+    theta0, reference = (torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in (0.002, 3.0))
+    momenta = torch.tensor([1.0, math.nan], dtype=torch.float64)
+    found = at_momenta({"theta0": theta0, "theta0_momentum": reference}, momenta)["theta0"]
+    for muon, expected in ((0, 3.0), (1, 0.0)):
+        by_angle, by_momentum = torch.autograd.grad(found[muon], [theta0, reference], retain_graph=True)
+        assert by_angle == pytest.approx(found[muon].item() / 0.002)
+        assert bool(by_momentum) == bool(expected)
+        assert math.isfinite(by_momentum)
+
+
+def test_one_angle_for_each_muon_is_one_covariance_for_each():
+    z, angles = torch.tensor([0.0, 1.0, 0.25], dtype=torch.float64), torch.tensor([1.0, 2.0], dtype=torch.float64)
+    one, two = layer_covariance(z, angles)
+    assert one.tolist() == layer_covariance(z, 1.0).tolist()
+    assert two.tolist() == layer_covariance(z, 2.0).tolist()
+    kicks = torch.randn(2, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    both = stepped_through(kicks, z, angles)
+    assert both[1].tolist() == stepped_through(kicks, z, 2.0)[1].tolist()

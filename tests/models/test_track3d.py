@@ -11,9 +11,10 @@ from oracles import scattered
 from pullback import propagate, propagate_distribution, random_stream
 from pullback.config.model_schema import Track3d
 from pullback.models import load_model
-from pullback.models.track3d import chi2, covariance, generate, infer_track3d, intersect_layers
+from pullback.models.track3d import covariance, fitted, generate, infer_track3d, intersect_layers
 
-SOURCE = SimpleNamespace(x_min=-1.0, x_max=3.0, cosmic=SimpleNamespace(zenith_max=1.0))
+COSMIC = SimpleNamespace(zenith_max=1.0, spectrum="fixed", momentum=3.0)
+SOURCE = SimpleNamespace(x_min=-1.0, x_max=3.0, cosmic=COSMIC, beam=None)
 Z, RESOLUTION = [1.5, 0.0, 0.4, 1.1], [100.0, 50.0, 200.0, 80.0]
 
 
@@ -96,7 +97,7 @@ def test_gradients():
     for each in inputs:
         each.requires_grad_()
     assert torch.autograd.gradcheck(infer_track3d, inputs)
-    assert torch.autograd.gradcheck(chi2, inputs)
+    assert torch.autograd.gradcheck(fitted, inputs)
     assert torch.autograd.gradgradcheck(infer_track3d, inputs)
     lines = tensor([[0.3, 0.1, 0.2, -0.4]])
     assert torch.autograd.gradcheck(lambda z: intersect_layers(lines, z), inputs[1])
@@ -125,12 +126,15 @@ def test_true_hits_lie_on_the_true_line():
     assert lines[:, :2].max() < 3
 
 
-def test_chi2_sums_both_views():
-    hits = tensor(np.random.default_rng(2).normal(size=(20_000, 8))) / tensor(2 * RESOLUTION)
+def test_the_fit_predicts_both_views():
+    hits = tensor(np.random.default_rng(2).normal(size=(3, 8)))
     hits[0, 0] = hits[1, 0] = hits[1, 1] = hits[1, 2] = math.nan
-    found = chi2(hits, Z, RESOLUTION)
-    assert found[:3, 1].nan_to_num(-1).tolist() == [3, -1, 4]
-    assert found[2:, 0].mean().item() == pytest.approx(4, abs=4 * math.sqrt(8 / 20_000))
+    found = fitted(hits, Z, RESOLUTION)
+    expected = [np.polyval(np.polyfit(Z, each, 1, w=RESOLUTION), Z) for each in hits[:, 4:].numpy()]
+    np.testing.assert_allclose(found[:, 4:], expected, rtol=1e-10, atol=1e-14)
+    line = np.polyfit(Z[1:], hits[0, 1:4].numpy(), 1, w=RESOLUTION[1:])
+    np.testing.assert_allclose(found[0, :4], np.polyval(line, Z), rtol=1e-10, atol=1e-14)
+    assert found[1, :4].isnan().all()
 
 
 def test_the_model_is_made_from_its_section():

@@ -20,9 +20,11 @@ from running import PROJECT, Run
 
 from pullback import PullbackError, propagate, quote, random_stream, run_toys, steps
 from pullback.config.model_schema import RESULTS_OF, OneHit, Own
+from pullback.detector.bound_model import Inference, parameters_of
 from pullback.models import load_model
 from pullback.models.user_checks import check_model
 from pullback.models.user_file import read_model_file
+from pullback.statistics.fold_intervals import one_direction
 from pullback.steps.target import find_target
 from pullback.store import columns
 from pullback.study.plan import Study
@@ -765,6 +767,92 @@ def test_what_only_a_large_company_shows_is_refused_with_its_line_by_every_step(
     assert not (tmp_path / "target.json").exists()
 
 
+# Folds
+
+FOLDS = """
+    import torch
+
+    def infer(hits):
+        tx, ty = (hits[:, :2] - hits[:, 2:]).unbind(1)
+        other = hits[:, 0]
+        size = torch.sqrt(tx**2 + ty**2)
+        return torch.stack([{expression}, tx, ty], dim=1)
+"""
+
+
+def folding_model(expression, folds, **observable):
+    observables = [{"name": "o", "unit": "1", "folds": folds, **observable}]
+    observables += [{"name": name, "unit": "1", "fold": "none"} for name in ("tx", "ty")]
+    code = FOLDS.replace("{expression}", expression)
+    return model_of(code, coordinates=["x0", "y0", "x1", "y1"], parameters={}, observables=observables)
+
+
+FOUR = torch.tensor(np.random.default_rng(1).normal(size=(8, 4)))
+DEGREES = "torch.atan2(ty, tx) * 180 / torch.pi"
+
+
+@pytest.mark.parametrize(
+    ("expression", "folds", "observable"),
+    [
+        ("size", ["tx", "ty"], {}),
+        ("size.atan()", ["ty", "tx"], {}),
+        ("size**2 - 1", ["tx", "ty"], {}),
+        ("tx.abs()", ["tx"], {}),
+        ("torch.log(1 + ty**2)", ["ty"], {}),
+        ("torch.atan2(ty, tx)", ["tx", "ty"], {"period": 2 * np.pi}),
+        (DEGREES, ["tx", "ty"], {"period": 360}),
+        (DEGREES + " % 360", ["tx", "ty"], {"period": 360}),
+    ],
+)
+def test_folds_that_are_right(expression, folds, observable):
+    check_model(folding_model(expression, folds, **observable), FOUR)
+
+
+SUM = "is not a function of √(tx² + ty²) alone"
+
+
+@pytest.mark.parametrize(
+    ("expression", "folds", "observable", "expected"),
+    [
+        ("size + 1e-4 * other", ["tx", "ty"], {}, SUM),
+        ("torch.sqrt(tx**2 + 1.01 * ty**2)", ["tx", "ty"], {}, SUM),
+        ("tx.abs() + ty.abs()", ["tx", "ty"], {}, SUM),
+        ("tx.abs()", ["tx", "ty"], {}, SUM),
+        ("size", ["tx"], {}, "is not a function of |tx| alone"),
+        ("tx * 2", ["tx"], {}, "is not a function of |tx| alone"),
+        ("1 / (1 + size)", ["tx", "ty"], {}, "does not increase with √(tx² + ty²)"),
+        ("torch.cos(tx)", ["tx"], {}, "does not increase with |tx|"),
+        ("torch.atan2(tx, ty)", ["tx", "ty"], {"period": 2 * np.pi}, "is not the azimuth atan2(ty, tx)"),
+        (
+            "torch.atan2(ty, tx)",
+            ["tx", "ty"],
+            {"period": 360},
+            "is not the azimuth atan2(ty, tx), in units of its period",
+        ),
+    ],
+)
+def test_folds_that_are_wrong(expression, folds, observable, expected):
+    message = refused(check_model, folding_model(expression, folds, **observable), FOUR)
+    assert message.startswith("my_model.py:3: infer returns o that ")
+    assert expected in message
+    assert message.endswith("model.observables has folds of " + " and ".join(folds) + ": correct one of them")
+
+
+def test_declared_folds_give_the_intervals_of_the_built_in_construction():
+    """|x1 − x0| of an own model, with its fold and without, against the quantiles of the folded normal distribution."""
+    code = SLOPE.replace("torch.atan2(x1 - x0, dz)[:, None]", "torch.stack([(x1 - x0).abs(), x1 - x0], dim=1)")
+    observables = [{"name": "o", "unit": "m"}, {"name": "s", "unit": "m", "fold": "none"}]
+    found = {}
+    for name, folds in (("declared", ["s"]), ("undeclared", [])):
+        observables[0]["folds"] = folds
+        model = model_of(code, observables=observables)
+        infer = Inference(model, parameters_of(model, 2**0.5))
+        found[name] = quote(infer, HITS, sigma=0.5**0.5).confidence68[:, 0]
+    expected = one_direction((HITS[:, 1] - HITS[:, 0]).abs())[:, 0]
+    torch.testing.assert_close(found["declared"], expected, rtol=1e-9, atol=1e-12)
+    assert (found["undeclared"] - expected).abs().max() > 0.1
+
+
 # The config
 
 
@@ -786,6 +874,27 @@ def test_what_only_a_large_company_shows_is_refused_with_its_line_by_every_step(
             {"observables": [{"name": "a", "unit": "m"}, {"name": "sigma_a", "unit": "m"}]},
             "observables: sigma_a is the name of a result of a",
         ),
+        (
+            {"observables": [{"name": "a", "unit": "m", "folds": ["b"]}]},
+            "observables: a: folds has 'b'; it names other observables, without folds or period; there is no other",
+        ),
+        (
+            {"observables": [{"name": "a", "unit": "m", "folds": ["a"]}, {"name": "b", "unit": "m"}]},
+            "observables: a: folds has 'a'; it names other observables, without folds or period; allowed: b",
+        ),
+        (
+            {"observables": [{"name": "a", "unit": "m", "folds": ["b", "b"]}, {"name": "b", "unit": "m"}]},
+            "observables: a: folds has 'b' twice; two directions are two observables",
+        ),
+        (
+            {"observables": [{"name": "a", "unit": "m", "folds": ["b"], "period": 1}, {"name": "b", "unit": "m"}]},
+            "observables: a: folds must name two observables for an angle with a period, which is their azimuth",
+        ),
+        (
+            {"observables": [{"name": "a", "unit": "m", "folds": ["b"], "fold": "none"}, {"name": "b", "unit": "m"}]},
+            "observables: a: folds names observables that fold into it, but fold is none; leave one of the two out",
+        ),
+        ({"observables": [{"name": "a", "unit": "m", "folds": "b"}]}, "a valid list"),
         (
             {"parameters": {"a": "1e5"}},
             "a is '1e5'; it must be a finite number or a list of them (YAML takes it for text",
@@ -840,6 +949,7 @@ def test_the_names_of_results_are_those_that_are_written():
         *columns.TRUE_LINEAR.values(),
         *columns.BUDGET.values(),
         *columns.SHARED.values(),
+        *columns.DISTANCES.values(),
     )
     assert {each.name.format(name="{}") for each in written} | {"{}_true"} == {*RESULTS_OF}
 

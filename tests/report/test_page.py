@@ -204,6 +204,7 @@ def test_a_domain_that_is_scanned_has_tables_of_its_own_bins(tmp_path):
 def track(tmp_path_factory):
     raw = {
         "study": "track",
+        "seed": 2,
         "model": {"name": "track", "z": [0.0, 0.5, 1.0]},
         "source": {"muons": 400},
         "detector": {"resolution": [1000.0, 500.0, 1000.0], "efficiency": 0.8},
@@ -222,12 +223,12 @@ def test_several_observables_read_well(track):
     run, page = track
     text = Page(page).text
     assert "no decision was possible for 3 of 3 observables" in text
-    assert "simulated, x ~ U(0, 1) m at z = 0, zenith angles as cos² up to 1 rad, 400 muons per point" in text
+    assert "simulated, x ~ U(0, 1) m at z = 0, zenith angles as cos² up to 1 rad, 3 GeV/c, 400 muons per point" in text
     assert "3 layers, resolution 1000, 500, 1000 /m (σ x = 1, 2, 1 mm); efficiency 0.8" in text
     assert "1 0.5 x₁ 500 0.8" in text  # the table of layers
     assert "(too few hits); the count is that of the observable with the most" in text
-    entry = Evidence.read(run.outputs.validation).points[0]
-    assert f"over all muons of a point: {entry.chi2_per_ndf:.3f}. It should be 1" in text
+    (fit,) = Evidence.read(run.outputs.validation).fits
+    assert f"over all muons of a point: {fit.chi2_per_ndf:.3f}, by the covariance that is propagated" in text
     # An observable without a fold has no bins.
     slope = page[page.index("<b>nominal</b>, slope") :].split("</details>")[0]
     assert "all muons" in slope

@@ -15,7 +15,7 @@ import uproot
 from running import PROJECT, Run, files_in
 
 from pullback.cli import main
-from pullback.config.schema import Recorded
+from pullback.config.source_schema import Recorded
 from pullback.errors import PullbackError
 from pullback.hits.hits_file import source_of
 from pullback.store import artefact, export
@@ -83,7 +83,7 @@ def test_every_column_is_there_exactly(study, kind):
         match values.ndim, name[:5]:
             case 1, _:
                 expected[name] = values
-            case 2, "inter":
+            case 2, "inter" | "confi":
                 expected |= {f"{name}_low": values[:, 0], f"{name}_high": values[:, 1]}
             case _:
                 expected[f"{name}_x"] = values[:, 0]

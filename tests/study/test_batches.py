@@ -130,7 +130,7 @@ TRACK = {"model": {"name": "track"}}
     ("before", "after", "again"),
     [
         ({}, {"validation": {"domain": 4.0}}, {"tally"}),
-        ({}, {"model": {"dz": 1.6}}, {"theta", "sigma", "toys", "tally"}),
+        ({}, {"model": {"dz": 1.6}}, {"theta", "fits", "sigma", "toys", "tally"}),
         ({}, {"systematics": {"model.dz": 0.01}}, {"sigma", "toys", "tally"}),
         (TRACK, {**TRACK, "systematics": {"alignment.x[1]": 0.01}}, {"sigma", "toys", "tally"}),
         (TRACK, {**TRACK, "uncertainty": {"n_dig": 2}}, {"sigma", "tally"}),
@@ -138,7 +138,7 @@ TRACK = {"model": {"name": "track"}}
         (TRACK, {**TRACK, "target": {"sigma_theta": 0.01, "vary": "detector.resolution"}}, set()),
         ({}, {"compute": {"device": "cuda", "batch_cost": 10**10}}, set()),
         ({}, {"compute": {"device": "cuda", "device_random": True}}, {"toys", "tally"}),
-        (TRACK, {**TRACK, "detector": {"efficiency": 0.9}}, {"reco", "theta", "sigma", "toys", "tally"}),
+        (TRACK, {**TRACK, "detector": {"efficiency": 0.9}}, {"reco", "theta", "fits", "sigma", "toys", "tally"}),
         (TRACK, {"model": {"name": "track", "z": [0.0, 0.5, 2.0]}}, set(KINDS)),
         (TRACK, {**TRACK, "source": {"muons": 100_000, "cosmic": {"zenith_max": 0.5}}}, set(KINDS)),
     ],

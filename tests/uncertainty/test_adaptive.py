@@ -188,6 +188,29 @@ def test_settled_results_are_within_delta(exact, infer, make, least):
     assert (within >= torch.tensor(least, dtype=DOUBLE)).all(), within
 
 
+def test_inputs_of_scipy():
+    """A ratio of two gamma quantities is Fisher's F; the exact numbers are those of scipy."""
+    shape = np.array([4.0, 6.0])
+    inputs = [stats.gamma(shape, scale=1 / shape), stats.gamma(8, scale=1 / 8)]
+    result = adaptive_toys(lambda h: h[:, :1] / h[:, 1:], inputs, random_stream(5, "toys"), n_dig=2, most=4_000_000)
+    assert result.settled.all()
+    for muon, k in enumerate(shape):
+        exact = stats.f(2 * k, 16)
+        delta = result.tolerance[muon, 0].item()
+        assert result.mean[muon, 0].item() == pytest.approx(exact.mean(), abs=delta)
+        assert result.sd[muon, 0].item() == pytest.approx(exact.std(), abs=delta)
+        assert result.symmetric[muon, 0].tolist() == pytest.approx(exact.interval(0.95), abs=1.5 * delta)
+
+
+def test_an_input_without_a_variance_may_give_an_observable_with_one():
+    """The arctangent of a Cauchy quantity is uniform over half a turn."""
+    result = adaptive_toys(torch.atan, [stats.cauchy(0, 1)], random_stream(1, "toys"), n_dig=2)
+    assert result.settled.all()
+    assert result.sd.item() == pytest.approx(math.pi / 12**0.5, abs=result.tolerance.item())
+    ends = stats.uniform(-math.pi / 2, math.pi).interval(0.95)
+    assert result.symmetric[0, 0].tolist() == pytest.approx(ends, abs=result.tolerance.item())
+
+
 def test_batches():
     assert [batch_size(p) for p in (0.5, 0.9, 0.95, 0.99, 0.999, 0.9999)] == [10_000] * 4 + [100_000, 1_000_000]
     assert batch_size(0.9927) == 13_699  # 100 / 0.0073 = 13 698.6
@@ -320,6 +343,7 @@ def test_groups_hold_no_more_than_they_may():
         ({"coverage": 0.0}, "coverage must be between 0 and 1"),
         ({"most": 19_999}, "most must be at least 2 batches of 10000 toys at a coverage of 0.95, not 19999"),
         ({"inputs": []}, "inputs must be a list of distributions"),
+        ({"inputs": [stats.binom(3, 0.5)]}, "scipy.stats.binom is discrete"),
         (
             {"inputs": [Gaussian([1, 2], 1), Gaussian([1, 2, 3], 1)]},
             "different numbers of muons: Gaussian 2, Gaussian 3",

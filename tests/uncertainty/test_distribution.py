@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from oracles import dense, moments
-from scipy import stats
+from scipy import optimize, stats
 
 from pullback import infer_theta, propagate, propagate_distribution, quote
 from pullback.config.model_schema import Track3d
@@ -329,6 +329,39 @@ def test_the_correlation_of_a_product(correlation):
     variance = (p * b) ** 2 + (q * a) ** 2 + 2 * cross * a * b + (p * q) ** 2 + cross**2
     assert found.sd.item() == pytest.approx(math.sqrt(variance), rel=5e-3)
     assert found.bias.item() == pytest.approx(cross, abs=2e-3)
+
+
+@pytest.mark.parametrize("r", [0, 0.9])
+@pytest.mark.parametrize("x1", [0.001, 0.01, 0.1])
+def test_ends_of_a_distance(x1, r):
+    """JCGM 102:2011, 9.3, y = √(x1² + x2²) with u = 0.01: F(y) by a sum over one of the two rotated deviates."""
+    infer = lambda h: h.norm(dim=1, keepdim=True)  # noqa: E731
+    covariance = 0.01**2 * torch.tensor([[1, r], [r, 1]], dtype=DOUBLE)
+    found = propagate_distribution(infer, torch.tensor([[x1, 0.0]], dtype=DOUBLE), covariance=covariance)
+    wide, narrow, place = 0.01 * (1 + r) ** 0.5, 0.01 * (1 - r) ** 0.5, x1 / 2**0.5
+    z = np.linspace(-9, 9, 20_001)
+    weights = stats.norm.pdf(z) * (z[1] - z[0])
+
+    def below(y):
+        half = np.sqrt(np.maximum(y**2 - (place + narrow * z) ** 2, 0))
+        return weights @ (stats.norm.cdf((half - place) / wide) - stats.norm.cdf((-half - place) / wide))
+
+    exact = [optimize.brentq(lambda y, p=p: below(y) - p, 1e-9, 1.0) for p in P_ENDS]
+    assert ((ends_of(found)[0, 0].numpy() - exact) / found.sd.item()).tolist() == pytest.approx([0] * 4, abs=0.02)
+
+
+@pytest.mark.parametrize("coordinates", [2, 4])
+@pytest.mark.parametrize("power", [1, 2])
+def test_ends_near_the_tip(coordinates, power):
+    """The distance from the origin and its square, of which the quantiles are those of χ²."""
+    place = np.random.default_rng(4).normal(size=(300, coordinates))
+    place *= (np.linspace(0, 5, 300) / np.linalg.norm(place, axis=1))[:, None]
+    infer = lambda h: h.square().sum(dim=1, keepdim=True) ** (power / 2)  # noqa: E731
+    found = propagate_distribution(infer, torch.from_numpy(place), sigma=1.0)
+    exact = stats.ncx2.ppf(P_ENDS, coordinates, (place**2).sum(axis=1, keepdims=True)) ** (power / 2)
+    off = np.abs((ends_of(found)[:, 0].numpy() - exact) / found.sd.numpy()).max(axis=1)
+    assert np.quantile(off, 0.9) < 0.02
+    assert off.max() < 0.05
 
 
 def test_errors_tell_how_far_off_it_is():

@@ -121,20 +121,28 @@ def test_scramblings_differ_and_are_repeated():
 
 
 def test_more_points_where_they_are_needed(monkeypatch):
-    """A muon whose error is small has 4 096 evaluations, and another up to 65 536."""
+    """4 096 evaluations where errors are small, more where those of the ends are not, and where that of sd is not."""
     seen = {}
 
     def infer(h):
         for each in h[:, 1].unique().tolist():
             seen[each] = seen.get(each, 0) + int((h[:, 1] == each).sum())
-        return (h[:, 1:] * h[:, :1]).exp() + h[:, :1].abs()
+        z, kind = h.unbind(1)
+        return torch.where(kind == 0, z + 0.2 * z.abs(), torch.where(kind == 1, z.abs(), (3 * z).exp()))[:, None]
 
-    muons = muons_of(infer, [[0.0, 0.0], [0.0, 3.0]], torch.tensor([[[1.0, 0], [0, 0]]], dtype=DOUBLE))
+    muons = muons_of(infer, [[0.0, 0.0], [0.0, 1.0], [0.0, 2.0]], torch.tensor([[[1.0, 0], [0, 0]]], dtype=DOUBLE))
     seen.clear()
-    integrate(muons, torch.ones(2, 1, 2, dtype=DOUBLE), 0)
+    found = integrate(muons, torch.ones(3, 1, 2, dtype=DOUBLE), 0)
     probes = 250
     assert 0 <= seen[0.0] - 4096 < probes
-    assert 0 <= seen[3.0] - (4096 + 16_384 + 65_536) < probes
+    assert 0 <= seen[1.0] - (4096 + 16_384) < probes
+    assert 0 <= seen[2.0] - (4096 + 16_384 + 65_536) < probes
+    monkeypatch.setattr(quadrature, "LARGEST_END_ERROR", math.inf)
+    seen.clear()
+    by_sd = integrate(muons, torch.ones(3, 1, 2, dtype=DOUBLE), 0)
+    assert 0 <= seen[1.0] - 4096 < probes
+    exact = stats.halfnorm.ppf(P_ENDS)
+    assert abs(found.ends[1, 0].numpy() - exact).max() < 0.3 * abs(by_sd.ends[1, 0].numpy() - exact).max()
 
 
 def test_evaluations_are_held_a_few_at_a_time():
@@ -321,6 +329,8 @@ def test_angles_have_a_standard_deviation_at_any_angle(name, section):
     size = 10 ** (4 * torch.rand(150, 1, dtype=DOUBLE, generator=generator) - 4.5)
     hits = size * torch.randn(150, coordinates, dtype=DOUBLE, generator=generator)
     hits[0] = 0.0
-    angles = integrated(lambda h: infer(h)[:, :5], hits, 1e-3 * torch.eye(coordinates, dtype=DOUBLE)[None])
+    angles_of = lambda h: infer(h)[:, :5]  # noqa: E731
+    angles_of.periods = infer.periods and infer.periods[:5]
+    angles = integrated(angles_of, hits, 1e-3 * torch.eye(coordinates, dtype=DOUBLE)[None])
     assert angles.sd.isfinite().all()
     assert angles.sd.min() > 0

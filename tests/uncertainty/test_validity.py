@@ -1,11 +1,13 @@
 import math
 from decimal import ROUND_HALF_UP, Decimal
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
+from jcgm import CASES
 
 from pullback import linear_valid, numerical_tolerance
 from pullback.statistics.normal import K95
@@ -66,7 +68,7 @@ def test_a_digit_at_least(n_dig):
         numerical_tolerance(torch.ones(1), n_dig)
 
 
-def judged(y=0.0, u=4.0, sd=None, low=0.0, high=0.0, n_dig=1):
+def judged(y=0.0, u=8.0, sd=None, low=0.0, high=0.0, n_dig=1):
     """With ends that are off by low and high from the linear ones."""
     each = lambda value: torch.tensor([[value]], dtype=DOUBLE)  # noqa: E731
     ends = torch.tensor([[[y - K95 * u + low, y + K95 * u + high]]], dtype=DOUBLE)
@@ -92,6 +94,27 @@ def test_sigma_is_held_to_five_per_cent(u):
         assert not judged(u=u, sd=u / (1 + sign * 0.0501))
 
 
+@pytest.mark.parametrize("u", [1.0, 1.4, 2.0, 4.4])
+def test_ends_are_held_to_five_per_cent_of_the_half_width(u):
+    """Of the right interval, where δ alone would let pass more."""
+    for sign in (-1, 1):
+        near, far = (sign * share * K95 * u for share in (0.0499, 0.0501))
+        assert judged(u=u, low=near, high=near)
+        assert not judged(u=u, low=far, high=far)
+    assert judged(u=u, low=0.05 / 1.05 * K95 * u * 0.999, high=-0.05 / 1.05 * K95 * u * 0.999)
+    assert not judged(u=u, low=0.05 / 1.05 * K95 * u * 1.001, high=-0.05 / 1.05 * K95 * u * 1.001)
+
+
+def test_a_rectangular_quantity_that_dominates_is_not_linear():
+    """JCGM 101:2008, 9.2.4: linear 95 % interval ± 19.9, right interval ± 17.0, u = 10.1 in both and δ = 5."""
+    case = CASES["S1-9.2.4 additive rectangular one x10"]["published"]
+    y, u = (torch.tensor([[case[name]]], dtype=DOUBLE) for name in ("value", "u"))
+    ends = torch.tensor([[case["interval"]]], dtype=DOUBLE)
+    assert (K95 * u).item() == pytest.approx(case["guf_interval"][1], abs=0.15)
+    assert (K95 * u - ends[0, 0, 1]).item() < numerical_tolerance(u).item()
+    assert not linear_valid(y, u, u, ends).item()
+
+
 def test_what_is_not_known_is_not_linear():
     assert judged()
     for name in ("y", "u", "sd", "low", "high"):
@@ -104,11 +127,11 @@ def test_no_uncertainty():
     assert not judged(u=0.0, high=1e-9)
 
 
-def by_toys(ok, low=0.0, high=0.0, error=0.01, width=1.0, width_error=0.001):
-    """What toys say of a muon of σ = 4, so that δ = 0.5: their ends are off by low and high, their sd by a factor."""
-    law = np.array([[[100 - K95 * 4.0 + low, error], [100 + K95 * 4.0 + high, error]]])
-    sd = np.array([[4 / width, 4 / width * width_error]])
-    found = contradicted(np.array([ok]), np.array([100.0]), np.array([4.0]), sd, law, 1)
+def by_toys(ok, low=0.0, high=0.0, error=0.01, width=1.0, width_error=0.001, u=8.0):
+    """What toys say of a muon of σ = 8, so that δ = 0.5: their ends are off by low and high, their sd by a factor."""
+    law = np.array([[[100 - K95 * u + low, error], [100 + K95 * u + high, error]]])
+    sd = np.array([[u / width, u / width * width_error]])
+    found = contradicted(np.array([ok]), np.array([100.0]), np.array([u]), sd, law, 1)
     return tuple(each.item() for each in found)
 
 
@@ -136,6 +159,18 @@ def test_toys_can_tell_where_delta_is_two_and_a_half_standard_errors_of_both_end
     assert by_toys(True, error=0.201) == (False, False, False)
     assert by_toys(True, low=0.6, error=0.201) == (False, False, False)
     assert by_toys(True, low=0.6, error=0.199) == (False, True, True)
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_toys_hold_ends_to_five_per_cent_of_the_half_width_too(sign):
+    """0.098 of σ = 1, for which δ is 0.5."""
+    narrow = partial(by_toys, u=1.0, error=0.001)
+    assert narrow(True, sign * 0.1045, sign * 0.1045) == (True, True, True)
+    assert narrow(True, sign * 0.1035, sign * 0.1035) == (False, True, True)
+    assert narrow(False, sign * 0.0915, sign * 0.0915) == (True, True, True)
+    assert narrow(False, sign * 0.0925, sign * 0.0925) == (False, True, True)
+    assert narrow(True, error=0.0391) == (False, True, False)
+    assert narrow(True, error=0.0393) == (False, False, False)
 
 
 def test_toys_without_a_spread_contradict_a_sigma_and_confirm_none():

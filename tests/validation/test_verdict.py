@@ -6,7 +6,7 @@ import json
 import jsonschema
 import pytest
 import torch
-from running import Run, slow
+from running import ENOUGH, Run, slow
 
 from pullback.config.schema import ToySettings, Validation
 from pullback.detector import bound_model, response
@@ -22,7 +22,7 @@ from pullback.validation.evidence import SIGMAS, Entry, Evidence, NotJudged
 from pullback.validation.judgement import Judge
 from pullback.validation.verdict import check
 
-DEFAULT = {"study": "default"}
+DEFAULT = {"study": "default", **ENOUGH}
 
 
 def evidence_of(run):

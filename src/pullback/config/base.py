@@ -34,7 +34,7 @@ Radians = Annotated[float, Field(json_schema_extra={"unit": "rad"})]
 GeV = Annotated[float, Field(json_schema_extra={"unit": "GeV/c"})]
 
 FORMS = ("number", "list")
-"""Pydantic's names of the two forms of `NumberPerLayer`."""
+"""Pydantic's names of the two forms of `NumberPerLayer` and `NumberPerView`."""
 
 
 def _form(value: Any) -> str:
@@ -49,9 +49,22 @@ NumberPerLayer = Annotated[
 """A number, or a list with one number per layer."""
 
 
+NumberPerView = Annotated[
+    Annotated[_Number, Tag("number")] | Annotated[list[_Number], Field(min_length=2, max_length=2), Tag("list")],
+    Discriminator(_form),
+]
+"""A number for both views, or a list with one for x and one for y."""
+
+
 def each_layer(value: float | list[float], layers: int) -> list[float]:
     """One number per layer, of a field with one number for all layers or a list."""
     return value if isinstance(value, list) else [value] * layers
+
+
+def by_view(value: float | list[float]) -> tuple[float, float]:
+    """The numbers for x and y, of a field with one number for both views or a list."""
+    x, y = each_layer(value, 2)
+    return x, y
 
 
 def sections(field: FieldInfo | None) -> list[type[Section]]:

@@ -74,9 +74,10 @@ def range_of(name: str, config: Section) -> tuple[float, float]:
 
 
 def numeric_fields(config: Section, prefix: str = "") -> dict[str, float]:
-    """Every numeric field of the config by dotted name, with its value."""
+    """Every numeric field of the config by dotted name, with its value; none that the config leaves unused."""
     found: dict[str, float] = {}
-    for key in type(config).model_fields:
+    used = config.model_dump()
+    for key in (key for key in type(config).model_fields if key in used):
         value = getattr(config, key)
         if isinstance(value, Section):
             found |= numeric_fields(value, f"{prefix}{key}.")

@@ -24,9 +24,13 @@ MEANT = {
     **dict.fromkeys(("toys", "n_toys", "number"), "did you mean toys.per_muon, toys around each of toys.muons muons?"),
     **dict.fromkeys(("cores", "threads", "jobs"), "it is an option of Snakemake: --cores 8"),
     "height": "did you mean model.dz of one_hit, or model.z of track?",
+    **dict.fromkeys(
+        ("divergence", "sigma_slope", "slope_sigma", "beam_divergence"), "did you mean source.beam.spread, a slope?"
+    ),
+    **dict.fromkeys(("spot_size", "beam_spot", "width"), "did you mean source.beam.spot?"),
     "distance": "did you mean model.dz?",
     "layers": "the layers are given by their heights: model.z of track, or model.z_upper and model.z_lower of scatter",
-    **dict.fromkeys(("energy", "p"), "did you mean source.cosmic.momentum?"),
+    **dict.fromkeys(("energy", "p"), "did you mean source.cosmic.momentum or source.beam.momentum?"),
     **dict.fromkeys(("path", "filename"), "did you mean file?"),
     **dict.fromkeys(
         ("unit", "units"), "lengths are in m, angles in rad, momenta in GeV/c, and detector.resolution in 1/m"

@@ -147,7 +147,7 @@ def _place(kind: type[Section], loc: tuple[int | str, ...]) -> tuple[type[Sectio
         if each in alternatives:  # selects a section, and is no key
             section, which, alternatives = alternatives[each], each, {}
             continue
-        if each == "[key]" or (field and each in FORMS and set(kinds(field)) == {float, list}):
+        if each == "[key]" or (field and each in FORMS and {float, list} <= {*kinds(field)}):
             continue  # marks a key of a mapping or the form of a value
         if isinstance(part, int):
             path[-1] += f"[{each}]"

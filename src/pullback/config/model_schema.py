@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_
 
 from ..errors import shown
 from ..models import NO_FOLD
-from .base import Metres, Radians, Section, nearest
+from .base import GeV, Metres, Radians, Section, nearest
 from .hints import of_value
 
 RESULTS_OF = (
@@ -44,10 +44,14 @@ RESULTS = frozenset(
         "design",
         "end",
         "experiments",
+        "fit_sums",
         "muon",
         "ndf",
+        "p_value",
         "observable",
         "observable_2",
+        "residual",
+        "residual_sigma",
         "source",
         "systematic",
         "toys",
@@ -62,6 +66,12 @@ RESULTS = frozenset(
 Heights = Annotated[
     list[Annotated[float, Field(ge=-1e6, le=1e6)]], Field(min_length=2, max_length=32, json_schema_extra={"unit": "m"})
 ]
+
+
+OF_MOMENTUM = (
+    "momentum that `theta0` belongs to: it scales as 1/(βcp) with the momentum of each muon, where that is known; "
+    "default: the same `theta0` for all muons"
+)
 
 
 class ModelSection(Section):
@@ -91,13 +101,14 @@ class _Line(ModelSection):
         """Number of layers."""
         return len(self.z)
 
-    beside: ClassVar[tuple[str, ...]] = ("cosmic",)
+    beside: ClassVar[tuple[str, ...]] = ("cosmic", "beam")
 
     name: str
     z: Heights = Field([0.0, 0.5, 1.0], description="height of each layer")
     theta0: Radians = Field(
         0.0, ge=0, le=1, description="standard deviation of the scattering angle per layer, in one view"
     )
+    theta0_momentum: GeV | None = Field(None, ge=0.1, le=1e5, description=OF_MOMENTUM)
 
 
 class Track(_Line):
@@ -120,7 +131,7 @@ class Scatter(ModelSection):
         """Number of layers."""
         return len(self.z_upper) + len(self.z_lower)
 
-    beside: ClassVar[tuple[str, ...]] = ("cosmic", "volume")
+    beside: ClassVar[tuple[str, ...]] = ("cosmic", "beam", "volume")
 
     name: Literal["scatter"] = Field("scatter", description="one line above and one below a scattering volume")
     z_upper: Heights = Field([0.6, 0.8, 1.0], description="height of each layer above the volume")
@@ -128,6 +139,7 @@ class Scatter(ModelSection):
     theta0: Radians = Field(
         0.0, ge=0, le=1, description="standard deviation of the scattering angle per layer, in one view"
     )
+    theta0_momentum: GeV | None = Field(None, ge=0.1, le=1e5, description=OF_MOMENTUM)
 
 
 def _or_its_name(schema: dict[str, Any]) -> None:
@@ -232,6 +244,16 @@ class Own(ModelSection):
         description="function `covariance(hits, **parameters)` that returns the covariance added to that of the "
         "detector, m²: (coordinate, coordinate) or (muon, coordinate, coordinate)",
     )
+    fitted: str | None = Field(
+        None,
+        description="function `fitted(hits, **parameters)` that returns the position the fit predicts for each hit "
+        "(muon, coordinate); residuals and χ² follow from it, and show whether the data agree with the resolution",
+    )
+    chi2: str | None = Field(
+        None,
+        description="function `chi2(hits, **parameters)` that returns χ² and degrees of freedom (muon, 2); in place of "
+        "the χ² that follows from `fitted`, or without it",
+    )
 
     @field_validator("parameters", mode="before")
     @classmethod
@@ -244,7 +266,7 @@ class Own(ModelSection):
                     raise ValueError(f"{name} is {shown(value)}; it must be a finite number or a list of them{hint}")
         return parameters
 
-    @field_validator("function", "draw", "covariance")
+    @field_validator("function", "draw", "covariance", "fitted", "chi2")
     @classmethod
     def _one_function(cls, name: str | None) -> str | None:
         if name is not None:

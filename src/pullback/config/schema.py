@@ -8,10 +8,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_serializer, model_validator
 
 from ..uncertainty.monte_carlo import ADAPTIVE_BATCH
-from .base import Clash, Contradiction, GeV, Metres, NumberPerLayer, Radians, Section
+from .base import Clash, Contradiction, Metres, NumberPerLayer, Section
 from .messages import Examined, examine
-from .model_schema import MODELS, AnyModel, OneHit, Scatter
+from .model_schema import MODELS, AnyModel, ModelSection, OneHit, Scatter
 from .plain import check_plain
+from .source_schema import Recorded, Simulated
 
 MOST_CONFIDENT = 0.999999
 """Largest confidence level: its Bonferroni correction for a billion numbers still differs from 1 in floating point."""
@@ -32,70 +33,8 @@ FAR_AWAY = 1000.0
 """Default factor by which a number may change to reach a target."""
 
 
-class Cosmic(Section):
-    """Directions and momenta of cosmic muons."""
-
-    zenith_max: Radians = Field(1.0, gt=0, le=1.5, description="maximum zenith angle of the cos² distribution")
-    spectrum: Literal["fixed", "sea_level"] = Field(
-        "fixed", description="`fixed`: all muons have `momentum`; `sea_level`: spectrum of vertical muons at sea level"
-    )
-    momentum: GeV = Field(3.0, ge=0.1, le=1e5, description="momentum of every muon, or lower end of the spectrum")
-
-
-class Volume(Section):
-    """The volume that scatters muons."""
-
-    z: Metres = Field(0.0, ge=-1e6, le=1e6, description="height of the centre")
-    thickness: Metres = Field(0.1, ge=0, le=1e3, description="thickness")
-    radiation_length: Metres = Field(
-        0.01757, ge=1e-4, le=1e6, description="radiation length of its material; default: iron"
-    )
-
-
-class Simulated(Section):
-    """True hits drawn by the model."""
-
-    kind: Literal["simulated"] = Field("simulated", description="simulated hits")
-    muons: int = Field(100_000, ge=1, le=10**12, description="number of muons at each point")
-    x_min: Metres = Field(0.0, ge=-1e6, le=1e6, description="lower end of the uniform distribution of true positions")
-    x_max: Metres = Field(1.0, ge=-1e6, le=1e6, description="upper end of the uniform distribution of true positions")
-    cosmic: Cosmic | None = Field(None, description="directions and momenta of cosmic muons")
-    volume: Volume | None = Field(None, description="volume that scatters muons")
-
-    @model_validator(mode="after")
-    def _range(self) -> Simulated:
-        if self.x_max <= self.x_min:
-            line = f"x_max = {self.x_max:g} must be greater than x_min = {self.x_min:g}"
-            raise Clash((line, ("x_max", "x_min")))
-        return self
-
-
-class Recorded(Section):
-    """Hits read from a file."""
-
-    kind: Literal["recorded"] = Field("recorded", description="hits from a file")
-    file: str = Field(
-        min_length=1,
-        description="CSV (with a header), Parquet, HDF5 or ROOT file with one column (dataset, branch) per "
-        "coordinate; relative to the working directory",
-    )
-    tree: str = Field("", description="tree or RNTuple of a ROOT file; needed if the file has several")
-    columns: dict[str, str] = Field(
-        {},
-        description="column of each coordinate: `{x: hit_x}`, or `{x0: hit[0], x1: hit[1]}` for elements of a "
-        "column with a fixed number of values per row; default: the column with the coordinate's name",
-    )
-    unit: Literal["m", "cm", "mm"] = Field("m", description="unit of positions and their uncertainties")
-    sigma: dict[str, str] = Field(
-        {},
-        description="column with the standard uncertainty of each coordinate, row by row; default: "
-        "1/`detector.resolution`",
-    )
-    covariance: dict[str, str] = Field(
-        {},
-        description="column with the covariance of two coordinates, row by row, in the squared unit: `{'x0,x1': "
-        "c01}`; both coordinates need a column in `sigma`",
-    )
+SOURCE_SECTIONS = ("cosmic", "beam", "volume")
+"""Sections of a simulated source that only some models use."""
 
 
 class GaussianNoise(Section):
@@ -225,10 +164,17 @@ class Validation(Section):
         gt=0,
         lt=1,
         description="a ratio passes when its interval lies within 1 ± tolerance; default: 0.02 for toys around true "
-        "hits, pulls and residuals, and 0.05 for toys around recorded hits, since `linear_valid` lets σ be off by 5 %",
+        "hits and pulls, and 0.05 for toys around recorded hits, since `linear_valid` lets σ be off by 5 %",
     )
     coverage_tolerance: float = Field(
         0.01, gt=0, lt=0.25, description="a coverage passes when its interval lies within nominal ± coverage_tolerance"
+    )
+    data_tolerance: float = Field(
+        0.05,
+        gt=0,
+        lt=1,
+        description="the data agree with the stated resolution when the widths of their residuals over the stated ones "
+        "lie within 1 ± this, and their means within ± twice this, in units of σ",
     )
     confidence: float = Field(0.95, gt=0, le=MOST_CONFIDENT, description="confidence level of the intervals")
     domain: float = Field(3.0, ge=0, description="linear domain: smallest θ/σ_θ at which the linear σ is judged")
@@ -378,22 +324,28 @@ class PointConfig(Section):
             name = model["name"] if isinstance(model, dict) else None
             if source["kind"] == "simulated" and isinstance(name, str) and name in MODELS:
                 # A section whose lines are all commented out is null, and treated as absent.
-                source |= {each: {} for each in MODELS[name].beside if source.get(each) is None}
+                source |= {each: {} for each in _by_default(MODELS[name], source) if source.get(each) is None}
             config = {**config, "source": source}
         return config
 
     @model_validator(mode="after")
     def _goes_together(self) -> PointConfig:
-        mistakes = [*self._beside(), *self._layers(), *self._volume()]
+        mistakes = [*self._beside(), *self._momentum(), *self._layers(), *self._volume()]
         if mistakes:
             raise Clash(*mistakes)
         return self
 
     def _beside(self) -> Iterator[Contradiction]:
-        for name in ("cosmic", "volume") if self.source.kind == "simulated" else ():
+        for name in SOURCE_SECTIONS if self.source.kind == "simulated" else ():
             if getattr(self.source, name) is not None and name not in self.model.beside:
                 line = f"source.{name}: does not go with model.name: {self.model.name}; leave it out"
                 yield line, (f"source.{name}", "model.name")
+
+    def _momentum(self) -> Iterator[Contradiction]:
+        unused = getattr(self.model, "theta0_momentum", None) is None
+        if isinstance(self.source, Recorded) and self.source.momentum_column and unused:
+            line = "source.momentum_column: only model.theta0_momentum uses it; give both, or leave it out"
+            yield line, ("source.momentum_column", "model.theta0_momentum", "model.name")
 
     def _layers(self) -> Iterator[Contradiction]:
         for name in ("resolution", "efficiency"):
@@ -413,6 +365,12 @@ class PointConfig(Section):
         if (highest := max(self.model.z_lower)) > bottom:
             line = f"model.z_lower: {highest:g} m is above the volume's bottom at {bottom:g} m"
             yield line, ("model.z_lower", *VOLUME_BY)
+
+
+def _by_default(model: type[ModelSection], source: dict[str, Any]) -> list[str]:
+    """The sections of a source that a model has unless they are given: cosmic muons only without a beam."""
+    beam = source.get("beam") is not None
+    return [name for name in model.beside if name != "beam" and not (beam and name == "cosmic")]
 
 
 class StudyConfig(PointConfig):

@@ -12,6 +12,7 @@ from torch import Tensor
 from ..config.base import each_layer
 from ..models import Model
 from ..models.base import folding
+from ..models.multiple_scattering import at_momenta
 from ..models.user_file import Call
 from ..study.artefact_configs import DetectedConfig
 from ..study.batches import Part
@@ -62,14 +63,16 @@ def hit_covariance(
     hits: Float[Tensor, "muon coordinate"],
     recorded: Tensor | None = None,
     *,
+    momentum: Float[Tensor, " muon"] | None = None,
     added: bool = True,
 ) -> Float[Tensor, "#muon *coordinates"]:
     """The covariance of the hits assumed by propagation, as variances or matrices.
 
     Σ = Σ_detector + Σ_model. Σ_detector holds the layers' variances 1/resolution², or the covariances `recorded` per
     muon (variances or matrices; where NaN, the detector's are used). Σ_model is what the model adds, such as
-    scattering, unless `added` is False. If there are as many muons as coordinates, variances become matrices (unless
-    `added` is False), since they could otherwise be taken for one matrix for all muons.
+    scattering (by the momentum of each muon, if given), unless `added` is False. If there are as many muons as
+    coordinates, variances become matrices (unless `added` is False), since they could otherwise be taken for one matrix
+    for all muons.
     """
     variance = parameters["resolution"][list(model.layers)].pow(-2)[None]
     if recorded is not None:
@@ -77,25 +80,48 @@ def hit_covariance(
         variance = torch.where(torch.isnan(recorded), diagonal, recorded)
     if not added:
         return variance
-    extra = added_covariance(model, parameters, hits)
+    extra = added_covariance(model, parameters, hits, momentum)
     if extra is None:
         ambiguous = variance.ndim == 2 and len(variance) == variance.shape[1] > 1
         return torch.diag_embed(variance) if ambiguous else variance
     return (torch.diag_embed(variance) if variance.ndim == 2 else variance) + extra
 
 
-def goodness(model: Model, parameters: Parameters, hits: Float[Tensor, "muon coordinate"]) -> Float[Tensor, "muon 2"]:
-    """χ² of a model's fit to the hits, and its degrees of freedom."""
-    assert model.chi2
-    with torch.no_grad():
-        return model.chi2(hits, **{name: parameters[name] for name in model.chi2_uses})
+class Fit:
+    """The fit of a model as functions of hits (muon, coordinate) alone, with attributes as those of `Inference`.
+
+    `linear` says whether the fitted positions are linear in the hits, as those of the built-in models are.
+    """
+
+    def __init__(self, model: Model, parameters: Parameters):
+        self.model, self.missing, self.parameters = model, model.missing, parameters
+        self.linear = not isinstance(model.fitted, Call)
+        self.refuse = model.fitted.refuse if isinstance(model.fitted, Call) else None
+        self.periods = None
+
+    def __call__(self, hits: Float[Tensor, "muon coordinate"]) -> Float[Tensor, "muon coordinate"]:
+        """The positions that the fit predicts; NaN throughout for a model without `fitted`."""
+        if self.model.fitted is None:
+            return torch.full_like(hits, float("nan"))
+        return self.model.fitted(hits, **{name: self.parameters[name] for name in self.model.fitted_uses})
+
+    def chi2(self, hits: Float[Tensor, "muon coordinate"]) -> Float[Tensor, "muon 2"] | None:
+        """χ² and degrees of freedom by a function of the user's, if there is one."""
+        if self.model.chi2 is None:
+            return None
+        with torch.no_grad():
+            return self.model.chi2(hits, **{name: self.parameters[name] for name in self.model.chi2_uses})
 
 
 def added_covariance(
-    model: Model, parameters: Parameters, hits: Float[Tensor, "muon coordinate"]
+    model: Model,
+    parameters: Parameters,
+    hits: Float[Tensor, "muon coordinate"],
+    momentum: Float[Tensor, " muon"] | None = None,
 ) -> Float[Tensor, "#muon coordinate coordinate"] | None:
     """The model's contribution to the covariance of the hits, as matrices; None without one."""
     if model.covariance is None:
         return None
+    parameters = at_momenta(parameters, momentum)
     added = model.covariance(hits, **{name: parameters[name] for name in model.covariance_uses})
     return added if added.ndim == 3 else added[None]

@@ -11,12 +11,14 @@ from jaxtyping import Float
 from ..config.base import each_layer
 from ..models import Model
 from ..models.line_fit import side_by_side
+from ..models.multiple_scattering import at_momenta
 from ..statistics.random import key_of, random_stream
 from ..study.artefact_configs import ArtefactConfig, DetectedConfig
 from ..study.batches import Part
 from ..study.blocks import Block
 from ..uncertainty.arrays import Tensor
 from . import noise
+from .known import Known
 from .smearing import smear
 
 if TYPE_CHECKING:
@@ -52,6 +54,11 @@ def stream_of(part: Part[ArtefactConfig], purpose: str, index: int) -> np.random
 def generated(part: Part[ArtefactConfig], block: Block) -> Float[np.ndarray, "muon _"]:
     """The random input of the true hits of a block, such as track parameters."""
     return part.model.generate(stream_of(part, "truth", block.index), len(block), part.config.source)
+
+
+def momenta(part: Part[ArtefactConfig], drawn: Float[Any, "muon _"]) -> Float[Any, " muon"] | None:
+    """The momenta of the muons from their random input, if the layers scatter them by these."""
+    return None if part.model.momentum is None else drawn[:, part.model.momentum]
 
 
 def true_hits(
@@ -109,24 +116,37 @@ class Response:
         return Drawn(deviates, kicks, chances)
 
     def record(
-        self, x_true: Float[Any, "muon coordinate"], drawn: Drawn, parameters: Parameters | None = None
+        self,
+        x_true: Float[Any, "muon coordinate"],
+        drawn: Drawn,
+        parameters: Parameters | None = None,
+        momentum: Float[Any, " muon"] | None = None,
     ) -> Float[Any, "muon coordinate"]:
-        """The recorded hits; tensors with the gradients of the parameters, if given as tensors."""
+        """The recorded hits; tensors with the gradients of the parameters, if given as tensors.
+
+        With momenta, the layers scatter each muon by its own.
+        """
         resolution = self.resolution if parameters is None else parameters["resolution"][self.layers]
         hits = smear(x_true, noise.scale(self.noise, resolution), drawn.deviates)
         if drawn.kicks is not None:
-            hits = hits + self._scattered(x_true, drawn.kicks, parameters)
+            hits = hits + self._scattered(x_true, drawn.kicks, parameters, momentum)
         if drawn.chances is None:
             return hits
         lost = drawn.chances >= self.efficiency
         return np.where(lost, np.nan, hits) if isinstance(hits, np.ndarray) else _without(hits, lost)
 
     def _scattered(
-        self, x_true: Float[Any, "muon coordinate"], kicks: Float[Any, "muon coordinate"], parameters: Parameters | None
+        self,
+        x_true: Float[Any, "muon coordinate"],
+        kicks: Float[Any, "muon coordinate"],
+        parameters: Parameters | None,
+        momentum: Float[Any, " muon"] | None,
     ) -> Float[Any, "muon coordinate"]:
         """Deviations due to scattering in the layers, or to whatever else the model adds."""
-        if self.model.deviate is not None:
-            return self.model.deviate(kicks, **_numbers(self.model, self.model.covariance_uses, parameters))
+        model = self.model
+        if model.deviate is not None:
+            numbers = at_momenta(_numbers(model, model.parameters, parameters), momentum)
+            return model.deviate(kicks, **{name: numbers[name] for name in model.covariance_uses})
         import torch
 
         from ..uncertainty.covariance import combined
@@ -138,16 +158,18 @@ class Response:
         off = combined(root, torch.as_tensor(kicks)[:, None])[:, 0]
         return off.numpy() if isinstance(x_true, np.ndarray) else off
 
-    def _root(self, hits: Tensor, parameters: Parameters) -> Float[Tensor, "#muon coordinate coordinate"] | None:
+    def _root(
+        self, hits: Tensor, parameters: Parameters, momentum: Float[Tensor, " muon"] | None = None
+    ) -> Float[Tensor, "#muon coordinate coordinate"] | None:
         """The Cholesky factor of the covariance that the model adds, or None."""
         from ..uncertainty.covariance import cholesky
         from .bound_model import added_covariance
 
-        added = added_covariance(self.model, parameters, hits)
+        added = added_covariance(self.model, parameters, hits, momentum)
         return None if added is None else cholesky(added)
 
-    def around(self, hits: Float[Tensor, "muon coordinate"], recorded: Float[Tensor, "muon ..."] | None) -> ToySetup:
-        """The setup of toys around hits, whose covariances may be recorded."""
+    def around(self, hits: Float[Tensor, "muon coordinate"], known: Known) -> ToySetup:
+        """The setup of toys around hits, whose covariances may be recorded, and whose momenta may be known."""
         import torch
 
         from ..uncertainty.covariance import cholesky
@@ -155,9 +177,9 @@ class Response:
         from .bound_model import bound, hit_covariance
 
         parameters, infer = bound(self.part, hits.device)
-        stated = hit_covariance(self.model, parameters, hits, recorded, added=False)
+        stated = hit_covariance(self.model, parameters, hits, known.covariance, added=False)
         factor = torch.from_numpy(noise.factor(self.noise, self.resolution)).to(hits.device)
-        added = self._root(hits, parameters)
+        added = self._root(hits, parameters, known.momentum)
         if added is None and stated.ndim == 2:
             return ToySetup(infer, hits, (stated.sqrt() * factor).expand(hits.shape))
         root = cholesky(stated) * factor
@@ -201,7 +223,12 @@ class SimulatedBlock(NamedTuple):
 
     def hits(self, part: Part[DetectedConfig], parameters: Parameters) -> Float[Tensor, "muon coordinate"]:
         """The recorded hits with these parameters, and their gradients; lost hits are lost."""
-        return Response(part).record(true_hits(part, self.generated, parameters), self.drawn, parameters)
+        x_true = true_hits(part, self.generated, parameters)
+        return Response(part).record(x_true, self.drawn, parameters, self.momentum(part))
+
+    def momentum(self, part: Part[DetectedConfig]) -> Float[Any, " muon"] | None:
+        """The momenta of the muons, if the layers scatter them by these."""
+        return momenta(part, self.generated)
 
 
 def _without(hits: Tensor, lost: np.ndarray) -> Tensor:

@@ -93,17 +93,23 @@ class RecordedSource(Protocol):
     def covariance(self) -> Mapping[str, str]:
         """Columns of covariances by two coordinates, `x0,x1`."""
 
+    @property
+    def momentum_column(self) -> str:
+        """Column of the momenta of the muons; empty without one."""
+
 
 class RecordedHits(NamedTuple):
-    """A block of recorded hits, m, and their recorded covariance, m².
+    """A block of recorded hits, m, their recorded covariance, m², and the momentum of each muon, GeV/c.
 
     The covariance is None without columns of uncertainties, variances (muon, coordinate) with them, and matrices (muon,
     coordinate, coordinate) if covariances are given too. A variance is NaN if its coordinate has no column of
-    uncertainties or the hit is not finite; a covariance is 0 there.
+    uncertainties or the hit is not finite; a covariance is 0 there. Momenta are None without a column, and NaN where
+    they are unknown.
     """
 
     hits: Float[np.ndarray, "muon coordinate"]
     covariance: Float[np.ndarray, "muon coordinate *second"] | None
+    momentum: Float[np.ndarray, " muon"] | None = None
 
 
 @dataclass(frozen=True)
@@ -124,6 +130,8 @@ class HitsFile:
         The tree of a ROOT file; empty for its only tree.
     sha256 : str
         SHA-256 of the content at planning; empty before planning.
+    momentum : str
+        The column of the momenta of the muons, GeV/c; empty without one.
     """
 
     file: str
@@ -133,6 +141,7 @@ class HitsFile:
     unit: str
     tree: str
     sha256: str = ""
+    momentum: str = ""
 
     @property
     def covariance_shape(self) -> tuple[int, ...] | None:
@@ -183,15 +192,29 @@ class HitsFile:
         with _file_errors(self.file), _unchanged(self.file, self.sha256):
             chunks = _reader(self.file).read(self.file, self._columns, start, stop, self.tree)
             for first, values in _in_blocks(self.file, chunks, len(self._columns), start, stop, rows):
-                yield self._hits(first, dict(zip(self._columns, values, strict=True)))
+                yield self._block(first, dict(zip(self._columns, values, strict=True)))
 
     @property
     def _columns(self) -> list[str]:
         """The columns to read, without duplicates."""
-        return list(dict.fromkeys([*self.coordinates, *self.sigma.values(), *self.covariance.values()]))
+        return list(
+            dict.fromkeys([*self.coordinates, *self.sigma.values(), *self.covariance.values(), *self._momentum])
+        )
+
+    @property
+    def _momentum(self) -> list[str]:
+        return [self.momentum] if self.momentum else []
+
+    def _block(self, first: int, values: Mapping[str, np.ndarray]) -> RecordedHits:
+        """A block from its columns; `first` is the index of its first row."""
+        momentum = None
+        for column in self._momentum:
+            momentum = values[column].copy()
+            self._refuse((momentum <= 0) | (momentum == np.inf), first, column, momentum, "is not a momentum")
+        return self._hits(first, values)._replace(momentum=momentum)
 
     def _hits(self, first: int, values: Mapping[str, np.ndarray]) -> RecordedHits:
-        """A block from its columns; `first` is the index of its first row."""
+        """Hits and their covariance from the columns of a block."""
         per_metre = PER_METRE[self.unit]
         with np.errstate(all="ignore"):  # a damaged file may contain signalling NaN
             hits = np.stack([values[column] for column in self.coordinates], axis=1) / per_metre
@@ -274,7 +297,16 @@ def source_of(section: RecordedSource, coordinates: Sequence[str], sha256: str =
     if section.tree and Path(section.file).suffix.lower() != ".root":
         raise ConfigError(f"config: source.tree: {section.file} is not a .root file and has no trees; leave it out")
     by_index = {coordinates.index(name): column for name, column in sigma.items()}
-    return HitsFile(section.file, tuple(names), by_index, covariance, section.unit, section.tree, sha256)
+    return HitsFile(
+        section.file,
+        tuple(names),
+        by_index,
+        covariance,
+        section.unit,
+        section.tree,
+        sha256,
+        section.momentum_column,
+    )
 
 
 def _index(key: str, name: str, coordinates: Sequence[str]) -> int:

@@ -131,7 +131,7 @@ class Model:
         any argument is a tensor, as a tensor that carries the gradients of the parameters.
     parameters : dict
         Numbers and lists of numbers by name, from the config.
-    infer_uses, intersect_uses, covariance_uses, chi2_uses : tuple of str
+    infer_uses, intersect_uses, covariance_uses, fitted_uses, chi2_uses : tuple of str
         Parameters that each function takes by keyword. `resolution` is that of the detector, with one number per layer.
     layers : tuple of int
         The layer of each coordinate, from 0.
@@ -145,10 +145,19 @@ class Model:
         `deviate(kicks, **parameters)`, simulated deviations of the hits (muon, coordinate) with this covariance, from
         standard normal kicks (muon, coordinate). It takes the parameters of `covariance`, and shares no code with it;
         without it, simulated deviations are drawn from the covariance.
+    momentum : int, optional
+        The column of `generate` with the momentum of each muon, GeV/c, if `covariance` and `deviate` depend on it: the
+        parameter `theta0` then belongs to the momentum `theta0_momentum`, and may be given as one number per muon.
     cost : float
         Cost of quoting a muon, relative to that of a nearly everywhere smooth model; sets the size of jobs.
+    fitted : callable, optional
+        `fitted(hits, **parameters)`, the position (muon, coordinate) that the fit predicts on each layer, for
+        residuals; NaN where it predicts none. That of a built-in model is linear in the hits, without a constant.
     chi2 : callable, optional
-        `chi2(hits, **parameters)`, χ² and its degrees of freedom (muon, 2).
+        `chi2(hits, **parameters)`, χ² and its degrees of freedom (muon, 2), of a user's model whose χ² does not follow
+        from `fitted` and the covariance of the hits.
+    heights : tuple of float
+        Height of each coordinate's layer, m; empty if unknown.
     squared : tuple of str
         Observables that are exactly the length of the quantities of their folds, and whose squares without bias are
         quoted too.
@@ -167,10 +176,19 @@ class Model:
     covariance: Callable[..., Float[Tensor, "*muon coordinate coordinate"]] | None = None
     covariance_uses: tuple[str, ...] = ()
     deviate: Callable[..., Float[Any, "muon coordinate"]] | None = None
+    momentum: int | None = None
+    fitted: Callable[..., Float[Tensor, "muon coordinate"]] | None = None
+    fitted_uses: tuple[str, ...] = ()
     chi2: Callable[..., Float[Tensor, "muon 2"]] | None = None
     chi2_uses: tuple[str, ...] = ()
+    heights: tuple[float, ...] = ()
     cost: float = 1.0
     squared: tuple[str, ...] = ()
+
+
+def has_fit(model: Model) -> bool:
+    """Whether a model says how well its muons agree with the hits."""
+    return model.fitted is not None or model.chi2 is not None
 
 
 def load_model(section: NamedSection, sha256: str | None = None) -> Model:

@@ -177,24 +177,21 @@ def _weighted(factors: Float[Tensor, "layer _"], hits: Sequence[Tensor]) -> Floa
     return total(factor * x for factor, x in zip(factors.unbind(0), hits, strict=True))
 
 
-def chi2_of(
-    view: View, z: Float[Tensor, " layer"], resolution: Float[Tensor, " layer"]
-) -> tuple[Float[Tensor, " muon"], Float[Tensor, " muon"], Bool[Tensor, " #muon"] | None]:
-    """χ² = Σ w (x − line)² over the available hits, their number minus 2, and whether each muon has a line."""
-    at = z.detach()[0]
-    line = fit(view, z, resolution, at)
-    residuals = (x - line.position - line.slope * (height - at) for x, height in zip(view.hits, z, strict=True))
-    chi2 = total(w * r.square() for w, r in zip(_weights(view, resolution).unbind(0), residuals, strict=True))
-    hits = chi2.new_full(chi2.shape, len(view.hits)) if view.seen is None else view.seen.sum(dim=0).to(chi2)
-    return chi2, hits - 2, line.known
-
-
-def chi2_of_all(
+def fitted_of_all(
     parts: Iterable[tuple[View, Float[Tensor, " layer"], Float[Tensor, " layer"]]],
-) -> Float[Tensor, "muon 2"]:
-    """χ² and degrees of freedom summed over views with their z and resolutions; NaN unless all lines exist."""
-    chi2, ndf, known = zip(*(chi2_of(*part) for part in parts), strict=True)
-    return observables([total(chi2), total(ndf)], [both(*known)] * 2)
+) -> Float[Tensor, "muon coordinate"]:
+    """The position of the line on each layer, view by view with their z and resolutions; NaN where there is no line.
+
+    It is linear in the hits that exist, without a constant.
+    """
+    values: list[Tensor] = []
+    known: list[Bool[Tensor, " #muon"] | None] = []
+    for view, z, resolution in parts:
+        at = z.detach()[0]
+        line = fit(view, z, resolution, at)
+        values += [line.position + line.slope * (height - at) for height in z]
+        known += [line.known] * len(z)
+    return observables(values, known)
 
 
 def both(*known: Bool[Tensor, " #muon"] | None) -> Bool[Tensor, " #muon"] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,9 @@ from jaxtyping import Float
 
 from ..uncertainty.arrays import Tensor
 from .line_fit import as_one_type, side_by_side
+
+LayerAngle = float | Float[Any, ""] | Float[Any, " muon"]
+"""θ0 of one layer, rad: one for all muons, or one for each."""
 
 MUON_MASS = 0.1056583755
 """Mass of the muon, GeV/c² (PDG 2024)."""
@@ -29,7 +33,7 @@ def highland(
     Parameters
     ----------
     momentum : float or array (muon,)
-        p, GeV/c; energy loss is neglected.
+        p, GeV/c; with energy loss, the effective one of `energy_loss.slow_down`.
     path : float or array (muon,)
         Path length x in the material, m.
     radiation_length : float
@@ -58,21 +62,62 @@ def highland(
 
 
 def angle_and_displacement(
-    deviates: Float[np.ndarray, "muon 2"], theta0: Float[np.ndarray, " muon"], path: Float[np.ndarray, " muon"]
+    deviates: Float[np.ndarray, "muon 2"],
+    theta0: Float[np.ndarray, " muon"],
+    arm: Float[np.ndarray, " muon"],
+    arm_sd: Float[np.ndarray, " muon"],
 ) -> tuple[Float[np.ndarray, " muon"], Float[np.ndarray, " muon"]]:
     """Angle (rad) and displacement (m) in one view behind a material, from two standard normal deviates z1, z2.
 
-    angle = z2 θ0 and displacement = z1 x θ0/√12 + z2 x θ0/2. Their standard deviations are θ0 and x θ0/√3, with
-    correlation ρ = √3/2, as for scattering that is uniform along the path x.
+    angle = z2 θ0 and displacement = (z2 l + z1 s) θ0, where l and s are mean and standard deviation of the distance
+    from a scattering to the end of the path. For scattering that is uniform along a path x they are x/2 and x/√12; the
+    standard deviation of the displacement is then x θ0/√3, and its correlation with the angle √3/2.
 
-    Source: PDG 2024, section 34.3.
+    Source: PDG 2024, section 34.3; the moments of E. Fermi and L. Eyges, Phys. Rev. 74 (1948) 1534.
     """
     first, second = deviates.T
     angle = second * theta0
-    return angle, first * path * theta0 / 12**0.5 + path * angle / 2
+    return angle, first * arm_sd * theta0 + arm * angle
 
 
-def layer_covariance(z: Float[Tensor, " layer"], theta0: float | Float[Tensor, ""]) -> Float[Tensor, "layer layer"]:
+def of_momentum(theta0_momentum: float | None) -> Mapping[str, float]:
+    """The parameter of a model whose θ0 of the layers belongs to a momentum, GeV/c."""
+    return {} if theta0_momentum is None else {"theta0_momentum": theta0_momentum}
+
+
+def at_momenta(parameters: Mapping[str, Any], momentum: Float[Any, " muon"] | None) -> Mapping[str, Any]:
+    """The parameters of a model with θ0 of each muon in its layers, θ0 (βcp at `theta0_momentum`)/(βcp).
+
+    A muon whose momentum is unknown, which is NaN, keeps the stated θ0; without momenta, all do.
+
+    Parameters
+    ----------
+    parameters : mapping
+        With `theta0` (rad) and `theta0_momentum` (GeV/c), as arrays or tensors.
+    momentum : array or tensor (muon,), optional
+        p, GeV/c.
+
+    Source: the dependence of Highland's θ0 on the momentum, PDG 2024, section 34.3, without that of its logarithm.
+    """
+    if momentum is None:
+        return parameters
+    known = momentum == momentum
+    # Without NaN, whose derivatives would be NaN too.
+    ratio = _beta_p(parameters["theta0_momentum"]) / _beta_p(_where(known, momentum, 1.0))
+    return {**parameters, "theta0": parameters["theta0"] * _where(known, ratio, 1.0)}
+
+
+def _where(condition: Any, values: Any, other: float) -> Any:
+    """The values, and another number elsewhere, of arrays or tensors."""
+    return np.where(condition, values, other) if isinstance(values, np.ndarray) else values.where(condition, other)
+
+
+def _beta_p(momentum: Any) -> Any:
+    """βp, GeV/c, of floats, arrays or tensors."""
+    return momentum**2 / (momentum**2 + MUON_MASS**2) ** 0.5
+
+
+def layer_covariance(z: Float[Tensor, " layer"], theta0: LayerAngle) -> Float[Tensor, "*muon layer layer"]:
     """Covariance of the hits, about the line above all layers, due to scattering in the layers.
 
     C_ij = θ0² Σ_k (z_k − z_i) (z_k − z_j), summed over the layers k above both i and j. The muon comes from above, and
@@ -83,22 +128,33 @@ def layer_covariance(z: Float[Tensor, " layer"], theta0: float | Float[Tensor, "
     z : tensor (layer,)
         Height of each layer, m.
     theta0 : float or tensor
-        θ0 of one layer, rad: an angle in one view, of a muon near the vertical.
+        θ0 of one layer, rad: an angle in one view, of a muon near the vertical; one for all muons, or (muon,).
 
     Returns
     -------
-    tensor (layer, layer)
+    tensor (layer, layer) or (muon, layer, layer)
         C, m².
 
     Source: the linear model of multiple scattering, e.g. R. Frühwirth, Nucl. Instrum. Meth. A 262 (1987) 444.
 
     """
     arms = (z[None, :] - z[:, None]).clamp(min=0)
-    return (arms[:, None, :] * arms[None, :, :]).sum(dim=2) * theta0**2
+    of_one = (arms[:, None, :] * arms[None, :, :]).sum(dim=2)
+    return of_one * (theta0 if isinstance(theta0, float) else theta0[..., None, None]) ** 2
+
+
+def in_two_views(of_one: Float[Tensor, "*muon layer layer"]) -> Float[Tensor, "*muon coordinate coordinate"]:
+    """The covariance of independent views x and y with the same covariance."""
+    import torch
+
+    none = torch.zeros_like(of_one)
+    return torch.cat([torch.cat([of_one, none], dim=-1), torch.cat([none, of_one], dim=-1)], dim=-2)
 
 
 def stepped_through(
-    kicks: Float[Any, "muon layer"], z: Float[Any, " layer"], theta0: float | Float[Any, ""]
+    kicks: Float[Any, "muon layer"],
+    z: Float[Any, " layer"],
+    theta0: LayerAngle,
 ) -> Float[Any, "muon layer"]:
     """Deviations of the hits in one view from the line above all layers, of muons that the layers scatter.
 
@@ -112,7 +168,7 @@ def stepped_through(
     z : array or tensor (layer,)
         Height of each layer, m, in any order.
     theta0 : float, array or tensor
-        θ0 of one layer, rad.
+        θ0 of one layer, rad; one for all muons, or (muon,).
 
     Returns
     -------

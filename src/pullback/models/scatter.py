@@ -11,24 +11,34 @@ from jaxtyping import Float
 from ..errors import ConfigError
 from ..uncertainty import elementwise
 from ..uncertainty.arrays import Tensor
-from . import NO_FOLD, Model, Quantity, cosmic_rays, line_fit
-from .base import uniform, with_folds
-from .cosmic_rays import CosmicSource
+from . import NO_FOLD, Model, Quantity, energy_loss, line_fit, muon_source
+from .base import with_folds
+from .energy_loss import LossSection
 from .line_fit import LayerHeights, LayerNumbers, View
-from .multiple_scattering import angle_and_displacement, highland, layer_covariance, stepped_through
+from .multiple_scattering import (
+    LayerAngle,
+    angle_and_displacement,
+    highland,
+    in_two_views,
+    layer_covariance,
+    of_momentum,
+    stepped_through,
+)
+from .muon_source import MuonSource
 
 
 @runtime_checkable
 class ScatterSection(Protocol):
-    """The config's `model` section of two tracks: heights of the layers, m, and their scattering angle, rad."""
+    """The config's section of two tracks: heights of the layers, m; their scattering angle, rad, at a momentum."""
 
     z_upper: Sequence[float]
     z_lower: Sequence[float]
     theta0: float
+    theta0_momentum: float | None
 
 
-class VolumeSection(Protocol):
-    """The config's section `source.volume`: height of its centre, thickness and radiation length, m."""
+class VolumeSection(LossSection, Protocol):
+    """The config's section `source.volume`: height of its centre, thickness and radiation length, m; energy loss."""
 
     z: float
     thickness: float
@@ -36,7 +46,7 @@ class VolumeSection(Protocol):
 
 
 @runtime_checkable
-class VolumeSource(CosmicSource, Protocol):
+class VolumeSource(MuonSource, Protocol):
     """What the model reads from the config's `source` section."""
 
     volume: VolumeSection
@@ -208,12 +218,12 @@ def infer_scatter(
     return line_fit.observables(values, [above, under, in_x, in_y, every, meeting, meeting, meeting])
 
 
-def chi2(
+def fitted(
     hits: Float[Tensor, "muon coordinate"], z_upper: LayerNumbers, z_lower: LayerNumbers, resolution: LayerNumbers
-) -> Float[Tensor, "muon 2"]:
-    """χ² and degrees of freedom as in `track.chi2`, summed over both trackers and views; NaN unless all lines exist."""
+) -> Float[Tensor, "muon coordinate"]:
+    """Position of the four fitted lines on each layer, m, in the order of the hits; NaN where a line is missing."""
     found, heights, resolutions = _prepared(hits, z_upper, z_lower, resolution)
-    return line_fit.chi2_of_all(zip(found, 2 * heights, 2 * resolutions, strict=True))
+    return line_fit.fitted_of_all(zip(found, 2 * heights, 2 * resolutions, strict=True))
 
 
 def _prepared(
@@ -231,8 +241,8 @@ def covariance(
     hits: Float[Tensor, "muon coordinate"],
     z_upper: LayerNumbers,
     z_lower: LayerNumbers,
-    theta0: float | Float[Tensor, ""],
-) -> Float[Tensor, "coordinate coordinate"]:
+    theta0: LayerAngle,
+) -> Float[Tensor, "*muons coordinate coordinate"]:
     """Covariance of the hits due to scattering in the layers: `layer_covariance` in each view.
 
     It includes the layers of both trackers, since a layer above the volume also deflects the line below. Its effects on
@@ -243,11 +253,14 @@ def covariance(
 
     heights = [line_fit.as_layers(z_upper, hits, "z_upper"), line_fit.as_layers(z_lower, hits, "z_lower")]
     of_one_view = layer_covariance(torch.cat(heights), theta0)
-    return torch.block_diag(of_one_view, of_one_view)
+    return in_two_views(of_one_view)
 
 
 def deviate(
-    kicks: Float[Any, "muon coordinate"], z_upper: LayerHeights, z_lower: LayerHeights, theta0: float | Float[Any, ""]
+    kicks: Float[Any, "muon coordinate"],
+    z_upper: LayerHeights,
+    z_lower: LayerHeights,
+    theta0: LayerAngle,
 ) -> Float[Any, "muon coordinate"]:
     """Simulated deviations of the hits by scattering in the layers of both trackers: `stepped_through` each view."""
     kicks, *heights = line_fit.as_one_type(kicks, z_upper, z_lower)
@@ -257,34 +270,36 @@ def deviate(
     )
 
 
-def generate(rng: np.random.Generator, muons: int, source: VolumeSource) -> Float[np.ndarray, "muon 10"]:
-    """True lines above and below the volume, of cosmic muons scattered in the volume.
+def generate(rng: np.random.Generator, muons: int, source: VolumeSource) -> Float[np.ndarray, "muon 11"]:
+    """True lines above and below the volume, of muons scattered in the volume.
 
-    x and y ~ U(x_min, x_max) where a muon enters the volume, at its top. On its path of thickness/cos θ_in, it is
-    scattered by `angle_and_displacement`, with θ0 from `highland` for the whole path, independently in two
+    `muon_source.draw_muons` gives the muons that enter the volume, at its top. On its path of thickness/cos θ_in, each
+    is scattered by `angle_and_displacement`, with θ0 from `highland` for the whole path, independently in two
     perpendicular planes through its line. The angles rotate it about an axis perpendicular to its line, so that θ_msc²
     is the sum of their squares. The displacements shift it perpendicular to its line where the line leaves the volume.
 
-    Approximations: θ0 is small; energy loss is neglected; the path is that of the unscattered line; the volume extends
-    to infinity in x and y. A muon deflected by 90° or more, or upwards, has no line below, which is NaN.
+    With `energy_loss: bethe`, `energy_loss.slow_down` gives the effective momentum and where on the path muons scatter.
+
+    Approximations: θ0 is small; the path is that of the unscattered line; the volume extends to infinity in x and y. A
+    muon that stops, or is deflected by 90° or more, or upwards, has no line below, which is NaN.
 
     Returns
     -------
-    array (muon, 10)
+    array (muon, 11)
         x, y, dx/dz and dy/dz of the line above, at the volume's top, and of the line below, at its bottom, then the
-        heights of top and bottom; m and 1.
+        heights of top and bottom; m and 1; and the momentum above, GeV/c.
 
     """
     volume = source.volume
     top, bottom = volume.z + volume.thickness / 2, volume.z - volume.thickness / 2
-    deviates, normal = rng.random((muons, 5)), rng.standard_normal((muons, 4))
-    start = uniform(source, deviates[:, :2])
-    p = cosmic_rays.slopes(deviates[:, 2:4], source.cosmic.zenith_max)
+    start, p, momentum = muon_source.draw_muons(rng, muons, source)
+    normal = rng.standard_normal((muons, 4))
     px, py = p.T
     slant = np.sqrt(1 + px**2 + py**2)  # 1/cos θ
     path = volume.thickness * slant
-    theta0 = highland(cosmic_rays.momenta(deviates[:, 4], source.cosmic), path, volume.radiation_length)
-    (a, shift_a), (b, shift_b) = (angle_and_displacement(normal[:, i : i + 2], theta0, path) for i in (0, 2))
+    _, effective, *arms = energy_loss.behind(momentum, path, volume)
+    theta0 = highland(effective, path, volume.radiation_length)
+    (a, shift_a), (b, shift_b) = (angle_and_displacement(normal[:, i : i + 2], theta0, *arms) for i in (0, 2))
     # Two directions perpendicular to the line and to each other, the first in the plane of x and z.
     width = np.sqrt(1 + px**2)
     first = np.stack([1 / width, np.zeros(muons), -px / width], axis=1)
@@ -299,11 +314,11 @@ def generate(rng: np.random.Generator, muons: int, source: VolumeSource) -> Floa
     shift = -shift_a[:, None] * first - shift_b[:, None] * second
     end = start - volume.thickness * p + shift[:, :2] - q * shift[:, 2:]
     ends = np.broadcast_to([top, bottom], (muons, 2))
-    return np.concatenate([start, p, end, q, ends], axis=1)
+    return np.concatenate([start, p, end, q, ends, momentum[:, None]], axis=1)
 
 
 def intersect_layers(
-    generated: Float[Any, "muon 10"], z_upper: LayerHeights, z_lower: LayerHeights
+    generated: Float[Any, "muon 11"], z_upper: LayerHeights, z_lower: LayerHeights
 ) -> Float[Any, "muon coordinate"]:
     """The true hits (muon, coordinate) of lines from `generate`, on layers at the heights z_upper and z_lower.
 
@@ -340,6 +355,7 @@ def model(section: ScatterSection) -> Model:
             f"{max(z_lower):g} m"
         )
     layers = len(z_upper) + len(z_lower)
+    by_momentum = section.theta0_momentum is not None
     return Model(
         coordinates=line_fit.coordinates("x", layers) + line_fit.coordinates("y", layers),
         observables=OBSERVABLES,
@@ -347,15 +363,17 @@ def model(section: ScatterSection) -> Model:
         generate=generate,
         intersect_layers=intersect_layers,
         layers=2 * tuple(range(layers)),
-        parameters={"z_upper": z_upper, "z_lower": z_lower, "theta0": theta0},
+        parameters={"z_upper": z_upper, "z_lower": z_lower, "theta0": theta0, **of_momentum(section.theta0_momentum)},
+        momentum=-1 if by_momentum else None,
         infer_uses=("z_upper", "z_lower", "resolution"),
         intersect_uses=("z_upper", "z_lower"),
         missing=True,
         covariance=covariance if theta0 > 0 else None,
         covariance_uses=("z_upper", "z_lower", "theta0") if theta0 > 0 else (),
         deviate=deviate,
-        chi2=chi2,
-        chi2_uses=("z_upper", "z_lower", "resolution"),
+        fitted=fitted,
+        heights=2 * (z_upper + z_lower),
+        fitted_uses=("z_upper", "z_lower", "resolution"),
         squared=("theta_msc",),
         cost=800.0,  # points of closest approach at small angles need thousands of quadrature points
     )

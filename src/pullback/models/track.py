@@ -10,19 +10,20 @@ from jaxtyping import Float
 
 from ..uncertainty import elementwise
 from ..uncertainty.arrays import Tensor
-from . import NO_FOLD, Model, Quantity, cosmic_rays, line_fit
-from .base import uniform, with_folds
-from .cosmic_rays import CosmicSource
+from . import NO_FOLD, Model, Quantity, line_fit, muon_source
+from .base import with_folds
 from .line_fit import LayerHeights, LayerNumbers
-from .multiple_scattering import layer_covariance, stepped_through
+from .multiple_scattering import LayerAngle, layer_covariance, of_momentum, stepped_through
+from .muon_source import MuonSource
 
 
 @runtime_checkable
 class TrackSection(Protocol):
-    """The config's `model` section of a track: heights of the layers, m, and their scattering angle, rad."""
+    """The config's `model` section of a track: heights of the layers, m; their scattering angle, rad, at a momentum."""
 
     z: Sequence[float]
     theta0: float
+    theta0_momentum: float | None
 
 
 OBSERVABLES = (
@@ -83,47 +84,41 @@ def infer_track(
     return line_fit.observables([line.slope, theta, line.position], [line.known] * 3)
 
 
-def chi2(hits: Float[Tensor, "muon layer"], z: LayerNumbers, resolution: LayerNumbers) -> Float[Tensor, "muon 2"]:
-    """χ² = Σ w (x − line)² and its degrees of freedom, hits − 2, with the arguments of `infer_track`.
-
-    It follows the χ² distribution if the noise is Gaussian and the layers do not scatter.
-    """
+def fitted(hits: Float[Tensor, "muon layer"], z: LayerNumbers, resolution: LayerNumbers) -> Float[Tensor, "muon layer"]:
+    """Position of the fitted line on each layer, m, with the arguments of `infer_track`; NaN without a line."""
     (view,), heights, resolutions = line_fit.prepare(hits, z, resolution, in_views=1)
-    return line_fit.chi2_of_all([(view, heights, resolutions)])
+    return line_fit.fitted_of_all([(view, heights, resolutions)])
 
 
 def covariance(
-    hits: Float[Tensor, "muon layer"], z: LayerNumbers, theta0: float | Float[Tensor, ""]
-) -> Float[Tensor, "layer layer"]:
-    """Covariance of the hits due to scattering in the layers: `layer_covariance`, equal for all muons."""
+    hits: Float[Tensor, "muon layer"], z: LayerNumbers, theta0: LayerAngle
+) -> Float[Tensor, "*muons layer layer"]:
+    """Covariance of the hits due to scattering in the layers: `layer_covariance`, equal for all muons with one θ0."""
     return layer_covariance(line_fit.as_layers(z, hits, "z"), theta0)
 
 
-def deviate(
-    kicks: Float[Any, "muon layer"], z: LayerHeights, theta0: float | Float[Any, ""]
-) -> Float[Any, "muon layer"]:
+def deviate(kicks: Float[Any, "muon layer"], z: LayerHeights, theta0: LayerAngle) -> Float[Any, "muon layer"]:
     """Simulated deviations of the hits by scattering in the layers, layer by layer: `stepped_through`."""
     return stepped_through(kicks, z, theta0)
 
 
-def generate(rng: np.random.Generator, muons: int, source: CosmicSource) -> Float[np.ndarray, "muon 2"]:
-    """True lines of cosmic muons of any azimuth: x ~ U(x_min, x_max) at z = 0, m, and slope dx/dz."""
-    deviates = rng.random((muons, 3))
-    return np.stack(
-        [uniform(source, deviates[:, 0]), cosmic_rays.slopes(deviates[:, 1:], source.cosmic.zenith_max)[:, 0]], axis=1
-    )
+def generate(rng: np.random.Generator, muons: int, source: MuonSource) -> Float[np.ndarray, "muon 3"]:
+    """True lines in view x, of `muon_source.draw_muons`: position x at z = 0, m, slope dx/dz, and momentum, GeV/c."""
+    drawn = muon_source.draw_muons(rng, muons, source)
+    return np.stack([drawn.position[:, 0], drawn.slopes[:, 0], drawn.momentum], axis=1)
 
 
 def intersect_layers(generated: Float[Any, "muon _"], z: LayerHeights) -> Float[Any, "muon coordinate"]:
     """The true hits (muon, layer) of lines from `generate`, on layers at the heights z."""
     lines, heights = line_fit.as_one_type(generated, z)
-    return lines[:, :1] + lines[:, 1:] * heights
+    return lines[:, :1] + lines[:, 1:2] * heights
 
 
 def model(section: TrackSection) -> Model:
     """The model with the parameters of a config's section."""
     z, theta0 = tuple(section.z), section.theta0
     line_fit.check_heights("z", z)
+    by_momentum = section.theta0_momentum is not None
     return Model(
         coordinates=line_fit.coordinates("x", len(z)),
         observables=OBSERVABLES,
@@ -131,13 +126,15 @@ def model(section: TrackSection) -> Model:
         generate=generate,
         intersect_layers=intersect_layers,
         layers=tuple(range(len(z))),
-        parameters={"z": z, "theta0": theta0},
+        parameters={"z": z, "theta0": theta0, **of_momentum(section.theta0_momentum)},
+        momentum=-1 if by_momentum else None,
         infer_uses=("z", "resolution"),
         intersect_uses=("z",),
         missing=True,
         covariance=covariance if theta0 > 0 else None,
         covariance_uses=("z", "theta0") if theta0 > 0 else (),
         deviate=deviate,
-        chi2=chi2,
-        chi2_uses=("z", "resolution"),
+        fitted=fitted,
+        heights=z,
+        fitted_uses=("z", "resolution"),
     )

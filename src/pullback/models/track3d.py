@@ -10,11 +10,11 @@ from jaxtyping import Float
 
 from ..uncertainty import elementwise
 from ..uncertainty.arrays import Tensor
-from . import NO_FOLD, Model, Quantity, cosmic_rays, line_fit
-from .base import uniform, with_folds
-from .cosmic_rays import CosmicSource
+from . import NO_FOLD, Model, Quantity, line_fit, muon_source
+from .base import with_folds
 from .line_fit import LayerHeights, LayerNumbers
-from .multiple_scattering import layer_covariance, stepped_through
+from .multiple_scattering import LayerAngle, in_two_views, layer_covariance, of_momentum, stepped_through
+from .muon_source import MuonSource
 from .track import TrackSection
 
 SLOPES = ("tx", "ty")
@@ -83,48 +83,45 @@ def infer_track3d(
     )
 
 
-def chi2(hits: Float[Tensor, "muon coordinate"], z: LayerNumbers, resolution: LayerNumbers) -> Float[Tensor, "muon 2"]:
-    """χ² and degrees of freedom as in `track.chi2`, summed over both views; NaN if either line is missing."""
+def fitted(
+    hits: Float[Tensor, "muon coordinate"], z: LayerNumbers, resolution: LayerNumbers
+) -> Float[Tensor, "muon coordinate"]:
+    """Position of the fitted lines on each layer, m, in the order of the hits; NaN in a view without a line."""
     found, heights, resolutions = line_fit.prepare(hits, z, resolution, in_views=2)
-    return line_fit.chi2_of_all((view, heights, resolutions) for view in found)
+    return line_fit.fitted_of_all((view, heights, resolutions) for view in found)
 
 
 def covariance(
-    hits: Float[Tensor, "muon coordinate"], z: LayerNumbers, theta0: float | Float[Tensor, ""]
-) -> Float[Tensor, "coordinate coordinate"]:
+    hits: Float[Tensor, "muon coordinate"], z: LayerNumbers, theta0: LayerAngle
+) -> Float[Tensor, "*muons coordinate coordinate"]:
     """Covariance of the hits due to scattering in the layers: `layer_covariance` in each view."""
-    import torch
-
     of_one_view = layer_covariance(line_fit.as_layers(z, hits, "z"), theta0)
-    return torch.block_diag(of_one_view, of_one_view)
+    return in_two_views(of_one_view)
 
 
-def deviate(
-    kicks: Float[Any, "muon coordinate"], z: LayerHeights, theta0: float | Float[Any, ""]
-) -> Float[Any, "muon coordinate"]:
+def deviate(kicks: Float[Any, "muon coordinate"], z: LayerHeights, theta0: LayerAngle) -> Float[Any, "muon coordinate"]:
     """Simulated deviations of the hits by scattering in the layers, in each view: `stepped_through`."""
     layers = len(z)
     return line_fit.side_by_side([stepped_through(part, z, theta0) for part in (kicks[:, :layers], kicks[:, layers:])])
 
 
-def generate(rng: np.random.Generator, muons: int, source: CosmicSource) -> Float[np.ndarray, "muon 4"]:
-    """True lines of cosmic muons: x and y ~ U(x_min, x_max) at z = 0, m, and slopes dx/dz and dy/dz."""
-    deviates = rng.random((muons, 4))
-    return np.concatenate(
-        [uniform(source, deviates[:, :2]), cosmic_rays.slopes(deviates[:, 2:], source.cosmic.zenith_max)], axis=1
-    )
+def generate(rng: np.random.Generator, muons: int, source: MuonSource) -> Float[np.ndarray, "muon 5"]:
+    """True lines of `muon_source.draw_muons`: x and y at z = 0, m, slopes dx/dz and dy/dz, and momentum, GeV/c."""
+    drawn = muon_source.draw_muons(rng, muons, source)
+    return np.concatenate([drawn.position, drawn.slopes, drawn.momentum[:, None]], axis=1)
 
 
 def intersect_layers(generated: Float[Any, "muon _"], z: LayerHeights) -> Float[Any, "muon coordinate"]:
     """The true hits (muon, coordinate) of lines from `generate`, on layers at the heights z."""
     lines, heights = line_fit.as_one_type(generated, z)
-    return line_fit.side_by_side([lines[:, :1] + lines[:, 2:3] * heights, lines[:, 1:2] + lines[:, 3:] * heights])
+    return line_fit.side_by_side([lines[:, :1] + lines[:, 2:3] * heights, lines[:, 1:2] + lines[:, 3:4] * heights])
 
 
 def model(section: TrackSection) -> Model:
     """The model with the parameters of a config's section."""
     z, theta0 = tuple(section.z), section.theta0
     line_fit.check_heights("z", z)
+    by_momentum = section.theta0_momentum is not None
     return Model(
         coordinates=line_fit.coordinates("x", len(z)) + line_fit.coordinates("y", len(z)),
         observables=OBSERVABLES,
@@ -132,13 +129,15 @@ def model(section: TrackSection) -> Model:
         generate=generate,
         intersect_layers=intersect_layers,
         layers=2 * tuple(range(len(z))),
-        parameters={"z": z, "theta0": theta0},
+        parameters={"z": z, "theta0": theta0, **of_momentum(section.theta0_momentum)},
+        momentum=-1 if by_momentum else None,
         infer_uses=("z", "resolution"),
         intersect_uses=("z",),
         missing=True,
         covariance=covariance if theta0 > 0 else None,
         covariance_uses=("z", "theta0") if theta0 > 0 else (),
         deviate=deviate,
-        chi2=chi2,
-        chi2_uses=("z", "resolution"),
+        fitted=fitted,
+        heights=2 * z,
+        fitted_uses=("z", "resolution"),
     )

@@ -48,6 +48,8 @@ class UserSection(Protocol):
     function: str
     draw: str | None
     covariance: str | None
+    fitted: str | None
+    chi2: str | None
     coordinates: Sequence[UserCoordinate]
     observables: Sequence[UserObservable]
     parameters: Mapping[str, float | Sequence[float]]
@@ -72,8 +74,11 @@ def model(section: UserSection, sha256: str | None = None) -> Model:
 
     infer = call("function", section.function, "hits")
     draw = call("draw", section.draw, "rng", "muons") if section.draw else None
-    covariance = call("covariance", section.covariance, "hits") if section.covariance else None
-    taken = {name for function in (infer, draw, covariance) if function for name in function.takes}
+    covariance, fitted, chi2 = (
+        call(key, name, "hits") if name else None
+        for key, name in (("covariance", section.covariance), ("fitted", section.fitted), ("chi2", section.chi2))
+    )
+    taken = {name for function in (infer, draw, covariance, fitted, chi2) if function for name in function.takes}
     for name in parameters:
         if name not in taken:  # it would have no effect
             infer.refuse(f"takes no parameter {name!r}, which model.parameters has; it takes {infer.signature}")
@@ -95,6 +100,10 @@ def model(section: UserSection, sha256: str | None = None) -> Model:
         missing=section.missing,
         covariance=covariance,
         covariance_uses=covariance.takes if covariance else (),
+        fitted=fitted,
+        fitted_uses=fitted.takes if fitted else (),
+        chi2=chi2,
+        chi2_uses=chi2.takes if chi2 else (),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -9,9 +10,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..statistics.angles import wrap
 from ..uncertainty.covariance import check_covariance
-from ..uncertainty.jacobians import agree_to_rounding, value_and_jacobian
-from . import Model
+from ..uncertainty.folds import moved
+from ..uncertainty.jacobians import agree_to_rounding, differentiate, value_and_jacobian
+from . import Model, Quantity
 from .user import MUONS_CHECKED
 from .user_file import Call, type_and_shape
 
@@ -24,16 +27,20 @@ STEP = 6e-6
 SLOPE_TOLERANCE = 0.01
 """Largest relative difference between a derivative and a difference quotient: well above rounding errors."""
 
+FOLD_TOLERANCE, BRINGING_STEPS = 1e-6, 12
+"""Largest difference of folded observables, relative to the largest; and Newton's steps to where they are compared."""
+
 
 def check_model(model: Model, hits: Float[Any, "muon coordinate"], parameters: Mapping[str, Any] | None = None) -> None:
     """Check the functions of a user's model on a few muons.
 
     `infer` must return float64 (muon, observable), the same at every call and for every number of muons, and must not
     change the hits. Its derivatives with respect to the hits and to every parameter must agree with difference
-    quotients [1]_: a part that is lost by `.detach()` or numpy would be missing in σ. They may disagree at a kink, so
-    a derivative is refused only where it is wrong for most of the muons. With `missing`, a muon whose observable is
-    finite without one of its hits must have finite derivatives. A built-in model is not checked. `parameters` replace
-    those of the model by name, and hold the `resolution` if a function takes it.
+    quotients [1]_: a part that is lost by `.detach()` or numpy would be missing in σ. They may disagree at a kink, so a
+    derivative is refused only where it is wrong for most of the muons. With `missing`, a muon whose observable is
+    finite without one of its hits must have finite derivatives. An observable with `folds` must increase with the size
+    of the observables that it names, and depend on nothing else, or be their azimuth. A built-in model is not checked.
+    `parameters` replace those of the model by name, and hold the `resolution` if a function takes it.
 
     Raises
     ------
@@ -57,14 +64,12 @@ def check_model(model: Model, hits: Float[Any, "muon coordinate"], parameters: M
         _, jac, _ = value_and_jacobian(infer, hits)
     except RuntimeError as error:
         infer.refuse(str(error).splitlines()[0], error)
-    far = hits.abs().amax(dim=0)
-    width = (hits - hits.mean(dim=0)).abs().mean(dim=0)
-    steps = torch.maximum(STEP * _not_zero(torch.where(width > 0, width, far)), 1e-10 * far)  # well above rounding
-    _check_slopes(infer, infer, hits, jac, steps, [f"the hits {each.name}" for each in model.coordinates])
+    _check_slopes(infer, infer, hits, jac, _steps(hits), _of_hits(model))
     # The NaN of one muon would spread to the gradients of a parameter.
     _check_parameters(infer, hits[torch.isfinite(value).all(dim=1)])
     if model.missing:
         _check_missing(model, infer, hits)
+    _check_folds(model, infer, hits)
     check_covariance_function(model, hits, given)
 
 
@@ -93,6 +98,56 @@ def check_covariance_function(
     except ValueError as error:
         covariance.refuse(f"returns what is not a covariance: {error}", error)
     _check_parameters(covariance, hits)
+
+
+def check_fit_functions(
+    model: Model, hits: Float[Any, "muon coordinate"], parameters: Mapping[str, Any] | None = None
+) -> None:
+    """Check `fitted` and `chi2` of a user's model as `check_model` does.
+
+    The derivatives of `fitted` with respect to the hits must be right, since the covariance of residuals follows from
+    them. χ² and degrees of freedom must not be negative,
+    nor the latter more than the hits.
+
+    Raises
+    ------
+    ModelError
+        In one line: file, line, function, reason and what to do.
+
+    """
+    if not len(hits := _few(model, hits)):
+        return
+    given = _given(model, parameters)
+    if isinstance(model.fitted, Call):
+        names = [f"the fitted {each.name}" for each in model.coordinates]
+        fitted = _Checked(model.fitted, given, names, lambda muons: {"(muon, coordinate)": (muons, len(names))})
+        _check_result(fitted, hits, "a fitted position")
+        try:
+            _, jac, _ = value_and_jacobian(fitted, hits)
+        except RuntimeError as error:
+            fitted.refuse(str(error).splitlines()[0], error)
+        _check_slopes(fitted, fitted, hits, jac, _steps(hits), _of_hits(model))
+    if isinstance(model.chi2, Call):
+        chi2 = _Checked(model.chi2, given, ["χ²", "degrees of freedom"], lambda muons: {"(muon, 2)": (muons, 2)})
+        found = _check_result(chi2, hits, "χ²")
+        if (found < 0).any() or (found[:, 1] > hits.shape[1]).any():
+            chi2.refuse("returns a negative χ², or degrees of freedom that are negative or more than the hits")
+
+
+def _of_hits(model: Model) -> list[str]:
+    """The hits as arguments of derivatives, in words."""
+    return [f"the hits {each.name}" for each in model.coordinates]
+
+
+def _steps(hits: Float[Tensor, "muon coordinate"]) -> Float[Tensor, " coordinate"]:
+    """Steps of difference quotients by the hits."""
+    far, width = hits.abs().amax(dim=0), _width(hits)
+    return torch.maximum(STEP * _not_zero(torch.where(width > 0, width, far)), 1e-10 * far)  # well above rounding
+
+
+def _width(hits: Float[Tensor, "muon coordinate"]) -> Float[Tensor, " coordinate"]:
+    """How far the hits of the muons lie apart."""
+    return (hits - hits.mean(dim=0)).abs().mean(dim=0)
 
 
 class _Checked:
@@ -217,6 +272,71 @@ def _check_slopes(
 def _not_zero(scale: Tensor) -> Tensor:
     """The scale, or 1 where it is 0."""
     return scale + (scale == 0)
+
+
+def _check_folds(model: Model, infer: _Checked, hits: Float[Tensor, "few coordinate"]) -> None:
+    """Refuse an observable that is no increasing function of the size of what folds into it, or not its azimuth.
+
+    Other muons are moved to where their signed observables are those of each muon, turned, mirrored or enlarged, as far
+    as there are such hits.
+    """
+    variances, names = _not_zero(_width(hits).square())[None], infer.names
+    for index, observable in enumerate(model.observables):
+        if not observable.folds:
+            continue
+        columns = [names.index(name) for name in observable.folds]
+
+        def signed(at: Tensor, columns: list[int] = columns) -> Tensor:
+            return infer(at)[:, columns]
+
+        with torch.no_grad():
+            value, s = infer(hits)[:, index], signed(hits)
+            for kind, target in _turned(s):
+                at = _brought(signed, hits.roll(1, 0), variances, target)
+                found = infer(at)[:, index]
+                there = ((signed(at) - target).abs() <= FOLD_TOLERANCE * s.abs().amax(dim=0)).all(dim=1)
+                expected = value
+                if observable.period:
+                    expected = torch.atan2(target[:, 1], target[:, 0]) * observable.period / (2 * math.pi)
+                off = wrap(found - expected, observable.period)
+                allowed = FOLD_TOLERANCE * _not_zero(value.abs().max())
+                wrong = off <= allowed if kind == "enlarged" and not observable.period else off.abs() > allowed
+                if (there & (s != 0).any(dim=1) & wrong).any():
+                    infer.refuse(_not_folded(observable, kind))
+
+
+def _turned(s: Float[Tensor, "few quantity"]) -> list[tuple[str, Tensor]]:
+    """Signed observables of the same size, and of a larger one."""
+    turns = [[[-1.0]]] if s.shape[1] == 1 else [[[-1.0, 0.0], [0.0, 1.0]], [[0.6, -0.8], [0.8, 0.6]]]
+    same = [s @ s.new_tensor(turn) for turn in turns]
+    return [("turned", each) for each in (s, *same)] + [("enlarged", 1.25 * s)]
+
+
+def _brought(
+    signed: Callable[[Tensor], Tensor],
+    hits: Float[Tensor, "few coordinate"],
+    variances: Float[Tensor, "1 coordinate"],
+    target: Float[Tensor, "few quantity"],
+) -> Float[Tensor, "few coordinate"]:
+    """The hits brought to where the signed observables have target values, by Newton's method."""
+    for _ in range(BRINGING_STEPS):
+        s, jac = differentiate(signed, hits)
+        step = moved(hits, s, jac, variances, target)
+        hits = torch.where(torch.isfinite(step).all(dim=1, keepdim=True), step, hits)
+    return hits
+
+
+def _not_folded(observable: Quantity, kind: str) -> str:
+    """Why an observable does not fold as the config says."""
+    names = " and ".join(observable.folds)
+    size = f"|{names}|" if len(observable.folds) == 1 else f"√({' + '.join(f'{name}²' for name in observable.folds)})"
+    if observable.period:
+        what = f"is not the azimuth atan2({', '.join(reversed(observable.folds))}), in units of its period"
+    elif kind == "enlarged":
+        what = f"does not increase with {size}"
+    else:
+        what = f"is not a function of {size} alone"
+    return f"returns {observable.name} that {what}, but model.observables has folds of {names}: correct one of them"
 
 
 def _check_missing(model: Model, infer: _Checked, hits: Tensor) -> None:

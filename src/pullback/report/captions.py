@@ -123,6 +123,20 @@ CAPTIONS = {
         "coverage intervals of JCGM 101 (crosses) are only shown: near a fold neither is meant to hold the truth as "
         "often as that. Where all agree on another coverage, the noise is not the one that is stated.",
     ),
+    "residuals": (
+        "Residuals of the fits",
+        "Each hit minus the prediction of the fit without this hit, over its σ by propagation. First: all hits, which "
+        "should follow the unit Gaussian. Second and third: mean and width by coordinate; the bands are the "
+        "tolerances. A mean off 0 means a layer out of place, which moves the means of its neighbours too; a width "
+        "above 1 means a detector that is worse than stated. Last: p-values of χ², which should be uniform; a peak at "
+        "0 means wrong tracks, a slope a wrong resolution.",
+    ),
+    "trends": (
+        "Residuals against position and slope",
+        "Mean of residual over its σ, in twelve bins with the same number of hits, from the smallest position (or "
+        "slope) of the track to the largest. The band is the tolerance. A line that rises with the slope means that "
+        "the layer is higher than stated; one that rises with the position, a wrong scale.",
+    ),
     "budget": (
         "Uncertainty budget",
         "Share of each source in the variance, averaged over the muons. Shares add up to 1. Correlations are a source "

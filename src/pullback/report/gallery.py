@@ -6,6 +6,7 @@ import math
 from typing import NamedTuple
 
 from ..config.schema import PointConfig
+from ..models import has_fit
 from ..study.artefact_configs import SigmaConfig
 from ..study.batches import Part, short
 from ..study.blocks import block_count
@@ -51,6 +52,7 @@ def gallery(study: Study) -> list[Figure]:
         whole = len(names) == 1 or subject != WORST
         figures += [Figure("hits", "", subject)] * whole
         figures += [Figure(kind, which, subject) for kind in kinds if whole or kind in SHOWS_WHAT_IS_WRONG]
+        figures += [Figure(kind, "", subject) for kind in ("residuals", "trends") if has_fit(study.model)]
         if subject != WORST:
             figures += [Figure("budget", which, subject)] * has_budget(study)
             figures += [Figure("systematics", which, subject)] * bool(study.config.systematics)
@@ -114,7 +116,9 @@ def drawn_from(study: Study) -> list[tuple[str, str]]:
 def worst_entry(study: Study, evidence: Evidence) -> Entry:
     """The entry whose deciding numbers, of any question, are worst."""
     settings = {point.label: point.config.validation for point in study.points}
-    return max(evidence.points, key=lambda entry: badness(entry, evidence.smeared, settings[entry.point]))
+    return max(
+        evidence.points, key=lambda entry: badness(entry, evidence.smeared, evidence.fits, settings[entry.point])
+    )
 
 
 def varying(study: Study) -> dict[str, list[float]]:

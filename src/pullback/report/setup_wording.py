@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
-from ..config.base import each_layer
+from ..config.base import by_view, each_layer
 from ..config.dotted_names import unit_of
 from ..config.model_schema import Own
-from ..config.schema import Recorded, Simulated
+from ..config.source_schema import Beam, Cosmic, Recorded, Simulated, Volume
 from ..detector.noise import width as noise_width
 from ..models import NO_FOLD
 from ..study.plan import Study
 from ..study.toy_selection import MUONS_PER_EXPERIMENT
-from ..uncertainty.validity import SIGMA_OFF
+from ..uncertainty.validity import END_OFF, SIGMA_OFF
 from ..validation.csv_tables import scanned
 from ..validation.evidence import Evidence
 from ..validation.reasons import place_of
@@ -63,8 +63,9 @@ class SetupWording:
             "detector": self._detector(),
             "model": self._model(),
             "uncertainty": (
-                f"the linear σ where JCGM 101, clause 8, accepts it to {digits(self.config.uncertainty.n_dig)} and σ "
-                f"is right to {percent(SIGMA_OFF)}; elsewhere the standard deviation by numerical integration"
+                f"the linear σ where JCGM 101, clause 8, accepts it to {digits(self.config.uncertainty.n_dig)}, σ is "
+                f"right to {percent(SIGMA_OFF)} and interval ends to {percent(END_OFF)} of the half-width; elsewhere "
+                "the standard deviation by numerical integration"
             ),
             "toys": self._toys(),
             "fit": self._fit(),
@@ -86,19 +87,15 @@ class SetupWording:
         model = self.config.model
         if isinstance(model, Own) and model.draw:
             return f"drawn by {model.draw}() in {model.file}"
-        views = {"track": "x", "one_hit": "x", "own": "each coordinate"}.get(model.name, "x and y")
-        text = f"{views} ~ U({source.x_min:g}, {source.x_max:g}) m"
+        plane = " where they enter the volume" if source.volume else " at z = 0" if source.cosmic or source.beam else ""
+        words = [_positions(source, model.name) + plane]
         if source.cosmic:
-            at = "the middle of the volume" if source.volume else "z = 0"
-            text += f" at {at}, zenith angles as cos² up to {source.cosmic.zenith_max:g} rad"
-        if source.volume and source.cosmic:
-            volume, cosmic = source.volume, source.cosmic
-            least = " and more" if cosmic.spectrum == "sea_level" else ""
-            text += (
-                f"; scattered in {volume.thickness:g} m of radiation length {volume.radiation_length:g} m at "
-                f"z = {volume.z:g} m, at {cosmic.momentum:g} GeV/c{least}"
-            )
-        return text
+            words.append(_cosmic(source.cosmic))
+        if source.beam:
+            words.append(_beam(source.beam, model.name))
+        if source.volume:
+            words.append(_volume(source.volume))
+        return ", ".join(words)
 
     def _detector(self) -> Markup:
         detector, unit = self.config.detector, self.study.model.coordinates[0].unit
@@ -159,19 +156,14 @@ class SetupWording:
         return text
 
     def _fit(self) -> Markup | str:
-        fits = known(entry.chi2_per_ndf for entry in self.entries)
+        fits = known(entry.chi2_per_ndf for entry in self.evidence.fits)
         if not fits:
             return ""
         values = " to ".join(dict.fromkeys(figures(each, 3) for each in (min(fits), max(fits))))
-        text = Markup(
-            "χ² per degree of freedom, over all muons of a point: {}. It should be 1; a larger value means residuals "
-            "larger than <code>detector.resolution</code> states"
+        return Markup(
+            "χ² per degree of freedom, over all muons of a point: {}, by the covariance that is propagated; see "
+            '<a href="#data">the data and the stated resolution</a>'
         ).format(values)
-        if isinstance(self.config.source, Recorded) and self.config.source.sigma:
-            text += ", which sets the weights of the fit whatever uncertainties the file gives"
-        if getattr(self.config.model, "theta0", 0) or "model.theta0" in self.study.points[0].values:
-            text += ", or scattering in the layers, which the weights of the fit do not include"
-        return text
 
     def _scan(self) -> str:
         values = self.study.points[0].values
@@ -196,3 +188,35 @@ class SetupWording:
             "and is inconclusive otherwise. Judged are the mean over the muons of each bin and, for the quoted σ, also "
             f"the root mean square: {which}"
         )
+
+
+def _positions(source: Simulated, model: str) -> str:
+    if source.beam and source.beam.spot is not None:
+        return _normal("{}", (source.beam.x, source.beam.y), source.beam.spot, model) + " m"
+    views = {"track": "x", "one_hit": "x", "own": "each coordinate"}.get(model, "x and y")
+    return f"{views} ~ U({source.x_min:g}, {source.x_max:g}) m"
+
+
+def _normal(name: str, means: tuple[float, float], widths: float | list[float], model: str) -> str:
+    """Two Gaussian distributions, or that of the only view."""
+    views = "x" if model == "track" else "xy"
+    each = zip(views, means, by_view(widths), strict=False)
+    return ", ".join(f"{name.format(view)} ~ N({mean:g}, {width:g})" for view, mean, width in each)
+
+
+def _cosmic(cosmic: Cosmic) -> str:
+    if cosmic.spectrum == "fixed":
+        return f"zenith angles as cos² up to {cosmic.zenith_max:g} rad, {cosmic.momentum:g} GeV/c"
+    return (
+        f"Reyna's sea-level spectrum above {cosmic.momentum:g} GeV/c up to a zenith angle of {cosmic.zenith_max:g} rad"
+    )
+
+
+def _beam(beam: Beam, model: str) -> str:
+    return f"{_normal('d{}/dz', (beam.slope_x, beam.slope_y), beam.spread, model)}, {beam.momentum:g} GeV/c"
+
+
+def _volume(volume: Volume) -> str:
+    material = f"{volume.material.replace('_', ' ')}, " if volume.material else ""
+    text = f"scattered in {volume.thickness:g} m ({material}radiation length {volume.radiation_length:g} m)"
+    return f"{text} at z = {volume.z:g} m" + {"none": "", "bethe": " with mean energy loss"}[volume.energy_loss]

@@ -12,8 +12,8 @@ from ..validation.coverage_evidence import Judged
 from ..validation.coverage_reasons import TARGETS
 from ..validation.csv_tables import scanned
 from ..validation.diagnostics import DIAGNOSTICS
-from ..validation.estimates import worst
-from ..validation.evidence import Bin, Entry, Estimate, Evidence, Judgement, NotJudged, Sigma, Statistics
+from ..validation.estimates import Estimate, worst
+from ..validation.evidence import Bin, Entry, Evidence, Judgement, NotJudged, Sigma, Statistics
 from ..validation.reasons import bracketed, place_of
 from .cells import Cell, Row, Table, estimated, furthest, judged, left, limits, row, verdict, with_limits, word
 from .formats import count, figures, known, percent, prefixed, signed, significant, span

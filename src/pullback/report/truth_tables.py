@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from ..statistics.intervals import Verdict
 from ..study.plan import Study
 from ..validation.coverage_evidence import Interval, Judged, PullBin, QuantityPulls, TruthBin
-from ..validation.coverage_reasons import REPEATED, shown
+from ..validation.coverage_reasons import per_cent, shown
 from ..validation.estimates import Estimate
 from ..validation.evidence import Entry, Evidence
 from ..validation.reasons import bracketed, place_of
@@ -66,7 +66,8 @@ class TruthTables:
         """The pulls of all muons: in quantities that do not fold, and of each observable in its linear domain."""
         heads = row(
             *map(left, ("point", "quantity", "verdict")),
-            *("muons", "mean", "width", "mean in the worst bin", left("its true values (σ)")),
+            *("muons", "mean", "width", "within ±1", "within ±1.96"),
+            *("mean in the worst bin", left("its true values (σ)")),
             *("scatter of means of blocks", "correlation of blocks"),
         )
         rows = [self._pulls(each.point, of) for each in self.smeared for of in each.pulls]
@@ -75,19 +76,19 @@ class TruthTables:
             if domain.pulls and domain.pull_sd_verdict:
                 name = f"{entry.observable}, linear domain"
                 numbers = count(domain.muons), Cell(figures(domain.pulls.mean.value), "shown"), _limits(domain.pulls.sd)
-                rows.append(row(entry.point, left(name), _contradicts(domain.pull_sd_verdict), *numbers, *["–"] * 4))
+                rows.append(row(entry.point, left(name), _contradicts(domain.pull_sd_verdict), *numbers, *["–"] * 6))
         return Table([heads], rows)
 
     def _pulls(self, point: str, of: QuantityPulls) -> Row:
         worst = max(of.bins, key=_badness, default=None)
-        shared = of.repeated is not None and abs(of.repeated) > REPEATED
         return row(
             point,
             left(of.quantity),
             verdict(of.verdict),
             *(count(of.muons), _limits(of.mean), _limits(of.sd)),
+            *(_limits(each, per_cent) for each in (of.inside68, of.inside95)),
             *(_limits(worst and worst.mean), left(_edges(worst) if worst else "–"), _limits(of.blocks)),
-            Cell(f"✗ {of.repeated:.3f}", "judged fail") if shared else figures(of.repeated, 3),
+            Cell(f"✗ {of.repeated:.3f}", "judged fail") if of.repeats else figures(of.repeated, 3),
         )
 
     def hits(self) -> Table | None:
@@ -126,11 +127,11 @@ def _number(each: TruthBin, name: Judged) -> Cell:
     return with_limits(each.of(name), lambda found: shown(name, found), brief, each.decides)
 
 
-def _limits(found: Estimate | None) -> Cell:
+def _limits(found: Estimate | None, show: Callable[[Estimate], str] = bracketed) -> Cell:
     """A number of the smeared muons, which decides only if it fails."""
     if found is None:
         return Cell("–")
-    return Cell(f"✗ {bracketed(found)}", "judged fail") if found.verdict == Verdict.FAIL else Cell(bracketed(found))
+    return judged(found, show(found)) if found.verdict == Verdict.FAIL else Cell(show(found))
 
 
 def _contradicts(found: Verdict | None) -> Cell:

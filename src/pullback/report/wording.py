@@ -12,8 +12,9 @@ from ..config.model_schema import Own
 from ..store.target_file import Answer, TargetAnswers
 from ..study import shared_parameters
 from ..study.blocks import BLOCK
-from ..uncertainty.validity import SIGMA_OFF
-from ..validation.evidence import Entry, Estimate
+from ..uncertainty.validity import END_OFF, SIGMA_OFF
+from ..validation.estimates import Estimate
+from ..validation.evidence import Entry
 from ..validation.judgement import NARROWEST_SCATTER
 from ..validation.reasons import place_of
 from ..validation.sentences import amount
@@ -43,9 +44,9 @@ class Wording(VerdictWording):
             at = " at x = 0, where θ turns" if self.config.model.name == "one_hit" else ""
             fold = f". This happens around the fold{at}{', for observables that have one' if without else ''}"
         return (
-            f"Share of muons for which the linear σ is quoted{bins}. For the "
-            "others linear propagation misses an end of the 95 % interval by more than JCGM 101, clause 8, allows, or "
-            f"σ by more than {percent(SIGMA_OFF)}{fold}. For these muons σ, bias and intervals come from numerical "
+            f"Share of muons for which the linear σ is quoted{bins}. For the others linear propagation misses an end "
+            f"of the 95 % interval by more than JCGM 101, clause 8, allows or by {percent(END_OFF)} of its half-width, "
+            f"or σ by more than {percent(SIGMA_OFF)}{fold}. For these muons σ, bias and intervals come from numerical "
             "integration over the noise, as the figures below show."
         )
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from ..config.schema import Recorded
+from ..config.source_schema import Recorded
+from ..detector.known import Known
 from ..errors import ConfigError
 from ..store import artefact, columns
 from ..store.artefact import Reader
@@ -56,13 +57,16 @@ def hits_file(part: Part[ArtefactConfig]) -> HitsFile:
 
 def read_hits(
     reader: Reader, part: Part[ArtefactConfig], place: HitKind, block: Block, where: str | torch.device = "cpu"
-) -> tuple[Float[Tensor, "muon coordinate"], Float[Tensor, "muon ..."] | None]:
-    """The hits of a block, and their covariances if recorded, as tensors on a device."""
+) -> tuple[Float[Tensor, "muon coordinate"], Known]:
+    """The hits of a block, and what else is known of its muons, as tensors on a device."""
     import torch
 
-    recorded = reader.read(part, columns.COVARIANCE, block) if columns.has_covariances(part) else None
-    hits = torch.from_numpy(reader.read(part, place.column, block)).to(where)
-    return hits, None if recorded is None else torch.from_numpy(recorded).to(where)
+    def on_device(name: str) -> torch.Tensor:
+        return torch.from_numpy(reader.read(part, name, block)).to(where)
+
+    covariance = on_device(columns.COVARIANCE) if columns.has_covariances(part) else None
+    momentum = on_device(columns.MOMENTUM) if columns.has_momenta(part) else None
+    return on_device(place.column), Known(covariance, momentum)
 
 
 def configured_device(wanted: str) -> torch.device:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial, reduce
-from operator import add
+from operator import add, itemgetter
 from typing import NamedTuple
 
 import torch
@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..detector.bound_model import Inference, Parameters, bound, hit_covariance
+from ..detector.known import Known
 from ..detector.response import SimulatedBlock
 from ..store import columns
 from ..store.artefact import Writer
@@ -122,8 +123,8 @@ class Design:
         labels = {"parameter": [each.name for each in self.numbers]}
         self.table = columns.of_blocks(out, part, columns.DESIGN, labels, rows=int(part.first == 0))
 
-    def append(self, block: Block, hits: Tensor, recorded: Tensor | None) -> None:
-        """Add a block of muons with their recorded hits, and the covariances of these hits if recorded."""
+    def append(self, block: Block, hits: Tensor, known: Known) -> None:
+        """Add a block of muons with their recorded hits, and what else is known of them."""
         if block.index > 0:
             return
         simulated = self.part.config.source.kind == "simulated"
@@ -136,7 +137,7 @@ class Design:
                 self._slopes(
                     hits[rows],
                     None if drawn is None else drawn.take(rows),
-                    None if recorded is None else recorded[rows],
+                    known.each(itemgetter(rows)),
                 )
                 for rows in pieces
             ),
@@ -145,13 +146,13 @@ class Design:
         found = {"count": sums.muons.double(), "sigma": sums.sigma, "slopes": torch.stack(slopes, dim=1)}
         self.table.append({name: each.numpy(force=True)[None] for name, each in found.items()})
 
-    def _slopes(self, hits: Tensor, drawn: SimulatedBlock | None, recorded: Tensor | None) -> SigmaSums:
+    def _slopes(self, hits: Tensor, drawn: SimulatedBlock | None, known: Known) -> SigmaSums:
         part, model = self.part, self.part.model
         parameters = bound(part, hits.device)[0]
         leaves = {name: each.requires_grad_() for name, each in parameters.items()}
         if drawn is not None:
             hits = drawn.hits(part, leaves)
-        sigma_x = hit_covariance(model, leaves, hits, recorded)
+        sigma_x = hit_covariance(model, leaves, hits, known.covariance, momentum=known.momentum)
         return mean_sigma_gradient(Inference(model, leaves), hits, covariance=sigma_x, parameters=leaves)
 
     def _slope(self, sums: SigmaSums, name: str, index: int | None) -> Float[Tensor, " observable"]:

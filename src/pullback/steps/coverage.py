@@ -8,6 +8,7 @@ from ..store import artefact, columns
 from ..study.artefact_configs import CoverageConfig
 from ..study.batches import Batch
 from .common import progress
+from .true_hits import Simulated
 from .true_pulls import TruePulls
 from .truth_toys import TruthToys
 
@@ -31,6 +32,8 @@ def measure_coverage(
             toys, pulls, rows = TruthToys(part), TruePulls(out, part), []
             for block in progress(part, "toys thrown around true hits"):
                 x_true, x_reco = true.read(part, "x_true", block), recorded.read(part, "x_reco", block)
-                rows += toys.throw(block, x_true, x_reco, quoted)
-                pulls.append(block, x_true, x_reco, quoted)
+                momentum = true.read(part, columns.MOMENTUM, block) if columns.has_momenta(part) else None
+                muons = Simulated(x_true, x_reco, momentum)
+                rows += toys.throw(block, muons, quoted)
+                pulls.append(block, muons, quoted)
             columns.of_truths(out, part, toys.together(rows), toys.sources)

@@ -13,11 +13,8 @@ from .common import RECO, TRUTH, evaluate, open_parents, progress, read_hits
 def infer_theta(
     batch: Batch[ThetaConfig], reco: str | Path, theta: str | Path, truth: str | Path | None = None
 ) -> None:
-    """Infer the observables at the recorded hits, `<o>`, and at the true hits of a simulated study, `<o>_true`.
-
-    For models with a fit, also write `chi2` and its degrees of freedom `ndf`.
-    """
-    from ..detector.bound_model import bound, goodness
+    """Infer the observables at the recorded hits, `<o>`, and at the true hits of a simulated study, `<o>_true`."""
+    from ..detector.bound_model import bound
     from ..models.user_checks import check_model
 
     with (
@@ -32,9 +29,3 @@ def infer_theta(
                 table = columns.of_muons(out, part, kinds)
                 for block in progress(part, f"inferred{place.words}"):
                     table.append({"value": evaluate(infer, parent.read(part, place.column, block))})
-            if part.model.chi2:
-                fits = columns.of_fits(out, part)
-                for block in progress(part, "fits judged"):
-                    fitted = goodness(part.model, parameters, read_hits(parents[RECO], part, RECO, block)[0])
-                    for column, values in zip(fits, fitted.numpy().T, strict=True):
-                        column.append(values)

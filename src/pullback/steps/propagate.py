@@ -48,20 +48,20 @@ def propagate_uncertainty(
             table, folds = columns.of_muons(out, part, columns.QUOTED), _Folds(out, part, "")
             contributions, design = Contributions(out, part, parameters), Design(out, part)
             for block in progress(part, "propagated"):
-                hits, recorded = read_hits(parents[RECO], part, RECO, block, where)
-                sigma_x = hit_covariance(part.model, parameters, hits, recorded)
+                hits, known = read_hits(parents[RECO], part, RECO, block, where)
+                sigma_x = hit_covariance(part.model, parameters, hits, known.covariance, momentum=known.momentum)
                 quoted = quote(infer, hits, covariance=sigma_x, n_dig=n_dig)
                 found = arrays(quoted)
                 table.append(found | {"flag": _flag(infer, hits, found)})
                 folds.append(infer, hits, sigma_x)
                 contributions.append(infer, hits, sigma_x, quoted.sigma)
-                design.append(block, hits, recorded)
+                design.append(block, hits, known)
             if TRUTH not in parents:
                 continue
             table, folds = columns.of_muons(out, part, columns.TRUE_LINEAR), _Folds(out, part, "_true")
             for block in progress(part, "propagated at the true hits"):
-                hits, _ = read_hits(parents[TRUTH], part, TRUTH, block, where)
-                sigma_x = hit_covariance(part.model, parameters, hits)
+                hits, known = read_hits(parents[TRUTH], part, TRUTH, block, where)
+                sigma_x = hit_covariance(part.model, parameters, hits, momentum=known.momentum)
                 table.append(arrays(propagate(infer, hits, covariance=sigma_x)))
                 folds.append(infer, hits, sigma_x)
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from ..config.dotted_names import numeric_fields, range_of, with_numbers
 from ..config.schema import Target
 from ..detector.bound_model import Parameters, bound, hit_covariance
+from ..detector.known import Known
 from ..detector.noise import Noise
 from ..detector.response import Response, SimulatedBlock
 from ..errors import PullbackError
@@ -56,14 +57,14 @@ def _solve(study: Study, target: Target, point: Point, others: dict[str, float])
     recorded = _recorded(part, block) if study.recorded else None
     drawn: dict[tuple[bool, bool, Noise], SimulatedBlock] = {}  # random numbers, the same at every value
 
-    def hits_of(moved: Part[SigmaConfig], parameters: Parameters) -> tuple[Tensor, Tensor | None]:
+    def hits_of(moved: Part[SigmaConfig], parameters: Parameters) -> tuple[Tensor, Known]:
         if recorded:
             return recorded
         kind = *Response(moved).adds, moved.config.detector.noise
         # The true hits of a user's model may depend on the parameters.
         if kind not in drawn or moved.config.model.name == "own":
             drawn[kind] = SimulatedBlock.draw(moved, block)
-        return drawn[kind].hits(moved, parameters), None
+        return drawn[kind].hits(moved, parameters), Known(momentum=drawn[kind].momentum(moved))
 
     def mean_sigma(value: float) -> float:
         config = with_numbers(point.config, {vary: value}, where=f"config: target: {vary} = {value:g}")
@@ -71,8 +72,8 @@ def _solve(study: Study, target: Target, point: Point, others: dict[str, float])
             part, config=restricted(config, SigmaConfig), model=load_model(config.model, part.digests.get("model"))
         )
         parameters, infer = bound(moved)
-        hits, covariances = hits_of(moved, parameters)
-        covariance = hit_covariance(moved.model, parameters, hits, covariances)
+        hits, known = hits_of(moved, parameters)
+        covariance = hit_covariance(moved.model, parameters, hits, known.covariance, momentum=known.momentum)
         with torch.no_grad():
             sigma = propagate(infer, hits, covariance=covariance).sigma.numpy()[:, axis]
         known = np.isfinite(sigma) & (sigma > 0)
@@ -100,8 +101,7 @@ def _solve(study: Study, target: Target, point: Point, others: dict[str, float])
     )
 
 
-def _recorded(part: Part[SigmaConfig], block: Block) -> tuple[Tensor, Tensor | None]:
+def _recorded(part: Part[SigmaConfig], block: Block) -> tuple[Tensor, Known]:
     file = hits_file(part)
     (found,) = file.blocks(block.start, block.stop, len(block))  # to the end, to verify that the file is unchanged
-    covariance = None if found.covariance is None else torch.from_numpy(found.covariance)
-    return torch.from_numpy(found.hits), covariance
+    return torch.from_numpy(found.hits), Known(found.covariance, found.momentum).each(torch.from_numpy)

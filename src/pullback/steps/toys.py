@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ..detector.known import Known
 from ..detector.response import Response, stream_of
 from ..models import Quantity
 from ..store import artefact, columns
@@ -116,14 +117,14 @@ class _Deviates(NamedTuple):
 class _Chosen(NamedTuple):
     """The toy muons of a part: index in the point, hits, toy number and block.
 
-    `recorded` holds the covariances of their hits, if recorded.
+    `known` is what else is known of them.
     """
 
     muon: np.ndarray
     hits: np.ndarray
     toy: np.ndarray
     block: np.ndarray
-    recorded: np.ndarray | None
+    known: Known
 
 
 def _choose(part: Part[ToysConfig], parent: Reader) -> _Chosen:
@@ -137,14 +138,13 @@ def _choose(part: Part[ToysConfig], parent: Reader) -> _Chosen:
         toys = np.array(share(here, block_count(part.muons), min(part.config.toys.muons, part.muons)), "i8")
         if rows and not len(toys):  # as in most blocks of a large study
             continue
-        tensor, recorded = read_hits(parent, part, RECO, block)
+        tensor, known = read_hits(parent, part, RECO, block)
         hits = tensor.numpy()
         chosen, toys = spread_over_all(evaluate(infer, hits)[:, folds], toys) if len(toys) else (toys, toys)
-        of_chosen = None if recorded is None else recorded.numpy()[chosen]
+        of_chosen = known.each(lambda values: values.numpy()[chosen])  # noqa: B023
         rows.append(_Chosen(block.start + chosen, hits[chosen], toys, np.full(len(chosen), block.index), of_chosen))
     muon, hits, toy, index = (np.concatenate(each) for each in zip(*(row[:4] for row in rows), strict=True))
-    known = [row.recorded for row in rows if row.recorded is not None]
-    return _Chosen(muon, hits, toy, index, np.concatenate(known) if known else None)
+    return _Chosen(muon, hits, toy, index, Known.joined([row.known for row in rows]))
 
 
 def _random(part: Part[ToysConfig], purpose: str, index: int, where: torch.device) -> AnyGenerator:
@@ -160,8 +160,8 @@ def _throw(part: Part[ToysConfig], chosen: _Chosen, rows: slice | np.ndarray, wh
     import torch
 
     hits = torch.from_numpy(chosen.hits[rows]).to(where)
-    recorded = None if chosen.recorded is None else torch.from_numpy(chosen.recorded[rows]).to(where)
-    return Response(part).around(hits, recorded)
+    known = chosen.known.each(lambda values: torch.from_numpy(values[rows]).to(where))
+    return Response(part).around(hits, known)
 
 
 def _write_toys(out: Writer, part: Part[ToysConfig], chosen: _Chosen, result: dict[str, np.ndarray]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,13 +22,16 @@ from ..uncertainty.inference import Infer
 from ..uncertainty.jacobians import value_and_jacobian
 from ..uncertainty.linear import covariance_and_sigma
 
+Momenta = Float[np.ndarray, " muon"] | None
+"""Momenta of the muons, GeV/c, where layers scatter by them."""
+
 
 @dataclass(frozen=True)
 class TrueHits:
     """True hits in one bin of a series.
 
-    `muon` is the index in the block of the muon that each was made from, and `hits` (truth, coordinate) has NaN where
-    this muon has lost its hit. They are those of the muon itself unless `moved`.
+    `muon` is the index in the block of the muon that each was made from; `hits` (truth, coordinate) has NaN where this
+    muon has lost its hit, and `momentum` is that of the muon. The hits are those of the muon itself unless `moved`.
     """
 
     series: Series
@@ -35,10 +39,20 @@ class TrueHits:
     moved: bool
     muon: Int[np.ndarray, " truth"]
     hits: Float[np.ndarray, "truth coordinate"]
+    momentum: Float[np.ndarray, " truth"] | None
 
     def take(self, rows: slice) -> TrueHits:
         """The selected truths."""
-        return replace(self, muon=self.muon[rows], hits=self.hits[rows])
+        momentum = None if self.momentum is None else self.momentum[rows]
+        return replace(self, muon=self.muon[rows], hits=self.hits[rows], momentum=momentum)
+
+
+class Simulated(NamedTuple):
+    """The muons of a block: true and recorded hits, and momenta where the layers scatter by them."""
+
+    x_true: Float[np.ndarray, "muon coordinate"]
+    x_reco: Float[np.ndarray, "muon coordinate"]
+    momentum: Float[np.ndarray, " muon"] | None
 
 
 class Selected:
@@ -82,17 +96,11 @@ class Chooser:
         self.model, self.parameters, self.infer = model, parameters, infer
         self.truths = min(TRUTHS, per_bin)
 
-    def choose(
-        self,
-        rng: np.random.Generator,
-        numbers: range,
-        x_true: Float[np.ndarray, "muon coordinate"],
-        x_reco: Float[np.ndarray, "muon coordinate"],
-    ) -> Iterator[TrueHits]:
+    def choose(self, rng: np.random.Generator, numbers: range, muons: Simulated) -> Iterator[TrueHits]:
         """The true hits of a block; `numbers` are those of its truths in each bin, of `truths` in all blocks."""
-        hits = torch.from_numpy(np.where(np.isnan(x_reco), np.nan, x_true))
+        hits = torch.from_numpy(np.where(np.isnan(muons.x_reco), np.nan, muons.x_true))
         for series in series_of(self.model):
-            away = self.distance(series, hits)
+            away = self.distance(series, hits, muons.momentum)
             for index, low, high in series.bins:
                 inside = np.flatnonzero((away >= low) & (away < high))
                 moves = series.moved and math.isfinite(high)
@@ -102,43 +110,48 @@ class Chooser:
                 if not len(inside) or not len(numbers):
                     continue
                 muon = inside[(np.mod((np.array(numbers) + 0.5) * GOLDEN, 1.0) * len(inside)).astype(int)]
-                chosen = hits[muon]
+                chosen, momentum = hits[muon], None if muons.momentum is None else muons.momentum[muon]
                 if moves:
                     fractions = np.mod(np.array(numbers) * GOLDEN, 1.0)  # number 0 lies on the lower edge
-                    chosen = self._moved(series, chosen, low + fractions * (high - low), azimuths)
-                yield TrueHits(series, index, moves, muon, chosen.numpy())
+                    chosen = self._moved(series, chosen, momentum, low + fractions * (high - low), azimuths)
+                yield TrueHits(series, index, moves, muon, chosen.numpy(), momentum)
 
-    def distance(self, series: Series, hits: Tensor) -> Float[np.ndarray, " muon"]:
+    def covariance(self, hits: Tensor, momentum: Momenta) -> Tensor:
+        """The covariance of the hits that propagation assumes."""
+        known = None if momentum is None else torch.from_numpy(momentum)
+        return hit_covariance(self.model, self.parameters, hits, momentum=known)
+
+    def distance(self, series: Series, hits: Tensor, momentum: Momenta) -> Float[np.ndarray, " muon"]:
         """Distance from the fold of a series at true hits, in σ; NaN for a muon without it, 0 without a fold."""
         if series.fold is None:
             seen = torch.isfinite(self.infer(hits)[:, list(series.observables)]).any(dim=1)
             return torch.where(seen, 0.0, float("nan")).numpy()
         if self.infer.folding.folds[series.fold]:
-            s, _, covariance, _ = self._signed(series, hits)
+            s, _, covariance, _ = self._signed(series, hits, momentum)
         else:
-            s, covariance, finite = self._propagated(Selected(self.infer, (series.fold,)), hits)
+            s, covariance, finite = self._propagated(Selected(self.infer, (series.fold,)), hits, momentum)
             s = s if finite is None else torch.where(finite[:, None], s, float("nan"))
         return fold_distance(s, covariance).numpy()
 
-    def _propagated(self, infer: Infer, hits: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    def _propagated(self, infer: Infer, hits: Tensor, momentum: Momenta) -> tuple[Tensor, Tensor, Tensor | None]:
         """Values and their covariance by linear propagation, and which muons have finite hits."""
         value, jac, finite = value_and_jacobian(infer, hits)
-        sigma_x = canonical(hit_covariance(self.model, self.parameters, hits), hits)
+        sigma_x = canonical(self.covariance(hits, momentum), hits)
         return value, covariance_and_sigma(jac, sigma_x)[0], finite
 
-    def _signed(self, series: Series, hits: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _signed(self, series: Series, hits: Tensor, momentum: Momenta) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The signed quantities of a series, their Jacobian and covariance, and Σ of the hits."""
         fold = self.infer.folding.folds[series.fold or 0]
         assert fold is not None
         s, jac, finite = value_and_jacobian(Signed(self.infer, fold), hits)
         if finite is not None:
             s = torch.where(finite[:, None], s, float("nan"))
-        sigma_x = canonical(hit_covariance(self.model, self.parameters, hits), hits)
+        sigma_x = canonical(self.covariance(hits, momentum), hits)
         return s, jac, covariance_and_sigma(jac, sigma_x)[0], sigma_x
 
-    def _moved(self, series: Series, hits: Tensor, rho: np.ndarray, azimuth: np.ndarray) -> Tensor:
+    def _moved(self, series: Series, hits: Tensor, momentum: Momenta, rho: np.ndarray, azimuth: np.ndarray) -> Tensor:
         """The true hits nearest to these at a distance `rho` from the fold."""
-        s, jac, covariance, sigma_x = self._signed(series, hits)
+        s, jac, covariance, sigma_x = self._signed(series, hits, momentum)
         cosine, sine = torch.from_numpy(np.cos(azimuth)), torch.from_numpy(np.sin(azimuth))
         unit = torch.sign(cosine)[:, None] if s.shape[1] == 1 else torch.stack([cosine, sine], dim=1)
         target = unit * (torch.from_numpy(rho) / fold_distance(unit, covariance))[:, None]

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from ..detector.bound_model import bound, hit_covariance
 from ..models import NO_FOLD
 from ..statistics.angles import wrap
+from ..statistics.normal import K68, K95
 from ..store import columns
 from ..store.artefact import Reader, Writer
 from ..study.artefact_configs import CoverageConfig
@@ -22,7 +23,7 @@ from ..study.coverage_bins import PULL_EDGES, Unfolded, unfolded
 from ..uncertainty.folds import Fold
 from ..uncertainty.linear import propagate
 from .common import evaluate
-from .true_hits import Signed
+from .true_hits import Signed, Simulated
 
 SAMPLE = 128
 """Muons at the beginning of each block whose pulls are kept: repeated noise repeats them."""
@@ -31,8 +32,9 @@ SAMPLE = 128
 class TruePulls:
     """Sums over the pulls of all muons of a part, block by block, as columns of a group `pulls`.
 
-    By bins of the true quantity in σ: `count`, `sum` and `square` of pulls. `first` holds the pulls of the first muons
-    of each block, and `seen` the numbers of muons with a hit in each layer, and with all hits.
+    By bins of the true quantity in σ: `count`, `sum` and `square` of pulls. `inside68` and `inside95` are the numbers
+    of pulls within ±1 and ±1.96, `first` the pulls of the first muons of each block, and `seen` the numbers of muons
+    with a hit in each layer, and with all hits.
     """
 
     def __init__(self, out: Writer, part: Part[CoverageConfig]):
@@ -45,15 +47,15 @@ class TruePulls:
         layers = [*(f"layer {layer}" for layer in self.layers), "all layers"]
         self.table = columns.of_pulls(out, part, {"quantity": names, "bin": bins, "sample": SAMPLE, "layer": layers})
 
-    def append(self, block: Block, x_true: np.ndarray, x_reco: np.ndarray, quoted: Reader) -> None:
+    def append(self, block: Block, muons: Simulated, quoted: Reader) -> None:
         """Add the muons of a block."""
-        terms = [self._terms(each, block, x_true, x_reco, quoted) for each in self.quantities]
+        terms = [self._terms(each, block, muons, quoted) for each in self.quantities]
         sums = np.array([_by_bin(at, pull) for at, pull in terms]).reshape(len(terms), 3, -1)
         first = np.full((len(terms), SAMPLE), np.nan)
         for row, (_, pull) in zip(first, terms, strict=True):
             row[: min(SAMPLE, len(pull))] = pull[:SAMPLE]
         layers = np.array(self.model.layers)
-        hit = np.stack([np.isfinite(x_reco[:, layers == layer]).all(axis=1) for layer in self.layers], axis=1)
+        hit = np.stack([np.isfinite(muons.x_reco[:, layers == layer]).all(axis=1) for layer in self.layers], axis=1)
         seen = np.append(hit.sum(axis=0), hit.all(axis=1).sum())
         values = {
             "count": sums[:, 0],
@@ -63,21 +65,28 @@ class TruePulls:
             "seen": seen,
             "muons": len(block),
         }
-        for name, each in {**values, "muons": len(block)}.items():
+        values["inside68"], values["inside95"] = (
+            np.array([np.count_nonzero(np.abs(pull) <= factor) for _, pull in terms]) for factor in (K68, K95)
+        )
+        for name, each in values.items():
             self.table[name].append(np.array(each)[None])
 
+    def _covariance(self, hits: torch.Tensor, muons: Simulated) -> torch.Tensor:
+        momentum = None if muons.momentum is None else torch.from_numpy(muons.momentum)
+        return hit_covariance(self.model, self.parameters, hits, momentum=momentum)
+
     def _terms(
-        self, quantity: Unfolded, block: Block, x_true: np.ndarray, x_reco: np.ndarray, quoted: Reader
+        self, quantity: Unfolded, block: Block, muons: Simulated, quoted: Reader
     ) -> tuple[Float[np.ndarray, " muon"], Float[np.ndarray, " muon"]]:
         """True values in σ, and pulls; NaN where there is none."""
         fold = self.infer.folding.folds[quantity.observable]
         if fold and quantity.component is not None:
-            signed, hits = Signed(self.infer, Fold((fold.signed[quantity.component],))), torch.from_numpy(x_reco)
-            law = propagate(signed, hits, covariance=hit_covariance(self.model, self.parameters, hits))
-            value, sigma, true = law.value[:, 0].numpy(), law.sigma[:, 0].numpy(), evaluate(signed, x_true)[:, 0]
+            signed, hits = Signed(self.infer, Fold((fold.signed[quantity.component],))), torch.from_numpy(muons.x_reco)
+            law = propagate(signed, hits, covariance=self._covariance(hits, muons))
+            value, sigma, true = law.value[:, 0].numpy(), law.sigma[:, 0].numpy(), evaluate(signed, muons.x_true)[:, 0]
             return _over(true, sigma), _over(value - true, sigma)
         observable, name = self.model.observables[quantity.observable], quantity.name
-        value, true = (evaluate(self.infer, x)[:, quantity.observable] for x in (x_reco, x_true))
+        value, true = (evaluate(self.infer, x)[:, quantity.observable] for x in (muons.x_reco, muons.x_true))
         sigma, bias, linear = (
             quoted.read(self.part, kind.of(name), block)
             for kind in (columns.QUOTED["sigma_linear"], columns.QUOTED["bias"], columns.QUOTED["linear_valid"])

@@ -6,6 +6,7 @@ truth, and are recorded as the simulation records hits (`Response.record`), not 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ..detector.bound_model import bound, hit_covariance
+from ..detector.bound_model import bound
 from ..detector.response import Response
 from ..statistics.angles import wrap
 from ..statistics.normal import K68, K95
@@ -33,13 +34,13 @@ from ..uncertainty.inference import periods_of
 from ..uncertainty.linear import propagate
 from ..uncertainty.quoting import quote
 from .common import arrays, evaluate
-from .true_hits import Chooser, Selected, TrueHits
+from .true_hits import Chooser, Momenta, Selected, Simulated, TrueHits
 
 TOYS_AT_A_TIME = 65_536
 """Toys held together."""
 
-QUOTED, QUOTED_IF_SLOW = 32, 4
-"""Toys of each truth for which the coverage intervals (JCGM 101) are computed: fewer if that takes long (`SLOW`)."""
+QUOTED, QUOTED_IF_SLOW = 0.02, 0.0025
+"""Share of the toys for which the coverage intervals (JCGM 101) are computed too: fewer if that takes long (`SLOW`)."""
 
 SLOW = 10.0
 """Cost of quoting a muon, `Model.cost`, above which few toys are quoted."""
@@ -71,12 +72,12 @@ class TruthToys:
         every = sources_of(part.of_kind(SigmaConfig))
         self.sources = [name for name in every if name.startswith(LAYER)] if len(every) > 1 else []
 
-    def throw(self, block: Block, x_true: np.ndarray, x_reco: np.ndarray, quoted: Reader) -> list[Rows]:
+    def throw(self, block: Block, muons: Simulated, quoted: Reader) -> list[Rows]:
         """The rows of a block, some truths of one bin at a time."""
         numbers = share(range(block.index, block.index + 1), block_count(self.part.muons), self.chooser.truths)
         streams = {name: self._stream(block, key) for key, name in enumerate(STREAMS)}
         found = []
-        for chosen in self.chooser.choose(streams["choice"], numbers, x_true, x_reco):
+        for chosen in self.chooser.choose(streams["choice"], numbers, muons):
             toys = self._toys_per_truth(chosen.series)
             step = max(1, TOYS_AT_A_TIME // toys)
             for start in range(0, len(chosen.muon), step):
@@ -99,27 +100,25 @@ class TruthToys:
         """The recorded hits of all toys, those of each truth together; with the lost hits of the muon."""
         x_true = np.repeat(chosen.hits, toys, axis=0)
         drawn = self.response.drawn(streams.__getitem__, len(x_true), lossy=False)
-        return self.response.record(x_true, drawn)
+        return self.response.record(x_true, drawn, momentum=_repeated(chosen.momentum, toys))
 
     def _rows(self, block: Block, chosen: TrueHits, x_reco: np.ndarray, quoted: Reader) -> Rows:
         columns = chosen.series.observables
         infer = Selected(self.infer, columns)
         at, hits = torch.from_numpy(chosen.hits), torch.from_numpy(x_reco)
-        predicted = arrays(propagate_distribution(infer, at, covariance=self._covariance(at)))
+        predicted = arrays(propagate_distribution(infer, at, covariance=self.chooser.covariance(at, chosen.momentum)))
         true = evaluate(infer, chosen.hits)
         found = {"true": true, "bias": predicted["bias"], "sd": predicted["sd"]}
-        found |= self._compared(infer, hits, true)
-        found |= self._quoted(infer, hits, true)
+        found |= self._compared(chosen, infer, hits, true)
+        found |= self._quoted(chosen, infer, hits, true)
         if self.sources and not chosen.moved and len(x_reco) >= TO_REGRESS * x_reco.shape[1] * len(chosen.muon):
             found |= self._budget(block, chosen, x_reco, infer, quoted)
         return self._placed(chosen, block, found)
 
-    def _covariance(self, hits: Tensor) -> Tensor:
-        return hit_covariance(self.model, self.parameters, hits)
-
-    def _compared(self, infer: Selected, hits: Tensor, true: Float[np.ndarray, "truth observable"]) -> Rows:
+    def _compared(self, chosen: TrueHits, infer: Selected, hits: Tensor, true: OfTruths) -> Rows:
         """Toys against truth: bias, spread, pulls, and how many intervals hold the truth."""
-        covariance, per = self._covariance(hits), len(hits) // len(true)
+        per = len(hits) // len(true)
+        covariance = self.chooser.covariance(hits, _repeated(chosen.momentum, per))
         linear = arrays(propagate(infer, hits, covariance=covariance))
         value, sigma = (linear[name].reshape(len(true), per, -1) for name in ("value", "sigma"))
         off = _wrapped(value - true[:, None], infer)
@@ -145,11 +144,13 @@ class TruthToys:
             **held,
         }
 
-    def _quoted(self, infer: Selected, hits: Tensor, true: Float[np.ndarray, "truth observable"]) -> Rows:
+    def _quoted(self, chosen: TrueHits, infer: Selected, hits: Tensor, true: OfTruths) -> Rows:
         """How many coverage intervals of the first toys of each truth hold it."""
-        quoted = QUOTED_IF_SLOW if self.model.cost > SLOW else QUOTED
-        few = hits.reshape(len(true), -1, hits.shape[1])[:, :quoted].flatten(0, 1)
-        found = arrays(quote(infer, few, covariance=self._covariance(few)))
+        toys = hits.reshape(len(true), -1, hits.shape[1])
+        quoted = math.ceil(toys.shape[1] * (QUOTED_IF_SLOW if self.model.cost > SLOW else QUOTED))
+        few = toys[:, :quoted].flatten(0, 1)
+        covariance = self.chooser.covariance(few, _repeated(chosen.momentum, quoted))
+        found = arrays(quote(infer, few, covariance=covariance))
         ends = {
             name: found[name].reshape(len(true), -1, *found[name].shape[1:]) for name in ("interval68", "interval95")
         }
@@ -187,7 +188,7 @@ class TruthToys:
         for name, values in found.items():
             rows[name][:, list(chosen.series.observables)] = values
         rows["muon"], rows["bin"] = block.start + chosen.muon, np.full(len(chosen.muon), chosen.bin)
-        rows["distance"] = self.chooser.distance(chosen.series, torch.from_numpy(chosen.hits))
+        rows["distance"] = self.chooser.distance(chosen.series, torch.from_numpy(chosen.hits), chosen.momentum)
         return rows
 
     def _empty(self, truths: int) -> Rows:
@@ -200,6 +201,11 @@ class TruthToys:
     def together(self, rows: Sequence[Rows]) -> Rows:
         """The rows of all blocks."""
         return {name: np.concatenate([each[name] for each in (self._empty(0), *rows)]) for name in self._empty(0)}
+
+
+def _repeated(momentum: Momenta, toys: int) -> Momenta:
+    """The momenta of all toys, those of each truth together."""
+    return None if momentum is None else np.repeat(momentum, toys)
 
 
 def _wrapped(off: OfToys, infer: Selected) -> OfToys:

@@ -29,6 +29,9 @@ FLAG_ATTRIBUTES = {"flag_masks": np.array(list(FLAGS.values()), "u1"), "flag_mea
 COVARIANCE = "x_covariance"
 """The column of recorded covariances of hits."""
 
+MOMENTUM = "momentum"
+"""The column of momenta, of muons that the layers scatter by them."""
+
 
 class ColumnSpec(NamedTuple):
     """A column that each observable has: its name, description, second axis, type and unit.
@@ -256,7 +259,7 @@ def of_blocks(out: Writer, part: Part[ArtefactConfig], kinds: ColumnSpecs, label
     return ColumnGroup(out, part, kinds, out.point(part).create_group("design"), "block", rows, labels)
 
 
-def _add(out: Writer, part: Part[ArtefactConfig], quantity: Quantity, **axes: list[str]) -> Column:
+def add(out: Writer, part: Part[ArtefactConfig], quantity: Quantity, **axes: list[str]) -> Column:
     """Add one column with one row per muon, and with further axes given by their labels."""
     shape = (part.stop - part.start, *map(len, axes.values()))
     return out.column(out.point(part), quantity.name, shape, {"muon": None, **axes}, quantity)
@@ -266,7 +269,7 @@ def of_observables(out: Writer, part: Part[ArtefactConfig]) -> Column:
     """Add the column of the observables' covariance by linear propagation (muon, observable, observable)."""
     names = [observable.name for observable in part.model.observables]
     quantity = Quantity("covariance", "units of both", "covariance of the observables by linear propagation")
-    return _add(out, part, quantity, observable=names, observable_2=names)
+    return add(out, part, quantity, observable=names, observable_2=names)
 
 
 def of_hits(out: Writer, part: Part[ArtefactConfig], name: str, which: str) -> Column:
@@ -274,7 +277,7 @@ def of_hits(out: Writer, part: Part[ArtefactConfig], name: str, which: str) -> C
     coordinates = part.model.coordinates
     words = " and ".join(dict.fromkeys(coordinate.long_name for coordinate in coordinates))
     quantity = Quantity(name, coordinates[0].unit, f"{which} {words}")
-    return _add(out, part, quantity, coordinate=[coordinate.name for coordinate in coordinates])
+    return add(out, part, quantity, coordinate=[coordinate.name for coordinate in coordinates])
 
 
 def has_covariances(part: Part[ArtefactConfig]) -> bool:
@@ -283,17 +286,22 @@ def has_covariances(part: Part[ArtefactConfig]) -> bool:
     return source.kind == "recorded" and bool(source.sigma or source.covariance)
 
 
+def has_momenta(part: Part[ArtefactConfig]) -> bool:
+    """Whether scattering in the layers depends on the momentum of each muon, and it is known."""
+    source = part.config.source
+    return part.model.momentum is not None and not (source.kind == "recorded" and not source.momentum_column)
+
+
+def of_momenta(out: Writer, part: Part[ArtefactConfig]) -> Column:
+    """Add the column of the momenta of the muons, by which the layers scatter them."""
+    return add(out, part, Quantity(MOMENTUM, "GeV/c", "momentum of the muon; NaN: unknown"))
+
+
 def of_covariances(out: Writer, part: Part[ArtefactConfig], shape: tuple[int, ...]) -> Column:
     """Add the column of the hits' variances (muon, coordinate) or covariances (muon, coordinate, coordinate)."""
     names = [coordinate.name for coordinate in part.model.coordinates]
     axes = dict.fromkeys(("coordinate", "coordinate_2")[: len(shape)], names)
-    return _add(out, part, Quantity(COVARIANCE, "m2", "covariance of the recorded hits; NaN: the detector's"), **axes)
-
-
-def of_fits(out: Writer, part: Part[ArtefactConfig]) -> list[Column]:
-    """Add the columns `chi2` and `ndf`."""
-    quantities = Quantity("chi2", "1", "χ² of the fit"), Quantity("ndf", "1", "degrees of freedom of the fit")
-    return [_add(out, part, quantity) for quantity in quantities]
+    return add(out, part, Quantity(COVARIANCE, "m2", "covariance of the recorded hits; NaN: the detector's"), **axes)
 
 
 def of_truths(out: Writer, part: Part[ArtefactConfig], rows: Mapping[str, np.ndarray], sources: list[str]) -> None:
@@ -309,6 +317,8 @@ PULLS = {
     "count": ("number of pulls", ("quantity", "bin")),
     "sum": ("sum of pulls", ("quantity", "bin")),
     "square": ("sum of squared pulls", ("quantity", "bin")),
+    "inside68": ("pulls within ±1", ("quantity",)),
+    "inside95": ("pulls within ±1.96", ("quantity",)),
     "first": ("pulls of the first muons", ("quantity", "sample")),
     "seen": ("muons with a hit", ("layer",)),
     "muons": ("muons", ()),

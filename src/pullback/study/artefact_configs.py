@@ -8,7 +8,8 @@ from pydantic import Field
 
 from ..config.base import Section
 from ..config.model_schema import AnyModel, OneHit, Own, Scatter, Track, Track3d
-from ..config.schema import Coverage, Detector, Recorded, Simulated, ToySettings, Uncertainty
+from ..config.schema import Coverage, Detector, ToySettings, Uncertainty
+from ..config.source_schema import Recorded, Simulated
 
 
 class OneHitName(Section):
@@ -73,6 +74,10 @@ class ThetaConfig(DetectedConfig):
     model: AnyModel
 
 
+class FitsConfig(ThetaConfig):
+    """What residuals of fits are made from."""
+
+
 class SharedConfig(ThetaConfig):
     """What everything with systematics is made from."""
 
@@ -124,6 +129,7 @@ KINDS: dict[str, type[ArtefactConfig]] = {
     "truth": TruthConfig,
     "reco": RecoConfig,
     "theta": ThetaConfig,
+    "fits": FitsConfig,
     "sigma": SigmaConfig,
     "toys": ToysConfig,
     "coverage": CoverageConfig,

@@ -18,11 +18,15 @@ from ..models import Model, load_model
 from . import blocks
 from .artefact_configs import KINDS, A, ArtefactConfig, restricted
 from .blocks import Block, block_count
+from .coverage_bins import series_of
 from .scan import Point
 from .toy_selection import share
 
 MUON_COST = 20
 """Cost of one coordinate of a muon in all rules, in toys; `benchmarks/costs.py` measures 18 to 48."""
+
+TRUTH_TOY_COST = 10
+"""Cost of one coordinate of a toy around true hits, of which intervals are computed, in toys."""
 
 TOY_SECONDS = 22e-9
 """Time per toy, s, from `benchmarks/costs.py`."""
@@ -147,10 +151,14 @@ def _pieces(whole: Part[PointConfig], limit: int) -> list[Part[PointConfig]]:
 
 
 def cost(part: Part[PointConfig]) -> int:
-    """Work of a part in toys: coordinates × (muons × `MUON_COST` × the model's cost + toys)."""
-    toys, model = part.config.toys, part.model
+    """Work of a part in toys: coordinates × (muons × `MUON_COST` × the model's cost + toys + toys around true hits)."""
+    toys, model, blocks_of_point = part.config.toys, part.model, block_count(part.muons)
     each = toys.per_muon if toys.mode == "fixed" else toys.most
-    thrown = len(share(range(part.first, part.last), block_count(part.muons), min(toys.muons, part.muons))) * each
+    mine = range(part.first, part.last)
+    thrown = len(share(mine, blocks_of_point, min(toys.muons, part.muons))) * each
+    if part.config.source.kind == "simulated":
+        around_truth = sum(len(series.edges) - 1 for series in series_of(model)) * part.config.coverage.toys_per_bin
+        thrown += len(share(mine, blocks_of_point, around_truth)) * TRUTH_TOY_COST
     return len(model.coordinates) * (round((part.stop - part.start) * MUON_COST * model.cost) + thrown)
 
 

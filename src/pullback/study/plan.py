@@ -10,9 +10,10 @@ from typing import Any
 from ..config.base import nearest
 from ..config.dotted_names import numeric_fields, range_of, raw_with_numbers
 from ..config.messages import Together, examine, rests_on
-from ..config.schema import PointConfig, Simulated, StudyConfig, Target, examined
+from ..config.schema import PointConfig, StudyConfig, Target, examined
+from ..config.source_schema import Simulated
 from ..errors import ConfigError, PullbackError
-from ..models import Model, load_model
+from ..models import Model, has_fit, load_model
 from ..models.user_file import read_model_file
 from . import shared_parameters
 from .artefact_configs import KINDS, SigmaConfig
@@ -149,8 +150,8 @@ class Study:
     @property
     def kinds(self) -> tuple[str, ...]:
         """The kinds of artefacts with columns of this study, without the tallies."""
-        simulated = ("truth", "coverage")
-        return tuple(kind for kind in KINDS if kind != "tally" and not (kind in simulated and self.recorded))
+        without = {"tally", *["truth", "coverage"] * self.recorded, *["fits"] * (not has_fit(self.model))}
+        return tuple(kind for kind in KINDS if kind not in without)
 
 
 def _check_models(points: list[Point], together: Together) -> None:

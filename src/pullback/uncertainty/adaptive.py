@@ -15,7 +15,7 @@ from torch import Tensor
 from ..statistics.quantiles import sorted_rows
 from .arguments import mistake_in
 from .inference import Infer
-from .inputs import Input, count_muons, moments
+from .inputs import FrozenDistribution, Input, checked_inputs, count_muons, moments
 from .monte_carlo import ADAPTIVE_BATCH
 from .validity import numerical_tolerance
 
@@ -38,7 +38,7 @@ class AdaptiveToys(NamedTuple):
 
 def adaptive_toys(
     infer: Infer,
-    inputs: Sequence[Input],
+    inputs: Sequence[Input | FrozenDistribution],
     rng: Generator | Sequence[Generator],
     *,
     n_dig: int = 1,
@@ -69,8 +69,10 @@ def adaptive_toys(
         Function of hits (row, coordinate) that returns observables (row, observable), row by row. Rows are toys of
         several muons. It should be fast for tens of thousands of rows.
     inputs : sequence of distributions
-        Distributions, such as `Gaussian`, whose quantities are the coordinates, in order. Array parameters have one
-        value per muon; with numbers alone there is one muon.
+        Distributions, such as `Gaussian`, whose quantities are the coordinates, in order; also continuous ones of
+        `scipy.stats` with their parameters, such as `scipy.stats.gamma(3)`. Array parameters have one value per muon;
+        with numbers alone there is one muon. Of an observable that inherits an infinite variance, only the intervals
+        mean anything.
     rng : Generator or sequence of Generator
         The random generator, such as `pullback.random_stream(seed, "toys")`, of which each muon gets a child
         (`rng.spawn`); or one generator per muon, to split muons over several calls. A muon's results depend on its own
@@ -108,8 +110,8 @@ def adaptive_toys(
     Raises
     ------
     TypeError, ValueError
-        Inputs that are no distributions or for different numbers of muons; not one generator for each muon; n_dig,
-        coverage or most out of range; a wrong shape of the result of `infer`.
+        Inputs that are no continuous distributions or for different numbers of muons; not one generator for each muon;
+        n_dig, coverage or most out of range; a wrong shape of the result of `infer`.
 
     Source: JCGM 101:2008, 7.9.4, with 7.9.2 for δ.
 
@@ -125,6 +127,7 @@ def adaptive_toys(
     tensor([20000, 20000])
 
     """
+    inputs = checked_inputs(inputs)
     muons = count_muons(inputs)
     batch = batch_size(coverage)
     if n_dig < 1:

@@ -24,13 +24,13 @@ from .quadrature import Integrand
 from .signed import Signed, signed_at
 from .validity import linear_valid
 
-FAR = 10.0
+BEYOND = 10.0
 """Distance from a fold in one direction, in σ, beyond which it has no effect on an interval."""
 
-ROUNDING = 1e-9
-"""Distance of an end from 0, in widths of the interval, that is due to rounding."""
+AT_ZERO = 1e-6
+"""Distance of an end from 0, in widths of the interval, that is due to rounding or to the last step to a fold."""
 
-REACHED = 1e-6
+REACHED = 1e-9
 """Distance from their target, in σ, within which signed quantities need no second step."""
 
 PROFILED_AT_A_TIME = 1024
@@ -130,30 +130,46 @@ def confidence_block(
 ) -> Confidence:
     """`confidence_interval` for one block, from what is known of it; `valid` is the result of `linear_valid`."""
     hits = with_stand_ins(hits, law.finite)
+    folding = _checked(infer, law.value.shape[1])
     ends = torch.stack([found.interval68, found.interval95], dim=2)
-    known = torch.isfinite(law.value) if law.finite is None else torch.isfinite(law.value) & law.finite[:, None]
-    folding = folding_of(infer)
-    folds = folding.folds if folding else (None,) * law.value.shape[1]
-    signed = _signed(folding, hits, sigma_x, law) if folding and any(folds) else None
-    for index, fold in enumerate(folds):
-        column, ok = ends[:, index], valid[:, index]
-        if fold and folding and signed:
-            muons = Muons(infer, folding, fold, hits, sigma_x, signed.of(fold.signed))
-            ends[:, index] = _folded(muons, index, column, ok)
+    signed = _signed(folding, hits, sigma_x, law) if any(folding.folds) else None
+    for index, fold in enumerate(folding.folds):
+        if fold and signed:
+            muons = FoldedMuons(infer, folding, fold, hits, sigma_x, signed.of(fold.signed))
+            ends[:, index] = _folded(muons, index, ends[:, index], valid[:, index])
         else:
             half = law.sigma[:, index, None, None] * law.sigma.new_tensor([[-K68, K68], [-K95, K95]])
-            ends[:, index] = torch.where(ok[:, None, None], law.value[:, index, None, None] + half, column)
-    undeclared = ~valid & known
-    if folding:
-        undeclared[:, [index for index in range(len(folds)) if index not in folding.undeclared]] = False
-    if undeclared.any():
-        muon, observable = undeclared.nonzero().unbind(1)
-        everyone = Integrand(infer, hits, cholesky(sigma_x), law.value)
-        for few, of in zip(muon.split(PROFILED_AT_A_TIME), observable.split(PROFILED_AT_A_TIME), strict=True):
-            ends[few, of] = _rounded(law.value[few, of, None, None] + profile_ends(everyone.take(few), of))
+            linear = law.value[:, index, None, None] + half
+            ends[:, index] = torch.where(valid[:, index, None, None], linear, ends[:, index])
+    known = torch.isfinite(law.value) if law.finite is None else torch.isfinite(law.value) & law.finite[:, None]
+    if folding.undeclared:
+        _profile(Integrand(infer, hits, cholesky(sigma_x), law.value), known & ~valid, folding.undeclared, ends)
     if not known.all():
         ends[~known] = float("nan")
     return Confidence(ends[:, :, 0], ends[:, :, 1])
+
+
+def _checked(infer: Infer, observables: int) -> Folding:
+    """What an inference says of its folds; of a plain function nothing is said."""
+    every = tuple(range(observables))
+    folding = folding_of(infer) or Folding(infer, (None,) * observables, every, every)
+    if len(folding.folds) != observables:
+        raise ValueError(f"infer has a folding of {len(folding.folds)} observables, but returns {observables}")
+    return folding
+
+
+def _profile(
+    muons: Integrand,
+    wanted: Bool[Tensor, "muon observable"],
+    undeclared: tuple[int, ...],
+    ends: Float[Tensor, "muon observable 2 2"],
+) -> None:
+    """Set the ends of the wanted observables, as far as they are undeclared, to those by profile likelihood."""
+    for index in undeclared:
+        for few in wanted[:, index].nonzero()[:, 0].split(PROFILED_AT_A_TIME):
+            if len(few):
+                off = profile_ends(muons.take(few), torch.full_like(few, index))
+                ends[few, index] = _rounded(muons.value[few, index, None, None] + off)
 
 
 def _signed(folding: Folding, hits: Tensor, sigma_x: Tensor, law: Law) -> Signed:
@@ -162,7 +178,7 @@ def _signed(folding: Folding, hits: Tensor, sigma_x: Tensor, law: Law) -> Signed
     return signed_at(folding, hits, sigma_x)
 
 
-class Muons(NamedTuple):
+class FoldedMuons(NamedTuple):
     """Muons of a block with an observable that folds, and the signed quantities that fold into it."""
 
     infer: Infer
@@ -172,7 +188,7 @@ class Muons(NamedTuple):
     sigma_x: Float[Tensor, "#muon coordinate *second"]
     s: Signed
 
-    def take(self, rows: Int[Tensor, " few"]) -> Muons:
+    def take(self, rows: Int[Tensor, " few"]) -> FoldedMuons:
         """Some of the muons."""
         sigma_x = self.sigma_x if len(self.sigma_x) == 1 else self.sigma_x[rows]
         return self._replace(hits=self.hits[rows], sigma_x=sigma_x, s=self.s.take(rows))
@@ -188,13 +204,14 @@ class Muons(NamedTuple):
 
 
 def _folded(
-    muons: Muons, index: int, ends: Float[Tensor, "muon 2 2"], valid: Bool[Tensor, " muon"]
+    muons: FoldedMuons, index: int, ends: Float[Tensor, "muon 2 2"], valid: Bool[Tensor, " muon"]
 ) -> Float[Tensor, "muon 2 2"]:
     """Intervals (muon, level, end) of an observable that folds; `ends` are those of JCGM 101."""
     s, covariance = muons.s.value.double(), muons.s.covariance.double()
     if muons.fold.azimuth:
-        turn = (periods_of(muons.infer) or ())[index] / (2 * pi)
-        return (azimuth_interval(s, covariance) * turn).to(ends)
+        periods = periods_of(muons.infer)  # a plain function may have none, and returns rad
+        turns = periods[index] / (2 * pi) if periods else 1.0
+        return (turns * azimuth_interval(s, covariance)).to(ends)
     if s.shape[1] == 2:
         return _mapped(muons, index, two_directions(s, covariance).to(ends))
     sigma = covariance[:, 0].sqrt()
@@ -202,12 +219,12 @@ def _folded(
     if muons.hits.shape[1] > 1:
         return _mapped(muons, index, (sigma[:, :, None] * one_direction(t[:, 0])).to(ends))
     # Far from the fold, the ends are those at s ± k σ, as in JCGM 101.
-    near = (~(valid & (t[:, 0] > FAR))).nonzero()[:, 0]
+    near = (~(valid & (t[:, 0] > BEYOND))).nonzero()[:, 0]
     ends[near] = _mapped(muons.take(near), index, (sigma[near, :, None] * one_direction(t[near, 0])).to(ends))
     return ends
 
 
-def _mapped(muons: Muons, index: int, lengths: Float[Tensor, "muon 2 2"]) -> Float[Tensor, "muon 2 2"]:
+def _mapped(muons: FoldedMuons, index: int, lengths: Float[Tensor, "muon 2 2"]) -> Float[Tensor, "muon 2 2"]:
     """The observable where |s| has the given lengths, at hits moved as little as possible along the recorded s."""
     s, shift = muons.s.value, gain(muons.s.jacobian, muons.sigma_x)
     length = s.square().sum(dim=1, keepdim=True).sqrt()
@@ -223,11 +240,11 @@ def _mapped(muons: Muons, index: int, lengths: Float[Tensor, "muon 2 2"]) -> Flo
 
 def _rounded(ends: Float[Tensor, "muon 2 2"]) -> Float[Tensor, "muon 2 2"]:
     """The ends, with an end that is 0 except for rounding, as |x| at its fold, set to 0."""
-    return ends.masked_fill(ends.abs() <= ROUNDING * ends.diff(dim=2), 0.0)
+    return ends.masked_fill(ends.abs() <= AT_ZERO * ends.diff(dim=2), 0.0)
 
 
 def _observable_at(
-    muons: Muons,
+    muons: FoldedMuons,
     index: int,
     shift: Float[Tensor, "quantity coordinate muon"],
     target: Float[Tensor, "muon quantity"],
@@ -236,6 +253,7 @@ def _observable_at(
     hits = shifted(muons.hits, shift, target - muons.s.value)
     value = muons.infer(hits)
     off = target - muons.signed_at(hits, value)
-    if (off.square() > REACHED**2 * muons.s.covariance.diagonal(dim1=1, dim2=2)).any():
-        value = muons.infer(shifted(hits, shift, off))
-    return value[:, index]
+    far = (off.square() > REACHED**2 * muons.s.covariance.diagonal(dim1=1, dim2=2)).any(dim=1)
+    if not far.any():
+        return value[:, index]
+    return torch.where(far, muons.infer(shifted(hits, shift, off))[:, index], value[:, index])

@@ -58,9 +58,10 @@ def propagate_distribution(
 
     One coordinate: Gauss-Legendre quadrature with 128 nodes, to 4.7 σ, in the probability of a wider Gaussian: sd
     within 3e-4 at a kink wherever it is, and 1e-5 where f is smooth. Several: 4 096 points of 8 scrambled Sobol
-    sequences, and up to 65 536 where these leave an error of more than 0.15 %, through the Cholesky factor of Σ_x: sd
-    within 5e-3 in up to eight dimensions, and ends of intervals within 0.02 sd as a rule, and 0.05 sd at worst.
-    Combinations of hits that change no observable, as most of a track's do, do not count as dimensions.
+    sequences, and up to 65 536 where these leave an error of more than 0.15 % of sd, or of 0.01 sd at the end of an
+    interval, through the Cholesky factor of Σ_x: sd within 5e-3 in up to eight dimensions, and ends of intervals
+    within 0.02 sd as a rule, and 0.05 sd at worst. Combinations of hits that change no observable, as most of a track's
+    do, do not count as dimensions.
 
     A ratio has no standard deviation, however unlikely it is that its denominator is 0: E f(X)² is infinite. In several
     coordinates, where f goes to infinity within some 5 σ of the hit, or sd does not settle, sd and mean are NaN, and

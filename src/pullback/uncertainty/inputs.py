@@ -1,13 +1,9 @@
-"""Input quantities of a measurement, and distributions that describe our knowledge of them (JCGM 101:2008, 6.4).
-
-A parameter is a number, or an array with one value per muon. All distributions have the methods of `Input`.
-"""
+"""Input quantities of a measurement, and what all distributions of them have (JCGM 101:2008, 6.4)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -15,7 +11,6 @@ from jaxtyping import Bool, Float, Integer
 from numpy.random import Generator
 from torch import Tensor
 
-from .covariance import check_covariance, cholesky
 from .toys import draw_deviates
 
 Numbers = float | Sequence[Any] | np.ndarray | Tensor
@@ -23,6 +18,9 @@ Numbers = float | Sequence[Any] | np.ndarray | Tensor
 
 Values = Float[np.ndarray, " muon"]
 """A parameter or a moment for each muon, with a single one where it was given as a number."""
+
+LEAST_PROBABILITY = 2.0**-54
+"""Uniform deviates of exactly 0 become half of the least step between them: a quantile at 0 may be infinite."""
 
 
 class Input:
@@ -43,15 +41,18 @@ class Input:
         def variance(self) -> Values:
             """Squared standard uncertainties."""
 
+    @property
+    def kind(self) -> str:
+        """Its name, for messages."""
+        return type(self).__name__
+
     def _keep(self, **parameters: Numbers) -> None:
         """Keep the parameters as arrays of equal length."""
-        given = {name: _array(_name(self), name, value) for name, value in parameters.items()}
+        given = {name: as_array(self.kind, name, value) for name, value in parameters.items()}
         shapes = {name: array.shape for name, array in given.items()}
         if max(map(len, shapes.values())) > 1 or len(set(shapes.values()) - {(), (1,)}) > 1:
             found = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
-            raise ValueError(
-                f"{_name(self)}: parameters must be numbers or (muon,), for as many muons each, not {found}"
-            )
+            raise ValueError(f"{self.kind}: parameters must be numbers or (muon,), for as many muons each, not {found}")
         common = np.broadcast_shapes((1,), *shapes.values())
         for name, array in given.items():
             object.__setattr__(self, name, np.broadcast_to(array, common))
@@ -61,7 +62,7 @@ class Input:
         if bad.any():
             muon = int(bad.argmax())
             where = f" of muon {muon}" if len(bad) > 1 else ""
-            raise ValueError(f"{_name(self)}: {name}{where} is {getattr(self, name)[muon]:g}, but it {what}")
+            raise ValueError(f"{self.kind}: {name}{where} is {getattr(self, name)[muon]:g}, but it {what}")
 
     @property
     def muons(self) -> int:
@@ -73,6 +74,10 @@ class Input:
         """How many quantities there are."""
         return 1
 
+    def covariances(self) -> Float[np.ndarray, "muon quantity quantity"]:
+        """The variance as a matrix."""
+        return self.variance[:, None, None]
+
     def draw(
         self, rngs: Sequence[Generator], toys: int, muons: Integer[np.ndarray, " row"] | None = None
     ) -> Float[np.ndarray, "row toy quantity"]:
@@ -80,7 +85,7 @@ class Input:
         muons = np.arange(len(rngs)) if muons is None else muons
         if len(muons) != len(rngs) or (self.muons > 1 and muons.size and muons.max() >= self.muons):
             raise ValueError(
-                f"{_name(self)} has parameters for {self.muons} muons: it can't be drawn with {len(rngs)} "
+                f"{self.kind} has parameters for {self.muons} muons: it can't be drawn with {len(rngs)} "
                 f"generators for muons {muons.tolist()}"
             )
         return self._draw(rngs, toys, [p[muons if len(p) > 1 else [0]] for p in self._parameters()])
@@ -96,236 +101,68 @@ class Input:
         raise NotImplementedError
 
 
-@dataclass(frozen=True, eq=False, init=False)
-class Gaussian(Input):
-    """The normal distribution N(mean, sd²): a best estimate with its standard uncertainty (JCGM 101:2008, 6.4.7).
+@runtime_checkable
+class FrozenDistribution(Protocol):
+    """A distribution of one quantity from `scipy.stats`, with its parameters, such as `scipy.stats.gamma(3)`."""
 
-    Examples
-    --------
-    >>> from pullback import Gaussian, random_stream
-    >>> Gaussian([0.5, 1.5], 0.01).draw([random_stream(1, "toys", muon) for muon in range(2)], 1000).shape
-    (2, 1000, 1)
+    dist: Any
+    args: tuple[Any, ...]
+    kwds: dict[str, Any]
 
+    def ppf(self, q: Any) -> Any:
+        """Quantiles at probabilities q."""
+
+    def median(self) -> Any:
+        """The quantile at 0.5."""
+
+    def mean(self) -> Any:
+        """The mean, which may not be finite."""
+
+    def var(self) -> Any:
+        """The variance, which may not be finite."""
+
+
+class Frozen(Input):
+    """A continuous distribution of `scipy.stats`: its quantiles at uniform deviates (JCGM 101:2008, C.2).
+
+    Where it has no finite mean, `mean` is the median, and where it has no finite variance, `variance` is infinite.
     """
 
     mean: Values
-    sd: Values
+    variance: Values
 
-    def __init__(self, mean: Numbers, sd: Numbers) -> None:
-        self._keep(mean=mean, sd=sd)
-        self._refuse(self.sd < 0, "sd", "must not be negative")
-
-    @property
-    def variance(self) -> Values:
-        """sd²."""
-        return self.sd**2
-
-    def _draw(self, rngs: Sequence[Generator], toys: int, parameters: Sequence[np.ndarray]) -> np.ndarray:
-        mean, sd = parameters
-        return mean + sd * draw_deviates(rngs, toys, 1)
-
-
-@dataclass(frozen=True, eq=False, init=False)
-class _Bounded(Input):
-    """A distribution on the interval from low to high, symmetric around its middle."""
-
-    low: Values
-    high: Values
-
-    def __init__(self, low: Numbers, high: Numbers) -> None:
-        self._keep(low=low, high=high)
-        self._check_ends()
-
-    def _check_ends(self) -> None:
-        self._refuse(self.low > self.high, "low", "must not be above high")
+    def __init__(self, frozen: FrozenDistribution) -> None:
+        self._frozen = frozen
+        if hasattr(frozen, "pmf"):
+            raise ValueError(f"{self.kind} is discrete: an input must have a continuous distribution")
+        median, mean, variance = (np.asarray(each(), float) for each in (frozen.median, frozen.mean, frozen.var))
+        if median.ndim > 1:
+            raise ValueError(f"{self.kind}: parameters must be numbers or (muon,), not of shape {median.shape}")
+        if not np.isfinite(median).all():
+            raise ValueError(f"{self.kind}: no such distribution for parameters {[*frozen.args, *frozen.kwds.items()]}")
+        shape = np.broadcast_shapes((1,), median.shape)
+        self.mean = np.broadcast_to(np.where(np.isfinite(mean), mean, median), shape)
+        self.variance = np.broadcast_to(np.where(np.isfinite(variance), variance, np.inf), shape)
 
     @property
-    def mean(self) -> Values:
-        """(low + high) / 2."""
-        return (self.low + self.high) / 2
-
-
-class Rectangular(_Bounded):
-    """The rectangular distribution R(low, high): nothing is known but the limits (JCGM 101:2008, 6.4.2).
-
-    Examples
-    --------
-    >>> from pullback import Rectangular
-    >>> Rectangular(-1, 1).variance
-    array([0.33333333])
-
-    """
+    def kind(self) -> str:
+        """Its name, for messages."""
+        return f"scipy.stats.{self._frozen.dist.name}"
 
     @property
-    def variance(self) -> Values:
-        """(high - low)² / 12."""
-        return (self.high - self.low) ** 2 / 12
-
-    def _draw(self, rngs: Sequence[Generator], toys: int, parameters: Sequence[np.ndarray]) -> np.ndarray:
-        low, high = parameters
-        return low + (high - low) * _uniform(rngs, toys, 1)
-
-
-@dataclass(frozen=True, eq=False, init=False)
-class Trapezoid(_Bounded):
-    """The symmetric trapezoidal distribution from low to high, with a top that is beta times as wide as its base.
-
-    It is the distribution of a sum of two rectangular quantities: beta = |w₁ - w₂| / (w₁ + w₂) with their widths w₁
-    and w₂ (JCGM 101:2008, 6.4.4). With beta = 0 it is triangular (6.4.5), with beta = 1 rectangular (6.4.2).
-
-    Examples
-    --------
-    >>> from pullback import Trapezoid
-    >>> Trapezoid(-1, 1, beta=0).variance
-    array([0.16666667])
-
-    """
-
-    beta: Values
-
-    def __init__(self, low: Numbers, high: Numbers, beta: Numbers) -> None:
-        self._keep(low=low, high=high, beta=beta)
-        self._check_ends()
-        self._refuse((self.beta < 0) | (self.beta > 1), "beta", "must be from 0 (triangular) to 1 (rectangular)")
-
-    @property
-    def variance(self) -> Values:
-        """(high - low)² (1 + beta²) / 24."""
-        return (self.high - self.low) ** 2 * (1 + self.beta**2) / 24
-
-    def _draw(self, rngs: Sequence[Generator], toys: int, parameters: Sequence[np.ndarray]) -> np.ndarray:
-        low, high, beta = parameters
-        first, second = np.split(_uniform(rngs, toys, 2), 2, axis=2)
-        return low + (high - low) / 2 * ((1 + beta) * first + (1 - beta) * second)
-
-
-class Arcsine(_Bounded):
-    """The arc sine or U-shaped distribution U(low, high), of what oscillates between two limits (JCGM 101:2008, 6.4.6).
-
-    Examples
-    --------
-    >>> from pullback import Arcsine
-    >>> Arcsine(-1, [1, 3]).variance
-    array([0.5, 2. ])
-
-    """
-
-    @property
-    def variance(self) -> Values:
-        """(high - low)² / 8."""
-        return (self.high - self.low) ** 2 / 8
-
-    def _draw(self, rngs: Sequence[Generator], toys: int, parameters: Sequence[np.ndarray]) -> np.ndarray:
-        low, high = parameters
-        return (low + high) / 2 + (high - low) / 2 * np.sin(2 * np.pi * _uniform(rngs, toys, 1))
-
-
-@dataclass(frozen=True, eq=False, init=False)
-class StudentT(Input):
-    """Student's t distribution, shifted to the mean and scaled: an average of few indications (JCGM 101:2008, 6.4.9).
-
-    For the average of n indications with the standard deviation s, scale = s / sqrt(n) and freedom = n - 1. The
-    distribution has a mean only where freedom > 1; otherwise `mean` is its centre.
-
-    Examples
-    --------
-    >>> from pullback import StudentT
-    >>> StudentT(10, 0.5, freedom=4).variance
-    array([0.5])
-
-    """
-
-    mean: Values
-    scale: Values
-    freedom: Values
-
-    def __init__(self, mean: Numbers, scale: Numbers, freedom: Numbers) -> None:
-        self._keep(mean=mean, scale=scale, freedom=freedom)
-        self._refuse(self.scale < 0, "scale", "must not be negative")
-        self._refuse(self.freedom <= 0, "freedom", "must be positive")
-
-    @property
-    def variance(self) -> Values:
-        """scale² freedom / (freedom - 2), and infinite where freedom ≤ 2."""
-        exists = self.freedom > 2
-        ratio = self.freedom / np.where(exists, self.freedom - 2, 1.0)
-        return np.where(exists, self.scale**2 * ratio, np.where(self.scale > 0, np.inf, 0.0))
-
-    def _draw(self, rngs: Sequence[Generator], toys: int, parameters: Sequence[np.ndarray]) -> np.ndarray:
-        mean, scale, freedom = parameters
-        each = np.broadcast_to(freedom[:, 0, 0], len(rngs))
-        t = [rng.standard_t(nu, size=(toys, 1)) for rng, nu in zip(rngs, each, strict=True)]
-        return mean + scale * np.reshape(t, (len(rngs), toys, 1))
-
-
-@dataclass(frozen=True, eq=False, init=False)
-class MultivariateGaussian(Input):
-    """Several correlated quantities, multivariate normal N(mean, covariance) (JCGM 101:2008, 6.4.8).
-
-    Parameters
-    ----------
-    mean : Tensor or ndarray
-        (quantity,), or (muon, quantity).
-    covariance : Tensor or ndarray
-        (quantity, quantity), or (muon, quantity, quantity). It may be semi-definite: quantities may depend on each
-        other without fail, or be known exactly.
-
-    Raises
-    ------
-    ValueError
-        Another shape, values that are not finite, or a covariance that is not symmetric and positive semi-definite.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from pullback import MultivariateGaussian, random_stream
-    >>> pair = MultivariateGaussian([4.999, 0.0197], [[4e-6, -2e-9], [-2e-9, 4e-12]])
-    >>> values = pair.draw([random_stream(1, "toys")], 100_000)
-    >>> round(float(np.corrcoef(values[0].T)[0, 1]), 2)
-    -0.5
-
-    """
-
-    mean: Float[np.ndarray, "muon quantity"]
-    covariance: Float[np.ndarray, "muon quantity quantity"]
-    _factor: Float[np.ndarray, "#muon quantity quantity"] = field(repr=False)
-
-    def __init__(self, mean: Numbers, covariance: Numbers) -> None:
-        mean, covariance = _array(_name(self), "mean", mean), _array(_name(self), "covariance", covariance)
-        size = mean.shape[-1] if mean.ndim in (1, 2) else 0
-        if not size or covariance.ndim not in (2, 3) or covariance.shape[-2:] != (size, size):
-            raise ValueError(
-                f"MultivariateGaussian: mean must be (quantity,) or (muon, quantity) and covariance "
-                f"(quantity, quantity) or (muon, quantity, quantity), not {mean.shape} and {covariance.shape}"
-            )
-        if len({*mean.shape[:-1], *covariance.shape[:-2]} - {1}) > 1:
-            raise ValueError(
-                f"MultivariateGaussian: mean is for {len(mean)} muons, and covariance for {len(covariance)}"
-            )
-        mean, covariance = mean.reshape(-1, size), covariance.reshape(-1, size, size)
-        check_covariance(torch.tensor(covariance))
-        muons = max(len(mean), len(covariance))
-        object.__setattr__(self, "mean", np.broadcast_to(mean, (muons, size)))
-        object.__setattr__(self, "covariance", np.broadcast_to(covariance, (muons, size, size)))
-        # Taken apart before it's spread over the muons: one shared covariance has one factor.
-        object.__setattr__(self, "_factor", cholesky(torch.tensor(covariance)).numpy())
-
-    @property
-    def quantities(self) -> int:
-        """How many quantities there are."""
-        return self.mean.shape[-1]
-
-    @property
-    def variance(self) -> Float[np.ndarray, "muon quantity"]:
-        """The diagonal of the covariance."""
-        return self.covariance.diagonal(axis1=1, axis2=2)
+    def muons(self) -> int:
+        """Number of muons that the parameters are for; 1 stands for any number."""
+        return len(self.mean)
 
     def _parameters(self) -> Sequence[np.ndarray]:
-        return self.mean[:, None, :], self._factor
+        given = (*self._frozen.args, *self._frozen.kwds.values())
+        return [np.broadcast_to(each, self.mean.shape)[:, None, None] for each in given]
 
     def _draw(self, rngs: Sequence[Generator], toys: int, parameters: Sequence[np.ndarray]) -> np.ndarray:
-        mean, factor = parameters
-        return mean + draw_deviates(rngs, toys, self.quantities) @ factor.swapaxes(1, 2)
+        places = len(self._frozen.args)
+        by_name = dict(zip(self._frozen.kwds, parameters[places:], strict=True))
+        deviates = np.maximum(uniform_deviates(rngs, toys, 1), LEAST_PROBABILITY)
+        return self._frozen.dist.ppf(deviates, *parameters[:places], **by_name)
 
 
 class Moments(NamedTuple):
@@ -335,7 +172,7 @@ class Moments(NamedTuple):
     covariance: Float[Tensor, "muon coordinate coordinate"]
 
 
-def moments(inputs: Sequence[Input]) -> Moments:
+def moments(inputs: Sequence[Input | FrozenDistribution]) -> Moments:
     """Best estimates and covariance of all quantities, in order, as linear propagation needs them.
 
     The quantities of all distributions are the coordinates; those of different distributions are uncorrelated.
@@ -352,6 +189,7 @@ def moments(inputs: Sequence[Input]) -> Moments:
     tensor([[0.4583]], dtype=torch.float64)
 
     """
+    inputs = checked_inputs(inputs)
     muons, coordinates = count_muons(inputs), sum(each.quantities for each in inputs)
     hits, covariance = np.empty((muons, coordinates)), np.zeros((muons, coordinates, coordinates))
     start = 0
@@ -359,10 +197,27 @@ def moments(inputs: Sequence[Input]) -> Moments:
         size = each.quantities
         own = slice(start, start + size)
         hits[:, own] = each.mean.reshape(-1, size)
-        block = each.covariance if isinstance(each, MultivariateGaussian) else each.variance[:, None, None]
-        covariance[:, own, own] = block
+        covariance[:, own, own] = each.covariances()
         start += size
     return Moments(torch.from_numpy(hits), torch.from_numpy(covariance))
+
+
+def checked_inputs(inputs: Sequence[Input | FrozenDistribution]) -> list[Input]:
+    """The inputs of a measurement, those of `scipy.stats` with the methods of all others.
+
+    Raises
+    ------
+    ValueError
+        No inputs, something that is no distribution, a discrete one, or impossible parameters of one.
+
+    """
+    known = isinstance(inputs, Sequence) and all(isinstance(each, Input | FrozenDistribution) for each in inputs)
+    if not known or not inputs:
+        raise ValueError(
+            "inputs must be a list of distributions, such as [Gaussian(0.5, 0.01)] or [scipy.stats.gamma(3)], "
+            f"not {inputs!r}"
+        )
+    return [each if isinstance(each, Input) else Frozen(each) for each in inputs]
 
 
 def count_muons(inputs: Sequence[Input]) -> int:
@@ -371,23 +226,17 @@ def count_muons(inputs: Sequence[Input]) -> int:
     Raises
     ------
     ValueError
-        No inputs, something that is no distribution, or parameters for different numbers of muons.
+        Parameters for different numbers of muons.
 
     """
-    if not isinstance(inputs, Sequence) or not inputs or not all(isinstance(each, Input) for each in inputs):
-        raise ValueError(f"inputs must be a list of distributions, such as [Gaussian(0.5, 0.01)], not {inputs!r}")
     counts = {each.muons for each in inputs} - {1}
     if len(counts) > 1:
-        found = ", ".join(f"{_name(each)} {each.muons}" for each in inputs)
+        found = ", ".join(f"{each.kind} {each.muons}" for each in inputs)
         raise ValueError(f"inputs have parameters for different numbers of muons: {found}")
     return counts.pop() if counts else 1
 
 
-def _name(distribution: Input) -> str:
-    return type(distribution).__name__
-
-
-def _array(kind: str, name: str, given: Numbers) -> np.ndarray:
+def as_array(kind: str, name: str, given: Numbers) -> np.ndarray:
     """A parameter of a kind of distribution as an array of its own that can't be written to, finite throughout."""
     try:
         array = np.array(given.numpy(force=True) if isinstance(given, Tensor) else given, dtype=float)
@@ -403,6 +252,6 @@ def _array(kind: str, name: str, given: Numbers) -> np.ndarray:
     return array
 
 
-def _uniform(rngs: Sequence[Generator], toys: int, count: int) -> Float[np.ndarray, "row toy count"]:
+def uniform_deviates(rngs: Sequence[Generator], toys: int, count: int) -> Float[np.ndarray, "row toy count"]:
     """Uniform deviates from 0 to 1, each muon's from its own generator."""
     return draw_deviates(rngs, toys, count, Generator.random)

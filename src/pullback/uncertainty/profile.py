@@ -7,6 +7,8 @@ other.
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import and_
 from typing import NamedTuple
 
 import torch
@@ -19,16 +21,16 @@ from .elementwise import total
 from .quadrature import Integrand, normal_points
 
 FULL = 0.0
-STEPS = (FULL, FULL, FULL, 0.1, 0.01, 0.001)
+STEPS = (FULL, FULL, 0.3, 0.1, 0.03, 0.01, 0.001)
 """Steps of the search: down to the sphere, then by this many radii, where the tip of a fold that bends is."""
 
-STARTS = 8
+LOOKS = 8
 """Directions in which the search looks first, in addition to that of the gradient."""
 
-REACH = 1.25
+LOOKED_IN = 1.25
 """Distance within which kinks and folds are looked for, in radii of the wider interval that they need."""
 
-AROUND, NEARBY, TILT = 8, 0.01, 0.045
+AROUND, NEARBY, TILT = 8, 0.002, 0.045
 """Number of points around an extreme at which gradients are compared, their distance in radii, and the smallest sine of
 the angle of a gradient with those before it that makes one more direction."""
 
@@ -114,31 +116,33 @@ class Search(NamedTuple):
         return self.within(found)
 
     def run(self) -> Cut:
-        """The minimum of each problem."""
+        """The minimum of each problem; NaN where the observable is not finite at some place within the ball."""
         start = torch.zeros(*self.radius.shape, self.muons.hits.shape[1]).to(self.radius)
-        (last,) = self.cuts(start)
-        far = _unit(normal_points(start.shape[2], STARTS, 1, 0).to(start))
+        (hit,) = self.cuts(start)
+        far = _unit(normal_points(start.shape[2], LOOKS, 1, 0).to(start))
         looks = [self.radius[:, :, None] * direction for direction in far]
-        best, *others = self.cuts(self.downhill(last, FULL), -self.downhill(last, FULL), *looks)
-        for other in others:
-            best = best.better(other)
-        best, before = best.better(last), last
+        first = self.cuts(self.downhill(hit, FULL), -self.downhill(hit, FULL), *looks)
+        second = self.cuts(*(self.downhill(cut, FULL) for cut in first))
+        best = reduce(Cut.better, [*second, *first, hit])
+        last = before = hit
+        everywhere = reduce(and_, [torch.isfinite(cut.value) for cut in (*first, *second, hit)])
         for step in STEPS:
             points = self.downhill(best, step), self.lowest_of(best, last), self.lowest_of(best, last, before)
-            overshot, kink, tip = self.cuts(*points)
+            overshot, kink, tip = found = self.cuts(*points)
+            everywhere = reduce(and_, [everywhere, *(torch.isfinite(cut.value) for cut in found)])
             worse = chosen(kink.value <= tip.value, tip, kink)
             previous, best = best, best.better(overshot).better(kink).better(tip)
             # The best plane itself would cut nothing.
             last = chosen(best.value == worse.value, previous, worse)
             before = chosen(best.value == overshot.value, previous, overshot)
-        return best
+        return best._replace(value=torch.where(everywhere, best.value, torch.nan))
 
 
 def profile_ends(muons: Integrand, observable: Int[Tensor, " muon"]) -> Float[Tensor, "muon 2 2"]:
     """The ends (muon, level, end) of the intervals of one observable of each muon, less its value at the hits."""
     sign = muons.hits.new_tensor([1.0, -1.0, 1.0, -1.0])
     two = torch.full((len(muons.hits), 4), 2, device=sign.device)
-    wide = Search(muons, observable, REACH * _radii(two, sign), sign)
+    wide = Search(muons, observable, LOOKED_IN * _radii(two, sign), sign)
     radius = _radii(_directions(wide, wide.run()), sign)
     return (Search(muons, observable, radius, sign).run().value * sign).unflatten(1, (2, 2))
 

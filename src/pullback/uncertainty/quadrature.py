@@ -36,6 +36,9 @@ LARGEST_ERROR, LARGEST_TAIL = 0.0015, 0.02
 """Relative error of the sd at which refinement stops; and for an observable without one, whose intervals need one
 refinement."""
 
+LARGEST_END_ERROR = 0.01
+"""Error of an interval end, in sd, at which refinement stops."""
+
 LARGEST_SD_ERROR = 0.01
 """Relative error of the sd from all points above which the observable counts as having no sd."""
 
@@ -143,6 +146,15 @@ class Integrals(NamedTuple):
     ends: Float[Tensor, "muon observable 4"]
 
 
+class Sampled(NamedTuple):
+    """Integrals from points, the largest error of an end, the points furthest off, and whether tails are heavy."""
+
+    integrals: Integrals
+    end_error: Float[Tensor, " wanted"]
+    furthest: Int[Tensor, "wanted start"]
+    heavy: Bool[Tensor, " wanted"]
+
+
 def orthogonal(vectors: Float[Tensor, "muon vector coordinate"]) -> Float[Tensor, "muon coordinate coordinate"]:
     """An orthonormal basis whose first k vectors span the first k given vectors; the last of these may be 0.
 
@@ -195,6 +207,7 @@ def _by_points(muons: Integrand, wanted: Bool[Tensor, "muon observable"], seed: 
     deviates = torch.cat([moving(muons.take(slice(at, at + few))) for at in range(0, len(muons.hits), few)])[muon]
     found = Integrals(*(muons.value.new_empty(len(muon), *ends) for ends in ((), (), (), (4,))))
     starts = muons.value.new_zeros(len(muon), STARTS, muons.hits.shape[1])
+    end_error = torch.zeros_like(found.sd)
     heavy, endless = torch.zeros(2, len(muon), dtype=torch.bool, device=muon.device)
     rest = torch.arange(len(muon), device=muon.device)
     for points in POINTS:
@@ -207,17 +220,19 @@ def _by_points(muons: Integrand, wanted: Bool[Tensor, "muon observable"], seed: 
             for at, (first, last) in enumerate(pairwise(cuts)):
                 here, chunk = some[first:last], muons.take(rows[at * step : (at + 1) * step])
                 away = chunk.some_away(z[:, :count], which[first:last] - at * step, observable[here])
-                integrals, furthest, heavy[here] = _sobol(away)
-                for column, each in zip(found, integrals, strict=True):
+                sampled = _sobol(away)
+                for column, each in zip(found, sampled.integrals, strict=True):
                     column[here] = each
-                starts[here] = z[furthest]
+                starts[here], heavy[here], end_error[here] = z[sampled.furthest], sampled.heavy, sampled.end_error
             some = some[heavy[some]]
             for here in some.split(SEARCHED_AT_A_TIME):
                 endless[here] = has_pole(
                     muons.take(muon[here]), observable[here], starts[here, :, :count], found.mean[here], found.sd[here]
                 )
-        error = found.sd_error[rest] / found.sd[rest]
-        more = torch.where(endless[rest], (error > LARGEST_TAIL) & (points == POINTS[0]), error > LARGEST_ERROR)
+        sd = found.sd[rest]
+        error, unsure = found.sd_error[rest] / sd, end_error[rest] > LARGEST_END_ERROR * sd
+        tail = (error > LARGEST_TAIL) & (points == POINTS[0])
+        more = torch.where(endless[rest], tail, (error > LARGEST_ERROR) | unsure)
         rest = rest[more]
         if not len(rest):
             break
@@ -311,10 +326,8 @@ def _order(y: Float[Tensor, "muon node"]) -> tuple[Float[Tensor, "muon node"], I
     return torch.from_numpy(keys).to(y), torch.from_numpy(keys.view(np.int64) & 0xFF)
 
 
-def _sobol(
-    away: Float[Tensor, "wanted point"],
-) -> tuple[Integrals, Int[Tensor, "wanted start"], Bool[Tensor, " wanted"]]:
-    """The integrals from the values at all points, the points that are furthest off, and whether tails are heavy."""
+def _sobol(away: Float[Tensor, "wanted point"]) -> Sampled:
+    """The integrals from the values at all points of all scramblings."""
     mean = away.mean(dim=1, keepdim=True)
     square = (away - mean).square_()
     variance = square.mean(dim=1)
@@ -327,10 +340,38 @@ def _sobol(
     error = (reduce(add, [(part - centre).square() for part in parts]) / (RANDOMISATIONS * (RANDOMISATIONS - 1))).sqrt()
     furthest = square.topk(STARTS, dim=1).indices
     heavy = square.square_().mean(dim=1) > (3 + HEAVY) * variance.square()
-    ends = quantiles(sorted_rows(away), tuple(P_ENDS.tolist()))
+    ordered = sorted_rows(away)
+    ends = quantiles(ordered, tuple(P_ENDS.tolist()))
     # Not finite at one point means unknown.
     ends = torch.where(torch.isfinite(sd)[:, None], ends, float("nan"))
-    return Integrals(mean[:, 0], sd, error, ends), furthest, heavy
+    return Sampled(Integrals(mean[:, 0], sd, error, ends), _end_error(away, ordered, ends), furthest, heavy)
+
+
+def _end_error(
+    away: Float[Tensor, "wanted point"], ordered: Float[Tensor, "wanted point"], ends: Float[Tensor, "wanted 4"]
+) -> Float[Tensor, " wanted"]:
+    """The largest standard error of the ends, from the numbers of points below them in the scramblings.
+
+    These vary by so many points; and values so many ranks further up and down are one error further. Both ends of an
+    interval share a variance: eight scramblings tell little of one.
+    """
+    points, scrambled = away.shape[1], away.unflatten(1, (RANDOMISATIONS, -1))
+    variances = []
+    for end in ends.unbind(1):
+        below = (scrambled < end[:, None, None]).sum(dim=2)
+        around = RANDOMISATIONS * below - below.sum(dim=1, keepdim=True)
+        variances.append(around.square().sum(dim=1) / (RANDOMISATIONS * (RANDOMISATIONS - 1)))
+    largest = torch.zeros_like(ends[:, 0])
+    for index, probability in enumerate(P_ENDS.tolist()):
+        both = index - index % 2
+        ranks = ((variances[both] + variances[both + 1]) / 2).sqrt()
+        whole = ranks.ceil().clamp(min=1)
+        up, down = (
+            ordered.gather(1, (int(probability * points) + sign * whole.long()).clamp(0, points - 1)[:, None])[:, 0]
+            for sign in (1, -1)
+        )
+        largest = torch.maximum(largest, ranks / whole * (up - down) / 2)
+    return largest
 
 
 def has_pole(

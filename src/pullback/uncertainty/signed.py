@@ -95,7 +95,7 @@ def _folded(infer: Infer, hits: Tensor, sigma_x: Tensor) -> Folded:
 
 
 def squared_length(
-    s: Float[Tensor, "muon quantity"], covariance: Float[Tensor, "muon quantity quantity"]
+    s: Float[Tensor, "muon quantity"], covariance: Float[Tensor, "#muon quantity quantity"]
 ) -> tuple[Float[Tensor, " muon"], Float[Tensor, " muon"]]:
     """|s|² − tr C and its standard uncertainty, as in `folded`."""
     trace = covariance.diagonal(dim1=1, dim2=2).sum(dim=1)

@@ -13,11 +13,14 @@ from ..statistics.normal import K95
 SIGMA_OFF = 0.05
 """Largest relative error of the linear σ, in addition to what clause 8 asks of the intervals."""
 
+END_OFF = 0.05
+"""Largest error of an end of the linear 95 % interval, in half-widths of the right one, in addition to clause 8."""
+
 CLEARLY = 6
 """Standard errors beyond which a difference is not statistical, among any number of muons."""
 
 TELLING = 2.5
-"""Smallest δ, in standard errors, at which Monte Carlo can tell whether an interval end is within δ."""
+"""Smallest tolerance, in standard errors, at which Monte Carlo can tell whether an interval end is within it."""
 
 
 @overload
@@ -59,11 +62,23 @@ def numerical_tolerance(u: float | Float[Any, "*shape"], n_dig: int = 1) -> floa
         raise ValueError(f"n_dig must be at least 1, not {n_dig}")
     if isinstance(u, float | int):
         return numerical_tolerance(np.array(float(u)), n_dig).item()
-    xp = np if isinstance(u, np.ndarray) else sys.modules["torch"]  # the validation does not need torch
+    xp = _arrays(u)
     unit = 10.0 ** (xp.floor(xp.log10(xp.where(u > 0, u, 1.0))) - (n_dig - 1))
     c = xp.floor(u / unit + 0.5)
     delta = xp.where(c >= 10**n_dig, 5 * unit, 0.5 * unit)
     return xp.where(u > 0, delta, u)
+
+
+def _arrays(of: object) -> Any:
+    """The module of functions of an array; the validation does not need torch."""
+    return np if isinstance(of, np.ndarray) else sys.modules["torch"]
+
+
+def end_tolerance(
+    sigma: Float[Any, "*muon"], low: Float[Any, "*muon"], high: Float[Any, "*muon"], n_dig: int
+) -> Float[Any, "*muon"]:
+    """Largest error of an end of the linear 95 % interval, where low and high are the ends of the right one."""
+    return _arrays(sigma).minimum(numerical_tolerance(sigma, n_dig), END_OFF * (high - low) / 2)
 
 
 def linear_valid(
@@ -77,7 +92,8 @@ def linear_valid(
 
     Clause 8 of JCGM 101:2008: both ends of the linear 95 % interval, y ± 1.96 u, must agree with those of the right
     interval to within the numerical tolerance δ of u. Where the first digits of u are 1.0 to 1.5, δ is up to u/2, and
-    clause 8 would accept a σ that is 8 % off; so σ must be right to 5 % as well.
+    clause 8 would accept a σ that is 8 % off, or an interval that is 17 % too wide (9.2.4). So σ must be right to 5 %,
+    and the ends to 5 % of half the width of the interval.
 
     Parameters
     ----------
@@ -94,9 +110,9 @@ def linear_valid(
         True where linear propagation is valid; False where it is not, or where any of the numbers is NaN.
 
     """
-    delta = numerical_tolerance(sigma, n_dig)
     low, high = interval95[..., 0], interval95[..., 1]
-    agree = (abs(value - K95 * sigma - low) <= delta) & (abs(value + K95 * sigma - high) <= delta)
+    off = end_tolerance(sigma, low, high, n_dig)
+    agree = (abs(value - K95 * sigma - low) <= off) & (abs(value + K95 * sigma - high) <= off)
     return agree & (sigma <= (1 + SIGMA_OFF) * sd) & (sigma >= (1 - SIGMA_OFF) * sd)
 
 
@@ -110,17 +126,19 @@ def contradicted(
 ) -> tuple[Bool[np.ndarray, " muon"], Bool[np.ndarray, " muon"], Bool[np.ndarray, " muon"]]:
     """Whether Monte Carlo clearly contradicts `linear_valid`, whether it can tell, and whether it then disagrees.
 
-    Clearly means by more than six of its standard errors. It can tell, except for a few in a hundred muons, where δ is
-    more than two and a half standard errors of both ends; it then disagrees if its own verdict differs at all. `ok` is
-    the result of `linear_valid`; `sd` and `ends95` are by Monte Carlo, each with its standard error.
+    Clearly means by more than six of its standard errors. It can tell, except for a few in a hundred muons, where the
+    tolerance of an end is more than two and a half standard errors of both; it then disagrees if its own verdict
+    differs at all. `ok` is the result of `linear_valid`; `sd` and `ends95` are by Monte Carlo, each with its standard
+    error.
     """
+    tolerance = end_tolerance(sigma, ends95[:, 0, 0], ends95[:, 1, 0], n_dig)[:, None]
     law = np.stack([value - K95 * sigma, value + K95 * sigma], axis=1)
-    beyond = np.abs(law - ends95[:, :, 0]) - numerical_tolerance(sigma, n_dig)[:, None]
+    beyond = np.abs(law - ends95[:, :, 0]) - tolerance
     surely = CLEARLY * ends95[:, :, 1]
     # Both in units of the observable: the spread of the toys may be zero.
     width, unsure = np.abs(sigma - sd[:, 0]) - SIGMA_OFF * sd[:, 0], CLEARLY * sd[:, 1]
     fails = (beyond > surely).any(axis=1) | (width > unsure)
     holds = (beyond < -surely).all(axis=1) & (width < -unsure)
-    can_tell = (TELLING * ends95[:, :, 1] < numerical_tolerance(sigma, n_dig)[:, None]).all(axis=1)
+    can_tell = (TELLING * ends95[:, :, 1] < tolerance).all(axis=1)
     says_ok = (beyond <= 0).all(axis=1) & (width <= unsure)
     return np.where(ok, fails, holds), can_tell, can_tell & (says_ok != ok)

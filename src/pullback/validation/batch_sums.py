@@ -13,9 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..models import NO_FOLD, Quantity
+from ..models import NO_FOLD, Quantity, has_fit
 from ..statistics.angles import wrap
-from ..statistics.exact_sum import ExactSum
 from ..statistics.normal import K95
 from ..store import artefact
 from ..store.artefact import Reader
@@ -38,6 +37,7 @@ from ..study.blocks import Block
 from .bin_sums import Muons, Placed, Tally, ToyMuons, Truth, distance, edges
 from .coverage_sums import CoverageSums
 from .evidence import SIGMAS, Sigma
+from .fit_tally import FitTally
 from .systematics import Observed, Predicted, SystematicSums
 
 log = logging.getLogger(__name__)
@@ -58,42 +58,35 @@ class PointTally:
         }
         self.sums = {each.name: SystematicSums() for each in model.observables}
         self.coverage = CoverageSums()
-        self.fits = ExactSum()
-        """χ² and degrees of freedom, summed over the fits."""
+        self.fits = FitTally() if has_fit(model) else None
+        """Sums over the fits, of a model that has them."""
 
     def of(self, name: str) -> dict[Sigma, Tally]:
         """The tallies of an observable, by σ."""
         return {sigma: self.tallies[name, sigma] for sigma in SIGMAS}
 
-    @property
-    def chi2_per_ndf(self) -> float | None:
-        """χ² of all fits divided by their degrees of freedom; None without any."""
-        chi2, ndf = np.broadcast_to(self.fits.rounded, 2).tolist()
-        return chi2 / ndf if ndf else None
-
-    def _members(self) -> Iterator[tuple[str, Tally | SystematicSums]]:
+    def _members(self) -> Iterator[tuple[str, Tally | SystematicSums | FitTally]]:
         for (name, sigma), tally in self.tallies.items():
             yield f"{name}/{sigma}", tally
         for name, sums in self.sums.items():
             yield f"{name}/sums", sums
+        if self.fits:
+            yield "fits", self.fits
 
     @property
     def arrays(self) -> dict[str, np.ndarray]:
         """The exact content by path, which `merge` adds to another tally."""
         members = {f"{path}/{key}": each for path, member in self._members() for key, each in member.arrays.items()}
-        coverage = {f"coverage/{key}": each for key, each in self.coverage.arrays.items()}
-        return {**members, **coverage, "fits": self.fits.parts}
+        return {**members, **{f"coverage/{key}": each for key, each in self.coverage.arrays.items()}}
 
     def merge(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Add the `arrays` of another tally, whose muons come after the muons of this one."""
         for path, member in self._members():
             inside = f"{path}/"
             member.merge({key.removeprefix(inside): each for key, each in arrays.items() if key.startswith(inside)})
-        self.coverage.merge(
-            {key.removeprefix("coverage/"): each for key, each in arrays.items() if key.startswith("coverage/")}
-        )
-        for part in arrays["fits"]:
-            self.fits.add(part)
+        inside = "coverage/"
+        found = {key.removeprefix(inside): each for key, each in arrays.items() if key.startswith(inside)}
+        self.coverage.merge(found)
 
 
 def tally(batch: Batch[TallyConfig], files: Mapping[str, str | Path], output: str | Path) -> None:
@@ -126,8 +119,8 @@ def _of_part(part: Part[TallyConfig], readers: Mapping[str, Reader]) -> PointTal
     for each in part.model.observables:
         _tally(found.of(each.name), readers, part, each)
         _add_up(found.sums[each.name], readers, part, each.name)
-    if part.model.chi2:
-        _add_fits(found.fits, readers["theta"], part)
+    if found.fits:
+        found.fits.add(readers["fits"], part)
     if "coverage" in readers:
         found.coverage.add(readers["coverage"], part)
     return found
@@ -211,14 +204,6 @@ def _thrown_together(toys: Reader, part: Part[TallyConfig], name: str) -> tuple[
     all_muons, spread = (toys.rows(f"{part.label}/toys/{column}") for column in ("muon", TOYS["sd"].of(name)))
     row = {each: index for index, each in enumerate(all_muons.tolist())}
     return muon, spread[[row[each] for each in muon.tolist()]], sd
-
-
-def _add_fits(sums: ExactSum, theta: Reader, part: Part[TallyConfig]) -> None:
-    """Add χ² and degrees of freedom of the muons of a part that have degrees of freedom."""
-    for block in part.blocks:
-        chi2, ndf = (theta.read(part, column, block) for column in ("chi2", "ndf"))
-        known = np.isfinite(chi2) & (ndf > 0)
-        sums.add(np.array([chi2[known].sum(), ndf[known].sum()]))
 
 
 def _distance(

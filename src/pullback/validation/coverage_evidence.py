@@ -8,6 +8,9 @@ from ..statistics.intervals import Verdict
 from ..store.evidence_file import Number, Record, Unbounded
 from .estimates import Estimate, NotJudged
 
+REPEATED = 0.5
+"""Mean correlation of pulls between blocks above which the blocks share their noise."""
+
 Interval = Literal["linear68", "linear95", "interval68", "interval95", "confidence68", "confidence95"]
 """Linear ±1 σ and ±1.96 σ, coverage intervals (JCGM 101) and confidence intervals."""
 
@@ -140,6 +143,10 @@ class QuantityPulls(Record):
     """Should be 0."""
     sd: Estimate
     """Standard deviation; should be 1."""
+    inside68: Estimate
+    """Share of the pulls within ±1; should be 68.27 %."""
+    inside95: Estimate
+    """Share of the pulls within ±1.96; should be 95 %."""
     bins: list[PullBin]
     """By the true quantity."""
     blocks: Estimate | None = None
@@ -147,7 +154,19 @@ class QuantityPulls(Record):
     repeated: Number | None = None
     """Mean correlation of the pulls at the same place in consecutive blocks; should be 0."""
     verdict: Verdict
-    """The worst verdict on these numbers."""
+    """Fail if any of these numbers fails; those that the muons can't settle decide nothing."""
+
+    @property
+    def repeats(self) -> bool:
+        """Whether blocks share their noise."""
+        return self.repeated is not None and abs(self.repeated) > REPEATED
+
+    @property
+    def contradicted(self) -> bool:
+        """Whether any number fails."""
+        numbers = [self.mean, self.sd, self.inside68, self.inside95, *(each.mean for each in self.bins)]
+        numbers += [self.blocks] if self.blocks else []
+        return self.repeats or any(each.verdict == Verdict.FAIL for each in numbers)
 
 
 @final

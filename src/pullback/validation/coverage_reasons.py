@@ -67,6 +67,11 @@ def shown(name: Judged, number: Estimate) -> str:
     """
     if name not in ("confidence68", "confidence95"):
         return limits(number)
+    return per_cent(number)
+
+
+def per_cent(number: Estimate) -> str:
+    """A share with its interval, in per cent."""
     value, low, high = (f"{100 * each:.2f}" for each in (number.value, number.low, number.high))
     return f"{value} % [{low}, {high}]"
 
@@ -84,24 +89,23 @@ def advice_on_truth(truth: TruthJudgement, toys_per_bin: int) -> list[str]:
 
 
 def of_pulls(pulls: QuantityPulls) -> Iterator[str]:
-    """How the pulls of a quantity contradict it; numbers that the muons can't settle decide nothing."""
+    """Why the pulls of a quantity fail."""
     name = pulls.quantity
+    if pulls.repeats:
+        yield f"pulls of {name} repeat from block to block: their correlation is {pulls.repeated:.3f}"
     if pulls.mean.verdict == Verdict.FAIL:
         yield f"mean pull of {name} over all muons is {limits(pulls.mean)}"
     if pulls.sd.verdict == Verdict.FAIL:
         yield f"width of the pulls of {name} over all muons is {limits(pulls.sd)}"
+    for inside, nominal in ((pulls.inside68, "68.27 %"), (pulls.inside95, "95 %")):
+        if inside.verdict == Verdict.FAIL:
+            yield f"{per_cent(inside)} of the pulls of {name} over all muons are where {nominal} should be"
     wrong = [each for each in pulls.bins if each.mean.verdict == Verdict.FAIL]
     if wrong:
         worst = max(wrong, key=lambda each: abs(each.mean.value))
         yield f"mean pull of {name} is {limits(worst.mean)} for true values from {worst.low:g} to {worst.high:g} σ"
     if pulls.blocks and pulls.blocks.verdict == Verdict.FAIL:
         yield f"mean pulls of {name} scatter between blocks {limits(pulls.blocks)} times as much as independent noise"
-    if pulls.repeated is not None and pulls.verdict == Verdict.FAIL and abs(pulls.repeated) > REPEATED:
-        yield f"pulls of {name} repeat from block to block: their correlation is {pulls.repeated:.3f}"
-
-
-REPEATED = 0.5
-"""Mean correlation of pulls between blocks above which the blocks share their noise."""
 
 
 def of_hits(hits: Sequence[LayerHits]) -> Iterator[str]:

@@ -15,7 +15,9 @@ from ..study.plan import Study
 from ..study.scan import number
 from .coverage_evidence import JUDGED, Interval, TruthBin
 from .coverage_reasons import TARGETS
-from .evidence import OFFSETS, SIGMAS, Bin, DomainStatistics, Entry, Estimate, NotJudged, Sigma, Statistics
+from .estimates import Estimate
+from .evidence import OFFSETS, SIGMAS, Bin, DomainStatistics, Entry, NotJudged, Sigma, Statistics
+from .fit_evidence import CoordinateFit, FitEntry
 
 CsvRow = dict[str, str | float | None]
 """The cells of a row by the names of their columns."""
@@ -68,8 +70,10 @@ def scanned(values: dict[str, float]) -> dict[str, str]:
     return {name: number(value) for name, value in values.items()}
 
 
-def write_tables(study: Study, entries: Sequence[Entry], table: str | Path, summary: str | Path) -> None:
-    """Write `validation.csv`, with rows of both questions, and `summary.csv`."""
+def write_tables(
+    study: Study, entries: Sequence[Entry], fits: Sequence[FitEntry], table: str | Path, summary: str | Path
+) -> None:
+    """Write `validation.csv`, with rows of all three questions, and `summary.csv`."""
     points = {point.label: scanned(point.values) for point in study.points}
     rows: list[CsvRow] = []
     sums: list[CsvRow] = []
@@ -82,7 +86,11 @@ def write_tables(study: Study, entries: Sequence[Entry], table: str | Path, summ
                 rows.append({**head, **where, **columns(numbers, sigma, study.recorded)})
         for bin_ in entry.truth.bins if entry.truth else ():
             rows.append({**head, "question": "truth", "range": "bin", **truth_columns(bin_)})
-        sums.append({**head, **_summary(entry, study.recorded)})
+        fit = next(each for each in fits if each.point == entry.point)
+        sums.append({**head, **_summary(entry, fit, study.recorded)})
+    for fit in fits:
+        of_point: CsvRow = {"point": fit.point, **points[fit.point], "question": "data", "range": "all"}
+        rows += [{**of_point, **_residuals(each)} for each in fit.coordinates]
     write_csv(table, rows)
     write_csv(summary, sums)
 
@@ -140,7 +148,7 @@ def _limits(name: str, estimate: Estimate | None, ends: Sequence[str] = ("", "_l
     return {f"{name}{end}": found[end] for end in ends}
 
 
-def _summary(entry: Entry, recorded: bool) -> CsvRow:
+def _summary(entry: Entry, fit: FitEntry, recorded: bool) -> CsvRow:
     """The columns of an observable at a point, after its name."""
     linear, quoted, shared = entry.linear, entry.quoted, entry.shared
     domain, overall = columns(linear.domain, "linear", recorded), columns(quoted.overall, "quoted", recorded)
@@ -148,6 +156,8 @@ def _summary(entry: Entry, recorded: bool) -> CsvRow:
         "verdict": entry.verdict,
         "propagation_verdict": entry.propagation,
         **truth_summary(entry),
+        "data_verdict": fit.verdict,
+        **_fit_summary(fit),
         "linear_verdict": linear.verdict,
         "quoted_verdict": quoted.verdict,
         "linear_valid": entry.linear_valid,
@@ -158,7 +168,6 @@ def _summary(entry: Entry, recorded: bool) -> CsvRow:
         **{name: domain.get(name) for name in LINEAR_SUMMARY},
         "bins_outside": sum(each.verdict == NotJudged.OUTSIDE and each.muons > 0 for each in linear.bins),
         **{f"quoted_{name}": overall.get(name) for name in QUOTED_SUMMARY},
-        "chi2_per_ndf": entry.chi2_per_ndf,
         **{f"share_{name.replace(' ', '_')}": share for name, share in entry.budget.items()},
     }
     if shared:
@@ -188,6 +197,25 @@ def truth_summary(entry: Entry) -> CsvRow:
             column = {"bias": "truth_bias"}.get(name, f"coverage_{name}")
             row |= {**_limits(column, number), f"{column}_bin": f"{bin_.low:g} to {bin_.high:g}"}
     return row
+
+
+def _fit_summary(fit: FitEntry) -> CsvRow:
+    """The columns of the data at a point."""
+    return {
+        "chi2_per_ndf": fit.chi2_per_ndf,
+        **_limits("residual_width", fit.width, ("", "_se")),
+        **_limits("residual_median_width", fit.median_width, ("", "_se")),
+        "outliers": fit.outliers and fit.outliers.value,
+    }
+
+
+def _residuals(fit: CoordinateFit) -> CsvRow:
+    """The columns of the unbiased residuals of a coordinate."""
+    row: CsvRow = {"coordinate": fit.name, "hits": fit.hits}
+    row |= _limits("residual_mean", fit.mean, ("", "_se")) | _limits("residual_sd", fit.sd, ("", "_se"))
+    row |= _limits("pull_mean", fit.pull_mean, ("", "_se")) | _limits("pull_sd", fit.pull_sd, ("", "_se"))
+    row |= {"pull_mean_verdict": fit.pull_mean.verdict, "pull_sd_verdict": fit.pull_sd.verdict}
+    return row | _limits("offset", fit.offset, ("", "_se"))
 
 
 def write_csv(path: str | Path, rows: Sequence[CsvRow]) -> None:

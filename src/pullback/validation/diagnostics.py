@@ -11,8 +11,8 @@ from ..statistics.intervals import Verdict
 from ..statistics.normal import P68, P95
 from .answers import Question
 from .coverage_evidence import SmearedEntry, TruthJudgement
-from .estimates import worst
-from .evidence import DiagnosticResult, Estimate, Judgement
+from .estimates import Estimate, worst
+from .evidence import DiagnosticResult, Judgement
 
 
 class Diagnostic(NamedTuple):

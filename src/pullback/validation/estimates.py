@@ -98,6 +98,25 @@ class Criteria(NamedTuple):
         return self.judge(inside / total, interval, target, tolerance, at_least=at_least)
 
 
+class Equivalence(NamedTuple):
+    """The criteria of normal numbers with the same tolerance."""
+
+    tolerance: float
+    confidence: float
+    confidence_to_fail: float
+
+    def estimate(self, value: float, se: float) -> Estimate:
+        """A number that is not judged."""
+        low, high = mean_interval(value, se, self.confidence)
+        return Estimate(value=value, se=se, low=low, high=high)
+
+    def judge(self, value: float, se: float, expected: float, tolerance: float | None = None) -> Estimate:
+        """A number with its verdict on whether it is the expected one, to within the tolerance."""
+        criteria = Criteria(self.confidence, self.confidence_to_fail)
+        limit = self.tolerance if tolerance is None else tolerance
+        return criteria.judge(value, lambda confidence: mean_interval(value, se, confidence), expected, limit, se)
+
+
 @runtime_checkable
 class WithVerdict(Protocol):
     """A bin with its verdict."""

@@ -10,6 +10,7 @@ from ..store.evidence_file import EvidenceFile, Number, Record, Unbounded
 from .answers import Answers
 from .coverage_evidence import SmearedEntry, TruthJudgement
 from .estimates import Estimate, NotJudged
+from .fit_evidence import FitEntry
 
 Sigma = Literal["linear", "quoted"]
 """The two uncertainties of an observable that are judged."""
@@ -296,8 +297,6 @@ class Entry(Record):
     """The judgement of the linear σ."""
     quoted: Judgement
     """The judgement of the quoted σ."""
-    chi2_per_ndf: Number | None = None
-    """χ² of the fits per degree of freedom, over all muons of the point; absent without a fit."""
     budget: dict[str, Number]
     """Share of each source in the mean variance."""
     budget_variance: Number | None = None
@@ -331,6 +330,8 @@ class Evidence(EvidenceFile):
     """One entry per scan point and observable."""
     smeared: list[SmearedEntry]
     """The smeared muons against their truth, one entry per scan point; empty for recorded hits."""
+    fits: list[FitEntry]
+    """One entry per scan point: whether the data agree with the stated resolution."""
 
 
 def evidence_schema() -> str:

@@ -36,7 +36,7 @@ from ..statistics.intervals import (
 )
 from ..uncertainty.monte_carlo import FEWEST_FOR_ENDS
 from .bin_sums import Sums, Tally, ToyResiduals
-from .estimates import deciding, worst
+from .estimates import Estimate, deciding, worst
 from .evidence import (
     ENDS,
     OFFSETS,
@@ -45,7 +45,6 @@ from .evidence import (
     Counts,
     Deviation,
     DomainStatistics,
-    Estimate,
     Judgement,
     NotJudged,
     Offset,

@@ -11,14 +11,15 @@ are: they can only contradict, and numbers that they cannot settle decide nothin
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from ..config.schema import Validation
 from ..statistics.intervals import Verdict
+from ..statistics.normal import P68, P95
 from .coverage_evidence import LayerHits, PullBin, QuantityPulls, SmearedEntry
-from .coverage_reasons import REPEATED, of_hits, of_pulls
+from .coverage_reasons import of_hits, of_pulls
 from .coverage_sums import total
 from .estimates import Criteria, Estimate
 
@@ -44,7 +45,7 @@ class PullJudge:
         """Judge one of `among` points of the study."""
         self.sums, self.settings = sums, settings
         quantities, bins = sums["count"].shape[1:]
-        self.criteria = Criteria.among(settings.confidence, among * (quantities * (bins + 3) + sums["seen"].shape[1]))
+        self.criteria = Criteria.among(settings.confidence, among * (quantities * (bins + 5) + sums["seen"].shape[1]))
 
     def result(
         self, point: str, quantities: Sequence[str], efficiency: Sequence[float], edges: Sequence[float]
@@ -53,8 +54,9 @@ class PullJudge:
         pulls = [each for index, name in enumerate(quantities) if (each := self._pulls(index, name, edges))]
         hits = self._hits(efficiency)
         found = [*(each.verdict for each in pulls), *(each.found.verdict for each in hits)]
+        verdict = Verdict.FAIL if Verdict.FAIL in found else Verdict.PASS
         reasons = [reason for each in pulls for reason in of_pulls(each)] + [*of_hits(hits)]
-        return SmearedEntry(point=point, verdict=_contradicted(found), reasons=reasons, pulls=pulls, hits=hits)
+        return SmearedEntry(point=point, verdict=verdict, reasons=reasons, pulls=pulls, hits=hits)
 
     def _pulls(self, index: int, name: str, edges: Sequence[float]) -> QuantityPulls | None:
         """The pulls of a quantity; None for fewer than two."""
@@ -65,23 +67,24 @@ class PullJudge:
             return None
         mean /= muons
         sd = math.sqrt(max(0.0, float(by_bin[2].sum()) - muons * mean**2) / (muons - 1))
-        tolerance = self.settings.of_truth
-        bins = [*self._bins(by_bin[0], by_bin[1], edges, sd)]
-        blocks, repeated = self._blocks(count.sum(axis=1), sums.sum(axis=1), sd), self._repeated(index)
-        judged = self.criteria.mean(mean, sd / math.sqrt(muons), tolerance)
-        width = self.criteria.width(sd, muons - 1, tolerance)
-        verdicts = [judged.verdict, width.verdict, blocks and blocks.verdict, *(each.mean.verdict for each in bins)]
-        verdicts += [Verdict.FAIL] if repeated is not None and abs(repeated) > REPEATED else []
-        return QuantityPulls(
+        tolerance, coverage = self.settings.of_truth, self.settings.coverage_tolerance
+        inside68, inside95 = (
+            self.criteria.share(int(self.sums[f"inside{level}"][:, index].sum()), muons, nominal, coverage)
+            for level, nominal in (("68", P68), ("95", P95))
+        )
+        found = QuantityPulls(
             quantity=name,
             muons=muons,
-            mean=judged,
-            sd=width,
-            bins=bins,
-            blocks=blocks,
-            repeated=repeated,
-            verdict=_contradicted(verdicts),
+            mean=self.criteria.mean(mean, sd / math.sqrt(muons), tolerance),
+            sd=self.criteria.width(sd, muons - 1, tolerance),
+            inside68=inside68,
+            inside95=inside95,
+            bins=[*self._bins(by_bin[0], by_bin[1], edges, sd)],
+            blocks=self._blocks(count.sum(axis=1), sums.sum(axis=1), sd),
+            repeated=self._repeated(index),
+            verdict=Verdict.PASS,
         )
+        return found.model_copy(update={"verdict": Verdict.FAIL}) if found.contradicted else found
 
     def _bins(self, count: np.ndarray, sums: np.ndarray, edges: Sequence[float], sd: float) -> Iterator[PullBin]:
         """The mean pulls in bins of the true quantity with enough muons."""
@@ -124,8 +127,3 @@ class PullJudge:
             LayerHits(layer=name, found=self.criteria.share(int(number), muons, target, HIT_TOLERANCE), expected=target)
             for name, number, target in zip(names, seen.tolist(), expected, strict=True)
         ]
-
-
-def _contradicted(verdicts: Iterable[Verdict | None]) -> Verdict:
-    """Fail if any number fails; numbers that the muons cannot settle decide nothing."""
-    return Verdict.FAIL if Verdict.FAIL in verdicts else Verdict.PASS

@@ -9,8 +9,8 @@ from ..config.schema import ToySettings
 from ..models import Quantity
 from ..statistics.intervals import Verdict, equivalence
 from ..uncertainty.monte_carlo import FEWEST_FOR_ENDS
-from .estimates import worst
-from .evidence import OFFSETS, Bin, Counts, DomainStatistics, Estimate, Offset, Shared, Sigma
+from .estimates import Estimate, worst
+from .evidence import OFFSETS, Bin, Counts, DomainStatistics, Offset, Shared, Sigma
 
 MOST_MORE = 100
 """Largest factor of additional toys that is advised."""

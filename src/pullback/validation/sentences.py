@@ -11,6 +11,8 @@ from .coverage_evidence import TruthBin, TruthJudgement
 from .estimates import Estimate, worst
 from .evidence import Bin, Entry
 from .findings import Finding
+from .fit_evidence import FitEntry
+from .fit_judgement import worst_of_fits
 
 WRONG: dict[Question, str] = {
     "propagation": "The propagation is wrong",
@@ -27,12 +29,16 @@ OPEN: dict[Question, str] = {
 """What an inconclusive question means."""
 
 
-def answers_of(study: Study, entries: Sequence[Entry], found: Sequence[Finding]) -> Answers:
-    """The answers of a study, from its entries and all that is no pass."""
+SAID: dict[Question, int] = {"propagation": 1, "truth": 1, "data": 2}
+"""Reasons that stand in an answer: the data may want another resolution, and layers elsewhere."""
+
+
+def answers_of(study: Study, entries: Sequence[Entry], fits: Sequence[FitEntry], found: Sequence[Finding]) -> Answers:
+    """The answers of a study, from its entries and fits and all that is no pass."""
     return Answers(
         propagation=_propagation(study, entries, found),
         truth=_truth(study, entries, found),
-        data=Answer(verdict=NotTested.NO_FIT, sentence=""),
+        data=_data(study, fits, found),
     )
 
 
@@ -61,29 +67,47 @@ def _truth(study: Study, entries: Sequence[Entry], found: Sequence[Finding]) -> 
     return Answer(verdict=verdict, sentence=no_pass(study, "truth", verdict, found))
 
 
+def _data(study: Study, fits: Sequence[FitEntry], found: Sequence[Finding]) -> Answer:
+    known = worst_of_fits(fits)
+    if not known:
+        reason = fits[0].reasons[0]
+        sentence = f"Whether the data agree with the stated resolution can't be tested: {reason}."
+        return Answer(verdict=NotTested.DATA, sentence=sentence)
+    verdict = worst(known)
+    if verdict != Verdict.PASS:
+        return Answer(verdict=verdict, sentence=no_pass(study, "data", verdict, found))
+    widths = [each.width.value for each in fits if each.width]
+    wide = " to ".join(dict.fromkeys(f"{each:.3f}" for each in (min(widths), max(widths))))
+    at = f" at all {len(fits)} points" if len(fits) > 1 else ""
+    return Answer(
+        verdict=verdict,
+        sentence=f"The data agree with the stated resolution{at}: residuals are {wide} times as wide as stated.",
+    )
+
+
 def no_pass(study: Study, question: Question, verdict: Verdict, found: Sequence[Finding]) -> str:
     """What a question without a pass means, for how many points and observables, and why: the worst first."""
     bad = [each for each in found if each.question == question and each.verdict == verdict]
     begin = WRONG[question] if verdict == Verdict.FAIL else OPEN[question]
     if not bad:
         return f"{begin}."
-    of_all = len(study.points) * len(study.model.observables)
-    alone = of_all == 1
-    number = len({(each.point, each.observable) for each in bad if each.observable})
-    where = "" if alone or not number else f" for {number} of {amount(study)}"
+    alone = len(study.points) == 1 and (question == "data" or len(study.model.observables) == 1)
+    number = len({(each.point, each.observable) for each in bad if each.observable or question == "data"})
+    among = f"{len(study.points)} points" if question == "data" else amount(study)
+    where = "" if alone or not number else f" {'at' if question == 'data' else 'for'} {number} of {among}"
     first = bad[0]
-    reason = next(iter(first.reasons), "")
+    said = first.reasons[: SAID[question]]
     at = "" if alone else f"worst {_at(study, first)}: "
-    others = sum(len(each.reasons) for each in bad) - 1
+    others = sum(len(each.reasons) for each in bad) - len(said)
     more = f" (and {others} more reason{'s' * (others > 1)})" if others > 0 else ""
-    return f"{begin}{where}{'; ' if at else ': '}{at}{reason}{more}." if reason else f"{begin}{where}."
+    return f"{begin}{where}{'; ' if at else ': '}{at}{'; '.join(said)}{more}." if said else f"{begin}{where}."
 
 
 def _at(study: Study, found: Finding) -> str:
     """The scan point and the symbol of the observable of a finding, as far as the study has several."""
     symbols = {each.name: each.symbol for each in study.model.observables}
     parts = [f"at {found.point}"] * (len(study.points) > 1)
-    parts += [f"for {symbols.get(found.observable, 'all observables')}"] * (len(symbols) > 1)
+    parts += [f"for {symbols[found.observable]}"] * (len(symbols) > 1 and bool(found.observable))
     return " ".join(parts)
 
 

@@ -11,8 +11,8 @@ from jaxtyping import Float
 
 from ..statistics.exact_sum import ExactSum
 from ..statistics.intervals import Verdict, equivalence, sd_interval
-from .estimates import worst
-from .evidence import Estimate, Expected, Shared, UncertaintyOfMean
+from .estimates import Estimate, worst
+from .evidence import Expected, Shared, UncertaintyOfMean
 
 Matrix = Float[np.ndarray, "systematic systematic"]
 

@@ -14,6 +14,7 @@ from ..errors import PullbackError
 from ..files import write_text
 from ..statistics.intervals import Verdict
 from ..store import artefact
+from ..store.columns import has_covariances
 from ..store.study_file import Gathering, unpack
 from ..study import shared_parameters
 from ..study.artefact_configs import TallyConfig
@@ -33,6 +34,8 @@ from .diagnostics import diagnose
 from .estimates import worst
 from .evidence import SIGMAS, Entry, Evidence, Judgement, evidence_schema
 from .findings import TRUTH, findings
+from .fit_evidence import FitEntry
+from .fit_judgement import FitJudge
 from .judgement import Judge
 from .pull_judgement import PullJudge
 from .reasons import of_shared, place_of
@@ -69,6 +72,7 @@ def validate(study: Study, tallies: Sequence[str | Path], outputs: Outputs) -> N
     gathering = Gathering()
     entries: list[Entry] = []
     smeared: list[SmearedEntry] = []
+    fits: list[FitEntry] = []
     points = {point.label: point for point in study.points}
     among = len(points) * len(study.model.observables)
     for index, (name, file) in enumerate(zip(study.batches, tallies, strict=True)):
@@ -85,11 +89,12 @@ def validate(study: Study, tallies: Sequence[str | Path], outputs: Outputs) -> N
                     muons = _smeared(point, part, found, len(points))
                     entries += [_entry(point, part, index, found, muons, among) for index in range(len(observables))]
                     smeared += [muons] if muons else []
+                    fits.append(_fits(point, part, found, len(points)))
         log.info("tally %d of %d read: %s", index + 1, len(study.batches), name)
     write_config(study, outputs.config)
     write_points(study, outputs.points)
     content = gathering.write(study, outputs.study)
-    answers = answers_of(study, entries, findings(study, entries, smeared))
+    answers = answers_of(study, entries, fits, findings(study, entries, smeared, fits))
     Evidence(
         study=study.config.study,
         verdict=answers.verdict,
@@ -98,9 +103,10 @@ def validate(study: Study, tallies: Sequence[str | Path], outputs: Outputs) -> N
         answers=answers,
         points=entries,
         smeared=smeared,
+        fits=fits,
     ).write(outputs.validation)
     write_text(outputs.schema, evidence_schema())
-    write_tables(study, entries, outputs.table, outputs.summary)
+    write_tables(study, entries, fits, outputs.table, outputs.summary)
 
 
 def check(validation: str | Path, strict: bool) -> str:
@@ -119,6 +125,14 @@ def check(validation: str | Path, strict: bool) -> str:
     if verdict == Verdict.FAIL or (strict and verdict == Verdict.INCONCLUSIVE):
         raise PullbackError(line)
     return line
+
+
+def _fits(point: Point, part: Part[TallyConfig], found: PointTally, among: int) -> FitEntry:
+    """Whether the data of a point, one of `among` in the study, agree with the stated resolution."""
+    model, resolution = part.model, each_layer(point.config.detector.resolution, max(part.model.layers) + 1)
+    units = [1 / resolution[layer] for layer in model.layers]
+    judge = FitJudge(model, units, point.config.validation, among, own_sigma=has_covariances(part))
+    return judge.result(point.label, found.fits)
 
 
 def _entry(
@@ -166,7 +180,6 @@ def _entry(
         diagnostics=diagnose(linear, quoted, truth, smeared, claims),
         linear=linear,
         quoted=quoted,
-        chi2_per_ndf=found.chi2_per_ndf,
         budget=sums.budget(sources) if len(sources) > 1 else {},
         budget_variance=sums.variance if len(sources) > 1 else None,
         design=sums.design([each.name for each in shared_parameters.design_numbers(part)]),

@@ -27,7 +27,8 @@ from ...study.plan import Study
 from ...study.toy_selection import blocks_shown, share
 from ...validation.bin_sums import distance
 from ...validation.coverage_evidence import TruthBin
-from ...validation.evidence import Bin, Entry, Estimate, Evidence
+from ...validation.estimates import Estimate
+from ...validation.evidence import Bin, Entry, Evidence
 from ...validation.reasons import over_sigma
 from ..gallery import Figure, point_of
 
@@ -70,6 +71,7 @@ class Subject:
         self.label = point_of(figure, study, evidence)
         self.point = next(each for each in study.points if each.label == self.label)
         self.settings = self.point.config.validation
+        self.fit = next(each for each in evidence.fits if each.point == self.label)
         entries = {each.observable: each for each in evidence.points if each.point == self.label}
         self.observables = [Observable(self, each, entries[each.name]) for each in observables_of(study, figure)]
 

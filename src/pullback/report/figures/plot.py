@@ -18,13 +18,14 @@ from ...validation.evidence import Evidence
 from ..gallery import SCANNED, gallery
 from .base import STYLE, Canvas, Subject, plt
 from .budget import OF_SOURCES
+from .fits import OF_FITS
 from .point import OF_POINT
 from .scan import OF_SCAN
 from .target import target_figure
 
 log = logging.getLogger(__name__)
 
-OF_SUBJECT = OF_POINT | OF_SOURCES
+OF_SUBJECT = OF_POINT | OF_SOURCES | OF_FITS
 """What draws each kind of figure of a scan point."""
 
 METADATA = {

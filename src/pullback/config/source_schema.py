@@ -1,0 +1,177 @@
+"""Sections of the config for the source of the hits: simulated muons, or a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_serializer, model_validator
+
+from ..models.energy_loss import MATERIALS, MaterialName, constants_of
+from .base import Clash, GeV, Metres, NumberPerView, Radians, Section
+
+UNIFORM = ("x_min", "x_max")
+"""Keys of a source for uniform positions."""
+
+
+class Cosmic(Section):
+    """Directions and momenta of cosmic muons."""
+
+    zenith_max: Radians = Field(1.0, gt=0, le=1.5, description="maximum zenith angle")
+    spectrum: Literal["fixed", "sea_level"] = Field(
+        "fixed",
+        description="`fixed`: all muons have `momentum`, zenith angles follow cos²; `sea_level`: momenta and zenith "
+        "angles follow Reyna's spectrum at sea level",
+    )
+    momentum: GeV = Field(3.0, ge=0.1, le=1e5, description="momentum of every muon, or lower end of the spectrum")
+
+
+BeamSlope = Annotated[float, Field(ge=-1e3, le=1e3)]
+
+
+class Beam(Section):
+    """A beam, in place of cosmic muons."""
+
+    slope_x: BeamSlope = Field(0.0, description="mean slope dx/dz")
+    slope_y: BeamSlope = Field(0.0, description="mean slope dy/dz")
+    spread: NumberPerView[Annotated[float, Field(ge=0, le=10)]] = Field(
+        0.0, description="standard deviation of the slopes (Gaussian); a number, or a list `[of x, of y]`"
+    )
+    spot: NumberPerView[Annotated[float, Field(ge=0, le=1e6)]] | None = Field(
+        None,
+        description="standard deviation of the positions (Gaussian); a number, or a list `[of x, of y]`; "
+        "default: positions are uniform from `source.x_min` to `source.x_max`",
+        json_schema_extra={"unit": "m"},
+    )
+    x: Metres = Field(0.0, ge=-1e6, le=1e6, description="centre of the spot in x")
+    y: Metres = Field(0.0, ge=-1e6, le=1e6, description="centre of the spot in y")
+    momentum: GeV = Field(3.0, ge=0.1, le=1e5, description="momentum of every muon")
+
+    @model_validator(mode="after")
+    def _centre_of_a_spot(self) -> Beam:
+        if self.spot is None and (self.x or self.y):
+            name = "x" if self.x else "y"
+            raise Clash((f"{name} is the centre of a spot; give spot, or leave {name} out", (name, "spot")))
+        return self
+
+
+class Volume(Section):
+    """The volume that scatters muons, and may slow them down."""
+
+    z: Metres = Field(0.0, ge=-1e6, le=1e6, description="height of the centre")
+    thickness: Metres = Field(0.1, ge=0, le=1e3, description="thickness")
+    material: MaterialName | None = Field(
+        None, description="name of its material, which gives the four constants below; default: the constants alone"
+    )
+    radiation_length: Metres = Field(
+        0.01757, ge=1e-4, le=1e6, description="radiation length of its material; default: that of `material`, or iron"
+    )
+    density: float | None = Field(
+        None, ge=0.01, le=30, description="density, for the energy loss", json_schema_extra={"unit": "g/cm3"}
+    )
+    z_over_a: float | None = Field(
+        None, ge=0.35, le=1, description="mean Z/A, for the energy loss", json_schema_extra={"unit": "mol/g"}
+    )
+    excitation: float | None = Field(
+        None,
+        ge=10,
+        le=1000,
+        description="mean excitation energy I of a solid or liquid, for the energy loss",
+        json_schema_extra={"unit": "eV"},
+    )
+    energy_loss: Literal["none", "bethe"] = Field(
+        "none",
+        description="`none`: muons keep their momentum; `bethe`: they lose the mean energy of ionisation, and may stop",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_its_material(cls, volume: Any) -> Any:
+        """Fill in the constants of a named material."""
+        name = volume.get("material") if isinstance(volume, dict) else None
+        if not (isinstance(name, str) and name in MATERIALS):
+            return volume
+        known = constants_of(name)
+        for key, value in known.items():
+            given = volume.get(key)
+            if isinstance(given, int | float) and given != value:
+                raise Clash((f"{key} = {given:g} is not that of {name}, {value:g}; leave one out", (key, "material")))
+        return {**known, **{key: value for key, value in volume.items() if key not in known or value is not None}}
+
+    @model_validator(mode="after")
+    def _known_material(self) -> Volume:
+        if self.energy_loss != "none" and None in (self.density, self.z_over_a, self.excitation):
+            line = f"energy_loss: {self.energy_loss} needs material, or density, z_over_a and excitation"
+            raise Clash((line, ("energy_loss", "material", "density", "z_over_a", "excitation")))
+        return self
+
+
+class Simulated(Section):
+    """True hits drawn by the model."""
+
+    kind: Literal["simulated"] = Field("simulated", description="simulated hits")
+    muons: int = Field(100_000, ge=1, le=10**12, description="number of muons at each point")
+    x_min: Metres = Field(0.0, ge=-1e6, le=1e6, description="lower end of the uniform distribution of true positions")
+    x_max: Metres = Field(1.0, ge=-1e6, le=1e6, description="upper end of the uniform distribution of true positions")
+    cosmic: Cosmic | None = Field(None, description="directions and momenta of cosmic muons")
+    beam: Beam | None = Field(None, description="beam, in place of cosmic muons")
+    volume: Volume | None = Field(None, description="volume that scatters muons")
+
+    @model_validator(mode="after")
+    def _range(self) -> Simulated:
+        if self.x_max <= self.x_min:
+            line = f"x_max = {self.x_max:g} must be greater than x_min = {self.x_min:g}"
+            raise Clash((line, ("x_max", "x_min")))
+        if self.cosmic is not None and self.beam is not None:
+            raise Clash(("has both cosmic and beam; give one of them", ("cosmic", "beam")))
+        return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _positions(cls, source: Any) -> Any:
+        """Refuse two distributions of positions."""
+        beam = source.get("beam") if isinstance(source, dict) else None
+        if isinstance(beam, dict) and beam.get("spot") is not None:
+            for name in (name for name in UNIFORM if name in source):
+                raise Clash((f"{name} and beam.spot both give the positions; leave one out", (name, "beam.spot")))
+        return source
+
+    @model_serializer(mode="wrap")
+    def _without_unused(self, write: Callable[[Simulated], dict[str, Any]]) -> dict[str, Any]:
+        """Omit the limits of uniform positions where a beam has a spot."""
+        found = write(self)
+        if self.beam is not None and self.beam.spot is not None:
+            for name in UNIFORM:
+                found.pop(name, None)
+        return found
+
+
+class Recorded(Section):
+    """Hits read from a file."""
+
+    kind: Literal["recorded"] = Field("recorded", description="hits from a file")
+    file: str = Field(
+        min_length=1,
+        description="CSV (with a header), Parquet, HDF5 or ROOT file with one column (dataset, branch) per "
+        "coordinate; relative to the working directory",
+    )
+    tree: str = Field("", description="tree or RNTuple of a ROOT file; needed if the file has several")
+    columns: dict[str, str] = Field(
+        {},
+        description="column of each coordinate: `{x: hit_x}`, or `{x0: hit[0], x1: hit[1]}` for elements of a "
+        "column with a fixed number of values per row; default: the column with the coordinate's name",
+    )
+    unit: Literal["m", "cm", "mm"] = Field("m", description="unit of positions and their uncertainties")
+    sigma: dict[str, str] = Field(
+        {},
+        description="column with the standard uncertainty of each coordinate, row by row; default: "
+        "1/`detector.resolution`",
+    )
+    covariance: dict[str, str] = Field(
+        {},
+        description="column with the covariance of two coordinates, row by row, in the squared unit: `{'x0,x1': "
+        "c01}`; both coordinates need a column in `sigma`",
+    )
+    momentum_column: str = Field(
+        "", description="column with the momentum of each muon, in GeV/c, for `model.theta0_momentum`"
+    )

@@ -1,0 +1,129 @@
+"""The figures of the fits: unbiased residuals by coordinate, p-values, and residuals against the track."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from ...validation.estimates import Estimate
+from ...validation.fit_evidence import CoordinateFit, FitEntry
+from ...validation.fit_judgement import SHIFT
+from .base import BLUE, GREY, VERMILLION, Canvas, Subject, density, gaussian, in_bins, legend, panels, plt, say
+
+POSITIONS = 12
+"""Bins of a track's position or slope, with the same number of hits in each."""
+
+
+def _residuals(subject: Subject) -> Canvas:
+    """Pulls of all hits, mean and width of the pulls of each coordinate, and p-values."""
+    names = [each.symbol for each in subject.model.coordinates]
+    wide, tolerance = max(3.2, 0.4 * len(names)), subject.settings.data_tolerance
+    ratios = {"width_ratios": [3.2, wide, wide, 3.2]}
+    canvas, (pooled, mean, width, p_values) = plt.subplots(1, 4, figsize=(6.4 + 2 * wide, 3.4), gridspec_kw=ratios)
+    _pulls(pooled, subject)
+    by_name = {each.name: each for each in subject.fit.coordinates}
+    fits = [by_name.get(each.name) for each in subject.model.coordinates]
+    _by_coordinate(mean, [None if each is None else each.pull_mean for each in fits], 0.0, SHIFT * tolerance)
+    _by_coordinate(width, [None if each is None else each.pull_sd for each in fits], 1.0, tolerance)
+    for axes, words in ((mean, "mean pull"), (width, "width of pulls")):
+        axes.set_xticks(range(len(names)), names)
+        axes.set(ylabel=words, xlim=(-0.6, len(names) - 0.4))
+    _p_values(p_values, subject.fit)
+    return canvas
+
+
+def _by_coordinate(axes: Axes, numbers: list[Estimate | None], expected: float, tolerance: float) -> None:
+    """A number of each coordinate with its interval, and the tolerance about what is expected."""
+    axes.axhspan(expected - tolerance, expected + tolerance, color=GREY, alpha=0.25, lw=0)
+    axes.axhline(expected, color="black", lw=0.6)
+    in_bins(axes, numbers, color=BLUE, marker="s", ms=3.5)
+
+
+def _pulls(axes: Axes, subject: Subject) -> None:
+    """The pulls of all hits, beside the unit Gaussian."""
+    found = _pulls_of(subject)
+    pulls = found[np.isfinite(found)]
+    if not len(pulls):
+        say(axes, "no residuals")
+        return
+    density(axes, pulls, np.linspace(-4.5, 4.5, 61), color=BLUE, alpha=0.5, label="all hits")
+    gaussian(axes)
+    title = f"{100 * float((abs(pulls) > 4.5).mean()):.2g} % beyond"
+    axes.set(xlabel="unbiased residual / its σ", ylabel="density", title=title)
+    axes.set_ylim(0, max(0.52, axes.get_ylim()[1]))  # room for the legend
+    axes.legend(loc="upper left", fontsize=8)
+
+
+def _pulls_of(subject: Subject) -> np.ndarray:
+    """Unbiased residual over its σ (muon, coordinate)."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return subject.column("residual") / subject.column("residual_sigma")
+
+
+def _p_values(axes: Axes, fit: FitEntry) -> None:
+    """The number of muons in each bin of the p-value, over the expected one."""
+    if not fit.muons:
+        say(axes, "no degrees of freedom")
+        return
+    counts = np.array(fit.p_values)
+    axes.stairs(counts / counts.mean(), np.linspace(0, 1, len(counts) + 1), color=BLUE, fill=True, alpha=0.5)
+    axes.axhline(1, color="black", lw=0.8, ls="--")
+    axes.set(xlabel="p-value", ylabel="muons over the expected number", xlim=(0, 1), ylim=(0, None))
+
+
+def _trends(subject: Subject) -> Canvas:
+    """Mean pull of each coordinate against the position and the slope of the track."""
+    fits = subject.fit.coordinates
+    if not fits:
+        canvas, axes = plt.subplots(figsize=(5.5, 2.4))
+        say(axes, "no residuals")
+        axes.set_axis_off()
+        return canvas
+    canvas, grid = panels(len(fits), 2.9, 2.4, sharey=True)
+    index = {each.name: place for place, each in enumerate(subject.model.coordinates)}
+    where, pulls, band = _positions(subject), _pulls_of(subject), SHIFT * subject.settings.data_tolerance
+    for axes, each in zip(grid, fits, strict=True):
+        own = index[each.name]
+        axes.axhspan(-band, band, color=GREY, alpha=0.25, lw=0)
+        axes.axhline(0, color="black", lw=0.6)
+        _profile(axes, where[:, own], pulls[:, own], BLUE, "o", "against position")
+        slope = _slope(subject, where, each, index)
+        if slope is not None:
+            _profile(axes, slope, pulls[:, own], VERMILLION, "s", "against slope")
+        axes.set(title=subject.model.coordinates[own].symbol, xlabel="share of tracks with less")
+    grid[0].set_ylabel("mean pull")
+    legend(canvas, grid[:1])
+    return canvas
+
+
+def _positions(subject: Subject) -> np.ndarray:
+    """The fitted position on each layer: the hit minus its residual, which is the unbiased one times σ²/σ_m²."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = np.clip((1 / subject.resolution / subject.column("residual_sigma")) ** 2, 0, 1)
+        return subject.column("x_reco") - subject.column("residual") * share
+
+
+def _slope(subject: Subject, where: np.ndarray, fit: CoordinateFit, index: dict[str, int]) -> np.ndarray | None:
+    """The slope between the outermost layers of a line; None where heights are not known."""
+    heights = subject.model.heights
+    if not heights:
+        return None
+    places = sorted((index[name] for name in fit.fitted_with), key=lambda place: heights[place])
+    low, high = places[0], places[-1]
+    return (where[:, high] - where[:, low]) / (heights[high] - heights[low]) if heights[high] > heights[low] else None
+
+
+def _profile(axes: Axes, on: np.ndarray, pulls: np.ndarray, colour: str, marker: str, label: str) -> None:
+    """Mean pull in bins with the same number of hits."""
+    good = np.isfinite(on) & np.isfinite(pulls)
+    if good.sum() < 5 * POSITIONS:
+        return
+    parts = np.array_split(pulls[good][np.argsort(on[good], kind="stable")], POSITIONS)
+    mean, error = np.array([(part.mean(), part.std() / np.sqrt(len(part))) for part in parts]).T
+    middle = (np.arange(POSITIONS) + 0.5) / POSITIONS
+    axes.errorbar(middle, mean, error, color=colour, marker=marker, label=label, ms=3, lw=0.8, capsize=2)
+
+
+OF_FITS: dict[str, Callable[[Subject], Canvas]] = {"residuals": _residuals, "trends": _trends}

@@ -1,0 +1,107 @@
+"""The types of the evidence on whether the data agree with the stated resolution."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from ..statistics.intervals import Verdict
+from ..store.evidence_file import Number, Record
+from .estimates import Estimate
+
+
+class Untested(StrEnum):
+    """The verdict where there is nothing to test."""
+
+    UNTESTED = "can't be tested"
+
+
+class CoordinateFit(Record):
+    """The unbiased residuals of one coordinate: hit minus prediction of the fit without this hit."""
+
+    name: str
+    """Name of the coordinate."""
+    fitted_with: list[str]
+    """Coordinates of the same line, with this one."""
+    hits: int
+    """Hits with a residual."""
+    mean: Estimate
+    """Mean residual, in the unit of the coordinate."""
+    sd: Estimate
+    """Standard deviation of the residuals, in the unit of the coordinate."""
+    pull_mean: Estimate
+    """Mean of residual over its σ; should be 0."""
+    pull_sd: Estimate
+    """Standard deviation of residual over its σ; should be 1."""
+    against_number: Estimate
+    """Change of the mean pull by one standard deviation of the muon number; should be 0."""
+    against_position: Estimate | None = None
+    """Change of the mean pull by one standard deviation of the track's position; should be 0."""
+    against_slope: Estimate | None = None
+    """Change of the mean pull by one standard deviation of the track's slope; absent where heights are not known."""
+    against_other_view: Estimate | None = None
+    """Change of the mean pull by one standard deviation of the track's position in the other view of the layer."""
+    drift: Estimate
+    """Root mean square over 16 ranges of the muon number of the mean pull about its mean, without statistical errors.
+    It can fail, but needs not pass."""
+    offset: Estimate | None = None
+    """Offset of its layer, in the unit of the coordinate, against the line through the offsets of all layers of its
+    fit: mean and tilt of the layers can't be seen."""
+    offset_alone: Estimate | None = None
+    """The same if its layer alone is out of place, in the unit of the coordinate; absent unless that explains the
+    offsets of all layers of its fit, and for no other layer."""
+    height: Estimate | None = None
+    """How much too low its layer is stated to be, if it alone is, m."""
+
+    @property
+    def dependences(self) -> list[Estimate]:
+        """All changes of the mean pull."""
+        found = self.against_number, self.against_position, self.against_other_view, self.against_slope
+        return [each for each in found if each]
+
+
+class WantedResolution(Record):
+    """The resolution that the data want for some coordinates."""
+
+    coordinates: list[str]
+    """Coordinates that share a factor; a single one where the geometry determines its own."""
+    alone: bool = False
+    """Whether it assumes that the resolution of the others is as stated."""
+    stated: Number
+    """The mean stated σ of their hits, in the unit of the coordinates."""
+    wanted: Estimate
+    """σ by maximum likelihood from the residuals, in the unit of the coordinates."""
+    factor: Estimate
+    """The wanted σ over the stated one; of a coordinate of its own it can fail, but needs not pass."""
+
+
+class FitEntry(Record):
+    """Whether the data of one scan point agree with the stated resolution."""
+
+    point: str
+    """Label of the scan point."""
+    verdict: Verdict | Untested
+    """The worst verdict on its numbers."""
+    reasons: list[str]
+    """Why it is not a pass."""
+    more: list[str]
+    """What would decide it if inconclusive."""
+    muons: int
+    """Muons with degrees of freedom."""
+    chi2_per_ndf: Number | None = None
+    """χ² over degrees of freedom, both summed over the muons."""
+    width: Estimate | None = None
+    """Its root: how much wider residuals are than stated; should be 1."""
+    median_width: Estimate | None = None
+    """Root of the median of χ² over its expected median: the same of most tracks, without wrong ones."""
+    outliers: Estimate | None = None
+    """Share of muons with p < 1e-4; should be 1e-4."""
+    p_values: list[int]
+    """Muons in 40 bins of the p-value, from 0 to 1."""
+    left_out: Number | None = None
+    """Share of muons with the largest χ², which are left out of what the data want, as there are outliers."""
+    coordinates: list[CoordinateFit]
+    """Unbiased residuals of each coordinate; none for a model with a χ² only."""
+    resolution: list[WantedResolution]
+    """The resolution that the data want."""
+    line: str = ""
+    """The wanted resolution as a line of the config; empty if it can't be one."""

@@ -1,0 +1,240 @@
+"""Do the data agree with the stated resolution? An equivalence test of χ² and unbiased residuals.
+
+These numbers must pass: the root of χ²/ndf and the width of the pulls of each coordinate, which should be 1 to within
+`validation.data_tolerance`; the mean of the pulls, and its change with muon number, position and slope, which should be
+0 to within twice as much (a shift of 0.1 σ widens a distribution by 0.5 %); and the share of tracks with p < 1e-4.
+
+Numbers that the data may determine poorly can fail, but need not pass: σ of a single layer, and drifts of any shape.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+
+import numpy as np
+
+from ..config.schema import Validation
+from ..models import Model
+from ..statistics.intervals import Verdict, coverage_interval, half_width
+from ..store.fit_columns import OUTLIER
+from .estimates import Equivalence, Estimate
+from .fit_estimates import Factor, FitEstimates, Found, dependences, drift, mean_and_sd, spread_of
+from .fit_evidence import CoordinateFit, FitEntry, Untested, WantedResolution
+from .fit_reasons import advice_on_fits, config_line, fit_reasons
+from .fit_tally import FitTally
+
+SHIFT = 2.0
+"""Tolerance of means over that of widths."""
+
+OUTLIERS = 0.2
+"""Tolerance of the share of tracks with p < 1e-4 over that of widths: 1 % by default."""
+
+EXPLAINED = 0.95
+"""Share of the χ² of all offsets of a fit that a single layer out of place must explain to be named alone."""
+
+TESTS_OF_A_COORDINATE, TESTS_OF_A_POINT = 7, 2
+"""Numbers of a coordinate, and of all hits together, that are judged."""
+
+NO_FIT = "the model has no fit: as many parameters as hits"
+NO_FUNCTION = "the model has neither `fitted` nor `chi2`, which say how well its muons agree with the hits"
+NO_FREEDOM = "as many parameters as hits"
+NO_MUON = "no muon has enough hits for a fit"
+
+
+class FitJudge:
+    """Judges the fits of one point by their tally."""
+
+    def __init__(self, model: Model, units: Sequence[float], settings: Validation, among: int, *, own_sigma: bool):
+        """Judge one of `among` points; `units` are 1/resolution of the coordinates.
+
+        `own_sigma` is whether hits have their own σ, from a file.
+        """
+        count = len(model.coordinates)
+        tests = among * (TESTS_OF_A_POINT + TESTS_OF_A_COORDINATE * count)
+        self.model, self.units, self.settings, self.own_sigma = model, units, settings, own_sigma
+        self.test = Equivalence(settings.data_tolerance, settings.confidence, 1 - (1 - settings.confidence) / tests)
+
+    def result(self, point: str, tally: FitTally | None) -> FitEntry:
+        """The evidence on a point."""
+        if tally is None:
+            square = len(self.model.coordinates) <= len(self.model.observables)
+            return _untested(point, NO_FIT if square else NO_FUNCTION)
+        estimates = FitEstimates(tally)
+        if not estimates.muons:
+            return _untested(point, NO_FREEDOM if estimates.fitted else NO_MUON)
+        return self._tested(point, estimates)
+
+    def _tested(self, point: str, of: FitEstimates) -> FitEntry:
+        chi2 = of.chi2_per_ndf
+        width, median = math.sqrt(chi2.value), math.sqrt(of.median.value)
+        judged = _Coordinates(self.model, self.units, of, self.test)
+        coordinates = judged.entries if self.model.fitted else []
+        resolution = [*self._resolution(of)] if self.model.fitted else []
+        entry = FitEntry(
+            point=point,
+            verdict=Verdict.PASS,
+            reasons=[],
+            more=[],
+            muons=of.muons,
+            chi2_per_ndf=chi2.value,
+            width=self.test.judge(width, chi2.se / (2 * width) if width else 0.0, 1.0),
+            median_width=self.test.estimate(median, of.median.se / (2 * median) if median else 0.0),
+            outliers=self._outliers(of.outliers, of.muons),
+            p_values=[int(each) for each in of.p_values],
+            left_out=of.left_out or None,
+            coordinates=coordinates,
+            resolution=resolution,
+        )
+        verdict = max(_verdicts(entry), key=lambda each: each.severity)
+        symbols = {each.name: each for each in self.model.coordinates}
+        found = entry.model_copy(
+            update={"verdict": verdict, "line": config_line(entry, self.model, self.units, own_sigma=self.own_sigma)}
+        )
+        if verdict == Verdict.PASS:
+            return found
+        reasons = [*fit_reasons(found, symbols, self.test.tolerance, of.wrong_tracks, own_sigma=self.own_sigma)]
+        return found.model_copy(update={"reasons": reasons, "more": advice_on_fits(found, self.test.tolerance, SHIFT)})
+
+    def _outliers(self, count: int, muons: int) -> Estimate:
+        """The share of outliers with its verdict: more than expected is wrong, fewer is not."""
+        most = OUTLIER + OUTLIERS * self.settings.data_tolerance
+        narrow, wide = (
+            coverage_interval(count, muons, each) for each in (self.test.confidence, self.test.confidence_to_fail)
+        )
+        verdict = Verdict.PASS if narrow[1] <= most else Verdict.FAIL if wide[0] > most else Verdict.INCONCLUSIVE
+        return Estimate(value=count / muons, low=narrow[0], high=narrow[1], verdict=verdict)
+
+    def _resolution(self, of: FitEstimates) -> Iterator[WantedResolution]:
+        """The wanted resolution of each component, or of its coordinates; of a single one alone if much more likely."""
+        sums, common = of.sums(), None
+        more_likely = half_width(self.test.confidence_to_fail) ** 2 / 2
+        for factor in of.factors():
+            if len(factor.coordinates) > 1:
+                common = factor
+            elif common is None:
+                yield self._wanted(factor, sums, alone=False)
+            else:
+                alone = factor.gain > common.gain + more_likely
+                yield self._wanted(factor if alone else common, sums, alone=alone)
+                common = None
+
+    def _wanted(self, factor: Factor, sums: dict[str, np.ndarray], *, alone: bool) -> WantedResolution:
+        which, width = list(factor.coordinates), factor.width
+        stated = math.sqrt(float(sums["v"][which].sum() / sums["count"][which].sum()))
+        single = len(which) == 1
+        test = self.test
+        judged = test.judge(*width, 1.0) if single else test.estimate(*width)
+        return WantedResolution(
+            coordinates=[self.model.coordinates[index].name for index in which],
+            alone=alone,
+            stated=stated,
+            wanted=self.test.estimate(stated * width.value, stated * width.se),
+            factor=judged,
+        )
+
+
+class _Coordinates:
+    """The numbers of each coordinate with their verdicts."""
+
+    def __init__(self, model: Model, units: Sequence[float], of: FitEstimates, test: Equivalence):
+        self.model, self.units, self.of, self.test = model, units, of, test
+        self.all, self.robust = of.sums(robust=False), of.sums()
+
+    @property
+    def entries(self) -> list[CoordinateFit]:
+        """Those of coordinates with residuals."""
+        return [self._entry(index) for index in range(len(self.model.coordinates)) if self.robust["count"][index] > 1]
+
+    def _entry(self, index: int) -> CoordinateFit:
+        mean, sd = mean_and_sd(self.robust, index, "m")
+        pull_mean, pull_sd = mean_and_sd(self.robust, index, "z")
+        against = dependences(self.robust, index).effects
+        slope = against.get("t")
+        changes = drift(self.of.drift_sums[:, index], mean_and_sd(self.all, index, "z")[1].value ** 2)
+        offset, alone = self._offsets.get(index, (None, None))
+        return CoordinateFit(
+            name=self.model.coordinates[index].name,
+            fitted_with=[self.model.coordinates[other].name for other in self._together(index)],
+            hits=int(self.all["count"][index]),
+            mean=self.test.estimate(*mean),
+            sd=self.test.estimate(*sd),
+            pull_mean=self._shift(pull_mean),
+            pull_sd=self.test.judge(*pull_sd, 1.0),
+            against_number=self._shift(against.get("n", Found(0.0, math.inf))),
+            against_position=self._shift(against["x"]) if "x" in against else None,
+            against_other_view=self._shift(against["o"]) if "o" in against else None,
+            against_slope=self._shift(slope) if slope else None,
+            drift=self._drift(changes),
+            offset=offset and self.test.estimate(*offset),
+            offset_alone=alone and self.test.estimate(*alone),
+            height=self._height(index, slope),
+        )
+
+    def _together(self, index: int) -> list[int]:
+        """The coordinates that are fitted together with one."""
+        return next(each.tolist() for each in self.of.components if index in each)
+
+    def _shift(self, number: Found) -> Estimate:
+        return self.test.judge(*number, 0.0, SHIFT * self.test.tolerance)
+
+    def _drift(self, square: Found) -> Estimate:
+        """Root mean square of the drift; fails if clearly too large."""
+        low = square.value - half_width(self.test.confidence_to_fail) * square.se
+        found = self.test.estimate(*square)
+        limits = {name: math.sqrt(max(getattr(found, name), 0.0)) for name in ("value", "low", "high")}
+        verdict = Verdict.FAIL if low > (SHIFT * self.test.tolerance) ** 2 else None
+        return Estimate(**limits, se=square.se, verdict=verdict)
+
+    @cached_property
+    def _offsets(self) -> dict[int, tuple[Found, Found | None]]:
+        """The offset of each coordinate, and its offset if it alone is out of place, where that explains all others."""
+        found: dict[int, tuple[Found, Found | None]] = {}
+        y, own, of = self.robust["y"], self.of.information, self.of
+        for component, offsets, covariance in of.offsets():
+            chi2 = float(y[component] @ offsets) * of.shrinkage
+            explained = [own[index] > 0 and y[index] ** 2 > EXPLAINED * chi2 * own[index] for index in component]
+            errors = np.sqrt(np.maximum(covariance.diagonal(), 0.0))
+            for index, offset, error, explains in zip(component.tolist(), offsets, errors, explained, strict=True):
+                unit, alone = self.units[index], None
+                if explains and sum(explained) == 1:
+                    value, se = y[index] / own[index] / of.shrinkage, math.sqrt(of.median.value / own[index])
+                    alone = Found(unit * float(value), unit * se)
+                found[index] = Found(unit * float(offset), unit * float(error)), alone
+        return found
+
+    def _height(self, index: int, slope: Found | None) -> Estimate | None:
+        """The error of the height of a layer, from the change of its residuals with the slope."""
+        if slope is None:
+            return None
+        unit = mean_and_sd(self.robust, index, "m")[1].value / mean_and_sd(self.robust, index, "z")[1].value
+        scale = unit / spread_of(self.robust, index, "t")
+        return self.test.estimate(scale * slope.value, scale * slope.se)
+
+
+def _verdicts(entry: FitEntry) -> Iterator[Verdict]:
+    """The verdicts on all numbers of an entry; those that only can fail have none otherwise."""
+    numbers: list[Estimate | None] = [entry.width, entry.outliers]
+    for each in entry.coordinates:
+        numbers += [each.pull_mean, each.pull_sd, *each.dependences, each.drift]
+    yield from (each.verdict for each in numbers if each and each.verdict)
+    yield from (each.factor.verdict for each in entry.resolution if each.factor.verdict == Verdict.FAIL)
+
+
+def _untested(point: str, reason: str) -> FitEntry:
+    return FitEntry(
+        point=point,
+        verdict=Untested.UNTESTED,
+        reasons=[reason],
+        more=[],
+        muons=0,
+        p_values=[],
+        coordinates=[],
+        resolution=[],
+    )
+
+
+def worst_of_fits(entries: Sequence[FitEntry]) -> list[Verdict]:
+    """The verdicts on points that can be tested."""
+    return [each.verdict for each in entries if isinstance(each.verdict, Verdict)]

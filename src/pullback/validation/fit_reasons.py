@@ -1,0 +1,244 @@
+"""Why the data disagree with the stated resolution, and what they want, in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from ..models import Model, Quantity
+from ..statistics.intervals import Verdict
+from .estimates import Estimate
+from .fit_evidence import FitEntry, WantedResolution
+
+DIFFERENT = 3.0
+"""Standard errors by which the factors of two coordinates on a layer must differ for the layer to have none."""
+
+WRONG_TRACKS = 0.005
+"""Share of tracks beyond the core of the distribution that is called wrong tracks."""
+
+CORE_IS_RIGHT = 0.1
+"""Largest deviation of the median width that is called right, where there are wrong tracks."""
+
+
+CAUSES = {"against_position": ": its scale is wrong", "against_other_view": ": its layer is rotated"}
+"""What makes residuals change with the position of the track."""
+
+
+def fit_reasons(
+    entry: FitEntry, coordinates: Mapping[str, Quantity], tolerance: float, wrong_tracks: float, *, own_sigma: bool
+) -> Iterator[str]:
+    """Why the verdict on a point is not a pass; `wrong_tracks` is the share of tracks beyond the core."""
+    yield from _of_width(entry, coordinates, tolerance, own_sigma=own_sigma)
+    if entry.outliers and entry.outliers.verdict != Verdict.PASS:
+        yield from _of_outliers(entry, entry.outliers, wrong_tracks)
+    assert isinstance(entry.verdict, Verdict)  # otherwise there is nothing to test
+    yield from _of_shifts(entry, coordinates, entry.verdict)
+    yield from _of_dependences(entry, coordinates, entry.verdict)
+
+
+def _of_width(
+    entry: FitEntry, coordinates: Mapping[str, Quantity], tolerance: float, *, own_sigma: bool
+) -> Iterator[str]:
+    """The widths that are wrong, and the resolution that the data want."""
+    widths = [each for each in entry.coordinates if each.pull_sd.verdict == Verdict.FAIL]
+    layers = [each for each in entry.resolution if each.factor.verdict == Verdict.FAIL]
+    width = entry.width
+    if width and (width.verdict == Verdict.FAIL or widths or layers):
+        text = f"residuals are {interval(width)} times as wide as stated (χ²/ndf = {entry.chi2_per_ndf:.3g})"
+        if width.verdict != Verdict.FAIL and widths:
+            worst = max(widths, key=lambda each: abs(each.pull_sd.value - 1))
+            text = (
+                f"residuals of {coordinates[worst.name].symbol} are {interval(worst.pull_sd)} times as wide as stated"
+            )
+        elif width.verdict != Verdict.FAIL:
+            text = "not all layers have the resolution that is stated"
+        off = [each for each in entry.resolution if abs(each.factor.value - 1) > tolerance]
+        wanted = ", ".join(wanted_words(each, coordinates, own_sigma=own_sigma) for each in off)
+        if wanted:
+            yield f"{text}; the data want {wanted}"
+        else:
+            right = "; without the causes that follow, the stated resolution is right" if entry.resolution else ""
+            yield f"{text}{right}"
+        return
+    if width and width.verdict == Verdict.INCONCLUSIVE:
+        yield f"√(χ²/ndf) = {interval(width)}"
+    unsettled = [each for each in entry.coordinates if each.pull_sd.verdict == Verdict.INCONCLUSIVE]
+    if unsettled:
+        worst = max(unsettled, key=lambda each: abs(each.pull_sd.value - 1))
+        yield f"width of the pulls of {coordinates[worst.name].symbol} = {interval(worst.pull_sd)}{_worst(unsettled)}"
+
+
+def wanted_words(wanted: WantedResolution, coordinates: Mapping[str, Quantity], *, own_sigma: bool) -> str:
+    """A wanted resolution: σ = 23.0 ± 0.1 µm in y (stated 14.4)."""
+    names = symbols_of(wanted.coordinates, coordinates)
+    if not wanted.wanted.value:
+        return f"a σ in {names} that is too small to be seen"
+    unit = coordinates[wanted.coordinates[0]].unit
+    value, stated = with_unit(wanted.wanted.value, unit, wanted.wanted.se or 0.0), with_unit(wanted.stated, unit)
+    text = f"σ = {value} in {names} (stated {stated})"
+    if own_sigma:
+        text = f"{wanted.factor.value:.3g} times the σ of the file in {names} ({value} on average)"
+    return f"{text}, if that alone is wrong" if wanted.alone else text
+
+
+def _of_outliers(entry: FitEntry, outliers: Estimate, wrong_tracks: float) -> Iterator[str]:
+    """The share of outliers, unless the width explains it."""
+    share = f"{100 * outliers.value:.3g} % of tracks have p < 1e-4, where 0.01 % should"
+    if outliers.verdict == Verdict.INCONCLUSIVE:
+        yield f"{share}: {100 * outliers.low:.2g} % to {100 * outliers.high:.2g} %"
+    elif wrong_tracks > WRONG_TRACKS and entry.median_width:
+        width = entry.median_width.value
+        right = "is right" if abs(width - 1) <= CORE_IS_RIGHT else f"of tracks is {width:.3g} times the stated one"
+        yield f"{share}: wrong tracks (outliers), since the median width {right}"
+    elif not (entry.width and entry.width.verdict == Verdict.FAIL):
+        yield share
+
+
+def _of_shifts(entry: FitEntry, coordinates: Mapping[str, Quantity], verdict: Verdict) -> Iterator[str]:
+    """The coordinates whose mean residual is off."""
+    off = [each for each in entry.coordinates if each.pull_mean.verdict == verdict]
+    if not off:
+        return
+    worst = max(off, key=lambda each: abs(each.pull_mean.value))
+    if verdict == Verdict.INCONCLUSIVE:
+        yield f"mean pull of {coordinates[worst.name].symbol} = {interval(worst.pull_mean, '+')}{_worst(off)}"
+        return
+    alone = [each for each in entry.coordinates if each.offset_alone and each in off]
+    for each in alone:
+        assert each.offset_alone
+        shift = with_unit(each.offset_alone.value, coordinates[each.name].unit, each.offset_alone.se or 0.0, "+")
+        yield f"{coordinates[each.name].symbol} is shifted by {shift} against the other layers"
+    if not alone:
+        yield f"layers are shifted against each other: {', '.join(offsets_of(entry, coordinates))}"
+
+
+def offsets_of(entry: FitEntry, coordinates: Mapping[str, Quantity]) -> Iterator[str]:
+    """The offset of each coordinate that has a significant one, the largest first."""
+    known = [each for each in entry.coordinates if each.offset and abs(each.offset.value) > 5 * (each.offset.se or 0)]
+    for each in sorted(known, key=lambda each: -abs(each.offset.value if each.offset else 0)):
+        assert each.offset
+        shift = with_unit(each.offset.value, coordinates[each.name].unit, each.offset.se or 0.0, "+")
+        yield f"{coordinates[each.name].symbol} by {shift}"
+
+
+def _of_dependences(entry: FitEntry, coordinates: Mapping[str, Quantity], verdict: Verdict) -> Iterator[str]:
+    """Residuals that change with slope, position or muon number."""
+    causes = {
+        "against_slope": "the slope of the track",
+        "against_position": "the position of the track",
+        "against_other_view": "the position of the track in the other view",
+        "against_number": "the muon number",
+        "drift": "the muon number",
+    }
+    for key, words in causes.items():
+        numbers = {each.name: getattr(each, key) for each in entry.coordinates}
+        off = {name: number for name, number in numbers.items() if number and number.verdict == verdict}
+        if not off or _said_by_another(entry, key, verdict):
+            continue
+        name = max(off, key=lambda name: abs(off[name].value) / (off[name].se or math.inf))
+        text = f"residuals of {coordinates[name].symbol} change with {words}, by {interval(off[name], '+')} σ"
+        text += " (root mean square)" if key == "drift" else " for one standard deviation of it"
+        if verdict == Verdict.FAIL and key == "against_slope":
+            height = next(each.height for each in entry.coordinates if each.name == name)
+            if height:
+                text += f": its layer is {with_unit(height.value, 'm', height.se or 0.0, '+')} higher than stated"
+        if verdict == Verdict.FAIL:
+            text += CAUSES.get(key, "")
+        yield text + ("" if verdict == Verdict.FAIL else _worst([*off]))
+
+
+def _said_by_another(entry: FitEntry, key: str, verdict: Verdict) -> bool:
+    """Whether a dependence only follows from another: a drift from a trend, or one on slope or position from another.
+
+    A layer that is rotated, or too high, also changes the residuals of its neighbours.
+    """
+    if key == "drift":
+        return any(each.against_number.verdict == verdict for each in entry.coordinates)
+    others = [each for each in ("against_slope", "against_position", "against_other_view") if each != key]
+    found = max(_significance(entry, each) for each in others)
+    return key != "against_number" and verdict == Verdict.FAIL and 2 * _significance(entry, key) < found
+
+
+def _significance(entry: FitEntry, key: str) -> float:
+    """The largest significance of a dependence."""
+    numbers = [getattr(each, key) for each in entry.coordinates]
+    return max((abs(each.value) / each.se for each in numbers if each and each.se), default=0.0)
+
+
+def advice_on_fits(entry: FitEntry, tolerance: float, shift: float) -> list[str]:
+    """How many muons would settle an inconclusive verdict: intervals half as wide as the tolerance."""
+    widths = [entry.width, *(each.pull_sd for each in entry.coordinates)]
+    shifts = [each.pull_mean for each in entry.coordinates]
+    shifts += [each for of in entry.coordinates for each in of.dependences]
+    numbers = [(each, tolerance) for each in widths if each] + [(each, shift * tolerance) for each in shifts]
+    open_ = [(each, most) for each, most in numbers if each.verdict == Verdict.INCONCLUSIVE]
+    if entry.verdict != Verdict.INCONCLUSIVE or not open_:
+        return []
+    factor = max(((each.high - each.low) / most) ** 2 for each, most in open_)
+    if factor <= 1:
+        return ["find the cause of a deviation that is near the tolerance"]
+    return [f"take about {float(f'{entry.muons * factor:.2g}'):.0f} muons with degrees of freedom (now {entry.muons})"]
+
+
+def _worst(found: Sequence[object]) -> str:
+    return f", the worst of {len(found)} such numbers" if len(found) > 1 else ""
+
+
+def config_line(entry: FitEntry, model: Model, units: Sequence[float], *, own_sigma: bool) -> str:
+    """The wanted resolution as a line of the config; empty where it can't be given layer by layer.
+
+    It can't if hits have their own σ, or if two coordinates of a layer want different ones. A coordinate without a
+    wanted σ keeps that of `units`.
+    """
+    by_name: dict[str, WantedResolution] = {}
+    for each in entry.resolution:
+        by_name |= dict.fromkeys(each.coordinates, each)
+    layers: list[list[tuple[float, float]]] = [[] for _ in range(max(model.layers) + 1)]
+    for coordinate, layer, unit in zip(model.coordinates, model.layers, units, strict=True):
+        found = by_name.get(coordinate.name)
+        layers[layer].append((found.wanted.value, found.wanted.se or 0.0) if found else (unit, 1e-3 * unit))
+    if own_sigma or not by_name or not all(each.wanted.value for each in entry.resolution):
+        return ""
+    wanted: list[float] = []
+    for of_layer in layers:
+        value, se = np.array(of_layer).T
+        weight = 1 / np.maximum(se, 1e-12 * value) ** 2
+        mean = float((weight * value).sum() / weight.sum())
+        if (abs(value - mean) > DIFFERENT * se).any() or not mean > 0:
+            return ""
+        wanted.append(1 / mean)
+    return f"detector: {{resolution: [{', '.join(f'{each:.4g}' for each in wanted)}]}}"
+
+
+def symbols_of(names: Sequence[str], coordinates: Mapping[str, Quantity]) -> str:
+    """Coordinates in words: `y₀–y₃`, or each of them."""
+    symbols = [coordinates[name].symbol or name for name in names]
+    numbers = [name[1:] for name in names]
+    view = {name[0] for name in names}
+    in_order = all(each.isdigit() for each in numbers) and len(view) == 1 and len(names) > 2
+    if in_order and [int(each) for each in numbers] == [*range(int(numbers[0]), int(numbers[0]) + len(names))]:
+        return f"{symbols[0]}–{symbols[-1]}"
+    return ", ".join(symbols)
+
+
+def with_unit(value: float, unit: str, se: float | None = None, sign: str = "") -> str:
+    """A number with its unit, lengths in m, mm or µm, to two digits of its standard error if it has one.
+
+    >>> with_unit(2.302e-5, "m", 1.2e-7), with_unit(0.005, "m")
+    ('23.02 ± 0.12 µm', '5 mm')
+
+    """
+    if unit == "m":
+        scale, unit = (1e6, "µm") if abs(value) < 0.9995e-3 else (1e3, "mm") if abs(value) < 0.9995 else (1.0, "m")
+        value, se = value * scale, None if se is None else se * scale
+    if not se or not math.isfinite(se):
+        return f"{value:{sign}.3g} {unit}"
+    digits = max(0, 1 - math.floor(math.log10(se)))
+    return f"{value:{sign}.{digits}f} ± {se:.{digits}f} {unit}"
+
+
+def interval(number: Estimate, sign: str = "") -> str:
+    """A number with its confidence interval."""
+    return "{0:{3}.3f} [{1:{3}.3f}, {2:{3}.3f}]".format(number.value, number.low, number.high, sign)

@@ -1,0 +1,228 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from fitted_hits import tally_of
+
+from pullback.config.model_schema import OneHit, Scatter, Track, Track3d
+from pullback.config.schema import Validation
+from pullback.models import load_model
+from pullback.models.multiple_scattering import layer_covariance
+from pullback.statistics.intervals import Verdict
+from pullback.validation.estimates import Equivalence
+from pullback.validation.fit_evidence import Untested
+from pullback.validation.fit_judgement import FitJudge
+
+Z, SIGMA, MUONS = [0.0, 0.2, 0.4, 0.6], 1e-3, 20_000
+MODEL = load_model(Track(z=Z))
+
+
+class Tracks:
+    """Recorded hits of straight tracks in one view, honest before a test changes them."""
+
+    def __init__(self, seed=1, muons=MUONS, z=Z):
+        rng = np.random.default_rng(seed)
+        self.slope, at_zero = rng.normal(0, 0.3, muons), rng.uniform(-0.5, 0.5, muons)
+        self.true = at_zero[:, None] + self.slope[:, None] * np.array(z)
+        self.noise = SIGMA * rng.normal(size=self.true.shape)
+        self.lost = rng.random(self.true.shape)
+
+    @property
+    def hits(self):
+        return self.true + self.noise
+
+
+def judged(hits, model=MODEL, recorded=None, among=1, **settings):
+    units = [SIGMA] * len(model.coordinates)
+    judge = FitJudge(model, units, Validation(**settings), among, own_sigma=recorded is not None)
+    return judge.result("nominal", tally_of(model, 1 / SIGMA, hits, recorded))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_honest_tracks_pass(seed):
+    entry = judged(Tracks(seed).hits)
+    assert entry.verdict == Verdict.PASS
+    assert entry.reasons == entry.more == []
+    assert entry.width.value == pytest.approx(1, abs=4 * entry.width.se)
+    (wanted,) = entry.resolution
+    assert wanted.coordinates == ["x0", "x1", "x2", "x3"]
+    assert wanted.wanted.value == pytest.approx(SIGMA, rel=0.02)
+    assert entry.line.startswith("detector: {resolution: [")
+
+
+def test_honest_tracks_of_many_kinds_pass():
+    tracks = Tracks(z=[0.0, 0.5, 1.0])
+    assert judged(tracks.hits, load_model(Track(z=[0.0, 0.5, 1.0]))).verdict == Verdict.PASS
+    missing = np.where(Tracks().lost < 0.05, np.nan, Tracks().hits)
+    assert judged(missing).verdict == Verdict.PASS
+    strips = Tracks()
+    strips.noise = SIGMA * math.sqrt(12) * (strips.lost - 0.5)
+    assert judged(strips.hits).verdict == Verdict.PASS
+    theta0, layers = 5e-3, layer_covariance(torch.tensor(Z), 5e-3).numpy()
+    kicks = np.random.default_rng(2).multivariate_normal(np.zeros(4), layers, MUONS)
+    assert judged(Tracks().hits + kicks, load_model(Track(z=Z, theta0=theta0))).verdict == Verdict.PASS
+
+
+def test_pixels_that_are_five_times_longer_than_wide_pass_with_their_own_sigma():
+    model = load_model(Track3d(z=Z))
+    x, y = Tracks(1), Tracks(2)
+    x.noise *= 5
+    hits = np.concatenate([x.hits, y.hits], axis=1)
+    own = np.tile([25 * SIGMA**2] * 4 + [SIGMA**2] * 4, (MUONS, 1))
+    assert judged(hits, model, own).verdict == Verdict.PASS
+    wrong = judged(hits, model, np.tile([25 * SIGMA**2] * 4 + [SIGMA**2 / 2.56] * 4, (MUONS, 1)))
+    assert wrong.verdict == Verdict.FAIL
+    assert "the data want 1.6 times the σ of the file in y₀–y₃" in wrong.reasons[0]
+    assert wrong.line == ""  # σ is not in the config
+
+
+def test_a_layer_that_is_misaligned_by_one_sigma_is_named():
+    tracks = Tracks()
+    tracks.true[:, 1] += SIGMA
+    entry = judged(tracks.hits)
+    assert entry.verdict == Verdict.FAIL
+    assert entry.chi2_per_ndf == pytest.approx(1.35, abs=0.03)
+    assert "without the causes that follow, the stated resolution is right" in entry.reasons[0]
+    assert entry.reasons[1].startswith("x₁ is shifted by +995.3 ± 10.0 µm")
+    assert len(entry.reasons) == 2
+    assert entry.coordinates[1].offset_alone.value == pytest.approx(SIGMA, abs=5e-5)
+    line = np.array([each.offset.value for each in entry.coordinates])
+    np.testing.assert_allclose(np.polyfit(Z, line, 1), 0, atol=1e-5 * SIGMA)
+
+
+def test_a_layer_that_is_five_millimetres_too_high_is_named():
+    tracks = Tracks()
+    tracks.true[:, 2] += 2e-3 * tracks.slope  # 2 mm, and once more 5 mm
+    assert judged(tracks.hits).reasons[-1].startswith("residuals of x₂ change with the slope of the track")
+    assert judged(tracks.hits).coordinates[2].height.value == pytest.approx(2e-3, rel=0.05)
+    tracks.true[:, 2] += 3e-3 * tracks.slope
+    entry = judged(tracks.hits)
+    assert entry.verdict == Verdict.FAIL
+    assert "higher than stated" in entry.reasons[-1]
+
+
+@pytest.mark.parametrize("layer", range(4))
+def test_a_layer_that_is_twenty_per_cent_worse_is_named(layer):
+    tracks = Tracks()
+    tracks.noise[:, layer] *= 1.2
+    entry = judged(tracks.hits)
+    assert entry.verdict == Verdict.FAIL
+    (wanted,) = entry.resolution
+    assert (wanted.coordinates, wanted.alone) == ([f"x{layer}"], True)
+    assert wanted.factor.value == pytest.approx(1.2, abs=4 * wanted.factor.se)
+    resolution = [1000.0] * 4
+    resolution[layer] = 1 / wanted.wanted.value
+    assert entry.line == f"detector: {{resolution: [{', '.join(f'{each:.4g}' for each in resolution)}]}}"
+
+
+@pytest.mark.parametrize(("factor", "words"), [(2.0, "σ = 2."), (0.8, "σ = 80"), (1.3, "σ = 1.3")])
+def test_a_detector_that_is_worse_or_better_than_stated_fails(factor, words):
+    tracks = Tracks()
+    tracks.noise *= factor
+    entry = judged(tracks.hits)
+    assert entry.verdict == Verdict.FAIL
+    (reason,) = entry.reasons
+    assert words in reason
+    assert "mm in x₀–x₃ (stated 1 mm)" in reason or "µm in x₀–x₃ (stated 1 mm)" in reason
+    assert entry.chi2_per_ndf == pytest.approx(factor**2, rel=0.05)
+
+
+def scattering(z, theta0, muons=MUONS):
+    """Hits of muons that step through the layers from above, with an angle at each."""
+    rng = np.random.default_rng(3)
+    order = np.argsort(z)[::-1]
+    x, slope, hits = rng.uniform(-0.5, 0.5, muons), rng.normal(0, 0.3, muons), np.empty((muons, len(z)))
+    for place, index in enumerate(order):
+        if place:
+            x = x - (z[order[place - 1]] - z[index]) * slope
+        hits[:, index] = x
+        slope = slope + theta0 * rng.normal(size=muons)
+    return hits + SIGMA * rng.normal(size=hits.shape)
+
+
+@pytest.mark.parametrize("spoilt", ["diagonal", "permuted", "none"])
+def test_a_wrong_covariance_of_scattering_in_the_model_itself_fails(spoilt):
+    hits = scattering(Z, 5e-3)
+    honest = load_model(Track(z=Z, theta0=5e-3))
+    assert judged(hits, honest).verdict == Verdict.PASS
+
+    def covariance(hits, z, theta0):
+        found = honest.covariance(hits, z=z, theta0=theta0)
+        order = torch.tensor([2, 0, 3, 1])  # the bends at the wrong layers
+        return {"diagonal": torch.diag(found.diagonal()), "permuted": found[order][:, order], "none": 0 * found}[spoilt]
+
+    wrong = judged(hits, honest.__class__(**{**vars(honest), "covariance": covariance}))
+    assert wrong.verdict == Verdict.FAIL
+
+
+def test_wrong_tracks_are_told_from_a_wrong_resolution():
+    tracks = Tracks()
+    wrong = tracks.lost[:, 0] < 0.03
+    tracks.noise[wrong] *= 50
+    entry = judged(tracks.hits)
+    assert entry.verdict == Verdict.FAIL
+    assert any("wrong tracks (outliers), since the median width is right" in reason for reason in entry.reasons)
+    assert entry.resolution[0].factor.value == pytest.approx(1, abs=0.03)
+    assert entry.left_out > 0.02
+
+
+@pytest.mark.parametrize("shape", ["line", "wave"])
+def test_a_slow_drift_fails(shape):
+    tracks, time = Tracks(), np.linspace(-1, 1, MUONS)
+    tracks.true[:, 2] += SIGMA * (time if shape == "line" else np.cos(3 * math.pi * time))
+    entry = judged(tracks.hits)
+    assert entry.verdict == Verdict.FAIL
+    assert any("change with the muon number" in reason for reason in entry.reasons)
+
+
+def test_few_muons_decide_nothing_and_it_is_said_how_many_would():
+    entry = judged(Tracks(muons=300).hits)
+    assert entry.verdict == Verdict.INCONCLUSIVE
+    (advice,) = entry.more
+    needed = int(advice.split()[2])
+    assert 2000 < needed < 10_000
+    assert judged(Tracks(muons=3 * needed).hits).verdict == Verdict.PASS
+
+
+def test_as_many_parameters_as_hits_cannot_be_tested():
+    model = load_model(Track(z=[0.0, 1.0]))
+    entry = judged(Tracks(z=[0.0, 1.0]).hits, model)
+    assert (entry.verdict, entry.reasons) == (Untested.UNTESTED, ["as many parameters as hits"])
+    one_hit = FitJudge(load_model(OneHit()), [SIGMA], Validation(), 1, own_sigma=False).result("nominal", None)
+    assert one_hit.verdict == Untested.UNTESTED
+    assert "as many parameters as hits" in one_hit.reasons[0]
+    lost = judged(np.full((10, 4), np.nan))
+    assert (lost.verdict, lost.reasons) == (Untested.UNTESTED, ["no muon has enough hits for a fit"])
+
+
+def test_a_tolerance_that_is_wider_passes_what_a_narrow_one_fails():
+    tracks = Tracks()
+    tracks.noise *= 1.1
+    assert judged(tracks.hits).verdict == Verdict.FAIL
+    assert judged(tracks.hits, data_tolerance=0.15).verdict == Verdict.PASS
+
+
+def test_both_trackers_of_a_scattering_study_are_fits_of_their_own():
+    model = load_model(Scatter(z_upper=[1.0, 0.8, 0.6], z_lower=[-0.6, -0.8, -1.0]))
+    parts = [Tracks(seed, z=[0.0, 0.2, 0.4]).hits for seed in range(4)]
+    hits = np.concatenate(parts, axis=1)
+    assert judged(hits, model).verdict == Verdict.PASS
+    hits[:, 4] += 2 * SIGMA
+    entry = judged(hits, model)
+    assert entry.verdict == Verdict.FAIL
+    off = [each.name for each in entry.coordinates if each.pull_mean.verdict == Verdict.FAIL]
+    assert off == ["x3", "x4", "x5"]
+    assert "layers are shifted against each other: x₄" in entry.reasons[1]
+
+
+def test_an_equivalence_test_passes_fails_or_says_how_much_more_is_needed():
+    test = Equivalence(0.05, 0.95, 0.9999)
+    assert test.judge(1.0, 0.01, 1.0).verdict == Verdict.PASS
+    assert test.judge(1.2, 0.01, 1.0).verdict == Verdict.FAIL
+    assert test.judge(0.8, 0.01, 1.0).verdict == Verdict.FAIL
+    open_ = test.judge(1.03, 0.02, 1.0)
+    assert open_.verdict == Verdict.INCONCLUSIVE
+    assert open_.factor == pytest.approx((1.959964 * 0.02 / 0.02) ** 2, rel=1e-6)
+    assert test.judge(0.07, 0.001, 0.0, 0.1).verdict == Verdict.PASS
+    assert test.estimate(1.0, 0.1).verdict is None
