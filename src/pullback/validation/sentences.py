@@ -97,7 +97,7 @@ def no_pass(study: Study, question: Question, verdict: Verdict, found: Sequence[
     where = "" if alone or not number else f" {'at' if question == 'data' else 'for'} {number} of {among}"
     first = bad[0]
     said = first.reasons[: SAID[question]]
-    at = "" if alone else f"worst {_at(study, first)}: "
+    at = f"worst {where_worst}: " if not alone and (where_worst := _at(study, first)) else ""
     others = sum(len(each.reasons) for each in bad) - len(said)
     more = f" (and {others} more reason{'s' * (others > 1)})" if others > 0 else ""
     return f"{begin}{where}{'; ' if at else ': '}{at}{'; '.join(said)}{more}." if said else f"{begin}{where}."
@@ -107,7 +107,8 @@ def _at(study: Study, found: Finding) -> str:
     """The scan point and the symbol of the observable of a finding, as far as the study has several."""
     symbols = {each.name: each.symbol for each in study.model.observables}
     parts = [f"at {found.point}"] * (len(study.points) > 1)
-    parts += [f"for {symbols[found.observable]}"] * (len(symbols) > 1 and bool(found.observable))
+    if found.observable and len(symbols) > 1:
+        parts.append(f"for {symbols[found.observable]}")
     return " ".join(parts)
 
 
