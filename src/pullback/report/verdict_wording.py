@@ -78,7 +78,7 @@ class Row(NamedTuple):
 class VerdictWording(SetupWording):
     """The words of the verdict."""
 
-    def headline(self) -> str:
+    def _headline(self) -> str:
         """The answer to all questions together: what was shown, and what was not."""
         answers = {question: each.verdict for question, each in self.evidence.answers.each.items()}
         of = {verdict: [name for name, each in answers.items() if each == verdict] for verdict in Verdict}
@@ -98,9 +98,16 @@ class VerdictWording(SetupWording):
         only = "Only " if len(untested) == 2 else ""
         return _sentence(f"{only}{joined([RIGHT[each] for each in right])}; nothing here shows {unknown}.")
 
-    def caveat(self) -> str:
+    def first_lines(self) -> list[str]:
+        """The answer to all questions together, and what is not known where only the propagation can be tested."""
+        caveat = self._caveat()
+        if caveat and self.evidence.verdict == Verdict.PASS:
+            return [caveat]
+        return [self._headline(), *[caveat] * bool(caveat)]
+
+    def _caveat(self) -> str:
         """What is not known where only the propagation can be tested."""
-        if not self.study.recorded or self.evidence.answers.data.verdict != NotTested.DATA:
+        if not self.study.recorded or not isinstance(self.evidence.answers.data.verdict, NotTested):
             return ""
         return (
             "Only the propagation could be tested: the truth of recorded hits is unknown, and these hits can't test "
@@ -111,7 +118,8 @@ class VerdictWording(SetupWording):
         """The three questions, each with its answer."""
         for name, each in self.evidence.answers.each.items():
             tested = isinstance(each.verdict, Verdict)
-            yield Row(QUESTIONS[name], each.verdict, each.verdict if tested else "", each.sentence)
+            word = each.verdict.partition(":")[0]
+            yield Row(QUESTIONS[name], word, word if tested else "", each.sentence)
 
     def facts(self) -> list[Markup]:
         """Short facts below the answers."""

@@ -22,8 +22,10 @@ QUESTIONS: dict[Question, str] = {
 class NotTested(StrEnum):
     """Why a question has no answer."""
 
-    RECORDED = "not tested"
-    DATA = "can't be tested"
+    RECORDED = "not tested: recorded hits have no truth"
+    EXACT = "can't be tested: as many parameters as hits"
+    NO_FIT = "can't be tested: the model gives neither fitted hits nor χ²"
+    NO_MUON = "can't be tested: no muon has enough hits for a fit"
 
 
 @final

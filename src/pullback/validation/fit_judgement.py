@@ -233,8 +233,3 @@ def _untested(point: str, reason: str) -> FitEntry:
         coordinates=[],
         resolution=[],
     )
-
-
-def worst_of_fits(entries: Sequence[FitEntry]) -> list[Verdict]:
-    """The verdicts on points that can be tested."""
-    return [each.verdict for each in entries if isinstance(each.verdict, Verdict)]

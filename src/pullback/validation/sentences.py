@@ -12,12 +12,12 @@ from .estimates import Estimate, worst
 from .evidence import Bin, Entry
 from .findings import Finding
 from .fit_evidence import FitEntry
-from .fit_judgement import worst_of_fits
+from .fit_judgement import NO_FIT, NO_FREEDOM, NO_FUNCTION, NO_MUON
 
 WRONG: dict[Question, str] = {
     "propagation": "The propagation is wrong",
     "truth": "The truth is not covered",
-    "data": "The data disagree with the stated resolution",
+    "data": "The data disagree with what is stated of the detector",
 }
 """What a failed question means."""
 
@@ -28,17 +28,25 @@ OPEN: dict[Question, str] = {
 }
 """What an inconclusive question means."""
 
+UNTESTED = {
+    NO_FIT: NotTested.EXACT,
+    NO_FREEDOM: NotTested.EXACT,
+    NO_FUNCTION: NotTested.NO_FIT,
+    NO_MUON: NotTested.NO_MUON,
+}
+"""Why the data are not tested, by the reason of the fits."""
 
-SAID: dict[Question, int] = {"propagation": 1, "truth": 1, "data": 2}
+SAID: dict[Question, int] = {"propagation": 1, "truth": 1, "data": 3}
 """Reasons that stand in an answer: the data may want another resolution, and layers elsewhere."""
 
 
 def answers_of(study: Study, entries: Sequence[Entry], fits: Sequence[FitEntry], found: Sequence[Finding]) -> Answers:
     """The answers of a study, from its entries and fits and all that is no pass."""
+    propagation = _propagation(study, entries, found)
     return Answers(
-        propagation=_propagation(study, entries, found),
+        propagation=propagation,
         truth=_truth(study, entries, found),
-        data=_data(study, fits, found),
+        data=_data(study, fits, found, right=propagation.verdict == Verdict.PASS),
     )
 
 
@@ -67,15 +75,19 @@ def _truth(study: Study, entries: Sequence[Entry], found: Sequence[Finding]) -> 
     return Answer(verdict=verdict, sentence=no_pass(study, "truth", verdict, found))
 
 
-def _data(study: Study, fits: Sequence[FitEntry], found: Sequence[Finding]) -> Answer:
-    known = worst_of_fits(fits)
+def _data(study: Study, fits: Sequence[FitEntry], found: Sequence[Finding], *, right: bool) -> Answer:
+    """Whether the data agree with the stated resolution; `right`: whether the propagation is right."""
+    known = [each.verdict for each in fits if isinstance(each.verdict, Verdict)]
     if not known:
         reason = fits[0].reasons[0]
         sentence = f"Whether the data agree with the stated resolution can't be tested: {reason}."
-        return Answer(verdict=NotTested.DATA, sentence=sentence)
+        return Answer(verdict=UNTESTED[reason], sentence=sentence)
     verdict = worst(known)
     if verdict != Verdict.PASS:
-        return Answer(verdict=verdict, sentence=no_pass(study, "data", verdict, found))
+        sentence = no_pass(study, "data", verdict, found)
+        if right and verdict == Verdict.FAIL:
+            sentence = f"The propagation is right, but {sentence[:1].lower()}{sentence[1:]}"
+        return Answer(verdict=verdict, sentence=sentence)
     widths = [each.width.value for each in fits if each.width]
     wide = " to ".join(dict.fromkeys(f"{each:.3f}" for each in (min(widths), max(widths))))
     at = f" at all {len(fits)} points" if len(fits) > 1 else ""
