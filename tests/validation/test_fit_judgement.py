@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 from fitted_hits import tally_of
-from pullback.validation.estimate import Equivalence
 
 from pullback.config.model_schema import OneHit, Scatter, Track, Track3d
 from pullback.config.schema import Validation
 from pullback.models import load_model
 from pullback.models.multiple_scattering import layer_covariance
 from pullback.statistics.intervals import Verdict
+from pullback.validation.estimates import Equivalence
 from pullback.validation.fit_evidence import Untested
 from pullback.validation.fit_judgement import FitJudge
 
