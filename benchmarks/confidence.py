@@ -21,7 +21,7 @@ from pullback.uncertainty.distribution import spread_block
 from pullback.uncertainty.folds import Folding, folding_of
 from pullback.uncertainty.inference import periods_of
 from pullback.uncertainty.linear import linear_law
-from pullback.uncertainty.signed import folded
+from pullback.uncertainty.signed import fold_measures
 from pullback.uncertainty.validity import linear_valid
 
 torch.set_num_threads(1)
@@ -54,7 +54,7 @@ def scattered(rng, muons, rho, zenith, meeting=(0.0, 0.0, 0.0)):
     p, turn = turned(rng, muons, math.tan(zenith)), turned(rng, muons, 1.0)
     off = np.full((muons, 1), 1e-3 * (rho > 0))
     for _ in range(3 * (rho > 0)):
-        found = folded(SCATTER, torch.from_numpy(two_lines(p, p + off * turn)), covariance=SIGMA**2)
+        found = fold_measures(SCATTER, torch.from_numpy(two_lines(p, p + off * turn)), covariance=SIGMA**2)
         off *= rho / found.distance[:, 4:5].numpy()
     return two_lines(p, p + off * turn, meeting)
 
