@@ -32,7 +32,7 @@ ASYMPTOTE = torch.tensor([-K68, K68, -K95, K95], dtype=torch.float64)
 EQUAL = 1e-6
 """Largest relative difference of two variances that are taken as equal."""
 
-ROUNDING = 1e-12
+ROUNDED_VARIANCE = 1e-12
 """Largest negative variance, relative to the mean one, that is taken as a rounded 0."""
 
 
@@ -165,7 +165,7 @@ def _principal_axes(
     radius = torch.hypot(difference, off)
     wide = (mean + radius).sqrt()
     square = (mean * mean - radius * radius) / (mean + radius)
-    narrow = square.masked_fill(square < -ROUNDING * mean, math.nan).clamp(min=0).sqrt()
+    narrow = square.masked_fill(square < -ROUNDED_VARIANCE * mean, math.nan).clamp(min=0).sqrt()
     cosine = ((1 + difference / radius) / 2).clamp(min=0).sqrt()
     sine = torch.copysign(((1 - difference / radius) / 2).clamp(min=0).sqrt(), off)
     along, across = cosine * s[:, 0] + sine * s[:, 1], cosine * s[:, 1] - sine * s[:, 0]

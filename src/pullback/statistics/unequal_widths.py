@@ -39,7 +39,7 @@ KnotValues = Float[np.ndarray, " knot"]
 MARGIN = 5.5
 """Standard deviations by which the grid on which coverage is integrated exceeds the largest length."""
 
-FOLD = 4.0
+SPLIT_LENGTH = 4.0
 """Lengths, in units of the larger width, above which the fold splits no interval."""
 
 ORDER = 4.0
@@ -135,7 +135,7 @@ class Components:
     def calibrated(self, level: float) -> tuple[Axis, Float[np.ndarray, "length knot"]]:
         """Log weights at the knots by which each length's coverage is nominal at all of them, as nearly as can be."""
         points = self.ranked(grid(self.furthest / self.ratio), grid(self.furthest))
-        near = FOLD * self.ratio
+        near = SPLIT_LENGTH * self.ratio
         found = lengths(self.furthest, near)
         weights, inside = np.zeros((len(found), len(self.knots))), None
         for index in reversed(range(len(found))):
