@@ -98,6 +98,10 @@ def test_a_layer_that_is_five_millimetres_too_high_is_named():
     assert judged(tracks.hits).coordinates[2].height.value == pytest.approx(2e-3, rel=0.05)
     tracks.true[:, 2] += 3e-3 * tracks.slope
     entry = judged(tracks.hits)
+    height = entry.coordinates[2].height
+    assert height.value == pytest.approx(5e-3, abs=4 * height.se)
+    assert height.se < 1e-4
+    assert entry.left_out is None
     assert entry.verdict == Verdict.FAIL
     assert "mm higher than stated" in entry.reasons[0]
 
