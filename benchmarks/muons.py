@@ -1,19 +1,25 @@
-"""Numbers of docs/physics.md: momenta of inclined muons, and what energy loss does to scattering.
+"""Numbers of docs/physics.md: momenta of inclined muons, energy loss, and layers that scatter by momentum.
 
 Command: python benchmarks/muons.py [--docs]
 """
 
 import sys
+from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
+import torch
 from common import PROJECT, aligned, into_docs, markdown
 from scipy.integrate import quad
 
-from pullback import random_stream
+from pullback import propagate, random_stream
+from pullback.detector.bound_model import bound, hit_covariance
+from pullback.detector.response import Response, generated, momenta, true_hits
 from pullback.models.cosmic_rays import directions_and_momenta, vertical_intensity
 from pullback.models.energy_loss import MATERIALS, bethe, slow_down
 from pullback.models.multiple_scattering import MUON_MASS, highland
+from pullback.study.blocks import BLOCK
+from pullback.study.plan import Study
 
 PAGE = PROJECT / "docs" / "physics.md"
 LEAST = (0.5, 1.0, 3.0, 10.0)
@@ -86,7 +92,39 @@ def of_materials():
     return head, rows
 
 
-TABLES = {"inclined muons": of_inclined_muons, "slower muons": of_slower_muons, "materials": of_materials}
+def of_layers():
+    """Width of pulls of dx/dz by momentum, propagated with and without the momentum of each muon."""
+    raw = {
+        "study": "muons",
+        "model": {"name": "track3d", "z": [0.0, 0.3, 0.6, 1.0], "theta0": 0.003, "theta0_momentum": 2.0},
+        "source": {"muons": BLOCK, "cosmic": {"spectrum": "sea_level", "momentum": 0.5, "zenith_max": 0.5}},
+        "detector": {"resolution": 2000},
+    }
+    part, block = Study.from_config(raw).first_part("nominal")
+    drawn, response = generated(part, block), Response(part)
+    p, x_true = momenta(part, drawn), true_hits(part, drawn)
+    parameters, infer = bound(part)
+    true, hits = (
+        torch.from_numpy(each) for each in (x_true, response.record(x_true, response.draw(block), momentum=p))
+    )
+    pulls = []
+    for known in (torch.from_numpy(p), None):
+        law = propagate(infer, hits, covariance=hit_covariance(part.model, parameters, hits, momentum=known))
+        pulls.append(((law.value - infer(true)) / law.sigma)[:, 2].numpy())
+    rows = []
+    for low, high in pairwise((0.5, 0.8, 1.5, 3.0, 10.0, 1000.0)):
+        some = (p >= low) & (p < high)
+        widths = [f"{each[some].std():.3f}" for each in pulls]
+        rows.append([f"{low:g} to {high:g} GeV/c", *widths, f"{1 / np.sqrt(2 * some.sum()):.3f}"])
+    return ["momentum", "width of pulls", "with one θ0 for all", "standard error"], rows
+
+
+TABLES = {
+    "inclined muons": of_inclined_muons,
+    "slower muons": of_slower_muons,
+    "materials": of_materials,
+    "layers": of_layers,
+}
 
 if __name__ == "__main__":
     for name, table in TABLES.items():

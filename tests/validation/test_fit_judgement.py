@@ -99,7 +99,7 @@ def test_a_layer_that_is_five_millimetres_too_high_is_named():
     tracks.true[:, 2] += 3e-3 * tracks.slope
     entry = judged(tracks.hits)
     assert entry.verdict == Verdict.FAIL
-    assert "higher than stated" in entry.reasons[-1]
+    assert "mm higher than stated" in entry.reasons[-1]
 
 
 @pytest.mark.parametrize("layer", range(4))

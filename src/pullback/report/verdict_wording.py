@@ -266,7 +266,19 @@ class VerdictWording(SetupWording):
         words = failed_of(self.study)
         kinds = ", ".join(f"{count(number)} ({words[name]})" for name, number in lost.items() if number)
         most = "; the count is that of the observable with the most" if self.several else ""
-        return f"Of {total} muons, some failed: {kinds}{most}. They are excluded from the statistics and listed below."
+        return (
+            f"Of {total} muons, some failed: {kinds}{most}. They are excluded from the statistics and listed below."
+            f"{self._without_truth()}"
+        )
+
+    def _without_truth(self) -> str:
+        """How many muons never reached the layers that an observable needs."""
+        without = self._counted(lambda entry: entry.quoted.counts.no_true_value)
+        if not without:
+            return ""
+        stop = self.config.source.kind == "simulated" and self.config.source.volume is not None
+        why = ": they stop in the volume, or are deflected by 90° or more" if stop else ""
+        return f" Among them, {count(without)} have no true value{why}."
 
     def _without_sd(self) -> str:
         without = self._counted(lambda entry: entry.quoted.counts.no_standard_deviation)

@@ -152,6 +152,8 @@ def _tally(
         truth = None
         if "truth" in readers:
             at = theta.read(part, f"{name}_true", block)
+            for each in tallies.values():
+                each.counts["no_true_value"] += int(np.count_nonzero(np.isnan(at)))
             truth = Truth(
                 # Differences of angles on a circle are taken the shorter way round.
                 value - wrap(value - at, observable.period),

@@ -170,6 +170,8 @@ class Counts(Record):
     """Muons with a hit that is NaN or infinite, or with too few hits."""
     value_not_finite: int
     """Muons with finite hits whose observable is NaN or infinite, at the recorded or the true hits."""
+    no_true_value: int
+    """Simulated muons without a true value, such as one that stops before it reaches all layers."""
     no_standard_deviation: int
     """Muons with such heavy tails that they have intervals only."""
     sigma_negative: int
