@@ -2,7 +2,7 @@ import html.parser
 import re
 
 import pytest
-from running import SMALL, Run
+from running import ENOUGH, SMALL, Run
 
 from pullback.report.figures.plot import plot
 from pullback.report.formats import percent
@@ -54,7 +54,7 @@ def report(raw, folder, *, draw=False):
 
 @pytest.fixture(scope="module")
 def default(tmp_path_factory):
-    raw = {"study": "default", "scan": {"detector.resolution": [50, 100]}}
+    raw = {"study": "default", "scan": {"detector.resolution": [50, 100]}, **ENOUGH}
     return report(raw, tmp_path_factory.mktemp("default"))
 
 
@@ -84,7 +84,7 @@ def test_each_diagnostic_has_its_say(default, tmp_path):
     for each in DIAGNOSTICS.values():
         for words in (each.name, each.sees, each.misses):
             assert words in text
-    raw = {"study": "strips", "detector": {"noise": "strip"}, "toys": {"muons": 500}}
+    raw = {"study": "strips", "detector": {"noise": "strip"}, "toys": {"muons": 500}, **ENOUGH}
     text = Page(report(raw, tmp_path)[1]).text
     assert "The propagation is wrong and the truth is not covered. Do not use these uncertainties" in text
     assert "noise strip, standard deviation equal to the stated one" in text
@@ -149,7 +149,9 @@ def test_the_table_shows_the_evidence(default):
 def test_inconclusive_says_what_would_settle_it(tmp_path):
     _, page = report({**SMALL, "scan": None, "toys": {"muons": 60, "per_muon": 5}}, tmp_path)
     text = Page(page).text
-    assert "No error was found: the truth is covered; but nothing here shows whether the propagation is right" in text
+    assert (
+        "No error was found, but nothing shows whether the propagation is right, whether the truth is covered" in text
+    )
     assert "raise toys.per_muon from 5 to" in text
 
 
@@ -168,8 +170,28 @@ def test_failures_and_lost_muons_are_said(tmp_path, monkeypatch):
     assert "some failed: 1 (hit NaN or infinite)." in text  # and not the one at the fold
     assert "Only the propagation could be tested: the truth of recorded hits is unknown" in text
     assert text.index("Only the propagation could be tested") < text.index("Is the propagation right?")
-    assert "is right" not in text[: text.index("Is the propagation right?")]
     assert "pull mean" not in text
+
+
+def test_recorded_hits_without_freedom_do_not_claim_that_sigma_is_right(tmp_path):
+    (tmp_path / "hits.csv").write_text("x\n" + "".join(f"{0.3 + 0.002 * number}\n" for number in range(200)))
+    source = {"kind": "recorded", "file": str(tmp_path / "hits.csv")}
+    run, page = report({"study": "s", "source": source, "toys": {"muons": 200}}, tmp_path / "out")
+    evidence, text = Evidence.read(run.outputs.validation), Page(page).text
+    assert evidence.verdict == "pass"
+    assert {name: str(each.verdict) for name, each in evidence.answers.each.items()} == {
+        "propagation": "pass",
+        "truth": "not tested: recorded hits have no truth",
+        "data": "can't be tested: as many parameters as hits",
+    }
+    box = text[: text.index("What was run")]
+    first = box[: box.index("Is the propagation right?")]
+    assert "pass Only the propagation could be tested: the truth of recorded hits is unknown" in first
+    assert "can't test the stated resolution (the model has no fit: as many parameters as hits)" in first
+    assert "right" not in first
+    assert "The propagation is right" in box
+    assert "Is the truth covered? not tested" in box
+    assert "Do the data agree with the stated resolution? can't be tested" in box
 
 
 @pytest.mark.slow
@@ -306,10 +328,8 @@ def test_recorded_tracks_have_a_report(tmp_path):
     source = {"kind": "recorded", "file": str(tmp_path / "hits.csv")}
     raw = {"study": "s", "model": {"name": "track"}, "source": source, "toys": {"per_muon": 100}}
     text = Page(report(raw, tmp_path / "out")[1]).text
-    assert "The data do not decide whether the stated resolution is right" in text
-    (tmp_path / "hits.csv").write_text("x0,x1,x2,e\n0.1,0.2,0.3,0.01\n0.1,0.3,0.1,0.02\n")
-    own = Page(report({**raw, "source": {**source, "sigma": {"x0": "e"}}}, tmp_path / "own")[1]).text
-    assert "by the covariance that is propagated" in own
+    assert "by the covariance that is propagated" in text
+    assert "nobody knows the truth of recorded hits" in text
     assert "Of 4 muons, some failed: 1 (too few hits)" in text
     assert "The recorded hits stay where they are" in text
 

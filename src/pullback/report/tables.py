@@ -20,7 +20,7 @@ from .formats import count, figures, known, percent, prefixed, signed, significa
 from .source_tables import budget_of, design_of, enough_muons
 from .verdict_wording import failed_of
 
-INTERVALS: dict[Sigma, tuple[str, str]] = {"quoted": ("68.27 %", "95 %"), "linear": ("±1 σ", "±1.96 σ")}
+CALLED: dict[Sigma, tuple[str, str]] = {"quoted": ("68.27 %", "95 %"), "linear": ("±1 σ", "±1.96 σ")}
 """What the intervals of a σ are called."""
 
 
@@ -124,7 +124,7 @@ class Tables:
         heads: list[str | Cell] = [place, left("verdict"), "muons", "share", "toys", "closure", "confidence interval"]
         heads += ["rms"] * quoted
         heads += ["bias", "rms"] * quoted
-        for name in INTERVALS[judgement.sigma]:
+        for name in CALLED[judgement.sigma]:
             heads += [f"ends of {name}", *["rms"] * quoted]
         rows = []
         for each in judgement.bins if place else ():

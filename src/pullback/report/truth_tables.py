@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from ..statistics.intervals import Verdict
 from ..study.plan import Study
 from ..validation.coverage_evidence import Interval, Judged, PullBin, QuantityPulls, TruthBin
-from ..validation.coverage_reasons import per_cent, shown
+from ..validation.coverage_reasons import as_shown, per_cent
 from ..validation.estimates import Estimate
 from ..validation.evidence import Entry, Evidence
 from ..validation.reasons import bracketed, place_of
@@ -124,7 +124,7 @@ def _number(each: TruthBin, name: Judged) -> Cell:
     def brief(found: Estimate) -> str:
         return figures(found.value) if name in ("bias", "pull_sd") else f"{100 * found.value:.2f} %"
 
-    return with_limits(each.of(name), lambda found: shown(name, found), brief, each.decides)
+    return with_limits(each.of(name), lambda found: as_shown(name, found), brief, each.decides)
 
 
 def _limits(found: Estimate | None, show: Callable[[Estimate], str] = bracketed) -> Cell:

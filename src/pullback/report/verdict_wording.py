@@ -13,11 +13,11 @@ from ..statistics.normal import P68, P95
 from ..study.plan import Study
 from ..validation.answers import QUESTIONS, NotTested, Question
 from ..validation.coverage_evidence import TruthBin
-from ..validation.estimates import FEW, worst
+from ..validation.estimates import FEW_MUONS, worst
 from ..validation.evidence import Bin, Entry, Failure, NotJudged
 from ..validation.findings import Finding, findings
 from ..validation.reasons import place_of
-from ..validation.sentences import SAID
+from ..validation.sentences import SAID, WRONG
 from .formats import count, known, percent, span
 from .setup_wording import SetupWording, digits
 
@@ -36,13 +36,6 @@ RIGHT: dict[Question, str] = {
     "data": "the data agree with the stated resolution",
 }
 """What a passed question means."""
-
-WRONG: dict[Question, str] = {
-    "propagation": "the propagation is wrong",
-    "truth": "the truth is not covered",
-    "data": "the data disagree with the stated resolution",
-}
-"""What a failed question means."""
 
 UNKNOWN: dict[Question, str] = {
     "propagation": "whether the propagation is right",
@@ -66,7 +59,7 @@ def failed_of(study: Study) -> dict[Failure, str]:
     return {**FAILED, "hit_not_finite": "too few hits"} if study.model.missing else FAILED
 
 
-class Row(NamedTuple):
+class AnswerRow(NamedTuple):
     """A question of the verdict: in words, its verdict, the CSS class of this, and the answer."""
 
     question: str
@@ -86,7 +79,7 @@ class VerdictWording(SetupWording):
         right, wrong, open_ = (of[each] for each in (Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE))
         if wrong:
             although = f", although {joined([RIGHT[each] for each in right])}" if right else ""
-            found = joined([WRONG[each] for each in wrong])
+            found = joined([f"{WRONG[each][:1].lower()}{WRONG[each][1:]}" for each in wrong])
             return _sentence(f"{found}{although}. Do not use these uncertainties before the cause is found.")
         unknown = joined([UNKNOWN[each] for each in (*open_, *untested)], "or")
         if open_ and right:
@@ -114,12 +107,12 @@ class VerdictWording(SetupWording):
             f"the stated resolution ({self.evidence.fits[0].reasons[0]}). Every σ is as good as what was stated."
         )
 
-    def questions(self) -> Iterator[Row]:
+    def questions(self) -> Iterator[AnswerRow]:
         """The three questions, each with its answer."""
         for name, each in self.evidence.answers.each.items():
             tested = isinstance(each.verdict, Verdict)
             word = each.verdict.partition(":")[0]
-            yield Row(QUESTIONS[name], word, word if tested else "", each.sentence)
+            yield AnswerRow(QUESTIONS[name], word, word if tested else "", each.sentence)
 
     def facts(self) -> list[Markup]:
         """Short facts below the answers."""
@@ -227,7 +220,7 @@ class VerdictWording(SetupWording):
             return ""
         named = [f"{name} ({count(muons)} muon{'s' * (muons != 1)})" for name, muons in [*found.items()][:MOST_ADVICE]]
         more = f" and {len(found) - MOST_ADVICE} more" if len(found) > MOST_ADVICE else ""
-        few = f"Not settled, and without weight since they hold under {percent(FEW)} of the muons"
+        few = f"Not settled, and without weight since they hold under {percent(FEW_MUONS)} of the muons"
         return f"{few}: {', '.join(named)}{more}."
 
     def _bin_of(self, entry: Entry, each: Bin | TruthBin) -> str:

@@ -32,15 +32,15 @@ INTERVALS: tuple[Interval, ...] = ("linear68", "linear95", "interval68", "interv
 BUDGET_TOLERANCE = 0.05
 """Largest difference of a layer's share in the variance, in units of the variance."""
 
-NOMINAL = {"68": P68, "95": P95}
+NOMINAL_COVERAGE = {"68": P68, "95": P95}
 
-Rows = Mapping[str, np.ndarray]
+Truths = Mapping[str, np.ndarray]
 
 
 class CoverageJudge:
     """Judges one observable of a point from the rows of its truths."""
 
-    def __init__(self, model: Model, observable: int, rows: Rows, settings: Validation, among: int):
+    def __init__(self, model: Model, observable: int, rows: Truths, settings: Validation, among: int):
         """Judge one of `among` observables and points of the study."""
         self.observable, self.rows, self.settings = observable, rows, settings
         self.place = place_of(model.observables[observable], model.observables)
@@ -105,7 +105,7 @@ class CoverageJudge:
         factors = [each.factor for _, each in found.judged if each.factor is not None]
         return found.model_copy(update={"verdict": verdict, "factor": max(factors, default=None)})
 
-    def _bias(self, here: Rows) -> tuple[Estimate | None, float | None]:
+    def _bias(self, here: Truths) -> tuple[Estimate | None, float | None]:
         """Mean of the toys' bias less the predicted one, and this; where the observable has a standard deviation."""
         known = np.isfinite(here["sd"]) & (here["sd"] > 0) & (here["toys"] > 1)
         if not known.any():
@@ -130,7 +130,7 @@ class CoverageJudge:
         toys = number("toys_quoted" if name.startswith("interval") else "toys")
         if not toys:
             return None
-        nominal, tolerance = NOMINAL[name[-2:]], self.settings.coverage_tolerance
+        nominal, tolerance = NOMINAL_COVERAGE[name[-2:]], self.settings.coverage_tolerance
         found = self.criteria.share(number(name), toys, nominal, tolerance, self.at_least)
         return found if name.startswith("confidence") else found.model_copy(update={"verdict": None})
 

@@ -9,9 +9,9 @@ from ..statistics.intervals import Verdict
 from ..statistics.normal import P68, P95
 from .coverage_evidence import Judged, LayerHits, LayerShare, QuantityPulls, TruthBin, TruthJudgement
 from .estimates import Estimate
-from .reasons import MOST_MORE
+from .reasons import bracketed
 
-NAMES: dict[Judged, str] = {
+NUMBERS: dict[Judged, str] = {
     "confidence68": "coverage of the 68.27 % confidence interval",
     "confidence95": "coverage of the 95 % confidence interval",
     "bias": "mean of recorded − true less the predicted bias, over σ,",
@@ -21,6 +21,10 @@ NAMES: dict[Judged, str] = {
 
 TARGETS: dict[Judged, float] = {"confidence68": P68, "confidence95": P95, "bias": 0.0, "pull_sd": 1.0}
 """What they should be."""
+
+
+MOST_TOYS = 10_000_000
+"""Largest number of toys per bin that is advised."""
 
 
 def of_truth(bins: Sequence[TruthBin], budget: Sequence[LayerShare], place: str) -> Iterator[str]:
@@ -42,11 +46,11 @@ def of_truth(bins: Sequence[TruthBin], budget: Sequence[LayerShare], place: str)
 
 def _of_bins(bins: Sequence[TruthBin], place: str, verdict: Verdict) -> Iterator[str]:
     """The numbers with a verdict, each in its worst bin."""
-    for name, words in NAMES.items():
+    for name, words in NUMBERS.items():
         found = [(each, of) for each in bins if (of := each.of(name)) and of.verdict == verdict]
         if found:
             worst, number = max(found, key=lambda each: abs(each[1].value - TARGETS[name]))
-            yield f"{words} is {shown(name, number)}{_where(worst, place, len(found))}"
+            yield f"{words} is {as_shown(name, number)}{_where(worst, place, len(found))}"
 
 
 def _where(each: TruthBin, place: str, among: int) -> str:
@@ -56,17 +60,17 @@ def _where(each: TruthBin, place: str, among: int) -> str:
     return f" at true {each.low:g} ≤ {place}{high}{worst}" if place else worst
 
 
-def shown(name: Judged, number: Estimate) -> str:
+def as_shown(name: Judged, number: Estimate) -> str:
     """A judged number as reasons and tables show it: coverage in per cent.
 
-    >>> shown("bias", Estimate(value=0.01, low=0.0, high=0.02))
+    >>> as_shown("bias", Estimate(value=0.01, low=0.0, high=0.02))
     '0.0100 [0.0000, 0.0200]'
-    >>> shown("confidence68", Estimate(value=0.683, low=0.68, high=0.686))
+    >>> as_shown("confidence68", Estimate(value=0.683, low=0.68, high=0.686))
     '68.30 % [68.00, 68.60]'
 
     """
     if name not in ("confidence68", "confidence95"):
-        return limits(number)
+        return bracketed(number)
     return per_cent(number)
 
 
@@ -83,39 +87,36 @@ def advice_on_truth(truth: TruthJudgement, toys_per_bin: int) -> list[str]:
     factors = [each.factor for each in truth.bins if each.decides and each.factor is not None]
     factors += [each.toys.factor for each in truth.budget if each.toys.factor is not None]
     factor = max(factors, default=math.inf)
-    if factor > MOST_MORE:
-        return [f"even {MOST_MORE} times as many toys around true hits would not decide: a number is at the limit"]
-    return [f"raise coverage.toys_per_bin from {toys_per_bin} to {math.ceil(toys_per_bin * max(factor, 1))}"]
+    needed = toys_per_bin * max(factor, 1.0)
+    if needed > MOST_TOYS:
+        return [f"even coverage.toys_per_bin of {MOST_TOYS:.0e} would not decide: a number is too close to the limit"]
+    return [f"raise coverage.toys_per_bin from {toys_per_bin} to {math.ceil(needed)}"]
 
 
-def of_pulls(pulls: QuantityPulls) -> Iterator[str]:
+def pull_reasons(pulls: QuantityPulls) -> Iterator[str]:
     """Why the pulls of a quantity fail."""
     name = pulls.quantity
     if pulls.repeats:
         yield f"pulls of {name} repeat from block to block: their correlation is {pulls.repeated:.3f}"
     if pulls.mean.verdict == Verdict.FAIL:
-        yield f"mean pull of {name} over all muons is {limits(pulls.mean)}"
+        yield f"mean pull of {name} over all muons is {bracketed(pulls.mean)}"
     if pulls.sd.verdict == Verdict.FAIL:
-        yield f"width of the pulls of {name} over all muons is {limits(pulls.sd)}"
+        yield f"width of the pulls of {name} over all muons is {bracketed(pulls.sd)}"
     for inside, nominal in ((pulls.inside68, "68.27 %"), (pulls.inside95, "95 %")):
         if inside.verdict == Verdict.FAIL:
             yield f"{per_cent(inside)} of the pulls of {name} over all muons are where {nominal} should be"
     wrong = [each for each in pulls.bins if each.mean.verdict == Verdict.FAIL]
     if wrong:
         worst = max(wrong, key=lambda each: abs(each.mean.value))
-        yield f"mean pull of {name} is {limits(worst.mean)} for true values from {worst.low:g} to {worst.high:g} σ"
+        yield f"mean pull of {name} is {bracketed(worst.mean)} for true values from {worst.low:g} to {worst.high:g} σ"
     if pulls.blocks and pulls.blocks.verdict == Verdict.FAIL:
-        yield f"mean pulls of {name} scatter between blocks {limits(pulls.blocks)} times as much as independent noise"
+        scatter = bracketed(pulls.blocks)
+        yield f"mean pulls of {name} scatter between blocks {scatter} times as much as independent noise"
 
 
-def of_hits(hits: Sequence[LayerHits]) -> Iterator[str]:
+def hit_reasons(hits: Sequence[LayerHits]) -> Iterator[str]:
     """Which layers lose more or fewer hits than stated."""
     for each in hits:
         if each.found.verdict == Verdict.FAIL:
             found = f"{100 * each.found.value:.2f} %"
             yield f"{each.layer}: {found} of the muons have a hit, where {100 * each.expected:.4g} % are expected"
-
-
-def limits(number: Estimate) -> str:
-    """A number with its interval."""
-    return f"{number.value:.4f} [{number.low:.4f}, {number.high:.4f}]"

@@ -56,7 +56,7 @@ class CoverageSums:
         }
 
 
-def total(values: np.ndarray) -> np.ndarray:
+def sum_over_blocks(values: np.ndarray) -> np.ndarray:
     """The sum over the first axis, whatever the order."""
     sums = ExactSum()
     sums.add(np.zeros(values.shape[1:]))

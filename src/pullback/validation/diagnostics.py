@@ -167,8 +167,7 @@ def diagnose(
         value = domain.pulls.sd.value if domain.pulls else math.nan
         found["pull_sd"] = DiagnosticResult(value=value, verdict=domain.pull_sd_verdict)
     if smeared and smeared.pulls:
-        means = [number for each in smeared.pulls for number in (each.mean, *(of.mean for of in each.bins))]
-        found["pull_mean"] = _furthest(means, 0.0)
+        found["pull_mean"] = _contradiction(smeared)
     return {name: result for name in DIAGNOSTICS if (result := found.get(name))}
 
 
@@ -182,6 +181,15 @@ def _of_truth(truth: TruthJudgement, settings: Validation) -> Iterator[tuple[str
     tolerance = settings.coverage_tolerance
     yield "coverage68", _shown([each.coverage.linear68 for each in linear], P68, tolerance)
     yield "coverage95", _shown([each.coverage.linear95 for each in linear], P95, tolerance)
+
+
+def _contradiction(smeared: SmearedEntry) -> DiagnosticResult:
+    """The mean pull that fails and is furthest off, in all muons or a bin; without any, that of all muons passes."""
+    overall = [each.mean for each in smeared.pulls]
+    means = [*overall, *(of.mean for each in smeared.pulls for of in each.bins)]
+    failed = [each for each in means if each.verdict == Verdict.FAIL]
+    value = max((each.value for each in failed or overall), key=abs)
+    return DiagnosticResult(value=value, verdict=Verdict.FAIL if failed else Verdict.PASS)
 
 
 def _furthest(estimates: Sequence[Estimate | None], right: float) -> DiagnosticResult | None:

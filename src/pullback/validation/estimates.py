@@ -132,7 +132,7 @@ J = TypeVar("J", bound=WithVerdict)
 def deciding(bins: Sequence[J], share: Callable[[J], float | None], strict: bool) -> list[bool]:
     """Whether each bin decides, from its share of all muons.
 
-    A bin of few muons (`FEW`) that can't be settled decides nothing, unless `strict`, or unless there is no other.
+    A bin of few muons (`FEW_MUONS`) that can't be settled decides nothing, unless `strict` or the only kind of bin.
     """
     counts = [isinstance(each.verdict, Verdict) for each in bins]
     settled = [
@@ -142,8 +142,8 @@ def deciding(bins: Sequence[J], share: Callable[[J], float | None], strict: bool
 
 
 def _aside(each: WithVerdict, share: float | None) -> bool:
-    return each.verdict == Verdict.INCONCLUSIVE and share is not None and share < FEW
+    return each.verdict == Verdict.INCONCLUSIVE and share is not None and share < FEW_MUONS
 
 
-FEW = 0.005
+FEW_MUONS = 0.005
 """Share of the muons below which a bin that can't be settled does not make the whole inconclusive."""

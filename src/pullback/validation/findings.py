@@ -18,7 +18,7 @@ from .evidence import Bin, Entry
 from .fit_evidence import FitEntry
 from .fit_judgement import SHIFT
 
-TRUTH = "truth: "
+OF_TRUTH = "truth: "
 """Beginning of the reasons of an entry that concern the truth."""
 
 
@@ -70,7 +70,7 @@ def badness(
 
 def _of_entry(entry: Entry, settings: Validation) -> Iterator[Finding]:
     """Both answers of an entry, a pass too."""
-    reasons = [each for each in entry.reasons if not each.startswith(TRUTH)]
+    reasons = [each for each in entry.reasons if not each.startswith(OF_TRUTH)]
     off = _off_of_toys(entry, settings)
     yield Finding("propagation", entry.point, entry.observable, entry.propagation, off, reasons)
     if truth := entry.truth:

@@ -19,8 +19,8 @@ from ..config.schema import Validation
 from ..statistics.intervals import Verdict
 from ..statistics.normal import P68, P95
 from .coverage_evidence import LayerHits, PullBin, QuantityPulls, SmearedEntry
-from .coverage_reasons import of_hits, of_pulls
-from .coverage_sums import total
+from .coverage_reasons import hit_reasons, pull_reasons
+from .coverage_sums import sum_over_blocks
 from .estimates import Criteria, Estimate
 
 FEWEST_IN_BIN = 30
@@ -35,13 +35,13 @@ BLOCK_TOLERANCE = 0.2
 HIT_TOLERANCE = 0.01
 """Largest deviation of the share of muons with a hit from the efficiency."""
 
-Sums = Mapping[str, np.ndarray]
+PullSums = Mapping[str, np.ndarray]
 
 
 class PullJudge:
     """Judges the pulls of all muons of a point from the sums of its blocks."""
 
-    def __init__(self, sums: Sums, settings: Validation, among: int):
+    def __init__(self, sums: PullSums, settings: Validation, among: int):
         """Judge one of `among` points of the study."""
         self.sums, self.settings = sums, settings
         quantities, bins = sums["count"].shape[1:]
@@ -55,13 +55,13 @@ class PullJudge:
         hits = self._hits(efficiency)
         found = [*(each.verdict for each in pulls), *(each.found.verdict for each in hits)]
         verdict = Verdict.FAIL if Verdict.FAIL in found else Verdict.PASS
-        reasons = [reason for each in pulls for reason in of_pulls(each)] + [*of_hits(hits)]
+        reasons = [reason for each in pulls for reason in pull_reasons(each)] + [*hit_reasons(hits)]
         return SmearedEntry(point=point, verdict=verdict, reasons=reasons, pulls=pulls, hits=hits)
 
     def _pulls(self, index: int, name: str, edges: Sequence[float]) -> QuantityPulls | None:
         """The pulls of a quantity; None for fewer than two."""
         count, sums, square = (self.sums[field][:, index] for field in ("count", "sum", "square"))
-        by_bin = [total(each) for each in (count, sums, square)]
+        by_bin = [sum_over_blocks(each) for each in (count, sums, square)]
         muons, mean = int(by_bin[0].sum()), float(by_bin[1].sum())
         if muons < 2:
             return None

@@ -21,7 +21,7 @@ WRONG: dict[Question, str] = {
 }
 """What a failed question means."""
 
-OPEN: dict[Question, str] = {
+NOT_SHOWN: dict[Question, str] = {
     "propagation": "No error of propagation was found, but it is not shown to be right",
     "truth": "Nothing contradicts that the truth is covered, but it is not shown",
     "data": "Nothing contradicts the stated resolution, but it is not shown to be right",
@@ -100,7 +100,7 @@ def _data(study: Study, fits: Sequence[FitEntry], found: Sequence[Finding], *, r
 def no_pass(study: Study, question: Question, verdict: Verdict, found: Sequence[Finding]) -> str:
     """What a question without a pass means, for how many points and observables, and why: the worst first."""
     bad = [each for each in found if each.question == question and each.verdict == verdict]
-    begin = WRONG[question] if verdict == Verdict.FAIL else OPEN[question]
+    begin = WRONG[question] if verdict == Verdict.FAIL else NOT_SHOWN[question]
     if not bad:
         return f"{begin}."
     alone = len(study.points) == 1 and (question == "data" or len(study.model.observables) == 1)

@@ -28,17 +28,17 @@ from .answers import QUESTIONS
 from .batch_sums import PointTally
 from .coverage_evidence import SmearedEntry, TruthJudgement
 from .coverage_judgement import CoverageJudge
-from .coverage_reasons import advice_on_truth, limits
+from .coverage_reasons import advice_on_truth
 from .csv_tables import write_config, write_points, write_tables
 from .diagnostics import diagnose
 from .estimates import worst
 from .evidence import SIGMAS, Entry, Evidence, Judgement, evidence_schema
-from .findings import TRUTH, findings
+from .findings import OF_TRUTH, findings
 from .fit_evidence import FitEntry
 from .fit_judgement import FitJudge
 from .judgement import Judge
 from .pull_judgement import PullJudge
-from .reasons import of_shared, place_of
+from .reasons import bracketed, of_shared, place_of
 from .sentences import answers_of
 
 log = logging.getLogger(__name__)
@@ -164,7 +164,7 @@ def _entry(
         if shared.verdict != Verdict.PASS:
             reasons.append(f"systematics: {of_shared(shared)}")
     truth = _truth(part, index, found, claims, among, linear, quoted)
-    reasons += [f"{TRUTH}{reason}" for reason in truth.reasons] if truth else []
+    reasons += [f"{OF_TRUTH}{reason}" for reason in truth.reasons] if truth else []
     more = [advice for judgement in both for advice in judgement.more]
     more += advice_on_truth(truth, point.config.coverage.toys_per_bin) if truth else []
     return Entry(
@@ -207,7 +207,7 @@ def _truth(
     truth = judge.result(muons, sources)
     if linear.domain.pull_sd_verdict != Verdict.FAIL or not linear.domain.pulls:
         return truth
-    reason = f"width of the pulls of all muons in the linear domain is {limits(linear.domain.pulls.sd)}"
+    reason = f"width of the pulls of all muons in the linear domain is {bracketed(linear.domain.pulls.sd)}"
     return truth.model_copy(update={"verdict": Verdict.FAIL, "reasons": [reason, *truth.reasons]})
 
 
