@@ -15,6 +15,7 @@ from pullback.steps import propagate
 from pullback.store.columns import FLAGS
 from pullback.study import blocks
 from pullback.study.plan import Study
+from pullback.validation.evidence import Evidence
 
 
 @pytest.mark.parametrize(
@@ -210,6 +211,23 @@ def test_recorded_momenta_set_the_scattering_of_each_muon(tmp_path):
     thrown = found["nominal/toys/toy_sd_slope"] / expected[found["nominal/toys/muon"]]
     np.testing.assert_allclose(thrown, 1, rtol=4 / math.sqrt(2 * toys))
     assert {*(found["nominal/toys/muon"] % 4)} == {0, 1, 2, 3}  # every kind of momentum
+
+
+def test_muons_without_a_true_value_are_counted(tmp_path):
+    """As those that stop before they reach all layers."""
+    Path("own_model.py").write_text(
+        "import numpy as np\nimport torch\n"
+        "def infer(hits):\n    return hits\n"
+        "def draw(rng, muons):\n    x = rng.random((muons, 1))\n    return np.where(x < 0.2, np.nan, x)\n"
+    )
+    own = {"file": "own_model.py", "draw": "draw", "coordinates": ["x"], "observables": [{"name": "o", "unit": "m"}]}
+    raw = {"study": "s", "model": own, "source": {"muons": 500}, "toys": {"muons": 20, "per_muon": 100}}
+    run = Run({**raw, "coverage": {"toys_per_bin": 100}}, tmp_path / "out").make()
+    stopped = np.isnan(run.columns()["nominal/x_true"]).sum()
+    assert 50 < stopped < 200
+    (entry,) = Evidence.read(run.outputs.validation).points
+    assert entry.quoted.counts.no_true_value == entry.linear.counts.no_true_value == stopped
+    assert entry.quoted.counts.hit_not_finite == stopped
 
 
 def test_batches_without_toys_are_no_trouble(tmp_path, block):
