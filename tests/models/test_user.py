@@ -22,7 +22,7 @@ from pullback import PullbackError, propagate, quote, random_stream, run_toys, s
 from pullback.config.model_schema import RESULTS_OF, OneHit, Own
 from pullback.detector.bound_model import Inference, parameters_of
 from pullback.models import load_model
-from pullback.models.user_checks import check_model
+from pullback.models.user_checks import check_fit_functions, check_model
 from pullback.models.user_file import read_model_file
 from pullback.statistics.fold_intervals import one_direction
 from pullback.steps.target import find_target
@@ -1050,13 +1050,19 @@ def test_the_ten_lines_of_the_page_on_models_are_right():
 
 
 def test_the_models_of_the_page_are_right():
-    _, simple, missing, draw, covariance = blocks("python")
+    _, simple, missing, draw, covariance, fit = blocks("python")
     Path("my_model.py").write_text("\n".join([simple, draw, covariance]), encoding="utf-8")
     raw = {"name": "own", **yaml.safe_load(blocks("yaml")[0])["model"]}
     added = {"draw": "draw", "covariance": "covariance", "parameters": {"dz": 0.5, "theta0": 0.01}}
     for each in (raw, {**raw, **added}):
         model = load_model(Own.model_validate(each))
         check_model(model, model.generate(random_stream(1, "truth"), 20, SOURCE))
+    write(f"{simple}\n{fit}")
+    line = section(coordinates=["x0", "x1", "x2"], fitted="fitted", parameters={"dz": 0.5, "z": [0.0, 0.5, 1.0]})
+    hits = torch.tensor([[0.0, 0.6, 1.0], [0.2, 0.1, 0.3]]).double()
+    check_fit_functions(load_model(line), hits)
+    expected = [np.polyval(np.polyfit([0.0, 0.5, 1.0], each, 1), [0.0, 0.5, 1.0]) for each in hits.numpy()]
+    np.testing.assert_allclose(load_model(line).fitted(hits, z=torch.tensor([0.0, 0.5, 1.0]).double()), expected)
     write(missing)
     model = load_model(section(coordinates=["a", "b", "c"], parameters={"z": [1000.0, 1000.5, 1001.0]}, missing=True))
     hits = torch.tensor([[0.0, 0.5, 1.0], [float("nan"), 0.5, 1.0], [float("nan"), 0.5, float("nan")]]).double()

@@ -126,13 +126,37 @@ def shares(case, rho, muons, seed=1):
     return ((ends[:, :, 0] <= truth[:, None]) & (truth[:, None] <= ends[:, :, 1])).mean(axis=0)
 
 
+UNEQUAL = {"track3d without a hit", "theta_msc at 0.4 rad", "theta_msc at 0.8 rad"}
+"""Cases in which σ differs by direction."""
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_the_truth_is_held_as_often_as_is_said(name):
-    """Within 1 and 0.5 %, four standard errors of so many muons, at every distance from the fold."""
+    """Within 1 and 0.5 %, four standard errors of so many muons, at every distance from the fold.
+
+    Where σ differs by direction, not more than 2 and 1 % less, nor 3 and 1.5 % more, on the average over the azimuth.
+    """
+    less, more = (2, 3) if name in UNEQUAL else (1, 1)
+    allowed = np.array([0.01, 0.005])
     for rho in RHO:
         share = shares(CASES[name], rho, 40_000)
-        assert abs(share[0] - LEVELS[0]) < 0.01, (rho, share)
-        assert abs(share[1] - LEVELS[1]) < 0.005, (rho, share)
+        assert (share > LEVELS - less * allowed).all(), (rho, share)
+        assert (share < LEVELS + more * allowed).all(), (rho, share)
+
+
+@pytest.mark.parametrize("rho", [0.2, 0.5, 1, 2, 4])
+@pytest.mark.parametrize("turn", [0.0, 0.1, 0.2, 0.5, 1.0, 1.5])
+def test_the_truth_is_held_at_every_azimuth_where_widths_are_5_to_1(rho, turn):
+    """By at most 4 % less than is said; ρ in units of the larger width, in x."""
+    infer = partial(infer_track3d, z=Z, resolution=[1 / SIGMA] * 3)
+    width = np.repeat([5 * SIGMA, SIGMA], 3)
+    generator = np.random.default_rng([int(10 * rho), int(10 * turn)])
+    slopes = 5 * rho * width_of_slope(Z) * np.array([[math.cos(turn), math.sin(turn)]])
+    hits = lines(Z, slopes) + width * generator.standard_normal((20_000, 6))
+    ends = ends_of(infer, hits, 0, torch.from_numpy(width**2))
+    truth = math.atan(5 * rho * width_of_slope(Z))
+    share = ((ends[:, :, 0] <= truth) & (truth <= ends[:, :, 1])).mean(axis=0)
+    assert (share > LEVELS - 0.04).all(), share
 
 
 @pytest.mark.parametrize("rho", RHO)

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 from fitted_hits import tally_of
-from pullback.validation.estimate import Equivalence
 
 from pullback.config.model_schema import OneHit, Scatter, Track, Track3d
 from pullback.config.schema import Validation
 from pullback.models import load_model
 from pullback.models.multiple_scattering import layer_covariance
 from pullback.statistics.intervals import Verdict
+from pullback.validation.estimates import Equivalence
 from pullback.validation.fit_evidence import Untested
 from pullback.validation.fit_judgement import FitJudge
 
@@ -99,7 +99,7 @@ def test_a_layer_that_is_five_millimetres_too_high_is_named():
     tracks.true[:, 2] += 3e-3 * tracks.slope
     entry = judged(tracks.hits)
     assert entry.verdict == Verdict.FAIL
-    assert "higher than stated" in entry.reasons[-1]
+    assert "mm higher than stated" in entry.reasons[-1]
 
 
 @pytest.mark.parametrize("layer", range(4))

@@ -268,7 +268,15 @@ def test_coarse_and_fine_detectors_pass(tmp_path, resolution):
 def test_the_evidence_is_as_documented(tmp_path):
     run = Run({**DEFAULT, "scan": {"model.dz": [1.0, 1.5]}, "toys": {"per_muon": 500}}, tmp_path).make()
     evidence = evidence_of(run)
-    assert set(Evidence.model_fields) == {"digest", "study", "verdict", "config_digest", "content_digest", "points"}
+    assert set(Evidence.model_fields) == {
+        "digest",
+        "study",
+        "verdict",
+        "config_digest",
+        "content_digest",
+        "points",
+        "fits",
+    }
     content = json.loads(run.outputs.validation.read_text())
     jsonschema.validate(content, json.loads(run.outputs.schema.read_text()))
     content["points"][0]["linear"]["bins"][0]["muons"] = "many"
@@ -326,7 +334,7 @@ def evidence_with(verdict, reasons):
     about = {"point": "nominal", "observable": "theta", "values": {}, "verdict": verdict, "reasons": reasons}
     found = {"more": [], "diagnostics": {}, "budget": {}, "design": {}}
     entry = Entry(**about, **found, linear=empty[0], quoted=empty[1])
-    return Evidence(study="s", verdict=verdict, config_digest="", content_digest="", points=[entry])
+    return Evidence(study="s", verdict=verdict, config_digest="", content_digest="", points=[entry], fits=[])
 
 
 @pytest.mark.parametrize(

@@ -157,16 +157,17 @@ CAPTIONS = {
     ),
     "scan_of_several": (
         "Scan",
-        "Columns of summary.csv. Two ratios should be 1 to within the tolerance (colour range or band): closure of the "
-        "quoted σ over all muons, which is the standard deviation of toys over σ, and the pull sd in the linear "
-        "domain.",
+        "Columns of summary.csv. To within the tolerance (colour range or band), closure of the quoted σ over all "
+        "muons, which is the standard deviation of toys over σ, should be 1, and the coverage of the 68.27 % "
+        "confidence interval 0.683, in its worst bin; a coverage above that is right for observables without an exact "
+        "interval.",
     ),
     "scan": (
         "Scan",
         'Columns of summary.csv, for muons in the linear domain unless the panel says "all". To within the tolerance '
         "(colour range or band), closure, which is the standard deviation of toys over σ, pull sd and pull RMS should "
-        "be 1, and coverage 0.683 and 0.95. The pull mean should be 0, and the scatter not far below 1. A trend shows "
-        "where linear propagation will fail.",
+        "be 1, and the coverage of the confidence intervals 0.683 and 0.95, in their worst bin. The pull mean should "
+        "be 0, and the scatter not far below 1. A trend shows where linear propagation will fail.",
     ),
 }
 

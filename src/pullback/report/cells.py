@@ -10,7 +10,6 @@ from ..statistics.intervals import Verdict
 from ..validation.coverage_evidence import TruthBin
 from ..validation.estimates import Estimate
 from ..validation.evidence import Bin, NotJudged
-from ..validation.reasons import bracketed
 from .formats import figures
 
 
@@ -60,20 +59,21 @@ MARKS = {Verdict.FAIL: "✗ ", Verdict.INCONCLUSIVE: "? ", Verdict.PASS: ""}
 """What stands before a number that decides, so that colour is not the only sign."""
 
 
-def judged(estimate: Estimate | None, text: str) -> Cell:
+def judged(estimate: Estimate | None, text: str, decides: bool = True) -> Cell:
     """A number, marked by its verdict if it decides."""
-    if estimate is None or estimate.verdict is None:
+    if estimate is None or estimate.verdict is None or not decides:
         return Cell(text, "shown")
     return Cell(f"{MARKS[estimate.verdict]}{text}", f"judged {estimate.verdict}")
 
 
-def with_limits(estimate: Estimate | None, sign: str = "") -> Cell:
-    """A number that decides, with the interval that its reason gives too if it does not pass."""
+def with_limits(
+    estimate: Estimate | None, show: Callable[[Estimate], str], brief: Callable[[Estimate], str], decides: bool = True
+) -> Cell:
+    """A number as its reason shows it, with its interval, if it decides and does not pass; else briefly."""
     if estimate is None:
-        return Cell("–")
-    if estimate.verdict in (None, Verdict.PASS):
-        return judged(estimate, f"{estimate.value:{sign}.4f}")
-    return judged(estimate, bracketed(estimate, sign))
+        return Cell("–", "shown")
+    passed = not decides or estimate.verdict in (None, Verdict.PASS)
+    return judged(estimate, brief(estimate) if passed else show(estimate), decides)
 
 
 def furthest(estimates: Iterable[Estimate | None]) -> Estimate | None:
@@ -85,7 +85,7 @@ def furthest(estimates: Iterable[Estimate | None]) -> Estimate | None:
 
 def limits(estimate: Estimate | None) -> str:
     """The confidence interval of an estimate, or a dash."""
-    return f"{figures(estimate.low)} – {figures(estimate.high)}" if estimate else "–"
+    return f"[{figures(estimate.low)}, {figures(estimate.high)}]" if estimate else "–"
 
 
 def word(each: Bin | TruthBin) -> Cell:

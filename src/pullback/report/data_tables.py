@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from ..statistics.intervals import Verdict
 from ..study.plan import Study
 from ..validation.estimates import Estimate
 from ..validation.fit_evidence import FitEntry
 from ..validation.fit_reasons import symbols_of, with_unit
+from .cells import Cell, Row, Table, judged, left, row, verdict
 from .formats import count
-from .tables import Cell, Row, Table, left, row, verdict
 
 
 def data_verdicts(fits: list[FitEntry]) -> Table:
@@ -17,7 +18,8 @@ def data_verdicts(fits: list[FitEntry]) -> Table:
     for each in fits:
         chi2 = "–" if each.chi2_per_ndf is None else f"{each.chi2_per_ndf:.4g}"
         share = "–" if each.outliers is None else f"{100 * each.outliers.value:.3g} %"
-        numbers = count(each.muons), chi2, _with_error(each.width), _with_error(each.median_width), share
+        outliers = judged(each.outliers, share)
+        numbers = count(each.muons), chi2, _judged(each.width), _with_error(each.median_width), outliers
         rows.append(row(left(each.point), verdict(each.verdict), *numbers))
     return Table([heads], rows)
 
@@ -33,8 +35,8 @@ def data_table(study: Study, fit: FitEntry) -> Table:
         unit, symbol = coordinates[each.name].unit, coordinates[each.name].symbol
         changes = each.against_position, each.against_other_view, each.against_slope, each.against_number
         lengths = _length(each.mean, unit), _length(each.sd, unit)
-        judged = map(_judged, (each.pull_mean, each.pull_sd, *changes))
-        rows.append(row(left(symbol), count(each.hits), *lengths, *judged, _length(each.offset, unit)))
+        numbers = map(_judged, (each.pull_mean, each.pull_sd, *changes))
+        rows.append(row(left(symbol), count(each.hits), *lengths, *numbers, _length(each.offset, unit)))
     return Table([heads], rows)
 
 
@@ -50,7 +52,7 @@ def wanted_table(study: Study, fit: FitEntry) -> Table:
         elif len(each.coordinates) > 1:
             how = "one factor for all of them: these layers can't be told apart"
         unit, names = coordinates[each.coordinates[0]].unit, symbols_of(each.coordinates, coordinates)
-        numbers = with_unit(each.stated, unit), _length(each.wanted, unit), _with_error(each.factor)
+        numbers = with_unit(each.stated, unit), _length(each.wanted, unit), _failed(each.factor)
         rows.append(row(left(names), *numbers, left(how)))
     return Table([heads], rows)
 
@@ -63,7 +65,11 @@ def _length(number: Estimate | None, unit: str) -> str:
     return "–" if number is None else with_unit(number.value, unit, number.se or 0.0)
 
 
+def _failed(number: Estimate) -> Cell:
+    """A number with its error, which decides only if it fails."""
+    return judged(number, _with_error(number), decides=number.verdict == Verdict.FAIL)
+
+
 def _judged(number: Estimate | None) -> Cell:
-    """A number with its error, in the colour of its verdict unless it passes."""
-    shown = "" if number is None or number.verdict in (None, "pass") else str(number.verdict)
-    return Cell(_with_error(number), shown)
+    """A number with its error, marked by its verdict if it decides."""
+    return judged(number, _with_error(number))

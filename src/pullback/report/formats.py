@@ -16,7 +16,7 @@ def known(values: Iterable[float | None]) -> list[float]:
 
 def figures(value: float | None, digits: int = 4) -> str:
     """A number with a fixed number of decimals, or a dash."""
-    return "–" if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
+    return "–" if value is None or not math.isfinite(value) else f"{round(value, digits) + 0.0:.{digits}f}"  # no -0.0
 
 
 def significant(value: float | None, digits: int = 4) -> str:

@@ -116,7 +116,9 @@ def drawn_from(study: Study) -> list[tuple[str, str]]:
 def worst_entry(study: Study, evidence: Evidence) -> Entry:
     """The entry whose deciding numbers, of any question, are worst."""
     settings = {point.label: point.config.validation for point in study.points}
-    return max(evidence.points, key=lambda entry: badness(entry, evidence.smeared, settings[entry.point]))
+    return max(
+        evidence.points, key=lambda entry: badness(entry, evidence.smeared, evidence.fits, settings[entry.point])
+    )
 
 
 def varying(study: Study) -> dict[str, list[float]]:

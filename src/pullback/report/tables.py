@@ -12,9 +12,9 @@ from ..validation.coverage_evidence import Judged
 from ..validation.coverage_reasons import TARGETS
 from ..validation.csv_tables import scanned
 from ..validation.diagnostics import DIAGNOSTICS
-from ..validation.estimates import worst
-from ..validation.evidence import Entry, Evidence, Judgement, NotJudged, Sigma, Statistics
-from ..validation.reasons import place_of
+from ..validation.estimates import Estimate, worst
+from ..validation.evidence import Bin, Entry, Evidence, Judgement, NotJudged, Sigma, Statistics
+from ..validation.reasons import bracketed, place_of
 from .cells import Cell, Row, Table, estimated, furthest, judged, left, limits, row, verdict, with_limits, word
 from .formats import count, figures, known, percent, prefixed, signed, significant, span
 from .source_tables import budget_of, design_of, enough_muons
@@ -141,12 +141,14 @@ class Tables:
 
     def _bin_row(self, name: str, word: Cell, numbers: Statistics, quoted: bool, kind: str = "") -> Row:
         ratio, offsets = numbers.ratio, numbers.offsets
+        decides = not isinstance(numbers, Bin) or numbers.decides
         cells: list[str | Cell] = [count(numbers.muons), percent(numbers.share), count(numbers.toys)]
-        cells += [judged(ratio, estimated(ratio)), limits(ratio), *[with_limits(numbers.ratio_rms)] * quoted]
+        cells += [judged(ratio, estimated(ratio), decides), limits(ratio)]
+        cells += [_offset(numbers.ratio_rms, "", decides)] * quoted
         ends = (offsets.low68, offsets.high68), (offsets.low95, offsets.high95)
         for each in ((offsets.bias,), *ends) if quoted else ends:
-            cells.append(with_limits(furthest(of.mean for of in each), "+"))
-            cells += [with_limits(furthest(of.rms for of in each))] * quoted
+            cells.append(_offset(furthest(of.mean for of in each), "+", decides))
+            cells += [_offset(furthest(of.rms for of in each), "", decides)] * quoted
         return row(name, word, *cells, kind=kind)
 
     def _unit(self, entry: Entry) -> str:
@@ -223,6 +225,11 @@ class Tables:
             numbers = [entry.quoted.counts.muons, *(entry.quoted.counts.of(name) for name in reasons)]
             rows.append(row(entry.point, left(entry.observable), *map(count, numbers)))
         return Table([row(left("point"), left("observable"), "muons", *reasons.values())], rows)
+
+
+def _offset(found: Estimate | None, sign: str, decides: bool) -> Cell:
+    """A number that should be 0."""
+    return with_limits(found, lambda each: bracketed(each, sign), lambda each: f"{each.value:{sign}.4f}", decides)
 
 
 CONFIDENCE: tuple[Judged, ...] = ("confidence68", "confidence95")

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from ..statistics.intervals import Verdict
 from ..study.plan import Study
 from ..validation.coverage_evidence import Interval, Judged, PullBin, QuantityPulls, TruthBin
-from ..validation.coverage_reasons import shown
+from ..validation.coverage_reasons import per_cent, shown
 from ..validation.estimates import Estimate
 from ..validation.evidence import Entry, Evidence
 from ..validation.reasons import bracketed, place_of
-from .cells import Cell, Row, Table, judged, left, row, verdict, word
+from .cells import Cell, Row, Table, judged, left, row, verdict, with_limits, word
 from .formats import count, figures, percent, span
 
 SHOWN: tuple[tuple[Interval, str], ...] = (
@@ -66,7 +66,8 @@ class TruthTables:
         """The pulls of all muons: in quantities that do not fold, and of each observable in its linear domain."""
         heads = row(
             *map(left, ("point", "quantity", "verdict")),
-            *("muons", "mean", "width", "mean in the worst bin", left("its true values (σ)")),
+            *("muons", "mean", "width", "within ±1", "within ±1.96"),
+            *("mean in the worst bin", left("its true values (σ)")),
             *("scatter of means of blocks", "correlation of blocks"),
         )
         rows = [self._pulls(each.point, of) for each in self.smeared for of in each.pulls]
@@ -75,19 +76,19 @@ class TruthTables:
             if domain.pulls and domain.pull_sd_verdict:
                 name = f"{entry.observable}, linear domain"
                 numbers = count(domain.muons), Cell(figures(domain.pulls.mean.value), "shown"), _limits(domain.pulls.sd)
-                rows.append(row(entry.point, left(name), _contradicts(domain.pull_sd_verdict), *numbers, *["–"] * 4))
+                rows.append(row(entry.point, left(name), _contradicts(domain.pull_sd_verdict), *numbers, *["–"] * 6))
         return Table([heads], rows)
 
     def _pulls(self, point: str, of: QuantityPulls) -> Row:
         worst = max(of.bins, key=_badness, default=None)
-        shared = of.repeats
         return row(
             point,
             left(of.quantity),
             verdict(of.verdict),
             *(count(of.muons), _limits(of.mean), _limits(of.sd)),
+            *(_limits(each, per_cent) for each in (of.inside68, of.inside95)),
             *(_limits(worst and worst.mean), left(_edges(worst) if worst else "–"), _limits(of.blocks)),
-            Cell(f"✗ {of.repeated:.3f}", "judged fail") if shared else figures(of.repeated, 3),
+            Cell(f"✗ {of.repeated:.3f}", "judged fail") if of.repeats else figures(of.repeated, 3),
         )
 
     def hits(self) -> Table | None:
@@ -95,9 +96,11 @@ class TruthTables:
         rows = []
         for each in self.smeared:
             for layer in each.hits:
-                found = judged(layer.found, f"{100 * layer.found.value:.2f} %")
+                found = f"{100 * layer.found.value:.2f} %"
                 words = each.point, left(layer.layer), _contradicts(layer.found.verdict)
-                rows.append(row(*words, found, _share_limits(layer.found), f"{100 * layer.expected:.4g} %"))
+                failed = layer.found.verdict == Verdict.FAIL
+                cell = judged(layer.found, found, decides=failed)
+                rows.append(row(*words, cell, _share_limits(layer.found), f"{100 * layer.expected:.4g} %"))
         heads = row(*map(left, ("point", "layer", "verdict")), "muons with a hit", "confidence interval", "expected")
         return Table([heads], rows) if rows else None
 
@@ -117,15 +120,18 @@ class TruthTables:
 
 def _number(each: TruthBin, name: Judged) -> Cell:
     """A judged number as its reason shows it."""
-    found = each.of(name)
-    return judged(found, shown(name, found) if found else "–")
+
+    def brief(found: Estimate) -> str:
+        return figures(found.value) if name in ("bias", "pull_sd") else f"{100 * found.value:.2f} %"
+
+    return with_limits(each.of(name), lambda found: shown(name, found), brief, each.decides)
 
 
-def _limits(found: Estimate | None) -> Cell:
+def _limits(found: Estimate | None, show: Callable[[Estimate], str] = bracketed) -> Cell:
     """A number of the smeared muons, which decides only if it fails."""
     if found is None:
         return Cell("–")
-    return Cell(f"✗ {bracketed(found)}", "judged fail") if found.verdict == Verdict.FAIL else Cell(bracketed(found))
+    return judged(found, show(found)) if found.verdict == Verdict.FAIL else Cell(show(found))
 
 
 def _contradicts(found: Verdict | None) -> Cell:

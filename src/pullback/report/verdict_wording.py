@@ -17,6 +17,7 @@ from ..validation.estimates import FEW, worst
 from ..validation.evidence import Bin, Entry, Failure, NotJudged
 from ..validation.findings import Finding, findings
 from ..validation.reasons import place_of
+from ..validation.sentences import SAID
 from .formats import count, known, percent, span
 from .setup_wording import SetupWording, digits
 
@@ -77,7 +78,7 @@ class Row(NamedTuple):
 class VerdictWording(SetupWording):
     """The words of the verdict."""
 
-    def headline(self) -> str:
+    def _headline(self) -> str:
         """The answer to all questions together: what was shown, and what was not."""
         answers = {question: each.verdict for question, each in self.evidence.answers.each.items()}
         of = {verdict: [name for name, each in answers.items() if each == verdict] for verdict in Verdict}
@@ -88,6 +89,8 @@ class VerdictWording(SetupWording):
             found = joined([WRONG[each] for each in wrong])
             return _sentence(f"{found}{although}. Do not use these uncertainties before the cause is found.")
         unknown = joined([UNKNOWN[each] for each in (*open_, *untested)], "or")
+        if open_ and right:
+            return f"No error was found: {joined([RIGHT[each] for each in right])}; but nothing here shows {unknown}."
         if not right:
             return f"No error was found, but nothing shows {unknown}."
         if not unknown:
@@ -95,22 +98,28 @@ class VerdictWording(SetupWording):
         only = "Only " if len(untested) == 2 else ""
         return _sentence(f"{only}{joined([RIGHT[each] for each in right])}; nothing here shows {unknown}.")
 
-    def caveat(self) -> str:
+    def first_lines(self) -> list[str]:
+        """The answer to all questions together, and what is not known where only the propagation can be tested."""
+        caveat = self._caveat()
+        if caveat and self.evidence.verdict == Verdict.PASS:
+            return [caveat]
+        return [self._headline(), *[caveat] * bool(caveat)]
+
+    def _caveat(self) -> str:
         """What is not known where only the propagation can be tested."""
-        answers = self.evidence.answers
-        if not self.study.recorded or answers.data.verdict != NotTested.EXACT:
+        if not self.study.recorded or not isinstance(self.evidence.answers.data.verdict, NotTested):
             return ""
         return (
-            "Only the propagation could be tested: the truth of recorded hits is unknown, and with as many parameters "
-            "as hits nothing tests the stated resolution. Every σ here is as good as the resolution that was stated."
+            "Only the propagation could be tested: the truth of recorded hits is unknown, and these hits can't test "
+            f"the stated resolution ({self.evidence.fits[0].reasons[0]}). Every σ is as good as what was stated."
         )
 
     def questions(self) -> Iterator[Row]:
         """The three questions, each with its answer."""
         for name, each in self.evidence.answers.each.items():
             tested = isinstance(each.verdict, Verdict)
-            why = each.sentence or _sentence(f"{each.verdict.partition(': ')[2]}.")
-            yield Row(QUESTIONS[name], each.verdict if tested else "not tested", each.verdict if tested else "", why)
+            word = each.verdict.partition(":")[0]
+            yield Row(QUESTIONS[name], word, word if tested else "", each.sentence)
 
     def facts(self) -> list[Markup]:
         """Short facts below the answers."""
@@ -130,7 +139,8 @@ class VerdictWording(SetupWording):
         """More reasons why it is no pass, those of all points and questions before further ones of the same."""
         found = findings(self.study, self.evidence.points, self.evidence.smeared, self.evidence.fits)
         first = [next((each for each in found if each.question == name), None) for name in QUESTIONS]
-        left = [(each, each.reasons[any(each is one for one in first) :]) for each in found]  # the answer has the first
+        said = [SAID[each.question] if any(each is one for one in first) else 0 for each in found]
+        left = [(each, each.reasons[number:]) for each, number in zip(found, said, strict=True)]
         rounds = zip_longest(*([(each, reason) for reason in reasons] for each, reasons in left))
         every = [self._reason(*one) for at_once in rounds for one in at_once if one]
         if len(every) > MOST:
@@ -146,13 +156,13 @@ class VerdictWording(SetupWording):
 
     def advice(self) -> str:
         """What would decide what is inconclusive."""
-        open_ = [entry for entry in self.entries if entry.verdict == Verdict.INCONCLUSIVE]
-        advice = list(dict.fromkeys(each for entry in open_ for each in entry.more))
-        advice += list(dict.fromkeys(each for fit in self.evidence.fits for each in fit.more))
+        more = [entry.more for entry in self.entries if entry.verdict == Verdict.INCONCLUSIVE]
+        more += [fit.more for fit in self.evidence.fits if fit.verdict == Verdict.INCONCLUSIVE]
+        advice = list(dict.fromkeys(each for of in more for each in of))
         if not advice:
             return ""
-        more = f"; and {len(advice) - MOST_ADVICE} more in validation.json" if len(advice) > MOST_ADVICE else ""
-        return f"What would decide it, if the numbers stay as they are: {'; '.join(advice[:MOST_ADVICE])}{more}."
+        others = f"; and {len(advice) - MOST_ADVICE} more in validation.json" if len(advice) > MOST_ADVICE else ""
+        return f"What would decide it, if the numbers stay as they are: {'; '.join(advice[:MOST_ADVICE])}{others}."
 
     def _linear(self) -> Markup | str:
         valid = known(entry.linear_valid for entry in self.entries)

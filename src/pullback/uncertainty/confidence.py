@@ -7,7 +7,7 @@ from math import pi
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..statistics.fold_intervals import azimuth_interval, one_direction, two_directions
@@ -15,13 +15,13 @@ from ..statistics.normal import K68, K95
 from .arguments import Hits, give_back, measured
 from .covariance import HitUncertainty, cholesky
 from .distribution import Spread, spread_block
-from .folds import Fold, Folding, folding_of, gain, shifted
+from .folds import Folding, folding_of, gain
 from .inference import Infer, periods_of
 from .jacobians import with_stand_ins
 from .linear import Law, by_blocks, linear_law
 from .profile import profile_ends
 from .quadrature import Integrand
-from .signed import Signed, signed_at
+from .signed import FoldedMuons, Signed, ahead, observable_at, signed_at
 from .validity import linear_valid
 
 BEYOND = 10.0
@@ -29,9 +29,6 @@ BEYOND = 10.0
 
 AT_ZERO = 1e-6
 """Distance of an end from 0, in widths of the interval, that is due to rounding or to the last step to a fold."""
-
-REACHED = 1e-9
-"""Distance from their target, in σ, within which signed quantities need no second step."""
 
 PROFILED_AT_A_TIME = 1024
 """Muons whose intervals by profile likelihood are computed together."""
@@ -178,31 +175,6 @@ def _signed(folding: Folding, hits: Tensor, sigma_x: Tensor, law: Law) -> Signed
     return signed_at(folding, hits, sigma_x)
 
 
-class FoldedMuons(NamedTuple):
-    """Muons of a block with an observable that folds, and the signed quantities that fold into it."""
-
-    infer: Infer
-    folding: Folding
-    fold: Fold
-    hits: Float[Tensor, "muon coordinate"]
-    sigma_x: Float[Tensor, "#muon coordinate *second"]
-    s: Signed
-
-    def take(self, rows: Int[Tensor, " few"]) -> FoldedMuons:
-        """Some of the muons."""
-        sigma_x = self.sigma_x if len(self.sigma_x) == 1 else self.sigma_x[rows]
-        return self._replace(hits=self.hits[rows], sigma_x=sigma_x, s=self.s.take(rows))
-
-    def signed_at(
-        self, hits: Float[Tensor, "muon coordinate"], value: Float[Tensor, "muon observable"]
-    ) -> Float[Tensor, "muon quantity"]:
-        """The signed quantities at other hits, where the observables have these values."""
-        where = self.folding.observables
-        if where is None:
-            return self.folding.signed(hits)[:, list(self.fold.signed)]
-        return value[:, [where[column] for column in self.fold.signed]]
-
-
 def _folded(
     muons: FoldedMuons, index: int, ends: Float[Tensor, "muon 2 2"], valid: Bool[Tensor, " muon"]
 ) -> Float[Tensor, "muon 2 2"]:
@@ -227,33 +199,14 @@ def _folded(
 def _mapped(muons: FoldedMuons, index: int, lengths: Float[Tensor, "muon 2 2"]) -> Float[Tensor, "muon 2 2"]:
     """The observable where |s| has the given lengths, at hits moved as little as possible along the recorded s."""
     s, shift = muons.s.value, gain(muons.s.jacobian, muons.sigma_x)
-    length = s.square().sum(dim=1, keepdim=True).sqrt()
-    ahead = torch.zeros_like(s)
-    ahead[:, 0] = 1.0
-    direction = torch.where(length > 0, s / length, ahead)
+    direction = ahead(s)
     ends = torch.empty_like(lengths)
     for level in range(2):
         for end in range(2):
-            ends[:, level, end] = _observable_at(muons, index, shift, lengths[:, level, end, None] * direction)
+            ends[:, level, end] = observable_at(muons, index, shift, lengths[:, level, end, None] * direction)
     return _rounded(ends)
 
 
 def _rounded(ends: Float[Tensor, "muon 2 2"]) -> Float[Tensor, "muon 2 2"]:
     """The ends, with an end that is 0 except for rounding, as |x| at its fold, set to 0."""
     return ends.masked_fill(ends.abs() <= AT_ZERO * ends.diff(dim=2), 0.0)
-
-
-def _observable_at(
-    muons: FoldedMuons,
-    index: int,
-    shift: Float[Tensor, "quantity coordinate muon"],
-    target: Float[Tensor, "muon quantity"],
-) -> Float[Tensor, " muon"]:
-    """An observable where the signed quantities have target values, by a second step where they are not linear."""
-    hits = shifted(muons.hits, shift, target - muons.s.value)
-    value = muons.infer(hits)
-    off = target - muons.signed_at(hits, value)
-    far = (off.square() > REACHED**2 * muons.s.covariance.diagonal(dim1=1, dim2=2)).any(dim=1)
-    if not far.any():
-        return value[:, index]
-    return torch.where(far, muons.infer(shifted(hits, shift, off))[:, index], value[:, index])

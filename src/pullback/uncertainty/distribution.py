@@ -11,6 +11,8 @@ from torch import Tensor
 from ..statistics.normal import K68, K95
 from .arguments import Hits, give_back, measured
 from .covariance import HitUncertainty, cholesky
+from .folded_spread import folded_integrals
+from .folds import folding_of
 from .inference import Infer
 from .jacobians import with_stand_ins
 from .linear import Law, by_blocks, linear_law
@@ -61,7 +63,9 @@ def propagate_distribution(
     sequences, and up to 65 536 where these leave an error of more than 0.15 % of sd, or of 0.01 sd at the end of an
     interval, through the Cholesky factor of Σ_x: sd within 5e-3 in up to eight dimensions, and ends of intervals
     within 0.02 sd as a rule, and 0.05 sd at worst. Combinations of hits that change no observable, as most of a track's
-    do, do not count as dimensions.
+    do, do not count as dimensions. Where `infer` says which signed quantities fold into an observable (a model of the
+    config does), a sum over their lengths or angles replaces the points, as accurate and many times faster; wherever
+    observables at 16 hits nearby are those that follow from the signed quantities, to 0.015 sd.
 
     A ratio has no standard deviation, however unlikely it is that its denominator is 0: E f(X)² is infinite. In several
     coordinates, where f goes to infinity within some 5 σ of the hit, or sd does not settle, sd and mean are NaN, and
@@ -92,8 +96,8 @@ def propagate_distribution(
         mean, sd, bias and sd_error (muon, observable), interval68 and interval95 (muon, observable, 2: low and high),
         in the units of the observables, without gradients; numpy arrays where hits are one. sd_error is the standard
         error of sd from the independent scramblings; in one dimension, the difference from a second rule on the same
-        nodes. An observable that is not finite somewhere within the width of a hit has NaN throughout; one without a
-        standard deviation has NaN for mean, sd and bias.
+        nodes; beside a declared fold, a bound from those 16 hits. An observable that is not finite somewhere within the
+        width of a hit has NaN throughout; one without a standard deviation has NaN for mean, sd and bias.
 
     Raises
     ------
@@ -137,6 +141,12 @@ def spread_block(infer: Infer, hits: Tensor, sigma_x: Tensor, law: Law, seed: in
             column[rows] = each
     if law.finite is not None:
         rough &= law.finite[:, None]  # the others are masked, whatever they are
+    folding = folding_of(infer)
+    if folding and not one and rough[:, [fold is not None for fold in folding.folds]].any():
+        integrals, right = folded_integrals(infer, folding, everyone.hits, sigma_x, law, rough)
+        for column, each in zip(found, integrals, strict=True):
+            column[right] = each[right]
+        rough &= ~right
     rest = rough.any(dim=1).nonzero()[:, 0]
     if len(rest):
         rough = rough[rest]

@@ -11,10 +11,14 @@ from torch import Tensor
 
 from .arguments import measured
 from .covariance import HitUncertainty
-from .folds import Folding, fold_distance, folding_of
+from .elementwise import total
+from .folds import Fold, Folding, fold_distance, folding_of, shifted
 from .inference import Infer
 from .jacobians import differentiate, usable_muons, with_stand_ins
 from .linear import by_blocks, covariance_and_sigma, masked
+
+REACHED = 1e-9
+"""Distance from their target, in σ, within which signed quantities need no second step."""
 
 
 class Signed(NamedTuple):
@@ -38,6 +42,55 @@ def signed_at(folding: Folding, hits: Tensor, sigma_x: Tensor) -> Signed:
     """The signed quantities of hits that are usable, with Σ as `canonical` gives it."""
     value, jacobian = differentiate(folding.signed, hits)
     return Signed(value, jacobian, covariance_and_sigma(jacobian, sigma_x)[0])
+
+
+class FoldedMuons(NamedTuple):
+    """Muons of a block with an observable that folds, and the signed quantities that fold into it."""
+
+    infer: Infer
+    folding: Folding
+    fold: Fold
+    hits: Float[Tensor, "muon coordinate"]
+    sigma_x: Float[Tensor, "#muon coordinate *second"]
+    s: Signed
+
+    def take(self, rows: Int[Tensor, " few"]) -> FoldedMuons:
+        """Some of the muons."""
+        sigma_x = self.sigma_x if len(self.sigma_x) == 1 else self.sigma_x[rows]
+        return self._replace(hits=self.hits[rows], sigma_x=sigma_x, s=self.s.take(rows))
+
+    def signed_at(
+        self, hits: Float[Tensor, "muon coordinate"], value: Float[Tensor, "muon observable"]
+    ) -> Float[Tensor, "muon quantity"]:
+        """The signed quantities at other hits, where the observables have these values."""
+        where = self.folding.observables
+        if where is None:
+            return self.folding.signed(hits)[:, list(self.fold.signed)]
+        return value[:, [where[column] for column in self.fold.signed]]
+
+
+def observable_at(
+    muons: FoldedMuons,
+    index: int,
+    shift: Float[Tensor, "quantity coordinate muon"],
+    target: Float[Tensor, "muon quantity"],
+) -> Float[Tensor, " muon"]:
+    """An observable where the signed quantities have target values, by a second step where they are not linear."""
+    hits = shifted(muons.hits, shift, target - muons.s.value)
+    value = muons.infer(hits)
+    off = target - muons.signed_at(hits, value)
+    far = (off.square() > REACHED**2 * muons.s.covariance.diagonal(dim1=1, dim2=2)).any(dim=1)
+    if not far.any():
+        return value[:, index]
+    return torch.where(far, muons.infer(shifted(hits, shift, off))[:, index], value[:, index])
+
+
+def ahead(s: Float[Tensor, "muon quantity"]) -> Float[Tensor, "muon quantity"]:
+    """The direction of signed quantities, and the first axis where they are 0."""
+    length = total(s.square().t()).sqrt()[:, None]
+    first = torch.zeros_like(s)
+    first[:, 0] = 1.0
+    return torch.where(length > 0, s / length, first)
 
 
 class Folded(NamedTuple):

@@ -25,6 +25,7 @@ class NotTested(StrEnum):
     RECORDED = "not tested: recorded hits have no truth"
     EXACT = "can't be tested: as many parameters as hits"
     NO_FIT = "can't be tested: the model gives neither fitted hits nor χ²"
+    NO_MUON = "can't be tested: no muon has enough hits for a fit"
 
 
 @final

@@ -67,6 +67,11 @@ def shown(name: Judged, number: Estimate) -> str:
     """
     if name not in ("confidence68", "confidence95"):
         return limits(number)
+    return per_cent(number)
+
+
+def per_cent(number: Estimate) -> str:
+    """A share with its interval, in per cent."""
     value, low, high = (f"{100 * each:.2f}" for each in (number.value, number.low, number.high))
     return f"{value} % [{low}, {high}]"
 
@@ -84,7 +89,7 @@ def advice_on_truth(truth: TruthJudgement, toys_per_bin: int) -> list[str]:
 
 
 def of_pulls(pulls: QuantityPulls) -> Iterator[str]:
-    """How the pulls of a quantity contradict it; numbers that the muons can't settle decide nothing."""
+    """Why the pulls of a quantity fail."""
     name = pulls.quantity
     if pulls.repeats:
         yield f"pulls of {name} repeat from block to block: their correlation is {pulls.repeated:.3f}"
@@ -94,7 +99,7 @@ def of_pulls(pulls: QuantityPulls) -> Iterator[str]:
         yield f"width of the pulls of {name} over all muons is {limits(pulls.sd)}"
     for inside, nominal in ((pulls.inside68, "68.27 %"), (pulls.inside95, "95 %")):
         if inside.verdict == Verdict.FAIL:
-            yield f"{limits(inside)} of the pulls of {name} over all muons are where {nominal} should be"
+            yield f"{per_cent(inside)} of the pulls of {name} over all muons are where {nominal} should be"
     wrong = [each for each in pulls.bins if each.mean.verdict == Verdict.FAIL]
     if wrong:
         worst = max(wrong, key=lambda each: abs(each.mean.value))

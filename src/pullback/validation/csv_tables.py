@@ -87,7 +87,7 @@ def write_tables(
         for bin_ in entry.truth.bins if entry.truth else ():
             rows.append({**head, "question": "truth", "range": "bin", **truth_columns(bin_)})
         fit = next(each for each in fits if each.point == entry.point)
-        sums.append({**head, **_summary(entry, study.recorded), **_fit_summary(fit)})
+        sums.append({**head, **_summary(entry, fit, study.recorded)})
     for fit in fits:
         of_point: CsvRow = {"point": fit.point, **points[fit.point], "question": "data", "range": "all"}
         rows += [{**of_point, **_residuals(each)} for each in fit.coordinates]
@@ -148,14 +148,16 @@ def _limits(name: str, estimate: Estimate | None, ends: Sequence[str] = ("", "_l
     return {f"{name}{end}": found[end] for end in ends}
 
 
-def _summary(entry: Entry, recorded: bool) -> CsvRow:
+def _summary(entry: Entry, fit: FitEntry, recorded: bool) -> CsvRow:
     """The columns of an observable at a point, after its name."""
     linear, quoted, shared = entry.linear, entry.quoted, entry.shared
     domain, overall = columns(linear.domain, "linear", recorded), columns(quoted.overall, "quoted", recorded)
     row: CsvRow = {
         "verdict": entry.verdict,
         "propagation_verdict": entry.propagation,
-        **_truth_summary(entry),
+        **truth_summary(entry),
+        "data_verdict": fit.verdict,
+        **_fit_summary(fit),
         "linear_verdict": linear.verdict,
         "quoted_verdict": quoted.verdict,
         "linear_valid": entry.linear_valid,
@@ -182,7 +184,7 @@ def _summary(entry: Entry, recorded: bool) -> CsvRow:
     return row | {f"d_mean_sigma_d_{name}": slope for name, slope in entry.design.items()}
 
 
-def _truth_summary(entry: Entry) -> CsvRow:
+def truth_summary(entry: Entry) -> CsvRow:
     """Whether the truth is covered: the verdict, and the numbers furthest from what they should be in any bin."""
     truth = entry.truth
     if not truth:
@@ -200,7 +202,6 @@ def _truth_summary(entry: Entry) -> CsvRow:
 def _fit_summary(fit: FitEntry) -> CsvRow:
     """The columns of the data at a point."""
     return {
-        "data_verdict": fit.verdict,
         "chi2_per_ndf": fit.chi2_per_ndf,
         **_limits("residual_width", fit.width, ("", "_se")),
         **_limits("residual_median_width", fit.median_width, ("", "_se")),

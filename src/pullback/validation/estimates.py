@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
-from typing import NamedTuple, Protocol, TypeVar, final
+from typing import NamedTuple, Protocol, TypeVar, final, runtime_checkable
 
 from ..statistics.intervals import Verdict, coverage_interval, factor_to_settle, mean_interval, sd_interval
 from ..store.evidence_file import Number, Record, Unbounded
@@ -117,7 +117,8 @@ class Equivalence(NamedTuple):
         return criteria.judge(value, lambda confidence: mean_interval(value, se, confidence), expected, limit, se)
 
 
-class Judged(Protocol):
+@runtime_checkable
+class WithVerdict(Protocol):
     """A bin with its verdict."""
 
     @property
@@ -125,7 +126,7 @@ class Judged(Protocol):
         """Its verdict, or why it has none."""
 
 
-J = TypeVar("J", bound=Judged)
+J = TypeVar("J", bound=WithVerdict)
 
 
 def deciding(bins: Sequence[J], share: Callable[[J], float | None], strict: bool) -> list[bool]:
@@ -140,7 +141,7 @@ def deciding(bins: Sequence[J], share: Callable[[J], float | None], strict: bool
     return settled if any(settled) else counts
 
 
-def _aside(each: Judged, share: float | None) -> bool:
+def _aside(each: WithVerdict, share: float | None) -> bool:
     return each.verdict == Verdict.INCONCLUSIVE and share is not None and share < FEW
 
 

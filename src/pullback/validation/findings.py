@@ -16,6 +16,7 @@ from .coverage_reasons import TARGETS
 from .estimates import Estimate
 from .evidence import Bin, Entry
 from .fit_evidence import FitEntry
+from .fit_judgement import SHIFT
 
 TRUTH = "truth: "
 """Beginning of the reasons of an entry that concern the truth."""
@@ -39,7 +40,7 @@ class Finding(NamedTuple):
 def findings(
     study: Study, entries: Sequence[Entry], smeared: Sequence[SmearedEntry], fits: Sequence[FitEntry]
 ) -> list[Finding]:
-    """All that is no pass, the worst first."""
+    """All that is no pass, the worst first; what concerns all observables comes before its effect on one."""
     settings = {point.label: point.config.validation for point in study.points}
     found = [each for entry in entries for each in _of_entry(entry, settings[entry.point])]
     for each in smeared:
@@ -47,17 +48,24 @@ def findings(
         found.append(Finding("truth", each.point, "", each.verdict, off, each.reasons))
     for fit in fits:
         if isinstance(fit.verdict, Verdict):
-            off = _furthest([fit.width], 1.0) / settings[fit.point].data_tolerance
+            off = _off_of_fit(fit, settings[fit.point])
             found.append(Finding("data", fit.point, "", fit.verdict, off, fit.reasons))
     wrong = [each for each in found if each.verdict != Verdict.PASS]
-    return sorted(wrong, key=lambda each: (-each.verdict.severity, -each.off))
+    return sorted(wrong, key=lambda each: (-each.verdict.severity, bool(each.observable), -each.off))
 
 
-def badness(entry: Entry, smeared: Sequence[SmearedEntry], settings: Validation) -> tuple[int, float]:
+def badness(
+    entry: Entry, smeared: Sequence[SmearedEntry], fits: Sequence[FitEntry], settings: Validation
+) -> tuple[int, float]:
     """Order of entries from the best to the worst: by verdict, then by the deciding number that is furthest off."""
     found = [(each.verdict.severity, each.off) for each in _of_entry(entry, settings)]
-    at_point = [each for each in smeared if each.point == entry.point]
-    return max([*found, *((each.verdict.severity, _off_of_pulls(each, settings)) for each in at_point)])
+    for each in smeared:
+        if each.point == entry.point:
+            found.append((each.verdict.severity, _off_of_pulls(each, settings)))
+    for fit in fits:
+        if fit.point == entry.point and isinstance(fit.verdict, Verdict):
+            found.append((fit.verdict.severity, _off_of_fit(fit, settings)))
+    return max(found)
 
 
 def _of_entry(entry: Entry, settings: Validation) -> Iterator[Finding]:
@@ -104,6 +112,13 @@ def _off_of_pulls(smeared: SmearedEntry, settings: Validation) -> float:
     means = [number for each in smeared.pulls for number in (each.mean, *(of.mean for of in each.bins))]
     widths = [each.sd for each in smeared.pulls]
     return max(_furthest(means, 0.0), _furthest(widths, 1.0)) / settings.of_truth
+
+
+def _off_of_fit(fit: FitEntry, settings: Validation) -> float:
+    """Furthest number of the residuals, in units of the tolerance."""
+    widths = [fit.width, *(each.pull_sd for each in fit.coordinates), *(each.factor for each in fit.resolution)]
+    means = [number for each in fit.coordinates for number in (each.pull_mean, *each.dependences)]
+    return max(_furthest(widths, 1.0), _furthest(means, 0.0) / SHIFT) / settings.data_tolerance
 
 
 def _furthest(numbers: Sequence[Estimate | None], right: float) -> float:

@@ -29,6 +29,9 @@ LEAST_DETERMINED = 1e-3
 which they are told apart.
 """
 
+LEAST_SCATTER = 1e-6
+"""Smallest variance of slopes over that of normal residuals; that of a single muon is 0."""
+
 UNEXPLAINED = 5.0
 """Standard errors by which a single layer may fail to explain the common width, if it alone is named."""
 
@@ -178,7 +181,7 @@ class FitEstimates:
         count = max(1.0, float(self._freedom[: self.kept].sum()))
         spread = sums["a2"] - sums["a"] ** 2 / count
         found = spread / np.where(F.diagonal() > 0, 4 * F.diagonal(), np.inf) / self.shrinkage**2
-        return np.maximum(found, np.finfo(float).tiny)
+        return np.maximum(found, LEAST_SCATTER)
 
     def offsets(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Of each component: its coordinates, their offsets in units of the stated σ, and the covariance of these.

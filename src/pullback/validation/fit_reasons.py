@@ -22,6 +22,9 @@ CORE_IS_RIGHT = 0.1
 """Largest deviation of the median width that is called right, where there are wrong tracks."""
 
 
+TOO_FEW_TO_TELL = 3
+"""Layers of a line that have one residual in common, so that no layer can be named."""
+
 CAUSES = {"against_position": ": its scale is wrong", "against_other_view": ": its layer is rotated"}
 """What makes residuals change with the position of the track."""
 
@@ -137,16 +140,34 @@ def _of_dependences(entry: FitEntry, coordinates: Mapping[str, Quantity], verdic
         off = {name: number for name, number in numbers.items() if number and number.verdict == verdict}
         if not off or _said_by_another(entry, key, verdict):
             continue
-        name = max(off, key=lambda name: abs(off[name].value) / (off[name].se or math.inf))
+        name = _most_significant(entry, off)
         text = f"residuals of {coordinates[name].symbol} change with {words}, by {interval(off[name], '+')} σ"
         text += " (root mean square)" if key == "drift" else " for one standard deviation of it"
-        if verdict == Verdict.FAIL and key == "against_slope":
-            height = next(each.height for each in entry.coordinates if each.name == name)
-            if height:
-                text += f": its layer is {with_unit(height.value, 'm', height.se or 0.0, '+')} higher than stated"
         if verdict == Verdict.FAIL:
-            text += CAUSES.get(key, "")
+            text += CAUSES.get(key, _of_height(entry, name) if key == "against_slope" else "")
         yield text + ("" if verdict == Verdict.FAIL else _worst([*off]))
+
+
+def _most_significant(entry: FitEntry, off: Mapping[str, Estimate]) -> str:
+    """The coordinate with the most significant deviation; of three layers, that whose layer must move least.
+
+    The residuals of three layers are the same but for a factor.
+    """
+    found = max(off, key=lambda name: abs(off[name].value) / (off[name].se or math.inf))
+    together = next(each.fitted_with for each in entry.coordinates if each.name == found)
+    moves = {each.name: abs(each.height.value) for each in entry.coordinates if each.height and each.name in together}
+    alike = len(together) == TOO_FEW_TO_TELL and bool(moves) and moves.keys() <= off.keys()
+    return min(moves, key=moves.__getitem__) if alike else found
+
+
+def _of_height(entry: FitEntry, name: str) -> str:
+    """How much higher or lower than stated the layer of a coordinate is."""
+    fit = next(each for each in entry.coordinates if each.name == name)
+    if fit.height is None:
+        return ""
+    which = "its layer, or another of these three," if len(fit.fitted_with) == TOO_FEW_TO_TELL else "its layer"
+    where = "higher" if fit.height.value > 0 else "lower"
+    return f": {which} is {with_unit(abs(fit.height.value), 'm', fit.height.se or 0.0)} {where} than stated"
 
 
 def _said_by_another(entry: FitEntry, key: str, verdict: Verdict) -> bool:

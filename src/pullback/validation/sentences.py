@@ -12,6 +12,7 @@ from .estimates import Estimate, worst
 from .evidence import Bin, Entry
 from .findings import Finding
 from .fit_evidence import FitEntry
+from .fit_judgement import NO_FIT, NO_FREEDOM, NO_FUNCTION, NO_MUON
 
 WRONG: dict[Question, str] = {
     "propagation": "The propagation is wrong",
@@ -27,17 +28,25 @@ OPEN: dict[Question, str] = {
 }
 """What an inconclusive question means."""
 
-REASONS_OF_DATA = 3
-"""Reasons of the first point that stand in the sentence on the data."""
+UNTESTED = {
+    NO_FIT: NotTested.EXACT,
+    NO_FREEDOM: NotTested.EXACT,
+    NO_FUNCTION: NotTested.NO_FIT,
+    NO_MUON: NotTested.NO_MUON,
+}
+"""Why the data are not tested, by the reason of the fits."""
+
+SAID: dict[Question, int] = {"propagation": 1, "truth": 1, "data": 3}
+"""Reasons that stand in an answer: the data may want another resolution, and layers elsewhere."""
 
 
 def answers_of(study: Study, entries: Sequence[Entry], fits: Sequence[FitEntry], found: Sequence[Finding]) -> Answers:
-    """The answers of a study, from its entries, its fits and all that is no pass."""
+    """The answers of a study, from its entries and fits and all that is no pass."""
     propagation = _propagation(study, entries, found)
     return Answers(
         propagation=propagation,
         truth=_truth(study, entries, found),
-        data=_data(fits, but=propagation.verdict == Verdict.PASS),
+        data=_data(study, fits, found, right=propagation.verdict == Verdict.PASS),
     )
 
 
@@ -66,29 +75,52 @@ def _truth(study: Study, entries: Sequence[Entry], found: Sequence[Finding]) -> 
     return Answer(verdict=verdict, sentence=no_pass(study, "truth", verdict, found))
 
 
+def _data(study: Study, fits: Sequence[FitEntry], found: Sequence[Finding], *, right: bool) -> Answer:
+    """Whether the data agree with the stated resolution; `right`: whether the propagation is right."""
+    known = [each.verdict for each in fits if isinstance(each.verdict, Verdict)]
+    if not known:
+        reason = fits[0].reasons[0]
+        sentence = f"Whether the data agree with the stated resolution can't be tested: {reason}."
+        return Answer(verdict=UNTESTED[reason], sentence=sentence)
+    verdict = worst(known)
+    if verdict != Verdict.PASS:
+        sentence = no_pass(study, "data", verdict, found)
+        if right and verdict == Verdict.FAIL:
+            sentence = f"The propagation is right, but {sentence[:1].lower()}{sentence[1:]}"
+        return Answer(verdict=verdict, sentence=sentence)
+    widths = [each.width.value for each in fits if each.width]
+    wide = " to ".join(dict.fromkeys(f"{each:.3f}" for each in (min(widths), max(widths))))
+    at = f" at all {len(fits)} points" if len(fits) > 1 else ""
+    return Answer(
+        verdict=verdict,
+        sentence=f"The data agree with the stated resolution{at}: residuals are {wide} times as wide as stated.",
+    )
+
+
 def no_pass(study: Study, question: Question, verdict: Verdict, found: Sequence[Finding]) -> str:
     """What a question without a pass means, for how many points and observables, and why: the worst first."""
     bad = [each for each in found if each.question == question and each.verdict == verdict]
     begin = WRONG[question] if verdict == Verdict.FAIL else OPEN[question]
     if not bad:
         return f"{begin}."
-    of_all = len(study.points) * len(study.model.observables)
-    alone = of_all == 1
-    number = len({(each.point, each.observable) for each in bad if each.observable})
-    where = "" if alone or not number else f" for {number} of {amount(study)}"
+    alone = len(study.points) == 1 and (question == "data" or len(study.model.observables) == 1)
+    number = len({(each.point, each.observable) for each in bad if each.observable or question == "data"})
+    among = f"{len(study.points)} points" if question == "data" else amount(study)
+    where = "" if alone or not number else f" {'at' if question == 'data' else 'for'} {number} of {among}"
     first = bad[0]
-    reason = next(iter(first.reasons), "")
-    at = "" if alone else f"worst {_at(study, first)}: "
-    others = sum(len(each.reasons) for each in bad) - 1
+    said = first.reasons[: SAID[question]]
+    at = f"worst {where_worst}: " if not alone and (where_worst := _at(study, first)) else ""
+    others = sum(len(each.reasons) for each in bad) - len(said)
     more = f" (and {others} more reason{'s' * (others > 1)})" if others > 0 else ""
-    return f"{begin}{where}{'; ' if at else ': '}{at}{reason}{more}." if reason else f"{begin}{where}."
+    return f"{begin}{where}{'; ' if at else ': '}{at}{'; '.join(said)}{more}." if said else f"{begin}{where}."
 
 
 def _at(study: Study, found: Finding) -> str:
     """The scan point and the symbol of the observable of a finding, as far as the study has several."""
     symbols = {each.name: each.symbol for each in study.model.observables}
     parts = [f"at {found.point}"] * (len(study.points) > 1)
-    parts += [f"for {symbols.get(found.observable, 'all observables')}"] * (len(symbols) > 1)
+    if found.observable and len(symbols) > 1:
+        parts.append(f"for {symbols[found.observable]}")
     return " ".join(parts)
 
 
@@ -115,31 +147,6 @@ def _range(coverage: Sequence[Estimate | None]) -> str:
     shares = [each.value for each in coverage if each]
     low, high = (f"{100 * each:.1f} %" for each in (min(shares), max(shares)))
     return low if low == high else f"{low} to {high}"
-
-
-def _data(fits: Sequence[FitEntry], *, but: bool) -> Answer:
-    """Whether the data agree; `but`: although the propagation is right."""
-    tested = [each for each in fits if isinstance(each.verdict, Verdict)]
-    if not tested:
-        why = fits[0].reasons[0]
-        return Answer(
-            verdict=NotTested.EXACT if "as many parameters" in why else NotTested.NO_FIT,
-            sentence=f"Whether the data agree with the stated resolution can't be tested: {why}.",
-        )
-    verdict = worst(each.verdict for each in tested if isinstance(each.verdict, Verdict))
-    which = [each for each in tested if each.verdict == verdict]
-    if verdict == Verdict.PASS:
-        widths = [each.width.value for each in tested if each.width]
-        span = " to ".join(dict.fromkeys(f"{each:.3f}" for each in (min(widths), max(widths))))
-        at = f" at all {len(tested)} points" if len(tested) > 1 else ""
-        sentence = f"The data agree with the stated resolution{at}: residuals are {span} times as wide as stated."
-        return Answer(verdict=verdict, sentence=sentence)
-    at = f" at {len(which)} of {len(fits)} points, the first {which[0].point}" if len(fits) > 1 else ""
-    begin = OPEN["data"] if verdict == Verdict.INCONCLUSIVE else WRONG["data"]
-    if but and verdict == Verdict.FAIL:
-        begin = "Propagation is right, but the data disagree with what is stated of the detector"
-    reasons = "; ".join(which[0].reasons[:REASONS_OF_DATA])
-    return Answer(verdict=verdict, sentence=f"{begin}{at}: {reasons}.")
 
 
 def _bins(bins: Sequence[Bin] | Sequence[TruthBin]) -> str:

@@ -117,9 +117,11 @@ def panels(run, evidence, kind):
 def test_several_observables_share_figures(track):
     run, _ = track
     stems = [figure.stem for figure in gallery(run.study)]
-    kinds = ("hits", "value", "sigma", "validity", "ends", "pulls", "coverage", "budget", "systematics")
-    assert stems[:9] == [f"{kind}.nominal" for kind in kinds]
-    assert stems[9:] == ["sigma.worst", "ends.worst", "pulls.worst", "scan.scan", "budget.scan"]
+    kinds = ("hits", "value", "sigma", "validity", "ends", "pulls", "coverage")
+    kinds += ("residuals", "trends", "budget", "systematics")
+    assert stems[:11] == [f"{kind}.nominal" for kind in kinds]
+    worst = ("sigma", "ends", "pulls", "residuals", "trends")
+    assert stems[11:] == [*(f"{kind}.worst" for kind in worst), "scan.scan", "budget.scan"]
 
 
 @pytest.mark.slow
@@ -196,7 +198,7 @@ def test_recorded_hits_in_layers(tmp_path):
     raw = {"study": "s", "model": {"name": "track"}, "source": source, "toys": {"per_muon": 100}}
     run, evidence = drawn(raw, tmp_path / "out")
     assert [figure.stem for figure in gallery(run.study)] == [
-        f"{kind}.nominal" for kind in ("hits", "value", "sigma", "validity", "ends", "budget")
+        f"{kind}.nominal" for kind in ("hits", "value", "sigma", "validity", "ends", "residuals", "trends", "budget")
     ]
     axes, _, _ = panels(run, evidence, "hits")
     assert [bar.get_height() for bar in axes[1].patches] == [0.75, 0.5, 1.0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 import matplotlib as mpl
 
@@ -323,6 +323,7 @@ def size_of(views: Sequence[Any]) -> tuple[float, float]:
     return (6.5, 3.6) if len(views) == 1 else (4.6, 2.8)
 
 
+@runtime_checkable
 class Titled(Protocol):
     """What a panel with bins along its axis is called, and its bins are."""
 

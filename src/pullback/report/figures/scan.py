@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 
 from ...config.dotted_names import unit_of
+from ...config.schema import Validation
 from ...statistics.normal import P68, P95
 from ...study.plan import Study
 from ...study.scan import number
 from ...validation.csv_tables import columns as columns_of
-from ...validation.evidence import Entry, Evidence, Sigma
+from ...validation.csv_tables import truth_summary
+from ...validation.evidence import Entry, Evidence
 from ..gallery import Figure, fixed_entries, over, varying
 from .base import BLUE, GREY, Canvas, observables_of, plt
 from .budget import budget_scan
 
 
 class Panel(NamedTuple):
-    """A panel of a scan: a statistic of the domain of a σ, its title, and its expected value.
+    """A panel of a scan: a statistic of the domain of a σ, or of the truth, its title, and its expected value.
 
     A study of several observables shows only the panels `of_several`, for each observable.
     """
 
-    sigma: Sigma
+    of: Literal["linear", "quoted", "truth"]
     key: str
     words: str
     expected: float | None = None
@@ -41,10 +43,10 @@ SCAN = (
     Panel("quoted", "ratio", "closure of the quoted σ, all muons", 1.0, of_several=True),
     Panel("linear", "scatter", "scatter of closure / expected"),
     Panel("linear", "pull_mean", "pull mean", 0.0),
-    Panel("linear", "pull_sd", "pull sd", 1.0, of_several=True),
+    Panel("linear", "pull_sd", "pull sd", 1.0),
     Panel("linear", "pull_rms", "pull RMS", 1.0),
-    Panel("linear", "coverage68", "coverage of ±1 σ", P68),
-    Panel("linear", "coverage95", "coverage of ±1.96 σ", P95),
+    Panel("truth", "coverage_confidence68", "68.27 % confidence interval, worst bin", P68, of_several=True),
+    Panel("truth", "coverage_confidence95", "95 % confidence interval, worst bin", P95),
 )
 
 MOST_OBSERVABLES = 4
@@ -69,10 +71,10 @@ def _scan(study: Study, evidence: Evidence, figure: Figure) -> Canvas:
     where = np.array([[points[each.point][name] for name in names] for each in own])
     units = {name: unit_of(name, study.config) for name in names}
     labels = [f"{name} ({unit})" if unit else name for name, unit in units.items()]
-    tolerance = study.config.validation.of_toys
     for axes, (quantity, own, panel) in zip(grid.flat, cells, strict=False):
         words = panel.words.format(symbol=quantity.symbol, unit=quantity.unit).replace(" (1)", "")
         axes.set(title=f"{quantity.symbol}: {words}" if len(observables) > 1 else words, xlabel=labels[0])
+        tolerance = _tolerance(panel, study.config.validation)
         if len(names) == 1:
             _line(axes, where[:, 0], own, panel, tolerance)
         else:
@@ -85,9 +87,19 @@ def _scan(study: Study, evidence: Evidence, figure: Figure) -> Canvas:
 
 
 def _numbers(entries: list[Entry], panel: Panel, key: str) -> np.ndarray:
-    """A statistic of the panel's σ at each point; NaN where there is none."""
-    found = (columns_of(each.of(panel.sigma).domain, panel.sigma, recorded=False).get(key) for each in entries)
+    """The statistic of a panel at each point; NaN where there is none."""
+    if panel.of == "truth":
+        found = [truth_summary(each).get(key) for each in entries]
+    else:
+        found = [columns_of(each.of(panel.of).domain, panel.of, recorded=False).get(key) for each in entries]
     return np.array([np.nan if each is None else each for each in found], float)
+
+
+def _tolerance(panel: Panel, settings: Validation) -> float:
+    """The tolerance about the expected value."""
+    if panel.of == "truth":
+        return settings.coverage_tolerance
+    return settings.of_truth if panel.key.startswith("pull") else settings.of_toys
 
 
 def _line(axes: Axes, where: np.ndarray, entries: list[Entry], panel: Panel, tolerance: float) -> None:
