@@ -213,7 +213,7 @@ def test_recorded_momenta_set_the_scattering_of_each_muon(tmp_path):
     assert {*(found["nominal/toys/muon"] % 4)} == {0, 1, 2, 3}  # every kind of momentum
 
 
-@slow
+@pytest.mark.slow
 def test_muons_that_stop_are_counted(tmp_path):
     """Some of the vertical muons above 0.55 GeV/c have a range of less than 0.6 m of iron."""
     volume = {"material": "iron", "thickness": 0.6, "energy_loss": "bethe"}
