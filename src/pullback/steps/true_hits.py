@@ -133,6 +133,16 @@ class Chooser:
             s = s if finite is None else torch.where(finite[:, None], s, float("nan"))
         return fold_distance(s, covariance).numpy()
 
+    def width_ratio(self, series: Series, hits: Tensor, momentum: Momenta) -> Float[np.ndarray, " muon"]:
+        """Larger over smaller width of the two signed quantities of a series; 1 for others."""
+        fold = None if series.fold is None else self.infer.folding.folds[series.fold]
+        if fold is None or len(fold.signed) < 2:
+            return np.ones(len(hits))
+        _, _, covariance, _ = self._signed(series, hits, momentum)
+        half, spread = (covariance[:, 0, 0] + covariance[:, 1, 1]) / 2, (covariance[:, 0, 0] - covariance[:, 1, 1]) / 2
+        radius = torch.hypot(spread, covariance[:, 0, 1])
+        return ((half + radius) / (half - radius)).sqrt().numpy()
+
     def _propagated(self, infer: Infer, hits: Tensor, momentum: Momenta) -> tuple[Tensor, Tensor, Tensor | None]:
         """Values and their covariance by linear propagation, and which muons have finite hits."""
         value, jac, finite = value_and_jacobian(infer, hits)

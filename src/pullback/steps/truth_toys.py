@@ -188,13 +188,15 @@ class TruthToys:
         for name, values in found.items():
             rows[name][:, list(chosen.series.observables)] = values
         rows["muon"], rows["bin"] = block.start + chosen.muon, np.full(len(chosen.muon), chosen.bin)
-        rows["distance"] = self.chooser.distance(chosen.series, torch.from_numpy(chosen.hits), chosen.momentum)
+        hits = torch.from_numpy(chosen.hits)
+        rows["distance"] = self.chooser.distance(chosen.series, hits, chosen.momentum)
+        rows["width_ratio"] = self.chooser.width_ratio(chosen.series, hits, chosen.momentum)
         return rows
 
     def _empty(self, truths: int) -> TruthRows:
         """TruthRows of NaN."""
         every = len(self.model.observables)
-        places = {name: np.empty(truths, "f8" if name == "distance" else "i8") for name in TRUTH_PLACES}
+        places = {name: np.empty(truths, "i8" if name in ("muon", "bin") else "f8") for name in TRUTH_PLACES}
         shapes = {name: (truths, every, *[len(self.sources)] * bool(kind.along)) for name, kind in COVERED.items()}
         return {**places, **{name: np.full(shape, np.nan) for name, shape in shapes.items()}}
 

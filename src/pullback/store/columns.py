@@ -188,6 +188,7 @@ TRUTH_PLACES = {
     "muon": Quantity("muon", "1", "index of the muon in its point"),
     "bin": Quantity("bin", "1", "bin of the distance of the truth from the fold"),
     "distance": Quantity("distance", "1", "distance of the truth from the fold, in σ"),
+    "width_ratio": Quantity("width_ratio", "1", "larger over smaller width of the two quantities that fold"),
 }
 """Columns with one row per truth that do not depend on the observable."""
 
