@@ -96,10 +96,10 @@ CASES = {
     "`track` θ": (track, 20_000),
     "`track3d` θ": (partial(in_space, column=0), 20_000),
     "`track3d` φ": (partial(in_space, column=1), 20_000),
-    "θ_in": (zenith_in, 10_000),
-    "θ_msc at 0": (partial(msc, zenith=0.0), 10_000),
-    "θ_msc at 0.8 rad": (partial(msc, zenith=0.8), 10_000),
-    "x of PoCA": (point, 2_000),
+    "θ_in": (zenith_in, 4_000),
+    "θ_msc at 0": (partial(msc, zenith=0.0), 4_000),
+    "θ_msc at 0.8 rad": (partial(msc, zenith=0.8), 4_000),
+    "x of PoCA": (point, 1_000),
 }
 
 
