@@ -266,10 +266,10 @@ def test_the_coverage_figure_shows_the_evidence(scan):
     run, evidence = scan
     panels, _ = lines(run, evidence, "coverage")
     entry = next(e for e in evidence.points if e.point == "detector.resolution=100,model.dz=1.5")
-    for panel, sigma in zip(panels, ("linear", "quoted"), strict=True):
+    for panel, level in zip(panels, ("68", "95"), strict=True):
         shown = [data[:, 1].tolist() for _, data in panel if len(data) > 2]
-        for level in ("68", "95"):
-            assert [each.pulls.coverage(level).value for each in entry.of(sigma).bins if each.pulls] in shown
+        for kind in ("linear", "interval", "confidence"):
+            assert [each.coverage.of(f"{kind}{level}").value for each in entry.truth.bins] in shown
 
 
 def test_the_ends_figure_shows_the_evidence(scan):
