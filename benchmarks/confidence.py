@@ -18,8 +18,10 @@ from pullback.models.track import infer_track
 from pullback.models.track3d import infer_track3d
 from pullback.uncertainty.confidence import confidence_block
 from pullback.uncertainty.distribution import spread_block
+from pullback.uncertainty.folds import Folding, folding_of
+from pullback.uncertainty.inference import periods_of
 from pullback.uncertainty.linear import linear_law
-from pullback.uncertainty.signed import folded
+from pullback.uncertainty.signed import fold_measures
 from pullback.uncertainty.validity import linear_valid
 
 torch.set_num_threads(1)
@@ -52,7 +54,7 @@ def scattered(rng, muons, rho, zenith, meeting=(0.0, 0.0, 0.0)):
     p, turn = turned(rng, muons, math.tan(zenith)), turned(rng, muons, 1.0)
     off = np.full((muons, 1), 1e-3 * (rho > 0))
     for _ in range(3 * (rho > 0)):
-        found = folded(SCATTER, torch.from_numpy(two_lines(p, p + off * turn)), covariance=SIGMA**2)
+        found = fold_measures(SCATTER, torch.from_numpy(two_lines(p, p + off * turn)), covariance=SIGMA**2)
         off *= rho / found.distance[:, 4:5].numpy()
     return two_lines(p, p + off * turn, meeting)
 
@@ -101,6 +103,19 @@ CASES = {
 }
 
 
+def alone(infer, column):
+    """One observable of an inference, with its fold, to spare the time of the others."""
+    folding = folding_of(infer)
+
+    def one(hits):
+        return infer(hits)[:, column : column + 1]
+
+    vars(one)["folding"] = Folding(folding.signed, folding.folds[column : column + 1])
+    if folding.folds[column] and folding.folds[column].azimuth:
+        vars(one)["periods"] = (2 * np.pi,)
+    return one
+
+
 def held(ends, truth, period=0.0):
     """Share of muons whose interval (muon, end) holds the truth, %."""
     low, high = np.asarray(ends).T
@@ -115,11 +130,12 @@ def row(case, muons, rho):
     infer, true, column = case(rng, muons, rho)
     truth = infer(torch.from_numpy(true))[:, column].numpy()
     truth = np.where(truth < 1e-12, 0.0, truth) if rho == 0 else truth  # of the fold, without rounding
+    infer = alone(infer, column)
     quoted = quote(infer, true + SIGMA * rng.standard_normal(true.shape), sigma=SIGMA)
-    period = 2 * np.pi * (infer.func is infer_track3d and column == 1)
+    period = periods_of(infer)[0] if periods_of(infer) else 0.0
     cells = []
     for level in ("68", "95"):
-        exact, ends = (getattr(quoted, name + level)[:, column] for name in ("interval", "confidence"))
+        exact, ends = (getattr(quoted, name + level)[:, 0] for name in ("interval", "confidence"))
         ratio = np.diff(ends).mean() / np.diff(exact).mean()
         cells.append((held(exact, truth, period), held(ends, truth, period), ratio))
     return cells

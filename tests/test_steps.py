@@ -15,6 +15,7 @@ from pullback.steps import propagate
 from pullback.store.columns import FLAGS
 from pullback.study import blocks
 from pullback.study.plan import Study
+from pullback.validation.evidence import Evidence
 
 
 @pytest.mark.parametrize(
@@ -210,6 +211,26 @@ def test_recorded_momenta_set_the_scattering_of_each_muon(tmp_path):
     thrown = found["nominal/toys/toy_sd_slope"] / expected[found["nominal/toys/muon"]]
     np.testing.assert_allclose(thrown, 1, rtol=4 / math.sqrt(2 * toys))
     assert {*(found["nominal/toys/muon"] % 4)} == {0, 1, 2, 3}  # every kind of momentum
+
+
+@pytest.mark.slow
+def test_muons_that_stop_are_counted(tmp_path):
+    """Some of the vertical muons above 0.55 GeV/c have a range of less than 0.6 m of iron."""
+    volume = {"material": "iron", "thickness": 0.6, "energy_loss": "bethe"}
+    cosmic = {"spectrum": "sea_level", "momentum": 0.55, "zenith_max": 1e-6}
+    raw = {
+        "study": "s",
+        "source": {"muons": 120, "cosmic": cosmic, "volume": volume},
+        "model": {"name": "scatter", "z_upper": [0.6, 1.0], "z_lower": [-0.6, -1.0]},
+        "toys": {"muons": 10, "per_muon": 50},
+        "coverage": {"toys_per_bin": 100},
+    }
+    run = Run(raw, tmp_path / "out").make()
+    stopped = np.isnan(run.columns()["nominal/x_true"]).any(axis=1).sum()
+    assert 8 < stopped < 60
+    for entry in Evidence.read(run.outputs.validation).points:
+        expected = 0 if entry.observable == "theta_in" else stopped
+        assert entry.quoted.counts.no_true_value == entry.linear.counts.no_true_value == expected
 
 
 def test_batches_without_toys_are_no_trouble(tmp_path, block):

@@ -312,6 +312,17 @@ def test_the_design_says_what_a_little_more_does(track, default, tmp_path):
     assert "budget" not in default[1].split("<h2>Provenance")[0]
 
 
+def test_muons_that_stop_are_counted(track, tmp_path):
+    run, _ = track
+    content = Evidence.read(run.outputs.validation).model_dump()
+    content["points"][1]["quoted"]["counts"]["no_true_value"] = 7
+    Evidence(**content).write(tmp_path / "validation.json")
+    write_report(run.study, tmp_path / "validation.json", run.figures[0], tmp_path / "report.html")
+    text = Page((tmp_path / "report.html").read_text()).text
+    assert "They are excluded from the statistics and listed below. Among them, 7 have no true value." in text
+    assert "no true value" not in Page(track[1]).text
+
+
 def test_muons_without_a_standard_deviation_are_explained(track, tmp_path):
     run, _ = track
     content = Evidence.read(run.outputs.validation).model_dump()

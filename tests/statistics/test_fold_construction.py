@@ -3,8 +3,17 @@ import pytest
 from scipy import integrate, stats
 
 from pullback.statistics.feldman_cousins import intervals
-from pullback.statistics.fold_construction import write_fold_tables
-from pullback.statistics.fold_tables import WHOLE_CIRCLE, distances, equal_widths, read_table
+from pullback.statistics.fold_construction import unequal_widths, write_fold_tables
+from pullback.statistics.fold_tables import (
+    RATIOS,
+    UNEQUAL_WIDTHS,
+    WHOLE_CIRCLE,
+    distances,
+    entries_across,
+    entries_along,
+    equal_widths,
+    read_table,
+)
 
 P68, P95 = 0.6827, 0.95
 
@@ -25,10 +34,34 @@ def test_the_whole_circle_makes_the_coverage_of_the_azimuth_nominal_at_the_fold(
         assert stats.rayleigh.cdf(distance) + share == pytest.approx(level, abs=1e-8)
 
 
+def test_the_table_of_unequal_widths_is_that_of_the_construction():
+    """The construction ends in a search, which may stop elsewhere with other libraries."""
+    found, committed = unequal_widths(RATIOS[2]), read_table(UNEQUAL_WIDTHS)[2]
+    assert np.quantile(np.abs(found - committed), 0.99) < 0.01
+
+
+def test_the_table_of_unequal_widths_begins_with_equal_ones():
+    x, y = entries_along()[:30:7], entries_across(1.0)[:40:9]
+    t = np.hypot(x[:, None], y)
+    entries = read_table(UNEQUAL_WIDTHS)[0, :30:7, :40:9]
+    for index, level in enumerate((P68, P95)):
+        expected = intervals(t.ravel(), 2, level).reshape(*t.shape, 2)
+        squares = t[..., None] ** 2 + entries[..., 2 * index : 2 * index + 2] * np.sqrt(1 + t[..., None] ** 2)
+        np.testing.assert_allclose(np.sqrt(squares.clip(min=0)), expected, atol=0.003)
+
+
 def test_the_command_writes_the_tables(tmp_path, monkeypatch):
-    monkeypatch.setattr("pullback.statistics.fold_construction.TABLE_FILE", tmp_path / "tables.npz")
-    monkeypatch.setattr("pullback.statistics.fold_construction.distances", lambda: np.array([0.0, 1.5]))
+    construction = "pullback.statistics.fold_construction"
+    monkeypatch.setattr(f"{construction}.TABLE_FILE", tmp_path / "tables.npz")
+    monkeypatch.setattr(f"{construction}.distances", lambda: np.arange(13) / 8)
+    monkeypatch.setattr(f"{construction}.RATIOS", np.array([1.0]))
+    monkeypatch.setattr(f"{construction}.entries_along", lambda: entries_along()[:3])
+    monkeypatch.setattr(f"{construction}.entries_across", lambda ratio: entries_across(ratio)[:3])
     write_fold_tables()
     with np.load(tmp_path / "tables.npz") as written:
-        np.testing.assert_allclose(written[equal_widths(2)], read_table(equal_widths(2))[[0, 384]], rtol=1e-6)
+        np.testing.assert_allclose(written[equal_widths(2)], read_table(equal_widths(2))[:385:32], rtol=1e-6)
         np.testing.assert_allclose(written[WHOLE_CIRCLE], read_table(WHOLE_CIRCLE), rtol=1e-9)
+        assert written[UNEQUAL_WIDTHS].shape == (1, 3, 3, 4)
+        upper = [1, 3]  # lower ends are continued below 0 from where they begin, which few distances don't tell
+        expected = read_table(UNEQUAL_WIDTHS)[:1, :3, :3, upper]
+        np.testing.assert_allclose(written[UNEQUAL_WIDTHS][..., upper], expected, atol=2e-3)

@@ -114,6 +114,116 @@ def test_each_muon_by_its_own_width():
         torch.testing.assert_close(both[muon], alone[0], rtol=0, atol=0)
 
 
+def turned(ratio, angle):
+    """A covariance of widths `ratio` and 1 with principal axes turned by an angle, and the axes."""
+    axes = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    return axes @ np.diag([ratio**2, 1.0]) @ axes.T, axes
+
+
+DEVIATES = stats.norm.ppf(stats.qmc.Sobol(2, seed=1).random_base2(13))
+"""Evenly spread, so that shares are known to 0.3 %."""
+
+
+def coverage_by_azimuth(ratio, length, azimuths):
+    """Coverage of |μ| at azimuths from the axis of the larger width: (azimuth, level)."""
+    covariance, axes = turned(ratio, 0.4)
+    found = []
+    for azimuth in azimuths:
+        s = length * np.array([np.cos(azimuth), np.sin(azimuth)]) + DEVIATES * [ratio, 1]
+        ends = two_directions(torch.from_numpy(s @ axes.T), torch.from_numpy(covariance)[None]).numpy()
+        found.append(((ends[..., 0] <= length) & (length <= ends[..., 1])).mean(axis=0))
+    return np.array(found)
+
+
+AZIMUTHS = np.linspace(0, np.pi / 2, 9)
+SHARES = np.array([0.5, 1, 1, 1, 1, 1, 1, 1, 0.5]) / 8
+
+
+@pytest.mark.parametrize("ratio", [1.02, 1.3, 1.9, 2.7, 3.8, 5.0])
+def test_two_directions_of_unequal_widths_are_covered_at_every_azimuth(ratio):
+    for length in np.r_[0, 0.3, 0.6, 1, 1.5, 2.5, 4, 7, 10, ratio * np.array([1, 1.6, 2.5, 5, 10])]:
+        covered = coverage_by_azimuth(ratio, length, AZIMUTHS)
+        mean = SHARES @ covered
+        assert (abs(mean - LEVELS) < [0.024, 0.015]).all(), length
+        assert (covered.min(axis=0) > np.array(LEVELS) - [0.035, 0.015]).all(), length
+
+
+@pytest.mark.parametrize("ratio", [5.2, 5.7, 7.0, 12.0, 50.0, 1e4])
+def test_very_unequal_widths_are_covered_at_least_nominally(ratio):
+    for length in np.r_[0, 0.5, 1, 2, 4, 10, ratio * np.array([0.3, 1, 2, 5])]:
+        covered = coverage_by_azimuth(ratio, length, AZIMUTHS)
+        assert (covered.min(axis=0) > np.array(LEVELS) - 0.008).all(), length
+
+
+def test_a_component_that_is_known_exactly():
+    ends = two_directions(
+        torch.tensor([[0.8, 3.0]], dtype=DOUBLE), torch.diag(torch.tensor([4.0, 0.0], dtype=DOUBLE))[None]
+    )
+    alone = 2 * one_direction(torch.tensor([0.4], dtype=DOUBLE))
+    torch.testing.assert_close(ends, torch.hypot(alone, torch.tensor(3.0, dtype=DOUBLE)))
+
+
+@pytest.mark.parametrize(("below", "above"), [(1, 1 + 1e-5), (4.9999, 5.0001), (5.9999, 6.0001), (11.999, 12.001)])
+def test_no_jump_between_constructions(below, above):
+    s = torch.from_numpy(DEVIATES[:2000] * [2 * below, 3])
+    both = [two_directions(s, torch.from_numpy(turned(ratio, 0.0)[0])[None]) for ratio in (below, above)]
+    assert (both[1] - both[0]).abs().max() < 0.1
+
+
+@pytest.mark.parametrize("ratio", [1.5, 3.0, 5.0])
+def test_unequal_widths_are_shorter_than_the_coverage_interval_at_the_fold_and_hardly_longer_elsewhere(ratio):
+    """JCGM 101: quantiles of |X|, X ~ N(s, C)."""
+    for length in np.r_[0, 1, 2, ratio * np.array([1, 2, 4, 8])]:
+        lengths = np.zeros((2, 2))
+        for azimuth, share in zip(AZIMUTHS[::2], [0.125, 0.25, 0.25, 0.25, 0.125], strict=True):
+            s = length * np.array([np.cos(azimuth), np.sin(azimuth)]) + DEVIATES[:500] * [ratio, 1]
+            ends = two_directions(torch.from_numpy(s), torch.diag(torch.tensor([ratio**2, 1.0], dtype=DOUBLE))[None])
+            sizes = np.hypot(*np.moveaxis(s[:, None] + DEVIATES[:2048] * [ratio, 1], -1, 0))
+            quantiles = np.quantile(sizes, [(1 + sign * level) / 2 for sign in (-1, 1) for level in LEVELS], axis=1)
+            widths = (quantiles[2:] - quantiles[:2]).mean(axis=1)
+            lengths += share * np.stack([(ends[..., 1] - ends[..., 0]).mean(0).numpy(), widths])
+        assert (lengths[0] < (0.95 if length == 0 else 1.1) * lengths[1]).all()
+
+
+def test_far_from_the_fold_unequal_widths_have_the_ends_of_a_gaussian():
+    s, covariance = np.array([3e4, 4e4]), turned(3.0, 0.7)[0]
+    sigma = np.sqrt(s @ covariance @ s) / np.linalg.norm(s)
+    ends = two_directions(torch.from_numpy(s)[None], torch.from_numpy(covariance)[None])[0].numpy()
+    z = stats.norm.isf([(1 - level) / 2 for level in LEVELS])
+    np.testing.assert_allclose((ends - 5e4) / sigma, np.outer(z, [-1, 1]), atol=2e-3)
+
+
+def test_axes_and_units_do_not_matter():
+    s = DEVIATES[:200] * [6, 3]
+    expected = two_directions(torch.from_numpy(s), torch.from_numpy(turned(2.5, 0.0)[0])[None])
+    for angle in (0.3, 1.5708, 2.9, -1.0):
+        covariance, axes = turned(2.5, angle)
+        found = two_directions(1e-3 * torch.from_numpy(s @ axes.T), 1e-6 * torch.from_numpy(covariance)[None])
+        torch.testing.assert_close(1e3 * found, expected, rtol=0, atol=1e-9)
+
+
+def test_equal_and_unequal_widths_together_are_as_each_alone():
+    s = torch.from_numpy(DEVIATES[:64] * 3)
+    covariance = torch.eye(2, dtype=DOUBLE).repeat(64, 1, 1)
+    covariance[::3] = torch.from_numpy(turned(2.0, 0.5)[0])
+    covariance[::5] = torch.from_numpy(turned(8.0, 0.5)[0])
+    together = two_directions(s, covariance)
+    for muon in range(64):
+        alone = two_directions(s[muon : muon + 1], covariance[muon : muon + 1])
+        torch.testing.assert_close(together[muon], alone[0], rtol=1e-14, atol=0)
+
+
+def test_two_directions_of_what_is_not_known():
+    s = torch.tensor([[1.0, 2.0], [float("nan"), 2.0], [1.0, 2.0], [1.0, 2.0], [1.0, 2.0]], dtype=DOUBLE)
+    covariance = torch.from_numpy(turned(2.0, 0.5)[0]).repeat(5, 1, 1)
+    covariance[2] = torch.tensor([[1.0, 2.0], [2.0, 1.0]])
+    covariance[3] = 0.0
+    covariance[4] = float("nan")
+    ends = two_directions(s, covariance)
+    assert ends[0].isfinite().all()
+    assert ends[1:].isnan().all()
+
+
 COVARIANCES = {
     "equal": [[1.0, 0.0], [0.0, 1.0]],
     "correlated": [[1.0, -0.6], [-0.6, 2.0]],

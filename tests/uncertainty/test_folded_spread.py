@@ -201,6 +201,18 @@ def test_what_does_not_follow_from_the_signed_quantities_is_integrated(name):
         assert torch.equal(one, other)
 
 
+def test_an_azimuth_without_a_period_is_integrated():
+    """It is no angle on a circle, and jumps by 2π at the cut."""
+    bare = folds(lambda h: h, None, Fold((0, 1), azimuth=True))(polar)
+    bare.periods = None
+    plain = folds(None, None, None)(polar)
+    plain.periods = None
+    found, expected = (spread(infer, [[-1.0, 0.1]], np.eye(2)) for infer in (bare, plain))
+    for one, other in zip(found, expected, strict=True):
+        assert torch.equal(one, other)
+    assert found.sd[0, 1] > 2
+
+
 def test_the_error_bounds_that_of_the_sd():
     """An observable that depends weakly on another direction: to 0.01 sd."""
     infer = folds(lambda h: h[:, :2], Fold((0, 1)))(lambda h: h[:, :2].norm(dim=1, keepdim=True) + 0.005 * h[:, 2:])

@@ -80,10 +80,10 @@ class _Folds:
 
     def append(self, infer: Infer, hits: Tensor, sigma_x: Tensor) -> None:
         """Add a block of muons."""
-        from ..uncertainty.signed import folded
+        from ..uncertainty.signed import fold_measures
 
         if self.needed:
-            found = arrays(folded(infer, hits, covariance=sigma_x))
+            found = arrays(fold_measures(infer, hits, covariance=sigma_x))
             self.squares.append(found)
             self.distances.append({"distance": found["distance"][:, self.of]})
 

@@ -55,7 +55,9 @@ class TruePulls:
         for row, (_, pull) in zip(first, terms, strict=True):
             row[: min(SAMPLE, len(pull))] = pull[:SAMPLE]
         layers = np.array(self.model.layers)
-        hit = np.stack([np.isfinite(muons.x_reco[:, layers == layer]).all(axis=1) for layer in self.layers], axis=1)
+        whole = np.isfinite(muons.x_true).all(axis=1)  # without muons that stop, whose hits no detector loses
+        x_reco = muons.x_reco[whole]
+        hit = np.stack([np.isfinite(x_reco[:, layers == layer]).all(axis=1) for layer in self.layers], axis=1)
         seen = np.append(hit.sum(axis=0), hit.all(axis=1).sum())
         values = {
             "count": sums[:, 0],
@@ -63,7 +65,7 @@ class TruePulls:
             "square": sums[:, 2],
             "first": first,
             "seen": seen,
-            "muons": len(block),
+            "muons": np.count_nonzero(whole),
         }
         values["inside68"], values["inside95"] = (
             np.array([np.count_nonzero(np.abs(pull) <= factor) for _, pull in terms]) for factor in (K68, K95)

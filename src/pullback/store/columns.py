@@ -321,7 +321,7 @@ PULLS = {
     "inside95": ("pulls within ±1.96", ("quantity",)),
     "first": ("pulls of the first muons", ("quantity", "sample")),
     "seen": ("muons with a hit", ("layer",)),
-    "muons": ("muons", ()),
+    "muons": ("muons with all true hits", ()),
 }
 """Columns of `pullback.steps.true_pulls.TruePulls`, with one row per block: words, and further axes."""
 

@@ -133,8 +133,8 @@ class Study:
     def minutes(self, name: str | None = None) -> int:
         """Minutes that a rule requests from a cluster: by `cost` for a batch, for the whole study without a name.
 
-        A few minutes plus twice the measured time of all six rules of the batch; a job of all six rules therefore
-        requests twelve times the measured time. Machines differ, file systems are shared, and a job that exceeds its
+        A few minutes plus twice the measured time of all rules of the batch; a job of all seven rules therefore
+        requests fourteen times the measured time. Machines differ, file systems are shared, and a job that exceeds its
         time is lost.
         """
         if name is None:

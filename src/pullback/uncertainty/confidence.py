@@ -24,7 +24,7 @@ from .quadrature import Integrand
 from .signed import FoldedMuons, Signed, ahead, observable_at, signed_at
 from .validity import linear_valid
 
-BEYOND = 10.0
+UNFELT = 10.0
 """Distance from a fold in one direction, in σ, beyond which it has no effect on an interval."""
 
 AT_ZERO = 1e-6
@@ -191,7 +191,7 @@ def _folded(
     if muons.hits.shape[1] > 1:
         return _mapped(muons, index, (sigma[:, :, None] * one_direction(t[:, 0])).to(ends))
     # Far from the fold, the ends are those at s ± k σ, as in JCGM 101.
-    near = (~(valid & (t[:, 0] > BEYOND))).nonzero()[:, 0]
+    near = (~(valid & (t[:, 0] > UNFELT))).nonzero()[:, 0]
     ends[near] = _mapped(muons.take(near), index, (sigma[near, :, None] * one_direction(t[near, 0])).to(ends))
     return ends
 

@@ -68,7 +68,9 @@ def folded_integrals(
     """
     found = Integrals(*(law.value.new_full((*wanted.shape, *ends), float("nan")) for ends in ((), (), (), (4,))))
     right = torch.zeros_like(wanted)
-    folds = [(index, fold) for index, fold in enumerate(folding.folds) if fold]
+    periodic = periods_of(infer) or (0.0,) * len(folding.folds)
+    # An azimuth without a period is no angle on a circle: it jumps.
+    folds = [(i, fold) for i, fold in enumerate(folding.folds) if fold and bool(periodic[i]) == fold.azimuth]
     some = wanted[:, [index for index, _ in folds]].any(dim=1).nonzero()[:, 0]
     for rows in some.split(FOLDED_AT_A_TIME):
         shared = sigma_x if len(sigma_x) == 1 else sigma_x[rows]

@@ -36,8 +36,8 @@ LARGEST_ERROR, LARGEST_TAIL = 0.0015, 0.02
 """Relative error of the sd at which refinement stops; and for an observable without one, whose intervals need one
 refinement."""
 
-LARGEST_END_ERROR = 0.01
-"""Error of an interval end, in sd, at which refinement stops."""
+LARGEST_END_ERROR, MANY, LARGEST_END_ERROR_OF_MANY = 0.01, 4, 0.02
+"""Error of an interval end, in sd, at which refinement stops; and if more than `MANY` deviates have an effect."""
 
 LARGEST_SD_ERROR = 0.01
 """Relative error of the sd from all points above which the observable counts as having no sd."""
@@ -230,7 +230,8 @@ def _by_points(muons: Integrand, wanted: Bool[Tensor, "muon observable"], seed: 
                     muons.take(muon[here]), observable[here], starts[here, :, :count], found.mean[here], found.sd[here]
                 )
         sd = found.sd[rest]
-        error, unsure = found.sd_error[rest] / sd, end_error[rest] > LARGEST_END_ERROR * sd
+        allowed = torch.where(deviates[rest] > MANY, LARGEST_END_ERROR_OF_MANY, LARGEST_END_ERROR)
+        error, unsure = found.sd_error[rest] / sd, end_error[rest] > allowed * sd
         tail = (error > LARGEST_TAIL) & (points == POINTS[0])
         more = torch.where(endless[rest], tail, (error > LARGEST_ERROR) | unsure)
         rest = rest[more]

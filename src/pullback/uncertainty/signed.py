@@ -109,7 +109,7 @@ class Folded(NamedTuple):
     sigma: Float[Tensor, "muon observable"]
 
 
-def folded(infer: Infer, hits: Tensor, *, covariance: HitUncertainty) -> Folded:
+def fold_measures(infer: Infer, hits: Tensor, *, covariance: HitUncertainty) -> Folded:
     """Distances from the folds, and squares of the lengths of the signed quantities that fold, for each muon.
 
     With s ~ N(μ, C): E|s|² = |μ|² + tr C, so that |s|² − tr C estimates |μ|² without bias, also at μ = 0, where |s| is
@@ -131,10 +131,10 @@ def folded(infer: Infer, hits: Tensor, *, covariance: HitUncertainty) -> Folded:
     """
     given = measured(hits, None, covariance)
     with torch.no_grad():
-        return by_blocks(partial(_folded, infer), given.hits.detach(), given.covariance.detach())
+        return by_blocks(partial(_fold_measures, infer), given.hits.detach(), given.covariance.detach())
 
 
-def _folded(infer: Infer, hits: Tensor, sigma_x: Tensor) -> Folded:
+def _fold_measures(infer: Infer, hits: Tensor, sigma_x: Tensor) -> Folded:
     folding, finite = folding_of(infer), usable_muons(infer, hits)
     assert folding
     signed = signed_at(folding, with_stand_ins(hits, finite), sigma_x)
@@ -150,7 +150,7 @@ def _folded(infer: Infer, hits: Tensor, sigma_x: Tensor) -> Folded:
 def squared_length(
     s: Float[Tensor, "muon quantity"], covariance: Float[Tensor, "#muon quantity quantity"]
 ) -> tuple[Float[Tensor, " muon"], Float[Tensor, " muon"]]:
-    """|s|² − tr C and its standard uncertainty, as in `folded`."""
+    """|s|² − tr C and its standard uncertainty, as in `fold_measures`."""
     trace = covariance.diagonal(dim1=1, dim2=2).sum(dim=1)
     least = 2 * covariance.square().sum(dim=(1, 2))  # C is symmetric: tr C² is the sum of squares
     variance = 4 * (s[:, :, None] * covariance * s[:, None, :]).sum(dim=(1, 2)) - least

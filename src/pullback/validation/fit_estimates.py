@@ -29,6 +29,9 @@ LEAST_DETERMINED = 1e-3
 which they are told apart.
 """
 
+MORE_UNEXPLAINED = 1.2
+"""Ratio of mean squares of unexplained pulls, of all tracks over those kept, above which tracks are left out."""
+
 LEAST_SCATTER = 1e-6
 """Smallest variance of slopes over that of normal residuals; that of a single muon is 0."""
 
@@ -132,7 +135,17 @@ class FitEstimates:
         """Classes of χ² from which estimates are taken: all, unless there are wrong tracks."""
         if self.wrong_tracks <= WRONG_TRACKS_LEFT_OUT + 5 * math.sqrt(OUTLIER / self.muons):
             return len(CLASS_EDGES) - 1
-        return int(np.argmin(abs(np.log(CLASS_EDGES[1:-1] / self._edge(TRIMMED))))) + 1
+        some = int(np.argmin(abs(np.log(CLASS_EDGES[1:-1] / self._edge(TRIMMED))))) + 1
+        # Tracks that only look wrong, as a layer is at a wrong height, are as good as the others.
+        return some if self._unexplained(None) > MORE_UNEXPLAINED * self._unexplained(some) else len(CLASS_EDGES) - 1
+
+    def _unexplained(self, stop: int | None) -> float:
+        """Mean square of the pulls that shifts, heights and drifts do not explain, in the classes before one."""
+        sums = dict(zip(STATISTICS, self._hits[:stop].sum(axis=0), strict=True))
+        known = np.flatnonzero(sums["count"]).tolist()
+        squares = [float(sums["z2"][index] / sums["count"][index]) for index in known]
+        found = [(1 - dependences(sums, index).explained) * z2 for index, z2 in zip(known, squares, strict=True)]
+        return sum(found) / max(len(found), 1)
 
     @property
     def left_out(self) -> float:

@@ -37,7 +37,6 @@ EXPLAINED = 0.95
 TESTS_OF_A_COORDINATE, TESTS_OF_A_POINT = 7, 2
 """Numbers of a coordinate, and of all hits together, that are judged."""
 
-NO_FIT = "the model has no fit: as many parameters as hits"
 NO_FUNCTION = "the model has neither `fitted` nor `chi2`, which say how well its muons agree with the hits"
 NO_FREEDOM = "as many parameters as hits"
 NO_MUON = "no muon has enough hits for a fit"
@@ -60,7 +59,7 @@ class FitJudge:
         """The evidence on a point."""
         if tally is None:
             square = len(self.model.coordinates) <= len(self.model.observables)
-            return _untested(point, NO_FIT if square else NO_FUNCTION)
+            return _untested(point, NO_FREEDOM if square else NO_FUNCTION)
         estimates = FitEstimates(tally)
         if not estimates.muons:
             return _untested(point, NO_FREEDOM if estimates.fitted else NO_MUON)

@@ -22,6 +22,9 @@ CORE_IS_RIGHT = 0.1
 """Largest deviation of the median width that is called right, where there are wrong tracks."""
 
 
+EXPLAINED_WIDTH = "; without these causes, the stated resolution is right"
+"""What is said of the width where the data do not want another resolution."""
+
 TOO_FEW_TO_TELL = 3
 """Layers of a line that have one residual in common, so that no layer can be named."""
 
@@ -32,13 +35,17 @@ CAUSES = {"against_position": ": its scale is wrong", "against_other_view": ": i
 def fit_reasons(
     entry: FitEntry, coordinates: Mapping[str, Quantity], tolerance: float, wrong_tracks: float, *, own_sigma: bool
 ) -> Iterator[str]:
-    """Why the verdict on a point is not a pass; `wrong_tracks` is the share of tracks beyond the core."""
-    yield from _of_width(entry, coordinates, tolerance, own_sigma=own_sigma)
-    if entry.outliers and entry.outliers.verdict != Verdict.PASS:
-        yield from _of_outliers(entry, entry.outliers, wrong_tracks)
+    """Why the verdict on a point is not a pass; `wrong_tracks` is the share of tracks beyond the core.
+
+    A wrong resolution comes first, unless other causes explain the width of the residuals.
+    """
     assert isinstance(entry.verdict, Verdict)  # otherwise there is nothing to test
-    yield from _of_shifts(entry, coordinates, entry.verdict)
-    yield from _of_dependences(entry, coordinates, entry.verdict)
+    causes = [*_of_shifts(entry, coordinates, entry.verdict), *_of_dependences(entry, coordinates, entry.verdict)]
+    if entry.outliers and entry.outliers.verdict == entry.verdict:
+        causes = [*_of_outliers(entry, entry.outliers, wrong_tracks), *causes]
+    width = [*_of_width(entry, coordinates, tolerance, own_sigma=own_sigma)]
+    explained = width and width[0].endswith(EXPLAINED_WIDTH)
+    yield from (*causes, *width) if explained else (*width, *causes)
 
 
 def _of_width(
@@ -62,7 +69,7 @@ def _of_width(
         if wanted:
             yield f"{text}; the data want {wanted}"
         else:
-            right = "; without the causes that follow, the stated resolution is right" if entry.resolution else ""
+            right = EXPLAINED_WIDTH if entry.resolution else ""
             yield f"{text}{right}"
         return
     if width and width.verdict == Verdict.INCONCLUSIVE:

@@ -12,7 +12,7 @@ from .estimates import Estimate, worst
 from .evidence import Bin, Entry
 from .findings import Finding
 from .fit_evidence import FitEntry
-from .fit_judgement import NO_FIT, NO_FREEDOM, NO_FUNCTION, NO_MUON
+from .fit_judgement import NO_FREEDOM, NO_FUNCTION, NO_MUON
 
 WRONG: dict[Question, str] = {
     "propagation": "The propagation is wrong",
@@ -29,7 +29,6 @@ NOT_SHOWN: dict[Question, str] = {
 """What an inconclusive question means."""
 
 UNTESTED = {
-    NO_FIT: NotTested.EXACT,
     NO_FREEDOM: NotTested.EXACT,
     NO_FUNCTION: NotTested.NO_FIT,
     NO_MUON: NotTested.NO_MUON,
