@@ -114,9 +114,9 @@ def every_other(quoted):
     ("spoil", "expected"),
     [
         (fold_by_the_linear_law, "quoted σ: toy sd / σ = 0.6"),
-        (intervals_too_narrow, "end of the 95 % interval of toys"),
-        (lambda q: q._replace(interval68=wider(q.interval68, 0.95)), "end of the 68.27 % interval of toys"),
-        (lambda q: q._replace(interval95=wider(q.interval95, 2.0)), "end of the 95 % interval of toys"),
+        (intervals_too_narrow, "end of the 95 % coverage interval of toys"),
+        (lambda q: q._replace(interval68=wider(q.interval68, 0.95)), "end of the 68.27 % coverage interval of toys"),
+        (lambda q: q._replace(interval95=wider(q.interval95, 2.0)), "end of the 95 % coverage interval of toys"),
         (lambda q: q._replace(interval95=q.interval95 + 0.2 * q.sigma[:, :, None]), "95 %"),
         (lambda q: q._replace(sigma=1.1 * q.sigma, sigma_linear=1.1 * q.sigma_linear), "quoted σ: toy sd / σ = 0.9"),
         (lambda q: q._replace(sigma=1.1 * q.sigma), "are flagged as linear, but their σ is not the linear one"),
