@@ -65,7 +65,8 @@ NUMBERS = {
     "seed": Range(0, 2**53, whole=True),
     "uncertainty.n_dig": Range(1, 6, whole=True),
     "toys.n_dig": Range(1, 3, whole=True),
-    "validation.tolerance": Range(1e-9, 0.999999),
+    "validation.coverage_tolerance": Range(1e-9, 0.2499),
+    "validation.data_tolerance": Range(1e-9, 0.999999),
     "validation.confidence": Range(1e-9, 0.999999),
     "validation.domain": Range(0, 1e9),
 }
@@ -75,6 +76,7 @@ COUNTS = {
     "toys.per_muon": Range(2, 100_000, whole=True),
     "toys.most": Range(20_000, 10**6, whole=True),
     "toys.experiments": Range(100, 10**5, whole=True),
+    "coverage.toys_per_bin": Range(100, 10**6, whole=True),
 }
 FEW = {
     "source.muons": Range(1, 40, whole=True),
@@ -82,6 +84,7 @@ FEW = {
     "toys.per_muon": Range(2, 80, whole=True),
     "toys.most": Range(20_000, 30_000, whole=True),
     "toys.experiments": Range(100, 130, whole=True),
+    "coverage.toys_per_bin": Range(100, 130, whole=True),
 }
 RESOLUTION, EFFICIENCY = Range(1e-6, 1e12), Range(0.05, 1)
 NOISE = {

@@ -253,7 +253,9 @@ def test_defaults_are_the_documented_study():
     assert config.detector.resolution == 100.0
     assert config.model.dz == 1.5
     assert (config.toys.muons, config.toys.per_muon) == (2000, 10_000)
-    assert (config.validation.tolerance, config.validation.domain, config.validation.confidence) == (0.05, 3.0, 0.95)
+    assert (config.validation.domain, config.validation.confidence) == (3.0, 0.95)
+    assert (config.validation.of_toys, config.validation.of_truth) == (0.05, 0.02)
+    assert (config.validation.coverage_tolerance, config.coverage.toys_per_bin) == (0.01, 100_000)
 
 
 def test_whole_numbers_are_good_for_numbers():
@@ -275,7 +277,9 @@ def test_numeric_fields_are_what_can_be_scanned():
         "toys.n_dig",
         "toys.experiments",
         "uncertainty.n_dig",
-        "validation.tolerance",
+        "coverage.toys_per_bin",
+        "validation.coverage_tolerance",
+        "validation.data_tolerance",
         "validation.confidence",
         "validation.domain",
         "compute.batch_cost",

@@ -10,7 +10,7 @@ from pullback.config.dotted_names import numeric_fields, range_of, with_numbers
 from pullback.errors import PullbackError
 from pullback.report.figures.target import target_figure
 from pullback.steps.target import find_target
-from pullback.store.target_file import Answer, TargetAnswers
+from pullback.store.target_file import TargetAnswer, TargetAnswers
 from pullback.study.plan import Study
 
 
@@ -393,7 +393,7 @@ def test_a_sigma_that_a_decade_of_a_parameter_has_among_forty(tmp_path):
 def test_six_hundred_decades_are_drawn(tmp_path):
     grid = np.geomspace(1e-299, 1e299, 50)
     curve = {"grid": grid.tolist(), "sigmas": np.linspace(1e-3, 1e-2, 50).tolist(), "start": 1e50, "start_sigma": 5e-3}
-    answer = Answer(values={}, value=5e57, reached=True, nearest=5e57, nearest_sigma=5e-3, **curve)
+    answer = TargetAnswer(values={}, value=5e57, reached=True, nearest=5e57, nearest_sigma=5e-3, **curve)
     target = TargetAnswers(observable="y", wanted=5e-3, vary="model.gain", answers=[answer])
     canvas = target_figure(wide_study(tmp_path, [1e-299, 1e299]), target)
     assert canvas.axes[0].get_xlim() == (pytest.approx(1e-299), pytest.approx(1e299))

@@ -144,7 +144,7 @@ class ToySettings(Section):
     )
 
 
-class Coverage(Section):
+class CoverageSettings(Section):
     """Toys around true hits, which measure how often intervals hold the truth; of simulated muons only."""
 
     toys_per_bin: int = Field(
@@ -297,7 +297,7 @@ class PointConfig(Section):
     target: Target | None = Field(None, description="a wanted mean σ, and the number to vary")
     uncertainty: Uncertainty = Uncertainty()
     toys: ToySettings = ToySettings()
-    coverage: Coverage = Coverage()
+    coverage: CoverageSettings = CoverageSettings()
     validation: Validation = Validation()
     figures: Figures = Figures()
     compute: Compute = Compute()

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from ..config.dotted_names import unit_of
 from ..config.model_schema import Own
-from ..store.target_file import Answer, TargetAnswers
+from ..store.target_file import TargetAnswer, TargetAnswers
 from ..study import shared_parameters
 from ..study.blocks import BLOCK
 from ..uncertainty.validity import END_OFF, SIGMA_OFF
@@ -207,7 +207,7 @@ class Wording(VerdictWording):
         observable = self.observables[target.observable]
         return f"mean σ of {observable.symbol} of {target.wanted:g} {observable.unit}"
 
-    def _reached(self, target: TargetAnswers, answer: Answer) -> Markup:
+    def _reached(self, target: TargetAnswers, answer: TargetAnswer) -> Markup:
         unit, now = unit_of(target.vary, self.config), answer.start_sigma
         return Markup("{} = <b>{:.6g}</b> {} gives a {}. The present value is {:g} {}, with {}.").format(
             code(target.vary),
@@ -219,7 +219,7 @@ class Wording(VerdictWording):
             "no σ" if math.isnan(now) else f"a mean σ of {now:.4g}",
         )
 
-    def _not_reached(self, target: TargetAnswers, answer: Answer) -> Markup:
+    def _not_reached(self, target: TargetAnswers, answer: TargetAnswer) -> Markup:
         unit, grid = unit_of(target.vary, self.config), answer.grid
         if math.isnan(answer.nearest_sigma):
             return Markup("No value of {} that was tried gives any σ.").format(code(target.vary))

@@ -8,9 +8,6 @@ from ..store import artefact, columns
 from ..study.artefact_configs import CoverageConfig
 from ..study.batches import Batch
 from .common import progress
-from .true_hits import Simulated
-from .true_pulls import TruePulls
-from .truth_toys import TruthToys
 
 
 def measure_coverage(
@@ -22,6 +19,10 @@ def measure_coverage(
     observable, bias and spread of its toys with their predictions, pulls, how many intervals of each kind hold the
     truth, and the budget as the toys have it; and in a group `pulls` the sums of `TruePulls`.
     """
+    from .true_hits import SimulatedMuons
+    from .true_pulls import TruePulls
+    from .truth_toys import TruthToys
+
     with (
         artefact.read(truth, batch.of_kind("truth")) as true,
         artefact.read(reco, batch.of_kind("reco")) as recorded,
@@ -33,7 +34,7 @@ def measure_coverage(
             for block in progress(part, "toys thrown around true hits"):
                 x_true, x_reco = true.read(part, "x_true", block), recorded.read(part, "x_reco", block)
                 momentum = true.read(part, columns.MOMENTUM, block) if columns.has_momenta(part) else None
-                muons = Simulated(x_true, x_reco, momentum)
+                muons = SimulatedMuons(x_true, x_reco, momentum)
                 rows += toys.throw(block, muons, quoted)
                 pulls.append(block, muons, quoted)
             columns.of_truths(out, part, toys.together(rows), toys.sources)

@@ -18,7 +18,7 @@ from ..detector.noise import Noise
 from ..detector.response import Response, SimulatedBlock
 from ..errors import PullbackError
 from ..models import load_model
-from ..store.target_file import Answer, TargetAnswers
+from ..store.target_file import TargetAnswer, TargetAnswers
 from ..study.artefact_configs import SigmaConfig, restricted
 from ..study.batches import Part
 from ..study.blocks import Block
@@ -40,7 +40,7 @@ def find_target(study: Study, path: str | Path) -> None:
     target = study.config.target
     assert target
     ((observable, wanted),) = target.sigma.items()
-    found: dict[tuple[tuple[str, float], ...], Answer] = {}
+    found: dict[tuple[tuple[str, float], ...], TargetAnswer] = {}
     for point in study.points:
         others = tuple((name, value) for name, value in point.values.items() if name != target.vary)
         if others not in found:
@@ -49,7 +49,7 @@ def find_target(study: Study, path: str | Path) -> None:
     TargetAnswers(observable=observable, wanted=wanted, vary=target.vary, answers=[*found.values()]).write(path)
 
 
-def _solve(study: Study, target: Target, point: Point, others: dict[str, float]) -> Answer:
+def _solve(study: Study, target: Target, point: Point, others: dict[str, float]) -> TargetAnswer:
     vary, start = target.vary, numeric_fields(point.config)[target.vary]
     ((observable, wanted),) = target.sigma.items()
     part, block = study.first_part(point.label)
@@ -88,7 +88,7 @@ def _solve(study: Study, target: Target, point: Point, others: dict[str, float])
     start_sigma = mean_sigma(start)  # an error at the present value is an error of the study
     low, high = target.range_about(start, range_of(vary, point.config))
     answer = solve_target(tried, wanted, min(max(start, low), high), (low, high))
-    return Answer(
+    return TargetAnswer(
         values=others,
         value=answer.value,
         reached=answer.reached,

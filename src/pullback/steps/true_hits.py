@@ -47,7 +47,7 @@ class TrueHits:
         return replace(self, muon=self.muon[rows], hits=self.hits[rows], momentum=momentum)
 
 
-class Simulated(NamedTuple):
+class SimulatedMuons(NamedTuple):
     """The muons of a block: true and recorded hits, and momenta where the layers scatter by them."""
 
     x_true: Float[np.ndarray, "muon coordinate"]
@@ -72,7 +72,7 @@ class Selected:
         return self._infer(hits)[:, self._columns]
 
 
-class Signed:
+class SignedQuantities:
     """The signed quantities of one fold as an inference."""
 
     def __init__(self, infer: Inference, fold: Fold):
@@ -96,7 +96,7 @@ class Chooser:
         self.model, self.parameters, self.infer = model, parameters, infer
         self.truths = min(TRUTHS, per_bin)
 
-    def choose(self, rng: np.random.Generator, numbers: range, muons: Simulated) -> Iterator[TrueHits]:
+    def choose(self, rng: np.random.Generator, numbers: range, muons: SimulatedMuons) -> Iterator[TrueHits]:
         """The true hits of a block; `numbers` are those of its truths in each bin, of `truths` in all blocks."""
         hits = torch.from_numpy(np.where(np.isnan(muons.x_reco), np.nan, muons.x_true))
         for series in series_of(self.model):
@@ -133,6 +133,16 @@ class Chooser:
             s = s if finite is None else torch.where(finite[:, None], s, float("nan"))
         return fold_distance(s, covariance).numpy()
 
+    def width_ratio(self, series: Series, hits: Tensor, momentum: Momenta) -> Float[np.ndarray, " muon"]:
+        """Larger over smaller width of the two signed quantities of a series; 1 for others."""
+        fold = None if series.fold is None else self.infer.folding.folds[series.fold]
+        if fold is None or len(fold.signed) < 2:
+            return np.ones(len(hits))
+        _, _, covariance, _ = self._signed(series, hits, momentum)
+        half, spread = (covariance[:, 0, 0] + covariance[:, 1, 1]) / 2, (covariance[:, 0, 0] - covariance[:, 1, 1]) / 2
+        radius = torch.hypot(spread, covariance[:, 0, 1])
+        return ((half + radius) / (half - radius)).sqrt().numpy()
+
     def _propagated(self, infer: Infer, hits: Tensor, momentum: Momenta) -> tuple[Tensor, Tensor, Tensor | None]:
         """Values and their covariance by linear propagation, and which muons have finite hits."""
         value, jac, finite = value_and_jacobian(infer, hits)
@@ -143,7 +153,7 @@ class Chooser:
         """The signed quantities of a series, their Jacobian and covariance, and Σ of the hits."""
         fold = self.infer.folding.folds[series.fold or 0]
         assert fold is not None
-        s, jac, finite = value_and_jacobian(Signed(self.infer, fold), hits)
+        s, jac, finite = value_and_jacobian(SignedQuantities(self.infer, fold), hits)
         if finite is not None:
             s = torch.where(finite[:, None], s, float("nan"))
         sigma_x = canonical(self.covariance(hits, momentum), hits)
@@ -157,4 +167,4 @@ class Chooser:
         target = unit * (torch.from_numpy(rho) / fold_distance(unit, covariance))[:, None]
         fold = self.infer.folding.folds[series.fold or 0]
         assert fold is not None
-        return moved(hits, s, jac, sigma_x, target, Signed(self.infer, fold))
+        return moved(hits, s, jac, sigma_x, target, SignedQuantities(self.infer, fold))

@@ -23,7 +23,7 @@ from ..study.coverage_bins import PULL_EDGES, Unfolded, unfolded
 from ..uncertainty.folds import Fold
 from ..uncertainty.linear import propagate
 from .common import evaluate
-from .true_hits import Signed, Simulated
+from .true_hits import SignedQuantities, SimulatedMuons
 
 SAMPLE = 128
 """Muons at the beginning of each block whose pulls are kept: repeated noise repeats them."""
@@ -47,7 +47,7 @@ class TruePulls:
         layers = [*(f"layer {layer}" for layer in self.layers), "all layers"]
         self.table = columns.of_pulls(out, part, {"quantity": names, "bin": bins, "sample": SAMPLE, "layer": layers})
 
-    def append(self, block: Block, muons: Simulated, quoted: Reader) -> None:
+    def append(self, block: Block, muons: SimulatedMuons, quoted: Reader) -> None:
         """Add the muons of a block."""
         terms = [self._terms(each, block, muons, quoted) for each in self.quantities]
         sums = np.array([_by_bin(at, pull) for at, pull in terms]).reshape(len(terms), 3, -1)
@@ -73,17 +73,20 @@ class TruePulls:
         for name, each in values.items():
             self.table[name].append(np.array(each)[None])
 
-    def _covariance(self, hits: torch.Tensor, muons: Simulated) -> torch.Tensor:
+    def _covariance(self, hits: torch.Tensor, muons: SimulatedMuons) -> torch.Tensor:
         momentum = None if muons.momentum is None else torch.from_numpy(muons.momentum)
         return hit_covariance(self.model, self.parameters, hits, momentum=momentum)
 
     def _terms(
-        self, quantity: Unfolded, block: Block, muons: Simulated, quoted: Reader
+        self, quantity: Unfolded, block: Block, muons: SimulatedMuons, quoted: Reader
     ) -> tuple[Float[np.ndarray, " muon"], Float[np.ndarray, " muon"]]:
         """True values in σ, and pulls; NaN where there is none."""
         fold = self.infer.folding.folds[quantity.observable]
         if fold and quantity.component is not None:
-            signed, hits = Signed(self.infer, Fold((fold.signed[quantity.component],))), torch.from_numpy(muons.x_reco)
+            signed, hits = (
+                SignedQuantities(self.infer, Fold((fold.signed[quantity.component],))),
+                torch.from_numpy(muons.x_reco),
+            )
             law = propagate(signed, hits, covariance=self._covariance(hits, muons))
             value, sigma, true = law.value[:, 0].numpy(), law.sigma[:, 0].numpy(), evaluate(signed, muons.x_true)[:, 0]
             return _over(true, sigma), _over(value - true, sigma)

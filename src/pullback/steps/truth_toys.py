@@ -20,7 +20,7 @@ from ..statistics.angles import wrap
 from ..statistics.normal import K68, K95
 from ..statistics.random import key_of, random_stream
 from ..store.artefact import Reader
-from ..store.columns import BUDGET, COVERED, PLACES
+from ..store.columns import BUDGET, COVERED, TRUTH_PLACES
 from ..study.artefact_configs import CoverageConfig, SigmaConfig
 from ..study.batches import Part
 from ..study.blocks import Block, block_count
@@ -34,12 +34,12 @@ from ..uncertainty.inference import periods_of
 from ..uncertainty.linear import propagate
 from ..uncertainty.quoting import quote
 from .common import arrays, evaluate
-from .true_hits import Chooser, Momenta, Selected, Simulated, TrueHits
+from .true_hits import Chooser, Momenta, Selected, SimulatedMuons, TrueHits
 
 TOYS_AT_A_TIME = 65_536
 """Toys held together."""
 
-QUOTED, QUOTED_IF_SLOW = 0.02, 0.0025
+SHARE_QUOTED, SHARE_IF_SLOW = 0.02, 0.0025
 """Share of the toys for which the coverage intervals (JCGM 101) are computed too: fewer if that takes long (`SLOW`)."""
 
 SLOW = 10.0
@@ -57,7 +57,7 @@ STREAMS = ("choice", "noise", "scattering")
 OfToys = Float[np.ndarray, "truth toy observable"]
 OfTruths = Float[np.ndarray, "truth observable"]
 
-Rows = dict[str, np.ndarray]
+TruthRows = dict[str, np.ndarray]
 """Fields (truth, observable, …) by name; NaN for the observables of other series."""
 
 
@@ -72,7 +72,7 @@ class TruthToys:
         every = sources_of(part.of_kind(SigmaConfig))
         self.sources = [name for name in every if name.startswith(LAYER)] if len(every) > 1 else []
 
-    def throw(self, block: Block, muons: Simulated, quoted: Reader) -> list[Rows]:
+    def throw(self, block: Block, muons: SimulatedMuons, quoted: Reader) -> list[TruthRows]:
         """The rows of a block, some truths of one bin at a time."""
         numbers = share(range(block.index, block.index + 1), block_count(self.part.muons), self.chooser.truths)
         streams = {name: self._stream(block, key) for key, name in enumerate(STREAMS)}
@@ -102,7 +102,7 @@ class TruthToys:
         drawn = self.response.drawn(streams.__getitem__, len(x_true), lossy=False)
         return self.response.record(x_true, drawn, momentum=_repeated(chosen.momentum, toys))
 
-    def _rows(self, block: Block, chosen: TrueHits, x_reco: np.ndarray, quoted: Reader) -> Rows:
+    def _rows(self, block: Block, chosen: TrueHits, x_reco: np.ndarray, quoted: Reader) -> TruthRows:
         columns = chosen.series.observables
         infer = Selected(self.infer, columns)
         at, hits = torch.from_numpy(chosen.hits), torch.from_numpy(x_reco)
@@ -115,7 +115,7 @@ class TruthToys:
             found |= self._budget(block, chosen, x_reco, infer, quoted)
         return self._placed(chosen, block, found)
 
-    def _compared(self, chosen: TrueHits, infer: Selected, hits: Tensor, true: OfTruths) -> Rows:
+    def _compared(self, chosen: TrueHits, infer: Selected, hits: Tensor, true: OfTruths) -> TruthRows:
         """Toys against truth: bias, spread, pulls, and how many intervals hold the truth."""
         per = len(hits) // len(true)
         covariance = self.chooser.covariance(hits, _repeated(chosen.momentum, per))
@@ -144,10 +144,10 @@ class TruthToys:
             **held,
         }
 
-    def _quoted(self, chosen: TrueHits, infer: Selected, hits: Tensor, true: OfTruths) -> Rows:
+    def _quoted(self, chosen: TrueHits, infer: Selected, hits: Tensor, true: OfTruths) -> TruthRows:
         """How many coverage intervals of the first toys of each truth hold it."""
         toys = hits.reshape(len(true), -1, hits.shape[1])
-        quoted = math.ceil(toys.shape[1] * (QUOTED_IF_SLOW if self.model.cost > SLOW else QUOTED))
+        quoted = math.ceil(toys.shape[1] * (SHARE_IF_SLOW if self.model.cost > SLOW else SHARE_QUOTED))
         few = toys[:, :quoted].flatten(0, 1)
         covariance = self.chooser.covariance(few, _repeated(chosen.momentum, quoted))
         found = arrays(quote(infer, few, covariance=covariance))
@@ -158,7 +158,7 @@ class TruthToys:
         held = {name: _holds(each, true[:, None], infer).sum(axis=1) for name, each in ends.items()}
         return {"toys_quoted": known.sum(axis=1), **held}
 
-    def _budget(self, block: Block, chosen: TrueHits, x_reco: np.ndarray, infer: Selected, quoted: Reader) -> Rows:
+    def _budget(self, block: Block, chosen: TrueHits, x_reco: np.ndarray, infer: Selected, quoted: Reader) -> TruthRows:
         """The share of each layer in the variance: by regression of toys on the deviations of hits, and as quoted.
 
         With the residuals r of an observable and the deviations d of the hits, r = J d + … by least squares, which
@@ -182,23 +182,25 @@ class TruthToys:
         as_quoted = np.stack([each[:, : len(self.sources)] for each in shares], axis=1)
         return {"budget_toys": by_toys, "budget_quoted": as_quoted}
 
-    def _placed(self, chosen: TrueHits, block: Block, found: Rows) -> Rows:
+    def _placed(self, chosen: TrueHits, block: Block, found: TruthRows) -> TruthRows:
         """The rows with a column for each observable of the model."""
         rows = self._empty(len(chosen.muon))
         for name, values in found.items():
             rows[name][:, list(chosen.series.observables)] = values
         rows["muon"], rows["bin"] = block.start + chosen.muon, np.full(len(chosen.muon), chosen.bin)
-        rows["distance"] = self.chooser.distance(chosen.series, torch.from_numpy(chosen.hits), chosen.momentum)
+        hits = torch.from_numpy(chosen.hits)
+        rows["distance"] = self.chooser.distance(chosen.series, hits, chosen.momentum)
+        rows["width_ratio"] = self.chooser.width_ratio(chosen.series, hits, chosen.momentum)
         return rows
 
-    def _empty(self, truths: int) -> Rows:
-        """Rows of NaN."""
+    def _empty(self, truths: int) -> TruthRows:
+        """TruthRows of NaN."""
         every = len(self.model.observables)
-        places = {name: np.empty(truths, "f8" if name == "distance" else "i8") for name in PLACES}
+        places = {name: np.empty(truths, "i8" if name in ("muon", "bin") else "f8") for name in TRUTH_PLACES}
         shapes = {name: (truths, every, *[len(self.sources)] * bool(kind.along)) for name, kind in COVERED.items()}
         return {**places, **{name: np.full(shape, np.nan) for name, shape in shapes.items()}}
 
-    def together(self, rows: Sequence[Rows]) -> Rows:
+    def together(self, rows: Sequence[TruthRows]) -> TruthRows:
         """The rows of all blocks."""
         return {name: np.concatenate([each[name] for each in (self._empty(0), *rows)]) for name in self._empty(0)}
 

@@ -184,10 +184,11 @@ COVERED = {
 }
 """Columns of each observable with one row per truth: fields of `pullback.steps.truth_toys.TruthToys`."""
 
-PLACES = {
+TRUTH_PLACES = {
     "muon": Quantity("muon", "1", "index of the muon in its point"),
     "bin": Quantity("bin", "1", "bin of the distance of the truth from the fold"),
     "distance": Quantity("distance", "1", "distance of the truth from the fold, in σ"),
+    "width_ratio": Quantity("width_ratio", "1", "larger over smaller width of the two quantities that fold"),
 }
 """Columns with one row per truth that do not depend on the observable."""
 
@@ -307,7 +308,7 @@ def of_covariances(out: Writer, part: Part[ArtefactConfig], shape: tuple[int, ..
 def of_truths(out: Writer, part: Part[ArtefactConfig], rows: Mapping[str, np.ndarray], sources: list[str]) -> None:
     """Write columns with one row per truth, in a group `coverage`."""
     group, count = out.point(part).create_group("coverage"), len(rows["muon"])
-    for name, quantity in PLACES.items():
+    for name, quantity in TRUTH_PLACES.items():
         out.column(group, name, (count,), {"truth": None}, quantity, rows[name].dtype.str).append(rows[name])
     kinds = {name: kind for name, kind in COVERED.items() if not kind.along or sources}
     ColumnGroup(out, part, kinds, group, "truth", count, {"source": sources}).append(rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .evidence_file import EvidenceFile, Number, Record
 
 
-class Answer(Record):
+class TargetAnswer(Record):
     """The value found at the scan points that differ only in the number that is varied."""
 
     values: dict[str, float]
@@ -31,4 +31,4 @@ class TargetAnswers(EvidenceFile):
     wanted: float
     vary: str
     """The number that is varied."""
-    answers: list[Answer]
+    answers: list[TargetAnswer]

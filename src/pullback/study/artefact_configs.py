@@ -8,7 +8,7 @@ from pydantic import Field
 
 from ..config.base import Section
 from ..config.model_schema import AnyModel, OneHit, Own, Scatter, Track, Track3d
-from ..config.schema import Coverage, Detector, ToySettings, Uncertainty
+from ..config.schema import CoverageSettings, Detector, ToySettings, Uncertainty
 from ..config.source_schema import Recorded, Simulated
 
 
@@ -100,7 +100,7 @@ class ToysConfig(SharedConfig):
 class CoverageConfig(SigmaConfig):
     """What toys around true hits are made from."""
 
-    coverage: Coverage
+    coverage: CoverageSettings
 
 
 class TallyConfig(ToysConfig, CoverageConfig):

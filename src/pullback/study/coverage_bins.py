@@ -10,7 +10,7 @@ from typing import NamedTuple
 from ..models import NO_FOLD, Model, Quantity
 
 EDGES = (0.0, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, math.inf)
-"""Bin edges in the distance from the fold, in σ."""
+"""Bin edges in the distance from the fold, in σ. The effect of the fold reaches to about 3 σ."""
 
 NOWHERE = (0.0, math.inf)
 """The single bin of observables without a fold."""

@@ -31,7 +31,7 @@ LENGTHS, ANGLES = 96, 256
 WITHIN = 5.0
 """Distance of the signed quantities from those recorded, in their own σ, up to which they are summed over."""
 
-ACROSS, PLACES, ON_THE_RIM = 16, 8, 32
+NODES_ACROSS, PLACES, ON_THE_RIM = 16, 8, 32
 """Points of a circle of equal length, of an observable along its length, and on the ellipse that limits lengths."""
 
 LARGEST_LOSS = 1e-3
@@ -242,7 +242,7 @@ def _across(
     reach, place = WITHIN * narrow[:, None], b[:, None]
     low, high = (((place + sign * reach) / length).clamp(-1, 1).arcsin() for sign in (-1, 1))
     density = torch.zeros_like(length)
-    for node, weight in zip(*np.polynomial.legendre.leggauss(ACROSS), strict=True):
+    for node, weight in zip(*np.polynomial.legendre.leggauss(NODES_ACROSS), strict=True):
         turn = low + (high - low) * ((node + 1) / 2)
         along = length * turn.cos()
         both = _gauss(along - a[:, None], wide) + _gauss(along + a[:, None], wide)

@@ -5,7 +5,6 @@ Counts are integers and sums over blocks are exact (docs/reproducibility.md).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -13,11 +12,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from ..statistics.exact_sum import ExactSum
+from ..study.coverage_bins import EDGES
 from ..uncertainty.validity import contradicted
 from .evidence import OFFSETS, Counts, Offset, Sigma
-
-EDGES = (0.0, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, math.inf)
-"""Bin edges in θ/σ, with the linear σ. The effect of the fold at zero reaches to about 3 σ."""
 
 FEWEST_TO_CONTRADICT = 1000
 """Minimum toys per muon to contradict `linear_valid`; below it the errors of the interval ends are too large."""

@@ -32,6 +32,10 @@ INTERVALS: tuple[Interval, ...] = ("linear68", "linear95", "interval68", "interv
 BUDGET_TOLERANCE = 0.05
 """Largest difference of a layer's share in the variance, in units of the variance."""
 
+WIDER, UNEQUAL = 1.1, 0.02
+"""Ratio of the widths of two quantities that fold above which no construction is exact at all azimuths, and by how much
+more often its intervals may then hold the truth (docs/intervals.md)."""
+
 NOMINAL_COVERAGE = {"68": P68, "95": P95}
 
 Truths = Mapping[str, np.ndarray]
@@ -91,13 +95,14 @@ class CoverageJudge:
         if not found.toys:
             return found
         bias, predicted = self._bias(here)
+        unequal = bool((here["width_ratio"] > WIDER).any())
         pulls = here["pulls"] > 1
         judged = {
             "bias": bias,
             "predicted_bias": predicted,
             "pull_mean": float(here["pull_mean"][pulls].mean()) if pulls.any() else None,
             "pull_sd": self._width(here["pull_sd"][pulls], here["pulls"][pulls]),
-            "coverage": Coverage(**{name: self._coverage(name, number) for name in INTERVALS}),
+            "coverage": Coverage(**{name: self._coverage(name, number, unequal) for name in INTERVALS}),
         }
         found = found.model_copy(update=judged)
         wrong = [Verdict.FAIL] if found.without else []  # a muon with a value has an interval
@@ -125,13 +130,17 @@ class CoverageJudge:
         found = self.criteria.width(width, freedom, self.settings.of_truth)
         return found if self.unfolded else found.model_copy(update={"verdict": None})
 
-    def _coverage(self, name: Interval, number: Callable[[str], int]) -> Estimate | None:
-        """How often one kind of interval holds the truth; judged for confidence intervals."""
+    def _coverage(self, name: Interval, number: Callable[[str], int], unequal: bool) -> Estimate | None:
+        """How often one kind of interval holds the truth; judged for confidence intervals.
+
+        `unequal`: the two quantities that fold have different widths.
+        """
         toys = number("toys_quoted" if name.startswith("interval") else "toys")
         if not toys:
             return None
         nominal, tolerance = NOMINAL_COVERAGE[name[-2:]], self.settings.coverage_tolerance
-        found = self.criteria.share(number(name), toys, nominal, tolerance, self.at_least)
+        above = math.inf if self.at_least else tolerance + (UNEQUAL if unequal else 0.0)
+        found = self.criteria.share(number(name), toys, nominal, tolerance, above)
         return found if name.startswith("confidence") else found.model_copy(update={"verdict": None})
 
     def _budget(self, sources: Sequence[str]) -> Iterator[LayerShare]:

@@ -11,7 +11,7 @@ from .coverage_evidence import Judged, LayerHits, LayerShare, QuantityPulls, Tru
 from .estimates import Estimate
 from .reasons import bracketed
 
-NUMBERS: dict[Judged, str] = {
+NUMBERS_IN_WORDS: dict[Judged, str] = {
     "confidence68": "coverage of the 68.27 % confidence interval",
     "confidence95": "coverage of the 95 % confidence interval",
     "bias": "mean of recorded − true less the predicted bias, over σ,",
@@ -46,7 +46,7 @@ def of_truth(bins: Sequence[TruthBin], budget: Sequence[LayerShare], place: str)
 
 def _of_bins(bins: Sequence[TruthBin], place: str, verdict: Verdict) -> Iterator[str]:
     """The numbers with a verdict, each in its worst bin."""
-    for name, words in NUMBERS.items():
+    for name, words in NUMBERS_IN_WORDS.items():
         found = [(each, of) for each in bins if (of := each.of(name)) and of.verdict == verdict]
         if found:
             worst, number = max(found, key=lambda each: abs(each[1].value - TARGETS[name]))

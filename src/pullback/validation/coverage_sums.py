@@ -8,7 +8,7 @@ import numpy as np
 
 from ..statistics.exact_sum import ExactSum
 from ..store.artefact import Reader
-from ..store.columns import COVERED, PLACES, PULLS
+from ..store.columns import COVERED, PULLS, TRUTH_PLACES
 from ..study.artefact_configs import TallyConfig
 from ..study.batches import Part
 
@@ -27,7 +27,7 @@ class CoverageSums:
     def add(self, reader: Reader, part: Part[TallyConfig]) -> None:
         """Add those of a part."""
         names = [each.name for each in part.model.observables]
-        for name in PLACES:
+        for name in TRUTH_PLACES:
             self._append(f"rows/{name}", reader.rows(f"{part.label}/coverage/{name}"))
         for name, kind in COVERED.items():
             paths = [f"{part.label}/coverage/{kind.of(each)}" for each in names]

@@ -64,16 +64,17 @@ class Criteria(NamedTuple):
         target: float,
         tolerance: float,
         se: float | None = None,
-        at_least: bool = False,
+        above: float | None = None,
     ) -> Estimate:
-        """A number with its interval and its verdict; with `at_least`, no number is too large."""
+        """A number with its interval and its verdict; `above` is the tolerance above the target, if another."""
+        smallest, largest = target - tolerance, target + (tolerance if above is None else above)
         (low, high), (least, most) = interval(self.confidence), interval(self.confidence_to_fail)
-        if low >= target - tolerance and (at_least or high <= target + tolerance):
+        if smallest <= low and high <= largest:
             verdict = Verdict.PASS
-        elif most < target - tolerance or (not at_least and least > target + tolerance):
+        elif most < smallest or least > largest:
             verdict = Verdict.FAIL
         else:
-            within = abs(value - target) <= tolerance or (at_least and value > target)
+            within = smallest <= value <= largest
             ends = (low, high) if within else (least, most)
             ratio, below, above = (1 + each - target for each in (value, *ends))
             factor = factor_to_settle(ratio, below, above, tolerance)
@@ -89,13 +90,13 @@ class Criteria(NamedTuple):
         se = value / math.sqrt(2 * freedom)
         return self.judge(value, lambda confidence: sd_interval(value, freedom, confidence), 1.0, tolerance, se)
 
-    def share(self, inside: int, total: int, target: float, tolerance: float, at_least: bool = False) -> Estimate:
+    def share(self, inside: int, total: int, target: float, tolerance: float, above: float | None = None) -> Estimate:
         """A binomial proportion."""
 
         def interval(confidence: float) -> tuple[float, float]:
             return coverage_interval(inside, total, confidence)
 
-        return self.judge(inside / total, interval, target, tolerance, at_least=at_least)
+        return self.judge(inside / total, interval, target, tolerance, above=above)
 
 
 class Equivalence(NamedTuple):

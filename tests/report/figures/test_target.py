@@ -4,7 +4,7 @@ import pytest
 from pullback.report.figures.base import STYLE, plt
 from pullback.report.figures.plot import METADATA, _save
 from pullback.report.figures.target import target_figure
-from pullback.store.target_file import Answer, TargetAnswers
+from pullback.store.target_file import TargetAnswer, TargetAnswers
 from pullback.study.plan import Study
 
 NAMES = ("source.x_max", "validation.confidence", "validation.tolerance", "uncertainty.n_dig", "toys.per_muon")
@@ -15,7 +15,7 @@ def drawn(values):
     study = Study.from_config({"study": "s", "target": {"sigma_theta": 0.004, "vary": "detector.resolution"}})
     grid = np.geomspace(1.0, 1e4, 20)
     answers = [
-        Answer(
+        TargetAnswer(
             values=each,
             value=250.0 * index,
             reached=True,

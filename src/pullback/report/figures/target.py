@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from ...config.dotted_names import unit_of
-from ...store.target_file import Answer, TargetAnswers
+from ...store.target_file import TargetAnswer, TargetAnswers
 from ...study.plan import Study
 from .base import VERMILLION, Canvas, plt, say
 
@@ -62,11 +62,11 @@ def _stay_inside(axes: Axes, values: list[float]) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
 
 
-def _has_room(answers: list[Answer]) -> bool:
+def _has_room(answers: list[TargetAnswer]) -> bool:
     """Whether the legend has room for the scanned values of every curve, one per line."""
     return len(answers) <= MOST_LABELS and sum(len(answer.values) for answer in answers) <= 2 * MOST_LABELS
 
 
-def _range(answers: list[Answer]) -> float:
+def _range(answers: list[TargetAnswer]) -> float:
     values = [value for answer in answers for value in answer.grid]
     return max(values) / min(values)
