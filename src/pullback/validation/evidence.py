@@ -17,9 +17,6 @@ Sigma = Literal["linear", "quoted"]
 
 SIGMAS: tuple[Sigma, ...] = ("linear", "quoted")
 
-Level = Literal["68", "95"]
-"""The two intervals, of 68.27 % and 95 %."""
-
 Offset = Literal["bias", "low68", "high68", "low95", "high95"]
 
 
@@ -74,10 +71,6 @@ class Pulls(Record):
     """Share of muons whose 68.27 % coverage interval contains the truth."""
     coverage95: Estimate
     """Share of muons whose 95 % coverage interval contains the truth."""
-
-    def coverage(self, level: Level) -> Estimate:
-        """The coverage of one of the intervals."""
-        return self.coverage68 if level == "68" else self.coverage95
 
 
 class Statistics(Record):
