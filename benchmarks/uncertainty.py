@@ -140,11 +140,11 @@ def diagnostics():
                 stages.step(kind, study, files)
             evidence = Evidence.read(stages.judge(study, files, folder).validation)
             found[name] = evidence.points[0].diagnostics
-    print("| diagnostic | " + " | ".join(NOISES) + " |")
-    print("|---|" + "---|" * len(NOISES))
+    print("| diagnostic | question | " + " | ".join(NOISES) + " |")
+    print("|---|---|" + "---|" * len(NOISES))
     for key, diagnostic in DIAGNOSTICS.items():
         cells = (f"{each[key].value:.3f}{MARKS[each[key].verdict]}" for each in found.values())
-        print(f"| {diagnostic.name} | " + " | ".join(cells) + " |")
+        print(f"| {diagnostic.name} | {diagnostic.question} | " + " | ".join(cells) + " |")
 
 
 def main():

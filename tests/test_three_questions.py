@@ -39,7 +39,7 @@ def track(tmp_path_factory):
 
 def test_the_honest_study_passes(one_hit):
     verdicts, sentence = answers(one_hit)
-    assert verdicts == {"propagation": "pass", "truth": "pass", "data": "can't be tested"}
+    assert verdicts == {"propagation": "pass", "truth": "pass", "data": "can't be tested: as many parameters as hits"}
     assert sentence.startswith("The truth is covered")
 
 

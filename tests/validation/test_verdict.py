@@ -114,9 +114,9 @@ def every_other(quoted):
     ("spoil", "expected"),
     [
         (fold_by_the_linear_law, "quoted σ: toy sd / σ = 0.6"),
-        (intervals_too_narrow, "end of the 95 % interval of toys"),
-        (lambda q: q._replace(interval68=wider(q.interval68, 0.95)), "end of the 68.27 % interval of toys"),
-        (lambda q: q._replace(interval95=wider(q.interval95, 2.0)), "end of the 95 % interval of toys"),
+        (intervals_too_narrow, "end of the 95 % coverage interval of toys"),
+        (lambda q: q._replace(interval68=wider(q.interval68, 0.95)), "end of the 68.27 % coverage interval of toys"),
+        (lambda q: q._replace(interval95=wider(q.interval95, 2.0)), "end of the 95 % coverage interval of toys"),
         (lambda q: q._replace(interval95=q.interval95 + 0.2 * q.sigma[:, :, None]), "95 %"),
         (lambda q: q._replace(sigma=1.1 * q.sigma, sigma_linear=1.1 * q.sigma_linear), "quoted σ: toy sd / σ = 0.9"),
         (lambda q: q._replace(sigma=1.1 * q.sigma), "are flagged as linear, but their σ is not the linear one"),
@@ -304,10 +304,24 @@ def test_the_evidence_is_as_documented(tmp_path):
     assert float(rows[0]["linear_valid"]) == first.linear_valid
     shares = [float(value) for name, value in rows[0].items() if name.startswith("linear_valid_")]
     assert shares == [each.linear_valid for each in first.quoted.bins]
-    assert list(rows[0])[6:8] == ["linear_valid", "linear_valid_0_to_0.5"]
+    assert [rows[0][f"{name}_verdict"] for name in ("propagation", "truth", "data")] == [
+        str(first.propagation),
+        str(first.truth.verdict),
+        "can't be tested",
+    ]
+    deciding = [each for each in first.truth.bins if each.decides]
+    worst = max(deciding, key=lambda each: abs(each.coverage.confidence68.value - 0.6827))
+    assert float(rows[0]["coverage_confidence68"]) == worst.coverage.confidence68.value
+    assert rows[0]["coverage_confidence68_bin"] == f"{worst.low:g} to {worst.high:g}"
+    assert float(rows[0]["truth_bias"]) == max((each.bias.value for each in deciding), key=abs)
     with open(run.outputs.table, newline="") as lines:
         table = list(csv.DictReader(lines))
-    assert len(table) == 2 * 2 * (7 + 2)
+    truth = [row for row in table if row["question"] == "truth"]
+    assert [float(row["coverage_interval95"]) for row in truth[:7]] == [
+        each.coverage.interval95.value for each in first.truth.bins
+    ]
+    table = [row for row in table if row["question"] == "propagation"]
+    assert (len(table), len(truth)) == (2 * 2 * (7 + 2), 2 * 7)
     wanted = {"sigma", "low", "high", "muons", "share", "linear_valid", "ratio", "ratio_se", "verdict", "pull_mean"}
     wanted |= {"pull_sd", "pull_rms", "coverage68", "coverage95", "coverage68_low", "coverage95_high"}
     wanted |= {f"{end}{level}_off{which}" for end in ("low", "high") for level in ("68", "95") for which in ("", "_se")}

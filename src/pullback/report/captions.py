@@ -32,9 +32,9 @@ CAPTIONS = {
     ),
     "value": (
         "{symbol} against {x}, with its uncertainty",
-        "At most 60 hits, evenly spaced in {x}. Blue: the quoted 68.27 % interval. Grey: ±1 σ by linear propagation. "
-        "Right: hits within 6 σ of {x} = 0, the fold, where {symbol} turns from falling to rising. Grey bars that "
-        "reach below zero show that linear propagation fails there, as {symbol} cannot be negative.",
+        "At most 60 hits, evenly spaced in {x}. Blue: the quoted 68.27 % coverage interval (JCGM 101). Grey: ±1 σ by "
+        "linear propagation. Right: hits within 6 σ of {x} = 0, the fold, where {symbol} turns from falling to rising. "
+        "Grey bars that reach below zero show that linear propagation fails there, as {symbol} cannot be negative.",
     ),
     "sigma": (
         "σ and the standard deviation of toys",
@@ -51,9 +51,9 @@ CAPTIONS = {
     ),
     "ends": (
         "Interval ends",
-        "Ends of the toys' 68.27 % and 95 % intervals minus the quoted ends, in units of the half-width, in bins of "
-        "{symbol}/σ. All should lie in the band, which is the tolerance. Right widths with wrong ends mean that the "
-        "noise is not Gaussian, as propagation assumes.",
+        "Ends of the toys' 68.27 % and 95 % intervals minus those of the quoted coverage intervals (JCGM 101), in "
+        "units of the half-width, in bins of {symbol}/σ. All should lie in the band, which is the tolerance. Right "
+        "widths with wrong ends mean that the noise is not Gaussian, as propagation assumes.",
     ),
     "pulls": (
         "Pulls",
@@ -104,9 +104,10 @@ CAPTIONS = {
     ),
     "ends_of_any": (
         "Interval ends",
-        "Ends of the toys' 68.27 % and 95 % intervals minus the quoted ends, in units of the half-width, in bins of "
-        "the distance from the fold; observables without a fold have one bin each. All should lie in the band, which "
-        "is the tolerance. Right widths with wrong ends mean that the noise is not Gaussian, as propagation assumes.",
+        "Ends of the toys' 68.27 % and 95 % intervals minus those of the quoted coverage intervals (JCGM 101), in "
+        "units of the half-width, in bins of the distance from the fold; observables without a fold have one bin "
+        "each. All should lie in the band, which is the tolerance. Right widths with wrong ends mean that the noise is "
+        "not Gaussian, as propagation assumes.",
     ),
     "pulls_of_any": (
         "Pulls",

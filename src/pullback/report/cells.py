@@ -50,9 +50,9 @@ def verdict(text: str) -> Cell:
     return Cell(text, f"word {text}")
 
 
-def estimated(estimate: Estimate | None, show: Callable[[float | None], str] = figures) -> str:
+def estimated(estimate: Estimate | None) -> str:
     """The value of an estimate, or a dash."""
-    return show(estimate and estimate.value)
+    return figures(estimate and estimate.value)
 
 
 MARKS = {Verdict.FAIL: "✗ ", Verdict.INCONCLUSIVE: "? ", Verdict.PASS: ""}

@@ -108,6 +108,7 @@ def drawn_from(study: Study) -> list[tuple[str, str]]:
     return [
         (kind, name)
         for kind in study.kinds
+        if kind != "coverage"  # the evidence has it
         for name in study.batches
         if name in first or (kind == "toys" and study.config.systematics)
     ]

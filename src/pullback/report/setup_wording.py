@@ -71,6 +71,7 @@ class SetupWording:
             "fit": self._fit(),
             "scan": self._scan(),
             "test": self._test(),
+            "truth": self._truth(),
         }
         return [(name, Markup.escape(text)) for name, text in rows.items() if text]
 
@@ -173,6 +174,16 @@ class SetupWording:
         return (
             f"{len(self.study.points)} points over {names} (in place of the values above), with "
             f"{self.config.random_numbers} random numbers"
+        )
+
+    def _truth(self) -> str:
+        if self.study.recorded:
+            return ""
+        settings = self.config.validation
+        return (
+            f"{count(self.config.coverage.toys_per_bin)} toys around true hits in each bin of the true value: coverage "
+            f"of the confidence intervals must be nominal ± {percent(settings.coverage_tolerance)}, bias and width of "
+            f"pulls right to ± {settings.of_truth:g}"
         )
 
     def _test(self) -> str:

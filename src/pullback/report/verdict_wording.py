@@ -17,7 +17,7 @@ from ..validation.estimates import FEW_MUONS, worst
 from ..validation.evidence import Bin, Entry, Failure, NotJudged
 from ..validation.findings import Finding, findings
 from ..validation.reasons import place_of
-from ..validation.sentences import SAID, WRONG
+from ..validation.sentences import WRONG, said
 from .formats import count, known, percent, span
 from .setup_wording import SetupWording, digits
 
@@ -132,8 +132,8 @@ class VerdictWording(SetupWording):
         """More reasons why it is no pass, those of all points and questions before further ones of the same."""
         found = findings(self.study, self.evidence.points, self.evidence.smeared, self.evidence.fits)
         first = [next((each for each in found if each.question == name), None) for name in QUESTIONS]
-        said = [SAID[each.question] if any(each is one for one in first) else 0 for each in found]
-        left = [(each, each.reasons[number:]) for each, number in zip(found, said, strict=True)]
+        known = [said(each) if any(each is one for one in first) else 0 for each in found]
+        left = [(each, each.reasons[number:]) for each, number in zip(found, known, strict=True)]
         rounds = zip_longest(*([(each, reason) for reason in reasons] for each, reasons in left))
         every = [self._reason(*one) for at_once in rounds for one in at_once if one]
         if len(every) > MOST:
@@ -214,7 +214,7 @@ class VerdictWording(SetupWording):
         found: dict[str, int] = {}
         for entry in self.entries:
             for each in (*(entry.truth.bins if entry.truth else ()), *entry.quoted.bins, *entry.linear.bins):
-                if each.verdict == Verdict.INCONCLUSIVE and not each.decides:
+                if each.muons and each.verdict == Verdict.INCONCLUSIVE and not each.decides:
                     found[self._bin_of(entry, each)] = each.muons
         if not found:
             return ""

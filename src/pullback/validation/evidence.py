@@ -17,9 +17,6 @@ Sigma = Literal["linear", "quoted"]
 
 SIGMAS: tuple[Sigma, ...] = ("linear", "quoted")
 
-Level = Literal["68", "95"]
-"""The two intervals, of 68.27 % and 95 %."""
-
 Offset = Literal["bias", "low68", "high68", "low95", "high95"]
 
 
@@ -38,13 +35,13 @@ class Offsets(Record):
     bias: Deviation
     """Mean of the toys minus recorded value and quoted bias, over σ."""
     low68: Deviation
-    """Lower end of the 68.27 % interval."""
+    """Lower end of the 68.27 % coverage interval."""
     high68: Deviation
-    """Upper end of the 68.27 % interval."""
+    """Upper end of the 68.27 % coverage interval."""
     low95: Deviation
-    """Lower end of the 95 % interval."""
+    """Lower end of the 95 % coverage interval."""
     high95: Deviation
-    """Upper end of the 95 % interval."""
+    """Upper end of the 95 % coverage interval."""
 
     def of(self, name: Offset) -> Deviation:
         """One of them by name."""
@@ -71,13 +68,9 @@ class Pulls(Record):
     rms: Number
     """Root mean square about 0."""
     coverage68: Estimate
-    """Share of muons whose 68.27 % interval contains the truth."""
+    """Share of muons whose 68.27 % coverage interval contains the truth."""
     coverage95: Estimate
-    """Share of muons whose 95 % interval contains the truth."""
-
-    def coverage(self, level: Level) -> Estimate:
-        """The coverage of one of the intervals."""
-        return self.coverage68 if level == "68" else self.coverage95
+    """Share of muons whose 95 % coverage interval contains the truth."""
 
 
 class Statistics(Record):

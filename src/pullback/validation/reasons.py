@@ -32,10 +32,10 @@ NEVER = {
 
 NAMES: dict[Offset, str] = {
     "bias": "bias",
-    "low68": "lower end of the 68.27 % interval",
-    "high68": "upper end of the 68.27 % interval",
-    "low95": "lower end of the 95 % interval",
-    "high95": "upper end of the 95 % interval",
+    "low68": "lower end of the 68.27 % coverage interval",
+    "high68": "upper end of the 68.27 % coverage interval",
+    "low95": "lower end of the 95 % coverage interval",
+    "high95": "upper end of the 95 % coverage interval",
 }
 
 

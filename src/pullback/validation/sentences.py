@@ -35,8 +35,13 @@ UNTESTED = {
 }
 """Why the data are not tested, by the reason of the fits."""
 
-SAID: dict[Question, int] = {"propagation": 1, "truth": 1, "data": 3}
-"""Reasons that stand in an answer: the data may want another resolution, and layers elsewhere."""
+REASONS_OF_DATA = 3
+"""Reasons that stand in the answer if the data disagree: they may want another resolution, and layers elsewhere."""
+
+
+def said(found: Finding) -> int:
+    """The number of reasons of the worst finding that stand in the answer."""
+    return REASONS_OF_DATA if found.question == "data" and found.verdict == Verdict.FAIL else 1
 
 
 def answers_of(study: Study, entries: Sequence[Entry], fits: Sequence[FitEntry], found: Sequence[Finding]) -> Answers:
@@ -107,11 +112,11 @@ def no_pass(study: Study, question: Question, verdict: Verdict, found: Sequence[
     among = f"{len(study.points)} points" if question == "data" else amount(study)
     where = "" if alone or not number else f" {'at' if question == 'data' else 'for'} {number} of {among}"
     first = bad[0]
-    said = first.reasons[: SAID[question]]
+    reasons = first.reasons[: said(first)]
     at = f"worst {where_worst}: " if not alone and (where_worst := _at(study, first)) else ""
-    others = sum(len(each.reasons) for each in bad) - len(said)
+    others = sum(len(each.reasons) for each in bad) - len(reasons)
     more = f" (and {others} more reason{'s' * (others > 1)})" if others > 0 else ""
-    return f"{begin}{where}{'; ' if at else ': '}{at}{'; '.join(said)}{more}." if said else f"{begin}{where}."
+    return f"{begin}{where}{'; ' if at else ': '}{at}{'; '.join(reasons)}{more}." if reasons else f"{begin}{where}."
 
 
 def _at(study: Study, found: Finding) -> str:

@@ -9,12 +9,13 @@ from pullback.errors import PullbackError
 from pullback.report.captions import words
 from pullback.report.figures import base, budget, plot, point
 from pullback.report.figures.base import Subject
-from pullback.report.gallery import badness, drawn_from, fixed_entries, gallery, point_of
+from pullback.report.gallery import drawn_from, fixed_entries, gallery, point_of
 from pullback.statistics.intervals import Verdict
 from pullback.store import artefact
 from pullback.store.study_file import open_study
 from pullback.study.plan import Study
 from pullback.validation.evidence import ENDS, Evidence
+from pullback.validation.findings import badness
 
 
 def made(raw, folder):
@@ -64,10 +65,10 @@ def test_the_points_that_are_drawn(scan):
     run, evidence = scan
     for worst in range(4):
         entries = [
-            entry.model_copy(update={"verdict": Verdict.FAIL if index == worst else Verdict.PASS})
+            entry.model_copy(update={"propagation": Verdict.FAIL if index == worst else Verdict.PASS, "truth": None})
             for index, entry in enumerate(evidence.points)
         ]
-        judged = evidence.model_copy(update={"points": entries})
+        judged = evidence.model_copy(update={"points": entries, "smeared": []})
         drawn = {f.subject: point_of(f, run.study, judged) for f in gallery(run.study) if f.kind == "hits"}
         assert drawn == {"nominal": "detector.resolution=100,model.dz=1.5", "worst": entries[worst].point}
     everything = Study.from_config({**SMALL, "figures": {"points": "all"}})
@@ -266,10 +267,10 @@ def test_the_coverage_figure_shows_the_evidence(scan):
     run, evidence = scan
     panels, _ = lines(run, evidence, "coverage")
     entry = next(e for e in evidence.points if e.point == "detector.resolution=100,model.dz=1.5")
-    for panel, sigma in zip(panels, ("linear", "quoted"), strict=True):
+    for panel, level in zip(panels, ("68", "95"), strict=True):
         shown = [data[:, 1].tolist() for _, data in panel if len(data) > 2]
-        for level in ("68", "95"):
-            assert [each.pulls.coverage(level).value for each in entry.of(sigma).bins if each.pulls] in shown
+        for kind in ("linear", "interval", "confidence"):
+            assert [each.coverage.of(f"{kind}{level}").value for each in entry.truth.bins] in shown
 
 
 def test_the_ends_figure_shows_the_evidence(scan):
@@ -294,16 +295,19 @@ def test_the_validity_figure_shows_where_linear_propagation_is_valid(scan):
 
 
 def test_badness_puts_the_verdict_first(scan):
-    _, evidence = scan
-    some = evidence.points[0]
-    (*_, last), domain = some.linear.bins, some.linear.domain
-    pulls = domain.pulls.model_copy(update={"sd": domain.pulls.sd.model_copy(update={"value": 1.0})})
+    run, evidence = scan
+    some, settings = evidence.points[0], run.study.config.validation
+    (*_, last) = some.linear.bins
 
     def entry(verdict, ratio):
         closure = last.ratio.model_copy(update={"value": ratio})
-        bins = [last.model_copy(update={"ratio": closure, "verdict": verdict})]
-        judged = some.linear.model_copy(update={"bins": bins, "domain": domain.model_copy(update={"pulls": pulls})})
-        return some.model_copy(update={"verdict": verdict, "linear": judged, "quoted": judged})
+        bins = [last.model_copy(update={"ratio": closure, "verdict": verdict, "decides": True})]
+        judged = some.linear.model_copy(update={"bins": bins})
+        found = {"propagation": verdict, "truth": None, "linear": judged}
+        return some.model_copy(update={**found, "quoted": judged.model_copy(update={"bins": []})})
+
+    def order_of(entry):
+        return badness(entry, [], [], settings)
 
     order = [
         entry(Verdict.PASS, 1.04),
@@ -312,8 +316,8 @@ def test_badness_puts_the_verdict_first(scan):
         entry(Verdict.FAIL, 0.8),
     ]
     shuffled = [order[index] for index in (2, 0, 3, 1)]
-    assert sorted(shuffled, key=badness) == order
-    assert badness(order[-1])[1] == pytest.approx(0.2)
+    assert sorted(shuffled, key=order_of) == order
+    assert order_of(order[-1])[1] == pytest.approx(0.2 / 0.05)
 
 
 @pytest.mark.parametrize(
@@ -466,7 +470,8 @@ def test_figures_read_the_artefacts_that_they_name_and_no_others(tmp_path, monke
     raw = {"study": "s", "source": {"muons": block + 300}, "compute": {"batch_cost": 1}, "systematics": systematics}
     run = Run({**raw, "toys": {"muons": 200, "per_muon": 20, "experiments": 100}}, tmp_path).make()
     (first, second), named = run.study.batches, drawn_from(run.study)
-    assert set(named) == {(kind, first) for kind in run.study.kinds} | ({("toys", second)} if systematics else set())
+    read = set(run.study.kinds) - {"coverage"}
+    assert set(named) == {(kind, first) for kind in read} | ({("toys", second)} if systematics else set())
     for kind, files in run.files.items():
         for name, file in zip(run.study.batches, files, strict=True):
             if (kind, name) not in named:

@@ -199,7 +199,7 @@ def _value_over_hits(subject: Subject) -> Canvas:
         style: dict[str, Any] = {"fmt": "none", "elinewidth": 2.5, "color": "lightgrey", "label": "±1 σ, linear"}
         axes.errorbar(x[order], value[order], sigma[order], **style)
         # Not as error bars, since near a fold the value at the hit can lie outside its interval.
-        axes.vlines(x[order], *interval[order].T, lw=1, color=BLUE, label="68.27 % interval")
+        axes.vlines(x[order], *interval[order].T, lw=1, color=BLUE, label="68.27 % coverage interval")
         axes.plot(x[order], value[order], "o", ms=2.5, color=BLUE)
         axes.axhline(0, color="black", lw=0.6)
         axes.set(xlabel=axis(x_axis, "recorded "), ylabel=axis(theta.quantity), title=title)

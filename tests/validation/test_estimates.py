@@ -1,0 +1,47 @@
+import math
+from typing import NamedTuple
+
+import pytest
+
+from pullback.statistics.intervals import Verdict
+from pullback.validation.estimates import Criteria, NotJudged, deciding
+
+
+class Bin(NamedTuple):
+    verdict: Verdict | NotJudged
+    share: float
+
+
+def decides(bins, *, strict=False):
+    return deciding(bins, lambda each: each.share, strict)
+
+
+PASS, FAIL, OPEN, EMPTY = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE, NotJudged.EMPTY
+
+
+@pytest.mark.parametrize(
+    ("bins", "expected"),
+    [
+        ([Bin(OPEN, 0.004), Bin(PASS, 0.9)], [False, True]),
+        ([Bin(OPEN, 0.006), Bin(PASS, 0.9)], [True, True]),
+        ([Bin(FAIL, 0.001), Bin(PASS, 0.9)], [True, True]),  # what fails, fails, however few the muons
+        ([Bin(EMPTY, 0.0), Bin(PASS, 1.0)], [False, True]),
+        ([Bin(OPEN, 0.001), Bin(EMPTY, 0.0)], [True, False]),  # else nothing would decide
+    ],
+)
+def test_a_bin_of_few_muons_that_is_not_settled_decides_nothing(bins, expected):
+    assert decides(bins) == expected
+    assert decides(bins, strict=True) == [each.verdict != EMPTY for each in bins]
+
+
+def test_an_inconclusive_number_says_how_many_times_more_would_settle_it():
+    criteria = Criteria(0.95, 0.999)
+    found = criteria.mean(0.01, 0.01, 0.02)
+    assert found.verdict == "inconclusive"
+    # With so many more, the error shrinks to where the interval just lies within.
+    assert criteria.mean(0.01, 0.01 / math.sqrt(1.001 * found.factor), 0.02).verdict == "pass"
+    assert criteria.mean(0.01, 0.01 / math.sqrt(0.999 * found.factor), 0.02).verdict == "inconclusive"
+    wrong = criteria.mean(0.03, 0.01, 0.02)
+    assert wrong.verdict == "inconclusive"
+    assert criteria.mean(0.03, 0.01 / math.sqrt(1.001 * wrong.factor), 0.02).verdict == "fail"
+    assert criteria.mean(0.03, 0.01 / math.sqrt(0.999 * wrong.factor), 0.02).verdict == "inconclusive"
