@@ -125,7 +125,7 @@ class TruthToys:
         known = np.isfinite(off)
         usable = known & np.isfinite(sigma) & (sigma > 0)
         pull = off / np.where(usable, sigma, np.nan)
-        ends = arrays(confidence_interval(infer, hits, covariance=covariance))
+        ends = arrays(confidence_interval(infer, hits, covariance=covariance, refine=False))
         intervals = {name: ends[name].reshape(*off.shape, 2) for name in ("confidence68", "confidence95")}
         intervals |= {
             f"linear{level}": value[..., None] + factor * sigma[..., None] * [-1, 1]

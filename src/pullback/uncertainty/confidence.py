@@ -50,6 +50,7 @@ def confidence_interval(
     n_dig: int = 1,
     seed: int = 0,
     screen: bool = True,
+    refine: bool = True,
 ) -> Confidence:
     """Confidence intervals of each muon's observables, which hold the true value as often as they say.
 
@@ -77,6 +78,9 @@ def confidence_interval(
         Uncertainty of the hits, exactly one of the two, as for `propagate`.
     n_dig, seed, screen : int, int, bool
         As for `quote`.
+    refine : bool
+        Whether integrals whose error is too large are repeated with more points. Without, intervals of an observable
+        without a fold are some 0.02 sd less precise, which changes no coverage, and take a fraction of the time.
 
     Returns
     -------
@@ -106,18 +110,20 @@ def confidence_interval(
     """
     given = measured(hits, sigma, covariance)
     with torch.no_grad():
-        work = partial(_confidence, infer, n_dig, seed, screen)
+        work = partial(_confidence, infer, n_dig, seed, screen, refine)
         return give_back(hits, by_blocks(work, given.hits.detach(), given.covariance.detach()))
 
 
-def _confidence(infer: Infer, n_dig: int, seed: int, screen: bool, hits: Tensor, sigma_x: Tensor) -> Confidence:
+def _confidence(
+    infer: Infer, n_dig: int, seed: int, screen: bool, refine: bool, hits: Tensor, sigma_x: Tensor
+) -> Confidence:
     law, folding = linear_law(infer, hits, sigma_x), folding_of(infer)
     if folding and all(folding.folds):  # nothing else is needed, and the integrals take long near a fold
         unknown = torch.full_like(law.value, float("nan"))
         ends = unknown[:, :, None].expand(-1, -1, 2)
         found = Spread(unknown, unknown, unknown, ends, ends, unknown)
     else:
-        found = spread_block(infer, hits, sigma_x, law, seed, screen)
+        found = spread_block(infer, hits, sigma_x, law, seed, screen, refine)
     valid = linear_valid(law.value, law.sigma, found.sd, found.interval95, n_dig)
     return confidence_block(infer, hits, sigma_x, law, found, valid)
 

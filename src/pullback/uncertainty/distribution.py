@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..statistics.normal import K68, K95
+from ..statistics.sobol import normal_points
 from .arguments import Hits, give_back, measured
 from .covariance import HitUncertainty, cholesky
 from .folded_spread import folded_integrals
@@ -16,7 +17,7 @@ from .folds import folding_of
 from .inference import Infer
 from .jacobians import with_stand_ins
 from .linear import Law, by_blocks, linear_law
-from .quadrature import Integrals, Integrand, integrate, normal_points
+from .quadrature import Integrals, Integrand, integrate
 
 LOOKED_AT_A_TIME = 16_384
 """Muons tested for smoothness together; their intermediate results stay in the cache."""
@@ -125,7 +126,9 @@ def propagate_distribution(
         return give_back(hits, by_blocks(work, given.hits.detach(), given.covariance.detach()))
 
 
-def spread_block(infer: Infer, hits: Tensor, sigma_x: Tensor, law: Law, seed: int, screen: bool) -> Spread:
+def spread_block(
+    infer: Infer, hits: Tensor, sigma_x: Tensor, law: Law, seed: int, screen: bool, refine: bool = True
+) -> Spread:
     """`propagate_distribution` for one block, with Σ as `canonical` gives it and the `linear_law` at the same hits."""
     one = hits.shape[1] == 1
     look, step = (_look_along_the_line, LOOKED_AT_A_TIME) if one else (_look_around, LOOKED_AT_A_TIME // PROBES)
@@ -150,7 +153,7 @@ def spread_block(infer: Infer, hits: Tensor, sigma_x: Tensor, law: Law, seed: in
     rest = rough.any(dim=1).nonzero()[:, 0]
     if len(rest):
         rough = rough[rest]
-        integrals = integrate(everyone.take(rest), law.jacobian[rest], seed, rough)
+        integrals = integrate(everyone.take(rest), law.jacobian[rest], seed, rough, refine)
         for column, each in zip(found, integrals, strict=True):
             column[rest] = torch.where(rough.reshape(*rough.shape, *[1] * (each.ndim - 2)), each, column[rest])
     unknown = ~torch.isfinite(law.value) if law.finite is None else ~(torch.isfinite(law.value) & law.finite[:, None])

@@ -17,12 +17,13 @@ from torch import Tensor
 
 from ..statistics.angles import wrap
 from ..statistics.quantiles import P_ENDS
+from ..statistics.sobol import normal_points
 from .covariance import cholesky, combined
 from .elementwise import total
 from .folds import Folding, gain
 from .inference import Infer, periods_of
 from .linear import Law
-from .quadrature import Integrals, normal_points
+from .quadrature import Integrals
 from .signed import FoldedMuons, Signed, ahead, observable_at, signed_at
 
 LENGTHS, ANGLES = 96, 256

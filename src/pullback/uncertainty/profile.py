@@ -17,8 +17,9 @@ from scipy.special import gammaincinv
 from torch import Tensor
 
 from ..statistics.normal import P68, P95
+from ..statistics.sobol import normal_points
 from .elementwise import total
-from .quadrature import Integrand, normal_points
+from .quadrature import Integrand
 
 FULL = 0.0
 STEPS = (FULL, FULL, 0.3, 0.1, 0.03, 0.01, 0.001)

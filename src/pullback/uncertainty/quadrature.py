@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ..statistics.angles import wrap, wrap_last
 from ..statistics.quantiles import P_ENDS, quantiles, sorted_rows
+from ..statistics.sobol import normal_points
 from .covariance import cholesky, combined
 from .inference import Infer, periods_of
 from .jacobians import masked_jacobian
@@ -182,8 +183,12 @@ def integrate(
     jacobian: Float[Tensor, "muon observable coordinate"],
     seed: int,
     wanted: Bool[Tensor, "muon observable"] | None = None,
+    refine: bool = True,
 ) -> Integrals:
-    """Integrate muons, a few at a time: all observables, or those that are wanted; the others are NaN."""
+    """Integrate muons, a few at a time: all observables, or those that are wanted; the others are NaN.
+
+    Without `refine`, several coordinates have the fewest points.
+    """
     if muons.hits.shape[1] == 1:
         step = max(1, EVALUATIONS_AT_A_TIME // NODES)
         parts = [_quadrature(muons.take(slice(at, at + step))) for at in range(0, max(1, len(muons.hits)), step)]
@@ -192,13 +197,16 @@ def integrate(
         return found._replace(ends=torch.where(torch.isfinite(found.sd)[:, :, None], found.ends, float("nan")))
     wanted = torch.ones_like(muons.value, dtype=torch.bool) if wanted is None else wanted
     whole = Integrals(*(muons.value.new_full((*wanted.shape, *ends), float("nan")) for ends in ((), (), (), (4,))))
-    for column, each in zip(whole, _by_points(muons.turned(jacobian), wanted, seed), strict=True):
+    found = _by_points(muons.turned(jacobian), wanted, seed, POINTS if refine else POINTS[:1])
+    for column, each in zip(whole, found, strict=True):
         column[wanted] = each
     return whole
 
 
-def _by_points(muons: Integrand, wanted: Bool[Tensor, "muon observable"], seed: int) -> Integrals:
-    """The integrals of the wanted observables, one after the other, by as many points as each needs.
+def _by_points(
+    muons: Integrand, wanted: Bool[Tensor, "muon observable"], seed: int, sizes: tuple[int, ...]
+) -> Integrals:
+    """The integrals of the wanted observables, one after the other, by as many points as each needs, of some sizes.
 
     An observable without a standard deviation has NaN for sd and mean, an infinite error, and finite quantiles.
     """
@@ -210,7 +218,7 @@ def _by_points(muons: Integrand, wanted: Bool[Tensor, "muon observable"], seed: 
     end_error = torch.zeros_like(found.sd)
     heavy, endless = torch.zeros(2, len(muon), dtype=torch.bool, device=muon.device)
     rest = torch.arange(len(muon), device=muon.device)
-    for points in POINTS:
+    for points in sizes:
         z = normal_points(muons.hits.shape[1], points, RANDOMISATIONS, seed).to(muons.hits)
         step = max(1, SOBOL_AT_A_TIME // len(z))
         for count in deviates[rest].unique().tolist():
@@ -429,19 +437,3 @@ def moving(muons: Integrand) -> Int[Tensor, " muon"]:
     kept = torch.arange(coordinates, device=count.device) < count[:, None]
     together = muons.away(torch.where(kept[:, None], base, 0.0)) - away[:, 0]
     return torch.where(still(together.abs().amax(dim=1)), count, coordinates).clamp(min=1)
-
-
-@lru_cache
-def normal_points(
-    coordinates: int, count: int, randomisations: int, seed: int
-) -> Float[Tensor, "{randomisations*count} coordinate"]:
-    """Scrambled Sobol points as standard normal deviates, one scrambling after the other.
-
-    Sources: Joe and Kuo 2008, SIAM J. Sci. Comput. 30:2635; scrambling: Matoušek 1998, J. Complexity 14:527.
-    """
-    found = []
-    for index in range(randomisations):
-        engine = torch.quasirandom.SobolEngine(coordinates, scramble=True, seed=seed * randomisations + index)
-        # A point is the lower corner of its cell, of side 2^-30: half of one more keeps it off 0.
-        found.append(torch.special.ndtri(engine.draw(count, dtype=torch.float64) + 2.0**-31))
-    return torch.cat(found)

@@ -3,7 +3,7 @@
 Judged are, in every bin:
 
 - *Coverage* of both confidence intervals: nominal ± `validation.coverage_tolerance`; at least nominal less the
-  tolerance where no exact interval is claimed.
+  tolerance where no exact interval is claimed, and less twice as much where fewer toys measure it.
 - *Bias*: mean of recorded minus true, less the predicted bias at the truth, over the predicted standard deviation.
 - *Width of pulls*, of observables without a fold.
 
@@ -31,6 +31,9 @@ INTERVALS: tuple[Interval, ...] = ("linear68", "linear95", "interval68", "interv
 
 BUDGET_TOLERANCE = 0.05
 """Largest difference of a layer's share in the variance, in units of the variance."""
+
+BY_FEWER_TOYS = 2
+"""Tolerance of a coverage that is measured by fewer toys, over `validation.coverage_tolerance`."""
 
 WIDER, UNEQUAL = 1.1, 0.02
 """Ratio of the widths of two quantities that fold above which no construction is exact at all azimuths, and by how much
@@ -139,6 +142,7 @@ class CoverageJudge:
         if not toys:
             return None
         nominal, tolerance = NOMINAL_COVERAGE[name[-2:]], self.settings.coverage_tolerance
+        tolerance *= 1 if self.series.moved or self.unfolded else BY_FEWER_TOYS
         above = math.inf if self.at_least else tolerance + (UNEQUAL if unequal else 0.0)
         found = self.criteria.share(number(name), toys, nominal, tolerance, above)
         return found if name.startswith("confidence") else found.model_copy(update={"verdict": None})
