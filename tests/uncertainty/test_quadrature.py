@@ -9,6 +9,7 @@ from pullback.config.model_schema import MODELS
 from pullback.detector.bound_model import Inference, parameters_of
 from pullback.models import load_model
 from pullback.statistics.quantiles import P_ENDS
+from pullback.statistics.sobol import normal_points
 from pullback.uncertainty import quadrature
 from pullback.uncertainty.jacobians import muon_jacobian
 from pullback.uncertainty.quadrature import Integrand, integrate, moving, orthogonal
