@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray
-from running import PROJECT, Run, slow
+from running import ENOUGH, PROJECT, Run, slow
 from scipy import stats
 
 from pullback.store.columns import FLAGS
@@ -176,7 +176,7 @@ def test_systematics_of_an_honest_study_pass(tmp_path, seed):
 
 def test_the_verdict_of_an_honest_study_with_systematics_is_a_pass(tmp_path):
     toys = {"muons": 300, "per_muon": 8000, "experiments": 2500}
-    raw = {**HONEST, "model": {"name": "track", "z": [0.0, 1.0]}, "source": {"muons": 6000}, "toys": toys}
+    raw = {**HONEST, **ENOUGH, "model": {"name": "track", "z": [0.0, 1.0]}, "source": {"muons": 6000}, "toys": toys}
     systematics = {"model.z[1]": 0.02, "alignment.x[0]": 0.03}
     run = Run({**raw, "systematics": systematics, "validation": {"tolerance": 0.1}}, tmp_path).make()
     evidence = Evidence.read(run.outputs.validation)
@@ -359,10 +359,10 @@ def test_recorded_hits_with_uncertainties_of_their_own(tmp_path, recorded, kind,
         assert entries(run)["nominal", name].linear.domain.ratio.value == pytest.approx(1, abs=0.02)
 
 
-def test_changing_systematics_makes_sigma_and_toys_again_and_nothing_else():
+def test_changing_systematics_makes_sigma_toys_and_coverage_again_and_nothing_else():
     one, other = (Study.from_config({**HONEST, "systematics": {"alignment.x[1]": u}}) for u in (0.01, 0.02))
     again = {kind for kind in one.kinds if one.batch(kind, "nominal").digest != other.batch(kind, "nominal").digest}
-    assert again == {"sigma", "toys"}
+    assert again == {"sigma", "toys", "coverage"}
     assert one.digest != other.digest
 
 
@@ -400,7 +400,7 @@ def test_simulating_smearing_importing_and_judging_need_no_torch(tmp_path, recor
         raw["source"] = {**SOURCE, "file": str(tmp_path / write_hits("csv", recorded)), "covariance": {"x0,x1": "c01"}}
     made = Run(raw, tmp_path / "made").make()
     assert made.outputs.validation.exists()
-    command = [sys.executable, "-c", LIGHT.format(raw=raw), str(tmp_path), str(tmp_path / "made")]
+    command = [sys.executable, "-c", LIGHT.format(raw=made.raw), str(tmp_path), str(tmp_path / "made")]
     done = subprocess.run(command, cwd=PROJECT / "src", capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "reco.h5").exists()

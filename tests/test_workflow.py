@@ -51,14 +51,14 @@ def test_it_makes_everything_that_is_documented(done):
         "theta",
         "sigma",
         "toys",
+        "coverage",
         "tally",
         "figures",
     }
     assert "pullback: small: verdict" in printed
-    assert "11 of 11 steps (100%) done" in printed  # one job a rule, and the target
+    assert "12 of 12 steps (100%) done" in printed  # one job a rule, and the target
     logs = files_in(done.folder / "logs" / "small")
-    rules = {"simulate_hits", "smear_hits", "infer_theta", "propagate_uncertainty", "run_toys", "tally"}
-    rules |= {"validate", "plot", "report", "check"}
+    rules = {*BY_ONE, "tally", "validate", "plot", "report", "check"}
     assert {name.split("/")[0] for name in logs} == rules
     assert all(content for content in logs.values())
     assert not list((done.folder / "results").rglob("*.part"))
@@ -254,7 +254,7 @@ def test_snakemakes_own_report(done, tmp_path):
     assert "summary, point by point" in page
 
 
-BY_ONE = {"simulate_hits", "smear_hits", "infer_theta", "propagate_uncertainty", "run_toys"}
+BY_ONE = {"simulate_hits", "smear_hits", "infer_theta", "propagate_uncertainty", "run_toys", "measure_coverage"}
 VERDICT, PAGE = {"tally", "validate"}, {"plot", "report", "check", "all"}
 
 

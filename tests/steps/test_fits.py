@@ -85,10 +85,10 @@ def test_hits_that_were_recorded_with_twice_the_noise_fail_the_study(in_folder):
     assert data(honest).verdict == Verdict.PASS
     record = Response.record
 
-    def twice(self, x_true, drawn, parameters=None):
+    def twice(self, x_true, drawn, parameters=None, momentum=None):
         if parameters is not None:  # of slopes by the design, which are not at stake
-            return record(self, x_true, drawn, parameters)
-        return x_true + 2 * (record(self, x_true, drawn) - x_true)
+            return record(self, x_true, drawn, parameters, momentum)
+        return x_true + 2 * (record(self, x_true, drawn, momentum=momentum) - x_true)
 
     run = honest.sabotaged(in_folder / "twice", "reco", Response, "record", twice)
     assert data(run).verdict == Verdict.FAIL

@@ -12,6 +12,7 @@ from running import SMALL, Run
 from pullback.errors import PullbackError
 from pullback.store import artefact, netcdf
 from pullback.store.checksum import seal
+from pullback.store.columns import COVERED, PULLS
 from pullback.store.provenance import code_digest
 from pullback.store.study_file import open_study
 from pullback.study import blocks
@@ -110,6 +111,7 @@ def test_root_attributes(made):
         "theta": {kind: digest[kind] for kind in ("truth", "reco")},
         "sigma": {kind: digest[kind] for kind in ("truth", "reco")},
         "toys": {"reco": digest["reco"]},
+        "coverage": {kind: digest[kind] for kind in ("truth", "reco", "sigma")},
         "tally": {kind: digest[kind] for kind in KINDS},
     }
     with h5py.File(run.outputs.study) as file:
@@ -125,6 +127,10 @@ def test_every_column_says_what_it_holds(made):
             name.removeprefix(f"{label}/"): (each.attrs["units"], each.attrs["long_name"])
             for name, each in reader.columns(label)
         }
+    measured = {name: said.pop(name) for name in [*said] if name.startswith(("coverage/", "pulls/"))}
+    assert {f"coverage/{kind.of('theta')}" for name, kind in COVERED.items() if not kind.along} <= set(measured)
+    assert {f"pulls/{name}" for name in PULLS} <= set(measured)
+    assert all(unit and words for unit, words in measured.values())
     angle = "angle from the vertical"
     quoted = {
         "sigma_theta": ("rad", f"standard uncertainty of the {angle}"),

@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pullback.study.artefact_configs import KINDS
-from pullback.study.batches import MUON_COST, Batch, cost, cut
+from pullback.study.batches import MUON_COST, TRUTH_TOY_COST, Batch, cost, cut
 from pullback.study.blocks import BLOCK
 from pullback.study.plan import Study
 from pullback.study.scan import expand
@@ -84,7 +84,7 @@ def test_a_recipe_holds_what_its_artefact_is_made_from_and_no_more():
     assert set(made_from["sigma"]) - set(made_from["theta"]) == {"systematics", "uncertainty"}
     assert set(made_from["toys"]) - set(made_from["theta"]) == {"systematics", "toys", "compute"}
     assert made_from["toys"]["compute"] == {"device_random": False}  # not how the work is cut, nor where it is done
-    assert set(made_from["tally"]) - set(made_from["toys"]) == {"uncertainty", "validation"}
+    assert set(made_from["tally"]) - set(made_from["toys"]) == {"uncertainty", "coverage", "validation"}
     assert made_from["tally"]["validation"] == {"domain": 3.0}  # an edge of the bins
     for kind in set(KINDS) - {"tally"}:  # a tally is another one when any artefact of its batch is
         assert whole.of_kind("tally").of_kind(kind) == whole.of_kind(kind)
@@ -130,15 +130,20 @@ TRACK = {"model": {"name": "track"}}
     ("before", "after", "again"),
     [
         ({}, {"validation": {"domain": 4.0}}, {"tally"}),
-        ({}, {"model": {"dz": 1.6}}, {"theta", "fits", "sigma", "toys", "tally"}),
-        ({}, {"systematics": {"model.dz": 0.01}}, {"sigma", "toys", "tally"}),
-        (TRACK, {**TRACK, "systematics": {"alignment.x[1]": 0.01}}, {"sigma", "toys", "tally"}),
-        (TRACK, {**TRACK, "uncertainty": {"n_dig": 2}}, {"sigma", "tally"}),
+        ({}, {"model": {"dz": 1.6}}, {"theta", "fits", "sigma", "toys", "coverage", "tally"}),
+        ({}, {"coverage": {"toys_per_bin": 200}}, {"coverage", "tally"}),
+        ({}, {"systematics": {"model.dz": 0.01}}, {"sigma", "toys", "coverage", "tally"}),
+        (TRACK, {**TRACK, "systematics": {"alignment.x[1]": 0.01}}, {"sigma", "toys", "coverage", "tally"}),
+        (TRACK, {**TRACK, "uncertainty": {"n_dig": 2}}, {"sigma", "coverage", "tally"}),
         (TRACK, {**TRACK, "toys": {"experiments": 200}}, {"toys", "tally"}),
         (TRACK, {**TRACK, "target": {"sigma_theta": 0.01, "vary": "detector.resolution"}}, set()),
         ({}, {"compute": {"device": "cuda", "batch_cost": 10**10}}, set()),
         ({}, {"compute": {"device": "cuda", "device_random": True}}, {"toys", "tally"}),
-        (TRACK, {**TRACK, "detector": {"efficiency": 0.9}}, {"reco", "theta", "fits", "sigma", "toys", "tally"}),
+        (
+            TRACK,
+            {**TRACK, "detector": {"efficiency": 0.9}},
+            {"reco", "theta", "fits", "sigma", "toys", "coverage", "tally"},
+        ),
         (TRACK, {"model": {"name": "track", "z": [0.0, 0.5, 2.0]}}, set(KINDS)),
         (TRACK, {**TRACK, "source": {"muons": 100_000, "cosmic": {"zenith_max": 0.5}}}, set(KINDS)),
     ],
@@ -156,7 +161,7 @@ def test_muons_of_a_slow_model_are_more_jobs():
 
 def test_the_costs_of_batches_add_up_to_that_of_the_point():
     muons, toys = 6 * BLOCK, {"muons": 1001, "per_muon": 50}
-    whole = muons * MUON_COST + 1001 * 50
+    whole = muons * MUON_COST + 1001 * 50 + 7 * 100_000 * TRUTH_TOY_COST
     pieces = batches(whole // 4, muons=muons, toys=toys)
     costs = [cost(part) for batch in pieces.values() for part in batch.parts]
     assert len(costs) == 6  # two blocks would cost more than a quarter

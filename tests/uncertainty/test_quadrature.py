@@ -230,6 +230,7 @@ def test_what_changes_nothing_changes_no_result(monkeypatch):
     hits = 2e-3 * torch.randn(5, coordinates, dtype=DOUBLE, generator=torch.Generator().manual_seed(1))
     muons = muons_of(infer, hits, 1e-3 * torch.eye(coordinates, dtype=DOUBLE)[None])
     jacobian = muon_jacobian(infer, hits)
+    monkeypatch.setattr(quadrature, "MANY", coordinates)  # the same precision for all
     found = integrate(muons, jacobian, 0)
     monkeypatch.setattr(quadrature, "moving", lambda muons: torch.full((len(muons.hits),), coordinates))
     for each, expected in zip(found, integrate(muons, jacobian, 0), strict=True):

@@ -546,7 +546,8 @@ def test_toys_that_contradict_linear_valid():
     value, rng = np.linspace(0, 100, 2000), np.random.default_rng(1)
     for ok, shift, least, most in ((1, 0.0, 0, 0), (1, 1.0, 200, 200), (0, 0.0, 100, 200), (0, 1.0, 0, 0)):
         made = few("quoted")
-        toys = toys_of(rng, np.arange(0, 2000, 10), 10_000, value, ends=K + shift)
+        # Ends must be known to a sixth of 5 % of the half-width.
+        toys = toys_of(rng, np.arange(0, 2000, 10), 200_000, value, ends=K + shift)
         made.add(muons_of(value, np.ones(2000), linear_valid=np.full(2000, ok)), toys)
         assert least <= made.result().counts.toys_contradict <= most
 

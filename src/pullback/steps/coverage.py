@@ -35,6 +35,6 @@ def measure_coverage(
                 x_true, x_reco = true.read(part, "x_true", block), recorded.read(part, "x_reco", block)
                 momentum = true.read(part, columns.MOMENTUM, block) if columns.has_momenta(part) else None
                 muons = SimulatedMuons(x_true, x_reco, momentum)
-                rows += toys.throw(block, muons, quoted)
+                rows.append(toys.throw(block, muons, quoted))
                 pulls.append(block, muons, quoted)
-            columns.of_truths(out, part, toys.together(rows), toys.sources)
+            columns.of_truths(out, part, rows, toys.sources)

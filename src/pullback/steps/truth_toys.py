@@ -7,7 +7,7 @@ truth, and are recorded as the simulation records hits (`Response.record`), not 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from ..statistics.angles import wrap
 from ..statistics.normal import K68, K95
 from ..statistics.random import key_of, random_stream
 from ..store.artefact import Reader
-from ..store.columns import BUDGET, COVERED, TRUTH_PLACES
+from ..store.columns import BUDGET, COVERED, REAL_PLACES, TRUTH_PLACES
 from ..study.artefact_configs import CoverageConfig, SigmaConfig
 from ..study.batches import Part
 from ..study.blocks import Block, block_count
@@ -72,18 +72,18 @@ class TruthToys:
         every = sources_of(part.of_kind(SigmaConfig))
         self.sources = [name for name in every if name.startswith(LAYER)] if len(every) > 1 else []
 
-    def throw(self, block: Block, muons: SimulatedMuons, quoted: Reader) -> list[TruthRows]:
-        """The rows of a block, some truths of one bin at a time."""
+    def throw(self, block: Block, muons: SimulatedMuons, quoted: Reader) -> TruthRows:
+        """The rows of a block."""
         numbers = share(range(block.index, block.index + 1), block_count(self.part.muons), self.chooser.truths)
         streams = {name: self._stream(block, key) for key, name in enumerate(STREAMS)}
-        found = []
+        found = [self._empty(0)]
         for chosen in self.chooser.choose(streams["choice"], numbers, muons):
             toys = self._toys_per_truth(chosen.series)
             step = max(1, TOYS_AT_A_TIME // toys)
             for start in range(0, len(chosen.muon), step):
                 some = chosen.take(slice(start, start + step))
                 found.append(self._rows(block, some, self._toys(some, toys, streams), quoted))
-        return found
+        return {name: np.concatenate([each[name] for each in found]) for name in found[0]}
 
     def _toys_per_truth(self, series: Series) -> int:
         exact = series.moved or series.fold is None
@@ -196,13 +196,9 @@ class TruthToys:
     def _empty(self, truths: int) -> TruthRows:
         """TruthRows of NaN."""
         every = len(self.model.observables)
-        places = {name: np.empty(truths, "i8" if name in ("muon", "bin") else "f8") for name in TRUTH_PLACES}
+        places = {name: np.empty(truths, "f8" if name in REAL_PLACES else "i8") for name in TRUTH_PLACES}
         shapes = {name: (truths, every, *[len(self.sources)] * bool(kind.along)) for name, kind in COVERED.items()}
         return {**places, **{name: np.full(shape, np.nan) for name, shape in shapes.items()}}
-
-    def together(self, rows: Sequence[TruthRows]) -> TruthRows:
-        """The rows of all blocks."""
-        return {name: np.concatenate([each[name] for each in (self._empty(0), *rows)]) for name in self._empty(0)}
 
 
 def _repeated(momentum: Momenta, toys: int) -> Momenta:

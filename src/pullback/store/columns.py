@@ -192,6 +192,9 @@ TRUTH_PLACES = {
 }
 """Columns with one row per truth that do not depend on the observable."""
 
+REAL_PLACES = {"distance", "width_ratio"}
+"""Those that are no whole numbers."""
+
 END_LABELS = {"end": ["low", "high"]}
 
 Labels = Mapping[str, list[str] | int]
@@ -305,13 +308,21 @@ def of_covariances(out: Writer, part: Part[ArtefactConfig], shape: tuple[int, ..
     return add(out, part, Quantity(COVARIANCE, "m2", "covariance of the recorded hits; NaN: the detector's"), **axes)
 
 
-def of_truths(out: Writer, part: Part[ArtefactConfig], rows: Mapping[str, np.ndarray], sources: list[str]) -> None:
-    """Write columns with one row per truth, in a group `coverage`."""
-    group, count = out.point(part).create_group("coverage"), len(rows["muon"])
-    for name, quantity in TRUTH_PLACES.items():
-        out.column(group, name, (count,), {"truth": None}, quantity, rows[name].dtype.str).append(rows[name])
+def of_truths(
+    out: Writer, part: Part[ArtefactConfig], of_blocks: Sequence[Mapping[str, np.ndarray]], sources: list[str]
+) -> None:
+    """Write columns with one row per truth, block by block, in a group `coverage`."""
+    group, count = out.point(part).create_group("coverage"), sum(len(rows["muon"]) for rows in of_blocks)
+    places = {
+        name: out.column(group, name, (count,), {"truth": None}, quantity, "f8" if name in REAL_PLACES else "i8")
+        for name, quantity in TRUTH_PLACES.items()
+    }
     kinds = {name: kind for name, kind in COVERED.items() if not kind.along or sources}
-    ColumnGroup(out, part, kinds, group, "truth", count, {"source": sources}).append(rows)
+    table = ColumnGroup(out, part, kinds, group, "truth", count, {"source": sources})
+    for rows in of_blocks:
+        table.append(rows)
+        for name, column in places.items():
+            column.append(rows[name])
 
 
 PULLS = {

@@ -121,7 +121,7 @@ def check(validation: str | Path, strict: bool) -> str:
     evidence = Evidence.read(validation)
     verdict = evidence.verdict
     deciding = [f"{QUESTIONS[name]} {each.sentence}" for name, each in evidence.answers.that_decide.items()]
-    line = f"{evidence.study}: {verdict}. {' '.join(deciding)} See {Path(validation).with_name('report.html')}"
+    line = f"{evidence.study}: verdict {verdict}. {' '.join(deciding)} See {Path(validation).with_name('report.html')}"
     if verdict == Verdict.FAIL or (strict and verdict == Verdict.INCONCLUSIVE):
         raise PullbackError(line)
     return line
