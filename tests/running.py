@@ -48,7 +48,7 @@ def simulated(raw: dict) -> bool:
     return not isinstance(source, dict) or source.get("kind", "simulated") == "simulated"
 
 
-MADE_FROM_IT = {"reco": {"reco", "theta", "sigma", "toys", "coverage"}, "sigma": {"sigma", "coverage"}}
+MADE_FROM_IT = {"reco": {"reco", "theta", "fits", "sigma", "toys", "coverage"}, "sigma": {"sigma", "coverage"}}
 """Kinds of artefacts that are made from one kind, and the kind itself; of others nothing is made."""
 
 

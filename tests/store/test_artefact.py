@@ -18,7 +18,7 @@ from pullback.store.study_file import open_study
 from pullback.study import blocks
 from pullback.study.blocks import BLOCK
 
-KINDS = ("truth", "reco", "theta", "sigma", "toys")
+KINDS = ("truth", "reco", "theta", "sigma", "toys", "coverage")
 FILES = (*KINDS, "tally")
 
 
