@@ -51,7 +51,10 @@ class PointTally:
         model, config = part.model, part.config
         self.tallies = {
             (each.name, sigma): Tally(
-                sigma, edges(max(config.validation.domain, each.domain)), config.uncertainty.n_dig
+                sigma,
+                edges(max(config.validation.domain, each.domain)),
+                config.uncertainty.n_dig,
+                max(config.validation.domain, each.domain),
             )
             for each in model.observables
             for sigma in SIGMAS

@@ -5,6 +5,7 @@ Counts are integers and sums over blocks are exact (docs/reproducibility.md).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -165,6 +166,10 @@ class Placed:
         self._bins = self._recorded if truth is None else _bins(edges, truth.distance)
         self._last: tuple[np.ndarray, Rows] | None = None
 
+    def within(self, bins: Bool[np.ndarray, " bin"]) -> Bool[np.ndarray, " muon"]:
+        """Whether the true or the recorded hits of each muon are in one of the bins."""
+        return bins[self._bins] | bins[self._recorded] if bins.any() else np.zeros(len(self._bins), bool)
+
     def rows(self, good: Bool[np.ndarray, " muon"]) -> Rows:
         """The usable rows sorted by bin. They usually are the same for both σ, and are then computed once."""
         if self._last is None or not np.array_equal(good, self._last[0]):
@@ -184,8 +189,10 @@ class Tally:
     tallies of batches.
     """
 
-    def __init__(self, sigma: Sigma, edges: Float[np.ndarray, " edge"], n_dig: int):
+    def __init__(self, sigma: Sigma, edges: Float[np.ndarray, " edge"], n_dig: int, domain: float = math.inf):
+        """An empty tally; the linear σ has a `domain`, in which only muons that are called linear count for it."""
         self.sigma, self.edges, self.n_dig = sigma, edges, n_dig
+        self._inside = (edges[:-1] >= domain) & (sigma == "linear")
         self.counts = dict.fromkeys(COUNTS, 0)
         self.has_truth = False
         self._bins = np.zeros((len(COUNTED), len(edges) - 1), "i8")
@@ -219,7 +226,7 @@ class Tally:
             self.counts[name] += int(np.count_nonzero(which))
 
         self.has_truth |= placed.has_truth
-        rows = placed.rows(good)
+        rows = placed.rows(good & (~placed.within(self._inside) | (muons.linear_valid != 0)))
         filled = rows.counts > 0
         if not filled.any():
             return
@@ -247,8 +254,10 @@ class Tally:
         """Add toy muons. They are binned by the recorded hits, around which their toys are thrown."""
         without = muons.without_sd & (self.sigma == "quoted") & np.isfinite(toys.interval95).all(axis=1)
         known = ((muons.sigma > 0) & np.isfinite(muons.sigma) & np.isfinite(toys.sd)) | without
+        judged = ~self._inside[_bins(self.edges, muons.distance)] | (muons.linear_valid != 0)
         self.counts["toys_without_spread"] += int((~known).sum())
         self.counts["toys_unsettled"] += int((known & (toys.settled == 0)).sum())
+        known &= judged
         muons, toys = Muons(*(each[known] for each in muons)), ToyMuons(*(each[known] for each in toys))
         sigma = muons.sigma
         offs = [(toys.mean - muons.value - muons.bias) / sigma]

@@ -12,9 +12,9 @@ A number passes when its confidence interval lies within the tolerance. It fails
 lies outside, and is inconclusive otherwise. More toys sharpen the test and never make a harmless bias fail, unlike a
 significance test (Schuirmann 1987, J. Pharmacokinet. Biopharm. 15:657).
 
-The linear σ is judged in the linear domain, by the mean over each bin. The quoted σ is judged in all bins, by the mean
-and by the root mean square over muons, in which opposite deviations do not cancel. `reasons.NEVER` lists what no
-muon with a quoted σ may show.
+The linear σ is judged by the mean over each bin of the linear domain, of muons that are called linear; if there are
+none, nothing is quoted by it. The quoted σ is judged in all bins, by the mean and by the root mean square over muons,
+in which opposite deviations do not cancel. `reasons.NEVER` lists what no muon with a quoted σ may show.
 """
 
 from __future__ import annotations
@@ -85,8 +85,9 @@ class Judge:
         bins, domain = self._bins(), self._domain()
         failed = [Verdict.FAIL for _ in defects(self.sigma, self.counts)]
         scatter = domain.scatter
-        # Inconclusive if no bin is judged.
-        of_bins = worst(each.verdict for each in bins if each.decides)
+        # Inconclusive if no bin is judged, unless no muon is called linear: then nothing is quoted by it.
+        judged = [each.verdict for each in bins if each.decides]
+        of_bins = worst(judged if judged or self.quoted else [Verdict.PASS])
         return Judgement(
             sigma=self.sigma,
             verdict=worst([of_bins, scatter and scatter.verdict, *failed]),

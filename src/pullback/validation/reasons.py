@@ -73,8 +73,8 @@ def reasons(sigma: Sigma, counts: Counts, bins: Sequence[Bin], domain: DomainSta
         for each in bins:
             if each.verdict == verdict and each.decides:
                 yield from _of_bin(sigma, each, place)
-    if not any(isinstance(each.verdict, Verdict) for each in bins):
-        yield "no muons in the linear domain" if sigma == "linear" else "no muons with a usable σ"
+    if sigma == "quoted" and not any(isinstance(each.verdict, Verdict) for each in bins):
+        yield "no muons with a usable σ"
     scatter = domain.scatter
     if scatter and scatter.verdict == Verdict.FAIL:
         low = min(scatter.all.value, scatter.local.value)
@@ -119,8 +119,6 @@ def advice(toys: ToySettings, tolerance: float, sigma: Sigma, bins: Sequence[Bin
     empty = sum(not each.toy_muons for each in undecided)
     if empty:
         found.append(f"raise toys.muons: {empty} bin{' has' if empty == 1 else 's have'} muons but no toys")
-    if sigma == "linear" and not any(isinstance(each.verdict, Verdict) for each in bins):
-        found.append("use muons further from the fold, or a finer resolution: no muon is in the linear domain")
     if with_toys := [each for each in undecided if each.toy_muons]:
         found.append(_more_toys(toys, tolerance, sigma, with_toys))
     return found
