@@ -77,7 +77,7 @@ def _looked_up(t: Float[Tensor, "*muon"], components: int) -> Float[Tensor, "*mu
 
     Beyond the table the ends are t + d with d less its limit ∓ z falling as 1/t, as the bias of Rice does.
     """
-    entries, excess = _table(components, t.device)
+    entries, excess = (each.to(t.device) for each in _table(components))
     place = t.abs().clamp(max=LAST_ENTRY) / ENTRY_STEP
     entry = place.nan_to_num(0.0).long().clamp(max=len(entries) - 1)
     ends, slopes = entries[entry].unbind(-2)
@@ -87,11 +87,11 @@ def _looked_up(t: Float[Tensor, "*muon"], components: int) -> Float[Tensor, "*mu
 
 
 @cache
-def _table(components: int, device: torch.device) -> tuple[Float[Tensor, "entry 2 column"], Float[Tensor, " column"]]:
+def _table(components: int) -> tuple[Float[Tensor, "entry 2 column"], Float[Tensor, " column"]]:
     """Ends at each entry with their differences to the next, and what the last ones are off t ∓ z."""
     ends = torch.from_numpy(read_table(equal_widths(components))).flatten(1)
     table = torch.stack([ends[:-1], ends.diff(dim=0)], dim=1)
-    return table.to(device), (ends[-1] - LAST_ENTRY - ASYMPTOTE).to(device)
+    return table, ends[-1] - LAST_ENTRY - ASYMPTOTE
 
 
 def two_directions(
@@ -219,7 +219,7 @@ def _interpolated(
     ratio: Float[Tensor, " muon"], along: Float[Tensor, " muon"], across: Float[Tensor, " muon"]
 ) -> Float[Tensor, "muon column=4"]:
     """Entries of the table for unequal widths, by trilinear interpolation in log κ and the asinh of both components."""
-    table = _unequal_table(ratio.device)
+    table = _unequal_table().to(ratio.device)
     last = [count - 1 for count in table.shape[:3]]
     places = [
         ratio.log() * (last[0] / math.log(LARGEST_RATIO)),
@@ -240,9 +240,9 @@ def _interpolated(
 
 
 @cache
-def _unequal_table(device: torch.device) -> Float[Tensor, "ratio along across column=4"]:
+def _unequal_table() -> Float[Tensor, "ratio along across column=4"]:
     """The table for unequal widths."""
-    return torch.from_numpy(read_table(UNEQUAL_WIDTHS)).to(device)
+    return torch.from_numpy(read_table(UNEQUAL_WIDTHS))
 
 
 def azimuth_interval(
