@@ -137,7 +137,7 @@ def bethe(momentum: float | Float[np.ndarray, "*muon"], material: Material) -> F
     --------
     >>> from pullback.models.energy_loss import MATERIALS, bethe
     >>> float(bethe(0.3, MATERIALS["iron"].material).round(3))
-    1.459
+    1.458
 
     """
     bg = np.asarray(momentum, dtype=float) / MUON_MASS

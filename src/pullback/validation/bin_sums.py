@@ -166,9 +166,11 @@ class Placed:
         self._bins = self._recorded if truth is None else _bins(edges, truth.distance)
         self._last: tuple[np.ndarray, Rows] | None = None
 
-    def within(self, bins: Bool[np.ndarray, " bin"]) -> Bool[np.ndarray, " muon"]:
-        """Whether the true or the recorded hits of each muon are in one of the bins."""
-        return bins[self._bins] | bins[self._recorded] if bins.any() else np.zeros(len(self._bins), bool)
+    def recorded_within(self, bins: Bool[np.ndarray, " bin"], which: Bool[np.ndarray, " muon"]) -> np.ndarray:
+        """Number of some muons by their recorded hits, in these bins; 0 in the others."""
+        if not bins.any():
+            return np.zeros(self._count, "i8")
+        return np.where(bins, np.bincount(self._recorded[which], minlength=self._count), 0)
 
     def rows(self, good: Bool[np.ndarray, " muon"]) -> Rows:
         """The usable rows sorted by bin. They usually are the same for both σ, and are then computed once."""
@@ -190,7 +192,7 @@ class Tally:
     """
 
     def __init__(self, sigma: Sigma, edges: Float[np.ndarray, " edge"], n_dig: int, domain: float = math.inf):
-        """An empty tally; the linear σ has a `domain`, in which only muons that are called linear count for it."""
+        """An empty tally; in its `domain` the linear σ is compared with toys of muons that are called linear only."""
         self.sigma, self.edges, self.n_dig = sigma, edges, n_dig
         self._inside = (edges[:-1] >= domain) & (sigma == "linear")
         self.counts = dict.fromkeys(COUNTS, 0)
@@ -226,11 +228,12 @@ class Tally:
             self.counts[name] += int(np.count_nonzero(which))
 
         self.has_truth |= placed.has_truth
-        rows = placed.rows(good & (~placed.within(self._inside) | (muons.linear_valid != 0)))
+        rows = placed.rows(good)
         filled = rows.counts > 0
         if not filled.any():
             return
-        of_bins, starts = {"muons": rows.counts, "recorded": rows.recorded}, rows.starts[filled]
+        others = placed.recorded_within(self._inside, good & (muons.linear_valid == 0))
+        of_bins, starts = {"muons": rows.counts, "recorded": rows.recorded - others}, rows.starts[filled]
         flags = {"linear_valid": muons.linear_valid != 0}
         terms = {"value": rows.value, "sigma": sigma[rows.row]}
         if placed.has_truth:

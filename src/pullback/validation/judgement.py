@@ -57,6 +57,10 @@ from .reasons import advice, defects, reasons
 FEWEST_FOR_SCATTER = 20
 """Minimum toy muons to judge their scatter; with fewer it would often fail by chance."""
 
+MOSTLY_LINEAR = 0.9
+"""Smallest share of the muons in the linear domain that are called linear, for the width of their pulls to be judged:
+those of the others are no pulls, and a choice by the recorded hits would bias them."""
+
 NARROWEST_SCATTER = 0.8
 """Scatter of closure between muons over its expectation from the number of toys; lower values mean dependent toys."""
 
@@ -179,9 +183,10 @@ class Judge:
         found, verdict, scatter = self._statistics(self.inside), None, None
         if not self.quoted:
             scatter = self._scatter()
-            if self.has_truth and found.muons:
+            linear = (found.linear_valid or 0.0) >= MOSTLY_LINEAR
+            if self.has_truth and found.muons and linear:
                 verdict = Verdict.INCONCLUSIVE
-            if found.pulls and (sd := self._judge_width(found.pulls.sd)):
+            if linear and found.pulls and (sd := self._judge_width(found.pulls.sd)):
                 verdict = sd.verdict
                 found = found.model_copy(update={"pulls": found.pulls.model_copy(update={"sd": sd})})
         return DomainStatistics(**dict(found), low=low, high=math.inf, pull_sd_verdict=verdict, scatter=scatter)
