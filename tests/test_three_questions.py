@@ -7,6 +7,7 @@ from running import ENOUGH, Run
 from pullback.detector import response
 from pullback.models import multiple_scattering
 from pullback.steps import components
+from pullback.uncertainty import quoting
 from pullback.validation.evidence import Evidence
 
 ONE_HIT = {"study": "s", "source": {"muons": 20_000}, "toys": {"muons": 300}, **ENOUGH}
@@ -142,6 +143,20 @@ def test_an_honest_study_at_the_fold_passes(tmp_path, x_max):
     assert first.muons == 20_000
     assert first.coverage.confidence68.value == pytest.approx(0.6827, abs=0.008)
     assert first.coverage.interval68.value < 0.6
+
+
+def test_quoted_confidence_intervals_that_are_too_narrow(one_hit, tmp_path):
+    """Those that the artefact holds, not those that toys around the truth compute."""
+    right = quoting.confidence_block
+
+    def wrong(*arguments):
+        ends = right(*arguments)
+        middle = ends.confidence68.mean(dim=2, keepdim=True)
+        return ends._replace(confidence68=middle + 0.9 * (ends.confidence68 - middle))
+
+    verdicts, sentence = answers(one_hit.sabotaged(tmp_path, ("sigma",), quoting, "confidence_block", wrong))
+    assert (verdicts["propagation"], verdicts["truth"]) == ("pass", "fail")
+    assert "the quoted 68.27 % confidence interval of theta holds the truth for 6" in sentence
 
 
 def test_confidence_intervals_that_are_too_narrow(one_hit, tmp_path):

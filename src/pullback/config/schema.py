@@ -177,7 +177,9 @@ class Validation(Section):
         "lie within 1 ± this, and their means within ± twice this, in units of σ",
     )
     confidence: float = Field(0.95, gt=0, le=MOST_CONFIDENT, description="confidence level of the intervals")
-    domain: float = Field(3.0, ge=0, description="linear domain: smallest θ/σ_θ at which the linear σ is judged")
+    domain: float = Field(
+        3.0, ge=0, description="linear domain: smallest distance from a fold, in σ, at which the linear σ is judged"
+    )
     strict: bool = Field(False, description="whether an inconclusive verdict also fails the run")
 
     @property

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 
 from ..detector.bound_model import bound, hit_covariance
-from ..models import NO_FOLD
 from ..statistics.angles import wrap
 from ..statistics.normal import K68, K95
 from ..store import columns
@@ -34,7 +33,8 @@ class TruePulls:
 
     By bins of the true quantity in σ: `count`, `sum` and `square` of pulls. `inside68` and `inside95` are the numbers
     of pulls within ±1 and ±1.96, `first` the pulls of the first muons of each block, and `seen` the numbers of muons
-    with a hit in each layer, and with all hits.
+    with a hit in each layer, and with all hits. By observable: `intervals` is the number of muons with confidence
+    intervals, and `held68` and `held95` are the numbers of intervals that hold the truth.
     """
 
     def __init__(self, out: Writer, part: Part[CoverageConfig]):
@@ -45,7 +45,9 @@ class TruePulls:
         names = [each.name for each in self.quantities]
         bins = [f"{low:g} to {high:g}" for low, high in zip((-np.inf, *PULL_EDGES), (*PULL_EDGES, np.inf), strict=True)]
         layers = [*(f"layer {layer}" for layer in self.layers), "all layers"]
-        self.table = columns.of_pulls(out, part, {"quantity": names, "bin": bins, "sample": SAMPLE, "layer": layers})
+        observables = [each.name for each in part.model.observables]
+        of_axes = {"quantity": names, "bin": bins, "layer": layers, "observable": observables}
+        self.table = columns.of_pulls(out, part, {**of_axes, "sample": SAMPLE})
 
     def append(self, block: Block, muons: SimulatedMuons, quoted: Reader) -> None:
         """Add the muons of a block."""
@@ -70,8 +72,20 @@ class TruePulls:
         values["inside68"], values["inside95"] = (
             np.array([np.count_nonzero(np.abs(pull) <= factor) for _, pull in terms]) for factor in (K68, K95)
         )
+        values["intervals"], values["held68"], values["held95"] = self._held(block, muons, quoted)
         for name, each in values.items():
             self.table[name].append(np.array(each)[None])
+
+    def _held(self, block: Block, muons: SimulatedMuons, quoted: Reader) -> Int[np.ndarray, "3 observable"]:
+        """Number of muons with confidence intervals, and of those whose intervals hold the truth."""
+        true, found = evaluate(self.infer, muons.x_true), []
+        for index, observable in enumerate(self.model.observables):
+            kinds = (columns.QUOTED["confidence68"], columns.QUOTED["confidence95"])
+            intervals = [quoted.read(self.part, kind.of(observable.name), block) for kind in kinds]
+            known = np.isfinite(true[:, index]) & np.isfinite(intervals[1]).all(axis=1)
+            held = [known & holds(ends, true[:, index], observable.period) for ends in intervals]
+            found.append([np.count_nonzero(each) for each in (known, *held)])
+        return np.array(found, "i8").T
 
     def _covariance(self, hits: torch.Tensor, muons: SimulatedMuons) -> torch.Tensor:
         momentum = None if muons.momentum is None else torch.from_numpy(muons.momentum)
@@ -92,14 +106,22 @@ class TruePulls:
             return _over(true, sigma), _over(value - true, sigma)
         observable, name = self.model.observables[quantity.observable], quantity.name
         value, true = (evaluate(self.infer, x)[:, quantity.observable] for x in (muons.x_reco, muons.x_true))
-        sigma, bias, linear = (
+        # σ at the true hits: where σ changes with the hit, σ at the recorded one selects on the noise.
+        sigma, bias = (
             quoted.read(self.part, kind.of(name), block)
-            for kind in (columns.QUOTED["sigma_linear"], columns.QUOTED["bias"], columns.QUOTED["linear_valid"])
+            for kind in (columns.TRUE_LINEAR["sigma"], columns.QUOTED["bias"])
         )
-        off = wrap(value - true, observable.period)
-        if observable.fold != NO_FOLD:
-            off = np.where(linear != 0, off - bias, np.nan)
+        off = wrap(value - true, observable.period) - bias
         return _over(true, sigma), _over(off, sigma)
+
+
+def holds(
+    ends: Float[np.ndarray, "muon 2"], true: Float[np.ndarray, " muon"], period: float
+) -> Bool[np.ndarray, " muon"]:
+    """Whether intervals hold the truth; on a circle, they may end beyond a whole turn."""
+    above = true - ends[:, 0]
+    above = np.mod(above, period) if period else above
+    return (above >= 0) & (above <= ends[:, 1] - ends[:, 0])
 
 
 def _over(value: Float[np.ndarray, " muon"], sigma: Float[np.ndarray, " muon"]) -> Float[np.ndarray, " muon"]:

@@ -67,7 +67,7 @@ class TruthToys:
     def __init__(self, part: Part[CoverageConfig]):
         self.part, self.model, self.response = part, part.model, Response(part)
         self.parameters, self.infer = bound(part)
-        self.per_bin = part.config.coverage.toys_per_bin
+        self.per_bin, self.n_dig = part.config.coverage.toys_per_bin, part.config.uncertainty.n_dig
         self.chooser = Chooser(self.model, self.parameters, self.infer, self.per_bin)
         every = sources_of(part.of_kind(SigmaConfig))
         self.sources = [name for name in every if name.startswith(LAYER)] if len(every) > 1 else []
@@ -125,7 +125,7 @@ class TruthToys:
         known = np.isfinite(off)
         usable = known & np.isfinite(sigma) & (sigma > 0)
         pull = off / np.where(usable, sigma, np.nan)
-        ends = arrays(confidence_interval(infer, hits, covariance=covariance, refine=False))
+        ends = arrays(confidence_interval(infer, hits, covariance=covariance, n_dig=self.n_dig, refine=False))
         intervals = {name: ends[name].reshape(*off.shape, 2) for name in ("confidence68", "confidence95")}
         intervals |= {
             f"linear{level}": value[..., None] + factor * sigma[..., None] * [-1, 1]
@@ -150,7 +150,7 @@ class TruthToys:
         quoted = math.ceil(toys.shape[1] * (SHARE_IF_SLOW if self.model.cost > SLOW else SHARE_QUOTED))
         few = toys[:, :quoted].flatten(0, 1)
         covariance = self.chooser.covariance(few, _repeated(chosen.momentum, quoted))
-        found = arrays(quote(infer, few, covariance=covariance))
+        found = arrays(quote(infer, few, covariance=covariance, n_dig=self.n_dig))
         ends = {
             name: found[name].reshape(len(true), -1, *found[name].shape[1:]) for name in ("interval68", "interval95")
         }

@@ -334,6 +334,9 @@ PULLS = {
     "first": ("pulls of the first muons", ("quantity", "sample")),
     "seen": ("muons with a hit", ("layer",)),
     "muons": ("muons with all true hits", ()),
+    "intervals": ("muons with confidence intervals", ("observable",)),
+    "held68": ("muons whose 68.27 % confidence interval holds the truth", ("observable",)),
+    "held95": ("muons whose 95 % confidence interval holds the truth", ("observable",)),
 }
 """Columns of `pullback.steps.true_pulls.TruePulls`, with one row per block: words, and further axes."""
 

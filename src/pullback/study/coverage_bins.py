@@ -91,13 +91,13 @@ class Unfolded(NamedTuple):
 def unfolded(model: Model) -> list[Unfolded]:
     """The signed quantities of a model, by the names that observables give them, and observables that do not fold.
 
-    An observable of which nothing is said takes part, where linear propagation is valid.
+    An observable of which nothing is said does not take part: it may fold anywhere.
     """
     found: dict[str, Unfolded] = {}
     for index, each in enumerate(model.observables):
         for component, name in enumerate(each.folds):
             found.setdefault(name, Unfolded(name, index, component))
     for index, each in enumerate(model.observables):
-        if each.name not in found and not each.folds and each.fold in ("", each.name, NO_FOLD):
+        if each.name not in found and not each.folds and each.fold == NO_FOLD:
             found[each.name] = Unfolded(each.name, index, None)
     return list(found.values())

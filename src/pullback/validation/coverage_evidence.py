@@ -182,6 +182,20 @@ class LayerHits(Record):
 
 
 @final
+class HeldTruth(Record):
+    """How often the quoted confidence intervals of all muons of a point hold the truth."""
+
+    observable: str
+    """Name of the observable."""
+    muons: int
+    """Muons with confidence intervals."""
+    confidence68: Estimate
+    """Share of the 68.27 % intervals."""
+    confidence95: Estimate
+    """Share of the 95 % intervals."""
+
+
+@final
 class SmearedEntry(Record):
     """The smeared muons of a scan point against their truth."""
 
@@ -193,5 +207,7 @@ class SmearedEntry(Record):
     """Why it is not a pass."""
     pulls: list[QuantityPulls]
     """By quantity."""
+    held: list[HeldTruth]
+    """By observable."""
     hits: list[LayerHits]
     """By layer; empty for a detector that loses no hit and has lost none."""

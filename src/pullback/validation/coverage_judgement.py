@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 
 from ..config.schema import Validation
-from ..models import NO_FOLD, Model
+from ..models import NO_FOLD, Model, Quantity
 from ..statistics.intervals import Verdict
 from ..statistics.normal import P68, P95
 from ..study.coverage_bins import series_of
@@ -44,6 +44,11 @@ NOMINAL_COVERAGE = {"68": P68, "95": P95}
 Truths = Mapping[str, np.ndarray]
 
 
+def is_exact(quantity: Quantity) -> bool:
+    """Whether the confidence intervals of an observable hold the truth neither more nor less often than they say."""
+    return quantity.fold == NO_FOLD or (bool(quantity.folds) and not quantity.period)
+
+
 class CoverageJudge:
     """Judges one observable of a point from the rows of its truths."""
 
@@ -55,7 +60,7 @@ class CoverageJudge:
         quantity = model.observables[observable]
         self.unfolded = quantity.fold == NO_FOLD and not quantity.folds
         # The azimuth, whatever depends on another fold, and what declares nothing: no exact interval is claimed.
-        self.at_least = not self.unfolded and (not quantity.folds or bool(quantity.period))
+        self.at_least = not is_exact(quantity)
         bins = len(self.series.edges) - 1
         self.criteria = Criteria.among(settings.confidence, among * (len(JUDGED) * bins + 1))
 

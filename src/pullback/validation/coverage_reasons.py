@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from ..statistics.intervals import Verdict
 from ..statistics.normal import P68, P95
-from .coverage_evidence import Judged, LayerHits, LayerShare, QuantityPulls, TruthBin, TruthJudgement
+from .coverage_evidence import HeldTruth, Judged, LayerHits, LayerShare, QuantityPulls, TruthBin, TruthJudgement
 from .estimates import Estimate
 from .reasons import bracketed
 
@@ -30,13 +30,15 @@ MOST_TOYS = 10_000_000
 def of_truth(bins: Sequence[TruthBin], budget: Sequence[LayerShare], place: str) -> Iterator[str]:
     """Why the truth is not covered; `place` is what the distance from the fold is called.
 
-    What fails comes before what can't be settled. Of each number the worst bin is named.
+    What fails or, if nothing does, what can't be settled. Of each number the worst bin is named.
     """
     known = [each for each in bins if each.decides]
     if without := [each for each in known if each.without]:
         worst = max(without, key=lambda each: each.without)
         yield f"{worst.without} of {worst.toys} toys have no confidence interval{_where(worst, place, len(without))}"
-    for verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE):
+    failed = any(of.verdict == Verdict.FAIL for each in known for _, of in each.judged)
+    failed |= any(each.toys.verdict == Verdict.FAIL for each in budget)
+    for verdict in (Verdict.FAIL,) if failed else (Verdict.INCONCLUSIVE,):
         yield from _of_bins(known, place, verdict)
         for each in budget:
             if each.toys.verdict == verdict:
@@ -112,6 +114,15 @@ def pull_reasons(pulls: QuantityPulls) -> Iterator[str]:
     if pulls.blocks and pulls.blocks.verdict == Verdict.FAIL:
         scatter = bracketed(pulls.blocks)
         yield f"mean pulls of {name} scatter between blocks {scatter} times as much as independent noise"
+
+
+def held_reasons(held: Sequence[HeldTruth]) -> Iterator[str]:
+    """Which quoted confidence intervals hold the truth of too few or too many muons."""
+    for each in held:
+        for name, share in (("68.27 %", each.confidence68), ("95 %", each.confidence95)):
+            if share.verdict == Verdict.FAIL:
+                found = f"holds the truth for {per_cent(share)} of the muons"
+                yield f"the quoted {name} confidence interval of {each.observable} {found}"
 
 
 def hit_reasons(hits: Sequence[LayerHits]) -> Iterator[str]:

@@ -18,8 +18,9 @@ import numpy as np
 from ..config.schema import Validation
 from ..statistics.intervals import Verdict
 from ..statistics.normal import P68, P95
-from .coverage_evidence import LayerHits, PullBin, QuantityPulls, SmearedEntry
-from .coverage_reasons import hit_reasons, pull_reasons
+from .coverage_evidence import HeldTruth, LayerHits, PullBin, QuantityPulls, SmearedEntry
+from .coverage_judgement import UNEQUAL
+from .coverage_reasons import held_reasons, hit_reasons, pull_reasons
 from .coverage_sums import sum_over_blocks
 from .estimates import Criteria, Estimate
 
@@ -48,15 +49,44 @@ class PullJudge:
         self.criteria = Criteria.among(settings.confidence, among * (quantities * (bins + 5) + sums["seen"].shape[1]))
 
     def result(
-        self, point: str, quantities: Sequence[str], efficiency: Sequence[float], edges: Sequence[float]
+        self,
+        point: str,
+        quantities: Sequence[str],
+        exact: Mapping[str, bool],
+        efficiency: Sequence[float],
+        edges: Sequence[float],
     ) -> SmearedEntry:
-        """The judgement of a point, by the names of its quantities and the efficiency of each of its layers."""
+        """The judgement of a point, by the names of its quantities and the efficiency of each of its layers.
+
+        `exact` says of each observable whether its confidence intervals hold the truth neither more nor less often.
+        """
         pulls = [each for index, name in enumerate(quantities) if (each := self._pulls(index, name, edges))]
         hits = self._hits(efficiency)
+        held = self._held(exact)
         found = [*(each.verdict for each in pulls), *(each.found.verdict for each in hits)]
+        found += [of.verdict for each in held for of in (each.confidence68, each.confidence95)]
         verdict = Verdict.FAIL if Verdict.FAIL in found else Verdict.PASS
-        reasons = [reason for each in pulls for reason in pull_reasons(each)] + [*hit_reasons(hits)]
-        return SmearedEntry(point=point, verdict=verdict, reasons=reasons, pulls=pulls, hits=hits)
+        reasons = [reason for each in pulls for reason in pull_reasons(each)] + [
+            *hit_reasons(hits),
+            *held_reasons(held),
+        ]
+        return SmearedEntry(point=point, verdict=verdict, reasons=reasons, pulls=pulls, held=held, hits=hits)
+
+    def _held(self, exact: Mapping[str, bool]) -> list[HeldTruth]:
+        """How often the quoted confidence intervals hold the truth; at least nominal where they are not exact."""
+        found = []
+        for index, (name, is_exact) in enumerate(exact.items()):
+            muons = int(self.sums["intervals"][:, index].sum())
+            if not muons:
+                continue
+            tolerance = self.settings.coverage_tolerance
+            above = tolerance + UNEQUAL if is_exact else math.inf
+            held68, held95 = (
+                self.criteria.share(int(self.sums[f"held{level}"][:, index].sum()), muons, nominal, tolerance, above)
+                for level, nominal in (("68", P68), ("95", P95))
+            )
+            found.append(HeldTruth(observable=name, muons=muons, confidence68=held68, confidence95=held95))
+        return found
 
     def _pulls(self, index: int, name: str, edges: Sequence[float]) -> QuantityPulls | None:
         """The pulls of a quantity; None for fewer than two."""

@@ -158,7 +158,7 @@ def _bins(bins: Sequence[Bin] | Sequence[TruthBin]) -> str:
     aside = sum(each.verdict == Verdict.INCONCLUSIVE for each in bins)
     if not aside:
         return "every bin"
-    return f"every bin except {aside}, which hold{'s' * (aside == 1)} too few muons to be settled or to matter,"
+    return f"every bin except {aside}, which hold{'s' * (aside == 1)} too few muons to be settled or to matter"
 
 
 def _everywhere(study: Study) -> str:

@@ -27,7 +27,7 @@ from ..uncertainty.budget import LAYER
 from .answers import QUESTIONS
 from .batch_sums import PointTally
 from .coverage_evidence import SmearedEntry, TruthJudgement
-from .coverage_judgement import CoverageJudge
+from .coverage_judgement import CoverageJudge, is_exact
 from .coverage_reasons import advice_on_truth
 from .csv_tables import write_config, write_points, write_tables
 from .diagnostics import diagnose
@@ -121,7 +121,9 @@ def check(validation: str | Path, strict: bool) -> str:
     evidence = Evidence.read(validation)
     verdict = evidence.verdict
     deciding = [f"{QUESTIONS[name]} {each.sentence}" for name, each in evidence.answers.that_decide.items()]
-    line = f"{evidence.study}: verdict {verdict}. {' '.join(deciding)} See {Path(validation).with_name('report.html')}"
+    others = [f"{QUESTIONS[name]} {each.verdict}" for name, each in evidence.answers.each.items()]
+    report = Path(validation).with_name("report.html")
+    line = f"{evidence.study}: verdict {verdict}. {' '.join(deciding)} All answers: {'; '.join(others)}. See {report}"
     if verdict == Verdict.FAIL or (strict and verdict == Verdict.INCONCLUSIVE):
         raise PullbackError(line)
     return line
@@ -218,4 +220,5 @@ def _smeared(point: Point, part: Part[TallyConfig], found: PointTally, among: in
         return None
     efficiency = each_layer(detector.efficiency, max(part.model.layers) + 1)
     names = [each.name for each in unfolded(part.model)]
-    return PullJudge(sums, point.config.validation, among).result(point.label, names, efficiency, PULL_EDGES)
+    exact = {each.name: is_exact(each) for each in part.model.observables}
+    return PullJudge(sums, point.config.validation, among).result(point.label, names, exact, efficiency, PULL_EDGES)
