@@ -375,7 +375,10 @@ def evidence_with(verdict, deciding):
 def test_check_names_the_question_that_decided(tmp_path, verdict, strict, raises, deciding):
     path = tmp_path / "validation.json"
     evidence_with(verdict, deciding).write(path)
-    line = f"s: verdict {verdict}. {QUESTIONS[deciding]} What was found of {deciding}. See {tmp_path / 'report.html'}"
+    of = {name: verdict if name == deciding else "pass" for name in QUESTIONS}
+    every = "; ".join(f"{question} {of[name]}" for name, question in QUESTIONS.items())
+    line = f"s: verdict {verdict}. {QUESTIONS[deciding]} What was found of {deciding}. All answers: {every}. "
+    line += f"See {tmp_path / 'report.html'}"
     if raises:
         with pytest.raises(PullbackError) as raised:
             check(path, strict)

@@ -22,7 +22,7 @@ from ..study.coverage_bins import PULL_EDGES, Unfolded, unfolded
 from ..uncertainty.folds import Fold
 from ..uncertainty.linear import propagate
 from .common import evaluate
-from .true_hits import SignedQuantities, SimulatedMuons
+from .true_hits import Selected, SignedQuantities, SimulatedMuons
 
 SAMPLE = 128
 """Muons at the beginning of each block whose pulls are kept: repeated noise repeats them."""
@@ -106,12 +106,11 @@ class TruePulls:
             return _over(true, sigma), _over(value - true, sigma)
         observable, name = self.model.observables[quantity.observable], quantity.name
         value, true = (evaluate(self.infer, x)[:, quantity.observable] for x in (muons.x_reco, muons.x_true))
-        # σ at the true hits: where σ changes with the hit, σ at the recorded one selects on the noise.
-        sigma, bias = (
-            quoted.read(self.part, kind.of(name), block)
-            for kind in (columns.TRUE_LINEAR["sigma"], columns.QUOTED["bias"])
-        )
-        off = wrap(value - true, observable.period) - bias
+        # σ at the true hits, as far as they were recorded: σ at the recorded ones would select on the noise.
+        hits = torch.from_numpy(np.where(np.isnan(muons.x_reco), np.nan, muons.x_true))
+        infer = Selected(self.infer, (quantity.observable,))
+        sigma = propagate(infer, hits, covariance=self._covariance(hits, muons)).sigma[:, 0].numpy()
+        off = wrap(value - true, observable.period) - quoted.read(self.part, columns.QUOTED["bias"].of(name), block)
         return _over(true, sigma), _over(off, sigma)
 
 

@@ -188,7 +188,7 @@ def truth_summary(entry: Entry) -> CsvRow:
     """Whether the truth is covered: the verdict, and the numbers furthest from what they should be in any bin."""
     truth = entry.truth
     if not truth:
-        return {}
+        return {"truth_verdict": "not tested"}
     row: CsvRow = {"truth_verdict": truth.verdict}
     for name in JUDGED:
         known = [(each, number) for each in truth.bins if each.decides and (number := each.of(name))]
