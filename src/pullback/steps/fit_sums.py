@@ -109,6 +109,7 @@ class FitSums:
             found = _by_class(which, matrices.flatten(1).numpy())
             self.arrays[name][:, first_of_pair, second] += found.reshape(-1, len(used), len(used))
 
+    @np.errstate(over="ignore", invalid="ignore")  # near the largest double, sums become infinite or NaN
     def _add_hits(self, track: HitNumbers, place: np.ndarray, which: np.ndarray, used: np.ndarray) -> None:
         known = np.isfinite(track.m)
         m, z, x, t, o = (np.where(known, each, 0.0) for each in track[:5])

@@ -84,6 +84,14 @@ class SignedQuantities:
         return self._signed(hits)[:, self._columns]
 
 
+NEAREST = 0.1
+"""Distance from the fold of another observable, in σ, below which no interval is claimed: parallel tracks have no point
+of closest approach, and nearly parallel ones may have it anywhere."""
+
+FEWEST_MUONS = 20
+"""Minimum muons in a bin of true hits that are not moved; of fewer, coverage would be that of these very muons."""
+
+
 class Chooser:
     """Chooses true hits from the muons of a block.
 
@@ -102,8 +110,11 @@ class Chooser:
         for series in series_of(self.model):
             away = self.distance(series, hits, muons.momentum)
             for index, low, high in series.bins:
-                inside = np.flatnonzero((away >= low) & (away < high))
+                nearest = low if series.moved or series.fold is None else max(low, NEAREST)
+                inside = np.flatnonzero((away >= nearest) & (away < high))
                 moves = series.moved and math.isfinite(high)
+                if not series.moved and series.fold is not None and len(inside) < FEWEST_MUONS:
+                    continue
                 if moves and not len(inside):
                     inside = np.flatnonzero(~np.isnan(away))
                 azimuths = 2 * np.pi * rng.random(len(numbers))
