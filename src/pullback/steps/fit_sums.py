@@ -43,6 +43,7 @@ class FitSums:
         self.layers = np.array(model.layers)
         self.arrays = {name: np.zeros(shape) for name, shape in shapes_of_sums(len(unit)).items()}
 
+    @np.errstate(over="ignore", invalid="ignore")
     def add_chi2(self, chi2: np.ndarray, ndf: np.ndarray, p_value: np.ndarray) -> None:
         """Add χ², degrees of freedom and p-values of the muons of the block."""
         tested = np.isfinite(p_value)

@@ -26,6 +26,7 @@ class NotTested(StrEnum):
     EXACT = "can't be tested: as many parameters as hits"
     NO_FIT = "can't be tested: the model gives neither fitted hits nor χ²"
     NO_MUON = "can't be tested: no muon has enough hits for a fit"
+    TOO_LARGE = "can't be tested: the squares of the residuals are too large"
 
 
 @final

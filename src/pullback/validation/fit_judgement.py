@@ -40,6 +40,10 @@ TESTS_OF_A_COORDINATE, TESTS_OF_A_POINT = 7, 2
 NO_FUNCTION = "the model has neither `fitted` nor `chi2`, which say how well its muons agree with the hits"
 NO_FREEDOM = "as many parameters as hits"
 NO_MUON = "no muon has enough hits for a fit"
+TOO_LARGE = "the squares of the residuals are too large for double precision"
+
+LARGEST = 1e150
+"""Largest sum over residuals whose square is a double."""
 
 
 class FitJudge:
@@ -63,6 +67,8 @@ class FitJudge:
         estimates = FitEstimates(tally)
         if not estimates.muons:
             return _untested(point, NO_FREEDOM if estimates.fitted else NO_MUON)
+        if not all((np.abs(each) < LARGEST).all() for each in estimates.sums(robust=False).values()):
+            return _untested(point, TOO_LARGE)
         return self._tested(point, estimates)
 
     def _tested(self, point: str, of: FitEstimates) -> FitEntry:

@@ -12,7 +12,7 @@ from .estimates import Estimate, worst
 from .evidence import Bin, Entry
 from .findings import Finding
 from .fit_evidence import FitEntry
-from .fit_judgement import NO_FREEDOM, NO_FUNCTION, NO_MUON
+from .fit_judgement import NO_FREEDOM, NO_FUNCTION, NO_MUON, TOO_LARGE
 
 WRONG: dict[Question, str] = {
     "propagation": "The propagation is wrong",
@@ -32,6 +32,7 @@ UNTESTED = {
     NO_FREEDOM: NotTested.EXACT,
     NO_FUNCTION: NotTested.NO_FIT,
     NO_MUON: NotTested.NO_MUON,
+    TOO_LARGE: NotTested.TOO_LARGE,
 }
 """Why the data are not tested, by the reason of the fits."""
 
