@@ -12,8 +12,8 @@ from running import PROJECT, SMALL, Workflow
 pytestmark = pytest.mark.slow
 
 STUDY = {**SMALL, "scan": {"detector.resolution": [50, 100, 200]}, "compute": {"batch_cost": 1}}
-RULES = ("simulate_hits", "smear_hits", "infer_theta", "propagate_uncertainty", "run_toys")
-"""The rules that the name of a batch's job has room for; were the tally not in it, there would be more jobs."""
+RULES = ("infer_theta", "measure_coverage", "propagate_uncertainty", "run_toys")
+"""The rules that the name of a batch's job has room for; were another not in it, there would be more jobs."""
 
 PROFILES = {
     # There is no accounting database, and no minute to wait before the first look.
