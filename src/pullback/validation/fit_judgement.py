@@ -42,7 +42,7 @@ NO_FREEDOM = "as many parameters as hits"
 NO_MUON = "no muon has enough hits for a fit"
 TOO_LARGE = "the squares of the residuals are too large for double precision"
 
-LARGEST = 1e150
+LARGEST_SUM = 1e150
 """Largest sum over residuals whose square is a double."""
 
 
@@ -67,7 +67,7 @@ class FitJudge:
         estimates = FitEstimates(tally)
         if not estimates.muons:
             return _untested(point, NO_FREEDOM if estimates.fitted else NO_MUON)
-        if not all((np.abs(each) < LARGEST).all() for each in estimates.sums(robust=False).values()):
+        if not all((np.abs(each) < LARGEST_SUM).all() for each in estimates.sums(robust=False).values()):
             return _untested(point, TOO_LARGE)
         return self._tested(point, estimates)
 
