@@ -45,10 +45,10 @@ class Drawn(NamedTuple):
         return Drawn(*(None if each is None else each[rows] for each in self))
 
 
-def stream_of(part: Part[ArtefactConfig], purpose: str, index: int) -> np.random.Generator:
-    """The random stream of a point for a purpose and an index of a block or toy muon."""
+def stream_of(part: Part[ArtefactConfig], purpose: str, *index: int) -> np.random.Generator:
+    """The random stream of a point for a purpose and an index of a block or toy muon, or of a part of a block."""
     own = key_of(part.label) if part.config.random_numbers == "independent" else ()
-    return random_stream(part.config.seed, purpose, *own, index)
+    return random_stream(part.config.seed, purpose, *own, *index)
 
 
 def generated(part: Part[ArtefactConfig], block: Block) -> Float[np.ndarray, "muon _"]:

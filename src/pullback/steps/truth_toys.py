@@ -15,10 +15,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..detector.bound_model import bound
-from ..detector.response import Response
-from ..statistics.angles import wrap
+from ..detector.response import Response, stream_of
+from ..statistics.angles import wrap_last
 from ..statistics.normal import K68, K95
-from ..statistics.random import key_of, random_stream
 from ..store.artefact import Reader
 from ..store.columns import BUDGET, COVERED, REAL_PLACES, TRUTH_PLACES
 from ..study.artefact_configs import CoverageConfig, SigmaConfig
@@ -75,7 +74,7 @@ class TruthToys:
     def throw(self, block: Block, muons: SimulatedMuons, quoted: Reader) -> TruthRows:
         """The rows of a block."""
         numbers = share(range(block.index, block.index + 1), block_count(self.part.muons), self.chooser.truths)
-        streams = {name: self._stream(block, key) for key, name in enumerate(STREAMS)}
+        streams = {name: stream_of(self.part, "coverage", block.index, key) for key, name in enumerate(STREAMS)}
         found = [self._empty(0)]
         for chosen in self.chooser.choose(streams["choice"], numbers, muons):
             toys = self._toys_per_truth(chosen.series)
@@ -88,11 +87,6 @@ class TruthToys:
     def _toys_per_truth(self, series: Series) -> int:
         exact = series.moved or series.fold is None
         return max(2, -(-self.per_bin // (self.chooser.truths * (1 if exact else FEWER))))
-
-    def _stream(self, block: Block, key: int) -> np.random.Generator:
-        config = self.part.config
-        own = key_of(self.part.label) if config.random_numbers == "independent" else ()
-        return random_stream(config.seed, "coverage", *own, block.index, key)
 
     def _toys(
         self, chosen: TrueHits, toys: int, streams: Mapping[str, np.random.Generator]
@@ -121,7 +115,7 @@ class TruthToys:
         covariance = self.chooser.covariance(hits, _repeated(chosen.momentum, per))
         linear = arrays(propagate(infer, hits, covariance=covariance))
         value, sigma = (linear[name].reshape(len(true), per, -1) for name in ("value", "sigma"))
-        off = _wrapped(value - true[:, None], infer)
+        off = wrap_last(value - true[:, None], periods_of(infer))
         known = np.isfinite(off)
         usable = known & np.isfinite(sigma) & (sigma > 0)
         pull = off / np.where(usable, sigma, np.nan)
@@ -168,7 +162,7 @@ class TruthToys:
         off = np.nan_to_num(x_reco.reshape(truths, per, -1) - chosen.hits[:, None])
         with torch.no_grad():
             value = infer(torch.from_numpy(x_reco)).numpy().reshape(truths, per, -1)
-        residual = _wrapped(value - value[:, :1], infer)
+        residual = wrap_last(value - value[:, :1], periods_of(infer))
         residual -= residual.mean(axis=1, keepdims=True)
         off -= off.mean(axis=1, keepdims=True)
         variance = np.square(off).mean(axis=1)
@@ -194,7 +188,7 @@ class TruthToys:
         return rows
 
     def _empty(self, truths: int) -> TruthRows:
-        """TruthRows of NaN."""
+        """Rows of NaN."""
         every = len(self.model.observables)
         places = {name: np.empty(truths, "f8" if name in REAL_PLACES else "i8") for name in TRUTH_PLACES}
         shapes = {name: (truths, every, *[len(self.sources)] * bool(kind.along)) for name, kind in COVERED.items()}
@@ -204,12 +198,6 @@ class TruthToys:
 def _repeated(momentum: Momenta, toys: int) -> Momenta:
     """The momenta of all toys, those of each truth together."""
     return None if momentum is None else np.repeat(momentum, toys)
-
-
-def _wrapped(off: OfToys, infer: Selected) -> OfToys:
-    for index, period in enumerate(periods_of(infer) or ()):
-        off[..., index] = wrap(off[..., index], period)
-    return off
 
 
 def _mean(values: OfToys, known: np.ndarray) -> OfTruths:

@@ -19,7 +19,7 @@ from .inference import Infer
 from .linear import by_blocks, linear_law, masked
 
 ROUNDED_BELOW = 1e-9
-"""Part by which ν_eff may lie below a whole number that it is but for rounding."""
+"""Part by which ν_eff may lie below a whole number and still be that number, rounded."""
 
 Freedom = float | Sequence[float] | Float[Tensor, "..."] | Float[np.ndarray, "..."]
 """Degrees of freedom: one number for all quantities, or one for each; infinite where an uncertainty is exact."""

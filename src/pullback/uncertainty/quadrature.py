@@ -361,8 +361,8 @@ def _end_error(
 ) -> Float[Tensor, " wanted"]:
     """The largest standard error of the ends, from the numbers of points below them in the scramblings.
 
-    These vary by so many points; and values so many ranks further up and down are one error further. Both ends of an
-    interval share a variance: eight scramblings tell little of one.
+    If the number below an end has a standard error of k points, the values k ranks above and below lie one
+    standard error from the end. Both ends of an interval share a variance: eight scramblings tell little of one.
     """
     points, scrambled = away.shape[1], away.unflatten(1, (RANDOMISATIONS, -1))
     variances = []

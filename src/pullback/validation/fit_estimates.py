@@ -39,7 +39,7 @@ UNEXPLAINED = 5.0
 """Standard errors by which a single layer may fail to explain the common width, if it alone is named."""
 
 SAME = 1e-12
-"""Variance over mean square below which a number does not vary, but for rounding."""
+"""Variance over mean square below which a number varies by rounding only."""
 
 WRONG_TRACKS_LEFT_OUT = 1e-3
 """Share of tracks beyond p = 1e-4 of the core of the distribution above which wrong tracks are left out."""

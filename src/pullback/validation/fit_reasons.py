@@ -23,7 +23,7 @@ CORE_IS_RIGHT = 0.1
 
 
 EXPLAINED_WIDTH = "; without these causes, the stated resolution is right"
-"""What is said of the width where the data do not want another resolution."""
+"""Words on the width, where the data agree with the stated resolution."""
 
 TOO_FEW_TO_TELL = 3
 """Layers of a line that have one residual in common, so that no layer can be named."""
@@ -158,7 +158,7 @@ def _of_dependences(entry: FitEntry, coordinates: Mapping[str, Quantity], verdic
 def _most_significant(entry: FitEntry, off: Mapping[str, Estimate]) -> str:
     """The coordinate with the most significant deviation; of three layers, that whose layer must move least.
 
-    The residuals of three layers are the same but for a factor.
+    The residuals of three layers differ by a constant factor only.
     """
     found = max(off, key=lambda name: abs(off[name].value) / (off[name].se or math.inf))
     together = next(each.fitted_with for each in entry.coordinates if each.name == found)
