@@ -1,11 +1,11 @@
-"""Differences of angles on a circle."""
+"""Differences and intervals of angles on a circle."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 
 def wrap(difference: Float[Any, "*shape"], period: float) -> Float[Any, "*shape"]:
@@ -22,3 +22,12 @@ def wrap_last(difference: Float[Any, "*shape"], periods: tuple[float, ...] | Non
         if period:
             difference[..., axis] = wrap(difference[..., axis], period)
     return difference
+
+
+def holds(
+    ends: Float[np.ndarray, "*shape 2"], true: Float[np.ndarray, "*true"], period: float
+) -> Bool[np.ndarray, "*shape"]:
+    """Whether intervals hold the truth; on a circle, they may end beyond a whole turn."""
+    above = true - ends[..., 0]
+    above = np.mod(above, period) if period else above
+    return (above >= 0) & (above <= ends[..., 1] - ends[..., 0])

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
 from ..detector.bound_model import bound, hit_covariance
-from ..statistics.angles import wrap
+from ..statistics.angles import holds, wrap
 from ..statistics.normal import K68, K95
 from ..store import columns
 from ..store.artefact import Reader, Writer
@@ -112,15 +112,6 @@ class TruePulls:
         sigma = propagate(infer, hits, covariance=self._covariance(hits, muons)).sigma[:, 0].numpy()
         off = wrap(value - true, observable.period) - quoted.read(self.part, columns.QUOTED["bias"].of(name), block)
         return _over(true, sigma), _over(off, sigma)
-
-
-def holds(
-    ends: Float[np.ndarray, "muon 2"], true: Float[np.ndarray, " muon"], period: float
-) -> Bool[np.ndarray, " muon"]:
-    """Whether intervals hold the truth; on a circle, they may end beyond a whole turn."""
-    above = true - ends[:, 0]
-    above = np.mod(above, period) if period else above
-    return (above >= 0) & (above <= ends[:, 1] - ends[:, 0])
 
 
 def _over(value: Float[np.ndarray, " muon"], sigma: Float[np.ndarray, " muon"]) -> Float[np.ndarray, " muon"]:

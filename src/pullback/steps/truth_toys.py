@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..detector.bound_model import bound
 from ..detector.response import Response, stream_of
-from ..statistics.angles import wrap_last
+from ..statistics.angles import holds, wrap_last
 from ..statistics.normal import K68, K95
 from ..store.artefact import Reader
 from ..store.columns import BUDGET, COVERED, REAL_PLACES, TRUTH_PLACES
@@ -215,10 +215,7 @@ def _sd(values: OfToys, known: np.ndarray) -> OfTruths:
 def _holds(
     ends: Float[np.ndarray, "truth toy observable 2"], true: Float[np.ndarray, "truth 1 observable"], infer: Selected
 ) -> Bool[np.ndarray, "truth toy observable"]:
-    """Whether intervals hold the truth; on a circle, they may end beyond a whole turn."""
-    low, high = ends[..., 0], ends[..., 1]
-    above = true - low
-    for index, period in enumerate(periods_of(infer) or ()):
-        if period:
-            above[..., index] = np.mod(above[..., index], period)
-    return (above >= 0) & (above <= high - low)
+    """Whether intervals hold the truth, observable by observable."""
+    periods = periods_of(infer) or (0.0,) * true.shape[-1]
+    each = [holds(ends[..., index, :], true[..., index], period) for index, period in enumerate(periods)]
+    return np.stack(each, axis=-1)
