@@ -195,7 +195,7 @@ class TruthToys:
         return {**places, **{name: np.full(shape, np.nan) for name, shape in shapes.items()}}
 
 
-def _repeated(momentum: Momenta, toys: int) -> Momenta:
+def _repeated(momentum: Momenta, toys: int) -> Float[np.ndarray, " toy"] | None:
     """The momenta of all toys, those of each truth together."""
     return None if momentum is None else np.repeat(momentum, toys)
 
