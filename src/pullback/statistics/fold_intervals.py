@@ -157,15 +157,24 @@ def _principal(covariance: Float[Tensor, "muon component=2 component=2"]) -> tup
     return (xx + yy) / 2, (xx - yy) / 2, xy
 
 
+def principal_widths(
+    covariance: Float[Tensor, "muon component=2 component=2"],
+) -> tuple[Float[Tensor, " muon"], Float[Tensor, " muon"]]:
+    """The larger and the smaller width along the principal axes; the smaller is NaN where C has a negative one."""
+    mean, difference, off = _principal(covariance)
+    radius = torch.hypot(difference, off)
+    square = (mean * mean - radius * radius) / (mean + radius)
+    narrow = square.masked_fill(square < -ROUNDED_VARIANCE * mean, math.nan).clamp(min=0).sqrt()
+    return (mean + radius).sqrt(), narrow
+
+
 def _principal_axes(
     s: Float[Tensor, "muon component=2"], covariance: Float[Tensor, "#muon component=2 component=2"]
 ) -> tuple[Float[Tensor, " muon"], Float[Tensor, " muon"], Float[Tensor, " muon"], Float[Tensor, " muon"]]:
     """Components of s along the principal axis of the larger width and across it, and both widths."""
-    mean, difference, off = _principal(covariance)
+    _, difference, off = _principal(covariance)
     radius = torch.hypot(difference, off)
-    wide = (mean + radius).sqrt()
-    square = (mean * mean - radius * radius) / (mean + radius)
-    narrow = square.masked_fill(square < -ROUNDED_VARIANCE * mean, math.nan).clamp(min=0).sqrt()
+    wide, narrow = principal_widths(covariance)
     cosine = ((1 + difference / radius) / 2).clamp(min=0).sqrt()
     sine = torch.copysign(((1 - difference / radius) / 2).clamp(min=0).sqrt(), off)
     along, across = cosine * s[:, 0] + sine * s[:, 1], cosine * s[:, 1] - sine * s[:, 0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -14,13 +15,13 @@ from torch import Tensor
 
 from ..detector.bound_model import Inference, Parameters, hit_covariance
 from ..models import Model
+from ..statistics.fold_intervals import principal_widths
 from ..study.coverage_bins import TRUTHS, Series, series_of
 from ..study.toy_selection import GOLDEN
 from ..uncertainty.covariance import canonical
-from ..uncertainty.folds import Fold, Folding, fold_distance, moved
-from ..uncertainty.inference import Infer
-from ..uncertainty.jacobians import value_and_jacobian
-from ..uncertainty.linear import covariance_and_sigma
+from ..uncertainty.folds import Folding, fold_distance, moved, only_columns
+from ..uncertainty.linear import Propagated, linear_law, masked
+from ..uncertainty.signed import Signed
 
 Momenta = Float[np.ndarray, " muon"] | None
 """Momenta of the muons, GeV/c, where layers scatter by them."""
@@ -54,6 +55,10 @@ class SimulatedMuons(NamedTuple):
     x_reco: Float[np.ndarray, "muon coordinate"]
     momentum: Float[np.ndarray, " muon"] | None
 
+    def seen(self) -> Float[Tensor, "muon coordinate"]:
+        """The true hits, as far as they were recorded."""
+        return torch.from_numpy(np.where(np.isnan(self.x_reco), np.nan, self.x_true))
+
 
 class Selected:
     """An inference restricted to some of its observables, with its attributes."""
@@ -73,15 +78,66 @@ class Selected:
 
 
 class SignedQuantities:
-    """The signed quantities of one fold as an inference."""
+    """The signed quantities that fold into observables, as an inference."""
 
-    def __init__(self, infer: Inference, fold: Fold):
-        self._signed, self._columns = infer.folding.signed, list(fold.signed)
-        self.missing, self.refuse, self.periods = infer.missing, infer.refuse, None
+    def __init__(self, infer: Inference):
+        self._signed = infer.folding.signed
+        self.missing, self.refuse, self.periods, self.folding = infer.missing, infer.refuse, None, None
 
     def __call__(self, hits: Float[Tensor, "muon coordinate"]) -> Float[Tensor, "muon quantity"]:
-        """One or two signed quantities."""
-        return self._signed(hits)[:, self._columns]
+        """All signed quantities."""
+        return self._signed(hits)
+
+
+def assumed_covariance(model: Model, parameters: Parameters, hits: Tensor, momentum: Momenta) -> Tensor:
+    """The covariance of the hits that propagation assumes."""
+    return hit_covariance(model, parameters, hits, momentum=None if momentum is None else torch.from_numpy(momentum))
+
+
+class AtTrueHits:
+    """The muons of a block at true hits, whose signed quantities are propagated once for all series."""
+
+    def __init__(self, infer: Inference, hits: Float[Tensor, "muon coordinate"], covariance: Tensor):
+        self.infer, self.hits, self.sigma_x = infer, hits, canonical(covariance, hits)
+
+    @cached_property
+    def _every_signed(self) -> Signed:
+        law = linear_law(SignedQuantities(self.infer), self.hits, self.sigma_x)
+        return masked(Signed(law.value, law.jacobian, law.covariance), law.finite)
+
+    def _signed(self, series: Series) -> Signed | None:
+        """The signed quantities of a series; None where none are declared."""
+        fold = None if series.fold is None else self.infer.folding.folds[series.fold]
+        return fold and self._every_signed.of(fold.signed)
+
+    def distance(self, series: Series) -> Float[np.ndarray, " muon"]:
+        """Distance from the fold of a series, in σ; NaN for a muon without it, 0 without a fold."""
+        if series.fold is None:
+            seen = torch.isfinite(self.infer(self.hits)[:, list(series.observables)]).any(dim=1)
+            return torch.where(seen, 0.0, float("nan")).numpy()
+        if signed := self._signed(series):
+            return fold_distance(signed.value, signed.covariance).numpy()
+        law = linear_law(Selected(self.infer, (series.fold,)), self.hits, self.sigma_x)
+        found = masked(Propagated(law.value, law.covariance, law.sigma), law.finite)
+        return fold_distance(found.value, found.covariance).numpy()
+
+    def width_ratio(self, series: Series) -> Float[np.ndarray, " muon"]:
+        """Larger over smaller width of the two signed quantities of a series; 1 for others."""
+        signed = self._signed(series)
+        if signed is None or signed.value.shape[1] < 2:
+            return np.ones(len(self.hits))
+        wide, narrow = principal_widths(signed.covariance)
+        return (wide / narrow).numpy()
+
+    def moved(self, series: Series, rho: np.ndarray, azimuth: np.ndarray) -> Tensor:
+        """The true hits nearest to these at a distance `rho` from the fold."""
+        fold = self.infer.folding.folds[series.fold or 0]
+        assert fold
+        s, jac, covariance = self._every_signed.of(fold.signed)
+        cosine, sine = torch.from_numpy(np.cos(azimuth)), torch.from_numpy(np.sin(azimuth))
+        unit = torch.sign(cosine)[:, None] if s.shape[1] == 1 else torch.stack([cosine, sine], dim=1)
+        target = unit * (torch.from_numpy(rho) / fold_distance(unit, covariance))[:, None]
+        return moved(self.hits, s, jac, self.sigma_x, target, only_columns(self.infer.folding.signed, fold.signed))
 
 
 NEAREST = 0.1
@@ -104,11 +160,16 @@ class Chooser:
         self.model, self.parameters, self.infer = model, parameters, infer
         self.truths = min(TRUTHS, per_bin)
 
+    def at(self, hits: Tensor, momentum: Momenta) -> AtTrueHits:
+        """The muons at true hits."""
+        return AtTrueHits(self.infer, hits, assumed_covariance(self.model, self.parameters, hits, momentum))
+
     def choose(self, rng: np.random.Generator, numbers: range, muons: SimulatedMuons) -> Iterator[TrueHits]:
         """The true hits of a block; `numbers` are those of its truths in each bin, of `truths` in all blocks."""
-        hits = torch.from_numpy(np.where(np.isnan(muons.x_reco), np.nan, muons.x_true))
+        hits = muons.seen()
+        every = self.at(hits, muons.momentum)
         for series in series_of(self.model):
-            away = self.distance(series, hits, muons.momentum)
+            away = every.distance(series)
             for index, low, high in series.bins:
                 nearest = low if series.moved or series.fold is None else max(low, NEAREST)
                 inside = np.flatnonzero((away >= nearest) & (away < high))
@@ -124,58 +185,5 @@ class Chooser:
                 chosen, momentum = hits[muon], None if muons.momentum is None else muons.momentum[muon]
                 if moves:
                     fractions = np.mod(np.array(numbers) * GOLDEN, 1.0)  # number 0 lies on the lower edge
-                    chosen = self._moved(series, chosen, momentum, low + fractions * (high - low), azimuths)
+                    chosen = self.at(chosen, momentum).moved(series, low + fractions * (high - low), azimuths)
                 yield TrueHits(series, index, moves, muon, chosen.numpy(), momentum)
-
-    def covariance(self, hits: Tensor, momentum: Momenta) -> Tensor:
-        """The covariance of the hits that propagation assumes."""
-        known = None if momentum is None else torch.from_numpy(momentum)
-        return hit_covariance(self.model, self.parameters, hits, momentum=known)
-
-    def distance(self, series: Series, hits: Tensor, momentum: Momenta) -> Float[np.ndarray, " muon"]:
-        """Distance from the fold of a series at true hits, in σ; NaN for a muon without it, 0 without a fold."""
-        if series.fold is None:
-            seen = torch.isfinite(self.infer(hits)[:, list(series.observables)]).any(dim=1)
-            return torch.where(seen, 0.0, float("nan")).numpy()
-        if self.infer.folding.folds[series.fold]:
-            s, _, covariance, _ = self._signed(series, hits, momentum)
-        else:
-            s, covariance, finite = self._propagated(Selected(self.infer, (series.fold,)), hits, momentum)
-            s = s if finite is None else torch.where(finite[:, None], s, float("nan"))
-        return fold_distance(s, covariance).numpy()
-
-    def width_ratio(self, series: Series, hits: Tensor, momentum: Momenta) -> Float[np.ndarray, " muon"]:
-        """Larger over smaller width of the two signed quantities of a series; 1 for others."""
-        fold = None if series.fold is None else self.infer.folding.folds[series.fold]
-        if fold is None or len(fold.signed) < 2:
-            return np.ones(len(hits))
-        _, _, covariance, _ = self._signed(series, hits, momentum)
-        half, spread = (covariance[:, 0, 0] + covariance[:, 1, 1]) / 2, (covariance[:, 0, 0] - covariance[:, 1, 1]) / 2
-        radius = torch.hypot(spread, covariance[:, 0, 1])
-        return ((half + radius) / (half - radius)).sqrt().numpy()
-
-    def _propagated(self, infer: Infer, hits: Tensor, momentum: Momenta) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Values and their covariance by linear propagation, and which muons have finite hits."""
-        value, jac, finite = value_and_jacobian(infer, hits)
-        sigma_x = canonical(self.covariance(hits, momentum), hits)
-        return value, covariance_and_sigma(jac, sigma_x)[0], finite
-
-    def _signed(self, series: Series, hits: Tensor, momentum: Momenta) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The signed quantities of a series, their Jacobian and covariance, and Σ of the hits."""
-        fold = self.infer.folding.folds[series.fold or 0]
-        assert fold is not None
-        s, jac, finite = value_and_jacobian(SignedQuantities(self.infer, fold), hits)
-        if finite is not None:
-            s = torch.where(finite[:, None], s, float("nan"))
-        sigma_x = canonical(self.covariance(hits, momentum), hits)
-        return s, jac, covariance_and_sigma(jac, sigma_x)[0], sigma_x
-
-    def _moved(self, series: Series, hits: Tensor, momentum: Momenta, rho: np.ndarray, azimuth: np.ndarray) -> Tensor:
-        """The true hits nearest to these at a distance `rho` from the fold."""
-        s, jac, covariance, sigma_x = self._signed(series, hits, momentum)
-        cosine, sine = torch.from_numpy(np.cos(azimuth)), torch.from_numpy(np.sin(azimuth))
-        unit = torch.sign(cosine)[:, None] if s.shape[1] == 1 else torch.stack([cosine, sine], dim=1)
-        target = unit * (torch.from_numpy(rho) / fold_distance(unit, covariance))[:, None]
-        fold = self.infer.folding.folds[series.fold or 0]
-        assert fold is not None
-        return moved(hits, s, jac, sigma_x, target, SignedQuantities(self.infer, fold))

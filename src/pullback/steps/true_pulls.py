@@ -6,11 +6,14 @@ into it are not, so that a shift, a gain or shared noise stands out in their pul
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import partial
+
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from ..detector.bound_model import bound, hit_covariance
+from ..detector.bound_model import bound
 from ..statistics.angles import holds, wrap
 from ..statistics.normal import K68, K95
 from ..store import columns
@@ -18,11 +21,13 @@ from ..store.artefact import Reader, Writer
 from ..study.artefact_configs import CoverageConfig
 from ..study.batches import Part
 from ..study.blocks import Block
-from ..study.coverage_bins import PULL_EDGES, Unfolded, unfolded
-from ..uncertainty.folds import Fold
+from ..study.coverage_bins import PULL_EDGES, unfolded
 from ..uncertainty.linear import propagate
 from .common import evaluate
-from .true_hits import Selected, SignedQuantities, SimulatedMuons
+from .true_hits import Selected, SignedQuantities, SimulatedMuons, assumed_covariance
+
+Term = tuple[Float[np.ndarray, " muon"], Float[np.ndarray, " muon"]]
+"""True values of a quantity in σ, and its pulls; NaN where there is none."""
 
 SAMPLE = 128
 """Muons at the beginning of each block whose pulls are kept: repeated noise repeats them."""
@@ -39,7 +44,8 @@ class TruePulls:
 
     def __init__(self, out: Writer, part: Part[CoverageConfig]):
         self.part, self.model = part, part.model
-        self.parameters, self.infer = bound(part)
+        parameters, self.infer = bound(part)
+        self._covariance = partial(assumed_covariance, part.model, parameters)
         self.quantities = unfolded(part.model)
         self.layers = sorted(set(part.model.layers))
         names = [each.name for each in self.quantities]
@@ -51,7 +57,8 @@ class TruePulls:
 
     def append(self, block: Block, muons: SimulatedMuons, quoted: Reader) -> None:
         """Add the muons of a block."""
-        terms = [self._terms(each, block, muons, quoted) for each in self.quantities]
+        true = evaluate(self.infer, muons.x_true)
+        terms = [*self._of_signed(muons), *self._of_observables(block, muons, true, quoted)]
         sums = np.array([_by_bin(at, pull) for at, pull in terms]).reshape(len(terms), 3, -1)
         first = np.full((len(terms), SAMPLE), np.nan)
         for row, (_, pull) in zip(first, terms, strict=True):
@@ -72,13 +79,15 @@ class TruePulls:
         values["inside68"], values["inside95"] = (
             np.array([np.count_nonzero(np.abs(pull) <= factor) for _, pull in terms]) for factor in (K68, K95)
         )
-        values["intervals"], values["held68"], values["held95"] = self._held(block, muons, quoted)
+        values["intervals"], values["held68"], values["held95"] = self._held(block, true, quoted)
         for name, each in values.items():
             self.table[name].append(np.array(each)[None])
 
-    def _held(self, block: Block, muons: SimulatedMuons, quoted: Reader) -> Int[np.ndarray, "3 observable"]:
+    def _held(
+        self, block: Block, true: Float[np.ndarray, "muon observable"], quoted: Reader
+    ) -> Int[np.ndarray, "3 observable"]:
         """Number of muons with confidence intervals, and of those whose intervals hold the truth."""
-        true, found = evaluate(self.infer, muons.x_true), []
+        found = []
         for index, observable in enumerate(self.model.observables):
             kinds = (columns.QUOTED["confidence68"], columns.QUOTED["confidence95"])
             intervals = [quoted.read(self.part, kind.of(observable.name), block) for kind in kinds]
@@ -87,31 +96,36 @@ class TruePulls:
             found.append([np.count_nonzero(each) for each in (known, *held)])
         return np.array(found, "i8").T
 
-    def _covariance(self, hits: torch.Tensor, muons: SimulatedMuons) -> torch.Tensor:
-        momentum = None if muons.momentum is None else torch.from_numpy(muons.momentum)
-        return hit_covariance(self.model, self.parameters, hits, momentum=momentum)
+    def _of_signed(self, muons: SimulatedMuons) -> Iterator[Term]:
+        """The signed quantities that fold into observables."""
+        which = [each for each in self.quantities if each.component is not None]
+        if not which:
+            return
+        signed, hits = SignedQuantities(self.infer), torch.from_numpy(muons.x_reco)
+        law = propagate(signed, hits, covariance=self._covariance(hits, muons.momentum))
+        value, sigma, true = law.value.numpy(), law.sigma.numpy(), evaluate(signed, muons.x_true)
+        for each in which:
+            fold = self.infer.folding.folds[each.observable]
+            assert fold
+            column = fold.signed[each.component or 0]
+            yield _over(true[:, column], sigma[:, column]), _over((value - true)[:, column], sigma[:, column])
 
-    def _terms(
-        self, quantity: Unfolded, block: Block, muons: SimulatedMuons, quoted: Reader
-    ) -> tuple[Float[np.ndarray, " muon"], Float[np.ndarray, " muon"]]:
-        """True values in σ, and pulls; NaN where there is none."""
-        fold = self.infer.folding.folds[quantity.observable]
-        if fold and quantity.component is not None:
-            signed, hits = (
-                SignedQuantities(self.infer, Fold((fold.signed[quantity.component],))),
-                torch.from_numpy(muons.x_reco),
-            )
-            law = propagate(signed, hits, covariance=self._covariance(hits, muons))
-            value, sigma, true = law.value[:, 0].numpy(), law.sigma[:, 0].numpy(), evaluate(signed, muons.x_true)[:, 0]
-            return _over(true, sigma), _over(value - true, sigma)
-        observable, name = self.model.observables[quantity.observable], quantity.name
-        value, true = (evaluate(self.infer, x)[:, quantity.observable] for x in (muons.x_reco, muons.x_true))
-        # σ at the true hits, as far as they were recorded: σ at the recorded ones would select on the noise.
-        hits = torch.from_numpy(np.where(np.isnan(muons.x_reco), np.nan, muons.x_true))
-        infer = Selected(self.infer, (quantity.observable,))
-        sigma = propagate(infer, hits, covariance=self._covariance(hits, muons)).sigma[:, 0].numpy()
-        off = wrap(value - true, observable.period) - quoted.read(self.part, columns.QUOTED["bias"].of(name), block)
-        return _over(true, sigma), _over(off, sigma)
+    def _of_observables(
+        self, block: Block, muons: SimulatedMuons, true: Float[np.ndarray, "muon observable"], quoted: Reader
+    ) -> Iterator[Term]:
+        """The observables that do not fold, less their quoted bias."""
+        which = [each for each in self.quantities if each.component is None]
+        if not which:
+            return
+        value, hits = evaluate(self.infer, muons.x_reco), muons.seen()
+        # σ at the true hits: σ at the recorded ones would select on the noise.
+        infer = Selected(self.infer, tuple(each.observable for each in which))
+        law = propagate(infer, hits, covariance=self._covariance(hits, muons.momentum))
+        for each, sigma in zip(which, law.sigma.numpy().T, strict=True):
+            column, period = each.observable, self.model.observables[each.observable].period
+            bias = quoted.read(self.part, columns.QUOTED["bias"].of(each.name), block)
+            off = wrap(value[:, column] - true[:, column], period) - bias
+            yield _over(true[:, column], sigma), _over(off, sigma)
 
 
 def _over(value: Float[np.ndarray, " muon"], sigma: Float[np.ndarray, " muon"]) -> Float[np.ndarray, " muon"]:

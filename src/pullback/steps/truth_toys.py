@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 import torch
@@ -33,7 +34,7 @@ from ..uncertainty.inference import periods_of
 from ..uncertainty.linear import propagate
 from ..uncertainty.quoting import quote
 from .common import arrays, evaluate
-from .true_hits import Chooser, Momenta, Selected, SimulatedMuons, TrueHits
+from .true_hits import Chooser, Momenta, Selected, SimulatedMuons, TrueHits, assumed_covariance
 
 TOYS_AT_A_TIME = 65_536
 """Toys held together."""
@@ -67,6 +68,7 @@ class TruthToys:
         self.part, self.model, self.response = part, part.model, Response(part)
         self.parameters, self.infer = bound(part)
         self.per_bin, self.n_dig = part.config.coverage.toys_per_bin, part.config.uncertainty.n_dig
+        self.covariance = partial(assumed_covariance, self.model, self.parameters)
         self.chooser = Chooser(self.model, self.parameters, self.infer, self.per_bin)
         every = sources_of(part.of_kind(SigmaConfig))
         self.sources = [name for name in every if name.startswith(LAYER)] if len(every) > 1 else []
@@ -100,7 +102,7 @@ class TruthToys:
         columns = chosen.series.observables
         infer = Selected(self.infer, columns)
         at, hits = torch.from_numpy(chosen.hits), torch.from_numpy(x_reco)
-        predicted = arrays(propagate_distribution(infer, at, covariance=self.chooser.covariance(at, chosen.momentum)))
+        predicted = arrays(propagate_distribution(infer, at, covariance=self.covariance(at, chosen.momentum)))
         true = evaluate(infer, chosen.hits)
         found = {"true": true, "bias": predicted["bias"], "sd": predicted["sd"]}
         found |= self._compared(chosen, infer, hits, true)
@@ -112,7 +114,7 @@ class TruthToys:
     def _compared(self, chosen: TrueHits, infer: Selected, hits: Tensor, true: OfTruths) -> TruthRows:
         """Toys against truth: bias, spread, pulls, and how many intervals hold the truth."""
         per = len(hits) // len(true)
-        covariance = self.chooser.covariance(hits, _repeated(chosen.momentum, per))
+        covariance = self.covariance(hits, _repeated(chosen.momentum, per))
         linear = arrays(propagate(infer, hits, covariance=covariance))
         value, sigma = (linear[name].reshape(len(true), per, -1) for name in ("value", "sigma"))
         off = wrap_last(value - true[:, None], periods_of(infer))
@@ -143,7 +145,7 @@ class TruthToys:
         toys = hits.reshape(len(true), -1, hits.shape[1])
         quoted = math.ceil(toys.shape[1] * (SHARE_IF_SLOW if self.model.cost > SLOW else SHARE_QUOTED))
         few = toys[:, :quoted].flatten(0, 1)
-        covariance = self.chooser.covariance(few, _repeated(chosen.momentum, quoted))
+        covariance = self.covariance(few, _repeated(chosen.momentum, quoted))
         found = arrays(quote(infer, few, covariance=covariance, n_dig=self.n_dig))
         ends = {
             name: found[name].reshape(len(true), -1, *found[name].shape[1:]) for name in ("interval68", "interval95")
@@ -182,9 +184,8 @@ class TruthToys:
         for name, values in found.items():
             rows[name][:, list(chosen.series.observables)] = values
         rows["muon"], rows["bin"] = block.start + chosen.muon, np.full(len(chosen.muon), chosen.bin)
-        hits = torch.from_numpy(chosen.hits)
-        rows["distance"] = self.chooser.distance(chosen.series, hits, chosen.momentum)
-        rows["width_ratio"] = self.chooser.width_ratio(chosen.series, hits, chosen.momentum)
+        there = self.chooser.at(torch.from_numpy(chosen.hits), chosen.momentum)
+        rows["distance"], rows["width_ratio"] = there.distance(chosen.series), there.width_ratio(chosen.series)
         return rows
 
     def _empty(self, truths: int) -> TruthRows:
