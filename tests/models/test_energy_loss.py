@@ -148,7 +148,7 @@ def test_little_material_changes_nothing():
 
 
 def test_muons_with_a_shorter_range_stop():
-    """All that is said of them is NaN; and nothing else is."""
+    """All columns of a muon that stops are NaN, and only those."""
     p = np.array([SLOWEST, 0.1, 0.5, 0.9, 1.0, 1e5])
     found = slow_down(p, np.full(6, 0.55), IRON)
     for values in found:

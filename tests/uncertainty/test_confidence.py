@@ -132,7 +132,7 @@ UNEQUAL = {"track3d without a hit", "theta_msc at 0.4 rad", "theta_msc at 0.8 ra
 
 @pytest.mark.parametrize("name", CASES)
 def test_the_truth_is_held_as_often_as_is_said(name):
-    """Within 1 and 0.5 %, four standard errors of so many muons, at every distance from the fold.
+    """Within 1 and 0.5 %, which are four standard errors of the share of the muons, at every distance from the fold.
 
     Where σ differs by direction, not more than 2 and 1 % less, nor 3 and 1.5 % more, on the average over the azimuth.
     """

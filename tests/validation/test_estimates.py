@@ -38,10 +38,22 @@ def test_an_inconclusive_number_says_how_many_times_more_would_settle_it():
     criteria = Criteria(0.95, 0.999)
     found = criteria.mean(0.01, 0.01, 0.02)
     assert found.verdict == "inconclusive"
-    # With so many more, the error shrinks to where the interval just lies within.
+    # With this factor, the error shrinks to where the interval just lies within.
     assert criteria.mean(0.01, 0.01 / math.sqrt(1.001 * found.factor), 0.02).verdict == "pass"
     assert criteria.mean(0.01, 0.01 / math.sqrt(0.999 * found.factor), 0.02).verdict == "inconclusive"
     wrong = criteria.mean(0.03, 0.01, 0.02)
     assert wrong.verdict == "inconclusive"
     assert criteria.mean(0.03, 0.01 / math.sqrt(1.001 * wrong.factor), 0.02).verdict == "fail"
     assert criteria.mean(0.03, 0.01 / math.sqrt(0.999 * wrong.factor), 0.02).verdict == "inconclusive"
+
+
+def test_a_number_passes_fails_or_says_how_much_more_is_needed():
+    criteria = Criteria(0.95, 0.9999)
+    assert criteria.mean(1.0, 0.01, 0.05, 1.0).verdict == "pass"
+    assert criteria.mean(1.2, 0.01, 0.05, 1.0).verdict == "fail"
+    assert criteria.mean(0.8, 0.01, 0.05, 1.0).verdict == "fail"
+    open_ = criteria.mean(1.03, 0.02, 0.05, 1.0)
+    assert open_.verdict == "inconclusive"
+    assert open_.factor == pytest.approx((1.959964 * 0.02 / 0.02) ** 2, rel=1e-6)
+    assert criteria.mean(0.07, 0.001, 0.1).verdict == "pass"
+    assert criteria.estimate(1.0, 0.1).verdict is None

@@ -10,7 +10,6 @@ from pullback.config.schema import Validation
 from pullback.models import load_model
 from pullback.models.multiple_scattering import layer_covariance
 from pullback.statistics.intervals import Verdict
-from pullback.validation.estimates import Equivalence
 from pullback.validation.fit_evidence import Untested
 from pullback.validation.fit_judgement import FitJudge
 
@@ -218,15 +217,3 @@ def test_both_trackers_of_a_scattering_study_are_fits_of_their_own():
     off = [each.name for each in entry.coordinates if each.pull_mean.verdict == Verdict.FAIL]
     assert off == ["x3", "x4", "x5"]
     assert "layers are shifted against each other: x₄" in entry.reasons[0]
-
-
-def test_an_equivalence_test_passes_fails_or_says_how_much_more_is_needed():
-    test = Equivalence(0.05, 0.95, 0.9999)
-    assert test.judge(1.0, 0.01, 1.0).verdict == Verdict.PASS
-    assert test.judge(1.2, 0.01, 1.0).verdict == Verdict.FAIL
-    assert test.judge(0.8, 0.01, 1.0).verdict == Verdict.FAIL
-    open_ = test.judge(1.03, 0.02, 1.0)
-    assert open_.verdict == Verdict.INCONCLUSIVE
-    assert open_.factor == pytest.approx((1.959964 * 0.02 / 0.02) ** 2, rel=1e-6)
-    assert test.judge(0.07, 0.001, 0.0, 0.1).verdict == Verdict.PASS
-    assert test.estimate(1.0, 0.1).verdict is None

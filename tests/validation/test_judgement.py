@@ -124,7 +124,7 @@ def test_an_interval_that_fails_is_wider_by_how_many_numbers_are_judged(kind, in
     made = few(kind, confidence=0.9)
     bins = len(made.tally.edges) - 1
     for among in (1, 7):
-        found = Judge(made.tally, made.settings, made.toys, among).confidence_to_fail
+        found = Judge(made.tally, made.settings, made.toys, among).criteria.confidence_to_fail
         assert 1 - found == pytest.approx(0.1 / (among * (bins * in_a_bin + besides)), rel=1e-9)
 
 

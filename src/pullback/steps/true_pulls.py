@@ -59,7 +59,7 @@ class TruePulls:
         """Add the muons of a block."""
         true = evaluate(self.infer, muons.x_true)
         terms = [*self._of_signed(muons), *self._of_observables(block, muons, true, quoted)]
-        sums = np.array([_by_bin(at, pull) for at, pull in terms]).reshape(len(terms), 3, -1)
+        sums = np.array([_by_bin(at, pull) for at, pull in terms]).reshape(-1, 3, len(PULL_EDGES) + 1)
         first = np.full((len(terms), SAMPLE), np.nan)
         for row, (_, pull) in zip(first, terms, strict=True):
             row[: min(SAMPLE, len(pull))] = pull[:SAMPLE]
@@ -137,4 +137,6 @@ def _by_bin(at: Float[np.ndarray, " muon"], pull: Float[np.ndarray, " muon"]) ->
     """Number, sum and sum of squares of the pulls in each bin of the true value."""
     known = np.isfinite(at) & np.isfinite(pull)
     place, pull = np.searchsorted(PULL_EDGES, at[known], side="right"), pull[known]
-    return np.stack([np.bincount(place, weights, len(PULL_EDGES) + 1) for weights in (None, pull, pull * pull)])
+    powers = (np.ones_like(pull), pull, pull * pull)
+    # Without any muon, bincount returns integers.
+    return np.stack([np.bincount(place, power, len(PULL_EDGES) + 1) for power in powers]).astype(float)

@@ -103,8 +103,9 @@ class Writer:
     ) -> Column:
         """Add a column to a point's group; `quantity` gives its description and unit."""
         # Chunks of 1 MiB of whole rows, several times faster to write than chunks of one column.
-        chunks = (max(1, min(shape[0], blocks.BLOCK // math.prod(shape[1:]))), *shape[1:])
-        dataset = group.create_dataset(name, shape, dtype, chunks=chunks, maxshape=(max(1, shape[0]), *shape[1:]))
+        row = [max(1, each) for each in shape[1:]]  # HDF5 knows no empty chunks
+        chunks = (max(1, min(shape[0], blocks.BLOCK // math.prod(row))), *row)
+        dataset = group.create_dataset(name, shape, dtype, chunks=chunks, maxshape=(max(1, shape[0]), *row))
         count = -(-shape[0] // chunks[0])  # the last one takes the space of a full one
         self._size += count * (math.prod(chunks) * dataset.dtype.itemsize + BLOCK_OVERHEAD) + OVERHEAD
         reserve(self._path, self._size)

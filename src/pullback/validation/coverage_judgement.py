@@ -123,10 +123,10 @@ class CoverageJudge:
         known = np.isfinite(here["sd"]) & (here["sd"] > 0) & (here["toys"] > 1)
         if not known.any():
             return None, None
-        off = ((here["off_mean"] - here["bias"]) / here["sd"])[known]
-        square = (np.square(here["off_sd"] / here["sd"]) / here["toys"])[known]
-        se = math.sqrt(float(square.sum())) / len(off)
-        predicted = float((here["bias"] / here["sd"])[known].mean())
+        of = {name: here[name][known] for name in ("off_mean", "bias", "sd", "off_sd", "toys")}
+        off = (of["off_mean"] - of["bias"]) / of["sd"]
+        se = math.sqrt(float((np.square(of["off_sd"] / of["sd"]) / of["toys"]).sum())) / len(off)
+        predicted = float((of["bias"] / of["sd"]).mean())
         return self.criteria.mean(float(off.mean()), se, self.settings.of_truth), predicted
 
     def _width(self, sd: np.ndarray, pulls: np.ndarray) -> Estimate | None:

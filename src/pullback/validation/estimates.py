@@ -81,9 +81,14 @@ class Criteria(NamedTuple):
             return Estimate(value=value, low=low, high=high, se=se, verdict=Verdict.INCONCLUSIVE, factor=factor)
         return Estimate(value=value, low=low, high=high, se=se, verdict=verdict)
 
-    def mean(self, value: float, se: float, tolerance: float) -> Estimate:
-        """A mean, which should be 0, with its standard error."""
-        return self.judge(value, lambda confidence: mean_interval(value, se, confidence), 0.0, tolerance, se)
+    def estimate(self, value: float, se: float) -> Estimate:
+        """A normal number that is not judged, with its standard error."""
+        low, high = mean_interval(value, se, self.confidence)
+        return Estimate(value=value, se=se, low=low, high=high)
+
+    def mean(self, value: float, se: float, tolerance: float, target: float = 0.0) -> Estimate:
+        """A normal number, which should be 0 or another target, with its standard error."""
+        return self.judge(value, lambda confidence: mean_interval(value, se, confidence), target, tolerance, se)
 
     def width(self, value: float, freedom: float, tolerance: float) -> Estimate:
         """A standard deviation, which should be 1, with its degrees of freedom."""
@@ -97,25 +102,6 @@ class Criteria(NamedTuple):
             return coverage_interval(inside, total, confidence)
 
         return self.judge(inside / total, interval, target, tolerance, above=above)
-
-
-class Equivalence(NamedTuple):
-    """The criteria of normal numbers with the same tolerance."""
-
-    tolerance: float
-    confidence: float
-    confidence_to_fail: float
-
-    def estimate(self, value: float, se: float) -> Estimate:
-        """A number that is not judged."""
-        low, high = mean_interval(value, se, self.confidence)
-        return Estimate(value=value, se=se, low=low, high=high)
-
-    def judge(self, value: float, se: float, expected: float, tolerance: float | None = None) -> Estimate:
-        """A number with its verdict on whether it is the expected one, to within the tolerance."""
-        criteria = Criteria(self.confidence, self.confidence_to_fail)
-        limit = self.tolerance if tolerance is None else tolerance
-        return criteria.judge(value, lambda confidence: mean_interval(value, se, confidence), expected, limit, se)
 
 
 @runtime_checkable

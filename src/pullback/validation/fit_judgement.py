@@ -19,7 +19,7 @@ from ..config.schema import Validation
 from ..models import Model
 from ..statistics.intervals import Verdict, coverage_interval, half_width
 from ..store.fit_columns import OUTLIER
-from .estimates import Equivalence, Estimate
+from .estimates import Criteria, Estimate
 from .fit_estimates import Factor, FitEstimates, Found, dependences, drift, mean_and_sd, spread_of
 from .fit_evidence import CoordinateFit, FitEntry, Untested, WantedResolution
 from .fit_reasons import advice_on_fits, config_line, fit_reasons
@@ -57,7 +57,7 @@ class FitJudge:
         count = len(model.coordinates)
         tests = among * (TESTS_OF_A_POINT + TESTS_OF_A_COORDINATE * count)
         self.model, self.units, self.settings, self.own_sigma = model, units, settings, own_sigma
-        self.test = Equivalence(settings.data_tolerance, settings.confidence, 1 - (1 - settings.confidence) / tests)
+        self.criteria, self.tolerance = Criteria.among(settings.confidence, tests), settings.data_tolerance
 
     def result(self, point: str, tally: FitTally | None) -> FitEntry:
         """The evidence on a point."""
@@ -74,7 +74,7 @@ class FitJudge:
     def _tested(self, point: str, of: FitEstimates) -> FitEntry:
         chi2 = of.chi2_per_ndf
         width, median = math.sqrt(chi2.value), math.sqrt(of.median.value)
-        judged = _Coordinates(self.model, self.units, of, self.test)
+        judged = _Coordinates(self.model, self.units, of, self.criteria, self.tolerance)
         coordinates = judged.entries if self.model.fitted else []
         resolution = [*self._resolution(of)] if self.model.fitted else []
         entry = FitEntry(
@@ -84,8 +84,8 @@ class FitJudge:
             more=[],
             muons=of.muons,
             chi2_per_ndf=chi2.value,
-            width=self.test.judge(width, chi2.se / (2 * width) if width else 0.0, 1.0),
-            median_width=self.test.estimate(median, of.median.se / (2 * median) if median else 0.0),
+            width=self.criteria.mean(width, chi2.se / (2 * width) if width else 0.0, self.tolerance, 1.0),
+            median_width=self.criteria.estimate(median, of.median.se / (2 * median) if median else 0.0),
             outliers=self._outliers(of.outliers, of.muons),
             p_values=[int(each) for each in of.p_values],
             left_out=of.left_out or None,
@@ -99,22 +99,20 @@ class FitJudge:
         )
         if verdict == Verdict.PASS:
             return found
-        reasons = [*fit_reasons(found, symbols, self.test.tolerance, of.wrong_tracks, own_sigma=self.own_sigma)]
-        return found.model_copy(update={"reasons": reasons, "more": advice_on_fits(found, self.test.tolerance, SHIFT)})
+        reasons = [*fit_reasons(found, symbols, self.tolerance, of.wrong_tracks, own_sigma=self.own_sigma)]
+        return found.model_copy(update={"reasons": reasons, "more": advice_on_fits(found, self.tolerance, SHIFT)})
 
     def _outliers(self, count: int, muons: int) -> Estimate:
         """The share of outliers with its verdict: more than expected is wrong, fewer is not."""
         most = OUTLIER + OUTLIERS * self.settings.data_tolerance
-        narrow, wide = (
-            coverage_interval(count, muons, each) for each in (self.test.confidence, self.test.confidence_to_fail)
-        )
+        narrow, wide = (coverage_interval(count, muons, confidence) for confidence in self.criteria)
         verdict = Verdict.PASS if narrow[1] <= most else Verdict.FAIL if wide[0] > most else Verdict.INCONCLUSIVE
         return Estimate(value=count / muons, low=narrow[0], high=narrow[1], verdict=verdict)
 
     def _resolution(self, of: FitEstimates) -> Iterator[WantedResolution]:
         """The wanted resolution of each component, or of its coordinates; of a single one alone if much more likely."""
         sums, common = of.sums(), None
-        more_likely = half_width(self.test.confidence_to_fail) ** 2 / 2
+        more_likely = half_width(self.criteria.confidence_to_fail) ** 2 / 2
         for factor in of.factors():
             if len(factor.coordinates) > 1:
                 common = factor
@@ -129,13 +127,12 @@ class FitJudge:
         which, width = list(factor.coordinates), factor.width
         stated = math.sqrt(float(sums["v"][which].sum() / sums["count"][which].sum()))
         single = len(which) == 1
-        test = self.test
-        judged = test.judge(*width, 1.0) if single else test.estimate(*width)
+        judged = self.criteria.mean(*width, self.tolerance, 1.0) if single else self.criteria.estimate(*width)
         return WantedResolution(
             coordinates=[self.model.coordinates[index].name for index in which],
             alone=alone,
             stated=stated,
-            wanted=self.test.estimate(stated * width.value, stated * width.se),
+            wanted=self.criteria.estimate(stated * width.value, stated * width.se),
             factor=judged,
         )
 
@@ -143,8 +140,9 @@ class FitJudge:
 class _Coordinates:
     """The numbers of each coordinate with their verdicts."""
 
-    def __init__(self, model: Model, units: Sequence[float], of: FitEstimates, test: Equivalence):
-        self.model, self.units, self.of, self.test = model, units, of, test
+    def __init__(self, model: Model, units: Sequence[float], of: FitEstimates, criteria: Criteria, tolerance: float):
+        self.model, self.units, self.of = model, units, of
+        self.criteria, self.tolerance = criteria, tolerance
         self.all, self.robust = of.sums(robust=False), of.sums()
 
     @property
@@ -163,17 +161,17 @@ class _Coordinates:
             name=self.model.coordinates[index].name,
             fitted_with=[self.model.coordinates[other].name for other in self._together(index)],
             hits=int(self.all["count"][index]),
-            mean=self.test.estimate(*mean),
-            sd=self.test.estimate(*sd),
+            mean=self.criteria.estimate(*mean),
+            sd=self.criteria.estimate(*sd),
             pull_mean=self._shift(pull_mean),
-            pull_sd=self.test.judge(*pull_sd, 1.0),
+            pull_sd=self.criteria.mean(*pull_sd, self.tolerance, 1.0),
             against_number=self._shift(against.get("n", Found(0.0, math.inf))),
             against_position=self._shift(against["x"]) if "x" in against else None,
             against_other_view=self._shift(against["o"]) if "o" in against else None,
             against_slope=self._shift(slope) if slope else None,
             drift=self._drift(changes),
-            offset=offset and self.test.estimate(*offset),
-            offset_alone=alone and self.test.estimate(*alone),
+            offset=offset and self.criteria.estimate(*offset),
+            offset_alone=alone and self.criteria.estimate(*alone),
             height=self._height(index, slope),
         )
 
@@ -182,14 +180,14 @@ class _Coordinates:
         return next(each.tolist() for each in self.of.components if index in each)
 
     def _shift(self, number: Found) -> Estimate:
-        return self.test.judge(*number, 0.0, SHIFT * self.test.tolerance)
+        return self.criteria.mean(*number, SHIFT * self.tolerance)
 
     def _drift(self, square: Found) -> Estimate:
         """Root mean square of the drift; fails if clearly too large."""
-        low = square.value - half_width(self.test.confidence_to_fail) * square.se
-        found = self.test.estimate(*square)
+        low = square.value - half_width(self.criteria.confidence_to_fail) * square.se
+        found = self.criteria.estimate(*square)
         limits = {name: math.sqrt(max(getattr(found, name), 0.0)) for name in ("value", "low", "high")}
-        verdict = Verdict.FAIL if low > (SHIFT * self.test.tolerance) ** 2 else None
+        verdict = Verdict.FAIL if low > (SHIFT * self.tolerance) ** 2 else None
         return Estimate(**limits, se=square.se, verdict=verdict)
 
     @cached_property
@@ -215,7 +213,7 @@ class _Coordinates:
             return None
         unit = mean_and_sd(self.robust, index, "m")[1].value / mean_and_sd(self.robust, index, "z")[1].value
         scale = unit / spread_of(self.robust, index, "t")
-        return self.test.estimate(scale * slope.value, scale * slope.se)
+        return self.criteria.estimate(scale * slope.value, scale * slope.se)
 
 
 def _verdicts(entry: FitEntry) -> Iterator[Verdict]:

@@ -20,7 +20,6 @@ in which opposite deviations do not cancel. `reasons.NEVER` lists what no muon w
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 
@@ -28,15 +27,13 @@ from ..config.schema import ToySettings, Validation
 from ..statistics.intervals import (
     Verdict,
     coverage_interval,
-    equivalence,
     expected_scatter,
-    factor_to_settle,
     mean_interval,
     sd_interval,
 )
 from ..uncertainty.monte_carlo import FEWEST_FOR_ENDS
 from .bin_sums import Sums, Tally, ToyResiduals
-from .estimates import Estimate, deciding, worst
+from .estimates import Criteria, Estimate, deciding, worst
 from .evidence import (
     ENDS,
     OFFSETS,
@@ -82,7 +79,7 @@ class Judge:
         # Bonferroni: one of many numbers deviates far by chance. A pass needs no correction, since all numbers must
         # pass. Judged are mean and root mean square of the ratio and all offsets, or the mean ratio and the pulls.
         judged = among * (2 * bins * (1 + len(OFFSETS)) if self.quoted else bins + 1)
-        self.confidence_to_fail = 1 - (1 - settings.confidence) / judged
+        self.criteria = Criteria.among(settings.confidence, judged)
 
     def result(self) -> Judgement:
         """Verdict, reasons, counts, and the numbers of each bin, of all muons, and of the domain of this σ."""
@@ -139,37 +136,22 @@ class Judge:
         if ratio is None or ratio.se is None:
             return ratio
         degrees = (ratio.value / ratio.se) ** 2 / 2 if ratio.se else 1.0
-        return self._judge(ratio, ratio.value, lambda confidence: sd_interval(ratio.value, degrees, confidence))
+        return self.criteria.width(ratio.value, degrees, self.settings.of_toys)
 
     def _judge_deviation(self, deviation: Deviation) -> Deviation:
         """A deviation, which should be 0, with the verdicts on its mean and its root mean square."""
-        mean, rms = deviation.mean, deviation.rms
+        mean = deviation.mean
         if mean is None or mean.se is None:
             return deviation
-        ratio, se = 1 + mean.value, mean.se
-        judged = self._judge(mean, ratio, lambda confidence: mean_interval(ratio, se, confidence))
-        return Deviation(mean=judged, rms=self._judge_rms(rms))
-
-    def _judge(self, estimate: Estimate, ratio: float, limits: Callable[[float], tuple[float, float]]) -> Estimate:
-        """An estimate with the verdict on its ratio, which should be 1, from the intervals of the ratio."""
-        tolerance = self.settings.of_toys
-        narrow, wide = limits(self.settings.confidence), limits(self.confidence_to_fail)
-        if equivalence(*narrow, tolerance) == Verdict.PASS:
-            return _judged(estimate, Verdict.PASS)
-        if equivalence(*wide, tolerance) == Verdict.FAIL:
-            return _judged(estimate, Verdict.FAIL)
-        within = abs(ratio - 1) <= tolerance
-        return _judged(
-            estimate, Verdict.INCONCLUSIVE, factor_to_settle(ratio, *(narrow if within else wide), tolerance)
-        )
+        judged = self.criteria.mean(mean.value, mean.se, self.settings.of_toys)
+        return Deviation(mean=judged, rms=self._judge_rms(deviation.rms))
 
     def _judge_rms(self, rms: Estimate | None) -> Estimate | None:
         """A root mean square deviation, which should be 0, with its verdict; `se` is that of its square."""
         if rms is None or rms.se is None:
             return rms
         limit, square = self.settings.of_toys**2, rms.value**2
-        narrow = mean_interval(square, rms.se, self.settings.confidence)
-        wide = mean_interval(square, rms.se, self.confidence_to_fail)
+        narrow, wide = (mean_interval(square, rms.se, confidence) for confidence in self.criteria)
         if narrow[1] <= limit:
             return _judged(rms, Verdict.PASS)
         if wide[0] > limit:
