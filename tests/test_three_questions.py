@@ -44,6 +44,35 @@ def test_the_honest_study_passes(one_hit):
     assert sentence.startswith("The truth is covered")
 
 
+BENT = """
+import torch
+
+def infer(hits, zeta):
+    return torch.stack([zeta * hits[:, 1].asinh()], dim=1)
+
+def throw(rng, muons, zeta):
+    return rng.standard_normal((muons, 2))
+"""
+
+
+def test_a_model_that_says_nothing_of_its_folds_passes(tmp_path, monkeypatch):
+    """No quantity is known not to fold: there are no pulls, and toys around true hits decide."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bent.py").write_text(BENT)
+    model = {
+        "name": "own",
+        "file": "bent.py",
+        "coordinates": ["a", "b"],
+        "parameters": {"zeta": 2.0},
+        "observables": [{"name": "bent", "unit": "m"}],
+    }
+    run = Run({**ONE_HIT, "model": model}, tmp_path).make().show()
+    verdicts, sentence = answers(run)
+    assert verdicts["propagation"] == verdicts["truth"] == "pass"
+    assert sentence.startswith("The truth is covered")
+    assert not Evidence.read(run.outputs.validation).smeared[0].pulls
+
+
 def smeared(change):
     """`smear` with something wrong with its arguments x_true, resolution and noise."""
     right = response.smear

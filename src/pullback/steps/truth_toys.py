@@ -12,7 +12,7 @@ from functools import partial
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..detector.bound_model import bound
@@ -24,7 +24,6 @@ from ..store.columns import BUDGET, COVERED, REAL_PLACES, TRUTH_PLACES
 from ..study.artefact_configs import CoverageConfig, SigmaConfig
 from ..study.batches import Part
 from ..study.blocks import Block, block_count
-from ..study.coverage_bins import Series
 from ..study.shared_parameters import sources_of
 from ..study.toy_selection import share
 from ..uncertainty.budget import LAYER
@@ -39,14 +38,16 @@ from .true_hits import Chooser, Momenta, Selected, SimulatedMuons, TrueHits, ass
 TOYS_AT_A_TIME = 65_536
 """Toys held together."""
 
+SHARE_BY_INTEGRALS = 1 / 8
+"""Share of the toys for which confidence intervals are computed where these take integrals or a search: they need hold
+the truth only at least as often as they say."""
+
 SHARE_QUOTED, SHARE_IF_SLOW = 0.02, 0.0025
-"""Share of the toys for which the coverage intervals (JCGM 101) are computed too: fewer if that takes long (`SLOW`)."""
+"""Share of these toys for which the coverage intervals (JCGM 101) are computed too: fewer if that takes long (`SLOW`).
+"""
 
 SLOW = 10.0
 """Cost of quoting a muon, `Model.cost`, above which few toys are quoted."""
-
-FEWER = 8
-"""Factor by which there are fewer toys for intervals that need hold the truth at least as often as they say."""
 
 TO_REGRESS = 10
 """Minimum toys of each truth, per coordinate, for the budget by regression."""
@@ -79,16 +80,12 @@ class TruthToys:
         streams = {name: stream_of(self.part, "coverage", block.index, key) for key, name in enumerate(STREAMS)}
         found = [self._empty(0)]
         for chosen in self.chooser.choose(streams["choice"], numbers, muons):
-            toys = self._toys_per_truth(chosen.series)
+            toys = max(2, -(-self.per_bin // self.chooser.truths))
             step = max(1, TOYS_AT_A_TIME // toys)
             for start in range(0, len(chosen.muon), step):
                 some = chosen.take(slice(start, start + step))
                 found.append(self._rows(block, some, self._toys(some, toys, streams), quoted))
         return {name: np.concatenate([each[name] for each in found]) for name in found[0]}
-
-    def _toys_per_truth(self, series: Series) -> int:
-        exact = series.moved or series.fold is None
-        return max(2, -(-self.per_bin // (self.chooser.truths * (1 if exact else FEWER))))
 
     def _toys(
         self, chosen: TrueHits, toys: int, streams: Mapping[str, np.random.Generator]
@@ -106,13 +103,17 @@ class TruthToys:
         true = evaluate(infer, chosen.hits)
         found = {"true": true, "bias": predicted["bias"], "sd": predicted["sd"]}
         found |= self._compared(chosen, infer, hits, true)
-        found |= self._quoted(chosen, infer, hits, true)
+        simple = chosen.series.moved or chosen.series.fold is None
+        few = _first(hits, len(true), 1.0 if simple else SHARE_BY_INTEGRALS)
+        found |= self._confident(chosen, infer, few, true)
+        fewer = _first(few, len(true), SHARE_IF_SLOW if self.model.cost > SLOW else SHARE_QUOTED)
+        found |= self._quoted(chosen, infer, fewer, true)
         if self.sources and not chosen.moved and len(x_reco) >= TO_REGRESS * x_reco.shape[1] * len(chosen.muon):
             found |= self._budget(block, chosen, x_reco, infer, quoted)
         return self._placed(chosen, block, found)
 
     def _compared(self, chosen: TrueHits, infer: Selected, hits: Tensor, true: OfTruths) -> TruthRows:
-        """Toys against truth: bias, spread, pulls, and how many intervals hold the truth."""
+        """Toys against truth: bias, spread, pulls, and how many intervals by the linear σ hold the truth."""
         per = len(hits) // len(true)
         covariance = self.covariance(hits, _repeated(chosen.momentum, per))
         linear = arrays(propagate(infer, hits, covariance=covariance))
@@ -121,14 +122,10 @@ class TruthToys:
         known = np.isfinite(off)
         usable = known & np.isfinite(sigma) & (sigma > 0)
         pull = off / np.where(usable, sigma, np.nan)
-        ends = arrays(confidence_interval(infer, hits, covariance=covariance, n_dig=self.n_dig, refine=False))
-        intervals = {name: ends[name].reshape(*off.shape, 2) for name in ("confidence68", "confidence95")}
-        intervals |= {
-            f"linear{level}": value[..., None] + factor * sigma[..., None] * [-1, 1]
+        held = {
+            f"linear{level}": _held(value[..., None] + factor * sigma[..., None] * [-1, 1], true, infer)
             for level, factor in (("68", K68), ("95", K95))
         }
-        held = {name: _holds(each, true[:, None], infer).sum(axis=1) for name, each in intervals.items()}
-        without = known & ~np.isfinite(intervals["confidence95"]).all(axis=-1)
         return {
             "toys": known.sum(axis=1),
             "off_mean": _mean(off, known),
@@ -136,23 +133,28 @@ class TruthToys:
             "pulls": usable.sum(axis=1),
             "pull_mean": _mean(pull, usable),
             "pull_sd": _sd(pull, usable),
-            "without": without.sum(axis=1),
             **held,
         }
 
+    def _confident(self, chosen: TrueHits, infer: Selected, hits: Tensor, true: OfTruths) -> TruthRows:
+        """How many confidence intervals of toys hold the truth."""
+        covariance = self.covariance(hits, _repeated(chosen.momentum, len(hits) // len(true)))
+        found = confidence_interval(infer, hits, covariance=covariance, n_dig=self.n_dig, refine=False)
+        ends = {name: each.reshape(len(true), -1, *each.shape[1:]) for name, each in arrays(found).items()}
+        known = np.isfinite(evaluate(infer, hits.numpy())).reshape(len(true), -1, true.shape[1])
+        without = known & ~np.isfinite(ends["confidence95"]).all(axis=-1)
+        held = {name: _held(each, true, infer) for name, each in ends.items()}
+        return {"toys_confident": known.sum(axis=1), "without": without.sum(axis=1), **held}
+
     def _quoted(self, chosen: TrueHits, infer: Selected, hits: Tensor, true: OfTruths) -> TruthRows:
-        """How many coverage intervals of the first toys of each truth hold it."""
-        toys = hits.reshape(len(true), -1, hits.shape[1])
-        quoted = math.ceil(toys.shape[1] * (SHARE_IF_SLOW if self.model.cost > SLOW else SHARE_QUOTED))
-        few = toys[:, :quoted].flatten(0, 1)
-        covariance = self.covariance(few, _repeated(chosen.momentum, quoted))
-        found = arrays(quote(infer, few, covariance=covariance, n_dig=self.n_dig))
+        """How many coverage intervals of toys hold the truth."""
+        covariance = self.covariance(hits, _repeated(chosen.momentum, len(hits) // len(true)))
+        found = arrays(quote(infer, hits, covariance=covariance, n_dig=self.n_dig))
         ends = {
             name: found[name].reshape(len(true), -1, *found[name].shape[1:]) for name in ("interval68", "interval95")
         }
         known = np.isfinite(ends["interval95"]).all(axis=-1)
-        held = {name: _holds(each, true[:, None], infer).sum(axis=1) for name, each in ends.items()}
-        return {"toys_quoted": known.sum(axis=1), **held}
+        return {"toys_quoted": known.sum(axis=1)} | {name: _held(each, true, infer) for name, each in ends.items()}
 
     def _budget(self, block: Block, chosen: TrueHits, x_reco: np.ndarray, infer: Selected, quoted: Reader) -> TruthRows:
         """The share of each layer in the variance: by regression of toys on the deviations of hits, and as quoted.
@@ -213,10 +215,16 @@ def _sd(values: OfToys, known: np.ndarray) -> OfTruths:
     return np.sqrt(np.where(known, off * off, 0.0).sum(axis=1) / np.where(count > 1, count - 1, np.nan))
 
 
-def _holds(
-    ends: Float[np.ndarray, "truth toy observable 2"], true: Float[np.ndarray, "truth 1 observable"], infer: Selected
-) -> Bool[np.ndarray, "truth toy observable"]:
-    """Whether intervals hold the truth, observable by observable."""
-    periods = periods_of(infer) or (0.0,) * true.shape[-1]
-    each = [holds(ends[..., index, :], true[..., index], period) for index, period in enumerate(periods)]
-    return np.stack(each, axis=-1)
+def _first(hits: Tensor, truths: int, share: float) -> Tensor:
+    """The first toys of each truth, a share of them."""
+    toys = hits.reshape(truths, -1, hits.shape[1])
+    return toys[:, : math.ceil(toys.shape[1] * share)].flatten(0, 1)
+
+
+def _held(
+    ends: Float[np.ndarray, "truth toy observable 2"], true: OfTruths, infer: Selected
+) -> Int[np.ndarray, "truth observable"]:
+    """How many intervals of each truth hold it."""
+    periods = periods_of(infer) or (0.0,) * true.shape[1]
+    each = [holds(ends[:, :, index], true[:, None, index], period) for index, period in enumerate(periods)]
+    return np.stack(each, axis=-1).sum(axis=1)

@@ -154,6 +154,9 @@ COVERED = {
     "pulls": ColumnSpec("pulls_{name}", "toys with a linear σ of the {long_name}", unit="1"),
     "pull_mean": ColumnSpec("pull_mean_{name}", "mean over toys of (recorded - true)/linear σ", unit="1"),
     "pull_sd": ColumnSpec("pull_sd_{name}", "standard deviation over toys of (recorded - true)/linear σ", unit="1"),
+    "toys_confident": ColumnSpec(
+        "toys_confident_{name}", "toys whose confidence intervals of the {long_name} are computed", unit="1"
+    ),
     "without": ColumnSpec("without_{name}", "toys without a confidence interval of the {long_name}", unit="1"),
     **{
         f"{kind}{level}": ColumnSpec(

@@ -143,7 +143,8 @@ class CoverageJudge:
 
         `unequal`: the two quantities that fold have different widths.
         """
-        toys = number("toys_quoted" if name.startswith("interval") else "toys")
+        counted = {"interval": "toys_quoted", "confidence": "toys_confident", "linear": "toys"}
+        toys = number(counted[name[:-2]])
         if not toys:
             return None
         nominal, tolerance = NOMINAL_COVERAGE[name[-2:]], self.settings.coverage_tolerance
