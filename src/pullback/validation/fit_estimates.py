@@ -185,7 +185,8 @@ class FitEstimates:
         slopes = (sums["a"] * noise_alone / self.shrinkage - sums["e"]) / 2
         scale = self._scale(sums, F)
         for component in self.components:
-            seen = component[F.diagonal()[component] > 0]
+            # A coordinate that the others do not predict has no residuals; its information is rounding.
+            seen = component[(F.diagonal()[component] > 0) & (sums["count"][component] > 0)]
             if len(seen):
                 yield from _factors_of(seen, slopes[seen], F[np.ix_(seen, seen)], scale[seen], sums["e"][seen])
 
