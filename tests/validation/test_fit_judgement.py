@@ -72,7 +72,7 @@ def test_pixels_that_are_five_times_longer_than_wide_pass_with_their_own_sigma()
     assert judged(hits, model, own).verdict == Verdict.PASS
     wrong = judged(hits, model, np.tile([25 * SIGMA**2] * 4 + [SIGMA**2 / 2.56] * 4, (MUONS, 1)))
     assert wrong.verdict == Verdict.FAIL
-    assert "the data want 1.6 times the σ of the file in y₀–y₃" in wrong.reasons[0]
+    assert "the data want σ = 997.8 ± 3.5 µm in y₀–y₃ (stated 625 µm on average)" in wrong.reasons[0]
     assert wrong.line == ""  # σ is not in the config
 
 

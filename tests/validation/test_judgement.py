@@ -300,14 +300,14 @@ def test_a_bin_without_toys_is_inconclusive():
     assert [(each.verdict, each.muons) for each in result.bins][-2:] == [("inconclusive", 0), ("pass", 5000)]
     made.add(muons_of(np.array([7.0]), np.ones(1)), toys_of(rng, np.array([0]), 10_000, np.array([7.0])))
     assert made.result().bins[-2].verdict == "pass"
-    assert few().result().bins[-1].verdict == NotJudged.EMPTY
+    assert few().result().bins[-1].verdict == NotJudged.NOT_LINEAR
 
 
 def test_a_linear_sigma_that_is_quoted_nowhere_decides_nothing():
     result = tally(domain=1000.0).result()
     assert result.verdict == "pass"
     assert result.reasons == result.more == []
-    assert {each.verdict for each in result.bins} <= {NotJudged.OUTSIDE, NotJudged.EMPTY}
+    assert {each.verdict for each in result.bins} <= {NotJudged.OUTSIDE, NotJudged.NOT_LINEAR}
 
 
 def test_the_domain_is_an_edge_of_the_bins():

@@ -21,7 +21,7 @@ SLOPES = ("tx", "ty")
 
 OBSERVABLES = (
     Quantity("theta", "rad", "zenith angle", "θ", folds=SLOPES),
-    Quantity("phi", "rad", "azimuth the muon comes from", "φ", 2 * pi, fold="theta", domain=5.0, folds=SLOPES),
+    Quantity("phi", "rad", "azimuth of the origin", "φ", 2 * pi, fold="theta", domain=5.0, folds=SLOPES),
     Quantity("tx", "1", "slope dx/dz of the track", "dx/dz", fold=NO_FOLD),
     Quantity("ty", "1", "slope dy/dz of the track", "dy/dz", fold=NO_FOLD),
 )

@@ -29,6 +29,13 @@ def code(text: object) -> Markup:
     return Markup("<code>{}</code>").format(text)
 
 
+def own_sigma(study: Study) -> list[str]:
+    """Symbols of the coordinates whose hits have their own σ in the file."""
+    source = study.config.source
+    named = source.sigma if isinstance(source, Recorded) else {}
+    return [each.symbol for each in study.model.coordinates if each.name in named]
+
+
 class SetupWording:
     """The words on what was run."""
 
@@ -104,9 +111,13 @@ class SetupWording:
         layers = f"{self.config.model.layer_count} layers, " if self.config.model.layer_count > 1 else ""
         small, scale = ("mm", 1000) if unit == "m" else (unit, 1)
         widths = ", ".join(f"{scale / each:g}" for each in every)
-        text = Markup("{}resolution {} /{} (σ<sub>x</sub> = {} {})").format(
-            layers, ", ".join(f"{each:g}" for each in every), unit, widths, small
+        text = Markup("resolution {} /{} (σ<sub>x</sub> = {} {})").format(
+            ", ".join(f"{each:g}" for each in every), unit, widths, small
         )
+        if own := own_sigma(self.study):
+            which = "each hit" if len(own) == len(self.study.model.coordinates) else f"each hit {', '.join(own)}"
+            text = Markup("σ of {} from the file; where it has none, {}").format(which, text)
+        text = layers + text
         if detector.efficiency != 1:
             text += f"; efficiency {', '.join(map(str, each_layer(detector.efficiency, 1)))}"
         text += f"; noise {detector.noise.kind}"

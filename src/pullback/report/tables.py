@@ -17,6 +17,7 @@ from ..validation.evidence import Bin, Entry, Evidence, Judgement, NotJudged, Si
 from ..validation.reasons import bracketed, place_of
 from .cells import Cell, Row, Table, estimated, furthest, judged, left, limits, row, verdict, with_limits, word
 from .formats import count, figures, known, percent, prefixed, signed, significant, span
+from .setup_wording import own_sigma
 from .source_tables import budget_of, design_of, enough_muons
 from .verdict_wording import failed_of
 
@@ -55,7 +56,8 @@ class Tables:
         for layer in range(count):
             on = [each.symbol for each, where in zip(model.coordinates, model.layers, strict=True) if where == layer]
             hit = "–" if self.recorded else f"{efficiency[layer]:g}"
-            rows.append(row(str(layer), *known[layer : layer + 1], left(", ".join(on)), f"{resolution[layer]:g}", hit))
+            stated = "of each hit" if set(on) <= {*own_sigma(self.study)} else f"{resolution[layer]:g}"
+            rows.append(row(str(layer), *known[layer : layer + 1], left(", ".join(on)), stated, hit))
         return Table([heads], rows)
 
     def scan(self, names: Iterable[str]) -> Table:

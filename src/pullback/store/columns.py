@@ -136,7 +136,7 @@ EXPERIMENT_MUONS = {"sd": ColumnSpec("sd_{name}", "standard deviation of the {lo
 """Columns of each muon in pseudo-experiments: fields of `pullback.steps.pseudo_experiments.Experiments`."""
 
 EXPERIMENTS = {
-    "count": ColumnSpec("count_{name}", "muons with a {long_name}", unit="1"),
+    "count": ColumnSpec("count_{name}", "muons with a value of the {long_name}", unit="1"),
     "pull": ColumnSpec("pull_{name}", "sum over muons of the pull of the {long_name}", "experiment", unit="1"),
     "square": ColumnSpec(
         "square_{name}", "sum over muons of the squared pull of the {long_name}", "experiment", unit="1"
@@ -148,7 +148,7 @@ COVERED = {
     "true": ColumnSpec("true_{name}", "{long_name} at the true hits"),
     "bias": ColumnSpec("bias_{name}", "predicted bias of the {long_name}"),
     "sd": ColumnSpec("sd_{name}", "predicted standard deviation of the {long_name}"),
-    "toys": ColumnSpec("toys_{name}", "toys with a {long_name}", unit="1"),
+    "toys": ColumnSpec("toys_{name}", "toys with a value of the {long_name}", unit="1"),
     "off_mean": ColumnSpec("off_mean_{name}", "mean over toys of recorded minus true {long_name}"),
     "off_sd": ColumnSpec("off_sd_{name}", "standard deviation over toys of the recorded {long_name}"),
     "pulls": ColumnSpec("pulls_{name}", "toys with a linear σ of the {long_name}", unit="1"),

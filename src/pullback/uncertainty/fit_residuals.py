@@ -193,6 +193,11 @@ class FitGroups:
         for rows, used in _same_hits(torch.isfinite(raw)):
             own = covariance if len(covariance) == 1 else covariance[rows]
             own = own[:, used] if own.ndim == 2 else own[:, used][:, :, used]
+            if len(own) > 1:  # scattering of a track that is almost horizontal may be infinite: it has no fit
+                known = torch.isfinite(own.flatten(1)).all(dim=1)
+                rows, own = rows[known], own[known]
+            if not len(rows):
+                continue
             key = used.numpy(force=True).tobytes()
             shapes: list[tuple[Tensor | slice, FitShape]]
             if shared and key in self._shapes:
@@ -237,7 +242,7 @@ def _same_hits(used: Bool[Tensor, "muon coordinate"]) -> Iterator[tuple[Tensor, 
 def _shapes(hat: Tensor, covariance: Tensor) -> Iterator[tuple[Tensor | slice, FitShape]]:
     """The shape of the fit, for the muons in which it has the same number of parameters."""
     variance = covariance if covariance.ndim == 2 else covariance.diagonal(dim1=1, dim2=2)
-    scale = variance.mean(dim=0).sqrt()
+    scale = variance.sqrt().mean(dim=0)  # of large variances, the mean itself could be infinite
     # In units of σ, numbers of very different layers are alike. The left singular vectors to the singular value 0 are
     # the combinations of hits that the fit always predicts as 0.
     vectors, values, _ = torch.linalg.svd(hat / scale[:, None] * scale)

@@ -16,6 +16,7 @@ class NotJudged(StrEnum):
 
     OUTSIDE = "outside the linear domain"
     EMPTY = "empty"
+    NOT_LINEAR = "no muon is called linear"
 
 
 def worst(verdicts: Iterable[Verdict | NotJudged | None]) -> Verdict:

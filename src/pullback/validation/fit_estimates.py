@@ -171,7 +171,9 @@ class FitEstimates:
     @cached_property
     def components(self) -> list[np.ndarray]:
         """Coordinates that are fitted together, such as those of a view."""
-        reach = np.linalg.matrix_power((self._coupled > 0) + np.eye(len(self._coupled)), len(self._coupled)) > 0
+        # A hit of little weight is predicted by others that hardly depend on it.
+        either = (self._coupled + self._coupled.T > 0) + np.eye(len(self._coupled))
+        reach = np.linalg.matrix_power(either, len(either)) > 0
         return [np.flatnonzero(row) for index, row in enumerate(reach) if row.argmax() == index and row[index]]
 
     def factors(self) -> Iterator[Factor]:

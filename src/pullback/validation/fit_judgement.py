@@ -94,9 +94,8 @@ class FitJudge:
         )
         verdict = max(_verdicts(entry), key=lambda each: each.severity)
         symbols = {each.name: each for each in self.model.coordinates}
-        found = entry.model_copy(
-            update={"verdict": verdict, "line": config_line(entry, self.model, self.units, own_sigma=self.own_sigma)}
-        )
+        line = config_line(entry, self.model, self.units, own_sigma=self.own_sigma)
+        found = entry.model_copy(update={"verdict": verdict, "line": line})
         if verdict == Verdict.PASS:
             return found
         reasons = [*fit_reasons(found, symbols, self.tolerance, of.wrong_tracks, own_sigma=self.own_sigma)]

@@ -67,7 +67,7 @@ def _of_width(
         off = [each for each in entry.resolution if abs(each.factor.value - 1) > tolerance]
         wanted = ", ".join(wanted_words(each, coordinates, own_sigma=own_sigma) for each in off)
         if wanted:
-            yield f"{text}; the data want {wanted}"
+            yield f"the data want {wanted}; {text}"
         else:
             right = EXPLAINED_WIDTH if entry.resolution else ""
             yield f"{text}{right}"
@@ -87,9 +87,7 @@ def wanted_words(wanted: WantedResolution, coordinates: Mapping[str, Quantity], 
         return f"a σ in {names} that is too small to be seen"
     unit = coordinates[wanted.coordinates[0]].unit
     value, stated = with_unit(wanted.wanted.value, unit, wanted.wanted.se or 0.0), with_unit(wanted.stated, unit)
-    text = f"σ = {value} in {names} (stated {stated})"
-    if own_sigma:
-        text = f"{wanted.factor.value:.3g} times the σ of the file in {names} ({value} on average)"
+    text = f"σ = {value} in {names} (stated {stated}{' on average' * own_sigma})"
     return f"{text}, if that alone is wrong" if wanted.alone else text
 
 

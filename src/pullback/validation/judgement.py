@@ -122,7 +122,8 @@ class Judge:
         if not self.inside[index]:
             verdict = NotJudged.OUTSIDE
         elif not found.toy_muons:
-            verdict = Verdict.INCONCLUSIVE if found.recorded else NotJudged.EMPTY
+            empty = NotJudged.EMPTY if self.quoted else NotJudged.NOT_LINEAR
+            verdict = Verdict.INCONCLUSIVE if found.recorded else empty
         else:
             wanted = OFFSETS if found.ratio else ENDS  # without a standard deviation there is no bias
             unknown = self.quoted and any(found.offsets.of(name).mean is None for name in wanted)
