@@ -5,17 +5,25 @@ import shutil
 
 import pytest
 import yaml
-from running import PROJECT, Run, slow
+from running import ENOUGH, PROJECT, Run, slow
 
 from pullback.validation.evidence import Evidence
 
+SEEDS = range(1, 21)
+
 FEWER = {
-    "track": {"source": {"muons": 10_000}, "toys": {"muons": 500, "per_muon": 10_000}},
-    "own_model": {"source": {"muons": 5000}, "toys": {"muons": 500, "per_muon": 10_000}},
+    "track": {"scan": None},
+    "own_model": {"scan": None},
+    "scatter": {
+        "source": {"muons": 3000},
+        "toys": {"muons": 200, "per_muon": 12_500},
+        # A tenth of the toys around true hits, which take 3 minutes by default, and tolerances √10 times as large.
+        "coverage": {"toys_per_bin": 10_000},
+        "validation": {"tolerance": 0.0632, "coverage_tolerance": 0.0316, "data_tolerance": 0.1},
+    },
     "recorded_root": {"toys": {"muons": 500, "per_muon": 10_000}},
-    "scatter": {"source": {"muons": 3000}, "toys": {"muons": 400, "per_muon": 10_000}},
 }
-FEWEST = 5
+"""What is smaller than in the studies of config/."""
 
 
 def merged(raw, changes):
@@ -25,21 +33,16 @@ def merged(raw, changes):
     }
 
 
-@pytest.mark.parametrize("name", [*map(slow, ("track", "own_model", "scatter")), "recorded_root"])
-def test_what_is_quoted_passes_in_every_bin(tmp_path, monkeypatch, name):
+@pytest.mark.parametrize("seed", [SEEDS[0], *map(slow, SEEDS[1:])])
+@pytest.mark.parametrize(
+    "name", ["exercise", "recorded", "recorded_root", slow("config"), slow("track"), slow("own_model"), slow("scatter")]
+)
+def test_every_example_passes_with_any_seed(tmp_path, monkeypatch, name, seed):
     raw = yaml.safe_load((PROJECT / "config" / f"{name}.yaml").read_text(encoding="utf-8"))
-    assert raw["study"] == name
     monkeypatch.chdir(PROJECT)  # where the files are that it names
-    raw = merged({key: value for key, value in raw.items() if key != "scan"}, FEWER[name])
+    raw = merged({**ENOUGH, **raw}, {**FEWER.get(name, {}), "seed": seed})
     evidence = Evidence.read(Run(raw, tmp_path).make().outputs.validation)
-    assert evidence.verdict != "fail"
-    for entry in evidence.points:
-        bins = [each for each in entry.quoted.bins if each.toy_muons]
-        # Of a single muon, so few toys can't be sure; in the whole study they are.
-        said = {each.verdict for each in bins if each.toy_muons >= FEWEST}
-        assert said == {"pass"}, (entry.observable, entry.reasons)
-        assert sum(each.toy_muons for each in bins) > 300
-        assert entry.shared is None or entry.shared.verdict == "pass", entry.reasons
+    assert evidence.verdict == "pass", [reason for entry in evidence.points for reason in entry.reasons]
     if name == "scatter":  # angles near zero included
         (entry,) = [each for each in evidence.points if each.observable == "theta_msc"]
         assert all(each.toy_muons for each in entry.quoted.bins)
