@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from contextlib import nullcontext
 
 import pytest
 import yaml
@@ -69,7 +70,11 @@ def test_the_schema_knows_noise_by_its_kind(noise):
         jsonschema.validate({"study": "s", "detector": {"noise": "stripe"}}, schema)
 
 
-@pytest.mark.parametrize("name", ["config", "exercise", "recorded"])
+POINTS = {"config": 9, "track": 3, "own_model": 3}
+"""Scan points of the studies in config/ that have several."""
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (PROJECT / "config").glob("*.yaml")))
 def test_the_configs_are_valid(name, monkeypatch):
     import jsonschema
 
@@ -77,7 +82,31 @@ def test_the_configs_are_valid(name, monkeypatch):
     raw = yaml.safe_load((PROJECT / "config" / f"{name}.yaml").read_text())
     jsonschema.validate(raw, json.loads((PROJECT / "config" / "schema.json").read_text()))
     study = Study.from_config(raw)
-    assert len(study.points) == (9 if name == "config" else 1)
+    assert len(study.points) == POINTS.get(name, 1)
+
+
+@pytest.mark.parametrize(
+    ("section", "valid"),
+    [
+        ("model: {name: one_hit, dz: 150 cm}", True),
+        ("model: {name: track, z: '[1, 2] mm', theta0_momentum: 3 GeV}", True),
+        ("model: {name: track, z: [1 mm, 2]}", True),
+        ("detector: {resolution: [1 /mm, 2]}", True),
+        ("detector: {resolution: 10 /mm}", True),
+        ("source: {kind: simulated, beam: {spot: 2 mm}}", True),
+        ("target: {sigma: {theta: 1 mrad}, vary: model.dz, between: [1 m, 2]}", True),
+        ("target: {sigma_theta: 1 mrad, vary: model.dz}", True),
+        ("model: {name: one_hit, dz: high}", False),
+        ("toys: {muons: 3 m}", False),
+        ("detector: {efficiency: 3 m}", False),
+    ],
+)
+def test_the_schema_knows_numbers_with_units(section, valid):
+    import jsonschema
+
+    schema = json.loads((PROJECT / "config" / "schema.json").read_text())
+    with nullcontext() if valid else pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"study": "s", **yaml.safe_load(section)}, schema)
 
 
 def test_the_default_study_is_the_documented_one():

@@ -147,12 +147,24 @@ CASES = """
     validation.tolerance: is 5; it should be less than 1 (it is a fraction: write 5 % as 0.05)
 {model: {name: track, theta0: 13.6}}
     model.theta0: is 13.6; it should be less than or equal to 1 rad
-{model: {dz: 1.5 m}}
-    model.dz: is '1.5 m'; it should be a valid number (write the number alone, in m)
-{source: {cosmic: {momentum: 3 GeV}}, model: {name: track}}
-    (write the number alone, in GeV/c)
+{model: {dz: 1.5 kg}}
+    model.dz: is '1.5 kg', and kg is no unit that is known here; it must be a length, in m, km, cm, mm, um or nm
+{source: {cosmic: {momentum: 3 m}}, model: {name: track}}
+    source.cosmic.momentum: is '3 m', a length; it must be a momentum, in GeV/c
 {detector: {resolution: 1 cm}}
-    (write the number alone, in 1/m: 100 for 1 cm)
+    detector.resolution: is '1 cm', a length; it must be an inverse length, in 1/m
+{model: {name: track, z: [1 mm, 3 deg]}}
+    model.z: is '3 deg', an angle; it must be a length
+{scan: {model.dz: [1 m, 3 GeV]}}
+    scan: model.dz: is '3 GeV', a momentum; it must be a length
+{scan: {zip: {model.dz: [1 kg]}}}
+    scan.zip: model.dz: is '1 kg'
+{systematics: {model.dz: 1 mrad}}
+    systematics: model.dz: is '1 mrad', an angle; it must be a length
+{scan: {toys.muons: [5 m]}}
+    scan: toys.muons: is '5 m', a length; it has no unit: write the number alone
+{model: {file: m.py, coordinates: [x], observables: [{name: p, unit: m}], parameters: {B: 500 mT}, units: {B: T}}}
+    parameters: B: is '500 mT', and mT is no unit that is known here; write the number alone, in T
 {toys: {per_muon: 10k}}
     toys.per_muon: is '10k'; it should be a valid integer (write the number alone)
 {model: {dz: "1,5"}}
@@ -187,8 +199,10 @@ CASES = """
     model.z: is '0, 1'; it should be a valid list (in brackets: [0, 1])
 {model: {file: m.py, coordinates: [x0, x1], observables: [{name: p, unit: "1"}], parameters: {B: 1.5 T}}}
     model.parameters: B is '1.5 T'; it must be a finite number or a list of them (write the number alone)
-{target: {sigma: {theta: 2 mrad}, vary: model.dz}}
-    target.sigma.theta: is '2 mrad'; it should be a valid number (write the number alone)
+{target: {sigma: {theta: 2 mm}, vary: model.dz}}
+    target.sigma.theta: is '2 mm', a length; it must be an angle, in rad, mrad, urad or deg
+{target: {sigma_theta: 2 mrad, vary: model.dz, between: [1 kg, 3]}}
+    target.between: is '1 kg'
 # words
 {study: 2024}
     study: is 2024; it should be a valid string (text that looks like a number or a date is put in quotes: '2024')

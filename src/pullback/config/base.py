@@ -10,6 +10,8 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 from pydantic.fields import FieldInfo
 
+from .units import validator
+
 
 class Section(BaseModel):
     """A section of the config; refuses unknown keys, text in place of numbers, and infinite numbers."""
@@ -29,9 +31,9 @@ class Clash(ValueError):
         self.found = found
 
 
-Metres = Annotated[float, Field(json_schema_extra={"unit": "m"})]
-Radians = Annotated[float, Field(json_schema_extra={"unit": "rad"})]
-GeV = Annotated[float, Field(json_schema_extra={"unit": "GeV/c"})]
+Metres = Annotated[float, validator("m"), Field(json_schema_extra={"unit": "m"})]
+Radians = Annotated[float, validator("rad"), Field(json_schema_extra={"unit": "rad"})]
+GeV = Annotated[float, validator("GeV/c"), Field(json_schema_extra={"unit": "GeV/c"})]
 
 FORMS = ("number", "list")
 """Pydantic's names of the two forms of `NumberPerLayer` and `NumberPerView`."""

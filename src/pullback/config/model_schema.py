@@ -10,8 +10,9 @@ from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_
 
 from ..errors import shown
 from ..models import NO_FOLD
-from .base import GeV, Metres, Radians, Section, nearest
+from .base import Clash, Metres, Radians, Section, nearest
 from .hints import of_value
+from .units import in_units, validator
 
 RESULTS_OF = (
     "{}_true",
@@ -64,7 +65,9 @@ RESULTS = frozenset(
 
 
 Heights = Annotated[
-    list[Annotated[float, Field(ge=-1e6, le=1e6)]], Field(min_length=2, max_length=32, json_schema_extra={"unit": "m"})
+    list[Annotated[float, Field(ge=-1e6, le=1e6)]],
+    Field(min_length=2, max_length=32, json_schema_extra={"unit": "m"}),
+    validator("m"),
 ]
 
 
@@ -108,7 +111,9 @@ class _Line(ModelSection):
     theta0: Radians = Field(
         0.0, ge=0, le=1, description="standard deviation of the scattering angle per layer, in one view"
     )
-    theta0_momentum: GeV | None = Field(None, ge=0.1, le=1e5, description=OF_MOMENTUM)
+    theta0_momentum: Annotated[float | None, validator("GeV/c")] = Field(
+        None, ge=0.1, le=1e5, description=OF_MOMENTUM, json_schema_extra={"unit": "GeV/c"}
+    )
 
 
 class Track(_Line):
@@ -139,7 +144,9 @@ class Scatter(ModelSection):
     theta0: Radians = Field(
         0.0, ge=0, le=1, description="standard deviation of the scattering angle per layer, in one view"
     )
-    theta0_momentum: GeV | None = Field(None, ge=0.1, le=1e5, description=OF_MOMENTUM)
+    theta0_momentum: Annotated[float | None, validator("GeV/c")] = Field(
+        None, ge=0.1, le=1e5, description=OF_MOMENTUM, json_schema_extra={"unit": "GeV/c"}
+    )
 
 
 def _or_its_name(schema: dict[str, Any]) -> None:
@@ -254,6 +261,21 @@ class Own(ModelSection):
         description="function `chi2(hits, **parameters)` that returns χ² and degrees of freedom (muon, 2); in place of "
         "the χ² that follows from `fitted`, or without it",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_their_units(cls, model: Any) -> Any:
+        """Convert parameters that are written with a unit."""
+        parameters, units = (model.get(each) for each in ("parameters", "units")) if isinstance(model, dict) else (0, 0)
+        if not isinstance(parameters, dict):
+            return model
+        given = {name: str(unit) for name, unit in units.items()} if isinstance(units, dict) else {}
+        found, mistakes = in_units(
+            {name: parameters[name] for name in given if name in parameters}, given, "parameters"
+        )
+        if mistakes:
+            raise Clash(*((line, ("parameters",)) for line in mistakes))
+        return {**model, "parameters": parameters | found}
 
     @field_validator("parameters", mode="before")
     @classmethod

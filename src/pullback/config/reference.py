@@ -11,6 +11,7 @@ from typing import Any
 from ..files import write_text
 from .model_schema import MODELS
 from .schema import StudyConfig
+from .units import DECIMAL
 
 HEAD = """# The config
 
@@ -28,6 +29,9 @@ This page is made by `make docs`, together with `schema.json`, which editors rea
   quotes.
 - The noise can be given by its kind alone, `detector: {noise: strip}`, and a coordinate of your own model by its name
   alone, `coordinates: [x0, x1]`.
+- Lengths, angles, momenta and densities may carry a unit: `dz: 150 cm`, `theta0: 0.5 mrad`, `momentum: 3 GeV`,
+  `z: [0 mm, 19.5 mm]` or, in quotes, `z: "[0, 19.5] mm"`. A number without one is in the unit of the table. Scans,
+  systematics and targets may carry the unit of what they are about.
 - Any numeric key except those of `systematics`, `target` and `compute` can be scanned by its dotted name; in a list,
   one number, `model.z[1]`; in your own model, its parameters, `model.<parameter>`.
 
@@ -50,7 +54,31 @@ Schema = dict[str, Any]
 
 def config_schema() -> str:
     """The JSON schema of the config."""
-    return json.dumps(StudyConfig.model_json_schema(), indent=1, ensure_ascii=False) + "\n"
+    schema = _with_units(StudyConfig.model_json_schema())
+    target = schema["$defs"]["Target"]  # `sigma_theta: 0.002` may stand for `sigma: {theta: 0.002}`
+    target["required"].remove("sigma")
+    target["patternProperties"] = {"^sigma_.": {"anyOf": [{"type": "number"}, UNIT_AFTER_NUMBER]}}
+    return json.dumps(schema, indent=1, ensure_ascii=False) + "\n"
+
+
+UNIT_AFTER_NUMBER = {"type": "string", "pattern": r"[\d.]\]?\s*([^\d\s.\]]|1/)"}
+"""Schema of a number with a unit, or of a list of numbers with one."""
+
+
+def _with_units(node: Any, within: bool = False) -> Any:
+    """A schema that also allows text with a unit wherever a number has one; `within` such a number or list."""
+    if isinstance(node, list):
+        return [_with_units(each, within) for each in node]
+    if not isinstance(node, dict):
+        return node
+    united = within or (isinstance(unit := node.get("unit"), str) and unit in DECIMAL)
+    # Text with a unit may stand for a number or for a list, so that it would not be one of two.
+    renamed = {"anyOf" if united and key == "oneOf" else key: value for key, value in node.items()}
+    inner = {key: _with_units(value, united and key in ("anyOf", "items")) for key, value in renamed.items()}
+    if not united or "anyOf" in inner or inner.get("type") not in ("number", "array"):
+        return inner
+    kept = {key: inner.pop(key) for key in ("default", "description", "title", "unit") if key in inner}
+    return {**kept, "anyOf": [inner, UNIT_AFTER_NUMBER]}
 
 
 def documentation() -> str:

@@ -11,8 +11,10 @@ from ..uncertainty.monte_carlo import ADAPTIVE_BATCH
 from .base import Clash, Contradiction, Metres, NumberPerLayer, Section
 from .messages import Examined, examine
 from .model_schema import MODELS, AnyModel, ModelSection, OneHit, Scatter
+from .named_numbers import with_plain_numbers
 from .plain import check_plain
 from .source_schema import Recorded, Simulated
+from .units import validator
 
 MOST_CONFIDENT = 0.999999
 """Largest confidence level: its Bonferroni correction for a billion numbers still differs from 1 in floating point."""
@@ -86,7 +88,7 @@ def _or_its_kind(schema: dict[str, Any]) -> None:
 class Detector(Section):
     """Response of the detector."""
 
-    resolution: NumberPerLayer[Annotated[float, Field(ge=1e-6, le=1e12)]] = Field(
+    resolution: Annotated[NumberPerLayer[Annotated[float, Field(ge=1e-6, le=1e12)]], validator("1/m")] = Field(
         100.0,
         description="stated 1/σ_x, used by propagation: 100 means 1 cm; a number, or a list with one number per layer",
         json_schema_extra={"unit": "1/m"},
@@ -237,17 +239,27 @@ class Compute(Section):
         return found
 
 
+def _or_with_units(schema: dict[str, Any]) -> None:
+    """Allow text in the schema wherever numbers carry the unit of what they are about."""
+    for each in schema.get("anyOf", [schema]):
+        for key in ("items", "additionalProperties"):
+            if key in each:
+                each[key] = {"anyOf": [each[key], {"type": "string"}]}
+
+
 class Target(Section):
     """A wanted mean σ."""
 
     sigma: dict[str, Annotated[float, Field(gt=0)]] = Field(
         min_length=1,
         max_length=1,
-        description="the observable and its wanted mean σ, such as `{theta: 0.002}`",
+        description="the observable and its wanted mean σ, such as `{theta: 2 mrad}`",
+        json_schema_extra=_or_with_units,
     )
     vary: str = Field(description="dotted name of the number to vary, such as `detector.resolution`")
     between: Annotated[list[float], Field(min_length=2, max_length=2)] | None = Field(
         None,
+        json_schema_extra=_or_with_units,
         description="range of the number; default: from 0.001 to 1000 times its value, within its limits",
     )
 
@@ -317,6 +329,7 @@ class PointConfig(Section):
         """Fill in default kinds: a simulated source, a one-hit model, and a user's model if a file is given."""
         if not isinstance(config, dict):
             return config
+        config = with_plain_numbers(cls, config)
         source, model = config.get("source", {}), config.get("model", {})
         if isinstance(model, dict):
             model = {"name": "own" if "file" in model else next(iter(MODELS)), **model}

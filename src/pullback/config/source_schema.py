@@ -9,6 +9,8 @@ from pydantic import Field, model_serializer, model_validator
 
 from ..models.energy_loss import MATERIALS, MaterialName, constants_of
 from .base import Clash, GeV, Metres, NumberPerView, Radians, Section
+from .hints import unit_in
+from .units import in_unit, validator
 
 UNIFORM = ("x_min", "x_max")
 """Keys of a source for uniform positions."""
@@ -37,7 +39,7 @@ class Beam(Section):
     spread: NumberPerView[Annotated[float, Field(ge=0, le=10)]] = Field(
         0.0, description="standard deviation of the slopes (Gaussian); a number, or a list `[of x, of y]`"
     )
-    spot: NumberPerView[Annotated[float, Field(ge=0, le=1e6)]] | None = Field(
+    spot: Annotated[NumberPerView[Annotated[float, Field(ge=0, le=1e6)]] | None, validator("m")] = Field(
         None,
         description="standard deviation of the positions (Gaussian); a number, or a list `[of x, of y]`; "
         "default: positions are uniform from `source.x_min` to `source.x_max`",
@@ -66,13 +68,13 @@ class Volume(Section):
     radiation_length: Metres = Field(
         0.01757, ge=1e-4, le=1e6, description="radiation length of its material; default: that of `material`, or iron"
     )
-    density: float | None = Field(
+    density: Annotated[float | None, validator("g/cm3")] = Field(
         None, ge=0.01, le=30, description="density, for the energy loss", json_schema_extra={"unit": "g/cm3"}
     )
-    z_over_a: float | None = Field(
+    z_over_a: Annotated[float | None, validator("mol/g")] = Field(
         None, ge=0.35, le=1, description="mean Z/A, for the energy loss", json_schema_extra={"unit": "mol/g"}
     )
-    excitation: float | None = Field(
+    excitation: Annotated[float | None, validator("eV")] = Field(
         None,
         ge=10,
         le=1000,
@@ -93,7 +95,7 @@ class Volume(Section):
             return volume
         known = constants_of(name)
         for key, value in known.items():
-            given = volume.get(key)
+            given = in_unit(volume.get(key), unit_in(cls.model_fields[key]))
             if isinstance(given, int | float) and given != value:
                 raise Clash((f"{key} = {given:g} is not that of {name}, {value:g}; leave one out", (key, "material")))
         return {**known, **{key: value for key, value in volume.items() if key not in known or value is not None}}
