@@ -214,3 +214,21 @@ def test_an_observable_that_is_not_finite_within_reach_has_no_interval():
     found = ends_of(lambda h: h[:, :1].log(), np.array([[0.5, 0.0], [9.0, 0.0]]))
     assert np.isnan(found[0, :, 0]).all()
     np.testing.assert_allclose(found[1], np.log([[9 - z, 9 + z] for z in Z]), rtol=1e-12)
+
+
+@pytest.mark.parametrize("infer", [ridge, lambda h: (h[:, 0] + h[:, 1].clamp(min=0).square() * h[:, 2])[:, None]])
+def test_a_muon_has_the_same_ends_in_any_company(infer):
+    """The second changes in one direction at some muons, and in three at others."""
+    hits = np.random.default_rng(6).normal(size=(40, 3)) * 3
+    whole = ends_of(infer, hits)
+    for index in range(0, 40, 7):
+        assert (ends_of(infer, hits[index : index + 1]) == whole[index]).all()
+
+
+def test_hits_of_single_precision():
+    hits = torch.tensor([[0.3, 0.2], [1.4, 0.9], [4.0, 1.0]])
+    for infer in (size, lambda h: h.square().sum(dim=1, keepdim=True)):
+        found, wide = (confidence_interval(infer, each, sigma=1.0) for each in (hits, hits.double()))
+        for one, other in zip(found, wide, strict=True):
+            assert one.dtype == torch.float32
+            torch.testing.assert_close(one.double(), other, rtol=1e-4, atol=1e-4)

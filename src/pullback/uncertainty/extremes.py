@@ -41,8 +41,8 @@ MULTIPLIERS = 5
 FLAT = 1e-6
 """Size of a component of a gradient, relative to the gradient, that is rounding."""
 
-ON_SPHERE = 1e-9
-"""Relative distance from the sphere that is rounding."""
+ON_SPHERE = 1e-6
+"""Relative distance from the sphere that is rounding, also of hits of single precision."""
 
 
 class Cut(NamedTuple):
