@@ -12,7 +12,7 @@ import torch
 from common import seconds
 from scipy import integrate, stats
 
-from pullback import confidence_interval, infer_theta, quote
+from pullback import infer_theta, quote
 from pullback.models.scatter import infer_scatter
 from pullback.models.track import infer_track
 from pullback.models.track3d import infer_track3d
@@ -21,6 +21,8 @@ from pullback.uncertainty.distribution import spread_block
 from pullback.uncertainty.folds import Folding, folding_of
 from pullback.uncertainty.inference import periods_of
 from pullback.uncertainty.linear import linear_law
+from pullback.uncertainty.profile import profile_ends
+from pullback.uncertainty.quadrature import Integrand
 from pullback.uncertainty.signed import fold_measures
 from pullback.uncertainty.validity import linear_valid
 
@@ -169,29 +171,63 @@ def size_of_slopes(h):
     return torch.stack([h[:, :6] @ z, h[:, 6:] @ z], dim=1).norm(dim=1, keepdim=True) / z.square().sum().sqrt()
 
 
+def size(h):
+    """The length of the vector of all coordinates."""
+    return h.norm(dim=1, keepdim=True)
+
+
+def stretched(h):
+    """√(x² + 25 y²)."""
+    return size(h * torch.tensor([1.0, 5.0], dtype=torch.float64))
+
+
+LONG = torch.linspace(1, 10, 12, dtype=torch.float64)
 FUNCTIONS = {
     "\\|x\\|": (1, lambda h: h.abs()),
-    "√(x² + y²)": (2, lambda h: h.norm(dim=1, keepdim=True)),
+    "x²": (1, lambda h: h.square()),
+    "1 − cos 0.1x": (1, lambda h: 1 - (0.1 * h).cos()),
+    "√(x² + y²)": (2, size),
+    "x² + y²": (2, lambda h: h.square().sum(dim=1, keepdim=True)),
+    "√(x² + 25 y²)": (2, stretched),
+    "1 + x² + 25 y²": (2, lambda h: 1 + stretched(h).square()),
+    "√(25 x² + y²)": (2, lambda h: stretched(h.flip(1))),
+    "√(x² + y² + z²)": (3, size),
     "√(a² + b²) of 12 hits": (12, size_of_slopes),
+    "√(x₁² + … + x₁₂²)": (12, size),
+    "x₁² + … + 10 x₁₂²": (12, lambda h: (h.square() * LONG).sum(dim=1, keepdim=True)),
     "max(x, y)": (2, lambda h: h.amax(dim=1, keepdim=True)),
     "\\|x − y\\| + x": (2, lambda h: ((h[:, 0] - h[:, 1]).abs() + h[:, 0])[:, None]),
+    "x + y²/2": (2, lambda h: (h[:, 0] + h[:, 1].square() / 2)[:, None]),
+    "xy": (2, lambda h: h.prod(dim=1, keepdim=True)),
+    "\\|x\\| + y²": (2, lambda h: (h[:, 0].abs() + h[:, 1].square())[:, None]),
+    "√\\|x\\|": (1, lambda h: h.abs().sqrt()),
 }
+NEAR = (0, 1e-6, 1e-3, 0.01, 0.1, 0.5, 1, 2, 3, 5, 10)
 
 
 def functions():
-    """Coverage of functions that declare no fold, at ρ = x for y = 0, with σ = 1."""
-    print("| function | " + " | ".join(f"ρ = {rho:g}" for rho in RHO) + " |\n" + "|---" * (1 + len(RHO)) + "|")
+    """Coverage of functions that declare no fold, at ρ = x with all others 0, and σ = 1; with evenly spread noise."""
+    print("| function | " + " | ".join(f"ρ = {rho:g}" for rho in NEAR) + " |\n" + "|---" * (1 + len(NEAR)) + "|")
     for name, (coordinates, infer) in FUNCTIONS.items():
+        noise = stats.norm.ppf(stats.qmc.Sobol(coordinates, seed=2).random(1024 if coordinates == 12 else 4096))
+        along = np.linspace(-1, 1, 6) if infer is size_of_slopes else np.ones(1)
         cells = []
-        for rho in RHO:
-            rng = np.random.default_rng([2, int(100 * rho)])
-            true = np.zeros((5000, coordinates))
-            along = np.linspace(-1, 1, 6) if coordinates == 12 else np.ones(1)
-            true[:, : len(along)] = rho * along / math.sqrt(np.square(along).sum())
-            truth = infer(torch.from_numpy(true))[:, 0].numpy()
-            found = confidence_interval(infer, true + rng.standard_normal(true.shape), sigma=1.0)
-            cells.append(", ".join(f"{held(each[:, 0], truth + 1e-12):.1f}" for each in found))
+        for rho in NEAR:
+            true = np.zeros((1, coordinates))
+            true[:, : len(along)] = rho * along / np.linalg.norm(along)
+            truth = infer(torch.from_numpy(true)).item()
+            ends = profiled(infer, torch.from_numpy(true + noise))
+            cells.append("/".join(f"{held(ends[:, level], truth):.1f}" for level in (0, 1)))
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
+
+
+def profiled(infer, hits):
+    """Intervals (muon, level, end) by profile likelihood, also where linear propagation is valid."""
+    value, found = infer(hits), []
+    muons = Integrand(infer, hits, torch.eye(hits.shape[1], dtype=torch.float64)[None], value)
+    for few in torch.arange(len(hits)).split(1024):
+        found.append(value[few, :, None] + profile_ends(muons.take(few), torch.zeros_like(few)))
+    return torch.cat(found).numpy()
 
 
 def time():

@@ -208,7 +208,7 @@ def added(hits, alpha):
     return alpha[1] ** 2 * torch.eye({coordinates}, dtype=hits.dtype)
 """
 OBSERVED = {
-    "total": ("zeta * x.sum(1)", {"unit": "m", "fold": "none", "symbol": "Σ"}),
+    "total": ("zeta * x.sum(1) + alpha[0]", {"unit": "m", "fold": "none", "symbol": "Σ"}),
     "size": ("(zeta * x[:, 0] + alpha[0]).abs()", {"unit": "m", "long_name": "size of the first"}),
     "angle": ("torch.atan2(x[:, -1] + alpha[1], x[:, 0])", {"unit": "rad", "period": 2 * math.pi, "fold": "size"}),
     "bent": ("zeta * (x[:, -1] + alpha[0]).asinh()", {"unit": "$m^2$", "domain": 4.0}),

@@ -16,7 +16,7 @@ FEWER = {
     "own_model": {"scan": None},
     "scatter": {
         "source": {"muons": 3000},
-        "toys": {"muons": 200, "per_muon": 12_500},
+        "toys": {"muons": 500, "per_muon": 12_500},
         # A tenth of the toys around true hits, which take 3 minutes by default, and tolerances √10 times as large.
         "coverage": {"toys_per_bin": 10_000},
         "validation": {"tolerance": 0.0632, "coverage_tolerance": 0.0316, "data_tolerance": 0.1},

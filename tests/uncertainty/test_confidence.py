@@ -134,20 +134,18 @@ UNEQUAL = {"track3d without a hit", "theta_msc at 0.4 rad", "theta_msc at 0.8 ra
 def test_the_truth_is_held_as_often_as_is_said(name):
     """Within 1 and 0.5 %, which are four standard errors of the share of the muons, at every distance from the fold.
 
-    Where σ differs by direction, not more than 2 and 1 % less, nor 3 and 1.5 % more, on the average over the azimuth.
+    Where σ differs by direction, within 1.5 times as much on the average over the azimuth.
     """
-    less, more = (2, 3) if name in UNEQUAL else (1, 1)
-    allowed = np.array([0.01, 0.005])
+    allowed = np.array([0.01, 0.005]) * (1.5 if name in UNEQUAL else 1)
     for rho in RHO:
         share = shares(CASES[name], rho, 40_000)
-        assert (share > LEVELS - less * allowed).all(), (rho, share)
-        assert (share < LEVELS + more * allowed).all(), (rho, share)
+        assert (abs(share - LEVELS) < allowed).all(), (rho, share)
 
 
 @pytest.mark.parametrize("rho", [0.2, 0.5, 1, 2, 4])
 @pytest.mark.parametrize("turn", [0.0, 0.1, 0.2, 0.5, 1.0, 1.5])
 def test_the_truth_is_held_at_every_azimuth_where_widths_are_5_to_1(rho, turn):
-    """By at most 4 % less than is said; ρ in units of the larger width, in x."""
+    """By at most 2 % less than is said, and 3 % more; ρ in units of the larger width, in x."""
     infer = partial(infer_track3d, z=Z, resolution=[1 / SIGMA] * 3)
     width = np.repeat([5 * SIGMA, SIGMA], 3)
     generator = np.random.default_rng([int(10 * rho), int(10 * turn)])
@@ -156,7 +154,8 @@ def test_the_truth_is_held_at_every_azimuth_where_widths_are_5_to_1(rho, turn):
     ends = ends_of(infer, hits, 0, torch.from_numpy(width**2))
     truth = math.atan(5 * rho * width_of_slope(Z))
     share = ((ends[:, :, 0] <= truth) & (truth <= ends[:, :, 1])).mean(axis=0)
-    assert (share > LEVELS - 0.04).all(), share
+    assert (share > LEVELS - 0.02).all(), share
+    assert (share < LEVELS + 0.03).all(), share
 
 
 @pytest.mark.parametrize("rho", RHO)

@@ -8,15 +8,16 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from scipy.integrate import quad
 from scipy.optimize import brentq
 from scipy.special import erf
 from scipy.stats import norm
+from torch import Tensor
 
 from .feldman_cousins import intervals
 from .fold_tables import (
-    LARGEST_LENGTH,
     RATIOS,
     TABLE_FILE,
     UNEQUAL_WIDTHS,
@@ -28,7 +29,7 @@ from .fold_tables import (
 )
 from .intervals import half_width
 from .normal import P68, P95
-from .unequal_widths import Components, Plane
+from .unequal_widths import Entries, TrueVectors, square_and_scale
 
 
 def whole_circle(level: float) -> float:
@@ -46,31 +47,25 @@ def whole_circle(level: float) -> float:
     return float(brentq(lambda distance: coverage(distance) - level, z, z + 1, xtol=1e-12))
 
 
-def unequal_widths(ratio: float) -> Float[np.ndarray, "along across 4"]:
-    """Entries for one ratio of widths: Q of each end, with end² = |s|² + Q √(κ⁴(1 + X²) + Y²) in narrow widths.
-
-    Far from the fold Q is ± 2z. Where 0 is inside, Q is continued to end² < 0, so that it bends nowhere.
-    """
-    x, y = entries_along(), entries_across(ratio)
-    length = np.hypot(ratio * x[:, None], y)
-    scale = np.sqrt(ratio**4 * (1 + x[:, None] ** 2) + y**2)
-    found = []
-    for level in (P68, P95):
-        squares = equal_squares(length, level) if ratio == 1 else Components(ratio, 14 * ratio).squares(x, y, level)
-        far = length > 1.15 * LARGEST_LENGTH * ratio  # never looked up, nor within reach of the largest lengths
-        for square, sign in zip(squares, (-1, 1), strict=True):
-            found.append(np.where(far, sign * 2 * half_width(level), (square - length**2) / scale))
-    return np.stack(found, axis=-1)
+def unequal_widths(ratios: Float[np.ndarray, " ratio"], level: float) -> Float[Tensor, "ratio along across end=2"]:
+    """Entries Q of both ends for some ratios of widths, the first of which is 1; each is found from the one before."""
+    found = [equal_entries(level)]
+    for ratio in ratios[1:]:
+        found.append(TrueVectors(ratio, level).search(found[-1]))
+    return torch.stack(found).movedim(1, -1)
 
 
-def equal_squares(length: Plane, level: float) -> tuple[Plane, Plane]:
-    """Squares of the ends for equal widths; that of the lower end continued below 0 where 0 is inside."""
+def equal_entries(level: float) -> Entries:
+    """Entries for equal widths. Where 0 is inside, the square of the lower end is continued below 0."""
+    square, scale = square_and_scale(1.0, entries_along(), entries_across(1.0))
+    length = np.sqrt(square)
     low, high = np.moveaxis(intervals(length.ravel(), 2, level).reshape(*length.shape, 2), -1, 0)
     t = distances()
     first = t[(intervals(t, 2, level)[:, 0] > 0).argmax()]
     ((low_beyond, _),) = intervals(np.array([first + 0.1]), 2, level)
     slope = low_beyond**2 / ((first + 0.1) ** 2 - first**2)
-    return np.where(low > 0, low**2, slope * (length**2 - first**2)), high**2
+    low_square = np.where(low > 0, low**2, slope * (square - first**2))
+    return torch.from_numpy((np.stack([low_square, high**2]) - square) / scale)
 
 
 def write_fold_tables() -> None:
@@ -79,7 +74,7 @@ def write_fold_tables() -> None:
     for components in (1, 2):
         ends = np.stack([intervals(distances(), components, level) for level in (P68, P95)], axis=1)
         tables[equal_widths(components)] = ends.astype(np.float32)
-    tables[UNEQUAL_WIDTHS] = np.stack([unequal_widths(ratio) for ratio in RATIOS]).astype(np.float16)
+    tables[UNEQUAL_WIDTHS] = torch.cat([unequal_widths(RATIOS, level) for level in (P68, P95)], dim=-1).half().numpy()
     with TABLE_FILE.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **tables)
 

@@ -3,56 +3,59 @@
 The components are uncorrelated, with widths σ_x ≥ σ_y of ratio κ. Lengths r = |μ| are in units of σ_y, recorded points
 (X, Y) = (x/σ_x, y/σ_y) each in units of its own. All is symmetric in X and in Y, so that one quadrant represents all.
 
-The azimuth φ of μ is a nuisance parameter: coverage is to be nominal at every azimuth, not only on average. With a
-prior π_r(φ) of the azimuth at each length, and f(X, Y|r) the density averaged over it,
+The azimuth φ of μ is a nuisance parameter: coverage is to be nominal at every azimuth, not only on average. Each end of
+the interval of a recorded point is given by a number Q,
 
-    f(X, Y|r) = ∫ π_r(φ) N(X − r cos φ/κ) N(Y − r sin φ) dφ,    accepted at r: f(X, Y|r) ≥ g(X, Y),
+    end² = |s|² + Q √(κ⁴(1 + X²) + Y²),    |s|² = κ²X² + Y²,
 
-where g ranks the points as the likelihood ratio does in Feldman-Cousins: g = (∫ f⁴ dr)^¼ with the prior of the element
-of arc of the ellipse (r cos φ/κ, r sin φ), which makes f the Rice density for κ = 1 and the folded normal one of X for
-κ → ∞. The power 4 stands between Feldman-Cousins (the largest f) and Pratt (the integral), which split intervals more.
+which a table holds, to be interpolated linearly in asinh X and asinh Y. Far from the fold Q is ± 2z. Where 0 is inside,
+Q of the lower end is continued to end² < 0, so that it bends nowhere.
 
-π_r is the prior by which coverage at all azimuths is as near to nominal as it can be: the arc, times exp(v) at some
-knots. Lengths are taken from the largest down. A point whose acceptance would end and begin again stays accepted above
-its most likely length, and rejected below: so that each point is accepted for a single range of lengths, its interval.
+For κ = 1 the intervals are those of Feldman and Cousins. For each larger ratio a search, which starts at the Q of the
+ratio before, minimises
+
+    10⁴ ⟨((c(r, φ) − level)/c')²⟩ + a ⟨length⟩/2z + b Σ |∇²Q|² + d Σ |ΔQ|²,    c' = 2zφ(z),
+
+with the coverage c at all true lengths and azimuths, c' its derivative with respect to the logarithm of the length, the
+length of the intervals averaged over the truths, second differences of neighbouring entries, and the change ΔQ from the
+ratio before. So coverage is nominal everywhere; among all such intervals these are short, and their ends are smooth
+functions of what was recorded and of κ, which a coarse table holds.
 
 Coverage by the committed tables, over |μ| from 0 to 10 σ_x and all azimuths, κ = 1 … 5: `docs/intervals.md`.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
-from jaxtyping import Float, Int
-from scipy.optimize import least_squares
+import torch
+from jaxtyping import Float
+from scipy.optimize import minimize
 from scipy.special import ndtr
+from torch import Tensor
 
+from .fold_tables import LARGEST_LENGTH, entries_across, entries_along
 from .intervals import half_width
 
 Plane = Float[np.ndarray, "x y"]
 Axis = Float[np.ndarray, " point"]
 XAxis = Float[np.ndarray, " x"]
 YAxis = Float[np.ndarray, " y"]
-KnotValues = Float[np.ndarray, " knot"]
+Entries = Float[Tensor, "end=2 along across"]
 
-MARGIN = 5.5
-"""Standard deviations by which the grid on which coverage is integrated exceeds the largest length."""
+LARGEST_TRUTH = 12.5
+"""Largest true length, in units of the larger width: above most of the upper ends that the table holds."""
 
-SPLIT_LENGTH = 4.0
-"""Lengths, in units of the larger width, above which the fold splits no interval."""
+AZIMUTHS = np.linspace(0, np.pi / 2, 13)
+"""True azimuths at which coverage is asked to be nominal, from the axis of the larger width."""
 
-ORDER = 4.0
-"""Power of the mean of densities by which points are ranked."""
+SHORTNESS, SMOOTHNESS, CONTINUITY = 40.0, 0.1, 0.03
+"""Weights a of the mean length, b of the second differences and d of the change, against coverage."""
 
-SMOOTHNESS, CONTINUITY = 0.01, 0.01
-"""Weights of the change of the log prior between azimuths, and from one length to the next, against coverage."""
+LEAST_END = 0.3
+"""Smallest upper end, in units of the smaller width: no interval is empty."""
 
-
-def folded(points: Axis, means: Float[np.ndarray, " mean"]) -> Float[np.ndarray, "point mean"]:
-    """Density of |N(mean, 1)|, except for a constant."""
-    distance = points[:, None] - means
-    return np.exp(-(distance**2) / 2) * (1 + np.exp(-2 * points[:, None] * means))
+ITERATIONS = 40
+"""Iterations of the search at each ratio."""
 
 
 def cell_masses(points: Axis, means: Float[np.ndarray, " mean"]) -> Float[np.ndarray, "mean point"]:
@@ -61,172 +64,119 @@ def cell_masses(points: Axis, means: Float[np.ndarray, " mean"]) -> Float[np.nda
     return np.diff(ndtr(edges - means[:, None]) - ndtr(-edges - means[:, None]), axis=1)
 
 
-def share_inside(log_ratio: Plane) -> Plane:
-    """Share of the cell around each point at which a function is positive, from its value and gradient there."""
-    slopes = sum(np.abs(np.gradient(log_ratio, axis=axis)) for axis in (0, 1))
-    return np.clip(0.5 + log_ratio / np.maximum(slopes, 1e-9), 0, 1)
+def recorded_points(largest: float) -> Axis:
+    """Points up to 5 standard deviations beyond the largest length: 24 per one near the fold, 4 further out."""
+    return np.concatenate([(np.arange(96) + 0.5) / 24, np.arange(4.125, largest + 5, 0.25)])
 
 
-def grid(largest: float) -> Axis:
-    """Points on which coverage is integrated: 12 per standard deviation near the fold, 5 further out."""
-    return np.concatenate([np.arange(0, 4, 1 / 12), np.arange(4, largest + MARGIN, 1 / 5)])
-
-
-def lengths(largest: float, near: float) -> Axis:
-    """Lengths at which acceptance regions are found: at most ½ apart up to `near`, 6 % apart further out."""
-    found = [0.0]
+def true_lengths(largest: float) -> Axis:
+    """Lengths from 0 up to the largest, 0.08 apart near the fold, 6 % and at most 1 further out."""
+    found = [0.0, 0.06]
     while found[-1] < largest:
-        step = max(0.07, 0.06 * found[-1])
-        found.append(found[-1] + (min(step, 0.5) if found[-1] < near else step))
+        found.append(found[-1] + min(max(0.08, 0.06 * found[-1]), 1.0))
     return np.array(found)
 
 
-def knots(ratio: float) -> KnotValues:
-    """Azimuths at which coverage is asked to be nominal: evenly spread, and around the narrow axis as finely as 1/κ."""
-    even = np.linspace(0, np.pi / 2, 9)
-    near = np.pi / 2 - np.arctan(np.tan(even[:-1]) / ratio)
-    found = np.sort(np.concatenate([even, near[1:]]))
-    apart = np.concatenate([[True], np.diff(found) > 0.04])
-    return np.concatenate([found[apart & (found < np.pi / 2 - 0.04)], [np.pi / 2]])
+def interpolation(points: Axis, entries: Float[np.ndarray, " entry"]) -> Float[Tensor, "point entry"]:
+    """Weights of a table's entries at some points, linear in the asinh of both."""
+    columns = [np.interp(np.arcsinh(points), np.arcsinh(entries), column) for column in np.eye(len(entries))]
+    return torch.from_numpy(np.stack(columns, axis=1))
 
 
-class Points(NamedTuple):
-    """All pairs of some X and Y, by what they are ranked, and their most likely lengths."""
-
-    x: XAxis
-    y: YAxis
-    log_rank: Plane
-    best: Plane
+def square_and_scale(ratio: float, x: XAxis, y: YAxis) -> tuple[Plane, Plane]:
+    """|s|² at all (X, Y), and what Q is multiplied by there."""
+    return (ratio * x[:, None]) ** 2 + y**2, np.sqrt(ratio**4 * (1 + x[:, None] ** 2) + y**2)
 
 
-class Components:
-    """Two components of one ratio of widths κ, for lengths up to `furthest`: their densities and intervals."""
+def distant(ratio: float, level: float, x: XAxis, y: YAxis) -> Float[np.ndarray, "end=2 x y"]:
+    """Squares of the ends far from the fold: |s| ± zσ, less the bias σ_⊥²/2|s|, with σ along s and σ_⊥ across it."""
+    square = np.maximum(square_and_scale(ratio, x, y)[0], 1.0)
+    variance = (ratio**4 * x[:, None] ** 2 + y**2) / square
+    centre = np.sqrt(square) - (ratio**2 + 1 - variance) / (2 * np.sqrt(square))
+    reach = half_width(level) * np.sqrt(variance)
+    return np.stack([centre - reach, centre + reach]) ** 2
 
-    def __init__(self, ratio: float, furthest: float) -> None:
-        self.ratio, self.furthest = ratio, furthest
-        count = max(48, round(3 * furthest))
-        self.azimuths = (np.arange(count) + 0.5) / count * np.pi / 2
-        self.knots = knots(ratio)
-        self.to_knots = np.stack([np.interp(self.azimuths, self.knots, row) for row in np.eye(len(self.knots))], axis=1)
-        element = np.hypot(np.sin(self.azimuths) / ratio, np.cos(self.azimuths))
-        self.prior = element / element.sum()
 
-    def log_density(self, x: XAxis, y: YAxis, r: float, log_weights: KnotValues | None = None) -> Plane:
-        """Logarithm of the density of all (X, Y) at the length r, averaged over azimuths, except for a constant.
+def roughness(entries: Entries) -> Float[Tensor, ""]:
+    """Sum of the squared second differences of neighbouring entries."""
+    return entries.diff(n=2, dim=1).square().sum() + entries.diff(n=2, dim=2).square().sum()
 
-        The prior of the azimuth is the element of arc of the ellipse (r cos φ/κ, r sin φ), times weights at the knots.
+
+def cell_reach(ratio: float, x: XAxis, y: YAxis) -> Plane:
+    """How far in |s| the cell around each point reaches, by its standard deviation times √3; at least 0.06."""
+    along, across = ratio**2 * x * np.gradient(x), y * np.gradient(y)
+    return np.maximum(np.hypot(along[:, None], across) / (2 * np.sqrt(square_and_scale(ratio, x, y)[0])), 0.06)
+
+
+class TrueVectors:
+    """All true lengths and azimuths for one ratio of widths, and the probabilities of recorded points around each."""
+
+    def __init__(self, ratio: float, level: float) -> None:
+        self.ratio, self.level = ratio, level
+        x, y = recorded_points(LARGEST_TRUTH), recorded_points(LARGEST_TRUTH * ratio)
+        self.to_x, self.to_y = interpolation(x, entries_along()), interpolation(y, entries_across(ratio))
+        square, scale = square_and_scale(ratio, x, y)
+        self.reach = torch.from_numpy(cell_reach(ratio, x, y))
+        far = square > (LARGEST_LENGTH * ratio) ** 2
+        self.square = torch.from_numpy(np.where(far, distant(ratio, level, x, y), square))
+        self.scale = torch.from_numpy(np.where(far, 0.0, scale))
+        self.lengths = true_lengths(LARGEST_TRUTH * ratio)
+        along = [cell_masses(x, r * np.cos(AZIMUTHS) / ratio) for r in self.lengths]
+        across = [cell_masses(y, r * np.sin(AZIMUTHS)) for r in self.lengths]
+        self.along, self.across = torch.from_numpy(np.stack(along)), torch.from_numpy(np.stack(across))
+        weights = torch.from_numpy(np.gradient(np.arcsinh(self.lengths / ratio)))
+        self.mass = torch.einsum("r,rax,ray->xy", weights / weights.sum() / len(AZIMUTHS), self.along, self.across)
+
+    def coverage_and_length(self, entries: Entries) -> tuple[Float[Tensor, "length azimuth"], Float[Tensor, ""]]:
+        """Coverage of all truths, and the mean length of the intervals in units of the larger width.
+
+        A length is the sum over all r inside. The mean gives true lengths weights as evenly spread in asinh r/κ.
         """
-        prior = self.prior if log_weights is None else self.prior * np.exp(self.to_knots @ log_weights)
-        along, across = folded(x, r * np.cos(self.azimuths) / self.ratio), folded(y, r * np.sin(self.azimuths))
-        return np.log(np.maximum((along * prior) @ across.T, 1e-300))
+        low, high = self.square + self.to_x @ entries @ self.to_y.T * self.scale
+        coverage, mean_length = [], torch.zeros((), dtype=torch.float64)
+        steps = np.gradient(self.lengths) / self.ratio
+        for r, step, along, across in zip(self.lengths, steps, self.along, self.across, strict=True):
+            share = self.inside(r, low, high)
+            coverage.append(((along @ share) * across).sum(1))
+            mean_length = mean_length + step * (share * self.mass).sum()
+        return torch.stack(coverage), mean_length
 
-    def ranked(self, x: XAxis, y: YAxis) -> Points:
-        """Logarithm of the mean g of the densities over all lengths, and the most likely length."""
-        r = np.concatenate([np.arange(0, 4, 0.02), np.arange(4, self.furthest + 7 * self.ratio, 0.2)])
-        total, best = np.zeros((2, len(x), len(y)))
-        largest = np.full((len(x), len(y)), -np.inf)
-        for length, step in zip(r, np.gradient(r), strict=True):
-            found = self.log_density(x, y, length)
-            best = np.where(found > largest, length, best)
-            largest = np.maximum(found, largest)
-            total += step * np.exp(ORDER * found)
-        return Points(x, y, np.log(np.maximum(total, 1e-300)) / ORDER, best)
+    def inside(self, r: float, low: Float[Tensor, "x y"], high: Float[Tensor, "x y"]) -> Float[Tensor, "x y"]:
+        """Share of each cell whose intervals hold r, by the squares of both ends at its middle."""
+        width = 2 * self.reach * (2 * r + self.reach)
+        return (0.5 + (r * r - low) / width).clamp(0, 1) + (0.5 + (high - r * r) / width).clamp(0, 1) - 1
 
-    def calibrated(self, level: float) -> tuple[Axis, Float[np.ndarray, "length knot"]]:
-        """Log weights at the knots by which each length's coverage is nominal at all of them, as nearly as can be."""
-        points = self.ranked(grid(self.furthest / self.ratio), grid(self.furthest))
-        near = SPLIT_LENGTH * self.ratio
-        found = lengths(self.furthest, near)
-        weights, inside = np.zeros((len(found), len(self.knots))), None
-        for index in reversed(range(len(found))):
-            region = Region(self, points, found[index], inside)
-            start = weights[min(index + 1, len(found) - 1)]
-            weights[index] = region.calibrate(start, level)
-            inside = region.inside(weights[index]) if found[index] < near else None
-        return found, weights
+    def search(self, start: Entries) -> Entries:
+        """Entries for this ratio, from those for a slightly smaller one."""
+        z = half_width(self.level)
+        steepness = 2 * z * np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
 
-    def squares(self, x: XAxis, y: YAxis, level: float) -> tuple[Plane, Plane]:
-        """Squares of both ends at all (X, Y); that of the lower end continued below 0 where 0 is inside."""
-        calibrated, weights = self.calibrated(level)
-        points = self.ranked(x, y)
-        near = calibrated[calibrated < 4]
-        r = np.concatenate([near, np.arange(4, self.furthest, 0.2)])
-        log_weights = np.stack([np.interp(r, calibrated, column) for column in weights.T], axis=1)
-        ratios = [self.log_density(x, y, *each) - points.log_rank for each in zip(r, log_weights, strict=True)]
-        return squared_ends(r, np.stack(ratios), points.best)
+        def cost(flat: Float[np.ndarray, " entry"]) -> tuple[float, Float[np.ndarray, " entry"]]:
+            entries = torch.from_numpy(flat).reshape(start.shape).requires_grad_()
+            coverage, mean_length = self.coverage_and_length(entries)
+            off = ((coverage - self.level) / steepness).square().mean()
+            length = SHORTNESS * mean_length / (2 * z)
+            change = CONTINUITY * (entries - start).square().sum()
+            total = 1e4 * off + length + SMOOTHNESS * roughness(entries) + change
+            (slope,) = torch.autograd.grad(total, entries)
+            return total.item(), slope.numpy().ravel()
 
+        low, high = self.bounds()
+        found = minimize(
+            cost,
+            np.clip(start.numpy().ravel(), low, high),
+            jac=True,
+            method="L-BFGS-B",
+            bounds=list(zip(low, high, strict=True)),
+            options={"maxiter": ITERATIONS, "maxcor": 20},
+        )
+        return torch.from_numpy(found.x).reshape(start.shape)
 
-class Region:
-    """The acceptance region of one length, on a grid of points."""
-
-    def __init__(self, components: Components, points: Points, r: float, beyond: Plane | None) -> None:
-        self.components, self.points, self.r, self.beyond = components, points, r, beyond
-        self.along = cell_masses(points.x, r * np.cos(components.knots) / components.ratio)
-        self.across = cell_masses(points.y, r * np.sin(components.knots))
-
-    def inside(self, log_weights: KnotValues) -> Plane:
-        """Share of each cell inside, where the density f exceeds g.
-
-        Going down in length, a point that has left below its most likely length stays out, and one that has come in
-        above it stays in: so each point is inside for one range of lengths, which is its interval.
-        """
-        points = self.points
-        share = share_inside(self.components.log_density(points.x, points.y, self.r, log_weights) - points.log_rank)
-        if self.beyond is None:
-            return share
-        return np.where(points.best > self.r, np.minimum(share, self.beyond), np.maximum(share, self.beyond))
-
-    def coverage(self, log_weights: KnotValues) -> KnotValues:
-        """Coverage at each knot."""
-        return ((self.along @ self.inside(log_weights)) * self.across).sum(1)
-
-    def mean(self, values: KnotValues) -> float:
-        """Average of values at the knots over evenly spread azimuths."""
-        return float(np.trapezoid(values, self.components.knots)) / (np.pi / 2)
-
-    def calibrate(self, start: KnotValues, level: float) -> KnotValues:
-        """Log weights of nearly nominal coverage at all knots, by least squares, and with small changes."""
-        z = half_width(level)
-        steepness = 2 * np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi) / z
-        spacing = np.sqrt(np.diff(self.components.knots) * len(start))
-        start = start + self.common(start, level)
-
-        def misfit(log_weights: KnotValues) -> Axis:
-            off = (self.coverage(log_weights) - level) / steepness
-            return np.concatenate(
-                [off, SMOOTHNESS * np.diff(log_weights) / spacing, CONTINUITY * (log_weights - start)]
-            )
-
-        return least_squares(misfit, start, diff_step=1e-3, xtol=1e-3, ftol=1e-3, max_nfev=8).x
-
-    def common(self, start: KnotValues, level: float) -> float:
-        """What is to be added to all log weights for a nominal mean coverage."""
-        low, high = -10.0, 20.0
-        for _ in range(30):
-            middle = (low + high) / 2
-            low, high = (middle, high) if self.mean(self.coverage(start + middle)) < level else (low, middle)
-        return low
-
-
-def squared_ends(r: Axis, ratios: Float[np.ndarray, "length x y"], best: Plane) -> tuple[Plane, Plane]:
-    """Squares of the ends of the range of lengths at which each point is inside.
-
-    The lower end is the last length below the most likely one at which a point is outside. Near 0 the logarithm of the
-    ratio is a parabola in r, which continues r² of the lower end to where 0 is inside.
-    """
-    inside, last = ratios >= 0, len(r) - 1
-    outside = (r[:, None, None] < best) & ~inside
-    some = outside.any(0)
-    low = crossing(r, ratios, np.where(some, last - outside[::-1].argmax(0), 0))
-    high = crossing(r, ratios, last - inside[::-1].argmax(0))
-    step = np.searchsorted(r, 0.2)
-    bend = np.clip((ratios[step] - ratios[0]) / r[step] ** 2, 0.05, None)
-    return np.where(some, np.minimum(low, high) ** 2, -np.maximum(ratios[0], 0) / bend), high**2
-
-
-def crossing(r: Axis, ratios: Float[np.ndarray, "length x y"], index: Int[np.ndarray, "x y"]) -> Plane:
-    """Length between an index and the next one at which the logarithm of the ratio is 0."""
-    following = np.minimum(index + 1, len(r) - 1)
-    here, there = (np.take_along_axis(ratios, each[None], axis=0)[0] for each in (index, following))
-    share = np.clip(-here / np.where(there == here, 1, there - here), 0, 1)
-    return r[index] + share * (r[following] - r[index])
+    def bounds(self) -> tuple[Float[np.ndarray, " entry"], Float[np.ndarray, " entry"]]:
+        """Least and largest entries: no upper end is below `LEAST_END`, and what is beyond the table is known."""
+        x, y = entries_along(), entries_across(self.ratio)
+        square, scale = square_and_scale(self.ratio, x, y)
+        far = square > (LARGEST_LENGTH * self.ratio) ** 2
+        known = (distant(self.ratio, self.level, x, y) - square) / scale
+        least = np.stack([np.full_like(square, -np.inf), (LEAST_END**2 - square) / scale])
+        return np.where(far, known, least).ravel(), np.where(far, known, np.inf).ravel()

@@ -65,8 +65,10 @@ def confidence_interval(
       `propagate_distribution`.
     - An observable of which nothing is said, as of any plain function: the same where linear propagation is valid,
       else by profile likelihood [2]_: the extremes of the observable at all true hits x' whose distance from the
-      recorded ones, √((x' − x)ᵀ Σ⁻¹ (x' − x)), is at most c; with c that of χ with as many degrees of freedom as
-      directions fold within reach, and of one where none does. It holds the truth at least as often as it says.
+      recorded ones, √((x' − x)ᵀ Σ⁻¹ (x' − x)), is at most c. That is 1 and 1.96 where surfaces of constant value are
+      planes, and follows from the noncentral χ where they bend within reach, up to χ with as many degrees of freedom as
+      directions fold (docs/intervals.md). It holds the truth at least as often as it says, at smooth minima, cones and
+      corners.
 
     Parameters
     ----------

@@ -68,11 +68,14 @@ EVALUATIONS_AT_A_TIME, SOBOL_AT_A_TIME = 81_920, 32_768
 
 @dataclass(frozen=True)
 class Integrand:
-    """Muons whose observables are to be integrated over hits x + A z with z ~ N(0, 1), where Σ = A Aᵀ."""
+    """Muons whose observables are to be integrated over hits x + A z with z ~ N(0, 1), where Σ = A Aᵀ.
+
+    Where observables change along some directions of z only, A may be the part of it along these.
+    """
 
     infer: Infer
     hits: Float[Tensor, "muon coordinate"]
-    root: Float[Tensor, "#muon coordinate coordinate"]
+    root: Float[Tensor, "#muon coordinate deviate"]
     value: Float[Tensor, "muon observable"]
 
     def away(self, deviates: Float[Tensor, "#muon point coordinate"]) -> Float[Tensor, "muon point observable"]:
@@ -106,7 +109,7 @@ class Integrand:
             (gradient,) = torch.autograd.grad(values.gather(1, column).sum(), hits)
         away = values.detach().gather(1, column).unflatten(0, deviates.shape[:2])[:, :, 0]
         away = self._wrapped(away - self.value.gather(1, observable[:, None]), observable)
-        return away, (gradient.unflatten(0, deviates.shape[:2])[:, :, :, None] * root[:, None]).sum(dim=2)
+        return away, combined(root.mT, gradient.unflatten(0, deviates.shape[:2]))
 
     def _wrapped(self, away: Float[Tensor, "some point"], observable: Int[Tensor, " some"]) -> Tensor:
         for index, period in enumerate(periods_of(self.infer) or ()):

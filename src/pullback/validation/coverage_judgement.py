@@ -18,7 +18,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 
 from ..config.schema import Validation
-from ..models import NO_FOLD, Model, Quantity
+from ..models import NO_FOLD, Model
+from ..statistics.fold_tables import LARGEST_RATIO
 from ..statistics.intervals import Verdict
 from ..statistics.normal import P68, P95
 from ..study.coverage_bins import series_of
@@ -35,18 +36,25 @@ BUDGET_TOLERANCE = 0.05
 BY_FEWER_TOYS = 2
 """Tolerance of a coverage that is measured by fewer toys, over `validation.coverage_tolerance`."""
 
-WIDER, UNEQUAL = 1.1, 0.02
+WIDER, UNEQUAL = 1.1, 0.005
 """Ratio of the widths of two quantities that fold above which no construction is exact at all azimuths, and by how much
-more often its intervals may then hold the truth (docs/intervals.md)."""
+more often its intervals may then hold the truth at an azimuth (docs/intervals.md)."""
 
 NOMINAL_COVERAGE = {"68": P68, "95": P95}
 
 Truths = Mapping[str, np.ndarray]
 
 
-def is_exact(quantity: Quantity) -> bool:
-    """Whether the confidence intervals of an observable hold the truth neither more nor less often than they say."""
-    return quantity.fold == NO_FOLD or (bool(quantity.folds) and not quantity.period)
+def is_exact(model: Model, observable: int, rows: Truths) -> bool:
+    """Whether the confidence intervals of an observable hold the truth neither more nor less often than they say.
+
+    Not where two quantities that fold have widths of a ratio beyond the tables of the intervals (`LARGEST_RATIO`).
+    """
+    quantity = model.observables[observable]
+    if quantity.fold != NO_FOLD and (not quantity.folds or quantity.period):
+        return False
+    own = np.isfinite(rows["true"][:, observable])
+    return not bool((rows["width_ratio"][own] > LARGEST_RATIO).any())
 
 
 class CoverageJudge:
@@ -60,7 +68,7 @@ class CoverageJudge:
         quantity = model.observables[observable]
         self.unfolded = quantity.fold == NO_FOLD and not quantity.folds
         # The azimuth, whatever depends on another fold, and what declares nothing: no exact interval is claimed.
-        self.at_least = not is_exact(quantity)
+        self.at_least = not is_exact(model, observable, rows)
         bins = len(self.series.edges) - 1
         self.criteria = Criteria.among(settings.confidence, among * (len(JUDGED) * bins + 1))
 

@@ -215,10 +215,10 @@ def _truth(
 
 def _smeared(point: Point, part: Part[TallyConfig], found: PointTally, among: int) -> SmearedEntry | None:
     """The smeared muons of a point, one of `among`, against their truth; None for recorded hits."""
-    sums, detector = found.coverage.of("pulls"), point.config.detector
+    sums, rows, detector = found.coverage.of("pulls"), found.coverage.of("rows"), point.config.detector
     if not sums:
         return None
     efficiency = each_layer(detector.efficiency, max(part.model.layers) + 1)
     names = [each.name for each in unfolded(part.model)]
-    exact = {each.name: is_exact(each) for each in part.model.observables}
+    exact = {each.name: is_exact(part.model, index, rows) for index, each in enumerate(part.model.observables)}
     return PullJudge(sums, point.config.validation, among).result(point.label, names, exact, efficiency, PULL_EDGES)
