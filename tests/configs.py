@@ -86,7 +86,8 @@ FEW = {
     "toys.experiments": Range(100, 130, whole=True),
     "coverage.toys_per_bin": Range(100, 130, whole=True),
 }
-RESOLUTION, EFFICIENCY = Range(1e-6, 1e12), Range(0.05, 1)
+RESOLUTION, SIGMA, EFFICIENCY = Range(1e-6, 1e12), Range(1e-12, 1e6), Range(0.05, 1)
+BY_VIEW = {"sigma.x": SIGMA, "sigma.y": SIGMA}
 NOISE = {
     "gaussian": {},
     "strip": {"pitch": Range(0, 1e6)},
@@ -369,8 +370,11 @@ def configs(draw: st.DrawFn, *, small: bool = False) -> Written:
         hits, file = draw(recorded(model))
         del numbers["source.muons"]
         keys, files = {**keys, **hits}, {**files, **file}
-    for name, each in (("resolution", RESOLUTION), ("efficiency", EFFICIENCY)):
-        how = draw(st.sampled_from(["default", "number", "list"]))
+    in_views = {"x0", "y0"} <= {*model.coordinates}
+    stated = draw(st.sampled_from([{"resolution": RESOLUTION}, {"resolution": RESOLUTION}, {"sigma": SIGMA}, BY_VIEW]))
+    stated = stated if in_views or stated is not BY_VIEW else {"sigma": SIGMA}
+    for name, each in {**stated, "efficiency": EFFICIENCY}.items():
+        how = draw(st.sampled_from(["number", "list"] if name.startswith("sigma") else ["default", "number", "list"]))
         if how == "list":
             numbers |= {f"detector.{name}[{index}]": each for index in range(model.layers)}
             keys[f"detector.{name}"] = [draw(each.values) for _ in range(model.layers)]

@@ -15,7 +15,7 @@ from pullback.validation.fit_tally import FitTally
 
 def tally_of(model: Model, resolution: float | list[float], hits: np.ndarray, recorded: Any = None) -> FitTally:
     """The tally of one block with these hits, whose variances or covariances may be recorded."""
-    parameters, x = parameters_of(model, resolution), torch.from_numpy(hits)
+    parameters, x = parameters_of(model, {"resolution": resolution}), torch.from_numpy(hits)
     own = None if recorded is None else torch.from_numpy(recorded)
     covariance = hit_covariance(model, parameters, x, own)
     detector = hit_covariance(model, parameters, x, own, added=False)

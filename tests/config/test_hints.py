@@ -14,10 +14,20 @@ def refused(raw) -> list[str]:
 
 CASES = """
 # another name for a key, or the right name in another place
-{detector: {sigma: 0.01}}
-    detector.sigma: unknown key; did you mean detector.resolution, which is 1/σ
+{detector: {sigma: 0.01, resolution: 100}}
+    detector: has both sigma and resolution, which is 1/σ; give one of them
+{detector: {sigma: {x: 0.01}}, model: {name: track3d}}
+    detector: sigma: has no y; give both views
+{detector: {sigma: {x: 0.01, y: 0.01}}, model: {name: track}}
+    detector.sigma: has views, but model track has none
+{detector: {sigma: {x: [1 um, 2 um], y: 1 um}}, model: {name: track3d}}
+    detector.sigma.x: has 2 values, but model track3d has 3 layers
+{detector: {sigma: 0}}
+    detector.sigma: is 0; it should be greater than or equal to 0.000000000001 m
+{detector: {sigma: 1 GeV}}
+    detector.sigma: is '1 GeV', a momentum; it must be a length
 {detector: {sigma_x: 0.01}}
-    did you mean detector.resolution, which is 1/σ: 100 for 1 cm?
+    did you mean detector.sigma?
 {detector: {noise: {kind: gaussian, sigma: 0.01}}}
     did you mean detector.resolution, which is
 {resolution: 100}

@@ -38,9 +38,7 @@ def test_numbers_with_units(text, unit, expected):
     assert in_unit(text, unit) == expected
 
 
-@pytest.mark.parametrize(
-    "value", [1.5, 3, "1.5", "1e5", "1,5 m", "1_000 m", "[1 m, 2 mm]", "m", "", None, True, {"x": 1}]
-)
+@pytest.mark.parametrize("value", [1.5, 3, "1.5", "1e5", "1,5 m", "1_000 m", "[1 m, 2 mm]", "m", "", None, True])
 def test_other_values_are_left_to_be_checked_by_type(value):
     assert in_unit(value, "m") is value
 

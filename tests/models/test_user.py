@@ -846,7 +846,7 @@ def test_declared_folds_give_the_intervals_of_the_built_in_construction():
     for name, folds in (("declared", ["s"]), ("undeclared", [])):
         observables[0]["folds"] = folds
         model = model_of(code, observables=observables)
-        infer = Inference(model, parameters_of(model, 2**0.5))
+        infer = Inference(model, parameters_of(model, {"resolution": 2**0.5}))
         found[name] = quote(infer, HITS, sigma=0.5**0.5).confidence68[:, 0]
     expected = one_direction((HITS[:, 1] - HITS[:, 0]).abs())[:, 0]
     torch.testing.assert_close(found["declared"], expected, rtol=1e-9, atol=1e-12)

@@ -46,7 +46,7 @@ def made(tmp_path_factory):
 
 
 def by_hand(model, hits):
-    parameters = parameters_of(model, [200.0, 100.0, 300.0])
+    parameters = parameters_of(model, {"resolution": [200.0, 100.0, 300.0]})
     return propagate(Inference(model, parameters), hits, covariance=hit_covariance(model, parameters, hits))
 
 
@@ -99,7 +99,9 @@ def test_the_systematic_jacobian_is_the_change_of_what_is_inferred(made, name):
         else:
             hits[:, {"alignment.x[2]": 2, "alignment.y[0]": 3}[name]] += shift
         other = load_model(Track3d(z=z, theta0=0.005))
-        return Inference(other, parameters_of(other, [200.0, 100.0, 300.0]))(torch.from_numpy(hits)).numpy()
+        return Inference(other, parameters_of(other, {"resolution": [200.0, 100.0, 300.0]}))(
+            torch.from_numpy(hits)
+        ).numpy()
 
     h = 1e-5
     difference = inferred(h) - inferred(-h)

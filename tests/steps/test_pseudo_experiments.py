@@ -36,7 +36,7 @@ def part_of(name, systematics=SYSTEMATICS, **more):
 
 def said(part, hits):
     """By the linear law: throw, covariance of the observables of each muon, G, and Σ_η."""
-    parameters = parameters_of(part.model, part.config.detector.resolution)
+    parameters = parameters_of(part.model, part.config.detector.stated)
     infer, section = Inference(part.model, parameters), part.config.systematics
     sigma_x = hit_covariance(part.model, parameters, hits)
     names = shared_parameters.names_of(section)
@@ -179,7 +179,7 @@ def test_the_noise_is_that_of_the_detector(noise):
 
 def test_scattering_is_thrown_too():
     part = part_of("track", {"alignment.x[2]": 0.02}, model={"name": "track", "theta0": 0.02})
-    parameters = parameters_of(part.model, 100.0)
+    parameters = parameters_of(part.model, {"resolution": 100.0})
     hits = tracks(SLOPES)
     sigma_x = hit_covariance(part.model, parameters, hits)
     roots = [torch.diag_embed(torch.full((1, 3), 0.01, dtype=torch.float64)), cholesky(sigma_x - 1e-4 * torch.eye(3))]

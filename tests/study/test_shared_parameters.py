@@ -16,7 +16,7 @@ HITS = torch.tensor([[0.1, 0.25, 0.3], [0.5, 0.2, -0.1]], dtype=torch.float64)
 
 
 def shifted(names, eta, model=MODEL, hits=HITS):
-    parameters = parameters_of(model, 100.0)
+    parameters = parameters_of(model, {"resolution": 100.0})
     return shared_parameters.Shifted(model, parameters, names)(hits, torch.tensor(eta, dtype=torch.float64))
 
 
@@ -33,7 +33,7 @@ def test_the_offset_of_a_coordinate_is_that_of_its_layer():
     """alignment.x[2] is the offset of x2, of no other."""
     found = shifted(["alignment.x[2]", "alignment.x[0]"], [0.01, -0.02])
     moved = HITS + torch.tensor([-0.02, 0.0, 0.01], dtype=torch.float64)
-    parameters = parameters_of(MODEL, 100.0)
+    parameters = parameters_of(MODEL, {"resolution": 100.0})
     torch.testing.assert_close(found, Inference(MODEL, parameters)(moved), rtol=1e-14, atol=0)
     assert (found != Inference(MODEL, parameters)(HITS)).all()
 
@@ -41,14 +41,16 @@ def test_the_offset_of_a_coordinate_is_that_of_its_layer():
 def test_a_number_of_the_model_is_shifted_in_its_place():
     found = shifted(["model.z[1]"], [0.1])
     other = load_model(Track(z=[0.0, 0.6, 1.0]))
-    torch.testing.assert_close(found, Inference(other, parameters_of(other, 100.0))(HITS), rtol=1e-14, atol=0)
+    torch.testing.assert_close(
+        found, Inference(other, parameters_of(other, {"resolution": 100.0}))(HITS), rtol=1e-14, atol=0
+    )
     one = load_model(OneHit())
     theta = shifted(["alignment.x", "model.dz"], [0.1, 0.5], one, HITS[:, :1])
     torch.testing.assert_close(theta, ((HITS[:, :1] + 0.1).abs() / 2.0).arctan(), rtol=1e-14, atol=0)
 
 
 def test_parameters_themselves_are_not_moved():
-    parameters = parameters_of(MODEL, 100.0)
+    parameters = parameters_of(MODEL, {"resolution": 100.0})
     before = {name: each.clone() for name, each in parameters.items()}
     shared_parameters.Shifted(MODEL, parameters, ["model.z[0]"])(HITS, torch.ones(1, dtype=torch.float64))
     assert all(torch.equal(parameters[name], before[name]) for name in before)

@@ -48,7 +48,7 @@ MODELS = {
 
 def inference(name, where):
     model = load_model(MODELS[name])
-    return Inference(model, parameters_of(model, 1000.0, where))
+    return Inference(model, parameters_of(model, {"resolution": 1000.0}, where))
 
 
 def hits_of(name, where, muons=40):

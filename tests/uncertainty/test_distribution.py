@@ -398,7 +398,7 @@ def track3d():
     sigma, z = 1e-3, torch.tensor([0.0, 0.5, 1.0], dtype=DOUBLE)
     width = sigma / math.sqrt(0.5)
     hits = lambda slope: torch.cat([0.1 + 0.8 * slope * width * z, 0.2 - 0.6 * slope * width * z])  # noqa: E731
-    return Inference(model, parameters_of(model, 1 / sigma)), hits, sigma, width
+    return Inference(model, parameters_of(model, {"resolution": 1 / sigma})), hits, sigma, width
 
 
 @pytest.mark.parametrize("slope", [0.0, 1.0, 3.0, 5.0])

@@ -132,7 +132,7 @@ def test_one_signed_quantity_is_a_folded_normal(place):
 def model_of(name, **section):
     model = load_model(MODELS[name](**section))
     names = [each.name for each in model.observables]
-    return Inference(model, parameters_of(model, 1000.0)), names
+    return Inference(model, parameters_of(model, {"resolution": 1000.0})), names
 
 
 def line(z, slopes):

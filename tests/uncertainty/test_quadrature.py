@@ -174,7 +174,7 @@ def test_a_basis_is_orthonormal_and_begins_with_the_vectors():
 def model_of(name, **section):
     """A model's inference with σ = 1 mm, its hits on the axis of a line, and their covariance."""
     model = load_model(MODELS[name](**section))
-    return Inference(model, parameters_of(model, 1000.0)), len(model.layers)
+    return Inference(model, parameters_of(model, {"resolution": 1000.0})), len(model.layers)
 
 
 SCATTER = {"z_upper": [0.6, 0.8, 1.0], "z_lower": [-0.6, -0.8, -1.0]}

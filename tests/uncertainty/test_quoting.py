@@ -189,7 +189,7 @@ def test_the_point_of_closest_approach():
     """By toys: without a standard deviation below 4.5 σ of the scattering angle, and with the right one above."""
     z = {"z_upper": [0.6, 0.8, 1.0], "z_lower": [-0.6, -0.8, -1.0]}
     model = load_model(Scatter(**z))
-    infer, sigma, muons = Inference(model, parameters_of(model, 1000.0)), 1e-3, 60
+    infer, sigma, muons = Inference(model, parameters_of(model, {"resolution": 1000.0})), 1e-3, 60
     generator = torch.Generator().manual_seed(1)
     p, turn = 0.5 * torch.randn(2, muons, 2, dtype=DOUBLE, generator=generator)
     # In the plane of p, which is off by 5 mm where it is scattered; σ of a slope's change is √2 σ / (0.4 m / √2).

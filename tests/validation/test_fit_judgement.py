@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
+import yaml
 from fitted_hits import tally_of
 
 from pullback.config.model_schema import OneHit, Scatter, Track, Track3d
@@ -10,6 +11,7 @@ from pullback.config.schema import Validation
 from pullback.models import load_model
 from pullback.models.multiple_scattering import layer_covariance
 from pullback.statistics.intervals import Verdict
+from pullback.study.plan import Study
 from pullback.validation.fit_evidence import Untested
 from pullback.validation.fit_judgement import FitJudge
 
@@ -38,6 +40,12 @@ def judged(hits, model=MODEL, recorded=None, among=1, **settings):
     return judge.result("nominal", tally_of(model, 1 / SIGMA, hits, recorded))
 
 
+def sigma_of(line, **model):
+    """σ as the config reads it from the line of what the data want."""
+    model = {"name": "track", "z": Z, **model}
+    return Study.from_config({"study": "s", "model": model, **yaml.safe_load(line)}).config.detector.sigma
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_honest_tracks_pass(seed):
     entry = judged(Tracks(seed).hits)
@@ -47,7 +55,7 @@ def test_honest_tracks_pass(seed):
     (wanted,) = entry.resolution
     assert wanted.coordinates == ["x0", "x1", "x2", "x3"]
     assert wanted.wanted.value == pytest.approx(SIGMA, rel=0.02)
-    assert entry.line.startswith("detector: {resolution: [")
+    assert sigma_of(entry.line) == pytest.approx(SIGMA, rel=0.02)
 
 
 def test_honest_tracks_of_many_kinds_pass():
@@ -74,6 +82,16 @@ def test_pixels_that_are_five_times_longer_than_wide_pass_with_their_own_sigma()
     assert wrong.verdict == Verdict.FAIL
     assert "the data want σ = 997.8 ± 3.5 µm in y₀–y₃ (stated 625 µm on average)" in wrong.reasons[0]
     assert wrong.line == ""  # σ is not in the config
+
+
+def test_the_line_for_the_config_is_by_view_where_x_and_y_differ():
+    x, y = Tracks(1), Tracks(2)
+    x.noise *= 1.5
+    entry = judged(np.concatenate([x.hits, y.hits], axis=1), load_model(Track3d(z=Z)))
+    assert entry.verdict == Verdict.FAIL
+    found = sigma_of(entry.line, name="track3d")
+    assert found["x"] == pytest.approx(1.5 * SIGMA, rel=0.02)
+    assert found["y"] == pytest.approx(SIGMA, rel=0.02)
 
 
 def test_a_layer_that_is_misaligned_by_one_sigma_is_named():
@@ -114,9 +132,9 @@ def test_a_layer_that_is_twenty_per_cent_worse_is_named(layer):
     (wanted,) = entry.resolution
     assert (wanted.coordinates, wanted.alone) == ([f"x{layer}"], True)
     assert wanted.factor.value == pytest.approx(1.2, abs=4 * wanted.factor.se)
-    resolution = [1000.0] * 4
-    resolution[layer] = 1 / wanted.wanted.value
-    assert entry.line == f"detector: {{resolution: [{', '.join(f'{each:.4g}' for each in resolution)}]}}"
+    expected = [SIGMA] * 4
+    expected[layer] = wanted.wanted.value
+    assert sigma_of(entry.line) == pytest.approx(expected, rel=1e-3)
 
 
 @pytest.mark.parametrize(("factor", "words"), [(2.0, "σ = 2."), (0.8, "σ = 80"), (1.3, "σ = 1.3")])

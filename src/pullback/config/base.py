@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator
 from types import UnionType
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 from pydantic.fields import FieldInfo
@@ -35,12 +35,15 @@ Metres = Annotated[float, validator("m"), Field(json_schema_extra={"unit": "m"})
 Radians = Annotated[float, validator("rad"), Field(json_schema_extra={"unit": "rad"})]
 GeV = Annotated[float, validator("GeV/c"), Field(json_schema_extra={"unit": "GeV/c"})]
 
-FORMS = ("number", "list")
-"""Pydantic's names of the two forms of `NumberPerLayer` and `NumberPerView`."""
+FORMS = ("number", "list", "views")
+"""Pydantic's names of the forms of `NumberPerLayer`, `NumberPerView` and `NumberPerLayerOrView`."""
+
+VIEWS = ("x", "y")
+"""The views of layers that measure two coordinates."""
 
 
 def _form(value: Any) -> str:
-    return FORMS[isinstance(value, list)]
+    return FORMS[2 * isinstance(value, dict) or isinstance(value, list)]
 
 
 _Number = TypeVar("_Number")
@@ -49,6 +52,24 @@ NumberPerLayer = Annotated[
     Discriminator(_form),
 ]
 """A number, or a list with one number per layer."""
+
+NumberPerLayerOrView = Annotated[
+    Annotated[_Number, Tag("number")]
+    | Annotated[list[_Number], Field(min_length=1, max_length=32), Tag("list")]
+    | Annotated[
+        dict[
+            Literal["x", "y"],
+            Annotated[
+                Annotated[_Number, Tag("number")]
+                | Annotated[list[_Number], Field(min_length=1, max_length=32), Tag("list")],
+                Discriminator(_form),
+            ],
+        ],
+        Tag("views"),
+    ],
+    Discriminator(_form),
+]
+"""A number, a list with one number per layer, or one of these for each view."""
 
 
 NumberPerView = Annotated[

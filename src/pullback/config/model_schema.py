@@ -83,6 +83,9 @@ class ModelSection(Section):
     beside: ClassVar[tuple[str, ...]] = ()
     """Sections of a simulated source that this model uses."""
 
+    views: ClassVar[bool] = False
+    """Whether its layers measure both x and y."""
+
 
 class OneHit(ModelSection):
     """θ = arctan(|x| / dz)."""
@@ -125,6 +128,8 @@ class Track(_Line):
 class Track3d(_Line):
     """A straight line in space."""
 
+    views: ClassVar[bool] = True
+
     name: Literal["track3d"] = Field("track3d", description="a straight line through several layers, in space")
 
 
@@ -137,6 +142,7 @@ class Scatter(ModelSection):
         return len(self.z_upper) + len(self.z_lower)
 
     beside: ClassVar[tuple[str, ...]] = ("cosmic", "beam", "volume")
+    views: ClassVar[bool] = True
 
     name: Literal["scatter"] = Field("scatter", description="one line above and one below a scattering volume")
     z_upper: Heights = Field([0.6, 0.8, 1.0], description="height of each layer above the volume")

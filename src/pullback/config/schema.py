@@ -8,19 +8,16 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_serializer, model_validator
 
 from ..uncertainty.monte_carlo import ADAPTIVE_BATCH
-from .base import Clash, Contradiction, Metres, NumberPerLayer, Section
+from .base import Clash, Contradiction, Section
+from .detector_schema import Detector
 from .messages import Examined, examine
 from .model_schema import MODELS, AnyModel, ModelSection, OneHit, Scatter
 from .named_numbers import with_plain_numbers
 from .plain import check_plain
 from .source_schema import Recorded, Simulated
-from .units import validator
 
 MOST_CONFIDENT = 0.999999
 """Largest confidence level: its Bonferroni correction for a billion numbers still differs from 1 in floating point."""
-
-NARROWEST_PITCH = 1e-12
-"""Smallest pitch of strips, m; about that of the finest resolution, so that 1/pitch is finite."""
 
 MOST_POINTS = 100_000
 """Maximum number of points. Snakemake plans that many in minutes with 2 GB of memory, and 10 000 in 7 s."""
@@ -37,75 +34,6 @@ FAR_AWAY = 1000.0
 
 SOURCE_SECTIONS = ("cosmic", "beam", "volume")
 """Sections of a simulated source that only some models use."""
-
-
-class GaussianNoise(Section):
-    """Gaussian noise, as propagation assumes."""
-
-    kind: Literal["gaussian"] = Field("gaussian", description="Gaussian, as propagation assumes")
-
-
-class StripNoise(Section):
-    """Uniform noise: the centre of the hit strip, wherever the strips lie."""
-
-    kind: Literal["strip"] = Field("strip", description="uniform: the centre of the hit strip")
-    pitch: Metres = Field(
-        0.0,
-        ge=0,
-        le=1e6,
-        description="strip pitch, at least 1e-12 m; 0 means √12/resolution, for which the stated resolution is correct",
-    )
-
-    @field_validator("pitch")
-    @classmethod
-    def _of_some_width(cls, pitch: float) -> float:
-        if 0 < pitch < NARROWEST_PITCH:
-            raise ValueError(f"is {pitch:g}; it should be 0, or greater than or equal to {NARROWEST_PITCH:g} m")
-        return pitch
-
-
-class TailsNoise(Section):
-    """Gaussian noise, wider for a fraction of the hits."""
-
-    kind: Literal["tails"] = Field("tails", description="Gaussian, wider for a fraction of the hits")
-    fraction: float = Field(0.05, ge=0, le=1, description="fraction of hits with the wider noise")
-    width: float = Field(5.0, ge=1, le=1e6, description="ratio of the wider σ to the stated σ")
-
-
-class ClippedNoise(Section):
-    """Gaussian noise without hits beyond a limit."""
-
-    kind: Literal["clipped"] = Field("clipped", description="Gaussian, truncated at ± `clip`")
-    clip: float = Field(2.0, ge=0.01, le=8, description="largest deviation of a hit, in units of the stated σ")
-
-
-def _or_its_kind(schema: dict[str, Any]) -> None:
-    """Allow a section with a kind to be given in the schema by its kind alone."""
-    section = {key: schema.pop(key) for key in ("oneOf", "discriminator")}
-    schema["anyOf"] = [{"type": "string", "enum": list(section["discriminator"]["mapping"])}, section]
-
-
-class Detector(Section):
-    """Response of the detector."""
-
-    resolution: Annotated[NumberPerLayer[Annotated[float, Field(ge=1e-6, le=1e12)]], validator("1/m")] = Field(
-        100.0,
-        description="stated 1/σ_x, used by propagation: 100 means 1 cm; a number, or a list with one number per layer",
-        json_schema_extra={"unit": "1/m"},
-    )
-    efficiency: NumberPerLayer[Annotated[float, Field(gt=0, le=1)]] = Field(
-        1.0, description="fraction of simulated hits that are recorded; a number, or a list with one number per layer"
-    )
-    noise: Annotated[GaussianNoise | StripNoise | TailsNoise | ClippedNoise, Field(discriminator="kind")] = Field(
-        GaussianNoise(),
-        description="true shape of the noise in simulated hits and toys: a kind, or a section",
-        json_schema_extra=_or_its_kind,
-    )
-
-    @field_validator("noise", mode="before")
-    @classmethod
-    def _by_its_name(cls, noise: Any) -> Any:
-        return {"kind": noise} if isinstance(noise, str) else noise
 
 
 class Uncertainty(Section):
@@ -363,8 +291,11 @@ class PointConfig(Section):
             yield line, ("source.momentum_column", "model.theta0_momentum", "model.name")
 
     def _layers(self) -> Iterator[Contradiction]:
-        for name in ("resolution", "efficiency"):
-            values, layers = getattr(self.detector, name), self.model.layer_count
+        if isinstance(self.detector.sigma, dict) and not self.model.views:
+            line = f"detector.sigma: has views, but model {self.model.name} has none; give a number, or a list by layer"
+            yield line, ("detector.sigma", "model.name")
+        for name, values in {**self.detector.stated, "efficiency": self.detector.efficiency}.items():
+            layers = self.model.layer_count
             if isinstance(values, list) and len(values) != layers:
                 line = f"detector.{name}: has {len(values)} values, but model {self.model.name} has {layers} layers"
                 yield line, (f"detector.{name}", *LAYERS_BY)

@@ -73,7 +73,7 @@ def in_unit(value: Any, unit: str) -> Any:
     Parameters
     ----------
     value : object
-        A number, text such as `14.4 um` or `[72, 72] um`, or a list of these.
+        A number, text such as `14.4 um` or `[72, 72] um`, or a list or mapping of these.
     unit : str
         The unit of the key, one of `DECIMAL`; any other is accepted as it is written, and converts to nothing.
 
@@ -94,6 +94,8 @@ def in_unit(value: Any, unit: str) -> Any:
     """
     if isinstance(value, list):
         return [in_unit(each, unit) for each in value]
+    if isinstance(value, dict):
+        return {key: in_unit(each, unit) for key, each in value.items()}
     if not isinstance(value, str):
         return value
     for form in LISTS:

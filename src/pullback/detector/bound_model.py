@@ -13,26 +13,28 @@ from ..config.base import each_layer
 from ..models import Model
 from ..models.base import folding
 from ..models.multiple_scattering import at_momenta
+from ..models.stated import arguments, resolution_of
 from ..models.user_file import Call
 from ..study.artefact_configs import DetectedConfig
 from ..study.batches import Part
 from ..uncertainty.folds import folding_of
 
 Parameters = Mapping[str, Tensor]
-"""Numbers and lists of a model by name, and the detector's `resolution` per layer."""
+"""Numbers and lists of a model by name, and what is stated of the detector, per layer (`models.stated`)."""
 
 
 def parameters_of(
-    model: Model, resolution: float | list[float], device: str | torch.device = "cpu"
+    model: Model, stated: Mapping[str, float | list[float]], device: str | torch.device = "cpu"
 ) -> dict[str, Tensor]:
-    """Parameters of a model and its detector as float64 leaf tensors, for derivatives."""
-    numbers = {**model.parameters, "resolution": each_layer(resolution, max(model.layers) + 1)}
+    """Parameters of a model and what is stated of its detector (`Detector.stated`), as float64 leaf tensors."""
+    layers = max(model.layers) + 1
+    numbers = {**model.parameters, **{key: each_layer(value, layers) for key, value in stated.items()}}
     return {name: torch.tensor(value, dtype=torch.float64, device=device) for name, value in numbers.items()}
 
 
 def bound(part: Part[DetectedConfig], device: str | torch.device = "cpu") -> tuple[dict[str, Tensor], Inference]:
     """Parameters of a point, and the inference with them, on a device."""
-    parameters = parameters_of(part.model, part.config.detector.resolution, device)
+    parameters = parameters_of(part.model, part.config.detector.stated, device)
     return parameters, Inference(part.model, parameters)
 
 
@@ -49,7 +51,7 @@ class Inference:
         self.refuse = model.infer.refuse if isinstance(model.infer, Call) else None
         periods = tuple(each.period for each in model.observables)
         self.periods = periods if any(periods) else None
-        self._infer = partial(model.infer, **{name: parameters[name] for name in model.infer_uses})
+        self._infer = partial(model.infer, **arguments(model.infer_uses, parameters, model))
         self.folding = folding_of(self._infer) or folding(self._infer, model.observables)
 
     def __call__(self, hits: Float[Tensor, "muon coordinate"]) -> Float[Tensor, "muon observable"]:
@@ -74,7 +76,7 @@ def hit_covariance(
     coordinates, variances become matrices (unless `added` is False), since they could otherwise be taken for one matrix
     for all muons.
     """
-    variance = parameters["resolution"][list(model.layers)].pow(-2)[None]
+    variance = resolution_of(parameters, model).pow(-2)[None]
     if recorded is not None:
         diagonal = torch.diag_embed(variance) if recorded.ndim == 3 else variance
         variance = torch.where(torch.isnan(recorded), diagonal, recorded)
@@ -103,14 +105,14 @@ class Fit:
         """The positions that the fit predicts; NaN throughout for a model without `fitted`."""
         if self.model.fitted is None:
             return torch.full_like(hits, float("nan"))
-        return self.model.fitted(hits, **{name: self.parameters[name] for name in self.model.fitted_uses})
+        return self.model.fitted(hits, **arguments(self.model.fitted_uses, self.parameters, self.model))
 
     def chi2(self, hits: Float[Tensor, "muon coordinate"]) -> Float[Tensor, "muon 2"] | None:
         """χ² and degrees of freedom by a function of the user's, if there is one."""
         if self.model.chi2 is None:
             return None
         with torch.no_grad():
-            return self.model.chi2(hits, **{name: self.parameters[name] for name in self.model.chi2_uses})
+            return self.model.chi2(hits, **arguments(self.model.chi2_uses, self.parameters, self.model))
 
 
 def added_covariance(
@@ -123,5 +125,5 @@ def added_covariance(
     if model.covariance is None:
         return None
     parameters = at_momenta(parameters, momentum)
-    added = model.covariance(hits, **{name: parameters[name] for name in model.covariance_uses})
+    added = model.covariance(hits, **arguments(model.covariance_uses, parameters, model))
     return added if added.ndim == 3 else added[None]

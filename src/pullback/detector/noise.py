@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float
 
-from ..config.schema import ClippedNoise, GaussianNoise, StripNoise, TailsNoise
+from ..config.detector_schema import ClippedNoise, GaussianNoise, StripNoise, TailsNoise
 
 Noise = GaussianNoise | StripNoise | TailsNoise | ClippedNoise
 

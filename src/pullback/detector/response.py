@@ -12,6 +12,7 @@ from ..config.base import each_layer
 from ..models import Model
 from ..models.line_fit import side_by_side
 from ..models.multiple_scattering import at_momenta
+from ..models.stated import arguments, resolution_of, stated_resolution
 from ..statistics.random import key_of, random_stream
 from ..study.artefact_configs import ArtefactConfig, DetectedConfig
 from ..study.batches import Part
@@ -90,7 +91,7 @@ class Response:
         detector, layers = part.config.detector, list(part.model.layers)
         self.part, self.model, self.noise, self.layers = part, part.model, detector.noise, layers
         count = max(layers) + 1
-        self.resolution: Float[np.ndarray, " coordinate"] = np.array(each_layer(detector.resolution, count))[layers]
+        self.resolution = stated_resolution(detector.stated, part.model)
         self.efficiency: Float[np.ndarray, " coordinate"] = np.array(each_layer(detector.efficiency, count))[layers]
 
     @property
@@ -126,7 +127,7 @@ class Response:
 
         With momenta, the layers scatter each muon by its own.
         """
-        resolution = self.resolution if parameters is None else parameters["resolution"][self.layers]
+        resolution = self.resolution if parameters is None else resolution_of(parameters, self.model)
         hits = smear(x_true, noise.scale(self.noise, resolution), drawn.deviates)
         if drawn.kicks is not None:
             hits = hits + self._scattered(x_true, drawn.kicks, parameters, momentum)
@@ -146,7 +147,7 @@ class Response:
         model = self.model
         if model.deviate is not None:
             numbers = at_momenta(_numbers(model, model.parameters, parameters), momentum)
-            return model.deviate(kicks, **{name: numbers[name] for name in model.covariance_uses})
+            return model.deviate(kicks, **arguments(model.covariance_uses, numbers, model))
         import torch
 
         from ..uncertainty.covariance import combined

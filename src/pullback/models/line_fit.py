@@ -61,7 +61,7 @@ def as_layers(
     Raises
     ------
     ValueError
-        The shape is not (layer,), or a number is not positive although it must be.
+        There are not as many numbers as layers, or one is not positive although it must be.
 
     """
     import torch
@@ -76,11 +76,22 @@ def as_layers(
 
 def prepare(
     hits: Float[Tensor, "muon coordinate"], z: LayerNumbers, resolution: LayerNumbers, in_views: int
-) -> tuple[list[View], Float[Tensor, " layer"], Float[Tensor, " layer"]]:
-    """The hits in one or two views of the same layers, with heights and resolutions as tensors; checked."""
+) -> list[tuple[View, Float[Tensor, " layer"], Float[Tensor, " layer"]]]:
+    """Each of one or two views of the same layers: hits, heights and resolutions, as tensors; checked."""
     layers = len(z)
-    found = views(hits, *[layers] * in_views)
-    return found, as_layers(z, hits, "z"), as_layers(resolution, hits, "resolution", layers, positive=True)
+    found, heights = views(hits, *[layers] * in_views), as_layers(z, hits, "z")
+    of_views = resolutions_by_view(resolution, hits, layers, in_views)
+    return [(view, heights, own) for view, own in zip(found, of_views, strict=True)]
+
+
+def resolutions_by_view(
+    resolution: LayerNumbers, hits: Float[Tensor, "muon coordinate"], layers: int, in_views: int
+) -> list[Float[Tensor, " layer"]]:
+    """The resolutions of the layers in each view: one per layer for all views, or one per coordinate; checked."""
+    count = len(resolution) if hasattr(resolution, "__len__") else 0
+    own = in_views if in_views > 1 and count == layers * in_views else 1
+    numbers = as_layers(resolution, hits, "resolution", layers * own, positive=True)
+    return [*numbers.split(layers)] if own > 1 else [numbers] * in_views
 
 
 def views(hits: Float[Tensor, "muon coordinate"], *layers: int) -> list[View]:

@@ -108,7 +108,7 @@ def signed_scatter(
     """
     found, heights, resolutions = _prepared(hits, z_upper, z_lower, resolution)
     (px, _, x_above), (qx, _, x_under), (py, _, y_above), (qy, _, y_under) = (
-        line_fit.fit(*part) for part in zip(found, 2 * heights, 2 * resolutions, strict=True)
+        line_fit.fit(*part) for part in zip(found, heights, resolutions, strict=True)
     )
     dx, dy = qx - px, qy - py
     nz = px * dy - py * dx  # n = (−dy, dx, nz)
@@ -189,7 +189,7 @@ def infer_scatter(
     """
     found, heights, resolutions = _prepared(hits, z_upper, z_lower, resolution)
     middle = (heights[0].detach().mean() + heights[1].detach().mean()) / 2
-    parts = zip(found, 2 * heights, 2 * resolutions, strict=True)
+    parts = zip(found, heights, resolutions, strict=True)
     (px, x, _), (qx, x_below, _), (py, y, _), (qy, y_below, _) = fits = [line_fit.fit(*part, middle) for part in parts]
     # In terms of the difference of directions, and of positions at one height: n = (−dy, dx, nz), v = (vx, vy, 0).
     dx, dy, vx, vy = qx - px, qy - py, x_below - x, y_below - y
@@ -223,18 +223,18 @@ def fitted(
 ) -> Float[Tensor, "muon coordinate"]:
     """Position of the four fitted lines on each layer, m, in the order of the hits; NaN where a line is missing."""
     found, heights, resolutions = _prepared(hits, z_upper, z_lower, resolution)
-    return line_fit.fitted_of_all(zip(found, 2 * heights, 2 * resolutions, strict=True))
+    return line_fit.fitted_of_all(zip(found, heights, resolutions, strict=True))
 
 
 def _prepared(
     hits: Float[Tensor, "muon coordinate"], z_upper: LayerNumbers, z_lower: LayerNumbers, resolution: LayerNumbers
 ) -> tuple[list[View], list[Float[Tensor, " layer"]], list[Float[Tensor, " layer"]]]:
-    """The views x above and below, y above and below, and heights and resolutions above and below."""
+    """The views x above and below, y above and below, with their heights and resolutions."""
     upper, lower = len(z_upper), len(z_lower)
     found = line_fit.views(hits, upper, lower, upper, lower)
-    each_layer = line_fit.as_layers(resolution, hits, "resolution", upper + lower, positive=True)
     heights = [line_fit.as_layers(z_upper, hits, "z_upper"), line_fit.as_layers(z_lower, hits, "z_lower")]
-    return found, heights, [each_layer[:upper], each_layer[upper:]]
+    resolutions = line_fit.resolutions_by_view(resolution, hits, upper + lower, 2)
+    return found, 2 * heights, [part for each in resolutions for part in (each[:upper], each[upper:])]
 
 
 def covariance(

@@ -78,16 +78,15 @@ def infer_track(
             [0.0000, 0.0000, 0.1000]], dtype=torch.float64)
 
     """
-    (view,), heights, resolutions = line_fit.prepare(hits, z, resolution, in_views=1)
-    line = line_fit.fit(view, heights, resolutions)
-    theta = elementwise.magnitude(line.slope).arctan2(heights.new_ones(()))
+    (view,) = line_fit.prepare(hits, z, resolution, in_views=1)
+    line = line_fit.fit(*view)
+    theta = elementwise.magnitude(line.slope).arctan2(hits.new_ones(()))
     return line_fit.observables([line.slope, theta, line.position], [line.known] * 3)
 
 
 def fitted(hits: Float[Tensor, "muon layer"], z: LayerNumbers, resolution: LayerNumbers) -> Float[Tensor, "muon layer"]:
     """Position of the fitted line on each layer, m, with the arguments of `infer_track`; NaN without a line."""
-    (view,), heights, resolutions = line_fit.prepare(hits, z, resolution, in_views=1)
-    return line_fit.fitted_of_all([(view, heights, resolutions)])
+    return line_fit.fitted_of_all(line_fit.prepare(hits, z, resolution, in_views=1))
 
 
 def covariance(

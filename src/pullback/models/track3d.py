@@ -74,9 +74,8 @@ def infer_track3d(
     tensor([[0.4636, 0.9273, 0.3000, 0.4000]], dtype=torch.float64)
 
     """
-    found, heights, resolutions = line_fit.prepare(hits, z, resolution, in_views=2)
-    x, y = (line_fit.fit(view, heights, resolutions) for view in found)
-    theta = elementwise.length(x.slope, y.slope).arctan2(heights.new_ones(()))
+    x, y = (line_fit.fit(*each) for each in line_fit.prepare(hits, z, resolution, in_views=2))
+    theta = elementwise.length(x.slope, y.slope).arctan2(hits.new_ones(()))
     known = line_fit.both(x.known, y.known)
     return line_fit.observables(
         [theta, elementwise.azimuth(x.slope, y.slope), x.slope, y.slope], [known, known, x.known, y.known]
@@ -87,8 +86,7 @@ def fitted(
     hits: Float[Tensor, "muon coordinate"], z: LayerNumbers, resolution: LayerNumbers
 ) -> Float[Tensor, "muon coordinate"]:
     """Position of the fitted lines on each layer, m, in the order of the hits; NaN in a view without a line."""
-    found, heights, resolutions = line_fit.prepare(hits, z, resolution, in_views=2)
-    return line_fit.fitted_of_all((view, heights, resolutions) for view in found)
+    return line_fit.fitted_of_all(line_fit.prepare(hits, z, resolution, in_views=2))
 
 
 def covariance(

@@ -17,10 +17,8 @@ from typing import Any, NoReturn
 from ..errors import ModelError, one_line
 from ..files import check_regular
 from ..uncertainty.arrays import Tensor
+from .stated import RESOLUTION
 from .user_imports import PACKAGE, Folder
-
-RESOLUTION = "resolution"
-"""A function with an argument of this name gets the detector's resolution, one number per layer."""
 
 _Kind = inspect.Parameter
 _READ: dict[tuple[str, str], ModelFile] = {}  # by path and working directory, each as it was last run

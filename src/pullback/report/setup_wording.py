@@ -15,6 +15,7 @@ from ..study.toy_selection import MUONS_PER_EXPERIMENT
 from ..uncertainty.validity import END_OFF, SIGMA_OFF
 from ..validation.csv_tables import scanned
 from ..validation.evidence import Evidence
+from ..validation.fit_reasons import with_unit
 from ..validation.reasons import place_of
 from .formats import count, figures, known, percent
 
@@ -107,13 +108,8 @@ class SetupWording:
 
     def _detector(self) -> Markup:
         detector, unit = self.config.detector, self.study.model.coordinates[0].unit
-        every = each_layer(detector.resolution, 1)  # once if it is the same for all
         layers = f"{self.config.model.layer_count} layers, " if self.config.model.layer_count > 1 else ""
-        small, scale = ("mm", 1000) if unit == "m" else (unit, 1)
-        widths = ", ".join(f"{scale / each:g}" for each in every)
-        text = Markup("resolution {} /{} (σ<sub>x</sub> = {} {})").format(
-            ", ".join(f"{each:g}" for each in every), unit, widths, small
-        )
+        text = self._stated(unit)
         if own := own_sigma(self.study):
             which = "each hit" if len(own) == len(self.study.model.coordinates) else f"each hit {', '.join(own)}"
             text = Markup("σ of {} from the file; where it has none, {}").format(which, text)
@@ -125,11 +121,29 @@ class SetupWording:
             text += f", standard deviation {self._noise_width()}"
         return text
 
+    def _stated(self, unit: str) -> Markup:
+        """What is stated of the widths of hits."""
+        words = []
+        for key, value in self.config.detector.stated.items():
+            every = each_layer(value, 1)  # once if it is the same for all
+            view = key.removeprefix("sigma").removeprefix(".") or "x"
+            widths = ", ".join(with_unit(each if key.startswith("sigma") else 1 / each, unit) for each in every)
+            if key == "resolution":
+                form, numbers = "resolution {} /{} (σ<sub>x</sub> = {})", ", ".join(f"{each:g}" for each in every)
+                words.append(Markup(form).format(numbers, unit, widths))
+            else:
+                words.append(Markup("σ<sub>{}</sub> = {}").format(view, widths))
+        return Markup(", ").join(words)
+
     def _noise_width(self) -> str:
         """The standard deviation of the noise, compared with the stated one, of each layer or over the scan."""
         widths = []
         for detector in (point.config.detector for point in self.study.points):
-            of_layers = each_layer(detector.resolution, 1)
+            of_layers = [
+                each if key == "resolution" else 1 / each
+                for key, value in detector.stated.items()
+                for each in each_layer(value, 1)
+            ]
             widths.append([f"{noise_width(detector.noise, each):.3g}" for each in of_layers])
         found = sorted({each for point in widths for each in point}, key=float)
         if found == ["1"]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from ..config.base import each_layer
 from ..config.model_schema import Own
+from ..models.stated import stated_resolution
 from ..statistics.intervals import Verdict
 from ..study.plan import Study
 from ..validation.coverage_evidence import Judged
@@ -14,6 +15,7 @@ from ..validation.csv_tables import scanned
 from ..validation.diagnostics import DIAGNOSTICS
 from ..validation.estimates import Estimate, worst
 from ..validation.evidence import Bin, Entry, Evidence, Judgement, NotJudged, Sigma, Statistics
+from ..validation.fit_reasons import with_unit
 from ..validation.reasons import bracketed, place_of
 from .cells import Cell, Row, Table, estimated, furthest, judged, left, limits, row, verdict, with_limits, word
 from .formats import count, figures, known, percent, prefixed, signed, significant, span
@@ -38,7 +40,7 @@ class Tables:
         return [each for each in self.entries if each.point == label]
 
     def layers(self) -> Table | None:
-        """Height (if known), coordinates, resolution and efficiency of each layer; nothing for a single layer."""
+        """Height (if known), coordinates, σ and efficiency of each layer; nothing for a single layer."""
         model, detector = self.study.model, self.study.config.detector
         count = self.study.config.model.layer_count
         if count == 1:
@@ -47,17 +49,20 @@ class Tables:
         known = [f"{z:g}" for of_layers in heights if isinstance(of_layers, tuple) for z in of_layers]
         if isinstance(self.study.config.model, Own) or len(known) != count:
             known = []
-        resolution, efficiency = each_layer(detector.resolution, count), each_layer(detector.efficiency, count)
-        unit = model.coordinates[0].unit
-        heads = row(
-            left("layer"), *["height (m)"] * bool(known), left("coordinates"), f"resolution (1/{unit})", "efficiency"
-        )
+        sigma = (1 / stated_resolution(detector.stated, model)).tolist()
+        efficiency, own = each_layer(detector.efficiency, count), own_sigma(self.study)
+        heads = row(left("layer"), *["height (m)"] * bool(known), left("coordinates"), "σ", "efficiency")
         rows = []
         for layer in range(count):
-            on = [each.symbol for each, where in zip(model.coordinates, model.layers, strict=True) if where == layer]
+            on = [index for index, where in enumerate(model.layers) if where == layer]
+            symbols = [model.coordinates[index].symbol for index in on]
+            stated = [
+                "of each hit" if symbol in own else with_unit(sigma[index], model.coordinates[index].unit)
+                for index, symbol in zip(on, symbols, strict=True)
+            ]
             hit = "–" if self.recorded else f"{efficiency[layer]:g}"
-            stated = "of each hit" if set(on) <= {*own_sigma(self.study)} else f"{resolution[layer]:g}"
-            rows.append(row(str(layer), *known[layer : layer + 1], left(", ".join(on)), stated, hit))
+            widths = ", ".join(dict.fromkeys(stated))
+            rows.append(row(str(layer), *known[layer : layer + 1], left(", ".join(symbols)), widths, hit))
         return Table([heads], rows)
 
     def scan(self, names: Iterable[str]) -> Table:

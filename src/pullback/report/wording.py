@@ -188,10 +188,11 @@ class Wording(VerdictWording):
 
     def resolution(self, own: list[Entry]) -> str:
         """What the slope by the resolution means, if all layers have the same."""
-        slopes = [each for each in design_of(self.study, own[0]) if each.parameter == "detector.resolution"]
+        words = {"detector.resolution": "resolution", "detector.sigma": "σ of the hits"}
+        slopes = [each for each in design_of(self.study, own[0]) if each.parameter in words]
         symbol = self.observables[own[0].observable].symbol
         return "".join(
-            f": 1 % more resolution changes the mean σ of {symbol} by {signed(each.change)}"
+            f": 1 % more {words[each.parameter]} changes the mean σ of {symbol} by {signed(each.change)}"
             for each in slopes
             if math.isfinite(each.change)
         )

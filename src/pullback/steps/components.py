@@ -97,7 +97,7 @@ class _Systematics(NamedTuple):
     def of(cls, part: Part[SigmaConfig], parameters: Parameters) -> _Systematics:
         section = part.config.systematics
         names = shared_parameters.names_of(section)
-        covariance = torch.from_numpy(shared_parameters.shift_covariance(section)).to(parameters["resolution"])
+        covariance = torch.from_numpy(shared_parameters.shift_covariance(section)).to(next(iter(parameters.values())))
         shifted = shared_parameters.Shifted(part.model, parameters, names)
         return cls(names, covariance, shared_parameters.CORRELATIONS in section, shifted)
 

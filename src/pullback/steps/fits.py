@@ -30,7 +30,7 @@ def fit_residuals(batch: Batch[FitsConfig], reco: str | Path, fits: str | Path) 
 
     with open_parents(batch, {RECO: reco}) as parents, artefact.create(fits, batch, parents.values()) as out:
         for part in batch.parts:
-            parameters = parameters_of(part.model, part.config.detector.resolution)
+            parameters = parameters_of(part.model, part.config.detector.stated)
             check_fit_functions(part.model, read_hits(parents[RECO], part, RECO, next(part.blocks))[0], parameters)
             work = _Fits(out, part)
             for block in progress(part, "fits compared"):
@@ -45,7 +45,7 @@ class _Fits:
         from ..uncertainty.fit_residuals import FitGroups
 
         self.part, self.model = part, part.model
-        self.parameters = parameters_of(part.model, part.config.detector.resolution)
+        self.parameters = parameters_of(part.model, part.config.detector.stated)
         self.fit = Fit(part.model, self.parameters)
         self.groups = FitGroups(self.fit, self.fit.linear)
         self.columns = fit_columns.of_fits(out, part)
@@ -54,10 +54,11 @@ class _Fits:
     def append(self, block: Block, hits: Tensor, known: Known) -> None:
         """Add a block of muons with their hits, and what else is known of them."""
         from ..detector.bound_model import hit_covariance
+        from ..models.stated import resolution_of
         from ..uncertainty.fit_residuals import p_values
         from .fit_sums import FitSums
 
-        unit = (1 / self.parameters["resolution"][list(self.model.layers)]).numpy()
+        unit = (1 / resolution_of(self.parameters, self.model)).numpy()
         sums = FitSums(self.model, unit, self.part.muons)
         own, momentum = known
         covariance = hit_covariance(self.model, self.parameters, hits, own, momentum=momentum).detach()

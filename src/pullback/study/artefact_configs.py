@@ -7,8 +7,9 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from pydantic import Field
 
 from ..config.base import Section
+from ..config.detector_schema import Detector
 from ..config.model_schema import AnyModel, OneHit, Own, Scatter, Track, Track3d
-from ..config.schema import CoverageSettings, Detector, ToySettings, Uncertainty
+from ..config.schema import CoverageSettings, ToySettings, Uncertainty
 from ..config.source_schema import Recorded, Simulated
 
 

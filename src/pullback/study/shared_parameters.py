@@ -17,6 +17,7 @@ from ..config.base import nearest
 from ..config.schema import PointConfig
 from ..errors import ConfigError
 from ..models import Model
+from ..models.stated import arguments
 from ..uncertainty.arrays import Tensor
 from ..uncertainty.budget import budget_sources
 from ..uncertainty.systematics import covariance_matrix
@@ -105,9 +106,9 @@ class DesignNumber:
 def design_numbers(part: Part[DetectedConfig]) -> list[DesignNumber]:
     """The numbers of the model and the detector by which the mean σ is differentiated."""
     found = []
-    for name, value in {**part.model.parameters, "resolution": part.config.detector.resolution}.items():
-        dotted = f"detector.{name}" if name == "resolution" else f"model.{name}"
-        found += [DesignNumber(each, name, index) for each, index in _numbers(dotted, value)]
+    for section, numbers in (("model", part.model.parameters), ("detector", part.config.detector.stated)):
+        for name, value in numbers.items():
+            found += [DesignNumber(each, name, index) for each, index in _numbers(f"{section}.{name}", value)]
     return found
 
 
@@ -183,7 +184,7 @@ class Shifted:
             value = parameters[target.name]
             change = shift if target.index is None else shift * _unit(hits, len(value), target.index)
             parameters[target.name] = value + change
-        return self._model.infer(hits, **{name: parameters[name] for name in self._model.infer_uses})
+        return self._model.infer(hits, **arguments(self._model.infer_uses, parameters, self._model))
 
 
 def _unit(like: Tensor, length: int, index: int) -> Tensor:

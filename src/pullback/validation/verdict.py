@@ -12,6 +12,7 @@ from ..config.base import each_layer
 from ..config.schema import Validation
 from ..errors import PullbackError
 from ..files import write_text
+from ..models.stated import stated_resolution
 from ..statistics.intervals import Verdict
 from ..store import artefact
 from ..store.columns import has_covariances
@@ -131,9 +132,8 @@ def check(validation: str | Path, strict: bool) -> str:
 
 def _fits(point: Point, part: Part[TallyConfig], found: PointTally, among: int) -> FitEntry:
     """Whether the data of a point, one of `among` in the study, agree with the stated resolution."""
-    model, resolution = part.model, each_layer(point.config.detector.resolution, max(part.model.layers) + 1)
-    units = [1 / resolution[layer] for layer in model.layers]
-    judge = FitJudge(model, units, point.config.validation, among, own_sigma=has_covariances(part))
+    units = (1 / stated_resolution(point.config.detector.stated, part.model)).tolist()
+    judge = FitJudge(part.model, units, point.config.validation, among, own_sigma=has_covariances(part))
     return judge.result(point.label, found.fits)
 
 

@@ -16,8 +16,8 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
-from ...config.base import each_layer
 from ...models import NO_FOLD, Quantity
+from ...models.stated import stated_resolution
 from ...statistics.angles import wrap
 from ...store.artefact import Reader
 from ...store.columns import LINEAR_SIGMA
@@ -112,8 +112,7 @@ class Subject:
     @property
     def resolution(self) -> np.ndarray:
         """The resolution of each coordinate, in 1 over its unit."""
-        layers = list(self.model.layers)
-        return np.array(each_layer(self.point.config.detector.resolution, max(layers) + 1))[layers]
+        return stated_resolution(self.point.config.detector.stated, self.model)
 
 
 class Observable:
