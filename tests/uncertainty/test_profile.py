@@ -232,3 +232,17 @@ def test_hits_of_single_precision():
         for one, other in zip(found, wide, strict=True):
             assert one.dtype == torch.float32
             torch.testing.assert_close(one.double(), other, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("k", [2, 5])
+def test_of_several_extremes_the_furthest_counts(k):
+    """By a fine grid within c; and the wider interval holds the narrower one."""
+    hits = torch.linspace(-3, 3, 301, dtype=DOUBLE)[:, None]
+    found = confidence_interval(lambda h: torch.sin(k * h), hits, sigma=1.0)
+    narrow, wide = found.confidence68[:, 0], found.confidence95[:, 0]
+    assert (wide[:, 0] <= narrow[:, 0]).all()
+    assert (wide[:, 1] >= narrow[:, 1]).all()
+    away = torch.linspace(-Z[1], Z[1], 4001, dtype=DOUBLE)
+    values = torch.sin(k * (hits + away))
+    np.testing.assert_allclose(wide[:, 0], values.amin(dim=1), atol=1e-4)
+    np.testing.assert_allclose(wide[:, 1], values.amax(dim=1), atol=1e-4)

@@ -54,13 +54,15 @@ def test_the_worst_entry_is_the_one_whose_deciding_numbers_of_any_question_are_w
     honest = evidence.points[0]
     wrong = with_coverage(honest, value)
     assert badness(wrong, [], [], settings) > badness(honest, [], [], settings)
-    assert badness(wrong, [], [], settings)[1] == pytest.approx(abs(value - 0.6827) / 0.01, abs=0.01)
+    assert badness(wrong, [], [], settings)[0][1] == pytest.approx(abs(value - 0.6827) / 0.01, abs=0.01)
     # Where no exact interval is claimed, a coverage above nominal is right.
     above = wrong.model_copy(update={"truth": wrong.truth.model_copy(update={"at_least": True})})
-    assert (badness(above, [], [], settings)[1] < 5) == (value > 0.6827)
+    assert (badness(above, [], [], settings)[0][1] < 5) == (value > 0.6827)
     # The muons of the point count for all of its observables, and those of other points do not.
     smeared = evidence.smeared[0].model_copy(update={"verdict": Verdict.FAIL})
     assert badness(honest, [smeared], [], settings)[0] > badness(honest, [], [], settings)[0]
+    # Of two observables of the same point the one that is worse itself.
+    assert badness(wrong, [smeared], [], settings) > badness(honest, [smeared], [], settings)
     elsewhere = smeared.model_copy(update={"point": "model.dz=1.5"})
     assert badness(honest, [elsewhere], [], settings) == badness(honest, [], [], settings)
 

@@ -34,10 +34,11 @@ class Tracks:
         return self.true + self.noise
 
 
-def judged(hits, model=MODEL, recorded=None, among=1, **settings):
-    units = [SIGMA] * len(model.coordinates)
+def judged(hits, model=MODEL, recorded=None, among=1, sigma=SIGMA, **settings):
+    units = np.broadcast_to(sigma, len(model.coordinates)).tolist()
     judge = FitJudge(model, units, Validation(**settings), among, own_sigma=recorded is not None)
-    return judge.result("nominal", tally_of(model, 1 / SIGMA, hits, recorded))
+    resolution = 1 / sigma if isinstance(sigma, float) else [1 / each for each in sigma]
+    return judge.result("nominal", tally_of(model, resolution, hits, recorded))
 
 
 def sigma_of(line, **model):
@@ -80,7 +81,8 @@ def test_pixels_that_are_five_times_longer_than_wide_pass_with_their_own_sigma()
     assert judged(hits, model, own).verdict == Verdict.PASS
     wrong = judged(hits, model, np.tile([25 * SIGMA**2] * 4 + [SIGMA**2 / 2.56] * 4, (MUONS, 1)))
     assert wrong.verdict == Verdict.FAIL
-    assert "the data want σ = 997.8 ± 3.5 µm in y₀–y₃ (stated 625 µm on average)" in wrong.reasons[0]
+    expected = "the data want 1.5965 ± 0.0056 times the stated σ in y₀–y₃, 997.8 ± 3.5 µm in the root mean square"
+    assert wrong.reasons[0].startswith(expected)
     assert wrong.line == ""  # σ is not in the config
 
 
@@ -135,6 +137,16 @@ def test_a_layer_that_is_twenty_per_cent_worse_is_named(layer):
     expected = [SIGMA] * 4
     expected[layer] = wanted.wanted.value
     assert sigma_of(entry.line) == pytest.approx(expected, rel=1e-3)
+
+
+def test_layers_of_different_sigma_that_are_alike_worse_keep_their_ratios():
+    stated = SIGMA * np.array([1.0, 1.0, 2.0, 0.5])
+    tracks = Tracks()
+    entry = judged(tracks.true + 1.25 * tracks.noise * stated / SIGMA, sigma=stated.tolist())
+    assert entry.verdict == Verdict.FAIL
+    assert entry.reasons[0].startswith("the data want 1.2")
+    assert "times the stated σ in x₀–x₃" in entry.reasons[0]
+    assert sigma_of(entry.line) == pytest.approx((1.25 * stated).tolist(), rel=0.02)
 
 
 @pytest.mark.parametrize(("factor", "words"), [(2.0, "σ = 2."), (0.8, "σ = 80"), (1.3, "σ = 1.3")])

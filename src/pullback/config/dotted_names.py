@@ -55,7 +55,8 @@ def unit_of(name: str, config: PointConfig | None = None) -> str:
     name = name.split("[")[0]
     if config is not None and config.model.name == "own" and name.startswith("model."):
         return config.model.units.get(name.removeprefix("model."), "")
-    return unit_in(fields(StudyConfig).get(name))
+    known = fields(StudyConfig)
+    return unit_in(known.get(name, known.get(name.rpartition(".")[0])))  # `detector.sigma.x` is of `detector.sigma`
 
 
 def range_of(name: str, config: Section) -> tuple[float, float]:

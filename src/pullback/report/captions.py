@@ -41,7 +41,7 @@ CAPTIONS = {
         "Above: quoted and linear σ (lines), and the standard deviation of the toys of each muon (squares). Below: "
         "that standard deviation over each σ; the band is the tolerance. The ratio to the quoted σ should be 1 "
         "everywhere. The ratio to the linear σ should be 1 right of the dotted line if there is one, else everywhere; "
-        "left of it, too near the fold, linear propagation is not used.",
+        "left of it, too near the fold, the linear σ is not judged.",
     ),
     "validity": (
         "Where linear propagation is valid",

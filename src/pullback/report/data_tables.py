@@ -52,8 +52,9 @@ def wanted_table(study: Study, fit: FitEntry) -> Table:
         elif len(each.coordinates) > 1:
             how = "one factor for all of them: these layers can't be told apart"
         unit, names = coordinates[each.coordinates[0]].unit, symbols_of(each.coordinates, coordinates)
-        numbers = with_unit(each.stated, unit), _length(each.wanted, unit), _failed(each.factor)
-        rows.append(row(left(names), *numbers, left(how)))
+        lengths = with_unit(each.stated, unit), _length(each.wanted, unit)
+        widths = [text if each.alike else f"{text} (rms)" for text in lengths]
+        rows.append(row(left(names), *widths, _failed(each.factor), left(how)))
     return Table([heads], rows)
 
 

@@ -206,7 +206,8 @@ class SetupWording:
             return ""
         settings = self.config.validation
         return (
-            f"{count(self.config.coverage.toys_per_bin)} toys around true hits in each bin of the true value: coverage "
+            f"{count(self.config.coverage.toys_per_bin)} toys around true hits in each bin of the true value, which is "
+            "what the inference makes of the true hits: coverage "
             f"of the confidence intervals must be nominal ± {percent(settings.coverage_tolerance)}, bias and width of "
             f"pulls right to ± {settings.of_truth:g}"
         )

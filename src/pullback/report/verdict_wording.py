@@ -83,9 +83,9 @@ class VerdictWording(SetupWording):
             return _sentence(f"{found}{although}. Do not use these uncertainties before the cause is found.")
         unknown = joined([UNKNOWN[each] for each in (*open_, *untested)], "or")
         if open_ and right:
-            return f"No error was found: {joined([RIGHT[each] for each in right])}; but nothing here shows {unknown}."
+            return _sentence(f"{joined([RIGHT[each] for each in right])}; it is not settled {unknown}.")
         if not right:
-            return f"No error was found, but nothing shows {unknown}."
+            return f"It is not settled {unknown}."
         if not unknown:
             return _sentence(f"{joined([RIGHT[each] for each in right])}.")
         only = "Only " if len(untested) == 2 else ""
@@ -189,8 +189,8 @@ class VerdictWording(SetupWording):
         if not off:
             return ""
         return (
-            f"Nearer than {self.domains()} to the {FOLD}, linear propagation is not used: in the worst bin the "
-            f"linear σ is {percent(abs(off))} too {'large' if off > 0 else 'small'}."
+            f"Nearer than {self.domains()} to the {FOLD}, the linear σ is not judged, and is quoted only for muons for "
+            f"which it is valid: in the worst bin it is {percent(abs(off))} too {'large' if off > 0 else 'small'}."
         )
 
     def _coverage_interval(self) -> str:
@@ -263,11 +263,11 @@ class VerdictWording(SetupWording):
         if not any(lost.values()):
             hits = "has too few hits" if self.study.model.missing else "has a hit that is not finite"
             return f"No muon failed: of {total} muons, none {hits}, or a σ that is zero, NaN or negative."
-        words = failed_of(self.study)
-        kinds = ", ".join(f"{count(number)} ({words[name]})" for name, number in lost.items() if number)
+        words, kinds = failed_of(self.study), {name: number for name, number in lost.items() if number}
+        failed = " and ".join(f"{count(number)} failed ({words[name]})" for name, number in kinds.items())
         most = "; the count is that of the observable with the most" if self.several else ""
         return (
-            f"Of {total} muons, some failed: {kinds}{most}. They are excluded from the statistics and listed below."
+            f"Of {total} muons, {failed}{most}. They are excluded from the statistics and listed below."
             f"{self._without_truth()}"
         )
 

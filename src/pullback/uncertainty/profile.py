@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -42,6 +43,9 @@ LOOKED_AT = 2.5
 
 OUTWARD = 5e-7
 """Shift outwards of an end at a tip, in widths of the interval; more than what the search leaves there."""
+
+PARTS = 8
+"""Parts of the radius along a single deviate, in each of which the search looks first."""
 
 PER_UNIT, HALVINGS, FLATTEST = 40, 50, 1e9
 """Entries of the table of c per unit of R/(1 + R), steps to find one, and the radius of a plane."""
@@ -98,7 +102,7 @@ def _ends(muons: Integrand, observable: Int[Tensor, " muon"]) -> Float[Tensor, "
     if deviates > 1:
         most = _directions(ball.cuts(*ball.looks()), TILT).amax(dim=1, keepdim=True)
         ball = ball._replace(radius=thresholds(most * flat, 0 * flat))
-    best = minimum(ball)
+    best = minimum(ball, *_within(ball))
     for _ in range(ROUNDS if deviates > 1 else 0):
         radius = thresholds(*_surface(ball, best))
         other = (radius - ball.radius).abs() > UNCHANGED * radius
@@ -110,7 +114,23 @@ def _ends(muons: Integrand, observable: Int[Tensor, " muon"]) -> Float[Tensor, "
             best = best.put(rows, minimum(few, few.radius * unit(at), few.within(at)))
     ends = best.value * sign
     width = ends.unflatten(1, (2, 2)).diff(dim=2).expand(-1, -1, 2).flatten(1)
-    return torch.where(ball.inside(best), ends - sign * OUTWARD * width, ends)
+    value = sign * torch.where(ball.inside(best), ends - sign * OUTWARD * width, ends)
+    # Of several extremes the search may miss the furthest; the wider interval holds the narrower one all the same.
+    narrow, wide = value.split(2, dim=1)
+    return sign * torch.cat([narrow, torch.minimum(narrow, wide)], dim=1)
+
+
+def _within(ball: Ball) -> list[Float[Tensor, "deviate muon problem"]]:
+    """Where minima of their own may be within the ball, along the only deviate: between slopes down and up."""
+    if ball.muons.root.shape[2] > 1:
+        return []
+    cuts = ball.cuts(*(k / PARTS * ball.radius[None] for k in range(-PARTS, PARTS + 1)))
+    found = []
+    for left, right in pairwise(cuts):
+        turns = (left.gradient < 0) & (right.gradient > 0)
+        step = left.gradient / torch.where(turns, left.gradient - right.gradient, 1.0)
+        found.append(left.at + torch.where(turns, step, 0.5) * (right.at - left.at))
+    return found
 
 
 def _surface(ball: Ball, best: Cut) -> tuple[Float[Tensor, "muon problem"], Float[Tensor, "muon problem"]]:

@@ -101,7 +101,7 @@ DIAGNOSTICS = {
         "truth",
         0.0,
         True,
-        "a shift or gain in the detector; different geometries in smearing and inference",
+        "a shift or gain in the detector",
         "anything symmetric, away from the fold",
     ),
     "coverage68": Diagnostic(

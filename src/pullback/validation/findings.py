@@ -56,16 +56,20 @@ def findings(
 
 def badness(
     entry: Entry, smeared: Sequence[SmearedEntry], fits: Sequence[FitEntry], settings: Validation
-) -> tuple[int, float]:
-    """Order of entries from the best to the worst: by verdict, then by the deciding number that is furthest off."""
-    found = [(each.verdict.severity, each.off) for each in _of_entry(entry, settings)]
+) -> tuple[tuple[int, float], tuple[int, float]]:
+    """Order of entries from the best to the worst: by verdict, then by the deciding number that is furthest off.
+
+    First by those of its point, then by its own.
+    """
+    own = [(each.verdict.severity, each.off) for each in _of_entry(entry, settings)]
+    found = [*own]
     for each in smeared:
         if each.point == entry.point:
             found.append((each.verdict.severity, _off_of_pulls(each, settings)))
     for fit in fits:
         if fit.point == entry.point and isinstance(fit.verdict, Verdict):
             found.append((fit.verdict.severity, _off_of_fit(fit, settings)))
-    return max(found)
+    return max(found), max(own)
 
 
 def _of_entry(entry: Entry, settings: Validation) -> Iterator[Finding]:

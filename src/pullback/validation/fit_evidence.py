@@ -66,12 +66,15 @@ class WantedResolution(Record):
     """Coordinates that share a factor; a single one where the geometry determines its own."""
     alone: bool = False
     """Whether it assumes that the resolution of the others is as stated."""
+    alike: bool
+    """Whether all of their hits have the same stated σ."""
     stated: Number
-    """The mean stated σ of their hits, in the unit of the coordinates."""
+    """The stated σ of their hits, in the unit of the coordinates; the root mean square if they are not alike."""
     wanted: Estimate
-    """σ by maximum likelihood from the residuals, in the unit of the coordinates."""
+    """The stated σ times the factor."""
     factor: Estimate
-    """The wanted σ over the stated one; of a coordinate of its own it can fail, but needs not pass."""
+    """The σ of maximum likelihood, from the residuals, over the stated one; of a coordinate of its own it can fail, but
+    needs not pass."""
 
 
 class FitEntry(Record):

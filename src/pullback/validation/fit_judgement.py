@@ -98,7 +98,7 @@ class FitJudge:
         found = entry.model_copy(update={"verdict": verdict, "line": line})
         if verdict == Verdict.PASS:
             return found
-        reasons = [*fit_reasons(found, symbols, self.tolerance, of.wrong_tracks, own_sigma=self.own_sigma)]
+        reasons = [*fit_reasons(found, symbols, self.tolerance, of.wrong_tracks)]
         return found.model_copy(update={"reasons": reasons, "more": advice_on_fits(found, self.tolerance, SHIFT)})
 
     def _outliers(self, count: int, muons: int) -> Estimate:
@@ -130,6 +130,7 @@ class FitJudge:
         return WantedResolution(
             coordinates=[self.model.coordinates[index].name for index in which],
             alone=alone,
+            alike=not self.own_sigma and len({self.units[index] for index in which}) == 1,
             stated=stated,
             wanted=self.criteria.estimate(stated * width.value, stated * width.se),
             factor=judged,

@@ -33,7 +33,7 @@ CAUSES = {"against_position": ": its scale is wrong", "against_other_view": ": i
 
 
 def fit_reasons(
-    entry: FitEntry, coordinates: Mapping[str, Quantity], tolerance: float, wrong_tracks: float, *, own_sigma: bool
+    entry: FitEntry, coordinates: Mapping[str, Quantity], tolerance: float, wrong_tracks: float
 ) -> Iterator[str]:
     """Why the verdict on a point is not a pass; `wrong_tracks` is the share of tracks beyond the core.
 
@@ -43,14 +43,12 @@ def fit_reasons(
     causes = [*_of_shifts(entry, coordinates, entry.verdict), *_of_dependences(entry, coordinates, entry.verdict)]
     if entry.outliers and entry.outliers.verdict == entry.verdict:
         causes = [*_of_outliers(entry, entry.outliers, wrong_tracks), *causes]
-    width = [*_of_width(entry, coordinates, tolerance, own_sigma=own_sigma)]
+    width = [*_of_width(entry, coordinates, tolerance)]
     explained = width and width[0].endswith(EXPLAINED_WIDTH)
     yield from (*causes, *width) if explained else (*width, *causes)
 
 
-def _of_width(
-    entry: FitEntry, coordinates: Mapping[str, Quantity], tolerance: float, *, own_sigma: bool
-) -> Iterator[str]:
+def _of_width(entry: FitEntry, coordinates: Mapping[str, Quantity], tolerance: float) -> Iterator[str]:
     """The widths that are wrong, and the resolution that the data want."""
     widths = [each for each in entry.coordinates if each.pull_sd.verdict == Verdict.FAIL]
     layers = [each for each in entry.resolution if each.factor.verdict == Verdict.FAIL]
@@ -65,7 +63,7 @@ def _of_width(
         elif width.verdict != Verdict.FAIL:
             text = "not all layers have the resolution that is stated"
         off = [each for each in entry.resolution if abs(each.factor.value - 1) > tolerance]
-        wanted = ", ".join(wanted_words(each, coordinates, own_sigma=own_sigma) for each in off)
+        wanted = ", ".join(wanted_words(each, coordinates) for each in off)
         if wanted:
             yield f"the data want {wanted}; {text}"
         else:
@@ -80,14 +78,17 @@ def _of_width(
         yield f"width of the pulls of {coordinates[worst.name].symbol} = {interval(worst.pull_sd)}{_worst(unsettled)}"
 
 
-def wanted_words(wanted: WantedResolution, coordinates: Mapping[str, Quantity], *, own_sigma: bool) -> str:
-    """A wanted resolution: σ = 23.0 ± 0.1 µm in y (stated 14.4)."""
+def wanted_words(wanted: WantedResolution, coordinates: Mapping[str, Quantity]) -> str:
+    """A wanted resolution: σ = 23.0 ± 0.1 µm in y (stated 14.4), or the factor of stated ones that differ."""
     names = symbols_of(wanted.coordinates, coordinates)
     if not wanted.wanted.value:
         return f"a σ in {names} that is too small to be seen"
     unit = coordinates[wanted.coordinates[0]].unit
     value, stated = with_unit(wanted.wanted.value, unit, wanted.wanted.se or 0.0), with_unit(wanted.stated, unit)
-    text = f"σ = {value} in {names} (stated {stated}{' on average' * own_sigma})"
+    text = f"σ = {value} in {names} (stated {stated})"
+    if not wanted.alike:
+        factor = with_unit(wanted.factor.value, "", wanted.factor.se or 0.0).rstrip()
+        text = f"{factor} times the stated σ in {names}, {value} in the root mean square (stated {stated})"
     return f"{text}, if that alone is wrong" if wanted.alone else text
 
 
@@ -223,9 +224,9 @@ def config_line(entry: FitEntry, model: Model, units: Sequence[float], *, own_si
         by_name |= dict.fromkeys(each.coordinates, each)
     if own_sigma or not by_name or not all(each.wanted.value for each in entry.resolution):
         return ""
-    found = [by_name.get(each.name) for each in model.coordinates]
-    values = np.array([each.wanted.value if each else unit for each, unit in zip(found, units, strict=True)])
-    errors = np.array([each.wanted.se or 0.0 if each else 1e-3 * unit for each, unit in zip(found, units, strict=True)])
+    factors = [by_name[each.name].factor if each.name in by_name else None for each in model.coordinates]
+    values = np.array([unit * (each.value if each else 1.0) for each, unit in zip(factors, units, strict=True)])
+    errors = np.array([unit * (each.se or 0.0 if each else 1e-3) for each, unit in zip(factors, units, strict=True)])
     unit = "um" if {each.unit for each in model.coordinates} == {"m"} else ""
     if (common := _of_layers(values, errors, np.array(model.layers))) is not None:
         return f"detector: {{sigma: {_written(common, unit)}}}"

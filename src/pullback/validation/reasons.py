@@ -120,14 +120,13 @@ def advice(toys: ToySettings, tolerance: float, sigma: Sigma, bins: Sequence[Bin
     if empty:
         found.append(f"raise toys.muons: {empty} bin{' has' if empty == 1 else 's have'} muons but no toys")
     if with_toys := [each for each in undecided if each.toy_muons]:
-        found.append(_more_toys(toys, tolerance, sigma, with_toys))
+        found.append(_more_toys(toys, tolerance, sigma, with_toys, sum(each.toy_muons for each in bins)))
     return found
 
 
-def _more_toys(toys: ToySettings, tolerance: float, sigma: Sigma, bins: Sequence[Bin]) -> str:
-    """The number of toys that would decide bins with toys."""
-    muons = sum(each.toy_muons for each in bins)
-    now = max(1, round(sum(each.toys for each in bins) / muons))
+def _more_toys(toys: ToySettings, tolerance: float, sigma: Sigma, bins: Sequence[Bin], muons: int) -> str:
+    """The number of toys that would decide bins with toys; `muons` is the number of muons with toys in all bins."""
+    now = max(1, round(sum(each.toys for each in bins) / sum(each.toy_muons for each in bins)))
     # Toys are distributed over all bins, so the bin with the greatest need sets the number of toys per muon.
     factor = max((each.factor for each in bins if each.factor is not None), default=1.0)
     few = sigma == "quoted" and any(end.mean is None for bin_ in bins for end in bin_.offsets.ends)

@@ -22,9 +22,9 @@ WRONG: dict[Question, str] = {
 """What a failed question means."""
 
 NOT_SHOWN: dict[Question, str] = {
-    "propagation": "No error of propagation was found, but it is not shown to be right",
-    "truth": "Nothing contradicts that the truth is covered, but it is not shown",
-    "data": "Nothing contradicts the stated resolution, but it is not shown to be right",
+    "propagation": "It is not settled whether the propagation is right",
+    "truth": "It is not settled whether the truth is covered",
+    "data": "It is not settled whether the data agree with the stated resolution",
 }
 """What an inconclusive question means."""
 
@@ -64,8 +64,7 @@ def _propagation(study: Study, entries: Sequence[Entry], found: Sequence[Finding
         verdict=verdict,
         sentence=f"The propagation is right: toys around the recorded hits agree with the quoted σ to within "
         f"{tolerance}, and with the ends of its intervals to within {tolerance} of the half-width, in "
-        f"{_bins([bin_ for entry in entries for bin_ in (*entry.quoted.bins, *entry.linear.bins)])}"
-        f"{_everywhere(study)}.",
+        f"{_bins(study, [bin_ for entry in entries for bin_ in (*entry.quoted.bins, *entry.linear.bins)])}.",
     )
 
 
@@ -138,13 +137,13 @@ def _covered(study: Study, truths: Sequence[TruthJudgement]) -> str:
         ("95 %", _range([bin_.coverage.confidence95 for truth in shown for bin_ in truth.bins if bin_.decides])),
     ]
     held = " and ".join(f"the {name} confidence interval holds it for {share}" for name, share in levels)
-    bins = _bins([bin_ for truth in truths for bin_ in truth.bins])
+    bins = _bins(study, [bin_ for truth in truths for bin_ in truth.bins])
     more = (
         "; intervals that are only claimed to hold it at least that often do so"
         if exact and len(exact) < len(truths)
         else ""
     )
-    return f"The truth is covered: of toys around true hits, {held}, over {bins}{_everywhere(study)}{more}."
+    return f"The truth is covered: of toys around true hits, {held}, over {bins}{more}."
 
 
 def _range(coverage: Sequence[Estimate | None]) -> str:
@@ -154,12 +153,13 @@ def _range(coverage: Sequence[Estimate | None]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def _bins(bins: Sequence[Bin] | Sequence[TruthBin]) -> str:
-    """Every bin, or those that are settled."""
+def _bins(study: Study, bins: Sequence[Bin] | Sequence[TruthBin]) -> str:
+    """Every bin of all observables at all points, or those that are settled."""
     aside = sum(each.verdict == Verdict.INCONCLUSIVE for each in bins)
+    every = f"every bin{_everywhere(study)}"
     if not aside:
-        return "every bin"
-    return f"every bin except {aside}, which hold{'s' * (aside == 1)} too few muons to be settled or to matter"
+        return every
+    return f"{every} except {aside}, which hold{'s' * (aside == 1)} too few muons to be settled or to matter"
 
 
 def _everywhere(study: Study) -> str:

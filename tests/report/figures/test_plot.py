@@ -317,7 +317,7 @@ def test_badness_puts_the_verdict_first(scan):
     ]
     shuffled = [order[index] for index in (2, 0, 3, 1)]
     assert sorted(shuffled, key=order_of) == order
-    assert order_of(order[-1])[1] == pytest.approx(0.2 / 0.05)
+    assert order_of(order[-1])[0][1] == pytest.approx(0.2 / 0.05)
 
 
 @pytest.mark.parametrize(
