@@ -82,7 +82,9 @@ def _unit_of(kind: type[Section], config: dict[str, Any]) -> Callable[[str], str
         parameter = plain.removeprefix("model.")
         if isinstance(units, dict) and plain.startswith("model.") and parameter in units:
             return str(units[parameter])
-        return unit_in(known.get(plain, known.get(plain.rpartition(".")[0])))  # `detector.sigma.x` is of `detector.sigma`
+        return unit_in(
+            known.get(plain, known.get(plain.rpartition(".")[0]))
+        )  # `detector.sigma.x` is of `detector.sigma`
 
     return unit
 
