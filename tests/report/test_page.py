@@ -128,8 +128,8 @@ def test_it_says_what_was_run_and_where_it_comes_from(default):
         "detector.resolution (1/m)",
         "A ratio passes when its 95 % confidence interval lies within 1 ± 0.05",
         "the linear σ in bins θ/σ ≥ 3, the quoted σ in all bins",
-        "100 000 toys around true hits in each bin of the true value, which is what the inference makes of the true hits: "
-        "coverage of the confidence intervals must be "
+        "100 000 toys around true hits in each bin of the true value, which is what the inference makes of the true "
+        "hits: coverage of the confidence intervals must be "
         "nominal ± 1 %, bias and width of pulls right to ± 0.02",
         evidence.content_digest,
         evidence.config_digest,
