@@ -37,7 +37,7 @@ EXPLAINED = 0.95
 TESTS_OF_A_COORDINATE, TESTS_OF_A_POINT = 7, 2
 """Numbers of a coordinate, and of all hits together, that are judged."""
 
-FEWEST_MUONS = 50
+FEWEST_TRACKS = 50
 """Minimum muons with degrees of freedom to judge. Errors are taken from the scatter between muons: with 10 honest muons
 3 studies of 10 would fail, with 50 muons 1 of 50."""
 
@@ -73,7 +73,7 @@ class FitJudge:
             return _untested(point, NO_FREEDOM if estimates.fitted else NO_MUON)
         if not all((np.abs(each) < LARGEST_SUM).all() for each in estimates.sums(robust=False).values()):
             return _untested(point, TOO_LARGE)
-        return self._tested(point, estimates) if estimates.muons >= FEWEST_MUONS else _too_few(point, estimates)
+        return self._tested(point, estimates) if estimates.muons >= FEWEST_TRACKS else _too_few(point, estimates)
 
     def _tested(self, point: str, of: FitEstimates) -> FitEntry:
         chi2 = of.chi2_per_ndf
@@ -236,7 +236,7 @@ def _too_few(point: str, of: FitEstimates) -> FitEntry:
     return _untested(point, reason).model_copy(
         update={
             "verdict": Verdict.INCONCLUSIVE,
-            "more": [f"take at least {FEWEST_MUONS} muons with degrees of freedom (now {of.muons})"],
+            "more": [f"take at least {FEWEST_TRACKS} muons with degrees of freedom (now {of.muons})"],
             "muons": of.muons,
             "chi2_per_ndf": of.chi2_per_ndf.value,
             "p_values": [int(each) for each in of.p_values],
