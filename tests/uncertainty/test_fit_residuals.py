@@ -86,6 +86,24 @@ def test_each_muon_has_its_own_covariance(matrices):
     np.testing.assert_allclose(found.chi2, expected, rtol=1e-9)
 
 
+@pytest.mark.parametrize("infinite", [[1], [1, 4], [0, 1, 2, 3, 4, 5]])
+def test_a_muon_with_an_infinite_covariance_has_no_fit_and_the_others_keep_theirs(infinite):
+    """As the scattering of a track that is almost horizontal; muon 1 is alone with its pattern of hits."""
+    hits = torch.from_numpy(HITS.copy())
+    hits[1, 0] = math.nan
+    every = torch.from_numpy(SCATTERED).repeat(6, 1, 1)
+    right = list(module.FitGroups(LINE, True).of(hits, every))
+    every[infinite] = math.inf
+    found = list(module.FitGroups(LINE, True).of(hits, every))
+    chi2 = [
+        {row: value for each in groups for row, value in zip(each.rows.tolist(), each.chi2, strict=True)}
+        for groups in (right, found)
+    ]
+    assert chi2[1].keys() == {*range(6)} - {*infinite}
+    for row, value in chi2[1].items():
+        assert value == chi2[0][row]
+
+
 def test_views_that_have_a_line_count_without_those_that_have_none():
     fitted = partial(scatter.fitted, z_upper=[3.0, 2.0, 1.0], z_lower=[-1.0, -2.0, -3.0], resolution=[100.0] * 6)
     hits = RNG.normal(size=(1, 12)) * 0.01

@@ -218,6 +218,26 @@ def test_few_muons_decide_nothing_and_it_is_said_how_many_would():
     assert judged(Tracks(muons=3 * needed).hits).verdict == Verdict.PASS
 
 
+@pytest.mark.parametrize("muons", [1, 2, 10, 49])
+@pytest.mark.parametrize("factor", [1.0, 3.0])
+def test_very_few_muons_decide_nothing(muons, factor):
+    """Their scatter does not tell their errors; of a single one it is 0."""
+    tracks = Tracks(muons=muons)
+    entry = judged(tracks.true + factor * tracks.noise)
+    assert entry.verdict == Verdict.INCONCLUSIVE
+    assert entry.muons == muons
+    assert entry.more == [f"take at least 50 muons with degrees of freedom (now {muons})"]
+    assert "too few" in entry.reasons[0]
+    assert entry.coordinates == entry.resolution == []
+
+
+def test_honest_muons_rarely_fail_from_the_fewest_that_are_judged():
+    verdicts = [judged(Tracks(seed, muons=50).hits).verdict for seed in range(100)]
+    assert verdicts.count(Verdict.FAIL) <= 5
+    wrong = Tracks(muons=50)
+    assert judged(wrong.true + 3 * wrong.noise).verdict == Verdict.FAIL
+
+
 def test_as_many_parameters_as_hits_cannot_be_tested():
     model = load_model(Track(z=[0.0, 1.0]))
     entry = judged(Tracks(z=[0.0, 1.0]).hits, model)

@@ -246,7 +246,8 @@ class VerdictWording(SetupWording):
 
     @property
     def _muons(self) -> str:
-        return count(self._counted(lambda entry: entry.quoted.counts.muons))
+        number = self._counted(lambda entry: entry.quoted.counts.muons)
+        return f"{count(number)} muon{'s' * (number != 1)}"
 
     def _unsettled(self) -> str:
         unsettled = self._counted(lambda entry: entry.quoted.counts.toys_unsettled)
@@ -262,12 +263,12 @@ class VerdictWording(SetupWording):
         total, lost = self._muons, self.failed
         if not any(lost.values()):
             hits = "has too few hits" if self.study.model.missing else "has a hit that is not finite"
-            return f"No muon failed: of {total} muons, none {hits}, or a σ that is zero, NaN or negative."
+            return f"No muon failed: of {total}, none {hits}, or a σ that is zero, NaN or negative."
         words, kinds = failed_of(self.study), {name: number for name, number in lost.items() if number}
         failed = " and ".join(f"{count(number)} failed ({words[name]})" for name, number in kinds.items())
         most = "; the count is that of the observable with the most" if self.several else ""
         return (
-            f"Of {total} muons, {failed}{most}. They are excluded from the statistics and listed below."
+            f"Of {total}, {failed}{most}. They are excluded from the statistics and listed below."
             f"{self._without_truth()}"
         )
 
@@ -288,7 +289,7 @@ class VerdictWording(SetupWording):
         of = [each.symbol for name, each in self.observables.items() if name in names]
         most = "; the count is that of the observable with the most" if len(of) > 1 else ""
         return (
-            f"{count(without)} of {self._muons} muons have no standard deviation (of "
+            f"{count(without)} of {self._muons} have no standard deviation (of "
             f"{', '.join(of)}{most}): the tails of the distribution are too heavy for one to exist, as for the point "
             "of closest approach of two nearly parallel lines. Their intervals are valid all the same, and are quoted "
             "and tested; their σ and bias are NaN."

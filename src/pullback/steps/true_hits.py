@@ -20,7 +20,7 @@ from ..study.coverage_bins import TRUTHS, Series, series_of
 from ..study.toy_selection import GOLDEN
 from ..uncertainty.covariance import canonical
 from ..uncertainty.folds import Folding, fold_distance, moved, only_columns
-from ..uncertainty.linear import Propagated, linear_law, masked
+from ..uncertainty.linear import linear_law, masked, propagate
 from ..uncertainty.signed import Signed
 
 Momenta = Float[np.ndarray, " muon"] | None
@@ -98,7 +98,8 @@ class AtTrueHits:
     """The muons of a block at true hits, whose signed quantities are propagated once for all series."""
 
     def __init__(self, infer: Inference, hits: Float[Tensor, "muon coordinate"], covariance: Tensor):
-        self.infer, self.hits, self.sigma_x = infer, hits, canonical(covariance, hits)
+        self.infer, self.hits, self.covariance = infer, hits, covariance
+        self.sigma_x = canonical(covariance, hits)
 
     @cached_property
     def _every_signed(self) -> Signed:
@@ -117,8 +118,7 @@ class AtTrueHits:
             return torch.where(seen, 0.0, float("nan")).numpy()
         if signed := self._signed(series):
             return fold_distance(signed.value, signed.covariance).numpy()
-        law = linear_law(Selected(self.infer, (series.fold,)), self.hits, self.sigma_x)
-        found = masked(Propagated(law.value, law.covariance, law.sigma), law.finite)
+        found = propagate(Selected(self.infer, (series.fold,)), self.hits, covariance=self.covariance)
         return fold_distance(found.value, found.covariance).numpy()
 
     def width_ratio(self, series: Series) -> Float[np.ndarray, " muon"]:

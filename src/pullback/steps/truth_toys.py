@@ -102,54 +102,35 @@ class TruthToys:
         predicted = arrays(propagate_distribution(infer, at, covariance=self.covariance(at, chosen.momentum)))
         true = evaluate(infer, chosen.hits)
         found = {"true": true, "bias": predicted["bias"], "sd": predicted["sd"]}
-        found |= self._compared(chosen, infer, hits, true)
+        linear = arrays(propagate(infer, hits, covariance=self._covariance_of(chosen, hits)))
+        value, sigma = (linear[name].reshape(len(true), -1, true.shape[1]) for name in ("value", "sigma"))
+        found |= _compared(infer, value, sigma, true)
         simple = chosen.series.moved or chosen.series.fold is None
         few = _first(hits, len(true), 1.0 if simple else SHARE_BY_INTEGRALS)
-        found |= self._confident(chosen, infer, few, true)
+        found |= self._confident(chosen, infer, few, value, true)
         fewer = _first(few, len(true), SHARE_IF_SLOW if self.model.cost > SLOW else SHARE_QUOTED)
         found |= self._quoted(chosen, infer, fewer, true)
         if self.sources and not chosen.moved and len(x_reco) >= TO_REGRESS * x_reco.shape[1] * len(chosen.muon):
             found |= self._budget(block, chosen, x_reco, infer, quoted)
         return self._placed(chosen, block, found)
 
-    def _compared(self, chosen: TrueHits, infer: Selected, hits: Tensor, true: OfTruths) -> TruthRows:
-        """Toys against truth: bias, spread, pulls, and how many intervals by the linear σ hold the truth."""
-        per = len(hits) // len(true)
-        covariance = self.covariance(hits, _repeated(chosen.momentum, per))
-        linear = arrays(propagate(infer, hits, covariance=covariance))
-        value, sigma = (linear[name].reshape(len(true), per, -1) for name in ("value", "sigma"))
-        off = wrap_last(value - true[:, None], periods_of(infer))
-        known = np.isfinite(off)
-        usable = known & np.isfinite(sigma) & (sigma > 0)
-        pull = off / np.where(usable, sigma, np.nan)
-        held = {
-            f"linear{level}": _held(value[..., None] + factor * sigma[..., None] * [-1, 1], true, infer)
-            for level, factor in (("68", K68), ("95", K95))
-        }
-        return {
-            "toys": known.sum(axis=1),
-            "off_mean": _mean(off, known),
-            "off_sd": _sd(off, known),
-            "pulls": usable.sum(axis=1),
-            "pull_mean": _mean(pull, usable),
-            "pull_sd": _sd(pull, usable),
-            **held,
-        }
+    def _covariance_of(self, chosen: TrueHits, hits: Tensor) -> Tensor:
+        """The assumed covariance of the hits of toys, those of each truth together."""
+        return self.covariance(hits, _repeated(chosen.momentum, len(hits) // len(chosen.hits)))
 
-    def _confident(self, chosen: TrueHits, infer: Selected, hits: Tensor, true: OfTruths) -> TruthRows:
-        """How many confidence intervals of toys hold the truth."""
-        covariance = self.covariance(hits, _repeated(chosen.momentum, len(hits) // len(true)))
+    def _confident(self, chosen: TrueHits, infer: Selected, hits: Tensor, value: OfToys, true: OfTruths) -> TruthRows:
+        """How many confidence intervals of toys hold the truth; `value` has those of these toys first."""
+        covariance = self._covariance_of(chosen, hits)
         found = confidence_interval(infer, hits, covariance=covariance, n_dig=self.n_dig, refine=False)
         ends = {name: each.reshape(len(true), -1, *each.shape[1:]) for name, each in arrays(found).items()}
-        known = np.isfinite(evaluate(infer, hits.numpy())).reshape(len(true), -1, true.shape[1])
+        known = np.isfinite(value[:, : len(hits) // len(true)])
         without = known & ~np.isfinite(ends["confidence95"]).all(axis=-1)
         held = {name: _held(each, true, infer) for name, each in ends.items()}
         return {"toys_confident": known.sum(axis=1), "without": without.sum(axis=1), **held}
 
     def _quoted(self, chosen: TrueHits, infer: Selected, hits: Tensor, true: OfTruths) -> TruthRows:
         """How many coverage intervals of toys hold the truth."""
-        covariance = self.covariance(hits, _repeated(chosen.momentum, len(hits) // len(true)))
-        found = arrays(quote(infer, hits, covariance=covariance, n_dig=self.n_dig))
+        found = arrays(quote(infer, hits, covariance=self._covariance_of(chosen, hits), n_dig=self.n_dig))
         ends = {
             name: found[name].reshape(len(true), -1, *found[name].shape[1:]) for name in ("interval68", "interval95")
         }
@@ -213,6 +194,27 @@ def _sd(values: OfToys, known: np.ndarray) -> OfTruths:
     """Standard deviation over the known toys; NaN for fewer than two."""
     count, off = known.sum(axis=1), values - _mean(values, known)[:, None]
     return np.sqrt(np.where(known, off * off, 0.0).sum(axis=1) / np.where(count > 1, count - 1, np.nan))
+
+
+def _compared(infer: Selected, value: OfToys, sigma: OfToys, true: OfTruths) -> TruthRows:
+    """Toys against truth: bias, spread, pulls, and how many intervals by the linear σ hold the truth."""
+    off = wrap_last(value - true[:, None], periods_of(infer))
+    known = np.isfinite(off)
+    usable = known & np.isfinite(sigma) & (sigma > 0)
+    pull = off / np.where(usable, sigma, np.nan)
+    held = {
+        f"linear{level}": _held(value[..., None] + factor * sigma[..., None] * [-1, 1], true, infer)
+        for level, factor in (("68", K68), ("95", K95))
+    }
+    return {
+        "toys": known.sum(axis=1),
+        "off_mean": _mean(off, known),
+        "off_sd": _sd(off, known),
+        "pulls": usable.sum(axis=1),
+        "pull_mean": _mean(pull, usable),
+        "pull_sd": _sd(pull, usable),
+        **held,
+    }
 
 
 def _first(hits: Tensor, truths: int, share: float) -> Tensor:

@@ -111,7 +111,7 @@ class Ball(NamedTuple):
 
     def downhill(self, cut: Cut) -> Tensor:
         """The lowest point of a plane within the ball."""
-        return -self.radius * unit(cut.gradient)
+        return -self.radius * direction(cut.gradient)
 
     def within(self, at: Tensor) -> Tensor:
         """The point itself within the ball, else the point of the sphere in this direction."""
@@ -320,11 +320,6 @@ def direction(vector: Tensor, least: Tensor | float = 0.0) -> Tensor:
     """The unit vector along a vector that is longer than the least length, else 0."""
     size = norm(vector)
     return torch.where(size > least, 1 / size, 0.0) * vector
-
-
-def unit(vector: Tensor) -> Tensor:
-    """The unit vector along a vector; 0 along none."""
-    return direction(vector)
 
 
 def dot(a: Tensor, b: Tensor) -> Tensor:

@@ -193,7 +193,7 @@ class FitGroups:
         for rows, used in _same_hits(torch.isfinite(raw)):
             own = covariance if len(covariance) == 1 else covariance[rows]
             own = own[:, used] if own.ndim == 2 else own[:, used][:, :, used]
-            if len(own) > 1:  # scattering of a track that is almost horizontal may be infinite: it has no fit
+            if len(own) == len(rows):  # scattering of a track that is almost horizontal may be infinite: it has no fit
                 known = torch.isfinite(own.flatten(1)).all(dim=1)
                 rows, own = rows[known], own[known]
             if not len(rows):

@@ -21,7 +21,7 @@ from torch import Tensor
 from ..statistics.normal import P68, P95
 from .covariance import combined
 from .elementwise import total
-from .extremes import FLAT, Ball, Cut, direction, dot, minimum, unit, without
+from .extremes import FLAT, Ball, Cut, direction, dot, minimum, without
 from .quadrature import Integrand
 
 LEVELS = (P68, P95)
@@ -111,7 +111,7 @@ def _ends(muons: Integrand, observable: Int[Tensor, " muon"]) -> Float[Tensor, "
         if len(rows):
             few = ball.take(rows)
             at = best.at[:, rows]
-            best = best.put(rows, minimum(few, few.radius * unit(at), few.within(at)))
+            best = best.put(rows, minimum(few, few.radius * direction(at), few.within(at)))
     ends = best.value * sign
     width = ends.unflatten(1, (2, 2)).diff(dim=2).expand(-1, -1, 2).flatten(1)
     value = sign * torch.where(ball.inside(best), ends - sign * OUTWARD * width, ends)
@@ -142,7 +142,7 @@ def _surface(ball: Ball, best: Cut) -> tuple[Float[Tensor, "muon problem"], Floa
     frame = ball.frames[: ball.muons.root.shape[2]]
     cuts = ball.cuts(*(best.at + sign * NEARBY * axis[:, None, None] for axis in frame for sign in (1, -1)))
     pairs = zip(frame, cuts[::2], cuts[1::2], strict=True)
-    terms = (dot(axis[:, None, None], unit(up.gradient) - unit(down.gradient)) for axis, up, down in pairs)
+    terms = (dot(axis[:, None, None], direction(up.gradient) - direction(down.gradient)) for axis, up, down in pairs)
     divergence = (total(terms) / (2 * NEARBY)).abs()
     directions = _directions(cuts, BEND)
     radius = ((directions - 1) / divergence.clamp(min=1 / FLATTEST)).square() - NEARBY**2
@@ -160,7 +160,7 @@ def _orthonormal(cuts: list[Cut], least: float) -> list[Float[Tensor, "deviate m
     """An orthonormal basis of gradients, by Gram and Schmidt; 0 for one of which less than a share points elsewhere."""
     basis: list[Tensor] = []
     for cut in cuts:
-        basis.append(direction(without(unit(cut.gradient), basis), least))
+        basis.append(direction(without(direction(cut.gradient), basis), least))
     return basis
 
 

@@ -37,6 +37,10 @@ EXPLAINED = 0.95
 TESTS_OF_A_COORDINATE, TESTS_OF_A_POINT = 7, 2
 """Numbers of a coordinate, and of all hits together, that are judged."""
 
+FEWEST_TRACKS = 50
+"""Minimum muons with degrees of freedom to judge. Errors are taken from the scatter between muons: with 10 honest muons
+3 studies of 10 would fail, with 50 muons 1 of 50."""
+
 NO_FUNCTION = "the model has neither `fitted` nor `chi2`, which say how well its muons agree with the hits"
 NO_FREEDOM = "as many parameters as hits"
 NO_MUON = "no muon has enough hits for a fit"
@@ -69,7 +73,7 @@ class FitJudge:
             return _untested(point, NO_FREEDOM if estimates.fitted else NO_MUON)
         if not all((np.abs(each) < LARGEST_SUM).all() for each in estimates.sums(robust=False).values()):
             return _untested(point, TOO_LARGE)
-        return self._tested(point, estimates)
+        return self._tested(point, estimates) if estimates.muons >= FEWEST_TRACKS else _too_few(point, estimates)
 
     def _tested(self, point: str, of: FitEstimates) -> FitEntry:
         chi2 = of.chi2_per_ndf
@@ -223,6 +227,21 @@ def _verdicts(entry: FitEntry) -> Iterator[Verdict]:
         numbers += [each.pull_mean, each.pull_sd, *each.dependences, each.drift]
     yield from (each.verdict for each in numbers if each and each.verdict)
     yield from (each.factor.verdict for each in entry.resolution if each.factor.verdict == Verdict.FAIL)
+
+
+def _too_few(point: str, of: FitEstimates) -> FitEntry:
+    """The evidence of so few muons that they decide nothing."""
+    few = "1 muon with degrees of freedom is" if of.muons == 1 else f"{of.muons} muons with degrees of freedom are"
+    reason = f"{few} too few to decide (χ²/ndf = {of.chi2_per_ndf.value:.3g})"
+    return _untested(point, reason).model_copy(
+        update={
+            "verdict": Verdict.INCONCLUSIVE,
+            "more": [f"take at least {FEWEST_TRACKS} muons with degrees of freedom (now {of.muons})"],
+            "muons": of.muons,
+            "chi2_per_ndf": of.chi2_per_ndf.value,
+            "p_values": [int(each) for each in of.p_values],
+        }
+    )
 
 
 def _untested(point: str, reason: str) -> FitEntry:
