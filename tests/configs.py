@@ -219,7 +219,9 @@ OBSERVED = {
 @st.composite
 def own(draw: st.DrawFn) -> Chosen:
     coordinates = draw(st.lists(st.sampled_from(["y", "x", "x1", "t2"]), min_size=1, max_size=3, unique=True))
-    observables = draw(st.lists(st.sampled_from([*OBSERVED]), min_size=1, max_size=3, unique=True))
+    # The angle of a coordinate with itself is 45°, whatever the hits.
+    possible = [name for name in OBSERVED if name != "angle" or len(coordinates) > 1]
+    observables = draw(st.lists(st.sampled_from(possible), min_size=1, max_size=3, unique=True))
     sections = [{"name": name, **OBSERVED[name][1]} for name in observables]
     for section in sections:
         if section.get("fold") == "size" and "size" not in observables:
