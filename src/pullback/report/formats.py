@@ -33,7 +33,20 @@ def prefixed(value: float | None, unit: str) -> tuple[float, str]:
     """
     if value is None or not 0 < abs(value) < SMALL or unit not in ("rad", "m"):
         return 1.0, unit
-    return (1e6, "µm") if unit == "m" and abs(value) < SMALL / 1000 else (1e3, f"m{unit}")
+    return (1e6, f"µ{unit}") if abs(value) < SMALL / 1000 else (1e3, f"m{unit}")
+
+
+def suited(values: float | Iterable[float], unit: str, digits: int = 12) -> str:
+    """A number or several with the unit that suits the largest.
+
+    >>> suited([0.0, 0.0195, 0.1083], "m"), suited(2e-5, "m"), suited(100.0, "1/m")
+    ('0, 0.0195, 0.1083 m', '20 µm', '100 /m')
+
+    """
+    numbers = [values] if isinstance(values, (int, float)) else [*values]
+    factor, unit = prefixed(max(map(abs, numbers), default=0.0), unit)
+    unit = "" if unit == "1" else unit.replace("1/", "/")
+    return f"{', '.join(f'{factor * each:.{digits}g}' for each in numbers)} {unit}".rstrip()
 
 
 SMALL = 0.1

@@ -13,11 +13,10 @@ from ..models import NO_FOLD
 from ..study.plan import Study
 from ..study.toy_selection import MUONS_PER_EXPERIMENT
 from ..uncertainty.validity import END_OFF, SIGMA_OFF
-from ..validation.csv_tables import scanned
 from ..validation.evidence import Evidence
 from ..validation.fit_reasons import with_unit
 from ..validation.reasons import place_of
-from .formats import count, figures, known, percent
+from .formats import count, figures, known, percent, prefixed, suited
 
 
 def digits(number: int) -> str:
@@ -58,11 +57,9 @@ class SetupWording:
         words = [f"{domain:g} σ for {', '.join(symbols)}" for domain, symbols in further.items()]
         return f"{claimed:g} σ" + (f" ({'; '.join(words)})" if words else "")
 
-    def titles(self) -> dict[str, str]:
-        """The scanned parameters, with their units."""
-        names = scanned(self.study.points[0].values)
-        units = {name: unit_of(name, self.config) for name in names}
-        return {name: f"{name} ({unit})" if unit else name for name, unit in units.items()}
+    def scanned_names(self) -> list[str]:
+        """Names of the scanned parameters."""
+        return list(self.study.points[0].values)
 
     def run(self) -> list[tuple[str, Markup]]:
         """What was run, row by row: name and text."""
@@ -161,8 +158,7 @@ class SetupWording:
             for each in model.observables
         ]
         for name, value in model.parameters.items():
-            values = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
-            parts.append(f"{name} = {values} {unit_of(f'model.{name}', self.config)}".rstrip())
+            parts.append(f"{name} = {suited(value, unit_of(f'model.{name}', self.config))}")
         return f"{self.config.model.name}: {'; '.join(parts)}"
 
     def _toys(self) -> str:
@@ -195,7 +191,7 @@ class SetupWording:
         values = self.study.points[0].values
         if not values:
             return "none"
-        names = ", ".join(self.titles().values())
+        names = ", ".join(self.scanned_names())
         return (
             f"{len(self.study.points)} points over {names} (in place of the values above), with "
             f"{self.config.random_numbers} random numbers"
@@ -229,16 +225,19 @@ class SetupWording:
 
 def _positions(source: Simulated, model: str) -> str:
     if source.beam and source.beam.spot is not None:
-        return _normal("{}", (source.beam.x, source.beam.y), source.beam.spot, model) + " m"
+        return _normal("{}", (source.beam.x, source.beam.y), source.beam.spot, model, "m")
     views = {"track": "x", "one_hit": "x", "own": "each coordinate"}.get(model, "x and y")
-    return f"{views} ~ U({source.x_min:g}, {source.x_max:g}) m"
+    factor, unit = prefixed(max(abs(source.x_min), abs(source.x_max)), "m")
+    return f"{views} ~ U({factor * source.x_min:g}, {factor * source.x_max:g}) {unit}"
 
 
-def _normal(name: str, means: tuple[float, float], widths: float | list[float], model: str) -> str:
+def _normal(name: str, means: tuple[float, float], widths: float | list[float], model: str, unit: str = "") -> str:
     """Two Gaussian distributions, or that of the only view."""
     views = "x" if model == "track" else "xy"
+    factor, unit = prefixed(max(*map(abs, means), *by_view(widths)), unit)
     each = zip(views, means, by_view(widths), strict=False)
-    return ", ".join(f"{name.format(view)} ~ N({mean:g}, {width:g})" for view, mean, width in each)
+    words = [f"{name.format(view)} ~ N({factor * mean:g}, {factor * width:g})" for view, mean, width in each]
+    return f"{', '.join(words)} {unit}".rstrip()
 
 
 def _cosmic(cosmic: Cosmic) -> str:
@@ -255,5 +254,8 @@ def _beam(beam: Beam, model: str) -> str:
 
 def _volume(volume: Volume) -> str:
     material = f"{volume.material.replace('_', ' ')}, " if volume.material else ""
-    text = f"scattered in {volume.thickness:g} m ({material}radiation length {volume.radiation_length:g} m)"
-    return f"{text} at z = {volume.z:g} m" + {"none": "", "bethe": " with mean energy loss"}[volume.energy_loss]
+    thickness, radiation_length, z = (
+        suited(each, "m") for each in (volume.thickness, volume.radiation_length, volume.z)
+    )
+    text = f"scattered in {thickness} ({material}radiation length {radiation_length})"
+    return f"{text} at z = {z}" + {"none": "", "bethe": " with mean energy loss"}[volume.energy_loss]

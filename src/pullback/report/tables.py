@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from ..config.base import each_layer
+from ..config.dotted_names import unit_of
 from ..config.model_schema import Own
 from ..models.stated import stated_resolution
 from ..statistics.intervals import Verdict
 from ..study.plan import Study
 from ..validation.coverage_evidence import Judged
 from ..validation.coverage_reasons import TARGETS
-from ..validation.csv_tables import scanned
 from ..validation.diagnostics import DIAGNOSTICS
 from ..validation.estimates import Estimate, worst
 from ..validation.evidence import Bin, Entry, Evidence, Judgement, NotJudged, Sigma, Statistics
 from ..validation.fit_reasons import with_unit
 from ..validation.reasons import bracketed, place_of
 from .cells import Cell, Row, Table, estimated, furthest, judged, left, limits, row, verdict, with_limits, word
-from .formats import count, figures, known, percent, prefixed, signed, significant, span
+from .formats import count, figures, known, percent, prefixed, signed, significant, span, suited
 from .setup_wording import own_sigma
 from .source_tables import budget_of, design_of, enough_muons
 from .verdict_wording import failed_of
@@ -32,7 +32,7 @@ class Tables:
 
     def __init__(self, study: Study, evidence: Evidence):
         self.study, self.entries, self.recorded = study, evidence.points, study.recorded
-        self.points = {point.label: scanned(point.values) for point in study.points}
+        self.points = {point.label: point.values for point in study.points}
         self.observables = {each.name: each for each in study.model.observables}
 
     def of_point(self, label: str) -> list[Entry]:
@@ -45,13 +45,15 @@ class Tables:
         count = self.study.config.model.layer_count
         if count == 1:
             return None
-        heights = [model.parameters.get(name, ()) for name in ("z", "z_upper", "z_lower")]
-        known = [f"{z:g}" for of_layers in heights if isinstance(of_layers, tuple) for z in of_layers]
+        given = [model.parameters.get(name, ()) for name in ("z", "z_upper", "z_lower")]
+        known = [z for of_layers in given if isinstance(of_layers, tuple) for z in of_layers]
         if isinstance(self.study.config.model, Own) or len(known) != count:
             known = []
         sigma = (1 / stated_resolution(detector.stated, model)).tolist()
         efficiency, own = each_layer(detector.efficiency, count), own_sigma(self.study)
-        heads = row(left("layer"), *["height (m)"] * bool(known), left("coordinates"), "σ", "efficiency")
+        factor, unit = prefixed(max(map(abs, known), default=0.0), "m")
+        heights = [f"{factor * z:.6g}" for z in known]
+        heads = row(left("layer"), *[f"height ({unit})"] * bool(known), left("coordinates"), "σ", "efficiency")
         rows = []
         for layer in range(count):
             on = [index for index, where in enumerate(model.layers) if where == layer]
@@ -62,7 +64,7 @@ class Tables:
             ]
             hit = "–" if self.recorded else f"{efficiency[layer]:g}"
             widths = ", ".join(dict.fromkeys(stated))
-            rows.append(row(str(layer), *known[layer : layer + 1], left(", ".join(symbols)), widths, hit))
+            rows.append(row(str(layer), *heights[layer : layer + 1], left(", ".join(symbols)), widths, hit))
         return Table([heads], rows)
 
     def scan(self, names: Iterable[str]) -> Table:
@@ -77,7 +79,8 @@ class Tables:
 
     def _scan_cells(self, entry: Entry) -> Iterator[str | Cell]:
         linear, quoted = entry.linear.domain, entry.quoted.domain
-        yield from map(left, self.points[entry.point].values())
+        values = self.points[entry.point]
+        yield from (left(suited(value, unit_of(name, self.study.config))) for name, value in values.items())
         factor, unit = prefixed(quoted.mean_sigma, self.observables[entry.observable].unit)
         mean = None if quoted.mean_sigma is None else factor * quoted.mean_sigma
         yield from (left(entry.observable), unit, verdict(entry.verdict), verdict(entry.propagation))
@@ -191,10 +194,9 @@ class Tables:
         for slopes in zip(*(design_of(self.study, entry) for entry in own), strict=True):
             first = slopes[0]
             texts = [text for slope in slopes for text in (significant(slope.slope, 3), signed(slope.change))]
-            rows.append(row(first.parameter, f"{first.value:g}", first.unit or "1", f"+{first.step}", *texts))
-        heads = self._of_observables(
-            own, ["parameter", "value", "unit", "step"], ["slope", "change"], [self._unit(entry) for entry in own]
-        )
+            rows.append(row(first.parameter, suited(first.value, first.unit), f"+{first.step}", *texts))
+        units = [f"{self._unit(entry)} per SI unit" for entry in own]
+        heads = self._of_observables(own, ["parameter", "value", "step"], ["slope", "change"], units)
         return Table(heads, rows)
 
     def means(self) -> Table:

@@ -15,10 +15,11 @@ from ..study.blocks import BLOCK
 from ..uncertainty.validity import END_OFF, SIGMA_OFF
 from ..validation.estimates import Estimate
 from ..validation.evidence import Entry
+from ..validation.fit_reasons import with_unit
 from ..validation.judgement import NARROWEST_SCATTER
 from ..validation.reasons import place_of
 from ..validation.sentences import amount
-from .formats import count, figures, percent, signed
+from .formats import count, figures, percent, signed, suited
 from .setup_wording import code
 from .source_tables import design_of, systematics_of
 from .verdict_wording import VerdictWording, joined
@@ -173,7 +174,9 @@ class Wording(VerdictWording):
     def systematics(self) -> Markup:
         """The systematic parameters, and what they do."""
         values = [
-            Markup("{}{} ± {:g} {}").format(code(name), "" if value is None else f" = {value:g}", u, unit)
+            Markup("{}{} ± {}").format(
+                code(name), "" if value is None else f" = {suited(value, unit)}", suited(u, unit)
+            )
             for name, u, unit, value in systematics_of(self.study)
         ]
         pairs = [
@@ -206,34 +209,32 @@ class Wording(VerdictWording):
 
     def _wanted(self, target: TargetAnswers) -> str:
         observable = self.observables[target.observable]
-        return f"mean σ of {observable.symbol} of {target.wanted:g} {observable.unit}"
+        return f"mean σ of {observable.symbol} of {suited(target.wanted, observable.unit)}"
+
+    def _sigma(self, target: TargetAnswers, sigma: float) -> str:
+        return with_unit(sigma, self.observables[target.observable].unit)
 
     def _reached(self, target: TargetAnswers, answer: TargetAnswer) -> Markup:
+        assert answer.value is not None
         unit, now = unit_of(target.vary, self.config), answer.start_sigma
-        return Markup("{} = <b>{:.6g}</b> {} gives a {}. The present value is {:g} {}, with {}.").format(
+        return Markup("{} = <b>{}</b> gives a {}. The present value is {}, with {}.").format(
             code(target.vary),
-            answer.value,
-            unit,
+            suited(answer.value, unit, digits=6),
             self._wanted(target),
-            answer.start,
-            unit,
-            "no σ" if math.isnan(now) else f"a mean σ of {now:.4g}",
+            suited(answer.start, unit),
+            "no σ" if math.isnan(now) else f"a mean σ of {self._sigma(target, now)}",
         )
 
     def _not_reached(self, target: TargetAnswers, answer: TargetAnswer) -> Markup:
         unit, grid = unit_of(target.vary, self.config), answer.grid
         if math.isnan(answer.nearest_sigma):
             return Markup("No value of {} that was tried gives any σ.").format(code(target.vary))
-        text = Markup("<b>No value</b> of {} from {:g} to {:g} {} gives a {}: the nearest is {:.4g}, at {:.6g} {}.")
-        return text.format(
+        return Markup("<b>No value</b> of {} from {} to {} gives a {}: the nearest is {}, at {}.").format(
             code(target.vary),
-            grid[0],
-            grid[-1],
-            unit,
+            *(suited(end, unit, digits=6) for end in (grid[0], grid[-1])),
             self._wanted(target),
-            answer.nearest_sigma,
-            answer.nearest,
-            unit,
+            self._sigma(target, answer.nearest_sigma),
+            suited(answer.nearest, unit, digits=6),
         )
 
 

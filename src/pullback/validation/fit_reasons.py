@@ -271,14 +271,15 @@ def symbols_of(names: Sequence[str], coordinates: Mapping[str, Quantity]) -> str
 
 
 def with_unit(value: float, unit: str, se: float | None = None, sign: str = "") -> str:
-    """A number with its unit, lengths in m, mm or µm, to two digits of its standard error if it has one.
+    """A number with its unit, such as mm, µm or mrad, to two digits of its standard error if it has one.
 
-    >>> with_unit(2.302e-5, "m", 1.2e-7), with_unit(0.005, "m")
-    ('23.02 ± 0.12 µm', '5 mm')
+    >>> with_unit(2.302e-5, "m", 1.2e-7), with_unit(0.005, "m"), with_unit(0.005, "rad")
+    ('23.02 ± 0.12 µm', '5 mm', '5 mrad')
 
     """
-    if unit == "m":
-        scale, unit = (1e6, "µm") if abs(value) < 0.9995e-3 else (1e3, "mm") if abs(value) < 0.9995 else (1.0, "m")
+    if unit in ("m", "rad"):
+        factors = (1e6, "µ") if abs(value) < 0.9995e-3 else (1e3, "m") if abs(value) < 0.9995 else (1.0, "")
+        scale, unit = factors[0], f"{factors[1]}{unit}"
         value, se = value * scale, None if se is None else se * scale
     if not se or not math.isfinite(se):
         return f"{value:{sign}.3g} {unit}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import matplotlib as mpl
 
@@ -15,6 +15,7 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import FuncFormatter, LogFormatterMathtext
 
 from ...models import NO_FOLD, Quantity
 from ...models.stated import stated_resolution
@@ -30,6 +31,7 @@ from ...validation.coverage_evidence import TruthBin
 from ...validation.estimates import Estimate
 from ...validation.evidence import Bin, Entry, Evidence
 from ...validation.reasons import over_sigma
+from ..formats import prefixed
 from ..gallery import Figure, point_of
 
 if TYPE_CHECKING:
@@ -186,10 +188,30 @@ def say(axes: Axes, words: str) -> None:
     axes.text(0.5, 0.5, words, transform=axes.transAxes, ha="center")
 
 
-def axis(quantity: Quantity, words: str = "") -> str:
-    """The label of an axis: symbol and unit."""
-    unit = "" if quantity.unit in ("", "1") else f" ({quantity.unit})"
-    return f"{words}{quantity.symbol}{unit}"
+def label_axis(axes: Axes, along: Literal["x", "y"], words: str, unit: str) -> None:
+    """Label an axis, when all is drawn, with the unit that suits its range: mrad, µm."""
+    factor, unit = prefixed(max(map(abs, getattr(axes, f"get_{along}lim")())), unit)
+    axes.set(**{f"{along}label": titled(words, unit)})
+    if factor != 1:
+        log = getattr(axes, f"get_{along}scale")() == "log"
+        formatter = _ScaledDecades(factor) if log else FuncFormatter(lambda value, _: f"{factor * value:.6g}")
+        getattr(axes, f"{along}axis").set_major_formatter(formatter)
+
+
+class _ScaledDecades(LogFormatterMathtext):
+    """Labels of a logarithmic axis, times a power of 10."""
+
+    def __init__(self, factor: float):
+        super().__init__()
+        self._factor = factor
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        return str(super().__call__(self._factor * x, pos))
+
+
+def titled(words: str, unit: str) -> str:
+    """Words with their unit, if any, in parentheses."""
+    return words if unit in ("", "1") else f"{words} ({unit})"
 
 
 def gaussian(axes: Axes) -> None:

@@ -16,8 +16,8 @@ from .base import (
     Canvas,
     Observable,
     Subject,
-    axis,
     drawable,
+    label_axis,
     legend,
     most_of,
     plt,
@@ -50,7 +50,7 @@ class SpreadPanel(NamedTuple):
 
 def closure(subject: Subject) -> Canvas:
     """Draw the standard deviation of toys beside each σ, and over it; of one hit once more, near the fold."""
-    views = [(each, axis(each.quantity), False) for each in subject.observables]
+    views = [(each, each.symbol, False) for each in subject.observables]
     size = 3.1, 3.6
     if subject.one_hit:
         (theta,) = subject.observables
@@ -71,11 +71,11 @@ def closure(subject: Subject) -> Canvas:
         _ratios(bottom, toys, subject.settings.of_toys, one_hit=subject.one_hit)
         _limit_values((top, bottom), toys, mark=subject.one_hit, near=near)
         top.set_title(title)
-        bottom.set_xlabel(axis(each.quantity))
+        label_axis(bottom, "x", each.symbol, each.quantity.unit)
+        label_axis(top, "y", f"uncertainty of {each.symbol}" if subject.one_hit else "uncertainty", each.quantity.unit)
     for axes in (*tops[len(views) :], *bottoms[len(views) :]):
         axes.remove()
-    for top, bottom in zip(tops[::columns], bottoms[::columns], strict=True):
-        top.set_ylabel(f"uncertainty of {axis(each.quantity)}" if subject.one_hit else "uncertainty")
+    for bottom in bottoms[::columns]:
         bottom.set_ylabel("toy sd / σ")
     legend(canvas, grid[:2, 0], ncols=min(5, 1 + columns), markerscale=2)
     return canvas

@@ -21,10 +21,10 @@ from .base import (
     Observable,
     Subject,
     all_of,
-    axis,
     density,
     gaussian,
     in_bins,
+    label_axis,
     legend,
     most_of,
     named,
@@ -57,15 +57,16 @@ def _hits_of_one_layer(subject: Subject) -> Canvas:
     if subject.recorded:
         canvas, left = plt.subplots(figsize=(5.5, 3.2))
         _positions(left, reco[hit, 0])
-        left.set(xlabel=axis(x, "recorded "), ylabel="muons")
+        left.set(ylabel="muons")
     else:
         true = subject.column("x_true")
         canvas, (left, right) = plt.subplots(1, 2, figsize=(8, 3.4))
         _density_map(canvas, left, true[hit, 0], reco[hit, 0])
-        left.set(xlabel=axis(x, "true "), ylabel=axis(x, "recorded "))
+        label_axis(left, "y", f"recorded {x.symbol}", x.unit)
         if not hit.all():
             left.set_title(f"{hit.sum()} of {len(hit)} muons have a hit")
         _residuals(right, (reco - true) * subject.resolution)
+    label_axis(left, "x", f"{'recorded' if subject.recorded else 'true'} {x.symbol}", x.unit)
     say_what_is_beyond(left, subject.as_recorded("x_reco"))
     return canvas
 
@@ -110,7 +111,7 @@ def _hits_in_layers(subject: Subject) -> Canvas:
         canvas, (where, recorded) = plt.subplots(1, 2, figsize=(3 + 2 * wide, 3.4))
         _spread(where, reco, names)
         units = dict.fromkeys(each.unit for each in subject.model.coordinates)
-        where.set(ylabel=f"recorded ({', '.join(units)})")
+        label_axis(where, "y", "recorded", ", ".join(units))
     else:
         canvas, (pooled, where, recorded) = plt.subplots(
             1, 3, figsize=(3.2 + 2 * wide, 3.4), gridspec_kw={"width_ratios": [3.2, wide, wide]}
@@ -174,7 +175,8 @@ def _value(subject: Subject) -> Canvas:
                 lw=2,
                 label="± median quoted σ",
             )
-        axes.set(xlabel=axis(each.quantity), ylim=(0, top), xlim=(low, high), yticks=[])
+        axes.set(ylim=(0, top), xlim=(low, high), yticks=[])
+        label_axis(axes, "x", each.symbol, each.quantity.unit)
     for axes in grid[::FEW]:
         axes.set_ylabel("density")
     legend(canvas, grid[:1])
@@ -202,7 +204,9 @@ def _value_over_hits(subject: Subject) -> Canvas:
         axes.vlines(x[order], *interval[order].T, lw=1, color=BLUE, label="68.27 % coverage interval")
         axes.plot(x[order], value[order], "o", ms=2.5, color=BLUE)
         axes.axhline(0, color="black", lw=0.6)
-        axes.set(xlabel=axis(x_axis, "recorded "), ylabel=axis(theta.quantity), title=title)
+        axes.set(title=title)
+        label_axis(axes, "x", f"recorded {x_axis.symbol}", x_axis.unit)
+        label_axis(axes, "y", theta.symbol, theta.quantity.unit)
     grid[0].legend(loc="upper left")
     return canvas
 

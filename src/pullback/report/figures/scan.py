@@ -7,17 +7,18 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter
 
 from ...config.dotted_names import unit_of
 from ...config.schema import Validation
 from ...statistics.normal import P68, P95
 from ...study.plan import Study
-from ...study.scan import number
 from ...validation.csv_tables import columns as columns_of
 from ...validation.csv_tables import truth_summary
 from ...validation.evidence import Entry, Evidence
+from ..formats import prefixed
 from ..gallery import Figure, fixed_entries, over, varying
-from .base import BLUE, GREY, Canvas, observables_of, plt
+from .base import BLUE, GREY, Canvas, label_axis, observables_of, plt, titled
 from .budget import budget_scan
 
 
@@ -35,8 +36,8 @@ class Panel(NamedTuple):
 
 
 SCAN = (
-    Panel("linear", "mean_value", "mean {symbol} ({unit})"),
-    Panel("quoted", "mean_sigma", "mean quoted σ, all muons ({unit})", of_several=True),
+    Panel("linear", "mean_value", "mean {symbol}"),
+    Panel("quoted", "mean_sigma", "mean quoted σ, all muons", of_several=True),
     Panel("quoted", "linear_valid", "linear propagation valid, all muons", of_several=True),
     Panel("linear", "share", "share of muons in the linear domain"),
     Panel("linear", "ratio", "closure of the linear σ", 1.0),
@@ -48,6 +49,9 @@ SCAN = (
     Panel("truth", "coverage_confidence68", "68.27 % confidence interval, worst bin", P68, of_several=True),
     Panel("truth", "coverage_confidence95", "95 % confidence interval, worst bin", P95),
 )
+
+IN_ITS_UNIT = ("mean_value", "mean_sigma")
+"""Statistics in the unit of the observable."""
 
 MOST_OBSERVABLES = 4
 """Number of observables above which only the first and the third of those panels are drawn for each."""
@@ -69,18 +73,19 @@ def _scan(study: Study, evidence: Evidence, figure: Figure) -> Canvas:
     rows = max(1, -(-len(cells) // columns))
     canvas, grid = plt.subplots(rows, columns, figsize=(10 if columns == 3 else 12, 2.9 * rows), squeeze=False)
     where = np.array([[points[each.point][name] for name in names] for each in own])
-    units = {name: unit_of(name, study.config) for name in names}
-    labels = [f"{name} ({unit})" if unit else name for name, unit in units.items()]
+    scanned = [(name, unit_of(name, study.config)) for name in names]
     for axes, (quantity, own, panel) in zip(grid.flat, cells, strict=False):
-        words = panel.words.format(symbol=quantity.symbol, unit=quantity.unit).replace(" (1)", "")
-        axes.set(title=f"{quantity.symbol}: {words}" if len(observables) > 1 else words, xlabel=labels[0])
-        tolerance = _tolerance(panel, study.config.validation)
+        words = panel.words.format(symbol=quantity.symbol)
+        tolerance, column = _tolerance(panel, study.config.validation), _numbers(own, panel, panel.key)
+        factor, unit = prefixed(np.nanmax(np.abs(column)), quantity.unit if panel.key in IN_ITS_UNIT else "1")
+        axes.set_title(titled(f"{quantity.symbol}: {words}" if len(observables) > 1 else words, unit))
         if len(names) == 1:
             _line(axes, where[:, 0], own, panel, tolerance)
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _, factor=factor: f"{factor * value:.6g}"))
+            label_axis(axes, "x", *scanned[0])
         else:
-            column = _numbers(own, panel, panel.key)
-            _map(canvas, axes, where, column, [values[name] for name in names], _limits(panel, tolerance))
-            axes.set_ylabel(labels[1])
+            _map(canvas, axes, where, factor * column, [values[name] for name in names], _limits(panel, tolerance))
+            _label_map(axes, scanned, values)
     for axes in grid.flat[len(cells) :]:
         axes.set_visible(False)
     return canvas
@@ -115,7 +120,6 @@ def _line(axes: Axes, where: np.ndarray, entries: list[Entry], panel: Panel, tol
     if panel.key == "mean_sigma" and np.isfinite(value).any():  # small changes should look small
         bottom, top = axes.get_ylim()
         axes.set_ylim(min(bottom, 0.95 * np.nanmin(value)), max(top, 1.05 * np.nanmax(value)))
-    axes.ticklabel_format(axis="y", useOffset=False)
     axes.locator_params(axis="x", nbins=4)  # small numbers have long labels
 
 
@@ -138,14 +142,21 @@ def _map(
         grid[ticks[1].index(y), ticks[0].index(x)] = value
     image = axes.imshow(grid, origin="lower", aspect="auto", vmin=limits[0], vmax=limits[1])
     canvas.colorbar(image, ax=axes, extend="neither" if limits[0] is None else "both", format="{x:.4g}")
-    for set_ticks, values in ((axes.set_xticks, ticks[0]), (axes.set_yticks, ticks[1])):
-        every = -(-len(values) // 8)
-        set_ticks(range(0, len(values), every), [number(value) for value in values[::every]])
     if grid.size <= 36 and grid.shape[1] <= 5:  # wider numbers would overlap
         middle = sum(image.get_clim()) / 2
         for (row, place), value in np.ndenumerate(grid):
             colour = "white" if value < middle else "black"
             axes.text(place, row, f"{value:.4g}", ha="center", va="center", fontsize=7, color=colour)
+
+
+def _label_map(axes: Axes, scanned: list[tuple[str, str]], values: dict[str, list[float]]) -> None:
+    """Labels of a map, whose ticks are the values of both parameters."""
+    for along, (name, unit) in zip("xy", scanned, strict=True):
+        factor, suited_unit = prefixed(max(map(abs, values[name])), unit)
+        every = -(-len(values[name]) // 8)
+        words = [f"{factor * value:.6g}" for value in values[name][::every]]
+        axes.set(**{f"{along}label": titled(name, suited_unit)})
+        getattr(axes, f"set_{along}ticks")(range(0, len(values[name]), every), words)
 
 
 OF_SCAN: dict[str, Callable[[Study, Evidence, Figure], Canvas]] = {"scan": _scan, "budget": budget_scan}

@@ -12,7 +12,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from ...config.dotted_names import unit_of
 from ...store.target_file import TargetAnswer, TargetAnswers
 from ...study.plan import Study
-from .base import VERMILLION, Canvas, plt, say
+from .base import VERMILLION, Canvas, label_axis, plt, say
 
 MOST_LABELS = 8
 """Maximum number of curves with a legend entry each."""
@@ -47,8 +47,8 @@ def target_figure(study: Study, target: TargetAnswers) -> Canvas:
             else:
                 axes.set_xscale("log" if _range(answers) > 20 else "linear")
         axes.set_yscale("log")
-    unit = unit_of(vary, study.config)
-    axes.set(xlabel=f"{vary} ({unit})" if unit else vary, ylabel=f"mean σ of {observable.symbol} ({observable.unit})")
+    label_axis(axes, "x", vary, unit_of(vary, study.config))
+    label_axis(axes, "y", f"mean σ of {observable.symbol}", observable.unit)
     axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=8)
     return canvas
 

@@ -1,0 +1,72 @@
+"""Numbers with the units that suit their size, in tables and at axes."""
+
+import numpy as np
+import pytest
+from matplotlib import pyplot as plt
+
+from pullback.report.figures.base import label_axis
+from pullback.report.formats import prefixed, suited
+from pullback.validation.fit_reasons import with_unit
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "words"),
+    [
+        (0.25, "rad", "0.25 rad"),
+        (-0.004, "rad", "-4 mrad"),
+        (3e-5, "rad", "30 µrad"),
+        (14.4e-6, "m", "14.4 µm"),
+        (0.0195, "m", "19.5 mm"),
+        (1.5, "m", "1.5 m"),
+        (0.0, "m", "0 m"),
+        (100.0, "1/m", "100 /m"),
+        (2e-5, "GeV/c", "2e-05 GeV/c"),
+        (7.0, "", "7"),
+        (0.02, "1", "0.02"),
+    ],
+)
+def test_a_number_has_the_unit_of_its_size(value, unit, words):
+    assert suited(value, unit) == words
+
+
+def test_several_numbers_share_the_unit_of_the_largest():
+    assert suited([0.0, 0.0195, 0.1083, 0.1283], "m") == "0, 0.0195, 0.1083, 0.1283 m"
+    assert suited((0.0, 0.0195), "m") == "0, 19.5 mm"
+
+
+@pytest.mark.parametrize("value", [None, np.nan, np.inf, 0.0])
+def test_what_has_no_size_keeps_its_unit(value):
+    assert prefixed(value, "rad") == (1.0, "rad")
+
+
+def test_a_number_and_its_error_share_the_unit():
+    assert with_unit(0.0042, "rad", 1.3e-5) == "4.200 ± 0.013 mrad"
+
+
+@pytest.mark.parametrize(
+    ("unit", "words", "ticks"), [("m", "x (µm)", "20"), ("rad", "x (µrad)", "20"), ("1", "x", "2e-05")]
+)
+def test_an_axis_shows_the_unit_of_its_range_and_keeps_the_data(unit, words, ticks):
+    canvas, axes = plt.subplots()
+    axes.plot([1e-5, 5e-5], [0, 1])
+    axes.set_xticks([2e-5])
+    label_axis(axes, "x", "x", unit)
+    canvas.canvas.draw()
+    assert axes.get_xlabel() == words
+    if ticks:
+        assert [each.get_text() for each in axes.get_xticklabels()] == [ticks]
+    assert axes.lines[0].get_xdata().tolist() == [1e-5, 5e-5]
+    plt.close(canvas)
+
+
+def test_a_logarithmic_axis_shows_decades_in_its_unit():
+    canvas, axes = plt.subplots()
+    axes.plot([1e-6, 1e-3], [0, 1])
+    axes.set_xscale("log")
+    label_axis(axes, "x", "σ", "m")
+    canvas.canvas.draw()
+    labels = {at: each.get_text() for at, each in zip(axes.get_xticks(), axes.get_xticklabels(), strict=True)}
+    assert axes.get_xlabel() == "σ (mm)"
+    assert "10^{-3}" in labels[1e-6]
+    assert "10^{-1}" in labels[1e-4]
+    plt.close(canvas)
