@@ -30,6 +30,7 @@ def _export(options: argparse.Namespace) -> None:
         point=options.point,
         table=options.table,
         columns=options.columns,
+        units=options.units,
         output=options.output,
         force=options.force,
     )
@@ -57,6 +58,13 @@ def _parser() -> argparse.ArgumentParser:
         type=lambda text: [name.strip() for name in text.split(",")],
         default=[],
         help="only these; x_reco stands for x_reco_x0 and so on",
+    )
+    export.add_argument(
+        "--units",
+        default="suited",
+        choices=("suited", "si"),
+        help="lengths and angles in mm, µm, mrad, as suits their size, with the unit in the column's name (default), "
+        "or SI, as in study.h5",
     )
     export.add_argument(
         "--output",

@@ -75,7 +75,7 @@ def columns(study, group):
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_column_is_there_exactly(study, kind):
     there = columns(study, "nominal")
-    path, rows, count = export.export(study, kind, output=f"out.{kind}")
+    path, rows, count = export.export(study, kind, output=f"out.{kind}", units="si")
     assert path == Path(f"out.{kind}")
     found = table(path)
     expected = {}
@@ -98,7 +98,7 @@ def test_every_column_is_there_exactly(study, kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_toys_are_a_table_of_their_own(scan, kind):
-    path, rows, _ = export.export(scan, kind, point="detector.resolution=50", table="toys")
+    path, rows, _ = export.export(scan, kind, point="detector.resolution=50", table="toys", units="si")
     assert path == scan.with_name(f"detector.resolution=50.toys.{kind}")
     found, there = table(path), columns(scan, "detector.resolution=50/toys")
     assert rows == 12
@@ -109,7 +109,7 @@ def test_toys_are_a_table_of_their_own(scan, kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_export_can_be_read_as_recorded_hits(study, kind):
-    path, _, count = export.export(study, kind, columns=["x_reco", "sigma_theta"], output=f"hits.{kind}")
+    path, _, count = export.export(study, kind, columns=["x_reco", "sigma_theta"], output=f"hits.{kind}", units="si")
     assert count == 2
     section = Recorded(file=str(path), columns={"x": "x_reco_x"}, sigma={"x": "sigma_theta"})
     file = source_of(section, ("x",))
@@ -121,7 +121,7 @@ def test_an_export_can_be_read_as_recorded_hits(study, kind):
 
 
 def test_parquet_knows_its_units(study):
-    path, *_ = export.export(study, "parquet", output="out.parquet")
+    path, *_ = export.export(study, "parquet", output="out.parquet", units="si")
     schema = pa.parquet.read_schema(path)
     field = schema.field("x_reco_x").metadata
     assert field[b"units"] == b"m"
@@ -148,12 +148,12 @@ def test_numbers_that_are_not_finite_survive(study, monkeypatch):
 
     monkeypatch.setattr(artefact.Reader, "rows", holed)
     for kind in KINDS:
-        path, *_ = export.export(study, kind, columns=["theta"], output=f"out.{kind}")
+        path, *_ = export.export(study, kind, columns=["theta"], output=f"out.{kind}", units="si")
         np.testing.assert_array_equal(table(path)["theta"][:4], [np.nan, np.inf, -np.inf, 5e-324])
 
 
 def test_columns_in_the_order_asked_for(study):
-    path, *_ = export.export(study, "csv", columns=["theta", "interval68_theta", "theta"], output="out.csv")
+    path, *_ = export.export(study, "csv", columns=["theta", "interval68_theta", "theta"], output="out.csv", units="si")
     assert list(table(path)) == ["theta", "interval68_theta_low", "interval68_theta_high"]
     with pytest.raises(
         PullbackError, match=r"no column 'sigma_thta'; did you mean sigma_theta\? The columns are: bias"
@@ -193,6 +193,31 @@ def test_matrices_are_named_by_both_labels_and_truths_become_numbers():
     assert fields[4].dtype == "u1"
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_units_suit_the_size_of_lengths_and_angles(study, kind):
+    path, *_ = export.export(study, kind, output=f"out.{kind}")
+    found, there = table(path), columns(study, "nominal")
+    for name, values in {
+        "x_reco_x_m": there["x_reco"][:, 0],
+        "theta_rad": there["theta"],
+        "sigma_theta_mrad": 1e3 * there["sigma_theta"],
+        "interval68_theta_low_rad": there["interval68_theta"][:, 0],
+        "flag_theta": there["flag_theta"],
+        "linear_valid_theta": there["linear_valid_theta"],
+    }.items():
+        np.testing.assert_array_equal(found[name], values, err_msg=name)
+    if kind == "parquet":
+        assert pa.parquet.read_schema(path).field("sigma_theta_mrad").metadata[b"units"] == b"mrad"
+
+
+def test_a_column_without_any_size_keeps_its_unit():
+    field = export.Field("sigma_x", "p/sigma_x", (slice(None),), np.dtype("f8"), "m", "σ")
+    for sizes in ([], [np.nan, np.inf], [0.0]):
+        assert export._in_unit_of(field, np.array(sizes)) == field._replace(name="sigma_x_m")
+    small = export._in_unit_of(field, np.array([np.nan, 0.0, 2e-5, 1e9, 3e-5]))
+    assert (small.name, small.units, small.factor) == ("sigma_x_um", "µm", 1e6)
+
+
 def test_the_points_are_listed(scan):
     for point in (None, "detector.resolution=51"):
         with pytest.raises(PullbackError, match=r"--point: detector\.resolution=100 detector\.resolution=50$"):
@@ -213,7 +238,7 @@ def test_a_file_that_is_there_is_kept(scan):
         export.export(scan, "csv", **options)
     assert Path("out.csv").read_text() == "mine"
     export.export(scan, "csv", **options, force=True)
-    assert len(table("out.csv")["theta"]) == 30
+    assert len(table("out.csv")["theta_rad"]) == 30
     assert [path.name for path in Path().iterdir()] == ["out.csv"]
 
 
@@ -384,7 +409,7 @@ def test_labels_with_brackets_become_plain_names(tmp_path):
         "toys": {"muons": 3, "per_muon": 20, "experiments": 100},
     }
     Run(raw, tmp_path).make()
-    found = export.export(tmp_path / "study.h5", "root")
+    found = export.export(tmp_path / "study.h5", "root", units="si")
     with uproot.open(found.path) as file:
         names = file["muons"].keys()
         assert {"budget_theta_alignment_x_1", "budget_theta_layer_0", "systematic_jacobian_slope_model_z_2"} <= {*names}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+from ..config.units import prefixed
 from ..validation.coverage_evidence import TruthBin
 from ..validation.evidence import Bin, DomainStatistics
 
@@ -24,18 +25,6 @@ def significant(value: float | None, digits: int = 4) -> str:
     return "–" if value is None or not math.isfinite(value) else f"{value:.{digits}g}"
 
 
-def prefixed(value: float | None, unit: str) -> tuple[float, str]:
-    """The factor and the unit in which people write numbers as large as `value`: mrad, mm, µm.
-
-    >>> prefixed(0.004, "rad"), prefixed(0.2, "rad"), prefixed(2e-5, "m")
-    ((1000.0, 'mrad'), (1.0, 'rad'), (1000000.0, 'µm'))
-
-    """
-    if value is None or not 0 < abs(value) < SMALL or unit not in ("rad", "m"):
-        return 1.0, unit
-    return (1e6, f"µ{unit}") if abs(value) < SMALL / 1000 else (1e3, f"m{unit}")
-
-
 def suited(values: float | Iterable[float], unit: str, digits: int = 12) -> str:
     """A number or several with the unit that suits the largest.
 
@@ -47,10 +36,6 @@ def suited(values: float | Iterable[float], unit: str, digits: int = 12) -> str:
     factor, unit = prefixed(max(map(abs, numbers), default=0.0), unit)
     unit = "" if unit == "1" else unit.replace("1/", "/")
     return f"{', '.join(f'{factor * each:.{digits}g}' for each in numbers)} {unit}".rstrip()
-
-
-SMALL = 0.1
-"""Numbers of radians and metres below this are written in mrad and mm."""
 
 
 def signed(value: float | None) -> str:

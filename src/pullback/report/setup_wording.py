@@ -8,6 +8,7 @@ from ..config.base import by_view, each_layer
 from ..config.dotted_names import unit_of
 from ..config.model_schema import Own
 from ..config.source_schema import Beam, Cosmic, Recorded, Simulated, Volume
+from ..config.units import prefixed
 from ..detector.noise import width as noise_width
 from ..models import NO_FOLD
 from ..study.plan import Study
@@ -16,7 +17,7 @@ from ..uncertainty.validity import END_OFF, SIGMA_OFF
 from ..validation.evidence import Evidence
 from ..validation.fit_reasons import with_unit
 from ..validation.reasons import place_of
-from .formats import count, figures, known, percent, prefixed, suited
+from .formats import count, figures, known, percent, suited
 
 
 def digits(number: int) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from ..config.base import each_layer
 from ..config.dotted_names import unit_of
 from ..config.model_schema import Own
+from ..config.units import prefixed
 from ..models.stated import stated_resolution
 from ..statistics.intervals import Verdict
 from ..study.plan import Study
@@ -18,7 +19,7 @@ from ..validation.evidence import Bin, Entry, Evidence, Judgement, NotJudged, Si
 from ..validation.fit_reasons import with_unit
 from ..validation.reasons import bracketed, place_of
 from .cells import Cell, Row, Table, estimated, furthest, judged, left, limits, row, verdict, with_limits, word
-from .formats import count, figures, known, percent, prefixed, signed, significant, span, suited
+from .formats import count, figures, known, percent, signed, significant, span, suited
 from .setup_wording import own_sigma
 from .source_tables import budget_of, design_of, enough_muons
 from .verdict_wording import failed_of

@@ -2,9 +2,10 @@
 
 A column of several dimensions becomes one column per element, named by the labels along its axes: `x_reco` (muon,
 coordinate) becomes `x_reco_x0`, `x_reco_x1`, and `interval68_theta` (muon, end) becomes `interval68_theta_low`,
-`interval68_theta_high`. Flags are integers. Units are SI, as in `study.h5`; Parquet stores `units` and `long_name` in
-the metadata of each field, which ROOT and CSV cannot. Numbers are exact in all three formats. The same study gives the
-same bytes, except for ROOT, which writes the time into its files.
+`interval68_theta_high`. Flags are integers. Lengths and angles are in the units that suit their size, such as mm, µm
+and mrad, and their names end with the unit: `sigma_theta_mrad`. With `units="si"` numbers and names are those of
+`study.h5`, and exact in all three formats. Parquet stores `units` and `long_name` in the metadata of each field, which
+ROOT and CSV cannot. The same study gives the same bytes, except for ROOT, which writes the time into its files.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from ..config.units import prefixed
 from ..errors import ArtefactError, PullbackError
 from ..files import check_regular, check_replaceable, whole
 from ..hits.root import load_uproot
@@ -36,6 +38,9 @@ TREE = "muons"
 TABLES = {"muons": ("", "muon"), "toys": ("/toys", "toy_muon")}
 """Tables of a point: the subgroup of the columns, and the dimension of the rows."""
 
+UNIT_CHOICES = ("suited", "si")
+"""Units of the columns: those that suit their size, or those of the study."""
+
 Append = Callable[[list[np.ndarray]], None]
 """Writes the next rows of a table."""
 
@@ -49,6 +54,7 @@ class Field(NamedTuple):
     dtype: np.dtype
     units: str
     long_name: str
+    factor: float = 1.0
 
 
 class Exported(NamedTuple):
@@ -66,6 +72,7 @@ def export(
     point: str | None = None,
     table: str = "muons",
     columns: Sequence[str] = (),
+    units: str = "suited",
     output: str | Path | None = None,
     force: bool = False,
 ) -> Exported:
@@ -83,6 +90,9 @@ def export(
         "muons", or "toys" for the results of toys, with one row for each muon that has toys.
     columns : sequence of str
         Columns of the table, or columns of the study, which select all their elements. Default: all columns.
+    units : str
+        "suited": lengths and angles in m, mm, µm, rad, mrad or µrad, by the median size of the column in the first
+        block, with the unit at the end of the column's name; "si": as in `study.h5`.
     output : path, optional
         The file. Default: `<point>.<kind>` beside `study.h5`, and for toys `<point>.toys.<kind>`. No other name is
         accepted in the folder of a study.
@@ -101,10 +111,10 @@ def export(
     PullbackError
         The file cannot be written, exists already, has a reserved name in the folder of a study, or is no regular file.
     ValueError
-        Unknown kind or table.
+        Unknown kind, table or units.
 
     """
-    for value, allowed in ((kind, _WRITERS), (table, TABLES)):
+    for value, allowed in ((kind, _WRITERS), (table, TABLES), (units, UNIT_CHOICES)):
         if value not in allowed:
             raise ValueError(f"{value!r} is not one of {', '.join(allowed)}")
     check_regular(study, ArtefactError)
@@ -112,6 +122,7 @@ def export(
         label = _point(reader, point)
         fields, rows = _fields(reader, label, table)
         fields = _chosen(study, fields, columns)
+        fields = _suited(reader, fields, rows) if units == "suited" else fields
         suffix = kind if table == "muons" else f"{table}.{kind}"
         beside = Path(study).with_name(f"{short(label)}.{suffix}")
         path = Path(output) if output else beside
@@ -195,10 +206,26 @@ def _chosen(study: str | Path, fields: list[Field], names: Sequence[str]) -> lis
     return chosen or fields
 
 
+def _suited(reader: Reader, fields: list[Field], rows: int) -> list[Field]:
+    """The columns in the units that suit the median of their sizes in the first block."""
+    first = _rows(reader, fields, 0, min(rows, blocks.BLOCK))
+    return [_in_unit_of(field, np.abs(column)) for field, column in zip(fields, first, strict=True)]
+
+
+def _in_unit_of(field: Field, sizes: np.ndarray) -> Field:
+    """A column in the unit that suits its sizes, if it is a length or an angle."""
+    if field.units not in ("m", "rad"):
+        return field
+    known = sizes[np.isfinite(sizes) & (sizes > 0)]
+    factor, unit = prefixed(float(np.median(known)) if len(known) else 0.0, field.units)
+    return field._replace(name=f"{field.name}_{unit.replace('µ', 'u')}", factor=factor, units=unit)
+
+
 def _rows(reader: Reader, fields: list[Field], start: int, stop: int) -> list[np.ndarray]:
     """Rows [start, stop) of each column of the table."""
     columns = {path: reader.rows(path, start, stop) for path in dict.fromkeys(field.column for field in fields)}
-    return [np.ascontiguousarray(columns[field.column][field.element], field.dtype) for field in fields]
+    found = [np.ascontiguousarray(columns[field.column][field.element], field.dtype) for field in fields]
+    return [each if field.factor == 1 else field.factor * each for field, each in zip(fields, found, strict=True)]
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FuncFormatter, LogFormatterMathtext
 
+from ...config.units import prefixed
 from ...models import NO_FOLD, Quantity
 from ...models.stated import stated_resolution
 from ...statistics.angles import wrap
@@ -31,7 +32,6 @@ from ...validation.coverage_evidence import TruthBin
 from ...validation.estimates import Estimate
 from ...validation.evidence import Bin, Entry, Evidence
 from ...validation.reasons import over_sigma
-from ..formats import prefixed
 from ..gallery import Figure, point_of
 
 if TYPE_CHECKING:

@@ -11,12 +11,12 @@ from matplotlib.ticker import FuncFormatter
 
 from ...config.dotted_names import unit_of
 from ...config.schema import Validation
+from ...config.units import prefixed
 from ...statistics.normal import P68, P95
 from ...study.plan import Study
 from ...validation.csv_tables import columns as columns_of
 from ...validation.csv_tables import truth_summary
 from ...validation.evidence import Entry, Evidence
-from ..formats import prefixed
 from ..gallery import Figure, fixed_entries, over, varying
 from .base import BLUE, GREY, Canvas, label_axis, observables_of, plt, titled
 from .budget import budget_scan
