@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_serializer, model_validator
+from pydantic import BeforeValidator, Field, model_serializer, model_validator
 
 from ..models.energy_loss import MATERIALS, MaterialName, constants_of
 from .base import Clash, GeV, Metres, NumberPerView, Radians, Section
 from .hints import unit_in
+from .presets import PRESETS, check_preset
 from .units import in_unit, validator
 
 UNIFORM = ("x_min", "x_max")
@@ -156,6 +157,12 @@ class Recorded(Section):
         min_length=1,
         description="CSV (with a header), Parquet, HDF5 or ROOT file with one column (dataset, branch) per "
         "coordinate; relative to the working directory",
+    )
+    preset: Annotated[str, BeforeValidator(check_preset)] = Field(
+        "",
+        description=f"format of the file, which gives the keys below that are not given beside it: {', '.join(PRESETS)}",
+        json_schema_extra={"enum": ["", *PRESETS]},
+        exclude=True,  # the keys that it gives say it all
     )
     tree: str = Field("", description="tree or RNTuple of a ROOT file; needed if the file has several")
     columns: dict[str, str] = Field(

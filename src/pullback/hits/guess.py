@@ -1,0 +1,248 @@
+"""Which columns of a table may be the positions of hits: by their names, and by what the first rows hold.
+
+A wide table has one row per muon, and columns of one name with the number of the layer, such as x0, X0, x_dut_0 or
+plane0_x, or lists with one value per layer. A long table has one row per hit, with a column for the layer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+from .contents import Column, Table, flattened, known
+
+WORD = re.compile(r"\d+|[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+"""The words of a name: of `hitX_dut0` hit, X, dut and 0."""
+
+POSITION = re.compile(r"(?:hit|pos|loc)?([xyz])(?:hit|pos)?")
+"""A word for a position along an axis."""
+
+ERROR = re.compile(r"(?:e|s|err|sig|sigma|unc)([xy])|([xy])(?:e|err|error|sig|sigma|unc)")
+"""A word for the uncertainty of a position."""
+
+ERRORS = {"err", "error", "sigma", "sig", "unc", "uncertainty", "std"}
+"""Words beside a position that make it an uncertainty."""
+
+OTHERS = {"true", "truth", "gen", "mc", "sim", "fit", "pred", "slope", "res", "resid", "residual", "dir", "p", "mom"}
+OTHERS |= {"momentum", "cov", "var", "chi", "charge", "vertex", "vtx", "time", "t", "pull"}
+"""Words beside a position that make it no hit of a detector."""
+
+EVENT = ("event", "evt", "eventid", "eventnumber", "evtid", "muon", "muonid", "particle", "trigger", "track", "trackid")
+"""Words for what belongs together, the best first."""
+
+LAYER = ("layer", "plane", "layerid", "planeid", "dut", "panel", "station", "chamber", "sensor", "detector", "det")
+LAYER += ("geometry", "module")
+"""Words for a layer, the best first."""
+
+NUMBERING = {"id", "number", "nr", "no", "num", "index", "idx", "name", "i"}
+"""Words that may stand beside those."""
+
+CONSTANT = 1e-6
+"""Spread of heights below which a layer is level, relative to the distance of the layers."""
+
+
+@dataclass(frozen=True)
+class Guess:
+    """Columns that may be hits.
+
+    Attributes
+    ----------
+    table : Table
+        The table that holds them.
+    x, y : tuple of str
+        The column of each layer, or the one of all hits of a long table; y may be empty.
+    sigma : mapping of str to tuple of str
+        The columns of their uncertainties by view.
+    z : tuple of str
+        The columns of the heights, as x; may be empty.
+    heights : tuple of float
+        The height of each layer in the unit of the file; empty where it is not known.
+    level : bool
+        Whether each layer has one height in the first rows.
+    layer, event : str
+        The columns of the layer and of what belongs together, of a long table; event is empty for jagged lists.
+    layers : tuple
+        The layers in the first rows, in order of their heights or numbers, of a long table.
+    """
+
+    table: Table
+    x: tuple[str, ...]
+    y: tuple[str, ...] = ()
+    sigma: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    z: tuple[str, ...] = ()
+    heights: tuple[float, ...] = ()
+    level: bool = True
+    layer: str = ""
+    event: str = ""
+    layers: tuple[Any, ...] = ()
+
+    @property
+    def count(self) -> int:
+        """Number of layers."""
+        return len(self.layers) if self.layer else len(self.x)
+
+
+def guess(table: Table) -> Guess | None:
+    """The columns of a table that may be hits; None if no names look like it."""
+    return _long(table) or _wide(table) or _one(table)
+
+
+def wide_guess(
+    table: Table, x: Sequence[str], y: Sequence[str] = (), z: Sequence[str] = (), sigma: dict[str, tuple[str, ...]] = {}
+) -> Guess:
+    """A table with one row per muon, with these columns by layer."""
+    heights = [[value for value in column_values(table, name) if known(value)] for name in z]
+    level = all(len({*values}) == 1 for values in heights)
+    found = tuple(median(values) for values in heights) if z and all(heights) else ()
+    return Guess(table, tuple(x), tuple(y), dict(sigma), tuple(z), found, level)
+
+
+def long_guess(table: Table, layer: str, x: str, y: str = "", z: str = "", event: str = "") -> Guess:
+    """A table with one row per hit, with these columns."""
+    of_layer = list(flattened(table.column(layer).values))
+    layers: dict[Any, list[float]] = {each: [] for each in of_layer if known(each)}
+    for each, height in zip(of_layer, flattened(table.column(z).values) if z else (), strict=False):
+        if each in layers and known(height):
+            layers[each].append(height)
+    whole = bool(z) and all(layers.values())
+    order = sorted(layers, key=lambda each: median(layers[each]) if whole else each)
+    heights = tuple(median(layers[each]) for each in order) if whole else ()
+    spread = max((max(values) - min(values) for values in layers.values() if values), default=0.0)
+    level = spread <= CONSTANT * (max(heights) - min(heights)) if heights else True
+    return Guess(
+        table, (x,), (y,) if y else (), z=(z,) if z else (), heights=heights, level=level, layer=layer, event=event,
+        layers=tuple(order),
+    )  # fmt: skip
+
+
+def column_values(table: Table, name: str) -> list[Any]:
+    """The values of a column, or of one element of its lists, `x[2]`."""
+    base, _, index = name.removesuffix("]").partition("[")
+    if name in table.names:
+        return list(table.column(name).values)
+    return [row[int(index)] for row in table.column(base).values]
+
+
+def words(name: str) -> list[str]:
+    """The words of a name in lower case, without a unit at its end.
+
+    >>> words("hitX_dut0"), words("x0 [mm]"), words("xErr1")
+    (['hit', 'x', 'dut', '0'], ['x', '0'], ['x', 'err', '1'])
+    """
+    plain = re.sub(r"\s*(\[\s*[^\W\d]+\s*\]|\(\s*[^\W\d]+\s*\)|_(mm|cm|um))$", "", name)
+    return [word.lower() for word in WORD.findall(plain)]
+
+
+@dataclass(frozen=True)
+class _Named:
+    """What a column's name says: axis, number of the layer, the other words, and whether it is an uncertainty."""
+
+    axis: str
+    number: int | None
+    rest: tuple[str, ...]
+    error: bool
+
+
+def _named(column: Column) -> _Named | None:
+    """What a column's name says; None if it is no position."""
+    parts = words(column.name)
+    numbers = [int(word) for word in parts if word.isdigit()]
+    rest = [word for word in parts if not word.isdigit()]
+    axes = [word for word in rest if POSITION.fullmatch(word) or ERROR.fullmatch(word)]
+    if len(numbers) > 1 or len(axes) != 1 or not column.numbers:
+        return None
+    rest.remove(axes[0])
+    position, error = POSITION.fullmatch(axes[0]), ERROR.fullmatch(axes[0])
+    axis = position[1] if position else next(filter(None, error.groups())) if error else ""
+    others = tuple(word for word in rest if word not in ERRORS)
+    return _Named(axis, numbers[0] if numbers else None, others, position is None or len(others) < len(rest))
+
+
+Family = dict[tuple[str, bool], dict[int, str]]
+"""Columns of one name by number of the layer, by axis and whether they are uncertainties."""
+
+
+def _families(table: Table) -> list[Family]:
+    """Positions whose names differ in axis and number only, the most likely hits first."""
+    found: dict[tuple[tuple[str, ...], bool], Family] = defaultdict(lambda: defaultdict(dict))
+    for column in table.columns:
+        named = _named(column)
+        if named is None or column.jagged or OTHERS & {*named.rest}:
+            continue
+        family = found[named.rest, bool(column.shape)][named.axis, named.error]
+        if len(column.shape) == 1 and named.number is None:
+            family |= {index: f"{column.name}[{index}]" for index in range(column.shape[0])}
+        elif not column.shape and named.number is not None:
+            family.setdefault(named.number, column.name)
+    return sorted(found.values(), key=lambda family: -len(family.get(("x", False), {})))
+
+
+def _wide(table: Table) -> Guess | None:
+    """A table with one row per muon."""
+    for family in _families(table):
+        view = "x" if ("x", False) in family else "y"
+        positions = family.get((view, False), {})
+        if len(positions) < 2:
+            continue
+        layers = sorted(positions)
+        x, y, z = (_by_layer(family.get((axis, False), {}), layers) for axis in (view, "y", "z"))
+        sigma = {axis: _by_layer(family.get((axis, True), {}), layers) for axis in "xy"}
+        stated = {axis: names for axis, names in sigma.items() if names and _are_errors(table, names)}
+        return wide_guess(table, x, y if view == "x" else (), z, stated)
+    return None
+
+
+def _by_layer(columns: dict[int, str], layers: Iterable[int]) -> tuple[str, ...]:
+    """The columns of all layers; none if one lacks its column."""
+    found = tuple(columns.get(layer, "") for layer in layers)
+    return found if all(found) else ()
+
+
+def _are_errors(table: Table, names: Iterable[str]) -> bool:
+    """Whether the columns hold positive numbers, wherever they hold any."""
+    values = [value for name in names for value in column_values(table, name) if known(value)]
+    return bool(values) and min(values) > 0
+
+
+def _long(table: Table) -> Guess | None:
+    """A table with one row per hit, or with jagged lists of hits."""
+    layer, event = _called(table, LAYER), _called(table, EVENT)
+    positions = {axis: _hit(table, axis) for axis in "xyz"}
+    if not layer or not positions["x"]:
+        return None
+    lists = layer.jagged and positions["x"].jagged
+    if not lists and (layer.jagged or layer.shape or event is None):
+        return None
+    names = {axis: each.name if each and each.jagged == layer.jagged else "" for axis, each in positions.items()}
+    found = long_guess(table, layer.name, **names, event="" if lists or event is None else event.name)
+    return found if found.count > 1 else None
+
+
+def _called(table: Table, meanings: Sequence[str]) -> Column | None:
+    """The column that is called by one of the words, or by it and a word of numbering."""
+    for meaning in meanings:
+        for column in table.columns:
+            parts = words(column.name)
+            if meaning in parts and not {*parts} - {meaning} - NUMBERING:
+                return column
+    return None
+
+
+def _hit(table: Table, axis: str) -> Column | None:
+    """The position of a hit along an axis, without a number in its name; that of the shortest name."""
+    found = []
+    for column in table.columns:
+        named = _named(column)
+        if named and (named.axis, named.number, named.error) == (axis, None, False) and not OTHERS & {*named.rest}:
+            found.append(column)
+    return min(found, key=lambda column: len(column.name), default=None)
+
+
+def _one(table: Table) -> Guess | None:
+    """A table with one position per muon."""
+    column = _hit(table, "x")
+    return wide_guess(table, (column.name,)) if column and not column.shape and not column.jagged else None

@@ -1,0 +1,93 @@
+"""What a file of hits holds, as comments of YAML, followed by a config to start from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ..config.presets import NO_TRACKS
+from ..config.starting import likely_hits, starting_config
+from ..errors import one_line
+from ..hits.contents import Column, Contents, Table, known
+from ..hits.guess import Guess
+
+SHOWN = 5
+"""Rows that are shown."""
+
+WIDEST = 24
+"""Characters of a cell."""
+
+ACTS_MEASUREMENTS = {"measurement_id", "geometry_id", "local_key", "local0"}
+"""Columns of ACTS measurement files."""
+
+
+def peek_page(contents: Contents) -> str:
+    """A description in comments, and a config to start from: together a config file."""
+    preset, found = likely_hits(contents)
+    lines = [f"{contents.file}: {contents.format}", *_tables(contents), "", *_guessed(contents, preset, found)]
+    page = "".join(f"# {line}".rstrip() + "\n" for line in lines)
+    return page if found is None else f"{page}\n{starting_config(contents, preset, found)}"
+
+
+def _tables(contents: Contents) -> Iterator[str]:
+    if not contents.tables:
+        yield "no table and no dataset with rows"
+    for table in contents.tables:
+        yield ""
+        yield _title(contents, table)
+        yield from _columns(table)
+        if table.left_out:
+            yield f"and {table.left_out} more columns"
+
+
+def _title(contents: Contents, table: Table) -> str:
+    what = f"{contents.key} {table.name!r}: " if table.name else "datasets: " if contents.key else ""
+    return f"{what}{'' if table.exact else 'about '}{table.rows} rows"
+
+
+def _columns(table: Table) -> list[str]:
+    """One line per column: name, kind, unit, missing values, and the first rows."""
+    read = max((len(column.values) for column in table.columns), default=0)
+    head = ["column", "kind", "unit", f"empty in {read}"]
+    shown = [f"row {row}" for row in range(1, min(SHOWN, read) + 1)]
+    lines = [head + shown, *(_line(column, len(shown)) for column in table.columns)]
+    widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
+    return ["  " + "  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
+
+
+def _line(column: Column, rows: int) -> list[str]:
+    cells = [_cell(value) for value in column.values[:rows]]
+    cells += [""] * (rows - len(cells))
+    return [one_line(column.name), one_line(column.described), one_line(column.unit) or "-", str(column.missing), *cells]
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, list):
+        text = f"[{', '.join(map(_cell, value))}]"
+    elif isinstance(value, float):
+        text = f"{value:.7g}"
+    else:
+        text = str(value) if known(value) else "-"
+    return one_line(text, WIDEST)
+
+
+def _guessed(contents: Contents, preset: str, found: Guess | None) -> Iterator[str]:
+    """What the columns seem to be."""
+    if found is None:
+        yield from _no_guess(contents)
+        return
+    layout = "one row per muon"
+    if found.layer:
+        layout = "one row per hit" if found.event else "one row per muon, with lists of hits"
+    yield f"layout: {'long' if found.layer else 'wide'}, {layout}, {found.count} layer{'s' * (found.count > 1)}"
+    yield f"preset: {preset or 'none fits'}"
+    yield "A config to start from; fill in and check what is marked, and run it by snakemake --configfile:"
+
+
+def _no_guess(contents: Contents) -> Iterator[str]:
+    names = {name for table in contents.tables for name in table.names}
+    if ACTS_MEASUREMENTS <= names:
+        yield f"no config: {NO_TRACKS['acts_measurements']}"
+        return
+    yield "no config: no columns look like the positions of hits; name them in source.columns, as in"
+    yield "  source: {kind: recorded, file: …, unit: mm, columns: {x0: …, x1: …}}"
