@@ -44,7 +44,9 @@ def _peek(options: argparse.Namespace) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("pullback", description="Commands for files of hits, and for the results of a study.")
+    parser = argparse.ArgumentParser(
+        "pullback", description="Commands for files of hits, and for the results of a study."
+    )
     parser.add_argument("--version", action="version", version=f"pullback {__version__}")
     commands = parser.add_subparsers(required=True, metavar="command")
 
@@ -81,6 +83,11 @@ def _parser() -> argparse.ArgumentParser:
     peek.set_defaults(run=_peek)
     peek.add_argument("file", help="CSV (also .csv.gz and .csv.zst), Parquet, HDF5 or ROOT file")
     peek.add_argument(
-        "--table", "--tree", dest="table", default="", metavar="NAME", help="table of an HDF5 file, or tree of a ROOT file"
+        "--table",
+        "--tree",
+        dest="table",
+        default="",
+        metavar="NAME",
+        help="table of an HDF5 file, or tree of a ROOT file",
     )
     return parser

@@ -22,12 +22,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from ..errors import shown
 from .base import nearest
-from .model_schema import AnyModel, ModelSection, Own
+from .model_schema import AnyModel, OneHit, Own, Scatter, Track, Track3d
 
 COORDINATE = re.compile(r"([xy])(\d+)")
 """A coordinate by view and layer, such as x2."""
 
-_ANY_MODEL: TypeAdapter[ModelSection] = TypeAdapter(AnyModel)
+_ANY_MODEL: TypeAdapter[OneHit | Track | Track3d | Scatter | Own] = TypeAdapter(AnyModel)
 
 
 @dataclass(frozen=True)
@@ -100,9 +100,8 @@ def check_preset(name: Any) -> Any:
         return name
     if name in NO_TRACKS:
         raise ValueError(f"there is no {name}: {NO_TRACKS[name]}")
-    known = ", ".join(PRESETS)
-    close = nearest(name, PRESETS)
-    raise ValueError(f"is {shown(name)}; {close}; presets: {known}" if "mean" in close else f"is {shown(name)}; {close}")
+    close = nearest(name, PRESETS).partition("allowed")[0]
+    raise ValueError(f"is {shown(name)}; {close and f'{close} '}presets: {', '.join(PRESETS)}")
 
 
 def with_preset(source: Mapping[str, Any], coordinates: Sequence[str]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from ..models.energy_loss import MATERIALS, MaterialName, constants_of
 from .base import Clash, GeV, Metres, NumberPerView, Radians, Section
 from .hints import unit_in
 from .presets import PRESETS, check_preset
-from .units import in_unit, validator
+from .units import SPELLINGS, in_unit, validator
 
 UNIFORM = ("x_min", "x_max")
 """Keys of a source for uniform positions."""
@@ -149,18 +149,23 @@ class Simulated(Section):
         return found
 
 
+def _spelled(unit: Any) -> Any:
+    """A unit without the Greek letter."""
+    return SPELLINGS.get(unit, unit) if isinstance(unit, str) else unit
+
+
 class Recorded(Section):
     """Hits read from a file."""
 
     kind: Literal["recorded"] = Field("recorded", description="hits from a file")
     file: str = Field(
         min_length=1,
-        description="CSV (with a header), Parquet, HDF5 or ROOT file with one column (dataset, branch) per "
-        "coordinate; relative to the working directory",
+        description="CSV (with a header; also `.csv.gz`, `.csv.zst`), Parquet, HDF5 or ROOT file with one column "
+        "(dataset, field, branch) per coordinate; relative to the working directory",
     )
     preset: Annotated[str, BeforeValidator(check_preset)] = Field(
         "",
-        description=f"format of the file, which gives the keys below that are not given beside it: {', '.join(PRESETS)}",
+        description=f"format of the file, which gives those of the keys below that are left out: {', '.join(PRESETS)}",
         json_schema_extra={"enum": ["", *PRESETS]},
         exclude=True,  # the keys that it gives say it all
     )
@@ -170,7 +175,9 @@ class Recorded(Section):
         description="column of each coordinate: `{x: hit_x}`, or `{x0: hit[0], x1: hit[1]}` for elements of a "
         "column with a fixed number of values per row; default: the column with the coordinate's name",
     )
-    unit: Literal["m", "cm", "mm"] = Field("m", description="unit of positions and their uncertainties")
+    unit: Annotated[Literal["m", "cm", "mm", "um"], BeforeValidator(_spelled)] = Field(
+        "m", description="unit of positions and their uncertainties; `µm` is `um`"
+    )
     sigma: dict[str, str] = Field(
         {},
         description="column with the standard uncertainty of each coordinate, row by row; default: "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ import yaml
 
 from ..hits.contents import Contents, Table
 from ..hits.guards import suffix_of
-from ..hits.guess import Guess, guess, long_guess, wide_guess
+from ..hits.guess import Guess, base_name, guess, long_guess, wide_guess
 from .presets import PRESETS, Preset, fitting_preset
 from .units import SPELLINGS
 
@@ -73,10 +74,10 @@ def _unit(preset: str, found: Guess) -> str:
     """The unit of the positions; empty if the file does not tell."""
     if preset:
         return str(PRESETS[preset].source["unit"])
-    stated = {found.table.column(name.partition("[")[0] if "[" in name and name not in found.table.names else name).unit
-              for name in (*found.x, *found.y)}  # fmt: skip
+    stated = {found.table.column(base_name(found.table, name)).unit for name in (*found.x, *found.y)}
     unit = stated.pop() if len(stated) == 1 else ""
-    return SPELLINGS.get(unit, unit) if SPELLINGS.get(unit, unit) in LENGTHS else ""
+    unit = SPELLINGS.get(unit, unit)
+    return unit if unit in LENGTHS else ""
 
 
 def _study(file: str) -> str:
@@ -153,11 +154,14 @@ def _two_trackers(found: Guess) -> int:
     The first tracker must be the upper one, since the model's coordinates begin with it.
     """
     middle, heights = found.count // 2, found.heights
-    if found.count < 4 or found.count % 2 or not found.y or min(heights[:middle], default=0) <= max(
-        heights[middle:], default=0
-    ):  # fmt: skip
+    if (
+        found.count < 4
+        or found.count % 2
+        or not (found.y and heights)
+        or min(heights[:middle]) <= max(heights[middle:])
+    ):
         return 0
-    gaps = [abs(b - a) for a, b in zip(heights, heights[1:], strict=False)]
+    gaps = [abs(b - a) for a, b in itertools.pairwise(heights)]
     gap = gaps.pop(middle - 1)
     return middle if gap > GAP * max(gaps) else 0
 

@@ -75,11 +75,11 @@ class Table:
     name : str
         The name for `source.table` or `source.tree`; empty where none is needed.
     rows : int
-        Number of rows; an estimate unless `exact`.
+        Number of rows.
     columns : tuple of Column
         The columns, in the order of the file.
-    exact : bool
-        Whether the rows were counted.
+    rows_are : str
+        `about` or `more than` if the rows were not counted; else empty.
     left_out : int
         Columns beyond `MOST_LISTED`.
     """
@@ -87,7 +87,7 @@ class Table:
     name: str
     rows: int
     columns: tuple[Column, ...]
-    exact: bool = True
+    rows_are: str = ""
     left_out: int = 0
 
     @property

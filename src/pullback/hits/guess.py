@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from statistics import median
+from types import MappingProxyType
 from typing import Any
 
 from .contents import Column, Table, flattened, known
@@ -34,12 +35,16 @@ OTHERS |= {"momentum", "cov", "var", "chi", "charge", "vertex", "vtx", "time", "
 EVENT = ("event", "evt", "eventid", "eventnumber", "evtid", "muon", "muonid", "particle", "trigger", "track", "trackid")
 """Words for what belongs together, the best first."""
 
-LAYER = ("layer", "plane", "layerid", "planeid", "dut", "panel", "station", "chamber", "sensor", "detector", "det")
-LAYER += ("geometry", "module")
+LAYER = (
+    *("layer", "plane", "layerid", "planeid", "dut", "panel", "station", "chamber"),
+    *("sensor", "detector", "det", "geometry", "module"),
+)
 """Words for a layer, the best first."""
 
 NUMBERING = {"id", "number", "nr", "no", "num", "index", "idx", "name", "i"}
 """Words that may stand beside those."""
+
+NONE: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
 CONSTANT = 1e-6
 """Spread of heights below which a layer is level, relative to the distance of the layers."""
@@ -72,7 +77,7 @@ class Guess:
     table: Table
     x: tuple[str, ...]
     y: tuple[str, ...] = ()
-    sigma: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    sigma: Mapping[str, tuple[str, ...]] = NONE
     z: tuple[str, ...] = ()
     heights: tuple[float, ...] = ()
     level: bool = True
@@ -92,13 +97,17 @@ def guess(table: Table) -> Guess | None:
 
 
 def wide_guess(
-    table: Table, x: Sequence[str], y: Sequence[str] = (), z: Sequence[str] = (), sigma: dict[str, tuple[str, ...]] = {}
+    table: Table,
+    x: Sequence[str],
+    y: Sequence[str] = (),
+    z: Sequence[str] = (),
+    sigma: Mapping[str, tuple[str, ...]] = NONE,
 ) -> Guess:
     """A table with one row per muon, with these columns by layer."""
     heights = [[value for value in column_values(table, name) if known(value)] for name in z]
     level = all(len({*values}) == 1 for values in heights)
     found = tuple(median(values) for values in heights) if z and all(heights) else ()
-    return Guess(table, tuple(x), tuple(y), dict(sigma), tuple(z), found, level)
+    return Guess(table, tuple(x), tuple(y), sigma, tuple(z), found, level)
 
 
 def long_guess(table: Table, layer: str, x: str, y: str = "", z: str = "", event: str = "") -> Guess:
@@ -121,10 +130,14 @@ def long_guess(table: Table, layer: str, x: str, y: str = "", z: str = "", event
 
 def column_values(table: Table, name: str) -> list[Any]:
     """The values of a column, or of one element of its lists, `x[2]`."""
-    base, _, index = name.removesuffix("]").partition("[")
-    if name in table.names:
-        return list(table.column(name).values)
-    return [row[int(index)] for row in table.column(base).values]
+    base = base_name(table, name)
+    values = table.column(base).values
+    return list(values) if base == name else [row[int(name[len(base) + 1 : -1])] for row in values]
+
+
+def base_name(table: Table, name: str) -> str:
+    """The column of a name, which may be that of one element of its lists."""
+    return name if name in table.names else name.rpartition("[")[0]
 
 
 def words(name: str) -> list[str]:

@@ -6,60 +6,21 @@ and infinite hits are kept. The config defines columns and units; results are in
 
 from __future__ import annotations
 
-import contextlib
 import difflib
-import hashlib
-import importlib
-import os
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
-from typing import BinaryIO, NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
 
-from ..errors import ConfigError, HitsError, PullbackError, one_line
-from ..files import check_regular
+from ..errors import ConfigError, HitsError
 from .columns import MAX_CHUNK_ROWS, Chunks
+from .guards import file_errors, reader_of, unchanged_file
 
-PER_METRE = {"m": 1.0, "cm": 100.0, "mm": 1000.0}
+PER_METRE = {"m": 1.0, "cm": 100.0, "mm": 1000.0, "um": 1e6}
 """Number of file units per metre. Dividing by it rounds once; multiplying by 0.001 rounds twice."""
-
-READERS = {
-    ".csv": "csv",
-    ".parquet": "parquet",
-    ".pq": "parquet",
-    ".h5": "hdf5",
-    ".hdf5": "hdf5",
-    ".root": "root",
-}
-"""Reader modules by the suffix of a file."""
-
-FILE_KINDS = {
-    b"\x89HDF\r\n\x1a\n": ("hdf5", "an HDF5 file: name it .h5"),
-    b"PAR1\x15": ("parquet", "a Parquet file: name it .parquet"),
-    b"root\0": ("root", "a ROOT file: name it .root"),
-    b"\x1f\x8b": ("", "compressed by gzip: unpack it"),
-    b"BZh": ("", "compressed by bzip2: unpack it"),
-    b"\xfd7zXZ\0": ("", "compressed by xz: unpack it"),
-    b"\x28\xb5\x2f\xfd": ("", "compressed by zstd: unpack it"),
-    b"PK\x03\x04": ("", "an Excel workbook or another zip archive: save it as CSV UTF-8, or unpack it"),
-    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": ("", "an Excel workbook: save it as CSV UTF-8"),
-    b"SQLite format 3\0": ("", "an SQLite database: export its table as CSV"),
-    b"\x93NUMPY": ("", "an array of NumPy: write it as CSV, with a header"),
-    b"ARROW1\0": ("", "an Arrow or Feather file: write it as Parquet"),
-    b"version https://git-lfs": ("", "a pointer of Git LFS, not the file itself: fetch that by git lfs pull"),
-    b"<!DOCTYPE": ("", "a web page, perhaps an error in place of the file: download it again"),
-    b"<html": ("", "a web page, perhaps an error in place of the file: download it again"),
-}
-"""Kinds of files by their first bytes: the reader module, if any, and a description with advice."""
-
-TICK = 2_000_000_000
-"""Time in ns within which two changes of a file may have equal timestamps; FAT has a resolution of 2 s."""
 
 ROUNDING = 1e3 * np.finfo("f8").eps
 """Tolerance for negative eigenvalues of a correlation matrix, as in `pullback.propagate`."""
@@ -159,8 +120,8 @@ class HitsFile:
             The file is missing, unreadable or empty, lacks a column, or has a column without numbers.
 
         """
-        with _file_errors(self.file):
-            reader = _reader(self.file)
+        with file_errors(self.file):
+            reader = reader_of(self.file)
             muons = reader.count(self.file, self._columns, self.tree)
         if not muons:
             only = "a header" if reader.__name__.endswith(".csv") else "column names"
@@ -176,7 +137,7 @@ class HitsFile:
             As `count_muons`; or the file changed meanwhile.
 
         """
-        with _file_errors(self.file), _unchanged(self.file) as digest:
+        with file_errors(self.file), unchanged_file(self.file) as digest:
             return self.count_muons(), digest
 
     def blocks(self, start: int, stop: int, rows: int = MAX_CHUNK_ROWS) -> Iterator[RecordedHits]:
@@ -189,8 +150,8 @@ class HitsFile:
             and column. Or the file has another SHA-256 than planned, or changed while it was read.
 
         """
-        with _file_errors(self.file), _unchanged(self.file, self.sha256):
-            chunks = _reader(self.file).read(self.file, self._columns, start, stop, self.tree)
+        with file_errors(self.file), unchanged_file(self.file, self.sha256):
+            chunks = reader_of(self.file).read(self.file, self._columns, start, stop, self.tree)
             for first, values in _in_blocks(self.file, chunks, len(self._columns), start, stop, rows):
                 yield self._block(first, dict(zip(self._columns, values, strict=True)))
 
@@ -317,87 +278,6 @@ def _index(key: str, name: str, coordinates: Sequence[str]) -> int:
     raise ConfigError(
         f"config: source.{key}: the model has no coordinate {name!r}; it has {', '.join(coordinates)}{advice}"
     )
-
-
-def _reader(file: str) -> ModuleType:
-    suffix = Path(file).suffix.lower()
-    if suffix not in READERS:
-        raise HitsError(
-            f"{file}: hits must be in a .csv, .parquet, .h5 or .root file, not {suffix or 'one without a suffix'}"
-        )
-    return importlib.import_module(f".{READERS[suffix]}", __package__)
-
-
-@contextmanager
-def _file_errors(file: str) -> Iterator[None]:
-    """Report errors of the system and the libraries as one line that names the file."""
-    check_regular(file, HitsError)
-    try:
-        if not os.path.getsize(file):
-            raise HitsError(f"{file}: the file is empty; it needs named columns, and one row per muon")
-        yield
-    except FileNotFoundError:
-        raise HitsError(f"{file}: the file no longer exists") from None
-    except (PullbackError, OSError, RuntimeError) as error:
-        if kind := _foreign(file):
-            raise HitsError(f"{file}: is {kind}") from error
-        if isinstance(error, PullbackError):
-            raise
-        reason = error.strerror if isinstance(error, OSError) else None
-        words = next(iter(str(error).splitlines()), "")
-        if "unable to lock file" in words:
-            reason = "another program has it open to write to it: close it there"
-        if not reason:
-            reason = f"{one_line(words.rstrip(' ,'))}; is it truncated, or of another kind?"
-        raise HitsError(f"{file}: can't be read: {reason}") from error
-
-
-def _foreign(file: str) -> str:
-    """The kind of a file according to its first bytes if it contradicts the suffix; otherwise empty."""
-    with contextlib.suppress(OSError), Path(file).open("rb") as stream:
-        start = stream.read(32)
-        for magic, (reader, words) in FILE_KINDS.items():
-            if start.startswith(magic) and reader != READERS.get(Path(file).suffix.lower(), "none"):
-                return words
-    return ""
-
-
-@contextmanager
-def _unchanged(file: str, planned: str = "") -> Iterator[str]:
-    """The SHA-256 of a file, which must equal the planned one, if any, and not change while the block reads.
-
-    The file is hashed before reading, and again afterwards only if it had just been written: any other change shows in
-    the time of its last status change, which no program can set. Hashing takes about 0.5 s per GB, once per job.
-    """
-    changed = HitsError(f"{file}: has changed since this run began: run again")
-    with Path(file).open("rb") as stream:
-        before, digest = _state(stream), hashlib.file_digest(stream, "sha256").hexdigest()
-    if planned and digest != planned:
-        raise changed
-    just_written = time.time_ns() - max(before[1:]) < TICK
-
-    def same() -> bool:
-        try:
-            with Path(file).open("rb") as stream:  # opened anew, so that a network file system refreshes its data
-                again = hashlib.file_digest(stream, "sha256").hexdigest() if just_written else digest
-                return again == digest and _state(stream) == before
-        except OSError:
-            return False
-
-    try:
-        yield digest
-    except Exception as error:  # any error of a reader on a file that is being written
-        if same():
-            raise
-        raise changed from error
-    if not same():
-        raise changed
-
-
-def _state(stream: BinaryIO) -> tuple[int, ...]:
-    """Size of a file, and times of the last changes of its content and status, ns."""
-    status = os.fstat(stream.fileno())
-    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _in_blocks(

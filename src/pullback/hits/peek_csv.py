@@ -11,12 +11,13 @@ from typing import Any
 
 from ..errors import HitsError
 from .compressed import COMPRESSION, open_bytes
-from .contents import HEAD, MOST_LISTED, Column, Contents, Table, unit_in_name
+from .contents import MOST_LISTED, Column, Contents, Table, head_rows, unit_in_name
 from .csv import _advice, _not_utf8
 from .guards import suffix_of
 
 HEAD_BYTES = 4 << 20
 """Bytes of text that are read at most."""
+
 
 def describe(file: str, name: str = "") -> Contents:
     """The columns of a CSV file, whose kinds are those of its first rows; it has no tables by name."""
@@ -26,41 +27,49 @@ def describe(file: str, name: str = "") -> Contents:
     with open_bytes(file) as stream:
         start = stream.read(HEAD_BYTES)
         whole = len(start) < HEAD_BYTES
-    header, rows = _parsed(file, start, whole)
+    header, rows, more = _parsed(file, start, whole)
     columns = [
         Column(title, *_typed([row[index] for row in rows]), unit=unit_in_name(title))
         for index, title in enumerate(header[:MOST_LISTED])
     ]
-    counted, exact = (start.count(b"\n") - 1, False) if len(rows) == HEAD else (len(rows), whole)
-    if not whole and not compression:
-        counted = round(counted * os.path.getsize(file) / len(start))
-    table = Table("", counted, tuple(columns), exact, max(0, len(header) - MOST_LISTED))
+    left_out, counted, rows_are = max(0, len(header) - MOST_LISTED), len(rows) + more, ""
+    if not whole and compression:
+        rows_are = "more than"
+    elif not whole:
+        counted, rows_are = round(counted * os.path.getsize(file) / len(start)), "about"
+    table = Table("", counted, tuple(columns), rows_are, left_out)
     return Contents(file, f"CSV, compressed by {compression}" if compression else "CSV", "", (table,))
 
 
-def _parsed(file: str, start: bytes, whole: bool) -> tuple[list[str], list[list[str]]]:
-    """The header, and at most HEAD rows; the last line of a part of a file is left out."""
-    try:
-        text = (start if whole else start[: start.rfind(b"\n") + 1]).decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise _not_utf8(file) from None
-    if not text:
-        raise HitsError(f"{file}: the first line is longer than {HEAD_BYTES >> 20} MiB; is this CSV, with line ends?")
-    lines = csv.reader(io.StringIO(text, newline=""), strict=True)
+def _parsed(file: str, start: bytes, whole: bool) -> tuple[list[str], list[list[str]], int]:
+    """The header, the first rows, and the number of the others; the last line of a part of a file is left out."""
+    lines = csv.reader(io.StringIO(_text(file, start, whole), newline=""), strict=True)
     try:
         header = [title.strip() for title in next(lines, [])]
-        rows = list(itertools.islice((row for row in lines if row or len(header) == 1), HEAD))
+        rows = (row or [""] for row in lines if row or len(header) == 1)
+        first = list(itertools.islice(rows, head_rows(len(header))))
+        more = sum(1 for _ in rows)
     except csv.Error as error:
         raise HitsError(f"{file}: line {lines.line_num}: {error}; is a quote opened and not closed?") from None
     if not header:
         raise HitsError(f"{file}: the first line is empty; it must be the header, which names the columns")
     if advice := _advice(header):
         raise HitsError(f"{file}: {advice}")
-    rows = [row or [""] for row in rows]
-    for number, row in enumerate(rows, start=1):
+    for number, row in enumerate(first, start=1):
         if len(row) != len(header):
             raise HitsError(f"{file}: row {number}: has {len(row)} cells, and the header {len(header)}")
-    return header, rows
+    return header, first, more
+
+
+def _text(file: str, start: bytes, whole: bool) -> str:
+    """The whole lines of the start of a file."""
+    try:
+        text = (start if whole else start[: start.rfind(b"\n") + 1]).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise _not_utf8(file) from None
+    if not text:
+        raise HitsError(f"{file}: the first line is longer than {HEAD_BYTES >> 20} MiB; is this CSV, with line ends?")
+    return text
 
 
 def _typed(cells: Sequence[str]) -> tuple[str, list[Any]]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import HitsError
 from .columns import CHUNK_BYTES, damaged
-from .contents import HEAD, MOST_LISTED, Column, Contents, Table, unit_in_name
+from .contents import MOST_LISTED, Column, Contents, Table, head_rows, unit_in_name
 
 MOST_OBJECTS = 10_000
 """Groups and datasets that are visited at most."""
@@ -57,7 +57,7 @@ def _datasets(hdf5: h5py.File) -> dict[str, h5py.Dataset]:
 def _table(path: str, dataset: h5py.Dataset) -> Table:
     """A table of compound type, with its fields."""
     names = dataset.dtype.names
-    head = dataset[: _rows(dataset.dtype)]
+    head = dataset[: _rows(dataset.dtype, len(names))]
     columns = [_column(each, dataset.dtype[each], head[each], _unit(dataset, each)) for each in names[:MOST_LISTED]]
     return Table(path, len(dataset), tuple(columns), left_out=max(0, len(names) - MOST_LISTED))
 
@@ -66,17 +66,18 @@ def _side_by_side(datasets: dict[str, h5py.Dataset]) -> Iterator[Table]:
     """Datasets of the same length, as the columns of one table; longer ones first."""
     for length in sorted({len(each) for each in datasets.values()}, reverse=True):
         same = [(path, each) for path, each in datasets.items() if len(each) == length]
-        columns = [
-            _column(path, np.dtype((each.dtype, each.shape[1:])), each[: _rows(each.dtype, each.shape[1:])], _unit(each))
-            for path, each in same[:MOST_LISTED]
-        ]
+        columns = [_column_of(path, each, len(same)) for path, each in same[:MOST_LISTED]]
         yield Table("", length, tuple(columns), left_out=max(0, len(same) - MOST_LISTED))
 
 
-def _rows(kind: np.dtype[Any], shape: tuple[int, ...] = ()) -> int:
+def _column_of(path: str, dataset: h5py.Dataset, columns: int) -> Column:
+    kind = np.dtype((dataset.dtype, dataset.shape[1:]))
+    return _column(path, kind, dataset[: _rows(kind, columns)], _unit(dataset))
+
+
+def _rows(kind: np.dtype[Any], columns: int) -> int:
     """Rows to read: fewer where a row is large."""
-    size = kind.itemsize * int(np.prod(shape, dtype=float))
-    return max(1, min(HEAD, CHUNK_BYTES // max(1, size)))
+    return max(1, min(head_rows(columns), CHUNK_BYTES // max(1, kind.itemsize)))
 
 
 def _column(name: str, kind: np.dtype[Any], head: np.ndarray, unit: str) -> Column:

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from ..errors import HitsError
-from .contents import HEAD, MOST_LISTED, Column, Contents, Table, unit_in_name
+from .contents import MOST_LISTED, Column, Contents, Table, head_rows, unit_in_name
 
 BUFFER = 1 << 16
 """Bytes that are read at once of each column, so that the first rows of a large row group cost little."""
@@ -20,7 +20,7 @@ def describe(file: str, name: str = "") -> Contents:
         with pa.parquet.ParquetFile(file, buffer_size=BUFFER, pre_buffer=False) as parquet:
             fields = list(parquet.schema_arrow)
             listed = [field.name for field in fields[:MOST_LISTED]]
-            batches = parquet.iter_batches(HEAD, columns=listed, use_threads=False)
+            batches = parquet.iter_batches(head_rows(len(fields)), columns=listed, use_threads=False)
             head = next(batches, None)
             columns = [
                 _column(field, [] if head is None else head.column(field.name).to_pylist())

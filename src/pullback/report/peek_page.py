@@ -42,7 +42,7 @@ def _tables(contents: Contents) -> Iterator[str]:
 
 def _title(contents: Contents, table: Table) -> str:
     what = f"{contents.key} {table.name!r}: " if table.name else "datasets: " if contents.key else ""
-    return f"{what}{'' if table.exact else 'about '}{table.rows} rows"
+    return f"{what}{table.rows_are and f'{table.rows_are} '}{table.rows} rows"
 
 
 def _columns(table: Table) -> list[str]:
@@ -58,7 +58,8 @@ def _columns(table: Table) -> list[str]:
 def _line(column: Column, rows: int) -> list[str]:
     cells = [_cell(value) for value in column.values[:rows]]
     cells += [""] * (rows - len(cells))
-    return [one_line(column.name), one_line(column.described), one_line(column.unit) or "-", str(column.missing), *cells]
+    words = [one_line(text) for text in (column.name, column.described, column.unit or "-")]
+    return [*words, str(column.missing), *cells]
 
 
 def _cell(value: Any) -> str:
@@ -86,7 +87,7 @@ def _guessed(contents: Contents, preset: str, found: Guess | None) -> Iterator[s
 
 def _no_guess(contents: Contents) -> Iterator[str]:
     names = {name for table in contents.tables for name in table.names}
-    if ACTS_MEASUREMENTS <= names:
+    if names >= ACTS_MEASUREMENTS:
         yield f"no config: {NO_TRACKS['acts_measurements']}"
         return
     yield "no config: no columns look like the positions of hits; name them in source.columns, as in"
