@@ -39,11 +39,11 @@ class Preset:
     source : mapping
         Values by key of `source`.
     columns : mapping of str to str
-        Column by view, x or y, with `{}` for the number of the layer; of formats with one row per muon.
+        FileColumn by view, x or y, with `{}` for the number of the layer; of formats with one row per muon.
     needs : tuple of str
         Columns that every file of the format has.
     z : str
-        Column of the height, as in `columns`, or of each hit; empty if the file does not hold it.
+        FileColumn of the height, as in `columns`, or of each hit; empty if the file does not hold it.
     suffixes : tuple of str
         Ends of the names of such files.
     """
@@ -55,7 +55,7 @@ class Preset:
     z: str = ""
 
 
-CSV = (".csv", ".csv.gz", ".csv.zst")
+CSV_SUFFIXES = (".csv", ".csv.gz", ".csv.zst")
 
 PRESETS = {
     "testbeam_analysis": Preset(
@@ -67,14 +67,14 @@ PRESETS = {
     "muograph": Preset(
         source={"unit": "mm"},
         needs=("X0", "Y0", "Z0", "X1", "Y1", "Z1"),
-        suffixes=CSV,
+        suffixes=CSV_SUFFIXES,
         columns={"x": "X{}", "y": "Y{}"},
         z="Z{}",
     ),
     "acts_hits": Preset(
         source={"layout": "long", "event": "particle_id", "layer": "geometry_id", "x": "tx", "y": "ty", "unit": "mm"},
         needs=("particle_id", "geometry_id", "tx", "ty", "tz"),
-        suffixes=CSV,
+        suffixes=CSV_SUFFIXES,
         z="tz",
     ),
 }

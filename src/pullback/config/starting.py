@@ -10,13 +10,13 @@ from typing import Any
 
 import yaml
 
-from ..hits.contents import Contents, Table
+from ..hits.contents import Contents, FileTable
 from ..hits.guards import suffix_of
 from ..hits.guess import Guess, base_name, guess, long_guess, wide_guess
 from .presets import PRESETS, Preset, fitting_preset
 from .units import SPELLINGS
 
-LENGTHS = ("m", "cm", "mm", "um")
+FILE_UNITS = ("m", "cm", "mm", "um")
 """Units of a file's positions."""
 
 GAP = 2.0
@@ -42,7 +42,7 @@ def starting_config(contents: Contents, preset: str, found: Guess) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _fitting(suffix: str, table: Table) -> str:
+def _fitting(suffix: str, table: FileTable) -> str:
     return fitting_preset(suffix, table.name, table.names)
 
 
@@ -50,7 +50,7 @@ def _size(found: Guess | None) -> tuple[int, int]:
     return (found.count, found.table.rows) if found else (0, 0)
 
 
-def _of_preset(name: str, table: Table) -> Guess:
+def _of_preset(name: str, table: FileTable) -> Guess:
     """The columns of a preset's format."""
     preset = PRESETS[name]
     if preset.source.get("layout") == "long":
@@ -62,7 +62,7 @@ def _of_preset(name: str, table: Table) -> Guess:
     return wide_guess(table, [preset.columns["x"].format(layer) for layer in x], y, z if complete else ())
 
 
-def _layers(preset: Preset, view: str, table: Table) -> list[int]:
+def _layers(preset: Preset, view: str, table: FileTable) -> list[int]:
     """The layers of which a table has the column of a view, from 0 without a gap."""
     layers = 0
     while preset.columns[view].format(layers) in table.names:
@@ -77,7 +77,7 @@ def _unit(preset: str, found: Guess) -> str:
     stated = {found.table.column(base_name(found.table, name)).unit for name in (*found.x, *found.y)}
     unit = stated.pop() if len(stated) == 1 else ""
     unit = SPELLINGS.get(unit, unit)
-    return unit if unit in LENGTHS else ""
+    return unit if unit in FILE_UNITS else ""
 
 
 def _study(file: str) -> str:
@@ -93,14 +93,14 @@ def _source(contents: Contents, preset: str, found: Guess, unit: str) -> Iterato
     else:
         if contents.key and found.table.name:
             yield f"{contents.key}: {_flow(found.table.name)}"
-        yield f"unit: {unit}" if unit else f"unit: mm  # {FILL_IN} unit of the positions: {', '.join(LENGTHS)}"
+        yield f"unit: {unit}" if unit else f"unit: mm  # {FILL_IN} unit of the positions: {', '.join(FILE_UNITS)}"
     yield from _long_keys(preset, found) if found.layer else _wide_keys(preset, found)
 
 
 def _wide_keys(preset: str, found: Guess) -> Iterator[str]:
     views = {"x": found.x, "y": found.y}
     if not preset:
-        for key, of_view in (("columns", views), ("sigma", found.sigma)):
+        for key, of_view in (("columns", views), ("sigma", {"x": found.sigma_x, "y": found.sigma_y})):
             named = {_coordinate(view, i, found): name for view in of_view for i, name in enumerate(of_view[view])}
             if any(coordinate != name for coordinate, name in named.items()):
                 yield f"{key}: {_flow(named)}"
@@ -125,7 +125,10 @@ def _long_keys(preset: str, found: Guess) -> Iterator[str]:
 
 def _detector(found: Guess) -> list[str]:
     note = f'{FILL_IN} resolution, one for all, or by view and layer: {{x: "[72, 72] um", y: 14.4 um}}'
-    return ["detector:", f"  sigma: 0.1 mm  # {'of hits without one in the file' if found.sigma else note}"]
+    return [
+        "detector:",
+        f"  sigma: 0.1 mm  # {'of hits without one in the file' if found.sigma_x or found.sigma_y else note}",
+    ]
 
 
 def _model(found: Guess, unit: str) -> list[str]:

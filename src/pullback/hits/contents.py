@@ -8,10 +8,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-HEAD = 20_000
+MOST_ROWS = 20_000
 """Rows that are read at most; enough to see all layers of a list that is sorted by layer."""
 
-CELLS = 1_000_000
+MOST_CELLS = 1_000_000
 """Cells that are read at most."""
 
 MOST_LISTED = 300
@@ -22,7 +22,7 @@ UNIT_IN_NAME = re.compile(r".*(?:\[\s*(\S+)\s*\]|\(\s*(\S+)\s*\)|_(mm|cm|um|mrad
 
 
 @dataclass(frozen=True)
-class Column:
+class FileColumn:
     """A column, field, dataset or branch.
 
     Attributes
@@ -63,11 +63,11 @@ class Column:
     @property
     def missing(self) -> int:
         """Empty cells and NaN in the first rows; of lists, those within them."""
-        return sum(not known(value) for value in flattened(self.values))
+        return sum(not is_known(value) for value in flattened(self.values))
 
 
 @dataclass(frozen=True)
-class Table:
+class FileTable:
     """Columns with a common number of rows: a table, a tree, or datasets of the same length.
 
     Attributes
@@ -76,7 +76,7 @@ class Table:
         The name for `source.table` or `source.tree`; empty where none is needed.
     rows : int
         Number of rows.
-    columns : tuple of Column
+    columns : tuple of FileColumn
         The columns, in the order of the file.
     rows_are : str
         `about` or `more than` if the rows were not counted; else empty.
@@ -86,7 +86,7 @@ class Table:
 
     name: str
     rows: int
-    columns: tuple[Column, ...]
+    columns: tuple[FileColumn, ...]
     rows_are: str = ""
     left_out: int = 0
 
@@ -95,7 +95,7 @@ class Table:
         """The names of the columns."""
         return [column.name for column in self.columns]
 
-    def column(self, name: str) -> Column:
+    def column(self, name: str) -> FileColumn:
         """The column of a name."""
         return self.columns[self.names.index(name)]
 
@@ -110,15 +110,15 @@ class Contents:
     file: str
     format: str
     key: str
-    tables: tuple[Table, ...]
+    tables: tuple[FileTable, ...]
 
 
 def head_rows(columns: int) -> int:
     """Rows to read of so many columns."""
-    return max(1, min(HEAD, CELLS // max(1, columns)))
+    return max(1, min(MOST_ROWS, MOST_CELLS // max(1, columns)))
 
 
-def known(value: Any) -> bool:
+def is_known(value: Any) -> bool:
     """Whether a cell holds a value: it is neither empty nor NaN."""
     return value is not None and not (isinstance(value, float) and math.isnan(value))
 

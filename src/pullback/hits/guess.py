@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from statistics import median
-from types import MappingProxyType
 from typing import Any
 
-from .contents import Column, Table, flattened, known
+from .contents import FileColumn, FileTable, flattened, is_known
 
 WORD = re.compile(r"\d+|[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 """The words of a name: of `hitX_dut0` hit, X, dut and 0."""
@@ -25,17 +24,44 @@ POSITION = re.compile(r"(?:hit|pos|loc)?([xyz])(?:hit|pos)?")
 ERROR = re.compile(r"(?:e|s|err|sig|sigma|unc)([xy])|([xy])(?:e|err|error|sig|sigma|unc)")
 """A word for the uncertainty of a position."""
 
-ERRORS = {"err", "error", "sigma", "sig", "unc", "uncertainty", "std"}
+ERROR_WORDS = {"err", "error", "sigma", "sig", "unc", "uncertainty", "std"}
 """Words beside a position that make it an uncertainty."""
 
-OTHERS = {"true", "truth", "gen", "mc", "sim", "fit", "pred", "slope", "res", "resid", "residual", "dir", "p", "mom"}
-OTHERS |= {"momentum", "cov", "var", "chi", "charge", "vertex", "vtx", "time", "t", "pull"}
+OTHER_WORDS = {
+    "true",
+    "truth",
+    "gen",
+    "mc",
+    "sim",
+    "fit",
+    "pred",
+    "slope",
+    "res",
+    "resid",
+    "residual",
+    "dir",
+    "p",
+    "mom",
+}
+OTHER_WORDS |= {"momentum", "cov", "var", "chi", "charge", "vertex", "vtx", "time", "t", "pull"}
 """Words beside a position that make it no hit of a detector."""
 
-EVENT = ("event", "evt", "eventid", "eventnumber", "evtid", "muon", "muonid", "particle", "trigger", "track", "trackid")
+EVENT_WORDS = (
+    "event",
+    "evt",
+    "eventid",
+    "eventnumber",
+    "evtid",
+    "muon",
+    "muonid",
+    "particle",
+    "trigger",
+    "track",
+    "trackid",
+)
 """Words for what belongs together, the best first."""
 
-LAYER = (
+LAYER_WORDS = (
     *("layer", "plane", "layerid", "planeid", "dut", "panel", "station", "chamber"),
     *("sensor", "detector", "det", "geometry", "module"),
 )
@@ -43,8 +69,6 @@ LAYER = (
 
 NUMBERING = {"id", "number", "nr", "no", "num", "index", "idx", "name", "i"}
 """Words that may stand beside those."""
-
-NONE: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
 CONSTANT = 1e-6
 """Spread of heights below which a layer is level, relative to the distance of the layers."""
@@ -56,12 +80,12 @@ class Guess:
 
     Attributes
     ----------
-    table : Table
+    table : FileTable
         The table that holds them.
     x, y : tuple of str
         The column of each layer, or the one of all hits of a long table; y may be empty.
-    sigma : mapping of str to tuple of str
-        The columns of their uncertainties by view.
+    sigma_x, sigma_y : tuple of str
+        The columns of their uncertainties, as x and y; may be empty.
     z : tuple of str
         The columns of the heights, as x; may be empty.
     heights : tuple of float
@@ -74,10 +98,11 @@ class Guess:
         The layers in the first rows, in order of their heights or numbers, of a long table.
     """
 
-    table: Table
+    table: FileTable
     x: tuple[str, ...]
     y: tuple[str, ...] = ()
-    sigma: Mapping[str, tuple[str, ...]] = NONE
+    sigma_x: tuple[str, ...] = ()
+    sigma_y: tuple[str, ...] = ()
     z: tuple[str, ...] = ()
     heights: tuple[float, ...] = ()
     level: bool = True
@@ -91,31 +116,25 @@ class Guess:
         return len(self.layers) if self.layer else len(self.x)
 
 
-def guess(table: Table) -> Guess | None:
+def guess(table: FileTable) -> Guess | None:
     """The columns of a table that may be hits; None if no names look like it."""
     return _long(table) or _wide(table) or _one(table)
 
 
-def wide_guess(
-    table: Table,
-    x: Sequence[str],
-    y: Sequence[str] = (),
-    z: Sequence[str] = (),
-    sigma: Mapping[str, tuple[str, ...]] = NONE,
-) -> Guess:
+def wide_guess(table: FileTable, x: Sequence[str], y: Sequence[str] = (), z: Sequence[str] = ()) -> Guess:
     """A table with one row per muon, with these columns by layer."""
-    heights = [[value for value in column_values(table, name) if known(value)] for name in z]
+    heights = [[value for value in column_values(table, name) if is_known(value)] for name in z]
     level = all(len({*values}) == 1 for values in heights)
     found = tuple(median(values) for values in heights) if z and all(heights) else ()
-    return Guess(table, tuple(x), tuple(y), sigma, tuple(z), found, level)
+    return Guess(table, tuple(x), tuple(y), z=tuple(z), heights=found, level=level)
 
 
-def long_guess(table: Table, layer: str, x: str, y: str = "", z: str = "", event: str = "") -> Guess:
+def long_guess(table: FileTable, layer: str, x: str, y: str = "", z: str = "", event: str = "") -> Guess:
     """A table with one row per hit, with these columns."""
     of_layer = list(flattened(table.column(layer).values))
-    layers: dict[Any, list[float]] = {each: [] for each in of_layer if known(each)}
+    layers: dict[Any, list[float]] = {each: [] for each in of_layer if is_known(each)}
     for each, height in zip(of_layer, flattened(table.column(z).values) if z else (), strict=False):
-        if each in layers and known(height):
+        if each in layers and is_known(height):
             layers[each].append(height)
     whole = bool(z) and all(layers.values())
     order = sorted(layers, key=lambda each: median(layers[each]) if whole else each)
@@ -128,22 +147,22 @@ def long_guess(table: Table, layer: str, x: str, y: str = "", z: str = "", event
     )  # fmt: skip
 
 
-def column_values(table: Table, name: str) -> list[Any]:
+def column_values(table: FileTable, name: str) -> list[Any]:
     """The values of a column, or of one element of its lists, `x[2]`."""
     base = base_name(table, name)
     values = table.column(base).values
     return list(values) if base == name else [row[int(name[len(base) + 1 : -1])] for row in values]
 
 
-def base_name(table: Table, name: str) -> str:
+def base_name(table: FileTable, name: str) -> str:
     """The column of a name, which may be that of one element of its lists."""
     return name if name in table.names else name.rpartition("[")[0]
 
 
-def words(name: str) -> list[str]:
+def name_words(name: str) -> list[str]:
     """The words of a name in lower case, without a unit at its end.
 
-    >>> words("hitX_dut0"), words("x0 [mm]"), words("xErr1")
+    >>> name_words("hitX_dut0"), name_words("x0 [mm]"), name_words("xErr1")
     (['hit', 'x', 'dut', '0'], ['x', '0'], ['x', 'err', '1'])
     """
     plain = re.sub(r"\s*(\[\s*[^\W\d]+\s*\]|\(\s*[^\W\d]+\s*\)|_(mm|cm|um))$", "", name)
@@ -160,9 +179,9 @@ class _Named:
     error: bool
 
 
-def _named(column: Column) -> _Named | None:
+def _named(column: FileColumn) -> _Named | None:
     """What a column's name says; None if it is no position."""
-    parts = words(column.name)
+    parts = name_words(column.name)
     numbers = [int(word) for word in parts if word.isdigit()]
     rest = [word for word in parts if not word.isdigit()]
     axes = [word for word in rest if POSITION.fullmatch(word) or ERROR.fullmatch(word)]
@@ -171,7 +190,7 @@ def _named(column: Column) -> _Named | None:
     rest.remove(axes[0])
     position, error = POSITION.fullmatch(axes[0]), ERROR.fullmatch(axes[0])
     axis = position[1] if position else next(filter(None, error.groups())) if error else ""
-    others = tuple(word for word in rest if word not in ERRORS)
+    others = tuple(word for word in rest if word not in ERROR_WORDS)
     return _Named(axis, numbers[0] if numbers else None, others, position is None or len(others) < len(rest))
 
 
@@ -179,12 +198,12 @@ Family = dict[tuple[str, bool], dict[int, str]]
 """Columns of one name by number of the layer, by axis and whether they are uncertainties."""
 
 
-def _families(table: Table) -> list[Family]:
+def _families(table: FileTable) -> list[Family]:
     """Positions whose names differ in axis and number only, the most likely hits first."""
     found: dict[tuple[tuple[str, ...], bool], Family] = defaultdict(lambda: defaultdict(dict))
     for column in table.columns:
         named = _named(column)
-        if named is None or column.jagged or OTHERS & {*named.rest}:
+        if named is None or column.jagged or OTHER_WORDS & {*named.rest}:
             continue
         family = found[named.rest, bool(column.shape)][named.axis, named.error]
         if len(column.shape) == 1 and named.number is None:
@@ -194,7 +213,7 @@ def _families(table: Table) -> list[Family]:
     return sorted(found.values(), key=lambda family: -len(family.get(("x", False), {})))
 
 
-def _wide(table: Table) -> Guess | None:
+def _wide(table: FileTable) -> Guess | None:
     """A table with one row per muon."""
     for family in _families(table):
         view = "x" if ("x", False) in family else "y"
@@ -205,7 +224,8 @@ def _wide(table: Table) -> Guess | None:
         x, y, z = (_by_layer(family.get((axis, False), {}), layers) for axis in (view, "y", "z"))
         sigma = {axis: _by_layer(family.get((axis, True), {}), layers) for axis in "xy"}
         stated = {axis: names for axis, names in sigma.items() if names and _are_errors(table, names)}
-        return wide_guess(table, x, y if view == "x" else (), z, stated)
+        found = wide_guess(table, x, y if view == "x" else (), z)
+        return replace(found, sigma_x=stated.get(view, ()), sigma_y=stated.get("y", ()) if found.y else ())
     return None
 
 
@@ -215,15 +235,15 @@ def _by_layer(columns: dict[int, str], layers: Iterable[int]) -> tuple[str, ...]
     return found if all(found) else ()
 
 
-def _are_errors(table: Table, names: Iterable[str]) -> bool:
+def _are_errors(table: FileTable, names: Iterable[str]) -> bool:
     """Whether the columns hold positive numbers, wherever they hold any."""
-    values = [value for name in names for value in column_values(table, name) if known(value)]
+    values = [value for name in names for value in column_values(table, name) if is_known(value)]
     return bool(values) and min(values) > 0
 
 
-def _long(table: Table) -> Guess | None:
+def _long(table: FileTable) -> Guess | None:
     """A table with one row per hit, or with jagged lists of hits."""
-    layer, event = _called(table, LAYER), _called(table, EVENT)
+    layer, event = _called(table, LAYER_WORDS), _called(table, EVENT_WORDS)
     positions = {axis: _hit(table, axis) for axis in "xyz"}
     if not layer or not positions["x"]:
         return None
@@ -235,27 +255,27 @@ def _long(table: Table) -> Guess | None:
     return found if found.count > 1 else None
 
 
-def _called(table: Table, meanings: Sequence[str]) -> Column | None:
+def _called(table: FileTable, meanings: Sequence[str]) -> FileColumn | None:
     """The column that is called by one of the words, or by it and a word of numbering."""
     for meaning in meanings:
         for column in table.columns:
-            parts = words(column.name)
+            parts = name_words(column.name)
             if meaning in parts and not {*parts} - {meaning} - NUMBERING:
                 return column
     return None
 
 
-def _hit(table: Table, axis: str) -> Column | None:
+def _hit(table: FileTable, axis: str) -> FileColumn | None:
     """The position of a hit along an axis, without a number in its name; that of the shortest name."""
     found = []
     for column in table.columns:
         named = _named(column)
-        if named and (named.axis, named.number, named.error) == (axis, None, False) and not OTHERS & {*named.rest}:
+        if named and (named.axis, named.number, named.error) == (axis, None, False) and not OTHER_WORDS & {*named.rest}:
             found.append(column)
     return min(found, key=lambda column: len(column.name), default=None)
 
 
-def _one(table: Table) -> Guess | None:
+def _one(table: FileTable) -> Guess | None:
     """A table with one position per muon."""
     column = _hit(table, "x")
     return wide_guess(table, (column.name,)) if column and not column.shape and not column.jagged else None

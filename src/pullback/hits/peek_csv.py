@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import HitsError
 from .compressed import COMPRESSION, open_bytes
-from .contents import MOST_LISTED, Column, Contents, Table, head_rows, unit_in_name
+from .contents import MOST_LISTED, Contents, FileColumn, FileTable, head_rows, unit_in_name
 from .csv import _advice, _not_utf8
 from .guards import suffix_of
 
@@ -29,7 +29,7 @@ def describe(file: str, name: str = "") -> Contents:
         whole = len(start) < HEAD_BYTES
     header, rows, more = _parsed(file, start, whole)
     columns = [
-        Column(title, *_typed([row[index] for row in rows]), unit=unit_in_name(title))
+        FileColumn(title, *_typed([row[index] for row in rows]), unit=unit_in_name(title))
         for index, title in enumerate(header[:MOST_LISTED])
     ]
     left_out, counted, rows_are = max(0, len(header) - MOST_LISTED), len(rows) + more, ""
@@ -37,7 +37,7 @@ def describe(file: str, name: str = "") -> Contents:
         rows_are = "more than"
     elif not whole:
         counted, rows_are = round(counted * os.path.getsize(file) / len(start)), "about"
-    table = Table("", counted, tuple(columns), rows_are, left_out)
+    table = FileTable("", counted, tuple(columns), rows_are, left_out)
     return Contents(file, f"CSV, compressed by {compression}" if compression else "CSV", "", (table,))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import HitsError
 from .columns import CHUNK_BYTES, damaged
-from .contents import MOST_LISTED, Column, Contents, Table, head_rows, unit_in_name
+from .contents import MOST_LISTED, Contents, FileColumn, FileTable, head_rows, unit_in_name
 
 MOST_OBJECTS = 10_000
 """Groups and datasets that are visited at most."""
@@ -54,23 +54,23 @@ def _datasets(hdf5: h5py.File) -> dict[str, h5py.Dataset]:
     return found
 
 
-def _table(path: str, dataset: h5py.Dataset) -> Table:
+def _table(path: str, dataset: h5py.Dataset) -> FileTable:
     """A table of compound type, with its fields."""
     names = dataset.dtype.names
     head = dataset[: _rows(dataset.dtype, len(names))]
     columns = [_column(each, dataset.dtype[each], head[each], _unit(dataset, each)) for each in names[:MOST_LISTED]]
-    return Table(path, len(dataset), tuple(columns), left_out=max(0, len(names) - MOST_LISTED))
+    return FileTable(path, len(dataset), tuple(columns), left_out=max(0, len(names) - MOST_LISTED))
 
 
-def _side_by_side(datasets: dict[str, h5py.Dataset]) -> Iterator[Table]:
+def _side_by_side(datasets: dict[str, h5py.Dataset]) -> Iterator[FileTable]:
     """Datasets of the same length, as the columns of one table; longer ones first."""
     for length in sorted({len(each) for each in datasets.values()}, reverse=True):
         same = [(path, each) for path, each in datasets.items() if len(each) == length]
         columns = [_column_of(path, each, len(same)) for path, each in same[:MOST_LISTED]]
-        yield Table("", length, tuple(columns), left_out=max(0, len(same) - MOST_LISTED))
+        yield FileTable("", length, tuple(columns), left_out=max(0, len(same) - MOST_LISTED))
 
 
-def _column_of(path: str, dataset: h5py.Dataset, columns: int) -> Column:
+def _column_of(path: str, dataset: h5py.Dataset, columns: int) -> FileColumn:
     kind = np.dtype((dataset.dtype, dataset.shape[1:]))
     return _column(path, kind, dataset[: _rows(kind, columns)], _unit(dataset))
 
@@ -80,15 +80,15 @@ def _rows(kind: np.dtype[Any], columns: int) -> int:
     return max(1, min(head_rows(columns), CHUNK_BYTES // max(1, kind.itemsize)))
 
 
-def _column(name: str, kind: np.dtype[Any], head: np.ndarray, unit: str) -> Column:
+def _column(name: str, kind: np.dtype[Any], head: np.ndarray, unit: str) -> FileColumn:
     base, shape = kind.subdtype or (kind, ())
     if (inner := h5py.check_vlen_dtype(base)) is not None:
-        return Column(name, str(inner), [list(map(_plain, each)) for each in head], unit, jagged=True)
+        return FileColumn(name, str(inner), [list(map(_plain, each)) for each in head], unit, jagged=True)
     if h5py.check_string_dtype(base) is not None or base.kind in "SU":
-        return Column(name, "text", [_plain(each) for each in head.ravel()], unit, shape)
+        return FileColumn(name, "text", [_plain(each) for each in head.ravel()], unit, shape)
     if base.names or base.kind not in "fiub":
-        return Column(name, str(base), [str(each) for each in head[:5]], unit, shape)
-    return Column(name, base.name, head.tolist(), unit, shape)
+        return FileColumn(name, str(base), [str(each) for each in head[:5]], unit, shape)
+    return FileColumn(name, base.name, head.tolist(), unit, shape)
 
 
 def _plain(value: Any) -> Any:

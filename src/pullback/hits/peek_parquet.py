@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from ..errors import HitsError
-from .contents import MOST_LISTED, Column, Contents, Table, head_rows, unit_in_name
+from .contents import MOST_LISTED, Contents, FileColumn, FileTable, head_rows, unit_in_name
 
 BUFFER = 1 << 16
 """Bytes that are read at once of each column, so that the first rows of a large row group cost little."""
@@ -26,13 +26,13 @@ def describe(file: str, name: str = "") -> Contents:
                 _column(field, [] if head is None else head.column(field.name).to_pylist())
                 for field in fields[:MOST_LISTED]
             ]
-            table = Table("", parquet.metadata.num_rows, tuple(columns), left_out=max(0, len(fields) - MOST_LISTED))
+            table = FileTable("", parquet.metadata.num_rows, tuple(columns), left_out=max(0, len(fields) - MOST_LISTED))
     except pa.ArrowException as error:
         raise HitsError(f"{file}: can't be read: {str(error).splitlines()[0]}; is it cut off?") from error
     return Contents(file, "Parquet", "", (table,))
 
 
-def _column(field: pa.Field, values: list[object]) -> Column:
+def _column(field: pa.Field, values: list[object]) -> FileColumn:
     inner, shape, jagged = field.type, list[int](), False
     while pa.types.is_nested(inner) and hasattr(inner, "value_type"):
         shape += [inner.list_size] if pa.types.is_fixed_size_list(inner) else []
@@ -40,7 +40,7 @@ def _column(field: pa.Field, values: list[object]) -> Column:
         inner = inner.value_type
     kind = {"double": "float64", "float": "float32", "halffloat": "float16"}.get(str(inner), str(inner))
     kind = "text" if pa.types.is_string(inner) or pa.types.is_large_string(inner) else kind
-    return Column(field.name, kind, values, _unit(field), () if jagged else tuple(shape), jagged)
+    return FileColumn(field.name, kind, values, _unit(field), () if jagged else tuple(shape), jagged)
 
 
 def _unit(field: pa.Field) -> str:

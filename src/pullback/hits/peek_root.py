@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import HitsError
 from .columns import damaged
-from .contents import MOST_LISTED, Column, Contents, Table, head_rows, unit_in_name
+from .contents import MOST_LISTED, Contents, FileColumn, FileTable, head_rows, unit_in_name
 from .root import _is_ntuple, _type, load_uproot
 
 
@@ -33,13 +33,13 @@ def describe(file: str, name: str = "") -> Contents:
     return Contents(file, "ROOT", "tree", tuple(tables))
 
 
-def _tree(name: str, entries: Any) -> Table:
+def _tree(name: str, entries: Any) -> FileTable:
     names = list(entries.keys(recursive=not _is_ntuple(entries)))
     columns = [_branch(entries, each, head_rows(len(names))) for each in names[:MOST_LISTED]]
-    return Table(name, entries.num_entries, tuple(columns), left_out=max(0, len(names) - MOST_LISTED))
+    return FileTable(name, entries.num_entries, tuple(columns), left_out=max(0, len(names) - MOST_LISTED))
 
 
-def _branch(entries: Any, name: str, rows: int) -> Column:
+def _branch(entries: Any, name: str, rows: int) -> FileColumn:
     """A branch with its first entries; one of an unknown class has none."""
     try:
         inner, shape, jagged = _type(entries, name), list[int](), False
@@ -53,8 +53,8 @@ def _branch(entries: Any, name: str, rows: int) -> Column:
         kind = getattr(inner, "primitive", "text" if "string" in str(inner) else str(inner))
         values = entries.arrays([name], entry_stop=rows, library="ak")[name].to_list() if _simple(kind) else []
     except Exception as error:  # whatever uproot raises on a class that it does not know
-        return Column(name, f"unreadable ({type(error).__name__})", [])
-    return Column(name, kind, values, unit_in_name(name), () if jagged else tuple(shape), jagged)
+        return FileColumn(name, f"unreadable ({type(error).__name__})", [])
+    return FileColumn(name, kind, values, unit_in_name(name), () if jagged else tuple(shape), jagged)
 
 
 def _simple(kind: str) -> bool:

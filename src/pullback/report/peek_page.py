@@ -8,10 +8,10 @@ from typing import Any
 from ..config.presets import NO_TRACKS
 from ..config.starting import likely_hits, starting_config
 from ..errors import one_line
-from ..hits.contents import Column, Contents, Table, known
+from ..hits.contents import Contents, FileColumn, FileTable, is_known
 from ..hits.guess import Guess
 
-SHOWN = 5
+SHOWN_ROWS = 5
 """Rows that are shown."""
 
 WIDEST = 24
@@ -40,26 +40,26 @@ def _tables(contents: Contents) -> Iterator[str]:
             yield f"and {table.left_out} more columns"
 
 
-def _title(contents: Contents, table: Table) -> str:
+def _title(contents: Contents, table: FileTable) -> str:
     what = f"{contents.key} {table.name!r}: " if table.name else "datasets: " if contents.key else ""
     return f"{what}{table.rows_are and f'{table.rows_are} '}{table.rows} rows"
 
 
-def _columns(table: Table) -> list[str]:
+def _columns(table: FileTable) -> list[str]:
     """One line per column: name, kind, unit, missing values, and the first rows."""
     read = max((len(column.values) for column in table.columns), default=0)
     head = ["column", "kind", "unit", f"empty in {read}"]
-    shown = [f"row {row}" for row in range(1, min(SHOWN, read) + 1)]
+    shown = [f"row {row}" for row in range(1, min(SHOWN_ROWS, read) + 1)]
     lines = [head + shown, *(_line(column, len(shown)) for column in table.columns)]
     widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
     return ["  " + "  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
 
 
-def _line(column: Column, rows: int) -> list[str]:
+def _line(column: FileColumn, rows: int) -> list[str]:
     cells = [_cell(value) for value in column.values[:rows]]
     cells += [""] * (rows - len(cells))
-    words = [one_line(text) for text in (column.name, column.described, column.unit or "-")]
-    return [*words, str(column.missing), *cells]
+    cells_before = [one_line(text) for text in (column.name, column.described, column.unit or "-")]
+    return [*cells_before, str(column.missing), *cells]
 
 
 def _cell(value: Any) -> str:
@@ -68,7 +68,7 @@ def _cell(value: Any) -> str:
     elif isinstance(value, float):
         text = f"{value:.7g}"
     else:
-        text = str(value) if known(value) else "-"
+        text = str(value) if is_known(value) else "-"
     return one_line(text, WIDEST)
 
 
