@@ -228,8 +228,8 @@ CASES = """
     toys.mode: is True; it should be 'fixed' or 'adaptive' (YAML reads yes, no, on and off
 {validation: {strict: "yes"}}
     validation.strict: is 'yes'; it should be a valid boolean (true or false, without
-{source: {kind: recorded, file: a.csv, unit: µm}}
-    source.unit: is 'µm'; it should be 'm', 'cm' or 'mm'
+{source: {kind: recorded, file: a.csv, unit: inch}}
+    source.unit: is 'inch'; it should be 'm', 'cm', 'mm' or 'um'
 """
 """Configs, each followed by its messages; dots stand for omitted text."""
 

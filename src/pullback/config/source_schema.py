@@ -170,6 +170,11 @@ class Recorded(Section):
         exclude=True,  # the keys that it gives say it all
     )
     tree: str = Field("", description="tree or RNTuple of a ROOT file; needed if the file has several")
+    table: str = Field(
+        "",
+        description='table of an HDF5 file (PyTables, a compound dataset, or a group of pandas with `format="table"`), '
+        "whose fields are the columns; needed if the file has several",
+    )
     columns: dict[str, str] = Field(
         {},
         description="column of each coordinate: `{x: hit_x}`, or `{x0: hit[0], x1: hit[1]}` for elements of a "

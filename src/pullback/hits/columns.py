@@ -6,8 +6,8 @@ Each reader is a module with two functions:
 - `read(file, names, start, stop, tree)` yields the rows [start, stop) in order, in chunks that fit into memory: for
   each name the values (row,) as float64, with NaN for empty cells.
 
-`tree` is used by ROOT only. A name is that of a column with one number per row, or `x[2]` for element 2, counted from
-0, of a column `x` with a fixed number of values per row.
+`tree` is the tree of a ROOT file, or the table of an HDF5 file; other files have none. A name is that of a column with
+one number per row, or `x[2]` for element 2, counted from 0, of a column `x` with a fixed number of values per row.
 """
 
 from __future__ import annotations

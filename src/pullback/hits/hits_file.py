@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -17,7 +16,7 @@ from jaxtyping import Float
 
 from ..errors import ConfigError, HitsError
 from .columns import MAX_CHUNK_ROWS, Chunks
-from .guards import file_errors, reader_of, unchanged_file
+from .guards import file_errors, reader_of, suffix_of, unchanged_file
 
 PER_METRE = {"m": 1.0, "cm": 100.0, "mm": 1000.0, "um": 1e6}
 """Number of file units per metre. Dividing by it rounds once; multiplying by 0.001 rounds twice."""
@@ -37,6 +36,10 @@ class RecordedSource(Protocol):
     @property
     def tree(self) -> str:
         """Tree of a ROOT file; empty for its only tree."""
+
+    @property
+    def table(self) -> str:
+        """Table of an HDF5 file; empty for its only table, or for plain datasets."""
 
     @property
     def unit(self) -> str:
@@ -88,7 +91,7 @@ class HitsFile:
     unit : str
         Unit of positions and their uncertainties; covariances are in the squared unit.
     tree : str
-        The tree of a ROOT file; empty for its only tree.
+        The tree of a ROOT file, or the table of an HDF5 file; empty for the only one.
     sha256 : str
         SHA-256 of the content at planning; empty before planning.
     momentum : str
@@ -255,8 +258,7 @@ def source_of(section: RecordedSource, coordinates: Sequence[str], sha256: str =
             if name not in sigma:
                 raise ConfigError(f"config: source.covariance: {key!r} needs the uncertainty of {name} in source.sigma")
         covariance[pair] = column
-    if section.tree and Path(section.file).suffix.lower() != ".root":
-        raise ConfigError(f"config: source.tree: {section.file} is not a .root file and has no trees; leave it out")
+    _check_within(section)
     by_index = {coordinates.index(name): column for name, column in sigma.items()}
     return HitsFile(
         section.file,
@@ -264,10 +266,19 @@ def source_of(section: RecordedSource, coordinates: Sequence[str], sha256: str =
         by_index,
         covariance,
         section.unit,
-        section.tree,
+        section.tree or section.table,
         sha256,
         section.momentum_column,
     )
+
+
+def _check_within(section: RecordedSource) -> None:
+    """Refuse a tree or a table in a file that has none."""
+    for key, name, kinds in (("tree", section.tree, (".root",)), ("table", section.table, (".h5", ".hdf5"))):
+        if name and suffix_of(section.file) not in kinds:
+            raise ConfigError(
+                f"config: source.{key}: {section.file} is not a {kinds[0]} file and has no {key}s; leave it out"
+            )
 
 
 def _index(key: str, name: str, coordinates: Sequence[str]) -> int:
