@@ -8,7 +8,8 @@ Each was checked against the code that writes the format:
 - `muograph`: zahraadaher/muograph and MaximeLagrange/muograph, `muograph/hits/hits.py`. One row per muon, columns
   `X0, Y0, Z0, X1, …` by label of the panel, in mm unless its `input_unit` says otherwise.
 - `acts_hits`: acts-project/acts, `Examples/Io/Csv/src/CsvOutputData.hpp` (`SimHitData`) and `CsvSimHitWriter.cpp`. One
-  row per hit, global positions in mm, one file per event, sorted by surface. Hits are true, before digitisation.
+  row per hit, global positions in mm, one file per event, sorted by surface. Hits are true, before digitisation. Later
+  versions write the particle in five columns; `event: particle_id_part` tells muons of one vertex apart.
 """
 
 from __future__ import annotations
@@ -39,11 +40,13 @@ class Preset:
     source : mapping
         Values by key of `source`.
     columns : mapping of str to str
-        FileColumn by view, x or y, with `{}` for the number of the layer; of formats with one row per muon.
+        Column by view, x or y, with `{}` for the number of the layer; of formats with one row per muon.
     needs : tuple of str
         Columns that every file of the format has.
+    events : tuple of str
+        Columns of which a file of the format has one, for what belongs together; of formats with one row per hit.
     z : str
-        FileColumn of the height, as in `columns`, or of each hit; empty if the file does not hold it.
+        Column of the height, as in `columns`, or of each hit; empty if the file does not hold it.
     suffixes : tuple of str
         Ends of the names of such files.
     """
@@ -52,6 +55,7 @@ class Preset:
     needs: tuple[str, ...]
     suffixes: tuple[str, ...]
     columns: Mapping[str, str] = field(default_factory=dict)
+    events: tuple[str, ...] = ()
     z: str = ""
 
 
@@ -73,8 +77,9 @@ PRESETS = {
     ),
     "acts_hits": Preset(
         source={"layout": "long", "event": "particle_id", "layer": "geometry_id", "x": "tx", "y": "ty", "unit": "mm"},
-        needs=("particle_id", "geometry_id", "tx", "ty", "tz"),
+        needs=("geometry_id", "tx", "ty", "tz"),
         suffixes=CSV_SUFFIXES,
+        events=("particle_id", "particle_id_part"),
         z="tz",
     ),
 }
@@ -156,6 +161,6 @@ def fitting_preset(suffix: str, table: str, names: Collection[str]) -> str:
     """The preset of a file with this suffix that holds a table with these columns; empty if none fits."""
     for name, preset in PRESETS.items():
         fits = suffix in preset.suffixes and preset.source.get("table", table) == table
-        if fits and set(preset.needs) <= set(names):
+        if fits and {*preset.needs} <= {*names} and (not preset.events or {*preset.events} & {*names}):
             return name
     return ""

@@ -19,6 +19,9 @@ from .units import SPELLINGS
 FILE_UNITS = ("m", "cm", "mm", "um")
 """Units of a file's positions."""
 
+MOST_LAYERS = 32
+"""Layers of the largest model."""
+
 GAP = 2.0
 """Ratio of the middle distance of layers to the other distances above which they are two trackers."""
 
@@ -54,8 +57,8 @@ def _of_preset(name: str, table: FileTable) -> Guess:
     """The columns of a preset's format."""
     preset = PRESETS[name]
     if preset.source.get("layout") == "long":
-        keys = {key: preset.source[key] for key in ("layer", "x", "y", "event")}
-        return long_guess(table, z=preset.z, **keys)
+        keys = {key: preset.source[key] for key in ("layer", "x", "y")}
+        return long_guess(table, z=preset.z, event=next(each for each in preset.events if each in table.names), **keys)
     x = _layers(preset, "x", table)
     y, z = ([each.format(layer) for layer in x] for each in (preset.columns["y"], preset.z))
     complete = preset.z and {*z} <= {*table.names}
@@ -113,14 +116,20 @@ def _coordinate(view: str, layer: int, found: Guess) -> str:
 
 
 def _long_keys(preset: str, found: Guess) -> Iterator[str]:
-    if not preset:
+    if preset and found.event != PRESETS[preset].source["event"]:
+        yield f"event: {_flow(found.event)}  # of muons from one vertex"
+    elif not preset:
         named = {"layout": "long", "event": found.event, "layer": found.layer, "x": found.x[0]}
         named |= {"y": found.y[0]} if found.y else {}
         for key, value in named.items():
             if value:
                 yield f"{key}: {_flow(value)}"
-    yield f"layers: {_flow(list(found.layers))}  # those in the first rows, in the order of model.z; check"
-    yield "several: refuse  # or drop, or nearest: what to do with two hits of a muon in a layer"
+    sigma = {"x": found.sigma_x, "y": found.sigma_y}
+    if any(sigma.values()):
+        yield f"sigma: {_flow({view: names[0] for view, names in sigma.items() if names})}"
+    yield "# the layers in the first rows, in the order of model.z; check"
+    yield f"layers: {_flow(list(found.layers))}"
+    yield "several: refuse  # what to do with two hits of a muon in a layer; or drop, or nearest"
 
 
 def _detector(found: Guess) -> list[str]:

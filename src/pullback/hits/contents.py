@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-MOST_ROWS = 20_000
+HEAD_ROWS = 20_000
 """Rows that are read at most; enough to see all layers of a list that is sorted by layer."""
 
 MOST_CELLS = 1_000_000
@@ -115,7 +115,7 @@ class Contents:
 
 def head_rows(columns: int) -> int:
     """Rows to read of so many columns."""
-    return max(1, min(MOST_ROWS, MOST_CELLS // max(1, columns)))
+    return max(1, min(HEAD_ROWS, MOST_CELLS // max(1, columns)))
 
 
 def is_known(value: Any) -> bool:

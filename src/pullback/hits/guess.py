@@ -203,7 +203,8 @@ def _families(table: FileTable) -> list[Family]:
     found: dict[tuple[tuple[str, ...], bool], Family] = defaultdict(lambda: defaultdict(dict))
     for column in table.columns:
         named = _named(column)
-        if named is None or column.jagged or OTHER_WORDS & {*named.rest}:
+        twice = table.names.count(column.name) > 1
+        if named is None or twice or column.jagged or OTHER_WORDS & {*named.rest}:
             continue
         family = found[named.rest, bool(column.shape)][named.axis, named.error]
         if len(column.shape) == 1 and named.number is None:
@@ -237,7 +238,7 @@ def _by_layer(columns: dict[int, str], layers: Iterable[int]) -> tuple[str, ...]
 
 def _are_errors(table: FileTable, names: Iterable[str]) -> bool:
     """Whether the columns hold positive numbers, wherever they hold any."""
-    values = [value for name in names for value in column_values(table, name) if is_known(value)]
+    values = [value for name in names for value in flattened(column_values(table, name)) if is_known(value)]
     return bool(values) and min(values) > 0
 
 
@@ -252,7 +253,14 @@ def _long(table: FileTable) -> Guess | None:
         return None
     names = {axis: each.name if each and each.jagged == layer.jagged else "" for axis, each in positions.items()}
     found = long_guess(table, layer.name, **names, event="" if lists or event is None else event.name)
-    return found if found.count > 1 else None
+    x, y = (_long_errors(table, axis) if names[axis] else () for axis in "xy")
+    return replace(found, sigma_x=x, sigma_y=y) if found.count > 1 else None
+
+
+def _long_errors(table: FileTable, axis: str) -> tuple[str, ...]:
+    """The column of the uncertainties of hits in a view; none without one that holds positive numbers."""
+    column = _hit(table, axis, error=True)
+    return (column.name,) if column and _are_errors(table, [column.name]) else ()
 
 
 def _called(table: FileTable, meanings: Sequence[str]) -> FileColumn | None:
@@ -265,12 +273,12 @@ def _called(table: FileTable, meanings: Sequence[str]) -> FileColumn | None:
     return None
 
 
-def _hit(table: FileTable, axis: str) -> FileColumn | None:
-    """The position of a hit along an axis, without a number in its name; that of the shortest name."""
+def _hit(table: FileTable, axis: str, error: bool = False) -> FileColumn | None:
+    """The position of a hit along an axis, or its uncertainty, without a number in its name; the shortest name."""
     found = []
     for column in table.columns:
         named = _named(column)
-        if named and (named.axis, named.number, named.error) == (axis, None, False) and not OTHER_WORDS & {*named.rest}:
+        if named and (named.axis, named.number, named.error) == (axis, None, error) and not OTHER_WORDS & {*named.rest}:
             found.append(column)
     return min(found, key=lambda column: len(column.name), default=None)
 

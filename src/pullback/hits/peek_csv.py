@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..errors import HitsError
-from .compressed import COMPRESSION, open_bytes
+from .compressed import COMPRESSION, open_bytes, whole_stream
 from .contents import MOST_LISTED, Contents, FileColumn, FileTable, head_rows, unit_in_name
 from .csv import _advice, _not_utf8
 from .guards import suffix_of
@@ -24,7 +24,7 @@ def describe(file: str, name: str = "") -> Contents:
     if name:
         raise HitsError(f"{file}: a CSV file has no tables by name; leave {name!r} out")
     compression = COMPRESSION.get(suffix_of(file), "")
-    with open_bytes(file) as stream:
+    with whole_stream(file), open_bytes(file) as stream:
         start = stream.read(HEAD_BYTES)
         whole = len(start) < HEAD_BYTES
     header, rows, more = _parsed(file, start, whole)
@@ -36,7 +36,7 @@ def describe(file: str, name: str = "") -> Contents:
     if not whole and compression:
         rows_are = "more than"
     elif not whole:
-        counted, rows_are = round(counted * os.path.getsize(file) / len(start)), "about"
+        counted, rows_are = int(float(f"{counted * os.path.getsize(file) / len(start):.2g}")), "about"
     table = FileTable("", counted, tuple(columns), rows_are, left_out)
     return Contents(file, f"CSV, compressed by {compression}" if compression else "CSV", "", (table,))
 
@@ -57,7 +57,9 @@ def _parsed(file: str, start: bytes, whole: bool) -> tuple[list[str], list[list[
         raise HitsError(f"{file}: {advice}")
     for number, row in enumerate(first, start=1):
         if len(row) != len(header):
-            raise HitsError(f"{file}: row {number}: has {len(row)} cells, and the header {len(header)}")
+            raise HitsError(
+                f"{file}: row {number}: has {len(row)} cell{'s' * (len(row) != 1)}, and the header {len(header)}"
+            )
     return header, first, more
 
 

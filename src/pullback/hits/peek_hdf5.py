@@ -1,20 +1,18 @@
-"""The datasets and the first rows of an HDF5 file: tables of compound type, and datasets of the same length."""
+"""The datasets and the first rows of an HDF5 file: tables, and datasets of the same length."""
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from typing import Any
 
 import h5py
 import numpy as np
 
-from ..errors import HitsError
 from .columns import CHUNK_BYTES, damaged
 from .contents import MOST_LISTED, Contents, FileColumn, FileTable, head_rows, unit_in_name
-
-MOST_OBJECTS = 10_000
-"""Groups and datasets that are visited at most."""
+from .filters import load_filters
+from .hdf5 import _datasets
+from .tables import find_table, table_fields, tables_of
 
 
 def describe(file: str, name: str = "") -> Contents:
@@ -26,80 +24,74 @@ def describe(file: str, name: str = "") -> Contents:
         No table has the name, or the file is damaged.
 
     """
-    with contextlib.suppress(ImportError):
-        import hdf5plugin  # noqa: F401  # filters such as Blosc
     with damaged(file), h5py.File(file, "r") as hdf5:
-        datasets = _datasets(hdf5)
-        tables = {path: dataset for path, dataset in datasets.items() if dataset.dtype.names}
-        wanted = name.strip("/")
-        if name and wanted not in tables:
-            others = f"the tables are: {', '.join(tables)}" if tables else "it has datasets only, no tables"
-            raise HitsError(f"{file}: no table {name!r}; {others}")
-        found = [_table(path, dataset) for path, dataset in tables.items() if wanted in ("", path)]
-        found += [] if name else _side_by_side({path: each for path, each in datasets.items() if path not in tables})
+        if name:
+            find_table(file, hdf5, name)
+        paths = {each: path for each, path in tables_of(hdf5).items() if name.strip("/") in ("", each, path)}
+        found = [_table(file, each, hdf5[path]) for each, path in paths.items()]
+        plain = {} if name else {path: hdf5[path] for path in _datasets(hdf5)}
+        found += _side_by_side(file, {path: each for path, each in plain.items() if each.ndim})
     return Contents(file, "HDF5", "table", tuple(found))
 
 
-def _datasets(hdf5: h5py.File) -> dict[str, h5py.Dataset]:
-    """The datasets with rows that the file itself holds, by path."""
-    found: dict[str, h5py.Dataset] = {}
-    visited = iter(range(MOST_OBJECTS))
-
-    def visit(path: str, each: h5py.Group | h5py.Dataset) -> bool | None:
-        if isinstance(each, h5py.Dataset) and each.ndim and not each.external and not each.is_virtual:
-            found[path] = each
-        return None if next(visited, None) is not None else True
-
-    hdf5.visititems(visit)
-    return found
-
-
-def _table(path: str, dataset: h5py.Dataset) -> FileTable:
-    """A table of compound type, with its fields."""
-    names = dataset.dtype.names
-    head = dataset[: _rows(dataset.dtype, len(names))]
-    columns = [_column(each, dataset.dtype[each], head[each], _unit(dataset, each)) for each in names[:MOST_LISTED]]
-    return FileTable(path, len(dataset), tuple(columns), left_out=max(0, len(names) - MOST_LISTED))
+def _table(file: str, name: str, dataset: h5py.Dataset) -> FileTable:
+    """A table with its columns."""
+    fields = table_fields(file, dataset)
+    head = _head(file, dataset, dataset.dtype, len(fields))
+    columns = []
+    for column, (path, element) in list(fields.items())[:MOST_LISTED]:
+        kind, values = dataset.dtype, head
+        for part in path:
+            kind, values = kind[part], values[part]
+        base, shape = kind.subdtype or (kind, ())
+        kind = np.dtype((base, shape[len(element) :]))
+        columns.append(_column(column, kind, values[:, *element] if element else values, unit_in_name(column)))
+    return FileTable(name, len(dataset), tuple(columns), left_out=max(0, len(fields) - MOST_LISTED))
 
 
-def _side_by_side(datasets: dict[str, h5py.Dataset]) -> Iterator[FileTable]:
+def _side_by_side(file: str, datasets: dict[str, h5py.Dataset]) -> Iterator[FileTable]:
     """Datasets of the same length, as the columns of one table; longer ones first."""
     for length in sorted({len(each) for each in datasets.values()}, reverse=True):
         same = [(path, each) for path, each in datasets.items() if len(each) == length]
-        columns = [_column_of(path, each, len(same)) for path, each in same[:MOST_LISTED]]
+        columns = [_dataset(file, path, each, len(same)) for path, each in same[:MOST_LISTED]]
         yield FileTable("", length, tuple(columns), left_out=max(0, len(same) - MOST_LISTED))
 
 
-def _column_of(path: str, dataset: h5py.Dataset, columns: int) -> FileColumn:
+def _dataset(file: str, path: str, dataset: h5py.Dataset, columns: int) -> FileColumn:
     kind = np.dtype((dataset.dtype, dataset.shape[1:]))
-    return _column(path, kind, dataset[: _rows(kind, columns)], _unit(dataset))
+    return _column(path, kind, _head(file, dataset, kind, columns), _unit(dataset))
 
 
-def _rows(kind: np.dtype[Any], columns: int) -> int:
-    """Rows to read: fewer where a row is large."""
-    return max(1, min(head_rows(columns), CHUNK_BYTES // max(1, kind.itemsize)))
+def _head(file: str, dataset: h5py.Dataset, kind: np.dtype[Any], columns: int) -> Any:
+    """The first rows: fewer where a row is large, and none of data in other files."""
+    if dataset.external or dataset.is_virtual:
+        return np.empty((0, *dataset.shape[1:]), dataset.dtype)
+    load_filters(file, [dataset])
+    head: Any = dataset[: max(1, min(head_rows(columns), CHUNK_BYTES // max(1, kind.itemsize)))]
+    return head
 
 
 def _column(name: str, kind: np.dtype[Any], head: np.ndarray, unit: str) -> FileColumn:
     base, shape = kind.subdtype or (kind, ())
-    if (inner := h5py.check_vlen_dtype(base)) is not None:
-        return FileColumn(name, str(inner), [list(map(_plain, each)) for each in head], unit, jagged=True)
     if h5py.check_string_dtype(base) is not None or base.kind in "SU":
-        return FileColumn(name, "text", [_plain(each) for each in head.ravel()], unit, shape)
-    if base.names or base.kind not in "fiub":
-        return FileColumn(name, str(base), [str(each) for each in head[:5]], unit, shape)
+        return FileColumn(name, "text", _plain(head), unit, shape)
+    if (inner := h5py.check_vlen_dtype(base)) is not None:
+        return FileColumn(name, str(np.dtype(inner)), [list(map(_plain, each)) for each in head], unit, jagged=True)
+    if base.kind not in "fiub":
+        return FileColumn(name, str(base), [], unit, shape)
     return FileColumn(name, base.name, head.tolist(), unit, shape)
 
 
 def _plain(value: Any) -> Any:
-    """A value as text or a number of Python."""
+    """Values of Python in place of those of numpy, with bytes as text."""
+    if isinstance(value, np.ndarray | list):
+        return [_plain(each) for each in value]
     if isinstance(value, bytes):
         return value.decode(errors="replace")
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _unit(dataset: h5py.Dataset, field: str = "") -> str:
-    """The unit of a dataset, or that of a field at the end of its name."""
-    stated = "" if field else dataset.attrs.get("units", dataset.attrs.get("unit", ""))
-    stated = _plain(stated)
-    return stated if isinstance(stated, str) and stated else unit_in_name(field or dataset.name)
+def _unit(dataset: h5py.Dataset) -> str:
+    """The unit that a dataset states, or the one at the end of its name."""
+    stated = _plain(dataset.attrs.get("units", dataset.attrs.get("unit", "")))
+    return stated if isinstance(stated, str) and stated else unit_in_name(dataset.name)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..config.presets import NO_TRACKS
-from ..config.starting import likely_hits, starting_config
+from ..config.starting import MOST_LAYERS, likely_hits, starting_config
 from ..errors import one_line
 from ..hits.contents import Contents, FileColumn, FileTable, is_known
 from ..hits.guess import Guess
@@ -26,7 +26,9 @@ def peek_page(contents: Contents) -> str:
     preset, found = likely_hits(contents)
     lines = [f"{contents.file}: {contents.format}", *_tables(contents), "", *_guessed(contents, preset, found)]
     page = "".join(f"# {line}".rstrip() + "\n" for line in lines)
-    return page if found is None else f"{page}\n{starting_config(contents, preset, found)}"
+    if found is None or found.count > MOST_LAYERS:
+        return page
+    return f"{page}\n{starting_config(contents, preset, found)}"
 
 
 def _tables(contents: Contents) -> Iterator[str]:
@@ -42,13 +44,13 @@ def _tables(contents: Contents) -> Iterator[str]:
 
 def _title(contents: Contents, table: FileTable) -> str:
     what = f"{contents.key} {table.name!r}: " if table.name else "datasets: " if contents.key else ""
-    return f"{what}{table.rows_are and f'{table.rows_are} '}{table.rows} rows"
+    return f"{what}{table.rows_are and f'{table.rows_are} '}{table.rows} row{'s' * (table.rows != 1)}"
 
 
 def _columns(table: FileTable) -> list[str]:
     """One line per column: name, kind, unit, missing values, and the first rows."""
     read = max((len(column.values) for column in table.columns), default=0)
-    head = ["column", "kind", "unit", f"empty in {read}"]
+    head = ["column", "kind", "unit", f"missing in {read}"]
     shown = [f"row {row}" for row in range(1, min(SHOWN_ROWS, read) + 1)]
     lines = [head + shown, *(_line(column, len(shown)) for column in table.columns)]
     widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
@@ -77,10 +79,16 @@ def _guessed(contents: Contents, preset: str, found: Guess | None) -> Iterator[s
     if found is None:
         yield from _no_guess(contents)
         return
+    if found.count > MOST_LAYERS:
+        what = f"values of {found.layer}" if found.layer else "columns of positions"
+        yield f"no config: {found.count} {what} look like layers, and a model has at most {MOST_LAYERS}; choose some"
+        return
     layout = "one row per muon"
     if found.layer:
         layout = "one row per hit" if found.event else "one row per muon, with lists of hits"
     yield f"layout: {'long' if found.layer else 'wide'}, {layout}, {found.count} layer{'s' * (found.count > 1)}"
+    if not found.table.rows:
+        yield "no rows: a study needs some"
     yield f"preset: {preset or 'none fits'}"
     yield "A config to start from; fill in and check what is marked, and run it by snakemake --configfile:"
 
