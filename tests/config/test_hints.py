@@ -221,7 +221,7 @@ CASES = """
 {model: {file: m.py, coordinates: [x0, x1], observables: [{name: p, unit: 2}]}}
     put in quotes: '2')
 {source: {kind: recorded, file: a.csv, columns: {x: 3}}}
-    source.columns.x: is 3; it should be a valid string (text that looks like
+    source.columns.x: is 3; it must be the name of a column (in quotes if it looks like
 {model: {file: m.py, coordinates: [x0, x1], observables: [{name: p, unit: "1", fold: false}]}}
     (YAML reads yes, no, on and off
 {toys: {mode: true}}

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, model_serializer, model_validator
 
 from ..models.energy_loss import MATERIALS, MaterialName, constants_of
 from .base import Clash, GeV, Metres, NumberPerView, Radians, Section
+from .columns_schema import PositionColumn, SigmaColumn
 from .hints import unit_in
 from .presets import PRESETS, check_preset
 from .units import SPELLINGS, in_unit, validator
@@ -175,18 +176,19 @@ class Recorded(Section):
         description='table of an HDF5 file (PyTables, a compound dataset, or a group of pandas with `format="table"`), '
         "whose fields are the columns; needed if the file has several",
     )
-    columns: dict[str, str] = Field(
+    columns: dict[str, PositionColumn] = Field(
         {},
         description="column of each coordinate: `{x: hit_x}`, or `{x0: hit[0], x1: hit[1]}` for elements of a "
-        "column with a fixed number of values per row; default: the column with the coordinate's name",
+        "column with a fixed number of values per row; `{x: {column: pixel, scale: 250 um, offset: -10 mm}}` for a hit "
+        "at offset + scale × value; default: the column with the coordinate's name",
     )
     unit: Annotated[Literal["m", "cm", "mm", "um"], BeforeValidator(_spelled)] = Field(
         "m", description="unit of positions and their uncertainties; `µm` is `um`"
     )
-    sigma: dict[str, str] = Field(
+    sigma: dict[str, SigmaColumn] = Field(
         {},
-        description="column with the standard uncertainty of each coordinate, row by row; default: "
-        "1/`detector.resolution`",
+        description="column with the standard uncertainty of each coordinate, row by row, also with a scale as in "
+        "`columns`; default: 1/`detector.resolution`",
     )
     covariance: dict[str, str] = Field(
         {},

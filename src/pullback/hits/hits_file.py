@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -17,9 +17,7 @@ from jaxtyping import Float
 from ..errors import ConfigError, HitsError
 from .columns import MAX_CHUNK_ROWS, Chunks
 from .guards import file_errors, reader_of, suffix_of, unchanged_file
-
-PER_METRE = {"m": 1.0, "cm": 100.0, "mm": 1000.0, "um": 1e6}
-"""Number of file units per metre. Dividing by it rounds once; multiplying by 0.001 rounds twice."""
+from .scaling import PER_METRE, ScaledName, Scaling, column_name, scalings
 
 ROUNDING = 1e3 * np.finfo("f8").eps
 """Tolerance for negative eigenvalues of a correlation matrix, as in `pullback.propagate`."""
@@ -46,11 +44,11 @@ class RecordedSource(Protocol):
         """Unit of positions and their uncertainties."""
 
     @property
-    def columns(self) -> Mapping[str, str]:
+    def columns(self) -> Mapping[str, str | ScaledName]:
         """Columns by coordinate, if not of its name."""
 
     @property
-    def sigma(self) -> Mapping[str, str]:
+    def sigma(self) -> Mapping[str, str | ScaledName]:
         """Columns of standard uncertainties by coordinate."""
 
     @property
@@ -96,6 +94,9 @@ class HitsFile:
         SHA-256 of the content at planning; empty before planning.
     momentum : str
         The column of the momenta of the muons, GeV/c; empty without one.
+    scaling, sigma_scaling : mapping of int to Scaling
+        How coordinates, and their uncertainties, with a scale or an offset become lengths, by the index of the
+        coordinate; all others are in `unit`.
     """
 
     file: str
@@ -106,6 +107,8 @@ class HitsFile:
     tree: str
     sha256: str = ""
     momentum: str = ""
+    scaling: Mapping[int, Scaling] = field(default_factory=dict)
+    sigma_scaling: Mapping[int, Scaling] = field(default_factory=dict)
 
     @property
     def covariance_shape(self) -> tuple[int, ...] | None:
@@ -179,16 +182,18 @@ class HitsFile:
 
     def _hits(self, first: int, values: Mapping[str, np.ndarray]) -> RecordedHits:
         """Hits and their covariance from the columns of a block."""
-        per_metre = PER_METRE[self.unit]
+        plain = Scaling(PER_METRE[self.unit])
         with np.errstate(all="ignore"):  # a damaged file may contain signalling NaN
-            hits = np.stack([values[column] for column in self.coordinates], axis=1) / per_metre
+            hits = np.stack(
+                [self.scaling.get(i, plain).metres(values[name]) for i, name in enumerate(self.coordinates)], axis=1
+            )
         if not self.sigma:
             return RecordedHits(hits, None)
         finite = np.isfinite(hits)
         variances = np.full(hits.shape, np.nan)
         for axis, column in self.sigma.items():
             with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-                variance = (values[column] / per_metre) ** 2
+                variance = self.sigma_scaling.get(axis, plain).metres(values[column]) ** 2
                 usable = (values[column] > 0) & (variance > 0) & (variance < np.inf)
             self._refuse(finite[:, axis] & ~usable, first, column, values[column], "is not a standard uncertainty")
             variances[finite[:, axis], axis] = variance[finite[:, axis]]
@@ -199,7 +204,7 @@ class HitsFile:
         for (one, other), column in self.covariance.items():
             both = finite[:, one] & finite[:, other]
             self._refuse(both & ~np.isfinite(values[column]), first, column, values[column], "is not a covariance")
-            matrices[both, one, other] = matrices[both, other, one] = values[column][both] / per_metre**2
+            matrices[both, one, other] = matrices[both, other, one] = values[column][both] / plain.per_metre**2
         self._check_matrices(first, matrices)
         return RecordedHits(hits, matrices)
 
@@ -241,7 +246,7 @@ def source_of(section: RecordedSource, coordinates: Sequence[str], sha256: str =
     for key, mapping in (("columns", columns), ("sigma", sigma)):
         for name in mapping:
             _index(key, name, coordinates)
-    names = [columns.get(name, name) for name in coordinates]
+    names = [column_name(columns.get(name, name)) for name in coordinates]
     for name, column in zip(coordinates, names, strict=True):
         if names.count(column) > 1:
             others = " and ".join(each for each, same in zip(coordinates, names, strict=True) if same == column)
@@ -259,7 +264,7 @@ def source_of(section: RecordedSource, coordinates: Sequence[str], sha256: str =
                 raise ConfigError(f"config: source.covariance: {key!r} needs the uncertainty of {name} in source.sigma")
         covariance[pair] = column
     _check_within(section)
-    by_index = {coordinates.index(name): column for name, column in sigma.items()}
+    by_index = {coordinates.index(name): column_name(column) for name, column in sigma.items()}
     return HitsFile(
         section.file,
         tuple(names),
@@ -269,6 +274,8 @@ def source_of(section: RecordedSource, coordinates: Sequence[str], sha256: str =
         section.tree or section.table,
         sha256,
         section.momentum_column,
+        {coordinates.index(name): each for name, each in scalings(columns, section.unit).items()},
+        {coordinates.index(name): each for name, each in scalings(sigma, section.unit).items()},
     )
 
 
