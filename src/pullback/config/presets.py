@@ -110,7 +110,7 @@ def check_preset(name: Any) -> Any:
 
 
 def with_preset(source: Mapping[str, Any], coordinates: Sequence[str]) -> dict[str, Any]:
-    """A raw `source` with the values of its preset, where it does not state others.
+    """A raw `source` with the values of its preset in place of it, where the source does not state others.
 
     Parameters
     ----------
@@ -122,14 +122,14 @@ def with_preset(source: Mapping[str, Any], coordinates: Sequence[str]) -> dict[s
     Examples
     --------
     >>> with_preset({"preset": "muograph", "file": "hits.csv", "unit": "cm"}, ["x0", "x1"])
-    {'unit': 'cm', 'columns': {'x0': 'X0', 'x1': 'X1'}, 'preset': 'muograph', 'file': 'hits.csv'}
+    {'unit': 'cm', 'columns': {'x0': 'X0', 'x1': 'X1'}, 'file': 'hits.csv'}
 
     """
     name = source.get("preset")
     preset = PRESETS.get(name) if isinstance(name, str) else None
     if preset is None:
         return dict(source)
-    written = {key: value for key, value in source.items() if value is not None}
+    written = {key: value for key, value in source.items() if key != "preset" and value is not None}
     columns = preset_columns(preset, coordinates)
     if columns and isinstance(written.get("columns", {}), Mapping):
         written["columns"] = {**columns, **written.get("columns", {})}
