@@ -62,9 +62,9 @@ def test_the_config_to_start_from_reads_the_file(path, capsys):
     assert raw["source"]["file"] == path
     assert raw["model"]["name"] == "track3d"
     np.testing.assert_allclose(hits_of(raw), IN_METRES, rtol=1e-14)
-    assert "fill in: unit of the positions" in page
-    assert "fill in: heights of the layers" in page
-    assert "fill in: resolution" in page
+    assert "# fill in: unit of the positions" in page
+    assert "# fill in: heights of the layers" in page
+    assert "# fill in: resolution" in page
 
 
 def test_lists_uncertainties_units_and_heights_of_a_file(capsys):
@@ -81,7 +81,7 @@ def test_lists_uncertainties_units_and_heights_of_a_file(capsys):
         "sigma": {f"x{i}": f"hit_ex[{i}]" for i in range(3)},
     }
     assert raw["model"] == {"name": "track", "z": "[90, 50.5, -20] cm"}
-    assert "fill in" not in page
+    assert "# fill in" not in page
     np.testing.assert_allclose(hits_of(raw), np.array(rows[0]) / 100, rtol=1e-14)
 
 
@@ -89,7 +89,7 @@ def test_two_trackers_are_those_of_scattering(capsys):
     names = [f"{axis}{layer}" for layer in range(6) for axis in "XYZ"]
     heights = [600, 500, 400.25, -400, -500, -600]
     rows = [[value for z in heights for value in (muon, muon + 0.5, z)] for muon in range(4)]
-    np.savetxt("hits.csv", rows, delimiter=",", header=",".join(names), comments="", fmt="%r")
+    np.savetxt("hits.csv", rows, delimiter=",", header=",".join(names), comments="")
     page, raw = peeked("hits.csv", capsys)
     assert raw["source"] == {"kind": "recorded", "file": "hits.csv", "preset": "muograph"}
     assert raw["model"] == {"name": "scatter", "z_upper": "[600, 500, 400.25] mm", "z_lower": "[-400, -500, -600] mm"}

@@ -6,6 +6,7 @@ plane0_x, or lists with one value per layer. A long table has one row per hit, w
 
 from __future__ import annotations
 
+import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -123,9 +124,9 @@ def guess(table: FileTable) -> Guess | None:
 
 def wide_guess(table: FileTable, x: Sequence[str], y: Sequence[str] = (), z: Sequence[str] = ()) -> Guess:
     """A table with one row per muon, with these columns by layer."""
-    heights = [[value for value in column_values(table, name) if is_known(value)] for name in z]
+    heights = [_finite(column_values(table, name)) for name in z]
     level = all(len({*values}) == 1 for values in heights)
-    found = tuple(median(values) for values in heights) if z and all(heights) else ()
+    found = tuple(median(values) for values in heights) if all(heights) else ()
     return Guess(table, tuple(x), tuple(y), z=tuple(z), heights=found, level=level)
 
 
@@ -134,8 +135,8 @@ def long_guess(table: FileTable, layer: str, x: str, y: str = "", z: str = "", e
     of_layer = list(flattened(table.column(layer).values))
     layers: dict[Any, list[float]] = {each: [] for each in of_layer if is_known(each)}
     for each, height in zip(of_layer, flattened(table.column(z).values) if z else (), strict=False):
-        if each in layers and is_known(height):
-            layers[each].append(height)
+        if each in layers:
+            layers[each] += _finite([height])
     whole = bool(z) and all(layers.values())
     order = sorted(layers, key=lambda each: median(layers[each]) if whole else each)
     heights = tuple(median(layers[each]) for each in order) if whole else ()
@@ -145,6 +146,10 @@ def long_guess(table: FileTable, layer: str, x: str, y: str = "", z: str = "", e
         table, (x,), (y,) if y else (), z=(z,) if z else (), heights=heights, level=level, layer=layer, event=event,
         layers=tuple(order),
     )  # fmt: skip
+
+
+def _finite(values: Iterable[Any]) -> list[float]:
+    return [value for value in values if isinstance(value, int | float) and math.isfinite(value)]
 
 
 def column_values(table: FileTable, name: str) -> list[Any]:
@@ -286,4 +291,7 @@ def _hit(table: FileTable, axis: str, error: bool = False) -> FileColumn | None:
 def _one(table: FileTable) -> Guess | None:
     """A table with one position per muon."""
     column = _hit(table, "x")
-    return wide_guess(table, (column.name,)) if column and not column.shape and not column.jagged else None
+    if column and not column.shape and not column.jagged:
+        return wide_guess(table, (column.name,))
+    single = (family.get(("x", False), {}) for family in _families(table))
+    return next((wide_guess(table, tuple(each.values())) for each in single if len(each) == 1), None)

@@ -90,7 +90,7 @@ def _guessed(contents: Contents, preset: str, found: Guess | None) -> Iterator[s
     if not found.table.rows:
         yield "no rows: a study needs some"
     yield f"preset: {preset or 'none fits'}"
-    yield "A config to start from; fill in and check what is marked, and run it by snakemake --configfile:"
+    yield "A config to start from, for snakemake --configfile; check it, and fill in what is marked:"
 
 
 def _no_guess(contents: Contents) -> Iterator[str]:
