@@ -148,6 +148,7 @@ def test_the_users_own_model():
 def test_a_long_format_gets_no_columns():
     expanded = with_preset({"preset": "acts_hits", "layers": [3]}, ["x0", "y0"])
     assert expanded == {**PRESETS["acts_hits"].source, "layers": [3]}
+    assert "y" not in with_preset({"preset": "acts_hits"}, ["x0", "x1"])
 
 
 def test_what_is_written_wins_and_what_is_empty_is_filled():

@@ -123,6 +123,11 @@ def test_layers_of_a_long_table_are_in_order_of_their_heights():
     assert (found.y, found.sigma_x, found.sigma_y) == (("y",), ("ex",), ())
 
 
+def test_layers_numbered_by_floats_are_whole_numbers():
+    found = guess(table(event=[1, 1, 1], layer=[3.0, 1.5, 2.0], x=[1.0] * 3))
+    assert list(map(repr, found.layers)) == ["1.5", "2", "3"]
+
+
 def test_jagged_lists_need_no_event():
     found = guess(table(layer=[[0, 2], [1]], x=[[1.0, 2.0], [3.0]], y=[1.0, 2.0], event=[1, 2]))
     assert (found.layer, found.event, found.x, found.y, found.layers) == ("layer", "", ("x",), (), (0, 1, 2))

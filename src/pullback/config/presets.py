@@ -130,10 +130,12 @@ def with_preset(source: Mapping[str, Any], coordinates: Sequence[str]) -> dict[s
     if preset is None:
         return dict(source)
     written = {key: value for key, value in source.items() if key != "preset" and value is not None}
-    columns = preset_columns(preset, coordinates)
+    defaults, columns = dict(preset.source), preset_columns(preset, coordinates)
+    if coordinates and not any(each.startswith("y") for each in coordinates):
+        defaults.pop("y", None)
     if columns and isinstance(written.get("columns", {}), Mapping):
         written["columns"] = {**columns, **written.get("columns", {})}
-    return {**preset.source, "columns": {}, **written} if columns else {**preset.source, **written}
+    return {**defaults, "columns": {}, **written} if columns else {**defaults, **written}
 
 
 def coordinates_of(model: Any) -> list[str]:

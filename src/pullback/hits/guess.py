@@ -144,7 +144,7 @@ def long_guess(table: FileTable, layer: str, x: str, y: str = "", z: str = "", e
     level = spread <= CONSTANT * (max(heights) - min(heights)) if heights else True
     return Guess(
         table, (x,), (y,) if y else (), z=(z,) if z else (), heights=heights, level=level, layer=layer, event=event,
-        layers=tuple(order),
+        layers=tuple(int(each) if isinstance(each, float) and each.is_integer() else each for each in order),
     )  # fmt: skip
 
 
