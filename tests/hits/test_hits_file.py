@@ -1,7 +1,6 @@
 import bz2
 import gzip
 import hashlib
-import json
 import lzma
 import os
 import subprocess
@@ -9,7 +8,6 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from unittest.mock import Mock
 
 import h5py
@@ -18,6 +16,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
+from hit_files import write, write_root
 from running import PROJECT, Run
 
 from pullback.config.source_schema import Recorded
@@ -31,40 +30,6 @@ from pullback.study.blocks import BLOCK
 from pullback.study.plan import Study
 
 KINDS = ["csv", "parquet", "h5", "root"]
-
-
-def write(kind, columns, **options):
-    """A file of hits of some kind."""
-    path = f"hits.{kind}"
-    if kind == "h5":
-        with h5py.File(path, "w") as file:
-            for name, values in columns.items():
-                file[name] = values
-    elif kind == "parquet":
-        pa.parquet.write_table(pa.table(columns), path, **options)
-    elif kind == "root":
-        write_root(path, {"hits": columns})
-    else:
-        pa.csv.write_csv(pa.table(columns), path)
-    return path
-
-
-def write_root(path, trees, tuples=()):
-    """A ROOT file with trees, and RNTuples, by name."""
-    import uproot
-
-    with uproot.recreate(path) as file:
-        for name, columns in trees.items():
-            file.mktree(
-                name,
-                {
-                    key: values.type.content if hasattr(values, "type") else (values.dtype, values.shape[1:])
-                    for key, values in columns.items()
-                },
-            ).extend(columns)
-        for name, columns in dict(tuples).items():
-            file.mkrntuple(name, columns)
-    return path
 
 
 def source(path, names=("x",), **section):
@@ -784,7 +749,7 @@ def test_the_section_of_a_job_is_as_good():
     section = Recorded(
         file="hits.csv", columns={"x0": "a"}, unit="mm", sigma={"x1": "e", "x0": "e"}, covariance={"x1,x0": "c"}
     )
-    file = source_of(SimpleNamespace(**json.loads(section.model_dump_json())), ("x0", "x1"))
+    file = source_of(Recorded.model_validate_json(section.model_dump_json()), ("x0", "x1"))
     assert file == source_of(section, ("x0", "x1"))
     assert file.coordinates == ("a", "x1")
     assert (file.sigma, file.covariance) == ({0: "e", 1: "e"}, {(0, 1): "c"})

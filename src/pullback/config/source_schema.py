@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_serializer, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_serializer, model_validator
 
+from ..hits.selection import Written
 from ..models.energy_loss import MATERIALS, MaterialName, constants_of
 from .base import Clash, GeV, Metres, NumberPerView, Radians, Section
 from .columns_schema import PositionColumn, SigmaColumn
 from .hints import unit_in
 from .presets import PRESETS, check_preset
+from .selection_text import written_condition
 from .units import SPELLINGS, in_unit, validator
 
 UNIFORM = ("x_min", "x_max")
@@ -198,3 +200,33 @@ class Recorded(Section):
     momentum_column: str = Field(
         "", description="column with the momentum of each muon, in GeV/c, for `model.theta0_momentum`"
     )
+    select: str = Field(
+        "",
+        description="condition on the rows that are used, such as `n_tracks == 1 and abs(x0) < 49.9 mm`, of "
+        "coordinates and columns: see docs/recorded_data.md",
+    )
+    keep: list[str] = Field(
+        [],
+        max_length=64,
+        description="columns that go to `study.h5` and to every export as they are: whole numbers, numbers or text",
+    )
+
+    @field_validator("select")
+    @classmethod
+    def _readable(cls, select: str) -> str:
+        if select:
+            written_condition(select)
+        return select
+
+    @field_validator("keep")
+    @classmethod
+    def _once(cls, keep: list[str]) -> list[str]:
+        for name in keep:
+            if keep.count(name) > 1:
+                raise ValueError(f"{name!r} is listed twice")
+        return keep
+
+    @property
+    def condition(self) -> Written | None:
+        """The condition on the rows, if there is one."""
+        return written_condition(self.select) if self.select else None

@@ -20,8 +20,10 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from ..errors import HitsError, one_line
+from .arrow_kinds import ArrowKind, cells_to_kind
 from .columns import Chunks, check_element, find_column, rows_of
 from .compressed import chunks_of, open_bytes, open_text, whole_stream
+from .native import AS_NUMBER, kinds_or_numbers
 
 CSV_CHUNK_BYTES = 8 << 20
 """Bytes per chunk, and the maximum length of a row."""
@@ -35,7 +37,7 @@ MISSING = ("na", "n/a", "#n/a", "nil", "none", "null", "missing", "-", "--", "?"
 """Common marks of a missing hit in other formats."""
 
 
-def count(file: str, names: Sequence[str], tree: str = "") -> int:
+def count(file: str, names: Sequence[str], tree: str = "", kinds: Sequence[str] = ()) -> int:
     """The number of rows, from reading the file once."""
     with _arrow_errors(file):
         header, lines = _header(file, names)
@@ -43,11 +45,26 @@ def count(file: str, names: Sequence[str], tree: str = "") -> int:
         return sum(len(table) for table in _tables(file, names))
 
 
-def read(file: str, names: Sequence[str], start: int, stop: int, tree: str = "") -> Chunks:
+def read(file: str, names: Sequence[str], start: int, stop: int, tree: str = "", kinds: Sequence[str] = ()) -> Chunks:
     """The rows [start, stop) of the columns, in a file whose rows were counted."""
+    wanted = list(zip(names, kinds_or_numbers(names, kinds), strict=True))
     with _arrow_errors(file):
         for first, rows in rows_of(_tables(file, names), start, stop):
-            yield [_to_numbers(rows.column(name), file, name, first) for name in names]
+            yield [_values(rows.column(name), kind, file, name, first) for name, kind in wanted]
+
+
+def find_kinds(file: str, names: Sequence[str], tree: str = "") -> list[str]:
+    """The type of each column, from reading the file once."""
+    found = [ArrowKind(file, name, of_cells=True) for name in names]
+    with _arrow_errors(file):
+        for rows in _tables(file, names):
+            for name, kind in zip(names, found, strict=True):
+                kind.add(rows.column(name))
+    return [kind.kind() for kind in found]
+
+
+def _values(column: pa.Array, kind: str, file: str, name: str, first: int) -> np.ndarray:
+    return _to_numbers(column, file, name, first) if kind == AS_NUMBER else cells_to_kind(column, kind)
 
 
 def _tables(file: str, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
@@ -62,7 +79,7 @@ def _tables(file: str, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
         parse_options=pa.csv.ParseOptions(ignore_empty_lines=len(header) > 1, newlines_in_values=True),
         # Cells are read as text, so that an invalid number can be reported with row and column.
         convert_options=pa.csv.ConvertOptions(
-            include_columns=list(names),
+            include_columns=list(dict.fromkeys(names)),
             column_types=dict.fromkeys(names, pa.string()),
             strings_can_be_null=False,
         ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import h5py
@@ -11,6 +11,7 @@ import numpy as np
 from ..errors import HitsError
 from .columns import MAX_CHUNK_ROWS, Chunks, check_element, chunk_rows, damaged, find_column, split_name
 from .filters import load_filters
+from .native import AS_EITHER, AS_NUMBER, AS_TEXT, is_text, kinds_or_numbers, text_kind, text_values, whole_kind
 from .tables import FieldPath, find_table, is_index, table_fields, tables_of
 
 
@@ -30,28 +31,60 @@ class Source(NamedTuple):
         return dtype if self.field else np.dtype((dtype, self.dataset.shape[1:]))
 
 
-def count(file: str, names: Sequence[str], tree: str = "") -> int:
+def count(file: str, names: Sequence[str], tree: str = "", kinds: Sequence[str] = ()) -> int:
     """The number of rows, from the file's metadata."""
     with damaged(file), h5py.File(file, "r") as hdf5:
-        return len(_columns(file, hdf5, names, tree)[0].dataset)
+        return len(_columns(file, hdf5, names, tree, kinds)[0].dataset)
 
 
-def read(file: str, names: Sequence[str], start: int, stop: int, tree: str = "") -> Chunks:
+def read(file: str, names: Sequence[str], start: int, stop: int, tree: str = "", kinds: Sequence[str] = ()) -> Chunks:
     """The rows [start, stop) of the columns."""
     with damaged(file), h5py.File(file, "r") as hdf5:
-        columns = _columns(file, hdf5, names, tree)
-        stop = min(stop, len(columns[0].dataset))
-        fields = {source.dataset.name: source.dataset.dtype.itemsize // 8 for source in columns if source.field}
-        step = min(MAX_CHUNK_ROWS, chunk_rows(tuple(fields.values()))) if fields else MAX_CHUNK_ROWS
-        for first in range(start, stop, step):
-            yield _chunk(columns, slice(first, min(first + step, stop)))
+        columns = _columns(file, hdf5, names, tree, kinds)
+        for rows in _pieces(columns, start, stop):
+            values = zip(_chunk(columns, rows), kinds_or_numbers(names, kinds), strict=True)
+            yield [text_values(each.tolist(), kind) if is_text(kind) else each.astype(kind) for each, kind in values]
+
+
+def find_kinds(file: str, names: Sequence[str], tree: str = "") -> list[str]:
+    """The type of each column; text of any length is read once."""
+    with damaged(file), h5py.File(file, "r") as hdf5:
+        columns = _columns(file, hdf5, names, tree, [AS_EITHER] * len(names))
+        found = [_kind(file, name, source) for name, source in zip(names, columns, strict=True)]
+        loose = [index for index, kind in enumerate(found) if kind == AS_TEXT]
+        longest = dict.fromkeys(loose, 0)
+        for rows in _pieces(columns, 0, len(columns[0].dataset)) if loose else ():
+            for index, values in zip(loose, _chunk([columns[index] for index in loose], rows), strict=True):
+                longest[index] = max([longest[index], *map(len, text_values(values.tolist(), "S").tolist())])
+    for index, length in longest.items():
+        found[index] = text_kind(file, names[index], length)
+    return found
+
+
+def _kind(file: str, name: str, source: Source) -> str:
+    """The type of a column; that of text of any length if its length is not known."""
+    dtype = source.dtype.base
+    if dtype.kind in "iub":
+        return whole_kind(dtype)
+    if dtype.kind == "S":
+        return text_kind(file, name, dtype.itemsize)
+    return AS_TEXT if dtype.kind == "O" else AS_NUMBER
+
+
+def _pieces(columns: Sequence[Source], start: int, stop: int) -> Iterator[slice]:
+    """The rows [start, stop) in pieces that fit into memory."""
+    stop = min(stop, len(columns[0].dataset))
+    fields = {source.dataset.name: source.dataset.dtype.itemsize // 8 for source in columns if source.field}
+    step = min(MAX_CHUNK_ROWS, chunk_rows(tuple(fields.values()))) if fields else MAX_CHUNK_ROWS
+    for first in range(start, stop, step):
+        yield slice(first, min(first + step, stop))
 
 
 def _chunk(columns: Sequence[Source], rows: slice) -> list[np.ndarray]:
-    """Rows of the columns as numbers; the rows of a table are read once."""
+    """Rows of the columns as they are; the rows of a table are read once."""
     wanted = list(dict.fromkeys(source.field[0] for source in columns if source.field))
     table = columns[0].dataset.fields(wanted)[rows] if wanted else None
-    return [np.asarray(_values(source, rows, table), dtype="f8") for source in columns]
+    return [np.asarray(_values(source, rows, table)) for source in columns]
 
 
 def _values(source: Source, rows: slice, table: Any) -> Any:
@@ -62,7 +95,7 @@ def _values(source: Source, rows: slice, table: Any) -> Any:
     return table[:, *source.indices]
 
 
-def _columns(file: str, hdf5: h5py.File, names: Sequence[str], table: str) -> list[Source]:
+def _columns(file: str, hdf5: h5py.File, names: Sequence[str], table: str, kinds: Sequence[str] = ()) -> list[Source]:
     """The datasets or fields of the names, and the indices of the selected elements."""
     for name in [table] if table else names:
         _refuse_soft_links(file, hdf5, name)
@@ -73,16 +106,25 @@ def _columns(file: str, hdf5: h5py.File, names: Sequence[str], table: str) -> li
     else:
         columns = _plain(file, hdf5, names, plain)
     _refuse_elsewhere(file, {source.dataset for source in columns})
-    for source, name in zip(columns, names, strict=True):
-        if not source.dataset.ndim or source.dtype.base.kind not in "fiu":
-            kind = f"a column of numbers, not of {source.dtype.base}" if source.field else "a dataset of numbers"
-            raise HitsError(f"{file}: {split_name(name)[0].strip('/')!r} must be {kind}, one per row")
-        check_element(file, split_name(name)[0].strip("/"), source.indices, source.dtype.shape)
+    for source, name, kind in zip(columns, names, kinds_or_numbers(names, kinds), strict=True):
+        _check(file, split_name(name)[0].strip("/"), source, kind)
     lengths = {source.dataset.name.strip("/"): len(source.dataset) for source in columns}
     if len(set(lengths.values())) > 1:
         raise HitsError(f"{file}: datasets differ in length: {lengths}")
     load_filters(file, {source.dataset for source in columns})
     return columns
+
+
+def _check(file: str, name: str, source: Source, kind: str) -> None:
+    """Refuse a column that does not hold one number per row, or text where that is wanted."""
+    dtype = source.dtype.base
+    is_string = h5py.check_string_dtype(dtype) is not None
+    holds = dtype.kind in "fiu" if kind == AS_NUMBER else is_string or (kind != AS_TEXT and dtype.kind in "fiub")
+    if not source.dataset.ndim or not holds:
+        wanted = {AS_NUMBER: "numbers", AS_TEXT: "text"}.get(kind, "numbers or text")
+        what = f"a column of {wanted}, not of {dtype}" if source.field else f"a dataset of {wanted}"
+        raise HitsError(f"{file}: {name!r} must be {what}, one per row")
+    check_element(file, name, source.indices, source.dtype.shape)
 
 
 def _datasets(hdf5: h5py.File) -> list[str]:

@@ -118,6 +118,7 @@ def export(
         _check_target(path, beside, force)
         if kind == "root":
             load_uproot(path)
+            _refuse_text(path, fields)
         with whole(path) as part, _WRITERS[kind](part, fields, label) as append:
             for start in range(0, rows, blocks.BLOCK):
                 append(_rows(reader, fields, start, min(start + blocks.BLOCK, rows)))
@@ -195,6 +196,15 @@ def _chosen(study: str | Path, fields: list[Field], names: Sequence[str]) -> lis
     return chosen or fields
 
 
+def _refuse_text(path: Path, fields: list[Field]) -> None:
+    """Refuse columns of text, which uproot does not write row by row."""
+    if texts := [field.name for field in fields if field.dtype.kind == "S"]:
+        raise PullbackError(
+            f"{path}: text can't be written to a ROOT file: {', '.join(texts)}; name the other columns with --columns, "
+            "or export to Parquet or CSV"
+        )
+
+
 def _rows(reader: Reader, fields: list[Field], start: int, stop: int) -> list[np.ndarray]:
     """Rows [start, stop) of each column of the table."""
     columns = {path: reader.rows(path, start, stop) for path in dict.fromkeys(field.column for field in fields)}
@@ -205,7 +215,12 @@ def _rows(reader: Reader, fields: list[Field], start: int, stop: int) -> list[np
 def _arrow(writer_class: Any, part: Path, fields: list[Field], label: str) -> Iterator[Append]:
     schema = _schema(fields, label)
     with writer_class(part, schema) as writer:
-        yield lambda columns: writer.write_batch(pa.record_batch(columns, schema=schema))
+        yield lambda columns: writer.write_batch(pa.record_batch([*map(_of_arrow, columns)], schema=schema))
+
+
+def _of_arrow(values: np.ndarray) -> Any:
+    """A column as Arrow takes it: text as such."""
+    return pa.array(np.char.decode(values, "utf-8", "replace").tolist()) if values.dtype.kind == "S" else values
 
 
 @contextmanager
@@ -228,7 +243,7 @@ def _schema(fields: list[Field], label: str) -> pa.Schema:
     columns = [
         pa.field(
             field.name,
-            pa.from_numpy_dtype(field.dtype),
+            pa.string() if field.dtype.kind == "S" else pa.from_numpy_dtype(field.dtype),
             nullable=False,
             metadata={"units": field.units, "long_name": field.long_name},
         )
