@@ -10,8 +10,7 @@ from pullback.config.messages import checked
 from pullback.config.presets import PRESETS, fitting_preset, with_preset
 from pullback.config.schema import StudyConfig
 from pullback.errors import PullbackError
-from pullback.hits.hits_file import source_of
-from pullback.models import load_model
+from pullback.steps.common import hits_file
 from pullback.study.plan import Study
 
 HEIGHTS = [0.0, 0.0195, 0.1088, 0.1283]
@@ -92,10 +91,10 @@ def config(hits, preset, model, **source):
 def read(raw):
     """The hits of a study by coordinate, as it reads them, and its config."""
     study = Study.from_config(raw)
-    names = [each.name for each in load_model(study.config.model).coordinates]
-    file = source_of(study.config.source, names)
-    hits = np.concatenate([block.hits for block in file.blocks(0, file.count_muons())])
-    return dict(zip(names, hits.T, strict=True)), study.config
+    (batch,) = study.batches.values()
+    (part,) = batch.of_kind("reco").parts
+    hits = np.concatenate([block.hits for block in hits_file(part).blocks(part.start, part.stop)])
+    return dict(zip((each.name for each in part.model.coordinates), hits.T, strict=True)), study.config
 
 
 TRACK3D = {"name": "track3d", "z": HEIGHTS}

@@ -11,10 +11,9 @@ import yaml
 
 from pullback.cli import main
 from pullback.config.text import check_files
-from pullback.hits.hits_file import source_of
 from pullback.hits.peek import peek
-from pullback.models import load_model
 from pullback.report.peek_page import peek_page
+from pullback.steps.common import hits_file
 from pullback.study.plan import Study
 
 
@@ -31,8 +30,9 @@ def peeked(path, capsys, *arguments):
 def hits_of(raw):
     """The hits (muon, coordinate) that a study of a config reads, m."""
     study = Study.from_config(raw)
-    file = source_of(study.config.source, [each.name for each in load_model(study.config.model).coordinates])
-    return np.concatenate([block.hits for block in file.blocks(0, file.count_muons())])
+    (batch,) = study.batches.values()
+    (part,) = batch.of_kind("reco").parts
+    return np.concatenate([block.hits for block in hits_file(part).blocks(part.start, part.stop)])
 
 
 COLUMNS = {f"{axis}_{layer}": np.arange(6.0) * (layer + 1) + (axis == "y") for axis in "xy" for layer in range(3)}
@@ -126,6 +126,36 @@ def test_the_table_with_most_layers_is_taken_unless_one_is_named(capsys):
     page, raw = peeked("hits.h5", capsys, "--table", "a")
     assert raw["source"]["table"] == "a"
     assert "'b'" not in page
+
+
+def test_events_are_kept_and_a_selection_is_suggested(capsys):
+    rows = np.zeros(
+        3,
+        [(name, "f8") for name in ("x_dut_0", "y_dut_0", "x_dut_1", "y_dut_1", "n_tracks")] + [("event_number", "i8")],
+    )
+    rows["n_tracks"] = [1, 2, 1]
+    with h5py.File("Tracks.h5", "w") as file:
+        file["TrackCandidates"] = rows
+    page, raw = peeked("Tracks.h5", capsys)
+    assert raw["source"] == {
+        "kind": "recorded",
+        "file": "Tracks.h5",
+        "preset": "testbeam_analysis",
+        "keep": ["event_number"],
+    }
+    assert len(hits_of(raw)) == 3
+    assert len(hits_of(yaml.safe_load(page.replace("# select:", "select:")))) == 2
+
+
+@pytest.mark.parametrize(
+    ("event", "kept"), [("evt_id", ["evt_id"]), ("Muon ID", ["Muon ID"]), ("muon", []), ("charge", [])]
+)
+def test_a_column_of_a_reserved_name_is_not_kept(event, kept, capsys):
+    with open("hits.csv", "w") as stream:
+        stream.write(f"{event},x0,x1\n1,2,3\n")
+    _, raw = peeked("hits.csv", capsys)
+    assert raw["source"].get("keep", []) == kept
+    np.testing.assert_array_equal(hits_of(raw), [[0.002, 0.003]])
 
 
 def test_what_is_said_of_columns(capsys):

@@ -45,6 +45,8 @@ class Preset:
         Columns that every file of the format has.
     events : tuple of str
         Columns of which a file of the format has one, for what belongs together; of formats with one row per hit.
+    suggested : mapping of str to str
+        What may be of use in a file with a column: a line of `source`.
     z : str
         Column of the height, as in `columns`, or of each hit; empty if the file does not hold it.
     suffixes : tuple of str
@@ -56,6 +58,7 @@ class Preset:
     suffixes: tuple[str, ...]
     columns: Mapping[str, str] = field(default_factory=dict)
     events: tuple[str, ...] = ()
+    suggested: Mapping[str, str] = field(default_factory=dict)
     z: str = ""
 
 
@@ -67,6 +70,7 @@ PRESETS = {
         needs=("event_number", "x_dut_0", "y_dut_0", "x_dut_1", "y_dut_1"),
         suffixes=(".h5", ".hdf5"),
         columns={"x": "x_dut_{}", "y": "y_dut_{}"},
+        suggested={"n_tracks": "select: n_tracks == 1  # events with one candidate only"},
     ),
     "muograph": Preset(
         source={"unit": "mm"},

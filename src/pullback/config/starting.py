@@ -13,6 +13,8 @@ import yaml
 from ..hits.contents import Contents, FileTable
 from ..hits.guards import suffix_of
 from ..hits.guess import Guess, base_name, guess, long_guess, wide_guess
+from ..hits.reading import kept_name
+from .model_schema import RESULTS
 from .presets import PRESETS, Preset, fitting_preset
 from .units import SPELLINGS
 
@@ -107,6 +109,11 @@ def _wide_keys(preset: str, found: Guess) -> Iterator[str]:
             named = {_coordinate(view, i, found): name for view in of_view for i, name in enumerate(of_view[view])}
             if any(coordinate != name for coordinate, name in named.items()):
                 yield f"{key}: {_flow(named)}"
+    if found.event and kept_name(found.event) not in RESULTS:
+        yield f"keep: {_flow([found.event])}"
+    for column, line in PRESETS[preset].suggested.items() if preset else ():
+        if column in found.table.names:
+            yield f"# {line}"
     if found.z and not found.level:
         yield f"# z: {_flow(list(found.z))}  # heights row by row, which vary in the first rows"
 

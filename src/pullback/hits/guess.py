@@ -94,7 +94,7 @@ class Guess:
     level : bool
         Whether each layer has one height in the first rows.
     layer, event : str
-        The columns of the layer and of what belongs together, of a long table; event is empty for jagged lists.
+        The columns of the layer, empty for a wide table, and of the event; the latter is empty for jagged lists.
     layers : tuple
         The layers in the first rows, in order of their heights or numbers, of a long table.
     """
@@ -127,7 +127,9 @@ def wide_guess(table: FileTable, x: Sequence[str], y: Sequence[str] = (), z: Seq
     heights = [_finite(column_values(table, name)) for name in z]
     level = all(len({*values}) == 1 for values in heights)
     found = tuple(median(values) for values in heights) if all(heights) else ()
-    return Guess(table, tuple(x), tuple(y), z=tuple(z), heights=found, level=level)
+    event = _called(table, EVENT_WORDS)
+    name = event.name if event and not event.shape and not event.jagged else ""
+    return Guess(table, tuple(x), tuple(y), z=tuple(z), heights=found, level=level, event=name)
 
 
 def long_guess(table: FileTable, layer: str, x: str, y: str = "", z: str = "", event: str = "") -> Guess:
