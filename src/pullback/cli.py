@@ -37,8 +37,17 @@ def _export(options: argparse.Namespace) -> None:
     print(f"{done.path}: {done.rows} rows, {done.columns} columns")
 
 
+def _peek(options: argparse.Namespace) -> None:
+    from .hits.peek import peek
+    from .report.peek_page import peek_page
+
+    print(peek_page(peek(options.file, options.table)), end="")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("pullback", description="Commands for the results of a study.")
+    parser = argparse.ArgumentParser(
+        "pullback", description="Commands for files of hits, and for the results of a study."
+    )
     parser.add_argument("--version", action="version", version=f"pullback {__version__}")
     commands = parser.add_subparsers(required=True, metavar="command")
 
@@ -72,4 +81,21 @@ def _parser() -> argparse.ArgumentParser:
         help="the file; default: <point>.<format> beside the study, whose folder takes no other name",
     )
     export.add_argument("--force", action="store_true", help="write over a file that is there")
+
+    peek = commands.add_parser(
+        "peek",
+        help="what a file of hits holds, and a config to start from",
+        description="Print what a file of hits holds, as comments, and a config to start from: `pullback peek FILE > "
+        "my.yaml`. Only its metadata and first rows are read.",
+    )
+    peek.set_defaults(run=_peek)
+    peek.add_argument("file", help="CSV (also .csv.gz and .csv.zst), Parquet, HDF5 or ROOT file")
+    peek.add_argument(
+        "--table",
+        "--tree",
+        dest="table",
+        default="",
+        metavar="NAME",
+        help="table of an HDF5 file, or tree of a ROOT file",
+    )
     return parser

@@ -221,15 +221,15 @@ CASES = """
 {model: {file: m.py, coordinates: [x0, x1], observables: [{name: p, unit: 2}]}}
     put in quotes: '2')
 {source: {kind: recorded, file: a.csv, columns: {x: 3}}}
-    source.columns.x: is 3; it should be a valid string (text that looks like
+    source.columns.x: is 3; it must be the name of a column (in quotes if it looks like
 {model: {file: m.py, coordinates: [x0, x1], observables: [{name: p, unit: "1", fold: false}]}}
     (YAML reads yes, no, on and off
 {toys: {mode: true}}
     toys.mode: is True; it should be 'fixed' or 'adaptive' (YAML reads yes, no, on and off
 {validation: {strict: "yes"}}
     validation.strict: is 'yes'; it should be a valid boolean (true or false, without
-{source: {kind: recorded, file: a.csv, unit: µm}}
-    source.unit: is 'µm'; it should be 'm', 'cm' or 'mm'
+{source: {kind: recorded, file: a.csv, unit: inch}}
+    source.unit: is 'inch'; it should be 'm', 'cm', 'mm' or 'um'
 """
 """Configs, each followed by its messages; dots stand for omitted text."""
 

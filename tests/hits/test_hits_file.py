@@ -1,7 +1,6 @@
 import bz2
 import gzip
 import hashlib
-import json
 import lzma
 import os
 import subprocess
@@ -9,7 +8,6 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from unittest.mock import Mock
 
 import h5py
@@ -18,11 +16,12 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
+from hit_files import write, write_root
 from running import PROJECT, Run
 
 from pullback.config.source_schema import Recorded
 from pullback.errors import PullbackError
-from pullback.hits import csv, hdf5, hits_file
+from pullback.hits import csv, guards, hdf5
 from pullback.hits.hits_file import source_of
 from pullback.steps.importing import import_hits
 from pullback.steps.target import find_target
@@ -31,40 +30,6 @@ from pullback.study.blocks import BLOCK
 from pullback.study.plan import Study
 
 KINDS = ["csv", "parquet", "h5", "root"]
-
-
-def write(kind, columns, **options):
-    """A file of hits of some kind."""
-    path = f"hits.{kind}"
-    if kind == "h5":
-        with h5py.File(path, "w") as file:
-            for name, values in columns.items():
-                file[name] = values
-    elif kind == "parquet":
-        pa.parquet.write_table(pa.table(columns), path, **options)
-    elif kind == "root":
-        write_root(path, {"hits": columns})
-    else:
-        pa.csv.write_csv(pa.table(columns), path)
-    return path
-
-
-def write_root(path, trees, tuples=()):
-    """A ROOT file with trees, and RNTuples, by name."""
-    import uproot
-
-    with uproot.recreate(path) as file:
-        for name, columns in trees.items():
-            file.mktree(
-                name,
-                {
-                    key: values.type.content if hasattr(values, "type") else (values.dtype, values.shape[1:])
-                    for key, values in columns.items()
-                },
-            ).extend(columns)
-        for name, columns in dict(tuples).items():
-            file.mkrntuple(name, columns)
-    return path
 
 
 def source(path, names=("x",), **section):
@@ -161,7 +126,7 @@ def test_windows_line_ends_and_byte_order_mark():
         ("hits.root", b"", "the file is empty"),
         ("hits.h5", b"", "the file is empty"),
         ("hits.h5", b"\x89HDF\r\n\x1a\n and no more", "can't be read"),
-        ("hits.txt", b"x\n1\n", "must be in a .csv, .parquet, .h5 or .root file, not .txt"),
+        ("hits.txt", b"x\n1\n", "must be in a .csv, .csv.gz, .csv.zst, .parquet, .h5 or .root file, not .txt"),
     ],
 )
 def test_bad_files_are_named_with_row_and_column(name, content, expected):
@@ -214,10 +179,10 @@ def test_names_that_no_file_can_have(suffix, name, planned):
 
 
 OTHER_KINDS = [
-    (gzip.compress(b"x\n1\n", mtime=0), "is compressed by gzip: unpack it"),
+    (gzip.compress(b"x\n1\n", mtime=0), "is compressed by gzip: name it .csv.gz if it is CSV, or unpack it"),
     (bz2.compress(b"x\n1\n"), "is compressed by bzip2: unpack it"),
     (lzma.compress(b"x\n1\n"), "is compressed by xz: unpack it"),
-    (b"\x28\xb5\x2f\xfd", "is compressed by zstd: unpack it"),
+    (b"\x28\xb5\x2f\xfd", "is compressed by zstd: name it .csv.zst if it is CSV, or unpack it"),
     (b"PK\x03\x04\x14\0", "is an Excel workbook or another zip archive: save it as CSV UTF-8, or unpack it"),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "is an Excel workbook: save it as CSV UTF-8"),
     (b"SQLite format 3\0", "is an SQLite database: export its table as CSV"),
@@ -473,9 +438,9 @@ def test_what_a_reader_makes_of_a_file_that_is_being_written_to_is_not_said(monk
 
 def test_where_times_are_coarse_the_content_is_looked_at_again(monkeypatch):
     path, second = write("csv", {"x": [1.0, 2.0]}), 1_000_000_000
-    state = hits_file._state
+    state = guards._state
     monkeypatch.setattr(
-        hits_file, "_state", lambda file: (state(file)[0], *(each // second * second for each in state(file)[1:]))
+        guards, "_state", lambda file: (state(file)[0], *(each // second * second for each in state(file)[1:]))
     )
     blocks = source(path).blocks(0, 2)
     next(blocks)
@@ -529,7 +494,7 @@ def test_a_file_that_is_as_it_was_planned_is_digested_once_unless_just_written(m
     assert len(digested) == (1 if seconds else 2)
 
 
-@pytest.mark.parametrize(("unit", "metre"), [("m", 1), ("cm", 100), ("mm", 1000)])
+@pytest.mark.parametrize(("unit", "metre"), [("m", 1), ("cm", 100), ("mm", 1000), ("um", 1e6), ("µm", 1e6)])
 def test_units(unit, metre):
     x, e, c = np.array([[1.5, -2.25], [3.1, 4.0]]), np.array([[0.1, 0.2], [0.3, 0.4]]), np.array([0.01, -0.05])
     path = write("csv", {"a": x[:, 0], "b": x[:, 1], "ea": e[:, 0], "eb": e[:, 1], "c": c})
@@ -784,7 +749,7 @@ def test_the_section_of_a_job_is_as_good():
     section = Recorded(
         file="hits.csv", columns={"x0": "a"}, unit="mm", sigma={"x1": "e", "x0": "e"}, covariance={"x1,x0": "c"}
     )
-    file = source_of(SimpleNamespace(**json.loads(section.model_dump_json())), ("x0", "x1"))
+    file = source_of(Recorded.model_validate_json(section.model_dump_json()), ("x0", "x1"))
     assert file == source_of(section, ("x0", "x1"))
     assert file.coordinates == ("a", "x1")
     assert (file.sigma, file.covariance) == ({0: "e", 1: "e"}, {(0, 1): "c"})

@@ -14,6 +14,7 @@ from .messages import Examined, examine
 from .model_schema import MODELS, AnyModel, ModelSection, OneHit, Scatter
 from .named_numbers import with_plain_numbers
 from .plain import check_plain
+from .presets import coordinates_of, with_preset
 from .source_schema import Recorded, Simulated
 
 MOST_CONFIDENT = 0.999999
@@ -268,6 +269,8 @@ class PointConfig(Section):
             if source["kind"] == "simulated" and isinstance(name, str) and name in MODELS:
                 # A section whose lines are all commented out is null, and treated as absent.
                 source |= {each: {} for each in _by_default(MODELS[name], source) if source.get(each) is None}
+            if source["kind"] == "recorded":
+                source = with_preset(source, coordinates_of(model))
             config = {**config, "source": source}
         return config
 

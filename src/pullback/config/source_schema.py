@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_serializer, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_serializer, model_validator
 
+from ..hits.selection import Written
 from ..models.energy_loss import MATERIALS, MaterialName, constants_of
 from .base import Clash, GeV, Metres, NumberPerView, Radians, Section
+from .columns_schema import PositionColumn, SigmaColumn
 from .hints import unit_in
-from .units import in_unit, validator
+from .presets import PRESETS, check_preset
+from .selection_text import written_condition
+from .units import SPELLINGS, in_unit, validator
 
 UNIFORM = ("x_min", "x_max")
 """Keys of a source for uniform positions."""
@@ -148,26 +152,45 @@ class Simulated(Section):
         return found
 
 
+def _spelled(unit: Any) -> Any:
+    """A unit without the Greek letter."""
+    return SPELLINGS.get(unit, unit) if isinstance(unit, str) else unit
+
+
 class Recorded(Section):
     """Hits read from a file."""
 
     kind: Literal["recorded"] = Field("recorded", description="hits from a file")
     file: str = Field(
         min_length=1,
-        description="CSV (with a header), Parquet, HDF5 or ROOT file with one column (dataset, branch) per "
-        "coordinate; relative to the working directory",
+        description="CSV (with a header; also `.csv.gz`, `.csv.zst`), Parquet, HDF5 or ROOT file with one column "
+        "(dataset, field, branch) per coordinate; relative to the working directory",
+    )
+    preset: Annotated[str, BeforeValidator(check_preset)] = Field(
+        "",
+        description=f"format of the file, which gives those of the keys below that are left out: {', '.join(PRESETS)}",
+        json_schema_extra={"enum": ["", *PRESETS]},
+        exclude=True,  # the keys that it gives say it all
     )
     tree: str = Field("", description="tree or RNTuple of a ROOT file; needed if the file has several")
-    columns: dict[str, str] = Field(
+    table: str = Field(
+        "",
+        description='table of an HDF5 file (PyTables, a compound dataset, or a group of pandas with `format="table"`), '
+        "whose fields are the columns; needed if the file has several",
+    )
+    columns: dict[str, PositionColumn] = Field(
         {},
         description="column of each coordinate: `{x: hit_x}`, or `{x0: hit[0], x1: hit[1]}` for elements of a "
-        "column with a fixed number of values per row; default: the column with the coordinate's name",
+        "column with a fixed number of values per row; `{x: {column: pixel, scale: 250 um, offset: -10 mm}}` for a hit "
+        "at offset + scale × value; default: the column with the coordinate's name",
     )
-    unit: Literal["m", "cm", "mm"] = Field("m", description="unit of positions and their uncertainties")
-    sigma: dict[str, str] = Field(
+    unit: Annotated[Literal["m", "cm", "mm", "um"], BeforeValidator(_spelled)] = Field(
+        "m", description="unit of positions and their uncertainties; `µm` is `um`"
+    )
+    sigma: dict[str, SigmaColumn] = Field(
         {},
-        description="column with the standard uncertainty of each coordinate, row by row; default: "
-        "1/`detector.resolution`",
+        description="column with the standard uncertainty of each coordinate, row by row, also with a scale as in "
+        "`columns`; default: 1/`detector.resolution`",
     )
     covariance: dict[str, str] = Field(
         {},
@@ -177,3 +200,33 @@ class Recorded(Section):
     momentum_column: str = Field(
         "", description="column with the momentum of each muon, in GeV/c, for `model.theta0_momentum`"
     )
+    select: str = Field(
+        "",
+        description="condition on the rows that are used, such as `n_tracks == 1 and abs(x0) < 49.9 mm`, of "
+        "coordinates and columns: see docs/recorded_data.md",
+    )
+    keep: list[str] = Field(
+        [],
+        max_length=64,
+        description="columns that go to `study.h5` and to every export as they are: whole numbers, numbers or text",
+    )
+
+    @field_validator("select")
+    @classmethod
+    def _readable(cls, select: str) -> str:
+        if select:
+            written_condition(select)
+        return select
+
+    @field_validator("keep")
+    @classmethod
+    def _once(cls, keep: list[str]) -> list[str]:
+        for name in keep:
+            if keep.count(name) > 1:
+                raise ValueError(f"{name!r} is listed twice")
+        return keep
+
+    @property
+    def condition(self) -> Written | None:
+        """The condition on the rows, if there is one."""
+        return written_condition(self.select) if self.select else None

@@ -1,13 +1,16 @@
 """Common functions of the file readers for CSV, Parquet, HDF5 and ROOT.
 
-Each reader is a module with two functions:
+Each reader is a module with three functions:
 
-- `count(file, names, tree)` returns the number of rows, after a check that the columns exist and hold numbers;
-- `read(file, names, start, stop, tree)` yields the rows [start, stop) in order, in chunks that fit into memory: for
-  each name the values (row,) as float64, with NaN for empty cells.
+- `count(file, names, tree, kinds)` returns the number of rows, after a check that the columns exist and hold numbers;
+- `read(file, names, start, stop, tree, kinds)` yields the rows [start, stop) in order, in chunks that fit into memory:
+  for each name the values (row,) as float64, with NaN for empty cells;
+- `find_kinds(file, names, tree)` returns the type in which each column is kept as it is (`native`).
 
-`tree` is used by ROOT only. A name is that of a column with one number per row, or `x[2]` for element 2, counted from
-0, of a column `x` with a fixed number of values per row.
+`kinds` are types of the columns, one for each name, where they are not all numbers as float64.
+
+`tree` is the tree of a ROOT file, or the table of an HDF5 file; other files have none. A name is that of a column with
+one number per row, or `x[2]` for element 2, counted from 0, of a column `x` with a fixed number of values per row.
 """
 
 from __future__ import annotations
@@ -36,6 +39,14 @@ NAMES_LISTED = 30
 
 Named = tuple[str, tuple[int, ...]]
 """A column, and the indices of the selected element; () for the whole column."""
+
+
+class NoColumnError(HitsError):
+    """A file without a column of this name, or with several; with the columns that it has."""
+
+    def __init__(self, line: str, name: str, existing: Sequence[str]):
+        super().__init__(line)
+        self.name, self.existing = name, existing
 
 
 def split_name(name: str) -> Named:
@@ -68,7 +79,7 @@ def find_column(
         rest = f" and {len(existing) - NAMES_LISTED} more" if len(existing) > NAMES_LISTED else ""
         advice = advise(existing) if advise and base not in existing else ""
         rest += f"; {advice}" if advice else ""
-        raise HitsError(f"{file}: {problem} '{one_line(base)}'; the columns are: {listed}{rest}")
+        raise NoColumnError(f"{file}: {problem} '{one_line(base)}'; the columns are: {listed}{rest}", base, existing)
     return base, indices
 
 
@@ -110,6 +121,40 @@ def rows_of(tables: Iterable[Any], start: int, stop: int) -> Iterator[tuple[int,
         at += len(table)
         if at >= stop:
             return
+
+
+def in_blocks(
+    file: str, chunks: Chunks, kinds: Sequence[str], start: int, stop: int, rows: int
+) -> Iterator[list[np.ndarray]]:
+    """Blocks of columns of these types, from chunks of the muons [start, stop) of any length.
+
+    Raises
+    ------
+    HitsError
+        There are fewer muons than that.
+
+    """
+    at, filled = start, 0
+    block = _empty(kinds, min(rows, stop - start))
+    for chunk in chunks:
+        used, length = 0, len(chunk[0])
+        while used < length:
+            count = min(len(block[0]) - filled, length - used)
+            for values, column in zip(block, chunk, strict=True):
+                values[filled : filled + count] = column[used : used + count]
+            filled, used = filled + count, used + count
+            if filled == len(block[0]):
+                yield block
+                at, filled = at + filled, 0
+                block = _empty(kinds, min(rows, stop - at))
+    if at < stop:
+        raise HitsError(
+            f"{file}: no longer has row {at + filled + 1} of {stop}; it has changed since this run began: run again"
+        )
+
+
+def _empty(kinds: Sequence[str], rows: int) -> list[np.ndarray]:
+    return [np.empty(rows, kind) for kind in kinds]
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Hits in CSV files: a header, then one row per muon.
+"""Hits in CSV files, also compressed by gzip or zstd: a header, then one row per muon.
 
 An empty cell is a missing hit, and so is an empty line in a file with one column. Cells may be quoted; a quoted cell
 may contain commas, line breaks and doubled quotes. Any other cell that begins with a quote is refused when rows are
@@ -11,8 +11,8 @@ import csv
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from io import BufferedReader, TextIOWrapper
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +20,10 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from ..errors import HitsError, one_line
+from .arrow_kinds import ArrowKind, cells_to_kind
 from .columns import Chunks, check_element, find_column, rows_of
+from .compressed import chunks_of, open_bytes, open_text, whole_stream
+from .native import AS_NUMBER, kinds_or_numbers
 
 CSV_CHUNK_BYTES = 8 << 20
 """Bytes per chunk, and the maximum length of a row."""
@@ -34,7 +37,7 @@ MISSING = ("na", "n/a", "#n/a", "nil", "none", "null", "missing", "-", "--", "?"
 """Common marks of a missing hit in other formats."""
 
 
-def count(file: str, names: Sequence[str], tree: str = "") -> int:
+def count(file: str, names: Sequence[str], tree: str = "", kinds: Sequence[str] = ()) -> int:
     """The number of rows, from reading the file once."""
     with _arrow_errors(file):
         header, lines = _header(file, names)
@@ -42,18 +45,33 @@ def count(file: str, names: Sequence[str], tree: str = "") -> int:
         return sum(len(table) for table in _tables(file, names))
 
 
-def read(file: str, names: Sequence[str], start: int, stop: int, tree: str = "") -> Chunks:
+def read(file: str, names: Sequence[str], start: int, stop: int, tree: str = "", kinds: Sequence[str] = ()) -> Chunks:
     """The rows [start, stop) of the columns, in a file whose rows were counted."""
+    wanted = list(zip(names, kinds_or_numbers(names, kinds), strict=True))
     with _arrow_errors(file):
         for first, rows in rows_of(_tables(file, names), start, stop):
-            yield [_to_numbers(rows.column(name), file, name, first) for name in names]
+            yield [_values(rows.column(name), kind, file, name, first) for name, kind in wanted]
+
+
+def find_kinds(file: str, names: Sequence[str], tree: str = "") -> list[str]:
+    """The type of each column, from reading the file once."""
+    found = [ArrowKind(file, name, of_cells=True) for name in names]
+    with _arrow_errors(file):
+        for rows in _tables(file, names):
+            for name, kind in zip(names, found, strict=True):
+                kind.add(rows.column(name))
+    return [kind.kind() for kind in found]
+
+
+def _values(column: pa.Array, kind: str, file: str, name: str, first: int) -> np.ndarray:
+    return _to_numbers(column, file, name, first) if kind == AS_NUMBER else cells_to_kind(column, kind)
 
 
 def _tables(file: str, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
     """The columns as text, in chunks."""
     header, lines = _header(file, names)
     reader = pa.csv.open_csv(
-        file,
+        open_bytes(file),
         # One thread, so that rows come in order and errors name the first row.
         read_options=pa.csv.ReadOptions(
             use_threads=False, block_size=CSV_CHUNK_BYTES, column_names=header, skip_rows=len(lines)
@@ -61,7 +79,7 @@ def _tables(file: str, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
         parse_options=pa.csv.ParseOptions(ignore_empty_lines=len(header) > 1, newlines_in_values=True),
         # Cells are read as text, so that an invalid number can be reported with row and column.
         convert_options=pa.csv.ConvertOptions(
-            include_columns=list(names),
+            include_columns=list(dict.fromkeys(names)),
             column_types=dict.fromkeys(names, pa.string()),
             strings_can_be_null=False,
         ),
@@ -73,7 +91,7 @@ def _tables(file: str, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
 def _header(file: str, names: Sequence[str] = ()) -> tuple[list[str], list[str]]:
     """All columns, checked to contain the given names, and the lines of the header."""
     lines: list[str] = []
-    with _open(file) as stream:
+    with open_text(file) as stream:
         try:
             header = [name.strip() for name in next(csv.reader(_lines(stream, lines), strict=True), [])]
         except csv.Error as error:
@@ -89,12 +107,7 @@ def _header(file: str, names: Sequence[str] = ()) -> tuple[list[str], list[str]]
     return header, lines
 
 
-def _open(file: str) -> TextIO:
-    """A file as text with original line ends; parts that are not used need not be UTF-8."""
-    return Path(file).open(encoding="utf-8-sig", errors="surrogateescape", newline="")
-
-
-def _lines(stream: TextIO, taken: list[str]) -> Iterator[str]:
+def _lines(stream: TextIOWrapper, taken: list[str]) -> Iterator[str]:
     """The lines of a file; `taken` collects the last ones until it is cleared."""
     while line := stream.readline(CSV_CHUNK_BYTES):
         if 4 * len(line) >= CSV_CHUNK_BYTES and len(line.encode(errors="surrogateescape")) >= CSV_CHUNK_BYTES:
@@ -105,12 +118,11 @@ def _lines(stream: TextIO, taken: list[str]) -> Iterator[str]:
 
 def _check_quotes(file: str, columns: int, header_quotes: int) -> None:
     """Refuse a cell that begins with a quote and is not ended by the next single quote."""
-    with Path(file).open("rb") as stream:
-        quotes = sum(part.count(b'"') for part in iter(lambda: stream.read(CSV_CHUNK_BYTES), b""))
+    quotes = sum(part.count(b'"') for part in chunks_of(file))
     if quotes == header_quotes:  # the usual case; the check takes longer than reading the numbers
         return
     row, lines = 0, list[str]()
-    with _open(file) as stream:
+    with open_text(file) as stream:
         try:
             for cells in csv.reader(_lines(stream, lines), strict=True):
                 row += bool(cells) or columns == 1  # other empty lines are ignored
@@ -186,10 +198,11 @@ def _are_numbers(cells: pa.Array) -> bool:
 @contextmanager
 def _arrow_errors(file: str) -> Iterator[None]:
     """Report errors of the reader as one line that names the file."""
-    try:
-        yield
-    except pa.ArrowInvalid as error:
-        raise _refusal(file, next(iter(str(error).splitlines()), "")) from error
+    with whole_stream(file):
+        try:
+            yield
+        except pa.ArrowInvalid as error:
+            raise _refusal(file, next(iter(str(error).splitlines()), "")) from error
 
 
 def _refusal(file: str, reason: str) -> HitsError:
@@ -219,7 +232,7 @@ def _refusal(file: str, reason: str) -> HitsError:
 
 def _not_utf8(file: str) -> HitsError:
     """The error for a file that is not UTF-8, with the location of the first invalid byte."""
-    with Path(file).open("rb") as lines:
+    with BufferedReader(open_bytes(file)) as lines:
         for row, line in enumerate(lines):
             for column, cell in enumerate(line.split(b","), 1):
                 try:

@@ -6,60 +6,30 @@ and infinite hits are kept. The config defines columns and units; results are in
 
 from __future__ import annotations
 
-import contextlib
 import difflib
-import hashlib
-import importlib
-import os
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from types import ModuleType
-from typing import BinaryIO, NamedTuple, Protocol, runtime_checkable
+from dataclasses import dataclass, field
+from types import MappingProxyType, ModuleType
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
 
-from ..errors import ConfigError, HitsError, PullbackError, one_line
-from ..files import check_regular
-from .columns import MAX_CHUNK_ROWS, Chunks
+from ..errors import ConfigError, HitsError, one_line
+from .columns import MAX_CHUNK_ROWS, Chunks, in_blocks
+from .counts import ImportCounts
+from .guards import file_errors, reader_of, suffix_of, unchanged_file
+from .native import AS_NUMBER, AS_TEXT
+from .reading import Planned, Reading, Starts
+from .scaling import PER_METRE, ScaledName, Scaling, column_name, scalings
+from .selected_columns import check_names, checked_condition
+from .selection import Condition, Written
 
-PER_METRE = {"m": 1.0, "cm": 100.0, "mm": 1000.0}
-"""Number of file units per metre. Dividing by it rounds once; multiplying by 0.001 rounds twice."""
+END = 2**62
+"""In place of the number of rows: to the end of the file."""
 
-READERS = {
-    ".csv": "csv",
-    ".parquet": "parquet",
-    ".pq": "parquet",
-    ".h5": "hdf5",
-    ".hdf5": "hdf5",
-    ".root": "root",
-}
-"""Reader modules by the suffix of a file."""
-
-FILE_KINDS = {
-    b"\x89HDF\r\n\x1a\n": ("hdf5", "an HDF5 file: name it .h5"),
-    b"PAR1\x15": ("parquet", "a Parquet file: name it .parquet"),
-    b"root\0": ("root", "a ROOT file: name it .root"),
-    b"\x1f\x8b": ("", "compressed by gzip: unpack it"),
-    b"BZh": ("", "compressed by bzip2: unpack it"),
-    b"\xfd7zXZ\0": ("", "compressed by xz: unpack it"),
-    b"\x28\xb5\x2f\xfd": ("", "compressed by zstd: unpack it"),
-    b"PK\x03\x04": ("", "an Excel workbook or another zip archive: save it as CSV UTF-8, or unpack it"),
-    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": ("", "an Excel workbook: save it as CSV UTF-8"),
-    b"SQLite format 3\0": ("", "an SQLite database: export its table as CSV"),
-    b"\x93NUMPY": ("", "an array of NumPy: write it as CSV, with a header"),
-    b"ARROW1\0": ("", "an Arrow or Feather file: write it as Parquet"),
-    b"version https://git-lfs": ("", "a pointer of Git LFS, not the file itself: fetch that by git lfs pull"),
-    b"<!DOCTYPE": ("", "a web page, perhaps an error in place of the file: download it again"),
-    b"<html": ("", "a web page, perhaps an error in place of the file: download it again"),
-}
-"""Kinds of files by their first bytes: the reader module, if any, and a description with advice."""
-
-TICK = 2_000_000_000
-"""Time in ns within which two changes of a file may have equal timestamps; FAT has a resolution of 2 s."""
+ROW = "i8"
+"""The type of the rows of the file."""
 
 ROUNDING = 1e3 * np.finfo("f8").eps
 """Tolerance for negative eigenvalues of a correlation matrix, as in `pullback.propagate`."""
@@ -78,15 +48,19 @@ class RecordedSource(Protocol):
         """Tree of a ROOT file; empty for its only tree."""
 
     @property
+    def table(self) -> str:
+        """Table of an HDF5 file; empty for its only table, or for plain datasets."""
+
+    @property
     def unit(self) -> str:
         """Unit of positions and their uncertainties."""
 
     @property
-    def columns(self) -> Mapping[str, str]:
+    def columns(self) -> Mapping[str, str | ScaledName]:
         """Columns by coordinate, if not of its name."""
 
     @property
-    def sigma(self) -> Mapping[str, str]:
+    def sigma(self) -> Mapping[str, str | ScaledName]:
         """Columns of standard uncertainties by coordinate."""
 
     @property
@@ -97,9 +71,21 @@ class RecordedSource(Protocol):
     def momentum_column(self) -> str:
         """Column of the momenta of the muons; empty without one."""
 
+    @property
+    def condition(self) -> Written | None:
+        """The condition on the rows that are used, if there is one."""
+
+    @property
+    def keep(self) -> Sequence[str]:
+        """Columns that are kept as they are."""
+
+
+NONE_KEPT: Mapping[str, np.ndarray] = MappingProxyType({})
+"""No kept columns."""
+
 
 class RecordedHits(NamedTuple):
-    """A block of recorded hits, m, their recorded covariance, m², and the momentum of each muon, GeV/c.
+    """A block of recorded hits, m, their recorded covariance, m², the momentum of each muon, GeV/c, and kept columns.
 
     The covariance is None without columns of uncertainties, variances (muon, coordinate) with them, and matrices (muon,
     coordinate, coordinate) if covariances are given too. A variance is NaN if its coordinate has no column of
@@ -110,6 +96,7 @@ class RecordedHits(NamedTuple):
     hits: Float[np.ndarray, "muon coordinate"]
     covariance: Float[np.ndarray, "muon coordinate *second"] | None
     momentum: Float[np.ndarray, " muon"] | None = None
+    kept: Mapping[str, np.ndarray] = NONE_KEPT
 
 
 @dataclass(frozen=True)
@@ -127,11 +114,22 @@ class HitsFile:
     unit : str
         Unit of positions and their uncertainties; covariances are in the squared unit.
     tree : str
-        The tree of a ROOT file; empty for its only tree.
+        The tree of a ROOT file, or the table of an HDF5 file; empty for the only one.
     sha256 : str
         SHA-256 of the content at planning; empty before planning.
     momentum : str
         The column of the momenta of the muons, GeV/c; empty without one.
+    scaling, sigma_scaling : mapping of int to Scaling
+        How coordinates, and their uncertainties, with a scale or an offset become lengths, by the index of the
+        coordinate; all others are in `unit`.
+    condition : Condition, optional
+        The condition on the rows that are used.
+    lengths : mapping of str to (str, Scaling)
+        The lengths in the condition by name: the column of each, and how its numbers become lengths.
+    keep : tuple of str
+        Columns that are kept as they are.
+    reading : Reading
+        What planning found about the file.
     """
 
     file: str
@@ -142,6 +140,12 @@ class HitsFile:
     tree: str
     sha256: str = ""
     momentum: str = ""
+    scaling: Mapping[int, Scaling] = field(default_factory=dict)
+    sigma_scaling: Mapping[int, Scaling] = field(default_factory=dict)
+    condition: Condition | None = None
+    lengths: Mapping[str, tuple[str, Scaling]] = field(default_factory=dict)
+    keep: tuple[str, ...] = ()
+    reading: Reading = field(default_factory=Reading)
 
     @property
     def covariance_shape(self) -> tuple[int, ...] | None:
@@ -151,33 +155,77 @@ class HitsFile:
         return (len(self.coordinates),) * (2 if self.covariance else 1)
 
     def count_muons(self) -> int:
-        """The number of muons (rows): from the file's metadata, or for CSV by reading the file once.
+        """The number of muons: see `counted`."""
+        return self.counted().muons
+
+    def counted(self) -> ImportCounts:
+        """Counts of rows and muons: from the file's metadata, or for CSV and with a selection by reading the file once.
 
         Raises
         ------
         HitsError
-            The file is missing, unreadable or empty, lacks a column, or has a column without numbers.
+            The file is missing, unreadable or empty, lacks a column, or has a column without numbers; or no row is
+            selected.
 
         """
-        with _file_errors(self.file):
-            reader = _reader(self.file)
-            muons = reader.count(self.file, self._columns, self.tree)
-        if not muons:
-            only = "a header" if reader.__name__.endswith(".csv") else "column names"
-            raise HitsError(f"{self.file}: holds no hits, only {only}")
-        return muons
+        return self._counted()[0]
 
-    def plan(self) -> tuple[int, str]:
-        """The number of muons from `count_muons`, and the SHA-256 of the file.
+    def plan(self) -> Planned:
+        """The counts from `counted`, the SHA-256 of the file, and how to read it.
 
         Raises
         ------
         HitsError
-            As `count_muons`; or the file changed meanwhile.
+            As `counted`; or a kept column holds neither numbers nor text; or the file changed meanwhile.
 
         """
-        with _file_errors(self.file), _unchanged(self.file) as digest:
-            return self.count_muons(), digest
+        with file_errors(self.file), unchanged_file(self.file) as digest:
+            counts, starts = self._counted()
+            kinds = self._reader.find_kinds(self.file, self.keep, self.tree) if self.keep else []
+        return Planned(counts, digest, Reading(dict(zip(self.keep, kinds, strict=True)), tuple(starts)))
+
+    def _counted(self) -> tuple[ImportCounts, list[int]]:
+        """The counts, and the rows of the first selected muon of each block."""
+        with file_errors(self.file):
+            rows = self._reader.count(self.file, self._columns, self.tree)
+            if not rows:
+                only = "a header" if self._reader.__name__.endswith(".csv") else "column names"
+                raise HitsError(f"{self.file}: holds no hits, only {only}")
+            if not self.condition:
+                return ImportCounts(rows=rows, muons=rows), []
+            check_names(self.condition, self.file, self._reader, self.tree, [*self.lengths])
+            starts = Starts()
+            for chosen in self._chosen(rows):
+                starts.add(chosen)
+        if not starts.selected:
+            raise HitsError(f"{self.file}: none of its {rows} rows is selected by source.select: {self._selects}")
+        return ImportCounts(rows=rows, unselected=rows - starts.selected, muons=starts.selected), starts.starts
+
+    def _chosen(self, rows: int) -> Iterator[np.ndarray]:
+        """Whether each row is selected, in chunks."""
+        names, kinds = self._of_condition
+        for chunk in self._reader.read(self.file, names, 0, rows, self.tree, kinds):
+            yield self._holds(dict(zip(names, chunk, strict=True)), len(chunk[0]))
+
+    @property
+    def _selects(self) -> str:
+        return one_line(self.condition.written.text) if self.condition else ""
+
+    @property
+    def _of_condition(self) -> tuple[list[str], list[str]]:
+        """The columns of the condition, and their types."""
+        assert self.condition
+        numbers = [self.lengths[name][0] if name in self.lengths else name for name in self.condition.numbers]
+        names = list(dict.fromkeys(numbers))
+        return [*names, *self.condition.texts], [AS_NUMBER] * len(names) + [AS_TEXT] * len(self.condition.texts)
+
+    def _holds(self, columns: Mapping[str, np.ndarray], rows: int) -> np.ndarray:
+        """Whether the condition holds, for rows of its columns."""
+        assert self.condition
+        lengths = {name: self.lengths[name] for name in self.condition.numbers if name in self.lengths}
+        with np.errstate(all="ignore"):
+            metres = {name: scaling.metres(columns[column]) for name, (column, scaling) in lengths.items()}
+        return self.condition.holds({**columns, **metres}, rows)
 
     def blocks(self, start: int, stop: int, rows: int = MAX_CHUNK_ROWS) -> Iterator[RecordedHits]:
         """The muons [start, stop), in blocks of `rows` muons.
@@ -189,10 +237,40 @@ class HitsFile:
             and column. Or the file has another SHA-256 than planned, or changed while it was read.
 
         """
-        with _file_errors(self.file), _unchanged(self.file, self.sha256):
-            chunks = _reader(self.file).read(self.file, self._columns, start, stop, self.tree)
-            for first, values in _in_blocks(self.file, chunks, len(self._columns), start, stop, rows):
-                yield self._block(first, dict(zip(self._columns, values, strict=True)))
+        kept = [self.reading.kept[name] for name in self.keep]
+        kinds = [*[AS_NUMBER] * len(self._columns), *kept, ROW]
+        with file_errors(self.file), unchanged_file(self.file, self.sha256):
+            for *values, row in in_blocks(self.file, self._chunks(start, stop), kinds, start, stop, rows):
+                block = self._block(row, dict(zip(self._columns, values, strict=False)))
+                yield block._replace(kept=dict(zip(self.keep, values[len(self._columns) :], strict=True)))
+
+    def _chunks(self, start: int, stop: int) -> Chunks:
+        """The muons [start, stop) of `_columns`, of the kept columns, and the rows of the file, in chunks."""
+        kept = [self.reading.kept[name] for name in self.keep]
+        names, kinds = [*self._columns, *self.keep], [*[AS_NUMBER] * len(self._columns), *kept]
+        if not self.condition:
+            at = start
+            for chunk in self._reader.read(self.file, names, start, stop, self.tree, kinds):
+                yield [*chunk, np.arange(at, at + len(chunk[0]))]
+                at += len(chunk[0])
+            return
+        needed, needed_kinds = self._of_condition
+        row, muon = self.reading.before(start)
+        read = self._reader.read(self.file, [*names, *needed], row, END, self.tree, [*kinds, *needed_kinds])
+        for chunk in read:
+            columns = dict(zip(needed, chunk[len(names) :], strict=True))
+            chosen = np.flatnonzero(self._holds(columns, len(chunk[0])))
+            first, muon = muon, muon + len(chosen)
+            mine = chosen[max(start - first, 0) : max(stop - first, 0)]
+            if len(mine):
+                yield [*(values[mine] for values in chunk[: len(names)]), mine + row]
+            row += len(chunk[0])
+            if muon >= stop:
+                return
+
+    @property
+    def _reader(self) -> ModuleType:
+        return reader_of(self.file)
 
     @property
     def _columns(self) -> list[str]:
@@ -205,28 +283,30 @@ class HitsFile:
     def _momentum(self) -> list[str]:
         return [self.momentum] if self.momentum else []
 
-    def _block(self, first: int, values: Mapping[str, np.ndarray]) -> RecordedHits:
-        """A block from its columns; `first` is the index of its first row."""
+    def _block(self, rows: np.ndarray, values: Mapping[str, np.ndarray]) -> RecordedHits:
+        """A block from its columns; `rows` are the rows of the file."""
         momentum = None
         for column in self._momentum:
             momentum = values[column].copy()
-            self._refuse((momentum <= 0) | (momentum == np.inf), first, column, momentum, "is not a momentum")
-        return self._hits(first, values)._replace(momentum=momentum)
+            self._refuse((momentum <= 0) | (momentum == np.inf), rows, column, momentum, "is not a momentum")
+        return self._hits(rows, values)._replace(momentum=momentum)
 
-    def _hits(self, first: int, values: Mapping[str, np.ndarray]) -> RecordedHits:
+    def _hits(self, rows: np.ndarray, values: Mapping[str, np.ndarray]) -> RecordedHits:
         """Hits and their covariance from the columns of a block."""
-        per_metre = PER_METRE[self.unit]
+        plain = Scaling(PER_METRE[self.unit])
         with np.errstate(all="ignore"):  # a damaged file may contain signalling NaN
-            hits = np.stack([values[column] for column in self.coordinates], axis=1) / per_metre
+            hits = np.stack(
+                [self.scaling.get(i, plain).metres(values[name]) for i, name in enumerate(self.coordinates)], axis=1
+            )
         if not self.sigma:
             return RecordedHits(hits, None)
         finite = np.isfinite(hits)
         variances = np.full(hits.shape, np.nan)
         for axis, column in self.sigma.items():
             with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-                variance = (values[column] / per_metre) ** 2
+                variance = self.sigma_scaling.get(axis, plain).metres(values[column]) ** 2
                 usable = (values[column] > 0) & (variance > 0) & (variance < np.inf)
-            self._refuse(finite[:, axis] & ~usable, first, column, values[column], "is not a standard uncertainty")
+            self._refuse(finite[:, axis] & ~usable, rows, column, values[column], "is not a standard uncertainty")
             variances[finite[:, axis], axis] = variance[finite[:, axis]]
         if not self.covariance:
             return RecordedHits(hits, variances)
@@ -234,18 +314,18 @@ class HitsFile:
         np.einsum("mii->mi", matrices)[:] = variances
         for (one, other), column in self.covariance.items():
             both = finite[:, one] & finite[:, other]
-            self._refuse(both & ~np.isfinite(values[column]), first, column, values[column], "is not a covariance")
-            matrices[both, one, other] = matrices[both, other, one] = values[column][both] / per_metre**2
-        self._check_matrices(first, matrices)
+            self._refuse(both & ~np.isfinite(values[column]), rows, column, values[column], "is not a covariance")
+            matrices[both, one, other] = matrices[both, other, one] = values[column][both] / plain.per_metre**2
+        self._check_matrices(rows, matrices)
         return RecordedHits(hits, matrices)
 
-    def _refuse(self, bad: np.ndarray, first: int, column: str, values: np.ndarray, what: str) -> None:
+    def _refuse(self, bad: np.ndarray, rows: np.ndarray, column: str, values: np.ndarray, what: str) -> None:
         if bad.any():
-            row = int(bad.argmax())
-            cell = "it is empty or not a number" if np.isnan(values[row]) else f"{values[row]:g}"
-            raise HitsError(f"{self.file}: row {first + row + 1}, column {column!r}: {what}: {cell}")
+            at = int(bad.argmax())
+            cell = "it is empty or not a number" if np.isnan(values[at]) else f"{values[at]:g}"
+            raise HitsError(f"{self.file}: row {rows[at] + 1}, column {column!r}: {what}: {cell}")
 
-    def _check_matrices(self, first: int, matrices: np.ndarray) -> None:
+    def _check_matrices(self, rows: np.ndarray, matrices: np.ndarray) -> None:
         """Refuse matrices that are not positive semi-definite, by their correlations."""
         axes = sorted({axis for pair in self.covariance for axis in pair})
         inner = matrices[:, axes][:, :, axes]
@@ -257,15 +337,17 @@ class HitsFile:
         if bad.any():
             columns = ", ".join([*(self.sigma[axis] for axis in axes), *self.covariance.values()])
             raise HitsError(
-                f"{self.file}: row {first + int(bad.argmax()) + 1}: the covariance of columns {columns} is not "
+                f"{self.file}: row {rows[bad.argmax()] + 1}: the covariance of columns {columns} is not "
                 f"positive semi-definite: a correlation is beyond ±1, or they contradict each other"
             )
 
 
-def source_of(section: RecordedSource, coordinates: Sequence[str], sha256: str = "") -> HitsFile:
+def source_of(
+    section: RecordedSource, coordinates: Sequence[str], sha256: str = "", reading: Reading | None = None
+) -> HitsFile:
     """The file of the config's `source` section, for the coordinates of a model.
 
-    `sha256` is that of the file when the study was planned.
+    `sha256` is that of the file when the study was planned, and `reading` what was found then.
 
     Raises
     ------
@@ -277,7 +359,7 @@ def source_of(section: RecordedSource, coordinates: Sequence[str], sha256: str =
     for key, mapping in (("columns", columns), ("sigma", sigma)):
         for name in mapping:
             _index(key, name, coordinates)
-    names = [columns.get(name, name) for name in coordinates]
+    names = [column_name(columns.get(name, name)) for name in coordinates]
     for name, column in zip(coordinates, names, strict=True):
         if names.count(column) > 1:
             others = " and ".join(each for each, same in zip(coordinates, names, strict=True) if same == column)
@@ -294,19 +376,39 @@ def source_of(section: RecordedSource, coordinates: Sequence[str], sha256: str =
             if name not in sigma:
                 raise ConfigError(f"config: source.covariance: {key!r} needs the uncertainty of {name} in source.sigma")
         covariance[pair] = column
-    if section.tree and Path(section.file).suffix.lower() != ".root":
-        raise ConfigError(f"config: source.tree: {section.file} is not a .root file and has no trees; leave it out")
-    by_index = {coordinates.index(name): column for name, column in sigma.items()}
+    _check_within(section)
+    by_index = {coordinates.index(name): column_name(column) for name, column in sigma.items()}
+    scaling = {coordinates.index(name): each for name, each in scalings(columns, section.unit).items()}
+    sigma_scaling = {coordinates.index(name): each for name, each in scalings(sigma, section.unit).items()}
+    plain = Scaling(PER_METRE[section.unit])
+    lengths = {column: (column, sigma_scaling.get(axis, plain)) for axis, column in by_index.items()}
+    lengths |= {column: (column, scaling.get(axis, plain)) for axis, column in enumerate(names)}
+    lengths |= {name: lengths[column] for name, column in zip(coordinates, names, strict=True)}
     return HitsFile(
         section.file,
         tuple(names),
         by_index,
         covariance,
         section.unit,
-        section.tree,
+        section.tree or section.table,
         sha256,
         section.momentum_column,
+        scaling,
+        sigma_scaling,
+        checked_condition(section.condition, [*lengths]),
+        lengths,
+        tuple(section.keep),
+        reading or Reading(),
     )
+
+
+def _check_within(section: RecordedSource) -> None:
+    """Refuse a tree or a table in a file that has none."""
+    for key, name, kinds in (("tree", section.tree, (".root",)), ("table", section.table, (".h5", ".hdf5"))):
+        if name and suffix_of(section.file) not in kinds:
+            raise ConfigError(
+                f"config: source.{key}: {section.file} is not a {kinds[0]} file and has no {key}s; leave it out"
+            )
 
 
 def _index(key: str, name: str, coordinates: Sequence[str]) -> int:
@@ -317,107 +419,3 @@ def _index(key: str, name: str, coordinates: Sequence[str]) -> int:
     raise ConfigError(
         f"config: source.{key}: the model has no coordinate {name!r}; it has {', '.join(coordinates)}{advice}"
     )
-
-
-def _reader(file: str) -> ModuleType:
-    suffix = Path(file).suffix.lower()
-    if suffix not in READERS:
-        raise HitsError(
-            f"{file}: hits must be in a .csv, .parquet, .h5 or .root file, not {suffix or 'one without a suffix'}"
-        )
-    return importlib.import_module(f".{READERS[suffix]}", __package__)
-
-
-@contextmanager
-def _file_errors(file: str) -> Iterator[None]:
-    """Report errors of the system and the libraries as one line that names the file."""
-    check_regular(file, HitsError)
-    try:
-        if not os.path.getsize(file):
-            raise HitsError(f"{file}: the file is empty; it needs named columns, and one row per muon")
-        yield
-    except FileNotFoundError:
-        raise HitsError(f"{file}: the file no longer exists") from None
-    except (PullbackError, OSError, RuntimeError) as error:
-        if kind := _foreign(file):
-            raise HitsError(f"{file}: is {kind}") from error
-        if isinstance(error, PullbackError):
-            raise
-        reason = error.strerror if isinstance(error, OSError) else None
-        words = next(iter(str(error).splitlines()), "")
-        if "unable to lock file" in words:
-            reason = "another program has it open to write to it: close it there"
-        if not reason:
-            reason = f"{one_line(words.rstrip(' ,'))}; is it truncated, or of another kind?"
-        raise HitsError(f"{file}: can't be read: {reason}") from error
-
-
-def _foreign(file: str) -> str:
-    """The kind of a file according to its first bytes if it contradicts the suffix; otherwise empty."""
-    with contextlib.suppress(OSError), Path(file).open("rb") as stream:
-        start = stream.read(32)
-        for magic, (reader, words) in FILE_KINDS.items():
-            if start.startswith(magic) and reader != READERS.get(Path(file).suffix.lower(), "none"):
-                return words
-    return ""
-
-
-@contextmanager
-def _unchanged(file: str, planned: str = "") -> Iterator[str]:
-    """The SHA-256 of a file, which must equal the planned one, if any, and not change while the block reads.
-
-    The file is hashed before reading, and again afterwards only if it had just been written: any other change shows in
-    the time of its last status change, which no program can set. Hashing takes about 0.5 s per GB, once per job.
-    """
-    changed = HitsError(f"{file}: has changed since this run began: run again")
-    with Path(file).open("rb") as stream:
-        before, digest = _state(stream), hashlib.file_digest(stream, "sha256").hexdigest()
-    if planned and digest != planned:
-        raise changed
-    just_written = time.time_ns() - max(before[1:]) < TICK
-
-    def same() -> bool:
-        try:
-            with Path(file).open("rb") as stream:  # opened anew, so that a network file system refreshes its data
-                again = hashlib.file_digest(stream, "sha256").hexdigest() if just_written else digest
-                return again == digest and _state(stream) == before
-        except OSError:
-            return False
-
-    try:
-        yield digest
-    except Exception as error:  # any error of a reader on a file that is being written
-        if same():
-            raise
-        raise changed from error
-    if not same():
-        raise changed
-
-
-def _state(stream: BinaryIO) -> tuple[int, ...]:
-    """Size of a file, and times of the last changes of its content and status, ns."""
-    status = os.fstat(stream.fileno())
-    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
-
-
-def _in_blocks(
-    file: str, chunks: Chunks, columns: int, start: int, stop: int, rows: int
-) -> Iterator[tuple[int, np.ndarray]]:
-    """Blocks (column, muon) with the index of their first row, from chunks of rows [start, stop) of any length."""
-    at, filled = start, 0
-    block = np.empty((columns, min(rows, stop - start)))
-    for chunk in chunks:
-        used, length = 0, len(chunk[0])
-        while used < length:
-            count = min(block.shape[1] - filled, length - used)
-            for values, column in zip(block, chunk, strict=True):
-                values[filled : filled + count] = column[used : used + count]
-            filled, used = filled + count, used + count
-            if filled == block.shape[1]:
-                yield at, block
-                at, filled = at + filled, 0
-                block = np.empty((columns, min(rows, stop - at)))
-    if at < stop:
-        raise HitsError(
-            f"{file}: no longer has row {at + filled + 1} of {stop}; it has changed since this run began: run again"
-        )

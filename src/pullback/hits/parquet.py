@@ -5,40 +5,74 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
 
 from ..errors import HitsError, one_line
+from .arrow_kinds import ArrowKind, from_arrow
 from .columns import MAX_CHUNK_ROWS, Chunks, Named, check_element, chunk_rows, find_column, jagged, rows_of
+from .native import AS_NUMBER, AS_TEXT, kinds_or_numbers
 
 
-def count(file: str, names: Sequence[str], tree: str = "") -> int:
+def count(file: str, names: Sequence[str], tree: str = "", kinds: Sequence[str] = ()) -> int:
     """The number of rows, from the file's metadata."""
     with _open(file) as parquet:
-        _columns(file, parquet, names)
+        _columns(file, parquet, names, kinds)
         return parquet.metadata.num_rows
 
 
-def read(file: str, names: Sequence[str], start: int, stop: int, tree: str = "") -> Chunks:
+def read(file: str, names: Sequence[str], start: int, stop: int, tree: str = "", kinds: Sequence[str] = ()) -> Chunks:
     """The rows [start, stop) of the columns; row groups before the first are skipped."""
     with _open(file) as parquet:
-        columns = _columns(file, parquet, names)
+        columns = _columns(file, parquet, names, kinds)
         lengths = [parquet.metadata.row_group(group).num_rows for group in range(parquet.num_row_groups)]
         first, at = 0, 0
         while first < len(lengths) and at + lengths[first] <= start:
             at += lengths[first]
             first += 1
-        wanted = dict.fromkeys(column for column, _ in columns)
-        shapes = [_shape(parquet.schema_arrow.field(column).type) for column in wanted]
-        step, groups = min(MAX_CHUNK_ROWS, chunk_rows(*shapes)), range(first, len(lengths))
-        tables = parquet.iter_batches(step, row_groups=groups, columns=list(wanted), use_threads=False)
+        tables = _batches(parquet, columns, range(first, len(lengths)))
         for _, rows in rows_of(tables, start - at, stop - at):
-            yield [_selected(rows.column(column), indices) for column, indices in columns]
+            yield [
+                from_arrow(_element(rows.column(column), indices), kind)
+                for (column, indices), kind in zip(columns, kinds_or_numbers(names, kinds), strict=True)
+            ]
 
 
-def _columns(file: str, parquet: pa.parquet.ParquetFile, names: Sequence[str]) -> list[Named]:
+def find_kinds(file: str, names: Sequence[str], tree: str = "") -> list[str]:
+    """The type of each column, from reading them once, since whole numbers may be missing."""
+    found = [ArrowKind(file, name) for name in names]
+    with _open(file) as parquet:
+        columns = _existing(file, parquet, names)
+        for rows in _batches(parquet, columns, range(parquet.num_row_groups)):
+            for (column, indices), kind in zip(columns, found, strict=True):
+                kind.add(_element(rows.column(column), indices))
+    return [kind.kind() for kind in found]
+
+
+def _batches(parquet: pa.parquet.ParquetFile, columns: Sequence[Named], groups: range) -> Iterator[pa.RecordBatch]:
+    """The rows of row groups, in chunks."""
+    wanted = dict.fromkeys(column for column, _ in columns)
+    shapes = [_shape(parquet.schema_arrow.field(column).type) for column in wanted]
+    step = min(MAX_CHUNK_ROWS, chunk_rows(*shapes))
+    return parquet.iter_batches(step, row_groups=groups, columns=list(wanted), use_threads=False)
+
+
+def _columns(file: str, parquet: pa.parquet.ParquetFile, names: Sequence[str], kinds: Sequence[str]) -> list[Named]:
+    """The columns of the names, and the indices of the selected elements, after a check of their types."""
+    columns = _existing(file, parquet, names)
+    for (column, _), kind in zip(columns, kinds_or_numbers(names, kinds), strict=True):
+        held = inner = parquet.schema_arrow.field(column).type
+        while pa.types.is_fixed_size_list(inner):
+            inner = inner.value_type
+        if kind == AS_TEXT and not _is_text(inner):
+            raise HitsError(f"{file}: column {column!r} holds {one_line(str(held))}, not text")
+        if kind == AS_NUMBER and not (pa.types.is_floating(inner) or pa.types.is_integer(inner)):
+            raise HitsError(f"{file}: column {column!r} holds {one_line(str(held))}, not numbers")
+    return columns
+
+
+def _existing(file: str, parquet: pa.parquet.ParquetFile, names: Sequence[str]) -> list[Named]:
     """The columns of the names, and the indices of the selected elements."""
     columns = [find_column(file, name, parquet.schema_arrow.names) for name in names]
     for column, indices in columns:
@@ -47,20 +81,24 @@ def _columns(file: str, parquet: pa.parquet.ParquetFile, names: Sequence[str]) -
             inner = inner.value_type
         if pa.types.is_list(inner) or pa.types.is_large_list(inner):
             raise jagged(file, column, one_line(str(kind)))
-        if not (pa.types.is_floating(inner) or pa.types.is_integer(inner)):
-            raise HitsError(f"{file}: column {column!r} holds {one_line(str(kind))}, not numbers")
         check_element(file, column, indices, _shape(kind))
     return columns
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def _shape(kind: pa.DataType) -> tuple[int, ...]:
     return (kind.list_size, *_shape(kind.value_type)) if pa.types.is_fixed_size_list(kind) else ()
 
 
-def _selected(column: pa.Array, indices: tuple[int, ...]) -> np.ndarray:
+def _element(column: pa.Array, indices: tuple[int, ...]) -> pa.Array:
     for index in indices:
         column = pc.list_element(column, index)
-    return column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    return column
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,31 +12,59 @@ import numpy as np
 
 from ..errors import HitsError, PullbackError, one_line
 from .columns import MAX_CHUNK_ROWS, Chunks, Named, check_element, chunk_rows, damaged, find_column, jagged
+from .native import AS_EITHER, AS_NUMBER, AS_TEXT, is_text, kinds_or_numbers, text_kind, text_values, whole_kind
 
 
-def count(file: str, names: Sequence[str], tree: str = "") -> int:
+def count(file: str, names: Sequence[str], tree: str = "", kinds: Sequence[str] = ()) -> int:
     """The number of entries, from the tree's metadata."""
     with damaged(file), _open(file, tree) as entries:
-        _columns(file, entries, names)
+        _columns(file, entries, names, kinds)
         return entries.num_entries
 
 
-def read(file: str, names: Sequence[str], start: int, stop: int, tree: str = "") -> Chunks:
+def read(file: str, names: Sequence[str], start: int, stop: int, tree: str = "", kinds: Sequence[str] = ()) -> Chunks:
     """The entries [start, stop) of the branches."""
+    with damaged(file), _open(file, tree) as entries:
+        columns, shapes, _ = _columns(file, entries, names, kinds)
+        for arrays in _arrays(entries, shapes, start, stop):
+            yield [
+                _values(arrays[column], indices, kind)
+                for (column, indices), kind in zip(columns, kinds_or_numbers(names, kinds), strict=True)
+            ]
+
+
+def find_kinds(file: str, names: Sequence[str], tree: str = "") -> list[str]:
+    """The type of each branch; text is read once for its length."""
+    with damaged(file), _open(file, tree) as entries:
+        columns, shapes, kinds = _columns(file, entries, names, [AS_EITHER] * len(names))
+        longest = {column: 0 for (column, _), kind in zip(columns, kinds, strict=True) if kind == AS_TEXT}
+        for arrays in _arrays(entries, {name: shapes[name] for name in longest}, 0, entries.num_entries):
+            for column in longest:
+                lengths = [len(each.encode()) for each in arrays[column].to_list()]
+                longest[column] = max([longest[column], *lengths])
+    found = zip(names, columns, kinds, strict=True)
+    return [text_kind(file, name, longest[column]) if kind == AS_TEXT else kind for name, (column, _), kind in found]
+
+
+def _arrays(entries: Any, shapes: Mapping[str, tuple[int, ...]], start: int, stop: int) -> Iterator[Any]:
+    """The entries [start, stop) of branches, in chunks."""
+    stop = min(stop, entries.num_entries)
+    if start >= stop or not shapes:
+        return
+    step = chunk_rows(*shapes.values())
+    # Large chunks for an RNTuple, since uproot reads a whole cluster again for each chunk.
+    step = step if _is_ntuple(entries) else min(MAX_CHUNK_ROWS, step)
+    yield from entries.iterate(list(shapes), step_size=step, entry_start=start, entry_stop=stop, library="ak")
+
+
+def _values(array: Any, indices: tuple[int, ...], kind: str) -> np.ndarray:
+    """Rows of a branch in a type."""
     import awkward as ak
 
-    with damaged(file), _open(file, tree) as entries:
-        columns, shapes = _columns(file, entries, names)
-        wanted = list(shapes)
-        stop = min(stop, entries.num_entries)
-        if start >= stop:
-            return
-        step = chunk_rows(*shapes.values())
-        # Large chunks for an RNTuple, since uproot reads a whole cluster again for each chunk.
-        step = step if _is_ntuple(entries) else min(MAX_CHUNK_ROWS, step)
-        for arrays in entries.iterate(wanted, step_size=step, entry_start=start, entry_stop=stop, library="ak"):
-            found = {name: ak.to_numpy(ak.fill_none(arrays[name], np.nan, axis=None)) for name in wanted}
-            yield [found[column][:, *indices].astype("f8") for column, indices in columns]
+    if is_text(kind):
+        return text_values(array.to_list(), kind)
+    filled = ak.fill_none(array, np.nan, axis=None) if kind == AS_NUMBER else array
+    return np.asarray(ak.to_numpy(filled, allow_missing=False)[:, *indices].astype(kind))
 
 
 def load_uproot(file: str | Path) -> Any:
@@ -74,24 +102,49 @@ def _open(file: str, tree: str) -> Iterator[Any]:
         yield root[tree or latest[0]]
 
 
-def _columns(file: str, entries: Any, names: Sequence[str]) -> tuple[list[Named], dict[str, tuple[int, ...]]]:
-    """The branches of the names, and the shape of each branch in an entry."""
+def _columns(
+    file: str, entries: Any, names: Sequence[str], kinds: Sequence[str] = ()
+) -> tuple[list[Named], dict[str, tuple[int, ...]], list[str]]:
+    """The branches of the names, the shape of each branch in an entry, and the types in which they are kept."""
     existing = entries.keys(recursive=not _is_ntuple(entries))
     columns = [find_column(file, name, existing) for name in names]
-    shapes = {}
-    for column, indices in columns:
+    shapes, found = {}, []
+    for (column, indices), wanted in zip(columns, kinds_or_numbers(names, kinds), strict=True):
         inner = _type(entries, column)
-        kind, shape = one_line(str(inner)), []
+        held, shape, missing = one_line(str(inner)), [], False
         while type(inner).__name__ in ("RegularType", "OptionType"):
             shape += [inner.size] if type(inner).__name__ == "RegularType" else []
+            missing |= type(inner).__name__ == "OptionType"
             inner = inner.content
         if type(inner).__name__ == "ListType" and "__array__" not in inner.parameters:
-            raise jagged(file, column, kind)
-        if type(inner).__name__ != "NumpyType" or np.dtype(inner.primitive).kind not in "fiu":
-            raise HitsError(f"{file}: column {column!r} holds {kind}, not numbers")
+            raise jagged(file, column, held)
+        if not _holds(inner, wanted):
+            what = {AS_NUMBER: "not numbers", AS_TEXT: "not text"}.get(wanted, "neither numbers nor text")
+            raise HitsError(f"{file}: column {column!r} holds {held}, {what}")
+        if missing and _kind(inner) != AS_NUMBER and wanted not in (AS_NUMBER, AS_TEXT):
+            raise HitsError(f"{file}: column {column!r} holds {held}, of which some may be missing: it can't be kept")
         check_element(file, column, indices, tuple(shape))
         shapes[column] = tuple(shape)
-    return columns, shapes
+        found.append(_kind(inner))
+    return columns, shapes, found
+
+
+def _kind(inner: Any) -> str:
+    """The type in which the innermost values of a branch are kept; empty if they are neither numbers nor text."""
+    if type(inner).__name__ == "ListType":
+        return AS_TEXT if inner.parameters.get("__array__") == "string" else ""
+    dtype = np.dtype(inner.primitive) if type(inner).__name__ == "NumpyType" else np.dtype("O")
+    if dtype.kind in "iub":
+        return whole_kind(dtype)
+    return AS_NUMBER if dtype.kind == "f" else ""
+
+
+def _holds(inner: Any, wanted: str) -> bool:
+    """Whether a branch holds numbers, text where that is wanted, or either where any other type is."""
+    kind = _kind(inner)
+    if wanted == AS_TEXT:
+        return kind == AS_TEXT
+    return bool(kind) and (wanted != AS_NUMBER or (kind != AS_TEXT and inner.primitive != "bool"))
 
 
 def _type(entries: Any, column: str) -> Any:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 
+from ..hits.reading import kept_name
 from ..models import Quantity
 from ..study.artefact_configs import ArtefactConfig
 from ..study.batches import Part
@@ -302,6 +303,15 @@ def has_momenta(part: Part[ArtefactConfig]) -> bool:
 def of_momenta(out: Writer, part: Part[ArtefactConfig]) -> Column:
     """Add the column of the momenta of the muons, by which the layers scatter them."""
     return add(out, part, Quantity(MOMENTUM, "GeV/c", "momentum of the muon; NaN: unknown"))
+
+
+def of_kept(out: Writer, part: Part[ArtefactConfig]) -> dict[str, Column]:
+    """Add the columns of the file that are kept as they are, by their name in the file."""
+    found, muons, group = {}, part.stop - part.start, out.point(part)
+    for name, kind in part.reading.kept.items():
+        quantity = Quantity(kept_name(name), "1", f"column {name} of the file of hits")
+        found[name] = out.column(group, quantity.name, (muons,), {"muon": None}, quantity, kind)
+    return found
 
 
 def of_covariances(out: Writer, part: Part[ArtefactConfig], shape: tuple[int, ...]) -> Column:

@@ -129,6 +129,7 @@ def export(
         _check_target(path, beside, force)
         if kind == "root":
             load_uproot(path)
+            _refuse_text(path, fields)
         with whole(path) as part, _WRITERS[kind](part, fields, label) as append:
             for start in range(0, rows, blocks.BLOCK):
                 append(_rows(reader, fields, start, min(start + blocks.BLOCK, rows)))
@@ -209,16 +210,25 @@ def _chosen(study: str | Path, fields: list[Field], names: Sequence[str]) -> lis
 def _suited(reader: Reader, fields: list[Field], rows: int) -> list[Field]:
     """The columns in the units that suit the median of their sizes in the first block."""
     first = _rows(reader, fields, 0, min(rows, blocks.BLOCK))
-    return [_in_unit_of(field, np.abs(column)) for field, column in zip(fields, first, strict=True)]
+    return [_in_unit_of(field, column) for field, column in zip(fields, first, strict=True)]
 
 
-def _in_unit_of(field: Field, sizes: np.ndarray) -> Field:
-    """A column in the unit that suits its sizes, if it is a length or an angle."""
+def _in_unit_of(field: Field, values: np.ndarray) -> Field:
+    """A column in the unit that suits its size, if it is a length or an angle."""
     if field.units not in ("m", "rad"):
         return field
-    known = sizes[np.isfinite(sizes) & (sizes > 0)]
-    factor, unit = prefixed(float(np.median(known)) if len(known) else 0.0, field.units)
+    sizes = np.abs(values[np.isfinite(values) & (values != 0)])
+    factor, unit = prefixed(float(np.median(sizes)) if len(sizes) else 0.0, field.units)
     return field._replace(name=f"{field.name}_{unit.replace('µ', 'u')}", factor=factor, units=unit)
+
+
+def _refuse_text(path: Path, fields: list[Field]) -> None:
+    """Refuse columns of text, which uproot does not write row by row."""
+    if texts := [field.name for field in fields if field.dtype.kind == "S"]:
+        raise PullbackError(
+            f"{path}: text can't be written to a ROOT file: {', '.join(texts)}; name the other columns with --columns, "
+            "or export to Parquet or CSV"
+        )
 
 
 def _rows(reader: Reader, fields: list[Field], start: int, stop: int) -> list[np.ndarray]:
@@ -232,7 +242,12 @@ def _rows(reader: Reader, fields: list[Field], start: int, stop: int) -> list[np
 def _arrow(writer_class: Any, part: Path, fields: list[Field], label: str) -> Iterator[Append]:
     schema = _schema(fields, label)
     with writer_class(part, schema) as writer:
-        yield lambda columns: writer.write_batch(pa.record_batch(columns, schema=schema))
+        yield lambda columns: writer.write_batch(pa.record_batch([*map(_of_arrow, columns)], schema=schema))
+
+
+def _of_arrow(values: np.ndarray) -> Any:
+    """A column as Arrow takes it: text as such."""
+    return pa.array(np.char.decode(values, "utf-8", "replace").tolist()) if values.dtype.kind == "S" else values
 
 
 @contextmanager
@@ -255,7 +270,7 @@ def _schema(fields: list[Field], label: str) -> pa.Schema:
     columns = [
         pa.field(
             field.name,
-            pa.from_numpy_dtype(field.dtype),
+            pa.string() if field.dtype.kind == "S" else pa.from_numpy_dtype(field.dtype),
             nullable=False,
             metadata={"units": field.units, "long_name": field.long_name},
         )

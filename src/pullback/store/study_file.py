@@ -166,12 +166,10 @@ def _gather(file: h5py.File, path: str, column: _StudyColumn) -> None:
     """Write a column as one virtual dataset over its parts."""
     first, dtype = column.first, np.dtype(column.first.dtype)
     shape = (sum(count for _, count in column.sources), *first.shape[1:])
-    # If a source is lost, its rows read as NaN or as the largest integer, never as a plausible zero.
-    fill = np.nan if dtype.kind == "f" else np.iinfo(dtype).max
     # The low-level interface is needed, since the high-level one records the time of day.
     properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     properties.set_obj_track_times(False)
-    properties.set_fill_value(np.array([fill], dtype))
+    properties.set_fill_value(np.array([_lost(dtype)], dtype))
     at = 0
     for source, count in column.sources:
         if count:
@@ -185,3 +183,10 @@ def _gather(file: h5py.File, path: str, column: _StudyColumn) -> None:
     attributes = dict(first.attributes)
     quantity = Quantity(name, attributes.pop("units"), attributes.pop("long_name"))
     describe(file[path], first.dims, quantity, attributes)
+
+
+def _lost(dtype: np.dtype) -> Any:
+    """What rows read as if their source is lost: NaN, the largest integer or `?`, never a plausible zero."""
+    if dtype.kind == "f":
+        return np.nan
+    return b"?" if dtype.kind == "S" else np.iinfo(dtype).max

@@ -1,0 +1,299 @@
+"""Which columns of a table may be the positions of hits: by their names, and by what the first rows hold.
+
+A wide table has one row per muon, and columns of one name with the number of the layer, such as x0, X0, x_dut_0 or
+plane0_x, or lists with one value per layer. A long table has one row per hit, with a column for the layer.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+from typing import Any
+
+from .contents import FileColumn, FileTable, flattened, is_known
+
+WORD = re.compile(r"\d+|[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+"""The words of a name: of `hitX_dut0` hit, X, dut and 0."""
+
+POSITION = re.compile(r"(?:hit|pos|loc)?([xyz])(?:hit|pos)?")
+"""A word for a position along an axis."""
+
+ERROR = re.compile(r"(?:e|s|err|sig|sigma|unc)([xy])|([xy])(?:e|err|error|sig|sigma|unc)")
+"""A word for the uncertainty of a position."""
+
+ERROR_WORDS = {"err", "error", "sigma", "sig", "unc", "uncertainty", "std"}
+"""Words beside a position that make it an uncertainty."""
+
+OTHER_WORDS = {
+    "true",
+    "truth",
+    "gen",
+    "mc",
+    "sim",
+    "fit",
+    "pred",
+    "slope",
+    "res",
+    "resid",
+    "residual",
+    "dir",
+    "p",
+    "mom",
+}
+OTHER_WORDS |= {"momentum", "cov", "var", "chi", "charge", "vertex", "vtx", "time", "t", "pull"}
+"""Words beside a position that make it no hit of a detector."""
+
+EVENT_WORDS = (
+    "event",
+    "evt",
+    "eventid",
+    "eventnumber",
+    "evtid",
+    "muon",
+    "muonid",
+    "particle",
+    "trigger",
+    "track",
+    "trackid",
+)
+"""Words for what belongs together, the best first."""
+
+LAYER_WORDS = (
+    *("layer", "plane", "layerid", "planeid", "dut", "panel", "station", "chamber"),
+    *("sensor", "detector", "det", "geometry", "module"),
+)
+"""Words for a layer, the best first."""
+
+NUMBERING = {"id", "number", "nr", "no", "num", "index", "idx", "name", "i"}
+"""Words that may stand beside those."""
+
+CONSTANT = 1e-6
+"""Spread of heights below which a layer is level, relative to the distance of the layers."""
+
+
+@dataclass(frozen=True)
+class Guess:
+    """Columns that may be hits.
+
+    Attributes
+    ----------
+    table : FileTable
+        The table that holds them.
+    x, y : tuple of str
+        The column of each layer, or the one of all hits of a long table; y may be empty.
+    sigma_x, sigma_y : tuple of str
+        The columns of their uncertainties, as x and y; may be empty.
+    z : tuple of str
+        The columns of the heights, as x; may be empty.
+    heights : tuple of float
+        The height of each layer in the unit of the file; empty where it is not known.
+    level : bool
+        Whether each layer has one height in the first rows.
+    layer, event : str
+        The columns of the layer, empty for a wide table, and of the event; the latter is empty for jagged lists.
+    layers : tuple
+        The layers in the first rows, in order of their heights or numbers, of a long table.
+    """
+
+    table: FileTable
+    x: tuple[str, ...]
+    y: tuple[str, ...] = ()
+    sigma_x: tuple[str, ...] = ()
+    sigma_y: tuple[str, ...] = ()
+    z: tuple[str, ...] = ()
+    heights: tuple[float, ...] = ()
+    level: bool = True
+    layer: str = ""
+    event: str = ""
+    layers: tuple[Any, ...] = ()
+
+    @property
+    def count(self) -> int:
+        """Number of layers."""
+        return len(self.layers) if self.layer else len(self.x)
+
+
+def guess(table: FileTable) -> Guess | None:
+    """The columns of a table that may be hits; None if no names look like it."""
+    return _long(table) or _wide(table) or _one(table)
+
+
+def wide_guess(table: FileTable, x: Sequence[str], y: Sequence[str] = (), z: Sequence[str] = ()) -> Guess:
+    """A table with one row per muon, with these columns by layer."""
+    heights = [_finite(column_values(table, name)) for name in z]
+    level = all(len({*values}) == 1 for values in heights)
+    found = tuple(median(values) for values in heights) if all(heights) else ()
+    event = _called(table, EVENT_WORDS)
+    name = event.name if event and not event.shape and not event.jagged else ""
+    return Guess(table, tuple(x), tuple(y), z=tuple(z), heights=found, level=level, event=name)
+
+
+def long_guess(table: FileTable, layer: str, x: str, y: str = "", z: str = "", event: str = "") -> Guess:
+    """A table with one row per hit, with these columns."""
+    of_layer = list(flattened(table.column(layer).values))
+    layers: dict[Any, list[float]] = {each: [] for each in of_layer if is_known(each)}
+    for each, height in zip(of_layer, flattened(table.column(z).values) if z else (), strict=False):
+        if each in layers:
+            layers[each] += _finite([height])
+    whole = bool(z) and all(layers.values())
+    order = sorted(layers, key=lambda each: median(layers[each]) if whole else each)
+    heights = tuple(median(layers[each]) for each in order) if whole else ()
+    spread = max((max(values) - min(values) for values in layers.values() if values), default=0.0)
+    level = spread <= CONSTANT * (max(heights) - min(heights)) if heights else True
+    return Guess(
+        table, (x,), (y,) if y else (), z=(z,) if z else (), heights=heights, level=level, layer=layer, event=event,
+        layers=tuple(int(each) if isinstance(each, float) and each.is_integer() else each for each in order),
+    )  # fmt: skip
+
+
+def _finite(values: Iterable[Any]) -> list[float]:
+    return [value for value in values if isinstance(value, int | float) and math.isfinite(value)]
+
+
+def column_values(table: FileTable, name: str) -> list[Any]:
+    """The values of a column, or of one element of its lists, `x[2]`."""
+    base = base_name(table, name)
+    values = table.column(base).values
+    return list(values) if base == name else [row[int(name[len(base) + 1 : -1])] for row in values]
+
+
+def base_name(table: FileTable, name: str) -> str:
+    """The column of a name, which may be that of one element of its lists."""
+    return name if name in table.names else name.rpartition("[")[0]
+
+
+def name_words(name: str) -> list[str]:
+    """The words of a name in lower case, without a unit at its end.
+
+    >>> name_words("hitX_dut0"), name_words("x0 [mm]"), name_words("xErr1")
+    (['hit', 'x', 'dut', '0'], ['x', '0'], ['x', 'err', '1'])
+    """
+    plain = re.sub(r"\s*(\[\s*[^\W\d]+\s*\]|\(\s*[^\W\d]+\s*\)|_(mm|cm|um))$", "", name)
+    return [word.lower() for word in WORD.findall(plain)]
+
+
+@dataclass(frozen=True)
+class _Named:
+    """What a column's name says: axis, number of the layer, the other words, and whether it is an uncertainty."""
+
+    axis: str
+    number: int | None
+    rest: tuple[str, ...]
+    error: bool
+
+
+def _named(column: FileColumn) -> _Named | None:
+    """What a column's name says; None if it is no position."""
+    parts = name_words(column.name)
+    numbers = [int(word) for word in parts if word.isdigit()]
+    rest = [word for word in parts if not word.isdigit()]
+    axes = [word for word in rest if POSITION.fullmatch(word) or ERROR.fullmatch(word)]
+    if len(numbers) > 1 or len(axes) != 1 or not column.numbers:
+        return None
+    rest.remove(axes[0])
+    position, error = POSITION.fullmatch(axes[0]), ERROR.fullmatch(axes[0])
+    axis = position[1] if position else next(filter(None, error.groups())) if error else ""
+    others = tuple(word for word in rest if word not in ERROR_WORDS)
+    return _Named(axis, numbers[0] if numbers else None, others, position is None or len(others) < len(rest))
+
+
+Family = dict[tuple[str, bool], dict[int, str]]
+"""Columns of one name by number of the layer, by axis and whether they are uncertainties."""
+
+
+def _families(table: FileTable) -> list[Family]:
+    """Positions whose names differ in axis and number only, the most likely hits first."""
+    found: dict[tuple[tuple[str, ...], bool], Family] = defaultdict(lambda: defaultdict(dict))
+    for column in table.columns:
+        named = _named(column)
+        twice = table.names.count(column.name) > 1
+        if named is None or twice or column.jagged or OTHER_WORDS & {*named.rest}:
+            continue
+        family = found[named.rest, bool(column.shape)][named.axis, named.error]
+        if len(column.shape) == 1 and named.number is None:
+            family |= {index: f"{column.name}[{index}]" for index in range(column.shape[0])}
+        elif not column.shape and named.number is not None:
+            family.setdefault(named.number, column.name)
+    return sorted(found.values(), key=lambda family: -len(family.get(("x", False), {})))
+
+
+def _wide(table: FileTable) -> Guess | None:
+    """A table with one row per muon."""
+    for family in _families(table):
+        view = "x" if ("x", False) in family else "y"
+        positions = family.get((view, False), {})
+        if len(positions) < 2:
+            continue
+        layers = sorted(positions)
+        x, y, z = (_by_layer(family.get((axis, False), {}), layers) for axis in (view, "y", "z"))
+        sigma = {axis: _by_layer(family.get((axis, True), {}), layers) for axis in "xy"}
+        stated = {axis: names for axis, names in sigma.items() if names and _are_errors(table, names)}
+        found = wide_guess(table, x, y if view == "x" else (), z)
+        return replace(found, sigma_x=stated.get(view, ()), sigma_y=stated.get("y", ()) if found.y else ())
+    return None
+
+
+def _by_layer(columns: dict[int, str], layers: Iterable[int]) -> tuple[str, ...]:
+    """The columns of all layers; none if one lacks its column."""
+    found = tuple(columns.get(layer, "") for layer in layers)
+    return found if all(found) else ()
+
+
+def _are_errors(table: FileTable, names: Iterable[str]) -> bool:
+    """Whether the columns hold positive numbers, wherever they hold any."""
+    values = [value for name in names for value in flattened(column_values(table, name)) if is_known(value)]
+    return bool(values) and min(values) > 0
+
+
+def _long(table: FileTable) -> Guess | None:
+    """A table with one row per hit, or with jagged lists of hits."""
+    layer, event = _called(table, LAYER_WORDS), _called(table, EVENT_WORDS)
+    positions = {axis: _hit(table, axis) for axis in "xyz"}
+    if not layer or not positions["x"]:
+        return None
+    lists = layer.jagged and positions["x"].jagged
+    if not lists and (layer.jagged or layer.shape or event is None):
+        return None
+    names = {axis: each.name if each and each.jagged == layer.jagged else "" for axis, each in positions.items()}
+    found = long_guess(table, layer.name, **names, event="" if lists or event is None else event.name)
+    x, y = (_long_errors(table, axis) if names[axis] else () for axis in "xy")
+    return replace(found, sigma_x=x, sigma_y=y) if found.count > 1 else None
+
+
+def _long_errors(table: FileTable, axis: str) -> tuple[str, ...]:
+    """The column of the uncertainties of hits in a view; none without one that holds positive numbers."""
+    column = _hit(table, axis, error=True)
+    return (column.name,) if column and _are_errors(table, [column.name]) else ()
+
+
+def _called(table: FileTable, meanings: Sequence[str]) -> FileColumn | None:
+    """The column that is called by one of the words, or by it and a word of numbering."""
+    for meaning in meanings:
+        for column in table.columns:
+            parts = name_words(column.name)
+            if meaning in parts and not {*parts} - {meaning} - NUMBERING:
+                return column
+    return None
+
+
+def _hit(table: FileTable, axis: str, error: bool = False) -> FileColumn | None:
+    """The position of a hit along an axis, or its uncertainty, without a number in its name; the shortest name."""
+    found = []
+    for column in table.columns:
+        named = _named(column)
+        if named and (named.axis, named.number, named.error) == (axis, None, error) and not OTHER_WORDS & {*named.rest}:
+            found.append(column)
+    return min(found, key=lambda column: len(column.name), default=None)
+
+
+def _one(table: FileTable) -> Guess | None:
+    """A table with one position per muon."""
+    column = _hit(table, "x")
+    if column and not column.shape and not column.jagged:
+        return wide_guess(table, (column.name,))
+    single = (family.get(("x", False), {}) for family in _families(table))
+    return next((wide_guess(table, tuple(each.values())) for each in single if len(each) == 1), None)

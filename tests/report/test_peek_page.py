@@ -1,0 +1,227 @@
+import subprocess
+import sys
+
+import h5py
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+import uproot
+import yaml
+
+from pullback.cli import main
+from pullback.config.text import check_files
+from pullback.hits.peek import peek
+from pullback.report.peek_page import peek_page
+from pullback.steps.common import hits_file
+from pullback.study.plan import Study
+
+
+def peeked(path, capsys, *arguments):
+    """What the command prints, and the config in it; it is a config file that the workflow accepts."""
+    main(["peek", path, *arguments])
+    page = capsys.readouterr().out
+    with open("my.yaml", "w", encoding="utf-8") as stream:
+        stream.write(page)
+    check_files(["my.yaml"])
+    return page, yaml.safe_load(page)
+
+
+def hits_of(raw):
+    """The hits (muon, coordinate) that a study of a config reads, m."""
+    study = Study.from_config(raw)
+    (batch,) = study.batches.values()
+    (part,) = batch.of_kind("reco").parts
+    return np.concatenate([block.hits for block in hits_file(part).blocks(part.start, part.stop)])
+
+
+COLUMNS = {f"{axis}_{layer}": np.arange(6.0) * (layer + 1) + (axis == "y") for axis in "xy" for layer in range(3)}
+IN_METRES = np.stack([*COLUMNS.values()], axis=1) / 1000
+
+
+def write(path):
+    if path.endswith(".parquet"):
+        pa.parquet.write_table(pa.table({"n": np.arange(6), **COLUMNS}), path)
+    elif path.endswith(".root"):
+        with uproot.recreate(path) as file:
+            file["events"], file["other"] = COLUMNS, {"n": np.arange(9)}
+    elif path.endswith(".h5"):
+        with h5py.File(path, "w") as file:
+            file["hits"] = np.rec.fromarrays([*COLUMNS.values()], names=[*COLUMNS])
+            file["other"] = np.zeros(9, [("a", "f8")])
+    else:
+        rows = [",".join(COLUMNS), *(",".join(map(str, row)) for row in zip(*COLUMNS.values(), strict=True))]
+        with pa.output_stream(path, compression="gzip" if path.endswith("gz") else None) as stream:
+            stream.write("\n".join(rows).encode())
+    return path
+
+
+@pytest.mark.parametrize("path", ["a b.csv", "hits.csv.gz", "1: hits.parquet", "hits.h5", "#hits.root", "münze.csv"])
+def test_the_config_to_start_from_reads_the_file(path, capsys):
+    page, raw = peeked(write(path), capsys)
+    assert raw["source"]["file"] == path
+    assert raw["model"]["name"] == "track3d"
+    np.testing.assert_allclose(hits_of(raw), IN_METRES, rtol=1e-14)
+    assert "# fill in: unit of the positions" in page
+    assert "# fill in: heights of the layers" in page
+    assert "# fill in: resolution" in page
+
+
+def test_lists_uncertainties_units_and_heights_of_a_file(capsys):
+    lists = pa.list_(pa.float64(), 3)
+    schema = pa.schema([pa.field(name, lists, metadata={"units": "cm"}) for name in ("hit_x", "hit_ex", "hit_z")])
+    rows = [[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], [[0.1, 0.2, 0.3]] * 2, [[90.0, 50.5, -20.0]] * 2]
+    pa.parquet.write_table(pa.table([pa.array(each, lists) for each in rows], schema=schema), "hits.parquet")
+    page, raw = peeked("hits.parquet", capsys)
+    assert raw["source"] == {
+        "kind": "recorded",
+        "file": "hits.parquet",
+        "unit": "cm",
+        "columns": {f"x{i}": f"hit_x[{i}]" for i in range(3)},
+        "sigma": {f"x{i}": f"hit_ex[{i}]" for i in range(3)},
+    }
+    assert raw["model"] == {"name": "track", "z": "[90, 50.5, -20] cm"}
+    assert "# fill in" not in page
+    np.testing.assert_allclose(hits_of(raw), np.array(rows[0]) / 100, rtol=1e-14)
+
+
+def test_two_trackers_are_those_of_scattering(capsys):
+    names = [f"{axis}{layer}" for layer in range(6) for axis in "XYZ"]
+    heights = [600, 500, 400.25, -400, -500, -600]
+    rows = [[value for z in heights for value in (muon, muon + 0.5, z)] for muon in range(4)]
+    np.savetxt("hits.csv", rows, delimiter=",", header=",".join(names), comments="")
+    page, raw = peeked("hits.csv", capsys)
+    assert raw["source"] == {"kind": "recorded", "file": "hits.csv", "preset": "muograph"}
+    assert raw["model"] == {"name": "scatter", "z_upper": "[600, 500, 400.25] mm", "z_lower": "[-400, -500, -600] mm"}
+    assert "preset: muograph" in page.split("study:")[0]
+    hits = hits_of(raw)
+    np.testing.assert_allclose(hits[2], [0.002] * 6 + [0.0025] * 6, rtol=1e-14)
+
+
+@pytest.mark.parametrize("heights", [[-1, -2, -9, -10], [1, 2, 3, 4], [4, 3, 2, 1], [-10, -9, 9, 10], [9, 8, 7, -9]])
+def test_layers_without_a_gap_or_from_below_are_one_track(heights, capsys):
+    names = [f"{axis}{layer}" for layer in range(4) for axis in "XYZ"]
+    np.savetxt(
+        "hits.csv", [[v for z in heights for v in (0, 1, z)]], delimiter=",", header=",".join(names), comments=""
+    )
+    _, raw = peeked("hits.csv", capsys)
+    upper = heights == [-1, -2, -9, -10]
+    assert raw["model"]["name"] == ("scatter" if upper else "track3d")
+    Study.from_config(raw)
+
+
+def test_one_position(capsys):
+    with open("hits.csv", "w") as stream:
+        stream.write("x\n0.5\n\n0.25\n")
+    _, raw = peeked("hits.csv", capsys)
+    assert raw["model"]["name"] == "one_hit"
+    np.testing.assert_array_equal(hits_of(raw), [[0.0005], [np.nan], [0.00025]])
+
+
+def test_the_table_with_most_layers_is_taken_unless_one_is_named(capsys):
+    with h5py.File("hits.h5", "w") as file:
+        file["a"] = np.zeros(9, [("x0", "f8"), ("x1", "f8")])
+        file["b"] = np.zeros(3, [("x0", "f8"), ("x1", "f8"), ("x2", "f8")])
+    assert peeked("hits.h5", capsys)[1]["source"]["table"] == "b"
+    page, raw = peeked("hits.h5", capsys, "--table", "a")
+    assert raw["source"]["table"] == "a"
+    assert "'b'" not in page
+
+
+def test_events_are_kept_and_a_selection_is_suggested(capsys):
+    rows = np.zeros(
+        3,
+        [(name, "f8") for name in ("x_dut_0", "y_dut_0", "x_dut_1", "y_dut_1", "n_tracks")] + [("event_number", "i8")],
+    )
+    rows["n_tracks"] = [1, 2, 1]
+    with h5py.File("Tracks.h5", "w") as file:
+        file["TrackCandidates"] = rows
+    page, raw = peeked("Tracks.h5", capsys)
+    assert raw["source"] == {
+        "kind": "recorded",
+        "file": "Tracks.h5",
+        "preset": "testbeam_analysis",
+        "keep": ["event_number"],
+    }
+    assert len(hits_of(raw)) == 3
+    assert len(hits_of(yaml.safe_load(page.replace("# select:", "select:")))) == 2
+
+
+@pytest.mark.parametrize(
+    ("event", "kept"), [("evt_id", ["evt_id"]), ("Muon ID", ["Muon ID"]), ("muon", []), ("charge", [])]
+)
+def test_a_column_of_a_reserved_name_is_not_kept(event, kept, capsys):
+    with open("hits.csv", "w") as stream:
+        stream.write(f"{event},x0,x1\n1,2,3\n")
+    _, raw = peeked("hits.csv", capsys)
+    assert raw["source"].get("keep", []) == kept
+    np.testing.assert_array_equal(hits_of(raw), [[0.002, 0.003]])
+
+
+def test_what_is_said_of_columns(capsys):
+    with open("hits.csv", "w") as stream:
+        stream.write("x0 [mm],note\n1.23456789,a\nnan," + "b" * 90 + "\n,c\n")
+    lines = peeked("hits.csv", capsys)[0].splitlines()
+    assert lines[0] == "# hits.csv: CSV"
+    assert lines[2] == "# 3 rows"
+    assert [line.split() for line in lines[3:6]] == [
+        ["#", "column", "kind", "unit", "missing", "in", "3", "row", "1", "row", "2", "row", "3"],
+        ["#", "x0", "[mm]", "float64", "mm", "2", "1.234568", "nan", "-"],
+        ["#", "note", "text", "-", "0", "a", "b" * 24 + "…", "c"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ("a,b", "no columns look like the positions of hits"),
+        ("measurement_id,geometry_id,local_key,local0,local1", "an ACTS measurement file holds positions local"),
+        (",".join(f"x{layer}" for layer in range(33)), "33 columns of positions look like layers, and a model has at"),
+    ],
+)
+def test_no_config_is_made_up(header, expected, capsys):
+    with open("hits.csv", "w") as stream:
+        stream.write(header + "\n" + ",".join("1" * (header.count(",") + 1)) + "\n")
+    main(["peek", "hits.csv"])
+    page = capsys.readouterr().out
+    assert expected in page
+    assert all(line.startswith("#") for line in page.splitlines())
+
+
+def test_a_table_without_rows(capsys):
+    pa.parquet.write_table(pa.table({"x0": pa.array([], pa.float64()), "x1": pa.array([], pa.float64())}), "no.parquet")
+    assert "no rows: a study needs some" in peeked("no.parquet", capsys)[0]
+
+
+def test_a_name_with_a_line_break_stays_a_comment(capsys):
+    pa.parquet.write_table(pa.table({"x0\nstudy: evil": [1.0], "x1": [2.0], "x2": ["a\nb"]}), "hits.parquet")
+    page, raw = peeked("hits.parquet", capsys)
+    assert raw is None or raw["study"] == "hits"
+    assert "\nstudy: evil" not in page
+
+
+def test_the_command_ends_in_one_line_and_status_1_without_a_file():
+    command = [sys.executable, "-m", "pullback", "peek", "none.csv"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "pullback: none.csv: no such file\n")
+
+
+def test_the_study_is_named_after_the_file(capsys):
+    for path, name in (("1.csv", "1"), ("_a b.v2.csv", "a_b"), ("ü.csv", "my_study"), ("yes.csv", "yes")):
+        with open(path, "w") as stream:
+            stream.write("x\n1\n")
+        assert peeked(path, capsys)[1]["study"] == name
+
+
+def test_a_page_needs_no_torch():
+    script = "import sys\nfrom pullback.cli import main\nmain(['peek', 'hits.csv'])\nprint('torch' in sys.modules)"
+    with open("hits.csv", "w") as stream:
+        stream.write("x0,x1\n1,2\n")
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("False\n")
+
+
+def test_a_large_file_with_a_wide_head_is_shown_in_time():
+    with open("hits.csv", "w") as stream:
+        stream.write("event,layer,x\n" + "".join(f"{row // 3},{row % 3},1.5\n" for row in range(300_000)))
+    assert "layers: [0, 1, 2]" in peek_page(peek("hits.csv"))
