@@ -14,6 +14,7 @@ from ..config.schema import PointConfig, StudyConfig, Target, examined
 from ..config.source_schema import Simulated
 from ..errors import ConfigError, PullbackError
 from ..models import Model, has_fit, load_model
+from ..models.planes import named_by_plane
 from ..models.user_file import read_model_file
 from . import shared_parameters
 from .artefact_configs import KINDS, SigmaConfig
@@ -34,7 +35,8 @@ class Study:
 
     def __init__(self, config: StudyConfig, points: list[Point], muons: dict[str, int], digests: dict[str, str]):
         self.config, self.points, self.muons, self.digests = config, points, muons, digests
-        self.model: Model = load_model(config.model, digests.get("model"))
+        varied = {*points[0].values, *([config.target.vary] if config.target else [])}
+        self.model: Model = named_by_plane(load_model(config.model, digests.get("model")), config.model, varied)
         self.batches = cut(points, muons, config.compute.batch_cost, digests)
 
     @classmethod
