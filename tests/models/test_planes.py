@@ -8,11 +8,12 @@ import pytest
 import torch
 from oracles import scattered
 
-from pullback import propagate, quote
+from pullback import propagate, quote, random_stream
 from pullback.config.model_schema import Scatter, Track, Track3d
+from pullback.config.source_schema import Cosmic, Simulated, Volume
 from pullback.models import load_model
 from pullback.models.planes import built_in_observables, named_by_plane
-from pullback.models.scatter import infer_scatter
+from pullback.models.scatter import generate, infer_scatter, intersect_layers
 from pullback.models.track import covariance, infer_track
 from pullback.models.track3d import infer_track3d
 
@@ -90,6 +91,33 @@ def test_scattering_is_included_as_stepped_toys_have_it():
     assert (found.sigma[0, 3:] > 1.2 * propagate(infer(), hits, sigma=tensor(SIGMA)).sigma[0, 3:]).all()
 
 
+def test_the_residual_of_a_device_between_scattering_layers():
+    """The formula of docs/physics.md, against muons that are stepped through the layers and the device's plane."""
+    theta0, at, toys = 0.5e-3, 0.06, 200_000
+    rng = np.random.default_rng(5)
+    # The plane as one more layer, without noise; what it does to the muon is not part of the model.
+    angle, offset, height, devs, there = np.zeros(toys), np.zeros(toys), max(Z), {}, None
+    for z in sorted([*Z, at], reverse=True):
+        offset, height = offset + angle * (z - height), z
+        if z == at:
+            there = offset
+        else:
+            devs[z] = offset
+            angle = angle + theta0 * rng.normal(size=toys)
+    hits = np.stack([devs[z] for z in Z], axis=1) + np.array(SIGMA) * rng.normal(size=(toys, 4))
+    residual = infer(at=[at])(tensor(hits))[:, 3].numpy() - there
+
+    z = np.array(Z)
+    weights = infer(at=[at])(torch.eye(4, dtype=torch.float64))[:, 3].numpy()
+    full = torch.diag(tensor(SIGMA) ** 2) + covariance(tensor(hits[:1]), Z, theta0)
+    variance = weights @ full.numpy() @ weights
+    above = z[z > at]
+    cross = [((each > z) * (each - z)) @ weights * (each - at) for each in above]
+    expected = variance - 2 * theta0**2 * sum(cross) + theta0**2 * ((above - at) ** 2).sum()
+    assert residual.std() == pytest.approx(math.sqrt(expected), rel=4 / math.sqrt(2 * toys))
+    assert math.sqrt(variance) > 1.1 * residual.std()  # the line above all layers has seen none of the scattering
+
+
 def test_both_views_of_a_track_in_space():
     wide = [1e-3, 2e-3, 1e-3, 5e-3]
     hits = np.random.default_rng(2).normal(size=8) * 1e-3
@@ -130,6 +158,18 @@ def test_an_arm_without_a_line_has_no_position():
     hits = torch.zeros(1, 10, dtype=torch.float64)
     hits[0, 3] = float("nan")  # of the two layers below, in x
     assert model(hits)[0, 8:].isnan().tolist() == [False, False, True, False]
+
+
+def test_where_a_muon_enters_and_leaves_a_volume():
+    """At the volume's top and bottom the true positions are those that the muon is drawn with."""
+    volume = Volume(z=0.1, thickness=0.4, radiation_length=0.02)
+    source = Simulated(muons=50, cosmic=Cosmic(), volume=volume)
+    drawn = generate(random_stream(1, "truth"), 50, source)
+    hits = tensor(intersect_layers(drawn, UPPER, LOWER))
+    found = infer_scatter(hits, UPPER, LOWER, [1.0] * 5, at=[0.3, -0.1])[:, 8:]
+    np.testing.assert_allclose(found[:, :2], drawn[:, :2], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(found[:, 6:], drawn[:, 4:6], rtol=0, atol=1e-12)
+    assert (found[:, 2:4] - found[:, :2]).abs().median() > 1e-3  # the line below has not been there
 
 
 @pytest.mark.parametrize("section", [Track(z=Z, at=[0.5]), Track3d(z=Z, at=[0.5]), Scatter(at=[0.0, 0.3])])
