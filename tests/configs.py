@@ -159,6 +159,17 @@ def _heights(draw: st.DrawFn, name: str, numbers: dict[str, Range], first: float
     return None if count is None else [draw(each.values) for each in ranges.values()]
 
 
+def _planes(draw: st.DrawFn, numbers: dict[str, Range]) -> dict[str, Any]:
+    """Perhaps planes, each in a range of its own, with or without a unit; one perhaps alone."""
+    count = draw(st.sampled_from([0, 0, 1, 2]))
+    ranges = {f"model.at[{index}]": Range(-2.0 + 3 * index, 0.9 + 3 * index) for index in range(count)}
+    numbers |= ranges
+    heights = [draw(each.values) for each in ranges.values()]
+    written = [draw(st.sampled_from([each, f"{each} m"])) for each in heights]
+    together = [written, *([f"{heights} m"] if count else []), *(written if count == 1 else [])]
+    return {"model.at": draw(st.sampled_from(together))} if count or draw(st.booleans()) else {}
+
+
 def _of_momentum(draw: st.DrawFn) -> dict[str, float]:
     """Perhaps the momentum that θ0 belongs to."""
     return draw(st.sampled_from([{}, {"model.theta0_momentum": 2.0}]))
@@ -173,10 +184,13 @@ def tracks(draw: st.DrawFn) -> Chosen:
     if z is not None:
         keys["model.z"] = z
     layers = len(numbers) - 1
+    keys |= _planes(draw, numbers)
     views = "x" if name == "track" else "xy"
     coordinates = [f"{view}{index}" for view in views for index in range(layers)]
     observables = ["slope", "theta", "intercept"] if name == "track" else ["theta", "phi", "tx", "ty"]
-    shared = [*(f"model.z[{index}]" for index in range(layers)), *_alignments(coordinates)]
+    heights = [each for each in numbers if "[" in each]
+    observables += [f"{view}_at_{index}" for index in range(len(heights) - layers) for view in views]
+    shared = [*heights, *_alignments(coordinates)]
     return Chosen(keys, coordinates, layers, observables, numbers, shared, COSMIC)
 
 
@@ -188,11 +202,15 @@ def scatter(draw: st.DrawFn) -> Chosen:
         z = _heights(draw, name, numbers, first, step)
         if z is not None:
             keys[name] = z
+    layers = sum("[" in each for each in numbers)
+    keys |= _planes(draw, numbers)
     heights = [each for each in numbers if "[" in each]
-    coordinates = [f"{view}{index}" for view in "xy" for index in range(len(heights))]
+    coordinates = [f"{view}{index}" for view in "xy" for index in range(layers)]
     observables = ["theta_in", "theta_out", "dtheta_x", "dtheta_y", "theta_msc", *(f"poca_{axis}" for axis in "xyz")]
+    lines = ["x_in", "y_in", "x_out", "y_out"]
+    observables += [f"{line}_at_{index}" for index in range(len(heights) - layers) for line in lines]
     shared = [*heights, *_alignments(coordinates)]
-    return Chosen(keys, coordinates, len(heights), observables, numbers, shared, {**COSMIC, **VOLUME})
+    return Chosen(keys, coordinates, layers, observables, numbers, shared, {**COSMIC, **VOLUME})
 
 
 OWN = """

@@ -146,7 +146,7 @@ def public_names(path: Path) -> set[str]:
 
 
 PLUG_INS = {
-    "models": {"model", "generate", "intersect_layers", "covariance", "deviate", "fitted", "OBSERVABLES"},
+    "models": {"model", "generate", "intersect_layers", "covariance", "deviate", "fitted", "OBSERVABLES", "LINES"},
     "hits": {"count", "read", "describe", "find_kinds"},
     "steps": {"fit_residuals", "infer_theta", "run_toys"},
 }

@@ -180,6 +180,15 @@ def test_a_model_that_adds_nothing_adds_nothing():
     assert Response(detectors()).around(torch.zeros(1, 6, dtype=torch.float64), Known()).root is None
 
 
+def test_no_toy_muon_has_no_toys():
+    """Where every muon lacks a hit that it needs; their covariances are recorded, that of the scattering is one."""
+    part = part_of({**TRACK3D, "model": {"name": "track3d", "theta0": 0.001}})
+    none = Known(covariance=torch.zeros(0, 6, dtype=torch.float64))
+    root = Response(part).around(torch.zeros(0, 6, dtype=torch.float64), none).root
+    assert root is not None
+    assert tuple(root.shape) == (0, 6, 12)
+
+
 def test_strips_of_every_layer_are_as_wide_as_its_resolution():
     layers = [100, 50, 25]
     part = detectors(noise="strip", resolution=layers)

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import keyword
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from ..errors import shown
 from ..models import NO_FOLD
+from ..models.planes import MOST_PLANES
 from .base import Clash, Metres, Radians, Section, nearest
 from .hints import of_value
 from .units import in_units, validator
@@ -71,6 +80,35 @@ Heights = Annotated[
 ]
 
 
+def _listed(heights: Any) -> Any:
+    """One height as a list."""
+    return [heights] if isinstance(heights, int | float) and not isinstance(heights, bool) else heights
+
+
+def _distinct(heights: list[float]) -> list[float]:
+    if twice := [each for index, each in enumerate(heights) if each in heights[:index]]:
+        raise ValueError(f"{twice[0] + 0.0:g} m is a duplicate; give each height once")
+    return heights
+
+
+_Height = Annotated[float, Field(ge=-1e6, le=1e6)]
+_Heights = Annotated[list[_Height], Field(max_length=MOST_PLANES)]
+
+Planes = Annotated[
+    _Heights,
+    Field(json_schema_extra={"unit": "m"}),
+    AfterValidator(_distinct),
+    BeforeValidator(_listed, json_schema_input_type=_Height | _Heights),
+    validator("m"),
+]
+"""Distinct heights, of which one may stand without brackets."""
+
+OF_PLANES = (
+    "heights, in a list or one alone, at which positions on the fitted lines are observables with a σ too: `x_at_0`, "
+    "`x_at_1`, … of `track`, also `y_at_0`, … of `track3d`; `x_in_at_0`, `y_in_at_0`, `x_out_at_0`, `y_out_at_0`, … "
+    "of the tracks above and below of `scatter`"
+)
+
 OF_MOMENTUM = (
     "momentum that `theta0` belongs to: it scales as 1/(βcp) with the momentum of each muon, where that is known; "
     "default: the same `theta0` for all muons"
@@ -85,6 +123,11 @@ class ModelSection(Section):
 
     views: ClassVar[bool] = False
     """Whether its layers measure both x and y."""
+
+    @model_serializer(mode="wrap")
+    def _without_planes(self, write: Callable[[ModelSection], dict[str, Any]]) -> dict[str, Any]:
+        """Omit `at` where there is none, as if the key did not exist."""
+        return {name: each for name, each in write(self).items() if name != "at" or each}
 
 
 class OneHit(ModelSection):
@@ -117,6 +160,7 @@ class _Line(ModelSection):
     theta0_momentum: Annotated[float | None, validator("GeV/c")] = Field(
         None, ge=0.1, le=1e5, description=OF_MOMENTUM, json_schema_extra={"unit": "GeV/c"}
     )
+    at: Planes = Field([], description=OF_PLANES)
 
 
 class Track(_Line):
@@ -153,6 +197,7 @@ class Scatter(ModelSection):
     theta0_momentum: Annotated[float | None, validator("GeV/c")] = Field(
         None, ge=0.1, le=1e5, description=OF_MOMENTUM, json_schema_extra={"unit": "GeV/c"}
     )
+    at: Planes = Field([], description=OF_PLANES)
 
 
 def _or_its_name(schema: dict[str, Any]) -> None:

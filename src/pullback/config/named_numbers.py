@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from ..models import built_in_observables
+from ..models.planes import MOST_PLANES, built_in_observables
 from .base import Clash, Contradiction, Section, fields
 from .hints import unit_in
 from .model_schema import MODELS
@@ -97,4 +97,4 @@ def _units_of_observables(config: dict[str, Any]) -> dict[str, str]:
         return {str(each.get("name")): str(each.get("unit")) for each in observables if isinstance(each, dict)}
     name = model.get("name") if isinstance(model, dict) else None
     built_in = str(name) if name in MODELS and name != "own" else next(iter(MODELS))
-    return {each.name: each.unit for each in built_in_observables(built_in)}
+    return {each.name: each.unit for each in built_in_observables(built_in, range(MOST_PLANES))}

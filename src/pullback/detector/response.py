@@ -185,7 +185,7 @@ class Response:
             return ToySetup(infer, hits, (stated.sqrt() * factor).expand(hits.shape))
         root = cholesky(stated) * factor
         if added is not None:
-            muons = max(len(root), len(added))
+            (muons,) = torch.broadcast_shapes(root.shape[:1], added.shape[:1])  # perhaps none
             root = torch.cat([each.expand(muons, -1, -1) for each in (root, added)], dim=2)
         return ToySetup(infer, hits, 0.0, root)
 

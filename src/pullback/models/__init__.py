@@ -1,5 +1,5 @@
 """Inference models: torch functions from hits to observables, with names and units."""
 
-from .base import NO_FOLD, Model, NamedSection, Quantity, built_in_observables, has_fit, load_model
+from .base import NO_FOLD, Model, NamedSection, Quantity, has_fit, load_model
 
-__all__ = ["NO_FOLD", "Model", "NamedSection", "Quantity", "built_in_observables", "has_fit", "load_model"]
+__all__ = ["NO_FOLD", "Model", "NamedSection", "Quantity", "has_fit", "load_model"]

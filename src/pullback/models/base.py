@@ -191,12 +191,6 @@ def has_fit(model: Model) -> bool:
     return model.fitted is not None or model.chi2 is not None
 
 
-def built_in_observables(name: str) -> tuple[Quantity, ...]:
-    """The observables of a built-in model."""
-    observables: tuple[Quantity, ...] = importlib.import_module(f".{name}", __package__).OBSERVABLES
-    return observables
-
-
 def load_model(section: NamedSection, sha256: str | None = None) -> Model:
     """The model of a config's `model` section; `sha256` is that of a user's file when the study was planned."""
     module = importlib.import_module(f".{MODULES.get(section.name, section.name)}", __package__)

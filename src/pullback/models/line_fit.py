@@ -199,10 +199,14 @@ def fitted_of_all(
     known: list[Bool[Tensor, " #muon"] | None] = []
     for view, z, resolution in parts:
         at = z.detach()[0]
-        line = fit(view, z, resolution, at)
-        values += [line.position + line.slope * (height - at) for height in z]
+        values += positions(line := fit(view, z, resolution, at), at, z)
         known += [line.known] * len(z)
     return observables(values, known)
+
+
+def positions(line: Line, at: float | Float[Tensor, ""], heights: LayerNumbers) -> list[Float[Tensor, " muon"]]:
+    """Positions on a line at several heights, of which `line.position` is that at the height `at`."""
+    return [line.position + line.slope * (height - at) for height in heights]
 
 
 def both(*known: Bool[Tensor, " #muon"] | None) -> Bool[Tensor, " #muon"] | None:

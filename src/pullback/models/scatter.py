@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -11,7 +12,7 @@ from jaxtyping import Float
 from ..errors import ConfigError
 from ..uncertainty import elementwise
 from ..uncertainty.arrays import Tensor
-from . import NO_FOLD, Model, Quantity, energy_loss, line_fit, muon_source
+from . import NO_FOLD, Model, Quantity, energy_loss, line_fit, muon_source, planes
 from .base import with_folds
 from .energy_loss import LossSection
 from .line_fit import LayerHeights, LayerNumbers, View
@@ -29,10 +30,14 @@ from .muon_source import MuonSource
 
 @runtime_checkable
 class ScatterSection(Protocol):
-    """The config's section of two tracks: heights of the layers, m; their scattering angle, rad, at a momentum."""
+    """The config's section of two tracks.
+
+    Heights of the layers and of planes, m; scattering angle of the layers, rad, at a momentum.
+    """
 
     z_upper: Sequence[float]
     z_lower: Sequence[float]
+    at: Sequence[float]
     theta0: float
     theta0_momentum: float | None
 
@@ -65,6 +70,8 @@ OBSERVABLES = (
         for axis in "xyz"
     ),
 )
+
+LINES = {f"{axis}_{arm}": of for arm, of in (("in", "the track above"), ("out", "the track below")) for axis in "xy"}
 
 SMALL_ANGLE = 0.02
 """Tangent of a scattering angle below which five terms of its series are exact to 1e-17."""
@@ -138,8 +145,12 @@ def _angle_over_length(square: Float[Tensor, " muon"], along: Float[Tensor, " mu
 
 @with_folds(OBSERVABLES, signed_scatter, SIGNED)
 def infer_scatter(
-    hits: Float[Tensor, "muon coordinate"], z_upper: LayerNumbers, z_lower: LayerNumbers, resolution: LayerNumbers
-) -> Float[Tensor, "muon 8"]:
+    hits: Float[Tensor, "muon coordinate"],
+    z_upper: LayerNumbers,
+    z_lower: LayerNumbers,
+    resolution: LayerNumbers,
+    at: LayerNumbers = (),
+) -> Float[Tensor, "muon observable"]:
     """Scattering angles and point of closest approach of each muon, from straight lines in two trackers.
 
     p = (dx/dz, dy/dz, 1) is the direction above and q the direction below, each fitted as in `infer_track3d`. They
@@ -163,11 +174,14 @@ def infer_scatter(
         Height of each layer, m; in any order within a tracker.
     resolution : sequence of float or tensor
         1/σ of each layer in either view, 1/m, in the order of the hits.
+    at : sequence of float or tensor
+        Heights of planes, m.
 
     Returns
     -------
-    tensor (muon, 8)
-        θ_in, θ_out, Δθ_x, Δθ_y, θ_msc (rad), and x, y and z of the point (m). NaN if a required line is missing.
+    tensor (muon, 8 + 4 planes)
+        θ_in, θ_out, Δθ_x, Δθ_y, θ_msc (rad), and x, y and z of the point (m); then on each plane x and y of the line
+        above, and x and y of the line below (m), each extended as a straight line. NaN if a required line is missing.
 
     Raises
     ------
@@ -191,6 +205,7 @@ def infer_scatter(
     middle = (heights[0].detach().mean() + heights[1].detach().mean()) / 2
     parts = zip(found, heights, resolutions, strict=True)
     (px, x, _), (qx, x_below, _), (py, y, _), (qy, y_below, _) = fits = [line_fit.fit(*part, middle) for part in parts]
+    lines = [fits[place] for place in (0, 2, 1, 3)]  # x and y above, x and y below
     # In terms of the difference of directions, and of positions at one height: n = (−dy, dx, nz), v = (vx, vy, 0).
     dx, dy, vx, vy = qx - px, qy - py, x_below - x, y_below - y
     nz = px * dy - py * dx
@@ -215,7 +230,9 @@ def infer_scatter(
     above, under = line_fit.both(x_above, y_above), line_fit.both(x_under, y_under)
     in_x, in_y, every = line_fit.both(x_above, x_under), line_fit.both(y_above, y_under), line_fit.both(above, under)
     meeting = line_fit.both(every, ~unscattered)
-    return line_fit.observables(values, [above, under, in_x, in_y, every, meeting, meeting, meeting])
+    values += chain.from_iterable(zip(*(line_fit.positions(line, middle, at) for line in lines), strict=True))
+    there = [line.known for line in lines] * len(at)
+    return line_fit.observables(values, [above, under, in_x, in_y, every, meeting, meeting, meeting, *there])
 
 
 def fitted(
@@ -347,6 +364,7 @@ def intersect_layers(
 def model(section: ScatterSection) -> Model:
     """The model with the parameters of a config's section."""
     z_upper, z_lower, theta0 = tuple(section.z_upper), tuple(section.z_lower), section.theta0
+    at = planes.planes_parameter(section.at)
     line_fit.check_heights("z_upper", z_upper)
     line_fit.check_heights("z_lower", z_lower)
     if min(z_upper) <= max(z_lower):
@@ -358,14 +376,20 @@ def model(section: ScatterSection) -> Model:
     by_momentum = section.theta0_momentum is not None
     return Model(
         coordinates=line_fit.coordinates("x", layers) + line_fit.coordinates("y", layers),
-        observables=OBSERVABLES,
-        infer=infer_scatter,
+        observables=(*OBSERVABLES, *(positions := planes.positions_on(LINES, section.at))),
+        infer=planes.with_planes(infer_scatter, len(positions)),
         generate=generate,
         intersect_layers=intersect_layers,
         layers=2 * tuple(range(layers)),
-        parameters={"z_upper": z_upper, "z_lower": z_lower, "theta0": theta0, **of_momentum(section.theta0_momentum)},
+        parameters={
+            "z_upper": z_upper,
+            "z_lower": z_lower,
+            "theta0": theta0,
+            **of_momentum(section.theta0_momentum),
+            **at,
+        },
         momentum=-1 if by_momentum else None,
-        infer_uses=("z_upper", "z_lower", "resolution"),
+        infer_uses=("z_upper", "z_lower", "resolution", *at),
         intersect_uses=("z_upper", "z_lower"),
         missing=True,
         covariance=covariance if theta0 > 0 else None,

@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from ..uncertainty import elementwise
 from ..uncertainty.arrays import Tensor
-from . import NO_FOLD, Model, Quantity, line_fit, muon_source
+from . import NO_FOLD, Model, Quantity, line_fit, muon_source, planes
 from .base import with_folds
 from .line_fit import LayerHeights, LayerNumbers
 from .multiple_scattering import LayerAngle, layer_covariance, of_momentum, stepped_through
@@ -19,9 +19,13 @@ from .muon_source import MuonSource
 
 @runtime_checkable
 class TrackSection(Protocol):
-    """The config's `model` section of a track: heights of the layers, m; their scattering angle, rad, at a momentum."""
+    """The config's `model` section of a track.
+
+    Heights of the layers and of planes, m; scattering angle of the layers, rad, at a momentum.
+    """
 
     z: Sequence[float]
+    at: Sequence[float]
     theta0: float
     theta0_momentum: float | None
 
@@ -32,11 +36,13 @@ OBSERVABLES = (
     Quantity("intercept", "m", "position of the track at z = 0", "x(0)", fold=NO_FOLD),
 )
 
+LINES = {"x": "the track"}
+
 
 @with_folds(OBSERVABLES)
 def infer_track(
-    hits: Float[Tensor, "muon layer"], z: LayerNumbers, resolution: LayerNumbers
-) -> Float[Tensor, "muon 3"]:
+    hits: Float[Tensor, "muon layer"], z: LayerNumbers, resolution: LayerNumbers, at: LayerNumbers = ()
+) -> Float[Tensor, "muon observable"]:
     """Slope, angle from the vertical and intercept of each muon, from a weighted fit of a straight line x(z).
 
     With the weights w = resolution², z̄ = Σ w z/Σ w, d = z − z̄: slope dx/dz = Σ w d x/Σ w d², θ = arctan|dx/dz|, and
@@ -54,12 +60,14 @@ def infer_track(
         Height of each layer, m, in any order.
     resolution : sequence of float or tensor
         1/σ of each layer, 1/m.
+    at : sequence of float or tensor
+        Heights of planes, m.
 
     Returns
     -------
-    tensor (muon, 3)
-        Slope (1), θ (rad, 0 ≤ θ < π/2) and intercept (m). NaN for a muon with hits at fewer than two heights, or with
-        an infinite hit.
+    tensor (muon, 3 + planes)
+        Slope (1), θ (rad, 0 ≤ θ < π/2), intercept (m), and the position x(0) + at dx/dz on each plane (m). NaN for a
+        muon with hits at fewer than two heights, or with an infinite hit.
 
     Raises
     ------
@@ -81,7 +89,8 @@ def infer_track(
     (view,) = line_fit.prepare(hits, z, resolution, in_views=1)
     line = line_fit.fit(*view)
     theta = elementwise.magnitude(line.slope).arctan2(hits.new_ones(()))
-    return line_fit.observables([line.slope, theta, line.position], [line.known] * 3)
+    values = [line.slope, theta, line.position, *line_fit.positions(line, 0.0, at)]
+    return line_fit.observables(values, [line.known] * len(values))
 
 
 def fitted(hits: Float[Tensor, "muon layer"], z: LayerNumbers, resolution: LayerNumbers) -> Float[Tensor, "muon layer"]:
@@ -115,19 +124,19 @@ def intersect_layers(generated: Float[Any, "muon _"], z: LayerHeights) -> Float[
 
 def model(section: TrackSection) -> Model:
     """The model with the parameters of a config's section."""
-    z, theta0 = tuple(section.z), section.theta0
+    z, theta0, at = tuple(section.z), section.theta0, planes.planes_parameter(section.at)
     line_fit.check_heights("z", z)
     by_momentum = section.theta0_momentum is not None
     return Model(
         coordinates=line_fit.coordinates("x", len(z)),
-        observables=OBSERVABLES,
-        infer=infer_track,
+        observables=(*OBSERVABLES, *(positions := planes.positions_on(LINES, section.at))),
+        infer=planes.with_planes(infer_track, len(positions)),
         generate=generate,
         intersect_layers=intersect_layers,
         layers=tuple(range(len(z))),
-        parameters={"z": z, "theta0": theta0, **of_momentum(section.theta0_momentum)},
+        parameters={"z": z, "theta0": theta0, **of_momentum(section.theta0_momentum), **at},
         momentum=-1 if by_momentum else None,
-        infer_uses=("z", "resolution"),
+        infer_uses=("z", "resolution", *at),
         intersect_uses=("z",),
         missing=True,
         covariance=covariance if theta0 > 0 else None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from math import pi
 from typing import Any
 
@@ -10,7 +11,7 @@ from jaxtyping import Float
 
 from ..uncertainty import elementwise
 from ..uncertainty.arrays import Tensor
-from . import NO_FOLD, Model, Quantity, line_fit, muon_source
+from . import NO_FOLD, Model, Quantity, line_fit, muon_source, planes
 from .base import with_folds
 from .line_fit import LayerHeights, LayerNumbers
 from .multiple_scattering import LayerAngle, in_two_views, layer_covariance, of_momentum, stepped_through
@@ -26,11 +27,13 @@ OBSERVABLES = (
     Quantity("ty", "1", "slope dy/dz of the track", "dy/dz", fold=NO_FOLD),
 )
 
+LINES = {"x": "the track", "y": "the track"}
+
 
 @with_folds(OBSERVABLES)
 def infer_track3d(
-    hits: Float[Tensor, "muon coordinate"], z: LayerNumbers, resolution: LayerNumbers
-) -> Float[Tensor, "muon 4"]:
+    hits: Float[Tensor, "muon coordinate"], z: LayerNumbers, resolution: LayerNumbers, at: LayerNumbers = ()
+) -> Float[Tensor, "muon observable"]:
     """Zenith angle, azimuth and slopes of each muon, from weighted fits of straight lines x(z) and y(z).
 
     With t_x = dx/dz and t_y = dy/dz as in `infer_track`: θ = arctan √(t_x² + t_y²) and φ = atan2(t_y, t_x). The
@@ -50,12 +53,14 @@ def infer_track3d(
         Height of each layer, m, in any order.
     resolution : sequence of float or tensor
         1/σ of each layer in either view, 1/m.
+    at : sequence of float or tensor
+        Heights of planes, m.
 
     Returns
     -------
-    tensor (muon, 4)
-        θ (rad, 0 ≤ θ < π/2), φ (rad, −π ≤ φ ≤ π), t_x and t_y (1). NaN if a required line is missing: in a view with
-        hits at fewer than two heights, or with an infinite hit.
+    tensor (muon, 4 + 2 planes)
+        θ (rad, 0 ≤ θ < π/2), φ (rad, −π ≤ φ ≤ π), t_x and t_y (1), then x and y on each plane (m). NaN if a required
+        line is missing: in a view with hits at fewer than two heights, or with an infinite hit.
 
     Raises
     ------
@@ -77,9 +82,10 @@ def infer_track3d(
     x, y = (line_fit.fit(*each) for each in line_fit.prepare(hits, z, resolution, in_views=2))
     theta = elementwise.length(x.slope, y.slope).arctan2(hits.new_ones(()))
     known = line_fit.both(x.known, y.known)
-    return line_fit.observables(
-        [theta, elementwise.azimuth(x.slope, y.slope), x.slope, y.slope], [known, known, x.known, y.known]
-    )
+    angles = [theta, elementwise.azimuth(x.slope, y.slope), x.slope, y.slope]
+    there = [line_fit.positions(line, 0.0, at) for line in (x, y)]
+    values = [*angles, *chain.from_iterable(zip(*there, strict=True))]
+    return line_fit.observables(values, [known, known, *[x.known, y.known] * (len(at) + 1)])
 
 
 def fitted(
@@ -117,19 +123,19 @@ def intersect_layers(generated: Float[Any, "muon _"], z: LayerHeights) -> Float[
 
 def model(section: TrackSection) -> Model:
     """The model with the parameters of a config's section."""
-    z, theta0 = tuple(section.z), section.theta0
+    z, theta0, at = tuple(section.z), section.theta0, planes.planes_parameter(section.at)
     line_fit.check_heights("z", z)
     by_momentum = section.theta0_momentum is not None
     return Model(
         coordinates=line_fit.coordinates("x", len(z)) + line_fit.coordinates("y", len(z)),
-        observables=OBSERVABLES,
-        infer=infer_track3d,
+        observables=(*OBSERVABLES, *(positions := planes.positions_on(LINES, section.at))),
+        infer=planes.with_planes(infer_track3d, len(positions)),
         generate=generate,
         intersect_layers=intersect_layers,
         layers=2 * tuple(range(len(z))),
-        parameters={"z": z, "theta0": theta0, **of_momentum(section.theta0_momentum)},
+        parameters={"z": z, "theta0": theta0, **of_momentum(section.theta0_momentum), **at},
         momentum=-1 if by_momentum else None,
-        infer_uses=("z", "resolution"),
+        infer_uses=("z", "resolution", *at),
         intersect_uses=("z",),
         missing=True,
         covariance=covariance if theta0 > 0 else None,

@@ -8,12 +8,12 @@ from pydantic import Field
 
 from ..config.base import Section
 from ..config.detector_schema import Detector
-from ..config.model_schema import AnyModel, OneHit, Own, Scatter, Track, Track3d
+from ..config.model_schema import AnyModel, ModelSection, OneHit, Own, Scatter, Track, Track3d
 from ..config.schema import CoverageSettings, ToySettings, Uncertainty
 from ..config.source_schema import Recorded, Simulated
 
 
-class OneHitName(Section):
+class OneHitName(ModelSection):
     """The name alone: true hits of `one_hit` do not depend on its parameters."""
 
     name: Literal["one_hit"] = "one_hit"
@@ -75,7 +75,7 @@ class ThetaConfig(DetectedConfig):
     model: AnyModel
 
 
-class FitsConfig(ThetaConfig):
+class FitsConfig(RecoConfig):
     """What residuals of fits are made from."""
 
 
@@ -119,11 +119,18 @@ def restricted(config: Section, kind: type[A]) -> A:
     for name in PARTIAL.keys() & found:
         kept = PARTIAL[name]
         found[name] = kept.model_construct(**{each: getattr(found[name], each) for each in kept.model_fields})
-    if isinstance(found["model"], OneHit) and not kind.whole_model:
-        found["model"] = OneHitName()
+    if not kind.whole_model:
+        found["model"] = _of_hits(found["model"])
     made = kind.model_construct(**found)
     assert isinstance(made, kind)  # pydantic's plugin of mypy takes it for the bound of A
     return made
+
+
+def _of_hits(model: ModelSection) -> ModelSection:
+    """The section of a model without what hits and their fit do not depend on."""
+    if isinstance(model, OneHit):
+        return OneHitName()
+    return model.model_copy(update={"at": []}) if getattr(model, "at", None) else model
 
 
 KINDS: dict[str, type[ArtefactConfig]] = {

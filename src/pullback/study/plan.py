@@ -16,6 +16,7 @@ from ..errors import ConfigError, PullbackError
 from ..hits.counts import ImportCounts
 from ..hits.reading import Reading
 from ..models import Model, has_fit, load_model
+from ..models.planes import named_by_plane
 from ..models.user_file import read_model_file
 from . import shared_parameters
 from .artefact_configs import KINDS, SigmaConfig
@@ -46,7 +47,8 @@ class Study:
     ):
         self.config, self.points, self.muons, self.digests, self.imported = config, points, muons, digests, imported
         self.reading = reading or Reading()
-        self.model: Model = load_model(config.model, digests.get("model"))
+        varied = {*points[0].values, *([config.target.vary] if config.target else [])}
+        self.model: Model = named_by_plane(load_model(config.model, digests.get("model")), config.model, varied)
         self.batches = cut(points, muons, config.compute.batch_cost, digests, imported, reading)
 
     @classmethod
