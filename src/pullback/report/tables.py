@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from ..config.base import each_layer
 from ..config.model_schema import Own
+from ..detector.losses import losses_of
 from ..models.stated import stated_resolution
 from ..statistics.intervals import Verdict
 from ..study.plan import Study
@@ -50,7 +50,7 @@ class Tables:
         if isinstance(self.study.config.model, Own) or len(known) != count:
             known = []
         sigma = (1 / stated_resolution(detector.stated, model)).tolist()
-        efficiency, own = each_layer(detector.efficiency, count), own_sigma(self.study)
+        losses, own = losses_of(detector, model), own_sigma(self.study)
         heads = row(left("layer"), *["height (m)"] * bool(known), left("coordinates"), "σ", "efficiency")
         rows = []
         for layer in range(count):
@@ -60,7 +60,8 @@ class Tables:
                 "of each hit" if symbol in own else with_unit(sigma[index], model.coordinates[index].unit)
                 for index, symbol in zip(on, symbols, strict=True)
             ]
-            hit = "–" if self.recorded else f"{efficiency[layer]:g}"
+            found = [f"{each.efficiency:g}" for each in losses if {*each.coordinates} & {*on}]
+            hit = "–" if self.recorded else ", ".join(dict.fromkeys(found))
             widths = ", ".join(dict.fromkeys(stated))
             rows.append(row(str(layer), *known[layer : layer + 1], left(", ".join(symbols)), widths, hit))
         return Table([heads], rows)
