@@ -88,6 +88,7 @@ FEW = {
 }
 RESOLUTION, SIGMA, EFFICIENCY = Range(1e-6, 1e12), Range(1e-12, 1e6), Range(0.05, 1)
 BY_VIEW = {"sigma.x": SIGMA, "sigma.y": SIGMA}
+EFFICIENCY_BY_VIEW = {"efficiency.y": EFFICIENCY, "efficiency.x": EFFICIENCY}
 NOISE = {
     "gaussian": {},
     "strip": {"pitch": Range(0, 1e6)},
@@ -393,8 +394,10 @@ def configs(draw: st.DrawFn, *, small: bool = False) -> Written:
     in_views = {"x0", "y0"} <= {*model.coordinates}
     stated = draw(st.sampled_from([{"resolution": RESOLUTION}, {"resolution": RESOLUTION}, {"sigma": SIGMA}, BY_VIEW]))
     stated = stated if in_views or stated is not BY_VIEW else {"sigma": SIGMA}
-    for name, each in {**stated, "efficiency": EFFICIENCY}.items():
-        how = draw(st.sampled_from(["number", "list"] if name.startswith("sigma") else ["default", "number", "list"]))
+    lossy = draw(st.sampled_from([{"efficiency": EFFICIENCY}, EFFICIENCY_BY_VIEW])) if in_views else None
+    for name, each in {**stated, **(lossy or {"efficiency": EFFICIENCY})}.items():
+        given = name.startswith("sigma") or "." in name
+        how = draw(st.sampled_from(["number", "list"] if given else ["default", "number", "list"]))
         if how == "list":
             numbers |= {f"detector.{name}[{index}]": each for index in range(model.layers)}
             keys[f"detector.{name}"] = [draw(each.values) for _ in range(model.layers)]

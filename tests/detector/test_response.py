@@ -116,11 +116,22 @@ def test_whole_layers_are_lost_as_often_as_they_are_inefficient():
     assert both == pytest.approx(0.1 * 0.4, abs=4 * math.sqrt(0.04 / len(SOME)))
 
 
+def test_each_view_loses_its_own_hits():
+    of_x, of_y = 0.7, np.array([0.9, 0.6, 1.0])
+    missing = lost(detectors(efficiency={"y": of_y.tolist(), "x": of_x}), SOME)
+    expected = np.append([of_x] * 3, of_y)
+    error = np.sqrt(expected * (1 - expected) / len(SOME))
+    assert (abs(missing.mean(axis=0) - (1 - expected)) <= 4 * error).all()
+    together = (missing[:, 0] & missing[:, 3]).mean()  # x and y of one layer know nothing of each other
+    assert together == pytest.approx(0.3 * 0.1, abs=4 * math.sqrt(0.03 / len(SOME)))
+
+
 def test_no_hit_is_lost_of_a_perfect_detector():
     for perfect in (1.0, [1.0, 1.0, 1.0]):
         assert Response(detectors(efficiency=perfect)).draw(SOME).chances is None
         assert not lost(detectors(efficiency=perfect), SOME).any()
     assert not lost(detectors(efficiency=[1.0, 0.5, 1.0]), SOME)[:, [0, 2]].any()
+    assert not lost(detectors(efficiency={"x": 1, "y": 0.5}), SOME)[:, :3].any()
 
 
 @pytest.mark.parametrize("draw", [generated, deviates, lost, kicks])

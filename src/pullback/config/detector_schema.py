@@ -73,8 +73,11 @@ class Detector(Section):
         "for each view, `{x: 72 um, y: 14.4 um}`",
         json_schema_extra={"unit": "m"},
     )
-    efficiency: NumberPerLayer[Annotated[float, Field(gt=0, le=1)]] = Field(
-        1.0, description="fraction of simulated hits that are recorded; a number, or a list with one number per layer"
+    efficiency: NumberPerLayerOrView[Annotated[float, Field(gt=0, le=1)]] = Field(
+        1.0,
+        description="fraction of simulated hits that are recorded; a number, or a list with one number per layer: a "
+        "layer is lost with all its hits; or one of these for each view, `{x: 0.98, y: [0.9, 0.95, 0.9]}`, whose hits "
+        "are lost independently",
     )
     noise: Annotated[GaussianNoise | StripNoise | TailsNoise | ClippedNoise, Field(discriminator="kind")] = Field(
         GaussianNoise(),
@@ -92,6 +95,23 @@ class Detector(Section):
             return {f"sigma.{view}": each for view, each in sorted(self.sigma.items())}
         return {"sigma": self.sigma}
 
+    @property
+    def efficiencies(self) -> dict[str, float | list[float]]:
+        """The efficiencies, by key: `efficiency`, or `efficiency.x` and `efficiency.y`."""
+        if isinstance(self.efficiency, dict):
+            return {f"efficiency.{view}": each for view, each in sorted(self.efficiency.items())}
+        return {"efficiency": self.efficiency}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _both_views(cls, detector: Any) -> Any:
+        for key in ("sigma", "efficiency"):
+            given = detector.get(key) if isinstance(detector, dict) else None
+            if isinstance(given, dict) and {*given} < {*VIEWS}:
+                without = " and no ".join(view for view in VIEWS if view not in given)
+                raise Clash((f"{key}: has no {without}; give both views", (key,)))
+        return detector
+
     @model_validator(mode="before")
     @classmethod
     def _one_of_both(cls, detector: Any) -> Any:
@@ -106,8 +126,6 @@ class Detector(Section):
         if "resolution" in given:
             line = "has both sigma and resolution, which is 1/σ; give one of them, and set the other to null"
             raise Clash((line, ("sigma", "resolution")))
-        if isinstance(given["sigma"], dict) and 0 < len(given["sigma"]) < len(VIEWS):
-            raise Clash((f"sigma: has no {({*VIEWS} - {*given['sigma']}).pop()}; give both views", ("sigma",)))
         return {**given, "resolution": None}
 
     @field_validator("noise", mode="before")

@@ -98,6 +98,8 @@ def _line(kind: type[Section], error: ErrorDetails) -> str:
             return f"{key}: {_of_unknown(kind, section, path, which, value)}"
         case "missing":
             return f"{key}: is missing" + (f" ({field.description})" if field and field.description else "")
+        case "union_tag_invalid" if not sections(field):
+            return f"{key}: is {shown(value)}; it must be a number or a list"
         case "union_tag_invalid" | "union_tag_not_found":
             return f"{key}.{_of_tag(sections(field), value)}"
         case "string_pattern_mismatch":
@@ -142,17 +144,22 @@ def _place(kind: type[Section], loc: tuple[int | str, ...]) -> tuple[type[Sectio
     path: list[str] = []
     field: FieldInfo | None = None
     alternatives: dict[str, type[Section]] = {}
+    of_views = False
     for part in loc:
         each = str(part)
         if each in alternatives:  # selects a section, and is no key
             section, which, alternatives = alternatives[each], each, {}
             continue
         if each == "[key]" or (field and each in FORMS and {float, list} <= {*kinds(field)}):
+            of_views = each == FORMS[2]
             continue  # marks a key of a mapping or the form of a value
         if isinstance(part, int):
             path[-1] += f"[{each}]"
             continue
         path.append(each)
+        if of_views:
+            of_views = False
+            continue  # the value of a view is one of the same field
         field = None if field and not sections(field) else section.model_fields.get(each)
         inner = sections(field)
         alternatives = _by_tag(inner) if len(inner) > 1 else {}

@@ -294,10 +294,11 @@ class PointConfig(Section):
             yield line, ("source.momentum_column", "model.theta0_momentum", "model.name")
 
     def _layers(self) -> Iterator[Contradiction]:
-        if isinstance(self.detector.sigma, dict) and not self.model.views:
-            line = f"detector.sigma: has views, but model {self.model.name} has none; give a number, or a list by layer"
-            yield line, ("detector.sigma", "model.name")
-        for name, values in {**self.detector.stated, "efficiency": self.detector.efficiency}.items():
+        for name in ("sigma", "efficiency"):
+            if isinstance(getattr(self.detector, name), dict) and not self.model.views:
+                line = f"has views, but model {self.model.name} has none; give a number, or a list by layer"
+                yield f"detector.{name}: {line}", (f"detector.{name}", "model.name")
+        for name, values in {**self.detector.stated, **self.detector.efficiencies}.items():
             layers = self.model.layer_count
             if isinstance(values, list) and len(values) != layers:
                 line = f"detector.{name}: has {len(values)} values, but model {self.model.name} has {layers} layers"

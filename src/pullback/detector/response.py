@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from ..config.base import each_layer
 from ..models import Model
 from ..models.line_fit import side_by_side
 from ..models.multiple_scattering import at_momenta
@@ -20,6 +19,7 @@ from ..study.blocks import Block
 from ..uncertainty.arrays import Tensor
 from . import noise
 from .known import Known
+from .losses import losses_of
 from .smearing import smear
 
 if TYPE_CHECKING:
@@ -90,9 +90,12 @@ class Response:
     def __init__(self, part: Part[DetectedConfig]):
         detector, layers = part.config.detector, list(part.model.layers)
         self.part, self.model, self.noise, self.layers = part, part.model, detector.noise, layers
-        count = max(layers) + 1
         self.resolution = stated_resolution(detector.stated, part.model)
-        self.efficiency: Float[np.ndarray, " coordinate"] = np.array(each_layer(detector.efficiency, count))[layers]
+        losses = losses_of(detector, part.model)
+        self.lost_with = [
+            place for _, place in sorted((i, k) for k, each in enumerate(losses) for i in each.coordinates)
+        ]
+        self.efficiency: Float[np.ndarray, " coordinate"] = np.array([losses[k].efficiency for k in self.lost_with])
 
     @property
     def adds(self) -> tuple[bool, bool]:
@@ -111,9 +114,8 @@ class Response:
         shape, (kicked, loses) = (muons, len(self.layers)), self.adds
         deviates = noise.draw(self.noise, stream("noise"), shape)
         kicks = stream("scattering").standard_normal(shape) if kicked else None
-        # The coordinates of one layer are lost together.
-        each_layer = (muons, max(self.layers) + 1)
-        chances = stream("efficiency").random(each_layer)[:, self.layers] if loses and lossy else None
+        lost = (muons, max(self.lost_with) + 1)
+        chances = stream("efficiency").random(lost)[:, self.lost_with] if loses and lossy else None
         return Drawn(deviates, kicks, chances)
 
     def record(

@@ -113,7 +113,11 @@ class SetupWording:
             text = Markup("σ of {} from the file; where it has none, {}").format(which, text)
         text = layers + text
         if detector.efficiency != 1:
-            text += f"; efficiency {', '.join(map(str, each_layer(detector.efficiency, 1)))}"
+            words = {key: ", ".join(map(str, each_layer(each, 1))) for key, each in detector.efficiencies.items()}
+            views = [
+                f"{numbers}{key.removeprefix('efficiency').replace('.', ' in ')}" for key, numbers in words.items()
+            ]
+            text += f"; efficiency {', '.join(views)}"
         text += f"; noise {detector.noise.kind}"
         if detector.noise.kind != "gaussian":
             text += f", standard deviation {self._noise_width()}"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from ..config.base import each_layer
 from ..config.dotted_names import unit_of
 from ..config.model_schema import Own
 from ..config.units import prefixed
+from ..detector.losses import losses_of
 from ..models.stated import stated_resolution
 from ..statistics.intervals import Verdict
 from ..study.plan import Study
@@ -51,7 +51,7 @@ class Tables:
         if isinstance(self.study.config.model, Own) or len(known) != count:
             known = []
         sigma = (1 / stated_resolution(detector.stated, model)).tolist()
-        efficiency, own = each_layer(detector.efficiency, count), own_sigma(self.study)
+        losses, own = losses_of(detector, model), own_sigma(self.study)
         factor, unit = prefixed(max(map(abs, known), default=0.0), "m")
         heights = [f"{factor * z:.6g}" for z in known]
         heads = row(left("layer"), *[f"height ({unit})"] * bool(known), left("coordinates"), "σ", "efficiency")
@@ -63,7 +63,8 @@ class Tables:
                 "of each hit" if symbol in own else with_unit(sigma[index], model.coordinates[index].unit)
                 for index, symbol in zip(on, symbols, strict=True)
             ]
-            hit = "–" if self.recorded else f"{efficiency[layer]:g}"
+            found = [f"{each.efficiency:g}" for each in losses if {*each.coordinates} & {*on}]
+            hit = "–" if self.recorded else ", ".join(dict.fromkeys(found))
             widths = ", ".join(dict.fromkeys(stated))
             rows.append(row(str(layer), *heights[layer : layer + 1], left(", ".join(symbols)), widths, hit))
         return Table([heads], rows)

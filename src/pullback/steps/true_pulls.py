@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float, Int
 
 from ..detector.bound_model import bound
+from ..detector.losses import losses_of
 from ..statistics.angles import holds, wrap
 from ..statistics.normal import K68, K95
 from ..store import columns
@@ -38,8 +39,9 @@ class TruePulls:
 
     By bins of the true quantity in σ: `count`, `sum` and `square` of pulls. `inside68` and `inside95` are the numbers
     of pulls within ±1 and ±1.96, `first` the pulls of the first muons of each block, and `seen` the numbers of muons
-    with a hit in each layer, and with all hits. By observable: `intervals` is the number of muons with confidence
-    intervals, and `held68` and `held95` are the numbers of intervals that hold the truth.
+    with a hit in each layer (with an efficiency by view, in each view of it), and with all hits. By observable:
+    `intervals` is the number of muons with confidence intervals, and `held68` and `held95` are the numbers of intervals
+    that hold the truth.
     """
 
     def __init__(self, out: Writer, part: Part[CoverageConfig]):
@@ -47,10 +49,10 @@ class TruePulls:
         parameters, self.infer = bound(part)
         self._covariance = partial(assumed_covariance, part.model, parameters)
         self.quantities = unfolded(part.model)
-        self.layers = sorted(set(part.model.layers))
+        self.losses = losses_of(part.config.detector, part.model)
         names = [each.name for each in self.quantities]
         bins = [f"{low:g} to {high:g}" for low, high in zip((-np.inf, *PULL_EDGES), (*PULL_EDGES, np.inf), strict=True)]
-        layers = [*(f"layer {layer}" for layer in self.layers), "all layers"]
+        layers = [*(each.name for each in self.losses), "all layers"]
         observables = [each.name for each in part.model.observables]
         of_axes = {"quantity": names, "bin": bins, "layer": layers, "observable": observables}
         self.table = columns.of_pulls(out, part, {**of_axes, "sample": SAMPLE})
@@ -63,10 +65,9 @@ class TruePulls:
         first = np.full((len(terms), SAMPLE), np.nan)
         for row, (_, pull) in zip(first, terms, strict=True):
             row[: min(SAMPLE, len(pull))] = pull[:SAMPLE]
-        layers = np.array(self.model.layers)
         whole = np.isfinite(muons.x_true).all(axis=1)  # without muons that stop, whose hits no detector loses
         x_reco = muons.x_reco[whole]
-        hit = np.stack([np.isfinite(x_reco[:, layers == layer]).all(axis=1) for layer in self.layers], axis=1)
+        hit = np.stack([np.isfinite(x_reco[:, each.coordinates]).all(axis=1) for each in self.losses], axis=1)
         seen = np.append(hit.sum(axis=0), hit.all(axis=1).sum())
         values = {
             "count": sums[:, 0],

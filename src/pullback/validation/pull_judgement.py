@@ -53,10 +53,10 @@ class PullJudge:
         point: str,
         quantities: Sequence[str],
         exact: Mapping[str, bool],
-        efficiency: Sequence[float],
+        efficiency: Mapping[str, float],
         edges: Sequence[float],
     ) -> SmearedEntry:
-        """The judgement of a point, by the names of its quantities and the efficiency of each of its layers.
+        """The judgement of a point, by the names of its quantities and the efficiency of each of its layers, by name.
 
         `exact` says of each observable whether its confidence intervals hold the truth neither more nor less often.
         """
@@ -146,14 +146,13 @@ class PullJudge:
         power = math.sqrt(float((before**2).sum() * (after**2).sum()))
         return float((before * after).sum()) / power if power else None
 
-    def _hits(self, efficiency: Sequence[float]) -> list[LayerHits]:
+    def _hits(self, efficiency: Mapping[str, float]) -> list[LayerHits]:
         """The share of muons with a hit, in each layer and in all of them."""
         seen, muons = self.sums["seen"].sum(axis=0), int(self.sums["muons"].sum())
-        expected = [*efficiency, math.prod(efficiency)]
-        if not muons or (min(expected) == 1 and (seen == muons).all()):
+        expected = {**efficiency, "all layers": math.prod(efficiency.values())}
+        if not muons or (min(expected.values()) == 1 and (seen == muons).all()):
             return []
-        names = [*(f"layer {layer}" for layer in range(len(efficiency))), "all layers"]
         return [
             LayerHits(layer=name, found=self.criteria.share(int(number), muons, target, HIT_TOLERANCE), expected=target)
-            for name, number, target in zip(names, seen.tolist(), expected, strict=True)
+            for (name, target), number in zip(expected.items(), seen.tolist(), strict=True)
         ]

@@ -8,8 +8,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from ..config.base import each_layer
 from ..config.schema import Validation
+from ..detector.losses import losses_of
 from ..errors import PullbackError
 from ..files import write_text
 from ..models.stated import stated_resolution
@@ -219,7 +219,7 @@ def _smeared(point: Point, part: Part[TallyConfig], found: PointTally, among: in
     sums, rows, detector = found.coverage.of("pulls"), found.coverage.of("rows"), point.config.detector
     if not sums:
         return None
-    efficiency = each_layer(detector.efficiency, max(part.model.layers) + 1)
+    efficiency = {each.name: each.efficiency for each in losses_of(detector, part.model)}
     names = [each.name for each in unfolded(part.model)]
     exact = {each.name: is_exact(part.model, index, rows) for index, each in enumerate(part.model.observables)}
     return PullJudge(sums, point.config.validation, among).result(point.label, names, exact, efficiency, PULL_EDGES)
