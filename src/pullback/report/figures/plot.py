@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -18,14 +18,29 @@ from ...validation.evidence import Evidence
 from ..gallery import SCANNED, gallery
 from .base import STYLE, Canvas, Subject, plt
 from .budget import OF_SOURCES
+from .events import events
 from .fits import OF_FITS
+from .hit_maps import hit_maps
+from .in_time import in_time
 from .point import OF_POINT
+from .pointing import pointing
+from .residuals import chi2_distribution, residuals_by_layer
 from .scan import OF_SCAN
 from .target import target_figure
 
 log = logging.getLogger(__name__)
 
-OF_SUBJECT = OF_POINT | OF_SOURCES | OF_FITS
+OF_DATA: dict[str, Callable[[Subject], Canvas]] = {
+    "hit_maps": hit_maps,
+    "events": events,
+    "residuals_by_layer": residuals_by_layer,
+    "chi2": chi2_distribution,
+    "in_time": in_time,
+    "pointing": pointing,
+}
+"""What draws each kind of picture of the data."""
+
+OF_SUBJECT = OF_POINT | OF_SOURCES | OF_FITS | OF_DATA
 """What draws each kind of figure of a scan point."""
 
 METADATA = {
