@@ -63,10 +63,10 @@ FEW = 4
 """Panels beside each other in a figure of several observables."""
 
 
-class Spread(NamedTuple):
-    """Mean and width of the residuals of a coordinate, in its unit."""
+class ResidualSpread(NamedTuple):
+    """Median of the residuals of a coordinate, and half the range of the middle 68.27 %, in its unit."""
 
-    mean: float
+    median: float
     width: float
 
 
@@ -82,7 +82,7 @@ class Subject:
         reader: Reader,
         evidence: Evidence,
         figure: Figure,
-        before: Mapping[str, Spread] = MappingProxyType({}),
+        before: Mapping[str, ResidualSpread] = MappingProxyType({}),
     ):
         self.study, self.reader, self.recorded, self.before = study, reader, study.recorded, before
         self.model, self.one_hit = study.model, study.config.model.name == "one_hit"

@@ -10,23 +10,23 @@ from matplotlib.axes import Axes
 
 from ..formats import brief, prefixed
 from .base import GREY, Canvas, Subject, all_of, drawable, legend, plt, say
-from .tracks import STYLES, Track, finite, first_tracks, largest, unit_of_heights
+from .tracks import VIEW_STYLES, DrawnLine, drawn_lines, finite, largest, unit_of_heights
 
-TRACKS = 10
+MOST_TRACKS = 10
 """Tracks that are shown."""
 
 PER_ROW = 5
 """Tracks in a row of panels."""
 
-MARGIN = 0.1
+EVENT_MARGIN = 0.1
 """How far a line is drawn beyond its layers, over the distance between its outermost layers."""
 
 
 def events(subject: Subject) -> Canvas:
     """Draw the first tracks: as they fly, and hit by hit against the fitted line with its band of 68.27 %."""
-    tracks = first_tracks(subject, MARGIN)
+    tracks = drawn_lines(subject, EVENT_MARGIN)
     fitted = np.any([np.isfinite(each.fit.position).all(axis=1) for each in tracks], axis=0)
-    muons = np.flatnonzero(fitted)[:TRACKS].tolist()
+    muons = np.flatnonzero(fitted)[:MOST_TRACKS].tolist()
     if not muons:
         canvas, axes = plt.subplots(figsize=(5.5, 2.4))
         say(axes, "no tracks")
@@ -49,7 +49,7 @@ def events(subject: Subject) -> Canvas:
     return canvas
 
 
-def _flight(axes: Axes, tracks: list[Track], muons: list[int]) -> None:
+def _flight(axes: Axes, tracks: list[DrawnLine], muons: list[int]) -> None:
     """The tracks in one view, with the layers at their heights."""
     factor, unit = unit_of_heights(tracks)
     sideways, unit_of_x = prefixed(largest(*(each.hits[muons] for each in tracks)), "m")
@@ -57,7 +57,7 @@ def _flight(axes: Axes, tracks: list[Track], muons: list[int]) -> None:
         axes.hlines(each.z * factor, 0, 1, color=GREY, lw=0.8, alpha=0.6, transform=axes.get_yaxis_transform())
         ends = np.array(each.span)
         for number, muon in enumerate(muons):
-            colour = mpl.colormaps["cividis"](0.9 * number / TRACKS)
+            colour = mpl.colormaps["cividis"](0.9 * number / MOST_TRACKS)
             axes.plot(drawable(each.fit.at(ends)[muon]) * sideways, ends * factor, color=colour, lw=1)
             axes.plot(each.hits[muon] * sideways, each.z * factor, "o", ms=3, color=colour)
     axes.set(xlabel=f"{tracks[0].view} ({unit_of_x})", ylabel=f"z ({unit})")
@@ -67,14 +67,14 @@ def _flight(axes: Axes, tracks: list[Track], muons: list[int]) -> None:
         axes.set_xlim(low - 0.2 * (high - low), high + 0.2 * (high - low))  # the line of a wrong combination is steep
 
 
-def _deviations(axes: Axes, tracks: list[Track], muon: int) -> tuple[str, str]:
+def _deviations(axes: Axes, tracks: list[DrawnLine], muon: int) -> tuple[str, str]:
     """The hits of a track minus the fitted line, with their σ, and the band of the line; units of the axes."""
     heights, unit = unit_of_heights(tracks)
     z = [np.linspace(*each.span, 61) for each in tracks]
     bands = [drawable(each.fit.sigma(at)[muon]) for each, at in zip(tracks, z, strict=True)]
     factor, unit_of_x = prefixed(min(float(finite(each.sigma).min(initial=1.0)) for each in tracks), "m")
     for each, at, band in zip(tracks, z, bands, strict=True):
-        colour, marker, _ = STYLES.get(each.view, STYLES["x"])
+        colour, marker, _ = VIEW_STYLES.get(each.view, VIEW_STYLES["x"])
         style: dict[str, Any] = {"color": colour, "alpha": 0.25, "lw": 0, "label": f"{each.view}: line ± σ"}
         axes.fill_between(at * heights, -band * factor, band * factor, **style)
         style = {"fmt": marker, "ms": 3, "color": colour, "elinewidth": 0.8, "label": f"{each.view}: hits ± σ"}

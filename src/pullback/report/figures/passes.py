@@ -64,7 +64,7 @@ def counted(*axes: tuple[Bins, np.ndarray]) -> np.ndarray:
     return np.bincount(flat, minlength=int(np.prod(shape))).reshape(shape)
 
 
-class Rows(NamedTuple):
+class BlockColumns(NamedTuple):
     """The rows of a block: the number of its first muon, and columns."""
 
     start: int
@@ -76,20 +76,20 @@ class Rows(NamedTuple):
         return np.arange(self.start, self.start + len(self.columns[0]))
 
 
-def all_rows(subject: Subject, *names: str) -> Iterator[Rows]:
+def all_rows(subject: Subject, *names: str) -> Iterator[BlockColumns]:
     """Columns of the muons of a point block by block, with NaN for values that are too large to be drawn."""
     muons = subject.study.muons[subject.label]
     for index in pictured(block_count(muons)):
         start, stop = index * blocks.BLOCK, min((index + 1) * blocks.BLOCK, muons)
         read = (drawable(subject.reader.rows(f"{subject.label}/{name}", start, stop)) for name in names)
-        yield Rows(start, tuple(read))
+        yield BlockColumns(start, tuple(read))
 
 
 def sample(subject: Subject, *names: str) -> tuple[np.ndarray, ...]:
     """Columns of muons that are evenly spread over those of `all_rows`."""
     total = min(subject.study.muons[subject.label], blocks.BLOCK * len(pictured(10**9)))
     step = max(1, total // SAMPLED)
-    parts = [[column[::step] for column in rows.columns] for rows in all_rows(subject, *names)]
+    parts = [[column[::step].copy() for column in rows.columns] for rows in all_rows(subject, *names)]
     return tuple(np.concatenate(columns) for columns in zip(*parts, strict=True))
 
 

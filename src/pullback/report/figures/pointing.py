@@ -6,18 +6,18 @@ import numpy as np
 
 from ..formats import prefixed
 from .base import GREY, Canvas, Subject, drawable, legend, plt, say
-from .tracks import STYLES, Track, first_tracks, largest, unit_of_heights
+from .tracks import VIEW_STYLES, DrawnLine, drawn_lines, largest, unit_of_heights
 
 TYPICAL = 1000
 """Muons with the most hits of which the median is taken."""
 
-MARGIN = 0.25
+POINTING_MARGIN = 0.25
 """How far σ is drawn beyond the layers, over the distance between the outermost ones."""
 
 
 def pointing(subject: Subject) -> Canvas:
     """Draw σ of the position of a typical track over z, with the layers and σ of the hits."""
-    tracks, planes = first_tracks(subject, MARGIN), planes_of(subject)
+    tracks, planes = drawn_lines(subject, POINTING_MARGIN), planes_of(subject)
     muons = _typical(tracks)
     z = [np.linspace(*_with_planes(each.span, planes), 301) for each in tracks]
     sizes = [_median(each.fit.sigma(at)[muons]) for each, at in zip(tracks, z, strict=True)]
@@ -32,7 +32,7 @@ def pointing(subject: Subject) -> Canvas:
     for height in planes:
         axes.axvline(height * heights, color="black", lw=1, ls="--", label="planes of model.at")
     for each, at, sigma in zip(tracks, z, sizes, strict=True):
-        colour, marker, line = STYLES.get(each.view, STYLES["x"])
+        colour, marker, line = VIEW_STYLES.get(each.view, VIEW_STYLES["x"])
         axes.plot(at * heights, sigma * factor, line, color=colour, label=f"track, {each.view}")
         hits = _median(each.sigma[muons]) * factor
         axes.plot(each.z * heights, hits, marker, ms=5, mfc="white", color=colour, label=f"hits, {each.view}")
@@ -51,7 +51,7 @@ def _with_planes(span: tuple[float, float], planes: list[float]) -> tuple[float,
     return min(span[0], *planes, span[1]), max(span[1], *planes, span[0])
 
 
-def _typical(tracks: list[Track]) -> np.ndarray:
+def _typical(tracks: list[DrawnLine]) -> np.ndarray:
     """The first muons among those with the most hits."""
     hits = np.sum([np.isfinite(each.hits).sum(axis=1) for each in tracks], axis=0)
     return np.flatnonzero(hits == hits.max(initial=0))[:TYPICAL]

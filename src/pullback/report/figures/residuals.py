@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from scipy.special import gammainc
 
 from ..formats import brief, percent, prefixed
-from .base import BLUE, FEW, GREY, VERMILLION, Canvas, Spread, Subject, legend, normal, panels, plt, say
+from .base import BLUE, FEW, GREY, VERMILLION, Canvas, ResidualSpread, Subject, legend, normal, panels, plt, say
 from .fits import show_p_values
 from .passes import Bins, all_rows, counted, sample
 
@@ -91,7 +91,7 @@ def _counts(subject: Subject, found: list[_Expected | None]) -> tuple[list[np.nd
     return counts, totals
 
 
-def _histogram(axes: Axes, each: _Expected, shares: np.ndarray, factor: float, before: Spread | None) -> None:
+def _histogram(axes: Axes, each: _Expected, shares: np.ndarray, factor: float, before: ResidualSpread | None) -> None:
     """The shares of the residuals in each bin, as a density; positions are drawn in another unit by a factor."""
     bins, width = each.bins, (each.bins.high - each.bins.low) / each.bins.number
     axes.stairs(shares / (width * factor), bins.edges * factor, fill=True, color=BLUE, alpha=0.5, label="hits")
@@ -101,19 +101,15 @@ def _histogram(axes: Axes, each: _Expected, shares: np.ndarray, factor: float, b
     axes.axvline(0, color=GREY, lw=0.6)
     top = 1.45 * max(axes.get_ylim()[1] / 1.05, expected.max())
     if before:
-        style: dict[str, Any] = {
-            "fmt": "D",
-            "ms": 3.5,
-            "color": VERMILLION,
-            "capsize": 3,
-            "label": "before alignment: mean ± width",
-        }
-        axes.errorbar(before.mean * factor, 0.6 * top, xerr=before.width * factor, **style)
+        style: dict[str, Any] = {"fmt": "D", "ms": 3.5, "color": VERMILLION, "capsize": 3}
+        style["label"] = "before alignment: median ± width"
+        axes.errorbar(before.median * factor, 0.4 * top, xerr=before.width * factor, **style)
     beyond = float(1 - shares.sum())
     numbers = {"median": each.median, "width": each.width, "stated": each.sigma}
-    words = [f"{name} {value * factor:.3g}".replace("-", "−") for name, value in numbers.items()]
+    words = [f"{name} {brief(value * factor)}" for name, value in numbers.items()]
+    words += [f"before {brief(before.median * factor)} ± {brief(before.width * factor)}"] if before else []
     words += [f"{percent(beyond)} beyond"] * (beyond > 0)
-    axes.text(0.03, 0.98, "\n".join(words), transform=axes.transAxes, va="top", fontsize=7)
+    axes.text(0.03, 0.98, "\n".join(words).replace("-", "−"), transform=axes.transAxes, va="top", fontsize=7)
     axes.set(yticks=[], ylim=(0, top), xlim=(bins.low * factor, bins.high * factor))
 
 

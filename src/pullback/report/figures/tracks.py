@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 SEARCHED = 4096
 """Muons at the beginning among which those of the figures are."""
 
-STYLES = {"x": (BLUE, "o", "-"), "y": (VERMILLION, "s", "--")}
+VIEW_STYLES = {"x": (BLUE, "o", "-"), "y": (VERMILLION, "s", "--")}
 """Colour, marker and line of each view."""
 
 
-class Track(NamedTuple):
+class DrawnLine(NamedTuple):
     """One line of some muons, all in m.
 
     Attributes
@@ -49,7 +49,7 @@ class Track(NamedTuple):
         return self.fit.line.view
 
 
-def first_tracks(subject: Subject, margin: float) -> list[Track]:
+def drawn_lines(subject: Subject, margin: float) -> list[DrawnLine]:
     """The lines of the first muons, drawn to a margin beyond their layers."""
     from ...detector.fitted_lines import fitted_lines, hit_sigma
 
@@ -60,13 +60,13 @@ def first_tracks(subject: Subject, margin: float) -> list[Track]:
     hits, known = _rows(subject, "x_reco"), Known(covariance, momentum)
     sigma, fits = hit_sigma(model, stated, hits, known), fitted_lines(model, stated, hits, known)
     spans = spans_of([(each.line.view, each.heights) for each in fits], margin)
-    return [_track(fit, drawable(hits), sigma, span) for fit, span in zip(fits, spans, strict=True)]
+    return [_drawn(fit, drawable(hits), sigma, span) for fit, span in zip(fits, spans, strict=True)]
 
 
-def _track(fit: FittedLine, hits: np.ndarray, sigma: np.ndarray, span: tuple[float, float]) -> Track:
+def _drawn(fit: FittedLine, hits: np.ndarray, sigma: np.ndarray, span: tuple[float, float]) -> DrawnLine:
     z, places = np.array(fit.line.heights), list(fit.line.places)
     fit = fit._replace(position=drawable(fit.position))
-    return Track(fit, z, hits[:, places], drawable(sigma[:, places]), drawable(hits[:, places] - fit.at(z)), span)
+    return DrawnLine(fit, z, hits[:, places], drawable(sigma[:, places]), drawable(hits[:, places] - fit.at(z)), span)
 
 
 def _rows(subject: Subject, name: str) -> np.ndarray:
@@ -89,7 +89,7 @@ def spans_of(lines: list[tuple[str, tuple[float, float]]], margin: float) -> lis
     return found
 
 
-def unit_of_heights(tracks: list[Track]) -> tuple[float, str]:
+def unit_of_heights(tracks: list[DrawnLine]) -> tuple[float, str]:
     """The factor and the unit that suit the distances between layers."""
     heights = np.unique(np.concatenate([each.z for each in tracks]))
     return prefixed(float(np.diff(heights).max()), "m")
