@@ -17,7 +17,7 @@ POINTING_MARGIN = 0.25
 
 def pointing(subject: Subject) -> Canvas:
     """Draw σ of the position of a typical track over z, with the layers and σ of the hits."""
-    tracks, planes = drawn_lines(subject, POINTING_MARGIN), planes_of(subject)
+    tracks, planes = drawn_lines(subject, POINTING_MARGIN), planes_of(subject.point.config.model)
     muons = _typical(tracks)
     z = [np.linspace(*_with_planes(each.span, planes), 301) for each in tracks]
     sizes = [_median(each.fit.sigma(at)[muons]) for each, at in zip(tracks, z, strict=True)]
@@ -41,9 +41,9 @@ def pointing(subject: Subject) -> Canvas:
     return canvas
 
 
-def planes_of(subject: Subject) -> list[float]:
+def planes_of(model: object) -> list[float]:
     """The heights, m, at which the config asks for positions."""
-    return [float(height) for height in getattr(subject.point.config.model, "at", None) or ()]
+    return [float(height) for height in getattr(model, "at", None) or ()]
 
 
 def _with_planes(span: tuple[float, float], planes: list[float]) -> tuple[float, float]:

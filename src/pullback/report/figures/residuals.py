@@ -42,8 +42,10 @@ class _Expected(NamedTuple):
 
     def density(self, x: np.ndarray) -> np.ndarray:
         """The density that is expected, of a mixture of Gaussians."""
-        sigmas = np.quantile(self.sigmas, (np.arange(OF_MIXTURE) + 0.5) / OF_MIXTURE)
-        return np.mean([normal(x, 0, sigma) for sigma in np.unique(sigmas)], axis=0)
+        shares = (np.arange(OF_MIXTURE) + 0.5) / OF_MIXTURE
+        sigmas, counts = np.unique(np.quantile(self.sigmas, shares, method="nearest"), return_counts=True)
+        parts = [count * normal(x, 0, sigma) for sigma, count in zip(sigmas, counts, strict=True)]
+        return np.sum(parts, axis=0) / OF_MIXTURE
 
 
 def residuals_by_layer(subject: Subject) -> Canvas:

@@ -8,6 +8,7 @@ import numpy as np
 
 from ...detector.known import Known
 from ...store import columns
+from ...study import blocks
 from ..formats import prefixed
 from .base import BLUE, VERMILLION, Subject, drawable
 
@@ -71,7 +72,7 @@ def _drawn(fit: FittedLine, hits: np.ndarray, sigma: np.ndarray, span: tuple[flo
 
 def _rows(subject: Subject, name: str) -> np.ndarray:
     """A column of the first muons as it is in the artefact."""
-    return subject.reader.rows(f"{subject.label}/{name}", 0, SEARCHED)
+    return subject.reader.rows(f"{subject.label}/{name}", 0, min(SEARCHED, blocks.BLOCK))
 
 
 def spans_of(lines: list[tuple[str, tuple[float, float]]], margin: float) -> list[tuple[float, float]]:
