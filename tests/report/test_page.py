@@ -1,11 +1,13 @@
 import html.parser
 import re
 
+import numpy as np
 import pytest
 from running import ENOUGH, SMALL, Run
 
 from pullback.report.figures.plot import plot
 from pullback.report.formats import percent
+from pullback.report.gallery import gallery
 from pullback.report.page import write_report
 from pullback.report.setup_wording import SetupWording
 from pullback.report.source_tables import budget_of
@@ -392,3 +394,28 @@ def test_without_a_fold_none_is_mentioned(tmp_path):
     wording = Wording(Study.from_config({"study": "s", "model": model}), Evidence.model_construct(points=[], fits=[]))
     assert "fold" not in wording.linear()
     assert dict(wording.run())["test"].endswith("also the root mean square: both σ for all muons")
+
+
+def test_pictures_of_recorded_tracks_are_linked_beside_the_verdict(tmp_path):
+    rng = np.random.default_rng(1)
+    rows = "".join(f"{a!r},{b!r},{c!r}\n" for a, b, c in rng.normal(0, 0.01, (60, 3)).tolist())
+    (tmp_path / "hits.csv").write_text("x0,x1,x2\n" + rows)
+    source = {"kind": "recorded", "file": str(tmp_path / "hits.csv")}
+    raw = {"study": "s", "source": source, "model": {"name": "track"}, "toys": {"muons": 2, "per_muon": 100}}
+    run, page = report(raw, tmp_path / "out")
+    start, link, end = (page.index(text) for text in ('id="verdict"', 'href="#pictures"', "Is the propagation right?"))
+    assert start < link < end
+    pictures = page[page.index('<h2 id="pictures">') : page.index('<h2 id="diagnostics">')]
+    kinds = ("hit_maps", "events", "residuals_by_layer", "chi2", "in_time", "pointing")
+    for kind in kinds:
+        assert f'href="#{kind}.nominal"' in pictures
+        assert f'<figure id="{kind}.nominal">' in pictures
+    assert page.count("<figure id=") == len(gallery(run.study))
+    assert "Pictures of the data" in Page(pictures).text
+
+
+def test_only_models_with_lines_have_pictures_of_simulated_tracks(default, track):
+    assert "#pictures" not in default[1]
+    assert "pictures of the tracks" in track[1]
+    pictures = track[1][track[1].index('<h2 id="pictures">') : track[1].index('<h2 id="diagnostics">')]
+    assert re.findall('<figure id="([a-z_]*)', pictures) == ["events", "pointing"]

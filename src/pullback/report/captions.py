@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from ..models import has_fit
 from ..study.plan import Study
 from ..validation.evidence import Evidence
 from .gallery import CURVE, SCANNED, WORST, Figure, is_grid, over, point_of, varying
+from .picture_captions import PICTURE_CAPTIONS
 
 OTHERS_FIXED = "All other parameters are those of the scan point nearest the unscanned config."
 
@@ -15,7 +17,7 @@ SCATTERED = (
     "1 is expected here."
 )
 
-CAPTIONS = {
+CAPTIONS = PICTURE_CAPTIONS | {
     "target": (
         "The wanted mean σ",
         "Mean linear σ against the parameter that is varied, with all others fixed. The target is reached where a "
@@ -202,6 +204,8 @@ def _caption(figure: Figure, study: Study) -> str:
         return "hits_recorded" if one_hit else "hits_recorded_in_layers"
     if figure.kind == "hits":
         return "hits" if one_hit else "hits_in_layers"
+    if figure.kind == "in_time" and not study.model.fitted:
+        return "in_time_of_chi2" if has_fit(study.model) else "in_time_of_hits"
     if figure.subject == SCANNED:
         several = len(study.model.observables) > 1
         return "budget_scan" if figure.kind == "budget" else "scan_of_several" if several else "scan"

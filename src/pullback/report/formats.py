@@ -25,6 +25,16 @@ def significant(value: float | None, digits: int = 4) -> str:
     return "–" if value is None or not math.isfinite(value) else f"{value:.{digits}g}"
 
 
+def brief(value: float) -> str:
+    """A number with three significant digits, and no power of ten below a million.
+
+    >>> brief(2187.4), brief(0.012345), brief(3e7)
+    ('2187', '0.0123', '3e+07')
+
+    """
+    return f"{value:.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.3g}"
+
+
 def suited(values: float | Iterable[float], unit: str, digits: int = 12) -> str:
     """A number or several with the unit that suits the largest.
 

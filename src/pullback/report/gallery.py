@@ -7,9 +7,11 @@ from typing import NamedTuple
 
 from ..config.schema import PointConfig
 from ..models import has_fit
+from ..models.straight_lines import straight_lines
 from ..study.artefact_configs import SigmaConfig
 from ..study.batches import Part, short
 from ..study.blocks import block_count
+from ..study.pictured import pictured
 from ..study.plan import Study
 from ..study.scan import NOMINAL, nearest_to_unscanned
 from ..study.shared_parameters import sources_of
@@ -35,6 +37,9 @@ class Figure(NamedTuple):
 WORST = "worst"
 SCANNED = "scan"
 CURVE = "curve"
+PICTURES = ("hit_maps", "events", "residuals_by_layer", "chi2", "in_time", "pointing")
+"""Kinds of pictures of the data, in their order."""
+
 SHOWS_WHAT_IS_WRONG = ("sigma", "ends", "pulls")
 
 
@@ -42,12 +47,14 @@ def gallery(study: Study) -> list[Figure]:
     """The figures of a study in the order of the report.
 
     A single observable has figures of its own. Several observables share figures, with one panel each; the worst point
-    then has only those that show errors.
+    then has only those that show errors. Pictures of the data come first.
     """
     names = [each.name for each in study.model.observables]
     which = names[0] if len(names) == 1 else ""
     kinds = ("value", "sigma", "validity", "ends", *(() if study.recorded else ("pulls", "coverage")))
-    figures = []
+    figures = [
+        Figure(kind, "", subject) for subject in _subjects(study) if subject != WORST for kind in pictures(study)
+    ]
     for subject in _subjects(study):
         whole = len(names) == 1 or subject != WORST
         figures += [Figure("hits", "", subject)] * whole
@@ -62,6 +69,20 @@ def gallery(study: Study) -> list[Figure]:
     if study.config.target:
         figures += [Figure("target", observable, CURVE) for observable in study.config.target.sigma]
     return figures
+
+
+def pictures(study: Study) -> list[str]:
+    """The kinds of pictures of the data: those of tracks for all models that fit lines, others of recorded hits."""
+    lines = bool(straight_lines(study.model))
+    shown = {
+        "hit_maps": study.recorded and study.config.model.name != "one_hit",
+        "events": lines,
+        "residuals_by_layer": study.recorded and study.model.fitted is not None,
+        "chi2": study.recorded and has_fit(study.model),
+        "in_time": study.recorded,
+        "pointing": lines,
+    }
+    return [kind for kind in PICTURES if shown[kind]]
 
 
 def has_budget(study: Study) -> bool:
@@ -97,20 +118,27 @@ def point_of(figure: Figure, study: Study, evidence: Evidence) -> str:
 def drawn_from(study: Study) -> list[tuple[str, str]]:
     """The artefacts that the figures may show, by kind and batch.
 
-    For each scan point these are the artefacts with the first block and with the toys that are shown and, with
-    systematics, those with pseudo-experiments. The worst point is not known before the verdict.
+    For each scan point these are the artefacts with the first block and with the toys that are shown; with systematics,
+    those with pseudo-experiments; and hits and fits of recorded muons from all along the file. The worst point is not
+    known before the verdict.
     """
 
     def shown(part: Part[PointConfig]) -> bool:
         return part.first < blocks_shown(block_count(part.muons), min(part.config.toys.muons, part.muons))
 
+    def in_pictures(part: Part[PointConfig]) -> bool:
+        return any(part.first <= block < part.last for block in pictured(block_count(part.muons)))
+
     first = {name for name, batch in study.batches.items() if any(map(shown, batch.parts))}
+    all_along = {name for name, batch in study.batches.items() if study.recorded and any(map(in_pictures, batch.parts))}
     return [
         (kind, name)
         for kind in study.kinds
         if kind != "coverage"  # the evidence has it
         for name in study.batches
-        if name in first or (kind == "toys" and study.config.systematics)
+        if name in first
+        or (kind == "toys" and study.config.systematics)
+        or (kind in ("reco", "fits") and name in all_along)
     ]
 
 

@@ -19,7 +19,7 @@ from ..validation.evidence import Evidence
 from .captions import words
 from .data_tables import data_table, data_verdicts, imported_table, wanted_table
 from .formats import count
-from .gallery import gallery, has_budget, worst_entry
+from .gallery import PICTURES, gallery, has_budget, worst_entry
 from .tables import Tables
 from .truth_tables import TruthTables
 from .wording import Wording
@@ -42,6 +42,10 @@ def write_report(
         lstrip_blocks=True,
     )
     environment.filters["count"] = count
+    shown = [
+        ((figure.stem, *words(figure, study, evidence), _embedded(svg)), figure.kind)
+        for figure, svg in zip(gallery(study), figures, strict=True)
+    ]
     page = environment.get_template("report.html.j2").render(
         study=study,
         evidence=evidence,
@@ -57,10 +61,8 @@ def write_report(
         wanted_table=wanted_table,
         BLOCK=BLOCK,
         MUONS_PER_EXPERIMENT=MUONS_PER_EXPERIMENT,
-        gallery=[
-            (figure.stem, *words(figure, study, evidence), _embedded(svg))
-            for figure, svg in zip(gallery(study), figures, strict=True)
-        ],
+        pictures=[each for each, kind in shown if kind in PICTURES],
+        gallery=[each for each, kind in shown if kind not in PICTURES],
         # The size of batches changes no result, so it is not part of the report.
         config_text=yaml.safe_dump(
             study.config.model_dump(mode="json", exclude={"compute": {"batch_cost"}}),

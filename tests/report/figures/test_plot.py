@@ -3,13 +3,14 @@ import re
 import matplotlib as mpl
 import numpy as np
 import pytest
+from pictured import draw
 from running import SMALL, Run, files_in, slow
 
 from pullback.errors import PullbackError
 from pullback.report.captions import words
 from pullback.report.figures import base, budget, plot, point
 from pullback.report.figures.base import Subject
-from pullback.report.gallery import drawn_from, fixed_entries, gallery, point_of
+from pullback.report.gallery import PICTURES, drawn_from, fixed_entries, gallery, point_of
 from pullback.statistics.intervals import Verdict
 from pullback.store import artefact
 from pullback.store.study_file import open_study
@@ -118,11 +119,24 @@ def panels(run, evidence, kind):
 def test_several_observables_share_figures(track):
     run, _ = track
     stems = [figure.stem for figure in gallery(run.study)]
-    kinds = ("hits", "value", "sigma", "validity", "ends", "pulls", "coverage")
+    kinds = ("events", "pointing", "hits", "value", "sigma", "validity", "ends", "pulls", "coverage")
     kinds += ("residuals", "trends", "budget", "systematics")
-    assert stems[:11] == [f"{kind}.nominal" for kind in kinds]
+    assert stems[:13] == [f"{kind}.nominal" for kind in kinds]
     worst = ("sigma", "ends", "pulls", "residuals", "trends")
-    assert stems[11:] == [*(f"{kind}.worst" for kind in worst), "scan.scan", "budget.scan"]
+    assert stems[13:] == [*(f"{kind}.worst" for kind in worst), "scan.scan", "budget.scan"]
+
+
+@pytest.mark.slow
+def test_pictures_have_the_same_bytes_every_time(telescope, tmp_path):
+    run = telescope.run
+    figures = [figure for figure in gallery(run.study) if figure.kind in PICTURES]
+    for name in ("first", "second"):
+        paths = ([tmp_path / name / f"{figure.stem}.{kind}" for figure in figures] for kind in ("svg", "pdf"))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(plot, "gallery", lambda _: figures)
+            plot.plot(run.study, run.outputs.study, run.outputs.validation, *paths)
+    assert len(figures) == 6
+    assert files_in(tmp_path / "first") == files_in(tmp_path / "second")
 
 
 @pytest.mark.slow
@@ -198,9 +212,9 @@ def test_recorded_hits_in_layers(tmp_path):
     source = {"kind": "recorded", "file": str(tmp_path / "hits.csv")}
     raw = {"study": "s", "model": {"name": "track"}, "source": source, "toys": {"per_muon": 100}}
     run, evidence = drawn(raw, tmp_path / "out")
-    assert [figure.stem for figure in gallery(run.study)] == [
-        f"{kind}.nominal" for kind in ("hits", "value", "sigma", "validity", "ends", "residuals", "trends", "budget")
-    ]
+    pictures = ("hit_maps", "events", "residuals_by_layer", "chi2", "in_time", "pointing")
+    others = ("hits", "value", "sigma", "validity", "ends", "residuals", "trends", "budget")
+    assert [figure.stem for figure in gallery(run.study)] == [f"{kind}.nominal" for kind in (*pictures, *others)]
     axes, _, _ = panels(run, evidence, "hits")
     assert [bar.get_height() for bar in axes[1].patches] == [0.75, 0.5, 1.0]
 
@@ -342,7 +356,7 @@ def test_recorded_hits_of_few_or_no_use(tmp_path, rows):
     (tmp_path / "hits.csv").write_text("x\n" + rows)
     raw = {"study": "s", "source": {"kind": "recorded", "file": str(tmp_path / "hits.csv")}, "toys": {"per_muon": 100}}
     run, _ = drawn(raw, tmp_path / "out")
-    assert [figure.kind for figure in gallery(run.study)] == ["hits", "value", "sigma", "validity", "ends"]
+    assert [figure.kind for figure in gallery(run.study)] == ["in_time", "hits", "value", "sigma", "validity", "ends"]
 
 
 FEW = {"study": "s", "source": {"muons": 300}, "toys": {"muons": 20, "per_muon": 100, "experiments": 100}}
@@ -484,6 +498,26 @@ def test_figures_read_the_artefacts_that_they_name_and_no_others(tmp_path, monke
     files[0].write_bytes(files[0].read_bytes()[:-1])
     with pytest.raises(PullbackError, match=f"{re.escape(str(files[0]))}: is damaged or truncated"):
         plot.plot(run.study, run.outputs.study, run.outputs.validation, *run.figures)
+
+
+def test_pictures_show_recorded_hits_from_all_along_the_file(tmp_path, block):
+    """The first block has toys that are shown; of the others only hits and fits are read."""
+    rng = np.random.default_rng(1)
+    rows = "".join(f"{a!r},{b!r},{c!r}\n" for a, b, c in rng.normal(0, 0.01, (2 * block + 5, 3)).tolist())
+    (tmp_path / "hits.csv").write_text("x0,x1,x2\n" + rows)
+    source = {"kind": "recorded", "file": str(tmp_path / "hits.csv")}
+    raw = {"study": "s", "source": source, "model": {"name": "track"}, "compute": {"batch_cost": 1}}
+    run = Run({**raw, "toys": {"muons": 200, "per_muon": 20}}, tmp_path / "out").make()
+    assert len(run.study.batches) == 3
+    named = set(drawn_from(run.study))
+    assert named >= {(kind, name) for kind in ("reco", "fits") for name in run.study.batches}
+    for kind, files in run.files.items():
+        for name, file in zip(run.study.batches, files, strict=True):
+            if (kind, name) not in named:
+                file.unlink()
+    plot.plot(run.study, run.outputs.study, run.outputs.validation, *run.figures)
+    totals = [each.patches[0].get_data().values.sum() for each in draw(run, "hit_maps").axes]
+    assert 0.99 * (2 * block + 5) < min(totals) <= max(totals) <= 2 * block + 5
 
 
 def test_toys_of_very_many_blocks_are_shown(tmp_path, block):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import matplotlib as mpl
@@ -64,11 +65,28 @@ FEW = 4
 """Panels beside each other in a figure of several observables."""
 
 
-class Subject:
-    """The data of the figures of a scan point: its first block, its toys, and its entries in the evidence."""
+class ResidualSpread(NamedTuple):
+    """Median of the residuals of a coordinate, and half the range of the middle 68.27 %, in its unit."""
 
-    def __init__(self, study: Study, reader: Reader, evidence: Evidence, figure: Figure):
-        self.study, self.reader, self.recorded = study, reader, study.recorded
+    median: float
+    width: float
+
+
+class Subject:
+    """The data of the figures of a scan point: its first block, its toys, and its entries in the evidence.
+
+    `before` holds the residuals before alignment, by the name of the coordinate, of a study that aligns its layers.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        reader: Reader,
+        evidence: Evidence,
+        figure: Figure,
+        before: Mapping[str, ResidualSpread] = MappingProxyType({}),
+    ):
+        self.study, self.reader, self.recorded, self.before = study, reader, study.recorded, before
         self.model, self.one_hit = study.model, study.config.model.name == "one_hit"
         self.label = point_of(figure, study, evidence)
         self.point = next(each for each in study.points if each.label == self.label)

@@ -30,7 +30,7 @@ def _residuals(subject: Subject) -> Canvas:
     for axes, words in ((mean, "mean pull"), (width, "width of pulls")):
         axes.set_xticks(range(len(names)), names)
         axes.set(ylabel=words, xlim=(-0.6, len(names) - 0.4))
-    _p_values(p_values, subject.fit)
+    show_p_values(p_values, subject.fit)
     return canvas
 
 
@@ -62,7 +62,7 @@ def _pulls_of(subject: Subject) -> np.ndarray:
         return subject.column("residual") / subject.column("residual_sigma")
 
 
-def _p_values(axes: Axes, fit: FitEntry) -> None:
+def show_p_values(axes: Axes, fit: FitEntry) -> None:
     """The number of muons in each bin of the p-value, over the expected one."""
     if not fit.muons:
         say(axes, "no degrees of freedom")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 from matplotlib.transforms import Bbox
@@ -16,16 +17,31 @@ from ...store.target_file import TargetAnswers
 from ...study.plan import Study
 from ...validation.evidence import Evidence
 from ..gallery import SCANNED, gallery
-from .base import STYLE, Canvas, Subject, plt
+from .base import STYLE, Canvas, ResidualSpread, Subject, plt
 from .budget import OF_SOURCES
+from .events import events
 from .fits import OF_FITS
+from .hit_maps import hit_maps
+from .in_time import in_time
 from .point import OF_POINT
+from .pointing import pointing
+from .residuals import chi2_distribution, residuals_by_layer
 from .scan import OF_SCAN
 from .target import target_figure
 
 log = logging.getLogger(__name__)
 
-OF_SUBJECT = OF_POINT | OF_SOURCES | OF_FITS
+OF_DATA: dict[str, Callable[[Subject], Canvas]] = {
+    "hit_maps": hit_maps,
+    "events": events,
+    "residuals_by_layer": residuals_by_layer,
+    "chi2": chi2_distribution,
+    "in_time": in_time,
+    "pointing": pointing,
+}
+"""What draws each kind of picture of the data."""
+
+OF_SUBJECT = OF_POINT | OF_SOURCES | OF_FITS | OF_DATA
 """What draws each kind of figure of a scan point."""
 
 METADATA = {
@@ -42,8 +58,12 @@ def plot(
     svgs: Sequence[str | Path],
     pdfs: Sequence[str | Path],
     target: str | Path | None = None,
+    before: Mapping[str, ResidualSpread] = MappingProxyType({}),
 ) -> None:
-    """Draw every figure of the study's gallery, in its order, as SVG and as PDF."""
+    """Draw every figure of the study's gallery, in its order, as SVG and as PDF.
+
+    `before` holds the residuals before alignment, by the name of the coordinate, of a study that aligns its layers.
+    """
     evidence = Evidence.read(validation)
     with open_study(study_file) as reader, plt.rc_context(STYLE):
         for figure, svg, pdf in zip(gallery(study), svgs, pdfs, strict=True):
@@ -52,7 +72,7 @@ def plot(
             elif figure.subject == SCANNED:
                 canvas = OF_SCAN[figure.kind](study, evidence, figure)
             else:
-                canvas = OF_SUBJECT[figure.kind](Subject(study, reader, evidence, figure))
+                canvas = OF_SUBJECT[figure.kind](Subject(study, reader, evidence, figure, before))
             _save(canvas, svg, pdf)
             log.info("drawn: %s", figure.stem)
 

@@ -1,0 +1,107 @@
+"""The fitted straight lines of muons: position and σ at any height."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from ..models import Model
+from ..models.straight_lines import StraightLine, straight_lines
+from ..uncertainty.linear import propagate
+from .bound_model import Fit, hit_covariance, parameters_of
+from .known import Known
+
+
+class FittedLine(NamedTuple):
+    """A straight line of each muon, by its positions at two heights and their covariance.
+
+    Attributes
+    ----------
+    line : StraightLine
+        The coordinates that it goes through.
+    heights : tuple of float
+        The two heights, m: those of its lowest and highest layer.
+    position : array (muon, 2)
+        The position at both, m; NaN for a muon without this line.
+    covariance : array (muon, 2, 2)
+        Their covariance, m².
+    """
+
+    line: StraightLine
+    heights: tuple[float, float]
+    position: Float[np.ndarray, "muon 2"]
+    covariance: Float[np.ndarray, "muon 2 2"]
+
+    def at(self, z: Float[np.ndarray, " height"]) -> Float[np.ndarray, "muon height"]:
+        """The position at heights z, m: x(z) = (1 − t) x₀ + t x₁ with t = (z − z₀)/(z₁ − z₀)."""
+        low, high = _shares(z, self.heights)
+        return self.position[:, :1] * low + self.position[:, 1:] * high
+
+    def sigma(self, z: Float[np.ndarray, " height"]) -> Float[np.ndarray, "muon height"]:
+        """Its standard uncertainty, m: σ² = (1 − t)² C₀₀ + 2 t (1 − t) C₀₁ + t² C₁₁."""
+        low, high = _shares(z, self.heights)
+        first, both, last = (self.covariance[:, row, column, None] for row, column in ((0, 0), (0, 1), (1, 1)))
+        return np.sqrt(np.maximum(low**2 * first + 2 * low * high * both + high**2 * last, 0.0))
+
+
+def fitted_lines(
+    model: Model, stated: Mapping[str, float | list[float]], hits: Float[np.ndarray, "muon coordinate"], known: Known
+) -> list[FittedLine]:
+    """The lines of each muon, with the covariance of linear propagation through the fit.
+
+    A line is given by the fitted positions at its lowest and highest layer, whose covariance is J Σ Jᵀ with
+    J = ∂fitted/∂h and the Σ of `hit_covariance`.
+
+    Parameters
+    ----------
+    model : Model
+        A model with `straight_lines`.
+    stated : dict
+        What is stated of the detector (`Detector.stated`).
+    hits : array (muon, coordinate)
+        Recorded hits, m; NaN where missing.
+    known : Known
+        Recorded covariances and momenta of the muons, as arrays.
+
+    Returns
+    -------
+    list of FittedLine
+        In the order of `straight_lines`.
+
+    Source: the law of propagation of uncertainty, JCGM 102:2011, 6.2.1.
+
+    """
+    parameters, x = parameters_of(model, stated), torch.from_numpy(hits)
+    own, momentum = known.each(torch.from_numpy)
+    covariance = hit_covariance(model, parameters, x, own, momentum=momentum)
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = propagate(Fit(model, parameters), x, covariance=covariance.detach())
+    value, matrix = found.value.numpy(), found.covariance.numpy()
+    lines = []
+    for line in straight_lines(model):
+        ends = [line.places[place] for place in line.ends]
+        heights = min(line.heights), max(line.heights)
+        lines.append(FittedLine(line, heights, value[:, ends], matrix[:, ends][:, :, ends]))
+    return lines
+
+
+def hit_sigma(
+    model: Model, stated: Mapping[str, float | list[float]], hits: Float[np.ndarray, "muon coordinate"], known: Known
+) -> Float[np.ndarray, "muon coordinate"]:
+    """The standard uncertainty of each hit by the detector alone, m, without scattering."""
+    own = None if known.covariance is None else torch.from_numpy(known.covariance)
+    variance = hit_covariance(model, parameters_of(model, stated), torch.from_numpy(hits), own, added=False)
+    diagonal = variance.diagonal(dim1=1, dim2=2) if variance.ndim == 3 else variance
+    return diagonal.sqrt().expand(len(hits), -1).numpy()
+
+
+def _shares(
+    z: Float[np.ndarray, " height"], heights: tuple[float, float]
+) -> tuple[Float[np.ndarray, " height"], Float[np.ndarray, " height"]]:
+    """The shares 1 − t and t of the positions at both heights in that at z."""
+    share = (z - heights[0]) / (heights[1] - heights[0])
+    return 1 - share, share

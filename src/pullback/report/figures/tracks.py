@@ -1,0 +1,106 @@
+"""The first tracks of a point with their fitted lines, for figures of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from ...config.units import prefixed
+from ...detector.known import Known
+from ...store import columns
+from ...study import blocks
+from .base import BLUE, VERMILLION, Subject, drawable
+
+if TYPE_CHECKING:
+    from ...detector.fitted_lines import FittedLine
+
+SEARCHED = 4096
+"""Muons at the beginning among which those of the figures are."""
+
+VIEW_STYLES = {"x": (BLUE, "o", "-"), "y": (VERMILLION, "s", "--")}
+"""Colour, marker and line of each view."""
+
+
+class DrawnLine(NamedTuple):
+    """One line of some muons, all in m.
+
+    Attributes
+    ----------
+    fit : FittedLine
+        The line, without those that are too far to be drawn.
+    z : array (coordinate,)
+        Heights of its hits.
+    hits, sigma, deviation : array (muon, coordinate)
+        Its hits, σ of each by the detector, and the hits minus the line; NaN where missing.
+    span : tuple of float
+        From where to where it is drawn.
+    """
+
+    fit: FittedLine
+    z: np.ndarray
+    hits: np.ndarray
+    sigma: np.ndarray
+    deviation: np.ndarray
+    span: tuple[float, float]
+
+    @property
+    def view(self) -> str:
+        """The view that it is in."""
+        return self.fit.line.view
+
+
+def drawn_lines(subject: Subject, margin: float) -> list[DrawnLine]:
+    """The lines of the first muons, drawn to a margin beyond their layers."""
+    from ...detector.fitted_lines import fitted_lines, hit_sigma
+
+    part, _ = subject.study.first_part(subject.label)
+    model, stated = part.model, part.config.detector.stated
+    covariance = _rows(subject, columns.COVARIANCE) if columns.has_covariances(part) else None
+    momentum = _rows(subject, columns.MOMENTUM) if columns.has_momenta(part) else None
+    hits, known = _rows(subject, "x_reco"), Known(covariance, momentum)
+    sigma, fits = hit_sigma(model, stated, hits, known), fitted_lines(model, stated, hits, known)
+    spans = spans_of([(each.line.view, each.heights) for each in fits], margin)
+    return [_drawn(fit, drawable(hits), sigma, span) for fit, span in zip(fits, spans, strict=True)]
+
+
+def _drawn(fit: FittedLine, hits: np.ndarray, sigma: np.ndarray, span: tuple[float, float]) -> DrawnLine:
+    z, places = np.array(fit.line.heights), list(fit.line.places)
+    fit = fit._replace(position=drawable(fit.position))
+    return DrawnLine(fit, z, hits[:, places], drawable(sigma[:, places]), drawable(hits[:, places] - fit.at(z)), span)
+
+
+def _rows(subject: Subject, name: str) -> np.ndarray:
+    """A column of the first muons as it is in the artefact."""
+    return subject.reader.rows(f"{subject.label}/{name}", 0, min(SEARCHED, blocks.BLOCK))
+
+
+def spans_of(lines: list[tuple[str, tuple[float, float]]], margin: float) -> list[tuple[float, float]]:
+    """From where to where each line is drawn, by its view and its lowest and highest layer.
+
+    Beyond its layers by a share of their distance; between two trackers of a view, to the middle.
+    """
+    found = []
+    for view, (low, high) in lines:
+        more = margin * (high - low)
+        below = [top for of_view, (_, top) in lines if of_view == view and top < low]
+        above = [bottom for of_view, (bottom, _) in lines if of_view == view and bottom > high]
+        start = (low + max(below)) / 2 if below else low - more
+        found.append((start, (high + min(above)) / 2 if above else high + more))
+    return found
+
+
+def unit_of_heights(tracks: list[DrawnLine]) -> tuple[float, str]:
+    """The factor and the unit that suit the distances between layers."""
+    heights = np.unique(np.concatenate([each.z for each in tracks]))
+    return prefixed(float(np.diff(heights).max()), "m")
+
+
+def finite(values: np.ndarray) -> np.ndarray:
+    """The values that are not missing."""
+    return values[np.isfinite(values)]
+
+
+def largest(*values: np.ndarray) -> float:
+    """The largest size of some values, of which some may be missing; 0 if all are."""
+    return max(float(np.abs(finite(each)).max(initial=0.0)) for each in values)
