@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_
 
 from ..errors import shown
 from ..models import NO_FOLD
-from .base import Clash, Metres, Radians, Section, nearest
+from .base import Clash, Metres, NumberPerLayer, Section, nearest
 from .hints import of_value
 from .units import in_units, validator
 
@@ -99,7 +99,54 @@ class OneHit(ModelSection):
     dz: Metres = Field(1.5, ge=1e-6, le=1e6, description="height of the muons' origin above the layer")
 
 
-class _Line(ModelSection):
+class _Lines(ModelSection):
+    """Straight lines through layers, which may scatter the muons."""
+
+    name: str
+    fit: Literal["gls", "ols"] = Field(
+        "gls",
+        description="weights of the hits: `gls`, the inverse of their whole covariance, muon by muon, for the smallest "
+        "uncertainty; `ols`, by the stated resolution alone",
+    )
+    theta0: Annotated[NumberPerLayer[Annotated[float, Field(ge=0, le=1)]] | None, validator("rad")] = Field(
+        0.0,
+        description="standard deviation of the scattering angle per layer, in one view; a number, or a list with one "
+        "number per layer",
+        json_schema_extra={"unit": "rad"},
+    )
+    theta0_momentum: Annotated[float | None, validator("GeV/c")] = Field(
+        None, ge=0.1, le=1e5, description=OF_MOMENTUM, json_schema_extra={"unit": "GeV/c"}
+    )
+    material: Annotated[NumberPerLayer[Annotated[float, Field(ge=0, le=10)]] | None, validator("X0")] = Field(
+        None,
+        description="thickness of the layers in radiation lengths, in place of `theta0`, which follows by Highland "
+        "from the momentum of each muon: a number, or a list with one number per layer",
+        json_schema_extra={"unit": "X0"},
+    )
+    momentum: Annotated[float | None, validator("GeV/c")] = Field(
+        None,
+        ge=0.1,
+        le=1e5,
+        description="momentum of recorded muons whose own is not known, for `material`; simulated muons have their own",
+        json_schema_extra={"unit": "GeV/c"},
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _angle_or_material(cls, model: Any) -> Any:
+        """Leave out the default of `theta0` where the material is given; null is taken as absent."""
+        if not isinstance(model, dict):
+            return model
+        given = {key: value for key, value in model.items() if value is not None or key not in ("theta0", "material")}
+        if "material" not in given:
+            return given
+        for key in (key for key in ("theta0", "theta0_momentum") if given.get(key) is not None):
+            line = f"has both material and {key}: the scattering follows from either; give one, and null for the other"
+            raise Clash((line, (key, "material")))
+        return {**given, "theta0": None}
+
+
+class _Line(_Lines):
     """A straight line through several layers."""
 
     @property
@@ -109,14 +156,7 @@ class _Line(ModelSection):
 
     beside: ClassVar[tuple[str, ...]] = ("cosmic", "beam")
 
-    name: str
     z: Heights = Field([0.0, 0.5, 1.0], description="height of each layer")
-    theta0: Radians = Field(
-        0.0, ge=0, le=1, description="standard deviation of the scattering angle per layer, in one view"
-    )
-    theta0_momentum: Annotated[float | None, validator("GeV/c")] = Field(
-        None, ge=0.1, le=1e5, description=OF_MOMENTUM, json_schema_extra={"unit": "GeV/c"}
-    )
 
 
 class Track(_Line):
@@ -133,7 +173,7 @@ class Track3d(_Line):
     name: Literal["track3d"] = Field("track3d", description="a straight line through several layers, in space")
 
 
-class Scatter(ModelSection):
+class Scatter(_Lines):
     """Two straight lines, above and below a volume."""
 
     @property
@@ -147,12 +187,6 @@ class Scatter(ModelSection):
     name: Literal["scatter"] = Field("scatter", description="one line above and one below a scattering volume")
     z_upper: Heights = Field([0.6, 0.8, 1.0], description="height of each layer above the volume")
     z_lower: Heights = Field([-0.6, -0.8, -1.0], description="height of each layer below the volume")
-    theta0: Radians = Field(
-        0.0, ge=0, le=1, description="standard deviation of the scattering angle per layer, in one view"
-    )
-    theta0_momentum: Annotated[float | None, validator("GeV/c")] = Field(
-        None, ge=0.1, le=1e5, description=OF_MOMENTUM, json_schema_extra={"unit": "GeV/c"}
-    )
 
 
 def _or_its_name(schema: dict[str, Any]) -> None:

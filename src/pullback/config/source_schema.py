@@ -163,6 +163,11 @@ class Recorded(Section):
         description="column of each coordinate: `{x: hit_x}`, or `{x0: hit[0], x1: hit[1]}` for elements of a "
         "column with a fixed number of values per row; default: the column with the coordinate's name",
     )
+    z: list[str] = Field(
+        [],
+        description="columns with the height of each layer, row by row, in the order of the model's layers, in `unit`; "
+        "default: the heights of the model for all muons",
+    )
     unit: Literal["m", "cm", "mm"] = Field("m", description="unit of positions and their uncertainties")
     sigma: dict[str, str] = Field(
         {},
@@ -175,5 +180,6 @@ class Recorded(Section):
         "c01}`; both coordinates need a column in `sigma`",
     )
     momentum_column: str = Field(
-        "", description="column with the momentum of each muon, in GeV/c, for `model.theta0_momentum`"
+        "",
+        description="column with the momentum of each muon, in GeV/c, for `model.material` or `model.theta0_momentum`",
     )

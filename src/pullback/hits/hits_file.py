@@ -65,6 +65,10 @@ ROUNDING = 1e3 * np.finfo("f8").eps
 """Tolerance for negative eigenvalues of a correlation matrix, as in `pullback.propagate`."""
 
 
+HIGHEST = 1e6
+"""Largest height of a layer, m, as in the config."""
+
+
 @runtime_checkable
 class RecordedSource(Protocol):
     """The config's `source` section of recorded hits."""
@@ -97,6 +101,10 @@ class RecordedSource(Protocol):
     def momentum_column(self) -> str:
         """Column of the momenta of the muons; empty without one."""
 
+    @property
+    def z(self) -> Sequence[str]:
+        """Column of the height of each layer; empty without."""
+
 
 class RecordedHits(NamedTuple):
     """A block of recorded hits, m, their recorded covariance, m², and the momentum of each muon, GeV/c.
@@ -104,12 +112,13 @@ class RecordedHits(NamedTuple):
     The covariance is None without columns of uncertainties, variances (muon, coordinate) with them, and matrices (muon,
     coordinate, coordinate) if covariances are given too. A variance is NaN if its coordinate has no column of
     uncertainties or the hit is not finite; a covariance is 0 there. Momenta are None without a column, and NaN where
-    they are unknown.
+    they are unknown. Heights of the layers, m, are None without columns, and NaN at most where a layer has no hit.
     """
 
     hits: Float[np.ndarray, "muon coordinate"]
     covariance: Float[np.ndarray, "muon coordinate *second"] | None
     momentum: Float[np.ndarray, " muon"] | None = None
+    z: Float[np.ndarray, "muon layer"] | None = None
 
 
 @dataclass(frozen=True)
@@ -132,6 +141,8 @@ class HitsFile:
         SHA-256 of the content at planning; empty before planning.
     momentum : str
         The column of the momenta of the muons, GeV/c; empty without one.
+    z : tuple of str
+        The column of the height of each layer; empty without.
     """
 
     file: str
@@ -142,6 +153,7 @@ class HitsFile:
     tree: str
     sha256: str = ""
     momentum: str = ""
+    z: tuple[str, ...] = ()
 
     @property
     def covariance_shape(self) -> tuple[int, ...] | None:
@@ -198,7 +210,9 @@ class HitsFile:
     def _columns(self) -> list[str]:
         """The columns to read, without duplicates."""
         return list(
-            dict.fromkeys([*self.coordinates, *self.sigma.values(), *self.covariance.values(), *self._momentum])
+            dict.fromkeys(
+                [*self.coordinates, *self.sigma.values(), *self.covariance.values(), *self._momentum, *self.z]
+            )
         )
 
     @property
@@ -211,7 +225,21 @@ class HitsFile:
         for column in self._momentum:
             momentum = values[column].copy()
             self._refuse((momentum <= 0) | (momentum == np.inf), first, column, momentum, "is not a momentum")
-        return self._hits(first, values)._replace(momentum=momentum)
+        found = self._hits(first, values)
+        return found._replace(momentum=momentum, z=self._heights(first, values, found.hits) if self.z else None)
+
+    def _heights(
+        self, first: int, values: Mapping[str, np.ndarray], hits: Float[np.ndarray, "muon coordinate"]
+    ) -> Float[np.ndarray, "muon layer"]:
+        """Heights of the layers; NaN at most where no coordinate of the layer has a hit."""
+        there = np.isfinite(hits).reshape(len(hits), -1, len(self.z)).any(axis=1)
+        for column, seen in zip(self.z, there.T, strict=True):
+            with np.errstate(invalid="ignore"):
+                usable = np.abs(values[column]) <= HIGHEST * PER_METRE[self.unit]
+            self._refuse(seen & ~usable, first, column, values[column], "is not a height")
+        with np.errstate(all="ignore"):
+            z = np.stack([values[column] for column in self.z], axis=1) / PER_METRE[self.unit]
+            return np.where(np.abs(z) <= HIGHEST, z, np.nan)
 
     def _hits(self, first: int, values: Mapping[str, np.ndarray]) -> RecordedHits:
         """Hits and their covariance from the columns of a block."""
@@ -306,6 +334,7 @@ def source_of(section: RecordedSource, coordinates: Sequence[str], sha256: str =
         section.tree,
         sha256,
         section.momentum_column,
+        tuple(section.z),
     )
 
 
