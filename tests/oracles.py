@@ -62,7 +62,7 @@ def scattered(rng: np.random.Generator, hits, z, sigma, theta0: float, toys: int
 
 
 def best_line(hits, z, covariance):
-    """Position at z = 0 and slope of a line by generalized least squares of the hits that exist; and their covariance."""
+    """Position at z = 0 and slope of a line by generalized least squares of the hits that exist."""
     seen = np.isfinite(hits)
     design = np.stack([np.ones(seen.sum()), np.asarray(z)[seen]], axis=1)
     weighted = design.T @ np.linalg.inv(covariance[np.ix_(seen, seen)])

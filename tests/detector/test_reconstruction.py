@@ -9,7 +9,7 @@ from oracles import best_line, filtered
 
 from pullback.config.model_schema import Scatter, Track, Track3d
 from pullback.detector.bound_model import Inference, hit_covariance, parameters_of
-from pullback.detector.known import Known
+from pullback.detector.known import NOTHING_KNOWN, Known
 from pullback.detector.reconstruction import Reconstruction
 from pullback.models import load_model
 from pullback.uncertainty.linear import propagate
@@ -29,17 +29,14 @@ def reconstruction(section, resolution=1000.0):
     return Reconstruction(model, parameters_of(model, {"resolution": resolution}), by_lines=True)
 
 
-def found(of, hits, known=Known()):
-    taken, covariance, _ = of.measured(tensor(hits), known)
+def found(of, hits, known=NOTHING_KNOWN):
+    taken, covariance, _ = of.taken(tensor(hits), known)
     return propagate(of.infer, taken, covariance=covariance)
 
 
-def some_hits(muons=12, lost=0.25, layers=len(Z)):
-    hits = (
-        RNG.normal(0, 0.3, (muons, 1))
-        + RNG.normal(0, 0.5, (muons, 1)) * np.array(Z)
-        + 2e-3 * RNG.normal(size=(muons, layers))
-    )
+def some_hits(muons=12, lost=0.25):
+    hits = RNG.normal(0, 0.3, (muons, 1)) + RNG.normal(0, 0.5, (muons, 1)) * np.array(Z)
+    hits += 2e-3 * RNG.normal(size=hits.shape)
     hits[RNG.random(hits.shape) < lost] = np.nan
     return hits
 
@@ -192,7 +189,7 @@ def test_a_line_of_too_few_hits_does_not_exist_and_others_do():
 def test_the_quoted_uncertainty_is_that_of_the_hits():
     """Positions of the line carry the whole uncertainty: the fold of θ, whose closed form is half-normal."""
     law = reconstruction(Track(z=[0.0, 1.0], theta0=0.0), 100.0)
-    taken, covariance, _ = law.measured(torch.zeros(2, 2, dtype=torch.float64))
+    taken, covariance, _ = law.taken(torch.zeros(2, 2, dtype=torch.float64))
     quoted = quote(law.infer, taken, covariance=covariance)
     assert quoted.sigma[0, 1].item() == pytest.approx(math.sqrt(1 - 2 / math.pi) * 0.01 * math.sqrt(2), rel=1e-3)
     assert quoted.bias[0, 1].item() == pytest.approx(math.sqrt(2 / math.pi) * 0.01 * math.sqrt(2), rel=1e-3)

@@ -20,7 +20,7 @@ from .bound_model import Inference, Parameters, hit_covariance, parameters_of
 from .known import NOTHING_KNOWN, Known
 
 
-class Measured(NamedTuple):
+class Taken(NamedTuple):
     """What the inference takes of each muon, with its covariance.
 
     These are the recorded hits; or, with a `gain`, the positions of the best lines through them.
@@ -83,13 +83,13 @@ class Reconstruction:
         numbers = self.at_heights(self.parameters, known)
         return hit_covariance(self.model, numbers, hits, known.covariance, momentum=known.momentum)
 
-    def measured(self, hits: Float[Tensor, "muon coordinate"], known: Known = NOTHING_KNOWN) -> Measured:
+    def taken(self, hits: Float[Tensor, "muon coordinate"], known: Known = NOTHING_KNOWN) -> Taken:
         """What the inference takes of some muons."""
         covariance = self.covariance(hits, known)
         if self.references is None:
-            return Measured(hits, covariance)
+            return Taken(hits, covariance)
         gain = self._gain(self.parameters, hits, known, self.weighed(covariance))
-        return Measured(gain.positions(hits), gain.propagated(covariance), gain)
+        return Taken(gain.positions(hits), gain.propagated(covariance), gain)
 
     def arguments(
         self, hits: Float[Tensor, "muon coordinate"], known: Known = NOTHING_KNOWN

@@ -174,10 +174,10 @@ class Response:
         from .reconstruction import Reconstruction
 
         reconstruction, thrown = Reconstruction.of(self.part, hits.device), self.around_hits(hits, known)
-        measured = reconstruction.measured(hits, known)
-        if measured.gain is None:
+        taken = reconstruction.taken(hits, known)
+        if taken.gain is None:
             return thrown
-        return thrown._replace(hits=measured.hits, noise=0.0, root=measured.gain.spread(thrown.factor))
+        return thrown._replace(hits=taken.hits, noise=0.0, root=taken.gain.spread(thrown.factor))
 
     def around_hits(self, hits: Float[Tensor, "muon coordinate"], known: Known) -> ToySetup:
         """The setup of toys around hits, with the hits themselves.

@@ -209,11 +209,8 @@ class HitsFile:
     @property
     def _columns(self) -> list[str]:
         """The columns to read, without duplicates."""
-        return list(
-            dict.fromkeys(
-                [*self.coordinates, *self.sigma.values(), *self.covariance.values(), *self._momentum, *self.z]
-            )
-        )
+        of_hits = [*self.coordinates, *self.sigma.values(), *self.covariance.values()]
+        return list(dict.fromkeys([*of_hits, *self._momentum, *self.z]))
 
     @property
     def _momentum(self) -> list[str]:
@@ -233,13 +230,12 @@ class HitsFile:
     ) -> Float[np.ndarray, "muon layer"]:
         """Heights of the layers; NaN at most where no coordinate of the layer has a hit."""
         there = np.isfinite(hits).reshape(len(hits), -1, len(self.z)).any(axis=1)
-        for column, seen in zip(self.z, there.T, strict=True):
-            with np.errstate(invalid="ignore"):
-                usable = np.abs(values[column]) <= HIGHEST * PER_METRE[self.unit]
-            self._refuse(seen & ~usable, first, column, values[column], "is not a height")
         with np.errstate(all="ignore"):
             z = np.stack([values[column] for column in self.z], axis=1) / PER_METRE[self.unit]
-            return np.where(np.abs(z) <= HIGHEST, z, np.nan)
+            usable = np.abs(z) <= HIGHEST
+        for column, bad in zip(self.z, (there & ~usable).T, strict=True):
+            self._refuse(bad, first, column, values[column], "is not a height")
+        return np.where(usable, z, np.nan)
 
     def _hits(self, first: int, values: Mapping[str, np.ndarray]) -> RecordedHits:
         """Hits and their covariance from the columns of a block."""

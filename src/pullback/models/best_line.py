@@ -99,7 +99,7 @@ def gain_of(
     Parameters
     ----------
     weighed : tensor
-        Σ of the weights, as variances or matrices, one for all muons or one for each; no gradients pass through it.
+        Σ of the weights, as variances or matrices, one for all muons or one for each.
     z : tensor (1 or muon, coordinate)
         Height of each hit, m.
     hits : tensor (muon, coordinate)
@@ -118,7 +118,7 @@ def gain_of(
     (R. Frühwirth, Nucl. Instrum. Meth. A 262 (1987) 444).
 
     """
-    weighed, seen, rows = weighed.detach(), torch.isfinite(hits.detach()), None
+    seen, rows = torch.isfinite(hits.detach()), None
     if max(len(weighed), len(z)) == 1:  # muons differ by their missing hits at most
         seen, rows = (seen[:1], None) if seen.all() else torch.unique(seen, dim=0, return_inverse=True)
     step = max(1, ROWS_AT_A_TIME // hits.shape[1] ** 2)
@@ -145,10 +145,11 @@ def _of_some(
     known = torch.stack([_has_line(seen[own], fixed[own]) for own in slices])
     used = seen & torch.cat([known[index].expand(len(each), -1) for index, each in enumerate(lines)])
     weight = torch.where(used, 1 / variance, 0.0)
+    fixed_weight = weight.detach()  # heights are taken from a centre near the hits, which changes no line
     columns, centres = [], []
     for index, own in enumerate(slices):
-        sums = torch.where(known[index], total(weight[own]), 1.0)
-        centres.append(total(weight[own] * fixed[own]) / sums)
+        sums = torch.where(known[index], total(fixed_weight[own]), 1.0)
+        centres.append(total(fixed_weight[own] * fixed[own]) / sums)
         here = torch.zeros_like(used)
         here[own] = used[own]
         columns += [here.to(z), torch.where(here, z - centres[-1], 0.0)]

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..detector.bound_model import parameters_of
 from ..detector.known import Known
-from ..detector.reconstruction import Measured, Reconstruction, ShiftedMuons, fits_lines
+from ..detector.reconstruction import Reconstruction, ShiftedMuons, Taken, fits_lines
 from ..detector.response import SimulatedBlock
 from ..store import columns
 from ..store.artefact import Writer
@@ -53,11 +53,11 @@ class Contributions:
             about["systematic_jacobian"] = {"systematic_covariance": self.systematics.covariance.numpy(force=True)}
         self.table = columns.of_muons(out, part, kinds, labels, about) if kinds else None
 
-    def append(self, hits: Tensor, known: Known, measured: Measured, sigma: Float[Tensor, "muon observable"]) -> None:
+    def append(self, hits: Tensor, known: Known, taken: Taken, sigma: Float[Tensor, "muon observable"]) -> None:
         """Add a block of muons, with what the inference takes of them and their quoted σ."""
         if self.table is None and self.covariance is None:
             return
-        block = _Block.of(self.reconstruction, hits, known, measured, self.systematics, full=self.full)
+        block = _Block.of(self.reconstruction, hits, known, taken, self.systematics, full=self.full)
         found = by_rows(partial(self._found, block), hits)
         if self.covariance is not None:
             self.covariance.append(found.covariance.numpy(force=True))
@@ -68,11 +68,11 @@ class Contributions:
 
     def _found(self, block: _Block, rows: slice) -> _Found:
         """The contributions for a few muons."""
-        taken, sigma_x = block.measured.hits[rows], some(block.sigma_x, rows)
-        law = linear_law(self.reconstruction.infer, taken, some(block.measured.covariance, rows))
+        taken, sigma_x = block.taken.hits[rows], some(block.sigma_x, rows)
+        law = linear_law(self.reconstruction.infer, taken, some(block.taken.covariance, rows))
         linear = masked(Propagated(law.value, law.covariance, law.sigma), law.finite)
         unknown = torch.isnan(linear.sigma)[:, :, None]
-        jacobian = torch.where(unknown, float("nan"), block.measured.by_hits(law.jacobian, rows))
+        jacobian = torch.where(unknown, float("nan"), block.taken.by_hits(law.jacobian, rows))
         systematics = self.systematics
         if systematics is None or block.shifted is None:
             shares = uncertainty_budget(jacobian, sigma_x, self.model.layers).shares
@@ -105,7 +105,7 @@ class _Block(NamedTuple):
     Covariances have the form of `canonical`.
     """
 
-    measured: Measured
+    taken: Taken
     sigma_x: Float[Tensor, "#muon *coordinates"]
     shifted: ShiftedMuons | None
     arguments: Float[Tensor, "muon argument"]
@@ -116,7 +116,7 @@ class _Block(NamedTuple):
         reconstruction: Reconstruction,
         hits: Tensor,
         known: Known,
-        measured: Measured,
+        taken: Taken,
         systematics: _Systematics | None,
         *,
         full: bool,
@@ -124,12 +124,12 @@ class _Block(NamedTuple):
         sigma_x = canonical(reconstruction.covariance(hits, known), hits)
         if sigma_x.ndim == 3 and not full:  # variances; as many muons as coordinates
             sigma_x = sigma_x.diagonal(dim1=1, dim2=2)
-        if measured.gain is None:
-            measured = measured._replace(covariance=sigma_x)
+        if taken.gain is None:
+            taken = taken._replace(covariance=sigma_x)
         if systematics is None:
-            return cls(measured, sigma_x, None, hits)
+            return cls(taken, sigma_x, None, hits)
         shifted = reconstruction.shifted(systematics.names, hits, known)
-        return cls(measured, sigma_x, shifted, shifted.arguments(hits))
+        return cls(taken, sigma_x, shifted, shifted.arguments(hits))
 
 
 def some(covariance: Tensor, rows: slice) -> Tensor:
@@ -188,7 +188,7 @@ class Design:
         if drawn is not None:
             hits = drawn.hits(part, leaves)
         reconstruction = Reconstruction(part.model, leaves, fits_lines(part))
-        taken, sigma_x, _ = reconstruction.measured(hits, known)
+        taken, sigma_x, _ = reconstruction.taken(hits, known)
         return mean_sigma_gradient(reconstruction.infer, taken, covariance=sigma_x, parameters=leaves)
 
     def _slope(self, sums: SigmaSums, name: str, index: int | None) -> Float[Tensor, " observable"]:

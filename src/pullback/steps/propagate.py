@@ -50,18 +50,18 @@ def propagate_uncertainty(
             contributions, design = Contributions(out, part, reconstruction), Design(out, part)
             for block in progress(part, "propagated"):
                 hits, known = read_hits(parents[RECO], part, RECO, block, where)
-                measured = reconstruction.measured(hits, known)
-                quoted = quote(infer, measured.hits, covariance=measured.covariance, n_dig=n_dig)
+                taken = reconstruction.taken(hits, known)
+                quoted = quote(infer, taken.hits, covariance=taken.covariance, n_dig=n_dig)
                 found = arrays(quoted)
-                table.append(found | {"flag": _flag(infer, measured.hits, found)})
-                folds.append(infer, measured.hits, measured.covariance)
-                contributions.append(hits, known, measured, quoted.sigma)
+                table.append(found | {"flag": _flag(infer, taken.hits, found)})
+                folds.append(infer, taken.hits, taken.covariance)
+                contributions.append(hits, known, taken, quoted.sigma)
                 design.append(block, hits, known)
             if TRUTH not in parents:
                 continue
             table, folds = columns.of_muons(out, part, columns.TRUE_LINEAR), _Folds(out, part, "_true")
             for block in progress(part, "propagated at the true hits"):
-                hits, sigma_x, _ = reconstruction.measured(*read_hits(parents[TRUTH], part, TRUTH, block, where))
+                hits, sigma_x, _ = reconstruction.taken(*read_hits(parents[TRUTH], part, TRUTH, block, where))
                 table.append(arrays(propagate(infer, hits, covariance=sigma_x)))
                 folds.append(infer, hits, sigma_x)
 

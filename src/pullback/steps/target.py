@@ -73,7 +73,7 @@ def _solve(study: Study, target: Target, point: Point, others: dict[str, float])
             part, config=restricted(config, SigmaConfig), model=load_model(config.model, part.digests.get("model"))
         )
         reconstruction = Reconstruction.of(moved)
-        taken, covariance, _ = reconstruction.measured(*hits_of(moved, reconstruction.parameters))
+        taken, covariance, _ = reconstruction.taken(*hits_of(moved, reconstruction.parameters))
         with torch.no_grad():
             sigma = propagate(reconstruction.infer, taken, covariance=covariance).sigma.numpy()[:, axis]
         known = np.isfinite(sigma) & (sigma > 0)

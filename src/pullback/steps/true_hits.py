@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..detector.bound_model import Inference
 from ..detector.known import Known
-from ..detector.reconstruction import Measured, Reconstruction
+from ..detector.reconstruction import Reconstruction, Taken
 from ..statistics.fold_intervals import principal_widths
 from ..study.coverage_bins import TRUTHS, Series, series_of
 from ..study.toy_selection import GOLDEN
@@ -90,9 +90,9 @@ class SignedQuantities:
         return self._signed(hits)
 
 
-def measured_at(reconstruction: Reconstruction, hits: Tensor, momentum: Momenta) -> Measured:
+def taken_at(reconstruction: Reconstruction, hits: Tensor, momentum: Momenta) -> Taken:
     """What the inference takes of hits, with the covariance that propagation assumes."""
-    return reconstruction.measured(hits, Known(momentum=None if momentum is None else torch.from_numpy(momentum)))
+    return reconstruction.taken(hits, Known(momentum=None if momentum is None else torch.from_numpy(momentum)))
 
 
 class AtTrueHits:
@@ -100,7 +100,7 @@ class AtTrueHits:
 
     def __init__(self, reconstruction: Reconstruction, hits: Float[Tensor, "muon coordinate"], momentum: Momenta):
         self.infer, self.reconstruction, self.recorded = reconstruction.infer, reconstruction, hits
-        self.hits, self.covariance, _ = measured_at(reconstruction, hits, momentum)
+        self.hits, self.covariance, _ = taken_at(reconstruction, hits, momentum)
         self.sigma_x = canonical(self.covariance, self.hits)
 
     @cached_property

@@ -25,7 +25,7 @@ from ..study.blocks import Block
 from ..study.coverage_bins import PULL_EDGES, unfolded
 from ..uncertainty.linear import propagate
 from .common import evaluate
-from .true_hits import Selected, SignedQuantities, SimulatedMuons, measured_at
+from .true_hits import Selected, SignedQuantities, SimulatedMuons, taken_at
 
 Term = tuple[Float[np.ndarray, " muon"], Float[np.ndarray, " muon"]]
 """True values of a quantity in σ, and its pulls; NaN where there is none."""
@@ -102,7 +102,7 @@ class TruePulls:
         which = [each for each in self.quantities if each.component is not None]
         if not which:
             return
-        taken, covariance, _ = measured_at(self.reconstruction, torch.from_numpy(muons.x_reco), muons.momentum)
+        taken, covariance, _ = taken_at(self.reconstruction, torch.from_numpy(muons.x_reco), muons.momentum)
         law = propagate(SignedQuantities(self.infer), taken, covariance=covariance)
         true = evaluate(SignedQuantities(self.at_truth), muons.x_true)
         value, sigma = law.value.numpy(), law.sigma.numpy()
@@ -119,7 +119,7 @@ class TruePulls:
         which = [each for each in self.quantities if each.component is None]
         if not which:
             return
-        at = partial(measured_at, self.reconstruction, momentum=muons.momentum)
+        at = partial(taken_at, self.reconstruction, momentum=muons.momentum)
         value, (taken, covariance, _) = (
             evaluate(self.infer, at(torch.from_numpy(muons.x_reco)).hits.numpy()),
             at(muons.seen()),

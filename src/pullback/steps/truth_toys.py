@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..detector.bound_model import Inference
-from ..detector.reconstruction import Measured, Reconstruction
+from ..detector.reconstruction import Reconstruction, Taken
 from ..detector.response import Response, stream_of
 from ..statistics.angles import holds, wrap_last
 from ..statistics.normal import K68, K95
@@ -33,7 +33,7 @@ from ..uncertainty.inference import periods_of
 from ..uncertainty.linear import propagate
 from ..uncertainty.quoting import quote
 from .common import arrays, evaluate
-from .true_hits import Chooser, Momenta, Selected, SimulatedMuons, TrueHits, measured_at
+from .true_hits import Chooser, Momenta, Selected, SimulatedMuons, TrueHits, taken_at
 
 TOYS_AT_A_TIME = 65_536
 """Toys held together."""
@@ -98,9 +98,9 @@ class TruthToys:
     def _rows(self, block: Block, chosen: TrueHits, x_reco: np.ndarray, quoted: Reader) -> TruthRows:
         columns = chosen.series.observables
         infer = Selected(self.infer, columns)
-        at = measured_at(self.reconstruction, torch.from_numpy(chosen.hits), chosen.momentum)
+        at = taken_at(self.reconstruction, torch.from_numpy(chosen.hits), chosen.momentum)
         hits = torch.from_numpy(x_reco)
-        toys = self._measured(chosen, hits)
+        toys = self._taken(chosen, hits)
         predicted = arrays(propagate_distribution(infer, at.hits, covariance=at.covariance))
         true = evaluate(Selected(self.at_truth, columns), chosen.hits)  # on a line, whatever the weights
         found = {"true": true, "bias": predicted["bias"], "sd": predicted["sd"]}
@@ -116,13 +116,13 @@ class TruthToys:
             found |= self._budget(block, chosen, x_reco, infer, quoted)
         return self._placed(chosen, block, found)
 
-    def _measured(self, chosen: TrueHits, hits: Tensor) -> Measured:
+    def _taken(self, chosen: TrueHits, hits: Tensor) -> Taken:
         """What the inference takes of toys, those of each truth together."""
-        return measured_at(self.reconstruction, hits, _repeated(chosen.momentum, len(hits) // len(chosen.hits)))
+        return taken_at(self.reconstruction, hits, _repeated(chosen.momentum, len(hits) // len(chosen.hits)))
 
     def _confident(self, chosen: TrueHits, infer: Selected, hits: Tensor, value: OfToys, true: OfTruths) -> TruthRows:
         """How many confidence intervals of toys hold the truth; `value` has those of these toys first."""
-        taken, covariance, _ = self._measured(chosen, hits)
+        taken, covariance, _ = self._taken(chosen, hits)
         found = confidence_interval(infer, taken, covariance=covariance, n_dig=self.n_dig, refine=False)
         ends = {name: each.reshape(len(true), -1, *each.shape[1:]) for name, each in arrays(found).items()}
         known = np.isfinite(value[:, : len(hits) // len(true)])
@@ -132,7 +132,7 @@ class TruthToys:
 
     def _quoted(self, chosen: TrueHits, infer: Selected, hits: Tensor, true: OfTruths) -> TruthRows:
         """How many coverage intervals of toys hold the truth."""
-        taken, covariance, _ = self._measured(chosen, hits)
+        taken, covariance, _ = self._taken(chosen, hits)
         found = arrays(quote(infer, taken, covariance=covariance, n_dig=self.n_dig))
         ends = {
             name: found[name].reshape(len(true), -1, *found[name].shape[1:]) for name in ("interval68", "interval95")
@@ -149,7 +149,7 @@ class TruthToys:
         truths, per = len(chosen.hits), len(x_reco) // len(chosen.hits)
         off = np.nan_to_num(x_reco.reshape(truths, per, -1) - chosen.hits[:, None])
         with torch.no_grad():
-            value = infer(self._measured(chosen, torch.from_numpy(x_reco)).hits).numpy().reshape(truths, per, -1)
+            value = infer(self._taken(chosen, torch.from_numpy(x_reco)).hits).numpy().reshape(truths, per, -1)
         residual = wrap_last(value - value[:, :1], periods_of(infer))
         residual -= residual.mean(axis=1, keepdims=True)
         off -= off.mean(axis=1, keepdims=True)
