@@ -59,3 +59,44 @@ def scattered(rng: np.random.Generator, hits, z, sigma, theta0: float, toys: int
         thrown[:, layer] = hits[layer] + offset + sigma[layer] * rng.normal(size=toys)
         slope += theta0 * rng.normal(size=toys)
     return thrown
+
+
+def best_line(hits, z, covariance):
+    """Position at z = 0 and slope of a line by generalized least squares of the hits that exist."""
+    seen = np.isfinite(hits)
+    design = np.stack([np.ones(seen.sum()), np.asarray(z)[seen]], axis=1)
+    weighted = design.T @ np.linalg.inv(covariance[np.ix_(seen, seen)])
+    inverse = np.linalg.inv(weighted @ design)
+    return inverse @ weighted @ hits[seen], inverse
+
+
+def filtered(hits, z, sigma, theta0):
+    """Position at z = 0 and slope of a muon above all layers, and their covariance, by a Kalman filter.
+
+    It goes up from the two lowest hits, which determine the state: position and slope between two layers. Each layer
+    above adds its hit, if there is one, and then its variance to the slope: the muon, which came from above, was
+    recorded before the layer deflected it.
+    """
+    up = np.argsort(z)
+    first, second = [layer for layer in up if np.isfinite(hits[layer])][:2]
+    z1, z2 = z[first], z[second]
+    between = sum(theta0[k] ** 2 * (z[k] - z1) ** 2 for k in up if z1 < z[k] < z2)
+    state = np.array([hits[second], (hits[second] - hits[first]) / (z2 - z1)])
+    upper, lower = sigma[second] ** 2, sigma[first] ** 2
+    P = np.array([[upper, upper / (z2 - z1)], [upper / (z2 - z1), (upper + lower + between) / (z2 - z1) ** 2]])
+    P[1, 1] += theta0[second] ** 2
+    height = z2
+    for layer in (layer for layer in up if z[layer] > z2):
+        state, P = moved_to(z[layer] - height, state, P)
+        height = z[layer]
+        if np.isfinite(hits[layer]):
+            gain = P[:, 0] / (P[0, 0] + sigma[layer] ** 2)
+            state, P = state + gain * (hits[layer] - state[0]), P - np.outer(gain, P[0])
+        P[1, 1] += theta0[layer] ** 2
+    return moved_to(-height, state, P)
+
+
+def moved_to(step, state, P):
+    """State and covariance after a step in z."""
+    move = np.array([[1.0, step], [0.0, 1.0]])
+    return move @ state, move @ P @ move.T

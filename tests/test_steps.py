@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from oracles import filtered
 from running import SMALL, Run, files_in, slow
 
 from pullback import infer_theta
@@ -187,7 +188,8 @@ def test_failed_muons_are_kept_and_flagged(tmp_path):
     assert not any("true" in name for name in found)
 
 
-def test_recorded_momenta_set_the_scattering_of_each_muon(tmp_path):
+@pytest.mark.parametrize("fit", ["gls", "ols"])
+def test_recorded_momenta_set_the_scattering_of_each_muon(tmp_path, fit):
     """σ of the slope by propagation and by toys, against kicks by hand."""
     given = [3.0, 0.5, math.nan, 40.0] * 50
     hits = np.random.default_rng(1).normal([0.1, 0.2, 0.3], 1e-3, (200, 3))
@@ -197,7 +199,7 @@ def test_recorded_momenta_set_the_scattering_of_each_muon(tmp_path):
     raw = {
         "study": "s",
         "source": {"kind": "recorded", "file": "hits.csv", "momentum_column": "p"},
-        "model": {"name": "track", "z": [0.0, 0.5, 1.0], "theta0": theta0, "theta0_momentum": 3.0},
+        "model": {"name": "track", "z": [0.0, 0.5, 1.0], "theta0": theta0, "theta0_momentum": 3.0, "fit": fit},
         "detector": {"resolution": 1 / sigma},
         "toys": {"muons": 20, "per_muon": toys},
     }
@@ -207,6 +209,10 @@ def test_recorded_momenta_set_the_scattering_of_each_muon(tmp_path):
     kick = theta0 * beta_p(3.0) / beta_p(np.nan_to_num(given, nan=3.0))
     # The fitted slope is x2 − x0 over 1 m, and kicks at the layers at 1 and 0.5 m move x0 by their arms of 1 and 0.5 m.
     expected = np.sqrt(2 * sigma**2 + kick**2 * 1.25)
+    if fit == "gls":
+        states = [filtered(row, [0.0, 0.5, 1.0], [sigma] * 3, [each] * 3) for row, each in zip(hits, kick, strict=True)]
+        np.testing.assert_allclose(found["nominal/slope"], [state[1] for state, _ in states], rtol=1e-9)
+        expected = np.sqrt([P[1, 1] for _, P in states])
     np.testing.assert_allclose(found["nominal/sigma_slope"], expected, rtol=1e-9)
     thrown = found["nominal/toys/toy_sd_slope"] / expected[found["nominal/toys/muon"]]
     np.testing.assert_allclose(thrown, 1, rtol=4 / math.sqrt(2 * toys))

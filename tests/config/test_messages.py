@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from configs import load
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pullback.errors import PullbackError
@@ -172,6 +172,7 @@ FAULTS = {
 }
 
 
+@settings(deadline=None)
 @given(st.sets(st.sampled_from(sorted(FAULTS)), min_size=1))
 def test_any_mistakes_together(names):
     raw = {"study": "s"}

@@ -113,11 +113,11 @@ def refused(raw) -> str:
         ),
         (
             {"model": {"name": "track"}, "source": {"kind": "recorded", "file": "a.csv", "momentum_column": "p"}},
-            "source.momentum_column: only model.theta0_momentum uses it; give both, or leave it out",
+            "source.momentum_column: only model.material and model.theta0_momentum use it; give one of them",
         ),
         (
             {"source": {"kind": "recorded", "file": "a.csv", "momentum_column": "p"}},
-            "source.momentum_column: only model.theta0_momentum uses it; give both, or leave it out",
+            "source.momentum_column: only model.material and model.theta0_momentum use it; give one of them",
         ),
         ({"model": {"name": "track", "theta0_momentum": 0}}, "model.theta0_momentum: is 0; it should be greater than"),
         (

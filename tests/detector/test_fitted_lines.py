@@ -13,7 +13,19 @@ AT = np.array([-0.5, 0.0, 0.33, 2.0])
 
 
 def section(name="track", **more):
-    return SimpleNamespace(**{"name": name, "z": Z.tolist(), "theta0": 0.0, "theta0_momentum": None, **more})
+    return SimpleNamespace(
+        **{
+            "name": name,
+            "z": Z.tolist(),
+            "theta0": 0.0,
+            "theta0_momentum": None,
+            "fit": "gls",
+            "at": (),
+            "material": None,
+            "momentum": None,
+            **more,
+        }
+    )
 
 
 def by_closed_form(x, sigma):
@@ -31,7 +43,7 @@ def test_position_and_sigma_at_any_height_are_those_of_the_closed_form():
     hits = rng.normal(0, 1, (5, 4))
     hits[1, 0] = hits[2, 1] = hits[3, 3] = np.nan
     (line,) = fitted_lines(load_model(section()), {"resolution": (1 / SIGMA).tolist()}, hits, Known())
-    assert line.heights == (0.0, 1.0)
+    assert line.line.range == (0.0, 1.0)
     expected = [by_closed_form(x, SIGMA) for x in hits]
     np.testing.assert_allclose(line.at(AT), [each for each, _ in expected], rtol=1e-9)
     np.testing.assert_allclose(line.sigma(AT), [each for _, each in expected], rtol=1e-9)

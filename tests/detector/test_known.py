@@ -1,6 +1,6 @@
 import numpy as np
 
-from pullback.detector.known import Known
+from pullback.detector.known import NOTHING_KNOWN, Known
 
 
 def test_what_is_unknown_stays_unknown():
@@ -14,4 +14,4 @@ def test_parts_are_joined_in_their_order():
     joined = Known.joined(parts)
     assert joined.covariance.tolist() == [[1, 1], [0, 0], [0, 0]]
     assert joined.momentum.tolist() == [1, 2, 3]
-    assert Known.joined([Known(), Known()]) == (None, None)
+    assert Known.joined([Known(), Known()]) == NOTHING_KNOWN

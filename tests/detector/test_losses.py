@@ -1,5 +1,6 @@
 from pullback.config.detector_schema import Detector
-from pullback.config.model_schema import OneHit, Own, Scatter, Track, Track3d
+from pullback.config.model_schema import OneHit, Scatter, Track, Track3d
+from pullback.config.own_schema import Own
 from pullback.detector.losses import losses_of
 from pullback.models import load_model
 

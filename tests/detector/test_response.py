@@ -75,7 +75,7 @@ def test_toys_scatter_by_the_momentum_of_their_muon():
     raw = {"model": {"name": "track3d", **BY_MOMENTUM}, "source": SPECTRUM, "detector": {"resolution": 2000}}
     part = part_of({"study": "s", **raw}, kind="toys")
     momentum = torch.tensor([0.5, 2.0, math.nan, 50.0], dtype=torch.float64)
-    setup = Response(part).around(torch.zeros(4, 8, dtype=torch.float64), Known(momentum=momentum))
+    setup = Response(part).around_hits(torch.zeros(4, 8, dtype=torch.float64), Known(momentum=momentum))
     deviates = torch.randn(4, 200_000, setup.deviates, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     widths = setup.deviations(deviates).std(dim=1)
     expected = hit_covariance(part.model, bound(part)[0], torch.zeros(4, 8, dtype=torch.float64), momentum=momentum)
@@ -197,7 +197,7 @@ def test_no_toy_muon_has_no_toys():
     none = Known(covariance=torch.zeros(0, 6, dtype=torch.float64))
     root = Response(part).around(torch.zeros(0, 6, dtype=torch.float64), none).root
     assert root is not None
-    assert tuple(root.shape) == (0, 6, 12)
+    assert tuple(root.shape) == (0, 4, 12)  # positions of two lines at two heights each
 
 
 def test_strips_of_every_layer_are_as_wide_as_its_resolution():
@@ -260,7 +260,7 @@ def test_a_finer_resolution_moves_hits_unless_the_strips_have_a_pitch(noise, mov
 def test_toys_around_hits_have_the_noise_and_the_scattering_of_the_simulation():
     part = part_of({**EVERYTHING, "detector": {"resolution": [100, 300, 200], "noise": "strip"}})
     hits = torch.from_numpy(true_hits(part, generated(part, Block(0, 0, 5))))
-    setup = Response(part).around(hits, Known())
+    setup = Response(part).around_hits(hits, Known())
     assert setup.deviates == 12
     factor = np.sqrt(12)  # the noise of strips has the variance 1/12
     _, (expected,) = bound(part), hit_covariance(part.model, bound(part)[0], hits[:1]).numpy()

@@ -90,7 +90,8 @@ def test_the_angle_of_each_muon_is_that_of_its_momentum(of):
     found = at_momenta(parameters, of([3.0, math.nan, 0.2, 30.0]))
     beta = lambda p: p / math.hypot(p, 0.1056583755)  # noqa: E731
     expected = [0.002, 0.002, *(0.002 * 3 * beta(3.0) / (p * beta(p)) for p in (0.2, 30.0))]
-    assert found["theta0"].tolist() == pytest.approx(expected, rel=1e-12)
+    assert found["theta0"].shape == (4, 1)  # one for all layers of each muon
+    assert found["theta0"][:, 0].tolist() == pytest.approx(expected, rel=1e-12)
     assert found["z"] is parameters["z"]
     assert at_momenta(parameters, None) is parameters
 
@@ -100,14 +101,14 @@ def test_unknown_momenta_leave_the_derivatives_finite():
     momenta = torch.tensor([1.0, math.nan], dtype=torch.float64)
     found = at_momenta({"theta0": theta0, "theta0_momentum": reference}, momenta)["theta0"]
     for muon, expected in ((0, 3.0), (1, 0.0)):
-        by_angle, by_momentum = torch.autograd.grad(found[muon], [theta0, reference], retain_graph=True)
+        by_angle, by_momentum = torch.autograd.grad(found[muon, 0], [theta0, reference], retain_graph=True)
         assert by_angle == pytest.approx(found[muon].item() / 0.002)
         assert bool(by_momentum) == bool(expected)
         assert math.isfinite(by_momentum)
 
 
 def test_one_angle_for_each_muon_is_one_covariance_for_each():
-    z, angles = torch.tensor([0.0, 1.0, 0.25], dtype=torch.float64), torch.tensor([1.0, 2.0], dtype=torch.float64)
+    z, angles = torch.tensor([0.0, 1.0, 0.25], dtype=torch.float64), torch.tensor([[1.0], [2.0]], dtype=torch.float64)
     one, two = layer_covariance(z, angles)
     assert one.tolist() == layer_covariance(z, 1.0).tolist()
     assert two.tolist() == layer_covariance(z, 2.0).tolist()

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pullback import PullbackError
-from pullback.config.model_schema import Own
+from pullback.config.own_schema import Own
 from pullback.models import has_fit, load_model
 from pullback.models.user_checks import check_fit_functions
 

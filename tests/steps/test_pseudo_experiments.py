@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from oracles import best_line
 from typechecker import unchecked
 
 from pullback.detector.bound_model import Inference, hit_covariance, parameters_of
@@ -177,8 +178,9 @@ def test_the_noise_is_that_of_the_detector(noise):
     np.testing.assert_allclose(found.sd[:, 0], width, rtol=FOUR_SIGMA)
 
 
-def test_scattering_is_thrown_too():
-    part = part_of("track", {"alignment.x[2]": 0.02}, model={"name": "track", "theta0": 0.02})
+@pytest.mark.parametrize("fit", ["gls", "ols"])
+def test_scattering_is_thrown_too(fit):
+    part = part_of("track", {"alignment.x[2]": 0.02}, model={"name": "track", "theta0": 0.02, "fit": fit})
     parameters = parameters_of(part.model, {"resolution": 100.0})
     hits = tracks(SLOPES)
     sigma_x = hit_covariance(part.model, parameters, hits)
@@ -186,5 +188,7 @@ def test_scattering_is_thrown_too():
     throw = ToySetup(Inference(part.model, parameters), hits, 0.0, torch.cat(roots, dim=2))
     found = thrown(part, throw, np.full((15, 3), 0.02))
     weights = np.array([-1.0, 0.0, 1.0])  # of three layers in the slope
-    expected = math.sqrt(weights @ sigma_x[0].numpy() @ weights + 0.02**2)
+    if fit == "gls":
+        weights = np.array([best_line(unit, [0.0, 0.5, 1.0], sigma_x[0].numpy())[0][1] for unit in np.eye(3)])
+    expected = math.sqrt(weights @ sigma_x[0].numpy() @ weights + (0.02 * weights[2]) ** 2)
     np.testing.assert_allclose(found.sd[:, 0], expected, rtol=FOUR_SIGMA)

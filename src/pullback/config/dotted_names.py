@@ -9,7 +9,7 @@ from typing import Any
 from .base import Section, constraints, fields
 from .hints import unit_in
 from .messages import checked
-from .model_schema import Own
+from .own_schema import Own
 from .schema import PointConfig, StudyConfig
 
 UNSCANNED = ("scan", "systematics", "target")

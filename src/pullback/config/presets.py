@@ -23,7 +23,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from ..errors import shown
 from .base import nearest
-from .model_schema import AnyModel, OneHit, Own, Scatter, Track, Track3d
+from .model_schema import AnyModel, OneHit, Scatter, Track, Track3d
+from .own_schema import Own
 
 COORDINATE = re.compile(r"([xy])(\d+)")
 """A coordinate by view and layer, such as x2."""

@@ -11,7 +11,8 @@ from ..uncertainty.monte_carlo import ADAPTIVE_BATCH
 from .base import Clash, Contradiction, Section
 from .detector_schema import Detector
 from .messages import Examined, examine
-from .model_schema import MODELS, AnyModel, ModelSection, OneHit, Scatter
+from .model_base import ModelSection
+from .model_schema import MODELS, AnyModel, OneHit, Scatter
 from .named_numbers import with_plain_numbers
 from .plain import check_plain
 from .presets import coordinates_of, with_preset
@@ -276,7 +277,7 @@ class PointConfig(Section):
 
     @model_validator(mode="after")
     def _goes_together(self) -> PointConfig:
-        mistakes = [*self._beside(), *self._momentum(), *self._layers(), *self._volume()]
+        mistakes = [*self._beside(), *self._momentum(), *self._layers(), *self._heights(), *self._volume()]
         if mistakes:
             raise Clash(*mistakes)
         return self
@@ -288,21 +289,46 @@ class PointConfig(Section):
                 yield line, (f"source.{name}", "model.name")
 
     def _momentum(self) -> Iterator[Contradiction]:
-        unused = getattr(self.model, "theta0_momentum", None) is None
+        model, keys = self.model, ("model.theta0_momentum", "model.material")
+        by_material = getattr(model, "material", None) is not None
+        unused = getattr(model, "theta0_momentum", None) is None and not by_material
         if isinstance(self.source, Recorded) and self.source.momentum_column and unused:
-            line = "source.momentum_column: only model.theta0_momentum uses it; give both, or leave it out"
-            yield line, ("source.momentum_column", "model.theta0_momentum", "model.name")
+            line = (
+                "source.momentum_column: only model.material and model.theta0_momentum use it; give one of them, or "
+                "leave it out"
+            )
+            yield line, ("source.momentum_column", *keys, "model.name")
+        given = getattr(model, "momentum", None) is not None
+        if given and not by_material:
+            line = "model.momentum: only model.material uses it; the momentum that theta0 belongs to is theta0_momentum"
+            yield line, ("model.momentum", *keys)
+        if isinstance(self.source, Recorded) and by_material and not given:
+            line = "model.material: needs model.momentum, the momentum of muons whose own is not known"
+            yield line, ("model.material", "model.momentum", "source.kind")
 
     def _layers(self) -> Iterator[Contradiction]:
         for name in ("sigma", "efficiency"):
             if isinstance(getattr(self.detector, name), dict) and not self.model.views:
                 line = f"has views, but model {self.model.name} has none; give a number, or a list by layer"
                 yield f"detector.{name}: {line}", (f"detector.{name}", "model.name")
-        for name, values in {**self.detector.stated, **self.detector.efficiencies}.items():
+        of_detector = {**self.detector.stated, **self.detector.efficiencies}
+        by_layer: dict[str, Any] = {f"detector.{name}": values for name, values in of_detector.items()}
+        by_layer |= {f"model.{name}": getattr(self.model, name, None) for name in ("theta0", "material")}
+        for name, values in by_layer.items():
             layers = self.model.layer_count
             if isinstance(values, list) and len(values) != layers:
-                line = f"detector.{name}: has {len(values)} values, but model {self.model.name} has {layers} layers"
-                yield line, (f"detector.{name}", *LAYERS_BY)
+                line = f"{name}: has {len(values)} values, but model {self.model.name} has {layers} layers"
+                yield line, (name, *LAYERS_BY)
+
+    def _heights(self) -> Iterator[Contradiction]:
+        columns = self.source.z if isinstance(self.source, Recorded) else []
+        if columns and not hasattr(self.model, "fit"):
+            line = f"source.z: model {self.model.name} has no heights of layers; leave it out"
+            yield line, ("source.z", "model.name")
+        elif columns and len(columns) != self.model.layer_count:
+            layers = self.model.layer_count
+            line = f"source.z: has {len(columns)} columns, but model {self.model.name} has {layers} layers"
+            yield line, ("source.z", *LAYERS_BY)
 
     def _volume(self) -> Iterator[Contradiction]:
         volume = self.source.volume if self.source.kind == "simulated" else None

@@ -184,6 +184,11 @@ class Recorded(Section):
         "column with a fixed number of values per row; `{x: {column: pixel, scale: 250 um, offset: -10 mm}}` for a hit "
         "at offset + scale × value; default: the column with the coordinate's name",
     )
+    z: list[str] = Field(
+        [],
+        description="columns with the height of each layer, row by row, in the order of the model's layers, in `unit`; "
+        "default: the heights of the model for all muons",
+    )
     unit: Annotated[Literal["m", "cm", "mm", "um"], BeforeValidator(_spelled)] = Field(
         "m", description="unit of positions and their uncertainties; `µm` is `um`"
     )
@@ -198,7 +203,8 @@ class Recorded(Section):
         "c01}`; both coordinates need a column in `sigma`",
     )
     momentum_column: str = Field(
-        "", description="column with the momentum of each muon, in GeV/c, for `model.theta0_momentum`"
+        "",
+        description="column with the momentum of each muon, in GeV/c, for `model.material` or `model.theta0_momentum`",
     )
     select: str = Field(
         "",

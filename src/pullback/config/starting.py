@@ -14,7 +14,7 @@ from ..hits.contents import Contents, FileTable
 from ..hits.guards import suffix_of
 from ..hits.guess import Guess, base_name, guess, long_guess, wide_guess
 from ..hits.reading import kept_name
-from .model_schema import RESULTS
+from .model_base import RESULTS
 from .presets import PRESETS, Preset, fitting_preset
 from .units import SPELLINGS
 

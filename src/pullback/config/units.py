@@ -25,6 +25,7 @@ DECIMAL = {
     "g/cm3": {"g/cm3": 0, "kg/m3": -3},
     "eV": {"keV": 3, "eV": 0},
     "mol/g": {"mol/g": 0},
+    "X0": {"X0": 0, "%X0": -2},
 }
 """The units that may be written for each unit of the config, with the power of ten between them."""
 
@@ -39,6 +40,7 @@ QUANTITIES = {
     "g/cm3": "density",
     "eV": "energy",
     "mol/g": "amount per mass",
+    "X0": "thickness in radiation lengths",
 }
 """What has each unit of the config, in words."""
 

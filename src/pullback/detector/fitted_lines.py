@@ -11,9 +11,9 @@ from jaxtyping import Float
 
 from ..models import Model
 from ..models.straight_lines import StraightLine, straight_lines
-from ..uncertainty.linear import propagate
-from .bound_model import Fit, hit_covariance, parameters_of
+from .bound_model import hit_covariance, parameters_of
 from .known import Known
+from .reconstruction import Reconstruction
 
 
 class FittedLine(NamedTuple):
@@ -24,7 +24,7 @@ class FittedLine(NamedTuple):
     line : StraightLine
         The coordinates that it goes through.
     heights : tuple of float
-        The two heights, m: those of its lowest and highest layer.
+        The two heights, m.
     position : array (muon, 2)
         The position at both, m; NaN for a muon without this line.
     covariance : array (muon, 2, 2)
@@ -51,10 +51,10 @@ class FittedLine(NamedTuple):
 def fitted_lines(
     model: Model, stated: Mapping[str, float | list[float]], hits: Float[np.ndarray, "muon coordinate"], known: Known
 ) -> list[FittedLine]:
-    """The lines of each muon, with the covariance of linear propagation through the fit.
+    """The lines of each muon, by the weights of its fit, with their covariance.
 
-    A line is given by the fitted positions at its lowest and highest layer, whose covariance is J Σ Jᵀ with
-    J = ∂fitted/∂h and the Σ of `hit_covariance`.
+    A line is given by its positions at two reference heights. They are linear in the hits, G h, and their covariance is
+    G Σ Gᵀ with the Σ of `hit_covariance`.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def fitted_lines(
     hits : array (muon, coordinate)
         Recorded hits, m; NaN where missing.
     known : Known
-        Recorded covariances and momenta of the muons, as arrays.
+        Recorded covariances, momenta and heights of the muons, as arrays.
 
     Returns
     -------
@@ -75,17 +75,16 @@ def fitted_lines(
     Source: the law of propagation of uncertainty, JCGM 102:2011, 6.2.1.
 
     """
-    parameters, x = parameters_of(model, stated), torch.from_numpy(hits)
-    own, momentum = known.each(torch.from_numpy)
-    covariance = hit_covariance(model, parameters, x, own, momentum=momentum)
-    with np.errstate(over="ignore", invalid="ignore"):
-        found = propagate(Fit(model, parameters), x, covariance=covariance.detach())
-    value, matrix = found.value.numpy(), found.covariance.numpy()
+    reconstruction = Reconstruction(model, parameters_of(model, stated), by_lines=True)
+    taken = reconstruction.taken(torch.from_numpy(hits), known.each(torch.from_numpy))
+    positions = taken.hits.detach().numpy()
+    matrices = taken.covariance.detach().expand(len(hits), -1, -1).numpy()
     lines = []
-    for line in straight_lines(model):
-        ends = [line.places[place] for place in line.ends]
-        heights = min(line.heights), max(line.heights)
-        lines.append(FittedLine(line, heights, value[:, ends], matrix[:, ends][:, :, ends]))
+    for index, (line, heights) in enumerate(zip(straight_lines(model), reconstruction.line_heights, strict=True)):
+        ends = slice(2 * index, 2 * index + 2)
+        exists = np.isfinite(positions[:, ends]).all(axis=1)
+        covariance = np.where(exists[:, None, None], matrices[:, ends, ends], np.nan)
+        lines.append(FittedLine(line, heights, positions[:, ends], covariance))
     return lines
 
 

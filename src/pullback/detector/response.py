@@ -172,14 +172,29 @@ class Response:
         return None if added is None else cholesky(added)
 
     def around(self, hits: Float[Tensor, "muon coordinate"], known: Known) -> ToySetup:
-        """The setup of toys around hits, whose covariances may be recorded, and whose momenta may be known."""
+        """The setup of toys around hits, with what the inference takes of them in place of the hits."""
+        from .reconstruction import Reconstruction
+
+        reconstruction, thrown = Reconstruction.of(self.part, hits.device), self.around_hits(hits, known)
+        taken = reconstruction.taken(hits, known)
+        if taken.gain is None:
+            return thrown
+        return thrown._replace(hits=taken.hits, noise=0.0, root=taken.gain.spread(thrown.factor))
+
+    def around_hits(self, hits: Float[Tensor, "muon coordinate"], known: Known) -> ToySetup:
+        """The setup of toys around hits, with the hits themselves.
+
+        Their covariances may be recorded, and their momenta and heights known.
+        """
         import torch
 
         from ..uncertainty.covariance import cholesky
         from ..uncertainty.toys import ToySetup
-        from .bound_model import bound, hit_covariance
+        from .bound_model import hit_covariance
+        from .reconstruction import Reconstruction
 
-        parameters, infer = bound(self.part, hits.device)
+        reconstruction = Reconstruction.of(self.part, hits.device)
+        infer, parameters = reconstruction.infer, reconstruction.at_heights(reconstruction.parameters, known)
         stated = hit_covariance(self.model, parameters, hits, known.covariance, added=False)
         factor = torch.from_numpy(noise.factor(self.noise, self.resolution)).to(hits.device)
         added = self._root(hits, parameters, known.momentum)

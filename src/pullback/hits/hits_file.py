@@ -35,6 +35,10 @@ ROUNDING = 1e3 * np.finfo("f8").eps
 """Tolerance for negative eigenvalues of a correlation matrix, as in `pullback.propagate`."""
 
 
+HIGHEST = 1e6
+"""Largest height of a layer, m, as in the config."""
+
+
 @runtime_checkable
 class RecordedSource(Protocol):
     """The config's `source` section of recorded hits."""
@@ -72,6 +76,10 @@ class RecordedSource(Protocol):
         """Column of the momenta of the muons; empty without one."""
 
     @property
+    def z(self) -> Sequence[str]:
+        """Column of the height of each layer; empty without."""
+
+    @property
     def condition(self) -> Written | None:
         """The condition on the rows that are used, if there is one."""
 
@@ -90,13 +98,14 @@ class RecordedHits(NamedTuple):
     The covariance is None without columns of uncertainties, variances (muon, coordinate) with them, and matrices (muon,
     coordinate, coordinate) if covariances are given too. A variance is NaN if its coordinate has no column of
     uncertainties or the hit is not finite; a covariance is 0 there. Momenta are None without a column, and NaN where
-    they are unknown.
+    they are unknown. Heights of the layers, m, are None without columns, and NaN at most where a layer has no hit.
     """
 
     hits: Float[np.ndarray, "muon coordinate"]
     covariance: Float[np.ndarray, "muon coordinate *second"] | None
     momentum: Float[np.ndarray, " muon"] | None = None
     kept: Mapping[str, np.ndarray] = NONE_KEPT
+    z: Float[np.ndarray, "muon layer"] | None = None
 
 
 @dataclass(frozen=True)
@@ -130,6 +139,8 @@ class HitsFile:
         Columns that are kept as they are.
     reading : Reading
         What planning found about the file.
+    z : tuple of str
+        The column of the height of each layer; empty without.
     """
 
     file: str
@@ -146,6 +157,7 @@ class HitsFile:
     lengths: Mapping[str, tuple[str, Scaling]] = field(default_factory=dict)
     keep: tuple[str, ...] = ()
     reading: Reading = field(default_factory=Reading)
+    z: tuple[str, ...] = ()
 
     @property
     def covariance_shape(self) -> tuple[int, ...] | None:
@@ -278,9 +290,8 @@ class HitsFile:
     @property
     def _columns(self) -> list[str]:
         """The columns to read, without duplicates."""
-        return list(
-            dict.fromkeys([*self.coordinates, *self.sigma.values(), *self.covariance.values(), *self._momentum])
-        )
+        of_hits = [*self.coordinates, *self.sigma.values(), *self.covariance.values()]
+        return list(dict.fromkeys([*of_hits, *self._momentum, *self.z]))
 
     @property
     def _momentum(self) -> list[str]:
@@ -292,7 +303,20 @@ class HitsFile:
         for column in self._momentum:
             momentum = values[column].copy()
             self._refuse((momentum <= 0) | (momentum == np.inf), rows, column, momentum, "is not a momentum")
-        return self._hits(rows, values)._replace(momentum=momentum)
+        found = self._hits(rows, values)
+        return found._replace(momentum=momentum, z=self._heights(rows, values, found.hits) if self.z else None)
+
+    def _heights(
+        self, rows: np.ndarray, values: Mapping[str, np.ndarray], hits: Float[np.ndarray, "muon coordinate"]
+    ) -> Float[np.ndarray, "muon layer"]:
+        """Heights of the layers; NaN at most where no coordinate of the layer has a hit."""
+        there = np.isfinite(hits).reshape(len(hits), -1, len(self.z)).any(axis=1)
+        with np.errstate(all="ignore"):
+            z = np.stack([values[column] for column in self.z], axis=1) / PER_METRE[self.unit]
+            usable = np.abs(z) <= HIGHEST
+        for column, bad in zip(self.z, (there & ~usable).T, strict=True):
+            self._refuse(bad, rows, column, values[column], "is not a height")
+        return np.where(usable, z, np.nan)
 
     def _hits(self, rows: np.ndarray, values: Mapping[str, np.ndarray]) -> RecordedHits:
         """Hits and their covariance from the columns of a block."""
@@ -402,6 +426,7 @@ def source_of(
         lengths,
         tuple(section.keep),
         reading or Reading(),
+        tuple(section.z),
     )
 
 

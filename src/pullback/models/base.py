@@ -48,6 +48,13 @@ class Quantity(NamedTuple):
     folds: tuple[str, ...] = ()
 
 
+class LineOfHits(NamedTuple):
+    """The coordinates that a line of a model is fitted to, and the parameter with the heights of their layers."""
+
+    z: str
+    coordinates: range
+
+
 def folding(
     infer: Callable[..., Tensor],
     observables: Sequence[Quantity],
@@ -158,6 +165,10 @@ class Model:
         from `fitted` and the covariance of the hits.
     heights : tuple of float
         Height of each coordinate's layer, m; empty if unknown.
+    lines : tuple of LineOfHits
+        The straight lines that the observables follow from, in the order of the coordinates; empty for other models.
+    fit : str
+        Weights of these lines: `gls`, by the covariance of the hits of each muon; `ols`, by the stated resolution.
     squared : tuple of str
         Observables that are exactly the length of the quantities of their folds, and whose squares without bias are
         quoted too.
@@ -183,6 +194,8 @@ class Model:
     chi2_uses: tuple[str, ...] = ()
     heights: tuple[float, ...] = ()
     cost: float = 1.0
+    lines: tuple[LineOfHits, ...] = ()
+    fit: str = "ols"
     squared: tuple[str, ...] = ()
 
 

@@ -74,6 +74,11 @@ def as_layers(
     return numbers
 
 
+def as_heights(z: LayerNumbers | Float[Tensor, "muon layer"], hits: Tensor, name: str) -> Float[Tensor, "*muons layer"]:
+    """Heights of layers as a tensor like the hits: one per layer for all muons, or a tensor (muon, layer)."""
+    return z if getattr(z, "ndim", 1) == 2 else as_layers(z, hits, name)  # type: ignore[return-value]
+
+
 def prepare(
     hits: Float[Tensor, "muon coordinate"], z: LayerNumbers, resolution: LayerNumbers, in_views: int
 ) -> list[tuple[View, Float[Tensor, " layer"], Float[Tensor, " layer"]]]:

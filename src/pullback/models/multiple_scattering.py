@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
 
 from ..uncertainty.arrays import Tensor
+from ..uncertainty.elementwise import total
 from .line_fit import as_one_type, side_by_side
 
-LayerAngle = float | Float[Any, ""] | Float[Any, " muon"]
-"""θ0 of one layer, rad: one for all muons, or one for each."""
+LayerAngle = float | Float[Any, ""] | Float[Any, " #layer"] | Float[Any, "muon #layer"]
+"""θ0 of the layers, rad: one for all layers or one for each, for all muons or for each muon."""
 
 MUON_MASS = 0.1056583755
 """Mass of the muon, GeV/c² (PDG 2024)."""
 
 
 def highland(
-    momentum: float | Float[np.ndarray, " muon"],
-    path: float | Float[np.ndarray, " muon"],
-    radiation_length: float,
-) -> Float[np.ndarray, "*muon"]:
+    momentum: float | Float[Any, "*shape"], path: float | Float[Any, "*other"], radiation_length: float
+) -> Float[Any, "*both"]:
     """Standard deviation of the scattering angle of a muon in a material, in one view.
 
     θ0 = 13.6 MeV/(β c p) √(x/X0) [1 + 0.038 ln(x/(X0 β²))] for unit charge. It describes the central 98 % of the
@@ -32,17 +31,17 @@ def highland(
 
     Parameters
     ----------
-    momentum : float or array (muon,)
+    momentum : float, array or tensor
         p, GeV/c; with energy loss, the effective one of `energy_loss.slow_down`.
-    path : float or array (muon,)
+    path : float, array or tensor
         Path length x in the material, m.
     radiation_length : float
         X0, m.
 
     Returns
     -------
-    float or array (muon,)
-        θ0, rad.
+    array or tensor
+        θ0, rad; a tensor with the gradients of momentum and path if any of them is one.
 
     Source: V. L. Highland, Nucl. Instrum. Meth. 129 (1975) 497, with the constants of G. R. Lynch and O. I. Dahl, Nucl.
     Instrum. Meth. B 58 (1991) 6, as in PDG 2024, section 34.3.
@@ -54,11 +53,23 @@ def highland(
     11.537
 
     """
-    momentum = np.asarray(momentum, dtype=float)
-    beta = momentum / np.hypot(momentum, MUON_MASS)
-    lengths = np.asarray(path, dtype=float) / radiation_length
-    log = np.log(np.where(lengths > 0, lengths, 1.0) / beta**2)
-    return np.where(lengths > 0, 13.6e-3 / (beta * momentum) * np.sqrt(lengths) * np.maximum(1 + 0.038 * log, 0.0), 0.0)
+    momentum, path, mass = as_one_type(momentum, path, MUON_MASS)
+    library = _library(momentum)
+    beta = momentum / library.hypot(momentum, mass)
+    there = path > 0
+    lengths = library.where(there, path / radiation_length, 1.0)  # no root of 0, whose derivative is infinite
+    log = library.log(lengths / beta**2)
+    width = 13.6e-3 / (beta * momentum) * library.sqrt(lengths) * library.clip(1 + 0.038 * log, 0.0, None)
+    return library.where(there, width, 0.0)
+
+
+def _library(values: Any) -> Any:
+    """Numpy for arrays, torch for tensors."""
+    if isinstance(values, np.ndarray):
+        return np
+    import torch
+
+    return torch
 
 
 def angle_and_displacement(
@@ -80,35 +91,74 @@ def angle_and_displacement(
     return angle, first * arm_sd * theta0 + arm * angle
 
 
-def of_momentum(theta0_momentum: float | None) -> Mapping[str, float]:
-    """The parameter of a model whose θ0 of the layers belongs to a momentum, GeV/c."""
-    return {} if theta0_momentum is None else {"theta0_momentum": theta0_momentum}
+@runtime_checkable
+class LayersSection(Protocol):
+    """What the config's `model` section says of scattering in the layers.
+
+    θ0, rad, and the momentum that it belongs to, GeV/c; or the material, in radiation lengths, and the momentum of
+    muons whose own is not known. Numbers for all layers, or lists with one for each.
+    """
+
+    theta0: float | Sequence[float] | None
+    theta0_momentum: float | None
+    material: float | Sequence[float] | None
+    momentum: float | None
+
+
+class Scatterers(NamedTuple):
+    """What a model has from its `LayersSection`: parameters, whether layers scatter, and whether by momentum."""
+
+    parameters: Mapping[str, float | tuple[float, ...]]
+    there: bool
+    by_momentum: bool
+
+
+def scatterers_of(section: LayersSection) -> Scatterers:
+    """The scattering in the layers of a config's `model` section."""
+    own = {"theta0": section.theta0, "theta0_momentum": section.theta0_momentum}
+    if section.material is not None:
+        own = {"material": section.material, "momentum": section.momentum}
+    parameters = {
+        name: tuple(value) if isinstance(value, Sequence) else value for name, value in own.items() if value is not None
+    }
+    amount = parameters.get("material", parameters.get("theta0", 0.0))
+    there = (max(amount) if isinstance(amount, tuple) else amount) > 0
+    return Scatterers(parameters, there, not {"material", "theta0_momentum"}.isdisjoint(parameters))
 
 
 def at_momenta(parameters: Mapping[str, Any], momentum: Float[Any, " muon"] | None) -> Mapping[str, Any]:
-    """The parameters of a model with θ0 of each muon in its layers, θ0 (βcp at `theta0_momentum`)/(βcp).
+    """The parameters of a model with `theta0` of the layers for each muon.
 
-    A muon whose momentum is unknown, which is NaN, keeps the stated θ0; without momenta, all do.
+    With `theta0_momentum` p₀ it is θ0 (βcp)₀/(βcp), and a muon whose momentum is unknown, which is NaN, keeps the
+    stated θ0; without momenta, all do. With `material` it is that of Highland for the path of a vertical muon, and a
+    muon of unknown momentum has the parameter `momentum`.
 
     Parameters
     ----------
     parameters : mapping
-        With `theta0` (rad) and `theta0_momentum` (GeV/c), as arrays or tensors.
+        With `theta0` (rad) and `theta0_momentum` (GeV/c), or `material` (radiation lengths) and `momentum` (GeV/c), as
+        arrays or tensors.
     momentum : array or tensor (muon,), optional
         p, GeV/c.
 
-    Source: the dependence of Highland's θ0 on the momentum, PDG 2024, section 34.3, without that of its logarithm.
+    Source: the dependence of Highland's θ0 on the momentum, PDG 2024, section 34.3; for `theta0_momentum` without that
+    of its logarithm.
     """
-    if momentum is None:
+    if "material" in parameters:
+        own = parameters["momentum"] if momentum is None else momentum
+        if momentum is not None and "momentum" in parameters:
+            own = _where(momentum == momentum, momentum, parameters["momentum"])
+        return {**parameters, "theta0": highland(own[..., None], parameters["material"], 1.0)}
+    if momentum is None or "theta0_momentum" not in parameters:
         return parameters
     known = momentum == momentum
     # Without NaN, whose derivatives would be NaN too.
     ratio = _beta_p(parameters["theta0_momentum"]) / _beta_p(_where(known, momentum, 1.0))
-    return {**parameters, "theta0": parameters["theta0"] * _where(known, ratio, 1.0)}
+    return {**parameters, "theta0": parameters["theta0"] * _where(known, ratio, 1.0)[:, None]}
 
 
-def _where(condition: Any, values: Any, other: float) -> Any:
-    """The values, and another number elsewhere, of arrays or tensors."""
+def _where(condition: Any, values: Any, other: Any) -> Any:
+    """The values, and others elsewhere, of arrays or tensors."""
     return np.where(condition, values, other) if isinstance(values, np.ndarray) else values.where(condition, other)
 
 
@@ -117,18 +167,19 @@ def _beta_p(momentum: Any) -> Any:
     return momentum**2 / (momentum**2 + MUON_MASS**2) ** 0.5
 
 
-def layer_covariance(z: Float[Tensor, " layer"], theta0: LayerAngle) -> Float[Tensor, "*muon layer layer"]:
+def layer_covariance(z: Float[Tensor, "*rows layer"], theta0: LayerAngle) -> Float[Tensor, "*muons layer layer"]:
     """Covariance of the hits, about the line above all layers, due to scattering in the layers.
 
-    C_ij = θ0² Σ_k (z_k − z_i) (z_k − z_j), summed over the layers k above both i and j. The muon comes from above, and
-    each layer k deflects it independently by an angle of standard deviation θ0. z is in any order.
+    C_ij = Σ_k θ0_k² (z_k − z_i) (z_k − z_j), summed over the layers k above both i and j. The muon comes from above,
+    and each layer k deflects it independently by an angle of standard deviation θ0_k. z is in any order.
 
     Parameters
     ----------
-    z : tensor (layer,)
-        Height of each layer, m.
+    z : tensor (layer,) or (muon, layer)
+        Height of each layer, m; one for all muons, or those of each.
     theta0 : float or tensor
-        θ0 of one layer, rad: an angle in one view, of a muon near the vertical; one for all muons, or (muon,).
+        θ0 of the layers, rad: an angle in one view, of a muon near the vertical; one for all layers or (layer,), and
+        for each muon (muon, 1) or (muon, layer).
 
     Returns
     -------
@@ -138,9 +189,12 @@ def layer_covariance(z: Float[Tensor, " layer"], theta0: LayerAngle) -> Float[Te
     Source: the linear model of multiple scattering, e.g. R. Frühwirth, Nucl. Instrum. Meth. A 262 (1987) 444.
 
     """
-    arms = (z[None, :] - z[:, None]).clamp(min=0)
-    of_one = (arms[:, None, :] * arms[None, :, :]).sum(dim=2)
-    return of_one * (theta0 if isinstance(theta0, float) else theta0[..., None, None]) ** 2
+    arms = (z[..., None, :] - z[..., :, None]).clamp(min=0)
+    if z.ndim == 1 and (isinstance(theta0, float) or theta0.ndim == 0 or theta0.shape[-1] == 1):
+        of_one = (arms[:, None, :] * arms[None, :, :]).sum(dim=2)
+        return of_one * (theta0 if isinstance(theta0, float) else theta0.reshape(*theta0.shape[:-1], 1, 1)) ** 2
+    kicks = arms * (theta0 if isinstance(theta0, float) or theta0.ndim == 0 else theta0[..., None, :])
+    return total(kicks[..., :, None, layer] * kicks[..., None, :, layer] for layer in range(z.shape[-1]))
 
 
 def in_two_views(of_one: Float[Tensor, "*muon layer layer"]) -> Float[Tensor, "*muon coordinate coordinate"]:
@@ -168,7 +222,7 @@ def stepped_through(
     z : array or tensor (layer,)
         Height of each layer, m, in any order.
     theta0 : float, array or tensor
-        θ0 of one layer, rad; one for all muons, or (muon,).
+        θ0 of the layers, rad; one for all or (layer,), and for each muon (muon, 1) or (muon, layer).
 
     Returns
     -------
@@ -184,6 +238,11 @@ def stepped_through(
         if previous is not None:
             position = position + angle * (z[previous] - z[layer])
         found[layer] = position
-        angle = angle + theta0 * kicks[:, layer]
+        angle = angle + _of_layer(theta0, layer) * kicks[:, layer]
         previous = layer
     return side_by_side([found[layer][:, None] for layer in range(len(z))])
+
+
+def _of_layer(theta0: Any, layer: int) -> Any:
+    """θ0 of one layer, of an array or a tensor."""
+    return theta0 if theta0.ndim == 0 else theta0[..., layer if theta0.shape[-1] > 1 else 0]

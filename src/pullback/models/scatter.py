@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import chain
-from typing import Any, Protocol, runtime_checkable
+from itertools import chain, pairwise, starmap
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -13,33 +13,30 @@ from ..errors import ConfigError
 from ..uncertainty import elementwise
 from ..uncertainty.arrays import Tensor
 from . import NO_FOLD, Model, Quantity, energy_loss, line_fit, muon_source, planes
-from .base import with_folds
+from .base import LineOfHits, with_folds
 from .energy_loss import LossSection
 from .line_fit import LayerHeights, LayerNumbers, View
 from .multiple_scattering import (
     LayerAngle,
+    LayersSection,
     angle_and_displacement,
     highland,
     in_two_views,
     layer_covariance,
-    of_momentum,
+    scatterers_of,
     stepped_through,
 )
 from .muon_source import MuonSource
 
 
 @runtime_checkable
-class ScatterSection(Protocol):
-    """The config's section of two tracks.
-
-    Heights of the layers and of planes, m; scattering angle of the layers, rad, at a momentum.
-    """
+class ScatterSection(LayersSection, Protocol):
+    """The config's section of two tracks: heights of layers and planes, m; their scattering, and weights of the fit."""
 
     z_upper: Sequence[float]
     z_lower: Sequence[float]
     at: Sequence[float]
-    theta0: float
-    theta0_momentum: float | None
+    fit: Literal["gls", "ols"]
 
 
 class VolumeSection(LossSection, Protocol):
@@ -268,8 +265,8 @@ def covariance(
     """
     import torch
 
-    heights = [line_fit.as_layers(z_upper, hits, "z_upper"), line_fit.as_layers(z_lower, hits, "z_lower")]
-    of_one_view = layer_covariance(torch.cat(heights), theta0)
+    heights = [line_fit.as_heights(z_upper, hits, "z_upper"), line_fit.as_heights(z_lower, hits, "z_lower")]
+    of_one_view = layer_covariance(torch.cat(heights, dim=-1), theta0)
     return in_two_views(of_one_view)
 
 
@@ -363,7 +360,7 @@ def intersect_layers(
 
 def model(section: ScatterSection) -> Model:
     """The model with the parameters of a config's section."""
-    z_upper, z_lower, theta0 = tuple(section.z_upper), tuple(section.z_lower), section.theta0
+    z_upper, z_lower, scatterers = tuple(section.z_upper), tuple(section.z_lower), scatterers_of(section)
     at = planes.planes_parameter(section.at)
     line_fit.check_heights("z_upper", z_upper)
     line_fit.check_heights("z_lower", z_lower)
@@ -373,7 +370,8 @@ def model(section: ScatterSection) -> Model:
             f"{max(z_lower):g} m"
         )
     layers = len(z_upper) + len(z_lower)
-    by_momentum = section.theta0_momentum is not None
+    starts = (0, len(z_upper), layers, layers + len(z_upper), 2 * layers)
+    names = 2 * ("z_upper", "z_lower")
     return Model(
         coordinates=line_fit.coordinates("x", layers) + line_fit.coordinates("y", layers),
         observables=(*OBSERVABLES, *(positions := planes.positions_on(LINES, section.at))),
@@ -381,23 +379,19 @@ def model(section: ScatterSection) -> Model:
         generate=generate,
         intersect_layers=intersect_layers,
         layers=2 * tuple(range(layers)),
-        parameters={
-            "z_upper": z_upper,
-            "z_lower": z_lower,
-            "theta0": theta0,
-            **of_momentum(section.theta0_momentum),
-            **at,
-        },
-        momentum=-1 if by_momentum else None,
+        parameters={"z_upper": z_upper, "z_lower": z_lower, **scatterers.parameters, **at},
+        momentum=-1 if scatterers.by_momentum else None,
         infer_uses=("z_upper", "z_lower", "resolution", *at),
         intersect_uses=("z_upper", "z_lower"),
         missing=True,
-        covariance=covariance if theta0 > 0 else None,
-        covariance_uses=("z_upper", "z_lower", "theta0") if theta0 > 0 else (),
+        covariance=covariance if scatterers.there else None,
+        covariance_uses=("z_upper", "z_lower", "theta0") if scatterers.there else (),
         deviate=deviate,
         fitted=fitted,
         heights=2 * (z_upper + z_lower),
         fitted_uses=("z_upper", "z_lower", "resolution"),
+        lines=tuple(LineOfHits(*each) for each in zip(names, starmap(range, pairwise(starts)), strict=True)),
+        fit=section.fit,
         squared=("theta_msc",),
         cost=800.0,  # points of closest approach at small angles need thousands of quadrature points
     )

@@ -20,9 +20,9 @@ class StraightLine(NamedTuple):
     heights: tuple[float, ...]
 
     @property
-    def ends(self) -> tuple[int, int]:
-        """The coordinates at its lowest and at its highest layer, by their places among its own."""
-        return self.heights.index(min(self.heights)), self.heights.index(max(self.heights))
+    def range(self) -> tuple[float, float]:
+        """The heights of its lowest and its highest layer, m."""
+        return min(self.heights), max(self.heights)
 
 
 def straight_lines(model: Model) -> list[StraightLine]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -11,23 +11,19 @@ from jaxtyping import Float
 from ..uncertainty import elementwise
 from ..uncertainty.arrays import Tensor
 from . import NO_FOLD, Model, Quantity, line_fit, muon_source, planes
-from .base import with_folds
+from .base import LineOfHits, with_folds
 from .line_fit import LayerHeights, LayerNumbers
-from .multiple_scattering import LayerAngle, layer_covariance, of_momentum, stepped_through
+from .multiple_scattering import LayerAngle, LayersSection, layer_covariance, scatterers_of, stepped_through
 from .muon_source import MuonSource
 
 
 @runtime_checkable
-class TrackSection(Protocol):
-    """The config's `model` section of a track.
-
-    Heights of the layers and of planes, m; scattering angle of the layers, rad, at a momentum.
-    """
+class TrackSection(LayersSection, Protocol):
+    """The config's `model` section of a track: heights of layers and planes, m; scattering, and weights of the fit."""
 
     z: Sequence[float]
     at: Sequence[float]
-    theta0: float
-    theta0_momentum: float | None
+    fit: Literal["gls", "ols"]
 
 
 OBSERVABLES = (
@@ -102,7 +98,7 @@ def covariance(
     hits: Float[Tensor, "muon layer"], z: LayerNumbers, theta0: LayerAngle
 ) -> Float[Tensor, "*muons layer layer"]:
     """Covariance of the hits due to scattering in the layers: `layer_covariance`, equal for all muons with one θ0."""
-    return layer_covariance(line_fit.as_layers(z, hits, "z"), theta0)
+    return layer_covariance(line_fit.as_heights(z, hits, "z"), theta0)
 
 
 def deviate(kicks: Float[Any, "muon layer"], z: LayerHeights, theta0: LayerAngle) -> Float[Any, "muon layer"]:
@@ -124,9 +120,9 @@ def intersect_layers(generated: Float[Any, "muon _"], z: LayerHeights) -> Float[
 
 def model(section: TrackSection) -> Model:
     """The model with the parameters of a config's section."""
-    z, theta0, at = tuple(section.z), section.theta0, planes.planes_parameter(section.at)
+    z, scatterers = tuple(section.z), scatterers_of(section)
+    at = planes.planes_parameter(section.at)
     line_fit.check_heights("z", z)
-    by_momentum = section.theta0_momentum is not None
     return Model(
         coordinates=line_fit.coordinates("x", len(z)),
         observables=(*OBSERVABLES, *(positions := planes.positions_on(LINES, section.at))),
@@ -134,15 +130,17 @@ def model(section: TrackSection) -> Model:
         generate=generate,
         intersect_layers=intersect_layers,
         layers=tuple(range(len(z))),
-        parameters={"z": z, "theta0": theta0, **of_momentum(section.theta0_momentum), **at},
-        momentum=-1 if by_momentum else None,
+        parameters={"z": z, **scatterers.parameters, **at},
+        momentum=-1 if scatterers.by_momentum else None,
         infer_uses=("z", "resolution", *at),
         intersect_uses=("z",),
         missing=True,
-        covariance=covariance if theta0 > 0 else None,
-        covariance_uses=("z", "theta0") if theta0 > 0 else (),
+        covariance=covariance if scatterers.there else None,
+        covariance_uses=("z", "theta0") if scatterers.there else (),
         deviate=deviate,
         fitted=fitted,
         heights=z,
         fitted_uses=("z", "resolution"),
+        lines=(LineOfHits("z", range(len(z))),),
+        fit=section.fit,
     )

@@ -12,9 +12,9 @@ from jaxtyping import Float
 from ..uncertainty import elementwise
 from ..uncertainty.arrays import Tensor
 from . import NO_FOLD, Model, Quantity, line_fit, muon_source, planes
-from .base import with_folds
+from .base import LineOfHits, with_folds
 from .line_fit import LayerHeights, LayerNumbers
-from .multiple_scattering import LayerAngle, in_two_views, layer_covariance, of_momentum, stepped_through
+from .multiple_scattering import LayerAngle, in_two_views, layer_covariance, scatterers_of, stepped_through
 from .muon_source import MuonSource
 from .track import TrackSection
 
@@ -99,7 +99,7 @@ def covariance(
     hits: Float[Tensor, "muon coordinate"], z: LayerNumbers, theta0: LayerAngle
 ) -> Float[Tensor, "*muons coordinate coordinate"]:
     """Covariance of the hits due to scattering in the layers: `layer_covariance` in each view."""
-    of_one_view = layer_covariance(line_fit.as_layers(z, hits, "z"), theta0)
+    of_one_view = layer_covariance(line_fit.as_heights(z, hits, "z"), theta0)
     return in_two_views(of_one_view)
 
 
@@ -123,9 +123,9 @@ def intersect_layers(generated: Float[Any, "muon _"], z: LayerHeights) -> Float[
 
 def model(section: TrackSection) -> Model:
     """The model with the parameters of a config's section."""
-    z, theta0, at = tuple(section.z), section.theta0, planes.planes_parameter(section.at)
+    z, scatterers = tuple(section.z), scatterers_of(section)
+    at = planes.planes_parameter(section.at)
     line_fit.check_heights("z", z)
-    by_momentum = section.theta0_momentum is not None
     return Model(
         coordinates=line_fit.coordinates("x", len(z)) + line_fit.coordinates("y", len(z)),
         observables=(*OBSERVABLES, *(positions := planes.positions_on(LINES, section.at))),
@@ -133,15 +133,17 @@ def model(section: TrackSection) -> Model:
         generate=generate,
         intersect_layers=intersect_layers,
         layers=2 * tuple(range(len(z))),
-        parameters={"z": z, "theta0": theta0, **of_momentum(section.theta0_momentum), **at},
-        momentum=-1 if by_momentum else None,
+        parameters={"z": z, **scatterers.parameters, **at},
+        momentum=-1 if scatterers.by_momentum else None,
         infer_uses=("z", "resolution", *at),
         intersect_uses=("z",),
         missing=True,
-        covariance=covariance if theta0 > 0 else None,
-        covariance_uses=("z", "theta0") if theta0 > 0 else (),
+        covariance=covariance if scatterers.there else None,
+        covariance_uses=("z", "theta0") if scatterers.there else (),
         deviate=deviate,
         fitted=fitted,
         heights=2 * z,
         fitted_uses=("z", "resolution"),
+        lines=tuple(LineOfHits("z", range(start, start + len(z))) for start in (0, len(z))),
+        fit=section.fit,
     )

@@ -6,7 +6,7 @@ from markupsafe import Markup
 
 from ..config.base import by_view, each_layer
 from ..config.dotted_names import unit_of
-from ..config.model_schema import Own
+from ..config.own_schema import Own
 from ..config.source_schema import Beam, Cosmic, Recorded, Simulated, Volume
 from ..config.units import prefixed
 from ..detector.noise import width as noise_width

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from ..config.dotted_names import unit_of
-from ..config.model_schema import Own
+from ..config.own_schema import Own
 from ..config.units import prefixed
 from ..detector.losses import losses_of
 from ..models.stated import stated_resolution

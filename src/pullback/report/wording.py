@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from markupsafe import Markup
 
 from ..config.dotted_names import unit_of
-from ..config.model_schema import Own
+from ..config.own_schema import Own
 from ..store.target_file import TargetAnswer, TargetAnswers
 from ..study import shared_parameters
 from ..study.blocks import BLOCK

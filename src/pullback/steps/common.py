@@ -65,7 +65,8 @@ def read_hits(
 
     covariance = on_device(columns.COVARIANCE) if columns.has_covariances(part) else None
     momentum = on_device(columns.MOMENTUM) if columns.has_momenta(part) else None
-    return on_device(place.column), Known(covariance, momentum)
+    z = on_device(columns.HEIGHTS) if columns.has_heights(part) else None
+    return on_device(place.column), Known(covariance, momentum, z)
 
 
 def configured_device(wanted: str) -> torch.device:

@@ -10,8 +10,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..detector.bound_model import Inference, Parameters, bound, hit_covariance
+from ..detector.bound_model import parameters_of
 from ..detector.known import Known
+from ..detector.reconstruction import Reconstruction, ShiftedMuons, Taken, fits_lines
 from ..detector.response import SimulatedBlock
 from ..store import columns
 from ..store.artefact import Writer
@@ -22,7 +23,7 @@ from ..study.blocks import Block
 from ..uncertainty.budget import HIT_CORRELATIONS, uncertainty_budget
 from ..uncertainty.covariance import canonical
 from ..uncertainty.design import SigmaSums, mean_sigma_gradient
-from ..uncertainty.linear import Propagated, by_blocks, linear_law, masked
+from ..uncertainty.linear import Propagated, by_rows, linear_law, masked
 from ..uncertainty.systematics import systematic_jacobian
 
 DIFFERENTIATED_AT_A_TIME = 2_048
@@ -38,9 +39,9 @@ class Contributions:
     the variance; and with systematics `systematic_jacobian_<o>`, `sigma_shared_<o>` and `sigma_total_<o>`.
     """
 
-    def __init__(self, out: Writer, part: Part[SigmaConfig], parameters: Parameters):
-        self.part, self.model, self.parameters = part, part.model, parameters
-        self.systematics = _Systematics.of(part, parameters) if part.config.systematics else None
+    def __init__(self, out: Writer, part: Part[SigmaConfig], reconstruction: Reconstruction):
+        self.part, self.model, self.reconstruction = part, part.model, reconstruction
+        self.systematics = _Systematics.of(part, reconstruction) if part.config.systematics else None
         self.covariance = columns.of_observables(out, part) if len(self.model.observables) > 1 else None
         sources = shared_parameters.sources_of(part)
         self.full = HIT_CORRELATIONS in sources
@@ -52,14 +53,12 @@ class Contributions:
             about["systematic_jacobian"] = {"systematic_covariance": self.systematics.covariance.numpy(force=True)}
         self.table = columns.of_muons(out, part, kinds, labels, about) if kinds else None
 
-    def append(self, infer: Inference, hits: Tensor, sigma_x: Tensor, sigma: Float[Tensor, "muon observable"]) -> None:
-        """Add a block of muons, with their quoted σ."""
+    def append(self, hits: Tensor, known: Known, taken: Taken, sigma: Float[Tensor, "muon observable"]) -> None:
+        """Add a block of muons, with what the inference takes of them and their quoted σ."""
         if self.table is None and self.covariance is None:
             return
-        sigma_x = canonical(sigma_x, hits)
-        if sigma_x.ndim == 3 and not self.full:  # variances; as many muons as coordinates
-            sigma_x = sigma_x.diagonal(dim1=1, dim2=2)
-        found = by_blocks(partial(self._found, infer), hits, sigma_x)
+        block = _Block.of(self.reconstruction, hits, known, taken, self.systematics, full=self.full)
+        found = by_rows(partial(self._found, block), hits)
         if self.covariance is not None:
             self.covariance.append(found.covariance.numpy(force=True))
         if self.table is not None:
@@ -67,17 +66,18 @@ class Contributions:
             total = {"total": (variance + sigma.square()).sqrt()}
             self.table.append({name: each.numpy(force=True) for name, each in {**found._asdict(), **total}.items()})
 
-    def _found(self, infer: Inference, hits: Tensor, sigma_x: Tensor) -> _Found:
-        """The contributions for a few muons, with Σ in the form of `canonical`."""
-        law = linear_law(infer, hits, sigma_x)
+    def _found(self, block: _Block, rows: slice) -> _Found:
+        """The contributions for a few muons."""
+        taken, sigma_x = block.taken.hits[rows], some(block.sigma_x, rows)
+        law = linear_law(self.reconstruction.infer, taken, some(block.taken.covariance, rows))
         linear = masked(Propagated(law.value, law.covariance, law.sigma), law.finite)
         unknown = torch.isnan(linear.sigma)[:, :, None]
-        jacobian = torch.where(unknown, float("nan"), law.jacobian)
+        jacobian = torch.where(unknown, float("nan"), block.taken.by_hits(law.jacobian, rows))
         systematics = self.systematics
-        if systematics is None:
+        if systematics is None or block.shifted is None:
             shares = uncertainty_budget(jacobian, sigma_x, self.model.layers).shares
             return _Found(linear.covariance, shares, jacobian[:, :, :0], torch.zeros_like(linear.sigma))
-        G = systematic_jacobian(systematics.shifted, hits, hits.new_zeros(len(systematics.names)))
+        G = systematic_jacobian(block.shifted, block.arguments[rows], taken.new_zeros(len(systematics.names)))
         # Without correlations, the budget has no row for them.
         sigma_eta = systematics.covariance if systematics.correlated else systematics.covariance.diagonal().sqrt()
         shares = uncertainty_budget(jacobian, sigma_x, self.model.layers, G, sigma_eta).shares
@@ -86,20 +86,55 @@ class Contributions:
 
 
 class _Systematics(NamedTuple):
-    """The systematics of a part: names, covariance, whether it is given with correlations, and the inference."""
+    """The systematics of a part: names, covariance, and whether it is given with correlations."""
 
     names: list[str]
     covariance: Float[Tensor, "systematic systematic"]
     correlated: bool
-    shifted: shared_parameters.Shifted
 
     @classmethod
-    def of(cls, part: Part[SigmaConfig], parameters: Parameters) -> _Systematics:
-        section = part.config.systematics
-        names = shared_parameters.names_of(section)
-        covariance = torch.from_numpy(shared_parameters.shift_covariance(section)).to(next(iter(parameters.values())))
-        shifted = shared_parameters.Shifted(part.model, parameters, names)
-        return cls(names, covariance, shared_parameters.CORRELATIONS in section, shifted)
+    def of(cls, part: Part[SigmaConfig], reconstruction: Reconstruction) -> _Systematics:
+        section, like = part.config.systematics, next(iter(reconstruction.parameters.values()))
+        covariance = torch.from_numpy(shared_parameters.shift_covariance(section)).to(like)
+        return cls(shared_parameters.names_of(section), covariance, shared_parameters.CORRELATIONS in section)
+
+
+class _Block(NamedTuple):
+    """A block of muons: what the inference takes, the covariance of the hits, and how observables shift.
+
+    Covariances have the form of `canonical`.
+    """
+
+    taken: Taken
+    sigma_x: Float[Tensor, "#muon *coordinates"]
+    shifted: ShiftedMuons | None
+    arguments: Float[Tensor, "muon argument"]
+
+    @classmethod
+    def of(
+        cls,
+        reconstruction: Reconstruction,
+        hits: Tensor,
+        known: Known,
+        taken: Taken,
+        systematics: _Systematics | None,
+        *,
+        full: bool,
+    ) -> _Block:
+        sigma_x = canonical(reconstruction.covariance(hits, known), hits)
+        if sigma_x.ndim == 3 and not full:  # variances; as many muons as coordinates
+            sigma_x = sigma_x.diagonal(dim1=1, dim2=2)
+        if taken.gain is None:
+            taken = taken._replace(covariance=sigma_x)
+        if systematics is None:
+            return cls(taken, sigma_x, None, hits)
+        shifted = reconstruction.shifted(systematics.names, hits, known)
+        return cls(taken, sigma_x, shifted, shifted.arguments(hits))
+
+
+def some(covariance: Tensor, rows: slice) -> Tensor:
+    """The covariance of some muons; one that all share stays as it is."""
+    return covariance if len(covariance) == 1 else covariance[rows]
 
 
 class _Found(NamedTuple):
@@ -147,13 +182,14 @@ class Design:
         self.table.append({name: each.numpy(force=True)[None] for name, each in found.items()})
 
     def _slopes(self, hits: Tensor, drawn: SimulatedBlock | None, known: Known) -> SigmaSums:
-        part, model = self.part, self.part.model
-        parameters = bound(part, hits.device)[0]
+        part = self.part
+        parameters = parameters_of(part.model, part.config.detector.stated, hits.device)
         leaves = {name: each.requires_grad_() for name, each in parameters.items()}
         if drawn is not None:
             hits = drawn.hits(part, leaves)
-        sigma_x = hit_covariance(model, leaves, hits, known.covariance, momentum=known.momentum)
-        return mean_sigma_gradient(Inference(model, leaves), hits, covariance=sigma_x, parameters=leaves)
+        reconstruction = Reconstruction(part.model, leaves, fits_lines(part))
+        taken, sigma_x, _ = reconstruction.taken(hits, known)
+        return mean_sigma_gradient(reconstruction.infer, taken, covariance=sigma_x, parameters=leaves)
 
     def _slope(self, sums: SigmaSums, name: str, index: int | None) -> Float[Tensor, " observable"]:
         slope = sums.slopes[name]

@@ -70,13 +70,14 @@ class FitSums:
         if not group.ndf:
             return
         ratio = ratios(group.chi2.numpy(force=True), np.full(len(group.rows), float(group.ndf)))
+        unbiased = group.unbiased
         good = torch.from_numpy(np.flatnonzero(np.isfinite(ratio)))
         for start in range(0, len(good), MUONS_SUMMED):
             rows = good[start : start + MUONS_SUMMED]
             # In order of the class, so that each class is a range of rows.
             which = classes(ratio[rows.numpy()])
             order = np.argsort(which, kind="stable")
-            self._add(group, rows[order], which[order], coupled, (hits, covariance, detector), first)
+            self._add(group, rows[order], which[order], coupled, (hits, covariance, detector, unbiased), first)
 
     def _add(
         self,
@@ -84,16 +85,15 @@ class FitSums:
         rows: Tensor,
         which: np.ndarray,
         coupled: Bool[np.ndarray, "coordinate coordinate"],
-        given: tuple[Tensor, Tensor, Tensor],
+        given: tuple[Tensor, Tensor, Tensor, Tensor],
         first: int,
     ) -> None:
-        hits, covariance, detector = (each if len(each) == 1 else each[rows] for each in given)
+        hits, covariance, detector, residual = (_rows(each, rows) for each in given)
         white, used = _rows(group.shape.white, rows), group.used
         y = combined(white.mT, group.whitened[rows][:, None])[:, 0]
         M = product(white.mT, white)
         of_detector = product(M, detector)
         predicted = hits - _times(covariance, y)
-        residual = group.raw[rows] / _rows(group.shape.leverage, rows)
         variance = detector if detector.ndim == 2 else detector.diagonal(dim1=1, dim2=2)
         columns = (
             *(residual, residual / _rows(group.shape.sigma, rows), predicted),

@@ -41,13 +41,13 @@ class _Fits:
     """The columns of a part, filled block by block."""
 
     def __init__(self, out: artefact.Writer, part: Part[FitsConfig]):
-        from ..detector.bound_model import Fit, parameters_of
+        from ..detector.bound_model import Fit
+        from ..detector.reconstruction import Reconstruction
         from ..uncertainty.fit_residuals import FitGroups
 
-        self.part, self.model = part, part.model
-        self.parameters = parameters_of(part.model, part.config.detector.stated)
-        self.fit = Fit(part.model, self.parameters)
-        self.groups = FitGroups(self.fit, self.fit.linear)
+        self.part, self.model, self.reconstruction = part, part.model, Reconstruction.of(part)
+        self.fit = Fit(part.model, self.reconstruction.parameters)
+        self.groups = FitGroups(self.fit, self.fit.linear, best=self.reconstruction.best)
         self.columns = fit_columns.of_fits(out, part)
         self.sums = fit_columns.of_fit_sums(out, part)
 
@@ -58,14 +58,15 @@ class _Fits:
         from ..uncertainty.fit_residuals import p_values
         from .fit_sums import FitSums
 
-        unit = (1 / resolution_of(self.parameters, self.model)).numpy()
+        parameters = self.reconstruction.parameters
+        unit = (1 / resolution_of(parameters, self.model)).numpy()
         sums = FitSums(self.model, unit, self.part.muons)
-        own, momentum = known
-        covariance = hit_covariance(self.model, self.parameters, hits, own, momentum=momentum).detach()
-        detector = hit_covariance(self.model, self.parameters, hits, own, added=False)
+        covariance = self.reconstruction.covariance(hits, known).detach()
+        detector = hit_covariance(self.model, parameters, hits, known.covariance, added=False)
+        hat = None if known.z is None else self.reconstruction.hat(hits, known)
         chi2, ndf = hits.new_full((2, len(hits)), float("nan")).unbind(0)
         residual, sigma = hits.new_full((2, *hits.shape), float("nan")).unbind(0)
-        for group in self.groups.of(hits, covariance) if self.model.fitted else ():
+        for group in self.groups.of(hits, covariance, hat) if self.model.fitted else ():
             chi2[group.rows], ndf[group.rows] = group.chi2, float(group.ndf)
             where = group.rows[:, None], group.used[None]
             residual[where], sigma[where] = group.unbiased, group.sigma.expand(len(group.rows), -1)

@@ -36,12 +36,16 @@ def import_hits(batch: Batch[RecoConfig], reco: str | Path) -> None:
                 out.point(part).attrs.update(_attributes(part))
             momenta = [columns.of_momenta(out, part) for part in parts if columns.has_momenta(part)]
             kept = [columns.of_kept(out, part) for part in parts]
+            heights = [columns.of_heights(out, part) for part in parts if columns.has_heights(part)]
             for _, found in zip(progress(parts[0], "imported"), file.blocks(start, stop, blocks.BLOCK), strict=True):
                 for column in outputs:
                     column.append(found.hits)
                 if found.covariance is not None:
                     for column in covariances:
                         column.append(found.covariance)
+                if found.z is not None:
+                    for column in heights:
+                        column.append(found.z)
                 if found.momentum is not None:
                     for column in momenta:
                         column.append(found.momentum)

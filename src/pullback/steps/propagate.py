@@ -31,7 +31,7 @@ def propagate_uncertainty(
 
     For simulated hits, also write `sigma_<o>_linear_true` and `distance_<o>_true` at the true hits.
     """
-    from ..detector.bound_model import bound, hit_covariance
+    from ..detector.reconstruction import Reconstruction
     from ..uncertainty.linear import propagate
     from ..uncertainty.quoting import quote
     from .components import Contributions, Design
@@ -43,25 +43,25 @@ def propagate_uncertainty(
         artefact.create(sigma, batch, parents.values()) as out,
     ):
         for part in batch.parts:
-            parameters, infer = bound(part, where)
+            reconstruction = Reconstruction.of(part, where)
+            infer = reconstruction.infer
             n_dig = part.config.uncertainty.n_dig
             table, folds = columns.of_muons(out, part, columns.QUOTED), _Folds(out, part, "")
-            contributions, design = Contributions(out, part, parameters), Design(out, part)
+            contributions, design = Contributions(out, part, reconstruction), Design(out, part)
             for block in progress(part, "propagated"):
                 hits, known = read_hits(parents[RECO], part, RECO, block, where)
-                sigma_x = hit_covariance(part.model, parameters, hits, known.covariance, momentum=known.momentum)
-                quoted = quote(infer, hits, covariance=sigma_x, n_dig=n_dig)
+                taken = reconstruction.taken(hits, known)
+                quoted = quote(infer, taken.hits, covariance=taken.covariance, n_dig=n_dig)
                 found = arrays(quoted)
-                table.append(found | {"flag": _flag(infer, hits, found)})
-                folds.append(infer, hits, sigma_x)
-                contributions.append(infer, hits, sigma_x, quoted.sigma)
+                table.append(found | {"flag": _flag(infer, taken.hits, found)})
+                folds.append(infer, taken.hits, taken.covariance)
+                contributions.append(hits, known, taken, quoted.sigma)
                 design.append(block, hits, known)
             if TRUTH not in parents:
                 continue
             table, folds = columns.of_muons(out, part, columns.TRUE_LINEAR), _Folds(out, part, "_true")
             for block in progress(part, "propagated at the true hits"):
-                hits, known = read_hits(parents[TRUTH], part, TRUTH, block, where)
-                sigma_x = hit_covariance(part.model, parameters, hits, momentum=known.momentum)
+                hits, sigma_x, _ = reconstruction.taken(*read_hits(parents[TRUTH], part, TRUTH, block, where))
                 table.append(arrays(propagate(infer, hits, covariance=sigma_x)))
                 folds.append(infer, hits, sigma_x)
 

@@ -15,7 +15,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from ..detector.bound_model import bound
+from ..detector.known import NOTHING_KNOWN, Known
+from ..detector.reconstruction import Reconstruction
 from ..detector.response import Response
 from ..models import NO_FOLD, Quantity
 from ..statistics.angles import wrap_last
@@ -67,6 +68,7 @@ def run_experiments(
     spread: Float[np.ndarray, "muon observable"],
     shift_rng: np.random.Generator,
     noise_rng: np.random.Generator | DeviceGenerator,
+    known: Known = NOTHING_KNOWN,
 ) -> Experiments:
     """Throw some muons together, with new noise and new shifts of the systematics in each pseudo-experiment.
 
@@ -82,6 +84,8 @@ def run_experiments(
         Source of the shifts, the same for all muons of the point.
     noise_rng : Generator
         Source of the noise of these muons.
+    known : Known
+        What is known of them besides their hits.
 
     Returns
     -------
@@ -93,34 +97,36 @@ def run_experiments(
 
     """
     section, hits, response = part.config.systematics, throw.hits, Response(part)
+    reconstruction = Reconstruction.of(part, hits.device)
     names = shared_parameters.names_of(section)
-    parameters = bound(part, hits.device)[0]
-    shifted = shared_parameters.Shifted(part.model, parameters, names)
+    shifted = reconstruction.shifted(names, hits, known)
     root = cholesky(torch.from_numpy(shared_parameters.shift_covariance(section)).to(hits)[None])[0]
     count, deviates = part.config.toys.experiments, throw.deviates
     etas = torch.from_numpy(shift_rng.standard_normal((count, len(names)))).to(hits) @ root.T
-    periods = periods_of(throw.infer)
+    infer, at = reconstruction.infer, shifted.arguments(hits)
+    periods = periods_of(infer)
     with torch.no_grad():
         centre, unit = (torch.from_numpy(each).to(hits) for each in (mean, spread))
-        known = torch.isfinite(centre) & (unit > 0) & torch.isfinite(unit)
-        usable = usable_muons(throw.infer, hits)
-        known = known if usable is None else known & usable[:, None]
-        known = known & _far_from_fold(
-            part, centre, unit, systematic_jacobian(shifted, hits, torch.zeros_like(etas[0])), root
+        judged = torch.isfinite(centre) & (unit > 0) & torch.isfinite(unit)
+        usable = usable_muons(infer, reconstruction.arguments(hits, known))
+        judged = judged if usable is None else judged & usable[:, None]
+        judged = judged & _far_from_fold(
+            part, centre, unit, systematic_jacobian(shifted, at, torch.zeros_like(etas[0])), root
         )
         total, squares = torch.zeros_like(centre), torch.zeros_like(centre)
         sums = centre.new_zeros(2, count, centre.shape[1])
         for index, eta in enumerate(etas):
             z = torch.as_tensor(response.toy_deviates(noise_rng, (len(hits), deviates))).to(hits)
-            away = wrap_last(shifted(hits + throw.deviations(z[:, None])[:, 0], eta) - centre, periods)
-            away = torch.where(known, away, 0.0)
-            pull = torch.where(known, away / unit, 0.0)
+            recorded = hits + throw.deviations(z[:, None])[:, 0]
+            away = wrap_last(shifted(shifted.arguments(recorded), eta) - centre, periods)
+            away = torch.where(judged, away, 0.0)
+            pull = torch.where(judged, away / unit, 0.0)
             total += away
             squares += away.square()
             sums[:, index] = torch.stack([pull.sum(dim=0), pull.square().sum(dim=0)])
         variance = (squares - total.square() / count) / (count - 1)
-        sd = torch.where(known, variance.clamp(min=0).sqrt(), float("nan"))
-    return Experiments(*(each.numpy(force=True) for each in (sd, known.sum(dim=0).double(), *sums)))
+        sd = torch.where(judged, variance.clamp(min=0).sqrt(), float("nan"))
+    return Experiments(*(each.numpy(force=True) for each in (sd, judged.sum(dim=0).double(), *sums)))
 
 
 def _far_from_fold(

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from ..config.dotted_names import numeric_fields, range_of, with_numbers
 from ..config.schema import Target
-from ..detector.bound_model import Parameters, bound, hit_covariance
+from ..detector.bound_model import Parameters
 from ..detector.known import Known
 from ..detector.noise import Noise
+from ..detector.reconstruction import Reconstruction
 from ..detector.response import Response, SimulatedBlock
 from ..errors import PullbackError
 from ..models import load_model
@@ -71,11 +72,10 @@ def _solve(study: Study, target: Target, point: Point, others: dict[str, float])
         moved = replace(
             part, config=restricted(config, SigmaConfig), model=load_model(config.model, part.digests.get("model"))
         )
-        parameters, infer = bound(moved)
-        hits, known = hits_of(moved, parameters)
-        covariance = hit_covariance(moved.model, parameters, hits, known.covariance, momentum=known.momentum)
+        reconstruction = Reconstruction.of(moved)
+        taken, covariance, _ = reconstruction.taken(*hits_of(moved, reconstruction.parameters))
         with torch.no_grad():
-            sigma = propagate(infer, hits, covariance=covariance).sigma.numpy()[:, axis]
+            sigma = propagate(reconstruction.infer, taken, covariance=covariance).sigma.numpy()[:, axis]
         known = np.isfinite(sigma) & (sigma > 0)
         return float(sigma[known].mean()) if known.any() else float("nan")
 
@@ -104,4 +104,4 @@ def _solve(study: Study, target: Target, point: Point, others: dict[str, float])
 def _recorded(part: Part[SigmaConfig], block: Block) -> tuple[Tensor, Known]:
     file = hits_file(part)
     (found,) = file.blocks(block.start, block.stop, len(block))  # to the end, to verify that the file is unchanged
-    return torch.from_numpy(found.hits), Known(found.covariance, found.momentum).each(torch.from_numpy)
+    return torch.from_numpy(found.hits), Known(found.covariance, found.momentum, found.z).each(torch.from_numpy)

@@ -128,9 +128,9 @@ class _Chosen(NamedTuple):
 
 
 def _choose(part: Part[ToysConfig], parent: Reader) -> _Chosen:
-    from ..detector.bound_model import bound
+    from ..detector.reconstruction import Reconstruction
 
-    _, infer = bound(part)
+    reconstruction = Reconstruction.of(part)
     folds = [index for index, each in enumerate(part.model.observables) if each.fold in ("", each.name)] or [0]
     rows: list[_Chosen] = []
     for block in part.blocks:
@@ -140,7 +140,9 @@ def _choose(part: Part[ToysConfig], parent: Reader) -> _Chosen:
             continue
         tensor, known = read_hits(parent, part, RECO, block)
         hits = tensor.numpy()
-        chosen, toys = spread_over_all(evaluate(infer, hits)[:, folds], toys) if len(toys) else (toys, toys)
+        taken = reconstruction.arguments(tensor, known).numpy()
+        values = evaluate(reconstruction.infer, taken)[:, folds]
+        chosen, toys = spread_over_all(values, toys) if len(toys) else (toys, toys)
         of_chosen = known.each(lambda values: values.numpy()[chosen])  # noqa: B023
         rows.append(_Chosen(block.start + chosen, hits[chosen], toys, np.full(len(chosen), block.index), of_chosen))
     muon, hits, toy, index = (np.concatenate(each) for each in zip(*(row[:4] for row in rows), strict=True))
@@ -157,11 +159,15 @@ def _random(part: Part[ToysConfig], purpose: str, index: int, where: torch.devic
 
 def _throw(part: Part[ToysConfig], chosen: _Chosen, rows: slice | np.ndarray, where: torch.device) -> ToySetup:
     """The setup of toys around the selected muons, on a device."""
+    return Response(part).around(*_hits_of(chosen, rows, where))
+
+
+def _hits_of(chosen: _Chosen, rows: slice | np.ndarray, where: torch.device) -> tuple[torch.Tensor, Known]:
+    """The hits of the selected muons, and what else is known of them, on a device."""
     import torch
 
-    hits = torch.from_numpy(chosen.hits[rows]).to(where)
     known = chosen.known.each(lambda values: torch.from_numpy(values[rows]).to(where))
-    return Response(part).around(hits, known)
+    return torch.from_numpy(chosen.hits[rows]).to(where), known
 
 
 def _write_toys(out: Writer, part: Part[ToysConfig], chosen: _Chosen, result: dict[str, np.ndarray]) -> None:
@@ -196,5 +202,6 @@ def _run_experiments(
         if rows.any():
             eta = stream_of(part, "systematics", 0)
             noise = _random(part, "experiments", block.index, where)
-            throw = _throw(part, chosen, rows, where)
-            write(chosen.muon[rows], run_experiments(part, throw, thrown["mean"][rows], thrown["sd"][rows], eta, noise))
+            hits, known = _hits_of(chosen, rows, where)
+            throw, spread = Response(part).around_hits(hits, known), (thrown["mean"][rows], thrown["sd"][rows])
+            write(chosen.muon[rows], run_experiments(part, throw, *spread, eta, noise, known))

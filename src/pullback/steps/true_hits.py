@@ -13,8 +13,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..detector.bound_model import Inference, Parameters, hit_covariance
-from ..models import Model
+from ..detector.bound_model import Inference
+from ..detector.known import Known
+from ..detector.reconstruction import Reconstruction, Taken
 from ..statistics.fold_intervals import principal_widths
 from ..study.coverage_bins import TRUTHS, Series, series_of
 from ..study.toy_selection import GOLDEN
@@ -89,17 +90,18 @@ class SignedQuantities:
         return self._signed(hits)
 
 
-def assumed_covariance(model: Model, parameters: Parameters, hits: Tensor, momentum: Momenta) -> Tensor:
-    """The covariance of the hits that propagation assumes."""
-    return hit_covariance(model, parameters, hits, momentum=None if momentum is None else torch.from_numpy(momentum))
+def taken_at(reconstruction: Reconstruction, hits: Tensor, momentum: Momenta) -> Taken:
+    """What the inference takes of hits, with the covariance that propagation assumes."""
+    return reconstruction.taken(hits, Known(momentum=None if momentum is None else torch.from_numpy(momentum)))
 
 
 class AtTrueHits:
     """The muons of a block at true hits, whose signed quantities are propagated once for all series."""
 
-    def __init__(self, infer: Inference, hits: Float[Tensor, "muon coordinate"], covariance: Tensor):
-        self.infer, self.hits, self.covariance = infer, hits, covariance
-        self.sigma_x = canonical(covariance, hits)
+    def __init__(self, reconstruction: Reconstruction, hits: Float[Tensor, "muon coordinate"], momentum: Momenta):
+        self.infer, self.reconstruction, self.recorded = reconstruction.infer, reconstruction, hits
+        self.hits, self.covariance, _ = taken_at(reconstruction, hits, momentum)
+        self.sigma_x = canonical(self.covariance, self.hits)
 
     @cached_property
     def _every_signed(self) -> Signed:
@@ -137,7 +139,9 @@ class AtTrueHits:
         cosine, sine = torch.from_numpy(np.cos(azimuth)), torch.from_numpy(np.sin(azimuth))
         unit = torch.sign(cosine)[:, None] if s.shape[1] == 1 else torch.stack([cosine, sine], dim=1)
         target = unit * (torch.from_numpy(rho) / fold_distance(unit, covariance))[:, None]
-        return moved(self.hits, s, jac, self.sigma_x, target, only_columns(self.infer.folding.signed, fold.signed))
+        signed = only_columns(self.infer.folding.signed, fold.signed)
+        found = self.reconstruction.positions(moved(self.hits, s, jac, self.sigma_x, target, signed))
+        return torch.where(self.recorded.isnan() | found.isnan(), self.recorded, found)
 
 
 NEAREST = 0.1
@@ -156,19 +160,18 @@ class Chooser:
     truths too; beyond the last finite edge it stays where it is.
     """
 
-    def __init__(self, model: Model, parameters: Parameters, infer: Inference, per_bin: int):
-        self.model, self.parameters, self.infer = model, parameters, infer
-        self.truths = min(TRUTHS, per_bin)
+    def __init__(self, reconstruction: Reconstruction, per_bin: int):
+        self.reconstruction, self.truths = reconstruction, min(TRUTHS, per_bin)
 
     def at(self, hits: Tensor, momentum: Momenta) -> AtTrueHits:
         """The muons at true hits."""
-        return AtTrueHits(self.infer, hits, assumed_covariance(self.model, self.parameters, hits, momentum))
+        return AtTrueHits(self.reconstruction, hits, momentum)
 
     def choose(self, rng: np.random.Generator, numbers: range, muons: SimulatedMuons) -> Iterator[TrueHits]:
         """The true hits of a block; `numbers` are those of its truths in each bin, of `truths` in all blocks."""
         hits = muons.seen()
         every = self.at(hits, muons.momentum)
-        for series in series_of(self.model):
+        for series in series_of(self.reconstruction.model):
             away = every.distance(series)
             for index, low, high in series.bins:
                 nearest = low if series.moved or series.fold is None else max(low, NEAREST)

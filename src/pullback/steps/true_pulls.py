@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from ..detector.bound_model import bound
+from ..detector.bound_model import Inference
 from ..detector.losses import losses_of
+from ..detector.reconstruction import Reconstruction
 from ..statistics.angles import holds, wrap
 from ..statistics.normal import K68, K95
 from ..store import columns
@@ -25,7 +26,7 @@ from ..study.blocks import Block
 from ..study.coverage_bins import PULL_EDGES, unfolded
 from ..uncertainty.linear import propagate
 from .common import evaluate
-from .true_hits import Selected, SignedQuantities, SimulatedMuons, assumed_covariance
+from .true_hits import Selected, SignedQuantities, SimulatedMuons, taken_at
 
 Term = tuple[Float[np.ndarray, " muon"], Float[np.ndarray, " muon"]]
 """True values of a quantity in σ, and its pulls; NaN where there is none."""
@@ -46,8 +47,8 @@ class TruePulls:
 
     def __init__(self, out: Writer, part: Part[CoverageConfig]):
         self.part, self.model = part, part.model
-        parameters, self.infer = bound(part)
-        self._covariance = partial(assumed_covariance, part.model, parameters)
+        self.reconstruction = Reconstruction.of(part)
+        self.infer, self.at_truth = self.reconstruction.infer, Inference(part.model, self.reconstruction.parameters)
         self.quantities = unfolded(part.model)
         self.losses = losses_of(part.config.detector, part.model)
         names = [each.name for each in self.quantities]
@@ -59,7 +60,7 @@ class TruePulls:
 
     def append(self, block: Block, muons: SimulatedMuons, quoted: Reader) -> None:
         """Add the muons of a block."""
-        true = evaluate(self.infer, muons.x_true)
+        true = evaluate(self.at_truth, muons.x_true)
         terms = [*self._of_signed(muons), *self._of_observables(block, muons, true, quoted)]
         sums = np.array([_by_bin(at, pull) for at, pull in terms]).reshape(-1, 3, len(PULL_EDGES) + 1)
         first = np.full((len(terms), SAMPLE), np.nan)
@@ -102,9 +103,10 @@ class TruePulls:
         which = [each for each in self.quantities if each.component is not None]
         if not which:
             return
-        signed, hits = SignedQuantities(self.infer), torch.from_numpy(muons.x_reco)
-        law = propagate(signed, hits, covariance=self._covariance(hits, muons.momentum))
-        value, sigma, true = law.value.numpy(), law.sigma.numpy(), evaluate(signed, muons.x_true)
+        taken, covariance, _ = taken_at(self.reconstruction, torch.from_numpy(muons.x_reco), muons.momentum)
+        law = propagate(SignedQuantities(self.infer), taken, covariance=covariance)
+        true = evaluate(SignedQuantities(self.at_truth), muons.x_true)
+        value, sigma = law.value.numpy(), law.sigma.numpy()
         for each in which:
             fold = self.infer.folding.folds[each.observable]
             assert fold
@@ -118,10 +120,14 @@ class TruePulls:
         which = [each for each in self.quantities if each.component is None]
         if not which:
             return
-        value, hits = evaluate(self.infer, muons.x_reco), muons.seen()
+        at = partial(taken_at, self.reconstruction, momentum=muons.momentum)
+        value, (taken, covariance, _) = (
+            evaluate(self.infer, at(torch.from_numpy(muons.x_reco)).hits.numpy()),
+            at(muons.seen()),
+        )
         # σ at the true hits: σ at the recorded ones would select on the noise.
         infer = Selected(self.infer, tuple(each.observable for each in which))
-        law = propagate(infer, hits, covariance=self._covariance(hits, muons.momentum))
+        law = propagate(infer, taken, covariance=covariance)
         for each, sigma in zip(which, law.sigma.numpy().T, strict=True):
             column, period = each.observable, self.model.observables[each.observable].period
             bias = quoted.read(self.part, columns.QUOTED["bias"].of(each.name), block)

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from functools import partial
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..detector.bound_model import bound
+from ..detector.bound_model import Inference
+from ..detector.reconstruction import Reconstruction, Taken
 from ..detector.response import Response, stream_of
 from ..statistics.angles import holds, wrap_last
 from ..statistics.normal import K68, K95
@@ -33,7 +33,7 @@ from ..uncertainty.inference import periods_of
 from ..uncertainty.linear import propagate
 from ..uncertainty.quoting import quote
 from .common import arrays, evaluate
-from .true_hits import Chooser, Momenta, Selected, SimulatedMuons, TrueHits, assumed_covariance
+from .true_hits import Chooser, Momenta, Selected, SimulatedMuons, TrueHits, taken_at
 
 TOYS_AT_A_TIME = 65_536
 """Toys held together."""
@@ -67,10 +67,10 @@ class TruthToys:
 
     def __init__(self, part: Part[CoverageConfig]):
         self.part, self.model, self.response = part, part.model, Response(part)
-        self.parameters, self.infer = bound(part)
+        self.reconstruction = Reconstruction.of(part)
+        self.infer, self.at_truth = self.reconstruction.infer, Inference(part.model, self.reconstruction.parameters)
         self.per_bin, self.n_dig = part.config.coverage.toys_per_bin, part.config.uncertainty.n_dig
-        self.covariance = partial(assumed_covariance, self.model, self.parameters)
-        self.chooser = Chooser(self.model, self.parameters, self.infer, self.per_bin)
+        self.chooser = Chooser(self.reconstruction, self.per_bin)
         every = sources_of(part.of_kind(SigmaConfig))
         self.sources = [name for name in every if name.startswith(LAYER)] if len(every) > 1 else []
 
@@ -98,11 +98,13 @@ class TruthToys:
     def _rows(self, block: Block, chosen: TrueHits, x_reco: np.ndarray, quoted: Reader) -> TruthRows:
         columns = chosen.series.observables
         infer = Selected(self.infer, columns)
-        at, hits = torch.from_numpy(chosen.hits), torch.from_numpy(x_reco)
-        predicted = arrays(propagate_distribution(infer, at, covariance=self.covariance(at, chosen.momentum)))
-        true = evaluate(infer, chosen.hits)
+        at = taken_at(self.reconstruction, torch.from_numpy(chosen.hits), chosen.momentum)
+        hits = torch.from_numpy(x_reco)
+        toys = self._taken(chosen, hits)
+        predicted = arrays(propagate_distribution(infer, at.hits, covariance=at.covariance))
+        true = evaluate(Selected(self.at_truth, columns), chosen.hits)  # on a line, whatever the weights
         found = {"true": true, "bias": predicted["bias"], "sd": predicted["sd"]}
-        linear = arrays(propagate(infer, hits, covariance=self._covariance_of(chosen, hits)))
+        linear = arrays(propagate(infer, toys.hits, covariance=toys.covariance))
         value, sigma = (linear[name].reshape(len(true), -1, true.shape[1]) for name in ("value", "sigma"))
         found |= _compared(infer, value, sigma, true)
         simple = chosen.series.moved or chosen.series.fold is None
@@ -114,14 +116,14 @@ class TruthToys:
             found |= self._budget(block, chosen, x_reco, infer, quoted)
         return self._placed(chosen, block, found)
 
-    def _covariance_of(self, chosen: TrueHits, hits: Tensor) -> Tensor:
-        """The assumed covariance of the hits of toys, those of each truth together."""
-        return self.covariance(hits, _repeated(chosen.momentum, len(hits) // len(chosen.hits)))
+    def _taken(self, chosen: TrueHits, hits: Tensor) -> Taken:
+        """What the inference takes of toys, those of each truth together."""
+        return taken_at(self.reconstruction, hits, _repeated(chosen.momentum, len(hits) // len(chosen.hits)))
 
     def _confident(self, chosen: TrueHits, infer: Selected, hits: Tensor, value: OfToys, true: OfTruths) -> TruthRows:
         """How many confidence intervals of toys hold the truth; `value` has those of these toys first."""
-        covariance = self._covariance_of(chosen, hits)
-        found = confidence_interval(infer, hits, covariance=covariance, n_dig=self.n_dig, refine=False)
+        taken, covariance, _ = self._taken(chosen, hits)
+        found = confidence_interval(infer, taken, covariance=covariance, n_dig=self.n_dig, refine=False)
         ends = {name: each.reshape(len(true), -1, *each.shape[1:]) for name, each in arrays(found).items()}
         known = np.isfinite(value[:, : len(hits) // len(true)])
         without = known & ~np.isfinite(ends["confidence95"]).all(axis=-1)
@@ -130,7 +132,8 @@ class TruthToys:
 
     def _quoted(self, chosen: TrueHits, infer: Selected, hits: Tensor, true: OfTruths) -> TruthRows:
         """How many coverage intervals of toys hold the truth."""
-        found = arrays(quote(infer, hits, covariance=self._covariance_of(chosen, hits), n_dig=self.n_dig))
+        taken, covariance, _ = self._taken(chosen, hits)
+        found = arrays(quote(infer, taken, covariance=covariance, n_dig=self.n_dig))
         ends = {
             name: found[name].reshape(len(true), -1, *found[name].shape[1:]) for name in ("interval68", "interval95")
         }
@@ -146,7 +149,7 @@ class TruthToys:
         truths, per = len(chosen.hits), len(x_reco) // len(chosen.hits)
         off = np.nan_to_num(x_reco.reshape(truths, per, -1) - chosen.hits[:, None])
         with torch.no_grad():
-            value = infer(torch.from_numpy(x_reco)).numpy().reshape(truths, per, -1)
+            value = infer(self._taken(chosen, torch.from_numpy(x_reco)).hits).numpy().reshape(truths, per, -1)
         residual = wrap_last(value - value[:, :1], periods_of(infer))
         residual -= residual.mean(axis=1, keepdims=True)
         off -= off.mean(axis=1, keepdims=True)

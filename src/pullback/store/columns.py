@@ -34,6 +34,10 @@ MOMENTUM = "momentum"
 """The column of momenta, of muons that the layers scatter by them."""
 
 
+HEIGHTS = "hit_z"
+"""The column of recorded heights of hits."""
+
+
 class ColumnSpec(NamedTuple):
     """A column that each observable has: its name, description, second axis, type and unit.
 
@@ -298,6 +302,18 @@ def has_momenta(part: Part[ArtefactConfig]) -> bool:
     """Whether scattering in the layers depends on the momentum of each muon, and it is known."""
     source = part.config.source
     return part.model.momentum is not None and not (source.kind == "recorded" and not source.momentum_column)
+
+
+def has_heights(part: Part[ArtefactConfig]) -> bool:
+    """Whether the heights of the hits of each muon are recorded."""
+    source = part.config.source
+    return source.kind == "recorded" and bool(source.z)
+
+
+def of_heights(out: Writer, part: Part[ArtefactConfig]) -> Column:
+    """Add the column of the heights of the hits (muon, layer), m."""
+    layers = [f"layer {layer}" for layer in sorted(set(part.model.layers))]
+    return add(out, part, Quantity(HEIGHTS, "m", "height of the hits on each layer"), layer=layers)
 
 
 def of_momenta(out: Writer, part: Part[ArtefactConfig]) -> Column:

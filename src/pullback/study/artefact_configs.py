@@ -8,7 +8,9 @@ from pydantic import Field
 
 from ..config.base import Section
 from ..config.detector_schema import Detector
-from ..config.model_schema import AnyModel, ModelSection, OneHit, Own, Scatter, Track, Track3d
+from ..config.model_base import ModelSection
+from ..config.model_schema import AnyModel, OneHit, Scatter, Track, Track3d
+from ..config.own_schema import Own
 from ..config.schema import CoverageSettings, ToySettings, Uncertainty
 from ..config.source_schema import Recorded, Simulated
 

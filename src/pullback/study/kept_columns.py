@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..config.model_schema import RESULTS, RESULTS_OF
+from ..config.model_base import RESULTS, RESULTS_OF
 from ..errors import ConfigError
 from ..hits.reading import kept_name
 from ..models import Model

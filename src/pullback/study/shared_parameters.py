@@ -176,6 +176,13 @@ class Shifted:
         self, hits: Float[Tensor, "muon coordinate"], eta: Float[Tensor, " systematic"]
     ) -> Float[Tensor, "muon observable"]:
         """The observables with every number shifted by its η."""
+        hits, parameters = self.moved(hits, eta)
+        return self._model.infer(hits, **arguments(self._model.infer_uses, parameters, self._model))
+
+    def moved(
+        self, hits: Float[Tensor, "muon coordinate"], eta: Float[Tensor, " systematic"]
+    ) -> tuple[Float[Tensor, "muon coordinate"], dict[str, Tensor]]:
+        """The hits and the parameters with every number shifted by its η."""
         parameters = dict(self._parameters)
         for shift, target in zip(eta, self._targets, strict=True):
             if isinstance(target, OfCoordinate):
@@ -184,7 +191,7 @@ class Shifted:
             value = parameters[target.name]
             change = shift if target.index is None else shift * _unit(hits, len(value), target.index)
             parameters[target.name] = value + change
-        return self._model.infer(hits, **arguments(self._model.infer_uses, parameters, self._model))
+        return hits, parameters
 
 
 def _unit(like: Tensor, length: int, index: int) -> Tensor:

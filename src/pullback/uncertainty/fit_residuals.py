@@ -126,12 +126,14 @@ class FitShape(NamedTuple):
     hat : tensor
         H = ∂fitted/∂h.
     leverage : tensor
-        R_ii = 1 − H_ii; NaN where the hit alone determines the fit.
+        R_ii = 1 − H_ii, or M_ii of a `best` prediction; NaN where the hit alone determines the fit.
     sigma : tensor
         Standard uncertainty of the unbiased residuals.
     white : tensor
         W, whose W r are `ndf` independent numbers of variance 1: Wᵀ W = M = Σ⁻¹ − Σ⁻¹ A (Aᵀ Σ⁻¹ A)⁻¹ Aᵀ Σ⁻¹, with the
         columns of A all that the fit can predict.
+    best : bool
+        Whether a hit is predicted as well as the others can, by Σ, whatever the weights of the fit.
 
     """
 
@@ -139,6 +141,7 @@ class FitShape(NamedTuple):
     leverage: Float[Tensor, "#muon coordinate"]
     sigma: Float[Tensor, "#muon coordinate"]
     white: Float[Tensor, "#muon freedom coordinate"]
+    best: bool
 
 
 class FitGroup(NamedTuple):
@@ -162,8 +165,14 @@ class FitGroup(NamedTuple):
 
     @property
     def unbiased(self) -> Float[Tensor, "muon coordinate"]:
-        """Hits minus predictions of the fit without them."""
-        return self.raw / self.shape.leverage
+        """Hits minus predictions without them: r_i/R_ii of the fit, or (M r)_i/M_ii of the best."""
+        return (self.information if self.shape.best else self.raw) / self.shape.leverage
+
+    @property
+    def information(self) -> Float[Tensor, "muon coordinate"]:
+        """M r."""
+        terms = zip(self.whitened.unbind(1), self.shape.white.unbind(1), strict=True)
+        return total([torch.zeros_like(self.raw), *(number[:, None] * row for number, row in terms)])
 
     @property
     def sigma(self) -> Float[Tensor, "#muon coordinate"]:
@@ -174,22 +183,30 @@ class FitGroup(NamedTuple):
 class FitGroups:
     """Divides muons into groups that have the same hits, and describes the fit of each; see `fit_residuals`."""
 
-    def __init__(self, fitted: Fitted, linear: bool):
-        self.fitted, self.linear = fitted, linear
+    def __init__(self, fitted: Fitted, linear: bool, *, best: bool = False):
+        """Groups of a fit, which may be `linear`; its residuals are from the `best` predictions, or its own."""
+        self.fitted, self.linear, self.best = fitted, linear, best
         self._shapes: dict[bytes, FitShape] = {}  # of the one Σ that all calls share
 
-    def of(self, hits: Float[Tensor, "muon coordinate"], covariance: Tensor) -> Iterator[FitGroup]:
-        """The groups of muons with a fit; a covariance that all muons share must be the same in all calls."""
-        shared = self.linear and len(covariance) == 1
+    def of(
+        self, hits: Float[Tensor, "muon coordinate"], covariance: Tensor, hat: Tensor | None = None
+    ) -> Iterator[FitGroup]:
+        """The groups of muons with a fit; a covariance that all muons share must be the same in all calls.
+
+        With `hat` (muon, coordinate, coordinate) in place of the fit, each muon has a linear one of its own, NaN where
+        it predicts nothing.
+        """
+        shared = self.linear and len(covariance) == 1 and hat is None
         step = max(1, len(hits) if shared else ENTRIES_AT_A_TIME // hits.shape[1] ** 2)
         for start in range(0, len(hits), step):
             own = covariance if len(covariance) == 1 else covariance[start : start + step]
-            for group in self._of_some(hits[start : start + step].detach(), own.detach(), shared):
+            hats = None if hat is None else hat[start : start + step]
+            for group in self._of_some(hits[start : start + step].detach(), own.detach(), shared, hats):
                 yield group._replace(rows=group.rows + start)
 
-    def _of_some(self, hits: Tensor, covariance: Tensor, shared: bool) -> Iterator[FitGroup]:
+    def _of_some(self, hits: Tensor, covariance: Tensor, shared: bool, hats: Tensor | None) -> Iterator[FitGroup]:
         with torch.no_grad():
-            raw = hits - self.fitted(hits)
+            raw = hits - (self.fitted(hits) if hats is None else combined(hats, _zeros_if_missing(hits)[:, None])[:, 0])
         for rows, used in _same_hits(torch.isfinite(raw)):
             own = covariance if len(covariance) == 1 else covariance[rows]
             own = own[:, used] if own.ndim == 2 else own[:, used][:, :, used]
@@ -203,7 +220,8 @@ class FitGroups:
             if shared and key in self._shapes:
                 shapes = [(slice(None), self._shapes[key])]
             else:
-                shapes = list(_shapes(self._hat(hits, rows, used), own))
+                hat = self._hat(hits, rows, used) if hats is None else hats[rows][:, used][:, :, used]
+                shapes = list(_shapes(hat, own, self.best))
             if shared:
                 self._shapes[key] = shapes[0][1]
             for which, shape in shapes:
@@ -219,6 +237,10 @@ class FitGroups:
                 return self.fitted(ones)[:, used].t()[None]
         jacobian = value_and_jacobian(self.fitted, hits[rows])[1].detach()
         return jacobian[:, used][:, :, used]
+
+
+def _zeros_if_missing(hits: Tensor) -> Tensor:
+    return torch.where(torch.isnan(hits), 0.0, hits)
 
 
 def _same_hits(used: Bool[Tensor, "muon coordinate"]) -> Iterator[tuple[Tensor, Tensor]]:
@@ -239,7 +261,7 @@ def _same_hits(used: Bool[Tensor, "muon coordinate"]) -> Iterator[tuple[Tensor, 
             yield torch.from_numpy(rows).to(used.device), indices
 
 
-def _shapes(hat: Tensor, covariance: Tensor) -> Iterator[tuple[Tensor | slice, FitShape]]:
+def _shapes(hat: Tensor, covariance: Tensor, best: bool) -> Iterator[tuple[Tensor | slice, FitShape]]:
     """The shape of the fit, for the muons in which it has the same number of parameters."""
     variance = covariance if covariance.ndim == 2 else covariance.diagonal(dim1=1, dim2=2)
     scale = variance.sqrt().mean(dim=0)  # of large variances, the mean itself could be infinite
@@ -251,7 +273,16 @@ def _shapes(hat: Tensor, covariance: Tensor) -> Iterator[tuple[Tensor | slice, F
         which: Tensor | slice = slice(None) if (ranks == rank).all() else (ranks == rank).nonzero()[:, 0]
         own = covariance if len(covariance) == 1 else covariance[which]
         contrasts = (vectors[which][:, :, rank:] / scale[:, None]).mT
-        yield which, _shape(hat[which], contrasts, own)
+        yield which, (_best_shape if best else _shape)(hat[which], contrasts, own)
+
+
+def _best_shape(hat: Tensor, contrasts: Tensor, covariance: Tensor) -> FitShape:
+    """The shape of the best fit, from what `_shape` takes; a hit has the residual (M r)_i/M_ii of variance 1/M_ii."""
+    white = _whitened(contrasts, covariance)
+    variance = covariance if covariance.ndim == 2 else covariance.diagonal(dim1=1, dim2=2)
+    information = total([torch.zeros_like(variance), *white.square().unbind(1)])
+    information = torch.where(information * variance > NO_CONSTRAINT, information, float("nan"))
+    return FitShape(hat, information, information.rsqrt(), white, best=True)
 
 
 def _shape(hat: Tensor, contrasts: Tensor, covariance: Tensor) -> FitShape:
@@ -260,7 +291,8 @@ def _shape(hat: Tensor, contrasts: Tensor, covariance: Tensor) -> FitShape:
     variance = total((product(residual, covariance) * residual).unbind(2))
     leverage = residual.diagonal(dim1=1, dim2=2)
     leverage = torch.where(leverage > NO_CONSTRAINT, leverage, float("nan"))
-    return FitShape(hat, leverage, variance.clamp(min=0).sqrt() / leverage, _whitened(contrasts, covariance))
+    width = variance.clamp(min=0).sqrt() / leverage
+    return FitShape(hat, leverage, width, _whitened(contrasts, covariance), best=False)
 
 
 def _whitened(contrasts: Tensor, covariance: Tensor) -> Float[Tensor, "#muon freedom coordinate"]:

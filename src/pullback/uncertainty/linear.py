@@ -89,17 +89,22 @@ def propagate(
 
 def by_blocks(work: Callable[[Tensor, Tensor], Columns], hits: Tensor, sigma_x: Tensor) -> Columns:
     """The named tuple of tensors (muon, …) that `work(hits, sigma_x)` returns, block by block."""
+    shared = len(sigma_x) == 1  # one shared covariance stays as it is
+    return by_rows(lambda rows: work(hits[rows], sigma_x if shared else sigma_x[rows]), hits)
+
+
+def by_rows(work: Callable[[slice], Columns], hits: Tensor) -> Columns:
+    """The named tuple of tensors (muon, …) that `work(rows)` returns for the muons of these hits, block by block."""
     keep_freed()
     muons, block = len(hits), _block(hits)
-    first = work(hits[:block], sigma_x[:block])  # one shared covariance stays as it is
+    first = work(slice(0, block))
     if muons <= block or any(part.requires_grad for part in first):  # a graph keeps all intermediate results anyway
-        whole = first if muons <= block else work(hits, sigma_x)
+        whole = first if muons <= block else work(slice(0, muons))
         return type(first)(*(part.contiguous() for part in whole))
-    shared = len(sigma_x) == 1
     whole = type(first)(*(large(part, muons) for part in first))
     for start in range(0, muons, block):
         rows = slice(start, start + block)
-        parts = work(hits[rows], sigma_x if shared else sigma_x[rows]) if start else first
+        parts = work(rows) if start else first
         for column, part in zip(whole, parts, strict=True):
             # As plain numbers: where an axis of one has an odd stride, torch copies number by number.
             column[rows].view(-1).copy_(part.contiguous().view(-1))

@@ -66,6 +66,11 @@ class ToySetup(NamedTuple):
         """Number of deviates of one toy."""
         return self.hits.shape[1] if self.root is None else self.root.shape[2]
 
+    @property
+    def factor(self) -> Float[Tensor, "#muon coordinate deviate"]:
+        """A, with A Aᵀ the covariance of the hits."""
+        return torch.diag_embed(torch.as_tensor(self.noise).expand(self.hits.shape)) if self.root is None else self.root
+
     def deviations(
         self, z: Float[Tensor, "muon toy deviate"], rows: slice | Int[Tensor, " muon"] = slice(None)
     ) -> Float[Tensor, "muon toy coordinate"]:

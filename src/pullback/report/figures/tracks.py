@@ -58,9 +58,10 @@ def drawn_lines(subject: Subject, margin: float) -> list[DrawnLine]:
     model, stated = part.model, part.config.detector.stated
     covariance = _rows(subject, columns.COVARIANCE) if columns.has_covariances(part) else None
     momentum = _rows(subject, columns.MOMENTUM) if columns.has_momenta(part) else None
-    hits, known = _rows(subject, "x_reco"), Known(covariance, momentum)
+    heights = _rows(subject, columns.HEIGHTS) if columns.has_heights(part) else None
+    hits, known = _rows(subject, "x_reco"), Known(covariance, momentum, heights)
     sigma, fits = hit_sigma(model, stated, hits, known), fitted_lines(model, stated, hits, known)
-    spans = spans_of([(each.line.view, each.heights) for each in fits], margin)
+    spans = spans_of([(each.line.view, each.line.range) for each in fits], margin)
     return [_drawn(fit, drawable(hits), sigma, span) for fit, span in zip(fits, spans, strict=True)]
 
 
