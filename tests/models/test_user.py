@@ -1051,14 +1051,6 @@ def test_the_ten_lines_of_the_page_on_models_are_right():
     np.testing.assert_allclose(shown["toys"].sd, shown["quoted"].sigma, rtol=4 / 20_000**0.5)
 
 
-def test_the_position_on_a_plane_of_the_page_is_that_of_the_line():
-    shown = {}
-    exec(compile(blocks("python")[6], "docs/models.md", "exec"), shown)
-    z = torch.tensor([0.0, 0.02, 0.11, 0.13], dtype=torch.float64)
-    found = shown["infer"](torch.stack([0.3 + 0.2 * z, 1.0 - 0.5 * z]), z, torch.tensor(0.06))
-    np.testing.assert_allclose(found, [[0.2, 0.312], [-0.5, 0.97]], rtol=1e-12)
-
-
 def test_the_models_of_the_page_are_right():
     _, simple, missing, draw, covariance, fit, _ = blocks("python")
     Path("my_model.py").write_text("\n".join([simple, draw, covariance]), encoding="utf-8")
