@@ -1050,7 +1050,7 @@ def test_the_ten_lines_of_the_page_on_models_are_right():
 
 
 def test_the_models_of_the_page_are_right():
-    _, simple, missing, draw, covariance, fit = blocks("python")
+    _, simple, missing, draw, covariance, fit, _ = blocks("python")
     Path("my_model.py").write_text("\n".join([simple, draw, covariance]), encoding="utf-8")
     raw = {"name": "own", **yaml.safe_load(blocks("yaml")[0])["model"]}
     added = {"draw": "draw", "covariance": "covariance", "parameters": {"dz": 0.5, "theta0": 0.01}}
@@ -1069,6 +1069,17 @@ def test_the_models_of_the_page_are_right():
     check_model(model, hits)
     value = model.infer(hits, **model.parameters)[:, 0]
     np.testing.assert_allclose(value, [np.pi / 4, np.pi / 4, np.nan], rtol=1e-14)
+
+
+def test_the_plane_of_the_page_is_where_the_line_is():
+    write(blocks("python")[-1])
+    (shown,) = [yaml.safe_load(block) for block in blocks("yaml") if "plane" in block]
+    model = load_model(section(**shown, coordinates=["x0", "x1", "x2", "x3"]))
+    hits = torch.tensor([[0.0, 0.6, 1.0, 0.3], [0.2, 0.1, 0.3, 0.0]]).double()
+    check_model(model, hits)
+    z = model.parameters["z"]
+    expected = [np.polyval(np.polyfit(z, each, 1), 0.06) for each in hits.numpy()]
+    np.testing.assert_allclose(model.infer(hits, **model.parameters)[:, 1], expected, rtol=1e-12)
 
 
 def test_the_error_that_the_page_shows_is_what_is_said():
