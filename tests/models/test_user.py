@@ -1073,6 +1073,17 @@ def test_the_models_of_the_page_are_right():
     np.testing.assert_allclose(value, [np.pi / 4, np.pi / 4, np.nan], rtol=1e-14)
 
 
+def test_the_plane_of_the_page_is_where_the_line_is():
+    write(blocks("python")[-1])
+    (shown,) = [yaml.safe_load(block) for block in blocks("yaml") if "plane" in block]
+    model = load_model(section(**shown, coordinates=["x0", "x1", "x2", "x3"]))
+    hits = torch.tensor([[0.0, 0.6, 1.0, 0.3], [0.2, 0.1, 0.3, 0.0]]).double()
+    check_model(model, hits)
+    z = model.parameters["z"]
+    expected = [np.polyval(np.polyfit(z, each, 1), 0.06) for each in hits.numpy()]
+    np.testing.assert_allclose(model.infer(hits, **model.parameters)[:, 1], expected, rtol=1e-12)
+
+
 def test_the_error_that_the_page_shows_is_what_is_said():
     page = (PROJECT / "docs/models.md").read_text(encoding="utf-8")
     (shown,) = [line.strip() for line in page.splitlines() if line.startswith("    my_model.py:")]
