@@ -171,25 +171,38 @@ def _planes(draw: st.DrawFn, numbers: dict[str, Range]) -> dict[str, Any]:
     return {"model.at": draw(st.sampled_from(together))} if count or draw(st.booleans()) else {}
 
 
-def _of_momentum(draw: st.DrawFn) -> dict[str, float]:
-    """Perhaps the momentum that θ0 belongs to."""
-    return draw(st.sampled_from([{}, {"model.theta0_momentum": 2.0}]))
+def _scattering(draw: st.DrawFn, numbers: dict[str, Range], layers: int) -> dict[str, Any]:
+    """The weights of the fit, and scattering by angle or material, of all layers or by layer, with a momentum."""
+    keys = draw(st.sampled_from([{}, {}, {"model.fit": "gls"}, {"model.fit": "ols"}]))
+    name, each = draw(st.sampled_from([("model.theta0", Range(0, 1)), ("model.material", Range(0, 10))]))
+    if draw(st.booleans()):
+        own = {f"{name}[{layer}]": each for layer in range(layers)}
+        keys = {**keys, name: [draw(each.values) for _ in own]}
+    else:
+        own = {name: each}
+        keys = {**keys, **({name: draw(each.values)} if name == "model.material" else _some(draw, own))}
+    if name == "model.material":
+        numbers |= own | {"model.momentum": Range(0.1, 1e5)}
+        return {**keys, "model.momentum": 2.0}
+    numbers |= own
+    return {**keys, **draw(st.sampled_from([{}, {"model.theta0_momentum": 2.0}]))}
 
 
 @st.composite
 def tracks(draw: st.DrawFn) -> Chosen:
     name = draw(st.sampled_from(["track", "track3d"]))
-    numbers = {"model.theta0": Range(0, 1)}
-    keys = {"model.name": name, **_some(draw, numbers), **_of_momentum(draw)}
+    numbers: dict[str, Range] = {}
+    keys: dict[str, Any] = {"model.name": name}
     z = _heights(draw, "model.z", numbers, 0.0, 1.0)
     if z is not None:
         keys["model.z"] = z
-    layers = len(numbers) - 1
+    layers = len(numbers)
     keys |= _planes(draw, numbers)
+    heights = [*numbers]
+    keys |= _scattering(draw, numbers, layers)
     views = "x" if name == "track" else "xy"
     coordinates = [f"{view}{index}" for view in views for index in range(layers)]
     observables = ["slope", "theta", "intercept"] if name == "track" else ["theta", "phi", "tx", "ty"]
-    heights = [each for each in numbers if "[" in each]
     observables += [f"{view}_at_{index}" for index in range(len(heights) - layers) for view in views]
     shared = [*heights, *_alignments(coordinates)]
     return Chosen(keys, coordinates, layers, observables, numbers, shared, COSMIC)
@@ -197,15 +210,16 @@ def tracks(draw: st.DrawFn) -> Chosen:
 
 @st.composite
 def scatter(draw: st.DrawFn) -> Chosen:
-    numbers = {"model.theta0": Range(0, 1)}
-    keys = {"model.name": "scatter", **_some(draw, numbers), **_of_momentum(draw)}
+    numbers: dict[str, Range] = {}
+    keys: dict[str, Any] = {"model.name": "scatter"}
     for name, first, step in (("model.z_upper", 0.5, 1.0), ("model.z_lower", -0.5, -1.0)):
         z = _heights(draw, name, numbers, first, step)
         if z is not None:
             keys[name] = z
-    layers = sum("[" in each for each in numbers)
+    layers = len(numbers)
     keys |= _planes(draw, numbers)
-    heights = [each for each in numbers if "[" in each]
+    heights = [*numbers]
+    keys |= _scattering(draw, numbers, layers)
     coordinates = [f"{view}{index}" for view in "xy" for index in range(layers)]
     observables = ["theta_in", "theta_out", "dtheta_x", "dtheta_y", "theta_msc", *(f"poca_{axis}" for axis in "xyz")]
     lines = ["x_in", "y_in", "x_out", "y_out"]
@@ -290,7 +304,11 @@ def recorded(draw: st.DrawFn, model: Chosen) -> tuple[dict[str, Any], dict[str, 
     pairs = draw(st.lists(st.sampled_from([*combinations(known, 2)]), max_size=1)) if len(known) > 1 else []
     if pairs:
         keys["source.covariance"] = {f"{one}, {other}": "c" for one, other in pairs}
-    if "model.theta0_momentum" in model.keys and draw(st.booleans()):
+    heights = []
+    if model.keys.get("model.name") in ("track", "track3d", "scatter") and draw(st.integers(0, 2)) == 0:
+        heights = [f"z of {layer}" for layer in range(model.layers)]
+        keys["source.z"] = heights
+    if not {"model.theta0_momentum", "model.material"}.isdisjoint(model.keys) and draw(st.booleans()):
         keys["source.momentum_column"] = "momentum"
     if draw(st.booleans()):
         keys["source.unit"] = draw(st.sampled_from(["m", "cm", "mm"]))
@@ -299,6 +317,7 @@ def recorded(draw: st.DrawFn, model: Chosen) -> tuple[dict[str, Any], dict[str, 
     cells = {
         **dict.fromkeys(columns.values(), hit),
         **{f"σ {name}": _decades(1e-6, 1e3) for name in known},
+        **dict.fromkeys(heights, st.floats(-1000, 1000) | st.sampled_from([0, 1])),
         "run": st.integers(0, 3),
         "momentum": _decades(0.1, 1e3) | st.just(""),
     }

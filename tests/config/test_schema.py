@@ -119,6 +119,37 @@ def refused(raw) -> str:
             {"source": {"kind": "recorded", "file": "a.csv", "momentum_column": "p"}},
             "source.momentum_column: only model.material and model.theta0_momentum use it; give one of them",
         ),
+        (
+            {"model": {"name": "track", "theta0": [0.1, 0.2]}},
+            "model.theta0: has 2 values, but model track has 3 layers",
+        ),
+        (
+            {"model": {"name": "scatter", "material": [0.1]}},
+            "model.material: has 1 values, but model scatter has 6 layers",
+        ),
+        (
+            {"model": {"name": "track", "theta0": 0.1, "material": 0.01}},
+            "model: has both material and theta0: the scattering follows from either; give one, and null for the other",
+        ),
+        ({"model": {"name": "track", "material": 0.01, "theta0_momentum": 3}}, "has both material and theta0_momentum"),
+        ({"model": {"name": "track", "momentum": 3}}, "model.momentum: only model.material uses it"),
+        (
+            {"model": {"name": "track", "material": "0.01 m"}},
+            "model.material: is '0.01 m', a length; it must be a thickness",
+        ),
+        (
+            {"source": {"kind": "recorded", "file": "a.csv"}, "model": {"name": "track", "material": 0.01}},
+            "model.material: needs model.momentum, the momentum of muons whose own is not known",
+        ),
+        (
+            {"source": {"kind": "recorded", "file": "a.csv", "z": ["a", "b"]}, "model": {"name": "track"}},
+            "source.z: has 2 columns, but model track has 3 layers",
+        ),
+        (
+            {"source": {"kind": "recorded", "file": "a.csv", "z": ["a"]}},
+            "source.z: model one_hit has no heights of layers",
+        ),
+        ({"model": {"name": "track", "fit": "best"}}, "model.fit: is 'best'"),
         ({"model": {"name": "track", "theta0_momentum": 0}}, "model.theta0_momentum: is 0; it should be greater than"),
         (
             {"systematics": {"model.dx": 0.1}},

@@ -19,6 +19,9 @@ from ..uncertainty.fit_residuals import product
 ROWS_AT_A_TIME = 1 << 18
 """Entries of the matrices of muons that are solved together, so that intermediate results stay small."""
 
+PATTERN_BITS = 32
+"""Coordinates whose hits or losses are numbered together."""
+
 LEAST_PIVOT = 100 * torch.finfo(torch.float64).eps
 """Smallest variance of a combination of hits, relative to that of a hit, that is not rounding."""
 
@@ -58,14 +61,15 @@ class Gain(NamedTuple):
 
     def positions(self, hits: Float[Tensor, "muon coordinate"]) -> Float[Tensor, "muon position"]:
         """The positions of the lines; NaN for a line that does not exist, infinite for one through an infinite hit."""
-        there = torch.where(torch.isfinite(hits), hits, 0.0)
-        found = total(
-            self.of_muons(each) * x[:, None] for each, x in zip(self.matrix.unbind(2), there.unbind(1), strict=True)
-        )
+        whole = bool(torch.isfinite(hits.detach().sum()))  # much faster than testing each
+        there = (hits if whole else torch.where(torch.isfinite(hits), hits, 0.0)).t().contiguous()
+        matrix = self.matrix.movedim(0, -1)  # muons last, so that every sum runs along memory
+        places = [[each if self.rows is None else each[self.rows] for each in place] for place in matrix]
+        sums = [total(factor * x for factor, x in zip(place, there, strict=True)) for place in places]
+        found = torch.stack([each.expand(len(hits)) for each in sums], dim=1)
         if not self.known.all():
             found = torch.where(self.of_muons(self.known), found, float("nan"))
-        infinite = torch.isinf(hits).any(dim=1)
-        return torch.where(infinite[:, None], float("inf"), found) if infinite.any() else found
+        return found if whole else torch.where(torch.isinf(hits).any(dim=1)[:, None], float("inf"), found)
 
     def propagated(self, covariance: Float[Tensor, "#muon *coordinates"]) -> Float[Tensor, "#muon position position"]:
         """G Σ Gᵀ, for variances or matrices."""
@@ -120,7 +124,7 @@ def gain_of(
     """
     seen, rows = torch.isfinite(hits.detach()), None
     if max(len(weighed), len(z)) == 1:  # muons differ by their missing hits at most
-        seen, rows = (seen[:1], None) if seen.all() else torch.unique(seen, dim=0, return_inverse=True)
+        seen, rows = (seen[:1], None) if seen.all() else _patterns(seen)
     step = max(1, ROWS_AT_A_TIME // hits.shape[1] ** 2)
     found = [
         _of_some(_rows(weighed, some), _rows(z, some), seen[some], lines, references)
@@ -128,6 +132,19 @@ def gain_of(
     ]
     matrix, known, spare = found[0] if len(found) == 1 else map(torch.cat, zip(*found, strict=True))
     return Gain(matrix, known, spare, rows)
+
+
+def _patterns(
+    seen: Bool[Tensor, "muon coordinate"],
+) -> tuple[Bool[Tensor, "pattern coordinate"], Int[Tensor, " muon"]]:
+    """The patterns of hits that there are, and the index of that of each muon."""
+    muons = torch.arange(len(seen), device=seen.device)
+    index = torch.zeros_like(muons)
+    for some in seen.split(PATTERN_BITS, dim=1):
+        bits = total(column.long() << place for place, column in enumerate(some.unbind(1)))
+        _, index = torch.unique((index << PATTERN_BITS) + bits, return_inverse=True)
+    first = index.new_full((int(index.max()) + 1,), len(seen)).scatter_reduce(0, index, muons, "amin")
+    return seen[first], index
 
 
 def _rows(values: Tensor, some: slice) -> Tensor:
