@@ -54,9 +54,8 @@ def test_muons_without_a_line_are_passed_over(tmp_path):
     hits[[3, 7]] = [[0.0, 0.1, 0.2], [0.0, 0.1, np.nan]]
     run = recorded_study(tmp_path, hits, {"name": "track"}, {"resolution": 100.0})
     _, *below = draw(run, "events").axes
-    assert [each.get_title() for each in below] == ["muon 3: χ²/ndf 0/1", "muon 7"] or [
-        each.get_title().split(":")[0] for each in below
-    ] == ["muon 3", "muon 7"]
+    assert [each.get_title().split(":")[0] for each in below] == ["muon 3", "muon 7"]
+    assert below[1].get_title() == "muon 7"  # no degrees of freedom
 
 
 @pytest.mark.parametrize("kind", ["events", "pointing"])

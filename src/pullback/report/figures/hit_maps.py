@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from ...config.units import prefixed
 from ...models import Quantity
 from ..formats import count
-from .base import BLUE, FEW, Canvas, Subject, panels, say
+from .base import BLUE, FEW, Canvas, Subject, panels, say, titled
 from .passes import Bins, all_rows, bins_of, counted, sample
 
 TAIL = 1e-3
@@ -83,7 +83,7 @@ def _by_layer(layers: tuple[int, ...]) -> list[tuple[int, tuple[int, ...]]]:
 def _in_words(quantity: Quantity, bins: Bins) -> tuple[float, str]:
     """The factor to the unit that suits the bins of a coordinate, and the label of its axis."""
     factor, unit = prefixed(max(abs(bins.low), abs(bins.high)), quantity.unit)
-    return factor, f"{quantity.symbol} ({unit})"
+    return factor, titled(quantity.symbol, unit)
 
 
 def _density(canvas: Canvas, axes: Axes, each: HitMap, quantities: list[Quantity]) -> None:

@@ -68,7 +68,7 @@ def residuals_by_layer(subject: Subject) -> Canvas:
             ]
             factor, unit = prefixed(min(alike), quantity.unit)
             _histogram(axes, each, of_bins / total, factor, subject.before.get(quantity.name))
-            axes.set_xlabel(f"unbiased residual ({unit})")
+            axes.set_xlabel("unbiased residual" + (f" ({unit})" if unit not in ("", "1") else ""))
     legend(canvas, grid)
     return canvas
 
