@@ -7,13 +7,17 @@ from pathlib import Path
 
 from ..store import artefact, columns
 from ..study import blocks
+from ..study.aligning import placement_of
 from ..study.artefact_configs import RecoConfig
 from ..study.batches import Batch
 from .common import hits_file, progress
 
 
 def import_hits(batch: Batch[RecoConfig], reco: str | Path) -> None:
-    """Read recorded hits from their file: x_reco (muon, coordinate) in m, and any covariances in m²."""
+    """Read recorded hits from their file: x_reco (muon, coordinate) in m, and any covariances in m².
+
+    Hits are corrected where layers are aligned. Their covariances stay those of the layers, not rotated.
+    """
     with artefact.create(reco, batch) as out:
         # All points of a scan have the same rows, so that they are read once.
         for (start, stop), group in groupby(batch.parts, key=lambda part: (part.start, part.stop)):
@@ -22,10 +26,12 @@ def import_hits(batch: Batch[RecoConfig], reco: str | Path) -> None:
             outputs = [columns.of_hits(out, part, "x_reco", "recorded") for part in parts]
             shape = file.covariance_shape
             covariances = [columns.of_covariances(out, part, shape) for part in parts if shape]
+            placement = placement_of(parts[0])
             momenta = [columns.of_momenta(out, part) for part in parts if columns.has_momenta(part)]
             for _, found in zip(progress(parts[0], "imported"), file.blocks(start, stop, blocks.BLOCK), strict=True):
+                hits = found.hits if placement is None else placement.to_frame(found.hits)
                 for column in outputs:
-                    column.append(found.hits)
+                    column.append(hits)
                 if found.covariance is not None:
                     for column in covariances:
                         column.append(found.covariance)

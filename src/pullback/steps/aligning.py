@@ -1,0 +1,283 @@
+"""Alignment of the layers by the tracks of a study, recorded or simulated."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from ..config.alignment_schema import (
+    LARGEST_ROTATION,
+    LARGEST_SCALE,
+    Alignment,
+    free_kinds,
+    free_parameters,
+    references,
+    shared_name,
+)
+from ..config.named_numbers import UNITS_OF_LAYERS
+from ..detector.bound_model import Fit, hit_covariance, parameters_of
+from ..detector.known import Known
+from ..detector.response import Response, generated, momenta, true_hits
+from ..errors import PullbackError
+from ..models import Model
+from ..store.alignment_file import (
+    Agreement,
+    AlignedNumber,
+    AlignmentFile,
+    ResidualsOfCoordinate,
+    RobustSettings,
+    heights_of,
+    kept_alignment,
+)
+from ..study.aligning import coordinates_of
+from ..study.artefact_configs import SigmaConfig
+from ..study.batches import Part
+from ..study.blocks import Block
+from ..study.plan import Study
+from ..uncertainty import alignment as estimator
+from ..uncertainty.alignment import Diverged, Parameter, TrackGroup, Undetermined
+from ..uncertainty.fit_residuals import FitGroups
+from ..uncertainty.placement import Coordinates, Placement
+from .common import hits_file
+
+log = logging.getLogger(__name__)
+
+MATRIX_ENTRIES = 1 << 27
+"""Entries of the matrices of all tracks, where each has its own covariance: 1 GiB for each kind."""
+
+SHOWN_OF_A_MODE = 0.2
+"""Smallest part of a parameter in a weak mode that is named, of the largest."""
+
+CENTRAL = (0.158655, 0.841345)
+"""Quantiles of the central 68.27 %."""
+
+
+class Tracks(NamedTuple):
+    """Hits as the layers read them, m, and what else is known of each muon."""
+
+    hits: Float[np.ndarray, "muon coordinate"]
+    known: Known
+
+
+def align(study: Study, path: str | Path) -> None:
+    """Find where the layers of a study are, or check an alignment that was made before; write `alignment.json`.
+
+    The config without its scan counts: layers are aligned once for all points. Simulated hits are those of the first
+    muons of that config.
+    """
+    if kept := kept_alignment(study):
+        kept.write(path)
+        return
+    found = found_alignment(study, first_tracks(study), stated_widths(study))
+    log.info("%d of %d tracks, %d iterations", found.weighted, found.tracks, found.iterations)
+    found.write(path)
+
+
+def stated_widths(study: Study) -> dict[str, float | list[float]]:
+    """What the config states of the widths of hits."""
+    return study.config.detector.stated
+
+
+def first_tracks(study: Study) -> Tracks:
+    """The first muons of a study, as their layers read them."""
+    part, _ = study.first_part(study.points[0].label)
+    alignment = study.config.alignment or Alignment()
+    count = min(part.muons, alignment.tracks)
+    if part.config.source.kind == "recorded" and (part.config.source.sigma or part.config.source.covariance):
+        count = min(count, MATRIX_ENTRIES // len(part.model.coordinates) ** 2)
+    return _recorded(part, count) if study.recorded else _simulated(part, count)
+
+
+def _recorded(part: Part[SigmaConfig], count: int) -> Tracks:
+    (found,) = hits_file(part).blocks(0, count, count)
+    return Tracks(found.hits, Known(found.covariance, found.momentum))
+
+
+def _simulated(part: Part[SigmaConfig], count: int) -> Tracks:
+    """The recorded hits of simulated muons, before they are corrected."""
+    response, hits, known = Response(part), [], []
+    for block in _blocks(part, count):
+        drawn = generated(part, block)
+        momentum = momenta(part, drawn)
+        hits.append(response.record(true_hits(part, drawn), response.draw(block), momentum=momentum))
+        known.append(Known(momentum=momentum))
+    joined = Known.joined(known).each(lambda values: values[:count])
+    return Tracks(np.concatenate(hits)[:count], joined)
+
+
+def _blocks(part: Part[SigmaConfig], count: int) -> Sequence[Block]:
+    from ..study import blocks
+
+    number = blocks.block_count(count)
+    ends = [min(index * blocks.BLOCK, part.muons) for index in range(number + 1)]
+    return [Block(index, ends[index], ends[index + 1]) for index in range(number)]
+
+
+def track_groups(model: Model, stated: dict[str, float | list[float]], tracks: Tracks) -> list[TrackGroup]:
+    """The tracks with more hits than parameters, by the covariance that is propagated."""
+    parameters, hits = parameters_of(model, stated), torch.from_numpy(tracks.hits)
+    own, momentum = tracks.known.each(torch.from_numpy)
+    covariance = hit_covariance(model, parameters, hits, own, momentum=momentum).detach()
+    fit, found = Fit(model, parameters), []
+    for group in FitGroups(fit, fit.linear).of(hits, covariance):
+        if group.ndf:
+            of_rows = covariance if len(covariance) == 1 else covariance[group.rows]
+            of_hits = of_rows[:, group.used] if of_rows.ndim == 2 else of_rows[:, group.used][:, :, group.used]
+            arrays = (group.rows, group.used, group.shape.white, of_hits)
+            found.append(TrackGroup(*(each.numpy(force=True) for each in arrays)))
+    return found
+
+
+def found_alignment(study: Study, tracks: Tracks, stated: dict[str, float | list[float]]) -> AlignmentFile:
+    """The alignment of the layers from some tracks, by the `stated` widths of their hits.
+
+    Raises
+    ------
+    PullbackError
+        The tracks leave a combination of the parameters free, or are too few; or layers are far out of place.
+
+    """
+    alignment, model, section = study.config.alignment or Alignment(), study.model, study.config.model
+    of = coordinates_of(model)
+    free = [Parameter(*each) for each in free_parameters(alignment, section)]
+    paired = any(each.kind == "rotation" for each in free)
+    tracks, halves = _paired(tracks, of, {each.layer for each in free}) if paired else (tracks, 0)
+    groups = track_groups(model, stated, tracks)
+    count = sum(len(group.rows) for group in groups)
+    if count <= len(free):
+        raise PullbackError(
+            f"alignment: {count} of {len(tracks.hits)} muons have more hits than a line has parameters, too few for "
+            f"{len(free)} parameters"
+        )
+    names = [shared_name(*each) for each in free]
+    try:
+        found = estimator.align_layers(tracks.hits, groups, of, free)
+    except Undetermined as error:
+        raise PullbackError(f"alignment: the tracks do not determine {_weak(error.modes, names)}") from None
+    except Diverged as error:
+        raise PullbackError(f"alignment: {error}; are the heights of the layers right?") from None
+    numbers = [
+        AlignedNumber(
+            name=name,
+            kind=each.kind,
+            layer=each.layer,
+            unit=UNITS_OF_LAYERS.get(each.kind, "m"),
+            value=value,
+            se=se,
+        )
+        for name, each, value, se in zip(
+            names, free, found.value.tolist(), np.sqrt(found.covariance.diagonal()).tolist(), strict=True
+        )
+    ]
+    _refuse_far(numbers)
+    source, weights = study.config.source, _split(found.weight, groups)
+    return AlignmentFile(
+        model=section.name,
+        heights=heights_of(study),
+        source=f"recorded {source.file}" if source.kind == "recorded" else "simulated",
+        source_sha256=study.digests.get("hits", ""),
+        free=free_kinds(alignment, section),
+        reference=references(alignment, section),
+        muons=len(tracks.hits),
+        tracks=count,
+        weighted=int(np.count_nonzero(found.weight)),
+        halves=halves,
+        iterations=found.steps,
+        width=found.width,
+        robust=RobustSettings(cut=estimator.CUT, smallest_step=estimator.SMALL_STEP),
+        numbers=numbers,
+        covariance=found.covariance.tolist(),
+        before=_agreement(model, tracks.hits, groups, weights),
+        after=_agreement(model, found.placement.to_frame(tracks.hits), groups, weights),
+    )
+
+
+def _paired(tracks: Tracks, of: Coordinates, layers: set[int]) -> tuple[Tracks, int]:
+    """Tracks without hits of which a layer that may turn has one of two coordinates, and how many these are."""
+    seen = np.isfinite(tracks.hits)
+    half = seen & ~seen[:, of.partner] & np.isin(of.layer, [*layers])
+    return (tracks._replace(hits=np.where(half, np.nan, tracks.hits)), int(half.sum())) if half.any() else (tracks, 0)
+
+
+def _weak(modes: Float[np.ndarray, "mode parameter"], names: Sequence[str]) -> str:
+    """Combinations of parameters in words, by their largest parts."""
+
+    def named(mode: Float[np.ndarray, " parameter"]) -> str:
+        size = np.abs(mode)
+        return " with ".join(names[index] for index in np.flatnonzero(size > SHOWN_OF_A_MODE * size.max()).tolist())
+
+    words = "; ".join(dict.fromkeys(map(named, modes)))
+    return f"{words}: hold more layers, or free less of them"
+
+
+def _refuse_far(numbers: Sequence[AlignedNumber]) -> None:
+    limits = {"rotation": LARGEST_ROTATION, "scale_x": LARGEST_SCALE, "scale_y": LARGEST_SCALE}
+    for each in numbers:
+        most = limits.get(each.kind, np.inf)
+        if abs(each.value) > most:
+            raise PullbackError(
+                f"alignment: {each.name} = {each.value:.3g} ± {each.se:.1g} is beyond ±{most:g}; correct "
+                "it in the file of hits, or free less"
+            )
+
+
+def _split(weight: Float[np.ndarray, " track"], groups: Sequence[TrackGroup]) -> list[np.ndarray]:
+    """The weights of the tracks of each group."""
+    return np.split(weight, np.cumsum([len(group.rows) for group in groups])[:-1])
+
+
+def _agreement(
+    model: Model,
+    positions: Float[np.ndarray, "muon coordinate"],
+    groups: Sequence[TrackGroup],
+    weights: list[np.ndarray],
+) -> Agreement:
+    """How well tracks fit with their hits at these positions."""
+    chi2 = [estimator.chi2_of(group, positions[group.rows]) for group in groups]
+    sums = [
+        (float(w @ each), float(w.sum()) * group.freedom) for w, each, group in zip(weights, chi2, groups, strict=True)
+    ]
+    ratios = np.concatenate([each / group.freedom for each, group in zip(chi2, groups, strict=True)])
+    residual = np.full(positions.shape, np.nan)
+    weight = np.zeros(len(positions))
+    for group, w in zip(groups, weights, strict=True):
+        residual[group.rows[:, None], group.used[None]] = estimator.residuals_of(group, positions[group.rows])
+        weight[group.rows] = w
+    entries = [
+        _residuals(coordinate.name, residual[:, index], weight) for index, coordinate in enumerate(model.coordinates)
+    ]
+    return Agreement(
+        chi2_per_ndf=sum(top for top, _ in sums) / sum(bottom for _, bottom in sums),
+        median_chi2_per_ndf=float(np.median(ratios)),
+        residuals=[each for each in entries if each.hits],
+    )
+
+
+def _residuals(
+    name: str, residual: Float[np.ndarray, " muon"], weight: Float[np.ndarray, " muon"]
+) -> ResidualsOfCoordinate:
+    known = np.isfinite(residual)
+    r, w = residual[known], weight[known]
+    if not w.any():
+        return ResidualsOfCoordinate(name=name, hits=0, mean=np.nan, sd=np.nan, median=np.nan, width=np.nan)
+    mean = float(np.average(r, weights=w))
+    low, high = np.quantile(r, CENTRAL)
+    return ResidualsOfCoordinate(
+        name=name,
+        hits=len(r),
+        mean=mean,
+        sd=float(np.sqrt(np.average((r - mean) ** 2, weights=w))),
+        median=float(np.median(r)),
+        width=float(high - low) / 2,
+    )
+
+
+def placement_in(found: AlignmentFile, model: Model) -> Placement:
+    """Where the layers of a model are by an alignment."""
+    return Placement.by_layer(coordinates_of(model), found.aligned.corrections)
