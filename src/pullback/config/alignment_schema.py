@@ -28,20 +28,19 @@ LayerRotations = Annotated[
 LayerScales = Annotated[
     list[Annotated[float, Field(ge=-LARGEST_SCALE, le=LARGEST_SCALE)]], Field(min_length=1, max_length=64)
 ]
-IN_METRES, IN_RADIANS = {"unit": "m"}, {"unit": "rad"}
 
 
 class LayerPlaces(Section):
     """Where layers are, each number as a list by layer."""
 
     x: Annotated[LayerOffsets | None, validator("m")] = Field(
-        None, description="offset of each layer in x from where it is stated to be", json_schema_extra=IN_METRES
+        None, description="offset of each layer in x from where it is stated to be", json_schema_extra={"unit": "m"}
     )
     y: Annotated[LayerOffsets | None, validator("m")] = Field(
-        None, description="offset of each layer in y", json_schema_extra=IN_METRES
+        None, description="offset of each layer in y", json_schema_extra={"unit": "m"}
     )
     rotation: Annotated[LayerRotations | None, validator("rad")] = Field(
-        None, description="rotation of each layer about z, from x towards y", json_schema_extra=IN_RADIANS
+        None, description="rotation of each layer about z, from x towards y", json_schema_extra={"unit": "rad"}
     )
     scale_x: LayerScales | None = Field(
         None, description="relative error of the scale of each layer in x: 0.01 if its pitch is 1 % larger than stated"

@@ -44,6 +44,9 @@ WEAKEST = 1e-10
 """Smallest eigenvalue of N, scaled to a diagonal of 1, of a combination of parameters that tracks determine."""
 
 
+NO_ERROR = 1e-6
+"""Standard error of a parameter, over the stated one, that counts as 0."""
+
 PREDICTED = 1e-12
 """Smallest M_ii over the largest one, of a hit that the others predict."""
 
@@ -175,7 +178,9 @@ def align_layers(
         sums = problem.sums(value, tukey=tukey)
         change = np.linalg.solve(sums.normal, sums.slope)
         value = value - change
-        largest = float((np.abs(change) / np.sqrt(sums.variance.diagonal())).max())
+        # Hits without noise have no errors; a step far below those that are stated is small.
+        error = np.maximum(sums.variance.diagonal(), NO_ERROR**2 / sums.normal.diagonal())
+        largest = float((np.abs(change) / np.sqrt(error)).max())
         if tukey and largest < SMALL_STEP:
             final = problem.sums(value, tukey=True)
             placement, weight = problem.placement(value), np.concatenate(final.weights)
