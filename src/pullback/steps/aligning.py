@@ -58,6 +58,10 @@ CENTRAL = (0.158655, 0.841345)
 """Quantiles of the central 68.27 %."""
 
 
+FARTHEST = 1e6
+"""Distance, m, beyond which a position is no hit."""
+
+
 class Tracks(NamedTuple):
     """Hits as the layers read them, m, and what else is known of each muon."""
 
@@ -85,13 +89,14 @@ def stated_widths(study: Study) -> dict[str, float | list[float]]:
 
 
 def first_tracks(study: Study) -> Tracks:
-    """The first muons of a study, as their layers read them."""
+    """The first muons of a study, as their layers read them, without positions that are no hits."""
     part, _ = study.first_part(study.points[0].label)
     alignment = study.config.alignment or Alignment()
     count = min(part.muons, alignment.tracks)
     if part.config.source.kind == "recorded" and (part.config.source.sigma or part.config.source.covariance):
         count = min(count, MATRIX_ENTRIES // len(part.model.coordinates) ** 2)
-    return _recorded(part, count) if study.recorded else _simulated(part, count)
+    tracks = _recorded(part, count) if study.recorded else _simulated(part, count)
+    return tracks._replace(hits=np.where(np.abs(tracks.hits) < FARTHEST, tracks.hits, np.nan))
 
 
 def _recorded(part: Part[SigmaConfig], count: int) -> Tracks:
@@ -102,6 +107,7 @@ def _recorded(part: Part[SigmaConfig], count: int) -> Tracks:
 def _simulated(part: Part[SigmaConfig], count: int) -> Tracks:
     """The recorded hits of simulated muons, before they are corrected."""
     response, hits, known = Response(part), [], []
+    response.corrected = None
     for block in _blocks(part, count):
         drawn = generated(part, block)
         momentum = momenta(part, drawn)

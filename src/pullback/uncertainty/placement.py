@@ -61,7 +61,8 @@ class Placement(NamedTuple):
 
         A hit of which a layer has one coordinate only is lost if the layer is rotated.
         """
-        return self._turned(hits * _like(hits, self.stretch), 1.0) + _like(hits, self.offset)
+        with np.errstate(invalid="ignore", over="ignore"):  # of infinite hits
+            return self._turned(hits * _like(hits, self.stretch), 1.0) + _like(hits, self.offset)
 
     def from_frame(self, positions: Float[Any, "muon coordinate"]) -> Float[Any, "muon coordinate"]:
         """What layers read of muons at these positions: h = S⁻¹ R(φ)ᵀ (r − d)."""
