@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from ..config.alignment_schema import (
     LARGEST_ROTATION,
@@ -43,7 +43,7 @@ from ..study.plan import Study
 from ..uncertainty import alignment as estimator
 from ..uncertainty.alignment import Diverged, Parameter, TrackGroup, Undetermined
 from ..uncertainty.fit_residuals import FitGroups
-from ..uncertainty.placement import Coordinates, Placement
+from ..uncertainty.placement import Coordinates
 from .common import hits_file
 
 log = logging.getLogger(__name__)
@@ -182,7 +182,8 @@ def found_alignment(study: Study, tracks: Tracks, stated: dict[str, float | list
         )
     ]
     _refuse_far(numbers)
-    source, weights = study.config.source, _split(found.weight, groups)
+    source, ends = study.config.source, np.cumsum([len(group.rows) for group in groups])[:-1]
+    kept = np.split(found.weight > 0, ends)
     return AlignmentFile(
         model=section.name,
         heights=heights_of(study),
@@ -199,8 +200,8 @@ def found_alignment(study: Study, tracks: Tracks, stated: dict[str, float | list
         robust=RobustSettings(cut=estimator.CUT, smallest_step=estimator.SMALL_STEP),
         numbers=numbers,
         covariance=found.covariance.tolist(),
-        before=_agreement(model, tracks.hits, groups, weights),
-        after=_agreement(model, found.placement.to_frame(tracks.hits), groups, weights),
+        before=_agreement(model, tracks.hits, groups, kept),
+        after=_agreement(model, found.placement.to_frame(tracks.hits), groups, kept),
     )
 
 
@@ -233,57 +234,41 @@ def _refuse_far(numbers: Sequence[AlignedNumber]) -> None:
             )
 
 
-def _split(weight: Float[np.ndarray, " track"], groups: Sequence[TrackGroup]) -> list[np.ndarray]:
-    """The weights of the tracks of each group."""
-    return np.split(weight, np.cumsum([len(group.rows) for group in groups])[:-1])
-
-
 def _agreement(
     model: Model,
     positions: Float[np.ndarray, "muon coordinate"],
     groups: Sequence[TrackGroup],
-    weights: list[np.ndarray],
+    kept: Sequence[Bool[np.ndarray, " _"]],
 ) -> Agreement:
-    """How well tracks fit with their hits at these positions."""
+    """How well tracks fit with their hits at these positions; `kept` are those that are not wrong, of each group."""
     chi2 = [estimator.chi2_of(group, positions[group.rows]) for group in groups]
-    sums = [
-        (float(w @ each), float(w.sum()) * group.freedom) for w, each, group in zip(weights, chi2, groups, strict=True)
-    ]
+    of_kept = sum(float(each[which].sum()) for each, which in zip(chi2, kept, strict=True))
+    freedom = sum(group.freedom * int(which.sum()) for group, which in zip(groups, kept, strict=True))
     ratios = np.concatenate([each / group.freedom for each, group in zip(chi2, groups, strict=True)])
-    residual = np.full(positions.shape, np.nan)
-    weight = np.zeros(len(positions))
-    for group, w in zip(groups, weights, strict=True):
+    residual, right = np.full(positions.shape, np.nan), np.zeros(len(positions), bool)
+    for group, which in zip(groups, kept, strict=True):
         residual[group.rows[:, None], group.used[None]] = estimator.residuals_of(group, positions[group.rows])
-        weight[group.rows] = w
-    entries = [
-        _residuals(coordinate.name, residual[:, index], weight) for index, coordinate in enumerate(model.coordinates)
-    ]
+        right[group.rows] = which
+    entries = [_residuals(each.name, residual[:, index], right) for index, each in enumerate(model.coordinates)]
     return Agreement(
-        chi2_per_ndf=sum(top for top, _ in sums) / sum(bottom for _, bottom in sums),
+        chi2_per_ndf=of_kept / freedom,
         median_chi2_per_ndf=float(np.median(ratios)),
         residuals=[each for each in entries if each.hits],
     )
 
 
 def _residuals(
-    name: str, residual: Float[np.ndarray, " muon"], weight: Float[np.ndarray, " muon"]
+    name: str, residual: Float[np.ndarray, " muon"], right: Bool[np.ndarray, " muon"]
 ) -> ResidualsOfCoordinate:
-    known = np.isfinite(residual)
-    r, w = residual[known], weight[known]
-    if not w.any():
+    every, r = residual[np.isfinite(residual)], residual[np.isfinite(residual) & right]
+    if not len(r):
         return ResidualsOfCoordinate(name=name, hits=0, mean=np.nan, sd=np.nan, median=np.nan, width=np.nan)
-    mean = float(np.average(r, weights=w))
-    low, high = np.quantile(r, CENTRAL)
+    low, high = np.quantile(every, CENTRAL)
     return ResidualsOfCoordinate(
         name=name,
         hits=len(r),
-        mean=mean,
-        sd=float(np.sqrt(np.average((r - mean) ** 2, weights=w))),
-        median=float(np.median(r)),
+        mean=float(r.mean()),
+        sd=float(r.std()),
+        median=float(np.median(every)),
         width=float(high - low) / 2,
     )
-
-
-def placement_in(found: AlignmentFile, model: Model) -> Placement:
-    """Where the layers of a model are by an alignment."""
-    return Placement.by_layer(coordinates_of(model), found.aligned.corrections)

@@ -37,10 +37,11 @@ class ResidualsOfCoordinate(Record):
 
     name: str
     hits: int
+    """Hits of right tracks."""
     mean: Number
-    """Mean over tracks, by their weights."""
+    """Mean over right tracks."""
     sd: Number
-    """Standard deviation, by these weights."""
+    """Standard deviation over right tracks."""
     median: Number
     """Median over all tracks, wrong ones too."""
     width: Number
@@ -51,7 +52,7 @@ class Agreement(Record):
     """How well tracks fit, before or after alignment."""
 
     chi2_per_ndf: Number
-    """χ² over degrees of freedom, summed over tracks by their weights."""
+    """χ² over degrees of freedom, summed over right tracks."""
     median_chi2_per_ndf: Number
     """Median over all tracks, wrong ones too."""
     residuals: list[ResidualsOfCoordinate]
@@ -87,7 +88,7 @@ class AlignmentFile(EvidenceFile):
     tracks: int
     """Those with more hits than parameters."""
     weighted: int
-    """Those of them with a weight above 0; the others are wrong tracks."""
+    """Those of them with a weight above 0, the right tracks."""
     halves: int = 0
     """Hits that were left out since the layer has one of two coordinates only."""
     iterations: int
