@@ -141,9 +141,14 @@ def test_a_whole_study_passes_if_it_is_aligned(tmp_path, aligns):
 
 @pytest.mark.parametrize("muons", [slow(60_000)])
 def test_a_telescope_with_rotations_passes_if_it_is_aligned(tmp_path, muons):
-    raw = {**with_detector(TRACK3D, misalignment=MOVED), **ENOUGH, "alignment": {}, "toys": {"muons": 600}}
+    raw = {
+        **with_detector(TRACK3D, misalignment=MOVED),
+        **ENOUGH,
+        "alignment": {},
+        "toys": {"experiments": 1000},
+    }
     raw["source"] = {"muons": muons, "beam": {"spread": 5e-3, "spot": 5e-3}}
-    assert answers(Run(raw, tmp_path).make().show()) == {"propagation": "pass", "truth": "pass", "data": "pass"}
+    assert answers(Run(raw, tmp_path).make()) == {"propagation": "pass", "truth": "pass", "data": "pass"}
 
 
 @pytest.fixture(scope="module")

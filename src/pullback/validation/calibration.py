@@ -42,7 +42,7 @@ SETTLED = 1e-3
 PATIENT_ROUNDS = 10
 """Rounds after which a change by its error is taken for settled: which tracks are left out may change to and fro."""
 
-EQUAL = 1e-9
+ALIKE = 1e-9
 """Largest relative difference of resolutions that are the same."""
 
 LARGEST_CHANGE = 10.0
@@ -232,7 +232,7 @@ def _widths(found: Calibration, of: WantedResolution, coordinates: Mapping[str, 
     by_name = dict(zip(coordinates, found.sigma, strict=True))
     share = (of.factor.se or 0.0) / of.factor.value if of.factor.value else 0.0
     first = by_name[of.coordinates[0]]
-    if all(abs(by_name[name] - first) < EQUAL * first for name in of.coordinates):
+    if all(abs(by_name[name] - first) < ALIKE * first for name in of.coordinates):
         width = with_unit(first, coordinates[of.coordinates[0]].unit, share * first)
         return f"σ = {width} in {symbols_of(of.coordinates, coordinates)}"
     each = (with_unit(by_name[name], coordinates[name].unit, share * by_name[name]) for name in of.coordinates)
