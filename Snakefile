@@ -12,7 +12,9 @@ os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [SOURCE, os.environ.ge
 from pullback.config.text import stop_at_mistakes
 from pullback.errors import PullbackError
 from pullback.report.gallery import drawn_from, gallery
+from pullback.store.alignment_file import kept_alignment
 from pullback.store.provenance import code_digest
+from pullback.study.aligning import alignment_to_json, expected, is_aligned
 from pullback.study.plan import Study
 
 # The default config file, unless --configfile is given.
@@ -27,8 +29,12 @@ if not workflow.overwrite_configfiles:
 
 try:
     STUDY = Study.from_config(config)
+    KEPT = kept_alignment(STUDY)
 except PullbackError as error:
     sys.exit(f"pullback: {error}")
+
+# The figures of a study depend on its systematics, to which the alignment of its layers adds.
+FIGURES = gallery(expected(STUDY, KEPT and KEPT.aligned))
 
 RESULTS = f"results/{STUDY.config.study}"
 LOGS = f"logs/{STUDY.config.study}"
@@ -50,8 +56,11 @@ def positions(*kinds):
 
 
 def files_of_user(*kinds):
-    """The user's files that a rule depends on: the model file and the hits file, if any."""
-    files = {"model": getattr(STUDY.config.model, "file", None), "hits": getattr(STUDY.config.source, "file", None)}
+    """The user's files that a rule depends on: those of the model, the hits and an alignment, if any."""
+    kept, model, hits = (
+        getattr(each, "file", None) for each in (STUDY.config.alignment, STUDY.config.model, STUDY.config.source)
+    )
+    files = {"alignment": kept, "model": model, "hits": hits}
     # Without ./ at the beginning, of which Snakemake warns for every rule.
     return {kind: os.path.normpath(files[kind]) for kind in kinds if files[kind]}
 
@@ -59,6 +68,11 @@ def files_of_user(*kinds):
 def target():
     """The file with the value that gives the wanted σ, if the config has a target."""
     return {"target": f"{RESULTS}/target.json"} if STUDY.config.target else {}
+
+
+def alignment():
+    """The file that says where the layers are, if tracks align them."""
+    return {"alignment": f"{RESULTS}/alignment.json"} if is_aligned(STUDY) else {}
 
 
 def needs():
@@ -95,11 +109,30 @@ rule step:
         "workflow/scripts/{params.step}.py"
 
 
+if is_aligned(STUDY):
+
+    use rule step as align with:
+        input:
+            **files_of_user("model", "hits", "alignment"),
+        output:
+            **alignment(),
+        log:
+            f"{LOGS}/align/study.log",
+        benchmark:
+            f"{LOGS}/align/study.tsv"
+        params:
+            step="align",
+            study=alignment_to_json(STUDY),
+        message:
+            "Aligning the layers by the tracks"
+
+
 if STUDY.recorded:
 
     use rule step as import_hits with:
         input:
             **files_of_user("model", "hits"),
+            **alignment(),
         output:
             reco=f"{RESULTS}/reco/{{batch}}.h5",
         log:
@@ -132,6 +165,7 @@ else:
     use rule step as smear_hits with:
         input:
             **files_of_user("model"),
+            **alignment(),
             truth=f"{RESULTS}/truth/{{batch}}.h5",
         output:
             reco=f"{RESULTS}/reco/{{batch}}.h5",
@@ -149,6 +183,7 @@ else:
 use rule step as infer_theta with:
     input:
         **files_of_user("model"),
+        **alignment(),
         **positions("truth", "reco"),
     output:
         theta=f"{RESULTS}/theta/{{batch}}.h5",
@@ -168,6 +203,7 @@ if "fits" in STUDY.kinds:
     use rule step as fit_residuals with:
         input:
             **files_of_user("model"),
+            **alignment(),
             reco=f"{RESULTS}/reco/{{batch}}.h5",
         output:
             fits=f"{RESULTS}/fits/{{batch}}.h5",
@@ -185,6 +221,7 @@ if "fits" in STUDY.kinds:
 use rule step as propagate_uncertainty with:
     input:
         **files_of_user("model"),
+        **alignment(),
         **positions("truth", "reco"),
     output:
         sigma=f"{RESULTS}/sigma/{{batch}}.h5",
@@ -202,6 +239,7 @@ use rule step as propagate_uncertainty with:
 use rule step as run_toys with:
     input:
         **files_of_user("model"),
+        **alignment(),
         reco=f"{RESULTS}/reco/{{batch}}.h5",
     output:
         toys=f"{RESULTS}/toys/{{batch}}.h5",
@@ -221,6 +259,7 @@ if not STUDY.recorded:
     use rule step as measure_coverage with:
         input:
             **files_of_user("model"),
+            **alignment(),
             truth=f"{RESULTS}/truth/{{batch}}.h5",
             reco=f"{RESULTS}/reco/{{batch}}.h5",
             sigma=f"{RESULTS}/sigma/{{batch}}.h5",
@@ -240,6 +279,7 @@ if not STUDY.recorded:
 use rule step as tally with:
     input:
         **files_of_user("model"),
+        **alignment(),
         **positions(*STUDY.kinds),
     output:
         tally=f"{RESULTS}/tally/{{batch}}.h5",
@@ -260,6 +300,7 @@ if STUDY.config.target:
     use rule step as find_target with:
         input:
             **files_of_user("model", "hits"),
+            **alignment(),
         output:
             target=f"{RESULTS}/target.json",
         log:
@@ -276,6 +317,7 @@ if STUDY.config.target:
 use rule step as validate with:
     input:
         **files_of_user("model"),
+        **alignment(),
         tally=batches("tally"),
     output:
         config=f"{RESULTS}/config.yaml",
@@ -300,6 +342,7 @@ use rule step as validate with:
 use rule step as plot with:
     input:
         **files_of_user("model"),
+        **alignment(),
         **target(),
         batches=[f"{RESULTS}/{kind}/{batch}.h5" for kind, batch in drawn_from(STUDY)],
         study=rules.validate.output.study,
@@ -307,9 +350,9 @@ use rule step as plot with:
     output:
         drawn=[
             report(f"{RESULTS}/figures/{figure.stem}.svg", category="Figures", labels=figure._asdict())
-            for figure in gallery(STUDY)
+            for figure in FIGURES
         ],
-        printed=[f"{RESULTS}/figures/{figure.stem}.pdf" for figure in gallery(STUDY)],
+        printed=[f"{RESULTS}/figures/{figure.stem}.pdf" for figure in FIGURES],
     log:
         f"{LOGS}/plot/study.log",
     benchmark:
@@ -325,6 +368,7 @@ use rule step as plot with:
 use rule step as report with:
     input:
         **files_of_user("model"),
+        **alignment(),
         **target(),
         validation=rules.validate.output.validation,
         figures=rules.plot.output.drawn,
@@ -367,6 +411,7 @@ rule all:
     input:
         [batches(kind) for kind in (*STUDY.kinds, "tally")],
         target().values(),
+        alignment().values(),
         rules.validate.output,
         rules.plot.output,
         rules.report.output,

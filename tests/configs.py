@@ -382,6 +382,31 @@ def systematics(draw: st.DrawFn, names: list[str]) -> dict[str, Any]:
 
 
 @st.composite
+def places(
+    draw: st.DrawFn, layers: int, in_views: bool, *, can_move: bool, small: bool, simulated: bool
+) -> dict[str, Any]:
+    """Perhaps where layers are, or that it is to be found of those between others; a small study has too few tracks."""
+    ranges = {"x": Range(-1, 1), "scale_x": Range(-0.1, 0.1)}
+    ranges |= {"y": Range(-1, 1), "rotation": Range(-0.1, 0.1), "scale_y": Range(-0.1, 0.1)} if in_views else {}
+
+    def lists() -> dict[str, list[float]]:
+        return {
+            name: [draw(each.values) for _ in range(layers)] for name, each in ranges.items() if draw(st.booleans())
+        }
+
+    found: dict[str, Any] = {}
+    if simulated and draw(st.integers(0, 3)) == 0:
+        found |= {f"detector.misalignment.{name}": values for name, values in lists().items()}
+    how = draw(st.sampled_from(["none", "none", "given", "found"]))
+    if how == "given":
+        found |= {f"alignment.{name}": values for name, values in lists().items()} or {"alignment": None}
+    elif how == "found" and not small and can_move:
+        free = draw(st.permutations(["x", "scale", *(["y", "rotation"] if in_views else [])]))
+        found |= {"alignment.tracks": draw(st.integers(100, 10**6)), "alignment.free": free}
+    return found
+
+
+@st.composite
 def targets(draw: st.DrawFn, keys: Mapping[str, Any], numbers: Mapping[str, Range], model: Chosen) -> dict[str, Any]:
     """A wanted σ of an observable, and one of the numbers to vary."""
     # Where heights are the default ones, they may lie outside of their ranges.
@@ -434,7 +459,11 @@ def configs(draw: st.DrawFn, *, small: bool = False) -> Written:
     counts = {name: each for name, each in counts.items() if name in numbers}
     keys |= {name: draw(each.values) for name, each in counts.items()} if small else _some(draw, counts)
     keys |= {name: draw(st.sampled_from(words)) for name, words in WORDS.items() if draw(st.booleans())}
-    if draw(st.booleans()):
+    if {"x0", "x1"} <= {*model.coordinates} and "model.file" not in keys:
+        can_move = model.layers > (4 if keys["model.name"] == "scatter" else 2)
+        simulated = keys.get("source.kind") != "recorded"
+        keys |= draw(places(model.layers, in_views, can_move=can_move, small=small, simulated=simulated))
+    if "alignment.tracks" not in keys and draw(st.booleans()):
         keys["systematics"] = draw(systematics(model.shared))
     base = _nested(draw(st.permutations([*keys.items()])))
     scan, table = draw(scans(numbers, 3 if small else 6))

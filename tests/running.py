@@ -17,8 +17,11 @@ from pullback import steps
 from pullback.report.figures.plot import plot
 from pullback.report.gallery import gallery
 from pullback.report.page import write_report
+from pullback.steps.aligning import align
 from pullback.steps.target import find_target
+from pullback.store.alignment_file import AlignmentFile
 from pullback.store.study_file import open_study
+from pullback.study.aligning import Aligned, aligned_batch, aligned_study, alignment_to_json, expected, is_aligned
 from pullback.study.batches import Batch
 from pullback.study.plan import Study
 from pullback.validation.batch_sums import tally
@@ -64,6 +67,7 @@ class Run:
         self.checks = nullcontext if checked else unchecked
         self.files = {kind: [folder / kind / f"{name}.h5" for name in self.study.batches] for kind in self.study.kinds}
         self.tallies = [folder / "tally" / f"{name}.h5" for name in self.study.batches]
+        self.alignment = folder / "alignment.json"
         names = ("config.yaml", "points.csv", "study.h5", "validation.json", "validation.schema.json")
         self.outputs = Outputs(*(folder / name for name in (*names, "validation.csv", "summary.csv")))
 
@@ -71,7 +75,8 @@ class Run:
     def figures(self) -> tuple[list[Path], list[Path]]:
         """Where figures go, as SVG and as PDF."""
         svgs, pdfs = (
-            [self.folder / "figures" / f"{f.stem}.{kind}" for f in gallery(self.study)] for kind in ("svg", "pdf")
+            [self.folder / "figures" / f"{f.stem}.{kind}" for f in gallery(expected(self.study))]
+            for kind in ("svg", "pdf")
         )
         return svgs, pdfs
 
@@ -79,6 +84,8 @@ class Run:
         """Every artefact, then the verdict."""
         with self.checks():
             batches = range(len(self.tallies))
+            if is_aligned(self.study):
+                align(Study.from_json(alignment_to_json(self.study)), self.alignment)
             for index in reversed(batches) if backwards else batches:
                 for job in self.jobs(index).values():
                     job()
@@ -98,6 +105,8 @@ class Run:
             (folder / kind).mkdir(parents=True)
             for here, there in zip(self.files[kind], other.files[kind], strict=True):
                 there.hardlink_to(here)
+        if is_aligned(self.study):
+            other.alignment.hardlink_to(self.alignment)
         with other.checks():
             for index in range(len(other.tallies)):
                 for kind, job in other.jobs(index).items():
@@ -114,7 +123,7 @@ class Run:
         name = list(self.study.batches)[index]
         paths = {kind: files[index] for kind, files in self.files.items()}
         truth, reco = paths.get("truth"), paths["reco"]
-        batch = lambda kind: Batch.from_json(self.study.batch(kind, name).to_json())  # noqa: E731
+        batch = lambda kind: self._batch(kind, name)  # noqa: E731
         jobs = {
             "truth": lambda: steps.simulate_hits(batch("truth"), truth),
             "reco": lambda: steps.smear_hits(batch("reco"), truth, reco),
@@ -138,7 +147,17 @@ class Run:
     @property
     def of_job(self) -> Study:
         """The study as a job has it."""
-        return Study.from_json(self.study.to_json())
+        study = Study.from_json(self.study.to_json())
+        return aligned_study(study, self._aligned) if is_aligned(study) else study
+
+    @property
+    def _aligned(self) -> Aligned:
+        return AlignmentFile.read(self.alignment).aligned
+
+    def _batch(self, kind: str, name: str) -> Batch:
+        """A batch as a job has it."""
+        batch = Batch.from_json(self.study.batch(kind, name).to_json())
+        return aligned_batch(batch, self._aligned) if is_aligned(self.study) else batch
 
     def columns(self, label: str = "") -> dict[str, np.ndarray]:
         """Every column of the study, by path; those of a point by their names in it."""

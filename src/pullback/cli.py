@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
@@ -42,6 +43,20 @@ def _peek(options: argparse.Namespace) -> None:
     from .report.peek_page import peek_page
 
     print(peek_page(peek(options.file, options.table)), end="")
+
+
+def _calibrate(options: argparse.Namespace) -> None:
+    from .config.text import read_config
+    from .validation.calibration import calibrate, calibration_in_words, write_alignment
+
+    if options.output and not options.force and os.path.lexists(options.output):
+        raise PullbackError(
+            f"{options.output}: already exists; name another file with --output, or overwrite it with --force"
+        )
+    found = calibrate(read_config(options.config))
+    if options.output:
+        write_alignment(found, options.output)
+    print(calibration_in_words(found, options.output))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -98,4 +113,15 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="table of an HDF5 file, or tree of a ROOT file",
     )
+
+    calibrate = commands.add_parser(
+        "calibrate",
+        help="alignment and resolution of a detector, from its tracks",
+        description="Align the layers of a study and find the resolution of its hits, in turn, until both settle; "
+        "print both with their errors, and a config to use.",
+    )
+    calibrate.set_defaults(run=_calibrate)
+    calibrate.add_argument("config", help="config of the study, as for Snakemake's --configfile")
+    calibrate.add_argument("--output", metavar="PATH", help="write the alignment, such as alignment.json")
+    calibrate.add_argument("--force", action="store_true", help="write over a file that is there")
     return parser

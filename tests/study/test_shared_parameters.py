@@ -24,7 +24,12 @@ def test_what_can_be_shifted_has_a_name():
     assert list(shared_parameters.targets(load_model(OneHit()))) == ["model.dz", "alignment.x"]
     offsets = [f"alignment.{view}[{layer}]" for view in "xy" for layer in range(3)]
     heights = [f"model.z[{layer}]" for layer in range(3)]
-    assert list(shared_parameters.targets(load_model(Track3d()))) == heights + offsets
+    assert list(shared_parameters.targets(load_model(Track3d())))[:9] == heights + offsets
+    of_layers = {f"alignment.{kind}[{layer}]" for kind in ("rotation", "scale_x", "scale_y") for layer in range(3)}
+    assert {*shared_parameters.targets(load_model(Track3d()))} == {*heights, *offsets} | of_layers
+    assert {*shared_parameters.targets(MODEL)} == {*heights, *offsets[:3]} | {
+        f"alignment.scale_x[{i}]" for i in range(3)
+    }
     # What scatters muons is in the covariance of their hits, and the resolution is the detector's.
     assert not {"model.theta0", "model.resolution"} & set(shared_parameters.targets(MODEL))
 

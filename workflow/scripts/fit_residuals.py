@@ -1,9 +1,8 @@
 """Compare the recorded hits of a batch with the fit of the model."""
 
 from pullback.steps.fits import fit_residuals
-from pullback.steps.job import job
-from pullback.study.batches import Batch
+from pullback.steps.job import batch_of, job
 
 if __name__ == "__main__":
     with job(snakemake):
-        fit_residuals(Batch.from_json(snakemake.params.batch), snakemake.input.reco, snakemake.output.fits)
+        fit_residuals(batch_of(snakemake), snakemake.input.reco, snakemake.output.fits)

@@ -1,13 +1,12 @@
 """Infer the angles of a batch from its hits."""
 
 from pullback.steps.infer import infer_theta
-from pullback.steps.job import job
-from pullback.study.batches import Batch
+from pullback.steps.job import batch_of, job
 
 if __name__ == "__main__":
     with job(snakemake):
         infer_theta(
-            Batch.from_json(snakemake.params.batch),
+            batch_of(snakemake),
             snakemake.input.reco,
             snakemake.output.theta,
             snakemake.input.get("truth"),

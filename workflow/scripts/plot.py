@@ -1,13 +1,12 @@
 """Draw the figures of the study."""
 
 from pullback.report.figures.plot import plot
-from pullback.steps.job import job
-from pullback.study.plan import Study
+from pullback.steps.job import job, study_of
 
 if __name__ == "__main__":
     with job(snakemake):
         plot(
-            Study.from_json(snakemake.params.study),
+            study_of(snakemake),
             snakemake.input.study,
             snakemake.input.validation,
             snakemake.output.drawn,

@@ -43,7 +43,11 @@ VIEWS = ("x", "y")
 
 
 def _form(value: Any) -> str:
-    return FORMS[2 * isinstance(value, dict) or isinstance(value, list)]
+    return FORMS[isinstance(value, list)]
+
+
+def _form_or_views(value: Any) -> str:
+    return FORMS[2] if isinstance(value, dict) else _form(value)
 
 
 _Number = TypeVar("_Number")
@@ -67,7 +71,7 @@ NumberPerLayerOrView = Annotated[
         ],
         Tag("views"),
     ],
-    Discriminator(_form),
+    Discriminator(_form_or_views),
 ]
 """A number, a list with one number per layer, or one of these for each view."""
 

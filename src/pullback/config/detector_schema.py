@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from .alignment_schema import Misalignment
 from .base import VIEWS, Clash, Metres, NumberPerLayer, NumberPerLayerOrView, Section
 from .units import validator
 
@@ -83,6 +84,9 @@ class Detector(Section):
         GaussianNoise(),
         description="true shape of the noise in simulated hits and toys: a kind, or a section",
         json_schema_extra=_or_its_kind,
+    )
+    misalignment: Misalignment | None = Field(
+        None, description="where the layers of a simulated detector really are; propagation does not know it"
     )
 
     @property

@@ -12,7 +12,7 @@ from .messages import checked
 from .own_schema import Own
 from .schema import PointConfig, StudyConfig
 
-UNSCANNED = ("scan", "systematics", "target")
+UNSCANNED = ("scan", "systematics", "target", "alignment")
 """Sections whose numbers cannot be scanned."""
 
 
@@ -80,7 +80,7 @@ def numeric_fields(config: Section, prefix: str = "") -> dict[str, float]:
     used = config.model_dump()
     for key in (key for key in type(config).model_fields if key in used):
         value = getattr(config, key)
-        if isinstance(value, Section):
+        if isinstance(value, Section) and key != "alignment":
             found |= numeric_fields(value, f"{prefix}{key}.")
         elif isinstance(config, Own) and key != "parameters":
             continue  # periods of observables and layer numbers cannot be scanned

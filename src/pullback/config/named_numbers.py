@@ -12,6 +12,9 @@ from .hints import unit_in
 from .model_schema import MODELS
 from .units import in_unit, in_units
 
+UNITS_OF_LAYERS = {"rotation": "rad", "scale_x": "1", "scale_y": "1"}
+"""Units of numbers of layers that are no offsets."""
+
 
 def with_plain_numbers(kind: type[Section], config: dict[str, Any]) -> dict[str, Any]:
     """A raw config whose scan, systematics and target have plain numbers in the units of what they are about.
@@ -77,6 +80,8 @@ def _unit_of(kind: type[Section], config: dict[str, Any]) -> Callable[[str], str
 
     def unit(name: str) -> str:
         if name.startswith("alignment."):
+            if kind := UNITS_OF_LAYERS.get(name.removeprefix("alignment.").split("[")[0]):
+                return kind
             return of_coordinates.get(re.sub(r"\[(\d+)\]$", r"\1", name.removeprefix("alignment.")), "m")
         plain = name.split("[")[0]
         parameter = plain.removeprefix("model.")

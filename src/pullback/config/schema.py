@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_serializer, model_validator
 
 from ..uncertainty.monte_carlo import ADAPTIVE_BATCH
+from .alignment_schema import Alignment, alignment_mistakes, placed_mistakes
 from .base import Clash, Contradiction, Section
 from .detector_schema import Detector
 from .messages import Examined, examine
@@ -232,6 +233,9 @@ class PointConfig(Section):
     )
     detector: Detector = Detector()
     model: AnyModel = OneHit()
+    alignment: Alignment | None = Field(
+        None, description="alignment of the layers by the tracks; see docs/alignment.md; default: layers are in place"
+    )
     systematics: dict[str, Any] = Field(
         {},
         description="standard uncertainties shared by all muons, by the dotted name of a number of the model or of "
@@ -277,7 +281,14 @@ class PointConfig(Section):
 
     @model_validator(mode="after")
     def _goes_together(self) -> PointConfig:
-        mistakes = [*self._beside(), *self._momentum(), *self._layers(), *self._heights(), *self._volume()]
+        mistakes = [
+            *self._beside(),
+            *self._momentum(),
+            *self._layers(),
+            *self._heights(),
+            *self._volume(),
+            *self._placed(),
+        ]
         if mistakes:
             raise Clash(*mistakes)
         return self
@@ -329,6 +340,13 @@ class PointConfig(Section):
             layers = self.model.layer_count
             line = f"source.z: has {len(columns)} columns, but model {self.model.name} has {layers} layers"
             yield line, ("source.z", *LAYERS_BY)
+
+    def _placed(self) -> Iterator[Contradiction]:
+        if self.detector.misalignment is not None and self.source.kind == "recorded":
+            line = "detector.misalignment: recorded hits are where they are; leave it out, or set alignment"
+            yield line, ("detector.misalignment", "source.kind")
+        yield from placed_mistakes("detector.misalignment", self.detector.misalignment, self.model)
+        yield from alignment_mistakes(self.alignment, self.model, self.systematics)
 
     def _volume(self) -> Iterator[Contradiction]:
         volume = self.source.volume if self.source.kind == "simulated" else None

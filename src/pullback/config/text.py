@@ -39,8 +39,13 @@ def check_files(paths: Iterable[str | Path]) -> None:
 
     """
     for path in paths:
-        check_regular(path, ConfigError)
-        _check(Path(path))
+        read_config(path)
+
+
+def read_config(path: str | Path) -> dict[str, Any]:
+    """The content of a config file, with the checks of `check_files`."""
+    check_regular(path, ConfigError)
+    return _checked(Path(path))
 
 
 def stop_at_mistakes(paths: Iterable[str | Path]) -> None:
@@ -51,7 +56,7 @@ def stop_at_mistakes(paths: Iterable[str | Path]) -> None:
         sys.exit(f"pullback: {error}")
 
 
-def _check(path: Path) -> None:
+def _checked(path: Path) -> dict[str, Any]:
     text = _text(path)
     try:
         found = json.loads(text, object_pairs_hook=lambda pairs: _each_once(path, pairs))
@@ -62,6 +67,7 @@ def _check(path: Path) -> None:
     if not isinstance(found, dict):
         said = "is empty" if found is None else f"holds {_kind(found)}"
         raise ConfigError(f"{path}: {said}; a config is keys with values, such as `study: my_study`")
+    return found
 
 
 def _text(path: Path) -> str:

@@ -13,6 +13,7 @@ from ..models.line_fit import side_by_side
 from ..models.multiple_scattering import at_momenta
 from ..models.stated import arguments, resolution_of, stated_resolution
 from ..statistics.random import key_of, random_stream
+from ..study.aligning import placement_by, placement_of
 from ..study.artefact_configs import ArtefactConfig, DetectedConfig
 from ..study.batches import Part
 from ..study.blocks import Block
@@ -85,11 +86,17 @@ class Response:
     layers: stepped from layer to layer where the model says how (`Model.deviate`), else L k, with L Lᵀ the covariance
     that the model adds to that of the detector. Toys around recorded hits use this covariance in any case: it is what
     propagation assumes.
+
+    Layers that are not where they are stated to be (`detector.misalignment`) read x_true + s(k) in their own frame, and
+    recorded hits are corrected by `alignment`.
     """
 
     def __init__(self, part: Part[DetectedConfig]):
         detector, layers = part.config.detector, list(part.model.layers)
         self.part, self.model, self.noise, self.layers = part, part.model, detector.noise, layers
+        misalignment = detector.misalignment
+        self.placed = placement_by(misalignment.numbers, part.model) if misalignment else None
+        self.corrected = placement_of(part)
         self.resolution = stated_resolution(detector.stated, part.model)
         losses = losses_of(detector, part.model)
         self.lost_with = [
@@ -130,13 +137,15 @@ class Response:
         With momenta, the layers scatter each muon by its own.
         """
         resolution = self.resolution if parameters is None else resolution_of(parameters, self.model)
+        off = None if drawn.kicks is None else self._scattered(x_true, drawn.kicks, parameters, momentum)
+        if self.placed is not None:
+            x_true, off = self.placed.from_frame(x_true if off is None else x_true + off), None
         hits = smear(x_true, noise.scale(self.noise, resolution), drawn.deviates)
-        if drawn.kicks is not None:
-            hits = hits + self._scattered(x_true, drawn.kicks, parameters, momentum)
-        if drawn.chances is None:
-            return hits
-        lost = drawn.chances >= self.efficiency
-        return np.where(lost, np.nan, hits) if isinstance(hits, np.ndarray) else _without(hits, lost)
+        hits = hits if off is None else hits + off
+        if drawn.chances is not None:
+            lost = drawn.chances >= self.efficiency
+            hits = np.where(lost, np.nan, hits) if isinstance(hits, np.ndarray) else _without(hits, lost)
+        return hits if self.corrected is None else self.corrected.to_frame(hits)
 
     def _scattered(
         self,

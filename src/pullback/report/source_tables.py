@@ -80,6 +80,8 @@ def systematics_of(study: Study) -> list[Systematic]:
         target = known[name]
         if isinstance(target, shared_parameters.OfCoordinate):
             return study.model.coordinates[target.index].unit
+        if isinstance(target, shared_parameters.OfLayer):
+            return "rad" if len(target.moved) > 1 else "1"
         return unit_of(name, study.config)
 
     values = numeric_fields(study.config)

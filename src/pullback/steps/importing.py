@@ -9,6 +9,7 @@ from pathlib import Path
 from ..hits.counts import in_words
 from ..store import artefact, columns
 from ..study import blocks
+from ..study.aligning import placement_of
 from ..study.artefact_configs import RecoConfig
 from ..study.batches import Batch, Part
 from .common import hits_file, progress
@@ -19,7 +20,8 @@ log = logging.getLogger(__name__)
 def import_hits(batch: Batch[RecoConfig], reco: str | Path) -> None:
     """Read recorded hits from their file: x_reco (muon, coordinate) in m, and any covariances in m².
 
-    The counts of the whole file by `ImportCounts` are logged, and are attributes `imported.…` of each point.
+    Hits are corrected where layers are aligned; their covariances stay those of the layers, not rotated. The counts of
+    the whole file by `ImportCounts` are logged, and are attributes `imported.…` of each point.
     """
     if counts := batch.parts[0].imported:
         for words, number in in_words(counts.plain()):
@@ -34,12 +36,14 @@ def import_hits(batch: Batch[RecoConfig], reco: str | Path) -> None:
             covariances = [columns.of_covariances(out, part, shape) for part in parts if shape]
             for part in parts:
                 out.point(part).attrs.update(_attributes(part))
+            placement = placement_of(parts[0])
             momenta = [columns.of_momenta(out, part) for part in parts if columns.has_momenta(part)]
             kept = [columns.of_kept(out, part) for part in parts]
             heights = [columns.of_heights(out, part) for part in parts if columns.has_heights(part)]
             for _, found in zip(progress(parts[0], "imported"), file.blocks(start, stop, blocks.BLOCK), strict=True):
+                hits = found.hits if placement is None else placement.to_frame(found.hits)
                 for column in outputs:
-                    column.append(found.hits)
+                    column.append(hits)
                 if found.covariance is not None:
                     for column in covariances:
                         column.append(found.covariance)

@@ -10,6 +10,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from ..errors import PullbackError
+from ..store.alignment_file import AlignmentFile
+from ..study.aligning import Aligned, aligned_batch, aligned_study
+from ..study.batches import Batch
+from ..study.plan import Study
 
 
 @contextmanager
@@ -39,6 +43,23 @@ def job(snakemake: Any) -> Iterator[Any]:
         reason = next(iter(str(error).splitlines()), "")
         sys.exit(f"pullback: {snakemake.rule}: {type(error).__name__}: {reason} (see {path})")
     log.info("%s is done", snakemake.rule)
+
+
+def batch_of(snakemake: Any) -> Batch[Any]:
+    """The batch of a job, with what was found of its layers."""
+    batch, found = Batch.from_json(snakemake.params.batch), _aligned(snakemake)
+    return batch if found is None else aligned_batch(batch, found)
+
+
+def study_of(snakemake: Any) -> Study:
+    """The study of a job, with what was found of its layers."""
+    study, found = Study.from_json(snakemake.params.study), _aligned(snakemake)
+    return study if found is None else aligned_study(study, found)
+
+
+def _aligned(snakemake: Any) -> Aligned | None:
+    path = snakemake.input.get("alignment")
+    return AlignmentFile.read(path).aligned if path else None
 
 
 def _use_one_thread() -> None:

@@ -20,6 +20,7 @@ from ..detector.response import Response, SimulatedBlock
 from ..errors import PullbackError
 from ..models import load_model
 from ..store.target_file import TargetAnswer, TargetAnswers
+from ..study.aligning import placement_of
 from ..study.artefact_configs import SigmaConfig, restricted
 from ..study.batches import Part
 from ..study.blocks import Block
@@ -104,4 +105,6 @@ def _solve(study: Study, target: Target, point: Point, others: dict[str, float])
 def _recorded(part: Part[SigmaConfig], block: Block) -> tuple[Tensor, Known]:
     file = hits_file(part)
     (found,) = file.blocks(block.start, block.stop, len(block))  # to the end, to verify that the file is unchanged
-    return torch.from_numpy(found.hits), Known(found.covariance, found.momentum, found.z).each(torch.from_numpy)
+    placement = placement_of(part)
+    hits = found.hits if placement is None else placement.to_frame(found.hits)
+    return torch.from_numpy(hits), Known(found.covariance, found.momentum, found.z).each(torch.from_numpy)

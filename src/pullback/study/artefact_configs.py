@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import Field
 
+from ..config.alignment_schema import Alignment
 from ..config.base import Section
 from ..config.detector_schema import Detector
 from ..config.model_base import ModelSection
@@ -61,6 +62,7 @@ class DetectedConfig(ArtefactConfig):
     """What everything that follows the detector is made from."""
 
     detector: Detector
+    alignment: Alignment | None
 
 
 class RecoConfig(DetectedConfig):

@@ -6,13 +6,14 @@ A systematic is an unknown shift of a number of the model or of the offset of a 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
+from ..config.alignment_schema import shared_name
 from ..config.base import nearest
 from ..config.schema import PointConfig
 from ..errors import ConfigError
@@ -20,6 +21,7 @@ from ..models import Model
 from ..models.stated import arguments
 from ..uncertainty.arrays import Tensor
 from ..uncertainty.budget import budget_sources
+from ..uncertainty.placement import KINDS_OF_VIEWS, Coordinates
 from ..uncertainty.systematics import covariance_matrix
 from .artefact_configs import DetectedConfig, SharedConfig
 from .batches import Part
@@ -40,6 +42,18 @@ class OfCoordinate:
     index: int
 
 
+@dataclass(frozen=True)
+class OfLayer:
+    """A rotation about z, or a scale, of the layer of some coordinates: how its hits move, in units of their positions.
+
+    Coordinate `moved[k]` moves by `factors[k]` times the position in coordinate `by[k]`.
+    """
+
+    moved: tuple[int, ...]
+    by: tuple[int, ...]
+    factors: tuple[float, ...]
+
+
 SMALLEST, LARGEST = 1e-100, 1e100
 """Smallest nonzero and largest standard uncertainty, for which squares and their ratios neither underflow nor overflow.
 """
@@ -48,19 +62,33 @@ CORRELATIONS = "correlations"
 """The key of the section that holds correlations, not a systematic."""
 
 
-def targets(model: Model) -> dict[str, OfParameter | OfCoordinate]:
+Shiftable = OfParameter | OfCoordinate | OfLayer
+
+
+def targets(model: Model) -> dict[str, Shiftable]:
     """The numbers that can be shifted, by dotted name: `model.dz`, `model.z[2]`, `alignment.x[2]`.
 
-    These are the parameters of the inference and one offset per coordinate: that of `x2` is `alignment.x[2]`.
+    These are the parameters of the inference; one offset per coordinate, that of `x2` is `alignment.x[2]`; and for
+    models of tracks `alignment.rotation[2]`, of layers that measure x and y, and the scales `alignment.scale_x[2]` and
+    `alignment.scale_y[2]`.
     """
-    found: dict[str, OfParameter | OfCoordinate] = {}
+    found: dict[str, Shiftable] = {}
     for name in model.infer_uses:
         value = model.parameters.get(name)  # the resolution belongs to the detector, not to the model
         if value is not None:
             found |= {dotted: OfParameter(name, index) for dotted, index in _numbers(f"model.{name}", value)}
     for index, each in enumerate(model.coordinates):
         found["alignment." + re.sub(r"(\d+)$", r"[\1]", each.name)] = OfCoordinate(index)
-    return found
+    return found | dict(_of_layers(model)) if model.heights else found
+
+
+def _of_layers(model: Model) -> Iterator[tuple[str, OfLayer]]:
+    """Rotations and scales of the layers of a tracker."""
+    of = Coordinates.of(model.layers, [each.name for each in model.coordinates])
+    for index, (layer, view, partner) in enumerate(zip(*(each.tolist() for each in of), strict=True)):
+        yield shared_name(KINDS_OF_VIEWS[view][1], layer), OfLayer((index,), (index,), (1.0,))
+        if view == 0 and partner != index:
+            yield shared_name("rotation", layer), OfLayer((index, partner), (partner, index), (-1.0, 1.0))
 
 
 def _numbers(name: str, value: float | Sequence[float]) -> list[tuple[str, int | None]]:
@@ -188,10 +216,21 @@ class Shifted:
             if isinstance(target, OfCoordinate):
                 hits = hits + shift * _unit(hits, hits.shape[1], target.index)
                 continue
+            if isinstance(target, OfLayer):
+                hits = hits + shift * _moves(hits, target)
+                continue
             value = parameters[target.name]
             change = shift if target.index is None else shift * _unit(hits, len(value), target.index)
             parameters[target.name] = value + change
         return hits, parameters
+
+
+def _moves(hits: Float[Tensor, "muon coordinate"], target: OfLayer) -> Float[Tensor, "muon coordinate"]:
+    """How far hits move by a unit of a rotation or a scale; a hit without its partner does not turn."""
+    moves = hits.new_zeros(hits.shape)
+    for index, by, factor in zip(target.moved, target.by, target.factors, strict=True):
+        moves[:, index] = factor * hits[:, by].nan_to_num(nan=0.0)
+    return moves
 
 
 def _unit(like: Tensor, length: int, index: int) -> Tensor:

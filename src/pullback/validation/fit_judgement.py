@@ -53,11 +53,22 @@ LARGEST_SUM = 1e150
 class FitJudge:
     """Judges the fits of one point by their tally."""
 
-    def __init__(self, model: Model, units: Sequence[float], settings: Validation, among: int, *, own_sigma: bool):
+    def __init__(
+        self,
+        model: Model,
+        units: Sequence[float],
+        settings: Validation,
+        among: int,
+        *,
+        own_sigma: bool,
+        single: bool = True,
+    ):
         """Judge one of `among` points; `units` are 1/resolution of the coordinates.
 
-        `own_sigma` is whether hits have their own σ, from a file.
+        `own_sigma` is whether hits have their own σ, from a file, and `single` whether one coordinate alone may be
+        wrong, where a line does not determine the resolution of each.
         """
+        self.single = single
         count = len(model.coordinates)
         tests = among * (TESTS_OF_A_POINT + TESTS_OF_A_COORDINATE * count)
         self.model, self.units, self.settings, self.own_sigma = model, units, settings, own_sigma
@@ -122,7 +133,7 @@ class FitJudge:
             elif common is None:
                 yield self._wanted(factor, sums, alone=False)
             else:
-                alone = factor.gain > common.gain + more_likely
+                alone = self.single and factor.gain > common.gain + more_likely
                 yield self._wanted(factor if alone else common, sums, alone=alone)
                 common = None
 
