@@ -125,7 +125,7 @@ CASES = """
 {detector: {noise: 0.01}}
     detector.noise: is 0.01; it must be a section with keys of its own: `noise: {kind: gaussian or
 {detector: 100}
-    detector: is 100; it must be a section with keys of its own: efficiency, noise, resolution
+    detector: is 100; it must be a section with keys of its own: efficiency, misalignment, noise, resolution
 {toys: null}
     toys: is None; it must be a section with keys of its own; leave it out, or give it keys
 {systematics: null}
