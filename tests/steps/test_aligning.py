@@ -145,9 +145,8 @@ def test_a_telescope_with_rotations_passes_if_it_is_aligned(tmp_path, muons):
         **with_detector(TRACK3D, misalignment=MOVED),
         **ENOUGH,
         "alignment": {},
-        "toys": {"experiments": 1000},
     }
-    raw["source"] = {"muons": muons, "beam": {"spread": 5e-3, "spot": 5e-3}}
+    raw |= {"source": {"muons": muons, "beam": {"spread": 5e-3, "spot": 5e-3}}, "toys": {}}
     assert answers(Run(raw, tmp_path).make()) == {"propagation": "pass", "truth": "pass", "data": "pass"}
 
 
