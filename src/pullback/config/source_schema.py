@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_serializer, model_validator
+from pydantic import BeforeValidator, Field, model_serializer, model_validator
 
 from ..models.energy_loss import MATERIALS, MaterialName, constants_of
 from .base import Clash, GeV, Metres, NumberPerView, Radians, Section
@@ -148,6 +148,21 @@ class Simulated(Section):
         return found
 
 
+def _text(layer: Any) -> Any:
+    """The number of a layer as text, as which layers are compared."""
+    return str(layer) if isinstance(layer, int) and not isinstance(layer, bool) else layer
+
+
+LayerName = Annotated[str, BeforeValidator(_text), Field(json_schema_extra={"type": ["string", "integer"]})]
+"""Number or name of a layer in a file."""
+
+OF_LONG = ("event", "layer", "x", "y", "layers", "several")
+"""Keys of recorded hits in the long layout only."""
+
+OF_WIDE = ("columns", "covariance")
+"""Keys of recorded hits in the wide layout only."""
+
+
 class Recorded(Section):
     """Hits read from a file."""
 
@@ -158,6 +173,29 @@ class Recorded(Section):
         "coordinate; relative to the working directory",
     )
     tree: str = Field("", description="tree or RNTuple of a ROOT file; needed if the file has several")
+    layout: Literal["wide", "long"] = Field(
+        "wide",
+        description="`wide`: one row per muon, one column per coordinate; `long`: one row per hit, or lists of hits "
+        "with one event per row; each event is a muon",
+    )
+    event: str = Field(
+        "",
+        description="long layout: column with the event of each hit, a whole number or text; default: each row with "
+        "lists of hits is an event",
+    )
+    layer: str = Field("", description="long layout: column with the layer of each hit, a number or a name")
+    x: str = Field("", description="long layout: column with the position of each hit in view x")
+    y: str = Field("", description="long layout: column with the position of each hit in view y, if the model has it")
+    layers: Annotated[list[LayerName], Field(max_length=256)] = Field(
+        [],
+        description="long layout: the layers of the file, numbers or names, in the order of the model's; rows of other "
+        "layers are then left out, and counted; default: 0, 1, …, and other layers are refused",
+    )
+    several: Literal["refuse", "drop", "nearest"] = Field(
+        "refuse",
+        description="long layout, several hits of an event in a layer: `refuse` the file, `drop` the event, or take "
+        "the hit `nearest` to the straight line through the layers of the event with one hit; counted",
+    )
     columns: dict[str, str] = Field(
         {},
         description="column of each coordinate: `{x: hit_x}`, or `{x0: hit[0], x1: hit[1]}` for elements of a "
@@ -167,7 +205,7 @@ class Recorded(Section):
     sigma: dict[str, str] = Field(
         {},
         description="column with the standard uncertainty of each coordinate, row by row; default: "
-        "1/`detector.resolution`",
+        "1/`detector.resolution`; in the long layout, of each view: `{x: ex, y: ey}`",
     )
     covariance: dict[str, str] = Field(
         {},
@@ -177,3 +215,14 @@ class Recorded(Section):
     momentum_column: str = Field(
         "", description="column with the momentum of each muon, in GeV/c, for `model.theta0_momentum`"
     )
+
+    @model_validator(mode="after")
+    def _of_one_layout(self) -> Recorded:
+        fields = type(self).model_fields
+        other = {"wide": OF_LONG, "long": OF_WIDE}[self.layout]
+        for key in (key for key in other if getattr(self, key) != fields[key].default):
+            wanted = "long" if self.layout == "wide" else "wide"
+            raise Clash((f"{key} is of layout: {wanted}; leave it out, or set layout: {wanted}", (key, "layout")))
+        if self.layout == "long" and not self.layer:
+            raise Clash(("layer is missing; it names the column with the layer of each hit", ("layer", "layout")))
+        return self

@@ -1,10 +1,12 @@
 """Common functions of the file readers for CSV, Parquet, HDF5 and ROOT.
 
-Each reader is a module with two functions:
+Each reader is a module with three functions:
 
 - `count(file, names, tree)` returns the number of rows, after a check that the columns exist and hold numbers;
 - `read(file, names, start, stop, tree)` yields the rows [start, stop) in order, in chunks that fit into memory: for
-  each name the values (row,) as float64, with NaN for empty cells.
+  each name the values (row,) as float64, with NaN for empty cells;
+- `tables(file, names, tree)` yields all rows in order, in chunks, as Arrow arrays of their own types, for lists of
+  hits.
 
 `tree` is used by ROOT only. A name is that of a column with one number per row, or `x[2]` for element 2, counted from
 0, of a column `x` with a fixed number of values per row.
@@ -30,6 +32,9 @@ CHUNK_BYTES = 32 << 20
 
 MAX_CHUNK_ROWS = 131_072
 """Maximum number of rows per chunk."""
+
+LONG_ROWS = 16_384
+"""Number of rows per chunk of lists of hits, which may have one event per row."""
 
 NAMES_LISTED = 30
 """Maximum number of columns listed in a message."""

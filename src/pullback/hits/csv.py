@@ -46,7 +46,16 @@ def read(file: str, names: Sequence[str], start: int, stop: int, tree: str = "")
     """The rows [start, stop) of the columns, in a file whose rows were counted."""
     with _arrow_errors(file):
         for first, rows in rows_of(_tables(file, names), start, stop):
-            yield [_to_numbers(rows.column(name), file, name, first) for name in names]
+            yield [text_to_numbers(rows.column(name), file, name, first) for name in names]
+
+
+def tables(file: str, names: Sequence[str], tree: str = "") -> Iterator[list[pa.Array]]:
+    """All rows of the columns as text, in chunks; the caller makes numbers of them by `text_to_numbers`."""
+    with _arrow_errors(file):
+        header, lines = _header(file, names)
+        _check_quotes(file, len(header), sum(line.count('"') for line in lines))
+        for rows in _tables(file, list(dict.fromkeys(names))):
+            yield [rows.column(name) for name in names]
 
 
 def _tables(file: str, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
@@ -147,7 +156,7 @@ def _advice(header: Sequence[str]) -> str:
     return "the first line must be the header, which names the columns"
 
 
-def _to_numbers(column: pa.Array, file: str, name: str, first: int) -> np.ndarray:
+def text_to_numbers(column: pa.Array, file: str, name: str, first: int) -> np.ndarray:
     """Cells as numbers; `first` is the index of the first row, used to report an invalid cell."""
     cells = pc.utf8_trim_whitespace(column)
     cells = pc.if_else(pc.equal(cells, ""), "nan", cells)

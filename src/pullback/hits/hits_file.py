@@ -25,6 +25,7 @@ from jaxtyping import Float
 from ..errors import ConfigError, HitsError, PullbackError, one_line
 from ..files import check_regular
 from .columns import MAX_CHUNK_ROWS, Chunks
+from .counts import ImportCounts
 
 PER_METRE = {"m": 1.0, "cm": 100.0, "mm": 1000.0}
 """Number of file units per metre. Dividing by it rounds once; multiplying by 0.001 rounds twice."""
@@ -151,7 +152,11 @@ class HitsFile:
         return (len(self.coordinates),) * (2 if self.covariance else 1)
 
     def count_muons(self) -> int:
-        """The number of muons (rows): from the file's metadata, or for CSV by reading the file once.
+        """The number of muons: see `counted`."""
+        return self.counted().muons
+
+    def counted(self) -> ImportCounts:
+        """Counts of rows and muons: from the file's metadata, or for CSV and lists of hits by reading the file once.
 
         Raises
         ------
@@ -160,24 +165,36 @@ class HitsFile:
 
         """
         with _file_errors(self.file):
-            reader = _reader(self.file)
-            muons = reader.count(self.file, self._columns, self.tree)
-        if not muons:
-            only = "a header" if reader.__name__.endswith(".csv") else "column names"
+            counts = self._counts()
+        if not counts.rows:
+            only = "a header" if self._reader.__name__.endswith(".csv") else "column names"
             raise HitsError(f"{self.file}: holds no hits, only {only}")
-        return muons
+        return counts
 
-    def plan(self) -> tuple[int, str]:
-        """The number of muons from `count_muons`, and the SHA-256 of the file.
+    def plan(self) -> tuple[ImportCounts, str]:
+        """The counts from `counted`, and the SHA-256 of the file.
 
         Raises
         ------
         HitsError
-            As `count_muons`; or the file changed meanwhile.
+            As `counted`; or the file changed meanwhile.
 
         """
         with _file_errors(self.file), _unchanged(self.file) as digest:
-            return self.count_muons(), digest
+            return self.counted(), digest
+
+    def _counts(self) -> ImportCounts:
+        rows = self._reader.count(self.file, self._columns, self.tree)
+        return ImportCounts(rows=rows, muons=rows)
+
+    def _chunks(self, start: int, stop: int) -> Chunks:
+        """The muons [start, stop) of `_columns`, in chunks."""
+        chunks: Chunks = self._reader.read(self.file, self._columns, start, stop, self.tree)
+        return chunks
+
+    @property
+    def _reader(self) -> ModuleType:
+        return _reader(self.file)
 
     def blocks(self, start: int, stop: int, rows: int = MAX_CHUNK_ROWS) -> Iterator[RecordedHits]:
         """The muons [start, stop), in blocks of `rows` muons.
@@ -190,7 +207,7 @@ class HitsFile:
 
         """
         with _file_errors(self.file), _unchanged(self.file, self.sha256):
-            chunks = _reader(self.file).read(self.file, self._columns, start, stop, self.tree)
+            chunks = self._chunks(start, stop)
             for first, values in _in_blocks(self.file, chunks, len(self._columns), start, stop, rows):
                 yield self._block(first, dict(zip(self._columns, values, strict=True)))
 
@@ -294,8 +311,7 @@ def source_of(section: RecordedSource, coordinates: Sequence[str], sha256: str =
             if name not in sigma:
                 raise ConfigError(f"config: source.covariance: {key!r} needs the uncertainty of {name} in source.sigma")
         covariance[pair] = column
-    if section.tree and Path(section.file).suffix.lower() != ".root":
-        raise ConfigError(f"config: source.tree: {section.file} is not a .root file and has no trees; leave it out")
+    check_tree(section.file, section.tree)
     by_index = {coordinates.index(name): column for name, column in sigma.items()}
     return HitsFile(
         section.file,
@@ -307,6 +323,12 @@ def source_of(section: RecordedSource, coordinates: Sequence[str], sha256: str =
         sha256,
         section.momentum_column,
     )
+
+
+def check_tree(file: str, tree: str) -> None:
+    """Refuse the name of a tree for a file that has none."""
+    if tree and Path(file).suffix.lower() != ".root":
+        raise ConfigError(f"config: source.tree: {file} is not a .root file and has no trees; leave it out")
 
 
 def _index(key: str, name: str, coordinates: Sequence[str]) -> int:

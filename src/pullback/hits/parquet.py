@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet
 
 from ..errors import HitsError, one_line
-from .columns import MAX_CHUNK_ROWS, Chunks, Named, check_element, chunk_rows, find_column, jagged, rows_of
+from .columns import LONG_ROWS, MAX_CHUNK_ROWS, Chunks, Named, check_element, chunk_rows, find_column, jagged, rows_of
 
 
 def count(file: str, names: Sequence[str], tree: str = "") -> int:
@@ -38,6 +38,18 @@ def read(file: str, names: Sequence[str], start: int, stop: int, tree: str = "")
             yield [_selected(rows.column(column), indices) for column, indices in columns]
 
 
+def tables(file: str, names: Sequence[str], tree: str = "") -> Iterator[list[pa.Array]]:
+    """All rows of the columns as they are: numbers, text, or lists of them; in chunks."""
+    with _open(file) as parquet:
+        schema = parquet.schema_arrow
+        columns = [find_column(file, name, schema.names) for name in names]
+        for column, indices in columns:
+            check_element(file, column, indices, _shape(schema.field(column).type))
+        wanted = list(dict.fromkeys(column for column, _ in columns))
+        for rows in parquet.iter_batches(LONG_ROWS, columns=wanted, use_threads=False):
+            yield [_element(rows.column(column), indices) for column, indices in columns]
+
+
 def _columns(file: str, parquet: pa.parquet.ParquetFile, names: Sequence[str]) -> list[Named]:
     """The columns of the names, and the indices of the selected elements."""
     columns = [find_column(file, name, parquet.schema_arrow.names) for name in names]
@@ -58,9 +70,13 @@ def _shape(kind: pa.DataType) -> tuple[int, ...]:
 
 
 def _selected(column: pa.Array, indices: tuple[int, ...]) -> np.ndarray:
+    return _element(column, indices).cast(pa.float64()).to_numpy(zero_copy_only=False)
+
+
+def _element(column: pa.Array, indices: tuple[int, ...]) -> pa.Array:
     for index in indices:
         column = pc.list_element(column, index)
-    return column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    return column
 
 
 @contextmanager

@@ -6,12 +6,15 @@ import importlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import HitsError, PullbackError, one_line
-from .columns import MAX_CHUNK_ROWS, Chunks, Named, check_element, chunk_rows, damaged, find_column, jagged
+from .columns import LONG_ROWS, MAX_CHUNK_ROWS, Chunks, Named, check_element, chunk_rows, damaged, find_column, jagged
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 def count(file: str, names: Sequence[str], tree: str = "") -> int:
@@ -37,6 +40,21 @@ def read(file: str, names: Sequence[str], start: int, stop: int, tree: str = "")
         for arrays in entries.iterate(wanted, step_size=step, entry_start=start, entry_stop=stop, library="ak"):
             found = {name: ak.to_numpy(ak.fill_none(arrays[name], np.nan, axis=None)) for name in wanted}
             yield [found[column][:, *indices].astype("f8") for column, indices in columns]
+
+
+def tables(file: str, names: Sequence[str], tree: str = "") -> Iterator[list[pa.Array]]:
+    """All entries of the branches as they are: numbers, text, or lists of them; in chunks."""
+    import awkward as ak
+
+    with damaged(file), _open(file, tree) as entries:
+        existing = entries.keys(recursive=not _is_ntuple(entries))
+        columns = [find_column(file, name, existing) for name in names]
+        wanted = list(dict.fromkeys(column for column, _ in columns))
+        # Large chunks for an RNTuple, as in `read`.
+        step = MAX_CHUNK_ROWS if _is_ntuple(entries) else LONG_ROWS
+        for arrays in entries.iterate(wanted, step_size=step, library="ak"):
+            elements = [arrays[column][:, *indices] for column, indices in columns]
+            yield [ak.to_arrow(element, extensionarray=False) for element in elements]
 
 
 def load_uproot(file: str | Path) -> Any:

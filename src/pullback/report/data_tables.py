@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..hits.counts import in_words
 from ..statistics.intervals import Verdict
 from ..study.plan import Study
 from ..validation.estimates import Estimate
@@ -9,6 +10,12 @@ from ..validation.fit_evidence import FitEntry
 from ..validation.fit_reasons import symbols_of, with_unit
 from .cells import Cell, Row, Table, judged, left, row, verdict
 from .formats import count
+
+
+def imported_table(imported: dict[str, int]) -> Table:
+    """What became of the rows of the file of recorded hits."""
+    rows = [row(left(words), count(number)) for words, number in in_words(imported)]
+    return Table([row(left("what was read"), "number")], rows)
 
 
 def data_verdicts(fits: list[FitEntry]) -> Table:

@@ -17,7 +17,7 @@ from ..study.plan import Study
 from ..study.toy_selection import MUONS_PER_EXPERIMENT
 from ..validation.evidence import Evidence
 from .captions import words
-from .data_tables import data_table, data_verdicts, wanted_table
+from .data_tables import data_table, data_verdicts, imported_table, wanted_table
 from .formats import count
 from .gallery import gallery, has_budget, worst_entry
 from .tables import Tables
@@ -51,6 +51,7 @@ def write_report(
         truth_tables=TruthTables(study, evidence),
         target=TargetAnswers.read(target) if target else None,
         has_budget=has_budget(study),
+        imported_table=imported_table,
         data_verdicts=data_verdicts,
         data_table=data_table,
         wanted_table=wanted_table,

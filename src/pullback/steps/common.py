@@ -48,11 +48,10 @@ TRUTH = HitKind("truth", "x_true", "_true", " at the true hits")
 
 def hits_file(part: Part[ArtefactConfig]) -> HitsFile:
     """The file of recorded hits of a part."""
-    from ..hits import source_of
+    from ..hits import recorded_file
 
     assert isinstance(part.config.source, Recorded)
-    names = [each.name for each in part.model.coordinates]
-    return source_of(part.config.source, names, part.digests["hits"])
+    return recorded_file(part.config.source, part.model, part.digests["hits"], part.imported)
 
 
 def read_hits(

@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 
 from ..config.base import Section
 from ..config.schema import PointConfig
+from ..hits.counts import ImportCounts
 from ..models import Model, load_model
 from . import blocks
 from .artefact_configs import KINDS, A, ArtefactConfig, restricted
@@ -41,7 +42,7 @@ class Part(Generic[C]):
     """A range of blocks of one point, with the config it is made from.
 
     `config` has the sections that the kind of artefact depends on, and no others. `digests` holds the SHA-256 of the
-    user's files, "hits" and "model".
+    user's files, "hits" and "model", and `imported` the counts of the former's rows.
     """
 
     label: str
@@ -52,6 +53,7 @@ class Part(Generic[C]):
     config: C
     digests: Mapping[str, str]
     model: Model = field(compare=False, repr=False)
+    imported: ImportCounts | None = None
 
     @property
     def blocks(self) -> Iterator[Block]:
@@ -72,12 +74,14 @@ class Part(Generic[C]):
     def of_kind(self, kind: type[A]) -> Part[A]:
         """The same muons, with the config of another kind of artefact."""
         config = restricted(self.config, kind)
-        return Part(self.label, self.values, self.muons, self.first, self.last, config, self.digests, self.model)
+        rest = self.digests, self.model, self.imported
+        return Part(self.label, self.values, self.muons, self.first, self.last, config, *rest)
 
     def made_from(self) -> dict[str, Any]:
         """What the part is made from, for JSON."""
-        plain = {name: each for name, each in vars(self).items() if name not in ("config", "model")}
-        return {**plain, "config": self.config.model_dump(mode="json")}
+        plain = {name: each for name, each in vars(self).items() if name not in ("config", "model", "imported")}
+        imported = {"imported": self.imported.plain()} if self.imported else {}
+        return {**plain, "config": self.config.model_dump(mode="json"), **imported}
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,8 @@ class Batch(Generic[C]):
         for each in raw["parts"]:
             config = KINDS[raw["kind"]].model_validate(each["config"])
             model = load_model(config.model, each["digests"].get("model"))
-            parts.append(Part(**{**each, "config": config}, model=model))
+            imported = ImportCounts(**each["imported"]) if "imported" in each else None
+            parts.append(Part(**{**each, "config": config, "imported": imported}, model=model))
         return Batch(raw["kind"], tuple(parts))
 
     def of_kind(self, kind: str) -> Batch[ArtefactConfig]:
@@ -116,7 +121,11 @@ class Batch(Generic[C]):
 
 
 def cut(
-    points: list[Point], muons: Mapping[str, int], limit: int, digests: Mapping[str, str]
+    points: list[Point],
+    muons: Mapping[str, int],
+    limit: int,
+    digests: Mapping[str, str],
+    imported: ImportCounts | None = None,
 ) -> dict[str, Batch[PointConfig]]:
     """The batches of a study by name, with the whole config of their parts.
 
@@ -128,7 +137,7 @@ def cut(
     for point in points:
         count = muons[point.label]
         model = load_model(point.config.model, digests.get("model"))
-        whole = Part(point.label, point.values, count, 0, block_count(count), point.config, digests, model)
+        whole = Part(point.label, point.values, count, 0, block_count(count), point.config, digests, model, imported)
         work = cost(whole)
         for part in _pieces(whole, limit):
             if work <= room:

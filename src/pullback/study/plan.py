@@ -13,6 +13,7 @@ from ..config.messages import Together, examine, rests_on
 from ..config.schema import PointConfig, StudyConfig, Target, examined
 from ..config.source_schema import Simulated
 from ..errors import ConfigError, PullbackError
+from ..hits.counts import ImportCounts
 from ..models import Model, has_fit, load_model
 from ..models.user_file import read_model_file
 from . import shared_parameters
@@ -32,10 +33,17 @@ class Study:
     `from_json` pass it to a job.
     """
 
-    def __init__(self, config: StudyConfig, points: list[Point], muons: dict[str, int], digests: dict[str, str]):
-        self.config, self.points, self.muons, self.digests = config, points, muons, digests
+    def __init__(
+        self,
+        config: StudyConfig,
+        points: list[Point],
+        muons: dict[str, int],
+        digests: dict[str, str],
+        imported: ImportCounts | None = None,
+    ):
+        self.config, self.points, self.muons, self.digests, self.imported = config, points, muons, digests, imported
         self.model: Model = load_model(config.model, digests.get("model"))
-        self.batches = cut(points, muons, config.compute.batch_cost, digests)
+        self.batches = cut(points, muons, config.compute.batch_cost, digests, imported)
 
     @classmethod
     def from_config(cls, raw: Any) -> Study:
@@ -70,17 +78,17 @@ class Study:
                 _check_target(config, config.target, points, model)
         together.refuse()
         digests = {"model": read_model_file(config.model.file).sha256} if config.model.name == "own" else {}
+        imported = None
         if config.source.kind == "recorded":  # last, since a long file takes its time
-            from ..hits import source_of
+            from ..hits import recorded_file
 
             assert model  # otherwise refused
-            file = source_of(config.source, [each.name for each in model.coordinates])
-            count, digests["hits"] = file.plan()
-            muons = dict.fromkeys((point.label for point in points), count)
+            imported, digests["hits"] = recorded_file(config.source, model).plan()
+            muons = dict.fromkeys((point.label for point in points), imported.muons)
         else:
             sources = {point.label: point.config.source for point in points}
             muons = {label: source.muons for label, source in sources.items() if isinstance(source, Simulated)}
-        return cls(config, points, muons, digests)
+        return cls(config, points, muons, digests, imported)
 
     def to_json(self) -> str:
         """The study as a rule's parameter. Keys keep the order of the config, which determines the labels of points."""
@@ -106,6 +114,7 @@ class Study:
             "points": [point.values for point in self.points],
             "muons": self.muons,
             "digests": self.digests,
+            **({"imported": self.imported.plain()} if self.imported else {}),
         }
 
     @classmethod
@@ -114,7 +123,8 @@ class Study:
         raw = json.loads(text)
         config = StudyConfig.model_validate(raw["config"])
         points = [make_point(config, values) for values in raw["points"]]
-        return cls(config, points, raw["muons"], raw["digests"])
+        imported = ImportCounts(**raw["imported"]) if "imported" in raw else None
+        return cls(config, points, raw["muons"], raw["digests"], imported)
 
     def first_part(self, label: str) -> tuple[Part[SigmaConfig], Block]:
         """The part of a point that holds its first block, and the block."""

@@ -319,6 +319,8 @@ class Evidence(EvidenceFile):
     """SHA-256 of all that determines the results: config, scan points, and digests of the files it names."""
     content_digest: str
     """SHA-256 of the content of `study.h5`."""
+    imported: dict[str, int] | None = None
+    """Rows, hits and events of the file of recorded hits by what became of them; absent if simulated."""
     answers: Answers
     """The three questions, and the answer to each."""
     points: list[Entry]

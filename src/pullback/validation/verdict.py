@@ -101,6 +101,7 @@ def validate(study: Study, tallies: Sequence[str | Path], outputs: Outputs) -> N
         verdict=answers.verdict,
         config_digest=study.digest,
         content_digest=content,
+        imported=study.imported.plain() if study.imported else None,
         answers=answers,
         points=entries,
         smeared=smeared,

@@ -1,0 +1,56 @@
+"""Counts of what became of the rows of a file of recorded hits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+
+def _of(words: str) -> Any:
+    """A count that is 0 unless it is given, with its words."""
+    return field(default=0, metadata={"words": words})
+
+
+@dataclass(frozen=True)
+class ImportCounts:
+    """Numbers of rows, hits and events of a file by what became of them, in the order of the report.
+
+    Each field is a count with its words; one that is 0 is not shown, except rows and muons. Counts of parts of a file
+    add up. `validation.json`, the log and the report show new fields by themselves.
+    """
+
+    rows: int = _of("rows of the file")
+    hits: int = _of("hits, in the long layout")
+    other_layers: int = _of("hits left out: in layers that are not in source.layers")
+    events: int = _of("events, in the long layout")
+    events_apart: int = _of("events whose rows are apart in the file, brought together in memory")
+    several_events: int = _of("events with several hits in a layer")
+    dropped_events: int = _of("events left out: with several hits in a layer (several: drop)")
+    dropped_hits: int = _of("hits of the events left out")
+    nearest_chosen: int = _of("layers with several hits of which the nearest to the line was taken (several: nearest)")
+    nearest_undecided: int = _of("layers with several hits of which none was taken, as no line predicts one")
+    nearest_left: int = _of("hits left out: further from the line, or of a layer without a prediction")
+    used_hits: int = _of("hits used, in the long layout")
+    empty_events: int = _of("events without a hit in any layer of the model, kept as muons without hits")
+    muons: int = _of("muons")
+
+    def __add__(self, other: ImportCounts) -> ImportCounts:
+        """The counts of two parts of a file together."""
+        mine, others = asdict(self), asdict(other)
+        return ImportCounts(**{name: mine[name] + others[name] for name in mine})
+
+    def plain(self) -> dict[str, int]:
+        """The counts by name in their order, without those that are 0."""
+        return {name: number for name, number in asdict(self).items() if number or name in ALWAYS_COUNTED}
+
+
+ALWAYS_COUNTED = ("rows", "muons")
+"""The counts that are shown although they are 0."""
+
+
+def in_words(counts: Mapping[str, int]) -> Iterator[tuple[str, int]]:
+    """Words and number of each count, from `ImportCounts.plain`."""
+    for each in fields(ImportCounts):
+        if each.name in counts:
+            yield each.metadata["words"], counts[each.name]

@@ -1,0 +1,255 @@
+"""Recorded hits as a list with one hit per row, in which each event is a muon.
+
+Events are muons in the order in which they appear first. A layer without a hit is NaN. Of an event with several hits in
+a layer, `several` decides: it is refused, or dropped with all its hits, or the hit nearest to the line through the
+other layers is taken (`nearest`). Whatever is left out is counted in `ImportCounts`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ..errors import HitsError, one_line
+from .columns import Chunks
+from .counts import ImportCounts
+from .event_order import MOST_EVENTS, MOST_ROWS, EventHits, OrderOfEvents, brought_together, streamed, whole_events
+from .hits_file import PER_METRE, HitsFile
+from .long_rows import NO_HIT, OTHER_LAYER, PIECE, FileHits, LayerNames, LongColumns, read_rows
+from .nearest import Choice, Layers, choose_nearest
+
+HIT_VIEWS = ("x", "y")
+"""The views of hits."""
+
+ROLE_SIGMA, ROLE_MOMENTUM = "sigma ", "momentum"
+"""Roles of columns: the uncertainties of a view, whose name follows, and the momentum of a muon."""
+
+NO_COORDINATE = "the model has no coordinate of view {} in this layer; leave the cell empty"
+"""What is said of a position that would be lost."""
+
+UNUSED = -1
+"""In place of the cell of a hit that is not used."""
+
+NO_CHOICE = Choice(np.zeros(0, dtype=bool), 0, 0)
+"""No cell has several hits."""
+
+
+class AssignedHits(NamedTuple):
+    """Whole events of a piece of the file: their counts, and the hits that are used."""
+
+    counts: ImportCounts
+    hits: EventHits
+    cell: np.ndarray
+    """Index of the cell of each hit, muon × layers + layer; −1 for a hit that is not used."""
+    firsts: np.ndarray
+    """The first hit of each muon."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LongFile(HitsFile):
+    """A list of hits; made by `long_source_of`. `coordinates`, `sigma` and `momentum` name what is made of its columns.
+
+    Attributes
+    ----------
+    table : LongColumns
+        The columns of the file.
+    roles : tuple of str
+        What each column of numbers holds: the view `x` or `y`, its uncertainties `sigma x` or `sigma y`, or `momentum`.
+    names : LayerNames
+        The layers of the file, in the order of the model's.
+    several : {"refuse", "drop", "nearest"}
+        What becomes of several hits in a layer.
+    geometry : Layers, optional
+        Heights and lines of the layers, for `nearest`.
+    planned : ImportCounts, optional
+        The counts when the study was planned.
+
+    """
+
+    table: LongColumns
+    roles: tuple[str, ...]
+    names: LayerNames
+    several: str
+    geometry: Layers | None = None
+    planned: ImportCounts | None = None
+
+    def _counts(self) -> ImportCounts:
+        order = OrderOfEvents()
+        counts = self._sum(streamed(self._rows(), order.add))
+        apart = order.apart()
+        if apart is None or (apart and order.hits > MOST_ROWS):
+            self._refuse_order(order.hits, apart)
+        if apart:
+            counts = self._sum(brought_together(self._rows()))
+        counts = replace(counts, rows=order.rows, events_apart=apart or 0)
+        self._check(counts)
+        return counts
+
+    def _chunks(self, start: int, stop: int) -> Chunks:
+        counts = self.planned or self._counts()
+        at = 0
+        for found in self._found(brought_together(self._rows()) if counts.events_apart else streamed(self._rows())):
+            first, at = at, at + len(found.firsts)
+            if at > start:  # numbers of muons before are not even made
+                muons = slice(max(start - first, 0), min(stop, at) - first)
+                yield [column[muons] for column in self._in_columns(found)]
+            if at >= stop:
+                return
+
+    def _rows(self) -> Iterator[FileHits]:
+        return read_rows(self.file, self.tree, self._reader, self.table, self.names)
+
+    def _sum(self, hits: Iterator[EventHits]) -> ImportCounts:
+        return sum((found.counts for found in self._found(hits)), ImportCounts())
+
+    def _found(self, hits: Iterator[EventHits]) -> Iterator[AssignedHits]:
+        for piece in whole_events(hits, self._refuse_length):
+            yield self._assigned(piece)
+
+    def _assigned(self, hits: EventHits) -> AssignedHits:
+        """The cell of each hit, after the decision on several hits in a layer."""
+        layers, inside = len(self.names.names), hits.layer >= 0
+        event, firsts = np.cumsum(hits.begins) - 1, np.flatnonzero(hits.begins)
+        cell = event * layers + hits.layer
+        per_cell = np.bincount(cell[inside], minlength=len(firsts) * layers).reshape(-1, layers)
+        several, kept = per_cell > 1, firsts >= 0
+        used, choice = inside, NO_CHOICE
+        if several.any():
+            if self.several == "refuse":
+                self._refuse_several(hits, cell, several)
+            if self.several == "drop":
+                kept = np.logical_not(several.any(axis=1))
+                used = inside & kept[event]
+            else:
+                choice = self._nearest(hits, cell, several)
+                used = choice.taken
+        counts = ImportCounts(
+            hits=int((hits.layer != NO_HIT).sum()),
+            other_layers=int((hits.layer == OTHER_LAYER).sum()),
+            events=len(firsts),
+            several_events=int(several.any(axis=1).sum()),
+            dropped_events=int((~kept).sum()),
+            dropped_hits=int((inside & ~kept[event]).sum()),
+            nearest_chosen=choice.chosen,
+            nearest_undecided=choice.undecided,
+            nearest_left=int((inside & kept[event] & ~used).sum()),
+            used_hits=int(used.sum()),
+            empty_events=int((kept & ~per_cell.any(axis=1)).sum()),
+            muons=int(kept.sum()),
+        )
+        muon = np.cumsum(kept) - 1
+        return AssignedHits(counts, hits, np.where(used, muon[event] * layers + hits.layer, UNUSED), firsts[kept])
+
+    def _nearest(self, hits: EventHits, cell: np.ndarray, several: np.ndarray) -> Choice:
+        """The choice between several hits, in all of these hits."""
+        assert self.geometry  # otherwise refused
+        inside, numbers = hits.layer >= 0, self._numbers(hits)
+        views = [numbers[view][inside] for view in HIT_VIEWS if view in numbers]
+        choice = choose_nearest(cell[inside], several, views, self.geometry)
+        taken = np.zeros(len(inside), dtype=bool)
+        taken[inside] = choice.taken
+        return choice._replace(taken=taken)
+
+    def _numbers(self, hits: EventHits) -> dict[str, np.ndarray]:
+        return dict(zip(self.roles, hits.numbers(), strict=True))
+
+    def _in_columns(self, found: AssignedHits) -> list[np.ndarray]:
+        """The columns of the muons, in the order of `_columns`."""
+        numbers, layers = self._numbers(found.hits), len(self.names.names)
+        self._check_numbers(found, numbers)
+        used = found.cell >= 0
+        by_layer: dict[str, np.ndarray] = {}
+        for role in self.roles:
+            values = np.full(len(found.firsts) * layers, np.nan)
+            values[found.cell[used]] = numbers[role][used]
+            by_layer[role] = values.reshape(-1, layers)
+        places = [name.rpartition("@") for name in self._columns if name != ROLE_MOMENTUM]
+        columns = [by_layer[role][:, int(layer)] for role, _, layer in places]
+        return [*columns, *[numbers[ROLE_MOMENTUM][found.firsts] for _ in self._momentum]]
+
+    def _check_numbers(self, found: AssignedHits, numbers: Mapping[str, np.ndarray]) -> None:
+        """Refuse uncertainties and momenta that are none, and positions that the model has no coordinate for."""
+        hits, used, per_metre = found.hits, found.cell >= 0, PER_METRE[self.unit]
+        for view in HIT_VIEWS:
+            if view not in numbers:
+                continue
+            there = used & np.isfinite(numbers[view])
+            measured = np.array([f"{view}@{layer}" in self.coordinates for layer in range(len(self.names.names))])
+            self._refuse_hit(hits, there & ~measured[hits.layer], view, numbers, NO_COORDINATE.format(view))
+            if ROLE_SIGMA + view in numbers:
+                with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+                    variance = (numbers[ROLE_SIGMA + view] / per_metre) ** 2
+                    usable = (numbers[ROLE_SIGMA + view] > 0) & (variance > 0) & (variance < np.inf)
+                self._refuse_hit(hits, there & ~usable, ROLE_SIGMA + view, numbers, "is not a standard uncertainty")
+        for role in self._momentum:
+            momentum = numbers[role]
+            bad = (momentum <= 0) | (momentum == np.inf)
+            self._refuse_hit(hits, bad, role, numbers, "is not a momentum")
+            first = momentum[np.flatnonzero(hits.begins)][np.cumsum(hits.begins) - 1]
+            same = (momentum == first) | (np.isnan(momentum) & np.isnan(first))
+            self._refuse_hit(hits, ~same, role, numbers, "is not the momentum of the first hit of its event")
+
+    def _refuse_hit(
+        self, hits: EventHits, bad: np.ndarray, role: str, numbers: Mapping[str, np.ndarray], what: str
+    ) -> None:
+        if bad.any():
+            at = int(bad.argmax())
+            value, column = numbers[role][at], self.table.numbers[self.roles.index(role)]
+            cell = "it is empty or not a number" if np.isnan(value) else f"{value:g}"
+            raise HitsError(f"{self.file}: row {hits.row[at] + 1}, column {column!r}: {what}: {cell}")
+
+    def _refuse_several(self, hits: EventHits, cell: np.ndarray, several: np.ndarray) -> None:
+        """Refuse the first hit that is not the first in its cell."""
+        again = np.flatnonzero((hits.layer >= 0) & several.ravel()[cell])
+        _, places = np.unique(cell[again], return_index=True)
+        second = int(np.delete(again, places)[0])
+        row, layer = int(hits.row[second]), self.names.names[hits.layer[second]]
+        raise HitsError(
+            f"{self.file}: row {row + 1}: {self._event_of(row)} has several hits in layer {layer}; set source.several "
+            f"to drop such events, or to nearest for the hit nearest to the line through the other layers"
+        )
+
+    def _refuse_length(self, row: int) -> None:
+        raise HitsError(
+            f"{self.file}: row {row + 1}: {self._event_of(row)} has more than {PIECE} hits; does column "
+            f"{self.table.event!r} hold the event of each hit?"
+        )
+
+    def _refuse_order(self, hits: int, apart: int | None) -> None:
+        column, limit = self.table.event, MOST_ROWS
+        problem = f"the rows of {apart} events are apart, and {hits} hits are more than the {limit} that are"
+        if apart is None:
+            problem = f"events are in no order, so that more than {MOST_EVENTS} can't be"
+        raise HitsError(f"{self.file}: {problem} sorted in memory: sort the file by {column}{_how_to_sort(self)}")
+
+    def _event_of(self, row: int) -> str:
+        """The event of a row of the file, in words; the file is read again."""
+        for piece in self._rows():
+            if piece.row[-1] >= row:
+                event = piece.event[int(np.searchsorted(piece.row, row))].as_py()
+                return f"event {one_line(str(event))}" if self.table.event else "its event"
+        return "an event"
+
+    def _check(self, counts: ImportCounts) -> None:
+        """Refuse a file that leaves no hits or no muons."""
+        if counts.rows and not counts.muons:
+            raise HitsError(f"{self.file}: no muon is left: all {counts.events} events have several hits in a layer")
+        if counts.rows and not counts.used_hits:
+            raise HitsError(f"{self.file}: has no hit in the layers {', '.join(self.names.names)} of source.layers")
+
+
+def _how_to_sort(file: LongFile) -> str:
+    """The command that sorts a file by its events."""
+    name, column = file.file, file.table.event
+    if name.endswith((".parquet", ".pq")):
+        return f""", such as by duckdb -c "COPY (FROM '{name}' ORDER BY \"{column}\") TO 'sorted.parquet'\""""
+    if name.endswith(".csv"):
+        with Path(name).open(encoding="utf-8-sig", errors="replace") as stream:
+            header = [each.strip().strip('"') for each in stream.readline().split(",")]
+        key = header.index(column) + 1 if column in header else "N"
+        return f", such as by (head -n 1 {name}; tail -n +2 {name} | sort -s -t, -k{key},{key}) > sorted.csv"
+    return ", with a tool for such files"
