@@ -7,7 +7,7 @@ as numbers or as text; otherwise up to `MOST_EVENTS` are kept and compared.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -56,20 +56,44 @@ def streamed(
         yield EventHits(row, begins, layer, numbers)
 
 
-def brought_together(hits: Iterator[FileHits]) -> Iterator[EventHits]:
+def brought_together(hits: Iterator[FileHits], with_numbers: bool = True) -> Iterator[EventHits]:
     """Hits whose events are apart, in the order in which events appear first; of each event in that of the file."""
-    pieces = list(hits)
-    events = pa.chunked_array([each.event for each in pieces]).dictionary_encode().combine_chunks()
-    code = np.asarray(events.indices if isinstance(events, pa.DictionaryArray) else events.chunk(0).indices)
-    row, layer = (np.concatenate([each[field] for each in pieces]) for field in (0, 2))
-    numbers = [np.concatenate(each) for each in zip(*(piece.numbers() for piece in pieces), strict=True)]
-    pieces.clear()
-    order = np.argsort(code, kind="stable")
+    events, rows, layers, values = list[pa.Array](), list[np.ndarray](), list[np.ndarray](), list[list[np.ndarray]]()
+    for piece in hits:
+        events.append(piece.event)
+        rows.append(piece.row.astype("i4"))
+        layers.append(piece.layer.astype("i2"))
+        values.append(piece.numbers() if with_numbers else [])
+    code = _codes(events)
+    row, layer = _emptied(rows), _emptied(layers)
+    columns = [list(column) for column in zip(*values, strict=True)]
+    values.clear()
+    numbers = [_emptied(column) for column in columns]
+    order = np.argsort(code, kind="stable").astype("i4")
     for start in range(0, len(order), PIECE):
         mine = order[start : start + PIECE]
         before = code[order[start - 1]] if start else -1
         begins = np.diff(code[mine], prepend=before) != 0
-        yield EventHits(row[mine], begins, layer[mine], cut_out(lambda: numbers, mine))
+        yield EventHits(row[mine].astype("i8"), begins, layer[mine].astype("i8"), cut_out(lambda: numbers, mine))
+
+
+def _codes(events: list[pa.Array]) -> np.ndarray:
+    """The number of each event, in the order in which they appear first."""
+    encoded = pa.chunked_array(_drained(events)).combine_chunks().dictionary_encode()
+    codes: np.ndarray = encoded.indices.to_numpy(zero_copy_only=False)
+    return codes
+
+
+def _emptied(parts: list[np.ndarray]) -> np.ndarray:
+    """The parts together, which are released."""
+    return np.concatenate(_drained(parts))
+
+
+def _drained(parts: list[Any]) -> list[Any]:
+    """The parts, in a new list; the old one is empty."""
+    found = parts[:]
+    parts.clear()
+    return found
 
 
 def whole_events(hits: Iterator[EventHits], too_long: Callable[[int], None]) -> Iterator[EventHits]:

@@ -84,7 +84,7 @@ class LongFile(HitsFile):
         if apart is None or (apart and order.hits > MOST_ROWS):
             self._refuse_order(order.hits, apart)
         if apart:
-            counts = self._sum(brought_together(self._rows()))
+            counts = self._sum(brought_together(self._rows(), with_numbers=self.several == "nearest"))
         counts = replace(counts, rows=order.rows, events_apart=apart or 0)
         self._check(counts)
         return counts
