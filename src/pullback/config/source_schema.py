@@ -170,7 +170,7 @@ class Recorded(Section):
     file: str = Field(
         min_length=1,
         description="CSV (with a header), Parquet, HDF5 or ROOT file with one column (dataset, branch) per "
-        "coordinate; relative to the working directory",
+        "coordinate, or with a list of hits (`layout: long`); relative to the working directory",
     )
     tree: str = Field("", description="tree or RNTuple of a ROOT file; needed if the file has several")
     layout: Literal["wide", "long"] = Field(

@@ -207,10 +207,12 @@ class LongFile(HitsFile):
         again = np.flatnonzero((hits.layer >= 0) & several.ravel()[cell])
         _, places = np.unique(cell[again], return_index=True)
         second = int(np.delete(again, places)[0])
+        first = int(again[(cell[again] == cell[second]).argmax()])
         row, layer = int(hits.row[second]), self.names.names[hits.layer[second]]
+        apart = f", the first in row {hits.row[first] + 1}" if hits.row[first] != row else ""
         raise HitsError(
-            f"{self.file}: row {row + 1}: {self._event_of(row)} has several hits in layer {layer}; set source.several "
-            f"to drop such events, or to nearest for the hit nearest to the line through the other layers"
+            f"{self.file}: row {row + 1}: {self._event_of(row)} has several hits in layer {layer}{apart}; set "
+            f"source.several to drop such events, or to nearest for the hit nearest to the line through other layers"
         )
 
     def _refuse_length(self, row: int) -> None:
