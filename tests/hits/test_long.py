@@ -391,7 +391,7 @@ REFUSED = [
     ("1,0,1,2\n1,1,1,0\n", {"sigma": {"x": "y"}}, "hits.csv: row 2, column 'y': is not a standard uncertainty: 0"),
     ("1,0,1,2\n1,1,1,\n", {"momentum_column": "y"}, "hits.csv: row 2, column 'y': is not the momentum of the first"),
     ("1,0,1,2\n2,1,1,-3\n", {"momentum_column": "y"}, "hits.csv: row 2, column 'y': is not a momentum: -3"),
-    ("1,0,1,2\n", {"layers": [1, 2, 3, 4]}, "hits.csv: has no hit in the layers 1, 2, 3, 4 of source.layers"),
+    ("1,0,1,2\n", {"layers": [1, 2, 3, 4]}, "hits.csv: has no hit in any layer of the model: 1, 2, 3, 4"),
     ("1,0,1,2\n1,0,1,2\n", {"several": "drop"}, "hits.csv: no muon is left: all 1 events have several hits in a layer"),
     ("1,0,1,2\n", {"y": ""}, "config: source.y: is missing; it names the column with the hits in view y"),
     ("1,0,1,2\n", {"sigma": {"z": "y"}}, "config: source.sigma: 'z' is no view of the model; it has x, y"),
@@ -491,7 +491,7 @@ def test_many_events_in_no_order_can_not_be_compared(monkeypatch):
 def test_an_event_of_the_whole_file_is_refused(monkeypatch):
     monkeypatch.setattr(event_order, "PIECE", 50)
     columns = {"event": np.full(200, 7), "layer": np.arange(200), "x": np.ones(200)}
-    with pytest.raises(PullbackError, match=r"hits\.csv: row 1: event 7 has more than .* hits; does column 'event'"):
+    with pytest.raises(PullbackError, match=r"hits\.csv: row 1: event 7 has more than .* hits; does event number"):
         read(write("csv", columns), model_of(2, 1), layers=[0, 1])
 
 
@@ -532,3 +532,75 @@ def test_own_models_whose_coordinates_can_not_be_matched(coordinates, expected):
         read("hits.csv", own(*coordinates))
     assert str(caught.value).startswith("config: source.layout: long")
     assert expected in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_events_that_restart_with_each_run(kind):
+    columns = {
+        "run": np.array([1, 1, 1, 2, 2, 11]),
+        "event": ["7", "7", "8", "7", "8", "7"],
+        "layer": np.array([0, 1, 0, 0, 1, 1], dtype="u1"),
+        "x": np.arange(6.0),
+    }
+    path = write(kind, columns)
+    with pytest.raises(PullbackError, match="row 4: event 7 has several hits in layer 0, the first in row 1"):
+        read(path, model_of(2, 1))
+    hits, counts = read(path, model_of(2, 1), event=["run", "event"])
+    np.testing.assert_array_equal(hits, [[0, 1], [2, nan], [3, nan], [nan, 4], [nan, 5]])
+    assert (counts.events, counts.events_apart) == (5, 0)
+
+
+def test_layers_by_large_numbers_are_exact():
+    ids = [2**60 + 1, 2**60 + 2]
+    path = write("parquet", {"event": [1, 1], "layer": ids[::-1], "x": [1.0, 2.0]})
+    np.testing.assert_array_equal(read(path, model_of(2, 1), layers=ids)[0], [[2, 1]])
+
+
+def test_an_event_by_several_columns_is_named_by_all():
+    Path("hits.csv").write_text("run,event,layer,x\n5,a,0,1\n5,a,0,1\n")
+    with pytest.raises(PullbackError, match="row 2: event 5, a has several hits in layer 0, the first in row 1; set"):
+        read("hits.csv", model_of(2, 1), event=["run", "event"])
+    Path("hits.csv").write_text("run,event,layer,x\n5,a,0,1\n5,,0,1\n")
+    with pytest.raises(PullbackError, match="row 2, column 'event': is empty"):
+        read("hits.csv", model_of(2, 1), event=["run", "event"])
+
+
+@pytest.mark.parametrize("kind", ["parquet", "root"])
+def test_lists_of_a_fixed_size(kind):
+    layer, x = np.array([[0, 1, -1], [2, 0, 1]]), np.array([[1.0, 2.0, 9.0], [3.0, 4.0, 5.0]])
+    if kind == "root":
+        import uproot
+
+        with uproot.recreate("hits.root") as file:
+            file.mktree("hits", {"layer": ("i4", (3,)), "x": ("f8", (3,))}).extend(
+                {"layer": layer.astype("i4"), "x": x}
+            )
+    else:
+        columns = {"layer": layer, "x": x}
+        fixed = {name: pa.FixedSizeListArray.from_arrays(each.ravel(), 3) for name, each in columns.items()}
+        pa.parquet.write_table(pa.table(fixed), "hits.parquet")
+    hits, counts = read(f"hits.{kind}", model_of(3, 1), event=[], layers=[0, 1, 2])
+    np.testing.assert_array_equal(hits, [[1, 2, nan], [4, 5, 3]])
+    assert (counts.rows, counts.hits, counts.other_layers) == (2, 6, 1)
+
+
+def test_layers_must_be_lists_where_hits_are():
+    pa.parquet.write_table(pa.table({"event": [1], "layer": [0], "x": [[1.0, 2.0]]}), "hits.parquet")
+    with pytest.raises(
+        PullbackError, match="column 'layer' holds int64, beside lists of the hits of an event; it must"
+    ):
+        read("hits.parquet", model_of(3, 1))
+    pa.parquet.write_table(pa.table({"event": [1], "layer": [[0]], "x": [1.0]}), "hits.parquet")
+    with pytest.raises(PullbackError, match="column 'x' holds double, beside lists of the hits of an event; it must"):
+        read("hits.parquet", model_of(3, 1))
+    nothing = pa.array([[], []], pa.list_(pa.int8()))
+    pa.parquet.write_table(pa.table({"layer": nothing, "x": nothing}), "hits.parquet")
+    with pytest.raises(PullbackError, match="has no hit in any layer of the model: 0, 1"):
+        read("hits.parquet", model_of(2, 1), event=[])
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "root"])
+def test_a_list_without_hits(kind):
+    path = write(kind, {"event": np.zeros(0, int), "layer": np.zeros(0, int), "x": np.zeros(0)})
+    with pytest.raises(PullbackError, match="holds no hits, only "):
+        read(path, model_of(2, 1))

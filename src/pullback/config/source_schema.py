@@ -153,6 +153,17 @@ def _text(layer: Any) -> Any:
     return str(layer) if isinstance(layer, int) and not isinstance(layer, bool) else layer
 
 
+def _or_text(schema: dict[str, Any]) -> None:
+    """Allow a list of names in the schema to be given as a single name."""
+    array = {key: schema.pop(key) for key in ("type", "items", "maxItems")}
+    schema["anyOf"] = [{"type": "string"}, array]
+
+
+def _listed(event: Any) -> Any:
+    """A single column as a list."""
+    return ([event] if event else []) if isinstance(event, str) else event
+
+
 LayerName = Annotated[str, BeforeValidator(_text), Field(json_schema_extra={"type": ["string", "integer"]})]
 """Number or name of a layer in a file."""
 
@@ -178,10 +189,11 @@ class Recorded(Section):
         description="`wide`: one row per muon, one column per coordinate; `long`: one row per hit, or lists of hits "
         "with one event per row; each event is a muon",
     )
-    event: str = Field(
-        "",
-        description="long layout: column with the event of each hit, a whole number or text; default: each row with "
-        "lists of hits is an event",
+    event: Annotated[list[str], BeforeValidator(_listed), Field(max_length=8)] = Field(
+        [],
+        description="long layout: column with the event of each hit, a whole number or text; or several columns that "
+        "number the events together, `[run, event]`; default: each row with lists of hits is an event",
+        json_schema_extra=_or_text,
     )
     layer: str = Field("", description="long layout: column with the layer of each hit, a number or a name")
     x: str = Field("", description="long layout: column with the position of each hit in view x")

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from .long_rows import PIECE, FileHits, LazyNumbers, cut_out, one_after_other
 
 MOST_ROWS = 20_000_000
-"""Maximum number of hits that are brought together in memory, about 1 GB."""
+"""Maximum number of hits that are brought together in memory, in up to 2 GB."""
 
 MOST_EVENTS = 20_000_000
 """Maximum number of events in no order that are kept to see whether their rows are in sequence."""

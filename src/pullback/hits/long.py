@@ -19,7 +19,7 @@ from .columns import Chunks
 from .counts import ImportCounts
 from .event_order import MOST_EVENTS, MOST_ROWS, EventHits, OrderOfEvents, brought_together, streamed, whole_events
 from .hits_file import PER_METRE, HitsFile
-from .long_rows import NO_HIT, OTHER_LAYER, PIECE, FileHits, LayerNames, LongColumns, read_rows
+from .long_rows import BETWEEN, NO_HIT, OTHER_LAYER, PIECE, FileHits, LayerNames, LongColumns, read_rows
 from .nearest import Choice, Layers, choose_nearest
 
 HIT_VIEWS = ("x", "y")
@@ -217,23 +217,24 @@ class LongFile(HitsFile):
 
     def _refuse_length(self, row: int) -> None:
         raise HitsError(
-            f"{self.file}: row {row + 1}: {self._event_of(row)} has more than {PIECE} hits; does column "
-            f"{self.table.event!r} hold the event of each hit?"
+            f"{self.file}: row {row + 1}: {self._event_of(row)} has more than {PIECE} hits; does "
+            f"{' and '.join(self.table.event)} number the events?"
         )
 
     def _refuse_order(self, hits: int, apart: int | None) -> None:
-        column, limit = self.table.event, MOST_ROWS
+        columns, limit = " and ".join(self.table.event), MOST_ROWS
         problem = f"the rows of {apart} events are apart, and {hits} hits are more than the {limit} that are"
         if apart is None:
             problem = f"events are in no order, so that more than {MOST_EVENTS} can't be"
-        raise HitsError(f"{self.file}: {problem} sorted in memory: sort the file by {column}{_how_to_sort(self)}")
+        raise HitsError(f"{self.file}: {problem} sorted in memory: sort the file by {columns}{_how_to_sort(self)}")
 
     def _event_of(self, row: int) -> str:
         """The event of a row of the file, in words; the file is read again."""
         for piece in self._rows():
             if piece.row[-1] >= row:
                 event = piece.event[int(np.searchsorted(piece.row, row))].as_py()
-                return f"event {one_line(str(event))}" if self.table.event else "its event"
+                named = one_line(str(event).replace(BETWEEN, ", "))
+                return f"event {named}" if self.table.event else "its event"
         return "an event"
 
     def _check(self, counts: ImportCounts) -> None:
@@ -241,17 +242,19 @@ class LongFile(HitsFile):
         if counts.rows and not counts.muons:
             raise HitsError(f"{self.file}: no muon is left: all {counts.events} events have several hits in a layer")
         if counts.rows and not counts.used_hits:
-            raise HitsError(f"{self.file}: has no hit in the layers {', '.join(self.names.names)} of source.layers")
+            raise HitsError(f"{self.file}: has no hit in any layer of the model: {', '.join(self.names.names)}")
 
 
 def _how_to_sort(file: LongFile) -> str:
     """The command that sorts a file by its events."""
-    name, column = file.file, file.table.event
+    name, columns = file.file, file.table.event
     if name.endswith((".parquet", ".pq")):
-        return f""", such as by duckdb -c "COPY (FROM '{name}' ORDER BY \"{column}\") TO 'sorted.parquet'\""""
+        names = ", ".join(f'\\"{column}\\"' for column in columns)
+        return f""", such as by duckdb -c "COPY (FROM '{name}' ORDER BY {names}) TO 'sorted.parquet'\""""
     if name.endswith(".csv"):
         with Path(name).open(encoding="utf-8-sig", errors="replace") as stream:
             header = [each.strip().strip('"') for each in stream.readline().split(",")]
-        key = header.index(column) + 1 if column in header else "N"
-        return f", such as by (head -n 1 {name}; tail -n +2 {name} | sort -s -t, -k{key},{key}) > sorted.csv"
+        places = [header.index(column) + 1 for column in columns if column in header]
+        keys = " ".join(f"-k{place},{place}" for place in places)
+        return f", such as by (head -n 1 {name}; tail -n +2 {name} | sort -s -t, {keys}) > sorted.csv"
     return ", with a tool for such files"

@@ -17,6 +17,9 @@ from ..errors import ConfigError, HitsError, one_line
 OTHER_LAYER, NO_HIT = -1, -2
 """In place of the index of a layer: a layer that is not listed, and an event without hits, which has one such row."""
 
+BETWEEN = "\x1f"
+"""Separates the numbers of an event by several columns; the unit separator of ASCII, which no name contains."""
+
 WHOLE = 2.0**53
 """Up to this magnitude, floating-point numbers hold every whole number."""
 
@@ -28,16 +31,20 @@ LazyNumbers = Callable[[], list[np.ndarray]]
 
 
 class LongColumns(NamedTuple):
-    """Columns of a list of hits: event (empty: each row is one), layer, and numbers."""
+    """Columns of a list of hits: those that number the events (none: each row is one), layer, and numbers.
 
-    event: str
+    The first numbers are `positions`, as many as there are views.
+    """
+
+    event: tuple[str, ...]
     layer: str
     numbers: tuple[str, ...]
+    positions: int
 
     @property
     def names(self) -> list[str]:
         """All of them."""
-        return [*([self.event] if self.event else []), self.layer, *self.numbers]
+        return [*self.event, self.layer, *self.numbers]
 
 
 class FileHits(NamedTuple):
@@ -73,7 +80,7 @@ class LayerNames:
         if not self.listed and (layers == OTHER_LAYER).any():
             bad = int((layers == OTHER_LAYER).argmax())
             raise HitsError(
-                f"{file}: row {row[bad] + 1}, column {column!r}: {one_line(str(values[bad].as_py()))!r} is no layer "
+                f"{file}: row {row[bad] + 1}, column {column!r}: '{one_line(str(values[bad].as_py()))}' is no layer "
                 f"of the model, which has {', '.join(self.names)}; list the file's layers in source.layers, in the "
                 f"order of the model's: rows of others are then left out"
             )
@@ -87,7 +94,7 @@ def layer_key(name: Any) -> int | str:
     (3, 3, 'top')
     """
     text = str(name).strip()
-    return int(float(text)) if re.fullmatch(r"[+-]?\d{1,15}(\.0*)?", text) else text
+    return int(text.partition(".")[0]) if re.fullmatch(r"[+-]?\d{1,40}(\.0*)?", text) else text
 
 
 def read_rows(file: str, tree: str, reader: ModuleType, columns: LongColumns, layers: LayerNames) -> Iterator[FileHits]:
@@ -102,10 +109,13 @@ def read_rows(file: str, tree: str, reader: ModuleType, columns: LongColumns, la
     """
     first = 0
     names = columns.names
-    for table in reader.tables(file, names, tree):
-        row, phantom, flat = _one_row_per_hit(file, names, [_plain(each) for each in table], first)
+    for found in reader.tables(file, names, tree):
+        table = [_plain(each) for each in found]
+        _check_lists(file, columns, [each.type for each in table])
+        row, phantom, flat = _one_row_per_hit(file, names, table, first)
         if columns.event:
-            event, flat = _events(file, columns.event, flat[0], row), flat[1:]
+            parts = [_events(file, name, each, row) for name, each in zip(columns.event, flat, strict=False)]
+            event, flat = _together(parts), flat[len(parts) :]
         elif phantom is None:
             raise ConfigError("config: source.event: is missing; it names the column with the event of each hit")
         else:
@@ -136,7 +146,9 @@ def _pieces(hits: FileHits) -> Iterator[FileHits]:
 
 
 def _plain(column: pa.Array) -> pa.Array:
-    """A column without dictionaries."""
+    """A column without dictionaries, and with lists of a fixed size as any lists."""
+    if pa.types.is_fixed_size_list(column.type):
+        return column.cast(pa.list_(column.type.value_type))
     return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
 
 
@@ -146,6 +158,17 @@ def _is_list(kind: pa.DataType) -> bool:
 
 def _is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _check_lists(file: str, columns: LongColumns, types: Sequence[pa.DataType]) -> None:
+    """Refuse layers or positions that are no lists beside some that are."""
+    lists = any(map(_is_list, types))
+    for name, kind in [*zip(columns.names, types, strict=True)][len(columns.event) :][: 1 + columns.positions]:
+        if _is_list(kind) != lists:
+            raise HitsError(
+                f"{file}: column {name!r} holds {one_line(str(kind))}, beside lists of the hits of an event; it must "
+                f"hold such lists, too"
+            )
 
 
 def _one_row_per_hit(
@@ -192,6 +215,13 @@ def _events(file: str, name: str, column: pa.Array, row: np.ndarray) -> pa.Array
         bad = int(np.asarray(empty).argmax())
         raise HitsError(f"{file}: row {row[bad] + 1}, column {name!r}: is empty: to which event does the hit belong?")
     return column
+
+
+def _together(parts: Sequence[pa.Array]) -> pa.Array:
+    """Events by several columns, such as run and number, as one text each; by a single one as they are."""
+    if len(parts) == 1:
+        return parts[0]
+    return pc.binary_join_element_wise(*(each.cast(pa.string()) for each in parts), BETWEEN)
 
 
 def _whole(file: str, name: str, column: pa.Array, row: np.ndarray) -> pa.Array:

@@ -24,7 +24,7 @@ class LongSource(Protocol):
     file: str
     tree: str
     unit: str
-    event: str
+    event: Sequence[str]
     layer: str
     x: str
     y: str
@@ -72,7 +72,7 @@ def long_source_of(
         tree=section.tree,
         sha256=sha256,
         momentum=ROLE_MOMENTUM if section.momentum_column else "",
-        table=LongColumns(section.event, section.layer, tuple(columns.values())),
+        table=LongColumns(tuple(section.event), section.layer, tuple(columns.values()), len(views)),
         roles=tuple(columns),
         names=_layer_names(section.layers, count),
         several=section.several,

@@ -44,7 +44,8 @@ def tables(file: str, names: Sequence[str], tree: str = "") -> Iterator[list[pa.
         schema = parquet.schema_arrow
         columns = [find_column(file, name, schema.names) for name in names]
         for column, indices in columns:
-            check_element(file, column, indices, _shape(schema.field(column).type))
+            if indices:
+                check_element(file, column, indices, _shape(schema.field(column).type))
         wanted = list(dict.fromkeys(column for column, _ in columns))
         for rows in parquet.iter_batches(LONG_ROWS, columns=wanted, use_threads=False):
             yield [_element(rows.column(column), indices) for column, indices in columns]
