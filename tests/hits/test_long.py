@@ -604,3 +604,49 @@ def test_a_list_without_hits(kind):
     path = write(kind, {"event": np.zeros(0, int), "layer": np.zeros(0, int), "x": np.zeros(0)})
     with pytest.raises(PullbackError, match="holds no hits, only "):
         read(path, model_of(2, 1))
+
+
+@pytest.mark.parametrize("piece", [2, 3, 65_536])
+@pytest.mark.parametrize(
+    "events", [["3", "1", "3", "4", "5", "6"], ["7", "07", "7", "8", "9", "9"], ["a", "b", "b", "a", "c", "d"]]
+)
+def test_events_that_are_apart_once_are_found(events, piece, monkeypatch):
+    monkeypatch.setattr(long_rows, "PIECE", piece)
+    columns = {"event": events, "layer": [0, 1, 2, 3, 1, 2], "x": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]}
+    hits, counts = read(write("csv", columns), model_of(4, 1))
+    np.testing.assert_array_equal(hits, by_hand(columns, views="x"))
+    assert counts.events_apart == 1
+
+
+def test_of_hits_at_the_same_distance_the_first_in_the_file_is_taken():
+    """Also where rows are brought together, of so many events that an unstable sort would not keep their order."""
+    events = 5000
+    layer = np.repeat([3, 0, 3, 1, 3, 2], events)
+    x = np.repeat([2.0, 0.0, -2.0, 0.0, 2.0, 0.0], events)
+    columns = {"event": np.tile(np.arange(events), 6), "layer": layer, "x": x}
+    hits, counts = read(write("parquet", columns), model_of(4, 1), several="nearest")
+    np.testing.assert_array_equal(hits, np.tile([0.0, 0.0, 0.0, 2.0], (events, 1)))
+    assert (counts.events_apart, counts.nearest_chosen, counts.nearest_left) == (events, events, 2 * events)
+
+
+def test_layers_at_one_height_have_no_line():
+    """Although the mean of three equal heights may be rounded."""
+    assert sum([0.1, 0.1, 0.1]) / 3 != 0.1
+    columns = {"event": [1] * 5, "layer": [0, 1, 2, 3, 3], "x": [1.0, 2.0, 4.0, 5.0, 6.0]}
+    model = load_model(Track(z=[0.1, 0.1, 0.1, 0.4]))
+    hits, counts = read(write("csv", columns), model, several="nearest")
+    np.testing.assert_array_equal(hits, [[1, 2, 4, nan]])
+    assert (counts.nearest_chosen, counts.nearest_undecided, counts.nearest_left) == (0, 1, 2)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_far_down_are_named(kind):
+    count = 300_000
+    columns = {"event": np.arange(count), "layer": np.zeros(count, int), "x": np.zeros(count)}
+    columns["layer"][290_000] = 5
+    with pytest.raises(PullbackError, match="row 290001, column 'layer': '5' is no layer of the model"):
+        read(write(kind, columns), model_of(2, 1))
+    columns["layer"][290_000] = 0
+    columns["event"][290_000] = 289_999
+    with pytest.raises(PullbackError, match="row 290001: event 289999 has several hits in layer 0, the first in row"):
+        read(write(kind, columns), model_of(2, 1))

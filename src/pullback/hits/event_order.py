@@ -139,8 +139,6 @@ class OrderOfEvents:
         if values is None:
             return False
         before, self._last[kind] = self._last.get(kind, values[:0]), values[-1:]
-        if before.type != values.type:
-            return False
         every: Sequence[pa.Array] = [before, values]
         whole = pa.concat_arrays(every)
         return bool(pc.all(pc.less(whole[:-1], whole[1:]), min_count=0).as_py())

@@ -138,7 +138,7 @@ class LongFile(HitsFile):
             nearest_undecided=choice.undecided,
             nearest_left=int((inside & kept[event] & ~used).sum()),
             used_hits=int(used.sum()),
-            empty_events=int((kept & ~per_cell.any(axis=1)).sum()),
+            empty_events=int((~per_cell.any(axis=1)).sum()),
             muons=int(kept.sum()),
         )
         muon = np.cumsum(kept) - 1
@@ -163,7 +163,7 @@ class LongFile(HitsFile):
         self._check_numbers(found, numbers)
         used = found.cell >= 0
         by_layer: dict[str, np.ndarray] = {}
-        for role in self.roles:
+        for role in (role for role in self.roles if role != ROLE_MOMENTUM):
             values = np.full(len(found.firsts) * layers, np.nan)
             values[found.cell[used]] = numbers[role][used]
             by_layer[role] = values.reshape(-1, layers)

@@ -59,8 +59,8 @@ def choose_nearest(
         known = np.isfinite(line)
         predicted |= known
         off = (positions[among] - line.ravel()[cell[among]]) ** 2
-        distance += np.where(known.ravel()[cell[among]], np.where(np.isfinite(off), off, np.inf), 0.0)
-    order = np.lexsort((distance, cell[among]))  # stable: hits at the same distance keep the order of the file
+        distance += np.where(known.ravel()[cell[among]], off, 0.0)
+    order = np.lexsort((distance, cell[among]))  # stable, and NaN comes last
     cells = cell[among][order]
     first = np.concatenate([[True], cells[1:] != cells[:-1]])[: len(cells)]
     usable = first & predicted.ravel()[cells] & np.isfinite(distance[order])
