@@ -650,3 +650,10 @@ def test_rows_far_down_are_named(kind):
     columns["event"][290_000] = 289_999
     with pytest.raises(PullbackError, match="row 290001: event 289999 has several hits in layer 0, the first in row"):
         read(write(kind, columns), model_of(2, 1))
+
+
+def test_an_uncertainty_whose_square_is_no_number_in_metres():
+    Path("hits.csv").write_text("event,layer,x,ex\n1,0,1,1\n1,1,1,1e-160\n")
+    assert opened("hits.csv", model_of(2, 1), sigma={"x": "ex"})[1].muons == 1
+    with pytest.raises(PullbackError, match="row 2, column 'ex': is not a standard uncertainty: 1e-160"):
+        list(opened("hits.csv", model_of(2, 1), sigma={"x": "ex"}, unit="mm")[0].blocks(0, 1))
