@@ -79,7 +79,7 @@ def main(hits, docs):
         [FILES[name], f"{float(plan):.1f} s", f"{float(work):.1f} s", f"{both[name] / both['wide']:.1f}", f"{peak} MB"]
         for name, (plan, work, peak, *_) in found.items()
     ]
-    where = f"{f'{hits:,}'.replace(',', ' ')} hits in {LAYERS} layers. {machine('pyarrow', 'numpy')}"
+    where = f"{hits:,} hits in {LAYERS} layers. ".replace(",", " ") + machine("pyarrow", "numpy")
     print(aligned(head, rows), where, sep="\n")
     if docs:
         into_docs("lists", f"{where}.\n\n{markdown(head, rows)}\n")
