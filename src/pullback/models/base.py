@@ -158,6 +158,8 @@ class Model:
         from `fitted` and the covariance of the hits.
     heights : tuple of float
         Height of each coordinate's layer, m; empty if unknown.
+    lines : tuple of int
+        The straight line to which each coordinate belongs, from 0, of a model with several; empty for a single one.
     squared : tuple of str
         Observables that are exactly the length of the quantities of their folds, and whose squares without bias are
         quoted too.
@@ -182,6 +184,7 @@ class Model:
     chi2: Callable[..., Float[Tensor, "muon 2"]] | None = None
     chi2_uses: tuple[str, ...] = ()
     heights: tuple[float, ...] = ()
+    lines: tuple[int, ...] = ()
     cost: float = 1.0
     squared: tuple[str, ...] = ()
 

@@ -397,6 +397,7 @@ def model(section: ScatterSection) -> Model:
         deviate=deviate,
         fitted=fitted,
         heights=2 * (z_upper + z_lower),
+        lines=2 * ((0,) * len(z_upper) + (1,) * len(z_lower)),
         fitted_uses=("z_upper", "z_lower", "resolution"),
         squared=("theta_msc",),
         cost=800.0,  # points of closest approach at small angles need thousands of quadrature points
