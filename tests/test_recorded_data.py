@@ -43,7 +43,21 @@ def write_pixels():
     return np.column_stack([pixel * 250e-6 - [10e-3, 9.9e-3], x[:, 2] / 1000]), None
 
 
-WRITERS = {"candidates": write_candidates, "pixels": write_pixels}
+def write_list():
+    strips = np.round(tracks(200, 80e-6)).astype(int)
+    rows = ["run,event_id,plane,strip,charge\n"]
+    for muon, hits in enumerate(strips.tolist()):
+        event = f"{muon % 2},{muon // 2}"
+        rows += [
+            f"{event},{plane},{strip},30\n" for plane, strip in zip(["bottom", "middle", "top"], hits, strict=True)
+        ]
+        rows += [f"{event},middle,{hits[1] + 1},5\n", f"{event},top,{hits[2] + 60},99\n", f"{event},veto,0,99\n"]
+    with gzip.open("list.csv.gz", "wt") as file:
+        file.writelines(rows)
+    return strips[:, ::-1] * 80e-6, np.arange(200) // 2
+
+
+WRITERS = {"candidates": write_candidates, "pixels": write_pixels, "list_of_hits": write_list}
 
 
 def test_every_example_is_run():
@@ -56,6 +70,6 @@ def test_an_example_reads_what_was_written(name, tmp_path):
     found = Run({**EXAMPLES[name], **FEW}, tmp_path / "out").make().columns("nominal")
     np.testing.assert_allclose(found["x_reco"], hits, rtol=1e-13, atol=1e-17)
     if kept is not None:
-        np.testing.assert_array_equal(found["event_number"], kept)
+        np.testing.assert_array_equal(found["event_number" if name == "candidates" else "event_id"], kept)
     if name == "pixels":
         np.testing.assert_allclose(found["x_covariance"][:, 2], 72e-6**2, rtol=1e-13)

@@ -147,7 +147,7 @@ def public_names(path: Path) -> set[str]:
 
 PLUG_INS = {
     "models": {"model", "generate", "intersect_layers", "covariance", "deviate", "fitted", "OBSERVABLES", "LINES"},
-    "hits": {"count", "read", "describe", "find_kinds"},
+    "hits": {"count", "read", "describe", "find_kinds", "tables"},
     "steps": {"fit_residuals", "infer_theta", "run_toys"},
 }
 """Names that each model, or each reader of a kind of file, defines alike; and steps, named like rules."""

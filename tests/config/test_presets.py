@@ -4,6 +4,7 @@ from dataclasses import dataclass
 import h5py
 import hdf5plugin
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from pullback.config.messages import checked
@@ -148,6 +149,28 @@ def test_a_long_format_gets_no_columns():
     expanded = with_preset({"preset": "acts_hits", "layers": [3]}, ["x0", "y0"])
     assert expanded == {**PRESETS["acts_hits"].source, "layers": [3]}
     assert "y" not in with_preset({"preset": "acts_hits"}, ["x0", "x1"])
+
+
+@pytest.mark.parametrize("path", ["event000000000-hits.csv", "hits.csv.gz"])
+@pytest.mark.parametrize("split", [False, True])
+@pytest.mark.parametrize("model", [TRACK3D, {"name": "track", "z": HEIGHTS}])
+def test_hits_of_acts(path, split, model):
+    hits = write_acts("plain.csv", split=split)
+    with open("plain.csv", "rb") as plain, pa.output_stream(path, "gzip" if path.endswith("gz") else None) as out:
+        out.write(plain.read())
+    hits.path = path
+    layers = {"layers": [surface(layer) for layer in range(4)]}
+    source = {**layers, "event": "particle_id_part"} if split else layers
+    found, resolved = read(config(hits, "acts_hits", model, **source))
+    assert list(found) == [name for name in hits.positions if model is TRACK3D or name[0] == "x"]
+    for name, values in found.items():
+        np.testing.assert_allclose(values, hits.positions[name], rtol=1e-14)
+    assert checked(StudyConfig, resolved.model_dump(), "config") == resolved
+
+
+def test_hits_of_acts_need_their_layers():
+    with pytest.raises(PullbackError, match=f"'{surface(0)}' is no layer of the model.*source.layers"):
+        read(config(write_acts(), "acts_hits", TRACK3D))
 
 
 def test_what_is_written_wins_and_what_is_empty_is_filled():

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from math import nan
 
 import h5py
 import numpy as np
@@ -83,6 +84,52 @@ def test_lists_uncertainties_units_and_heights_of_a_file(capsys):
     assert raw["model"] == {"name": "track", "z": "[90, 50.5, -20] cm"}
     assert "# fill in" not in page
     np.testing.assert_allclose(hits_of(raw), np.array(rows[0]) / 100, rtol=1e-14)
+
+
+LIST = {"evt_id": [7, 7, 3, 3], "plane": [2, 1, 1, 2], "x": [2.0, 1.0, 3.0, 4.0], "x_err": [0.5] * 4}
+
+
+@pytest.mark.parametrize("path", ["hits.csv.gz", "hits.parquet", "hits.h5"])
+def test_a_list_of_hits_is_read_as_suggested(path, capsys):
+    if path == "hits.h5":
+        with h5py.File(path, "w") as file:
+            file["list"] = np.rec.fromarrays([np.array(each) for each in LIST.values()], names=[*LIST])
+            file["other"] = np.zeros(1, [("a", "f8")])
+    elif path == "hits.parquet":
+        pa.parquet.write_table(pa.table(LIST), path)
+    else:
+        rows = [",".join(LIST), *(",".join(map(str, row)) for row in zip(*LIST.values(), strict=True))]
+        with pa.output_stream(path, compression="gzip") as stream:
+            stream.write("\n".join(rows).encode())
+    page, raw = peeked(path, capsys)
+    assert "# layout: long, one row per hit, 2 layers" in page
+    assert {key: raw["source"][key] for key in ("layout", "event", "layer", "x", "layers", "several")} == {
+        "layout": "long", "event": "evt_id", "layer": "plane", "x": "x", "layers": [1, 2], "several": "refuse",
+    }  # fmt: skip
+    np.testing.assert_allclose(hits_of(raw), [[0.001, 0.002], [0.003, 0.004]], rtol=1e-14)
+
+
+def test_jagged_lists_of_hits_are_read_as_suggested(capsys):
+    lists = {"layer": [[0, 1], [], [1]], "x": [[1.0, 2.0], [], [3.0]], "y": [[4.0, 5.0], [], [6.0]]}
+    pa.parquet.write_table(pa.table(lists), "hits.parquet")
+    raw = peeked("hits.parquet", capsys)[1]
+    assert "event" not in raw["source"]
+    np.testing.assert_allclose(hits_of(raw) * 1000, [[1, 2, 4, 5], [nan] * 4, [nan, 3, nan, 6]], rtol=1e-14)
+
+
+@pytest.mark.parametrize("particle", ["particle_id", "particle_id_part"])
+def test_hits_of_acts_are_read_as_suggested(particle, capsys):
+    columns = "geometry_id,tx,ty,tz,tt,tpx,tpy,tpz,te,deltapx,deltapy,deltapz,deltae,index"
+    rows = [
+        f"{muon},{9 - layer},{muon + layer},{muon},{30 * layer}" + ",0" * 10 for layer in range(3) for muon in (1, 2)
+    ]
+    with open("event000000001-hits.csv", "w") as stream:
+        stream.write("\n".join([f"{particle},{columns}", *rows]) + "\n")
+    raw = peeked("event000000001-hits.csv", capsys)[1]
+    assert raw["source"]["preset"] == "acts_hits"
+    assert raw["model"] == {"name": "track3d", "z": "[0, 30, 60] mm"}
+    expected = [[muon + layer for layer in range(3)] + [muon] * 3 for muon in (1, 2)]
+    np.testing.assert_allclose(hits_of(raw) * 1000, expected, rtol=1e-13)
 
 
 def test_two_trackers_are_those_of_scattering(capsys):

@@ -157,6 +157,32 @@ def _spelled(unit: Any) -> Any:
     return SPELLINGS.get(unit, unit) if isinstance(unit, str) else unit
 
 
+def _text(layer: Any) -> Any:
+    """The number of a layer as text, as which layers are compared."""
+    return str(layer) if isinstance(layer, int) and not isinstance(layer, bool) else layer
+
+
+def _or_text(schema: dict[str, Any]) -> None:
+    """Allow a list of names in the schema to be given as a single name."""
+    array = {key: schema.pop(key) for key in ("type", "items", "maxItems")}
+    schema["anyOf"] = [{"type": "string"}, array]
+
+
+def _listed(event: Any) -> Any:
+    """A single column as a list."""
+    return ([event] if event else []) if isinstance(event, str) else event
+
+
+LayerName = Annotated[str, BeforeValidator(_text), Field(json_schema_extra={"type": ["string", "integer"]})]
+"""Number or name of a layer in a file."""
+
+OF_LONG = ("event", "layer", "x", "y", "layers", "several")
+"""Keys of recorded hits in the long layout only."""
+
+OF_WIDE = ("columns", "covariance", "z")
+"""Keys of recorded hits in the wide layout only."""
+
+
 class Recorded(Section):
     """Hits read from a file."""
 
@@ -164,7 +190,8 @@ class Recorded(Section):
     file: str = Field(
         min_length=1,
         description="CSV (with a header; also `.csv.gz`, `.csv.zst`), Parquet, HDF5 or ROOT file with one column "
-        "(dataset, field, branch) per coordinate; relative to the working directory",
+        "(dataset, field, branch) per coordinate, or with a list of hits (`layout: long`); relative to the "
+        "working directory",
     )
     preset: Annotated[str, BeforeValidator(check_preset)] = Field(
         "",
@@ -177,6 +204,37 @@ class Recorded(Section):
         "",
         description='table of an HDF5 file (PyTables, a compound dataset, or a group of pandas with `format="table"`), '
         "whose fields are the columns; needed if the file has several",
+    )
+    layout: Literal["wide", "long"] = Field(
+        "wide",
+        description="`wide`: one row per muon, one column per coordinate; `long`: one row per hit, or lists of hits "
+        "with one event per row; each event is a muon",
+    )
+    event: Annotated[list[str], BeforeValidator(_listed), Field(max_length=8)] = Field(
+        [],
+        description="long layout: column with the event of each hit, a whole number or text; or several columns that "
+        "number the events together, `[run, event]`; default: each row with lists of hits is an event",
+        json_schema_extra=_or_text,
+    )
+    layer: str = Field("", description="long layout: column with the layer of each hit, a number or a name")
+    x: PositionColumn = Field(
+        "",
+        description="long layout: column with the position of each hit in view x, also with a scale and "
+        "an offset as in `columns`",
+    )
+    y: PositionColumn = Field(
+        "",
+        description="long layout: column with the position of each hit in view y, as `x`, if the model has it",
+    )
+    layers: Annotated[list[LayerName], Field(max_length=256)] = Field(
+        [],
+        description="long layout: the layers of the file, numbers or names, in the order of the model's; rows of other "
+        "layers are then left out, and counted; default: 0, 1, …, and other layers are refused",
+    )
+    several: Literal["refuse", "drop", "nearest"] = Field(
+        "refuse",
+        description="long layout, several hits of an event in a layer: `refuse` the file, `drop` the event, or take "
+        "the hit `nearest` to the straight line through the layers of the event with one hit; counted",
     )
     columns: dict[str, PositionColumn] = Field(
         {},
@@ -195,7 +253,7 @@ class Recorded(Section):
     sigma: dict[str, SigmaColumn] = Field(
         {},
         description="column with the standard uncertainty of each coordinate, row by row, also with a scale as in "
-        "`columns`; default: 1/`detector.resolution`",
+        "`columns`; default: 1/`detector.resolution`; in the long layout, of each view: `{x: ex, y: ey}`",
     )
     covariance: dict[str, str] = Field(
         {},
@@ -209,12 +267,13 @@ class Recorded(Section):
     select: str = Field(
         "",
         description="condition on the rows that are used, such as `n_tracks == 1 and abs(x0) < 49.9 mm`, of "
-        "coordinates and columns: see docs/recorded_data.md",
+        "coordinates and columns; in the long layout on the hits, of x, y and columns: see docs/recorded_data.md",
     )
     keep: list[str] = Field(
         [],
         max_length=64,
-        description="columns that go to `study.h5` and to every export as they are: whole numbers, numbers or text",
+        description="columns that go to `study.h5` and to every export as they are: whole numbers, numbers or text; "
+        "in the long layout with one value per event",
     )
 
     @field_validator("select")
@@ -236,3 +295,14 @@ class Recorded(Section):
     def condition(self) -> Written | None:
         """The condition on the rows, if there is one."""
         return written_condition(self.select) if self.select else None
+
+    @model_validator(mode="after")
+    def _of_one_layout(self) -> Recorded:
+        fields = type(self).model_fields
+        other = {"wide": OF_LONG, "long": OF_WIDE}[self.layout]
+        for key in (key for key in other if getattr(self, key) != fields[key].default):
+            wanted = "long" if self.layout == "wide" else "wide"
+            raise Clash((f"{key} is of layout: {wanted}; leave it out, or set layout: {wanted}", (key, "layout")))
+        if self.layout == "long" and not self.layer:
+            raise Clash(("layer is missing; it names the column with the layer of each hit", ("layer", "layout")))
+        return self

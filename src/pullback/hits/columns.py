@@ -1,11 +1,13 @@
 """Common functions of the file readers for CSV, Parquet, HDF5 and ROOT.
 
-Each reader is a module with three functions:
+Each reader is a module with four functions:
 
 - `count(file, names, tree, kinds)` returns the number of rows, after a check that the columns exist and hold numbers;
 - `read(file, names, start, stop, tree, kinds)` yields the rows [start, stop) in order, in chunks that fit into memory:
   for each name the values (row,) as float64, with NaN for empty cells;
-- `find_kinds(file, names, tree)` returns the type in which each column is kept as it is (`native`).
+- `find_kinds(file, names, tree)` returns the type in which each column is kept as it is (`native`);
+- `tables(file, names, tree)` yields all rows in order, in chunks, as Arrow arrays of their own types, for lists of
+  hits.
 
 `kinds` are types of the columns, one for each name, where they are not all numbers as float64.
 
@@ -33,6 +35,9 @@ CHUNK_BYTES = 32 << 20
 
 MAX_CHUNK_ROWS = 131_072
 """Maximum number of rows per chunk."""
+
+LONG_ROWS = 16_384
+"""Number of rows per chunk of lists of hits, which may have one event per row."""
 
 NAMES_LISTED = 30
 """Maximum number of columns listed in a message."""

@@ -22,9 +22,10 @@ class ImportCounts:
 
     rows: int = _of("rows of the file")
     unselected: int = _of("rows left out: not selected by source.select")
-    hits: int = _of("hits, in the long layout")
+    hits: int = _of("hits")
+    unselected_hits: int = _of("hits left out: not selected by source.select")
     other_layers: int = _of("hits left out: in layers that are not in source.layers")
-    events: int = _of("events, in the long layout")
+    events: int = _of("events")
     events_apart: int = _of("events whose rows are apart in the file, brought together in memory")
     several_events: int = _of("events with several hits in a layer")
     dropped_events: int = _of("events left out: with several hits in a layer (several: drop)")
@@ -32,7 +33,7 @@ class ImportCounts:
     nearest_chosen: int = _of("layers with several hits of which the nearest to the line was taken (several: nearest)")
     nearest_undecided: int = _of("layers with several hits of which none was taken, as no line predicts one")
     nearest_left: int = _of("hits left out: further from the line, or of a layer without a prediction")
-    used_hits: int = _of("hits used, in the long layout")
+    used_hits: int = _of("hits used")
     empty_events: int = _of("events without a hit in any layer of the model, kept as muons without hits")
     muons: int = _of("muons")
 

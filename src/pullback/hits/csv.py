@@ -53,6 +53,15 @@ def read(file: str, names: Sequence[str], start: int, stop: int, tree: str = "",
             yield [_values(rows.column(name), kind, file, name, first) for name, kind in wanted]
 
 
+def tables(file: str, names: Sequence[str], tree: str = "") -> Iterator[list[pa.Array]]:
+    """All rows of the columns as text, in chunks; the caller makes numbers of them by `text_to_numbers`."""
+    with _arrow_errors(file):
+        header, lines = _header(file, names)
+        _check_quotes(file, len(header), sum(line.count('"') for line in lines))
+        for rows in _tables(file, list(dict.fromkeys(names))):
+            yield [rows.column(name) for name in names]
+
+
 def find_kinds(file: str, names: Sequence[str], tree: str = "") -> list[str]:
     """The type of each column, from reading the file once."""
     found = [ArrowKind(file, name, of_cells=True) for name in names]
@@ -64,7 +73,7 @@ def find_kinds(file: str, names: Sequence[str], tree: str = "") -> list[str]:
 
 
 def _values(column: pa.Array, kind: str, file: str, name: str, first: int) -> np.ndarray:
-    return _to_numbers(column, file, name, first) if kind == AS_NUMBER else cells_to_kind(column, kind)
+    return text_to_numbers(column, file, name, first) if kind == AS_NUMBER else cells_to_kind(column, kind)
 
 
 def _tables(file: str, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
@@ -159,7 +168,7 @@ def _advice(header: Sequence[str]) -> str:
     return "the first line must be the header, which names the columns"
 
 
-def _to_numbers(column: pa.Array, file: str, name: str, first: int) -> np.ndarray:
+def text_to_numbers(column: pa.Array, file: str, name: str, first: int) -> np.ndarray:
     """Cells as numbers; `first` is the index of the first row, used to report an invalid cell."""
     cells = pc.utf8_trim_whitespace(column)
     cells = pc.if_else(pc.equal(cells, ""), "nan", cells)

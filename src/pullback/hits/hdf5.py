@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -13,6 +13,9 @@ from .columns import MAX_CHUNK_ROWS, Chunks, check_element, chunk_rows, damaged,
 from .filters import load_filters
 from .native import AS_EITHER, AS_NUMBER, AS_TEXT, is_text, kinds_or_numbers, text_kind, text_values, whole_kind
 from .tables import FieldPath, find_table, is_index, table_fields, tables_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class Source(NamedTuple):
@@ -44,6 +47,23 @@ def read(file: str, names: Sequence[str], start: int, stop: int, tree: str = "",
         for rows in _pieces(columns, start, stop):
             values = zip(_chunk(columns, rows), kinds_or_numbers(names, kinds), strict=True)
             yield [text_values(each.tolist(), kind) if is_text(kind) else each.astype(kind) for each, kind in values]
+
+
+def tables(file: str, names: Sequence[str], tree: str = "") -> Iterator[list[pa.Array]]:
+    """All rows of the columns, numbers or text, in chunks."""
+    with damaged(file), h5py.File(file, "r") as hdf5:
+        columns = _columns(file, hdf5, names, tree, [AS_EITHER] * len(names))
+        for rows in _pieces(columns, 0, len(columns[0].dataset)):
+            yield [_arrow(values) for values in _chunk(columns, rows)]
+
+
+def _arrow(values: np.ndarray) -> pa.Array:
+    """Rows of a column with their own type."""
+    import pyarrow as pa
+
+    if values.dtype.kind in "SO":
+        return pa.array(text_values(values.tolist(), AS_TEXT), pa.string())
+    return pa.array(np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("=")))
 
 
 def find_kinds(file: str, names: Sequence[str], tree: str = "") -> list[str]:

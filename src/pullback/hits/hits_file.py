@@ -171,7 +171,9 @@ class HitsFile:
         return self.counted().muons
 
     def counted(self) -> ImportCounts:
-        """Counts of rows and muons: from the file's metadata, or for CSV and with a selection by reading the file once.
+        """Counts of rows and muons, from the file's metadata where that is enough.
+
+        CSV files, lists of hits, and files with a selection are read once.
 
         Raises
         ------
@@ -203,16 +205,13 @@ class HitsFile:
             with nearest_names([*{*needed} - {*self._columns}], [*self.lengths]):
                 names, all_kinds = [*self._columns, *needed], [*[AS_NUMBER] * len(self._columns), *kinds]
                 rows = self._reader.count(self.file, names, self.tree, all_kinds)
-            if not rows:
-                only = "a header" if self._reader.__name__.endswith(".csv") else "column names"
-                raise HitsError(f"{self.file}: holds no hits, only {only}")
+            self._refuse_empty(rows)
             if not self.condition:
                 return ImportCounts(rows=rows, muons=rows), []
             starts = Starts()
             for chosen in self._chosen(rows):
                 starts.add(chosen)
-        if not starts.selected:
-            raise HitsError(f"{self.file}: none of its {rows} rows is selected by source.select: {self._selects}")
+        self._refuse_unselected(rows, starts.selected)
         return ImportCounts(rows=rows, unselected=rows - starts.selected, muons=starts.selected), starts.starts
 
     def _chosen(self, rows: int) -> Iterator[np.ndarray]:
@@ -221,9 +220,15 @@ class HitsFile:
         for chunk in self._reader.read(self.file, names, 0, rows, self.tree, kinds):
             yield self._holds(dict(zip(names, chunk, strict=True)), len(chunk[0]))
 
-    @property
-    def _selects(self) -> str:
-        return one_line(self.condition.written.text) if self.condition else ""
+    def _refuse_empty(self, rows: int) -> None:
+        if not rows:
+            only = "a header" if self._reader.__name__.endswith(".csv") else "column names"
+            raise HitsError(f"{self.file}: holds no hits, only {only}")
+
+    def _refuse_unselected(self, rows: int, selected: int) -> None:
+        if self.condition and not selected:
+            selects = one_line(self.condition.written.text)
+            raise HitsError(f"{self.file}: none of its {rows} rows is selected by source.select: {selects}")
 
     @property
     def _of_condition(self) -> tuple[list[str], list[str]]:
@@ -403,7 +408,7 @@ def source_of(
             if name not in sigma:
                 raise ConfigError(f"config: source.covariance: {key!r} needs the uncertainty of {name} in source.sigma")
         covariance[pair] = column
-    _check_within(section)
+    check_within(section)
     by_index = {coordinates.index(name): column_name(column) for name, column in sigma.items()}
     scaling = {coordinates.index(name): each for name, each in scalings(columns, section.unit).items()}
     sigma_scaling = {coordinates.index(name): each for name, each in scalings(sigma, section.unit).items()}
@@ -430,7 +435,7 @@ def source_of(
     )
 
 
-def _check_within(section: RecordedSource) -> None:
+def check_within(section: RecordedSource) -> None:
     """Refuse a tree or a table in a file that has none."""
     for key, name, kinds in (("tree", section.tree, (".root",)), ("table", section.table, (".h5", ".hdf5"))):
         if name and suffix_of(section.file) not in kinds:

@@ -1,6 +1,8 @@
-"""The file of recorded hits of a study, by the config's `source` section."""
+"""The two layouts of files of recorded hits: one row per muon (wide), or one row per hit (long)."""
 
 from __future__ import annotations
+
+from typing import Protocol
 
 from ..models import Model
 from .counts import ImportCounts
@@ -8,8 +10,16 @@ from .hits_file import HitsFile, RecordedSource, source_of
 from .reading import Reading
 
 
+class AnySource(RecordedSource, Protocol):
+    """The config's `source` section of recorded hits in either layout."""
+
+    @property
+    def layout(self) -> str:
+        """Either `wide` or `long`."""
+
+
 def recorded_file(
-    section: RecordedSource,
+    section: AnySource,
     model: Model,
     sha256: str = "",
     planned: ImportCounts | None = None,
@@ -23,4 +33,9 @@ def recorded_file(
         The section names what the model does not have, or contradicts itself.
 
     """
-    return source_of(section, [each.name for each in model.coordinates], sha256, reading or Reading())
+    if section.layout == "long":
+        from .long_source import LongSource, long_source_of
+
+        assert isinstance(section, LongSource)
+        return long_source_of(section, model, sha256, planned, reading)
+    return source_of(section, [each.name for each in model.coordinates], sha256, reading)

@@ -11,7 +11,7 @@ import pyarrow.parquet
 
 from ..errors import HitsError, one_line
 from .arrow_kinds import ArrowKind, from_arrow
-from .columns import MAX_CHUNK_ROWS, Chunks, Named, check_element, chunk_rows, find_column, jagged, rows_of
+from .columns import LONG_ROWS, MAX_CHUNK_ROWS, Chunks, Named, check_element, chunk_rows, find_column, jagged, rows_of
 from .native import AS_NUMBER, AS_TEXT, kinds_or_numbers
 
 
@@ -37,6 +37,19 @@ def read(file: str, names: Sequence[str], start: int, stop: int, tree: str = "",
                 from_arrow(_element(rows.column(column), indices), kind)
                 for (column, indices), kind in zip(columns, kinds_or_numbers(names, kinds), strict=True)
             ]
+
+
+def tables(file: str, names: Sequence[str], tree: str = "") -> Iterator[list[pa.Array]]:
+    """All rows of the columns as they are: numbers, text, or lists of them; in chunks."""
+    with _open(file) as parquet:
+        schema = parquet.schema_arrow
+        columns = [find_column(file, name, schema.names) for name in names]
+        for column, indices in columns:
+            if indices:
+                check_element(file, column, indices, _shape(schema.field(column).type))
+        wanted = list(dict.fromkeys(column for column, _ in columns))
+        for rows in parquet.iter_batches(LONG_ROWS, columns=wanted, use_threads=False):
+            yield [_element(rows.column(column), indices) for column, indices in columns]
 
 
 def find_kinds(file: str, names: Sequence[str], tree: str = "") -> list[str]:

@@ -6,13 +6,16 @@ import importlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import HitsError, PullbackError, one_line
-from .columns import MAX_CHUNK_ROWS, Chunks, Named, check_element, chunk_rows, damaged, find_column, jagged
+from .columns import LONG_ROWS, MAX_CHUNK_ROWS, Chunks, Named, check_element, chunk_rows, damaged, find_column, jagged
 from .native import AS_EITHER, AS_NUMBER, AS_TEXT, is_text, kinds_or_numbers, text_kind, text_values, whole_kind
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 def count(file: str, names: Sequence[str], tree: str = "", kinds: Sequence[str] = ()) -> int:
@@ -31,6 +34,21 @@ def read(file: str, names: Sequence[str], start: int, stop: int, tree: str = "",
                 _values(arrays[column], indices, kind)
                 for (column, indices), kind in zip(columns, kinds_or_numbers(names, kinds), strict=True)
             ]
+
+
+def tables(file: str, names: Sequence[str], tree: str = "") -> Iterator[list[pa.Array]]:
+    """All entries of the branches as they are: numbers, text, or lists of them; in chunks."""
+    import awkward as ak
+
+    with damaged(file), _open(file, tree) as entries:
+        existing = entries.keys(recursive=not _is_ntuple(entries))
+        columns = [find_column(file, name, existing) for name in names]
+        wanted = list(dict.fromkeys(column for column, _ in columns))
+        # Large chunks for an RNTuple, as in `read`.
+        step = MAX_CHUNK_ROWS if _is_ntuple(entries) else LONG_ROWS
+        for arrays in entries.iterate(wanted, step_size=step, library="ak"):
+            elements = [arrays[column][:, *indices] for column, indices in columns]
+            yield [ak.to_arrow(element, extensionarray=False) for element in elements]
 
 
 def find_kinds(file: str, names: Sequence[str], tree: str = "") -> list[str]:
