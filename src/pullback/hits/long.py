@@ -117,7 +117,8 @@ class LongFile(HitsFile):
     def _rows(self, tally: RowTally | None = None, kept: bool = False) -> Iterator[FileHits]:
         """The selected hits, with the kept columns only where they are wanted."""
         needed = tuple(zip(*self._of_condition, strict=True))
-        table = self.table._replace(needed=needed, kept=tuple(self.reading.kept.items()) if kept else ())
+        typed = tuple((name, self.reading.kept[name]) for name in self.keep if kept)
+        table = self.table._replace(needed=needed, kept=typed)
         with nearest_names([*{name for name, _ in needed} - {*self.table.names}], [*self.lengths]):
             yield from read_rows(
                 self.file, self.tree, self._reader, table, self.names, self._holds, tally or RowTally()

@@ -152,9 +152,8 @@ def read_rows(
         row, phantom, flat = _one_row_per_hit(file, names, table, first)
         numbers = _once(file, reader, columns.typed, flat[len(columns.event) + 1 :], first)
         if columns.needed:
-            needed = flat[len(flat) - len(columns.needed) :]
-            values = _once(file, reader, columns.needed, needed, first)()
-            selected = holds(dict(zip((name for name, _ in columns.needed), values, strict=True)), len(row))
+            needed = _once(file, reader, columns.needed, flat[len(flat) - len(columns.needed) :], first)
+            selected = holds(dict(zip(dict(columns.needed), needed(), strict=True)), len(row))
             tally.add(len(table[0]), row, phantom, selected)
             numbers, row = cut_out(numbers, selected), row[selected]
             phantom = phantom if phantom is None else phantom[selected]
