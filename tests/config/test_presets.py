@@ -144,6 +144,33 @@ def test_the_users_own_model():
     np.testing.assert_allclose(found["y3"], hits.positions["y3"], rtol=1e-14)
 
 
+@pytest.mark.parametrize("split", [False, True])
+@pytest.mark.parametrize("order", [[0, 1, 2, 3], [3, 1, 0, 2], [2, 0]])
+def test_simulated_hits_of_acts(split, order):
+    hits = write_acts(split=split)
+    beside = {"event": "particle_id_part"} if split else {}
+    model = {"name": "track3d", "z": [0.03 * layer for layer in order]}
+    found, resolved = read(config(hits, "acts_hits", model, layers=[surface(layer) for layer in order], **beside))
+    for view in "xy":
+        for place, layer in enumerate(order):
+            np.testing.assert_allclose(found[f"{view}{place}"], hits.positions[f"{view}{layer}"], rtol=1e-14)
+    written = resolved.model_dump()["source"]
+    assert (written["layout"], written["layer"], written["unit"]) == ("long", "geometry_id", "mm")
+    assert checked(StudyConfig, resolved.model_dump(), "config") == resolved
+
+
+def test_one_view_of_a_format_with_two():
+    hits = write_acts()
+    found, _ = read(config(hits, "acts_hits", {"name": "track", "z": [0.0, 0.03]}, layers=[surface(1), surface(3)]))
+    np.testing.assert_allclose(found["x1"], hits.positions["x3"], rtol=1e-14)
+    assert list(found) == ["x0", "x1"]
+
+
+def test_the_surfaces_of_acts_must_be_listed():
+    with pytest.raises(PullbackError, match=r"no layer of the model.*source\.layers"):
+        Study.from_config(config(write_acts(), "acts_hits", TRACK3D))
+
+
 def test_a_long_format_gets_no_columns():
     expanded = with_preset({"preset": "acts_hits", "layers": [3]}, ["x0", "y0"])
     assert expanded == {**PRESETS["acts_hits"].source, "layers": [3]}

@@ -1,6 +1,7 @@
 import subprocess
 import sys
 
+import awkward as ak
 import h5py
 import numpy as np
 import pyarrow as pa
@@ -83,6 +84,69 @@ def test_lists_uncertainties_units_and_heights_of_a_file(capsys):
     assert raw["model"] == {"name": "track", "z": "[90, 50.5, -20] cm"}
     assert "# fill in" not in page
     np.testing.assert_allclose(hits_of(raw), np.array(rows[0]) / 100, rtol=1e-14)
+
+
+HITS = [(7, "up", 1.0, 2.0), (7, "mid", 3.0, 4.0), (7, "low", 5.0, 6.0), (9, "low", 7.0, 8.0), (9, "up", 9.0, 10.0)]
+"""Event, layer, x and y in mm."""
+
+OF_HITS = [[5.0, 3.0, 1.0, 6.0, 4.0, 2.0], [7.0, np.nan, 9.0, 8.0, np.nan, 10.0]]
+"""The same by muon, in mm: x and y in low, mid and up."""
+
+Z = {"low": -20.0, "mid": 1.5, "up": 30.0}
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2, 3, 4], [4, 2, 0, 3, 1]])
+@pytest.mark.parametrize("titles", ["event_id,layer,x,y,z", "Evt,Plane,hit_X,hit_Y,hit_Z"])
+def test_a_list_of_hits(order, titles, capsys):
+    rows = [",".join(map(str, (*HITS[row], Z[HITS[row][1]]))) for row in order]
+    with open("hits.csv", "w") as stream:
+        stream.write("\n".join([titles, *rows]) + "\n")
+    page, raw = peeked("hits.csv", capsys)
+    assert raw["source"]["layers"] == ["low", "mid", "up"]
+    assert raw["model"] == {"name": "track3d", "z": "[-20, 1.5, 30] mm"}
+    found = hits_of(raw)
+    np.testing.assert_array_equal(found[np.argsort(-np.isfinite(found).sum(axis=1))], np.array(OF_HITS) / 1000)
+    assert "layout: long, one row per hit, 3 layers" in page
+
+
+@pytest.mark.parametrize("kind", ["parquet", "root"])
+def test_jagged_lists_of_hits(kind, capsys):
+    numbers = {"low": 3, "mid": 5, "up": 12}
+    events = [[hit for hit in HITS if hit[0] == event] for event in (7, 9)]
+    columns = {
+        "layer": [[numbers[layer] for _, layer, _, _ in hits] for hits in events],
+        "x": [[x for _, _, x, _ in hits] for hits in events],
+        "y": [[y for _, _, _, y in hits] for hits in events],
+        "ex": [[0.5 for _ in hits] for hits in events],
+    }
+    path = f"hits.{kind}"
+    if kind == "root":
+        with uproot.recreate(path) as file:
+            file["events"] = {name: ak.Array(values) for name, values in columns.items()}
+    else:
+        pa.parquet.write_table(pa.table(columns), path)
+    page, raw = peeked(path, capsys)
+    assert raw["source"]["layers"] == [3, 5, 12]
+    assert raw["source"]["sigma"] == {"x": "ex"}
+    assert "event" not in raw["source"]
+    np.testing.assert_array_equal(hits_of(raw), np.array(OF_HITS) / 1000)
+    assert "one row per muon, with lists of hits" in page
+
+
+@pytest.mark.parametrize("particle", ["particle_id", "particle_id_part"])
+def test_hits_of_acts(particle, capsys):
+    rows = [
+        f"{muon},{2**56 + (2 * layer + 2) * 2**36 + 256},{muon},{-layer},{30 * layer}"
+        for layer in range(3)
+        for muon in (1, 2)
+    ]
+    with open("event000000000-hits.csv", "w") as stream:
+        stream.write("\n".join([f"{particle},geometry_id,tx,ty,tz", *rows]) + "\n")
+    _, raw = peeked("event000000000-hits.csv", capsys)
+    assert raw["source"]["preset"] == "acts_hits"
+    assert raw["source"].get("event", "particle_id") == particle
+    assert raw["model"] == {"name": "track3d", "z": "[0, 30, 60] mm"}
+    np.testing.assert_array_equal(hits_of(raw) * 1000, [[1, 1, 1, 0, -1, -2], [2, 2, 2, 0, -1, -2]])
 
 
 def test_two_trackers_are_those_of_scattering(capsys):
