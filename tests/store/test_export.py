@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 import stat
@@ -6,12 +7,15 @@ import sys
 from pathlib import Path
 from types import MappingProxyType
 
+import h5py
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
 import uproot
+import xarray
+from hit_files import write
 from running import PROJECT, Run, files_in
 
 from pullback.cli import main
@@ -393,3 +397,50 @@ def test_labels_with_brackets_become_plain_names(tmp_path):
         sigma = file["muons"]["sigma_theta_linear"].array(library="np")
         shared = file["muons"]["sigma_shared_theta"].array(library="np")
     assert np.allclose(shares, sigma**2 + shared**2, rtol=1e-12)
+
+
+@pytest.fixture
+def kept():
+    """A study of selected hits with kept columns, and what should be in them."""
+    rows = 400
+    x, event = np.linspace(0.01, 1, rows), 2**62 + np.arange(rows)
+    run, n = [f"ü{i % 7}" for i in range(rows)], np.arange(rows) % 3
+    write("parquet", {"x": x, "event": event, "run": run, "n": n})
+    raw = {
+        "study": "kept",
+        "source": {"kind": "recorded", "file": "hits.parquet", "select": "n != 1", "keep": ["run", "event"]},
+        "toys": {"muons": 20, "per_muon": 200},
+    }
+    chosen = np.flatnonzero(n != 1)
+    return Run(raw, Path("made")).make().folder / "study.h5", event[chosen], [run[row] for row in chosen]
+
+
+def test_kept_columns_are_exported_as_they_are(kept):
+    study, event, run = kept
+    with open_study(study) as reader:
+        np.testing.assert_array_equal(reader.rows("nominal/event"), event)
+        assert [each.decode() for each in reader.rows("nominal/run")] == run
+    table = pa.parquet.read_table(export.export(study, "parquet", output="out.parquet").path)
+    assert table.schema.field("event").type == pa.int64()
+    assert table["event"].to_pylist() == event.tolist()
+    assert table["run"].to_pylist() == run
+    table = pa.csv.read_csv(export.export(study, "csv", output="out.csv").path)
+    assert (table["event"].to_pylist(), table["run"].to_pylist()) == (event.tolist(), run)
+    with pytest.raises(PullbackError, match=r"^out\.root: text can't be written to a ROOT file: run; name the other"):
+        export.export(study, "root", output="out.root")
+    assert not list(Path().glob("out.root*"))
+    export.export(study, "root", output="out.root", columns=["event", "theta"])
+    with uproot.open("out.root") as file:
+        np.testing.assert_array_equal(file["muons"]["event"].array(library="np"), event)
+    with xarray.open_dataset(study, group="nominal", engine="h5netcdf") as opened:
+        np.testing.assert_array_equal(opened["event"], event)
+        assert opened["event"].dims == ("muon",)
+
+
+def test_what_was_selected_is_in_the_evidence_and_in_the_artefact(kept):
+    study, event, _ = kept
+    evidence = json.loads(study.with_name("validation.json").read_text())
+    assert evidence["imported"] == {"rows": 400, "unselected": 400 - len(event), "muons": len(event)}
+    with h5py.File(study.with_name("reco") / "nominal.h5") as file:
+        assert file["nominal"].attrs["imported.unselected"] == 400 - len(event)
+        assert file["nominal"].attrs["source.select"] == "n != 1"
