@@ -56,6 +56,7 @@ def write_muograph(path="hits.csv", layers=6):
     return Hits(path, found)
 
 
+SPLIT = [f"particle_id_{part}" for part in ("pv", "sv", "part", "gen", "subpart")]
 COLUMNS_OF_ACTS = "geometry_id,tx,ty,tz,tt,tpx,tpy,tpz,te,deltapx,deltapy,deltapz,deltae,index"
 
 
@@ -67,13 +68,13 @@ def surface(layer):
 def write_acts(path="event000000000-hits.csv", layers=4, split=False):
     """Simulated hits of ACTS, in mm, sorted by surface; later versions have the particle in five columns."""
     found = tracks(layers)
-    particle = [f"particle_id_{part}" for part in ("pv", "sv", "part", "gen", "subpart")] if split else ["particle_id"]
+    particle = SPLIT if split else ["particle_id"]
     with open(path, "w", newline="") as stream:
         rows = csv.writer(stream)
         rows.writerow([*particle, *COLUMNS_OF_ACTS.split(",")])
         for layer in range(layers):
             for muon in range(6):
-                barcode = [1, 0, muon + 1, 0, 0] if split else [(1 << 52) | ((muon + 1) << 24)]
+                barcode = [1 + muon // 3, 0, 1 + muon % 3, 0, 0] if split else [(1 << 52) | ((muon + 1) << 24)]
                 hit = [repr(float(found[f"{view}{layer}"][muon] * 1e3)) for view in "xy"]
                 rows.writerow([*barcode, surface(layer), *hit, 30 * layer, 0, 0, 0, 1, 1, 0, 0, 0, 0, layer])
     return Hits(path, found)
@@ -148,7 +149,7 @@ def test_the_users_own_model():
 @pytest.mark.parametrize("order", [[0, 1, 2, 3], [3, 1, 0, 2], [2, 0]])
 def test_simulated_hits_of_acts(split, order):
     hits = write_acts(split=split)
-    beside = {"event": "particle_id_part"} if split else {}
+    beside = {"event": SPLIT} if split else {}
     model = {"name": "track3d", "z": [0.03 * layer for layer in order]}
     found, resolved = read(config(hits, "acts_hits", model, layers=[surface(layer) for layer in order], **beside))
     for view in "xy":
@@ -228,6 +229,8 @@ def test_formats_are_recognised():
     assert fitting_preset(".csv", "", names[:5]) == ""
     assert fitting_preset(".h5", "", names) == ""
     assert fitting_preset(".csv", "", ["particle_id", *COLUMNS_OF_ACTS.split(",")]) == "acts_hits"
+    assert fitting_preset(".csv", "", [*SPLIT, *COLUMNS_OF_ACTS.split(",")]) == "acts_hits"
+    assert fitting_preset(".csv", "", [*SPLIT[:-1], *COLUMNS_OF_ACTS.split(",")]) == ""
     assert fitting_preset(".csv", "", COLUMNS_OF_ACTS.split(",")) == ""
     beam = ["event_number", *(f"{axis}_dut_{i}" for axis in "xy" for i in range(2))]
     assert fitting_preset(".h5", "TrackCandidates", beam) == "testbeam_analysis"

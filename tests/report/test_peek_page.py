@@ -133,20 +133,29 @@ def test_jagged_lists_of_hits(kind, capsys):
     assert "one row per muon, with lists of hits" in page
 
 
-@pytest.mark.parametrize("particle", ["particle_id", "particle_id_part"])
+PARTICLES = {
+    "particle_id": ["4503599644147712", "4503599660924928"],
+    "particle_id_pv,particle_id_sv,particle_id_part,particle_id_gen,particle_id_subpart": ["1,0,1,0,0", "2,0,1,0,0"],
+}
+"""Numbers of two particles in one column, and in five, as ACTS writes them."""
+
+
+@pytest.mark.parametrize("particle", PARTICLES)
 def test_hits_of_acts(particle, capsys):
+    surfaces = [2**56 + (2 * layer + 2) * 2**36 + 256 for layer in range(3)]
     rows = [
-        f"{muon},{2**56 + (2 * layer + 2) * 2**36 + 256},{muon},{-layer},{30 * layer}"
-        for layer in range(3)
-        for muon in (1, 2)
+        f"{number},{surface},{muon},{-layer},{30 * layer}"
+        for layer, surface in enumerate(surfaces)
+        for muon, number in enumerate(PARTICLES[particle])
     ]
     with open("event000000000-hits.csv", "w") as stream:
         stream.write("\n".join([f"{particle},geometry_id,tx,ty,tz", *rows]) + "\n")
     _, raw = peeked("event000000000-hits.csv", capsys)
     assert raw["source"]["preset"] == "acts_hits"
-    assert raw["source"].get("event", "particle_id") == particle
+    assert raw["source"]["layers"] == surfaces
+    assert raw["source"].get("event", "particle_id") == (particle.split(",") if "," in particle else particle)
     assert raw["model"] == {"name": "track3d", "z": "[0, 30, 60] mm"}
-    np.testing.assert_array_equal(hits_of(raw) * 1000, [[1, 1, 1, 0, -1, -2], [2, 2, 2, 0, -1, -2]])
+    np.testing.assert_array_equal(hits_of(raw) * 1000, [[0, 0, 0, 0, -1, -2], [1, 1, 1, 0, -1, -2]])
 
 
 def test_two_trackers_are_those_of_scattering(capsys):
