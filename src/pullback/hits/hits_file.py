@@ -22,7 +22,7 @@ from .guards import file_errors, reader_of, suffix_of, unchanged_file
 from .native import AS_NUMBER, AS_TEXT
 from .reading import Planned, Reading, Starts
 from .scaling import PER_METRE, ScaledName, Scaling, column_name, scalings
-from .selected_columns import check_names, checked_condition
+from .selected_columns import checked_condition, nearest_names
 from .selection import Condition, Written
 
 END = 2**62
@@ -186,14 +186,16 @@ class HitsFile:
 
     def _counted(self) -> tuple[ImportCounts, list[int]]:
         """The counts, and the rows of the first selected muon of each block."""
+        needed, kinds = self._of_condition
         with file_errors(self.file):
-            rows = self._reader.count(self.file, self._columns, self.tree)
+            with nearest_names([*{*needed} - {*self._columns}], [*self.lengths]):
+                names, all_kinds = [*self._columns, *needed], [*[AS_NUMBER] * len(self._columns), *kinds]
+                rows = self._reader.count(self.file, names, self.tree, all_kinds)
             if not rows:
                 only = "a header" if self._reader.__name__.endswith(".csv") else "column names"
                 raise HitsError(f"{self.file}: holds no hits, only {only}")
             if not self.condition:
                 return ImportCounts(rows=rows, muons=rows), []
-            check_names(self.condition, self.file, self._reader, self.tree, [*self.lengths])
             starts = Starts()
             for chosen in self._chosen(rows):
                 starts.add(chosen)
@@ -214,7 +216,8 @@ class HitsFile:
     @property
     def _of_condition(self) -> tuple[list[str], list[str]]:
         """The columns of the condition, and their types."""
-        assert self.condition
+        if not self.condition:
+            return [], []
         numbers = [self.lengths[name][0] if name in self.lengths else name for name in self.condition.numbers]
         names = list(dict.fromkeys(numbers))
         return [*names, *self.condition.texts], [AS_NUMBER] * len(names) + [AS_TEXT] * len(self.condition.texts)

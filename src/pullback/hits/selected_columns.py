@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
-from types import ModuleType
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from ..errors import ConfigError, HitsError
-from .columns import NoColumnError
-from .native import AS_NUMBER, AS_TEXT
+from .columns import NoColumnError, split_name
 from .selection import Condition, Written, condition_of
 
 
@@ -27,20 +26,21 @@ def checked_condition(written: Written | None, lengths: Sequence[str]) -> Condit
         raise ConfigError(f"config: source.select: {error}") from None
 
 
-def check_names(condition: Condition, file: str, reader: ModuleType, tree: str, lengths: Sequence[str]) -> None:
-    """Check that a file has the columns of a condition.
+@contextmanager
+def nearest_names(names: Sequence[str], lengths: Sequence[str]) -> Iterator[None]:
+    """Of a column that is missing, and is one of these of the condition, say so with the nearest name, or length.
 
     Raises
     ------
     HitsError
-        It does not, or they hold other than numbers, or text where text is compared. The message names the nearest.
+        The error with this advice.
 
     """
-    names = [name for name in condition.numbers if name not in lengths]
     try:
-        for name, kind in [*((name, AS_NUMBER) for name in names), *((name, AS_TEXT) for name in condition.texts)]:
-            reader.count(file, [name], tree, [kind])
+        yield
     except NoColumnError as error:
+        if error.name not in [split_name(name.strip("/"))[0] for name in names]:
+            raise
         close = difflib.get_close_matches(error.name, [*lengths, *error.existing], n=1)
         advice = f"; did you mean {close[0]}?" if close else ""
         raise HitsError(f"{error}, in source.select{advice}") from None
