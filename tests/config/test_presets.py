@@ -57,6 +57,7 @@ def write_muograph(path="hits.csv", layers=6):
     return Hits(path, found)
 
 
+SPLIT = [f"particle_id_{part}" for part in ("pv", "sv", "part", "gen", "subpart")]
 COLUMNS_OF_ACTS = "geometry_id,tx,ty,tz,tt,tpx,tpy,tpz,te,deltapx,deltapy,deltapz,deltae,index"
 
 
@@ -68,13 +69,13 @@ def surface(layer):
 def write_acts(path="event000000000-hits.csv", layers=4, split=False):
     """Simulated hits of ACTS, in mm, sorted by surface; later versions have the particle in five columns."""
     found = tracks(layers)
-    particle = [f"particle_id_{part}" for part in ("pv", "sv", "part", "gen", "subpart")] if split else ["particle_id"]
+    particle = SPLIT if split else ["particle_id"]
     with open(path, "w", newline="") as stream:
         rows = csv.writer(stream)
         rows.writerow([*particle, *COLUMNS_OF_ACTS.split(",")])
         for layer in range(layers):
             for muon in range(6):
-                barcode = [1, 0, muon + 1, 0, 0] if split else [(1 << 52) | ((muon + 1) << 24)]
+                barcode = [1 + muon // 3, 0, 1 + muon % 3, 0, 0] if split else [(1 << 52) | ((muon + 1) << 24)]
                 hit = [repr(float(found[f"{view}{layer}"][muon] * 1e3)) for view in "xy"]
                 rows.writerow([*barcode, surface(layer), *hit, 30 * layer, 0, 0, 0, 1, 1, 0, 0, 0, 0, layer])
     return Hits(path, found)
@@ -143,6 +144,33 @@ def test_the_users_own_model():
     found, _ = read(config(hits, "testbeam_analysis", own))
     assert list(found) == ["y3", "x0"]
     np.testing.assert_allclose(found["y3"], hits.positions["y3"], rtol=1e-14)
+
+
+@pytest.mark.parametrize("split", [False, True])
+@pytest.mark.parametrize("order", [[0, 1, 2, 3], [3, 1, 0, 2], [2, 0]])
+def test_simulated_hits_of_acts(split, order):
+    hits = write_acts(split=split)
+    beside = {"event": SPLIT} if split else {}
+    model = {"name": "track3d", "z": [0.03 * layer for layer in order]}
+    found, resolved = read(config(hits, "acts_hits", model, layers=[surface(layer) for layer in order], **beside))
+    for view in "xy":
+        for place, layer in enumerate(order):
+            np.testing.assert_allclose(found[f"{view}{place}"], hits.positions[f"{view}{layer}"], rtol=1e-14)
+    written = resolved.model_dump()["source"]
+    assert (written["layout"], written["layer"], written["unit"]) == ("long", "geometry_id", "mm")
+    assert checked(StudyConfig, resolved.model_dump(), "config") == resolved
+
+
+def test_one_view_of_a_format_with_two():
+    hits = write_acts()
+    found, _ = read(config(hits, "acts_hits", {"name": "track", "z": [0.0, 0.03]}, layers=[surface(1), surface(3)]))
+    np.testing.assert_allclose(found["x1"], hits.positions["x3"], rtol=1e-14)
+    assert list(found) == ["x0", "x1"]
+
+
+def test_the_surfaces_of_acts_must_be_listed():
+    with pytest.raises(PullbackError, match=r"no layer of the model.*source\.layers"):
+        Study.from_config(config(write_acts(), "acts_hits", TRACK3D))
 
 
 def test_a_long_format_gets_no_columns():
@@ -224,6 +252,8 @@ def test_formats_are_recognised():
     assert fitting_preset(".csv", "", names[:5]) == ""
     assert fitting_preset(".h5", "", names) == ""
     assert fitting_preset(".csv", "", ["particle_id", *COLUMNS_OF_ACTS.split(",")]) == "acts_hits"
+    assert fitting_preset(".csv", "", [*SPLIT, *COLUMNS_OF_ACTS.split(",")]) == "acts_hits"
+    assert fitting_preset(".csv", "", [*SPLIT[:-1], *COLUMNS_OF_ACTS.split(",")]) == ""
     assert fitting_preset(".csv", "", COLUMNS_OF_ACTS.split(",")) == ""
     beam = ["event_number", *(f"{axis}_dut_{i}" for axis in "xy" for i in range(2))]
     assert fitting_preset(".h5", "TrackCandidates", beam) == "testbeam_analysis"

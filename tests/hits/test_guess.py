@@ -113,7 +113,7 @@ def test_heights():
 @pytest.mark.parametrize("x", ["x", "X", "hit_x", "x_mm", "pos_x"])
 def test_long_tables(event, layer, x):
     found = guess(table(**{x: [1.0] * 4, layer: [7, 3, 7, 3], event: [1, 1, 2, 2], "x_true": [0.0] * 4}))
-    assert (found.x, found.y, found.layer, found.event, found.layers) == ((x,), (), layer, event, (3, 7))
+    assert (found.x, found.y, found.layer, found.event, found.layers) == ((x,), (), layer, (event,), (3, 7))
 
 
 def test_layers_of_a_long_table_are_in_order_of_their_heights():
@@ -130,7 +130,7 @@ def test_layers_numbered_by_floats_are_whole_numbers():
 
 def test_jagged_lists_need_no_event():
     found = guess(table(layer=[[0, 2], [1]], x=[[1.0, 2.0], [3.0]], y=[1.0, 2.0], event=[1, 2]))
-    assert (found.layer, found.event, found.x, found.y, found.layers) == ("layer", "", ("x",), (), (0, 1, 2))
+    assert (found.layer, found.event, found.x, found.y, found.layers) == ("layer", (), ("x",), (), (0, 1, 2))
 
 
 @pytest.mark.parametrize("without", ["layer", "event"])

@@ -2,6 +2,7 @@ import subprocess
 import sys
 from math import nan
 
+import awkward as ak
 import h5py
 import numpy as np
 import pyarrow as pa
@@ -117,19 +118,76 @@ def test_jagged_lists_of_hits_are_read_as_suggested(capsys):
     np.testing.assert_allclose(hits_of(raw) * 1000, [[1, 2, 4, 5], [nan] * 4, [nan, 3, nan, 6]], rtol=1e-14)
 
 
-@pytest.mark.parametrize("particle", ["particle_id", "particle_id_part"])
-def test_hits_of_acts_are_read_as_suggested(particle, capsys):
-    columns = "geometry_id,tx,ty,tz,tt,tpx,tpy,tpz,te,deltapx,deltapy,deltapz,deltae,index"
+HITS = [(7, "up", 1.0, 2.0), (7, "mid", 3.0, 4.0), (7, "low", 5.0, 6.0), (9, "low", 7.0, 8.0), (9, "up", 9.0, 10.0)]
+"""Event, layer, x and y in mm."""
+
+OF_HITS = [[5.0, 3.0, 1.0, 6.0, 4.0, 2.0], [7.0, np.nan, 9.0, 8.0, np.nan, 10.0]]
+"""The same by muon, in mm: x and y in low, mid and up."""
+
+Z = {"low": -20.0, "mid": 1.5, "up": 30.0}
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2, 3, 4], [4, 2, 0, 3, 1]])
+@pytest.mark.parametrize("titles", ["event_id,layer,x,y,z", "Evt,Plane,hit_X,hit_Y,hit_Z"])
+def test_a_list_of_hits(order, titles, capsys):
+    rows = [",".join(map(str, (*HITS[row], Z[HITS[row][1]]))) for row in order]
+    with open("hits.csv", "w") as stream:
+        stream.write("\n".join([titles, *rows]) + "\n")
+    page, raw = peeked("hits.csv", capsys)
+    assert raw["source"]["layers"] == ["low", "mid", "up"]
+    assert raw["model"] == {"name": "track3d", "z": "[-20, 1.5, 30] mm"}
+    found = hits_of(raw)
+    np.testing.assert_array_equal(found[np.argsort(-np.isfinite(found).sum(axis=1))], np.array(OF_HITS) / 1000)
+    assert "layout: long, one row per hit, 3 layers" in page
+
+
+@pytest.mark.parametrize("kind", ["parquet", "root"])
+def test_jagged_lists_of_hits(kind, capsys):
+    numbers = {"low": 3, "mid": 5, "up": 12}
+    events = [[hit for hit in HITS if hit[0] == event] for event in (7, 9)]
+    columns = {
+        "layer": [[numbers[layer] for _, layer, _, _ in hits] for hits in events],
+        "x": [[x for _, _, x, _ in hits] for hits in events],
+        "y": [[y for _, _, _, y in hits] for hits in events],
+        "ex": [[0.5 for _ in hits] for hits in events],
+    }
+    path = f"hits.{kind}"
+    if kind == "root":
+        with uproot.recreate(path) as file:
+            file["events"] = {name: ak.Array(values) for name, values in columns.items()}
+    else:
+        pa.parquet.write_table(pa.table(columns), path)
+    page, raw = peeked(path, capsys)
+    assert raw["source"]["layers"] == [3, 5, 12]
+    assert raw["source"]["sigma"] == {"x": "ex"}
+    assert "event" not in raw["source"]
+    np.testing.assert_array_equal(hits_of(raw), np.array(OF_HITS) / 1000)
+    assert "one row per muon, with lists of hits" in page
+
+
+PARTICLES = {
+    "particle_id": ["4503599644147712", "4503599660924928"],
+    "particle_id_pv,particle_id_sv,particle_id_part,particle_id_gen,particle_id_subpart": ["1,0,1,0,0", "2,0,1,0,0"],
+}
+"""Numbers of two particles in one column, and in five, as ACTS writes them."""
+
+
+@pytest.mark.parametrize("particle", PARTICLES)
+def test_hits_of_acts(particle, capsys):
+    surfaces = [2**56 + (2 * layer + 2) * 2**36 + 256 for layer in range(3)]
     rows = [
-        f"{muon},{9 - layer},{muon + layer},{muon},{30 * layer}" + ",0" * 10 for layer in range(3) for muon in (1, 2)
+        f"{number},{surface},{muon},{-layer},{30 * layer}"
+        for layer, surface in enumerate(surfaces)
+        for muon, number in enumerate(PARTICLES[particle])
     ]
-    with open("event000000001-hits.csv", "w") as stream:
-        stream.write("\n".join([f"{particle},{columns}", *rows]) + "\n")
-    raw = peeked("event000000001-hits.csv", capsys)[1]
+    with open("event000000000-hits.csv", "w") as stream:
+        stream.write("\n".join([f"{particle},geometry_id,tx,ty,tz", *rows]) + "\n")
+    _, raw = peeked("event000000000-hits.csv", capsys)
     assert raw["source"]["preset"] == "acts_hits"
+    assert raw["source"]["layers"] == surfaces
+    assert raw["source"].get("event", "particle_id") == (particle.split(",") if "," in particle else particle)
     assert raw["model"] == {"name": "track3d", "z": "[0, 30, 60] mm"}
-    expected = [[muon + layer for layer in range(3)] + [muon] * 3 for muon in (1, 2)]
-    np.testing.assert_allclose(hits_of(raw) * 1000, expected, rtol=1e-13)
+    np.testing.assert_array_equal(hits_of(raw) * 1000, [[0, 0, 0, 0, -1, -2], [1, 1, 1, 0, -1, -2]])
 
 
 def test_two_trackers_are_those_of_scattering(capsys):

@@ -9,7 +9,7 @@ Each was checked against the code that writes the format:
   `X0, Y0, Z0, X1, …` by label of the panel, in mm unless its `input_unit` says otherwise.
 - `acts_hits`: acts-project/acts, `Examples/Io/Csv/src/CsvOutputData.hpp` (`SimHitData`) and `CsvSimHitWriter.cpp`. One
   row per hit, global positions in mm, one file per event, sorted by surface. Hits are true, before digitisation. Later
-  versions write the particle in five columns; `event: particle_id_part` tells muons of one vertex apart.
+  versions write the particle in five columns, which `event` must list: see `ACTS_PARTICLE`.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class Preset:
         Column by view, x or y, with `{}` for the number of the layer; of formats with one row per muon.
     needs : tuple of str
         Columns that every file of the format has.
-    events : tuple of str
-        Columns of which a file of the format has one, for what belongs together; of formats with one row per hit.
+    events : tuple of tuple of str
+        Columns that number the muons together, of formats with one row per hit: a file has those of one of the tuples.
     suggested : mapping of str to str
         What may be of use in a file with a column: a line of `source`.
     z : str
@@ -58,12 +58,15 @@ class Preset:
     needs: tuple[str, ...]
     suffixes: tuple[str, ...]
     columns: Mapping[str, str] = field(default_factory=dict)
-    events: tuple[str, ...] = ()
+    events: tuple[tuple[str, ...], ...] = ()
     suggested: Mapping[str, str] = field(default_factory=dict)
     z: str = ""
 
 
 CSV_SUFFIXES = (".csv", ".csv.gz", ".csv.zst")
+
+ACTS_PARTICLE = tuple(f"particle_id_{part}" for part in ("pv", "sv", "part", "gen", "subpart"))
+"""The five columns of a particle's number in files of later versions of ACTS: vertices, particle, generation, subparticle."""
 
 PRESETS = {
     "testbeam_analysis": Preset(
@@ -84,7 +87,7 @@ PRESETS = {
         source={"layout": "long", "event": "particle_id", "layer": "geometry_id", "x": "tx", "y": "ty", "unit": "mm"},
         needs=("geometry_id", "tx", "ty", "tz"),
         suffixes=CSV_SUFFIXES,
-        events=("particle_id", "particle_id_part"),
+        events=(("particle_id",), ACTS_PARTICLE),
         z="tz",
     ),
 }
@@ -164,10 +167,15 @@ def preset_columns(preset: Preset, coordinates: Sequence[str]) -> dict[str, str]
     }
 
 
+def preset_event(preset: Preset, names: Collection[str]) -> tuple[str, ...]:
+    """The columns that number the muons of a file with these columns; none if there are none."""
+    return next((columns for columns in preset.events if {*columns} <= {*names}), ())
+
+
 def fitting_preset(suffix: str, table: str, names: Collection[str]) -> str:
     """The preset of a file with this suffix that holds a table with these columns; empty if none fits."""
     for name, preset in PRESETS.items():
         fits = suffix in preset.suffixes and preset.source.get("table", table) == table
-        if fits and {*preset.needs} <= {*names} and (not preset.events or {*preset.events} & {*names}):
+        if fits and {*preset.needs} <= {*names} and (not preset.events or preset_event(preset, names)):
             return name
     return ""

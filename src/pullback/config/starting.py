@@ -15,7 +15,7 @@ from ..hits.guards import suffix_of
 from ..hits.guess import Guess, base_name, guess, long_guess, wide_guess
 from ..hits.reading import kept_name
 from .model_base import RESULTS
-from .presets import PRESETS, Preset, fitting_preset
+from .presets import PRESETS, Preset, fitting_preset, preset_event
 from .units import SPELLINGS
 
 FILE_UNITS = ("m", "cm", "mm", "um")
@@ -60,7 +60,7 @@ def _of_preset(name: str, table: FileTable) -> Guess:
     preset = PRESETS[name]
     if preset.source.get("layout") == "long":
         keys = {key: preset.source[key] for key in ("layer", "x", "y")}
-        return long_guess(table, z=preset.z, event=next(each for each in preset.events if each in table.names), **keys)
+        return long_guess(table, z=preset.z, event=preset_event(preset, table.names), **keys)
     x = _layers(preset, "x", table)
     y, z = ([each.format(layer) for layer in x] for each in (preset.columns["y"], preset.z))
     complete = preset.z and {*z} <= {*table.names}
@@ -109,13 +109,13 @@ def _wide_keys(preset: str, found: Guess) -> Iterator[str]:
             named = {_coordinate(view, i, found): name for view in of_view for i, name in enumerate(of_view[view])}
             if any(coordinate != name for coordinate, name in named.items()):
                 yield f"{key}: {_flow(named)}"
-    if found.event and kept_name(found.event) not in RESULTS:
-        yield f"keep: {_flow([found.event])}"
+    if kept := [name for name in found.event if kept_name(name) not in RESULTS]:
+        yield f"keep: {_flow(kept)}"
     for column, line in PRESETS[preset].suggested.items() if preset else ():
         if column in found.table.names:
             yield f"# {line}"
     if found.z and not found.level:
-        yield f"# z: {_flow(list(found.z))}  # heights row by row, which vary in the first rows"
+        yield f"z: {_flow(list(found.z))}  # heights row by row, which vary in the first rows"
 
 
 def _coordinate(view: str, layer: int, found: Guess) -> str:
@@ -123,10 +123,11 @@ def _coordinate(view: str, layer: int, found: Guess) -> str:
 
 
 def _long_keys(preset: str, found: Guess) -> Iterator[str]:
-    if preset and found.event != PRESETS[preset].source["event"]:
-        yield f"event: {_flow(found.event)}  # of muons from one vertex"
+    event = found.event[0] if len(found.event) == 1 else list(found.event)
+    if preset and event != PRESETS[preset].source["event"]:
+        yield f"event: {_flow(event)}"
     elif not preset:
-        named = {"layout": "long", "event": found.event, "layer": found.layer, "x": found.x[0]}
+        named: dict[str, Any] = {"layout": "long", "event": event, "layer": found.layer, "x": found.x[0]}
         named |= {"y": found.y[0]} if found.y else {}
         for key, value in named.items():
             if value:

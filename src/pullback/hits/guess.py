@@ -93,8 +93,10 @@ class Guess:
         The height of each layer in the unit of the file; empty where it is not known.
     level : bool
         Whether each layer has one height in the first rows.
-    layer, event : str
-        The columns of the layer, empty for a wide table, and of the event; the latter is empty for jagged lists.
+    layer : str
+        The column of the layer; empty for a wide table.
+    event : tuple of str
+        The columns that number the events together; none for jagged lists.
     layers : tuple
         The layers in the first rows, in order of their heights or numbers, of a long table.
     """
@@ -108,7 +110,7 @@ class Guess:
     heights: tuple[float, ...] = ()
     level: bool = True
     layer: str = ""
-    event: str = ""
+    event: tuple[str, ...] = ()
     layers: tuple[Any, ...] = ()
 
     @property
@@ -128,11 +130,11 @@ def wide_guess(table: FileTable, x: Sequence[str], y: Sequence[str] = (), z: Seq
     level = all(len({*values}) == 1 for values in heights)
     found = tuple(median(values) for values in heights) if all(heights) else ()
     event = _called(table, EVENT_WORDS)
-    name = event.name if event and not event.shape and not event.jagged else ""
-    return Guess(table, tuple(x), tuple(y), z=tuple(z), heights=found, level=level, event=name)
+    number = (event.name,) if event and not event.shape and not event.jagged else ()
+    return Guess(table, tuple(x), tuple(y), z=tuple(z), heights=found, level=level, event=number)
 
 
-def long_guess(table: FileTable, layer: str, x: str, y: str = "", z: str = "", event: str = "") -> Guess:
+def long_guess(table: FileTable, layer: str, x: str, y: str = "", z: str = "", event: Sequence[str] = ()) -> Guess:
     """A table with one row per hit, with these columns."""
     of_layer = list(flattened(table.column(layer).values))
     layers: dict[Any, list[float]] = {each: [] for each in of_layer if is_known(each)}
@@ -145,7 +147,8 @@ def long_guess(table: FileTable, layer: str, x: str, y: str = "", z: str = "", e
     spread = max((max(values) - min(values) for values in layers.values() if values), default=0.0)
     level = spread <= CONSTANT * (max(heights) - min(heights)) if heights else True
     return Guess(
-        table, (x,), (y,) if y else (), z=(z,) if z else (), heights=heights, level=level, layer=layer, event=event,
+        table, (x,), (y,) if y else (), z=(z,) if z else (), heights=heights, level=level, layer=layer,
+        event=tuple(event),
         layers=tuple(int(each) if isinstance(each, float) and each.is_integer() else each for each in order),
     )  # fmt: skip
 
@@ -259,7 +262,7 @@ def _long(table: FileTable) -> Guess | None:
     if not lists and (layer.jagged or layer.shape or event is None):
         return None
     names = {axis: each.name if each and each.jagged == layer.jagged else "" for axis, each in positions.items()}
-    found = long_guess(table, layer.name, **names, event="" if lists or event is None else event.name)
+    found = long_guess(table, layer.name, **names, event=() if lists or event is None else (event.name,))
     x, y = (_long_errors(table, axis) if names[axis] else () for axis in "xy")
     return replace(found, sigma_x=x, sigma_y=y) if found.count > 1 else None
 
