@@ -278,6 +278,7 @@ def test_the_evidence_is_as_documented(tmp_path):
         "verdict",
         "config_digest",
         "content_digest",
+        "imported",
         "answers",
         "points",
         "smeared",
