@@ -164,6 +164,8 @@ def _pieces(whole: Part[PointConfig], limit: int) -> list[Part[PointConfig]]:
         parts = [replace(whole, first=first, last=last) for first, last in itertools.pairwise(ends)]
         if all(cost(part) <= limit for part in parts):
             break
+    if not whole.reading.starts:
+        return parts
     return [replace(part, reading=whole.reading.of_blocks(part.first, part.last)) for part in parts]
 
 
