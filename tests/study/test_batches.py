@@ -130,7 +130,8 @@ TRACK = {"model": {"name": "track"}}
     ("before", "after", "again"),
     [
         ({}, {"validation": {"domain": 4.0}}, {"tally"}),
-        ({}, {"model": {"dz": 1.6}}, {"theta", "fits", "sigma", "toys", "coverage", "tally"}),
+        ({}, {"model": {"dz": 1.6}}, {"theta", "sigma", "toys", "coverage", "tally"}),  # it has no residuals
+        (TRACK, {"model": {"name": "track", "at": 0.06}}, {"theta", "sigma", "toys", "coverage", "tally"}),
         ({}, {"coverage": {"toys_per_bin": 200}}, {"coverage", "tally"}),
         ({}, {"systematics": {"model.dz": 0.01}}, {"sigma", "toys", "coverage", "tally"}),
         (TRACK, {**TRACK, "systematics": {"alignment.x[1]": 0.01}}, {"sigma", "toys", "coverage", "tally"}),
