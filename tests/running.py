@@ -169,11 +169,14 @@ class Run:
     def show(self) -> "Run":
         """What a person sees: the target if one is wanted, the figures and the report."""
         target = self.folder / "target.json" if self.study.config.target else None
+        alignment = self.alignment if is_aligned(self.study) else None
         with self.checks():
             if target:
                 find_target(Study.from_json(self.study.target_to_json()), target)
-            plot(self.of_job, self.outputs.study, self.outputs.validation, *self.figures, target)
-            write_report(self.of_job, self.outputs.validation, self.figures[0], self.folder / "report.html", target)
+            plot(self.of_job, self.outputs.study, self.outputs.validation, *self.figures, target, alignment)
+            write_report(
+                self.of_job, self.outputs.validation, self.figures[0], self.folder / "report.html", target, alignment
+            )
         return self
 
 

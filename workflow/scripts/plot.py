@@ -12,4 +12,5 @@ if __name__ == "__main__":
             snakemake.output.drawn,
             snakemake.output.printed,
             snakemake.input.get("target"),
+            snakemake.input.get("alignment"),
         )

@@ -11,4 +11,5 @@ if __name__ == "__main__":
             snakemake.input.figures,
             snakemake.output.report,
             snakemake.input.get("target"),
+            snakemake.input.get("alignment"),
         )

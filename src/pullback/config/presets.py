@@ -66,7 +66,7 @@ class Preset:
 CSV_SUFFIXES = (".csv", ".csv.gz", ".csv.zst")
 
 ACTS_PARTICLE = tuple(f"particle_id_{part}" for part in ("pv", "sv", "part", "gen", "subpart"))
-"""The five columns of a particle's number in files of later versions of ACTS: vertices, particle, generation, subparticle."""
+"""Columns of a particle's number in files of later versions of ACTS: vertices, particle, generation, subparticle."""
 
 PRESETS = {
     "testbeam_analysis": Preset(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..hits.counts import in_words
 from ..statistics.intervals import Verdict
+from ..store.alignment_file import AlignmentFile
 from ..study.plan import Study
 from ..validation.estimates import Estimate
 from ..validation.fit_evidence import FitEntry
@@ -16,6 +17,14 @@ def imported_table(imported: dict[str, int]) -> Table:
     """What became of the rows of the file of recorded hits."""
     rows = [row(left(words), count(number)) for words, number in in_words(imported)]
     return Table([row(left("what was read"), "number")], rows)
+
+
+def alignment_table(found: AlignmentFile) -> Table:
+    """How the layers deviate from where they are stated to be."""
+    rows = [
+        row(left(each.name), with_unit(each.value, each.unit.strip("1"), each.se).rstrip()) for each in found.numbers
+    ]
+    return Table([row(left("deviation of a layer"), "value")], rows)
 
 
 def data_verdicts(fits: list[FitEntry]) -> Table:

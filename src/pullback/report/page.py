@@ -10,6 +10,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ..files import write_text
+from ..store.alignment_file import AlignmentFile
 from ..store.provenance import code_digest, vector_instructions, versions
 from ..store.target_file import TargetAnswers
 from ..study.blocks import BLOCK
@@ -17,7 +18,7 @@ from ..study.plan import Study
 from ..study.toy_selection import MUONS_PER_EXPERIMENT
 from ..validation.evidence import Evidence
 from .captions import words
-from .data_tables import data_table, data_verdicts, imported_table, wanted_table
+from .data_tables import alignment_table, data_table, data_verdicts, imported_table, wanted_table
 from .formats import count
 from .gallery import PICTURES, gallery, has_budget, worst_entry
 from .tables import Tables
@@ -31,8 +32,9 @@ def write_report(
     figures: Sequence[str | Path],
     report: str | Path,
     target: str | Path | None = None,
+    alignment: str | Path | None = None,
 ) -> None:
-    """Write the report from the evidence of the validation, the gallery's figures as SVG, and the target, if any."""
+    """Write the report from the evidence, the gallery's figures as SVG, and the target and alignment, if any."""
     evidence = Evidence.read(validation)
     environment = Environment(
         loader=PackageLoader("pullback.report"),
@@ -55,6 +57,8 @@ def write_report(
         truth_tables=TruthTables(study, evidence),
         target=TargetAnswers.read(target) if target else None,
         has_budget=has_budget(study),
+        alignment=AlignmentFile.read(alignment) if alignment else None,
+        alignment_table=alignment_table,
         imported_table=imported_table,
         data_verdicts=data_verdicts,
         data_table=data_table,

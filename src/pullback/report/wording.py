@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from ..config.dotted_names import unit_of
 from ..config.own_schema import Own
+from ..store.alignment_file import AlignmentFile
 from ..store.target_file import TargetAnswer, TargetAnswers
 from ..study import shared_parameters
 from ..study.blocks import BLOCK
@@ -188,6 +189,16 @@ class Wording(VerdictWording):
             "mean over N muons has an independent uncertainty, which shrinks as 1/√N, and a shared one, which does not "
             "shrink."
         ).format(Markup(", ").join(values), Markup("").join(pairs))
+
+    def alignment(self, found: AlignmentFile) -> str:
+        """What moved the layers to where they are."""
+        fixed = ", ".join(map(str, found.reference))
+        before, after = found.before.median_chi2_per_ndf, found.after.median_chi2_per_ndf
+        return (
+            f"Layers were aligned by {count(found.weighted)} of {count(found.tracks)} tracks, {found.source}, with "
+            f"layers {fixed} held fixed: the median χ²/ndf of a track went from {before:.3g} to {after:.3g}. Hits are "
+            "corrected by these deviations, whose covariance is among the systematics."
+        )
 
     def resolution(self, own: list[Entry]) -> str:
         """What the slope by the resolution means, if all layers have the same."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Literal
 
 from matplotlib.transforms import Bbox
 
 from ...files import whole
+from ...store.alignment_file import AlignmentFile
 from ...store.study_file import open_study
 from ...store.target_file import TargetAnswers
 from ...study.plan import Study
@@ -58,13 +58,13 @@ def plot(
     svgs: Sequence[str | Path],
     pdfs: Sequence[str | Path],
     target: str | Path | None = None,
-    before: Mapping[str, ResidualSpread] = MappingProxyType({}),
+    alignment: str | Path | None = None,
 ) -> None:
     """Draw every figure of the study's gallery, in its order, as SVG and as PDF.
 
-    `before` holds the residuals before alignment, by the name of the coordinate, of a study that aligns its layers.
+    `alignment` is the `alignment.json` of a study that aligns its layers, with the residuals before it.
     """
-    evidence = Evidence.read(validation)
+    evidence, before = Evidence.read(validation), _spreads(study, alignment) if alignment else {}
     with open_study(study_file) as reader, plt.rc_context(STYLE):
         for figure, svg, pdf in zip(gallery(study), svgs, pdfs, strict=True):
             if figure.kind == "target" and target:
@@ -75,6 +75,14 @@ def plot(
                 canvas = OF_SUBJECT[figure.kind](Subject(study, reader, evidence, figure, before))
             _save(canvas, svg, pdf)
             log.info("drawn: %s", figure.stem)
+
+
+def _spreads(study: Study, alignment: str | Path) -> dict[str, ResidualSpread]:
+    """The residuals before alignment, by the name of the coordinate, if these hits were aligned and not others."""
+    found = AlignmentFile.read(alignment)
+    if found.source_sha256 != study.digests.get("hits", ""):
+        return {}
+    return {each.name: ResidualSpread(each.median, each.width) for each in found.before.residuals}
 
 
 def _save(canvas: Canvas, svg: str | Path, pdf: str | Path) -> None:
