@@ -9,8 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType, ModuleType
-from typing import NamedTuple, Protocol, runtime_checkable
+from types import ModuleType
 
 import numpy as np
 from jaxtyping import Float
@@ -21,9 +20,10 @@ from .counts import ImportCounts
 from .guards import file_errors, reader_of, suffix_of, unchanged_file
 from .native import AS_NUMBER, AS_TEXT
 from .reading import Planned, Reading, Starts
-from .scaling import PER_METRE, ScaledName, Scaling, column_name, scalings
+from .recorded import RecordedHits, RecordedSource
+from .scaling import PER_METRE, Scaling, column_name, scalings
 from .selected_columns import checked_condition, nearest_names
-from .selection import Condition, Written
+from .selection import Condition
 
 END = 2**62
 """In place of the number of rows: to the end of the file."""
@@ -37,75 +37,6 @@ ROUNDING = 1e3 * np.finfo("f8").eps
 
 HIGHEST = 1e6
 """Largest height of a layer, m, as in the config."""
-
-
-@runtime_checkable
-class RecordedSource(Protocol):
-    """The config's `source` section of recorded hits."""
-
-    @property
-    def file(self) -> str:
-        """Path of the file."""
-
-    @property
-    def tree(self) -> str:
-        """Tree of a ROOT file; empty for its only tree."""
-
-    @property
-    def table(self) -> str:
-        """Table of an HDF5 file; empty for its only table, or for plain datasets."""
-
-    @property
-    def unit(self) -> str:
-        """Unit of positions and their uncertainties."""
-
-    @property
-    def columns(self) -> Mapping[str, str | ScaledName]:
-        """Columns by coordinate, if not of its name."""
-
-    @property
-    def sigma(self) -> Mapping[str, str | ScaledName]:
-        """Columns of standard uncertainties by coordinate."""
-
-    @property
-    def covariance(self) -> Mapping[str, str]:
-        """Columns of covariances by two coordinates, `x0,x1`."""
-
-    @property
-    def momentum_column(self) -> str:
-        """Column of the momenta of the muons; empty without one."""
-
-    @property
-    def z(self) -> Sequence[str]:
-        """Column of the height of each layer; empty without."""
-
-    @property
-    def condition(self) -> Written | None:
-        """The condition on the rows that are used, if there is one."""
-
-    @property
-    def keep(self) -> Sequence[str]:
-        """Columns that are kept as they are."""
-
-
-NONE_KEPT: Mapping[str, np.ndarray] = MappingProxyType({})
-"""No kept columns."""
-
-
-class RecordedHits(NamedTuple):
-    """A block of recorded hits, m, their recorded covariance, m², the momentum of each muon, GeV/c, and kept columns.
-
-    The covariance is None without columns of uncertainties, variances (muon, coordinate) with them, and matrices (muon,
-    coordinate, coordinate) if covariances are given too. A variance is NaN if its coordinate has no column of
-    uncertainties or the hit is not finite; a covariance is 0 there. Momenta are None without a column, and NaN where
-    they are unknown. Heights of the layers, m, are None without columns, and NaN at most where a layer has no hit.
-    """
-
-    hits: Float[np.ndarray, "muon coordinate"]
-    covariance: Float[np.ndarray, "muon coordinate *second"] | None
-    momentum: Float[np.ndarray, " muon"] | None = None
-    kept: Mapping[str, np.ndarray] = NONE_KEPT
-    z: Float[np.ndarray, "muon layer"] | None = None
 
 
 @dataclass(frozen=True)

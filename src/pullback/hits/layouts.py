@@ -6,8 +6,9 @@ from typing import Protocol
 
 from ..models import Model
 from .counts import ImportCounts
-from .hits_file import HitsFile, RecordedSource, source_of
+from .hits_file import HitsFile, source_of
 from .reading import Reading
+from .recorded import RecordedSource
 
 
 class AnySource(RecordedSource, Protocol):

@@ -11,11 +11,12 @@ import numpy as np
 from ..errors import ConfigError
 from ..models import Model
 from .counts import ImportCounts
-from .hits_file import RecordedSource, check_within
+from .hits_file import check_within
 from .long import HIT_VIEWS, ROLE_MOMENTUM, ROLE_SIGMA, LongFile
 from .long_rows import LayerNames, LongColumns, layer_key
 from .nearest import Layers
 from .reading import Reading
+from .recorded import RecordedSource
 from .scaling import PER_METRE, ScaledName, Scaling, column_name, scalings
 from .selected_columns import checked_condition
 
