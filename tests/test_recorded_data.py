@@ -2,12 +2,15 @@
 
 import gzip
 import re
+from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 import yaml
 from running import PROJECT, Run
+
+from pullback.store.alignment_file import AlignmentFile
 
 PAGE = (PROJECT / "docs" / "recorded_data.md").read_text()
 EXAMPLES = {raw["study"]: raw for raw in map(yaml.safe_load, re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL))}
@@ -57,11 +60,61 @@ def write_list():
     return strips[:, ::-1] * 80e-6, np.arange(200) // 2
 
 
-WRITERS = {"candidates": write_candidates, "pixels": write_pixels, "list_of_hits": write_list}
+Z_BEAM = np.array([0, 19.5, 108.8, 128.3])
+OFF = {"x": [0.0, 60.0, -40.0, 0.0], "y": [0.0, -12.0, 9.0, 0.0]}
+"""How far the hits of each plane of the test beam are off, µm: the plane itself is out of place by the opposite."""
+
+
+def write_test_beam(events=900):
+    """Track candidates of testbeam_analysis, of planes that are out of place."""
+    rng = np.random.default_rng(5)
+    names = [f"{view}_dut_{plane}" for view in "xy" for plane in range(4)]
+    table = np.zeros(events, [("event_number", "i8"), *((name, "f8") for name in names), ("n_tracks", "u1")])
+    table["event_number"], table["n_tracks"] = np.arange(events), 1 + (np.arange(events) % 9 == 0)
+    for view, sigma in (("x", 72.2), ("y", 14.4)):
+        at, slope = rng.uniform(-9000, 9000, events), rng.normal(0, 2, events)  # µm, and µm for each mm
+        for plane, (z, off) in enumerate(zip(Z_BEAM, OFF[view], strict=True)):
+            table[f"{view}_dut_{plane}"] = at + slope * z + off + rng.normal(0, sigma, events)
+    table["x_dut_2"][:50] = np.nan
+    with h5py.File("TrackCandidates.h5", "w") as file:
+        file["TrackCandidates"] = table
+
+
+def write_tomography():
+    rng = np.random.default_rng(6)
+    z = np.array([580, 480, 380, -380, -480, -580])
+    at, above, below = (rng.normal(0, width, (150, 2, 1)) for width in (100, 0.1, 0.1))
+    hits = at + np.where(z > 0, above, below) * z + rng.normal(0, 0.5, (150, 2, 6))
+    names = [f"{axis}{layer}" for layer in range(6) for axis in "XYZ"]
+    columns = [each for layer in range(6) for each in (*hits[:, :, layer].T, np.full(150, z[layer]))]
+    rows = [",".join(map(repr, row)) for row in np.stack(columns, axis=1).tolist()]
+    Path("muons.csv").write_text("\n".join([",".join(names), *rows]) + "\n")
+    return hits.reshape(150, 12) / 1000, None
+
+
+WRITERS = {
+    "tomography": write_tomography,
+    "candidates": write_candidates,
+    "pixels": write_pixels,
+    "list_of_hits": write_list,
+}
 
 
 def test_every_example_is_run():
-    assert EXAMPLES.keys() == WRITERS.keys()
+    assert EXAMPLES.keys() == {*WRITERS, "test_beam"}
+
+
+def test_the_planes_of_the_test_beam_are_found_where_they_are(tmp_path):
+    write_test_beam()
+    run = Run({**EXAMPLES["test_beam"], **FEW}, tmp_path / "out").make()
+    found = {each.name: each for each in AlignmentFile.read(run.alignment).numbers}
+    for view, offs in OFF.items():
+        for plane in (1, 2):
+            each = found[f"alignment.{view}[{plane}]"]
+            assert abs(each.value + 1e-6 * offs[plane]) < 4.5 * each.se < 40e-6
+    columns = run.columns("nominal")
+    assert len(columns["event_number"]) == 900 - 100 - 50 + 6
+    assert np.isfinite(columns["sigma_x_at_0"]).all()
 
 
 @pytest.mark.parametrize("name", WRITERS)
