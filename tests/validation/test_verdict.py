@@ -9,7 +9,7 @@ import torch
 from running import ENOUGH, Run, slow
 
 from pullback.config.schema import ToySettings, Validation
-from pullback.detector import bound_model, response
+from pullback.detector import reconstruction, response
 from pullback.errors import PullbackError
 from pullback.statistics.random import random_stream
 from pullback.steps import toys as step_toys
@@ -226,13 +226,13 @@ def test_adaptive_toys_pass_too(tmp_path):
 @pytest.mark.parametrize("kind", ["theta", "sigma", "toys"])
 @pytest.mark.parametrize("factor", [1.1, 0.9])
 def test_dz_that_is_off_by_ten_per_cent_in_one_rule(sabotaged, kind, factor):
-    right = bound_model.parameters_of
+    right = reconstruction.parameters_of
 
     def wrong(*arguments):
         parameters = right(*arguments)
         return {**parameters, "dz": factor * parameters["dz"]}
 
-    evidence = sabotaged(kind, bound_model, "parameters_of", wrong)
+    evidence = sabotaged(kind, reconstruction, "parameters_of", wrong)
     assert evidence.verdict == "fail"
 
 
