@@ -79,7 +79,7 @@ MISTAKES = {
     "a fraction": ({"x": 1, "y": "95 %"}, "detector.efficiency.y: is '95 %'; it should be a valid number (a fraction"),
     "views of views": (
         {"x": {"x": 1, "y": 1}, "y": 1},
-        "detector.efficiency.x: is {'x': 1, 'y': 1}; it must be a number",
+        "detector.efficiency.x: is {'x': 1, 'y': 1}; it should be a valid number",
     ),
 }
 

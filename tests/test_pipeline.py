@@ -336,6 +336,7 @@ def test_recorded_hits_with_uncertainties_of_their_own(tmp_path, recorded, kind,
     if correlated:
         source["covariance"] = {"x0,x1": "c01"}
     raw = {**TRACK, "source": source, "toys": {"muons": 30, "per_muon": 2000}, "detector": {"resolution": 50.0}}
+    raw["model"] = {**TRACK["model"], "fit": "ols"}
     run = Run(raw, tmp_path / "out").make()
     found = run.columns("nominal")
     np.testing.assert_allclose(found["x_reco"][:, 1], recorded["h1"] / 1000, rtol=1e-12)
@@ -438,5 +439,6 @@ def test_as_many_recorded_muons_as_coordinates_each_with_its_own_uncertainties(t
     for name in ("sigma_slope", "sigma_theta", "interval95_theta", "budget_slope", "covariance"):
         np.testing.assert_allclose(few[name], more[name][:3], rtol=1e-9, atol=1e-15, err_msg=name)
     z, sigma = np.array([0, 0.5, 1.0]), np.array([[float(cell) for cell in row.split(",")[3:]] for row in rows[:3]])
-    weight = (z - z.mean()) / ((z - z.mean()) ** 2).sum()  # the fit weighs all layers alike
-    np.testing.assert_allclose(few["sigma_slope"], np.sqrt(((weight * sigma) ** 2).sum(axis=1)), rtol=1e-9)
+    weight = 1 / sigma**2
+    centre = (weight * z).sum(axis=1, keepdims=True) / weight.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(few["sigma_slope"], (weight * (z - centre) ** 2).sum(axis=1) ** -0.5, rtol=1e-9)

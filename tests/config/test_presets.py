@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from pullback.config.messages import checked
-from pullback.config.presets import PRESETS, fitting_preset, with_preset
+from pullback.config.presets import ACTS_PARTICLE, PRESETS, fitting_preset, with_preset
 from pullback.config.schema import StudyConfig
 from pullback.errors import PullbackError
 from pullback.steps.common import hits_file
@@ -188,7 +188,7 @@ def test_hits_of_acts(path, split, model):
         out.write(plain.read())
     hits.path = path
     layers = {"layers": [surface(layer) for layer in range(4)]}
-    source = {**layers, "event": "particle_id_part"} if split else layers
+    source = {**layers, "event": [*ACTS_PARTICLE]} if split else layers
     found, resolved = read(config(hits, "acts_hits", model, **source))
     assert list(found) == [name for name in hits.positions if model is TRACK3D or name[0] == "x"]
     for name, values in found.items():

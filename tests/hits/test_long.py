@@ -10,7 +10,8 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
-from pullback.config.model_schema import Own, OwnCoordinate, OwnObservable, Scatter, Track, Track3d
+from pullback.config.model_schema import Scatter, Track, Track3d
+from pullback.config.own_schema import Own, OwnCoordinate, OwnObservable
 from pullback.config.source_schema import Recorded
 from pullback.errors import PullbackError
 from pullback.hits import event_order, long_rows, recorded_file

@@ -275,7 +275,7 @@ def test_the_budget_is_a_table_that_adds_up(track):
 def test_systematics_are_said_in_words_and_numbers(track):
     run, page = track
     text = section(page, "systematics")
-    assert "alignment.x[1] ± 0.5 mm, model.z[2] = 1 m ± 2 mm" in text
+    assert "alignment.x[1] ± 500 µm, model.z[2] = 1 m ± 2 mm" in text
     assert "which shrinks as 1/√N, and a shared one, which does not shrink" in text
     for entry in Evidence.read(run.outputs.validation).points:
         shared = entry.shared
@@ -309,7 +309,7 @@ def test_the_design_says_what_a_little_more_does(track, default, tmp_path):
     theta = Evidence.read(run.outputs.validation).points[1]
     change = theta.design["model.z[2]"] * 0.01 / theta.linear.overall.mean_sigma
     assert f"{100 * change:+.2f} %".replace("-", "−") in text
-    assert "detector.resolution[1] 500 1/m +1 %" in text
+    assert "detector.resolution[1] 500 /m +1 %" in text
     # σ of one hit is one over the resolution.
     assert "1 % more resolution changes the mean σ of θ by −1.00 %" in section(default[1], "design")
     assert "budget" not in default[1].split("<h2>Provenance")[0]
