@@ -280,7 +280,7 @@ def test_systematics_are_said_in_words_and_numbers(track):
     for entry in Evidence.read(run.outputs.validation).points:
         shared = entry.shared
         mean, width, shift = shared.mean_uncertainty, shared.pull_width, shared.pull_shift
-        factor = {"slope": 1, "theta": 1000, "intercept": 1000}[entry.observable]  # mrad and mm
+        factor = {"slope": 1, "theta": 1000, "intercept": 1e6}[entry.observable]  # mrad and µm
         for number in (mean.total, mean.independent, mean.shared):
             assert f"{factor * number:.3g}" in text
         ratios = (shared.total.value, shared.mean.value)
