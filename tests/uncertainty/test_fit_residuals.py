@@ -1,5 +1,6 @@
 import math
 from functools import partial
+from itertools import product
 
 import numpy as np
 import pytest
@@ -158,3 +159,16 @@ def test_muons_do_not_depend_on_how_many_there_are(monkeypatch):
     monkeypatch.setattr(module, "ENTRIES_AT_A_TIME", 32)
     for one, other in zip(whole, fit_residuals(LINE, HITS, sigma=sigma, linear=True), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-12)
+
+
+def test_hits_whose_predictions_overflow_have_no_fit_and_the_others_keep_theirs():
+    z = [0.5, 2.0, 3.0]
+    line = partial(track.fitted, z=z, resolution=[1e-5] * 3)
+    right = np.array([[0.1, 0.2, 0.4], [1.0, 2.0, 2.0]])
+    huge = np.array(list(product([1.7e308, 1e308, -1.7e308, math.nan, 0.1], repeat=3)))
+    found, alone = (
+        fit_residuals(line, hits, covariance=1e10 * np.eye(3)[None], linear=True)
+        for hits in (np.concatenate([right, huge]), right)
+    )
+    np.testing.assert_array_equal(found.chi2[:2], alone.chi2)
+    assert np.isnan(found.chi2[2:][np.isnan(huge).sum(axis=1) > 1]).all()

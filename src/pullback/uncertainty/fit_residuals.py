@@ -221,6 +221,11 @@ class FitGroups:
                 shapes = [(slice(None), self._shapes[key])]
             else:
                 hat = self._hat(hits, rows, used) if hats is None else hats[rows][:, used][:, :, used]
+                known = torch.isfinite(hat.flatten(1)).all(dim=1)
+                if not known.any():  # some predictions overflowed, and the hits that are left have no fit
+                    continue
+                if not known.all():
+                    rows, hat, own = rows[known], hat[known], own if len(own) == 1 else own[known]
                 shapes = list(_shapes(hat, own, self.best))
             if shared:
                 self._shapes[key] = shapes[0][1]
