@@ -53,6 +53,7 @@ def write_list(kind, columns):
             file.mkrntuple("hits", {name: ak.Array(values.tolist()) for name, values in columns.items()})
         return {"file": "hits.root"}
     if kind == "pandas":
+        pytest.importorskip("tables")
         plain.to_hdf("hits.h5", key="hits", format="table", data_columns=["run"])
         return {"file": "hits.h5", "table": "hits"}
     text = {"run": f"S{plain['run'].str.len().max()}"}
