@@ -139,7 +139,7 @@ def refused(raw) -> str:
         ),
         (
             {"source": {"kind": "recorded", "file": "a.csv"}, "model": {"name": "track", "material": 0.01}},
-            "model.material: needs model.momentum, the momentum of muons whose own is not known",
+            "model.material: needs model.momentum, or the column of each muon's own in source.momentum_column",
         ),
         (
             {"source": {"kind": "recorded", "file": "a.csv", "z": ["a", "b"]}, "model": {"name": "track"}},

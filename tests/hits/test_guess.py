@@ -133,11 +133,23 @@ def test_jagged_lists_need_no_event():
     assert (found.layer, found.event, found.x, found.y, found.layers) == ("layer", (), ("x",), (), (0, 1, 2))
 
 
-@pytest.mark.parametrize("without", ["layer", "event"])
-def test_a_table_without_layers_or_events_is_not_long(without):
+def test_a_table_without_layers_is_not_long_and_one_without_events_lacks_them():
     rows = {"event": [1, 1], "layer": [0, 1], "x": [1.0, 2.0]}
-    del rows[without]
-    assert guess(table(**rows)).layer == ""
+    assert guess(table(event=rows["event"], x=rows["x"])).layer == ""
+    found = guess(table(layer=rows["layer"], x=rows["x"]))
+    assert (found.layer, found.event) == ("layer", ())
+
+
+@pytest.mark.parametrize("event", ["ev", "evn", "Event Number"])
+@pytest.mark.parametrize("run", ["run", "RunID"])
+def test_runs_number_events_too(run, event):
+    found = guess(table(**{"layer": [0, 1], "hx": [1.0, 2.0], event: [1, 1], run: [2, 2]}))
+    assert (found.layer, found.event, found.x) == ("layer", (run, event), ("hx",))
+
+
+def test_a_position_with_one_cell_of_text_is_not_left_out():
+    found = guess(table(x0=[1.0, 2.0, 3.0], x1=["1.0", "n/a?", "3.0"], x2=[1.0, 2.0, 3.0], name0=["a", "b", "c"]))
+    assert found.x == ("x0", "x1", "x2")
 
 
 def test_a_column_twice_is_none():

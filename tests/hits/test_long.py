@@ -224,7 +224,8 @@ def test_several_hits_in_a_layer_are_refused_or_dropped_or_the_nearest_is_taken(
         read(path, model_of(3, 1))
     assert str(caught.value) == (
         f"{path}: row 3: event 1 has several hits in layer 1, the first in row 2; set source.several to drop such "
-        "events, or to nearest for the hit nearest to the line through other layers"
+        "events, or to nearest for the hit nearest to the line through other layers; or, if another column such as run "
+        "numbers the events too, list both in source.event"
     )
     hits, counts = read(path, model_of(3, 1), several="drop")
     np.testing.assert_array_equal(hits, [[5, 6, math.nan]])

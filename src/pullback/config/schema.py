@@ -313,8 +313,8 @@ class PointConfig(Section):
         if given and not by_material:
             line = "model.momentum: only model.material uses it; the momentum that theta0 belongs to is theta0_momentum"
             yield line, ("model.momentum", *keys)
-        if isinstance(self.source, Recorded) and by_material and not given:
-            line = "model.material: needs model.momentum, the momentum of muons whose own is not known"
+        if isinstance(self.source, Recorded) and by_material and not (given or self.source.momentum_column):
+            line = "model.material: needs model.momentum, or the column of each muon's own in source.momentum_column"
             yield line, ("model.material", "model.momentum", "source.kind")
 
     def _layers(self) -> Iterator[Contradiction]:

@@ -129,6 +129,8 @@ def _long_keys(preset: str, found: Guess) -> Iterator[str]:
     elif not preset:
         named: dict[str, Any] = {"layout": "long", "event": event, "layer": found.layer, "x": found.x[0]}
         named |= {"y": found.y[0]} if found.y else {}
+        if not (event or found.table.column(found.layer).jagged):
+            yield f"event:  # {FILL_IN} the column, or the columns, that number the events"
         for key, value in named.items():
             if value:
                 yield f"{key}: {_flow(value)}"

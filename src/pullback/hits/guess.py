@@ -19,7 +19,7 @@ from .contents import FileColumn, FileTable, flattened, is_known
 WORD = re.compile(r"\d+|[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 """The words of a name: of `hitX_dut0` hit, X, dut and 0."""
 
-POSITION = re.compile(r"(?:hit|pos|loc)?([xyz])(?:hit|pos)?")
+POSITION = re.compile(r"(?:h|hit|pos|loc)?([xyz])(?:hit|pos)?")
 """A word for a position along an axis."""
 
 ERROR = re.compile(r"(?:e|s|err|sig|sigma|unc)([xy])|([xy])(?:e|err|error|sig|sigma|unc)")
@@ -50,6 +50,12 @@ OTHER_WORDS |= {"momentum", "cov", "var", "chi", "charge", "vertex", "vtx", "tim
 EVENT_WORDS = (
     "event",
     "evt",
+    "ev",
+    "evn",
+    "evno",
+    "evnr",
+    "evnum",
+    "evid",
     "eventid",
     "eventnumber",
     "evtid",
@@ -61,6 +67,9 @@ EVENT_WORDS = (
     "trackid",
 )
 """Words for what belongs together, the best first."""
+
+RUN_WORDS = ("run", "runid", "runnumber", "spill")
+"""Words for what numbers events again, from the first one."""
 
 LAYER_WORDS = (
     *("layer", "plane", "layerid", "planeid", "dut", "panel", "station", "chamber"),
@@ -195,13 +204,27 @@ def _named(column: FileColumn) -> _Named | None:
     numbers = [int(word) for word in parts if word.isdigit()]
     rest = [word for word in parts if not word.isdigit()]
     axes = [word for word in rest if POSITION.fullmatch(word) or ERROR.fullmatch(word)]
-    if len(numbers) > 1 or len(axes) != 1 or not column.numbers:
+    if len(numbers) > 1 or len(axes) != 1 or not (column.numbers or _mostly_numbers(column)):
         return None
     rest.remove(axes[0])
     position, error = POSITION.fullmatch(axes[0]), ERROR.fullmatch(axes[0])
     axis = position[1] if position else next(filter(None, error.groups())) if error else ""
     others = tuple(word for word in rest if word not in ERROR_WORDS)
     return _Named(axis, numbers[0] if numbers else None, others, position is None or len(others) < len(rest))
+
+
+def _mostly_numbers(column: FileColumn) -> bool:
+    """Whether most cells of a column of text are numbers; reading it names the one that is not."""
+    cells = [value for value in flattened(column.values) if isinstance(value, str) and value.strip()]
+    return 2 * sum(map(_is_number, cells)) > len(cells)
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
 
 
 Family = dict[tuple[str, bool], dict[int, str]]
@@ -249,7 +272,7 @@ def _by_layer(columns: dict[int, str], layers: Iterable[int]) -> tuple[str, ...]
 def _are_errors(table: FileTable, names: Iterable[str]) -> bool:
     """Whether the columns hold positive numbers, wherever they hold any."""
     values = [value for name in names for value in flattened(column_values(table, name)) if is_known(value)]
-    return bool(values) and min(values) > 0
+    return bool(values) and not any(isinstance(value, str) for value in values) and min(values) > 0
 
 
 def _long(table: FileTable) -> Guess | None:
@@ -259,10 +282,12 @@ def _long(table: FileTable) -> Guess | None:
     if not layer or not positions["x"]:
         return None
     lists = layer.jagged and positions["x"].jagged
-    if not lists and (layer.jagged or layer.shape or event is None):
+    if not lists and (layer.jagged or layer.shape):
         return None
+    run = _called(table, RUN_WORDS) if event else None
+    events = () if lists else tuple(each.name for each in (run, event) if each and not each.jagged)
     names = {axis: each.name if each and each.jagged == layer.jagged else "" for axis, each in positions.items()}
-    found = long_guess(table, layer.name, **names, event=() if lists or event is None else (event.name,))
+    found = long_guess(table, layer.name, **names, event=events)
     x, y = (_long_errors(table, axis) if names[axis] else () for axis in "xy")
     return replace(found, sigma_x=x, sigma_y=y) if found.count > 1 else None
 

@@ -253,7 +253,8 @@ class LongFile(HitsFile):
         apart = f", the first in row {hits.row[first] + 1}" if hits.row[first] != row else ""
         raise HitsError(
             f"{self.file}: row {row + 1}: {self._event_of(row)} has several hits in layer {layer}{apart}; set "
-            f"source.several to drop such events, or to nearest for the hit nearest to the line through other layers"
+            f"source.several to drop such events, or to nearest for the hit nearest to the line through other layers; "
+            "or, if another column such as run numbers the events too, list both in source.event"
         )
 
     def _refuse_length(self, row: int) -> None:

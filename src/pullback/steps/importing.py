@@ -6,6 +6,11 @@ import logging
 from itertools import groupby
 from pathlib import Path
 
+import numpy as np
+from jaxtyping import Float
+
+from ..config.source_schema import Recorded
+from ..errors import HitsError
 from ..hits.counts import in_words
 from ..store import artefact, columns
 from ..study import blocks
@@ -51,11 +56,24 @@ def import_hits(batch: Batch[RecoConfig], reco: str | Path) -> None:
                     for column in heights:
                         column.append(found.z)
                 if found.momentum is not None:
+                    _check_momenta(parts[0], found.momentum)
                     for column in momenta:
                         column.append(found.momentum)
                 for name, values in found.kept.items():
                     for of_part in kept:
                         of_part[name].append(values)
+
+
+def _check_momenta(part: Part[RecoConfig], momentum: Float[np.ndarray, " muon"]) -> None:
+    """Refuse an empty momentum where nothing else says it."""
+    needed = "material" in part.model.parameters and "momentum" not in part.model.parameters
+    if needed and np.isnan(momentum).any():
+        source = part.config.source
+        assert isinstance(source, Recorded)
+        raise HitsError(
+            f"{source.file}: column {source.momentum_column!r} has {np.isnan(momentum).sum()} empty cells; set "
+            "model.momentum, the momentum of muons whose own is not known"
+        )
 
 
 def _attributes(part: Part[RecoConfig]) -> dict[str, int]:
