@@ -65,3 +65,8 @@ def test_the_result_is_the_double_nearest_to_what_is_written(number, unit):
     mantissa, _, exponent = repr(number).partition("e")
     expected = float(f"{mantissa}e{int(exponent or 0) + round(math.log10(SCALES[unit]))}")
     assert in_unit(f"{number!r} {unit}", "m") == expected
+
+
+def test_an_exponent_beyond_all_numbers_is_one_line():
+    with pytest.raises(ValueError, match=r"is '.* um', a number that is too large or too small$"):
+        in_unit("9e999999999999999999 um", "m")

@@ -79,6 +79,14 @@ def test_losses_and_scattering_are_understood(tmp_path):
     assert found.width == pytest.approx(1, abs=0.06)
 
 
+def test_views_that_lose_their_hits_independently(tmp_path):
+    raw = with_detector(TRACK3D, misalignment=MOVED, efficiency={"x": 0.9, "y": 0.7})
+    found = aligned({**raw, "alignment": {}}, tmp_path / "a.json")
+    assert np.abs(pulls_of(found, IN_SI)).max() < 4
+    assert found.halves > 1000
+    assert 500 < found.tracks < 3000
+
+
 def test_both_trackers_of_a_scatter_model(tmp_path):
     true = {"x": [0, 2e-3, 0, 0, -1e-3, 0], "rotation": [0, 1e-2, 0, 0, -2e-2, 0]}
     raw = {"study": "s", "source": {"muons": 3000}, "model": {"name": "scatter"}, "alignment": {}}

@@ -99,7 +99,8 @@ class _Lines(ModelSection):
         None,
         ge=0.1,
         le=1e5,
-        description="momentum of recorded muons without one in `source.momentum_column`, for `material`; simulated muons have their own",
+        description="momentum of recorded muons without one in `source.momentum_column`, for `material`; simulated "
+        "muons have their own",
         json_schema_extra={"unit": "GeV/c"},
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from decimal import Decimal
+from decimal import Decimal, DecimalException
 from functools import partial
 from typing import Any
 
@@ -132,7 +132,10 @@ def _converted(text: str, number: str, given: str, unit: str) -> float:
     given = _spelling(given)
     powers = DECIMAL.get(unit, {})
     if given in powers:
-        return float(Decimal(number).scaleb(powers[given]))
+        try:
+            return float(Decimal(number).scaleb(powers[given]))
+        except DecimalException:
+            raise ValueError(f"is {shown(text)}, a number that is too large or too small") from None
     if given == DEGREE and unit == "rad":
         return math.radians(float(number))
     if given == _spelling(unit):

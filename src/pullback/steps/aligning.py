@@ -44,7 +44,6 @@ from ..study.plan import Study
 from ..uncertainty import alignment as estimator
 from ..uncertainty.alignment import Diverged, Parameter, TrackGroup, Undetermined
 from ..uncertainty.fit_residuals import FitGroups
-from ..uncertainty.placement import Coordinates
 from .common import hits_file
 
 log = logging.getLogger(__name__)
@@ -155,7 +154,7 @@ def found_alignment(study: Study, tracks: Tracks, stated: dict[str, float | list
     of = placed_coordinates(model)
     free = [Parameter(*each) for each in free_parameters(alignment, section)]
     paired = any(each.kind == "rotation" for each in free)
-    tracks, halves = _paired(tracks, of, {each.layer for each in free}) if paired else (tracks, 0)
+    tracks, halves = _paired(tracks, model, {each.layer for each in free}) if paired else (tracks, 0)
     groups = track_groups(model, stated, tracks)
     count = sum(len(group.rows) for group in groups)
     if count <= len(free):
@@ -207,11 +206,20 @@ def found_alignment(study: Study, tracks: Tracks, stated: dict[str, float | list
     )
 
 
-def _paired(tracks: Tracks, of: Coordinates, layers: set[int]) -> tuple[Tracks, int]:
-    """Tracks without hits of which a layer that may turn has one of two coordinates, and how many these are."""
-    seen = np.isfinite(tracks.hits)
-    half = seen & ~seen[:, of.partner] & np.isin(of.layer, [*layers])
-    return (tracks._replace(hits=np.where(half, np.nan, tracks.hits)), int(half.sum())) if half.any() else (tracks, 0)
+def _paired(tracks: Tracks, model: Model, layers: set[int]) -> tuple[Tracks, int]:
+    """Tracks whose hits on layers that may turn have both coordinates and lines in both views, and hits without."""
+    hits, of, count = tracks.hits, placed_coordinates(model), 0
+    while True:
+        seen = np.isfinite(hits)
+        half = seen & ~seen[:, of.partner] & np.isin(of.layer, [*layers])
+        for line in model.lines:
+            own = [*line.coordinates]
+            z = np.array(model.heights)[own]
+            low, high = (np.where(seen[:, own], z, end) for end in (np.inf, -np.inf))
+            half[:, own] |= seen[:, own] & ~(low.min(axis=1) < high.max(axis=1))[:, None]
+        if not half.any():
+            return tracks._replace(hits=hits), count
+        hits, count = np.where(half, np.nan, hits), count + int(half.sum())
 
 
 def _weak(modes: Float[np.ndarray, "mode parameter"], names: Sequence[str]) -> str:
@@ -221,7 +229,7 @@ def _weak(modes: Float[np.ndarray, "mode parameter"], names: Sequence[str]) -> s
         size = np.abs(mode)
         return " with ".join(names[index] for index in np.flatnonzero(size > SHOWN_OF_A_MODE * size.max()).tolist())
 
-    words = "; ".join(dict.fromkeys(map(named, modes)))
+    words = "; ".join(dict.fromkeys(map(named, modes))) or ", ".join(names)
     return f"{words}: hold more layers, or free less of them"
 
 

@@ -90,7 +90,7 @@ class AlignmentFile(EvidenceFile):
     weighted: int
     """Those of them with a weight above 0, the right tracks."""
     halves: int = 0
-    """Hits that were left out since the layer has one of two coordinates only."""
+    """Hits that were left out, since their layer has one of two coordinates only, or a view has no line."""
     iterations: int
     width: float
     """Width of the residuals over the stated one, after alignment, by the median of χ²."""

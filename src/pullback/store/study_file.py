@@ -84,6 +84,8 @@ class Gathering:
             self._parents[f"{kind}/{batch}.h5"] = digest
         for part in parts:
             column = self._columns.setdefault(part.name, _StudyColumn(part, hashlib.sha256(), []))
+            if part.kind != column.first.kind:  # momenta are in `truth` and, alike, in `reco`
+                continue
             column.digest.update(part.block_xxh3.tobytes())
             column.sources.append((f"{part.kind}/{batch}.h5", part.shape[0]))
 

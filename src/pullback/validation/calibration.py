@@ -114,7 +114,7 @@ def _prepared(raw: Mapping[str, Any]) -> Study:
     """The study of the muons that are used, with the default alignment if it has none."""
     study = Study.from_config(raw)
     model = study.config.model
-    if study.config.alignment is None and lines_of(model) and free_parameters(Alignment(), model):
+    if "alignment" not in raw and lines_of(model) and free_parameters(Alignment(), model):
         study = Study.from_config({**raw, "alignment": {}})
     study = to_be_aligned(study)
     alignment = study.config.alignment or Alignment()

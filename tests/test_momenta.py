@@ -36,3 +36,14 @@ def test_an_empty_momentum_needs_another(tmp_path):
         Run(RAW, tmp_path / "out").make()
     raw = {**RAW, "model": {**RAW["model"], "momentum": 3.0}}
     assert np.isfinite(Run(raw, tmp_path / "with").make().columns("nominal")["sigma_slope"]).all()
+
+
+@pytest.mark.parametrize("scattering", [{"material": 0.01}, {"theta0": 0.001, "theta0_momentum": 2}])
+def test_simulated_momenta_are_once_in_the_study_and_its_report(scattering, tmp_path, block):
+    source = {"muons": 2500, "cosmic": {"momentum": 3}}
+    raw = {**RAW, "source": source, "model": {"name": "track", "z": [1, 0, 0.5], **scattering}}
+    run = Run({**raw, "compute": {"batch_cost": 1}}, tmp_path).make().show()
+    found = run.columns("nominal")
+    assert len(run.study.batches) > 1
+    assert found["momentum"].tolist() == [3.0] * 2500
+    assert len(found["sigma_slope"]) == 2500
