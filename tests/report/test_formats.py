@@ -31,7 +31,7 @@ def test_a_number_has_the_unit_of_its_size(value, unit, words):
 
 
 def test_several_numbers_share_the_unit_of_the_largest():
-    assert suited([0.0, 0.0195, 0.1083, 0.1283], "m") == "0, 19.5, 108.3, 128.3 mm"
+    assert suited([0.0, 0.0195, 0.1083, 0.1283], "m") == "0, 0.0195, 0.1083, 0.1283 m"
     assert suited((0.0, 0.0195), "m") == "0, 19.5 mm"
 
 

@@ -55,8 +55,8 @@ SPELLINGS |= {
 }
 """Other spellings."""
 
-_SMALL = {"m": 0.9995, "rad": 0.09995}
-"""Numbers below this are shown in mm and mrad; below a thousandth of it in µm and µrad."""
+_SMALL = 0.1
+"""Numbers of radians and metres below this are shown in mrad and mm; those below a thousandth of it in µrad and µm."""
 
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 FORM = r"(?![eE][-+]?\d)[^\d\s.,;:*+_\[\]-].*|1/.*"
@@ -181,7 +181,6 @@ def prefixed(value: float | None, unit: str) -> tuple[float, str]:
     ((1000.0, 'mrad'), (1.0, 'rad'), (1000000.0, 'µm'))
 
     """
-    small = _SMALL.get(unit, 0.0)
-    if value is None or not 0 < abs(value) < small:
+    if value is None or not 0 < abs(value) < _SMALL or unit not in ("rad", "m"):
         return 1.0, unit
-    return (1e6, f"µ{unit}") if abs(value) < small / 1000 else (1e3, f"m{unit}")
+    return (1e6, f"µ{unit}") if abs(value) < _SMALL / 1000 else (1e3, f"m{unit}")

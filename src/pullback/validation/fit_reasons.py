@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from ..config.units import prefixed
 from ..models import Model, Quantity
 from ..statistics.intervals import Verdict
 from .estimates import Estimate
@@ -278,8 +277,10 @@ def with_unit(value: float, unit: str, se: float | None = None, sign: str = "") 
     ('23.02 ± 0.12 µm', '5 mm', '5 mrad')
 
     """
-    scale, unit = prefixed(value, unit)
-    value, se = value * scale, None if se is None else se * scale
+    if unit in ("m", "rad"):
+        factors = (1e6, "µ") if abs(value) < 0.9995e-3 else (1e3, "m") if abs(value) < 0.9995 else (1.0, "")
+        scale, unit = factors[0], f"{factors[1]}{unit}"
+        value, se = value * scale, None if se is None else se * scale
     if not se or not math.isfinite(se):
         return f"{value:{sign}.3g} {unit}"
     digits = max(0, 1 - math.floor(math.log10(se)))
