@@ -621,7 +621,7 @@ def test_events_that_are_apart_once_are_found(events, piece, monkeypatch):
 
 
 def test_of_hits_at_the_same_distance_the_first_in_the_file_is_taken():
-    """Also where rows are brought together, of so many events that an unstable sort would not keep their order."""
+    """Also where rows are brought together; with 5000 events an unstable sort would not keep their order."""
     events = 5000
     layer = np.repeat([3, 0, 3, 1, 3, 2], events)
     x = np.repeat([2.0, 0.0, -2.0, 0.0, 2.0, 0.0], events)

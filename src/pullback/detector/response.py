@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from ..uncertainty.toys import ToySetup
     from .bound_model import Parameters
+    from .reconstruction import Reconstruction
 
 
 class Drawn(NamedTuple):
@@ -184,8 +185,8 @@ class Response:
         """The setup of toys around hits, with what the inference takes of them in place of the hits."""
         from .reconstruction import Reconstruction
 
-        reconstruction, thrown = Reconstruction.of(self.part, hits.device), self.around_hits(hits, known)
-        taken = reconstruction.taken(hits, known)
+        reconstruction = Reconstruction.of(self.part, hits.device)
+        thrown, taken = self._thrown(reconstruction, hits, known), reconstruction.taken(hits, known)
         if taken.gain is None:
             return thrown
         return thrown._replace(hits=taken.hits, noise=0.0, root=taken.gain.spread(thrown.factor))
@@ -195,14 +196,18 @@ class Response:
 
         Their covariances may be recorded, and their momenta and heights known.
         """
+        from .reconstruction import Reconstruction
+
+        return self._thrown(Reconstruction.of(self.part, hits.device), hits, known)
+
+    def _thrown(self, reconstruction: Reconstruction, hits: Float[Tensor, "muon coordinate"], known: Known) -> ToySetup:
+        """The setup of toys around hits, with the hits themselves."""
         import torch
 
         from ..uncertainty.covariance import cholesky
         from ..uncertainty.toys import ToySetup
         from .bound_model import hit_covariance
-        from .reconstruction import Reconstruction
 
-        reconstruction = Reconstruction.of(self.part, hits.device)
         infer, parameters = reconstruction.infer, reconstruction.at_heights(reconstruction.parameters, known)
         stated = hit_covariance(self.model, parameters, hits, known.covariance, added=False)
         factor = torch.from_numpy(noise.factor(self.noise, self.resolution)).to(hits.device)

@@ -114,7 +114,7 @@ class Contents:
 
 
 def head_rows(columns: int) -> int:
-    """Rows to read of so many columns."""
+    """Number of rows to read, for a number of columns."""
     return max(1, min(HEAD_ROWS, MOST_CELLS // max(1, columns)))
 
 

@@ -108,11 +108,11 @@ def _header(file: str, names: Sequence[str] = ()) -> tuple[list[str], list[str]]
     try:
         "".join(header).encode()
     except UnicodeEncodeError:
-        raise _not_utf8(file) from None
+        raise not_utf8(file) from None
     if not header:
         raise HitsError(f"{file}: the first line is empty; it must be the header, which names the columns")
     for name in names:
-        check_element(file, *find_column(file, name, header, _advice), ())
+        check_element(file, *find_column(file, name, header, header_advice), ())
     return header, lines
 
 
@@ -151,7 +151,7 @@ def _explain(error: csv.Error) -> str:
     return str(error)
 
 
-def _advice(header: Sequence[str]) -> str:
+def header_advice(header: Sequence[str]) -> str:
     """Advice about a header without a requested column; empty without advice."""
     first = header[0]
     if "\0" in first:
@@ -217,7 +217,7 @@ def _arrow_errors(file: str) -> Iterator[None]:
 def _refusal(file: str, reason: str) -> HitsError:
     """The error for a message of the reader."""
     if "UTF8" in reason:
-        return _not_utf8(file)
+        return not_utf8(file)
     if "straddling" in reason:
         return HitsError(f"{file}: a row {TOO_LONG}")
     _, lines = _header(file)
@@ -239,7 +239,7 @@ def _refusal(file: str, reason: str) -> HitsError:
     return HitsError(f"{where}: has {cells}, and the header {expected}: '{one_line(found[4])}'; {advice}")
 
 
-def _not_utf8(file: str) -> HitsError:
+def not_utf8(file: str) -> HitsError:
     """The error for a file that is not UTF-8, with the location of the first invalid byte."""
     with BufferedReader(open_bytes(file)) as lines:
         for row, line in enumerate(lines):

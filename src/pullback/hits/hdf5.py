@@ -120,7 +120,7 @@ def _columns(file: str, hdf5: h5py.File, names: Sequence[str], table: str, kinds
     for name in [table] if table else names:
         _refuse_soft_links(file, hdf5, name)
         _refuse_soft_links(file, hdf5, split_name(name)[0])
-    plain = _datasets(hdf5)
+    plain = plain_datasets(hdf5)
     if table or (tables_of(hdf5) and not any(split_name(name.strip("/"))[0] in plain for name in names)):
         columns = _fields(file, find_table(file, hdf5, table), names)
     else:
@@ -147,7 +147,7 @@ def _check(file: str, name: str, source: Source, kind: str) -> None:
     check_element(file, name, source.indices, source.dtype.shape)
 
 
-def _datasets(hdf5: h5py.File) -> list[str]:
+def plain_datasets(hdf5: h5py.File) -> list[str]:
     """The paths of all datasets that are no tables, without the indexes of PyTables."""
     paths: list[str] = []
 

@@ -33,7 +33,7 @@ ROLE_SIGMA, ROLE_MOMENTUM = "sigma ", "momentum"
 """Roles of columns: the uncertainties of a view, whose name follows, and the momentum of a muon."""
 
 NO_COORDINATE = "the model has no coordinate of view {} in this layer; leave the cell empty"
-"""What is said of a position that would be lost."""
+"""Message about a position that would be lost."""
 
 UNUSED = -1
 """In place of the cell of a hit that is not used."""

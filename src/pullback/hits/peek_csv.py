@@ -12,7 +12,7 @@ from typing import Any
 from ..errors import HitsError
 from .compressed import COMPRESSION, open_bytes, whole_stream
 from .contents import MOST_LISTED, Contents, FileColumn, FileTable, head_rows, unit_in_name
-from .csv import _advice, _not_utf8
+from .csv import header_advice, not_utf8
 from .guards import suffix_of
 
 HEAD_BYTES = 4 << 20
@@ -53,7 +53,7 @@ def _parsed(file: str, start: bytes, whole: bool) -> tuple[list[str], list[list[
         raise HitsError(f"{file}: line {lines.line_num}: {error}; is a quote opened and not closed?") from None
     if not header:
         raise HitsError(f"{file}: the first line is empty; it must be the header, which names the columns")
-    if advice := _advice(header):
+    if advice := header_advice(header):
         raise HitsError(f"{file}: {advice}")
     for number, row in enumerate(first, start=1):
         if len(row) != len(header):
@@ -68,7 +68,7 @@ def _text(file: str, start: bytes, whole: bool) -> str:
     try:
         text = (start if whole else start[: start.rfind(b"\n") + 1]).decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise _not_utf8(file) from None
+        raise not_utf8(file) from None
     if not text:
         raise HitsError(f"{file}: the first line is longer than {HEAD_BYTES >> 20} MiB; is this CSV, with line ends?")
     return text

@@ -11,7 +11,7 @@ import numpy as np
 from .columns import CHUNK_BYTES, damaged
 from .contents import MOST_LISTED, Contents, FileColumn, FileTable, head_rows, unit_in_name
 from .filters import load_filters
-from .hdf5 import _datasets
+from .hdf5 import plain_datasets
 from .tables import find_table, table_fields, tables_of
 
 
@@ -29,7 +29,7 @@ def describe(file: str, name: str = "") -> Contents:
             find_table(file, hdf5, name)
         paths = {each: path for each, path in tables_of(hdf5).items() if name.strip("/") in ("", each, path)}
         found = [_table(file, each, hdf5[path]) for each, path in paths.items()]
-        plain = {} if name else {path: hdf5[path] for path in _datasets(hdf5)}
+        plain = {} if name else {path: hdf5[path] for path in plain_datasets(hdf5)}
         found += _side_by_side(file, {path: each for path, each in plain.items() if each.ndim})
     return Contents(file, "HDF5", "table", tuple(found))
 

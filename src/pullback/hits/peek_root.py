@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..errors import HitsError
 from .columns import damaged
 from .contents import MOST_LISTED, Contents, FileColumn, FileTable, head_rows, unit_in_name
-from .root import _is_ntuple, _type, load_uproot
+from .root import branch_type, find_trees, is_ntuple, load_uproot
 
 
 def describe(file: str, name: str = "") -> Contents:
@@ -22,19 +21,12 @@ def describe(file: str, name: str = "") -> Contents:
     """
     uproot = load_uproot(file)
     with damaged(file), uproot.open(Path(file), array_cache=None, object_cache=None) as root:
-        kinds = root.classnames(recursive=True)
-        trees = [path for path, kind in kinds.items() if kind.startswith(("TTree", "TNtuple")) or "RNTuple" in kind]
-        latest = list(dict.fromkeys(path.rpartition(";")[0] for path in trees))
-        if not latest:
-            raise HitsError(f"{file}: holds no tree and no RNTuple")
-        if name and name not in latest:
-            raise HitsError(f"{file}: no tree {name!r}; the trees are: {', '.join(latest)}")
-        tables = [_tree(each, root[each]) for each in ([name] if name else latest)]
+        tables = [_tree(each, root[each]) for each in find_trees(file, root, name)]
     return Contents(file, "ROOT", "tree", tuple(tables))
 
 
 def _tree(name: str, entries: Any) -> FileTable:
-    names = list(entries.keys(recursive=not _is_ntuple(entries)))
+    names = list(entries.keys(recursive=not is_ntuple(entries)))
     columns = [_branch(entries, each, head_rows(len(names))) for each in names[:MOST_LISTED]]
     return FileTable(name, entries.num_entries, tuple(columns), left_out=max(0, len(names) - MOST_LISTED))
 
@@ -42,7 +34,7 @@ def _tree(name: str, entries: Any) -> FileTable:
 def _branch(entries: Any, name: str, rows: int) -> FileColumn:
     """A branch with its first entries; one of an unknown class has none."""
     try:
-        inner, shape, jagged = _type(entries, name), list[int](), False
+        inner, shape, jagged = branch_type(entries, name), list[int](), False
         while hasattr(inner, "content"):
             shape += [inner.size] if type(inner).__name__ == "RegularType" else []
             text = inner.parameters.get("__array__") in ("string", "bytestring")

@@ -41,11 +41,11 @@ def tables(file: str, names: Sequence[str], tree: str = "") -> Iterator[list[pa.
     import awkward as ak
 
     with damaged(file), _open(file, tree) as entries:
-        existing = entries.keys(recursive=not _is_ntuple(entries))
+        existing = entries.keys(recursive=not is_ntuple(entries))
         columns = [find_column(file, name, existing) for name in names]
         wanted = list(dict.fromkeys(column for column, _ in columns))
         # Large chunks for an RNTuple, as in `read`.
-        step = MAX_CHUNK_ROWS if _is_ntuple(entries) else LONG_ROWS
+        step = MAX_CHUNK_ROWS if is_ntuple(entries) else LONG_ROWS
         for arrays in entries.iterate(wanted, step_size=step, library="ak"):
             elements = [arrays[column][:, *indices] for column, indices in columns]
             yield [ak.to_arrow(element, extensionarray=False) for element in elements]
@@ -71,7 +71,7 @@ def _arrays(entries: Any, shapes: Mapping[str, tuple[int, ...]], start: int, sto
         return
     step = chunk_rows(*shapes.values())
     # Large chunks for an RNTuple, since uproot reads a whole cluster again for each chunk.
-    step = step if _is_ntuple(entries) else min(MAX_CHUNK_ROWS, step)
+    step = step if is_ntuple(entries) else min(MAX_CHUNK_ROWS, step)
     yield from entries.iterate(list(shapes), step_size=step, entry_start=start, entry_stop=stop, library="ak")
 
 
@@ -108,27 +108,40 @@ def _open(file: str, tree: str) -> Iterator[Any]:
     # A path instead of text, in which uproot would take the part after a colon for an object; no caches, so that data
     # already read are released.
     with uproot.open(Path(file), array_cache=None, object_cache=None) as root:
-        kinds = root.classnames(recursive=True)
-        trees = [name for name, kind in kinds.items() if kind.startswith(("TTree", "TNtuple")) or "RNTuple" in kind]
-        latest = list(dict.fromkeys(name.rpartition(";")[0] for name in trees))  # without ROOT's version numbers
-        if not trees:
-            raise HitsError(f"{file}: holds no tree and no RNTuple")
-        if not tree and len(latest) > 1:
-            raise HitsError(f"{file}: name one of its trees in source.tree: {', '.join(latest)}")
-        if tree and tree not in (*latest, *trees):
-            raise HitsError(f"{file}: no tree {tree!r}; the trees are: {', '.join(latest)}")
-        yield root[tree or latest[0]]
+        found = find_trees(file, root, tree)
+        if len(found) > 1:
+            raise HitsError(f"{file}: name one of its trees in source.tree: {', '.join(found)}")
+        yield root[found[0]]
+
+
+def find_trees(file: str, root: Any, tree: str) -> list[str]:
+    """The trees and RNTuples of an open file: all of them, without ROOT's version numbers, or the one of a name.
+
+    Raises
+    ------
+    HitsError
+        There is none, or none of the name.
+
+    """
+    kinds = root.classnames(recursive=True)
+    trees = [name for name, kind in kinds.items() if kind.startswith(("TTree", "TNtuple")) or "RNTuple" in kind]
+    latest = list(dict.fromkeys(name.rpartition(";")[0] for name in trees))
+    if not trees:
+        raise HitsError(f"{file}: holds no tree and no RNTuple")
+    if tree and tree not in (*latest, *trees):
+        raise HitsError(f"{file}: no tree {tree!r}; the trees are: {', '.join(latest)}")
+    return [tree] if tree else latest
 
 
 def _columns(
     file: str, entries: Any, names: Sequence[str], kinds: Sequence[str] = ()
 ) -> tuple[list[Named], dict[str, tuple[int, ...]], list[str]]:
     """The branches of the names, the shape of each branch in an entry, and the types in which they are kept."""
-    existing = entries.keys(recursive=not _is_ntuple(entries))
+    existing = entries.keys(recursive=not is_ntuple(entries))
     columns = [find_column(file, name, existing) for name in names]
     shapes, found = {}, []
     for (column, indices), wanted in zip(columns, kinds_or_numbers(names, kinds), strict=True):
-        inner = _type(entries, column)
+        inner = branch_type(entries, column)
         held, shape, missing = one_line(str(inner)), [], False
         while type(inner).__name__ in ("RegularType", "OptionType"):
             shape += [inner.size] if type(inner).__name__ == "RegularType" else []
@@ -165,13 +178,14 @@ def _holds(inner: Any, wanted: str) -> bool:
     return bool(kind) and (wanted != AS_NUMBER or (kind != AS_TEXT and inner.primitive != "bool"))
 
 
-def _type(entries: Any, column: str) -> Any:
+def branch_type(entries: Any, column: str) -> Any:
     """The type of a branch in an entry, without reading data."""
-    if not _is_ntuple(entries):
+    if not is_ntuple(entries):
         return entries[column].interpretation.awkward_form(entries.file).type
     form = entries.to_akform(filter_name=lambda name: name == column)
     return (form[0] if isinstance(form, tuple) else form).content(column).type  # some versions return a pair
 
 
-def _is_ntuple(entries: Any) -> bool:
+def is_ntuple(entries: Any) -> bool:
+    """Whether a tree is an RNTuple."""
     return hasattr(entries, "to_akform")

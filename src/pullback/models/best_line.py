@@ -159,7 +159,7 @@ def _of_some(
     variance = weighed if weighed.ndim == 2 else weighed.diagonal(dim1=0, dim2=1).mT
     seen, fixed = seen.t(), z.detach()
     slices = [slice(line.start, line.stop) for line in lines]
-    known = torch.stack([_has_line(seen[own], fixed[own]) for own in slices])
+    known = torch.stack([has_line(seen[own], fixed[own]) for own in slices])
     used = seen & torch.cat([known[index].expand(len(each), -1) for index, each in enumerate(lines)])
     weight = torch.where(used, 1 / variance, 0.0)
     fixed_weight = weight.detach()  # heights are taken from a centre near the hits, which changes no line
@@ -187,7 +187,7 @@ def _of_some(
     return matrix.movedim(-1, 0), both.t(), spare.t()
 
 
-def _has_line(seen: Bool[Tensor, "coordinate ..."], z: Float[Tensor, "coordinate ..."]) -> Bool[Tensor, " #row"]:
+def has_line(seen: Bool[Tensor, "coordinate ..."], z: Float[Tensor, "coordinate ..."]) -> Bool[Tensor, " #row"]:
     """Whether hits are at two heights at least."""
     return torch.where(seen, z, -torch.inf).amax(dim=0) > torch.where(seen, z, torch.inf).amin(dim=0)
 

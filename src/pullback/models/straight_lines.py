@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
-from .base import Model
+from .base import LineOfHits, Model
 
 TRACKERS = {"z": "", "z_upper": " above", "z_lower": " below"}
-"""Parameters with the heights of the layers of a tracker, in the order of the layers, and words for its lines."""
+"""Words for the lines of a tracker, by the parameter with the heights of its layers."""
 
 
 class StraightLine(NamedTuple):
@@ -26,21 +26,10 @@ class StraightLine(NamedTuple):
 
 
 def straight_lines(model: Model) -> list[StraightLine]:
-    """The lines of a model, view by view; none for a model without fit or without known heights."""
-    return [*_lines_of(model)] if model.fitted and model.heights else []
+    """The lines of a model with known heights, view by view; none for a model without fit."""
+    return [*map(partial(_line, model), model.lines)] if model.fitted and model.heights else []
 
 
-def _lines_of(model: Model) -> Iterator[StraightLine]:
-    for view in dict.fromkeys(each.name[0] for each in model.coordinates):
-        first = 0
-        for tracker, words in TRACKERS.items():
-            heights = model.parameters.get(tracker, ())
-            layers = range(first, first + len(heights)) if isinstance(heights, tuple) else range(0)
-            places = tuple(
-                place
-                for place, each in enumerate(model.coordinates)
-                if each.name[0] == view and model.layers[place] in layers
-            )
-            if places:
-                yield StraightLine(view, f"{view}{words}", places, tuple(model.heights[place] for place in places))
-            first = layers.stop or first
+def _line(model: Model, line: LineOfHits) -> StraightLine:
+    view, places = model.coordinates[line.coordinates.start].name[0], tuple(line.coordinates)
+    return StraightLine(view, f"{view}{TRACKERS[line.z]}", places, tuple(model.heights[place] for place in places))

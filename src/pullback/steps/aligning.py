@@ -21,12 +21,13 @@ from ..config.alignment_schema import (
     shared_name,
 )
 from ..config.named_numbers import UNITS_OF_LAYERS
-from ..detector.bound_model import Fit, parameters_of
+from ..detector.bound_model import parameters_of
 from ..detector.known import Known
 from ..detector.reconstruction import Reconstruction
 from ..detector.response import Response, generated, momenta, true_hits
 from ..errors import PullbackError
 from ..models import Model
+from ..models.best_line import has_line
 from ..store.alignment_file import (
     Agreement,
     AlignedNumber,
@@ -43,8 +44,8 @@ from ..study.blocks import Block
 from ..study.plan import Study
 from ..uncertainty import alignment as estimator
 from ..uncertainty.alignment import Diverged, Parameter, TrackGroup, Undetermined
-from ..uncertainty.fit_residuals import FitGroups
 from .common import hits_file
+from .fit_comparison import FitComparison
 
 log = logging.getLogger(__name__)
 
@@ -127,16 +128,11 @@ def _blocks(part: Part[SigmaConfig], count: int) -> Sequence[Block]:
 
 def track_groups(model: Model, stated: dict[str, float | list[float]], tracks: Tracks) -> list[TrackGroup]:
     """The tracks with more hits than parameters, by the covariance that is propagated."""
-    reconstruction = Reconstruction(model, parameters_of(model, stated), by_lines=True)
-    hits, known = torch.from_numpy(tracks.hits), tracks.known.each(torch.from_numpy)
-    covariance = reconstruction.covariance(hits, known).detach()
-    hat = None if known.z is None else reconstruction.hat(hits, known)
-    fit, found = Fit(model, reconstruction.parameters), list[TrackGroup]()
-    for group in FitGroups(fit, fit.linear, best=reconstruction.best).of(hits, covariance, hat):
+    comparison = FitComparison(Reconstruction(model, parameters_of(model, stated), by_lines=True))
+    hits, known, found = torch.from_numpy(tracks.hits), tracks.known.each(torch.from_numpy), list[TrackGroup]()
+    for group, covariance in comparison.groups(hits, known):
         if group.ndf:
-            of_rows = covariance if len(covariance) == 1 else covariance[group.rows]
-            of_hits = of_rows[:, group.used] if of_rows.ndim == 2 else of_rows[:, group.used][:, :, group.used]
-            arrays = (group.rows, group.used, group.shape.white, of_hits)
+            arrays = (group.rows, group.used, group.shape.white, covariance)
             found.append(TrackGroup(*(each.numpy(force=True) for each in arrays)))
     return found
 
@@ -214,9 +210,8 @@ def _paired(tracks: Tracks, model: Model, layers: set[int]) -> tuple[Tracks, int
         half = seen & ~seen[:, of.partner] & np.isin(of.layer, [*layers])
         for line in model.lines:
             own = [*line.coordinates]
-            z = np.array(model.heights)[own]
-            low, high = (np.where(seen[:, own], z, end) for end in (np.inf, -np.inf))
-            half[:, own] |= seen[:, own] & ~(low.min(axis=1) < high.max(axis=1))[:, None]
+            z = torch.tensor(model.heights)[own][:, None]
+            half[:, own] |= seen[:, own] & ~has_line(torch.from_numpy(seen[:, own].T), z).numpy()[:, None]
         if not half.any():
             return tracks._replace(hits=hits), count
         hits, count = np.where(half, np.nan, hits), count + int(half.sum())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,9 +13,6 @@ from ..study.batches import Batch, Part
 from ..study.blocks import Block
 from ..uncertainty.arrays import Tensor
 from .common import RECO, open_parents, progress, read_hits
-
-if TYPE_CHECKING:
-    from ..uncertainty.fit_residuals import FitGroup
 
 
 def fit_residuals(batch: Batch[FitsConfig], reco: str | Path, fits: str | Path) -> None:
@@ -41,48 +37,17 @@ class _Fits:
     """The columns of a part, filled block by block."""
 
     def __init__(self, out: artefact.Writer, part: Part[FitsConfig]):
-        from ..detector.bound_model import Fit
         from ..detector.reconstruction import Reconstruction
-        from ..uncertainty.fit_residuals import FitGroups
+        from .fit_comparison import FitComparison
 
-        self.part, self.model, self.reconstruction = part, part.model, Reconstruction.of(part)
-        self.fit = Fit(part.model, self.reconstruction.parameters)
-        self.groups = FitGroups(self.fit, self.fit.linear, best=self.reconstruction.best)
+        self.part, self.comparison = part, FitComparison(Reconstruction.of(part))
         self.columns = fit_columns.of_fits(out, part)
         self.sums = fit_columns.of_fit_sums(out, part)
 
     def append(self, block: Block, hits: Tensor, known: Known) -> None:
         """Add a block of muons with their hits, and what else is known of them."""
-        from ..detector.bound_model import hit_covariance
-        from ..models.stated import resolution_of
-        from ..uncertainty.fit_residuals import p_values
-        from .fit_sums import FitSums
-
-        parameters = self.reconstruction.parameters
-        unit = (1 / resolution_of(parameters, self.model)).numpy()
-        sums = FitSums(self.model, unit, self.part.muons)
-        covariance = self.reconstruction.covariance(hits, known).detach()
-        detector = hit_covariance(self.model, parameters, hits, known.covariance, added=False)
-        hat = None if known.z is None else self.reconstruction.hat(hits, known)
-        chi2, ndf = hits.new_full((2, len(hits)), float("nan")).unbind(0)
-        residual, sigma = hits.new_full((2, *hits.shape), float("nan")).unbind(0)
-        for group in self.groups.of(hits, covariance, hat) if self.model.fitted else ():
-            chi2[group.rows], ndf[group.rows] = group.chi2, float(group.ndf)
-            where = group.rows[:, None], group.used[None]
-            residual[where], sigma[where] = group.unbiased, group.sigma.expand(len(group.rows), -1)
-            sums.add(group, hits[where], of_group(group, covariance), of_group(group, detector), block.start)
-        if (by_model := self.fit.chi2(hits)) is not None:
-            chi2, ndf = by_model.unbind(1)
-        p_value = p_values(chi2, ndf)
-        sums.add_chi2(chi2.numpy(), ndf.numpy(), p_value.numpy())
-        found = {"chi2": chi2, "ndf": ndf, "p_value": p_value, "residual": residual, "residual_sigma": sigma}
+        found = self.comparison.compared(hits, known, block.start, self.part.muons)
         for name, column in self.columns.items():
-            column.append(found[name].numpy())
+            column.append(getattr(found, name).numpy())
         for name, column in self.sums.items():
-            column.append(np.asarray(sums.arrays[name])[None])
-
-
-def of_group(group: FitGroup, covariance: Tensor) -> Tensor:
-    """The covariance of the hits of a group, of each of its muons or of all."""
-    own = covariance if len(covariance) == 1 else covariance[group.rows]
-    return own[:, group.used] if own.ndim == 2 else own[:, group.used][:, :, group.used]
+            column.append(np.asarray(found.sums.arrays[name])[None])

@@ -153,31 +153,17 @@ def _tallied(
     """The sums over the fits of muons, as those of a study."""
     import torch
 
-    from ..detector.bound_model import Fit, hit_covariance, parameters_of
+    from ..detector.bound_model import parameters_of
     from ..detector.reconstruction import Reconstruction
-    from ..models.stated import resolution_of
-    from ..steps.fit_sums import FitSums
-    from ..steps.fits import of_group
-    from ..uncertainty.fit_residuals import FitGroups, p_values
+    from ..steps.fit_comparison import FitComparison
 
-    parameters, tally = parameters_of(model, stated), FitTally()
-    reconstruction = Reconstruction(model, parameters, by_lines=bool(model.lines))
-    fit, unit = Fit(model, parameters), (1 / resolution_of(parameters, model)).numpy()
-    groups = FitGroups(fit, fit.linear, best=reconstruction.best)
+    tally = FitTally()
+    comparison = FitComparison(Reconstruction(model, parameters_of(model, stated), by_lines=bool(model.lines)))
     for start in range(0, len(hits), BLOCK):
         rows = slice(start, start + BLOCK)
-        block, sums = torch.from_numpy(hits[rows]), FitSums(model, unit, len(hits))
         own = known.each(itemgetter(rows)).each(torch.from_numpy)
-        covariance = reconstruction.covariance(block, own).detach()
-        detector = hit_covariance(model, parameters, block, own.covariance, added=False)
-        hat = None if own.z is None else reconstruction.hat(block, own)
-        chi2, ndf = block.new_full((2, len(block)), float("nan")).unbind(0)
-        for group in groups.of(block, covariance, hat):
-            chi2[group.rows], ndf[group.rows] = group.chi2, float(group.ndf)
-            used = block[group.rows[:, None], group.used[None]]
-            sums.add(group, used, of_group(group, covariance), of_group(group, detector), start)
-        sums.add_chi2(chi2.numpy(), ndf.numpy(), p_values(chi2, ndf).numpy())
-        tally.merge({name: np.asarray(each)[None] for name, each in sums.arrays.items()})
+        found = comparison.compared(torch.from_numpy(hits[rows]), own, start, len(hits))
+        tally.merge({name: np.asarray(each)[None] for name, each in found.sums.arrays.items()})
     return tally
 
 
