@@ -76,7 +76,8 @@ def as_layers(
 
 def as_heights(z: LayerNumbers | Float[Tensor, "muon layer"], hits: Tensor, name: str) -> Float[Tensor, "*muons layer"]:
     """Heights of layers as a tensor like the hits: one per layer for all muons, or a tensor (muon, layer)."""
-    return z if getattr(z, "ndim", 1) == 2 else as_layers(z, hits, name)  # type: ignore[return-value]
+    heights: Any = z
+    return heights if getattr(z, "ndim", 1) == 2 else as_layers(z, hits, name)
 
 
 def prepare(

@@ -68,7 +68,7 @@ class Aligned:
         if "alignment" in kinds:
             update["alignment"] = self.section
         if "systematics" in kinds:
-            update["systematics"] = self.systematics(config.systematics)  # type: ignore[attr-defined]
+            update["systematics"] = self.systematics(dict(config)["systematics"])
         return config.model_copy(update=update)
 
 
@@ -80,7 +80,7 @@ def aligned_batch(batch: Batch[Any], found: Aligned) -> Batch[Any]:
 def aligned_study(study: Study, found: Aligned) -> Study:
     """A study with what was found of its layers."""
     points = [replace(point, config=found.applied(point.config)) for point in study.points]
-    return Study(found.applied(study.config), points, study.muons, study.digests, study.imported, study.reading)
+    return study.changed(found.applied(study.config), points)
 
 
 def is_aligned(study: Study) -> bool:
@@ -122,14 +122,7 @@ def to_be_aligned(study: Study) -> Study:
     muons = getattr(study.config.source, "muons", None)
     muons = next(iter(study.muons.values())) if muons is None else muons
     point = Point(NOMINAL, {}, study.config.nominal)
-    return Study(
-        study.config.model_copy(update={"scan": None}),
-        [point],
-        {NOMINAL: muons},
-        study.digests,
-        study.imported,
-        study.reading,
-    )
+    return study.changed(study.config.model_copy(update={"scan": None}), [point], {NOMINAL: muons})
 
 
 def alignment_to_json(study: Study) -> str:

@@ -51,6 +51,13 @@ class Study:
         self.model: Model = named_by_plane(load_model(config.model, digests.get("model")), config.model, varied)
         self.batches = cut(points, muons, config.compute.batch_cost, digests, imported, reading)
 
+    def changed(
+        self, config: StudyConfig, points: list[Point] | None = None, muons: dict[str, int] | None = None
+    ) -> Study:
+        """The study of the same files with another config, and perhaps other points or numbers of muons."""
+        points, muons = points or self.points, muons or self.muons
+        return Study(config, points, muons, self.digests, self.imported, self.reading)
+
     @classmethod
     def from_config(cls, raw: Any) -> Study:
         """The study of a raw config, as read from YAML.

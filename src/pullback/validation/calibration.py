@@ -119,7 +119,7 @@ def _prepared(raw: Mapping[str, Any]) -> Study:
     study = to_be_aligned(study)
     alignment = study.config.alignment or Alignment()
     muons = {label: min(count, alignment.tracks) for label, count in study.muons.items()}
-    return Study(study.config, study.points, muons, study.digests, study.imported, study.reading)
+    return study.changed(study.config, muons=muons)
 
 
 def _stated(sigma: Float[np.ndarray, " coordinate"], model: Model) -> dict[str, float | list[float]]:
