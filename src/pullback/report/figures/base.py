@@ -212,8 +212,12 @@ def label_axis(axes: Axes, along: Literal["x", "y"], words: str, unit: str) -> N
     axes.set(**{f"{along}label": titled(words, unit)})
     if factor != 1:
         log = getattr(axes, f"get_{along}scale")() == "log"
-        formatter = _ScaledDecades(factor) if log else FuncFormatter(lambda value, _: f"{factor * value:.6g}")
-        getattr(axes, f"{along}axis").set_major_formatter(formatter)
+        getattr(axes, f"{along}axis").set_major_formatter(_ScaledDecades(factor) if log else scaled_ticks(factor))
+
+
+def scaled_ticks(factor: float) -> FuncFormatter:
+    """Labels of a linear axis, times a factor."""
+    return FuncFormatter(lambda value, _: f"{factor * value:.6g}".replace("-", "−"))
 
 
 class _ScaledDecades(LogFormatterMathtext):

@@ -7,7 +7,6 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter
 
 from ...config.dotted_names import unit_of
 from ...config.schema import Validation
@@ -18,7 +17,7 @@ from ...validation.csv_tables import columns as columns_of
 from ...validation.csv_tables import truth_summary
 from ...validation.evidence import Entry, Evidence
 from ..gallery import Figure, fixed_entries, over, varying
-from .base import BLUE, GREY, Canvas, label_axis, observables_of, plt, titled
+from .base import BLUE, GREY, Canvas, label_axis, observables_of, plt, scaled_ticks, titled
 from .budget import budget_scan
 
 
@@ -81,7 +80,7 @@ def _scan(study: Study, evidence: Evidence, figure: Figure) -> Canvas:
         axes.set_title(titled(f"{quantity.symbol}: {words}" if len(observables) > 1 else words, unit))
         if len(names) == 1:
             _line(axes, where[:, 0], own, panel, tolerance)
-            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _, factor=factor: f"{factor * value:.6g}"))
+            axes.yaxis.set_major_formatter(scaled_ticks(factor))
             label_axis(axes, "x", *scanned[0])
         else:
             _map(canvas, axes, where, factor * column, [values[name] for name in names], _limits(panel, tolerance))
