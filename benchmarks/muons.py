@@ -13,7 +13,8 @@ from common import PROJECT, aligned, into_docs, markdown
 from scipy.integrate import quad
 
 from pullback import propagate, random_stream
-from pullback.detector.bound_model import bound, hit_covariance
+from pullback.detector.known import Known
+from pullback.detector.reconstruction import Reconstruction
 from pullback.detector.response import Response, generated, momenta, true_hits
 from pullback.models.cosmic_rays import directions_and_momenta, vertical_intensity
 from pullback.models.energy_loss import MATERIALS, bethe, slow_down
@@ -93,7 +94,7 @@ def of_materials():
 
 
 def of_layers():
-    """Width of pulls of dx/dz by momentum, propagated with and without the momentum of each muon."""
+    """Width of pulls of dx/dz of the model's fit by momentum, with and without the momentum of each muon."""
     raw = {
         "study": "muons",
         "model": {"name": "track3d", "z": [0.0, 0.3, 0.6, 1.0], "theta0": 0.003, "theta0_momentum": 2.0},
@@ -103,14 +104,17 @@ def of_layers():
     part, block = Study.from_config(raw).first_part("nominal")
     drawn, response = generated(part, block), Response(part)
     p, x_true = momenta(part, drawn), true_hits(part, drawn)
-    parameters, infer = bound(part)
+    reconstruction = Reconstruction.of(part)
+    p, x_true = momenta(part, drawn), true_hits(part, drawn)
     true, hits = (
         torch.from_numpy(each) for each in (x_true, response.record(x_true, response.draw(block), momentum=p))
     )
     pulls = []
-    for known in (torch.from_numpy(p), None):
-        law = propagate(infer, hits, covariance=hit_covariance(part.model, parameters, hits, momentum=known))
-        pulls.append(((law.value - infer(true)) / law.sigma)[:, 2].numpy())
+    for known in (Known(momentum=torch.from_numpy(p)), Known()):
+        taken = reconstruction.taken(hits, known)
+        law = propagate(reconstruction.infer, taken.hits, covariance=taken.covariance)
+        truth = reconstruction.infer(reconstruction.arguments(true, known))
+        pulls.append(((law.value - truth) / law.sigma)[:, 2].numpy())
     rows = []
     for low, high in pairwise((0.5, 0.8, 1.5, 3.0, 10.0, 1000.0)):
         some = (p >= low) & (p < high)
