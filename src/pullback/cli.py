@@ -23,8 +23,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _export(options: argparse.Namespace) -> None:
-    from .store.export import export
+    from .store.export import export, exported_columns
 
+    if options.list:
+        for line in exported_columns(options.study, point=options.point, table=options.table):
+            print("\t".join(line))
+        return
     done = export(
         options.study,
         options.format,
@@ -32,6 +36,7 @@ def _export(options: argparse.Namespace) -> None:
         table=options.table,
         columns=options.columns,
         units=options.units,
+        digits=options.digits,
         output=options.output,
         force=options.force,
     )
@@ -71,7 +76,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     export.set_defaults(run=_export)
     export.add_argument("study", help="results/<study>/study.h5")
-    export.add_argument("--format", required=True, choices=("parquet", "root", "csv"), help="kind of the table's file")
+    export.add_argument(
+        "--format",
+        default="",
+        choices=("parquet", "root", "csv"),
+        help="kind of the table's file; default: by the end of --output",
+    )
     export.add_argument("--point", metavar="LABEL", help="the point; needed where the study has several")
     export.add_argument(
         "--table", default="muons", choices=("muons", "toys"), help="one row per muon (default), or per muon with toys"
@@ -81,7 +91,10 @@ def _parser() -> argparse.ArgumentParser:
         metavar="A,B,…",
         type=lambda text: [name.strip() for name in text.split(",")],
         default=[],
-        help="only these; x_reco stands for x_reco_x0 and so on",
+        help="only these, in this order; x_reco stands for x_reco_x0 and so on",
+    )
+    export.add_argument(
+        "--list", action="store_true", help="print name, unit and description of all columns, and write nothing"
     )
     export.add_argument(
         "--units",
@@ -89,6 +102,14 @@ def _parser() -> argparse.ArgumentParser:
         choices=("suited", "si"),
         help="lengths and angles in mm, µm, mrad, as suits their size, with the unit in the column's name (default), "
         "or SI, as in study.h5",
+    )
+    export.add_argument(
+        "--digits",
+        type=int,
+        default=0,
+        metavar="N",
+        help="round values in CSV to the decimal place of the N-th significant digit of their σ, such as 5.10 for "
+        "σ = 0.12 and N = 2; default: all digits",
     )
     export.add_argument(
         "--output",

@@ -4,6 +4,7 @@ import shutil
 import stat
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 from types import MappingProxyType
 
@@ -92,8 +93,13 @@ def test_every_column_is_there_exactly(study, kind):
             case _:
                 expected[f"{name}_x"] = values[:, 0]
     assert {"x_true_x", "x_reco_x", "theta", "sigma_theta", "interval95_theta_high", "flag_theta"} < set(expected)
-    assert list(found) == list(expected)
-    assert (rows, count) == (MUONS, len(expected))
+    order = "x_reco_x theta sigma_theta confidence68_theta_low confidence68_theta_high confidence95_theta_low "
+    order += "confidence95_theta_high interval68_theta_low interval68_theta_high interval95_theta_low "
+    order += "interval95_theta_high flag_theta x_true_x theta_true"
+    first = ["muon", *order.split()]
+    assert list(found) == [*first, *(name for name in expected if name not in first)]
+    np.testing.assert_array_equal(found["muon"], np.arange(MUONS))
+    assert (rows, count) == (MUONS, 1 + len(expected))
     for name, values in expected.items():
         np.testing.assert_array_equal(found[name], values, err_msg=name)
         # CSV doesn't say whether whole numbers can be negative.
@@ -159,11 +165,71 @@ def test_numbers_that_are_not_finite_survive(study, monkeypatch):
 def test_columns_in_the_order_asked_for(study):
     path, *_ = export.export(study, "csv", columns=["theta", "interval68_theta", "theta"], output="out.csv", units="si")
     assert list(table(path)) == ["theta", "interval68_theta_low", "interval68_theta_high"]
-    with pytest.raises(
-        PullbackError, match=r"no column 'sigma_thta'; did you mean sigma_theta\? The columns are: bias"
+    for name, advice in (
+        ("sigma_thta", "did you mean sigma_theta or .*\\? "),
+        ("other", ""),
+        ("sigma_theta_mrad", "did"),
     ):
-        export.export(study, "csv", columns=["sigma_thta"], output="no.csv")
+        with pytest.raises(PullbackError, match=f"study.h5: no column '{name}'; {advice}.*--list names all$"):
+            export.export(study, "csv", columns=[name], output="no.csv")
     assert not Path("no.csv").exists()
+
+
+def test_the_columns_are_listed(scan, capsys):
+    main(["export", str(scan), "--list"])
+    lines = capsys.readouterr().out.splitlines()
+    path, _, count = export.export(scan, "csv", point="detector.resolution=50", output="out.csv", units="si")
+    assert [line.split("\t")[0] for line in lines] == list(table(path))
+    assert "sigma_theta\trad\tstandard uncertainty of the angle from the vertical" in lines
+    assert len(lines) == count
+    main(["export", str(scan), "--list", "--table", "toys"])
+    assert capsys.readouterr().out.startswith("muon\t1\tindex of the muon in its point\ntoy_count\t1\t")
+
+
+def test_the_kind_of_the_file_is_that_of_its_name(study):
+    for name, kind in (("a.csv", "csv"), ("a.PQ", "parquet"), ("a.parquet", "parquet"), ("a.root", "root")):
+        export.export(study, columns=["muon", "theta"], output=name)
+        for other in {"csv", "parquet", "root"} - {kind}:
+            with pytest.raises(PullbackError, match=f"{name}: is named as {kind}, and --format says {other}: leave"):
+                export.export(study, other, output=name, force=True)
+    assert Path("a.csv").read_bytes()[:6] == b'"muon"'
+    assert pa.parquet.read_table("a.PQ").num_rows == MUONS
+    for output, message in (("a.txt", "a.txt: doesn't end in .parquet"), (None, "give --format, or an --output")):
+        with pytest.raises(PullbackError, match=message):
+            export.export(study, output=output)
+    assert export.export(study, "csv", columns=["theta"], output="a.txt").rows == MUONS
+
+
+def test_digits_that_the_uncertainty_deserves(study):
+    options = {"columns": ["muon", "theta", "interval68_theta", "sigma_theta", "x_reco", "bias_theta"]}
+    exact = table(export.export(study, output="exact.csv", **options).path)
+    lines = export.export(study, output="out.csv", **options, digits=2).path.read_text().splitlines()
+    assert lines[0].split(",") == list(exact)
+    rows = [dict(zip(exact, line.split(","), strict=True)) for line in lines[1:2000]]
+    for i, row in enumerate(rows):
+        sigma = Decimal(f"{exact['sigma_theta_mrad'][i]:.1e}")
+        assert Decimal(row["sigma_theta_mrad"]) == sigma
+        assert len(row["sigma_theta_mrad"].replace(".", "").lstrip("0")) == 2
+        place = Decimal(1).scaleb(sigma.adjusted() - 4)  # second digit, mrad to rad
+        for name in ("theta_rad", "interval68_theta_low_rad", "interval68_theta_high_rad"):
+            assert row[name] == str(Decimal(float(exact[name][i])).quantize(place)).replace("-0.0000", "0.0000")
+        assert float(row["x_reco_x_m"]) == exact["x_reco_x_m"][i]
+        assert row["muon"] == str(i)
+    with pytest.raises(PullbackError, match=r"--digits is for CSV, where numbers are text; root holds them in full"):
+        export.export(study, "root", digits=2)
+    for digits in (-1, 10):
+        with pytest.raises(PullbackError, match=f"--digits is {digits}; it must be from 1 to 9"):
+            export.export(study, "csv", digits=digits)
+
+
+def test_digits_of_toys_by_their_standard_deviation(scan):
+    options = {"point": "detector.resolution=50", "table": "toys", "columns": ["toy_mean_theta", "toy_sd_theta"]}
+    exact = table(export.export(scan, output="exact.csv", **options).path)
+    found = export.export(scan, output="out.csv", **options, digits=3).path.read_text().splitlines()
+    for line, sd in zip(found[1:], exact["toy_sd_theta_mrad"], strict=True):
+        mean, rounded = line.split(",")
+        assert Decimal(rounded) == Decimal(f"{sd:.2e}")
+        assert Decimal(mean).as_tuple().exponent == Decimal(rounded).as_tuple().exponent - 3
 
 
 def test_matrices_are_named_by_both_labels_and_truths_become_numbers():
@@ -451,12 +517,14 @@ def test_kept_columns_are_exported_as_they_are(kept):
     assert table["run"].to_pylist() == run
     table = pa.csv.read_csv(export.export(study, "csv", output="out.csv").path)
     assert (table["event"].to_pylist(), table["run"].to_pylist()) == (event.tolist(), run)
-    with pytest.raises(PullbackError, match=r"^out\.root: text can't be written to a ROOT file: run; name the other"):
-        export.export(study, "root", output="out.root")
-    assert not list(Path().glob("out.root*"))
-    export.export(study, "root", output="out.root", columns=["event", "theta"])
+    assert table.column_names[:4] == ["muon", "run", "event", "x_reco_x_m"]
+    lines = export.export(study, "csv", output="digits.csv", digits=2).path.read_text(encoding="utf-8").splitlines()
+    assert [line.split(",")[1:3] for line in lines[1:]] == [[a, str(b)] for a, b in zip(run, event, strict=True)]
+    export.export(study, "root", output="out.root")
     with uproot.open("out.root") as file:
+        assert file["muons"].keys()[:4] == ["muon", "run", "event", "x_reco_x_m"]
         np.testing.assert_array_equal(file["muons"]["event"].array(library="np"), event)
+        assert file["muons"]["run"].array().to_list() == run
     with xarray.open_dataset(study, group="nominal", engine="h5netcdf") as opened:
         np.testing.assert_array_equal(opened["event"], event)
         assert opened["event"].dims == ("muon",)

@@ -26,6 +26,9 @@ MODEL = load_model(SimpleNamespace(name="one_hit", dz=1.0))
         (["x_reco_x"], "'x_reco_x' is the name of a result"),
         (["muon"], "'muon' is the name of a result"),
         (["interval68_theta_low"], "'interval68_theta_low' is the name of a result"),
+        (["hit_z"], "'hit_z' is the name of a result"),
+        (["theta_mrad"], "'theta_mrad' is the name of a result"),
+        (["sigma theta_urad"], "'sigma theta_urad', sigma_theta_urad in results, is the name of a result"),
         (["a/b", "a_b"], "'a/b', a_b in results, has the name of another kept column"),
         (["//"], "'//' has no letter or digit for its name in results"),
     ],
@@ -37,7 +40,9 @@ def test_names_of_results_are_refused(keep, expected):
 
 
 def test_other_names_are_kept():
-    check_kept(["event_number", "run", "x_recorded", "theta2", "muons", "hit[0]", "hit[1]"], MODEL)
+    check_kept(
+        ["event_number", "run", "x_recorded", "theta2", "muons", "hit[0]", "hit[1]", "theta_mm", "chi2_m"], MODEL
+    )
 
 
 def test_every_result_of_a_study_is_refused():

@@ -6,13 +6,15 @@ coordinate) becomes `x_reco_x0`, `x_reco_x1`, and `interval68_theta` (muon, end)
 and mrad, and their names end with the unit: `sigma_theta_mrad`. With `units="si"` numbers and names are those of
 `study.h5`, and exact in all three formats. Parquet stores `units` and `long_name` in the metadata of each field, which
 ROOT and CSV cannot. The same study gives the same bytes, except for ROOT, which writes the time into its files.
+Columns stand in the order of `export_order`. With `digits`, values in CSV have the digits that their σ deserves.
 """
 
 from __future__ import annotations
 
+import csv
 import difflib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
@@ -24,13 +26,15 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from ..config.units import prefixed
-from ..errors import ArtefactError, PullbackError
+from ..errors import LONGEST_NAME, ArtefactError, PullbackError, one_line
 from ..files import check_regular, check_replaceable, whole
 from ..hits.root import load_uproot
 from ..study import blocks
 from ..study.batches import short
 from .artefact import Reader
-from .study_file import open_study
+from .export_digits import SIGMA_OF, rounded_texts
+from .export_order import MUON, UNIT_OF, ordered
+from .study_file import StudyReader, open_study
 
 TREE = "muons"
 """The name of the tree in a ROOT file."""
@@ -38,10 +42,22 @@ TREE = "muons"
 TABLES = {"muons": ("", "muon"), "toys": ("/toys", "toy_muon")}
 """Tables of a point: the subgroup of the columns, and the dimension of the rows."""
 
+SCALED = ("m", "rad")
+"""Units that are replaced by those that suit the size."""
+
 UNIT_CHOICES = ("suited", "si")
 """Units of the columns: those that suit their size, or those of the study."""
 
-Append = Callable[[list[np.ndarray]], None]
+FILE_ENDS = {".parquet": "parquet", ".pq": "parquet", ".root": "root", ".csv": "csv"}
+"""Kinds of files by the end of their names."""
+
+MOST_SIGMA_DIGITS = 9
+"""Significant digits of σ at most."""
+
+INDEX = f"/{MUON}"
+"""The column of the indices of the muons, which no study stores."""
+
+Append = Callable[[list[Any]], None]
 """Writes the next rows of a table."""
 
 
@@ -55,6 +71,15 @@ class Field(NamedTuple):
     units: str
     long_name: str
     factor: float = 1.0
+    sigma: str = ""
+    """The column of the study whose σ sets the decimal place of the values; empty: they are written in full."""
+    unit_of: str = ""
+    """The column of the study whose size sets the unit; empty: this one."""
+
+    @property
+    def dataset(self) -> str:
+        """The name of the column of the study."""
+        return self.column.rsplit("/", 1)[1]
 
 
 class Exported(NamedTuple):
@@ -67,12 +92,13 @@ class Exported(NamedTuple):
 
 def export(
     study: str | Path,
-    kind: str,
+    kind: str = "",
     *,
     point: str | None = None,
     table: str = "muons",
     columns: Sequence[str] = (),
     units: str = "suited",
+    digits: int = 0,
     output: str | Path | None = None,
     force: bool = False,
 ) -> Exported:
@@ -83,7 +109,7 @@ def export(
     study : path
         The file `study.h5`, beside the artefacts that it refers to.
     kind : str
-        "parquet", "root" (a tree `muons`; needs uproot) or "csv".
+        "parquet", "root" (a tree `muons`; needs uproot) or "csv". Default: by the end of the name of `output`.
     point : str, optional
         Label of the point; not needed if the study has only one.
     table : str
@@ -93,6 +119,9 @@ def export(
     units : str
         "suited": lengths and angles in m, mm, µm, rad, mrad or µrad, by the median size of the column in the first
         block, with the unit at the end of the column's name; "si": as in `study.h5`.
+    digits : int
+        Significant digits of σ, 1 to 9, to whose decimal place values of CSV are rounded: see `export_digits`. 0: all
+        digits.
     output : path, optional
         The file. Default: `<point>.<kind>` beside `study.h5`, and for toys `<point>.toys.<kind>`. No other name is
         accepted in the folder of a study.
@@ -109,18 +138,20 @@ def export(
     ArtefactError
         The study or one of its artefacts is missing or damaged, or the point, table or column does not exist.
     PullbackError
-        The file cannot be written, exists already, has a reserved name in the folder of a study, or is no regular file.
+        The file cannot be written, exists already, has a reserved name in the folder of a study, is no regular file, or
+        is named as one of another kind; or `digits` are asked for in another kind of file than CSV.
     ValueError
         Unknown kind, table or units.
 
     """
+    kind = kind or _kind(output)
     for value, allowed in ((kind, _WRITERS), (table, TABLES), (units, UNIT_CHOICES)):
         if value not in allowed:
             raise ValueError(f"{value!r} is not one of {', '.join(allowed)}")
-    check_regular(study, ArtefactError)
-    with open_study(study, "name the study.h5 of a study") as reader:
+    _check_kind(kind, output, digits)
+    with _opened(study) as reader:
         label = _point(reader, point)
-        fields, rows = _fields(reader, label, table)
+        fields, rows = _table(reader, label, table)
         fields = _chosen(study, fields, columns)
         fields = _suited(reader, fields, rows) if units == "suited" else fields
         suffix = kind if table == "muons" else f"{table}.{kind}"
@@ -129,11 +160,60 @@ def export(
         _check_target(path, beside, force)
         if kind == "root":
             load_uproot(path)
-            _refuse_text(path, fields)
-        with whole(path) as part, _WRITERS[kind](part, fields, label) as append:
+        with whole(path) as part, (_plain_csv if digits else _WRITERS[kind])(part, fields, label) as append:
             for start in range(0, rows, blocks.BLOCK):
-                append(_rows(reader, fields, start, min(start + blocks.BLOCK, rows)))
+                stop = min(start + blocks.BLOCK, rows)
+                found = _rows(reader, fields, start, stop)
+                append([*_texts(reader, fields, found, start, stop, digits)] if digits else found)
     return Exported(path, rows, len(fields))
+
+
+def exported_columns(
+    study: str | Path, *, point: str | None = None, table: str = "muons"
+) -> list[tuple[str, str, str]]:
+    """Name, unit and description of each column that `export` can write, in order.
+
+    Raises
+    ------
+    ArtefactError
+        As `export`.
+
+    """
+    with _opened(study) as reader:
+        fields, _ = _table(reader, _point(reader, point or _labels(reader)[0]), table)
+        return [(field.name, field.units, field.long_name) for field in fields]
+
+
+def _opened(study: str | Path) -> AbstractContextManager[StudyReader]:
+    check_regular(study, ArtefactError)
+    return open_study(study, "name the study.h5 of a study")
+
+
+def _kind(output: str | Path | None) -> str:
+    """The kind of a file by its name."""
+    if output and (kind := FILE_ENDS.get(Path(output).suffix.lower())):
+        return kind
+    wanted = (
+        f"{one_line(str(output), LONGEST_NAME)}: doesn't end in"
+        if output
+        else "give --format, or an --output that ends in"
+    )
+    raise PullbackError(f"{wanted} {', '.join(FILE_ENDS)}{'; say which by --format' if output else ''}")
+
+
+def _check_kind(kind: str, output: str | Path | None, digits: int) -> None:
+    """Refuse a name of another kind of file, and digits where they are not written."""
+    named = FILE_ENDS.get(Path(output).suffix.lower(), kind) if output else kind
+    if named != kind:
+        raise PullbackError(
+            f"{output}: is named as {named}, and --format says {kind}: leave out --format, or rename it"
+        )
+    if digits and kind != "csv":
+        raise PullbackError(
+            f"--digits is for CSV, where numbers are text; {kind} holds them in full: leave --digits out"
+        )
+    if not 0 <= digits <= MOST_SIGMA_DIGITS:
+        raise PullbackError(f"--digits is {digits}; it must be from 1 to {MOST_SIGMA_DIGITS}")
 
 
 def _check_target(path: Path, beside: Path, force: bool) -> None:
@@ -153,9 +233,13 @@ def _is_study(folder: Path) -> bool:
     return all((folder / name).is_file() for name in ("study.h5", "validation.json"))
 
 
+def _labels(reader: Reader) -> list[str]:
+    return list(dict.fromkeys(name.split("/")[1] for name, _ in reader.columns(".")))
+
+
 def _point(reader: Reader, label: str | None) -> str:
     """The label of the named point, or of the only point."""
-    labels = list(dict.fromkeys(name.split("/")[1] for name, _ in reader.columns(".")))
+    labels = _labels(reader)
     if label is None and len(labels) == 1:
         return labels[0]
     if label in labels:
@@ -193,49 +277,89 @@ def _fields(reader: Reader, label: str, table: str) -> tuple[list[Field], int]:
     return fields, rows
 
 
+def _table(reader: StudyReader, label: str, table: str) -> tuple[list[Field], int]:
+    """The columns of a table in order, and its number of rows; the first is the index of the muon."""
+    fields, rows = _fields(reader, label, table)
+    there = {field.dataset: field.column for field in fields}
+    observables = reader.observables(label)
+    places = {name: place for place, name in enumerate(ordered(there, reader.kept(label), observables))}
+    sigma, unit_of = (_related(forms, observables, there) for forms in (SIGMA_OF, UNIT_OF))
+    found = [field._replace(sigma=sigma(field), unit_of=unit_of(field)) for field in fields]
+    found.sort(key=lambda field: places[field.dataset])
+    if MUON not in there:
+        index = Field(MUON, INDEX, (slice(None),), np.dtype("i8"), "1", "index of the muon in its point")
+        found.insert(0, index)
+    return found, rows
+
+
+def _related(forms: Mapping[str, str], observables: Sequence[str], there: Mapping[str, str]) -> Callable[[Field], str]:
+    """The related column of the study of each column; empty if there is none."""
+    names = {form.format(each): other.format(each) for form, other in forms.items() for each in observables}
+    return lambda field: there.get(names.get(field.dataset, ""), "")
+
+
 def _chosen(study: str | Path, fields: list[Field], names: Sequence[str]) -> list[Field]:
     """The columns of these names in this order; all columns without names."""
     chosen: list[Field] = []
     for name in names:
-        found = [field for field in fields if name in (field.name, field.column.rsplit("/", 1)[1])]
+        found = [field for field in fields if name in (field.name, field.dataset)]
         if not found:
-            there = [field.name for field in fields]
-            close = difflib.get_close_matches(name, there, n=1)
-            advice = f"did you mean {close[0]}? " if close else ""
-            raise ArtefactError(f"{study}: no column {name!r}; {advice}The columns are: {', '.join(there)}")
+            there = [*dict.fromkeys(each for field in fields for each in (field.dataset, field.name))]
+            close = difflib.get_close_matches(name, there, n=3)
+            advice = f"did you mean {' or '.join(close)}? " if close else ""
+            raise ArtefactError(f"{study}: no column {name!r}; {advice}--list names all")
         chosen += [field for field in found if field not in chosen]
     return chosen or fields
 
 
 def _suited(reader: Reader, fields: list[Field], rows: int) -> list[Field]:
     """The columns in the units that suit the median of their sizes in the first block."""
-    first = _rows(reader, fields, 0, min(rows, blocks.BLOCK))
-    return [_in_unit_of(field, column) for field, column in zip(fields, first, strict=True)]
+    scaled = dict.fromkeys(field.unit_of or field.column for field in fields if field.units in SCALED)
+    first = {path: reader.rows(path, 0, min(rows, blocks.BLOCK)) for path in scaled}
+    return [
+        _in_unit_of(field, first[field.unit_of or field.column]) if field.units in SCALED else field for field in fields
+    ]
 
 
 def _in_unit_of(field: Field, values: np.ndarray) -> Field:
-    """A column in the unit that suits its size, if it is a length or an angle."""
-    if field.units not in ("m", "rad"):
-        return field
+    """A column of lengths or angles in the unit that suits the size of the values."""
     sizes = np.abs(values[np.isfinite(values) & (values != 0)])
     factor, unit = prefixed(float(np.median(sizes)) if len(sizes) else 0.0, field.units)
     return field._replace(name=f"{field.name}_{unit.replace('µ', 'u')}", factor=factor, units=unit)
 
 
-def _refuse_text(path: Path, fields: list[Field]) -> None:
-    """Refuse columns of text, which uproot does not write row by row."""
-    if texts := [field.name for field in fields if field.dtype.kind == "S"]:
-        raise PullbackError(
-            f"{path}: text can't be written to a ROOT file: {', '.join(texts)}; name the other columns with --columns, "
-            "or export to Parquet or CSV"
-        )
-
-
 def _rows(reader: Reader, fields: list[Field], start: int, stop: int) -> list[np.ndarray]:
     """Rows [start, stop) of each column of the table."""
-    columns = {path: reader.rows(path, start, stop) for path in dict.fromkeys(field.column for field in fields)}
+    paths = dict.fromkeys(field.column for field in fields)
+    columns = {path: np.arange(start, stop) if path == INDEX else reader.rows(path, start, stop) for path in paths}
     found = [np.ascontiguousarray(columns[field.column][field.element], field.dtype) for field in fields]
     return [each if field.factor == 1 else field.factor * each for field, each in zip(fields, found, strict=True)]
+
+
+def _texts(
+    reader: Reader, fields: list[Field], found: list[np.ndarray], start: int, stop: int, digits: int
+) -> Iterator[list[Any]]:
+    """The rows [start, stop) as they are written: values with the digits that their σ deserves, others in full."""
+    paths = dict.fromkeys(field.sigma for field in fields if field.sigma)
+    sigmas = {path: reader.rows(path, start, stop) for path in paths}
+    for field, values in zip(fields, found, strict=True):
+        if field.sigma:
+            yield rounded_texts(values, field.factor * sigmas[field.sigma], digits)
+        else:
+            yield (_decoded(values) if values.dtype.kind == "S" else values).tolist()
+
+
+def _decoded(values: np.ndarray) -> np.ndarray:
+    return np.char.decode(values, "utf-8", "replace")
+
+
+@contextmanager
+def _plain_csv(part: Path, fields: list[Field], label: str) -> Iterator[Append]:
+    """Columns of text and numbers as CSV, where numbers are written as they are given."""
+    with part.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow([field.name for field in fields])
+        yield lambda columns: writer.writerows(zip(*columns, strict=True))
 
 
 @contextmanager
@@ -247,7 +371,7 @@ def _arrow(writer_class: Any, part: Path, fields: list[Field], label: str) -> It
 
 def _of_arrow(values: np.ndarray) -> Any:
     """A column as Arrow takes it: text as such."""
-    return pa.array(np.char.decode(values, "utf-8", "replace").tolist()) if values.dtype.kind == "S" else values
+    return pa.array(_decoded(values).tolist()) if values.dtype.kind == "S" else values
 
 
 @contextmanager
@@ -255,8 +379,20 @@ def _root(part: Path, fields: list[Field], label: str) -> Iterator[Append]:
     uproot = load_uproot(part)
     # An open file instead of its name, in which uproot would interpret a colon.
     with part.open("w+b") as stream, uproot.recreate(stream) as file:
-        tree = file.mktree(TREE, {field.name: field.dtype for field in fields}, title=label)
-        yield lambda columns: tree.extend(dict(zip((field.name for field in fields), columns, strict=True)))
+        kinds = {field.name: "string" if field.dtype.kind == "S" else field.dtype for field in fields}
+        tree = file.mktree(TREE, kinds, title=label)
+        yield lambda columns: tree.extend(
+            {field.name: _of_root(values) for field, values in zip(fields, columns, strict=True)}
+        )
+
+
+def _of_root(values: np.ndarray) -> Any:
+    """A column as uproot takes it: text as such."""
+    if values.dtype.kind != "S":
+        return values
+    import awkward  # which uproot needs, too
+
+    return awkward.from_iter(_decoded(values).tolist())
 
 
 _WRITERS: dict[str, Callable[[Path, list[Field], str], AbstractContextManager[Append]]] = {

@@ -33,7 +33,10 @@ LAYERS = (
 """Layers of the package from the top down. Each imports only from itself and the layers below."""
 
 
-BESIDE = ("config/hints.py", "config/reference.py", "config/text.py", "store/export.py")
+BESIDE = (
+    *("config/hints.py", "config/reference.py", "config/text.py"),
+    *("store/export.py", "store/export_digits.py", "store/export_order.py"),
+)
 """Modules that no artefact is made by: advice on mistakes, the documentation of the config, and exports."""
 
 

@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 
 from ..errors import ArtefactError
+from ..hits.reading import kept_name
 from ..models import Quantity
 from ..study.plan import Study
 from . import artefact
@@ -131,6 +132,18 @@ class StudyReader(Reader):
             if first < (math.inf if stop is None else stop) and start < last:
                 self._verify(source)
         return super().rows(name, start, stop)
+
+    def kept(self, label: str) -> list[str]:
+        """The kept columns of the file of hits, by their names in results, in the order of the config."""
+        keep = self._file[label].attrs.get("source.keep", "")
+        return [*map(kept_name, json.loads(keep))] if isinstance(keep, str) and keep else []
+
+    def observables(self, label: str) -> list[str]:
+        """The observables of a point, in the order of the model."""
+        if self.has(f"{label}/covariance"):
+            return self.dims(f"{label}/covariance")["observable"] or []
+        names = {path.removeprefix(f"{label}/") for path, _ in self.columns(label)}.difference(self.kept(label))
+        return sorted(name for name in names if f"flag_{name}" in names)
 
     def _sources_of(self, name: str) -> list[tuple[int, int, str]]:
         """The artefacts that hold the rows of a column, with the range of rows in each."""

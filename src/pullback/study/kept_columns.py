@@ -10,7 +10,7 @@ from ..hits.reading import kept_name
 from ..models import Model
 
 MORE_RESULTS = frozenset(
-    {"bin", "block", "coverage", "experiment", "layer", "momentum", "parameter", "pulls", "quantity", "sample"}
+    {"bin", "block", "coverage", "experiment", "hit_z", "layer", "momentum", "parameter", "pulls", "quantity", "sample"}
 )
 """Names of further datasets, groups and dimensions of a scan point."""
 
@@ -18,10 +18,14 @@ MORE_RESULTS_OF = ("{}", "{}_squared", "sigma_{}_squared")
 """Names of further results of an observable."""
 
 WITH_ELEMENTS = (
-    *("x_reco", "x_true", "x_covariance", "covariance", "residual", "residual_sigma"),
+    *("x_reco", "x_true", "x_covariance", "hit_z", "covariance", "residual", "residual_sigma"),
     *("budget_{}", "confidence68_{}", "confidence95_{}", "interval68_{}", "interval95_{}", "systematic_jacobian_{}"),
 )
 """Results that an export writes as one column per element, whose names begin with these."""
+
+
+UNITS_OF = {"m": ("m", "mm", "um"), "rad": ("rad", "mrad", "urad")}
+"""Units at the ends of the names of exported columns, by the unit of the observable."""
 
 
 def check_kept(keep: Sequence[str], model: Model) -> None:
@@ -36,6 +40,12 @@ def check_kept(keep: Sequence[str], model: Model) -> None:
     observables = [each.name for each in model.observables]
     results = RESULTS | MORE_RESULTS
     results |= {form.format(name) for form in (*RESULTS_OF, *MORE_RESULTS_OF) for name in observables}
+    results |= {
+        f"{form.format(each.name)}_{unit}"
+        for each in model.observables
+        for form in ("{}", *RESULTS_OF)
+        for unit in UNITS_OF.get(each.unit, ())
+    }
     begins = tuple(f"{form.format(name)}_" for form in WITH_ELEMENTS for name in observables)
     names = [kept_name(column) for column in keep]
     for column, name in zip(keep, names, strict=True):
