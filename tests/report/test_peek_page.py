@@ -1,5 +1,7 @@
+import re
 import subprocess
 import sys
+from contextlib import nullcontext
 from math import nan
 
 import awkward as ak
@@ -12,21 +14,44 @@ import uproot
 import yaml
 
 from pullback.cli import main
+from pullback.config.source_schema import Recorded
 from pullback.config.text import check_files
+from pullback.errors import ConfigError, HitsError
+from pullback.hits.hits_file import source_of
 from pullback.hits.peek import peek
 from pullback.report.peek_page import peek_page
 from pullback.steps.common import hits_file
 from pullback.study.plan import Study
 
 
+def filled(page):
+    """A page with values where it asks for them: mm, 0.1 mm, 1 m, and the heights of its example."""
+    page = re.sub(r'FILL_IN(?=  # heights.* such as (".*? mm")$)', "HEIGHTS", page, flags=re.MULTILINE)
+    page = re.sub(r'HEIGHTS(  # heights.* such as (".*? mm"))$', r"\2\1", page, flags=re.MULTILINE)
+    for key, value in (("unit", "mm"), ("sigma", "0.1 mm"), ("dz", "1 m"), ("event", "number")):
+        page = page.replace(f"{key}: FILL_IN", f"{key}: {value}")
+    return page.replace(' FILL_IN"', ' mm"').replace(" FILL_IN  #", " mm  #")
+
+
 def peeked(path, capsys, *arguments):
-    """What the command prints, and the config in it; it is a config file that the workflow accepts."""
+    """What the command prints, and the config in it after filling it in; the workflow accepts it as a config file.
+
+    It is refused before, with the key of each value that is left.
+    """
     main(["peek", path, *arguments])
     page = capsys.readouterr().out
     with open("my.yaml", "w", encoding="utf-8") as stream:
         stream.write(page)
     check_files(["my.yaml"])
-    return page, yaml.safe_load(page)
+    if raw := yaml.safe_load(page):
+        left = re.findall(r"^  (\w+): .*FILL_IN", page, flags=re.MULTILINE)
+        with pytest.raises(ConfigError) if left else nullcontext() as caught:
+            Study.from_config(raw)
+        lines = str(caught.value).splitlines() if left else []
+        assert [re.match(r"config: \w+\.(\w+): is to be filled in", line)[1] for line in lines] == left
+    found = filled(page)
+    assert not raw or "FILL_IN" not in found[found.index("\nstudy:") :]
+    return page, yaml.safe_load(found)
 
 
 def hits_of(raw):
@@ -64,9 +89,9 @@ def test_the_config_to_start_from_reads_the_file(path, capsys):
     assert raw["source"]["file"] == path
     assert raw["model"]["name"] == "track3d"
     np.testing.assert_allclose(hits_of(raw), IN_METRES, rtol=1e-14)
-    assert "# fill in: unit of the positions" in page
-    assert "# fill in: heights of the layers" in page
-    assert "# fill in: resolution" in page
+    assert "unit: FILL_IN  # unit of the positions: m, cm, mm, um\n" in page
+    assert 'z: FILL_IN  # heights of x_0, x_1, x_2, such as "[0, 100, 200] mm"\n' in page
+    assert "sigma: FILL_IN  # resolution of the hits, such as 0.1 mm" in page
 
 
 def test_lists_uncertainties_units_and_heights_of_a_file(capsys):
@@ -83,7 +108,10 @@ def test_lists_uncertainties_units_and_heights_of_a_file(capsys):
         "sigma": {f"x{i}": f"hit_ex[{i}]" for i in range(3)},
     }
     assert raw["model"] == {"name": "track", "z": "[90, 50.5, -20] cm"}
-    assert "# fill in" not in page
+    assert raw["detector"] == {"sigma": "0.2 cm"}
+    assert "sigma: 0.2 cm  # guessed, of hits without one in the file: the median there" in page
+    assert "FILL_IN" not in page
+    assert "# A config to start from: check it.\n" in page
     np.testing.assert_allclose(hits_of(raw), np.array(rows[0]) / 100, rtol=1e-14)
 
 
@@ -249,7 +277,7 @@ def test_events_are_kept_and_a_selection_is_suggested(capsys):
         "keep": ["event_number"],
     }
     assert len(hits_of(raw)) == 3
-    assert len(hits_of(yaml.safe_load(page.replace("# select:", "select:")))) == 2
+    assert len(hits_of(yaml.safe_load(filled(page).replace("# select:", "select:")))) == 2
 
 
 @pytest.mark.parametrize(
@@ -330,3 +358,131 @@ def test_a_large_file_with_a_wide_head_is_shown_in_time():
     with open("hits.csv", "w") as stream:
         stream.write("event,layer,x\n" + "".join(f"{row // 3},{row % 3},1.5\n" for row in range(300_000)))
     assert "layers: [0, 1, 2]" in peek_page(peek("hits.csv"))
+
+
+ARMS = [
+    ("up_{}{}", "low_{}{}"),
+    ("{}_upper_{}", "{}_lower_{}"),
+    ("{}_in{}", "{}_out{}"),
+    ("top{1}_{0}", "bottom{1}_{0}"),
+]
+
+
+def arms(patterns, heights, views="xy"):
+    """Columns of two trackers: the number of the column as its value, and z where there are heights."""
+    columns, counts = {}, (3, 2)
+    for view in views:
+        for pattern, count in zip(patterns, counts, strict=True):
+            columns |= {pattern.format(view, i): np.arange(2.0) + len(columns) + i for i in range(count)}
+    for pattern, of_arm in zip(patterns, heights, strict=True):
+        columns |= {pattern.format("z", i): np.full(2, z) for i, z in enumerate(of_arm)}
+    return columns
+
+
+@pytest.mark.parametrize("patterns", ARMS)
+@pytest.mark.parametrize("order", [1, -1])
+def test_two_trackers_by_their_names(patterns, order, capsys):
+    columns = arms(patterns, ((), ()))
+    pa.parquet.write_table(pa.table(dict([*columns.items()][::order])), "hits.parquet")
+    page, raw = peeked("hits.parquet", capsys)
+    assert raw["model"] == {"name": "scatter", "z_upper": "[400, 300, 200] mm", "z_lower": "[-200, -300] mm"}
+    assert "guessed: two trackers, by their names" in page
+    np.testing.assert_array_equal(hits_of(raw), np.stack([*columns.values()], axis=1) / 1000)
+
+
+@pytest.mark.parametrize(("first", "second"), [((9, 8, 7), (-7, -8)), ((-9, -8, -7), (7, 8)), ((9, 8, 7), (7.5, 6))])
+def test_the_higher_tracker_comes_first(first, second, capsys):
+    columns = arms(ARMS[2], (first, second))
+    pa.parquet.write_table(pa.table(columns), "hits.parquet")
+    raw = peeked("hits.parquet", capsys)[1]
+    names = [*columns][: 2 * 5]
+    if first[0] == -9:
+        names = [names[i] for i in (3, 4, 0, 1, 2, 8, 9, 5, 6, 7)]
+        assert raw["model"] == {"name": "scatter", "z_upper": "[7, 8] mm", "z_lower": "[-9, -8, -7] mm"}
+    elif second[0] < first[-1]:
+        assert raw["model"] == {"name": "scatter", "z_upper": "[9, 8, 7] mm", "z_lower": "[-7, -8] mm"}
+    else:
+        assert raw["model"] == {"name": "track3d", "z": "[9, 8, 7, 7.5, 6] mm"}
+    np.testing.assert_array_equal(hits_of(raw), np.stack([columns[name] for name in names], axis=1) / 1000)
+
+
+def test_two_trackers_with_one_view_are_one_track(capsys):
+    pa.parquet.write_table(pa.table(arms(ARMS[0], ((), ()), views="x")), "hits.parquet")
+    raw = peeked("hits.parquet", capsys)[1]
+    assert raw["model"]["name"] == "track"
+    assert hits_of(raw).shape == (2, 5)
+
+
+def test_positions_that_are_not_used_are_named(capsys):
+    with open("hits.csv", "w") as stream:
+        stream.write("a_x0,a_x1,a_x2,b_x0,b_x1\n1,2,3,4,5\n")
+    page, raw = peeked("hits.csv", capsys)
+    assert "# not used, though they look like positions, too: b_x0, b_x1\n" in page
+    assert [*raw["source"]["columns"].values()] == ["a_x0", "a_x1", "a_x2"]
+
+
+def test_a_list_of_hits_without_events_asks_for_them(capsys):
+    with open("hits.csv", "w") as stream:
+        stream.write("number,hit_plane,x\n1,0,2\n1,1,3\n2,0,4\n")
+    page, raw = peeked("hits.csv", capsys)
+    assert "event: FILL_IN  # the column, or the columns, that number the events" in page
+    assert "layout: long, one row per hit, 2 layers" in page
+    np.testing.assert_array_equal(hits_of(raw), [[0.002, 0.003], [0.004, nan]])
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_the_fixed_format_of_pandas(both, capsys):
+    with h5py.File("hits.h5", "w") as file:
+        group = file.create_group("old/hits")
+        group.attrs["pandas_type"] = np.bytes_("frame")
+        group["axis0"] = group["block0_items"] = np.array([*COLUMNS], "S3")
+        group["axis1"], group["block0_values"] = np.arange(6), np.stack([*COLUMNS.values()], axis=1)
+        if both:
+            file["new"] = np.rec.fromarrays([*COLUMNS.values()], names=[*COLUMNS])
+    line = "'old/hits' is in the fixed format of pandas, which is not read: write it by to_hdf(…, format=\"table\")"
+    if both:
+        page, raw = peeked("hits.h5", capsys)
+        np.testing.assert_allclose(hits_of(raw), IN_METRES, rtol=1e-14)
+    else:
+        main(["peek", "hits.h5"])
+        page = capsys.readouterr().out
+        assert "no config: nothing else is in the file" in page
+        source = Recorded(file="hits.h5", columns={"x": "x_0"})
+        with pytest.raises(HitsError) as caught:
+            source_of(source, ("x",)).count_muons()
+        assert str(caught.value) == f"hits.h5: {line}"
+    assert f"# {line}\n" in page
+    assert "block0" not in page
+
+
+def test_fields_of_records_are_columns(capsys):
+    hits = [[{"plane": 1, "x": 2.0}, {"plane": 0, "x": 1.0}], [], None, [None, {"plane": 1, "x": None}]]
+    kind = pa.list_(pa.struct([("plane", pa.int32()), pa.field("x", pa.float64(), metadata={"units": "cm"})]))
+    pa.parquet.write_table(pa.table({"hits": pa.array(hits, kind)}), "hits.parquet")
+    main(["peek", "hits.parquet"])
+    page = capsys.readouterr().out
+    lines = [re.split("  +", line) for line in page.splitlines() if "hits." in line and line.startswith("#   ")]
+    assert lines == [
+        ["#", "hits.plane", "jagged list of int32", "-", "2", "[1, 0]", "[]", "-", "[-, 1]"],
+        ["#", "hits.x", "jagged list of float64", "cm", "3", "[2, 1]", "[]", "-", "[-, -]"],
+    ]
+    source = yaml.safe_load(page)["source"]
+    assert {key: source[key] for key in ("layout", "unit", "layer", "x", "layers")} == {
+        "layout": "long", "unit": "cm", "layer": "hits.plane", "x": "hits.x", "layers": [0, 1],
+    }  # fmt: skip
+
+
+def test_records_of_root_are_named(capsys):
+    with uproot.recreate("hits.root") as file:
+        file.mkrntuple("t", {"hit": ak.Array([[{"plane": 1, "x": 2.0}], []])})
+    main(["peek", "hits.root"])
+    assert "  hit     jagged list of records of plane, x  -  " in capsys.readouterr().out
+
+
+def test_a_preset_knows_its_units(capsys):
+    names = [f"{axis}{error}_dut_{i}" for axis in "xyz" for error in ("", "err") for i in range(2)]
+    with h5py.File("Tracks.h5", "w") as file:
+        file["TrackCandidates"] = np.zeros(1, [(name, "f8") for name in (*names, "event_number", "charge_dut_0")])
+    lines = [line.split() for line in peeked("Tracks.h5", capsys)[0].splitlines()]
+    units = {line[1]: line[3] for line in lines if "float64" in line}
+    assert units == {**dict.fromkeys(names, "um"), "event_number": "-", "charge_dut_0": "-"}

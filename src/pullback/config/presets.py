@@ -52,11 +52,14 @@ class Preset:
         Column of the height, as in `columns`, or of each hit; empty if the file does not hold it.
     suffixes : tuple of str
         Ends of the names of such files.
+    lengths : Pattern
+        Names of the columns that are in the unit of `source`.
     """
 
     source: Mapping[str, Any]
     needs: tuple[str, ...]
     suffixes: tuple[str, ...]
+    lengths: re.Pattern[str]
     columns: Mapping[str, str] = field(default_factory=dict)
     events: tuple[tuple[str, ...], ...] = ()
     suggested: Mapping[str, str] = field(default_factory=dict)
@@ -73,6 +76,7 @@ PRESETS = {
         source={"table": "TrackCandidates", "unit": "um"},
         needs=("event_number", "x_dut_0", "y_dut_0", "x_dut_1", "y_dut_1"),
         suffixes=(".h5", ".hdf5"),
+        lengths=re.compile(r"[xyz](err)?_dut_\d+"),
         columns={"x": "x_dut_{}", "y": "y_dut_{}"},
         suggested={"n_tracks": "select: n_tracks == 1  # events with one candidate only"},
     ),
@@ -80,6 +84,7 @@ PRESETS = {
         source={"unit": "mm"},
         needs=("X0", "Y0", "Z0", "X1", "Y1", "Z1"),
         suffixes=CSV_SUFFIXES,
+        lengths=re.compile(r"[XYZ]\d+"),
         columns={"x": "X{}", "y": "Y{}"},
         z="Z{}",
     ),
@@ -87,6 +92,7 @@ PRESETS = {
         source={"layout": "long", "event": "particle_id", "layer": "geometry_id", "x": "tx", "y": "ty", "unit": "mm"},
         needs=("geometry_id", "tx", "ty", "tz"),
         suffixes=CSV_SUFFIXES,
+        lengths=re.compile("t[xyz]"),
         events=(("particle_id",), ACTS_PARTICLE),
         z="tz",
     ),

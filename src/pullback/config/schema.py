@@ -11,6 +11,7 @@ from ..uncertainty.monte_carlo import ADAPTIVE_BATCH
 from .alignment_schema import Alignment, alignment_mistakes, placed_mistakes
 from .base import Clash, Contradiction, Section
 from .detector_schema import Detector
+from .fill_in import check_filled_in
 from .messages import Examined, examine
 from .model_base import ModelSection
 from .model_schema import MODELS, AnyModel, OneHit, Scatter
@@ -389,8 +390,9 @@ def examined(raw: Any) -> Examined[StudyConfig]:
     Raises
     ------
     ConfigError
-        The config is not plain data; no other check is possible.
+        The config is not plain data, or has values that are to be filled in; no other check is possible.
 
     """
     check_plain(raw, "config")
+    check_filled_in(raw)
     return examine(StudyConfig, raw, {"study": "unnamed"})

@@ -1,4 +1,4 @@
-"""A config to start from, for a file of hits: what the file tells, and placeholders where only its user knows."""
+"""A config to start from, for a file of hits: what the file tells, and marks where only its user knows."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import itertools
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import yaml
 
-from ..hits.contents import Contents, FileTable
+from ..errors import one_line
+from ..hits.contents import Contents, FileTable, flattened, is_known
 from ..hits.guards import suffix_of
-from ..hits.guess import Guess, base_name, guess, long_guess, wide_guess
+from ..hits.guess import Guess, base_name, column_values, guess, long_guess, wide_guess
 from ..hits.reading import kept_name
+from .fill_in import FILL_IN
 from .model_base import RESULTS
 from .presets import PRESETS, Preset, fitting_preset, preset_event
 from .units import SPELLINGS
@@ -24,10 +27,11 @@ FILE_UNITS = ("m", "cm", "mm", "um")
 MOST_LAYERS = 32
 """Layers of the largest model."""
 
+EXAMPLE_STEP = 100
+"""Distance of the layers in an example, mm."""
+
 GAP = 2.0
 """Ratio of the middle distance of layers to the other distances above which they are two trackers."""
-
-FILL_IN = "fill in:"
 
 
 def likely_hits(contents: Contents) -> tuple[str, Guess | None]:
@@ -43,7 +47,7 @@ def starting_config(contents: Contents, preset: str, found: Guess) -> str:
     unit = _unit(preset, found)
     lines = [f"study: {_study(contents.file)}", "", "source:", "  kind: recorded", f"  file: {_flow(contents.file)}"]
     lines += [f"  {line}" for line in _source(contents, preset, found, unit)]
-    lines += ["", *_detector(found), "", *_model(found, unit or "mm")]
+    lines += ["", *_detector(found, unit), "", *_model(found, unit)]
     return "\n".join(lines) + "\n"
 
 
@@ -98,7 +102,7 @@ def _source(contents: Contents, preset: str, found: Guess, unit: str) -> Iterato
     else:
         if contents.key and found.table.name:
             yield f"{contents.key}: {_flow(found.table.name)}"
-        yield f"unit: {unit}" if unit else f"unit: mm  # {FILL_IN} unit of the positions: {', '.join(FILE_UNITS)}"
+        yield f"unit: {unit}" if unit else f"unit: {FILL_IN}  # unit of the positions: {', '.join(FILE_UNITS)}"
     yield from _long_keys(preset, found) if found.layer else _wide_keys(preset, found)
 
 
@@ -130,7 +134,7 @@ def _long_keys(preset: str, found: Guess) -> Iterator[str]:
         named: dict[str, Any] = {"layout": "long", "event": event, "layer": found.layer, "x": found.x[0]}
         named |= {"y": found.y[0]} if found.y else {}
         if not (event or found.table.column(found.layer).jagged):
-            yield f"event:  # {FILL_IN} the column, or the columns, that number the events"
+            yield f"event: {FILL_IN}  # the column, or the columns, that number the events"
         for key, value in named.items():
             if value:
                 yield f"{key}: {_flow(value)}"
@@ -142,39 +146,67 @@ def _long_keys(preset: str, found: Guess) -> Iterator[str]:
     yield "several: refuse  # what to do with two hits of a muon in a layer; or drop, or nearest"
 
 
-def _detector(found: Guess) -> list[str]:
-    note = f'{FILL_IN} resolution, one for all, or by view and layer: {{x: "[72, 72] um", y: 14.4 um}}'
+def _detector(found: Guess, unit: str) -> list[str]:
+    """The lines of `detector`: σ from the file, of hits that have none there, or that of all hits, which it lacks."""
+    sigma = median_sigma(found)
+    if sigma is None:
+        how = 'resolution of the hits, such as 0.1 mm, or by view and layer: {x: "[72, 72] um", y: 14.4 um}'
+        return ["detector:", f"  sigma: {FILL_IN}  # {how}"]
     return [
         "detector:",
-        f"  sigma: 0.1 mm  # {'of hits without one in the file' if found.sigma_x or found.sigma_y else note}",
+        f"  sigma: {sigma:.2g} {unit or FILL_IN}  # guessed, of hits without one in the file: the median there",
     ]
+
+
+def median_sigma(found: Guess) -> float | None:
+    """The median of the uncertainties in the first rows, in the unit of the file; None if a view has none."""
+    if not found.sigma_x or (found.y and not found.sigma_y):
+        return None
+    values = [column_values(found.table, name) for name in (*found.sigma_x, *found.sigma_y)]
+    known = [value for value in flattened(values) if is_known(value) and value > 0]
+    return median(known) if known else None
 
 
 def _model(found: Guess, unit: str) -> list[str]:
     """The lines of `model`."""
     if found.count == 1:
-        return ["model:", "  name: one_hit", f"  dz: 1 m  # {FILL_IN} height of the muons' origin above the layer"]
-    if not found.heights:
-        heights, unit, note = [100.0 * layer for layer in range(found.count)], "mm", f"{FILL_IN} heights of the layers"
-    else:
-        heights = [float(f"{height:.9g}") for height in found.heights]
-        note = "from the file" if found.level else "medians of the first rows; check"
-    if middle := _two_trackers(found):
-        lower, upper = sorted((heights[:middle], heights[middle:]), key=min)
         return [
             "model:",
-            "  name: scatter  # two trackers, since the layers have a gap; or track3d",
-            f"  z_upper: {_lengths(upper, unit)}  # {note}",
-            f"  z_lower: {_lengths(lower, unit)}",
+            "  name: one_hit",
+            f"  dz: {FILL_IN}  # height of the muons' origin above the layer, such as 1 m",
         ]
-    return ["model:", f"  name: {'track3d' if found.y else 'track'}", f"  z: {_lengths(heights, unit)}  # {note}"]
+    middle = _two_trackers(found)
+    if not middle:
+        such = [EXAMPLE_STEP * layer for layer in range(found.count)]
+        return ["model:", f"  name: {'track3d' if found.y else 'track'}", f"  z: {_heights(found, unit, 0, such)}"]
+    reason = "their names" if found.upper else "the layers have a gap"
+    upper, lower = ([EXAMPLE_STEP * (layer + 2) for layer in range(n)] for n in (middle, found.count - middle))
+    return [
+        "model:",
+        f"  name: scatter  # guessed: two trackers, by {reason}; or track3d with z, if nothing is between them",
+        f"  z_upper: {_heights(found, unit, 0, upper[::-1])}",
+        f"  z_lower: {_heights(found, unit, middle, [-z for z in lower])}",
+    ]
+
+
+def _heights(found: Guess, unit: str, start: int, such: Sequence[int]) -> str:
+    """The heights of the layers from `start` on, or what to write in place of them, such as these, mm."""
+    layers = slice(start, start + len(such))
+    if not found.heights:
+        names = ", ".join(one_line(str(each)) for each in (found.layers if found.layer else found.x)[layers])
+        return f'{FILL_IN}  # heights of {names}, such as "{[*such]} mm"'
+    note = "from the file" if found.level else "guessed: medians of the first rows"
+    heights = [float(f"{height:.9g}") for height in found.heights[layers]]
+    return f"{_lengths(heights, unit or FILL_IN)}  # {note}"
 
 
 def _two_trackers(found: Guess) -> int:
-    """The number of layers of the first tracker if a gap in the middle makes two of at least two layers; otherwise 0.
+    """The number of layers of the first of two trackers of at least two layers, by names or by a gap; otherwise 0.
 
     The first tracker must be the upper one, since the model's coordinates begin with it.
     """
+    if found.upper:
+        return found.upper if found.y else 0
     middle, heights = found.count // 2, found.heights
     if (
         found.count < 4

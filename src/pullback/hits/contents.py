@@ -104,13 +104,14 @@ class FileTable:
 class Contents:
     """A file, its format in words, how it calls a table, and its tables.
 
-    `key` is the key of `source` that names a table: `table`, `tree`, or none.
+    `key` is the key of `source` that names a table: `table`, `tree`, or none. `notes` say what is there and not read.
     """
 
     file: str
     format: str
     key: str
     tables: tuple[FileTable, ...]
+    notes: tuple[str, ...] = ()
 
 
 def head_rows(columns: int) -> int:

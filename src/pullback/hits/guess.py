@@ -6,10 +6,11 @@ plane0_x, or lists with one value per layer. A long table has one row per hit, w
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
@@ -80,6 +81,13 @@ LAYER_WORDS = (
 NUMBERING = {"id", "number", "nr", "no", "num", "index", "idx", "name", "i"}
 """Words that may stand beside those."""
 
+OF_HITS = {"hit", "hits"}
+"""Words that may stand beside those for a layer."""
+
+UPPER_WORDS = {"upper", "up", "top", "above", "in", "incoming", "entry", "upstream", "before"}
+LOWER_WORDS = {"lower", "low", "bottom", "bot", "down", "below", "out", "outgoing", "exit", "downstream", "after"}
+"""Words for the tracker that a muon crosses first, and for the one that it crosses last."""
+
 CONSTANT = 1e-6
 """Spread of heights below which a layer is level, relative to the distance of the layers."""
 
@@ -108,6 +116,10 @@ class Guess:
         The columns that number the events together; none for jagged lists.
     layers : tuple
         The layers in the first rows, in order of their heights or numbers, of a long table.
+    upper : int
+        Number of layers of the upper tracker, which come first, if the names of the columns tell of two; otherwise 0.
+    others : tuple of str
+        Further columns that may be hits, by their names.
     """
 
     table: FileTable
@@ -121,6 +133,8 @@ class Guess:
     layer: str = ""
     event: tuple[str, ...] = ()
     layers: tuple[Any, ...] = ()
+    upper: int = 0
+    others: tuple[str, ...] = ()
 
     @property
     def count(self) -> int:
@@ -231,8 +245,8 @@ Family = dict[tuple[str, bool], dict[int, str]]
 """Columns of one name by number of the layer, by axis and whether they are uncertainties."""
 
 
-def _families(table: FileTable) -> list[Family]:
-    """Positions whose names differ in axis and number only, the most likely hits first."""
+def _families(table: FileTable) -> dict[tuple[str, ...], list[Family]]:
+    """Positions whose names differ in axis and number only, by their other words, the most likely hits first."""
     found: dict[tuple[tuple[str, ...], bool], Family] = defaultdict(lambda: defaultdict(dict))
     for column in table.columns:
         named = _named(column)
@@ -244,23 +258,62 @@ def _families(table: FileTable) -> list[Family]:
             family |= {index: f"{column.name}[{index}]" for index in range(column.shape[0])}
         elif not column.shape and named.number is not None:
             family.setdefault(named.number, column.name)
-    return sorted(found.values(), key=lambda family: -len(family.get(("x", False), {})))
+    families = defaultdict(list)
+    for (words, _), each in sorted(found.items(), key=lambda item: -len(item[1].get(("x", False), {}))):
+        families[words].append(each)
+    return families
 
 
 def _wide(table: FileTable) -> Guess | None:
-    """A table with one row per muon."""
-    for family in _families(table):
-        view = "x" if ("x", False) in family else "y"
-        positions = family.get((view, False), {})
-        if len(positions) < 2:
-            continue
-        layers = sorted(positions)
-        x, y, z = (_by_layer(family.get((axis, False), {}), layers) for axis in (view, "y", "z"))
-        sigma = {axis: _by_layer(family.get((axis, True), {}), layers) for axis in "xy"}
-        stated = {axis: names for axis, names in sigma.items() if names and _are_errors(table, names)}
-        found = wide_guess(table, x, y if view == "x" else (), z)
-        return replace(found, sigma_x=stated.get(view, ()), sigma_y=stated.get("y", ()) if found.y else ())
-    return None
+    """A table with one row per muon: the positions of two trackers, or those with most layers."""
+    of_words = {
+        words: next((each for family in families if (each := _tracker(table, family))), None)
+        for words, families in _families(table).items()
+    }
+    trackers = {words: each for words, each in of_words.items() if each}
+    found = next(_two_trackers(table, trackers), None) or next(iter(trackers.values()), None)
+    if not found:
+        return None
+    return replace(found, others=tuple(name for each in trackers.values() for name in each.x if name not in found.x))
+
+
+def _tracker(table: FileTable, family: Family) -> Guess | None:
+    """The positions of one name, if they have at least two layers."""
+    view = "x" if ("x", False) in family else "y"
+    positions = family.get((view, False), {})
+    if len(positions) < 2:
+        return None
+    layers = sorted(positions)
+    x, y, z = (_by_layer(family.get((axis, False), {}), layers) for axis in (view, "y", "z"))
+    sigma = {axis: _by_layer(family.get((axis, True), {}), layers) for axis in "xy"}
+    stated = {axis: names for axis, names in sigma.items() if names and _are_errors(table, names)}
+    found = wide_guess(table, x, y if view == "x" else (), z)
+    return replace(found, sigma_x=stated.get(view, ()), sigma_y=stated.get("y", ()) if found.y else ())
+
+
+def _two_trackers(table: FileTable, trackers: Mapping[tuple[str, ...], Guess]) -> Iterator[Guess]:
+    """Positions above and below whose names differ in a word for that only, together."""
+    for words, upper in trackers.items():
+        for word in UPPER_WORDS & {*words}:
+            around = [each for each in words if each != word]
+            for other, lower in trackers.items():
+                if LOWER_WORDS & {*other} and [each for each in other if each not in LOWER_WORDS] == around:
+                    yield _joined(table, upper, lower)
+
+
+def _joined(table: FileTable, first: Guess, second: Guess) -> Guess:
+    """Two trackers as one detector; the higher one comes first if all heights are known."""
+    if first.heights and second.heights and max(first.heights) < min(second.heights):
+        first, second = second, first
+    pairs = ((first.x, second.x), (first.y, second.y), (first.z, second.z))
+    x, y, z = (one + other if one and other else () for one, other in pairs)
+    found = wide_guess(table, x, y, z)
+    apart = not found.heights or min(first.heights) > max(second.heights)
+    sigma_x, sigma_y = (
+        one + other if one and other else ()
+        for one, other in ((first.sigma_x, second.sigma_x), (first.sigma_y, second.sigma_y))
+    )
+    return replace(found, sigma_x=sigma_x, sigma_y=sigma_y if y else (), upper=first.count if apart else 0)
 
 
 def _by_layer(columns: dict[int, str], layers: Iterable[int]) -> tuple[str, ...]:
@@ -277,7 +330,7 @@ def _are_errors(table: FileTable, names: Iterable[str]) -> bool:
 
 def _long(table: FileTable) -> Guess | None:
     """A table with one row per hit, or with jagged lists of hits."""
-    layer, event = _called(table, LAYER_WORDS), _called(table, EVENT_WORDS)
+    layer, event = _called(table, LAYER_WORDS, NUMBERING | OF_HITS), _called(table, EVENT_WORDS)
     positions = {axis: _hit(table, axis) for axis in "xyz"}
     if not layer or not positions["x"]:
         return None
@@ -298,12 +351,12 @@ def _long_errors(table: FileTable, axis: str) -> tuple[str, ...]:
     return (column.name,) if column and _are_errors(table, [column.name]) else ()
 
 
-def _called(table: FileTable, meanings: Sequence[str]) -> FileColumn | None:
-    """The column that is called by one of the words, or by it and a word of numbering."""
+def _called(table: FileTable, meanings: Sequence[str], beside: Set[str] = NUMBERING) -> FileColumn | None:
+    """The column, or the field of a record, that is called by one of the words, perhaps with words beside it."""
     for meaning in meanings:
         for column in table.columns:
-            parts = name_words(column.name)
-            if meaning in parts and not {*parts} - {meaning} - NUMBERING:
+            parts = name_words(column.name.rpartition(".")[2])
+            if meaning in parts and not {*parts} - {meaning} - beside:
                 return column
     return None
 
@@ -323,5 +376,6 @@ def _one(table: FileTable) -> Guess | None:
     column = _hit(table, "x")
     if column and not column.shape and not column.jagged:
         return wide_guess(table, (column.name,))
-    single = (family.get(("x", False), {}) for family in _families(table))
+    families = itertools.chain.from_iterable(_families(table).values())
+    single = (family.get(("x", False), {}) for family in families)
     return next((wide_guess(table, tuple(each.values())) for each in single if len(each) == 1), None)

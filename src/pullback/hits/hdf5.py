@@ -12,7 +12,7 @@ from ..errors import HitsError
 from .columns import MAX_CHUNK_ROWS, Chunks, check_element, chunk_rows, damaged, find_column, split_name
 from .filters import load_filters
 from .native import AS_EITHER, AS_NUMBER, AS_TEXT, is_text, kinds_or_numbers, text_kind, text_values, whole_kind
-from .tables import FieldPath, find_table, is_index, table_fields, tables_of
+from .tables import FieldPath, find_table, is_fixed, is_index, of_fixed, table_fields, tables_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -159,8 +159,18 @@ def plain_datasets(hdf5: h5py.File) -> list[str]:
     return paths
 
 
+def fixed_groups(hdf5: h5py.File) -> list[str]:
+    """The paths of the groups that pandas wrote in its fixed format."""
+    paths: list[str] = []
+    hdf5.visititems(lambda path, each: paths.append(path) if is_fixed(each) else None)
+    return paths
+
+
 def _plain(file: str, hdf5: h5py.File, names: Sequence[str], existing: Sequence[str]) -> list[Source]:
     """The datasets of the names."""
+    fixed = fixed_groups(hdf5)
+    if fixed and not any(split_name(name.strip("/"))[0] in existing for name in names):
+        raise HitsError(f"{file}: {of_fixed(fixed[0])}")
     found = [find_column(file, name.strip("/"), existing) for name in names]
     return [Source(hdf5[path], (), indices) for path, indices in found]
 

@@ -11,8 +11,8 @@ import numpy as np
 from .columns import CHUNK_BYTES, damaged
 from .contents import MOST_LISTED, Contents, FileColumn, FileTable, head_rows, unit_in_name
 from .filters import load_filters
-from .hdf5 import plain_datasets
-from .tables import find_table, table_fields, tables_of
+from .hdf5 import fixed_groups, plain_datasets
+from .tables import find_table, of_fixed, table_fields, tables_of
 
 
 def describe(file: str, name: str = "") -> Contents:
@@ -29,9 +29,14 @@ def describe(file: str, name: str = "") -> Contents:
             find_table(file, hdf5, name)
         paths = {each: path for each, path in tables_of(hdf5).items() if name.strip("/") in ("", each, path)}
         found = [_table(file, each, hdf5[path]) for each, path in paths.items()]
-        plain = {} if name else {path: hdf5[path] for path in plain_datasets(hdf5)}
-        found += _side_by_side(file, {path: each for path, each in plain.items() if each.ndim})
-    return Contents(file, "HDF5", "table", tuple(found))
+        fixed = [] if name else fixed_groups(hdf5)
+        beside = (
+            []
+            if name
+            else [path for path in plain_datasets(hdf5) if not path.startswith(tuple(f"{each}/" for each in fixed))]
+        )
+        found += _side_by_side(file, {path: hdf5[path] for path in beside if hdf5[path].ndim})
+    return Contents(file, "HDF5", "table", tuple(found), tuple(map(of_fixed, fixed)))
 
 
 def _table(file: str, name: str, dataset: h5py.Dataset) -> FileTable:

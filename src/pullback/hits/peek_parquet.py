@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import pyarrow as pa
 import pyarrow.parquet
 
@@ -23,8 +26,9 @@ def describe(file: str, name: str = "") -> Contents:
             batches = parquet.iter_batches(head_rows(len(fields)), columns=listed, use_threads=False)
             head = next(batches, None)
             columns = [
-                _column(field, [] if head is None else head.column(field.name).to_pylist())
+                column
                 for field in fields[:MOST_LISTED]
+                for column in _columns(field, [] if head is None else head.column(field.name).to_pylist())
             ]
             table = FileTable("", parquet.metadata.num_rows, tuple(columns), left_out=max(0, len(fields) - MOST_LISTED))
     except pa.ArrowException as error:
@@ -32,7 +36,22 @@ def describe(file: str, name: str = "") -> Contents:
     return Contents(file, "Parquet", "", (table,))
 
 
-def _column(field: pa.Field, values: list[object]) -> FileColumn:
+def _columns(field: pa.Field, values: list[Any]) -> Iterator[FileColumn]:
+    """A column; of a list of records, one for each of their fields, such as `hits.plane`."""
+    inner = field.type
+    if not (_is_list(inner) and pa.types.is_struct(inner.value_type)):
+        yield _column(field, values)
+        return
+    for each in inner.value_type:
+        of_field: list[Any] = [None if row is None else [hit and hit[each.name] for hit in row] for row in values]
+        yield _column(pa.field(f"{field.name}.{each.name}", pa.list_(each.type), metadata=each.metadata), of_field)
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
+
+
+def _column(field: pa.Field, values: list[Any]) -> FileColumn:
     inner, shape, jagged = field.type, list[int](), False
     while pa.types.is_nested(inner) and hasattr(inner, "value_type"):
         shape += [inner.list_size] if pa.types.is_fixed_size_list(inner) else []

@@ -35,14 +35,15 @@ def _branch(entries: Any, name: str, rows: int) -> FileColumn:
     """A branch with its first entries; one of an unknown class has none."""
     try:
         inner, shape, jagged = branch_type(entries, name), list[int](), False
-        while hasattr(inner, "content"):
+        while hasattr(inner, "content") and type(inner).__name__ != "RecordType":
             shape += [inner.size] if type(inner).__name__ == "RegularType" else []
             text = inner.parameters.get("__array__") in ("string", "bytestring")
             jagged |= type(inner).__name__ == "ListType" and not text
             if text:
                 break
             inner = inner.content
-        kind = getattr(inner, "primitive", "text" if "string" in str(inner) else str(inner))
+        kind = f"records of {', '.join(inner.fields)}" if type(inner).__name__ == "RecordType" else ""
+        kind = kind or getattr(inner, "primitive", "text" if "string" in str(inner) else str(inner))
         values = entries.arrays([name], entry_stop=rows, library="ak")[name].to_list() if _simple(kind) else []
     except Exception as error:  # whatever uproot raises on a class that it does not know
         return FileColumn(name, f"unreadable ({type(error).__name__})", [])

@@ -21,6 +21,9 @@ FieldPath = tuple[str, ...]
 PANDAS_TABLE = "table"
 """The dataset in a group of pandas that holds the rows."""
 
+PANDAS_FIXED = ("frame", "series")
+"""Types of groups that pandas writes by default, by `to_hdf(..., format="fixed")`."""
+
 TEXT_OPERATIONS = {"UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "STRING", "BINSTRING", "SHORT_BINSTRING"}
 WHOLE_OPERATIONS = {"INT", "LONG", "LONG1", "BININT", "BININT1", "BININT2"}
 OTHER_OPERATIONS = {"PROTO", "FRAME", "MARK", "LIST", "EMPTY_LIST", "APPEND", "APPENDS", "STOP"}
@@ -61,16 +64,25 @@ def find_table(file: str, hdf5: h5py.File, table: str) -> h5py.Dataset:
     name = table.strip("/")
     if name in tables or name in tables.values():
         return hdf5[tables.get(name, name)]
-    if table and name in hdf5 and isinstance(hdf5[name], h5py.Group) and _text(hdf5[name], "pandas_type") == "frame":
-        raise HitsError(
-            f"{file}: {one_line(name)!r} is in the fixed format of pandas, which is refused; write it by "
-            'to_hdf(..., format="table")'
-        )
+    if table and name in hdf5 and is_fixed(hdf5[name]):
+        raise HitsError(f"{file}: {of_fixed(name)}")
     if table:
         raise HitsError(f"{file}: no table '{one_line(name)}'; the tables are: {listed}")
     if len(tables) > 1:
         raise HitsError(f"{file}: name one of its tables in source.table: {listed}")
     return hdf5[next(iter(tables.values()))]
+
+
+def is_fixed(each: h5py.HLObject) -> bool:
+    """Whether this is a group that pandas wrote in its fixed format, without the names of columns at its numbers."""
+    return isinstance(each, h5py.Group) and _text(each, "pandas_type") in PANDAS_FIXED
+
+
+def of_fixed(name: str) -> str:
+    """What to do with a group in the fixed format of pandas."""
+    return (
+        f'{one_line(name)!r} is in the fixed format of pandas, which is not read: write it by to_hdf(…, format="table")'
+    )
 
 
 def table_fields(file: str, table: h5py.Dataset) -> dict[str, tuple[FieldPath, tuple[int, ...]]]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
-from ..config.presets import NO_TRACKS
+from ..config.fill_in import FILL_IN
+from ..config.presets import NO_TRACKS, PRESETS
 from ..config.starting import MOST_LAYERS, likely_hits, starting_config
 from ..errors import one_line
 from ..hits.contents import Contents, FileColumn, FileTable, is_known
@@ -13,6 +15,9 @@ from ..hits.guess import Guess
 
 SHOWN_ROWS = 5
 """Rows that are shown."""
+
+SHOWN_OTHERS = 12
+"""Columns that are not used and named."""
 
 WIDEST = 24
 """Characters of a cell."""
@@ -24,22 +29,45 @@ ACTS_MEASUREMENTS = {"measurement_id", "geometry_id", "local_key", "local0"}
 def peek_page(contents: Contents) -> str:
     """A description in comments, and a config to start from: together a config file."""
     preset, found = likely_hits(contents)
-    lines = [f"{contents.file}: {contents.format}", *_tables(contents), "", *_guessed(contents, preset, found)]
+    usable = found is not None and found.count <= MOST_LAYERS
+    config = starting_config(contents, preset, found) if found and usable else ""
+    described = [*_tables(contents, preset, found), "", *_guessed(contents, preset, found)]
+    lines = [f"{contents.file}: {contents.format}", *described, *_what_to_do(config)]
     page = "".join(f"# {line}".rstrip() + "\n" for line in lines)
-    if found is None or found.count > MOST_LAYERS:
-        return page
-    return f"{page}\n{starting_config(contents, preset, found)}"
+    return f"{page}\n{config}" if config else page
 
 
-def _tables(contents: Contents) -> Iterator[str]:
-    if not contents.tables:
+def _what_to_do(config: str) -> Iterator[str]:
+    """How to go on from a config."""
+    if FILL_IN in config:
+        yield f"A config to start from: check it, and write your values for {FILL_IN}; until then it is refused."
+    elif config:
+        yield "A config to start from: check it."
+
+
+def _tables(contents: Contents, preset: str, found: Guess | None) -> Iterator[str]:
+    if not contents.tables and not contents.notes:
         yield "no table and no dataset with rows"
+    for note in contents.notes:
+        yield ""
+        yield note
     for table in contents.tables:
         yield ""
         yield _title(contents, table)
-        yield from _columns(table)
+        yield from _columns(_with_units(table, preset) if found and table is found.table else table)
         if table.left_out:
             yield f"and {table.left_out} more columns"
+
+
+def _with_units(table: FileTable, preset: str) -> FileTable:
+    """A table whose lengths have the unit of its preset."""
+    if not preset:
+        return table
+    lengths, unit = PRESETS[preset].lengths, str(PRESETS[preset].source["unit"])
+    return replace(
+        table,
+        columns=tuple(replace(each, unit=unit) if lengths.fullmatch(each.name) else each for each in table.columns),
+    )
 
 
 def _title(contents: Contents, table: FileTable) -> str:
@@ -85,18 +113,25 @@ def _guessed(contents: Contents, preset: str, found: Guess | None) -> Iterator[s
         return
     layout = "one row per muon"
     if found.layer:
-        layout = "one row per hit" if found.event else "one row per muon, with lists of hits"
+        lists = found.table.column(found.layer).jagged
+        layout = "one row per muon, with lists of hits" if lists else "one row per hit"
     yield f"layout: {'long' if found.layer else 'wide'}, {layout}, {found.count} layer{'s' * (found.count > 1)}"
     if not found.table.rows:
         yield "no rows: a study needs some"
     yield f"preset: {preset or 'none fits'}"
-    yield "A config to start from, for snakemake --configfile; check it, and fill in what is marked:"
+    if found.others:
+        others = list(map(one_line, found.others))
+        more = f" and {len(others) - SHOWN_OTHERS} more" if len(others) > SHOWN_OTHERS else ""
+        yield f"not used, though they look like positions, too: {', '.join(others[:SHOWN_OTHERS])}{more}"
 
 
 def _no_guess(contents: Contents) -> Iterator[str]:
     names = {name for table in contents.tables for name in table.names}
     if names >= ACTS_MEASUREMENTS:
         yield f"no config: {NO_TRACKS['acts_measurements']}"
+        return
+    if contents.notes and not contents.tables:
+        yield "no config: nothing else is in the file"
         return
     yield "no config: no columns look like the positions of hits; name them in source.columns, as in"
     yield "  source: {kind: recorded, file: …, unit: mm, columns: {x0: …, x1: …}}"
