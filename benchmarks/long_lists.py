@@ -1,8 +1,9 @@
 """Time and memory of reading the same hits from CSV files with one row per muon and with one row per hit.
 
-    python benchmarks/long_lists.py [HITS] [--docs]
+    python benchmarks/long_lists.py [HITS] [--docs] [--peek [FILE …]]
 
-Each file is read in a process of its own: it is planned (hashed and counted), and all its muons are imported.
+Each file is read in a process of its own: it is planned (hashed and counted), and all its muons are imported. With
+`--peek` only the time of `pullback peek` is taken, which reads the first rows alone, of these files and of others.
 """
 
 import resource
@@ -57,6 +58,19 @@ def read(file):
     print(f"{planned - begin:.2f} {done - planned:.2f} {peak:.0f} {counts.muons} {total:.6f}")
 
 
+def peek_time(file):
+    """The shortest CPU time of three looks into a file, s, and the size of the page."""
+    from pullback.hits.peek import peek
+    from pullback.report.peek_page import peek_page
+
+    best = float("inf")
+    for _ in range(3):
+        begin = time.process_time()
+        page = peek_page(peek(file))
+        best = min(best, time.process_time() - begin)
+    print(f"{best:.3f} {len(page)}")
+
+
 def called(*arguments):
     """The words that this script prints in a process of its own.
 
@@ -64,6 +78,27 @@ def called(*arguments):
     """
     command = [sys.executable, __file__, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+
+
+def peeks(hits, files, docs):
+    """The table of the times of `pullback peek`, for the list of hits, a hundredth of it, and other files."""
+    with tempfile.TemporaryDirectory() as folder:
+        rows = []
+        for name, number in (("part", hits // 100), ("whole", hits)):
+            Path(folder, name).mkdir()
+            called("write", f"{folder}/{name}", number)
+            file = f"{folder}/{name}/long.csv"
+            rows.append([f"CSV with {number:,} rows".replace(",", " "), *peek_row(file)])
+        rows += [[Path(file).name, *peek_row(file)] for file in files]
+    head = ["file", "size", "CPU time of `pullback peek`"]
+    print(aligned(head, rows))
+    if docs:
+        into_docs("peek", f"{markdown(head, rows)}\n")
+
+
+def peek_row(file):
+    """The size of a file, and the time of a look into it."""
+    return [f"{Path(file).stat().st_size / 1e6:.1f} MB", f"{float(called('time', file)[0]):.2f} s"]
 
 
 def main(hits, docs):
@@ -91,6 +126,14 @@ if __name__ == "__main__":
         write(Path(sys.argv[2]), int(sys.argv[3]))
     elif sys.argv[1:2] == ["read"]:
         read(sys.argv[2])
+    elif sys.argv[1:2] == ["time"]:
+        peek_time(sys.argv[2])
     else:
-        numbers = [each for each in sys.argv[1:] if each != "--docs"]
-        main(int(float(numbers[0])) if numbers else 10_000_000, "--docs" in sys.argv)
+        plain = [each for each in sys.argv[1:] if not each.startswith("--")]
+        others = [each for each in plain if Path(each).exists()]
+        numbers = [int(float(each)) for each in plain if each not in others]
+        number, docs = numbers[0] if numbers else 10_000_000, "--docs" in sys.argv
+        if "--peek" in sys.argv:
+            peeks(number, others, docs)
+        else:
+            main(number, docs)
