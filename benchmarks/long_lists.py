@@ -49,9 +49,9 @@ def read(file):
     section = Recorded(file=file, unit="mm", **({} if file.endswith("wide.csv") else columns))
     model = load_model(Track3d(z=[0.1 * layer for layer in range(LAYERS)]))
     begin = time.perf_counter()
-    counts, digest = recorded_file(section, model).plan()
+    counts, digest, reading = recorded_file(section, model).plan()
     planned = time.perf_counter()
-    blocks = recorded_file(section, model, digest, counts).blocks(0, counts.muons, BLOCK)
+    blocks = recorded_file(section, model, digest, counts, reading).blocks(0, counts.muons, BLOCK)
     total = sum(block.hits.sum() for block in blocks)
     done = time.perf_counter()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

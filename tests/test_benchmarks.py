@@ -184,6 +184,19 @@ def test_the_scans_have_the_points_that_they_say():
         assert len(Study.from_config({**scans.DEFAULT, "scan": scan}).points) == points
 
 
+def test_the_same_hits_are_read_from_all_lists(tmp_path, capsys):
+    import long_lists
+
+    long_lists.write(tmp_path, 1000)
+    for name in long_lists.FILES:
+        long_lists.read(str(tmp_path / f"{name}.csv"))
+        long_lists.peek_time(str(tmp_path / f"{name}.csv"))
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    hits = {tuple(line[3:]) for line in lines[::2]}
+    assert [muons for muons, _ in hits] == ["200"]
+    assert all(float(seconds) < 10 and int(length) > 500 for seconds, length in lines[1::2])
+
+
 def test_every_figure_of_the_docs_is_shown():
     text = "\n".join(page.read_text() for page in PAGES)
     drawn = sorted(path.name for path in (PROJECT / "docs" / "figures").iterdir())
