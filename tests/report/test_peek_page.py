@@ -417,8 +417,25 @@ def test_positions_that_are_not_used_are_named(capsys):
     with open("hits.csv", "w") as stream:
         stream.write("a_x0,a_x1,a_x2,b_x0,b_x1\n1,2,3,4,5\n")
     page, raw = peeked("hits.csv", capsys)
-    assert "# not used, though they look like positions, too: b_x0, b_x1\n" in page
+    assert "# not used, though named like positions: b_x0, b_x1\n" in page
     assert [*raw["source"]["columns"].values()] == ["a_x0", "a_x1", "a_x2"]
+    with open("hits.csv", "w") as stream:
+        stream.write("top_x,bottom_x,top_y,x_true,x_err\n1,2,3,4,5\n")
+    page, raw = peeked("hits.csv", capsys)
+    assert "# not used, though named like positions: bottom_x\n" in page
+    with open("hits.csv", "w") as stream:
+        stream.write("event,station,plane,x,charge\n1,1,0,2,5\n1,1,1,3,6\n")
+    page, raw = peeked("hits.csv", capsys)
+    assert "# not used, though named like layers: station\n" in page
+    assert "not used" not in peeked(write("few.csv"), capsys)[0]
+
+
+def test_units_that_do_not_fit_are_told(capsys):
+    for titles, said in (("x0 [inch],x1 [inch]", "inch"), ("x0_mm,x1_um", "mm, um"), ("x0 (mm),x1", "mm")):
+        with open("hits.csv", "w") as stream:
+            stream.write(f"{titles}\n1,2\n")
+        page = peeked("hits.csv", capsys)[0]
+        assert f"unit: FILL_IN  # unit of the positions: m, cm, mm, um; the file says {said}\n" in page
 
 
 def test_a_list_of_hits_without_events_asks_for_them(capsys):

@@ -83,10 +83,15 @@ def _unit(preset: str, found: Guess) -> str:
     """The unit of the positions; empty if the file does not tell."""
     if preset:
         return str(PRESETS[preset].source["unit"])
-    stated = {found.table.column(base_name(found.table, name)).unit for name in (*found.x, *found.y)}
-    unit = stated.pop() if len(stated) == 1 else ""
-    unit = SPELLINGS.get(unit, unit)
+    units = _stated(found)
+    unit = SPELLINGS.get(units[0], units[0]) if len(units) == 1 else ""
     return unit if unit in FILE_UNITS else ""
+
+
+def _stated(found: Guess) -> list[str]:
+    """The units that the file states for the positions, without repetition; empty where it states none."""
+    names = (base_name(found.table, name) for name in (*found.x, *found.y))
+    return list(dict.fromkeys(found.table.column(name).unit for name in names))
 
 
 def _study(file: str) -> str:
@@ -102,7 +107,9 @@ def _source(contents: Contents, preset: str, found: Guess, unit: str) -> Iterato
     else:
         if contents.key and found.table.name:
             yield f"{contents.key}: {_flow(found.table.name)}"
-        yield f"unit: {unit}" if unit else f"unit: {FILL_IN}  # unit of the positions: {', '.join(FILE_UNITS)}"
+        says = ", ".join(one_line(each) for each in _stated(found) if each)
+        note = f"unit of the positions: {', '.join(FILE_UNITS)}{says and f'; the file says {says}'}"
+        yield f"unit: {unit}" if unit else f"unit: {FILL_IN}  # {note}"
     yield from _long_keys(preset, found) if found.layer else _wide_keys(preset, found)
 
 

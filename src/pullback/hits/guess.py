@@ -119,7 +119,7 @@ class Guess:
     upper : int
         Number of layers of the upper tracker, which come first, if the names of the columns tell of two; otherwise 0.
     others : tuple of str
-        Further columns that may be hits, by their names.
+        Further columns that may be hits, or the layers of a long table, by their names.
     """
 
     table: FileTable
@@ -342,7 +342,8 @@ def _long(table: FileTable) -> Guess | None:
     names = {axis: each.name if each and each.jagged == layer.jagged else "" for axis, each in positions.items()}
     found = long_guess(table, layer.name, **names, event=events)
     x, y = (_long_errors(table, axis) if names[axis] else () for axis in "xy")
-    return replace(found, sigma_x=x, sigma_y=y) if found.count > 1 else None
+    others = tuple(each.name for each in _all_called(table, LAYER_WORDS, NUMBERING | OF_HITS) if each is not layer)
+    return replace(found, sigma_x=x, sigma_y=y, others=others) if found.count > 1 else None
 
 
 def _long_errors(table: FileTable, axis: str) -> tuple[str, ...]:
@@ -353,29 +354,41 @@ def _long_errors(table: FileTable, axis: str) -> tuple[str, ...]:
 
 def _called(table: FileTable, meanings: Sequence[str], beside: Set[str] = NUMBERING) -> FileColumn | None:
     """The column, or the field of a record, that is called by one of the words, perhaps with words beside it."""
+    return next(_all_called(table, meanings, beside), None)
+
+
+def _all_called(table: FileTable, meanings: Sequence[str], beside: Set[str]) -> Iterator[FileColumn]:
     for meaning in meanings:
         for column in table.columns:
             parts = name_words(column.name.rpartition(".")[2])
             if meaning in parts and not {*parts} - {meaning} - beside:
-                return column
-    return None
+                yield column
 
 
 def _hit(table: FileTable, axis: str, error: bool = False) -> FileColumn | None:
     """The position of a hit along an axis, or its uncertainty, without a number in its name; the shortest name."""
-    found = []
-    for column in table.columns:
-        named = _named(column)
-        if named and (named.axis, named.number, named.error) == (axis, None, error) and not OTHER_WORDS & {*named.rest}:
-            found.append(column)
+    found = [
+        each
+        for each in table.columns
+        if _is_hit(each, axis, error) and not any(map(str.isdigit, name_words(each.name)))
+    ]
     return min(found, key=lambda column: len(column.name), default=None)
+
+
+def _is_hit(column: FileColumn, axis: str, error: bool = False) -> bool:
+    """Whether a column may be the position of a hit along an axis, or its uncertainty."""
+    named = _named(column)
+    return named is not None and (named.axis, named.error) == (axis, error) and not OTHER_WORDS & {*named.rest}
 
 
 def _one(table: FileTable) -> Guess | None:
     """A table with one position per muon."""
     column = _hit(table, "x")
-    if column and not column.shape and not column.jagged:
-        return wide_guess(table, (column.name,))
     families = itertools.chain.from_iterable(_families(table).values())
-    single = (family.get(("x", False), {}) for family in families)
-    return next((wide_guess(table, tuple(each.values())) for each in single if len(each) == 1), None)
+    singles = [tuple(single.values()) for family in families if len(single := family.get(("x", False), {})) == 1]
+    if column and not column.shape and not column.jagged:
+        singles.insert(0, (column.name,))
+    if not singles:
+        return None
+    others = (each.name for each in table.columns if _is_hit(each, "x") and each.name not in singles[0])
+    return replace(wide_guess(table, singles[0]), others=tuple(others))

@@ -120,9 +120,9 @@ def _guessed(contents: Contents, preset: str, found: Guess | None) -> Iterator[s
         yield "no rows: a study needs some"
     yield f"preset: {preset or 'none fits'}"
     if found.others:
-        others = list(map(one_line, found.others))
-        more = f" and {len(others) - SHOWN_OTHERS} more" if len(others) > SHOWN_OTHERS else ""
-        yield f"not used, though they look like positions, too: {', '.join(others[:SHOWN_OTHERS])}{more}"
+        listed = ", ".join(map(one_line, found.others[:SHOWN_OTHERS]))
+        more = f" and {len(found.others) - SHOWN_OTHERS} more" if len(found.others) > SHOWN_OTHERS else ""
+        yield f"not used, though named like {'layers' if found.layer else 'positions'}: {listed}{more}"
 
 
 def _no_guess(contents: Contents) -> Iterator[str]:
