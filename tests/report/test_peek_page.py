@@ -473,15 +473,15 @@ def test_the_fixed_format_of_pandas(both, capsys):
 
 
 def test_fields_of_records_are_columns(capsys):
-    hits = [[{"plane": 1, "x": 2.0}, {"plane": 0, "x": 1.0}], [], None, [None, {"plane": 1, "x": None}]]
+    hits = [[{"plane": 1, "x": 2.0}, {"plane": 0, "x": 1.0}], [], [None, {"plane": 1, "x": None}]]
     kind = pa.list_(pa.struct([("plane", pa.int32()), ("x", pa.float64())]))
     pa.parquet.write_table(pa.table({"hits": pa.array(hits, kind)}), "hits.parquet")
     main(["peek", "hits.parquet"])
     page = capsys.readouterr().out
     lines = [re.split("  +", line) for line in page.splitlines() if "hits." in line and line.startswith("#   ")]
     assert lines == [
-        ["#", "hits.plane", "jagged list of int32", "-", "2", "[1, 0]", "[]", "-", "[-, 1]"],
-        ["#", "hits.x", "jagged list of float64", "-", "3", "[2, 1]", "[]", "-", "[-, -]"],
+        ["#", "hits.plane", "jagged list of int32", "-", "1", "[1, 0]", "[]", "[-, 1]"],
+        ["#", "hits.x", "jagged list of float64", "-", "2", "[2, 1]", "[]", "[-, -]"],
     ]
     source = yaml.safe_load(page)["source"]
     assert {key: source[key] for key in ("layout", "layer", "x", "layers")} == {
