@@ -25,7 +25,7 @@ from ..store.alignment_file import AlignedNumber, AlignmentFile, kept_alignment
 from ..study.aligning import placement_by, to_be_aligned
 from ..study.blocks import BLOCK
 from ..study.plan import Study
-from ..uncertainty.placement import Kind
+from ..uncertainty.placement import Kind, Placement
 from .fit_evidence import FitEntry, Untested, WantedResolution
 from .fit_judgement import FitJudge
 from .fit_reasons import symbols_of, wanted_words, with_unit
@@ -100,7 +100,7 @@ def calibrate(raw: Mapping[str, Any]) -> Calibration:
         numbers = known.aligned.corrections if known else alignment.numbers if alignment else {}
         placement = placement_by(numbers, study.model)
         hits = placement.to_frame(tracks.hits) if placement else tracks.hits
-        entry = _judged(study, stated, hits, tracks.known)
+        entry = _judged(study, stated, hits, tracks.known, placement)
         log.info("round %d: χ²/ndf %s", rounds, entry.chi2_per_ndf)
         own_sigma = tracks.known.covariance is not None
         changed = sigma * _factors(entry, study.model)
@@ -131,13 +131,17 @@ def _stated(sigma: Float[np.ndarray, " coordinate"], model: Model) -> dict[str, 
 
 
 def _judged(
-    study: Study, stated: dict[str, float | list[float]], hits: Float[np.ndarray, "muon coordinate"], known: Known
+    study: Study,
+    stated: dict[str, float | list[float]],
+    hits: Float[np.ndarray, "muon coordinate"],
+    known: Known,
+    placement: Placement | None,
 ) -> FitEntry:
     """What the residuals of hits in their places say of the resolution."""
     (point,) = study.points
     units, own_sigma = (1 / stated_resolution(stated, study.model)).tolist(), known.covariance is not None
     judge = FitJudge(study.model, units, point.config.validation, 1, own_sigma=own_sigma, single=False)
-    entry = judge.result(point.label, _tallied(study.model, stated, hits, known))
+    entry = judge.result(point.label, _tallied(study.model, stated, hits, known, placement))
     if entry.verdict == Untested.UNTESTED or not entry.resolution:
         why = "; ".join([*entry.reasons, *entry.more])
         raise PullbackError(f"calibrate: the tracks do not tell the resolution: {why}")
@@ -149,6 +153,7 @@ def _tallied(
     stated: dict[str, float | list[float]],
     hits: Float[np.ndarray, "muon coordinate"],
     known: Known,
+    placement: Placement | None,
 ) -> FitTally:
     """The sums over the fits of muons, as those of a study."""
     import torch
@@ -158,7 +163,8 @@ def _tallied(
     from ..steps.fit_comparison import FitComparison
 
     tally = FitTally()
-    comparison = FitComparison(Reconstruction(model, parameters_of(model, stated), by_lines=bool(model.lines)))
+    reconstruction = Reconstruction(model, parameters_of(model, stated), bool(model.lines), placement)
+    comparison = FitComparison(reconstruction)
     for start in range(0, len(hits), BLOCK):
         rows = slice(start, start + BLOCK)
         own = known.each(itemgetter(rows)).each(torch.from_numpy)
