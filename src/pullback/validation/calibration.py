@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import yaml
 from jaxtyping import Float
 
 from ..config.alignment_schema import Alignment, free_parameters, lines_of
@@ -54,7 +55,7 @@ class Calibration(NamedTuple):
 
     `resolution` has what tracks say of each line in place of what is stated, `sigma` that of each coordinate, and
     `line` the same as a line of the config, empty if hits have a σ of their own; `alignment` is None where no layer is
-    free.
+    free, and that of the file where the config names one.
     """
 
     study: Study
@@ -64,6 +65,13 @@ class Calibration(NamedTuple):
     sigma: list[float]
     rounds: int
     own_sigma: bool
+    chi2_per_ndf: float | None
+
+    @property
+    def kept_in(self) -> str | None:
+        """The file of the alignment that was made before, if that was used."""
+        alignment = self.study.config.alignment
+        return alignment.file if alignment else None
 
 
 def calibrate(raw: Mapping[str, Any]) -> Calibration:
@@ -105,7 +113,8 @@ def calibrate(raw: Mapping[str, Any]) -> Calibration:
         own_sigma = tracks.known.covariance is not None
         changed = sigma * _factors(entry, study.model)
         if own_sigma or all(_settled(each, rounds) for each in entry.resolution):
-            return Calibration(study, known, entry.resolution, entry.line, changed.tolist(), rounds, own_sigma)
+            wanted = entry.resolution, entry.line, changed.tolist()
+            return Calibration(study, known, *wanted, rounds, own_sigma, entry.chi2_per_ndf)
         sigma = changed
     raise PullbackError(f"calibrate: resolution and alignment do not settle within {MOST_ROUNDS} rounds")
 
@@ -207,17 +216,19 @@ def calibration_in_words(found: Calibration, written: str | None) -> str:
 
 def _sentences(found: Calibration, coordinates: Mapping[str, Quantity]) -> Iterator[str]:
     alignment, times = found.alignment, f"{found.rounds} round{'s' * (found.rounds > 1)}"
-    if alignment:
+    if alignment and not found.kept_in:
         yield (
             f"{alignment.tracks} of {alignment.muons} muons have more hits than parameters, {alignment.weighted} of "
             f"them count; {times}"
         )
         before, after = (each.median_chi2_per_ndf for each in (alignment.before, alignment.after))
         yield f"median χ²/ndf: {before:.3g} before the alignment, {after:.3g} after it, with the resolution below"
-        for number in alignment.numbers:
-            yield f"{number.name} = {_in_unit(number)}"
     else:
-        yield f"layers are where the config says, or none is free; {times}"
+        yield f"layers are where {found.kept_in or 'the config'} says{', or none is free' * (not alignment)}; {times}"
+        if found.chi2_per_ndf is not None:
+            yield f"χ²/ndf: {found.chi2_per_ndf:.3g} with the resolution below"
+    for number in alignment.numbers if alignment else ():
+        yield f"{number.name} = {_in_unit(number)}"
     for each in found.resolution:
         yield wanted_words(each, coordinates) if found.own_sigma else _widths(found, each, coordinates)
 
@@ -247,8 +258,9 @@ def _config(found: Calibration, written: str | None) -> Iterator[str]:
     alignment = found.alignment
     if alignment is None:
         return
-    if written:
-        yield f"alignment: {{file: {written}}}"
+    if path := written or found.kept_in:
+        named = {"alignment": {"file": path}}
+        yield yaml.safe_dump(named, default_flow_style=None, allow_unicode=True, width=np.inf).rstrip()
         return
     yield "# as a file, with --output alignment.json, it keeps the correlations, too"
     yield "alignment:"
