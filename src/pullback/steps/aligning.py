@@ -169,7 +169,8 @@ def found_alignment(study: Study, tracks: Tracks, stated: dict[str, float | list
         found = estimator.align_layers(tracks.hits, groups, of, free)
         if found.placement.deforms:  # so that hits have another covariance
             groups = track_groups(model, stated, tracks, found.placement)
-            found = estimator.align_layers(tracks.hits, groups, of, free, found.value)
+            again = estimator.align_layers(tracks.hits, groups, of, free, found.value)
+            found = again._replace(steps=found.steps + again.steps)
     except Undetermined as error:
         empty = unseen_references(study, references(alignment, section), of, tracks.hits)
         raise PullbackError(f"alignment: the tracks do not determine {_weak(error.modes, names)}{empty}") from None
