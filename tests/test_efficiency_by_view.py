@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from running import FEW, Run
+from running import ENOUGH, FEW, Run, slow
 
 from pullback.detector import response
 from pullback.study.plan import Study
@@ -96,3 +96,56 @@ def test_mistakes_are_named(name):
 def test_a_model_of_one_view_has_none():
     with pytest.raises(Exception, match=r"detector\.efficiency: has views, but model track has none"):
         Study.from_config({**RAW, "model": {"name": "track"}})
+
+
+ROTATED = {
+    "study": "s",
+    "source": {"muons": 2000, "beam": {"spread": 5e-3, "spot": 5e-3}},
+    "model": {"name": "track3d", "z": [0.0, 0.05, 0.11]},
+    "detector": {
+        "sigma": {"x": "72 um", "y": "14.4 um"},
+        "efficiency": {"x": 0.9, "y": [0.95, 0.8, 1]},
+        "misalignment": {"rotation": "[0, -20, 0] mrad", "y": "[0, 30, 0] um"},
+    },
+    "alignment": {},
+    "toys": {"muons": 4, "per_muon": 100},
+}
+
+
+@pytest.fixture(scope="module")
+def rotated(tmp_path_factory):
+    """A study in which alignment rotates two layers, whose views lose their hits independently."""
+    return Run(ROTATED, tmp_path_factory.mktemp("rotated")).make()
+
+
+def test_hits_that_a_rotation_cannot_correct_are_expected_to_be_lost(rotated):
+    (entry,) = Evidence.read(rotated.outputs.validation).smeared
+    expected = {"x of layer 0": 0.9, "x of layer 2": 0.9, "y of layer 0": 0.95, "y of layer 2": 1.0}
+    expected |= {"layer 1": 0.9 * 0.8, "all layers": 0.9**3 * 0.95 * 0.8}
+    assert {each.layer: each.expected for each in entry.hits} == pytest.approx(expected)
+    seen = np.isfinite(rotated.columns("nominal")["x_reco"])
+    assert (seen[:, 1] == seen[:, 4]).all()
+    assert seen[:, 1].mean() == pytest.approx(0.72, abs=4 * np.sqrt(0.72 * 0.28 / 2000))
+    assert {each.layer for each in entry.hits if each.found.verdict == "fail"} == set()
+
+
+def test_another_loss_of_a_rotated_layer_fails(rotated, tmp_path):
+    right = response.losses_of
+
+    def less(detector, model):
+        return [
+            each._replace(efficiency=0.65) if each.name == "y of layer 1" else each for each in right(detector, model)
+        ]
+
+    wrong = rotated.sabotaged(tmp_path, "reco", response, "losses_of", less)
+    (entry,) = Evidence.read(wrong.outputs.validation).smeared
+    assert entry.verdict == "fail"
+    failed = {each.layer for each in entry.hits if each.found.verdict == "fail"}
+    assert failed == {"layer 1", "all layers"}, entry.reasons
+
+
+@pytest.mark.parametrize("muons", [slow(30_000)])
+def test_a_rotated_telescope_that_loses_views_passes(tmp_path, muons):
+    raw = {**ROTATED, **ENOUGH, "toys": {"per_muon": 20_000}, "source": {**ROTATED["source"], "muons": muons}}
+    found = Evidence.read(Run(raw, tmp_path).make().outputs.validation).answers
+    assert {str(each.verdict) for each in found.each.values()} == {"pass"}

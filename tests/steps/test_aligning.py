@@ -184,17 +184,35 @@ def test_the_covariance_is_among_the_systematics(small):
     assert jacobian.shape[1] == 1 + len(sigma)
 
 
+def slope_of_hits(found, sigma):
+    """∂tx/∂hits by generalized least squares, with the covariance of pixels that are rotated and stretched, by hand."""
+    number = {(each.kind, each.layer): each.value for each in found.numbers}
+    covariance = np.zeros((8, 8))
+    for layer in range(4):
+        phi, stretch = (number.get(("rotation", layer), 0.0), [number.get((f"scale_{v}", layer), 0.0) for v in "xy"])
+        turn = np.array([[np.cos(phi), -np.sin(phi)], [np.sin(phi), np.cos(phi)]]) * (1 + np.array(stretch))
+        where = np.ix_([layer, 4 + layer], [layer, 4 + layer])
+        covariance[where] = turn @ np.diag(np.square(sigma)) @ turn.T
+    line = np.vander(Z, 2)
+    design = np.block([[line, np.zeros((4, 2))], [np.zeros((4, 2)), line]])
+    weighted = np.linalg.solve(covariance, design)
+    return np.linalg.solve(design.T @ weighted, weighted.T)[0]
+
+
 def test_a_rotation_moves_the_slope_by_the_position_in_the_other_view(small):
-    """∂x₁/∂φ₁ = −y₁, of which the slope of least squares takes w₁ = (z₁ − z̄)/Σ(z − z̄)²."""
-    columns = small.columns("detector.sigma.x=7.2e-05")
-    names = ["model.z[1]", *(each.name for each in AlignmentFile.read(small.alignment).numbers)]
-    at = names.index("alignment.rotation[1]")
+    """∂x₁/∂φ₁ = −y₁ and ∂y₁/∂φ₁ = x₁, of which the slope takes its weights; that of y is small."""
+    columns, found = small.columns("detector.sigma.x=7.2e-05"), AlignmentFile.read(small.alignment)
+    names, weights = ["model.z[1]", *(each.name for each in found.numbers)], slope_of_hits(found, [72e-6, 14.4e-6])
     d = np.array(Z) - np.mean(Z)
-    expected_slopes = -columns["x_reco"][:, 5] * d[1] / (d @ d)
-    np.testing.assert_allclose(columns["systematic_jacobian_tx"][:, at], expected_slopes, rtol=1e-9)
+    np.testing.assert_allclose(weights[:4], d / (d @ d), rtol=0.01)
+    assert 0.05 < abs(weights[5] / weights[1]) < 0.1
+    x_reco, jacobian = columns["x_reco"], columns["systematic_jacobian_tx"]
+    at = names.index("alignment.rotation[1]")
+    by_rotation = -x_reco[:, 5] * weights[1] + x_reco[:, 1] * weights[5]
+    np.testing.assert_allclose(jacobian[:, at], by_rotation, rtol=1e-9, atol=1e-12)
     scale = names.index("alignment.scale_x[2]")
-    expected_slopes = columns["x_reco"][:, 2] * d[2] / (d @ d)
-    np.testing.assert_allclose(columns["systematic_jacobian_tx"][:, scale], expected_slopes, rtol=1e-9)
+    np.testing.assert_allclose(jacobian[:, scale], x_reco[:, 2] * weights[2], rtol=1e-9)
+    np.testing.assert_allclose(columns["tx"], x_reco @ weights, rtol=1e-9, atol=1e-12)
 
 
 def test_all_points_have_one_alignment(small):
@@ -331,6 +349,11 @@ def without(hits, *columns):
     return np.where(np.isin(range(8), columns), np.nan, hits)
 
 
+def apart(hits):
+    """Of the layer 1, each muon has one coordinate."""
+    return np.where((np.arange(len(hits)) % 2 * 4 + 1)[:, None] == np.arange(8), np.nan, hits)
+
+
 def far(hits, value):
     return np.where(np.arange(len(hits))[:, None] < 20, value, hits)
 
@@ -339,14 +362,42 @@ def far(hits, value):
     ("spoil", "message"),
     [
         (lambda hits: hits[:1], "1 of 1 muons have more hits than a line has parameters, too few for 10 parameters"),
-        (lambda hits: without(hits, 1, 2, 5, 6), "0 of 200 muons have more hits than a line has parameters"),
-        (lambda hits: without(hits, 2, 6), r"do not determine alignment.x\[2\]; alignment.y\[2\]; alignment.rot"),
+        (
+            lambda hits: without(hits, 1, 2, 5, 6),
+            r"layer 1 has no hit; layer 2 has no hit \(200 muons\); hold the layers by alignment.reference",
+        ),
+        (
+            lambda hits: without(hits, 3, 7),
+            r"do not determine .* free less of them; layer 3, which is held, has no hit",
+        ),
+        (lambda hits: without(hits, 0, 3, 4, 7), "0 of 200 muons have more hits than a line has parameters"),
+        (lambda hits: without(hits, 2, 6), r"layer 2 has no hit \(200 muons\); hold the layer by alignment.reference"),
+        (
+            lambda hits: without(hits, 6),
+            r"layer 2 has hits in x alone \(200 muons\); leave y and rotation and scale out of alignment.free, or hold",
+        ),
+        (lambda hits: apart(hits), r"layer 1 has x and y of no muon together, as its rotation needs \(200 muons\)"),
+        (
+            lambda hits: np.where((np.arange(200)[:, None] > 18) & (np.arange(8) % 4 == 2), np.nan, hits),
+            r"layer 2 has hits in 19 tracks with more hits than parameters \(20 are needed\); hold the layer",
+        ),
         (lambda hits: np.where(np.arange(8) == 1, 2 * hits, hits), r"alignment.scale_x\[1\] = -0.5.* is beyond ±0.1"),
         (lambda hits: hits + 5.0 * (np.arange(8) == 1), ""),
         (lambda hits: far(hits, 1e308), ""),
         (lambda hits: far(hits, -np.inf), ""),
     ],
-    ids=["one row", "two layers", "a layer without hits", "twice as large", "5 m away", "huge", "infinite"],
+    ids=[
+        *(
+            "one row",
+            "two layers",
+            "a reference without hits",
+            "references without hits",
+            "a layer without hits",
+            "a layer without y",
+        ),
+        *("views apart", "19 hits"),
+        *("twice as large", "5 m away", "huge", "infinite"),
+    ],
 )
 def test_odd_hits_give_an_alignment_or_one_line(tmp_path, spoil, message):
     raw = recorded(tmp_path, spoil(hits_of(200)), alignment={"free": ["x", "y", "rotation", "scale"]})

@@ -73,3 +73,28 @@ def test_half_a_hit_is_lost_only_where_its_layer_turns():
 def test_nothing_given_is_in_place():
     hits = np.random.default_rng(4).normal(size=(3, 6))
     assert (Placement.by_layer(OF, {}).to_frame(hits) == hits).all()
+
+
+def test_its_linear_part_by_hand():
+    """Layer 1 stretches x by 2 and turns it into y, layer 2 by a small angle."""
+    linear = Placement.by_layer(OF, NUMBERS).linear
+    assert linear[np.ix_([1, 4], [1, 4])] == pytest.approx(np.array([[0.0, -1.0], [2.0, 0.0]]))
+    cosine, sine = np.cos(0.02), np.sin(0.02)
+    by_hand = np.array([[0.99 * cosine, -1.03 * sine], [0.99 * sine, 1.03 * cosine]])
+    assert linear[np.ix_([2, 5], [2, 5])] == pytest.approx(by_hand, rel=1e-15)
+    assert np.count_nonzero(linear) == 2 + 4 + 4
+    assert linear[[0, 3], [0, 3]].tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "turns", "deforms"),
+    [
+        ({"x": [1.0, 2.0, 3.0]}, False, False),
+        ({"rotation": [0.0, 0.0, 0.0], "scale_y": [0.0, 0.0, 0.0]}, False, False),
+        ({"rotation": [0.0, -1e-9, 0.0]}, True, True),
+        ({"scale_y": [0.0, 0.0, 1e-3]}, False, True),
+    ],
+)
+def test_what_changes_the_covariance_of_hits(numbers, turns, deforms):
+    placement = Placement.by_layer(OF, numbers)
+    assert (placement.turns, placement.deforms) == (turns, deforms)

@@ -1,5 +1,6 @@
 """Resolution and alignment in turn, of hits whose resolution and misalignment are known."""
 
+import logging
 import re
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from pullback.cli import main
 from pullback.errors import PullbackError
 from pullback.store.alignment_file import AlignmentFile
 from pullback.study.plan import Study
+from pullback.validation import calibration
 from pullback.validation.calibration import calibrate, calibration_in_words
 
 TRACK = {
@@ -134,6 +136,40 @@ def test_given_and_kept_alignments_are_kept(tmp_path):
     assert kept.sigma == pytest.approx(free.sigma, rel=1e-2)
     # Of a shift that is left, the resolution is that of residuals about their mean.
     assert found_by({**raw, "alignment": {"x": [0, 0, 0, 0, 0]}}).sigma == pytest.approx(given.sigma, rel=0.05)
+
+
+def chi2_in(caplog):
+    """χ²/ndf of the rounds that have been logged since."""
+    found = [each.args[1] for each in caplog.records if each.msg.startswith("round")]
+    caplog.clear()
+    return found
+
+
+@pytest.mark.parametrize("name", ["a.json", "kept {of}, run: 7 — ä.json"])
+def test_a_kept_alignment_is_used_and_stays_in_the_config(name, monkeypatch, caplog):
+    """That of the file is taken even where it is wrong, nothing is found anew, and the config keeps the file."""
+    caplog.set_level(logging.INFO, logger="pullback.validation.calibration")
+    raw = record(TRACK, "5 mm")
+    free = found_by({**raw, "alignment": {"free": ["x", "scale"]}})
+    caplog.clear()
+    off = {"alignment.scale_x[2]": 0.02}  # 2 mm at the edges
+    numbers = [each.model_copy(update={"value": each.value + off.get(each.name, 0)}) for each in free.alignment.numbers]
+    wrong = free.alignment.model_copy(update={"numbers": numbers})
+    wrong.write(name)
+    monkeypatch.setattr(calibration, "found_alignment", None)
+    kept, chi2 = found_by({**raw, "alignment": {"file": name}}), chi2_in(caplog)
+    assert kept.alignment.numbers == numbers
+    given = found_by({**raw, "alignment": wrong.aligned.corrections})
+    assert kept.sigma == pytest.approx(given.sigma, rel=1e-12)
+    assert chi2 == chi2_in(caplog)
+    found_by({**raw, "alignment": free.alignment.aligned.corrections})
+    assert chi2[-1] > 3 * chi2_in(caplog)[-1]  # a trend that is left
+    text = calibration_in_words(kept, None)
+    assert text.startswith(f"layers are where {name} says; {kept.rounds} rounds\nχ²/ndf: 6.1")
+    again = yaml.safe_load(text.partition("A config to use:\n")[2])
+    assert again["alignment"] == {"file": name}
+    assert "systematics" not in again
+    assert found_by({**raw, **again}).rounds == 1
 
 
 def test_simulated_hits_keep_their_own_noise():

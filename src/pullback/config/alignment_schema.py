@@ -19,7 +19,7 @@ IN_VIEWS = ("y", "rotation", "scale_y")
 """Numbers of layers that measure both views."""
 
 LARGEST_ROTATION, LARGEST_SCALE = 0.1, 0.1
-"""Largest rotation, rad, and relative error of a scale: the σ of hits is not rotated or stretched with them."""
+"""Largest rotation, rad, and relative error of a scale. Beyond them, a file has other axes or units than is stated."""
 
 LayerOffsets = Annotated[list[Annotated[float, Field(ge=-1e3, le=1e3)]], Field(min_length=1, max_length=64)]
 LayerRotations = Annotated[

@@ -15,6 +15,7 @@ from ..models.planes import MOST_PLANES
 from .base import Clash, Metres, NumberPerLayer
 from .model_base import ModelSection
 from .own_schema import Own
+from .slabs import RadiationLengths, of_slabs
 from .units import validator
 
 Heights = Annotated[
@@ -89,10 +90,11 @@ class _Lines(ModelSection):
     theta0_momentum: Annotated[float | None, validator("GeV/c")] = Field(
         None, ge=0.1, le=1e5, description=OF_MOMENTUM, json_schema_extra={"unit": "GeV/c"}
     )
-    material: Annotated[NumberPerLayer[Annotated[float, Field(ge=0, le=10)]] | None, validator("X0")] = Field(
+    material: Annotated[NumberPerLayer[RadiationLengths] | None, validator("X0"), of_slabs] = Field(
         None,
         description="thickness of the layers in radiation lengths, in place of `theta0`, which follows by Highland "
-        "from the momentum of each muon: a number, or a list with one number per layer",
+        "from the momentum of each muon: a number, or thickness and radiation length, `{thickness: 0.3 mm, "
+        "radiation_length: 93.7 mm}`; one for all layers, or a list by layer",
         json_schema_extra={"unit": "X0"},
     )
     momentum: Annotated[float | None, validator("GeV/c")] = Field(

@@ -17,7 +17,9 @@ from ..models.stated import arguments, resolution_of
 from ..models.user_file import Call
 from ..study.artefact_configs import DetectedConfig
 from ..study.batches import Part
+from ..uncertainty.fit_residuals import product
 from ..uncertainty.folds import folding_of
+from ..uncertainty.placement import Placement
 
 Parameters = Mapping[str, Tensor]
 """Numbers and lists of a model by name, and what is stated of the detector, per layer (`models.stated`)."""
@@ -66,12 +68,14 @@ def hit_covariance(
     recorded: Tensor | None = None,
     *,
     momentum: Float[Tensor, " muon"] | None = None,
+    placement: Placement | None = None,
     added: bool = True,
 ) -> Float[Tensor, "#muon *coordinates"]:
     """The covariance of the hits assumed by propagation, as variances or matrices.
 
     Σ = Σ_detector + Σ_model. Σ_detector holds the layers' variances 1/resolution², or the covariances `recorded` per
-    muon (variances or matrices; where NaN, the detector's are used). Σ_model is what the model adds, such as
+    muon (variances or matrices; where NaN, the detector's are used); both are those that the layers read, and are
+    rotated and stretched with the hits by their `placement`. Σ_model is what the model adds, such as
     scattering (by the momentum of each muon, if given), unless `added` is False. If there are as many muons as
     coordinates, variances become matrices (unless `added` is False), since they could otherwise be taken for one matrix
     for all muons.
@@ -80,6 +84,8 @@ def hit_covariance(
     if recorded is not None:
         diagonal = torch.diag_embed(variance) if recorded.ndim == 3 else variance
         variance = torch.where(torch.isnan(recorded), diagonal, recorded)
+    if placement is not None and placement.deforms:
+        variance = _in_place(variance, placement)
     if not added:
         return variance
     extra = added_covariance(model, parameters, hits, momentum)
@@ -87,6 +93,14 @@ def hit_covariance(
         ambiguous = variance.ndim == 2 and len(variance) == variance.shape[1] > 1
         return torch.diag_embed(variance) if ambiguous else variance
     return (torch.diag_embed(variance) if variance.ndim == 2 else variance) + extra
+
+
+def _in_place(covariance: Tensor, placement: Placement) -> Float[Tensor, "#muon *coordinates"]:
+    """T Σ Tᵀ with T = R S of the layers; variances stay variances if no layer is rotated."""
+    linear = covariance.new_tensor(placement.linear.tolist())
+    if covariance.ndim == 2 and not placement.turns:
+        return covariance * linear.diagonal().square()
+    return product(product(linear[None], covariance), linear.mT[None])
 
 
 class Fit:

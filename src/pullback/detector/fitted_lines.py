@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from ..models import Model
 from ..models.straight_lines import StraightLine, straight_lines
+from ..uncertainty.placement import Placement
 from .bound_model import hit_covariance, parameters_of
 from .known import Known
 from .reconstruction import Reconstruction
@@ -49,7 +50,11 @@ class FittedLine(NamedTuple):
 
 
 def fitted_lines(
-    model: Model, stated: Mapping[str, float | list[float]], hits: Float[np.ndarray, "muon coordinate"], known: Known
+    model: Model,
+    stated: Mapping[str, float | list[float]],
+    hits: Float[np.ndarray, "muon coordinate"],
+    known: Known,
+    placement: Placement | None = None,
 ) -> list[FittedLine]:
     """The lines of each muon, by the weights of its fit, with their covariance.
 
@@ -66,6 +71,8 @@ def fitted_lines(
         Recorded hits, m; NaN where missing.
     known : Known
         Recorded covariances, momenta and heights of the muons, as arrays.
+    placement : Placement, optional
+        That by which hits have been corrected.
 
     Returns
     -------
@@ -75,7 +82,7 @@ def fitted_lines(
     Source: the law of propagation of uncertainty, JCGM 102:2011, 6.2.1.
 
     """
-    reconstruction = Reconstruction(model, parameters_of(model, stated), by_lines=True)
+    reconstruction = Reconstruction(model, parameters_of(model, stated), by_lines=True, placement=placement)
     taken = reconstruction.taken(torch.from_numpy(hits), known.each(torch.from_numpy))
     positions = taken.hits.detach().numpy()
     matrices = taken.covariance.detach().expand(len(hits), -1, -1).numpy()
@@ -89,11 +96,16 @@ def fitted_lines(
 
 
 def hit_sigma(
-    model: Model, stated: Mapping[str, float | list[float]], hits: Float[np.ndarray, "muon coordinate"], known: Known
+    model: Model,
+    stated: Mapping[str, float | list[float]],
+    hits: Float[np.ndarray, "muon coordinate"],
+    known: Known,
+    placement: Placement | None = None,
 ) -> Float[np.ndarray, "muon coordinate"]:
     """The standard uncertainty of each hit by the detector alone, m, without scattering."""
     own = None if known.covariance is None else torch.from_numpy(known.covariance)
-    variance = hit_covariance(model, parameters_of(model, stated), torch.from_numpy(hits), own, added=False)
+    parameters = parameters_of(model, stated)
+    variance = hit_covariance(model, parameters, torch.from_numpy(hits), own, placement=placement, added=False)
     diagonal = variance.diagonal(dim1=1, dim2=2) if variance.ndim == 3 else variance
     return diagonal.sqrt().expand(len(hits), -1).numpy()
 

@@ -13,9 +13,11 @@ from torch import Tensor
 from ..models import Model
 from ..models.best_line import Gain, gain_of
 from ..models.stated import RESOLUTION, SIGMA, arguments, resolution_of
-from ..study.artefact_configs import ArtefactConfig, DetectedConfig
+from ..study.aligning import placement_of
+from ..study.artefact_configs import DetectedConfig
 from ..study.batches import Part
 from ..study.shared_parameters import Shifted
+from ..uncertainty.placement import Placement
 from .bound_model import Inference, Parameters, hit_covariance, parameters_of
 from .known import NOTHING_KNOWN, Known
 
@@ -42,15 +44,16 @@ class Taken(NamedTuple):
         return sum(terms, start=jacobian.new_zeros(()))
 
 
-def fits_lines(part: Part[ArtefactConfig]) -> bool:
+def fits_lines(part: Part[DetectedConfig]) -> bool:
     """Whether weights of hits are other than those of the stated resolution, or heights are recorded."""
     source, model = part.config.source, part.model
     if not model.lines:
         return False
     if source.kind == "recorded" and source.z:
         return True
-    own_sigma = source.kind == "recorded" and bool(source.sigma)
-    return model.fit == "gls" and (own_sigma or model.covariance is not None)
+    own_sigma, placement = source.kind == "recorded" and bool(source.sigma), placement_of(part)
+    deformed = placement is not None and placement.deforms
+    return model.fit == "gls" and (own_sigma or deformed or model.covariance is not None)
 
 
 class Reconstruction:
@@ -58,10 +61,13 @@ class Reconstruction:
 
     `infer` takes the hits themselves where one set of weights serves all muons, those of the stated resolution.
     Otherwise it takes the positions of the lines at two heights, from `models.best_line`, and is that of two layers.
+    `placement` is that of the layers by which hits have been corrected.
     """
 
-    def __init__(self, model: Model, parameters: Parameters, by_lines: bool = False):
-        self.model, self.parameters = model, parameters
+    def __init__(
+        self, model: Model, parameters: Parameters, by_lines: bool = False, placement: Placement | None = None
+    ):
+        self.model, self.parameters, self.placement = model, parameters, placement
         self.references = _references(model, parameters) if by_lines else None
         self.infer = Inference(model, parameters if self.references is None else self._of_lines(parameters))
 
@@ -69,7 +75,7 @@ class Reconstruction:
     def of(cls, part: Part[DetectedConfig], device: str | torch.device = "cpu") -> Reconstruction:
         """The reconstruction of a point, on a device."""
         parameters = parameters_of(part.model, part.config.detector.stated, device)
-        return cls(part.model, parameters, fits_lines(part))
+        return cls(part.model, parameters, fits_lines(part), placement_of(part))
 
     def _of_lines(self, parameters: Parameters) -> dict[str, Tensor]:
         """The parameters of an inference from the positions of lines at the reference heights."""
@@ -78,10 +84,13 @@ class Reconstruction:
         layers = sum(map(len, self.references.values()))
         return {**kept, **self.references, RESOLUTION: next(iter(self.references.values())).new_ones(layers)}
 
-    def covariance(self, hits: Float[Tensor, "muon coordinate"], known: Known) -> Float[Tensor, "#muon *coordinates"]:
-        """The covariance of the recorded hits."""
-        numbers = self.at_heights(self.parameters, known)
-        return hit_covariance(self.model, numbers, hits, known.covariance, momentum=known.momentum)
+    def covariance(
+        self, hits: Float[Tensor, "muon coordinate"], known: Known, *, added: bool = True
+    ) -> Float[Tensor, "#muon *coordinates"]:
+        """The covariance of the recorded hits; that of the detector alone unless what the model adds is `added`."""
+        numbers, momentum = self.at_heights(self.parameters, known), known.momentum
+        own, placement = known.covariance, self.placement
+        return hit_covariance(self.model, numbers, hits, own, momentum=momentum, placement=placement, added=added)
 
     def taken(self, hits: Float[Tensor, "muon coordinate"], known: Known = NOTHING_KNOWN) -> Taken:
         """What the inference takes of some muons."""

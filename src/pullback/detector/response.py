@@ -201,10 +201,11 @@ class Response:
         return self._thrown(Reconstruction.of(self.part, hits.device), hits, known)
 
     def _thrown(self, reconstruction: Reconstruction, hits: Float[Tensor, "muon coordinate"], known: Known) -> ToySetup:
-        """The setup of toys around hits, with the hits themselves."""
+        """The setup of toys around hits, with the hits themselves; the noise is that of the layers, in their place."""
         import torch
 
         from ..uncertainty.covariance import cholesky
+        from ..uncertainty.fit_residuals import product
         from ..uncertainty.toys import ToySetup
         from .bound_model import hit_covariance
 
@@ -212,9 +213,12 @@ class Response:
         stated = hit_covariance(self.model, parameters, hits, known.covariance, added=False)
         factor = torch.from_numpy(noise.factor(self.noise, self.resolution)).to(hits.device)
         added = self._root(hits, parameters, known.momentum)
-        if added is None and stated.ndim == 2:
+        deformed = self.corrected is not None and self.corrected.deforms
+        if added is None and stated.ndim == 2 and not deformed:
             return ToySetup(infer, hits, (stated.sqrt() * factor).expand(hits.shape))
         root = cholesky(stated) * factor
+        if self.corrected is not None and deformed:
+            root = product(root.new_tensor(self.corrected.linear.tolist())[None], root)
         if added is not None:
             (muons,) = torch.broadcast_shapes(root.shape[:1], added.shape[:1])  # perhaps none
             root = torch.cat([each.expand(muons, -1, -1) for each in (root, added)], dim=2)

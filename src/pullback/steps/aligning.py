@@ -44,8 +44,10 @@ from ..study.blocks import Block
 from ..study.plan import Study
 from ..uncertainty import alignment as estimator
 from ..uncertainty.alignment import Diverged, Parameter, TrackGroup, Undetermined
+from ..uncertainty.placement import Placement
 from .common import hits_file
 from .fit_comparison import FitComparison
+from .unseen_layers import refuse_seldom, refuse_unseen, unseen_references
 
 log = logging.getLogger(__name__)
 
@@ -126,9 +128,11 @@ def _blocks(part: Part[SigmaConfig], count: int) -> Sequence[Block]:
     return [Block(index, ends[index], ends[index + 1]) for index in range(number)]
 
 
-def track_groups(model: Model, stated: dict[str, float | list[float]], tracks: Tracks) -> list[TrackGroup]:
-    """The tracks with more hits than parameters, by the covariance that is propagated."""
-    comparison = FitComparison(Reconstruction(model, parameters_of(model, stated), by_lines=True))
+def track_groups(
+    model: Model, stated: dict[str, float | list[float]], tracks: Tracks, placement: Placement | None = None
+) -> list[TrackGroup]:
+    """The tracks with more hits than parameters, by the covariance that is propagated for layers so placed."""
+    comparison = FitComparison(Reconstruction(model, parameters_of(model, stated), by_lines=True, placement=placement))
     hits, known, found = torch.from_numpy(tracks.hits), tracks.known.each(torch.from_numpy), list[TrackGroup]()
     for group, covariance in comparison.groups(hits, known):
         if group.ndf:
@@ -150,6 +154,7 @@ def found_alignment(study: Study, tracks: Tracks, stated: dict[str, float | list
     of = placed_coordinates(model)
     free = [Parameter(*each) for each in free_parameters(alignment, section)]
     paired = any(each.kind == "rotation" for each in free)
+    refuse_unseen(study, free, of, tracks.hits)
     tracks, halves = _paired(tracks, model, {each.layer for each in free}) if paired else (tracks, 0)
     groups = track_groups(model, stated, tracks)
     count = sum(len(group.rows) for group in groups)
@@ -158,11 +163,17 @@ def found_alignment(study: Study, tracks: Tracks, stated: dict[str, float | list
             f"alignment: {count} of {len(tracks.hits)} muons have more hits than a line has parameters, too few for "
             f"{len(free)} parameters"
         )
+    refuse_seldom(study, free, of, groups)
     names = [shared_name(*each) for each in free]
     try:
         found = estimator.align_layers(tracks.hits, groups, of, free)
+        if found.placement.deforms:  # so that hits have another covariance
+            groups = track_groups(model, stated, tracks, found.placement)
+            again = estimator.align_layers(tracks.hits, groups, of, free, found.value)
+            found = again._replace(steps=found.steps + again.steps)
     except Undetermined as error:
-        raise PullbackError(f"alignment: the tracks do not determine {_weak(error.modes, names)}") from None
+        empty = unseen_references(study, references(alignment, section), of, tracks.hits)
+        raise PullbackError(f"alignment: the tracks do not determine {_weak(error.modes, names)}{empty}") from None
     except Diverged as error:
         raise PullbackError(f"alignment: {error}; are the heights of the layers right?") from None
     numbers = [

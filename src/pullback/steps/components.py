@@ -17,6 +17,7 @@ from ..detector.response import SimulatedBlock
 from ..store import columns
 from ..store.artefact import Writer
 from ..study import shared_parameters
+from ..study.aligning import placement_of
 from ..study.artefact_configs import SigmaConfig
 from ..study.batches import Part
 from ..study.blocks import Block
@@ -187,7 +188,7 @@ class Design:
         leaves = {name: each.requires_grad_() for name, each in parameters.items()}
         if drawn is not None:
             hits = drawn.hits(part, leaves)
-        reconstruction = Reconstruction(part.model, leaves, fits_lines(part))
+        reconstruction = Reconstruction(part.model, leaves, fits_lines(part), placement_of(part))
         taken, sigma_x, _ = reconstruction.taken(hits, known)
         return mean_sigma_gradient(reconstruction.infer, taken, covariance=sigma_x, parameters=leaves)
 

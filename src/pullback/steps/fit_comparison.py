@@ -8,7 +8,7 @@ from typing import NamedTuple
 from jaxtyping import Float
 from torch import Tensor
 
-from ..detector.bound_model import Fit, hit_covariance
+from ..detector.bound_model import Fit
 from ..detector.known import Known
 from ..detector.reconstruction import Reconstruction
 from ..models.stated import resolution_of
@@ -46,8 +46,7 @@ class FitComparison:
     def compared(self, hits: Float[Tensor, "muon coordinate"], known: Known, start: int, muons: int) -> ComparedHits:
         """A block of muons; `start` is the number of its first one, and `muons` that of all at the scan point."""
         sums = FitSums(self.model, self._unit, muons)
-        parameters = self.reconstruction.parameters
-        detector = hit_covariance(self.model, parameters, hits, known.covariance, added=False)
+        detector = self.reconstruction.covariance(hits, known, added=False)
         chi2, ndf = hits.new_full((2, len(hits)), float("nan")).unbind(0)
         residual, sigma = hits.new_full((2, *hits.shape), float("nan")).unbind(0)
         for group, covariance in self.groups(hits, known) if self.model.fitted else ():

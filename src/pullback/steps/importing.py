@@ -25,8 +25,9 @@ log = logging.getLogger(__name__)
 def import_hits(batch: Batch[RecoConfig], reco: str | Path) -> None:
     """Read recorded hits from their file: x_reco (muon, coordinate) in m, and any covariances in m².
 
-    Hits are corrected where layers are aligned; their covariances stay those of the layers, not rotated. The counts of
-    the whole file by `ImportCounts` are logged, and are attributes `imported.…` of each point.
+    Hits are corrected where layers are aligned; their covariances stay those that the layers read, and turn with them
+    where they are used (`hit_covariance`). The counts of the whole file by `ImportCounts` are logged, and are
+    attributes `imported.…` of each point.
     """
     if counts := batch.parts[0].imported:
         for words, number in in_words(counts.plain()):

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 
 from ..detector.bound_model import Inference
-from ..detector.losses import losses_of
+from ..detector.losses import losses_in_place
 from ..detector.reconstruction import Reconstruction
 from ..statistics.angles import holds, wrap
 from ..statistics.normal import K68, K95
@@ -40,9 +40,9 @@ class TruePulls:
 
     By bins of the true quantity in σ: `count`, `sum` and `square` of pulls. `inside68` and `inside95` are the numbers
     of pulls within ±1 and ±1.96, `first` the pulls of the first muons of each block, and `seen` the numbers of muons
-    with a hit in each layer (with an efficiency by view, in each view of it), and with all hits. By observable:
-    `intervals` is the number of muons with confidence intervals, and `held68` and `held95` are the numbers of intervals
-    that hold the truth.
+    with a hit in each layer (with an efficiency by view, in each view of a layer that alignment does not rotate), and
+    with all hits. By observable: `intervals` is the number of muons with confidence intervals, and `held68` and
+    `held95` are the numbers of intervals that hold the truth.
     """
 
     def __init__(self, out: Writer, part: Part[CoverageConfig]):
@@ -50,7 +50,7 @@ class TruePulls:
         self.reconstruction = Reconstruction.of(part)
         self.infer, self.at_truth = self.reconstruction.infer, Inference(part.model, self.reconstruction.parameters)
         self.quantities = unfolded(part.model)
-        self.losses = losses_of(part.config.detector, part.model)
+        self.losses = losses_in_place(part)
         names = [each.name for each in self.quantities]
         bins = [f"{low:g} to {high:g}" for low, high in zip((-np.inf, *PULL_EDGES), (*PULL_EDGES, np.inf), strict=True)]
         layers = [*(each.name for each in self.losses), "all layers"]

@@ -118,8 +118,15 @@ def shift_covariance(section: Mapping[str, Any]) -> Float[np.ndarray, "systemati
 def sources_of(part: Part[SharedConfig] | Part[PointConfig]) -> list[str]:
     """The names of the sources in the uncertainty budget of a part."""
     section, model, source = part.config.systematics, part.model, part.config.source
-    full = model.covariance is not None or (source.kind == "recorded" and bool(source.covariance))
+    correlated = source.kind == "recorded" and bool(source.covariance)
+    full = model.covariance is not None or correlated or _turned(part)
     return budget_sources(model.layers, full, names_of(section), CORRELATIONS in section)
+
+
+def _turned(part: Part[SharedConfig] | Part[PointConfig]) -> bool:
+    """Whether alignment rotates a layer, whose hits then are correlated."""
+    alignment = part.config.alignment
+    return alignment is not None and any(alignment.numbers.get("rotation", ()))
 
 
 @dataclass(frozen=True)

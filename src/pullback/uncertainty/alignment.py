@@ -135,6 +135,7 @@ def align_layers(
     groups: Sequence[TrackGroup],
     of: Coordinates,
     free: Sequence[Parameter],
+    start: Float[np.ndarray, " parameter"] | None = None,
 ) -> AlignedLayers:
     """Offsets and rotations of layers, of which those that are not `free` are 0.
 
@@ -156,6 +157,8 @@ def align_layers(
         How coordinates belong to layers.
     free : sequence of Parameter
         The parameters to find.
+    start : array (parameter,), optional
+        Where the iteration begins; default: layers in place.
 
     Returns
     -------
@@ -172,7 +175,7 @@ def align_layers(
     Source: covariance of M-estimators, P. J. Huber, Proc. 5th Berkeley Symp. 1 (1967) 221.
 
     """
-    problem, value = _Problem(hits, groups, of, free), np.zeros(len(free))
+    problem, value = _Problem(hits, groups, of, free), np.zeros(len(free)) if start is None else start
     tukey = False
     for step in range(1, MOST_STEPS + 1):
         sums = problem.sums(value, tukey=tukey)

@@ -56,6 +56,21 @@ class Placement(NamedTuple):
         )
         return cls(offset, each.get("rotation", zero)[of.layer], 1 + scale, of)
 
+    @property
+    def turns(self) -> bool:
+        """Whether a layer is rotated."""
+        return bool(self.angle.any())
+
+    @property
+    def deforms(self) -> bool:
+        """Whether a layer is rotated or stretched, so that the covariance of its hits changes, too."""
+        return self.turns or bool((self.stretch != 1).any())
+
+    @property
+    def linear(self) -> Float[np.ndarray, "coordinate coordinate"]:
+        """R(φ) S of all layers: hits of covariance Σ in the layers have (R S) Σ (R S)ᵀ in the frame."""
+        return np.asarray(self._turned(np.eye(len(self.stretch)) * self.stretch, 1.0)).T
+
     def to_frame(self, hits: Float[Any, "muon coordinate"]) -> Float[Any, "muon coordinate"]:
         """Where muons are whose hits the layers read: r = R(φ) S h + d, for an array or a tensor.
 
@@ -70,7 +85,7 @@ class Placement(NamedTuple):
 
     def _turned(self, hits: Any, sense: float) -> Any:
         """The hits, rotated by ±φ."""
-        if not self.angle.any():
+        if not self.turns:
             return hits
         sine = sense * np.sin(self.angle) * np.where(self.of.view == 1, 1.0, -1.0)
         turned = hits * _like(hits, np.cos(self.angle)) + _like(hits, sine) * hits[:, self.of.partner]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import yaml
 from jaxtyping import Float
 
 from ..config.alignment_schema import Alignment, free_parameters, lines_of
@@ -25,7 +26,7 @@ from ..store.alignment_file import AlignedNumber, AlignmentFile, kept_alignment
 from ..study.aligning import placement_by, to_be_aligned
 from ..study.blocks import BLOCK
 from ..study.plan import Study
-from ..uncertainty.placement import Kind
+from ..uncertainty.placement import Kind, Placement
 from .fit_evidence import FitEntry, Untested, WantedResolution
 from .fit_judgement import FitJudge
 from .fit_reasons import symbols_of, wanted_words, with_unit
@@ -54,7 +55,7 @@ class Calibration(NamedTuple):
 
     `resolution` has what tracks say of each line in place of what is stated, `sigma` that of each coordinate, and
     `line` the same as a line of the config, empty if hits have a σ of their own; `alignment` is None where no layer is
-    free.
+    free, and that of the file where the config names one.
     """
 
     study: Study
@@ -64,6 +65,13 @@ class Calibration(NamedTuple):
     sigma: list[float]
     rounds: int
     own_sigma: bool
+    chi2_per_ndf: float | None
+
+    @property
+    def kept_in(self) -> str | None:
+        """The file of the alignment that was made before, if that was used."""
+        alignment = self.study.config.alignment
+        return alignment.file if alignment else None
 
 
 def calibrate(raw: Mapping[str, Any]) -> Calibration:
@@ -100,12 +108,13 @@ def calibrate(raw: Mapping[str, Any]) -> Calibration:
         numbers = known.aligned.corrections if known else alignment.numbers if alignment else {}
         placement = placement_by(numbers, study.model)
         hits = placement.to_frame(tracks.hits) if placement else tracks.hits
-        entry = _judged(study, stated, hits, tracks.known)
+        entry = _judged(study, stated, hits, tracks.known, placement)
         log.info("round %d: χ²/ndf %s", rounds, entry.chi2_per_ndf)
         own_sigma = tracks.known.covariance is not None
         changed = sigma * _factors(entry, study.model)
         if own_sigma or all(_settled(each, rounds) for each in entry.resolution):
-            return Calibration(study, known, entry.resolution, entry.line, changed.tolist(), rounds, own_sigma)
+            wanted = entry.resolution, entry.line, changed.tolist()
+            return Calibration(study, known, *wanted, rounds, own_sigma, entry.chi2_per_ndf)
         sigma = changed
     raise PullbackError(f"calibrate: resolution and alignment do not settle within {MOST_ROUNDS} rounds")
 
@@ -131,13 +140,17 @@ def _stated(sigma: Float[np.ndarray, " coordinate"], model: Model) -> dict[str, 
 
 
 def _judged(
-    study: Study, stated: dict[str, float | list[float]], hits: Float[np.ndarray, "muon coordinate"], known: Known
+    study: Study,
+    stated: dict[str, float | list[float]],
+    hits: Float[np.ndarray, "muon coordinate"],
+    known: Known,
+    placement: Placement | None,
 ) -> FitEntry:
     """What the residuals of hits in their places say of the resolution."""
     (point,) = study.points
     units, own_sigma = (1 / stated_resolution(stated, study.model)).tolist(), known.covariance is not None
     judge = FitJudge(study.model, units, point.config.validation, 1, own_sigma=own_sigma, single=False)
-    entry = judge.result(point.label, _tallied(study.model, stated, hits, known))
+    entry = judge.result(point.label, _tallied(study.model, stated, hits, known, placement))
     if entry.verdict == Untested.UNTESTED or not entry.resolution:
         why = "; ".join([*entry.reasons, *entry.more])
         raise PullbackError(f"calibrate: the tracks do not tell the resolution: {why}")
@@ -149,6 +162,7 @@ def _tallied(
     stated: dict[str, float | list[float]],
     hits: Float[np.ndarray, "muon coordinate"],
     known: Known,
+    placement: Placement | None,
 ) -> FitTally:
     """The sums over the fits of muons, as those of a study."""
     import torch
@@ -158,7 +172,8 @@ def _tallied(
     from ..steps.fit_comparison import FitComparison
 
     tally = FitTally()
-    comparison = FitComparison(Reconstruction(model, parameters_of(model, stated), by_lines=bool(model.lines)))
+    reconstruction = Reconstruction(model, parameters_of(model, stated), bool(model.lines), placement)
+    comparison = FitComparison(reconstruction)
     for start in range(0, len(hits), BLOCK):
         rows = slice(start, start + BLOCK)
         own = known.each(itemgetter(rows)).each(torch.from_numpy)
@@ -201,17 +216,19 @@ def calibration_in_words(found: Calibration, written: str | None) -> str:
 
 def _sentences(found: Calibration, coordinates: Mapping[str, Quantity]) -> Iterator[str]:
     alignment, times = found.alignment, f"{found.rounds} round{'s' * (found.rounds > 1)}"
-    if alignment:
+    if alignment and not found.kept_in:
         yield (
             f"{alignment.tracks} of {alignment.muons} muons have more hits than parameters, {alignment.weighted} of "
             f"them count; {times}"
         )
         before, after = (each.median_chi2_per_ndf for each in (alignment.before, alignment.after))
         yield f"median χ²/ndf: {before:.3g} before the alignment, {after:.3g} after it, with the resolution below"
-        for number in alignment.numbers:
-            yield f"{number.name} = {_in_unit(number)}"
     else:
-        yield f"layers are where the config says, or none is free; {times}"
+        yield f"layers are where {found.kept_in or 'the config'} says{', or none is free' * (not alignment)}; {times}"
+        if found.chi2_per_ndf is not None:
+            yield f"χ²/ndf: {found.chi2_per_ndf:.3g} with the resolution below"
+    for number in alignment.numbers if alignment else ():
+        yield f"{number.name} = {_in_unit(number)}"
     for each in found.resolution:
         yield wanted_words(each, coordinates) if found.own_sigma else _widths(found, each, coordinates)
 
@@ -241,8 +258,9 @@ def _config(found: Calibration, written: str | None) -> Iterator[str]:
     alignment = found.alignment
     if alignment is None:
         return
-    if written:
-        yield f"alignment: {{file: {written}}}"
+    if path := written or found.kept_in:
+        named = {"alignment": {"file": path}}
+        yield yaml.safe_dump(named, default_flow_style=None, allow_unicode=True, width=np.inf).rstrip()
         return
     yield "# as a file, with --output alignment.json, it keeps the correlations, too"
     yield "alignment:"

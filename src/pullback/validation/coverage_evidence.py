@@ -174,11 +174,11 @@ class LayerHits(Record):
     """Share of the muons that have a hit in a layer, or in all of them."""
 
     layer: str
-    """The layer, or all layers."""
+    """The layer, a view of it if the efficiency has views, or all layers."""
     found: Estimate
     """The share."""
     expected: Number
-    """The efficiency, or the product of all."""
+    """The efficiency, the product of both views' for a layer that alignment rotates, or the product of all."""
 
 
 @final

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..config.schema import Validation
-from ..detector.losses import losses_of
+from ..detector.losses import losses_in_place
 from ..errors import PullbackError
 from ..files import write_text
 from ..models.stated import stated_resolution
@@ -216,10 +216,10 @@ def _truth(
 
 def _smeared(point: Point, part: Part[TallyConfig], found: PointTally, among: int) -> SmearedEntry | None:
     """The smeared muons of a point, one of `among`, against their truth; None for recorded hits."""
-    sums, rows, detector = found.coverage.of("pulls"), found.coverage.of("rows"), point.config.detector
+    sums, rows = found.coverage.of("pulls"), found.coverage.of("rows")
     if not sums:
         return None
-    efficiency = {each.name: each.efficiency for each in losses_of(detector, part.model)}
+    efficiency = {each.name: each.efficiency for each in losses_in_place(part)}
     names = [each.name for each in unfolded(part.model)]
     exact = {each.name: is_exact(part.model, index, rows) for index, each in enumerate(part.model.observables)}
     return PullJudge(sums, point.config.validation, among).result(point.label, names, exact, efficiency, PULL_EDGES)

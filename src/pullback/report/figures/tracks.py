@@ -10,6 +10,7 @@ from ...config.units import prefixed
 from ...detector.known import Known
 from ...store import columns
 from ...study import blocks
+from ...study.aligning import placement_of
 from .base import BLUE, VERMILLION, Subject, drawable
 
 if TYPE_CHECKING:
@@ -60,7 +61,9 @@ def drawn_lines(subject: Subject, margin: float) -> list[DrawnLine]:
     momentum = _rows(subject, columns.MOMENTUM) if columns.has_momenta(part) else None
     heights = _rows(subject, columns.HEIGHTS) if columns.has_heights(part) else None
     hits, known = _rows(subject, "x_reco"), Known(covariance, momentum, heights)
-    sigma, fits = hit_sigma(model, stated, hits, known), fitted_lines(model, stated, hits, known)
+    placement = placement_of(part)
+    sigma = hit_sigma(model, stated, hits, known, placement)
+    fits = fitted_lines(model, stated, hits, known, placement)
     spans = spans_of([(each.line.view, each.line.range) for each in fits], margin)
     return [_drawn(fit, drawable(hits), sigma, span) for fit, span in zip(fits, spans, strict=True)]
 
