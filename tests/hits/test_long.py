@@ -396,7 +396,7 @@ REFUSED = [
     ("1,0,1,2\n", {"layers": [1, 2, 3, 4]}, "hits.csv: has no hit in any layer of the model: 1, 2, 3, 4"),
     ("1,0,1,2\n1,0,1,2\n", {"several": "drop"}, "hits.csv: no muon is left: all 1 events have several hits in a layer"),
     ("1,0,1,2\n", {"y": ""}, "config: source.y: is missing; it names the column with the hits in view y"),
-    ("1,0,1,2\n", {"sigma": {"z": "y"}}, "config: source.sigma: 'z' is no view of the model; it has x, y"),
+    ("1,0,1,2\n", {"sigma": {"z": "y"}}, "config: source.sigma: the model has no view 'z'; it has x, y"),
     ("1,0,1,2\n", {"layers": ["a", "b"]}, "config: source.layers: has 2 values, but the model has 4 layers"),
     ("1,0,1,2\n", {"layers": [1, 2, "01", 4]}, "config: source.layers: '01' is listed twice"),
     ("1,0,1,2\n", {"tree": "hits"}, "config: source.tree: hits.csv is not a .root file"),

@@ -49,7 +49,7 @@ def fits_lines(part: Part[ArtefactConfig]) -> bool:
         return False
     if source.kind == "recorded" and source.z:
         return True
-    own_sigma = source.kind == "recorded" and bool(source.sigma)
+    own_sigma = source.kind == "recorded" and bool(source.sigma or source.covariance)
     return model.fit == "gls" and (own_sigma or model.covariance is not None)
 
 

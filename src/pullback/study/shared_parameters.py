@@ -118,7 +118,7 @@ def shift_covariance(section: Mapping[str, Any]) -> Float[np.ndarray, "systemati
 def sources_of(part: Part[SharedConfig] | Part[PointConfig]) -> list[str]:
     """The names of the sources in the uncertainty budget of a part."""
     section, model, source = part.config.systematics, part.model, part.config.source
-    full = model.covariance is not None or (source.kind == "recorded" and bool(source.covariance))
+    full = model.covariance is not None or (source.kind == "recorded" and source.correlated)
     return budget_sources(model.layers, full, names_of(section), CORRELATIONS in section)
 
 
