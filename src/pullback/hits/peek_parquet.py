@@ -7,6 +7,7 @@ import pyarrow.parquet
 
 from ..errors import HitsError
 from .contents import MOST_LISTED, Contents, FileColumn, FileTable, head_rows, unit_in_name
+from .parquet_fields import ParquetField, parquet_fields, read_fields
 
 BUFFER = 1 << 16
 """Bytes that are read at once of each column, so that the first rows of a large row group cost little."""
@@ -18,18 +19,26 @@ def describe(file: str, name: str = "") -> Contents:
         raise HitsError(f"{file}: a Parquet file has no tables by name; leave {name!r} out")
     try:
         with pa.parquet.ParquetFile(file, buffer_size=BUFFER, pre_buffer=False) as parquet:
-            fields = list(parquet.schema_arrow)
-            listed = [field.name for field in fields[:MOST_LISTED]]
-            batches = parquet.iter_batches(head_rows(len(fields)), columns=listed, use_threads=False)
-            head = next(batches, None)
+            fields, schema = parquet_fields(parquet), parquet.schema_arrow
+            listed = fields[:MOST_LISTED]
+            head = next(read_fields(parquet, listed, head_rows(len(fields))), None) or [[]] * len(listed)
             columns = [
-                _column(field, [] if head is None else head.column(field.name).to_pylist())
-                for field in fields[:MOST_LISTED]
+                _column(pa.field(each.name, each.kind, metadata=_metadata(schema, each)), _cells(values))
+                for each, values in zip(listed, head, strict=True)
             ]
             table = FileTable("", parquet.metadata.num_rows, tuple(columns), left_out=max(0, len(fields) - MOST_LISTED))
     except pa.ArrowException as error:
         raise HitsError(f"{file}: can't be read: {str(error).splitlines()[0]}; is it cut off?") from error
     return Contents(file, "Parquet", "", (table,))
+
+
+def _metadata(schema: pa.Schema, field: ParquetField) -> dict[bytes, bytes] | None:
+    """What the file says of a column; of fields of structs, nothing."""
+    return schema.field(field.name).metadata if len(field.names) == 1 else None
+
+
+def _cells(values: pa.Array | list[object]) -> list[object]:
+    return values if isinstance(values, list) else values.to_pylist()
 
 
 def _column(field: pa.Field, values: list[object]) -> FileColumn:
