@@ -299,11 +299,11 @@ def _long_errors(table: FileTable, axis: str) -> tuple[str, ...]:
 
 
 def _called(table: FileTable, meanings: Sequence[str]) -> FileColumn | None:
-    """The column that is called by one of the words, or by it and a word of numbering."""
+    """The column that is called by one of the words, or by it and a word of numbering, or of a hit."""
     for meaning in meanings:
         for column in table.columns:
             parts = name_words(column.name)
-            if meaning in parts and not {*parts} - {meaning} - NUMBERING:
+            if meaning in parts and not {*parts} - {meaning, "hit", "hits"} - NUMBERING:
                 return column
     return None
 

@@ -16,6 +16,7 @@ from .columns import (
     LONG_ROWS,
     MAX_CHUNK_ROWS,
     Chunks,
+    WrongKindError,
     check_element,
     chunk_rows,
     damaged,
@@ -191,7 +192,7 @@ def _check(file: str, name: str, source: Source, kind: str) -> None:
     if not source.dataset.ndim or not holds:
         wanted = {AS_NUMBER: "numbers", AS_TEXT: "text"}.get(kind, "numbers or text")
         what = f"a column of {wanted}, not of {dtype}" if source.field else f"a dataset of {wanted}"
-        raise HitsError(f"{file}: {name!r} must be {what}, one per row")
+        raise WrongKindError(f"{file}: {name!r} must be {what}, one per row", name, kind)
     check_element(file, name, source.indices, source.dtype.shape)
 
 

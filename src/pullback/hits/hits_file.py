@@ -22,7 +22,7 @@ from .native import AS_NUMBER, AS_TEXT
 from .reading import Planned, Reading, Starts
 from .recorded import RecordedHits, RecordedSource
 from .scaling import PER_METRE, Scaling, column_name, scalings
-from .selected_columns import checked_condition, nearest_names
+from .selected_columns import checked_condition, errors_of_condition
 from .selection import Condition
 
 END = 2**62
@@ -132,15 +132,16 @@ class HitsFile:
         """The counts, and the rows of the first selected muon of each block."""
         needed, kinds = self._of_condition
         with file_errors(self.file):
-            with nearest_names([*{*needed} - {*self._columns}], [*self.lengths]):
+            with errors_of_condition([*{*needed} - {*self._columns}], [*self.lengths]):
                 names, all_kinds = [*self._columns, *needed], [*[AS_NUMBER] * len(self._columns), *kinds]
                 rows = self._reader.count(self.file, names, self.tree, all_kinds)
             self._refuse_empty(rows)
             if not self.condition:
                 return ImportCounts(rows=rows, muons=rows), []
             starts = Starts()
-            for chosen in self._chosen(rows):
-                starts.add(chosen)
+            with errors_of_condition([*{*needed} - {*self._columns}], []):
+                for chosen in self._chosen(rows):
+                    starts.add(chosen)
         self._refuse_unselected(rows, starts.selected)
         return ImportCounts(rows=rows, unselected=rows - starts.selected, muons=starts.selected), starts.starts
 

@@ -25,7 +25,7 @@ from .hits_file import HIGHEST, ROUNDING, HitsFile
 from .long_rows import BETWEEN, NO_HIT, OTHER_LAYER, PIECE, FileHits, LayerNames, LongColumns, RowTally, read_rows
 from .nearest import Choice, Layers, choose_nearest
 from .scaling import PER_METRE, Scaling
-from .selected_columns import nearest_names
+from .selected_columns import errors_of_condition
 
 HIT_VIEWS = ("x", "y")
 """The views of hits."""
@@ -124,7 +124,7 @@ class LongFile(HitsFile):
         needed = tuple(zip(*self._of_condition, strict=True))
         typed = tuple((name, self.reading.kept[name]) for name in self.keep if kept)
         table = self.table._replace(needed=needed, kept=typed)
-        with nearest_names([*{name for name, _ in needed} - {*self.table.names}], [*self.lengths]):
+        with errors_of_condition([*{name for name, _ in needed} - {*self.table.numbers}], [*self.lengths]):
             yield from read_rows(
                 self.file, self.tree, self._reader, table, self.names, self._holds, tally or RowTally()
             )

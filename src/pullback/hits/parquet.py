@@ -11,7 +11,17 @@ import pyarrow.parquet
 
 from ..errors import HitsError, one_line
 from .arrow_kinds import ArrowKind, from_arrow
-from .columns import LONG_ROWS, MAX_CHUNK_ROWS, Chunks, check_element, chunk_rows, find_column, jagged, rows_of
+from .columns import (
+    LONG_ROWS,
+    MAX_CHUNK_ROWS,
+    Chunks,
+    WrongKindError,
+    check_element,
+    chunk_rows,
+    find_column,
+    jagged,
+    rows_of,
+)
 from .native import AS_NUMBER, AS_TEXT, kinds_or_numbers
 from .parquet_fields import ParquetField, parquet_fields, read_fields
 
@@ -87,9 +97,9 @@ def _columns(file: str, parquet: pa.parquet.ParquetFile, names: Sequence[str], k
         while pa.types.is_fixed_size_list(inner):
             inner = inner.value_type
         if kind == AS_TEXT and not _is_text(inner):
-            raise HitsError(f"{file}: column {column!r} holds {one_line(str(held))}, not text")
+            raise WrongKindError(f"{file}: column {column!r} holds {one_line(str(held))}, not text", column, kind)
         if kind == AS_NUMBER and not (pa.types.is_floating(inner) or pa.types.is_integer(inner)):
-            raise HitsError(f"{file}: column {column!r} holds {one_line(str(held))}, not numbers")
+            raise WrongKindError(f"{file}: column {column!r} holds {one_line(str(held))}, not numbers", column, kind)
     return columns
 
 
