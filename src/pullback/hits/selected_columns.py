@@ -27,7 +27,7 @@ def checked_condition(written: Written | None, lengths: Sequence[str]) -> Condit
         raise ConfigError(f"config: source.select: {error}") from None
 
 
-COMPARED = {
+OF_WRONG_KIND = {
     AS_NUMBER: "; source.select compares it with a number: write a text in quotes, after == or !=",
     AS_TEXT: "; source.select compares it with a text: write a number without quotes",
 }
@@ -51,7 +51,7 @@ def errors_of_condition(names: Sequence[str], lengths: Sequence[str]) -> Iterato
     except (NoColumnError, WrongKindError) as error:
         mine = error.name in [name for each in names for name in (each, split_name(each.strip("/"))[0])]
         if isinstance(error, WrongKindError) and (mine or error.wanted == AS_TEXT):  # only the condition wants text
-            raise HitsError(f"{error}{COMPARED[error.wanted]}") from None
+            raise HitsError(f"{error}{OF_WRONG_KIND.get(error.wanted, '')}") from None
         if isinstance(error, WrongKindError) or not mine:
             raise
         close = difflib.get_close_matches(error.name, [*lengths, *error.existing], n=1)
