@@ -6,6 +6,8 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 import yaml
 from running import PROJECT, Run
@@ -92,7 +94,26 @@ def write_tomography():
     return hits.reshape(150, 12) / 1000, None
 
 
+def write_clusters():
+    """Events with a hit in each plane, a second one far off, and covariances of which σ is known exactly."""
+    rng = np.random.default_rng(7)
+    z = np.array([0, 20, 100, 120]) + rng.normal(0, 0.5, (150, 4))
+    at, slope = rng.uniform(-5, 5, (2, 150, 1)), rng.normal(0, 0.01, (2, 150, 1))
+    sigma, rho = rng.uniform(0.05, 0.2, (2, 150, 4)), rng.uniform(-0.9, 0.9, (150, 4))
+    x, y = at + slope * z + sigma * rng.standard_normal((2, 150, 4))
+    xx, xy, yy = sigma[0] ** 2, rho * sigma[0] * sigma[1], sigma[1] ** 2
+    columns = {"x": x, "y": y, "z": z, "xx": xx, "xy": xy, "yy": yy}
+    events = []
+    for event in range(150):
+        hits = [{"plane": k, **{key: each[event, k] for key, each in columns.items()}} for k in rng.permutation(4)]
+        events.append([*hits, {**hits[0], "x": hits[0]["x"] + 40}])
+    table = pa.table({"event_id": np.arange(150)[::-1] + 2**60, "hits": pa.array(events)})
+    pa.parquet.write_table(table, "clusters.parquet")
+    return np.concatenate([x, y], axis=1) / 1000, np.arange(150)[::-1] + 2**60
+
+
 WRITERS = {
+    "clusters": write_clusters,
     "tomography": write_tomography,
     "candidates": write_candidates,
     "pixels": write_pixels,
@@ -124,5 +145,10 @@ def test_an_example_reads_what_was_written(name, tmp_path):
     np.testing.assert_allclose(found["x_reco"], hits, rtol=1e-13, atol=1e-17)
     if kept is not None:
         np.testing.assert_array_equal(found["event_number" if name == "candidates" else "event_id"], kept)
+    if name == "clusters":
+        for muon, events in enumerate(pa.parquet.read_table("clusters.parquet")["hits"].to_pylist()):
+            for k, z, *errors in ([hit[key] for key in ("plane", "z", "xx", "xy", "yy")] for hit in events[:4]):
+                matrix = found["x_covariance"][muon][[k, k, k + 4], [k, k + 4, k + 4]]
+                np.testing.assert_allclose([found["hit_z"][muon, k], *matrix], [z / 1e3, *np.array(errors) / 1e6])
     if name == "pixels":
         np.testing.assert_allclose(found["x_covariance"][:, 2], 72e-6**2, rtol=1e-13)

@@ -149,6 +149,13 @@ def refused(raw) -> str:
             {"source": {"kind": "recorded", "file": "a.csv", "z": ["a"]}},
             "source.z: model one_hit has no heights of layers",
         ),
+        (
+            {
+                "source": {"kind": "recorded", "file": "a.csv", "layout": "long", "layer": "k", "z": ["a", "b"]},
+                "model": {"name": "track", "z": [0, 1]},
+            },
+            "source: z is one column in the long layout, with the height of each hit",
+        ),
         ({"model": {"name": "track", "fit": "best"}}, "model.fit: is 'best'"),
         ({"model": {"name": "track", "theta0_momentum": 0}}, "model.theta0_momentum: is 0; it should be greater than"),
         (

@@ -728,7 +728,11 @@ def test_a_wrong_column_lists_the_first_of_many():
         ({"sigma": {"elephant": "a"}}, "source.sigma: the model has no coordinate 'elephant'; it has x0, x1"),
         ({"columns": {"x0": "x1"}}, "source.columns.x0: x0 and x1 are all column 'x1'"),
         ({"covariance": {"x0": "c"}}, "source.covariance: 'x0' must be two coordinates"),
-        ({"covariance": {"x0,x0": "c"}}, "source.covariance: 'x0,x0' must be two coordinates"),
+        (
+            {"sigma": {"x0": "s"}, "covariance": {"x0,x0": "c"}},
+            "source.covariance: x0,x0 is the variance of x0, whose uncertainty is in source.sigma; leave one out",
+        ),
+        ({"covariance": {"x0,x0": "c", "x0,x1": "d"}}, "'x0,x1' needs the uncertainty of x1 in source.sigma, or its"),
         ({"covariance": {"x0,x1,x0": "c"}}, "source.covariance: 'x0,x1,x0' must be two coordinates"),
         ({"covariance": {"x0,y": "c"}}, "source.covariance: the model has no coordinate 'y'"),
         ({"sigma": {"x0": "s"}, "covariance": {"x0,x1": "c"}}, "'x0,x1' needs the uncertainty of x1 in source.sigma"),
@@ -752,7 +756,8 @@ def test_the_section_of_a_job_is_as_good():
     file = source_of(Recorded.model_validate_json(section.model_dump_json()), ("x0", "x1"))
     assert file == source_of(section, ("x0", "x1"))
     assert file.coordinates == ("a", "x1")
-    assert (file.sigma, file.covariance) == ({0: "e", 1: "e"}, {(0, 1): "c"})
+    assert {index: each.column for index, each in file.sigma.items()} == {0: "e", 1: "e"}
+    assert file.covariance == {(0, 1): "c"}
 
 
 def test_a_study_of_mapped_hits_is_that_of_plain_ones():

@@ -382,6 +382,9 @@ REFUSED = [
     ("1,0,1,2\n1,1,a,2\n", {}, "hits.csv: row 2, column 'x': 'a' is not a number"),
     ("1,0,1,2\n,1,1,2\n", {}, "hits.csv: row 2, column 'event': is empty: to which event does the hit belong?"),
     ("1,0,1,2\n1,  ,1,2\n", {}, "hits.csv: row 2, column 'layer': is empty: which layer is it?"),
+    ("1,0,1,2\n1.5,1,1,2\n", {}, "hits.csv: row 2, column 'event': 1.5 is not the number of an event"),
+    ("1.0,0,1,2\n-.25,1,1,2\n", {}, "hits.csv: row 2, column 'event': -.25 is not the number of an event"),
+    ("1,0,1,2\n7,1,1,0.5\n", {"event": ["event", "y"]}, "hits.csv: row 2, column 'y': 0.5 is not the number of an"),
     ("1,0,1,2\n1,4,1,2\n", {}, "hits.csv: row 2, column 'layer': '4' is no layer of the model, which has 0, 1, 2, 3;"),
     ("1,0,1,2\n1,-1,1,2\n", {}, "hits.csv: row 2, column 'layer': '-1' is no layer of the model"),
     ("1,0,1,2\n1,0.5,1,2\n", {}, "hits.csv: row 2, column 'layer': '0.5' is no layer of the model"),
@@ -396,7 +399,7 @@ REFUSED = [
     ("1,0,1,2\n", {"layers": [1, 2, 3, 4]}, "hits.csv: has no hit in any layer of the model: 1, 2, 3, 4"),
     ("1,0,1,2\n1,0,1,2\n", {"several": "drop"}, "hits.csv: no muon is left: all 1 events have several hits in a layer"),
     ("1,0,1,2\n", {"y": ""}, "config: source.y: is missing; it names the column with the hits in view y"),
-    ("1,0,1,2\n", {"sigma": {"z": "y"}}, "config: source.sigma: 'z' is no view of the model; it has x, y"),
+    ("1,0,1,2\n", {"sigma": {"z": "y"}}, "config: source.sigma: the model has no view 'z'; it has x, y"),
     ("1,0,1,2\n", {"layers": ["a", "b"]}, "config: source.layers: has 2 values, but the model has 4 layers"),
     ("1,0,1,2\n", {"layers": [1, 2, "01", 4]}, "config: source.layers: '01' is listed twice"),
     ("1,0,1,2\n", {"tree": "hits"}, "config: source.tree: hits.csv is not a .root file"),
@@ -441,6 +444,13 @@ def test_events_that_are_none(values, expected):
     with pytest.raises(PullbackError) as caught:
         read(path, model_of(2, 1))
     assert str(caught.value).startswith(f"{path}: {expected}")
+
+
+def test_whole_numbers_of_events_may_have_a_point_and_names_may_have_several():
+    Path("hits.csv").write_text("event,layer,x\n7.0,0,1\n7,1,2\n 7. ,2,3\nrun 1.5,0,4\n1.2.3,0,5\n")
+    hits, counts = read("hits.csv", model_of(3, 1))
+    np.testing.assert_array_equal(hits, [[1, 2, 3], [4, nan, nan], [5, nan, nan]])
+    assert counts.events_apart == 0
 
 
 def test_events_as_floating_point_numbers():

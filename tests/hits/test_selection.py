@@ -83,7 +83,7 @@ def test_conditions(text, expected):
         ("-5 > x0", "-5 > x0: -5 is a pure number and x0 is a length; write -5 with a unit, such as mm"),
         (
             "n < 5 mm",
-            "n < 5 mm: n is a pure number and 5 mm is a length; only columns of source.columns and source.sigma",
+            "n < 5 mm: n is a pure number and 5 mm is a length; only columns of source.columns, sigma and z are",
         ),
         ("x0 < n", "x0 < n: x0 is a length and n is a pure number; only columns"),
         ("x0 * x1 < 1 mm", "x0 * x1 < 1 mm: x0 * x1 is a squared length and 1 mm is a length"),

@@ -333,11 +333,13 @@ class PointConfig(Section):
                 yield line, (name, *LAYERS_BY)
 
     def _heights(self) -> Iterator[Contradiction]:
-        columns = self.source.z if isinstance(self.source, Recorded) else []
+        if not isinstance(self.source, Recorded):
+            return
+        columns = self.source.z
         if columns and not hasattr(self.model, "fit"):
             line = f"source.z: model {self.model.name} has no heights of layers; leave it out"
             yield line, ("source.z", "model.name")
-        elif columns and len(columns) != self.model.layer_count:
+        elif columns and self.source.layout == "wide" and len(columns) != self.model.layer_count:
             layers = self.model.layer_count
             line = f"source.z: has {len(columns)} columns, but model {self.model.name} has {layers} layers"
             yield line, ("source.z", *LAYERS_BY)

@@ -179,7 +179,7 @@ LayerName = Annotated[str, BeforeValidator(_text), Field(json_schema_extra={"typ
 OF_LONG = ("event", "layer", "x", "y", "layers", "several")
 """Keys of recorded hits in the long layout only."""
 
-OF_WIDE = ("columns", "covariance", "z")
+OF_WIDE = ("columns",)
 """Keys of recorded hits in the wide layout only."""
 
 
@@ -242,10 +242,11 @@ class Recorded(Section):
         "column with a fixed number of values per row; `{x: {column: pixel, scale: 250 um, offset: -10 mm}}` for a hit "
         "at offset + scale × value; default: the column with the coordinate's name",
     )
-    z: list[str] = Field(
+    z: Annotated[list[str], BeforeValidator(_listed), Field(max_length=256)] = Field(
         [],
         description="columns with the height of each layer, row by row, in the order of the model's layers, in `unit`; "
-        "default: the heights of the model for all muons",
+        "in the long layout the column with the height of each hit; default: the heights of the model for all muons",
+        json_schema_extra=_or_text,
     )
     unit: Annotated[Literal["m", "cm", "mm", "um"], BeforeValidator(_spelled)] = Field(
         "m", description="unit of positions and their uncertainties; `µm` is `um`"
@@ -258,7 +259,8 @@ class Recorded(Section):
     covariance: dict[str, str] = Field(
         {},
         description="column with the covariance of two coordinates, row by row, in the squared unit: `{'x0,x1': "
-        "c01}`; both coordinates need a column in `sigma`",
+        "c01}`; or with the variance of one, `{'x0,x0': c00}`, in place of `sigma`, which is needed for both; in the "
+        "long layout, of views: `{'x,x': xx, 'x,y': xy, 'y,y': yy}`",
     )
     momentum_column: str = Field(
         "",
@@ -296,6 +298,20 @@ class Recorded(Section):
         """The condition on the rows, if there is one."""
         return written_condition(self.select) if self.select else None
 
+    def has_own_sigma(self, coordinate: str) -> bool:
+        """Whether the hits in a coordinate have their own uncertainties, in the long layout those of its view."""
+        name = coordinate[0] if self.layout == "long" else coordinate
+        return name in self.sigma or any({*pair} == {name} for pair in self._pairs)
+
+    @property
+    def correlated(self) -> bool:
+        """Whether there are covariances of two different coordinates."""
+        return any(one != other for one, other in self._pairs)
+
+    @property
+    def _pairs(self) -> list[list[str]]:
+        return [[name.strip() for name in pair.split(",")] for pair in self.covariance]
+
     @model_validator(mode="after")
     def _of_one_layout(self) -> Recorded:
         fields = type(self).model_fields
@@ -305,4 +321,6 @@ class Recorded(Section):
             raise Clash((f"{key} is of layout: {wanted}; leave it out, or set layout: {wanted}", (key, "layout")))
         if self.layout == "long" and not self.layer:
             raise Clash(("layer is missing; it names the column with the layer of each hit", ("layer", "layout")))
+        if self.layout == "long" and len(self.z) > 1:
+            raise Clash(("z is one column in the long layout, with the height of each hit", ("z", "layout")))
         return self

@@ -51,7 +51,8 @@ def fits_lines(part: Part[DetectedConfig]) -> bool:
         return False
     if source.kind == "recorded" and source.z:
         return True
-    own_sigma, placement = source.kind == "recorded" and bool(source.sigma), placement_of(part)
+    own_sigma = source.kind == "recorded" and bool(source.sigma or source.covariance)
+    placement = placement_of(part)
     deformed = placement is not None and placement.deforms
     return model.fit == "gls" and (own_sigma or deformed or model.covariance is not None)
 

@@ -54,6 +54,14 @@ class NoColumnError(HitsError):
         self.name, self.existing = name, existing
 
 
+class WrongKindError(HitsError):
+    """A column of numbers where text is wanted, or of text where numbers are."""
+
+    def __init__(self, line: str, name: str, wanted: str):
+        super().__init__(line)
+        self.name, self.wanted = name, wanted
+
+
 def split_name(name: str) -> Named:
     """Split a name into column and indices.
 

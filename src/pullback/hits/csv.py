@@ -21,7 +21,7 @@ import pyarrow.csv
 
 from ..errors import HitsError, one_line
 from .arrow_kinds import ArrowKind, cells_to_kind
-from .columns import Chunks, check_element, find_column, rows_of
+from .columns import Chunks, WrongKindError, check_element, find_column, rows_of
 from .compressed import chunks_of, open_bytes, open_text, whole_stream
 from .native import AS_NUMBER, kinds_or_numbers
 
@@ -179,7 +179,8 @@ def text_to_numbers(column: pa.Array, file: str, name: str, first: int) -> np.nd
         middle = (good + bad) // 2
         good, bad = (middle, bad) if _are_numbers(cells[good:middle]) else (good, middle)
     cell = column[good].as_py()
-    raise HitsError(f"{file}: row {first + bad}, column {name!r}: '{one_line(cell)}' is not a number{_why(cell, name)}")
+    line = f"{file}: row {first + bad}, column {name!r}: '{one_line(cell)}' is not a number{_why(cell, name)}"
+    raise WrongKindError(line, name, AS_NUMBER)
 
 
 def _why(cell: str, name: str) -> str:

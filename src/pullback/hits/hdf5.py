@@ -1,4 +1,7 @@
-"""Hits in HDF5 files: datasets by path, or fields of a table, with one number or a fixed number of values per row."""
+"""Hits in HDF5 files: datasets by path, or fields of a table, with one number or a fixed number of values per row.
+
+Lists of hits may have rows of any length (`h5py.vlen_dtype`).
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,30 @@ import h5py
 import numpy as np
 
 from ..errors import HitsError
-from .columns import MAX_CHUNK_ROWS, Chunks, check_element, chunk_rows, damaged, find_column, split_name
+from .columns import (
+    LONG_ROWS,
+    MAX_CHUNK_ROWS,
+    Chunks,
+    WrongKindError,
+    check_element,
+    chunk_rows,
+    damaged,
+    find_column,
+    jagged,
+    split_name,
+)
 from .filters import load_filters
-from .native import AS_EITHER, AS_NUMBER, AS_TEXT, is_text, kinds_or_numbers, text_kind, text_values, whole_kind
+from .native import (
+    AS_EITHER,
+    AS_LISTS,
+    AS_NUMBER,
+    AS_TEXT,
+    is_text,
+    kinds_or_numbers,
+    text_kind,
+    text_values,
+    whole_kind,
+)
 from .tables import FieldPath, find_table, is_fixed, is_index, of_fixed, table_fields, tables_of
 
 if TYPE_CHECKING:
@@ -33,6 +57,11 @@ class Source(NamedTuple):
             dtype = dtype[name]
         return dtype if self.field else np.dtype((dtype, self.dataset.shape[1:]))
 
+    @property
+    def listed(self) -> np.dtype | None:
+        """The type of the values in rows of any length; None if the column has none."""
+        return list_type(self.dtype.base)
+
 
 def count(file: str, names: Sequence[str], tree: str = "", kinds: Sequence[str] = ()) -> int:
     """The number of rows, from the file's metadata."""
@@ -50,20 +79,37 @@ def read(file: str, names: Sequence[str], start: int, stop: int, tree: str = "",
 
 
 def tables(file: str, names: Sequence[str], tree: str = "") -> Iterator[list[pa.Array]]:
-    """All rows of the columns, numbers or text, in chunks."""
+    """All rows of the columns, numbers or text or lists of them, in chunks."""
     with damaged(file), h5py.File(file, "r") as hdf5:
-        columns = _columns(file, hdf5, names, tree, [AS_EITHER] * len(names))
+        columns = _columns(file, hdf5, names, tree, [AS_LISTS] * len(names))
         for rows in _pieces(columns, 0, len(columns[0].dataset)):
-            yield [_arrow(values) for values in _chunk(columns, rows)]
+            chunk = zip(_chunk(columns, rows), columns, strict=True)
+            yield [_arrow(values, source.listed) for values, source in chunk]
 
 
-def _arrow(values: np.ndarray) -> pa.Array:
-    """Rows of a column with their own type."""
+def _arrow(values: np.ndarray, listed: np.dtype | None = None) -> pa.Array:
+    """Rows of a column with their own type, or that of the values in rows of any length."""
     import pyarrow as pa
 
+    if listed is not None:
+        ends = np.cumsum([0, *map(len, values)])
+        return pa.LargeListArray.from_arrays(
+            ends, _arrow(np.concatenate([np.empty(0, listed), *in_type(values, listed)]))
+        )
     if values.dtype.kind in "SO":
         return pa.array(text_values(values.tolist(), AS_TEXT), pa.string())
     return pa.array(np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("=")))
+
+
+def list_type(dtype: np.dtype) -> np.dtype | None:
+    """The type of the values in rows of any length; None for a type without, such as text."""
+    found: np.dtype | None = None if h5py.check_string_dtype(dtype) is not None else h5py.check_vlen_dtype(dtype)
+    return found
+
+
+def in_type(values: Iterable[np.ndarray], listed: np.dtype) -> Iterator[np.ndarray]:
+    """Rows of any length in the type of the file, whose byte order h5py (3.16) leaves out."""
+    return (each.view(listed) for each in values)
 
 
 def find_kinds(file: str, names: Sequence[str], tree: str = "") -> list[str]:
@@ -96,6 +142,7 @@ def _pieces(columns: Sequence[Source], start: int, stop: int) -> Iterator[slice]
     stop = min(stop, len(columns[0].dataset))
     fields = {source.dataset.name: source.dataset.dtype.itemsize // 8 for source in columns if source.field}
     step = min(MAX_CHUNK_ROWS, chunk_rows(tuple(fields.values()))) if fields else MAX_CHUNK_ROWS
+    step = min(step, LONG_ROWS) if any(source.listed is not None for source in columns) else step
     for first in range(start, stop, step):
         yield slice(first, min(first + step, stop))
 
@@ -137,13 +184,15 @@ def _columns(file: str, hdf5: h5py.File, names: Sequence[str], table: str, kinds
 
 def _check(file: str, name: str, source: Source, kind: str) -> None:
     """Refuse a column that does not hold one number per row, or text where that is wanted."""
-    dtype = source.dtype.base
+    dtype = source.dtype.base if source.listed is None or kind != AS_LISTS else source.listed
+    if (inner := list_type(dtype)) is not None:
+        raise jagged(file, name, f"lists of {inner}")
     is_string = h5py.check_string_dtype(dtype) is not None
     holds = dtype.kind in "fiu" if kind == AS_NUMBER else is_string or (kind != AS_TEXT and dtype.kind in "fiub")
     if not source.dataset.ndim or not holds:
         wanted = {AS_NUMBER: "numbers", AS_TEXT: "text"}.get(kind, "numbers or text")
         what = f"a column of {wanted}, not of {dtype}" if source.field else f"a dataset of {wanted}"
-        raise HitsError(f"{file}: {name!r} must be {what}, one per row")
+        raise WrongKindError(f"{file}: {name!r} must be {what}, one per row", name, kind)
     check_element(file, name, source.indices, source.dtype.shape)
 
 

@@ -6,7 +6,6 @@ and infinite hits are kept. The config defines columns and units; results are in
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -17,12 +16,13 @@ from jaxtyping import Float
 from ..errors import ConfigError, HitsError, one_line
 from .columns import MAX_CHUNK_ROWS, Chunks, in_blocks
 from .counts import ImportCounts
+from .error_columns import ErrorColumn, coordinate_index, error_columns
 from .guards import file_errors, reader_of, suffix_of, unchanged_file
 from .native import AS_NUMBER, AS_TEXT
 from .reading import Planned, Reading, Starts
 from .recorded import RecordedHits, RecordedSource
 from .scaling import PER_METRE, Scaling, column_name, scalings
-from .selected_columns import checked_condition, nearest_names
+from .selected_columns import checked_condition, errors_of_condition
 from .selection import Condition
 
 END = 2**62
@@ -47,8 +47,8 @@ class HitsFile:
     ----------
     coordinates : tuple of str
         The column of each coordinate, in the model's order.
-    sigma : mapping of int to str
-        Columns of standard uncertainties, by the index of the coordinate.
+    sigma : mapping of int to ErrorColumn
+        Columns of uncertainties, by the index of the coordinate.
     covariance : mapping of (int, int) to str
         Columns of covariances, by the indices of two coordinates, which both have a column in `sigma`.
     unit : str
@@ -59,9 +59,9 @@ class HitsFile:
         SHA-256 of the content at planning; empty before planning.
     momentum : str
         The column of the momenta of the muons, GeV/c; empty without one.
-    scaling, sigma_scaling : mapping of int to Scaling
-        How coordinates, and their uncertainties, with a scale or an offset become lengths, by the index of the
-        coordinate; all others are in `unit`.
+    scaling : mapping of int to Scaling
+        How coordinates with a scale or an offset become lengths, by the index of the coordinate; all others are in
+        `unit`.
     condition : Condition, optional
         The condition on the rows that are used.
     lengths : mapping of str to (str, Scaling)
@@ -76,14 +76,13 @@ class HitsFile:
 
     file: str
     coordinates: tuple[str, ...]
-    sigma: Mapping[int, str]
+    sigma: Mapping[int, ErrorColumn]
     covariance: Mapping[tuple[int, int], str]
     unit: str
     tree: str
     sha256: str = ""
     momentum: str = ""
     scaling: Mapping[int, Scaling] = field(default_factory=dict)
-    sigma_scaling: Mapping[int, Scaling] = field(default_factory=dict)
     condition: Condition | None = None
     lengths: Mapping[str, tuple[str, Scaling]] = field(default_factory=dict)
     keep: tuple[str, ...] = ()
@@ -133,15 +132,16 @@ class HitsFile:
         """The counts, and the rows of the first selected muon of each block."""
         needed, kinds = self._of_condition
         with file_errors(self.file):
-            with nearest_names([*{*needed} - {*self._columns}], [*self.lengths]):
+            with errors_of_condition([*{*needed} - {*self._columns}], [*self.lengths]):
                 names, all_kinds = [*self._columns, *needed], [*[AS_NUMBER] * len(self._columns), *kinds]
                 rows = self._reader.count(self.file, names, self.tree, all_kinds)
             self._refuse_empty(rows)
             if not self.condition:
                 return ImportCounts(rows=rows, muons=rows), []
             starts = Starts()
-            for chosen in self._chosen(rows):
-                starts.add(chosen)
+            with errors_of_condition([*{*needed} - {*self._columns}], []):
+                for chosen in self._chosen(rows):
+                    starts.add(chosen)
         self._refuse_unselected(rows, starts.selected)
         return ImportCounts(rows=rows, unselected=rows - starts.selected, muons=starts.selected), starts.starts
 
@@ -226,7 +226,7 @@ class HitsFile:
     @property
     def _columns(self) -> list[str]:
         """The columns to read, without duplicates."""
-        of_hits = [*self.coordinates, *self.sigma.values(), *self.covariance.values()]
+        of_hits = [*self.coordinates, *(each.column for each in self.sigma.values()), *self.covariance.values()]
         return list(dict.fromkeys([*of_hits, *self._momentum, *self.z]))
 
     @property
@@ -265,11 +265,9 @@ class HitsFile:
             return RecordedHits(hits, None)
         finite = np.isfinite(hits)
         variances = np.full(hits.shape, np.nan)
-        for axis, column in self.sigma.items():
-            with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-                variance = self.sigma_scaling.get(axis, plain).metres(values[column]) ** 2
-                usable = (values[column] > 0) & (variance > 0) & (variance < np.inf)
-            self._refuse(finite[:, axis] & ~usable, rows, column, values[column], "is not a standard uncertainty")
+        for axis, each in self.sigma.items():
+            variance, usable = each.variances(values[each.column])
+            self._refuse(finite[:, axis] & ~usable, rows, each.column, values[each.column], each.refusal)
             variances[finite[:, axis], axis] = variance[finite[:, axis]]
         if not self.covariance:
             return RecordedHits(hits, variances)
@@ -298,7 +296,7 @@ class HitsFile:
         correlation[np.isnan(correlation)] = 0.0
         bad = np.linalg.eigvalsh(correlation)[:, 0] < -ROUNDING
         if bad.any():
-            columns = ", ".join([*(self.sigma[axis] for axis in axes), *self.covariance.values()])
+            columns = ", ".join([*(self.sigma[axis].column for axis in axes), *self.covariance.values()])
             raise HitsError(
                 f"{self.file}: row {rows[bad.argmax()] + 1}: the covariance of columns {columns} is not "
                 f"positive semi-definite: a correlation is beyond ±1, or they contradict each other"
@@ -318,46 +316,32 @@ def source_of(
         The section names a coordinate that the model does not have, or contradicts itself.
 
     """
-    columns, sigma = section.columns, section.sigma
-    for key, mapping in (("columns", columns), ("sigma", sigma)):
-        for name in mapping:
-            _index(key, name, coordinates)
+    columns = section.columns
+    for name in columns:
+        coordinate_index("columns", name, coordinates)
     names = [column_name(columns.get(name, name)) for name in coordinates]
     for name, column in zip(coordinates, names, strict=True):
         if names.count(column) > 1:
             others = " and ".join(each for each, same in zip(coordinates, names, strict=True) if same == column)
             raise ConfigError(f"config: source.columns.{name}: {others} are all column {column!r}")
-    covariance: dict[tuple[int, int], str] = {}
-    for key, column in section.covariance.items():
-        both = [name.strip() for name in key.split(",")]
-        pair = tuple(sorted(_index("covariance", name, coordinates) for name in both))
-        if len(set(pair)) != 2 or len(pair) != 2:
-            raise ConfigError(f"config: source.covariance: {key!r} must be two coordinates: {{'x0,x1': column}}")
-        if pair in covariance:
-            raise ConfigError(f"config: source.covariance: {key!r} is given twice")
-        for name in both:
-            if name not in sigma:
-                raise ConfigError(f"config: source.covariance: {key!r} needs the uncertainty of {name} in source.sigma")
-        covariance[pair] = column
+    given = error_columns(section, coordinates)
     check_within(section)
-    by_index = {coordinates.index(name): column_name(column) for name, column in sigma.items()}
     scaling = {coordinates.index(name): each for name, each in scalings(columns, section.unit).items()}
-    sigma_scaling = {coordinates.index(name): each for name, each in scalings(sigma, section.unit).items()}
     plain = Scaling(PER_METRE[section.unit])
-    lengths = {column: (column, sigma_scaling.get(axis, plain)) for axis, column in by_index.items()}
+    lengths = {column: (column, plain) for column in section.z}
+    lengths |= {each.column: (each.column, each.scaling) for each in given.of_one.values() if not each.squared}
     lengths |= {column: (column, scaling.get(axis, plain)) for axis, column in enumerate(names)}
     lengths |= {name: lengths[column] for name, column in zip(coordinates, names, strict=True)}
     return HitsFile(
         section.file,
         tuple(names),
-        by_index,
-        covariance,
+        {coordinates.index(name): each for name, each in given.of_one.items()},
+        given.of_two,
         section.unit,
         section.tree or section.table,
         sha256,
         section.momentum_column,
         scaling,
-        sigma_scaling,
         checked_condition(section.condition, [*lengths]),
         lengths,
         tuple(section.keep),
@@ -373,13 +357,3 @@ def check_within(section: RecordedSource) -> None:
             raise ConfigError(
                 f"config: source.{key}: {section.file} is not a {kinds[0]} file and has no {key}s; leave it out"
             )
-
-
-def _index(key: str, name: str, coordinates: Sequence[str]) -> int:
-    if name in coordinates:
-        return coordinates.index(name)
-    close = difflib.get_close_matches(name, coordinates, n=1)
-    advice = f"; did you mean {close[0]}?" if close else ""
-    raise ConfigError(
-        f"config: source.{key}: the model has no coordinate {name!r}; it has {', '.join(coordinates)}{advice}"
-    )

@@ -18,19 +18,20 @@ import numpy as np
 from ..errors import HitsError, one_line
 from .columns import Chunks
 from .counts import ImportCounts
+from .error_columns import ErrorColumn
 from .event_order import MOST_EVENTS, MOST_ROWS, EventHits, OrderOfEvents, brought_together, streamed, whole_events
 from .guards import file_errors
-from .hits_file import HitsFile
+from .hits_file import HIGHEST, ROUNDING, HitsFile
 from .long_rows import BETWEEN, NO_HIT, OTHER_LAYER, PIECE, FileHits, LayerNames, LongColumns, RowTally, read_rows
 from .nearest import Choice, Layers, choose_nearest
 from .scaling import PER_METRE, Scaling
-from .selected_columns import nearest_names
+from .selected_columns import errors_of_condition
 
 HIT_VIEWS = ("x", "y")
 """The views of hits."""
 
-ROLE_SIGMA, ROLE_MOMENTUM = "sigma ", "momentum"
-"""Roles of columns: the uncertainties of a view, whose name follows, and the momentum of a muon."""
+ROLE_SIGMA, ROLE_COVARIANCE, ROLE_HEIGHT, ROLE_MOMENTUM = "sigma ", "covariance x y", "z", "momentum"
+"""Roles of columns: uncertainty in a view, whose name follows; covariance of both, height, and momentum of the muon."""
 
 NO_COORDINATE = "the model has no coordinate of view {} in this layer; leave the cell empty"
 """Message about a position that would be lost."""
@@ -62,7 +63,8 @@ class LongFile(HitsFile):
     table : LongColumns
         The columns of the file.
     roles : tuple of str
-        What each column of numbers holds: the view `x` or `y`, its uncertainties `sigma x` or `sigma y`, or `momentum`.
+        What each column of numbers holds: the view `x` or `y`, its uncertainties `sigma x` or `sigma y`, or another of
+        the roles.
     names : LayerNames
         The layers of the file, in the order of the model's.
     several : {"refuse", "drop", "nearest"}
@@ -71,8 +73,10 @@ class LongFile(HitsFile):
         Heights and lines of the layers, for `nearest`.
     planned : ImportCounts, optional
         The counts when the study was planned.
-    role_scaling : mapping of str to Scaling
-        How positions and uncertainties with a scale or an offset become lengths, by role.
+    view_scaling : mapping of str to Scaling
+        How positions with a scale or an offset become lengths, by view.
+    view_sigma : mapping of str to ErrorColumn
+        How uncertainties become variances, by view.
 
     """
 
@@ -82,7 +86,8 @@ class LongFile(HitsFile):
     several: str
     geometry: Layers | None = None
     planned: ImportCounts | None = None
-    role_scaling: Mapping[str, Scaling] = field(default_factory=dict)
+    view_scaling: Mapping[str, Scaling] = field(default_factory=dict)
+    view_sigma: Mapping[str, ErrorColumn] = field(default_factory=dict)
 
     def _counted(self) -> tuple[ImportCounts, list[int]]:
         with file_errors(self.file):
@@ -119,7 +124,7 @@ class LongFile(HitsFile):
         needed = tuple(zip(*self._of_condition, strict=True))
         typed = tuple((name, self.reading.kept[name]) for name in self.keep if kept)
         table = self.table._replace(needed=needed, kept=typed)
-        with nearest_names([*{name for name, _ in needed} - {*self.table.names}], [*self.lengths]):
+        with errors_of_condition([*{name for name, _ in needed} - {*self.table.numbers}], [*self.lengths]):
             yield from read_rows(
                 self.file, self.tree, self._reader, table, self.names, self._holds, tally or RowTally()
             )
@@ -169,8 +174,10 @@ class LongFile(HitsFile):
         """The choice between several hits, in all of these hits."""
         assert self.geometry  # otherwise refused
         inside, numbers = hits.layer >= 0, self._numbers(hits)
+        self._check_heights(hits, inside, numbers)
         views = [self._metres(view, numbers[view])[inside] for view in HIT_VIEWS if view in numbers]
-        choice = choose_nearest(cell[inside], several, views, self.geometry)
+        z = self._metres(ROLE_HEIGHT, numbers[ROLE_HEIGHT])[inside] if self.z else None
+        choice = choose_nearest(cell[inside], several, views, self.geometry, z)
         taken = np.zeros(len(inside), dtype=bool)
         taken[inside] = choice.taken
         return choice._replace(taken=taken)
@@ -179,25 +186,22 @@ class LongFile(HitsFile):
         return dict(zip(self.roles, hits.numbers(), strict=False))  # followed by kept columns
 
     def _metres(self, role: str, numbers: np.ndarray) -> np.ndarray:
-        """Positions or uncertainties as lengths."""
+        """Positions or heights as lengths."""
         with np.errstate(all="ignore"):
-            return self.role_scaling.get(role, Scaling(PER_METRE[self.unit])).metres(numbers)
+            return self.view_scaling.get(role, Scaling(PER_METRE[self.unit])).metres(numbers)
 
     def _in_columns(self, found: AssignedHits) -> list[np.ndarray]:
         """The columns of the muons, in the order of `_columns`, kept columns, and the row of the first hit."""
         numbers, layers = self._numbers(found.hits), len(self.names.names)
         self._check_numbers(found, numbers)
         used = found.cell >= 0
-        by_layer: dict[str, np.ndarray] = {}
+        columns = {name: numbers[name][found.firsts] for name in self._momentum}
         for role in (role for role in self.roles if role != ROLE_MOMENTUM):
             values = np.full(len(found.firsts) * layers, np.nan)
             values[found.cell[used]] = numbers[role][used]
-            by_layer[role] = values.reshape(-1, layers)
-        places = [name.rpartition("@") for name in self._columns if name != ROLE_MOMENTUM]
-        columns = [by_layer[role][:, int(layer)] for role, _, layer in places]
-        columns += [numbers[ROLE_MOMENTUM][found.firsts] for _ in self._momentum]
-        columns += [values[found.firsts] for values in self._kept(found.hits)]
-        return [*columns, found.hits.row[found.firsts]]
+            columns |= {in_layer(role, layer): values[layer::layers] for layer in range(layers)}
+        kept = [values[found.firsts] for values in self._kept(found.hits)]
+        return [*(columns[name] for name in self._columns), *kept, found.hits.row[found.firsts]]
 
     def _kept(self, hits: EventHits) -> list[np.ndarray]:
         """The kept columns, after a check that each is the same for all hits of an event."""
@@ -213,19 +217,19 @@ class LongFile(HitsFile):
         return kept
 
     def _check_numbers(self, found: AssignedHits, numbers: Mapping[str, np.ndarray]) -> None:
-        """Refuse uncertainties and momenta that are none, and positions that the model has no coordinate for."""
+        """Refuse what is no uncertainty, height or momentum, and positions that the model has no coordinate for."""
         hits, used = found.hits, found.cell >= 0
+        self._check_heights(hits, used, numbers)
         for view in HIT_VIEWS:
             if view not in numbers:
                 continue
             there = used & np.isfinite(numbers[view])
-            measured = np.array([f"{view}@{layer}" in self.coordinates for layer in range(len(self.names.names))])
+            measured = np.array([in_layer(view, i) in self.coordinates for i in range(len(self.names.names))])
             self._refuse_hit(hits, there & ~measured[hits.layer], view, numbers, NO_COORDINATE.format(view))
-            if ROLE_SIGMA + view in numbers:
-                with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-                    variance = self._metres(ROLE_SIGMA + view, numbers[ROLE_SIGMA + view]) ** 2
-                    usable = (numbers[ROLE_SIGMA + view] > 0) & (variance > 0) & (variance < np.inf)
-                self._refuse_hit(hits, there & ~usable, ROLE_SIGMA + view, numbers, "is not a standard uncertainty")
+            if view in self.view_sigma:
+                sigma, role = self.view_sigma[view], ROLE_SIGMA + view
+                self._refuse_hit(hits, there & ~sigma.variances(numbers[role])[1], role, numbers, sigma.refusal)
+        self._check_covariances(hits, used, numbers)
         for role in self._momentum:
             momentum = numbers[role]
             bad = (momentum <= 0) | (momentum == np.inf)
@@ -233,6 +237,26 @@ class LongFile(HitsFile):
             self._refuse_hit(
                 hits, ~_as_first(hits, momentum), role, numbers, "is not the momentum of the first hit of its event"
             )
+
+    def _check_heights(self, hits: EventHits, used: np.ndarray, numbers: Mapping[str, np.ndarray]) -> None:
+        """Refuse heights of hits that are none."""
+        if self.z:
+            there = np.any([np.isfinite(numbers[view]) for view in HIT_VIEWS if view in numbers], axis=0)
+            usable = np.abs(self._metres(ROLE_HEIGHT, numbers[ROLE_HEIGHT])) <= HIGHEST
+            self._refuse_hit(hits, used & there & ~usable, ROLE_HEIGHT, numbers, "is not a height")
+
+    def _check_covariances(self, hits: EventHits, used: np.ndarray, numbers: Mapping[str, np.ndarray]) -> None:
+        """Refuse covariances of both views that are none, or beyond a correlation of ±1."""
+        if ROLE_COVARIANCE not in numbers:
+            return
+        both = used & np.isfinite(numbers["x"]) & np.isfinite(numbers["y"])
+        covariance = numbers[ROLE_COVARIANCE] / PER_METRE[self.unit] ** 2
+        self._refuse_hit(hits, both & ~np.isfinite(covariance), ROLE_COVARIANCE, numbers, "is not a covariance")
+        with np.errstate(all="ignore"):
+            x, y = (np.sqrt(self.view_sigma[view].variances(numbers[ROLE_SIGMA + view])[0]) for view in HIT_VIEWS)
+            beyond = np.abs(covariance / (x * y)) > 1 + ROUNDING
+        what = "is not the covariance of a hit with these uncertainties: the correlation is beyond ±1"
+        self._refuse_hit(hits, both & beyond, ROLE_COVARIANCE, numbers, what)
 
     def _refuse_hit(
         self, hits: EventHits, bad: np.ndarray, role: str, numbers: Mapping[str, np.ndarray], what: str
@@ -285,6 +309,11 @@ class LongFile(HitsFile):
             raise HitsError(f"{self.file}: no muon is left: all {counts.events} events have several hits in a layer")
         if counts.rows and not counts.used_hits:
             raise HitsError(f"{self.file}: has no hit in any layer of the model: {', '.join(self.names.names)}")
+
+
+def in_layer(role: str, layer: int) -> str:
+    """The name of what a column holds of the hit in a layer."""
+    return f"{role}@{layer}"
 
 
 def _as_first(hits: EventHits, values: np.ndarray) -> np.ndarray:

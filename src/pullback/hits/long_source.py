@@ -11,8 +11,9 @@ import numpy as np
 from ..errors import ConfigError
 from ..models import Model
 from .counts import ImportCounts
+from .error_columns import ErrorColumn, error_columns
 from .hits_file import check_within
-from .long import HIT_VIEWS, ROLE_MOMENTUM, ROLE_SIGMA, LongFile
+from .long import HIT_VIEWS, ROLE_COVARIANCE, ROLE_HEIGHT, ROLE_MOMENTUM, ROLE_SIGMA, LongFile, in_layer
 from .long_rows import LayerNames, LongColumns, layer_key
 from .nearest import Layers
 from .reading import Reading
@@ -60,26 +61,28 @@ def long_source_of(
             raise ConfigError(f"config: source.{view}: is missing; it names the column with the hits in view {view}")
         if view in given and view not in views:
             raise ConfigError(f"config: source.{view}: the model measures no {view}; leave it out")
-    for view in section.sigma:
-        if view not in views:
-            raise ConfigError(f"config: source.sigma: {view!r} is no view of the model; it has {', '.join(views)}")
-    given |= {ROLE_SIGMA + view: column for view, column in section.sigma.items()}
-    scaling, lengths = scalings(given, section.unit), _lengths(given, section.unit)
-    columns = {role: column_name(each) for role, each in given.items()}
+    errors = error_columns(section, views, "view")
+    scaling = scalings(given, section.unit)
+    lengths = _lengths(given, scaling, errors.of_one, section)
+    columns = {view: column_name(each) for view, each in given.items()}
+    columns |= {ROLE_SIGMA + view: each.column for view, each in errors.of_one.items()}
+    columns |= dict(zip([ROLE_COVARIANCE], errors.of_two.values(), strict=False))
+    columns |= dict(zip([ROLE_HEIGHT], section.z, strict=False))
     columns |= {ROLE_MOMENTUM: section.momentum_column} if section.momentum_column else {}
     count = max(model.layers) + 1
     return LongFile(
         section.file,
-        coordinates=tuple(f"{view}@{layer}" for view, layer in cells),
-        sigma={i: f"{ROLE_SIGMA}{view}@{layer}" for i, (view, layer) in enumerate(cells) if view in section.sigma},
-        covariance={},
+        coordinates=tuple(in_layer(view, layer) for view, layer in cells),
+        sigma={
+            i: errors.of_one[view]._replace(column=in_layer(ROLE_SIGMA + view, layer))
+            for i, (view, layer) in enumerate(cells)
+            if view in errors.of_one
+        },
+        covariance=_covariances(cells) if errors.of_two else {},
         unit=section.unit,
         tree=section.tree or section.table,
         sha256=sha256,
         scaling={i: scaling[view] for i, (view, _) in enumerate(cells) if view in scaling},
-        sigma_scaling={
-            i: scaling[ROLE_SIGMA + view] for i, (view, _) in enumerate(cells) if ROLE_SIGMA + view in scaling
-        },
         condition=checked_condition(section.condition, [*lengths]),
         lengths=lengths,
         keep=tuple(section.keep),
@@ -91,16 +94,31 @@ def long_source_of(
         several=section.several,
         geometry=_geometry(model, count) if section.several == "nearest" else None,
         planned=planned,
-        role_scaling=scaling,
+        view_scaling=scaling,
+        view_sigma=errors.of_one,
+        z=tuple(in_layer(ROLE_HEIGHT, layer) for layer in range(count) if section.z),
     )
 
 
-def _lengths(given: Mapping[str, str | ScaledName], unit: str) -> dict[str, tuple[str, Scaling]]:
-    """The lengths that a condition may name: the columns of positions and uncertainties, and x and y."""
-    scaling, plain = scalings(given, unit), Scaling(PER_METRE[unit])
-    found = {role: (column_name(each), scaling.get(role, plain)) for role, each in given.items()}
-    by_column = {length[0]: length for length in reversed(found.values())}
-    return by_column | {view: found[view] for view in HIT_VIEWS if view in found}
+def _lengths(
+    given: Mapping[str, str | ScaledName],
+    scaling: Mapping[str, Scaling],
+    sigma: Mapping[str, ErrorColumn],
+    section: LongSource,
+) -> dict[str, tuple[str, Scaling]]:
+    """The lengths that a condition may name: the columns of positions, heights and uncertainties, and x, y and z."""
+    plain = Scaling(PER_METRE[section.unit])
+    found = {view: (column_name(each), scaling.get(view, plain)) for view, each in given.items()}
+    found |= {name: (column, plain) for name, column in zip([ROLE_HEIGHT], section.z, strict=False)}
+    errors = {each.column: (each.column, each.scaling) for each in sigma.values() if not each.squared}
+    return errors | {length[0]: length for length in reversed(found.values())} | found
+
+
+def _covariances(cells: Sequence[tuple[str, int]]) -> dict[tuple[int, int], str]:
+    """The covariance of both views of each layer that has them, by the indices of the coordinates."""
+    x, y = ({layer: i for i, (each, layer) in enumerate(cells) if each == view} for view in HIT_VIEWS)
+    both = [layer for layer in x if layer in y]
+    return {(min(x[i], y[i]), max(x[i], y[i])): in_layer(ROLE_COVARIANCE, i) for i in both}
 
 
 def _cells(model: Model) -> list[tuple[str, int]]:

@@ -14,8 +14,8 @@ from ..errors import HitsError
 
 AS_NUMBER = "f8"
 AS_TEXT = "O"
-AS_EITHER = "any"
-"""In place of a type: numbers or text."""
+AS_EITHER, AS_LISTS = "any", "any, lists too"
+"""In place of a type: numbers or text, and lists of them."""
 
 MOST_TEXT = 256
 """Maximum length of a kept text, bytes."""

@@ -1,4 +1,4 @@
-"""Hits in Parquet files: one column per coordinate, or lists of a fixed size."""
+"""Hits in Parquet files: one column, or field of a struct, per coordinate; or lists of a fixed size."""
 
 from __future__ import annotations
 
@@ -11,8 +11,22 @@ import pyarrow.parquet
 
 from ..errors import HitsError, one_line
 from .arrow_kinds import ArrowKind, from_arrow
-from .columns import LONG_ROWS, MAX_CHUNK_ROWS, Chunks, Named, check_element, chunk_rows, find_column, jagged, rows_of
+from .columns import (
+    LONG_ROWS,
+    MAX_CHUNK_ROWS,
+    Chunks,
+    WrongKindError,
+    check_element,
+    chunk_rows,
+    find_column,
+    jagged,
+    rows_of,
+)
 from .native import AS_NUMBER, AS_TEXT, kinds_or_numbers
+from .parquet_fields import ParquetField, parquet_fields, read_fields
+
+Element = tuple[ParquetField, tuple[int, ...]]
+"""A column or field, and the indices of the selected element."""
 
 
 def count(file: str, names: Sequence[str], tree: str = "", kinds: Sequence[str] = ()) -> int:
@@ -33,23 +47,19 @@ def read(file: str, names: Sequence[str], start: int, stop: int, tree: str = "",
             first += 1
         tables = _batches(parquet, columns, range(first, len(lengths)))
         for _, rows in rows_of(tables, start - at, stop - at):
-            yield [
-                from_arrow(_element(rows.column(column), indices), kind)
-                for (column, indices), kind in zip(columns, kinds_or_numbers(names, kinds), strict=True)
-            ]
+            wanted = zip(rows.columns, kinds_or_numbers(names, kinds), strict=True)
+            yield [from_arrow(column, kind) for column, kind in wanted]
 
 
 def tables(file: str, names: Sequence[str], tree: str = "") -> Iterator[list[pa.Array]]:
     """All rows of the columns as they are: numbers, text, or lists of them; in chunks."""
     with _open(file) as parquet:
-        schema = parquet.schema_arrow
-        columns = [find_column(file, name, schema.names) for name in names]
-        for column, indices in columns:
+        columns = _found(file, parquet, names)
+        for field, indices in columns:
             if indices:
-                check_element(file, column, indices, _shape(schema.field(column).type))
-        wanted = list(dict.fromkeys(column for column, _ in columns))
-        for rows in parquet.iter_batches(LONG_ROWS, columns=wanted, use_threads=False):
-            yield [_element(rows.column(column), indices) for column, indices in columns]
+                check_element(file, field.name, indices, _shape(field.kind))
+        for rows in _rows(parquet, columns, LONG_ROWS):
+            yield rows.columns
 
 
 def find_kinds(file: str, names: Sequence[str], tree: str = "") -> list[str]:
@@ -58,38 +68,54 @@ def find_kinds(file: str, names: Sequence[str], tree: str = "") -> list[str]:
     with _open(file) as parquet:
         columns = _existing(file, parquet, names)
         for rows in _batches(parquet, columns, range(parquet.num_row_groups)):
-            for (column, indices), kind in zip(columns, found, strict=True):
-                kind.add(_element(rows.column(column), indices))
+            for column, kind in zip(rows.columns, found, strict=True):
+                kind.add(column)
     return [kind.kind() for kind in found]
 
 
-def _batches(parquet: pa.parquet.ParquetFile, columns: Sequence[Named], groups: range) -> Iterator[pa.RecordBatch]:
-    """The rows of row groups, in chunks."""
-    wanted = dict.fromkeys(column for column, _ in columns)
-    shapes = [_shape(parquet.schema_arrow.field(column).type) for column in wanted]
-    step = min(MAX_CHUNK_ROWS, chunk_rows(*shapes))
-    return parquet.iter_batches(step, row_groups=groups, columns=list(wanted), use_threads=False)
+def _batches(parquet: pa.parquet.ParquetFile, columns: Sequence[Element], groups: range) -> Iterator[pa.RecordBatch]:
+    """The columns in row groups, in chunks."""
+    shapes = [_shape(kind) for kind in {field.name: field.kind for field, _ in columns}.values()]
+    return _rows(parquet, columns, min(MAX_CHUNK_ROWS, chunk_rows(*shapes)), groups)
 
 
-def _columns(file: str, parquet: pa.parquet.ParquetFile, names: Sequence[str], kinds: Sequence[str]) -> list[Named]:
+def _rows(
+    parquet: pa.parquet.ParquetFile, columns: Sequence[Element], step: int, groups: range | None = None
+) -> Iterator[pa.RecordBatch]:
+    """The columns in some rows at once."""
+    names = list(map(str, range(len(columns))))
+    for values in read_fields(parquet, [field for field, _ in columns], step, groups):
+        elements = [_element(each, indices) for each, (_, indices) in zip(values, columns, strict=True)]
+        yield pa.RecordBatch.from_arrays(elements, names)
+
+
+def _columns(file: str, parquet: pa.parquet.ParquetFile, names: Sequence[str], kinds: Sequence[str]) -> list[Element]:
     """The columns of the names, and the indices of the selected elements, after a check of their types."""
     columns = _existing(file, parquet, names)
-    for (column, _), kind in zip(columns, kinds_or_numbers(names, kinds), strict=True):
-        held = inner = parquet.schema_arrow.field(column).type
+    for (field, _), kind in zip(columns, kinds_or_numbers(names, kinds), strict=True):
+        column, held, inner = field.name, field.kind, field.kind
         while pa.types.is_fixed_size_list(inner):
             inner = inner.value_type
         if kind == AS_TEXT and not _is_text(inner):
-            raise HitsError(f"{file}: column {column!r} holds {one_line(str(held))}, not text")
+            raise WrongKindError(f"{file}: column {column!r} holds {one_line(str(held))}, not text", column, kind)
         if kind == AS_NUMBER and not (pa.types.is_floating(inner) or pa.types.is_integer(inner)):
-            raise HitsError(f"{file}: column {column!r} holds {one_line(str(held))}, not numbers")
+            raise WrongKindError(f"{file}: column {column!r} holds {one_line(str(held))}, not numbers", column, kind)
     return columns
 
 
-def _existing(file: str, parquet: pa.parquet.ParquetFile, names: Sequence[str]) -> list[Named]:
+def _found(file: str, parquet: pa.parquet.ParquetFile, names: Sequence[str]) -> list[Element]:
     """The columns of the names, and the indices of the selected elements."""
-    columns = [find_column(file, name, parquet.schema_arrow.names) for name in names]
-    for column, indices in columns:
-        kind = inner = parquet.schema_arrow.field(column).type
+    fields = parquet_fields(parquet)
+    listed, by_name = [each.name for each in fields], {each.name: each for each in fields}
+    columns = [find_column(file, name, listed) for name in names]
+    return [(by_name[column], indices) for column, indices in columns]
+
+
+def _existing(file: str, parquet: pa.parquet.ParquetFile, names: Sequence[str]) -> list[Element]:
+    """The columns of the names, and the indices of the selected elements, which are no lists."""
+    columns = _found(file, parquet, names)
+    for field, indices in columns:
+        column, kind, inner = field.name, field.kind, field.kind
         while pa.types.is_fixed_size_list(inner):
             inner = inner.value_type
         if pa.types.is_list(inner) or pa.types.is_large_list(inner):

@@ -11,7 +11,7 @@ import numpy as np
 from .columns import CHUNK_BYTES, damaged
 from .contents import MOST_LISTED, Contents, FileColumn, FileTable, head_rows, unit_in_name
 from .filters import load_filters
-from .hdf5 import fixed_groups, plain_datasets
+from .hdf5 import fixed_groups, in_type, list_type, plain_datasets
 from .tables import find_table, of_fixed, table_fields, tables_of
 
 
@@ -80,8 +80,9 @@ def _column(name: str, kind: np.dtype[Any], head: np.ndarray, unit: str) -> File
     base, shape = kind.subdtype or (kind, ())
     if h5py.check_string_dtype(base) is not None or base.kind in "SU":
         return FileColumn(name, "text", _plain(head), unit, shape)
-    if (inner := h5py.check_vlen_dtype(base)) is not None:
-        return FileColumn(name, str(np.dtype(inner)), [list(map(_plain, each)) for each in head], unit, jagged=True)
+    if (inner := list_type(base)) is not None:
+        of_one = "text" if h5py.check_string_dtype(inner) is not None else inner.name
+        return FileColumn(name, of_one, [list(map(_plain, each)) for each in in_type(head, inner)], unit, jagged=True)
     if base.kind not in "fiub":
         return FileColumn(name, str(base), [], unit, shape)
     return FileColumn(name, base.name, head.tolist(), unit, shape)

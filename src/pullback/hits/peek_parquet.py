@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
 import pyarrow as pa
 import pyarrow.parquet
 
 from ..errors import HitsError
 from .contents import MOST_LISTED, Contents, FileColumn, FileTable, head_rows, unit_in_name
+from .parquet_fields import ParquetField, parquet_fields, read_fields
 
 BUFFER = 1 << 16
 """Bytes that are read at once of each column, so that the first rows of a large row group cost little."""
@@ -21,14 +19,12 @@ def describe(file: str, name: str = "") -> Contents:
         raise HitsError(f"{file}: a Parquet file has no tables by name; leave {name!r} out")
     try:
         with pa.parquet.ParquetFile(file, buffer_size=BUFFER, pre_buffer=False) as parquet:
-            fields = list(parquet.schema_arrow)
-            listed = [field.name for field in fields[:MOST_LISTED]]
-            batches = parquet.iter_batches(head_rows(len(fields)), columns=listed, use_threads=False)
-            head = next(batches, None)
+            fields, schema = parquet_fields(parquet), parquet.schema_arrow
+            listed = fields[:MOST_LISTED]
+            head = next(read_fields(parquet, listed, head_rows(len(fields))), None) or [[]] * len(listed)
             columns = [
-                column
-                for field in fields[:MOST_LISTED]
-                for column in _columns(field, [] if head is None else head.column(field.name).to_pylist())
+                _column(pa.field(each.name, each.kind, metadata=_metadata(schema, each)), _cells(values))
+                for each, values in zip(listed, head, strict=True)
             ]
             table = FileTable("", parquet.metadata.num_rows, tuple(columns), left_out=max(0, len(fields) - MOST_LISTED))
     except pa.ArrowException as error:
@@ -36,22 +32,16 @@ def describe(file: str, name: str = "") -> Contents:
     return Contents(file, "Parquet", "", (table,))
 
 
-def _columns(field: pa.Field, values: list[Any]) -> Iterator[FileColumn]:
-    """A column; of a list of records, one for each of their fields, such as `hits.plane`."""
-    inner = field.type
-    if not (_is_list(inner) and pa.types.is_struct(inner.value_type)):
-        yield _column(field, values)
-        return
-    for each in inner.value_type:
-        of_field: list[Any] = [None if row is None else [hit and hit[each.name] for hit in row] for row in values]
-        yield _column(pa.field(f"{field.name}.{each.name}", pa.list_(each.type), metadata=each.metadata), of_field)
+def _metadata(schema: pa.Schema, field: ParquetField) -> dict[bytes, bytes] | None:
+    """What the file says of a column; of fields of structs, nothing."""
+    return schema.field(field.name).metadata if len(field.names) == 1 else None
 
 
-def _is_list(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
+def _cells(values: pa.Array | list[object]) -> list[object]:
+    return values if isinstance(values, list) else values.to_pylist()
 
 
-def _column(field: pa.Field, values: list[Any]) -> FileColumn:
+def _column(field: pa.Field, values: list[object]) -> FileColumn:
     inner, shape, jagged = field.type, list[int](), False
     while pa.types.is_nested(inner) and hasattr(inner, "value_type"):
         shape += [inner.list_size] if pa.types.is_fixed_size_list(inner) else []

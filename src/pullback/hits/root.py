@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import HitsError, PullbackError, one_line
-from .columns import LONG_ROWS, MAX_CHUNK_ROWS, Chunks, Named, check_element, chunk_rows, damaged, find_column, jagged
+from .columns import (
+    LONG_ROWS,
+    MAX_CHUNK_ROWS,
+    Chunks,
+    Named,
+    WrongKindError,
+    check_element,
+    chunk_rows,
+    damaged,
+    find_column,
+    jagged,
+)
 from .native import AS_EITHER, AS_NUMBER, AS_TEXT, is_text, kinds_or_numbers, text_kind, text_values, whole_kind
 
 if TYPE_CHECKING:
@@ -151,7 +162,7 @@ def _columns(
             raise jagged(file, column, held)
         if not _holds(inner, wanted):
             what = {AS_NUMBER: "not numbers", AS_TEXT: "not text"}.get(wanted, "neither numbers nor text")
-            raise HitsError(f"{file}: column {column!r} holds {held}, {what}")
+            raise WrongKindError(f"{file}: column {column!r} holds {held}, {what}", column, wanted)
         if missing and _kind(inner) != AS_NUMBER and wanted not in (AS_NUMBER, AS_TEXT):
             raise HitsError(f"{file}: column {column!r} holds {held}, of which some may be missing: it can't be kept")
         check_element(file, column, indices, tuple(shape))

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from ..errors import ConfigError, HitsError
-from .columns import NoColumnError, split_name
+from .columns import NoColumnError, WrongKindError, split_name
+from .native import AS_NUMBER, AS_TEXT
 from .selection import Condition, Written, condition_of
 
 
@@ -26,9 +27,18 @@ def checked_condition(written: Written | None, lengths: Sequence[str]) -> Condit
         raise ConfigError(f"config: source.select: {error}") from None
 
 
+OF_WRONG_KIND = {
+    AS_NUMBER: "; source.select compares it with a number: write a text in quotes, after == or !=",
+    AS_TEXT: "; source.select compares it with a text: write a number without quotes",
+}
+"""What is said of a column of another kind than that of a condition, by the kind that is wanted."""
+
+
 @contextmanager
-def nearest_names(names: Sequence[str], lengths: Sequence[str]) -> Iterator[None]:
-    """Of a column that is missing, and is one of these of the condition, say so with the nearest name, or length.
+def errors_of_condition(names: Sequence[str], lengths: Sequence[str]) -> Iterator[None]:
+    """Of a column that is missing or of another kind, and is one of these of the condition, say so with advice.
+
+    For a missing one it is the nearest name, or length.
 
     Raises
     ------
@@ -38,8 +48,11 @@ def nearest_names(names: Sequence[str], lengths: Sequence[str]) -> Iterator[None
     """
     try:
         yield
-    except NoColumnError as error:
-        if error.name not in [split_name(name.strip("/"))[0] for name in names]:
+    except (NoColumnError, WrongKindError) as error:
+        mine = error.name in [name for each in names for name in (each, split_name(each.strip("/"))[0])]
+        if isinstance(error, WrongKindError) and (mine or error.wanted == AS_TEXT):  # only the condition wants text
+            raise HitsError(f"{error}{OF_WRONG_KIND.get(error.wanted, '')}") from None
+        if isinstance(error, WrongKindError) or not mine:
             raise
         close = difflib.get_close_matches(error.name, [*lengths, *error.existing], n=1)
         advice = f"; did you mean {close[0]}?" if close else ""

@@ -285,7 +285,7 @@ class _Check:
         words = " and ".join(f"{self.written.shown(part)} is {_words(power)}" for part, power in parts)
         advice, plain = "", [part for part, power in parts if power == 0 and _is_literal(part)]
         if {power for _, power in parts} == {0.0, 1.0}:
-            advice = "; only columns of source.columns and source.sigma are lengths: write the number without a unit"
+            advice = "; only columns of source.columns, sigma and z are lengths: write the number without a unit"
             if plain:
                 advice = f"; write {self.written.shown(plain[0])} with a unit, such as mm"
         return f"{self.written.shown(node)}: {words}{advice}"

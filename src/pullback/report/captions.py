@@ -6,7 +6,7 @@ from ..models import has_fit
 from ..study.plan import Study
 from ..validation.evidence import Evidence
 from .gallery import CURVE, SCANNED, WORST, Figure, is_grid, over, point_of, varying
-from .picture_captions import PICTURE_CAPTIONS
+from .picture_captions import PICTURE_CAPTIONS, order_of
 
 OTHERS_FIXED = "All other parameters are those of the scan point nearest the unscanned config."
 
@@ -187,7 +187,8 @@ def words(figure: Figure, study: Study, evidence: Evidence) -> tuple[str, str]:
         return f"{title}: {' and '.join(names)}", caption
     observable = next(each for each in study.model.observables if figure.observable in ("", each.name))
     title, caption = (
-        text.format(symbol=observable.symbol, x=study.model.coordinates[0].symbol) for text in (title, caption)
+        text.format(symbol=observable.symbol, x=study.model.coordinates[0].symbol, order=order_of(study).words)
+        for text in (title, caption)
     )
     if figure.kind == "hits" and study.model.covariance is not None and not study.recorded:
         caption += SCATTERED

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+from ..config.source_schema import Recorded
+from ..study.plan import Study
+
 PICTURE_CAPTIONS = {
     "hit_maps": (
         "Hit maps",
@@ -31,21 +36,21 @@ PICTURE_CAPTIONS = {
     ),
     "in_time": (
         "Tracks in time",
-        "In ranges of the muon number, which is the order of the file: the median of χ² over its expected median, as a "
+        "In ranges of the muon number, {order}: the median of χ² over its expected median, as a "
         "width, which should be 1; the median of each residual over its σ, which should be 0; and the share of muons "
         "without a hit in each layer. Bars are ±1 standard error. A step or a slope means that the detector moved or "
         "changed while data were taken.",
     ),
     "in_time_of_hits": (
         "Hits in time",
-        "In ranges of the muon number, which is the order of the file: the median position of the hits in each "
+        "In ranges of the muon number, {order}: the median position of the hits in each "
         "coordinate, minus that of all muons, over the half-width of their distribution; and the share of muons "
         "without a hit in each layer. Bars are ±1 standard error. A step or a slope means that the detector or the "
         "beam changed while data were taken.",
     ),
     "in_time_of_chi2": (
         "Tracks in time",
-        "In ranges of the muon number, which is the order of the file: the median of χ² over its expected median, as a "
+        "In ranges of the muon number, {order}: the median of χ² over its expected median, as a "
         "width, which should be 1; the median position of the hits in each coordinate, minus that of all muons, over "
         "the half-width of their distribution; and the share of muons without a hit in each layer. Bars are ±1 "
         "standard error. A step or a slope means that the detector or the beam changed while data were taken.",
@@ -58,4 +63,32 @@ PICTURE_CAPTIONS = {
         "the layers comes on top of it. Where the layers scatter, it is the line on which the muon arrives.",
     ),
 }
-"""Title, and caption with what to look for in each."""
+"""Title, and caption with what to look for in each; `order` is that of the muons."""
+
+
+class MuonOrder(NamedTuple):
+    """What muons are numbered by: for an axis, and for a caption."""
+
+    axis: str
+    words: str
+
+
+BY_ROW = MuonOrder("muon number, in the order of the file", "which is the order of the rows of the file")
+BY_EVENT = MuonOrder(
+    "muon number, in the order of events in the file",
+    "which is the order of the events in the file, whatever their numbers",
+)
+BY_FIRST_HIT = MuonOrder(
+    "muon number, by the first row of each event",
+    "which is the order of the first rows of the events, since the rows of an event are apart in the file (events with "
+    "more hits tend to come first, so that curves may drift although nothing changed; sort the file by event to see "
+    "changes in time)",
+)
+
+
+def order_of(study: Study) -> MuonOrder:
+    """What the recorded muons of a study are numbered by."""
+    source, counts = study.config.source, study.imported
+    if not isinstance(source, Recorded) or source.layout == "wide" or not source.event:
+        return BY_ROW
+    return BY_FIRST_HIT if counts and counts.events_apart else BY_EVENT

@@ -33,8 +33,9 @@ def code(text: object) -> Markup:
 def own_sigma(study: Study) -> list[str]:
     """Symbols of the coordinates whose hits have their own σ in the file."""
     source = study.config.source
-    named = source.sigma if isinstance(source, Recorded) else {}
-    return [each.symbol for each in study.model.coordinates if each.name in named]
+    if not isinstance(source, Recorded):
+        return []
+    return [each.symbol for each in study.model.coordinates if source.has_own_sigma(each.name)]
 
 
 class SetupWording:

@@ -118,7 +118,7 @@ def shift_covariance(section: Mapping[str, Any]) -> Float[np.ndarray, "systemati
 def sources_of(part: Part[SharedConfig] | Part[PointConfig]) -> list[str]:
     """The names of the sources in the uncertainty budget of a part."""
     section, model, source = part.config.systematics, part.model, part.config.source
-    correlated = source.kind == "recorded" and bool(source.covariance)
+    correlated = source.kind == "recorded" and source.correlated
     full = model.covariance is not None or correlated or _turned(part)
     return budget_sources(model.layers, full, names_of(section), CORRELATIONS in section)
 

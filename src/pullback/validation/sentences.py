@@ -58,7 +58,8 @@ def answers_of(study: Study, entries: Sequence[Entry], fits: Sequence[FitEntry],
 def _propagation(study: Study, entries: Sequence[Entry], found: Sequence[Finding]) -> Answer:
     verdict = worst(entry.propagation for entry in entries)
     if verdict != Verdict.PASS:
-        return Answer(verdict=verdict, sentence=no_pass(study, "propagation", verdict, found))
+        sentence = _without_hits(study, entries) or no_pass(study, "propagation", verdict, found)
+        return Answer(verdict=verdict, sentence=sentence)
     tolerance = f"{100 * study.config.validation.of_toys:g} %"
     return Answer(
         verdict=verdict,
@@ -66,6 +67,16 @@ def _propagation(study: Study, entries: Sequence[Entry], found: Sequence[Finding
         f"{tolerance}, and with the ends of its intervals to within {tolerance} of the half-width, in "
         f"{_bins(study, [bin_ for entry in entries for bin_ in (*entry.quoted.bins, *entry.linear.bins)])}.",
     )
+
+
+def _without_hits(study: Study, entries: Sequence[Entry]) -> str:
+    """That all muons lack hits, if they do; else empty."""
+    counts = [entry.linear.counts for entry in entries]
+    if any(each.hit_not_finite < each.muons for each in counts):
+        return ""
+    muons = max(each.muons for each in counts)
+    advice = "; check the columns in source, and the cells of its file" if study.recorded else ""
+    return f"No muon has a usable fit: {muons} of {muons} muons have too few finite hits{advice}."
 
 
 def _truth(study: Study, entries: Sequence[Entry], found: Sequence[Finding]) -> Answer:

@@ -1,7 +1,12 @@
 import numpy as np
 import pytest
 from pictured import MUONS, draw, recorded_study
+from running import Run
 from scipy.stats import chi2 as chi2_law
+
+from pullback.report import captions
+from pullback.report.gallery import gallery
+from pullback.validation.evidence import Evidence
 
 
 def curves(axes):
@@ -46,8 +51,6 @@ def test_hits_without_a_fit_show_their_positions(tmp_path):
     x[200:] += 0.1
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "hits.csv").write_text("x\n" + "".join(f"{each!r}\n" for each in x[:, 0].tolist()))
-    from running import Run
-
     source = {"kind": "recorded", "file": str(tmp_path / "in" / "hits.csv")}
     run = Run({"study": "s", "source": source, "toys": {"muons": 2, "per_muon": 100}}, tmp_path / "out").make()
     positions, _ = draw(run, "in_time").axes
@@ -63,3 +66,36 @@ def test_one_muon_or_few_are_one_range(tmp_path, rows):
     run = recorded_study(tmp_path, np.full((rows, 3), 0.1), {"name": "track"}, {"resolution": 100.0})
     _, _, missing = draw(run, "in_time").axes
     assert [line.get_xydata().tolist() for line in missing.lines] == [[[(rows - 1) / 2, 0.0]]] * 3
+
+
+LONG = {"layout": "long", "event": "event", "layer": "layer", "x": "x"}
+SORTED, APART = "1,0,3\n1,1,3\n0,1,2\n0,0,2\n0,2,2\n", "1,0,3\n0,1,2\n1,1,3\n0,0,2\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "section", "axis", "words"),
+    [
+        (
+            "x0,x1,x2\n1,2,3\n3,4,5\n",
+            {},
+            "in the order of the file",
+            "the order of the rows of the file: the",
+        ),
+        (
+            f"event,layer,x\n{SORTED}",
+            LONG,
+            "in the order of events in the file",
+            "whatever their numbers: the",
+        ),
+        (f"event,layer,x\n{APART}", LONG, "by the first row of each event", "curves may drift although"),
+    ],
+)
+def test_the_order_of_the_muons_is_said(tmp_path, text, section, axis, words):
+    (tmp_path / "hits.csv").write_text(text)
+    source = {"kind": "recorded", "file": str(tmp_path / "hits.csv"), **section}
+    raw = {"study": "s", "source": source, "model": {"name": "track"}, "toys": {"muons": 2, "per_muon": 100}}
+    run = Run(raw, tmp_path / "out").make()
+    assert draw(run, "in_time").axes[-1].get_xlabel() == f"muon number, {axis}"
+    (figure,) = (each for each in gallery(run.study) if each.kind == "in_time")
+    _, caption = captions.words(figure, run.study, Evidence.read(run.outputs.validation))
+    assert words in caption

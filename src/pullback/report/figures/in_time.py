@@ -1,4 +1,4 @@
-"""The figure of tracks in time: χ², residuals and missing hits in order of the muons in the file."""
+"""The figure of tracks in time: χ², residuals and missing hits by the number of the muon."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from scipy.special import gammaincinv
 
 from ...models import has_fit
+from ..picture_captions import order_of
 from .base import Canvas, Subject, plt
 from .budget import COLOURS
 from .passes import Bins, all_rows, counted, medians, sample
@@ -62,7 +63,12 @@ def in_time(subject: Subject) -> Canvas:
         with np.errstate(invalid="ignore"):
             style = {**styles[subject.model.layers.index(layer)], "ls": "-", "label": f"layer {layer}"}
             panels[-1].plot(x, missing / found.muons, marker="o", ms=2.5, lw=0.8, **style)
-    panels[-1].set(ylabel="share without a hit", xlabel="muon number", ylim=(0, None), xlim=(ranges.low, ranges.high))
+    panels[-1].set(
+        ylabel="share without a hit",
+        xlabel=order_of(subject.study).axis,
+        ylim=(0, None),
+        xlim=(ranges.low, ranges.high),
+    )
     for axes in panels[-2:]:
         _legend(axes)
     return canvas
