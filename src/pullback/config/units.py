@@ -62,9 +62,6 @@ SPELLINGS |= {
 }
 """Other spellings."""
 
-_SMALL = 0.1
-"""Numbers of radians and metres below this are shown in mrad and mm; those below a thousandth of it in µrad and µm."""
-
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 BEFORE_COMMA = r"[^,\[\]]*"
 FORM = r"(?![eE][-+]?\d)[^\d\s.,;:*+_\[\]-].*|1/.*"
@@ -244,15 +241,3 @@ def _or(words: list[str]) -> str:
 
 def _article(noun: str) -> str:
     return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
-
-
-def prefixed(value: float | None, unit: str) -> tuple[float, str]:
-    """The factor and the unit in which people write numbers as large as `value`: mrad, mm, µm.
-
-    >>> prefixed(0.004, "rad"), prefixed(0.2, "rad"), prefixed(2e-5, "m")
-    ((1000.0, 'mrad'), (1.0, 'rad'), (1000000.0, 'µm'))
-
-    """
-    if value is None or not 0 < abs(value) < _SMALL or unit not in ("rad", "m"):
-        return 1.0, unit
-    return (1e6, f"µ{unit}") if abs(value) < _SMALL / 1000 else (1e3, f"m{unit}")

@@ -48,7 +48,7 @@ FILE_KINDS = {
 }
 """Kinds of files by their first bytes: the ends of their names, and a description with advice."""
 
-TEXT = re.compile(rb"(?!PAR1|root)[\t\n\r -~]+")
+PLAIN_TEXT = re.compile(rb"(?!PAR1|root)[\t\n\r -~]+")
 """What a file of text may begin with, and one of HDF5, Parquet or ROOT does not."""
 
 TICK = 2_000_000_000
@@ -110,7 +110,7 @@ def _foreign(file: str) -> str:
         for magic, (suffixes, words) in FILE_KINDS.items():
             if start.startswith(magic) and suffix_of(file) not in suffixes:
                 return words
-        if READERS.get(suffix_of(file), "csv") != "csv" and TEXT.fullmatch(start):
+        if READERS.get(suffix_of(file), "csv") != "csv" and PLAIN_TEXT.fullmatch(start):
             return "text: name it .csv if it is CSV, or fetch it again"
     return ""
 

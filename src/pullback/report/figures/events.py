@@ -8,7 +8,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 
-from ...config.units import prefixed
+from ...statistics.prefixes import prefixed
 from ..formats import brief
 from .base import GREY, Canvas, Subject, all_of, drawable, legend, plt, say
 from .tracks import VIEW_STYLES, DrawnLine, drawn_lines, finite, largest, unit_of_heights

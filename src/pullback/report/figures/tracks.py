@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ...config.units import prefixed
 from ...detector.known import Known
+from ...statistics.prefixes import prefixed
 from ...store import columns
 from ...study import blocks
 from .base import BLUE, VERMILLION, Subject, drawable
