@@ -1,5 +1,6 @@
 """Errors that a user can correct."""
 
+from datetime import date
 from typing import Any
 
 LONGEST_SHOWN = 80
@@ -42,6 +43,6 @@ def one_line(text: str, longest: int = LONGEST_SHOWN) -> str:
 def shown(value: Any) -> str:
     """A value of a config as a message shows it."""
     try:
-        return one_line(repr(value))
+        return one_line(str(value) if isinstance(value, date) else repr(value))
     except ValueError:  # Python refuses to format an integer with too many digits
         return f"a whole number of {value.bit_length()} bits"

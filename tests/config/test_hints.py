@@ -190,15 +190,15 @@ CASES = """
 {model: {dz: -.5}}
     (YAML takes it for text; write -.5 as -0.5)
 {model: {dz: inf}}
-    (YAML takes it for text; write a number, in m)
+    (YAML takes it for text; write a number in m, or with its unit)
 {model: {dz: high}}
-    (YAML takes it for text; write a number, in m)
+    (YAML takes it for text; write a number in m, or with its unit)
 {model: {dz: "1.5"}}
     model.dz: is '1.5'; it should be a valid number (without the quotes)
 {source: {muons: 100000.0}}
     source.muons: is 100000.0; it should be a valid integer (write 100000, without a point)
 {source: {muons: true}}
-    (YAML reads yes, no, on and off as true and false; put text in quotes)
+    (YAML reads yes, no, on and off as true and false; write a number)
 {model: {dz: [1.0, 1.5]}}
     model.dz: is [1.0, 1.5]; ... (several values make a scan: `scan: {model.dz: [1.0, 1.5]}`)
 {model: {dz: null}}
@@ -230,20 +230,78 @@ CASES = """
     validation.strict: is 'yes'; it should be a valid boolean (true or false, without
 {source: {kind: recorded, file: a.csv, unit: inch}}
     source.unit: is 'inch'; it should be 'm', 'cm', 'mm' or 'um'
+# units and lists
+{model: {name: track, z: "[0, 1]"}}
+    model.z: is '[0, 1]'; it should be a valid list (without the quotes)
+{model: {name: track, at: "[] mm"}}
+    (the brackets need numbers: [1, 2] mm)
+{model: {name: track, z: [[0, 1], 2]}}
+    model.z[0]: is [0, 1]; it should be a valid number (one number, without brackets of its own)
+{model: {name: track, z: [0, null, 2]}}
+    model.z[1]: is None; it should be a valid number (a value between the commas is empty)
+{model: {dz: "1,5 mm"}}
+    (a decimal number has a point and no thousands separator: 1.5, 100000)
+{model: {dz: "1 000 mm"}}
+    (a decimal number has a point and no thousands separator: 1.5, 100000)
+{model: {dz: 1,5 mm}}
+    model.5 mm: unknown key; a decimal number has a point, 1.5, and no comma
+{model: {dz: nan mm}}
+    (YAML takes it for text; write a number in m, or with its unit)
+{model: {dz: 2020-01-01}}
+    model.dz: is 2020-01-01; it should be a valid number (YAML reads 2020-01-01 as a date; write a number)
+{model: {name: track}, source: {cosmic: {zenith_max: 60}}}
+    is 60; it should be less than or equal to 1.5 rad (write 60 deg if it is in degrees)
+{model: {name: track}, source: {beam: {spread: 5 mm}}}
+    source.beam.spread: is '5 mm', a length; it must be a slope, as a number alone or as its angle in
+{model: {name: track}, source: {beam: {slope_x: 90 deg}}}
+    source.beam.slope_x: is '90 deg'; the angle of a slope, which is its tangent, must be below 90 deg
+{model: {name: track}, source: {beam: {slope_x: 2000}}}
+    source.beam.slope_x: is 2000; it should be less than or equal to 1000
+{model: {name: track}, source: {beam: {spread: -1}}}
+    source.beam.spread: is -1; it should be greater than or equal to 0
 """
 """Configs, each followed by its messages; dots stand for omitted text."""
 
 
-def cases():
-    lines = [line for line in CASES.splitlines() if line and not line.startswith("#")]
+NUMBERS_OF_LISTS = """
+{scan: {model.z: [[0, 1, 2]]}, model: {name: track}}
+    scan: model.z: has 3 numbers; scan one, such as model.z[0] ... `scan: {zip: {'model.z[0]': […], 'model.z[1]': […]}}`
+{scan: {detector.sigma.x: [1 mm]}, model: {name: track3d}, detector: {sigma: {x: [1, 2, 3], y: 1}}}
+    scan: detector.sigma.x: has 3 numbers; scan one, such as detector.sigma.x[0]
+{scan: {detector.sigma.x.0: [1 mm]}, model: {name: track3d}, detector: {sigma: {x: [1, 2, 3], y: 1}}}
+    scan: detector.sigma.x.0: no numeric field of that name; did you mean detector.sigma.x[0]?
+{scan: {detector.sigma: [1 mm]}, model: {name: track3d}, detector: {sigma: {x: 1, y: 1}}}
+    scan: detector.sigma: has 2 numbers; scan one, such as detector.sigma.x
+{scan: {model.at: [1 mm]}, model: {name: track, at: 1}}
+    scan: model.at: no numeric field of that name; did you mean model.at[0]?
+{scan: {model.at: [1 mm]}, model: {name: track}}
+    scan: model.at: has no numbers to scan; give it some, such as at: [1], and scan model.at[0]
+{target: {sigma: {slope: 1 mrad}, vary: model.z}, model: {name: track}}
+    target.vary: model.z: no such number; did you mean model.z[0]?
+{systematics: {model.z.1: 1 mm}, model: {name: track}}
+    systematics: model.z.1: no such number of the model; did you mean model.z[1]?
+"""
+"""Configs that name numbers of lists, each followed by its message."""
+
+
+def cases(text):
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
     return list(zip(lines[::2], map(str.strip, lines[1::2]), strict=True))
 
 
-@pytest.mark.parametrize(("config", "expected"), cases())
+@pytest.mark.parametrize(("config", "expected"), cases(CASES))
 def test_mistakes_of_a_physicist_are_told_with_what_was_meant(config, expected):
     lines = refused(yaml.safe_load(config))
     assert any(all(part in line for part in expected.split(" ... ")) for line in lines), lines
     assert all(line.startswith("config: ") for line in lines)
+
+
+@pytest.mark.parametrize(("config", "expected"), cases(NUMBERS_OF_LISTS))
+def test_how_to_name_a_number_of_a_list_is_said(config, expected):
+    with pytest.raises(PullbackError) as caught:
+        Study.from_config({"study": "s", **yaml.safe_load(config)})
+    (line,) = str(caught.value).splitlines()
+    assert all(part in line for part in expected.split(" ... ")), line
 
 
 def test_a_long_value_is_shortened():

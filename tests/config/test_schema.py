@@ -187,7 +187,7 @@ def refused(raw) -> str:
         ({"scan": {"systematics.model.dz": [0.1]}, "systematics": {"model.dz": 0.1}}, "no numeric field of that name"),
         (
             {"scan": {"detector.resolution": [50]}, "model": {"name": "track"}, "detector": {"resolution": [1, 2, 3]}},
-            "scan: detector.resolution: no numeric field of that name",
+            "scan: detector.resolution: has 3 numbers; scan one, such as detector.resolution[0], or several in step",
         ),
         ({"source": {"muons": 0}}, "source.muons: is 0; it should be greater than or equal to 1"),
         ({"source": {"x_min": 1.0, "x_max": 1.0}}, "x_max = 1 must be greater than x_min = 1"),

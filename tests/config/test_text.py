@@ -52,13 +52,32 @@ def refused(content: str | bytes, name: str = "my.yaml") -> str:
         ("scan: {model.z[1]: [0.4]}", "my.yaml:1: can't be read as YAML: "),
         ("systematics: {alignment.x[1]: 1}\n", "got '['; put a name with brackets in quotes, while"),
         ("study: s\nmodel: {dz: 1\ntoys: {}\n", "flow mapping that begins in line 2"),
+        (
+            "study: s\nmodel: {name: track, z: [0, 19.5] mm}\n",
+            'my.yaml:2: a list with a unit after it is text, and needs quotes: z: "[0, 19.5] mm"',
+        ),
+        (
+            "m:\n  z: [0,\n   1]mm # x\n  at: 1",
+            'my.yaml:3: a list with a unit after it is text, and needs quotes: z: "[0, 1] mm"',
+        ),
+        (
+            "\ufeffs: µ\r\nm:\r\n  'z': [1] µm\r\n",
+            'my.yaml:3: a list with a unit after it is text, and needs quotes: z: "[1] µm"',
+        ),
+        ("a:\n- [1, 2] /mm\n", 'my.yaml:2: a list with a unit after it is text, and needs quotes: "[1, 2] /mm"'),
+        ("scan: {model.dz: [1 m] mm}", 'needs quotes: model.dz: "[1 m] mm"'),
+        ("a: [[1], 2] ]", "can't be read as YAML"),
+        ("a: [1] 2", "can't be read as YAML"),
         ("study: s\n\ttoys: {}\n", "my.yaml:2: can't be read as YAML: a tab; indent by spaces"),
         ("study: s\ntoys: *a\n", "my.yaml:2: can't be read as YAML: found undefined alias 'a'"),
         (
             "study: s\ntoys: !mine 1\n",
             "my.yaml:2: can't be read as YAML: could not determine a constructor for the tag",
         ),
-        ("study: s\n---\nstudy: t\n", "my.yaml:2: can't be read as YAML: but found another document"),
+        (
+            "study: s\n---\nstudy: t\n",
+            "my.yaml:2: can't be read as YAML: a second document begins; a config is one, without",
+        ),
         ("a: 1\nb: &b [*b]", "my.yaml:2: can't be read as YAML: found unconstructable recursive node"),
         ("a: 1\nb: 2024-13-45", "my.yaml:2: can't be read as YAML: month must be in 1..12"),
         ("a: 1\nb: !!bool maybe", "my.yaml:2: can't be read as YAML"),

@@ -46,7 +46,8 @@ def test_a_gzip_file_may_have_several_members():
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("", "the first line is empty"),
+        ("", "the file is empty"),
+        ("\n", "the first line is empty"),
         ("x\n", "holds no hits, only a header"),
         ("y\n1\n", "no column 'x'; the columns are: y"),
         ("x\n1\n2\n0.5m\n", "row 3, column 'x': '0.5m' is not a number"),

@@ -106,7 +106,16 @@ NO_TEXT = "is not UTF-8 text; save the file as CSV UTF-8"
         (b'x,"' + b"a\n" * (10 << 20) + b"\n", "the header: a cell has more than 131072 characters; is a quote op"),
         (b"x,y", "holds no hits, only a header"),
         (b'"x\n",y\n', r"holds no hits, only a header"),
-        (b"\xef\xbb\xbf", "the first line is empty"),
+        (b"\xef\xbb\xbf", "the file is empty"),
+        (b"\n", "the first line is empty"),
+        (b"X,y\n1,2\n", "no column 'x'; the columns are: X, y; did you mean X?"),
+        (
+            b"x\n1\n5 mm\n",
+            "row 2, column 'x': '5 mm' is not a number; cells are numbers alone, in the unit of source.unit",
+        ),
+        ("x\n5e-3µm\n".encode(), "row 1, column 'x': '5e-3µm' is not a number; cells are numbers alone"),
+        (b"x\n1D-3\n", "row 1, column 'x': '1D-3' is not a number; an exponent begins with e: 1e-3"),
+        ("x\n\N{MINUS SIGN}1\n".encode(), "row 1, column 'x': '\N{MINUS SIGN}1' is not a number; a minus sign is -"),
     ],
 )
 def test_what_is_not_read_is_refused_with_its_row_and_advice(content, expected):

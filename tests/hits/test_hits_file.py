@@ -126,6 +126,9 @@ def test_windows_line_ends_and_byte_order_mark():
         ("hits.root", b"", "the file is empty"),
         ("hits.h5", b"", "the file is empty"),
         ("hits.h5", b"\x89HDF\r\n\x1a\n and no more", "can't be read"),
+        ("hits.parquet", b"x\n1\n", "is text: name it .csv if it is CSV, or fetch it again"),
+        ("hits.h5", b"x,y\r\n1,2\r\n", "is text: name it .csv if it is CSV, or fetch it again"),
+        ("hits.root", b"not found", "is text: name it .csv if it is CSV, or fetch it again"),
         ("hits.txt", b"x\n1\n", "must be in a .csv, .csv.gz, .csv.zst, .parquet, .h5 or .root file, not .txt"),
     ],
 )

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from matplotlib import pyplot as plt
 
-from pullback.config.units import prefixed
+from pullback.models.planes import positions_on
 from pullback.report.figures.base import label_axis
 from pullback.report.formats import suited
-from pullback.validation.fit_reasons import with_unit
+from pullback.statistics.prefixes import prefixed, with_unit
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,13 @@ from pullback.validation.fit_reasons import with_unit
         (3e-5, "rad", "30 µrad"),
         (14.4e-6, "m", "14.4 µm"),
         (0.0195, "m", "19.5 mm"),
+        (0.1083, "m", "108.3 mm"),
+        (-0.999, "m", "-999 mm"),
+        (0.9996, "m", "0.9996 m"),
+        (0.00072, "m", "720 µm"),
+        (0.001, "m", "1 mm"),
+        (0.0999, "rad", "99.9 mrad"),
+        (0.1, "rad", "0.1 rad"),
         (1.5, "m", "1.5 m"),
         (0.0, "m", "0 m"),
         (100.0, "1/m", "100 /m"),
@@ -31,7 +38,7 @@ def test_a_number_has_the_unit_of_its_size(value, unit, words):
 
 
 def test_several_numbers_share_the_unit_of_the_largest():
-    assert suited([0.0, 0.0195, 0.1083, 0.1283], "m") == "0, 0.0195, 0.1083, 0.1283 m"
+    assert suited([0.0, 0.0195, 0.1083, 0.1283], "m") == "0, 19.5, 108.3, 128.3 mm"
     assert suited((0.0, 0.0195), "m") == "0, 19.5 mm"
 
 
@@ -42,6 +49,16 @@ def test_what_has_no_size_keeps_its_unit(value):
 
 def test_a_number_and_its_error_share_the_unit():
     assert with_unit(0.0042, "rad", 1.3e-5) == "4.200 ± 0.013 mrad"
+    assert with_unit(1e-9, "m", 1.2e-6, "+") == "+0.0 ± 1.2 µm"
+    assert with_unit(1.5e30, "m", 2e29) == "1.5e+30 ± 2e+29 m"
+
+
+def test_sentences_tables_and_heights_of_planes_have_the_same_unit():
+    for value in (2e-5, 7.2e-4, 9.9e-4, 1e-3, 0.0195, 0.2, 0.99, 0.9996, 1.0, 1.5):
+        unit = prefixed(value, "m")[1]
+        (plane,) = positions_on({"x": "the track"}, [value])
+        words = with_unit(value, "m"), with_unit(value, "m", value / 100), suited(value, "m"), plane.long_name
+        assert {each.split()[-1] for each in words} == {unit}
 
 
 @pytest.mark.parametrize(("unit", "words", "ticks"), [("m", "x (µm)", "20"), ("rad", "x (µrad)", "20"), ("1", "x", "")])

@@ -275,12 +275,12 @@ def test_the_budget_is_a_table_that_adds_up(track):
 def test_systematics_are_said_in_words_and_numbers(track):
     run, page = track
     text = section(page, "systematics")
-    assert "alignment.x[1] ± 0.5 mm, model.z[2] = 1 m ± 2 mm" in text
+    assert "alignment.x[1] ± 500 µm, model.z[2] = 1 m ± 2 mm" in text
     assert "which shrinks as 1/√N, and a shared one, which does not shrink" in text
     for entry in Evidence.read(run.outputs.validation).points:
         shared = entry.shared
         mean, width, shift = shared.mean_uncertainty, shared.pull_width, shared.pull_shift
-        factor = {"slope": 1, "theta": 1000, "intercept": 1000}[entry.observable]  # mrad and mm
+        factor = {"slope": 1, "theta": 1000, "intercept": 1e6}[entry.observable]  # mrad and µm
         for number in (mean.total, mean.independent, mean.shared):
             assert f"{factor * number:.3g}" in text
         ratios = (shared.total.value, shared.mean.value)

@@ -268,7 +268,7 @@ def test_units_suit_the_size_of_lengths_and_angles(study, kind):
     path, *_ = export.export(study, kind, output=f"out.{kind}")
     found, there = table(path), columns(study, "nominal")
     for name, values in {
-        "x_reco_x_m": there["x_reco"][:, 0],
+        "x_reco_x_mm": 1e3 * there["x_reco"][:, 0],
         "theta_rad": there["theta"],
         "sigma_theta_mrad": 1e3 * there["sigma_theta"],
         "interval68_theta_low_rad": there["interval68_theta"][:, 0],

@@ -267,3 +267,50 @@ def test_both_trackers_of_a_scattering_study_are_fits_of_their_own():
     off = [each.name for each in entry.coordinates if each.pull_mean.verdict == Verdict.FAIL]
     assert off == ["x3", "x4", "x5"]
     assert "layers are shifted against each other: x₄" in entry.reasons[0]
+
+
+@pytest.mark.parametrize("size", [1e36, 1e60, 1e100, 1e154, 1e200, 1e308])
+@pytest.mark.parametrize("where", [(1,), (0, 1), (0, 1, 2, 3)])
+def test_hits_whose_squares_are_no_doubles_are_counted_and_left_out(size, where):
+    hits = Tracks(2).hits
+    sound = judged(np.delete(hits, [17, 900], axis=0))
+    hits[17, where], hits[900, where] = size, -size
+    entry = judged(hits)
+    assert (entry.beyond, entry.muons) == (2, MUONS)
+    assert entry.verdict == sound.verdict == Verdict.PASS
+    assert entry.outliers.value * MUONS == pytest.approx(sound.outliers.value * (MUONS - 2) + 2)
+    assert entry.chi2_per_ndf == pytest.approx(sound.chi2_per_ndf, rel=1e-12)
+    for one, other in zip(entry.coordinates, sound.coordinates, strict=True):
+        assert one.pull_sd.value == pytest.approx(other.pull_sd.value, rel=1e-9)
+    assert "nan" not in entry.model_dump_json().lower()
+    assert "inf" not in entry.model_dump_json().lower()
+
+
+def test_muons_that_are_left_out_are_said_with_what_to_do():
+    hits = Tracks(2).hits * 1.0
+    hits[:, 1] += 0.5 * SIGMA
+    hits[5, 0] = 1e308
+    entry = judged(hits)
+    assert entry.verdict == Verdict.FAIL
+    said = "1 muon has hits too far out for squares in double precision, and no χ²: leave them out by source.select"
+    assert entry.reasons[0] == said
+
+
+def test_nothing_is_said_of_data_that_are_all_too_far_out():
+    entry = judged(Tracks(2).hits[:100] * 1e200)
+    assert (entry.verdict, entry.beyond) == (Untested.UNTESTED, 0)
+
+
+@pytest.mark.parametrize("size", [10.0, 1e6, 1e20, 1e30])
+def test_a_few_tracks_that_decide_the_mean_are_named_and_no_layer_is(size):
+    hits = Tracks(2).hits
+    hits[17, 1] = hits[900, 2] = size
+    entry = judged(hits)
+    assert entry.verdict != Verdict.PASS
+    assert entry.beyond == 0
+    assert entry.reasons[0].startswith("tracks far from all others (")
+    assert not any(word in reason for reason in entry.reasons for word in ("lower", "higher", "scale", "shifted"))
+    assert all(len(reason) < 150 for reason in entry.reasons)
+    assert entry.more in ([], ["find the few muons with the largest χ², and leave them out if they are no tracks"])
+    for each in entry.coordinates:
+        assert each.pull_sd.value == pytest.approx(1, abs=0.02)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
@@ -10,7 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 from pydantic.fields import FieldInfo
 
-from .units import validator
+from .units import SLOPE, validator
 
 
 class Section(BaseModel):
@@ -33,6 +34,7 @@ class Clash(ValueError):
 
 Metres = Annotated[float, validator("m"), Field(json_schema_extra={"unit": "m"})]
 Radians = Annotated[float, validator("rad"), Field(json_schema_extra={"unit": "rad"})]
+SlopeOrAngle = Annotated[float, validator(SLOPE), Field(json_schema_extra={"unit": SLOPE})]
 GeV = Annotated[float, validator("GeV/c"), Field(json_schema_extra={"unit": "GeV/c"})]
 
 FORMS = ("number", "list", "views")
@@ -116,14 +118,23 @@ def fields(section: type[Section], prefix: str = "") -> dict[str, FieldInfo]:
     return found
 
 
+def numbers_within(name: str, known: Iterable[str]) -> list[str]:
+    """The names of the numbers of a list or mapping, in order: those of `model.z` are `model.z[0]`, `model.z[1]` …."""
+    found = [each for each in known if each.startswith((f"{name}.", f"{name}["))]
+    return sorted(found, key=lambda each: (len(each), each))
+
+
 def nearest(name: str, valid: Iterable[str], beside: Iterable[str] | None = None) -> str:
     """Advice for an unknown dotted name: a valid name with the same last part, else the nearest name, else all names.
 
+    Of a list or mapping, it is the first of its numbers; the number of a list may be written with a point, `model.z.0`.
     The nearest name is searched among the names `beside` it, if given.
     """
     valid = sorted(valid)
     beside = valid if beside is None else sorted(beside)
     same = [each for each in valid if each.split(".")[-1] == name.split(".")[-1]]
+    in_list = re.sub(r"[.](\d+)$", r"[\1]", name)
+    same = [in_list] if in_list in valid else numbers_within(name, valid) or same
     close = same or difflib.get_close_matches(name, beside, n=1, cutoff=0.6)
     return f"did you mean {close[0]}?" if close else f"allowed: {', '.join(beside)}"
 

@@ -11,6 +11,7 @@ from .hints import unit_in
 from .messages import checked
 from .own_schema import Own
 from .schema import PointConfig, StudyConfig
+from .units import SLOPE
 
 UNSCANNED = ("scan", "systematics", "target", "alignment")
 """Sections whose numbers cannot be scanned."""
@@ -56,7 +57,8 @@ def unit_of(name: str, config: PointConfig | None = None) -> str:
     if config is not None and config.model.name == "own" and name.startswith("model."):
         return config.model.units.get(name.removeprefix("model."), "")
     known = fields(StudyConfig)
-    return unit_in(known.get(name, known.get(name.rpartition(".")[0])))  # `detector.sigma.x` is of `detector.sigma`
+    unit = unit_in(known.get(name, known.get(name.rpartition(".")[0])))  # `detector.sigma.x` is of `detector.sigma`
+    return "" if unit == SLOPE else unit
 
 
 def range_of(name: str, config: Section) -> tuple[float, float]:

@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 
 from ..errors import shown
 from .base import Section, constraints, fields, kinds, sections, tag
+from .units import SLOPE
 
 MEANT = {
     **dict.fromkeys(
@@ -47,8 +48,11 @@ _UNSCANNED = ("compute.", "target.", "systematics.", *IN_LISTS)
 AMOUNT = re.compile(r"[-+]?[\d.,]+(?:[eE][-+]?\d+)?\s*[^\d\s.,;:*+-].*")
 """A number with a unit."""
 
-GROUPED = re.compile(r"[-+]?\d+([ ,.']\d+)+")
-"""A number with a decimal comma or thousands separators."""
+GROUPED = re.compile(r"[-+]?\d+(?:[ ,.']\d+)+(?=$|\s*[^\d\s])")
+"""A number with a decimal comma or thousands separators, with a unit or not."""
+
+AFTER_COMMA = re.compile(r"\d+(?:[eE][-+]?\d+)?(?:\s*[^\d\s].*)?")
+"""The rest of a number with a decimal comma, which YAML reads as a key within braces."""
 
 ELLIPSIS = "…"
 
@@ -63,6 +67,8 @@ def of_key(path: list[str], section: type[Section], top: type[Section], value: A
     """
     *around, last = path
     beside = {name: ".".join([*around, name]) for name in section.model_fields}
+    if value is None and AFTER_COMMA.fullmatch(last):
+        return "a decimal number has a point, 1.5, and no comma"
     if (mapping := _required_mapping(section)) and isinstance(value, int | float):
         return f"did you mean {beside[mapping]}: {{{last}: {shown(value)}}}?"
     if last == "name" and not around:
@@ -127,12 +133,20 @@ def of_value(value: Any, error: str, field: FieldInfo | None, key: str) -> str:
     `error` is pydantic's type of it, such as `float_type`; there is no field inside a mapping.
     """
     match error.removesuffix("_type"), value:
+        case _, None if key.endswith("]"):
+            said = "a value between the commas is empty"
         case _, None:
             said = "the value is empty" + ("" if field and field.is_required() else "; leave the key out")
-        case "float" | "int" | "string" | "literal_error", bool():
+        case "float" | "int", bool():
+            said = "YAML reads yes, no, on and off as true and false; write a number"
+        case "string" | "literal_error", bool():
             said = "YAML reads yes, no, on and off as true and false; put text in quotes"
         case "string", int() | float() | date():
             said = f"text that looks like a number or a date is put in quotes: '{value}'"
+        case "float" | "int", date():
+            said = f"YAML reads {value} as a date; write a number"
+        case "float" | "int", list() if key.endswith("]"):
+            said = "one number, without brackets of its own"
         case "int", float() if value.is_integer():
             said = f"write {int(value)}, without a point"
         case "float" | "int", str():
@@ -143,6 +157,8 @@ def of_value(value: Any, error: str, field: FieldInfo | None, key: str) -> str:
             said = "true or false, without quotes"
         case "list", _ if sections(field) and (example := _example(sections(field)[0], None)) != NAMED:
             said = f"a list of sections: [{example}]"
+        case "list", str() if value.strip().startswith("["):
+            said = "without the quotes" if value.strip().endswith("]") else "the brackets need numbers: [1, 2] mm"
         case "list", str() | int() | float() | bool():
             said = f"in brackets: [{value}]"
         case _:
@@ -153,7 +169,7 @@ def of_value(value: Any, error: str, field: FieldInfo | None, key: str) -> str:
 def _of_number(text: str, field: FieldInfo | None) -> str:
     """What to write in place of text for a number."""
     plain, unit = text.strip(), unit_in(field)
-    scale = f", in {unit}{': 100 for 1 cm' if unit == '1/m' else ''}" if unit else ""
+    scale = f" in {unit}{': 100 for 1 cm' if unit == '1/m' else ''}" if unit else ""
     if (value := as_number(plain)) is not None:
         quoted = isinstance(yaml.safe_load(plain), int | float)
         return "without the quotes" if quoted else f"YAML takes it for text; write {plain} as {written(value)}"
@@ -161,10 +177,11 @@ def _of_number(text: str, field: FieldInfo | None) -> str:
         percent = as_number(plain.removesuffix("%"))
         if percent is not None and is_fraction(field):
             return f"a fraction: write it as {_percent(percent)}"
-        return f"write the number alone{scale}"
-    if GROUPED.fullmatch(plain):
+        if not unit:
+            return "write the number alone"
+    if GROUPED.match(plain):
         return "a decimal number has a point and no thousands separator: 1.5, 100000"
-    return f"YAML takes it for text; write a number{scale}"
+    return f"YAML takes it for text; write a number{scale}{', or with its unit' if unit else ''}"
 
 
 def as_number(text: str) -> float | None:
@@ -187,7 +204,8 @@ def written(value: float) -> str:
 def of_limit(value: Any, field: FieldInfo | None) -> str:
     """Advice for a number outside its limits: its unit, or that it is a fraction."""
     if unit := unit_in(field):
-        return f" {unit}"
+        degrees = f" (write {value:g} deg if it is in degrees)" if unit == "rad" and abs(value) > 1.5 else ""
+        return "" if unit == SLOPE else f" {unit}{degrees}"
     if is_fraction(field) and 1 < value <= 100:
         return f" (it is a fraction: write {value:g} % as {_percent(value)})"
     return ""

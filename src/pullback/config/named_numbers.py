@@ -10,7 +10,7 @@ from ..models.planes import MOST_PLANES, built_in_observables
 from .base import Clash, Contradiction, Section, fields
 from .hints import unit_in
 from .model_schema import MODELS
-from .units import in_unit, in_units
+from .units import SLOPE, in_unit, in_units
 
 UNITS_OF_LAYERS = {"rotation": "rad", "scale_x": "1", "scale_y": "1"}
 """Units of numbers of layers that are no offsets."""
@@ -33,7 +33,11 @@ def with_plain_numbers(kind: type[Section], config: dict[str, Any]) -> dict[str,
         inner = "zip" if key == "scan" and isinstance(section.get("zip"), dict) else ""
         numbers = section[inner] if inner else section
         units = {str(name): unit(str(name)) for name in numbers}
-        converted, mistakes = in_units(numbers, units, f"{key}.{inner}" if inner else key)
+        known = {name: value for name, value in numbers.items() if units[str(name)] is not None}
+        converted, mistakes = in_units(
+            known, {name: each or "" for name, each in units.items()}, f"{key}.{inner}" if inner else key
+        )
+        converted = {**numbers, **converted}
         found[key] = {**section, inner: converted} if inner else converted
         wrong += [(line, (key,)) for line in mistakes]
     if isinstance(target := config.get("target"), dict):
@@ -46,7 +50,7 @@ def with_plain_numbers(kind: type[Section], config: dict[str, Any]) -> dict[str,
     return found
 
 
-def _target(target: dict[str, Any], unit: Callable[[str], str], config: dict[str, Any]) -> dict[str, Any]:
+def _target(target: dict[str, Any], unit: Callable[[str], str | None], config: dict[str, Any]) -> dict[str, Any]:
     """A target with its wanted σ in the unit of its observable, and its range in that of the number to vary."""
     observables, found = _units_of_observables(config), dict(target)
     wanted = target["sigma"] if isinstance(target.get("sigma"), dict) else {}
@@ -56,7 +60,7 @@ def _target(target: dict[str, Any], unit: Callable[[str], str], config: dict[str
         if str(name).startswith("sigma_"):
             found[name] = _named(name, value, observables.get(str(name).removeprefix("sigma_"), ""))
     if "between" in target:
-        found["between"] = _named("between", target["between"], unit(str(target.get("vary"))))
+        found["between"] = _named("between", target["between"], unit(str(target.get("vary"))) or "")
     return found
 
 
@@ -67,8 +71,8 @@ def _named(name: str, value: Any, unit: str) -> Any:
         raise ValueError(f"{name}: {error}") from None
 
 
-def _unit_of(kind: type[Section], config: dict[str, Any]) -> Callable[[str], str]:
-    """The unit of a number by dotted name."""
+def _unit_of(kind: type[Section], config: dict[str, Any]) -> Callable[[str], str | None]:
+    """The unit of a number by dotted name; None for an unknown name, which is refused for itself."""
     known, model = fields(kind), config.get("model")
     own = model if isinstance(model, dict) else {}
     units, coordinates = own.get("units"), own.get("coordinates")
@@ -78,7 +82,7 @@ def _unit_of(kind: type[Section], config: dict[str, Any]) -> Callable[[str], str
         if isinstance(each, dict)
     }
 
-    def unit(name: str) -> str:
+    def unit(name: str) -> str | None:
         if name.startswith("alignment."):
             if kind := UNITS_OF_LAYERS.get(name.removeprefix("alignment.").split("[")[0]):
                 return kind
@@ -87,9 +91,8 @@ def _unit_of(kind: type[Section], config: dict[str, Any]) -> Callable[[str], str
         parameter = plain.removeprefix("model.")
         if isinstance(units, dict) and plain.startswith("model.") and parameter in units:
             return str(units[parameter])
-        return unit_in(
-            known.get(plain, known.get(plain.rpartition(".")[0]))
-        )  # `detector.sigma.x` is of `detector.sigma`
+        field = known.get(plain, known.get(plain.rpartition(".")[0]))  # `detector.sigma.x` is of `detector.sigma`
+        return unit_in(field) if field or plain.startswith("model.") else None
 
     return unit
 
@@ -102,4 +105,5 @@ def _units_of_observables(config: dict[str, Any]) -> dict[str, str]:
         return {str(each.get("name")): str(each.get("unit")) for each in observables if isinstance(each, dict)}
     name = model.get("name") if isinstance(model, dict) else None
     built_in = str(name) if name in MODELS and name != "own" else next(iter(MODELS))
-    return {each.name: each.unit for each in built_in_observables(built_in, range(MOST_PLANES))}
+    found = built_in_observables(built_in, range(MOST_PLANES))
+    return {each.name: SLOPE if "slope" in each.long_name else each.unit for each in found}

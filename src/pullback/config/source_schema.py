@@ -9,12 +9,12 @@ from pydantic import BeforeValidator, Field, field_validator, model_serializer, 
 
 from ..hits.selection import Written
 from ..models.energy_loss import MATERIALS, MaterialName, constants_of
-from .base import Clash, GeV, Metres, NumberPerView, Radians, Section
+from .base import Clash, GeV, Metres, NumberPerView, Radians, Section, SlopeOrAngle
 from .columns_schema import PositionColumn, SigmaColumn
 from .hints import unit_in
 from .presets import PRESETS, check_preset
 from .selection_text import written_condition
-from .units import SPELLINGS, in_unit, validator
+from .units import SLOPE, SPELLINGS, in_unit, validator
 
 UNIFORM = ("x_min", "x_max")
 """Keys of a source for uniform positions."""
@@ -32,16 +32,19 @@ class Cosmic(Section):
     momentum: GeV = Field(3.0, ge=0.1, le=1e5, description="momentum of every muon, or lower end of the spectrum")
 
 
-BeamSlope = Annotated[float, Field(ge=-1e3, le=1e3)]
+OR_ITS_ANGLE = ", or its angle to the z axis: `2 deg` is the slope tan 2° = 0.0349"
 
 
 class Beam(Section):
     """A beam, in place of cosmic muons."""
 
-    slope_x: BeamSlope = Field(0.0, description="mean slope dx/dz")
-    slope_y: BeamSlope = Field(0.0, description="mean slope dy/dz")
-    spread: NumberPerView[Annotated[float, Field(ge=0, le=10)]] = Field(
-        0.0, description="standard deviation of the slopes (Gaussian); a number, or a list `[of x, of y]`"
+    slope_x: SlopeOrAngle = Field(0.0, ge=-1e3, le=1e3, description=f"mean slope dx/dz{OR_ITS_ANGLE}")
+    slope_y: SlopeOrAngle = Field(0.0, ge=-1e3, le=1e3, description=f"mean slope dy/dz{OR_ITS_ANGLE}")
+    spread: Annotated[NumberPerView[Annotated[float, Field(ge=0, le=10)]], validator(SLOPE)] = Field(
+        0.0,
+        description="standard deviation of the slopes (Gaussian); a number, or a list `[of x, of y]`; `5 mrad` is its "
+        "tangent, 0.005",
+        json_schema_extra={"unit": SLOPE},
     )
     spot: Annotated[NumberPerView[Annotated[float, Field(ge=0, le=1e6)]] | None, validator("m")] = Field(
         None,

@@ -27,6 +27,12 @@ NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 IN_THOUSANDS = re.compile(r"[-+]?\d{1,3}(_\d{3})+(\.\d*([eE][-+]\d+)?)?")
 """Numbers with underscores between thousands, such as 100_000."""
 
+LIST_AT_END = re.compile(r"""(?:([\w.]+)["']?\s*:\s*)?(\[[^\[\]{}"'#]*\])$""")
+"""A list of plain values at the end of a text, after its key."""
+
+AFTER_LIST = re.compile(r"(?:[^\W\d_]|[%°]|1?/)[^\[\]{},#]*")
+"""A unit."""
+
 
 def check_files(paths: Iterable[str | Path]) -> None:
     """Refuse config files that cannot be read, or that YAML would read differently than written.
@@ -110,7 +116,8 @@ def _yaml(path: Path, text: str) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise ConfigError(f"{where}: can't be read as YAML: {_problem(error)}") from None
+        said = (mark and _of_united_list(text, mark)) or f"can't be read as YAML: {_problem(error)}"
+        raise ConfigError(f"{where}: {said}") from None
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise ConfigError(f"{path}:{line}: holds the control character U+{ord(text[error.position]):04X}") from None
@@ -123,10 +130,24 @@ def _problem(error: yaml.MarkedYAMLError) -> str:
     said = " ".join(str(error.problem or error.context).split())
     if "\\t" in said:
         return "a tab; indent by spaces"
+    if "another document" in said:
+        return "a second document begins; a config is one, without the line ---"
     if said.endswith("',' or '}', but got '['"):
         said += "; put a name with brackets in quotes"
     begin = f", {error.context} that begins in line {error.context_mark.line + 1}" if error.context_mark else ""
     return f"{one_line(said, 200)}{begin}"
+
+
+def _of_united_list(text: str, mark: yaml.Mark) -> str:
+    """Advice where a list is followed by a unit, at which YAML stops; empty if it is something else."""
+    rows = re.split("\r\n|[\n\r\x85\u2028\u2029]", text)[: mark.line + 1]
+    after = AFTER_LIST.match(rows[-1], mark.column)
+    listed = LIST_AT_END.search("\n".join([*rows[:-1], rows[-1][: mark.column].rstrip()]))
+    if not (listed and after):
+        return ""
+    united = one_line(f"{' '.join(listed[2].split())} {after[0].strip()}")
+    key = f"{one_line(listed[1])}: " if listed[1] else ""
+    return f'a list with a unit after it is text, and needs quotes: {key}"{united}"'
 
 
 def _mistakes(root: yaml.Node | None) -> Iterator[tuple[int, str]]:

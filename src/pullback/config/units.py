@@ -1,11 +1,12 @@
-"""Numbers with units in the config: `1.5 m`, `0.5 mrad`, `[72, 72, 14.4] um`.
+"""Numbers with units in the config: `1.5 m`, `0.5 mrad`, `[72, 72, 14.4] um`, `[60 mm, 0.5 m]`.
 
-A number without a unit is in the unit of its key. The result is the double nearest to the decimal number that is
-written: `14.4 um` is 1.44e-05, not 14.4 × 1e-6.
+A number without a unit is in the unit of its key. A slope may be given as its angle to the z axis. The result is the
+double nearest to the decimal number that is written: `14.4 um` is 1.44e-05, not 14.4 × 1e-6.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 from collections.abc import Mapping
@@ -17,7 +18,11 @@ from pydantic import BeforeValidator
 
 from ..errors import shown
 
-DECIMAL = {
+SLOPE = "slope"
+"""In place of the unit of slopes: numbers without one, that may also be given as angles, of which they are the tangent.
+"""
+
+DECIMAL: dict[str, dict[str, int]] = {
     "m": {"km": 3, "m": 0, "cm": -2, "mm": -3, "um": -6, "nm": -9},
     "1/m": {"1/km": -3, "1/m": 0, "1/cm": 2, "1/mm": 3, "1/um": 6},
     "rad": {"rad": 0, "mrad": -3, "urad": -6},
@@ -26,6 +31,7 @@ DECIMAL = {
     "eV": {"keV": 3, "eV": 0},
     "mol/g": {"mol/g": 0},
     "X0": {"X0": 0, "%X0": -2},
+    SLOPE: {},
 }
 """The units that may be written for each unit of the config, with the power of ten between them."""
 
@@ -41,6 +47,7 @@ QUANTITIES = {
     "eV": "energy",
     "mol/g": "amount per mass",
     "X0": "thickness in radiation lengths",
+    SLOPE: "slope",
 }
 """What has each unit of the config, in words."""
 
@@ -55,10 +62,8 @@ SPELLINGS |= {
 }
 """Other spellings."""
 
-_SMALL = 0.1
-"""Numbers of radians and metres below this are shown in mrad and mm; those below a thousandth of it in µrad and µm."""
-
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+BEFORE_COMMA = r"[^,\[\]]*"
 FORM = r"(?![eE][-+]?\d)[^\d\s.,;:*+_\[\]-].*|1/.*"
 WITH_UNIT = re.compile(rf"\s*({NUMBER})\s*({FORM})")
 """A number and its unit."""
@@ -68,6 +73,17 @@ LISTS = [
     re.compile(rf"\s*({NUMBER}(?:\s*,\s+{NUMBER})+)\s*({FORM})"),
 ]
 """Several numbers and the unit of all of them, in brackets or not; without, `1,5 m` could be a decimal number."""
+
+_EACH = rf"{NUMBER}(?:\s*(?:{FORM.replace('.*', BEFORE_COMMA)}))?"
+OWN_UNITS = [
+    re.compile(rf"\s*\[\s*({_EACH}(?:\s*,\s*{_EACH})*)\s*\]\s*(.*)"),
+    re.compile(rf"\s*({_EACH}(?:\s*,\s+{_EACH})+)()"),
+]
+"""Several numbers with units of their own, which 0 does not need."""
+
+_WORDS = {"kilo": "k", "centi": "c", "milli": "m", "micro": "u", "nano": "n", "": ""}
+_IN_WORDS = re.compile(rf"({'|'.join(_WORDS)})(met(?:er|re)|radian)s?")
+"""Units in words."""
 
 
 def in_unit(value: Any, unit: str) -> Any:
@@ -85,12 +101,14 @@ def in_unit(value: Any, unit: str) -> Any:
     Raises
     ------
     ValueError
-        The unit is unknown, or one of another quantity.
+        The unit is unknown, or one of another quantity; or a list has units within its brackets and after them.
 
     Examples
     --------
     >>> in_unit("14.4 um", "m"), in_unit("[72, 14.4] um", "m"), in_unit(["1 m", 0.5], "m"), in_unit("90 deg", "rad")
     (1.44e-05, [7.2e-05, 1.44e-05], [1.0, 0.5], 1.5707963267948966)
+    >>> in_unit("[60 mm, 0.5 m]", "m"), in_unit("45 deg", "slope")
+    ([0.06, 0.5], 0.9999999999999999)
     >>> in_unit("14.4 um", "1/m")
     Traceback (most recent call last):
     ...
@@ -106,9 +124,25 @@ def in_unit(value: Any, unit: str) -> Any:
     for form in LISTS:
         if several := form.fullmatch(value):
             return [_converted(value, number.strip(), several[2], unit) for number in several[1].split(",")]
+    for form in OWN_UNITS:
+        if several := form.fullmatch(value):
+            return _each_converted(value, several[1], several[2], unit)
     if one := WITH_UNIT.fullmatch(value):
         return _converted(value, one[1], one[2], unit)
     return value
+
+
+def _each_converted(text: str, numbers: str, after: str, unit: str) -> Any:
+    """The numbers of a list that have units of their own; a list without any is left as it is."""
+    parts = [(part, WITH_UNIT.fullmatch(part)) for part in numbers.split(",")]
+    if not any(one for _, one in parts):
+        return text
+    if after:
+        raise ValueError(f"is {shown(text)}, with units both within and after the brackets; leave out one of them")
+    for part, one in parts:
+        if not one and float(part):
+            raise ValueError(f"is {shown(text)}; {part.strip()} has no unit, and others have; give each its unit")
+    return [_converted(text, one[1], one[2], unit) if one else 0.0 for _, one in parts]
 
 
 def validator(unit: str) -> BeforeValidator:
@@ -129,18 +163,35 @@ def in_units(values: Mapping[Any, Any], units: Mapping[str, str], where: str) ->
 
 def _converted(text: str, number: str, given: str, unit: str) -> float:
     """A number in the unit of its key."""
+    if "," in given:
+        raise ValueError(f"is {shown(text)}; several numbers with units need brackets: {shown(f'[{text.strip()}]')}")
     given = _spelling(given)
+    if unit == SLOPE and (given in DECIMAL["rad"] or given == DEGREE):
+        return _slope(text, _converted(text, number, given, "rad"))
     powers = DECIMAL.get(unit, {})
     if given in powers:
-        try:
-            return float(Decimal(number).scaleb(powers[given]))
-        except DecimalException:
-            raise ValueError(f"is {shown(text)}, a number that is too large or too small") from None
+        return _scaled(text, number, powers[given])
     if given == DEGREE and unit == "rad":
         return math.radians(float(number))
-    if given == _spelling(unit):
+    if given == _spelling(unit) and unit != SLOPE:
         return float(number)
-    raise ValueError(f"is {shown(text)}{_not_of(given)}; {_asked(unit)}")
+    raise ValueError(f"is {shown(text)}{_not_of(given, unit)}; {_asked(unit)}")
+
+
+def _scaled(text: str, number: str, power: int) -> float:
+    """A number times a power of 10."""
+    with contextlib.suppress(DecimalException):
+        exact = Decimal(number).scaleb(power)
+        if math.isfinite(found := float(exact)) and bool(found) == bool(exact):
+            return found
+    raise ValueError(f"is {shown(text)}, a number that is too large or too small") from None
+
+
+def _slope(text: str, angle: float) -> float:
+    """The slope dx/dz of a line at an angle to the z axis."""
+    if not abs(angle) < math.pi / 2:
+        raise ValueError(f"is {shown(text)}; the angle of a slope, which is its tangent, must be below 90 deg")
+    return math.tan(angle)
 
 
 def _spelling(unit: str) -> str:
@@ -152,35 +203,41 @@ def _spelling(unit: str) -> str:
     return SPELLINGS.get(unit, unit)
 
 
-def _not_of(given: str) -> str:
-    """What a unit is one of."""
+def _not_of(given: str, unit: str) -> str:
+    """What a unit is one of, or what is meant by it."""
     known = [QUANTITIES[of] for of, units in DECIMAL.items() if given in units]
     known += ["angle"] * (given == DEGREE)
-    return f", {_article(known[0])}" if known else f", and {given} is no unit that is known here"
+    if known:
+        return f", {_article(known[0])}"
+    meant = _meant(given, unit)
+    return f", and {given} is no unit that is known here{f': write {meant}' if meant else ''}"
+
+
+def _meant(given: str, unit: str) -> str:
+    """The unit that is meant by one in words, or in the wrong case; empty if there is none."""
+    small = given.lower()
+    if small in ("micron", "microns"):
+        return "um"
+    if words := _IN_WORDS.fullmatch(small):
+        return _WORDS[words[1]] + ("rad" if words[2] == "radian" else "m")
+    return next((each for each in DECIMAL.get(unit, ()) if each.lower() == small), "")
 
 
 def _asked(unit: str) -> str:
     """What must be given for a unit of the config."""
+    if unit == SLOPE:
+        return f"it must be a slope, as a number alone or as its angle in {_or([*DECIMAL['rad'], DEGREE])}"
     if unit not in DECIMAL:
         return (
             f"write the number alone, in {unit}" if unit not in ("", "1") else "it has no unit: write the number alone"
         )
-    others = [each for each in DECIMAL[unit] if each != unit] + [DEGREE] * (unit == "rad")
-    units = f"{', '.join([unit, *others[:-1]])} or {others[-1]}" if others else unit
-    return f"it must be {_article(QUANTITIES[unit])}, in {units}"
+    units = [unit, *(each for each in DECIMAL[unit] if each != unit), *[DEGREE] * (unit == "rad")]
+    return f"it must be {_article(QUANTITIES[unit])}, in {_or(units)}"
+
+
+def _or(words: list[str]) -> str:
+    return f"{', '.join(words[:-1])} or {words[-1]}" if len(words) > 1 else words[0]
 
 
 def _article(noun: str) -> str:
     return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
-
-
-def prefixed(value: float | None, unit: str) -> tuple[float, str]:
-    """The factor and the unit in which people write numbers as large as `value`: mrad, mm, µm.
-
-    >>> prefixed(0.004, "rad"), prefixed(0.2, "rad"), prefixed(2e-5, "m")
-    ((1000.0, 'mrad'), (1.0, 'rad'), (1000000.0, 'µm'))
-
-    """
-    if value is None or not 0 < abs(value) < _SMALL or unit not in ("rad", "m"):
-        return 1.0, unit
-    return (1e6, f"µ{unit}") if abs(value) < _SMALL / 1000 else (1e3, f"m{unit}")

@@ -91,6 +91,8 @@ def find_column(
         listed = ", ".join(map(one_line, existing[:NAMES_LISTED])) or "none"
         rest = f" and {len(existing) - NAMES_LISTED} more" if len(existing) > NAMES_LISTED else ""
         advice = advise(existing) if advise and base not in existing else ""
+        if alike := [each for each in existing if each != base and each.lower() == base.lower()]:
+            advice = advice or f"did you mean {one_line(alike[0])}?"
         rest += f"; {advice}" if advice else ""
         raise NoColumnError(f"{file}: {problem} '{one_line(base)}'; the columns are: {listed}{rest}", base, existing)
     return base, indices

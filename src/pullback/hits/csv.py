@@ -110,6 +110,8 @@ def _header(file: str, names: Sequence[str] = ()) -> tuple[list[str], list[str]]
     except UnicodeEncodeError:
         raise not_utf8(file) from None
     if not header:
+        if not any(lines):
+            raise HitsError(f"{file}: the file is empty; it needs named columns, and one row per muon")
         raise HitsError(f"{file}: the first line is empty; it must be the header, which names the columns")
     for name in names:
         check_element(file, *find_column(file, name, header, header_advice), ())
@@ -194,6 +196,12 @@ def _why(cell: str, name: str) -> str:
         return "; close the quote at the beginning of the cell, or remove it"
     if re.fullmatch(r"[+-]?[\d.]+(,\d*)+", cell):
         return "; numbers have decimal points and no other separators"
+    if re.fullmatch(r"[+-]?[\d.]+([eE][+-]?\d+)?\s*[a-zµμ]+", cell):
+        return "; cells are numbers alone, in the unit of source.unit"
+    if re.fullmatch(r"[+-]?[\d.]+[dD][+-]?\d+", cell):
+        return "; an exponent begins with e: 1e-3"
+    if cell.startswith(("\N{MINUS SIGN}", "\N{EN DASH}")):
+        return "; a minus sign is -"
     return ""
 
 

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import importlib
 import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,6 +47,9 @@ FILE_KINDS = {
     b"<html": ((), "a web page, perhaps an error in place of the file: download it again"),
 }
 """Kinds of files by their first bytes: the ends of their names, and a description with advice."""
+
+PLAIN_TEXT = re.compile(rb"(?!PAR1|root)[\t\n\r -~]+")
+"""What a file of text may begin with, and one of HDF5, Parquet or ROOT does not."""
 
 TICK = 2_000_000_000
 """Time in ns within which two changes of a file may have equal timestamps; FAT has a resolution of 2 s."""
@@ -106,6 +110,8 @@ def _foreign(file: str) -> str:
         for magic, (suffixes, words) in FILE_KINDS.items():
             if start.startswith(magic) and suffix_of(file) not in suffixes:
                 return words
+        if READERS.get(suffix_of(file), "csv") != "csv" and PLAIN_TEXT.fullmatch(start):
+            return "text: name it .csv if it is CSV, or fetch it again"
     return ""
 
 

@@ -7,15 +7,13 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from ..statistics.prefixes import prefixed
 from ..uncertainty.arrays import Tensor
 from ..uncertainty.folds import folding_of
 from .base import NO_FOLD, Model, NamedSection, Quantity
 
 MOST_PLANES = 8
 """Most planes of a model; those of `scatter` are 32 observables."""
-
-_UNITS = ((1e-3, 1e6, "µm"), (1.0, 1e3, "mm"), (float("inf"), 1.0, "m"))
-"""Number of metres below which a height is written in a unit, with the factor of this unit."""
 
 
 def built_in_observables(name: str, at: Sequence[float] = (), varied: Collection[str] = ()) -> tuple[Quantity, ...]:
@@ -53,7 +51,7 @@ def _written(height: float) -> str:
     ('60 mm', '-1.25 m', '0 m', '15 µm')
 
     """
-    factor, unit = next((factor, unit) for most, factor, unit in _UNITS if abs(height) < most) if height else (1, "m")
+    factor, unit = prefixed(height, "m")
     return f"{factor * height:.9g} {unit}"
 
 

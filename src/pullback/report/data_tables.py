@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from ..hits.counts import in_words
 from ..statistics.intervals import Verdict
+from ..statistics.prefixes import LARGE, with_unit
 from ..store.alignment_file import AlignmentFile
 from ..study.plan import Study
 from ..validation.estimates import Estimate
 from ..validation.fit_evidence import FitEntry
-from ..validation.fit_reasons import symbols_of, with_unit
+from ..validation.fit_reasons import symbols_of
 from .cells import Cell, Row, Table, judged, left, row, verdict
 from .formats import count
 
@@ -75,7 +76,10 @@ def wanted_table(study: Study, fit: FitEntry) -> Table:
 
 
 def _with_error(number: Estimate | None) -> str:
-    return "–" if number is None else f"{number.value:.3f} ± {number.se or 0:.3f}"
+    if number is None:
+        return "–"
+    form = ".3f" if abs(number.value) < LARGE else ".3g"
+    return f"{number.value:{form}} ± {number.se or 0:{form}}"
 
 
 def _length(number: Estimate | None, unit: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from ..config.units import prefixed
+from ..statistics.prefixes import prefixed
 from ..validation.coverage_evidence import TruthBin
 from ..validation.evidence import Bin, DomainStatistics
 
@@ -39,7 +39,7 @@ def suited(values: float | Iterable[float], unit: str, digits: int = 12) -> str:
     """A number or several with the unit that suits the largest.
 
     >>> suited([0.0, 0.0195, 0.1083], "m"), suited(2e-5, "m"), suited(100.0, "1/m")
-    ('0, 0.0195, 0.1083 m', '20 µm', '100 /m')
+    ('0, 19.5, 108.3 mm', '20 µm', '100 /m')
 
     """
     numbers = [values] if isinstance(values, (int, float)) else [*values]

@@ -8,14 +8,13 @@ from ..config.base import by_view, each_layer
 from ..config.dotted_names import unit_of
 from ..config.own_schema import Own
 from ..config.source_schema import Beam, Cosmic, Recorded, Simulated, Volume
-from ..config.units import prefixed
 from ..detector.noise import width as noise_width
 from ..models import NO_FOLD
+from ..statistics.prefixes import prefixed, with_unit
 from ..study.plan import Study
 from ..study.toy_selection import MUONS_PER_EXPERIMENT
 from ..uncertainty.validity import END_OFF, SIGMA_OFF
 from ..validation.evidence import Evidence
-from ..validation.fit_reasons import with_unit
 from ..validation.reasons import place_of
 from .formats import count, figures, known, percent, suited
 

@@ -6,17 +6,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from ..config.dotted_names import unit_of
 from ..config.own_schema import Own
-from ..config.units import prefixed
 from ..detector.losses import losses_of
 from ..models.stated import stated_resolution
 from ..statistics.intervals import Verdict
+from ..statistics.prefixes import prefixed, with_unit
 from ..study.plan import Study
 from ..validation.coverage_evidence import Judged
 from ..validation.coverage_reasons import TARGETS
 from ..validation.diagnostics import DIAGNOSTICS
 from ..validation.estimates import Estimate, worst
 from ..validation.evidence import Bin, Entry, Evidence, Judgement, NotJudged, Sigma, Statistics
-from ..validation.fit_reasons import with_unit
 from ..validation.reasons import bracketed, place_of
 from .cells import Cell, Row, Table, estimated, furthest, judged, left, limits, row, verdict, with_limits, word
 from .formats import count, figures, known, percent, signed, significant, span, suited

@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from ..config.dotted_names import unit_of
 from ..config.own_schema import Own
+from ..statistics.prefixes import with_unit
 from ..store.alignment_file import AlignmentFile
 from ..store.target_file import TargetAnswer, TargetAnswers
 from ..study import shared_parameters
@@ -16,7 +17,6 @@ from ..study.blocks import BLOCK
 from ..uncertainty.validity import END_OFF, SIGMA_OFF
 from ..validation.estimates import Estimate
 from ..validation.evidence import Entry
-from ..validation.fit_reasons import with_unit
 from ..validation.judgement import NARROWEST_SCATTER
 from ..validation.reasons import place_of
 from ..validation.sentences import amount

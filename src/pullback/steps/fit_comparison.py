@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -14,6 +15,9 @@ from ..detector.reconstruction import Reconstruction
 from ..models.stated import resolution_of
 from ..uncertainty.fit_residuals import FitGroup, FitGroups, p_values
 from .fit_sums import FitSums
+
+FURTHEST_FITTED = 1e150
+"""Distance beyond which a hit has a fit as if it were there."""
 
 
 class ComparedHits(NamedTuple):
@@ -44,7 +48,11 @@ class FitComparison:
             yield group, of_group(group, covariance)
 
     def compared(self, hits: Float[Tensor, "muon coordinate"], known: Known, start: int, muons: int) -> ComparedHits:
-        """A block of muons; `start` is the number of its first one, and `muons` that of all at the scan point."""
+        """A block of muons; `start` is the number of its first one, and `muons` that of all at the scan point.
+
+        Hits beyond ±`FURTHEST_FITTED` are taken to be there, so that sums of hits are doubles.
+        """
+        hits = torch.where(hits.isfinite(), hits.clamp(-FURTHEST_FITTED, FURTHEST_FITTED), hits)
         sums = FitSums(self.model, self._unit, muons)
         detector = self.reconstruction.covariance(hits, known, added=False)
         chi2, ndf = hits.new_full((2, len(hits)), float("nan")).unbind(0)
@@ -57,7 +65,7 @@ class FitComparison:
         if (by_model := self.fit.chi2(hits)) is not None:
             chi2, ndf = by_model.unbind(1)
         p_value = p_values(chi2, ndf)
-        sums.add_chi2(chi2.numpy(), ndf.numpy(), p_value.numpy())
+        sums.add_chi2(chi2.numpy(), ndf.numpy(), p_value.numpy(), hits.numpy())
         return ComparedHits(chi2, ndf, p_value, residual, sigma, sums)
 
 

@@ -20,6 +20,10 @@ MUONS_SUMMED = 16_384
 """Muons whose numbers are summed together, so that they stay in the cache."""
 
 
+FARTHEST_HIT, LARGEST_CHI2 = 1e35, 1e70
+"""Largest hit, and largest χ², of a muon that is summed: the squares of the sums over 10⁹ such muons are doubles."""
+
+
 class HitNumbers(NamedTuple):
     """Hits that are used, with all that is summed over them: arrays (muon, coordinate)."""
 
@@ -43,12 +47,14 @@ class FitSums:
         self.layers = np.array(model.layers)
         self.arrays = {name: np.zeros(shape) for name, shape in shapes_of_sums(len(unit)).items()}
 
-    @np.errstate(over="ignore", invalid="ignore")
-    def add_chi2(self, chi2: np.ndarray, ndf: np.ndarray, p_value: np.ndarray) -> None:
-        """Add χ², degrees of freedom and p-values of the muons of the block."""
-        tested = np.isfinite(p_value)
-        chi2, ndf, p_value = chi2[tested], ndf[tested], p_value[tested]
-        found = [np.ones_like(chi2), chi2, ndf, chi2**2, chi2 * ndf, ndf**2, p_value < OUTLIER]
+    def add_chi2(self, chi2: np.ndarray, ndf: np.ndarray, p_value: np.ndarray, hits: np.ndarray) -> None:
+        """Add χ², degrees of freedom and p-values of the muons of the block, with these hits."""
+        beyond = (ndf > 0) & ~_summed(chi2, hits) & (np.isfinite(p_value) | _far(hits))
+        tested = np.isfinite(p_value) | beyond
+        beyond, ndf = beyond[tested], ndf[tested]
+        chi2, p_value = np.where(beyond, np.inf, chi2[tested]), np.where(beyond, 0.0, p_value[tested])
+        x, n = chi2[~beyond], ndf[~beyond]
+        found = [np.ones_like(ndf), x, n, x**2, x * n, n**2, p_value < OUTLIER, beyond]
         self.arrays["moments"] += [float(each.sum()) for each in found]
         self.arrays["p_values"] += np.histogram(p_value, P_BINS, (0, 1))[0]
         ratio = ratios(chi2, ndf)
@@ -71,7 +77,7 @@ class FitSums:
             return
         ratio = ratios(group.chi2.numpy(force=True), np.full(len(group.rows), float(group.ndf)))
         unbiased = group.unbiased
-        good = torch.from_numpy(np.flatnonzero(np.isfinite(ratio)))
+        good = torch.from_numpy(np.flatnonzero(_summed(group.chi2.numpy(force=True), hits.numpy(force=True))))
         for start in range(0, len(good), MUONS_SUMMED):
             rows = good[start : start + MUONS_SUMMED]
             # In order of the class, so that each class is a range of rows.
@@ -149,6 +155,15 @@ class FitSums:
             if z[high] > z[low]:
                 slopes[:, index] = (predicted[:, high] - predicted[:, low]) / (z[high] - z[low])
         return slopes
+
+
+def _summed(chi2: Float[np.ndarray, " muon"], hits: Float[np.ndarray, "muon coordinate"]) -> Bool[np.ndarray, " muon"]:
+    """Whether the squares of each muon's numbers can be summed."""
+    return (chi2 <= LARGEST_CHI2) & ~_far(hits)
+
+
+def _far(hits: Float[np.ndarray, "muon coordinate"]) -> Bool[np.ndarray, " muon"]:
+    return (np.abs(hits) > FARTHEST_HIT).any(axis=1)
 
 
 def ratios(chi2: Float[np.ndarray, " muon"], ndf: Float[np.ndarray, " muon"]) -> Float[np.ndarray, " muon"]:

@@ -25,10 +25,10 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from ..config.units import prefixed
 from ..errors import LONGEST_NAME, ArtefactError, PullbackError, one_line
 from ..files import check_regular, check_replaceable, whole
 from ..hits.root import load_uproot
+from ..statistics.prefixes import prefixed
 from ..study import blocks
 from ..study.batches import short
 from .artefact import Reader

@@ -26,8 +26,10 @@ CLASS_EDGES = np.concatenate([[0.0], 2 * 10 ** (np.arange(18) / 10), [np.inf]])
 DRIFT_RANGES = 16
 """Ranges of the muon number, of equal length, between which drifts are looked for."""
 
-MOMENTS = ("count", "chi2", "ndf", "chi2_2", "chi2_ndf", "ndf_2", "outliers")
-"""Sums over muons with degrees of freedom."""
+MOMENTS = ("count", "chi2", "ndf", "chi2_2", "chi2_ndf", "ndf_2", "outliers", "beyond")
+"""Sums over muons with degrees of freedom; all but the count and the last two without muons that are `beyond`: so far
+out that their squares can't be summed. These are outliers.
+"""
 
 STATISTICS = (
     *("count", "m", "m2", "z", "z2", "z4"),

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..config.base import fields, kinds, nearest
+from ..config.base import fields, kinds, nearest, numbers_within
 from ..config.dotted_names import numeric_fields, raw_with_numbers, with_numbers
 from ..config.hints import as_number, written
 from ..config.messages import Together, examine, rests_on
@@ -62,14 +62,15 @@ def _scannable(
     config: StudyConfig, columns: dict[Any, list[Any]], unsure: Collection[str], together: Together
 ) -> list[str]:
     """The names that can be scanned; mistakes in other names and in values are reported."""
-    valid = {name for name in numeric_fields(config) if not name.startswith("compute.")}
+    valid = dict.fromkeys(name for name in numeric_fields(config) if not name.startswith("compute."))
     for name, values in columns.items():
         field = fields(StudyConfig).get(str(name))
         if name not in valid and field and not {int, float, list, dict} & {*kinds(field)}:
             mistakes = ["only numbers can be scanned"]
+        elif name in valid or rests_on([str(name)], unsure):
+            mistakes = [_wrong_value(value) for value in values if not _is_number(value)]
         else:
-            mistakes = [] if name in valid or rests_on([str(name)], unsure) else [_wrong_name(valid, name)]
-            mistakes += [_wrong_value(value) for value in values if not _is_number(value)]
+            mistakes = [_wrong_name(valid, str(name))]
         shown = name if str(name).isprintable() else repr(name)
         for mistake in mistakes:
             together.tell(f"config: scan: {shown}: {mistake}")
@@ -283,10 +284,17 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and -1e300 < value < 1e300
 
 
-def _wrong_name(valid: set[str], name: Any) -> str:
-    if str(name).startswith("compute."):
+def _wrong_name(valid: Collection[str], name: str) -> str:
+    if name.startswith("compute."):
         return "can't be scanned, since it changes no result"
-    return f"no numeric field of that name; {nearest(str(name), valid)}"
+    if len(inside := numbers_within(name, valid)) > 1:
+        in_step = ", ".join(f"'{each}': […]" for each in inside[:2])
+        advice = f"scan one, such as {inside[0]}, or several in step: `scan: {{zip: {{{in_step}}}}}`"
+        return f"has {len(inside)} numbers; {advice}"
+    field = fields(StudyConfig).get(name)
+    if field and list in kinds(field) and not inside:
+        return f"has no numbers to scan; give it some, such as {name.rpartition('.')[2]}: [1], and scan {name}[0]"
+    return f"no numeric field of that name; {nearest(name, valid)}"
 
 
 def _wrong_value(value: Any) -> str:

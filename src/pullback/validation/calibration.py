@@ -21,6 +21,7 @@ from ..detector.known import Known
 from ..errors import PullbackError
 from ..models import Model, Quantity, has_fit
 from ..models.stated import stated_resolution
+from ..statistics.prefixes import with_unit
 from ..steps.aligning import first_tracks, found_alignment
 from ..store.alignment_file import AlignedNumber, AlignmentFile, kept_alignment
 from ..study.aligning import placement_by, to_be_aligned
@@ -29,7 +30,7 @@ from ..study.plan import Study
 from ..uncertainty.placement import Kind, Placement
 from .fit_evidence import FitEntry, Untested, WantedResolution
 from .fit_judgement import FitJudge
-from .fit_reasons import symbols_of, wanted_words, with_unit
+from .fit_reasons import symbols_of, wanted_words
 from .fit_tally import FitTally
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ Stat. Assoc. 72 (1977) 320.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import NamedTuple
 
@@ -31,6 +31,9 @@ which they are told apart.
 
 MORE_UNEXPLAINED = 1.2
 """Ratio of mean squares of unexplained pulls, of all tracks over those kept, above which tracks are left out."""
+
+MORE_BY_FEW, TRIMMED_FEW = 10.0, 1e-10
+"""The same ratio, and p-value, where there are few wrong tracks, of which some are very far out."""
 
 LEAST_SCATTER = 1e-6
 """Smallest variance of slopes over that of normal residuals; that of a single muon is 0."""
@@ -84,6 +87,11 @@ class FitEstimates:
         return int(self.moments["count"])
 
     @property
+    def beyond(self) -> int:
+        """Muons so far out that their squares can't be summed."""
+        return int(self.moments["beyond"])
+
+    @property
     def fitted(self) -> bool:
         """Whether any muon has a fit."""
         return bool(self._coupled.any())
@@ -133,18 +141,19 @@ class FitEstimates:
     @cached_property
     def kept(self) -> int:
         """Classes of χ² from which estimates are taken: all, unless there are wrong tracks."""
-        if self.wrong_tracks <= WRONG_TRACKS_LEFT_OUT + 5 * math.sqrt(OUTLIER / self.muons):
-            return len(CLASS_EDGES) - 1
-        some = int(np.argmin(abs(np.log(CLASS_EDGES[1:-1] / self._edge(TRIMMED))))) + 1
-        # Tracks that only look wrong, as a layer is at a wrong height, are as good as the others.
-        return some if self._unexplained(None) > MORE_UNEXPLAINED * self._unexplained(some) else len(CLASS_EDGES) - 1
+        few = self.wrong_tracks <= WRONG_TRACKS_LEFT_OUT + 5 * math.sqrt(OUTLIER / self.muons)
+        edge = self._edge(TRIMMED_FEW if few else TRIMMED)
+        some = int(np.argmin(abs(np.log(CLASS_EDGES[1:-1] / edge)))) + 1
+        # Tracks that only look wrong, as a layer is at a wrong height, are as good as the others, unless they are few
+        # and decide alone.
+        without, more = (_nothing, MORE_BY_FEW) if few else (_explained, MORE_UNEXPLAINED)
+        return some if self._square(None, without) > more * self._square(some, without) else len(CLASS_EDGES) - 1
 
-    def _unexplained(self, stop: int | None) -> float:
-        """Mean square of the pulls that shifts, heights and drifts do not explain, in the classes before one."""
+    def _square(self, stop: int | None, without: Callable[[dict[str, np.ndarray], int], float]) -> float:
+        """Mean square of the pulls in the classes before one, without a share of that of each coordinate."""
         sums = dict(zip(STATISTICS, self._hits[:stop].sum(axis=0), strict=True))
         known = np.flatnonzero(sums["count"]).tolist()
-        squares = [float(sums["z2"][index] / sums["count"][index]) for index in known]
-        found = [(1 - dependences(sums, index).explained) * z2 for index, z2 in zip(known, squares, strict=True)]
+        found = [(1 - without(sums, index)) * float(sums["z2"][index] / sums["count"][index]) for index in known]
         return sum(found) / max(len(found), 1)
 
     @property
@@ -209,6 +218,15 @@ class FitEstimates:
         for component in self.components:
             inverse = np.linalg.pinv(A[np.ix_(component, component)], rcond=1e-9, hermitian=True)
             yield component, inverse @ y[component], inverse * self.median.value
+
+
+def _explained(sums: dict[str, np.ndarray], index: int) -> float:
+    """Share of the mean square of the pulls that shifts, heights and drifts explain."""
+    return dependences(sums, index).explained
+
+
+def _nothing(_sums: dict[str, np.ndarray], _index: int) -> float:
+    return 0.0
 
 
 def mean_and_sd(sums: dict[str, np.ndarray], index: int, first: str, unit: float = 1.0) -> tuple[Found, Found]:

@@ -98,6 +98,9 @@ class FitEntry(Record):
     """Root of the median of χ² over its expected median: the same of most tracks, without wrong ones."""
     outliers: Estimate | None = None
     """Share of muons with p < 1e-4; should be 1e-4."""
+    beyond: int = 0
+    """Outliers with hits so far out that their squares can't be summed; left out of all but the number of muons, the
+    median width, the outliers and the p-values."""
     p_values: list[int]
     """Muons in 40 bins of the p-value, from 0 to 1."""
     left_out: Number | None = None

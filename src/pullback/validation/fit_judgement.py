@@ -82,9 +82,11 @@ class FitJudge:
         estimates = FitEstimates(tally)
         if not estimates.muons:
             return _untested(point, NO_FREEDOM if estimates.fitted else NO_MUON)
-        if not all((np.abs(each) < LARGEST_SUM).all() for each in estimates.sums(robust=False).values()):
+        sums = estimates.sums(robust=False).values()
+        if estimates.beyond == estimates.muons or not all((np.abs(each) < LARGEST_SUM).all() for each in sums):
             return _untested(point, TOO_LARGE)
-        return self._tested(point, estimates) if estimates.muons >= FEWEST_TRACKS else _too_few(point, estimates)
+        enough = estimates.muons - estimates.beyond >= FEWEST_TRACKS
+        return self._tested(point, estimates) if enough else _too_few(point, estimates)
 
     def _tested(self, point: str, of: FitEstimates) -> FitEntry:
         chi2 = of.chi2_per_ndf
@@ -102,6 +104,7 @@ class FitJudge:
             width=self.criteria.mean(width, chi2.se / (2 * width) if width else 0.0, self.tolerance, 1.0),
             median_width=self.criteria.estimate(median, of.median.se / (2 * median) if median else 0.0),
             outliers=self._outliers(of.outliers, of.muons),
+            beyond=of.beyond,
             p_values=[int(each) for each in of.p_values],
             left_out=of.left_out or None,
             coordinates=coordinates,

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..models import Model, Quantity
 from ..statistics.intervals import Verdict
+from ..statistics.prefixes import LARGE, with_unit
 from .estimates import Estimate
 from .fit_evidence import FitEntry, WantedResolution
 
@@ -21,6 +22,12 @@ WRONG_TRACKS = 0.005
 CORE_IS_RIGHT = 0.1
 """Largest deviation of the median width that is called right, where there are wrong tracks."""
 
+
+LARGEST_FACTOR = 1e6
+"""Largest factor by which more muons are asked for."""
+
+MUCH_WIDER = 2.0
+"""Ratio of the root of mean χ²/ndf to the median width above which a few tracks decide the former."""
 
 EXPLAINED_WIDTH = "; without these causes, the stated resolution is right"
 """Words on the width, where the data agree with the stated resolution."""
@@ -43,9 +50,12 @@ def fit_reasons(
     causes = [*_of_shifts(entry, coordinates, entry.verdict), *_of_dependences(entry, coordinates, entry.verdict)]
     if entry.outliers and entry.outliers.verdict == entry.verdict:
         causes = [*_of_outliers(entry, entry.outliers, wrong_tracks), *causes]
+    first = [beyond_words(entry)] * (entry.beyond > 0)
+    if entry.outliers and _by_few(entry):
+        first.append(_of_few(entry, entry.outliers))
     width = [*_of_width(entry, coordinates, tolerance)]
     explained = width and width[0].endswith(EXPLAINED_WIDTH)
-    yield from (*causes, *width) if explained else (*width, *causes)
+    yield from (*first, *causes, *width) if explained else (*first, *width, *causes)
 
 
 def _of_width(entry: FitEntry, coordinates: Mapping[str, Quantity], tolerance: float) -> Iterator[str]:
@@ -103,6 +113,26 @@ def _of_outliers(entry: FitEntry, outliers: Estimate, wrong_tracks: float) -> It
         yield f"{share}: wrong tracks (outliers), since the median width {right}"
     elif not (entry.width and entry.width.verdict == Verdict.FAIL):
         yield share
+
+
+def _by_few(entry: FitEntry) -> bool:
+    """Whether a few tracks make χ² much larger than that of the others."""
+    if not (entry.left_out and entry.width and entry.median_width and entry.outliers):
+        return False
+    few = entry.outliers.verdict == Verdict.PASS
+    return few and entry.width.value > MUCH_WIDER * entry.median_width.value
+
+
+def _of_few(entry: FitEntry, outliers: Estimate) -> str:
+    number = round(outliers.value * entry.muons)
+    of = f" ({number} have p < 1e-4)" if number > 1 else ""
+    return f"tracks far from all others{of} make χ² so large: find them by chi2 in study.h5, and leave them out"
+
+
+def beyond_words(entry: FitEntry) -> str:
+    """How many muons have hits that are too far out for sums of squares, and what to do."""
+    has = "1 muon has" if entry.beyond == 1 else f"{entry.beyond} muons have"
+    return f"{has} hits too far out for squares in double precision, and no χ²: leave them out by source.select"
 
 
 def _of_shifts(entry: FitEntry, coordinates: Mapping[str, Quantity], verdict: Verdict) -> Iterator[str]:
@@ -204,6 +234,8 @@ def advice_on_fits(entry: FitEntry, tolerance: float, shift: float) -> list[str]
     if entry.verdict != Verdict.INCONCLUSIVE or not open_:
         return []
     factor = max(((each.high - each.low) / most) ** 2 for each, most in open_)
+    if factor > LARGEST_FACTOR:
+        return ["find the few muons with the largest χ², and leave them out if they are no tracks"]
     if factor <= 1:
         return ["find the cause of a deviation that is near the tolerance"]
     return [f"take about {float(f'{entry.muons * factor:.2g}'):.0f} muons with degrees of freedom (now {entry.muons})"]
@@ -270,23 +302,7 @@ def symbols_of(names: Sequence[str], coordinates: Mapping[str, Quantity]) -> str
     return ", ".join(symbols)
 
 
-def with_unit(value: float, unit: str, se: float | None = None, sign: str = "") -> str:
-    """A number with its unit, such as mm, µm or mrad, to two digits of its standard error if it has one.
-
-    >>> with_unit(2.302e-5, "m", 1.2e-7), with_unit(0.005, "m"), with_unit(0.005, "rad")
-    ('23.02 ± 0.12 µm', '5 mm', '5 mrad')
-
-    """
-    if unit in ("m", "rad"):
-        factors = (1e6, "µ") if abs(value) < 0.9995e-3 else (1e3, "m") if abs(value) < 0.9995 else (1.0, "")
-        scale, unit = factors[0], f"{factors[1]}{unit}"
-        value, se = value * scale, None if se is None else se * scale
-    if not se or not math.isfinite(se):
-        return f"{value:{sign}.3g} {unit}"
-    digits = max(0, 1 - math.floor(math.log10(se)))
-    return f"{value:{sign}.{digits}f} ± {se:.{digits}f} {unit}"
-
-
 def interval(number: Estimate, sign: str = "") -> str:
     """A number with its confidence interval."""
-    return "{0:{3}.3f} [{1:{3}.3f}, {2:{3}.3f}]".format(number.value, number.low, number.high, sign)
+    form = f"{sign}.3{'f' if max(abs(number.low), abs(number.high)) < LARGE else 'g'}"
+    return f"{number.value:{form}} [{number.low:{form}}, {number.high:{form}}]"

@@ -13,6 +13,7 @@ from .evidence import Bin, Entry
 from .findings import Finding
 from .fit_evidence import FitEntry
 from .fit_judgement import NO_FREEDOM, NO_FUNCTION, NO_MUON, TOO_LARGE
+from .fit_reasons import beyond_words
 
 WRONG: dict[Question, str] = {
     "propagation": "The propagation is wrong",
@@ -108,8 +109,15 @@ def _data(study: Study, fits: Sequence[FitEntry], found: Sequence[Finding], *, r
     at = f" at all {len(fits)} points" if len(fits) > 1 else ""
     return Answer(
         verdict=verdict,
-        sentence=f"The data agree with the stated resolution{at}: residuals are {wide} times as wide as stated.",
+        sentence=f"The data agree with the stated resolution{at}: residuals are {wide} times as wide as "
+        f"stated{_beyond(fits)}.",
     )
+
+
+def _beyond(fits: Sequence[FitEntry]) -> str:
+    """That some muons were left out, at the point with the most of them."""
+    most = max(fits, key=lambda each: each.beyond)
+    return f"; {beyond_words(most)}" if most.beyond else ""
 
 
 def no_pass(study: Study, question: Question, verdict: Verdict, found: Sequence[Finding]) -> str:

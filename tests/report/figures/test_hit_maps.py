@@ -44,3 +44,18 @@ def test_coordinates_of_one_layer_share_a_map_whatever_their_order(tmp_path):
 
     assert _by_layer((1, 0, 1, 0)) == [(0, (1, 3)), (1, (0, 2))]
     assert _by_layer((0, 0, 0, 1)) == [(0, (0,)), (0, (1,)), (0, (2,)), (1, (3,))]
+
+
+def test_hits_that_are_too_far_to_be_drawn_are_outside_and_not_missing(tmp_path):
+    hits = np.random.default_rng(1).normal(0, 0.01, (3000, 3))
+    hits[7, 0] = hits[900, 0] = -1e308
+    hits[8, 1], hits[9, 1] = 1e200, np.nan
+    axes = draw(recorded_study(tmp_path, hits, {"name": "track", "z": Z}, {"resolution": 1000.0}), "hit_maps").axes
+    totals = [int(each.patches[0].get_data()[0].sum()) for each in axes]
+    titles = [each.get_title().replace("\u202f", "") for each in axes]
+    for layer, (title, total, there) in enumerate(zip(titles, totals, (3000, 2999, 3000), strict=True)):
+        outside = there - total
+        assert title == f"layer {layer}: {there} hits" + f", {outside} outside" * (outside > 0)
+        assert np.ptp(axes[layer].patches[0].get_data()[1]) < 200  # mm
+    assert totals[0] <= 2998
+    assert totals[1] <= 2998

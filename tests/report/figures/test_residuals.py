@@ -13,17 +13,17 @@ def test_residuals_are_drawn_in_their_unit_beside_what_is_expected(telescope):
     assert len(axes) == 8
     for place, each in enumerate(axes):
         own, width = (column[:, place][np.isfinite(residual[:, place])] for column in (residual, sigma))
-        assert each.get_xlabel() == "unbiased residual (mm)"
+        factor = {"unbiased residual (mm)": 1e3, "unbiased residual (µm)": 1e6}[each.get_xlabel()]
         ((heights, edges),) = bars(each)
-        expected = np.histogram(own * 1000, edges)[0]
+        expected = np.histogram(own * factor, edges)[0]
         assert np.abs(heights * len(own) * np.diff(edges) - expected).max() <= 1.01  # on an edge
         line = next(line for line in each.lines if line.get_label().startswith("expected"))
         x, y = line.get_xydata().T
-        law = np.mean([norm.pdf(x, 0, 1000 * one) for one in width], axis=0)
+        law = np.mean([norm.pdf(x, 0, factor * one) for one in width], axis=0)
         np.testing.assert_allclose(y, law, atol=0.02 * law.max())
-        low, high = np.quantile(own, [0.15865, 0.84135]) * 1000
+        low, high = np.quantile(own, [0.15865, 0.84135]) * factor
         words = each.texts[0].get_text().replace("−", "-").split("\n")
-        assert words[:2] == [f"median {np.median(own) * 1000:.3g}", f"width {(high - low) / 2:.3g}"]
+        assert words[:2] == [f"median {np.median(own) * factor:.3g}", f"width {(high - low) / 2:.3g}"]
 
 
 def test_residuals_before_alignment_are_shown_where_they_are_known(telescope):
@@ -67,3 +67,14 @@ def test_tracks_without_freedom_are_said(tmp_path, kind):
     run = recorded_study(tmp_path, np.array([[0.0, np.nan, 0.1]]), {"name": "track"}, {"resolution": 100.0})
     words = {text.get_text() for axes in draw(run, kind).axes for text in axes.texts}
     assert words == {"no residuals" if kind == "residuals_by_layer" else "no degrees of freedom"}
+
+
+@pytest.mark.parametrize("far", [[], [1e308], [1e200, -1e308, 1e100, 1.0]])
+def test_residuals_beyond_the_panel_are_counted(tmp_path, far):
+    rng = np.random.default_rng(4)
+    hits = rng.uniform(-1e-3, 1e-3, (999, 1)) + rng.uniform(-5e-4, 5e-4, (999, 3))  # no tail
+    hits[: len(far), 1] = far
+    run = recorded_study(tmp_path, hits, {"name": "track"}, {"resolution": 1e3})
+    for axes in draw(run, "residuals_by_layer").axes:
+        beyond = [line for line in axes.texts[0].get_text().split("\n") if line.endswith("beyond")]
+        assert beyond == [f"{100 * len(far) / 999:.3g} % beyond"] * bool(far)

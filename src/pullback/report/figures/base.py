@@ -18,10 +18,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FuncFormatter, LogFormatterMathtext
 
-from ...config.units import prefixed
 from ...models import NO_FOLD, Quantity
 from ...models.stated import stated_resolution
 from ...statistics.angles import wrap
+from ...statistics.prefixes import prefixed
 from ...store.artefact import Reader
 from ...store.columns import LINEAR_SIGMA
 from ...study import blocks

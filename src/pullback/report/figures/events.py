@@ -8,7 +8,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 
-from ...config.units import prefixed
+from ...statistics.prefixes import prefixed
 from ..formats import brief
 from .base import GREY, Canvas, Subject, all_of, drawable, legend, plt, say
 from .tracks import VIEW_STYLES, DrawnLine, drawn_lines, finite, largest, unit_of_heights
@@ -73,7 +73,7 @@ def _deviations(axes: Axes, tracks: list[DrawnLine], muon: int) -> tuple[str, st
     heights, unit = unit_of_heights(tracks)
     z = [np.linspace(*each.span, 61) for each in tracks]
     bands = [drawable(each.fit.sigma(at)[muon]) for each, at in zip(tracks, z, strict=True)]
-    factor, unit_of_x = prefixed(min(float(finite(each.sigma).min(initial=1.0)) for each in tracks), "m")
+    factor, unit_of_x = prefixed(largest(*(each.sigma for each in tracks)), "m")
     for each, at, band in zip(tracks, z, bands, strict=True):
         colour, marker, _ = VIEW_STYLES.get(each.view, VIEW_STYLES["x"])
         style: dict[str, Any] = {"color": colour, "alpha": 0.25, "lw": 0, "label": f"{each.view}: line ± σ"}

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 
-from ...config.units import prefixed
 from ...models import Quantity
+from ...statistics.prefixes import prefixed
 from ..formats import count
 from .base import BLUE, FEW, Canvas, Subject, panels, say, titled
 from .passes import Bins, all_rows, bins_of, counted, sample

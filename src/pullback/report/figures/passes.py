@@ -11,7 +11,7 @@ import numpy as np
 from ...study import blocks
 from ...study.blocks import block_count
 from ...study.pictured import pictured
-from .base import Subject, all_of, drawable, most_of
+from .base import FURTHEST, Subject, all_of, most_of
 
 SAMPLED = 200_000
 """Muons from which the range of a histogram is taken."""
@@ -77,12 +77,19 @@ class BlockColumns(NamedTuple):
 
 
 def all_rows(subject: Subject, *names: str) -> Iterator[BlockColumns]:
-    """Columns of the muons of a point block by block, with NaN for values that are too large to be drawn."""
+    """Columns of the muons of a point block by block.
+
+    Values that are too far to be drawn are ±`FURTHEST`, outside of any picture, and infinite ones NaN.
+    """
     muons = subject.study.muons[subject.label]
     for index in pictured(block_count(muons)):
         start, stop = index * blocks.BLOCK, min((index + 1) * blocks.BLOCK, muons)
-        read = (drawable(subject.reader.rows(f"{subject.label}/{name}", start, stop)) for name in names)
+        read = (_at_most(subject.reader.rows(f"{subject.label}/{name}", start, stop)) for name in names)
         yield BlockColumns(start, tuple(read))
+
+
+def _at_most(values: np.ndarray) -> np.ndarray:
+    return np.clip(np.where(np.isinf(values), np.nan, values), -FURTHEST, FURTHEST)
 
 
 def sample(subject: Subject, *names: str) -> tuple[np.ndarray, ...]:
@@ -98,7 +105,7 @@ def bins_of(values: np.ndarray, tail: float, in_bin: int) -> Bins:
 
     There are at most as many as the root of the number of values over `in_bin`.
     """
-    values = values[np.isfinite(values)]
+    values = values[np.abs(values) < FURTHEST]
     if not len(values):
         return Bins(-1.0, 1.0, FEWEST_BINS)
     low, high = all_of(values)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...config.units import prefixed
+from ...statistics.prefixes import prefixed
 from .base import GREY, Canvas, Subject, drawable, legend, plt, say
 from .tracks import VIEW_STYLES, DrawnLine, drawn_lines, largest, unit_of_heights
 

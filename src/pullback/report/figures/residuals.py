@@ -9,9 +9,23 @@ import numpy as np
 from matplotlib.axes import Axes
 from scipy.special import gammainc
 
-from ...config.units import prefixed
+from ...statistics.prefixes import prefixed
 from ..formats import brief, percent
-from .base import BLUE, FEW, GREY, VERMILLION, Canvas, ResidualSpread, Subject, legend, normal, panels, plt, say
+from .base import (
+    BLUE,
+    FEW,
+    FURTHEST,
+    GREY,
+    VERMILLION,
+    Canvas,
+    ResidualSpread,
+    Subject,
+    legend,
+    normal,
+    panels,
+    plt,
+    say,
+)
 from .fits import show_p_values
 from .passes import Bins, all_rows, counted, sample
 
@@ -66,8 +80,8 @@ def residuals_by_layer(subject: Subject) -> Canvas:
             alike = [
                 one.sigma for one, other in zip(found, quantities, strict=True) if one and other.unit == quantity.unit
             ]
-            factor, unit = prefixed(min(alike), quantity.unit)
-            _histogram(axes, each, of_bins / total, factor, subject.before.get(quantity.name))
+            factor, unit = prefixed(max(alike), quantity.unit)
+            _histogram(axes, each, of_bins, int(total), factor, subject.before.get(quantity.name))
             axes.set_xlabel("unbiased residual" + (f" ({unit})" if unit not in ("", "1") else ""))
     legend(canvas, grid)
     return canvas
@@ -85,17 +99,21 @@ def _expected(residual: np.ndarray, sigma: np.ndarray) -> _Expected | None:
 def _counts(subject: Subject, found: list[_Expected | None]) -> tuple[list[np.ndarray], np.ndarray]:
     """The counts in bins, and the number of residuals, of each coordinate."""
     counts, totals = [np.zeros(each.bins.number if each else 1) for each in found], np.zeros(len(found))
-    for rows in all_rows(subject, "residual"):
-        (residual,) = rows.columns
-        totals += np.isfinite(residual).sum(axis=0)
+    for rows in all_rows(subject, "residual", "residual_sigma"):
+        residual, sigma = rows.columns
+        # A residual that is too large for a double has a σ, too.
+        totals += (np.isfinite(residual) | (np.isfinite(sigma) & (sigma > 0))).sum(axis=0)
         for place, each in enumerate(found):
             if each:
                 counts[place] += counted((each.bins, residual[:, place]))
     return counts, totals
 
 
-def _histogram(axes: Axes, each: _Expected, shares: np.ndarray, factor: float, before: ResidualSpread | None) -> None:
-    """The shares of the residuals in each bin, as a density; positions are drawn in another unit by a factor."""
+def _histogram(
+    axes: Axes, each: _Expected, counts: np.ndarray, total: int, factor: float, before: ResidualSpread | None
+) -> None:
+    """The shares of all residuals in each bin, as a density; positions are drawn in another unit by a factor."""
+    shares = counts / total
     bins, width = each.bins, (each.bins.high - each.bins.low) / each.bins.number
     axes.stairs(shares / (width * factor), bins.edges * factor, fill=True, color=BLUE, alpha=0.5, label="hits")
     x = np.linspace(bins.low, bins.high, 301)
@@ -107,7 +125,7 @@ def _histogram(axes: Axes, each: _Expected, shares: np.ndarray, factor: float, b
         style: dict[str, Any] = {"fmt": "D", "ms": 3.5, "color": VERMILLION, "capsize": 3}
         style["label"] = "before alignment: median ± width"
         axes.errorbar(before.median * factor, 0.4 * top, xerr=before.width * factor, **style)
-    beyond = float(1 - shares.sum())
+    beyond = (total - int(counts.sum())) / total
     numbers = {"median": each.median, "width": each.width, "stated": each.sigma}
     words = [f"{name} {brief(value * factor)}" for name, value in numbers.items()]
     words += [f"before {brief(before.median * factor)} ± {brief(before.width * factor)}"] if before else []
@@ -149,6 +167,7 @@ def _ratios(subject: Subject) -> tuple[np.ndarray, Counter[float]]:
     counts, freedom = np.zeros(LOG_RATIO.number), Counter[float]()
     for rows in all_rows(subject, "chi2", "ndf"):
         chi2, ndf = rows.columns
+        chi2 = np.where((ndf > 0) & np.isnan(chi2), FURTHEST, chi2)  # too large for a double
         counts += counted((LOG_RATIO, _log_ratio(chi2, ndf)))
         tracks = np.isfinite(chi2) & (ndf > 0)
         freedom.update(dict(zip(*(each.tolist() for each in np.unique(ndf[tracks], return_counts=True)), strict=True)))

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 
 from ...config.dotted_names import unit_of
 from ...config.schema import Validation
-from ...config.units import prefixed
 from ...statistics.normal import P68, P95
+from ...statistics.prefixes import prefixed
 from ...study.plan import Study
 from ...validation.csv_tables import columns as columns_of
 from ...validation.csv_tables import truth_summary

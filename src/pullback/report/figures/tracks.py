@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ...config.units import prefixed
 from ...detector.known import Known
+from ...statistics.prefixes import prefixed
 from ...store import columns
 from ...study import blocks
 from ...study.aligning import placement_of
@@ -95,9 +95,8 @@ def spans_of(lines: list[tuple[str, tuple[float, float]]], margin: float) -> lis
 
 
 def unit_of_heights(tracks: list[DrawnLine]) -> tuple[float, str]:
-    """The factor and the unit that suit the distances between layers."""
-    heights = np.unique(np.concatenate([each.z for each in tracks]))
-    return prefixed(float(np.diff(heights).max()), "m")
+    """The factor and the unit that suit the heights of the layers."""
+    return prefixed(float(np.abs(np.concatenate([each.z for each in tracks])).max()), "m")
 
 
 def finite(values: np.ndarray) -> np.ndarray:

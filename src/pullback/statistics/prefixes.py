@@ -1,0 +1,44 @@
+"""The unit that suits a number: mrad, mm, µm. One rule for sentences, tables, axes and exports."""
+
+from __future__ import annotations
+
+import math
+
+LARGEST_IN_MILLI = {"m": 0.9995, "rad": 0.1}
+"""Numbers from here on are in the unit itself, those below in mm or mrad, and those below a thousandth in µm or µrad.
+
+A number that three digits round to 1 m is in m. Angles from 0.1 rad on are in rad.
+"""
+
+LARGE = 1e5
+"""Numbers from here on are written with a power of ten."""
+
+
+def prefixed(value: float | None, unit: str) -> tuple[float, str]:
+    """The factor and the unit in which people write numbers as large as `value`: mrad, mm, µm.
+
+    >>> prefixed(0.004, "rad"), prefixed(0.2, "rad"), prefixed(0.2, "m"), prefixed(2e-5, "m")
+    ((1000.0, 'mrad'), (1.0, 'rad'), (1000.0, 'mm'), (1000000.0, 'µm'))
+
+    """
+    largest = LARGEST_IN_MILLI.get(unit, 0.0)
+    if value is None or not 0 < abs(value) < largest:
+        return 1.0, unit
+    return (1e6, f"µ{unit}") if abs(value) < largest / 1000 else (1e3, f"m{unit}")
+
+
+def with_unit(value: float, unit: str, se: float | None = None, sign: str = "") -> str:
+    """A number with the unit that suits it, to two digits of its standard error if it has one.
+
+    >>> with_unit(2.302e-5, "m", 1.2e-7), with_unit(0.005, "m"), with_unit(0.005, "rad"), with_unit(0.0, "m", 1e-6)
+    ('23.02 ± 0.12 µm', '5 mm', '5 mrad', '0.0 ± 1.0 µm')
+
+    """
+    known = se if se and math.isfinite(se) else 0.0
+    factor, unit = prefixed(max(abs(value), known), unit)
+    value, known = factor * value, factor * known
+    if not known:
+        return f"{value:{sign}.3g} {unit}"
+    digits = max(0, 1 - math.floor(math.log10(known)))
+    form = f".{digits}f" if max(abs(value), known) < LARGE else ".3g"
+    return f"{value:{sign}{form}} ± {known:{form}} {unit}"
