@@ -243,6 +243,7 @@ class Workflow:
 
 def copy_of_project(folder: Path) -> Path:
     """A copy of all that the workflow runs, to be changed."""
+    folder.mkdir(exist_ok=True)
     for name in ("Snakefile", "src", "config", "profiles", "workflow"):
         (shutil.copytree if (PROJECT / name).is_dir() else shutil.copy)(PROJECT / name, folder / name)
     return folder

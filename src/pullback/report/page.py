@@ -17,6 +17,7 @@ from ..study.blocks import BLOCK
 from ..study.plan import Study
 from ..study.toy_selection import MUONS_PER_EXPERIMENT
 from ..validation.evidence import Evidence
+from ..version import commit
 from .captions import words
 from .data_tables import alignment_table, data_table, data_verdicts, imported_table, wanted_table
 from .formats import count
@@ -80,6 +81,7 @@ def write_report(
             "code digest (SHA-256)": code_digest(),
             **({f"{name} file (SHA-256)": digest for name, digest in study.digests.items()}),
             **{f"{name} version": number for name, number in versions().items()},
+            **({"commit": commit()} if commit() else {}),
             "vector instructions of the CPU": vector_instructions()["numpy"],
         },
     )
