@@ -375,6 +375,7 @@ use rule step as report with:
         **files_of_user("model"),
         **alignment(),
         **target(),
+        study=rules.validate.output.study,
         validation=rules.validate.output.validation,
         figures=rules.plot.output.drawn,
     output:

@@ -174,9 +174,8 @@ class Run:
             if target:
                 find_target(Study.from_json(self.study.target_to_json()), target)
             plot(self.of_job, self.outputs.study, self.outputs.validation, *self.figures, target, alignment)
-            write_report(
-                self.of_job, self.outputs.validation, self.figures[0], self.folder / "report.html", target, alignment
-            )
+            made = self.outputs.validation, self.outputs.study, self.figures[0]
+            write_report(self.of_job, *made, self.folder / "report.html", target, alignment)
         return self
 
 

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..errors import PullbackError
-from ..report.answer import Knowledge, how_well_known
+from ..report.answer import IN_SENTENCES, Knowledge, how_well_known
 from ..report.formats import percent
 from ..store.study_file import open_study
 from ..validation.answers import QUESTIONS
@@ -18,9 +18,6 @@ from ..validation.evidence import Evidence
 
 VERDICT_STYLES = {"pass": "bold blue", "fail": "bold red", "inconclusive": "bold yellow"}
 """Of the verdicts."""
-
-IN_SENTENCES = 8
-"""Answers that are told one by one; more are rows of the table alone."""
 
 
 def show(results: str | Path, console: Console) -> None:
