@@ -46,9 +46,8 @@ def test_the_first_muons_are_those_of_the_file(tmp_path):
         value, width = map(float, quoted.split(" ± "))
         assert value == pytest.approx(theta[index], abs=0.05 * sigma[index])
         assert width == pytest.approx(sigma[index], rel=0.05)
-        np.testing.assert_allclose(
-            [float(end) for end in interval.split(" to ")], ends[index], atol=0.05 * sigma[index]
-        )
+        found = [float(end) for end in interval.split(" to ")]
+        np.testing.assert_allclose(found, ends[index], rtol=0, atol=0.05 * sigma[index])
 
 
 def test_a_muon_without_a_hit_is_flagged(tmp_path):
@@ -57,5 +56,5 @@ def test_a_muon_without_a_hit_is_flagged(tmp_path):
     run = Run({"study": "r", "source": source, "toys": {"muons": 3, "per_muon": 100}}, tmp_path).make()
     _, rows = table_of(run)
     assert len(rows) == 3
-    assert rows[1] == ["1", "–", "– ± –", "– to –", "hit not finite"]
+    assert rows[1] == ["1", "–", "–", "–", "hit not finite"]
     assert rows[0][-1] == rows[2][-1] == ""
