@@ -4,10 +4,15 @@ import os
 import re
 import sys
 
-# Run the package beside this file, whatever the environment.
-SOURCE = os.path.join(workflow.basedir, "src")
-sys.path.insert(0, SOURCE)
-os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [SOURCE, os.environ.get("PYTHONPATH")])))
+from snakemake.logging import logger
+
+# In a clone, run the package beside this file, whatever the environment. In an installed package, this file is part of it.
+# The folder is that of this file, also where another workflow uses it as a module.
+HERE = str(workflow.current_basedir)
+SOURCE = os.path.join(HERE, "src")
+if os.path.isdir(SOURCE):
+    sys.path.insert(0, SOURCE)
+    os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [SOURCE, os.environ.get("PYTHONPATH")])))
 
 from pullback.config.text import stop_at_mistakes
 from pullback.errors import PullbackError
@@ -18,7 +23,7 @@ from pullback.study.aligning import alignment_to_json, expected, is_aligned
 from pullback.study.plan import Study
 
 # The default config file, unless --configfile is given.
-DEFAULT = os.path.join(workflow.basedir, "config", "config.yaml")
+DEFAULT = os.path.join(HERE, "config", "config.yaml")
 
 # Checked here, since Snakemake keeps only the last of duplicate keys.
 stop_at_mistakes(workflow.overwrite_configfiles or [DEFAULT])
@@ -370,6 +375,7 @@ use rule step as report with:
         **files_of_user("model"),
         **alignment(),
         **target(),
+        study=rules.validate.output.study,
         validation=rules.validate.output.validation,
         figures=rules.plot.output.drawn,
     output:
@@ -416,3 +422,11 @@ rule all:
         rules.plot.output,
         rules.report.output,
         rules.check.output,
+    message:
+        "All results are there"
+
+
+# The last words of a run; those of a run that fails are its error.
+onsuccess:
+    if os.path.exists(rules.check.output.checked):
+        logger.info(f"pullback: {open(rules.check.output.checked).read()}".rstrip())

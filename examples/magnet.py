@@ -1,7 +1,6 @@
 r"""A muon spectrometer: three layers in a magnet give a muon's momentum, by how far its track bends.
 
-The model of config/own_model.yaml: run it from the top of the project with
-`snakemake --cores 8 --configfile config/own_model.yaml`. docs/models.md says how to write one.
+The model of config/own_model.yaml. docs/models.md says how to write one.
 
     z[0] ───x0───────────────     A muon comes from above. The magnetic field B is the same everywhere and points out of
               \                   the page, so that the muon flies on a circle of radius R = p / (0.3 B), with p in

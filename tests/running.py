@@ -174,9 +174,8 @@ class Run:
             if target:
                 find_target(Study.from_json(self.study.target_to_json()), target)
             plot(self.of_job, self.outputs.study, self.outputs.validation, *self.figures, target, alignment)
-            write_report(
-                self.of_job, self.outputs.validation, self.figures[0], self.folder / "report.html", target, alignment
-            )
+            made = self.outputs.validation, self.outputs.study, self.figures[0]
+            write_report(self.of_job, *made, self.folder / "report.html", target, alignment)
         return self
 
 
@@ -243,6 +242,7 @@ class Workflow:
 
 def copy_of_project(folder: Path) -> Path:
     """A copy of all that the workflow runs, to be changed."""
+    folder.mkdir(exist_ok=True)
     for name in ("Snakefile", "src", "config", "profiles", "workflow"):
         (shutil.copytree if (PROJECT / name).is_dir() else shutil.copy)(PROJECT / name, folder / name)
     return folder

@@ -164,7 +164,7 @@ def test_a_whole_run_of_names_that_are_not_sorted(tmp_path, form):
     svgs, pdfs = run.figures
     plot(run.study, run.outputs.study, run.outputs.validation, svgs, pdfs, target)
     assert over(run.study) == (names[:1] if form in ("zip", "table") else names)
-    write_report(run.study, run.outputs.validation, svgs, page, target)
+    write_report(run.study, run.outputs.validation, run.outputs.study, svgs, page, target)
     assert written(page, names) == names
 
 

@@ -6,9 +6,11 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
-from . import __version__
+from .commands.beginning import BEGINNINGS
 from .errors import PullbackError
+from .version import version
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -50,6 +52,42 @@ def _peek(options: argparse.Namespace) -> None:
     print(peek_page(peek(options.file, options.table)), end="")
 
 
+def _init(options: argparse.Namespace) -> None:
+    from .commands.beginning import begin
+
+    config, *others = begin(options.kind, options.folder)
+    print(f"{config}: written" + "".join(f", with {each}" for each in others))
+    print(f"Next: pullback check {config}, then pullback run {config}")
+
+
+def _check(options: argparse.Namespace) -> None:
+    from .commands.outlook import outlook
+    from .config.text import read_config
+
+    print(outlook(read_config(options.config)))
+
+
+def _run(options: argparse.Namespace) -> None:
+    from .commands.running import run
+
+    ran = run(options.config, options.snakemake)
+    if ran.status == 0 and ran.results:
+        _print_results(ran.results)
+    sys.exit(ran.status)
+
+
+def _show(options: argparse.Namespace) -> None:
+    _print_results(options.results)
+
+
+def _print_results(folder: str | Path) -> None:
+    from rich.console import Console
+
+    from .commands.showing import show
+
+    show(folder, Console(highlight=False, soft_wrap=not sys.stdout.isatty()))
+
+
 def _calibrate(options: argparse.Namespace) -> None:
     from .config.text import read_config
     from .validation.calibration import calibrate, calibration_in_words, write_alignment
@@ -65,11 +103,46 @@ def _calibrate(options: argparse.Namespace) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "pullback", description="Commands for files of hits, and for the results of a study."
-    )
-    parser.add_argument("--version", action="version", version=f"pullback {__version__}")
+    parser = argparse.ArgumentParser("pullback", description="Begin, run and show studies, and read files of hits.")
+    parser.add_argument("--version", action="version", version=f"pullback {version()}")
     commands = parser.add_subparsers(required=True, metavar="command")
+
+    init = commands.add_parser(
+        "init",
+        help="a config to begin with",
+        description="Write a short config with comments, and the files that it needs: "
+        + "; ".join(f"{kind}: {each.about}" for kind, each in BEGINNINGS.items())
+        + ".",
+    )
+    init.set_defaults(run=_init)
+    init.add_argument("kind", nargs="?", default="exercise", choices=BEGINNINGS, help="default: exercise")
+    init.add_argument("--folder", default=".", help="where it is written; default: here")
+
+    check = commands.add_parser(
+        "check",
+        help="what a study will do, or what is wrong with its config",
+        description="Say how many points, muons and toys a study has, and about how much time and space it takes; or "
+        "what is wrong with its config.",
+    )
+    check.set_defaults(run=_check)
+    check.add_argument("config", help="config of the study")
+
+    run = commands.add_parser(
+        "run",
+        help="run a study in this folder",
+        usage="pullback run CONFIG [-- OPTIONS OF SNAKEMAKE]",
+        description="Run a study in this folder, on all cores, and print its answer and verdict. Options after -- are "
+        "passed on to Snakemake, such as --cores 4 or --dry-run.",
+    )
+    run.set_defaults(run=_run)
+    run.add_argument("config", help="config of the study")
+    run.add_argument("snakemake", nargs="*", metavar="option", help="option of Snakemake, after --")
+
+    show = commands.add_parser(
+        "show", help="answer and verdict of a study", description="Print the answer of a study, its verdict and points."
+    )
+    show.set_defaults(run=_show)
+    show.add_argument("results", help="its folder, such as results/exercise")
 
     export = commands.add_parser(
         "export", help="a point of a study as one flat table", description="Write a point of a study as one flat table."

@@ -50,7 +50,7 @@ def report(raw, folder, *, draw=False):
         (folder / "figures").mkdir()
         for path in run.figures[0]:
             path.write_text("<svg/>")
-    write_report(run.study, run.outputs.validation, run.figures[0], folder / "report.html")
+    write_report(run.study, run.outputs.validation, run.outputs.study, run.figures[0], folder / "report.html")
     return run, (folder / "report.html").read_text()
 
 
@@ -320,7 +320,7 @@ def test_muons_that_stop_are_counted(track, tmp_path):
     content = Evidence.read(run.outputs.validation).model_dump()
     content["points"][1]["quoted"]["counts"]["no_true_value"] = 7
     Evidence(**content).write(tmp_path / "validation.json")
-    write_report(run.study, tmp_path / "validation.json", run.figures[0], tmp_path / "report.html")
+    write_report(run.study, tmp_path / "validation.json", run.outputs.study, run.figures[0], tmp_path / "report.html")
     text = Page((tmp_path / "report.html").read_text()).text
     assert "They are excluded from the statistics and listed below. Among them, 7 have no true value." in text
     assert "no true value" not in Page(track[1]).text
@@ -331,7 +331,7 @@ def test_muons_without_a_standard_deviation_are_explained(track, tmp_path):
     content = Evidence.read(run.outputs.validation).model_dump()
     content["points"][2]["quoted"]["counts"]["no_standard_deviation"] = 7
     Evidence(**content).write(tmp_path / "validation.json")
-    write_report(run.study, tmp_path / "validation.json", run.figures[0], tmp_path / "report.html")
+    write_report(run.study, tmp_path / "validation.json", run.outputs.study, run.figures[0], tmp_path / "report.html")
     text = Page((tmp_path / "report.html").read_text()).text
     assert "7 of 400 muons have no standard deviation (of x(0)): the tails" in text
     assert "Their intervals are valid all the same" in text

@@ -1,7 +1,5 @@
 """Check the verdict; fail the run if it is fail, or inconclusive with `strict`."""
 
-import sys
-
 from pullback.files import write_text
 from pullback.steps.job import job
 from pullback.validation.verdict import check
@@ -9,5 +7,4 @@ from pullback.validation.verdict import check
 if __name__ == "__main__":
     with job(snakemake):
         verdict = check(snakemake.input.validation, snakemake.params.strict)
-        print(f"pullback: {verdict}", file=sys.stderr)
         write_text(snakemake.output.checked, f"{verdict}\n")

@@ -8,6 +8,7 @@ if __name__ == "__main__":
         write_report(
             study_of(snakemake),
             snakemake.input.validation,
+            snakemake.input.study,
             snakemake.input.figures,
             snakemake.output.report,
             snakemake.input.get("target"),

@@ -12,13 +12,17 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from ..files import write_text
 from ..store.alignment_file import AlignmentFile
 from ..store.provenance import code_digest, vector_instructions, versions
+from ..store.study_file import open_study
 from ..store.target_file import TargetAnswers
 from ..study.blocks import BLOCK
 from ..study.plan import Study
 from ..study.toy_selection import MUONS_PER_EXPERIMENT
 from ..validation.evidence import Evidence
+from ..version import commit
+from .answer import IN_SENTENCES, how_well_known, known_table
 from .captions import words
 from .data_tables import alignment_table, data_table, data_verdicts, imported_table, wanted_table
+from .first_muons import FirstMuons
 from .formats import count
 from .gallery import PICTURES, gallery, has_budget, worst_entry
 from .tables import Tables
@@ -29,13 +33,19 @@ from .wording import Wording
 def write_report(
     study: Study,
     validation: str | Path,
+    study_file: str | Path,
     figures: Sequence[str | Path],
     report: str | Path,
     target: str | Path | None = None,
     alignment: str | Path | None = None,
 ) -> None:
-    """Write the report from the evidence, the gallery's figures as SVG, and the target and alignment, if any."""
+    """Write the report from evidence, `study.h5`, the figures of the gallery as SVG, and what else there is."""
     evidence = Evidence.read(validation)
+    with open_study(study_file) as reader:
+        symbols = {each.name: each.symbol for each in study.model.observables}
+        known = list(how_well_known(reader, evidence, symbols))
+        first = FirstMuons(study, reader)
+        first_muons = first.table()
     environment = Environment(
         loader=PackageLoader("pullback.report"),
         autoescape=True,
@@ -51,6 +61,11 @@ def write_report(
     page = environment.get_template("report.html.j2").render(
         study=study,
         evidence=evidence,
+        known=known,
+        known_table=known_table(known),
+        IN_SENTENCES=IN_SENTENCES,
+        first=first,
+        first_muons=first_muons,
         worst=worst_entry(study, evidence),
         wording=Wording(study, evidence),
         tables=Tables(study, evidence),
@@ -80,6 +95,7 @@ def write_report(
             "code digest (SHA-256)": code_digest(),
             **({f"{name} file (SHA-256)": digest for name, digest in study.digests.items()}),
             **{f"{name} version": number for name, number in versions().items()},
+            **({"commit": commit()} if commit() else {}),
             "vector instructions of the CPU": vector_instructions()["numpy"],
         },
     )

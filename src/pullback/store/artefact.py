@@ -28,8 +28,9 @@ from ..study import blocks
 from ..study.artefact_configs import ArtefactConfig
 from ..study.batches import Batch, Part
 from ..study.blocks import Block
+from ..version import commit
 from .checksum import REMAKE, USER_BLOCK, reserve, seal, verify
-from .netcdf import Dims, Scales, describe, dims_of, scales_of
+from .netcdf import Dims, Scales, attributes_of, describe, dims_of, scales_of
 from .provenance import code_digest, vector_instructions, versions
 
 SCHEMA = 3
@@ -182,6 +183,10 @@ class Reader:
         """Whether the file contains a column of that path."""
         return column in self._file
 
+    def attributes(self, column: str) -> dict[str, Any]:
+        """The attributes of a column by its path in the file, such as `units` and `long_name`."""
+        return attributes_of(self._dataset(column))
+
     def dims(self, column: str) -> Dims:
         """The dimensions of a column by its path in the file."""
         group = column.rsplit("/", 1)[0]
@@ -232,6 +237,7 @@ def sign(
         units=UNITS,
         seed=seed,
         versions=json.dumps(versions()),
+        commit=commit(),
         vector_instructions=json.dumps(vector_instructions()),
         digest=digest,
     )

@@ -4,12 +4,12 @@ import functools
 import hashlib
 import platform
 import sys
-from importlib.metadata import version
+from importlib.metadata import version as installed
 from pathlib import Path
 
 import numpy as np
 
-import pullback
+from ..version import version
 
 LIBRARIES = ("h5py", "matplotlib", "numpy", "pyarrow", "scipy", "torch")
 """Libraries whose version can change a number or a figure."""
@@ -29,6 +29,7 @@ LAYERS = (
     "statistics",
     "files",
     "errors",
+    "version",
 )
 """Layers of the package from the top down. Each imports only from itself and the layers below."""
 
@@ -60,8 +61,8 @@ def code_digest(layer: str = LAYERS[0]) -> str:
 @functools.cache
 def versions() -> dict[str, str]:
     """Versions of pullback and of the libraries that its numbers depend on."""
-    ours = {"python": platform.python_version(), "pullback": pullback.__version__}
-    return ours | {name: version(name) for name in LIBRARIES}
+    ours = {"python": platform.python_version(), "pullback": version()}
+    return ours | {name: installed(name) for name in LIBRARIES}
 
 
 def vector_instructions() -> dict[str, str]:

@@ -1,0 +1,97 @@
+"""What a study will do, and what it takes, before it is run."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from ..models import has_fit
+from ..report.formats import count
+from ..study import shared_parameters
+from ..study.batches import TOY_SECONDS, cost
+from ..study.plan import Study
+
+START_UP = 15
+"""Seconds of a core that a study takes whatever its size: Snakemake, Python and torch in each job, the figures."""
+
+JOB = 4
+"""Seconds of a core that each further batch takes to start its jobs."""
+
+
+SIZES = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"))
+"""Units of the sizes of files, B."""
+
+
+class Outlook(NamedTuple):
+    """What a study will do."""
+
+    study: Study
+    seconds: float
+    size: float
+
+    def __str__(self) -> str:
+        study, muons = self.study, sum(self.study.muons.values())
+        points, batches = len(study.points), len(study.batches)
+        toys = study.config.toys
+        each = f"{count(toys.per_muon)}" if toys.mode == "fixed" else f"up to {count(toys.most)}"
+        names = ", ".join(f"{len({p.values[name] for p in study.points})} of {name}" for name in study.points[0].values)
+        hits = "recorded" if study.recorded else "simulated"
+        rows = {
+            "study": f"{study.config.study}, to results/{study.config.study}/",
+            "model": f"{study.config.model.name}: {', '.join(each.name for each in study.model.observables)}",
+            "points": f"{count(points)}" + (f" ({names})" if names else ""),
+            "muons": f"{count(muons)} {hits}" + (" in all points" if points > 1 else ""),
+            "toys": f"{each} around each of {count(min(toys.muons, *study.muons.values()))} recorded muons of a point",
+            "jobs": f"{count(batches)} batch{'es' * (batches != 1)} of muons",
+            "time": f"about {duration(self.seconds)} on one core",
+            "space": f"about {file_size(self.size)}",
+        }
+        width = max(map(len, rows))
+        return "\n".join(f"{name:{width}}  {text}" for name, text in rows.items())
+
+
+def outlook(raw: Any) -> Outlook:
+    """What a study will do, from its raw config.
+
+    Raises
+    ------
+    ConfigError, HitsError, ModelError
+        The config, or a file that it names, can't be used.
+
+    """
+    study = Study.from_config(raw)
+    work = sum(cost(part) for batch in study.batches.values() for part in batch.parts)
+    seconds = START_UP + JOB * (len(study.batches) - 1) + work * TOY_SECONDS
+    return Outlook(study, seconds, sum(study.muons.values()) * bytes_per_muon(study))
+
+
+def bytes_per_muon(study: Study) -> float:
+    """Bytes of a muon in all artefacts, without what its own file adds, such as covariances and kept columns."""
+    hits, observables, recorded = len(study.model.coordinates), len(study.model.observables), study.recorded
+    sources = len(shared_parameters.sources_of(study.first_part(study.points[0].label)[0]))
+    parameters = sum(name != "correlations" for name in study.config.systematics)
+    per_observable = (106 if recorded else 130) + 8 * (observables + parameters) * (observables > 1)
+    per_observable += 8 * sources * (sources > 1)
+    return 8 * hits * (2 - recorded) + (16 * hits + 24) * has_fit(study.model) + observables * per_observable
+
+
+def duration(seconds: float) -> str:
+    """A time in the unit that suits it.
+
+    >>> duration(42), duration(400), duration(9000)
+    ('42 s', '7 min', '2.5 h')
+
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
+
+
+def file_size(size: float) -> str:
+    """A number of bytes in the unit that suits it.
+
+    >>> file_size(512), file_size(15e6), file_size(2.5e12)
+    ('0.5 kB', '15 MB', '2.5 TB')
+
+    """
+    factor, unit = next(((each, unit) for each, unit in SIZES if size >= each), (1e3, "kB"))
+    return f"{size / factor:.{int(size < 10 * factor)}f} {unit}"

@@ -1,0 +1,72 @@
+"""The results of a study in a terminal: the answer, the verdict, and where to read on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from ..errors import PullbackError
+from ..report.answer import IN_SENTENCES, Knowledge, how_well_known
+from ..report.formats import percent
+from ..store.study_file import open_study
+from ..validation.answers import QUESTIONS
+from ..validation.evidence import Evidence
+
+VERDICT_STYLES = {"pass": "bold blue", "fail": "bold red", "inconclusive": "bold yellow"}
+"""Of the verdicts."""
+
+
+def show(results: str | Path, console: Console) -> None:
+    """Print the answer of a study, its verdict, and the summary of its points.
+
+    Raises
+    ------
+    PullbackError
+        The folder holds no finished study, or one of its files is damaged.
+
+    """
+    for each in parts_of(results):
+        console.print(each)
+
+
+def parts_of(results: str | Path) -> Iterator[RenderableType]:
+    """What `show` prints, part by part."""
+    folder = Path(results)
+    folder = folder.parent if folder.is_file() else folder
+    if not (folder / "validation.json").is_file():
+        raise PullbackError(f"{folder}: holds no finished study; name a folder such as results/exercise")
+    evidence = Evidence.read(folder / "validation.json")
+    with open_study(folder / "study.h5") as study:
+        found = list(how_well_known(study, evidence, {}))
+    if len(found) <= IN_SENTENCES:
+        yield from (Text(f"{_where(each, evidence)}{each.sentence}") for each in found)
+    yield Text("")
+    yield Text.assemble("Verdict: ", (evidence.verdict, VERDICT_STYLES[evidence.verdict]))
+    for name, answer in evidence.answers.each.items():
+        verdict = answer.verdict.partition(":")[0]
+        yield Text.assemble(f"  {QUESTIONS[name]} ", (verdict, VERDICT_STYLES.get(verdict, "")), f". {answer.sentence}")
+    yield Text("")
+    yield _table(found)
+    yield Text(f"Report: {folder / 'report.html'}")
+
+
+def _where(answer: Knowledge, evidence: Evidence) -> str:
+    several = len({entry.point for entry in evidence.points}) > 1
+    return f"{answer.entry.point}: " if several else ""
+
+
+def _table(found: list[Knowledge]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="")
+    for name in ("point", "observable", "mean σ", "68 % of muons", "linear valid", "verdict"):
+        table.add_column(name, overflow="fold")
+    for each in found:
+        entry = each.entry
+        verdict = Text(entry.verdict, VERDICT_STYLES[entry.verdict])
+        table.add_row(
+            Text(entry.point), Text(entry.observable), each.sigma, each.range, percent(entry.linear_valid), verdict
+        )
+    return table

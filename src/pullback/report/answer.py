@@ -1,0 +1,98 @@
+"""The answer of a study in its first lines: how well each observable is known."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ..config.units import prefixed
+from ..store.study_file import StudyReader
+from ..study.blocks import BLOCK
+from ..validation.evidence import Entry, Evidence
+from .cells import Table, left, row, verdict
+from .formats import count, percent
+
+MUONS_READ = 10 * BLOCK
+"""Muons of a point of which the spread of σ is read, from the first on."""
+
+SPREADS_READ = 64
+"""Answers of which the spread of σ is read at most: each of a scan's points is another file to verify."""
+
+MOST_MUONS = (0.1587, 0.8413)
+"""Quantiles between which 68.27 % of the muons are."""
+
+
+IN_SENTENCES = 8
+"""Answers that are told one by one; more are rows of a table alone."""
+
+
+class Knowledge(NamedTuple):
+    """How well an observable is known at a point: its quoted σ over the muons."""
+
+    entry: Entry
+    symbol: str
+    unit: str
+    muons: int
+    mean: float
+    low: float
+    high: float
+
+    @property
+    def sigma(self) -> str:
+        """The mean σ with the unit that suits it."""
+        factor, unit = prefixed(self.mean, self.unit)
+        return f"{factor * self.mean:.3g} {'' if unit == '1' else unit}".rstrip() if self.muons else "–"
+
+    @property
+    def range(self) -> str:
+        """The range of the σ of most muons, in the same unit."""
+        factor, _ = prefixed(self.mean, self.unit)
+        return f"{factor * self.low:.3g} to {factor * self.high:.3g}" if self.low == self.low else "–"
+
+    @property
+    def sentence(self) -> str:
+        """The answer in words."""
+        if not self.muons:
+            return f"{self.symbol}: no muon has a σ"
+        return f"{self.symbol} of {count(self.muons)} muons: mean σ = {self.sigma} (68 % of muons: {self.range})"
+
+
+def how_well_known(study: StudyReader, evidence: Evidence, symbols: Mapping[str, str]) -> Iterator[Knowledge]:
+    """The answers of a study, point by point and observable by observable; by their names where they have no symbol."""
+    for entry in evidence.points:
+        few = len(evidence.points) <= SPREADS_READ
+        sigma = study.rows(f"{entry.point}/sigma_{entry.observable}", 0, MUONS_READ if few else 0)
+        attributes = study.attributes(f"{entry.point}/{entry.observable}")
+        known = sigma[np.isfinite(sigma)]
+        low, high = np.quantile(known, MOST_MUONS) if len(known) else (math.nan, math.nan)
+        mean = entry.quoted.overall.mean_sigma
+        yield Knowledge(
+            entry,
+            symbols.get(entry.observable, entry.observable),
+            str(attributes["units"]),
+            0 if mean is None else entry.quoted.counts.muons,
+            math.nan if mean is None else mean,
+            low,
+            high,
+        )
+
+
+def known_table(found: Sequence[Knowledge]) -> Table:
+    """The answers as a table, a row for each."""
+    words = map(left, ("point", "observable"))
+    heads = row(*words, "mean σ", "68 % of muons", "linear propagation valid", left("verdict"))
+    rows = [
+        row(
+            left(each.entry.point),
+            left(each.symbol),
+            each.sigma,
+            each.range,
+            percent(each.entry.linear_valid),
+            verdict(each.entry.verdict),
+        )
+        for each in found
+    ]
+    return Table([heads], rows)

@@ -1,0 +1,109 @@
+"""The first muons of a study: hits, observables with their σ, and confidence intervals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from ..config.units import prefixed
+from ..models import Quantity
+from ..store.columns import FLAGS
+from ..store.study_file import StudyReader
+from ..study.plan import Study
+from .cells import Cell, Row, Table, left, row
+
+SHOWN = 20
+"""Muons that the report shows."""
+
+
+class FirstMuons:
+    """The first muons of the first point of a study."""
+
+    def __init__(self, study: Study, reader: StudyReader):
+        self._model, self._reader, self._point = study.model, reader, study.points[0].label
+        self.count = min(SHOWN, study.muons[self._point])
+
+    def table(self) -> Table:
+        """A row for each muon."""
+        columns = [*self._hits()]
+        for observable in self._model.observables:
+            columns += self._observable(observable)
+        heads: list[str | Cell] = ["muon", *(head for head, _ in columns), left("flags")]
+        rows = zip(*(cells for _, cells in columns), self._flags(), strict=True)
+        return Table([row(*heads)], [self._row(muon, cells) for muon, cells in enumerate(rows)])
+
+    def _row(self, muon: int, cells: tuple[str, ...]) -> Row:
+        *numbers, flags = cells
+        return row(str(muon), *numbers, Cell(flags, "left"))
+
+    def _rows(self, name: str) -> np.ndarray:
+        return self._reader.rows(f"{self._point}/{name}", 0, self.count)
+
+    def _hits(self) -> Iterator[tuple[str, list[str]]]:
+        hits = self._rows("x_reco").reshape(self.count, -1)
+        for coordinate, values in zip(self._model.coordinates, hits.T, strict=True):
+            factor, unit = _suited(values, coordinate.unit)
+            yield f"{coordinate.symbol}{_of(unit)}", [_number(factor * value) for value in values]
+
+    def _observable(self, observable: Quantity) -> Iterator[tuple[str, list[str]]]:
+        values, sigmas = self._rows(observable.name), self._rows(f"sigma_{observable.name}")
+        factor, unit = _suited(values, observable.unit)
+        pairs = [with_sigma(factor * value, factor * sigma) for value, sigma in zip(values, sigmas, strict=True)]
+        yield f"{observable.symbol} ± σ{_of(unit)}", pairs
+        ends = self._rows(f"confidence68_{observable.name}")
+        yield (
+            f"68.27 % confidence interval{_of(unit)}",
+            [
+                _interval(factor * low, factor * high, factor * sigma)
+                for (low, high), sigma in zip(ends, sigmas, strict=True)
+            ],
+        )
+
+    def _flags(self) -> list[str]:
+        """What is wrong with an observable of each muon, in the words of `study.h5`."""
+        found: list[list[str]] = [[] for _ in range(self.count)]
+        for observable in self._model.observables:
+            for of_muon, flag in zip(found, self._rows(f"flag_{observable.name}"), strict=True):
+                of_muon += [name.replace("_", " ") for name, mask in FLAGS.items() if flag & mask]
+        return [", ".join(dict.fromkeys(names)) for names in found]
+
+
+def with_sigma(value: float, sigma: float) -> str:
+    """A value and its σ, both to the second significant digit of σ (JCGM 100:2008, 7.2.6).
+
+    >>> with_sigma(0.31416, 0.0059), with_sigma(1234.5, 140.0), with_sigma(1.0, float("nan"))
+    ('0.3142 ± 0.0059', '1230 ± 140', '1 ± –')
+
+    """
+    return f"{at_digit(value, sigma)} ± {at_digit(sigma, sigma)}" if math.isfinite(value) else "–"
+
+
+def _interval(low: float, high: float, sigma: float) -> str:
+    known = math.isfinite(low) or math.isfinite(high)
+    return f"{at_digit(low, sigma)} to {at_digit(high, sigma)}" if known else "–"
+
+
+def at_digit(value: float, sigma: float) -> str:
+    """A value to the second significant digit of its σ; a dash where it is unknown."""
+    if not math.isfinite(value):
+        return "–"
+    if not (math.isfinite(sigma) and sigma > 0):
+        return _number(value)
+    digits = 1 - math.floor(math.log10(float(f"{sigma:.1e}")))
+    return f"{round(value, digits) + 0.0:.{max(digits, 0)}f}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.5g}" if math.isfinite(value) else "–"
+
+
+def _suited(values: np.ndarray, unit: str) -> tuple[float, str]:
+    """The factor and the unit that suit the largest of the values."""
+    finite = np.abs(values[np.isfinite(values)])
+    return prefixed(float(finite.max()) if len(finite) else None, unit)
+
+
+def _of(unit: str) -> str:
+    return "" if unit == "1" else f" ({unit})"

@@ -1,0 +1,64 @@
+import math
+
+import h5py
+import pytest
+import yaml
+from running import PROJECT, SMALL, Run
+
+from pullback.cli import main
+from pullback.commands.outlook import bytes_per_muon, outlook
+
+MUONS = 40
+
+
+def stored(path):
+    """Bytes per muon of the columns in a file, of its first point."""
+    sizes = []
+    with h5py.File(path) as file:
+        for dataset in file[next(iter(file))].values():
+            if isinstance(dataset, h5py.Dataset) and dataset.shape[:1] == (MUONS,) and not dataset.is_scale:
+                sizes.append(dataset.dtype.itemsize * math.prod(dataset.shape[1:]))
+    return sum(sizes)
+
+
+@pytest.mark.parametrize("name", ["exercise", "track", "scatter", "own_model"])
+def test_the_space_is_that_of_the_columns(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(PROJECT)
+    raw = yaml.safe_load((PROJECT / "config" / f"{name}.yaml").read_text())
+    raw["source"]["muons"] = MUONS
+    raw |= {"toys": {"muons": 2, "per_muon": 100}}
+    raw = {name: each for name, each in raw.items() if name not in ("target", "scan")}
+    run = Run(raw, tmp_path).make()
+    whole = sum(stored(files[0]) for files in run.files.values())
+    assert bytes_per_muon(run.study) == pytest.approx(whole, rel=0.1)
+
+
+def test_recorded_hits_have_no_truth_to_store(tmp_path):
+    lines = "\n".join(f"{0.1 + index / MUONS}" for index in range(MUONS))
+    (tmp_path / "hits.csv").write_text(f"x\n{lines}\n")
+    source = {"kind": "recorded", "file": str(tmp_path / "hits.csv")}
+    run = Run({"study": "r", "source": source, "toys": {"muons": 2, "per_muon": 100}}, tmp_path).make()
+    whole = sum(stored(files[0]) for files in run.files.values())
+    assert bytes_per_muon(run.study) == pytest.approx(whole, rel=0.1)
+
+
+def test_more_work_takes_longer():
+    small, large = (outlook({**SMALL, "source": {"kind": "simulated", "muons": muons}}) for muons in (10**4, 10**8))
+    assert large.size == pytest.approx(1e4 * small.size)
+    assert 60 < large.seconds - small.seconds < 3600  # 4e8 muons
+
+
+def test_check_prints_it(tmp_path, capsys):
+    file = tmp_path / "my.yaml"
+    file.write_text(
+        yaml.safe_dump(
+            {**SMALL, "scan": {"model.dz": [1.0, 1.5], "detector.resolution": [50, 60, 70]}}, sort_keys=False
+        )
+    )
+    main(["check", str(file)])
+    printed = capsys.readouterr().out
+    assert "points  6 (2 of model.dz, 3 of detector.resolution)\n" in printed
+    assert "18\u202f000 simulated in all points\n" in printed
+    file.write_text("study: s\nmodel: {name: one_hitt}\n")
+    with pytest.raises(SystemExit, match=r"^pullback: config: model\.name: is 'one_hitt'"):
+        main(["check", str(file)])

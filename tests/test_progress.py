@@ -1,0 +1,44 @@
+import logging
+
+import pytest
+from snakemake_interface_logger_plugins.common import LogEvent
+
+from snakemake_logger_plugin_pullback import LogHandler
+
+
+@pytest.fixture
+def handler():
+    made = LogHandler(None, None)
+    yield made
+    made.close()
+
+
+def tell(handler, text="", level=logging.INFO, **fields):
+    record = logging.LogRecord("snakemake", level, "", 0, text, None, None)
+    vars(record).update(fields)
+    handler.emit(record)
+
+
+def job(handler, number, rule):
+    tell(handler, event=LogEvent.JOB_INFO, jobid=number, rule_name=rule, rule_msg=f"{rule}ing")
+
+
+def test_a_rule_is_a_line_when_its_last_job_is_done(handler, capsys):
+    tell(handler, event=LogEvent.RUN_INFO, stats={"run_toys": 2, "plot": 1, "all": 1, "total": 4})
+    for number, rule in enumerate(["run_toys", "run_toys", "plot", "all"]):
+        job(handler, number, rule)
+    lines = []
+    for number in (2, 0, 1, 3):
+        tell(handler, event=LogEvent.JOB_FINISHED, job_id=number)
+        lines.append(capsys.readouterr().err)
+    assert [line.split()[:1] for line in lines] == [["plot"], [], ["run_toys"], []]
+    assert all(line.endswith(" s\n") for line in lines if line)
+
+
+def test_a_failure_names_its_log_and_the_rest_is_silent(handler, capsys):
+    job(handler, 0, "plot")
+    tell(handler, event=LogEvent.JOB_ERROR, rule_name="plot", log=["logs/s/plot/study.log"])
+    tell(handler, "Exiting because a job execution failed. Look above for error message", logging.ERROR)
+    tell(handler, "Select jobs to execute...")
+    tell(handler, "the disk [red] is slow", logging.WARNING)
+    assert capsys.readouterr().err == "plot failed; its log: logs/s/plot/study.log\nthe disk [red] is slow\n"
