@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..config.units import prefixed
+from ..statistics.prefixes import prefixed
 from ..store.study_file import StudyReader
 from ..study.blocks import BLOCK
 from ..validation.evidence import Entry, Evidence

@@ -7,14 +7,18 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ..config.units import prefixed
 from ..models import Quantity
+from ..statistics.prefixes import prefixed
 from ..store.columns import FLAGS
+from ..store.export_digits import rounded_text
 from ..store.study_file import StudyReader
 from ..study.plan import Study
 from .cells import Cell, Row, Table, left, row
 
-SHOWN = 20
+DIGITS = 2
+"""Significant digits of σ."""
+
+FIRST = 20
 """Muons that the report shows."""
 
 
@@ -23,7 +27,7 @@ class FirstMuons:
 
     def __init__(self, study: Study, reader: StudyReader):
         self._model, self._reader, self._point = study.model, reader, study.points[0].label
-        self.count = min(SHOWN, study.muons[self._point])
+        self.count = min(FIRST, study.muons[self._point])
 
     def table(self) -> Table:
         """A row for each muon."""
@@ -91,8 +95,7 @@ def at_digit(value: float, sigma: float) -> str:
         return "–"
     if not (math.isfinite(sigma) and sigma > 0):
         return _number(value)
-    digits = 1 - math.floor(math.log10(float(f"{sigma:.1e}")))
-    return f"{round(value, digits) + 0.0:.{max(digits, 0)}f}"
+    return rounded_text(value, sigma, DIGITS)
 
 
 def _number(value: float) -> str:

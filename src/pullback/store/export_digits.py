@@ -30,10 +30,15 @@ def rounded_texts(values: Float[np.ndarray, " row"], sigma: Float[np.ndarray, " 
     >>> rounded_texts(np.array([1.23456, 1234.5, 0.5]), np.array([0.0996, 123.0, np.nan]), 2)
     ['1.23', '1230', '0.5']
     """
-    return [_rounded(*pair, digits) for pair in zip(values.tolist(), sigma.tolist(), strict=True)]
+    return [rounded_text(*pair, digits) for pair in zip(values.tolist(), sigma.tolist(), strict=True)]
 
 
-def _rounded(value: float, sigma: float, digits: int) -> str:
+def rounded_text(value: float, sigma: float, digits: int) -> str:
+    """A value to the decimal place of the last of so many significant digits of its σ, as text (JCGM 100:2008, 7.2.6).
+
+    >>> rounded_text(1.23456, 0.0996, 2), rounded_text(1234.5, 123.0, 2)
+    ('1.23', '1230')
+    """
     if not (math.isfinite(value) and 0 < sigma < math.inf):
         return repr(value)
     place = digits - 1 - int(f"{sigma:.{digits - 1}e}".partition("e")[2])
