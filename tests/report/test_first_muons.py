@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from running import SMALL, Run
 
-from pullback.report.first_muons import FIRST, FirstMuons, at_digit, with_sigma
+from pullback.report.first_muons import FIRST_SHOWN, FirstMuons, at_digit, with_sigma
 from pullback.store.study_file import open_study
 
 
@@ -38,10 +38,10 @@ def test_the_first_muons_are_those_of_the_file(tmp_path):
     run = Run(SMALL, tmp_path).make()
     heads, rows = table_of(run)
     assert heads == ["muon", "x (mm)", "θ ± σ (rad)", "68.27 % confidence interval (rad)", "flags"]
-    assert len(rows) == FIRST
+    assert len(rows) == FIRST_SHOWN
     with h5py.File(run.outputs.study) as file:
         point = file[run.study.points[0].label]
-        theta, sigma, ends = (point[name][:FIRST] for name in ("theta", "sigma_theta", "confidence68_theta"))
+        theta, sigma, ends = (point[name][:FIRST_SHOWN] for name in ("theta", "sigma_theta", "confidence68_theta"))
     for index, (_, _, quoted, interval, _) in enumerate(rows):
         value, width = map(float, quoted.split(" ± "))
         assert value == pytest.approx(theta[index], abs=0.05 * sigma[index])

@@ -18,7 +18,7 @@ from .cells import Cell, Row, Table, left, row
 DIGITS = 2
 """Significant digits of σ."""
 
-FIRST = 20
+FIRST_SHOWN = 20
 """Muons that the report shows."""
 
 
@@ -27,7 +27,7 @@ class FirstMuons:
 
     def __init__(self, study: Study, reader: StudyReader):
         self._model, self._reader, self._point = study.model, reader, study.points[0].label
-        self.count = min(FIRST, study.muons[self._point])
+        self.count = min(FIRST_SHOWN, study.muons[self._point])
 
     def table(self) -> Table:
         """A row for each muon."""
