@@ -71,7 +71,7 @@ def _run(options: argparse.Namespace) -> None:
     from .commands.running import run
 
     ran = run(options.config, options.snakemake)
-    if ran.status == 0 and ran.results:
+    if ran.results:
         _print_results(ran.results)
     sys.exit(ran.status)
 

@@ -15,7 +15,11 @@ from typing import Any
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
-SAID_BEFORE = ("Exiting because a job execution failed", "At least one job did not complete successfully")
+SAID_BEFORE = (
+    "Exiting because a job execution failed",
+    "RuleException",
+    "WorkflowError:\nAt least one job did not complete successfully",
+)
 """What Snakemake says of a failed job besides the error of the job itself, which has been printed."""
 
 

@@ -1,5 +1,7 @@
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -24,7 +26,7 @@ def called(monkeypatch):
 
     def call(command, check):
         calls.extend(command)
-        return subprocess.CompletedProcess(command, 3)
+        return subprocess.CompletedProcess(command, 0)
 
     monkeypatch.setattr(running.subprocess, "run", call)
     return calls
@@ -44,10 +46,26 @@ def called(monkeypatch):
 )
 def test_options_are_passed_on(options, cores, results, config, called):
     ran = run("my.yaml", options)
-    assert ran.status == 3
     assert (ran.results and str(ran.results)) == results
     assert ("all" in called) == cores
     assert all(option in called for option in options)
+
+
+@pytest.mark.parametrize("reported", [True, False])
+def test_results_of_a_failed_run_are_those_that_it_reported(reported, config, monkeypatch):
+    """An old report beside a run that failed before its own is not its result."""
+    report = config.parent / "results/mine/report.html"
+    report.parent.mkdir(parents=True)
+    report.write_text("")
+    os.utime(report, (0, 0))
+
+    def call(command, check):
+        if reported:
+            os.utime(report)
+        return subprocess.CompletedProcess(command, 1)
+
+    monkeypatch.setattr(running.subprocess, "run", call)
+    assert run("my.yaml") == (1, Path("results/mine") if reported else None)
 
 
 def command(*arguments, folder):

@@ -14,7 +14,10 @@ from .packaged import workflow_folder
 
 
 class Ran(NamedTuple):
-    """How a run ended: Snakemake's exit status, and where the results are, if the run made any."""
+    """How a run ended: Snakemake's exit status, and where the results are, if they are whole.
+
+    They are where the verdict alone made the run fail.
+    """
 
     status: int
     results: Path | None
@@ -36,9 +39,17 @@ def run(config: str | Path, options: Sequence[str] = ()) -> Ran:
     command += ["--workflow-profile", "none", "--rerun-incomplete"]
     command += ["--configfile", str(config), "--logger", "pullback", *options]
     command += [] if given.cores or given.executor or given.profile else ["--cores", "all"]
+    results = Path(given.directory, "results", str(study))
+    before = _reported(results)
     done = subprocess.run(command, check=False)
-    makes = not (given.dry_run or given.unlock)
-    return Ran(done.returncode, Path(given.directory, "results", str(study)) if makes else None)
+    whole = not (given.dry_run or given.unlock) and (done.returncode == 0 or _reported(results) != before)
+    return Ran(done.returncode, results if whole else None)
+
+
+def _reported(results: Path) -> int:
+    """When the report was written, ns; 0 if there is none."""
+    report = results / "report.html"
+    return report.stat().st_mtime_ns if report.is_file() else 0
 
 
 def _given(options: Sequence[str]) -> argparse.Namespace:
