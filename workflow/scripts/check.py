@@ -1,12 +1,14 @@
 """Check the verdict; fail the run if it is fail, or inconclusive with `strict`."""
 
-import sys
+from pullback.job_server import forked
 
-from pullback.files import write_text
-from pullback.steps.job import job
-from pullback.validation.verdict import check
+if not forked(snakemake, __file__):
+    import sys
 
-if __name__ == "__main__":
+    from pullback.files import write_text
+    from pullback.steps.job import job
+    from pullback.validation.verdict import check
+
     with job(snakemake):
         verdict = check(snakemake.input.validation, snakemake.params.strict)
         print(f"pullback: {verdict}", file=sys.stderr)

@@ -232,7 +232,7 @@ def sign(
         units=UNITS,
         seed=seed,
         versions=json.dumps(versions()),
-        vector_instructions=json.dumps(vector_instructions()),
+        vector_instructions=json.dumps(vector_instructions(kind)),
         digest=digest,
     )
 
