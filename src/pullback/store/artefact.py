@@ -203,8 +203,8 @@ def create(path: str | Path, batch: Batch[ArtefactConfig], parents: Iterable[Rea
 def new_file(path: str | Path) -> Iterator[tuple[Path, h5py.File]]:
     """A new HDF5 file under a temporary name. When it is complete, it gets its checksum and its name."""
     with whole(path) as part:
-        # `whole` holds the lock.
-        with h5py.File(part, "w", libver=LIBVER, userblock_size=USER_BLOCK, locking=False) as file:
+        # `whole` holds the lock. No chunk cache, as when reading: blocks are written once.
+        with h5py.File(part, "w", libver=LIBVER, userblock_size=USER_BLOCK, locking=False, rdcc_nbytes=0) as file:
             reserve(part, OVERHEAD)
             yield part, file
         seal(part)
