@@ -109,7 +109,7 @@ class Writer:
         count = -(-shape[0] // chunks[0])  # the last one takes the space of a full one
         self._size += count * (math.prod(chunks) * dataset.dtype.itemsize + BLOCK_OVERHEAD) + OVERHEAD
         reserve(self._path, self._size)
-        describe(dataset, dims, quantity, attributes)
+        describe(dataset.parent, dataset, dims, quantity, attributes)
         column = Column(dataset)
         self._columns.append(column)
         return column
