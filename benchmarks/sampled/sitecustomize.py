@@ -42,25 +42,30 @@ def part_of(frame):
     return found
 
 
-def look(thread, parts, server):
-    """Charge time to parts for ever; in the server, until its imports are done, since it forks from then on."""
+def look(thread, parts, ended):
+    """Charge time to parts until an event."""
     last = time.perf_counter()
-    while True:
-        time.sleep(EVERY)
+    while not ended.wait(EVERY):
         part = part_of(sys._current_frames().get(thread))
-        if server and part == "waiting":
-            return
         now = time.perf_counter()
         parts[part] += now - last
         last = now
 
 
-def begin(folder, server=False):
-    """Look at this thread until the process ends."""
-    parts = Counter()
-    threading.Thread(target=look, args=(threading.get_ident(), parts, server), daemon=True).start()
+def begin(folder):
+    """Look at this thread until the process ends or, in the server, until its first fork."""
+    parts, ended = Counter(), threading.Event()
+    looks = threading.Thread(target=look, args=(threading.get_ident(), parts, ended), daemon=True)
+    looks.start()
+
+    def stop():
+        ended.set()
+        looks.join()
+
+    os.register_at_fork(before=stop)
 
     def write():
+        stop()
         Path(folder, f"{os.getpid()}.json").write_text(json.dumps(parts))
 
     def write_and_end(status):
@@ -76,4 +81,4 @@ if "PULLBACK_PARTS" in os.environ:
     if server:
         os.register_at_fork(after_in_child=lambda: begin(os.environ["PULLBACK_PARTS"]))
     if server or any(".snakemake/scripts/" in each for each in sys.orig_argv):
-        begin(os.environ["PULLBACK_PARTS"], server)
+        begin(os.environ["PULLBACK_PARTS"])
