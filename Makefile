@@ -1,10 +1,12 @@
 # `make run`: the default study.  `make test`: the tests, except the slow ones, which `make test-slow` runs.
-# Each sets up .venv first, once.
+# Each sets up .venv first, once. What only tests need is installed by the latter: Snakemake imports its plug-ins at
+# every start, and that for Slurm takes as long as a third of Snakemake.
 PYTHON ?= python3
 VENV := .venv
 PIP_OPTIONS ?=
 CORES ?= all
 READY := $(VENV)/.ready
+TESTS := $(VENV)/.ready-for-tests
 
 .PHONY: run test test-slow lint format docs tables lock clean
 
@@ -12,13 +14,13 @@ run: $(READY)
 	$(VENV)/bin/snakemake --cores $(CORES)
 
 # A file's tests run in one worker, so that what is made once for them is made once.
-test: $(READY)
+test: $(TESTS)
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile -m "not slow"
 
-test-slow: $(READY)
+test-slow: $(TESTS)
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile -m slow
 
-lint: $(READY)
+lint: $(TESTS)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
@@ -36,7 +38,7 @@ END { exit wrong || !found }
 endef
 export LINTS
 
-format: $(READY)
+format: $(TESTS)
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/snakefmt Snakefile
@@ -51,7 +53,7 @@ tables: $(READY)
 	$(VENV)/bin/python -m pullback.statistics.fold_construction
 
 # Pin what is installed now.
-lock: $(READY)
+lock: $(TESTS)
 	(head -1 constraints.txt; $(VENV)/bin/pip freeze --exclude-editable | sed 's/+cpu//') > constraints.txt.part
 	mv constraints.txt.part constraints.txt
 
@@ -60,6 +62,11 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed, not " + sys.version.split()[0] + "; name one: make PYTHON=python3.12")'
 	@echo "Setting up $(VENV), once; this takes a minute, or as long as torch takes to come"
 	@$(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) --constraint constraints.txt --editable .
+	@touch $@
+
+$(TESTS): $(READY)
+	@echo "Adding to $(VENV) what the tests need"
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) --constraint constraints.txt --editable ".[test]"
 	@touch $@
 

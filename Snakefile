@@ -1,7 +1,6 @@
 """pullback: from muon hits to angles with validated uncertainties."""
 
 import os
-import re
 import sys
 
 from snakemake.logging import logger
@@ -14,8 +13,10 @@ if os.path.isdir(SOURCE):
     sys.path.insert(0, SOURCE)
     os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [SOURCE, os.environ.get("PYTHONPATH")])))
 
+from pullback.config.base import nearest
 from pullback.config.text import stop_at_mistakes
 from pullback.errors import PullbackError
+from pullback.job_server import start
 from pullback.report.gallery import drawn_from, gallery
 from pullback.store.alignment_file import kept_alignment
 from pullback.store.provenance import code_digest
@@ -47,7 +48,15 @@ LOGS = f"logs/{STUDY.config.study}"
 
 def made_from(kind):
     """The batch of an artefact as a parameter: the rule reruns when it changes."""
-    return lambda wildcards: STUDY.batch(kind, wildcards.batch).to_json()
+
+    def batch(wildcards):
+        if wildcards.batch not in STUDY.batches:
+            raise WorkflowError(
+                f"pullback: {wildcards.batch}: no such batch; {nearest(wildcards.batch, STUDY.batches)}"
+            )
+        return STUDY.batch(kind, wildcards.batch).to_json()
+
+    return batch
 
 
 def batches(kind):
@@ -92,8 +101,14 @@ def needs():
     }
 
 
+onstart:
+    if workflow.is_main_process and workflow.local_exec:
+        start()
+
+
+# Any name, since Snakemake would try a list of thousands for every file; `made_from` refuses unknown ones.
 wildcard_constraints:
-    batch="|".join(map(re.escape, STUDY.batches)),
+    batch="[^/]+",
 
 
 localrules:
@@ -123,8 +138,7 @@ if is_aligned(STUDY):
             **alignment(),
         log:
             f"{LOGS}/align/study.log",
-        benchmark:
-            f"{LOGS}/align/study.tsv"
+            usage=f"{LOGS}/align/study.tsv",
         params:
             step="align",
             study=alignment_to_json(STUDY),
@@ -142,8 +156,7 @@ if STUDY.recorded:
             reco=f"{RESULTS}/reco/{{batch}}.h5",
         log:
             f"{LOGS}/import_hits/{{batch}}.log",
-        benchmark:
-            f"{LOGS}/import_hits/{{batch}}.tsv"
+            usage=f"{LOGS}/import_hits/{{batch}}.tsv",
         params:
             step="import_hits",
             batch=made_from("reco"),
@@ -159,8 +172,7 @@ else:
             truth=f"{RESULTS}/truth/{{batch}}.h5",
         log:
             f"{LOGS}/simulate_hits/{{batch}}.log",
-        benchmark:
-            f"{LOGS}/simulate_hits/{{batch}}.tsv"
+            usage=f"{LOGS}/simulate_hits/{{batch}}.tsv",
         params:
             step="simulate_hits",
             batch=made_from("truth"),
@@ -176,8 +188,7 @@ else:
             reco=f"{RESULTS}/reco/{{batch}}.h5",
         log:
             f"{LOGS}/smear_hits/{{batch}}.log",
-        benchmark:
-            f"{LOGS}/smear_hits/{{batch}}.tsv"
+            usage=f"{LOGS}/smear_hits/{{batch}}.tsv",
         params:
             step="smear_hits",
             batch=made_from("reco"),
@@ -194,8 +205,7 @@ use rule step as infer_theta with:
         theta=f"{RESULTS}/theta/{{batch}}.h5",
     log:
         f"{LOGS}/infer_theta/{{batch}}.log",
-    benchmark:
-        f"{LOGS}/infer_theta/{{batch}}.tsv"
+        usage=f"{LOGS}/infer_theta/{{batch}}.tsv",
     params:
         step="infer_theta",
         batch=made_from("theta"),
@@ -214,8 +224,7 @@ if "fits" in STUDY.kinds:
             fits=f"{RESULTS}/fits/{{batch}}.h5",
         log:
             f"{LOGS}/fit_residuals/{{batch}}.log",
-        benchmark:
-            f"{LOGS}/fit_residuals/{{batch}}.tsv"
+            usage=f"{LOGS}/fit_residuals/{{batch}}.tsv",
         params:
             step="fit_residuals",
             batch=made_from("fits"),
@@ -232,8 +241,7 @@ use rule step as propagate_uncertainty with:
         sigma=f"{RESULTS}/sigma/{{batch}}.h5",
     log:
         f"{LOGS}/propagate_uncertainty/{{batch}}.log",
-    benchmark:
-        f"{LOGS}/propagate_uncertainty/{{batch}}.tsv"
+        usage=f"{LOGS}/propagate_uncertainty/{{batch}}.tsv",
     params:
         step="propagate_uncertainty",
         batch=made_from("sigma"),
@@ -250,8 +258,7 @@ use rule step as run_toys with:
         toys=f"{RESULTS}/toys/{{batch}}.h5",
     log:
         f"{LOGS}/run_toys/{{batch}}.log",
-    benchmark:
-        f"{LOGS}/run_toys/{{batch}}.tsv"
+        usage=f"{LOGS}/run_toys/{{batch}}.tsv",
     params:
         step="run_toys",
         batch=made_from("toys"),
@@ -272,8 +279,7 @@ if not STUDY.recorded:
             coverage=f"{RESULTS}/coverage/{{batch}}.h5",
         log:
             f"{LOGS}/measure_coverage/{{batch}}.log",
-        benchmark:
-            f"{LOGS}/measure_coverage/{{batch}}.tsv"
+            usage=f"{LOGS}/measure_coverage/{{batch}}.tsv",
         params:
             step="measure_coverage",
             batch=made_from("coverage"),
@@ -290,8 +296,7 @@ use rule step as tally with:
         tally=f"{RESULTS}/tally/{{batch}}.h5",
     log:
         f"{LOGS}/tally/{{batch}}.log",
-    benchmark:
-        f"{LOGS}/tally/{{batch}}.tsv"
+        usage=f"{LOGS}/tally/{{batch}}.tsv",
     params:
         step="tally",
         batch=made_from("tally"),
@@ -310,8 +315,7 @@ if STUDY.config.target:
             target=f"{RESULTS}/target.json",
         log:
             f"{LOGS}/find_target/study.log",
-        benchmark:
-            f"{LOGS}/find_target/study.tsv"
+            usage=f"{LOGS}/find_target/study.tsv",
         params:
             step="find_target",
             study=STUDY.target_to_json(),
@@ -334,8 +338,7 @@ use rule step as validate with:
         summary=report(f"{RESULTS}/summary.csv", category="Tables", labels={"table": "summary, point by point"}),
     log:
         f"{LOGS}/validate/study.log",
-    benchmark:
-        f"{LOGS}/validate/study.tsv"
+        usage=f"{LOGS}/validate/study.tsv",
     params:
         step="validate",
         study=STUDY.to_json(),
@@ -360,8 +363,8 @@ use rule step as plot with:
         printed=[f"{RESULTS}/figures/{figure.stem}.pdf" for figure in FIGURES],
     log:
         f"{LOGS}/plot/study.log",
-    benchmark:
-        f"{LOGS}/plot/study.tsv"
+        usage=f"{LOGS}/plot/study.tsv",
+    threads: 4
     params:
         step="plot",
         study=STUDY.to_json(),
@@ -382,8 +385,7 @@ use rule step as report with:
         report=report(f"{RESULTS}/report.html", category="Report", labels={"page": "report"}),
     log:
         f"{LOGS}/report/study.log",
-    benchmark:
-        f"{LOGS}/report/study.tsv"
+        usage=f"{LOGS}/report/study.tsv",
     params:
         step="report",
         study=STUDY.to_json(),
@@ -400,8 +402,7 @@ use rule step as check with:
         checked=f"{RESULTS}/checked.txt",
     log:
         f"{LOGS}/check/study.log",
-    benchmark:
-        f"{LOGS}/check/study.tsv"
+        usage=f"{LOGS}/check/study.tsv",
     retries: 0  # a verdict stays what it is
     params:
         step="check",

@@ -1,8 +1,8 @@
 """The wall time of the workflow from nothing, for scans of 1, 9, 50 and 1000 points, and what it is spent on.
 
 The times are those of `snakemake --cores all`. What they are spent on is taken from a run on one core, where no two
-jobs overlap: Snakemake's own time is what its benchmark files of the jobs don't account for, and inside the jobs
-benchmarks/sampled says what the time goes to.
+jobs overlap: benchmarks/sampled says what the time goes to in the jobs and in the server from which they are forked,
+and the rest is Snakemake's own.
 
 Command: python benchmarks/scans.py [--points 1 9 50 1000] [--rounds 3] [--cores all] [--docs]
 The scan of 1000 points writes some 12 GB to the folder for temporary files, takes minutes, and is run once.
@@ -35,9 +35,8 @@ SCANS = {
 ONCE = 100
 """Points from which on a scan is run once."""
 PARTS = {
-    "Snakemake": "Snakemake: start, plan of jobs, scheduling",
-    "process": "Python's start and end in the jobs",
-    "imports": "imports of the jobs",
+    "Snakemake": "Snakemake: start, plan of jobs, scheduling; starts of Python",
+    "imports": "imports of the jobs and of their server",
     "plan": "the jobs' reading of the config",
     "I/O": "HDF5, checksums and other files",
     "arithmetic": "arithmetic",
@@ -70,20 +69,16 @@ def run(points, cores, sampled=False):
         if done.returncode:
             sys.exit(f"the scan of {points} points failed:\n{done.stderr}")
         jobs = next(line.split()[1] for line in done.stderr.splitlines() if line.startswith("total"))
-        return took, int(jobs), parts_of(took, folder, parts_folder) if sampled else {}
+        return took, int(jobs), parts_of(took, parts_folder) if sampled else {}
 
 
-def parts_of(took, folder, parts_folder):
+def parts_of(took, parts_folder):
     """The seconds of a run on one core by part; all of them together are the whole."""
-    in_jobs = 0.0
-    for path in Path(folder, "logs").rglob("*.tsv"):
-        _, line = path.read_text().splitlines()
-        in_jobs += float(line.split()[0])
     parts = Counter()
     for path in parts_folder.glob("*.json"):
         parts.update(json.loads(path.read_text()))
-    parts["process"] = in_jobs - parts.total()  # before the first look at a job and after the last
-    parts["Snakemake"] = took - in_jobs
+    del parts["waiting"]
+    parts["Snakemake"] = took - parts.total()
     return parts
 
 

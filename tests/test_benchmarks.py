@@ -151,6 +151,9 @@ def frames(*paths):
         ),
         ("imports", ["s.py", "src/pullback/steps/infer.py", "<frozen importlib._bootstrap>", "torch/__init__.py"]),
         ("plan", ["s.py", "src/pullback/study/plan.py", "site-packages/pydantic/main.py"]),
+        ("waiting", ["s.py", "src/pullback/job_server.py"]),
+        ("imports", ["src/pullback/job_server.py", "<frozen importlib._bootstrap>", "torch/__init__.py"]),
+        ("arithmetic", ["src/pullback/job_server.py", "runpy.py", "s.py", "src/pullback/steps/toys.py", "n.py"]),
     ],
 )
 def test_time_is_charged_to_the_innermost_part(sampled, part, paths):
@@ -165,14 +168,10 @@ def test_the_parts_are_made_of_packages_that_exist(sampled):
 def test_the_parts_of_a_run_are_the_whole(sampled, tmp_path):
     import scans
 
-    log, parts = tmp_path / "logs" / "s" / "plot", tmp_path / "parts"
-    log.mkdir(parents=True)
-    parts.mkdir()
-    (log / "study.tsv").write_text("s\th:m:s\n3.0\t0:00:03\n")
-    (parts / "1.json").write_text(json.dumps({"imports": 1.0, "plotting": 1.5}))
-    found = scans.parts_of(5.0, tmp_path, parts)
-    assert found == Counter({"Snakemake": 2.0, "process": 0.5, "imports": 1.0, "plotting": 1.5})
-    assert set(scans.PARTS) == {"Snakemake", "process", "imports", "arithmetic", *sampled.PACKAGES.values()}
+    (tmp_path / "1.json").write_text(json.dumps({"imports": 1.0, "plotting": 1.5, "waiting": 4.0}))
+    found = scans.parts_of(5.0, tmp_path)
+    assert found == Counter({"Snakemake": 2.5, "imports": 1.0, "plotting": 1.5})
+    assert set(scans.PARTS) == {"Snakemake", "imports", "arithmetic", *sampled.PACKAGES.values()}
 
 
 def test_the_scans_have_the_points_that_they_say():

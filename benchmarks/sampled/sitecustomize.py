@@ -1,7 +1,8 @@
 """Where the time of the workflow's jobs goes: Python runs this file first in each, when its folder is on PYTHONPATH.
 
-In a job's script, a thread looks every few milliseconds at what the main thread is doing, and charges the time since
-its last look to a part of the work. At the end, the seconds of each part go to a file in the folder $PULLBACK_PARTS.
+In a job's script, and in the job server and its forks, a thread looks every few milliseconds at what the main thread is
+doing, and charges the time since its last look to a part of the work. At the end, the seconds of each part go to a file
+in the folder $PULLBACK_PARTS.
 """
 
 import atexit
@@ -18,6 +19,8 @@ PACKAGES = {"store": "I/O", "figures": "plotting", "report": "report", "study": 
 """Parts by the subpackage that a module is in; all others are arithmetic."""
 LIBRARIES = {"h5py": "I/O", "matplotlib": "plotting", "jinja2": "report", "pydantic": "plan", "yaml": "plan"}
 
+END = os._exit
+
 
 def part_of(frame):
     """The part that a frame, with all that called it, is in: the innermost that says so; an import in any of it."""
@@ -26,6 +29,8 @@ def part_of(frame):
         path = frame.f_code.co_filename
         if path.startswith("<frozen importlib._bootstrap"):
             return "imports"
+        if found == "imports" and path.endswith("pullback/job_server.py"):
+            return "waiting"  # a script for its fork, or the server for scripts
         if found in ("imports", "arithmetic"):
             folders = path.split(os.sep)
             library = next((each for each in folders[-4:-1] if each in LIBRARIES), None)
@@ -37,11 +42,10 @@ def part_of(frame):
     return found
 
 
-def look(thread, parts):
-    """Charge time to parts for ever."""
+def look(thread, parts, ended):
+    """Charge time to parts until an event."""
     last = time.perf_counter()
-    while True:
-        time.sleep(EVERY)
+    while not ended.wait(EVERY):
         part = part_of(sys._current_frames().get(thread))
         now = time.perf_counter()
         parts[part] += now - last
@@ -49,11 +53,32 @@ def look(thread, parts):
 
 
 def begin(folder):
-    """Look at this thread until the process ends."""
-    parts = Counter()
-    threading.Thread(target=look, args=(threading.get_ident(), parts), daemon=True).start()
-    atexit.register(lambda: Path(folder, f"{os.getpid()}.json").write_text(json.dumps(parts)))
+    """Look at this thread until the process ends or, in the server, until its first fork."""
+    parts, ended = Counter(), threading.Event()
+    looks = threading.Thread(target=look, args=(threading.get_ident(), parts, ended), daemon=True)
+    looks.start()
+
+    def stop():
+        ended.set()
+        looks.join()
+
+    os.register_at_fork(before=stop)
+
+    def write():
+        stop()
+        Path(folder, f"{os.getpid()}.json").write_text(json.dumps(parts))
+
+    def write_and_end(status):
+        write()
+        END(status)
+
+    atexit.register(write)
+    os._exit = write_and_end  # how forks end
 
 
-if "PULLBACK_PARTS" in os.environ and any(".snakemake/scripts/" in each for each in sys.orig_argv):
-    begin(os.environ["PULLBACK_PARTS"])
+if "PULLBACK_PARTS" in os.environ:
+    server = "pullback.job_server" in sys.orig_argv
+    if server:
+        os.register_at_fork(after_in_child=lambda: begin(os.environ["PULLBACK_PARTS"]))
+    if server or any(".snakemake/scripts/" in each for each in sys.orig_argv):
+        begin(os.environ["PULLBACK_PARTS"])

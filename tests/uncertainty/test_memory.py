@@ -1,3 +1,7 @@
+import platform
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -24,3 +28,28 @@ def test_several_blocks_are_the_same_as_one(monkeypatch):
     for one, other in zip(propagate(infer_theta, hits, covariance=1e-4), whole, strict=True):
         assert torch.equal(one, other)
         assert one.is_contiguous()
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries keep no freed memory")
+def test_memory_below_a_block_in_use_is_given_back():
+    code = """
+from pathlib import Path
+import numpy as np
+from pullback.uncertainty.memory import keep_freed, trim_memory
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 >> 20
+
+keep_freed()
+blocks = [np.ones(1 << 17) for _ in range(100)]
+last = bytes(100_000)
+full = resident()
+del blocks
+kept = resident()
+trim_memory()
+print(full - kept, kept - resident())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    before, after = map(int, done.stdout.split())
+    assert before < 10
+    assert after > 90

@@ -1,8 +1,10 @@
 """Read the recorded hits of a batch from the file named in the config."""
 
-from pullback.steps.importing import import_hits
-from pullback.steps.job import batch_of, job
+from pullback.job_server import forked
 
-if __name__ == "__main__":
+if not forked(snakemake, __file__):
+    from pullback.steps.importing import import_hits
+    from pullback.steps.job import batch_of, job
+
     with job(snakemake):
         import_hits(batch_of(snakemake), snakemake.output.reco)

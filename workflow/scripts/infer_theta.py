@@ -1,9 +1,11 @@
 """Infer the angles of a batch from its hits."""
 
-from pullback.steps.infer import infer_theta
-from pullback.steps.job import batch_of, job
+from pullback.job_server import forked
 
-if __name__ == "__main__":
+if not forked(snakemake, __file__):
+    from pullback.steps.infer import infer_theta
+    from pullback.steps.job import batch_of, job
+
     with job(snakemake):
         infer_theta(
             batch_of(snakemake),

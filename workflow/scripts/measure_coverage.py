@@ -1,9 +1,11 @@
 """Throw toys around true hits of a batch, and count how often intervals hold the truth."""
 
-from pullback.steps.coverage import measure_coverage
-from pullback.steps.job import batch_of, job
+from pullback.job_server import forked
 
-if __name__ == "__main__":
+if not forked(snakemake, __file__):
+    from pullback.steps.coverage import measure_coverage
+    from pullback.steps.job import batch_of, job
+
     with job(snakemake):
         measure_coverage(
             batch_of(snakemake),

@@ -1,9 +1,11 @@
 """Draw the figures of the study."""
 
-from pullback.report.figures.plot import plot
-from pullback.steps.job import job, study_of
+from pullback.job_server import forked
 
-if __name__ == "__main__":
+if not forked(snakemake, __file__):
+    from pullback.report.figures.plot import plot
+    from pullback.steps.job import job, study_of
+
     with job(snakemake):
         plot(
             study_of(snakemake),
@@ -13,4 +15,5 @@ if __name__ == "__main__":
             snakemake.output.printed,
             snakemake.input.get("target"),
             snakemake.input.get("alignment"),
+            snakemake.threads,
         )

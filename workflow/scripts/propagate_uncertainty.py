@@ -1,9 +1,11 @@
 """Propagate the resolution to the angles of a batch."""
 
-from pullback.steps.job import batch_of, job
-from pullback.steps.propagate import propagate_uncertainty
+from pullback.job_server import forked
 
-if __name__ == "__main__":
+if not forked(snakemake, __file__):
+    from pullback.steps.job import batch_of, job
+    from pullback.steps.propagate import propagate_uncertainty
+
     with job(snakemake):
         propagate_uncertainty(
             batch_of(snakemake),

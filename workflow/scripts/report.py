@@ -1,9 +1,11 @@
 """Write the report of the study."""
 
-from pullback.report.page import write_report
-from pullback.steps.job import job, study_of
+from pullback.job_server import forked
 
-if __name__ == "__main__":
+if not forked(snakemake, __file__):
+    from pullback.report.page import write_report
+    from pullback.steps.job import job, study_of
+
     with job(snakemake):
         write_report(
             study_of(snakemake),

@@ -1,9 +1,11 @@
 """Throw toys around muons of a batch."""
 
-from pullback.steps.job import batch_of, job
-from pullback.steps.toys import run_toys
+from pullback.job_server import forked
 
-if __name__ == "__main__":
+if not forked(snakemake, __file__):
+    from pullback.steps.job import batch_of, job
+    from pullback.steps.toys import run_toys
+
     with job(snakemake):
         run_toys(
             batch_of(snakemake),

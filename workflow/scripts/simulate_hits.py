@@ -1,8 +1,10 @@
 """Draw the true hits of a batch."""
 
-from pullback.steps.job import batch_of, job
-from pullback.steps.simulate import simulate_hits
+from pullback.job_server import forked
 
-if __name__ == "__main__":
+if not forked(snakemake, __file__):
+    from pullback.steps.job import batch_of, job
+    from pullback.steps.simulate import simulate_hits
+
     with job(snakemake):
         simulate_hits(batch_of(snakemake), snakemake.output.truth)

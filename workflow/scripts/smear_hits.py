@@ -1,8 +1,10 @@
 """Smear the true hits of a batch by the detector's resolution."""
 
-from pullback.steps.job import batch_of, job
-from pullback.steps.simulate import smear_hits
+from pullback.job_server import forked
 
-if __name__ == "__main__":
+if not forked(snakemake, __file__):
+    from pullback.steps.job import batch_of, job
+    from pullback.steps.simulate import smear_hits
+
     with job(snakemake):
         smear_hits(batch_of(snakemake), snakemake.input.truth, snakemake.output.reco)

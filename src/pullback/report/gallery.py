@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..config.schema import PointConfig
 from ..models import has_fit
@@ -16,8 +16,9 @@ from ..study.plan import Study
 from ..study.scan import NOMINAL, nearest_to_unscanned
 from ..study.shared_parameters import sources_of
 from ..study.toy_selection import blocks_shown
-from ..validation.evidence import Entry, Evidence
-from ..validation.findings import badness
+
+if TYPE_CHECKING:
+    from ..validation.evidence import Entry, Evidence
 
 
 class Figure(NamedTuple):
@@ -144,6 +145,8 @@ def drawn_from(study: Study) -> list[tuple[str, str]]:
 
 def worst_entry(study: Study, evidence: Evidence) -> Entry:
     """The entry whose deciding numbers, of any question, are worst."""
+    from ..validation.findings import badness  # not needed to plan the figures, and slow to import
+
     settings = {point.label: point.config.validation for point in study.points}
     return max(
         evidence.points, key=lambda entry: badness(entry, evidence.smeared, evidence.fits, settings[entry.point])

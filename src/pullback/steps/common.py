@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -21,7 +22,7 @@ from ..study.batches import Batch, Part
 from ..study.blocks import Block
 from ..uncertainty.arrays import Tensor
 from ..uncertainty.inference import Infer
-from ..uncertainty.memory import keep_freed
+from ..uncertainty.memory import keep_freed, trim_memory
 
 if TYPE_CHECKING:
     import torch
@@ -41,6 +42,12 @@ class HitKind(NamedTuple):
 
 
 RECO = HitKind("reco", "x_reco", "", "")
+
+
+SELDOM = 10
+"""Parts of a batch after which freed memory is given back: the next part takes longer then."""
+
+_BEGUN = itertools.count(1)
 
 
 TRUTH = HitKind("truth", "x_true", "_true", " at the true hits")
@@ -113,6 +120,8 @@ def open_parents(
 def progress(part: Part[ArtefactConfig], done: str) -> Iterator[Block]:
     """The blocks of a part, with a log line after each tenth of them."""
     keep_freed()
+    if next(_BEGUN) % SELDOM == 0:
+        trim_memory()
     blocks = list(part.blocks)
     for index, block in enumerate(blocks, 1):
         yield block

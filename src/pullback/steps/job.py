@@ -14,11 +14,14 @@ from ..store.alignment_file import AlignmentFile
 from ..study.aligning import Aligned, aligned_batch, aligned_study
 from ..study.batches import Batch
 from ..study.plan import Study
+from .usage import write_usage
 
 
 @contextmanager
 def job(snakemake: Any) -> Iterator[Any]:
     """Run a job's call: progress goes to its log, a failure to its log and, as one line, to stderr.
+
+    Time and memory go to the log named `usage`, if the rule has one.
 
     Exits with status 1 on an error. An unexpected error keeps its traceback in the log.
     """
@@ -32,6 +35,8 @@ def job(snakemake: Any) -> Iterator[Any]:
     log.info("%s begins", snakemake.rule)
     try:
         yield snakemake
+        if usage := getattr(snakemake.log, "usage", None):
+            write_usage(usage)
     except PullbackError as error:
         log.error("%s", error)
         sys.exit(f"pullback: {snakemake.rule}: {error}")

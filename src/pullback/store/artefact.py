@@ -110,7 +110,7 @@ class Writer:
         count = -(-shape[0] // chunks[0])  # the last one takes the space of a full one
         self._size += count * (math.prod(chunks) * dataset.dtype.itemsize + BLOCK_OVERHEAD) + OVERHEAD
         reserve(self._path, self._size)
-        describe(dataset, dims, quantity, attributes)
+        describe(dataset.parent, dataset, dims, quantity, attributes)
         column = Column(dataset)
         self._columns.append(column)
         return column
@@ -208,8 +208,8 @@ def create(path: str | Path, batch: Batch[ArtefactConfig], parents: Iterable[Rea
 def new_file(path: str | Path) -> Iterator[tuple[Path, h5py.File]]:
     """A new HDF5 file under a temporary name. When it is complete, it gets its checksum and its name."""
     with whole(path) as part:
-        # `whole` holds the lock.
-        with h5py.File(part, "w", libver=LIBVER, userblock_size=USER_BLOCK, locking=False) as file:
+        # `whole` holds the lock. No chunk cache, as when reading: blocks are written once.
+        with h5py.File(part, "w", libver=LIBVER, userblock_size=USER_BLOCK, locking=False, rdcc_nbytes=0) as file:
             reserve(part, OVERHEAD)
             yield part, file
         seal(part)
@@ -238,7 +238,7 @@ def sign(
         seed=seed,
         versions=json.dumps(versions()),
         commit=commit(),
-        vector_instructions=json.dumps(vector_instructions()),
+        vector_instructions=json.dumps(vector_instructions(kind)),
         digest=digest,
     )
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, WithJsonSchema
+from pydantic_core import to_json
 
 from ..errors import ArtefactError
 from ..files import write_text
@@ -40,7 +41,8 @@ class EvidenceFile(Record):
     def write(self, path: str | Path) -> None:
         """Write the file atomically, with its digest."""
         content = json.loads(self.model_dump_json(exclude={"digest"}, exclude_none=True))
-        text = json.dumps({"digest": _digest(content), **content}, indent=1, ensure_ascii=False, allow_nan=False)
+        # Python's own writer is several times slower with an indent.
+        text = to_json({"digest": _digest(content), **content}, indent=1).decode()
         write_text(path, text + "\n")
 
     @classmethod

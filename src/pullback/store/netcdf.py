@@ -16,21 +16,36 @@ _DIMENSION_ONLY = "This is a netCDF dimension but not a netCDF variable."
 _SCALE_ATTRIBUTES = {"CLASS", "NAME", "DIMENSION_LIST", "REFERENCE_LIST"}
 
 
-def describe(dataset: h5py.Dataset, dims: Dims, quantity: Quantity, attributes: dict[str, Any]) -> None:
-    """Give a dataset its unit, long name, attributes and dimension scales, which are created on first use."""
+def describe(
+    group: h5py.Group,
+    dataset: h5py.Dataset,
+    dims: Dims,
+    quantity: Quantity,
+    attributes: dict[str, Any],
+    scales: dict[str, h5py.Dataset] | None = None,
+) -> None:
+    """Give a dataset of a group its unit, long name, attributes and dimension scales, which are created on first use.
+
+    `scales` keeps the group's scales by name from one call to the next, which saves HDF5 looking them up.
+    """
     dataset.attrs.update({"units": quantity.unit, "long_name": quantity.long_name, **attributes})
-    group = dataset.parent
+    scales = {} if scales is None else scales
     for axis, (dim, labels) in enumerate(dims.items()):
-        if dim not in group and labels is None:
-            length = dataset.shape[axis]
-            # Chunked and never written, so that it takes no space.
-            scale = group.create_dataset(
-                dim, (length,), ">f4", chunks=(max(1, min(length, blocks.BLOCK)),), maxshape=(max(1, length),)
-            )
-            scale.make_scale(f"{_DIMENSION_ONLY}{length:10d}")
-        elif dim not in group:
-            group.create_dataset(dim, data=labels, dtype=h5py.string_dtype()).make_scale(dim)
-        dataset.dims[axis].attach_scale(group[dim])
+        if dim not in scales:
+            scales[dim] = group[dim] if dim in group else _new_scale(group, dim, labels, dataset.shape[axis])
+        dataset.dims[axis].attach_scale(scales[dim])
+
+
+def _new_scale(group: h5py.Group, dim: str, labels: list[str] | None, length: int) -> h5py.Dataset:
+    if labels is None:
+        # Chunked and never written, so that it takes no space.
+        chunks = (max(1, min(length, blocks.BLOCK)),)
+        scale = group.create_dataset(dim, (length,), ">f4", chunks=chunks, maxshape=(max(1, length),))
+        scale.make_scale(f"{_DIMENSION_ONLY}{length:10d}")
+    else:
+        scale = group.create_dataset(dim, data=labels, dtype=h5py.string_dtype())
+        scale.make_scale(dim)
+    return scale
 
 
 Scales = dict[int, tuple[str, list[str] | None]]

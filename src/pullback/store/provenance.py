@@ -41,6 +41,10 @@ BESIDE = (
 """Modules that no artefact is made by: advice on mistakes, the documentation of the config, and exports."""
 
 
+BY_NUMPY = ("truth", "reco", "tally", "study")
+"""Kinds of artefacts that are made without torch, which the process may have loaded all the same."""
+
+
 @functools.cache
 def code_digest(layer: str = LAYERS[0]) -> str:
     """SHA-256 of the source files of a layer and of all layers below it, by relative path and content.
@@ -65,13 +69,13 @@ def versions() -> dict[str, str]:
     return ours | {name: installed(name) for name in LIBRARIES}
 
 
-def vector_instructions() -> dict[str, str]:
-    """The widest vector instructions used by numpy on this CPU, and by torch if the process has loaded it.
+def vector_instructions(kind: str = "") -> dict[str, str]:
+    """The widest vector instructions used by numpy on this CPU, and by torch if it is loaded and the kind needs it.
 
     The last bits of a result depend on them (docs/reproducibility.md).
     """
     simd = np.show_config(mode="dicts")["SIMD Extensions"]
     used = {"numpy": [*simd["baseline"], *simd["found"]][-1]}
-    if torch := sys.modules.get("torch"):
+    if kind not in BY_NUMPY and (torch := sys.modules.get("torch")):
         used["torch"] = torch.backends.cpu.get_cpu_capability()
     return used

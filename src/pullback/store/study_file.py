@@ -100,11 +100,15 @@ class Gathering:
         content = hashlib.sha256(json.dumps(digests).encode()).hexdigest()
         with artefact.new_file(path) as (part, file):
             reserve(part, OVERHEAD * (1 + sum(len(column.sources) for column in self._columns.values())))
+            groups: dict[str, tuple[h5py.Group, dict[str, h5py.Dataset]]] = {}
             for point in study.points:
                 config = point.config.model_dump(mode="json", exclude={"study", "figures", "compute"})
                 file.create_group(point.label).attrs.update(artefact.flat(config))
             for name, column in self._columns.items():
-                _gather(file, name, column)
+                path, _, last = name.rpartition("/")
+                if path not in groups:
+                    groups = {path: (file.require_group(path), {})}  # columns of a group follow each other
+                _gather(*groups[path], last, column)
             file.attrs["content_digest"] = content
             artefact.sign(file, "study", study.config.seed, study.digest, self._parents, digests)
         return content
@@ -177,7 +181,7 @@ def open_study(path: str | Path, advice: str = REMAKE) -> Iterator[StudyReader]:
         yield StudyReader(path, file)
 
 
-def _gather(file: h5py.File, path: str, column: _StudyColumn) -> None:
+def _gather(group: h5py.Group, scales: dict[str, h5py.Dataset], name: str, column: _StudyColumn) -> None:
     """Write a column as one virtual dataset over its parts."""
     first, dtype = column.first, np.dtype(column.first.dtype)
     shape = (sum(count for _, count in column.sources), *first.shape[1:])
@@ -190,14 +194,13 @@ def _gather(file: h5py.File, path: str, column: _StudyColumn) -> None:
         if count:
             rows, part = h5py.h5s.create_simple(shape), (count, *first.shape[1:])
             rows.select_hyperslab((at, *(0 for _ in shape[1:])), part)
-            properties.set_virtual(rows, source.encode(), path.encode(), h5py.h5s.create_simple(part))
+            properties.set_virtual(rows, source.encode(), first.name.encode(), h5py.h5s.create_simple(part))
         at += count
-    group, name = path.rsplit("/", 1)
     kind, space = h5py.h5t.py_create(dtype, logical=True), h5py.h5s.create_simple(shape)
-    h5py.h5d.create(file.require_group(group).id, name.encode(), kind, space, dcpl=properties)
+    dataset = h5py.Dataset(h5py.h5d.create(group.id, name.encode(), kind, space, dcpl=properties))
     attributes = dict(first.attributes)
     quantity = Quantity(name, attributes.pop("units"), attributes.pop("long_name"))
-    describe(file[path], first.dims, quantity, attributes)
+    describe(group, dataset, first.dims, quantity, attributes, scales)
 
 
 def _lost(dtype: np.dtype) -> Any:

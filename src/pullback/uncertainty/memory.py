@@ -1,6 +1,8 @@
 """Memory that is freed and needed again at once, and memory for many muons."""
 
+import ctypes
 import math
+from contextlib import suppress
 from functools import lru_cache
 
 import numpy as np
@@ -19,6 +21,15 @@ def keep_freed() -> None:
     raises that size (mallopt(3), M_MMAP_THRESHOLD). It is never touched, so it takes no memory.
     """
     np.empty(LARGEST_FREED, np.uint8)
+
+
+def trim_memory() -> None:
+    """Return freed memory to the system.
+
+    glibc keeps what lies below a small block that is still in use; over many scan points this adds up.
+    """
+    with suppress(AttributeError, OSError, TypeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def large(like: Tensor, muons: int) -> Tensor:

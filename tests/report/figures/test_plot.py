@@ -48,10 +48,11 @@ def test_every_figure_of_the_gallery_is_drawn_and_no_other(scan):
     assert set(files_in(run.folder / "figures")) == {f"{stem}.{kind}" for stem in stems for kind in ("svg", "pdf")}
 
 
-def test_the_same_bytes_every_time(scan, tmp_path):
+@pytest.mark.parametrize("processes", [1, 3])
+def test_the_same_bytes_every_time(scan, tmp_path, processes):
     run, _ = scan
     again = [[tmp_path / path.name for path in paths] for paths in run.figures]
-    plot.plot(run.study, run.outputs.study, run.outputs.validation, *again)
+    plot.plot(run.study, run.outputs.study, run.outputs.validation, *again, processes=processes)
     assert files_in(tmp_path) == files_in(run.folder / "figures")
 
 

@@ -16,7 +16,8 @@ from ...store.study_file import open_study
 from ...store.target_file import TargetAnswers
 from ...study.plan import Study
 from ...validation.evidence import Evidence
-from ..gallery import SCANNED, gallery
+from ..by_processes import by_processes
+from ..gallery import SCANNED, Figure, gallery
 from .base import STYLE, Canvas, ResidualSpread, Subject, plt
 from .budget import OF_SOURCES
 from .events import events
@@ -59,22 +60,27 @@ def plot(
     pdfs: Sequence[str | Path],
     target: str | Path | None = None,
     alignment: str | Path | None = None,
+    processes: int = 1,
 ) -> None:
-    """Draw every figure of the study's gallery, in its order, as SVG and as PDF.
+    """Draw every figure of the study's gallery, in its order, as SVG and as PDF, in several processes.
 
     `alignment` is the `alignment.json` of a study that aligns its layers, with the residuals before it.
     """
     evidence, before = Evidence.read(validation), _spreads(study, alignment) if alignment else {}
-    with open_study(study_file) as reader, plt.rc_context(STYLE):
-        for figure, svg, pdf in zip(gallery(study), svgs, pdfs, strict=True):
-            if figure.kind == "target" and target:
-                canvas = target_figure(study, TargetAnswers.read(target))
-            elif figure.subject == SCANNED:
-                canvas = OF_SCAN[figure.kind](study, evidence, figure)
-            else:
-                canvas = OF_SUBJECT[figure.kind](Subject(study, reader, evidence, figure, before))
-            _save(canvas, svg, pdf)
-            log.info("drawn: %s", figure.stem)
+
+    def draw_and_save(figures: Sequence[tuple[Figure, str | Path, str | Path]]) -> None:
+        with open_study(study_file) as reader, plt.rc_context(STYLE):
+            for figure, svg, pdf in figures:
+                if figure.kind == "target" and target:
+                    canvas = target_figure(study, TargetAnswers.read(target))
+                elif figure.subject == SCANNED:
+                    canvas = OF_SCAN[figure.kind](study, evidence, figure)
+                else:
+                    canvas = OF_SUBJECT[figure.kind](Subject(study, reader, evidence, figure, before))
+                _save(canvas, svg, pdf)
+                log.info("drawn: %s", figure.stem)
+
+    by_processes(draw_and_save, list(zip(gallery(study), svgs, pdfs, strict=True)), processes)
 
 
 def _spreads(study: Study, alignment: str | Path) -> dict[str, ResidualSpread]:
@@ -86,20 +92,27 @@ def _spreads(study: Study, alignment: str | Path) -> dict[str, ResidualSpread]:
 
 
 def _save(canvas: Canvas, svg: str | Path, pdf: str | Path) -> None:
-    _lay_out(canvas)
+    with plt.rc_context({"figure.constrained_layout.use": False}):
+        _lay_out(canvas)
+        _write(canvas, svg, pdf)
+    plt.close(canvas)
+
+
+def _write(canvas: Canvas, svg: str | Path, pdf: str | Path) -> None:
     for path, (kind, metadata) in zip((svg, pdf), METADATA.items(), strict=True):
         # By way of memory: on a full disk, the writers of the files fail in obscure ways.
         image = io.BytesIO()
         canvas.savefig(image, format=kind, metadata=metadata)
         with whole(path) as part:
             part.write_bytes(image.getvalue())
-    plt.close(canvas)
 
 
 def _lay_out(canvas: Canvas) -> None:
     """Lay a figure out, once for both files, with rounded places (docs/reproducibility.md)."""
-    canvas.draw_without_rendering()
-    canvas.set_layout_engine("none")
+    engine = canvas.get_layout_engine()
+    assert engine
+    engine.execute(canvas)
+    canvas.set_layout_engine(None)  # as the style says by now: with an engine, each file would be drawn twice
     for axes in canvas.axes:
         places: tuple[Literal["original", "active"], ...] = ("original", "active")
         for which in places:

@@ -1,0 +1,181 @@
+"""A process that has imported what the jobs need, and from which the jobs of this machine are forked.
+
+In a small study, importing torch and the other libraries takes longer than the work. The server imports them once. Each
+job's script asks it by `forked` to do the work in a fork of the server, and waits for the end. Without a server, as on
+the nodes of a cluster, or where it fails, the script does the work itself. The results are the same.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import importlib
+import logging
+import os
+import pickle
+import runpy
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import traceback
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+ADDRESS = "PULLBACK_JOB_SERVER"
+"""Environment variable with the path of the server's socket; if it is empty, no server is started."""
+
+PRELOADED = (
+    "snakemake.iocontainers",
+    "torch",
+    "pullback.steps.job",
+    "pullback.validation.batch_sums",
+    "pullback.validation.verdict",
+    "pullback.report.page",
+)
+"""What the server imports. Matplotlib is needed by one job only, which imports it itself."""
+
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+BEGUN = b"\0"
+
+
+class Request(NamedTuple):
+    """The work of a script: its path, Snakemake's object, the working folder and the environment."""
+
+    script: str
+    snakemake: Any
+    folder: str
+    environment: Mapping[str, str]
+
+
+def start() -> None:
+    """Start a server for the jobs of this process, which ends when this process does. Linux only.
+
+    On macOS, system libraries that have been used do not work in a fork.
+    """
+    if sys.platform != "linux" or ADDRESS in os.environ:
+        return
+    folder = tempfile.TemporaryDirectory(prefix="pullback-")
+    path = f"{folder.name}/socket"
+    with socket.socket(socket.AF_UNIX) as listener, suppress(OSError):  # such as a path that is too long
+        listener.bind(path)
+        listener.listen()
+        command = [sys.executable, "-P", "-m", "pullback.job_server", str(listener.fileno())]
+        server = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,  # closed when this process ends, however it does
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,  # where it fails, the script that does the work itself says why
+            env=os.environ | ONE_THREAD,
+            pass_fds=[listener.fileno()],
+            start_new_session=True,  # Ctrl-C is for the scripts, which tell it to their forks
+        )
+        os.environ[ADDRESS] = path
+        atexit.register(_stop, server, folder)
+
+
+def _stop(server: subprocess.Popen[bytes], folder: tempfile.TemporaryDirectory[str]) -> None:
+    server.communicate()
+    folder.cleanup()
+
+
+def forked(snakemake: Any, script: str) -> bool:
+    """Whether a fork of the server has done the work of this script; if there is no server, the script has to do it.
+
+    Exits with the status of the work if that failed.
+    """
+    os.environ.update(ONE_THREAD)  # read by libraries when they are imported, before `job`
+    path = os.environ.get(ADDRESS)
+    if not path:
+        return False
+    request = Request(str(Path(script).resolve()), snakemake, os.getcwd(), dict(os.environ) | {ADDRESS: ""})
+    with socket.socket(socket.AF_UNIX) as connection:
+        try:
+            connection.connect(path)
+            socket.send_fds(connection, [BEGUN], [0, 1, 2])
+            connection.sendall(pickle.dumps(request))
+            begun = connection.recv(1)
+        except OSError:
+            return False
+        if begun and (status := connection.recv(1)) != b"\0":
+            sys.exit(status[0] if status else f"pullback: {snakemake.rule}: the process was killed")
+        return bool(begun)
+
+
+def serve(listener: socket.socket) -> None:
+    """Fork a process for each request, until the standard input ends."""
+    for name in PRELOADED:
+        importlib.import_module(name)
+    gc.freeze()  # the collector would write to pages that forks share
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no zombies
+    while True:
+        ready, _, _ = select.select([listener, sys.stdin], [], [])
+        if sys.stdin in ready:
+            return
+        connection, _ = listener.accept()
+        if not os.fork():
+            listener.close()
+            _work(connection)
+        connection.close()
+
+
+def _work(connection: socket.socket) -> NoReturn:
+    """Do the requested work in this process, say its status and end."""
+    status = 1
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    with suppress(BaseException):
+        request = _received(connection)
+        connection.sendall(BEGUN)
+        threading.Thread(target=_end_with, args=(connection,), daemon=True).start()
+        status = _status_of(request)
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        connection.sendall(bytes([status]))
+    os._exit(status)
+
+
+def _received(connection: socket.socket) -> Request:
+    """The request of a script, whose streams, folder and environment become those of this process."""
+    _, streams, _, _ = socket.recv_fds(connection, 1, 3)
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
+    with connection.makefile("rb") as file:
+        request: Request = pickle.load(file)
+    os.chdir(request.folder)
+    os.environ.clear()
+    os.environ.update(request.environment)
+    return request
+
+
+def _status_of(request: Request) -> int:
+    """Exit status of a script, run as Python would."""
+    try:
+        runpy.run_path(request.script, {"snakemake": request.snakemake}, "__main__")
+    except SystemExit as error:
+        if isinstance(error.code, int | None):
+            return error.code or 0
+        print(error.code, file=sys.stderr)
+        return 1
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def _end_with(connection: socket.socket) -> None:
+    """Interrupt this process when the script that waits for it ends."""
+    with suppress(OSError):
+        connection.recv(1)
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+if __name__ == "__main__":
+    serve(socket.socket(fileno=int(sys.argv[1])))

@@ -1,0 +1,148 @@
+"""Scripts whose work is done by forks of a server, and what becomes of all of them."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pullback.job_server import ADDRESS
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks are safe on Linux only")
+
+HEAD = """
+import os, sys, time
+from types import SimpleNamespace
+from pathlib import Path
+from pullback.job_server import forked
+
+snakemake = SimpleNamespace(rule="a_rule", params=globals().get("snakemake"))
+if not forked(snakemake, __file__):
+"""
+
+
+class Server:
+    """A process that has started a server, as Snakemake does."""
+
+    def __init__(self):
+        code = "from pullback.job_server import *; start(); print(os.environ[ADDRESS], flush=True); input()"
+        self.parent = subprocess.Popen([sys.executable, "-c", code], stdin=-1, stdout=-1, stderr=-1, text=True)
+        self.address = self.parent.stdout.readline().strip()
+        (self.process,) = psutil.Process(self.parent.pid).children()
+
+    def begin(self, folder, body, **variables):
+        """The process of a script that asks the server."""
+        script = folder / "script.py"
+        script.write_text(HEAD + "".join(f"    {line}\n" for line in body.splitlines()))
+        return subprocess.Popen(
+            [sys.executable, str(script)],
+            cwd=folder,
+            env={**os.environ, ADDRESS: self.address, **variables},
+            stdout=-1,
+            stderr=-1,
+            text=True,
+        )
+
+    def ask(self, *args, **variables):
+        """Status and what a script says."""
+        script = self.begin(*args, **variables)
+        out, error = script.communicate(timeout=60)
+        return script.returncode, out, error
+
+    def end(self):
+        self.parent.communicate(timeout=60)
+
+
+@pytest.fixture(scope="module")
+def server():
+    server = Server()
+    yield server
+    server.end()
+
+
+def soon(condition):
+    """Whether something is true within some seconds."""
+    deadline = time.monotonic() + 20
+    while not (found := condition()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return found
+
+
+def test_a_fork_does_the_work_with_the_scripts_folder_streams_environment_and_parameters(server, tmp_path):
+    body = 'print(os.getppid(), "torch" in sys.modules, os.getcwd(), os.environ["WORD"], snakemake.params.rule)'
+    status, out, error = server.ask(tmp_path, body, WORD="said")
+    assert (status, error) == (0, "")
+    assert out == f"{server.process.pid} True {tmp_path} said a_rule\n"
+
+
+@pytest.mark.parametrize(
+    ("ending", "status", "said"),
+    [
+        ("sys.exit(3)", 3, ""),
+        ("sys.exit()", 0, ""),
+        ("sys.exit('pullback: wrong')", 1, "pullback: wrong\n"),
+        ("raise RuntimeError('oh')", 1, "RuntimeError: oh\n"),
+    ],
+)
+def test_it_ends_as_the_work_ends(server, tmp_path, ending, status, said):
+    found, out, error = server.ask(tmp_path, f"print('begun')\n{ending}")
+    assert (found, out) == (status, "begun\n")
+    assert error.endswith(said)
+
+
+def test_a_killed_fork_is_an_error(server, tmp_path):
+    status, _, error = server.ask(tmp_path, "os.kill(os.getpid(), 9)")
+    assert (status, error) == (1, "pullback: a_rule: the process was killed\n")
+    assert server.ask(tmp_path, "print(1)")[1] == "1\n"
+
+
+@pytest.mark.parametrize("signal", ["SIGKILL", "SIGTERM", "SIGINT"])
+def test_a_fork_ends_with_its_script_and_tidies_up(server, tmp_path, signal):
+    body = "Path('pid').write_text(str(os.getpid()))\ntry:\n    time.sleep(60)\nfinally:\n    Path('tidied').touch()"
+    script, pid = server.begin(tmp_path, body), tmp_path / "pid"
+    assert soon(lambda: pid.exists() and pid.read_text())
+    script.send_signal(getattr(__import__("signal"), signal))
+    assert soon((tmp_path / "tidied").exists)
+    assert soon(lambda: not psutil.pid_exists(int(pid.read_text())))
+    script.communicate()
+
+
+def test_forks_work_at_the_same_time(server, tmp_path):
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    first = server.begin(
+        tmp_path / "a", "while not Path('../b/done').exists(): time.sleep(0.01)\nprint('second first')"
+    )
+    assert server.ask(tmp_path / "b", "Path('done').touch()")[0] == 0
+    assert first.communicate(timeout=60)[0] == "second first\n"
+
+
+@pytest.mark.parametrize("address", ["", "/nowhere/socket"])
+def test_without_a_server_the_script_does_the_work(tmp_path, server, address):
+    status, out, _ = server.ask(tmp_path, 'print("torch" in sys.modules)', **{ADDRESS: address})
+    assert (status, out) == (0, "False\n")
+
+
+@pytest.mark.parametrize("end", ["end", "kill"])
+def test_the_server_ends_with_the_process_that_started_it(tmp_path, end):
+    server = Server()
+    if end == "end":
+        server.end()
+        assert not server.process.is_running()
+        assert not Path(server.address).parent.exists()
+    else:
+        server.parent.kill()
+        server.parent.communicate()
+        assert soon(lambda: not server.process.is_running())
+    status, out, _ = server.ask(tmp_path, "print('by itself')")
+    assert (status, out) == (0, "by itself\n")
+
+
+def test_a_server_that_fails_leaves_the_work_to_the_script(tmp_path):
+    server = Server()
+    server.process.kill()
+    assert server.ask(tmp_path, "print('by itself')")[:2] == (0, "by itself\n")
+    server.end()
