@@ -22,7 +22,8 @@ STEPS = {
     "theta": ("truth", "reco"),
     "sigma": ("truth", "reco"),
     "toys": ("reco",),
-    "tally": ("theta", "sigma", "toys"),
+    "coverage": ("truth", "reco", "sigma"),
+    "tally": ("theta", "sigma", "toys", "coverage"),
 }
 """The artefacts whose columns what makes each kind of artefact of simulated hits reads; all verify their parents."""
 
@@ -35,6 +36,7 @@ NAMES = {
     "theta": "infer_theta",
     "sigma": "propagate_uncertainty",
     "toys": "run_toys",
+    "coverage": "measure_coverage",
     "tally": "tally",
 }
 """The rules of the Snakefile that they are."""
@@ -79,6 +81,8 @@ def step(kind, study, files):
                 steps.propagate_uncertainty(batch, at["reco"], at["sigma"], at["truth"])
             case "toys":
                 steps.run_toys(batch, at["reco"], at["toys"])
+            case "coverage":
+                steps.measure_coverage(batch, *(at[each] for each in ("truth", "reco", "sigma", "coverage")))
             case "tally":
                 batch_sums.tally(batch, {each: at[each] for each in study.kinds}, at["tally"])
     return time.perf_counter() - begin
