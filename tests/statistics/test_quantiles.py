@@ -92,3 +92,17 @@ def test_a_row_with_nan_changes_no_other():
     expected = np.quantile(values[[0, 2]], P_ENDS, axis=1, method="hazen").T
     np.testing.assert_allclose(found[[0, 2]], expected, rtol=0, atol=1e-14)
     assert np.isnan(found[1]).all()
+
+
+@pytest.mark.parametrize("observables", [1, 3])
+def test_an_order_changes_no_bit(observables):
+    """Of values that rise, fall, fold and have nothing to do with it."""
+    rng = np.random.default_rng(1)
+    order = np.argsort(rng.normal(size=(4, 1, 500)), axis=-1)
+    ordered = np.sort(rng.normal(size=(4, observables, 500)), axis=-1)
+    ordered[1], ordered[2] = ordered[1][:, ::-1].copy(), np.abs(ordered[2])
+    values = np.empty_like(ordered)
+    np.put_along_axis(values, np.broadcast_to(order, values.shape), ordered, axis=-1)
+    values[3] = rng.normal(size=(observables, 500))
+    plain, by_order = (quantiles_of(torch.from_numpy(values), tuple(P_ENDS), given) for given in (None, order))
+    assert torch.equal(plain, by_order)

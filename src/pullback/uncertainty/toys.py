@@ -189,9 +189,10 @@ def throw_toys(
         rows = slice(first, min(first + group, len(rngs)))
         if n_dig is None:
             for start in range(0, toys, batch):
-                z = _in_order(draw_deviates(rngs[rows], min(batch, toys - start), coordinates, draw))
+                z = torch.as_tensor(draw_deviates(rngs[rows], min(batch, toys - start), coordinates, draw))
+                order = _order(z, len(sums))
                 for each in sums:
-                    each.add(rows, z)
+                    each.add(rows, z, order)
         else:
             _adaptively(sums, np.arange(rows.start, rows.stop), rngs, toys // batch, draw)
     return [each.toys() for each in sums]
@@ -203,11 +204,12 @@ def _adaptively(
     """Throw batches of toys around some muons, until all are settled or no batches are left."""
     coordinates = sums[0].deviates
     for _ in range(batches):
-        z = _in_order(draw_deviates([rngs[row] for row in rows], ADAPTIVE_BATCH, coordinates, draw))
+        z = torch.as_tensor(draw_deviates([rngs[row] for row in rows], ADAPTIVE_BATCH, coordinates, draw))
+        order = _order(z, len(sums))
         for each in sums:
             mine = ~each.settled[rows]
             if mine.any():
-                each.add(rows[mine], z[mine])
+                each.add(rows[mine], z[mine], None if order is None else order[mine])
                 each.settle(rows[mine])
         rows = rows[[not all(setup.settled[row] for setup in sums) for row in rows]]
         if not len(rows):
@@ -231,16 +233,15 @@ def draw_deviates(
     return z
 
 
-def _in_order(z: Float[Any, "muon toy coordinate"]) -> Float[Tensor, "muon toy coordinate"]:
-    """The toys of each muon in order of their deviates, if a toy has one deviate.
+def _order(z: Float[Tensor, "muon toy coordinate"], throws: int) -> Int[np.ndarray, "muon 1 toy"] | None:
+    """The order of the toys of each muon by their deviate, if a toy has one deviate and several setups share it.
 
-    The observables of most muons are then in order too, for all setups, and need no sorting.
+    The observables of most muons are in this order too, and need no sorting, for which one sort takes the place of
+    one for each setup.
     """
-    if isinstance(z, Tensor):
-        return z.sort(dim=1).values if z.shape[2] == 1 else z
-    if z.shape[2] == 1:
-        z.sort(axis=1)
-    return torch.from_numpy(z)
+    if throws < 2 or z.shape[2] > 1 or z.device.type != "cpu":
+        return None
+    return np.argsort(z.numpy()[:, None, :, 0], axis=-1)
 
 
 def _noise(throw: ToySetup) -> Tensor:
@@ -278,11 +279,16 @@ class _Sums:
         # Over batches: sum and sum of squares of mean, sd and the ends of the 95 % interval.
         self.batches = np.zeros((2, muons, observables, 4))
 
-    def add(self, rows: MuonRows, z: Float[Tensor, "few toy coordinate"]) -> None:
-        """Throw more toys around some muons."""
+    def add(
+        self,
+        rows: MuonRows,
+        z: Float[Tensor, "few toy coordinate"],
+        order: Int[np.ndarray, "few 1 toy"] | None = None,
+    ) -> None:
+        """Throw more toys around some muons; with an `order`, see `_order`."""
         count, away = z.shape[1], self._away(rows, z)
         powers = _power_sums(away)
-        found = quantiles_of(away, _around_ends(count)).numpy(force=True)
+        found = quantiles_of(away, _around_ends(count), order).numpy(force=True)
         ends, above, below = found[:, :, :4], found[:, :, 4:8], found[:, :, 8:]
         self.count[rows] += count
         for total, power in zip(self.powers, powers, strict=True):
