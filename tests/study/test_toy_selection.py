@@ -59,7 +59,7 @@ def test_a_few_toys_are_selected_as_many_are(monkeypatch, kind, toys):
         values[rng.random(len(values)) < 0.3 * (kind == "with NaN")] = np.nan
         found = spread_over(values, np.arange(start, start + toys))
         with monkeypatch.context() as patch:
-            patch.setattr(toy_selection, "FEW", 0)
+            patch.setattr(toy_selection, "FEW_IN_BLOCK", 0)
             assert spread_over(values, np.arange(start, start + toys)).tolist() == found.tolist()
 
 

@@ -35,7 +35,7 @@ def quantiles(ordered: Float[Tensor, "*rows value"], probabilities: tuple[float,
 def quantiles_of(
     values: Float[Tensor, "*rows value"],
     probabilities: tuple[float, ...],
-    order: Int[np.ndarray, "*rows value"] | None = None,
+    order: Int[np.ndarray, "*#rows value"] | None = None,
 ) -> Float[Tensor, "*rows _"]:
     """`quantiles` of finite values in any order, to rounding relative to their range.
 
@@ -56,7 +56,7 @@ def quantiles_of(
     return torch.from_numpy(found)
 
 
-def _in_order(values: Float[np.ndarray, "*rows value"], order: Int[np.ndarray, "*rows value"]) -> np.ndarray:
+def _in_order(values: Float[np.ndarray, "*rows value"], order: Int[np.ndarray, "*#rows value"]) -> np.ndarray:
     """Like `np.take_along_axis`, which takes four times as long."""
     first = np.arange(0, values.size, values.shape[-1]).reshape(*values.shape[:-1], 1)
     return values.reshape(-1).take(order + first)

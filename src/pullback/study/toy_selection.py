@@ -10,7 +10,7 @@ GOLDEN = (5**0.5 - 1) / 2
 MUONS_PER_EXPERIMENT = 200
 """Toy muons of a point that take part in pseudo-experiments, distributed over its blocks like all toy muons."""
 
-FEW = 6
+FEW_IN_BLOCK = 6
 """Toy muons of a block for which values are compared instead of sorted, which takes less time for a few."""
 
 FEWEST_SHOWN = 100
@@ -72,7 +72,7 @@ def spread_over(values: np.ndarray, toys: np.ndarray) -> np.ndarray:
 
 def _next_to(values: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """Positions of the smallest values that are not below each target, in order; each is taken once."""
-    if len(targets) <= FEW:
+    if len(targets) <= FEW_IN_BLOCK:
         ranks = np.array([np.count_nonzero(values < target) for target in targets])
         if (np.diff(ranks) > 0).all() and ranks[-1] < len(values):
             return np.array([np.where(values < target, np.inf, values).argmin() for target in targets])

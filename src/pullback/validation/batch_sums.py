@@ -46,11 +46,11 @@ from .systematics import Observed, Predicted, SystematicSums
 log = logging.getLogger(__name__)
 
 
-MUONS_AT_A_TIME = 32_768
+TALLIED_AT_A_TIME = 32_768
 """Muons whose masks and terms are held together: 256 KiB for a column, a few of which stay in the cache."""
 
 
-JUDGED = ("sigma", "sigma_linear", "interval68", "interval95", "linear_valid", "flag")
+OF_ALL_MUONS = ("sigma", "sigma_linear", "interval68", "interval95", "linear_valid", "flag")
 """Fields of `QUOTED` that are judged for all muons; the bias is judged for toy muons alone."""
 
 
@@ -155,7 +155,7 @@ def _tally(
     for block in part.blocks:
         here = muon[(muon >= block.start) & (muon < block.stop)] - block.start
         value = theta.read(part, name, block)
-        fields = [*JUDGED, *(["bias"] if len(here) else [])]
+        fields = [*OF_ALL_MUONS, *(["bias"] if len(here) else [])]
         quoted = {field: sigma.read(part, QUOTED[field].of(name), block) for field in fields}
         quoted.setdefault("bias", np.broadcast_to(np.nan, len(value)))
         flag = quoted["flag"]
@@ -171,8 +171,8 @@ def _tally(
                 _distance(theta, sigma, part, observable, block, "_true", at),
             )
         found = _Quoted(value, (flag & FLAGS["hit_not_finite"]) == 0, place, truth, quoted)
-        for start in range(0, len(value), MUONS_AT_A_TIME):
-            rows = slice(start, start + MUONS_AT_A_TIME)
+        for start in range(0, len(value), TALLIED_AT_A_TIME):
+            rows = slice(start, start + TALLIED_AT_A_TIME)
             placed = found.placed(rows, tallies["linear"].edges)
             for kind, each in tallies.items():
                 each.add(found.muons(kind, rows), placed)
