@@ -55,6 +55,10 @@ def machine(*distributions):
     processor = names[0].strip() if names else platform.processor() or platform.machine()
     memory = f"{memory_of_machine() / 2**30:.0f} GiB"
     where = f"{processor}, {os.cpu_count()} cores, {memory}, {platform.system()} {platform.machine()}"
+    if "torch" in distributions:
+        import torch
+
+        where += f", vector instructions {torch.backends.cpu.get_cpu_capability()}"
     return f"{where}; Python {platform.python_version()}, " + ", ".join(
         f"{each} {version(each)}" for each in distributions
     )

@@ -1,4 +1,4 @@
-"""Cost of each step of the workflow per muon, beside what it can't beat: its bytes through HDF5, its random numbers.
+"""Cost of each step of the workflow per muon, and what bounds it: its bytes, its random numbers, or its arithmetic.
 
 Command: python benchmarks/stages.py [--muons 1e6,1e7,1e8] [--folder FOLDER] [--docs]
 """
@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 
 from common import PROJECT, aligned, into_docs, machine, markdown, one_core
@@ -22,9 +23,16 @@ STEPS = {
     "theta": ("truth", "reco"),
     "sigma": ("truth", "reco"),
     "toys": ("reco",),
-    "tally": ("theta", "sigma", "toys"),
+    "coverage": ("truth", "reco", "sigma"),
+    "tally": ("theta", "sigma", "toys", "coverage"),
 }
 """The artefacts whose columns what makes each kind of artefact of simulated hits reads; all verify their parents."""
+
+PARTS = ("reading", "drawing", "writing")
+"""What a step can't do without: to verify and read its parents, to draw random numbers, to write its columns."""
+
+THROWN = {"toys": "nominal/toys/toy_count", "coverage": "nominal/coverage/toys_theta"}
+"""Where an artefact says how many toys were thrown."""
 
 FEW = 30_000_000
 """Muons of all rounds together, above which there is only one."""
@@ -35,6 +43,7 @@ NAMES = {
     "theta": "infer_theta",
     "sigma": "propagate_uncertainty",
     "toys": "run_toys",
+    "coverage": "measure_coverage",
     "tally": "tally",
 }
 """The rules of the Snakefile that they are."""
@@ -79,6 +88,8 @@ def step(kind, study, files):
                 steps.propagate_uncertainty(batch, at["reco"], at["sigma"], at["truth"])
             case "toys":
                 steps.run_toys(batch, at["reco"], at["toys"])
+            case "coverage":
+                steps.measure_coverage(batch, *(at[each] for each in ("truth", "reco", "sigma", "coverage")))
             case "tally":
                 batch_sums.tally(batch, {each: at[each] for each in study.kinds}, at["tally"])
     return time.perf_counter() - begin
@@ -95,50 +106,77 @@ def judge(study, files, folder):
 
 
 def bound(kind, study, files):
-    """Seconds to read what the step reads, write as much as it writes, and draw its random numbers, and nothing else.
+    """Seconds to verify and read what the step reads, to draw its random numbers, and to write as much as it writes.
 
     Columns are read and written block by block with the chunks of the artefacts, into space that has been set aside.
     """
+    taken = [sum(each) for each in zip(*(_of_batch(kind, study, files, name) for name in study.batches), strict=True)]
+    return dict(zip(PARTS, taken, strict=True))
+
+
+def _of_batch(kind, study, files, name):
+    """Seconds for reading, drawing and writing of one batch."""
+    import h5py
+
+    from pullback.statistics import random  # noqa: F401 - so that no time is spent on it below
+    from pullback.store.checksum import verify
+    from pullback.study.blocks import BLOCK
+
+    times = [time.perf_counter()]
+    for parent in STEPS[kind]:
+        verify(files[parent][name])
+        with h5py.File(files[parent][name], rdcc_nbytes=0) as file:
+            for column in filter(len, columns(file)):
+                for start in range(0, len(column), BLOCK):
+                    column[start : start + BLOCK]
+    times.append(time.perf_counter())
+    _draw(kind, study, files, name)
+    times.append(time.perf_counter())
+    return [*(after - before for before, after in pairwise(times)), _write(files[kind][name])]
+
+
+def _draw(kind, study, files, name):
+    """Draw the random numbers of a batch."""
     import h5py
     import numpy as np
 
     from pullback.statistics.random import random_stream
     from pullback.study.blocks import BLOCK
 
+    if kind in ("truth", "reco"):
+        drawn = study.muons["nominal"] / len(study.batches)
+    elif kind in THROWN:
+        with h5py.File(files[kind][name]) as file:
+            drawn = file[THROWN[kind]][:].sum()
+    else:
+        return
     rng, numbers = random_stream(1, "toys"), np.empty(BLOCK)
-    took = 0.0
-    for name in study.batches:
-        begin = time.perf_counter()
-        for parent in STEPS[kind]:
-            with h5py.File(files[parent][name]) as file:
-                for column in columns(file):
-                    for start in range(0, len(column), BLOCK):
-                        column[start : start + BLOCK]
-        drawn = {"truth": study.muons["nominal"], "reco": study.muons["nominal"]}.get(kind, 0) / len(study.batches)
-        if kind == "toys":
-            with h5py.File(files["toys"][name]) as file:
-                drawn = file["nominal/toys/toy_count"][:].sum()
-        for _ in range(round(drawn / BLOCK)):
-            rng.random(out=numbers) if kind == "truth" else rng.standard_normal(out=numbers)
-        took += time.perf_counter() - begin
-        copy = files[kind][name].with_suffix(".copy")
-        with h5py.File(files[kind][name]) as old, h5py.File(copy, "w", libver=("v110", "v110")) as new:
-            if hasattr(os, "posix_fallocate"):
-                with copy.open("r+b") as space:
-                    os.posix_fallocate(space.fileno(), 0, files[kind][name].stat().st_size)
-            for column in filter(len, columns(old)):
-                block = column[:BLOCK]
-                begin = time.perf_counter()
-                like = new.create_dataset(
-                    column.name, column.shape, column.dtype, chunks=column.chunks, track_times=False
-                )
-                for start in range(0, len(column), BLOCK):
-                    like[start : start + BLOCK] = block[: len(column) - start]
-                took += time.perf_counter() - begin
+    for _ in range(round(drawn / BLOCK)):
+        rng.random(out=numbers) if kind == "truth" else rng.standard_normal(out=numbers)
+
+
+def _write(path):
+    """Seconds to write a file with the columns of another, without what they hold."""
+    import h5py
+
+    from pullback.study.blocks import BLOCK
+
+    took, copy = 0.0, path.with_suffix(".copy")
+    with h5py.File(path) as old, h5py.File(copy, "w", libver=("v110", "v110")) as new:
+        if hasattr(os, "posix_fallocate"):
+            with copy.open("r+b") as space:
+                os.posix_fallocate(space.fileno(), 0, path.stat().st_size)
+        for column in filter(len, columns(old)):
+            block = column[:BLOCK]
             begin = time.perf_counter()
-            new.flush()
-        took += time.perf_counter() - begin
-        copy.unlink()
+            like = new.create_dataset(column.name, column.shape, column.dtype, chunks=column.chunks, track_times=False)
+            for start in range(0, len(column), BLOCK):
+                like[start : start + BLOCK] = block[: len(column) - start]
+            took += time.perf_counter() - begin
+        begin = time.perf_counter()
+        new.flush()
+    took += time.perf_counter() - begin
+    copy.unlink()
     return took
 
 
@@ -157,14 +195,28 @@ def apart(what, kind, muons, folder):
 
 
 def measure(muons, folder):
-    """Rows of the table for so many muons: the best of some rounds, where they are few."""
-    rounds = max(1, min(3, FEW // muons))
+    """Rows of the table for so many muons, and of all steps together: the best of some rounds, where they are few."""
+    rounds, total = max(1, min(3, FEW // muons)), [0.0] * 5
     for kind in STEPS:
         in_turn = [[apart(what, kind, muons, folder) for what in ("step", "bound")] for _ in range(rounds)]
-        (seconds, memory), (least, _) = (min(each) for each in zip(*in_turn, strict=True))
-        row = f"{muons:.0e}".replace("e+0", "e"), f"`{NAMES[kind]}`"
-        numbers = muons / seconds / 1e6, seconds / muons * 1e9, least / muons * 1e9
-        yield [*row, *(f"{each:.3g}" for each in numbers), f"{seconds / least:.2f}", f"{memory:.0f}"]
+        (step, memory), (parts, _) = (min(each, key=_seconds) for each in zip(*in_turn, strict=True))
+        found = [step, *parts.values(), max(0.0, step - sum(parts.values()))]
+        total = [one + other for one, other in zip(total, found, strict=True)]
+        yield _row(muons, f"`{NAMES[kind]}`", found, f"{memory:.0f}")
+    yield _row(muons, "all steps", total, "")
+
+
+def _seconds(taken):
+    """Seconds of a step, or of the parts of its bound."""
+    return sum(taken[0].values()) if isinstance(taken[0], dict) else taken[0]
+
+
+def _row(muons, name, seconds, memory):
+    """A row of the table: the time, its parts, and which of them is the largest."""
+    step, *parts = seconds
+    most = max(zip(parts, (*PARTS, "arithmetic"), strict=True))[1]
+    numbers = muons / step / 1e6, *(each / muons * 1e9 for each in seconds)
+    return [f"{muons:.0e}".replace("e+0", "e"), name, *(f"{each:.3g}" for each in numbers), most, memory]
 
 
 def main():
@@ -181,7 +233,7 @@ def main():
         took = {"step": step, "bound": bound}[what](kind, *plan(int(muons), folder))
         print(json.dumps([took, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
         return
-    head = ["muons", "step", "10⁶ muons/s", "ns per muon", "bound, ns", "times the bound", "memory, MiB"]
+    head = ["muons", "step", "10⁶ muons/s", "ns per muon", *PARTS, "arithmetic", "mostly", "memory, MiB"]
     rows = []
     for muons in (int(float(each)) for each in arguments.muons.split(",")):
         folder = Path(tempfile.mkdtemp(dir=arguments.folder))

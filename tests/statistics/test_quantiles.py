@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from pullback.statistics.quantiles import P_ENDS, quantiles, sorted_rows
+from pullback.statistics.quantiles import P_ENDS, quantiles, quantiles_of, sorted_rows
 
 DOUBLE = torch.float64
 
@@ -47,3 +47,62 @@ def test_rows_are_sorted_each():
     values = torch.randn(4, 5, 100, dtype=DOUBLE, generator=torch.Generator().manual_seed(1))
     assert torch.equal(sorted_rows(values), values.sort(dim=-1).values)
     assert sorted_rows(values.float()).dtype == torch.float32
+
+
+SHAPES = {
+    "normal": lambda rng, shape: rng.normal(size=shape),
+    "positive": lambda rng, shape: rng.exponential(size=shape),
+    "negative": lambda rng, shape: -rng.exponential(size=shape),
+    "heavy tails": lambda rng, shape: rng.standard_cauchy(size=shape),
+    "few values": lambda rng, shape: rng.integers(-3, 3, size=shape).astype(float),
+    "one value": lambda rng, shape: np.full(shape, -0.25),
+    "far from zero": lambda rng, shape: 1e9 + rng.normal(size=shape),
+    "both zeros": lambda rng, shape: rng.choice([-0.0, 0.0, 1.0, -1.0], size=shape),
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 1000])
+def test_of_values_in_any_order(name, count):
+    """Rows that rise, fall and do neither, together; within rounding of their range."""
+    rng = np.random.default_rng(count)
+    values = SHAPES[name](rng, (4, 2, count))
+    values[0].sort(axis=-1)
+    values[1] = np.sort(values[1], axis=-1)[..., ::-1]
+    given = values.copy()
+    for probabilities in ((*P_ENDS, 0.0, 1.0), (0.5,), (0.97, 0.99), (0.01,), (0.4, 0.5, 0.6)):
+        found = quantiles_of(torch.from_numpy(values), tuple(probabilities))
+        expected = np.moveaxis(np.quantile(values, probabilities, axis=-1, method="hazen"), 0, -1)
+        rounding = 4 * np.finfo(float).eps * (np.ptp(values, axis=-1) + np.abs(values).max(axis=-1))
+        assert (np.abs(found.numpy() - expected) <= rounding[..., None]).all()
+    np.testing.assert_array_equal(values, given)
+
+
+def test_of_values_in_single_precision():
+    values = np.random.default_rng(1).normal(size=(3, 1000)).astype("f4")
+    found = quantiles_of(torch.from_numpy(values), tuple(P_ENDS))
+    assert found.dtype == torch.float32
+    np.testing.assert_allclose(found, np.quantile(values, P_ENDS, axis=1, method="hazen").T, atol=1e-6)
+
+
+def test_a_row_with_nan_changes_no_other():
+    values = np.random.default_rng(1).normal(size=(3, 100))
+    values[1, 5] = np.nan
+    found = quantiles_of(torch.from_numpy(values), tuple(P_ENDS)).numpy()
+    expected = np.quantile(values[[0, 2]], P_ENDS, axis=1, method="hazen").T
+    np.testing.assert_allclose(found[[0, 2]], expected, rtol=0, atol=1e-14)
+    assert np.isnan(found[1]).all()
+
+
+@pytest.mark.parametrize("observables", [1, 3])
+def test_an_order_changes_no_bit(observables):
+    """Of values that rise, fall, fold and have nothing to do with it."""
+    rng = np.random.default_rng(1)
+    order = np.argsort(rng.normal(size=(4, 1, 500)), axis=-1)
+    ordered = np.sort(rng.normal(size=(4, observables, 500)), axis=-1)
+    ordered[1], ordered[2] = ordered[1][:, ::-1].copy(), np.abs(ordered[2])
+    values = np.empty_like(ordered)
+    np.put_along_axis(values, np.broadcast_to(order, values.shape), ordered, axis=-1)
+    values[3] = rng.normal(size=(observables, 500))
+    plain, by_order = (quantiles_of(torch.from_numpy(values), tuple(P_ENDS), given) for given in (None, order))
+    assert torch.equal(plain, by_order)

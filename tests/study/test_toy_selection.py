@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pullback.study import toy_selection
 from pullback.study.toy_selection import FEWEST_SHOWN, _of_ranks, blocks_shown, share, spread_over
 
 
@@ -45,6 +46,21 @@ def test_values_of_either_sign():
     assert (chosen < -1.9).sum() > 20
     assert (chosen > 0.9).sum() > 20
     assert (np.abs(chosen) < 0.01).sum() > 20
+
+
+@pytest.mark.parametrize("kind", ["real", "few values", "with NaN", "of both signs", "zeros"])
+@pytest.mark.parametrize("toys", range(1, 7))
+def test_a_few_toys_are_selected_as_many_are(monkeypatch, kind, toys):
+    """By comparisons as by sorting, with targets that coincide or lie beyond all values."""
+    rng = np.random.default_rng(toys)
+    for start in range(0, 300, 7):
+        values = rng.random(rng.integers(1, 40)) - 0.5 * (kind == "of both signs")
+        values = np.round(4 * values) / 4 if kind == "few values" else values * (kind != "zeros")
+        values[rng.random(len(values)) < 0.3 * (kind == "with NaN")] = np.nan
+        found = spread_over(values, np.arange(start, start + toys))
+        with monkeypatch.context() as patch:
+            patch.setattr(toy_selection, "FEW_IN_BLOCK", 0)
+            assert spread_over(values, np.arange(start, start + toys)).tolist() == found.tolist()
 
 
 def test_equal_values_are_taken_as_they_come():

@@ -169,6 +169,8 @@ class Chooser:
 
     def choose(self, rng: np.random.Generator, numbers: range, muons: SimulatedMuons) -> Iterator[TrueHits]:
         """The true hits of a block; `numbers` are those of its truths in each bin, of `truths` in all blocks."""
+        if not len(numbers):  # as in most blocks of a large study
+            return
         hits = muons.seen()
         every = self.at(hits, muons.momentum)
         for series in series_of(self.reconstruction.model):
@@ -182,7 +184,7 @@ class Chooser:
                 if moves and not len(inside):
                     inside = np.flatnonzero(~np.isnan(away))
                 azimuths = 2 * np.pi * rng.random(len(numbers))
-                if not len(inside) or not len(numbers):
+                if not len(inside):
                     continue
                 muon = inside[(np.mod((np.array(numbers) + 0.5) * GOLDEN, 1.0) * len(inside)).astype(int)]
                 chosen, momentum = hits[muon], None if muons.momentum is None else muons.momentum[muon]

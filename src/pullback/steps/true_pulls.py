@@ -7,11 +7,11 @@ into it are not, so that a shift, a gain or shared noise stands out in their pul
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
+from functools import partial, reduce
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from ..detector.bound_model import Inference
 from ..detector.losses import losses_in_place
@@ -66,9 +66,9 @@ class TruePulls:
         first = np.full((len(terms), SAMPLE), np.nan)
         for row, (_, pull) in zip(first, terms, strict=True):
             row[: min(SAMPLE, len(pull))] = pull[:SAMPLE]
-        whole = np.isfinite(muons.x_true).all(axis=1)  # without muons that stop, whose hits no detector loses
+        whole = _finite(muons.x_true)  # without muons that stop, whose hits no detector loses
         x_reco = muons.x_reco[whole]
-        hit = np.stack([np.isfinite(x_reco[:, each.coordinates]).all(axis=1) for each in self.losses], axis=1)
+        hit = np.stack([_finite(x_reco[:, each.coordinates]) for each in self.losses], axis=1)
         seen = np.append(hit.sum(axis=0), hit.all(axis=1).sum())
         values = {
             "count": sums[:, 0],
@@ -93,7 +93,7 @@ class TruePulls:
         for index, observable in enumerate(self.model.observables):
             kinds = (columns.QUOTED["confidence68"], columns.QUOTED["confidence95"])
             intervals = [quoted.read(self.part, kind.of(observable.name), block) for kind in kinds]
-            known = np.isfinite(true[:, index]) & np.isfinite(intervals[1]).all(axis=1)
+            known = np.isfinite(true[:, index]) & _finite(intervals[1])
             held = [known & holds(ends, true[:, index], observable.period) for ends in intervals]
             found.append([np.count_nonzero(each) for each in (known, *held)])
         return np.array(found, "i8").T
@@ -143,7 +143,14 @@ def _over(value: Float[np.ndarray, " muon"], sigma: Float[np.ndarray, " muon"]) 
 def _by_bin(at: Float[np.ndarray, " muon"], pull: Float[np.ndarray, " muon"]) -> Float[np.ndarray, "3 bin"]:
     """Number, sum and sum of squares of the pulls in each bin of the true value."""
     known = np.isfinite(at) & np.isfinite(pull)
-    place, pull = np.searchsorted(PULL_EDGES, at[known], side="right"), pull[known]
-    powers = (np.ones_like(pull), pull, pull * pull)
-    # Without any muon, bincount returns integers.
-    return np.stack([np.bincount(place, power, len(PULL_EDGES) + 1) for power in powers]).astype(float)
+    at, pull = (at, pull) if known.all() else (at[known], pull[known])
+    place = np.zeros(len(at), "u1")
+    for edge in PULL_EDGES:  # several times faster than a binary search
+        place += at >= edge
+    sums = [np.bincount(place, power, len(PULL_EDGES) + 1) for power in (None, pull, pull * pull)]
+    return np.array(sums, float)  # without any muon, bincount returns integers
+
+
+def _finite(rows: Float[np.ndarray, "muon _"]) -> Bool[np.ndarray, " muon"]:
+    """Whether all numbers of each row are finite, column by column, which is many times faster than along rows."""
+    return reduce(np.logical_and, np.isfinite(rows).T, np.ones(len(rows), bool))

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ..statistics.angles import wrap_last
-from ..statistics.quantiles import P_ENDS, quantiles, sorted_rows
+from ..statistics.quantiles import P_ENDS, quantiles_of
 from .arguments import Hits, check_hits, give_back, measured
 from .covariance import HitUncertainty, cholesky, combined
 from .device import DeviceGenerator
@@ -33,6 +33,9 @@ WHOLE_VECTORS = 32
 
 AnyGenerator = np.random.Generator | DeviceGenerator
 """A random generator of numpy, or of a device."""
+
+MuonRows = slice | Int[np.ndarray, " few"]
+"""Some of the muons."""
 
 Draw = Callable[[Any, tuple[int, int]], Float[Any, "toy coordinate"]]
 """Draws deviates of a shape from a random generator."""
@@ -72,7 +75,7 @@ class ToySetup(NamedTuple):
         return torch.diag_embed(torch.as_tensor(self.noise).expand(self.hits.shape)) if self.root is None else self.root
 
     def deviations(
-        self, z: Float[Tensor, "muon toy deviate"], rows: slice | Int[Tensor, " muon"] = slice(None)
+        self, z: Float[Tensor, "muon toy deviate"], rows: MuonRows = slice(None)
     ) -> Float[Tensor, "muon toy coordinate"]:
         """Deviations of the hits of the selected muons in each toy, from their deviates."""
         if self.root is None:
@@ -186,9 +189,10 @@ def throw_toys(
         rows = slice(first, min(first + group, len(rngs)))
         if n_dig is None:
             for start in range(0, toys, batch):
-                z = _in_order(draw_deviates(rngs[rows], min(batch, toys - start), coordinates, draw))
+                z = torch.as_tensor(draw_deviates(rngs[rows], min(batch, toys - start), coordinates, draw))
+                order = _order(z, len(sums))
                 for each in sums:
-                    each.add(rows, z)
+                    each.add(rows, z, order)
         else:
             _adaptively(sums, np.arange(rows.start, rows.stop), rngs, toys // batch, draw)
     return [each.toys() for each in sums]
@@ -200,12 +204,13 @@ def _adaptively(
     """Throw batches of toys around some muons, until all are settled or no batches are left."""
     coordinates = sums[0].deviates
     for _ in range(batches):
-        z = _in_order(draw_deviates([rngs[row] for row in rows], ADAPTIVE_BATCH, coordinates, draw))
+        z = torch.as_tensor(draw_deviates([rngs[row] for row in rows], ADAPTIVE_BATCH, coordinates, draw))
+        order = _order(z, len(sums))
         for each in sums:
             mine = ~each.settled[rows]
             if mine.any():
-                each.add(torch.from_numpy(rows[mine]), z[torch.from_numpy(mine)])
-                each.settle(torch.from_numpy(rows[mine]))
+                each.add(rows[mine], z[mine], None if order is None else order[mine])
+                each.settle(rows[mine])
         rows = rows[[not all(setup.settled[row] for setup in sums) for row in rows]]
         if not len(rows):
             break
@@ -228,16 +233,15 @@ def draw_deviates(
     return z
 
 
-def _in_order(z: Float[Any, "muon toy coordinate"]) -> Float[Tensor, "muon toy coordinate"]:
-    """The toys of each muon in order of their deviates, if a toy has one deviate.
+def _order(z: Float[Tensor, "muon toy coordinate"], throws: int) -> Int[np.ndarray, "muon 1 toy"] | None:
+    """The order of the toys of each muon by their deviate, if a toy has one deviate and several setups share it.
 
-    The observables of most muons are then in order too, and need no sorting.
+    The observables of most muons are in this order too, and need no sorting, for which one sort takes the place of
+    one for each setup.
     """
-    if isinstance(z, Tensor):
-        return z.sort(dim=1).values if z.shape[2] == 1 else z
-    if z.shape[2] == 1:
-        z.sort(axis=1)
-    return torch.from_numpy(z)
+    if throws < 2 or z.shape[2] > 1 or z.device.type != "cpu":
+        return None
+    return np.argsort(z.numpy()[:, None, :, 0], axis=-1)
 
 
 def _noise(throw: ToySetup) -> Tensor:
@@ -255,7 +259,10 @@ def _noise(throw: ToySetup) -> Tensor:
 
 
 class _Sums:
-    """Running sums of the observables' distance from their value at the hit, which loses no digits."""
+    """Running sums of the observables' distance from their value at the hit, which loses no digits.
+
+    They are kept on the CPU, as numpy arrays, which take less time than tensors to add a few numbers to.
+    """
 
     def __init__(self, throw: ToySetup, n_dig: int | None):
         self.infer, self.hits, self.n_dig = throw.infer, check_hits(throw.hits).detach(), n_dig
@@ -264,72 +271,101 @@ class _Sums:
         self.setup = ToySetup(throw.infer, self.hits, _noise(throw), root)
         self.centre = centre = _inferred(self.infer, self.hits)
         muons, observables = centre.shape
-        self.count = torch.zeros(muons, dtype=torch.int64)
+        self.count = np.zeros(muons, "i8")
         self.settled = np.zeros(muons, bool)
         # Over toys: the powers 1 to 4; over batches, weighted by their toys: interval ends, and their squared errors.
-        self.powers = centre.new_zeros(4, muons, observables)
-        self.ends, self.errors = (centre.new_zeros(muons, observables, 4) for _ in range(2))
+        self.powers = np.zeros((4, muons, observables))
+        self.ends, self.errors = np.zeros((2, muons, observables, 4))
         # Over batches: sum and sum of squares of mean, sd and the ends of the 95 % interval.
-        self.batches = centre.new_zeros(2, muons, observables, 4)
+        self.batches = np.zeros((2, muons, observables, 4))
 
-    def add(self, rows: slice | Int[Tensor, " few"], z: Float[Tensor, "few toy coordinate"]) -> None:
-        """Throw more toys around some muons."""
-        count = z.shape[1]
-        thrown = self.hits[rows, None, :] + self.setup.deviations(z.to(self.hits), rows)
-        away = _inferred(self.infer, thrown.flatten(0, 1)).unflatten(0, thrown.shape[:2]) - self.centre[rows, None, :]
-        away = wrap_last(away, periods_of(self.infer))
-        square = away * away
-        powers = torch.stack([each.sum(dim=1) for each in (away, square, square * away, square * square)])
-        ends, above, below = quantiles(_ordered(away), _around_ends(count)).split(len(P_ENDS), dim=2)
+    def add(
+        self,
+        rows: MuonRows,
+        z: Float[Tensor, "few toy coordinate"],
+        order: Int[np.ndarray, "few 1 toy"] | None = None,
+    ) -> None:
+        """Throw more toys around some muons; with an `order`, see `_order`."""
+        count, away = z.shape[1], self._away(rows, z)
+        powers = _power_sums(away)
+        found = quantiles_of(away, _around_ends(count), order).numpy(force=True)
+        ends, above, below = found[:, :, :4], found[:, :, 4:8], found[:, :, 8:]
         self.count[rows] += count
-        self.powers[:, rows] += powers
+        for total, power in zip(self.powers, powers, strict=True):
+            total[rows] += power
         self.ends[rows] += count * ends
-        self.errors[rows] += (count / 2 * (above - below)).square()
+        self.errors[rows] += np.square(count / 2 * (above - below))
         if self.n_dig is not None:
             mean = powers[0] / count
-            sd = ((powers[1] - count * mean * mean) / (count - 1)).clamp(min=0).sqrt()
-            batch = torch.cat([torch.stack([mean, sd], dim=2), ends[:, :, 2:]], dim=2)
-            self.batches[:, rows] += torch.stack([batch, batch * batch])
+            sd = np.sqrt(((powers[1] - count * mean * mean) / (count - 1)).clip(min=0))
+            batch = np.concatenate([np.stack([mean, sd], axis=2), ends[:, :, 2:]], axis=2)
+            self.batches[:, rows] += np.stack([batch, batch * batch])
 
-    def settle(self, rows: Int[Tensor, " few"]) -> None:
+    def _away(self, rows: MuonRows, z: Float[Tensor, "few toy coordinate"]) -> Float[Tensor, "few observable toy"]:
+        """Distance of each toy's observables from their value at the hit."""
+        thrown = self.setup.deviations(z.to(self.hits), rows).add_(self.hits[rows, None, :])
+        shape = thrown.shape[:2]
+        value = _inferred(self.infer, thrown.flatten(0, 1)).unflatten(0, shape)
+        del thrown  # so that its memory, which is in the cache, is used again
+        away = wrap_last(value - self.centre[rows, None, :], periods_of(self.infer))
+        return away.transpose(1, 2).contiguous()
+
+    def settle(self, rows: Int[np.ndarray, " few"]) -> None:
         """Mark the muons that need no more batches (JCGM 101:2008, 7.9.4)."""
-        h = (self.count[rows] / ADAPTIVE_BATCH)[:, None, None].to(self.centre)
+        h = (self.count[rows] / ADAPTIVE_BATCH)[:, None, None]
         if self.n_dig is None or (h < 2).any():
             return
         total, squares = self.batches[:, rows]
-        twice = 2 * ((squares - total * total / h) / (h * (h - 1))).clamp(min=0).sqrt()
-        delta = numerical_tolerance(self._moments()[1][rows], self.n_dig)
+        twice = 2 * np.sqrt(((squares - total * total / h) / (h * (h - 1))).clip(min=0))
+        delta = numerical_tolerance(torch.from_numpy(self._moments(rows)[1]), self.n_dig).numpy()
         # More toys don't help where there is no number.
-        done = (twice <= delta[:, :, None]).all(dim=2) | delta.isnan()
-        self.settled[rows.numpy()] = done.all(dim=1).numpy(force=True)
+        done = (twice <= delta[:, :, None]).all(axis=2) | np.isnan(delta)
+        self.settled[rows] = done.all(axis=1)
 
-    def _moments(self) -> tuple[Tensor, Tensor, Tensor]:
+    def _moments(self, rows: MuonRows = slice(None)) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Mean away from the value at the hit, standard deviation, and its standard error."""
-        count = self.count[:, None].to(self.centre)
-        mean, second, third, fourth = self.powers / count
-        central = second - mean * mean
-        variance = central * count / (count - 1)
-        excess = (fourth - 4 * mean * third + 6 * mean**2 * second - 3 * mean**4) / (central * central) - 3
-        # Var(s²)/σ⁴ = 2/(n-1) + κ/n. In small samples the excess kurtosis κ comes out too low by itself.
-        excess = torch.where((count < 100) | excess.isnan(), excess.nan_to_num(0.0).clamp(min=0), excess)
-        sd = variance.clamp(min=0).sqrt()
-        return mean, sd, sd * (2 / (count - 1) + excess / count).clamp(min=0).sqrt() / 2
+        count = self.count[rows, None]
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+            mean, second, third, fourth = self.powers[:, rows] / count
+            central = second - mean * mean
+            variance = central * count / (count - 1)
+            excess = (fourth - 4 * mean * third + 6 * mean**2 * second - 3 * mean**4) / (central * central) - 3
+            # Var(s²)/σ⁴ = 2/(n-1) + κ/n. In small samples the excess kurtosis κ comes out too low by itself.
+            excess = np.where((count < 100) | np.isnan(excess), np.nan_to_num(excess).clip(min=0), excess)
+            sd = np.sqrt(variance.clip(min=0))
+            return mean, sd, sd * np.sqrt((2 / (count - 1) + excess / count).clip(min=0)) / 2
 
     def toys(self) -> Toys:
         """Results of all toys; NaN where hits or observables are not finite, or too few toys for an interval."""
-        mean, sd, sd_error = self._moments()
+        mean, sd, sd_error, ends, errors = (
+            torch.from_numpy(each).to(self.centre) for each in (*self._moments(), *self._intervals())
+        )
         usable = usable_muons(self.infer, self.hits)
         finite = torch.isfinite(mean) if usable is None else usable[:, None].expand_as(mean)
-        count = self.count[:, None, None].to(self.centre)
         number = finite & torch.isfinite(sd)
-        known = number[:, :, None] & (count >= FEWEST_FOR_ENDS)
+        count = torch.from_numpy(self.count).to(number.device)
+        known = number[:, :, None] & (count >= FEWEST_FOR_ENDS)[:, None, None]
         nan = float("nan")
-        ends = torch.where(known, self.centre[:, :, None] + self.ends / count, nan)
-        errors = torch.where(known, self.errors.sqrt() / count, nan)
+        ends = torch.where(known, self.centre[:, :, None] + ends, nan)
+        errors = torch.where(known, errors, nan)
         mean, sd, sd_error = (torch.where(finite, each, nan) for each in (self.centre + mean, sd, sd_error))
         intervals = (ends[:, :, :2], errors[:, :, :2], ends[:, :, 2:], errors[:, :, 2:])
         settled = torch.from_numpy(self.settled).to(number.device) & number.all(dim=1)
-        return Toys(mean, sd, sd_error, *intervals, self.count.to(number.device), settled)
+        return Toys(mean, sd, sd_error, *intervals, count, settled)
+
+    def _intervals(self) -> tuple[np.ndarray, np.ndarray]:
+        """Interval ends away from the value at the hit, averaged over batches, and their errors."""
+        count = self.count[:, None, None]
+        return self.ends / count, np.sqrt(self.errors) / count
+
+
+def _power_sums(values: Float[Tensor, "*rows value"]) -> list[Float[np.ndarray, "*rows"]]:
+    """Sums of the powers 1 to 4 of the values of each row."""
+    sums = [values.sum(dim=-1)]
+    square = values * values
+    sums += [square.sum(dim=-1), (square * values).sum(dim=-1)]
+    sums.append(square.mul_(square).sum(dim=-1))  # in place, which stays in the cache
+    return [each.numpy(force=True) for each in sums]
 
 
 @lru_cache
@@ -350,22 +386,3 @@ def _inferred(infer: Infer, hits: Float[Tensor, "row coordinate"]) -> Float[Tens
         if not missing:
             return infer(hits)
         return infer(torch.cat([hits, hits[-1:].expand(missing, -1)]))[: len(hits)]
-
-
-def _ordered(away: Float[Tensor, "muon toy observable"]) -> Float[Tensor, "muon observable toy"]:
-    """The values of each muon in order."""
-    values = away.transpose(1, 2).contiguous()
-    rising = _rising(values)
-    if not rising.all():
-        falling = _rising(values.flip(2)) & ~rising
-        values[falling] = values[falling].flip(1)
-        rest = ~(rising | falling)
-        values[rest] = sorted_rows(values[rest])
-    return values
-
-
-def _rising(values: Float[Tensor, "muon observable toy"]) -> Bool[Tensor, "muon observable"]:
-    if values.device.type != "cpu":
-        return (values[:, :, :-1] <= values[:, :, 1:]).all(dim=2)
-    plain = values.numpy()  # numpy does it five times faster
-    return torch.from_numpy((plain[:, :, :-1] <= plain[:, :, 1:]).all(axis=2))

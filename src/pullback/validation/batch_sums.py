@@ -10,8 +10,10 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Bool, Float, Int
 
 from ..models import NO_FOLD, Quantity, has_fit
 from ..statistics.angles import wrap
@@ -34,6 +36,7 @@ from ..store.study_file import column_parts, pack
 from ..study.artefact_configs import TallyConfig
 from ..study.batches import Batch, Part
 from ..study.blocks import Block
+from ..uncertainty.memory import keep_freed
 from .bin_sums import Muons, Placed, Tally, ToyMuons, Truth, distance, edges
 from .coverage_sums import CoverageSums
 from .evidence import SIGMAS, Sigma
@@ -41,6 +44,14 @@ from .fit_tally import FitTally
 from .systematics import Observed, Predicted, SystematicSums
 
 log = logging.getLogger(__name__)
+
+
+TALLIED_AT_A_TIME = 32_768
+"""Muons whose masks and terms are held together: 256 KiB for a column, a few of which stay in the cache."""
+
+
+OF_ALL_MUONS = ("sigma", "sigma_linear", "interval68", "interval95", "linear_valid", "flag")
+"""Fields of `QUOTED` that are judged for all muons; the bias is judged for toy muons alone."""
 
 
 class PointTally:
@@ -105,6 +116,7 @@ def tally(batch: Batch[TallyConfig], files: Mapping[str, str | Path], output: st
         Where to write the tally.
 
     """
+    keep_freed()
     with ExitStack() as stack:
         readers = {kind: stack.enter_context(artefact.read(file, batch.of_kind(kind))) for kind, file in files.items()}
         out = stack.enter_context(artefact.create(output, batch, readers.values()))
@@ -143,14 +155,10 @@ def _tally(
     for block in part.blocks:
         here = muon[(muon >= block.start) & (muon < block.stop)] - block.start
         value = theta.read(part, name, block)
-        quoted = {
-            field: sigma.read(part, kind.of(name), block)
-            for field, kind in QUOTED.items()
-            if field != "bias" or len(here)
-        }
-        quoted.setdefault("bias", np.full(len(value), np.nan))
+        fields = [*OF_ALL_MUONS, *(["bias"] if len(here) else [])]
+        quoted = {field: sigma.read(part, QUOTED[field].of(name), block) for field in fields}
+        quoted.setdefault("bias", np.broadcast_to(np.nan, len(value)))
         flag = quoted["flag"]
-        finite = (flag & FLAGS["hit_not_finite"]) == 0
         place = _distance(theta, sigma, part, observable, block, "", value, quoted["sigma_linear"])
         truth = None
         if "truth" in readers:
@@ -162,14 +170,15 @@ def _tally(
                 value - wrap(value - at, observable.period),
                 _distance(theta, sigma, part, observable, block, "_true", at),
             )
-        placed = Placed(value, finite, place, truth, tallies["linear"].edges)
-        without = (flag & FLAGS["no_standard_deviation"]) != 0
-        about = value, finite, place, without, quoted["sigma_linear"], quoted["linear_valid"]
-        for kind, each in tallies.items():
-            muons = Muons(*about, *_uncertainties(kind, value, quoted))
-            each.add(muons, placed)
-            if len(here):
-                around[kind].append(Muons(*(field[here] for field in muons)))
+        found = _Quoted(value, (flag & FLAGS["hit_not_finite"]) == 0, place, truth, quoted)
+        for start in range(0, len(value), TALLIED_AT_A_TIME):
+            rows = slice(start, start + TALLIED_AT_A_TIME)
+            placed = found.placed(rows, tallies["linear"].edges)
+            for kind, each in tallies.items():
+                each.add(found.muons(kind, rows), placed)
+        if len(here):
+            for kind, muons in around.items():
+                muons.append(found.muons(kind, here))
     toy_muons = ToyMuons(number=number, settled=settled, **thrown)
     for kind, each in tallies.items():
         if len(muon):
@@ -238,10 +247,35 @@ def _distance(
     return distance(value if own else theta.read(part, f"{fold}{at}", block), sigma_linear)
 
 
+class _Quoted(NamedTuple):
+    """The muons of a block: value, whether the hit is finite, distance from the fold, truth, and quoted columns."""
+
+    value: Float[np.ndarray, " muon"]
+    finite: Bool[np.ndarray, " muon"]
+    distance: Float[np.ndarray, " muon"]
+    truth: Truth | None
+    quoted: Mapping[str, np.ndarray]
+
+    def placed(self, rows: slice, edges: Float[np.ndarray, " edge"]) -> Placed:
+        """The bins of some of the muons."""
+        truth = None if self.truth is None else Truth(*(each[rows] for each in self.truth))
+        return Placed(self.value[rows], self.finite[rows], self.distance[rows], truth, edges)
+
+    def muons(self, kind: Sigma, rows: slice | Int[np.ndarray, " few"]) -> Muons:
+        """Some of the muons, with one kind of uncertainty."""
+        quoted = {field: values[rows] for field, values in self.quoted.items()}
+        value, without = self.value[rows], (quoted["flag"] & FLAGS["no_standard_deviation"]) != 0
+        about = value, self.finite[rows], self.distance[rows], without, quoted["sigma_linear"], quoted["linear_valid"]
+        return Muons(*about, *_uncertainties(kind, value, quoted))
+
+
 def _uncertainties(kind: Sigma, value: np.ndarray, quoted: Mapping[str, np.ndarray]) -> tuple[np.ndarray, ...]:
     """σ, bias and intervals of one kind of σ; linear propagation gives no bias, and ±1 σ and ±1.96 σ."""
     if kind == "quoted":
         return tuple(quoted[field] for field in ("sigma", "bias", "interval68", "interval95"))
     sigma = quoted["sigma_linear"]
-    low68, high68, low95, high95 = (value + k * sigma for k in (-1.0, 1.0, -K95, K95))
-    return sigma, np.zeros_like(sigma), np.stack([low68, high68]).T, np.stack([low95, high95]).T
+    ends = np.empty((2, 2, len(sigma)))
+    for (low, high), away in zip(ends, (sigma, K95 * sigma), strict=True):
+        np.subtract(value, away, out=low)
+        np.add(value, away, out=high)
+    return sigma, np.zeros_like(sigma), ends[0].T, ends[1].T

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 
 from ..statistics.exact_sum import ExactSum
 from ..study.coverage_bins import EDGES
@@ -132,18 +132,40 @@ def edges(domain: float) -> Float[np.ndarray, " edge"]:
     return np.unique([*EDGES, domain])
 
 
-class Rows(NamedTuple):
-    """Rows of a block sorted by bin, with value, and value minus truth.
+class Binned:
+    """The usable muons of a block, by bin, and sums over those of each bin.
 
-    For each bin: its first row, and its number of muons binned by the true and by the recorded hits.
+    Most muons are in the same bin. The sum over it is that over all muons, with zeros in place of the others; only the
+    others are sorted by bin.
     """
 
-    row: Int[np.ndarray, " row"]
-    value: Float[np.ndarray, " row"]
-    off: Float[np.ndarray, " row"]
-    starts: Int[np.ndarray, " bin"]
-    counts: Int[np.ndarray, " bin"]
-    recorded: Int[np.ndarray, " bin"]
+    def __init__(self, bins: UInt8[np.ndarray, " muon"], count: int):
+        """`bins` holds the bin of each muon, and their number, `count`, for a muon that is not used."""
+        self.counts = _counts(bins, count)
+        self._most = int(self.counts.argmax())
+        self._left_out = np.flatnonzero(bins != self._most)
+        others = self._left_out[bins[self._left_out] < count]
+        self._others = others[np.argsort(bins[others], kind="stable")]
+        of_others = np.where(np.arange(count) == self._most, 0, self.counts)
+        self._filled = of_others > 0
+        self._starts = (np.cumsum(of_others) - of_others)[self._filled]
+
+    def sums(self, terms: Float[np.ndarray, "term muon"]) -> Float[np.ndarray, "term bin"]:
+        """The sum of each term in each bin; the terms are overwritten."""
+        found = np.zeros((len(terms), len(self.counts)))
+        if len(self._starts):
+            found[:, self._filled] = np.add.reduceat(terms[:, self._others], self._starts, axis=1)
+        terms[:, self._left_out] = 0.0
+        found[:, self._most] = terms.sum(axis=1)
+        return found
+
+    def numbers(self, which: Bool[np.ndarray, " muon"]) -> Int[np.ndarray, " bin"]:
+        """The number of some muons in each bin."""
+        found = np.zeros(len(self.counts), "i8")
+        if len(self._starts):
+            found[self._filled] = np.add.reduceat(which[self._others], self._starts, dtype="i8")
+        found[self._most] = np.count_nonzero(which) - np.count_nonzero(which[self._left_out])
+        return found
 
 
 class Placed:
@@ -158,13 +180,13 @@ class Placed:
         edges: Float[np.ndarray, " edge"],
     ):
         self.has_truth = truth is not None
-        self._value = value
         self.at = value if truth is None else truth.value
+        self.off = value - self.at
         self.valued = hit_finite & np.isfinite(value) & np.isfinite(self.at)
         self._count = len(edges) - 1
         self._recorded = _bins(edges, distance)
         self._bins = self._recorded if truth is None else _bins(edges, truth.distance)
-        self._last: tuple[np.ndarray, Rows] | None = None
+        self._last: tuple[np.ndarray, Binned, np.ndarray] | None = None
 
     def recorded_within(self, bins: Bool[np.ndarray, " bin"], which: Bool[np.ndarray, " muon"]) -> np.ndarray:
         """Number of some muons by their recorded hits, in these bins; 0 in the others."""
@@ -172,16 +194,15 @@ class Placed:
             return np.zeros(self._count, "i8")
         return np.where(bins, np.bincount(self._recorded[which], minlength=self._count), 0)
 
-    def rows(self, good: Bool[np.ndarray, " muon"]) -> Rows:
-        """The usable rows sorted by bin. They usually are the same for both σ, and are then computed once."""
+    def binned(self, good: Bool[np.ndarray, " muon"]) -> tuple[Binned, Int[np.ndarray, " bin"]]:
+        """The usable muons by bin, and their number by the recorded hits.
+
+        They usually are the same for both σ, and are then computed once.
+        """
         if self._last is None or not np.array_equal(good, self._last[0]):
-            each = [np.flatnonzero(good & (self._bins == index)) for index in range(self._count)]
-            counts = np.array([len(rows) for rows in each])
-            recorded = np.array([np.count_nonzero(good & (self._recorded == i)) for i in range(self._count)])
-            index = np.concatenate(each)
-            value = self._value[index]
-            self._last = good, Rows(index, value, value - self.at[index], np.cumsum(counts) - counts, counts, recorded)
-        return self._last[1]
+            bins, recorded = (np.where(good, each, self._count).astype("u1") for each in (self._bins, self._recorded))
+            self._last = good, Binned(bins, self._count), _counts(recorded, self._count)
+        return self._last[1:]
 
 
 class Tally:
@@ -205,7 +226,7 @@ class Tally:
     def add(self, muons: Muons, placed: Placed) -> None:
         """Add a block of muons."""
         value, sigma, at = muons.value, muons.sigma, placed.at
-        finite, valued = muons.hit_finite, placed.valued
+        finite, valued, valid = muons.hit_finite, placed.valued, muons.linear_valid != 0
         usable = (sigma > 0) & np.isfinite(sigma)
         without = valued & muons.without_sd & (self.sigma == "quoted")
         good = valued & usable
@@ -221,36 +242,27 @@ class Tally:
             "sigma_negative": finite & negative,
             "sigma_zero_or_nan": valued & ~usable & ~negative & ~without,
             "interval_unusable": (good | without) & ~sound,
-            "sigma_not_linear": good & (muons.linear_valid != 0) & (sigma != muons.sigma_linear),
+            "sigma_not_linear": good & valid & (sigma != muons.sigma_linear),
         }
         self.counts["muons"] += len(value)
         for name, which in found.items():
             self.counts[name] += int(np.count_nonzero(which))
 
         self.has_truth |= placed.has_truth
-        rows = placed.rows(good)
-        filled = rows.counts > 0
-        if not filled.any():
+        binned, recorded = placed.binned(good)
+        if not binned.counts.any():
             return
-        others = placed.recorded_within(self._inside, good & (muons.linear_valid == 0))
-        of_bins, starts = {"muons": rows.counts, "recorded": rows.recorded - others}, rows.starts[filled]
-        flags = {"linear_valid": muons.linear_valid != 0}
-        terms = {"value": rows.value, "sigma": sigma[rows.row]}
+        others = placed.recorded_within(self._inside, good & ~valid)
+        counts = {"muons": binned.counts, "recorded": recorded - others, "linear_valid": binned.numbers(valid)}
         if placed.has_truth:
-            of_bins["pulls"] = rows.counts
-            flags |= {"in68": _inside(at, ends68), "in95": _inside(at, ends95)}
-            z = rows.off / terms["sigma"]
-            z2 = z * z
-            z3 = z2 * z
-            terms |= {"z": z, "z2": z2, "z3": z3, "z4": z3 * z}
-        for name, counts in of_bins.items():
-            self._bins[COUNTED.index(name)] += counts
-        for name, flag in flags.items():
-            self._bins[COUNTED.index(name), filled] += np.add.reduceat(flag[rows.row], starts, dtype="i8")
-        sums = np.zeros((len(SUMMED), len(filled)))
+            counts |= {"pulls": binned.counts}
+            counts |= {"in68": binned.numbers(_inside(at, ends68)), "in95": binned.numbers(_inside(at, ends95))}
+        for name, of_bins in counts.items():
+            self._bins[COUNTED.index(name)] += of_bins
+        sums = np.zeros((len(SUMMED), len(binned.counts)))
+        terms = _terms(value, sigma, placed.off if placed.has_truth else None)
         with np.errstate(over="ignore", invalid="ignore"):  # near the largest double, sums become infinite or NaN
-            for name, term in terms.items():
-                sums[SUMMED.index(name), filled] = np.add.reduceat(term, starts)
+            sums[: len(terms)] = binned.sums(terms)
         self._sums.add(sums)
 
     def add_toys(self, muons: Muons, toys: ToyMuons) -> None:
@@ -339,9 +351,28 @@ class Tally:
         self._toys.append(ToyResiduals(*whole, ratio, ratio_error, offsets, errors))
 
 
+def _terms(value: np.ndarray, sigma: np.ndarray, off: np.ndarray | None) -> Float[np.ndarray, "term muon"]:
+    """What is summed, in the order of `SUMMED`: of pulls only with a truth; NaN or infinite for unusable muons."""
+    terms = np.empty((len(SUMMED) if off is not None else 2, len(value)))
+    terms[0], terms[1] = value, sigma
+    if off is not None:
+        z, z2, z3, z4 = terms[2:]
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+            np.divide(off, sigma, out=z)
+            np.multiply(z, z, out=z2)
+            np.multiply(z2, z, out=z3)
+            np.multiply(z3, z, out=z4)
+    return terms
+
+
 def _inside(at: np.ndarray, ends: np.ndarray) -> np.ndarray:
     """Whether intervals (end, muon) contain the true value."""
     return (ends[0] <= at) & (at <= ends[1])
+
+
+def _counts(bins: np.ndarray, count: int) -> Int[np.ndarray, " bin"]:
+    """Number of muons in each bin; with few bins, comparisons are many times faster than `bincount`."""
+    return np.array([np.count_nonzero(bins == index) for index in range(count)])
 
 
 def _bins(edges: np.ndarray, place: np.ndarray) -> np.ndarray:
