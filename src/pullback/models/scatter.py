@@ -136,7 +136,7 @@ def _deflection(lines: Float[Tensor, "muon _"], **_: Any) -> Float[Tensor, "muon
 _part = partial(part_of, OBSERVABLES)
 
 
-def _middle(upper: Float[Tensor, " layer"], lower: Float[Tensor, " layer"]) -> Float[Tensor, ""]:
+def _middle(upper: Float[Tensor, " upper"], lower: Float[Tensor, " lower"]) -> Float[Tensor, ""]:
     """The height between the trackers at which positions of lines are taken."""
     return (upper.detach().mean() + lower.detach().mean()) / 2
 

@@ -34,7 +34,7 @@ GRID_RADIUS = 4.6
 STEEPEST = 1.5
 """Largest change of an observable by one σ of the signed quantities, relative to its width for given ones."""
 
-TRIED, LARGEST_BEND = 16, 0.015
+TRIED, LARGEST_BEND = 16, 0.03
 """Hits at which observables are compared with what is linear in all else, and their largest rms difference relative to
 the width for given signed quantities."""
 
@@ -67,7 +67,7 @@ def conditional_integrals(
     """The integrals of the wanted observables that bend with signed quantities (`folding.bends`), and where right.
 
     They are where the signed quantities are at least 2.5 σ from their fold; and where observables at 16 hits around the
-    recorded ones are linear, for given signed quantities, to within a root mean square of 0.05 of the width that they
+    recorded ones are linear, for given signed quantities, to within a root mean square of 0.03 of the width that they
     have there.
     """
     found = Integrals(*(law.value.new_full((*wanted.shape, *ends), float("nan")) for ends in ((), (), (), (4,))))
@@ -148,10 +148,9 @@ def _rest(muons: Integrand, columns: list[int], bends: Tensor) -> Float[Tensor, 
     others = bends.shape[1]
     places = torch.nn.functional.pad(z[:, :-others], (0, others))
     centre, slopes = _linear(muons, columns, places, bends)
-    parts = zip(slopes, bends.unbind(1), z.t()[-others:], strict=True)
-    found = total(slope * part[:, None] + bend[:, None] * part.square()[:, None] for slope, bend, part in parts)
+    found = total(slope * part[:, None] for slope, part in zip(slopes, z.t()[-others:], strict=True))
     width = total(each.square() for each in slopes).sqrt()
-    off = (muons.away(z[None])[:, :, columns] - centre - found) / width
+    off = (muons.away(z[None])[:, :, columns] - centre - found - bends.sum(dim=1, keepdim=True)) / width
     return (total(off.square().unbind(1)) / TRIED).sqrt()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from itertools import combinations
 from typing import NamedTuple
@@ -15,6 +16,7 @@ from ..statistics.sobol import normal_points
 from .arguments import Hits, give_back, measured
 from .conditional import conditional_integrals
 from .covariance import HitUncertainty, cholesky
+from .folded_normal import folded_normal_integrals
 from .folded_spread import folded_integrals
 from .folds import Fold, Folding, folding_of
 from .inference import Infer
@@ -175,19 +177,23 @@ def spread_block(
             column[rows] = each
     if law.finite is not None:
         rough &= law.finite[:, None]  # the others are masked, whatever they are
-    for way, work in enumerate((folded_integrals, conditional_integrals)):
-        declared = [each[way] is not None for each in _declared(folding, observables)]
-        if folding and not one and rough[:, declared].any():
-            integrals, right = work(infer, folding, everyone.hits, sigma_x, law, rough)
-            for column, each in zip(found, integrals, strict=True):
-                column[right] = each[right]
-            rough &= ~right
+
+    def replace(rows: Tensor, integrals: Integrals, known: Tensor) -> None:
+        for column, each in zip(found, integrals, strict=True):
+            there = known.reshape(*known.shape, *[1] * (each.ndim - 2))
+            column[rows] = torch.where(there, each, column[rows])
+
+    for declared, work in _ways(_declared(folding, observables), one):
+        some = rough[:, declared].any(dim=1).nonzero()[:, 0]
+        if folding and len(some):
+            shared = sigma_x if len(sigma_x) == 1 else sigma_x[some]
+            own = everyone.hits[some], shared, law.take(some)
+            integrals, right = work(infer, folding, *own, rough[some])
+            replace(some, integrals, right)
+            rough[some] &= ~right
     rest = rough.any(dim=1).nonzero()[:, 0]
     if len(rest):
-        rough = rough[rest]
-        integrals = integrate(everyone.take(rest), law.jacobian[rest], seed, rough, refine)
-        for column, each in zip(found, integrals, strict=True):
-            column[rest] = torch.where(rough.reshape(*rough.shape, *[1] * (each.ndim - 2)), each, column[rest])
+        replace(rest, integrate(everyone.take(rest), law.jacobian[rest], seed, rough[rest], refine), rough[rest])
     unknown = ~torch.isfinite(law.value) if law.finite is None else ~(torch.isfinite(law.value) & law.finite[:, None])
     if unknown.any():
         for column in found:
@@ -199,7 +205,17 @@ def spread_block(
 def _declared(folding: Folding | None, observables: int) -> list[tuple[Fold | None, Fold | None]]:
     """For each observable the signed quantities that fold into it, and those with which it bends."""
     nothing = (None,) * observables
-    return list(zip(folding.folds, folding.bends or nothing, strict=True)) if folding else [(None, None)] * observables
+    if folding is None or len(folding.folds) != observables:  # which confidence intervals refuse
+        return list(zip(nothing, nothing, strict=True))
+    return list(zip(folding.folds, folding.bends or nothing, strict=True))
+
+
+def _ways(
+    declared: list[tuple[Fold | None, Fold | None]], one: bool
+) -> list[tuple[list[bool], Callable[..., tuple[Integrals, Tensor]]]]:
+    """For which observables there may be a way without many points, and this way."""
+    folds, bends = ([each[kind] is not None for each in declared] for kind in (0, 1))
+    return [(folds, folded_normal_integrals)] if one else [(folds, folded_integrals), (bends, conditional_integrals)]
 
 
 def _look_along_the_line(

@@ -91,7 +91,8 @@ def reduced(
     """The parameters u = A h of each muon, and A Σ Aᵀ; 0 in place of those that a muon lacks."""
     u, there = parameters(hits), torch.isfinite(hits)
     if there.all():
-        return u, covariance_and_sigma(_matrix(parameters, torch.ones_like(there[0]), hits), sigma_x)[0]
+        every = torch.ones(hits.shape[1], dtype=torch.bool, device=hits.device)
+        return u, covariance_and_sigma(_matrix(parameters, every, hits), sigma_x)[0]
     first, pattern = np.unique(there.numpy(force=True), axis=0, return_inverse=True)
     rows = torch.from_numpy(pattern.reshape(-1)).to(hits.device)
     matrices = torch.cat([_matrix(parameters, each.to(hits.device), hits) for each in torch.from_numpy(first)])
