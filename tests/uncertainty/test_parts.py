@@ -131,3 +131,16 @@ def test_single_precision():
     found, expected = quote(infer, hits, sigma=SIGMA), quote(infer, hits.double(), sigma=SIGMA)
     torch.testing.assert_close(found.sigma, expected.sigma, rtol=1e-5, atol=0, check_dtype=False)
     assert found.linear_valid[:, [0, 2]].all()
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+def test_hits_that_are_shifted_alike_change_no_angle(name):
+    """All hits of a view have the same error, which moves positions only."""
+    infer, coordinates = inference(name)
+    views = 1 if name == "track" else 2
+    covariance = SIGMA**2 * np.kron(np.eye(views), np.ones((coordinates // views, coordinates // views)))
+    found = quote(infer, hits_of(coordinates, 4), covariance=torch.from_numpy(covariance)[None])
+    moved = {"track": [2, 3, 4], "track3d": [4, 5], "scatter": [5, 6, 8, 9, 10, 11]}[name]
+    expected = torch.zeros_like(found.sigma)
+    expected[:, moved] = SIGMA
+    torch.testing.assert_close(found.sigma, expected, rtol=1e-9, atol=1e-12)

@@ -16,6 +16,9 @@ from .linear import by_blocks, covariance_and_sigma
 from .memory import large
 from .reduction import ReducedPart, reduction_of
 
+STILL = 100
+"""Largest variance that is rounding, in units of the precision, relative to that of independent hits."""
+
 
 class PartInference:
     """The inference of a part as a function of its parameters, with the attributes of an inference."""
@@ -92,13 +95,24 @@ def reduced(
     u, there = parameters(hits), torch.isfinite(hits)
     if there.all():
         every = torch.ones(hits.shape[1], dtype=torch.bool, device=hits.device)
-        return u, covariance_and_sigma(_matrix(parameters, every, hits), sigma_x)[0]
+        return u, _propagated(_matrix(parameters, every, hits), sigma_x)
     first, pattern = np.unique(there.numpy(force=True), axis=0, return_inverse=True)
     rows = torch.from_numpy(pattern.reshape(-1)).to(hits.device)
     matrices = torch.cat([_matrix(parameters, each.to(hits.device), hits) for each in torch.from_numpy(first)])
     if len(sigma_x) == 1:
-        return u, covariance_and_sigma(matrices, sigma_x)[0][rows]
-    return u, covariance_and_sigma(matrices[rows], sigma_x)[0]
+        return u, _propagated(matrices, sigma_x)[rows]
+    return u, _propagated(matrices[rows], sigma_x)
+
+
+def _propagated(
+    matrix: Float[Tensor, "#muon parameter coordinate"], sigma_x: Tensor
+) -> Float[Tensor, "#muon parameter parameter"]:
+    """A Σ Aᵀ, with 0 for a parameter whose variance is rounding, as of a slope where all hits are shifted alike."""
+    covariance = covariance_and_sigma(matrix, sigma_x)[0]
+    variances = sigma_x if sigma_x.ndim == 2 else sigma_x.diagonal(dim1=1, dim2=2)
+    scale = (matrix.square() * variances[:, None]).sum(dim=2)
+    still = covariance.diagonal(dim1=1, dim2=2) <= STILL * torch.finfo(covariance.dtype).eps * scale
+    return covariance.masked_fill(still[:, :, None] | still[:, None], 0.0) if still.any() else covariance
 
 
 def _matrix(
