@@ -20,6 +20,7 @@ from ..study.batches import Part
 from ..uncertainty.fit_residuals import product
 from ..uncertainty.folds import folding_of
 from ..uncertainty.placement import Placement
+from ..uncertainty.reduction import reduction_of
 
 Parameters = Mapping[str, Tensor]
 """Numbers and lists of a model by name, and what is stated of the detector, per layer (`models.stated`)."""
@@ -45,7 +46,8 @@ class Inference:
 
     Its attributes are those that the library reads from a function: `missing`, whether it accepts missing hits;
     `periods`, of observables that are angles on a circle; `folding`, the signed quantities that fold into observables;
-    and `refuse`, which raises an error that names the user's file, or None for a built-in model.
+    `reduction`, the parameters through which they depend on the hits; and `refuse`, which raises an error that names
+    the user's file, or None for a built-in model.
     """
 
     def __init__(self, model: Model, parameters: Parameters):
@@ -55,6 +57,7 @@ class Inference:
         self.periods = periods if any(periods) else None
         self._infer = partial(model.infer, **arguments(model.infer_uses, parameters, model))
         self.folding = folding_of(self._infer) or folding(self._infer, model.observables)
+        self.reduction = reduction_of(self._infer)
 
     def __call__(self, hits: Float[Tensor, "muon coordinate"]) -> Float[Tensor, "muon observable"]:
         """The observables of each muon."""

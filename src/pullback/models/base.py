@@ -16,6 +16,7 @@ from jaxtyping import Float
 
 from ..uncertainty.arrays import Tensor
 from ..uncertainty.folds import Fold, Folding, only_columns
+from ..uncertainty.reduction import ReducedPart, Reduction
 
 MODULES = {"own": "user"}
 """Modules whose name differs from that of the model."""
@@ -93,6 +94,42 @@ def with_folds(
         return infer
 
     return declared
+
+
+def part_of(
+    observables: Sequence[Quantity],
+    names: Sequence[str],
+    parameters: Sequence[int],
+    infer: Callable[..., Tensor],
+    signed: Callable[..., Tensor] = lambda parameters: parameters,
+    signed_names: Sequence[str] = (),
+) -> ReducedPart:
+    """The observables with these names, as a function of a few parameters of a model.
+
+    Quantities that fold are columns `signed_names` of `signed`, a function of these parameters: by default themselves.
+    An observable whose `fold` is another one bends with the signed quantities of that.
+    """
+    by_name = {each.name: each for each in observables}
+    own, places = [by_name[name] for name in names], [*by_name]
+    others = [by_name.get(each.fold) for each in own]
+    bends = tuple(
+        Fold(tuple(map([*signed_names].index, other.folds))) if other and not each.folds else None
+        for each, other in zip(own, others, strict=True)
+    )
+    found = folding(infer, own, signed, signed_names)._replace(undeclared=(), bends=bends)
+    return ReducedPart(tuple(map(places.index, names)), tuple(parameters), infer, found)
+
+
+def with_reduction(
+    parameters: Callable[..., Tensor], linear: Mapping[int, int], *parts: ReducedPart
+) -> Callable[[Function], Function]:
+    """Decorate the inference of a built-in model with its `Reduction`."""
+
+    def reduced(infer: Function) -> Function:
+        vars(infer)["reduction"] = Reduction(parameters, dict(linear), parts)
+        return infer
+
+    return reduced
 
 
 @runtime_checkable

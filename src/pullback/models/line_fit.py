@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 
 from ..errors import ConfigError
 from ..uncertainty.arrays import Tensor
-from ..uncertainty.elementwise import total
+from ..uncertainty.elementwise import length, magnitude, total
 from . import Quantity
 
 LayerNumbers = Sequence[float] | Float[Tensor, " _"]
@@ -213,6 +213,12 @@ def fitted_of_all(
 def positions(line: Line, at: float | Float[Tensor, ""], heights: LayerNumbers) -> list[Float[Tensor, " muon"]]:
     """Positions on a line at several heights, of which `line.position` is that at the height `at`."""
     return [line.position + line.slope * (height - at) for height in heights]
+
+
+def zenith(*slopes: Float[Tensor, " muon"]) -> Float[Tensor, " muon"]:
+    """The angle of a line from the vertical, from its slopes in one or two views: arctan of their length."""
+    size = magnitude(slopes[0]) if len(slopes) == 1 else length(*slopes)
+    return size.arctan2(size.new_ones(()))
 
 
 def both(*known: Bool[Tensor, " #muon"] | None) -> Bool[Tensor, " #muon"] | None:

@@ -10,6 +10,7 @@ from typing import Any
 from ..statistics.prefixes import prefixed
 from ..uncertainty.arrays import Tensor
 from ..uncertainty.folds import folding_of
+from ..uncertainty.reduction import Reduction, reduction_of
 from .base import NO_FOLD, Model, NamedSection, Quantity
 
 MOST_PLANES = 8
@@ -67,7 +68,10 @@ def planes_parameter(at: Sequence[float]) -> dict[str, tuple[float, ...]]:
 
 
 def with_planes(infer: Callable[..., Tensor], positions: int) -> Callable[..., Tensor]:
-    """The inference of a built-in model that also gives positions on planes, which its `folding` does not have."""
+    """The inference of a built-in model that also gives positions on planes.
+
+    Its `folding` does not have them; its `reduction` has them as the last parameters.
+    """
     folding = folding_of(infer)
     if not positions or not folding:
         return infer
@@ -80,4 +84,14 @@ def with_planes(infer: Callable[..., Tensor], positions: int) -> Callable[..., T
 
     folds = (*folding.folds, *(None,) * positions)
     vars(infer_with_planes)["folding"] = folding._replace(signed=signed, folds=folds)
+    vars(infer_with_planes)["reduction"] = _with_positions(reduction_of(infer), len(folding.folds), positions)
     return infer_with_planes
+
+
+def _with_positions(reduction: Reduction | None, observables: int, positions: int) -> Reduction | None:
+    """The reduction with positions behind all other observables and parameters."""
+    if reduction is None:
+        return None
+    others = {*reduction.linear.values(), *(column for part in reduction.parts for column in part.parameters)}
+    more = {observables + place: len(others) + place for place in range(positions)}
+    return reduction._replace(linear={**reduction.linear, **more})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import chain, pairwise, starmap
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -10,10 +11,9 @@ import numpy as np
 from jaxtyping import Float
 
 from ..errors import ConfigError
-from ..uncertainty import elementwise
 from ..uncertainty.arrays import Tensor
-from . import NO_FOLD, Model, Quantity, energy_loss, line_fit, muon_source, planes
-from .base import LineOfHits, with_folds
+from . import NO_FOLD, Model, Quantity, energy_loss, line_fit, muon_source, planes, two_lines
+from .base import LineOfHits, part_of, with_folds, with_reduction
 from .energy_loss import LossSection
 from .line_fit import LayerHeights, LayerNumbers, View
 from .multiple_scattering import (
@@ -70,9 +70,6 @@ OBSERVABLES = (
 
 LINES = {f"{axis}_{arm}": of for arm, of in (("in", "the track above"), ("out", "the track below")) for axis in "xy"}
 
-SMALL_ANGLE = 0.02
-"""Tangent of a scattering angle below which five terms of its series are exact to 1e-17."""
-
 SIGNED = ("px", "py", "qx", "qy", "deflection_x", "deflection_y")
 """The quantities of `signed_scatter`."""
 
@@ -114,33 +111,64 @@ def signed_scatter(
     (px, _, x_above), (qx, _, x_under), (py, _, y_above), (qy, _, y_under) = (
         line_fit.fit(*part) for part in zip(found, heights, resolutions, strict=True)
     )
-    dx, dy = qx - px, qy - py
-    nz = px * dy - py * dx  # n = (−dy, dx, nz)
-    along = 1 + px * qx + py * qy  # p·q
-    up, down = ((1 + x * x + y * y).rsqrt() for x, y in ((px, py), (qx, qy)))
-    bisector = [up * px + down * qx, up * py + down * qy, up + down]
-    turn = nz / (elementwise.length(*bisector) + bisector[2])
-    per_length = _angle_over_length(dx.square() + dy.square() + nz.square(), along)
     above, under = line_fit.both(x_above, y_above), line_fit.both(x_under, y_under)
     every = line_fit.both(above, under)
     return line_fit.observables(
-        [px, py, qx, qy, per_length * (dx - turn * bisector[1]), per_length * (dy + turn * bisector[0])],
+        [px, py, qx, qy, *two_lines.deflection(px, py, qx, qy)],
         [x_above, y_above, x_under, y_under, every, every],
     )
 
 
-def _angle_over_length(square: Float[Tensor, " muon"], along: Float[Tensor, " muon"]) -> Float[Tensor, " muon"]:
-    """atan2(|n|, p·q)/|n| from |n|² and p·q, with smooth derivatives at n = 0: by its series for small angles."""
-    import torch
+def _point(
+    lines: Float[Tensor, "muon 8"], z_upper: LayerNumbers, z_lower: LayerNumbers, **_: Any
+) -> Float[Tensor, "muon 3"]:
+    """The point of closest approach from the parameters of the lines; NaN for parallel ones."""
+    heights = (line_fit.as_layers(z_upper, lines, "z_upper"), line_fit.as_layers(z_lower, lines, "z_lower"))
+    point, scattered = two_lines.closest_approach(lines.unbind(1), _middle(*heights))
+    return line_fit.observables(point, [scattered] * 3)
 
-    small = square < SMALL_ANGLE**2 * along.square()
-    ratio = torch.where(small, square, 0.0) / along.square()
-    series = (1 - ratio * (1 / 3 - ratio * (1 / 5 - ratio * (1 / 7 - ratio / 9)))) / along
-    length = torch.where(small, 1.0, square).sqrt()
-    return torch.where(small, series, length.arctan2(along) / length)
+
+def _deflection(lines: Float[Tensor, "muon _"], **_: Any) -> Float[Tensor, "muon 2"]:
+    """The deflection from the parameters of the lines, slopes first."""
+    return two_lines.as_columns(two_lines.deflection)(lines[:, :4])
+
+
+_part = partial(part_of, OBSERVABLES)
+
+
+def _middle(upper: Float[Tensor, " upper"], lower: Float[Tensor, " lower"]) -> Float[Tensor, ""]:
+    """The height between the trackers at which positions of lines are taken."""
+    return (upper.detach().mean() + lower.detach().mean()) / 2
+
+
+def linear_scatter(
+    hits: Float[Tensor, "muon coordinate"],
+    z_upper: LayerNumbers,
+    z_lower: LayerNumbers,
+    resolution: LayerNumbers,
+    at: LayerNumbers = (),
+) -> Float[Tensor, "muon parameter"]:
+    """The lines of `infer_scatter`: p_x, p_y, q_x, q_y, and x and y above and below, between trackers and on planes."""
+    found, heights, resolutions = _prepared(hits, z_upper, z_lower, resolution)
+    middle, parts = _middle(*heights[:2]), zip(found, heights, resolutions, strict=True)
+    x_above, x_under, y_above, y_under = (line_fit.fit(*part, middle) for part in parts)
+    lines = [x_above, y_above, x_under, y_under]
+    values = [*(line.slope for line in lines), *(line.position for line in lines)]
+    values += chain.from_iterable(zip(*(line_fit.positions(line, middle, at) for line in lines), strict=True))
+    return line_fit.observables(values, [line.known for line in lines] * (2 + len(at)))
 
 
 @with_folds(OBSERVABLES, signed_scatter, SIGNED)
+@with_reduction(
+    linear_scatter,
+    {},
+    _part(["theta_in"], (0, 1), two_lines.as_columns(line_fit.zenith), signed_names=SIGNED[:2]),
+    _part(["theta_out"], (2, 3), two_lines.as_columns(line_fit.zenith), signed_names=SIGNED[2:4]),
+    _part(["dtheta_x"], (0, 2), two_lines.as_columns(two_lines.turn)),
+    _part(["dtheta_y"], (1, 3), two_lines.as_columns(two_lines.turn)),
+    _part(["theta_msc"], (0, 1, 2, 3), two_lines.as_columns(two_lines.angle), _deflection, SIGNED[4:]),
+    _part(["poca_x", "poca_y", "poca_z"], range(8), _point, _deflection, SIGNED[4:]),
+)
 def infer_scatter(
     hits: Float[Tensor, "muon coordinate"],
     z_upper: LayerNumbers,
@@ -199,34 +227,24 @@ def infer_scatter(
 
     """
     found, heights, resolutions = _prepared(hits, z_upper, z_lower, resolution)
-    middle = (heights[0].detach().mean() + heights[1].detach().mean()) / 2
+    middle = _middle(*heights[:2])
     parts = zip(found, heights, resolutions, strict=True)
     (px, x, _), (qx, x_below, _), (py, y, _), (qy, y_below, _) = fits = [line_fit.fit(*part, middle) for part in parts]
     lines = [fits[place] for place in (0, 2, 1, 3)]  # x and y above, x and y below
-    # In terms of the difference of directions, and of positions at one height: n = (−dy, dx, nz), v = (vx, vy, 0).
-    dx, dy, vx, vy = qx - px, qy - py, x_below - x, y_below - y
-    nz = px * dy - py * dx
-    square = dx.square() + dy.square() + nz.square()
-    unscattered = square == 0
-    square = square.masked_fill(unscattered, 1.0)
-    shared = vx * dx + vy * dy
-    s = ((vx * qy - vy * qx) * nz - shared) / square
-    t = ((vx * py - vy * px) * nz - shared) / square
-    one = middle.new_ones(())
+    slopes, positions = (px, py, qx, qy), (x, y, x_below, y_below)
+    point, scattered = two_lines.closest_approach((*slopes, *positions), middle)
     values = [
-        elementwise.length(px, py).arctan2(one),
-        elementwise.length(qx, qy).arctan2(one),
-        dx.arctan2(1 + px * qx),  # arctan q − arctan p
-        dy.arctan2(1 + py * qy),
-        elementwise.length(dx, dy, nz).arctan2(1 + px * qx + py * qy),
-        (x + x_below + s * px + t * qx) / 2,
-        (y + y_below + s * py + t * qy) / 2,
-        middle + (s + t) / 2,
+        line_fit.zenith(px, py),
+        line_fit.zenith(qx, qy),
+        two_lines.turn(px, qx),
+        two_lines.turn(py, qy),
+        two_lines.angle(*slopes),
+        *point,
     ]
     x_above, x_under, y_above, y_under = (each.known for each in fits)
     above, under = line_fit.both(x_above, y_above), line_fit.both(x_under, y_under)
     in_x, in_y, every = line_fit.both(x_above, x_under), line_fit.both(y_above, y_under), line_fit.both(above, under)
-    meeting = line_fit.both(every, ~unscattered)
+    meeting = line_fit.both(every, scattered)
     values += chain.from_iterable(zip(*(line_fit.positions(line, middle, at) for line in lines), strict=True))
     there = [line.known for line in lines] * len(at)
     return line_fit.observables(values, [above, under, in_x, in_y, every, meeting, meeting, meeting, *there])

@@ -8,10 +8,9 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float
 
-from ..uncertainty import elementwise
 from ..uncertainty.arrays import Tensor
 from . import NO_FOLD, Model, Quantity, line_fit, muon_source, planes
-from .base import LineOfHits, with_folds
+from .base import LineOfHits, part_of, with_folds, with_reduction
 from .line_fit import LayerHeights, LayerNumbers
 from .multiple_scattering import LayerAngle, LayersSection, layer_covariance, scatterers_of, stepped_through
 from .muon_source import MuonSource
@@ -35,7 +34,22 @@ OBSERVABLES = (
 LINES = {"x": "the track"}
 
 
+def linear_track(
+    hits: Float[Tensor, "muon layer"], z: LayerNumbers, resolution: LayerNumbers, at: LayerNumbers = ()
+) -> Float[Tensor, "muon parameter"]:
+    """All of `infer_track` that is linear in the hits: slope, intercept, and positions on planes."""
+    (view,) = line_fit.prepare(hits, z, resolution, in_views=1)
+    line = line_fit.fit(*view)
+    values = [line.slope, line.position, *line_fit.positions(line, 0.0, at)]
+    return line_fit.observables(values, [line.known] * len(values))
+
+
+def _angle(slope: Float[Tensor, "muon 1"], **_: Any) -> Float[Tensor, "muon 1"]:
+    return line_fit.zenith(slope[:, 0])[:, None]
+
+
 @with_folds(OBSERVABLES)
+@with_reduction(linear_track, {0: 0, 2: 1}, part_of(OBSERVABLES, ["theta"], [0], _angle, signed_names=["slope"]))
 def infer_track(
     hits: Float[Tensor, "muon layer"], z: LayerNumbers, resolution: LayerNumbers, at: LayerNumbers = ()
 ) -> Float[Tensor, "muon observable"]:
@@ -84,8 +98,7 @@ def infer_track(
     """
     (view,) = line_fit.prepare(hits, z, resolution, in_views=1)
     line = line_fit.fit(*view)
-    theta = elementwise.magnitude(line.slope).arctan2(hits.new_ones(()))
-    values = [line.slope, theta, line.position, *line_fit.positions(line, 0.0, at)]
+    values = [line.slope, line_fit.zenith(line.slope), line.position, *line_fit.positions(line, 0.0, at)]
     return line_fit.observables(values, [line.known] * len(values))
 
 

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from ..uncertainty import elementwise
 from ..uncertainty.arrays import Tensor
 from . import NO_FOLD, Model, Quantity, line_fit, muon_source, planes
-from .base import LineOfHits, with_folds
+from .base import LineOfHits, part_of, with_folds, with_reduction
 from .line_fit import LayerHeights, LayerNumbers
 from .multiple_scattering import LayerAngle, in_two_views, layer_covariance, scatterers_of, stepped_through
 from .muon_source import MuonSource
@@ -30,7 +30,30 @@ OBSERVABLES = (
 LINES = {"x": "the track", "y": "the track"}
 
 
+def linear_track3d(
+    hits: Float[Tensor, "muon coordinate"], z: LayerNumbers, resolution: LayerNumbers, at: LayerNumbers = ()
+) -> Float[Tensor, "muon parameter"]:
+    """All of `infer_track3d` that is linear in the hits: both slopes, and positions on planes."""
+    x, y = (line_fit.fit(*each) for each in line_fit.prepare(hits, z, resolution, in_views=2))
+    there = [line_fit.positions(line, 0.0, at) for line in (x, y)]
+    values = [x.slope, y.slope, *chain.from_iterable(zip(*there, strict=True))]
+    return line_fit.observables(values, [x.known, y.known] * (len(at) + 1))
+
+
+def _direction(slopes: Float[Tensor, "muon 2"], **_: Any) -> Float[Tensor, "muon 2"]:
+    """θ and φ."""
+    import torch
+
+    tx, ty = slopes.unbind(1)
+    return torch.stack([line_fit.zenith(tx, ty), elementwise.azimuth(tx, ty)], dim=1)
+
+
 @with_folds(OBSERVABLES)
+@with_reduction(
+    linear_track3d,
+    {2: 0, 3: 1},
+    part_of(OBSERVABLES, ["theta", "phi"], [0, 1], _direction, signed_names=SLOPES),
+)
 def infer_track3d(
     hits: Float[Tensor, "muon coordinate"], z: LayerNumbers, resolution: LayerNumbers, at: LayerNumbers = ()
 ) -> Float[Tensor, "muon observable"]:
@@ -80,7 +103,7 @@ def infer_track3d(
 
     """
     x, y = (line_fit.fit(*each) for each in line_fit.prepare(hits, z, resolution, in_views=2))
-    theta = elementwise.length(x.slope, y.slope).arctan2(hits.new_ones(()))
+    theta = line_fit.zenith(x.slope, y.slope)
     known = line_fit.both(x.known, y.known)
     angles = [theta, elementwise.azimuth(x.slope, y.slope), x.slope, y.slope]
     there = [line_fit.positions(line, 0.0, at) for line in (x, y)]

@@ -14,11 +14,12 @@ from ..statistics.fold_intervals import azimuth_interval, one_direction, two_dir
 from ..statistics.normal import K68, K95
 from .arguments import Hits, give_back, measured
 from .covariance import HitUncertainty, cholesky
-from .distribution import Spread, spread_block
+from .distribution import Spread, exact_spread, spread_block
 from .folds import Folding, folding_of, gain
 from .inference import Infer, periods_of
 from .jacobians import with_stand_ins
-from .linear import Law, by_blocks, linear_law
+from .linear import Law, linear_law
+from .parts import by_parts
 from .profile import profile_ends
 from .quadrature import Integrand
 from .signed import FoldedMuons, Signed, ahead, observable_at, signed_at
@@ -112,12 +113,18 @@ def confidence_interval(
     """
     given = measured(hits, sigma, covariance)
     with torch.no_grad():
-        work = partial(_confidence, infer, n_dig, seed, screen, refine)
-        return give_back(hits, by_blocks(work, given.hits.detach(), given.covariance.detach()))
+        work = partial(_confidence, n_dig, seed, screen, refine)
+        return give_back(hits, by_parts(work, _exact, infer, given.hits.detach(), given.covariance.detach()))
+
+
+def _exact(value: Tensor, sigma: Tensor) -> Confidence:
+    """The intervals of observables that are linear in the hits."""
+    spread = exact_spread(value, sigma)
+    return Confidence(spread.interval68, spread.interval95)
 
 
 def _confidence(
-    infer: Infer, n_dig: int, seed: int, screen: bool, refine: bool, hits: Tensor, sigma_x: Tensor
+    n_dig: int, seed: int, screen: bool, refine: bool, infer: Infer, hits: Tensor, sigma_x: Tensor
 ) -> Confidence:
     law, folding = linear_law(infer, hits, sigma_x), folding_of(infer)
     if folding and all(folding.folds):  # nothing else is needed, and the integrals take long near a fold

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import lru_cache
+from itertools import combinations
 from typing import NamedTuple
 
 import torch
@@ -11,26 +14,47 @@ from torch import Tensor
 from ..statistics.normal import K68, K95
 from ..statistics.sobol import normal_points
 from .arguments import Hits, give_back, measured
+from .conditional import conditional_integrals
 from .covariance import HitUncertainty, cholesky
+from .folded_normal import folded_normal_integrals
 from .folded_spread import folded_integrals
-from .folds import folding_of
+from .folds import Fold, Folding, folding_of
 from .inference import Infer
 from .jacobians import with_stand_ins
-from .linear import Law, by_blocks, linear_law
+from .linear import Law, linear_law
+from .parts import by_parts
 from .quadrature import Integrals, Integrand, integrate
 
-LOOKED_AT_A_TIME = 16_384
-"""Muons tested for smoothness together; their intermediate results stay in the cache."""
+LOOKED_AT_A_TIME = 65_536
+"""Points at which muons are tested for smoothness together; their intermediate results stay in the cache."""
 
 FAR = 4.0
 """Largest distance along the gradient at which smoothness is tested, in σ. A fold further out changes the standard
 deviation by 6e-5, and a kink at which the slope grows tenfold by 5e-4."""
 
-BENT, TWISTED, LEFT_OVER = 0.1, 0.005, 0.001
-"""Largest second-order, third-order and residual terms at 1 σ, in units of σ, of a smooth observable."""
+FEW_COORDINATES, PROBES, PROBE_SCALE = 4, 16, 1.6
+"""Largest number of coordinates for which averages over pairs of axes are exact to fifth order; number of points that
+take their place (with their opposites) for more coordinates, and their scale."""
 
-PROBES, PROBE_SCALE = 16, 1.6
-"""Number of points (with their opposites) at which several coordinates are tested for smoothness, and their scale."""
+
+class Tolerance(NamedTuple):
+    """Largest terms of a smooth observable in units of σ: along its gradient at 1 σ, and around it.
+
+    Around it, the second-order term is relative to the square of the distance, in σ.
+    """
+
+    bent: float
+    twisted: float
+    left_over: float
+    bent_around: float
+    twisted_around: float
+
+
+STRICT = Tolerance(0.1, 0.005, 0.001, 0.035, 0.005)
+"""For any function."""
+
+ROUND = Tolerance(0.1, 0.01, 0.01, 0.085, 0.08)
+"""For an observable with a declared fold: as round as |s|, which bends by 1/(2|s|) across its gradient."""
 
 
 class Spread(NamedTuple):
@@ -120,10 +144,17 @@ def propagate_distribution(
     """
     given = measured(hits, sigma, covariance)
     with torch.no_grad():
-        work = lambda hits, sigma_x: spread_block(  # noqa: E731
+        work = lambda infer, hits, sigma_x: spread_block(  # noqa: E731
             infer, hits, sigma_x, linear_law(infer, hits, sigma_x), seed, screen
         )
-        return give_back(hits, by_blocks(work, given.hits.detach(), given.covariance.detach()))
+        return give_back(hits, by_parts(work, exact_spread, infer, given.hits.detach(), given.covariance.detach()))
+
+
+def exact_spread(value: Float[Tensor, "muon observable"], sigma: Float[Tensor, "muon observable"]) -> Spread:
+    """`propagate_distribution` of observables that are linear in the hits: Gaussian around their values."""
+    nothing = torch.zeros_like(sigma).masked_fill(sigma.isnan(), float("nan"))
+    inner, outer = (torch.stack([value - k * sigma, value + k * sigma], dim=2) for k in (K68, K95))
+    return Spread(value, sigma, nothing, inner, outer, nothing)
 
 
 def spread_block(
@@ -131,31 +162,38 @@ def spread_block(
 ) -> Spread:
     """`propagate_distribution` for one block, with Σ as `canonical` gives it and the `linear_law` at the same hits."""
     one = hits.shape[1] == 1
-    look, step = (_look_along_the_line, LOOKED_AT_A_TIME) if one else (_look_around, LOOKED_AT_A_TIME // PROBES)
+    look, step = (_look_along_the_line, LOOKED_AT_A_TIME // 4) if one else (_look_around, LOOKED_AT_A_TIME // PROBES)
     everyone = Integrand(infer, with_stand_ins(hits, law.finite), cholesky(sigma_x), law.value)
     observables = law.value.shape[1]
     found = Integrals(*(law.value.new_empty(len(hits), observables, *ends) for ends in ((), (), (), (4,))))
     rough = torch.empty(len(hits), observables, dtype=torch.bool, device=hits.device)
+    folding = folding_of(infer)
+    tolerances = [ROUND if any(each) else STRICT for each in _declared(folding, observables)]
     for start in range(0, len(hits), step):
         rows = slice(start, start + step)
-        seen, smooth = look(everyone.take(rows), law.sigma[rows], law.jacobian[rows])
+        seen, smooth = look(everyone.take(rows), law.sigma[rows], law.jacobian[rows], tolerances)
         rough[rows] = ~smooth if screen else True
         for column, each in zip(found, seen, strict=True):
             column[rows] = each
     if law.finite is not None:
         rough &= law.finite[:, None]  # the others are masked, whatever they are
-    folding = folding_of(infer)
-    if folding and not one and rough[:, [fold is not None for fold in folding.folds]].any():
-        integrals, right = folded_integrals(infer, folding, everyone.hits, sigma_x, law, rough)
+
+    def replace(rows: Tensor, integrals: Integrals, known: Tensor) -> None:
         for column, each in zip(found, integrals, strict=True):
-            column[right] = each[right]
-        rough &= ~right
+            there = known.reshape(*known.shape, *[1] * (each.ndim - 2))
+            column[rows] = torch.where(there, each, column[rows])
+
+    for declared, work in _ways(_declared(folding, observables), one):
+        some = rough[:, declared].any(dim=1).nonzero()[:, 0]
+        if folding and len(some):
+            shared = sigma_x if len(sigma_x) == 1 else sigma_x[some]
+            own = everyone.hits[some], shared, law.take(some)
+            integrals, right = work(infer, folding, *own, rough[some])
+            replace(some, integrals, right)
+            rough[some] &= ~right
     rest = rough.any(dim=1).nonzero()[:, 0]
     if len(rest):
-        rough = rough[rest]
-        integrals = integrate(everyone.take(rest), law.jacobian[rest], seed, rough, refine)
-        for column, each in zip(found, integrals, strict=True):
-            column[rest] = torch.where(rough.reshape(*rough.shape, *[1] * (each.ndim - 2)), each, column[rest])
+        replace(rest, integrate(everyone.take(rest), law.jacobian[rest], seed, rough[rest], refine), rough[rest])
     unknown = ~torch.isfinite(law.value) if law.finite is None else ~(torch.isfinite(law.value) & law.finite[:, None])
     if unknown.any():
         for column in found:
@@ -164,16 +202,35 @@ def spread_block(
     return Spread(law.value + found.mean, found.sd, found.mean, ends[:, :, :2], ends[:, :, 2:], found.sd_error)
 
 
+def _declared(folding: Folding | None, observables: int) -> list[tuple[Fold | None, Fold | None]]:
+    """For each observable the signed quantities that fold into it, and those with which it bends."""
+    nothing = (None,) * observables
+    if folding is None or len(folding.folds) != observables:  # which confidence intervals refuse
+        return list(zip(nothing, nothing, strict=True))
+    return list(zip(folding.folds, folding.bends or nothing, strict=True))
+
+
+def _ways(
+    declared: list[tuple[Fold | None, Fold | None]], one: bool
+) -> list[tuple[list[bool], Callable[..., tuple[Integrals, Tensor]]]]:
+    """For which observables there may be a way without many points, and this way."""
+    folds, bends = ([each[kind] is not None for each in declared] for kind in (0, 1))
+    return [(folds, folded_normal_integrals)] if one else [(folds, folded_integrals), (bends, conditional_integrals)]
+
+
 def _look_along_the_line(
-    muons: Integrand, sigma: Float[Tensor, "muon observable"], jacobian: Tensor
+    muons: Integrand, sigma: Float[Tensor, "muon observable"], jacobian: Tensor, tolerances: list[Tolerance]
 ) -> tuple[Integrals, Bool[Tensor, "muon 1"]]:
     """The integrals of muons of one coordinate as if they were smooth, and which are smooth in all observables."""
-    found, smooth = _along(muons, sigma, torch.ones_like(sigma[:1, :1]))
+    found, smooth = _along(muons, sigma, torch.ones_like(sigma[:1, :1]), STRICT)
     return found, smooth.all(dim=1, keepdim=True)
 
 
 def _look_around(
-    muons: Integrand, sigma: Float[Tensor, "muon observable"], jacobian: Float[Tensor, "muon observable coordinate"]
+    muons: Integrand,
+    sigma: Float[Tensor, "muon observable"],
+    jacobian: Float[Tensor, "muon observable coordinate"],
+    tolerances: list[Tolerance],
 ) -> tuple[Integrals, Bool[Tensor, "muon observable"]]:
     """The integrals of muons of several coordinates as if they were smooth, and which observables are.
 
@@ -182,33 +239,72 @@ def _look_around(
     """
     gradient = (jacobian[:, :, :, None] * muons.root[:, None]).sum(dim=2)  # by the deviates
     unit = torch.where(sigma > 0, sigma, 1.0)
-    lines = [_along(muons, sigma, gradient[:, i] / unit[:, i, None], i) for i in range(sigma.shape[1])]
+    lines = [_along(muons, sigma, gradient[:, i] / unit[:, i, None], each, i) for i, each in enumerate(tolerances)]
     line = Integrals(*(torch.cat(parts, dim=1) for parts in zip(*(found for found, _ in lines), strict=True)))
     smooth = torch.cat([each for _, each in lines], dim=1)
 
-    def opposite(deviates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Even part, odd part less its linear part, and linear part, at pairs of opposite points."""
-        up, down = muons.away(deviates[None]), muons.away(-deviates[None])
-        linear = (deviates[None, :, None] * gradient[:, None]).sum(dim=3)
-        return (up + down) / 2, (up - down) / 2 - linear, linear
+    around = _around(muons.hits.shape[1])
+    points, distance, for_mean, centred, for_square = (each.to(sigma) for each in around)
+    up, down = muons.away(points[None]), muons.away(-points[None])
+    linear = (points[None, :, None] * gradient[:, None]).sum(dim=3)
+    bends, twists = (up + down) / 2, (up - down) / 2 - linear
+    limits = [[getattr(each, name) for each in tolerances] for name in ("bent_around", "twisted_around")]
+    bent, twisted = (sigma * sigma.new_tensor(each) for each in limits)
+    smooth &= (bends.abs() / distance[:, None]).amax(dim=1) <= bent
+    smooth &= twists.abs().amax(dim=1) <= twisted
 
-    coordinates = muons.hits.shape[1]
-    bends, twists, _ = opposite(3**0.5 * torch.eye(coordinates, dtype=sigma.dtype, device=sigma.device))
-    mean = bends.sum(dim=1) / 3  # ½ tr(H Σ): the points on the axes are scaled by √3
-    smooth &= (bends.abs().amax(dim=1) <= 3 * BENT * sigma) & (twists.abs().amax(dim=1) <= TWISTED * sigma)
-    bends, twists, linear = opposite(PROBE_SCALE * normal_points(coordinates, PROBES, 1, 0).to(sigma))
-    smooth &= (bends.abs().amax(dim=1) <= 4 * BENT * sigma) & (twists.abs().amax(dim=1) <= TWISTED * sigma)
-    # Scaled by s, a second-order term is s² times as large, and a third-order term s³ times.
-    variance = sigma.square() + (bends / PROBE_SCALE**2 - mean[:, None]).square().mean(dim=1)
-    variance = variance + 2 * (linear * twists).mean(dim=1) / PROBE_SCALE**4
-    ends = line.ends + (mean - line.mean)[:, :, None]  # on the average over the other directions
-    return Integrals(mean, variance.clamp(min=0).sqrt(), line.sd_error, ends), smooth
+    def average(weights: Tensor, numbers: Tensor) -> Tensor:
+        return (weights[:, None] * numbers).sum(dim=1)
+
+    mean = average(for_mean, bends)
+    variance = sigma.square() + average(for_square, bends.square() + 2 * linear * twists)
+    variance = variance - mean * (2 * average(centred, bends) - mean)
+    sd = variance.clamp(min=0).sqrt()
+    # Those along the gradient, with the mean and the sd of all directions.
+    scale = sd / torch.where(line.sd > 0, line.sd, 1.0)
+    ends = mean[:, :, None] + scale[:, :, None] * (line.ends - line.mean[:, :, None])
+    return Integrals(mean, sd, line.sd_error, ends), smooth
+
+
+class Around(NamedTuple):
+    """Points which, with their opposites, average terms of second and third order over all directions.
+
+    Each with the square of the distance to which the allowed bend belongs, and with its weights: in the mean of the
+    even terms, in what is subtracted from their square, and in the mean of squares.
+    """
+
+    points: Float[Tensor, "point coordinate"]
+    square_distance: Float[Tensor, " point"]
+    mean: Float[Tensor, " point"]
+    centred: Float[Tensor, " point"]
+    square: Float[Tensor, " point"]
+
+
+@lru_cache
+def _around(coordinates: int) -> Around:
+    """On the axes at √3 and, for few coordinates, between any two of them: exact to fifth order.
+
+    Source: J. McNamee and F. Stenger, Numer. Math. 10 (1967) 327.
+    """
+    axes = 3**0.5 * torch.eye(coordinates, dtype=torch.float64)
+    if coordinates > FEW_COORDINATES:
+        probes = PROBE_SCALE * normal_points(coordinates, PROBES, 1, 0)
+        ones = torch.cat([axes.new_zeros(coordinates), axes.new_full((PROBES,), 1 / PROBES)])
+        mean = torch.cat([axes.new_full((coordinates,), 1 / 3), axes.new_zeros(PROBES)])
+        # Scaled by s, a second-order term is s² times as large, and a third-order term s³ times.
+        distance = torch.cat([axes.new_full((coordinates,), 9.0), axes.new_full((PROBES,), 12.0)])
+        return Around(torch.cat([axes, probes]), distance, mean, ones / PROBE_SCALE**2, ones / PROBE_SCALE**4)
+    pairs = [axes[i] + sign * axes[j] for i, j in combinations(range(coordinates), 2) for sign in (1, -1)]
+    weights = axes.new_tensor([(4 - coordinates) / 9] * coordinates + [1 / 18] * len(pairs))
+    points = torch.stack([*axes, *pairs])
+    return Around(points, points.square().sum(dim=1), weights, weights, weights)
 
 
 def _along(
     muons: Integrand,
     sigma: Float[Tensor, "muon observable"],
     direction: Float[Tensor, "#muon coordinate"],
+    tolerance: Tolerance,
     only: int | None = None,
 ) -> tuple[Integrals, Bool[Tensor, "muon seen"]]:
     """The integrals along one direction of one σ, as if the observables were smooth, and which of them are.
@@ -238,8 +334,8 @@ def _along(
     up68, down68, *parts = at(K68)
     error = left_over(K68, *parts)
     _, _, *parts = at(FAR)
-    smooth = torch.maximum(error, left_over(FAR, *parts)) <= 2 * LEFT_OVER * u
-    smooth &= (torch.maximum(a.abs() / BENT, c.abs() / TWISTED) <= u) & (u > 0)
+    smooth = torch.maximum(error, left_over(FAR, *parts)) <= 2 * tolerance.left_over * u
+    smooth &= (torch.maximum(a.abs() / tolerance.bent, c.abs() / tolerance.twisted) <= u) & (u > 0)
     sd = (u + 3 * c).square_().add_(c.square(), alpha=6).add_(a.square(), alpha=2).sqrt_()
     ends = [torch.minimum(up68, down68), torch.maximum(up68, down68)]
     ends += [torch.minimum(up95, down95), torch.maximum(up95, down95)]

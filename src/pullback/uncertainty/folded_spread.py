@@ -243,11 +243,14 @@ def _across(
     reach, place = WITHIN * narrow[:, None], b[:, None]
     low, high = (((place + sign * reach) / length).clamp(-1, 1).arcsin() for sign in (-1, 1))
     density = torch.zeros_like(length)
+    size = a.abs()[:, None]
+    ratio = -2 * size / wide.square()[:, None]
     for node, weight in zip(*np.polynomial.legendre.leggauss(NODES_ACROSS), strict=True):
         turn = low + (high - low) * ((node + 1) / 2)
-        along = length * turn.cos()
-        both = _gauss(along - a[:, None], wide) + _gauss(along + a[:, None], wide)
-        density = density + weight / 2 * _gauss(length * turn.sin() - place, narrow) * both
+        along, across = length * turn.cos(), length * turn.sin() - place
+        near = (along - size).div_(wide[:, None]).square_().add_(across.div_(narrow[:, None]).square_())
+        # The density at −along is smaller by exp(−2 a along/wide²).
+        density += near.mul_(-0.5).exp_().mul_(along.mul_(ratio).exp_().add_(1.0)).mul_(weight / 2)
     return density * (high - low) * length / (2 * pi * wide * narrow)[:, None]
 
 

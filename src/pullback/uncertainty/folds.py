@@ -45,12 +45,16 @@ class Folding(NamedTuple):
         The columns of the observables that are the signed quantities, if all of them are observables.
     undeclared : tuple of int
         Columns of observables of which nothing is said: they may fold anywhere.
+    bends : tuple of (Fold or None)
+        For each observable without a fold the signed quantities with which it bends, and beyond all bounds where they
+        are 0; for given ones it is nearly linear in the hits.
     """
 
     signed: Callable[..., Tensor]
     folds: tuple[Fold | None, ...]
     observables: tuple[int, ...] | None = None
     undeclared: tuple[int, ...] = ()
+    bends: tuple[Fold | None, ...] = ()
 
 
 def folding_of(infer: Callable[..., Any]) -> Folding | None:

@@ -125,6 +125,10 @@ class Law(NamedTuple):
     sigma: Float[Tensor, "muon observable"]
     finite: Bool[Tensor, " muon"] | None
 
+    def take(self, rows: Tensor) -> Law:
+        """Some of the muons, which have finite hits."""
+        return Law(self.value[rows], self.jacobian[rows], self.covariance[rows], self.sigma[rows], None)
+
 
 def linear_law(infer: Infer, hits: Tensor, sigma_x: Tensor) -> Law:
     """J Σ Jᵀ for one block, with Σ as `canonical` gives it."""

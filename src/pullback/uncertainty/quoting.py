@@ -13,9 +13,10 @@ from torch import Tensor
 from .arguments import Hits, give_back, measured
 from .confidence import confidence_block
 from .covariance import HitUncertainty
-from .distribution import spread_block
+from .distribution import exact_spread, spread_block
 from .inference import Infer
-from .linear import by_blocks, linear_law
+from .linear import linear_law
+from .parts import by_parts
 from .table import numpy_columns, short_table
 from .validity import linear_valid
 
@@ -105,11 +106,11 @@ def quote(
     """
     given = measured(hits, sigma, covariance)
     with torch.no_grad():
-        work = partial(_quote, infer, n_dig, seed, screen)
-        return give_back(hits, by_blocks(work, given.hits.detach(), given.covariance.detach()))
+        work = partial(_quote, n_dig, seed, screen)
+        return give_back(hits, by_parts(work, _exact, infer, given.hits.detach(), given.covariance.detach()))
 
 
-def _quote(infer: Infer, n_dig: int, seed: int, screen: bool, hits: Tensor, sigma_x: Tensor) -> Quoted:
+def _quote(n_dig: int, seed: int, screen: bool, infer: Infer, hits: Tensor, sigma_x: Tensor) -> Quoted:
     law = linear_law(infer, hits, sigma_x)
     found = spread_block(infer, hits, sigma_x, law, seed, screen)
     ok = linear_valid(law.value, law.sigma, found.sd, found.interval95, n_dig)
@@ -119,3 +120,10 @@ def _quote(infer: Infer, n_dig: int, seed: int, screen: bool, hits: Tensor, sigm
         value, linear = (torch.where(law.finite[:, None], each, float("nan")) for each in (value, linear))
     sigma = torch.where(ok, linear, found.sd)
     return Quoted(value, sigma, found.bias, found.interval68, found.interval95, *confidence, linear, ok)
+
+
+def _exact(value: Tensor, sigma: Tensor) -> Quoted:
+    """What is quoted of observables that are linear in the hits: all of it follows from σ."""
+    spread = exact_spread(value, sigma)
+    inner, outer = spread.interval68, spread.interval95
+    return Quoted(value, sigma, spread.bias, inner, outer, inner, outer, sigma, torch.isfinite(sigma))
