@@ -17,6 +17,7 @@ from ..models.stated import arguments, resolution_of
 from ..models.user_file import Call
 from ..study.artefact_configs import DetectedConfig
 from ..study.batches import Part
+from ..uncertainty.closed_form import ClosedForm, closed_form_of
 from ..uncertainty.folds import folding_of
 
 Parameters = Mapping[str, Tensor]
@@ -43,7 +44,8 @@ class Inference:
 
     Its attributes are those that the library reads from a function: `missing`, whether it accepts missing hits;
     `periods`, of observables that are angles on a circle; `folding`, the signed quantities that fold into observables;
-    and `refuse`, which raises an error that names the user's file, or None for a built-in model.
+    `closed_form`, of its derivatives; and `refuse`, which raises an error that names the user's file, or None for a
+    built-in model.
     """
 
     def __init__(self, model: Model, parameters: Parameters):
@@ -57,6 +59,10 @@ class Inference:
     def __call__(self, hits: Float[Tensor, "muon coordinate"]) -> Float[Tensor, "muon observable"]:
         """The observables of each muon."""
         return self._infer(hits)
+
+    def closed_form(self) -> ClosedForm | None:
+        """The closed form with these parameters, unless one requires a gradient by now."""
+        return closed_form_of(self._infer)
 
 
 def hit_covariance(

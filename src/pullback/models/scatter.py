@@ -14,6 +14,7 @@ from ..uncertainty import elementwise
 from ..uncertainty.arrays import Tensor
 from . import NO_FOLD, Model, Quantity, energy_loss, line_fit, muon_source, planes
 from .base import LineOfHits, with_folds
+from .closed_forms import scatter_form, with_closed_form
 from .energy_loss import LossSection
 from .line_fit import LayerHeights, LayerNumbers, View
 from .multiple_scattering import (
@@ -140,6 +141,7 @@ def _angle_over_length(square: Float[Tensor, " muon"], along: Float[Tensor, " mu
     return torch.where(small, series, length.arctan2(along) / length)
 
 
+@with_closed_form(scatter_form)
 @with_folds(OBSERVABLES, signed_scatter, SIGNED)
 def infer_scatter(
     hits: Float[Tensor, "muon coordinate"],

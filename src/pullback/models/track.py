@@ -12,6 +12,7 @@ from ..uncertainty import elementwise
 from ..uncertainty.arrays import Tensor
 from . import NO_FOLD, Model, Quantity, line_fit, muon_source, planes
 from .base import LineOfHits, with_folds
+from .closed_forms import track_form, with_closed_form
 from .line_fit import LayerHeights, LayerNumbers
 from .multiple_scattering import LayerAngle, LayersSection, layer_covariance, scatterers_of, stepped_through
 from .muon_source import MuonSource
@@ -35,6 +36,7 @@ OBSERVABLES = (
 LINES = {"x": "the track"}
 
 
+@with_closed_form(track_form)
 @with_folds(OBSERVABLES)
 def infer_track(
     hits: Float[Tensor, "muon layer"], z: LayerNumbers, resolution: LayerNumbers, at: LayerNumbers = ()

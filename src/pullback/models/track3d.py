@@ -13,6 +13,7 @@ from ..uncertainty import elementwise
 from ..uncertainty.arrays import Tensor
 from . import NO_FOLD, Model, Quantity, line_fit, muon_source, planes
 from .base import LineOfHits, with_folds
+from .closed_forms import track3d_form, with_closed_form
 from .line_fit import LayerHeights, LayerNumbers
 from .multiple_scattering import LayerAngle, in_two_views, layer_covariance, scatterers_of, stepped_through
 from .muon_source import MuonSource
@@ -30,6 +31,7 @@ OBSERVABLES = (
 LINES = {"x": "the track", "y": "the track"}
 
 
+@with_closed_form(track3d_form)
 @with_folds(OBSERVABLES)
 def infer_track3d(
     hits: Float[Tensor, "muon coordinate"], z: LayerNumbers, resolution: LayerNumbers, at: LayerNumbers = ()

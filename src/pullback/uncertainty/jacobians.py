@@ -13,6 +13,7 @@ from torch.autograd import forward_ad
 from ..errors import ModelError
 from .arguments import check_hits, hits_tensor, like, mistake_in
 from .arrays import Given
+from .closed_form import closed_form_of, differentiate_in_closed_form, plain_hits
 from .inference import Infer, accepts_missing, refuse_of
 
 MUONS_PROBED = 3
@@ -145,11 +146,22 @@ def value_and_jacobian(
     the way would make the gradient of every sum over muons NaN.
     """
     check_hits(hits)
+    closed = _in_closed_form(infer, hits)
+    if closed is not None:
+        return *closed, None
     finite = usable_muons(infer, hits)
     hits = with_stand_ins(hits, finite)
     value, jac = differentiate(infer, hits)
     refuse_coupling(infer, hits.detach(), value.detach())
     return value, jac, finite
+
+
+def _in_closed_form(infer: Infer, hits: Tensor) -> tuple[Tensor, Tensor] | None:
+    """The observables and their Jacobian, where `infer` has these in closed form; it couples no muons."""
+    form = closed_form_of(infer)
+    plain = None if form is None else plain_hits(form, hits)
+    found = None if form is None or plain is None else differentiate_in_closed_form(form, plain)
+    return None if found is None else (torch.from_numpy(found[0]), torch.from_numpy(found[1]))
 
 
 def usable_muons(infer: Infer, hits: Float[Tensor, "muon coordinate"]) -> Bool[Tensor, " muon"] | None:
@@ -178,7 +190,7 @@ def with_stand_ins(hits: Tensor, finite: Bool[Tensor, " muon"] | None) -> Tensor
 def differentiate(infer: Infer, hits: Tensor) -> tuple[Tensor, Tensor]:
     """The observables of each muon and their Jacobian; hits are usable, and coupling of muons is not tested."""
     wants_graph = torch.is_grad_enabled() and (hits.requires_grad or holds_gradients(infer, hits))
-    x = hits if hits.requires_grad else hits.detach().requires_grad_()
+    x = hits if wants_graph and hits.requires_grad else hits.detach().requires_grad_()
     with torch.enable_grad():
         value = infer(x)
         if mistake := mistake_in(value, len(hits)):
