@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
@@ -135,7 +136,9 @@ def linear_law(infer: Infer, hits: Tensor, sigma_x: Tensor) -> Law:
     """J Σ Jᵀ for one block, with Σ as `canonical` gives it."""
     value, jac, finite = value_and_jacobian(infer, hits)
     covariance, sigma = covariance_and_sigma(jac, sigma_x)
-    if not torch.isfinite(value.sum()):  # an observable that a muon doesn't have is not known exactly, although J is 0
+    if not math.isfinite(
+        value.detach().sum().item()
+    ):  # an observable that a muon doesn't have is not known exactly, although J is 0
         known = torch.isfinite(value)
         sigma = torch.where(known, sigma, float("nan"))
         covariance = torch.where(known[:, :, None] & known[:, None, :], covariance, float("nan"))
