@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from .arrays import Tensor
+from .memory import keep_freed
 
 NUMBERS_TOGETHER = 1 << 18
 """Numbers of muons that are computed together, so that they stay in the processor's cache."""
@@ -131,6 +132,7 @@ def propagate_in_closed_form(
     spread = form.spread(sigma_x)
     if muons <= step:
         return _law(form, hits, spread, None)
+    keep_freed()
     whole = form.empty(muons)
     for start in range(0, muons, step):
         rows = slice(start, start + step)
