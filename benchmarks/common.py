@@ -55,13 +55,16 @@ def machine(*distributions):
     processor = names[0].strip() if names else platform.processor() or platform.machine()
     memory = f"{memory_of_machine() / 2**30:.0f} GiB"
     where = f"{processor}, {os.cpu_count()} cores, {memory}, {platform.system()} {platform.machine()}"
-    if "torch" in distributions:
-        import torch
+    named = ", ".join(f"{each} {version(each)}" for each in distributions)
+    vectors = f"; vectors of torch: {_vectors()}" if "torch" in distributions else ""
+    return f"{where}; Python {platform.python_version()}, {named}{vectors}"
 
-        where += f", vector instructions {torch.backends.cpu.get_cpu_capability()}"
-    return f"{where}; Python {platform.python_version()}, " + ", ".join(
-        f"{each} {version(each)}" for each in distributions
-    )
+
+def _vectors():
+    """The vector instructions that torch uses."""
+    import torch
+
+    return torch.backends.cpu.get_cpu_capability()
 
 
 def aligned(head, rows):

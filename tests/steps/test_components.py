@@ -214,4 +214,7 @@ def test_without_systematics_any_number_of_muons_is_propagated(tmp_path, monkeyp
     parts = Run(study, tmp_path / "parts").make()
     with open_study(whole.outputs.study) as one, open_study(parts.outputs.study) as other:
         for name in ("budget_theta", "covariance", "sigma_theta"):
-            np.testing.assert_allclose(other.rows(f"nominal/{name}"), one.rows(f"nominal/{name}"), rtol=1e-13)
+            # Blocks without missing hits have closed forms: covariances that cancel to 0 are so to rounding.
+            np.testing.assert_allclose(
+                other.rows(f"nominal/{name}"), one.rows(f"nominal/{name}"), rtol=1e-13, atol=1e-18
+            )

@@ -17,6 +17,7 @@ from ..models.stated import arguments, resolution_of
 from ..models.user_file import Call
 from ..study.artefact_configs import DetectedConfig
 from ..study.batches import Part
+from ..uncertainty.closed_form import ClosedForm, closed_form_of
 from ..uncertainty.fit_residuals import product
 from ..uncertainty.folds import folding_of
 from ..uncertainty.placement import Placement
@@ -46,8 +47,8 @@ class Inference:
 
     Its attributes are those that the library reads from a function: `missing`, whether it accepts missing hits;
     `periods`, of observables that are angles on a circle; `folding`, the signed quantities that fold into observables;
-    `reduction`, the parameters through which they depend on the hits; and `refuse`, which raises an error that names
-    the user's file, or None for a built-in model.
+    `reduction`, the parameters through which they depend on the hits; `closed_form`, of its derivatives; and `refuse`,
+    which raises an error that names the user's file, or None for a built-in model.
     """
 
     def __init__(self, model: Model, parameters: Parameters):
@@ -62,6 +63,10 @@ class Inference:
     def __call__(self, hits: Float[Tensor, "muon coordinate"]) -> Float[Tensor, "muon observable"]:
         """The observables of each muon."""
         return self._infer(hits)
+
+    def closed_form(self) -> ClosedForm | None:
+        """The closed form with these parameters, unless one requires a gradient by now."""
+        return closed_form_of(self._infer)
 
 
 def hit_covariance(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import reduce
 from operator import and_
 from typing import Any, NamedTuple
@@ -173,13 +173,25 @@ def fit(
             known = (top > torch.where(view.seen, z, torch.inf).amin(dim=0)) & view.finite
     safe = (lambda sums: sums) if known is None else lambda sums: torch.where(known, sums, 1.0)
     origin = z.detach()[0]
-    height = z - origin  # differences of similar numbers are exact
+    slopes, positions = line_factors(weight, z - origin, at - origin, safe)  # differences of similar numbers are exact
+    return Line(_weighted(slopes, view.hits), _weighted(positions, view.hits), known)
+
+
+def line_factors(
+    weight: Tensor,
+    height: Tensor,
+    at: float | Tensor,
+    safe: Callable[[Tensor], Tensor] = lambda sums: sums,
+) -> tuple[Tensor, Tensor]:
+    """What each layer's hit counts in the slope, and in the position at a height, all (layer, …).
+
+    `safe` replaces sums that may be 0.
+    """
     weights = safe(total(weight))
     centre = total(weight * height) / weights
     arm = height - centre
-    slopes = weight * arm / safe(total(weight * arm.square()))
-    positions = weight / weights + slopes * (at - origin - centre)
-    return Line(_weighted(slopes, view.hits), _weighted(positions, view.hits), known)
+    slopes = weight * arm / safe(total(weight * (arm * arm)))
+    return slopes, weight / weights + slopes * (at - centre)
 
 
 def _weights(view: View, resolution: Float[Tensor, " layer"]) -> Float[Tensor, "layer _"]:

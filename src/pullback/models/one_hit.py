@@ -9,6 +9,7 @@ from ..uncertainty.arrays import Tensor
 from ..uncertainty.elementwise import magnitude
 from . import Model, NamedSection, Quantity
 from .base import UniformSource, uniform, with_folds
+from .closed_forms import one_hit_form, with_closed_form
 
 OBSERVABLES = (Quantity("theta", "rad", "angle from the vertical", "θ", folds=("slope",)),)
 
@@ -18,6 +19,7 @@ def slope(hits: Float[Tensor, "muon 1"], dz: float | Float[Tensor, ""] = 1.5) ->
     return hits / dz
 
 
+@with_closed_form(one_hit_form)
 @with_folds(OBSERVABLES, slope, ["slope"])
 def infer_theta(hits: Float[Tensor, "muon 1"], dz: float | Float[Tensor, ""] = 1.5) -> Float[Tensor, "muon 1"]:
     """Angle of each muon from the vertical: θ = arctan(|x| / dz).

@@ -85,6 +85,7 @@ def with_planes(infer: Callable[..., Tensor], positions: int) -> Callable[..., T
     folds = (*folding.folds, *(None,) * positions)
     vars(infer_with_planes)["folding"] = folding._replace(signed=signed, folds=folds)
     vars(infer_with_planes)["reduction"] = _with_positions(reduction_of(infer), len(folding.folds), positions)
+    vars(infer_with_planes)["closed_form"] = getattr(infer, "closed_form", None)
     return infer_with_planes
 
 

@@ -14,6 +14,7 @@ from ..errors import ConfigError
 from ..uncertainty.arrays import Tensor
 from . import NO_FOLD, Model, Quantity, energy_loss, line_fit, muon_source, planes, two_lines
 from .base import LineOfHits, part_of, with_folds, with_reduction
+from .closed_forms import scatter_form, with_closed_form
 from .energy_loss import LossSection
 from .line_fit import LayerHeights, LayerNumbers, View
 from .multiple_scattering import (
@@ -158,6 +159,7 @@ def linear_scatter(
     return line_fit.observables(values, [line.known for line in lines] * (2 + len(at)))
 
 
+@with_closed_form(scatter_form)
 @with_folds(OBSERVABLES, signed_scatter, SIGNED)
 @with_reduction(
     linear_scatter,

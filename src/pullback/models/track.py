@@ -11,6 +11,7 @@ from jaxtyping import Float
 from ..uncertainty.arrays import Tensor
 from . import NO_FOLD, Model, Quantity, line_fit, muon_source, planes
 from .base import LineOfHits, part_of, with_folds, with_reduction
+from .closed_forms import track_form, with_closed_form
 from .line_fit import LayerHeights, LayerNumbers
 from .multiple_scattering import LayerAngle, LayersSection, layer_covariance, scatterers_of, stepped_through
 from .muon_source import MuonSource
@@ -48,6 +49,7 @@ def _angle(slope: Float[Tensor, "muon 1"], **_: Any) -> Float[Tensor, "muon 1"]:
     return line_fit.zenith(slope[:, 0])[:, None]
 
 
+@with_closed_form(track_form)
 @with_folds(OBSERVABLES)
 @with_reduction(linear_track, {0: 0, 2: 1}, part_of(OBSERVABLES, ["theta"], [0], _angle, signed_names=["slope"]))
 def infer_track(

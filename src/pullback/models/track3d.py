@@ -13,6 +13,7 @@ from ..uncertainty import elementwise
 from ..uncertainty.arrays import Tensor
 from . import NO_FOLD, Model, Quantity, line_fit, muon_source, planes
 from .base import LineOfHits, part_of, with_folds, with_reduction
+from .closed_forms import track3d_form, with_closed_form
 from .line_fit import LayerHeights, LayerNumbers
 from .multiple_scattering import LayerAngle, in_two_views, layer_covariance, scatterers_of, stepped_through
 from .muon_source import MuonSource
@@ -48,6 +49,7 @@ def _direction(slopes: Float[Tensor, "muon 2"], **_: Any) -> Float[Tensor, "muon
     return torch.stack([line_fit.zenith(tx, ty), elementwise.azimuth(tx, ty)], dim=1)
 
 
+@with_closed_form(track3d_form)
 @with_folds(OBSERVABLES)
 @with_reduction(
     linear_track3d,

@@ -20,6 +20,10 @@ Columns = TypeVar("Columns", bound=tuple[Any, ...])
 """A named tuple of tensors (muon, …), or of numpy arrays."""
 
 
+LARGEST_SIGMA = 1e150
+"""Standard deviations whose squares are surely finite are smaller."""
+
+
 class Measured(NamedTuple):
     """Hits with their uncertainty, as the computations take them."""
 
@@ -56,6 +60,15 @@ def measured(hits: Hits, sigma: HitUncertainty | None, covariance: HitUncertaint
     # Squared before it is rounded to the precision of the hits, as a user would who gives covariance=sigma**2.
     wide = sigma if isinstance(sigma, Tensor | np.ndarray) else torch.as_tensor(sigma, dtype=torch.float64)
     return Measured(x, standard_deviations(wide**2, x, checked=False), deviations)
+
+
+def with_covariance(
+    hits: Hits, sigma: HitUncertainty | None, covariance: HitUncertainty | None
+) -> tuple[Float[Tensor, "muon coordinate"], float | Float[Tensor, "row coordinate *second"]]:
+    """The hits and their covariance as `measured` gives them, or as a number where σ is one."""
+    if isinstance(sigma, float) and covariance is None and 0 <= sigma < LARGEST_SIGMA:
+        return hits_tensor(hits), sigma * sigma
+    return measured(hits, sigma, covariance)[:2]
 
 
 def _square(sigma: float) -> float:

@@ -8,6 +8,7 @@ from typing import NoReturn, Protocol, runtime_checkable
 from jaxtyping import Float
 
 from .arrays import Tensor
+from .closed_form import ClosedForm
 from .folds import Folding
 
 Infer = Callable[[Float[Tensor, "muon coordinate"]], Float[Tensor, "muon observable"]]
@@ -35,6 +36,8 @@ class DescribedInference(Protocol):
     """Raises errors of the inference."""
     folding: Folding | None
     """The signed quantities that fold into the observables; None where nothing is said (`folds.folding_of`)."""
+    closed_form: Callable[..., ClosedForm | None] | None
+    """The derivatives in closed form, if the inference has one with its parameters (`closed_form.closed_form_of`)."""
 
     def __call__(self, hits: Float[Tensor, "muon coordinate"], /) -> Float[Tensor, "muon observable"]:
         """The observables of each muon."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import Any, NoReturn
 
@@ -13,6 +14,7 @@ from torch.autograd import forward_ad
 from ..errors import ModelError
 from .arguments import check_hits, hits_tensor, like, mistake_in
 from .arrays import Given
+from .closed_form import closed_form_of, differentiate_in_closed_form, plain_hits
 from .inference import Infer, accepts_missing, refuse_of
 
 MUONS_PROBED = 3
@@ -145,11 +147,24 @@ def value_and_jacobian(
     the way would make the gradient of every sum over muons NaN.
     """
     check_hits(hits)
+    closed = _in_closed_form(infer, hits)
+    if closed is not None:
+        return *closed, None
     finite = usable_muons(infer, hits)
     hits = with_stand_ins(hits, finite)
-    value, jac = differentiate(infer, hits)
-    refuse_coupling(infer, hits.detach(), value.detach())
+    among_others = _few_among_others(infer, hits.detach())
+    holds = torch.is_grad_enabled() and (hits.requires_grad or getattr(among_others, "requires_grad", False))
+    value, jac = differentiate(infer, hits, holds)
+    refuse_coupling(infer, hits.detach(), value.detach(), among_others)
     return value, jac, finite
+
+
+def _in_closed_form(infer: Infer, hits: Tensor) -> tuple[Tensor, Tensor] | None:
+    """The observables and their Jacobian, where `infer` has these in closed form; it couples no muons."""
+    form = closed_form_of(infer)
+    plain = None if form is None else plain_hits(form, hits)
+    found = None if form is None or plain is None else differentiate_in_closed_form(form, plain)
+    return None if found is None else (torch.from_numpy(found[0]), torch.from_numpy(found[1]))
 
 
 def usable_muons(infer: Infer, hits: Float[Tensor, "muon coordinate"]) -> Bool[Tensor, " muon"] | None:
@@ -158,7 +173,7 @@ def usable_muons(infer: Infer, hits: Float[Tensor, "muon coordinate"]) -> Bool[T
     Those whose hits are finite; or, where `infer.missing` says that NaN stands for a missing hit, those with any finite
     observable. An infinite hit is no measurement either way.
     """
-    if torch.isfinite(hits.sum()):
+    if math.isfinite(hits.detach().sum().item()):  # much faster than testing each
         return None
     if not accepts_missing(infer):
         return torch.isfinite(hits).all(dim=1)
@@ -175,10 +190,14 @@ def with_stand_ins(hits: Tensor, finite: Bool[Tensor, " muon"] | None) -> Tensor
     return torch.where(finite[:, None], hits, stand_in)
 
 
-def differentiate(infer: Infer, hits: Tensor) -> tuple[Tensor, Tensor]:
-    """The observables of each muon and their Jacobian; hits are usable, and coupling of muons is not tested."""
-    wants_graph = torch.is_grad_enabled() and (hits.requires_grad or holds_gradients(infer, hits))
-    x = hits if hits.requires_grad else hits.detach().requires_grad_()
+def differentiate(infer: Infer, hits: Tensor, wants_graph: bool | None = None) -> tuple[Tensor, Tensor]:
+    """The observables of each muon and their Jacobian; hits are usable, and coupling of muons is not tested.
+
+    Their graph is kept if wanted; None: where hits or a parameter inside `infer` require a gradient.
+    """
+    if wants_graph is None:
+        wants_graph = torch.is_grad_enabled() and (hits.requires_grad or holds_gradients(infer, hits))
+    x = hits if wants_graph and hits.requires_grad else hits.detach().requires_grad_()
     with torch.enable_grad():
         value = infer(x)
         if mistake := mistake_in(value, len(hits)):
@@ -198,7 +217,7 @@ def differentiate(infer: Infer, hits: Tensor) -> tuple[Tensor, Tensor]:
                 _refuse(infer, "does not use the hits it is given, only other tensors that require gradients")
             rows.append(row)
     jac = torch.stack(rows, dim=1) if len(rows) > 1 else rows[0][:, None]
-    if len(rows) > 1 and not torch.isfinite(jac.sum()):
+    if len(rows) > 1 and not math.isfinite(jac.detach().sum().item()):
         jac = _by_themselves(infer, x, value, jac, wants_graph)
     return (value, jac) if wants_graph else (value.detach(), jac)
 
@@ -247,21 +266,34 @@ def _of_few(infer: Infer, hits: Tensor) -> Any:
         )
 
 
-def refuse_coupling(infer: Infer, hits: Tensor, value: Tensor) -> None:
-    """Raise if a muon's observables depend on another muon, tried on a few muons.
-
-    They are evaluated together with muons that are not in the hits, and their observables must not change. (Derivatives
-    would not show every coupling, such as one to a detached mean.)
-    """
+def _few(hits: Tensor) -> slice:
+    """A few muons, spread over all."""
     count = min(MUONS_PROBED, len(hits))
-    if not count:
-        return
-    few = slice(0, count * (len(hits) // count), len(hits) // count)
-    x = hits[few]
+    return slice(0, count * (len(hits) // max(count, 1)), max(len(hits) // max(count, 1), 1))
+
+
+def _few_among_others(infer: Infer, hits: Tensor) -> Any:
+    """The inference of a few muons together with muons that are not in the hits, with gradients of its parameters."""
+    x = hits[_few(hits)]
+    if not len(x):
+        return None
     others = x.abs() + 1
     # As many on either side, except where the total would equal the number of hits.
-    after = others if 3 * count != len(hits) else others[:-1]
-    found, expected = _of_few(infer, torch.cat([others, x, after])).detach()[count : 2 * count], value[few]
+    after = others if 3 * len(x) != len(hits) else others[:-1]
+    with torch.enable_grad():
+        return _of_few(infer, torch.cat([others, x, after]))
+
+
+def refuse_coupling(infer: Infer, hits: Tensor, value: Tensor, among_others: Any) -> None:
+    """Raise if a muon's observables depend on another muon, tried on a few muons.
+
+    They were evaluated together with muons that are not in the hits, and their observables must not have changed.
+    (Derivatives would not show every coupling, such as one to a detached mean.)
+    """
+    if not len(hits):
+        return
+    expected = value[_few(hits)]
+    found = among_others.detach()[len(expected) : 2 * len(expected)]
     if not agree_to_rounding(found, expected, hits.dtype):
         _refuse(
             infer,

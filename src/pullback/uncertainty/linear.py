@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
@@ -10,7 +11,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from .arguments import Columns, Hits, give_back, measured
+from .arguments import Columns, Hits, give_back, with_covariance
+from .closed_form import closed_form_of, plain_hits, propagate_in_closed_form
 from .covariance import HitUncertainty
 from .elementwise import magnitude, products
 from .inference import Infer
@@ -83,8 +85,12 @@ def propagate(
             [0.0060]], dtype=torch.float64)
 
     """
-    given = measured(hits, sigma, covariance)
-    return give_back(hits, by_blocks(partial(_propagate, infer), given.hits, given.covariance))
+    x, sigma_x = with_covariance(hits, sigma, covariance)
+    found = _in_closed_form(infer, x, sigma_x)
+    if found is None:
+        rows = x.new_full((1, x.shape[1]), sigma_x) if isinstance(sigma_x, float) else sigma_x
+        found = by_blocks(partial(_propagate, infer), x, rows)
+    return give_back(hits, found)
 
 
 def by_blocks(work: Callable[[Tensor, Tensor], Columns], hits: Tensor, sigma_x: Tensor) -> Columns:
@@ -134,7 +140,9 @@ def linear_law(infer: Infer, hits: Tensor, sigma_x: Tensor) -> Law:
     """J Σ Jᵀ for one block, with Σ as `canonical` gives it."""
     value, jac, finite = value_and_jacobian(infer, hits)
     covariance, sigma = covariance_and_sigma(jac, sigma_x)
-    if not torch.isfinite(value.sum()):  # an observable that a muon doesn't have is not known exactly, although J is 0
+    if not math.isfinite(
+        value.detach().sum().item()
+    ):  # an observable that a muon doesn't have is not known exactly, although J is 0
         known = torch.isfinite(value)
         sigma = torch.where(known, sigma, float("nan"))
         covariance = torch.where(known[:, :, None] & known[:, None, :], covariance, float("nan"))
@@ -154,6 +162,21 @@ def covariance_and_sigma(
     else:
         sigma = _root(covariance.diagonal(dim1=1, dim2=2))
     return covariance, sigma
+
+
+def _in_closed_form(infer: Infer, hits: Tensor, sigma_x: float | Tensor) -> Propagated | None:
+    """What `propagate` returns, where `infer` has derivatives in closed form, for one Σ and complete hits."""
+    form = closed_form_of(infer)
+    plain = None if form is None else plain_hits(form, hits)
+    if form is None or plain is None:
+        return None
+    if isinstance(sigma_x, float):
+        found = propagate_in_closed_form(form, plain, sigma_x)
+    elif len(sigma_x) > 1 or sigma_x.requires_grad:
+        return None
+    else:
+        found = propagate_in_closed_form(form, plain, sigma_x.numpy())
+    return None if found is None else Propagated(*map(torch.from_numpy, found))
 
 
 def _propagate(infer: Infer, hits: Tensor, sigma_x: Tensor) -> Propagated:
