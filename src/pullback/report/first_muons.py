@@ -34,13 +34,15 @@ class FirstMuons:
         columns = [*self._hits()]
         for observable in self._model.observables:
             columns += self._observable(observable)
-        heads: list[str | Cell] = ["muon", *(head for head, _ in columns), left("flags")]
-        rows = zip(*(cells for _, cells in columns), self._flags(), strict=True)
+        heads: list[str | Cell] = ["muon", *(head for head, _ in columns)]
+        flags = self._flags()
+        heads += [left("flags")] * any(flags)
+        rows = zip(*(cells for _, cells in columns), flags, strict=True)
         return Table([row(*heads)], [self._row(muon, cells) for muon, cells in enumerate(rows)])
 
     def _row(self, muon: int, cells: tuple[str, ...]) -> Row:
         *numbers, flags = cells
-        return row(str(muon), *numbers, Cell(flags, "left"))
+        return row(str(muon), *numbers, *[left(flags)] * bool(flags))
 
     def _rows(self, name: str) -> np.ndarray:
         return self._reader.rows(f"{self._point}/{name}", 0, self.count)
