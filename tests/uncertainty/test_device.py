@@ -228,7 +228,7 @@ def test_a_model_of_the_users_that_mixes_says_where_and_what_to_do(tmp_path, mon
     advice = "make them by hits.new_tensor, or set compute.device: cpu"
     with (
         PretendGpu(),
-        pytest.raises(PullbackError, match=rf"^mixed\.py:47: covariance: RuntimeError: .*{advice} \(in: .*\)$"),
+        pytest.raises(PullbackError, match=rf"^mixed\.py:46: covariance: RuntimeError: .*{advice} \(in: .*\)$"),
     ):
         columns(raw, tmp_path / "gpu", "cuda")
 

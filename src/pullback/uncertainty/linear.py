@@ -150,9 +150,9 @@ def linear_law(infer: Infer, hits: Tensor, sigma_x: Tensor) -> Law:
 
 
 def covariance_and_sigma(
-    jac: Float[Tensor, "muon observable coordinate"], sigma_x: Tensor
-) -> tuple[Float[Tensor, "muon observable observable"], Float[Tensor, "muon observable"]]:
-    """J Σ Jᵀ and the root of its diagonal, with Σ as `canonical` gives it."""
+    jac: Float[Tensor, "#muon observable coordinate"], sigma_x: Tensor
+) -> tuple[Float[Tensor, "#muon observable observable"], Float[Tensor, "#muon observable"]]:
+    """J Σ Jᵀ and the root of its diagonal, with Σ as `canonical` gives it; a single J or Σ is that of all muons."""
     # With muons last, every sum and product runs along memory: the matrices are tiny and many.
     rows, sigma_x = (each.movedim(0, -1).contiguous() for each in (jac, sigma_x))
     left = rows * sigma_x if sigma_x.ndim == 2 else products(rows, sigma_x)
