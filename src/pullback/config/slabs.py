@@ -32,8 +32,8 @@ def in_radiation_lengths(value: Any) -> Any:
 
     Examples
     --------
-    >>> in_radiation_lengths([{"thickness": "0.3 mm", "radiation_length": "93.75 mm"}, 0.01])
-    [0.0032, 0.01]
+    >>> in_radiation_lengths([{"thickness": "1 mm", "radiation_length": "100 mm"}, 0.02])
+    [0.01, 0.02]
 
     """
     if not isinstance(value, list):
