@@ -216,7 +216,8 @@ def test_mistakes_in_hits_stop_in_one_line_and_leave_nothing(workflow):
     (workflow.folder / "hits.csv").write_text("x\n0.5\n0.6m\n")
     (workflow.folder / "bad.yaml").write_text("study: s\nsource: {kind: recorded, file: hits.csv}\n")
     printed = workflow.run("--cores", "1", "--configfile", "bad.yaml", expect=1)
-    assert "pullback: import_hits: hits.csv: row 2, column 'x': '0.6m' is not a number; cells are numbers alone, in the unit of source.unit\n" in printed
+    said = "hits.csv: row 2, column 'x': '0.6m' is not a number; cells are numbers alone, in the unit of source.unit\n"
+    assert f"pullback: import_hits: {said}" in printed
     assert "Traceback" not in printed
     assert files_in(workflow.folder / "results") == {}
     (workflow.folder / "hits.csv").write_text("y\n0.5\n")
