@@ -12,14 +12,20 @@ from .commands.beginning import BEGINNINGS
 from .errors import PullbackError
 from .version import version
 
+TABLE_WIDTH = 400
+"""Columns of a table that is not printed on a terminal, so that no cell is wrapped."""
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; an error is one line on stderr, with exit status 1."""
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
+        sys.stdout.flush()
     except PullbackError as error:
         sys.exit(f"pullback: {error}")
+    except BrokenPipeError:  # who reads the output, such as `head`, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         sys.exit("pullback: interrupted")
 
@@ -85,7 +91,8 @@ def _print_results(folder: str | Path) -> None:
 
     from .commands.showing import show
 
-    show(folder, Console(highlight=False, soft_wrap=not sys.stdout.isatty()))
+    width = None if sys.stdout.isatty() else TABLE_WIDTH
+    show(folder, Console(highlight=False, soft_wrap=not sys.stdout.isatty(), width=width))
 
 
 def _calibrate(options: argparse.Namespace) -> None:

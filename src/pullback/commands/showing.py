@@ -11,7 +11,7 @@ from rich.text import Text
 
 from ..errors import PullbackError
 from ..report.answer import IN_SENTENCES, Knowledge, how_well_known
-from ..report.formats import percent
+from ..report.formats import count, percent
 from ..store.study_file import open_study
 from ..validation.answers import QUESTIONS
 from ..validation.evidence import Evidence
@@ -61,12 +61,18 @@ def _where(answer: Knowledge, evidence: Evidence) -> str:
 
 def _table(found: list[Knowledge]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="")
-    for name in ("point", "observable", "mean σ", "68 % of muons", "linear valid", "verdict"):
+    for name in ("point", "observable", "muons with σ", "mean σ", "68 % of muons", "linear valid", "verdict"):
         table.add_column(name, overflow="fold")
     for each in found:
         entry = each.entry
         verdict = Text(entry.verdict, VERDICT_STYLES[entry.verdict])
         table.add_row(
-            Text(entry.point), Text(entry.observable), each.sigma, each.range, percent(entry.linear_valid), verdict
+            Text(entry.point),
+            Text(entry.observable),
+            count(each.muons),
+            each.sigma,
+            each.range,
+            percent(entry.linear_valid),
+            verdict,
         )
     return table

@@ -36,6 +36,9 @@ class Knowledge(NamedTuple):
     symbol: str
     unit: str
     muons: int
+    """Muons with a σ."""
+    of: int
+    """All muons."""
     mean: float
     low: float
     high: float
@@ -57,7 +60,9 @@ class Knowledge(NamedTuple):
         """The answer in words."""
         if not self.muons:
             return f"{self.symbol}: no muon has a σ"
-        return f"{self.symbol} of {count(self.muons)} muons: mean σ = {self.sigma} (68 % of muons: {self.range})"
+        some = f"{count(self.muons)} of " if self.muons < self.of else ""
+        muons = f"{self.symbol} of {some}{count(self.of)} muon{'s' * (self.of != 1)}"
+        return f"{muons}: mean σ = {self.sigma}" + (f" (68 % of muons: {self.range})" if self.muons > 1 else "")
 
 
 def how_well_known(study: StudyReader, evidence: Evidence, symbols: Mapping[str, str]) -> Iterator[Knowledge]:
@@ -73,21 +78,29 @@ def how_well_known(study: StudyReader, evidence: Evidence, symbols: Mapping[str,
             entry,
             symbols.get(entry.observable, entry.observable),
             str(attributes["units"]),
-            0 if mean is None else entry.quoted.counts.muons,
+            0 if mean is None else entry.quoted.counts.muons - _without_sigma(entry),
+            entry.quoted.counts.muons,
             math.nan if mean is None else mean,
             low,
             high,
         )
 
 
+def _without_sigma(entry: Entry) -> int:
+    """Muons without a quoted σ, each counted once."""
+    counts = entry.quoted.counts
+    return counts.hit_not_finite + counts.value_not_finite + counts.no_standard_deviation + counts.sigma_zero_or_nan
+
+
 def known_table(found: Sequence[Knowledge]) -> Table:
     """The answers as a table, a row for each."""
     words = map(left, ("point", "observable"))
-    heads = row(*words, "mean σ", "68 % of muons", "linear propagation valid", left("verdict"))
+    heads = row(*words, "muons with σ", "mean σ", "68 % of muons", "linear propagation valid", left("verdict"))
     rows = [
         row(
             left(each.entry.point),
             left(each.symbol),
+            count(each.muons),
             each.sigma,
             each.range,
             percent(each.entry.linear_valid),
