@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 
@@ -11,7 +12,7 @@ def test_help_names_every_command(capsys):
         main(["--help"])
     printed = capsys.readouterr().out
     for command in ("init", "check", "run", "show", "peek", "calibrate", "export"):
-        assert f"\n    {command} " in printed
+        assert re.search(rf"^ +{command}\s", printed, re.MULTILINE)
 
 
 def test_output_that_nobody_reads_is_no_error(tmp_path):
