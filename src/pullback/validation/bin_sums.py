@@ -181,7 +181,8 @@ class Placed:
     ):
         self.has_truth = truth is not None
         self.at = value if truth is None else truth.value
-        self.off = value - self.at
+        with np.errstate(invalid="ignore"):  # of infinite values, which are not used
+            self.off = value - self.at
         self.valued = hit_finite & np.isfinite(value) & np.isfinite(self.at)
         self._count = len(edges) - 1
         self._recorded = _bins(edges, distance)
@@ -260,8 +261,8 @@ class Tally:
         for name, of_bins in counts.items():
             self._bins[COUNTED.index(name)] += of_bins
         sums = np.zeros((len(SUMMED), len(binned.counts)))
-        terms = _terms(value, sigma, placed.off if placed.has_truth else None)
         with np.errstate(over="ignore", invalid="ignore"):  # near the largest double, sums become infinite or NaN
+            terms = _terms(value, sigma, placed.off if placed.has_truth else None)
             sums[: len(terms)] = binned.sums(terms)
         self._sums.add(sums)
 
