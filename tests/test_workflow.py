@@ -26,6 +26,12 @@ def done(tmp_path_factory):
 
 
 @pytest.fixture
+def alike(done, tmp_path):
+    """Another folder for the same copy of the project: artefacts name the commit, which a copy does not have."""
+    return Workflow(tmp_path, done.project)
+
+
+@pytest.fixture
 def copy(done, tmp_path):
     """A copy of it, to be changed."""
     shutil.copytree(done.folder, tmp_path, dirs_exist_ok=True)
@@ -73,35 +79,35 @@ def test_a_second_run_does_nothing(done):
 
 
 @pytest.mark.slow
-def test_one_core_gives_the_same_bytes(done, workflow):
-    shutil.copy(done.folder / "small.yaml", workflow.folder)
-    workflow.run("--cores", "1", "--configfile", "small.yaml")
-    assert workflow.results() == done.results()
+def test_one_core_gives_the_same_bytes(done, alike):
+    shutil.copy(done.folder / "small.yaml", alike.folder)
+    alike.run("--cores", "1", "--configfile", "small.yaml")
+    assert alike.results() == done.results()
 
 
 @pytest.mark.slow
-def test_batches_of_a_point_give_the_same_bytes_and_an_added_point_runs_alone(done, workflow):
+def test_batches_of_a_point_give_the_same_bytes_and_an_added_point_runs_alone(done, alike):
     raw = {**SMALL, "compute": {"batch_cost": 1}}
-    (workflow.folder / "small.yaml").write_text(yaml.safe_dump(raw))
-    workflow.run("--cores", "2", "--configfile", "small.yaml")
-    one, many = done.results(), workflow.results()
+    (alike.folder / "small.yaml").write_text(yaml.safe_dump(raw))
+    alike.run("--cores", "2", "--configfile", "small.yaml")
+    one, many = done.results(), alike.results()
     for name in ("validation.json", "validation.csv", "summary.csv", "report.html"):
         assert one[name] == many[name], name
     assert {n: c for n, c in one.items() if "figures" in n} == {n: c for n, c in many.items() if "figures" in n}
     with (
         open_study(done.folder / "results/small/study.h5") as a,
-        open_study(workflow.folder / "results/small/study.h5") as b,
+        open_study(alike.folder / "results/small/study.h5") as b,
     ):
         for label in ("detector.resolution=50,model.dz=1", "detector.resolution=100,model.dz=1.5"):
             for name, _ in a.columns(label):
                 assert np.array_equal(a.rows(name), b.rows(name)), name
 
     raw["scan"] = {"detector.resolution": [50, 70, 100], "model.dz": [1.0, 1.5]}
-    (workflow.folder / "small.yaml").write_text(yaml.safe_dump(raw))
-    printed = workflow.run("--cores", "2", "--configfile", "small.yaml")
+    (alike.folder / "small.yaml").write_text(yaml.safe_dump(raw))
+    printed = alike.run("--cores", "2", "--configfile", "small.yaml")
     for rule in ("simulate_hits", "smear_hits", "infer_theta", "propagate_uncertainty", "run_toys", "tally"):
         assert sum(line.split() == [rule, "2"] for line in printed.splitlines()) == 1, rule
-    after = workflow.results()
+    after = alike.results()
     artefacts = [name for name in many if name.split("/")[0] in KINDS]
     assert all(after[name] == many[name] for name in artefacts)
 
