@@ -103,6 +103,8 @@ def _calibrate(options: argparse.Namespace) -> None:
         raise PullbackError(
             f"{options.output}: already exists; name another file with --output, or overwrite it with --force"
         )
+    if options.output and not (folder := Path(options.output).parent).is_dir():
+        raise PullbackError(f"{options.output}: there is no folder {folder}; make it, or name another with --output")
     found = calibrate(read_config(options.config))
     if options.output:
         write_alignment(found, options.output)

@@ -111,6 +111,30 @@ def test_the_width_of_noise_is_said_of_every_layer_and_point(resolution, scan, w
     assert run["detector"].endswith(f"noise strip, standard deviation {words}")
 
 
+def run_of(model):
+    return dict(
+        SetupWording(
+            Study.from_config({"study": "s", "model": model}), Evidence.model_construct(points=[], fits=[])
+        ).run()
+    )
+
+
+def test_positions_at_planes_are_said_to_be_off_the_path_where_layers_scatter():
+    """At 0.25 m by √((0.25 m · 1 mrad)² + (0.75 m · 3 mrad)²), above all layers by nothing."""
+    track = {"name": "track", "z": [1.0, 0.0, 0.5], "at": ["25 cm", 1.2], "theta0": ["3 mrad", "2 mrad", "1 mrad"]}
+    text = run_of(track)["positions"]
+    assert text.endswith("a muon is off that line by 2.26 mm at z = 250 mm, 0 m at z = 1.2 m (root mean square)")
+    upper = {"name": "scatter", "at": -0.7, "theta0": "1 mrad", "theta0_momentum": 4}
+    # z of 1, 0.8, 0.6 and -0.6 m: √(1.7² + 1.5² + 1.3² + 0.1²) mm.
+    assert "a muon of 4 GeV/c is off that line by 2.62 mm at z = -700 mm" in run_of(upper)["positions"]
+    material = {"name": "track3d", "at": 0, "material": 0.02}
+    assert run_of(material)["positions"].endswith("how far it is off that line depends on its momentum")
+    # Highland: 13.6 MeV/(βcp) √0.02 (1 + 0.038 ln(0.02/β²)) at 3 GeV/c, β = 0.99938, 0.5462 mrad; √(1² + 0.5²) m.
+    assert "a muon of 3 GeV/c is off that line by 611 µm" in run_of({**material, "momentum": 3})["positions"]
+    assert "positions" not in run_of({**track, "theta0": 0})
+    assert "positions" not in run_of({**track, "at": []})
+
+
 def test_the_page_is_whole_and_loads_nothing(default):
     page = Page(default[1])
     assert page.open == []

@@ -237,8 +237,9 @@ def test_layers_without_a_gap_or_from_below_are_one_track(heights, capsys):
     np.savetxt(
         "hits.csv", [[v for z in heights for v in (0, 1, z)]], delimiter=",", header=",".join(names), comments=""
     )
-    _, raw = peeked("hits.csv", capsys)
+    page, raw = peeked("hits.csv", capsys)
     upper = heights == [-1, -2, -9, -10]
+    assert ("guessed: two trackers, by a gap between the layers;" in page) == upper
     assert raw["model"]["name"] == ("scatter" if upper else "track3d")
     Study.from_config(raw)
 

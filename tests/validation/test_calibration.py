@@ -205,6 +205,9 @@ def test_the_command(tmp_path, capsys):
     assert AlignmentFile.read("alignment.json").numbers[0].name == "alignment.x[1]"
     with pytest.raises(SystemExit, match=r"alignment.json: already exists; name another file"):
         main(["calibrate", "my.yaml", "--output", "alignment.json"])
+    with pytest.raises(SystemExit, match=r"no/such/a.json: there is no folder no/such; make it, or name another"):
+        main(["calibrate", "my.yaml", "--output", "no/such/a.json"])
+    assert not (tmp_path / "no").exists()
     before = (tmp_path / "alignment.json").read_bytes()
     with unchecked():
         main(["calibrate", "my.yaml", "--output", "alignment.json", "--force"])

@@ -149,6 +149,54 @@ def test_layers_of_different_sigma_that_are_alike_worse_keep_their_ratios():
     assert sigma_of(entry.line) == pytest.approx((1.25 * stated).tolist(), rel=0.02)
 
 
+@pytest.mark.parametrize("own_sigma", [False, True])
+def test_a_wanted_sigma_is_that_of_the_layers_before_they_are_scaled(own_sigma):
+    """Fitted positions are drawn out by 25 %: so is their noise of 1.3 σ, and the covariance by which they are fitted.
+
+    A detector that states what is wanted has a factor of 1.
+    """
+    tracks, stretch = Tracks(), 1.25
+    hits, in_frame = tracks.true + 1.3 * stretch * tracks.noise, stretch * SIGMA
+    own = np.full((MUONS, 4), in_frame**2) if own_sigma else None
+    tally = tally_of(MODEL, 1 / in_frame, hits, own)
+    judge = FitJudge(MODEL, [SIGMA] * 4, Validation(), 1, own_sigma=own_sigma, stretch=np.full(4, stretch))
+    entry = judge.result("nominal", tally)
+    (wanted,) = entry.resolution
+    assert wanted.stated == pytest.approx(SIGMA, rel=1e-9)
+    assert wanted.wanted.value == pytest.approx(1.3 * SIGMA, rel=0.02)
+    if own_sigma:
+        assert entry.line == ""
+    else:
+        assert "(stated 1 mm)" in entry.reasons[0]
+        assert sigma_of(entry.line) == pytest.approx(1.3 * SIGMA, rel=0.02)
+
+
+def test_a_sigma_that_hits_do_not_determine_is_not_wanted():
+    """Two lines of hits, over and over: their residuals have no scatter that would tell σ."""
+    rows = np.array([[0.1, 0.2, 0.3, 0.4], [0.1, 0.21, 0.31, 0.4]])
+    entry = judged(np.tile(rows, (50, 1)), sigma=1e-5)
+    assert entry.verdict == Verdict.FAIL
+    text = "; ".join(entry.reasons)
+    assert "data want" not in text
+    assert "stated resolution is right" not in text
+    assert entry.line == ""
+
+
+def test_a_sigma_that_differs_by_chance_is_not_wanted():
+    """Of five layers of 60 tracks, one is three times worse; what the others want is known to 10 to 20 %."""
+    z = [0.0, 0.2, 0.4, 0.6, 0.8]
+    for seed in range(5):
+        tracks = Tracks(seed, muons=60, z=z)
+        tracks.noise[:, 2] *= 3
+        entry = judged(tracks.hits, load_model(Track(z=z)))
+        deviating = [each.coordinates for each in entry.resolution if abs(each.factor.value - 1) > 0.05]
+        assert len(deviating) > 1
+        assert entry.reasons[0].startswith("the data want σ = ")
+        wanted = entry.reasons[0].split("; ")[0]
+        assert wanted.count(" in x") == 1
+        assert " in x₂ " in wanted
+
+
 @pytest.mark.parametrize(("factor", "words"), [(2.0, "σ = 2."), (0.8, "σ = 80"), (1.3, "σ = 1.3")])
 def test_a_detector_that_is_worse_or_better_than_stated_fails(factor, words):
     tracks = Tracks()

@@ -15,7 +15,7 @@ from pullback.validation.csv_tables import columns
 from pullback.validation.estimates import worst
 from pullback.validation.evidence import OFFSETS, NotJudged
 from pullback.validation.judgement import FEWEST_FOR_SCATTER, Judge, _rms
-from pullback.validation.reasons import NEVER
+from pullback.validation.reasons import NEVER, singular
 
 K = np.array([-1.0, 1.0, -K95, K95])
 """The ends of both intervals of a unit Gaussian."""
@@ -348,6 +348,7 @@ def test_failed_muons_are_counted_and_left_out(kind):
         "sigma_zero_or_nan": 2,
         "interval_unusable": 0,
         "sigma_not_linear": 0,
+        "without_sd_tested": 0,
         "sd_withheld": 0,
         "toys_contradict": 0,
         "toys_can_tell": 0,
@@ -358,9 +359,46 @@ def test_failed_muons_are_counted_and_left_out(kind):
     assert result.overall.muons == 2
     assert result.overall.share == 2 / 7
     assert result.verdict == "fail"
-    assert "1 muons have a negative σ" in result.reasons
+    assert "1 muon has a negative σ" in result.reasons
     # A σ that can't be quoted is no fault of the linear law, and one of what is quoted.
     assert ("2 muons have no σ" in "; ".join(result.reasons)) == (kind == "quoted")
+
+
+def withheld(excess, per_muon=10_000):
+    """The reasons of a point with muons without a standard deviation, whose toys have these excess kurtoses."""
+    muons, excess = len(excess), np.asarray(excess, float)
+    made, value = few("quoted", per_muon=per_muon), np.full(muons, 50.0)
+    found = toys_of(np.random.default_rng(1), np.arange(muons), per_muon, value)
+    found.toys.sd_error[:] = found.toys.sd / 2 * np.sqrt(2 / (per_muon - 1) + excess / per_muon)
+    without = muons_of(value, np.full(muons, np.nan), np.ones(muons), linear_valid=np.zeros(muons))
+    ends = muons_of(value, np.ones(muons))
+    without = without._replace(without_sd=np.ones(muons, bool), interval68=ends.interval68, interval95=ends.interval95)
+    made.add(without, found)
+    result = made.result()
+    assert result.counts.without_sd_tested == muons
+    return [each for each in result.reasons if "tails" in each]
+
+
+def test_a_single_muon_without_tails_does_not_decide():
+    """Of those near the limit of what is withheld, a few show none."""
+    assert withheld([0.0]) == []
+    assert withheld([0.0, 0.1, 0.14, *[20.0] * 27]) == []
+
+
+@pytest.mark.parametrize("per_muon", [1000, 10_000])
+def test_a_standard_deviation_that_many_muons_could_have_fails(per_muon):
+    found = withheld([0.0] * 24 + [20.0] * 16, per_muon)
+    assert found == ["toys of 24 of 40 muons that are quoted without a standard deviation have no tails"]
+    assert withheld([0.0] * 12, per_muon)
+
+
+def test_toys_with_slight_tails_do_not_fail_by_chance():
+    """Their estimates scatter by √(24/n), so that some are below the limit of 0.2."""
+    rng = np.random.default_rng(3)
+    for muons in (1, 3, 10, 80):
+        for per_muon in (1000, 10_000, 1_000_000):
+            studies = [rng.normal(0.3, np.sqrt(24 / per_muon), muons) for _ in range(20)]
+            assert not any(withheld(each, per_muon) for each in studies)
 
 
 def test_worst():
@@ -539,7 +577,7 @@ def test_what_no_muon_may_be(field, spoil, count):
     result = made.result()
     assert getattr(result.counts, count) == 1
     assert result.verdict == "fail"
-    assert result.reasons[0] == f"1 muons {NEVER[count]}"
+    assert result.reasons[0] == f"1 muon {singular(NEVER[count])}"
 
 
 def test_toys_that_contradict_linear_valid():

@@ -124,7 +124,7 @@ def every_other(quoted):
         (without_what_is_not_linear, "have no σ"),
         (
             lambda q: q._replace(sigma=torch.where(q.linear_valid, q.sigma, float("nan"))),  # intervals are there
-            "are quoted without a standard deviation, although their toys have no tails",
+            "muons that are quoted without a standard deviation have no tails",
         ),
         (lambda q: q._replace(interval68=float("nan") * q.interval68), "have an interval that is not finite"),
         (lambda q: q._replace(interval95=q.interval95 / every_other(q)[:, :, None]), "not finite"),

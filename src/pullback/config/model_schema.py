@@ -51,8 +51,11 @@ Planes = Annotated[
 OF_PLANES = (
     "heights, in a list or one alone, at which positions on the fitted lines are observables with a σ too: `x_at_0`, "
     "`x_at_1`, … of `track`, also `y_at_0`, … of `track3d`; `x_in_at_0`, `y_in_at_0`, `x_out_at_0`, `y_out_at_0`, … "
-    "of the tracks above and below of `scatter`"
+    "of the tracks above and below of `scatter`; where layers scatter, of the line that the muon would follow without "
+    "that: it does not follow the deflections in the layers above the plane"
 )
+
+FROM_ABOVE = "muons fly from large z to small z, so for a beam along +z give all heights with the opposite sign"
 
 OF_MOMENTUM = (
     "momentum that `theta0` belongs to: it scales as 1/(βcp) with the momentum of each muon, where that is known; "
@@ -84,7 +87,7 @@ class _Lines(ModelSection):
     theta0: Annotated[NumberPerLayer[Annotated[float, Field(ge=0, le=1)]] | None, validator("rad")] = Field(
         0.0,
         description="standard deviation of the scattering angle per layer, in one view; a number, or a list with one "
-        "number per layer",
+        f"number per layer; {FROM_ABOVE}",
         json_schema_extra={"unit": "rad"},
     )
     theta0_momentum: Annotated[float | None, validator("GeV/c")] = Field(
@@ -94,7 +97,7 @@ class _Lines(ModelSection):
         None,
         description="thickness of the layers in radiation lengths, in place of `theta0`, which follows by Highland "
         "from the momentum of each muon: a number, or thickness and radiation length, `{thickness: 0.3 mm, "
-        "radiation_length: 93.7 mm}`; one for all layers, or a list by layer",
+        f"radiation_length: 93.7 mm}}`; one for all layers, or a list by layer; {FROM_ABOVE}",
         json_schema_extra={"unit": "X0"},
     )
     momentum: Annotated[float | None, validator("GeV/c")] = Field(

@@ -186,7 +186,7 @@ def _model(found: Guess, unit: str) -> list[str]:
     if not middle:
         such = [EXAMPLE_STEP * layer for layer in range(found.count)]
         return ["model:", f"  name: {'track3d' if found.y else 'track'}", f"  z: {_heights(found, unit, 0, such)}"]
-    reason = "their names" if found.upper else "the layers have a gap"
+    reason = "their names" if found.upper else "a gap between the layers"
     upper, lower = ([EXAMPLE_STEP * (layer + 2) for layer in range(n)] for n in (middle, found.count - middle))
     return [
         "model:",

@@ -69,9 +69,10 @@ def wanted_table(study: Study, fit: FitEntry) -> Table:
         elif len(each.coordinates) > 1:
             how = "one factor for all of them: these layers can't be told apart"
         unit, names = coordinates[each.coordinates[0]].unit, symbols_of(each.coordinates, coordinates)
-        lengths = with_unit(each.stated, unit), _length(each.wanted, unit)
-        widths = [text if each.alike else f"{text} (rms)" for text in lengths]
-        rows.append(row(left(names), *widths, _failed(each.factor), left(how)))
+        lengths = with_unit(each.stated, unit), _length(each.wanted, unit) if each.determined else ""
+        widths = [(text and (text if each.alike else f"{text} (rms)")) or "not determined" for text in lengths]
+        factor = _failed(each.factor) if each.determined else "–"
+        rows.append(row(left(names), *widths, factor, left(how)))
     return Table([heads], rows)
 
 

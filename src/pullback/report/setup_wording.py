@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 from markupsafe import Markup
 
 from ..config.base import by_view, each_layer
@@ -9,7 +12,8 @@ from ..config.dotted_names import unit_of
 from ..config.own_schema import Own
 from ..config.source_schema import Beam, Cosmic, Recorded, Simulated, Volume
 from ..detector.noise import width as noise_width
-from ..models import NO_FOLD
+from ..models import NO_FOLD, Model
+from ..models.multiple_scattering import at_momenta
 from ..statistics.prefixes import prefixed, with_unit
 from ..study.plan import Study
 from ..study.toy_selection import MUONS_PER_EXPERIMENT
@@ -68,6 +72,7 @@ class SetupWording:
             "hits": self._hits(),
             "detector": self._detector(),
             "model": self._model(),
+            "positions": "" if isinstance(self.config.model, Own) else _off_the_line(self.study.model),
             "uncertainty": (
                 f"the linear σ where JCGM 101, clause 8, accepts it to {digits(self.config.uncertainty.n_dig)}, σ is "
                 f"right to {percent(SIGMA_OFF)} and interval ends to {percent(END_OFF)} of the half-width; elsewhere "
@@ -226,6 +231,26 @@ class SetupWording:
             "and is inconclusive otherwise. Judged are the mean over the muons of each bin and, for the quoted σ, also "
             f"the root mean square: {which}"
         )
+
+
+def _off_the_line(model: Model) -> str:
+    """What positions at planes are where layers scatter, and how far off the muon is in root mean square."""
+    numbers = {name: np.asarray(value, "f8") for name, value in model.parameters.items()}
+    if "at" not in numbers or not any(numbers[name].any() for name in {"theta0", "material"} & numbers.keys()):
+        return ""
+    text = (
+        "positions at planes are those of the line that a muon would follow without scattering in the layers, not of "
+        "its path with the deflections in the layers above the plane"
+    )
+    if "material" in numbers and "momentum" not in numbers:
+        return f"{text}; how far it is off that line depends on its momentum"
+    heights = np.concatenate([numbers[name] for name in ("z", "z_upper", "z_lower") if name in numbers])
+    theta0, planes = at_momenta(numbers, None)["theta0"], numbers["at"].tolist()
+    off = [math.hypot(*(theta0 * np.maximum(heights - plane, 0.0))) for plane in planes]
+    widths = ", ".join(f"{with_unit(each, 'm')} at z = {suited(z, 'm')}" for each, z in zip(off, planes, strict=True))
+    momentum = numbers.get("momentum", numbers.get("theta0_momentum"))
+    of = "" if momentum is None else f" of {momentum:g} GeV/c"
+    return f"{text}: a muon{of} is off that line by {widths} (root mean square)"
 
 
 def _positions(source: Simulated, model: str) -> str:

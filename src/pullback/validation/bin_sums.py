@@ -21,7 +21,7 @@ FEWEST_TO_CONTRADICT = 1000
 """Minimum toys per muon to contradict `linear_valid`; below it the errors of the interval ends are too large."""
 
 LIGHTEST_TAILS = 0.2
-"""Excess kurtosis of toys below which a distribution has a standard deviation; without one it is 0.5 or more."""
+"""Excess kurtosis of toys below which they show no tails; without a standard deviation most muons have 0.5 or more."""
 
 COUNTS = tuple(Counts.model_fields)
 """Counts of muons summed over all bins."""
@@ -300,10 +300,13 @@ class Tally:
             )
         )
         enough = toys.number >= FEWEST_TO_CONTRADICT
-        # Var(s²)/σ⁴ = 2/(n-1) + κ/n, solved for κ with the standard error of s.
+        # Var(s²)/σ⁴ = 2/(n-1) + κ/n, solved for κ with the standard error of s. Without tails κ is known to √(24/n).
+        tested = muons.without_sd & enough
         with np.errstate(divide="ignore", invalid="ignore"):
             excess = toys.number * ((2 * toys.sd_error / toys.sd) ** 2 - 2 / (toys.number - 1))
-        self.counts["sd_withheld"] += int((muons.without_sd & enough & (excess < LIGHTEST_TAILS)).sum())
+            clearly = excess + np.sqrt(24 / toys.number) < LIGHTEST_TAILS
+        self.counts["without_sd_tested"] += int(tested.sum())
+        self.counts["sd_withheld"] += int((tested & clearly).sum())
         contradictions = contradicted(
             muons.linear_valid[enough] != 0,
             muons.value[enough],

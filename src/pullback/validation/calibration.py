@@ -150,7 +150,8 @@ def _judged(
     """What the residuals of hits in their places say of the resolution."""
     (point,) = study.points
     units, own_sigma = (1 / stated_resolution(stated, study.model)).tolist(), known.covariance is not None
-    judge = FitJudge(study.model, units, point.config.validation, 1, own_sigma=own_sigma, single=False)
+    stretch = placement.stretch if placement else 1.0
+    judge = FitJudge(study.model, units, point.config.validation, 1, own_sigma=own_sigma, single=False, stretch=stretch)
     entry = judge.result(point.label, _tallied(study.model, stated, hits, known, placement))
     if entry.verdict == Untested.UNTESTED or not entry.resolution:
         why = "; ".join([*entry.reasons, *entry.more])

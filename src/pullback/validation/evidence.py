@@ -177,8 +177,10 @@ class Counts(Record):
     """Muons flagged as linear whose σ is not the linear one."""
     toys_contradict: int
     """Muons whose toys contradict their `linear_valid`."""
+    without_sd_tested: int
+    """Muons without a standard deviation with enough toys to show tails."""
     sd_withheld: int
-    """Muons without a standard deviation although their toys have no tails."""
+    """Those among them whose toys show no tails: excess kurtosis below 0.2 by more than its standard error."""
     toys_can_tell: int
     """Muons whose toys are precise enough to decide whether linear propagation is valid."""
     toys_disagree: int

@@ -76,6 +76,11 @@ class WantedResolution(Record):
     """The σ of maximum likelihood, from the residuals, over the stated one; of a coordinate of its own it can fail, but
     needs not pass."""
 
+    @property
+    def determined(self) -> bool:
+        """Whether it is known to be above 0."""
+        return self.factor.low > 0
+
 
 class FitEntry(Record):
     """Whether the data of one scan point agree with the stated resolution."""

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 import numpy as np
+from jaxtyping import Float
 
 from ..config.schema import Validation
 from ..models import Model
@@ -62,13 +63,15 @@ class FitJudge:
         *,
         own_sigma: bool,
         single: bool = True,
+        stretch: Float[np.ndarray, " coordinate"] | float = 1.0,
     ):
         """Judge one of `among` points; `units` are 1/resolution of the coordinates.
 
         `own_sigma` is whether hits have their own σ, from a file, and `single` whether one coordinate alone may be
-        wrong, where a line does not determine the resolution of each.
+        wrong, where a line does not determine the resolution of each. Hits are fitted in the frame of the detector, in
+        which those of a layer are scaled by `stretch`; wanted resolutions are those in the layer, as they are stated.
         """
-        self.single = single
+        self.single, self.stretch = single, np.broadcast_to(stretch, len(model.coordinates))
         count = len(model.coordinates)
         tests = among * (TESTS_OF_A_POINT + TESTS_OF_A_COORDINATE * count)
         self.model, self.units, self.settings, self.own_sigma = model, units, settings, own_sigma
@@ -116,8 +119,14 @@ class FitJudge:
         found = entry.model_copy(update={"verdict": verdict, "line": line})
         if verdict == Verdict.PASS:
             return found
-        reasons = [*fit_reasons(found, symbols, self.tolerance, of.wrong_tracks)]
+        off = [each for each in resolution if self._off(each)]
+        reasons = [*fit_reasons(found, symbols, off, of.wrong_tracks)]
         return found.model_copy(update={"reasons": reasons, "more": advice_on_fits(found, self.tolerance, SHIFT)})
+
+    def _off(self, wanted: WantedResolution) -> bool:
+        """Whether a resolution is off by more than the tolerance, and significantly so, among all that is judged."""
+        off = abs(wanted.factor.value - 1)
+        return off > max(self.tolerance, half_width(self.criteria.confidence_to_fail) * (wanted.factor.se or 0.0))
 
     def _outliers(self, count: int, muons: int) -> Estimate:
         """The share of outliers with its verdict: more than expected is wrong, fewer is not."""
@@ -142,7 +151,9 @@ class FitJudge:
 
     def _wanted(self, factor: Factor, sums: dict[str, np.ndarray], *, alone: bool) -> WantedResolution:
         which, width = list(factor.coordinates), factor.width
-        stated = math.sqrt(float(sums["v"][which].sum() / sums["count"][which].sum()))
+        # Small rotations mix the variances of the two views, but the stated σ of the config are known without.
+        squares = sums["v"] / self.stretch**2 if self.own_sigma else sums["count"] * np.square(self.units)
+        stated = math.sqrt(float(squares[which].sum() / sums["count"][which].sum()))
         single = len(which) == 1
         judged = self.criteria.mean(*width, self.tolerance, 1.0) if single else self.criteria.estimate(*width)
         return WantedResolution(

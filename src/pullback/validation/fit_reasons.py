@@ -40,10 +40,11 @@ CAUSES = {"against_position": ": its scale is wrong", "against_other_view": ": i
 
 
 def fit_reasons(
-    entry: FitEntry, coordinates: Mapping[str, Quantity], tolerance: float, wrong_tracks: float
+    entry: FitEntry, coordinates: Mapping[str, Quantity], off: Sequence[WantedResolution], wrong_tracks: float
 ) -> Iterator[str]:
     """Why the verdict on a point is not a pass; `wrong_tracks` is the share of tracks beyond the core.
 
+    `off` are the wanted resolutions that differ significantly from the stated ones.
     A wrong resolution comes first, unless other causes explain the width of the residuals.
     """
     assert isinstance(entry.verdict, Verdict)  # otherwise there is nothing to test
@@ -53,12 +54,12 @@ def fit_reasons(
     first = [beyond_words(entry)] * (entry.beyond > 0)
     if entry.outliers and _by_few(entry):
         first.append(_of_few(entry, entry.outliers))
-    width = [*_of_width(entry, coordinates, tolerance)]
+    width = [*_of_width(entry, coordinates, off)]
     explained = width and width[0].endswith(EXPLAINED_WIDTH)
     yield from (*first, *causes, *width) if explained else (*first, *width, *causes)
 
 
-def _of_width(entry: FitEntry, coordinates: Mapping[str, Quantity], tolerance: float) -> Iterator[str]:
+def _of_width(entry: FitEntry, coordinates: Mapping[str, Quantity], off: Sequence[WantedResolution]) -> Iterator[str]:
     """The widths that are wrong, and the resolution that the data want."""
     widths = [each for each in entry.coordinates if each.pull_sd.verdict == Verdict.FAIL]
     layers = [each for each in entry.resolution if each.factor.verdict == Verdict.FAIL]
@@ -72,13 +73,11 @@ def _of_width(entry: FitEntry, coordinates: Mapping[str, Quantity], tolerance: f
             )
         elif width.verdict != Verdict.FAIL:
             text = "not all layers have the resolution that is stated"
-        off = [each for each in entry.resolution if abs(each.factor.value - 1) > tolerance]
         wanted = ", ".join(wanted_words(each, coordinates) for each in off)
         if wanted:
             yield f"the data want {wanted}; {text}"
         else:
-            right = EXPLAINED_WIDTH if entry.resolution else ""
-            yield f"{text}{right}"
+            yield text + (_without_wanted(entry) if entry.resolution else "")
         return
     if width and width.verdict == Verdict.INCONCLUSIVE:
         yield f"√(χ²/ndf) = {interval(width)}"
@@ -86,6 +85,12 @@ def _of_width(entry: FitEntry, coordinates: Mapping[str, Quantity], tolerance: f
     if unsettled:
         worst = max(unsettled, key=lambda each: abs(each.pull_sd.value - 1))
         yield f"width of the pulls of {coordinates[worst.name].symbol} = {interval(worst.pull_sd)}{_worst(unsettled)}"
+
+
+def _without_wanted(entry: FitEntry) -> str:
+    """What to say of the resolution, where none is wanted that differs significantly."""
+    known = all(each.determined for each in entry.resolution)
+    return EXPLAINED_WIDTH if known else "; the tracks do not determine which resolution they want"
 
 
 def wanted_words(wanted: WantedResolution, coordinates: Mapping[str, Quantity]) -> str:
@@ -248,13 +253,13 @@ def _worst(found: Sequence[object]) -> str:
 def config_line(entry: FitEntry, model: Model, units: Sequence[float], *, own_sigma: bool) -> str:
     """The wanted σ as a line of the config, by layer or, where two coordinates of a layer want others, by view.
 
-    Empty if hits have their own σ, or if a layer has two coordinates that are not x and y. A coordinate without a
-    wanted σ keeps that of `units`.
+    Empty if hits have their own σ, if one is not determined, or if a layer has two coordinates that are not x and y. A
+    coordinate without a wanted σ keeps that of `units`.
     """
     by_name: dict[str, WantedResolution] = {}
     for each in entry.resolution:
         by_name |= dict.fromkeys(each.coordinates, each)
-    if own_sigma or not by_name or not all(each.wanted.value for each in entry.resolution):
+    if own_sigma or not by_name or not all(each.determined for each in entry.resolution):
         return ""
     factors = [by_name[each.name].factor if each.name in by_name else None for each in model.coordinates]
     values = np.array([unit * (each.value if each else 1.0) for each, unit in zip(factors, units, strict=True)])

@@ -84,15 +84,15 @@ class Judge:
     def result(self) -> Judgement:
         """Verdict, reasons, counts, and the numbers of each bin, of all muons, and of the domain of this σ."""
         bins, domain = self._bins(), self._domain()
-        failed = [Verdict.FAIL for _ in defects(self.sigma, self.counts)]
+        found = [*defects(self.sigma, self.counts, self.criteria.confidence_to_fail)]
         scatter = domain.scatter
         # Inconclusive if no bin is judged, unless no muon is called linear: then nothing is quoted by it.
         judged = [each.verdict for each in bins if each.decides]
         of_bins = worst(judged if judged or self.quoted else [Verdict.PASS])
         return Judgement(
             sigma=self.sigma,
-            verdict=worst([of_bins, scatter and scatter.verdict, *failed]),
-            reasons=[*reasons(self.sigma, self.counts, bins, domain, self.place)],
+            verdict=worst([of_bins, scatter and scatter.verdict, *[Verdict.FAIL] * bool(found)]),
+            reasons=[*reasons(self.sigma, found, bins, domain, self.place)],
             more=advice(self.toys, self.settings.of_toys, self.sigma, bins),
             counts=self.counts,
             bins=bins,

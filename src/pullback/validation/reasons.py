@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from ..config.schema import ToySettings
 from ..models import Quantity
-from ..statistics.intervals import Verdict, equivalence
+from ..statistics.intervals import Verdict, coverage_interval, equivalence
 from ..uncertainty.monte_carlo import FEWEST_FOR_ENDS
 from .estimates import Estimate, worst
 from .evidence import OFFSETS, Bin, Counts, DomainStatistics, Offset, Shared, Sigma
@@ -26,9 +26,15 @@ NEVER = {
     "interval_unusable": "have an interval that is not finite, or a 68.27 % interval not inside the 95 % interval",
     "sigma_not_linear": "are flagged as linear, but their σ is not the linear one",
     "toys_contradict": "have toys that contradict their flag linear_valid",
-    "sd_withheld": "are quoted without a standard deviation, although their toys have no tails",
 }
 """Defects that no muon with a quoted σ may have, with their descriptions."""
+
+SINGULAR = {"are": "is", "have": "has"}
+
+MOST_WITHHELD = 0.1
+"""Largest tolerated share of muons without a standard deviation whose toys show no tails. Near the limit of what is
+withheld, and where only a part of the noise goes into a ratio, some toys show none.
+"""
 
 NAMES: dict[Offset, str] = {
     "bias": "bias",
@@ -39,15 +45,29 @@ NAMES: dict[Offset, str] = {
 }
 
 
-def defects(sigma: Sigma, counts: Counts) -> Iterator[str]:
-    """Defects that some muons have and none may have."""
+def defects(sigma: Sigma, counts: Counts, confidence: float) -> Iterator[str]:
+    """Defects that no muon may have, and those that few may have, by binomial intervals of this confidence."""
     for name, words in NEVER.items():
         count = getattr(counts, name)
         if count and (name == "sigma_negative" or sigma == "quoted"):
-            yield f"{count} muons {words}"
+            yield f"1 muon {singular(words)}" if count == 1 else f"{count} muons {words}"
+    tested, withheld = counts.without_sd_tested, counts.sd_withheld
+    if sigma == "quoted" and tested and coverage_interval(withheld, tested, confidence)[0] > MOST_WITHHELD:
+        yield f"toys of {withheld} of {tested} muons that are quoted without a standard deviation have no tails"
     telling, disagreeing = counts.toys_can_tell, counts.toys_disagree
     if sigma == "quoted" and telling >= FEWEST_TO_DISAGREE and disagreeing > MOST_DISAGREEING * telling:
         yield f"toys of {disagreeing} of {telling} muons disagree with linear_valid"
+
+
+def singular(words: str) -> str:
+    """What is said of several muons, of one.
+
+    >>> singular("are flagged as linear, but their σ is not the linear one")
+    'is flagged as linear, but its σ is not the linear one'
+
+    """
+    verb, rest = words.split(" ", 1)
+    return f"{SINGULAR[verb]} {rest.replace('their', 'its')}"
 
 
 def over_sigma(symbol: str) -> str:
@@ -66,9 +86,11 @@ def place_of(observable: Quantity, observables: Sequence[Quantity]) -> str:
     return next((over_sigma(each.symbol) for each in observables if each.name == fold), "")
 
 
-def reasons(sigma: Sigma, counts: Counts, bins: Sequence[Bin], domain: DomainStatistics, place: str) -> Iterator[str]:
-    """Why the verdict on a σ is not a pass; `place` is what the distance from the fold is called."""
-    yield from defects(sigma, counts)
+def reasons(
+    sigma: Sigma, found: Iterable[str], bins: Sequence[Bin], domain: DomainStatistics, place: str
+) -> Iterator[str]:
+    """Why the verdict on a σ is not a pass, first the defects found; `place` names the distance from the fold."""
+    yield from found
     for verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE):
         for each in bins:
             if each.verdict == verdict and each.decides:

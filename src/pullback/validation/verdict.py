@@ -18,6 +18,7 @@ from ..store import artefact
 from ..store.columns import has_covariances
 from ..store.study_file import Gathering, unpack
 from ..study import shared_parameters
+from ..study.aligning import placement_of
 from ..study.artefact_configs import TallyConfig
 from ..study.batches import Part
 from ..study.blocks import block_count
@@ -134,7 +135,9 @@ def check(validation: str | Path, strict: bool) -> str:
 def _fits(point: Point, part: Part[TallyConfig], found: PointTally, among: int) -> FitEntry:
     """Whether the data of a point, one of `among` in the study, agree with the stated resolution."""
     units = (1 / stated_resolution(point.config.detector.stated, part.model)).tolist()
-    judge = FitJudge(part.model, units, point.config.validation, among, own_sigma=has_covariances(part))
+    placement, own_sigma = placement_of(part), has_covariances(part)
+    stretch = placement.stretch if placement else 1.0
+    judge = FitJudge(part.model, units, point.config.validation, among, own_sigma=own_sigma, stretch=stretch)
     return judge.result(point.label, found.fits)
 
 
