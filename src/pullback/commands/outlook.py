@@ -17,7 +17,7 @@ JOB = 4
 """Seconds of a core that each further batch takes to start its jobs."""
 
 
-SIZES = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"))
+SIZE_UNITS = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"))
 """Units of the sizes of files, B."""
 
 
@@ -93,5 +93,5 @@ def file_size(size: float) -> str:
     ('0.5 kB', '15 MB', '2.5 TB')
 
     """
-    factor, unit = next(((each, unit) for each, unit in SIZES if size >= each), (1e3, "kB"))
+    factor, unit = next(((each, unit) for each, unit in SIZE_UNITS if size >= each), (1e3, "kB"))
     return f"{size / factor:.{int(size < 10 * factor)}f} {unit}"

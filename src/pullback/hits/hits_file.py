@@ -7,6 +7,7 @@ and infinite hits are kept. The config defines columns and units; results are in
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import ModuleType
 
@@ -14,7 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ..errors import ConfigError, HitsError, one_line
-from .columns import MAX_CHUNK_ROWS, Chunks, in_blocks
+from .columns import MAX_CHUNK_ROWS, Chunks, NoColumnError, in_blocks
 from .counts import ImportCounts
 from .error_columns import ErrorColumn, coordinate_index, error_columns
 from .guards import file_errors, reader_of, suffix_of, unchanged_file
@@ -131,7 +132,7 @@ class HitsFile:
     def _counted(self) -> tuple[ImportCounts, list[int]]:
         """The counts, and the rows of the first selected muon of each block."""
         needed, kinds = self._of_condition
-        with file_errors(self.file):
+        with file_errors(self.file), _errors_of_heights(self.z):
             with errors_of_condition([*{*needed} - {*self._columns}], [*self.lengths]):
                 names, all_kinds = [*self._columns, *needed], [*[AS_NUMBER] * len(self._columns), *kinds]
                 rows = self._reader.count(self.file, names, self.tree, all_kinds)
@@ -348,6 +349,17 @@ def source_of(
         reading or Reading(),
         tuple(section.z),
     )
+
+
+@contextmanager
+def _errors_of_heights(columns: Sequence[str]) -> Iterator[None]:
+    """Of a missing column of heights, which may be that of a preset, say how to do without."""
+    try:
+        yield
+    except NoColumnError as error:
+        if error.name not in columns:
+            raise
+        raise HitsError(f"{error}; it is in source.z: set that to [] to take the heights of the model") from None
 
 
 def check_within(section: RecordedSource) -> None:
