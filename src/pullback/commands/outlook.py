@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from ..models import has_fit
 from ..report.formats import count
+from ..store.alignment_file import kept_alignment
 from ..study import shared_parameters
 from ..study.batches import TOY_SECONDS, cost
 from ..study.plan import Study
@@ -59,6 +60,7 @@ def outlook(raw: Any) -> Outlook:
 
     """
     study = Study.from_config(raw)
+    kept_alignment(study)  # for its refusals, which are those of a run
     work = sum(cost(part) for batch in study.batches.values() for part in batch.parts)
     seconds = START_UP + JOB * (len(study.batches) - 1) + work * TOY_SECONDS
     return Outlook(study, seconds, sum(study.muons.values()) * bytes_per_muon(study))
