@@ -341,7 +341,9 @@ class PointConfig(Section):
             layers = self.model.layer_count
             if isinstance(values, list) and len(values) != layers:
                 line = f"{name}: has {len(values)} values, but model {self.model.name} has {layers} layers"
-                yield line, (name, *LAYERS_BY)
+                by_view = name in ("detector.sigma", "detector.efficiency") and self.model.views
+                advice = f"; by view, write {{x: […], y: […]}}, with {layers} values each"
+                yield line + advice * (by_view and len(values) == 2 * layers), (name, *LAYERS_BY)
 
     def _heights(self) -> Iterator[Contradiction]:
         if not isinstance(self.source, Recorded):

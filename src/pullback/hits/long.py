@@ -21,7 +21,7 @@ from .counts import ImportCounts
 from .error_columns import ErrorColumn
 from .event_order import MOST_EVENTS, MOST_ROWS, EventHits, OrderOfEvents, brought_together, streamed, whole_events
 from .guards import file_errors
-from .hits_file import HIGHEST, ROUNDING, HitsFile
+from .hits_file import HIGHEST, INFINITE, ROUNDING, HitsFile
 from .long_rows import BETWEEN, NO_HIT, OTHER_LAYER, PIECE, FileHits, LayerNames, LongColumns, RowTally, read_rows
 from .nearest import Choice, Layers, choose_nearest
 from .scaling import PER_METRE, Scaling
@@ -223,6 +223,8 @@ class LongFile(HitsFile):
         for view in HIT_VIEWS:
             if view not in numbers:
                 continue
+            infinite = np.isinf(self._metres(view, numbers[view]))
+            self._refuse_hit(hits, used & infinite, view, numbers, INFINITE)
             there = used & np.isfinite(numbers[view])
             measured = np.array([in_layer(view, i) in self.coordinates for i in range(len(self.names.names))])
             self._refuse_hit(hits, there & ~measured[hits.layer], view, numbers, NO_COORDINATE.format(view))
