@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import ModuleType
 
 import numpy as np
@@ -128,12 +128,12 @@ class HitsFile:
 
         """
         with file_errors(self.file), unchanged_file(self.file) as digest:
-            counts, starts = self._counted()
+            counts, reading = self._counted()
             kinds = self._reader.find_kinds(self.file, self.keep, self.tree) if self.keep else []
-        return Planned(counts, digest, Reading(dict(zip(self.keep, kinds, strict=True)), tuple(starts)))
+        return Planned(counts, digest, replace(reading, kept=dict(zip(self.keep, kinds, strict=True))))
 
-    def _counted(self) -> tuple[ImportCounts, list[int]]:
-        """The counts, and the rows of the first selected muon of each block."""
+    def _counted(self) -> tuple[ImportCounts, Reading]:
+        """The counts, and how to read the file, without the types of kept columns."""
         needed, kinds = self._of_condition
         with file_errors(self.file), _errors_of_heights(self.z):
             with errors_of_condition([*{*needed} - {*self._columns}], [*self.lengths]):
@@ -141,13 +141,14 @@ class HitsFile:
                 rows = self._reader.count(self.file, names, self.tree, all_kinds)
             self._refuse_empty(rows)
             if not self.condition:
-                return ImportCounts(rows=rows, muons=rows), []
+                return ImportCounts(rows=rows, muons=rows), Reading()
             starts = Starts()
             with errors_of_condition([*{*needed} - {*self._columns}], []):
                 for chosen in self._chosen(rows):
                     starts.add(chosen)
         self._refuse_unselected(rows, starts.selected)
-        return ImportCounts(rows=rows, unselected=rows - starts.selected, muons=starts.selected), starts.starts
+        counts = ImportCounts(rows=rows, unselected=rows - starts.selected, muons=starts.selected)
+        return counts, Reading(starts=tuple(starts.starts))
 
     def _chosen(self, rows: int) -> Iterator[np.ndarray]:
         """Whether each row is selected, in chunks."""
