@@ -668,8 +668,9 @@ def test_what_is_no_number_in_root():
 
     record = ak.Array([{"u": 1.0}, {"u": 2.0}])
     write_root("hits.root", {}, {"hits": {"x": ["a", "b"], "flag": np.array([True, False]), "p": record}})
-    for name, kind in (("x", "string"), ("flag", "bool"), ("p", r"\{u: float64\}")):
-        with pytest.raises(PullbackError, match=rf"hits\.root: column '{name}' holds {kind}, not numbers"):
+    words = {"x": "string, not numbers", "flag": "bool, not numbers", "p": "records of u; records in ROOT"}
+    for name, what in words.items():
+        with pytest.raises(PullbackError, match=rf"hits\.root: column '{name}' holds {what}"):
             hits("hits.root", columns={"x": name})
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ..errors import ConfigError, HitsError, one_line
-from .columns import MAX_CHUNK_ROWS, Chunks, NoColumnError, in_blocks
+from .columns import MAX_CHUNK_ROWS, Chunks, JaggedError, NoColumnError, in_blocks
 from .counts import ImportCounts
 from .error_columns import ErrorColumn, coordinate_index, error_columns
 from .guards import file_errors, reader_of, suffix_of, unchanged_file
@@ -129,8 +129,16 @@ class HitsFile:
         """
         with file_errors(self.file), unchanged_file(self.file) as digest:
             counts, reading = self._counted()
-            kinds = self._reader.find_kinds(self.file, self.keep, self.tree) if self.keep else []
+            kinds = self._kinds_of_kept() if self.keep else []
         return Planned(counts, digest, replace(reading, kept=dict(zip(self.keep, kinds, strict=True))))
+
+    def _kinds_of_kept(self) -> list[str]:
+        try:
+            return list(self._reader.find_kinds(self.file, self.keep, self.tree))
+        except JaggedError as error:
+            raise HitsError(
+                f"{self.file}: column {error.column!r} holds lists; source.keep takes columns with one value per muon"
+            ) from None
 
     def _counted(self) -> tuple[ImportCounts, Reading]:
         """The counts, and how to read the file, without the types of kept columns."""
