@@ -179,7 +179,7 @@ def test_rows_of_any_length_in_hdf5(kinds, table):
     np.testing.assert_array_equal(block.hits, expected(made))
     with pytest.raises(PullbackError, match="column 'x' is jagged"):
         read("hits.h5", Track(z=[0, 1]), columns={"x0": "x", "x1": "number"})
-    with pytest.raises(PullbackError, match="column 'q' is jagged"):
+    with pytest.raises(PullbackError, match="column 'q' holds lists"):
         read("hits.h5", **section, keep=["q"])
 
 
@@ -194,3 +194,21 @@ def test_names_of_layers_in_lists_of_hdf5():
         file["x"][1] = [1.0]
     with pytest.raises(PullbackError, match=r"row 2: lists differ in length: 'plane' has 0 and 'x' 1"):
         read("hits.h5", Track(z=[0, 1]), layout="long", layer="plane", x="x", layers=["low", "top"])
+
+
+@pytest.mark.parametrize(
+    "section",
+    [LIST, {**LIST, "layer": "hits"}, {"columns": {"x0": "hits", "x1": "n", "x2": "m"}}, {"columns": {"x0": "hits.x"}}],
+)
+def test_records_in_root_are_not_read(section):
+    import awkward as ak
+    import uproot
+
+    with uproot.recreate("hits.root") as file:
+        file.mkrntuple("hits", {"hits": ak.Array([[{"plane": 0, "x": 1.0}], []]), "n": [1, 2], "m": [1, 2]})
+    with pytest.raises(PullbackError) as caught:
+        read("hits.root", Track(z=[0.0, 0.1, 0.2]), **{key: each for key, each in section.items() if key != "y"})
+    assert str(caught.value) == (
+        "hits.root: column 'hits' holds records of plane, x; records in ROOT files are not read: write each of these "
+        "as a column of its own, or the file as Parquet"
+    )

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from pullback.config.messages import checked
-from pullback.config.presets import ACTS_PARTICLE, PRESETS, fitting_preset, with_preset
+from pullback.config.presets import ACTS_PARTICLE, PRESETS, fitting_preset, layers_have_heights, with_preset
 from pullback.config.schema import StudyConfig
 from pullback.errors import PullbackError
 from pullback.steps.common import hits_file
@@ -258,3 +258,71 @@ def test_formats_are_recognised():
     beam = ["event_number", *(f"{axis}_dut_{i}" for axis in "xy" for i in range(2))]
     assert fitting_preset(".h5", "TrackCandidates", beam) == "testbeam_analysis"
     assert fitting_preset(".h5", "Tracks", beam) == ""
+
+
+def heights_read(raw):
+    """The heights that a study reads, muon by muon."""
+    (batch,) = Study.from_config(raw).batches.values()
+    (part,) = batch.of_kind("reco").parts
+    return [block.z for block in hits_file(part).blocks(part.start, part.stop)]
+
+
+def test_the_heights_of_muograph_are_those_of_the_file():
+    (z,) = heights_read(config(write_muograph(), "muograph", {**SCATTER, "z_upper": "[700, 650, 600] mm"}))
+    np.testing.assert_allclose(z, [[0.6, 0.4, 0.2, 0.0, -0.2, -0.4]] * 6, rtol=1e-14)
+
+
+@pytest.mark.parametrize("z", [[], None])
+def test_heights_of_the_file_can_be_switched_off(z):
+    assert heights_read(config(write_muograph(), "muograph", SCATTER, z=z)) == [None]
+
+
+def test_heights_are_those_of_the_panels_that_are_read():
+    model = {"name": "track3d", "z": "[300, 200, 100] mm"}
+    columns = {"x0": "X4", "y0": "Y4", "x1": {"column": "X1", "scale": "2 mm"}, "y1": "Y1", "x2": "X0", "y2": "Y0"}
+    (z,) = heights_read(config(write_muograph(), "muograph", model, columns=columns))
+    np.testing.assert_allclose(z, [[-0.2, 0.4, 0.6]] * 6, rtol=1e-14)
+
+
+@pytest.mark.parametrize("columns", [{"x1": "Y4"}, {"x1": "E"}])
+def test_panels_that_contradict_give_no_heights(columns):
+    model = {"name": "track3d", "z": "[300, 200, 100] mm"}
+    assert heights_read(config(write_muograph(), "muograph", model, columns=columns)) == [None]
+
+
+def test_heights_of_acts_are_those_of_the_hits():
+    (z,) = heights_read(config(write_acts(), "acts_hits", TRACK3D, layers=[surface(layer) for layer in range(4)]))
+    np.testing.assert_allclose(z, [[0.0, 0.03, 0.06, 0.09]] * 6, rtol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("model", "there"),
+    [(SCATTER, True), ({"name": "track"}, True), ({"name": "one_hit"}, False), ({"name": "own"}, False), (None, False)],
+)
+def test_models_whose_heights_a_file_may_give(model, there):
+    assert layers_have_heights(model) is there
+
+
+def test_a_file_without_a_height_says_how_to_do_without():
+    with open("hits.csv", "w") as stream:
+        stream.write("X0,Y0,Z0,X1,Y1\n1,2,3,4,5\n")
+    with pytest.raises(PullbackError, match=r"no column 'Z1'.*source\.z: set that to \[\]"):
+        Study.from_config(config(Hits("hits.csv", {}), "muograph", {"name": "track", "z": "[3, 1] m"}))
+
+
+@pytest.mark.parametrize(
+    ("beside", "where"),
+    [
+        ({"scan": {"model.z[1]": [0.4, 0.5]}}, "scan: model.z[1]: it"),
+        ({"systematics": {"model.z[1]": "1 mm"}}, "systematics: model.z[1]: it"),
+        ({"target": {"sigma": {"theta": "1 mrad"}, "vary": "model.z[0]"}}, "target.vary: model.z[0]"),
+    ],
+)
+def test_heights_that_are_in_the_file_are_not_varied(beside, where):
+    raw = {**config(write_muograph(), "muograph", {"name": "track", "z": [0.6, 0.4, 0.2]}), **beside}
+    with pytest.raises(PullbackError) as caught:
+        Study.from_config(raw)
+    assert str(caught.value).startswith(f"config: {where} changes nothing, since source.z takes the heights")
+    assert "\n" not in str(caught.value)
+    raw["source"]["z"] = []
+    assert Study.from_config(raw).muons

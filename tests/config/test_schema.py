@@ -62,6 +62,11 @@ def refused(raw) -> str:
             {"model": {"name": "track3d"}, "detector": {"efficiency": [0.9, 0.9]}},
             "detector.efficiency: has 2 values, but model track3d has 3 layers",
         ),
+        (
+            {"model": {"name": "track3d"}, "detector": {"sigma": [0.1] * 6}},
+            "detector.sigma: has 6 values, but model track3d has 3 layers; by view, write {x: […], y: […]}, with 3 "
+            "values each",
+        ),
         ({"detector": {"resolution": [100.0, 0.0]}}, "detector.resolution[1]: is 0.0; it should be greater than"),
         ({"detector": {"efficiency": 0.0}}, "detector.efficiency: is 0.0; it should be greater than 0"),
         ({"detector": {"efficiency": 1.5}}, "detector.efficiency: is 1.5; it should be less than or equal to 1"),

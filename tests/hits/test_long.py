@@ -185,10 +185,83 @@ def test_layers_by_number_in_the_order_of_the_model(kind):
 
 
 def test_an_event_without_a_hit_in_the_model_is_a_muon_without_hits():
-    Path("hits.csv").write_text("event,layer,x\n1,9,1\n2,0,2\n3,8,3\n3,9,3\n")
+    Path("hits.csv").write_text("event,layer,x\n1,9,1\n2,0,2\n3,8,3\n3,9,3\n4,1,4\n")
     hits, counts = read("hits.csv", model_of(2, 1), layers=[0, 1])
-    np.testing.assert_array_equal(hits, [[math.nan] * 2, [2, math.nan], [math.nan] * 2])
-    assert (counts.empty_events, counts.other_layers, counts.muons) == (2, 3, 3)
+    np.testing.assert_array_equal(hits, [[math.nan] * 2, [2, math.nan], [math.nan] * 2, [math.nan, 4]])
+    assert (counts.empty_events, counts.other_layers, counts.muons) == (2, 3, 4)
+
+
+def long_csv(rows, layers, **section):
+    """What planning finds about a list of hits."""
+    Path("hits.csv").write_text("event,layer,x\n" + rows)
+    source = Recorded(file="hits.csv", layout="long", **NAMES, x="x", layers=layers, **section)
+    return recorded_file(source, model_of(len(layers), 1)).plan()
+
+
+@pytest.mark.parametrize(
+    ("rows", "layers", "message"),
+    [
+        (
+            "1,P9,1\n1,P0,1\n2,3.0,2\n2,P0,2\n",
+            ["P0", "P1"],
+            "layer P1, which source.layers lists; column 'layer' has 3, P0, P9",
+        ),
+        (
+            "1,10,1\n1,9,1\n2,2,2\n2,2,2\n",
+            [9, "10", 7],
+            "layer 7, which source.layers lists; column 'layer' has 2, 9, 10",
+        ),
+        (
+            "".join(f"1,{i},0\n" for i in range(9)),
+            [1, 20],
+            "layer 20, which source.layers lists; column 'layer' has 0, 1, 2, 3, 4, 5 and 3 more",
+        ),
+    ],
+)
+def test_a_listed_layer_without_a_hit_is_refused(rows, layers, message):
+    with pytest.raises(PullbackError) as caught:
+        long_csv(rows, layers, several="drop")
+    assert str(caught.value) == f"hits.csv: has no hit in {message}"
+
+
+def test_a_listed_layer_of_which_no_hit_is_selected_is_none_without_hits():
+    planned = long_csv("1,0,1\n1,1,9\n2,0,2\n2,1,9\n", [0, 1], select="x < 5 m")
+    assert planned.counts.used_hits == 2
+
+
+@pytest.mark.usefixtures("_piece")
+def test_layers_that_are_not_listed_are_named():
+    rows = "1,c,1\n1,a,1\n1,10,0\n2,b,2\n3,9,2\n3, a,2\n"
+    assert long_csv(rows, ["b", "a"]).reading.others == ("9", "10", "c")
+    assert long_csv(rows, ["b", "a"], select="x > 0.5 m").reading.others == ("9", "c")
+    assert long_csv(rows, ["b", "a"], select="layer == 'a' or layer == 'b'").reading.others == ()
+
+
+def test_lists_of_hits_name_their_layers():
+    columns = {"layer": [["a", "c"], [], ["b"]], "x": [[1.0, 2.0], [], [3.0]]}
+    pa.parquet.write_table(pa.table(columns), "hits.parquet")
+    section = {"file": "hits.parquet", "layout": "long", "layer": "layer", "x": "x"}
+    assert recorded_file(Recorded(**section, layers=["b", "a"]), model_of(2, 1)).plan().reading.others == ("c",)
+    with pytest.raises(
+        PullbackError, match=r"has no hit in layer d, which source\.layers lists; column 'layer' has a, b, c"
+    ):
+        recorded_file(Recorded(**section, layers=["b", "d"]), model_of(2, 1)).plan()
+
+
+@pytest.mark.usefixtures("_piece")
+@pytest.mark.parametrize("order", ["increasing", "any", "apart"])
+def test_events_of_which_no_hit_is_selected_are_counted(order):
+    rng = np.random.default_rng(4)
+    event, layer = np.repeat(np.arange(60), 3), np.tile([0, 1, 2], 60)
+    names = np.array([f"{number}" for number in rng.permutation(60)])[event] if order == "any" else event
+    rows = rng.permutation(180) if order == "apart" else np.arange(180)
+    x = rng.random(180)
+    text = "".join(f"{names[row]},{layer[row]},{float(x[row])!r}\n" for row in rows)
+    counts = long_csv(text, [2, 0, 1], select="x < 0.3 m").counts
+    left = len({*event[x < 0.3]})
+    assert 0 < left < 60
+    assert (counts.events, counts.muons, counts.unselected_events) == (left, left, 60 - left)
+    assert long_csv(text, [2, 0, 1]).counts.unselected_events == 0
 
 
 def test_units_and_uncertainties_of_hits_by_view():

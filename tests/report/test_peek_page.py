@@ -504,3 +504,12 @@ def test_a_preset_knows_its_units(capsys):
     lines = [line.split() for line in peeked("Tracks.h5", capsys)[0].splitlines()]
     units = {line[1]: line[3] for line in lines if "float64" in line}
     assert units == {**dict.fromkeys(names, "um"), "event_number": "-", "charge_dut_0": "-"}
+
+
+def test_lists_whose_names_say_nothing_are_named_in_the_long_layout(capsys):
+    pa.parquet.write_table(pa.table({"q": [[1.0], [2.0, 3.0]], "w": [[1], [2, 3]]}), "lists.parquet")
+    main(["peek", "lists.parquet"])
+    page = capsys.readouterr().out
+    assert "no config: no columns look like positions and layers of hits; name those with lists of hits, as in" in page
+    assert "source: {kind: recorded, file: …, unit: mm, layout: long, layer: …, x: …}" in page
+    assert "columns:" not in page

@@ -272,8 +272,8 @@ def test_a_kept_alignment_that_cannot_be_read_is_refused(small, tmp_path):
     (tmp_path / "other.json").write_text("{}")
     words = {
         "changed": "has been changed or damaged",
-        "empty": "is damaged or truncated",
-        "other": "is damaged or truncated",
+        "empty": "is no file of an alignment, or is damaged or truncated; name the alignment.json",
+        "other": "is no file of an alignment, or is damaged or truncated; name the alignment.json",
         "none": "no such file",
     }
     for name, message in words.items():

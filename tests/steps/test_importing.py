@@ -69,11 +69,11 @@ def test_batches_of_a_list_of_hits_are_parts_of_it(tmp_path, apart):
 
 
 def test_counts_are_in_the_log(tmp_path, caplog):
-    write_long([1, 1, 2], [0, 3, 0], [1.0, 2.0, 3.0])
+    write_long([1, 1, 2], [0, 3, 1], [1.0, 2.0, 3.0])
     study = long_study(source={"layers": [0, 1]})
     with caplog.at_level(logging.INFO, logger="pullback"):
         imported(study, tmp_path)
-    assert "hits left out: in layers that are not in source.layers: 1" in caplog.text
+    assert "hits left out: in layers that are not in source.layers (3): 1" in caplog.text
     assert "muons: 2" in caplog.text
 
 
@@ -129,5 +129,7 @@ def test_a_study_of_a_list_of_hits_is_that_of_one_row_per_muon():
     }
     rows = [[cell.text for cell in row.cells] for row in imported_table(evidence["long"]).rows]
     assert len(rows) == 10
+    named = imported_table(evidence["long"], run.study.reading.others).rows[2].cells[0].text
+    assert named == "hits left out: in layers that are not in source.layers (d)"
     assert rows[0] == ["rows of the file", "120"]
     assert ["events whose rows are apart in the file, brought together in memory", "1"] in rows

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from ..models import has_fit
 from ..report.formats import count
+from ..store.alignment_file import kept_alignment
 from ..study import shared_parameters
 from ..study.batches import TOY_SECONDS, cost
 from ..study.plan import Study
@@ -17,7 +18,7 @@ JOB = 4
 """Seconds of a core that each further batch takes to start its jobs."""
 
 
-FILE_SIZES = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"))
+SIZE_UNITS = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"))
 """Units of the sizes of files, B."""
 
 
@@ -59,6 +60,7 @@ def outlook(raw: Any) -> Outlook:
 
     """
     study = Study.from_config(raw)
+    kept_alignment(study)  # for its refusals, which are those of a run
     work = sum(cost(part) for batch in study.batches.values() for part in batch.parts)
     seconds = START_UP + JOB * (len(study.batches) - 1) + work * TOY_SECONDS
     return Outlook(study, seconds, sum(study.muons.values()) * bytes_per_muon(study))
@@ -93,5 +95,5 @@ def file_size(size: float) -> str:
     ('0.5 kB', '15 MB', '2.5 TB')
 
     """
-    factor, unit = next(((each, unit) for each, unit in FILE_SIZES if size >= each), (1e3, "kB"))
+    factor, unit = next(((each, unit) for each, unit in SIZE_UNITS if size >= each), (1e3, "kB"))
     return f"{size / factor:.{int(size < 10 * factor)}f} {unit}"

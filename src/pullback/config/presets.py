@@ -23,7 +23,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from ..errors import shown
 from .base import nearest
-from .model_schema import AnyModel, OneHit, Scatter, Track, Track3d
+from .model_schema import MODELS, AnyModel, OneHit, Scatter, Track, Track3d
 from .own_schema import Own
 
 COORDINATE = re.compile(r"([xy])(\d+)")
@@ -123,7 +123,7 @@ def check_preset(name: Any) -> Any:
     raise ValueError(f"is {shown(name)}; {close and f'{close} '}presets: {', '.join(PRESETS)}")
 
 
-def with_preset(source: Mapping[str, Any], coordinates: Sequence[str]) -> dict[str, Any]:
+def with_preset(source: Mapping[str, Any], coordinates: Sequence[str], *, heights: bool = False) -> dict[str, Any]:
     """A raw `source` with the values of its preset in place of it, where the source does not state others.
 
     Parameters
@@ -132,6 +132,9 @@ def with_preset(source: Mapping[str, Any], coordinates: Sequence[str]) -> dict[s
         The section as it is written; without a known preset it is returned as it is.
     coordinates : sequence of str
         The model's coordinates, such as x0, x1, y0 and y1, for the columns of a format with one row per muon.
+    heights : bool
+        Whether the heights of the model's layers may come from the file. They do where the format has them, unless
+        the section has a key `z`, which may be empty.
 
     Examples
     --------
@@ -149,7 +152,38 @@ def with_preset(source: Mapping[str, Any], coordinates: Sequence[str]) -> dict[s
         defaults.pop("y", None)
     if columns and isinstance(written.get("columns", {}), Mapping):
         written["columns"] = {**columns, **written.get("columns", {})}
+    if heights and preset.z and "z" not in source and (found := _heights(preset, written.get("columns", {}))):
+        defaults["z"] = found
     return {**defaults, "columns": {}, **written} if columns else {**defaults, **written}
+
+
+def _heights(preset: Preset, columns: Any) -> list[str]:
+    """The columns of the heights; none if the columns of a layer do not tell whose height it has."""
+    if preset.source.get("layout") == "long":
+        return [preset.z]
+    if not isinstance(columns, Mapping):
+        return []
+    labels: dict[int, set[str]] = {}
+    for coordinate, column in columns.items():
+        if of_layer := COORDINATE.fullmatch(str(coordinate)):
+            labels.setdefault(int(of_layer[2]), set()).add(_label(preset, column))
+    found = [labels[layer] for layer in sorted(labels)]
+    return (
+        [preset.z.format(*each) for each in found] if all(len(each) == 1 and "" not in each for each in found) else []
+    )
+
+
+def _label(preset: Preset, column: Any) -> str:
+    """The number of the layer in the name of one of the format's columns; empty for another column."""
+    name = column.get("column") if isinstance(column, Mapping) else column
+    matches = (re.fullmatch(each.replace("{}", r"(\d+)"), str(name)) for each in preset.columns.values())
+    return next((match[1] for match in matches if match), "")
+
+
+def layers_have_heights(model: Any) -> bool:
+    """Whether a raw model has layers whose heights a file may give."""
+    name = model.get("name") if isinstance(model, Mapping) else None
+    return isinstance(name, str) and name in MODELS and "fit" in MODELS[name].model_fields
 
 
 def coordinates_of(model: Any) -> list[str]:

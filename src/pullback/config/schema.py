@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any, Literal
 
@@ -17,7 +18,7 @@ from .model_base import ModelSection
 from .model_schema import MODELS, AnyModel, OneHit, Scatter
 from .named_numbers import with_plain_numbers
 from .plain import check_plain
-from .presets import coordinates_of, with_preset
+from .presets import coordinates_of, layers_have_heights, with_preset
 from .source_schema import Recorded, Simulated
 
 MOST_CONFIDENT = 0.999999
@@ -31,6 +32,15 @@ LAYERS_BY = ("model.name", "model.z", "model.z_upper", "model.z_lower", "model.c
 
 VOLUME_BY = ("source.volume.z", "source.volume.thickness", "model.name")
 """Keys that determine the position of the volume."""
+
+HEIGHT = re.compile(r"model\.z(_upper|_lower)?(\[\d+\])?")
+"""Dotted names of the heights of layers."""
+
+HEIGHTS_OF_FILE = (
+    "{} changes nothing, since source.z takes the heights of all layers from the file; leave it out, or set source.z "
+    "to [], which takes those of the model"
+)
+"""What is said of a height of a layer that is to vary."""
 
 FAR_AWAY = 1000.0
 """Default factor by which a number may change to reach a target."""
@@ -276,7 +286,7 @@ class PointConfig(Section):
                 # A section whose lines are all commented out is null, and treated as absent.
                 source |= {each: {} for each in _by_default(MODELS[name], source) if source.get(each) is None}
             if source["kind"] == "recorded":
-                source = with_preset(source, coordinates_of(model))
+                source = with_preset(source, coordinates_of(model), heights=layers_have_heights(model))
             config = {**config, "source": source}
         return config
 
@@ -287,6 +297,7 @@ class PointConfig(Section):
             *self._momentum(),
             *self._layers(),
             *self._heights(),
+            *self._varied_heights(),
             *self._volume(),
             *self._placed(),
         ]
@@ -330,7 +341,9 @@ class PointConfig(Section):
             layers = self.model.layer_count
             if isinstance(values, list) and len(values) != layers:
                 line = f"{name}: has {len(values)} values, but model {self.model.name} has {layers} layers"
-                yield line, (name, *LAYERS_BY)
+                by_view = name in ("detector.sigma", "detector.efficiency") and self.model.views
+                advice = f"; by view, write {{x: […], y: […]}}, with {layers} values each"
+                yield line + advice * (by_view and len(values) == 2 * layers), (name, *LAYERS_BY)
 
     def _heights(self) -> Iterator[Contradiction]:
         if not isinstance(self.source, Recorded):
@@ -341,8 +354,21 @@ class PointConfig(Section):
             yield line, ("source.z", "model.name")
         elif columns and self.source.layout == "wide" and len(columns) != self.model.layer_count:
             layers = self.model.layer_count
-            line = f"source.z: has {len(columns)} columns, but model {self.model.name} has {layers} layers"
+            has = f"{len(columns)} column{'s' * (len(columns) > 1)}"
+            line = f"source.z: has {has}, but model {self.model.name} has {layers} layers"
             yield line, ("source.z", *LAYERS_BY)
+
+    def _varied_heights(self) -> Iterator[Contradiction]:
+        varied = {f"systematics: {name}": name for name in self.systematics}
+        varied |= {"target.vary": self.target.vary} if self.target else {}
+        for where, name in varied.items():
+            if self.height_in_file(name):
+                what = name if where.endswith("vary") else "it"
+                yield f"{where}: {HEIGHTS_OF_FILE.format(what)}", (where.split(":")[0], "source.z")
+
+    def height_in_file(self, name: str) -> bool:
+        """Whether a dotted name is that of a height of a layer, which is in the file for every muon."""
+        return isinstance(self.source, Recorded) and bool(self.source.z) and bool(HEIGHT.fullmatch(name))
 
     def _placed(self) -> Iterator[Contradiction]:
         if self.detector.misalignment is not None and self.source.kind == "recorded":

@@ -248,7 +248,7 @@ class Recorded(Section):
     z: Annotated[list[str], BeforeValidator(_listed), Field(max_length=256)] = Field(
         [],
         description="columns with the height of each layer, row by row, in the order of the model's layers, in `unit`; "
-        "in the long layout the column with the height of each hit; default: the heights of the model for all muons",
+        "in the long layout the column with the height of each hit; default: those of `preset`, else of the model",
         json_schema_extra=_or_text,
     )
     unit: Annotated[Literal["m", "cm", "mm", "um"], BeforeValidator(_spelled)] = Field(

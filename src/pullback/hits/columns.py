@@ -54,6 +54,14 @@ class NoColumnError(HitsError):
         self.name, self.existing = name, existing
 
 
+class JaggedError(HitsError):
+    """A column has a varying number of values per row."""
+
+    def __init__(self, message: str, column: str):
+        super().__init__(message)
+        self.column = column
+
+
 class WrongKindError(HitsError):
     """A column of numbers where text is wanted, or of text where numbers are."""
 
@@ -112,12 +120,13 @@ def check_element(file: str, column: str, indices: tuple[int, ...], shape: tuple
     raise HitsError(f"{file}: no element {named!r}: column {column!r} has {first} to {last}")
 
 
-def jagged(file: str, column: str, kind: str) -> HitsError:
+def jagged(file: str, column: str, kind: str) -> JaggedError:
     """The error for a column with a varying number of values per row."""
-    return HitsError(
+    return JaggedError(
         f"{file}: column {column!r} is jagged ({kind}: rows of different length), so that hits cannot be assigned "
         f"to coordinates: write it with a fixed size, as {column}[4], or one column per layer, with NaN for a "
-        f"missing hit"
+        f"missing hit; lists of hits with their layers are read by layout: long",
+        column,
     )
 
 

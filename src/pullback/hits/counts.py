@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
+
+from ..errors import one_line
 
 
 def _of(words: str) -> Any:
@@ -25,6 +27,7 @@ class ImportCounts:
     hits: int = _of("hits")
     unselected_hits: int = _of("hits left out: not selected by source.select")
     other_layers: int = _of("hits left out: in layers that are not in source.layers")
+    unselected_events: int = _of("events left out: none of their hits is selected by source.select")
     events: int = _of("events")
     events_apart: int = _of("events whose rows are apart in the file, brought together in memory")
     several_events: int = _of("events with several hits in a layer")
@@ -51,8 +54,19 @@ ALWAYS_COUNTED = ("rows", "muons")
 """The counts that are shown although they are 0."""
 
 
-def in_words(counts: Mapping[str, int]) -> Iterator[tuple[str, int]]:
-    """Words and number of each count, from `ImportCounts.plain`."""
+def in_words(counts: Mapping[str, int], others: Sequence[str] = ()) -> Iterator[tuple[str, int]]:
+    """Words and number of each count, from `ImportCounts.plain`; `others` are the layers of the hits left out."""
     for each in fields(ImportCounts):
         if each.name in counts:
-            yield each.metadata["words"], counts[each.name]
+            which = f" ({first_few(others)})" if others and each.name == "other_layers" else ""
+            yield each.metadata["words"] + which, counts[each.name]
+
+
+def first_few(names: Sequence[str], most: int = 6) -> str:
+    """The first names of a list, and the number of the others.
+
+    >>> first_few(["P0", "P1", "P2"], 2)
+    'P0, P1 and 1 more'
+    """
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(one_line, names[:most])) + more

@@ -44,16 +44,22 @@ def streamed(
     hits: Iterator[FileHits], starts: Callable[[pa.Array, np.ndarray], None] | None = None
 ) -> Iterator[EventHits]:
     """Hits whose events are in sequence; `starts` is told the events that begin in each piece, and its rows."""
-    last: pa.Array | None = None
+    last: pa.Scalar | None = None
     for row, event, layer, numbers in hits:
-        begins = np.ones(len(event), dtype=bool)
-        begins[1:] = pc.not_equal(event[1:], event[:-1]).to_numpy(zero_copy_only=False)
-        if last is not None:
-            begins[0] = last.as_py() != event[0].as_py()
+        begins = _begins(event, last)
         last = event[-1]
         if starts:
             starts(event.filter(pa.array(begins)), row)
         yield EventHits(row, begins, layer, numbers)
+
+
+def _begins(event: pa.Array, last: pa.Scalar | None) -> np.ndarray:
+    """Whether an event begins with each row, after a row of the event `last`."""
+    begins = np.ones(len(event), dtype=bool)
+    begins[1:] = pc.not_equal(event[1:], event[:-1]).to_numpy(zero_copy_only=False)
+    if last is not None:
+        begins[0] = last.as_py() != event[0].as_py()
+    return begins
 
 
 def brought_together(hits: Iterator[FileHits], with_numbers: bool = True) -> Iterator[EventHits]:
@@ -151,6 +157,33 @@ class OrderOfEvents:
             return None
         counts = pc.value_counts(pa.chunked_array(self._kept))
         return int(pc.sum(pc.greater(counts.field("counts"), 1), min_count=0).as_py())
+
+    def distinct(self) -> int:
+        """The number of different events; 0 if there are too many to tell."""
+        if any(self._increasing.values()):
+            return self.events
+        return len(pc.unique(pa.chunked_array(self._kept))) if self._kept else 0
+
+
+class EveryEvent:
+    """Counts the events of all rows of a file, selected or not."""
+
+    def __init__(self) -> None:
+        self._order, self._known = OrderOfEvents(), True
+        self._last: pa.Scalar | None = None
+
+    def add(self, events: pa.Array | None) -> None:
+        """Add the event of each row of a piece; None if one of them is not known."""
+        if events is None:
+            self._known = False
+        elif len(events):
+            begins = _begins(events, self._last)
+            self._order.add(events.filter(pa.array(begins)), begins)
+            self._last = events[-1]
+
+    def distinct(self) -> int:
+        """The number of events; 0 if it is not known."""
+        return self._order.distinct() if self._known else 0
 
 
 def _as_numbers(events: pa.Array) -> pa.Array | None:

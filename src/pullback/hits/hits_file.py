@@ -1,20 +1,21 @@
 """Recorded hits from CSV, Parquet, HDF5 and ROOT files, streamed in blocks.
 
 An empty or null cell is a missing hit and reads as NaN, and so does an empty line of a CSV file with one column. NaN
-and infinite hits are kept. The config defines columns and units; results are in m and m².
+is kept, and an infinite hit is refused. The config defines columns and units; results are in m and m².
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from types import ModuleType
 
 import numpy as np
 from jaxtyping import Float
 
 from ..errors import ConfigError, HitsError, one_line
-from .columns import MAX_CHUNK_ROWS, Chunks, in_blocks
+from .columns import MAX_CHUNK_ROWS, Chunks, JaggedError, NoColumnError, in_blocks
 from .counts import ImportCounts
 from .error_columns import ErrorColumn, coordinate_index, error_columns
 from .guards import file_errors, reader_of, suffix_of, unchanged_file
@@ -30,6 +31,9 @@ END = 2**62
 
 ROW = "i8"
 """The type of the rows of the file."""
+
+INFINITE = "is infinite; leave the cell empty for a missing hit"
+"""What is said of an infinite position."""
 
 ROUNDING = 1e3 * np.finfo("f8").eps
 """Tolerance for negative eigenvalues of a correlation matrix, as in `pullback.propagate`."""
@@ -124,26 +128,35 @@ class HitsFile:
 
         """
         with file_errors(self.file), unchanged_file(self.file) as digest:
-            counts, starts = self._counted()
-            kinds = self._reader.find_kinds(self.file, self.keep, self.tree) if self.keep else []
-        return Planned(counts, digest, Reading(dict(zip(self.keep, kinds, strict=True)), tuple(starts)))
+            counts, reading = self._counted()
+            kinds = self._kinds_of_kept() if self.keep else []
+        return Planned(counts, digest, replace(reading, kept=dict(zip(self.keep, kinds, strict=True))))
 
-    def _counted(self) -> tuple[ImportCounts, list[int]]:
-        """The counts, and the rows of the first selected muon of each block."""
+    def _kinds_of_kept(self) -> list[str]:
+        try:
+            return list(self._reader.find_kinds(self.file, self.keep, self.tree))
+        except JaggedError as error:
+            raise HitsError(
+                f"{self.file}: column {error.column!r} holds lists; source.keep takes columns with one value per muon"
+            ) from None
+
+    def _counted(self) -> tuple[ImportCounts, Reading]:
+        """The counts, and how to read the file, without the types of kept columns."""
         needed, kinds = self._of_condition
-        with file_errors(self.file):
+        with file_errors(self.file), _errors_of_heights(self.z):
             with errors_of_condition([*{*needed} - {*self._columns}], [*self.lengths]):
                 names, all_kinds = [*self._columns, *needed], [*[AS_NUMBER] * len(self._columns), *kinds]
                 rows = self._reader.count(self.file, names, self.tree, all_kinds)
             self._refuse_empty(rows)
             if not self.condition:
-                return ImportCounts(rows=rows, muons=rows), []
+                return ImportCounts(rows=rows, muons=rows), Reading()
             starts = Starts()
             with errors_of_condition([*{*needed} - {*self._columns}], []):
                 for chosen in self._chosen(rows):
                     starts.add(chosen)
         self._refuse_unselected(rows, starts.selected)
-        return ImportCounts(rows=rows, unselected=rows - starts.selected, muons=starts.selected), starts.starts
+        counts = ImportCounts(rows=rows, unselected=rows - starts.selected, muons=starts.selected)
+        return counts, Reading(starts=tuple(starts.starts))
 
     def _chosen(self, rows: int) -> Iterator[np.ndarray]:
         """Whether each row is selected, in chunks."""
@@ -261,6 +274,8 @@ class HitsFile:
             hits = np.stack(
                 [self.scaling.get(i, plain).metres(values[name]) for i, name in enumerate(self.coordinates)], axis=1
             )
+        for column, infinite in zip(self.coordinates, np.isinf(hits).T, strict=True):
+            self._refuse(infinite, rows, column, values[column], INFINITE)
         if not self.sigma:
             return RecordedHits(hits, None)
         finite = np.isfinite(hits)
@@ -348,6 +363,17 @@ def source_of(
         reading or Reading(),
         tuple(section.z),
     )
+
+
+@contextmanager
+def _errors_of_heights(columns: Sequence[str]) -> Iterator[None]:
+    """Of a missing column of heights, which may be that of a preset, say how to do without."""
+    try:
+        yield
+    except NoColumnError as error:
+        if error.name not in columns:
+            raise
+        raise HitsError(f"{error}; it is in source.z: set that to [] to take the heights of the model") from None
 
 
 def check_within(section: RecordedSource) -> None:

@@ -9,7 +9,7 @@ hit nearest to the line through the other layers is taken (`nearest`). Whatever 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,13 +17,36 @@ import numpy as np
 
 from ..errors import HitsError, one_line
 from .columns import Chunks
-from .counts import ImportCounts
+from .counts import ImportCounts, first_few
 from .error_columns import ErrorColumn
-from .event_order import MOST_EVENTS, MOST_ROWS, EventHits, OrderOfEvents, brought_together, streamed, whole_events
+from .event_order import (
+    MOST_EVENTS,
+    MOST_ROWS,
+    EventHits,
+    EveryEvent,
+    OrderOfEvents,
+    brought_together,
+    streamed,
+    whole_events,
+)
 from .guards import file_errors
-from .hits_file import HIGHEST, ROUNDING, HitsFile
-from .long_rows import BETWEEN, NO_HIT, OTHER_LAYER, PIECE, FileHits, LayerNames, LongColumns, RowTally, read_rows
+from .hits_file import HIGHEST, INFINITE, ROUNDING, HitsFile
+from .long_rows import (
+    BETWEEN,
+    NO_HIT,
+    OTHER_LAYER,
+    PIECE,
+    FileHits,
+    LayerNames,
+    LongColumns,
+    RowTally,
+    WholeFile,
+    in_order,
+    layer_key,
+    read_rows,
+)
 from .nearest import Choice, Layers, choose_nearest
+from .reading import Reading
 from .scaling import PER_METRE, Scaling
 from .selected_columns import errors_of_condition
 
@@ -89,12 +112,17 @@ class LongFile(HitsFile):
     view_scaling: Mapping[str, Scaling] = field(default_factory=dict)
     view_sigma: Mapping[str, ErrorColumn] = field(default_factory=dict)
 
-    def _counted(self) -> tuple[ImportCounts, list[int]]:
+    def _counted(self) -> tuple[ImportCounts, Reading]:
+        every = EveryEvent()
+        whole = WholeFile(every.add)
         with file_errors(self.file):
-            return self._counts(), []
+            counts = self._counts(RowTally(whole))
+            self._check_layers(whole)
+        lost = max(every.distinct() - counts.events, 0)
+        return replace(counts, unselected_events=lost), Reading(others=in_order(whole.others))
 
-    def _counts(self) -> ImportCounts:
-        order, tally = OrderOfEvents(), RowTally()
+    def _counts(self, tally: RowTally) -> ImportCounts:
+        order = OrderOfEvents()
         counts = self._sum(streamed(self._rows(tally), order.add))
         self._refuse_empty(tally.rows)
         self._refuse_unselected(tally.rows, order.hits)
@@ -103,12 +131,12 @@ class LongFile(HitsFile):
             self._refuse_order(order.hits, apart)
         if apart:
             counts = self._sum(brought_together(self._rows(), with_numbers=self.several == "nearest"))
-        counts = replace(counts, **asdict(tally), events_apart=apart or 0)
+        counts = replace(counts, **tally.counts, events_apart=apart or 0)
         self._check(counts)
         return counts
 
     def _chunks(self, start: int, stop: int) -> Chunks:
-        counts = self.planned or self._counts()
+        counts = self.planned or self._counts(RowTally())
         at = 0
         rows = self._rows(kept=True)
         for found in self._found(brought_together(rows) if counts.events_apart else streamed(rows)):
@@ -223,6 +251,8 @@ class LongFile(HitsFile):
         for view in HIT_VIEWS:
             if view not in numbers:
                 continue
+            infinite = np.isinf(self._metres(view, numbers[view]))
+            self._refuse_hit(hits, used & infinite, view, numbers, INFINITE)
             there = used & np.isfinite(numbers[view])
             measured = np.array([in_layer(view, i) in self.coordinates for i in range(len(self.names.names))])
             self._refuse_hit(hits, there & ~measured[hits.layer], view, numbers, NO_COORDINATE.format(view))
@@ -302,6 +332,15 @@ class LongFile(HitsFile):
                 named = one_line(str(event).replace(BETWEEN, ", "))
                 return f"event {named}" if self.table.event else "its event"
         return "an event"
+
+    def _check_layers(self, whole: WholeFile) -> None:
+        """Refuse a listed layer of which the file has no hit."""
+        for name in self.names.names if self.names.listed else ():
+            if layer_key(name) not in whole.layers:
+                raise HitsError(
+                    f"{self.file}: has no hit in layer {one_line(name)}, which source.layers lists; column "
+                    f"{self.table.layer!r} has {first_few(in_order(whole.layers))}"
+                )
 
     def _check(self, counts: ImportCounts) -> None:
         """Refuse a file that leaves no hits or no muons."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -74,9 +74,29 @@ class FileHits(NamedTuple):
 
 
 @dataclass
+class WholeFile:
+    """What planning learns of all rows of a file, selected or not.
+
+    Attributes
+    ----------
+    events : callable
+        Is told the event of each row of a piece, or None if one of them has none.
+    layers : dict of (int or str) to str
+        Layers with a hit, by `layer_key`.
+    others : dict of (int or str) to str
+        Layers of the selected hits that are not listed.
+    """
+
+    events: Callable[[pa.Array | None], None]
+    layers: dict[int | str, str] = field(default_factory=dict)
+    others: dict[int | str, str] = field(default_factory=dict)
+
+
+@dataclass
 class RowTally:
     """Numbers of rows that were read, of those of which no hit is selected, and of other hits not selected in lists."""
 
+    whole: WholeFile | None = None
     rows: int = 0
     unselected: int = 0
     unselected_hits: int = 0
@@ -87,6 +107,11 @@ class RowTally:
         self.unselected += rows - len(np.unique(row[selected]))
         if phantom is not None:
             self.unselected_hits += int((~selected & ~phantom).sum())
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The numbers by name."""
+        return {"rows": self.rows, "unselected": self.unselected, "unselected_hits": self.unselected_hits}
 
 
 @dataclass(frozen=True)
@@ -130,6 +155,11 @@ def layer_key(name: Any) -> int | str:
     return int(text.partition(".")[0]) if re.fullmatch(r"[+-]?\d{1,40}(\.0*)?", text) else text
 
 
+def in_order(layers: Mapping[int | str, str]) -> tuple[str, ...]:
+    """Names of layers by `layer_key`, numbers first."""
+    return tuple(layers[key] for key in sorted(layers, key=lambda key: (isinstance(key, str), key)))
+
+
 def read_rows(
     file: str,
     tree: str,
@@ -155,6 +185,10 @@ def read_rows(
         _check_lists(file, columns, [each.type for each in table])
         row, phantom, flat = _one_row_per_hit(file, names, table, first)
         numbers = _once(file, reader, columns.typed, flat[len(columns.event) + 1 :], first)
+        if tally.whole:
+            tally.whole.layers |= _named_layers(flat[len(columns.event)])
+            if columns.needed and columns.event:
+                tally.whole.events(_any_events(file, columns.event, flat, row))
         if columns.needed:
             needed = _once(file, reader, columns.needed, flat[len(flat) - len(columns.needed) :], first)
             selected = holds(dict(zip(dict(columns.needed), needed(), strict=True)), len(row))
@@ -175,6 +209,8 @@ def read_rows(
         real = slice(None) if phantom is None or not phantom.any() else ~phantom
         hits = flat[0] if isinstance(real, slice) else flat[0].filter(pa.array(real))
         layer[real] = layers.indices(file, columns.layer, _name_like(file, columns.layer, hits), row[real])
+        if tally.whole and (layer == OTHER_LAYER).any():
+            tally.whole.others |= _named_layers(hits.filter(pa.array(layer[real] == OTHER_LAYER)))
         yield from _pieces(FileHits(row, event, layer, numbers))
         first += len(table[0])
 
@@ -265,6 +301,20 @@ def _events(file: str, name: str, column: pa.Array, row: np.ndarray) -> pa.Array
         bad = int(np.asarray(empty).argmax())
         raise HitsError(f"{file}: row {row[bad] + 1}, column {name!r}: is empty: to which event does the hit belong?")
     return column
+
+
+def _any_events(file: str, names: Sequence[str], columns: Sequence[pa.Array], row: np.ndarray) -> pa.Array | None:
+    """Events of rows that need not be selected; None if a row has none."""
+    try:
+        return _together([_events(file, name, each, row) for name, each in zip(names, columns, strict=False)])
+    except HitsError:
+        return None
+
+
+def _named_layers(values: pa.Array) -> dict[int | str, str]:
+    """The layers in a column by `layer_key`, without what is empty."""
+    names = [str(each).strip() for each in values.unique().to_pylist() if each is not None and each == each]
+    return {key: str(key) for key in map(layer_key, filter(None, names))}
 
 
 def _together(parts: Sequence[pa.Array]) -> pa.Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,16 +37,19 @@ class Reading:
         With a selection, the file's row of every 131072nd selected muon.
     first : int
         The index of the first of the `starts`; 1 is that of muon 131072.
+    others : tuple of str
+        Layers of the file whose hits are left out, since `source.layers` does not list them.
 
     """
 
     kept: Mapping[str, str] = field(default_factory=dict)
     starts: tuple[int, ...] = ()
     first: int = 0
+    others: tuple[str, ...] = ()
 
     def of_blocks(self, first: int, last: int) -> Reading:
         """The part for the blocks [first, last)."""
-        return Reading(self.kept, self.starts[first:last], first) if self.starts else self
+        return replace(self, starts=self.starts[first:last], first=first) if self.starts else self
 
     def before(self, muon: int) -> tuple[int, int]:
         """The last known row of a selected muon up to this one, and the index of that muon."""
@@ -56,7 +59,7 @@ class Reading:
     @classmethod
     def of_plain(cls, plain: Mapping[str, Any]) -> Reading:
         """What `plain` gave, from JSON."""
-        return cls(**{**plain, "starts": tuple(plain.get("starts", ()))})
+        return cls(**{**plain, **{name: tuple(plain.get(name, ())) for name in ("starts", "others")}})
 
     def plain(self) -> dict[str, Any]:
         """For JSON, without what is empty."""

@@ -22,6 +22,7 @@ from .columns import (
     damaged,
     find_column,
     jagged,
+    split_name,
 )
 from .native import AS_EITHER, AS_NUMBER, AS_TEXT, is_text, kinds_or_numbers, text_kind, text_values, whole_kind
 
@@ -53,6 +54,7 @@ def tables(file: str, names: Sequence[str], tree: str = "") -> Iterator[list[pa.
 
     with damaged(file), _open(file, tree) as entries:
         existing = entries.keys(recursive=not is_ntuple(entries))
+        _refuse_records(file, entries, names, existing)
         columns = [find_column(file, name, existing) for name in names]
         wanted = list(dict.fromkeys(column for column, _ in columns))
         # Large chunks for an RNTuple, as in `read`.
@@ -149,6 +151,7 @@ def _columns(
 ) -> tuple[list[Named], dict[str, tuple[int, ...]], list[str]]:
     """The branches of the names, the shape of each branch in an entry, and the types in which they are kept."""
     existing = entries.keys(recursive=not is_ntuple(entries))
+    _refuse_records(file, entries, names, existing)
     columns = [find_column(file, name, existing) for name in names]
     shapes, found = {}, []
     for (column, indices), wanted in zip(columns, kinds_or_numbers(names, kinds), strict=True):
@@ -169,6 +172,20 @@ def _columns(
         shapes[column] = tuple(shape)
         found.append(_kind(inner))
     return columns, shapes, found
+
+
+def _refuse_records(file: str, entries: Any, names: Sequence[str], existing: Sequence[str]) -> None:
+    """Refuse the fields of an RNTuple that hold records, such as those of `hits.x`."""
+    for name in names if is_ntuple(entries) else ():
+        column = next((each for each in (name, split_name(name)[0], name.partition(".")[0]) if each in existing), "")
+        inner: Any = branch_type(entries, column) if column else None
+        while hasattr(inner, "content") and type(inner).__name__ != "RecordType":
+            inner = inner.content
+        if type(inner).__name__ == "RecordType":
+            raise HitsError(
+                f"{file}: column {column!r} holds records of {', '.join(map(one_line, inner.fields))}; records in ROOT "
+                f"files are not read: write each of these as a column of its own, or the file as Parquet"
+            )
 
 
 def _kind(inner: Any) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..hits.counts import in_words
 from ..statistics.intervals import Verdict
 from ..statistics.prefixes import LARGE, with_unit
@@ -14,9 +16,9 @@ from .cells import Cell, Row, Table, judged, left, row, verdict
 from .formats import count
 
 
-def imported_table(imported: dict[str, int]) -> Table:
-    """What became of the rows of the file of recorded hits."""
-    rows = [row(left(words), count(number)) for words, number in in_words(imported)]
+def imported_table(imported: dict[str, int], others: Sequence[str] = ()) -> Table:
+    """What became of the rows of the file of recorded hits; `others` are layers that are not used."""
+    rows = [row(left(words), count(number)) for words, number in in_words(imported, others)]
     return Table([row(left("what was read"), "number")], rows)
 
 

@@ -133,5 +133,9 @@ def _no_guess(contents: Contents) -> Iterator[str]:
     if contents.notes and not contents.tables:
         yield "no config: nothing else is in the file"
         return
+    if any(column.jagged for table in contents.tables for column in table.columns):
+        yield "no config: no columns look like positions and layers of hits; name those with lists of hits, as in"
+        yield "  source: {kind: recorded, file: …, unit: mm, layout: long, layer: …, x: …}"
+        return
     yield "no config: no columns look like the positions of hits; name them in source.columns, as in"
     yield "  source: {kind: recorded, file: …, unit: mm, columns: {x0: …, x1: …}}"

@@ -30,7 +30,7 @@ def import_hits(batch: Batch[RecoConfig], reco: str | Path) -> None:
     attributes `imported.…` of each point.
     """
     if counts := batch.parts[0].imported:
-        for words, number in in_words(counts.plain()):
+        for words, number in in_words(counts.plain(), batch.parts[0].reading.others):
             log.info("%s: %d", words, number)
     with artefact.create(reco, batch) as out:
         # All points of a scan have the same rows, so that they are read once.

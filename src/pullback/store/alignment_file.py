@@ -18,6 +18,15 @@ SAME_HEIGHT = 1e-6
 """Largest difference of the heights of a layer, m, for which an alignment is used."""
 
 
+NO_ALIGNMENT = "no file of an alignment"
+"""What a file may be that the config names."""
+
+NAME_ANOTHER = (
+    "name the alignment.json of an earlier study, in its folder of results, or the output of pullback calibrate"
+)
+"""What to do about it: the file is the user's own."""
+
+
 class AlignedNumber(Record):
     """A number that tracks determine, with its standard error."""
 
@@ -126,7 +135,7 @@ def kept_alignment(study: Study) -> AlignmentFile | None:
     where = f"config: alignment.file: {alignment.file}"
     try:
         check_regular(alignment.file, ConfigError)
-        found = AlignmentFile.read(alignment.file)
+        found = AlignmentFile.read(alignment.file, NO_ALIGNMENT, NAME_ANOTHER)
     except (ArtefactError, ConfigError) as error:
         raise ConfigError(f"config: alignment.file: {error}") from None
     layers, heights = len(found.heights), heights_of(study)

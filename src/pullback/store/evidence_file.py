@@ -46,8 +46,10 @@ class EvidenceFile(Record):
         write_text(path, text + "\n")
 
     @classmethod
-    def read(cls: type[F], path: str | Path) -> F:
+    def read(cls: type[F], path: str | Path, what: str = "", advice: str = "") -> F:
         """Read a file that `write` wrote.
+
+        Of a file that the user names, `what` it should be and the `advice` are told; any other can be made again.
 
         Raises
         ------
@@ -55,19 +57,22 @@ class EvidenceFile(Record):
             The file is missing, damaged, truncated or modified. The message names the file.
 
         """
+        foreign, advice = f"{what}, or is " if what else "", advice or "delete it and run again"
         try:
             content = json.loads(Path(path).read_text(encoding="utf-8"))
             digest = content.pop("digest")
         except OSError as error:
-            raise ArtefactError(f"{path}: can't be read: {error.strerror}; run again") from None
+            raise ArtefactError(
+                f"{path}: can't be read: {error.strerror}; {advice.removeprefix('delete it and ')}"
+            ) from None
         except (ValueError, AttributeError, KeyError, TypeError):
-            raise ArtefactError(f"{path}: is damaged or truncated; delete it and run again") from None
+            raise ArtefactError(f"{path}: is {foreign}damaged or truncated; {advice}") from None
         if digest != _digest(content):
-            raise ArtefactError(f"{path}: has been changed or damaged since it was written; delete it and run again")
+            raise ArtefactError(f"{path}: has been changed or damaged since it was written; {advice}")
         try:
             return cls(digest=digest, **_nan_for_null(content))
         except ValidationError:
-            raise ArtefactError(f"{path}: is of another version of pullback; delete it and run again") from None
+            raise ArtefactError(f"{path}: is {foreign}of another version of pullback; {advice}") from None
 
 
 def _nan_for_null(content: Any) -> Any:

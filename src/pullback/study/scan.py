@@ -16,7 +16,7 @@ from ..config.base import fields, kinds, nearest, numbers_within
 from ..config.dotted_names import numeric_fields, raw_with_numbers, with_numbers
 from ..config.hints import as_number, written
 from ..config.messages import Together, examine, rests_on
-from ..config.schema import MOST_POINTS, PointConfig, StudyConfig
+from ..config.schema import HEIGHTS_OF_FILE, MOST_POINTS, PointConfig, StudyConfig
 from ..errors import ConfigError
 from ..files import check_regular
 
@@ -67,6 +67,8 @@ def _scannable(
         field = fields(StudyConfig).get(str(name))
         if name not in valid and field and not {int, float, list, dict} & {*kinds(field)}:
             mistakes = ["only numbers can be scanned"]
+        elif name in valid and config.height_in_file(name):
+            mistakes = [HEIGHTS_OF_FILE.format("it")]
         elif name in valid or rests_on([str(name)], unsure):
             mistakes = [_wrong_value(value) for value in values if not _is_number(value)]
         else:
