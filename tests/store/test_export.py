@@ -213,7 +213,7 @@ def test_digits_that_the_uncertainty_deserves(study):
         place = Decimal(1).scaleb(sigma.adjusted() - 4)  # second digit, mrad to rad
         for name in ("theta_rad", "interval68_theta_low_rad", "interval68_theta_high_rad"):
             assert row[name] == str(Decimal(float(exact[name][i])).quantize(place)).replace("-0.0000", "0.0000")
-        assert float(row["x_reco_x_m"]) == exact["x_reco_x_m"][i]
+        assert float(row["x_reco_x_mm"]) == exact["x_reco_x_mm"][i]
         assert row["muon"] == str(i)
     with pytest.raises(PullbackError, match=r"--digits is for CSV, where numbers are text; root holds them in full"):
         export.export(study, "root", digits=2)
@@ -517,12 +517,12 @@ def test_kept_columns_are_exported_as_they_are(kept):
     assert table["run"].to_pylist() == run
     table = pa.csv.read_csv(export.export(study, "csv", output="out.csv").path)
     assert (table["event"].to_pylist(), table["run"].to_pylist()) == (event.tolist(), run)
-    assert table.column_names[:4] == ["muon", "run", "event", "x_reco_x_m"]
+    assert table.column_names[:4] == ["muon", "run", "event", "x_reco_x_mm"]
     lines = export.export(study, "csv", output="digits.csv", digits=2).path.read_text(encoding="utf-8").splitlines()
     assert [line.split(",")[1:3] for line in lines[1:]] == [[a, str(b)] for a, b in zip(run, event, strict=True)]
     export.export(study, "root", output="out.root")
     with uproot.open("out.root") as file:
-        assert file["muons"].keys()[:4] == ["muon", "run", "event", "x_reco_x_m"]
+        assert file["muons"].keys()[:4] == ["muon", "run", "event", "x_reco_x_mm"]
         np.testing.assert_array_equal(file["muons"]["event"].array(library="np"), event)
         assert file["muons"]["run"].array().to_list() == run
     with xarray.open_dataset(study, group="nominal", engine="h5netcdf") as opened:
