@@ -123,7 +123,7 @@ def test_what_is_not_read_is_refused_with_its_row_and_advice(content, expected):
     assert refusal(content).startswith(expected)
 
 
-NAN = math.nan
+NAN, INF = math.nan, math.inf
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ NAN = math.nan
         (b"x,y\r\n1,2\n3,4\r5,6\n", [1, 3, 5]),
         (b"x,y\r\r\n1,2\r\r\n", [1]),
         (b"x,y\n1,2\n\n\n3,4\n\n", [1, 3]),
-        (b"x\n1\nnan\nNaN\nNAN\n\n", [1, NAN, NAN, NAN, NAN]),
+        (b"x\ninf\n-Inf\nnan\nNaN\nInfinity\n\n", [INF, -INF, NAN, NAN, INF, NAN]),
         (b"x\n+1.5\n.5\n5.\n1e5\n1E-5\n007\n-0\n", [1.5, 0.5, 5, 1e5, 1e-5, 7, 0]),
         ("x\n1\u00a0\n", [1]),
         (b"x,y\n1,\xff\n2,3\n", [1, 2]),

@@ -88,32 +88,12 @@ def test_momenta_that_are_none_are_refused(bad):
 
 
 def test_missing_hits_are_nan():
-    Path("hits.csv").write_text("x,y\n1,2\n,3\nnan,4\n")
-    np.testing.assert_array_equal(hits("hits.csv")[:, 0], [1, np.nan, np.nan])
+    Path("hits.csv").write_text('x,y\n1,2\n,3\nnan,4\n inf ,5\n"-inf",6\n')
+    np.testing.assert_array_equal(hits("hits.csv")[:, 0], [1, np.nan, np.nan, np.inf, -np.inf])
     Path("hits.csv").write_text("x\n0.1\n\n0.3\n")
     np.testing.assert_array_equal(hits("hits.csv")[:, 0], [0.1, np.nan, 0.3])
     path = write("parquet", {"x": pa.array([1.0, None, float("nan")])})
     np.testing.assert_array_equal(hits(path)[:, 0], [1, np.nan, np.nan])
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("value", [np.inf, -np.inf])
-def test_infinite_hits_are_refused(kind, value):
-    path = write(kind, {"x": np.array([1.0, 2.0, 3.0]), "b": np.array([0.5, np.nan, value])})
-    with pytest.raises(PullbackError) as caught:
-        hits(path, names=("x", "y"), columns={"y": "b"})
-    assert (
-        str(caught.value) == f"{path}: row 3, column 'b': is infinite; leave the cell empty for a missing hit: {value}"
-    )
-    np.testing.assert_array_equal(hits(path, 0, 2, ("x", "y"), columns={"y": "b"}), [[1, 0.5], [2, np.nan]])
-
-
-@pytest.mark.parametrize("cell", ["inf", "1e400", '" -Infinity"'])
-def test_cells_that_are_infinite_are_refused(cell):
-    Path("hits.csv").write_text(f"x,y\n1,2\n{cell},3\n")
-    with pytest.raises(PullbackError, match=r"hits\.csv: row 2, column 'x': is infinite; leave the cell empty"):
-        hits("hits.csv")
-    assert len(hits("hits.csv", select="isfinite(x)")) == 1
 
 
 def test_windows_line_ends_and_byte_order_mark():

@@ -151,8 +151,6 @@ def test_the_same_study(name, known, tmp_path):
 
 
 BAD = [
-    ("1,0,inf,2,1,1,0,1\n", "row 1, column 'x': is infinite; leave the cell empty for a missing hit: inf"),
-    ("1,0,,-1e400,1,1,0,1\n", "row 1, column 'y': is infinite; leave the cell empty for a missing hit: -inf"),
     ("1,0,1,2,1,1,0,abc\n", "row 1, column 'z': 'abc' is not a number"),
     ("1,0,1,2,1,1,0,\n", "row 1, column 'z': is not a height: it is empty or not a number"),
     ("1,0,1,2,1,1,0,inf\n", "row 1, column 'z': is not a height: inf"),

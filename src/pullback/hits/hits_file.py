@@ -1,7 +1,7 @@
 """Recorded hits from CSV, Parquet, HDF5 and ROOT files, streamed in blocks.
 
 An empty or null cell is a missing hit and reads as NaN, and so does an empty line of a CSV file with one column. NaN
-is kept, and an infinite hit is refused. The config defines columns and units; results are in m and m².
+and infinite hits are kept. The config defines columns and units; results are in m and m².
 """
 
 from __future__ import annotations
@@ -31,9 +31,6 @@ END = 2**62
 
 ROW = "i8"
 """The type of the rows of the file."""
-
-INFINITE = "is infinite; leave the cell empty for a missing hit"
-"""What is said of an infinite position."""
 
 ROUNDING = 1e3 * np.finfo("f8").eps
 """Tolerance for negative eigenvalues of a correlation matrix, as in `pullback.propagate`."""
@@ -274,8 +271,6 @@ class HitsFile:
             hits = np.stack(
                 [self.scaling.get(i, plain).metres(values[name]) for i, name in enumerate(self.coordinates)], axis=1
             )
-        for column, infinite in zip(self.coordinates, np.isinf(hits).T, strict=True):
-            self._refuse(infinite, rows, column, values[column], INFINITE)
         if not self.sigma:
             return RecordedHits(hits, None)
         finite = np.isfinite(hits)

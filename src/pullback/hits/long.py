@@ -30,7 +30,7 @@ from .event_order import (
     whole_events,
 )
 from .guards import file_errors
-from .hits_file import HIGHEST, INFINITE, ROUNDING, HitsFile
+from .hits_file import HIGHEST, ROUNDING, HitsFile
 from .long_rows import (
     BETWEEN,
     NO_HIT,
@@ -251,8 +251,6 @@ class LongFile(HitsFile):
         for view in HIT_VIEWS:
             if view not in numbers:
                 continue
-            infinite = np.isinf(self._metres(view, numbers[view]))
-            self._refuse_hit(hits, used & infinite, view, numbers, INFINITE)
             there = used & np.isfinite(numbers[view])
             measured = np.array([in_layer(view, i) in self.coordinates for i in range(len(self.names.names))])
             self._refuse_hit(hits, there & ~measured[hits.layer], view, numbers, NO_COORDINATE.format(view))

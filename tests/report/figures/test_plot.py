@@ -352,7 +352,7 @@ def test_scans_of_other_shapes(tmp_path, scan):
     assert ("vary together" in caption) == ("zip" in scan)
 
 
-@pytest.mark.parametrize("rows", ["0.5\n", "nan\nnan\n", "0\n0\n0\n", "0.1\n0.2\n0.3\n0.004\n"])
+@pytest.mark.parametrize("rows", ["0.5\n", "nan\ninf\n", "0\n0\n0\n", "0.1\n0.2\n0.3\n0.004\n"])
 def test_recorded_hits_of_few_or_no_use(tmp_path, rows):
     (tmp_path / "hits.csv").write_text("x\n" + rows)
     raw = {"study": "s", "source": {"kind": "recorded", "file": str(tmp_path / "hits.csv")}, "toys": {"per_muon": 100}}
@@ -426,7 +426,7 @@ def test_recorded_hits_of_any_size_are_drawn(tmp_path, numbers, name, header, ro
 
 
 def test_hits_too_far_to_be_drawn_are_counted_in_the_figure(tmp_path):
-    run, evidence = recorded(tmp_path, "0.1\n-1e308\n1e101\n1e100\nnan\n\n0.2\n")
+    run, evidence = recorded(tmp_path, "0.1\n-1e308\n1e101\n1e100\ninf\n\n0.2\n")
     (axes,), _, _ = panels(run, evidence, "hits")
     assert axes.get_title() == "2 hits beyond ±1e+100 not shown"
     assert sum(bar.get_height() for bar in axes.patches) == 3
