@@ -229,6 +229,10 @@ def test_a_listed_layer_of_which_no_hit_is_selected_is_none_without_hits():
     assert planned.counts.used_hits == 2
 
 
+def test_a_listed_layer_that_was_off_has_no_hits():
+    assert long_csv("1,0,1\n2,0,2\n", [0, 1]).counts.used_hits == 2
+
+
 @pytest.mark.usefixtures("_piece")
 def test_layers_that_are_not_listed_are_named():
     rows = "1,c,1\n1,a,1\n1,10,0\n2,b,2\n3,9,2\n3, a,2\n"

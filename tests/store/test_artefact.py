@@ -78,6 +78,7 @@ def test_layout(made):
             "code_digest",
             "vector_instructions",
             "versions",
+            "commit",
             "parents",
             "digest",
             "seed",

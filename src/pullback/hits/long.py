@@ -332,8 +332,13 @@ class LongFile(HitsFile):
         return "an event"
 
     def _check_layers(self, whole: WholeFile) -> None:
-        """Refuse a listed layer of which the file has no hit."""
-        for name in self.names.names if self.names.listed else ():
+        """Refuse a listed layer without a hit where the file has others that are not listed: one may be misspelt.
+
+        Without others it is a layer that was off.
+        """
+        listed = self.names.names if self.names.listed else ()
+        others = {*whole.layers} - {*map(layer_key, listed)}
+        for name in listed if others else ():
             if layer_key(name) not in whole.layers:
                 raise HitsError(
                     f"{self.file}: has no hit in layer {one_line(name)}, which source.layers lists; column "
