@@ -1,6 +1,7 @@
 """Configs as users may write them, made by hypothesis: any model, source, noise and scan, in any order."""
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -370,6 +371,10 @@ def scans(draw: st.DrawFn, numbers: Mapping[str, Range], most: int) -> tuple[dic
     return {"table": "scan.csv"}, {"scan.csv": "\n".join(lines) + "\n"}
 
 
+HEIGHT = re.compile(r"model\.z(_upper|_lower)?\b")
+"""Beginnings of the names of heights of layers."""
+
+
 @st.composite
 def systematics(draw: st.DrawFn, names: list[str]) -> dict[str, Any]:
     """Standard uncertainties of some numbers, and perhaps a correlation of two."""
@@ -435,6 +440,9 @@ def configs(draw: st.DrawFn, *, small: bool = False) -> Written:
         hits, file = draw(recorded(model))
         del numbers["source.muons"]
         keys, files = {**keys, **hits}, {**files, **file}
+    heights_in_file = bool(keys.get("source.z"))
+    if heights_in_file:  # those of the model change nothing then, and are not to be varied
+        numbers = {name: each for name, each in numbers.items() if not HEIGHT.match(name)}
     in_views = {"x0", "y0"} <= {*model.coordinates}
     stated = draw(st.sampled_from([{"resolution": RESOLUTION}, {"resolution": RESOLUTION}, {"sigma": SIGMA}, BY_VIEW]))
     stated = stated if in_views or stated is not BY_VIEW else {"sigma": SIGMA}
@@ -464,7 +472,9 @@ def configs(draw: st.DrawFn, *, small: bool = False) -> Written:
         simulated = keys.get("source.kind") != "recorded"
         keys |= draw(places(model.layers, in_views, can_move=can_move, small=small, simulated=simulated))
     if "alignment.tracks" not in keys and draw(st.booleans()):
-        keys["systematics"] = draw(systematics(model.shared))
+        shared = [name for name in model.shared if not (heights_in_file and HEIGHT.match(name))]
+        if shared:
+            keys["systematics"] = draw(systematics(shared))
     base = _nested(draw(st.permutations([*keys.items()])))
     scan, table = draw(scans(numbers, 3 if small else 6))
     if draw(st.integers(0, 3)) == 0:
