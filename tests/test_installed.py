@@ -38,9 +38,12 @@ def called(*command, folder, **environment):
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("wheel")
-    shutil.rmtree(PROJECT / "build", ignore_errors=True)  # of an earlier build, whose files would be taken too
-    called(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", ".", PROJECT, folder=folder)
+    # From a copy, since a build leaves files beside the sources, among them the version that other runs would name.
+    folder, project = tmp_path_factory.mktemp("wheel"), copy_of_project(tmp_path_factory.mktemp("source"))
+    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(PROJECT / name, project)
+    shutil.copytree(PROJECT / "examples", project / "examples")
+    called(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", ".", project, folder=folder)
     (found,) = folder.glob("*.whl")
     return found
 
