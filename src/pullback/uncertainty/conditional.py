@@ -22,10 +22,10 @@ from .linear import Law
 from .quadrature import Integrals, Integrand, orthogonal
 from .signed import signed_at
 
-SPACINGS = ((2.5, 7.0, 0.4), (7.0, float("inf"), 0.8))
+SPACINGS = ((6.0, 7.0, 0.4), (7.0, float("inf"), 0.8))
 """Smallest and largest distance from where signed quantities are 0, in σ, with the spacing of the grid there, in σ."""
 
-NEAREST_POLE = 5.0
+NEAREST_POLE = 6.0
 """Distance up to which an observable has no standard deviation."""
 
 GRID_RADIUS = 4.6
@@ -66,7 +66,7 @@ def conditional_integrals(
 ) -> tuple[Integrals, Bool[Tensor, "muon observable"]]:
     """The integrals of the wanted observables that bend with signed quantities (`folding.bends`), and where right.
 
-    They are where the signed quantities are at least 2.5 σ from their fold; and where observables at 16 hits around the
+    They are where the signed quantities are at least 6 σ from their fold; and where observables at 16 hits around the
     recorded ones are linear, for given signed quantities, to within a root mean square of 0.03 of the width that they
     have there.
     """
