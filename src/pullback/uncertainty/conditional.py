@@ -19,14 +19,11 @@ from .elementwise import total
 from .folds import Folding, fold_distance
 from .inference import Infer
 from .linear import Law
-from .quadrature import Integrals, Integrand, orthogonal
+from .quadrature import Integrals, Integrand, orthogonal, unknown_integrals
 from .signed import signed_at
 
 SPACINGS = ((6.0, 7.0, 0.4), (7.0, float("inf"), 0.8))
 """Smallest and largest distance from where signed quantities are 0, in σ, with the spacing of the grid there, in σ."""
-
-NEAREST_POLE = 6.0
-"""Distance up to which an observable has no standard deviation."""
 
 GRID_RADIUS = 4.6
 """Largest distance of the grid from the recorded signed quantities, in σ."""
@@ -70,8 +67,7 @@ def conditional_integrals(
     recorded ones are linear, for given signed quantities, to within a root mean square of 0.03 of the width that they
     have there.
     """
-    found = Integrals(*(law.value.new_full((*wanted.shape, *ends), float("nan")) for ends in ((), (), (), (4,))))
-    right = torch.zeros_like(wanted)
+    found, right = unknown_integrals(law.value, wanted.shape), torch.zeros_like(wanted)
     for bend in dict.fromkeys(each for each in folding.bends if each):
         columns = [index for index, each in enumerate(folding.bends) if each == bend]
         some = wanted[:, columns].any(dim=1).nonzero()[:, 0]
@@ -92,8 +88,7 @@ def conditional_integrals(
             places, weights = (each.to(hits) for each in grid(directions, spacing))
             few = ((distance >= low) & (distance < high)).nonzero()[:, 0]
             for rows in few.split(max(1, PLACES_AT_A_TIME // (len(weights) * hits.shape[1]))):
-                endless = distance[rows] < NEAREST_POLE
-                integrals, agrees = _summed_up(muons.take(rows), columns, places, weights, endless)
+                integrals, agrees = _summed_up(muons.take(rows), columns, places, weights)
                 at = some[rows][:, None], torch.tensor(columns, device=hits.device)
                 right[at] = agrees & ~steep[rows] & wanted[at]
                 for column, each in zip(found, integrals, strict=True):
@@ -106,7 +101,6 @@ def _summed_up(
     columns: list[int],
     grid_places: Float[Tensor, "place direction"],
     weights: Float[Tensor, " place"],
-    endless: Bool[Tensor, " muon"],
 ) -> tuple[Integrals, Bool[Tensor, "muon observable"]]:
     """The integrals of some observables as sums over the grid, and whether they are right."""
     directions = grid_places.shape[1]
@@ -120,9 +114,7 @@ def _summed_up(
     ends = _mixture_quantiles(mean.mT.contiguous(), width.mT.contiguous(), weights, whole, sd)
     rest = _rest(muons, columns, bends)
     agrees = (rest <= LARGEST_BEND) & torch.isfinite(ends).all(dim=2)
-    nothing = torch.where(endless, float("nan"), 0.0)[:, None]
-    error = torch.where(endless[:, None], float("inf"), rest * sd)
-    return Integrals(whole + nothing, sd + nothing, error, ends), agrees
+    return Integrals(whole, sd, rest * sd, ends), agrees
 
 
 def _bends(muons: Integrand, columns: list[int], directions: int) -> Float[Tensor, "muon deviate observable"]:

@@ -17,7 +17,7 @@ from ..statistics.quantiles import P_ENDS
 from .folds import Folding, gain
 from .inference import Infer
 from .linear import Law
-from .quadrature import Integrals
+from .quadrature import Integrals, unknown_integrals
 from .signed import FoldedMuons, Signed, observable_at, signed_at
 
 SIZES, OUTERMOST = 24, 5.5
@@ -42,8 +42,7 @@ def folded_normal_integrals(
 
     They are where the observable increases from node to node, and is the same at s and −s to within 0.015 sd.
     """
-    found = Integrals(*(law.value.new_full((*wanted.shape, *ends), float("nan")) for ends in ((), (), (), (4,))))
-    right = torch.zeros_like(wanted)
+    found, right = unknown_integrals(law.value, wanted.shape), torch.zeros_like(wanted)
     for index, fold in enumerate(folding.folds):
         if fold is None or fold.azimuth or len(fold.signed) > 1:
             continue

@@ -23,7 +23,7 @@ from .elementwise import total
 from .folds import Folding, gain
 from .inference import Infer, periods_of
 from .linear import Law
-from .quadrature import Integrals
+from .quadrature import Integrals, unknown_integrals
 from .signed import FoldedMuons, Signed, ahead, observable_at, signed_at
 
 LENGTHS, ANGLES = 96, 256
@@ -67,8 +67,7 @@ def folded_integrals(
     observables at 16 hits around the recorded ones are those that follow from s(x) + J (x' - x) alone, to within a root
     mean square of 0.015 sd. The difference of an sd is at most that of the observables, which is given as its error.
     """
-    found = Integrals(*(law.value.new_full((*wanted.shape, *ends), float("nan")) for ends in ((), (), (), (4,))))
-    right = torch.zeros_like(wanted)
+    found, right = unknown_integrals(law.value, wanted.shape), torch.zeros_like(wanted)
     periodic = periods_of(infer) or (0.0,) * len(folding.folds)
     # An azimuth without a period is no angle on a circle: it jumps.
     folds = [(i, fold) for i, fold in enumerate(folding.folds) if fold and bool(periodic[i]) == fold.azimuth]

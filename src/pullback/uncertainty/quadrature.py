@@ -6,6 +6,7 @@ is.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache, reduce
 from itertools import pairwise
@@ -150,6 +151,11 @@ class Integrals(NamedTuple):
     ends: Float[Tensor, "muon observable 4"]
 
 
+def unknown_integrals(value: Tensor, shape: Sequence[int]) -> Integrals:
+    """Integrals of muons and observables of this shape, all NaN, of the type and on the device of `value`."""
+    return Integrals(*(value.new_full((*shape, *ends), float("nan")) for ends in ((), (), (), (4,))))
+
+
 class Sampled(NamedTuple):
     """Integrals from points, the largest error of an end, the points furthest off, and whether tails are heavy."""
 
@@ -199,7 +205,7 @@ def integrate(
         # Not finite at one point means unknown.
         return found._replace(ends=torch.where(torch.isfinite(found.sd)[:, :, None], found.ends, float("nan")))
     wanted = torch.ones_like(muons.value, dtype=torch.bool) if wanted is None else wanted
-    whole = Integrals(*(muons.value.new_full((*wanted.shape, *ends), float("nan")) for ends in ((), (), (), (4,))))
+    whole = unknown_integrals(muons.value, wanted.shape)
     found = _by_points(muons.turned(jacobian), wanted, seed, POINTS if refine else POINTS[:1])
     for column, each in zip(whole, found, strict=True):
         column[wanted] = each
