@@ -7,6 +7,7 @@ PIP_OPTIONS ?=
 CORES ?= all
 READY := $(VENV)/.ready
 TESTS := $(VENV)/.ready-for-tests
+DOCS := $(VENV)/.ready-for-docs
 
 .PHONY: run test test-slow lint format docs tables lock clean
 
@@ -43,17 +44,19 @@ format: $(TESTS)
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/snakefmt Snakefile
 
-# What is made from the types: config/README.md, config/schema.json and docs/validation.schema.json.
-docs: $(READY)
+# What is made from the types: config/README.md, config/schema.json and docs/validation.schema.json. Then the site, with
+# the tutorial executed, to build/site/index.html; a warning is an error.
+docs: $(DOCS)
 	$(VENV)/bin/python -m pullback.config.reference config
 	$(VENV)/bin/python -c "from pullback.validation.evidence import evidence_schema; print(evidence_schema(), end='')" > docs/validation.schema.json
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --quiet --strict
 
 # The tables of confidence intervals near folds, which the package carries.
 tables: $(READY)
 	$(VENV)/bin/python -m pullback.statistics.fold_construction
 
 # Pin what is installed now.
-lock: $(TESTS)
+lock: $(TESTS) $(DOCS)
 	(head -1 constraints.txt; $(VENV)/bin/pip freeze --exclude-editable | sed 's/+cpu//') > constraints.txt.part
 	mv constraints.txt.part constraints.txt
 
@@ -68,6 +71,11 @@ $(READY): pyproject.toml constraints.txt
 $(TESTS): $(READY)
 	@echo "Adding to $(VENV) what the tests need"
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) --constraint constraints.txt --editable ".[test]"
+	@touch $@
+
+$(DOCS): $(READY)
+	@echo "Adding to $(VENV) what the site needs"
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) --constraint constraints.txt --editable ".[docs]"
 	@touch $@
 
 clean:

@@ -39,7 +39,8 @@ def test_the_constraints_pin_every_requirement():
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
     lines = (PROJECT / "constraints.txt").read_text().splitlines()
     pinned = dict(line.lower().split("==") for line in lines if not line.startswith("#"))
-    for name, _ in map(requirement, project["dependencies"] + project["optional-dependencies"]["test"]):
+    extras = project["optional-dependencies"]
+    for name, _ in map(requirement, project["dependencies"] + extras["test"] + extras["docs"]):
         assert name in pinned
     assert pinned["torch"] == "2.13.0"
 

@@ -391,7 +391,8 @@ def covariance_matrix(
 
     Returns
     -------
-    (systematic, systematic), in the units of both.
+    ndarray
+        (systematic, systematic), in the units of both.
 
     Raises
     ------
