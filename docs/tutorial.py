@@ -27,7 +27,7 @@ from torch.autograd.functional import jacobian
 import pullback
 
 torch.manual_seed(1)
-plt.rcParams.update({"figure.figsize": (7, 3.6), "figure.dpi": 110, "axes.grid": True, "grid.alpha": 0.3})
+plt.rcParams |= {"figure.figsize": (7, 3.6), "figure.dpi": 150, "axes.grid": True, "grid.alpha": 0.3}
 
 # %% [markdown]
 # ## The exercise
@@ -68,7 +68,8 @@ for row in zip(x, theta, sigma, strict=True):
 
 # %%
 linear = pullback.propagate(pullback.infer_theta, x, sigma=0.01)
-print("largest difference:", float((linear.sigma[:, 0] - sigma).abs().max()), "rad")
+difference = (linear.sigma[:, 0] - sigma).abs().max()
+print(f"largest difference: {difference:.1e} rad")
 
 # %% [markdown]
 # ## First problem: σ is negative for x < 0
@@ -78,7 +79,7 @@ print("largest difference:", float((linear.sigma[:, 0] - sigma).abs().max()), "r
 # %%
 x = smear(torch.rand(2000, dtype=torch.float64), 100.0)
 sigma = (jacobian(infer, x) / 100.0).sum(dim=1)
-print("hits with x < 0:", int((x < 0).sum()), "  muons with σ < 0:", int((sigma < 0).sum()), "  of", len(x))
+print(f"of {len(x)} muons: x < 0 for {(x < 0).sum()}, σ < 0 for {(sigma < 0).sum()}")
 
 # %% [markdown]
 # The derivative is not the uncertainty. Linear propagation is σ² = J Σ Jᵀ, the sum of squares, where Σ is the
@@ -86,8 +87,8 @@ print("hits with x < 0:", int((x < 0).sum()), "  muons with σ < 0:", int((sigma
 
 # %%
 linear = pullback.propagate(pullback.infer_theta, x, sigma=0.01)
-print("smallest σ by hand:  ", float(sigma.min()), "rad")
-print("smallest σ, pullback:", float(linear.sigma.min()), "rad")
+print(f"smallest σ, by hand:  {1e3 * sigma.min():7.3f} mrad")
+print(f"smallest σ, pullback: {1e3 * linear.sigma.min():7.3f} mrad")
 
 # %% [markdown]
 # ## Second problem: the Jacobian has N × N entries
@@ -95,7 +96,7 @@ print("smallest σ, pullback:", float(linear.sigma.min()), "rad")
 # Only N of them are not zero. All of them are computed, one row at a time, and stored.
 
 # %%
-print("     N     by hand    Jacobian    propagate    its Jacobians")
+print("     N     by hand    Jacobian    propagate   muon_jacobian")
 for muons in (100, 1000, 4000):
     x = smear(torch.rand(muons, dtype=torch.float64), 100.0)
     start = time.perf_counter()
@@ -103,8 +104,9 @@ for muons in (100, 1000, 4000):
     middle = time.perf_counter()
     pullback.propagate(pullback.infer_theta, x, sigma=0.01)
     end = time.perf_counter()
-    size = J.nbytes / 1e6, pullback.muon_jacobian(pullback.infer_theta, x).nbytes / 1e6
-    print(f"{muons:6}  {middle - start:8.4f} s  {size[0]:7.2f} MB  {end - middle:9.5f} s  {size[1]:11.4f} MB")
+    own = pullback.muon_jacobian(pullback.infer_theta, x)
+    row = f"{muons:6}  {middle - start:8.4f} s  {J.nbytes / 1e6:7.2f} MB"
+    print(f"{row}  {end - middle:9.5f} s  {own.nbytes / 1e6:10.4f} MB")
 
 # %% [markdown]
 # Ten times more muons take a hundred times the memory. `muon_jacobian` computes the derivatives of each muon by its
@@ -114,7 +116,7 @@ for muons in (100, 1000, 4000):
 x = smear(torch.rand(1_000_000, dtype=torch.float64), 100.0)
 start = time.perf_counter()
 pullback.propagate(pullback.infer_theta, x, sigma=0.01)
-print(f"{len(x)} muons: {time.perf_counter() - start:.3f} s")
+print(f"{len(x):,} muons: {time.perf_counter() - start:.3f} s")
 
 # %% [markdown]
 # The usual shortcut is to differentiate the sum of all θ once. It silently gives wrong numbers if the inference
@@ -139,19 +141,19 @@ except ValueError as error:
 # question for toys: add noise to a hit many times, infer θ each time, and look at the spread of the results.
 
 # %%
-distances = torch.tensor([0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0], dtype=torch.float64)  # x/σ_x
+distances = torch.tensor([0, 0.25, 0.5, 0.75, 1, 1.5, 2, 2.5, 3, 4, 5], dtype=torch.float64)  # x/σ_x
 x = 0.01 * distances
 toys = infer(smear(x.expand(200_000, -1), 100.0))  # (toy, muon)
 spread = toys.std(dim=0)
 
 by_hand = jacobian(infer, x).diagonal().abs() / 100.0
-quoted = pullback.quote(pullback.infer_theta, x, sigma=0.01)
+quoted = pullback.quote(pullback.infer_theta, x, sigma=0.01).sigma[:, 0]
 
 print("x/σ_x    toys   by hand   quoted   (σ of θ, mrad)")
-for d, t, h, q in zip(distances, 1e3 * spread, 1e3 * by_hand, 1e3 * quoted.sigma[:, 0], strict=True):
-    print(f"{d:5.2f}  {t:6.3f}   {h:7.3f}  {q:7.3f}")
+for row in zip(distances, 1e3 * spread, 1e3 * by_hand, 1e3 * quoted, strict=True):
+    print("{:5.2f}  {:6.3f}   {:7.3f}  {:7.3f}".format(*row))
 print(f"at 0.25 σ_x, by hand over toys: {by_hand[1] / spread[1]:.2f}")
-print(f"largest difference of quoted σ and toys: {100 * (quoted.sigma[:, 0] / spread - 1).abs().max():.1f} %")
+print(f"largest difference of quoted σ and toys: {100 * (quoted / spread - 1).abs().max():.1f} %")
 
 # %% [markdown]
 # By hand, σ is 0 exactly at the fold, where autograd takes the slope of |x| to be 0, and far too large right beside
@@ -159,10 +161,13 @@ print(f"largest difference of quoted σ and toys: {100 * (quoted.sigma[:, 0] / s
 # the noise. It agrees with the toys everywhere, and it needs no toys.
 
 # %%
+fine = torch.linspace(0, 5, 201, dtype=torch.float64)
+curve = pullback.quote(pullback.infer_theta, 0.01 * fine, sigma=0.01).sigma[:, 0]
+
 fig, ax = plt.subplots()
+ax.plot(fine, 1e3 * curve, color="tab:blue", label="pullback.quote")
 ax.plot(distances, 1e3 * spread, "o", color="black", label="toys")
-ax.plot(distances, 1e3 * by_hand, "--", color="tab:red", label="by hand: |dθ/dx| σ$_x$")
-ax.plot(distances, 1e3 * quoted.sigma[:, 0], color="tab:blue", label="pullback.quote")
+ax.plot(distances, 1e3 * by_hand, "x", color="tab:red", markersize=8, label="by hand: |dθ/dx| σ$_x$")
 ax.set(xlabel="x/σ$_x$", ylabel="σ of θ (mrad)", ylim=(0, None))
 ax.legend()
 plt.show()
@@ -181,8 +186,8 @@ recorded = smear(x_true.expand(records, -1), 100.0)  # (record, muon)
 truth = infer(x_true)
 
 theta = infer(recorded)
-half = torch.cos(theta) ** 2 / dz / 100.0  # linear σ
-by_hand = ((theta - truth).abs() <= half).double().mean(dim=0)
+sigma = torch.cos(theta) ** 2 / dz / 100.0  # |dθ/dx| σ_x
+by_hand = ((theta - truth).abs() <= sigma).double().mean(dim=0)
 
 quoted = pullback.quote(pullback.infer_theta, recorded.flatten(), sigma=0.01)
 
@@ -195,9 +200,9 @@ def coverage(interval):
 error = (0.68 * 0.32 / records) ** 0.5
 print(f"coverage, each ± {100 * error:.1f} %")
 print("true x/σ_x   θ ± σ by hand   interval68   confidence68")
-columns = x_true / 0.01, by_hand, coverage(quoted.interval68), coverage(quoted.confidence68)
-for t, h, i, c in zip(*columns, strict=True):
-    print(f"{t:10.1f}   {100 * h:12.1f} %   {100 * i:8.1f} %   {100 * c:10.1f} %")
+shares = by_hand, coverage(quoted.interval68), coverage(quoted.confidence68)
+for row in zip(100 * x_true, *shares, strict=True):
+    print("{:10.1f}   {:14.1%}   {:10.1%}   {:12.1%}".format(*map(float, row)))
 
 # %% [markdown]
 # `interval68` is the coverage interval of JCGM 101: it contains 68 % of the values that would be recorded if the true
@@ -207,23 +212,26 @@ for t, h, i, c in zip(*columns, strict=True):
 # fold they begin at 0:
 
 # %%
-pullback.quote(pullback.infer_theta, torch.tensor([0.0, 0.005, 0.02, 0.5], dtype=torch.float64), sigma=0.01)
+x = torch.tensor([0.0, 0.005, 0.02, 0.5], dtype=torch.float64)
+pullback.quote(pullback.infer_theta, x, sigma=0.01)
 
 # %% [markdown]
 # ## Toys as a check of everything
 #
 # With simulated muons the truth is known. The *pull* is (θ − true θ)/σ. If σ is right, pulls have a standard
-# deviation of 1. Averaged over all muons this hides the fold, because only few muons are close to it. Therefore look
+# deviation of 1. Averaged over many muons, this hides the fold, because only few muons are close to it. Therefore look
 # at pulls in bins of the true θ/σ.
 
 # %%
 x_true = 0.1 * torch.rand(400_000, dtype=torch.float64)
 x = smear(x_true, 100.0)
-pull = (infer(x) - infer(x_true)) * 100.0 * dz / torch.cos(infer(x)) ** 2  # with σ by hand
+sigma = torch.cos(infer(x)) ** 2 / dz / 100.0  # |dθ/dx| σ_x, as by hand
+pull = (infer(x) - infer(x_true)) / sigma
 print(f"all muons: width of pulls {pull.std():.3f}")
 for low, high in ((0, 0.5), (0.5, 1), (1, 2), (2, 3), (3, 10)):
     inside = (x_true >= 0.01 * low) & (x_true < 0.01 * high)
-    print(f"true x/σ_x {low:>3} to {high:>3}: width {pull[inside].std():.3f}, mean {pull[inside].mean():+.3f}")
+    width, mean = pull[inside].std(), pull[inside].mean()
+    print(f"true x/σ_x {low:>3} to {high:>3}: width {width:.3f}, mean {mean:+.3f}")
 
 # %% [markdown]
 # ## A scan, and its report
@@ -272,10 +280,8 @@ run("run", "my.yaml")
 fig, ax = plt.subplots()
 with h5py.File(folder / "results/tutorial/study.h5") as study:
     for name, point in study.items():
-        theta, sigma, valid = (point[column][:] for column in ("theta", "sigma_theta", "linear_valid_theta"))
-        print(
-            f"{name:25} mean σ {1e3 * sigma.mean():6.3f} mrad   linear propagation valid for {100 * valid.mean():.1f} %"
-        )
+        theta, sigma, valid = point["theta"][:], point["sigma_theta"][:], point["linear_valid_theta"][:]
+        print(f"{name:25} mean σ {1e3 * sigma.mean():6.3f} mrad   linear propagation valid: {valid.mean():.1%}")
         ax.plot(1e3 * theta, 1e3 * sigma, ".", markersize=2, label=f"{name} /m")
 ax.set(xlabel="θ (mrad)", ylabel="quoted σ of θ (mrad)", ylim=(0, None))
 ax.legend(markerscale=6)

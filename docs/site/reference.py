@@ -43,6 +43,24 @@ def _public(node: ast.ImportFrom) -> PublicName:
     return PublicName(name, module, _sentence(here), tuple(dict.fromkeys(returned)))
 
 
+def _defined(module: str) -> dict[str, ast.FunctionDef | ast.ClassDef]:
+    """The functions and classes of a module by name."""
+    return {each.name: each for each in _tree(module).body if isinstance(each, ast.FunctionDef | ast.ClassDef)}
+
+
+def _fields(node: ast.FunctionDef | ast.ClassDef) -> Iterator[str]:
+    """A table of the fields of a named tuple, where its docstring has none."""
+    fields = [each for each in node.body if isinstance(each, ast.AnnAssign)]
+    if isinstance(node, ast.ClassDef) and fields and "Attributes\n" not in (ast.get_docstring(node) or ""):
+        yield "\n| field | type |\n|---|---|"
+        yield from (f"| `{ast.unparse(each.target)}` | `{_typed(each.annotation)}` |" for each in fields)
+        yield ""
+
+
+def _typed(annotation: ast.expr) -> str:
+    return ast.unparse(annotation).replace("'", '"').replace("|", "\\|")
+
+
 def _tree(module: str) -> ast.Module:
     path = PACKAGE / module.replace(".", "/")
     source = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
@@ -63,7 +81,7 @@ def api_pages() -> dict[str, str]:
 
 
 def _index(names: list[PublicName]) -> Iterator[str]:
-    yield "# The public names of the package\n"
+    yield "# Public names\n"
     yield "All are imported from `pullback`, as in `from pullback import propagate`.\n"
     for room in dict.fromkeys(each.room for each in names):
         yield f"\n**[{room}]({room}.md)**: {_sentence(_tree(room))}\n\n| name | what it is |\n|---|---|"
@@ -82,6 +100,7 @@ def _room(names: list[PublicName]) -> Iterator[str]:
         for name in dict.fromkeys((*(each.name for each in here), *(one for each in here for one in each.returned))):
             shown = f"pullback.{name}" if any(each.name == name for each in here) else name
             yield f"::: pullback.{module}.{name}\n    options:\n      heading: {shown}\n      toc_label: {name}\n"
+            yield from _fields(_defined(module)[name])
 
 
 def command_page() -> dict[str, str]:

@@ -104,7 +104,9 @@ def adaptive_toys(
         Inputs that are no continuous distributions or for different numbers of muons; not one generator for each muon;
         n_dig, coverage or most out of range; a wrong shape of the result of `infer`.
 
-    Source: JCGM 101:2008, 7.9.4, with 7.9.2 for δ.
+    References
+    ----------
+    JCGM 101:2008, 7.9.4, with 7.9.2 for δ.
 
     Examples
     --------

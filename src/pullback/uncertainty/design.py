@@ -231,7 +231,9 @@ def solve_target(
         A wanted σ that is not positive and finite, bounds that are not finite or in order, a start outside them, or
         fewer than 3 points.
 
-    Source: Brent's methods for roots and for minima, from scipy.optimize.
+    References
+    ----------
+    Brent's methods for roots and for minima, from scipy.optimize.
 
     Examples
     --------
