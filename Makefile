@@ -49,7 +49,7 @@ format: $(TESTS)
 docs: $(DOCS)
 	$(VENV)/bin/python -m pullback.config.reference config
 	$(VENV)/bin/python -c "from pullback.validation.evidence import evidence_schema; print(evidence_schema(), end='')" > docs/validation.schema.json
-	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
 
 # The tables of confidence intervals near folds, which the package carries.
 tables: $(READY)

@@ -140,7 +140,7 @@ def test_the_public_names():
 
 def test_links_in_the_documentation_lead_somewhere():
     pages = [PROJECT / f"{folder}README.md" for folder in ("", "config/", "results/", "benchmarks/")]
-    for page in [*pages, *(PROJECT / "docs").glob("*.md")]:
+    for page in [*pages, *(PROJECT / "docs").rglob("*.md")]:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
             assert (page.parent / target).exists(), (page, target)
 

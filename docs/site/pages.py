@@ -22,6 +22,7 @@ WIDE = {"config/README.md", "results/README.md"}
 """Pages of wide tables, which get the place of the table of contents."""
 PICTURES = {".svg", ".png", ".jpg", ".gif", ".webp"}
 LINK = re.compile(r"(\]\()(?!\w+:|#)([^)#\s]+)")
+HTML_PICTURE = re.compile(r"""(?:src|srcset)=["'](?!\w+:)([^"'\s]+)["']""")
 KEPT = {"Ll", "Lm", "Lo", "Mn", "Mc", "Nd", "Nl", "Pc"}
 """Categories of Unicode that stand in anchors."""
 LANGUAGES = {".py": "python", ".yaml": "yaml", ".json": "json", ".toml": "toml", ".sh": "bash"}
@@ -78,7 +79,8 @@ def _found(patterns: tuple[str, ...]) -> Iterator[Path]:
 
 def _named(page: str, text: str) -> set[str]:
     """The files of the repository to which a page links."""
-    return {path for _, target in LINK.findall(text) if (path := _in_repository(page, target))}
+    targets = [*(target for _, target in LINK.findall(text)), *HTML_PICTURE.findall(text)]
+    return {path for target in targets if (path := _in_repository(page, target))}
 
 
 def _in_repository(page: str, target: str) -> str:

@@ -105,9 +105,9 @@ def _room(names: list[PublicName]) -> Iterator[str]:
 
 def command_page() -> dict[str, str]:
     """The page with the help of the command and of each of its commands."""
-    os.environ["COLUMNS"] = "100"
+    os.environ["COLUMNS"] = "80"
     whole = _printed("--help")
-    commands = re.findall(r"^    (\w+) ", whole, re.MULTILINE)
+    commands = re.findall(r"^    (\w+)\b", whole, re.MULTILINE)
     parts = [("pullback", whole), *((f"pullback {name}", _printed(name, "--help")) for name in commands)]
     text = "".join(f"\n## {title}\n\n```text\n{shown}```\n" for title, shown in parts)
     return {"docs/command_line.md": f"# The command line\n\nWhat `--help` prints.\n{text}"}
