@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV := .venv
 PIP_OPTIONS ?=
+PIP = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) --constraint constraints.txt
 CORES ?= all
 READY := $(VENV)/.ready
 TESTS := $(VENV)/.ready-for-tests
@@ -62,12 +63,13 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed, not " + sys.version.split()[0] + "; name one: make PYTHON=python3.12")'
 	@echo "Setting up $(VENV), once; this takes a minute, or as long as torch takes to come"
 	@$(PYTHON) -m venv $(VENV)
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) --constraint constraints.txt --editable .
+	@$(PIP) --editable .
 	@touch $@
 
 $(TESTS): $(READY)
 	@echo "Adding to $(VENV) what the tests need"
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) --constraint constraints.txt --editable ".[test]"
+	@$(PIP) "pip>=25.1"  # knows dependency groups
+	@$(PIP) --group test
 	@touch $@
 
 clean:

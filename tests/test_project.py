@@ -25,9 +25,15 @@ def requirement(text):
     return name.lower(), version
 
 
+def requirements():
+    """Name and version of all that the package and its tests need."""
+    pyproject = tomllib.loads((PROJECT / "pyproject.toml").read_text())
+    return dict(map(requirement, pyproject["project"]["dependencies"] + pyproject["dependency-groups"]["test"]))
+
+
 def test_the_conda_environment_is_that_of_pip():
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
-    wanted = dict(map(requirement, project["dependencies"] + project["optional-dependencies"]["test"]))
+    wanted = requirements()
     wanted = {CONDA_NAMES.get(name, name): version for name, version in wanted.items()}
     wanted["python"] = project["requires-python"]
     conda = yaml.safe_load((PROJECT / "environment.yml").read_text())
@@ -36,10 +42,9 @@ def test_the_conda_environment_is_that_of_pip():
 
 
 def test_the_constraints_pin_every_requirement():
-    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
     lines = (PROJECT / "constraints.txt").read_text().splitlines()
     pinned = dict(line.lower().split("==") for line in lines if not line.startswith("#"))
-    for name, _ in map(requirement, project["dependencies"] + project["optional-dependencies"]["test"]):
+    for name in requirements():
         assert name in pinned
     assert pinned["torch"] == "2.13.0"
 

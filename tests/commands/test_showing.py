@@ -90,9 +90,7 @@ def test_a_format_that_cannot_be_read_is_refused_by_its_version(run, tmp_path):
     other = copied(run, tmp_path / "small")
     of_another_version(other / "study.h5")
     (other / "validation.json").write_text('{"digest": "0"}')
-    with pytest.raises(
-        PullbackError, match=r"small: was made by pullback 0\.0\.9, commit abc123, and this is "
-    ):
+    with pytest.raises(PullbackError, match=r"small: was made by pullback 0\.0\.9, commit abc123, and this is "):
         show(other, Console(file=io.StringIO()))
 
 
