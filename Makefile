@@ -8,6 +8,7 @@ PIP = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(PI
 CORES ?= all
 READY := $(VENV)/.ready
 TESTS := $(VENV)/.ready-for-tests
+DOCS := $(VENV)/.ready-for-docs
 
 .PHONY: run test test-slow lint format docs tables lock clean
 
@@ -44,17 +45,19 @@ format: $(TESTS)
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/snakefmt Snakefile
 
-# What is made from the types: config/README.md, config/schema.json and docs/validation.schema.json.
-docs: $(READY)
+# What is made from the types: config/README.md, config/schema.json and docs/validation.schema.json. Then the site, with
+# the tutorial executed, to build/site/index.html; a warning is an error.
+docs: $(DOCS)
 	$(VENV)/bin/python -m pullback.config.reference config
 	$(VENV)/bin/python -c "from pullback.validation.evidence import evidence_schema; print(evidence_schema(), end='')" > docs/validation.schema.json
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
 
 # The tables of confidence intervals near folds, which the package carries.
 tables: $(READY)
 	$(VENV)/bin/python -m pullback.statistics.fold_construction
 
 # Pin what is installed now.
-lock: $(TESTS)
+lock: $(TESTS) $(DOCS)
 	(head -1 constraints.txt; $(VENV)/bin/pip freeze --exclude-editable | sed 's/+cpu//') > constraints.txt.part
 	mv constraints.txt.part constraints.txt
 
@@ -63,13 +66,18 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed, not " + sys.version.split()[0] + "; name one: make PYTHON=python3.12")'
 	@echo "Setting up $(VENV), once; this takes a minute, or as long as torch takes to come"
 	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) "pip>=25.1"  # the first that knows dependency groups
 	@$(PIP) --editable .
 	@touch $@
 
 $(TESTS): $(READY)
 	@echo "Adding to $(VENV) what the tests need"
-	@$(PIP) "pip>=25.1"  # knows dependency groups
 	@$(PIP) --group test
+	@touch $@
+
+$(DOCS): $(READY)
+	@echo "Adding to $(VENV) what the site needs"
+	@$(PIP) --group docs
 	@touch $@
 
 clean:

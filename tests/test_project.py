@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 from contextlib import nullcontext
+from itertools import chain
 
 import pytest
 import yaml
@@ -25,15 +26,16 @@ def requirement(text):
     return name.lower(), version
 
 
-def requirements():
-    """Name and version of all that the package and its tests need."""
+def requirements(*groups):
+    """Name and version of all that the package needs, and of what is in groups of dependencies."""
     pyproject = tomllib.loads((PROJECT / "pyproject.toml").read_text())
-    return dict(map(requirement, pyproject["project"]["dependencies"] + pyproject["dependency-groups"]["test"]))
+    lists = [pyproject["project"]["dependencies"], *(pyproject["dependency-groups"][name] for name in groups)]
+    return dict(map(requirement, chain.from_iterable(lists)))
 
 
 def test_the_conda_environment_is_that_of_pip():
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
-    wanted = requirements()
+    wanted = requirements("test")
     wanted = {CONDA_NAMES.get(name, name): version for name, version in wanted.items()}
     wanted["python"] = project["requires-python"]
     conda = yaml.safe_load((PROJECT / "environment.yml").read_text())
@@ -44,7 +46,7 @@ def test_the_conda_environment_is_that_of_pip():
 def test_the_constraints_pin_every_requirement():
     lines = (PROJECT / "constraints.txt").read_text().splitlines()
     pinned = dict(line.lower().split("==") for line in lines if not line.startswith("#"))
-    for name in requirements():
+    for name in requirements("test", "docs"):
         assert name in pinned
     assert pinned["torch"] == "2.13.0"
 
@@ -144,7 +146,7 @@ def test_the_public_names():
 
 def test_links_in_the_documentation_lead_somewhere():
     pages = [PROJECT / f"{folder}README.md" for folder in ("", "config/", "results/", "benchmarks/")]
-    for page in [*pages, *(PROJECT / "docs").glob("*.md")]:
+    for page in [*pages, *(PROJECT / "docs").rglob("*.md")]:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
             assert (page.parent / target).exists(), (page, target)
 

@@ -36,7 +36,9 @@ def smear(
     ValueError
         The resolution is not positive and finite, or the shapes do not match.
 
-    Source: additive, unbiased noise of known standard uncertainty, JCGM 100:2008, 4.3.
+    References
+    ----------
+    Additive, unbiased noise of known standard uncertainty, JCGM 100:2008, 4.3.
 
     Examples
     --------

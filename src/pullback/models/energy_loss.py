@@ -131,7 +131,9 @@ def bethe(momentum: float | Float[np.ndarray, "*muon"], material: Material) -> F
     material : Material
         The material.
 
-    Source: PDG 2024, equations 34.4, 34.5 and 34.7.
+    References
+    ----------
+    PDG 2024, equations 34.4, 34.5 and 34.7.
 
     Examples
     --------

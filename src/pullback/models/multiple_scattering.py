@@ -43,7 +43,9 @@ def highland(
     array or tensor
         θ0, rad; a tensor with the gradients of momentum and path if any of them is one.
 
-    Source: V. L. Highland, Nucl. Instrum. Meth. 129 (1975) 497, with the constants of G. R. Lynch and O. I. Dahl, Nucl.
+    References
+    ----------
+    V. L. Highland, Nucl. Instrum. Meth. 129 (1975) 497, with the constants of G. R. Lynch and O. I. Dahl, Nucl.
     Instrum. Meth. B 58 (1991) 6, as in PDG 2024, section 34.3.
 
     Examples

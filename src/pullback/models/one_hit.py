@@ -44,7 +44,9 @@ def infer_theta(hits: Float[Tensor, "muon 1"], dz: float | Float[Tensor, ""] = 1
     ValueError
         Hits are no tensor (muon, 1), or dz is not positive.
 
-    Source: the geometry of a straight track from (0, dz) to (x, 0).
+    References
+    ----------
+    The geometry of a straight track from (0, dz) to (x, 0).
 
     Examples
     --------

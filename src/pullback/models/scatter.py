@@ -97,7 +97,9 @@ def signed_scatter(
     tensor (muon, 6)
         p_x, p_y, q_x, q_y (1), deflection_x and deflection_y (rad). NaN if a required line is missing.
 
-    Source: the rotation vector of a rotation, e.g. H. Goldstein, Classical Mechanics, 2nd ed., section 4-7.
+    References
+    ----------
+    The rotation vector of a rotation, e.g. H. Goldstein, Classical Mechanics, 2nd ed., section 4-7.
 
     Examples
     --------
@@ -215,7 +217,9 @@ def infer_scatter(
     ValueError
         Hits, heights or resolution have a wrong shape, or a resolution is not positive.
 
-    Source: the point of closest approach as in L. J. Schultz et al., Nucl. Instrum. Meth. A 519 (2004) 687; the
+    References
+    ----------
+    The point of closest approach as in L. J. Schultz et al., Nucl. Instrum. Meth. A 519 (2004) 687; the
     least-squares line of independent hits, PDG 2024, section 40.2.3.
 
     Examples

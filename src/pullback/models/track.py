@@ -86,7 +86,9 @@ def infer_track(
     ValueError
         Hits, z or resolution have a wrong shape, or a resolution is not positive.
 
-    Source: the least-squares line of independent hits, PDG 2024, section 40.2.3.
+    References
+    ----------
+    The least-squares line of independent hits, PDG 2024, section 40.2.3.
 
     Examples
     --------

@@ -92,7 +92,9 @@ def infer_track3d(
     ValueError
         Hits, z or resolution have a wrong shape, or a resolution is not positive.
 
-    Source: the least-squares line of independent hits, PDG 2024, section 40.2.3; S. O. Rice, Bell Syst. Tech. J. 24
+    References
+    ----------
+    The least-squares line of independent hits, PDG 2024, section 40.2.3; S. O. Rice, Bell Syst. Tech. J. 24
     (1945) 46.
 
     Examples

@@ -90,22 +90,13 @@ def adaptive_toys(
 
     Returns
     -------
-    mean, sd : Tensor
-        (muon, observable), of all toys, sd divided by toys - 1 (7.6).
-    symmetric, shortest : Tensor
-        (muon, observable, 2), the ends of the probabilistically symmetric and of the shortest interval that hold the
-        fraction p of all toys (7.7).
-    toys : Tensor
-        (muon,), how many were thrown.
-    settled : Tensor
-        (muon,), False where `most` was reached first, or where a result is not finite.
-    twice_error : Tensor
-        (muon, observable, 4), 2 s of the mean, the standard deviation, the low and the high end.
-    tolerance : Tensor
-        (muon, observable), δ.
-
-    All are in the units of the observables. A muon for which any observable of any toy is NaN or infinite has NaN in
-    all of them, and gets no further toys.
+    AdaptiveToys
+        mean and sd (muon, observable) of all toys, sd divided by toys - 1 (7.6); symmetric and shortest (muon,
+        observable, 2), the ends of the probabilistically symmetric and of the shortest interval that hold the fraction
+        p of all toys (7.7); toys (muon,), how many were thrown; settled (muon,), False where `most` was reached first,
+        or where a result is not finite; twice_error (muon, observable, 4), 2 s of the mean, the standard deviation, the
+        low and the high end; tolerance (muon, observable), δ. All are in the units of the observables. A muon for which
+        any observable of any toy is NaN or infinite has NaN in all of them, and gets no further toys.
 
     Raises
     ------
@@ -113,7 +104,9 @@ def adaptive_toys(
         Inputs that are no continuous distributions or for different numbers of muons; not one generator for each muon;
         n_dig, coverage or most out of range; a wrong shape of the result of `infer`.
 
-    Source: JCGM 101:2008, 7.9.4, with 7.9.2 for δ.
+    References
+    ----------
+    JCGM 101:2008, 7.9.4, with 7.9.2 for δ.
 
     Examples
     --------

@@ -71,7 +71,9 @@ def uncertainty_budget(
         A covariance of another shape, or one that `propagate` or `cross_covariance` would refuse; not one layer for
         each coordinate; G without its uncertainties, or these without G.
 
-    Source: terms of equations 10 and 13 of JCGM 100:2008; uncertainty budget, JCGM 200:2012, 2.33.
+    References
+    ----------
+    Terms of equations 10 and 13 of JCGM 100:2008; uncertainty budget, JCGM 200:2012, 2.33.
 
     Examples
     --------

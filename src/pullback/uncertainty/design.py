@@ -178,11 +178,15 @@ class SolvedTarget(NamedTuple):
         Value of the parameter that reaches the wanted mean σ; None where no value between the bounds does.
     reached : bool
         Whether there is such a value.
-    nearest, nearest_sigma : float
-        The value whose mean σ is nearest to the wanted one, and that mean σ; NaN where the mean σ is always NaN.
-    grid, sigmas : ndarray
-        The curve that was computed: values of the parameter in ascending order, and their mean σ. It includes the start
-        and the extreme of the mean σ where one was searched.
+    nearest : float
+        The value whose mean σ is nearest to the wanted one.
+    nearest_sigma : float
+        That mean σ; NaN where the mean σ is always NaN.
+    grid : ndarray
+        The curve that was computed: values of the parameter in ascending order. It includes the start and the extreme
+        of the mean σ where one was searched.
+    sigmas : ndarray
+        Their mean σ.
     """
 
     value: float | None
@@ -227,7 +231,9 @@ def solve_target(
         A wanted σ that is not positive and finite, bounds that are not finite or in order, a start outside them, or
         fewer than 3 points.
 
-    Source: Brent's methods for roots and for minima, from scipy.optimize.
+    References
+    ----------
+    Brent's methods for roots and for minima, from scipy.optimize.
 
     Examples
     --------

@@ -77,7 +77,9 @@ def fit_residuals(
     TypeError, ValueError
         What `propagate` raises.
 
-    Source: PDG 2024, section 40.2.3 (χ² of correlated hits); R. D. Cook and S. Weisberg, Residuals and Influence in
+    References
+    ----------
+    PDG 2024, section 40.2.3 (χ² of correlated hits); R. D. Cook and S. Weisberg, Residuals and Influence in
     Regression (1982), section 2.2.3 (deleted residuals).
 
     Examples

@@ -59,7 +59,9 @@ def effective_freedom(contributions: Float[Given, "*result quantity"], freedom: 
     ValueError
         A shape other than those, or fewer than one degree of freedom.
 
-    Source: JCGM 100:2008, G.4.1 and G.4.2.
+    References
+    ----------
+    JCGM 100:2008, G.4.1 and G.4.2.
 
     Examples
     --------
@@ -116,7 +118,9 @@ def expanded_uncertainty(
     TypeError, ValueError
         What `propagate` and `effective_freedom` raise; a coverage that is not between 0 and 1.
 
-    Source: JCGM 100:2008, G.4.1 and G.6.4, table G.2.
+    References
+    ----------
+    JCGM 100:2008, G.4.1 and G.6.4, table G.2.
 
     Examples
     --------

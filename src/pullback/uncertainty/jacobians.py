@@ -51,7 +51,9 @@ def jacobian(
     ValueError
         y is empty, y has no graph, x requires no gradient, or x is not used in y.
 
-    Source: sensitivity coefficients, JCGM 100:2008, 5.1.3; reverse-mode differentiation row by row.
+    References
+    ----------
+    Sensitivity coefficients, JCGM 100:2008, 5.1.3; reverse-mode differentiation row by row.
 
     Examples
     --------
@@ -114,7 +116,9 @@ def muon_jacobian(
     ValueError
         A wrong shape of the hits or of the result of `infer`, a broken graph, or muons that are coupled.
 
-    Source: sensitivity coefficients, JCGM 100:2008, 5.1.3.
+    References
+    ----------
+    Sensitivity coefficients, JCGM 100:2008, 5.1.3.
 
     Examples
     --------

@@ -54,7 +54,9 @@ def systematic_jacobian(
     TypeError, ValueError
         What `muon_jacobian` raises; an infer that does not use η, or cannot be differentiated twice.
 
-    Source: sensitivity coefficients, JCGM 100:2008, 5.1.3, with shared input quantities as in F.1.2.3.
+    References
+    ----------
+    Sensitivity coefficients, JCGM 100:2008, 5.1.3, with shared input quantities as in F.1.2.3.
 
     Examples
     --------
@@ -146,7 +148,9 @@ def cross_covariance(
     ValueError
         sigma_eta of another shape, not finite, negative, not symmetric or not positive semi-definite.
 
-    Source: JCGM 102:2011, 6.2, for the observables of both muons as one output quantity.
+    References
+    ----------
+    JCGM 102:2011, 6.2, for the observables of both muons as one output quantity.
 
     Examples
     --------
@@ -303,7 +307,9 @@ def mean_uncertainty(
     ValueError
         A negative sigma, weights that are not finite or have no positive sum, an impossible sigma_eta.
 
-    Source: JCGM 100:2008, equation 13, and F.1.2.3 for quantities in common.
+    References
+    ----------
+    JCGM 100:2008, equation 13, and F.1.2.3 for quantities in common.
 
     Examples
     --------
@@ -345,7 +351,9 @@ def correlation_matrix(
         An unknown or duplicate name, a duplicate pair or one of a quantity with itself, ρ outside -1 to 1, or
         correlations that are impossible together.
 
-    Source: correlation coefficients, JCGM 100:2008, equation 14.
+    References
+    ----------
+    Correlation coefficients, JCGM 100:2008, equation 14.
 
     Examples
     --------
@@ -391,7 +399,8 @@ def covariance_matrix(
 
     Returns
     -------
-    (systematic, systematic), in the units of both.
+    ndarray
+        (systematic, systematic), in the units of both.
 
     Raises
     ------

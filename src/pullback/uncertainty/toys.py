@@ -129,7 +129,9 @@ def run_toys(
         Both of sigma and covariance, or neither; hits of a wrong type or shape; an impossible sigma or covariance;
         toys that are not a whole number, or fewer than 2.
 
-    Source: propagation of distributions by Monte Carlo, JCGM 101:2008, clause 7.
+    References
+    ----------
+    Propagation of distributions by Monte Carlo, JCGM 101:2008, clause 7.
 
     Examples
     --------
