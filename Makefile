@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 TESTS := $(VENV)/.ready-for-tests
 DOCS := $(VENV)/.ready-for-docs
 
-.PHONY: run test test-slow lint format docs tables lock clean
+.PHONY: run test test-slow lint format docs picture tables lock clean
 
 run: $(READY)
 	$(VENV)/bin/snakemake --cores $(CORES)
@@ -51,6 +51,10 @@ docs: $(DOCS)
 	$(VENV)/bin/python -m pullback.config.reference config
 	$(VENV)/bin/python -c "from pullback.validation.evidence import evidence_schema; print(evidence_schema(), end='')" > docs/validation.schema.json
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
+
+# The picture in the README, of the default study.
+picture: run
+	cp results/exercise/figures/sigma_theta.nominal.svg docs/figures/exercise.svg
 
 # The tables of confidence intervals near folds, which the package carries.
 tables: $(READY)

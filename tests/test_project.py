@@ -1,19 +1,27 @@
 """The project's files agree with each other."""
 
+import io
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 import tomllib
 from contextlib import nullcontext
 from itertools import chain
+from pathlib import Path
 
 import pytest
 import yaml
-from running import PROJECT
+from rich.console import Console
+from running import PROJECT, Run
 
+from pullback import cli
+from pullback.commands.beginning import begin
+from pullback.commands.showing import show
 from pullback.config import reference
+from pullback.config.text import read_config
 from pullback.store.provenance import LAYERS, code_digest
 from pullback.study.plan import Study
 
@@ -173,6 +181,33 @@ def test_readme_example_runs():
     exec(example, found)
     assert abs(found["toys"].sd / found["quoted"].sigma - 1).max() < 0.05
     assert found["quoted"].linear_valid[:, 0].tolist() == [False, True, True]
+
+
+README = (PROJECT / "README.md").read_text()
+COMMANDS = [line for block in re.findall(r"```\n(.*?)```", README, re.DOTALL) for line in block.splitlines()]
+
+
+@pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("pullback ")])
+def test_the_readmes_commands_are_understood(line):
+    words = shlex.split(line.partition(">")[0], comments=True)[1:]
+    assert cli._parser().parse_args(words).run
+
+
+def test_the_readmes_files_are_there():
+    named = re.findall(r"--configfile (config/\S+)", README)
+    assert named
+    assert all((PROJECT / name).is_file() for name in named)
+
+
+def test_the_readmes_sample_is_what_is_printed(tmp_path, monkeypatch):
+    """Of `pullback init recorded` and `pullback run recorded.yaml`, on a terminal of 110 columns."""
+    (sample,) = re.findall(r"```text\n(.*?)```", README, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    begin("recorded")
+    Run(read_config("recorded.yaml"), Path("results/recorded")).make()
+    text = io.StringIO()
+    show("results/recorded", Console(file=text, width=110, highlight=False))
+    assert [line.rstrip() for line in text.getvalue().splitlines()] == sample.splitlines()
 
 
 def test_the_exercise_file_is_the_printed_table(monkeypatch):
