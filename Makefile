@@ -4,12 +4,13 @@
 PYTHON ?= python3
 VENV := .venv
 PIP_OPTIONS ?=
+PIP = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) --constraint constraints.txt
 CORES ?= all
 READY := $(VENV)/.ready
 TESTS := $(VENV)/.ready-for-tests
 DOCS := $(VENV)/.ready-for-docs
 
-.PHONY: run test test-slow lint format docs tables lock clean
+.PHONY: run test test-slow lint format docs picture tables lock clean
 
 run: $(READY)
 	$(VENV)/bin/snakemake --cores $(CORES)
@@ -51,6 +52,10 @@ docs: $(DOCS)
 	$(VENV)/bin/python -c "from pullback.validation.evidence import evidence_schema; print(evidence_schema(), end='')" > docs/validation.schema.json
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
 
+# The picture in the README, of the default study.
+picture: run
+	cp results/exercise/figures/sigma_theta.nominal.svg docs/figures/exercise.svg
+
 # The tables of confidence intervals near folds, which the package carries.
 tables: $(READY)
 	$(VENV)/bin/python -m pullback.statistics.fold_construction
@@ -65,17 +70,18 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed, not " + sys.version.split()[0] + "; name one: make PYTHON=python3.12")'
 	@echo "Setting up $(VENV), once; this takes a minute, or as long as torch takes to come"
 	@$(PYTHON) -m venv $(VENV)
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) --constraint constraints.txt --editable .
+	@$(PIP) "pip>=25.1"  # the first that knows dependency groups
+	@$(PIP) --editable .
 	@touch $@
 
 $(TESTS): $(READY)
 	@echo "Adding to $(VENV) what the tests need"
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) --constraint constraints.txt --editable ".[test]"
+	@$(PIP) --group test
 	@touch $@
 
 $(DOCS): $(READY)
 	@echo "Adding to $(VENV) what the site needs"
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) --constraint constraints.txt --editable ".[docs]"
+	@$(PIP) --group docs
 	@touch $@
 
 clean:

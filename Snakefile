@@ -13,6 +13,7 @@ if os.path.isdir(SOURCE):
     sys.path.insert(0, SOURCE)
     os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [SOURCE, os.environ.get("PYTHONPATH")])))
 
+from pullback.brief_log import be_brief
 from pullback.config.base import nearest
 from pullback.config.text import stop_at_mistakes
 from pullback.errors import PullbackError
@@ -22,6 +23,10 @@ from pullback.store.alignment_file import kept_alignment
 from pullback.store.provenance import code_digest
 from pullback.study.aligning import alignment_to_json, expected, is_aligned
 from pullback.study.plan import Study
+
+# What a workflow shows that uses this one as a module is its own concern.
+if workflow.is_main_process and HERE == str(workflow.basedir):
+    be_brief(workflow)
 
 # The default config file, unless --configfile is given.
 DEFAULT = os.path.join(HERE, "config", "config.yaml")
@@ -430,4 +435,4 @@ rule all:
 # The last words of a run; those of a run that fails are its error.
 onsuccess:
     if os.path.exists(rules.check.output.checked):
-        logger.info(f"pullback: {open(rules.check.output.checked).read()}".rstrip())
+        logger.info(open(rules.check.output.checked, encoding="utf-8").read().rstrip())

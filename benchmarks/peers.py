@@ -6,7 +6,7 @@ arrays. σ is compared with linear propagation, σ_x dz/(dz² + x²), and with t
 
 Command: python benchmarks/peers.py [--docs]
 It draws docs/figures/peers.svg, and with --docs also writes the table in docs/performance.md. Ways of other libraries
-need: pip install -c constraints.txt -e ".[peers]"
+need: pip install -c constraints.txt --group peers
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """How long `propagate` takes: over a range of N, with what memory, and against JAX.
 
 Command: python benchmarks/propagation.py [--docs]
-With --docs it writes its tables in docs/performance.md. JAX needs: pip install -c constraints.txt -e ".[peers]"
+With --docs it writes its tables in docs/performance.md. JAX needs: pip install -c constraints.txt --group peers
 """
 
 import argparse
@@ -155,7 +155,7 @@ def main():
     if docs:
         into_docs("blocks", f"{machine('torch', 'numpy')}.\n\n{markdown(head, rows)}\n\n{memory}")
     if not find_spec("jax"):
-        sys.exit('not compared with JAX, which is not installed: pip install -c constraints.txt -e ".[peers]"')
+        sys.exit("not compared with JAX, which is not installed: pip install -c constraints.txt --group peers")
     head, rows = against_jax()
     print(f"\n{aligned(head, rows)}")
     if docs:

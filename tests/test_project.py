@@ -1,18 +1,27 @@
 """The project's files agree with each other."""
 
+import io
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 import tomllib
 from contextlib import nullcontext
+from itertools import chain
+from pathlib import Path
 
 import pytest
 import yaml
-from running import PROJECT
+from rich.console import Console
+from running import PROJECT, Run
 
+from pullback import cli
+from pullback.commands.beginning import begin
+from pullback.commands.showing import show
 from pullback.config import reference
+from pullback.config.text import read_config
 from pullback.store.provenance import LAYERS, code_digest
 from pullback.study.plan import Study
 
@@ -25,9 +34,16 @@ def requirement(text):
     return name.lower(), version
 
 
+def requirements(*groups):
+    """Name and version of all that the package needs, and of what is in groups of dependencies."""
+    pyproject = tomllib.loads((PROJECT / "pyproject.toml").read_text())
+    lists = [pyproject["project"]["dependencies"], *(pyproject["dependency-groups"][name] for name in groups)]
+    return dict(map(requirement, chain.from_iterable(lists)))
+
+
 def test_the_conda_environment_is_that_of_pip():
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
-    wanted = dict(map(requirement, project["dependencies"] + project["optional-dependencies"]["test"]))
+    wanted = requirements("test")
     wanted = {CONDA_NAMES.get(name, name): version for name, version in wanted.items()}
     wanted["python"] = project["requires-python"]
     conda = yaml.safe_load((PROJECT / "environment.yml").read_text())
@@ -36,11 +52,9 @@ def test_the_conda_environment_is_that_of_pip():
 
 
 def test_the_constraints_pin_every_requirement():
-    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
     lines = (PROJECT / "constraints.txt").read_text().splitlines()
     pinned = dict(line.lower().split("==") for line in lines if not line.startswith("#"))
-    extras = project["optional-dependencies"]
-    for name, _ in map(requirement, project["dependencies"] + extras["test"] + extras["docs"]):
+    for name in requirements("test", "docs"):
         assert name in pinned
     assert pinned["torch"] == "2.13.0"
 
@@ -167,6 +181,33 @@ def test_readme_example_runs():
     exec(example, found)
     assert abs(found["toys"].sd / found["quoted"].sigma - 1).max() < 0.05
     assert found["quoted"].linear_valid[:, 0].tolist() == [False, True, True]
+
+
+README = (PROJECT / "README.md").read_text()
+COMMANDS = [line for block in re.findall(r"```\n(.*?)```", README, re.DOTALL) for line in block.splitlines()]
+
+
+@pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("pullback ")])
+def test_the_readmes_commands_are_understood(line):
+    words = shlex.split(line.partition(">")[0], comments=True)[1:]
+    assert cli._parser().parse_args(words).run
+
+
+def test_the_readmes_files_are_there():
+    named = re.findall(r"--configfile (config/\S+)", README)
+    assert named
+    assert all((PROJECT / name).is_file() for name in named)
+
+
+def test_the_readmes_sample_is_what_is_printed(tmp_path, monkeypatch):
+    """Of `pullback init recorded` and `pullback run recorded.yaml`, on a terminal of 110 columns."""
+    (sample,) = re.findall(r"```text\n(.*?)```", README, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    begin("recorded")
+    Run(read_config("recorded.yaml"), Path("results/recorded")).make()
+    text = io.StringIO()
+    show("results/recorded", Console(file=text, width=110, highlight=False))
+    assert [line.rstrip() for line in text.getvalue().splitlines()] == sample.splitlines()
 
 
 def test_the_exercise_file_is_the_printed_table(monkeypatch):

@@ -1,4 +1,5 @@
 import io
+import shutil
 
 import h5py
 import numpy as np
@@ -9,6 +10,7 @@ from running import SMALL, Run
 from pullback.cli import main
 from pullback.commands.showing import show
 from pullback.errors import PullbackError
+from pullback.store.checksum import seal
 
 
 @pytest.fixture(scope="module")
@@ -57,4 +59,43 @@ def test_a_damaged_study_is_refused(run, tmp_path):
     for name in ("validation.json", "study.h5"):
         (other / name).write_bytes((run.folder / name).read_bytes())
     with pytest.raises(PullbackError, match="small/sigma/"):  # whose columns study.h5 only names
+        show(other, Console(file=io.StringIO()))
+
+
+OLD = {"versions": '{"pullback": "0.0.9"}', "commit": "abc123"}
+
+
+def of_another_version(file):
+    """Signed by other code, whatever made it."""
+    with h5py.File(file, "r+") as opened:
+        opened.attrs.update({**OLD, "code_digest": "0"})
+    seal(file)
+
+
+def copied(run, folder):
+    shutil.copytree(run.folder, folder)
+    return folder
+
+
+def test_results_of_another_version_are_shown_and_it_is_named(run, tmp_path):
+    other = copied(run, tmp_path / "small")
+    for file in [other / "study.h5", *other.glob("sigma/*.h5")]:
+        of_another_version(file)
+    *lines, said, last = printed(other).splitlines()
+    assert [*lines, last.replace(str(other), str(run.folder))] == printed(run.folder).splitlines()
+    assert said.startswith("Made by pullback 0.0.9, commit abc123; this is ")
+
+
+def test_a_format_that_cannot_be_read_is_refused_by_its_version(run, tmp_path):
+    other = copied(run, tmp_path / "small")
+    of_another_version(other / "study.h5")
+    (other / "validation.json").write_text('{"digest": "0"}')
+    with pytest.raises(PullbackError, match=r"small: was made by pullback 0\.0\.9, commit abc123, and this is "):
+        show(other, Console(file=io.StringIO()))
+
+
+def test_what_this_version_made_and_is_damaged_is_called_so(run, tmp_path):
+    other = copied(run, tmp_path / "small")
+    (other / "validation.json").write_text('{"digest": "0"}')
+    with pytest.raises(PullbackError, match=r"validation\.json: has been changed or damaged"):
         show(other, Console(file=io.StringIO()))

@@ -9,12 +9,14 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ..errors import PullbackError
+from ..errors import ArtefactError, PullbackError
 from ..report.answer import IN_SENTENCES, Knowledge, how_well_known
 from ..report.formats import count, percent
+from ..store.artefact import Maker
 from ..store.study_file import open_study
 from ..validation.answers import QUESTIONS
 from ..validation.evidence import Evidence
+from ..version import version
 
 VERDICT_STYLES = {"pass": "bold blue", "fail": "bold red", "inconclusive": "bold yellow"}
 """Of the verdicts."""
@@ -26,7 +28,8 @@ def show(results: str | Path, console: Console) -> None:
     Raises
     ------
     PullbackError
-        The folder holds no finished study, or one of its files is damaged.
+        The folder holds no finished study, one of its files is damaged, or another version has written what this one
+        can't read.
 
     """
     for each in parts_of(results):
@@ -39,8 +42,9 @@ def parts_of(results: str | Path) -> Iterator[RenderableType]:
     folder = folder.parent if folder.is_file() else folder
     if not (folder / "validation.json").is_file():
         raise PullbackError(f"{folder}: holds no finished study; name a folder such as results/exercise")
-    evidence = Evidence.read(folder / "validation.json")
-    with open_study(folder / "study.h5") as study:
+    with open_study(folder / "study.h5", any_version=True) as study:
+        maker = study.maker
+        evidence = _evidence(folder, maker)
         found = list(how_well_known(study, evidence, {}))
     if len(found) <= IN_SENTENCES:
         yield from (Text(f"{_where(each, evidence)}{each.sentence}") for each in found)
@@ -51,7 +55,21 @@ def parts_of(results: str | Path) -> Iterator[RenderableType]:
         yield Text.assemble(f"  {QUESTIONS[name]} ", (verdict, VERDICT_STYLES.get(verdict, "")), f". {answer.sentence}")
     yield Text("")
     yield _table(found)
+    if not maker.same_code:
+        yield Text(f"Made by {maker}; this is {version()}, with other code, so that a new run may give other numbers.")
     yield Text(f"Report: {folder / 'report.html'}")
+
+
+def _evidence(folder: Path, maker: Maker) -> Evidence:
+    try:
+        return Evidence.read(folder / "validation.json")
+    except ArtefactError:
+        if maker.same_code:
+            raise
+        raise PullbackError(
+            f"{folder}: was made by {maker}, and this is {version()}, which can't read its validation.json; show it by "
+            "that version, or run it again"
+        ) from None
 
 
 def _where(answer: Knowledge, evidence: Evidence) -> str:

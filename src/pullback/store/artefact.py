@@ -15,7 +15,7 @@ import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -132,6 +132,26 @@ class Writer:
         sign(self._file, batch.kind, seed, batch.digest, parents, content)
 
 
+class Maker(NamedTuple):
+    """What made an artefact."""
+
+    version: str
+    commit: str
+    same_code: bool
+    """Whether it is the code of this package."""
+
+    @classmethod
+    def of(cls, file: h5py.File) -> Maker:
+        """What made an open artefact."""
+        version = json.loads(file.attrs["versions"])["pullback"]
+        return cls(
+            version, file.attrs["commit"], file.attrs["code_digest"] == code_digest(_layer_of(file.attrs["kind"]))
+        )
+
+    def __str__(self) -> str:
+        return f"pullback {self.version}" + f", commit {self.commit}" * bool(self.commit)
+
+
 class Reader:
     """An open artefact with verified checksum, schema and origin."""
 
@@ -140,6 +160,7 @@ class Reader:
         self.kind: str = file.attrs["kind"]
         self.digest: str = file.attrs["digest"]
         self.parents: dict[str, str] = json.loads(file.attrs["parents"])
+        self.maker = Maker.of(file)
         self._open: dict[str, h5py.Dataset] = {}
         self._scales: dict[str, Scales] = {}
 
@@ -261,14 +282,16 @@ def read(path: str | Path, batch: Batch[ArtefactConfig]) -> Iterator[Reader]:
 
 
 @contextmanager
-def open_verified(path: str | Path, kind: str, advice: str = REMAKE) -> Iterator[h5py.File]:
-    """Open an artefact of a kind after all checks except that of the config."""
+def open_verified(
+    path: str | Path, kind: str, advice: str = REMAKE, *, any_version: bool = False
+) -> Iterator[h5py.File]:
+    """Open an artefact of a kind after all checks except that of the config, and, if so asked, that of the version."""
     verify(path, advice)
     # No chunk cache: each block is read once as a whole, and the caches of many open columns would fill the memory.
     with h5py.File(path, "r", rdcc_nbytes=0) as file:
         if (file.attrs.get("schema"), file.attrs.get("kind")) != (SCHEMA, kind):
             raise ArtefactError(f"{path}: is not an artefact of kind {kind!r} and schema {SCHEMA}; {advice}")
-        if file.attrs["code_digest"] != code_digest(_layer_of(kind)):
+        if not (any_version or file.attrs["code_digest"] == code_digest(_layer_of(kind))):
             raise ArtefactError(f"{path}: was made by another version of pullback; delete it and run again")
         _refuse_links(path, file)
         yield file

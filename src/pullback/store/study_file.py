@@ -117,8 +117,9 @@ class Gathering:
 class StudyReader(Reader):
     """An open `study.h5`: each artefact is verified before its first row is read."""
 
-    def __init__(self, path: str | Path, file: h5py.File):
+    def __init__(self, path: str | Path, file: h5py.File, *, any_version: bool = False):
         super().__init__(path, file)
+        self._any_version = any_version
         self._sources: dict[str, list[tuple[int, int, str]]] = {}
         self._verified: set[str] = set()
 
@@ -165,20 +166,20 @@ class StudyReader(Reader):
         if source in self._verified:
             return
         file = Path(self.path).parent / source
-        with artefact.open_verified(file, file.parent.name) as parent:
+        with artefact.open_verified(file, file.parent.name, any_version=self._any_version) as parent:
             if parent.attrs["digest"] != self.parents[source]:
                 raise ArtefactError(f"{file}: has changed since {self.path} was made from it; run again")
         self._verified.add(source)
 
 
 @contextmanager
-def open_study(path: str | Path, advice: str = REMAKE) -> Iterator[StudyReader]:
+def open_study(path: str | Path, advice: str = REMAKE, *, any_version: bool = False) -> Iterator[StudyReader]:
     """Open `study.h5` and verify it; its artefacts are verified when their rows are read.
 
-    `advice` is the hint for a file that is no `study.h5`.
+    `advice` is the hint for a file that is no `study.h5`. A file of another version is refused, unless any is wanted.
     """
-    with artefact.open_verified(path, "study", advice) as file:
-        yield StudyReader(path, file)
+    with artefact.open_verified(path, "study", advice, any_version=any_version) as file:
+        yield StudyReader(path, file, any_version=any_version)
 
 
 def _gather(group: h5py.Group, scales: dict[str, h5py.Dataset], name: str, column: _StudyColumn) -> None:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from textwrap import TextWrapper
 from typing import NamedTuple
 
 from ..config.schema import Validation
@@ -44,6 +45,11 @@ from .reasons import bracketed, of_shared, place_of
 from .sentences import answers_of
 
 log = logging.getLogger(__name__)
+
+WRAPPED = TextWrapper(
+    120, initial_indent="  ", subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
+)
+"""How an answer is broken into lines of a terminal."""
 
 
 class Outputs(NamedTuple):
@@ -113,23 +119,24 @@ def validate(study: Study, tallies: Sequence[str | Path], outputs: Outputs) -> N
 
 
 def check(validation: str | Path, strict: bool) -> str:
-    """The verdict in one line.
+    """The three answers and, in the last line, the verdict.
 
     Raises
     ------
     PullbackError
-        The verdict is fail, or it is inconclusive and `strict` is set.
+        The verdict is fail, or it is inconclusive and `strict` is set. The verdict is then in the first line.
 
     """
     evidence = Evidence.read(validation)
-    verdict = evidence.verdict
-    deciding = [f"{QUESTIONS[name]} {each.sentence}" for name, each in evidence.answers.that_decide.items()]
-    others = [f"{QUESTIONS[name]} {each.verdict}" for name, each in evidence.answers.each.items()]
-    report = Path(validation).with_name("report.html")
-    line = f"{evidence.study}: verdict {verdict}. {' '.join(deciding)} All answers: {'; '.join(others)}. See {report}"
+    verdict, deciding = evidence.verdict, evidence.answers.that_decide
+    judged = f"{evidence.study}: verdict {verdict}. See {Path(validation).with_name('report.html')}"
+    answers = []
+    for name, each in evidence.answers.each.items():
+        text = f"{QUESTIONS[name]} {each.verdict}. {each.sentence if name in deciding else ''}"
+        answers.append(WRAPPED.fill(text))
     if verdict == Verdict.FAIL or (strict and verdict == Verdict.INCONCLUSIVE):
-        raise PullbackError(line)
-    return line
+        raise PullbackError("\n".join([judged, *answers]))
+    return "\n".join([*answers, judged])
 
 
 def _fits(point: Point, part: Part[TallyConfig], found: PointTally, among: int) -> FitEntry:

@@ -1,0 +1,71 @@
+"""What plain `snakemake` shows of a run on this machine: a line for each job, errors whole, and the verdict last."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from snakemake.logging import ColorizingTextHandler, logger
+from snakemake_interface_logger_plugins.common import LogEvent
+
+CHATTER = (
+    "Assuming unrestricted shared filesystem usage",
+    "Building DAG of jobs",
+    "Using shell: ",
+    "Select jobs to execute",
+    "Execute ",
+)
+"""Beginnings of what Snakemake says of its own work."""
+
+AFTER_THE_VERDICT = ("Complete log(s): ", "Elapsed time: ")
+"""Beginnings of what Snakemake says at the end; after an error it is of use."""
+
+
+class BriefHandler(logging.StreamHandler[Any]):
+    """Stands in for Snakemake's own handler, which still prints warnings, errors, and jobs without a message."""
+
+    def __init__(self, shown: ColorizingTextHandler, workflow: Any) -> None:
+        super().__init__(shown.stream)
+        self.filters, self.formatter = shown.filters, shown.formatter
+        self._shown, self._workflow = shown, workflow
+        self._jobs: dict[int, int] = {}
+        self._total = 0
+        self._failed = False
+
+    def filter(self, record: logging.LogRecord) -> Any:
+        """Whether Snakemake's options let a record through; the number of jobs is in one that they do not."""
+        if getattr(record, "event", None) is LogEvent.RUN_INFO:
+            self._total = sum(number for rule, number in vars(record)["stats"].items() if rule not in ("all", "total"))
+        return super().filter(record)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show a record of Snakemake's log."""
+        self._failed |= record.levelno >= logging.ERROR
+        if record.levelno > logging.INFO or not self._workflow.local_exec:
+            self._shown.emit(record)
+        elif getattr(record, "event", None) is LogEvent.JOB_INFO:
+            self._begins(record)
+        elif not record.getMessage().startswith(CHATTER if self._failed else CHATTER + AFTER_THE_VERDICT):
+            super().emit(record)
+
+    def _begins(self, record: Any) -> None:
+        if not record.rule_msg:
+            self._shown.emit(record)
+        elif record.rule_name != "all":
+            number = self._jobs.setdefault(record.jobid, len(self._jobs) + 1)
+            width = len(str(self._total))
+            self.stream.write(f"[{number:{width}}/{self._total}] {record.rule_msg}\n")
+            self.flush()
+
+
+def be_brief(workflow: Any) -> None:
+    """Show little of a run where `quiet` leaves progress out, as the default profile says, and no more is asked for."""
+    from snakemake.settings.enums import Quietness
+
+    asked = workflow.output_settings
+    if Quietness.PROGRESS not in (asked.quiet or ()) or asked.dryrun or asked.verbose or asked.debug_dag:
+        return
+    for handler in list(logger.handlers):
+        if isinstance(handler, ColorizingTextHandler):
+            logger.removeHandler(handler)
+            logger.addHandler(BriefHandler(handler, workflow))
