@@ -55,10 +55,12 @@ def browsing(folder: Path) -> Iterator["Tab"]:
     for end in (commands, answers):
         os.close(end)
     try:
-        yield Tab(ours, theirs)
+        tab = Tab(ours, theirs)
+        yield tab
+        tab.ask("Browser.close")
     finally:
         for end in (ours, theirs):
-            os.close(end)  # at which the browser ends by itself
+            os.close(end)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(10)
         with contextlib.suppress(ProcessLookupError):
@@ -126,10 +128,9 @@ class Tab:
 
     def press(self, key: str) -> None:
         """Press and release a key."""
-        text = {"Enter": "\r", "Space": " "}.get(key, "")
-        code = {"Enter": 13, "Space": 32, "Tab": 9}[key]
+        name, text, code = {"Enter": ("Enter", "\r", 13), "Space": (" ", " ", 32)}[key]
         for kind in ("keyDown", "keyUp"):
-            self.ask("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, text=text)
+            self.ask("Input.dispatchKeyEvent", type=kind, key=name, code=key, windowsVirtualKeyCode=code, text=text)
 
     def complaints(self) -> list[dict[str, Any]]:
         """Errors and messages of the console, since the page was opened."""
