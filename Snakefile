@@ -386,6 +386,11 @@ use rule step as report with:
         study=rules.validate.output.study,
         validation=rules.validate.output.validation,
         figures=rules.plot.output.drawn,
+        # What the report links to, beside it.
+        linked=[
+            *(rules.validate.output[name] for name in ("config", "points", "table", "summary")),
+            *rules.plot.output.printed,
+        ],
     output:
         report=report(f"{RESULTS}/report.html", category="Report", labels={"page": "report"}),
     log:

@@ -58,4 +58,18 @@ def test_a_muon_without_a_hit_is_flagged(tmp_path):
     assert heads[-1] == "flags"
     assert len(rows) == 3
     assert rows[1] == ["1", "–", "–", "–", "hit not finite"]
-    assert len(rows[0]) == len(rows[2]) == 4
+    assert rows[0][-1] == rows[2][-1] == ""
+
+
+def test_observables_come_before_many_hits(tmp_path):
+    """Five layers are more hits than a page shows beside the angles; with four, hits come first."""
+    for layers, first in ((4, "hits"), (5, "dx/dz")):
+        track = {"name": "track", "z": [0.1 * layer for layer in range(layers)]}
+        raw = {"study": "t", "model": track, "source": {"muons": 50}, "toys": {"muons": 2, "per_muon": 100}}
+        run = Run(raw, tmp_path / str(layers)).make()
+        with open_study(run.outputs.study) as reader:
+            table = FirstMuons(run.study, reader).table()
+        groups, heads = (row.cells for row in table.heads)
+        assert [cell.text for cell in groups][:2] == ["", first]
+        assert sum(cell.span for cell in groups) == len(heads) == len(table.rows[0].cells)
+        assert sorted(cell.span for cell in groups) == [1, 2, 2, 2, layers]

@@ -1,3 +1,5 @@
+import base64
+import hashlib
 import html.parser
 import re
 
@@ -138,10 +140,15 @@ def test_positions_at_planes_are_said_to_be_off_the_path_where_layers_scatter():
 def test_the_page_is_whole_and_loads_nothing(default):
     page = Page(default[1])
     assert page.open == []
-    pictures = [source for source in page.sources if not source.startswith("#")]
+    pictures = [source for source in page.sources if source.startswith("data:")]
     assert len(pictures) == 15
     assert all(source.startswith("data:image/svg+xml;base64,") for source in pictures)
-    assert "<script" not in default[1]
+    files = [source for source in page.sources if not source.startswith(("#", "data:"))]
+    assert files == ["study.h5", "summary.csv", "validation.csv", "validation.json", "points.csv", "config.yaml"]
+    assert all((default[0].folder / name).exists() for name in files)
+    (script,) = re.findall("<script>(.*?)</script>", default[1], re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'" in default[1]
     assert "url(" not in default[1]
 
 
@@ -238,7 +245,7 @@ def test_toys_that_reached_the_most_are_said(tmp_path):
 def test_a_domain_that_is_scanned_has_tables_of_its_own_bins(tmp_path):
     raw = {**SMALL, "scan": {"validation.domain": [2.5, 3.0]}}
     page = report(raw, tmp_path)[1]
-    table = page[page.index('id="validity"') : page.index("<h2>Figures")]
+    table = marked(page, "validity")
     for row in table.split("<tr")[1:]:
         cells = row.count("<td") or row.count("<th")
         assert cells in (2 + 8 + 1, 2 + 7 + 1)
@@ -261,7 +268,13 @@ def track(tmp_path_factory):
 
 def section(page, name):
     """The text of a section of the page."""
-    return Page(page[page.index(f'<h2 id="{name}">') :].split("</h2>", 1)[1].split("<h2")[0]).text
+    return Page(marked(page, name)).text
+
+
+def marked(page, name):
+    """The HTML of a section of the page."""
+    body = page[page.index(f'<h2 id="{name}">') :].split('<div class="body">', 1)[1]
+    return body.split('<details class="section"')[0].split("</main>")[0].rsplit("</div>", 1)[0]
 
 
 def test_several_observables_read_well(track):
@@ -290,7 +303,7 @@ def test_the_budget_is_a_table_that_adds_up(track):
         row = text[text.index(name) :]
         assert [row.index(each) for each in shares] == sorted(row.index(each) for each in shares)
     (together,) = re.findall(r"together (\S+) 100 % (\S+) 100 % (\S+) 100 %", text)
-    units = re.findall(r"source dx/dz θ \((\w+)\) x\(0\) \((\w+)\)", text)
+    units = re.findall(r"dx/dz θ \((\w+)\) x\(0\) \((\w+)\) source", text)
     assert units == [("mrad", "mm")]
     for shown, factor, entry in zip(together, (1, 1000, 1000), entries, strict=True):
         assert float(shown) == pytest.approx(factor * entry.budget_variance**0.5, rel=0.01)
@@ -336,7 +349,7 @@ def test_the_design_says_what_a_little_more_does(track, default, tmp_path):
     assert "detector.resolution[1] 500 /m +1 %" in text
     # σ of one hit is one over the resolution.
     assert "1 % more resolution changes the mean σ of θ by −1.00 %" in section(default[1], "design")
-    assert "budget" not in default[1].split("<h2>Provenance")[0]
+    assert "budget" not in default[1].split('<h2 id="provenance">')[0]
 
 
 def test_muons_that_stop_are_counted(track, tmp_path):
@@ -427,19 +440,19 @@ def test_pictures_of_recorded_tracks_are_linked_beside_the_verdict(tmp_path):
     source = {"kind": "recorded", "file": str(tmp_path / "hits.csv")}
     raw = {"study": "s", "source": source, "model": {"name": "track"}, "toys": {"muons": 2, "per_muon": 100}}
     run, page = report(raw, tmp_path / "out")
-    start, link, end = (page.index(text) for text in ('id="verdict"', 'href="#pictures"', "Is the propagation right?"))
+    start, link, end = (page.index(text) for text in ('id="verdict"', 'href="#pictures"', 'id="reproduce"'))
     assert start < link < end
-    pictures = page[page.index('<h2 id="pictures">') : page.index('<h2 id="diagnostics">')]
+    pictures = marked(page, "pictures")
     kinds = ("hit_maps", "events", "residuals_by_layer", "chi2", "in_time", "pointing")
     for kind in kinds:
         assert f'href="#{kind}.nominal"' in pictures
         assert f'<figure id="{kind}.nominal">' in pictures
     assert page.count("<figure id=") == len(gallery(run.study))
-    assert "Pictures of the data" in Page(pictures).text
+    assert '<h2 id="pictures">Pictures of the data</h2>' in page
 
 
 def test_only_models_with_lines_have_pictures_of_simulated_tracks(default, track):
     assert "#pictures" not in default[1]
     assert "pictures of the tracks" in track[1]
-    pictures = track[1][track[1].index('<h2 id="pictures">') : track[1].index('<h2 id="diagnostics">')]
+    pictures = marked(track[1], "pictures")
     assert re.findall('<figure id="([a-z_]*)', pictures) == ["events", "pointing"]

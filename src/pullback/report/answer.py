@@ -24,9 +24,8 @@ SPREADS_READ = 64
 MOST_MUONS = (0.1587, 0.8413)
 """Quantiles between which 68.27 % of the muons are."""
 
-
-IN_SENTENCES = 8
-"""Answers that are told one by one; more are rows of a table alone."""
+IN_SENTENCES = 4
+"""Answers that are told one by one; more are rows of a table."""
 
 
 class Knowledge(NamedTuple):
@@ -92,13 +91,24 @@ def _without_sigma(entry: Entry) -> int:
     return counts.hit_not_finite + counts.value_not_finite + counts.no_standard_deviation + counts.sigma_zero_or_nan
 
 
+def over_scan(found: Sequence[Knowledge]) -> Iterator[str]:
+    """The range of the mean σ of each observable over the points of a scan, in words."""
+    for symbol in dict.fromkeys(each.symbol for each in found):
+        of = [each for each in found if each.symbol == symbol]
+        low, high = (choose(of, key=lambda each: each.mean) for choose in (min, max))
+        known = all(math.isfinite(each.mean) for each in of)
+        if len(of) > 1 and known:
+            yield f"{symbol} over {len(of)} points: mean σ from {low.sigma} to {high.sigma}"
+
+
 def known_table(found: Sequence[Knowledge]) -> Table:
-    """The answers as a table, a row for each."""
-    words = map(left, ("point", "observable"))
+    """The answers as a table, a row for each; without the point if there is only one."""
+    several = len({each.entry.point for each in found}) > 1
+    words = [*[left("point")] * several, left("observable")]
     heads = row(*words, "muons with σ", "mean σ", "68 % of muons", "linear propagation valid", left("verdict"))
     rows = [
         row(
-            left(each.entry.point),
+            *[left(each.entry.point)] * several,
             left(each.symbol),
             count(each.muons),
             each.sigma,

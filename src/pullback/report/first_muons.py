@@ -13,13 +13,19 @@ from ..store.columns import FLAGS
 from ..store.export_digits import rounded_text
 from ..store.study_file import StudyReader
 from ..study.plan import Study
-from .cells import Cell, Row, Table, left, row
+from .cells import Cell, Table, left, row
 
 DIGITS = 2
 """Significant digits of σ."""
 
 FIRST_SHOWN = 20
 """Muons that the report shows."""
+
+HITS_FIRST = 4
+"""Most hits of a muon that stand before the observables; more would push the observables out of sight."""
+
+Texts = tuple[str, list[str]]
+"""A column: its head, and a text for each muon."""
 
 
 class FirstMuons:
@@ -30,30 +36,30 @@ class FirstMuons:
         self.count = min(FIRST_SHOWN, study.muons[self._point])
 
     def table(self) -> Table:
-        """A row for each muon."""
-        columns = [*self._hits()]
-        for observable in self._model.observables:
-            columns += self._observable(observable)
-        heads: list[str | Cell] = ["muon", *(head for head, _ in columns)]
-        flags = self._flags()
-        heads += [left("flags")] * any(flags)
-        rows = zip(*(cells for _, cells in columns), flags, strict=True)
-        return Table([row(*heads)], [self._row(muon, cells) for muon, cells in enumerate(rows)])
+        """A row for each muon; of several observables or many hits, the columns have heads in groups."""
+        hits, flags = [*self._hits()], self._flags()
+        groups = [(each.symbol, [*self._observable(each)]) for each in self._model.observables]
+        groups += [("", [("flags", flags)])] * any(flags)
+        groups.insert(0 if len(hits) <= HITS_FIRST else len(groups), ("hits", hits))
+        columns = [column for _, of_group in groups for column in of_group]
+        heads = [row("muon", *(left(head) if head == "flags" else head for head, _ in columns))]
+        if len(self._model.observables) > 1:
+            heads.insert(0, row("", *(Cell(name, "group" * bool(name), len(of)) for name, of in groups)))
+        return Table(heads, [row(str(muon), *self._cells(columns, muon)) for muon in range(self.count)])
 
-    def _row(self, muon: int, cells: tuple[str, ...]) -> Row:
-        *numbers, flags = cells
-        return row(str(muon), *numbers, *[left(flags)] * bool(flags))
+    def _cells(self, columns: list[Texts], muon: int) -> list[str | Cell]:
+        return [left(texts[muon]) if head == "flags" else texts[muon] for head, texts in columns]
 
     def _rows(self, name: str) -> np.ndarray:
         return self._reader.rows(f"{self._point}/{name}", 0, self.count)
 
-    def _hits(self) -> Iterator[tuple[str, list[str]]]:
+    def _hits(self) -> Iterator[Texts]:
         hits = self._rows("x_reco").reshape(self.count, -1)
         for coordinate, values in zip(self._model.coordinates, hits.T, strict=True):
             factor, unit = _suited(values, coordinate.unit)
             yield f"{coordinate.symbol}{_of(unit)}", [_number(factor * value) for value in values]
 
-    def _observable(self, observable: Quantity) -> Iterator[tuple[str, list[str]]]:
+    def _observable(self, observable: Quantity) -> Iterator[Texts]:
         values, sigmas = self._rows(observable.name), self._rows(f"sigma_{observable.name}")
         factor, unit = _suited(values, observable.unit)
         pairs = [with_sigma(factor * value, factor * sigma) for value, sigma in zip(values, sigmas, strict=True)]

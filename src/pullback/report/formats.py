@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
+
+from markupsafe import Markup, escape
 
 from ..statistics.prefixes import prefixed
 from ..validation.coverage_evidence import TruthBin
@@ -75,3 +78,17 @@ def count(value: int | None) -> str:
 def span(numbers: Bin | DomainStatistics | TruthBin) -> str:
     """The range of a bin."""
     return f"{numbers.low:g} – {numbers.high:g}" if math.isfinite(numbers.high) else f"≥ {numbers.low:g}"
+
+
+SUBSCRIPT = re.compile(r"([\u0370-\u03ff])_(\w+)")
+"""A Greek letter with a subscript; names of files and config keys have none."""
+
+
+def typeset(text: object) -> Markup:
+    """A text as HTML: symbols such as θ_msc with subscripts, and no line break before a per cent sign.
+
+    >>> typeset("2 % of θ_msc < 3"), typeset(Markup("<b>Δθ_x</b>"))
+    (Markup('2\xa0% of θ<sub>msc</sub> &lt; 3'), Markup('<b>Δθ<sub>x</sub></b>'))
+
+    """
+    return Markup(SUBSCRIPT.sub(r"\1<sub>\2</sub>", str(escape(text))).replace(" %", "\xa0%"))

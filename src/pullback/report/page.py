@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -19,15 +21,31 @@ from ..study.plan import Study
 from ..study.toy_selection import MUONS_PER_EXPERIMENT
 from ..validation.evidence import Evidence
 from ..version import commit
-from .answer import IN_SENTENCES, how_well_known, known_table
+from .answer import IN_SENTENCES, how_well_known, known_table, over_scan
 from .captions import words
 from .data_tables import alignment_table, data_table, data_verdicts, imported_table, wanted_table
 from .first_muons import FirstMuons
-from .formats import count
-from .gallery import PICTURES, gallery, has_budget, worst_entry
+from .formats import count, typeset
+from .gallery import PICTURES, WORST, Figure, gallery, has_budget, worst_entry
+from .origin import Origin
 from .tables import Tables
 from .truth_tables import TruthTables
 from .wording import Wording
+
+
+class Shown(NamedTuple):
+    """A figure in the page: title, caption, its picture as an address that holds it, and that of its PDF."""
+
+    figure: Figure
+    title: str
+    caption: str
+    source: str
+    printed: str
+
+    @property
+    def stem(self) -> str:
+        """The name by which links find the figure."""
+        return self.figure.stem
 
 
 def write_report(
@@ -53,16 +71,17 @@ def write_report(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["count"] = count
-    shown = [
-        ((figure.stem, *words(figure, study, evidence), _embedded(svg)), figure.kind)
-        for figure, svg in zip(gallery(study), figures, strict=True)
-    ]
+    environment.filters |= {"count": count, "typeset": typeset}
+    origin = Origin(study, report)
+    shown = list(_shown(study, evidence, origin, figures))
+    others = [each for each in shown if each.figure.kind not in PICTURES]
+    script = environment.get_template("report.js.j2").render()
     page = environment.get_template("report.html.j2").render(
         study=study,
         evidence=evidence,
         known=known,
         known_table=known_table(known),
+        over_scan=[*over_scan(known)],
         IN_SENTENCES=IN_SENTENCES,
         first=first,
         first_muons=first_muons,
@@ -80,8 +99,12 @@ def write_report(
         wanted_table=wanted_table,
         BLOCK=BLOCK,
         MUONS_PER_EXPERIMENT=MUONS_PER_EXPERIMENT,
-        pictures=[each for each, kind in shown if kind in PICTURES],
-        gallery=[each for each, kind in shown if kind not in PICTURES],
+        pictures=[each for each in shown if each.figure.kind in PICTURES],
+        gallery=[each for each in others if each.figure.subject != WORST],
+        worst_gallery=[each for each in others if each.figure.subject == WORST],
+        origin=origin,
+        script=script,
+        script_digest=_digest(script),
         # The size of batches changes no result, so it is not part of the report.
         config_text=yaml.safe_dump(
             study.config.model_dump(mode="json", exclude={"compute": {"batch_cost"}}),
@@ -100,6 +123,17 @@ def write_report(
         },
     )
     write_text(report, page)
+
+
+def _shown(study: Study, evidence: Evidence, origin: Origin, svgs: Sequence[str | Path]) -> Iterator[Shown]:
+    for figure, svg in zip(gallery(study), svgs, strict=True):
+        printed = origin.link(Path(svg).with_suffix(".pdf"))
+        yield Shown(figure, *words(figure, study, evidence), _embedded(svg), printed)
+
+
+def _digest(script: str) -> str:
+    """The digest by which the page's policy allows its own script, and no other."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
 def _embedded(svg: str | Path) -> str:

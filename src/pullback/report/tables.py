@@ -113,7 +113,15 @@ class Tables:
             sees = f"possible causes: {causes}" if found.verdict == Verdict.FAIL else each.sees
             numbers = figures(found.value), f"{each.right:g}", verdict(found.verdict)
             words = Cell(sees, "left wrap"), Cell(each.misses, "left wrap")
-            rows.append(row(each.name, left(each.question), *numbers, *words, kind="" if each.decides else "outside"))
+            rows.append(
+                row(
+                    Cell(each.name, "wrap"),
+                    left(each.question),
+                    *numbers,
+                    *words,
+                    kind="" if each.decides else "outside",
+                )
+            )
         return Table([heads], rows)
 
     def valid(self) -> list[Table]:
@@ -168,12 +176,12 @@ class Tables:
     def _of_observables(
         self, own: Sequence[Entry], first: Sequence[str], each: Sequence[str], units: Sequence[str]
     ) -> list[Row]:
-        """Two rows of heads: the first columns, then those of each observable under its symbol."""
+        """Two rows of heads: the symbols of the observables, then all columns."""
         symbols = [
             Cell(f"{self.observables[entry.observable].symbol}{f' ({unit})' if unit != '1' else ''}", span=len(each))
             for entry, unit in zip(own, units, strict=True)
         ]
-        return [row(left(first[0]), *first[1:], *symbols), row(*[""] * len(first), *[*each] * len(own))]
+        return [row(*[""] * len(first), *symbols), row(left(first[0]), *first[1:], *[*each] * len(own))]
 
     def budget(self, own: Sequence[Entry]) -> Table:
         """The budget of every observable at a point."""

@@ -60,8 +60,9 @@ def failed_of(study: Study) -> dict[Failure, str]:
 
 
 class AnswerRow(NamedTuple):
-    """A question of the verdict: in words, its verdict, the CSS class of this, and the answer."""
+    """A question of the verdict: section with the evidence, question in words, verdict and its CSS class, answer."""
 
+    section: str
     question: str
     verdict: str
     kind: str
@@ -112,7 +113,7 @@ class VerdictWording(SetupWording):
         for name, each in self.evidence.answers.each.items():
             tested = isinstance(each.verdict, Verdict)
             word = each.verdict.partition(":")[0]
-            yield AnswerRow(QUESTIONS[name], word, word if tested else "", each.sentence)
+            yield AnswerRow(name, QUESTIONS[name], word, word if tested else "", each.sentence)
 
     def facts(self) -> list[Markup]:
         """Short facts below the answers."""

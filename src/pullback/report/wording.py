@@ -49,7 +49,7 @@ class Wording(VerdictWording):
             f"Share of muons for which the linear σ is quoted{bins}. For the others linear propagation misses an end "
             f"of the 95 % interval by more than JCGM 101, clause 8, allows or by {percent(END_OFF)} of its half-width, "
             f"or σ by more than {percent(SIGMA_OFF)}{fold}. For these muons σ, bias and intervals come from numerical "
-            "integration over the noise, as the figures below show."
+            "integration over the noise, as the figures show."
         )
 
     def drawn(self) -> str:
