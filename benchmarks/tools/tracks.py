@@ -5,8 +5,11 @@ are of silicon, `thickness` m thick (0: none), and deflect muons by angles of st
 """
 
 
-def by_acts(hits, z, sigma, thickness, momentum):
-    """Zenith angle and x at the first layer by the Kalman filter of ACTS, for muons along +z of a telescope."""
+def by_acts(hits, z, sigma, thickness, momentum, along):
+    """Angle to the telescope's axis, and x at the first layer, by the Kalman filter of ACTS.
+
+    The telescope lies along z of ACTS, so that the angle is its θ, or along x, far from where its angles are singular.
+    """
     import acts
     import acts.examples as ex
     import numpy as np
@@ -15,11 +18,32 @@ def by_acts(hits, z, sigma, thickness, momentum):
     xy = 1000 * np.stack(np.split(hits, 2, axis=1), axis=2)
     slopes = (xy[:, -1] - xy[:, 0]) / heights[-1]
     planes, quiet = [], acts.logging.WARNING
-    shape = {"bounds": [4000.0, 4000.0], "offsets": [0.0, 0.0], "stereos": [0.0] * len(heights), "surfaceType": 0}
+    shape = {
+        "bounds": [4000.0, 4000.0],
+        "offsets": [0.0, 0.0],
+        "stereos": [0.0] * len(heights),
+        "surfaceType": 0,
+        "rotDirection": "xyz".index(along),
+    }
     material = max(1000 * float(thickness), 1e-6)
     telescope = ex.TelescopeDetector(positions=heights, thickness=material, **shape).trackingGeometry()
     telescope.visitSurfaces(lambda plane: planes.append(plane))
     fitted = np.full((len(hits), 4), np.nan)
+
+    def turned(ahead, x, y):
+        """A vector in the axes of ACTS."""
+        return (x, y, ahead) if along == "z" else (ahead, y, -x)
+
+    def of_axis(phi, theta, covariance):
+        """The angle to the telescope's axis and its variance, by linear propagation from φ and θ."""
+        if along == "z":
+            return theta, covariance[1, 1]
+        slopes = np.array([-1 / (np.tan(theta) * np.cos(phi)), np.tan(phi)])
+        by_theta, by_phi = np.array([1 / (np.sin(theta) ** 2 * np.cos(phi)), 0.0]), slopes[0] * np.tan(phi)
+        jacobian = np.column_stack([[by_phi, 1 / np.cos(phi) ** 2], by_theta])
+        length = np.hypot(*slopes)
+        gradient = slopes / (length * (1 + length**2)) @ jacobian
+        return np.arctan(length), gradient @ covariance @ gradient
 
     class Feed(ex.IAlgorithm):
         """One muon per event: its hits, and where its fit begins."""
@@ -47,8 +71,8 @@ def by_acts(hits, z, sigma, thickness, momentum):
             barcode.vertexPrimary, barcode.particle = 1, 1
             muon = ex.SimParticle(barcode, acts.PdgParticle(13), -1.0, 0.1057)
             slope = slopes[context.eventNumber]
-            muon.fourPosition = acts.Vector4(*(xy[context.eventNumber, 0] - 10 * slope), -10.0, 0.0)
-            muon.direction, muon.absoluteMomentum = acts.Vector3(*slope, 1.0), float(momentum)
+            muon.fourPosition = acts.Vector4(*turned(-10.0, *(xy[context.eventNumber, 0] - 10 * slope)), 0.0)
+            muon.direction, muon.absoluteMomentum = acts.Vector3(*turned(1.0, *slope)), float(momentum)
             particles.insert(muon)
             for handle, made in zip(self.out, (measurements, tracks, particles), strict=True):
                 handle(context, made)
@@ -64,8 +88,9 @@ def by_acts(hits, z, sigma, thickness, momentum):
 
         def execute(self, context):
             for track in self.tracks(context.eventStore):
-                variances = [track.covariance[i, i] for i in (3, 0)]
-                fitted[context.eventNumber] = [track.theta, variances[0] ** 0.5, track.loc0, variances[1] ** 0.5]
+                covariance = np.array([[track.covariance[i, j] for j in range(4)] for i in range(4)])
+                angle, variance = of_axis(track.phi, track.theta, covariance[2:, 2:])
+                fitted[context.eventNumber] = [angle, variance**0.5, track.loc0, covariance[0, 0] ** 0.5]
             return ex.ProcessCode.SUCCESS
 
     fit = ex.makeKalmanFitterFunction(
