@@ -7,8 +7,8 @@ environment of their own, and --tomography is its Python:
     python -m venv ../tomography
     ../tomography/bin/pip install tomopt==0.1.0 muograph==0.1.22 mypy_extensions psutil
 
-All others: pip install -c constraints.txt -e ".[peers]". What is not installed is left out, and so is its page. All pages
-take two minutes of CPU time.
+All others: pip install -c constraints.txt -e ".[peers]". What is not installed is left out, and so is its page. All
+pages take two minutes of CPU time.
 
 Command: python benchmarks/coming_from.py [--docs] [--tomography ../tomography/bin/python]
 """
@@ -260,8 +260,8 @@ def acts(ways, toys=500):
     far = distance > 20
     same = [np.abs(theirs[0][f"{name}_sigma"] / ours[f"{name}_sigma"] - 1)[far] for name in ("theta", "x")]
     line = (
-        "With the telescope along x of ACTS, and beyond 20 σ of a slope from the axis, σ of θ differs from pullback's by "
-        f"at most {100 * same[0].max():.2f} % (median {100 * np.median(same[0]):.3f} %), and σ of x at the first layer "
+        "Telescope along x of ACTS, beyond 20 σ of a slope from the axis: σ of θ differs from pullback's by "
+        f"{100 * same[0].max():.2f} % at most (median {100 * np.median(same[0]):.3f} %), and σ of x at the first layer "
         f"by {100 * same[1].max():.2f} % (median {100 * np.median(same[1]):.3f} %). σ of θ, divided by the standard "
         "deviation of toys around the hits, each tool's own:"
     )
