@@ -1,6 +1,7 @@
 """The comparisons with other tools compare the same job, and their pages show what was run."""
 
 import re
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -108,6 +109,13 @@ def test_a_tool_that_is_not_installed_is_left_out(coming_from, monkeypatch, caps
         "tomopt: left out, needs --tomography PYTHON, see --help",
         "jacobi: left out, no module 'jacobi': see --help",
     ]
+
+
+def test_an_environment_without_the_tool_is_named(coming_from, tmp_path):
+    nowhere = str(tmp_path / "python")
+    assert coming_from.Ways(nowhere).missing("tomopt") == f"--tomography {nowhere}: no such program"
+    why = coming_from.Ways(sys.executable).missing("tomopt")
+    assert why == f"{sys.executable}: ModuleNotFoundError: No module named 'tomopt'"
 
 
 def test_a_tool_that_fails_says_why(coming_from):

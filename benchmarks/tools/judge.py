@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -24,8 +25,16 @@ class Ways:
     def missing(self, *libraries):
         """Why libraries can't be used, or nothing."""
         if {"tomopt", "muograph"} & set(libraries):
-            return "" if self.tomography else "needs --tomography PYTHON, see --help"
+            return self._missing_there(libraries) if self.tomography else "needs --tomography PYTHON, see --help"
         return "".join(f"no module {each!r}: see --help" for each in libraries if not find_spec(each))
+
+    def _missing_there(self, libraries):
+        """Why libraries can't be used in the environment of their own, or nothing."""
+        if not shutil.which(self.tomography):
+            return f"--tomography {self.tomography}: no such program"
+        command = [self.tomography, "-c", f"import {', '.join(libraries)}"]
+        tried = subprocess.run(command, capture_output=True, text=True, check=False)
+        return f"{self.tomography}: {tried.stderr.splitlines()[-1]}" if tried.returncode else ""
 
     def run(self, file, function, *distributions, **given):
         """What a function returns, and its CPU time per muon, s."""
