@@ -11,7 +11,7 @@ import pytest
 from running import PROJECT
 
 BENCHMARKS = PROJECT / "benchmarks"
-PAGES = [PROJECT / "README.md", BENCHMARKS / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
+PAGES = [PROJECT / "README.md", BENCHMARKS / "README.md", *sorted((PROJECT / "docs").rglob("*.md"))]
 
 
 @pytest.fixture(autouse=True)
