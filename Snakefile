@@ -28,6 +28,10 @@ from pullback.study.plan import Study
 if workflow.is_main_process and HERE == str(workflow.basedir):
     be_brief(workflow)
 
+
+report: "workflow/report/workflow.rst"
+
+
 # The default config file, unless --configfile is given.
 DEFAULT = os.path.join(HERE, "config", "config.yaml")
 
@@ -339,8 +343,18 @@ use rule step as validate with:
         study=f"{RESULTS}/study.h5",
         validation=f"{RESULTS}/validation.json",
         schema=f"{RESULTS}/validation.schema.json",
-        table=report(f"{RESULTS}/validation.csv", category="Tables", labels={"table": "validation, bin by bin"}),
-        summary=report(f"{RESULTS}/summary.csv", category="Tables", labels={"table": "summary, point by point"}),
+        table=report(
+            f"{RESULTS}/validation.csv",
+            caption="workflow/report/validation.rst",
+            category="Tables",
+            labels={"table": "validation, bin by bin"},
+        ),
+        summary=report(
+            f"{RESULTS}/summary.csv",
+            caption="workflow/report/summary.rst",
+            category="Tables",
+            labels={"table": "summary, point by point"},
+        ),
     log:
         f"{LOGS}/validate/study.log",
         usage=f"{LOGS}/validate/study.tsv",
@@ -362,7 +376,13 @@ use rule step as plot with:
         validation=rules.validate.output.validation,
     output:
         drawn=[
-            report(f"{RESULTS}/figures/{figure.stem}.svg", category="Figures", labels=figure._asdict())
+            report(
+                f"{RESULTS}/figures/{figure.stem}.svg",
+                caption=f"workflow/report/{figure.kind}.rst",
+                category="Figures",
+                subcategory=figure.subject,
+                labels={"figure": figure.kind, "observable": figure.observable or "all"},
+            )
             for figure in FIGURES
         ],
         printed=[f"{RESULTS}/figures/{figure.stem}.pdf" for figure in FIGURES],
@@ -392,7 +412,12 @@ use rule step as report with:
             *rules.plot.output.printed,
         ],
     output:
-        report=report(f"{RESULTS}/report.html", category="Report", labels={"page": "report"}),
+        report=report(
+            f"{RESULTS}/report.html",
+            caption="workflow/report/report.rst",
+            category="Report",
+            labels={"page": "report"},
+        ),
     log:
         f"{LOGS}/report/study.log",
         usage=f"{LOGS}/report/study.tsv",

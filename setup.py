@@ -24,7 +24,14 @@ class BuildWithWorkflow(build_py):
     @staticmethod
     def workflow_files() -> list[Path]:
         """The files of the workflow, and what `pullback init` starts a study from."""
-        found = ("Snakefile", "workflow/scripts/*.py", "profiles/**/*.*", "config/*.*", "examples/*.py")
+        found = (
+            "Snakefile",
+            "workflow/scripts/*.py",
+            "workflow/report/*.rst",
+            "profiles/**/*.*",
+            "config/*.*",
+            "examples/*.py",
+        )
         return [path.relative_to(ROOT) for pattern in found for path in sorted(ROOT.glob(pattern)) if path.is_file()]
 
 

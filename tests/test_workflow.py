@@ -11,6 +11,7 @@ import pytest
 import yaml
 from running import PROJECT, SMALL, Workflow, copy_of_project, files_in, slow
 
+from pullback.report.captions import CAPTIONS
 from pullback.store.study_file import open_study
 
 KINDS = ("truth", "reco", "theta", "sigma", "toys", "tally")
@@ -265,6 +266,16 @@ def test_snakemakes_own_report(done, tmp_path):
     page = (tmp_path / "snakemake.html").read_text()
     assert "sigma_theta" in page
     assert "summary, point by point" in page
+    for caption in ("sigma", "summary", "report"):  # each is shown beside its file
+        words = (PROJECT / "workflow" / "report" / f"{caption}.rst").read_text().split(",")[0].strip()
+        assert json.dumps(words)[1:-1] in page, caption
+    assert "has the page of the study <cite>small</cite>" in page
+
+
+def test_every_figure_has_a_caption_in_snakemakes_report():
+    captions = {path.stem for path in (PROJECT / "workflow" / "report").glob("*.rst")}
+    kinds = {re.sub("_(of|recorded|in_layers|scan).*", "", name) for name in CAPTIONS}
+    assert {"sigma", "hits", "budget", "target"} <= kinds <= captions
 
 
 BY_ONE = {"simulate_hits", "smear_hits", "infer_theta", "propagate_uncertainty", "run_toys", "measure_coverage"}
