@@ -251,6 +251,7 @@ use rule step as propagate_uncertainty with:
     log:
         f"{LOGS}/propagate_uncertainty/{{batch}}.log",
         usage=f"{LOGS}/propagate_uncertainty/{{batch}}.tsv",
+    priority: 1  # before toys, since more jobs wait for it
     params:
         step="propagate_uncertainty",
         batch=made_from("sigma"),

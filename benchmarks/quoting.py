@@ -138,9 +138,7 @@ def main():
         print("  ".join(rows[-1]), flush=True)
     print(aligned(head, rows))
     if given.docs:
-        vectors = torch.backends.cpu.get_cpu_capability()
-        where = f"{machine('torch', 'numpy', 'jax')}; {vectors}."
-        into_docs("quoting", f"{where}\n\n{line}\n\n{markdown(head, rows)}")
+        into_docs("quoting", f"{machine('torch', 'numpy', 'jax')}.\n\n{line}\n\n{markdown(head, rows)}")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ jobs overlap: benchmarks/sampled says what the time goes to in the jobs and in t
 and the rest is Snakemake's own.
 
 Command: python benchmarks/scans.py [--points 1 9 50 1000] [--rounds 3] [--cores all] [--docs]
-The scan of 1000 points writes some 12 GB to the folder for temporary files, takes minutes, and is run once.
+The scan of 1000 points writes some 12 GB to the folder for temporary files, takes minutes, and is run once, without its
+parts.
 """
 
 import argparse
@@ -33,7 +34,7 @@ SCANS = {
 }
 """The default study's scan, and others of it, by their number of points."""
 ONCE = 100
-"""Points from which on a scan is run once."""
+"""Points from which on a scan is run once, and not on one core."""
 PARTS = {
     "Snakemake": "Snakemake: start, plan of jobs, scheduling; starts of Python",
     "imports": "imports of the jobs and of their server",
@@ -45,8 +46,11 @@ PARTS = {
 }
 
 
-def run(points, cores, sampled=False):
-    """Seconds for a study from nothing, its jobs, and where it is sampled the seconds by part."""
+def run(points, cores, sampled=False, arguments=()):
+    """Seconds for a study from nothing, its jobs, and where it is sampled the seconds by part.
+
+    `arguments` are further ones of Snakemake.
+    """
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "study.yaml").write_text(yaml.safe_dump({**DEFAULT, "scan": SCANS[points]}))
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(PROJECT / "Snakefile"), "--cores", cores]
@@ -58,7 +62,7 @@ def run(points, cores, sampled=False):
             environment |= {"PYTHONPATH": os.pathsep.join(filter(None, path)), "PULLBACK_PARTS": str(parts_folder)}
         begin = time.perf_counter()
         done = subprocess.run(
-            [*command, "--configfile", "study.yaml"],
+            [*command, *arguments, "--configfile", "study.yaml"],
             cwd=folder,
             env=environment,
             capture_output=True,
@@ -68,8 +72,12 @@ def run(points, cores, sampled=False):
         took = time.perf_counter() - begin
         if done.returncode:
             sys.exit(f"the scan of {points} points failed:\n{done.stderr}")
-        jobs = next(line.split()[1] for line in done.stderr.splitlines() if line.startswith("total"))
-        return took, int(jobs), parts_of(took, parts_folder) if sampled else {}
+        return took, jobs_of(Path(folder)), parts_of(took, parts_folder) if sampled else {}
+
+
+def jobs_of(folder):
+    """How many jobs a run had, each of which has said what it used: Snakemake's own words depend on the profile."""
+    return sum(1 for _ in folder.glob("logs/*/*/*.tsv"))
 
 
 def parts_of(took, parts_folder):
@@ -96,12 +104,15 @@ def main():
             if index and points > ONCE:
                 continue
             took, count, _ = run(points, options.cores)
-            alone, _, of_alone = run(points, "1", sampled=True)
             times[points].append(took)
-            parts[points].append(of_alone)
             jobs[points] = count
-            words = f"round {index + 1}: {points:>4} points, {count} jobs: {took:6.2f} s; on one core {alone:6.2f} s"
+            words = f"round {index + 1}: {points:>4} points, {count} jobs: {took:6.2f} s"
+            if points <= ONCE:
+                alone, _, of_alone = run(points, "1", sampled=True)
+                parts[points].append(of_alone)
+                words += f"; on one core {alone:6.2f} s"
             print(words, file=sys.stderr, flush=True)
+    parts = {points: runs for points, runs in parts.items() if runs}
 
     head = ["points", "jobs", "seconds", "s per point", "times the first"]
     first = median(times[options.points[0]])

@@ -1,8 +1,9 @@
 """Numbers of docs/uncertainty.md and docs/performance.md: how right and how fast the quoted uncertainties are.
 
-Command: python benchmarks/uncertainty.py
+Command: python benchmarks/uncertainty.py [at_the_fold] [bias] [shares] [speed] [diagnostics] [--docs]
 """
 
+import argparse
 import statistics
 import tempfile
 from itertools import pairwise
@@ -12,7 +13,7 @@ from unittest import mock
 import numpy as np
 import stages
 import torch
-from common import DZ, SIGMA_X, seconds
+from common import DZ, SIGMA_X, aligned, into_docs, machine, markdown, seconds
 from scipy.integrate import quad
 from scipy.stats import norm
 
@@ -73,23 +74,18 @@ def shares():
         print(f"hits evenly over (0, 1) m: linear propagation is valid for {share:.1%} at n_dig = {n_dig}")
 
 
-def speed():
+def speed(docs=False):
     """`propagate_distribution` against toys, and the step that quotes against one with linear propagation alone."""
-    muons = 1_000_000
+    muons, rows = 1_000_000, []
     hits = torch.rand(muons, 1, dtype=torch.float64)
-    ratios = []
-    for _ in range(3):
-        by_spread = seconds(lambda: propagate_distribution(infer_theta, hits, sigma=SIGMA_X), 3) / muons
-        few = hits[:2000]
-        rng = random_stream(1, "toys")
-        by_toys = seconds(
-            lambda few=few, rng=rng: run_toys(infer_theta, few, sigma=SIGMA_X, toys=1000, rng=rng), 3
-        ) / len(few)
-        ratios.append(by_toys / by_spread)
-        print(f"per muon: spread {by_spread * 1e9:.0f} ns, 1 000 toys {by_toys * 1e6:.1f} µs: {ratios[-1]:.0f} times")
-    print(f"median: {statistics.median(ratios):.0f} times")
-    whole, law = (seconds(lambda f=f: f(infer_theta, hits, sigma=SIGMA_X), 5) / muons * 1e9 for f in (quote, propagate))
-    print(f"per muon: quote {whole:.0f} ns, propagate {law:.0f} ns: {whole / law:.0f} times")
+    few, rng = hits[:2000], random_stream(1, "toys")
+    toys = lambda: run_toys(infer_theta, few, sigma=SIGMA_X, toys=1000, rng=rng)  # noqa: E731
+    spread = lambda: propagate_distribution(infer_theta, hits, sigma=SIGMA_X)  # noqa: E731
+    pairs = [(seconds(toys, 3) / len(few), seconds(spread, 3) / muons) for _ in range(3)]
+    rows.append(_against("1 000 toys of a muon", "`propagate_distribution`", pairs))
+    ways = [lambda f=f: f(infer_theta, hits, sigma=SIGMA_X) for f in (quote, propagate)]
+    pairs = [[seconds(way, 5) / muons for way in ways] for _ in range(3)]
+    rows.append(_against("`quote`", "`propagate`", pairs))
 
     study = Study.from_config(
         {"study": "s", "source": {"muons": 4 * muons}, "toys": {"muons": 2}, "compute": {"batch_cost": 10**15}}
@@ -102,17 +98,23 @@ def speed():
         steps.smear_hits(study.batch("reco", name), truth, reco)
         step = lambda: steps.propagate_uncertainty(study.batch("sigma", name), reco, sigma, truth)  # noqa: E731
         law = lambda infer, hits, *, covariance, **_: propagate(infer, hits, covariance=covariance)  # noqa: E731
-        ratios = []
+        pairs = []
         for _ in range(5):
             whole = seconds(step, 1) / (4 * muons)
-            with mock.patch.object(quoting, "quote", law), mock.patch.object(columns, "QUOTED", linear):
-                alone = seconds(step, 1) / (4 * muons)
-            ratios.append(whole / alone)
-            print(
-                f"per muon: step {whole * 1e9:.0f} ns, "
-                f"with linear propagation alone {alone * 1e9:.0f} ns: {ratios[-1]:.2f}"
-            )
-        print(f"median: {statistics.median(ratios):.2f} times")
+            unflagged = mock.patch("pullback.steps.propagate._flag")  # what is flagged are intervals
+            with unflagged, mock.patch.object(quoting, "quote", law), mock.patch.object(columns, "QUOTED", linear):
+                pairs.append((whole, seconds(step, 1) / (4 * muons)))
+    rows.append(_against("`propagate_uncertainty`", "the same with linear propagation alone", pairs))
+    head, where = ["one hit, per muon", "ns", "against", "ns", "ratio"], machine("torch", "numpy")
+    print(f"{where}\n{aligned(head, rows)}")
+    if docs:
+        into_docs("speed", f"{where}.\n\n{markdown(head, rows)}")
+
+
+def _against(one, other, pairs):
+    """A row: medians of times taken in turn, and of their ratio."""
+    first, second, ratio = (statistics.median(each) for each in zip(*((a, b, a / b) for a, b in pairs), strict=True))
+    return [one, f"{first * 1e9:.0f}", other, f"{second * 1e9:.0f}", f"{ratio:.1f}"]
 
 
 NOISES = {
@@ -148,9 +150,14 @@ def diagnostics():
 
 
 def main():
-    """Print everything."""
-    for part in (at_the_fold, bias, shares, speed, diagnostics):
-        part()
+    """Print the parts that are named, or everything."""
+    parts = {each.__name__: each for each in (at_the_fold, bias, shares, speed, diagnostics)}
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(parts)}; default: all")
+    parser.add_argument("--docs", action="store_true", help="put the times into docs/performance.md")
+    arguments = parser.parse_args()
+    for name in arguments.parts or parts:
+        parts[name](arguments.docs) if name == "speed" else parts[name]()
         print()
 
 

@@ -3,6 +3,8 @@
 import importlib.util
 import json
 import re
+import subprocess
+import sys
 from collections import Counter
 from types import SimpleNamespace
 
@@ -116,6 +118,32 @@ def test_a_table_goes_to_its_place_in_the_docs(tmp_path):
         assert page.read_text() == (f"before\n<!-- t: written by the benchmark -->\n{text}\n<!-- end of t -->\nafter\n")
     with pytest.raises(SystemExit, match="no place for the table 'other'"):
         into_docs("other", "new", page)
+
+
+def test_each_table_of_the_docs_has_a_script_that_writes_it():
+    scripts = "".join(path.read_text() for path in BENCHMARKS.glob("*.py"))
+    places = {
+        name for page in PAGES for name in re.findall(r"<!-- (.+): written by the benchmark -->", page.read_text())
+    }
+    assert {name for name in places if f'"{name}"' not in scripts} == set()
+    assert set(re.findall(r'into_docs\("(\w+)"', scripts)) <= places
+
+
+def test_all_benchmarks_can_be_imported():
+    """In a process of their own, since some keep it on one core."""
+    pytest.importorskip("jax")
+    names = ", ".join(sorted(path.stem for path in BENCHMARKS.glob("*.py")))
+    subprocess.run([sys.executable, "-c", f"import {names}"], cwd=BENCHMARKS, check=True)
+
+
+def test_the_jobs_of_a_run_are_counted_by_what_they_used(tmp_path):
+    import scans
+
+    for path in ("logs/exercise/tally/a.tsv", "logs/exercise/tally/b.tsv", "logs/exercise/plot/study.tsv"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    (tmp_path / "logs/exercise/plot/study.log").touch()
+    assert scans.jobs_of(tmp_path) == 3
 
 
 def frames(*paths):

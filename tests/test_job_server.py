@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pullback.job_server import ADDRESS
+from pullback.job_server import ADDRESS, IDLE
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks are safe on Linux only")
 
@@ -76,6 +76,13 @@ def test_a_fork_does_the_work_with_the_scripts_folder_streams_environment_and_pa
     status, out, error = server.ask(tmp_path, body, WORD="said")
     assert (status, error) == (0, "")
     assert out == f"{server.process.pid} True {tmp_path} said a_rule\n"
+
+
+def test_what_one_job_needs_is_imported_when_no_job_begins(server, tmp_path):
+    body = 'print("pullback.report.figures.plot" in sys.modules)'
+    server.ask(tmp_path, "")
+    time.sleep(3 * IDLE)
+    assert server.ask(tmp_path, body)[1] == "True\n"
 
 
 @pytest.mark.parametrize(

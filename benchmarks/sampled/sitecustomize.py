@@ -8,6 +8,7 @@ in the folder $PULLBACK_PARTS.
 import atexit
 import json
 import os
+import signal
 import sys
 import threading
 import time
@@ -54,7 +55,7 @@ def look(thread, parts, ended):
 
 def begin(folder):
     """Look at this thread until the process ends or, in the server, until its first fork."""
-    parts, ended = Counter(), threading.Event()
+    parts, ended, process = Counter(), threading.Event(), os.getpid()
     looks = threading.Thread(target=look, args=(threading.get_ident(), parts, ended), daemon=True)
     looks.start()
 
@@ -65,10 +66,12 @@ def begin(folder):
     os.register_at_fork(before=stop)
 
     def write():
-        stop()
-        Path(folder, f"{os.getpid()}.json").write_text(json.dumps(parts))
+        if os.getpid() == process:  # and not a fork, which has parts of its own
+            stop()
+            Path(folder, f"{process}.json").write_text(json.dumps(parts))
 
     def write_and_end(status):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the script, which has ended by now
         write()
         END(status)
 

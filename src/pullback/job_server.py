@@ -38,7 +38,10 @@ PRELOADED = (
     "pullback.validation.verdict",
     "pullback.report.page",
 )
-"""What the server imports. Matplotlib is needed by one job only, which imports it itself."""
+"""What the server imports before the first job."""
+
+PRELOADED_LATER, IDLE = ("pullback.report.figures.plot",), 1.0
+"""What one job needs, imported when no job has begun for so long (s): mostly while others use another core."""
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
@@ -114,10 +117,15 @@ def serve(listener: socket.socket) -> None:
         importlib.import_module(name)
     gc.freeze()  # the collector would write to pages that forks share
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no zombies
+    later = list(PRELOADED_LATER)
     while True:
-        ready, _, _ = select.select([listener, sys.stdin], [], [])
+        ready, _, _ = select.select([listener, sys.stdin], [], [], IDLE if later else None)
         if sys.stdin in ready:
             return
+        if not ready:
+            importlib.import_module(later.pop())
+            gc.freeze()
+            continue
         connection, _ = listener.accept()
         if not os.fork():
             listener.close()

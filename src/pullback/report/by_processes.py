@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from multiprocessing.connection import Connection
 from typing import TypeVar
@@ -12,10 +13,15 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def by_processes(work: Callable[[Sequence[T]], None], items: Sequence[T], processes: int) -> None:
-    """Share items out: forks of this process work on every `processes`-th item each, and this process on the rest.
+INDEX_BYTES = 4
+"""All indices of the items together must fit into a pipe, which holds 64 KiB."""
 
-    Forks need no imports of their own. Where they aren't safe, as on macOS, this process works on all items.
+
+def by_processes(work: Callable[[Iterable[T]], None], items: Sequence[T], processes: int) -> None:
+    """Share items out: this process and forks of it each take the next one when they have done with the last.
+
+    Those that take longest should come first. Forks need no imports of their own. Where they aren't safe, as on macOS,
+    this process works on all items.
 
     Raises
     ------
@@ -26,14 +32,33 @@ def by_processes(work: Callable[[Sequence[T]], None], items: Sequence[T], proces
 
     """
     count = max(1, min(processes, len(items))) if sys.platform == "linux" else 1
+    if count == 1:
+        work(items)
+        return
     with ExitStack() as stack:
-        results = [_begin(work, items[index::count], stack) for index in range(1, count)]
-        work(items[::count])
+        left = _indices(len(items), stack)
+        results = [_begin(work, _taken(items, left), stack) for _ in range(1, count)]
+        work(_taken(items, left))
         for result in results:
             _wait_for(result)
 
 
-def _begin(work: Callable[[Sequence[T]], None], items: Sequence[T], stack: ExitStack) -> Connection:
+def _indices(count: int, stack: ExitStack) -> int:
+    """A pipe with the index of each item, which the stack closes. A read takes one, whichever process reads."""
+    left, end = os.pipe()
+    stack.callback(os.close, left)
+    os.write(end, b"".join(index.to_bytes(INDEX_BYTES) for index in range(count)))
+    os.close(end)
+    return left
+
+
+def _taken(items: Sequence[T], left: int) -> Iterator[T]:
+    """The items that this process takes."""
+    while index := os.read(left, INDEX_BYTES):
+        yield items[int.from_bytes(index)]
+
+
+def _begin(work: Callable[[Iterable[T]], None], items: Iterable[T], stack: ExitStack) -> Connection:
     """Start a fork, which the stack ends; where it says how its work ended."""
     context = multiprocessing.get_context("fork")
     result, said = context.Pipe(duplex=False)
@@ -45,7 +70,7 @@ def _begin(work: Callable[[Sequence[T]], None], items: Sequence[T], stack: ExitS
     return result
 
 
-def _tell(work: Callable[[Sequence[T]], None], items: Sequence[T], said: Connection) -> None:
+def _tell(work: Callable[[Iterable[T]], None], items: Iterable[T], said: Connection) -> None:
     try:
         work(items)
         said.send(None)

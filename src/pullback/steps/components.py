@@ -27,10 +27,9 @@ from ..uncertainty.design import SigmaSums, mean_sigma_gradient
 from ..uncertainty.linear import Propagated, by_rows, linear_law, masked
 from ..uncertainty.systematics import systematic_jacobian
 
-DIFFERENTIATED_AT_A_TIME = 2_048
-"""Muons whose σ is differentiated by the design in one call. The graph of a second derivative is large: about 30 kB per
-muon with 16 coordinates and 8 observables.
-"""
+DERIVATIVES_AT_A_TIME, DIFFERENTIATED_AT_A_TIME = 262_144, 16_384
+"""Derivatives, and muons, whose σ is differentiated by the design in one call. The graph of a second derivative holds
+some 240 bytes for each number of the Jacobian."""
 
 
 class Contributions:
@@ -165,7 +164,8 @@ class Design:
             return
         simulated = self.part.config.source.kind == "simulated"
         drawn = SimulatedBlock.draw(self.part, block, hits.device) if simulated else None
-        step = DIFFERENTIATED_AT_A_TIME
+        each = hits.shape[1] * len(self.part.model.observables)
+        step = min(DIFFERENTIATED_AT_A_TIME, DERIVATIVES_AT_A_TIME // each)
         pieces = [slice(start, start + step) for start in range(0, len(hits), step)]
         sums = reduce(
             add,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
@@ -47,6 +47,17 @@ class TrueHits:
         """The selected truths."""
         momentum = None if self.momentum is None else self.momentum[rows]
         return replace(self, muon=self.muon[rows], hits=self.hits[rows], momentum=momentum)
+
+    @classmethod
+    def joined(cls, several: Sequence[TrueHits]) -> TrueHits:
+        """The truths of several bins of a series; the bin is that of the first."""
+        momenta = [each.momentum for each in several if each.momentum is not None]
+        return replace(
+            several[0],
+            muon=np.concatenate([each.muon for each in several]),
+            hits=np.concatenate([each.hits for each in several]),
+            momentum=np.concatenate(momenta) if momenta else None,
+        )
 
 
 class SimulatedMuons(NamedTuple):

@@ -7,7 +7,9 @@ truth, and are recorded as the simulation records hits (`Response.record`), not 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from operator import attrgetter
 
 import numpy as np
 import torch
@@ -35,8 +37,11 @@ from ..uncertainty.quoting import quote
 from .common import arrays, evaluate
 from .true_hits import Chooser, Momenta, Selected, SimulatedMuons, TrueHits, taken_at
 
-TOYS_AT_A_TIME = 65_536
+TOYS_AT_A_TIME = 131_072
 """Toys held together."""
+
+TOGETHER = 32
+"""Pieces of so many toys whose truths, and toys that are quoted, are handled in one call: they are few in each."""
 
 SHARE_BY_INTEGRALS = 1 / 8
 """Share of the toys for which confidence intervals are computed where these take integrals or a search: they need hold
@@ -79,42 +84,70 @@ class TruthToys:
         numbers = share(range(block.index, block.index + 1), block_count(self.part.muons), self.chooser.truths)
         streams = {name: stream_of(self.part, "coverage", block.index, key) for key, name in enumerate(STREAMS)}
         found = [self._empty(0)]
-        for chosen in self.chooser.choose(streams["choice"], numbers, muons):
-            toys = max(2, -(-self.per_bin // self.chooser.truths))
-            step = max(1, TOYS_AT_A_TIME // toys)
-            for start in range(0, len(chosen.muon), step):
-                some = chosen.take(slice(start, start + step))
-                found.append(self._rows(block, some, self._toys(some, toys, streams), quoted))
-        return {name: np.concatenate([each[name] for each in found]) for name in found[0]}
+        every = self.chooser.choose(streams["choice"], numbers, muons)
+        for _, of_series in groupby(every, key=attrgetter("series")):
+            pieces = [piece for chosen in of_series for piece in self._pieces(chosen)]
+            for start in range(0, len(pieces), TOGETHER):
+                found.append(self._rows(block, pieces[start : start + TOGETHER], streams, quoted))
+        return _joined(found)
+
+    @property
+    def _toys_of_each(self) -> int:
+        """Toys of one truth."""
+        return max(2, -(-self.per_bin // self.chooser.truths))
+
+    def _pieces(self, chosen: TrueHits) -> Iterator[TrueHits]:
+        """The truths whose toys are held together."""
+        step = max(1, TOYS_AT_A_TIME // self._toys_of_each)
+        for start in range(0, len(chosen.muon), step):
+            yield chosen.take(slice(start, start + step))
 
     def _toys(
-        self, chosen: TrueHits, toys: int, streams: Mapping[str, np.random.Generator]
+        self, chosen: TrueHits, streams: Mapping[str, np.random.Generator]
     ) -> Float[np.ndarray, "toy coordinate"]:
         """The recorded hits of all toys, those of each truth together; with the lost hits of the muon."""
-        x_true = np.repeat(chosen.hits, toys, axis=0)
+        x_true = np.repeat(chosen.hits, self._toys_of_each, axis=0)
         drawn = self.response.drawn(streams.__getitem__, len(x_true), lossy=False)
-        return self.response.record(x_true, drawn, momentum=_repeated(chosen.momentum, toys))
+        return self.response.record(x_true, drawn, momentum=_repeated(chosen.momentum, self._toys_of_each))
 
-    def _rows(self, block: Block, chosen: TrueHits, x_reco: np.ndarray, quoted: Reader) -> TruthRows:
-        columns = chosen.series.observables
+    def _rows(
+        self, block: Block, pieces: Sequence[TrueHits], streams: Mapping[str, np.random.Generator], quoted: Reader
+    ) -> TruthRows:
+        """The rows of truths of one series."""
+        truths = TrueHits.joined(pieces)
+        columns = truths.series.observables
         infer = Selected(self.infer, columns)
-        at = taken_at(self.reconstruction, torch.from_numpy(chosen.hits), chosen.momentum)
+        true = evaluate(Selected(self.at_truth, columns), truths.hits)  # on a line, whatever the weights
+        of_pieces, to_quote = [], []
+        ends = np.cumsum([len(piece.muon) for piece in pieces])[:-1]
+        for piece, own in zip(pieces, np.split(true, ends), strict=True):
+            x_reco = self._toys(piece, streams)
+            of_pieces.append(self._placed(columns, self._of_toys(block, piece, infer, x_reco, own, quoted)))
+            to_quote.append(_first(torch.from_numpy(x_reco), len(own), self._share_to_quote(piece)))
+        at = taken_at(self.reconstruction, torch.from_numpy(truths.hits), truths.momentum)
+        predicted = propagate_distribution(infer, at.hits, covariance=at.covariance)
+        found = {"true": true, "bias": predicted.bias.numpy(), "sd": predicted.sd.numpy()}
+        found |= self._quoted(truths, infer, torch.cat(to_quote), true)
+        return self._placed(columns, found, _joined(of_pieces)) | self._places(block, truths, pieces)
+
+    def _of_toys(
+        self, block: Block, chosen: TrueHits, infer: Selected, x_reco: np.ndarray, true: OfTruths, quoted: Reader
+    ) -> TruthRows:
+        """What all toys of some truths say."""
         hits = torch.from_numpy(x_reco)
         toys = self._taken(chosen, hits)
-        predicted = arrays(propagate_distribution(infer, at.hits, covariance=at.covariance))
-        true = evaluate(Selected(self.at_truth, columns), chosen.hits)  # on a line, whatever the weights
-        found = {"true": true, "bias": predicted["bias"], "sd": predicted["sd"]}
         linear = arrays(propagate(infer, toys.hits, covariance=toys.covariance))
         value, sigma = (linear[name].reshape(len(true), -1, true.shape[1]) for name in ("value", "sigma"))
-        found |= _compared(infer, value, sigma, true)
-        simple = chosen.series.moved or chosen.series.fold is None
-        few = _first(hits, len(true), 1.0 if simple else SHARE_BY_INTEGRALS)
+        found = _compared(infer, value, sigma, true)
+        few = _first(hits, len(true), _share_confident(chosen))
         found |= self._confident(chosen, infer, few, value, true)
-        fewer = _first(few, len(true), SHARE_IF_SLOW if self.model.cost > SLOW else SHARE_QUOTED)
-        found |= self._quoted(chosen, infer, fewer, true)
         if self.sources and not chosen.moved and len(x_reco) >= TO_REGRESS * x_reco.shape[1] * len(chosen.muon):
             found |= self._budget(block, chosen, x_reco, infer, quoted)
-        return self._placed(chosen, block, found)
+        return found
+
+    def _share_to_quote(self, chosen: TrueHits) -> float:
+        """Share of the toys for which coverage intervals are computed."""
+        return _share_confident(chosen) * (SHARE_IF_SLOW if self.model.cost > SLOW else SHARE_QUOTED)
 
     def _taken(self, chosen: TrueHits, hits: Tensor) -> Taken:
         """What the inference takes of toys, those of each truth together."""
@@ -164,15 +197,22 @@ class TruthToys:
         as_quoted = np.stack([each[:, : len(self.sources)] for each in shares], axis=1)
         return {"budget_toys": by_toys, "budget_quoted": as_quoted}
 
-    def _placed(self, chosen: TrueHits, block: Block, found: TruthRows) -> TruthRows:
-        """The rows with a column for each observable of the model."""
-        rows = self._empty(len(chosen.muon))
+    def _placed(self, columns: tuple[int, ...], found: TruthRows, rows: TruthRows | None = None) -> TruthRows:
+        """Rows with a column for each observable of the model: NaN for what is not found, if no rows are given."""
+        rows = rows or self._empty(len(next(iter(found.values()))))
         for name, values in found.items():
-            rows[name][:, list(chosen.series.observables)] = values
-        rows["muon"], rows["bin"] = block.start + chosen.muon, np.full(len(chosen.muon), chosen.bin)
-        there = self.chooser.at(torch.from_numpy(chosen.hits), chosen.momentum)
-        rows["distance"], rows["width_ratio"] = there.distance(chosen.series), there.width_ratio(chosen.series)
+            rows[name][:, list(columns)] = values
         return rows
+
+    def _places(self, block: Block, truths: TrueHits, pieces: Sequence[TrueHits]) -> TruthRows:
+        """Where the truths are."""
+        there = self.chooser.at(torch.from_numpy(truths.hits), truths.momentum)
+        return {
+            "muon": block.start + truths.muon,
+            "bin": np.concatenate([np.full(len(piece.muon), piece.bin) for piece in pieces]),
+            "distance": there.distance(truths.series),
+            "width_ratio": there.width_ratio(truths.series),
+        }
 
     def _empty(self, truths: int) -> TruthRows:
         """Rows of NaN."""
@@ -185,6 +225,16 @@ class TruthToys:
 def _repeated(momentum: Momenta, toys: int) -> Float[np.ndarray, " toy"] | None:
     """The momenta of all toys, those of each truth together."""
     return None if momentum is None else np.repeat(momentum, toys)
+
+
+def _share_confident(chosen: TrueHits) -> float:
+    """Share of the toys for which confidence intervals are computed."""
+    return 1.0 if chosen.series.moved or chosen.series.fold is None else SHARE_BY_INTEGRALS
+
+
+def _joined(rows: Sequence[TruthRows]) -> TruthRows:
+    """The rows of all."""
+    return {name: np.concatenate([each[name] for each in rows]) for name in rows[0]}
 
 
 def _mean(values: OfToys, known: np.ndarray) -> OfTruths:

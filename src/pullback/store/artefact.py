@@ -50,29 +50,39 @@ OPEN = 64
 
 
 class Column:
-    """A column being written, block by block."""
+    """A column being written, block by block. It is closed with its last block: HDF5 keeps 100 kB of an open one."""
 
     def __init__(self, dataset: h5py.Dataset):
-        self._dataset = dataset
+        self._dataset: h5py.Dataset | None = dataset
+        self._name, self._dtype, self._rows = dataset.name, dataset.dtype, len(dataset)
         self._at = 0
-        self._digests: list[bytes] = []
+        self._digests = b""
+        self._close_if_complete()
 
     def append(self, values: np.ndarray) -> None:
         """Write the next block."""
-        values = np.ascontiguousarray(values, dtype=self._dataset.dtype)
+        values = np.ascontiguousarray(values, dtype=self._dtype)
         if not len(values):
             return
+        if self._dataset is None:
+            raise AssertionError(f"{self._name}: more than {self._rows} rows")
         self._dataset[self._at : self._at + len(values)] = values
-        self._digests.append(xxhash.xxh3_128(values.data).digest())
+        self._digests += xxhash.xxh3_128(values.data).digest()
         self._at += len(values)
+        self._close_if_complete()
+
+    def _close_if_complete(self) -> None:
+        """Record the digests of the blocks when there are no more."""
+        if self._dataset is not None and self._at == self._rows:
+            digests = np.frombuffer(self._digests, np.uint8).reshape(-1, 16)
+            self._dataset.attrs["block_xxh3"] = digests
+            self._dataset = None
 
     def finish(self) -> tuple[str, bytes]:
-        """Record the digests of the blocks, and return name and digests; refuse an incomplete column."""
-        if self._at != len(self._dataset):
-            raise AssertionError(f"{self._dataset.name}: {self._at} of {len(self._dataset)} rows written")
-        digests = b"".join(self._digests)
-        self._dataset.attrs["block_xxh3"] = np.frombuffer(digests, np.uint8).reshape(-1, 16)
-        return self._dataset.name, digests
+        """Name and digests; refuse an incomplete column."""
+        if self._dataset is not None:
+            raise AssertionError(f"{self._name}: {self._at} of {self._rows} rows written")
+        return self._name, self._digests
 
 
 class Writer:

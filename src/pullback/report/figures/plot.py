@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -68,7 +68,7 @@ def plot(
     """
     evidence, before = Evidence.read(validation), _spreads(study, alignment) if alignment else {}
 
-    def draw_and_save(figures: Sequence[tuple[Figure, str | Path, str | Path]]) -> None:
+    def draw_and_save(figures: Iterable[tuple[Figure, str | Path, str | Path]]) -> None:
         with open_study(study_file) as reader, plt.rc_context(STYLE):
             for figure, svg, pdf in figures:
                 if figure.kind == "target" and target:
@@ -80,7 +80,9 @@ def plot(
                 _save(canvas, svg, pdf)
                 log.info("drawn: %s", figure.stem)
 
-    by_processes(draw_and_save, list(zip(gallery(study), svgs, pdfs, strict=True)), processes)
+    figures = zip(gallery(study), svgs, pdfs, strict=True)
+    longest_first = sorted(figures, key=lambda each: each[0].subject != SCANNED)  # which have a panel for each point
+    by_processes(draw_and_save, longest_first, processes)
 
 
 def _spreads(study: Study, alignment: str | Path) -> dict[str, ResidualSpread]:
