@@ -139,8 +139,9 @@ def main():
     given = parser.parse_args()
     quoted, propagated, least, by_jax = one_hit(given.rounds)
     line = (
-        f"One hit, 10⁶ muons, ns per muon: `quote` {quoted:.0f}, of which seven evaluations of θ and writing its columns "
-        f"{least:.0f}; `propagate` {propagated:.1f}; JAX's linear law {by_jax:.1f}; `quote` / JAX {quoted / by_jax:.1f}."
+        f"One hit, 10⁶ muons, ns per muon: `quote` {quoted:.0f} (seven evaluations of θ and "
+        f"writing its columns: {least:.0f}), `propagate` {propagated:.1f}, JAX's linear law {by_jax:.1f}; "
+        f"`quote` / JAX {quoted / by_jax:.1f}."
     )
     print(line)
     head, rows = ["model", "µs per muon, part by part", "as a function of all hits", "ratio"], []
