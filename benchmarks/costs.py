@@ -1,24 +1,33 @@
 """Cost of a muon through all steps, in toys, and of a toy, compared with drawing its deviate alone.
 
-The first is the weight by which batches are cut.
+The first is the weight by which batches are cut. A second table adds up what a toy of one point cannot do without.
+Times are CPU times.
 
 Command: python benchmarks/costs.py [--docs]
 """
 
 import argparse
 import tempfile
+import time
+from functools import partial
+from itertools import accumulate, pairwise
 
 import numpy as np
 import stages
 import torch
-from common import aligned, into_docs, machine, markdown, seconds
+from common import aligned, into_docs, machine, markdown
 
-from pullback import random_stream
-from pullback.statistics.quantiles import quantiles_of
+from pullback import infer_theta, random_stream
+from pullback.statistics.quantiles import sort_tails
 from pullback.study.plan import Study
-from pullback.uncertainty.toys import _around_ends
+from pullback.uncertainty.toys import ToySetup, _around_ends, throw_toys
 
 torch.set_num_threads(1)
+
+MUONS, TOYS = 120, 10_000
+"""Muons, and toys around each, of the parts of a toy."""
+
+DZ = torch.tensor(1.5, dtype=torch.float64)
 
 
 def of_steps(muons, toy_muons, per_muon, points):
@@ -35,24 +44,54 @@ def of_steps(muons, toy_muons, per_muon, points):
     )
     with tempfile.TemporaryDirectory() as folder:
         files = stages.files_of(study, folder)
-        taken = {kind: stages.step(kind, study, files) for kind in stages.STEPS}
+        taken = {kind: cpu(partial(stages.step, kind, study, files)) for kind in stages.STEPS}
     toys, _ = taken.pop("toys"), taken.pop("coverage")  # toys around true hits are as many whatever the muons
     return sum(taken.values()), toys
 
 
-def parts():
-    """What a toy can't do without, ns: a deviate by SFC64 or by torch in float32, interval ends and errors, and θ."""
-    rng, generator = random_stream(1, "toys"), torch.Generator()
-    numbers, single = np.empty((6, 10_000)), torch.empty(60_000)
-    rng.standard_normal(out=numbers)
-    toys, dz = torch.rand(60_000, dtype=torch.float64), torch.tensor(1.5, dtype=torch.float64)
-    work = (
-        lambda: rng.standard_normal(out=numbers),
-        lambda: single.normal_(generator=generator),
-        lambda: quantiles_of(torch.from_numpy(numbers), _around_ends(10_000)),
-        lambda: toys.arctan2(dz),
-    )
-    return [seconds(each, 300) / 60_000 * 1e9 for each in work]
+def cpu(work):
+    """Seconds of CPU of a call."""
+    begin = time.process_time()
+    work()
+    return time.process_time() - begin
+
+
+def parts(z, observable, powers):
+    """CPU seconds of what toys of one point can't do without, part by part, in memory that stays in the cache."""
+    rng, plain, times = random_stream(1, "toys"), z.numpy(), [time.process_time()]
+    rng.standard_normal(out=plain)
+    times.append(time.process_time())
+    sort_tails(plain, _around_ends(TOYS))
+    times.append(time.process_time())
+    torch.arctan2(z, DZ, out=observable)
+    times.append(time.process_time())
+    observable.sum(dim=1)
+    torch.mul(observable, observable, out=powers).sum(dim=1)
+    torch.mul(powers, observable, out=z).sum(dim=1)
+    powers.square_().sum(dim=1)
+    times.append(time.process_time())
+    return [after - before for before, after in pairwise(times)]
+
+
+def thrown(points):
+    """CPU seconds of the library's toys of so many points together."""
+    hits = torch.linspace(0.1, 1, MUONS, dtype=torch.float64)[:, None]
+    throws = [ToySetup(partial(infer_theta, dz=DZ + index / 10), hits, 0.01) for index in range(points)]
+    rngs = [random_stream(1, "toys", muon) for muon in range(MUONS)]
+    return cpu(lambda: throw_toys(throws, TOYS, rngs)) / points
+
+
+def limit(rounds=20):
+    """Rows of the table of what a toy needs, added up, and of what the library does, in turn; the best of each."""
+    few, found = torch.empty(3, 6, TOYS, dtype=torch.float64), []
+    for _ in range(rounds):
+        alone = np.sum([parts(*few) for _ in range(MUONS // 6)], axis=0)
+        found.append([*alone, *(thrown(points) for points in (1, 9))])
+    *alone, one, nine = np.min(found, axis=0) / (MUONS * TOYS) * 1e9
+    names = "a deviate by SFC64", "+ sorted tails, for the interval ends", "+ `arctan2`", "+ sums of four powers"
+    library = ("`throw_toys`, one point", one), ("`throw_toys`, 9 points that share deviates", nine)
+    for name, taken in [*zip(names, accumulate(alone), strict=True), *library]:
+        yield [name, f"{taken:.1f}", f"{alone[0] / taken:.0%}"]
 
 
 def main():
@@ -64,25 +103,16 @@ def main():
     muons, rows = 4_000_000, []
     per_muon = min(of_steps(muons, 1, 2, 1)[0] for _ in range(3)) / muons
     for points in (1, 9):
-        deviate, *_ = parts()
         toy = min(of_steps(2000, 2000, 10_000, points)[1] for _ in range(3)) / (2000 * 10_000 * points)
-        numbers = f"{per_muon * 1e9:.0f}", f"{toy * 1e9:.1f}", f"{per_muon / toy:.0f}", f"{deviate / toy / 1e9:.0%}"
-        rows.append([str(points), *numbers])
-    head = [
-        "points thrown together",
-        "ns per muon",
-        "ns per toy",
-        "muon / toy",
-        "rate of toys / of SFC64's deviates",
-    ]
-    words = (
-        "By themselves, a normal deviate takes {:.1f} ns by numpy's SFC64, float64, and {:.1f} ns by torch, float32; "
-        "selecting the interval ends of 10 000 toys {:.1f} ns each, and `arctan2` {:.1f} ns: with nothing else to do, "
-        "one point would have {:.0%} of the rate of the deviates."
-    ).format(*(alone := parts()), alone[0] / (alone[0] + alone[2] + alone[3]))
-    print(f"{machine('torch', 'numpy')}\n{aligned(head, rows)}\n{words}")
+        rows.append([str(points), f"{per_muon * 1e9:.0f}", f"{toy * 1e9:.1f}", f"{per_muon / toy:.0f}"])
+    tables = (
+        (["points thrown together", "ns per muon", "ns per toy", "muon / toy"], rows),
+        (["what is done for a toy", "ns per toy", "rate / rate of SFC64's deviates"], list(limit())),
+    )
+    where = machine("torch", "numpy")
+    print("\n\n".join([where, *(aligned(*table) for table in tables)]))
     if docs:
-        into_docs("costs", f"{machine('torch', 'numpy')}.\n\n{markdown(head, rows)}\n\n{words}")
+        into_docs("costs", "\n\n".join([f"{where}.", *(markdown(*table) for table in tables)]))
 
 
 if __name__ == "__main__":

@@ -176,14 +176,14 @@ def test_an_honest_study_at_the_fold_passes(tmp_path, x_max):
 
 def test_quoted_confidence_intervals_that_are_too_narrow(one_hit, tmp_path):
     """Those that the artefact holds, not those that toys around the truth compute."""
-    right = quoting.confidence_block
+    right = quoting.by_parts
 
     def wrong(*arguments):
         ends = right(*arguments)
         middle = ends.confidence68.mean(dim=2, keepdim=True)
         return ends._replace(confidence68=middle + 0.9 * (ends.confidence68 - middle))
 
-    verdicts, sentence = answers(one_hit.sabotaged(tmp_path, ("sigma",), quoting, "confidence_block", wrong))
+    verdicts, sentence = answers(one_hit.sabotaged(tmp_path, ("sigma",), quoting, "by_parts", wrong))
     assert (verdicts["propagation"], verdicts["truth"]) == ("pass", "fail")
     assert "the quoted 68.27 % confidence interval of theta holds the truth for 6" in sentence
 

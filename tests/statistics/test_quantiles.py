@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from pullback.statistics.quantiles import P_ENDS, quantiles, quantiles_of, sorted_rows
+from pullback.statistics.quantiles import P_ENDS, quantiles, quantiles_of, sort_tails, sorted_rows
 
 DOUBLE = torch.float64
 
@@ -94,15 +94,38 @@ def test_a_row_with_nan_changes_no_other():
     assert np.isnan(found[1]).all()
 
 
-@pytest.mark.parametrize("observables", [1, 3])
-def test_an_order_changes_no_bit(observables):
-    """Of values that rise, fall, fold and have nothing to do with it."""
+@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 7, 1000])
+def test_tails_are_sorted_as_far_as_needed(name, count):
+    """Each number of the tails is in its place, and all are still there."""
+    values = SHAPES[name](np.random.default_rng(count), (4, 2, count))
+    for probabilities in ((*P_ENDS, 0.0, 1.0), tuple(P_ENDS), (0.5,), (0.97, 0.99), (0.01,)):
+        found = values.copy()
+        sort_tails(found, probabilities)
+        ordered = np.sort(values, axis=-1)
+        np.testing.assert_array_equal(np.sort(found, axis=-1), ordered)
+        for p in probabilities:
+            for tail in (p, 1 - p):  # as far for decreasing functions
+                ranks = [int(np.clip(f(count * tail - 0.5), 0, count - 1)) for f in (np.floor, np.ceil)]
+                np.testing.assert_array_equal(found[..., ranks], ordered[..., ranks])
+
+
+@pytest.mark.parametrize("name", ["rising", "falling", "folded", "a step", "constant", "of nothing"])
+def test_functions_of_values_with_sorted_tails(name):
+    """Some rows are in order, and others are not; among them one that is out of order in the middle only."""
     rng = np.random.default_rng(1)
-    order = np.argsort(rng.normal(size=(4, 1, 500)), axis=-1)
-    ordered = np.sort(rng.normal(size=(4, observables, 500)), axis=-1)
-    ordered[1], ordered[2] = ordered[1][:, ::-1].copy(), np.abs(ordered[2])
-    values = np.empty_like(ordered)
-    np.put_along_axis(values, np.broadcast_to(order, values.shape), ordered, axis=-1)
-    values[3] = rng.normal(size=(observables, 500))
-    plain, by_order = (quantiles_of(torch.from_numpy(values), tuple(P_ENDS), given) for given in (None, order))
-    assert torch.equal(plain, by_order)
+    z = rng.normal(size=(4, 1, 500))
+    sort_tails(z, tuple(P_ENDS))
+    functions = {
+        "rising": np.arctan,
+        "falling": lambda z: -(z**3),
+        "folded": np.abs,
+        "a step": np.sign,
+        "constant": np.zeros_like,
+        "of nothing": lambda z: rng.normal(size=z.shape),
+    }
+    values = np.concatenate([functions[name](z), np.exp(z)], axis=1)
+    values[2, 1, 250] = 100.0
+    found = quantiles_of(torch.from_numpy(values), tuple(P_ENDS)).numpy()
+    expected = np.moveaxis(np.quantile(values, P_ENDS, axis=-1, method="hazen"), 0, -1)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-14)

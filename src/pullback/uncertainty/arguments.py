@@ -83,10 +83,9 @@ def hits_tensor(hits: Hits) -> Float[Tensor, "muon coordinate"]:
 
     Masked hits of a numpy array become NaN.
     """
-    if isinstance(hits, np.ma.MaskedArray) and hits.dtype.kind == "f":
-        hits = hits.filled(np.nan)
-    if isinstance(hits, np.ndarray) and hits.dtype.kind == "f" and hits.dtype.itemsize <= 8:
-        hits = to_tensor(hits)
+    if isinstance(hits, np.ndarray) and hits.dtype.kind == "f":
+        hits = hits.filled(np.nan) if isinstance(hits, np.ma.MaskedArray) else hits
+        hits = to_tensor(hits) if hits.dtype.itemsize <= 8 else hits
     if isinstance(hits, Tensor) and hits.ndim == 1:
         hits = hits[:, None]
     return check_hits(hits)

@@ -18,14 +18,14 @@ from .distribution import Spread, exact_spread, spread_block
 from .folds import Folding, folding_of, gain
 from .inference import Infer, periods_of
 from .jacobians import with_stand_ins
-from .linear import Law, linear_law
+from .linear import Law, by_blocks, linear_law
 from .parts import by_parts
 from .profile import profile_ends
 from .quadrature import Integrand
 from .signed import FoldedMuons, Signed, ahead, observable_at, signed_at
 from .validity import linear_valid
 
-UNFELT = 10.0
+UNFELT = 7.0
 """Distance from a fold in one direction, in σ, beyond which it has no effect on an interval."""
 
 AT_ZERO = 1e-6
@@ -113,7 +113,9 @@ def confidence_interval(
     """
     given = measured(hits, sigma, covariance)
     with torch.no_grad():
-        work = partial(_confidence, n_dig, seed, screen, refine)
+        work = lambda infer, hits, sigma_x: by_blocks(  # noqa: E731
+            partial(_confidence, n_dig, seed, screen, refine, infer), hits, sigma_x
+        )
         return give_back(hits, by_parts(work, _exact, infer, given.hits.detach(), given.covariance.detach()))
 
 
@@ -142,7 +144,7 @@ def confidence_block(
 ) -> Confidence:
     """`confidence_interval` for one block, from what is known of it; `valid` is the result of `linear_valid`."""
     hits = with_stand_ins(hits, law.finite)
-    folding = _checked(infer, law.value.shape[1])
+    folding = checked_folding(infer, law.value.shape[1])
     ends = torch.stack([found.interval68, found.interval95], dim=2)
     signed = _signed(folding, hits, sigma_x, law) if any(folding.folds) else None
     for index, fold in enumerate(folding.folds):
@@ -161,7 +163,7 @@ def confidence_block(
     return Confidence(ends[:, :, 0], ends[:, :, 1])
 
 
-def _checked(infer: Infer, observables: int) -> Folding:
+def checked_folding(infer: Infer, observables: int) -> Folding:
     """What an inference says of its folds; of a plain function nothing is said."""
     every = tuple(range(observables))
     folding = folding_of(infer) or Folding(infer, (None,) * observables, every, every)

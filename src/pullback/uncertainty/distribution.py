@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import combinations
 from typing import NamedTuple
 
@@ -16,42 +16,23 @@ from ..statistics.sobol import normal_points
 from .arguments import Hits, give_back, measured
 from .conditional import conditional_integrals
 from .covariance import HitUncertainty, cholesky
+from .cubic import STRICT, Tolerance, cubic
 from .folded_normal import folded_normal_integrals
 from .folded_spread import folded_integrals
 from .folds import Fold, Folding, folding_of
 from .inference import Infer
 from .jacobians import with_stand_ins
-from .linear import Law, linear_law
+from .linear import Law, by_blocks, linear_law
 from .parts import by_parts
 from .quadrature import Integrals, Integrand, integrate
 
 LOOKED_AT_A_TIME = 65_536
 """Points at which muons are tested for smoothness together; their intermediate results stay in the cache."""
 
-FAR = 4.0
-"""Largest distance along the gradient at which smoothness is tested, in σ. A fold further out changes the standard
-deviation by 6e-5, and a kink at which the slope grows tenfold by 5e-4."""
-
 FEW_COORDINATES, PROBES, PROBE_SCALE = 4, 16, 1.6
 """Largest number of coordinates for which averages over pairs of axes are exact to fifth order; number of points that
 take their place (with their opposites) for more coordinates, and their scale."""
 
-
-class Tolerance(NamedTuple):
-    """Largest terms of a smooth observable in units of σ: along its gradient at 1 σ, and around it.
-
-    Around it, the second-order term is relative to the square of the distance, in σ.
-    """
-
-    bent: float
-    twisted: float
-    left_over: float
-    bent_around: float
-    twisted_around: float
-
-
-STRICT = Tolerance(0.1, 0.005, 0.001, 0.035, 0.005)
-"""For any function."""
 
 ROUND = Tolerance(0.1, 0.01, 0.01, 0.085, 0.08)
 """For an observable with a declared fold: as round as |s|, which bends by 1/(2|s|) across its gradient."""
@@ -144,10 +125,12 @@ def propagate_distribution(
     """
     given = measured(hits, sigma, covariance)
     with torch.no_grad():
-        work = lambda infer, hits, sigma_x: spread_block(  # noqa: E731
-            infer, hits, sigma_x, linear_law(infer, hits, sigma_x), seed, screen
-        )
+        work = lambda infer, hits, sigma_x: by_blocks(partial(_spread, seed, screen, infer), hits, sigma_x)  # noqa: E731
         return give_back(hits, by_parts(work, exact_spread, infer, given.hits.detach(), given.covariance.detach()))
+
+
+def _spread(seed: int, screen: bool, infer: Infer, hits: Tensor, sigma_x: Tensor) -> Spread:
+    return spread_block(infer, hits, sigma_x, linear_law(infer, hits, sigma_x), seed, screen)
 
 
 def exact_spread(value: Float[Tensor, "muon observable"], sigma: Float[Tensor, "muon observable"]) -> Spread:
@@ -309,34 +292,15 @@ def _along(
 ) -> tuple[Integrals, Bool[Tensor, "muon seen"]]:
     """The integrals along one direction of one σ, as if the observables were smooth, and which of them are.
 
-    Where it is smooth, an observable is f(x) + u z + a z² + c z³, with u from linear propagation. a and c follow from
-    z = ±1.96, and must give f at z = ±1 and ±4 too; so the Jacobian is compared with differences as well. Such an
-    observable has the mean f(x) + a, the variance (u + 3 c)² + 6 c² + 2 a², and its quantiles at those of z.
+    Where it is smooth, an observable is the `cubic` f(x) + u z + a z² + c z³. It has the mean f(x) + a, the variance
+    (u + 3 c)² + 6 c² + 2 a², and its quantiles at those of z.
     """
     which = slice(None) if only is None else slice(only, only + 1)
     u = sigma[:, which]
-
-    def at(k: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Differences from f(x) at k and at -k, and twice their even and odd part."""
-        up, down = (muons.away((z * direction)[:, None])[:, 0, which] for z in (k, -k))
-        return up, down, up + down, up - down
-
-    def left_over(k: float, even: Tensor, odd: Tensor) -> Tensor:
-        """Twice the residual at ±k of the cubic with u, a and c."""
-        return torch.maximum(
-            even.sub(a, alpha=2 * k**2).abs_(), odd.mul(sign).sub_(u, alpha=2 * k).sub_(c, alpha=2 * k**3).abs_()
-        )
-
-    up95, down95, even, odd = at(K95)
-    sign = odd.sign()
-    a = even / (2 * K95**2)
-    c = odd.mul(sign).sub_(u, alpha=2 * K95).div_(2 * K95**3)
-    up68, down68, *parts = at(K68)
-    error = left_over(K68, *parts)
-    _, _, *parts = at(FAR)
-    smooth = torch.maximum(error, left_over(FAR, *parts)) <= 2 * tolerance.left_over * u
+    curve = cubic(u, lambda k: [muons.away((z * direction)[:, None])[:, 0, which] for z in (k, -k)])
+    a, c = curve.a, curve.c
+    smooth = curve.left_over <= tolerance.left_over * u
     smooth &= (torch.maximum(a.abs() / tolerance.bent, c.abs() / tolerance.twisted) <= u) & (u > 0)
     sd = (u + 3 * c).square_().add_(c.square(), alpha=6).add_(a.square(), alpha=2).sqrt_()
-    ends = [torch.minimum(up68, down68), torch.maximum(up68, down68)]
-    ends += [torch.minimum(up95, down95), torch.maximum(up95, down95)]
-    return Integrals(a, sd, error / 2, torch.stack(ends, dim=2)), smooth
+    ends = [extreme(*pair) for pair in (curve.at68, curve.at95) for extreme in (torch.minimum, torch.maximum)]
+    return Integrals(a, sd, curve.left_over_inside, torch.stack(ends, dim=2)), smooth

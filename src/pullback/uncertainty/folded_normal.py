@@ -18,10 +18,13 @@ from .folds import Folding, gain
 from .inference import Infer
 from .linear import Law
 from .quadrature import Integrals, unknown_integrals
-from .signed import FoldedMuons, Signed, observable_at, signed_at
+from .signed import REACHED, FoldedMuons, Signed, signed_at
 
 SIZES, OUTERMOST = 24, 5.5
 """Nodes in |s|, and their largest distance from the recorded one, in σ."""
+
+INTEGRATED_AT_A_TIME = 16_384
+"""Muons whose values at all nodes, 4 MiB, are held at a time."""
 
 TABLE_STEP, TABLE_END = 1 / 256, 8.0
 """Distance between entries of the table of quantiles, and the distance from the fold where it ends, in σ."""
@@ -43,69 +46,75 @@ def folded_normal_integrals(
     They are where the observable increases from node to node, and is the same at s and −s to within 0.015 sd.
     """
     found, right = unknown_integrals(law.value, wanted.shape), torch.zeros_like(wanted)
+    shared = lambda rows: sigma_x if len(sigma_x) == 1 else sigma_x[rows]  # noqa: E731
     for index, fold in enumerate(folding.folds):
         if fold is None or fold.azimuth or len(fold.signed) > 1:
             continue
-        rows = wanted[:, index].nonzero()[:, 0]
-        shared = sigma_x if len(sigma_x) == 1 else sigma_x[rows]
-        if folding.observables is None:
-            signed = signed_at(folding, hits[rows], shared)
-        else:
-            parts = (part[rows] for part in (law.value, law.jacobian, law.covariance))
-            signed = Signed(*parts).of(folding.observables)
-        muons = FoldedMuons(infer, folding, fold, hits[rows], shared, signed.of(fold.signed))
-        integrals, right[rows, index] = _of_sizes(muons, index, law.value[rows, index])
-        for column, each in zip(found, integrals, strict=True):
-            column[rows, index] = each
+        for rows in wanted[:, index].nonzero()[:, 0].split(INTEGRATED_AT_A_TIME):
+            if folding.observables is None:
+                signed = signed_at(folding, hits[rows], shared(rows))
+            else:
+                parts = (part[rows] for part in (law.value, law.jacobian, law.covariance))
+                signed = Signed(*parts).of(folding.observables)
+            muons = FoldedMuons(infer, folding, fold, hits[rows], shared(rows), signed.of(fold.signed))
+            integrals, right[rows, index] = _of_sizes(muons, index, law.value[rows, index])
+            for column, each in zip(found, integrals, strict=True):
+                column[rows, index] = each
     return found, right
 
 
 def _of_sizes(muons: FoldedMuons, index: int, value: Float[Tensor, " muon"]) -> tuple[Integrals, Bool[Tensor, " muon"]]:
     """The integrals of one observable from its values at some sizes of s."""
     s, sigma = muons.s.value[:, 0], muons.s.covariance[:, 0, 0].sqrt()
-    distance, shift = s.abs() / sigma, gain(muons.s.jacobian, muons.sigma_x)
-    unit = torch.where(s < 0, -sigma, sigma)
-
-    def at(size: Float[Tensor, " muon"], side: int = 1) -> Float[Tensor, " muon"]:
-        return observable_at(muons, index, shift, (side * size * unit)[:, None]) - value
-
+    distance = s.abs() / sigma
     low = (distance - OUTERMOST).clamp(min=0)
-    width = distance + OUTERMOST - low
-    sizes = [low + width * place for place in _nodes()[0]]
-    off = torch.stack([at(size) for size in sizes])
-    weights = [
-        weight * (torch.exp(-(size - distance).square() / 2) + torch.exp(-(size + distance).square() / 2))
-        for size, weight in zip(sizes, _nodes()[1], strict=True)
-    ]
-    mass = torch.stack(weights)
-    mass = mass / mass.sum(dim=0)
-    mean = (mass * off).sum(dim=0)
-    sd = (mass * (off - mean).square()).sum(dim=0).sqrt()
+    places, weights = (each.to(distance)[:, None] for each in _nodes())
+    sizes = low + (distance + OUTERMOST - low) * places
     lengths = folded_normal_quantiles(distance)
-    ends = torch.stack([at(length) for length in lengths.unbind(1)], dim=1)
-    apart = torch.maximum((ends[:, 1] - at(lengths[:, 1], -1)).abs(), (ends[:, 3] - at(lengths[:, 3], -1)).abs())
-    right = (apart <= LARGEST_ASYMMETRY * sd) & (off.diff(dim=0) >= 0).all(dim=0)
-    return Integrals(mean, sd, apart, ends), right
+    every = torch.cat([sizes, lengths, -lengths[1::2]])
+    values = _observable_at(muons, index, every.mul_(torch.where(s < 0, -sigma, sigma)))
+    off, ends, opposite = (values - value).split([SIZES, 4, 2])
+    mass = (sizes - distance).square_().mul_(-0.5).exp_()
+    mass = mass.add_((sizes + distance).square_().mul_(-0.5).exp_()).mul_(weights)
+    total = mass.sum(dim=0)
+    mean = (mass * off).sum(dim=0) / total
+    sd = ((off - mean).square_().mul_(mass).sum(dim=0) / total).sqrt()
+    apart = (ends[1::2] - opposite).abs_().amax(dim=0)
+    right = (apart <= LARGEST_ASYMMETRY * sd) & (off[1:] >= off[:-1]).all(dim=0)
+    return Integrals(mean, sd, apart, ends.t()), right
+
+
+def _observable_at(muons: FoldedMuons, index: int, targets: Float[Tensor, "size muon"]) -> Float[Tensor, "size muon"]:
+    """`observable_at` for several targets of one signed quantity in one coordinate, all in one call."""
+    (shift,) = gain(muons.s.jacobian, muons.sigma_x)[0]
+    hits = (targets - muons.s.value[:, 0]).mul_(shift).add_(muons.hits[:, 0]).view(-1, 1)
+    values = muons.infer(hits)
+    off = targets - muons.signed_at(hits, values).view_as(targets)
+    far = off.square() > REACHED**2 * muons.s.covariance[:, 0, 0]
+    if far.any():
+        again = muons.infer(hits + (shift * off).view(-1, 1))
+        values = torch.where(far.view(-1, 1), again, values)
+    return values[:, index].view_as(targets)
 
 
 @lru_cache
-def _nodes() -> tuple[list[float], list[float]]:
+def _nodes() -> tuple[Float[Tensor, " size"], Float[Tensor, " size"]]:
     """Places between 0 and 1, and weights."""
-    places, weights = np.polynomial.legendre.leggauss(SIZES)
-    return ((places + 1) / 2).tolist(), weights.tolist()
+    places, weights = map(torch.from_numpy, np.polynomial.legendre.leggauss(SIZES))
+    return (places + 1) / 2, weights
 
 
-def folded_normal_quantiles(distance: Float[Tensor, " muon"]) -> Float[Tensor, "muon 4"]:
+def folded_normal_quantiles(distance: Float[Tensor, " muon"]) -> Float[Tensor, "4 muon"]:
     """Quantiles of |z| with z ~ N(t, 1) for the ends of both intervals, from the distances t ≥ 0; linear in a table."""
     table = _table().to(distance)
     place = distance.clamp(max=TABLE_END) / TABLE_STEP
-    entry = place.nan_to_num(0.0).long().clamp(max=len(table) - 2)
-    low = table[entry]
-    return low + (table[entry + 1] - low) * (place - entry)[:, None] + (distance - TABLE_END).clamp(min=0)[:, None]
+    entry = place.nan_to_num(0.0).long().clamp(max=table.shape[1] - 2)
+    low = table[:, entry]
+    return low + (table[:, entry + 1] - low) * (place - entry) + (distance - TABLE_END).clamp(min=0)
 
 
 @lru_cache
-def _table() -> Float[Tensor, "entry 4"]:
+def _table() -> Float[Tensor, "4 entry"]:
     """P(|z| ≤ q) = Φ(q − t) − Φ(−q − t) solved for q by bisection."""
     t = TABLE_STEP * torch.arange(round(TABLE_END / TABLE_STEP) + 1, dtype=torch.float64)[:, None]
     low, high = torch.zeros(len(t), 4, dtype=torch.float64), (t + 4).repeat(1, 4)
@@ -113,4 +122,4 @@ def _table() -> Float[Tensor, "entry 4"]:
         middle = (low + high) / 2
         below = torch.special.ndtr(middle - t) - torch.special.ndtr(-middle - t) < torch.from_numpy(P_ENDS)
         low, high = torch.where(below, middle, low), torch.where(below, high, middle)
-    return (low + high) / 2
+    return ((low + high) / 2).t().contiguous()

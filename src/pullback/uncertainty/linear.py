@@ -93,16 +93,18 @@ def propagate(
     return give_back(hits, found)
 
 
-def by_blocks(work: Callable[[Tensor, Tensor], Columns], hits: Tensor, sigma_x: Tensor) -> Columns:
+def by_blocks(
+    work: Callable[[Tensor, Tensor], Columns], hits: Tensor, sigma_x: Tensor, block: int | None = None
+) -> Columns:
     """The named tuple of tensors (muon, …) that `work(hits, sigma_x)` returns, block by block."""
     shared = len(sigma_x) == 1  # one shared covariance stays as it is
-    return by_rows(lambda rows: work(hits[rows], sigma_x if shared else sigma_x[rows]), hits)
+    return by_rows(lambda rows: work(hits[rows], sigma_x if shared else sigma_x[rows]), hits, block)
 
 
-def by_rows(work: Callable[[slice], Columns], hits: Tensor) -> Columns:
+def by_rows(work: Callable[[slice], Columns], hits: Tensor, block: int | None = None) -> Columns:
     """The named tuple of tensors (muon, …) that `work(rows)` returns for the muons of these hits, block by block."""
     keep_freed()
-    muons, block = len(hits), _block(hits)
+    muons, block = len(hits), block or _block(hits)
     first = work(slice(0, block))
     if muons <= block or any(part.requires_grad for part in first):  # a graph keeps all intermediate results anyway
         whole = first if muons <= block else work(slice(0, muons))

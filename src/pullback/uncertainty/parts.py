@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 import numpy as np
 import torch
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from .arguments import Columns
 from .inference import Infer, periods_of
-from .linear import by_blocks, covariance_and_sigma
+from .linear import covariance_and_sigma
 from .memory import large
 from .reduction import ReducedPart, reduction_of
 
@@ -47,7 +46,7 @@ def by_parts(
     Parameters
     ----------
     work : callable
-        The results of an inference for one block of hits, with their Σ as `canonical` gives it.
+        The results of an inference for all hits, with their Σ as `canonical` gives it.
     exact : callable
         The same for observables that are linear in the hits, from their values and their σ.
     infer, hits, sigma_x
@@ -56,7 +55,7 @@ def by_parts(
     """
     reduction = reduction_of(infer)
     if reduction is None:
-        return by_blocks(partial(work, infer), hits, sigma_x)
+        return work(infer, hits, sigma_x)
     u, covariance = reduced(reduction.parameters, hits, sigma_x)
     found: list[tuple[list[int], Columns]] = []
     if reduction.linear:
@@ -69,8 +68,7 @@ def by_parts(
         own = [*part.parameters]
         of_part = covariance[:, own][:, :, own]
         of_part = of_part[:, :, 0] if len(own) == 1 else of_part
-        of_observables = partial(work, PartInference(part, periods_of(infer)))
-        found.append(([*part.observables], by_blocks(of_observables, u[:, own], of_part)))
+        found.append(([*part.observables], work(PartInference(part, periods_of(infer)), u[:, own], of_part)))
     return _side_by_side(found, torch.isinf(hits).any(dim=1))
 
 

@@ -15,7 +15,8 @@ from .confidence import confidence_block
 from .covariance import HitUncertainty
 from .distribution import exact_spread, spread_block
 from .inference import Infer
-from .linear import linear_law
+from .linear import by_blocks, linear_law
+from .nearly_linear import TOGETHER, nearly_linear
 from .parts import by_parts
 from .table import numpy_columns, short_table
 from .validity import linear_valid
@@ -106,8 +107,24 @@ def quote(
     """
     given = measured(hits, sigma, covariance)
     with torch.no_grad():
-        work = partial(_quote, n_dig, seed, screen)
+        work = partial(_quote_all, n_dig, seed, screen)
         return give_back(hits, by_parts(work, _exact, infer, given.hits.detach(), given.covariance.detach()))
+
+
+def _quote_all(n_dig: int, seed: int, screen: bool, infer: Infer, hits: Tensor, sigma_x: Tensor) -> Quoted:
+    """Those for which linear propagation clearly holds at a short look, the others at a longer one."""
+    at_length = partial(_quote, n_dig, seed, screen, infer)
+    if not screen or hits.shape[1] > 1:
+        return by_blocks(at_length, hits, sigma_x)
+    found = Quoted(*by_blocks(partial(nearly_linear, n_dig, infer), hits, sigma_x, TOGETHER))
+    if len(hits) <= TOGETHER:  # of more muons, blocks were copied
+        found = Quoted(*(column.clone() for column in found))
+    rest = (~found.linear_valid).any(dim=1).nonzero()[:, 0]
+    if len(rest):
+        others = by_blocks(at_length, hits[rest], sigma_x if len(sigma_x) == 1 else sigma_x[rest])
+        for column, each in zip(found, others, strict=True):
+            column.index_copy_(0, rest, each)
+    return found
 
 
 def _quote(n_dig: int, seed: int, screen: bool, infer: Infer, hits: Tensor, sigma_x: Tensor) -> Quoted:

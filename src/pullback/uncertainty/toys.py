@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ..statistics.angles import wrap_last
-from ..statistics.quantiles import P_ENDS, quantiles_of
+from ..statistics.quantiles import P_ENDS, quantiles_of, sort_tails
 from .arguments import Hits, check_hits, give_back, measured
 from .covariance import HitUncertainty, cholesky, combined
 from .device import DeviceGenerator
@@ -191,10 +191,10 @@ def throw_toys(
         rows = slice(first, min(first + group, len(rngs)))
         if n_dig is None:
             for start in range(0, toys, batch):
-                z = torch.as_tensor(draw_deviates(rngs[rows], min(batch, toys - start), coordinates, draw))
-                order = _order(z, len(sums))
+                z = _with_sorted_tails(draw_deviates(rngs[rows], min(batch, toys - start), coordinates, draw))
                 for each in sums:
-                    each.add(rows, z, order)
+                    each.add(rows, z)
+                del z  # before others are drawn, in the same memory, which is in the cache
         else:
             _adaptively(sums, np.arange(rows.start, rows.stop), rngs, toys // batch, draw)
     return [each.toys() for each in sums]
@@ -206,12 +206,11 @@ def _adaptively(
     """Throw batches of toys around some muons, until all are settled or no batches are left."""
     coordinates = sums[0].deviates
     for _ in range(batches):
-        z = torch.as_tensor(draw_deviates([rngs[row] for row in rows], ADAPTIVE_BATCH, coordinates, draw))
-        order = _order(z, len(sums))
+        z = _with_sorted_tails(draw_deviates([rngs[row] for row in rows], ADAPTIVE_BATCH, coordinates, draw))
         for each in sums:
             mine = ~each.settled[rows]
             if mine.any():
-                each.add(rows[mine], z[mine], None if order is None else order[mine])
+                each.add(rows[mine], z[mine])
                 each.settle(rows[mine])
         rows = rows[[not all(setup.settled[row] for setup in sums) for row in rows]]
         if not len(rows):
@@ -235,15 +234,14 @@ def draw_deviates(
     return z
 
 
-def _order(z: Float[Tensor, "muon toy coordinate"], throws: int) -> Int[np.ndarray, "muon 1 toy"] | None:
-    """The order of the toys of each muon by their deviate, if a toy has one deviate and several setups share it.
+def _with_sorted_tails(z: Float[Any, "muon toy coordinate"]) -> Float[Tensor, "muon toy coordinate"]:
+    """The deviates, with the toys of each muon in the order of `sort_tails` if a toy has one deviate.
 
-    The observables of most muons are in this order too, and need no sorting, for which one sort takes the place of
-    one for each setup.
+    The observables of most muons are then in order too, for all setups, and need no selection.
     """
-    if throws < 2 or z.shape[2] > 1 or z.device.type != "cpu":
-        return None
-    return np.argsort(z.numpy()[:, None, :, 0], axis=-1)
+    if isinstance(z, np.ndarray) and z.shape[2] == 1:
+        sort_tails(z[:, :, 0], _around_ends(z.shape[1]))
+    return torch.as_tensor(z)
 
 
 def _noise(throw: ToySetup) -> Tensor:
@@ -281,20 +279,14 @@ class _Sums:
         # Over batches: sum and sum of squares of mean, sd and the ends of the 95 % interval.
         self.batches = np.zeros((2, muons, observables, 4))
 
-    def add(
-        self,
-        rows: MuonRows,
-        z: Float[Tensor, "few toy coordinate"],
-        order: Int[np.ndarray, "few 1 toy"] | None = None,
-    ) -> None:
-        """Throw more toys around some muons; with an `order`, see `_order`."""
+    def add(self, rows: MuonRows, z: Float[Tensor, "few toy coordinate"]) -> None:
+        """Throw more toys around some muons."""
         count, away = z.shape[1], self._away(rows, z)
         powers = _power_sums(away)
-        found = quantiles_of(away, _around_ends(count), order).numpy(force=True)
+        found = quantiles_of(away, _around_ends(count)).numpy(force=True)
         ends, above, below = found[:, :, :4], found[:, :, 4:8], found[:, :, 8:]
         self.count[rows] += count
-        for total, power in zip(self.powers, powers, strict=True):
-            total[rows] += power
+        self.powers[:, rows] += powers
         self.ends[rows] += count * ends
         self.errors[rows] += np.square(count / 2 * (above - below))
         if self.n_dig is not None:
@@ -361,13 +353,15 @@ class _Sums:
         return self.ends / count, np.sqrt(self.errors) / count
 
 
-def _power_sums(values: Float[Tensor, "*rows value"]) -> list[Float[np.ndarray, "*rows"]]:
+def _power_sums(values: Float[Tensor, "*rows value"]) -> Float[np.ndarray, "..."]:
     """Sums of the powers 1 to 4 of the values of each row."""
-    sums = [values.sum(dim=-1)]
+    sums = values.new_empty(4, *values.shape[:-1])
+    torch.sum(values, dim=-1, out=sums[0])
     square = values * values
-    sums += [square.sum(dim=-1), (square * values).sum(dim=-1)]
-    sums.append(square.mul_(square).sum(dim=-1))  # in place, which stays in the cache
-    return [each.numpy(force=True) for each in sums]
+    torch.sum(square, dim=-1, out=sums[1])
+    torch.sum(square * values, dim=-1, out=sums[2])
+    torch.sum(square.mul_(square), dim=-1, out=sums[3])  # in place, which stays in the cache
+    return sums.numpy(force=True)
 
 
 @lru_cache
