@@ -40,7 +40,7 @@ from .true_hits import Chooser, Momenta, Selected, SimulatedMuons, TrueHits, tak
 TOYS_AT_A_TIME = 131_072
 """Toys held together."""
 
-TOGETHER = 32
+PIECES_TOGETHER = 32
 """Pieces of so many toys whose truths, and toys that are quoted, are handled in one call: they are few in each."""
 
 SHARE_BY_INTEGRALS = 1 / 8
@@ -87,8 +87,8 @@ class TruthToys:
         every = self.chooser.choose(streams["choice"], numbers, muons)
         for _, of_series in groupby(every, key=attrgetter("series")):
             pieces = [piece for chosen in of_series for piece in self._pieces(chosen)]
-            for start in range(0, len(pieces), TOGETHER):
-                found.append(self._rows(block, pieces[start : start + TOGETHER], streams, quoted))
+            for start in range(0, len(pieces), PIECES_TOGETHER):
+                found.append(self._rows(block, pieces[start : start + PIECES_TOGETHER], streams, quoted))
         return _joined(found)
 
     @property
