@@ -37,7 +37,7 @@ def test_a_rule_is_a_line_when_its_last_job_is_done(handler, capsys):
 
 def test_a_failure_names_its_log_and_the_rest_is_silent(handler, capsys):
     job(handler, 0, "plot")
-    tell(handler, event=LogEvent.JOB_ERROR, rule_name="plot", log=["logs/s/plot/study.log"])
+    tell(handler, event=LogEvent.JOB_ERROR, rule_name="plot", log=["logs/s/plot/study.log", "logs/s/plot/study.tsv"])
     tell(handler, "Exiting because a job execution failed. Look above for error message", logging.ERROR)
     tell(handler, "WorkflowError:\nAt least one job did not complete successfully.", logging.ERROR)
     tell(handler, "Select jobs to execute...")

@@ -272,6 +272,19 @@ def test_snakemakes_own_report(done, tmp_path):
     assert "has the page of the study <cite>small</cite>" in page
 
 
+def test_the_workflow_is_where_the_catalogue_of_workflows_looks_for_it(tmp_path):
+    """It plans the same jobs, and the usage is told by the keys that the catalogue knows."""
+    planned = []
+    for snakefile in ("Snakefile", "workflow/Snakefile"):
+        options = ("--snakefile", str(PROJECT / snakefile), "--dry-run", "--quiet", "rules")
+        printed = Workflow(tmp_path).run(*options, "--config", "study=seen")
+        planned.append(dict(re.findall(r"^(\w+) +(\d+)$", printed, re.MULTILINE)))
+    assert planned[0].pop("all") == planned[1].pop("everything") == planned[0]["validate"]
+    assert planned[0] == planned[1]
+    usage = yaml.safe_load((PROJECT / ".snakemake-workflow-catalog.yml").read_text())["usage"]
+    assert usage.keys() == {"mandatory-flags", "software-stack-deployment", "report"}
+
+
 def test_every_figure_has_a_caption_in_snakemakes_report():
     captions = {path.stem for path in (PROJECT / "workflow" / "report").glob("*.rst")}
     kinds = {re.sub("_(of|recorded|in_layers|scan).*", "", name) for name in CAPTIONS}

@@ -18,7 +18,12 @@ TABLE_WIDTH = 400
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; an error is one line on stderr, with exit status 1."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        options_of_snakemake = options.run is _run
+        hint = f"; for Snakemake: pullback run {options.config} -- {' '.join(unknown)}" if options_of_snakemake else ""
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
     try:
         options.run(options)
         sys.stdout.flush()
@@ -27,7 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # who reads the output, such as `head`, has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
-        sys.exit("pullback: interrupted")
+        resumes = "; the same command resumes where it stopped" if options.run is _run else ""
+        sys.exit(f"pullback: interrupted{resumes}")
 
 
 def _export(options: argparse.Namespace) -> None:
@@ -114,7 +120,8 @@ def _calibrate(options: argparse.Namespace) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("pullback", description="Begin, run and show studies, and read files of hits.")
     parser.add_argument("--version", action="version", version=f"pullback {version()}")
-    commands = parser.add_subparsers(required=True, metavar="command")
+    parser.set_defaults(run=lambda options: parser.print_help())
+    commands = parser.add_subparsers(metavar="command")
 
     init = commands.add_parser(
         "init",
@@ -145,7 +152,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.set_defaults(run=_run)
     run.add_argument("config", help="config of the study")
-    run.add_argument("snakemake", nargs="*", metavar="option", help="option of Snakemake, after --")
+    run.add_argument("snakemake", nargs="*", default=[], metavar="option", help="option of Snakemake, after --")
 
     show = commands.add_parser(
         "show", help="answer and verdict of a study", description="Print the answer of a study, its verdict and points."

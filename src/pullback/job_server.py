@@ -47,6 +47,9 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_
 
 BEGUN = b"\0"
 
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as of shells; nothing is said, since who pressed it knows."""
+
 
 class Request(NamedTuple):
     """The work of a script: its path, Snakemake's object, the working folder and the environment."""
@@ -106,7 +109,11 @@ def forked(snakemake: Any, script: str) -> bool:
             begun = connection.recv(1)
         except OSError:
             return False
-        if begun and (status := connection.recv(1)) != b"\0":
+        try:
+            status = begun and connection.recv(1)
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED)
+        if begun and status != b"\0":
             sys.exit(status[0] if status else f"pullback: {snakemake.rule}: the process was killed")
         return bool(begun)
 
@@ -172,6 +179,8 @@ def _status_of(request: Request) -> int:
             return error.code or 0
         print(error.code, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
     except BaseException:
         traceback.print_exc()
         return 1

@@ -92,7 +92,7 @@ class LogHandler(LogHandlerBase):
 
     def _failed(self, record: Any) -> None:
         self._bar.stop()
-        logs = ", ".join(record.log)
+        logs = ", ".join(path for path in record.log if not path.endswith(".tsv"))  # which a failed job does not write
         self._console.print(f"{record.rule_name} failed" + (f"; its log: {logs}" if logs else ""), markup=False)
 
     def _said(self, record: logging.LogRecord) -> None:

@@ -7,6 +7,7 @@ import pytest
 import yaml
 from running import SMALL
 
+from pullback.cli import main
 from pullback.commands import running
 from pullback.commands.running import run
 
@@ -24,11 +25,11 @@ def called(monkeypatch):
     """The options that Snakemake is given."""
     calls = []
 
-    def call(command, check):
+    def call(command):
         calls.extend(command)
-        return subprocess.CompletedProcess(command, 0)
+        return 0
 
-    monkeypatch.setattr(running.subprocess, "run", call)
+    monkeypatch.setattr(running, "_finished", call)
     return calls
 
 
@@ -59,12 +60,12 @@ def test_results_of_a_failed_run_are_those_that_it_reported(reported, config, mo
     report.write_text("")
     os.utime(report, (0, 0))
 
-    def call(command, check):
+    def call(command):
         if reported:
             os.utime(report)
-        return subprocess.CompletedProcess(command, 1)
+        return 1
 
-    monkeypatch.setattr(running.subprocess, "run", call)
+    monkeypatch.setattr(running, "_finished", call)
     assert run("my.yaml") == (1, Path("results/mine") if reported else None)
 
 
@@ -86,6 +87,42 @@ def test_a_mistake_is_one_line(config):
     assert done.stdout == ""
     assert len(done.stderr.splitlines()) == 1
     assert done.stderr.startswith("pullback: config: toys.muonss")
+
+
+def test_after_ctrl_c_snakemake_is_given_the_time_to_end(tmp_path):
+    """More than the quarter of a second after which Python would kill it, and the lock of the folder would stay."""
+    script = (
+        "import os, signal, sys, time\n"
+        "def end(*_):\n"
+        "    time.sleep(1)\n"
+        "    open(sys.argv[1], 'w').close()\n"
+        "    sys.exit(1)\n"
+        "signal.signal(signal.SIGINT, end)\n"
+        "time.sleep(0.5)\n"
+        "os.killpg(0, signal.SIGINT)\n"
+        "time.sleep(20)\n"
+    )
+    parent = (
+        "import sys; from pullback import cli; from pullback.commands import running\n"
+        f"cli._run = lambda options: running._finished([sys.executable, '-c', {script!r}, 'ended'])\n"
+        "cli.main(['run', 'x.yaml'])\n"
+    )
+    command = [sys.executable, "-c", parent]
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60, start_new_session=True
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "pullback: interrupted; the same command resumes where it stopped\n"
+    assert (tmp_path / "ended").exists()
+
+
+def test_options_of_snakemake_go_after_two_dashes(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["run", "my.yaml", "--cores", "4"])
+    assert stopped.value.code == 2
+    assert (
+        "unrecognized arguments: --cores 4; for Snakemake: pullback run my.yaml -- --cores 4" in capsys.readouterr().err
+    )
 
 
 @pytest.mark.slow

@@ -41,9 +41,23 @@ def run(config: str | Path, options: Sequence[str] = ()) -> Ran:
     command += [] if given.cores or given.executor or given.profile else ["--cores", "all"]
     results = Path(given.directory, "results", str(study))
     before = _reported(results)
-    done = subprocess.run(command, check=False)
-    whole = not (given.dry_run or given.unlock) and (done.returncode == 0 or _reported(results) != before)
-    return Ran(done.returncode, results if whole else None)
+    status = _finished(command)
+    whole = not (given.dry_run or given.unlock) and (status == 0 or _reported(results) != before)
+    return Ran(status, results if whole else None)
+
+
+def _finished(command: Sequence[str]) -> int:
+    """Exit status of a command; after Ctrl-C, which it gets too, it is given the time to put things in order."""
+    interrupted = False
+    with subprocess.Popen(command) as process:
+        while process.returncode is None:
+            try:
+                process.wait()
+            except KeyboardInterrupt:
+                interrupted = True
+    if interrupted:
+        raise KeyboardInterrupt
+    return process.returncode
 
 
 def _reported(results: Path) -> int:

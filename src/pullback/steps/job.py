@@ -23,7 +23,8 @@ def job(snakemake: Any) -> Iterator[Any]:
 
     Time and memory go to the log named `usage`, if the rule has one.
 
-    Exits with status 1 on an error. An unexpected error keeps its traceback in the log.
+    Exits with status 1 on an error, and silently with 130 on Ctrl-C. An unexpected error keeps its traceback in the
+    log.
     """
     _use_one_thread()
     path = str(snakemake.log[0])
@@ -40,6 +41,9 @@ def job(snakemake: Any) -> Iterator[Any]:
     except PullbackError as error:
         log.error("%s", error)
         sys.exit(f"pullback: {snakemake.rule}: {error}")
+    except KeyboardInterrupt:
+        log.error("interrupted")
+        sys.exit(130)
     except MemoryError:
         log.exception("out of memory")
         sys.exit(f"pullback: {snakemake.rule}: out of memory; lower compute.batch_cost or free some, and run again")
