@@ -7,8 +7,8 @@ environment of their own, and --tomography is its Python:
     python -m venv ../tomography
     ../tomography/bin/pip install tomopt==0.1.0 muograph==0.1.22 mypy_extensions psutil
 
-All others: pip install -c constraints.txt -e . --group peers. What is not installed is left out, and so is its page. All
-pages take two minutes of CPU time.
+All others: pip install -c constraints.txt -e . --group peers. What is not installed is left out, and so is its page.
+All pages take two minutes of CPU time.
 
 Command: python benchmarks/coming_from.py [--docs] [--tomography ../tomography/bin/python]
 """

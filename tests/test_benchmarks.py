@@ -227,7 +227,7 @@ def test_the_same_hits_are_read_from_all_lists(tmp_path, capsys):
 def test_every_figure_of_the_docs_is_shown():
     text = "\n".join(page.read_text() for page in PAGES)
     drawn = sorted(path.name for path in (PROJECT / "docs" / "figures").iterdir())
-    assert drawn == sorted(set(re.findall(r"\]\(figures/([^)]+)\)", text)))
+    assert drawn == sorted(set(re.findall(r"\]\((?:docs/)?figures/([^)]+)\)", text)))
 
 
 def test_the_commands_in_the_docs_are_those_of_scripts():
