@@ -21,7 +21,7 @@ DIGITS = 2
 FIRST_SHOWN = 20
 """Muons that the report shows."""
 
-HITS_FIRST = 4
+HITS_FIRST = 2
 """Most hits of a muon that stand before the observables; more would push the observables out of sight."""
 
 Texts = tuple[str, list[str]]

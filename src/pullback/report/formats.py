@@ -91,4 +91,7 @@ def typeset(text: object) -> Markup:
     (Markup('2\xa0% of θ<sub>msc</sub> &lt; 3'), Markup('<b>Δθ<sub>x</sub></b>'))
 
     """
-    return Markup(SUBSCRIPT.sub(r"\1<sub>\2</sub>", str(escape(text))).replace(" %", "\xa0%"))
+    html = str(escape(text))
+    if "_" in html:  # a page has thousands of cells, few of them with a symbol
+        html = SUBSCRIPT.sub(r"\1<sub>\2</sub>", html)
+    return Markup(html.replace(" %", "\xa0%"))
