@@ -80,6 +80,7 @@ print(f"largest difference: {difference:.1e} rad")
 x = smear(torch.rand(2000, dtype=torch.float64), 100.0)
 sigma = (jacobian(infer, x) / 100.0).sum(dim=1)
 print(f"of {len(x)} muons: x < 0 for {(x < 0).sum()}, σ < 0 for {(sigma < 0).sum()}")
+assert torch.equal(x < 0, sigma < 0)
 
 # %% [markdown]
 # The derivative is not the uncertainty. Linear propagation is σ² = J Σ Jᵀ, the sum of squares, where Σ is the
@@ -119,15 +120,25 @@ pullback.propagate(pullback.infer_theta, x, sigma=0.01)
 print(f"{len(x):,} muons: {time.perf_counter() - start:.3f} s")
 
 # %% [markdown]
-# The usual shortcut is to differentiate the sum of all θ once. It silently gives wrong numbers if the inference
-# couples muons, for example if it subtracts the mean hit. pullback tests this, and refuses:
+# The usual shortcut is to differentiate the sum of all θ once. It is right if each θ depends on its own hit only. It
+# silently gives wrong numbers if the inference couples muons, for example if it subtracts the mean hit:
 
 
 # %%
 def centred(hits):
-    return torch.arctan((hits - hits.mean(dim=0)).abs() / dz)
+    return torch.arctan((hits - hits.mean(dim=0)) / dz)
 
 
+few = x[:100].clone().requires_grad_()
+(shortcut,) = torch.autograd.grad(centred(few).sum(), few)
+right = jacobian(centred, few).diagonal()
+print("dθ/dx by the shortcut:", shortcut[:4].numpy().round(4))
+print("dθ/dx by the Jacobian:", right[:4].detach().numpy().round(4))
+
+# %% [markdown]
+# pullback tests whether muons are coupled, and refuses:
+
+# %%
 try:
     pullback.propagate(centred, x[:100], sigma=0.01)
 except ValueError as error:
@@ -154,6 +165,7 @@ for row in zip(distances, 1e3 * spread, 1e3 * by_hand, 1e3 * quoted, strict=True
     print("{:5.2f}  {:6.3f}   {:7.3f}  {:7.3f}".format(*row))
 print(f"at 0.25 σ_x, by hand over toys: {by_hand[1] / spread[1]:.2f}")
 print(f"largest difference of quoted σ and toys: {100 * (quoted / spread - 1).abs().max():.1f} %")
+assert (quoted / spread - 1).abs().max() < 0.05
 
 # %% [markdown]
 # By hand, σ is 0 exactly at the fold, where autograd takes the slope of |x| to be 0, and far too large right beside
@@ -204,6 +216,7 @@ print("true x/σ_x   θ ± σ by hand   interval68   confidence68")
 shares = by_hand, coverage(quoted.interval68), coverage(quoted.confidence68)
 for row in zip(100 * x_true, *shares, strict=True):
     print("{:10.1f}   {:14.1%}   {:10.1%}   {:12.1%}".format(*map(float, row)))
+assert (shares[-1] - 0.6827).abs().max() < 4 * error
 
 # %% [markdown]
 # `interval68` is the coverage interval of JCGM 101: it contains 68 % of the values that would be recorded if the true
@@ -257,7 +270,8 @@ def run(*arguments):
     """What the command `pullback` prints, as in a terminal."""
     command = [sys.executable, "-m", "pullback", *arguments]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    print(done.stdout if done.returncode == 0 else done.stderr)
+    print(done.stdout or done.stderr)
+    done.check_returncode()
 
 
 run("check", "my.yaml")
@@ -280,12 +294,14 @@ run("run", "my.yaml")
 # %%
 fig, ax = plt.subplots()
 with h5py.File(folder / "results/tutorial/study.h5") as study:
-    for name, point in study.items():
+    for resolution in (50, 100, 200):
+        point = study[f"detector.resolution={resolution}"]
         theta, sigma, valid = point["theta"][:], point["sigma_theta"][:], point["linear_valid_theta"][:]
-        print(f"{name:25} mean σ {1e3 * sigma.mean():6.3f} mrad   linear propagation valid: {valid.mean():.1%}")
-        ax.plot(1e3 * theta, 1e3 * sigma, ".", markersize=2, label=f"{name} /m")
-ax.set(xlabel="θ (mrad)", ylabel="quoted σ of θ (mrad)", ylim=(0, None))
-ax.legend(markerscale=6)
+        mean = 1e3 * sigma.mean()
+        print(f"{resolution:3}/m: mean σ {mean:6.3f} mrad, linear propagation valid for {valid.mean():.1%}")
+        ax.plot(1e3 * theta, 1e3 * sigma, ".", markersize=2, label=f"{resolution}/m")
+ax.set(xlabel="θ (mrad)", ylabel="quoted σ of θ (mrad)", ylim=(0, 17))
+ax.legend(markerscale=6, ncols=3, loc="upper center", title="resolution")
 plt.show()
 
 # %% [markdown]

@@ -1,5 +1,6 @@
 """The tutorial, executed: its page, its figures and the notebook itself."""
 
+import re
 from base64 import b64decode
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from nbclient import NotebookClient
 from traitlets.config import Config
 
 TUTORIAL = "docs/tutorial.py"
+COLOUR = re.compile(r"\x1b\[[\d;]*m")
 SECONDS = 300
 """Within which a cell must end."""
 
@@ -37,7 +39,7 @@ def _page(cells: list[Any]) -> tuple[str, dict[str, bytes]]:
         outputs = cell.get("outputs", ())
         printed = "".join(each.get("text") or each.data.get("text/plain", "") for each in outputs if not _picture(each))
         if printed.strip():
-            parts.append(f"``` {{ .text .printed }}\n{printed.rstrip()}\n```")
+            parts.append(f"``` {{ .text .printed }}\n{COLOUR.sub('', printed).rstrip()}\n```")
         for picture in filter(None, map(_picture, outputs)):
             name = f"tutorial_{len(figures) + 1}.png"
             figures[name] = b64decode(picture)

@@ -16,11 +16,20 @@ from notebook import TUTORIAL, executed
 from reference import api_pages, command_page
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ("*.md", "config/README.md", "results/README.md", "benchmarks/README.md", "docs/**/*.md")
+PAGES = (
+    "README.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "config/README.md",
+    "results/README.md",
+    "benchmarks/README.md",
+    "docs/**/*.md",
+)
 ASSETS = ("docs/site/style.css", "docs/site/favicon.svg", "docs/site/iframe-worker.js")
 WIDE = {"config/README.md", "results/README.md"}
 """Pages of wide tables, which get the place of the table of contents."""
-PICTURES = {".svg", ".png", ".jpg", ".gif", ".webp"}
+COPIED = {".svg", ".png", ".jpg", ".gif", ".webp", ".pdf", ".root", ".h5", ".parquet"}
+"""Kinds of files that are no text, so that a link leads to the file itself; to others, to a page that shows it."""
 LINK = re.compile(r"(\]\()(?!\w+:|#)([^)#\s]+)")
 HTML_PICTURE = re.compile(r"""(?:src|srcset)=["'](?!\w+:)([^"'\s]+)["']""")
 KEPT = {"Ll", "Lm", "Lo", "Mn", "Mc", "Nd", "Nl", "Pc"}
@@ -58,19 +67,19 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for file in list(files):
         if file.src_dir == config.docs_dir:
             files.remove(file)
+    made = {**api_pages(), **command_page(), **executed(ROOT)}
     pages = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in _found(PAGES)}
-    named = {target for page, text in pages.items() for target in _named(page, text)} - pages.keys()
-    for path in (*pages, *ASSETS, *(target for target in named if Path(target).suffix in PICTURES)):
+    texts = pages | {path: content for path, content in made.items() if isinstance(content, str)}
+    named = {target for page, text in texts.items() for target in _named(page, text)} - pages.keys() - {TUTORIAL}
+    copied = {target for target in named if Path(target).suffix in COPIED}
+    for path in (*pages, *ASSETS, *sorted(copied)):
         files.append(File(path, str(ROOT), config.site_dir, use_directory_urls=False))
-    for target in sorted(named):
-        if target != TUTORIAL and Path(target).suffix not in PICTURES:
-            files.append(File.generated(config, f"{target}.md", content=_as_code(target), inclusion=HIDDEN))
-    for path, content in {**api_pages(), **command_page(), **executed(ROOT)}.items():
+    for path, content in made.items():
         files.append(File.generated(config, path, content=content))
+    for path in sorted(named - copied):
+        shown = {"content": _as_code(path), "inclusion": InclusionLevel.NOT_IN_NAV}
+        files.append(File.generated(config, f"{path}.md", **shown))
     return files
-
-
-HIDDEN = InclusionLevel.NOT_IN_NAV
 
 
 def _found(patterns: tuple[str, ...]) -> Iterator[Path]:
@@ -86,8 +95,8 @@ def _named(page: str, text: str) -> set[str]:
 def _in_repository(page: str, target: str) -> str:
     """The path in the repository to which a link of a page leads; empty where there is no such file."""
     path = (ROOT / page).parent / target
-    path = path / "README.md" if path.is_dir() else path
-    return path.resolve().relative_to(ROOT).as_posix() if path.is_file() else ""
+    path = (path / "README.md" if path.is_dir() else path).resolve()
+    return path.relative_to(ROOT).as_posix() if path.is_file() and path.is_relative_to(ROOT) else ""
 
 
 def _as_code(path: str) -> str:
@@ -104,9 +113,10 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
     def shown(link: re.Match[str]) -> str:
         path = _in_repository(source, link[2])
-        if not path or files.get_file_from_path(path):
-            return link[0]
-        target = f"{path}.md" if path != TUTORIAL else TUTORIAL.replace(".py", ".md")
-        return link[1] + "../" * source.count("/") + target
+        if path == TUTORIAL:
+            path = TUTORIAL.replace(".py", ".md")
+        elif path and not files.get_file_from_path(path):
+            path = f"{path}.md"
+        return link[1] + "../" * source.count("/") + path if path else link[0]
 
     return LINK.sub(shown, markdown)
