@@ -45,6 +45,9 @@ BLOCK_OVERHEAD = 128
 ARRAY_OVERHEAD = 1024
 """Bytes reserved for HDF5's structures per small array."""
 
+STEP = 1 << 20
+"""Space is reserved in multiples of so many bytes: each time takes a millisecond."""
+
 OPEN = 64
 """Maximum number of open columns per artefact. Opening one takes as long as reading thousands of its rows."""
 
@@ -89,7 +92,7 @@ class Writer:
     """An artefact being written."""
 
     def __init__(self, path: Path, file: h5py.File):
-        self._path, self._file, self._size = path, file, OVERHEAD
+        self._path, self._file, self._size, self._reserved = path, file, OVERHEAD, OVERHEAD
         self._columns: list[Column] = []
         self._arrays: dict[str, str] = {}
 
@@ -118,8 +121,7 @@ class Writer:
         chunks = (max(1, min(shape[0], blocks.BLOCK // math.prod(row))), *row)
         dataset = group.create_dataset(name, shape, dtype, chunks=chunks, maxshape=(max(1, shape[0]), *row))
         count = -(-shape[0] // chunks[0])  # the last one takes the space of a full one
-        self._size += count * (math.prod(chunks) * dataset.dtype.itemsize + BLOCK_OVERHEAD) + OVERHEAD
-        reserve(self._path, self._size)
+        self._reserve(count * (math.prod(chunks) * dataset.dtype.itemsize + BLOCK_OVERHEAD) + OVERHEAD)
         describe(dataset.parent, dataset, dims, quantity, attributes)
         column = Column(dataset)
         self._columns.append(column)
@@ -128,10 +130,16 @@ class Writer:
     def array(self, group: h5py.Group, path: str, values: np.ndarray) -> None:
         """Write a small array, which is not a column of the study, by its path in a point's group."""
         values = np.ascontiguousarray(values)
-        self._size += values.nbytes + ARRAY_OVERHEAD
-        reserve(self._path, self._size)
+        self._reserve(values.nbytes + ARRAY_OVERHEAD)
         dataset = group.create_dataset(path, data=values)
         self._arrays[dataset.name] = xxhash.xxh3_128(values.data).hexdigest()
+
+    def _reserve(self, size: int) -> None:
+        """Reserve space for so many more bytes."""
+        self._size += size
+        if self._size > self._reserved:
+            self._reserved = -(-self._size // STEP) * STEP
+            reserve(self._path, self._reserved)
 
     def finish(self, batch: Batch[ArtefactConfig], parents: dict[str, str]) -> None:
         """Finish the columns, and sign the file with the digest of its content."""
