@@ -17,7 +17,7 @@ from scipy.integrate import quad
 from scipy.stats import norm
 
 from pullback import infer_theta, propagate, propagate_distribution, quote, random_stream, run_toys, second_order, steps
-from pullback.store import columns
+from pullback.store import columns, quoted_columns
 from pullback.study.plan import Study
 from pullback.uncertainty import quoting
 from pullback.validation.diagnostics import DIAGNOSTICS
@@ -105,7 +105,7 @@ def speed():
         ratios = []
         for _ in range(5):
             whole = seconds(step, 1) / (4 * muons)
-            with mock.patch.object(quoting, "quote", law), mock.patch.object(columns, "QUOTED", linear):
+            with mock.patch.object(quoting, "quote", law), mock.patch.object(quoted_columns, "QUOTED", linear):
                 alone = seconds(step, 1) / (4 * muons)
             ratios.append(whole / alone)
             print(

@@ -43,6 +43,9 @@ value, for which float32 has the digits.
 HALF_DIGIT = 2.0**-24
 """Largest relative error of rounding to float32."""
 
+ENCODED_AT_A_TIME = 8_192
+"""Muons that are encoded together."""
+
 KEPT_NUMBERS = ("sigma", "sigma_linear", "bias")
 """Fields of `pullback.quote` that are kept in float32."""
 
@@ -80,6 +83,19 @@ def encode(quoted: Mapping[str, Quantities]) -> Kept:
         float32 numbers, and the places of those that float32 can't hold.
 
     """
+    count = len(quoted["value"])
+    rows = [slice(start, start + ENCODED_AT_A_TIME) for start in range(0, max(1, count), ENCODED_AT_A_TIME)]
+    found = [_encode({field: values[each] for field, values in quoted.items()}) for each in rows]
+    stored = {field: np.concatenate([each.stored[field] for each in found]) for field in found[0].stored}
+    full: dict[str, Places] = {}
+    for each, part in zip(rows, found, strict=True):
+        for field, which in part.full.items():
+            full.setdefault(field, np.zeros(stored[field].shape, bool))[each] = which
+    return Kept(stored, full)
+
+
+def _encode(quoted: Mapping[str, Quantities]) -> Kept:
+    """What is kept of a few muons, whose numbers stay in the cache."""
     kept, value, ends = Kept({}, {}), quoted["value"], dict[str, Quantities]()
     with np.errstate(all="ignore"):  # infinities and NaN are judged as all other numbers are
         units = {**quoted, "bias": _size(quoted["sigma"], quoted["bias"])}
@@ -88,8 +104,8 @@ def encode(quoted: Mapping[str, Quantities]) -> Kept:
             for field in KEPT_NUMBERS
         }
         for field, k in KEPT_OFFSETS.items():
-            base, distance = base_of(value, numbers["sigma"], factors_of(k)), quoted[field] - value[..., None]
-            unit = _size(quoted["sigma"][..., None], 2 * distance)
+            base = base_of(value, numbers["sigma"], factors_of(k))
+            unit = _unit_of_ends(quoted["sigma"], quoted[field], value)
             ends[field] = _keep(kept, field, quoted[field], _outward(quoted[field] - base), unit, base)
             if field in HELD_BY:
                 _keep_inside(kept, field, quoted[field], ends[field], ends[HELD_BY[field]])
@@ -104,7 +120,9 @@ def decode(stored: Encoded, base: Quantities | float = 0.0) -> Quantities:
     found = np.add(base, stored, dtype=np.float64)
     if not np.isscalar(base):
         with np.errstate(invalid="ignore"):
-            found[np.abs(found) < 2.1 * HALF_DIGIT * np.abs(stored)] = 0.0
+            zero = np.abs(found) < 2.1 * HALF_DIGIT * np.abs(stored)
+        if zero.any():
+            found[zero] = 0.0
     return found
 
 
@@ -127,13 +145,20 @@ def fill_in(
 
 def base_of(value: Quantities, sigma: Quantities, factors: Sequence[float] | np.ndarray) -> Quantities:
     """What offsets of ends are counted from, value + k σ, with a further axis for the ends."""
-    known = np.where(np.isfinite(sigma), sigma, 0.0)
-    return value[..., None] + known[..., None] * np.asarray(factors)
+    return _both(value) + _both(np.where(np.isfinite(sigma), sigma, 0.0), factors)
 
 
 def factors_of(k: float) -> list[float]:
     """The two k of an interval."""
     return [-k, k]
+
+
+def _both(values: Quantities, factors: Sequence[float] | np.ndarray = (1.0, 1.0)) -> Quantities:
+    """Values times two factors, along a further axis; numpy is slow to broadcast along an axis of two."""
+    found = np.empty((*values.shape, 2))
+    for end, factor in enumerate(factors):
+        np.multiply(values, factor, out=found[..., end])
+    return found
 
 
 def _float32(numbers: Quantities) -> Encoded:
@@ -142,7 +167,9 @@ def _float32(numbers: Quantities) -> Encoded:
 
 def _outward(offset: Quantities) -> Encoded:
     """Offsets of ends in float32, rounded such that no interval gets shorter."""
-    return _float32(offset + np.abs(offset) * (np.array([-1.0, 1.0]) * (1.001 * HALF_DIGIT)))
+    further = np.abs(offset) * (1.001 * HALF_DIGIT)
+    np.negative(further[..., 0], out=further[..., 0])
+    return _float32(offset + further)
 
 
 def _size(sigma: Quantities, instead: Quantities) -> Quantities:
@@ -150,16 +177,25 @@ def _size(sigma: Quantities, instead: Quantities) -> Quantities:
     return np.abs(np.where(np.isfinite(sigma) & (sigma != 0), sigma, instead))
 
 
+def _unit_of_ends(sigma: Quantities, ends: Quantities, value: Quantities) -> Quantities:
+    """The unit of changes of ends: σ, or twice the distance from the value where there is no σ."""
+    if (np.isfinite(sigma) & (sigma > 0)).all():
+        return _both(sigma)
+    return _size(_both(sigma), 2 * (ends - _both(value)))
+
+
 def _keep(
-    kept: Kept, field: str, numbers: Quantities, stored: Encoded, scale: Quantities, base: Quantities | float
+    kept: Kept, field: str, numbers: Quantities, stored: Encoded, unit: Quantities, base: Quantities | float
 ) -> Quantities:
     """Keep a field, in full where it would not be right; what it is read as."""
     found = decode(stored, base)
     moved = found - numbers
-    right = np.abs(moved) <= MOST_MOVED * scale
     if field in KEPT_OFFSETS:
-        right &= np.stack([moved[..., 0] <= 0, moved[..., 1] >= 0], axis=-1)
-        right &= (found == 0) & (np.abs(stored) <= 2 * scale) | (found != 0) & (numbers != 0)
+        np.negative(moved[..., 0], out=moved[..., 0])  # inward changes are negative now
+        right = (moved >= 0) & (moved <= MOST_MOVED * unit)
+        right &= (found != 0) & (numbers != 0) | (found == 0) & (np.abs(stored) <= 2 * unit)
+    else:
+        right = np.abs(moved) <= MOST_MOVED * unit
     kept.stored[field] = stored
     if right.all():
         return found
