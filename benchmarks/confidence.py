@@ -1,6 +1,6 @@
 """Tables of docs/uncertainty.md about confidence intervals: coverage, length, bias at a fold, and time.
 
-Command: python benchmarks/confidence.py [coverage] [bias] [functions] [time]
+Command: python benchmarks/confidence.py [coverage] [bias] [functions] [search] [time]
 """
 
 import math
@@ -230,6 +230,22 @@ def profiled(infer, hits):
     return torch.cat(found).numpy()
 
 
+SEARCHED = ("\\|x\\|", "√(x² + y²)", "√(x² + y² + z²)", "√(a² + b²) of 12 hits", "√(x₁² + … + x₁₂²)")
+"""Functions whose search is timed."""
+
+
+def search():
+    """Time per muon and level of the search for ends, and mean length of the 68.27 % intervals at both ends of ρ."""
+    print("| function | µs per muon and level | mean length, ρ = 0 | ρ = 2 |\n|---|---|---|---|")
+    for name in SEARCHED:
+        coordinates, infer = FUNCTIONS[name]
+        noise = torch.from_numpy(stats.norm.ppf(stats.qmc.Sobol(coordinates, seed=2).random(1024)))
+        along = torch.eye(coordinates, dtype=torch.float64)[:1]
+        taken = seconds(lambda: profiled(infer, along + noise), 3) / len(noise) / 2  # noqa: B023
+        lengths = (np.diff(profiled(infer, rho * along + noise)[:, 0]).mean() for rho in (0, 2))
+        print(f"| {name} | {1e6 * taken:.0f} | {' | '.join(f'{each:.2f}' for each in lengths)} |", flush=True)
+
+
 def time():
     """Time of the confidence intervals of a muon and of an observable that folds, beside all of `quote`."""
     rng = np.random.default_rng(3)
@@ -250,6 +266,6 @@ def time():
 
 
 if __name__ == "__main__":
-    tables = {each.__name__: each for each in (coverage, bias, functions, time)}
+    tables = {each.__name__: each for each in (coverage, bias, functions, search, time)}
     for name in sys.argv[1:] or tables:
         tables[name]()

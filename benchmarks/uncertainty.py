@@ -18,7 +18,7 @@ from scipy.integrate import quad
 from scipy.stats import norm
 
 from pullback import infer_theta, propagate, propagate_distribution, quote, random_stream, run_toys, second_order, steps
-from pullback.store import columns
+from pullback.store import columns, quoted_columns
 from pullback.study.plan import Study
 from pullback.uncertainty import quoting
 from pullback.validation.diagnostics import DIAGNOSTICS
@@ -102,7 +102,8 @@ def speed(docs=False):
         for _ in range(5):
             whole = seconds(step, 1) / (4 * muons)
             unflagged = mock.patch("pullback.steps.propagate._flag")  # what is flagged are intervals
-            with unflagged, mock.patch.object(quoting, "quote", law), mock.patch.object(columns, "QUOTED", linear):
+            columns_of_linear = mock.patch.object(quoted_columns, "QUOTED", linear)
+            with unflagged, columns_of_linear, mock.patch.object(quoting, "quote", law):
                 pairs.append((whole, seconds(step, 1) / (4 * muons)))
     rows.append(_against("`propagate_uncertainty`", "the same with linear propagation alone", pairs))
     head, where = ["one hit, per muon", "ns", "against", "ns", "ratio"], machine("torch", "numpy")

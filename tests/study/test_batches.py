@@ -81,10 +81,12 @@ def test_a_recipe_holds_what_its_artefact_is_made_from_and_no_more():
     assert set(made_from["truth"]) == {"seed", "random_numbers", "source", "model"}
     assert made_from["truth"]["model"] == {"name": "one_hit"}  # not dz
     assert made_from["reco"]["model"] == {"name": "one_hit"}
-    assert set(made_from["sigma"]) - set(made_from["theta"]) == {"systematics", "uncertainty"}
+    assert set(made_from["sigma"]) - set(made_from["theta"]) == {"systematics", "uncertainty", "compute"}
+    assert made_from["sigma"]["compute"] == made_from["coverage"]["compute"] == {"storage": "lossless"}
     assert set(made_from["toys"]) - set(made_from["theta"]) == {"systematics", "toys", "compute"}
     assert made_from["toys"]["compute"] == {"device_random": False}  # not how the work is cut, nor where it is done
     assert set(made_from["tally"]) - set(made_from["toys"]) == {"uncertainty", "coverage", "validation"}
+    assert made_from["tally"]["compute"] == {"device_random": False, "storage": "lossless"}
     assert made_from["tally"]["validation"] == {"domain": 3.0}  # an edge of the bins
     for kind in set(KINDS) - {"tally"}:  # a tally is another one when any artefact of its batch is
         assert whole.of_kind("tally").of_kind(kind) == whole.of_kind(kind)

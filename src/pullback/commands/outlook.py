@@ -71,7 +71,8 @@ def bytes_per_muon(study: Study) -> float:
     hits, observables, recorded = len(study.model.coordinates), len(study.model.observables), study.recorded
     sources = len(shared_parameters.sources_of(study.first_part(study.points[0].label)[0]))
     parameters = sum(name != "correlations" for name in study.config.systematics)
-    per_observable = (106 if recorded else 130) + 8 * (observables + parameters) * (observables > 1)
+    per_observable = (106 if recorded else 130) - 36 * (study.config.compute.storage == "compact")
+    per_observable += 8 * (observables + parameters) * (observables > 1)
     per_observable += 8 * sources * (sources > 1)
     return 8 * hits * (2 - recorded) + (16 * hits + 24) * has_fit(study.model) + observables * per_observable
 

@@ -34,6 +34,7 @@ RESULTS_OF = (
 RESULTS = frozenset(
     [
         "chi2",
+        "compact",
         "coordinate",
         "coordinate_2",
         "covariance",

@@ -147,7 +147,7 @@ class Figures(Section):
 
 
 class Compute(Section):
-    """Division into jobs and choice of the device; changes no result except by `device_random`."""
+    """Division into jobs, device and storage; changes no result except by `device_random`, and 1e-7 σ by `storage`."""
 
     batch_cost: int = Field(
         1_200_000_000,
@@ -163,6 +163,11 @@ class Compute(Section):
         False,
         description="with `device: cuda`: draw the random numbers of toys on the GPU; they differ from those of "
         "the CPU",
+    )
+    storage: Literal["lossless", "compact"] = Field(
+        "lossless",
+        description="storage of σ, bias and interval ends: `lossless` (float64), or `compact`: in float32, a third "
+        "smaller, right to 1e-7 of σ; see [results/README.md](../results/README.md#compact-storage)",
     )
 
     @model_validator(mode="after")

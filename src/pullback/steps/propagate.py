@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ..models.base import fold_places
-from ..store import artefact, columns
+from ..store import artefact, columns, quoted_columns
 from ..store.artefact import Writer
 from ..store.columns import FLAGS
 from ..study.artefact_configs import SigmaConfig
@@ -46,7 +46,7 @@ def propagate_uncertainty(
             reconstruction = Reconstruction.of(part, where)
             infer = reconstruction.infer
             n_dig = part.config.uncertainty.n_dig
-            table, folds = columns.of_muons(out, part, columns.QUOTED), _Folds(out, part, "")
+            table, folds = quoted_columns.of_quoted(out, part), _Folds(out, part, "")
             contributions, design = Contributions(out, part, reconstruction), Design(out, part)
             for block in progress(part, "propagated"):
                 hits, known = read_hits(parents[RECO], part, RECO, block, where)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +31,7 @@ from ..study.batches import Batch, Part
 from ..study.blocks import Block
 from ..version import commit
 from .checksum import REMAKE, USER_BLOCK, reserve, seal, verify
+from .encoding import CODES, COMPACT, DECODING, FACTORS, IN_FULL, base_of, decode, fill_in
 from .netcdf import Dims, Scales, attributes_of, describe, dims_of, scales_of
 from .provenance import code_digest, vector_instructions, versions
 
@@ -45,8 +47,11 @@ BLOCK_OVERHEAD = 128
 ARRAY_OVERHEAD = 1024
 """Bytes reserved for HDF5's structures per small array."""
 
-STEP = 1 << 20
-"""Space is reserved in multiples of so many bytes: each time takes a millisecond."""
+RESERVED_AT_A_TIME = 1 << 20
+"""Bytes of space reserved together: each time takes a millisecond."""
+
+GROWN_AT_A_TIME = 4_096
+"""Rows of a chunk of a growing column."""
 
 OPEN = 64
 """Maximum number of open columns per artefact. Opening one takes as long as reading thousands of its rows."""
@@ -88,6 +93,32 @@ class Column:
         return self._name, self._digests
 
 
+class GrowingColumn(Column):
+    """A column of rows whose number is known when it is finished."""
+
+    def __init__(self, writer: Writer, dataset: h5py.Dataset, dim: str, quantity: Quantity, attributes: dict[str, Any]):
+        super().__init__(dataset)
+        self._growing = dataset
+        dims: Dims = {dim: None}
+        self._writer, self._dims, self._quantity, self._attributes = writer, dims, quantity, attributes
+
+    def append(self, values: np.ndarray) -> None:
+        """Write further rows."""
+        self._writer.reserve_more(values.nbytes + BLOCK_OVERHEAD * (1 + len(values) // self._growing.chunks[0]))
+        self._growing.resize(self._at + len(values), axis=0)
+        super().append(values)
+
+    def _close_if_complete(self) -> None:
+        """Only `finish` knows that there are no more."""
+
+    def finish(self) -> tuple[str, bytes]:
+        """Describe the column, which takes its length, and finish it."""
+        describe(self._growing.parent, self._growing, self._dims, self._quantity, self._attributes)
+        self._rows = self._at
+        super()._close_if_complete()
+        return super().finish()
+
+
 class Writer:
     """An artefact being written."""
 
@@ -121,25 +152,35 @@ class Writer:
         chunks = (max(1, min(shape[0], blocks.BLOCK // math.prod(row))), *row)
         dataset = group.create_dataset(name, shape, dtype, chunks=chunks, maxshape=(max(1, shape[0]), *row))
         count = -(-shape[0] // chunks[0])  # the last one takes the space of a full one
-        self._reserve(count * (math.prod(chunks) * dataset.dtype.itemsize + BLOCK_OVERHEAD) + OVERHEAD)
+        self.reserve_more(count * (math.prod(chunks) * dataset.dtype.itemsize + BLOCK_OVERHEAD) + OVERHEAD)
         describe(dataset.parent, dataset, dims, quantity, attributes)
         column = Column(dataset)
         self._columns.append(column)
         return column
 
+    def growing(
+        self, group: h5py.Group, dim: str, quantity: Quantity, dtype: str = "f8", **attributes: Any
+    ) -> GrowingColumn:
+        """Add a column of numbers along a dimension whose length is known when the artefact is finished."""
+        dataset = group.create_dataset(quantity.name, (0,), dtype, chunks=(GROWN_AT_A_TIME,), maxshape=(None,))
+        self.reserve_more(OVERHEAD + GROWN_AT_A_TIME * dataset.dtype.itemsize)
+        column = GrowingColumn(self, dataset, dim, quantity, attributes)
+        self._columns.append(column)
+        return column
+
+    def reserve_more(self, size: int) -> None:
+        """Reserve disk space for so many further bytes."""
+        self._size += size
+        if self._size > self._reserved:
+            self._reserved = -(-self._size // RESERVED_AT_A_TIME) * RESERVED_AT_A_TIME
+            reserve(self._path, self._reserved)
+
     def array(self, group: h5py.Group, path: str, values: np.ndarray) -> None:
         """Write a small array, which is not a column of the study, by its path in a point's group."""
         values = np.ascontiguousarray(values)
-        self._reserve(values.nbytes + ARRAY_OVERHEAD)
+        self.reserve_more(values.nbytes + ARRAY_OVERHEAD)
         dataset = group.create_dataset(path, data=values)
         self._arrays[dataset.name] = xxhash.xxh3_128(values.data).hexdigest()
-
-    def _reserve(self, size: int) -> None:
-        """Reserve space for so many more bytes."""
-        self._size += size
-        if self._size > self._reserved:
-            self._reserved = -(-self._size // STEP) * STEP
-            reserve(self._path, self._reserved)
 
     def finish(self, batch: Batch[ArtefactConfig], parents: dict[str, str]) -> None:
         """Finish the columns, and sign the file with the digest of its content."""
@@ -181,17 +222,67 @@ class Reader:
         self.maker = Maker.of(file)
         self._open: dict[str, h5py.Dataset] = {}
         self._scales: dict[str, Scales] = {}
+        self._about: dict[str, dict[str, Any]] = {}
+        self._started: tuple[Any, np.ndarray, np.ndarray] = None, np.empty(0), np.empty(0)
 
     def read(self, part: Part[ArtefactConfig], name: str, block: Block) -> np.ndarray:
         """A block of a column of a point."""
         return self.rows(f"{part.label}/{name}", block.start - part.start, block.stop - part.start)
 
     def rows(self, name: str, start: int = 0, stop: int | None = None) -> np.ndarray:
-        """Rows [start, stop) of a dataset given by its path in the file."""
+        """Rows [start, stop) of a column given by its path in the file, whatever its storage."""
+        place = self.place(name)
+        stored = self.stored(place, start, stop)
+        about = self._encoding(place)
+        if CODES not in about:
+            return stored
+        group = name.rpartition("/")[0]
+        base = self._base(group, about, start, stop) if FACTORS in about else 0.0
+        found = decode(stored, base)
+        if np.isnan(found).any():
+            self._fill_in(group, about[CODES], start, found)
+        return found
+
+    def stored(self, place: str, start: int = 0, stop: int | None = None) -> np.ndarray:
+        """Rows [start, stop) of a dataset given by its path in the file, as they are stored."""
         try:
-            return self._dataset(name)[start:stop]
+            return self._dataset(place)[start:stop]
         except OSError as error:
-            raise self._unreadable(name) from error
+            raise self._unreadable(place) from error
+
+    def place(self, name: str) -> str:
+        """The path of the dataset that a column is stored in."""
+        group, _, last = name.rpartition("/")
+        inside = f"{group}/{COMPACT}/{last}"
+        return inside if name not in self._file and inside in self._file else name
+
+    def _encoding(self, place: str) -> dict[str, Any]:
+        """The attributes of a dataset by which it is decoded."""
+        if place not in self._about:
+            self._about[place] = {name: each for name, each in self._dataset(place).attrs.items() if name in DECODING}
+        return self._about[place]
+
+    def _base(self, group: str, about: dict[str, Any], start: int, stop: int | None) -> np.ndarray:
+        """What the offsets of an interval are counted from; intervals of the same muons follow each other."""
+        key = f"{group}/{about['value']}", f"{group}/{about['sigma']}", start, stop
+        if self._started[0] != key:
+            self._started = key, self.rows(key[0], start, stop), self.rows(key[1], start, stop)
+        return base_of(*self._started[1:], about[FACTORS])
+
+    def _fill_in(self, group: str, codes: np.ndarray, start: int, found: np.ndarray) -> None:
+        """Fill in the numbers of a column that are kept in full."""
+        first = start + int(self._file[group].attrs.get("first_muon", 0))
+        rows = [self._row_in_full(group, muon) for muon in (first, first + len(found))]
+        muon, code, value = (self.stored(f"{group}/{IN_FULL}/{name}", *rows) for name in ("muon", "code", "value"))
+        fill_in(found, codes, muon - first, code, value)
+
+    def _row_in_full(self, group: str, muon: int) -> int:
+        """The first row of the numbers that are kept in full from a muon on; as few as possible are read."""
+        path = f"{group}/{IN_FULL}/muon"
+        count, end = len(self._dataset(path)), 1
+        while end < count and self.stored(path, end - 1, end)[0] < muon:
+            end *= 2
+        return bisect_left(range(min(end, count)), muon, key=lambda row: int(self.stored(path, row, row + 1)[0]))
 
     def _dataset(self, name: str) -> h5py.Dataset:
         if name not in self._open:
@@ -211,27 +302,36 @@ class Reader:
         return {name.removeprefix(f"{group}/"): self.rows(name) for name, _ in self.columns(group)}
 
     def columns(self, group: str) -> Iterator[tuple[str, h5py.Dataset]]:
-        """Path and dataset of every column in a group and its subgroups, in order of name."""
+        """Path and dataset of every column in a group and its subgroups, in order of name, whatever its storage."""
+        found = {path.replace(f"/{COMPACT}/", "/"): (path, each) for path, each in self.datasets(group)}
+        for name in sorted(found, key=lambda path: path.split("/")):
+            path, dataset = found[name]
+            if name == path or FACTORS in dataset.attrs:
+                yield name, dataset
+
+    def datasets(self, group: str) -> Iterator[tuple[str, h5py.Dataset]]:
+        """Path and dataset of all that is stored in a group and its subgroups, in order of name."""
         for name, each in self._file[group].items():
             if isinstance(each, h5py.Group):
-                yield from self.columns(f"{group}/{name}")
+                yield from self.datasets(f"{group}/{name}")
             elif not each.is_scale:
                 yield f"{group}/{name}", each
 
     def has(self, column: str) -> bool:
         """Whether the file contains a column of that path."""
-        return column in self._file
+        return self.place(column) in self._file
 
     def attributes(self, column: str) -> dict[str, Any]:
         """The attributes of a column by its path in the file, such as `units` and `long_name`."""
-        return attributes_of(self._dataset(column))
+        return attributes_of(self._dataset(self.place(column)))
 
     def dims(self, column: str) -> Dims:
         """The dimensions of a column by its path in the file."""
-        group = column.rsplit("/", 1)[0]
+        place = self.place(column)
+        group = place.rsplit("/", 1)[0]
         if group not in self._scales:
             self._scales[group] = scales_of(self._file[group])
-        return dims_of(self._file[column], self._scales[group])
+        return dims_of(self._file[place], self._scales[group])
 
 
 @contextmanager

@@ -243,7 +243,7 @@ class ColumnGroup:
                     dims[kind.along] = along if isinstance(along, list) else None
                     shape = rows, along if isinstance(along, int) else len(along)
                 name, words = (text.format(**observable._asdict()) for text in kind[:2])
-                unit = kind.unit.format(unit=observable.unit) if kind.dtype == "f8" else "1"
+                unit = kind.unit.format(unit=observable.unit) if np.dtype(kind.dtype).kind == "f" else "1"
                 quantity = Quantity(name, "1" if unit == "12" else unit, words)
                 column = out.column(group, name, shape, dims, quantity, kind.dtype, **about.get(field, {}))
                 self._columns.append((field, index, column))

@@ -32,6 +32,7 @@ from ..statistics.prefixes import prefixed
 from ..study import blocks
 from ..study.batches import short
 from .artefact import Reader
+from .encoding import dtype_of
 from .export_digits import SIGMA_OF, rounded_texts
 from .export_order import MUON, UNIT_OF, ordered
 from .study_file import StudyReader, open_study
@@ -266,7 +267,7 @@ def _fields(reader: Reader, label: str, table: str) -> tuple[list[Field], int]:
         labels = [
             labels or [*map(str, range(n))] for n, labels in zip(dataset.shape[1:], [*dims.values()][1:], strict=True)
         ]
-        dtype = np.dtype("u1") if dataset.dtype == bool else dataset.dtype
+        dtype = np.dtype("u1") if dataset.dtype == bool else dtype_of(dataset)
         for indices in np.ndindex(dataset.shape[1:]):
             words = [names[index] for names, index in zip(labels, indices, strict=True)]
             long_name = ", ".join([dataset.attrs["long_name"], *words])

@@ -37,7 +37,7 @@ class ColumnPart(NamedTuple):
 
 def column_parts(reader: Reader, label: str) -> Iterator[ColumnPart]:
     """The columns of a point in an artefact."""
-    for name, dataset in reader.columns(label):
+    for name, dataset in reader.datasets(label):
         attributes = attributes_of(dataset)
         blocks = attributes.pop("block_xxh3")
         yield ColumnPart(name, reader.kind, dataset.shape, dataset.dtype.str, reader.dims(name), attributes, blocks)
@@ -123,8 +123,8 @@ class StudyReader(Reader):
         self._sources: dict[str, list[tuple[int, int, str]]] = {}
         self._verified: set[str] = set()
 
-    def rows(self, name: str, start: int = 0, stop: int | None = None) -> np.ndarray:
-        """Rows [start, stop) of a column.
+    def stored(self, place: str, start: int = 0, stop: int | None = None) -> np.ndarray:
+        """Rows [start, stop) of a dataset, as they are stored.
 
         Raises
         ------
@@ -133,10 +133,10 @@ class StudyReader(Reader):
             message names the artefact.
 
         """
-        for first, last, source in self._sources_of(name):
+        for first, last, source in self._sources_of(place):
             if first < (math.inf if stop is None else stop) and start < last:
                 self._verify(source)
-        return super().rows(name, start, stop)
+        return super().stored(place, start, stop)
 
     def kept(self, label: str) -> list[str]:
         """The kept columns of the file of hits, by their names in results, in the order of the config."""
@@ -157,8 +157,9 @@ class StudyReader(Reader):
             properties = dataset.id.get_create_plist()
             # A column without rows has no artefact.
             for index in range(properties.get_virtual_count() if dataset.is_virtual else 0):
-                (first, *_), (last, *_) = properties.get_virtual_vspace(index).get_select_bounds()
-                found.append((first, last + 1, properties.get_virtual_filename(index)))
+                if bounds := properties.get_virtual_vspace(index).get_select_bounds():  # without any numbers: none
+                    (first, *_), (last, *_) = bounds
+                    found.append((first, last + 1, properties.get_virtual_filename(index)))
             self._sources[name] = found
         return self._sources[name]
 

@@ -28,6 +28,16 @@ class RandomDevice(Section):
     device_random: bool
 
 
+class Storage(Section):
+    """How what is quoted is stored."""
+
+    storage: Literal["lossless", "compact"]
+
+
+class RandomDeviceAndStorage(RandomDevice, Storage):
+    """Both, for what is made from toys and from what is quoted."""
+
+
 class LinearDomain(Section):
     """An edge of the bins of a tally, without the criteria of the verdict."""
 
@@ -35,8 +45,8 @@ class LinearDomain(Section):
 
 
 ModelOfTruth = Annotated[OneHitName | Track | Track3d | Scatter | Own, Field(discriminator="name")]
-PARTIAL: dict[str, type[Section]] = {"compute": RandomDevice, "validation": LinearDomain}
-"""Sections of which an artefact depends on one number only."""
+PARTIAL: tuple[type[Section], ...] = (RandomDevice, Storage, RandomDeviceAndStorage, LinearDomain)
+"""Sections of which an artefact depends on a few keys only."""
 
 
 class ArtefactConfig(Section):
@@ -93,6 +103,7 @@ class SigmaConfig(SharedConfig):
     """What uncertainties are made from."""
 
     uncertainty: Uncertainty
+    compute: Storage
 
 
 class ToysConfig(SharedConfig):
@@ -111,6 +122,7 @@ class CoverageConfig(SigmaConfig):
 class TallyConfig(ToysConfig, CoverageConfig):
     """What a tally is made from: all other artefacts."""
 
+    compute: RandomDeviceAndStorage
     validation: LinearDomain
 
 
@@ -120,9 +132,9 @@ A = TypeVar("A", bound=ArtefactConfig)
 def restricted(config: Section, kind: type[A]) -> A:
     """The sections that a kind of artefact is made from; being valid already, they are not validated again."""
     found = {name: getattr(config, name) for name in kind.model_fields}
-    for name in PARTIAL.keys() & found:
-        kept = PARTIAL[name]
-        found[name] = kept.model_construct(**{each: getattr(found[name], each) for each in kept.model_fields})
+    for name, field in kind.model_fields.items():
+        if (kept := field.annotation) in PARTIAL:
+            found[name] = kept.model_construct(**{each: getattr(found[name], each) for each in kept.model_fields})
     if not kind.whole_model:
         found["model"] = _of_hits(found["model"])
     made = kind.model_construct(**found)
