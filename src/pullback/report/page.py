@@ -24,7 +24,7 @@ from .captions import words
 from .data_tables import alignment_table, data_table, data_verdicts, imported_table, wanted_table
 from .first_muons import FirstMuons
 from .formats import count
-from .gallery import PICTURES, gallery, has_budget, worst_entry
+from .gallery import DETECTOR, PICTURES, gallery, has_budget, worst_entry
 from .tables import Tables
 from .truth_tables import TruthTables
 from .wording import Wording
@@ -80,8 +80,9 @@ def write_report(
         wanted_table=wanted_table,
         BLOCK=BLOCK,
         MUONS_PER_EXPERIMENT=MUONS_PER_EXPERIMENT,
+        detector=[each for each, kind in shown if kind == DETECTOR],
         pictures=[each for each, kind in shown if kind in PICTURES],
-        gallery=[each for each, kind in shown if kind not in PICTURES],
+        gallery=[each for each, kind in shown if kind not in (DETECTOR, *PICTURES)],
         # The size of batches changes no result, so it is not part of the report.
         config_text=yaml.safe_dump(
             study.config.model_dump(mode="json", exclude={"compute": {"batch_cost"}}),
