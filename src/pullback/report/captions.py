@@ -133,10 +133,10 @@ CAPTIONS = PICTURE_CAPTIONS | {
     "residuals": (
         "Residuals of the fits",
         "Each hit minus the prediction of the fit without this hit, over its σ by propagation. First: all hits, which "
-        "should follow the unit Gaussian. Second and third: mean and width by coordinate; the bands are the "
-        "tolerances. A mean off 0 means a layer out of place, which moves the means of its neighbours too; a width "
-        "above 1 means a detector that is worse than stated. Last: p-values of χ², which should be uniform; a peak at "
-        "0 means wrong tracks, a slope a wrong resolution.",
+        "should follow the unit Gaussian. Below: mean and width by coordinate, where enough muons give them; the bands "
+        "are the tolerances. A mean off 0 means a layer out of place, which moves the means of its neighbours too; a "
+        "width above 1 means a detector that is worse than stated. Second: p-values of χ², which should be uniform; a "
+        "peak at 0 means wrong tracks, a slope a wrong resolution.",
     ),
     "trends": (
         "Residuals against position and slope",

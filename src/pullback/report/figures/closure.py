@@ -21,8 +21,12 @@ from .base import (
     legend,
     plt,
     say,
+    say_outside,
 )
 from .ranges import drawable, most_of
+
+TAIL_BELOW = 0.01
+"""Share of σ that may be too small for the panel, and are counted."""
 
 BY_MISSING = (
     ("hits in all layers", BLUE, "o"),
@@ -113,18 +117,21 @@ def _sigmas(axes: Axes, toys: SpreadPanel, *, one_hit: bool) -> None:
     axes.tick_params(labelbottom=False)
     axes.plot(toys.value, toys.sd, label="sd of toys", **toys.squares)
     if one_hit:  # σ depends on the value alone
-        axes.plot(toys.value, toys.quoted, color=BLUE, lw=1.5, label="quoted σ")
+        axes.plot(
+            toys.value, toys.quoted, color=BLUE, lw=1.5, marker="." if len(toys.value) < 3 else "", label="quoted σ"
+        )
         axes.plot(toys.value, toys.linear, color="black", lw=1, ls="--", label="linear σ")
     else:
         _by_missing(axes, toys)
     if not len(toys.value):
         say(axes, "no toys")
         return
-    low, high = np.quantile(np.concatenate([toys.sd, toys.quoted]), [0, 0.98])
+    low, high = np.quantile(np.concatenate([toys.sd, toys.quoted]), [TAIL_BELOW, 0.98])
     if 0 < 30 * low < high:
-        axes.set_yscale("log")
+        axes.set(yscale="log", ylim=(low / 2, 2 * high))
     else:
         axes.set_ylim(0, 1.15 * high)
+    say_outside(axes, (toys.quoted < axes.get_ylim()[0]) | (toys.quoted > axes.get_ylim()[1]))
 
 
 def _by_missing(axes: Axes, toys: SpreadPanel) -> None:

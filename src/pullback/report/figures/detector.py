@@ -67,10 +67,13 @@ def _picture_of_lines(subject: Subject) -> Canvas:
     for row, view in zip(grid, views, strict=True):
         scene = Scene(view, [each for each in tracks if each.view == view], muon or 0, sideways, upward)
         _layers(row[0], scene, subject)
-        _muon(row[0], scene, subject)
-        row[0].set(xlabel=f"{view} ({unit_of_x})", ylabel=f"z ({unit_of_z})")
-        if muon is not None:
+        if muon is None:
+            low, high = (each * upward for each in scene.span)
+            set_scale(row[0], (0.0, 0.0), (low, high), view, sideways / upward)
+        else:
+            _muon(row[0], scene, subject)
             _resolution(row[1], scene)
+        row[0].set(xlabel=f"{view} ({unit_of_x})", ylabel=f"z ({unit_of_z})")
     if muon is not None:
         canvas.suptitle(_in_words(subject, muon), fontsize=9)
     legend(canvas, grid.flat, "outside lower center", 3)

@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 
 from ...statistics.prefixes import prefixed
 from ..formats import brief
-from .base import GREY, PAGE_WIDTH, SMALL, Canvas, Subject, legend, plt, say
-from .ranges import all_of, drawable
-from .tracks import VIEW_STYLES, DrawnLine, drawn_lines, finite, largest, unit_of_heights
+from .base import GREY, PAGE_WIDTH, SMALL, Canvas, Subject, legend, plt, say, say_outside
+from .ranges import all_of, drawable, not_far
+from .tracks import VIEW_STYLES, DrawnLine, drawn_lines, largest, unit_of_heights
 
 MOST_TRACKS = 10
 """Tracks that are shown as they fly."""
@@ -58,7 +58,8 @@ def events(subject: Subject) -> Canvas:
 def _flight(axes: Axes, tracks: list[DrawnLine], muons: list[int]) -> None:
     """The tracks in one view, with the layers at their heights."""
     factor, unit = unit_of_heights(tracks)
-    sideways, unit_of_x = prefixed(largest(*(each.hits[muons] for each in tracks)), "m")
+    near = [np.where(not_far(each.hits[muons]), each.hits[muons], np.nan) for each in tracks]
+    sideways, unit_of_x = prefixed(largest(*near), "m")
     for each in tracks:
         axes.hlines(each.z * factor, 0, 1, color=GREY, lw=0.8, alpha=0.6, transform=axes.get_yaxis_transform())
         ends = np.array(each.span)
@@ -67,9 +68,11 @@ def _flight(axes: Axes, tracks: list[DrawnLine], muons: list[int]) -> None:
             axes.plot(drawable(each.fit.at(ends)[muon]) * sideways, ends * factor, color=colour, lw=1)
             axes.plot(each.hits[muon] * sideways, each.z * factor, "o", ms=3, color=colour)
     axes.set(xlabel=f"{tracks[0].view} ({unit_of_x})", ylabel=f"z ({unit})")
-    hits = np.concatenate([finite(each.hits[muons]) for each in tracks])
-    if len(hits):
-        low, high = all_of(hits * sideways)
+    hits = np.concatenate([each.hits[muons] for each in tracks], axis=1)
+    shown = not_far(hits)
+    if shown.any():
+        low, high = all_of(hits[shown] * sideways)
+        say_outside(axes, (np.isfinite(hits) & ~shown).any(axis=1), "track")
         axes.set_xlim(low - 0.2 * (high - low), high + 0.2 * (high - low))  # the line of a wrong combination is steep
 
 

@@ -35,6 +35,9 @@ POSITIONS = 12
 """Bins of a track's position or slope, with the same number of hits in each."""
 
 
+FURTHEST_MEAN = 5.0
+"""Distance of a mean or a width of pulls from the expected one beyond which it is counted, not drawn."""
+
 MOST_BESIDE = 10
 """Coordinates above which panels with one place for each are below each other."""
 
@@ -43,19 +46,23 @@ def _residuals(subject: Subject) -> Canvas:
     """Pulls of all hits, mean and width of the pulls of each coordinate, and p-values."""
     names = [each.symbol for each in subject.coordinates]
     tolerance, rows = subject.settings.data_tolerance, [["all", "p"], ["mean", "width"]]
-    if len(names) > MOST_BESIDE:
+    if not subject.fit.coordinates:
+        rows = rows[:1]
+    elif len(names) > MOST_BESIDE:
         rows[1:] = [["mean", "mean"], ["width", "width"]]
     canvas, by_name = mosaic(rows, 2.5)
-    pooled, p_values, mean, width = (by_name[name] for name in ("all", "p", "mean", "width"))
-    _pulls(pooled, subject)
+    _pulls(by_name["all"], subject)
+    show_p_values(by_name["p"], subject.fit)
+    if not subject.fit.coordinates:
+        return canvas
     own = {each.name: each for each in subject.fit.coordinates}
     fits = [own.get(each.name) for each in subject.coordinates]
-    _by_coordinate(mean, [None if each is None else each.pull_mean for each in fits], 0.0, SHIFT * tolerance)
-    _by_coordinate(width, [None if each is None else each.pull_sd for each in fits], 1.0, tolerance)
-    for axes, words in ((mean, "mean pull"), (width, "width of pulls")):
-        axes.set_xticks(range(len(names)), names)
-        axes.set(ylabel=words, xlim=(-0.6, len(names) - 0.4))
-    show_p_values(p_values, subject.fit)
+    means, widths = ([getattr(each, name, None) for each in fits] for name in ("pull_mean", "pull_sd"))
+    _by_coordinate(by_name["mean"], means, 0.0, SHIFT * tolerance)
+    _by_coordinate(by_name["width"], widths, 1.0, tolerance)
+    for name, words in (("mean", "mean pull"), ("width", "width of pulls")):
+        by_name[name].set_xticks(range(len(names)), names)
+        by_name[name].set(ylabel=words, xlim=(-0.6, len(names) - 0.4))
     return canvas
 
 
@@ -64,6 +71,10 @@ def _by_coordinate(axes: Axes, numbers: list[Estimate | None], expected: float, 
     axes.axhspan(expected - tolerance, expected + tolerance, color=GREY, alpha=0.25, lw=0)
     axes.axhline(expected, color="black", lw=0.6)
     in_bins(axes, numbers, color=BLUE, marker="s", ms=3.5)
+    low, high = axes.get_ylim()
+    axes.set_ylim(max(low, expected - FURTHEST_MEAN), min(high, expected + FURTHEST_MEAN))
+    values = np.array([each.value for each in numbers if each])
+    say_outside(axes, np.abs(values - expected) > FURTHEST_MEAN, "coordinate")
 
 
 def _pulls(axes: Axes, subject: Subject) -> None:
@@ -95,7 +106,7 @@ def show_p_values(axes: Axes, fit: FitEntry) -> None:
     counts = np.array(fit.p_values)
     axes.stairs(counts / counts.mean(), np.linspace(0, 1, len(counts) + 1), color=BLUE, fill=True, alpha=0.5)
     axes.axhline(1, color="black", lw=0.8, ls="--")
-    axes.set(xlabel="p-value", ylabel="muons over the expected number", xlim=(0, 1), ylim=(0, None))
+    axes.set(xlabel="p-value", ylabel="muons / expected", xlim=(0, 1), ylim=(0, None))
 
 
 def _trends(subject: Subject) -> Canvas:

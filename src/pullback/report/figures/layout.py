@@ -43,8 +43,17 @@ def shown_labels(axis: Axis) -> list[Text]:
 def overlapping(axis: Axis) -> bool:
     """Whether labels of neighbouring ticks overlap."""
     gap = LABEL_GAP * axis.get_figure(root=True).dpi / 72  # type: ignore[union-attr]
-    boxes = [each.get_window_extent() for each in shown_labels(axis)]
-    return any(_apart(*pair) < gap for pair in pairwise(boxes))
+    boxes = [label_box(each) for each in shown_labels(axis)]
+    pairs = [*pairwise(boxes), *zip(boxes, boxes[2:], strict=False)]  # these on the same line
+    return any(_apart(*pair) < gap for pair in pairs)
+
+
+def label_box(label: Text) -> Bbox:
+    """Where a label is drawn: of one on the second line, without the first."""
+    box = label.get_window_extent()
+    if not label.get_text().startswith("\n"):
+        return box
+    return Bbox.from_extents(box.x0, box.y0, box.x1, (box.y0 + box.y1) / 2)
 
 
 def _apart(one: Bbox, other: Bbox) -> float:

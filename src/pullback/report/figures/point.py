@@ -46,7 +46,13 @@ from .ranges import all_of, most_of, not_far
 FEWEST_BELOW = 10
 """Muons near the fold below which their pulls are not drawn: one makes a spike as high as the panel."""
 
-FEW_NAMES = 8
+FEWEST_IN_MAP = 100
+"""Muons below which each is a point, not a count on a map."""
+
+FEWEST_IN_BINS = 200
+"""Muons from which a histogram of values has narrow bins."""
+
+FEW_NAMES = 6
 """Coordinates above which a panel is as wide as the figure."""
 
 ENDS_STYLES = (
@@ -102,11 +108,13 @@ def _density_map(canvas: Canvas, axes: Axes, true: np.ndarray, reco: np.ndarray)
     if not len(reco):
         say(axes, "no hits")
         return
-    counts, xs, ys = np.histogram2d(true, reco, bins=120, range=[all_of(true), all_of(reco)])
-    mesh = axes.pcolormesh(
-        xs, ys, np.where(counts > 0, counts, np.nan).T, norm="log", rasterized=True, cmap="cividis_r"
-    )
-    canvas.colorbar(mesh, ax=axes, label="muons")
+    if len(reco) < FEWEST_IN_MAP:
+        axes.plot(true, reco, "o", ms=3.5, color=BLUE, label="muons")
+    else:
+        counts, xs, ys = np.histogram2d(true, reco, bins=120, range=[all_of(true), all_of(reco)])
+        style: dict[str, Any] = {"norm": "log", "rasterized": True, "cmap": "cividis_r"}
+        mesh = axes.pcolormesh(xs, ys, np.where(counts > 0, counts, np.nan).T, **style)
+        canvas.colorbar(mesh, ax=axes, label="muons")
     axes.axline((true.mean(), true.mean()), slope=1, color=VERMILLION, lw=1.2, ls="--", label="recorded = true")
     axes.legend(loc="upper left")
 
@@ -192,7 +200,9 @@ def _value(subject: Subject) -> Canvas:
         value, sigma = each.column("{}"), each.column("sigma_{}")
         value, sigma = value[np.isfinite(value)], sigma[np.isfinite(sigma)]
         low, high = most_of(value)
-        bins = np.linspace(low, high, 41)
+        missing = 3 * float(np.median(sigma)) - (high - low) if len(sigma) else 0.0
+        low, high = low - max(0.0, missing) / 2, high + max(0.0, missing) / 2
+        bins = np.linspace(low, high, 41 if len(value) >= FEWEST_IN_BINS else 13)
         density(axes, value, bins, color=BLUE, alpha=0.5, label="recorded")
         if not subject.recorded:
             true = each.true()

@@ -67,8 +67,6 @@ def draw_angle(axes: Axes, at: tuple[float, float], to: tuple[float, float], wor
     turns = np.linspace(0.0, angle, 41)
     axes.plot(at[0] + radius * np.sin(turns) / scale, at[1] + upward * radius * np.cos(turns), color="black", lw=0.8)
     axes.plot([at[0], at[0]], [at[1], at[1] + 1.2 * upward * radius], color="black", lw=0.8, ls=":")
-    beside, away = angle - math.copysign(0.25, angle), 1.1 * radius  # on the other side of the vertical if narrow
-    if abs(angle) < 0.5:
-        beside = -math.copysign(0.2, angle)
-    place = at[0] + away * math.sin(beside) / scale, at[1] + upward * away * math.cos(beside)
-    axes.text(*place, words, ha="center", va="center", fontsize=SMALL)
+    beyond, away = -math.copysign(0.2, angle), 1.1 * radius  # on the other side of the vertical
+    place = at[0] + away * math.sin(beyond) / scale, at[1] + upward * away * math.cos(beyond)
+    axes.text(*place, words, ha="right" if angle > 0 else "left", va="center", fontsize=SMALL)
