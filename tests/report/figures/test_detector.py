@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from pictured import SIGMA_X, SIGMA_Y, Z, draw, recorded_study
-from running import Run
+from running import PROJECT, Run
 
 from pullback.config.schema import StudyConfig
 from pullback.report.figures.detector import _layer_in_words
@@ -92,7 +92,7 @@ def test_a_muon_without_one_of_its_lines_is_shown_if_none_has_all(tmp_path):
 
 def test_of_a_model_of_ones_own_there_is_no_picture():
     own = {
-        "file": "examples/magnet.py",
+        "file": str(PROJECT / "examples" / "magnet.py"),
         "function": "infer",
         "coordinates": ["x0", "x1", "x2"],
         "observables": [{"name": name, "unit": "1", "fold": "none"} for name in ("s", "q")],
