@@ -141,7 +141,7 @@ def test_the_page_is_whole_and_loads_nothing(default):
     page = Page(default[1])
     assert page.open == []
     pictures = [source for source in page.sources if source.startswith("data:")]
-    assert len(pictures) == 15
+    assert len(pictures) == 16
     assert all(source.startswith("data:image/svg+xml;base64,") for source in pictures)
     files = [source for source in page.sources if not source.startswith(("#", "data:"))]
     assert files == ["study.h5", "summary.csv", "validation.csv", "validation.json", "points.csv", "config.yaml"]
@@ -435,12 +435,13 @@ def test_without_a_fold_none_is_mentioned(tmp_path):
 
 def test_pictures_of_recorded_tracks_are_linked_beside_the_verdict(tmp_path):
     rng = np.random.default_rng(1)
-    rows = "".join(f"{a!r},{b!r},{c!r}\n" for a, b, c in rng.normal(0, 0.01, (60, 3)).tolist())
+    rows = "".join(f"{a!r},{b!r},{c!r}\n" for a, b, c in rng.normal(0, 0.01, (120, 3)).tolist())
     (tmp_path / "hits.csv").write_text("x0,x1,x2\n" + rows)
     source = {"kind": "recorded", "file": str(tmp_path / "hits.csv")}
     raw = {"study": "s", "source": source, "model": {"name": "track"}, "toys": {"muons": 2, "per_muon": 100}}
     run, page = report(raw, tmp_path / "out")
     start, link, end = (page.index(text) for text in ('id="verdict"', 'href="#pictures"', 'id="reproduce"'))
+    assert page.index('<figure id="detector.nominal">') < page.index('id="verdict"')
     assert start < link < end
     pictures = marked(page, "pictures")
     kinds = ("hit_maps", "events", "residuals_by_layer", "chi2", "in_time", "pointing")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..models import has_fit
 from ..study.plan import Study
 from ..validation.evidence import Evidence
-from .gallery import CURVE, SCANNED, WORST, Figure, is_grid, over, point_of, varying
+from .gallery import CURVE, DETECTOR, SCANNED, WORST, Figure, is_grid, over, point_of, varying
 from .picture_captions import PICTURE_CAPTIONS, order_of
 
 OTHERS_FIXED = "All other parameters are those of the scan point nearest the unscanned config."
@@ -34,9 +34,10 @@ CAPTIONS = PICTURE_CAPTIONS | {
     ),
     "value": (
         "{symbol} against {x}, with its uncertainty",
-        "At most 60 hits, evenly spaced in {x}. Blue: the quoted 68.27 % coverage interval (JCGM 101). Grey: ±1 σ by "
-        "linear propagation. Right: hits within 6 σ of {x} = 0, the fold, where {symbol} turns from falling to rising. "
-        "Grey bars that reach below zero show that linear propagation fails there, as {symbol} cannot be negative.",
+        "At most 60 hits, evenly spaced in {x}; hits far from all others are counted above the panel. Blue: the quoted "
+        "68.27 % coverage interval (JCGM 101). Grey: ±1 σ by linear propagation. Right: hits within 6 σ of {x} = 0, "
+        "the fold, where {symbol} turns from falling to rising. Grey bars that reach below zero show that linear "
+        "propagation fails there, as {symbol} cannot be negative.",
     ),
     "sigma": (
         "σ and the standard deviation of toys",
@@ -61,7 +62,7 @@ CAPTIONS = PICTURE_CAPTIONS | {
         "Pulls",
         "Pulls, (recorded − true)/linear σ, of the muons in the linear domain (filled) should follow the unit "
         "Gaussian. A narrower distribution means that σ is too large, a wider one that it is too small, and a shifted "
-        "one that the inference is biased. Dashed: muons nearer the fold, normalized separately.",
+        "one that the inference is biased. Dashed: muons nearer the fold, if there are ten, normalized separately.",
     ),
     "coverage": (
         "Coverage",
@@ -86,23 +87,25 @@ CAPTIONS = PICTURE_CAPTIONS | {
     ),
     "value_of_any": (
         "Values",
-        "Density of each observable at the recorded hits (filled) and at the true hits (dashed); the most extreme 1 % "
-        "of the muons are not shown. The bar is ±1 σ at the median of the muons: where it is not small against the "
-        "width of the distribution, the recorded values spread wider than the true ones.",
+        "Density of each observable at the recorded hits (filled) and at the true hits (dashed). Muons outside, about "
+        "1 % and any that are far from the others, are counted above the panel. The bar is ±1 σ at the median of the "
+        "muons: where it is not small against the width of the distribution, the recorded values spread wider than the "
+        "true ones.",
     ),
     "sigma_of_any": (
         "σ and the standard deviation of toys",
-        "Above: quoted σ, and the standard deviation of toys, of muons that have toys. Below: that standard "
-        "deviation over each σ; the band is the tolerance. Squares and black crosses should lie in the band, apart "
+        "Above: quoted σ, and the standard deviation of toys, of muons that have toys. Muons with layers without a hit "
+        "have a larger σ: they form bands of their own, in other colours. Below: that standard deviation over each σ; "
+        "the band is the tolerance. Squares and black crosses should lie in the band, apart "
         "from the statistical error of the toys. Grey crosses: muons for which linear propagation is not used. "
         "Muons without a standard deviation are not shown.",
     ),
     "validity_of_any": (
         "Where linear propagation is valid",
         "First panel: share of all muons for which linear propagation is valid (JCGM 101, clause 8). Other panels, for "
-        "each observable with a fold, against the distance from it: that share (grey; of simulated muons, in bins of "
-        "the distance at the true hit), and quoted σ and bias of each muon, at its recorded hit, in units of the "
-        "linear σ. Where linear propagation is valid, the quoted σ is the linear one.",
+        "each observable with a fold and muons near it, against the distance from it: that share (grey; of simulated "
+        "muons, in bins of the distance at the true hit), and quoted σ and bias of each muon, at its recorded hit, in "
+        "units of the linear σ. Where linear propagation is valid, the quoted σ is the linear one.",
     ),
     "ends_of_any": (
         "Interval ends",
@@ -115,7 +118,8 @@ CAPTIONS = PICTURE_CAPTIONS | {
         "Pulls",
         "Pulls, (recorded − true)/linear σ, of the muons in the linear domain (filled) should follow the unit Gaussian "
         "(black line). A narrower distribution means that σ is too large, a wider one that it is too small, and a "
-        "shifted one that the inference is biased. Dashed: muons nearer the fold, normalized separately.",
+        "shifted one that the inference is biased. Dashed: muons nearer the fold, if there are ten, normalized "
+        "separately.",
     ),
     "coverage_of_any": (
         "Coverage",
@@ -129,10 +133,10 @@ CAPTIONS = PICTURE_CAPTIONS | {
     "residuals": (
         "Residuals of the fits",
         "Each hit minus the prediction of the fit without this hit, over its σ by propagation. First: all hits, which "
-        "should follow the unit Gaussian. Second and third: mean and width by coordinate; the bands are the "
-        "tolerances. A mean off 0 means a layer out of place, which moves the means of its neighbours too; a width "
-        "above 1 means a detector that is worse than stated. Last: p-values of χ², which should be uniform; a peak at "
-        "0 means wrong tracks, a slope a wrong resolution.",
+        "should follow the unit Gaussian. Below: mean and width by coordinate, where enough muons give them; the bands "
+        "are the tolerances. A mean off 0 means a layer out of place, which moves the means of its neighbours too; a "
+        "width above 1 means a detector that is worse than stated. Second: p-values of χ², which should be uniform; a "
+        "peak at 0 means wrong tracks, a slope a wrong resolution.",
     ),
     "trends": (
         "Residuals against position and slope",
@@ -158,21 +162,22 @@ CAPTIONS = PICTURE_CAPTIONS | {
         "keep their width, so that no single pseudo-experiment reveals its own shift. The expected width exceeds 1 "
         "slightly where the systematics shift some muons more than others.",
     ),
-    "scan_of_several": (
-        "Scan",
-        "Columns of summary.csv. To within the tolerance (colour range or band), closure of the quoted σ over all "
-        "muons, which is the standard deviation of toys over σ, should be 1, and the coverage of the 68.27 % "
-        "confidence interval 0.683, in its worst bin; a coverage above that is right for observables without an exact "
-        "interval.",
-    ),
     "scan": (
         "Scan",
-        'Columns of summary.csv, for muons in the linear domain unless the panel says "all". To within the tolerance '
-        "(colour range or band), closure, which is the standard deviation of toys over σ, pull sd and pull RMS should "
-        "be 1, and the coverage of the confidence intervals 0.683 and 0.95, in their worst bin. The pull mean should "
-        "be 0, and the scatter not far below 1. A trend shows where linear propagation will fail.",
+        "Columns of summary.csv against the scanned parameter{lines}. Grey bands are the tolerances about the expected "
+        "values (black lines): the standard deviation of toys over σ, and the sd of pulls, should be 1, the mean pull "
+        "0, and the coverage of the confidence intervals, in their worst bin, 0.683 and 0.95{exact}. Bars are 95 % "
+        "intervals. Statistics without an expected value that change by less than 0.1 % over the scan are not drawn.",
     ),
 }
+
+BY_VALUE = (
+    ", with a line for each value of the second (at most six values); lines are shifted sideways where they coincide"
+)
+
+NOT_EXACT = "; a coverage above that is right for observables without an exact interval"
+
+EACH_ALONE = "The mean σ is drawn against each further parameter too."
 
 
 def words(figure: Figure, study: Study, evidence: Evidence) -> tuple[str, str]:
@@ -182,8 +187,12 @@ def words(figure: Figure, study: Study, evidence: Evidence) -> tuple[str, str]:
         return f"{title}: {study.config.target.vary}", caption
     if figure.subject == SCANNED:
         names = over(study)[: 1 if figure.kind == "budget" else None]
+        several = len(study.model.observables) > 1
+        caption = caption.format(lines=BY_VALUE if len(names) > 1 else "", exact=NOT_EXACT if several else "")
         if len(names) < len(varying(study)):
             caption += " " + (OTHERS_FIXED if is_grid(study) else OTHERS_VARY)
+        if len(names) > 1 and len(names) < len(varying(study)):
+            caption += " " + EACH_ALONE
         return f"{title}: {' and '.join(names)}", caption
     observable = next(each for each in study.model.observables if figure.observable in ("", each.name))
     title, caption = (
@@ -201,6 +210,8 @@ def words(figure: Figure, study: Study, evidence: Evidence) -> tuple[str, str]:
 def _caption(figure: Figure, study: Study) -> str:
     """The key of a figure's title and caption."""
     one_hit = study.config.model.name == "one_hit"
+    if figure.kind == DETECTOR:
+        return "detector_of_one_hit" if one_hit else "detector"
     if figure.kind == "hits" and study.recorded:
         return "hits_recorded" if one_hit else "hits_recorded_in_layers"
     if figure.kind == "hits":
@@ -208,7 +219,6 @@ def _caption(figure: Figure, study: Study) -> str:
     if figure.kind == "in_time" and not study.model.fitted:
         return "in_time_of_chi2" if has_fit(study.model) else "in_time_of_hits"
     if figure.subject == SCANNED:
-        several = len(study.model.observables) > 1
-        return "budget_scan" if figure.kind == "budget" else "scan_of_several" if several else "scan"
+        return "budget_scan" if figure.kind == "budget" else "scan"
     own = f"{figure.kind}_of_any"
     return own if own in CAPTIONS and not one_hit else figure.kind

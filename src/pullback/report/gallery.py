@@ -38,8 +38,12 @@ class Figure(NamedTuple):
 WORST = "worst"
 SCANNED = "scan"
 CURVE = "curve"
+DETECTOR = "detector"
 PICTURES = ("hit_maps", "events", "residuals_by_layer", "chi2", "in_time", "pointing")
 """Kinds of pictures of the data, in their order."""
+
+FEWEST_IN_TIME = 100
+"""Recorded muons below which nothing is drawn in time: two ranges of the muon number need them."""
 
 SHOWS_WHAT_IS_WRONG = ("sigma", "ends", "pulls")
 
@@ -48,7 +52,7 @@ def gallery(study: Study) -> list[Figure]:
     """The figures of a study in the order of the report.
 
     A single observable has figures of its own. Several observables share figures, with one panel each; the worst point
-    then has only those that show errors. Pictures of the data come first.
+    then has only those that show errors. The picture of the detector comes first, then pictures of the data.
     """
     names = [each.name for each in study.model.observables]
     which = names[0] if len(names) == 1 else ""
@@ -56,6 +60,7 @@ def gallery(study: Study) -> list[Figure]:
     figures = [
         Figure(kind, "", subject) for subject in _subjects(study) if subject != WORST for kind in pictures(study)
     ]
+    figures = [Figure(DETECTOR, "", _subjects(study)[0])] * has_picture(study) + figures
     for subject in _subjects(study):
         whole = len(names) == 1 or subject != WORST
         figures += [Figure("hits", "", subject)] * whole
@@ -72,6 +77,11 @@ def gallery(study: Study) -> list[Figure]:
     return figures
 
 
+def has_picture(study: Study) -> bool:
+    """Whether the geometry of the detector is known: of a user's model it is not."""
+    return study.config.model.name == "one_hit" or bool(straight_lines(study.model))
+
+
 def pictures(study: Study) -> list[str]:
     """The kinds of pictures of the data: those of tracks for all models that fit lines, others of recorded hits."""
     lines = bool(straight_lines(study.model))
@@ -80,7 +90,7 @@ def pictures(study: Study) -> list[str]:
         "events": lines,
         "residuals_by_layer": study.recorded and study.model.fitted is not None,
         "chi2": study.recorded and has_fit(study.model),
-        "in_time": study.recorded,
+        "in_time": study.recorded and min(study.muons.values()) >= FEWEST_IN_TIME,
         "pointing": lines,
     }
     return [kind for kind in PICTURES if shown[kind]]

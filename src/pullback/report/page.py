@@ -26,7 +26,7 @@ from .captions import words
 from .data_tables import alignment_table, data_table, data_verdicts, imported_table, wanted_table
 from .first_muons import FirstMuons
 from .formats import count, typeset
-from .gallery import PICTURES, WORST, Figure, gallery, has_budget, worst_entry
+from .gallery import DETECTOR, PICTURES, WORST, Figure, gallery, has_budget, worst_entry
 from .origin import Origin
 from .tables import Tables
 from .truth_tables import TruthTables
@@ -74,7 +74,7 @@ def write_report(
     environment.filters |= {"count": count, "typeset": typeset}
     origin = Origin(study, report)
     shown = list(_shown(study, evidence, origin, figures))
-    others = [each for each in shown if each.figure.kind not in PICTURES]
+    others = [each for each in shown if each.figure.kind not in (DETECTOR, *PICTURES)]
     script = environment.get_template("report.js.j2").render()
     page = environment.get_template("report.html.j2").render(
         study=study,
@@ -99,6 +99,7 @@ def write_report(
         wanted_table=wanted_table,
         BLOCK=BLOCK,
         MUONS_PER_EXPERIMENT=MUONS_PER_EXPERIMENT,
+        detector=[each for each in shown if each.figure.kind == DETECTOR],
         pictures=[each for each in shown if each.figure.kind in PICTURES],
         gallery=[each for each in others if each.figure.subject != WORST],
         worst_gallery=[each for each in others if each.figure.subject == WORST],

@@ -8,6 +8,17 @@ from ..config.source_schema import Recorded
 from ..study.plan import Study
 
 PICTURE_CAPTIONS = {
+    "detector": (
+        "The detector and its first muon",
+        "Left: the layers (grey) at their heights, and the first muon of which lines are known, with its hits. The "
+        "scale is given above each panel; where one axis is stretched, angles look larger than they are. Right: the "
+        "same hits minus the line, with the σ of the detector (bars) and of the line (band, ±1 σ by propagation).",
+    ),
+    "detector_of_one_hit": (
+        "The detector and its first muon",
+        "Left: the muon comes from a known point at the height dz above the plane, and its hit gives θ. Right: the hit "
+        "with its resolution, ±σ, and the directions that belong to the ends of this range (dotted).",
+    ),
     "hit_maps": (
         "Hit maps",
         "Number of hits on each layer, by their position. Look for dead and noisy regions, edges, and layers that are "
@@ -17,9 +28,9 @@ PICTURE_CAPTIONS = {
     "events": (
         "The first ten tracks",
         "Above: the first ten muons with a fitted line, with the layers (grey) at their heights; the scales of the two "
-        "axes differ. Below: the hits of each minus its line, with the σ of the detector, and the band of the line, "
-        "±1 σ (68.27 %) by propagation. Hits should lie about as far from 0 as their σ is long. A muon with a hit far "
-        "off is a wrong combination; a layer that is off in the same direction for all muons is out of place.",
+        "axes differ. Below: the hits of the first six minus the line, with the σ of the detector, and the band of the "
+        "line, ±1 σ (68.27 %) by propagation. Hits should lie about as far from 0 as their σ is long. A muon with a "
+        "hit far off is a wrong combination; a layer that is off in the same direction for all muons is out of place.",
     ),
     "residuals_by_layer": (
         "Residuals by layer",
@@ -57,9 +68,9 @@ PICTURE_CAPTIONS = {
     ),
     "pointing": (
         "σ of the track's position over z",
-        "σ of the position of the fitted line (lines), by propagation, for muons with the most hits: the median of "
-        "the first ones. Dotted: the layers; symbols: the stated σ of their hits. Between the layers a track is known "
-        "better than a hit; beyond them σ grows with the distance. Scattering in matter beyond "
+        "σ of the position of the fitted line (lines), by propagation, of a typical muon: that with the median σ among "
+        "the first ones with the most hits. Dotted: the layers; symbols: the stated σ of their hits. Between the "
+        "layers a track is known better than a hit; beyond them σ grows with the distance. Scattering in matter beyond "
         "the layers comes on top of it. Where the layers scatter, it is the line on which the muon arrives.",
     ),
 }

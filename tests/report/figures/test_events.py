@@ -14,7 +14,7 @@ def straight(x, sigma):
 def test_ten_tracks_are_drawn_with_their_hits_layers_and_bands(telescope):
     axes = draw(telescope.run, "events").axes
     flights, below = axes[:2], axes[2:]
-    assert len(below) == 10
+    assert len(below) == 6
     for view, (axis, name) in enumerate(zip(flights, "xy", strict=True)):
         assert (axis.get_xlabel()[0], axis.get_ylabel()) == (name, "z (m)")
         (layers,) = axis.collections

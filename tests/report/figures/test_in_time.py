@@ -62,7 +62,8 @@ def test_hits_without_a_fit_show_their_positions(tmp_path):
 
 
 @pytest.mark.parametrize("rows", [1, 3])
-def test_one_muon_or_few_are_one_range(tmp_path, rows):
+def test_one_muon_or_few_are_one_range(tmp_path, rows, monkeypatch):
+    monkeypatch.setattr("pullback.report.gallery.FEWEST_IN_TIME", 1)
     run = recorded_study(tmp_path, np.full((rows, 3), 0.1), {"name": "track"}, {"resolution": 100.0})
     _, _, missing = draw(run, "in_time").axes
     assert [line.get_xydata().tolist() for line in missing.lines] == [[[(rows - 1) / 2, 0.0]]] * 3
@@ -90,7 +91,8 @@ SORTED, APART = "1,0,3\n1,1,3\n0,1,2\n0,0,2\n0,2,2\n", "1,0,3\n0,1,2\n1,1,3\n0,0
         (f"event,layer,x\n{APART}", LONG, "by the first row of each event", "curves may drift although"),
     ],
 )
-def test_the_order_of_the_muons_is_said(tmp_path, text, section, axis, words):
+def test_the_order_of_the_muons_is_said(tmp_path, text, section, axis, words, monkeypatch):
+    monkeypatch.setattr("pullback.report.gallery.FEWEST_IN_TIME", 1)
     (tmp_path / "hits.csv").write_text(text)
     source = {"kind": "recorded", "file": str(tmp_path / "hits.csv"), **section}
     raw = {"study": "s", "source": source, "model": {"name": "track"}, "toys": {"muons": 2, "per_muon": 100}}
@@ -99,3 +101,9 @@ def test_the_order_of_the_muons_is_said(tmp_path, text, section, axis, words):
     (figure,) = (each for each in gallery(run.study) if each.kind == "in_time")
     _, caption = captions.words(figure, run.study, Evidence.read(run.outputs.validation))
     assert words in caption
+
+
+@pytest.mark.parametrize(("rows", "drawn"), [(99, False), (100, True)])
+def test_fewer_muons_than_two_ranges_are_not_drawn_in_time(tmp_path, rows, drawn):
+    run = recorded_study(tmp_path, np.full((rows, 3), 0.1), {"name": "track"}, {"resolution": 100.0})
+    assert ("in_time" in {each.kind for each in gallery(run.study)}) == drawn

@@ -3,6 +3,7 @@ import pytest
 
 from pullback.report.figures.base import STYLE, plt
 from pullback.report.figures.plot import METADATA, _save
+from pullback.report.figures.symbols import key_in_math
 from pullback.report.figures.target import target_figure
 from pullback.store.target_file import TargetAnswer, TargetAnswers
 from pullback.study.plan import Study
@@ -41,8 +42,8 @@ def test_the_legend_leaves_room_for_the_curves(names, answers):
     values = [dict.fromkeys(NAMES[:names], 1 / (3 * index)) for index in range(1, 1 + answers)]
     canvas = drawn(values)
     (axes,) = canvas.axes
-    assert axes.get_position().width > 0.4
-    legend = axes.get_legend()
+    assert min(axes.get_position().width, axes.get_position().height) > 0.4
+    (legend,) = canvas.legends
     frame = legend.get_window_extent()
     assert canvas.bbox.width >= frame.x1
     assert frame.y0 >= 0
@@ -52,4 +53,4 @@ def test_the_legend_leaves_room_for_the_curves(names, answers):
     named = [label for label in labels[:-3] if label]
     assert len(named) == (answers if names and answers <= 8 and names * answers <= 16 else 0)
     for label, each in zip(named, values, strict=False):
-        assert label.splitlines() == [f"{name} = {value:.6g}" for name, value in each.items()]
+        assert label.splitlines() == [f"{key_in_math(name)} = {value:.6g}" for name, value in each.items()]

@@ -34,6 +34,8 @@ from ...validation.estimates import Estimate
 from ...validation.evidence import Bin, Entry, Evidence
 from ...validation.reasons import over_sigma
 from ..gallery import Figure, point_of
+from .ranges import FURTHEST, drawable
+from .symbols import with_symbol
 
 if TYPE_CHECKING:
     from matplotlib.typing import RcKeyType
@@ -41,11 +43,21 @@ if TYPE_CHECKING:
 # Okabe and Ito's colours, told apart by the colour-blind; marker and line style tell them apart in grey.
 BLUE, VERMILLION, GREY = "#0072B2", "#D55E00", "#7F7F7F"
 
+PAGE_WIDTH = 6.4
+"""Width of every figure in inches: shown at the width of a page or of a phone, all have text of the same size."""
+
+SMALL = 8
+"""Size of the smallest text in points; on a phone, 360 px wide, that is 6 px."""
+
 STYLE: dict[RcKeyType, Any] = {
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.titlesize": 9,
+    "axes.labelsize": 9,
+    "xtick.labelsize": SMALL,
+    "ytick.labelsize": SMALL,
+    "legend.fontsize": SMALL,
     "legend.frameon": False,
     "figure.constrained_layout.use": True,
     "image.cmap": "cividis",
@@ -55,14 +67,14 @@ STYLE: dict[RcKeyType, Any] = {
     "savefig.dpi": 150,
 }
 
-FURTHEST = 1e100
-"""Numbers beyond this are not drawn: the drawing library multiplies coordinates, which must not overflow."""
+FURTHEST_PULL = 4.5
+"""Pulls beyond this are counted, not drawn."""
 
-NARROWEST_RANGE = 1e-12
-"""Least width of a range that is divided into bins, relative to its ends: edges of bins must be different numbers."""
+FOR_NARROW_BINS = 300
+"""Pulls from which a histogram has narrow bins."""
 
-FEW = 4
-"""Panels beside each other in a figure of several observables."""
+FEW = 2
+"""Panels beside each other."""
 
 
 class ResidualSpread(NamedTuple):
@@ -88,6 +100,7 @@ class Subject:
     ):
         self.study, self.reader, self.recorded, self.before = study, reader, study.recorded, before
         self.model, self.one_hit = study.model, study.config.model.name == "one_hit"
+        self.coordinates = [*map(with_symbol, study.model.coordinates)]
         self.label = point_of(figure, study, evidence)
         self.point = next(each for each in study.points if each.label == self.label)
         self.settings = self.point.config.validation
@@ -143,7 +156,8 @@ class Observable:
         self.name, self.symbol = quantity.name, quantity.symbol
         self.linear, self.quoted = entry.linear, entry.quoted
         fold = quantity.fold or quantity.name
-        self.fold = next((each for each in subject.model.observables if each.name == fold and fold != NO_FOLD), None)
+        folds = (each for each in subject.model.observables if each.name == fold and fold != NO_FOLD)
+        self.fold = next(map(with_symbol, folds), None)
 
     def column(self, pattern: str) -> np.ndarray:
         """A column of the first muons, such as `sigma_{}`."""
@@ -183,22 +197,22 @@ class Observable:
 
 def observables_of(study: Study, figure: Figure) -> list[Quantity]:
     """The observables that a figure is about."""
-    return [each for each in study.model.observables if figure.observable in ("", each.name)]
-
-
-def drawable(values: np.ndarray) -> np.ndarray:
-    """Values, with NaN for those that are infinite or too far to be drawn."""
-    if values.dtype.kind != "f":
-        return values
-    beyond = np.abs(values) > FURTHEST
-    return np.where(beyond, np.nan, values) if beyond.any() else values
+    return [with_symbol(each) for each in study.model.observables if figure.observable in ("", each.name)]
 
 
 def say_what_is_beyond(axes: Axes, hits: np.ndarray) -> None:
     """Show the number of hits that are too far to be drawn, if any."""
     if beyond := int((np.isfinite(hits) & (np.abs(hits) > FURTHEST)).sum()):
         words = f"{beyond} hit{'s' * (beyond > 1)} beyond ±{FURTHEST:g} not shown"
-        axes.set_title(words, fontsize=8, color=VERMILLION)
+        axes.set_title(words, fontsize=SMALL, color=VERMILLION)
+
+
+def say_outside(axes: Axes, outside: np.ndarray, of: str = "muon") -> None:
+    """Show the number of muons, or hits, outside a panel's range, if any: where each of them is outside."""
+    if count := int(outside.sum()):
+        words = f"{count} {of}{'s' * (count > 1)} outside"
+        style: dict[str, Any] = {"ha": "right", "va": "bottom", "fontsize": SMALL, "color": VERMILLION}
+        axes.text(1, 1.01, words, transform=axes.transAxes, **style)
 
 
 def say(axes: Axes, words: str) -> None:
@@ -247,41 +261,17 @@ def normal(x: np.ndarray, mean: float, sd: float) -> np.ndarray:
     return np.exp(-(((x - mean) / sd) ** 2) / 2) / (sd * np.sqrt(2 * np.pi))
 
 
+def pull_bins(count: int) -> np.ndarray:
+    """The edges of bins of pulls: wider for few, of which each would be a spike."""
+    return np.linspace(-FURTHEST_PULL, FURTHEST_PULL, 61 if count >= FOR_NARROW_BINS else 19)
+
+
 def density(axes: Axes, values: np.ndarray, bins: np.ndarray, **style: Any) -> None:
     """A histogram normalized to all values, including those outside the bins; the sample may be empty."""
     # One outline is much faster to draw than one bar per bin.
     style = {"histtype": "stepfilled", **style}
     weights = np.full(len(values), 1 / (max(1, len(values)) * (bins[1] - bins[0])))
     axes.hist(values, bins=bins.tolist(), weights=weights, **style)
-
-
-def most_of(values: np.ndarray, tail: float = 0.005) -> tuple[float, float]:
-    """The range of the values without their tails; symmetric if zero is well inside."""
-    values = values[np.isfinite(values)]
-    if not len(values):
-        return -1.0, 1.0
-    low, high = (float(each) for each in np.quantile(values, [tail, 1 - tail]))
-    margin = 0.1 * (high - low)
-    if too_narrow(low, high):
-        margin = max(abs(low), abs(high))
-        margin = 1.0 if margin < 1 / FURTHEST else margin
-    if low < 0 < high and min(-low, high) > 0.2 * max(-low, high):
-        return -max(-low, high) - margin, max(-low, high) + margin
-    return (0.0 if 0 <= low < margin else low - margin), high + margin
-
-
-def all_of(values: np.ndarray) -> tuple[float, float]:
-    """The range of a histogram of all of the values, which are finite."""
-    low, high = float(values.min()), float(values.max())
-    if too_narrow(low, high):
-        half = max(0.5, NARROWEST_RANGE * abs(low))
-        return low - half, high + half
-    return low, high
-
-
-def too_narrow(low: float, high: float) -> bool:
-    """Whether a range is too narrow for bins: one number, or numbers that differ by rounding."""
-    return high - low <= max(NARROWEST_RANGE * max(abs(low), abs(high)), 1 / FURTHEST)
 
 
 def legend(
@@ -293,25 +283,30 @@ def legend(
         handles, names = axes.get_legend_handles_labels()
         shown |= dict(zip(names, handles, strict=True))
     while shown:  # panels that have nothing to show have no lines, either
-        made = canvas.legend(list(shown.values()), list(shown), loc=loc, ncols=ncols, fontsize=8, **style)
+        made = canvas.legend(list(shown.values()), list(shown), loc=loc, ncols=ncols, fontsize=SMALL, **style)
         if ncols == 1 or made.get_window_extent().width <= canvas.bbox.width:
             break
         made.remove()
         ncols -= 1
 
 
-def panels(
-    count: int, width: float, height: float, most: int = FEW, *, sharex: bool = False, sharey: bool = False
-) -> tuple[Canvas, list[Axes]]:
-    """A figure with `count` panels, at most `most` per row; `sharex` and `sharey` as in `plt.subplots`."""
-    columns = min(count, most)
+def panels(count: int, height: float, *, sharex: bool = False, sharey: bool = False) -> tuple[Canvas, list[Axes]]:
+    """A figure with `count` panels, `FEW` per row; `sharex` and `sharey` as in `plt.subplots`."""
+    columns = min(count, FEW)
     rows = -(-count // columns)
     canvas, grid = plt.subplots(
-        rows, columns, figsize=(width * columns, height * rows), squeeze=False, sharex=sharex, sharey=sharey
+        rows, columns, figsize=(PAGE_WIDTH, height * rows), squeeze=False, sharex=sharex, sharey=sharey
     )
     for axes in grid.flat[count:]:
         axes.remove()
     return canvas, list(grid.flat[:count])
+
+
+def mosaic(rows: Sequence[Sequence[str]], height: float) -> tuple[Canvas, dict[str, Axes]]:
+    """A figure with panels by name, which may be as wide as several; `height` is that of a row."""
+    plan: Any = [[*row] for row in rows]
+    canvas, found = plt.subplot_mosaic(plan, figsize=(PAGE_WIDTH, height * len(rows)))
+    return canvas, {str(name): axes for name, axes in found.items()}
 
 
 class BinPanel(NamedTuple):
@@ -349,8 +344,7 @@ def labels(bins: Sequence[Bin] | Sequence[TruthBin]) -> list[str]:
 
 def ticks(axes: Axes, words: Sequence[str], place: str) -> None:
     """Label the bins along the axis."""
-    long = sum(map(len, words)) > 32
-    axes.set_xticks(range(len(words)), words, rotation=30 if long else 0, ha="right" if long else "center")
+    axes.set_xticks(range(len(words)), words)
     axes.set(xlabel=place, xlim=(-0.5, len(words) - 0.5))
 
 
@@ -361,9 +355,9 @@ def in_bins(axes: Axes, estimates: Sequence[Estimate | None], shift: float = 0.0
     axes.errorbar(np.array([*known]), value, [value - low, high - value], capsize=3, ls="none", **style)
 
 
-def size_of(views: Sequence[Any]) -> tuple[float, float]:
-    """Size of a panel with bins."""
-    return (6.5, 3.6) if len(views) == 1 else (4.6, 2.8)
+def height_of(views: Sequence[Any]) -> float:
+    """Height of a panel with bins."""
+    return 3.4 if len(views) == 1 else 2.5
 
 
 @runtime_checkable

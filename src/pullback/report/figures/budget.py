@@ -10,6 +10,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 
+from ...config.dotted_names import unit_of
 from ...store.columns import EXPERIMENTS
 from ...study.plan import Study
 from ...study.scan import number
@@ -19,6 +20,7 @@ from .base import (
     BLUE,
     FEW,
     GREY,
+    PAGE_WIDTH,
     VERMILLION,
     Canvas,
     Observable,
@@ -30,7 +32,9 @@ from .base import (
     panels,
     plt,
     say,
+    titled,
 )
+from .symbols import key_in_math
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
 """Okabe and Ito's, in an order in which neighbours differ in grey too."""
@@ -40,7 +44,7 @@ HATCHES = ("", "///", "...", "\\\\\\", "xxx")
 
 def _budget(subject: Subject) -> Canvas:
     budgets = [each.entry.budget for each in subject.observables]
-    canvas, axes = plt.subplots(figsize=(8, 1.2 + 0.42 * len(budgets)))
+    canvas, axes = plt.subplots(figsize=(PAGE_WIDTH, 1.4 + 0.42 * len(budgets)))
     stacked(axes.barh, budgets, "left", "height")
     axes.set_yticks(range(len(budgets)), [each.symbol for each in subject.observables])
     axes.invert_yaxis()
@@ -48,7 +52,7 @@ def _budget(subject: Subject) -> Canvas:
     axes.axvline(1, color="black", lw=0.8, ls="--")
     axes.set(xlabel="share of the mean variance")
     axes.spines["left"].set_visible(False)
-    legend(canvas, [axes], "outside right upper", 1)
+    legend(canvas, [axes], "outside lower center")
     return canvas
 
 
@@ -59,7 +63,7 @@ def stacked(bar: Callable[..., Any], budgets: Sequence[dict[str, float]], start:
     with mpl.rc_context({"hatch.color": "#404040"}):
         for index, (name, colour) in enumerate(zip(names, cycle(COLOURS), strict=False)):
             share = np.array([each.get(name) or 0.0 for each in budgets])
-            style = {start: np.where(share < 0, below, above), "color": colour, "label": name, wide: 0.8}
+            style = {start: np.where(share < 0, below, above), "color": colour, "label": key_in_math(name), wide: 0.8}
             hatch = HATCHES[(index + index // len(COLOURS)) % len(HATCHES)]
             bar(range(len(budgets)), share, hatch=hatch, edgecolor="white", linewidth=0.5, **style)
             above, below = above + share.clip(min=0), below + share.clip(max=0)
@@ -71,7 +75,7 @@ def budget_scan(study: Study, evidence: Evidence, figure: Figure) -> Canvas:
     points = {each.label: each.values for each in study.points}
     observables = observables_of(study, figure)
     columns = min(FEW, len(observables))
-    canvas, grid = panels(len(observables), 2.5 + 2 / columns, 2.6, sharex=True, sharey=True)
+    canvas, grid = panels(len(observables), 2.3, sharex=True, sharey=True)
     for axes, each in zip(grid, observables, strict=True):
         entries = sorted(
             (entry for entry in fixed_entries(study, evidence, [name]) if entry.observable == each.name),
@@ -86,24 +90,18 @@ def budget_scan(study: Study, evidence: Evidence, figure: Figure) -> Canvas:
         axes.set(title=each.symbol)
     for axes in grid[::columns]:
         axes.set_ylabel("share of the mean variance")
-    canvas.supxlabel(name, fontsize=9)
-    handles, words = grid[0].get_legend_handles_labels()
-    canvas.legend(handles[::-1], words[::-1], loc="outside right upper", fontsize=8)
+    canvas.supxlabel(titled(key_in_math(name), unit_of(name, study.config)), fontsize=9)
+    legend(canvas, grid[:1], "outside lower center")
     return canvas
 
 
 def _systematics(subject: Subject) -> Canvas:
-    pairs = 1 if len(subject.observables) < 4 else 2
-    rows = -(-len(subject.observables) // pairs)
-    size = 8.4 if pairs == 1 else 14, 0.4 + 2.4 * rows
-    canvas, grid = plt.subplots(rows, 2 * pairs, figsize=size, squeeze=False)
-    for axes in grid.flat[2 * len(subject.observables) :]:
-        axes.remove()
-    for left, right, each in zip(grid.flat[::2], grid.flat[1::2], subject.observables, strict=False):
+    rows = len(subject.observables)
+    canvas, grid = plt.subplots(rows, 2, figsize=(PAGE_WIDTH, 0.6 + 2.0 * rows), squeeze=False)
+    for (left, right), each in zip(grid, subject.observables, strict=True):
         _experiments(left, right, each)
-    for column in range(2 * pairs):
-        words = "width of pulls in each pseudo-experiment" if column % 2 else "mean pull of each pseudo-experiment"
-        grid[0, column].set_title(f"{words}\n", loc="left")
+    for axes, words in zip(grid[0], ("mean pull", "width of pulls"), strict=True):
+        axes.set_title(f"{words} of each pseudo-experiment\n", loc="left")
     legend(canvas, [*grid[:, 0::2].flat, *grid[:, 1::2].flat], "outside lower center", 3)
     return canvas
 

@@ -12,21 +12,35 @@ from .base import (
     BLUE,
     FEW,
     GREY,
+    PAGE_WIDTH,
     VERMILLION,
     Canvas,
     Observable,
     Subject,
-    drawable,
     label_axis,
     legend,
-    most_of,
     plt,
     say,
+    say_outside,
 )
+from .ranges import drawable, most_of
+
+TAIL_BELOW = 0.01
+"""Share of σ that may be too small for the panel, and are counted."""
+
+BY_MISSING = (
+    ("hits in all layers", BLUE, "o"),
+    ("1 layer without a hit", "#009E73", "^"),
+    ("2 or more layers without", "#CC79A7", "v"),
+)
+"""Words, colour and marker of the muons, by the number of layers without a hit: fewer hits give a larger σ."""
 
 
 class SpreadPanel(NamedTuple):
-    """The value, σ and toys of muons in ascending order of the value; `claimed` is true in the linear domain."""
+    """The value, σ and toys of muons in ascending order of the value.
+
+    `claimed` is true in the linear domain, and `missing` is the number of layers without a hit.
+    """
 
     value: np.ndarray
     sd: np.ndarray
@@ -35,6 +49,7 @@ class SpreadPanel(NamedTuple):
     to_linear: np.ndarray
     to_quoted: np.ndarray
     claimed: np.ndarray
+    missing: np.ndarray
 
     @property
     def style(self) -> dict[str, Any]:
@@ -51,16 +66,18 @@ class SpreadPanel(NamedTuple):
 def closure(subject: Subject) -> Canvas:
     """Draw the standard deviation of toys beside each σ, and over it; of one hit once more, near the fold."""
     views = [(each, each.symbol, False) for each in subject.observables]
-    size = 3.1, 3.6
+    height = 3.4
     if subject.one_hit:
         (theta,) = subject.observables
-        views, size = [(theta, "all muons", False), (theta, f"small {theta.symbol}", True)], (4.0, 4.6)
+        views, height = [(theta, "all muons", False), (theta, f"small {theta.symbol}", True)], 4.2
+        if _spread_of(theta).claimed.all():  # no muon is near the fold
+            views = views[:1]
     columns = min(len(views), FEW)
     rows = -(-len(views) // columns)
     canvas, grid = plt.subplots(
         2 * rows,
         columns,
-        figsize=(size[0] * columns, size[1] * rows),
+        figsize=(PAGE_WIDTH, height * rows),
         squeeze=False,
         gridspec_kw={"height_ratios": [1.5, 1] * rows},
     )
@@ -77,7 +94,7 @@ def closure(subject: Subject) -> Canvas:
         axes.remove()
     for bottom in bottoms[::columns]:
         bottom.set_ylabel("toy sd / σ")
-    legend(canvas, grid[:2, 0], ncols=min(5, 1 + columns), markerscale=2)
+    legend(canvas, grid[:2].flat, ncols=2 if subject.one_hit else 3, markerscale=1.5)
     return canvas
 
 
@@ -86,8 +103,11 @@ def _spread_of(each: Observable) -> SpreadPanel:
     muon, sd = each.toys("muon"), each.toys("toy_sd_{}")
     value, linear, quoted = (each.at(name, muon) for name in ("{}", "sigma_{}_linear", "sigma_{}"))
     claimed = (each.distance(muon=muon) >= each.domain) & (linear > 0)
+    layers = np.array(each.subject.model.layers)
+    hits = each.subject.at("x_reco", muon).reshape(-1, len(layers))
+    missing = np.sum([np.isnan(hits[:, layers == layer]).any(axis=1) for layer in np.unique(layers)], axis=0)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        found = SpreadPanel(value, sd, linear, quoted, drawable(sd / linear), drawable(sd / quoted), claimed)
+        found = SpreadPanel(value, sd, linear, quoted, drawable(sd / linear), drawable(sd / quoted), claimed, missing)
     good = np.flatnonzero(np.isfinite(value) & (quoted > 0) & np.isfinite(found.to_quoted))
     good = good[np.argsort(value[good], kind="stable")]
     return SpreadPanel(*(column[good] for column in found))
@@ -97,18 +117,32 @@ def _sigmas(axes: Axes, toys: SpreadPanel, *, one_hit: bool) -> None:
     axes.tick_params(labelbottom=False)
     axes.plot(toys.value, toys.sd, label="sd of toys", **toys.squares)
     if one_hit:  # σ depends on the value alone
-        axes.plot(toys.value, toys.quoted, color=BLUE, lw=1.5, label="quoted σ")
+        axes.plot(
+            toys.value, toys.quoted, color=BLUE, lw=1.5, marker="." if len(toys.value) < 3 else "", label="quoted σ"
+        )
         axes.plot(toys.value, toys.linear, color="black", lw=1, ls="--", label="linear σ")
     else:
-        axes.plot(toys.value, toys.quoted, ".", color=BLUE, label="quoted σ", **toys.style)
+        _by_missing(axes, toys)
     if not len(toys.value):
         say(axes, "no toys")
         return
-    low, high = np.quantile(np.concatenate([toys.sd, toys.quoted]), [0, 0.98])
+    low, high = np.quantile(np.concatenate([toys.sd, toys.quoted]), [TAIL_BELOW, 0.98])
     if 0 < 30 * low < high:
-        axes.set_yscale("log")
+        axes.set(yscale="log", ylim=(low / 2, 2 * high))
     else:
         axes.set_ylim(0, 1.15 * high)
+    say_outside(axes, (toys.quoted < axes.get_ylim()[0]) | (toys.quoted > axes.get_ylim()[1]))
+
+
+def _by_missing(axes: Axes, toys: SpreadPanel) -> None:
+    """The quoted σ, by the number of layers without a hit."""
+    some_missing = bool(toys.missing.any())
+    for number, (words, colour, marker) in enumerate(BY_MISSING):
+        which = np.minimum(toys.missing, len(BY_MISSING) - 1) == number
+        label = f"quoted σ, {words}" if some_missing else "quoted σ"
+        if which.any():
+            style = {**toys.style, "mec": "white", "mew": 0.3, "ms": toys.style["ms"] + 1}
+            axes.plot(toys.value[which], toys.quoted[which], marker, color=colour, label=label, **style)
 
 
 def _ratios(axes: Axes, toys: SpreadPanel, tolerance: float, *, one_hit: bool) -> None:

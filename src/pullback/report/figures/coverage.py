@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from ...statistics.normal import P68, P95
 from ...validation.coverage_evidence import Interval, TruthBin
-from .base import BLUE, GREY, VERMILLION, Canvas, Observable, Subject, in_bins, labels, legend, named, panels, size_of
+from .base import BLUE, GREY, VERMILLION, Canvas, Observable, Subject, height_of, in_bins, labels, legend, named, panels
 
 STYLES: tuple[tuple[Interval, str, str, str, str], ...] = (
     ("linear68", BLUE, "o", "none", "±1 σ, linear"),
@@ -36,7 +36,7 @@ def coverage(subject: Subject) -> Canvas:
     found = _panels(subject.observables)
     alone = len(found) == 1
     views = [(panel, STYLES[which]) for panel in found for which in ((slice(3), slice(3, 6)) if alone else (slice(6),))]
-    canvas, grid = panels(len(views), *((4.7, 3.8) if alone else size_of(found)), most=2)
+    canvas, grid = panels(len(views), 3.2 if alone else height_of(found))
     tolerance = subject.settings.coverage_tolerance
     for axes, (panel, styles) in zip(grid, views, strict=True):
         _nominal(axes, tolerance, alone=alone, level=styles[0][0][-2:])

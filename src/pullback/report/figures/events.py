@@ -10,13 +10,17 @@ from matplotlib.axes import Axes
 
 from ...statistics.prefixes import prefixed
 from ..formats import brief
-from .base import GREY, Canvas, Subject, all_of, drawable, legend, plt, say
-from .tracks import VIEW_STYLES, DrawnLine, drawn_lines, finite, largest, unit_of_heights
+from .base import GREY, PAGE_WIDTH, SMALL, Canvas, Subject, legend, plt, say, say_outside
+from .ranges import all_of, drawable, not_far
+from .tracks import VIEW_STYLES, DrawnLine, drawn_lines, largest, unit_of_heights
 
 MOST_TRACKS = 10
-"""Tracks that are shown."""
+"""Tracks that are shown as they fly."""
 
-PER_ROW = 5
+MOST_NEAR = 6
+"""Tracks that are shown hit by hit."""
+
+PER_ROW = 2
 """Tracks in a row of panels."""
 
 EVENT_MARGIN = 0.1
@@ -29,21 +33,22 @@ def events(subject: Subject) -> Canvas:
     fitted = np.any([np.isfinite(each.fit.position).all(axis=1) for each in tracks], axis=0)
     muons = np.flatnonzero(fitted)[:MOST_TRACKS].tolist()
     if not muons:
-        canvas, axes = plt.subplots(figsize=(5.5, 2.4))
+        canvas, axes = plt.subplots(figsize=(PAGE_WIDTH, 2.0))
         say(axes, "no tracks")
         axes.set_axis_off()
         return canvas
-    rows = -(-len(muons) // PER_ROW)
-    canvas = plt.figure(figsize=(11, 3.0 + 1.9 * rows))
-    grid = canvas.add_gridspec(2, 1, height_ratios=[3.0, 1.9 * rows])
+    nearer = muons[:MOST_NEAR]
+    rows = -(-len(nearer) // PER_ROW)
+    canvas = plt.figure(figsize=(PAGE_WIDTH, 2.8 + 1.7 * rows))
+    grid = canvas.add_gridspec(2, 1, height_ratios=[2.8, 1.7 * rows])
     views = list(dict.fromkeys(each.view for each in tracks))
     above, below = grid[0].subgridspec(1, len(views)), grid[1].subgridspec(rows, PER_ROW)
     for place, view in enumerate(views):
         _flight(canvas.add_subplot(above[place]), [each for each in tracks if each.view == view], muons)
-    panels = [canvas.add_subplot(below[divmod(place, PER_ROW)]) for place in range(len(muons))]
-    for place, (axes, muon) in enumerate(zip(panels, muons, strict=True)):
+    panels = [canvas.add_subplot(below[divmod(place, PER_ROW)]) for place in range(len(nearer))]
+    for place, (axes, muon) in enumerate(zip(panels, nearer, strict=True)):
         unit, unit_of_z = _deviations(axes, tracks, muon)
-        axes.set_title(_in_words(subject, muon), fontsize=8)
+        axes.set_title(_in_words(subject, muon), fontsize=SMALL)
         axes.set(ylabel=f"hit − line ({unit})" if place % PER_ROW == 0 else "")
         axes.set(xlabel=f"z ({unit_of_z})" if place + PER_ROW >= len(panels) else "")
     legend(canvas, panels, "outside lower center")
@@ -53,7 +58,8 @@ def events(subject: Subject) -> Canvas:
 def _flight(axes: Axes, tracks: list[DrawnLine], muons: list[int]) -> None:
     """The tracks in one view, with the layers at their heights."""
     factor, unit = unit_of_heights(tracks)
-    sideways, unit_of_x = prefixed(largest(*(each.hits[muons] for each in tracks)), "m")
+    near = [np.where(not_far(each.hits[muons]), each.hits[muons], np.nan) for each in tracks]
+    sideways, unit_of_x = prefixed(largest(*near), "m")
     for each in tracks:
         axes.hlines(each.z * factor, 0, 1, color=GREY, lw=0.8, alpha=0.6, transform=axes.get_yaxis_transform())
         ends = np.array(each.span)
@@ -62,9 +68,11 @@ def _flight(axes: Axes, tracks: list[DrawnLine], muons: list[int]) -> None:
             axes.plot(drawable(each.fit.at(ends)[muon]) * sideways, ends * factor, color=colour, lw=1)
             axes.plot(each.hits[muon] * sideways, each.z * factor, "o", ms=3, color=colour)
     axes.set(xlabel=f"{tracks[0].view} ({unit_of_x})", ylabel=f"z ({unit})")
-    hits = np.concatenate([finite(each.hits[muons]) for each in tracks])
-    if len(hits):
-        low, high = all_of(hits * sideways)
+    hits = np.concatenate([each.hits[muons] for each in tracks], axis=1)
+    shown = not_far(hits)
+    if shown.any():
+        low, high = all_of(hits[shown] * sideways)
+        say_outside(axes, (np.isfinite(hits) & ~shown).any(axis=1), "track")
         axes.set_xlim(low - 0.2 * (high - low), high + 0.2 * (high - low))  # the line of a wrong combination is steep
 
 

@@ -10,27 +10,59 @@ from matplotlib.axes import Axes
 from ...validation.estimates import Estimate
 from ...validation.fit_evidence import CoordinateFit, FitEntry
 from ...validation.fit_judgement import SHIFT
-from .base import BLUE, GREY, VERMILLION, Canvas, Subject, density, gaussian, in_bins, legend, panels, plt, say
+from .base import (
+    BLUE,
+    FURTHEST_PULL,
+    GREY,
+    PAGE_WIDTH,
+    SMALL,
+    VERMILLION,
+    Canvas,
+    Subject,
+    density,
+    gaussian,
+    in_bins,
+    legend,
+    mosaic,
+    panels,
+    plt,
+    pull_bins,
+    say,
+    say_outside,
+)
 
 POSITIONS = 12
 """Bins of a track's position or slope, with the same number of hits in each."""
 
 
+FURTHEST_MEAN = 5.0
+"""Distance of a mean or a width of pulls from the expected one beyond which it is counted, not drawn."""
+
+MOST_BESIDE = 10
+"""Coordinates above which panels with one place for each are below each other."""
+
+
 def _residuals(subject: Subject) -> Canvas:
     """Pulls of all hits, mean and width of the pulls of each coordinate, and p-values."""
-    names = [each.symbol for each in subject.model.coordinates]
-    wide, tolerance = max(3.2, 0.4 * len(names)), subject.settings.data_tolerance
-    ratios = {"width_ratios": [3.2, wide, wide, 3.2]}
-    canvas, (pooled, mean, width, p_values) = plt.subplots(1, 4, figsize=(6.4 + 2 * wide, 3.4), gridspec_kw=ratios)
-    _pulls(pooled, subject)
-    by_name = {each.name: each for each in subject.fit.coordinates}
-    fits = [by_name.get(each.name) for each in subject.model.coordinates]
-    _by_coordinate(mean, [None if each is None else each.pull_mean for each in fits], 0.0, SHIFT * tolerance)
-    _by_coordinate(width, [None if each is None else each.pull_sd for each in fits], 1.0, tolerance)
-    for axes, words in ((mean, "mean pull"), (width, "width of pulls")):
-        axes.set_xticks(range(len(names)), names)
-        axes.set(ylabel=words, xlim=(-0.6, len(names) - 0.4))
-    show_p_values(p_values, subject.fit)
+    names = [each.symbol for each in subject.coordinates]
+    tolerance, rows = subject.settings.data_tolerance, [["all", "p"], ["mean", "width"]]
+    if not subject.fit.coordinates:
+        rows = rows[:1]
+    elif len(names) > MOST_BESIDE:
+        rows[1:] = [["mean", "mean"], ["width", "width"]]
+    canvas, by_name = mosaic(rows, 2.5)
+    _pulls(by_name["all"], subject)
+    show_p_values(by_name["p"], subject.fit)
+    if not subject.fit.coordinates:
+        return canvas
+    own = {each.name: each for each in subject.fit.coordinates}
+    fits = [own.get(each.name) for each in subject.coordinates]
+    means, widths = ([getattr(each, name, None) for each in fits] for name in ("pull_mean", "pull_sd"))
+    _by_coordinate(by_name["mean"], means, 0.0, SHIFT * tolerance)
+    _by_coordinate(by_name["width"], widths, 1.0, tolerance)
+    for name, words in (("mean", "mean pull"), ("width", "width of pulls")):
+        by_name[name].set_xticks(range(len(names)), names)
+        by_name[name].set(ylabel=words, xlim=(-0.6, len(names) - 0.4))
     return canvas
 
 
@@ -39,6 +71,10 @@ def _by_coordinate(axes: Axes, numbers: list[Estimate | None], expected: float, 
     axes.axhspan(expected - tolerance, expected + tolerance, color=GREY, alpha=0.25, lw=0)
     axes.axhline(expected, color="black", lw=0.6)
     in_bins(axes, numbers, color=BLUE, marker="s", ms=3.5)
+    low, high = axes.get_ylim()
+    axes.set_ylim(max(low, expected - FURTHEST_MEAN), min(high, expected + FURTHEST_MEAN))
+    values = np.array([each.value for each in numbers if each])
+    say_outside(axes, np.abs(values - expected) > FURTHEST_MEAN, "coordinate")
 
 
 def _pulls(axes: Axes, subject: Subject) -> None:
@@ -48,12 +84,12 @@ def _pulls(axes: Axes, subject: Subject) -> None:
     if not len(pulls):
         say(axes, "no residuals")
         return
-    density(axes, pulls, np.linspace(-4.5, 4.5, 61), color=BLUE, alpha=0.5, label="all hits")
+    density(axes, pulls, pull_bins(len(pulls)), color=BLUE, alpha=0.5, label="all hits")
     gaussian(axes)
-    title = f"{100 * float((abs(pulls) > 4.5).mean()):.2g} % beyond"
-    axes.set(xlabel="unbiased residual / its σ", ylabel="density", title=title)
+    say_outside(axes, np.abs(pulls) > FURTHEST_PULL, "hit")
+    axes.set(xlabel="unbiased residual / its σ", ylabel="density")
     axes.set_ylim(0, max(0.52, axes.get_ylim()[1]))  # room for the legend
-    axes.legend(loc="upper left", fontsize=8)
+    axes.legend(loc="upper left", fontsize=SMALL)
 
 
 def _pulls_of(subject: Subject) -> np.ndarray:
@@ -70,19 +106,19 @@ def show_p_values(axes: Axes, fit: FitEntry) -> None:
     counts = np.array(fit.p_values)
     axes.stairs(counts / counts.mean(), np.linspace(0, 1, len(counts) + 1), color=BLUE, fill=True, alpha=0.5)
     axes.axhline(1, color="black", lw=0.8, ls="--")
-    axes.set(xlabel="p-value", ylabel="muons over the expected number", xlim=(0, 1), ylim=(0, None))
+    axes.set(xlabel="p-value", ylabel="muons / expected", xlim=(0, 1), ylim=(0, None))
 
 
 def _trends(subject: Subject) -> Canvas:
     """Mean pull of each coordinate against the position and the slope of the track."""
     fits = subject.fit.coordinates
     if not fits:
-        canvas, axes = plt.subplots(figsize=(5.5, 2.4))
+        canvas, axes = plt.subplots(figsize=(PAGE_WIDTH, 2.0))
         say(axes, "no residuals")
         axes.set_axis_off()
         return canvas
-    canvas, grid = panels(len(fits), 2.9, 2.4, sharey=True)
-    index = {each.name: place for place, each in enumerate(subject.model.coordinates)}
+    canvas, grid = panels(len(fits), 2.0, sharey=True)
+    index = {each.name: place for place, each in enumerate(subject.coordinates)}
     where, pulls, band = _positions(subject), _pulls_of(subject), SHIFT * subject.settings.data_tolerance
     for axes, each in zip(grid, fits, strict=True):
         own = index[each.name]
@@ -92,7 +128,7 @@ def _trends(subject: Subject) -> Canvas:
         slope = _slope(subject, where, each, index)
         if slope is not None:
             _profile(axes, slope, pulls[:, own], VERMILLION, "s", "against slope")
-        axes.set(title=subject.model.coordinates[own].symbol, xlabel="share of tracks with less")
+        axes.set(title=subject.coordinates[own].symbol, xlabel="share of tracks with less")
     grid[0].set_ylabel("mean pull")
     legend(canvas, grid[:1])
     return canvas

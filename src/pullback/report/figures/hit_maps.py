@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from ...models import Quantity
 from ...statistics.prefixes import prefixed
 from ..formats import count
-from .base import BLUE, FEW, Canvas, Subject, panels, say, titled
+from .base import BLUE, SMALL, Canvas, Subject, panels, say, titled
 from .passes import Bins, all_rows, bins_of, counted, sample
 
 TAIL = 1e-3
@@ -35,15 +35,15 @@ class HitMap(NamedTuple):
 def hit_maps(subject: Subject) -> Canvas:
     """Draw the density of hits on each layer."""
     found, hits = _maps(subject)
-    quantities = subject.model.coordinates
-    canvas, grid = panels(len(found), 3.1, 2.7, FEW)
+    quantities = subject.coordinates
+    canvas, grid = panels(len(found), 2.4)
     for axes, each in zip(grid, found, strict=True):
         total = int(hits[each.places[0]])
         outside = total - int(each.counts.sum())
         name = f"layer {each.layer}: {count(total)} hit{'s' * (total != 1)}" + f", {count(outside)} outside" * (
             outside > 0
         )
-        axes.set_title(name, fontsize=8)
+        axes.set_title(name, fontsize=SMALL)
         if not total:
             say(axes, "no hits")
             axes.set(xticks=[], yticks=[])

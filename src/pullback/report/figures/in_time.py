@@ -11,7 +11,7 @@ from scipy.special import gammaincinv
 
 from ...models import has_fit
 from ..picture_captions import order_of
-from .base import Canvas, Subject, plt
+from .base import PAGE_WIDTH, Canvas, Subject, plt
 from .budget import COLOURS
 from .passes import Bins, all_rows, counted, medians, sample
 
@@ -47,7 +47,7 @@ def in_time(subject: Subject) -> Canvas:
     """Draw the width of a typical track, the median residuals and the share of missing hits over the muon number."""
     ranges, of_fit = _ranges(subject), has_fit(subject.model)
     found = _counts(subject, ranges)
-    canvas, panels = plt.subplots(2 + of_fit, 1, figsize=(8.4, 1.7 * (2 + of_fit) + 0.3), sharex=True)
+    canvas, panels = plt.subplots(2 + of_fit, 1, figsize=(PAGE_WIDTH, 1.7 * (2 + of_fit) + 0.3), sharex=True)
     x = ranges.middles
     if of_fit:
         value, low, high = (10**each for each in medians(found.widths, LOG_WIDTH))
@@ -129,7 +129,7 @@ def _styles(subject: Subject) -> list[dict[str, Any]]:
     order = [layers[:place].count(layer) for place, layer in enumerate(layers)]
     return [
         {"color": colours[layer], "ls": LINES[place % len(LINES)], "label": each.symbol}
-        for layer, place, each in zip(layers, order, subject.model.coordinates, strict=True)
+        for layer, place, each in zip(layers, order, subject.coordinates, strict=True)
     ]
 
 
@@ -144,4 +144,4 @@ def _legend(axes: Axes) -> None:
     """The names of the curves, beside the panel."""
     count = len(axes.get_legend_handles_labels()[1])
     if count <= MOST_NAMED:
-        axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=7, ncols=1 + (count > 6))
+        axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), ncols=1 + (count > 6))

@@ -11,7 +11,8 @@ import numpy as np
 from ...study import blocks
 from ...study.blocks import block_count
 from ...study.pictured import pictured
-from .base import FURTHEST, Subject, all_of, most_of
+from .base import Subject
+from .ranges import FURTHEST, all_of, most_of
 
 SAMPLED = 200_000
 """Muons from which the range of a histogram is taken."""
@@ -109,7 +110,7 @@ def bins_of(values: np.ndarray, tail: float, in_bin: int) -> Bins:
     if not len(values):
         return Bins(-1.0, 1.0, FEWEST_BINS)
     low, high = all_of(values)
-    near = most_of(values, tail)
+    near = most_of(values, tail, math.inf)
     low, high = max(low, near[0]), min(high, near[1])
     number = int(np.clip((len(values) / in_bin) ** 0.5, FEWEST_BINS, MOST_BINS))
     pitch, first = _grid(values)

@@ -6,9 +6,6 @@ import io
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Literal
-
-from matplotlib.transforms import Bbox
 
 from ...files import whole
 from ...store.alignment_file import AlignmentFile
@@ -20,10 +17,12 @@ from ..by_processes import by_processes
 from ..gallery import SCANNED, Figure, gallery
 from .base import STYLE, Canvas, ResidualSpread, Subject, plt
 from .budget import OF_SOURCES
+from .detector import detector
 from .events import events
 from .fits import OF_FITS
 from .hit_maps import hit_maps
 from .in_time import in_time
+from .layout import lay_out
 from .point import OF_POINT
 from .pointing import pointing
 from .residuals import chi2_distribution, residuals_by_layer
@@ -42,7 +41,7 @@ OF_DATA: dict[str, Callable[[Subject], Canvas]] = {
 }
 """What draws each kind of picture of the data."""
 
-OF_SUBJECT = OF_POINT | OF_SOURCES | OF_FITS | OF_DATA
+OF_SUBJECT = {"detector": detector, **OF_POINT, **OF_SOURCES, **OF_FITS, **OF_DATA}
 """What draws each kind of figure of a scan point."""
 
 METADATA = {
@@ -95,7 +94,7 @@ def _spreads(study: Study, alignment: str | Path) -> dict[str, ResidualSpread]:
 
 def _save(canvas: Canvas, svg: str | Path, pdf: str | Path) -> None:
     with plt.rc_context({"figure.constrained_layout.use": False}):
-        _lay_out(canvas)
+        lay_out(canvas)
         _write(canvas, svg, pdf)
     plt.close(canvas)
 
@@ -107,16 +106,3 @@ def _write(canvas: Canvas, svg: str | Path, pdf: str | Path) -> None:
         canvas.savefig(image, format=kind, metadata=metadata)
         with whole(path) as part:
             part.write_bytes(image.getvalue())
-
-
-def _lay_out(canvas: Canvas) -> None:
-    """Lay a figure out, once for both files, with rounded places (docs/reproducibility.md)."""
-    engine = canvas.get_layout_engine()
-    assert engine
-    engine.execute(canvas)
-    canvas.set_layout_engine(None)  # as the style says by now: with an engine, each file would be drawn twice
-    for axes in canvas.axes:
-        places: tuple[Literal["original", "active"], ...] = ("original", "active")
-        for which in places:
-            place = axes.get_position(original=which == "original")
-            axes.set_position(Bbox.from_bounds(*(round(each, 6) for each in place.bounds)), which=which)

@@ -14,29 +14,46 @@ from ...validation.evidence import ENDS, Bin, Entry
 from .base import (
     BLUE,
     FEW,
+    FURTHEST_PULL,
     GREY,
+    PAGE_WIDTH,
+    SMALL,
     VERMILLION,
     BinPanel,
     Canvas,
     Observable,
     Subject,
-    all_of,
     density,
     gaussian,
+    height_of,
     in_bins,
     label_axis,
     legend,
-    most_of,
+    mosaic,
     named,
     of_bins,
     panels,
     plt,
+    pull_bins,
     say,
+    say_outside,
     say_what_is_beyond,
-    size_of,
 )
 from .closure import closure
 from .coverage import coverage
+from .ranges import all_of, most_of, not_far
+
+FEWEST_BELOW = 10
+"""Muons near the fold below which their pulls are not drawn: one makes a spike as high as the panel."""
+
+FEWEST_IN_MAP = 100
+"""Muons below which each is a point, not a count on a map."""
+
+FEWEST_IN_BINS = 200
+"""Muons from which a histogram of values has narrow bins."""
+
+FEW_NAMES = 6
+"""Coordinates above which a panel is as wide as the figure."""
 
 ENDS_STYLES = (
     (BLUE, "v", "68.27 %, lower"),
@@ -51,17 +68,21 @@ def _hits(subject: Subject) -> Canvas:
 
 
 def _hits_of_one_layer(subject: Subject) -> Canvas:
-    (x,) = subject.model.coordinates
+    (x,) = subject.coordinates
     reco = subject.column("x_reco")
     hit = np.isfinite(reco[:, 0])
     if subject.recorded:
-        canvas, left = plt.subplots(figsize=(5.5, 3.2))
-        _positions(left, reco[hit, 0])
+        canvas, left = plt.subplots(figsize=(PAGE_WIDTH, 3.0))
+        shown = not_far(reco[:, 0])
+        _positions(left, reco[shown, 0])
+        say_outside(left, hit & ~shown, "hit")
         left.set(ylabel="muons")
     else:
         true = subject.column("x_true")
-        canvas, (left, right) = plt.subplots(1, 2, figsize=(8, 3.4))
-        _density_map(canvas, left, true[hit, 0], reco[hit, 0])
+        canvas, (left, right) = plt.subplots(1, 2, figsize=(PAGE_WIDTH, 2.8))
+        shown = not_far(reco[:, 0])
+        _density_map(canvas, left, true[shown, 0], reco[shown, 0])
+        say_outside(left, hit & ~shown, "hit")
         label_axis(left, "y", f"recorded {x.symbol}", x.unit)
         if not hit.all():
             left.set_title(f"{hit.sum()} of {len(hit)} muons have a hit")
@@ -87,58 +108,80 @@ def _density_map(canvas: Canvas, axes: Axes, true: np.ndarray, reco: np.ndarray)
     if not len(reco):
         say(axes, "no hits")
         return
-    counts, xs, ys = np.histogram2d(true, reco, bins=120, range=[all_of(true), all_of(reco)])
-    mesh = axes.pcolormesh(
-        xs, ys, np.where(counts > 0, counts, np.nan).T, norm="log", rasterized=True, cmap="cividis_r"
-    )
-    canvas.colorbar(mesh, ax=axes, label="muons")
+    if len(reco) < FEWEST_IN_MAP:
+        axes.plot(true, reco, "o", ms=3.5, color=BLUE, label="muons")
+    else:
+        counts, xs, ys = np.histogram2d(true, reco, bins=120, range=[all_of(true), all_of(reco)])
+        style: dict[str, Any] = {"norm": "log", "rasterized": True, "cmap": "cividis_r"}
+        mesh = axes.pcolormesh(xs, ys, np.where(counts > 0, counts, np.nan).T, **style)
+        canvas.colorbar(mesh, ax=axes, label="muons")
     axes.axline((true.mean(), true.mean()), slope=1, color=VERMILLION, lw=1.2, ls="--", label="recorded = true")
     axes.legend(loc="upper left")
 
 
 def _residuals(axes: Axes, off: np.ndarray) -> None:
     """The residuals of all hits, in units of the resolution."""
-    density(axes, off[np.isfinite(off)], np.linspace(-4.5, 4.5, 61), color=BLUE, alpha=0.5, label="all hits")
+    off = off[np.isfinite(off)]
+    density(axes, off, pull_bins(len(off)), color=BLUE, alpha=0.5, label="all hits")
     gaussian(axes)
-    axes.set(xlabel="(recorded − true) × resolution", ylabel="density", ylim=(0, 0.52))
-    axes.legend(loc="upper left", fontsize=8)
+    axes.set(xlabel="(recorded − true) × resolution", ylabel="density", ylim=(0, max(0.52, 1.25 * axes.get_ylim()[1])))
+    say_outside(axes, np.abs(off) > FURTHEST_PULL, "hit")
+    axes.legend(loc="upper left", fontsize=SMALL)
 
 
 def _hits_in_layers(subject: Subject) -> Canvas:
-    reco, names = subject.column("x_reco"), [each.symbol for each in subject.model.coordinates]
-    wide = max(3.0, 0.4 * len(names))
+    reco, names = subject.column("x_reco"), [each.symbol for each in subject.coordinates]
+    hits = subject.as_recorded("x_reco")
+    missing = not np.isfinite(hits).all()
+    canvas, by_name = _panels_of_hits(len(names), pulls=not subject.recorded, shares=missing)
+    where = by_name["where"]
     if subject.recorded:
-        canvas, (where, recorded) = plt.subplots(1, 2, figsize=(3 + 2 * wide, 3.4))
         _spread(where, reco, names)
-        units = dict.fromkeys(each.unit for each in subject.model.coordinates)
+        units = dict.fromkeys(each.unit for each in subject.coordinates)
         label_axis(where, "y", "recorded", ", ".join(units))
     else:
-        canvas, (pooled, where, recorded) = plt.subplots(
-            1, 3, figsize=(3.2 + 2 * wide, 3.4), gridspec_kw={"width_ratios": [3.2, wide, wide]}
-        )
         off = (reco - subject.column("x_true")) * subject.resolution
-        _residuals(pooled, off)
+        _residuals(by_name["pulls"], off)
         for edge in (-K95, -1, 0, 1, K95):
             where.axhline(edge, color="black", lw=0.6, ls="-" if edge == 0 else ":")
         _spread(where, off, names)
         where.set(ylabel="(recorded − true) × resolution")
-    where.legend(loc="upper right", fontsize=7, ncols=2)
+    where.legend(loc="upper right", fontsize=SMALL, ncols=2)
     low, high = where.get_ylim()
-    where.set_ylim(low, high + 0.15 * (high - low))
-    hits = subject.as_recorded("x_reco")
+    where.set_ylim(low, high + 0.25 * (high - low))
+    if missing:
+        _found(by_name["shares"], np.isfinite(hits).mean(axis=0), names)
+    else:
+        where.set_title("every muon has all hits", fontsize=SMALL)
     say_what_is_beyond(where, hits)
-    share = np.isfinite(hits).mean(axis=0)
-    recorded.bar(range(len(names)), share, color=BLUE, alpha=0.7)
-    for index, height in enumerate(share):
-        recorded.text(index, height, f"{100 * height:.3g} %", ha="center", va="bottom", fontsize=6, clip_on=False)
-    recorded.set(ylabel="share of muons with a hit", ylim=(0, 1.08), xlabel="coordinate")
-    recorded.set_xticks(range(len(names)), names)
     return canvas
+
+
+def _panels_of_hits(coordinates: int, *, pulls: bool, shares: bool) -> tuple[Canvas, dict[str, Axes]]:
+    """Panels of hits by coordinate, of the pulls of all hits and of the share of hits found, of which some are there.
+
+    Panels of very many coordinates are as wide as the figure.
+    """
+    names = ["pulls"] * pulls + ["shares"] * shares
+    rows = [["where", *names]] if len(names) < 2 else [names, ["where", "where"]]
+    if coordinates > FEW_NAMES:
+        rows = [[name] for name in (*names, "where")]
+    return mosaic(rows, 2.7)
+
+
+def _found(axes: Axes, share: np.ndarray, names: Sequence[str]) -> None:
+    """The share of the muons with a hit, by coordinate."""
+    axes.bar(range(len(names)), share, color=BLUE, alpha=0.7)
+    for index, height in enumerate(share if len(names) <= FEW_NAMES else ()):
+        axes.text(index, height, f"{100 * height:.3g} %", ha="center", va="bottom", fontsize=SMALL, clip_on=False)
+    axes.set(ylabel="share of muons with a hit", ylim=(0, 1.12), xlabel="coordinate")
+    axes.set_xticks(range(len(names)), names)
 
 
 def _spread(axes: Axes, columns: np.ndarray, names: Sequence[str]) -> None:
     """Where 68.27 % and 95 % of the hits in each coordinate lie, and their median."""
-    samples = [column[np.isfinite(column)] for column in columns.T]
+    samples = [column[not_far(column)] for column in columns.T]
+    say_outside(axes, np.isfinite(columns) & ~np.transpose([not_far(column) for column in columns.T]), "hit")
     known = [index for index, sample in enumerate(samples) if len(sample)]
     levels = [(1 - P95) / 2, (1 - P68) / 2, 0.5, (1 + P68) / 2, (1 + P95) / 2]
     found = np.array([np.quantile(samples[index], levels) for index in known]).reshape(-1, 5)
@@ -152,12 +195,14 @@ def _spread(axes: Axes, columns: np.ndarray, names: Sequence[str]) -> None:
 def _value(subject: Subject) -> Canvas:
     if subject.one_hit:
         return _value_over_hits(subject)
-    canvas, grid = panels(len(subject.observables), 3.0, 2.4)
+    canvas, grid = panels(len(subject.observables), 2.2)
     for axes, each in zip(grid, subject.observables, strict=True):
         value, sigma = each.column("{}"), each.column("sigma_{}")
         value, sigma = value[np.isfinite(value)], sigma[np.isfinite(sigma)]
         low, high = most_of(value)
-        bins = np.linspace(low, high, 41)
+        missing = 3 * float(np.median(sigma)) - (high - low) if len(sigma) else 0.0
+        low, high = low - max(0.0, missing) / 2, high + max(0.0, missing) / 2
+        bins = np.linspace(low, high, 41 if len(value) >= FEWEST_IN_BINS else 13)
         density(axes, value, bins, color=BLUE, alpha=0.5, label="recorded")
         if not subject.recorded:
             true = each.true()
@@ -176,6 +221,7 @@ def _value(subject: Subject) -> Canvas:
                 label="± median quoted σ",
             )
         axes.set(ylim=(0, top), xlim=(low, high), yticks=[])
+        say_outside(axes, (value < low) | (value > high))
         label_axis(axes, "x", each.symbol, each.quantity.unit)
     for axes in grid[::FEW]:
         axes.set_ylabel("density")
@@ -185,14 +231,15 @@ def _value(subject: Subject) -> Canvas:
 
 def _value_over_hits(subject: Subject) -> Canvas:
     """Values and intervals of at most 60 hits, against their coordinate."""
-    (x_axis,), (theta,) = subject.model.coordinates, subject.observables
+    (x_axis,), (theta,) = subject.coordinates, subject.observables
     x = subject.column("x_reco")[:, 0]
-    usable = (theta.column("flag_{}") == 0) & np.isfinite(x)
-    x = x[usable]
+    known = (theta.column("flag_{}") == 0) & np.isfinite(x)
+    usable = known & not_far(x)
+    outside, x = known & ~usable, x[usable]
     value, sigma, interval = (theta.column(name)[usable] for name in ("{}", "sigma_{}_linear", "interval68_{}"))
     views = {"all hits": np.full(len(x), True), "within 6 σ of the fold": np.abs(x) < 6 / subject.resolution[0]}
     views = {title: which for title, which in views.items() if which.any()} or views
-    canvas, grid = panels(len(views), 4, 3.4)
+    canvas, grid = panels(len(views), 2.9)
     for axes, (title, which) in zip(grid, views.items(), strict=True):
         order = np.flatnonzero(which)[np.argsort(x[which], kind="stable")]
         if len(order) > 60:
@@ -207,13 +254,14 @@ def _value_over_hits(subject: Subject) -> Canvas:
         axes.set(title=title)
         label_axis(axes, "x", f"recorded {x_axis.symbol}", x_axis.unit)
         label_axis(axes, "y", theta.symbol, theta.quantity.unit)
-    grid[0].legend(loc="upper left")
+    say_outside(grid[0], outside)
+    legend(canvas, grid[:1])
     return canvas
 
 
 def _pulls(subject: Subject) -> Canvas:
     alone = len(subject.observables) == 1
-    canvas, grid = panels(len(subject.observables), *((5.5, 3.6) if alone else (3.2, 2.8)))
+    canvas, grid = panels(len(subject.observables), 3.4 if alone else 2.6)
     for axes, each in zip(grid, subject.observables, strict=True):
         sigma = each.column("sigma_{}_linear")
         value, true = each.column("{}"), each.column("{}_true")
@@ -221,20 +269,21 @@ def _pulls(subject: Subject) -> Canvas:
         z = wrap(value - true, each.quantity.period)[usable] / sigma[usable]
         limit = each.domain
         inside = (each.distance("_true") >= limit)[usable]
-        bins = np.linspace(-4.5, 4.5, 61)
+        bins = pull_bins(len(z))
         pulls = each.linear.domain.pulls
         words = f"mean {pulls.mean.value:+.3f}, sd {pulls.sd.value:.3f}" if pulls and pulls.sd.value > 0 else ""
         condition = f"{each.place} ≥ {limit:g}" if each.fold else "all muons"
         density(axes, z[inside], bins, color=BLUE, alpha=0.5, label=f"{condition}\n{words}" if words else condition)
-        if not inside.all():
+        if (~inside).sum() >= FEWEST_BELOW:
             below = f"{each.place} < {limit:g}"
             density(axes, z[~inside], bins, histtype="step", color=VERMILLION, ls="--", label=below)
         gaussian(axes)
+        say_outside(axes, np.abs(z) > FURTHEST_PULL)
         axes.set(xlabel=f"pull of {each.symbol}", ylabel="density" if alone else "")
         handles, names = axes.get_legend_handles_labels()
         if not alone:  # the caption explains the line
             handles, names = handles[:-1], names[:-1]
-        axes.legend(handles, names, loc="upper left", fontsize=8 if alone else 7)
+        axes.legend(handles, names, loc="upper left", fontsize=SMALL)
         # Few muons near the fold make high spikes, which would leave no room for the others.
         axes.set_ylim(0, 1.25 * axes.get_ylim()[1] if alone else min(0.9, 1.45 * axes.get_ylim()[1]))
     return canvas
@@ -242,7 +291,7 @@ def _pulls(subject: Subject) -> Canvas:
 
 def _ends(subject: Subject) -> Canvas:
     found = of_bins(subject.observables)
-    canvas, grid = panels(len(found), *size_of(found), most=2)
+    canvas, grid = panels(len(found), height_of(found))
     tolerance = subject.settings.of_toys
     for axes, panel in zip(grid, found, strict=True):
         axes.axhspan(-tolerance, tolerance, color=GREY, alpha=0.25, lw=0)
@@ -260,9 +309,9 @@ def _ends(subject: Subject) -> Canvas:
 
 
 def _validity(subject: Subject) -> Canvas:
-    folded = [each for each in subject.observables if each.fold]
-    found = of_bins(folded)
-    canvas, (first, *grid) = panels(1 + len(folded), *((4.5, 3.4) if subject.one_hit else (3.2, 2.6)))
+    folded = [each for each in subject.observables if each.fold and len(_near(each))]
+    found = of_bins([each for each in subject.observables if each.fold] if subject.one_hit else folded)
+    canvas, (first, *grid) = panels(1 + len(folded), 2.9 if subject.one_hit else 2.4)
     if subject.one_hit:
         _valid_in_bins(first, found[0], "" if subject.recorded else "true ")
     else:
@@ -297,17 +346,27 @@ def _valid_of_each(axes: Axes, observables: Sequence[Observable]) -> None:
     place = np.arange(len(share))
     axes.barh(place, share, color=BLUE, alpha=0.7)
     for index, each in enumerate(share):
-        axes.text(0, index, "–" if np.isnan(each) else f" {100 * each:.3g} %", va="center", fontsize=7)
+        axes.text(0, index, "–" if np.isnan(each) else f" {100 * each:.3g} %", va="center", fontsize=SMALL)
     axes.set_yticks(place, [each.symbol for each in observables])
     axes.invert_yaxis()
     axes.set(xlabel="share with linear propagation valid", xlim=(0, 1.02))
 
 
+def _limit(each: Observable) -> float:
+    """Distance from the fold, in σ, up to which muons are drawn."""
+    return 6.0 if each.subject.one_hit else 10.0
+
+
+def _near(each: Observable) -> np.ndarray:
+    """The muons near the fold."""
+    linear = each.column("sigma_{}_linear")
+    return np.flatnonzero((each.distance() < _limit(each)) & (linear > 0) & np.isfinite(linear))
+
+
 def _near_fold(axes: Axes, each: Observable) -> None:
     """Quoted σ and bias over the linear σ, of muons near the fold."""
     one_hit, linear, distance = each.subject.one_hit, each.column("sigma_{}_linear"), each.distance()
-    limit = 6 if one_hit else 10
-    near = np.flatnonzero((distance < limit) & (linear > 0) & np.isfinite(linear))
+    near = _near(each)
     near = near[np.argsort(distance[near], kind="stable")][:: max(1, len(near) // 500)]
     style: dict[str, Any] = {} if one_hit else {"ms": 2.5, "rasterized": True}
     kinds = (("sigma_{}", BLUE, "-", ".", "quoted σ"), ("bias_{}", VERMILLION, "--", "x", "bias"))
@@ -320,7 +379,7 @@ def _near_fold(axes: Axes, each: Observable) -> None:
     axes.axhline(1, color="black", lw=0.6)
     # Of simulated hits, the shares in the panels of other models are in bins at the true hits.
     at = " at the recorded hit" if one_hit or each.subject.recorded else ""
-    axes.set(xlabel=f"{each.place}{at}", xlim=(0, limit), title=each.symbol)
+    axes.set(xlabel=f"{each.place}{at}", xlim=(0, _limit(each)), title=each.symbol)
     if not one_hit:
         axes.set_ylim(-0.3, 1.6)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from ...statistics.prefixes import prefixed
-from .base import GREY, Canvas, Subject, drawable, legend, plt, say
+from .base import GREY, PAGE_WIDTH, Canvas, Subject, legend, plt, say
+from .ranges import drawable
 from .tracks import VIEW_STYLES, DrawnLine, drawn_lines, largest, unit_of_heights
 
 TYPICAL = 1000
-"""Muons with the most hits of which the median is taken."""
+"""Muons with the most hits among which one is typical."""
 
 POINTING_MARGIN = 0.25
 """How far σ is drawn beyond the layers, over the distance between the outermost ones."""
@@ -18,10 +19,10 @@ POINTING_MARGIN = 0.25
 def pointing(subject: Subject) -> Canvas:
     """Draw σ of the position of a typical track over z, with the layers and σ of the hits."""
     tracks, planes = drawn_lines(subject, POINTING_MARGIN), planes_of(subject.point.config.model)
-    muons = _typical(tracks)
     z = [np.linspace(*_with_planes(each.span, planes), 301) for each in tracks]
-    sizes = [_median(each.fit.sigma(at)[muons]) for each, at in zip(tracks, z, strict=True)]
-    canvas, axes = plt.subplots(figsize=(7, 3.6))
+    muon = _typical(tracks, [drawable(each.fit.sigma(at)) for each, at in zip(tracks, z, strict=True)])
+    sizes = [drawable(each.fit.sigma(at)[muon]) for each, at in zip(tracks, z, strict=True)]
+    canvas, axes = plt.subplots(figsize=(PAGE_WIDTH, 3.4))
     if not largest(*sizes):
         say(axes, "no tracks")
         axes.set_axis_off()
@@ -34,8 +35,9 @@ def pointing(subject: Subject) -> Canvas:
     for each, at, sigma in zip(tracks, z, sizes, strict=True):
         colour, marker, line = VIEW_STYLES.get(each.view, VIEW_STYLES["x"])
         axes.plot(at * heights, sigma * factor, line, color=colour, label=f"track, {each.view}")
-        hits = _median(each.sigma[muons]) * factor
-        axes.plot(each.z * heights, hits, marker, ms=5, mfc="white", color=colour, label=f"hits, {each.view}")
+        hits = each.sigma[muon] * factor
+        size = 8 if marker == "o" else 4  # those of both views may be at the same place
+        axes.plot(each.z * heights, hits, marker, ms=size, mfc="white", color=colour, label=f"hits, {each.view}")
     axes.set(xlabel=f"z ({unit_of_z})", ylabel=f"σ of the position ({unit})", ylim=(0, None))
     legend(canvas, [axes])
     return canvas
@@ -51,14 +53,10 @@ def _with_planes(span: tuple[float, float], planes: list[float]) -> tuple[float,
     return min(span[0], *planes, span[1]), max(span[1], *planes, span[0])
 
 
-def _typical(tracks: list[DrawnLine]) -> np.ndarray:
-    """The first muons among those with the most hits."""
+def _typical(tracks: list[DrawnLine], sigma: list[np.ndarray]) -> int:
+    """The muon with the median of the mean σ, among the first with the most hits; the first one if none has any σ."""
     hits = np.sum([np.isfinite(each.hits).sum(axis=1) for each in tracks], axis=0)
-    return np.flatnonzero(hits == hits.max(initial=0))[:TYPICAL]
-
-
-def _median(values: np.ndarray) -> np.ndarray:
-    """The median over muons; NaN where none has a value."""
-    good = drawable(values)
-    good = good[np.isfinite(good).all(axis=1)]
-    return np.median(good, axis=0) if len(good) else np.full(values.shape[1], np.nan)
+    muons = np.flatnonzero(hits == hits.max(initial=0))[:TYPICAL]
+    mean = np.sum([each[muons].mean(axis=1) for each in sigma], axis=0)
+    order = np.argsort(mean, kind="stable")[: max(1, np.isfinite(mean).sum())]
+    return int(muons[order[(len(order) - 1) // 2]])

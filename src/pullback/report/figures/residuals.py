@@ -13,9 +13,9 @@ from ...statistics.prefixes import prefixed
 from ..formats import brief, percent
 from .base import (
     BLUE,
-    FEW,
-    FURTHEST,
     GREY,
+    PAGE_WIDTH,
+    SMALL,
     VERMILLION,
     Canvas,
     ResidualSpread,
@@ -28,6 +28,7 @@ from .base import (
 )
 from .fits import show_p_values
 from .passes import Bins, all_rows, counted, sample
+from .ranges import FURTHEST
 
 WIDTHS = 4.0
 """Half-range of a histogram of residuals, in units of their width or of the stated one, whichever is larger."""
@@ -68,8 +69,8 @@ def residuals_by_layer(subject: Subject) -> Canvas:
     residual, sigma = sample(subject, "residual", "residual_sigma")
     found = [_expected(*columns) for columns in zip(residual.T, sigma.T, strict=True)]
     counts, totals = _counts(subject, found)
-    quantities = subject.model.coordinates
-    canvas, grid = panels(len(found), 2.9, 2.5, FEW)
+    quantities = subject.coordinates
+    canvas, grid = panels(len(found), 2.4)
     for axes, quantity, each, of_bins, total in zip(grid, quantities, found, counts, totals, strict=True):
         axes.set_title(quantity.symbol)
         if each is None:
@@ -130,14 +131,14 @@ def _histogram(
     words = [f"{name} {brief(value * factor)}" for name, value in numbers.items()]
     words += [f"before {brief(before.median * factor)} ± {brief(before.width * factor)}"] if before else []
     words += [f"{percent(beyond)} beyond"] * (beyond > 0)
-    axes.text(0.03, 0.98, "\n".join(words).replace("-", "−"), transform=axes.transAxes, va="top", fontsize=7)
+    axes.text(0.03, 0.98, "\n".join(words).replace("-", "−"), transform=axes.transAxes, va="top", fontsize=SMALL)
     axes.set(yticks=[], ylim=(0, top), xlim=(bins.low * factor, bins.high * factor))
 
 
 def chi2_distribution(subject: Subject) -> Canvas:
     """Draw χ²/ndf of all tracks beside what is expected, and the p-values."""
     counts, freedom = _ratios(subject)
-    canvas, (left, right) = plt.subplots(1, 2, figsize=(8.4, 3.2))
+    canvas, (left, right) = plt.subplots(1, 2, figsize=(PAGE_WIDTH, 2.8))
     if not freedom:
         say(left, "no degrees of freedom")
     else:
@@ -148,7 +149,7 @@ def chi2_distribution(subject: Subject) -> Canvas:
         shown = np.flatnonzero((counts > 0) | (expected > 1e-3 * expected.max()))
         left.set(xscale="log", xlim=(edges[shown[0]], edges[shown[-1] + 1]), ylim=(0, None))
         left.set(xlabel="χ²/ndf", ylabel="tracks", title=_in_words(subject))
-        left.legend(loc="upper left", fontsize=8)
+        left.legend(loc="upper left", fontsize=SMALL)
     show_p_values(right, subject.fit)
     return canvas
 

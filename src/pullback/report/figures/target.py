@@ -12,7 +12,8 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from ...config.dotted_names import unit_of
 from ...store.target_file import TargetAnswer, TargetAnswers
 from ...study.plan import Study
-from .base import VERMILLION, Canvas, label_axis, plt, say
+from .base import PAGE_WIDTH, VERMILLION, Canvas, label_axis, legend, plt, say
+from .symbols import key_in_math, with_symbol
 
 MOST_LABELS = 8
 """Maximum number of curves with a legend entry each."""
@@ -23,12 +24,12 @@ WIDEST_WITH_MARGINS = 1e100
 
 def target_figure(study: Study, target: TargetAnswers) -> Canvas:
     """Draw the mean σ against the varied parameter for each answer, with the target and the present value."""
-    observable = next(each for each in study.model.observables if each.name == target.observable)
+    observable = next(with_symbol(each) for each in study.model.observables if each.name == target.observable)
     vary, answers = target.vary, target.answers
-    canvas, axes = plt.subplots(figsize=(6.5, 3.8))
+    canvas, axes = plt.subplots(figsize=(PAGE_WIDTH, 3.8))
     colours = mpl.colormaps["cividis"](np.linspace(0, 0.85, len(answers)))
     for colour, answer in zip(colours, answers, strict=True):
-        label = "\n".join(f"{name} = {value:.6g}" for name, value in answer.values.items())
+        label = "\n".join(f"{key_in_math(name)} = {value:.6g}" for name, value in answer.values.items())
         axes.plot(answer.grid, answer.sigmas, color=colour, lw=1.3, label=label if _has_room(answers) else None)
         if math.isfinite(answer.start_sigma):
             axes.plot(answer.start, answer.start_sigma, "o", ms=5, mfc="white", color=colour)
@@ -47,9 +48,9 @@ def target_figure(study: Study, target: TargetAnswers) -> Canvas:
             else:
                 axes.set_xscale("log" if _range(answers) > 20 else "linear")
         axes.set_yscale("log")
-    label_axis(axes, "x", vary, unit_of(vary, study.config))
+    label_axis(axes, "x", key_in_math(vary), unit_of(vary, study.config))
     label_axis(axes, "y", f"mean σ of {observable.symbol}", observable.unit)
-    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=8)
+    legend(canvas, [axes])
     return canvas
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from ...detector.known import Known
+from ...models import Model
 from ...statistics.prefixes import prefixed
 from ...store import columns
 from ...study import blocks
 from ...study.aligning import placement_of
-from .base import BLUE, VERMILLION, Subject, drawable
+from ...uncertainty.placement import Placement
+from .base import BLUE, VERMILLION, Subject
+from .ranges import drawable
 
 if TYPE_CHECKING:
     from ...detector.fitted_lines import FittedLine
@@ -55,17 +59,31 @@ def drawn_lines(subject: Subject, margin: float) -> list[DrawnLine]:
     """The lines of the first muons, drawn to a margin beyond their layers."""
     from ...detector.fitted_lines import fitted_lines, hit_sigma
 
+    made_from = _what_lines_are_made_from(subject)
+    sigma, fits = hit_sigma(*made_from), fitted_lines(*made_from)
+    spans = spans_of([(each.line.view, each.line.range) for each in fits], margin)
+    hits = drawable(made_from[2])
+    return [_drawn(fit, hits, sigma, span) for fit, span in zip(fits, spans, strict=True)]
+
+
+def first_hits(subject: Subject) -> tuple[np.ndarray, np.ndarray]:
+    """The hits of the first muons, and σ of each by the detector, m; NaN where missing or too far to be drawn."""
+    from ...detector.fitted_lines import hit_sigma
+
+    made_from = _what_lines_are_made_from(subject)
+    return drawable(made_from[2]), drawable(hit_sigma(*made_from))
+
+
+def _what_lines_are_made_from(
+    subject: Subject,
+) -> tuple[Model, Mapping[str, float | list[float]], np.ndarray, Known, Placement | None]:
+    """The model of the first part of a point, what is stated of its detector, the hits and what is known of them."""
     part, _ = subject.study.first_part(subject.label)
-    model, stated = part.model, part.config.detector.stated
     covariance = _rows(subject, columns.COVARIANCE) if columns.has_covariances(part) else None
     momentum = _rows(subject, columns.MOMENTUM) if columns.has_momenta(part) else None
     heights = _rows(subject, columns.HEIGHTS) if columns.has_heights(part) else None
-    hits, known = _rows(subject, "x_reco"), Known(covariance, momentum, heights)
-    placement = placement_of(part)
-    sigma = hit_sigma(model, stated, hits, known, placement)
-    fits = fitted_lines(model, stated, hits, known, placement)
-    spans = spans_of([(each.line.view, each.line.range) for each in fits], margin)
-    return [_drawn(fit, drawable(hits), sigma, span) for fit, span in zip(fits, spans, strict=True)]
+    known = Known(covariance, momentum, heights)
+    return part.model, part.config.detector.stated, _rows(subject, "x_reco"), known, placement_of(part)
 
 
 def _drawn(fit: FittedLine, hits: np.ndarray, sigma: np.ndarray, span: tuple[float, float]) -> DrawnLine:
