@@ -45,7 +45,7 @@ BLOCK_OVERHEAD = 128
 ARRAY_OVERHEAD = 1024
 """Bytes reserved for HDF5's structures per small array."""
 
-STEP = 1 << 20
+RESERVED_STEP = 1 << 20
 """Space is reserved in multiples of so many bytes: each time takes a millisecond."""
 
 OPEN = 64
@@ -143,7 +143,7 @@ class Writer:
         """Reserve space for so many more bytes."""
         self._size += size
         if self._size > self._reserved:
-            self._reserved = -(-self._size // STEP) * STEP
+            self._reserved = -(-self._size // RESERVED_STEP) * RESERVED_STEP
             reserve(self._path, self._reserved)
 
     def finish(self, batch: Batch[ArtefactConfig], parents: dict[str, str]) -> None:
