@@ -255,10 +255,8 @@ def _compared(infer: Selected, value: OfToys, sigma: OfToys, true: OfTruths) -> 
     known = np.isfinite(off)
     usable = known & np.isfinite(sigma) & (sigma > 0)
     pull = off / np.where(usable, sigma, np.nan)
-    held = {
-        f"linear{level}": _held(value[..., None] + factor * sigma[..., None] * [-1, 1], true, infer)
-        for level, factor in (("68", K68), ("95", K95))
-    }
+    away = np.abs(off)
+    held = {f"linear{level}": (away <= k * sigma).sum(axis=1) for level, k in (("68", K68), ("95", K95))}
     return {
         "toys": known.sum(axis=1),
         "off_mean": _mean(off, known),

@@ -125,6 +125,8 @@ class Writer:
     def __init__(self, path: Path, file: h5py.File):
         self._path, self._file, self._size, self._reserved = path, file, OVERHEAD, OVERHEAD
         self._columns: list[Column] = []
+        self._scales_of = ""  # the group that columns were last added to
+        self._scales: dict[str, h5py.Dataset] = {}
         self._arrays: dict[str, str] = {}
 
     def point(self, part: Part[ArtefactConfig]) -> h5py.Group:
@@ -153,7 +155,10 @@ class Writer:
         dataset = group.create_dataset(name, shape, dtype, chunks=chunks, maxshape=(max(1, shape[0]), *row))
         count = -(-shape[0] // chunks[0])  # the last one takes the space of a full one
         self.reserve_more(count * (math.prod(chunks) * dataset.dtype.itemsize + BLOCK_OVERHEAD) + OVERHEAD)
-        describe(dataset.parent, dataset, dims, quantity, attributes)
+        parent = dataset.parent if "/" in name else group
+        if self._scales_of != parent.name:
+            self._scales_of, self._scales = parent.name, {}
+        describe(parent, dataset, dims, quantity, attributes, self._scales)
         column = Column(dataset)
         self._columns.append(column)
         return column
