@@ -15,18 +15,22 @@ def stored(path):
     """Bytes per muon of the columns in a file, of its first point."""
     sizes = []
     with h5py.File(path) as file:
-        for dataset in file[next(iter(file))].values():
+        point = file[next(iter(file))]
+        for dataset in (*point.values(), *point.get("compact", {}).values()):
             if isinstance(dataset, h5py.Dataset) and dataset.shape[:1] == (MUONS,) and not dataset.is_scale:
                 sizes.append(dataset.dtype.itemsize * math.prod(dataset.shape[1:]))
     return sum(sizes)
 
 
-@pytest.mark.parametrize("name", ["exercise", "track", "scatter", "own_model"])
-def test_the_space_is_that_of_the_columns(name, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "storage"),
+    [*((name, "lossless") for name in ("exercise", "track", "scatter", "own_model")), ("exercise", "compact")],
+)
+def test_the_space_is_that_of_the_columns(name, storage, tmp_path, monkeypatch):
     monkeypatch.chdir(PROJECT)
     raw = yaml.safe_load((PROJECT / "config" / f"{name}.yaml").read_text())
     raw["source"]["muons"] = MUONS
-    raw |= {"toys": {"muons": 2, "per_muon": 100}}
+    raw |= {"toys": {"muons": 2, "per_muon": 100}, "compute": {"storage": storage}}
     raw = {name: each for name, each in raw.items() if name not in ("target", "scan")}
     run = Run(raw, tmp_path).make()
     whole = sum(stored(files[0]) for files in run.files.values())
