@@ -43,3 +43,10 @@ def test_a_failure_names_its_log_and_the_rest_is_silent(handler, capsys):
     tell(handler, "Select jobs to execute...")
     tell(handler, "the disk [red] is slow", logging.WARNING)
     assert capsys.readouterr().err == "plot failed; its log: logs/s/plot/study.log\nthe disk [red] is slow\n"
+
+
+def test_a_job_that_ctrl_c_ended_did_not_fail(handler, capsys):
+    job(handler, 0, "plot")
+    tell(handler, "Terminating processes on user request, this might take some time.")
+    tell(handler, event=LogEvent.JOB_ERROR, rule_name="plot", log=["logs/s/plot/study.log"])
+    assert capsys.readouterr().err == ""

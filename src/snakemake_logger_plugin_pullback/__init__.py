@@ -23,6 +23,10 @@ SAID_BEFORE = (
 """What Snakemake says of a failed job besides the error of the job itself, which has been printed."""
 
 
+INTERRUPTED = "Terminating processes on user request"
+"""Beginning of what Snakemake says after Ctrl-C, before its jobs end."""
+
+
 class LogHandler(LogHandlerBase):
     """Snakemake's log as progress: on a terminal with a bar, elsewhere in plain lines."""
 
@@ -44,6 +48,7 @@ class LogHandler(LogHandlerBase):
         self._jobs: dict[int, str] = {}
         self._begun: dict[str, float] = {}
         self._task: Any = None
+        self._interrupted = False
 
     writes_to_stream = True
     writes_to_file = False
@@ -92,10 +97,13 @@ class LogHandler(LogHandlerBase):
 
     def _failed(self, record: Any) -> None:
         self._bar.stop()
+        if self._interrupted:  # the job did not fail
+            return
         logs = ", ".join(path for path in record.log if not path.endswith(".tsv"))  # which a failed job does not write
         self._console.print(f"{record.rule_name} failed" + (f"; its log: {logs}" if logs else ""), markup=False)
 
     def _said(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
+        self._interrupted |= text.startswith(INTERRUPTED)
         if record.levelno >= logging.WARNING and text and not text.startswith(SAID_BEFORE):
             self._console.print(text, markup=False)

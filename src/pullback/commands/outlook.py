@@ -17,6 +17,8 @@ START_UP = 15
 JOB = 4
 """Seconds of a core that each further batch takes to start its jobs."""
 
+PAGE = 2e6
+"""Bytes of figures, tables and report: 1 MB for ten recorded muons, 4 MB for the default scan."""
 
 SIZE_UNITS = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"))
 """Units of the sizes of files, B."""
@@ -63,7 +65,7 @@ def outlook(raw: Any) -> Outlook:
     kept_alignment(study)  # for its refusals, which are those of a run
     work = sum(cost(part) for batch in study.batches.values() for part in batch.parts)
     seconds = START_UP + JOB * (len(study.batches) - 1) + work * TOY_SECONDS
-    return Outlook(study, seconds, sum(study.muons.values()) * bytes_per_muon(study))
+    return Outlook(study, seconds, PAGE + sum(study.muons.values()) * bytes_per_muon(study))
 
 
 def bytes_per_muon(study: Study) -> float:
