@@ -13,6 +13,7 @@ import yaml
 from browser import browsing, chromium
 from running import FEW, PROJECT, Run
 
+from pullback.report.figures.base import PAGE_WIDTH, SMALL
 from pullback.report.page import write_report
 
 WIDTHS = (1200, 400)
@@ -130,6 +131,7 @@ def check(tab, page, width, *, dark):
     pictures = tab.value("[...document.images].map((each) => [each.alt.trim(), each.complete && each.naturalWidth])")
     assert pictures
     assert all(alt and loaded for alt, loaded in pictures)
+    assert min(tab.value("[...document.images].map((each) => each.clientWidth)")) * SMALL / (72 * PAGE_WIDTH) >= 11
     for link in tab.value(LINKS):
         if link.startswith("#"):
             assert tab.value(f"document.getElementById(decodeURIComponent('{link[1:]}')) !== null"), link

@@ -44,10 +44,10 @@ if TYPE_CHECKING:
 BLUE, VERMILLION, GREY = "#0072B2", "#D55E00", "#7F7F7F"
 
 PAGE_WIDTH = 6.4
-"""Width of every figure in inches: shown at the width of a page or of a phone, all have text of the same size."""
+"""Width of every figure in inches: shown at the same width, all have text of the same size."""
 
 SMALL = 8
-"""Size of the smallest text in points; on a phone, 360 px wide, that is 6 px."""
+"""Size of the smallest text in points; on a phone, where a figure is 672 px wide and scrolls, that is 12 px."""
 
 STYLE: dict[RcKeyType, Any] = {
     "font.size": 9,
