@@ -94,25 +94,28 @@ CAPTIONS = PICTURE_CAPTIONS | {
     ),
     "sigma_of_any": (
         "σ and the standard deviation of toys",
-        "Above: quoted σ, and the standard deviation of toys, of muons that have toys. Muons with layers without a hit "
-        "have a larger σ: they form bands of their own, in other colours. Below: that standard deviation over each σ; "
-        "the band is the tolerance. Squares and black crosses should lie in the band, apart "
-        "from the statistical error of the toys. Grey crosses: muons for which linear propagation is not used. "
-        "Muons without a standard deviation are not shown.",
+        "Above: quoted σ, and the standard deviation of toys, of muons that have toys. Muons with layers without a "
+        "hit have a larger σ: they form bands of their own, in other colours. At most 80 muons of each colour are "
+        "drawn, evenly chosen over the values. Below: that standard deviation over each σ, of all muons with toys; the "
+        "band is the tolerance. Squares and black crosses should lie in the band, apart from the statistical error of "
+        "the toys. Grey crosses: muons for which linear propagation is not used. Muons without a standard deviation "
+        "are not shown.",
     ),
     "validity_of_any": (
         "Where linear propagation is valid",
-        "First panel: share of all muons for which linear propagation is valid (JCGM 101, clause 8). Other panels, for "
-        "each observable with a fold and muons near it, against the distance from it: that share (grey; of simulated "
-        "muons, in bins of the distance at the true hit), and quoted σ and bias of each muon, at its recorded hit, in "
-        "units of the linear σ. Where linear propagation is valid, the quoted σ is the linear one.",
+        "First panel: share of all muons for which linear propagation is valid (JCGM 101, clause 8). Other panels, "
+        "for each observable with a fold and at least ten muons near it, against the distance from it: that share "
+        "(grey; of simulated muons, in bins of the distance at the true hit), and quoted σ and bias of each muon, at "
+        "its recorded hit, in units of the linear σ. Where linear propagation is valid, the quoted σ is the linear "
+        "one.",
     ),
     "ends_of_any": (
         "Interval ends",
         "Ends of the toys' 68.27 % and 95 % intervals minus those of the quoted coverage intervals (JCGM 101), in "
-        "units of the half-width, in bins of the distance from the fold; observables without a fold have one bin "
-        "each. All should lie in the band, which is the tolerance. Right widths with wrong ends mean that the noise is "
-        "not Gaussian, as propagation assumes.",
+        "units of the half-width, in bins of the distance from the fold. Observables with one bin share a panel: "
+        "those without a fold, and those whose muons with toys are all in one bin. Empty bins at either end are not "
+        "drawn; their number is above the panel. All should lie in the band, which is the tolerance. Right widths "
+        "with wrong ends mean that the noise is not Gaussian, as propagation assumes.",
     ),
     "pulls_of_any": (
         "Pulls",
@@ -124,11 +127,12 @@ CAPTIONS = PICTURE_CAPTIONS | {
     "coverage_of_any": (
         "Coverage",
         "Share of toys around true hits whose interval holds the truth, in bins of the true distance from the fold, "
-        "with Clopper-Pearson intervals. Blue: 68.27 %. Red: 95 %. The confidence intervals (diamonds) decide: they "
-        "should lie in their band, which is the tolerance about the nominal coverage, or above it for azimuths and "
-        "other observables without an exact interval. ±1 σ and ±1.96 σ by linear propagation (circles) and the "
-        "coverage intervals of JCGM 101 (crosses) are only shown: near a fold neither is meant to hold the truth as "
-        "often as that. Where all agree on another coverage, the noise is not the one that is stated.",
+        "with Clopper-Pearson intervals. Observables with one bin share a panel; empty bins at either end are not "
+        "drawn, and their number is above the panel. Blue: 68.27 %. Red: 95 %. The confidence intervals (diamonds) "
+        "decide: they should lie in their band, which is the tolerance about the nominal coverage, or above it for "
+        "azimuths and other observables without an exact interval. ±1 σ and ±1.96 σ by linear propagation (circles) "
+        "and the coverage intervals of JCGM 101 (crosses) are only shown: near a fold neither is meant to hold the "
+        "truth as often as that. Where all agree on another coverage, the noise is not the one that is stated.",
     ),
     "residuals": (
         "Residuals of the fits",
@@ -140,9 +144,10 @@ CAPTIONS = PICTURE_CAPTIONS | {
     ),
     "trends": (
         "Residuals against position and slope",
-        "Mean of residual over its σ, in twelve bins with the same number of hits, from the smallest position (or "
-        "slope) of the track to the largest. The band is the tolerance. A line that rises with the slope means that "
-        "the layer is higher than stated; one that rises with the position, a wrong scale.",
+        "Mean of residual over its σ, in twelve bins with the same number of hits, against the quantile of the "
+        "position (or slope) of the track: the share of tracks with a smaller one. The band is the tolerance. A line "
+        "that rises with the slope means that the layer is higher than stated; one that rises with the position, a "
+        "wrong scale.",
     ),
     "budget": (
         "Uncertainty budget",

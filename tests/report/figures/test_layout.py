@@ -75,7 +75,8 @@ def problems(canvas):
     found += [f"small: {each.get_text()}" for each in drawn if each.get_fontsize() < 8]
     found += [f"raw: {each.get_text()}" for each in drawn if "_" in each.get_text() and "$" not in each.get_text()]
     for axes in canvas.axes:
-        if not (axes.lines or axes.patches or axes.collections or axes.containers or axes.texts or axes.images):
+        shown = axes.lines or axes.patches or axes.collections or axes.containers or axes.texts or axes.images
+        if not shown and not axes.get_legend():
             found.append(f"empty: {axes.get_title()}")
         for axis in (axes.xaxis, axes.yaxis):
             if axes.axison and overlapping(axis):

@@ -33,3 +33,19 @@ def test_without_hits_there_are_the_plane_and_the_origin(tmp_path):
     run = recorded_study(tmp_path, np.array([[np.nan]]), {"name": "one_hit"}, {"resolution": 1.0}, columns={"x": "x0"})
     (axes,) = draw(run, "detector").axes
     assert "inferred direction" not in [each.get_label() for each in axes.lines]
+
+
+@pytest.mark.parametrize("x", [0.8, -0.8])
+def test_the_angle_is_named_inside_it_and_dz_beside_the_line(tmp_path, x):
+    run = recorded_study(tmp_path, np.array([[x]]), {"name": "one_hit"}, {"resolution": 100.0}, columns={"x": "x0"})
+    canvas = draw(run, "detector")
+    canvas.draw_without_rendering()
+    axes = canvas.axes[0]
+    texts = {each.get_text(): each for each in axes.texts}
+    across, z = texts["θ"].get_position()
+    (direction,) = [each.get_xydata() for each in axes.lines if each.get_label() == "inferred direction"]
+    (_, top), (end, _) = direction
+    assert 0 < across / end < 1 - z / top
+    (words,) = [each for name, each in texts.items() if name.startswith("dz = ")]
+    box, vertical = words.get_window_extent(), axes.transData.transform((0, 0))[0]
+    assert box.x1 < vertical - 1 if x > 0 else box.x0 > vertical + 1

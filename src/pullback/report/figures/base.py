@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeVar
 
 import matplotlib as mpl
 
@@ -16,7 +17,7 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
-from matplotlib.ticker import FuncFormatter, LogFormatterMathtext
+from matplotlib.ticker import FuncFormatter, LogFormatterSciNotation
 
 from ...models import NO_FOLD, Quantity
 from ...models.stated import stated_resolution
@@ -39,6 +40,8 @@ from .symbols import with_symbol
 
 if TYPE_CHECKING:
     from matplotlib.typing import RcKeyType
+
+B = TypeVar("B", Bin, TruthBin)
 
 # Okabe and Ito's colours, told apart by the colour-blind; marker and line style tell them apart in grey.
 BLUE, VERMILLION, GREY = "#0072B2", "#D55E00", "#7F7F7F"
@@ -75,6 +78,9 @@ FOR_NARROW_BINS = 300
 
 FEW = 2
 """Panels beside each other."""
+
+SMALLEST_PLAIN, LARGEST_PLAIN = 1e-3, 1e5
+"""Ends of a logarithmic axis between which its labels are plain numbers, not powers of 10."""
 
 
 class ResidualSpread(NamedTuple):
@@ -224,9 +230,12 @@ def label_axis(axes: Axes, along: Literal["x", "y"], words: str, unit: str) -> N
     """Label an axis, when all is drawn, with the unit that suits its range: mrad, µm."""
     factor, unit = prefixed(max(map(abs, getattr(axes, f"get_{along}lim")())), unit)
     axes.set(**{f"{along}label": titled(words, unit)})
-    if factor != 1:
-        log = getattr(axes, f"get_{along}scale")() == "log"
-        getattr(axes, f"{along}axis").set_major_formatter(_ScaledDecades(factor) if log else scaled_ticks(factor))
+    axis = getattr(axes, f"{along}axis")
+    if getattr(axes, f"get_{along}scale")() == "log":
+        axis.set_major_formatter(_ScaledLog(factor))
+        axis.set_minor_formatter(_ScaledLog(factor))
+    elif factor != 1:
+        axis.set_major_formatter(scaled_ticks(factor))
 
 
 def scaled_ticks(factor: float) -> FuncFormatter:
@@ -234,15 +243,19 @@ def scaled_ticks(factor: float) -> FuncFormatter:
     return FuncFormatter(lambda value, _: f"{factor * value:.6g}".replace("-", "−"))
 
 
-class _ScaledDecades(LogFormatterMathtext):
-    """Labels of a logarithmic axis, times a power of 10."""
+class _ScaledLog(LogFormatterSciNotation):
+    """Labels of a logarithmic axis, times a power of 10: plain numbers where the whole axis can have them."""
 
     def __init__(self, factor: float):
         super().__init__()
         self._factor = factor
 
     def __call__(self, x: float, pos: int | None = None) -> str:
-        return str(super().__call__(self._factor * x, pos))
+        words = super().__call__(self._factor * x, pos)  # empty where there is no room for a label
+        assert self.axis
+        low, high = (self._factor * each for each in self.axis.get_view_interval())
+        plain = words and low >= SMALLEST_PLAIN and high <= LARGEST_PLAIN
+        return f"{self._factor * x:.6g}" if plain else str(words)
 
 
 def titled(words: str, unit: str) -> str:
@@ -277,17 +290,34 @@ def density(axes: Axes, values: np.ndarray, bins: np.ndarray, **style: Any) -> N
 def legend(
     canvas: Canvas, panels: Iterable[Axes], loc: Any = "outside upper center", ncols: int = 4, **style: Any
 ) -> None:
-    """One legend for all panels."""
+    """One legend for all panels: in the place of a missing last panel, if one is free."""
+    panels = list(panels)
     shown: dict[str, Artist] = {}
     for axes in panels:
         handles, names = axes.get_legend_handles_labels()
         shown |= dict(zip(names, handles, strict=True))
+    if shown and (free := _free_place(canvas, panels)):
+        free.legend(list(shown.values()), list(shown), loc="center", ncols=1, fontsize=SMALL, **style)
+        return
     while shown:  # panels that have nothing to show have no lines, either
         made = canvas.legend(list(shown.values()), list(shown), loc=loc, ncols=ncols, fontsize=SMALL, **style)
         if ncols == 1 or made.get_window_extent().width <= canvas.bbox.width:
             break
         made.remove()
         ncols -= 1
+
+
+def _free_place(canvas: Canvas, panels: Sequence[Axes]) -> Axes | None:
+    """The place at the end of a grid that has one panel fewer than places, without a frame."""
+    grid = panels[0].get_gridspec() if panels else None
+    last = canvas.axes[-1].get_subplotspec() if canvas.axes else None
+    if grid is None or last is None or len(canvas.axes) != grid.nrows * grid.ncols - 1:
+        return None
+    if grid.ncols == 1 or last.num2 != last.num1 or last.num1 != grid.nrows * grid.ncols - 2:
+        return None
+    free = canvas.add_subplot(grid[-1])
+    free.set_axis_off()
+    return free
 
 
 def panels(count: int, height: float, *, sharex: bool = False, sharey: bool = False) -> tuple[Canvas, list[Axes]]:
@@ -309,32 +339,61 @@ def mosaic(rows: Sequence[Sequence[str]], height: float) -> tuple[Canvas, dict[s
     return canvas, {str(name): axes for name, axes in found.items()}
 
 
-class BinPanel(NamedTuple):
-    """A panel with bins along its axis: title, quantity that is binned, labels of the bins, and the bins of both σ."""
+@dataclass(frozen=True)
+class BinPanel(Generic[B]):
+    """A panel with bins along its axis: title, binned quantity, labels, bins, and number of empty bins left out."""
 
     title: str
     place: str
     words: list[str]
-    linear: list[Bin]
-    quoted: list[Bin]
+    bins: list[B]
+    left_out: int = 0
 
 
-def of_bins(observables: Sequence[Observable]) -> list[BinPanel]:
-    """The bins of the evidence as panels.
+def bin_panels(found: Sequence[tuple[Observable, Sequence[B]]], known: Callable[[B], bool]) -> list[BinPanel[B]]:
+    """The bins of observables as panels, without the empty ones at either end.
 
-    A panel for each observable that has a fold, with bins of the distance from it. Those without a fold have a bin
-    each, and are together in one panel.
+    Observables without a fold have one bin, and are together in one panel. Of several observables, those of which one
+    bin is known are there too: a panel of their own would be nearly empty.
     """
-    found = [
-        BinPanel(each.symbol, each.place, labels(each.linear.bins), each.linear.bins, each.quoted.bins)
-        for each in observables
-        if each.fold is not None
-    ]
-    flat = [each for each in observables if each.fold is None]
+    wide: list[BinPanel[B]] = []
+    flat: list[tuple[str, B]] = []
+    for each, bins in found:
+        kept = ends_of([known(one) for one in bins])
+        shown = list(bins[kept])
+        folds = each.fold is not None and len(bins) > 1
+        if folds and (len(shown) > 1 or len(found) == 1):
+            wide.append(BinPanel(each.symbol, each.place, labels(shown), shown, len(bins) - len(shown)))
+        else:
+            flat.append((f"{each.symbol}\n{labels(shown)[0]} σ" if folds else each.symbol, shown[-1]))
     if flat:
-        linear, quoted = ([each.linear.bins[-1] for each in flat], [each.quoted.bins[-1] for each in flat])
-        found.append(BinPanel("without a fold", "", [each.symbol for each in flat], linear, quoted))
-    return found
+        words = [each for each, _ in flat]
+        title = "one bin each" if any("\n" in each for each in words) else "without a fold"
+        wide.append(BinPanel(title, "", words, [each for _, each in flat]))
+    return wide
+
+
+def ends_of(known: Sequence[bool]) -> slice:
+    """From the first bin that has something to show to the last one; only the last one if none has.
+
+    >>> ends_of([False, True, False, True, False]), ends_of([False, False])
+    (slice(1, 4, None), slice(1, 2, None))
+
+    """
+    places = [place for place, each in enumerate(known) if each] or [len(known) - 1]
+    return slice(places[0], places[-1] + 1)
+
+
+def is_estimated(estimate: Estimate | None) -> bool:
+    """Whether a bin has an estimate that can be drawn."""
+    return estimate is not None and bool(np.isfinite(estimate.value))
+
+
+def say_left_out(axes: Axes, number: int) -> None:
+    """Show the number of bins that a panel leaves out, if any."""
+    if number:
+        text = f"{number} empty bin{'s' * (number > 1)} not shown"
+        axes.text(1, 1.01, text, transform=axes.transAxes, ha="right", va="bottom", fontsize=SMALL, color=GREY)
 
 
 def labels(bins: Sequence[Bin] | Sequence[TruthBin]) -> list[str]:
@@ -350,7 +409,7 @@ def ticks(axes: Axes, words: Sequence[str], place: str) -> None:
 
 def in_bins(axes: Axes, estimates: Sequence[Estimate | None], shift: float = 0.0, **style: Any) -> None:
     """Plot the estimate of each bin with its interval; bins without an estimate stay empty."""
-    known = {place + shift: each for place, each in enumerate(estimates) if each and np.isfinite(each.value)}
+    known = {place + shift: each for place, each in enumerate(estimates) if each and is_estimated(each)}
     value, low, high = (np.array([getattr(each, of) for each in known.values()]) for of in ("value", "low", "high"))
     axes.errorbar(np.array([*known]), value, [value - low, high - value], capsize=3, ls="none", **style)
 
@@ -360,25 +419,10 @@ def height_of(views: Sequence[Any]) -> float:
     return 3.4 if len(views) == 1 else 2.5
 
 
-@runtime_checkable
-class Titled(Protocol):
-    """What a panel with bins along its axis is called, and its bins are."""
-
-    @property
-    def title(self) -> str:
-        """Above the panel."""
-
-    @property
-    def place(self) -> str:
-        """The quantity that is binned."""
-
-    @property
-    def words(self) -> list[str]:
-        """The labels of the bins."""
-
-
-def named(axes: Axes, panel: Titled, at: str, among: int) -> None:
-    """The bins along an axis, and a title where there are several panels."""
+def named(axes: Axes, panel: BinPanel[Any], at: str, among: int) -> None:
+    """The bins along an axis, how many are left out, and a title where there are several panels."""
     ticks(axes, panel.words, f"{at}{panel.place}" if panel.place else "")
+    beside = among > 1 and panel.left_out  # the number stands at the right of the title
     if among > 1:
-        axes.set_title(panel.title)
+        axes.set_title(panel.title, loc="left" if beside else "center")
+    say_left_out(axes, panel.left_out)

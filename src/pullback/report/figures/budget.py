@@ -11,9 +11,11 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from ...config.dotted_names import unit_of
+from ...statistics.prefixes import prefixed
 from ...store.columns import EXPERIMENTS
 from ...study.plan import Study
 from ...study.scan import number
+from ...uncertainty.budget import HIT_CORRELATIONS
 from ...validation.evidence import Evidence
 from ..gallery import Figure, fixed_entries, over
 from .base import (
@@ -39,6 +41,9 @@ from .symbols import key_in_math
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
 """Okabe and Ito's, in an order in which neighbours differ in grey too."""
 
+OF_CORRELATIONS = "#404040"
+"""Colour of the correlations between hits, which are neither a layer nor a parameter."""
+
 HATCHES = ("", "///", "...", "\\\\\\", "xxx")
 
 
@@ -63,7 +68,8 @@ def stacked(bar: Callable[..., Any], budgets: Sequence[dict[str, float]], start:
     with mpl.rc_context({"hatch.color": "#404040"}):
         for index, (name, colour) in enumerate(zip(names, cycle(COLOURS), strict=False)):
             share = np.array([each.get(name) or 0.0 for each in budgets])
-            style = {start: np.where(share < 0, below, above), "color": colour, "label": key_in_math(name), wide: 0.8}
+            style = {start: np.where(share < 0, below, above), "label": key_in_math(name), wide: 0.8}
+            style["color"] = OF_CORRELATIONS if name == HIT_CORRELATIONS else colour
             hatch = HATCHES[(index + index // len(COLOURS)) % len(HATCHES)]
             bar(range(len(budgets)), share, hatch=hatch, edgecolor="white", linewidth=0.5, **style)
             above, below = above + share.clip(min=0), below + share.clip(max=0)
@@ -75,6 +81,7 @@ def budget_scan(study: Study, evidence: Evidence, figure: Figure) -> Canvas:
     points = {each.label: each.values for each in study.points}
     observables = observables_of(study, figure)
     columns = min(FEW, len(observables))
+    factor, unit = prefixed(max(abs(each[name]) for each in points.values()), unit_of(name, study.config))
     canvas, grid = panels(len(observables), 2.3, sharex=True, sharey=True)
     for axes, each in zip(grid, observables, strict=True):
         entries = sorted(
@@ -83,16 +90,23 @@ def budget_scan(study: Study, evidence: Evidence, figure: Figure) -> Canvas:
         )
         stacked(axes.bar, [entry.budget for entry in entries], "bottom", "width")
         every = -(-len(entries) // 8)
-        words = [number(points[entry.point][name]) for entry in entries]
+        words = [_tick(factor, points[entry.point][name]) for entry in entries]
         axes.set_xticks(range(0, len(entries), every), words[::every])
         axes.axhline(0, color="black", lw=0.8)
         axes.axhline(1, color="black", lw=0.8, ls="--")
         axes.set(title=each.symbol)
     for axes in grid[::columns]:
         axes.set_ylabel("share of the mean variance")
-    canvas.supxlabel(titled(key_in_math(name), unit_of(name, study.config)), fontsize=9)
+    for axes in grid[-columns:]:  # the lowest panel of each column
+        axes.set_xlabel(titled(key_in_math(name), unit))
+        axes.tick_params(labelbottom=True)
     legend(canvas, grid[:1], "outside lower center")
     return canvas
+
+
+def _tick(factor: float, value: float) -> str:
+    """A value of the scan in the unit of the axis: exact in its own unit, else without the noise of the product."""
+    return number(value if factor == 1 else float(f"{factor * value:.12g}"))
 
 
 def _systematics(subject: Subject) -> Canvas:

@@ -28,6 +28,9 @@ from .ranges import drawable, most_of
 TAIL_BELOW = 0.01
 """Share of σ that may be too small for the panel, and are counted."""
 
+MOST_OF_A_KIND = 80
+"""Muons of each number of missing layers that are drawn: more would hide each other."""
+
 BY_MISSING = (
     ("hits in all layers", BLUE, "o"),
     ("1 layer without a hit", "#009E73", "^"),
@@ -115,14 +118,16 @@ def _spread_of(each: Observable) -> SpreadPanel:
 
 def _sigmas(axes: Axes, toys: SpreadPanel, *, one_hit: bool) -> None:
     axes.tick_params(labelbottom=False)
-    axes.plot(toys.value, toys.sd, label="sd of toys", **toys.squares)
+    kinds = [np.arange(len(toys.value))] if one_hit else _by_missing(toys)
+    shown = np.sort(np.concatenate(kinds))
+    axes.plot(toys.value[shown], toys.sd[shown], label="sd of toys", **toys.squares)
     if one_hit:  # σ depends on the value alone
         axes.plot(
             toys.value, toys.quoted, color=BLUE, lw=1.5, marker="." if len(toys.value) < 3 else "", label="quoted σ"
         )
         axes.plot(toys.value, toys.linear, color="black", lw=1, ls="--", label="linear σ")
     else:
-        _by_missing(axes, toys)
+        _quoted_by_missing(axes, toys, kinds)
     if not len(toys.value):
         say(axes, "no toys")
         return
@@ -134,15 +139,29 @@ def _sigmas(axes: Axes, toys: SpreadPanel, *, one_hit: bool) -> None:
     say_outside(axes, (toys.quoted < axes.get_ylim()[0]) | (toys.quoted > axes.get_ylim()[1]))
 
 
-def _by_missing(axes: Axes, toys: SpreadPanel) -> None:
-    """The quoted σ, by the number of layers without a hit."""
+def _by_missing(toys: SpreadPanel) -> list[np.ndarray]:
+    """The muons that are drawn, by the number of layers without a hit: of many, some evenly over their values."""
+    number = np.minimum(toys.missing, len(BY_MISSING) - 1)
+    return [_evenly(np.flatnonzero(number == kind)) for kind in range(len(BY_MISSING))]
+
+
+def _evenly(muons: np.ndarray) -> np.ndarray:
+    """At most `MOST_OF_A_KIND` muons, with the first and the last."""
+    if len(muons) <= MOST_OF_A_KIND:
+        return muons
+    return muons[np.linspace(0, len(muons) - 1, MOST_OF_A_KIND).round().astype(int)]
+
+
+def _quoted_by_missing(axes: Axes, toys: SpreadPanel, kinds: Sequence[np.ndarray]) -> None:
+    """The quoted σ, by the number of layers without a hit; the rarest muons are on top."""
     some_missing = bool(toys.missing.any())
-    for number, (words, colour, marker) in enumerate(BY_MISSING):
-        which = np.minimum(toys.missing, len(BY_MISSING) - 1) == number
+    for muons, (words, colour, marker) in zip(kinds, BY_MISSING, strict=True):
         label = f"quoted σ, {words}" if some_missing else "quoted σ"
-        if which.any():
-            style = {**toys.style, "mec": "white", "mew": 0.3, "ms": toys.style["ms"] + 1}
-            axes.plot(toys.value[which], toys.quoted[which], marker, color=colour, label=label, **style)
+        if len(muons):
+            more = sum(len(other) > len(muons) for other in kinds)
+            outline = {"mec": "white", "mew": 0.3} if len(toys.value) <= 100 else {"mew": 0}
+            style = {**toys.style, **outline, "ms": toys.style["ms"] + 1, "zorder": 2 + 0.1 * more}
+            axes.plot(toys.value[muons], toys.quoted[muons], marker, color=colour, label=label, **style)
 
 
 def _ratios(axes: Axes, toys: SpreadPanel, tolerance: float, *, one_hit: bool) -> None:

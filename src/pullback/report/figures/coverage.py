@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
-
 from matplotlib.axes import Axes
 
 from ...statistics.normal import P68, P95
-from ...validation.coverage_evidence import Interval, TruthBin
-from .base import BLUE, GREY, VERMILLION, Canvas, Observable, Subject, height_of, in_bins, labels, legend, named, panels
+from ...validation.coverage_evidence import Interval
+from .base import (
+    BLUE,
+    GREY,
+    VERMILLION,
+    Canvas,
+    Subject,
+    bin_panels,
+    height_of,
+    in_bins,
+    is_estimated,
+    legend,
+    named,
+    panels,
+)
 
 STYLES: tuple[tuple[Interval, str, str, str, str], ...] = (
     ("linear68", BLUE, "o", "none", "±1 σ, linear"),
@@ -22,18 +32,10 @@ STYLES: tuple[tuple[Interval, str, str, str, str], ...] = (
 """Kind of interval, colour, marker, its face, and label: 68.27 % first."""
 
 
-class CoveragePanel(NamedTuple):
-    """A panel with bins of true values along its axis: title, quantity that is binned, labels, and the bins."""
-
-    title: str
-    place: str
-    words: list[str]
-    bins: list[TruthBin]
-
-
 def coverage(subject: Subject) -> Canvas:
     """Coverage in bins of the true distance from the fold; a single observable has a panel for each level."""
-    found = _panels(subject.observables)
+    measured = [(each, each.entry.truth.bins) for each in subject.observables if each.entry.truth]
+    found = bin_panels(measured, lambda each: any(is_estimated(each.coverage.of(kind)) for kind, *_ in STYLES))
     alone = len(found) == 1
     views = [(panel, STYLES[which]) for panel in found for which in ((slice(3), slice(3, 6)) if alone else (slice(6),))]
     canvas, grid = panels(len(views), 3.2 if alone else height_of(found))
@@ -57,18 +59,3 @@ def _nominal(axes: Axes, tolerance: float, *, alone: bool, level: str) -> None:
         if not alone or name == level:
             axes.axhspan(nominal - tolerance, nominal + tolerance, color=GREY, alpha=0.25, lw=0)
             axes.axhline(nominal, color=colour, ls="--", lw=0.8)
-
-
-def _panels(observables: Sequence[Observable]) -> list[CoveragePanel]:
-    """A panel for each observable with bins; those without a fold are together in one."""
-    known = [(each, each.entry.truth) for each in observables if each.entry.truth]
-    found = [
-        CoveragePanel(each.symbol, each.place, labels(truth.bins), truth.bins)
-        for each, truth in known
-        if len(truth.bins) > 1
-    ]
-    flat = [(each.symbol, truth.bins[0]) for each, truth in known if len(truth.bins) == 1]
-    if flat:
-        symbols, bins = zip(*flat, strict=True)
-        found.append(CoveragePanel("without a fold", "", [*symbols], [*bins]))
-    return found

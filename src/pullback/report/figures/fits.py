@@ -126,9 +126,10 @@ def _trends(subject: Subject) -> Canvas:
         axes.axhline(0, color="black", lw=0.6)
         _profile(axes, where[:, own], pulls[:, own], BLUE, "o", "against position")
         slope = _slope(subject, where, each, index)
+        on = "position" if slope is None else "position or slope"
         if slope is not None:
             _profile(axes, slope, pulls[:, own], VERMILLION, "s", "against slope")
-        axes.set(title=subject.coordinates[own].symbol, xlabel="share of tracks with less")
+        axes.set(title=subject.coordinates[own].symbol, xlabel=f"quantile of {on}")
     grid[0].set_ylabel("mean pull")
     legend(canvas, grid[:1])
     return canvas

@@ -46,8 +46,9 @@ def _whole(axes: Axes, x: float, dz: float, *, drawn: bool) -> None:
     axes.axhline(0, color=GREY, lw=2, alpha=0.7, label="plane", zorder=1)
     axes.plot([0], [top], "*", ms=9, color="black", label="origin of the muons", zorder=4)
     axes.plot([0, 0], [0, top], color="black", lw=0.8, ls=":")
-    side = "right" if x >= 0 else "left"
-    axes.text(0, 0.5 * top, f"dz = {with_unit(dz, 'm')}", ha=side, va="center", rotation=90, fontsize=SMALL)
+    side, away = ("right", -4) if x >= 0 else ("left", 4)  # beside the dotted line, away from the muon
+    style: dict[str, Any] = {"textcoords": "offset points", "ha": side, "va": "center", "rotation": 90}
+    axes.annotate(f"dz = {with_unit(dz, 'm')}", (0, 0.5 * top), (away, 0), fontsize=SMALL, **style)
     if drawn:
         axes.plot([0, at], [top, 0], color=BLUE, lw=1.2, label="inferred direction")
         axes.plot([at], [0], "o", ms=5, mfc="white", color=BLUE, label="recorded hit", zorder=4)

@@ -23,15 +23,16 @@ from .base import (
     Canvas,
     Observable,
     Subject,
+    bin_panels,
     density,
     gaussian,
     height_of,
     in_bins,
+    is_estimated,
     label_axis,
     legend,
     mosaic,
     named,
-    of_bins,
     panels,
     plt,
     pull_bins,
@@ -44,7 +45,10 @@ from .coverage import coverage
 from .ranges import all_of, most_of, not_far
 
 FEWEST_BELOW = 10
-"""Muons near the fold below which their pulls are not drawn: one makes a spike as high as the panel."""
+"""Muons near the fold below which they are not drawn: in pulls, one makes a spike as high as the panel."""
+
+OF_SHARES: dict[str, Any] = {"color": GREY, "alpha": 0.4}
+"""Style of shares of muons for which linear propagation is valid."""
 
 FEWEST_IN_MAP = 100
 """Muons below which each is a point, not a count on a map."""
@@ -290,7 +294,8 @@ def _pulls(subject: Subject) -> Canvas:
 
 
 def _ends(subject: Subject) -> Canvas:
-    found = of_bins(subject.observables)
+    compared = [(each, each.quoted.bins) for each in subject.observables]
+    found = bin_panels(compared, lambda each: any(is_estimated(each.offsets.of(end).mean) for end in ENDS))
     canvas, grid = panels(len(found), height_of(found))
     tolerance = subject.settings.of_toys
     for axes, panel in zip(grid, found, strict=True):
@@ -298,7 +303,7 @@ def _ends(subject: Subject) -> Canvas:
         axes.axhline(0, color="black", lw=0.6)
         for index, (end, (colour, marker, label)) in enumerate(zip(ENDS, ENDS_STYLES, strict=True)):
             shift = 0.12 * (index - 1.5)
-            means = [each.offsets.of(end).mean for each in panel.quoted]
+            means = [each.offsets.of(end).mean for each in panel.bins]
             in_bins(axes, means, shift, fmt=marker, ms=4, color=colour, label=label)
         named(axes, panel, "recorded ", len(found))
         low, high = axes.get_ylim()
@@ -309,17 +314,20 @@ def _ends(subject: Subject) -> Canvas:
 
 
 def _validity(subject: Subject) -> Canvas:
-    folded = [each for each in subject.observables if each.fold and len(_near(each))]
-    found = of_bins([each for each in subject.observables if each.fold] if subject.one_hit else folded)
+    fewest = 1 if subject.one_hit else FEWEST_BELOW
+    folded = [each for each in subject.observables if each.fold and len(_near(each)) >= fewest]
     canvas, (first, *grid) = panels(1 + len(folded), 2.9 if subject.one_hit else 2.4)
     if subject.one_hit:
-        _valid_in_bins(first, found[0], "" if subject.recorded else "true ")
+        theta = subject.observables[0]
+        (found,) = bin_panels([(theta, theta.quoted.bins)], lambda each: each.linear_valid is not None)
+        _valid_in_bins(first, found, "" if subject.recorded else "true ")
     else:
         _valid_of_each(first, subject.observables)
-        for axes, panel in zip(grid, found, strict=True):
-            edges = [bin_.low for bin_ in panel.quoted]
+        for axes, each in zip(grid, folded, strict=True):
+            bins = each.quoted.bins
+            edges = [bin_.low for bin_ in bins]
             label = f"share with linear propagation valid{'' if subject.recorded else ', at true hits'}"
-            axes.stairs(_valid(panel.quoted)[:-1], edges, color=GREY, alpha=0.3, fill=True, label=label)
+            axes.stairs(_valid(bins)[:-1], edges, label=label, fill=True, **OF_SHARES)
     for axes, each in zip(grid, folded, strict=True):
         _near_fold(axes, each)
     if grid:
@@ -332,10 +340,10 @@ def _valid(entries: Sequence[Bin | Entry]) -> list[float]:
     return [np.nan if each.linear_valid is None else each.linear_valid for each in entries]
 
 
-def _valid_in_bins(axes: Axes, panel: BinPanel, at: str) -> None:
+def _valid_in_bins(axes: Axes, panel: BinPanel[Bin], at: str) -> None:
     """Where linear propagation is valid, in bins of the distance from a fold."""
-    share = _valid(panel.quoted)
-    axes.bar(range(len(share)), share, color=BLUE, alpha=0.7)
+    share = _valid(panel.bins)
+    axes.bar(range(len(share)), share, **OF_SHARES)
     named(axes, panel, at, 1)
     axes.set(ylabel="share with linear propagation valid", ylim=(0, 1.05))
 
@@ -344,7 +352,7 @@ def _valid_of_each(axes: Axes, observables: Sequence[Observable]) -> None:
     """Where linear propagation is valid, for each observable."""
     share = _valid([each.entry for each in observables])
     place = np.arange(len(share))
-    axes.barh(place, share, color=BLUE, alpha=0.7)
+    axes.barh(place, share, **OF_SHARES)
     for index, each in enumerate(share):
         axes.text(0, index, "–" if np.isnan(each) else f" {100 * each:.3g} %", va="center", fontsize=SMALL)
     axes.set_yticks(place, [each.symbol for each in observables])

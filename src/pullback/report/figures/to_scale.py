@@ -16,6 +16,10 @@ LEAST_STRETCHED, MOST_STRETCHED = 10, 1000
 """Smallest and largest number by which sideways distances are stretched against heights."""
 
 
+ROOM_FOR_LETTER = 0.06
+"""Width that a letter needs, over the height of a picture."""
+
+
 def set_scale(axes: Axes, across: tuple[float, float], upright: tuple[float, float], view: str, factor: float) -> int:
     """Set the limits of a picture that holds some positions and heights, and say its scale.
 
@@ -67,6 +71,12 @@ def draw_angle(axes: Axes, at: tuple[float, float], to: tuple[float, float], wor
     turns = np.linspace(0.0, angle, 41)
     axes.plot(at[0] + radius * np.sin(turns) / scale, at[1] + upward * radius * np.cos(turns), color="black", lw=0.8)
     axes.plot([at[0], at[0]], [at[1], at[1] + 1.2 * upward * radius], color="black", lw=0.8, ls=":")
-    beyond, away = -math.copysign(0.2, angle), 1.1 * radius  # on the other side of the vertical
-    place = at[0] + away * math.sin(beyond) / scale, at[1] + upward * away * math.cos(beyond)
-    axes.text(*place, words, ha="right" if angle > 0 else "left", va="center", fontsize=SMALL)
+    height = abs(axes.get_ylim()[1] - axes.get_ylim()[0])
+    wedge = 2 * math.tan(abs(angle) / 2)
+    inside = max(1.15 * radius, ROOM_FOR_LETTER * height / wedge) if wedge else math.inf
+    if len(words) == 1 and inside < 0.9 * math.hypot(right, up):
+        towards, away, side = angle / 2, inside, "center"
+    else:  # too long, or the angle too narrow: on the other side of the vertical
+        towards, away, side = -math.copysign(0.2, angle), 1.1 * radius, "right" if angle > 0 else "left"
+    place = at[0] + away * math.sin(towards) / scale, at[1] + upward * away * math.cos(towards)
+    axes.text(*place, words, ha=side, va="center", fontsize=SMALL)
