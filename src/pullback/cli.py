@@ -16,6 +16,10 @@ TABLE_WIDTH = 400
 """Columns of a table that is not printed on a terminal, so that no cell is wrapped."""
 
 
+AT_HAND = "its folder, its name, or its config, such as results/exercise; default: the only study in results/"
+"""How `show` and `export` find a study."""
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; an error is one line on stderr, with exit status 1."""
     parser = _parser()
@@ -37,14 +41,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _export(options: argparse.Namespace) -> None:
+    from .commands.finding import study_file_of
     from .store.export import export, exported_columns
 
+    study = study_file_of(options.study)
     if options.list:
-        for line in exported_columns(options.study, point=options.point, table=options.table):
+        for line in exported_columns(study, point=options.point, table=options.table):
             print("\t".join(line))
         return
     done = export(
-        options.study,
+        study,
         options.format,
         point=options.point,
         table=options.table,
@@ -89,7 +95,9 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _show(options: argparse.Namespace) -> None:
-    _print_results(options.results)
+    from .commands.finding import results_of
+
+    _print_results(results_of(options.results))
 
 
 def _print_results(folder: str | Path) -> None:
@@ -137,8 +145,8 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser(
         "check",
         help="what a study will do, or what is wrong with its config",
-        description="Say how many points, muons and toys a study has, and about how much time and space it takes; or "
-        "what is wrong with its config.",
+        description="Say what a study will do, in units, and about how much time and space it takes; or what is wrong. "
+        "The functions are tried on a few muons, and a file of hits up to 50 MB is read.",
     )
     check.set_defaults(run=_check)
     check.add_argument("config", help="config of the study")
@@ -158,13 +166,13 @@ def _parser() -> argparse.ArgumentParser:
         "show", help="answer and verdict of a study", description="Print the answer of a study, its verdict and points."
     )
     show.set_defaults(run=_show)
-    show.add_argument("results", help="its folder, such as results/exercise")
+    show.add_argument("results", nargs="?", help=AT_HAND)
 
     export = commands.add_parser(
         "export", help="a point of a study as one flat table", description="Write a point of a study as one flat table."
     )
     export.set_defaults(run=_export)
-    export.add_argument("study", help="results/<study>/study.h5")
+    export.add_argument("study", nargs="?", help=AT_HAND)
     export.add_argument(
         "--format",
         default="",

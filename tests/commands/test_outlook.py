@@ -6,7 +6,9 @@ import yaml
 from running import PROJECT, SMALL, Run
 
 from pullback.cli import main
+from pullback.commands.beginning import begin
 from pullback.commands.outlook import PAGE, bytes_per_muon, outlook
+from pullback.config.text import read_config
 
 MUONS = 40
 
@@ -52,6 +54,35 @@ def test_more_work_takes_longer():
     assert 60 < large.seconds - small.seconds < 3600  # 4e8 muons
 
 
+CPU_SECONDS = {"exercise": 10, "telescope": 56, "recorded": 7.5, "own": 17}
+"""Of whole studies on a busy machine: sums of the `.tsv` of their jobs, and Snakemake itself."""
+
+
+@pytest.mark.parametrize("kind", CPU_SECONDS)
+def test_the_time_is_about_that_of_a_run(kind, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    begin(kind)
+    assert outlook(read_config(f"{kind}.yaml")).seconds == pytest.approx(CPU_SECONDS[kind], rel=0.8)
+    assert outlook(read_config(f"{kind}.yaml")).seconds > 0.9 * CPU_SECONDS[kind]
+
+
+def test_what_was_meant_is_repeated_with_units(tmp_path, monkeypatch):
+    """A forgotten `cosmic`, or a length in mm, is seen."""
+    monkeypatch.chdir(tmp_path)
+    model = {"name": "track", "z": [0.0, 0.4, 1.0], "material": 0.02}
+    raw = {"study": "s", "source": {"muons": 500}, "model": model, "detector": {"sigma": 2e-4, "efficiency": 0.9}}
+    said = dict(line.split(None, 1) for line in str(outlook(raw)).splitlines())
+    assert said["hits"].startswith("simulated, x ~ U(0, 1) m")
+    assert said["detector"] == "3 layers, σx = 200 µm; efficiency 0.9; noise gaussian"
+    assert "z = 0, 0.4, 1 m" in said["model"]
+    assert "material = 0.02" in said["model"]
+    assert "3 GeV/c" in said["hits"]
+    cosmic = {"cosmic": {"momentum": 4.0}, "x_min": -0.05, "x_max": 0.05}
+    text = str(outlook({**raw, "source": {"muons": 500, **cosmic}}))
+    assert "x ~ U(-50, 50) mm at z = 0, zenith angles as cos²" in text
+    assert "4 GeV/c" in text
+
+
 def test_check_prints_it(tmp_path, capsys):
     file = tmp_path / "my.yaml"
     file.write_text(
@@ -61,7 +92,7 @@ def test_check_prints_it(tmp_path, capsys):
     )
     main(["check", str(file)])
     printed = capsys.readouterr().out
-    assert "points  6 (2 of model.dz, 3 of detector.resolution)\n" in printed
+    assert "6 (2 of model.dz, 3 of detector.resolution)\n" in printed
     assert "18\u202f000 simulated in all points\n" in printed
     file.write_text("study: s\nmodel: {name: one_hitt}\n")
     with pytest.raises(SystemExit, match=r"^pullback: config: model\.name: is 'one_hitt'"):

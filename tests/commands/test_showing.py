@@ -10,7 +10,9 @@ from running import SMALL, Run
 from pullback.cli import main
 from pullback.commands.showing import show
 from pullback.errors import PullbackError
+from pullback.steps.target import find_target
 from pullback.store.checksum import seal
+from pullback.store.target_file import TargetAnswers
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +33,10 @@ def test_the_answer_comes_first(run):
         for line, label in zip(first, [point.label for point in run.study.points], strict=True):
             sigma = file[label]["sigma_theta"][()]
             mean, low, high = 1e3 * np.array([sigma.mean(), *np.quantile(sigma, [0.1587, 0.8413])])
+            digits = 2 if mean < 10 else 1  # of three in all
             expected = (
-                f"{label}: theta of 3\u202f000 muons: mean σ = {mean:.3g} mrad (68 % of muons: {low:.3g} to {high:.3g})"
+                f"{label}: theta of 3\u202f000 muons: mean σ = {mean:.{digits}f} mrad "
+                f"(68 % of muons: {low:.{digits}f} to {high:.{digits}f})"
             )
             assert line == expected
 
@@ -99,3 +103,21 @@ def test_what_this_version_made_and_is_damaged_is_called_so(run, tmp_path):
     (other / "validation.json").write_text('{"digest": "0"}')
     with pytest.raises(PullbackError, match=r"validation\.json: has been changed or damaged"):
         show(other, Console(file=io.StringIO()))
+
+
+def test_a_scan_and_a_target_are_answered_first(tmp_path):
+    """Of more answers than are told one by one, the range; then what was found for the wanted mean σ."""
+    resolutions = [60, 70, 80, 90, 100]
+    target = {"sigma_theta": 0.004, "vary": "detector.resolution"}
+    raw = {**SMALL, "scan": {"detector.resolution": resolutions}, "target": target}
+    run = Run(raw, tmp_path / "small").make()
+    find_target(run.study, run.folder / "target.json")
+    with h5py.File(run.outputs.study) as file:
+        means = [1e3 * file[point.label]["sigma_theta"][()].mean() for point in run.study.points]
+    (found,) = TargetAnswers.read(run.folder / "target.json").answers
+    answer, value, empty, *_ = printed(run.folder).splitlines()
+    assert answer == f"theta over 5 points: mean σ from {min(means):.2f} mrad to {max(means):.2f} mrad"
+    assert value.startswith(
+        f"detector.resolution = {found.value:.4g} /m gives a mean σ of theta of 4 mrad. The present"
+    )
+    assert not empty

@@ -10,10 +10,12 @@ from rich.table import Table
 from rich.text import Text
 
 from ..errors import ArtefactError, PullbackError
-from ..report.answer import IN_SENTENCES, Knowledge, how_well_known
+from ..report.answer import IN_SENTENCES, Knowledge, how_well_known, over_scan
 from ..report.formats import count, percent
+from ..report.target_wording import target_sentences
 from ..store.artefact import Maker
 from ..store.study_file import open_study
+from ..store.target_file import TargetAnswers
 from ..validation.answers import QUESTIONS
 from ..validation.evidence import Evidence
 from ..version import version
@@ -46,8 +48,9 @@ def parts_of(results: str | Path) -> Iterator[RenderableType]:
         maker = study.maker
         evidence = _evidence(folder, maker)
         found = list(how_well_known(study, evidence, {}))
-    if len(found) <= IN_SENTENCES:
-        yield from (Text(f"{_where(each, evidence)}{each.sentence}") for each in found)
+    few = len(found) <= IN_SENTENCES
+    yield from map(Text, (f"{_where(each, evidence)}{each.sentence}" for each in found) if few else over_scan(found))
+    yield from map(Text, _of_target(folder, found))
     yield Text("")
     yield Text.assemble("Verdict: ", (evidence.verdict, VERDICT_STYLES[evidence.verdict]))
     for name, answer in evidence.answers.each.items():
@@ -77,6 +80,14 @@ def _where(answer: Knowledge, evidence: Evidence) -> str:
     return f"{answer.entry.point}: " if several else ""
 
 
+def _of_target(folder: Path, found: list[Knowledge]) -> Iterator[str]:
+    """The sentences on the target, if the study has one."""
+    if (file := folder / "target.json").is_file():
+        target = TargetAnswers.read(file)
+        of = next(each for each in found if each.entry.observable == target.observable)
+        yield from (text.striptags() for text in target_sentences(target, of.symbol, of.unit))
+
+
 def _table(found: list[Knowledge]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="")
     for name in ("point", "observable", "muons with σ", "mean σ", "68 % of muons", "linear valid", "verdict"):
@@ -88,7 +99,7 @@ def _table(found: list[Knowledge]) -> Table:
             Text(entry.point),
             Text(entry.observable),
             count(each.muons),
-            each.sigma,
+            each.cell,
             each.range,
             percent(entry.linear_valid),
             verdict,

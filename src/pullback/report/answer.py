@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..statistics.prefixes import prefixed
+from ..statistics.prefixes import LARGE, LARGEST_IN_MILLI, prefixed
 from ..store.study_file import StudyReader
 from ..study.blocks import BLOCK
 from ..validation.evidence import Entry, Evidence
-from .cells import Table, left, row, verdict
+from .cells import Cell, Table, left, row, verdict
 from .formats import count, percent
 
 MUONS_READ = 10 * BLOCK
@@ -21,8 +21,17 @@ MUONS_READ = 10 * BLOCK
 SPREADS_READ = 64
 """Answers of which the spread of σ is read at most: each of a scan's points is another file to verify."""
 
-MOST_MUONS = (0.1587, 0.8413)
-"""Quantiles between which 68.27 % of the muons are."""
+QUANTILES = (0.1587, 0.5, 0.8413)
+"""Of σ over the muons: the median, and those between which 68.27 % of the muons are."""
+
+SIGMA_DIGITS = 3
+"""Significant digits of an average σ; its range has as many decimals."""
+
+SMALL_NUMBER = 0.01
+"""Numbers without a unit, or with one that takes no prefix, are written with a power of ten below this."""
+
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+"""Digits as exponents."""
 
 IN_SENTENCES = 4
 """Answers that are told one by one; more are rows of a table."""
@@ -39,20 +48,42 @@ class Knowledge(NamedTuple):
     of: int
     """All muons."""
     mean: float
+    median: float
     low: float
     high: float
 
     @property
+    def shared(self) -> float:
+        """The σ of the mean of the observable by what all muons share; 0 without systematics."""
+        of_mean = self.entry.shared.mean_uncertainty if self.entry.shared else None
+        return of_mean.shared if of_mean else 0.0
+
+    @property
+    def kind(self) -> str:
+        """Which average of σ is quoted: the median where a few large σ move the mean out of the range of most muons."""
+        return "median" if self.mean < self.low or self.mean > self.high else "mean"
+
+    @property
+    def typical(self) -> float:
+        """The average of σ that is quoted."""
+        return self.median if self.kind == "median" else self.mean
+
+    @property
     def sigma(self) -> str:
-        """The mean σ with the unit that suits it."""
-        factor, unit = prefixed(self.mean, self.unit)
-        return f"{factor * self.mean:.3g} {'' if unit == '1' else unit}".rstrip() if self.muons else "–"
+        """The average σ with the unit that suits it."""
+        return self.written(self.typical) if self.muons else "–"
+
+    @property
+    def cell(self) -> str:
+        """The average σ in a table of means."""
+        return self.sigma + " (median)" * (self.kind == "median")
 
     @property
     def range(self) -> str:
-        """The range of the σ of most muons, in the same unit."""
-        factor, _ = prefixed(self.mean, self.unit)
-        return f"{factor * self.low:.3g} to {factor * self.high:.3g}" if self.low == self.low else "–"
+        """The range of the σ of most muons, in the same unit and with as many decimals."""
+        return (
+            f"{self._number(self.low)} to {self._number(self.high)}{self._suited[1]}" if self.low == self.low else "–"
+        )
 
     @property
     def sentence(self) -> str:
@@ -61,7 +92,28 @@ class Knowledge(NamedTuple):
             return f"{self.symbol}: no muon has a σ"
         some = f"{count(self.muons)} of " if self.muons < self.of else ""
         muons = f"{self.symbol} of {some}{count(self.of)} muon{'s' * (self.of != 1)}"
-        return f"{muons}: mean σ = {self.sigma}" + (f" (68 % of muons: {self.range})" if self.muons > 1 else "")
+        spread = f" (68 % of muons: {self.range})" if self.muons > 1 else ""
+        return f"{muons}: {self.kind} σ = {self.sigma}{spread}{_without([self])}"
+
+    def written(self, sigma: float) -> str:
+        """A σ in the unit of the quoted one, and with as many decimals."""
+        _, power, unit = self._suited
+        return f"{self._number(sigma)}{power} {unit}".rstrip()
+
+    @property
+    def _suited(self) -> tuple[float, str, str]:
+        """Factor, power of ten and unit; only where the unit takes no prefix is there a power, such as × 10⁻³."""
+        if self.unit in LARGEST_IN_MILLI or not 0 < self.typical < SMALL_NUMBER:
+            factor, unit = prefixed(self.typical, self.unit)
+            return factor, "", "" if unit == "1" else unit
+        power = -3 * math.floor(math.log10(10 * self.typical) / 3)  # from 0.1 on, as with prefixes
+        return 10.0**power, f" × 10{str(-power).translate(RAISED)}", "" if self.unit == "1" else self.unit
+
+    def _number(self, sigma: float) -> str:
+        factor, *_ = self._suited
+        size = factor * self.typical
+        decimals = SIGMA_DIGITS - 1 - math.floor(math.log10(size)) if size > 0 else 0
+        return f"{factor * sigma:.{max(decimals, 0)}f}" if size < LARGE else f"{factor * sigma:.{SIGMA_DIGITS}g}"
 
 
 def how_well_known(study: StudyReader, evidence: Evidence, symbols: Mapping[str, str]) -> Iterator[Knowledge]:
@@ -71,7 +123,7 @@ def how_well_known(study: StudyReader, evidence: Evidence, symbols: Mapping[str,
         sigma = study.rows(f"{entry.point}/sigma_{entry.observable}", 0, MUONS_READ if few else 0)
         attributes = study.attributes(f"{entry.point}/{entry.observable}")
         known = sigma[np.isfinite(sigma)]
-        low, high = np.quantile(known, MOST_MUONS) if len(known) else (math.nan, math.nan)
+        low, median, high = np.quantile(known, QUANTILES) if len(known) else (math.nan,) * 3
         mean = entry.quoted.overall.mean_sigma
         yield Knowledge(
             entry,
@@ -80,6 +132,7 @@ def how_well_known(study: StudyReader, evidence: Evidence, symbols: Mapping[str,
             0 if mean is None else entry.quoted.counts.muons - _without_sigma(entry),
             entry.quoted.counts.muons,
             math.nan if mean is None else mean,
+            median,
             low,
             high,
         )
@@ -92,27 +145,44 @@ def _without_sigma(entry: Entry) -> int:
 
 
 def over_scan(found: Sequence[Knowledge]) -> Iterator[str]:
-    """The range of the mean σ of each observable over the points of a scan, in words."""
+    """The range of the average σ of each observable over the points of a scan, in words."""
     for symbol in dict.fromkeys(each.symbol for each in found):
         of = [each for each in found if each.symbol == symbol]
-        low, high = (choose(of, key=lambda each: each.mean) for choose in (min, max))
+        kind = "median" if any(each.kind == "median" for each in of) else "mean"
+        low, high = (choose(of, key=lambda each: getattr(each, kind)) for choose in (min, max))
         known = all(math.isfinite(each.mean) for each in of)
         if len(of) > 1 and known:
-            yield f"{symbol} over {len(of)} points: mean σ from {low.sigma} to {high.sigma}"
+            ends = " to ".join(each.written(getattr(each, kind)) for each in (low, high))
+            yield f"{symbol} over {len(of)} points: {kind} σ from {ends}{_without(of)}"
+
+
+def _without(found: Sequence[Knowledge]) -> str:
+    """What the quoted σ leaves out: the systematics, by how much they move the mean of all muons."""
+    shared = [each.shared for each in found if each.shared > 0]
+    if not shared:
+        return ""
+    ends = dict.fromkeys(_brief(each, found[0].unit) for each in (min(shared), max(shared)))
+    return f", without the systematics that all muons share ({' to '.join(ends)} of the mean)"
+
+
+def _brief(value: float, unit: str) -> str:
+    factor, unit = prefixed(value, unit)
+    return f"{factor * value:.2g} {'' if unit == '1' else unit}".rstrip()
 
 
 def known_table(found: Sequence[Knowledge]) -> Table:
     """The answers as a table, a row for each; without the point if there is only one."""
     several = len({each.entry.point for each in found}) > 1
-    words = [*[left("point")] * several, left("observable")]
-    heads = row(*words, "muons with σ", "mean σ", "68 % of muons", "linear propagation valid", left("verdict"))
+    words = [*[Cell("point", "left point")] * several, left("observable")]
+    # σ before all else that is long: on a phone the table ends behind it.
+    heads = row(*words, "mean σ", "68 % of muons", "muons with σ", "linear propagation valid", left("verdict"))
     rows = [
         row(
-            *[left(each.entry.point)] * several,
+            *[Cell(each.entry.point, "left point")] * several,
             left(each.symbol),
-            count(each.muons),
-            each.sigma,
+            each.cell,
             each.range,
+            count(each.muons),
             percent(each.entry.linear_valid),
             verdict(each.entry.verdict),
         )

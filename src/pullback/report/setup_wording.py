@@ -41,50 +41,25 @@ def own_sigma(study: Study) -> list[str]:
     return [each.symbol for each in study.model.coordinates if source.has_own_sigma(each.name)]
 
 
-class SetupWording:
-    """The words on what was run."""
+class PlanWording:
+    """The words on what will be run, or was."""
 
-    def __init__(self, study: Study, evidence: Evidence):
-        self.study, self.config, self.evidence, self.entries = study, study.config, evidence, evidence.points
+    def __init__(self, study: Study):
+        self.study, self.config = study, study.config
         self.observables = {each.name: each for each in study.model.observables}
         self.folds = sum(each.fold != NO_FOLD for each in study.model.observables)
         self.several = len(self.observables) > 1
         self.scanned = len(study.points) > 1
         self.tolerance = percent(study.config.validation.of_toys)
 
-    def domains(self) -> str:
-        """The distance from the fold from which linear propagation is used, and that of observables with more."""
-        claimed = self.config.validation.domain
-        further: dict[float, list[str]] = {}
-        for each in self.study.model.observables:
-            if each.domain > claimed:
-                further.setdefault(each.domain, []).append(each.symbol)
-        words = [f"{domain:g} σ for {', '.join(symbols)}" for domain, symbols in further.items()]
-        return f"{claimed:g} σ" + (f" ({'; '.join(words)})" if words else "")
-
-    def scanned_names(self) -> list[str]:
-        """Names of the scanned parameters."""
-        return list(self.study.points[0].values)
-
-    def run(self) -> list[tuple[str, Markup]]:
-        """What was run, row by row: name and text."""
-        rows = {
+    def plan(self) -> dict[str, Markup | str]:
+        """Where hits come from, the detector and the model."""
+        return {
             "hits": self._hits(),
             "detector": self._detector(),
             "model": self._model(),
             "positions": "" if isinstance(self.config.model, Own) else _off_the_line(self.study.model),
-            "uncertainty": (
-                f"the linear σ where JCGM 101, clause 8, accepts it to {digits(self.config.uncertainty.n_dig)}, σ is "
-                f"right to {percent(SIGMA_OFF)} and interval ends to {percent(END_OFF)} of the half-width; elsewhere "
-                "the standard deviation by numerical integration"
-            ),
-            "toys": self._toys(),
-            "fit": self._fit(),
-            "scan": self._scan(),
-            "test": self._test(),
-            "truth": self._truth(),
         }
-        return [(name, Markup.escape(text)) for name, text in rows.items() if text]
 
     def _hits(self) -> Markup | str:
         numbers = self.study.muons.values()
@@ -170,6 +145,45 @@ class SetupWording:
         for name, value in model.parameters.items():
             parts.append(f"{name} = {suited(value, unit_of(f'model.{name}', self.config))}")
         return f"{self.config.model.name}: {'; '.join(parts)}"
+
+
+class SetupWording(PlanWording):
+    """The words on what was run."""
+
+    def __init__(self, study: Study, evidence: Evidence):
+        super().__init__(study)
+        self.evidence, self.entries = evidence, evidence.points
+
+    def domains(self) -> str:
+        """The distance from the fold from which linear propagation is used, and that of observables with more."""
+        claimed = self.config.validation.domain
+        further: dict[float, list[str]] = {}
+        for each in self.study.model.observables:
+            if each.domain > claimed:
+                further.setdefault(each.domain, []).append(each.symbol)
+        words = [f"{domain:g} σ for {', '.join(symbols)}" for domain, symbols in further.items()]
+        return f"{claimed:g} σ" + (f" ({'; '.join(words)})" if words else "")
+
+    def scanned_names(self) -> list[str]:
+        """Names of the scanned parameters."""
+        return list(self.study.points[0].values)
+
+    def run(self) -> list[tuple[str, Markup]]:
+        """What was run, row by row: name and text."""
+        rows = {
+            **self.plan(),
+            "uncertainty": (
+                f"the linear σ where JCGM 101, clause 8, accepts it to {digits(self.config.uncertainty.n_dig)}, σ is "
+                f"right to {percent(SIGMA_OFF)} and interval ends to {percent(END_OFF)} of the half-width; elsewhere "
+                "the standard deviation by numerical integration"
+            ),
+            "toys": self._toys(),
+            "fit": self._fit(),
+            "scan": self._scan(),
+            "test": self._test(),
+            "truth": self._truth(),
+        }
+        return [(name, Markup.escape(text)) for name, text in rows.items() if text]
 
     def _toys(self) -> str:
         toys = self.config.toys

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 from markupsafe import Markup
 
-from ..config.dotted_names import unit_of
 from ..config.own_schema import Own
-from ..statistics.prefixes import with_unit
 from ..store.alignment_file import AlignmentFile
-from ..store.target_file import TargetAnswer, TargetAnswers
+from ..store.target_file import TargetAnswers
 from ..study import shared_parameters
 from ..study.blocks import BLOCK
 from ..uncertainty.validity import END_OFF, SIGMA_OFF
@@ -23,6 +20,7 @@ from ..validation.sentences import amount
 from .formats import count, figures, percent, signed, suited
 from .setup_wording import code
 from .source_tables import design_of, systematics_of
+from .target_wording import target_sentences
 from .verdict_wording import VerdictWording, joined
 
 MARKED = Markup(
@@ -211,42 +209,10 @@ class Wording(VerdictWording):
             if math.isfinite(each.change)
         )
 
-    def target(self, target: TargetAnswers) -> Iterator[Markup]:
+    def target(self, target: TargetAnswers) -> list[Markup]:
         """What was found for the wanted mean σ."""
-        for answer in target.answers:
-            values = [Markup("{} = {:g}").format(code(name), value) for name, value in answer.values.items()]
-            text = self._reached if answer.reached else self._not_reached
-            yield Markup(", ").join(values) + (": " if values else "") + text(target, answer)
-
-    def _wanted(self, target: TargetAnswers) -> str:
         observable = self.observables[target.observable]
-        return f"mean σ of {observable.symbol} of {suited(target.wanted, observable.unit)}"
-
-    def _sigma(self, target: TargetAnswers, sigma: float) -> str:
-        return with_unit(sigma, self.observables[target.observable].unit)
-
-    def _reached(self, target: TargetAnswers, answer: TargetAnswer) -> Markup:
-        assert answer.value is not None
-        unit, now = unit_of(target.vary, self.config), answer.start_sigma
-        return Markup("{} = <b>{}</b> gives a {}. The present value is {}, with {}.").format(
-            code(target.vary),
-            suited(answer.value, unit, digits=6),
-            self._wanted(target),
-            suited(answer.start, unit),
-            "no σ" if math.isnan(now) else f"a mean σ of {self._sigma(target, now)}",
-        )
-
-    def _not_reached(self, target: TargetAnswers, answer: TargetAnswer) -> Markup:
-        unit, grid = unit_of(target.vary, self.config), answer.grid
-        if math.isnan(answer.nearest_sigma):
-            return Markup("No value of {} that was tried gives any σ.").format(code(target.vary))
-        return Markup("<b>No value</b> of {} from {} to {} gives a {}: the nearest is {}, at {}.").format(
-            code(target.vary),
-            *(suited(end, unit, digits=6) for end in (grid[0], grid[-1])),
-            self._wanted(target),
-            self._sigma(target, answer.nearest_sigma),
-            suited(answer.nearest, unit, digits=6),
-        )
+        return [*target_sentences(target, observable.symbol, observable.unit)]
 
 
 def _limits(estimate: Estimate | None, digits: int) -> str:

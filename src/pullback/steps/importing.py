@@ -15,7 +15,7 @@ from ..hits.counts import in_words
 from ..store import artefact, columns
 from ..study import blocks
 from ..study.aligning import placement_of
-from ..study.artefact_configs import RecoConfig
+from ..study.artefact_configs import ArtefactConfig, RecoConfig
 from ..study.batches import Batch, Part
 from .common import hits_file, progress
 
@@ -57,7 +57,7 @@ def import_hits(batch: Batch[RecoConfig], reco: str | Path) -> None:
                     for column in heights:
                         column.append(found.z)
                 if found.momentum is not None:
-                    _check_momenta(parts[0], found.momentum)
+                    check_momenta(parts[0], found.momentum)
                     for column in momenta:
                         column.append(found.momentum)
                 for name, values in found.kept.items():
@@ -65,7 +65,7 @@ def import_hits(batch: Batch[RecoConfig], reco: str | Path) -> None:
                         of_part[name].append(values)
 
 
-def _check_momenta(part: Part[RecoConfig], momentum: Float[np.ndarray, " muon"]) -> None:
+def check_momenta(part: Part[ArtefactConfig], momentum: Float[np.ndarray, " muon"]) -> None:
     """Refuse an empty momentum where nothing else says it."""
     needed = "material" in part.model.parameters and "momentum" not in part.model.parameters
     if needed and np.isnan(momentum).any():

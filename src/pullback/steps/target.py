@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..config.dotted_names import numeric_fields, range_of, with_numbers
+from ..config.dotted_names import numeric_fields, range_of, unit_of, with_numbers
 from ..config.schema import Target
 from ..detector.bound_model import Parameters
 from ..detector.known import Known
@@ -48,7 +48,9 @@ def find_target(study: Study, path: str | Path) -> None:
         if others not in found:
             found[others] = _solve(study, target, point, dict(others))
             log.info("%s: %s", point.label, found[others].value)
-    TargetAnswers(observable=observable, wanted=wanted, vary=target.vary, answers=[*found.values()]).write(path)
+    unit = unit_of(target.vary, study.config)
+    answers = [*found.values()]
+    TargetAnswers(observable=observable, wanted=wanted, vary=target.vary, unit=unit, answers=answers).write(path)
 
 
 def _solve(study: Study, target: Target, point: Point, others: dict[str, float]) -> TargetAnswer:

@@ -31,4 +31,6 @@ class TargetAnswers(EvidenceFile):
     wanted: float
     vary: str
     """The number that is varied."""
+    unit: str = ""
+    """Its unit."""
     answers: list[TargetAnswer]

@@ -1,0 +1,51 @@
+"""The sentences on a target: the value of a number that gives the wanted mean σ."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from markupsafe import Markup
+
+from ..statistics.prefixes import with_unit
+from ..store.target_file import TargetAnswer, TargetAnswers
+from .formats import suited
+
+FOUND_DIGITS = 4
+"""Significant digits of the value that was found: it is that of the muons of one block, whose mean σ scatters."""
+
+
+def target_sentences(target: TargetAnswers, symbol: str, unit: str) -> Iterator[Markup]:
+    """What was found for the wanted mean σ of an observable, whose symbol and unit are given, at each scan point."""
+    for answer in target.answers:
+        values = [Markup("<code>{}</code> = {:g}").format(name, value) for name, value in answer.values.items()]
+        text = _reached if answer.reached else _not_reached
+        yield Markup(", ").join(values) + (": " if values else "") + text(target, answer, symbol, unit)
+
+
+def _wanted(target: TargetAnswers, symbol: str, unit: str) -> str:
+    return f"mean σ of {symbol} of {suited(target.wanted, unit)}"
+
+
+def _reached(target: TargetAnswers, answer: TargetAnswer, symbol: str, unit: str) -> Markup:
+    assert answer.value is not None
+    now = answer.start_sigma
+    return Markup("<code>{}</code> = <b>{}</b> gives a {}. The present value is {}, with {}.").format(
+        target.vary,
+        suited(answer.value, target.unit, FOUND_DIGITS),
+        _wanted(target, symbol, unit),
+        suited(answer.start, target.unit),
+        "no σ" if math.isnan(now) else f"a mean σ of {with_unit(now, unit)}",
+    )
+
+
+def _not_reached(target: TargetAnswers, answer: TargetAnswer, symbol: str, unit: str) -> Markup:
+    if math.isnan(answer.nearest_sigma):
+        return Markup("No value of <code>{}</code> that was tried gives any σ.").format(target.vary)
+    return Markup("<b>No value</b> of <code>{}</code> from {} to {} gives a {}: the nearest is {}, at {}.").format(
+        target.vary,
+        *(suited(end, target.unit, digits=6) for end in (answer.grid[0], answer.grid[-1])),
+        _wanted(target, symbol, unit),
+        with_unit(answer.nearest_sigma, unit),
+        suited(answer.nearest, target.unit, FOUND_DIGITS),
+    )
