@@ -58,6 +58,12 @@ class CoordinateFit(Record):
         found = self.against_number, self.against_position, self.against_other_view, self.against_slope
         return [each for each in found if each]
 
+    @property
+    def misplacements(self) -> list[Estimate]:
+        """The numbers that tell a layer out of place: shift, scale, rotation and height."""
+        found = self.pull_mean, self.against_position, self.against_other_view, self.against_slope
+        return [each for each in found if each]
+
 
 class WantedResolution(Record):
     """The resolution that the data want for some coordinates."""
@@ -80,6 +86,11 @@ class WantedResolution(Record):
     def determined(self) -> bool:
         """Whether it is known to be above 0."""
         return self.factor.low > 0
+
+
+MISPLACED = 1.0
+"""Change of the mean pull above which a layer out of place hides the resolution: what it adds to the variances of other
+layers, which differs between muons with other missing hits, is then no longer small."""
 
 
 class FitEntry(Record):
@@ -116,3 +127,9 @@ class FitEntry(Record):
     """The resolution that the data want."""
     line: str = ""
     """The wanted resolution as a line of the config; empty if it can't be one."""
+
+    @property
+    def misplaced(self) -> bool:
+        """Whether layers are so far out of place that no resolution can be told before they are mended."""
+        numbers = [number for each in self.coordinates for number in each.misplacements]
+        return any(each.verdict == Verdict.FAIL and abs(each.value) > MISPLACED for each in numbers)

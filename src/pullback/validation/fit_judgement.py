@@ -64,13 +64,16 @@ class FitJudge:
         own_sigma: bool,
         single: bool = True,
         stretch: Float[np.ndarray, " coordinate"] | float = 1.0,
+        aligned: bool = False,
     ):
         """Judge one of `among` points; `units` are 1/resolution of the coordinates.
 
         `own_sigma` is whether hits have their own σ, from a file, and `single` whether one coordinate alone may be
         wrong, where a line does not determine the resolution of each. Hits are fitted in the frame of the detector, in
         which those of a layer are scaled by `stretch`; wanted resolutions are those in the layer, as they are stated.
+        `aligned` is whether the config has an alignment.
         """
+        self.aligned = aligned
         self.single, self.stretch = single, np.broadcast_to(stretch, len(model.coordinates))
         count = len(model.coordinates)
         tests = among * (TESTS_OF_A_POINT + TESTS_OF_A_COORDINATE * count)
@@ -114,13 +117,12 @@ class FitJudge:
             resolution=resolution,
         )
         verdict = max(_verdicts(entry), key=lambda each: each.severity)
-        symbols = {each.name: each for each in self.model.coordinates}
         line = config_line(entry, self.model, self.units, own_sigma=self.own_sigma)
         found = entry.model_copy(update={"verdict": verdict, "line": line})
         if verdict == Verdict.PASS:
             return found
         off = [each for each in resolution if self._off(each)]
-        reasons = [*fit_reasons(found, symbols, off, of.wrong_tracks)]
+        reasons = [*fit_reasons(found, self.model, off, of.wrong_tracks, aligned=self.aligned)]
         return found.model_copy(update={"reasons": reasons, "more": advice_on_fits(found, self.tolerance, SHIFT)})
 
     def _off(self, wanted: WantedResolution) -> bool:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from ..statistics.intervals import Verdict
 from ..statistics.prefixes import LARGE, with_unit
 from .estimates import Estimate
 from .fit_evidence import FitEntry, WantedResolution
+from .fit_mends import height_mend, shift_mend
 
 DIFFERENT = 3.0
 """Standard errors by which the factors of two coordinates on a layer must differ for the layer to have none."""
@@ -29,6 +30,12 @@ LARGEST_FACTOR = 1e6
 MUCH_WIDER = 2.0
 """Ratio of the root of mean χ²/ndf to the median width above which a few tracks decide the former."""
 
+MEND_FIRST = "; mend this first: only then is it known which resolution the data want"
+"""Words on the width, where layers out of place hide the resolution."""
+
+LEAVE_OUT = "leave them out by chi2 and ndf from `pullback export` (docs/recorded_data.md, Wrong tracks)"
+"""What to do with wrong tracks."""
+
 EXPLAINED_WIDTH = "; without these causes, the stated resolution is right"
 """Words on the width, where the data agree with the stated resolution."""
 
@@ -39,33 +46,52 @@ CAUSES = {"against_position": ": its scale is wrong", "against_other_view": ": i
 """What makes residuals change with the position of the track."""
 
 
+class Cause(NamedTuple):
+    """A cause other than the resolution: how far the worst number is off, in σ of the residuals, and the words."""
+
+    off: float
+    words: str
+
+
 def fit_reasons(
-    entry: FitEntry, coordinates: Mapping[str, Quantity], off: Sequence[WantedResolution], wrong_tracks: float
+    entry: FitEntry, model: Model, off: Sequence[WantedResolution], wrong_tracks: float, *, aligned: bool
 ) -> Iterator[str]:
     """Why the verdict on a point is not a pass; `wrong_tracks` is the share of tracks beyond the core.
 
-    `off` are the wanted resolutions that differ significantly from the stated ones.
-    A wrong resolution comes first, unless other causes explain the width of the residuals.
+    `off` are the wanted resolutions that differ significantly from the stated ones, and `aligned` is whether the config
+    has an alignment. A wrong resolution comes first, unless other causes explain the width of the residuals, or hide
+    the resolution.
     """
     assert isinstance(entry.verdict, Verdict)  # otherwise there is nothing to test
-    causes = [*_of_shifts(entry, coordinates, entry.verdict), *_of_dependences(entry, coordinates, entry.verdict)]
+    coordinates = {each.name: each for each in model.coordinates}
+    found = [*_of_shifts(entry, model, entry.verdict, aligned), *_of_dependences(entry, model, entry.verdict)]
+    causes = [each.words for each in sorted(found, key=lambda each: -each.off)]
     if entry.outliers and entry.outliers.verdict == entry.verdict:
-        causes = [*_of_outliers(entry, entry.outliers, wrong_tracks), *causes]
+        outliers = [*_of_outliers(entry, entry.outliers, wrong_tracks)]
+        causes = [*causes, *outliers] if entry.misplaced else [*outliers, *causes]
     first = [beyond_words(entry)] * (entry.beyond > 0)
+    width = [*_of_width(entry, coordinates, off)]
+    failed = bool(width) and _fails_in_width(entry)
+    explained = failed and width[0].endswith((EXPLAINED_WIDTH, MEND_FIRST))
     if entry.outliers and _by_few(entry):
         first.append(_of_few(entry, entry.outliers))
-    width = [*_of_width(entry, coordinates, off)]
-    explained = width and width[0].endswith(EXPLAINED_WIDTH)
-    yield from (*first, *causes, *width) if explained else (*first, *width, *causes)
+        width = [] if explained and not causes else width
+    resolution_first = failed and not explained
+    yield from (*first, *width, *causes) if resolution_first else (*first, *causes, *width)
+
+
+def _fails_in_width(entry: FitEntry) -> bool:
+    """Whether a width fails."""
+    numbers = [entry.width, *(each.pull_sd for each in entry.coordinates), *(each.factor for each in entry.resolution)]
+    return any(each and each.verdict == Verdict.FAIL for each in numbers)
 
 
 def _of_width(entry: FitEntry, coordinates: Mapping[str, Quantity], off: Sequence[WantedResolution]) -> Iterator[str]:
     """The widths that are wrong, and the resolution that the data want."""
     widths = [each for each in entry.coordinates if each.pull_sd.verdict == Verdict.FAIL]
-    layers = [each for each in entry.resolution if each.factor.verdict == Verdict.FAIL]
     width = entry.width
-    if width and (width.verdict == Verdict.FAIL or widths or layers):
-        text = f"residuals are {interval(width)} times as wide as stated (χ²/ndf = {entry.chi2_per_ndf:.3g})"
+    if width and _fails_in_width(entry):
+        text = _width_words(entry, width)
         if width.verdict != Verdict.FAIL and widths:
             worst = max(widths, key=lambda each: abs(each.pull_sd.value - 1))
             text = (
@@ -74,7 +100,9 @@ def _of_width(entry: FitEntry, coordinates: Mapping[str, Quantity], off: Sequenc
         elif width.verdict != Verdict.FAIL:
             text = "not all layers have the resolution that is stated"
         wanted = ", ".join(wanted_words(each, coordinates) for each in off)
-        if wanted:
+        if entry.misplaced and (wanted or not all(each.determined for each in entry.resolution)):
+            yield text + MEND_FIRST
+        elif wanted:
             yield f"the data want {wanted}; {text}"
         else:
             yield text + (_without_wanted(entry) if entry.resolution else "")
@@ -85,6 +113,20 @@ def _of_width(entry: FitEntry, coordinates: Mapping[str, Quantity], off: Sequenc
     if unsettled:
         worst = max(unsettled, key=lambda each: abs(each.pull_sd.value - 1))
         yield f"width of the pulls of {coordinates[worst.name].symbol} = {interval(worst.pull_sd)}{_worst(unsettled)}"
+
+
+def _width_words(entry: FitEntry, width: Estimate) -> str:
+    """How wide residuals are: most of them first, where a few tracks decide the mean of χ²."""
+    chi2 = f"χ²/ndf = {entry.chi2_per_ndf:.3g}"
+    if entry.left_out and entry.median_width and width.value > MUCH_WIDER * entry.median_width.value:
+        return f"{_median_words(entry.median_width)}, all together {width.value:.3g} times ({chi2})"
+    return f"residuals are {interval(width)} times as wide as stated ({chi2})"
+
+
+def _median_words(width: Estimate) -> str:
+    """How wide residuals of most tracks are."""
+    value = with_unit(width.value, "", width.se or 0.0).rstrip()
+    return f"residuals of most tracks are {value} times as wide as stated (by the median of χ²)"
 
 
 def _without_wanted(entry: FitEntry) -> str:
@@ -115,6 +157,8 @@ def _of_outliers(entry: FitEntry, outliers: Estimate, wrong_tracks: float) -> It
     elif wrong_tracks > WRONG_TRACKS and entry.median_width:
         width = entry.median_width.value
         right = "is right" if abs(width - 1) <= CORE_IS_RIGHT else f"of tracks is {width:.3g} times the stated one"
+        if entry.misplaced and right != "is right":
+            return  # layers out of place make right tracks look wrong
         yield f"{share}: wrong tracks (outliers), since the median width {right}"
     elif not (entry.width and entry.width.verdict == Verdict.FAIL):
         yield share
@@ -129,9 +173,11 @@ def _by_few(entry: FitEntry) -> bool:
 
 
 def _of_few(entry: FitEntry, outliers: Estimate) -> str:
+    """That most tracks agree, and what to do with the few that do not."""
+    assert entry.median_width
     number = round(outliers.value * entry.muons)
-    of = f" ({number} have p < 1e-4)" if number > 1 else ""
-    return f"tracks far from all others{of} make χ² so large: find them by chi2 in study.h5, and leave them out"
+    few = f"{number} of {entry.muons} tracks, with p < 1e-4," if number > 1 else "a few tracks far from all others"
+    return f"{_median_words(entry.median_width)}; {few} make χ²/ndf = {entry.chi2_per_ndf:.3g}: {LEAVE_OUT}"
 
 
 def beyond_words(entry: FitEntry) -> str:
@@ -140,22 +186,32 @@ def beyond_words(entry: FitEntry) -> str:
     return f"{has} hits too far out for squares in double precision, and no χ²: leave them out by source.select"
 
 
-def _of_shifts(entry: FitEntry, coordinates: Mapping[str, Quantity], verdict: Verdict) -> Iterator[str]:
+def _of_shifts(entry: FitEntry, model: Model, verdict: Verdict, aligned: bool) -> Iterator[Cause]:
     """The coordinates whose mean residual is off."""
     off = [each for each in entry.coordinates if each.pull_mean.verdict == verdict]
     if not off:
         return
+    coordinates = {each.name: each for each in model.coordinates}
     worst = max(off, key=lambda each: abs(each.pull_mean.value))
+    size = abs(worst.pull_mean.value)
     if verdict == Verdict.INCONCLUSIVE:
-        yield f"mean pull of {coordinates[worst.name].symbol} = {interval(worst.pull_mean, '+')}{_worst(off)}"
+        pull = interval(worst.pull_mean, "+")
+        yield Cause(size, f"mean pull of {coordinates[worst.name].symbol} = {pull}{_worst(off)}")
         return
-    alone = [each for each in entry.coordinates if each.offset_alone and each in off]
-    for each in alone:
-        assert each.offset_alone
-        shift = with_unit(each.offset_alone.value, coordinates[each.name].unit, each.offset_alone.se or 0.0, "+")
-        yield f"{coordinates[each.name].symbol} is shifted by {shift} against the other layers"
-    if not alone:
-        yield f"layers are shifted against each other: {', '.join(offsets_of(entry, coordinates))}"
+    alone = {each.name: each.offset_alone for each in off if each.offset_alone}
+    if alone:
+        words = ", ".join(_too_far(coordinates[name], offset) for name, offset in alone.items())
+        yield Cause(size, words + shift_mend(model, {name: each.value for name, each in alone.items()}, aligned))
+    else:
+        mend = "" if aligned or not model.lines else "; find where they are by `alignment: {}`"
+        words = ", ".join(offsets_of(entry, coordinates))
+        yield Cause(size, f"layers are shifted against each other: {words}{mend}")
+
+
+def _too_far(of: Quantity, offset: Estimate) -> str:
+    """How far, and where to, the hits of a coordinate are off, if it alone is."""
+    shift, sign = with_unit(abs(offset.value), of.unit, offset.se or 0.0), "+" if offset.value > 0 else "−"
+    return f"hits of {of.symbol or of.name} are {shift} too far along {sign}{of.name[0]}"
 
 
 def offsets_of(entry: FitEntry, coordinates: Mapping[str, Quantity]) -> Iterator[str]:
@@ -167,8 +223,9 @@ def offsets_of(entry: FitEntry, coordinates: Mapping[str, Quantity]) -> Iterator
         yield f"{coordinates[each.name].symbol} by {shift}"
 
 
-def _of_dependences(entry: FitEntry, coordinates: Mapping[str, Quantity], verdict: Verdict) -> Iterator[str]:
+def _of_dependences(entry: FitEntry, model: Model, verdict: Verdict) -> Iterator[Cause]:
     """Residuals that change with slope, position or muon number."""
+    symbols = {each.name: each.symbol for each in model.coordinates}
     causes = {
         "against_slope": "the slope of the track",
         "against_position": "the position of the track",
@@ -181,34 +238,37 @@ def _of_dependences(entry: FitEntry, coordinates: Mapping[str, Quantity], verdic
         off = {name: number for name, number in numbers.items() if number and number.verdict == verdict}
         if not off or _said_by_another(entry, key, verdict):
             continue
-        name = _most_significant(entry, off)
-        text = f"residuals of {coordinates[name].symbol} change with {words}, by {interval(off[name], '+')} σ"
+        name = _furthest_off(entry, off)
+        text = f"residuals of {symbols[name]} change with {words}, by {interval(off[name], '+')} σ"
         text += " (root mean square)" if key == "drift" else " for one standard deviation of it"
         if verdict == Verdict.FAIL:
-            text += CAUSES.get(key, _of_height(entry, name) if key == "against_slope" else "")
-        yield text + ("" if verdict == Verdict.FAIL else _worst([*off]))
+            text += CAUSES.get(key, _of_height(entry, name, model) if key == "against_slope" else "")
+        yield Cause(abs(off[name].value), text + ("" if verdict == Verdict.FAIL else _worst([*off])))
 
 
-def _most_significant(entry: FitEntry, off: Mapping[str, Estimate]) -> str:
-    """The coordinate with the most significant deviation; of three layers, that whose layer must move least.
+def _furthest_off(entry: FitEntry, off: Mapping[str, Estimate]) -> str:
+    """The coordinate with the largest deviation; of three layers, that whose layer must move least.
 
-    The residuals of three layers differ by a constant factor only.
+    A layer that is off by d changes the pulls of layer k by M_kj d / √M_kk, with M of `fit_estimates`: by the
+    inequality of Cauchy and Schwarz those of no other layer as much as its own, √M_jj d. Standard errors say less: they
+    grow with what is off. The residuals of three layers differ by a constant factor only.
     """
-    found = max(off, key=lambda name: abs(off[name].value) / (off[name].se or math.inf))
+    found = max(off, key=lambda name: abs(off[name].value))
     together = next(each.fitted_with for each in entry.coordinates if each.name == found)
     moves = {each.name: abs(each.height.value) for each in entry.coordinates if each.height and each.name in together}
     alike = len(together) == TOO_FEW_TO_TELL and bool(moves) and moves.keys() <= off.keys()
     return min(moves, key=moves.__getitem__) if alike else found
 
 
-def _of_height(entry: FitEntry, name: str) -> str:
+def _of_height(entry: FitEntry, name: str, model: Model) -> str:
     """How much higher or lower than stated the layer of a coordinate is."""
     fit = next(each for each in entry.coordinates if each.name == name)
     if fit.height is None:
         return ""
     which = "its layer, or another of these three," if len(fit.fitted_with) == TOO_FEW_TO_TELL else "its layer"
     where = "higher" if fit.height.value > 0 else "lower"
-    return f": {which} is {with_unit(abs(fit.height.value), 'm', fit.height.se or 0.0)} {where} than stated"
+    by = with_unit(abs(fit.height.value), "m", fit.height.se or 0.0)
+    return f": {which} is {by} {where} than stated{height_mend(model, name, fit.height.value)}"
 
 
 def _said_by_another(entry: FitEntry, key: str, verdict: Verdict) -> bool:

@@ -144,7 +144,9 @@ def _fits(point: Point, part: Part[TallyConfig], found: PointTally, among: int) 
     units = (1 / stated_resolution(point.config.detector.stated, part.model)).tolist()
     placement, own_sigma = placement_of(part), has_covariances(part)
     stretch = placement.stretch if placement else 1.0
-    judge = FitJudge(part.model, units, point.config.validation, among, own_sigma=own_sigma, stretch=stretch)
+    aligned = point.config.alignment is not None
+    settings = point.config.validation
+    judge = FitJudge(part.model, units, settings, among, own_sigma=own_sigma, stretch=stretch, aligned=aligned)
     return judge.result(point.label, found.fits)
 
 
