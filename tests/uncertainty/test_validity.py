@@ -180,7 +180,7 @@ def test_toys_without_a_spread_contradict_a_sigma_and_confirm_none():
 
 
 def gaussian_muons(muons, toys, sd=1.0, u=0.94):
-    """Which of the muons their toys contradict, which are exactly Gaussian and `sd` times as wide as right; δ is 0.05."""
+    """Which of the muons their toys contradict, exactly Gaussian and `sd` times as wide as quoted; δ is 0.05."""
     rng, value, p = np.random.default_rng(7), 3.0, norm.cdf([-K95, K95])
     found = []
     for _ in range(muons // 200):
