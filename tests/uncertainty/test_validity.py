@@ -8,6 +8,7 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 from jcgm import CASES
+from scipy.stats import kurtosis, norm
 
 from pullback import linear_valid, numerical_tolerance
 from pullback.statistics.normal import K95
@@ -131,7 +132,7 @@ def by_toys(ok, low=0.0, high=0.0, error=0.01, width=1.0, width_error=0.001, u=8
     """What toys say of a muon of σ = 8, so that δ = 0.5: their ends are off by low and high, their sd by a factor."""
     law = np.array([[[100 - K95 * u + low, error], [100 + K95 * u + high, error]]])
     sd = np.array([[u / width, u / width * width_error]])
-    found = contradicted(np.array([ok]), np.array([100.0]), np.array([u]), sd, law, 1)
+    found = contradicted(np.array([ok]), np.array([100.0]), np.array([u]), sd, law, np.array([10**8]), 1)
     return tuple(each.item() for each in found)
 
 
@@ -176,3 +177,35 @@ def test_toys_hold_ends_to_five_per_cent_of_the_half_width_too(sign):
 def test_toys_without_a_spread_contradict_a_sigma_and_confirm_none():
     assert by_toys(True, width=math.inf, width_error=0.0) == (True, True, True)
     assert by_toys(False, width=math.inf, width_error=0.0) == (False, True, False)
+
+
+def gaussian_muons(muons, toys, sd=1.0, u=0.94):
+    """Which of the muons their toys contradict, exactly Gaussian and `sd` times as wide as quoted; δ is 0.05."""
+    rng, value, p = np.random.default_rng(7), 3.0, norm.cdf([-K95, K95])
+    found = []
+    for _ in range(muons // 200):
+        thrown = np.sort(value + sd * u * rng.standard_normal((200, toys)), axis=1)
+        ends, above, below = (
+            np.quantile(thrown, p + k * np.sqrt(p * (1 - p) / toys), axis=1, method="hazen") for k in (0, 1, -1)
+        )
+        ends95 = np.stack([ends, (above - below) / 2], axis=2).swapaxes(0, 1)
+        spread, excess = thrown.std(axis=1, ddof=1), kurtosis(thrown, axis=1)
+        spread_error = spread * np.sqrt((2 / (toys - 1) + excess / toys).clip(min=0)) / 2
+        every = np.ones(200)
+        spreads = np.stack([spread, spread_error], axis=1)
+        of = (every > 0, value * every, u * every, spreads, ends95, np.full(200, toys))
+        found.append(contradicted(*of, 1)[0])
+    return np.concatenate(found)
+
+
+def test_few_toys_contradict_no_muon_that_is_exactly_linear():
+    """The standard error of an end, estimated from 1 000 toys, is several times too small now and then.
+
+    By it alone toys contradict 2e-4 of the muons. The chance of six true ones is 3e-9, by the binomial distribution.
+    """
+    assert not gaussian_muons(20_000, 1000).any()
+
+
+@pytest.mark.parametrize("factor", [0.8, 1.2])
+def test_toys_contradict_a_muon_whose_uncertainty_is_off_by_a_fifth(factor):
+    assert gaussian_muons(200, 10_000, sd=1 / factor).all()

@@ -6,9 +6,9 @@ import sys
 from typing import Any, overload
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
-from ..statistics.normal import K95
+from ..statistics.normal import END95_ERROR, K95
 
 SIGMA_OFF = 0.05
 """Largest relative error of the linear σ, in addition to what clause 8 asks of the intervals."""
@@ -122,23 +122,27 @@ def contradicted(
     sigma: Float[np.ndarray, " muon"],
     sd: Float[np.ndarray, "muon 2"],
     ends95: Float[np.ndarray, "muon end 2"],
+    trials: Int[np.ndarray, " muon"],
     n_dig: int,
 ) -> tuple[Bool[np.ndarray, " muon"], Bool[np.ndarray, " muon"], Bool[np.ndarray, " muon"]]:
     """Whether Monte Carlo clearly contradicts `linear_valid`, whether it can tell, and whether it then disagrees.
 
-    Clearly means by more than six of its standard errors. It can tell, except for a few in a hundred muons, where the
+    Clearly means by more than six standard errors. It can tell, except for a few in a hundred muons, where the
     tolerance of an end is more than two and a half standard errors of both; it then disagrees if its own verdict
-    differs at all. `ok` is the result of `linear_valid`; `sd` and `ends95` are by Monte Carlo, each with its standard
-    error.
+    differs at all. `ok` is the result of `linear_valid`; `sd` and `ends95` are by Monte Carlo of `trials`, each with
+    its standard error. That is estimated from the same trials, an end's from a few order statistics, and is now and
+    then several times too small. So a standard error is at least that of the linear law.
     """
+    errors = np.maximum(ends95[:, :, 1], (sigma * END95_ERROR / np.sqrt(trials))[:, None])
+    sd_error = np.maximum(sd[:, 1], sigma / np.sqrt(2 * (trials - 1)))
     tolerance = end_tolerance(sigma, ends95[:, 0, 0], ends95[:, 1, 0], n_dig)[:, None]
     law = np.stack([value - K95 * sigma, value + K95 * sigma], axis=1)
     beyond = np.abs(law - ends95[:, :, 0]) - tolerance
-    surely = CLEARLY * ends95[:, :, 1]
+    surely = CLEARLY * errors
     # Both in units of the observable: the spread of the toys may be zero.
-    width, unsure = np.abs(sigma - sd[:, 0]) - SIGMA_OFF * sd[:, 0], CLEARLY * sd[:, 1]
+    width, unsure = np.abs(sigma - sd[:, 0]) - SIGMA_OFF * sd[:, 0], CLEARLY * sd_error
     fails = (beyond > surely).any(axis=1) | (width > unsure)
     holds = (beyond < -surely).all(axis=1) & (width < -unsure)
-    can_tell = (TELLING * ends95[:, :, 1] < tolerance).all(axis=1)
+    can_tell = (TELLING * errors < tolerance).all(axis=1)
     says_ok = (beyond <= 0).all(axis=1) & (width <= unsure)
     return np.where(ok, fails, holds), can_tell, can_tell & (says_ok != ok)

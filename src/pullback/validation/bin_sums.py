@@ -313,6 +313,7 @@ class Tally:
             muons.sigma_linear[enough],
             np.stack([toys.sd, toys.sd_error], axis=1)[enough],
             np.stack([toys.interval95, toys.interval95_error], axis=2)[enough],
+            toys.number[enough],
             self.n_dig,
         )
         for name, which in zip(("toys_contradict", "toys_can_tell", "toys_disagree"), contradictions, strict=True):
