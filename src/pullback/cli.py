@@ -65,9 +65,12 @@ def _export(options: argparse.Namespace) -> None:
 
 def _peek(options: argparse.Namespace) -> None:
     from .hits.peek import peek
-    from .report.peek_page import peek_page
+    from .report.peek_page import has_config, peek_page
 
-    print(peek_page(peek(options.file, options.table)), end="")
+    page = peek_page(peek(options.file, options.table))
+    print(page, end="", flush=True)
+    if not has_config(page):
+        raise PullbackError(f"{options.file}: no config is written; the description says why")
 
 
 def _init(options: argparse.Namespace) -> None:

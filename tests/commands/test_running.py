@@ -43,6 +43,9 @@ def called(monkeypatch):
         (["--profile", "slurm"], False, "results/mine"),
         (["--dry-run"], True, None),
         (["-n"], True, None),
+        (["--summary"], True, None),
+        (["--report=page.html"], True, None),
+        (["--list-changes", "code", "-c1"], False, None),
     ],
 )
 def test_options_are_passed_on(options, cores, results, config, called):
@@ -50,6 +53,7 @@ def test_options_are_passed_on(options, cores, results, config, called):
     assert (ran.results and str(ran.results)) == results
     assert ("all" in called) == cores
     assert all(option in called for option in options)
+    assert ("--logger" in called) == (results is not None)
 
 
 @pytest.mark.parametrize("reported", [True, False])
@@ -125,6 +129,21 @@ def test_options_of_snakemake_go_after_two_dashes(capsys):
     )
 
 
+def test_a_dry_run_lists_its_jobs_and_makes_nothing(config):
+    done = command("run", "my.yaml", "--", "--cores", "4", "--dry-run", folder=config.parent)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Job 1: Simulating the true hits of model.dz=1.5\n" in done.stdout
+    assert "Checking the verdict\n" in done.stdout
+    assert done.stdout.splitlines()[-1].startswith("This was a dry-run")
+    assert not (config.parent / "results").exists()
+
+
+def test_a_list_of_rules_comes_through_alone(config):
+    done = command("run", "my.yaml", "--", "--list-rules", folder=config.parent)
+    assert done.returncode == 0
+    assert {"simulate_hits", "check"} <= {*(done.stdout + done.stderr).split()}
+
+
 @pytest.mark.slow
 def test_a_run_ends_in_the_answer(config):
     done = command("run", "my.yaml", "--", "--cores", "1", folder=config.parent)
@@ -137,3 +156,6 @@ def test_a_run_ends_in_the_answer(config):
     assert rules[-1] == "check"
     again = command("run", "my.yaml", folder=config.parent)
     assert (again.stdout, again.stderr) == (done.stdout, "")  # nothing to be done
+    told = command("run", "my.yaml", "--", "--summary", folder=config.parent).stdout.splitlines()
+    assert told[0].startswith("output_file\t")
+    assert all(line.startswith("results/mine/") for line in told[1:])

@@ -203,6 +203,19 @@ def test_what_is_refused_in_one_line(section, expected):
     assert expected in refused(**{"file": "hits.csv", "event": "event", "layer": "layer", "x": "x", **section})
 
 
+@pytest.mark.parametrize("order", [[0, 1, 2, 3], [0, 2, 3, 1]])
+def test_a_kept_column_of_hits_is_refused_when_a_study_is_planned(order):
+    """Before any job, also where the rows of an event are apart."""
+    rows = [["1,0,1,5,8"], ["1,1,2,6,8"], ["2,0,3,7,9"], ["2,1,4,7,9"]]
+    with open("hits.csv", "w") as file:
+        file.write("event,layer,x,charge,run\n" + "".join(f"{rows[row][0]}\n" for row in order))
+    section = {"file": "hits.csv", "layout": "long", "event": "event", "layer": "layer", "x": "x"}
+    model = load_model(Track(z=[0.0, 0.1]))
+    with pytest.raises(PullbackError, match="column 'charge': differs from the first hit of its event: 6"):
+        recorded_file(Recorded(**section, keep=["charge"]), model).plan()
+    assert recorded_file(Recorded(**section, keep=["run"]), model).plan().counts.muons == 2
+
+
 def test_unselected_rows_need_no_layer_and_no_event_and_may_come_in_any_number():
     with open("hits.csv", "w") as file:
         file.write("event,layer,x,good\n,9,1,0\n,,1,0\n1,0,1,1\n1,1,2,1\n,9,3,0\n")

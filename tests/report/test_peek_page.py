@@ -38,7 +38,7 @@ def peeked(path, capsys, *arguments):
 
     It is refused before, with the key of each value that is left.
     """
-    main(["peek", path, *arguments])
+    main(["peek", path, *arguments])  # with status 0, since there is a config
     page = capsys.readouterr().out
     with open("my.yaml", "w", encoding="utf-8") as stream:
         stream.write(page)
@@ -52,6 +52,13 @@ def peeked(path, capsys, *arguments):
     found = filled(page)
     assert not raw or "FILL_IN" not in found[found.index("\nstudy:") :]
     return page, yaml.safe_load(found)
+
+
+def without_config(path):
+    """Run the command, which fails, since there is no config to start from."""
+    with pytest.raises(SystemExit) as stopped:
+        main(["peek", path])
+    assert stopped.value.code == f"pullback: {path}: no config is written; the description says why"
 
 
 def hits_of(raw):
@@ -193,6 +200,52 @@ def test_jagged_lists_of_hits(kind, capsys):
     assert "one row per muon, with lists of hits" in page
 
 
+LOCAL = {
+    "evt": [5, 5, 2, 2],
+    "Plane": [1, 0, 0, 1],
+    "loc0": [1.0, 2.0, 3.0, 4.0],
+    "loc1": [5.0, 6.0, 7.0, 8.0],
+    "var0": [0.04] * 4,
+    "var1": [0.01, 0.01, 0.01, 0.09],
+    "cov01": [0.0, 0.01, -0.01, 0.0],
+}
+"""Hits with positions local to their planes, mm, and their covariances, mm²."""
+
+
+@pytest.mark.parametrize("path", ["hits.csv", "hits.parquet", "hits.h5"])
+def test_a_list_of_local_positions_with_variances(path, capsys):
+    if path == "hits.h5":
+        with h5py.File(path, "w") as file:
+            file["hits"] = np.rec.fromarrays([np.array(each) for each in LOCAL.values()], names=[*LOCAL])
+    elif path == "hits.parquet":
+        pa.parquet.write_table(pa.table(LOCAL), path)
+    else:
+        rows = [",".join(LOCAL), *(",".join(map(str, row)) for row in zip(*LOCAL.values(), strict=True))]
+        with open(path, "w") as stream:
+            stream.write("\n".join(rows) + "\n")
+    page, raw = peeked(path, capsys)
+    source = raw["source"]
+    assert (source["event"], source["layer"], source["x"], source["y"]) == ("evt", "Plane", "loc0", "loc1")
+    assert source["covariance"] == {"x,x": "var0", "y,y": "var1", "x,y": "cov01"}
+    np.testing.assert_allclose(hits_of(raw) * 1000, [[2, 1, 6, 5], [3, 4, 7, 8]], rtol=1e-14)
+    assert "sigma: 0.2 FILL_IN  # guessed" in page  # of 0.2 four times, 0.1 three times and 0.3 once
+
+
+@pytest.mark.parametrize(
+    ("titles", "expected"),
+    [
+        ("evt,plane,x,y,ex,var_y,cov_xy", {"y,y": "var_y", "x,y": "cov_xy"}),
+        ("evt,plane,x,y,ex,ey,cov_xy", {"x,y": "cov_xy"}),
+        ("evt,plane,x,y,ex,other,cov_xy", None),
+        ("evt,plane,x,u,var_x,var_y,cov_xy", {"x,x": "var_x"}),
+    ],
+)
+def test_variances_are_those_of_views_without_uncertainties(titles, expected, capsys):
+    with open("hits.csv", "w") as stream:
+        stream.write(f"{titles}\n1,0,1,2,0.1,0.2,0\n1,1,3,4,0.1,0.2,0\n")
+    assert peeked("hits.csv", capsys)[1]["source"].get("covariance") == expected
+
+
 PARTICLES = {
     "particle_id": ["4503599644147712", "4503599660924928"],
     "particle_id_pv,particle_id_sv,particle_id_part,particle_id_gen,particle_id_subpart": ["1,0,1,0,0", "2,0,1,0,0"],
@@ -309,6 +362,9 @@ def test_what_is_said_of_columns(capsys):
     ("header", "expected"),
     [
         ("a,b", "no columns look like the positions of hits"),
+        ("a,b", "source: {kind: recorded, file: …, unit: mm, layout: long, event: …, layer: …, x: …, y: …}"),
+        ("plane,loc0,loc1", "no columns look like the positions of hits"),
+        ("evt,loc0,loc1", "no columns look like the positions of hits"),
         ("measurement_id,geometry_id,local_key,local0,local1", "an ACTS measurement file holds positions local"),
         (",".join(f"x{layer}" for layer in range(33)), "33 columns of positions look like layers, and a model has at"),
     ],
@@ -316,7 +372,7 @@ def test_what_is_said_of_columns(capsys):
 def test_no_config_is_made_up(header, expected, capsys):
     with open("hits.csv", "w") as stream:
         stream.write(header + "\n" + ",".join("1" * (header.count(",") + 1)) + "\n")
-    main(["peek", "hits.csv"])
+    without_config("hits.csv")
     page = capsys.readouterr().out
     assert expected in page
     assert all(line.startswith("#") for line in page.splitlines())
@@ -462,7 +518,7 @@ def test_the_fixed_format_of_pandas(both, capsys):
         page, raw = peeked("hits.h5", capsys)
         np.testing.assert_allclose(hits_of(raw), IN_METRES, rtol=1e-14)
     else:
-        main(["peek", "hits.h5"])
+        without_config("hits.h5")
         page = capsys.readouterr().out
         assert "no config: nothing else is in the file" in page
         source = Recorded(file="hits.h5", columns={"x": "x_0"})
@@ -493,7 +549,7 @@ def test_fields_of_records_are_columns(capsys):
 def test_records_of_root_are_named(capsys):
     with uproot.recreate("hits.root") as file:
         file.mkrntuple("t", {"hit": ak.Array([[{"plane": 1, "x": 2.0}], []])})
-    main(["peek", "hits.root"])
+    without_config("hits.root")
     assert "  hit     jagged list of records of plane, x  -  " in capsys.readouterr().out
 
 
@@ -508,7 +564,7 @@ def test_a_preset_knows_its_units(capsys):
 
 def test_lists_whose_names_say_nothing_are_named_in_the_long_layout(capsys):
     pa.parquet.write_table(pa.table({"q": [[1.0], [2.0, 3.0]], "w": [[1], [2, 3]]}), "lists.parquet")
-    main(["peek", "lists.parquet"])
+    without_config("lists.parquet")
     page = capsys.readouterr().out
     assert "no config: no columns look like positions and layers of hits; name those with lists of hits, as in" in page
     assert "source: {kind: recorded, file: …, unit: mm, layout: long, layer: …, x: …}" in page

@@ -12,6 +12,19 @@ from typing import NamedTuple
 from ..config.text import read_config
 from .packaged import workflow_folder
 
+DRY_RUN = ("-n", "--dry-run", "--dryrun")
+"""Options of a dry run."""
+
+ONLY_TELL = (
+    *("--summary", "-S", "--detailed-summary", "-D", "--dag", "--rulegraph", "--filegraph", "--d3dag"),
+    *("--list-changes", "--lc", "--list-input-changes", "--li", "--list-params-changes", "--lp"),
+    *("--list-untracked", "--lu", "--list-rules", "--list", "-l", "--list-target-rules", "--lt", "--list-conda-envs"),
+    *("--lint", "--report", "--print-compilation", "--unlock", "--cleanup-metadata", "--cm", "--cleanup-shadow"),
+    *("--delete-all-output", "--delete-temp-output", "--archive", "--containerize", "--export-cwl"),
+    *("--generate-unit-tests", "--help", "-h", "--version", "-v"),
+)
+"""Options with which Snakemake runs no job, and what it says is wanted."""
+
 
 class Ran(NamedTuple):
     """How a run ended: Snakemake's exit status, and where the results are, if they are whole.
@@ -37,13 +50,21 @@ def run(config: str | Path, options: Sequence[str] = ()) -> Ran:
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(workflow_folder() / "Snakefile")]
     # What the default profile does for Snakemake alone; its name need not be said.
     command += ["--workflow-profile", "none", "--rerun-incomplete"]
-    command += ["--configfile", str(config), "--logger", "pullback", *options]
+    command += ["--configfile", str(config), *options]
     command += [] if given.cores or given.executor or given.profile else ["--cores", "all"]
+    command += _logging(given)
     results = Path(given.directory, "results", str(study))
     before = _reported(results)
     status = _finished(command)
-    whole = not (given.dry_run or given.unlock) and (status == 0 or _reported(results) != before)
+    whole = not (given.dry_run or given.only_tells) and (status == 0 or _reported(results) != before)
     return Ran(status, results if whole else None)
+
+
+def _logging(given: argparse.Namespace) -> list[str]:
+    """Progress of a run; Snakemake's own words where it runs nothing, for a dry run as the default profile has them."""
+    if not (given.dry_run or given.only_tells):
+        return ["--logger", "pullback"]
+    return ["--quiet", "host", "reason"] if given.dry_run and given.quiet is None else []
 
 
 def _finished(command: Sequence[str]) -> int:
@@ -73,6 +94,7 @@ def _given(options: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("-e", "--executor")
     parser.add_argument("--profile")
     parser.add_argument("-d", "--directory", default=".")
-    parser.add_argument("-n", "--dry-run", "--dryrun", action="store_true")
-    parser.add_argument("--unlock", action="store_true")
+    parser.add_argument(*DRY_RUN, dest="dry_run", action="store_true")
+    parser.add_argument(*ONLY_TELL, dest="only_tells", nargs="?", const=True)
+    parser.add_argument("-q", "--quiet", nargs="*")
     return parser.parse_known_args(options)[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -148,6 +149,8 @@ def _long_keys(preset: str, found: Guess) -> Iterator[str]:
     sigma = {"x": found.sigma_x, "y": found.sigma_y}
     if any(sigma.values()):
         yield f"sigma: {_flow({view: names[0] for view, names in sigma.items() if names})}"
+    if found.covariance:
+        yield f"covariance: {_flow(dict(found.covariance))}  # guessed, in the square of the unit"
     yield "# the layers in the first rows, in the order of model.z; check"
     yield f"layers: {_flow(list(found.layers))}"
     yield "several: refuse  # what to do with two hits of a muon in a layer; or drop, or nearest"
@@ -167,11 +170,16 @@ def _detector(found: Guess, unit: str) -> list[str]:
 
 def median_sigma(found: Guess) -> float | None:
     """The median of the uncertainties in the first rows, in the unit of the file; None if a view has none."""
-    if not found.sigma_x or (found.y and not found.sigma_y):
-        return None
-    values = [column_values(found.table, name) for name in (*found.sigma_x, *found.sigma_y)]
-    known = [value for value in flattened(values) if is_known(value) and value > 0]
-    return median(known) if known else None
+    of_views = [_sigmas(found, "x", found.sigma_x), *([_sigmas(found, "y", found.sigma_y)] if found.y else [])]
+    return median(itertools.chain.from_iterable(of_views)) if all(of_views) else None
+
+
+def _sigmas(found: Guess, view: str, names: Sequence[str]) -> list[float]:
+    """The uncertainties of hits in a view in the first rows, from their columns or from that of variances."""
+    variance = found.covariance.get(f"{view},{view}", "")
+    values = flattened([column_values(found.table, name) for name in names or filter(None, [variance])])
+    known = [value for value in values if is_known(value) and value > 0]
+    return known if names else [math.sqrt(value) for value in known]
 
 
 def _model(found: Guess, unit: str) -> list[str]:

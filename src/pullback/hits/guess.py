@@ -11,7 +11,7 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any
 
@@ -47,6 +47,16 @@ OTHER_WORDS = {
 }
 OTHER_WORDS |= {"momentum", "cov", "var", "chi", "charge", "vertex", "vtx", "time", "t", "pull"}
 """Words beside a position that make it no hit of a detector."""
+
+LOCAL = {"x": ("loc0", "local0"), "y": ("loc1", "local1")}
+"""Positions in the plane of a sensor, as ACTS calls them, in a table with events and layers."""
+
+VARIANCES = {
+    "x,x": ("varx", "varloc0", "varlocal0", "var0"),
+    "y,y": ("vary", "varloc1", "varlocal1", "var1"),
+    "x,y": ("covxy", "covloc0loc1", "cov01"),
+}
+"""Variances and the covariance of hits in a long table: the words of their names together."""
 
 EVENT_WORDS = (
     "event",
@@ -104,6 +114,8 @@ class Guess:
         The column of each layer, or the one of all hits of a long table; y may be empty.
     sigma_x, sigma_y : tuple of str
         The columns of their uncertainties, as x and y; may be empty.
+    covariance : mapping of str to str
+        The columns of variances and of the covariance of a long table, by two views, such as `x,x`.
     z : tuple of str
         The columns of the heights, as x; may be empty.
     heights : tuple of float
@@ -127,6 +139,7 @@ class Guess:
     y: tuple[str, ...] = ()
     sigma_x: tuple[str, ...] = ()
     sigma_y: tuple[str, ...] = ()
+    covariance: Mapping[str, str] = field(default_factory=dict)
     z: tuple[str, ...] = ()
     heights: tuple[float, ...] = ()
     level: bool = True
@@ -332,6 +345,8 @@ def _long(table: FileTable) -> Guess | None:
     """A table with one row per hit, or with jagged lists of hits."""
     layer, event = _called(table, LAYER_WORDS, NUMBERING | OF_HITS), _called(table, EVENT_WORDS)
     positions = {axis: _hit(table, axis) for axis in "xyz"}
+    if layer and (event or layer.jagged) and not positions["x"]:
+        positions |= {axis: _joined_name(table, names) for axis, names in LOCAL.items()}
     if not layer or not positions["x"]:
         return None
     lists = layer.jagged and positions["x"].jagged
@@ -343,7 +358,29 @@ def _long(table: FileTable) -> Guess | None:
     found = long_guess(table, layer.name, **names, event=events)
     x, y = (_long_errors(table, axis) if names[axis] else () for axis in "xy")
     others = tuple(each.name for each in _all_called(table, LAYER_WORDS, NUMBERING | OF_HITS) if each is not layer)
-    return replace(found, sigma_x=x, sigma_y=y, others=others) if found.count > 1 else None
+    found = replace(found, sigma_x=x, sigma_y=y, others=others)
+    return replace(found, covariance=_long_variances(found)) if found.count > 1 else None
+
+
+def _joined_name(table: FileTable, names: Sequence[str]) -> FileColumn | None:
+    """The column, or the field of a record, whose words together are one of the names, the best first."""
+    called = {"".join(name_words(each.name.rpartition(".")[2])): each for each in reversed(table.columns)}
+    return next((called[name] for name in names if name in called and called[name].numbers), None)
+
+
+def _long_variances(found: Guess) -> dict[str, str]:
+    """The variances of views that lack uncertainties, and the covariance if both views have one or the other."""
+    columns = {pair: _joined_name(found.table, names) for pair, names in VARIANCES.items()}
+    jagged = found.table.column(found.layer).jagged
+    named = {pair: each.name for pair, each in columns.items() if each and each.jagged == jagged and not each.shape}
+    stated = {"x,x": found.sigma_x, "y,y": found.sigma_y if found.y else ("",)}
+    variances = {
+        pair: named[pair]
+        for pair, sigma in stated.items()
+        if not sigma and pair in named and _are_errors(found.table, [named[pair]])
+    }
+    both = found.y and all(sigma or pair in variances for pair, sigma in stated.items())
+    return variances | ({"x,y": named["x,y"]} if both and "x,y" in named else {})
 
 
 def _long_errors(table: FileTable, axis: str) -> tuple[str, ...]:

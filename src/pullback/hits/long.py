@@ -46,7 +46,7 @@ from .long_rows import (
     read_rows,
 )
 from .nearest import Choice, Layers, choose_nearest
-from .reading import Reading
+from .reading import Planned, Reading
 from .scaling import PER_METRE, Scaling
 from .selected_columns import errors_of_condition
 
@@ -111,6 +111,14 @@ class LongFile(HitsFile):
     planned: ImportCounts | None = None
     view_scaling: Mapping[str, Scaling] = field(default_factory=dict)
     view_sigma: Mapping[str, ErrorColumn] = field(default_factory=dict)
+
+    def plan(self) -> Planned:
+        """As of all files; a kept column that differs from hit to hit is refused if it does so in the first muons."""
+        planned = super().plan()
+        if self.keep:
+            with file_errors(self.file):
+                next(replace(self, reading=planned.reading, planned=planned.counts)._chunks(0, 1), None)
+        return planned
 
     def _counted(self) -> tuple[ImportCounts, Reading]:
         every = EveryEvent()

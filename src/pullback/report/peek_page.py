@@ -37,6 +37,11 @@ def peek_page(contents: Contents) -> str:
     return f"{page}\n{config}" if config else page
 
 
+def has_config(page: str) -> bool:
+    """Whether a page is more than a description."""
+    return any(line and not line.startswith("#") for line in page.splitlines())
+
+
 def _what_to_do(config: str) -> Iterator[str]:
     """How to go on from a config."""
     if FILL_IN in config:
@@ -139,3 +144,5 @@ def _no_guess(contents: Contents) -> Iterator[str]:
         return
     yield "no config: no columns look like the positions of hits; name them in source.columns, as in"
     yield "  source: {kind: recorded, file: …, unit: mm, columns: {x0: …, x1: …}}"
+    yield "or, with one row per hit, in source itself, as in"
+    yield "  source: {kind: recorded, file: …, unit: mm, layout: long, event: …, layer: …, x: …, y: …}"
