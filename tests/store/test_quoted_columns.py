@@ -173,7 +173,26 @@ def check_xarray(run):
             for name, values in columns.items():
                 np.testing.assert_array_equal(data[name].values, values, name)
                 assert data[name].attrs["long_name"]
-            assert data[f"interval95_{run.study.model.observables[0].name}"].dims == ("muon", "end")
+            interval = f"interval95_{run.study.model.observables[0].name}"
+            assert data[interval].dims == ("muon", "end")
+            high = columns[interval][:, 1]
+            np.testing.assert_array_equal(data[interval].sel(end="high").values, high)
+            np.testing.assert_array_equal(data.sel(end="high")[interval].values, high)
+
+
+def test_xarray_has_the_same_coordinates_in_both_storages(pair):
+    for point in pair[0].study.points:
+        found = []
+        for run in pair:
+            with xarray.open_datatree(run.outputs.study, engine="h5netcdf") as tree:
+                found.append(decoded(tree[point.label]).load())
+        first, second = found
+        assert "end" in second.coords
+        xarray.testing.assert_identical(first.coords.to_dataset(), second.coords.to_dataset())
+        assert first.sizes == second.sizes
+        for name in first.data_vars:
+            assert set(first[name].coords) == set(second[name].coords), name
+            assert first[name].attrs.keys() == second[name].attrs.keys(), name
 
 
 def test_xarray_has_the_same_numbers(pair):
@@ -219,6 +238,52 @@ def test_numbers_do_not_depend_on_the_batches(tmp_path, block):
             for name in ("confidence95_theta", "sigma_theta"):
                 rows = reader.rows(f"nominal/{name}", int(start), None if stop is None else int(stop))
                 np.testing.assert_array_equal(rows, first[f"nominal/{name}"][start:stop])
+
+
+def sizes(run):
+    """Bytes of the artefacts of a study, by path in its folder."""
+    return {str(path.relative_to(run.folder)): path.stat().st_size for path in run.folder.rglob("*.h5")}
+
+
+def end_of(path):
+    """The address where an HDF5 file ends, by its superblock (file format specification, section II.A, version 3)."""
+    with path.open("rb") as file:
+        file.seek(512)
+        block = file.read(48)
+    assert block[:9] == b"\x89HDF\r\n\x1a\n\x03"
+    return int.from_bytes(block[28:36], "little")
+
+
+SPACE_OF_A_POINT = 16_000
+"""Bytes that compact storage adds for each observable of a point, to describe further columns."""
+
+
+def check_space(raw, folder):
+    """No file has space that is not used, and compact storage adds no more than what describes its columns."""
+    runs = both(raw, folder)
+    first, second = (sizes(run) for run in runs)
+    for run, files in zip(runs, (first, second), strict=True):
+        assert {name: end_of(run.folder / name) for name in files} == files
+    study = runs[0].study
+    described = SPACE_OF_A_POINT * len(study.points) * len(study.model.observables)
+    assert second["study.h5"] <= 1.12 * first["study.h5"]
+    muons = raw["source"]["muons"] * len(study.points)
+    return sum(first.values()), sum(second.values()), described, muons * len(study.model.observables)
+
+
+FEW_TOYS = {"study": "s", "toys": {"muons": 20, "per_muon": 100}, "coverage": {"toys_per_bin": 100}}
+DZ, EFFICIENCY = {"scan": {"model.dz": [1.5, 1.0, 0.5]}}, {"scan": {"detector.efficiency": [0.9, 1.0, 0.8]}}
+LINES = {"model": {"name": "track3d", "z": [0, 0.1, 0.2, 0.3]}, **EFFICIENCY}
+LARGE = pytest.param(200_000, marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("muons", [10, 2_000, LARGE])
+@pytest.mark.parametrize("model", [DZ, LINES], ids=["one hit", "lines in space"])
+def test_compact_storage_takes_no_more_space(model, muons, tmp_path):
+    lossless, compact, described, numbers = check_space({**FEW_TOYS, **model, "source": {"muons": muons}}, tmp_path)
+    assert compact <= lossless + described
+    if muons > 1_000:
+        assert compact <= lossless + described - 20 * numbers
 
 
 def test_only_what_is_made_from_quoted_numbers_is_made_again(tmp_path):

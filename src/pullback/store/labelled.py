@@ -23,20 +23,21 @@ def decoded(point: xarray.DataTree) -> xarray.Dataset:
     Returns
     -------
     xarray.Dataset
-        Its columns with one row per muon; those of compact storage in float64.
+        Its columns with one row per muon and their coordinates, such as `end`; those of compact storage in float64.
 
     """
     data = point.to_dataset()
     if COMPACT not in point.children:
         return data
-    full = point[IN_FULL].to_dataset()
-    for name, column in {**data.data_vars, **point[COMPACT].data_vars}.items():
+    full, inside = point[IN_FULL].to_dataset(), point[COMPACT].to_dataset()
+    data = data.assign_coords(inside.coords)  # `end`
+    for name, column in {**data.data_vars, **inside.data_vars}.items():
         about = column.attrs
         if CODES not in about:
             continue
         found = decode(column.values)
         if FACTORS in about:
-            value = point[COMPACT].to_dataset()[about["value"].removeprefix(f"{COMPACT}/")].values
+            value = inside[about["value"].removeprefix(f"{COMPACT}/")].values
             found = decode(column.values, base_of(value, data[about["sigma"]].values, about[FACTORS]))
         fill_in(found, np.atleast_1d(about[CODES]), *(full[each].values for each in ("muon", "code", "value")))
         attributes = {key: each for key, each in about.items() if key not in (*DECODING, "decode")}

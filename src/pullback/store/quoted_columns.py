@@ -18,6 +18,9 @@ from .encoding import CODES, COMPACT, FACTORS, IN_FULL, KEPT_NUMBERS, KEPT_OFFSE
 VALUE = ColumnSpec("value_{name}", "{long_name} from which the ends of its intervals are counted")
 """What offsets are counted from. It may differ from the column of the observable in the last bit."""
 
+MUONS_PER_FULL = 16
+"""Muons per row of a chunk of numbers in full: one chunk takes less than what float32 saves."""
+
 DECODE_NUMBER = f"value = this; NaN: see {IN_FULL}"
 DECODE_END = f"end = value + {FACTORS} * sigma + this, with 0 for a sigma that is not finite; NaN: see {IN_FULL}"
 """How columns are decoded, for readers of the file."""
@@ -46,7 +49,7 @@ class CompactColumns:
             for group, kinds in ((point, near), (inside, ends)):
                 about = self._about(part, index)
                 self._tables.append(ColumnGroup(out, part, kinds, group, "muon", rows, about=about, which=[index]))
-        self._exact = _exact_columns(out, point.create_group(IN_FULL), [*self._codes.values()])
+        self._exact = _exact_columns(out, point.create_group(IN_FULL), [*self._codes.values()], rows // MUONS_PER_FULL)
 
     def _about(self, part: Part[SigmaConfig], index: int) -> dict[str, dict[str, Any]]:
         """The attributes of the columns of an observable, by field."""
@@ -100,13 +103,13 @@ def _codes(part: Part[SigmaConfig]) -> dict[tuple[str | int, ...], str]:
     return found
 
 
-def _exact_columns(out: Writer, group: h5py.Group, names: list[str]) -> dict[str, Any]:
+def _exact_columns(out: Writer, group: h5py.Group, names: list[str], chunk: int) -> dict[str, Any]:
     """The columns of numbers that are kept in full, of which there is any number."""
     meanings = {"flag_values": np.arange(len(names), dtype="u2"), "flag_meanings": " ".join(names)}
     code = Quantity("code", "1", "what the number is")
     value = Quantity("value", "that of the column", "number that is kept in full")
     return {
-        "muon": out.growing(group, "number", Quantity("muon", "1", "index of the muon in its point"), "i8"),
-        "code": out.growing(group, "number", code, "u2", **meanings),
-        "value": out.growing(group, "number", value),
+        "muon": out.growing(group, "number", Quantity("muon", "1", "index of the muon in its point"), chunk, "i8"),
+        "code": out.growing(group, "number", code, chunk, "u2", **meanings),
+        "value": out.growing(group, "number", value, chunk),
     }
