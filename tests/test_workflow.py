@@ -165,7 +165,7 @@ def test_mistakes_stop_before_any_job(workflow):
     lines = [line for line in printed.splitlines() if "config:" in line]
     assert lines == [
         "pullback: config: detector.resolutoin: unknown key; did you mean detector.resolution?",
-        "config: model.dz: is -1; it should be greater than or equal to 0.000001 m",
+        "config: model.dz: is -1; it must be positive",
     ]
     assert "Traceback" not in printed
     assert not (workflow.folder / "results").exists()

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .commands.beginning import BEGINNINGS
-from .errors import PullbackError
+from .errors import PullbackError, in_lines
 from .version import version
 
 TABLE_WIDTH = 400
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         options.run(options)
         sys.stdout.flush()
     except PullbackError as error:
-        sys.exit(f"pullback: {error}")
+        sys.exit(in_lines(error))
     except BrokenPipeError:  # who reads the output, such as `head`, has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
@@ -142,7 +142,9 @@ def _parser() -> argparse.ArgumentParser:
         + ".",
     )
     init.set_defaults(run=_init)
-    init.add_argument("kind", nargs="?", default="exercise", choices=BEGINNINGS, help="default: exercise")
+    init.add_argument(
+        "kind", nargs="?", default="exercise", metavar="kind", help=f"{', '.join(BEGINNINGS)}; default: exercise"
+    )
     init.add_argument("--folder", default=".", help="where it is written; default: here")
 
     check = commands.add_parser(

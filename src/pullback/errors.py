@@ -30,6 +30,11 @@ class ArtefactError(PullbackError):
     """A result of the workflow: missing, damaged, made by another version or from another config, or without a part."""
 
 
+def in_lines(error: PullbackError) -> str:
+    """The text of an error as a command prints it: each problem in a line of its own that names the program."""
+    return "\n".join(f"pullback: {line}" for line in str(error).split("\n"))
+
+
 def one_line(text: str, longest: int = LONGEST_SHOWN) -> str:
     """Text of a user as a message shows it: on one line, and shortened.
 

@@ -5,6 +5,7 @@ import pytest
 from pullback.cli import main
 from pullback.commands.beginning import BEGINNINGS, begin
 from pullback.config.text import read_config
+from pullback.errors import PullbackError
 from pullback.study.plan import Study
 
 
@@ -32,3 +33,22 @@ def test_nothing_is_written_over(tmp_path, monkeypatch, capsys):
     main(["init", "recorded", "--folder", "new"])
     assert {path.name for path in (tmp_path / "new").iterdir()} == {"hits.csv", "recorded.yaml"}
     assert "pullback run new/recorded.yaml" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("kind", "advice"), [("telescop", "did you mean telescope?"), ("zz", "there are exercise, telescope,")]
+)
+def test_an_unknown_kind_is_refused_with_what_was_meant(kind, advice, tmp_path):
+    with pytest.raises(PullbackError, match=re.escape(f"init {kind}: unknown; {advice}")):
+        begin(kind, tmp_path)
+    assert not [*tmp_path.iterdir()]
+
+
+def test_each_of_several_mistakes_begins_with_the_program(tmp_path, monkeypatch):
+    (tmp_path / "a.yaml").write_text("study: s\nmodel: {dz: -1}\ntoys: {per_muon: -1}\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stopped:
+        main(["check", "a.yaml"])
+    lines = str(stopped.value.code).split("\n")
+    assert len(lines) == 2
+    assert all(line.startswith("pullback: config: ") for line in lines)

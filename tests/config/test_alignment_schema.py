@@ -61,7 +61,10 @@ def test_each_line_of_a_scatter_model_has_its_references():
         ({"file": "a.json", "free": ["x"]}, "alignment: has free or reference and file; give one of them"),
         ({"file": "a.json", "x": [0, 0, 0, 0]}, "alignment: has file and x of layers; give one of them"),
         ({"x": [0, 0, 0]}, "alignment.x: has 3 values, but model track3d has 4 layers"),
-        ({"rotation": [0, "0.2 rad", 0, 0]}, "alignment.rotation[1]: is 0.2; it should be less than or equal to 0.1"),
+        (
+            {"rotation": [0, "0.2 rad", 0, 0]},
+            "alignment.rotation[1]: is 0.2 rad; it should be less than or equal to 0.1",
+        ),
         ({"y": [0, "1 mrad", 0, 0]}, "alignment.y"),
         ({"tracks": 1}, "alignment.tracks: is 1; it should be greater than or equal to 100"),
         ({"tracks": 1.5}, "alignment.tracks: is 1.5; it should be a valid integer"),

@@ -19,11 +19,27 @@ CASES = """
 {detector: {sigma: {x: 0.01}}, model: {name: track3d}}
     detector: sigma: has no y; give both views
 {detector: {sigma: {x: 0.01, y: 0.01}}, model: {name: track}}
-    detector.sigma: has views, but model track has none
+    detector.sigma: has views, but model track has none; set model.name: track3d, or give a number
 {detector: {sigma: {x: [1 um, 2 um], y: 1 um}}, model: {name: track3d}}
     detector.sigma.x: has 2 values, but model track3d has 3 layers
 {detector: {sigma: 0}}
-    detector.sigma: is 0; it should be greater than or equal to 0.000000000001 m
+    detector.sigma: is 0; it must be positive
+{detector: {sigma: -150 um}}
+    detector.sigma: is -150 um; it must be positive
+{detector: {sigma: [1 mm, -150 um]}, model: {name: track, z: [0, 1]}}
+    detector.sigma[1]: is -150 um; it must be positive
+{detector: {sigma: 1.0e-13}}
+    detector.sigma: is 1e-13; it should be greater than or equal to 1e-12 m
+{detector: {resolution: 150 um}}
+    a length; it must be an inverse length, in 1/m, 1/km, 1/cm, 1/mm or 1/um; for a length use detector.sigma
+{detector: {resolution: {x: 150 um}}}
+    a length; it must be an inverse length, in 1/m, 1/km, 1/cm, 1/mm or 1/um; for a length use detector.sigma
+{detector: {resolution: {x: 6667, y: 3333}}}
+    it should be a valid number (each view has its own in detector.sigma: {x: 150 um, y: 300 um})
+{model: {name: track, z: [0, 1], material: 0.5 %}}
+    is '0.5 %', and % is no unit that is known here; write 0.5 %X0 or 0.005, in radiation lengths
+{model: {name: track, z: [0, 1], thickness: 1}}
+    model.thickness: unknown key; did you mean model.material of track
 {detector: {sigma: 1 GeV}}
     detector.sigma: is '1 GeV', a momentum; it must be a length
 {detector: {sigma_x: 0.01}}
@@ -127,9 +143,9 @@ CASES = """
 {detector: 100}
     detector: is 100; it must be a section with keys of its own: efficiency, misalignment, noise, resolution
 {toys: null}
-    toys: is None; it must be a section with keys of its own; leave it out, or give it keys
+    toys: is empty; it must be a section with keys of its own; leave it out, or give it keys
 {systematics: null}
-    systematics: is None; it must be a section with keys of its own; leave it out, or give it keys
+    systematics: is empty; it must be a section with keys of its own; leave it out, or give it keys
 {model: {name: [one_hit]}}
     model.name: is ['one_hit']; allowed: one_hit, track, track3d, scatter, own
 {model: {name: {}}}
@@ -202,7 +218,7 @@ CASES = """
 {model: {dz: [1.0, 1.5]}}
     model.dz: is [1.0, 1.5]; ... (several values make a scan: `scan: {model.dz: [1.0, 1.5]}`)
 {model: {dz: null}}
-    model.dz: is None; it should be a valid number (the value is empty; leave the key out)
+    model.dz: is empty; it should be a valid number (or leave the key out)
 {model: {name: track, z: 1.0}}
     model.z: is 1.0; it should be a valid list (in brackets: [1.0])
 {model: {name: track, z: "0, 1"}}
@@ -217,7 +233,7 @@ CASES = """
 {study: 2024}
     study: is 2024; it should be a valid string (text that looks like a number or a date is put in quotes: '2024')
 {study: null}
-    study: is None; it should be a valid string (the value is empty)
+    study: is empty; it should be a valid string
 {model: {file: m.py, coordinates: [x0, x1], observables: [{name: p, unit: 2}]}}
     put in quotes: '2')
 {source: {kind: recorded, file: a.csv, columns: {x: 3}}}
@@ -238,7 +254,7 @@ CASES = """
 {model: {name: track, z: [[0, 1], 2]}}
     model.z[0]: is [0, 1]; it should be a valid number (one number, without brackets of its own)
 {model: {name: track, z: [0, null, 2]}}
-    model.z[1]: is None; it should be a valid number (a value between the commas is empty)
+    model.z[1]: is empty; it should be a valid number (a value between the commas is missing)
 {model: {dz: "1,5 mm"}}
     (a decimal number has a point and no thousands separator: 1.5, 100000)
 {model: {dz: "1 000 mm"}}

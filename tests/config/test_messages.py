@@ -149,10 +149,7 @@ def test_of_a_target_and_systematics_beside_a_scan():
 def test_many_mistakes_are_told_in_part():
     lines = told({"study": "s", "scan": {"detector.resolution": [-1.0 - i for i in range(5000)]}})
     assert len(lines) == 31
-    assert lines[0] == (
-        "config: scan: point detector.resolution=-1: detector.resolution: is -1.0; "
-        "it should be greater than or equal to 0.000001 1/m"
-    )
+    assert lines[0] == ("config: scan: point detector.resolution=-1: detector.resolution: is -1.0; it must be positive")
     assert lines[-1] == "and more; correct these first"
 
 

@@ -291,7 +291,7 @@ def test_muons_without_any_sigma_are_drawn_and_said(tmp_path):
         ),
         (
             {"sigma_theta": 0.1, "vary": "model.dz", "between": [-1.0, 1e7]},
-            "config: target.between: model.dz: is -1.0; it should be greater than or equal to 0.000001",
+            "config: target.between: model.dz: is -1.0; it must be positive",
         ),
         (
             {"sigma_theta": 0.1, "vary": "detector.resolution", "between": [1.0, 1e13]},

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import PullbackError
+from ..errors import PullbackError, one_line
 from ..files import write_text
 from .packaged import workflow_folder
 
@@ -39,9 +40,13 @@ def begin(kind: str, folder: str | Path = ".") -> list[Path]:
     Raises
     ------
     PullbackError
-        One of the files is already there, or can't be written.
+        The kind is unknown, or one of the files is already there or can't be written.
 
     """
+    if kind not in BEGINNINGS:
+        close = difflib.get_close_matches(kind, BEGINNINGS, n=1)
+        advice = f"did you mean {close[0]}?" if close else f"there are {', '.join(BEGINNINGS)}"
+        raise PullbackError(f"init {one_line(kind)}: unknown; {advice}")
     beginning, source = BEGINNINGS[kind], workflow_folder()
     names = {beginning.config: f"{kind}.yaml"} | {path: Path(path).name for path in beginning.files}
     texts = {}

@@ -30,6 +30,10 @@ MEANT = {
     ),
     **dict.fromkeys(("spot_size", "beam_spot", "width"), "did you mean source.beam.spot?"),
     "distance": "did you mean model.dz?",
+    **dict.fromkeys(
+        ("model.thickness", "model.radiation_length", "model.x0"),
+        "did you mean model.material of track, track3d and scatter, the thickness of a layer: 0.5 %X0?",
+    ),
     "layers": "the layers are given by their heights: model.z of track, or model.z_upper and model.z_lower of scatter",
     **dict.fromkeys(("energy", "p"), "did you mean source.cosmic.momentum or source.beam.momentum?"),
     **dict.fromkeys(("path", "filename"), "did you mean file?"),
@@ -37,7 +41,7 @@ MEANT = {
         ("unit", "units"), "lengths are in m, angles in rad, momenta in GeV/c, and detector.resolution in 1/m"
     ),
 }
-"""Hints for names that physicists use, by the last part of a dotted name."""
+"""Hints for names that physicists use, by the last part of a dotted name or by all of it."""
 
 IN_LISTS = ("model.coordinates.", "model.observables.")
 """Prefixes of keys in lists of sections."""
@@ -77,8 +81,8 @@ def of_key(path: list[str], section: type[Section], top: type[Section], value: A
         return f"did you mean {beside[tag(section)]}?"
     if close := _close(last, beside, 0.75):
         return f"did you mean {beside[close]}?"
-    if last.lower() in MEANT:
-        return MEANT[last.lower()]
+    if meant := MEANT.get(".".join(path).lower()) or MEANT.get(last.lower()):
+        return meant
     if elsewhere := _elsewhere(last, around, top):
         return f"did you mean {' or '.join(elsewhere)}?"
     close = _close(last, beside, 0.6)
@@ -134,9 +138,11 @@ def of_value(value: Any, error: str, field: FieldInfo | None, key: str) -> str:
     """
     match error.removesuffix("_type"), value:
         case _, None if key.endswith("]"):
-            said = "a value between the commas is empty"
+            said = "a value between the commas is missing"
         case _, None:
-            said = "the value is empty" + ("" if field and field.is_required() else "; leave the key out")
+            said = "" if field and field.is_required() else "or leave the key out"
+        case "float", dict() if key == "detector.resolution":
+            said = "each view has its own in detector.sigma: {x: 150 um, y: 300 um}"
         case "float" | "int", bool():
             said = "YAML reads yes, no, on and off as true and false; write a number"
         case "string" | "literal_error", bool():
@@ -163,7 +169,7 @@ def of_value(value: Any, error: str, field: FieldInfo | None, key: str) -> str:
             said = f"in brackets: [{value}]"
         case _:
             return ""
-    return f" ({said})"
+    return f" ({said})" if said else ""
 
 
 def _of_number(text: str, field: FieldInfo | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
@@ -89,17 +90,18 @@ def checked(kind: type[AnySection], raw: Any, where: str) -> AnySection:
     return found.value
 
 
-def _line(kind: type[Section], error: ErrorDetails) -> str:
-    """The message for one mistake found by pydantic."""
+def _line(kind: type[Section], error: ErrorDetails, raw: Any) -> str:
+    """The message for one mistake found by pydantic in a raw config."""
     section, path, which, field = _place(kind, error["loc"])
     key, value = ".".join(path), error["input"]
+    is_shown = "is empty" if value is None else f"is {shown(value)}"
     match error["type"]:
         case "extra_forbidden":
             return f"{key}: {_of_unknown(kind, section, path, which, value)}"
         case "missing":
             return f"{key}: is missing" + (f" ({field.description})" if field and field.description else "")
         case "union_tag_invalid" if not sections(field):
-            return f"{key}: is {shown(value)}; it must be a number or a list"
+            return f"{key}: {is_shown}; it must be a number or a list"
         case "union_tag_invalid" | "union_tag_not_found":
             return f"{key}.{_of_tag(sections(field), value)}"
         case "string_pattern_mismatch":
@@ -108,14 +110,27 @@ def _line(kind: type[Section], error: ErrorDetails) -> str:
             return f"{key}: {error['ctx']['error']}" if key else str(error["ctx"]["error"])
         case "model_type" | "model_attributes_type":
             advice = of_section(sections(field), value, key)
-            return f"{key}: is {shown(value)}; it must be a section with keys of its own{advice}"
+            return f"{key}: {is_shown}; it must be a section with keys of its own{advice}"
         case "dict_type":
             about = f": {field.description}" if field and value is not None else "; leave it out, or give it keys"
-            return f"{key}: is {shown(value)}; it must be a section with keys of its own{about}"
+            return f"{key}: {is_shown}; it must be a section with keys of its own{about}"
     message = re.sub("^(Input|List|String|Dictionary) ", "", error["msg"]).replace(" after validation", "")
-    of_limits = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")
-    hint = of_limit(value, field) if error["type"] in of_limits else of_value(value, error["type"], field, key)
-    return f"{key}: is {shown(value)}; it {message}{hint}"
+    if error["type"] not in ("greater_than", "greater_than_equal", "less_than", "less_than_equal"):
+        return f"{key}: {is_shown}; it {message}{of_value(value, error['type'], field, key)}"
+    least = error["ctx"].get("ge", math.inf)
+    if 0 < least < 0.01:
+        message = "must be positive" if value <= 0 else f"should be greater than or equal to {least:g}"
+    hint = "" if message == "must be positive" else of_limit(value, field)
+    return f"{key}: is {_as_given(raw, path) or shown(value)}; it {message}{hint}"
+
+
+def _as_given(raw: Any, path: list[str]) -> str:
+    """The text of a number with a unit at a location of a raw config; empty if it is none."""
+    for part in re.findall(r"[^.\[\]]+", ".".join(path)):
+        raw = raw.get(part) if isinstance(raw, dict) else raw
+        if isinstance(raw, list) and part.isdigit():
+            raw = raw[int(part)]
+    return shown(raw).strip("'") if isinstance(raw, str) else ""
 
 
 def _of_unknown(kind: type[Section], section: type[Section], path: list[str], which: str, value: Any) -> str:
@@ -195,7 +210,7 @@ def examine(kind: type[AnySection], raw: Any, stand_ins: dict[str, Any] | None =
         try:
             return Examined(kind.model_validate(raw), mistakes, frozenset(unsure))
         except ValidationError as error:
-            found = [mistake for one in error.errors() for mistake in _mistakes(kind, one)]
+            found = [mistake for one in error.errors() for mistake in _mistakes(kind, one, raw)]
             unknown = {".".join(_place(kind, e["loc"])[1]) for e in error.errors() if e["type"] == "extra_forbidden"}
         mistakes += [each for each in found if not rests_on(each.keys, unsure)]
         gone: set[str] = set()
@@ -217,12 +232,12 @@ def _holds(section: str, key: str) -> bool:
     return not section or key == section or key.startswith((f"{section}.", f"{section}["))
 
 
-def _mistakes(kind: type[Section], error: ErrorDetails) -> list[Mistake]:
+def _mistakes(kind: type[Section], error: ErrorDetails, raw: Any) -> list[Mistake]:
     """The mistakes that pydantic found at one location: one, or one for each contradiction."""
     key = ".".join(_place(kind, error["loc"])[1])
     clash = error.get("ctx", {}).get("error")
     if not isinstance(clash, Clash):
-        return [Mistake(_line(kind, error), (key,))]
+        return [Mistake(_line(kind, error, raw), (key,))]
     where, inside = (f"{key}: ", f"{key}.") if key else ("", "")
     return [Mistake(where + line, tuple(inside + name for name in names)) for line, names in clash.found]
 

@@ -337,7 +337,8 @@ class PointConfig(Section):
     def _layers(self) -> Iterator[Contradiction]:
         for name in ("sigma", "efficiency"):
             if isinstance(getattr(self.detector, name), dict) and not self.model.views:
-                line = f"has views, but model {self.model.name} has none; give a number, or a list by layer"
+                in_space = "set model.name: track3d, or " if self.model.name == "track" else ""
+                line = f"has views, but model {self.model.name} has none; {in_space}give a number, or a list by layer"
                 yield f"detector.{name}: {line}", (f"detector.{name}", "model.name")
         of_detector = {**self.detector.stated, **self.detector.efficiencies}
         by_layer: dict[str, Any] = {f"detector.{name}": values for name, values in of_detector.items()}

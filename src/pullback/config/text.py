@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 from yaml.reader import ReaderError
 
-from ..errors import LONGEST_SHOWN, ConfigError, one_line, shown
+from ..errors import LONGEST_SHOWN, ConfigError, in_lines, one_line, shown
 from ..files import check_regular
 
 MERGE = "tag:yaml.org,2002:merge"
@@ -32,6 +32,13 @@ LIST_AT_END = re.compile(r"""(?:([\w.]+)["']?\s*:\s*)?(\[[^\[\]{}"'#]*\])$""")
 
 AFTER_LIST = re.compile(r"(?:[^\W\d_]|[%°]|1?/)[^\[\]{},#]*")
 """A unit."""
+
+
+WITHOUT_COLON = re.compile(r"\s*[^\W\d][\w.]*(?!.*:(\s|$))[ :]")
+"""The beginning of a line with a key and no colon that ends it."""
+
+FILES_OF_HITS = (".csv", ".csv.gz", ".csv.zst", ".parquet", ".h5", ".hdf5", ".root")
+"""Ends of the names of files of hits."""
 
 
 def check_files(paths: Iterable[str | Path]) -> None:
@@ -59,10 +66,14 @@ def stop_at_mistakes(paths: Iterable[str | Path]) -> None:
     try:
         check_files(paths)
     except ConfigError as error:
-        sys.exit(f"pullback: {error}")
+        sys.exit(in_lines(error))
 
 
 def _checked(path: Path) -> dict[str, Any]:
+    if path.name.lower().endswith(FILES_OF_HITS):
+        raise ConfigError(
+            f"{path}: is a file of hits, and no config; pullback peek {path} writes a config to start from"
+        )
     text = _text(path)
     try:
         found = json.loads(text, object_pairs_hook=lambda pairs: _each_once(path, pairs))
@@ -116,13 +127,39 @@ def _yaml(path: Path, text: str) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{path}:{mark.line + 1}" if mark else str(path)
-        said = (mark and _of_united_list(text, mark)) or f"can't be read as YAML: {_problem(error)}"
+        said = (mark and _of_united_list(text, mark)) or f"can't be read as YAML: {_hint(error, text)}{_problem(error)}"
         raise ConfigError(f"{where}: {said}") from None
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise ConfigError(f"{path}:{line}: holds the control character U+{ord(text[error.position]):04X}") from None
     except RecursionError:
         raise ConfigError(f"{path}: is nested too deep") from None
+
+
+def _hint(error: yaml.MarkedYAMLError, text: str) -> str:
+    """What to look at where YAML's description does not say it; empty if it does."""
+    said, mark = str(error.problem), error.problem_mark
+    if mark is None:
+        return ""
+    rows = re.split("\r\n|[\n\r\x85\u2028\u2029]", text)[: mark.line + 1]
+    if "mapping values" in said or "<block end>" in said:
+        return _of_colons(rows)
+    hints = {
+        "'<stream end>'": "a bracket or brace is not closed",
+        "end of stream": "a quote is not closed",
+        "could not find expected ':'": "a colon, or the space after it, is missing",
+    }
+    return next((f"{hint}; " for words, hint in hints.items() if words in said), "")
+
+
+def _of_colons(rows: list[str]) -> str:
+    """Why there is a colon too many in the last of these rows."""
+    before = next((row for row in reversed(rows[:-1]) if row.strip() and not row.lstrip().startswith("#")), "")
+    if len(re.findall(r":\s", rows[-1])) > 1:
+        return "put text with a colon in quotes, and each key in a line of its own; "
+    if WITHOUT_COLON.match(before):
+        return f"a colon, or the space after it, is missing in {one_line(before.strip(), 40)}; "
+    return f"check the indentation of line {len(rows)}; "
 
 
 def _problem(error: yaml.MarkedYAMLError) -> str:

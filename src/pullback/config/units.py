@@ -109,10 +109,10 @@ def in_unit(value: Any, unit: str) -> Any:
     (1.44e-05, [7.2e-05, 1.44e-05], [1.0, 0.5], 1.5707963267948966)
     >>> in_unit("[60 mm, 0.5 m]", "m"), in_unit("45 deg", "slope")
     ([0.06, 0.5], 0.9999999999999999)
-    >>> in_unit("14.4 um", "1/m")
+    >>> in_unit("3 GeV", "rad")
     Traceback (most recent call last):
     ...
-    ValueError: is '14.4 um', a length; it must be an inverse length, in 1/m, 1/km, 1/cm, 1/mm or 1/um
+    ValueError: is '3 GeV', a momentum; it must be an angle, in rad, mrad, urad or deg
 
     """
     if isinstance(value, list):
@@ -175,7 +175,7 @@ def _converted(text: str, number: str, given: str, unit: str) -> float:
         return math.radians(float(number))
     if given == _spelling(unit) and unit != SLOPE:
         return float(number)
-    raise ValueError(f"is {shown(text)}{_not_of(given, unit)}; {_asked(unit)}")
+    raise ValueError(f"is {shown(text)}{_not_of(given, unit)}; {_percent(number, given, unit) or _asked(unit)}")
 
 
 def _scaled(text: str, number: str, power: int) -> float:
@@ -213,6 +213,13 @@ def _not_of(given: str, unit: str) -> str:
     return f", and {given} is no unit that is known here{f': write {meant}' if meant else ''}"
 
 
+def _percent(number: str, given: str, unit: str) -> str:
+    """What to write for a share of a radiation length in percent; empty for anything else."""
+    if given != "%" or unit != "X0":
+        return ""
+    return f"write {number} %X0 or {_scaled(number, number, -2):.12g}, in radiation lengths"
+
+
 def _meant(given: str, unit: str) -> str:
     """The unit that is meant by one in words, or in the wrong case; empty if there is none."""
     small = given.lower()
@@ -232,7 +239,8 @@ def _asked(unit: str) -> str:
             f"write the number alone, in {unit}" if unit not in ("", "1") else "it has no unit: write the number alone"
         )
     units = [unit, *(each for each in DECIMAL[unit] if each != unit), *[DEGREE] * (unit == "rad")]
-    return f"it must be {_article(QUANTITIES[unit])}, in {_or(units)}"
+    of_length = "; for a length use detector.sigma" if unit == "1/m" else ""
+    return f"it must be {_article(QUANTITIES[unit])}, in {_or(units)}{of_length}"
 
 
 def _or(words: list[str]) -> str:
