@@ -7,7 +7,7 @@ from pathlib import Path
 from ..config.text import read_config
 from ..errors import PullbackError
 
-RESULTS = Path("results")
+STUDIES = Path("results")
 """Where studies are, in the folder of a run."""
 
 FINISHED = "validation.json"
@@ -33,8 +33,8 @@ def results_of(given: str | Path | None) -> Path:
     path = Path(given)
     here = path.parent if path.is_file() else path
     if path.is_file() and path.suffix in (".yaml", ".yml", ".json") and not (here / FINISHED).is_file():
-        return _finished(RESULTS / str(read_config(path).get("study", "exercise")), path)
-    named = [RESULTS / path] * ("/" not in str(given).rstrip("/"))
+        return _finished(STUDIES / str(read_config(path).get("study", "exercise")), path)
+    named = [STUDIES / path] * ("/" not in str(given).rstrip("/"))
     found = [each for each in (here, *named) if (each / FINISHED).is_file()]
     if len({each.resolve() for each in found}) > 1:
         raise PullbackError(f"{given}: {found[0]}/ and {found[1]}/ both hold a study; name ./{found[0]} or {found[1]}")
@@ -50,7 +50,7 @@ def study_file_of(given: str | Path | None) -> Path:
 
 
 def _only() -> Path:
-    found = sorted(each.parent for each in RESULTS.glob(f"*/{FINISHED}"))
+    found = sorted(each.parent for each in STUDIES.glob(f"*/{FINISHED}"))
     if len(found) == 1:
         return found[0]
     if found:

@@ -15,7 +15,7 @@ from ..study import shared_parameters
 from ..study.aligning import expected
 from ..study.batches import MUON_COST, TOY_SECONDS, cost
 from ..study.plan import Study
-from .trial import read_rows, try_few
+from .trial import read_file_of, try_few
 
 START_UP = 7
 """Seconds of a core that a study takes whatever its size: Snakemake, Python and torch in its jobs, the report."""
@@ -85,7 +85,7 @@ def outlook(raw: Any) -> Outlook:
     """
     study = Study.from_config(raw)
     kept_alignment(study)  # for its refusals, which are those of a run
-    read = read_rows(study)
+    read = read_file_of(study)
     try_few(study)
     return Outlook(study, seconds_of(study), PAGE + sum(study.muons.values()) * bytes_per_muon(study), read)
 

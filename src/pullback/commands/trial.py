@@ -60,7 +60,7 @@ def _run(few: Study, name: str, files: dict[str, Path]) -> None:
     propagate_uncertainty(few.batch("sigma", name), reco, files["sigma"], truth)
 
 
-def read_rows(study: Study) -> str:
+def read_file_of(study: Study) -> str:
     """Read the muons of a file of recorded hits, of a large one the first; how many, in words; "" if simulated.
 
     Raises
