@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..statistics.intervals import Verdict
 from ..statistics.prefixes import prefixed
 from ..store.study_file import StudyReader
 from ..study.blocks import BLOCK
@@ -41,6 +42,8 @@ class Knowledge(NamedTuple):
     mean: float
     low: float
     high: float
+    verdict: Verdict
+    """The worst of the three questions."""
 
     @property
     def sigma(self) -> str:
@@ -82,6 +85,7 @@ def how_well_known(study: StudyReader, evidence: Evidence, symbols: Mapping[str,
             math.nan if mean is None else mean,
             low,
             high,
+            evidence.verdict_on(entry),
         )
 
 
@@ -114,7 +118,7 @@ def known_table(found: Sequence[Knowledge]) -> Table:
             each.sigma,
             each.range,
             percent(each.entry.linear_valid),
-            verdict(each.entry.verdict),
+            verdict(each.verdict),
         )
         for each in found
     ]
