@@ -94,7 +94,7 @@ def _table(found: list[Knowledge]) -> Table:
         table.add_column(name, overflow="fold")
     for each in found:
         entry = each.entry
-        verdict = Text(entry.verdict, VERDICT_STYLES[entry.verdict])
+        verdict = Text(each.verdict, VERDICT_STYLES[each.verdict])
         table.add_row(
             Text(entry.point),
             Text(entry.observable),

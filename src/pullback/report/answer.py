@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..statistics.intervals import Verdict
 from ..statistics.prefixes import LARGE, LARGEST_IN_MILLI, prefixed
 from ..store.study_file import StudyReader
 from ..study.blocks import BLOCK
@@ -51,6 +52,8 @@ class Knowledge(NamedTuple):
     median: float
     low: float
     high: float
+    verdict: Verdict
+    """The worst of the three questions."""
 
     @property
     def shared(self) -> float:
@@ -135,6 +138,7 @@ def how_well_known(study: StudyReader, evidence: Evidence, symbols: Mapping[str,
             median,
             low,
             high,
+            evidence.verdict_on(entry),
         )
 
 
@@ -184,7 +188,7 @@ def known_table(found: Sequence[Knowledge]) -> Table:
             each.range,
             count(each.muons),
             percent(each.entry.linear_valid),
-            verdict(each.entry.verdict),
+            verdict(each.verdict),
         )
         for each in found
     ]

@@ -32,6 +32,7 @@ class Tables:
 
     def __init__(self, study: Study, evidence: Evidence):
         self.study, self.entries, self.recorded = study, evidence.points, study.recorded
+        self.evidence = evidence
         self.points = {point.label: point.values for point in study.points}
         self.observables = {each.name: each for each in study.model.observables}
 
@@ -84,7 +85,7 @@ class Tables:
         yield from (left(suited(value, unit_of(name, self.study.config))) for name, value in values.items())
         factor, unit = prefixed(quoted.mean_sigma, self.observables[entry.observable].unit)
         mean = None if quoted.mean_sigma is None else factor * quoted.mean_sigma
-        yield from (left(entry.observable), unit, verdict(entry.verdict), verdict(entry.propagation))
+        yield from (left(entry.observable), unit, verdict(self.evidence.verdict_on(entry)), verdict(entry.propagation))
         if not self.recorded:
             yield verdict(entry.truth.verdict if entry.truth else "–")
         yield from (percent(entry.linear_valid), significant(mean), estimated(quoted.ratio))

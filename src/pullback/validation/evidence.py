@@ -9,7 +9,7 @@ from ..statistics.intervals import Verdict
 from ..store.evidence_file import EvidenceFile, Number, Record, Unbounded
 from .answers import Answers
 from .coverage_evidence import SmearedEntry, TruthJudgement
-from .estimates import Estimate, NotJudged
+from .estimates import Estimate, NotJudged, worst
 from .fit_evidence import FitEntry
 
 Sigma = Literal["linear", "quoted"]
@@ -331,6 +331,12 @@ class Evidence(EvidenceFile):
     """The smeared muons against their truth, one entry per scan point; empty for recorded hits."""
     fits: list[FitEntry]
     """One entry per scan point: whether the data agree with the stated resolution."""
+
+    def verdict_on(self, entry: Entry) -> Verdict:
+        """The worst verdict on an observable at its point, of all three questions."""
+        found = [entry.verdict, *(each.verdict for each in self.smeared if each.point == entry.point)]
+        data = [each.verdict for each in self.fits if each.point == entry.point]
+        return worst([*found, *(each for each in data if isinstance(each, Verdict))])
 
 
 def evidence_schema() -> str:
