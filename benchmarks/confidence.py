@@ -1,6 +1,6 @@
 """Tables of docs/uncertainty.md about confidence intervals: coverage, length, bias at a fold, and time.
 
-Command: python benchmarks/confidence.py [coverage] [bias] [functions] [search] [time]
+Command: python benchmarks/confidence.py [coverage] [points] [bias] [functions] [search] [time]
 """
 
 import math
@@ -43,22 +43,25 @@ def turned(rng, muons, length):
     return length * np.stack([np.cos(turn), np.sin(turn)], axis=1)
 
 
-def two_lines(p, q, meeting=(0.0, 0.0, 0.0)):
+def two_lines(p, q, meeting=(0.0, 0.0, 0.0), upper=UPPER, lower=LOWER):
     """True hits (muon, 12) of lines with slopes p above and q below that meet in a point."""
     x, y, z = meeting
-    trackers = (p, UPPER), (q, LOWER)
+    trackers = (p, upper), (q, lower)
     parts = [at + slope[:, i, None] * (heights - z) for i, at in ((0, x), (1, y)) for slope, heights in trackers]
     return np.concatenate(parts, axis=1)
 
 
-def scattered(rng, muons, rho, zenith, meeting=(0.0, 0.0, 0.0)):
+def scattered(rng, muons, rho, zenith, meeting=(0.0, 0.0, 0.0), infer=SCATTER):
     """Hits of muons at a zenith angle, scattered in any plane by ρ in the metric of the deflection."""
+    upper, lower = (np.array(infer.keywords[name]) for name in ("z_upper", "z_lower"))
     p, turn = turned(rng, muons, math.tan(zenith)), turned(rng, muons, 1.0)
     off = np.full((muons, 1), 1e-3 * (rho > 0))
     for _ in range(3 * (rho > 0)):
-        found = fold_measures(SCATTER, torch.from_numpy(two_lines(p, p + off * turn)), covariance=SIGMA**2)
+        found = fold_measures(
+            infer, torch.from_numpy(two_lines(p, p + off * turn, (0, 0, 0), upper, lower)), covariance=SIGMA**2
+        )
         off *= rho / found.distance[:, 4:5].numpy()
-    return two_lines(p, p + off * turn, meeting)
+    return two_lines(p, p + off * turn, meeting, upper, lower)
 
 
 def one_hit(rng, muons, rho):
@@ -152,6 +155,40 @@ def coverage():
             both = zip(*row(case, muons, rho), (".1f", ".1f", ".2f"), strict=True)
             cells = " | ".join(f"{a:{form}}, {b:{form}}" for a, b, form in both)
             print(f"| {name} | {rho:g} | {cells} |", flush=True)
+
+
+TWO_TRACKERS = {
+    "equal": ((UPPER, LOWER), (0, 0.25, 0.5)),
+    "unequal": ((np.array([0.58, 0.48, 0.38]), np.array([-0.38, -0.48, -0.9])), (0, 0.5, 0.75, 1)),
+}
+"""Heights of the layers above and below, m, and distances κ of the true point from the height `best_height`."""
+
+
+def best_height(upper, lower):
+    """The height at which the distance of both lines is known best, m, and its σ there over that of their slopes, m."""
+    weights = np.array([1 / np.square(z - z.mean()).sum() for z in (upper, lower)])
+    centres = np.array([upper.mean(), lower.mean()])
+    best = weights @ centres / weights.sum()
+    variance = 1 / len(upper) + 1 / len(lower) + weights @ np.square(centres - best)
+    return best, math.sqrt(variance / weights.sum())
+
+
+def points():
+    """Coverage of the point of closest approach, z, by the height of the true point in two pairs of trackers."""
+    print("| trackers | κ | z, mm | " + " | ".join(f"ρ = {rho:g}" for rho in RHO[1:]) + " |\n" + "|---" * 9 + "|")
+    rows = ((name, trackers, kappa) for name, (trackers, kappas) in TWO_TRACKERS.items() for kappa in kappas)
+    for name, trackers, kappa in rows:
+        best, scale = best_height(*trackers)
+        z = best - kappa * scale
+        infer = partial(infer_scatter, z_upper=trackers[0], z_lower=trackers[1], resolution=[1 / SIGMA] * 6)
+        cells = []
+        for rho in RHO[1:]:
+            rng = np.random.default_rng([2, int(100 * rho)])
+            true = scattered(rng, 1000, rho, 0.3, (0.1, -0.05, z), infer)
+            quoted = quote(infer, true + SIGMA * rng.standard_normal(true.shape), sigma=SIGMA)
+            ends = (quoted.confidence68[:, 7], quoted.confidence95[:, 7])
+            cells.append("/".join(f"{held(each, z):.1f}" for each in ends))
+        print(f"| {name} | {kappa:g} | {1e3 * z:.0f} | {' | '.join(cells)} |", flush=True)
 
 
 def bias():
@@ -266,6 +303,6 @@ def time():
 
 
 if __name__ == "__main__":
-    tables = {each.__name__: each for each in (coverage, bias, functions, search, time)}
+    tables = {each.__name__: each for each in (coverage, points, bias, functions, search, time)}
     for name in sys.argv[1:] or tables:
         tables[name]()

@@ -63,7 +63,8 @@ def confidence_interval(
       Cousins [1]_, for two directions of different widths that of their form for a general covariance. The observable
       is evaluated at both ends. An azimuth has an interval on the circle, which is the whole circle at the fold.
     - An observable without a fold: y ± k σ where linear propagation is valid, else the interval of
-      `propagate_distribution`.
+      `propagate_distribution`. That of a point of closest approach may hold it less often below some 3 σ of scattering,
+      as no finite interval can be right for every point of nearly parallel lines (docs/uncertainty.md).
     - An observable of which nothing is said, as of any plain function: the same where linear propagation is valid,
       else by profile likelihood [2]_: the extremes of the observable at all true hits x' whose distance from the
       recorded ones, √((x' − x)ᵀ Σ⁻¹ (x' − x)), is at most c. That is 1 and 1.96 where surfaces of constant value are
