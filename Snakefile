@@ -26,7 +26,7 @@ from pullback.study.plan import Study
 
 # What a workflow shows that uses this one as a module is its own concern.
 if workflow.is_main_process and HERE == str(workflow.basedir):
-    be_brief(workflow)
+    be_brief(workflow, lambda: rules.check.output.checked)
 
 
 report: "workflow/report/workflow.rst"

@@ -15,12 +15,16 @@ QUIET = {Quietness.PROGRESS, Quietness.REASON, Quietness.HOST}
 
 
 @pytest.fixture
-def told():
+def told(tmp_path):
     """Tells a brief handler of a record, and returns what it has shown so far."""
     stream = io.StringIO()
     workflow = SimpleNamespace(local_exec=True)
     options = DefaultFilter(QUIET, debug_dag=False, verbose=False, dryrun=False, printshellcmds=False)
-    handler = BriefHandler(ColorizingTextHandler(True, stream, DefaultFormatter(QUIET), options), workflow)
+    handler = BriefHandler(
+        ColorizingTextHandler(True, stream, DefaultFormatter(QUIET), options),
+        workflow,
+        lambda: str(tmp_path / "checked.txt"),
+    )
 
     def tell(text="", level=logging.INFO, **fields):
         record = logging.LogRecord("snakemake", level, "", 0, text, None, None)
@@ -50,6 +54,29 @@ def test_the_last_words_of_the_workflow_are_the_last(told):
     told("s: verdict pass.")
     told("Complete log(s): /x")
     assert told("Elapsed time: 0:00:01") == "s: verdict pass.\n"
+
+
+def test_a_study_that_is_up_to_date_ends_in_its_verdict(told, tmp_path):
+    assert told("Nothing to be done (all requested files are present).").endswith("present).\n")
+    (tmp_path / "checked.txt").write_text("Is it right? pass.\ns: verdict pass.\n")
+    assert told("Nothing to be done (all requested files are present).").endswith("right? pass.\ns: verdict pass.\n")
+
+
+def test_a_job_that_has_said_its_error_is_a_line_with_its_log(told):
+    before = told(**job(7, "run_toys"))
+    told("RuleException:\nCalledProcessError in file \"Snakefile\", line 138:\nCommand 'x'", logging.ERROR)
+    failed = {"event": LogEvent.JOB_ERROR, "jobid": 7, "rule_name": "run_toys", "log": ["a.log", "a.tsv"]}
+    told("", logging.ERROR, **failed)
+    told("Shutting down, this might take some time.")
+    told("Exiting because a job execution failed. Look above for error messages", logging.ERROR)
+    told("Complete log(s): /x")
+    shown = told("WorkflowError:\nAt least one job did not complete successfully.", logging.ERROR)
+    assert shown == f"{before}run_toys failed; its log: a.log\n"
+
+
+def test_a_job_that_was_killed_is_told_of(told):
+    text = 'RuleException:\nCalledProcessError in file "x": died with <Signals.SIGKILL: 9>.'
+    assert text in told(text, logging.ERROR)
 
 
 def test_an_error_is_whole_and_the_log_is_named(told):
@@ -84,7 +111,7 @@ def test_it_is_brief_only_where_nothing_more_is_asked_for(quiet, asked, brief, m
     shown, other = ColorizingTextHandler(True, io.StringIO()), logging.NullHandler()
     monkeypatch.setattr(logger, "handlers", [shown, other])
     settings = {"quiet": quiet, "dryrun": False, "verbose": False, "debug_dag": False} | asked
-    be_brief(SimpleNamespace(output_settings=SimpleNamespace(**settings)))
+    be_brief(SimpleNamespace(output_settings=SimpleNamespace(**settings)), lambda: "")
     assert [type(each) for each in logger.handlers if each is not other] == [
         BriefHandler if brief else ColorizingTextHandler
     ]

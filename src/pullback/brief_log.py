@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from snakemake.logging import ColorizingTextHandler, logger
@@ -14,20 +16,31 @@ CHATTER = (
     "Using shell: ",
     "Select jobs to execute",
     "Execute ",
+    "Shutting down, this might take some time",
 )
 """Beginnings of what Snakemake says of its own work."""
 
 AFTER_THE_VERDICT = ("Complete log(s): ", "Elapsed time: ")
 """Beginnings of what Snakemake says at the end; after an error it is of use."""
 
+SAID_BY_THE_JOB = (
+    "RuleException:\nCalledProcessError in file ",
+    "Exiting because a job execution failed",
+    "WorkflowError:\nAt least one job did not complete successfully",
+)
+"""Beginnings of what Snakemake says of a job that has printed its error itself."""
+
+UP_TO_DATE = "Nothing to be done"
+
 
 class BriefHandler(logging.StreamHandler[Any]):
     """Stands in for Snakemake's own handler, which still prints warnings, errors, and jobs without a message."""
 
-    def __init__(self, shown: ColorizingTextHandler, workflow: Any) -> None:
+    def __init__(self, shown: ColorizingTextHandler, workflow: Any, checked: Callable[[], str]) -> None:
         super().__init__(shown.stream)
         self.filters, self.formatter = shown.filters, shown.formatter
         self._shown, self._workflow = shown, workflow
+        self._checked = checked
         self._jobs: dict[int, int] = {}
         self._total = 0
         self._failed = False
@@ -40,13 +53,22 @@ class BriefHandler(logging.StreamHandler[Any]):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Show a record of Snakemake's log."""
+        text, event = record.getMessage(), getattr(record, "event", None)
+        killed = "died with <Signals" in text  # a job that could print nothing
+        if self._workflow.local_exec and text.startswith(SAID_BY_THE_JOB) and not killed:
+            return
+        if self._workflow.local_exec and event is LogEvent.JOB_ERROR and vars(record)["jobid"] in self._jobs:
+            self._ends_in_error(record)
+            return
         self._failed |= record.levelno >= logging.ERROR
         if record.levelno > logging.INFO or not self._workflow.local_exec:
             self._shown.emit(record)
-        elif getattr(record, "event", None) is LogEvent.JOB_INFO:
+        elif event is LogEvent.JOB_INFO:
             self._begins(record)
-        elif not record.getMessage().startswith(CHATTER if self._failed else CHATTER + AFTER_THE_VERDICT):
+        elif not text.startswith(CHATTER if self._failed else CHATTER + AFTER_THE_VERDICT):
             super().emit(record)
+        if text.startswith(UP_TO_DATE):
+            self._verdict()
 
     def _begins(self, record: Any) -> None:
         if not record.rule_msg:
@@ -57,9 +79,24 @@ class BriefHandler(logging.StreamHandler[Any]):
             self.stream.write(f"[{number:{width}}/{self._total}] {record.rule_msg}\n")
             self.flush()
 
+    def _ends_in_error(self, record: Any) -> None:
+        logs = ", ".join(path for path in record.log or () if not path.endswith(".tsv"))
+        self.stream.write(f"{record.rule_name} failed" + (f"; its log: {logs}\n" if logs else "\n"))
+        self.flush()
 
-def be_brief(workflow: Any) -> None:
-    """Show little of a run where `quiet` leaves progress out, as the default profile says, and no more is asked for."""
+    def _verdict(self) -> None:
+        """The answers and the verdict of a study that is up to date."""
+        checked = Path(self._checked())
+        if checked.is_file():
+            self.stream.write(checked.read_text(encoding="utf-8"))
+            self.flush()
+
+
+def be_brief(workflow: Any, checked: Callable[[], str]) -> None:
+    """Show little of a run where `quiet` leaves progress out, as the default profile says, and no more is asked for.
+
+    `checked` gives the path of the file with the verdict, once the rules are known.
+    """
     from snakemake.settings.enums import Quietness
 
     asked = workflow.output_settings
@@ -68,4 +105,4 @@ def be_brief(workflow: Any) -> None:
     for handler in list(logger.handlers):
         if isinstance(handler, ColorizingTextHandler):
             logger.removeHandler(handler)
-            logger.addHandler(BriefHandler(handler, workflow))
+            logger.addHandler(BriefHandler(handler, workflow, checked))

@@ -5,8 +5,10 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
+import pytest
 import torch
 
+from pullback.errors import ModelError
 from pullback.steps.job import job
 
 
@@ -30,3 +32,19 @@ def test_torch_that_a_job_imports_later_uses_one_thread_too(tmp_path):
     environment = {**os.environ, "OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2"}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout == "1\n"
+
+
+def test_the_log_of_an_error_in_a_model_has_its_calls(tmp_path):
+    def helper():
+        raise ValueError("bad luck")
+
+    def infer():
+        try:
+            helper()
+        except ValueError as error:
+            raise ModelError("own.py:2: bad luck") from error
+
+    told = pytest.raises(SystemExit, match=r"^pullback: run_toys: own\.py:2: bad luck$")
+    with told, job(SimpleNamespace(log=[tmp_path / "log"], rule="run_toys")):
+        infer()
+    assert ", in helper\n" in (tmp_path / "log").read_text()

@@ -39,7 +39,7 @@ def job(snakemake: Any) -> Iterator[Any]:
         if usage := getattr(snakemake.log, "usage", None):
             write_usage(usage)
     except PullbackError as error:
-        log.error("%s", error)
+        log.error("%s", error, exc_info=error.__cause__)  # the calls within a user's model
         sys.exit(f"pullback: {snakemake.rule}: {error}")
     except KeyboardInterrupt:
         log.error("interrupted")
