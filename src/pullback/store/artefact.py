@@ -32,6 +32,7 @@ from ..study.blocks import Block
 from ..version import commit
 from .checksum import REMAKE, USER_BLOCK, reserve, seal, verify
 from .encoding import CODES, COMPACT, DECODING, FACTORS, IN_FULL, base_of, decode, fill_in
+from .file_space import attributes_in_header, truncate
 from .netcdf import Dims, Scales, attributes_of, describe, dims_of, scales_of
 from .provenance import code_digest, vector_instructions, versions
 
@@ -49,12 +50,6 @@ ARRAY_OVERHEAD = 1024
 
 RESERVED_AT_A_TIME = 1 << 20
 """Bytes of space reserved together: each time takes a millisecond."""
-
-GROWN_AT_A_TIME = 16, 4_096
-"""Minimum and maximum number of rows of a chunk of a growing column."""
-
-ATTRIBUTES_IN_HEADER = 16, 8
-"""Attributes of a dataset above which HDF5 moves them to a heap of several kB, and below which it moves them back."""
 
 OPEN = 64
 """Maximum number of open columns per artefact. Opening one takes as long as reading thousands of its rows."""
@@ -156,7 +151,7 @@ class Writer:
         row = [max(1, each) for each in shape[1:]]  # HDF5 knows no empty chunks
         chunks = (max(1, min(shape[0], blocks.BLOCK // math.prod(row))), *row)
         most = (max(1, shape[0]), *row)
-        dataset = group.create_dataset(name, shape, dtype, chunks=chunks, maxshape=most, dcpl=_properties())
+        dataset = group.create_dataset(name, shape, dtype, chunks=chunks, maxshape=most, dcpl=attributes_in_header())
         count = -(-shape[0] // chunks[0])  # the last one takes the space of a full one
         self.reserve_more(count * (math.prod(chunks) * dataset.dtype.itemsize + BLOCK_OVERHEAD) + OVERHEAD)
         parent = dataset.parent if "/" in name else group
@@ -170,13 +165,9 @@ class Writer:
     def growing(
         self, group: h5py.Group, dim: str, quantity: Quantity, chunk: int, dtype: str = "f8", **attributes: Any
     ) -> GrowingColumn:
-        """Add a column of numbers along a dimension whose length is known when the artefact is finished.
-
-        It takes the space of whole chunks of so many rows, within `GROWN_AT_A_TIME`.
-        """
-        chunks = (min(max(GROWN_AT_A_TIME[0], chunk), GROWN_AT_A_TIME[1]),)
-        dataset = group.create_dataset(quantity.name, (0,), dtype, chunks=chunks, maxshape=(None,))
-        self.reserve_more(OVERHEAD + chunks[0] * dataset.dtype.itemsize)
+        """Add a column of numbers, in chunks of `chunk` rows, whose length is known when the artefact is finished."""
+        dataset = group.create_dataset(quantity.name, (0,), dtype, chunks=(chunk,), maxshape=(None,))
+        self.reserve_more(OVERHEAD + chunk * dataset.dtype.itemsize)
         column = GrowingColumn(self, dataset, dim, quantity, attributes)
         self._columns.append(column)
         return column
@@ -364,25 +355,8 @@ def new_file(path: str | Path) -> Iterator[tuple[Path, h5py.File]]:
         with h5py.File(part, "w", libver=LIBVER, userblock_size=USER_BLOCK, locking=False, rdcc_nbytes=0) as file:
             reserve(part, OVERHEAD)
             yield part, file
-        _truncate(part)
+        truncate(part)
         seal(part)
-
-
-def _properties() -> h5py.h5p.PropDCID:
-    """How a dataset is created."""
-    properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-    properties.set_attr_phase_change(*ATTRIBUTES_IN_HEADER)
-    return properties
-
-
-def _truncate(path: Path) -> None:
-    """Cut off what was reserved and not used.
-
-    HDF5 does not see how long `reserve` made an open file: when its own last bytes are the last it wrote, it leaves the
-    file as long as that. Only when it opens a file does it ask for the length, and cuts it when closing.
-    """
-    with h5py.File(path, "r+", locking=False):
-        pass
 
 
 def sign(

@@ -21,6 +21,9 @@ VALUE = ColumnSpec("value_{name}", "{long_name} from which the ends of its inter
 MUONS_PER_FULL = 16
 """Muons per row of a chunk of numbers in full: one chunk takes less than what float32 saves."""
 
+FULL_AT_A_TIME = 16, 4_096
+"""Minimum and maximum number of rows of that chunk."""
+
 DECODE_NUMBER = f"value = this; NaN: see {IN_FULL}"
 DECODE_END = f"end = value + {FACTORS} * sigma + this, with 0 for a sigma that is not finite; NaN: see {IN_FULL}"
 """How columns are decoded, for readers of the file."""
@@ -49,7 +52,8 @@ class CompactColumns:
             for group, kinds in ((point, near), (inside, ends)):
                 about = self._about(part, index)
                 self._tables.append(ColumnGroup(out, part, kinds, group, "muon", rows, about=about, which=[index]))
-        self._exact = _exact_columns(out, point.create_group(IN_FULL), [*self._codes.values()], rows // MUONS_PER_FULL)
+        chunk = int(np.clip(rows // MUONS_PER_FULL, *FULL_AT_A_TIME))
+        self._exact = _exact_columns(out, point.create_group(IN_FULL), [*self._codes.values()], chunk)
 
     def _about(self, part: Part[SigmaConfig], index: int) -> dict[str, dict[str, Any]]:
         """The attributes of the columns of an observable, by field."""
