@@ -308,6 +308,24 @@ plt.show()
 # σ falls towards large θ, where θ changes less with x, and towards the fold at θ = 0. The wider the noise, the wider
 # the region of the fold.
 #
+# ## A telescope, in cm and µm
+#
+# Several layers need another model, and most people know their detector by lengths. Numbers may have units, and `sigma`
+# is the width of a hit where `resolution` is its inverse. `pullback check` says what the study would do:
+
+# %%
+telescope = """\
+study: telescope
+source: {muons: 10000, x_min: -20 cm, x_max: 20 cm, cosmic: {momentum: 4 GeV}}
+detector: {sigma: {x: 150 um, y: 300 um}, efficiency: 0.96}
+model: {name: track3d, z: "[0, 12, 25, 61, 80] cm", material: 0.5 %X0}
+"""
+(folder / "telescope.yaml").write_text(telescope)
+run("check", "telescope.yaml")
+
+# %% [markdown]
+# `pullback init telescope` writes such a config with comments, `pullback keys detector` explains its keys.
+#
 # ## Where to go from here
 #
 # - [Hits from a file of your own](recorded_data.md), or [a model of your own](models.md)

@@ -150,7 +150,7 @@ def file_of(tab, link):
     return Path(tab.value(f"decodeURIComponent(new URL('{link}', location).pathname)"))
 
 
-EXAMPLES = ("exercise", "config", "recorded", "recorded_root", "track", "scatter", "own_model")
+EXAMPLES = ("exercise", "config", "recorded", "recorded_root", "track", "track3d", "scatter", "own_model")
 
 
 @pytest.mark.slow

@@ -81,6 +81,12 @@ def _init(options: argparse.Namespace) -> None:
     print(f"Next: pullback check {config}, then pullback run {config}")
 
 
+def _keys(options: argparse.Namespace) -> None:
+    from .config.reference import keys_in_words
+
+    print(keys_in_words(options.pattern))
+
+
 def _check(options: argparse.Namespace) -> None:
     from .commands.outlook import outlook
     from .config.text import read_config
@@ -146,6 +152,14 @@ def _parser() -> argparse.ArgumentParser:
         "kind", nargs="?", default="exercise", metavar="kind", help=f"{', '.join(BEGINNINGS)}; default: exercise"
     )
     init.add_argument("--folder", default=".", help="where it is written; default: here")
+
+    keys = commands.add_parser(
+        "keys",
+        help="keys of a config, with units and defaults",
+        description="Print the keys of a config with their units, defaults, limits and meanings.",
+    )
+    keys.set_defaults(run=_keys)
+    keys.add_argument("pattern", nargs="?", default="", help="part of their names, such as detector or sigma")
 
     check = commands.add_parser(
         "check",

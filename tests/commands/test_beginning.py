@@ -19,6 +19,7 @@ def test_what_is_begun_is_a_study(kind, tmp_path, monkeypatch):
     assert {path.name for path in tmp_path.iterdir()} == {path.name for path in (config, *others)}
     text = config.read_text()
     assert re.search(r"^# \w", text, re.MULTILINE)  # it says what it is
+    assert text.startswith("# All keys with units and defaults: pullback keys")
     assert not re.search(r"config/|examples/|yaml-language-server", text)
 
 

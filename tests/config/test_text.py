@@ -70,7 +70,7 @@ def refused(content: str | bytes, name: str = "my.yaml") -> str:
         ("d:\n  a: 1\n   b: 2", "my.yaml:3: can't be read as YAML: check the indentation of line 3; mapping"),
         ("d:\n  a: 1\n b: 2", "my.yaml:3: can't be read as YAML: check the indentation of line 3; expected"),
         ("d:\n  a:1\n  b: 2", "a colon, or the space after it, is missing in a:1; mapping values"),
-        ("d:\n  a 1\n\n  # c\n  b: 2", "a colon, or the space after it, is missing in a 1; mapping values"),
+        ("d:\n  a 1\n\n  # c\n  b: 2", "a colon, or the space after it, is missing in a 1; expected"),
         ("d: a: b", "put text with a colon in quotes, and each key in a line of its own; mapping values"),
         ("d: {a: 1", "a bracket or brace is not closed; expected"),
         ("d: 'a", "a quote is not closed; found unexpected end"),

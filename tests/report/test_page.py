@@ -80,7 +80,10 @@ def test_that_coverage_intervals_do_not_hold_the_truth_near_a_fold_is_said(defau
     lowest = min(each.coverage.interval68.value for each in bins)
     assert lowest < 0.45
     words = f"the 68.27 % coverage interval (JCGM 101) holds the truth there for as few as {percent(lowest)} of toys"
-    assert f"Near the fold use the confidence intervals: {words}, which is not its task." in Page(default[1]).text
+    assert (
+        f"Near the fold use the confidence intervals: {words}. It is a statement about the recorded hit, not"
+        in Page(default[1]).text
+    )
 
 
 def test_each_diagnostic_has_its_say(default, tmp_path):

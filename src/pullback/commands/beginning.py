@@ -23,12 +23,15 @@ class Beginning(NamedTuple):
 
 BEGINNINGS = {
     "exercise": Beginning("config/exercise.yaml", "one hit per muon, θ = arctan(|x|/dz)"),
-    "telescope": Beginning("config/track.yaml", "a straight track through several layers"),
+    "telescope": Beginning("config/track3d.yaml", "a straight track through several layers, in space"),
     "tomography": Beginning("config/scatter.yaml", "the scattering angle between two trackers"),
     "recorded": Beginning("config/recorded.yaml", "recorded hits from a CSV file", ("config/hits.csv",)),
     "own": Beginning("config/own_model.yaml", "a model of your own, a torch function", ("examples/magnet.py",)),
 }
 """What `pullback init` offers."""
+
+KEYS_OF_CONFIG = "# All keys with units and defaults: pullback keys, or pullback keys detector\n"
+"""The first line of each config."""
 
 SCHEMA_OF_EDITORS = re.compile(r"^# yaml-language-server: .*\n")
 """The line that names a schema beside a config of the repository."""
@@ -55,6 +58,7 @@ def begin(kind: str, folder: str | Path = ".") -> list[Path]:
         for there, here in names.items():
             text = text.replace(there, here)
         texts[name] = re.sub(r"^study: .*", f"study: {kind}", SCHEMA_OF_EDITORS.sub("", text), flags=re.MULTILINE)
+    texts[names[beginning.config]] = KEYS_OF_CONFIG + texts[names[beginning.config]]
     files = {Path(folder, name): text for name, text in texts.items()}
     if taken := [str(file) for file in files if os.path.lexists(file)]:
         raise PullbackError(f"{', '.join(taken)}: already there; begin in another folder, or move it away")

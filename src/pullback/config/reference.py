@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ..errors import ConfigError, shown
 from ..files import write_text
 from .model_schema import MODELS
 from .schema import StudyConfig
@@ -19,9 +21,10 @@ This page is made by `make docs`, together with `schema.json`, which editors rea
 
 - Studies in this folder: `config.yaml` (default), `exercise.yaml` (the bare exercise without a scan), `recorded.yaml`
   (ten recorded hits), `track.yaml` (a tracker of four layers, with systematics and a target), `scatter.yaml` (muon
-  scattering tomography), `own_model.yaml` (a user's model), `recorded_root.yaml` (hits from a ROOT tree) and
-  `billion.yaml` (a billion muons with one hit each).
-- Choose another file with `snakemake --cores 8 --configfile my.yaml`. Keys that it omits have the defaults below.
+  scattering tomography), `track3d.yaml` (a telescope in space, in cm and µm), `own_model.yaml` (a user's model),
+  `recorded_root.yaml` (hits from a ROOT tree) and `billion.yaml` (a billion muons with one hit each).
+- Run another file with `pullback run my.yaml`, or `snakemake --cores 8 --configfile my.yaml`. Keys that it omits have
+  the defaults below. `pullback keys detector` prints those with `detector` in their names.
   With several files, later ones override earlier ones: `--configfile config/config.yaml my_changes.yaml`.
 - Every mistake is refused before any job starts, in one line that names the key.
 - Values that YAML would read differently than written are refused with file and line: duplicate keys, `1:30` (90) and
@@ -43,6 +46,20 @@ scan: {"model.z[1]": [0.4, 0.5]} # within braces, quote names with brackets
 scan: {table: scan.csv} # one column per name, one row per point
 ```
 
+A telescope of five layers, each of which measures x to 150 µm and y to 300 µm:
+
+```yaml
+study: my_telescope
+source: {muons: 50000, x_min: -20 cm, x_max: 20 cm, cosmic: {momentum: 4 GeV}}
+detector:
+  sigma: {x: 150 um, y: 300 um} # of a hit; a list has one number per layer
+  efficiency: 0.96
+model:
+  name: track3d # track: one view only
+  z: "[0, 12, 25, 61, 80] cm"
+  material: 0.5 %X0 # of each layer; a list has one number per layer
+```
+
 The column *only for* lists the models, noises or sources that accept a key; with others, the key is refused.
 
 | key | only for | type | unit | default | allowed | meaning |
@@ -51,6 +68,9 @@ The column *only for* lists the models, noises or sources that accept a key; wit
 
 
 Schema = dict[str, Any]
+
+NONSENSE = 1e5
+"""Size from which on a limit of a number only keeps nonsense out, and its inverse."""
 
 
 def config_schema() -> str:
@@ -75,7 +95,10 @@ def _with_units(node: Any, within: bool = False) -> Any:
     united = within or (isinstance(unit := node.get("unit"), str) and unit in DECIMAL)
     # Text with a unit may stand for a number or for a list, so that it would not be one of two.
     renamed = {"anyOf" if united and key == "oneOf" else key: value for key, value in node.items()}
-    inner = {key: _with_units(value, united and key in ("anyOf", "items")) for key, value in renamed.items()}
+    inner = {
+        key: _with_units(value, united and key in ("anyOf", "items", "additionalProperties"))
+        for key, value in renamed.items()
+    }
     if not united or "anyOf" in inner or inner.get("type") not in ("number", "array"):
         return inner
     kept = {key: inner.pop(key) for key in ("default", "description", "title", "unit") if key in inner}
@@ -86,6 +109,34 @@ def documentation() -> str:
     """The page about the config: `config/README.md`."""
     whole = StudyConfig.model_json_schema()
     return HEAD + "".join(f"| {' | '.join(row)} |\n" for row in _rows(_inlined(whole, whole["$defs"])))
+
+
+def keys_in_words(pattern: str = "") -> str:
+    """The keys that a pattern is in, with unit, default and limits, and below each of them what it means.
+
+    Raises
+    ------
+    ConfigError
+        No key has the pattern in its name.
+
+    """
+    whole = StudyConfig.model_json_schema()
+    rows = [row for row in _rows(_inlined(whole, whole["$defs"])) if pattern.lower() in row[0].lower().replace("`", "")]
+    if not rows:
+        raise ConfigError(f"keys: none has {shown(pattern)} in its name; pullback keys lists all")
+    return "\n".join(_in_words(*row) for row in rows)
+
+
+def _in_words(name: str, goes: str, kind: str, unit: str, default: str, allowed: str, about: str) -> str:
+    """A row of the table as lines of plain text."""
+    united = f"{kind}, {unit}" if unit else kind
+    said = [
+        default if default == "must be given" else f"default {default}",
+        allowed,
+        f"only for {goes}" if goes else "",
+    ]
+    about = textwrap.fill(about, 100, initial_indent="    ", subsequent_indent="    ")
+    return f"{name}  ({united}; {'; '.join(filter(None, said))})\n{about}".replace("`", "")
 
 
 def _inlined(section: Schema, definitions: Schema) -> Schema:
@@ -149,9 +200,10 @@ def _kind(node: Schema) -> str:
 def _allowed(node: Schema) -> str:
     """The allowed words, or the limits of a number, of the numbers of a list, and of their count."""
     signs = {"exclusiveMinimum": ">", "minimum": "≥", "exclusiveMaximum": "<", "maximum": "≤"}
-    counts = {"characters": "Length", "numbers": "Items", "keys": "Properties"}
     found: dict[str, None] = {}  # in order, without duplicates
     for option in _options(node):
+        of_numbers = all(each.get("type") in ("number", "integer") for each in _options(option.get("items", {})))
+        counts = {"characters": "Length", "numbers" if of_numbers else "entries": "Items", "keys": "Properties"}
         found |= dict.fromkeys(f"`{word}`" for word in option.get("enum", ()))
         for noun, counted in counts.items():
             least, most = option.get(f"min{counted}", 1), option.get(f"max{counted}")
@@ -164,12 +216,18 @@ def _allowed(node: Schema) -> str:
                 found[f"at most {most} {noun}"] = None
         for limited in (option, option.get("items", {})):
             limits = {sign: limited[key] for key, sign in signs.items() if key in limited}
-            found |= dict.fromkeys(f"{sign} {_number(value)}" for sign, value in limits.items())
+            of_type = limited.get("type")
+            found |= dict.fromkeys(limit for each in limits.items() if (limit := _limit(*each, of_type)))
     return ", ".join(found)
 
 
-def _number(value: float) -> str:
-    return "2⁵³" if value == 2**53 else f"{value:g}"
+def _limit(sign: str, value: float, of_type: str | None) -> str:
+    """A limit of a number in words; empty for one that only keeps nonsense out."""
+    if of_type == "number" and abs(value) >= NONSENSE:
+        return ""
+    if of_type == "number" and 0 < value <= 1 / NONSENSE:
+        return "> 0"
+    return f"{sign} {'2⁵³' if value == 2**53 else f'{value:g}'}"
 
 
 if __name__ == "__main__":

@@ -195,7 +195,7 @@ class VerdictWording(SetupWording):
         )
 
     def _coverage_interval(self) -> str:
-        """How seldom a coverage interval holds the truth near a fold, which is not its task."""
+        """How seldom a coverage interval holds the truth near a fold: it is a statement about the recorded hit."""
         lowest: tuple[float, str, float] | None = None
         for entry in self.entries:
             for each in entry.truth.bins if entry.truth else ():
@@ -207,7 +207,8 @@ class VerdictWording(SetupWording):
             return ""
         return (
             f"Near the fold use the confidence intervals: the {100 * lowest[2]:g} % coverage interval (JCGM 101) holds "
-            f"the truth there for as few as {lowest[1]} of toys, which is not its task."
+            f"the truth there for as few as {lowest[1]} of toys. It is a statement about the recorded hit, not "
+            "about the truth."
         )
 
     def _aside(self) -> str:

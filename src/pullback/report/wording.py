@@ -138,8 +138,8 @@ class Wording(VerdictWording):
         if self.folds:
             text += Markup(
                 "A <b>coverage interval (JCGM 101)</b> holds its share of the values that the recorded hit allows. "
-                "Near a fold it is no confidence interval: holding the truth is not its task there, nor that of ±1 σ. "
-                "Both are only shown."
+                "Near a fold it is no confidence interval: there it is a statement about the recorded hit, not about "
+                "the truth, and so is ±1 σ. Both are only shown."
             )
         return text
 

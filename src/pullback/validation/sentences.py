@@ -158,7 +158,7 @@ def _covered(study: Study, truths: Sequence[TruthJudgement]) -> str:
     held = " and ".join(f"the {name} confidence interval holds it for {share}" for name, share in levels)
     bins = _bins(study, [bin_ for truth in truths for bin_ in truth.bins])
     more = (
-        "; intervals that are only claimed to hold it at least that often do so"
+        "; intervals that need only hold it at least that often, such as those of azimuths, do"
         if exact and len(exact) < len(truths)
         else ""
     )
@@ -178,7 +178,7 @@ def _bins(study: Study, bins: Sequence[Bin] | Sequence[TruthBin]) -> str:
     every = f"every bin{_everywhere(study)}"
     if not aside:
         return every
-    return f"{every} except {aside}, which hold{'s' * (aside == 1)} too few muons to be settled or to matter"
+    return f"{every}, except {aside} {'bin' if aside == 1 else 'bins'} with too few muons to tell"
 
 
 def _everywhere(study: Study) -> str:
