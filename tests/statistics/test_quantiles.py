@@ -126,7 +126,6 @@ def test_functions_of_values_with_sorted_tails(name):
     }
     values = np.concatenate([functions[name](z), np.exp(z)], axis=1)
     values[2, 1, 250] = 100.0
-    found = quantiles_of(torch.from_numpy(values), tuple(P_ENDS), ordered=True)
+    found = quantiles_of(torch.from_numpy(values), tuple(P_ENDS)).numpy()
     expected = np.moveaxis(np.quantile(values, P_ENDS, axis=-1, method="hazen"), 0, -1)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-14)
-    assert torch.equal(found[:3], quantiles_of(torch.from_numpy(values[:3]), tuple(P_ENDS)))

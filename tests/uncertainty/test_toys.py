@@ -80,27 +80,16 @@ def test_throws_share_their_deviates():
     torch.testing.assert_close(identity[1].sd, 2 * identity[0].sd, rtol=1e-12, atol=0)
 
 
-@pytest.mark.parametrize("shared", [True, False])
 @pytest.mark.parametrize("n_dig", [None, 1])
-def test_a_setup_has_the_same_bytes_alone_and_with_others(n_dig, shared):
+def test_a_setup_has_the_same_bytes_alone_and_with_others(n_dig):
     """At the fold and far from it: points that share deviates may be thrown in different jobs."""
     hits = torch.tensor([[0.0], [0.005], [-0.3], [0.7]], dtype=DOUBLE)
     rngs = lambda: [random_stream(1, "toys", row) for row in range(4)]  # noqa: E731
     setups = [ToySetup(infer_theta, hits, noise) for noise in (0.01, 0.02, 0.03)]
-    together = throw_toys(setups, 20_000, rngs(), n_dig=n_dig, shared=shared)
+    together = throw_toys(setups, 20_000, rngs(), n_dig=n_dig)
     for setup, found in zip(setups, together, strict=True):
-        (alone,) = throw_toys([setup], 20_000, rngs(), n_dig=n_dig, shared=shared)
+        (alone,) = throw_toys([setup], 20_000, rngs(), n_dig=n_dig)
         assert all(torch.equal(one, other) for one, other in zip(alone, found, strict=True))
-
-
-@pytest.mark.parametrize("coordinates", [1, 2])
-def test_sharing_changes_the_rounding_alone(coordinates):
-    hits = torch.tensor([[0.0], [0.005], [-0.3], [0.7]], dtype=DOUBLE).expand(-1, coordinates)
-    infer = lambda h: infer_theta(h[:, :1])  # noqa: E731
-    rngs = lambda: [random_stream(1, "toys", row) for row in range(4)]  # noqa: E731
-    one, other = (throw_toys([ToySetup(infer, hits, 0.01)], 9999, rngs(), shared=each)[0] for each in (False, True))
-    for plain, shared in zip(one, other, strict=True):
-        torch.testing.assert_close(shared, plain, rtol=1e-11, atol=1e-15)
 
 
 def test_digits_are_kept_far_from_zero():

@@ -34,19 +34,14 @@ def quantiles(ordered: Float[Tensor, "*rows value"], probabilities: tuple[float,
     return below + (above - below) * share  # torch.lerp rounds differently at the end of an array
 
 
-def quantiles_of(
-    values: Float[Tensor, "*rows value"], probabilities: tuple[float, ...], ordered: bool = False
-) -> Float[Tensor, "*rows _"]:
+def quantiles_of(values: Float[Tensor, "*rows value"], probabilities: tuple[float, ...]) -> Float[Tensor, "*rows _"]:
     """`quantiles` of finite values in any order, to rounding relative to their range.
 
-    `ordered` saves time, and changes no bit, where most rows are as `sort_tails` leaves them, or an increasing or
-    decreasing function of such values.
+    Rows that `sort_tails` left, or an increasing or decreasing function of these, take least time.
     """
     if values.device.type != "cpu":
         return quantiles(sorted_rows(values), probabilities)
     plain = values.numpy()
-    if not ordered:
-        return torch.from_numpy(_selected(plain, probabilities))
     found, ready = _in_order(plain, probabilities)
     if not ready.all():
         reverse, falling = _in_order(plain[..., ::-1], probabilities)

@@ -22,7 +22,6 @@ from ..store.netcdf import Dims
 from ..study.artefact_configs import ToysConfig
 from ..study.batches import Batch, Part
 from ..study.blocks import block_count
-from ..study.scan import NOMINAL
 from ..study.toy_selection import share, spread_over_all
 from .common import RECO, arrays, configured_device, evaluate, log, read_hits
 
@@ -64,8 +63,7 @@ def run_toys(batch: Batch[ToysConfig], reco: str | Path, toys: str | Path, devic
                 throws = [_throw(part, chosen[part.label], rows, where) for part in group]
                 rngs = [_random(first, "toys", index, where) for index in toy[rows].tolist()]
                 n_dig = toys_of.n_dig if adaptive else None
-                draw, shared = Response(first).toy_deviates, _are_shared(first)
-                found = throw_toys(throws, count, rngs, draw=draw, n_dig=n_dig, shared=shared)
+                found = throw_toys(throws, count, rngs, draw=Response(first).toy_deviates, n_dig=n_dig)
                 for part, result in zip(group, found, strict=True):
                     results[part.label].append(result)
                 log.info("%d points: toys of %d of %d muons thrown", len(group), min(start + step, len(toy)), len(toy))
@@ -98,11 +96,6 @@ def _together(batch: Batch[ToysConfig], chosen: Mapping[str, _Chosen]) -> Iterat
 
     for _, group in groupby(sorted(batch.parts, key=shared), key=shared):
         yield list(group)
-
-
-def _are_shared(part: Part[ToysConfig]) -> bool:
-    """Whether points of the study may share deviates, in whatever batches they are."""
-    return part.label != NOMINAL and part.config.random_numbers == "common"
 
 
 class _Deviates(NamedTuple):

@@ -158,7 +158,6 @@ def throw_toys(
     *,
     draw: Draw | None = None,
     n_dig: int | None = None,
-    shared: bool = False,
 ) -> list[Toys]:
     """`run_toys` for several setups with equal numbers of muons and common deviates; those of muon m are of rngs[m].
 
@@ -169,9 +168,6 @@ def throw_toys(
     With `n_dig`, toys are adaptive: batches of 10 000 toys until twice the standard deviation of the average over
     batches of each of mean, sd and ends of the 95 % interval is at most the numerical tolerance of the sd in this
     number of digits (JCGM 101:2008, 7.9.4), and at most `toys`, in whole batches.
-
-    `shared` says that several setups have these deviates, here or elsewhere. These are then put in order once, where a
-    toy has one, which saves time for each setup; sums over toys are rounded otherwise.
     """
     if not all(isinstance(rng, AnyGenerator) for rng in rngs):
         raise TypeError('rng must be a numpy random generator, such as pullback.random_stream(seed, "toys")')
@@ -184,11 +180,10 @@ def throw_toys(
         raise ValueError(
             f"adaptive toys need at least two batches of {ADAPTIVE_BATCH}: {2 * ADAPTIVE_BATCH}, not {toys}"
         )
-    coordinates = throws[0].deviates if throws else 1
-    ordered = shared and coordinates == 1
-    sums = [_Sums(throw, n_dig, ordered) for throw in throws]
+    sums = [_Sums(throw, n_dig) for throw in throws]
     if {len(throw.hits) for throw in throws} - {len(rngs)}:
         raise ValueError("every throw needs as many muons as there are random generators")
+    coordinates = throws[0].deviates if throws else 1
     step = max(1, DEVIATES_AT_A_TIME // coordinates)
     batch = min(toys, step) if n_dig is None else ADAPTIVE_BATCH
     group = max(1, step // batch)
@@ -196,7 +191,7 @@ def throw_toys(
         rows = slice(first, min(first + group, len(rngs)))
         if n_dig is None:
             for start in range(0, toys, batch):
-                z = _deviates(rngs[rows], min(batch, toys - start), coordinates, draw, ordered)
+                z = _with_sorted_tails(draw_deviates(rngs[rows], min(batch, toys - start), coordinates, draw))
                 for each in sums:
                     each.add(rows, z)
                 del z  # before others are drawn, in the same memory, which is in the cache
@@ -206,16 +201,12 @@ def throw_toys(
 
 
 def _adaptively(
-    sums: Sequence[_Sums],
-    rows: np.ndarray,
-    rngs: Sequence[AnyGenerator],
-    batches: int,
-    draw: Draw | None,
+    sums: Sequence[_Sums], rows: np.ndarray, rngs: Sequence[AnyGenerator], batches: int, draw: Draw | None
 ) -> None:
     """Throw batches of toys around some muons, until all are settled or no batches are left."""
     coordinates = sums[0].deviates
     for _ in range(batches):
-        z = _deviates([rngs[row] for row in rows], ADAPTIVE_BATCH, coordinates, draw, sums[0].ordered)
+        z = _with_sorted_tails(draw_deviates([rngs[row] for row in rows], ADAPTIVE_BATCH, coordinates, draw))
         for each in sums:
             mine = ~each.settled[rows]
             if mine.any():
@@ -243,16 +234,13 @@ def draw_deviates(
     return z
 
 
-def _deviates(
-    rngs: Sequence[AnyGenerator], toys: int, coordinates: int, draw: Draw | None, ordered: bool
-) -> Float[Tensor, "muon toy coordinate"]:
-    """Deviates of every muon, in the order of `sort_tails` if wanted, where a toy has one.
+def _with_sorted_tails(z: Float[Any, "muon toy coordinate"]) -> Float[Tensor, "muon toy coordinate"]:
+    """The deviates, with the toys of each muon in the order of `sort_tails` if a toy has one deviate.
 
     The observables of most muons are then in order too, for all setups, and need no selection.
     """
-    z = draw_deviates(rngs, toys, coordinates, draw)
-    if ordered and isinstance(z, np.ndarray):
-        sort_tails(z[:, :, 0], _around_ends(toys))
+    if isinstance(z, np.ndarray) and z.shape[2] == 1:
+        sort_tails(z[:, :, 0], _around_ends(z.shape[1]))
     return torch.as_tensor(z)
 
 
@@ -276,9 +264,8 @@ class _Sums:
     They are kept on the CPU, as numpy arrays, which take less time than tensors to add a few numbers to.
     """
 
-    def __init__(self, throw: ToySetup, n_dig: int | None, ordered: bool):
+    def __init__(self, throw: ToySetup, n_dig: int | None):
         self.infer, self.hits, self.n_dig = throw.infer, check_hits(throw.hits).detach(), n_dig
-        self.ordered = ordered
         self.deviates = throw.deviates
         root = None if throw.root is None else throw.root.detach()
         self.setup = ToySetup(throw.infer, self.hits, _noise(throw), root)
@@ -295,9 +282,8 @@ class _Sums:
     def add(self, rows: MuonRows, z: Float[Tensor, "few toy coordinate"]) -> None:
         """Throw more toys around some muons."""
         count, away = z.shape[1], self._away(rows, z)
-        # First of all, while the values are in the cache.
-        found = quantiles_of(away, _around_ends(count), self.ordered).numpy(force=True)
         powers = _power_sums(away)
+        found = quantiles_of(away, _around_ends(count)).numpy(force=True)
         ends, above, below = found[:, :, :4], found[:, :, 4:8], found[:, :, 8:]
         self.count[rows] += count
         self.powers[:, rows] += powers
