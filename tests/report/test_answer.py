@@ -12,7 +12,7 @@ def knowledge(mean, low, high, unit="rad", median=math.nan, shared=None, point="
     of_mean = None if shared is None else UncertaintyOfMean(total=9.0, independent=1.0, shared=shared)
     of_all = Shared.model_construct(mean_uncertainty=of_mean) if of_mean else None
     entry = Entry.model_construct(point=point, observable="theta", shared=of_all, linear_valid=1.0, verdict="pass")
-    return Knowledge(entry, "θ", unit, 10, 10, mean, median, low, high)
+    return Knowledge(entry, "θ", unit, 10, 10, mean, median, low, high, "pass")
 
 
 @pytest.mark.parametrize(

@@ -76,12 +76,20 @@ def _of_sizes(muons: FoldedMuons, index: int, value: Float[Tensor, " muon"]) -> 
     off, ends, opposite = (values - value).split([SIZES, 4, 2])
     mass = (sizes - distance).square_().mul_(-0.5).exp_()
     mass = mass.add_((sizes + distance).square_().mul_(-0.5).exp_()).mul_(weights)
-    total = mass.sum(dim=0)
-    mean = (mass * off).sum(dim=0) / total
-    sd = ((off - mean).square_().mul_(mass).sum(dim=0) / total).sqrt()
+    total = _added(mass)
+    mean = _added(mass * off) / total
+    sd = (_added((off - mean).square_().mul_(mass)) / total).sqrt()
     apart = (ends[1::2] - opposite).abs_().amax(dim=0)
     right = (apart <= LARGEST_ASYMMETRY * sd) & (off[1:] >= off[:-1]).all(dim=0)
     return Integrals(mean, sd, apart, ends.t()), right
+
+
+def _added(terms: Float[Tensor, "size muon"]) -> Float[Tensor, " muon"]:
+    """The sum over sizes, in their order: that of torch is in another for the last few muons, so for other neighbours."""
+    total = terms[0].clone()
+    for term in terms[1:]:
+        total.add_(term)
+    return total
 
 
 def _observable_at(muons: FoldedMuons, index: int, targets: Float[Tensor, "size muon"]) -> Float[Tensor, "size muon"]:

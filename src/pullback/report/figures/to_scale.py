@@ -71,7 +71,7 @@ def draw_angle(axes: Axes, at: tuple[float, float], to: tuple[float, float], wor
     turns = np.linspace(0.0, angle, 41)
     axes.plot(at[0] + radius * np.sin(turns) / scale, at[1] + upward * radius * np.cos(turns), color="black", lw=0.8)
     axes.plot([at[0], at[0]], [at[1], at[1] + 1.2 * upward * radius], color="black", lw=0.8, ls=":")
-    height = abs(axes.get_ylim()[1] - axes.get_ylim()[0])
+    height = float(abs(axes.get_ylim()[1] - axes.get_ylim()[0]))
     wedge = 2 * math.tan(abs(angle) / 2)
     inside = max(1.15 * radius, ROOM_FOR_LETTER * height / wedge) if wedge else math.inf
     if len(words) == 1 and inside < 0.9 * math.hypot(right, up):
