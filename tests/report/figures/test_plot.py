@@ -189,7 +189,8 @@ def test_bins_are_of_the_distance_from_the_fold_that_there_is(track):
     assert [label.get_text() for label in axes[1].get_xticklabels()] == ["dx/dz", "x(0)"]
 
 
-def test_the_axis_says_at_which_hits(track):
+def test_the_axis_says_at_which_hits(track, monkeypatch):
+    monkeypatch.setattr(point, "FEWEST_BELOW", 1)
     axes, _, _ = panels(*track, "validity")
     assert axes[1].get_xlabel() == "θ/σ"
     assert "share with linear propagation valid, at true hits" in axes[1].get_legend_handles_labels()[1]
