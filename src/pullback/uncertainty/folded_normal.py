@@ -85,7 +85,7 @@ def _of_sizes(muons: FoldedMuons, index: int, value: Float[Tensor, " muon"]) -> 
 
 
 def _added(terms: Float[Tensor, "size muon"]) -> Float[Tensor, " muon"]:
-    """The sum over sizes, in their order: torch takes another for the last few muons, so it would depend on neighbours."""
+    """The sum over sizes in their order. torch takes another for the last muons, so it would depend on neighbours."""
     total = terms[0].clone()
     for term in terms[1:]:
         total.add_(term)
