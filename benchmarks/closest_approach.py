@@ -37,7 +37,7 @@ PAGE = PROJECT / "docs" / "uncertainty.md"
 
 
 def simulated(muons):
-    """The inference of `config/scatter.yaml`, with hits and covariance of so many simulated muons."""
+    """The inference of `config/scatter.yaml`, with hits and covariance of a number of simulated muons."""
     raw = yaml.safe_load((PROJECT / "config" / "scatter.yaml").read_text())
     raw = {name: each for name, each in raw.items() if name != "systematics"}
     raw["source"]["muons"] = muons

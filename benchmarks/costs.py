@@ -74,7 +74,7 @@ def parts(z, observable, powers):
 
 
 def thrown(points):
-    """CPU seconds of the library's toys of so many points together."""
+    """CPU seconds of the library's toys, for a number of points together."""
     hits = torch.linspace(0.1, 1, MUONS, dtype=torch.float64)[:, None]
     throws = [ToySetup(partial(infer_theta, dz=DZ + index / 10), hits, 0.01) for index in range(points)]
     rngs = [random_stream(1, "toys", muon) for muon in range(MUONS)]

@@ -41,7 +41,7 @@ PRELOADED = (
 """What the server imports before the first job."""
 
 PRELOADED_LATER, IDLE = ("pullback.report.figures.plot",), 1.0
-"""What one job needs, imported when no job has begun for so long (s): mostly while others use another core."""
+"""Modules that only one job needs, imported once no job has begun for IDLE seconds: often while a core is free."""
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 

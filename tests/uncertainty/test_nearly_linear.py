@@ -49,7 +49,7 @@ def test_a_short_look_quotes_the_same_as_a_long_one(monkeypatch, name, n_dig):
 
     def nothing(*given):
         found = nearly_linear(*given)
-        return found._replace(clear=torch.zeros_like(found.clear))
+        return found._replace(linear_valid=torch.zeros_like(found.linear_valid))
 
     monkeypatch.setattr(quoting, "nearly_linear", nothing)
     long = quote(FUNCTIONS[name], hits, sigma=sigma, n_dig=n_dig)
@@ -63,7 +63,7 @@ def test_a_short_look_quotes_the_same_as_a_long_one(monkeypatch, name, n_dig):
 
 def test_most_muons_need_no_longer_look():
     hits = column(np.linspace(0, 1, 1001))
-    clear = nearly_linear(1, infer_theta, hits, torch.full((1, 1), 1e-4, dtype=DOUBLE)).clear[:, 0]
+    clear = nearly_linear(1, infer_theta, hits, torch.full((1, 1), 1e-4, dtype=DOUBLE)).linear_valid[:, 0]
     assert torch.equal(clear, hits[:, 0] > UNFELT * 0.01)
 
 
@@ -72,7 +72,7 @@ def test_other_folds_are_never_clear(fold):
     infer = lambda h: 2 * h  # noqa: E731
     infer.folding = Folding(lambda h: torch.cat([h, h], dim=1), (fold,))
     found = nearly_linear(1, infer, column([5.0, 6.0]), torch.full((1, 1), 1e-4, dtype=DOUBLE))
-    assert not found.clear.any()
+    assert not found.linear_valid.any()
 
 
 def test_a_fold_that_is_crossed_within_reach():
@@ -80,7 +80,7 @@ def test_a_fold_that_is_crossed_within_reach():
     infer = lambda h: h + 0  # noqa: E731
     infer.folding = Folding(lambda h: h.sin(), (Fold((0,)),))
     hits, reach = column([math.pi / 2, math.pi - 0.068, math.pi - 0.072, 0.068]), torch.full((1, 1), 1e-4, dtype=DOUBLE)
-    assert nearly_linear(1, infer, hits, reach).clear[:, 0].tolist() == [True, False, True, False]
+    assert nearly_linear(1, infer, hits, reach).linear_valid[:, 0].tolist() == [True, False, True, False]
 
 
 def test_a_fold_has_no_effect_from_where_it_is_not_looked_at():

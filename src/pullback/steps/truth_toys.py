@@ -41,7 +41,7 @@ TOYS_AT_A_TIME = 131_072
 """Toys held together."""
 
 PIECES_TOGETHER = 32
-"""Pieces of so many toys whose truths, and toys that are quoted, are handled in one call: they are few in each."""
+"""Pieces whose truths and quoted toys are handled in one call, as each piece has few of them."""
 
 SHARE_BY_INTEGRALS = 1 / 8
 """Share of the toys for which confidence intervals are computed where these take integrals or a search: they need hold

@@ -173,7 +173,7 @@ class Writer:
         return column
 
     def reserve_more(self, size: int) -> None:
-        """Reserve disk space for so many further bytes."""
+        """Reserve disk space for `size` further bytes."""
         self._size += size
         if self._size > self._reserved:
             self._reserved = -(-self._size // RESERVED_AT_A_TIME) * RESERVED_AT_A_TIME

@@ -6,7 +6,6 @@ All that is quoted of them follows from these values, in few passes over numbers
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
@@ -21,38 +20,22 @@ from .folds import Fold, Folding
 from .inference import Infer, periods_of
 from .jacobians import with_stand_ins
 from .linear import linear_law
+from .quoted import Quoted
 from .validity import numerical_tolerance
 
 TOGETHER = 65_536
 """Muons that are looked at together."""
 
-
 SEEN = (K68, K95, FAR)
 """Distances from the hit at which observables are evaluated, in σ."""
 
 
-class NearlyLinear(NamedTuple):
-    """What is quoted of each muon and observable as if linear propagation held, and of which muons it does.
+def nearly_linear(n_dig: int, infer: Infer, hits: Float[Tensor, "muon 1"], sigma_x: Tensor) -> Quoted:
+    """What to quote as if linear propagation held, with `linear_valid` only where it clearly does.
 
-    Columns that are equal may share memory.
-    """
-
-    value: Float[Tensor, "muon observable"]
-    sigma: Float[Tensor, "muon observable"]
-    bias: Float[Tensor, "muon observable"]
-    interval68: Float[Tensor, "muon observable 2"]
-    interval95: Float[Tensor, "muon observable 2"]
-    confidence68: Float[Tensor, "muon observable 2"]
-    confidence95: Float[Tensor, "muon observable 2"]
-    sigma_linear: Float[Tensor, "muon observable"]
-    clear: Bool[Tensor, "muon observable"]
-
-
-def nearly_linear(n_dig: int, infer: Infer, hits: Float[Tensor, "muon 1"], sigma_x: Tensor) -> NearlyLinear:
-    """What `quote` returns of muons for which linear propagation clearly holds, as told by `clear`.
-
-    That is stricter than `linear_valid`: the ends of the 95 % interval may be off by the smallest numerical tolerance
-    of any σ, and the observable is smooth, with no fold within 7 σ. Then σ is right to 3 % without further ado.
+    That is stricter than what `quote` asks for: the ends of the 95 % interval may be off by the smallest numerical
+    tolerance of any σ, and the observable is smooth, with no fold within 7 σ. Then σ is right to 3 % without further
+    ado. Columns that are equal may share memory.
     """
     law, root = linear_law(infer, hits, sigma_x), cholesky(sigma_x)
     value, u = law.value, law.sigma
@@ -72,7 +55,7 @@ def nearly_linear(n_dig: int, infer: Infer, hits: Float[Tensor, "muon 1"], sigma
             clear[:, index] &= _out_of_reach(fold, folding, usable, UNFELT * root[:, :, 0])
             for ends, interval in zip(confidence, intervals, strict=True):
                 ends[:, index] = interval[:, index]
-    return NearlyLinear(value, u, curve.a, intervals[0], intervals[1], confidence[0], confidence[1], u, clear)
+    return Quoted(value, u, curve.a, intervals[0], intervals[1], confidence[0], confidence[1], u, clear)
 
 
 def _differences(

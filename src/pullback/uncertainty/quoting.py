@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import NamedTuple
 
-import numpy as np
 import torch
-from jaxtyping import Bool, Float
 from torch import Tensor
 
 from .arguments import Hits, give_back, measured
@@ -18,30 +15,8 @@ from .inference import Infer
 from .linear import by_blocks, linear_law
 from .nearly_linear import TOGETHER, nearly_linear
 from .parts import by_parts
-from .table import numpy_columns, short_table
+from .quoted import Quoted
 from .validity import linear_valid
-
-
-class Quoted(NamedTuple):
-    """What `quote` returns, muon by muon, and observable by observable."""
-
-    value: Float[Tensor, "muon observable"]
-    sigma: Float[Tensor, "muon observable"]
-    bias: Float[Tensor, "muon observable"]
-    interval68: Float[Tensor, "muon observable 2"]
-    interval95: Float[Tensor, "muon observable 2"]
-    confidence68: Float[Tensor, "muon observable 2"]
-    confidence95: Float[Tensor, "muon observable 2"]
-    sigma_linear: Float[Tensor, "muon observable"]
-    linear_valid: Bool[Tensor, "muon observable"]
-
-    def __repr__(self) -> str:
-        """Return a short table of the first and last muons."""
-        return short_table(self._asdict())
-
-    def to_dict(self) -> dict[str, np.ndarray]:
-        """Columns of one row per muon and observable, such as for `pandas.DataFrame`."""
-        return numpy_columns(self._asdict())
 
 
 def quote(
@@ -116,7 +91,7 @@ def _quote_all(n_dig: int, seed: int, screen: bool, infer: Infer, hits: Tensor, 
     at_length = partial(_quote, n_dig, seed, screen, infer)
     if not screen or hits.shape[1] > 1:
         return by_blocks(at_length, hits, sigma_x)
-    found = Quoted(*by_blocks(partial(nearly_linear, n_dig, infer), hits, sigma_x, TOGETHER))
+    found = by_blocks(partial(nearly_linear, n_dig, infer), hits, sigma_x, TOGETHER)
     if len(hits) <= TOGETHER:  # of more muons, blocks were copied
         found = Quoted(*(column.clone() for column in found))
     rest = (~found.linear_valid).any(dim=1).nonzero()[:, 0]

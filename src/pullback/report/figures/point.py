@@ -45,7 +45,7 @@ from .coverage import coverage
 from .ranges import all_of, most_of, not_far
 
 FEWEST_BELOW = 10
-"""Muons near the fold below which they are not drawn: in pulls, one makes a spike as high as the panel."""
+"""Minimum number of muons near the fold for which they are drawn: one alone makes a spike as high as the panel."""
 
 OF_SHARES: dict[str, Any] = {"color": GREY, "alpha": 0.4}
 """Style of shares of muons for which linear propagation is valid."""
