@@ -68,11 +68,31 @@ def test_batches_are_filled_up_to_the_limit_and_no_further(muons, limit):
         (first, *others) = batch.parts
         assert work <= limit or (not others and len(list(first.blocks)) == 1)
     # What begins a batch had no room in the one before, unless one of the two is a piece of a point, or a large point.
-    for (before, work), (after, _) in pairwise(zip(found, costs, strict=True)):
+    # The last two share theirs, which the next test is about.
+    for (before, work), (after, _) in list(pairwise(zip(found, costs, strict=True)))[:-1]:
         last, first = before.parts[-1], after.parts[0]
         piece = any(part.last - part.first < -(-part.muons // BLOCK) for part in (last, first))
         large = len(before.parts) == 1 and 2 * work > limit
         assert piece or large or work + cost(first) > limit
+
+
+@pytest.mark.parametrize(
+    ("count", "room", "sizes"), [(50, 40, [25, 25]), (45, 20, [20, 13, 12]), (41, 20.5, [20, 11, 10])]
+)
+def test_the_last_two_batches_share_their_work_evenly(count, room, sizes):
+    scan = {"detector.resolution": [100 + each for each in range(count)]}
+    (one,) = batches(10**12, {"detector.resolution": [100]}).values()
+    found = batches(int(room * cost(one.parts[0])), scan).values()
+    assert sorted((len(batch.parts) for batch in found), reverse=True) == sizes
+    assert [part.label for batch in found for part in batch.parts] == [
+        f"detector.resolution={100 + each}" for each in range(count)
+    ]
+
+
+def test_a_large_point_shares_no_work_with_the_last_batch():
+    muons = [6_000_000, 2_000_000, 2_000_001, 2_000_002, 2_000_003]
+    found = batches(10_000_000 * MUON_COST, {"source.muons": muons})
+    assert [len(batch.parts) for batch in found.values()] == [1, 4]
 
 
 def test_a_recipe_holds_what_its_artefact_is_made_from_and_no_more():

@@ -137,7 +137,8 @@ def cut(
     """The batches of a study by name, with the whole config of their parts.
 
     A point with `cost` above the limit is cut into ranges of blocks. A point that costs more than half of the limit is
-    a batch of its own, so that its result is kept when other points are added. Other points are packed in order.
+    a batch of its own, so that its result is kept when other points are added. Other points are packed in order; the
+    last two batches share their work evenly, or a core would soon have nothing to do.
     """
     groups: list[list[Part[PointConfig]]] = []
     room = 0
@@ -154,7 +155,16 @@ def cut(
             else:
                 groups.append([part])
                 room = limit - work if 2 * work <= limit else 0
+    if len(groups) > 1 and all(2 * cost(parts[0]) <= limit for parts in groups[-2:]):
+        groups[-2:] = _halves(groups[-2] + groups[-1])
     return {_name(parts): Batch("all", tuple(parts)) for parts in groups}
+
+
+def _halves(parts: list[Part[PointConfig]]) -> list[list[Part[PointConfig]]]:
+    """Parts in order, cut where the larger half costs the least."""
+    costs = [cost(part) for part in parts]
+    at = min(range(1, len(parts)), key=lambda end: max(sum(costs[:end]), sum(costs[end:])))
+    return [parts[:at], parts[at:]]
 
 
 def _pieces(whole: Part[PointConfig], limit: int) -> list[Part[PointConfig]]:
