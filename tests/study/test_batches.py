@@ -91,7 +91,7 @@ def test_the_last_two_batches_share_their_work_evenly(count, room, sizes):
 
 def test_a_large_point_shares_no_work_with_the_last_batch():
     muons = [6_000_000, 2_000_000, 2_000_001, 2_000_002, 2_000_003]
-    found = batches(10_000_000 * MUON_COST, {"source.muons": muons})
+    found = batches(14_000_000 * MUON_COST, {"source.muons": muons})
     assert [len(batch.parts) for batch in found.values()] == [1, 4]
 
 
