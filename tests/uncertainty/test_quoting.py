@@ -7,7 +7,7 @@ from oracles import dense, linear_law_holds
 from scipy import special, stats
 
 from pullback import infer_theta, propagate, propagate_distribution, quote
-from pullback.config.model_schema import Scatter
+from pullback.config.model_schema import OneHit, Scatter, Track, Track3d
 from pullback.detector.bound_model import Inference, parameters_of
 from pullback.models import load_model
 
@@ -254,3 +254,33 @@ def test_what_is_quoted_of_the_others_beside_an_infinite_observable(coordinates)
     assert found.linear_valid[:, :2].all()
     assert not found.linear_valid[[0, 2], 3].any()
     np.testing.assert_allclose(found.sigma[:, 1], 3e-2 * coordinates**0.5, rtol=1e-12)
+
+
+def length_of_two(h):
+    return torch.hypot(h[:, :1], h[:, 1:]).arctan2(torch.ones_like(h[:, :1]))
+
+
+@pytest.mark.parametrize(
+    ("schema", "muons", "calls"),
+    [
+        (OneHit, 1001, 9),
+        (Track, 1001, 9),
+        (Track3d, 501, 9),
+        (None, 53, 2),
+        pytest.param(Scatter, 53, 20, marks=pytest.mark.slow),
+    ],
+)
+def test_what_is_quoted_of_a_muon_does_not_depend_on_its_neighbours(schema, muons, calls):
+    """The same bits in a call of all muons as in calls of 1, 3 and 17, near folds and away from them."""
+    infer, coordinates, width = length_of_two, 2, 0.02
+    if schema:
+        model = load_model(schema())
+        infer = Inference(model, parameters_of(model, {"resolution": 1 / width}))
+        coordinates = len(model.coordinates)
+    hits = 3 * width * torch.randn(muons, coordinates, generator=torch.Generator().manual_seed(5), dtype=DOUBLE)
+    whole = quote(infer, hits, covariance=width**2)
+    for some in (1, 3, 17):
+        for rows in torch.arange(muons).split(some)[-calls:]:
+            found = quote(infer, hits[rows], covariance=width**2)
+            for name, one, other in zip(whole._fields, found, whole, strict=True):
+                torch.testing.assert_close(one, other[rows], rtol=0, atol=0, equal_nan=True, msg=name)

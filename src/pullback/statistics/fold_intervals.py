@@ -140,14 +140,15 @@ def two_directions(
     mean, difference, off = _principal(covariance)
     equal = (torch.hypot(difference, off) <= EQUAL * mean).expand(x.shape)
     sigma = mean.sqrt().expand(x.shape)
+    length = torch.hypot(x, y)  # of all: where vectors begin decides last bits (docs/reproducibility.md)
     if equal.all():
-        return sigma[:, None, None] * _looked_up(torch.hypot(x, y) / sigma, 2)
+        return sigma[:, None, None] * _looked_up(length / sigma, 2)
     along, across, wide, narrow = _principal_axes(s, covariance)
     ends = _unequal(along, across, wide, torch.maximum(narrow, wide / LARGEST_RATIO))
     if (wide > LARGEST_RATIO * narrow).any():
         ends = _beyond_the_table(ends, along, across, wide, narrow)
     if equal.any():
-        ends[equal] = sigma[equal, None, None] * _looked_up(torch.hypot(x[equal], y[equal]) / sigma[equal], 2)
+        ends[equal] = sigma[equal, None, None] * _looked_up(length[equal] / sigma[equal], 2)
     return ends
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from ..statistics.quantiles import P_ENDS
 from ..statistics.sobol import normal_points
 from .covariance import cholesky, combined
-from .elementwise import total
+from .elementwise import WHOLE_VECTORS, total, whole_vectors
 from .folds import Folding, fold_distance
 from .inference import Infer
 from .linear import Law
@@ -70,7 +70,7 @@ def conditional_integrals(
     found, right = unknown_integrals(law.value, wanted.shape), torch.zeros_like(wanted)
     for bend in dict.fromkeys(each for each in folding.bends if each):
         columns = [index for index, each in enumerate(folding.bends) if each == bend]
-        some = wanted[:, columns].any(dim=1).nonzero()[:, 0]
+        some = whole_vectors(wanted[:, columns].any(dim=1).nonzero()[:, 0])
         if not len(some):
             continue
         shared = sigma_x if len(sigma_x) == 1 else sigma_x[some]
@@ -86,8 +86,9 @@ def conditional_integrals(
         steep = slopes[:, :, :directions].sum(dim=2) > STEEPEST**2 * slopes[:, :, directions:].sum(dim=2)
         for low, high, spacing in SPACINGS:
             places, weights = (each.to(hits) for each in grid(directions, spacing))
-            few = ((distance >= low) & (distance < high)).nonzero()[:, 0]
-            for rows in few.split(max(1, PLACES_AT_A_TIME // (len(weights) * hits.shape[1]))):
+            few = whole_vectors(((distance >= low) & (distance < high)).nonzero()[:, 0])
+            vectors = PLACES_AT_A_TIME // (len(weights) * hits.shape[1] * WHOLE_VECTORS)
+            for rows in few.split(WHOLE_VECTORS * max(1, vectors)):
                 integrals, agrees = _summed_up(muons.take(rows), columns, places, weights)
                 at = some[rows][:, None], torch.tensor(columns, device=hits.device)
                 right[at] = agrees & ~steep[rows] & wanted[at]

@@ -15,6 +15,7 @@ from ..statistics.normal import K68, K95
 from .arguments import Hits, give_back, measured
 from .covariance import HitUncertainty, cholesky
 from .distribution import Spread, exact_spread, spread_block
+from .elementwise import whole_vectors
 from .folds import Folding, folding_of, gain
 from .inference import Infer, periods_of
 from .jacobians import with_stand_ins
@@ -181,7 +182,7 @@ def _profile(
 ) -> None:
     """Set the ends of the wanted observables, as far as they are undeclared, to those by profile likelihood."""
     for index in undeclared:
-        for few in wanted[:, index].nonzero()[:, 0].split(PROFILED_AT_A_TIME):
+        for few in whole_vectors(wanted[:, index].nonzero()[:, 0]).split(PROFILED_AT_A_TIME):
             if len(few):
                 off = profile_ends(muons.take(few), torch.full_like(few, index))
                 ends[few, index] = _rounded(muons.value[few, index, None, None] + off)
@@ -209,7 +210,7 @@ def _folded(
     if muons.hits.shape[1] > 1:
         return _mapped(muons, index, (sigma[:, :, None] * one_direction(t[:, 0])).to(ends))
     # Far from the fold, the ends are those at s ± k σ, as in JCGM 101.
-    near = (~(valid & (t[:, 0] > UNFELT))).nonzero()[:, 0]
+    near = whole_vectors((~(valid & (t[:, 0] > UNFELT))).nonzero()[:, 0])
     ends[near] = _mapped(muons.take(near), index, (sigma[near, :, None] * one_direction(t[near, 0])).to(ends))
     return ends
 

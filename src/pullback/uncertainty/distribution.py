@@ -17,6 +17,7 @@ from .arguments import Hits, give_back, measured
 from .conditional import conditional_integrals
 from .covariance import HitUncertainty, cholesky
 from .cubic import STRICT, Tolerance, cubic
+from .elementwise import whole_vectors
 from .folded_normal import folded_normal_integrals
 from .folded_spread import folded_integrals
 from .folds import Fold, Folding, folding_of
@@ -167,7 +168,7 @@ def spread_block(
             column[rows] = torch.where(there, each, column[rows])
 
     for declared, work in _ways(_declared(folding, observables), one):
-        some = rough[:, declared].any(dim=1).nonzero()[:, 0]
+        some = whole_vectors(rough[:, declared].any(dim=1).nonzero()[:, 0])
         if folding and len(some):
             shared = sigma_x if len(sigma_x) == 1 else sigma_x[some]
             own = everyone.hits[some], shared, law.take(some)

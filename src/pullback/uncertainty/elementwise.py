@@ -6,9 +6,22 @@ from collections.abc import Iterable
 from functools import reduce
 from operator import add
 
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from .arrays import Tensor
+
+WHOLE_VECTORS = 32
+"""A multiple of how many numbers torch's vector instructions handle at a time."""
+
+
+def whole_vectors(rows: Int[Tensor, " row"]) -> Int[Tensor, " whole"]:
+    """The rows, with the last one again until they fill whole vectors (docs/reproducibility.md)."""
+    missing = -len(rows) % WHOLE_VECTORS
+    if not missing:
+        return rows
+    import torch
+
+    return torch.cat([rows, rows[-1:].expand(missing)])
 
 
 def total(terms: Iterable[Tensor]) -> Tensor:

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ..statistics.sobol import normal_points
-from .elementwise import total
+from .elementwise import total, whole_vectors
 from .quadrature import Integrand, orthogonal
 
 LOOKS = 8
@@ -177,7 +177,7 @@ def minimum(ball: Ball, *guesses: Float[Tensor, "deviate muon problem"]) -> Cut:
         doubt = torch.where(settled | ~ball.inside(state.best), 0.0, promised).clamp(min=0).minimum(DOUBT * state.span)
         known = torch.where(state.finite, state.best.value - doubt, torch.nan)
         found = found.put(rows, state.best._replace(value=known))
-        left = (~settled & (state.failures < PATIENCE)).any(dim=1).nonzero()[:, 0]
+        left = whole_vectors((~settled & (state.failures < PATIENCE)).any(dim=1).nonzero()[:, 0])
         if not len(left):
             break
         ball, state, rows = ball.take(left), state.take(left), rows[left]

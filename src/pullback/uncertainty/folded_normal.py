@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..statistics.quantiles import P_ENDS
+from .elementwise import whole_vectors
 from .folds import Folding, gain
 from .inference import Infer
 from .linear import Law
@@ -50,7 +51,7 @@ def folded_normal_integrals(
     for index, fold in enumerate(folding.folds):
         if fold is None or fold.azimuth or len(fold.signed) > 1:
             continue
-        for rows in wanted[:, index].nonzero()[:, 0].split(INTEGRATED_AT_A_TIME):
+        for rows in whole_vectors(wanted[:, index].nonzero()[:, 0]).split(INTEGRATED_AT_A_TIME):
             if folding.observables is None:
                 signed = signed_at(folding, hits[rows], shared(rows))
             else:

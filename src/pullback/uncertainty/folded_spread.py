@@ -19,7 +19,7 @@ from ..statistics.angles import wrap
 from ..statistics.quantiles import P_ENDS
 from ..statistics.sobol import normal_points
 from .covariance import cholesky, combined
-from .elementwise import total
+from .elementwise import total, whole_vectors
 from .folds import Folding, gain
 from .inference import Infer, periods_of
 from .linear import Law
@@ -71,7 +71,7 @@ def folded_integrals(
     periodic = periods_of(infer) or (0.0,) * len(folding.folds)
     # An azimuth without a period is no angle on a circle: it jumps.
     folds = [(i, fold) for i, fold in enumerate(folding.folds) if fold and bool(periodic[i]) == fold.azimuth]
-    some = wanted[:, [index for index, _ in folds]].any(dim=1).nonzero()[:, 0]
+    some = whole_vectors(wanted[:, [index for index, _ in folds]].any(dim=1).nonzero()[:, 0])
     for rows in some.split(FOLDED_AT_A_TIME):
         shared = sigma_x if len(sigma_x) == 1 else sigma_x[rows]
         if folding.observables is None:
@@ -81,7 +81,7 @@ def folded_integrals(
             signed = Signed(*parts).of(folding.observables)
         near = _Near.around(infer, hits[rows], shared)
         for index, fold in folds:
-            few = wanted[rows, index].nonzero()[:, 0]
+            few = whole_vectors(wanted[rows, index].nonzero()[:, 0])
             if not len(few):
                 continue
             muons = FoldedMuons(infer, folding, fold, hits[rows], shared, signed.of(fold.signed)).take(few)

@@ -14,7 +14,7 @@ from torch import Tensor
 from .arguments import Columns, Hits, give_back, with_covariance
 from .closed_form import closed_form_of, plain_hits, propagate_in_closed_form
 from .covariance import HitUncertainty
-from .elementwise import magnitude, products
+from .elementwise import WHOLE_VECTORS, magnitude, products, whole_vectors
 from .inference import Infer
 from .jacobians import value_and_jacobian
 from .memory import keep_freed, large
@@ -96,9 +96,19 @@ def propagate(
 def by_blocks(
     work: Callable[[Tensor, Tensor], Columns], hits: Tensor, sigma_x: Tensor, block: int | None = None
 ) -> Columns:
-    """The named tuple of tensors (muon, …) that `work(hits, sigma_x)` returns, block by block."""
+    """The named tuple of tensors (muon, …) that `work(hits, sigma_x)` returns, block by block, in whole vectors."""
     shared = len(sigma_x) == 1  # one shared covariance stays as it is
-    return by_rows(lambda rows: work(hits[rows], sigma_x if shared else sigma_x[rows]), hits, block)
+
+    def of_rows(rows: slice) -> Columns:
+        own = hits[rows].contiguous()
+        count, of_own = len(own), sigma_x if shared else sigma_x[rows]
+        if not count % WHOLE_VECTORS:
+            return work(own, of_own)
+        every = whole_vectors(torch.arange(count, device=own.device))
+        found = work(own[every], of_own if shared else of_own[every])
+        return type(found)(*(column[:count] for column in found))
+
+    return by_rows(of_rows, hits, block)
 
 
 def by_rows(work: Callable[[slice], Columns], hits: Tensor, block: int | None = None) -> Columns:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ..statistics.normal import P68, P95
 from .covariance import combined
-from .elementwise import total
+from .elementwise import total, whole_vectors
 from .extremes import FLAT, Ball, Cut, direction, dot, minimum, without
 from .quadrature import Integrand
 
@@ -64,7 +64,7 @@ def profile_ends(muons: Integrand, observable: Int[Tensor, " muon"]) -> Float[Te
     basis, size = _basis(muons, observable)
     ends = torch.empty(len(size), 4).to(muons.hits)
     for count in size.unique().tolist():
-        rows = (size == count).nonzero()[:, 0]
+        rows = whole_vectors((size == count).nonzero()[:, 0])
         some = muons.take(rows)
         root = combined(some.root, basis[rows, :count]).mT
         ends[rows] = _ends(replace(some, root=root), observable[rows])
@@ -107,7 +107,7 @@ def _ends(muons: Integrand, observable: Int[Tensor, " muon"]) -> Float[Tensor, "
         radius = thresholds(*_surface(ball, best))
         other = (radius - ball.radius).abs() > UNCHANGED * radius
         ball = ball._replace(radius=torch.where(other, radius, ball.radius))
-        rows = other.any(dim=1).nonzero()[:, 0]
+        rows = whole_vectors(other.any(dim=1).nonzero()[:, 0])
         if len(rows):
             few = ball.take(rows)
             at = best.at[:, rows]

@@ -22,6 +22,7 @@ from ..statistics.angles import wrap, wrap_last
 from ..statistics.quantiles import P_ENDS, quantiles, sorted_rows
 from ..statistics.sobol import normal_points
 from .covariance import cholesky, combined
+from .elementwise import whole_vectors
 from .inference import Infer, periods_of
 from .jacobians import masked_jacobian
 
@@ -198,15 +199,17 @@ def integrate(
 
     Without `refine`, several coordinates have the fewest points.
     """
+    count = len(muons.hits)
+    every = whole_vectors(torch.arange(count, device=muons.hits.device))
     if muons.hits.shape[1] == 1:
-        step = max(1, EVALUATIONS_AT_A_TIME // NODES)
-        parts = [_quadrature(muons.take(slice(at, at + step))) for at in range(0, max(1, len(muons.hits)), step)]
-        found = Integrals(*map(torch.cat, zip(*parts, strict=True)))
+        parts = [_quadrature(muons.take(rows)) for rows in every.split(EVALUATIONS_AT_A_TIME // NODES)]
+        found = Integrals(*(torch.cat(each)[:count] for each in zip(*parts, strict=True)))
         # Not finite at one point means unknown.
         return found._replace(ends=torch.where(torch.isfinite(found.sd)[:, :, None], found.ends, float("nan")))
     wanted = torch.ones_like(muons.value, dtype=torch.bool) if wanted is None else wanted
     whole = unknown_integrals(muons.value, wanted.shape)
-    found = _by_points(muons.turned(jacobian), wanted, seed, POINTS if refine else POINTS[:1])
+    turned = muons.take(every).turned(jacobian[every]).take(slice(0, count))
+    found = _by_points(turned, wanted, seed, POINTS if refine else POINTS[:1])
     for column, each in zip(whole, found, strict=True):
         column[wanted] = each
     return whole

@@ -17,6 +17,7 @@ from ..statistics.quantiles import P_ENDS, quantiles_of, sort_tails
 from .arguments import Hits, check_hits, give_back, measured
 from .covariance import HitUncertainty, cholesky, combined
 from .device import DeviceGenerator
+from .elementwise import WHOLE_VECTORS
 from .inference import Infer, periods_of
 from .jacobians import usable_muons
 from .memory import keep_freed
@@ -25,10 +26,6 @@ from .validity import numerical_tolerance
 
 DEVIATES_AT_A_TIME = 65_536
 """Toys times coordinates that are held at a time: 512 KiB, which stays in the cache."""
-
-
-WHOLE_VECTORS = 32
-"""A multiple of how many numbers torch's vector instructions handle at a time."""
 
 
 AnyGenerator = np.random.Generator | DeviceGenerator
