@@ -7,9 +7,8 @@ from collections.abc import Iterator
 
 from markupsafe import Markup
 
-from ..statistics.prefixes import with_unit
+from ..statistics.prefixes import suited, with_unit
 from ..store.target_file import TargetAnswer, TargetAnswers
-from .formats import suited
 
 FOUND_DIGITS = 4
 """Significant digits of the value that was found: it is that of the muons of one block, whose mean σ scatters."""
