@@ -62,7 +62,8 @@ def _export(options: argparse.Namespace) -> None:
     )
     short = not options.columns and options.table == "muons"
     more = "; --columns all writes all columns, and --list names them" if short else ""
-    print(f"{done.path}: {done.rows} rows, {done.columns} columns{more}")
+    rows, columns = "s" * (done.rows != 1), "s" * (done.columns != 1)
+    print(f"{done.path}: {done.rows} row{rows}, {done.columns} column{columns}{more}")
 
 
 def _peek(options: argparse.Namespace) -> None:

@@ -148,3 +148,14 @@ def test_a_scan_and_a_target_are_answered_first(tmp_path):
         f"detector.resolution = {found.value:.4g} /m gives a mean σ of theta of 4 mrad. The present"
     )
     assert not empty
+
+
+def test_a_target_at_each_point_has_the_units_of_the_point(tmp_path):
+    raw = {**SMALL, "scan": {"model.dz": [1.0, 0.5]}, "target": {"sigma_theta": 0.01, "vary": "detector.resolution"}}
+    run = Run(raw, tmp_path / "small").make()
+    find_target(run.study, run.folder / "target.json")
+    lines = unwrapped(run.folder)
+    assert [line.partition(": detector.resolution = ")[0] for line in lines[2:4]] == [
+        "model.dz = 1 m",
+        "model.dz = 500 mm",
+    ]

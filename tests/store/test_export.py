@@ -223,7 +223,9 @@ def test_the_columns_are_listed(scan, capsys):
     assert "sigma_theta\trad\tstandard uncertainty of the angle from the vertical" in lines
     assert len(lines) == count
     main(["export", str(scan), "--list", "--table", "toys"])
-    assert capsys.readouterr().out.startswith("muon\t1\tindex of the muon in its point\ntoy_count\t1\t")
+    assert capsys.readouterr().out.startswith(
+        "muon\t1\tindex of the muon in its point\npoint\t1\tlabel of the scan point\ntoy_count\t1"
+    )
 
 
 def test_the_kind_of_the_file_is_that_of_its_name(study):
@@ -305,7 +307,7 @@ def test_matrices_are_named_by_both_labels_and_truths_become_numbers():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_units_suit_the_size_of_lengths_and_angles(study, kind):
-    path, *_ = export.export(study, kind, output=f"out.{kind}")
+    path, *_ = export.export(study, kind, columns=["all"], output=f"out.{kind}")
     found, there = table(path), columns(study, "nominal")
     for name, values in {
         "x_reco_x_mm": 1e3 * there["x_reco"][:, 0],
@@ -496,7 +498,7 @@ def test_every_option_reaches_the_export(scan, capsys):
     Path("out.parquet").write_text("")
     options = ["--point", "detector.resolution=100", "--table", "toys", "--columns", "muon", "--force"]
     main(["export", str(scan), "--format", "parquet", "--output", "out.parquet", *options])
-    assert capsys.readouterr().out == "out.parquet: 12 rows, 1 columns\n"
+    assert capsys.readouterr().out == "out.parquet: 12 rows, 1 column\n"
     assert list(table("out.parquet")) == ["muon"]
 
 
