@@ -381,7 +381,7 @@ use rule step as plot with:
                 f"{RESULTS}/figures/{figure.stem}.svg",
                 caption=f"workflow/report/{figure.kind}.rst",
                 category="Figures",
-                subcategory=figure.subject,
+                subcategory=STUDY.words.get(figure.subject, figure.subject),
                 labels={"figure": figure.kind, "observable": figure.observable or "all"},
             )
             for figure in FIGURES

@@ -19,7 +19,7 @@ from types import SimpleNamespace
 from pathlib import Path
 from pullback.job_server import forked
 
-snakemake = SimpleNamespace(rule="a_rule", params=globals().get("snakemake"))
+snakemake = SimpleNamespace(rule="a_rule", log=["a.log"], params=globals().get("snakemake"))
 if not forked(snakemake, __file__):
 """
 
@@ -102,7 +102,7 @@ def test_it_ends_as_the_work_ends(server, tmp_path, ending, status, said):
 
 def test_a_killed_fork_is_an_error(server, tmp_path):
     status, _, error = server.ask(tmp_path, "os.kill(os.getpid(), 9)")
-    assert (status, error) == (1, "pullback: a_rule: the process was killed\n")
+    assert (status, error) == (1, "pullback: a_rule: the process was killed (see a.log)\n")
     assert server.ask(tmp_path, "print(1)")[1] == "1\n"
 
 

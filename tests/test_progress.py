@@ -35,7 +35,29 @@ def test_a_rule_is_a_line_when_its_last_job_is_done(handler, capsys):
     assert all(line.endswith(" s\n") for line in lines if line)
 
 
-def test_a_failure_names_its_log_and_the_rest_is_silent(handler, capsys):
+SAID = "RuleException:\nCalledProcessError in file \"Snakefile\", line 138:\nCommand 'x' "
+
+
+def test_what_a_job_has_said_of_its_error_stays_the_last_line(handler, capsys):
+    """Others may end after it."""
+    for number, rule in enumerate(["plot", "report"]):
+        job(handler, number, rule)
+    tell(handler, SAID + "returned non-zero exit status 1.", logging.ERROR)
+    tell(handler, event=LogEvent.JOB_ERROR, rule_name="plot", log=["logs/s/plot/study.log"])
+    tell(handler, event=LogEvent.JOB_FINISHED, job_id=1)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_job_that_was_killed_is_told_of(handler, capsys):
+    job(handler, 0, "plot")
+    tell(handler, SAID + "died with <Signals.SIGKILL: 9>.", logging.ERROR)
+    tell(handler, event=LogEvent.JOB_ERROR, rule_name="plot", log=["logs/s/plot/study.log"])
+    said = capsys.readouterr().err
+    assert "died with <Signals.SIGKILL: 9>.\n" in said
+    assert said.endswith("\nplot failed; its log: logs/s/plot/study.log\n")
+
+
+def test_a_failure_elsewhere_names_its_log_and_the_rest_is_silent(handler, capsys):
     job(handler, 0, "plot")
     tell(handler, event=LogEvent.JOB_ERROR, rule_name="plot", log=["logs/s/plot/study.log", "logs/s/plot/study.tsv"])
     tell(handler, "Exiting because a job execution failed. Look above for error message", logging.ERROR)

@@ -30,6 +30,9 @@ SAID_BY_THE_JOB = (
 )
 """Beginnings of what Snakemake says of a job that has printed its error itself."""
 
+KILLED = "died with <Signals"
+"""What Snakemake says of a job that could not print its error."""
+
 UP_TO_DATE = "Nothing to be done"
 
 
@@ -43,7 +46,7 @@ class BriefHandler(logging.StreamHandler[Any]):
         self._checked = checked
         self._jobs: dict[int, int] = {}
         self._total = 0
-        self._failed = False
+        self._failed = self._said = self._killed = False
 
     def filter(self, record: logging.LogRecord) -> Any:
         """Whether Snakemake's options let a record through; the number of jobs is in one that they do not."""
@@ -54,8 +57,10 @@ class BriefHandler(logging.StreamHandler[Any]):
     def emit(self, record: logging.LogRecord) -> None:
         """Show a record of Snakemake's log."""
         text, event = record.getMessage(), getattr(record, "event", None)
-        killed = "died with <Signals" in text  # a job that could print nothing
+        killed = KILLED in text
+        self._killed |= killed
         if self._workflow.local_exec and text.startswith(SAID_BY_THE_JOB) and not killed:
+            self._said = True
             return
         if self._workflow.local_exec and event is LogEvent.JOB_ERROR and vars(record)["jobid"] in self._jobs:
             self._ends_in_error(record)
@@ -80,6 +85,9 @@ class BriefHandler(logging.StreamHandler[Any]):
             self.flush()
 
     def _ends_in_error(self, record: Any) -> None:
+        """Name the log of a job that was killed; others have said their error, which stays the last line."""
+        if self._said and not self._killed:
+            return
         logs = ", ".join(path for path in record.log or () if not path.endswith(".tsv"))
         self.stream.write(f"{record.rule_name} failed" + (f"; its log: {logs}\n" if logs else "\n"))
         self.flush()

@@ -60,7 +60,10 @@ def _export(options: argparse.Namespace) -> None:
         output=options.output,
         force=options.force,
     )
-    print(f"{done.path}: {done.rows} rows, {done.columns} columns")
+    short = not options.columns and options.table == "muons"
+    more = "; --columns all writes all columns, and --list names them" if short else ""
+    rows, columns = "s" * (done.rows != 1), "s" * (done.columns != 1)
+    print(f"{done.path}: {done.rows} row{rows}, {done.columns} column{columns}{more}")
 
 
 def _peek(options: argparse.Namespace) -> None:
@@ -207,7 +210,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="A,B,…",
         type=lambda text: [name.strip() for name in text.split(",")],
         default=[],
-        help="only these, in this order; x_reco stands for x_reco_x0 and so on",
+        help="these, in this order; x_reco stands for x_reco_x0 and so on, and `all` for all; default: muon, point if "
+        "there are several, kept columns and hits, and of each observable its value, σ, 68 %% confidence interval, "
+        "flag and whether linear propagation is valid; of toys all",
     )
     export.add_argument(
         "--list", action="store_true", help="print name, unit and description of all columns, and write nothing"

@@ -9,6 +9,9 @@ LONGEST_SHOWN = 80
 LONGEST_NAME = 200
 """Maximum number of characters of a path or a dotted name in a message."""
 
+ANSWERS_FOLLOW = "PULLBACK_ANSWERS_FOLLOW"
+"""Environment variable that is set where answers follow a run: the error of a failed verdict leaves them out."""
+
 
 class PullbackError(Exception):
     """An error that a user can correct: its text says what is wrong, where, and what to do, in one line per problem."""

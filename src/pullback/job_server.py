@@ -114,7 +114,9 @@ def forked(snakemake: Any, script: str) -> bool:
         except KeyboardInterrupt:
             sys.exit(INTERRUPTED)
         if begun and status != b"\0":
-            sys.exit(status[0] if status else f"pullback: {snakemake.rule}: the process was killed")
+            sys.exit(
+                status[0] if status else f"pullback: {snakemake.rule}: the process was killed (see {snakemake.log[0]})"
+            )
         return bool(begun)
 
 

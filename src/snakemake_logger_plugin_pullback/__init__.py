@@ -22,6 +22,8 @@ SAID_BEFORE = (
 )
 """What Snakemake says of a failed job besides the error of the job itself, which has been printed."""
 
+KILLED = "died with <Signals"
+"""What Snakemake says of a job that could not print its error."""
 
 INTERRUPTED = "Terminating processes on user request"
 """Beginning of what Snakemake says after Ctrl-C, before its jobs end."""
@@ -48,7 +50,7 @@ class LogHandler(LogHandlerBase):
         self._jobs: dict[int, str] = {}
         self._begun: dict[str, float] = {}
         self._task: Any = None
-        self._interrupted = False
+        self._interrupted = self._said_before = self._killed = False
 
     writes_to_stream = True
     writes_to_file = False
@@ -92,12 +94,12 @@ class LogHandler(LogHandlerBase):
         self._left[rule] -= 1
         if self._task is not None:
             self._bar.advance(self._task)
-        if not self._left[rule]:
+        if not (self._left[rule] or self._said_before):  # an error stays the last line
             self._console.print(f"{rule:<22} {time.monotonic() - self._begun[rule]:6.1f} s")
 
     def _failed(self, record: Any) -> None:
         self._bar.stop()
-        if self._interrupted:  # the job did not fail
+        if self._interrupted or (self._said_before and not self._killed):  # it did not fail, or has said its error
             return
         logs = ", ".join(path for path in record.log if not path.endswith(".tsv"))  # which a failed job does not write
         self._console.print(f"{record.rule_name} failed" + (f"; its log: {logs}" if logs else ""), markup=False)
@@ -105,5 +107,8 @@ class LogHandler(LogHandlerBase):
     def _said(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
         self._interrupted |= text.startswith(INTERRUPTED)
-        if record.levelno >= logging.WARNING and text and not text.startswith(SAID_BEFORE):
+        killed, said = KILLED in text, text.startswith(SAID_BEFORE)
+        self._killed |= killed
+        self._said_before |= said and not killed
+        if record.levelno >= logging.WARNING and text and (killed or not said):
             self._console.print(text, markup=False)

@@ -9,6 +9,7 @@ from pullback.cli import main
 from pullback.commands.beginning import begin
 from pullback.commands.outlook import PAGE, bytes_per_muon, outlook
 from pullback.config.text import read_config
+from pullback.report.formats import LINE
 
 MUONS = 40
 
@@ -66,19 +67,43 @@ def test_the_time_is_about_that_of_a_run(kind, tmp_path, monkeypatch):
     assert outlook(read_config(f"{kind}.yaml")).seconds > 0.9 * CPU_SECONDS[kind]
 
 
+def rows_of(found):
+    """The text of each row, whose lines but the first begin with spaces."""
+    assert max(map(len, str(found).splitlines())) <= LINE
+    return dict(line.split(None, 1) for line in str(found).replace("\n  ", " ").splitlines())
+
+
+def test_one_muon_reads_well(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "hits.csv").write_text("x\n0.3\n")
+    said = rows_of(outlook({"study": "one", "source": {"kind": "recorded", "file": "hits.csv"}}))
+    assert said["hits"] == "recorded, 1 muon from hits.csv"
+    assert said["file"] == "its only muon was read"
+    assert said["toys"].endswith(" around the hits of the muon")
+    assert not {"muons", "scan", "batches"} & {*said}
+
+
+def test_points_and_batches_are_counted_where_there_are_several():
+    config = {**SMALL, "scan": {"model.dz": [1 + number / 100 for number in range(9)]}}
+    said = rows_of(outlook({**config, "compute": {"batch_cost": 1}}))
+    assert said["scan"] == "9 points: 9 values of model.dz from 1 m to 1.08 m"
+    assert said["toys"] == "400 around the hits of each of 60 muons at each point"
+    assert said["batches"] == "9; each can run on a core of its own"
+
+
 def test_what_was_meant_is_repeated_with_units(tmp_path, monkeypatch):
     """A forgotten `cosmic`, or a length in mm, is seen."""
     monkeypatch.chdir(tmp_path)
     model = {"name": "track", "z": [0.0, 0.4, 1.0], "material": 0.02}
     raw = {"study": "s", "source": {"muons": 500}, "model": model, "detector": {"sigma": 2e-4, "efficiency": 0.9}}
-    said = dict(line.split(None, 1) for line in str(outlook(raw)).splitlines())
+    said = rows_of(outlook(raw))
     assert said["hits"].startswith("simulated, x ~ U(0, 1) m")
     assert said["detector"] == "3 layers, σx = 200 µm; efficiency 0.9; noise gaussian"
     assert "z = 0, 0.4, 1 m" in said["model"]
     assert "material = 0.02" in said["model"]
     assert "3 GeV/c" in said["hits"]
     cosmic = {"cosmic": {"momentum": 4.0}, "x_min": -0.05, "x_max": 0.05}
-    text = str(outlook({**raw, "source": {"muons": 500, **cosmic}}))
+    text = rows_of(outlook({**raw, "source": {"muons": 500, **cosmic}}))["hits"]
     assert "x ~ U(-50, 50) mm at z = 0, zenith angles as cos²" in text
     assert "4 GeV/c" in text
 
@@ -92,8 +117,8 @@ def test_check_prints_it(tmp_path, capsys):
     )
     main(["check", str(file)])
     printed = capsys.readouterr().out
-    assert "6 (2 of model.dz, 3 of detector.resolution)\n" in printed
-    assert "18\u202f000 simulated in all points\n" in printed
+    assert "6 points: model.dz = 1, 1.5 m; detector.resolution = 50, 60, 70 /m\n" in printed
+    assert "18\u202f000 in all points\n" in printed
     file.write_text("study: s\nmodel: {name: one_hitt}\n")
     with pytest.raises(SystemExit, match=r"^pullback: config: model\.name: is 'one_hitt'"):
         main(["check", str(file)])

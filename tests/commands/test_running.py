@@ -56,21 +56,21 @@ def test_options_are_passed_on(options, cores, results, config, called):
     assert ("--logger" in called) == (results is not None)
 
 
-@pytest.mark.parametrize("reported", [True, False])
-def test_results_of_a_failed_run_are_those_that_it_reported(reported, config, monkeypatch):
-    """An old report beside a run that failed before its own is not its result."""
-    report = config.parent / "results/mine/report.html"
-    report.parent.mkdir(parents=True)
-    report.write_text("")
-    os.utime(report, (0, 0))
+@pytest.mark.parametrize("judged", [True, False])
+def test_results_of_a_failed_run_are_those_that_it_judged(judged, config, monkeypatch):
+    """The last job checks the verdict, also of a report that is up to date; what failed before has no results."""
+    log = config.parent / "logs/mine/check/study.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("")
+    os.utime(log, (0, 0))
 
     def call(command):
-        if reported:
-            os.utime(report)
+        if judged:
+            os.utime(log)
         return 1
 
     monkeypatch.setattr(running, "_finished", call)
-    assert run("my.yaml") == (1, Path("results/mine") if reported else None)
+    assert run("my.yaml") == (1, Path("results/mine") if judged else None)
 
 
 def command(*arguments, folder):
@@ -118,6 +118,11 @@ def test_after_ctrl_c_snakemake_is_given_the_time_to_end(tmp_path):
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "pullback: interrupted; the same command resumes where it stopped\n"
     assert (tmp_path / "ended").exists()
+
+
+def test_jobs_are_told_that_answers_follow():
+    found = "import os, sys; sys.exit(os.environ['PULLBACK_ANSWERS_FOLLOW'] != '1')"
+    assert running._finished([sys.executable, "-c", found]) == 0
 
 
 def test_options_of_snakemake_go_after_two_dashes(capsys):

@@ -1,4 +1,5 @@
 import io
+import re
 import shutil
 
 import h5py
@@ -10,9 +11,15 @@ from running import SMALL, Run
 from pullback.cli import main
 from pullback.commands.showing import show
 from pullback.errors import PullbackError
+from pullback.report.formats import LINE
 from pullback.steps.target import find_target
 from pullback.store.checksum import seal
 from pullback.store.target_file import TargetAnswers
+
+
+def unwrapped(folder):
+    """The lines as if a page were wide."""
+    return re.sub(r"\n {2,4}(?!Is |Do )(?=\S)", " ", printed(folder)).splitlines()
 
 
 @pytest.fixture(scope="module")
@@ -28,14 +35,14 @@ def printed(folder, width=300):
 
 def test_the_answer_comes_first(run):
     """As many sentences as points, each with the numbers of all muons of the point."""
-    first = printed(run.folder).splitlines()[: len(run.study.points)]
+    first = unwrapped(run.folder)[: len(run.study.points)]
     with h5py.File(run.outputs.study) as file:
-        for line, label in zip(first, [point.label for point in run.study.points], strict=True):
+        for line, (label, words) in zip(first, run.study.words.items(), strict=True):
             sigma = file[label]["sigma_theta"][()]
             mean, low, high = 1e3 * np.array([sigma.mean(), *np.quantile(sigma, [0.1587, 0.8413])])
             digits = 2 if mean < 10 else 1  # of three in all
             expected = (
-                f"{label}: theta of 3\u202f000 muons: mean σ = {mean:.{digits}f} mrad "
+                f"{words}: theta of 3\u202f000 muons: mean σ = {mean:.{digits}f} mrad "
                 f"(68 % of muons: {low:.{digits}f} to {high:.{digits}f})"
             )
             assert line == expected
@@ -45,9 +52,29 @@ def test_the_verdict_and_each_point_follow(run):
     text = printed(run.folder)
     assert "\nVerdict: inconclusive\n" in text
     assert "\n  Is the propagation right? " in text
-    assert sum(line.startswith(tuple(point.label for point in run.study.points)) for line in text.splitlines()) == 8
+    assert sum(line.startswith(tuple(run.study.words.values())) for line in text.splitlines()) == 8
     assert text.splitlines()[-1].startswith("Report: ")
     assert printed(run.outputs.study) == text  # a file of the folder will do
+
+
+def test_points_have_units_and_no_text_is_wider_than_a_page(run):
+    lines = printed(run.folder).splitlines()
+    table = next(number for number, line in enumerate(lines) if line.startswith("point "))
+    assert lines[table + 1].startswith("detector.resolution = 50 /m, model.dz = 1 m ")
+    assert not any("resolution=" in line for line in lines)
+    assert max(map(len, lines[:table])) <= LINE
+    (question,) = [number for number, line in enumerate(lines) if line.startswith("  Is the propagation right?")]
+    assert lines[question + 1].startswith("    ")
+    assert max(map(len, printed(run.folder, width=70).splitlines()[:table])) <= 70
+
+
+def test_a_path_is_never_broken(run):
+    assert printed(run.folder, width=30).splitlines()[-1] == f"Report: {run.folder / 'report.html'}"
+
+
+def test_what_was_not_tested_is_said_once(run):
+    (said,) = [line for line in printed(run.folder).splitlines() if "stated resolution?" in line]
+    assert said == "  Do the data agree with the stated resolution? can't be tested: as many parameters as hits."
 
 
 def test_no_study_is_one_line(tmp_path):
@@ -85,8 +112,8 @@ def test_results_of_another_version_are_shown_and_it_is_named(run, tmp_path):
     other = copied(run, tmp_path / "small")
     for file in [other / "study.h5", *other.glob("sigma/*.h5")]:
         of_another_version(file)
-    *lines, said, last = printed(other).splitlines()
-    assert [*lines, last.replace(str(other), str(run.folder))] == printed(run.folder).splitlines()
+    *lines, said, last = unwrapped(other)
+    assert [*lines, last.replace(str(other), str(run.folder))] == unwrapped(run.folder)
     assert said.startswith("Made by pullback 0.0.9, commit abc123; this is ")
 
 
@@ -115,9 +142,20 @@ def test_a_scan_and_a_target_are_answered_first(tmp_path):
     with h5py.File(run.outputs.study) as file:
         means = [1e3 * file[point.label]["sigma_theta"][()].mean() for point in run.study.points]
     (found,) = TargetAnswers.read(run.folder / "target.json").answers
-    answer, value, empty, *_ = printed(run.folder).splitlines()
+    answer, value, empty, *_ = unwrapped(run.folder)
     assert answer == f"theta over 5 points: mean σ from {min(means):.2f} mrad to {max(means):.2f} mrad"
     assert value.startswith(
         f"detector.resolution = {found.value:.4g} /m gives a mean σ of theta of 4 mrad. The present"
     )
     assert not empty
+
+
+def test_a_target_at_each_point_has_the_units_of_the_point(tmp_path):
+    raw = {**SMALL, "scan": {"model.dz": [1.0, 0.5]}, "target": {"sigma_theta": 0.01, "vary": "detector.resolution"}}
+    run = Run(raw, tmp_path / "small").make()
+    find_target(run.study, run.folder / "target.json")
+    lines = unwrapped(run.folder)
+    assert [line.partition(": detector.resolution = ")[0] for line in lines[2:4]] == [
+        "model.dz = 1 m",
+        "model.dz = 500 mm",
+    ]

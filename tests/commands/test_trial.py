@@ -37,7 +37,7 @@ def test_a_misspelt_variable_is_found_with_file_and_line(here):
 
 def test_text_in_the_last_row_is_found(here):
     write_hits(here)
-    assert "all 150\u202f000 muons of the file read" in str(outlook(RECORDED))
+    assert "\nfile         all of its 150\u202f000 muons were read\n" in str(outlook(RECORDED))
     write_hits(here, last="none")
     with pytest.raises(HitsError, match=r"^hits\.csv: .*none"):
         outlook(RECORDED)
@@ -46,11 +46,11 @@ def test_text_in_the_last_row_is_found(here):
 def test_of_a_large_file_it_says_how_much_was_read(here, monkeypatch):
     monkeypatch.setattr(trial, "SMALL_FILE", 1000)
     write_hits(here)
-    assert "the first 131\u202f072 of 150\u202f000 muons read" in str(outlook(RECORDED))
+    assert "the first 131\u202f072 of its 150\u202f000 muons were read" in str(outlook(RECORDED))
 
 
 def test_only_the_first_point_and_selected_rows_are_tried(here):
     """A selection, a scan, and a muon without a hit."""
     (here / "hits.csv").write_text("x,good\n0.1,0\n0.2,1\n,1\n0.4,1\n")
     source = {**RECORDED["source"], "select": "good == 1"}
-    assert "all 3 muons" in str(outlook({**RECORDED, "source": source, "scan": {"model.dz": [1.0, 2.0]}}))
+    assert "all of its 3 muons" in str(outlook({**RECORDED, "source": source, "scan": {"model.dz": [1.0, 2.0]}}))

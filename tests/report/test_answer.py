@@ -12,13 +12,15 @@ def knowledge(mean, low, high, unit="rad", median=math.nan, shared=None, point="
     of_mean = None if shared is None else UncertaintyOfMean(total=9.0, independent=1.0, shared=shared)
     of_all = Shared.model_construct(mean_uncertainty=of_mean) if of_mean else None
     entry = Entry.model_construct(point=point, observable="theta", shared=of_all, linear_valid=1.0, verdict="pass")
-    return Knowledge(entry, "θ", unit, 10, 10, mean, median, low, high, "pass")
+    return Knowledge(entry, point, "θ", unit, 10, 10, mean, median, low, high, "pass")
 
 
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
         (knowledge(5.86e-3, 5.46e-3, 6.6e-3), "mean σ = 5.86 mrad (68 % of muons: 5.46 to 6.60)"),
+        (knowledge(7.12e-3, 7.119e-3, 7.121e-3), "mean σ = 7.12 mrad (68 % of muons: 7.12)"),
+        (knowledge(3.37e-4, 3.37e-4, 3.37e-4, "1"), "mean σ = 0.337 × 10⁻³ (68 % of muons: 0.337 × 10⁻³)"),
         (knowledge(3.37e-4, 3.36e-4, 3.4e-4, "1"), "mean σ = 0.337 × 10⁻³ (68 % of muons: 0.336 to 0.340 × 10⁻³)"),
         (
             knowledge(3.43e-4, 3.36e-4, 3.4e-4, "1", median=3.38e-4),
@@ -28,7 +30,7 @@ def knowledge(mean, low, high, unit="rad", median=math.nan, shared=None, point="
         (knowledge(0.25, 0.2, 0.3, "c/GeV"), "mean σ = 0.250 c/GeV (68 % of muons: 0.200 to 0.300)"),
         (knowledge(2187.4, 2000, 3000, "GeV"), "mean σ = 2187 GeV (68 % of muons: 2000 to 3000)"),
         (knowledge(2e9, 1e9, 3e9, "GeV"), "mean σ = 2e+09 GeV (68 % of muons: 1e+09 to 3e+09)"),
-        (knowledge(0.0, 0.0, 0.0, "m"), "mean σ = 0 m (68 % of muons: 0 to 0)"),
+        (knowledge(0.0, 0.0, 0.0, "m"), "mean σ = 0 m (68 % of muons: 0)"),
         (
             knowledge(5e-3, 4e-3, 6e-3, shared=2.7e-4),
             "mean σ = 5.00 mrad (68 % of muons: 4.00 to 6.00), without the systematics that all muons share "
@@ -43,6 +45,7 @@ def test_the_sentence(given, expected):
 def test_over_a_scan_the_same_average_is_quoted_everywhere():
     mean, outside = knowledge(2e-3, 1e-3, 3e-3, median=1.9e-3), knowledge(9e-3, 3e-3, 5e-3, median=4e-3)
     assert [*over_scan([mean, mean._replace(mean=2.5e-3)])] == ["θ over 2 points: mean σ from 2.00 mrad to 2.50 mrad"]
+    assert [*over_scan([mean, mean._replace(mean=2.001e-3)])] == ["θ over 2 points: mean σ = 2.00 mrad"]
     assert [*over_scan([outside, mean])] == ["θ over 2 points: median σ from 1.90 mrad to 4.00 mrad"]
 
 

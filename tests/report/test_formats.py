@@ -6,8 +6,7 @@ from matplotlib import pyplot as plt
 
 from pullback.models.planes import positions_on
 from pullback.report.figures.base import label_axis
-from pullback.report.formats import suited
-from pullback.statistics.prefixes import prefixed, with_unit
+from pullback.statistics.prefixes import prefixed, suited, with_unit
 
 
 @pytest.mark.parametrize(

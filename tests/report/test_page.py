@@ -284,7 +284,8 @@ def test_several_observables_read_well(track):
     run, page = track
     text = Page(page).text
     assert "It is not settled whether the propagation is right for 3 of 3 observables; worst for " in text
-    assert "simulated, x ~ U(0, 1) m at z = 0, zenith angles as cos² up to 1 rad, 3 GeV/c, 400 muons per point" in text
+    assert "simulated, x ~ U(0, 1) m at z = 0, zenith angles as cos² up to 1 rad, 3 GeV/c, 400 muons" in text
+    assert "400 muons per point" not in text
     assert "3 layers, resolution 1000, 500, 1000 /m (σ x = 1 mm, 2 mm, 1 mm); efficiency 0.8" in text
     assert "1 0.5 x₁ 2 mm 0.8" in text  # the table of layers
     assert "(too few hits); the count is that of the observable with the most" in text

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from pullback.errors import ModelError
+from pullback.errors import HitsError, ModelError
 from pullback.steps.job import job
 
 
@@ -44,7 +44,13 @@ def test_the_log_of_an_error_in_a_model_has_its_calls(tmp_path):
         except ValueError as error:
             raise ModelError("own.py:2: bad luck") from error
 
-    told = pytest.raises(SystemExit, match=r"^pullback: run_toys: own\.py:2: bad luck$")
+    told = pytest.raises(SystemExit, match=r"^pullback: run_toys: own\.py:2: bad luck \(see .*log\)$")
     with told, job(SimpleNamespace(log=[tmp_path / "log"], rule="run_toys")):
         infer()
     assert ", in helper\n" in (tmp_path / "log").read_text()
+
+
+def test_the_log_is_named_only_where_it_says_more(tmp_path):
+    told = pytest.raises(SystemExit, match=r"^pullback: import_hits: hits\.csv: row 3: 'oops' is not a number$")
+    with told, job(SimpleNamespace(log=[tmp_path / "log"], rule="import_hits")):
+        raise HitsError("hits.csv: row 3: 'oops' is not a number")

@@ -80,7 +80,7 @@ def columns(study, group):
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_column_is_there_exactly(study, kind):
     there = columns(study, "nominal")
-    path, rows, count = export.export(study, kind, output=f"out.{kind}", units="si")
+    path, rows, count = export.export(study, kind, columns=["all"], output=f"out.{kind}", units="si")
     assert path == Path(f"out.{kind}")
     found = table(path)
     expected = {}
@@ -162,6 +162,45 @@ def test_numbers_that_are_not_finite_survive(study, monkeypatch):
         np.testing.assert_array_equal(table(path)["theta"][:4], [np.nan, np.inf, -np.inf, 5e-324])
 
 
+OF_THETA = ["theta", "sigma_theta", "confidence68_theta_low", "confidence68_theta_high", "flag_theta"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_by_default_few_columns_are_there(study, kind):
+    path, _, count = export.export(study, kind, output=f"out.{kind}", units="si")
+    found = table(path)
+    assert list(found) == ["muon", "x_reco_x", *OF_THETA, "linear_valid_theta"]
+    assert count == len(found)
+    np.testing.assert_array_equal(found["sigma_theta"], columns(study, "nominal")["sigma_theta"])
+    header = list(table(export.export(study, kind, output=f"suited.{kind}").path))
+    ends = ["confidence68_theta_low_rad", "confidence68_theta_high_rad"]
+    flags = ["flag_theta", "linear_valid_theta"]
+    assert header == ["muon", "x_reco_x_mm", "theta_rad", "sigma_theta_mrad", *ends, *flags]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ["muons", "toys"])
+def test_the_point_is_named_where_there_are_several(scan, kind, name):
+    label = "detector.resolution=100"
+    found = table(export.export(scan, kind, point=label, table=name, output=f"out.{kind}").path)
+    assert list(found)[:2] == ["muon", "point"]
+    assert {*found["point"]} == {label}
+
+
+def test_with_digits_the_default_columns_are_the_same(scan):
+    options = {"point": "detector.resolution=50"}
+    exact = list(table(export.export(scan, output="exact.csv", **options).path))
+    lines = export.export(scan, output="out.csv", **options, digits=2).path.read_text().splitlines()
+    assert lines[0].split(",") == exact
+    assert lines[1].startswith("0,detector.resolution=50,")
+
+
+def test_all_stands_for_all_columns_wherever_it_is(study):
+    every = list(table(export.export(study, output="all.csv", columns=["all"]).path))
+    first = list(table(export.export(study, output="first.csv", columns=["sigma_theta", "all"]).path))
+    assert first == ["sigma_theta_mrad", *(name for name in every if name != "sigma_theta_mrad")]
+
+
 def test_columns_in_the_order_asked_for(study):
     path, *_ = export.export(study, "csv", columns=["theta", "interval68_theta", "theta"], output="out.csv", units="si")
     assert list(table(path)) == ["theta", "interval68_theta_low", "interval68_theta_high"]
@@ -178,12 +217,15 @@ def test_columns_in_the_order_asked_for(study):
 def test_the_columns_are_listed(scan, capsys):
     main(["export", str(scan), "--list"])
     lines = capsys.readouterr().out.splitlines()
-    path, _, count = export.export(scan, "csv", point="detector.resolution=50", output="out.csv", units="si")
+    options = {"point": "detector.resolution=50", "columns": ["all"], "units": "si"}
+    path, _, count = export.export(scan, "csv", **options, output="out.csv")
     assert [line.split("\t")[0] for line in lines] == list(table(path))
     assert "sigma_theta\trad\tstandard uncertainty of the angle from the vertical" in lines
     assert len(lines) == count
     main(["export", str(scan), "--list", "--table", "toys"])
-    assert capsys.readouterr().out.startswith("muon\t1\tindex of the muon in its point\ntoy_count\t1\t")
+    assert capsys.readouterr().out.startswith(
+        "muon\t1\tindex of the muon in its point\npoint\t1\tlabel of the scan point\ntoy_count\t1"
+    )
 
 
 def test_the_kind_of_the_file_is_that_of_its_name(study):
@@ -265,7 +307,7 @@ def test_matrices_are_named_by_both_labels_and_truths_become_numbers():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_units_suit_the_size_of_lengths_and_angles(study, kind):
-    path, *_ = export.export(study, kind, output=f"out.{kind}")
+    path, *_ = export.export(study, kind, columns=["all"], output=f"out.{kind}")
     found, there = table(path), columns(study, "nominal")
     for name, values in {
         "x_reco_x_mm": 1e3 * there["x_reco"][:, 0],
@@ -456,7 +498,7 @@ def test_every_option_reaches_the_export(scan, capsys):
     Path("out.parquet").write_text("")
     options = ["--point", "detector.resolution=100", "--table", "toys", "--columns", "muon", "--force"]
     main(["export", str(scan), "--format", "parquet", "--output", "out.parquet", *options])
-    assert capsys.readouterr().out == "out.parquet: 12 rows, 1 columns\n"
+    assert capsys.readouterr().out == "out.parquet: 12 rows, 1 column\n"
     assert list(table("out.parquet")) == ["muon"]
 
 
@@ -479,7 +521,7 @@ def test_labels_with_brackets_become_plain_names(tmp_path):
         "toys": {"muons": 3, "per_muon": 20, "experiments": 100},
     }
     Run(raw, tmp_path).make()
-    found = export.export(tmp_path / "study.h5", "root", units="si")
+    found = export.export(tmp_path / "study.h5", "root", columns=["all"], units="si")
     with uproot.open(found.path) as file:
         names = file["muons"].keys()
         assert {"budget_theta_alignment_x_1", "budget_theta_layer_0", "systematic_jacobian_slope_model_z_2"} <= {*names}

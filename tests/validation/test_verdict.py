@@ -10,7 +10,7 @@ from running import ENOUGH, Run, slow
 
 from pullback.config.schema import ToySettings, Validation
 from pullback.detector import reconstruction, response
-from pullback.errors import PullbackError
+from pullback.errors import ANSWERS_FOLLOW, PullbackError
 from pullback.statistics.random import random_stream
 from pullback.steps import toys as step_toys
 from pullback.store.study_file import open_study
@@ -373,7 +373,8 @@ def evidence_with(verdict, deciding):
         ("fail", True, True),
     ],
 )
-def test_check_names_the_question_that_decided(tmp_path, verdict, strict, raises, deciding):
+def test_check_names_the_question_that_decided(tmp_path, verdict, strict, raises, deciding, monkeypatch):
+    monkeypatch.delenv(ANSWERS_FOLLOW, raising=False)
     path = tmp_path / "validation.json"
     evidence_with(verdict, deciding).write(path)
     of = {name: verdict if name == deciding else "pass" for name in QUESTIONS}
@@ -386,5 +387,9 @@ def test_check_names_the_question_that_decided(tmp_path, verdict, strict, raises
         with pytest.raises(PullbackError) as raised:
             check(path, strict)
         assert str(raised.value).splitlines() == [judged, *answers]
+        monkeypatch.setenv(ANSWERS_FOLLOW, "1")
+        with pytest.raises(PullbackError) as raised:
+            check(path, strict)
+        assert str(raised.value) == judged
     else:
         assert check(path, strict).splitlines() == [*answers, judged]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from textwrap import TextWrapper
 from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
+from ..config.dotted_names import unit_of
 from ..models import has_fit
-from ..report.formats import count
+from ..report.formats import LINE, count, plural
 from ..report.gallery import gallery
 from ..report.setup_wording import PlanWording
+from ..statistics.prefixes import suited
 from ..store.alignment_file import kept_alignment
 from ..study import shared_parameters
 from ..study.aligning import expected
@@ -42,6 +45,10 @@ SIZE_UNITS = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"))
 """Units of the sizes of files, B."""
 
 
+MOST_VALUES = 8
+"""Values of a scanned parameter that are listed."""
+
+
 class Outlook(NamedTuple):
     """What a study will do."""
 
@@ -56,22 +63,41 @@ class Outlook(NamedTuple):
         points, batches = len(study.points), len(study.batches)
         toys = study.config.toys
         each = f"{count(toys.per_muon)}" if toys.mode == "fixed" else f"up to {count(toys.most)}"
-        names = ", ".join(f"{len({p.values[name] for p in study.points})} of {name}" for name in study.points[0].values)
-        hits = "recorded" if study.recorded else "simulated"
+        around = min(toys.muons, *study.muons.values())
         rows = {
             "study": f"{study.config.study}, to results/{study.config.study}/",
             **{name: Markup(text).striptags() for name, text in PlanWording(study).plan().items() if text},
             "observables": ", ".join(each.name for each in study.model.observables),
-            "file": f"{self.read} read" if self.read else "",
-            "points": f"{count(points)}" + (f" ({names})" if names else ""),
-            "muons": f"{count(muons)} {hits}" + (" in all points" if points > 1 else ""),
-            "toys": f"{each} around each of {count(min(toys.muons, *study.muons.values()))} recorded muons of a point",
-            "jobs": f"{count(batches)} batch{'es' * (batches != 1)} of muons",
-            "time": f"about {duration(self.seconds)} of one core",
-            "space": f"about {file_size(self.size)}",
+            "file": self.read,
+            "scan": f"{plural(points, 'point')}: {_scanned(study)}" if study.points[0].values else "",
+            "muons": f"{count(muons)} in all points" if points > 1 else "",
+            "toys": f"{each} around the hits of {_each_of(around)}" + " at each point" * (points > 1),
+            "batches": f"{count(batches)}; each can run on a core of its own" if batches > 1 else "",
+            "time": f"about {duration(self.seconds)} on one core",
+            "space": f"about {file_size(self.size)} on disk",
         }
         width = max(map(len, rows))
-        return "\n".join(f"{name:{width}}  {text}" for name, text in rows.items() if text)
+        lines = TextWrapper(LINE, subsequent_indent=" " * (width + 2), break_long_words=False, break_on_hyphens=False)
+        return "\n".join(lines.fill(f"{name:{width}}  {text}") for name, text in rows.items() if text)
+
+
+def _each_of(muons: int) -> str:
+    return f"each of {count(muons)} muons" if muons > 1 else "the muon"
+
+
+def _scanned(study: Study) -> str:
+    """The scanned parameters with their values, or with the smallest and the largest of many."""
+    words = []
+    for name in study.points[0].values:
+        values = list(dict.fromkeys(point.values[name] for point in study.points))
+        unit = unit_of(name, study.config)
+        if len(values) > MOST_VALUES:
+            words.append(
+                f"{len(values)} values of {name} from {suited(min(values), unit)} to {suited(max(values), unit)}"
+            )
+        else:
+            words.append(f"{name} = {suited(values, unit)}")
+    return "; ".join(words)
 
 
 def outlook(raw: Any) -> Outlook:

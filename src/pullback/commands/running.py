@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..config.text import read_config
+from ..errors import ANSWERS_FOLLOW
 from .packaged import workflow_folder
 
 DRY_RUN = ("-n", "--dry-run", "--dryrun")
@@ -53,11 +55,11 @@ def run(config: str | Path, options: Sequence[str] = ()) -> Ran:
     command += ["--configfile", str(config), *options]
     command += [] if given.cores or given.executor or given.profile else ["--cores", "all"]
     command += _logging(given)
-    results = Path(given.directory, "results", str(study))
-    before = _reported(results)
+    log = Path(given.directory, "logs", str(study), "check", "study.log")
+    before = _written(log)
     status = _finished(command)
-    whole = not (given.dry_run or given.only_tells) and (status == 0 or _reported(results) != before)
-    return Ran(status, results if whole else None)
+    whole = not (given.dry_run or given.only_tells) and (status == 0 or _written(log) != before)
+    return Ran(status, Path(given.directory, "results", str(study)) if whole else None)
 
 
 def _logging(given: argparse.Namespace) -> list[str]:
@@ -70,7 +72,7 @@ def _logging(given: argparse.Namespace) -> list[str]:
 def _finished(command: Sequence[str]) -> int:
     """Exit status of a command; after Ctrl-C, which it gets too, it is given the time to put things in order."""
     interrupted = False
-    with subprocess.Popen(command) as process:
+    with subprocess.Popen(command, env={**os.environ, ANSWERS_FOLLOW: "1"}) as process:
         while process.returncode is None:
             try:
                 process.wait()
@@ -81,10 +83,9 @@ def _finished(command: Sequence[str]) -> int:
     return process.returncode
 
 
-def _reported(results: Path) -> int:
-    """When the report was written, ns; 0 if there is none."""
-    report = results / "report.html"
-    return report.stat().st_mtime_ns if report.is_file() else 0
+def _written(log: Path) -> int:
+    """When the log of the last job, which checks the verdict, was written, ns; 0 if there is none."""
+    return log.stat().st_mtime_ns if log.is_file() else 0
 
 
 def _given(options: Sequence[str]) -> argparse.Namespace:

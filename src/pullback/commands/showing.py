@@ -11,8 +11,9 @@ from rich.text import Text
 
 from ..errors import ArtefactError, PullbackError
 from ..report.answer import IN_SENTENCES, Knowledge, how_well_known, over_scan
-from ..report.formats import count, percent
+from ..report.formats import LINE, count, percent
 from ..report.target_wording import target_sentences
+from ..statistics.intervals import Verdict
 from ..store.artefact import Maker
 from ..store.study_file import open_study
 from ..store.target_file import TargetAnswers
@@ -34,11 +35,24 @@ def show(results: str | Path, console: Console) -> None:
         can't read.
 
     """
-    for each in parts_of(results):
-        console.print(each)
+    for each in _parts_of(results):
+        for line in _lines(each, console) if isinstance(each, Text) else [each]:
+            console.print(line, soft_wrap=isinstance(each, Text))
 
 
-def parts_of(results: str | Path) -> Iterator[RenderableType]:
+def _lines(text: Text, console: Console) -> Iterator[Text]:
+    """A text in lines that are not too long to read; all except the first are set in by two more spaces."""
+    inset = len(text.plain) - len(text.plain.lstrip())
+    width = min(console.width, LINE) - 2 - inset
+    first, *others = [text] if text.no_wrap else text.wrap(console, width) or [text]
+    first.rstrip()
+    yield first
+    for line in others:
+        line.rstrip()
+        yield Text.assemble(" " * (inset + 2), line)
+
+
+def _parts_of(results: str | Path) -> Iterator[RenderableType]:
     """What `show` prints, part by part."""
     folder = Path(results)
     folder = folder.parent if folder.is_file() else folder
@@ -54,13 +68,17 @@ def parts_of(results: str | Path) -> Iterator[RenderableType]:
     yield Text("")
     yield Text.assemble("Verdict: ", (evidence.verdict, VERDICT_STYLES[evidence.verdict]))
     for name, answer in evidence.answers.each.items():
-        verdict = answer.verdict.partition(":")[0]
-        yield Text.assemble(f"  {QUESTIONS[name]} ", (verdict, VERDICT_STYLES.get(verdict, "")), f". {answer.sentence}")
+        sentence = f" {answer.sentence}" * isinstance(
+            answer.verdict, Verdict
+        )  # else the verdict says why there is none
+        yield Text.assemble(
+            f"  {QUESTIONS[name]} ", (answer.verdict, VERDICT_STYLES.get(answer.verdict, "")), f".{sentence}"
+        )
     yield Text("")
     yield _table(found)
     if not maker.same_code:
         yield Text(f"Made by {maker}; this is {version()}, with other code, so that a new run may give other numbers.")
-    yield Text(f"Report: {folder / 'report.html'}")
+    yield Text(f"Report: {folder / 'report.html'}", no_wrap=True)
 
 
 def _evidence(folder: Path, maker: Maker) -> Evidence:
@@ -77,7 +95,7 @@ def _evidence(folder: Path, maker: Maker) -> Evidence:
 
 def _where(answer: Knowledge, evidence: Evidence) -> str:
     several = len({entry.point for entry in evidence.points}) > 1
-    return f"{answer.entry.point}: " if several else ""
+    return f"{answer.point}: " if several else ""
 
 
 def _of_target(folder: Path, found: list[Knowledge]) -> Iterator[str]:
@@ -96,7 +114,7 @@ def _table(found: list[Knowledge]) -> Table:
         entry = each.entry
         verdict = Text(each.verdict, VERDICT_STYLES[each.verdict])
         table.add_row(
-            Text(entry.point),
+            Text(each.point),
             Text(entry.observable),
             count(each.muons),
             each.cell,

@@ -61,7 +61,7 @@ def _run(few: Study, name: str, files: dict[str, Path]) -> None:
 
 
 def read_file_of(study: Study) -> str:
-    """Read the muons of a file of recorded hits, of a large one the first; how many, in words; "" if simulated.
+    """Read the muons of a file of recorded hits, of a large one the first; what was read, in words; "" if simulated.
 
     Raises
     ------
@@ -78,6 +78,6 @@ def read_file_of(study: Study) -> str:
     for found in hits_file(part).blocks(0, read, BLOCK):
         if found.momentum is not None:
             check_momenta(part, found.momentum)
-    return (
-        f"all {count(muons)} muons of the file" if read == muons else f"the first {count(read)} of {count(muons)} muons"
-    )
+    if read < muons:
+        return f"the first {count(read)} of its {count(muons)} muons were read"
+    return f"all of its {count(muons)} muons were read" if muons > 1 else "its only muon was read"

@@ -42,6 +42,8 @@ class Knowledge(NamedTuple):
     """How well an observable is known at a point: its quoted σ over the muons."""
 
     entry: Entry
+    point: str
+    """The point as people read it."""
     symbol: str
     unit: str
     muons: int
@@ -83,10 +85,10 @@ class Knowledge(NamedTuple):
 
     @property
     def range(self) -> str:
-        """The range of the σ of most muons, in the same unit and with as many decimals."""
-        return (
-            f"{self._number(self.low)} to {self._number(self.high)}{self._suited[1]}" if self.low == self.low else "–"
-        )
+        """The range of the σ of most muons, in the same unit and with as many decimals, or one number."""
+        if math.isnan(self.low):
+            return "–"
+        return f"{_from_to(self._number(self.low), self._number(self.high))}{self._suited[1]}"
 
     @property
     def sentence(self) -> str:
@@ -130,6 +132,7 @@ def how_well_known(study: StudyReader, evidence: Evidence, symbols: Mapping[str,
         mean = entry.quoted.overall.mean_sigma
         yield Knowledge(
             entry,
+            study.words(entry.point),
             symbols.get(entry.observable, entry.observable),
             str(attributes["units"]),
             0 if mean is None else entry.quoted.counts.muons - _without_sigma(entry),
@@ -140,6 +143,11 @@ def how_well_known(study: StudyReader, evidence: Evidence, symbols: Mapping[str,
             high,
             evidence.verdict_on(entry),
         )
+
+
+def _from_to(low: str, high: str) -> str:
+    """A range, or one number if its ends are the same to the digits shown."""
+    return low if low == high else f"{low} to {high}"
 
 
 def _without_sigma(entry: Entry) -> int:
@@ -156,8 +164,8 @@ def over_scan(found: Sequence[Knowledge]) -> Iterator[str]:
         low, high = (choose(of, key=lambda each: getattr(each, kind)) for choose in (min, max))
         known = all(math.isfinite(each.mean) for each in of)
         if len(of) > 1 and known:
-            ends = " to ".join(each.written(getattr(each, kind)) for each in (low, high))
-            yield f"{symbol} over {len(of)} points: {kind} σ from {ends}{_without(of)}"
+            ends = _from_to(*(each.written(getattr(each, kind)) for each in (low, high)))
+            yield f"{symbol} over {len(of)} points: {kind} σ {'from' if ' to ' in ends else '='} {ends}{_without(of)}"
 
 
 def _without(found: Sequence[Knowledge]) -> str:
@@ -165,8 +173,8 @@ def _without(found: Sequence[Knowledge]) -> str:
     shared = [each.shared for each in found if each.shared > 0]
     if not shared:
         return ""
-    ends = dict.fromkeys(_brief(each, found[0].unit) for each in (min(shared), max(shared)))
-    return f", without the systematics that all muons share ({' to '.join(ends)} of the mean)"
+    ends = _from_to(*(_brief(each, found[0].unit) for each in (min(shared), max(shared))))
+    return f", without the systematics that all muons share ({ends} of the mean)"
 
 
 def _brief(value: float, unit: str) -> str:
@@ -182,7 +190,7 @@ def known_table(found: Sequence[Knowledge]) -> Table:
     heads = row(*words, "mean σ", "68 % of muons", "muons with σ", "linear propagation valid", left("verdict"))
     rows = [
         row(
-            *[Cell(each.entry.point, "left point")] * several,
+            *[Cell(each.point, "left point")] * several,
             left(each.symbol),
             each.cell,
             each.range,

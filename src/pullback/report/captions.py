@@ -209,7 +209,7 @@ def words(figure: Figure, study: Study, evidence: Evidence) -> tuple[str, str]:
     if len(study.points) == 1:
         return title, caption
     which = "worst scan point: " if figure.subject == WORST else ""
-    return f"{title} ({which}{point_of(figure, study, evidence)})", caption
+    return f"{title} ({which}{study.words[point_of(figure, study, evidence)]})", caption
 
 
 def _caption(figure: Figure, study: Study) -> str:

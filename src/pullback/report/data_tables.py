@@ -30,7 +30,7 @@ def alignment_table(found: AlignmentFile) -> Table:
     return Table([row(left("deviation of a layer"), "value")], rows)
 
 
-def data_verdicts(fits: list[FitEntry]) -> Table:
+def data_verdicts(study: Study, fits: list[FitEntry]) -> Table:
     """The verdict on the data of each point."""
     heads = row(left("scan point"), left("verdict"), "muons", "χ²/ndf", "width", "median width", "p < 1e-4")
     rows = []
@@ -39,7 +39,7 @@ def data_verdicts(fits: list[FitEntry]) -> Table:
         share = "–" if each.outliers is None else f"{100 * each.outliers.value:.3g} %"
         outliers = judged(each.outliers, share)
         numbers = count(each.muons), chi2, _judged(each.width), _with_error(each.median_width), outliers
-        rows.append(row(left(each.point), verdict(each.verdict), *numbers))
+        rows.append(row(left(study.words[each.point]), verdict(each.verdict), *numbers))
     return Table([heads], rows)
 
 

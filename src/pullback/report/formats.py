@@ -8,9 +8,11 @@ from collections.abc import Iterable
 
 from markupsafe import Markup, escape
 
-from ..statistics.prefixes import prefixed
 from ..validation.coverage_evidence import TruthBin
 from ..validation.evidence import Bin, DomainStatistics
+
+LINE = 112
+"""Columns of a line of text in a terminal."""
 
 
 def known(values: Iterable[float | None]) -> list[float]:
@@ -38,19 +40,6 @@ def brief(value: float) -> str:
     return f"{value:.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.3g}"
 
 
-def suited(values: float | Iterable[float], unit: str, digits: int = 12) -> str:
-    """A number or several with the unit that suits the largest.
-
-    >>> suited([0.0, 0.0195, 0.1083], "m"), suited(2e-5, "m"), suited(100.0, "1/m")
-    ('0, 19.5, 108.3 mm', '20 µm', '100 /m')
-
-    """
-    numbers = [values] if isinstance(values, (int, float)) else [*values]
-    factor, unit = prefixed(max(map(abs, numbers), default=0.0), unit)
-    unit = "" if unit == "1" else unit.replace("1/", "/")
-    return f"{', '.join(f'{factor * each:.{digits}g}' for each in numbers)} {unit}".rstrip()
-
-
 def signed(value: float | None) -> str:
     """A change in per cent with its sign, or a dash."""
     if value is None or math.isnan(value):
@@ -73,6 +62,16 @@ def percent(value: float | None) -> str:
 def count(value: int | None) -> str:
     """A whole number with thin spaces between thousands."""
     return "–" if value is None else f"{value:,}".replace(",", "\u202f")
+
+
+def plural(number: int, noun: str) -> str:
+    """A number of things.
+
+    >>> plural(1, "point"), plural(2, "point")
+    ('1 point', '2 points')
+
+    """
+    return f"{count(number)} {noun}{'s' * (number != 1)}"
 
 
 def span(numbers: Bin | DomainStatistics | TruthBin) -> str:

@@ -14,13 +14,13 @@ from ..config.source_schema import Beam, Cosmic, Recorded, Simulated, Volume
 from ..detector.noise import width as noise_width
 from ..models import NO_FOLD, Model
 from ..models.multiple_scattering import at_momenta
-from ..statistics.prefixes import prefixed, with_unit
+from ..statistics.prefixes import prefixed, suited, with_unit
 from ..study.plan import Study
 from ..study.toy_selection import MUONS_PER_EXPERIMENT
 from ..uncertainty.validity import END_OFF, SIGMA_OFF
 from ..validation.evidence import Evidence
 from ..validation.reasons import place_of
-from .formats import count, figures, known, percent, suited
+from .formats import count, figures, known, percent, plural
 
 
 def digits(number: int) -> str:
@@ -65,9 +65,10 @@ class PlanWording:
         numbers = self.study.muons.values()
         source = self.config.source
         if isinstance(source, Recorded):
-            return Markup("{} recorded, from {}").format(count(next(iter(numbers))), code(source.file))
+            return Markup("recorded, {} from {}").format(plural(next(iter(numbers)), "muon"), code(source.file))
         muons = " to ".join(dict.fromkeys((count(min(numbers)), count(max(numbers)))))
-        return f"simulated, {self._source(source)}, {muons} muon{'s' * (max(numbers) != 1)} per point"
+        per_point = " per point" * self.scanned
+        return f"simulated, {self._source(source)}, {muons} muon{'s' * (max(numbers) != 1)}{per_point}"
 
     def _source(self, source: Simulated) -> str:
         """Where simulated hits come from."""

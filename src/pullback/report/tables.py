@@ -9,7 +9,7 @@ from ..config.own_schema import Own
 from ..detector.losses import losses_of
 from ..models.stated import stated_resolution
 from ..statistics.intervals import Verdict
-from ..statistics.prefixes import prefixed, with_unit
+from ..statistics.prefixes import prefixed, suited, with_unit
 from ..study.plan import Study
 from ..validation.coverage_evidence import Judged
 from ..validation.coverage_reasons import TARGETS
@@ -18,7 +18,7 @@ from ..validation.estimates import Estimate, worst
 from ..validation.evidence import Bin, Entry, Evidence, Judgement, NotJudged, Sigma, Statistics
 from ..validation.reasons import bracketed, place_of
 from .cells import Cell, Row, Table, estimated, furthest, judged, left, limits, row, verdict, with_limits, word
-from .formats import count, figures, known, percent, signed, significant, span, suited
+from .formats import count, figures, known, percent, signed, significant, span
 from .setup_wording import own_sigma
 from .source_tables import budget_of, design_of, enough_muons
 from .verdict_wording import failed_of
@@ -98,7 +98,7 @@ class Tables:
 
     def diagnostics(self, entry: Entry) -> Table:
         """All diagnostics of an observable at a point."""
-        about = left(f"{entry.point}, {entry.observable}")
+        about = left(f"{self.study.words[entry.point]}, {entry.observable}")
         heads = row(
             about,
             left("question"),
@@ -134,7 +134,7 @@ class Tables:
             if not tables or tables[-1].heads != heads:
                 tables.append(Table(heads, []))
             shares = [*(each.linear_valid for each in bins), entry.linear_valid]
-            tables[-1].rows.append(row(entry.point, left(entry.observable), *map(percent, shares)))
+            tables[-1].rows.append(row(self._point(entry), left(entry.observable), *map(percent, shares)))
         return tables
 
     def bins(self, entry: Entry, judgement: Judgement) -> Table:
@@ -170,6 +170,9 @@ class Tables:
             cells.append(_offset(furthest(of.mean for of in each), "+", decides))
             cells += [_offset(furthest(of.rms for of in each), "", decides)] * quoted
         return row(name, word, *cells, kind=kind)
+
+    def _point(self, entry: Entry) -> str:
+        return self.study.words[entry.point]
 
     def _unit(self, entry: Entry) -> str:
         return self.observables[entry.observable].unit
@@ -219,7 +222,7 @@ class Tables:
             parts = (mean.total, mean.independent, mean.shared) if mean else ()
             numbers = [count(entry.quoted.overall.muons), *(significant(factor * part, 3) for part in parts)]
             numbers += ["–"] * (4 - len(numbers))
-            rows.append(row(entry.point, left(entry.observable), unit, *numbers, count(enough_muons(entry))))
+            rows.append(row(self._point(entry), left(entry.observable), unit, *numbers, count(enough_muons(entry))))
         return Table([row(left("point"), left("observable"), *heads)], rows)
 
     def experiments(self) -> Table:
@@ -232,7 +235,7 @@ class Tables:
                 ratios = [text for ratio in (shared.total, shared.mean) for text in (estimated(ratio), limits(ratio))]
                 pulls = shared.pull_width, shared.pull_shift
                 numbers = [number for pull in pulls for number in (pull and pull.value, pull and pull.expected)]
-                words = entry.point, left(entry.observable), verdict(shared.verdict)
+                words = self._point(entry), left(entry.observable), verdict(shared.verdict)
                 rows.append(row(*words, *ratios, *map(figures, numbers)))
         return Table([row(left("point"), left("observable"), left("verdict"), *heads)], rows)
 
@@ -242,7 +245,7 @@ class Tables:
         rows = []
         for entry in self.entries:
             numbers = [entry.quoted.counts.muons, *(entry.quoted.counts.of(name) for name in reasons)]
-            rows.append(row(entry.point, left(entry.observable), *map(count, numbers)))
+            rows.append(row(self._point(entry), left(entry.observable), *map(count, numbers)))
         return Table([row(left("point"), left("observable"), "muons", *reasons.values())], rows)
 
 

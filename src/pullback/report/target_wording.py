@@ -7,9 +7,8 @@ from collections.abc import Iterator
 
 from markupsafe import Markup
 
-from ..statistics.prefixes import with_unit
+from ..statistics.prefixes import suited, with_unit
 from ..store.target_file import TargetAnswer, TargetAnswers
-from .formats import suited
 
 FOUND_DIGITS = 4
 """Significant digits of the value that was found: it is that of the muons of one block, whose mean σ scatters."""
@@ -18,7 +17,10 @@ FOUND_DIGITS = 4
 def target_sentences(target: TargetAnswers, symbol: str, unit: str) -> Iterator[Markup]:
     """What was found for the wanted mean σ of an observable, whose symbol and unit are given, at each scan point."""
     for answer in target.answers:
-        values = [Markup("<code>{}</code> = {:g}").format(name, value) for name, value in answer.values.items()]
+        values = [
+            Markup("<code>{}</code> = {}").format(name, suited(value, target.units.get(name, "")))
+            for name, value in answer.values.items()
+        ]
         text = _reached if answer.reached else _not_reached
         yield Markup(", ").join(values) + (": " if values else "") + text(target, answer, symbol, unit)
 

@@ -28,7 +28,7 @@ class TruthTables:
     """The tables on toys around true hits, and on the pulls of all muons."""
 
     def __init__(self, study: Study, evidence: Evidence):
-        self.observables = study.model.observables
+        self.observables, self.words = study.model.observables, study.words
         self.entries, self.smeared = evidence.points, evidence.smeared
 
     def bins(self, entry: Entry) -> Table | None:
@@ -70,13 +70,15 @@ class TruthTables:
             *("mean in the worst bin", left("its true values (σ)")),
             *("scatter of means of blocks", "correlation of blocks"),
         )
-        rows = [self._pulls(each.point, of) for each in self.smeared for of in each.pulls]
+        rows = [self._pulls(self.words[each.point], of) for each in self.smeared for of in each.pulls]
         for entry in self.entries:
             domain = entry.linear.domain
             if domain.pulls and domain.pull_sd_verdict:
                 name = f"{entry.observable}, linear domain"
                 numbers = count(domain.muons), Cell(figures(domain.pulls.mean.value), "shown"), _limits(domain.pulls.sd)
-                rows.append(row(entry.point, left(name), _contradicts(domain.pull_sd_verdict), *numbers, *["–"] * 6))
+                rows.append(
+                    row(self.words[entry.point], left(name), _contradicts(domain.pull_sd_verdict), *numbers, *["–"] * 6)
+                )
         return Table([heads], rows)
 
     def _pulls(self, point: str, of: QuantityPulls) -> Row:
@@ -97,7 +99,7 @@ class TruthTables:
         for each in self.smeared:
             for layer in each.hits:
                 found = f"{100 * layer.found.value:.2f} %"
-                words = each.point, left(layer.layer), _contradicts(layer.found.verdict)
+                words = self.words[each.point], left(layer.layer), _contradicts(layer.found.verdict)
                 failed = layer.found.verdict == Verdict.FAIL
                 cell = judged(layer.found, found, decides=failed)
                 rows.append(row(*words, cell, _share_limits(layer.found), f"{100 * layer.expected:.4g} %"))
@@ -113,7 +115,12 @@ class TruthTables:
         for entry in self.entries:
             for each in entry.truth.budget if entry.truth else ():
                 by_toys = judged(each.toys, f"{100 * (each.quoted + each.toys.value):.1f} %")
-                names = entry.point, left(entry.observable), left(each.source), verdict(each.toys.verdict or "")
+                names = (
+                    self.words[entry.point],
+                    left(entry.observable),
+                    left(each.source),
+                    verdict(each.toys.verdict or ""),
+                )
                 off = f"{100 * each.toys.value:+.2f} % [{100 * each.toys.low:+.2f}, {100 * each.toys.high:+.2f}]"
                 yield row(*names, by_toys, f"{100 * each.quoted:.1f} %", off)
 

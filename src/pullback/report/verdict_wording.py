@@ -143,7 +143,7 @@ class VerdictWording(SetupWording):
         return every
 
     def _reason(self, found: Finding, reason: str) -> Markup:
-        place = [found.point] if self.scanned else []
+        place = [self.study.words[found.point]] if self.scanned else []
         place += [self.observables[found.observable].symbol] if self.several and found.observable else []
         about = ", ".join([*place, found.question])
         return Markup('<b>{}</b> (<span class="{}">{}</span>): {}').format(about, found.verdict, found.verdict, reason)
@@ -227,7 +227,7 @@ class VerdictWording(SetupWording):
 
     def _bin_of(self, entry: Entry, each: Bin | TruthBin) -> str:
         place = place_of(self.observables[entry.observable], self.study.model.observables)
-        at = f" at {entry.point}" if self.scanned else ""
+        at = f" at {self.study.words[entry.point]}" if self.scanned else ""
         return f"{place} {span(each)}{at}"
 
     def _counted(self, number: Callable[[Entry], int]) -> int:

@@ -7,6 +7,7 @@ import math
 from markupsafe import Markup
 
 from ..config.own_schema import Own
+from ..statistics.prefixes import suited
 from ..store.alignment_file import AlignmentFile
 from ..store.target_file import TargetAnswers
 from ..study import shared_parameters
@@ -17,7 +18,7 @@ from ..validation.evidence import Entry
 from ..validation.judgement import NARROWEST_SCATTER
 from ..validation.reasons import place_of
 from ..validation.sentences import amount
-from .formats import count, figures, percent, signed, suited
+from .formats import count, figures, percent, signed
 from .setup_wording import code
 from .source_tables import design_of, systematics_of
 from .target_wording import target_sentences

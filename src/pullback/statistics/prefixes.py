@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 LARGEST_IN_MILLI = {"m": 0.9995, "rad": 0.1}
 """Numbers from here on are in the unit itself, those below in mm or mrad, and those below a thousandth in µm or µrad.
@@ -25,6 +26,19 @@ def prefixed(value: float | None, unit: str) -> tuple[float, str]:
     if value is None or not 0 < abs(value) < largest:
         return 1.0, unit
     return (1e6, f"µ{unit}") if abs(value) < largest / 1000 else (1e3, f"m{unit}")
+
+
+def suited(values: float | Iterable[float], unit: str, digits: int = 12) -> str:
+    """A number or several with the unit that suits the largest.
+
+    >>> suited([0.0, 0.0195, 0.1083], "m"), suited(2e-5, "m"), suited(100.0, "1/m")
+    ('0, 19.5, 108.3 mm', '20 µm', '100 /m')
+
+    """
+    numbers = [values] if isinstance(values, (int, float)) else [*values]
+    factor, unit = prefixed(max(map(abs, numbers), default=0.0), unit)
+    unit = "" if unit == "1" else unit.replace("1/", "/")
+    return f"{', '.join(f'{factor * each:.{digits}g}' for each in numbers)} {unit}".rstrip()
 
 
 def with_unit(value: float, unit: str, se: float | None = None, sign: str = "") -> str:

@@ -23,8 +23,8 @@ def job(snakemake: Any) -> Iterator[Any]:
 
     Time and memory go to the log named `usage`, if the rule has one.
 
-    Exits with status 1 on an error, and silently with 130 on Ctrl-C. An unexpected error keeps its traceback in the
-    log.
+    Exits with status 1 on an error, and silently with 130 on Ctrl-C. An unexpected error, or one within a user's
+    model, keeps its traceback in the log, which the line names.
     """
     _use_one_thread()
     path = str(snakemake.log[0])
@@ -40,7 +40,7 @@ def job(snakemake: Any) -> Iterator[Any]:
             write_usage(usage)
     except PullbackError as error:
         log.error("%s", error, exc_info=error.__cause__)  # the calls within a user's model
-        sys.exit(f"pullback: {snakemake.rule}: {error}")
+        sys.exit(f"pullback: {snakemake.rule}: {error}" + (f" (see {path})" if error.__cause__ else ""))
     except KeyboardInterrupt:
         log.error("interrupted")
         sys.exit(130)

@@ -48,9 +48,11 @@ def find_target(study: Study, path: str | Path) -> None:
         if others not in found:
             found[others] = _solve(study, target, point, dict(others))
             log.info("%s: %s", point.label, found[others].value)
-    unit = unit_of(target.vary, study.config)
-    answers = [*found.values()]
-    TargetAnswers(observable=observable, wanted=wanted, vary=target.vary, unit=unit, answers=answers).write(path)
+    unit, answers = unit_of(target.vary, study.config), [*found.values()]
+    units = {name: unit_of(name, study.config) for name in answers[0].values}
+    TargetAnswers(
+        observable=observable, wanted=wanted, vary=target.vary, unit=unit, units=units, answers=answers
+    ).write(path)
 
 
 def _solve(study: Study, target: Target, point: Point, others: dict[str, float]) -> TargetAnswer:

@@ -6,7 +6,8 @@ coordinate) becomes `x_reco_x0`, `x_reco_x1`, and `interval68_theta` (muon, end)
 and mrad, and their names end with the unit: `sigma_theta_mrad`. With `units="si"` numbers and names are those of
 `study.h5`, and exact in all three formats. Parquet stores `units` and `long_name` in the metadata of each field, which
 ROOT and CSV cannot. The same study gives the same bytes, except for ROOT, which writes the time into its files.
-Columns stand in the order of `export_order`. With `digits`, values in CSV have the digits that their σ deserves.
+Without a choice of columns, the table has those that most people want; `export_order` lists them, and the order of all
+others. With `digits`, values in CSV have the digits that their σ deserves.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from ..study.batches import short
 from .artefact import Reader
 from .encoding import dtype_of
 from .export_digits import SIGMA_OF, rounded_texts
-from .export_order import MUON, UNIT_OF, ordered
+from .export_order import MUON, POINT, UNIT_OF, default_columns, ordered
 from .study_file import StudyReader, open_study
 
 TREE = "muons"
@@ -54,6 +55,9 @@ FILE_ENDS = {".parquet": "parquet", ".pq": "parquet", ".root": "root", ".csv": "
 
 MOST_SIGMA_DIGITS = 9
 """Significant digits of σ at most."""
+
+ALL = "all"
+"""Stands for all columns in a choice of columns."""
 
 INDEX = f"/{MUON}"
 """The column of the indices of the muons, which no study stores."""
@@ -76,6 +80,8 @@ class Field(NamedTuple):
     """The column of the study whose σ sets the decimal place of the values; empty: they are written in full."""
     unit_of: str = ""
     """The column of the study whose size sets the unit; empty: this one."""
+    label: bytes = b""
+    """What stands in every row of the column of the point, which no study stores."""
 
     @property
     def dataset(self) -> str:
@@ -116,7 +122,9 @@ def export(
     table : str
         "muons", or "toys" for the results of toys, with one row for each muon that has toys.
     columns : sequence of str
-        Columns of the table, or columns of the study, which select all their elements. Default: all columns.
+        Columns of the table, or columns of the study, which select all their elements; "all" selects all columns.
+        Default: of muons the index, the point if the study has several, kept columns and hits, and of each observable
+        its value, σ, 68 % confidence interval, flag and whether linear propagation is valid; of toys all columns.
     units : str
         "suited": lengths and angles in m, mm, µm, rad, mrad or µrad, by the median size of the column in the first
         block, with the unit at the end of the column's name; "si": as in `study.h5`.
@@ -153,7 +161,7 @@ def export(
     with _opened(study) as reader:
         label = _point(reader, point)
         fields, rows = _table(reader, label, table)
-        fields = _chosen(study, fields, columns)
+        fields = _chosen(study, fields, columns or (_by_default(reader, label, fields) if table == "muons" else (ALL,)))
         fields = _suited(reader, fields, rows) if units == "suited" else fields
         suffix = kind if table == "muons" else f"{table}.{kind}"
         beside = Path(study).with_name(f"{short(label)}.{suffix}")
@@ -290,7 +298,16 @@ def _table(reader: StudyReader, label: str, table: str) -> tuple[list[Field], in
     if MUON not in there:
         index = Field(MUON, INDEX, (slice(None),), np.dtype("i8"), "1", "index of the muon in its point")
         found.insert(0, index)
+    if POINT not in there and len(_labels(reader)) > 1:
+        text = label.encode()
+        kind, about = np.dtype(f"S{len(text)}"), "label of the scan point"
+        found.insert(1, Field(POINT, f"/{POINT}", (slice(None),), kind, "1", about, label=text))
     return found, rows
+
+
+def _by_default(reader: StudyReader, label: str, fields: Sequence[Field]) -> list[str]:
+    """The columns of the study that are exported by default."""
+    return default_columns([field.dataset for field in fields], reader.kept(label), reader.observables(label))
 
 
 def _related(forms: Mapping[str, str], observables: Sequence[str], there: Mapping[str, str]) -> Callable[[Field], str]:
@@ -300,17 +317,17 @@ def _related(forms: Mapping[str, str], observables: Sequence[str], there: Mappin
 
 
 def _chosen(study: str | Path, fields: list[Field], names: Sequence[str]) -> list[Field]:
-    """The columns of these names in this order; all columns without names."""
+    """The columns of these names in this order."""
     chosen: list[Field] = []
     for name in names:
-        found = [field for field in fields if name in (field.name, field.dataset)]
+        found = [field for field in fields if name in (field.name, field.dataset, ALL)]
         if not found:
             there = [*dict.fromkeys(each for field in fields for each in (field.dataset, field.name))]
             close = difflib.get_close_matches(name, there, n=3)
             advice = f"did you mean {' or '.join(close)}? " if close else ""
             raise ArtefactError(f"{study}: no column {name!r}; {advice}--list names all")
         chosen += [field for field in found if field not in chosen]
-    return chosen or fields
+    return chosen
 
 
 def _suited(reader: Reader, fields: list[Field], rows: int) -> list[Field]:
@@ -331,10 +348,19 @@ def _in_unit_of(field: Field, values: np.ndarray) -> Field:
 
 def _rows(reader: Reader, fields: list[Field], start: int, stop: int) -> list[np.ndarray]:
     """Rows [start, stop) of each column of the table."""
-    paths = dict.fromkeys(field.column for field in fields)
-    columns = {path: np.arange(start, stop) if path == INDEX else reader.rows(path, start, stop) for path in paths}
+    once = {field.column: field for field in fields}
+    columns = {path: _column(reader, field, start, stop) for path, field in once.items()}
     found = [np.ascontiguousarray(columns[field.column][field.element], field.dtype) for field in fields]
     return [each if field.factor == 1 else field.factor * each for field, each in zip(fields, found, strict=True)]
+
+
+def _column(reader: Reader, field: Field, start: int, stop: int) -> np.ndarray:
+    """Rows [start, stop) of a column of the study, or of one that is not stored."""
+    if field.column == INDEX:
+        return np.arange(start, stop)
+    if field.label:
+        return np.full(stop - start, field.label, field.dtype)
+    return reader.rows(field.column, start, stop)
 
 
 def _texts(

@@ -1,6 +1,6 @@
-"""The columns of an exported table: their order, and which of them share a unit.
+"""The columns of an exported table: those of the default, the order of all, and which of them share a unit.
 
-The order is: muon, kept columns, hits, values, σ, intervals, flags, truth, and all others.
+The order of all is: muon, point, kept columns, hits, values, σ, intervals, flags, truth, and all others.
 """
 
 from __future__ import annotations
@@ -9,6 +9,12 @@ from collections.abc import Iterable, Sequence
 
 MUON = "muon"
 """The column with the index of the muon in its point."""
+
+POINT = "point"
+"""The column with the label of the point, in studies with several."""
+
+BY_DEFAULT = ("{}", "sigma_{}", "confidence68_{}", "flag_{}", "linear_valid_{}")
+"""Columns of each observable that are exported by default, observable by observable."""
 
 HITS = ("momentum", "hit_z", "x_reco", "x_covariance", "toy_count")
 """What is known of a muon before inference, and how many toys it has."""
@@ -33,6 +39,17 @@ UNIT_OF = {
 """The column whose size sets the unit, by a column that is read beside it."""
 
 
+def default_columns(there: Iterable[str], kept: Sequence[str], observables: Sequence[str]) -> list[str]:
+    """Names of the columns that are exported by default, in order.
+
+    >>> default_columns(["muon", "bias_a", "flag_a", "x_reco", "a", "sigma_a", "a_true"], [], ["a"])
+    ['muon', 'x_reco', 'a', 'sigma_a', 'flag_a']
+    """
+    names = set(there)
+    forms = [form.format(each) for each in observables for form in BY_DEFAULT]
+    return [name for name in (MUON, POINT, *kept, "x_reco", *forms) if name in names]
+
+
 def ordered(there: Iterable[str], kept: Sequence[str], observables: Sequence[str]) -> list[str]:
     """Names of columns in the order of an export; those that are not named here come last, in the given order.
 
@@ -41,5 +58,5 @@ def ordered(there: Iterable[str], kept: Sequence[str], observables: Sequence[str
     """
     names = dict.fromkeys(there)
     forms = [form.format(each) for form in (*OF_OBSERVABLES, *AT_TRUTH) for each in observables]
-    first = dict.fromkeys([MUON, *kept, *HITS, *forms])
+    first = dict.fromkeys([MUON, POINT, *kept, *HITS, *forms])
     return [*(name for name in first if name in names), *(name for name in names if name not in first)]

@@ -103,7 +103,7 @@ class Gathering:
             groups: dict[str, tuple[h5py.Group, dict[str, h5py.Dataset]]] = {}
             for point in study.points:
                 config = point.config.model_dump(mode="json", exclude={"study", "figures", "compute"})
-                file.create_group(point.label).attrs.update(artefact.flat(config))
+                file.create_group(point.label).attrs.update({**artefact.flat(config), "long_name": point.words})
             for name, column in self._columns.items():
                 path, _, last = name.rpartition("/")
                 if path not in groups:
@@ -137,6 +137,10 @@ class StudyReader(Reader):
             if first < (math.inf if stop is None else stop) and start < last:
                 self._verify(source)
         return super().stored(place, start, stop)
+
+    def words(self, label: str) -> str:
+        """The label of a point as people read it; the label itself in a study of a version that has not written it."""
+        return str(self._file[label].attrs.get("long_name", label))
 
     def kept(self, label: str) -> list[str]:
         """The kept columns of the file of hits, by their names in results, in the order of the config."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from .evidence_file import EvidenceFile, Number, Record
 
 
@@ -33,4 +35,6 @@ class TargetAnswers(EvidenceFile):
     """The number that is varied."""
     unit: str = ""
     """Its unit."""
+    units: dict[str, str] = Field(default_factory=dict)
+    """Units of the other scanned values."""
     answers: list[TargetAnswer]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from functools import cached_property
 from typing import Any
 
 from ..config.base import nearest
@@ -145,6 +146,11 @@ class Study:
         """The part of a point that holds its first block, and the block."""
         part = next(part for batch in self.batches.values() for part in batch.parts if part.label == label)
         return part.of_kind(SigmaConfig), next(part.blocks)
+
+    @cached_property
+    def words(self) -> dict[str, str]:
+        """The labels of the points as people read them, by label."""
+        return {point.label: point.words for point in self.points}
 
     @property
     def recorded(self) -> bool:

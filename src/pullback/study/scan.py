@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from ..config.base import fields, kinds, nearest, numbers_within
-from ..config.dotted_names import numeric_fields, raw_with_numbers, with_numbers
+from ..config.dotted_names import numeric_fields, raw_with_numbers, unit_of, with_numbers
 from ..config.hints import as_number, written
 from ..config.messages import Together, examine, rests_on
 from ..config.schema import HEIGHTS_OF_FILE, MOST_POINTS, PointConfig, StudyConfig
 from ..errors import ConfigError
 from ..files import check_regular
+from ..statistics.prefixes import suited
 
 RowMaker = Callable[[list[str]], Iterable[dict[str, float]]]
 """Function that makes the rows of a scan for the given names."""
@@ -34,6 +35,12 @@ class Point:
     label: str
     values: dict[str, float]
     config: PointConfig
+
+    @property
+    def words(self) -> str:
+        """The label as people read it, with units: `detector.resolution = 50 /m, model.dz = 1.5 m`."""
+        words = (f"{name} = {suited(value, unit_of(name, self.config))}" for name, value in self.values.items())
+        return ", ".join(words) or NOMINAL
 
 
 def expand(config: StudyConfig, unsure: Collection[str] = frozenset()) -> list[Point]:

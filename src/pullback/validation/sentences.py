@@ -141,7 +141,7 @@ def no_pass(study: Study, question: Question, verdict: Verdict, found: Sequence[
 def _at(study: Study, found: Finding) -> str:
     """The scan point and the symbol of the observable of a finding, as far as the study has several."""
     symbols = {each.name: each.symbol for each in study.model.observables}
-    parts = [f"at {found.point}"] * (len(study.points) > 1)
+    parts = [f"at {study.words[found.point]}"] * (len(study.points) > 1)
     if found.observable and len(symbols) > 1:
         parts.append(f"for {symbols[found.observable]}")
     return " ".join(parts)

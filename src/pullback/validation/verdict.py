@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import NamedTuple
 
 from ..config.schema import Validation
 from ..detector.losses import losses_in_place
-from ..errors import PullbackError
+from ..errors import ANSWERS_FOLLOW, PullbackError
 from ..files import write_text
 from ..models.stated import stated_resolution
 from ..statistics.intervals import Verdict
@@ -124,7 +125,8 @@ def check(validation: str | Path, strict: bool) -> str:
     Raises
     ------
     PullbackError
-        The verdict is fail, or it is inconclusive and `strict` is set. The verdict is then in the first line.
+        The verdict is fail, or it is inconclusive and `strict` is set. The verdict is then in the first line, and alone
+        if `ANSWERS_FOLLOW` is set in the environment.
 
     """
     evidence = Evidence.read(validation)
@@ -135,7 +137,7 @@ def check(validation: str | Path, strict: bool) -> str:
         text = f"{QUESTIONS[name]} {each.verdict}. {each.sentence if name in deciding else ''}"
         answers.append(WRAPPED.fill(text))
     if verdict == Verdict.FAIL or (strict and verdict == Verdict.INCONCLUSIVE):
-        raise PullbackError("\n".join([judged, *answers]))
+        raise PullbackError("\n".join([judged, *(answers if not os.environ.get(ANSWERS_FOLLOW) else [])]))
     return "\n".join([*answers, judged])
 
 

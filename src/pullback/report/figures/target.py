@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from ...config.dotted_names import unit_of
+from ...statistics.prefixes import suited
 from ...store.target_file import TargetAnswer, TargetAnswers
 from ...study.plan import Study
 from .base import PAGE_WIDTH, VERMILLION, Canvas, label_axis, legend, plt, say
@@ -29,7 +30,8 @@ def target_figure(study: Study, target: TargetAnswers) -> Canvas:
     canvas, axes = plt.subplots(figsize=(PAGE_WIDTH, 3.8))
     colours = mpl.colormaps["cividis"](np.linspace(0, 0.85, len(answers)))
     for colour, answer in zip(colours, answers, strict=True):
-        label = "\n".join(f"{key_in_math(name)} = {value:.6g}" for name, value in answer.values.items())
+        words = ((name, suited(value, target.units.get(name, ""), 6)) for name, value in answer.values.items())
+        label = "\n".join(f"{key_in_math(name)} = {value}" for name, value in words)
         axes.plot(answer.grid, answer.sigmas, color=colour, lw=1.3, label=label if _has_room(answers) else None)
         if math.isfinite(answer.start_sigma):
             axes.plot(answer.start, answer.start_sigma, "o", ms=5, mfc="white", color=colour)
