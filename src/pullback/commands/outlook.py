@@ -9,6 +9,7 @@ from markupsafe import Markup
 from ..models import has_fit
 from ..report.formats import count
 from ..report.gallery import gallery
+from ..report.import_wording import left_out, loss_warning
 from ..report.setup_wording import PlanWording
 from ..store.alignment_file import kept_alignment
 from ..study import shared_parameters
@@ -62,7 +63,8 @@ class Outlook(NamedTuple):
             "study": f"{study.config.study}, to results/{study.config.study}/",
             **{name: Markup(text).striptags() for name, text in PlanWording(study).plan().items() if text},
             "observables": ", ".join(each.name for each in study.model.observables),
-            "file": f"{self.read} read" if self.read else "",
+            "file": self._file(),
+            "warning": loss_warning(self._imported, study.reading.separating),
             "points": f"{count(points)}" + (f" ({names})" if names else ""),
             "muons": f"{count(muons)} {hits}" + (" in all points" if points > 1 else ""),
             "toys": f"{each} around each of {count(min(toys.muons, *study.muons.values()))} recorded muons of a point",
@@ -72,6 +74,15 @@ class Outlook(NamedTuple):
         }
         width = max(map(len, rows))
         return "\n".join(f"{name:{width}}  {text}" for name, text in rows.items() if text)
+
+    @property
+    def _imported(self) -> dict[str, int]:
+        return self.study.imported.plain() if self.study.imported else {}
+
+    def _file(self) -> str:
+        """How much of the file was read, and how many of its hits are left out."""
+        words = f"{self.read} read" if self.read else "", left_out(self._imported)
+        return "; ".join(filter(None, words))
 
 
 def outlook(raw: Any) -> Outlook:
