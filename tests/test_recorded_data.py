@@ -152,3 +152,20 @@ def test_an_example_reads_what_was_written(name, tmp_path):
                 np.testing.assert_allclose([found["hit_z"][muon, k], *matrix], [z / 1e3, *np.array(errors) / 1e6])
     if name == "pixels":
         np.testing.assert_allclose(found["x_covariance"][:, 2], 72e-6**2, rtol=1e-13)
+
+
+@pytest.mark.parametrize("number", ['["run", "event"]', '["evt"]'])
+def test_the_recipe_leaves_out_the_wrong_tracks_of_their_run(number, tmp_path, monkeypatch):
+    """Event 2 of run 8 has a wrong track, and event 2 of run 9 a right one."""
+    monkeypatch.chdir(tmp_path)
+    (recipe,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    names = number.strip("[]").replace('"', "").replace(" ", "")
+    runs = ["8", "9"] if "run" in names else [""]
+    of = {(run, event): f"{run},{event}".strip(",") for run in runs for event in range(4)}
+    chi2 = {each: 80.0 if each == of[runs[0], 2] else 2.5 for each in of.values()}
+    x = {each: f"{0.1 / (3 + index)!r}" for index, each in enumerate(of.values())}
+    Path("tracks.csv").write_text(f"{names},chi2,ndf\n" + "".join(f"{each},{chi2[each]},3\n" for each in chi2))
+    Path("noisy.csv").write_text(f"plane,{names},x\n" + "".join(f"T1,{each},{x[each]}\n" for each in x))
+    exec(recipe.replace('["run", "event"]  # or ["evt"]', number), {})
+    left = [f"T1,{each},{x[each]}" for each in x if chi2[each] == 2.5]
+    assert Path("clean.csv").read_text().splitlines() == [f"plane,{names},x", *left]

@@ -9,6 +9,7 @@ from rich.console import Console
 from running import SMALL, Run
 
 from pullback.cli import main
+from pullback.commands.outlook import outlook
 from pullback.commands.showing import show
 from pullback.errors import PullbackError
 from pullback.report.formats import LINE
@@ -159,3 +160,29 @@ def test_a_target_at_each_point_has_the_units_of_the_point(tmp_path):
         "model.dz = 1 m",
         "model.dz = 500 mm",
     ]
+
+
+def test_merged_events_are_told_by_check_and_run_and_report(tmp_path):
+    """Two runs number their events alike, and `event` names no run."""
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(2, 60, 1)) + rng.normal(scale=0.01, size=(2, 60, 4))
+    rows = [f"{run},{event},{layer},{x[run, event, layer]}" for run, event, layer in np.ndindex(x.shape)]
+    (tmp_path / "hits.csv").write_text("\n".join(["run,event,plane,x", *rows, "1,99,0,0.5", "1,99,1,0.5", ""]))
+    source = {"kind": "recorded", "file": str(tmp_path / "hits.csv"), "layout": "long", "layer": "plane", "x": "x"}
+    raw = {
+        "study": "merged",
+        "source": {**source, "event": "event", "several": "nearest"},
+        "model": {"name": "track", "z": [0.3, 0.2, 0.1, 0.0]},
+        "detector": {"sigma": "1 cm"},
+        "toys": {"muons": 1, "per_muon": 100},
+    }
+    said = (
+        "60 of 61 events have several hits in most layers, and 480 of 482 hits are left out by source.several: column "
+        "'run' separates these events; list it in source.event, too."
+    )
+    assert f"\nwarning      {said}\n" in str(outlook(raw))
+    made = Run(raw, tmp_path / "merged").make().show()
+    assert f"\n\nWarning: {said}\n\nVerdict" in printed(made.folder)
+    assert f"<b>Warning:</b> {said.replace(chr(39), '&#39;')}</p>" in (made.folder / "report.html").read_text()
+    raw["source"]["event"] = ["run", "event"]
+    assert "warning" not in str(outlook(raw))

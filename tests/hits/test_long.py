@@ -474,7 +474,11 @@ REFUSED = [
     ("1,0,1,2\n1,1,1,\n", {"momentum_column": "y"}, "hits.csv: row 2, column 'y': is not the momentum of the first"),
     ("1,0,1,2\n2,1,1,-3\n", {"momentum_column": "y"}, "hits.csv: row 2, column 'y': is not a momentum: -3"),
     ("1,0,1,2\n", {"layers": [1, 2, 3, 4]}, "hits.csv: has no hit in any layer of the model: 1, 2, 3, 4"),
-    ("1,0,1,2\n1,0,1,2\n", {"several": "drop"}, "hits.csv: no muon is left: all 1 events have several hits in a layer"),
+    (
+        "1,0,1,2\n1,0,1,2\n",
+        {"several": "drop"},
+        "hits.csv: no muon is left: all 1 events have several hits in a layer; does source.event need a second column",
+    ),
     ("1,0,1,2\n", {"y": ""}, "config: source.y: is missing; it names the column with the hits in view y"),
     ("1,0,1,2\n", {"sigma": {"z": "y"}}, "config: source.sigma: the model has no view 'z'; it has x, y"),
     ("1,0,1,2\n", {"layers": ["a", "b"]}, "config: source.layers: has 2 values, but the model has 4 layers"),
@@ -746,3 +750,48 @@ def test_an_uncertainty_whose_square_is_no_number_in_metres():
     assert opened("hits.csv", model_of(2, 1), sigma={"x": "ex"})[1].muons == 1
     with pytest.raises(PullbackError, match="row 2, column 'ex': is not a standard uncertainty: 1e-160"):
         list(opened("hits.csv", model_of(2, 1), sigma={"x": "ex"}, unit="mm")[0].blocks(0, 1))
+
+
+def two_runs(noise=0.0, events=400, layers=5, seed=3):
+    """Hits of two runs that number their events alike, in the order of the runs, and noise hits."""
+    rng = np.random.default_rng(seed)
+    there = rng.random((2, events, layers)) < 0.95
+    there[1, : events // 4] = False
+    run, event, layer = np.nonzero(there)
+    number = np.nonzero(rng.random((2, events, layers)) < noise)
+    run, event, layer = (np.concatenate(both) for both in zip((run, event, layer), number, strict=True))
+    order = np.lexsort((event, run))
+    columns = {"event": event[order], "layer": layer[order], "run": run[order] + 17, "x": rng.normal(size=len(order))}
+    return {"hit": np.arange(len(order)), "charge": rng.integers(1, 60, len(order)), **columns}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("several", ["nearest", "drop"])
+def test_a_column_that_separates_merged_events_is_found(kind, several):
+    columns = two_runs()
+    file, _ = opened(write(kind, columns), model_of(5, 1), several=several)
+    found = file.plan()
+    events = [np.bincount(columns["layer"][columns["event"] == each], minlength=5) for each in range(400)]
+    crowded = sum(np.sum(hits > 1) > np.sum(hits > 0) / 2 for hits in events)
+    assert 280 < crowded <= 300
+    assert found.counts.crowded_events == crowded
+    assert found.reading.separating == "run"
+    assert type(found.reading).of_plain(found.reading.plain()) == found.reading
+
+
+def test_a_column_that_numbers_hits_separates_no_events():
+    columns = two_runs()
+    del columns["run"]
+    found = opened(write("csv", columns), model_of(5, 1), several="nearest")[0].plan()
+    assert found.counts.crowded
+    assert found.reading.separating == ""
+
+
+def test_ordinary_noise_is_no_cause_for_a_warning():
+    section = {"several": "nearest", "event": ["run", "event"]}
+    counts = opened(write("csv", two_runs(0.05, 4000)), model_of(5, 1), **section)[0].plan().counts
+    assert counts.several_events > 0.2 * counts.events
+    assert not counts.notable_loss
+    counts = opened(write("csv", two_runs(0.15, 4000)), model_of(5, 1), **section)[0].plan().counts
+    assert counts.notable_loss
+    assert not counts.crowded

@@ -333,6 +333,7 @@ def test_half_a_hit_of_a_layer_that_turns_is_left_out_and_counted(tmp_path):
     hits = hits_of(1000)
     hits[:50, 5] = np.nan  # y1
     hits[50:60, 4] = np.nan  # y0 of a layer that is held
+    hits[60:67, [0, 2, 3, 4, 6, 7]] = np.nan  # muons with one hit, which is whole
     found = aligned(recorded(tmp_path, hits, alignment={}), tmp_path / "a.json")
     assert found.halves == 50
     assert np.abs(pulls_of(found, IN_SI)).max() < 4

@@ -11,6 +11,7 @@ from ..config.dotted_names import unit_of
 from ..models import has_fit
 from ..report.formats import LINE, count, plural
 from ..report.gallery import gallery
+from ..report.import_wording import left_out, loss_warning
 from ..report.setup_wording import PlanWording
 from ..statistics.prefixes import suited
 from ..store.alignment_file import kept_alignment
@@ -68,7 +69,8 @@ class Outlook(NamedTuple):
             "study": f"{study.config.study}, to results/{study.config.study}/",
             **{name: Markup(text).striptags() for name, text in PlanWording(study).plan().items() if text},
             "observables": ", ".join(each.name for each in study.model.observables),
-            "file": self.read,
+            "file": self._file(),
+            "warning": loss_warning(self._imported, study.reading.separating),
             "scan": f"{plural(points, 'point')}: {_scanned(study)}" if study.points[0].values else "",
             "muons": f"{count(muons)} in all points" if points > 1 else "",
             "toys": f"{each} around the hits of {_each_of(around)}" + " at each point" * (points > 1),
@@ -79,6 +81,15 @@ class Outlook(NamedTuple):
         width = max(map(len, rows))
         lines = TextWrapper(LINE, subsequent_indent=" " * (width + 2), break_long_words=False, break_on_hyphens=False)
         return "\n".join(lines.fill(f"{name:{width}}  {text}") for name, text in rows.items() if text)
+
+    @property
+    def _imported(self) -> dict[str, int]:
+        return self.study.imported.plain() if self.study.imported else {}
+
+    def _file(self) -> str:
+        """How much of the file was read, and how many of its hits are left out."""
+        words = f"{self.read} read" if self.read else "", left_out(self._imported)
+        return "; ".join(filter(None, words))
 
 
 def _each_of(muons: int) -> str:

@@ -12,6 +12,7 @@ from rich.text import Text
 from ..errors import ArtefactError, PullbackError
 from ..report.answer import IN_SENTENCES, Knowledge, how_well_known, over_scan
 from ..report.formats import LINE, count, percent
+from ..report.import_wording import loss_warning
 from ..report.target_wording import target_sentences
 from ..statistics.intervals import Verdict
 from ..store.artefact import Maker
@@ -65,6 +66,9 @@ def _parts_of(results: str | Path) -> Iterator[RenderableType]:
     few = len(found) <= IN_SENTENCES
     yield from map(Text, (f"{_where(each, evidence)}{each.sentence}" for each in found) if few else over_scan(found))
     yield from map(Text, _of_target(folder, found))
+    if warning := loss_warning(evidence.imported, evidence.separating):
+        yield Text("")
+        yield Text.assemble(("Warning: ", "bold yellow"), warning)
     yield Text("")
     yield Text.assemble("Verdict: ", (evidence.verdict, VERDICT_STYLES[evidence.verdict]))
     for name, answer in evidence.answers.each.items():

@@ -397,9 +397,18 @@ def _called(table: FileTable, meanings: Sequence[str], beside: Set[str] = NUMBER
 def _all_called(table: FileTable, meanings: Sequence[str], beside: Set[str]) -> Iterator[FileColumn]:
     for meaning in meanings:
         for column in table.columns:
-            parts = name_words(column.name.rpartition(".")[2])
-            if meaning in parts and not {*parts} - {meaning} - beside:
+            if is_called(column.name, (meaning,), beside):
                 yield column
+
+
+def is_called(name: str, meanings: Sequence[str], beside: Set[str] = NUMBERING) -> bool:
+    """Whether a column is called by one of the words, perhaps with words beside it.
+
+    >>> is_called("runNumber", RUN_WORDS), is_called("run_quality", RUN_WORDS)
+    (True, False)
+    """
+    parts = name_words(name.rpartition(".")[2])
+    return any(meaning in parts and not {*parts} - {meaning} - beside for meaning in meanings)
 
 
 def _hit(table: FileTable, axis: str, error: bool = False) -> FileColumn | None:

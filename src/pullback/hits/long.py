@@ -9,6 +9,7 @@ hit nearest to the line through the other layers is taken (`nearest`). Whatever 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -49,6 +50,7 @@ from .nearest import Choice, Layers, choose_nearest
 from .reading import Planned, Reading
 from .scaling import PER_METRE, Scaling
 from .selected_columns import errors_of_condition
+from .separating import columns_to_separate
 
 HIT_VIEWS = ("x", "y")
 """The views of hits."""
@@ -127,7 +129,24 @@ class LongFile(HitsFile):
             counts = self._counts(RowTally(whole))
             self._check_layers(whole)
         lost = max(every.distinct() - counts.events, 0)
-        return replace(counts, unselected_events=lost), Reading(others=in_order(whole.others))
+        reading = Reading(others=in_order(whole.others), separating=self._separating() if counts.crowded else "")
+        return replace(counts, unselected_events=lost), reading
+
+    def _separating(self) -> str:
+        """The first of a few columns of whole numbers that would separate crowded events; empty without one.
+
+        Events so separated are not crowded, and most have a hit in at least half of the layers: a column that numbers
+        hits or layers would leave one hit to each.
+        """
+        for name in columns_to_separate(self.file, self.tree, self.table):
+            event = (*self.table.event, name)
+            apart = replace(self, table=self.table._replace(event=event), several="drop", keep=())
+            with suppress(HitsError):  # not a column of events
+                counts = apart._counts(RowTally())
+                hits = counts.hits - counts.other_layers
+                if not counts.crowded and 2 * hits >= len(self.names.names) * counts.events:
+                    return name
+        return ""
 
     def _counts(self, tally: RowTally) -> ImportCounts:
         order = OrderOfEvents()
@@ -194,6 +213,7 @@ class LongFile(HitsFile):
             other_layers=int((hits.layer == OTHER_LAYER).sum()),
             events=len(firsts),
             several_events=int(several.any(axis=1).sum()),
+            crowded_events=int(_crowded(per_cell).sum()),
             dropped_events=int((~kept).sum()),
             dropped_hits=int((inside & ~kept[event]).sum()),
             nearest_chosen=choice.chosen,
@@ -356,9 +376,19 @@ class LongFile(HitsFile):
     def _check(self, counts: ImportCounts) -> None:
         """Refuse a file that leaves no hits or no muons."""
         if counts.rows and not counts.muons:
-            raise HitsError(f"{self.file}: no muon is left: all {counts.events} events have several hits in a layer")
+            raise HitsError(
+                f"{self.file}: no muon is left: all {counts.events} events have several hits in a layer; does "
+                "source.event need a second column, such as that of the run?"
+            )
         if counts.rows and not counts.used_hits:
             raise HitsError(f"{self.file}: has no hit in any layer of the model: {', '.join(self.names.names)}")
+
+
+def _crowded(hits: np.ndarray) -> np.ndarray:
+    """Whether events have several hits in at least two and in most of their layers, from hits by event and layer."""
+    several = (hits > 1).sum(axis=1)
+    crowded: np.ndarray = (several > 1) & (2 * several > (hits > 0).sum(axis=1))
+    return crowded
 
 
 def in_layer(role: str, layer: int) -> str:

@@ -39,6 +39,9 @@ class Reading:
         The index of the first of the `starts`; 1 is that of muon 131072.
     others : tuple of str
         Layers of the file whose hits are left out, since `source.layers` does not list them.
+    separating : str
+        A column that separates events which have several hits in most layers; empty without such events, or such a
+        column.
 
     """
 
@@ -46,6 +49,7 @@ class Reading:
     starts: tuple[int, ...] = ()
     first: int = 0
     others: tuple[str, ...] = ()
+    separating: str = ""
 
     def of_blocks(self, first: int, last: int) -> Reading:
         """The part for the blocks [first, last)."""

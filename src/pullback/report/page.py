@@ -27,6 +27,7 @@ from .data_tables import alignment_table, data_table, data_verdicts, imported_ta
 from .first_muons import FirstMuons
 from .formats import count, typeset
 from .gallery import DETECTOR, PICTURES, WORST, Figure, gallery, has_budget, worst_entry
+from .import_wording import loss_warning
 from .origin import Origin
 from .tables import Tables
 from .truth_tables import TruthTables
@@ -94,6 +95,7 @@ def write_report(
         alignment=AlignmentFile.read(alignment) if alignment else None,
         alignment_table=alignment_table,
         imported_table=imported_table,
+        loss_warning=loss_warning(evidence.imported, evidence.separating),
         data_verdicts=data_verdicts,
         data_table=data_table,
         wanted_table=wanted_table,

@@ -214,18 +214,27 @@ def found_alignment(study: Study, tracks: Tracks, stated: dict[str, float | list
 
 
 def _paired(tracks: Tracks, model: Model, layers: set[int]) -> tuple[Tracks, int]:
-    """Tracks whose hits on layers that may turn have both coordinates and lines in both views, and hits without."""
-    hits, of, count = tracks.hits, placed_coordinates(model), 0
+    """Tracks whose hits on layers that may turn have both coordinates and lines in both views.
+
+    And the number of hits on these layers of which one coordinate was read.
+    """
+    hits, of = tracks.hits, placed_coordinates(model)
+
+    def halves(seen: Bool[np.ndarray, "muon coordinate"]) -> Bool[np.ndarray, "muon coordinate"]:
+        found: Bool[np.ndarray, "muon coordinate"] = seen & ~seen[:, of.partner] & np.isin(of.layer, [*layers])
+        return found
+
+    count = int(halves(np.isfinite(hits)).sum())
     while True:
         seen = np.isfinite(hits)
-        half = seen & ~seen[:, of.partner] & np.isin(of.layer, [*layers])
+        lost = halves(seen)
         for line in model.lines:
             own = [*line.coordinates]
             z = torch.tensor(model.heights)[own][:, None]
-            half[:, own] |= seen[:, own] & ~has_line(torch.from_numpy(seen[:, own].T), z).numpy()[:, None]
-        if not half.any():
+            lost[:, own] |= seen[:, own] & ~has_line(torch.from_numpy(seen[:, own].T), z).numpy()[:, None]
+        if not lost.any():
             return tracks._replace(hits=hits), count
-        hits, count = np.where(half, np.nan, hits), count + int(half.sum())
+        hits = np.where(lost, np.nan, hits)
 
 
 def _weak(modes: Float[np.ndarray, "mode parameter"], names: Sequence[str]) -> str:

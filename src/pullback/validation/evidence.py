@@ -323,6 +323,8 @@ class Evidence(EvidenceFile):
     """SHA-256 of the content of `study.h5`."""
     imported: dict[str, int] | None = None
     """Rows, hits and events of the file of recorded hits by what became of them; absent if simulated."""
+    separating: str = ""
+    """The column that separates the events of that file with several hits in most layers; empty without one."""
     answers: Answers
     """The three questions, and the answer to each."""
     points: list[Entry]

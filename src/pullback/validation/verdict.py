@@ -110,6 +110,7 @@ def validate(study: Study, tallies: Sequence[str | Path], outputs: Outputs) -> N
         config_digest=study.digest,
         content_digest=content,
         imported=study.imported.plain() if study.imported else None,
+        separating=study.reading.separating,
         answers=answers,
         points=entries,
         smeared=smeared,
