@@ -223,9 +223,8 @@ def test_the_columns_are_listed(scan, capsys):
     assert "sigma_theta\trad\tstandard uncertainty of the angle from the vertical" in lines
     assert len(lines) == count
     main(["export", str(scan), "--list", "--table", "toys"])
-    assert capsys.readouterr().out.startswith(
-        "muon\t1\tindex of the muon in its point\npoint\t1\tlabel of the scan point\ntoy_count\t1"
-    )
+    names = [line.split("\t")[0] for line in capsys.readouterr().out.splitlines()]
+    assert names[:3] == ["muon", "point", "toy_count"]
 
 
 def test_the_kind_of_the_file_is_that_of_its_name(study):
