@@ -8,6 +8,7 @@ from scipy import optimize, stats
 from pullback import propagate_distribution
 from pullback.statistics.quantiles import P_ENDS
 from pullback.uncertainty.conditional import conditional_integrals, grid
+from pullback.uncertainty.elementwise import WHOLE_VECTORS
 from pullback.uncertainty.folds import Fold, Folding
 from pullback.uncertainty.linear import linear_law
 
@@ -65,8 +66,9 @@ def test_against_a_dense_sum(distance, seed):
     size = math.sqrt(direction @ np.linalg.inv(cov[:2, :2]) @ direction)
     hit = np.concatenate([direction * distance / size, [0.4, 1.0]])
     infer = said(meeting)
-    found = propagate_distribution(infer, torch.from_numpy(hit)[None], covariance=torch.from_numpy(cov)[None])
-    assert infer.rows < 4000
+    hits = torch.from_numpy(hit).expand(WHOLE_VECTORS, -1)
+    found = propagate_distribution(infer, hits, covariance=torch.from_numpy(cov)[None])
+    assert infer.rows < 4000 * WHOLE_VECTORS
     mean, sd, ends = exact(hit, cov)
     half = (ends[1] - ends[0]) / 2
     both = torch.cat([found.interval68, found.interval95], dim=2)[0, 0]
