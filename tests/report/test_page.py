@@ -64,6 +64,10 @@ def default(tmp_path_factory):
 
 def test_the_verdict_comes_first_and_in_words(default):
     text = Page(default[1]).text
+    before_muons = text[: text.index("The first 20 muons of detector.resolution=100")]
+    assert "Is the propagation right? pass Is the truth covered? pass Do the data agree" in " ".join(
+        before_muons.split()
+    )
     assert text.index("pass") < text.index("What was run") < text.index("Figures") < text.index("Provenance")
     shares = sorted(100 * entry.linear_valid for entry in Evidence.read(default[0].outputs.validation).points)
     assert text.index("pass The propagation is right and the truth is covered;") < text.index("What was run")
@@ -386,6 +390,7 @@ def test_recorded_tracks_have_a_report(tmp_path):
     assert "nobody knows the truth of recorded hits" in text
     assert "Of 4 muons, 1 failed (too few hits)" in text
     assert "The recorded hits stay where they are" in text
+    assert "Density of each observable at the recorded hits. Muons outside" in text  # true ones are unknown
 
 
 def test_systematics_of_muons_of_which_nothing_is_known_have_a_report(tmp_path):
