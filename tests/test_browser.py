@@ -221,7 +221,7 @@ def test_the_first_muons_sort_by_their_angle(tab, scan):
 
 SORTED = {
     "lengths": ["300 µm", "1.5 ± 0.2 mm", "2 mm", "0.1 m", "–", "NaN", ""],
-    "marked": ["−4", "-3.5", "2e-3", "? 0.9", "✗ 1.2 [1.1, 1.3]", "1e2", "nan"],
+    "marked": ["−4", "-3.5", "2\xa0×\xa010⁻³", "? 0.9", "✗ 1.2 [1.1, 1.3]", "10²", "nan"],
     "thousands": [".5", "5", "99.96 %", "100 %", "9\u202f999", "10\u202f000", "–"],
     "bins": ["< -3", "0 – 0.5", "0.5 – 1", "1 – 2", "5 – 10", "≥ 10", "all muons"],
     "words": ["2nd", "Layer 1", "layer 9", "layer 10", "together", "x=12", "–"],

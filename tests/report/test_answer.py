@@ -45,7 +45,7 @@ def test_the_sentence(given, expected):
 def test_over_a_scan_the_same_average_is_quoted_everywhere():
     mean, outside = knowledge(2e-3, 1e-3, 3e-3, median=1.9e-3), knowledge(9e-3, 3e-3, 5e-3, median=4e-3)
     assert [*over_scan([mean, mean._replace(mean=2.5e-3)])] == ["θ over 2 points: mean σ from 2.00 mrad to 2.50 mrad"]
-    assert [*over_scan([mean, mean._replace(mean=2.001e-3)])] == ["θ over 2 points: mean σ = 2.00 mrad"]
+    assert [*over_scan([mean, mean._replace(mean=2.0001e-3)])] == ["θ over 2 points: mean σ = 2.00 mrad"]
     assert [*over_scan([outside, mean])] == ["θ over 2 points: median σ from 1.90 mrad to 4.00 mrad"]
 
 

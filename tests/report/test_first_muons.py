@@ -40,8 +40,10 @@ def test_the_first_muons_are_those_of_the_file(tmp_path):
     assert heads == ["muon", "x (mm)", "θ ± σ (rad)", "68.27 % confidence interval (rad)"]
     assert len(rows) == FIRST_SHOWN
     with h5py.File(run.outputs.study) as file:
-        point = file[run.study.points[0].label]
+        point = file["detector.resolution=100,model.dz=1.5"]  # that of the figures, nearest the config without the scan
+        hits = 1000 * point["x_reco"][:FIRST_SHOWN].ravel()
         theta, sigma, ends = (point[name][:FIRST_SHOWN] for name in ("theta", "sigma_theta", "confidence68_theta"))
+    assert [hit for _, hit, *_ in rows] == [f"{hit:.0f}" for hit in hits]  # σ is 10 mm
     for index, (_, _, quoted, interval) in enumerate(rows):
         value, width = map(float, quoted.split(" ± "))
         assert value == pytest.approx(theta[index], abs=0.05 * sigma[index])
@@ -51,7 +53,7 @@ def test_the_first_muons_are_those_of_the_file(tmp_path):
 
 
 def test_a_muon_without_a_hit_is_flagged(tmp_path):
-    (tmp_path / "hits.csv").write_text("x\n0.5\nnan\n0.25\n")
+    (tmp_path / "hits.csv").write_text("x\n0.51234\nnan\n0.25\n")
     source = {"kind": "recorded", "file": str(tmp_path / "hits.csv")}
     run = Run({"study": "r", "source": source, "toys": {"muons": 3, "per_muon": 100}}, tmp_path).make()
     heads, rows = table_of(run)
@@ -59,6 +61,7 @@ def test_a_muon_without_a_hit_is_flagged(tmp_path):
     assert len(rows) == 3
     assert rows[1] == ["1", "–", "–", "–", "hit not finite"]
     assert rows[0][-1] == rows[2][-1] == ""
+    assert [hit for _, hit, *_ in rows] == ["512.34", "–", "250"]  # as they were read
 
 
 def test_observables_come_before_many_hits(tmp_path):

@@ -6,6 +6,7 @@ from matplotlib import pyplot as plt
 
 from pullback.models.planes import positions_on
 from pullback.report.figures.base import label_axis
+from pullback.report.formats import typeset
 from pullback.statistics.prefixes import prefixed, suited, with_unit
 
 
@@ -34,6 +35,23 @@ from pullback.statistics.prefixes import prefixed, suited, with_unit
 )
 def test_a_number_has_the_unit_of_its_size(value, unit, words):
     assert suited(value, unit) == words
+
+
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        ("-0.6029 to -0.6002", "−0.6029 to −0.6002"),
+        ("[-1, +2]", "[−1, +2]"),
+        ("-8.56e-05", "−8.56\xa0×\xa010⁻⁵"),
+        ("3e+07", "3\xa0×\xa010⁷"),
+        ("p < 1e-4", "p &lt; 10⁻⁴"),
+        ("0.4 × 10⁻³", "0.4\xa0×\xa010⁻³"),
+        ("write `x: [0, -2e-3]`; -2 mm", "write <code>x: [0, -2e-3]</code>; −2 mm"),
+        ("run-3 of 2026-07-01, x0e-5, model.dz=-1", "run-3 of 2026-07-01, x0e-5, model.dz=-1"),
+    ],
+)
+def test_numbers_are_set_as_people_write_them(text, html):
+    assert str(typeset(text)) == html
 
 
 def test_several_numbers_share_the_unit_of_the_largest():

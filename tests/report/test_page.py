@@ -8,7 +8,7 @@ import pytest
 from running import ENOUGH, SMALL, Run
 
 from pullback.report.figures.plot import plot
-from pullback.report.formats import percent
+from pullback.report.formats import percent, typeset
 from pullback.report.gallery import gallery
 from pullback.report.page import write_report
 from pullback.report.setup_wording import SetupWording
@@ -64,6 +64,10 @@ def default(tmp_path_factory):
 
 def test_the_verdict_comes_first_and_in_words(default):
     text = Page(default[1]).text
+    before_muons = text[: text.index("The first 20 muons of detector.resolution=100")]
+    assert "Is the propagation right? pass Is the truth covered? pass Do the data agree" in " ".join(
+        before_muons.split()
+    )
     assert text.index("pass") < text.index("What was run") < text.index("Figures") < text.index("Provenance")
     shares = sorted(100 * entry.linear_valid for entry in Evidence.read(default[0].outputs.validation).points)
     assert text.index("pass The propagation is right and the truth is covered;") < text.index("What was run")
@@ -206,7 +210,7 @@ def test_failures_and_lost_muons_are_said(tmp_path, monkeypatch):
     text = Page(page).text
     assert "Of 4 muons, 1 failed (hit NaN or infinite)." in text  # and not the one at the fold
     assert "Only the propagation could be tested: the truth of recorded hits is unknown" in text
-    assert text.index("Only the propagation could be tested") < text.index("Is the propagation right?")
+    assert text.index("Only the propagation") < text.index("Is the propagation right?", text.index("Verdict:"))
     assert "pull mean" not in text
 
 
@@ -222,7 +226,7 @@ def test_recorded_hits_without_freedom_do_not_claim_that_sigma_is_right(tmp_path
         "data": "can't be tested: as many parameters as hits",
     }
     box = text[: text.index("What was run")]
-    first = box[: box.index("Is the propagation right?")]
+    first = box[box.index("Verdict:") : box.rindex("Is the propagation right?")]
     assert "pass Only the propagation could be tested: the truth of recorded hits is unknown" in first
     assert "can't test the stated resolution (as many parameters as hits)" in first
     assert "right" not in first
@@ -292,7 +296,7 @@ def test_several_observables_read_well(track):
     (fit,) = Evidence.read(run.outputs.validation).fits
     assert f"over all muons of a point: {fit.chi2_per_ndf:.3f}, by the covariance that is propagated" in text
     # An observable without a fold has no bins.
-    slope = page[page.index("<b>nominal</b>, slope") :].split("</details>")[0]
+    slope = page[page.index("<b>nominal</b>, dx/dz") :].split("</details>")[0]
     assert "all muons" in slope
     assert "≥ 10" not in slope
     assert "linear domain</td>" not in slope
@@ -323,7 +327,7 @@ def test_systematics_are_said_in_words_and_numbers(track):
         mean, width, shift = shared.mean_uncertainty, shared.pull_width, shared.pull_shift
         factor = {"slope": 1, "theta": 1000, "intercept": 1e6}[entry.observable]  # mrad and µm
         for number in (mean.total, mean.independent, mean.shared):
-            assert f"{factor * number:.3g}" in text
+            assert typeset(f"{factor * number:.3g}").replace("\xa0", " ") in text
         ratios = (shared.total.value, shared.mean.value)
         for number in (*ratios, width.value, width.expected, shift.value, shift.expected):
             assert f"{number:.4f}" in text
@@ -387,6 +391,7 @@ def test_recorded_tracks_have_a_report(tmp_path):
     assert "nobody knows the truth of recorded hits" in text
     assert "Of 4 muons, 1 failed (too few hits)" in text
     assert "The recorded hits stay where they are" in text
+    assert "Density of each observable at the recorded hits. Muons outside" in text  # true ones are unknown
 
 
 def test_systematics_of_muons_of_which_nothing_is_known_have_a_report(tmp_path):

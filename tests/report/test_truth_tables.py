@@ -104,7 +104,7 @@ def test_muons_contradict_or_decide_nothing(strips, track):
     assert layers == ["layer 0", "layer 1", "layer 2", "all layers"]
     quantities = [row.cells[1].text for row in tables.pulls().rows]
     assert quantities[:2] == ["slope", "intercept"]
-    assert "theta, linear domain" in quantities
+    assert "θ, linear domain" in quantities
 
 
 def test_the_budget_by_toys_is_beside_the_quoted_one(track):

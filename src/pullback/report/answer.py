@@ -14,7 +14,7 @@ from ..store.study_file import StudyReader
 from ..study.blocks import BLOCK
 from ..validation.evidence import Entry, Evidence
 from .cells import Cell, Table, left, row, verdict
-from .formats import count, percent
+from .formats import RAISED, count, percent
 
 MUONS_READ = 10 * BLOCK
 """Muons of a point of which the spread of σ is read, from the first on."""
@@ -30,9 +30,6 @@ SIGMA_DIGITS = 3
 
 SMALL_NUMBER = 0.01
 """Numbers without a unit, or with one that takes no prefix, are written with a power of ten below this."""
-
-RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-"""Digits as exponents."""
 
 IN_SENTENCES = 4
 """Answers that are told one by one; more are rows of a table."""

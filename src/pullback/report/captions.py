@@ -21,7 +21,8 @@ CAPTIONS = PICTURE_CAPTIONS | {
     "target": (
         "The wanted mean σ",
         "Mean linear σ against the parameter that is varied, with all others fixed. The target is reached where a "
-        "curve meets the dashed line; if it does so more than once, the value nearest the present one is marked.",
+        "curve meets the dashed line; if it does so more than once, the value nearest the present one is marked. Of a "
+        "scan, each point has its curve; where they are too many for labels, the first is dark and the last light.",
     ),
     "hits": (
         "True and recorded hits",
@@ -35,9 +36,9 @@ CAPTIONS = PICTURE_CAPTIONS | {
     "value": (
         "{symbol} against {x}, with its uncertainty",
         "At most 60 hits, evenly spaced in {x}; hits far from all others are counted above the panel. Blue: the quoted "
-        "68.27 % coverage interval (JCGM 101). Grey: ±1 σ by linear propagation. Right: hits within 6 σ of {x} = 0, "
-        "the fold, where {symbol} turns from falling to rising. Grey bars that reach below zero show that linear "
-        "propagation fails there, as {symbol} cannot be negative.",
+        "68.27 % coverage interval (JCGM 101). Grey: ±1 σ by linear propagation. Right, if there are any: hits within "
+        "6 σ of {x} = 0, the fold, where {symbol} turns from falling to rising. Grey bars that reach below zero show "
+        "that linear propagation fails there, as {symbol} cannot be negative.",
     ),
     "sigma": (
         "σ and the standard deviation of toys",
@@ -49,8 +50,9 @@ CAPTIONS = PICTURE_CAPTIONS | {
     "validity": (
         "Where linear propagation is valid",
         "Left: share of the muons in each bin of {symbol}/σ for which linear propagation is valid (JCGM 101, clause "
-        "8). Right: quoted σ and bias of muons near the fold, in units of the linear σ. Where linear propagation is "
-        "valid, the quoted σ is the linear one. Where the bias is not small, {symbol} is too large on average.",
+        "8). Right, if there are any: quoted σ and bias of muons near the fold, in units of the linear σ. Where linear "
+        "propagation is valid, the quoted σ is the linear one. Where the bias is not small, {symbol} is too large on "
+        "average.",
     ),
     "ends": (
         "Interval ends",
@@ -75,15 +77,15 @@ CAPTIONS = PICTURE_CAPTIONS | {
     ),
     "hits_in_layers": (
         "True and recorded hits",
-        "Left: residuals of all hits, recorded minus true, in units of the stated resolution; they should follow the "
-        "unit Gaussian. Middle: residuals by coordinate. Thick and thin bars should end at the dotted lines: a longer "
-        "bar means that its layer is worse than stated, a shifted one that the layer is out of place. Right: share of "
-        "muons with a hit.",
+        "Residuals, recorded minus true, in units of the stated resolution. Those of all hits should follow the unit "
+        "Gaussian. By coordinate: their median, and where 68.27 % and 95 % of them lie. Thick and thin bars should end "
+        "at the dotted lines: a longer bar means that its layer is worse than stated, a shifted one that the layer is "
+        "out of place. Share of muons with a hit: drawn where hits are missing.",
     ),
     "hits_recorded_in_layers": (
         "Recorded hits",
-        "Left: positions of the hits in each coordinate. Look for layers that disagree with their neighbours. Right: "
-        "share of muons with a hit.",
+        "Positions of the hits in each coordinate: their median, and where 68.27 % and 95 % of them lie. Look for "
+        "layers that disagree with their neighbours. Share of muons with a hit: drawn where hits are missing.",
     ),
     "value_of_any": (
         "Values",
@@ -91,6 +93,12 @@ CAPTIONS = PICTURE_CAPTIONS | {
         "1 % and any that are far from the others, are counted above the panel. The bar is ±1 σ at the median of the "
         "muons: where it is not small against the width of the distribution, the recorded values spread wider than the "
         "true ones.",
+    ),
+    "value_recorded": (
+        "Values",
+        "Density of each observable at the recorded hits. Muons outside, about 1 % and any that are far from the "
+        "others, are counted above the panel. The bar is ±1 σ at the median of the muons: where it is not small "
+        "against the width of the distribution, the resolution widens what is seen.",
     ),
     "sigma_of_any": (
         "σ and the standard deviation of toys",
@@ -221,6 +229,8 @@ def _caption(figure: Figure, study: Study) -> str:
         return "hits_recorded" if one_hit else "hits_recorded_in_layers"
     if figure.kind == "hits":
         return "hits" if one_hit else "hits_in_layers"
+    if figure.kind == "value" and study.recorded and not one_hit:
+        return "value_recorded"
     if figure.kind == "in_time" and not study.model.fitted:
         return "in_time_of_chi2" if has_fit(study.model) else "in_time_of_hits"
     if figure.subject == SCANNED:

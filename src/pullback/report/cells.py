@@ -90,8 +90,8 @@ def limits(estimate: Estimate | None) -> str:
 
 def word(each: Bin | TruthBin) -> Cell:
     """The verdict on a bin, in its colour; or why it has none, or no weight."""
-    if each.verdict == NotJudged.OUTSIDE:
-        return left("outside")
+    if isinstance(each.verdict, NotJudged):
+        return left("outside" if each.verdict == NotJudged.OUTSIDE else each.verdict)
     if each.verdict == Verdict.INCONCLUSIVE and not each.decides:
         return left("too few muons")
     return verdict(each.verdict)

@@ -8,11 +8,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..models import Quantity
+from ..models.stated import stated_resolution
 from ..statistics.prefixes import prefixed
 from ..store.columns import FLAGS
 from ..store.export_digits import rounded_text
 from ..store.study_file import StudyReader
 from ..study.plan import Study
+from ..study.scan import nearest_to_unscanned
 from .cells import Cell, Table, left, row
 
 DIGITS = 2
@@ -29,11 +31,15 @@ Texts = tuple[str, list[str]]
 
 
 class FirstMuons:
-    """The first muons of the first point of a study."""
+    """The first muons of the point that the figures show: the one nearest the unscanned config."""
 
     def __init__(self, study: Study, reader: StudyReader):
-        self._model, self._reader, self._point = study.model, reader, study.points[0].label
-        self.count = min(FIRST_SHOWN, study.muons[self._point])
+        point = nearest_to_unscanned(study.points, study.config)
+        self._model, self._reader, self.point = study.model, reader, point.label
+        self.count = min(FIRST_SHOWN, study.muons[self.point])
+        # Recorded hits are shown as they were read.
+        known = stated_resolution(point.config.detector.stated, study.model)
+        self._sigmas = np.full(len(known), np.nan) if study.recorded else 1 / known
 
     def table(self) -> Table:
         """A row for each muon; of several observables or many hits, the columns have heads in groups."""
@@ -51,13 +57,13 @@ class FirstMuons:
         return [left(texts[muon]) if head == "flags" else texts[muon] for head, texts in columns]
 
     def _rows(self, name: str) -> np.ndarray:
-        return self._reader.rows(f"{self._point}/{name}", 0, self.count)
+        return self._reader.rows(f"{self.point}/{name}", 0, self.count)
 
     def _hits(self) -> Iterator[Texts]:
         hits = self._rows("x_reco").reshape(self.count, -1)
-        for coordinate, values in zip(self._model.coordinates, hits.T, strict=True):
+        for coordinate, values, sigma in zip(self._model.coordinates, hits.T, self._sigmas, strict=True):
             factor, unit = _suited(values, coordinate.unit)
-            yield f"{coordinate.symbol}{_of(unit)}", [_number(factor * value) for value in values]
+            yield f"{coordinate.symbol}{_of(unit)}", [at_digit(factor * value, factor * sigma) for value in values]
 
     def _observable(self, observable: Quantity) -> Iterator[Texts]:
         values, sigmas = self._rows(observable.name), self._rows(f"sigma_{observable.name}")

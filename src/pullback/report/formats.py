@@ -82,15 +82,42 @@ def span(numbers: Bin | DomainStatistics | TruthBin) -> str:
 SUBSCRIPT = re.compile(r"([\u0370-\u03ff])_(\w+)")
 """A Greek letter with a subscript; names of files and config keys have none."""
 
+CODE = re.compile(r"`([^`]+)`")
+"""What a user may copy, in a sentence that a terminal shows too."""
+
+MARKED_UP = re.compile(r"(<code>.*?</code>|<[^>]*>)")
+"""What stays as it is: code and tags."""
+
+MINUS = re.compile(r"(?<![\w.=-])-(?=\d)")
+"""The sign of a number; not the hyphen of a name, nor what follows `=` in the label of a scan point."""
+
+POWER = re.compile(r"(?<![\w.])([+−]?\d+(?:\.\d+)?)e([+-]\d+)(?!\w)")
+"""A number with a power of ten, as programs write it."""
+
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+"""Digits as exponents."""
+
 
 def typeset(text: object) -> Markup:
-    """A text as HTML: symbols such as θ_msc with subscripts, and no line break before a per cent sign.
+    """A text as HTML: subscripts, minus signs, powers of ten and code, and no line break within a number.
 
     >>> typeset("2 % of θ_msc < 3"), typeset(Markup("<b>Δθ_x</b>"))
     (Markup('2\xa0% of θ<sub>msc</sub> &lt; 3'), Markup('<b>Δθ<sub>x</sub></b>'))
+    >>> typeset("-1.5e-05 m: write `x: -2`")
+    Markup('−1.5\xa0×\xa010⁻⁵ m: write <code>x: -2</code>')
 
     """
-    html = str(escape(text))
+    html = CODE.sub(r"<code>\1</code>", str(escape(text)))
     if "_" in html:  # a page has thousands of cells, few of them with a symbol
         html = SUBSCRIPT.sub(r"\1<sub>\2</sub>", html)
-    return Markup(html.replace(" %", "\xa0%"))
+    if "-" in html or "e+" in html:
+        parts = MARKED_UP.split(html)  # every second one is what stays
+        parts[::2] = [POWER.sub(_power, MINUS.sub("−", part)) for part in parts[::2]]
+        html = "".join(parts)
+    return Markup(html.replace(" %", "\xa0%").replace(" × 10", "\xa0×\xa010"))
+
+
+def _power(found: re.Match[str]) -> str:
+    """A power of ten as people write it."""
+    mantissa, exponent = found[1], str(int(found[2])).translate(RAISED)
+    return f"10{exponent}" if mantissa == "1" else f"{mantissa} × 10{exponent}"

@@ -40,6 +40,10 @@ class Tables:
         """The entries of a point, one per observable."""
         return [each for each in self.entries if each.point == label]
 
+    def symbol(self, entry: Entry) -> str:
+        """The symbol of the observable of an entry, as in the figures."""
+        return self.observables[entry.observable].symbol
+
     def layers(self) -> Table | None:
         """Height (if known), coordinates, σ and efficiency of each layer; nothing for a single layer."""
         model, detector = self.study.model, self.study.config.detector
@@ -85,7 +89,12 @@ class Tables:
         yield from (left(suited(value, unit_of(name, self.study.config))) for name, value in values.items())
         factor, unit = prefixed(quoted.mean_sigma, self.observables[entry.observable].unit)
         mean = None if quoted.mean_sigma is None else factor * quoted.mean_sigma
-        yield from (left(entry.observable), unit, verdict(self.evidence.verdict_on(entry)), verdict(entry.propagation))
+        yield from (
+            left(self.symbol(entry)),
+            unit,
+            verdict(self.evidence.verdict_on(entry)),
+            verdict(entry.propagation),
+        )
         if not self.recorded:
             yield verdict(entry.truth.verdict if entry.truth else "–")
         yield from (percent(entry.linear_valid), significant(mean), estimated(quoted.ratio))
@@ -98,7 +107,7 @@ class Tables:
 
     def diagnostics(self, entry: Entry) -> Table:
         """All diagnostics of an observable at a point."""
-        about = left(f"{self.study.words[entry.point]}, {entry.observable}")
+        about = left(f"{self.study.words[entry.point]}, {self.symbol(entry)}")
         heads = row(
             about,
             left("question"),
@@ -134,7 +143,7 @@ class Tables:
             if not tables or tables[-1].heads != heads:
                 tables.append(Table(heads, []))
             shares = [*(each.linear_valid for each in bins), entry.linear_valid]
-            tables[-1].rows.append(row(self._point(entry), left(entry.observable), *map(percent, shares)))
+            tables[-1].rows.append(row(self._point(entry), left(self.symbol(entry)), *map(percent, shares)))
         return tables
 
     def bins(self, entry: Entry, judgement: Judgement) -> Table:
@@ -182,7 +191,7 @@ class Tables:
     ) -> list[Row]:
         """Two rows of heads: the symbols of the observables, then all columns."""
         symbols = [
-            Cell(f"{self.observables[entry.observable].symbol}{f' ({unit})' if unit != '1' else ''}", span=len(each))
+            Cell(f"{self.symbol(entry)}{f' ({unit})' if unit != '1' else ''}", span=len(each))
             for entry, unit in zip(own, units, strict=True)
         ]
         return [row(*[""] * len(first), *symbols), row(left(first[0]), *first[1:], *[*each] * len(own))]
@@ -222,7 +231,7 @@ class Tables:
             parts = (mean.total, mean.independent, mean.shared) if mean else ()
             numbers = [count(entry.quoted.overall.muons), *(significant(factor * part, 3) for part in parts)]
             numbers += ["–"] * (4 - len(numbers))
-            rows.append(row(self._point(entry), left(entry.observable), unit, *numbers, count(enough_muons(entry))))
+            rows.append(row(self._point(entry), left(self.symbol(entry)), unit, *numbers, count(enough_muons(entry))))
         return Table([row(left("point"), left("observable"), *heads)], rows)
 
     def experiments(self) -> Table:
@@ -235,7 +244,7 @@ class Tables:
                 ratios = [text for ratio in (shared.total, shared.mean) for text in (estimated(ratio), limits(ratio))]
                 pulls = shared.pull_width, shared.pull_shift
                 numbers = [number for pull in pulls for number in (pull and pull.value, pull and pull.expected)]
-                words = self._point(entry), left(entry.observable), verdict(shared.verdict)
+                words = self._point(entry), left(self.symbol(entry)), verdict(shared.verdict)
                 rows.append(row(*words, *ratios, *map(figures, numbers)))
         return Table([row(left("point"), left("observable"), left("verdict"), *heads)], rows)
 
@@ -245,7 +254,7 @@ class Tables:
         rows = []
         for entry in self.entries:
             numbers = [entry.quoted.counts.muons, *(entry.quoted.counts.of(name) for name in reasons)]
-            rows.append(row(self._point(entry), left(entry.observable), *map(count, numbers)))
+            rows.append(row(self._point(entry), left(self.symbol(entry)), *map(count, numbers)))
         return Table([row(left("point"), left("observable"), "muons", *reasons.values())], rows)
 
 

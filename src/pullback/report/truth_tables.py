@@ -28,15 +28,15 @@ class TruthTables:
     """The tables on toys around true hits, and on the pulls of all muons."""
 
     def __init__(self, study: Study, evidence: Evidence):
-        self.observables, self.words = study.model.observables, study.words
+        self.observables = {each.name: each for each in study.model.observables}
+        self.words = study.words
         self.entries, self.smeared = evidence.points, evidence.smeared
 
     def bins(self, entry: Entry) -> Table | None:
         """Bias, width of pulls and coverage in bins of the true value; nothing for recorded hits."""
         if not entry.truth:
             return None
-        (observable,) = [each for each in self.observables if each.name == entry.observable]
-        place = place_of(observable, self.observables)
+        place = place_of(self.observables[entry.observable], [*self.observables.values()])
         groups = row(
             *[""] * 8,
             Cell("coverage by linear propagation", "group", 2),
@@ -74,7 +74,7 @@ class TruthTables:
         for entry in self.entries:
             domain = entry.linear.domain
             if domain.pulls and domain.pull_sd_verdict:
-                name = f"{entry.observable}, linear domain"
+                name = f"{self.observables[entry.observable].symbol}, linear domain"
                 numbers = count(domain.muons), Cell(figures(domain.pulls.mean.value), "shown"), _limits(domain.pulls.sd)
                 rows.append(
                     row(self.words[entry.point], left(name), _contradicts(domain.pull_sd_verdict), *numbers, *["–"] * 6)
@@ -117,7 +117,7 @@ class TruthTables:
                 by_toys = judged(each.toys, f"{100 * (each.quoted + each.toys.value):.1f} %")
                 names = (
                     self.words[entry.point],
-                    left(entry.observable),
+                    left(self.observables[entry.observable].symbol),
                     left(each.source),
                     verdict(each.toys.verdict or ""),
                 )

@@ -3,7 +3,17 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 
-from pullback.report.figures.base import STYLE, Observable, bin_panels, label_axis, legend, panels, plt
+from pullback.report.figures.base import (
+    STYLE,
+    Observable,
+    beyond_band,
+    bin_panels,
+    label_axis,
+    legend,
+    panels,
+    plt,
+    with_minus,
+)
 from pullback.report.figures.layout import lay_out
 from pullback.validation.evidence import Bin
 
@@ -65,6 +75,35 @@ def test_bins_without_anything_at_the_ends_are_left_out_and_counted():
 def test_a_single_observable_has_its_panel_with_one_bin():
     (panel,) = bin_panels([(observable("a", "a"), bins(False, True))], lambda each: each.known)
     assert (panel.place, panel.words, panel.left_out) == ("a/σ", ["≥ 1"], 1)
+
+
+@pytest.mark.parametrize(("count", "free"), [(2, 0), (3, 1), (4, 0)])
+def test_the_legend_is_in_a_place_of_two_panels(count, free):
+    """Panels in pairs, one below the other, as those of closure."""
+    with plt.rc_context(STYLE):
+        canvas, grid = plt.subplots(4, 2)
+        for row, column in [(row, column) for row in (0, 2) for column in (0, 1)][count:]:
+            grid[row, column].remove()
+            grid[row + 1, column].remove()
+        grid[0, 0].plot([0, 1], [0, 1], label="line")
+        drawn = list(canvas.axes)
+        legend(canvas, grid[:2].flat, rows=2)
+        lay_out(canvas)
+        plt.close(canvas)
+    added = [each for each in canvas.axes if each not in drawn]
+    assert (len(added), len(canvas.legends)) == (free, 1 - free)
+    assert not any(axes.bbox.overlaps(panel.bbox) for axes in added for panel in drawn)
+
+
+def test_a_number_that_is_zero_has_no_sign():
+    assert with_minus("mean -0.000, +0.005, -0.12, -0, +10") == "mean 0.000, +0.005, −0.12, 0, +10"
+
+
+def test_a_band_of_a_tolerance_has_edges():
+    canvas, axes = plt.subplots()
+    axes.set_ylim(0.99, 1.2)
+    assert beyond_band(axes, 1.0, 0.05) == pytest.approx((0.93, 1.2))
+    plt.close(canvas)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5])

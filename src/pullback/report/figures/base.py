@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -213,6 +214,11 @@ def say_what_is_beyond(axes: Axes, hits: np.ndarray) -> None:
         axes.set_title(words, fontsize=SMALL, color=VERMILLION)
 
 
+def with_minus(words: str) -> str:
+    """Words whose numbers have a minus sign, and no sign where they are 0."""
+    return re.sub(r"[+-](0\.?0*)(?![\d.])", r"\1", words).replace("-", "−")
+
+
 def say_outside(axes: Axes, outside: np.ndarray, of: str = "muon") -> None:
     """Show the number of muons, or hits, outside a panel's range, if any: where each of them is outside."""
     if count := int(outside.sum()):
@@ -263,6 +269,12 @@ def titled(words: str, unit: str) -> str:
     return words if unit in ("", "1") else f"{words} ({unit})"
 
 
+def beyond_band(axes: Axes, expected: float, tolerance: float) -> tuple[float, float]:
+    """The range of an axis, and at least so much that a band of the tolerance has an edge."""
+    low, high = axes.get_ylim()
+    return min(low, expected - 1.4 * tolerance), max(high, expected + 1.4 * tolerance)
+
+
 def gaussian(axes: Axes) -> None:
     """The density of the unit Gaussian."""
     z = np.linspace(-4.5, 4.5, 200)
@@ -288,15 +300,20 @@ def density(axes: Axes, values: np.ndarray, bins: np.ndarray, **style: Any) -> N
 
 
 def legend(
-    canvas: Canvas, panels: Iterable[Axes], loc: Any = "outside upper center", ncols: int = 4, **style: Any
+    canvas: Canvas,
+    panels: Iterable[Axes],
+    loc: Any = "outside upper center",
+    ncols: int = 4,
+    rows: int = 1,
+    **style: Any,
 ) -> None:
-    """One legend for all panels: in the place of a missing last panel, if one is free."""
+    """One legend for all panels: in the place of a missing last panel, which has `rows` rows, if one is free."""
     panels = list(panels)
     shown: dict[str, Artist] = {}
     for axes in panels:
         handles, names = axes.get_legend_handles_labels()
         shown |= dict(zip(names, handles, strict=True))
-    if shown and (free := _free_place(canvas, panels)):
+    if shown and (free := _free_place(canvas, panels, rows)):
         free.legend(list(shown.values()), list(shown), loc="center", ncols=1, fontsize=SMALL, **style)
         return
     while shown:  # panels that have nothing to show have no lines, either
@@ -307,22 +324,26 @@ def legend(
         ncols -= 1
 
 
-def _free_place(canvas: Canvas, panels: Sequence[Axes]) -> Axes | None:
-    """The place at the end of a grid that has one panel fewer than places, without a frame."""
+def _free_place(canvas: Canvas, panels: Sequence[Axes], rows: int) -> Axes | None:
+    """The place at the end of a grid whose last column is free in its last `rows` rows, without a frame."""
     grid = panels[0].get_gridspec() if panels else None
-    last = canvas.axes[-1].get_subplotspec() if canvas.axes else None
-    if grid is None or last is None or len(canvas.axes) != grid.nrows * grid.ncols - 1:
+    if grid is None or grid.ncols == 1:
         return None
-    if grid.ncols == 1 or last.num2 != last.num1 or last.num1 != grid.nrows * grid.ncols - 2:
+    taken = {(spec.num1, spec.num2) for axes in canvas.axes if (spec := axes.get_subplotspec())}
+    places = range(grid.nrows * grid.ncols)
+    at_end = {*places[grid.ncols - 1 :: grid.ncols][-rows:]}
+    if taken != {(place, place) for place in {*places} - at_end}:
         return None
-    free = canvas.add_subplot(grid[-1])
+    free = canvas.add_subplot(grid[-rows:, -1])
     free.set_axis_off()
     return free
 
 
-def panels(count: int, height: float, *, sharex: bool = False, sharey: bool = False) -> tuple[Canvas, list[Axes]]:
-    """A figure with `count` panels, `FEW` per row; `sharex` and `sharey` as in `plt.subplots`."""
-    columns = min(count, FEW)
+def panels(
+    count: int, height: float, *, most: int = FEW, sharex: bool = False, sharey: bool = False
+) -> tuple[Canvas, list[Axes]]:
+    """A figure with `count` panels, at most `most` per row; `sharex` and `sharey` as in `plt.subplots`."""
+    columns = min(count, most)
     rows = -(-count // columns)
     canvas, grid = plt.subplots(
         rows, columns, figsize=(PAGE_WIDTH, height * rows), squeeze=False, sharex=sharex, sharey=sharey

@@ -96,7 +96,7 @@ def budget_scan(study: Study, evidence: Evidence, figure: Figure) -> Canvas:
         axes.axhline(1, color="black", lw=0.8, ls="--")
         axes.set(title=each.symbol)
     for axes in grid[::columns]:
-        axes.set_ylabel("share of the mean variance")
+        axes.set_ylabel("share of variance")
     for axes in grid[-columns:]:  # the lowest panel of each column
         axes.set_xlabel(titled(key_in_math(name), unit))
         axes.tick_params(labelbottom=True)

@@ -90,14 +90,14 @@ def closure(subject: Subject) -> Canvas:
         _sigmas(top, toys, one_hit=subject.one_hit)
         _ratios(bottom, toys, subject.settings.of_toys, one_hit=subject.one_hit)
         _limit_values((top, bottom), toys, mark=subject.one_hit, near=near)
-        top.set_title(title)
+        top.set_title(title, loc="left" if top.texts else "center")  # what is outside stands at the right
         label_axis(bottom, "x", each.symbol, each.quantity.unit)
         label_axis(top, "y", f"uncertainty of {each.symbol}" if subject.one_hit else "uncertainty", each.quantity.unit)
     for axes in (*tops[len(views) :], *bottoms[len(views) :]):
-        axes.remove()
+        axes.remove()  # the legend is there
     for bottom in bottoms[::columns]:
         bottom.set_ylabel("toy sd / σ")
-    legend(canvas, grid[:2].flat, ncols=2 if subject.one_hit else 3, markerscale=1.5)
+    legend(canvas, grid[:2].flat, ncols=2 if subject.one_hit else 3, rows=2, markerscale=1.5)
     return canvas
 
 

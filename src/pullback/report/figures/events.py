@@ -84,7 +84,11 @@ def _deviations(axes: Axes, tracks: list[DrawnLine], muon: int) -> tuple[str, st
     factor, unit_of_x = prefixed(largest(*(each.sigma for each in tracks)), "m")
     for each, at, band in zip(tracks, z, bands, strict=True):
         colour, marker, _ = VIEW_STYLES.get(each.view, VIEW_STYLES["x"])
-        style: dict[str, Any] = {"color": colour, "alpha": 0.25, "lw": 0, "label": f"{each.view}: line ± σ"}
+        style: dict[str, Any] = {"label": f"{each.view}: line ± σ"}
+        if colour == VIEW_STYLES["x"][0]:
+            style |= {"color": colour, "alpha": 0.25, "lw": 0}
+        else:  # of two filled bands on top of each other, neither would have the colour of the legend
+            style |= {"facecolor": "none", "edgecolor": colour, "lw": 0.9, "ls": "--"}
         axes.fill_between(at * heights, -band * factor, band * factor, **style)
         style = {"fmt": marker, "ms": 3, "color": colour, "elinewidth": 0.8, "label": f"{each.view}: hits ± σ"}
         axes.errorbar(each.z * heights, each.deviation[muon] * factor, each.sigma[muon] * factor, **style)

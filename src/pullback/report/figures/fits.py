@@ -12,6 +12,7 @@ from ...validation.fit_evidence import CoordinateFit, FitEntry
 from ...validation.fit_judgement import SHIFT
 from .base import (
     BLUE,
+    FEW,
     FURTHEST_PULL,
     GREY,
     PAGE_WIDTH,
@@ -19,6 +20,7 @@ from .base import (
     VERMILLION,
     Canvas,
     Subject,
+    beyond_band,
     density,
     gaussian,
     in_bins,
@@ -71,7 +73,7 @@ def _by_coordinate(axes: Axes, numbers: list[Estimate | None], expected: float, 
     axes.axhspan(expected - tolerance, expected + tolerance, color=GREY, alpha=0.25, lw=0)
     axes.axhline(expected, color="black", lw=0.6)
     in_bins(axes, numbers, color=BLUE, marker="s", ms=3.5)
-    low, high = axes.get_ylim()
+    low, high = beyond_band(axes, expected, tolerance)
     axes.set_ylim(max(low, expected - FURTHEST_MEAN), min(high, expected + FURTHEST_MEAN))
     values = np.array([each.value for each in numbers if each])
     say_outside(axes, np.abs(values - expected) > FURTHEST_MEAN, "coordinate")
@@ -130,7 +132,8 @@ def _trends(subject: Subject) -> Canvas:
         if slope is not None:
             _profile(axes, slope, pulls[:, own], VERMILLION, "s", "against slope")
         axes.set(title=subject.coordinates[own].symbol, xlabel=f"quantile of {on}")
-    grid[0].set_ylabel("mean pull")
+    for axes in grid[::FEW]:
+        axes.set_ylabel("mean pull")
     legend(canvas, grid[:1])
     return canvas
 

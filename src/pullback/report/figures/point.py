@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from ...statistics.angles import wrap
 from ...statistics.normal import K95, P68, P95
 from ...validation.evidence import ENDS, Bin, Entry
+from ..formats import percent
 from .base import (
     BLUE,
     FEW,
@@ -39,6 +41,7 @@ from .base import (
     say,
     say_outside,
     say_what_is_beyond,
+    with_minus,
 )
 from .closure import closure
 from .coverage import coverage
@@ -49,6 +52,9 @@ FEWEST_BELOW = 10
 
 OF_SHARES: dict[str, Any] = {"color": GREY, "alpha": 0.4}
 """Style of shares of muons for which linear propagation is valid."""
+
+MOST_MARKS = 200
+"""Hits with a mark at the axis: more would be a bar."""
 
 FEWEST_IN_MAP = 100
 """Muons below which each is a point, not a count on a map."""
@@ -102,8 +108,11 @@ def _positions(axes: Axes, hits: np.ndarray) -> None:
         say(axes, "no hits")
         return
     axes.hist(hits, bins=min(100, max(10, len(hits) // 50)), range=all_of(hits), color=BLUE)
-    style: dict[str, Any] = {"color": "black", "ms": 12, "clip_on": False, "label": "the first 200 hits"}
-    axes.plot(hits[:200], np.zeros_like(hits[:200]), "|", **style)
+    first = hits[:MOST_MARKS]
+    label = "each hit" if len(hits) <= MOST_MARKS else f"the first {MOST_MARKS} hits"
+    # Their ends are at the axis, so that they do not run through its labels.
+    axes.vlines(first, 0, 0.05, color="black", lw=1, transform=axes.get_xaxis_transform(), label=label)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend()
 
 
@@ -177,7 +186,7 @@ def _found(axes: Axes, share: np.ndarray, names: Sequence[str]) -> None:
     """The share of the muons with a hit, by coordinate."""
     axes.bar(range(len(names)), share, color=BLUE, alpha=0.7)
     for index, height in enumerate(share if len(names) <= FEW_NAMES else ()):
-        axes.text(index, height, f"{100 * height:.3g} %", ha="center", va="bottom", fontsize=SMALL, clip_on=False)
+        axes.text(index, height, percent(height), ha="center", va="bottom", fontsize=SMALL, clip_on=False)
     axes.set(ylabel="share of muons with a hit", ylim=(0, 1.12), xlabel="coordinate")
     axes.set_xticks(range(len(names)), names)
 
@@ -264,8 +273,10 @@ def _value_over_hits(subject: Subject) -> Canvas:
 
 
 def _pulls(subject: Subject) -> Canvas:
-    alone = len(subject.observables) == 1
-    canvas, grid = panels(len(subject.observables), 3.4 if alone else 2.6)
+    number = len(subject.observables)
+    alone = number == 1
+    # Three beside each other, since there is no common legend for a free place.
+    canvas, grid = panels(number, 3.4 if alone else 2.6, most=3 if number == 3 else FEW)
     for axes, each in zip(grid, subject.observables, strict=True):
         sigma = each.column("sigma_{}_linear")
         value, true = each.column("{}"), each.column("{}_true")
@@ -273,14 +284,15 @@ def _pulls(subject: Subject) -> Canvas:
         z = wrap(value - true, each.quantity.period)[usable] / sigma[usable]
         limit = each.domain
         inside = (each.distance("_true") >= limit)[usable]
-        bins = pull_bins(len(z))
         pulls = each.linear.domain.pulls
-        words = f"mean {pulls.mean.value:+.3f}, sd {pulls.sd.value:.3f}" if pulls and pulls.sd.value > 0 else ""
+        numbers = (f"mean {pulls.mean.value:+.3f}", f"sd {pulls.sd.value:.3f}") if pulls and pulls.sd.value > 0 else ()
+        words = with_minus(("\n" if number == 3 else ", ").join(numbers))
         condition = f"{each.place} ≥ {limit:g}" if each.fold else "all muons"
-        density(axes, z[inside], bins, color=BLUE, alpha=0.5, label=f"{condition}\n{words}" if words else condition)
-        if (~inside).sum() >= FEWEST_BELOW:
-            below = f"{each.place} < {limit:g}"
-            density(axes, z[~inside], bins, histtype="step", color=VERMILLION, ls="--", label=below)
+        label = f"{condition}\n{words}" if words else condition
+        density(axes, z[inside], pull_bins(int(inside.sum())), color=BLUE, alpha=0.5, label=label)
+        if (below := int((~inside).sum())) >= FEWEST_BELOW:
+            style: dict[str, Any] = {"histtype": "step", "color": VERMILLION, "ls": "--"}
+            density(axes, z[~inside], pull_bins(below), **style, label=f"{each.place} < {limit:g}")
         gaussian(axes)
         say_outside(axes, np.abs(z) > FURTHEST_PULL)
         axes.set(xlabel=f"pull of {each.symbol}", ylabel="density" if alone else "")
@@ -288,8 +300,7 @@ def _pulls(subject: Subject) -> Canvas:
         if not alone:  # the caption explains the line
             handles, names = handles[:-1], names[:-1]
         axes.legend(handles, names, loc="upper left", fontsize=SMALL)
-        # Few muons near the fold make high spikes, which would leave no room for the others.
-        axes.set_ylim(0, 1.25 * axes.get_ylim()[1] if alone else min(0.9, 1.45 * axes.get_ylim()[1]))
+        axes.set_ylim(0, (1.25 if alone else 1.65 if number == 3 else 1.45) * axes.get_ylim()[1])  # room for the words
     return canvas
 
 
@@ -354,7 +365,7 @@ def _valid_of_each(axes: Axes, observables: Sequence[Observable]) -> None:
     place = np.arange(len(share))
     axes.barh(place, share, **OF_SHARES)
     for index, each in enumerate(share):
-        axes.text(0, index, "–" if np.isnan(each) else f" {100 * each:.3g} %", va="center", fontsize=SMALL)
+        axes.text(0, index, f" {percent(each)}", va="center", fontsize=SMALL)
     axes.set_yticks(place, [each.symbol for each in observables])
     axes.invert_yaxis()
     axes.set(xlabel="share with linear propagation valid", xlim=(0, 1.02))
@@ -387,9 +398,9 @@ def _near_fold(axes: Axes, each: Observable) -> None:
     axes.axhline(1, color="black", lw=0.6)
     # Of simulated hits, the shares in the panels of other models are in bins at the true hits.
     at = " at the recorded hit" if one_hit or each.subject.recorded else ""
-    axes.set(xlabel=f"{each.place}{at}", xlim=(0, _limit(each)), title=each.symbol)
+    axes.set(xlabel=f"{each.place}{at}", xlim=(0, _limit(each)))
     if not one_hit:
-        axes.set_ylim(-0.3, 1.6)
+        axes.set(ylim=(-0.3, 1.6), title=each.symbol)
 
 
 OF_POINT: dict[str, Callable[[Subject], Canvas]] = {

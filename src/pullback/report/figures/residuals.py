@@ -25,6 +25,7 @@ from .base import (
     panels,
     plt,
     say,
+    titled,
 )
 from .fits import show_p_values
 from .passes import Bins, all_rows, counted, sample
@@ -82,8 +83,9 @@ def residuals_by_layer(subject: Subject) -> Canvas:
                 one.sigma for one, other in zip(found, quantities, strict=True) if one and other.unit == quantity.unit
             ]
             factor, unit = prefixed(max(alike), quantity.unit)
-            _histogram(axes, each, of_bins, int(total), factor, subject.before.get(quantity.name))
-            axes.set_xlabel("unbiased residual" + (f" ({unit})" if unit not in ("", "1") else ""))
+            unit = "" if unit == "1" else unit
+            _histogram(axes, each, of_bins, int(total), factor, unit, subject.before.get(quantity.name))
+            axes.set_xlabel(titled("unbiased residual", unit))
     legend(canvas, grid)
     return canvas
 
@@ -111,7 +113,13 @@ def _counts(subject: Subject, found: list[_Expected | None]) -> tuple[list[np.nd
 
 
 def _histogram(
-    axes: Axes, each: _Expected, counts: np.ndarray, total: int, factor: float, before: ResidualSpread | None
+    axes: Axes,
+    each: _Expected,
+    counts: np.ndarray,
+    total: int,
+    factor: float,
+    unit: str,
+    before: ResidualSpread | None,
 ) -> None:
     """The shares of all residuals in each bin, as a density; positions are drawn in another unit by a factor."""
     shares = counts / total
@@ -128,9 +136,9 @@ def _histogram(
         axes.errorbar(before.median * factor, 0.4 * top, xerr=before.width * factor, **style)
     beyond = (total - int(counts.sum())) / total
     numbers = {"median": each.median, "width": each.width, "stated": each.sigma}
-    words = [f"{name} {brief(value * factor)}" for name, value in numbers.items()]
+    words = [f"{name} {brief(value * factor)} {unit}".rstrip() for name, value in numbers.items()]
     words += [f"before {brief(before.median * factor)} ± {brief(before.width * factor)}"] if before else []
-    words += [f"{percent(beyond)} beyond"] * (beyond > 0)
+    words += [f"{percent(beyond)} outside"] * (beyond > 0)
     axes.text(0.03, 0.98, "\n".join(words).replace("-", "−"), transform=axes.transAxes, va="top", fontsize=SMALL)
     axes.set(yticks=[], ylim=(0, top), xlim=(bins.low * factor, bins.high * factor))
 

@@ -18,7 +18,7 @@ from ...validation.csv_tables import columns as columns_of
 from ...validation.csv_tables import truth_summary
 from ...validation.evidence import Entry, Evidence
 from ..gallery import Figure, fixed_entries, is_grid, over, varying
-from .base import GREY, Canvas, label_axis, legend, observables_of, panels
+from .base import GREY, Canvas, beyond_band, label_axis, legend, observables_of, panels
 from .budget import COLOURS, budget_scan
 from .symbols import key_in_math
 
@@ -44,8 +44,8 @@ SCAN = (
     Statistic("linear", "ratio", "toy sd / linear σ, linear domain", 1.0),
     Statistic("linear", "pull_mean", "mean pull, linear domain", 0.0),
     Statistic("linear", "pull_sd", "sd of pulls, linear domain", 1.0),
-    Statistic("truth", "coverage_confidence68", "coverage of 68.27 % confidence", P68, of_several=True),
-    Statistic("truth", "coverage_confidence95", "coverage of 95 % confidence", P95),
+    Statistic("truth", "coverage_confidence68", "coverage of 68.27 % interval", P68, of_several=True),
+    Statistic("truth", "coverage_confidence95", "coverage of 95 % interval", P95),
 )
 
 IN_ITS_UNIT = ("mean_value", "mean_sigma")
@@ -98,7 +98,7 @@ def _scan(study: Study, evidence: Evidence, figure: Figure) -> Canvas:
         label_axis(axes, "y", "", unit)
         axes.set_ylabel(axes.get_ylabel().strip(" ()"))
     if len(over(study)) > 1:
-        legend(canvas, grid[:1], ncols=3)
+        legend(canvas, grid[:1])
     return canvas
 
 
@@ -191,6 +191,8 @@ def _draw(axes: Axes, panel: ScanPanel, settings: Validation) -> None:
         axes.plot(where, value, marker=marker, ms=3.5, lw=1, color=colour, label=line.label or None, **style)
         if np.isfinite(low).any():
             axes.vlines(where, low, high, color=colour, lw=1)
+    if statistic.expected is not None:
+        axes.set_ylim(beyond_band(axes, statistic.expected, tolerance))
     if statistic.key == "mean_sigma":  # small changes should look small
         axes.set_ylim(0, 1.05 * axes.get_ylim()[1])
 
