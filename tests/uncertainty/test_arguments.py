@@ -197,6 +197,32 @@ def test_one_dimension_is_one_coordinate_a_muon(function):
 
 
 @every_function
+@pytest.mark.parametrize(
+    "infer",
+    [
+        lambda h: (h[:, 0] + h[:, 1])[:, None],
+        lambda h: torch.stack([a - b for a, b in [h.unbind(1)]], dim=1),
+        lambda h: h @ torch.ones(2, 1, dtype=DOUBLE),
+    ],
+)
+def test_one_muon_of_two_coordinates_is_not_one_dimension(function, infer):
+    with pytest.raises(ValueError, match=r"hits must be \(muon, coordinate\), such as hits\[None\] of one muon"):
+        function(infer, np.array([0.1, 0.2]), sigma=0.1)
+    assert function(infer, np.array([0.1, 0.2])[None], sigma=0.1)[0].shape == (1, 1)
+
+
+def test_other_errors_of_the_function_stay_as_they_are():
+    with pytest.raises(IndexError, match="index 7"):
+        propagate(lambda h: h[:, 7:8] + h[:, 7, None], hits_of(5), sigma=0.1)
+    with pytest.raises(ValueError, match=r"^too far$"):
+        propagate(too_far, hits_of(5), sigma=0.1)
+
+
+def too_far(hits):
+    raise ValueError("too far")
+
+
+@every_function
 def test_masked_hits_are_missing(function):
     hits = np.ma.masked_equal([0.5, -1.0, 0.7], -1.0)
     found = function(infer_theta, hits, sigma=0.01)

@@ -14,6 +14,7 @@ from ..statistics.angles import wrap
 from ..uncertainty.covariance import check_covariance
 from ..uncertainty.folds import moved
 from ..uncertainty.jacobians import agree_to_rounding, differentiate, value_and_jacobian
+from ..uncertainty.slopes import broken_graph, compare_slopes, steps_of
 from . import Model, Quantity
 from .user import MUONS_CHECKED
 from .user_file import Call, type_and_shape
@@ -21,11 +22,8 @@ from .user_file import Call, type_and_shape
 MUONS_TOGETHER = 4096
 """Number of muons of a large call, in which each must have the same observables as in a small one."""
 
-STEP = 6e-6
-"""Step of the difference quotients, about ε^(1/3), relative to the spread of the argument."""
-
-SLOPE_TOLERANCE = 0.01
-"""Largest relative difference between a derivative and a difference quotient: well above rounding errors."""
+PARAMETER_STEP = 6e-6
+"""Step of a parameter, about ε^(1/3), relative to its largest entry."""
 
 FOLD_TOLERANCE, BRINGING_STEPS = 1e-6, 12
 """Largest difference of folded observables, relative to the largest; and Newton's steps to where they are compared."""
@@ -36,11 +34,10 @@ def check_model(model: Model, hits: Float[Any, "muon coordinate"], parameters: M
 
     `infer` must return float64 (muon, observable), the same at every call and for every number of muons, and must not
     change the hits. Its derivatives with respect to the hits and to every parameter must agree with difference
-    quotients [1]_: a part that is lost by `.detach()` or numpy would be missing in σ. They may disagree at a kink, so a
-    derivative is refused only where it is wrong for most of the muons. With `missing`, a muon whose observable is
-    finite without one of its hits must have finite derivatives. An observable with `folds` must increase with the size
-    of the observables that it names, and depend on nothing else, or be their azimuth. A built-in model is not checked.
-    `parameters` replace those of the model by name, and hold the `resolution` if a function takes it.
+    quotients [1]_: a part that is lost by `.detach()` or numpy would be missing in σ. With `missing`, a muon whose
+    observable is finite without one of its hits must have finite derivatives. An observable with `folds` must increase
+    with the size of the observables that it names, and depend on nothing else, or be their azimuth. A built-in model is
+    not checked. `parameters` replace those of the model by name, and hold the `resolution` if a function takes it.
 
     Raises
     ------
@@ -49,7 +46,7 @@ def check_model(model: Model, hits: Float[Any, "muon coordinate"], parameters: M
 
     References
     ----------
-    .. [1] Press et al., Numerical Recipes, 3rd ed., section 5.7: central differences with the step ε^(1/3).
+    .. [1] Press et al., Numerical Recipes, 3rd ed., section 5.7: differences with the step ε^(1/3).
 
     """
     if not isinstance(model.infer, Call) or not len(hits := _few(model, hits)):
@@ -64,7 +61,7 @@ def check_model(model: Model, hits: Float[Any, "muon coordinate"], parameters: M
         _, jac, _ = value_and_jacobian(infer, hits)
     except RuntimeError as error:
         infer.refuse(str(error).splitlines()[0], error)
-    _check_slopes(infer, infer, hits, jac, _steps(hits), _of_hits(model))
+    _check_slopes(infer, infer.at, hits, jac, steps_of(hits, hits.dtype), _of_hits(model))
     # The NaN of one muon would spread to the gradients of a parameter.
     _check_parameters(infer, hits[torch.isfinite(value).all(dim=1)])
     if model.missing:
@@ -126,7 +123,7 @@ def check_fit_functions(
             _, jac, _ = value_and_jacobian(fitted, hits)
         except RuntimeError as error:
             fitted.refuse(str(error).splitlines()[0], error)
-        _check_slopes(fitted, fitted, hits, jac, _steps(hits), _of_hits(model))
+        _check_slopes(fitted, fitted.at, hits, jac, steps_of(hits, hits.dtype), _of_hits(model))
     if isinstance(model.chi2, Call):
         chi2 = _Checked(model.chi2, given, ["χ²", "degrees of freedom"], lambda muons: {"(muon, 2)": (muons, 2)})
         found = _check_result(chi2, hits, "χ²")
@@ -137,12 +134,6 @@ def check_fit_functions(
 def _of_hits(model: Model) -> list[str]:
     """The hits as arguments of derivatives, in words."""
     return [f"the hits {each.name}" for each in model.coordinates]
-
-
-def _steps(hits: Float[Tensor, "muon coordinate"]) -> Float[Tensor, " coordinate"]:
-    """Steps of difference quotients by the hits."""
-    far, width = hits.abs().amax(dim=0), _width(hits)
-    return torch.maximum(STEP * _not_zero(torch.where(width > 0, width, far)), 1e-10 * far)  # well above rounding
 
 
 def _width(hits: Float[Tensor, "muon coordinate"]) -> Float[Tensor, " coordinate"]:
@@ -180,6 +171,10 @@ class _Checked:
             )
         *_, largest = shapes.values()
         return found.expand(largest).flatten(1)
+
+    def at(self, places: Float[Tensor, "place muon coordinate"]) -> Float[Tensor, "place muon number"]:
+        """The results for hits at several places."""
+        return self(places.flatten(0, 1)).unflatten(0, places.shape[:2])
 
 
 def _few(model: Model, hits: Float[Any, "muon coordinate"]) -> Float[Tensor, "few coordinate"]:
@@ -234,39 +229,25 @@ def _check_parameters(function: _Checked, hits: Tensor) -> None:
 
         slopes = torch.autograd.functional.jacobian(columns, value.flatten())
         # From the largest entry of a list: heights and offsets may be zero, or nearly.
-        steps = STEP * _not_zero(value.abs().max()).expand(value.numel())
-        _check_slopes(function, columns, value.flatten(), slopes, steps, [f"the parameter {name}"] * value.numel())
+        steps = PARAMETER_STEP * _not_zero(value.abs().max()).expand(value.numel())
+
+        def values_at(places: Tensor, columns: Callable[[Tensor], Tensor] = columns) -> Tensor:
+            return torch.stack([columns(place) for place in places])
+
+        _check_slopes(function, values_at, value.flatten(), slopes, steps, [f"the parameter {name}"] * value.numel())
 
 
 def _check_slopes(
     function: _Checked,
-    columns: Callable[[Tensor], Tensor],
+    values_at: Callable[[Float[Tensor, "place *rows argument"]], Float[Tensor, "place muon number"]],
     at: Float[Tensor, "*rows argument"],
     slopes: Float[Tensor, "muon number argument"],
-    steps: Float[Tensor, " argument"],
+    steps: Float[Tensor, "*#rows argument"],
     arguments: Sequence[str],
 ) -> None:
-    """Refuse derivatives that disagree with difference quotients for most of the muons.
-
-    They may agree with the central or with the forward quotient, which is right at a kink.
-    """
-    for index, (step, argument) in enumerate(zip(steps, arguments, strict=True)):
-        shift = torch.zeros_like(at)
-        shift[..., index] = step
-        with torch.no_grad():
-            before, here, after = (columns(x) for x in (at - shift, at, at + shift))
-        slope, wrong = slopes[:, :, index], torch.isfinite(after - before)
-        rounding = 1e3 * torch.finfo(here.dtype).eps * here.abs() / step
-        for quotient in ((after - before) / (2 * step), (after - here) / step):
-            allowed = SLOPE_TOLERANCE * torch.maximum(quotient.abs(), slope.abs()) + rounding
-            wrong = wrong & ~((quotient - slope).abs() <= allowed)
-        for name, column in zip(function.names, wrong.unbind(1), strict=True):
-            if 2 * column.sum() > len(column):
-                function.refuse(
-                    f"breaks the graph: the derivative of {name} by {argument} is not what differences say; compute "
-                    "with torch from the hits to the result, without .detach(), .item(), float(), torch.tensor(…) and "
-                    "numpy on the way"
-                )
+    """Refuse derivatives that disagree with difference quotients."""
+    if wrong := compare_slopes(values_at, at, slopes, steps).wrong:
+        function.refuse(broken_graph(function.names[wrong[0]], arguments[wrong[1]]))
 
 
 def _not_zero(scale: Tensor) -> Tensor:

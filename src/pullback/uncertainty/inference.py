@@ -56,3 +56,17 @@ def periods_of(infer: Infer | DescribedInference) -> tuple[float, ...] | None:
 def refuse_of(infer: Infer | DescribedInference) -> Refuse | None:
     """Raises errors that name where the inference comes from, such as a user's file."""
     return getattr(infer, "refuse", None)
+
+
+def reason_in(error: Exception, coordinates: int) -> str:
+    """Why an inference failed for hits with so many coordinates per muon, in words that help; empty if not known."""
+    text = next(iter(str(error).splitlines()), "")
+    if "Can't call numpy() on Tensor that requires grad" in text:  # torch's advice would break the graph
+        return "uses numpy, which keeps no derivatives: use torch's functions, such as torch.arctan for np.arctan"
+    misshapen = isinstance(error, IndexError) or "to unpack" in text or "shapes cannot be multiplied" in text
+    if coordinates == 1 and misshapen:
+        return (
+            "fails for hits with one coordinate per muon; hits must be (muon, coordinate), such as hits[None] of one "
+            f"muon ({type(error).__name__}: {text})"
+        )
+    return ""

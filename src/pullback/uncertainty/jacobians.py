@@ -15,7 +15,8 @@ from ..errors import ModelError
 from .arguments import check_hits, hits_tensor, like, mistake_in
 from .arrays import Given
 from .closed_form import closed_form_of, differentiate_in_closed_form, plain_hits
-from .inference import Infer, accepts_missing, refuse_of
+from .inference import Infer, accepts_missing, reason_in, refuse_of
+from .slopes import is_trusted, lost_from_graph
 
 MUONS_PROBED = 3
 """Muons on which `muon_jacobian` tests for coupling."""
@@ -154,12 +155,17 @@ def value_and_jacobian(
     closed = _in_closed_form(infer, hits)
     if closed is not None:
         return *closed, None
-    finite = usable_muons(infer, hits)
+    finite, trusted = usable_muons(infer, hits), is_trusted(infer)
     hits = with_stand_ins(hits, finite)
+    if not trusted:  # numpy refuses hits that require a gradient, and warns of others
+        with torch.enable_grad():
+            _of_few(infer, hits[:1].detach().requires_grad_())
     among_others = _few_among_others(infer, hits.detach())
     holds = torch.is_grad_enabled() and (hits.requires_grad or getattr(among_others, "requires_grad", False))
     value, jac = differentiate(infer, hits, holds)
     refuse_coupling(infer, hits.detach(), value.detach(), among_others)
+    if not trusted:
+        _refuse_lost_derivative(infer, hits, value, jac, finite)
     return value, jac, finite
 
 
@@ -261,7 +267,11 @@ def _of_few(infer: Infer, hits: Tensor) -> Any:
     """The inference of a few muons taken by themselves, unchecked: a user's function may return anything."""
     try:
         return infer(hits)
-    except RuntimeError as error:
+    except (IndexError, ValueError, RuntimeError) as error:
+        if reason := reason_in(error, hits.shape[1]):
+            _refuse(infer, reason, error)
+        if not isinstance(error, RuntimeError):
+            raise
         _refuse(
             infer,
             f"fails for {len(hits)} muons by themselves; a parameter with a value for each muon must be "
@@ -305,6 +315,15 @@ def refuse_coupling(infer: Infer, hits: Tensor, value: Tensor, among_others: Any
             "would be wrong",
             advice="; use the general pullback.jacobian(y, x)",
         )
+
+
+def _refuse_lost_derivative(
+    infer: Infer, hits: Tensor, value: Tensor, jac: Tensor, finite: Bool[Tensor, " muon"] | None
+) -> None:
+    """Raise where a part of a derivative was lost from the graph, tried on a few of the usable muons."""
+    hits, value, jac = (part.detach() if finite is None else part.detach()[finite] for part in (hits, value, jac))
+    if len(hits) and (lost := lost_from_graph(infer, hits, value, jac)):
+        _refuse(infer, lost)
 
 
 def agree_to_rounding(found: Tensor, expected: Tensor, precision: torch.dtype) -> bool:

@@ -52,7 +52,8 @@ def systematic_jacobian(
     Raises
     ------
     TypeError, ValueError
-        What `muon_jacobian` raises; an infer that does not use η, or cannot be differentiated twice.
+        What `muon_jacobian` raises; an infer that does not use η, or cannot be differentiated twice; a derivative by
+        η that difference quotients contradict.
 
     References
     ----------
@@ -74,6 +75,7 @@ def systematic_jacobian(
 
     from .arguments import hits_tensor, like, to_tensor
     from .jacobians import masked_jacobian
+    from .slopes import is_trusted, shared_lost_from_graph
 
     x, eta = hits_tensor(hits).detach(), to_tensor(eta).detach()
     # Wrong hits or a wrong infer show on a few muons, and are refused there with the messages of `muon_jacobian`.
@@ -85,6 +87,9 @@ def systematic_jacobian(
         value, jac = _differentiate(infer, block, eta)
         usable = ~value.isnan() if missing else ~value.isnan() & torch.isfinite(block).all(dim=1)[:, None]
         whole[start : start + len(block)] = torch.where(usable[:, :, None], jac, float("nan"))
+    known = torch.isfinite(whole).all(dim=2).any(dim=1)
+    if not is_trusted(infer) and known.any() and (lost := shared_lost_from_graph(infer, x[known], eta, whole[known])):
+        raise ValueError(f"infer {lost}")
     return like(hits, whole)
 
 

@@ -18,7 +18,7 @@ from .arguments import Hits, check_hits, give_back, measured
 from .covariance import HitUncertainty, cholesky, combined
 from .device import DeviceGenerator
 from .elementwise import WHOLE_VECTORS
-from .inference import Infer, periods_of
+from .inference import Infer, periods_of, reason_in
 from .jacobians import usable_muons
 from .memory import keep_freed
 from .monte_carlo import ADAPTIVE_BATCH, FEWEST_FOR_ENDS
@@ -376,6 +376,11 @@ def _inferred(infer: Infer, hits: Float[Tensor, "row coordinate"]) -> Float[Tens
     """
     missing = -len(hits) % WHOLE_VECTORS
     with torch.no_grad():
-        if not missing:
-            return infer(hits)
-        return infer(torch.cat([hits, hits[-1:].expand(missing, -1)]))[: len(hits)]
+        padded = torch.cat([hits, hits[-1:].expand(missing, -1)]) if missing else hits
+        try:
+            found = infer(padded)
+        except (IndexError, ValueError, RuntimeError) as error:
+            if reason := reason_in(error, hits.shape[1]):
+                raise ValueError(f"infer {reason}") from error
+            raise
+        return found[: len(hits)] if missing else found
