@@ -47,7 +47,7 @@ def parts_of(results: str | Path) -> Iterator[RenderableType]:
     with open_study(folder / "study.h5", any_version=True) as study:
         maker = study.maker
         evidence = _evidence(folder, maker)
-        found = list(how_well_known(study, evidence, {}))
+        found = how_well_known(study, evidence, {})
     few = len(found) <= IN_SENTENCES
     yield from map(Text, (f"{_where(each, evidence)}{each.sentence}" for each in found) if few else over_scan(found))
     yield from map(Text, _of_target(folder, found))

@@ -48,9 +48,16 @@ def find_target(study: Study, path: str | Path) -> None:
         if others not in found:
             found[others] = _solve(study, target, point, dict(others))
             log.info("%s: %s", point.label, found[others].value)
-    unit = unit_of(target.vary, study.config)
     answers = [*found.values()]
-    TargetAnswers(observable=observable, wanted=wanted, vary=target.vary, unit=unit, answers=answers).write(path)
+    units = {name: unit_of(name, study.config) for name in (*study.points[0].values, target.vary)}
+    TargetAnswers(
+        observable=observable,
+        wanted=wanted,
+        vary=target.vary,
+        unit=units[target.vary],
+        units={name: units[name] for name in answers[0].values},
+        answers=answers,
+    ).write(path)
 
 
 def _solve(study: Study, target: Target, point: Point, others: dict[str, float]) -> TargetAnswer:

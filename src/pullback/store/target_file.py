@@ -33,4 +33,6 @@ class TargetAnswers(EvidenceFile):
     """The number that is varied."""
     unit: str = ""
     """Its unit."""
+    units: dict[str, str] = {}
+    """The units of the scanned values, by name; none for counts and ratios."""
     answers: list[TargetAnswer]
