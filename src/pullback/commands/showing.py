@@ -18,6 +18,7 @@ from ..store.study_file import open_study
 from ..store.target_file import TargetAnswers
 from ..validation.answers import QUESTIONS
 from ..validation.evidence import Evidence
+from ..validation.sentences import what_would_decide
 from ..version import version
 
 VERDICT_STYLES = {"pass": "bold blue", "fail": "bold red", "inconclusive": "bold yellow"}
@@ -57,6 +58,8 @@ def parts_of(results: str | Path) -> Iterator[RenderableType]:
         verdict = answer.verdict.partition(":")[0]
         yield Text.assemble(f"  {QUESTIONS[name]} ", (verdict, VERDICT_STYLES.get(verdict, "")), f". {answer.sentence}")
     yield Text("")
+    if advice := what_would_decide(evidence):
+        yield from (Text(advice), Text(""))
     yield _table(found)
     if not maker.same_code:
         yield Text(f"Made by {maker}; this is {version()}, with other code, so that a new run may give other numbers.")

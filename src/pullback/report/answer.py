@@ -172,7 +172,7 @@ def _read(study: StudyReader, evidence: Evidence, symbols: Mapping[str, str]) ->
         sigma = study.rows(f"{entry.point}/sigma_{entry.observable}", 0, MUONS_READ if few else 0)
         attributes = study.attributes(f"{entry.point}/{entry.observable}")
         known = sigma[np.isfinite(sigma)]
-        low, median, high = np.quantile(known, QUANTILES) if len(known) else (math.nan,) * 3
+        low, median, high = np.quantile(known, QUANTILES).tolist() if len(known) else (math.nan,) * 3
         mean = entry.quoted.overall.mean_sigma
         yield Knowledge(
             entry,

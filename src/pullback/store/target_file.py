@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from .evidence_file import EvidenceFile, Number, Record
 
 
@@ -33,6 +35,6 @@ class TargetAnswers(EvidenceFile):
     """The number that is varied."""
     unit: str = ""
     """Its unit."""
-    units: dict[str, str] = {}
+    units: dict[str, str] = Field(default_factory=dict)
     """The units of the scanned values, by name; none for counts and ratios."""
     answers: list[TargetAnswer]
