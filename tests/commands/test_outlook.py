@@ -108,6 +108,46 @@ def test_what_was_meant_is_repeated_with_units(tmp_path, monkeypatch):
     assert "4 GeV/c" in text
 
 
+TELESCOPE = {
+    "study": "s",
+    "source": {"muons": 500, "beam": {"spread": 0.02, "spot": 0.01}},
+    "detector": {"sigma": 2e-5},
+    "model": {"name": "track", "z": [0.0, 0.12, 0.8]},
+}
+
+
+def test_what_plays_no_part_is_left_out(tmp_path, monkeypatch):
+    """A momentum where nothing scatters, and scattering by no angle."""
+    monkeypatch.chdir(tmp_path)
+    text = str(outlook(TELESCOPE))
+    assert "GeV" not in text
+    assert "theta0" not in text
+    cosmic = {**TELESCOPE, "source": {"muons": 500, "cosmic": {"momentum": 4.0}}}
+    assert "GeV" not in str(outlook(cosmic))
+    spectrum = {**TELESCOPE, "source": {"muons": 500, "cosmic": {"momentum": 4.0, "spectrum": "sea_level"}}}
+    assert "above 4 GeV/c" in str(outlook(spectrum))
+
+
+@pytest.mark.parametrize(
+    ("model", "scan", "seen"),
+    [
+        ({"material": 0.02}, None, "N(0, 0.02), 3 GeV/c"),
+        ({"theta0": 5e-4, "theta0_momentum": 3.0}, None, "N(0, 0.02), 3 GeV/c"),
+        ({"theta0": 5e-4}, None, "theta0 = 0.5 mrad"),
+        ({}, {"model.theta0": [0.0, 1e-3]}, "theta0 = 0 rad"),
+    ],
+)
+def test_what_scatters_is_shown(model, scan, seen, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert seen in str(outlook({**TELESCOPE, "model": {**TELESCOPE["model"], **model}, "scan": scan}))
+
+
+def test_a_volume_scatters_by_momentum(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    begin("tomography")
+    assert "GeV/c, scattered in" in str(outlook(read_config("tomography.yaml")))
+
+
 def test_check_prints_it(tmp_path, capsys):
     file = tmp_path / "my.yaml"
     file.write_text(

@@ -1,9 +1,11 @@
+import math
 import subprocess
 import sys
 
 import pytest
 import yaml
 
+from pullback.errors import ConfigError
 from pullback.study.plan import Study
 
 PLAIN = """
@@ -68,6 +70,22 @@ def test_an_own_model_has_the_units_that_it_gives(tmp_path, monkeypatch):
     assert study.config.systematics == {"alignment.x[0]": 0.001, "alignment.t": 0.002}
     assert study.config.target.sigma == {"bend": 0.001}
     assert study.config.target.between == [0.1, 9.0]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"), [("1 mrad", 0.001), ("0.1 rad", 0.1), ("90 deg", math.pi / 2), (0.002, 0.002)]
+)
+def test_the_sigma_of_a_slope_is_that_of_an_angle_and_no_tangent(given, expected):
+    """A beam's slope at 0.1 rad is tan 0.1; a σ of 0.1 rad is a change of the angle, and of the slope at θ = 0."""
+    target = {"sigma": {"slope": given}, "vary": "detector.sigma"}
+    raw = {"study": "s", "model": {"name": "track"}, "detector": {"sigma": "20 um"}, "target": target}
+    assert Study.from_config(raw).config.target.sigma == {"slope": expected}
+
+
+def test_a_length_is_no_sigma_of_a_slope():
+    target = {"sigma": {"slope": "1 mm"}, "vary": "detector.resolution"}
+    with pytest.raises(ConfigError, match=r"slope: is '1 mm', a length; it must be a σ of a slope, as a number alone"):
+        Study.from_config({"study": "s", "model": {"name": "track"}, "target": target})
 
 
 def test_planning_does_not_load_torch():

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from pullback.report.answer import Knowledge, known_table, over_scan
+from pullback.report.answer import Knowledge, alike, known_table, over_scan
 from pullback.validation.evidence import Entry, Shared, UncertaintyOfMean
 
 
@@ -12,7 +12,8 @@ def knowledge(mean, low, high, unit="rad", median=math.nan, shared=None, point="
     of_mean = None if shared is None else UncertaintyOfMean(total=9.0, independent=1.0, shared=shared)
     of_all = Shared.model_construct(mean_uncertainty=of_mean) if of_mean else None
     entry = Entry.model_construct(point=point, observable="theta", shared=of_all, linear_valid=1.0, verdict="pass")
-    return Knowledge(entry, point, "θ", unit, 10, 10, mean, median, low, high, "pass")
+    (found,) = alike([Knowledge(entry, point, "θ", unit, 10, 10, mean, median, low, high, "pass")])
+    return found
 
 
 @pytest.mark.parametrize(
@@ -46,7 +47,28 @@ def test_over_a_scan_the_same_average_is_quoted_everywhere():
     mean, outside = knowledge(2e-3, 1e-3, 3e-3, median=1.9e-3), knowledge(9e-3, 3e-3, 5e-3, median=4e-3)
     assert [*over_scan([mean, mean._replace(mean=2.5e-3)])] == ["θ over 2 points: mean σ from 2.00 mrad to 2.50 mrad"]
     assert [*over_scan([mean, mean._replace(mean=2.0001e-3)])] == ["θ over 2 points: mean σ = 2.00 mrad"]
-    assert [*over_scan([outside, mean])] == ["θ over 2 points: median σ from 1.90 mrad to 4.00 mrad"]
+    assert [*over_scan(alike([outside, mean]))] == ["θ over 2 points: median σ from 1.90 mrad to 4.00 mrad"]
+
+
+def test_a_median_that_looks_like_the_mean_is_not_named():
+    """All σ are alike, so that the last bits put the mean outside the range; at the digits shown nothing differs."""
+    assert knowledge(32.61e-6, 32.59e-6, 32.6e-6, median=32.595e-6).cell == "32.6 µrad"
+    assert knowledge(32.66e-6, 32.59e-6, 32.6e-6, median=32.595e-6).cell == "32.6 µrad (median)"
+
+
+def test_the_median_stands_where_there_is_no_mean():
+    assert knowledge(math.inf, 3e-3, 5e-3, median=4e-3).cell == "4.00 mrad (median)"
+    assert knowledge(math.nan, math.nan, math.nan)._replace(muons=0).cell == "–"
+
+
+def test_all_points_of_a_table_show_the_same_average():
+    """A point whose mean would do shows the median if another needs it; the headline uses the same word."""
+    mean, outside = knowledge(2e-3, 1e-3, 3e-3, median=1.9e-3), knowledge(9e-3, 3e-3, 5e-3, median=4e-3, point="b")
+    assert [each.cell for each in alike([mean, outside])] == ["1.90 mrad (median)", "4.00 mrad (median)"]
+    assert "median σ = 1.90 mrad" in alike([mean, outside])[0].sentence
+    assert [each.cell for each in alike([mean, mean._replace(mean=2.5e-3)])] == ["2.00 mrad", "2.50 mrad"]
+    empty = outside._replace(muons=0, mean=math.nan, median=math.nan)
+    assert [each.cell for each in alike([outside, empty])] == ["4.00 mrad (median)", "–"]
 
 
 def test_over_a_scan_the_systematics_are_named():

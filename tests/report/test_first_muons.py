@@ -66,7 +66,7 @@ def test_a_muon_without_a_hit_is_flagged(tmp_path):
 
 def test_observables_come_before_many_hits(tmp_path):
     """Three hits would push the angles out of sight on a phone; with two, hits come first."""
-    for layers, first in ((2, "hits"), (3, "dx/dz")):
+    for layers, first in ((2, "hits"), (3, "dx/dz (slope)")):
         track = {"name": "track", "z": [0.1 * layer for layer in range(layers)]}
         raw = {"study": "t", "model": track, "source": {"muons": 50}, "toys": {"muons": 2, "per_muon": 100}}
         run = Run(raw, tmp_path / str(layers)).make()

@@ -88,6 +88,18 @@ def test_that_coverage_intervals_do_not_hold_the_truth_near_a_fold_is_said(defau
         f"Near the fold use the confidence intervals: {words}. It is a statement about the recorded hit, not"
         in Page(default[1]).text
     )
+    assert "its length does not say how well such a muon is known" in Page(default[1]).text
+
+
+def test_the_scan_table_quotes_the_averages_of_the_answer(default):
+    """By the same word, and at all points."""
+    text = Page(default[1]).text
+    averages = re.findall(r": θ of [^:]+ muons: (mean|median) σ = (\S+ mrad)", text)
+    assert len(averages) == 2
+    table = text[text.index("closure, quoted σ") : text.index("Figures show")]
+    assert len({word for word, _ in averages}) == 1
+    for word, average in averages:
+        assert f" % {average}{' (median)' * (word == 'median')} " in table
 
 
 def test_each_diagnostic_has_its_say(default, tmp_path):
@@ -232,7 +244,8 @@ def test_recorded_hits_without_freedom_do_not_claim_that_sigma_is_right(tmp_path
     assert "right" not in first
     assert "The propagation is right" in box
     assert "Is the truth covered? not tested" in box
-    assert "Do the data agree with the stated resolution? can't be tested" in box
+    answer = "Do the data agree with the stated resolution? can't be tested The reason: as many parameters as hits."
+    assert answer in box
 
 
 @pytest.mark.slow
@@ -288,8 +301,9 @@ def test_several_observables_read_well(track):
     run, page = track
     text = Page(page).text
     assert "It is not settled whether the propagation is right for 3 of 3 observables; worst for " in text
-    assert "simulated, x ~ U(0, 1) m at z = 0, zenith angles as cos² up to 1 rad, 3 GeV/c, 400 muons" in text
+    assert "simulated, x ~ U(0, 1) m at z = 0, zenith angles as cos² up to 1 rad, 400 muons" in text
     assert "400 muons per point" not in text
+    assert "dx/dz (slope) θ (theta) x(0) (intercept)" in text  # over the first muons
     assert "3 layers, resolution 1000, 500, 1000 /m (σ x = 1 mm, 2 mm, 1 mm); efficiency 0.8" in text
     assert "1 0.5 x₁ 2 mm 0.8" in text  # the table of layers
     assert "(too few hits); the count is that of the observable with the most" in text
@@ -388,7 +402,7 @@ def test_recorded_tracks_have_a_report(tmp_path):
     raw = {"study": "s", "model": {"name": "track"}, "source": source, "toys": {"per_muon": 100}}
     text = Page(report(raw, tmp_path / "out")[1]).text
     assert "by the covariance that is propagated" in text
-    assert "nobody knows the truth of recorded hits" in text
+    assert "Is the truth covered? not tested Nobody knows the truth of recorded hits." in text
     assert "Of 4 muons, 1 failed (too few hits)" in text
     assert "The recorded hits stay where they are" in text
     assert "Density of each observable at the recorded hits. Muons outside" in text  # true ones are unknown

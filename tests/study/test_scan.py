@@ -63,6 +63,16 @@ def test_mistakes_in_a_table(text, expected):
     assert expected in str(caught.value)
 
 
+def test_a_list_is_advised_by_its_name_and_no_index_by_accident():
+    """The nearest text to model.dz is model.z[2], since 2 is as good as any index."""
+    raw = {"study": "s", "model": {"name": "track", "z": [0.0, 0.1, 0.2]}, "scan": {"model.dz": [1, 2]}}
+    with pytest.raises(PullbackError, match=r"did you mean a number of model\.z, such as model\.z\[0\]\?$"):
+        Study.from_config(raw)
+    raw["scan"] = {"model.zz[1]": [0.1, 0.15]}
+    with pytest.raises(PullbackError, match=r"did you mean model\.z\[1\]\?$"):
+        Study.from_config(raw)
+
+
 def test_a_table_that_is_not_text():
     Path("points.csv").write_bytes(b"model.dz\n\xff\xfe\n")
     with pytest.raises(PullbackError, match="not UTF-8"):

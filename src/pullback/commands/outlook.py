@@ -19,6 +19,7 @@ from ..study import shared_parameters
 from ..study.aligning import expected
 from ..study.batches import MUON_COST, TOY_SECONDS, cost
 from ..study.plan import Study
+from .notes import notes_on
 from .trial import read_file_of, try_few
 
 START_UP = 7
@@ -67,6 +68,7 @@ class Outlook(NamedTuple):
         around = min(toys.muons, *study.muons.values())
         rows = {
             "study": f"{study.config.study}, to results/{study.config.study}/",
+            "note": ". ".join(notes_on(study)),
             **{name: Markup(text).striptags() for name, text in PlanWording(study).plan().items() if text},
             "observables": ", ".join(each.name for each in study.model.observables),
             "file": self._file(),

@@ -20,6 +20,7 @@ from ..store.study_file import open_study
 from ..store.target_file import TargetAnswers
 from ..validation.answers import QUESTIONS
 from ..validation.evidence import Evidence
+from ..validation.sentences import what_would_decide
 from ..version import version
 
 VERDICT_STYLES = {"pass": "bold blue", "fail": "bold red", "inconclusive": "bold yellow"}
@@ -62,7 +63,7 @@ def _parts_of(results: str | Path) -> Iterator[RenderableType]:
     with open_study(folder / "study.h5", any_version=True) as study:
         maker = study.maker
         evidence = _evidence(folder, maker)
-        found = list(how_well_known(study, evidence, {}))
+        found = how_well_known(study, evidence, {})
     few = len(found) <= IN_SENTENCES
     yield from map(Text, (f"{_where(each, evidence)}{each.sentence}" for each in found) if few else over_scan(found))
     yield from map(Text, _of_target(folder, found))
@@ -79,6 +80,8 @@ def _parts_of(results: str | Path) -> Iterator[RenderableType]:
             f"  {QUESTIONS[name]} ", (answer.verdict, VERDICT_STYLES.get(answer.verdict, "")), f".{sentence}"
         )
     yield Text("")
+    if advice := what_would_decide(evidence):
+        yield from (Text(advice), Text(""))
     yield _table(found)
     if not maker.same_code:
         yield Text(f"Made by {maker}; this is {version()}, with other code, so that a new run may give other numbers.")

@@ -135,7 +135,11 @@ def nearest(name: str, valid: Iterable[str], beside: Iterable[str] | None = None
     same = [each for each in valid if each.split(".")[-1] == name.split(".")[-1]]
     in_list = re.sub(r"[.](\d+)$", r"[\1]", name)
     same = [in_list] if in_list in valid else numbers_within(name, valid) or same
-    close = same or difflib.get_close_matches(name, beside, n=1, cutoff=0.6)
+    # Of a list, whose index a name without one does not tell, the nearest is the list, by its first number.
+    firsts = {each: each for each in beside} if "[" in name else {each.split("[")[0]: each for each in beside[::-1]}
+    close = same or difflib.get_close_matches(name, firsts, n=1, cutoff=0.6)
+    if close and (first := firsts.get(close[0], close[0])) != close[0]:
+        return f"did you mean a number of {close[0]}, such as {first}?"
     return f"did you mean {close[0]}?" if close else f"allowed: {', '.join(beside)}"
 
 

@@ -10,7 +10,7 @@ from ..models.planes import MOST_PLANES, built_in_observables
 from .base import Clash, Contradiction, Section, fields
 from .hints import unit_in
 from .model_schema import MODELS
-from .units import SLOPE, in_unit, in_units
+from .units import SIGMA_OF_SLOPE, in_unit, in_units
 
 UNITS_OF_LAYERS = {"rotation": "rad", "scale_x": "1", "scale_y": "1"}
 """Units of numbers of layers that are no offsets."""
@@ -98,7 +98,7 @@ def _unit_of(kind: type[Section], config: dict[str, Any]) -> Callable[[str], str
 
 
 def _units_of_observables(config: dict[str, Any]) -> dict[str, str]:
-    """The unit of each observable of a raw config."""
+    """The unit of σ of each observable of a raw config."""
     model = config.get("model")
     observables = model.get("observables") if isinstance(model, dict) else None
     if isinstance(observables, list):
@@ -106,4 +106,4 @@ def _units_of_observables(config: dict[str, Any]) -> dict[str, str]:
     name = model.get("name") if isinstance(model, dict) else None
     built_in = str(name) if name in MODELS and name != "own" else next(iter(MODELS))
     found = built_in_observables(built_in, range(MOST_PLANES))
-    return {each.name: SLOPE if "slope" in each.long_name else each.unit for each in found}
+    return {each.name: SIGMA_OF_SLOPE if "slope" in each.long_name else each.unit for each in found}

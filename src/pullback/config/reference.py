@@ -35,7 +35,8 @@ This page is made by `make docs`, together with `schema.json`, which editors rea
 - Lengths, angles, momenta and densities may carry a unit: `dz: 150 cm`, `theta0: 0.5 mrad`, `momentum: 3 GeV`,
   `z: [0 mm, 19.5 mm]` or, in quotes, `z: "[0, 19.5] mm"`. A number without one is in the unit of the table. Scans,
   systematics and targets may carry the unit of what they are about. A slope may be given as its angle, of which it is
-  the tangent: `spread: 5 mrad`.
+  the tangent: `spread: 5 mrad`. The wanted σ of a slope may be given as that of the angle, which is the same for a
+  track along z: `target: {sigma: {slope: 1 mrad}}` is 0.001.
 - Any numeric key except those of `systematics`, `target` and `compute` can be scanned by its dotted name; in a list,
   one number, `model.z[1]`; in your own model, its parameters, `model.<parameter>`.
 

@@ -22,6 +22,14 @@ SLOPE = "slope"
 """In place of the unit of slopes: numbers without one, that may also be given as angles, of which they are the tangent.
 """
 
+SIGMA_OF_SLOPE = "σ of a slope"
+"""In place of the unit of σ of slopes: numbers without one, that may also be given as the σ of the angle.
+
+Both are the same for a track along z. It is no tangent: σ is a small change, and no angle to the z axis.
+"""
+
+OF_SLOPES = (SLOPE, SIGMA_OF_SLOPE)
+
 DECIMAL: dict[str, dict[str, int]] = {
     "m": {"km": 3, "m": 0, "cm": -2, "mm": -3, "um": -6, "nm": -9},
     "1/m": {"1/km": -3, "1/m": 0, "1/cm": 2, "1/mm": 3, "1/um": 6},
@@ -32,6 +40,7 @@ DECIMAL: dict[str, dict[str, int]] = {
     "mol/g": {"mol/g": 0},
     "X0": {"X0": 0, "%X0": -2},
     SLOPE: {},
+    SIGMA_OF_SLOPE: {},
 }
 """The units that may be written for each unit of the config, with the power of ten between them."""
 
@@ -48,6 +57,7 @@ QUANTITIES = {
     "mol/g": "amount per mass",
     "X0": "thickness in radiation lengths",
     SLOPE: "slope",
+    SIGMA_OF_SLOPE: SIGMA_OF_SLOPE,
 }
 """What has each unit of the config, in words."""
 
@@ -166,14 +176,15 @@ def _converted(text: str, number: str, given: str, unit: str) -> float:
     if "," in given:
         raise ValueError(f"is {shown(text)}; several numbers with units need brackets: {shown(f'[{text.strip()}]')}")
     given = _spelling(given)
-    if unit == SLOPE and (given in DECIMAL["rad"] or given == DEGREE):
-        return _slope(text, _converted(text, number, given, "rad"))
+    if unit in OF_SLOPES and (given in DECIMAL["rad"] or given == DEGREE):
+        angle = _converted(text, number, given, "rad")
+        return _slope(text, angle) if unit == SLOPE else angle
     powers = DECIMAL.get(unit, {})
     if given in powers:
         return _scaled(text, number, powers[given])
     if given == DEGREE and unit == "rad":
         return math.radians(float(number))
-    if given == _spelling(unit) and unit != SLOPE:
+    if given == _spelling(unit) and unit not in OF_SLOPES:
         return float(number)
     raise ValueError(f"is {shown(text)}{_not_of(given, unit)}; {_percent(number, given, unit) or _asked(unit)}")
 
@@ -232,8 +243,9 @@ def _meant(given: str, unit: str) -> str:
 
 def _asked(unit: str) -> str:
     """What must be given for a unit of the config."""
-    if unit == SLOPE:
-        return f"it must be a slope, as a number alone or as its angle in {_or([*DECIMAL['rad'], DEGREE])}"
+    if unit in OF_SLOPES:
+        its = "its angle" if unit == SLOPE else "the σ of its angle"
+        return f"it must be a {unit}, as a number alone or as {its} in {_or([*DECIMAL['rad'], DEGREE])}"
     if unit not in DECIMAL:
         return (
             f"write the number alone, in {unit}" if unit not in ("", "1") else "it has no unit: write the number alone"

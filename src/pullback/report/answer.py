@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -35,6 +35,14 @@ IN_SENTENCES = 4
 """Answers that are told one by one; more are rows of a table."""
 
 
+class Scale(NamedTuple):
+    """What numbers are multiplied by, and the power of ten and the unit that follow them."""
+
+    factor: float
+    power: str
+    unit: str
+
+
 class Knowledge(NamedTuple):
     """How well an observable is known at a point: its quoted σ over the muons."""
 
@@ -53,17 +61,14 @@ class Knowledge(NamedTuple):
     high: float
     verdict: Verdict
     """The worst of the three questions."""
+    kind: Literal["mean", "median"] = "mean"
+    """Which average of σ is quoted; the same at all points."""
 
     @property
     def shared(self) -> float:
         """The σ of the mean of the observable by what all muons share; 0 without systematics."""
         of_mean = self.entry.shared.mean_uncertainty if self.entry.shared else None
         return of_mean.shared if of_mean else 0.0
-
-    @property
-    def kind(self) -> str:
-        """Which average of σ is quoted: the median where a few large σ move the mean out of the range of most muons."""
-        return "median" if self.mean < self.low or self.mean > self.high else "mean"
 
     @property
     def typical(self) -> float:
@@ -78,7 +83,7 @@ class Knowledge(NamedTuple):
     @property
     def cell(self) -> str:
         """The average σ in a table of means."""
-        return self.sigma + " (median)" * (self.kind == "median")
+        return self.sigma + " (median)" * (self.kind == "median" and self.muons > 0)
 
     @property
     def range(self) -> str:
@@ -103,29 +108,70 @@ class Knowledge(NamedTuple):
         return f"{self._number(sigma)}{power} {unit}".rstrip()
 
     @property
-    def _suited(self) -> tuple[float, str, str]:
-        """Factor, power of ten and unit; only where the unit takes no prefix is there a power, such as × 10⁻³."""
-        if self.unit in LARGEST_IN_MILLI or not 0 < self.typical < SMALL_NUMBER:
-            factor, unit = prefixed(self.typical, self.unit)
-            return factor, "", "" if unit == "1" else unit
-        power = -3 * math.floor(math.log10(10 * self.typical) / 3)  # from 0.1 on, as with prefixes
-        return 10.0**power, f" × 10{str(-power).translate(RAISED)}", "" if self.unit == "1" else self.unit
+    def _suited(self) -> Scale:
+        return scale_of(self.typical, self.unit)
 
     def _number(self, sigma: float) -> str:
         factor, *_ = self._suited
         size = factor * self.typical
-        decimals = SIGMA_DIGITS - 1 - math.floor(math.log10(size)) if size > 0 else 0
-        return f"{factor * sigma:.{max(decimals, 0)}f}" if size < LARGE else f"{factor * sigma:.{SIGMA_DIGITS}g}"
+        return f"{factor * sigma:.{decimals(size)}f}" if size < LARGE else f"{factor * sigma:.{SIGMA_DIGITS}g}"
 
 
-def how_well_known(study: StudyReader, evidence: Evidence, symbols: Mapping[str, str]) -> Iterator[Knowledge]:
+def decimals(size: float) -> int:
+    """Decimals of a number of this size that has as many significant digits as an average σ."""
+    return max(SIGMA_DIGITS - 1 - math.floor(math.log10(size)), 0) if size > 0 else 0
+
+
+def scale_of(size: float, unit: str) -> Scale:
+    """What suits a σ of this size; only where the unit takes no prefix is there a power, such as × 10⁻³."""
+    if unit in LARGEST_IN_MILLI or not 0 < size < SMALL_NUMBER:
+        factor, unit = prefixed(size, unit)
+        return Scale(factor, "", "" if unit == "1" else unit)
+    power = -3 * math.floor(math.log10(10 * size) / 3)  # from 0.1 on, as with prefixes
+    return Scale(10.0**power, f" × 10{str(-power).translate(RAISED)}", "" if unit == "1" else unit)
+
+
+def rounded(sigma: float, unit: str, digits: int = SIGMA_DIGITS) -> str:
+    """A σ alone, in the unit that suits it.
+
+    >>> rounded(3.5223e-5, "1"), rounded(0.00402, "rad"), rounded(2e-7, "c/GeV")
+    ('35.2 × 10⁻⁶', '4.02 mrad', '0.2 × 10⁻⁶ c/GeV')
+
+    """
+    factor, power, unit = scale_of(sigma, unit)
+    return f"{factor * sigma:.{digits}g}{power} {unit}".rstrip()
+
+
+def how_well_known(study: StudyReader, evidence: Evidence, symbols: Mapping[str, str]) -> list[Knowledge]:
     """The answers of a study, point by point and observable by observable; by their names where they have no symbol."""
+    return alike(list(_read(study, evidence, symbols)))
+
+
+def alike(found: Sequence[Knowledge]) -> list[Knowledge]:
+    """The answers with the same average of each observable at all points: the median if one of them needs it."""
+    by_median = {each.entry.observable for each in found if _needs_median(each)}
+    return [each._replace(kind="median" if each.entry.observable in by_median else "mean") for each in found]
+
+
+def _needs_median(found: Knowledge) -> bool:
+    """Whether a few large σ move the mean out of the range of most muons, by what is seen in the digits shown.
+
+    Without a finite mean the median is all there is.
+    """
+    if not math.isfinite(found.median) or not math.isfinite(found.mean):
+        return math.isfinite(found.median) and found.muons > 0
+    outside = found.mean < found.low or found.mean > found.high
+    by_median = found._replace(kind="median")
+    return outside and by_median.written(found.mean) != by_median.written(found.median)
+
+
+def _read(study: StudyReader, evidence: Evidence, symbols: Mapping[str, str]) -> Iterator[Knowledge]:
     for entry in evidence.points:
         few = len(evidence.points) <= SPREADS_READ
         sigma = study.rows(f"{entry.point}/sigma_{entry.observable}", 0, MUONS_READ if few else 0)
         attributes = study.attributes(f"{entry.point}/{entry.observable}")
         known = sigma[np.isfinite(sigma)]
-        low, median, high = np.quantile(known, QUANTILES) if len(known) else (math.nan,) * 3
+        low, median, high = np.quantile(known, QUANTILES).tolist() if len(known) else (math.nan,) * 3
         mean = entry.quoted.overall.mean_sigma
         yield Knowledge(
             entry,
@@ -157,9 +203,9 @@ def over_scan(found: Sequence[Knowledge]) -> Iterator[str]:
     """The range of the average σ of each observable over the points of a scan, in words."""
     for symbol in dict.fromkeys(each.symbol for each in found):
         of = [each for each in found if each.symbol == symbol]
-        kind = "median" if any(each.kind == "median" for each in of) else "mean"
+        kind = of[0].kind
         low, high = (choose(of, key=lambda each: getattr(each, kind)) for choose in (min, max))
-        known = all(math.isfinite(each.mean) for each in of)
+        known = all(math.isfinite(each.typical) for each in of)
         if len(of) > 1 and known:
             ends = _from_to(*(each.written(getattr(each, kind)) for each in (low, high)))
             yield f"{symbol} over {len(of)} points: {kind} σ {'from' if ' to ' in ends else '='} {ends}{_without(of)}"

@@ -44,7 +44,7 @@ class FirstMuons:
     def table(self) -> Table:
         """A row for each muon; of several observables or many hits, the columns have heads in groups."""
         hits, flags = [*self._hits()], self._flags()
-        groups = [(each.symbol, [*self._observable(each)]) for each in self._model.observables]
+        groups = [(_with_name(each), [*self._observable(each)]) for each in self._model.observables]
         groups += [("", [("flags", flags)])] * any(flags)
         groups.insert(0 if len(hits) <= HITS_FIRST else len(groups), ("hits", hits))
         columns = [column for _, of_group in groups for column in of_group]
@@ -86,6 +86,12 @@ class FirstMuons:
             for of_muon, flag in zip(found, self._rows(f"flag_{observable.name}"), strict=True):
                 of_muon += [name.replace("_", " ") for name, mask in FLAGS.items() if flag & mask]
         return [", ".join(dict.fromkeys(names)) for names in found]
+
+
+def _with_name(observable: Quantity) -> str:
+    """The symbol, and the name by which files, configs and the terminal call it."""
+    symbol, name = observable.symbol, observable.name
+    return symbol if symbol == name else f"{symbol} ({name})"
 
 
 def with_sigma(value: float, sigma: float) -> str:

@@ -62,7 +62,7 @@ def write_report(
     evidence = Evidence.read(validation)
     with open_study(study_file) as reader:
         symbols = {each.name: each.symbol for each in study.model.observables}
-        known = list(how_well_known(reader, evidence, symbols))
+        known = how_well_known(reader, evidence, symbols)
         first = FirstMuons(study, reader)
         first_muons = first.table()
     environment = Environment(

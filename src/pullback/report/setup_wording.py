@@ -10,7 +10,7 @@ from markupsafe import Markup
 from ..config.base import by_view, each_layer
 from ..config.dotted_names import unit_of
 from ..config.own_schema import Own
-from ..config.source_schema import Beam, Cosmic, Recorded, Simulated, Volume
+from ..config.source_schema import Cosmic, Recorded, Simulated, Volume
 from ..detector.noise import width as noise_width
 from ..models import NO_FOLD, Model
 from ..models.multiple_scattering import at_momenta
@@ -80,7 +80,10 @@ class PlanWording:
         if source.cosmic:
             words.append(_cosmic(source.cosmic))
         if source.beam:
-            words.append(_beam(source.beam, model.name))
+            words.append(_normal("d{}/dz", (source.beam.slope_x, source.beam.slope_y), source.beam.spread, model.name))
+        fixed = source.beam or (source.cosmic if source.cosmic and source.cosmic.spectrum == "fixed" else None)
+        if fixed and (source.volume or self.study.model.momentum is not None):  # else it plays no part
+            words.append(f"{fixed.momentum:g} GeV/c")
         if source.volume:
             words.append(_volume(source.volume))
         return ", ".join(words)
@@ -144,8 +147,14 @@ class PlanWording:
             for each in model.observables
         ]
         for name, value in model.parameters.items():
+            if name == "theta0" and not np.any(value) and not self._scans("model.theta0"):
+                continue  # nothing scatters
             parts.append(f"{name} = {suited(value, unit_of(f'model.{name}', self.config))}")
         return f"{self.config.model.name}: {'; '.join(parts)}"
+
+    def _scans(self, name: str) -> bool:
+        """Whether a number, or one of a list, is scanned."""
+        return any(each.split("[")[0] == name for each in self.study.points[0].values)
 
 
 class SetupWording(PlanWording):
@@ -287,14 +296,10 @@ def _normal(name: str, means: tuple[float, float], widths: float | list[float], 
 
 def _cosmic(cosmic: Cosmic) -> str:
     if cosmic.spectrum == "fixed":
-        return f"zenith angles as cos² up to {cosmic.zenith_max:g} rad, {cosmic.momentum:g} GeV/c"
+        return f"zenith angles as cos² up to {cosmic.zenith_max:g} rad"
     return (
         f"Reyna's sea-level spectrum above {cosmic.momentum:g} GeV/c up to a zenith angle of {cosmic.zenith_max:g} rad"
     )
-
-
-def _beam(beam: Beam, model: str) -> str:
-    return f"{_normal('d{}/dz', (beam.slope_x, beam.slope_y), beam.spread, model)}, {beam.momentum:g} GeV/c"
 
 
 def _volume(volume: Volume) -> str:

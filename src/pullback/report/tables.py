@@ -17,6 +17,7 @@ from ..validation.diagnostics import DIAGNOSTICS
 from ..validation.estimates import Estimate, worst
 from ..validation.evidence import Bin, Entry, Evidence, Judgement, NotJudged, Sigma, Statistics
 from ..validation.reasons import bracketed, place_of
+from .answer import Knowledge
 from .cells import Cell, Row, Table, estimated, furthest, judged, left, limits, row, verdict, with_limits, word
 from .formats import count, figures, known, percent, signed, significant, span
 from .setup_wording import own_sigma
@@ -73,31 +74,28 @@ class Tables:
             rows.append(row(str(layer), *heights[layer : layer + 1], left(", ".join(symbols)), widths, hit))
         return Table([heads], rows)
 
-    def scan(self, names: Iterable[str]) -> Table:
-        """The main numbers of each observable at each point; `names` are those of the scanned parameters."""
-        heads: list[str | Cell] = [*map(left, names), left("observable"), "unit", left("verdict"), left("propagation")]
+    def scan(self, names: Iterable[str], answers: Iterable[Knowledge]) -> Table:
+        """The main numbers of each observable at each point, with the average σ of the answers.
+
+        `names` are those of the scanned parameters.
+        """
+        heads: list[str | Cell] = [*map(left, names), left("observable"), left("verdict"), left("propagation")]
         heads += [left("truth")] * (not self.recorded)
-        heads += ["linear propagation valid", "mean quoted σ", "closure, quoted σ", "in linear domain"]
+        heads += ["linear propagation valid", "mean σ", "closure, quoted σ", "in linear domain"]
         heads += ["closure, linear σ", "± s.e.", "scatter"]
         if not self.recorded:
             heads += ["coverage of 68.27 % confidence interval, worst bin", "of 95 %", "pull mean", "pull sd"]
-        return Table([row(*heads)], [row(*self._scan_cells(entry)) for entry in self.entries])
+        return Table([row(*heads)], [row(*self._scan_cells(answer)) for answer in answers])
 
-    def _scan_cells(self, entry: Entry) -> Iterator[str | Cell]:
+    def _scan_cells(self, answer: Knowledge) -> Iterator[str | Cell]:
+        entry = answer.entry
         linear, quoted = entry.linear.domain, entry.quoted.domain
         values = self.points[entry.point]
         yield from (left(suited(value, unit_of(name, self.study.config))) for name, value in values.items())
-        factor, unit = prefixed(quoted.mean_sigma, self.observables[entry.observable].unit)
-        mean = None if quoted.mean_sigma is None else factor * quoted.mean_sigma
-        yield from (
-            left(self.symbol(entry)),
-            unit,
-            verdict(self.evidence.verdict_on(entry)),
-            verdict(entry.propagation),
-        )
+        yield from (left(self.symbol(entry)), verdict(self.evidence.verdict_on(entry)), verdict(entry.propagation))
         if not self.recorded:
             yield verdict(entry.truth.verdict if entry.truth else "–")
-        yield from (percent(entry.linear_valid), significant(mean), estimated(quoted.ratio))
+        yield from (percent(entry.linear_valid), answer.cell, estimated(quoted.ratio))
         yield from (percent(linear.share), estimated(linear.ratio), figures(linear.ratio and linear.ratio.se, 5))
         yield figures(linear.scatter and linear.scatter.all.value, 3)
         if not self.recorded:

@@ -17,7 +17,7 @@ from ..validation.estimates import FEW_MUONS, worst
 from ..validation.evidence import Bin, Entry, Failure, NotJudged
 from ..validation.findings import Finding, findings
 from ..validation.reasons import place_of
-from ..validation.sentences import WRONG, said
+from ..validation.sentences import WRONG, said, what_would_decide
 from .formats import count, known, percent, span
 from .setup_wording import SetupWording, digits
 
@@ -27,8 +27,8 @@ FOLD = "fold (where an observable is 0 and turns back)"
 MOST = 4
 """Further reasons that stand in the verdict; the others are in `validation.json`."""
 
-MOST_ADVICE = 2
-"""Pieces of advice that stand in the verdict."""
+MOST_BINS = 2
+"""Bins of few muons that are named in the verdict."""
 
 RIGHT: dict[Question, str] = {
     "propagation": "the propagation is right",
@@ -150,13 +150,7 @@ class VerdictWording(SetupWording):
 
     def advice(self) -> str:
         """What would decide what is inconclusive."""
-        more = [entry.more for entry in self.entries if entry.verdict == Verdict.INCONCLUSIVE]
-        more += [fit.more for fit in self.evidence.fits if fit.verdict == Verdict.INCONCLUSIVE]
-        advice = list(dict.fromkeys(each for of in more for each in of))
-        if not advice:
-            return ""
-        others = f"; and {len(advice) - MOST_ADVICE} more in validation.json" if len(advice) > MOST_ADVICE else ""
-        return f"What would decide it, if the numbers stay as they are: {'; '.join(advice[:MOST_ADVICE])}{others}."
+        return what_would_decide(self.evidence)
 
     def _linear(self) -> Markup | str:
         valid = known(entry.linear_valid for entry in self.entries)
@@ -208,7 +202,9 @@ class VerdictWording(SetupWording):
         return (
             f"Near the fold use the confidence intervals: the {100 * lowest[2]:g} % coverage interval (JCGM 101) holds "
             f"the truth there for as few as {lowest[1]} of toys. It is a statement about the recorded hit, not "
-            "about the truth."
+            "about the truth. For the few muons right at the fold the confidence interval is much shorter than σ: "
+            "over all recorded hits it holds the truth as often as stated, but its length does not say how well such a "
+            "muon is known (docs/intervals.md)."
         )
 
     def _aside(self) -> str:
@@ -220,8 +216,8 @@ class VerdictWording(SetupWording):
                     found[self._bin_of(entry, each)] = each.muons
         if not found:
             return ""
-        named = [f"{name} ({count(muons)} muon{'s' * (muons != 1)})" for name, muons in [*found.items()][:MOST_ADVICE]]
-        more = f" and {len(found) - MOST_ADVICE} more" if len(found) > MOST_ADVICE else ""
+        named = [f"{name} ({count(muons)} muon{'s' * (muons != 1)})" for name, muons in [*found.items()][:MOST_BINS]]
+        more = f" and {len(found) - MOST_BINS} more" if len(found) > MOST_BINS else ""
         few = f"Not settled, and without weight since they hold under {percent(FEW_MUONS)} of the muons"
         return f"{few}: {', '.join(named)}{more}."
 

@@ -48,10 +48,15 @@ def find_target(study: Study, path: str | Path) -> None:
         if others not in found:
             found[others] = _solve(study, target, point, dict(others))
             log.info("%s: %s", point.label, found[others].value)
-    unit, answers = unit_of(target.vary, study.config), [*found.values()]
-    units = {name: unit_of(name, study.config) for name in answers[0].values}
+    answers = [*found.values()]
+    units = {name: unit_of(name, study.config) for name in (*study.points[0].values, target.vary)}
     TargetAnswers(
-        observable=observable, wanted=wanted, vary=target.vary, unit=unit, units=units, answers=answers
+        observable=observable,
+        wanted=wanted,
+        vary=target.vary,
+        unit=units[target.vary],
+        units={name: units[name] for name in answers[0].values},
+        answers=answers,
     ).write(path)
 
 

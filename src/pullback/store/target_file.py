@@ -36,5 +36,5 @@ class TargetAnswers(EvidenceFile):
     unit: str = ""
     """Its unit."""
     units: dict[str, str] = Field(default_factory=dict)
-    """Units of the other scanned values."""
+    """The units of the scanned values, by name; none for counts and ratios."""
     answers: list[TargetAnswer]

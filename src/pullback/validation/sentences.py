@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Sequence
 
 from ..statistics.intervals import Verdict
@@ -9,7 +11,7 @@ from ..study.plan import Study
 from .answers import Answer, Answers, NotTested, Question
 from .coverage_evidence import TruthBin, TruthJudgement
 from .estimates import Estimate, worst
-from .evidence import Bin, Entry
+from .evidence import Bin, Entry, Evidence
 from .findings import Finding
 from .fit_evidence import FitEntry
 from .fit_judgement import NO_FREEDOM, NO_FUNCTION, NO_MUON, TOO_LARGE
@@ -39,6 +41,36 @@ UNTESTED = {
 
 REASONS_OF_DATA = 3
 """Reasons that stand in the answer if the data disagree: they may want another resolution, and layers elsewhere."""
+
+
+MOST_ADVICE = 4
+"""Pieces of advice that are told; there are three keys to raise."""
+
+KEY_TO_RAISE = re.compile(r"\b(?:toys|coverage)\.\w+")
+"""The key that a piece of advice is about."""
+
+
+def what_would_decide(evidence: Evidence) -> str:
+    """What would decide what is inconclusive: of each key to raise the largest number that is asked for."""
+    more = [entry.more for entry in evidence.points if entry.verdict == Verdict.INCONCLUSIVE]
+    more += [fit.more for fit in evidence.fits if fit.verdict == Verdict.INCONCLUSIVE]
+    by_key: dict[str, list[str]] = {}
+    for each in (each for of in more for each in of):
+        key = KEY_TO_RAISE.search(each)
+        by_key.setdefault(key[0] if key else each, []).append(each)
+    advice = [max(of, key=_needed) for of in by_key.values()]
+    if not advice:
+        return ""
+    others = f"; and {len(advice) - MOST_ADVICE} more in validation.json" if len(advice) > MOST_ADVICE else ""
+    return f"What would decide it, if the numbers stay as they are: {'; '.join(advice[:MOST_ADVICE])}{others}."
+
+
+def _needed(advice: str) -> float:
+    """The number that a piece of advice asks for; infinite if no number would do."""
+    number = re.search(r" to (\d+)", advice)
+    if number:
+        return float(number[1])
+    return math.inf if advice.startswith("even ") else 0.0
 
 
 def said(found: Finding) -> int:
@@ -83,8 +115,7 @@ def _without_hits(study: Study, entries: Sequence[Entry]) -> str:
 def _truth(study: Study, entries: Sequence[Entry], found: Sequence[Finding]) -> Answer:
     truths = [entry.truth for entry in entries if entry.truth]
     if not truths:
-        sentence = "Whether the truth is covered was not tested: nobody knows the truth of recorded hits."
-        return Answer(verdict=NotTested.RECORDED, sentence=sentence)
+        return Answer(verdict=NotTested.RECORDED, sentence="Nobody knows the truth of recorded hits.")
     verdict = worst([*(each.verdict for each in truths), *(each.verdict for each in found if each.question == "truth")])
     if verdict == Verdict.PASS:
         return Answer(verdict=verdict, sentence=_covered(study, truths))
@@ -96,8 +127,7 @@ def _data(study: Study, fits: Sequence[FitEntry], found: Sequence[Finding], *, r
     known = [each.verdict for each in fits if isinstance(each.verdict, Verdict)]
     if not known:
         reason = fits[0].reasons[0]
-        sentence = f"Whether the data agree with the stated resolution can't be tested: {reason}."
-        return Answer(verdict=UNTESTED[reason], sentence=sentence)
+        return Answer(verdict=UNTESTED[reason], sentence=f"The reason: {reason}.")
     verdict = worst(known)
     if verdict != Verdict.PASS:
         sentence = no_pass(study, "data", verdict, found)
