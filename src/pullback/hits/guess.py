@@ -48,13 +48,13 @@ OTHER_WORDS = {
 OTHER_WORDS |= {"momentum", "cov", "var", "chi", "charge", "vertex", "vtx", "time", "t", "pull"}
 """Words beside a position that make it no hit of a detector."""
 
-LOCAL = {"x": ("loc0", "local0"), "y": ("loc1", "local1")}
-"""Positions in the plane of a sensor, as ACTS calls them, in a table with events and layers."""
+LOCAL = {"x": ("loc0", "local0", "u", "strip"), "y": ("loc1", "local1", "v")}
+"""Positions in the plane of a sensor, in a table with events and layers; loc0 and loc1 are those of ACTS."""
 
 VARIANCES = {
-    "x,x": ("varx", "varloc0", "varlocal0", "var0"),
-    "y,y": ("vary", "varloc1", "varlocal1", "var1"),
-    "x,y": ("covxy", "covloc0loc1", "cov01"),
+    "x,x": ("varx", "varloc0", "varlocal0", "var0", "covxx", "varu", "covuu"),
+    "y,y": ("vary", "varloc1", "varlocal1", "var1", "covyy", "varv", "covvv"),
+    "x,y": ("covxy", "covloc0loc1", "cov01", "covuv"),
 }
 """Variances and the covariance of hits in a long table: the words of their names together."""
 
@@ -98,6 +98,9 @@ UPPER_WORDS = {"upper", "up", "top", "above", "in", "incoming", "entry", "upstre
 LOWER_WORDS = {"lower", "low", "bottom", "bot", "down", "below", "out", "outgoing", "exit", "downstream", "after"}
 """Words for the tracker that a muon crosses first, and for the one that it crosses last."""
 
+MOST_NAMES, ROWS_PER_NAME = 32, 20
+"""Values that a column has at most, and rows for each at least, to be guessed to hold the layers of hits."""
+
 CONSTANT = 1e-6
 """Spread of heights below which a layer is level, relative to the distance of the layers."""
 
@@ -132,6 +135,8 @@ class Guess:
         Number of layers of the upper tracker, which come first, if the names of the columns tell of two; otherwise 0.
     others : tuple of str
         Further columns that may be hits, or the layers of a long table, by their names.
+    by_values : bool
+        Whether the column of the layer is guessed from its few values, and not from its name.
     """
 
     table: FileTable
@@ -148,6 +153,7 @@ class Guess:
     layers: tuple[Any, ...] = ()
     upper: int = 0
     others: tuple[str, ...] = ()
+    by_values: bool = False
 
     @property
     def count(self) -> int:
@@ -157,7 +163,7 @@ class Guess:
 
 def guess(table: FileTable) -> Guess | None:
     """The columns of a table that may be hits; None if no names look like it."""
-    return _long(table) or _wide(table) or _one(table)
+    return _long(table) or _wide(table) or _by_values(table) or _one(table)
 
 
 def wide_guess(table: FileTable, x: Sequence[str], y: Sequence[str] = (), z: Sequence[str] = ()) -> Guess:
@@ -362,6 +368,31 @@ def _long(table: FileTable) -> Guess | None:
     return replace(found, covariance=_long_variances(found)) if found.count > 1 else None
 
 
+def _by_values(table: FileTable) -> Guess | None:
+    """A table with one row per hit whose layers have another name: a column of few names, or else of few numbers."""
+    plain = [column for column in table.columns if not (column.shape or column.jagged or _named(column))]
+    numbering = filter(None, (_called(table, RUN_WORDS), _called(table, EVENT_WORDS)))
+    events = [column.name for column in numbering if column in plain]
+    few = [column for column in plain if column.name not in events and _has_few(column)]
+    texts = [column for column in few if column.kind == "text"]
+    x, y, z = (
+        each.name if each and not (each.shape or each.jagged) else "" for each in (_hit(table, a) for a in "xyz")
+    )
+    if not x or not few or (len(few) > 1 and len(texts) != 1):
+        return None
+    found = long_guess(table, (texts or few)[0].name, x, y, z, events)
+    errors = _long_errors(table, "x"), _long_errors(table, "y") if y else ()
+    return replace(found, sigma_x=errors[0], sigma_y=errors[1], by_values=True)
+
+
+def _has_few(column: FileColumn) -> bool:
+    """Whether a column has so few values, names or whole numbers, that they may be layers."""
+    if not (column.kind == "text" or column.kind.startswith(("int", "uint"))):
+        return False
+    number, least = len({*column.values}), 2 if column.kind == "text" else 3  # two numbers may be yes and no
+    return least <= number <= MOST_NAMES and number * ROWS_PER_NAME <= len(column.values) and None not in column.values
+
+
 def _joined_name(table: FileTable, names: Sequence[str]) -> FileColumn | None:
     """The column, or the field of a record, whose words together are one of the names, the best first."""
     called = {"".join(name_words(each.name.rpartition(".")[2])): each for each in reversed(table.columns)}
@@ -436,5 +467,5 @@ def _one(table: FileTable) -> Guess | None:
         singles.insert(0, (column.name,))
     if not singles:
         return None
-    others = (each.name for each in table.columns if _is_hit(each, "x") and each.name not in singles[0])
-    return replace(wide_guess(table, singles[0]), others=tuple(others))
+    others = (each.name for each in table.columns for axis in "xy" if _is_hit(each, axis))
+    return replace(wide_guess(table, singles[0]), others=tuple(name for name in others if name not in singles[0]))
