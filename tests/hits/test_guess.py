@@ -3,8 +3,9 @@ from dataclasses import replace
 
 import pytest
 
+from pullback.hits.column_words import name_words
 from pullback.hits.contents import FileColumn, FileTable
-from pullback.hits.guess import guess, name_words
+from pullback.hits.guess import guess
 
 
 def table(**columns):

@@ -13,9 +13,10 @@ from typing import Any
 import yaml
 
 from ..errors import one_line
+from ..hits.column_words import name_words
 from ..hits.contents import Contents, FileTable, flattened, is_known
 from ..hits.guards import suffix_of
-from ..hits.guess import Guess, base_name, column_values, guess, long_guess, name_words, wide_guess
+from ..hits.guess import Guess, base_name, column_values, guess, long_guess, wide_guess
 from ..hits.reading import kept_name
 from .fill_in import FILL_IN
 from .model_base import RESULTS
