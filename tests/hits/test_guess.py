@@ -1,9 +1,11 @@
 import random
+from dataclasses import replace
 
 import pytest
 
+from pullback.hits.column_words import name_words
 from pullback.hits.contents import FileColumn, FileTable
-from pullback.hits.guess import guess, name_words
+from pullback.hits.guess import guess
 
 
 def table(**columns):
@@ -161,3 +163,46 @@ def test_words_of_names():
     assert name_words("det/hitX_0") == ["det", "hit", "x", "0"]
     assert name_words("x_um") == ["x"]
     assert name_words("x[2]") == ["x", "2"]
+
+
+def in_other_words(layers, rows=400, **more):
+    """A list of hits whose columns of events and layers have names that nobody knows."""
+    values = [float(row) for row in range(rows)]
+    found = {"Ereignis": values, "Ebene": [layers[row % len(layers)] for row in range(rows)], "x": values, "y": values}
+    columns = table(**found, **more).columns
+    whole = [replace(each, kind="int64") if isinstance(each.values[0], int) else each for each in columns]
+    return FileTable("", rows, tuple(whole))
+
+
+@pytest.mark.parametrize("layers", [["T1", "T2", "DUT"], [7, 8, 9, 12]])
+def test_a_column_of_few_values_is_guessed_to_hold_the_layers(layers):
+    found = guess(in_other_words(layers))
+    assert (found.layer, found.x, found.y, found.event) == ("Ebene", ("x",), ("y",), ())
+    assert found.by_values
+    assert found.layers == tuple(sorted(layers))
+
+
+def test_names_are_more_likely_layers_than_numbers():
+    assert guess(in_other_words(["a", "b"], number=[1, 2, 3, 4] * 100)).layer == "Ebene"
+
+
+@pytest.mark.parametrize(
+    ("layers", "rows"),
+    [([*range(33)], 33 * 40), ([0, 1], 400), (["a"], 400), (["a", "b", "c"], 59), ([1, 2, None], 400)],
+)
+def test_other_columns_are_not_guessed_to_hold_layers(layers, rows):
+    found = guess(in_other_words(layers, rows))
+    assert (found.layer, found.x, found.others) == ("", ("x",), ("y",))
+
+
+def test_a_run_is_no_layer():
+    found = guess(in_other_words(["a", "b"], run=[17, 18, 19, 20] * 100, event=[*range(400)]))
+    assert (found.layer, found.event) == ("Ebene", ("run", "event"))
+
+
+def test_positions_in_the_plane_of_a_sensor_and_strips():
+    found = guess(numbers("evt", "det", "v", "u", "cov_uu", "cov_vv", "cov_uv"))
+    assert (found.x, found.y, found.layer) == (("u",), ("v",), "det")
+    assert found.covariance == {"x,x": "cov_uu", "y,y": "cov_vv", "x,y": "cov_uv"}
+    found = guess(numbers("trigger", "station", "strip"))
+    assert (found.x, found.y, found.event) == (("strip",), (), ("trigger",))

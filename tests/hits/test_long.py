@@ -762,7 +762,8 @@ def two_runs(noise=0.0, events=400, layers=5, seed=3):
     run, event, layer = (np.concatenate(both) for both in zip((run, event, layer), number, strict=True))
     order = np.lexsort((event, run))
     columns = {"event": event[order], "layer": layer[order], "run": run[order] + 17, "x": rng.normal(size=len(order))}
-    return {"hit": np.arange(len(order)), "charge": rng.integers(1, 60, len(order)), **columns}
+    others = {name: rng.integers(1, 60, len(order)) for name in ("charge", "tot", "row", "column")}
+    return {"hit": np.arange(len(order)), **others, **columns}
 
 
 @pytest.mark.parametrize("kind", KINDS)

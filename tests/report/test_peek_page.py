@@ -479,7 +479,7 @@ def test_positions_that_are_not_used_are_named(capsys):
     with open("hits.csv", "w") as stream:
         stream.write("top_x,bottom_x,top_y,x_true,x_err\n1,2,3,4,5\n")
     page, raw = peeked("hits.csv", capsys)
-    assert "# not used, though named like positions: bottom_x\n" in page
+    assert "# not used, though named like positions: bottom_x, top_y\n" in page
     with open("hits.csv", "w") as stream:
         stream.write("event,station,plane,x,charge\n1,1,0,2,5\n1,1,1,3,6\n")
     page, raw = peeked("hits.csv", capsys)
@@ -569,3 +569,23 @@ def test_lists_whose_names_say_nothing_are_named_in_the_long_layout(capsys):
     assert "no config: no columns look like positions and layers of hits; name those with lists of hits, as in" in page
     assert "source: {kind: recorded, file: …, unit: mm, layout: long, layer: …, x: …}" in page
     assert "columns:" not in page
+
+
+def test_what_is_guessed_says_so(tmp_path):
+    rows = [f"{event},{'abc'[plane]},{event},0.5" for event in range(30) for plane in range(3)]
+    (tmp_path / "hits.csv").write_text("\n".join(["Nr,Ebene,x,strip_y", *rows, ""]))
+    page = peek_page(peek(str(tmp_path / "hits.csv")))
+    assert "# layout: long, one row per hit, 3 layers; guessed, since Ebene has few values in many rows\n" in page
+    assert "\n  layer: Ebene  # guessed, by its few values\n" in page
+    (tmp_path / "hits.csv").write_text("x,y\n0.5,1.5\n")
+    page = peek_page(peek(str(tmp_path / "hits.csv")))
+    assert "# layout: wide, one row per muon, 1 layer; guessed, since no column is named like layers; if " in page
+    assert "# not used, though named like positions: y\n" in page
+
+
+def test_the_number_of_a_strip_needs_the_pitch(tmp_path):
+    (tmp_path / "hits.csv").write_text("trigger,station,strip\n1,A,17\n1,B,19\n")
+    page = peek_page(peek(str(tmp_path / "hits.csv")))
+    assert "\n  x: {column: strip, scale: FILL_IN}  # the pitch of the strips, such as 80 um\n" in page
+    with pytest.raises(ConfigError, match=r"source\.x\.scale"):
+        Study.from_config(yaml.safe_load(page))

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from ..errors import one_line
+from ..hits.column_words import name_words
 from ..hits.contents import Contents, FileTable, flattened, is_known
 from ..hits.guards import suffix_of
 from ..hits.guess import Guess, base_name, column_values, guess, long_guess, wide_guess
@@ -144,8 +145,11 @@ def _long_keys(preset: str, found: Guess) -> Iterator[str]:
         if not (event or found.table.column(found.layer).jagged):
             yield f"event: {FILL_IN}  # the column, or the columns, that number the events"
         for key, value in named.items():
+            note = "  # guessed, by its few values" if key == "layer" and found.by_values else ""
+            if key == "x" and "strip" in name_words(str(value)):
+                value, note = {"column": value, "scale": FILL_IN}, "  # the pitch of the strips, such as 80 um"
             if value:
-                yield f"{key}: {_flow(value)}"
+                yield f"{key}: {_flow(value)}{note}"
     sigma = {"x": found.sigma_x, "y": found.sigma_y}
     if any(sigma.values()):
         yield f"sigma: {_flow({view: names[0] for view, names in sigma.items() if names})}"

@@ -8,95 +8,33 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any
 
+from .column_words import (
+    ERROR,
+    ERROR_WORDS,
+    EVENT_WORDS,
+    LAYER_WORDS,
+    LOCAL,
+    LOWER_WORDS,
+    NUMBERING,
+    OF_HITS,
+    OTHER_WORDS,
+    POSITION,
+    RUN_WORDS,
+    UPPER_WORDS,
+    VARIANCES,
+    is_called,
+    name_words,
+)
 from .contents import FileColumn, FileTable, flattened, is_known
 
-WORD = re.compile(r"\d+|[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
-"""The words of a name: of `hitX_dut0` hit, X, dut and 0."""
-
-POSITION = re.compile(r"(?:h|hit|pos|loc)?([xyz])(?:hit|pos)?")
-"""A word for a position along an axis."""
-
-ERROR = re.compile(r"(?:e|s|err|sig|sigma|unc)([xy])|([xy])(?:e|err|error|sig|sigma|unc)")
-"""A word for the uncertainty of a position."""
-
-ERROR_WORDS = {"err", "error", "sigma", "sig", "unc", "uncertainty", "std"}
-"""Words beside a position that make it an uncertainty."""
-
-OTHER_WORDS = {
-    "true",
-    "truth",
-    "gen",
-    "mc",
-    "sim",
-    "fit",
-    "pred",
-    "slope",
-    "res",
-    "resid",
-    "residual",
-    "dir",
-    "p",
-    "mom",
-}
-OTHER_WORDS |= {"momentum", "cov", "var", "chi", "charge", "vertex", "vtx", "time", "t", "pull"}
-"""Words beside a position that make it no hit of a detector."""
-
-LOCAL = {"x": ("loc0", "local0"), "y": ("loc1", "local1")}
-"""Positions in the plane of a sensor, as ACTS calls them, in a table with events and layers."""
-
-VARIANCES = {
-    "x,x": ("varx", "varloc0", "varlocal0", "var0"),
-    "y,y": ("vary", "varloc1", "varlocal1", "var1"),
-    "x,y": ("covxy", "covloc0loc1", "cov01"),
-}
-"""Variances and the covariance of hits in a long table: the words of their names together."""
-
-EVENT_WORDS = (
-    "event",
-    "evt",
-    "ev",
-    "evn",
-    "evno",
-    "evnr",
-    "evnum",
-    "evid",
-    "eventid",
-    "eventnumber",
-    "evtid",
-    "muon",
-    "muonid",
-    "particle",
-    "trigger",
-    "track",
-    "trackid",
-)
-"""Words for what belongs together, the best first."""
-
-RUN_WORDS = ("run", "runid", "runnumber", "spill")
-"""Words for what numbers events again, from the first one."""
-
-LAYER_WORDS = (
-    *("layer", "plane", "layerid", "planeid", "dut", "panel", "station", "chamber"),
-    *("sensor", "detector", "det", "geometry", "module"),
-)
-"""Words for a layer, the best first."""
-
-NUMBERING = {"id", "number", "nr", "no", "num", "index", "idx", "name", "i"}
-"""Words that may stand beside those."""
-
-OF_HITS = {"hit", "hits"}
-"""Words that may stand beside those for a layer."""
-
-UPPER_WORDS = {"upper", "up", "top", "above", "in", "incoming", "entry", "upstream", "before"}
-LOWER_WORDS = {"lower", "low", "bottom", "bot", "down", "below", "out", "outgoing", "exit", "downstream", "after"}
-"""Words for the tracker that a muon crosses first, and for the one that it crosses last."""
+MOST_NAMES, ROWS_PER_NAME = 32, 20
+"""Values that a column has at most, and rows for each at least, to be guessed to hold the layers of hits."""
 
 CONSTANT = 1e-6
 """Spread of heights below which a layer is level, relative to the distance of the layers."""
@@ -132,6 +70,8 @@ class Guess:
         Number of layers of the upper tracker, which come first, if the names of the columns tell of two; otherwise 0.
     others : tuple of str
         Further columns that may be hits, or the layers of a long table, by their names.
+    by_values : bool
+        Whether the column of the layer is guessed from its few values, and not from its name.
     """
 
     table: FileTable
@@ -148,6 +88,7 @@ class Guess:
     layers: tuple[Any, ...] = ()
     upper: int = 0
     others: tuple[str, ...] = ()
+    by_values: bool = False
 
     @property
     def count(self) -> int:
@@ -157,7 +98,7 @@ class Guess:
 
 def guess(table: FileTable) -> Guess | None:
     """The columns of a table that may be hits; None if no names look like it."""
-    return _long(table) or _wide(table) or _one(table)
+    return _long(table) or _wide(table) or _by_values(table) or _one(table)
 
 
 def wide_guess(table: FileTable, x: Sequence[str], y: Sequence[str] = (), z: Sequence[str] = ()) -> Guess:
@@ -203,16 +144,6 @@ def column_values(table: FileTable, name: str) -> list[Any]:
 def base_name(table: FileTable, name: str) -> str:
     """The column of a name, which may be that of one element of its lists."""
     return name if name in table.names else name.rpartition("[")[0]
-
-
-def name_words(name: str) -> list[str]:
-    """The words of a name in lower case, without a unit at its end.
-
-    >>> name_words("hitX_dut0"), name_words("x0 [mm]"), name_words("xErr1")
-    (['hit', 'x', 'dut', '0'], ['x', '0'], ['x', 'err', '1'])
-    """
-    plain = re.sub(r"\s*(\[\s*[^\W\d]+\s*\]|\(\s*[^\W\d]+\s*\)|_(mm|cm|um))$", "", name)
-    return [word.lower() for word in WORD.findall(plain)]
 
 
 @dataclass(frozen=True)
@@ -362,6 +293,31 @@ def _long(table: FileTable) -> Guess | None:
     return replace(found, covariance=_long_variances(found)) if found.count > 1 else None
 
 
+def _by_values(table: FileTable) -> Guess | None:
+    """A table with one row per hit whose layers have another name: a column of few names, or else of few numbers."""
+    plain = [column for column in table.columns if not (column.shape or column.jagged or _named(column))]
+    numbering = filter(None, (_called(table, RUN_WORDS), _called(table, EVENT_WORDS)))
+    events = [column.name for column in numbering if column in plain]
+    few = [column for column in plain if column.name not in events and _has_few(column)]
+    texts = [column for column in few if column.kind == "text"]
+    x, y, z = (
+        each.name if each and not (each.shape or each.jagged) else "" for each in (_hit(table, a) for a in "xyz")
+    )
+    if not x or not few or (len(few) > 1 and len(texts) != 1):
+        return None
+    found = long_guess(table, (texts or few)[0].name, x, y, z, events)
+    errors = _long_errors(table, "x"), _long_errors(table, "y") if y else ()
+    return replace(found, sigma_x=errors[0], sigma_y=errors[1], by_values=True)
+
+
+def _has_few(column: FileColumn) -> bool:
+    """Whether a column has so few values, names or whole numbers, that they may be layers."""
+    if not (column.kind == "text" or column.kind.startswith(("int", "uint"))):
+        return False
+    number, least = len({*column.values}), 2 if column.kind == "text" else 3  # two numbers may be yes and no
+    return least <= number <= MOST_NAMES and number * ROWS_PER_NAME <= len(column.values) and None not in column.values
+
+
 def _joined_name(table: FileTable, names: Sequence[str]) -> FileColumn | None:
     """The column, or the field of a record, whose words together are one of the names, the best first."""
     called = {"".join(name_words(each.name.rpartition(".")[2])): each for each in reversed(table.columns)}
@@ -401,16 +357,6 @@ def _all_called(table: FileTable, meanings: Sequence[str], beside: Set[str]) -> 
                 yield column
 
 
-def is_called(name: str, meanings: Sequence[str], beside: Set[str] = NUMBERING) -> bool:
-    """Whether a column is called by one of the words, perhaps with words beside it.
-
-    >>> is_called("runNumber", RUN_WORDS), is_called("run_quality", RUN_WORDS)
-    (True, False)
-    """
-    parts = name_words(name.rpartition(".")[2])
-    return any(meaning in parts and not {*parts} - {meaning} - beside for meaning in meanings)
-
-
 def _hit(table: FileTable, axis: str, error: bool = False) -> FileColumn | None:
     """The position of a hit along an axis, or its uncertainty, without a number in its name; the shortest name."""
     found = [
@@ -436,5 +382,5 @@ def _one(table: FileTable) -> Guess | None:
         singles.insert(0, (column.name,))
     if not singles:
         return None
-    others = (each.name for each in table.columns if _is_hit(each, "x") and each.name not in singles[0])
-    return replace(wide_guess(table, singles[0]), others=tuple(others))
+    others = (each.name for each in table.columns for axis in "xy" if _is_hit(each, axis))
+    return replace(wide_guess(table, singles[0]), others=tuple(name for name in others if name not in singles[0]))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from .guess import RUN_WORDS, is_called
+from .column_words import RUN_WORDS, is_called
 from .long_rows import LongColumns
 from .peek import peek
 
-TRIED = 4
+MOST_TRIED = 4
 """Columns that are tried; each takes as long as counting the events of the file."""
 
 
@@ -21,4 +21,4 @@ def columns_to_separate(file: str, tree: str, used: LongColumns) -> list[str]:
                 if column.kind.startswith(("int", "uint")) and not column.shape and not column.jagged
             ]
     left = [name for name in found if name not in {*used.event, used.layer, *used.numbers}]
-    return sorted(left, key=lambda name: not is_called(name, RUN_WORDS))[:TRIED]
+    return sorted(left, key=lambda name: not is_called(name, RUN_WORDS))[:MOST_TRIED]

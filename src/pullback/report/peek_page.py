@@ -120,7 +120,12 @@ def _guessed(contents: Contents, preset: str, found: Guess | None) -> Iterator[s
     if found.layer:
         lists = found.table.column(found.layer).jagged
         layout = "one row per muon, with lists of hits" if lists else "one row per hit"
-    yield f"layout: {'long' if found.layer else 'wide'}, {layout}, {found.count} layer{'s' * (found.count > 1)}"
+    how = ""
+    if found.by_values:
+        how = f"; guessed, since {one_line(found.layer)} has few values in many rows"
+    elif found.count == 1:
+        how = "; guessed, since no column is named like layers; if each row is a hit, write layout: long"
+    yield f"layout: {'long' if found.layer else 'wide'}, {layout}, {found.count} layer{'s' * (found.count > 1)}{how}"
     if not found.table.rows:
         yield "no rows: a study needs some"
     yield f"preset: {preset or 'none fits'}"

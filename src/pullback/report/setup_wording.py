@@ -7,7 +7,7 @@ import math
 import numpy as np
 from markupsafe import Markup
 
-from ..config.base import by_view, each_layer
+from ..config.base import VIEWS, by_view, each_layer
 from ..config.dotted_names import unit_of
 from ..config.own_schema import Own
 from ..config.source_schema import Cosmic, Recorded, Simulated, Volume
@@ -112,14 +112,20 @@ class PlanWording:
         words = []
         for key, value in self.config.detector.stated.items():
             every = each_layer(value, 1)  # once if it is the same for all
-            view = key.removeprefix("sigma").removeprefix(".") or "x"
+            view = key.partition(".")[2]
             widths = ", ".join(with_unit(each if key.startswith("sigma") else 1 / each, unit) for each in every)
             if key == "resolution":
-                form, numbers = "resolution {} /{} (σ<sub>x</sub> = {})", ", ".join(f"{each:g}" for each in every)
-                words.append(Markup(form).format(numbers, unit, widths))
+                form, numbers = "resolution {} /{} ({} = {})", ", ".join(f"{each:g}" for each in every)
+                words.append(Markup(form).format(numbers, unit, self._sigmas(view), widths))
             else:
-                words.append(Markup("σ<sub>{}</sub> = {}").format(view, widths))
+                words.append(Markup("{} = {}").format(self._sigmas(view), widths))
         return Markup(", ").join(words)
+
+    def _sigmas(self, view: str) -> Markup:
+        """The symbol of σ in a view; without one, those of all views that are measured."""
+        measured = {each.name[0] for each in self.study.model.coordinates}
+        views = [view] if view else [each for each in VIEWS if each in measured] or ["x"]
+        return Markup(" = ").join(Markup("σ<sub>{}</sub>").format(each) for each in views)
 
     def _noise_width(self) -> str:
         """The standard deviation of the noise, compared with the stated one, of each layer or over the scan."""

@@ -99,7 +99,7 @@ class AlignmentFile(EvidenceFile):
     weighted: int
     """Those of them with a weight above 0, the right tracks."""
     halves: int = 0
-    """Hits that were left out, since their layer has one of two coordinates only, or a view has no line."""
+    """Hits of layers that may turn that were left out, since one of their two coordinates was read."""
     iterations: int
     width: float
     """Width of the residuals over the stated one, after alignment, by the median of χ²."""
