@@ -99,7 +99,8 @@ def fit_reasons(
     explained = failed and width[0].endswith((EXPLAINED_WIDTH, MEND_FIRST))
     if entry.outliers and _by_few(entry):
         width = [] if explained and not causes else width
-        few = _of_few(entry, entry.outliers, alone=not width)
+        told = entry.median_width and any(_median_words(entry.median_width) in each for each in width)
+        few = _of_few(entry, entry.outliers, alone=not told)
         if causes:
             width.append(few)
         else:
