@@ -30,7 +30,7 @@ FEWEST_LAYERS = 4
 """Minimum layers of a line whose heights are told apart."""
 
 
-class Heights(NamedTuple):
+class SeveralHeights(NamedTuple):
     """Of the layers of a line: the parameter with their heights, stated and found ones (m), and errors of these.
 
     `exchanged` are two layers whose heights, exchanged, explain the residuals; none are if a single one does.
@@ -65,7 +65,7 @@ class Heights(NamedTuple):
         return f"more than one height is wrong; if those of the lowest and the highest layer are right, write {wanted}"
 
 
-def several_heights(sums: Mapping[str, np.ndarray], model: Model, coordinate: int) -> Heights | None:
+def several_heights(sums: Mapping[str, np.ndarray], model: Model, coordinate: int) -> SeveralHeights | None:
     """The heights of the layers on the line of a coordinate, if more than one is wrong."""
     key = next((line.z for line in model.lines if coordinate in line.coordinates), None)
     if key is None or not model.heights:
@@ -81,7 +81,7 @@ def several_heights(sums: Mapping[str, np.ndarray], model: Model, coordinate: in
     every, one = _left(rho, z), min(_left(rho, z, np.eye(len(z))[layer]) for layer in range(len(z)))
     if one < max(EXPLAINS * every, SIGNIFICANT * float(np.linalg.norm(se))):
         return None
-    return Heights(key, z, *_fixed_ends(z, rho, se), _exchanged(z, rho, EXPLAINS * every))
+    return SeveralHeights(key, z, *_fixed_ends(z, rho, se), _exchanged(z, rho, EXPLAINS * every))
 
 
 def _by_slope(sums: Mapping[str, np.ndarray], line: range) -> tuple[np.ndarray, np.ndarray] | None:

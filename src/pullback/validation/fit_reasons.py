@@ -12,7 +12,7 @@ from ..statistics.intervals import Verdict
 from ..statistics.prefixes import LARGE, with_unit
 from .estimates import Estimate
 from .fit_evidence import FitEntry, WantedResolution
-from .fit_heights import Heights
+from .fit_heights import SeveralHeights
 from .fit_mends import NEAR_A_POWER, angle_words, height_mend, shift_mend, units_in_question
 
 DIFFERENT = 3.0
@@ -53,7 +53,7 @@ CAUSES = {"against_position": ": its scale is wrong", "against_other_view": ": i
 """What makes residuals change with the position of the track."""
 
 
-SLOPE = "the slope of the track"
+TRACK_SLOPE = "the slope of the track"
 """What residuals change with where a height is wrong."""
 
 
@@ -65,7 +65,7 @@ class Background(NamedTuple):
     """
 
     wrong_tracks: float
-    several: Mapping[str, Heights]
+    several: Mapping[str, SeveralHeights]
     steep: bool
 
 
@@ -87,7 +87,7 @@ def fit_reasons(
     """
     assert isinstance(entry.verdict, Verdict)  # otherwise there is nothing to test
     found = [*_of_dependences(entry, model, entry.verdict, more.several)]
-    if not ((more.steep or more.several) and any(SLOPE in each.words for each in found)):
+    if not ((more.steep or more.several) and any(TRACK_SLOPE in each.words for each in found)):
         found += _of_shifts(entry, model, entry.verdict, aligned)
     causes = [each.words for each in sorted(found, key=lambda each: -each.off)]
     if entry.outliers and entry.outliers.verdict == entry.verdict:
@@ -284,11 +284,13 @@ def offsets_of(entry: FitEntry, coordinates: Mapping[str, Quantity]) -> Iterator
         yield f"{coordinates[each.name].symbol} by {shift}"
 
 
-def _of_dependences(entry: FitEntry, model: Model, verdict: Verdict, several: Mapping[str, Heights]) -> Iterator[Cause]:
+def _of_dependences(
+    entry: FitEntry, model: Model, verdict: Verdict, several: Mapping[str, SeveralHeights]
+) -> Iterator[Cause]:
     """Residuals that change with slope, position or muon number."""
     symbols = {each.name: each.symbol for each in model.coordinates}
     causes = {
-        "against_slope": SLOPE,
+        "against_slope": TRACK_SLOPE,
         "against_position": "the position of the track",
         "against_other_view": "the position of the track in the other view",
         "against_number": "the muon number",
