@@ -215,3 +215,33 @@ def test_the_command(tmp_path, capsys):
     (tmp_path / "wrong.yaml").write_text("study: s\nstudy: t\n")
     with pytest.raises(SystemExit, match=r"wrong.yaml:2: "):
         main(["calibrate", "wrong.yaml"])
+
+
+BEAM = {
+    "study": "s",
+    "source": {"muons": 6000, "beam": {"spread": 4e-3, "spot": 4e-3}},
+    "model": {"name": "track", "z": "[0, -150, -310, -480, -620] mm", "theta0": "0.2 mrad"},
+    "detector": {"sigma": "20 um"},
+}
+
+
+def scattered(**model):
+    """Recorded hits of a beam that the layers scatter by 0.2 mrad, and a config that says otherwise."""
+    raw = record(BEAM, "20 um")
+    return {**raw, "model": {**raw["model"], **model}}
+
+
+def test_no_sigma_is_made_up_for_tracks_that_scatter_less_than_stated():
+    with pytest.raises(PullbackError, match=r"no σ in .*x₂.* above 0 explains these tracks: they want θ0 = ") as error:
+        found_by(scattered(theta0="0.4 mrad"))
+    angle = re.search(r"write `model\.theta0: ([0-9.]+) mrad`", str(error.value))[1]
+    assert float(angle) == pytest.approx(0.2, rel=0.05)
+    with pytest.raises(PullbackError, match=r"no σ in .* a factor of 10 almost exactly; are the units of model\.z"):
+        found_by(scattered(z="[0, -150, -310, -480, -620] cm"))
+
+
+def test_scattering_that_is_forgotten_is_named_beside_the_sigmas_that_replace_it():
+    text = calibration_in_words(found_by(scattered(theta0=0.0)), None)
+    line = re.search(r"\nInstead of these σ, the tracks want θ0 = .* write `model\.theta0: ([0-9.]+) mrad`\n", text)
+    assert float(line[1]) == pytest.approx(0.2, rel=0.05)
+    assert "the tracks want" not in calibration_in_words(found_by(scattered()), None)

@@ -132,3 +132,16 @@ def test_few_wrong_tracks_are_told_by_the_width_of_the_others_first():
     assert width == pytest.approx(1, abs=0.02)
     assert "pullback export" in text
     assert not re.search(r"residuals are [0-9.]+ \[", text)
+
+
+def test_a_shifted_layer_comes_before_few_wrong_tracks_and_nothing_is_said_twice():
+    hits, rng = hits_of(), np.random.default_rng(3)
+    some = rng.choice(MUONS, 20, replace=False)
+    hits[some, 2] = rng.uniform(-30, 30, 20)
+    hits[:, 3] -= 7e-4
+    reasons = judged(hits, load_model(Track3d(z=Z.tolist()))).reasons
+    assert reasons[0].startswith("hits of x₃ are ")
+    assert "make χ²/ndf = " in reasons[-1]
+    text = "; ".join(reasons)
+    for once in ("most tracks", "χ²/ndf = ", "too far along", "pullback export"):
+        assert text.count(once) == 1, text

@@ -12,13 +12,14 @@ from torch import Tensor
 
 from ..models import Model
 from ..models.best_line import Gain, gain_of
+from ..models.multiple_scattering import UNIT_ANGLE
 from ..models.stated import RESOLUTION, SIGMA, arguments, resolution_of
 from ..study.aligning import placement_of
 from ..study.artefact_configs import DetectedConfig
 from ..study.batches import Part
 from ..study.shared_parameters import Shifted
 from ..uncertainty.placement import Placement
-from .bound_model import Inference, Parameters, hit_covariance, parameters_of
+from .bound_model import Inference, Parameters, added_covariance, hit_covariance, parameters_of
 from .known import NOTHING_KNOWN, Known
 
 
@@ -92,6 +93,21 @@ class Reconstruction:
         numbers, momentum = self.at_heights(self.parameters, known), known.momentum
         own, placement = known.covariance, self.placement
         return hit_covariance(self.model, numbers, hits, own, momentum=momentum, placement=placement, added=added)
+
+    def scattering(
+        self, hits: Float[Tensor, "muon coordinate"], known: Known
+    ) -> Float[Tensor, "#muon coordinate coordinate"] | None:
+        """The covariance that is added by the layers as they are stated to scatter, or by `UNIT_ANGLE` in each of them.
+
+        None for models without layers that could.
+        """
+        if self.model.scattered is None:
+            return None
+        numbers = self.at_heights(self.parameters, known)
+        if (stated := added_covariance(self.model, numbers, hits, known.momentum)) is not None:
+            return stated
+        found = self.model.scattered(hits, theta0=UNIT_ANGLE, **{line.z: numbers[line.z] for line in self.model.lines})
+        return found if found.ndim == 3 else found[None]
 
     def taken(self, hits: Float[Tensor, "muon coordinate"], known: Known = NOTHING_KNOWN) -> Taken:
         """What the inference takes of some muons."""

@@ -185,6 +185,9 @@ class Model:
     covariance : callable, optional
         `covariance(hits, **parameters)`, the covariance added to that of the detector, for example by scattering in the
         layers: (coordinate, coordinate) or (muon, coordinate, coordinate).
+    scattered : callable, optional
+        `scattered(hits, theta0=…)` with the heights of `lines` by name, the covariance added by layers that scatter by
+        `theta0`, rad, whether or not any is stated.
     deviate : callable, optional
         `deviate(kicks, **parameters)`, simulated deviations of the hits (muon, coordinate) with this covariance, from
         standard normal kicks (muon, coordinate). It takes the parameters of `covariance`, and shares no code with it;
@@ -223,6 +226,7 @@ class Model:
     missing: bool = False
     covariance: Callable[..., Float[Tensor, "*muon coordinate coordinate"]] | None = None
     covariance_uses: tuple[str, ...] = ()
+    scattered: Callable[..., Float[Tensor, "*muon coordinate coordinate"]] | None = None
     deviate: Callable[..., Float[Any, "muon coordinate"]] | None = None
     momentum: int | None = None
     fitted: Callable[..., Float[Tensor, "muon coordinate"]] | None = None

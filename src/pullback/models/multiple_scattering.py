@@ -15,6 +15,9 @@ from .line_fit import as_one_type, side_by_side
 LayerAngle = float | Float[Any, ""] | Float[Any, " #layer"] | Float[Any, "muon #layer"]
 """θ0 of the layers, rad: one for all layers or one for each, for all muons or for each muon."""
 
+UNIT_ANGLE = 1e-3
+"""θ0, rad, in units of which scattering is looked for in layers of which none is stated."""
+
 MUON_MASS = 0.1056583755
 """Mass of the muon, GeV/c² (PDG 2024)."""
 

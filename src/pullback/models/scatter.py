@@ -410,6 +410,7 @@ def model(section: ScatterSection) -> Model:
         missing=True,
         covariance=covariance if scatterers.there else None,
         covariance_uses=("z_upper", "z_lower", "theta0") if scatterers.there else (),
+        scattered=covariance,
         deviate=deviate,
         fitted=fitted,
         heights=2 * (z_upper + z_lower),

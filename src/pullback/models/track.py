@@ -154,6 +154,7 @@ def model(section: TrackSection) -> Model:
         missing=True,
         covariance=covariance if scatterers.there else None,
         covariance_uses=("z", "theta0") if scatterers.there else (),
+        scattered=covariance,
         deviate=deviate,
         fitted=fitted,
         heights=z,

@@ -14,7 +14,7 @@ from ..detector.known import Known
 from ..detector.reconstruction import Reconstruction
 from ..models.stated import resolution_of
 from ..uncertainty.fit_residuals import FitGroup, FitGroups, p_values
-from .fit_sums import FitSums
+from .fit_sums import Covariances, FitSums
 
 FURTHEST_FITTED = 1e150
 """Distance beyond which a hit has a fit as if it were there."""
@@ -55,13 +55,15 @@ class FitComparison:
         hits = torch.where(hits.isfinite(), hits.clamp(-FURTHEST_FITTED, FURTHEST_FITTED), hits)
         sums = FitSums(self.model, self._unit, muons)
         detector = self.reconstruction.covariance(hits, known, added=False)
+        scattering = self.reconstruction.scattering(hits, known)
         chi2, ndf = hits.new_full((2, len(hits)), float("nan")).unbind(0)
         residual, sigma = hits.new_full((2, *hits.shape), float("nan")).unbind(0)
         for group, covariance in self.groups(hits, known) if self.model.fitted else ():
             chi2[group.rows], ndf[group.rows] = group.chi2, float(group.ndf)
             where = group.rows[:, None], group.used[None]
             residual[where], sigma[where] = group.unbiased, group.sigma.expand(len(group.rows), -1)
-            sums.add(group, hits[where], covariance, of_group(group, detector), start)
+            of_layers = None if scattering is None else of_group(group, scattering.detach())
+            sums.add(group, hits[where], Covariances(covariance, of_group(group, detector), of_layers), start)
         if (by_model := self.fit.chi2(hits)) is not None:
             chi2, ndf = by_model.unbind(1)
         p_value = p_values(chi2, ndf)

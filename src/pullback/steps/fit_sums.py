@@ -24,6 +24,14 @@ FARTHEST_HIT, LARGEST_CHI2 = 1e35, 1e70
 """Largest hit, and largest χ², of a muon that is summed: the squares of the sums over 10⁹ such muons are doubles."""
 
 
+class Covariances(NamedTuple):
+    """The covariance of the hits, of the detector alone, and of scattering in the layers, of each muon or of all."""
+
+    all: Tensor
+    detector: Tensor
+    scattering: Tensor | None
+
+
 class HitNumbers(NamedTuple):
     """Hits that are used, with all that is summed over them: arrays (muon, coordinate)."""
 
@@ -36,6 +44,11 @@ class HitNumbers(NamedTuple):
     y: np.ndarray
     e: np.ndarray
     v: np.ndarray
+    r: np.ndarray
+    q: np.ndarray
+    qe: np.ndarray
+    qa: np.ndarray
+    qf: np.ndarray
 
 
 class FitSums:
@@ -65,10 +78,11 @@ class FitSums:
         whole = np.rint(ndf).astype(int).clip(0, freedom.shape[1] - 1)
         np.add.at(freedom, (classes(ratio), whole), 1.0)
 
-    def add(self, group: FitGroup, hits: Tensor, covariance: Tensor, detector: Tensor, first: int) -> None:
-        """Add muons with the same hits; `covariance` of the hits and that of the `detector` alone, of each or of all.
+    def add(self, group: FitGroup, hits: Tensor, covariances: Covariances, first: int) -> None:
+        """Add muons with the same hits.
 
-        `hits` are those that are used; `first` is the number of the block's first muon at the scan point.
+        `hits` and `covariances` are those of the hits that are used; `first` is the number of the block's first muon at
+        the scan point.
         """
         coupled = (group.shape.hat.abs() > 1e-9).any(dim=0).numpy(force=True)
         used = group.used.numpy(force=True)
@@ -83,7 +97,7 @@ class FitSums:
             # In order of the class, so that each class is a range of rows.
             which = classes(ratio[rows.numpy()])
             order = np.argsort(which, kind="stable")
-            self._add(group, rows[order], which[order], coupled, (hits, covariance, detector, unbiased), first)
+            self._add(group, rows[order], which[order], coupled, (hits, unbiased), covariances, first)
 
     def _add(
         self,
@@ -91,21 +105,26 @@ class FitSums:
         rows: Tensor,
         which: np.ndarray,
         coupled: Bool[np.ndarray, "coordinate coordinate"],
-        given: tuple[Tensor, Tensor, Tensor, Tensor],
+        given: tuple[Tensor, Tensor],
+        covariances: Covariances,
         first: int,
     ) -> None:
-        hits, covariance, detector, residual = (_rows(each, rows) for each in given)
+        hits, residual = (_rows(each, rows) for each in given)
+        covariance, detector = _rows(covariances.all, rows), _rows(covariances.detector, rows)
         white, used = _rows(group.shape.white, rows), group.used
         y = combined(white.mT, group.whitened[rows][:, None])[:, 0]
         M = product(white.mT, white)
         of_detector = product(M, detector)
-        predicted = hits - _times(covariance, y)
+        off = _times(covariance, y)
+        predicted = hits - off
         variance = detector if detector.ndim == 2 else detector.diagonal(dim1=1, dim2=2)
         columns = (
             *(residual, residual / _rows(group.shape.sigma, rows), predicted),
             *(self._slopes(predicted, used, coupled), self._other_views(predicted, used)),
             *(y * _times(detector, y), y * self.unit[used]),
             *(each.expand(len(rows), -1) for each in (of_detector.diagonal(dim1=1, dim2=2), variance)),
+            off,
+            *self._of_scattering(M, of_detector, y, covariances.scattering, rows),
         )
         place = (first + group.rows[rows].numpy() + 0.5) / self.muons
         self._add_hits(HitNumbers(*(each.numpy() for each in columns)), place, which, used.numpy())
@@ -122,17 +141,33 @@ class FitSums:
         m, z, x, t, o = (np.where(known, each, 0.0) for each in track[:5])
         n = np.where(known, place[:, None] - 0.5, 0.0)
         z2 = z * z
-        values = (
+        values: tuple[np.ndarray, ...] = (
             *(known, m, m * m, z, z2, z2 * z2, x, x * x, t, t * t, o, o * o),
             *(x * t, x * o, t * o, n, n * n, z * x, z * t, z * o, z * n),
             *(track.a, track.a**2, track.e, track.y, track.v * known),
+            *(track.q, track.q * track.q.sum(axis=1, keepdims=True), track.qe, track.qa, track.qf),
         )
+        if len(used) == len(self.unit):  # heights are found from tracks that are all alike
+            r = np.where(known, track.r, 0.0)
+            values += (known, t, t * t, r, r * r, r * t)
         for index, each in enumerate(values):
             self.arrays["hits"][:, index, used] += _by_class(which, each)
         ranges = np.minimum((place * DRIFT_RANGES).astype(int), DRIFT_RANGES - 1)
         order = np.argsort(ranges, kind="stable")
         for index, each in enumerate((known, z)):
             self.arrays["drift"][:, used, index] += _by_class(ranges[order], each[order], DRIFT_RANGES)
+
+    def _of_scattering(
+        self, M: Tensor, of_detector: Tensor, y: Tensor, scattering: Tensor | None, rows: Tensor
+    ) -> tuple[Tensor, ...]:
+        """The numbers q, qe, qa and qf of `store.fit_columns.STATISTICS`."""
+        if scattering is None:
+            return (torch.zeros_like(y),) * 4
+        C = _rows(scattering, rows)
+        of_layers = product(M, C)
+        shared, own = (total((each.mT * of_layers).unbind(2)) / 2 for each in (of_detector, of_layers))
+        shapes = of_layers.diagonal(dim1=1, dim2=2), shared, own
+        return y * _times(C, y), *(each.expand_as(y) for each in shapes)
 
     def _other_views(self, predicted: Tensor, used: Tensor) -> Tensor:
         """The position of the track in the other coordinate of the layer; 0 where there is no other one."""

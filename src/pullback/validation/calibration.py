@@ -28,8 +28,9 @@ from ..study.aligning import placement_by, to_be_aligned
 from ..study.blocks import BLOCK
 from ..study.plan import Study
 from ..uncertainty.placement import Kind, Placement
-from .fit_evidence import FitEntry, Untested, WantedResolution
+from .fit_evidence import FitEntry, Untested, WantedAngle, WantedResolution
 from .fit_judgement import FitJudge
+from .fit_mends import angle_words
 from .fit_reasons import symbols_of, wanted_words
 from .fit_tally import FitTally
 
@@ -47,6 +48,11 @@ PATIENT_ROUNDS = 10
 ALIKE = 1e-9
 """Largest relative difference of resolutions that are the same."""
 
+VANISHED, NOTHING = 1e-3, 1e-9
+"""Change of a σ, over the largest change of another and over the stated one, below which there is none that explains
+the tracks.
+"""
+
 LARGEST_CHANGE = 10.0
 """Largest factor by which a resolution changes in a round."""
 
@@ -56,7 +62,8 @@ class Calibration(NamedTuple):
 
     `resolution` has what tracks say of each line in place of what is stated, `sigma` that of each coordinate, and
     `line` the same as a line of the config, empty if hits have a σ of their own; `alignment` is None where no layer is
-    free, and that of the file where the config names one.
+    free, and that of the file where the config names one. `scattering` is what would explain the tracks with σ as
+    stated.
     """
 
     study: Study
@@ -67,6 +74,7 @@ class Calibration(NamedTuple):
     rounds: int
     own_sigma: bool
     chi2_per_ndf: float | None
+    scattering: WantedAngle | None = None
 
     @property
     def kept_in(self) -> str | None:
@@ -100,7 +108,8 @@ def calibrate(raw: Mapping[str, Any]) -> Calibration:
     if not has_fit(study.model) or not study.model.fitted:
         raise PullbackError(f"calibrate: model {study.config.model.name} has no fit whose residuals say anything")
     tracks, alignment = first_tracks(study), study.config.alignment
-    sigma, kept, found = 1 / stated_resolution(study.config.detector.stated, study.model), kept_alignment(study), None
+    start, kept, found = 1 / stated_resolution(study.config.detector.stated, study.model), kept_alignment(study), None
+    sigma, scattering = start, None
     for rounds in range(1, MOST_ROUNDS + 1):
         stated = _stated(sigma, study.model)
         if alignment and alignment.found:
@@ -112,12 +121,29 @@ def calibrate(raw: Mapping[str, Any]) -> Calibration:
         entry = _judged(study, stated, hits, tracks.known, placement)
         log.info("round %d: χ²/ndf %s", rounds, entry.chi2_per_ndf)
         own_sigma = tracks.known.covariance is not None
+        if rounds == 1:
+            scattering = entry.scattering
         changed = sigma * _factors(entry, study.model)
         if own_sigma or all(_settled(each, rounds) for each in entry.resolution):
             wanted = entry.resolution, entry.line, changed.tolist()
-            return Calibration(study, known, *wanted, rounds, own_sigma, entry.chi2_per_ndf)
+            return Calibration(study, known, *wanted, rounds, own_sigma, entry.chi2_per_ndf, scattering)
         sigma = changed
+        change = sigma / start
+        if (vanished := change < max(VANISHED * change.max(), NOTHING)).any():
+            raise PullbackError(_no_sigma(study.model, vanished, scattering))
     raise PullbackError(f"calibrate: resolution and alignment do not settle within {MOST_ROUNDS} rounds")
+
+
+def _no_sigma(model: Model, vanished: np.ndarray, scattering: WantedAngle | None) -> str:
+    """That no σ explains the tracks, and what would."""
+    names = [each.name for each, gone in zip(model.coordinates, vanished, strict=True) if gone]
+    where = symbols_of(names, {each.name: each for each in model.coordinates})
+    text = f"calibrate: no σ in {where} above 0 explains these tracks"
+    if scattering:
+        return f"{text}: they want {angle_words(scattering, model)}"
+    if model.covariance is None:
+        return f"{text}: they are straighter there than hits with an error would be"
+    return f"{text}: the stated scattering in the layers, or the distances of layers, are too large"
 
 
 def _prepared(raw: Mapping[str, Any]) -> Study:
@@ -185,6 +211,8 @@ def _tallied(
 
 
 def _settled(wanted: WantedResolution, rounds: int) -> bool:
+    if not wanted.factor.value:
+        return False
     share = 0.1 if rounds < PATIENT_ROUNDS else 1.0
     return abs(wanted.factor.value - 1) < max(SETTLED, share * (wanted.factor.se or 0.0))
 
@@ -233,6 +261,9 @@ def _sentences(found: Calibration, coordinates: Mapping[str, Quantity]) -> Itera
         yield f"{number.name} = {_in_unit(number)}"
     for each in found.resolution:
         yield wanted_words(each, coordinates) if found.own_sigma else _widths(found, each, coordinates)
+    if found.scattering:
+        instead = angle_words(found.scattering, found.study.model)
+        yield f"{'Instead of' if found.scattering.better else 'Or, in place of'} these σ, the tracks want {instead}"
 
 
 def _widths(found: Calibration, of: WantedResolution, coordinates: Mapping[str, Quantity]) -> str:

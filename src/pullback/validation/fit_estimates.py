@@ -72,6 +72,13 @@ class Factor(NamedTuple):
         return Found(root, self.ratio.se / (2 * root) if root else math.inf)
 
 
+class Score(NamedTuple):
+    """The slopes of the log-likelihood by the factors of σ² of the coordinates, and the information on them."""
+
+    slopes: Float[np.ndarray, " coordinate"]
+    information: Float[np.ndarray, "coordinate coordinate"]
+
+
 class FitEstimates:
     """Numbers from the sums over the fits of a point."""
 
@@ -157,6 +164,11 @@ class FitEstimates:
         return sum(found) / max(len(found), 1)
 
     @property
+    def kept_muons(self) -> float:
+        """Muons that are not left out."""
+        return float(self._freedom[: self.kept].sum())
+
+    @property
     def left_out(self) -> float:
         """Share of muons that are left out."""
         return float(self._freedom[self.kept :].sum() / self._freedom.sum())
@@ -191,19 +203,43 @@ class FitEstimates:
         After a common one follows the one of the single coordinate that explains most alone. What shifts, heights and
         drifts explain does not count.
         """
+        sums, scale = self.sums(), self._scale(self.sums(), self._score.information)
+        for seen, slopes, F in self._scores():
+            yield from _factors_of(seen, slopes, F, scale[seen], sums["e"][seen])
+
+    def explained_by_factors(self) -> float:
+        """Uᵀ F⁻¹ U, how much of the second moments of the residuals the factors explain (`fit_scattering`)."""
+        found = 0.0
+        for _, slopes, F in self._scores():
+            if _determined(F):
+                found += float(slopes @ np.linalg.solve(F, slopes))
+            else:
+                found += max(float(slopes.sum()) ** 2 / float(F.sum()), float((slopes**2 / F.diagonal()).max()))
+        return found
+
+    @property
+    def noise_alone(self) -> Float[np.ndarray, " coordinate"]:
+        """Share of the mean square of the pulls of each coordinate without what shifts, heights and drifts explain."""
+        sums = self.sums()
+        return np.array([1 - dependences(sums, index).explained for index in range(len(sums["a"]))])
+
+    @cached_property
+    def _score(self) -> Score:
         sums, F = self.sums(), self._fisher[: self.kept].sum(axis=0)
-        noise_alone = np.array([1 - dependences(sums, index).explained for index in range(len(F))])
-        slopes = (sums["a"] * noise_alone / self.shrinkage - sums["e"]) / 2
-        scale = self._scale(sums, F)
+        return Score((sums["a"] * self.noise_alone / self.shrinkage - sums["e"]) / 2, F)
+
+    def _scores(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Of each component: its coordinates with residuals, and slopes and information of their factors."""
+        slopes, F = self._score
         for component in self.components:
             # A coordinate that the others do not predict has no residuals; its information is rounding.
-            seen = component[(F.diagonal()[component] > 0) & (sums["count"][component] > 0)]
+            seen = component[(F.diagonal()[component] > 0) & (self.sums()["count"][component] > 0)]
             if len(seen):
-                yield from _factors_of(seen, slopes[seen], F[np.ix_(seen, seen)], scale[seen], sums["e"][seen])
+                yield seen, slopes[seen], F[np.ix_(seen, seen)]
 
     def _scale(self, sums: dict[str, np.ndarray], F: Float[np.ndarray, "_ _"]) -> Float[np.ndarray, " coordinate"]:
         """Variance of the slopes over that of normal residuals of the stated width."""
-        count = max(1.0, float(self._freedom[: self.kept].sum()))
+        count = max(1.0, self.kept_muons)
         spread = sums["a2"] - sums["a"] ** 2 / count
         found = spread / np.where(F.diagonal() > 0, 4 * F.diagonal(), np.inf) / self.shrinkage**2
         return np.maximum(found, LEAST_SCATTER)
@@ -242,6 +278,12 @@ def mean_and_sd(sums: dict[str, np.ndarray], index: int, first: str, unit: float
     return Found(unit * mean, unit * sd / math.sqrt(count)), Found(unit * sd, unit * sd * spread)
 
 
+def _determined(F: Float[np.ndarray, "_ _"]) -> bool:
+    """Whether information on factors tells them apart."""
+    unit = 1 / np.sqrt(F.diagonal())
+    return bool(np.linalg.eigvalsh(F * np.outer(unit, unit))[0] > LEAST_DETERMINED)
+
+
 def _factors_of(
     component: np.ndarray, slopes: np.ndarray, F: np.ndarray, scale: np.ndarray, expected: np.ndarray
 ) -> Iterator[Factor]:
@@ -249,8 +291,8 @@ def _factors_of(
 
     `scale` is the variance of each slope over that of normal residuals, `expected` the expectation of a.
     """
-    noise, unit = F * np.sqrt(np.outer(scale, scale)), 1 / np.sqrt(F.diagonal())
-    if np.linalg.eigvalsh(F * np.outer(unit, unit))[0] > LEAST_DETERMINED:
+    noise = F * np.sqrt(np.outer(scale, scale))
+    if _determined(F):
         inverse = np.linalg.inv(F)
         found, errors = (inverse @ slopes).tolist(), np.sqrt((inverse @ noise @ inverse).diagonal()).tolist()
         for index, value, se in zip(component.tolist(), found, errors, strict=True):

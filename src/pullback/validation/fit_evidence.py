@@ -88,6 +88,17 @@ class WantedResolution(Record):
         return self.factor.low > 0
 
 
+class WantedAngle(Record):
+    """The scattering in the layers that the data want, with the resolution as it is stated."""
+
+    angle: Estimate
+    """θ0, rad; where layers have different ones, or it follows from their material, its ratio to the stated one."""
+    factor: Number | None = None
+    """θ0 over the stated one; absent where none is stated."""
+    better: bool
+    """Whether it explains the residuals better than another resolution, with fewer numbers; else about as well."""
+
+
 MISPLACED = 1.0
 """Change of the mean pull above which a layer out of place hides the resolution: what it adds to the variances of other
 layers, which differs between muons with other missing hits, is then no longer small."""
@@ -125,6 +136,8 @@ class FitEntry(Record):
     """Unbiased residuals of each coordinate; none for a model with a χ² only."""
     resolution: list[WantedResolution]
     """The resolution that the data want."""
+    scattering: WantedAngle | None = None
+    """The scattering that explains residuals of a wrong width about as well as another resolution, or better."""
     line: str = ""
     """The wanted resolution as a line of the config; empty if it can't be one."""
 

@@ -22,8 +22,10 @@ from ..statistics.intervals import Verdict, coverage_interval, half_width
 from ..store.fit_columns import OUTLIER
 from .estimates import Criteria, Estimate
 from .fit_estimates import Factor, FitEstimates, Found, dependences, drift, mean_and_sd, spread_of
-from .fit_evidence import CoordinateFit, FitEntry, Untested, WantedResolution
-from .fit_reasons import advice_on_fits, config_line, fit_reasons
+from .fit_evidence import CoordinateFit, FitEntry, Untested, WantedAngle, WantedResolution
+from .fit_heights import several_heights, shifts_by_slope
+from .fit_reasons import Background, advice_on_fits, config_line, fails_in_width, fit_reasons
+from .fit_scattering import wanted_scattering
 from .fit_tally import FitTally
 
 SHIFT = 2.0
@@ -118,12 +120,36 @@ class FitJudge:
         )
         verdict = max(_verdicts(entry), key=lambda each: each.severity)
         line = config_line(entry, self.model, self.units, own_sigma=self.own_sigma)
-        found = entry.model_copy(update={"verdict": verdict, "line": line})
+        off = [each for each in resolution if self._off(each)]
+        unexplained = fails_in_width(entry) and bool(off or not all(each.determined for each in resolution))
+        angle = self._angle(of) if unexplained and not entry.misplaced else None
+        found = entry.model_copy(update={"verdict": verdict, "line": line, "scattering": angle})
         if verdict == Verdict.PASS:
             return found
-        off = [each for each in resolution if self._off(each)]
-        reasons = [*fit_reasons(found, self.model, off, of.wrong_tracks, aligned=self.aligned)]
+        reasons = [*fit_reasons(found, self.model, off, self._background(of, found), aligned=self.aligned)]
         return found.model_copy(update={"reasons": reasons, "more": advice_on_fits(found, self.tolerance, SHIFT)})
+
+    def _background(self, of: FitEstimates, entry: FitEntry) -> Background:
+        """What reasons need beside the evidence."""
+        sums, places = of.sums(), {each.name: index for index, each in enumerate(self.model.coordinates)}
+        steep = {places[each.name]: each.against_slope.value for each in entry.coordinates if each.against_slope}
+        several = {
+            self.model.coordinates[index].name: heights
+            for index in steep
+            if (heights := several_heights(sums, self.model, index))
+        }
+        return Background(of.wrong_tracks, several, shifts_by_slope(sums, steep))
+
+    def _angle(self, of: FitEstimates) -> WantedAngle | None:
+        """The wanted scattering: θ0 of all layers where they share one, else the factor of what is stated."""
+        found, stated = wanted_scattering(of, self.model), self.model.parameters.get("theta0")
+        if found is None:
+            return None
+        angle, none = found.angle, self.model.covariance is None
+        if not none and isinstance(stated, float):
+            angle = Found(stated * angle.value, stated * angle.se)
+        factor = None if none else found.angle.value
+        return WantedAngle(angle=self.criteria.estimate(*angle), factor=factor, better=found.better)
 
     def _off(self, wanted: WantedResolution) -> bool:
         """Whether a resolution is off by more than the tolerance, and significantly so, among all that is judged."""

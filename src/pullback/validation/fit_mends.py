@@ -1,10 +1,19 @@
-"""What to write in the config where the data say that a layer is elsewhere."""
+"""What to write in the config where the data say that a layer is elsewhere, or scatters otherwise."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 
 from ..models import Model
+from ..statistics.prefixes import with_unit
+from .fit_evidence import WantedAngle
+
+RATHER = ", which explains the residuals better than another σ of each layer"
+"""Words on scattering that is wanted rather than another resolution."""
+
+NEAR_A_POWER, LARGEST_POWER = 0.05, 3
+"""Largest deviation of a ratio from a power of ten, and the largest power, with which units are in question."""
 
 
 def shift_mend(model: Model, offsets: Mapping[str, float], aligned: bool) -> str:
@@ -55,3 +64,27 @@ def _index(model: Model, name: str) -> int:
 
 def _micrometres(length: float) -> str:
     return f"{1e6 * length:.4g}"
+
+
+def angle_words(wanted: WantedAngle, model: Model) -> str:
+    """A wanted scattering, with the line of the config: θ0 = 0.2 mrad in the layers (stated 0.4), with σ as stated."""
+    stated, heights = model.parameters.get("theta0", 0.0), ", ".join(dict.fromkeys(f"model.{x.z}" for x in model.lines))
+    value, se = wanted.angle.value, wanted.angle.se or 0.0
+    if isinstance(stated, float) and "material" not in model.parameters:
+        there = f"stated {with_unit(stated, 'rad')}" if stated else "none is stated"
+        words = f"θ0 = {with_unit(value, 'rad', se)} in the layers ({there}), with σ as stated"
+        mend = f": write `model.theta0: {1e3 * value:.4g} mrad`"
+    else:
+        key = "material" if "material" in model.parameters else "theta0"
+        words = f"{with_unit(value, '', se).rstrip()} times the scattering of `model.{key}`, with σ as stated"
+        mend = f": multiply it by {value**2 if key == 'material' else value:.4g}"
+    unit = units_in_question(wanted.factor or 1.0, f"the units of {heights} and of the scattering")
+    return words + (RATHER if wanted.better else "") + (unit or mend)
+
+
+def units_in_question(ratio: float, units: str) -> str:
+    """A question whether units are right, where a ratio is nearly 10, 100, 1000 or one over it."""
+    power = round(math.log10(ratio)) if ratio > 0 else 0
+    if not 0 < abs(power) <= LARGEST_POWER or abs(ratio / 10**power - 1) > NEAR_A_POWER:
+        return ""
+    return f": a factor of {10 ** abs(power)} almost exactly; are {units} right?"

@@ -12,7 +12,8 @@ from ..statistics.intervals import Verdict
 from ..statistics.prefixes import LARGE, with_unit
 from .estimates import Estimate
 from .fit_evidence import FitEntry, WantedResolution
-from .fit_mends import height_mend, shift_mend
+from .fit_heights import SeveralHeights
+from .fit_mends import NEAR_A_POWER, angle_words, height_mend, shift_mend, units_in_question
 
 DIFFERENT = 3.0
 """Standard errors by which the factors of two coordinates on a layer must differ for the layer to have none."""
@@ -42,8 +43,30 @@ EXPLAINED_WIDTH = "; without these causes, the stated resolution is right"
 TOO_FEW_TO_TELL = 3
 """Layers of a line that have one residual in common, so that no layer can be named."""
 
+OTHER_WAY = "as where muons fly upwards in z: scattering is that of muons from the largest z down"
+"""Words on small changes with slope of tracks that are scattered."""
+
+SMALL_CHANGE = 0.3
+"""Largest change of a mean pull with slope that is of the size of those by a wrong direction of flight."""
+
 CAUSES = {"against_position": ": its scale is wrong", "against_other_view": ": its layer is rotated"}
 """What makes residuals change with the position of the track."""
+
+
+TRACK_SLOPE = "the slope of the track"
+"""What residuals change with where a height is wrong."""
+
+
+class Background(NamedTuple):
+    """What is known of the tracks beside the evidence.
+
+    The share of tracks beyond the core, the heights on the line of a coordinate by name, where several are wrong, and
+    whether mean pulls follow from the mean slope of the tracks.
+    """
+
+    wrong_tracks: float
+    several: Mapping[str, SeveralHeights]
+    steep: bool
 
 
 class Cause(NamedTuple):
@@ -54,43 +77,49 @@ class Cause(NamedTuple):
 
 
 def fit_reasons(
-    entry: FitEntry, model: Model, off: Sequence[WantedResolution], wrong_tracks: float, *, aligned: bool
+    entry: FitEntry, model: Model, off: Sequence[WantedResolution], more: Background, *, aligned: bool
 ) -> Iterator[str]:
-    """Why the verdict on a point is not a pass; `wrong_tracks` is the share of tracks beyond the core.
+    """Why the verdict on a point is not a pass.
 
     `off` are the wanted resolutions that differ significantly from the stated ones, and `aligned` is whether the config
     has an alignment. A wrong resolution comes first, unless other causes explain the width of the residuals, or hide
     the resolution.
     """
     assert isinstance(entry.verdict, Verdict)  # otherwise there is nothing to test
-    coordinates = {each.name: each for each in model.coordinates}
-    found = [*_of_shifts(entry, model, entry.verdict, aligned), *_of_dependences(entry, model, entry.verdict)]
+    found = [*_of_dependences(entry, model, entry.verdict, more.several)]
+    if not ((more.steep or more.several) and any(TRACK_SLOPE in each.words for each in found)):
+        found += _of_shifts(entry, model, entry.verdict, aligned)
     causes = [each.words for each in sorted(found, key=lambda each: -each.off)]
     if entry.outliers and entry.outliers.verdict == entry.verdict:
-        outliers = [*_of_outliers(entry, entry.outliers, wrong_tracks)]
+        outliers = [*_of_outliers(entry, entry.outliers, more.wrong_tracks)]
         causes = [*causes, *outliers] if entry.misplaced else [*outliers, *causes]
     first = [beyond_words(entry)] * (entry.beyond > 0)
-    width = [*_of_width(entry, coordinates, off)]
-    failed = bool(width) and _fails_in_width(entry)
+    width = [*_of_width(entry, model, off)]
+    failed = bool(width) and fails_in_width(entry)
     explained = failed and width[0].endswith((EXPLAINED_WIDTH, MEND_FIRST))
     if entry.outliers and _by_few(entry):
-        first.append(_of_few(entry, entry.outliers))
         width = [] if explained and not causes else width
+        told = entry.median_width and any(_median_words(entry.median_width) in each for each in width)
+        few = _of_few(entry, entry.outliers, alone=not told)
+        if causes:
+            width.append(few)
+        else:
+            first.append(few)
     resolution_first = failed and not explained
     yield from (*first, *width, *causes) if resolution_first else (*first, *causes, *width)
 
 
-def _fails_in_width(entry: FitEntry) -> bool:
+def fails_in_width(entry: FitEntry) -> bool:
     """Whether a width fails."""
     numbers = [entry.width, *(each.pull_sd for each in entry.coordinates), *(each.factor for each in entry.resolution)]
     return any(each and each.verdict == Verdict.FAIL for each in numbers)
 
 
-def _of_width(entry: FitEntry, coordinates: Mapping[str, Quantity], off: Sequence[WantedResolution]) -> Iterator[str]:
+def _of_width(entry: FitEntry, model: Model, off: Sequence[WantedResolution]) -> Iterator[str]:
     """The widths that are wrong, and the resolution that the data want."""
     widths = [each for each in entry.coordinates if each.pull_sd.verdict == Verdict.FAIL]
-    width = entry.width
-    if width and _fails_in_width(entry):
+    coordinates, width = {each.name: each for each in model.coordinates}, entry.width
+    if width and fails_in_width(entry):
         text = _width_words(entry, width)
         if width.verdict != Verdict.FAIL and widths:
             worst = max(widths, key=lambda each: abs(each.pull_sd.value - 1))
@@ -99,11 +128,16 @@ def _of_width(entry: FitEntry, coordinates: Mapping[str, Quantity], off: Sequenc
             )
         elif width.verdict != Verdict.FAIL:
             text = "not all layers have the resolution that is stated"
-        wanted = ", ".join(wanted_words(each, coordinates) for each in off)
+        wanted, narrow = _wanted(entry, model, off), _too_narrow(entry)
         if entry.misplaced and (wanted or not all(each.determined for each in entry.resolution)):
             yield text + MEND_FIRST
+        elif unit := units_in_question(width.value, "`source.unit` and the unit of detector.sigma"):
+            same = wanted and all(abs(each.factor.value / width.value - 1) < NEAR_A_POWER for each in off)
+            yield f"{text}{unit}" + (f"; else the data want {wanted}" if same else "")
         elif wanted:
             yield f"the data want {wanted}; {text}"
+        elif narrow:
+            yield f"{text}: {_stated_too_large(model)}"
         else:
             yield text + (_without_wanted(entry) if entry.resolution else "")
         return
@@ -115,11 +149,37 @@ def _of_width(entry: FitEntry, coordinates: Mapping[str, Quantity], off: Sequenc
         yield f"width of the pulls of {coordinates[worst.name].symbol} = {interval(worst.pull_sd)}{_worst(unsettled)}"
 
 
+def _wanted(entry: FitEntry, model: Model, off: Sequence[WantedResolution]) -> str:
+    """What the data want: another resolution or, if that explains them better, other scattering in the layers."""
+    scattering = entry.scattering
+    if scattering and scattering.better:
+        return angle_words(scattering, model)
+    coordinates = {each.name: each for each in model.coordinates}
+    words = "" if _too_narrow(entry) else ", ".join(wanted_words(each, coordinates) for each in off)
+    if scattering and words:
+        return f"{words}; or, as these residuals do not tell which, {angle_words(scattering, model)}"
+    return angle_words(scattering, model) if scattering else words
+
+
+def _too_narrow(entry: FitEntry) -> bool:
+    """Whether residuals are narrower than stated, and no σ above 0 of each layer explains it."""
+    narrow = bool(entry.width and entry.width.verdict == Verdict.FAIL and entry.width.value < 1)
+    return narrow and not all(each.determined for each in entry.resolution)
+
+
+def _stated_too_large(model: Model) -> str:
+    """What may be stated too large where residuals are too narrow."""
+    if model.covariance is None:
+        return "the stated σ is too large"
+    return "no σ explains this: the stated scattering in the layers, or the distances of layers, are too large"
+
+
 def _width_words(entry: FitEntry, width: Estimate) -> str:
     """How wide residuals are: most of them first, where a few tracks decide the mean of χ²."""
     chi2 = f"χ²/ndf = {entry.chi2_per_ndf:.3g}"
     if entry.left_out and entry.median_width and width.value > MUCH_WIDER * entry.median_width.value:
-        return f"{_median_words(entry.median_width)}, all together {width.value:.3g} times ({chi2})"
+        together = "" if _by_few(entry) else f", all together {width.value:.3g} times ({chi2})"
+        return _median_words(entry.median_width) + together
     return f"residuals are {interval(width)} times as wide as stated ({chi2})"
 
 
@@ -172,12 +232,13 @@ def _by_few(entry: FitEntry) -> bool:
     return few and entry.width.value > MUCH_WIDER * entry.median_width.value
 
 
-def _of_few(entry: FitEntry, outliers: Estimate) -> str:
-    """That most tracks agree, and what to do with the few that do not."""
+def _of_few(entry: FitEntry, outliers: Estimate, *, alone: bool) -> str:
+    """What to do with the few tracks that do not agree and, unless the width is told, that most tracks agree."""
     assert entry.median_width
     number = round(outliers.value * entry.muons)
     few = f"{number} of {entry.muons} tracks, with p < 1e-4," if number > 1 else "a few tracks far from all others"
-    return f"{_median_words(entry.median_width)}; {few} make χ²/ndf = {entry.chi2_per_ndf:.3g}: {LEAVE_OUT}"
+    others = f"{_median_words(entry.median_width)}; " if alone else ""
+    return f"{others}{few} make χ²/ndf = {entry.chi2_per_ndf:.3g}: {LEAVE_OUT}"
 
 
 def beyond_words(entry: FitEntry) -> str:
@@ -223,11 +284,13 @@ def offsets_of(entry: FitEntry, coordinates: Mapping[str, Quantity]) -> Iterator
         yield f"{coordinates[each.name].symbol} by {shift}"
 
 
-def _of_dependences(entry: FitEntry, model: Model, verdict: Verdict) -> Iterator[Cause]:
+def _of_dependences(
+    entry: FitEntry, model: Model, verdict: Verdict, several: Mapping[str, SeveralHeights]
+) -> Iterator[Cause]:
     """Residuals that change with slope, position or muon number."""
     symbols = {each.name: each.symbol for each in model.coordinates}
     causes = {
-        "against_slope": "the slope of the track",
+        "against_slope": TRACK_SLOPE,
         "against_position": "the position of the track",
         "against_other_view": "the position of the track in the other view",
         "against_number": "the muon number",
@@ -242,7 +305,10 @@ def _of_dependences(entry: FitEntry, model: Model, verdict: Verdict) -> Iterator
         text = f"residuals of {symbols[name]} change with {words}, by {interval(off[name], '+')} σ"
         text += " (root mean square)" if key == "drift" else " for one standard deviation of it"
         if verdict == Verdict.FAIL:
-            text += CAUSES.get(key, _of_height(entry, name, model) if key == "against_slope" else "")
+            height = f": {several[name].words}" if name in several else _of_height(entry, name, model)
+            text += CAUSES.get(key, height if key == "against_slope" else "")
+        if key == "against_slope" and model.covariance is not None and abs(off[name].value) < SMALL_CHANGE:
+            text += f", {OTHER_WAY}"
         yield Cause(abs(off[name].value), text + ("" if verdict == Verdict.FAIL else _worst([*off])))
 
 
