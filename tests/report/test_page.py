@@ -64,7 +64,7 @@ def default(tmp_path_factory):
 
 def test_the_verdict_comes_first_and_in_words(default):
     text = Page(default[1]).text
-    before_muons = text[: text.index("The first 20 muons of detector.resolution=100")]
+    before_muons = text[: text.index("The first 20 muons of detector.resolution = 100 /m")]
     assert "Is the propagation right? pass Is the truth covered? pass Do the data agree" in " ".join(
         before_muons.split()
     )

@@ -137,7 +137,7 @@ def test_parquet_knows_its_units(study):
     assert field[b"units"] == b"m"
     assert field[b"long_name"].startswith(b"recorded position")
     assert field[b"long_name"].endswith(b", x")
-    assert schema.field("interval68_theta_low").metadata[b"units"] == b"rad"
+    assert schema.field("confidence68_theta_low").metadata[b"units"] == b"rad"
     assert schema.metadata[b"point"] == b"nominal"
 
 

@@ -96,8 +96,7 @@ class Outlook(NamedTuple):
 
     def _file(self) -> str:
         """How much of the file was read, and how many of its hits are left out."""
-        words = f"{self.read} read" if self.read else "", left_out(self._imported)
-        return "; ".join(filter(None, words))
+        return "; ".join(filter(None, (self.read, left_out(self._imported))))
 
 
 def _each_of(muons: int) -> str:

@@ -22,8 +22,9 @@ def test_residuals_are_drawn_in_their_unit_beside_what_is_expected(telescope):
         law = np.mean([norm.pdf(x, 0, factor * one) for one in width], axis=0)
         np.testing.assert_allclose(y, law, atol=0.02 * law.max())
         low, high = np.quantile(own, [0.15865, 0.84135]) * factor
+        unit = each.get_xlabel()[-3:-1]
         words = each.texts[0].get_text().replace("−", "-").split("\n")
-        assert words[:2] == [f"median {np.median(own) * factor:.3g}", f"width {(high - low) / 2:.3g}"]
+        assert words[:2] == [f"median {np.median(own) * factor:.3g} {unit}", f"width {(high - low) / 2:.3g} {unit}"]
 
 
 def test_residuals_before_alignment_are_shown_where_they_are_known(telescope):
@@ -78,5 +79,5 @@ def test_residuals_beyond_the_panel_are_counted(tmp_path, far):
     histograms = [axes for axes in draw(run, "residuals_by_layer").axes if axes.patches]
     assert len(histograms) == 3
     for axes in histograms:
-        beyond = [line for line in axes.texts[0].get_text().split("\n") if line.endswith("beyond")]
-        assert beyond == [f"{100 * len(far) / 999:.3g} % beyond"] * bool(far)
+        beyond = [line for line in axes.texts[0].get_text().split("\n") if line.endswith("outside")]
+        assert beyond == [f"{100 * len(far) / 999:.3g} % outside"] * bool(far)
