@@ -5,6 +5,7 @@ import math
 import pytest
 
 from pullback.report.answer import Knowledge, alike, known_table, over_scan
+from pullback.statistics.intervals import Verdict
 from pullback.validation.evidence import Entry, Shared, UncertaintyOfMean
 
 
@@ -12,7 +13,7 @@ def knowledge(mean, low, high, unit="rad", median=math.nan, shared=None, point="
     of_mean = None if shared is None else UncertaintyOfMean(total=9.0, independent=1.0, shared=shared)
     of_all = Shared.model_construct(mean_uncertainty=of_mean) if of_mean else None
     entry = Entry.model_construct(point=point, observable="theta", shared=of_all, linear_valid=1.0, verdict="pass")
-    (found,) = alike([Knowledge(entry, point, "θ", unit, 10, 10, mean, median, low, high, "pass")])
+    (found,) = alike([Knowledge(entry, point, "θ", unit, 10, 10, mean, median, low, high, Verdict.PASS)])
     return found
 
 
@@ -77,10 +78,30 @@ def test_over_a_scan_the_systematics_are_named():
     assert text.endswith(", without the systematics that all muons share (0.2 mrad to 0.3 mrad of the mean)")
 
 
+def texts(rows):
+    return [[cell.text for cell in row.cells] for row in rows]
+
+
+def test_a_scan_has_a_row_for_each_point():
+    """Two numbers that are scanned and three observables take a line on a page, not three rows of three lines."""
+    scanned = {
+        "a": {"model.z[2]": "200 mm", "detector.sigma": "20 µm"},
+        "b": {"model.z[2]": "1 m", "detector.sigma": "20 µm"},
+    }
+    theta = [knowledge(4e-3, 3e-3, 5e-3, median=4e-3, point=point) for point in "ab"]
+    slope = [each._replace(symbol="dx/dz", unit="1") for each in theta]
+    slope[1] = slope[1]._replace(verdict=Verdict.FAIL)
+    table = known_table([theta[0], slope[0], theta[1], slope[1]], scanned)
+    assert texts(table.heads) == [["model.z[2]", "detector.sigma", "mean σ of θ", "mean σ of dx/dz", "verdict"]]
+    assert texts(table.rows) == [
+        ["200 mm", "20 µm", "4.00 mrad", "4.00 × 10⁻³", "pass"],
+        ["1 m", "20 µm", "4.00 mrad", "4.00 × 10⁻³", "fail"],
+    ]
+
+
 def test_sigma_stands_next_to_what_it_is_of():
     """On a phone the columns after it are beyond the edge."""
-    found = [knowledge(9e-3, 3e-3, 5e-3, median=4e-3, point=point) for point in "ab"]
-    table = known_table(found)
-    assert [cell.text for cell in table.heads[0].cells][:4] == ["point", "observable", "mean σ", "68 % of muons"]
-    assert [cell.text for cell in table.rows[1].cells][:4] == ["b", "θ", "4.00 mrad (median)", "3.00 to 5.00"]
-    assert "point" in table.rows[0].cells[0].kind
+    found = [knowledge(9e-3, 3e-3, 5e-3, median=4e-3)._replace(symbol=symbol) for symbol in ("θ", "φ")]
+    table = known_table(found, {"nominal": {}})
+    assert texts(table.heads)[0][:3] == ["observable", "mean σ", "68 % of muons"]
+    assert texts(table.rows)[1][:3] == ["φ", "4.00 mrad (median)", "3.00 to 5.00"]

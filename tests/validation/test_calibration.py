@@ -236,7 +236,7 @@ def test_no_sigma_is_made_up_for_tracks_that_scatter_less_than_stated():
         found_by(scattered(theta0="0.4 mrad"))
     angle = re.search(r"write `model\.theta0: ([0-9.]+) mrad`", str(error.value))[1]
     assert float(angle) == pytest.approx(0.2, rel=0.05)
-    with pytest.raises(PullbackError, match=r"no σ in .* a factor of 10 almost exactly; are the units of model\.z"):
+    with pytest.raises(PullbackError, match=r"no σ in .* a factor of 10 almost exactly; check the units of model\.z"):
         found_by(scattered(z="[0, -150, -310, -480, -620] cm"))
 
 

@@ -85,7 +85,7 @@ def test_different_angles_of_layers_have_one_factor():
 def test_the_unit_of_heights_is_asked_for():
     entry = judged(hits_of(), 10 * Z, theta0=THETA0)
     assert entry.width.value < 0.3
-    assert "a factor of 10 almost exactly; are the units of model.z and of the scattering right?" in entry.reasons[0]
+    assert "a factor of 10 almost exactly; check the units of model.z and of the scattering" in entry.reasons[0]
     assert "σ = " not in entry.reasons[0]
     assert "write" not in entry.reasons[0]
 
@@ -93,7 +93,7 @@ def test_the_unit_of_heights_is_asked_for():
 def test_the_unit_of_hits_is_asked_for():
     (reason,) = judged(10 * hits_of(), theta0=THETA0).reasons
     assert reason.startswith("residuals are 9.9") or reason.startswith("residuals are 10.0")
-    assert reason.endswith(": a factor of 10 almost exactly; are `source.unit` and the unit of detector.sigma right?")
+    assert reason.endswith(": a factor of 10 almost exactly; check `source.unit` and the unit of detector.sigma")
 
 
 def test_no_larger_sigma_is_wanted_where_residuals_are_too_narrow():

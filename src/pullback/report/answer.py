@@ -12,8 +12,9 @@ from ..statistics.intervals import Verdict
 from ..statistics.prefixes import LARGE, LARGEST_IN_MILLI, prefixed
 from ..store.study_file import StudyReader
 from ..study.blocks import BLOCK
+from ..validation.estimates import worst
 from ..validation.evidence import Entry, Evidence
-from .cells import Cell, Table, left, row, verdict
+from .cells import Table, left, row, verdict
 from .formats import RAISED, count, percent
 
 MUONS_READ = 10 * BLOCK
@@ -225,15 +226,33 @@ def _brief(value: float, unit: str) -> str:
     return f"{factor * value:.2g} {'' if unit == '1' else unit}".rstrip()
 
 
-def known_table(found: Sequence[Knowledge]) -> Table:
-    """The answers as a table, a row for each; without the point if there is only one."""
-    several = len({each.entry.point for each in found}) > 1
-    words = [*[Cell("point", "left point")] * several, left("observable")]
+def known_table(found: Sequence[Knowledge], scanned: Mapping[str, Mapping[str, str]]) -> Table:
+    """The answers as a table: a row for each point of a scan with the σ of all observables, else for each observable.
+
+    `scanned` has the scanned values of each point, in words, by the name of the point and theirs.
+    """
+    return _over_points(found, scanned) if len(scanned) > 1 else _over_observables(found)
+
+
+def _over_points(found: Sequence[Knowledge], scanned: Mapping[str, Mapping[str, str]]) -> Table:
+    symbols = list(dict.fromkeys(each.symbol for each in found))
+    names = next(iter(scanned.values()))
     # σ before all else that is long: on a phone the table ends behind it.
-    heads = row(*words, "mean σ", "68 % of muons", "muons with σ", "linear propagation valid", left("verdict"))
+    heads = row(*map(left, names), *(f"mean σ of {symbol}" for symbol in symbols), left("verdict"))
+    rows = []
+    for point, values in scanned.items():
+        of = {each.symbol: each for each in found if each.entry.point == point}
+        cells = [of[symbol].cell for symbol in symbols]
+        rows.append(row(*map(left, values.values()), *cells, verdict(worst(each.verdict for each in of.values()))))
+    return Table([heads], rows)
+
+
+def _over_observables(found: Sequence[Knowledge]) -> Table:
+    heads = row(
+        left("observable"), "mean σ", "68 % of muons", "muons with σ", "linear propagation valid", left("verdict")
+    )
     rows = [
         row(
-            *[Cell(each.point, "left point")] * several,
             left(each.symbol),
             each.cell,
             each.range,

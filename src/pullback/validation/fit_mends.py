@@ -78,13 +78,13 @@ def angle_words(wanted: WantedAngle, model: Model) -> str:
         key = "material" if "material" in model.parameters else "theta0"
         words = f"{with_unit(value, '', se).rstrip()} times the scattering of `model.{key}`, with σ as stated"
         mend = f": multiply it by {value**2 if key == 'material' else value:.4g}"
-    unit = units_in_question(wanted.factor or 1.0, f"the units of {heights} and of the scattering")
+    unit = units_to_check(wanted.factor or 1.0, f"the units of {heights} and of the scattering")
     return words + (RATHER if wanted.better else "") + (unit or mend)
 
 
-def units_in_question(ratio: float, units: str) -> str:
-    """A question whether units are right, where a ratio is nearly 10, 100, 1000 or one over it."""
+def units_to_check(ratio: float, units: str) -> str:
+    """Which units to check, where a ratio is nearly 10, 100, 1000 or one over it."""
     power = round(math.log10(ratio)) if ratio > 0 else 0
     if not 0 < abs(power) <= LARGEST_POWER or abs(ratio / 10**power - 1) > NEAR_A_POWER:
         return ""
-    return f": a factor of {10 ** abs(power)} almost exactly; are {units} right?"
+    return f": a factor of {10 ** abs(power)} almost exactly; check {units}"

@@ -13,7 +13,7 @@ from ..statistics.prefixes import LARGE, with_unit
 from .estimates import Estimate
 from .fit_evidence import FitEntry, WantedResolution
 from .fit_heights import SeveralHeights
-from .fit_mends import NEAR_A_POWER, angle_words, height_mend, shift_mend, units_in_question
+from .fit_mends import NEAR_A_POWER, angle_words, height_mend, shift_mend, units_to_check
 
 DIFFERENT = 3.0
 """Standard errors by which the factors of two coordinates on a layer must differ for the layer to have none."""
@@ -131,7 +131,7 @@ def _of_width(entry: FitEntry, model: Model, off: Sequence[WantedResolution]) ->
         wanted, narrow = _wanted(entry, model, off), _too_narrow(entry)
         if entry.misplaced and (wanted or not all(each.determined for each in entry.resolution)):
             yield text + MEND_FIRST
-        elif unit := units_in_question(width.value, "`source.unit` and the unit of detector.sigma"):
+        elif unit := units_to_check(width.value, "`source.unit` and the unit of detector.sigma"):
             same = wanted and all(abs(each.factor.value / width.value - 1) < NEAR_A_POWER for each in off)
             yield f"{text}{unit}" + (f"; else the data want {wanted}" if same else "")
         elif wanted:
