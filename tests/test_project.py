@@ -22,6 +22,7 @@ from pullback.commands.beginning import begin
 from pullback.commands.showing import show
 from pullback.config import reference
 from pullback.config.text import read_config
+from pullback.report.formats import LINE
 from pullback.store.provenance import LAYERS, code_digest
 from pullback.study.plan import Study
 
@@ -200,13 +201,13 @@ def test_the_readmes_files_are_there():
 
 
 def test_the_readmes_sample_is_what_is_printed(tmp_path, monkeypatch):
-    """Of `pullback init recorded` and `pullback run recorded.yaml`, on a terminal of 110 columns."""
+    """Of `pullback init recorded` and `pullback run recorded.yaml`, as wide as a line."""
     (sample,) = re.findall(r"```text\n(.*?)```", README, re.DOTALL)
     monkeypatch.chdir(tmp_path)
     begin("recorded")
     Run(read_config("recorded.yaml"), Path("results/recorded")).make()
     text = io.StringIO()
-    show("results/recorded", Console(file=text, width=110, highlight=False))
+    show("results/recorded", Console(file=text, width=LINE, highlight=False))
     assert [line.rstrip() for line in text.getvalue().splitlines()] == sample.splitlines()
 
 

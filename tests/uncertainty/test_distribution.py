@@ -177,7 +177,7 @@ def test_what_is_plainly_linear_is_not_integrated(monkeypatch):
         return h.square()
 
     propagate_distribution(infer, torch.full((1000, 1), 50.0, dtype=DOUBLE), covariance=1.0)
-    assert sum(seen) < 7100
+    assert sum(seen) < 7300
 
 
 def test_a_jump_is_right_to_some_per_cent():

@@ -12,6 +12,7 @@ from pullback.models import load_model
 from pullback.statistics.angles import wrap
 from pullback.statistics.quantiles import P_ENDS
 from pullback.uncertainty.distribution import spread_block
+from pullback.uncertainty.elementwise import WHOLE_VECTORS
 from pullback.uncertainty.folds import Fold, Folding
 from pullback.uncertainty.linear import linear_law
 
@@ -72,7 +73,7 @@ def test_lengths_against_sums_of_strips(name, turn):
     covariance = np.array(COVARIANCES[name])
     place = np.outer(PLACES, [math.cos(turn), math.sin(turn)])
     found = spread(polar, place, covariance)
-    assert polar.hits < 100 * len(place)
+    assert polar.hits < 100 * WHOLE_VECTORS
     for muon, s in enumerate(place):
         exact = [optimize.brentq(lambda r, s=s, p=p: length_below(r, s, covariance) - p, 1e-6, 20) for p in P_ENDS]
         sd = found.sd[muon, 0].item()
@@ -118,7 +119,7 @@ def test_one_signed_quantity_is_a_folded_normal(place):
         return (0.3 * h.sum(dim=1, keepdim=True)).abs().atan()
 
     found = spread(infer, [[place / 2, place / 2]], [[0.5, 0.0], [0.0, 0.5]])
-    assert infer.hits < 100
+    assert infer.hits < 100 * WHOLE_VECTORS
     exact = stats.foldnorm(place)
     sd = found.sd.item()
     assert (ends_of(found)[0, 0] / sd).tolist() == pytest.approx(np.arctan(0.3 * exact.ppf(P_ENDS)) / sd, abs=5e-3)
@@ -217,7 +218,7 @@ def test_the_error_bounds_that_of_the_sd():
     """An observable that depends weakly on another direction: to 0.01 sd."""
     infer = folds(lambda h: h[:, :2], Fold((0, 1)))(lambda h: h[:, :2].norm(dim=1, keepdim=True) + 0.005 * h[:, 2:])
     found = spread(infer, [[0.5, 0.2, 0.1]], np.eye(3))
-    assert infer.hits < 100
+    assert infer.hits < 100 * WHOLE_VECTORS
     right = math.hypot(stats.rice(math.hypot(0.5, 0.2)).std(), 0.005)
     assert abs(found.sd.item() - right) < found.sd_error.item() < 0.015 * right
 

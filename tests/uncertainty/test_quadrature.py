@@ -113,7 +113,7 @@ def test_more_points_where_they_are_needed(monkeypatch):
     muons = muons_of(infer, [[0.0, 0.0], [0.0, 1.0], [0.0, 2.0]], torch.tensor([[[1.0, 0], [0, 0]]], dtype=DOUBLE))
     seen.clear()
     found = integrate(muons, torch.ones(3, 1, 2, dtype=DOUBLE), 0)
-    probes = 250
+    probes = 350
     assert 0 <= seen[0.0] - 4096 < probes
     assert 0 <= seen[1.0] - (4096 + 16_384) < probes
     assert 0 <= seen[2.0] - (4096 + 16_384 + 65_536) < probes

@@ -279,6 +279,7 @@ def test_the_evidence_is_as_documented(tmp_path):
         "config_digest",
         "content_digest",
         "imported",
+        "separating",
         "answers",
         "points",
         "smeared",

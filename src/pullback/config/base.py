@@ -127,13 +127,13 @@ def numbers_within(name: str, known: Iterable[str]) -> list[str]:
 def nearest(name: str, valid: Iterable[str], beside: Iterable[str] | None = None) -> str:
     """Advice for an unknown dotted name: a valid name with the same last part, else the nearest name, else all names.
 
-    Of a list or mapping, it is the first of its numbers; the number of a list may be written with a point, `model.z.0`.
+    Of a list or mapping, it is the first of its numbers; the number of a list may be written `model.z.0` or `model.z0`.
     The nearest name is searched among the names `beside` it, if given.
     """
     valid = sorted(valid)
     beside = valid if beside is None else sorted(beside)
     same = [each for each in valid if each.split(".")[-1] == name.split(".")[-1]]
-    in_list = re.sub(r"[.](\d+)$", r"[\1]", name)
+    in_list = re.sub(r"[.]?(\d+)$", r"[\1]", name)
     same = [in_list] if in_list in valid else numbers_within(name, valid) or same
     # Of a list, whose index a name without one does not tell, the nearest is the list, by its first number.
     firsts = {each: each for each in beside} if "[" in name else {each.split("[")[0]: each for each in beside[::-1]}

@@ -132,10 +132,10 @@ def scale_of(size: float, unit: str) -> Scale:
     return Scale(10.0**power, f" × 10{str(-power).translate(RAISED)}", "" if unit == "1" else unit)
 
 
-def rounded(sigma: float, unit: str, digits: int = SIGMA_DIGITS) -> str:
+def sigma_in_words(sigma: float, unit: str, digits: int = SIGMA_DIGITS) -> str:
     """A σ alone, in the unit that suits it.
 
-    >>> rounded(3.5223e-5, "1"), rounded(0.00402, "rad"), rounded(2e-7, "c/GeV")
+    >>> sigma_in_words(3.5223e-5, "1"), sigma_in_words(0.00402, "rad"), sigma_in_words(2e-7, "c/GeV")
     ('35.2 × 10⁻⁶', '4.02 mrad', '0.2 × 10⁻⁶ c/GeV')
 
     """

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from ..statistics.prefixes import suited
 from ..store.target_file import TargetAnswer, TargetAnswers
-from .answer import rounded
+from .answer import sigma_in_words
 
 FOUND_DIGITS = 4
 """Significant digits of the value that was found: it is that of the muons of one block, whose mean σ scatters."""
@@ -17,7 +17,7 @@ FOUND_DIGITS = 4
 WANTED_DIGITS = 6
 """Significant digits of what was wanted, which a user wrote."""
 
-PLAIN = 1e-4
+WITHOUT_POWER = 1e-4
 """What is wanted is written without a power of ten from here on: 0.001 and no 1 × 10⁻³."""
 
 
@@ -33,7 +33,7 @@ def target_sentences(target: TargetAnswers, symbol: str, unit: str) -> Iterator[
 
 
 def _wanted(target: TargetAnswers, symbol: str, unit: str) -> str:
-    number = suited if target.wanted >= PLAIN else rounded
+    number = suited if target.wanted >= WITHOUT_POWER else sigma_in_words
     return f"mean σ of {symbol} of {number(target.wanted, unit, WANTED_DIGITS)}"
 
 
@@ -45,7 +45,7 @@ def _reached(target: TargetAnswers, answer: TargetAnswer, symbol: str, unit: str
         suited(answer.value, target.unit, FOUND_DIGITS),
         _wanted(target, symbol, unit),
         suited(answer.start, target.unit),
-        "no σ" if math.isnan(now) else f"a mean σ of {rounded(now, unit)}",
+        "no σ" if math.isnan(now) else f"a mean σ of {sigma_in_words(now, unit)}",
     )
 
 
@@ -56,6 +56,6 @@ def _not_reached(target: TargetAnswers, answer: TargetAnswer, symbol: str, unit:
         target.vary,
         *(suited(end, target.unit, digits=6) for end in (answer.grid[0], answer.grid[-1])),
         _wanted(target, symbol, unit),
-        rounded(answer.nearest_sigma, unit),
+        sigma_in_words(answer.nearest_sigma, unit),
         suited(answer.nearest, target.unit, FOUND_DIGITS),
     )

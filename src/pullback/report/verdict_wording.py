@@ -27,7 +27,7 @@ FOLD = "fold (where an observable is 0 and turns back)"
 MOST = 4
 """Further reasons that stand in the verdict; the others are in `validation.json`."""
 
-MOST_BINS = 2
+BINS_NAMED = 2
 """Bins of few muons that are named in the verdict."""
 
 RIGHT: dict[Question, str] = {
@@ -216,8 +216,8 @@ class VerdictWording(SetupWording):
                     found[self._bin_of(entry, each)] = each.muons
         if not found:
             return ""
-        named = [f"{name} ({count(muons)} muon{'s' * (muons != 1)})" for name, muons in [*found.items()][:MOST_BINS]]
-        more = f" and {len(found) - MOST_BINS} more" if len(found) > MOST_BINS else ""
+        named = [f"{name} ({count(muons)} muon{'s' * (muons != 1)})" for name, muons in [*found.items()][:BINS_NAMED]]
+        more = f" and {len(found) - BINS_NAMED} more" if len(found) > BINS_NAMED else ""
         few = f"Not settled, and without weight since they hold under {percent(FEW_MUONS)} of the muons"
         return f"{few}: {', '.join(named)}{more}."
 

@@ -1,7 +1,6 @@
 """Gaussian integrals over the hits of a muon: moments and quantiles of its observables, without random trials.
 
-In one coordinate by quadrature on fixed nodes, in several by scrambled Sobol points. Neither needs to know where a kink
-is.
+In one coordinate by quadrature on fixed nodes, in several by scrambled Sobol points. Neither needs to know of kinks.
 """
 
 from __future__ import annotations
