@@ -249,10 +249,13 @@ def test_the_figure_and_the_report_say_where_it_is_reached(tmp_path):
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "<code>model.dz</code> = 1.5 m: <code>detector.resolution</code> = " in page
     reached, not_reached = TargetAnswers.read(tmp_path / "target.json").answers[::-1]
-    assert f"<code>detector.resolution</code> = <b>{reached.value:.4g} /m</b> gives a mean σ of θ of 1.8 mrad" in page
-    assert "The present value is 100 /m, with a mean σ of" in page
-    assert "<b>No value</b> of <code>detector.resolution</code> from 50 /m to 400 /m gives a mean σ of θ" in page
-    assert page.index("gives a mean σ of θ of 1.8 mrad") < page.index("<summary>The first")  # before all tables
+    assert (
+        f"<code>detector.resolution</code> = <b>{reached.value:.4g} /m</b> gives a mean linear σ of θ of 1.8 mrad"
+        in page
+    )
+    assert "The present value is 100 /m, with a mean linear σ of" in page
+    assert "<b>No value</b> of <code>detector.resolution</code> from 50 /m to 400 /m gives a mean linear σ of θ" in page
+    assert page.index("gives a mean linear σ of θ of 1.8 mrad") < page.index("<summary>The first")  # before all tables
     assert f"the nearest is {1000 * not_reached.nearest_sigma:.3g} mrad, at 400 /m" in page
 
 

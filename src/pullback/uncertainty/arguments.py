@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeVar, overload
 
 import numpy as np
@@ -121,10 +122,14 @@ def mistake_in(value: Any, rows: int, row: str = "muon") -> str:
     """Why the result of an inference holds no observables row by row; empty if it does."""
     if isinstance(value, Tensor) and value.ndim == 2 and len(value) == rows and value.shape[1]:
         return ""
-    found = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
-    return (
-        f"must return a tensor ({row}, observable) with {rows} {row}s, not {found}; a single observable is ({row}, 1)"
-    )
+    found = _in_words(value.shape, rows, row) if isinstance(value, Tensor) else type(value).__name__
+    return f"must return a tensor ({row}, observable), not {found}; a single observable is ({row}, 1)"
+
+
+def _in_words(shape: Sequence[int], rows: int, row: str) -> str:
+    """A shape without the number of rows, which may be filled up: (muon) of 32 muons, where 5 were given."""
+    words = [row if index == 0 and size == rows else str(size) for index, size in enumerate(shape)]
+    return f"({', '.join(words)})"
 
 
 def give_back(hits: object, result: Columns) -> Columns:
