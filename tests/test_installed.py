@@ -69,7 +69,7 @@ def test_a_study_runs_from_the_wheel_alone(wheel, tmp_path):
     empty.mkdir()
     pullback = there / "bin/pullback"
     called(pullback, "init", "recorded", folder=empty)
-    assert "10 recorded" in called(pullback, "check", "recorded.yaml", folder=empty)
+    assert "recorded, 10 muons" in called(pullback, "check", "recorded.yaml", folder=empty)
     answer = called(pullback, "run", "recorded.yaml", folder=empty)
     assert answer.startswith("theta of 10 muons: mean σ = ")
     assert called(pullback, "show", "results/recorded", folder=empty) == answer
