@@ -144,11 +144,13 @@ def assert_runs_to_its_report(written, here, *, checked=False):
 
 
 def assert_flagged(reader, run, label, name):
-    """Every muon has a usable uncertainty, or a flag that says why not."""
+    """Every muon has a usable σ, or a flag that says why not; without a confidence interval, σ may still be usable."""
     column = lambda form: reader.rows(f"{label}/{form.format(name)}")  # noqa: E731
     value, sigma, flag, hits = map(column, ("{}", "sigma_{}", "flag_{}", "x_reco"))
     assert len(value) == len(sigma) == len(flag) == len(hits) == run.study.muons[label]
-    np.testing.assert_array_equal(flag == 0, np.isfinite(value) & np.isfinite(sigma) & (sigma > 0))
+    np.testing.assert_array_equal(
+        flag & ~FLAGS["no_confidence_interval"] == 0, np.isfinite(value) & np.isfinite(sigma) & (sigma > 0)
+    )
     if not run.study.model.missing:
         np.testing.assert_array_equal((flag & FLAGS["hit_not_finite"]) > 0, ~np.isfinite(hits).all(axis=1))
     assert (column("linear_valid_{}") <= 1).all()
