@@ -149,7 +149,8 @@ def assert_flagged(reader, run, label, name):
     value, sigma, flag, hits = map(column, ("{}", "sigma_{}", "flag_{}", "x_reco"))
     assert len(value) == len(sigma) == len(flag) == len(hits) == run.study.muons[label]
     np.testing.assert_array_equal(
-        flag & ~FLAGS["no_confidence_interval"] == 0, np.isfinite(value) & np.isfinite(sigma) & (sigma > 0)
+        (flag & np.uint8(255 - FLAGS["no_confidence_interval"])) == 0,
+        np.isfinite(value) & np.isfinite(sigma) & (sigma > 0),
     )
     if not run.study.model.missing:
         np.testing.assert_array_equal((flag & FLAGS["hit_not_finite"]) > 0, ~np.isfinite(hits).all(axis=1))
