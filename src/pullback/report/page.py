@@ -11,9 +11,7 @@ from typing import NamedTuple
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from ..config.dotted_names import unit_of
 from ..files import write_text
-from ..statistics.prefixes import suited
 from ..store.alignment_file import AlignmentFile
 from ..store.provenance import code_digest, vector_instructions, versions
 from ..store.study_file import open_study
@@ -83,7 +81,7 @@ def write_report(
         study=study,
         evidence=evidence,
         known=known,
-        known_table=known_table(known, _scanned(study)),
+        known_table=known_table(known, {point.label: point.scanned for point in study.points}),
         over_scan=[*over_scan(known)],
         IN_SENTENCES=IN_SENTENCES,
         first=first,
@@ -128,14 +126,6 @@ def write_report(
         },
     )
     write_text(report, page)
-
-
-def _scanned(study: Study) -> dict[str, dict[str, str]]:
-    """The scanned values of each point, in words."""
-    return {
-        point.label: {name: suited(value, unit_of(name, study.config)) for name, value in point.values.items()}
-        for point in study.points
-    }
 
 
 def _shown(study: Study, evidence: Evidence, origin: Origin, svgs: Sequence[str | Path]) -> Iterator[Shown]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from ..config.dotted_names import unit_of
 from ..config.own_schema import Own
 from ..detector.losses import losses_of
 from ..models.stated import stated_resolution
@@ -34,7 +33,7 @@ class Tables:
     def __init__(self, study: Study, evidence: Evidence):
         self.study, self.entries, self.recorded = study, evidence.points, study.recorded
         self.evidence = evidence
-        self.points = {point.label: point.values for point in study.points}
+        self.points = {point.label: point.scanned for point in study.points}
         self.observables = {each.name: each for each in study.model.observables}
 
     def of_point(self, label: str) -> list[Entry]:
@@ -90,8 +89,7 @@ class Tables:
     def _scan_cells(self, answer: Knowledge) -> Iterator[str | Cell]:
         entry = answer.entry
         linear, quoted = entry.linear.domain, entry.quoted.domain
-        values = self.points[entry.point]
-        yield from (left(suited(value, unit_of(name, self.study.config))) for name, value in values.items())
+        yield from map(left, self.points[entry.point].values())
         yield from (left(self.symbol(entry)), verdict(self.evidence.verdict_on(entry)), verdict(entry.propagation))
         if not self.recorded:
             yield verdict(entry.truth.verdict if entry.truth else "–")

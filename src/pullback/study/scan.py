@@ -37,10 +37,14 @@ class Point:
     config: PointConfig
 
     @property
+    def scanned(self) -> dict[str, str]:
+        """The scanned values by name, with units: `50 /m`, `1.5 m`."""
+        return {name: suited(value, unit_of(name, self.config)) for name, value in self.values.items()}
+
+    @property
     def words(self) -> str:
         """The label as people read it, with units: `detector.resolution = 50 /m, model.dz = 1.5 m`."""
-        words = (f"{name} = {suited(value, unit_of(name, self.config))}" for name, value in self.values.items())
-        return ", ".join(words) or NOMINAL
+        return ", ".join(f"{name} = {value}" for name, value in self.scanned.items()) or NOMINAL
 
 
 def expand(config: StudyConfig, unsure: Collection[str] = frozenset()) -> list[Point]:

@@ -59,7 +59,7 @@ def refuse_of(infer: Infer | DescribedInference) -> Refuse | None:
 
 
 def reason_in(error: Exception, coordinates: int) -> str:
-    """Why an inference failed for hits with so many coordinates per muon, in words that help; empty if not known."""
+    """Why an inference failed, as a user can mend it; empty if not known. `coordinates` is their number per muon."""
     text = next(iter(str(error).splitlines()), "")
     if "Can't call numpy() on Tensor that requires grad" in text:  # torch's advice would break the graph
         return "uses numpy, which keeps no derivatives: use torch's functions, such as torch.arctan for np.arctan"
