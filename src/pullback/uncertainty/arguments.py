@@ -123,7 +123,7 @@ def mistake_in(value: Any, rows: int, row: str = "muon") -> str:
     if isinstance(value, Tensor) and value.ndim == 2 and len(value) == rows and value.shape[1]:
         return ""
     found = _in_words(value.shape, rows, row) if isinstance(value, Tensor) else type(value).__name__
-    return f"must return a tensor ({row}, observable), not {found}; a single observable is ({row}, 1)"
+    return f"must return a tensor ({row}, observable), {row} by {row}, not {found}; a single observable is ({row}, 1)"
 
 
 def _in_words(shape: Sequence[int], rows: int, row: str) -> str:
