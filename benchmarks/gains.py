@@ -61,7 +61,7 @@ def cpu(work):
 
 PARENTS = {"sigma": ("truth", "reco"), "coverage": ("truth", "reco", "sigma")}
 TRACK = partial(infer_track, z=Z.tolist(), resolution=[1e4] * len(Z))
-SMALL_PIECES = partial(mock.patch.multiple, truth_toys, TOGETHER=1, TOYS_AT_A_TIME=65_536)
+SMALL_PIECES = partial(mock.patch.multiple, truth_toys, PIECES_TOGETHER=1, TOYS_AT_A_TIME=65_536)
 FEW_MUONS = partial(mock.patch.object, components, "DIFFERENTIATED_AT_A_TIME", 2_048)
 MEASURES = {
     "default study: jobs forked from one server": (partial(study, environment={ADDRESS: ""}), study),
