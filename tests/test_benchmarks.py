@@ -136,6 +136,13 @@ def test_all_benchmarks_can_be_imported():
     subprocess.run([sys.executable, "-c", f"import {names}"], cwd=BENCHMARKS, check=True)
 
 
+def test_measures_for_speed_can_be_undone():
+    import gains
+
+    with gains.SMALL_PIECES(), gains.FEW_MUONS():
+        assert (gains.truth_toys.PIECES_TOGETHER, gains.components.DIFFERENTIATED_AT_A_TIME) == (1, 2_048)
+
+
 def test_the_jobs_of_a_run_are_counted_by_what_they_used(tmp_path):
     import scans
 

@@ -21,6 +21,14 @@ def config(tmp_path, monkeypatch):
 
 
 @pytest.fixture
+def _finished(tmp_path):
+    """The file of a finished study."""
+    for folder in ("results/mine", "there/results/mine"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "validation.json").write_text("{}")
+
+
+@pytest.fixture
 def called(monkeypatch):
     """The options that Snakemake is given."""
     calls = []
@@ -33,6 +41,7 @@ def called(monkeypatch):
     return calls
 
 
+@pytest.mark.usefixtures("_finished")
 @pytest.mark.parametrize(
     ("options", "cores", "results"),
     [
@@ -46,6 +55,10 @@ def called(monkeypatch):
         (["--summary"], True, None),
         (["--report=page.html"], True, None),
         (["--list-changes", "code", "-c1"], False, None),
+        (["--until", "simulate_hits"], True, None),
+        (["-U", "infer_theta", "run_toys", "--cores", "2"], False, None),
+        (["--omit-from", "plot"], True, None),
+        (["-O=plot"], True, None),
     ],
 )
 def test_options_are_passed_on(options, cores, results, config, called):
@@ -53,9 +66,15 @@ def test_options_are_passed_on(options, cores, results, config, called):
     assert (ran.results and str(ran.results)) == results
     assert ("all" in called) == cores
     assert all(option in called for option in options)
-    assert ("--logger" in called) == (results is not None)
+    partly = {"--until", "-U", "--omit-from", "-O=plot"} & {*options}
+    assert ("--logger" in called) == (results is not None or bool(partly))
 
 
+def test_a_run_of_other_targets_has_no_results(config, called):
+    assert run("my.yaml", ["results/mine/summary.csv"]) == (0, None)
+
+
+@pytest.mark.usefixtures("_finished")
 @pytest.mark.parametrize("judged", [True, False])
 def test_results_of_a_failed_run_are_those_that_it_judged(judged, config, monkeypatch):
     """The last job checks the verdict, also of a report that is up to date; what failed before has no results."""

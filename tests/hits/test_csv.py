@@ -67,10 +67,25 @@ NO_TEXT = "is not UTF-8 text; save the file as CSV UTF-8"
             "no column 'x'; the columns are: # made by; the first line must be the header",
         ),
         (b"# x y\n1.0 2.0\n", "no column 'x'; the columns are: # x y; the first line must be the header: remove the #"),
-        (b"x;y\r\n1,5;2,5\r\n", "no column 'x'; the columns are: x;y; cells must be separated by commas, not by semi"),
-        (b"x\ty\n1\t2\n", r"no column 'x'; the columns are: x\ty; cells must be separated by commas, not by tabs"),
-        (b"x y\n1 2\n", "no column 'x'; the columns are: x y; cells must be separated by commas, not by spaces"),
-        (b"sep=;\nx;y\n1;2\n", "no column 'x'; the columns are: sep=;; the first line must be the header: remove s"),
+        (b"a,mm;x,mm\n1;2\n", "no column 'x'; the columns are: a, mm;x, mm; the header has commas and semicolons"),
+        (
+            b"x y\n1 2\n",
+            "no column 'x'; the columns are: x y; cells must be separated by commas, semicolons or tabs, not",
+        ),
+        (
+            b"x|y\n1|2\n",
+            "no column 'x'; the columns are: x|y; cells must be separated by commas, semicolons or tabs, not",
+        ),
+        (
+            b"sep=;\nx;y\n1;2\n",
+            "no column 'x'; the columns are: sep=, ; the first line must be the header: remove the",
+        ),
+        (b"x;y\n1,5;2\n1.5;2\n", "has numbers with decimal points and numbers with commas; write all alike"),
+        (b"x;y\n1.000,5;2\n", "row 1, column 'x': '1.000,5' is not a number; numbers have decimal points and no other"),
+        (b"x;y\n1;2;3\n", "row 1: has 3 cells, and the header 2: '1;2;3'; text with semicolons is quoted"),
+        (b"x\ty\n1\t2\n1\t'a'b\t3\n", "row 2: has 3 cells, and the header 2: '1"),
+        ("x;µm\n1;2\n".encode("cp1252"), f"the header, column 2: {NO_TEXT}"),
+        (b'x;note\n1;"a\n2;b\n', f"row 1: {UNCLOSED}: '1;\"a\n'"),
         (b"1,2\n3,4\n", "no column 'x'; the columns are: 1, 2; the first line must be the header"),
         (b"X Y,Z\n1,2\n", "no column 'x'; the columns are: X Y, Z"),
         (b"\nx\n1\n", "the first line is empty; it must be the header, which names the columns"),
@@ -151,10 +166,23 @@ NAN, INF = math.nan, math.inf
         ("x,y\n1,a\u2028b\x0b\x0c\x1c\x85\n2,\0\n", [1, 2]),
         (b"x," + b",".join(b"%d" % each for each in range(100_000)) + b"\n" + b"1," * 100_000 + b"2\n", [1]),
         (b"x,y\n1," + b"a" * (3 << 20) + b"\n2,3\n", [1, 2]),
+        (b"x;y\r\n1,5;2,5\r\n;1\r\n-,25e-3;0\r\n7;1\r\n", [1.5, NAN, -0.25e-3, 7]),
+        (b"x;y\n1.5;2\n-2;3\n", [1.5, -2]),
+        (b'note;x\n"a;b";1\nc,d;2\n', [1, 2]),
+        (b"x\ty\n1.5\t2\n\t3\n", [1.5, NAN]),
+        (b"x\t\n1\n2\n", [1, 2]),
     ],
 )
 def test_what_is_read_is_read_right(content, expected):
     np.testing.assert_array_equal(read(content)[:, 0], expected)
+
+
+def test_numbers_of_both_kinds_are_refused_however_far_apart(monkeypatch):
+    monkeypatch.setattr("pullback.hits.csv.CSV_CHUNK_BYTES", 1 << 10)
+    for one, other in (("1.5", "1,5"), ("1,5", "1.5")):
+        assert refusal(f"x;y\n{one};2\n" + "1;2\n" * 2000 + f"{other};3\n") == (
+            "has numbers with decimal points and numbers with commas; write all alike"
+        )
 
 
 def test_line_breaks_in_quotes_where_two_stretches_meet(monkeypatch):

@@ -41,6 +41,20 @@ def test_csv(kind):
     assert (peek(path).tables[0].rows, peek(path).tables[0].rows_are) == (2, "")
 
 
+@pytest.mark.parametrize(("separator", "words"), [(";", "semicolons"), ("\t", "tabs")])
+def test_csv_with_decimal_commas(separator, words):
+    rows = [["event", "x", "note"], ["1", "1,5", "a"], ["2", "-,5e1", "1,5 b"]]
+    with open("hits.csv", "w") as stream:
+        stream.writelines(separator.join(row) + "\n" for row in rows)
+    found = peek("hits.csv")
+    assert found.format == f"CSV, separated by {words}"
+    assert [(each.name, each.kind, list(each.values)) for each in found.tables[0].columns] == [
+        ("event", "int64", [1, 2]),
+        ("x", "float64", [1.5, -5.0]),
+        ("note", "text", ["a", "1,5 b"]),
+    ]
+
+
 def test_only_the_start_of_a_large_csv_file_is_read():
     row = "1.25,2.5\n"
     with open("hits.csv", "w") as stream:
@@ -165,7 +179,7 @@ def test_root():
         ("hits.csv", None, "", "hits.csv: no such file"),
         ("hits.txt", b"x\n", "", "not .txt"),
         ("hits.csv", b"", "", "the file is empty"),
-        ("hits.csv", b"x;y\n1;2\n", "", "not by semicolons"),
+        ("hits.csv", b"x|y\n1|2\n", "", "not by vertical lines"),
         ("hits.csv", b"1,2\n3,4\n", "", "the first line must be the header"),
         ("hits.csv", b"x,y\n1,2\n3\n", "", "row 2: has 1 cell, and the header 2"),
         ("hits.csv", b'x,y\n1,"2\n', "", "is a quote opened and not closed?"),

@@ -111,6 +111,24 @@ def test_true_hits_that_are_drawn_by_the_parameter_are_drawn_anew(tmp_path):
     assert found[0].value * 0.002 == pytest.approx(0.5 * found[0].start_sigma, rel=2e-3)
 
 
+def test_near_a_fold_the_sigma_is_the_quoted_one(tmp_path):
+    """At x = 0 the law of θ is a folded normal: its standard deviation is √(1 − 2/π) that of a normal one."""
+    (tmp_path / "hits.csv").write_text("x\n0.0\n")
+    recorded = {"kind": "recorded", "file": str(tmp_path / "hits.csv")}
+    (answer,) = answers(tmp_path, source=recorded, target={"sigma_theta": 1e-4, "vary": "detector.resolution"})
+    assert answer.value == pytest.approx(np.sqrt(1 - 2 / np.pi) / 1.5 / 1e-4, rel=1e-5)
+
+
+def test_an_observable_of_many_is_the_one_of_its_own(tmp_path):
+    """The point of closest approach, by the mean of what a study quotes."""
+    raw = {"model": {"name": "scatter"}, "detector": {"resolution": 5000}, "source": {"muons": 10}}
+    target = {"sigma_poca_z": 0.1, "vary": "detector.resolution", "between": [3000, 10000]}
+    (answer,) = answers(tmp_path, **raw, target=target)
+    run = Run({"study": "s", **raw, "toys": {"muons": 2, "per_muon": 2}}, tmp_path)
+    sigma = run.make().columns()["nominal/sigma_poca_z"]
+    assert answer.start_sigma == pytest.approx(np.nanmean(sigma), rel=1e-12)
+
+
 def test_recorded_hits(tmp_path):
     (tmp_path / "hits.csv").write_text("x\n0.3\n\n0.4\n")
     (answer,) = answers(
@@ -147,7 +165,7 @@ def test_what_a_target_is_not_made_from_is_not_handed_to_its_job(tmp_path):
         "source": {"muons": 500},
         "model": {"name": "track"},
         "detector": {"efficiency": 0.9},
-        "target": {"sigma_theta": 0.004, "vary": "detector.resolution"},
+        "target": {"sigma_theta": 0.004, "vary": "detector.resolution", "between": [50, 400]},
         "scan": {"model.theta0": [0.0, 0.01]},
     }
     aside = {
@@ -155,7 +173,6 @@ def test_what_a_target_is_not_made_from_is_not_handed_to_its_job(tmp_path):
         "validation": {"strict": True},
         "figures": {"points": "all"},
         "systematics": {"model.z[2]": 0.01},
-        "uncertainty": {"n_dig": 2},
         "compute": {"batch_cost": 5},
     }
     study, other = Study.from_config(raw), Study.from_config({**raw, **aside})
@@ -168,6 +185,7 @@ def test_what_a_target_is_not_made_from_is_not_handed_to_its_job(tmp_path):
         "model": {"name": "track", "z": [0.0, 0.5, 2.0]},
         "target": {**raw["target"], "sigma_theta": 0.005},
         "scan": {"model.theta0": [0.0, 0.02]},
+        "uncertainty": {"n_dig": 2},
     }
     for name, value in changes.items():
         assert Study.from_config({**raw, name: value}).target_to_json() != study.target_to_json()
@@ -205,9 +223,9 @@ LAYERS = {"model": {"name": "track", "z": [0.0, 0.3, 0.7, 1.0]}}
 
 
 def mean_sigma(tmp_path, **raw):
-    """The mean linear σ_slope of a study that is simulated and propagated rule by rule."""
+    """The mean σ_slope of a study that is simulated and propagated rule by rule."""
     run = Run({"study": "s", "source": {"muons": 2000}, "toys": {"muons": 2, "per_muon": 2}, **LAYERS, **raw}, tmp_path)
-    sigma = run.make().columns()["nominal/sigma_slope_linear"]
+    sigma = run.make().columns()["nominal/sigma_slope"]
     return np.nanmean(np.where(sigma > 0, sigma, np.nan))
 
 
@@ -228,7 +246,7 @@ def test_noise_is_drawn_by_the_shape_that_is_tried(tmp_path):
     raw = {**LAYERS, "source": {"muons": 2000, "cosmic": {"zenith_max": 0.01}}}
     noise = lambda fraction: {"resolution": 3.0, "noise": {"kind": "tails", "fraction": fraction, "width": 3.0}}  # noqa: E731
     run = Run({"study": "s", **raw, "detector": noise(0.5), "toys": {"muons": 2, "per_muon": 2}}, tmp_path / "known")
-    wanted = float(np.nanmean(run.make().columns()["nominal/sigma_theta_linear"]))
+    wanted = float(np.nanmean(run.make().columns()["nominal/sigma_theta"]))
     target = {"sigma_theta": wanted, "vary": "detector.noise.fraction", "between": [0.0, 1.0]}
     (answer,) = answers(tmp_path, **raw, detector=noise(0.1), target=target)
     assert answer.reached
@@ -249,13 +267,10 @@ def test_the_figure_and_the_report_say_where_it_is_reached(tmp_path):
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "<code>model.dz</code> = 1.5 m: <code>detector.resolution</code> = " in page
     reached, not_reached = TargetAnswers.read(tmp_path / "target.json").answers[::-1]
-    assert (
-        f"<code>detector.resolution</code> = <b>{reached.value:.4g} /m</b> gives a mean linear σ of θ of 1.8 mrad"
-        in page
-    )
-    assert "The present value is 100 /m, with a mean linear σ of" in page
-    assert "<b>No value</b> of <code>detector.resolution</code> from 50 /m to 400 /m gives a mean linear σ of θ" in page
-    assert page.index("gives a mean linear σ of θ of 1.8 mrad") < page.index("<summary>The first")  # before all tables
+    assert f"<code>detector.resolution</code> = <b>{reached.value:.4g} /m</b> gives a mean σ of θ of 1.8 mrad" in page
+    assert "The present value is 100 /m, with a mean σ of" in page
+    assert "<b>No value</b> of <code>detector.resolution</code> from 50 /m to 400 /m gives a mean σ of θ" in page
+    assert page.index("gives a mean σ of θ of 1.8 mrad") < page.index("<summary>The first")  # before all tables
     assert f"the nearest is {1000 * not_reached.nearest_sigma:.3g} mrad, at 400 /m" in page
 
 

@@ -10,7 +10,7 @@ from pullback import confidence_interval, propagate_distribution, quote
 from pullback.config.model_schema import MODELS
 from pullback.detector.bound_model import Inference, parameters_of
 from pullback.models import load_model
-from pullback.uncertainty.parts import reduced
+from pullback.uncertainty.parts import part_with, reduced
 
 DOUBLE = torch.float64
 SECTIONS = {
@@ -59,6 +59,27 @@ def test_the_parts_make_up_the_whole(name):
     hits = hits_of(coordinates, 40)
     tolerance = 0.06 if name == "scatter" else 0.01  # by points, ends are right to 0.05 sd at worst
     agree(quote(infer, hits, sigma=SIGMA), quote(whole(infer), hits, sigma=SIGMA), tolerance)
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+def test_an_observable_is_quoted_alone_as_it_is_among_others(name):
+    infer, coordinates = inference(name)
+    hits = hits_of(coordinates, 20)
+    if infer.missing:
+        hits[3, 1] = math.nan
+    value, expected = infer(hits), quote(infer, hits, sigma=SIGMA)
+    for index in range(value.shape[1]):
+        some, column = part_with(infer, index)
+        assert torch.equal(some(hits)[:, column].isnan(), value[:, index].isnan())
+        assert torch.allclose(some(hits)[:, column], value[:, index], rtol=1e-12, atol=0, equal_nan=True)
+        found = quote(some, hits, sigma=SIGMA)
+        for one, other in zip(found, expected, strict=True):
+            assert torch.equal(one[:, column].nan_to_num(9.0), other[:, index].nan_to_num(9.0))
+
+
+def test_a_function_without_parts_is_its_own_part():
+    infer = whole(inference("track")[0])
+    assert part_with(infer, 1) == (infer, 1)
 
 
 @pytest.mark.parametrize("name", ["track", "track3d"])

@@ -242,6 +242,9 @@ def test_no_sigma_is_made_up_for_tracks_that_scatter_less_than_stated():
 
 def test_scattering_that_is_forgotten_is_named_beside_the_sigmas_that_replace_it():
     text = calibration_in_words(found_by(scattered(theta0=0.0)), None)
-    line = re.search(r"\nInstead of these σ, the tracks want θ0 = .* write `model\.theta0: ([0-9.]+) mrad`\n", text)
+    line = re.search(r"\nthe tracks want θ0 = .* write `model\.theta0: ([0-9.]+) mrad`\nwithout it, and less w", text)
     assert float(line[1]) == pytest.approx(0.2, rel=0.05)
+    assert "\n  σ = " in text
+    assert "detector" not in text[text.index("A config to use:") :]
+    assert "then calibrate again" in text
     assert "the tracks want" not in calibration_in_words(found_by(scattered()), None)

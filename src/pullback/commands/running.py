@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from ..config.text import read_config
 from ..errors import ANSWERS_FOLLOW
+from .finding import FINISHED, STUDIES
 from .packaged import workflow_folder
 
 DRY_RUN = ("-n", "--dry-run", "--dryrun")
@@ -58,8 +59,10 @@ def run(config: str | Path, options: Sequence[str] = ()) -> Ran:
     log = Path(given.directory, "logs", str(study), "check", "study.log")
     before = _written(log)
     status = _finished(command)
-    whole = not (given.dry_run or given.only_tells) and (status == 0 or _written(log) != before)
-    return Ran(status, Path(given.directory, "results", str(study)) if whole else None)
+    partly = given.dry_run or given.only_tells or given.until or given.omit_from
+    results = Path(given.directory, STUDIES, str(study))
+    whole = not partly and (status == 0 or _written(log) != before) and (results / FINISHED).is_file()
+    return Ran(status, results if whole else None)
 
 
 def _logging(given: argparse.Namespace) -> list[str]:
@@ -97,5 +100,7 @@ def _given(options: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("-d", "--directory", default=".")
     parser.add_argument(*DRY_RUN, dest="dry_run", action="store_true")
     parser.add_argument(*ONLY_TELL, dest="only_tells", nargs="?", const=True)
+    parser.add_argument("-U", "--until", nargs="+")
+    parser.add_argument("-O", "--omit-from", nargs="+")
     parser.add_argument("-q", "--quiet", nargs="*")
     return parser.parse_known_args(options)[0]

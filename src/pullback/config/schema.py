@@ -195,12 +195,12 @@ def _or_with_units(schema: dict[str, Any]) -> None:
 
 
 class Target(Section):
-    """A wanted mean σ by linear propagation."""
+    """A wanted mean σ."""
 
     sigma: dict[str, Annotated[float, Field(gt=0)]] = Field(
         min_length=1,
         max_length=1,
-        description="the observable and its wanted mean σ by linear propagation, such as `{theta: 2 mrad}`",
+        description="the observable and its wanted mean σ, over the first 8 192 muons, such as `{theta: 2 mrad}`",
         json_schema_extra=_or_with_units,
     )
     vary: str = Field(description="dotted name of the number to vary, such as `detector.resolution`")
@@ -258,7 +258,7 @@ class PointConfig(Section):
         "the offset of a coordinate: `alignment.x[2]` of x2, `alignment.ct` of ct; `correlations` by two names: "
         "`model.dz, model.z[1]: 0.5`. Within braces, YAML requires quotes around names with brackets",
     )
-    target: Target | None = Field(None, description="a wanted mean σ by linear propagation, and the number to vary")
+    target: Target | None = Field(None, description="a wanted mean σ, and the number to vary")
     uncertainty: Uncertainty = Uncertainty()
     toys: ToySettings = ToySettings()
     coverage: CoverageSettings = CoverageSettings()

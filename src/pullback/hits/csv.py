@@ -1,18 +1,21 @@
 """Hits in CSV files, also compressed by gzip or zstd: a header, then one row per muon.
 
-An empty cell is a missing hit, and so is an empty line in a file with one column. Cells may be quoted; a quoted cell
-may contain commas, line breaks and doubled quotes. Any other cell that begins with a quote is refused when rows are
-counted, since an open quote would merge all following rows into one cell.
+Cells are separated by commas or, where the header has none, by semicolons or tabs; numbers then may have decimal
+commas. An empty cell is a missing hit, and so is an empty line in a file with one column. Cells may be quoted; a quoted
+cell may contain separators, line breaks and doubled quotes. Any other cell that begins with a quote is refused when
+rows are counted, since an open quote would merge all following rows into one cell.
 """
 
 from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from io import BufferedReader, TextIOWrapper
+from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -30,8 +33,15 @@ CSV_CHUNK_BYTES = 8 << 20
 
 TOO_LONG = f"is longer than {CSV_CHUNK_BYTES >> 20} MiB; is this CSV, with line ends?"
 
-SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical lines", " ": "spaces"}
-"""Separators that may have been used instead of commas."""
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+"""Separators of cells, of which a file has the first that its header has."""
+
+OTHER_SEPARATORS = {"|": "vertical lines", " ": "spaces"}
+"""Separators that may have been used instead."""
+
+DECIMAL_COMMA = r"^(\s*[+-]?\d*),(\d*(?:[eE][+-]?\d+)?\s*)$"
+DECIMAL_POINT = r"^\s*[+-]?\d*\.\d*(?:[eE][+-]?\d+)?\s*$"
+"""Numbers with decimal commas, and with decimal points."""
 
 MISSING = ("na", "n/a", "#n/a", "nil", "none", "null", "missing", "-", "--", "?")
 """Common marks of a missing hit in other formats."""
@@ -40,8 +50,7 @@ MISSING = ("na", "n/a", "#n/a", "nil", "none", "null", "missing", "-", "--", "?"
 def count(file: str, names: Sequence[str], tree: str = "", kinds: Sequence[str] = ()) -> int:
     """The number of rows, from reading the file once."""
     with _arrow_errors(file):
-        header, lines = _header(file, names)
-        _check_quotes(file, len(header), sum(line.count('"') for line in lines))
+        _check_quotes(file, _header(file, names))
         return sum(len(table) for table in _tables(file, names))
 
 
@@ -56,8 +65,7 @@ def read(file: str, names: Sequence[str], start: int, stop: int, tree: str = "",
 def tables(file: str, names: Sequence[str], tree: str = "") -> Iterator[list[pa.Array]]:
     """All rows of the columns as text, in chunks; the caller makes numbers of them by `text_to_numbers`."""
     with _arrow_errors(file):
-        header, lines = _header(file, names)
-        _check_quotes(file, len(header), sum(line.count('"') for line in lines))
+        _check_quotes(file, _header(file, names))
         for rows in _tables(file, list(dict.fromkeys(names))):
             yield [rows.column(name) for name in names]
 
@@ -78,14 +86,16 @@ def _values(column: pa.Array, kind: str, file: str, name: str, first: int) -> np
 
 def _tables(file: str, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
     """The columns as text, in chunks."""
-    header, lines = _header(file, names)
+    header, lines, separator = _header(file, names)
     reader = pa.csv.open_csv(
         open_bytes(file),
         # One thread, so that rows come in order and errors name the first row.
         read_options=pa.csv.ReadOptions(
             use_threads=False, block_size=CSV_CHUNK_BYTES, column_names=header, skip_rows=len(lines)
         ),
-        parse_options=pa.csv.ParseOptions(ignore_empty_lines=len(header) > 1, newlines_in_values=True),
+        parse_options=pa.csv.ParseOptions(
+            delimiter=separator, ignore_empty_lines=len(header) > 1, newlines_in_values=True
+        ),
         # Cells are read as text, so that an invalid number can be reported with row and column.
         convert_options=pa.csv.ConvertOptions(
             include_columns=list(dict.fromkeys(names)),
@@ -94,15 +104,49 @@ def _tables(file: str, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
         ),
     )
     with reader:
-        yield from reader
+        yield from reader if separator == "," else _with_points(file, reader)
 
 
-def _header(file: str, names: Sequence[str] = ()) -> tuple[list[str], list[str]]:
-    """All columns, checked to contain the given names, and the lines of the header."""
+def _with_points(file: str, tables: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Numbers with decimal points in place of decimal commas; a file that has numbers of both kinds is refused."""
+    points = commas = False
+    for rows in tables:
+        points = points or any(_any_matches(column, DECIMAL_POINT) for column in rows.columns)
+        here = any(_any_matches(column, DECIMAL_COMMA) for column in rows.columns)
+        commas = commas or here
+        if points and commas:
+            raise HitsError(f"{file}: has numbers with decimal points and numbers with commas; write all alike")
+        columns = [pc.replace_substring_regex(each, DECIMAL_COMMA, r"\1.\2") for each in rows.columns] if here else None
+        yield pa.RecordBatch.from_arrays(columns, schema=rows.schema) if columns else rows
+
+
+def _any_matches(cells: pa.Array, pattern: str) -> bool:
+    return bool(pc.any(pc.match_substring_regex(cells, pattern)).as_py())
+
+
+def separator_of(first_line: str) -> str:
+    """The separator of cells, from the first line of a file."""
+    return next((each for each in SEPARATORS if each in first_line.strip()), ",")
+
+
+class _Header(NamedTuple):
+    """All columns, the lines of the header, and the separator of cells."""
+
+    columns: list[str]
+    lines: list[str]
+    separator: str
+
+
+def _header(file: str, names: Sequence[str] = ()) -> _Header:
+    """The header, checked to contain the given names."""
     lines: list[str] = []
     with open_text(file) as stream:
         try:
-            header = [name.strip() for name in next(csv.reader(_lines(stream, lines), strict=True), [])]
+            every = _lines(stream, lines)
+            first = next(every, "")
+            separator = separator_of(first)
+            cells = csv.reader(chain([first], every) if first else [], strict=True, delimiter=separator)
+            header = [name.strip() for name in next(cells, [])]
         except csv.Error as error:
             raise HitsError(f"{file}: the header: {_explain(error)}") from None
     try:
@@ -115,7 +159,7 @@ def _header(file: str, names: Sequence[str] = ()) -> tuple[list[str], list[str]]
         raise HitsError(f"{file}: the first line is empty; it must be the header, which names the columns")
     for name in names:
         check_element(file, *find_column(file, name, header, header_advice), ())
-    return header, lines
+    return _Header(header, lines, separator)
 
 
 def _lines(stream: TextIOWrapper, taken: list[str]) -> Iterator[str]:
@@ -127,16 +171,18 @@ def _lines(stream: TextIOWrapper, taken: list[str]) -> Iterator[str]:
         yield line
 
 
-def _check_quotes(file: str, columns: int, header_quotes: int) -> None:
+def _check_quotes(file: str, header: _Header) -> None:
     """Refuse a cell that begins with a quote and is not ended by the next single quote."""
     quotes = sum(part.count(b'"') for part in chunks_of(file))
-    if quotes == header_quotes:  # the usual case; the check takes longer than reading the numbers
+    if quotes == sum(
+        line.count('"') for line in header.lines
+    ):  # the usual case; the check takes longer than reading the numbers
         return
     row, lines = 0, list[str]()
     with open_text(file) as stream:
         try:
-            for cells in csv.reader(_lines(stream, lines), strict=True):
-                row += bool(cells) or columns == 1  # other empty lines are ignored
+            for cells in csv.reader(_lines(stream, lines), strict=True, delimiter=header.separator):
+                row += bool(cells) or len(header.columns) == 1  # other empty lines are ignored
                 lines.clear()
         except csv.Error as error:
             raise HitsError(f"{file}: row {row}: {_explain(error)}: '{one_line(lines[0])}'") from None
@@ -161,11 +207,15 @@ def header_advice(header: Sequence[str]) -> str:
     if first.startswith("#"):
         return "the first line must be the header: remove the #, and all comments"
     if first.startswith("sep="):
-        return f"the first line must be the header: remove {one_line(first)}, and separate cells by commas"
+        return "the first line must be the header: remove the line that begins with sep="
     if not _are_numbers(pa.array([name or "0" for name in header])):
-        for separator, words in SEPARATORS.items():
-            if any(separator in name.strip() for name in header) and (separator != " " or len(header) == 1):
-                return f"cells must be separated by commas, not by {words}, and numbers have decimal points"
+        for separator, words in (SEPARATORS | OTHER_SEPARATORS).items():
+            if separator == "," or not any(separator in name.strip() for name in header):
+                continue
+            if separator in SEPARATORS:
+                return f"the header has commas and {words}; it must have one of them, which separates the cells"
+            if separator != " " or len(header) == 1:
+                return f"cells must be separated by commas, semicolons or tabs, not by {words}"
         return ""
     return "the first line must be the header, which names the columns"
 
@@ -229,7 +279,7 @@ def _refusal(file: str, reason: str) -> HitsError:
         return not_utf8(file)
     if "straddling" in reason:
         return HitsError(f"{file}: a row {TOO_LONG}")
-    _, lines = _header(file)
+    _, lines, separator = _header(file)
     if "Empty CSV file" in reason or "Could not skip initial" in reason:
         if len("".join(lines)) < Path(file).stat().st_size // 8:
             return HitsError(f"{file}: the header {TOO_LONG}")
@@ -239,7 +289,8 @@ def _refusal(file: str, reason: str) -> HitsError:
     row, expected, got = map(int, found.groups()[:3])
     advice = "is a cell missing, or the end of the file?"
     if got > expected:
-        advice = "numbers have decimal points, and text with commas is quoted"
+        advice = f"text with {SEPARATORS[separator]} is quoted"
+        advice = f"numbers have decimal points, and {advice}" if separator == "," else advice
     if found[4].startswith("#"):
         advice = "remove comments"
     # Rows are counted from 1, without the header.
@@ -250,9 +301,11 @@ def _refusal(file: str, reason: str) -> HitsError:
 
 def not_utf8(file: str) -> HitsError:
     """The error for a file that is not UTF-8, with the location of the first invalid byte."""
+    separator = b","
     with BufferedReader(open_bytes(file)) as lines:
         for row, line in enumerate(lines):
-            for column, cell in enumerate(line.split(b","), 1):
+            separator = separator if row else separator_of(line.decode(errors="replace")).encode()
+            for column, cell in enumerate(line.split(separator), 1):
                 try:
                     cell.decode("utf-8")
                 except UnicodeDecodeError:

@@ -6,13 +6,14 @@ import csv
 import io
 import itertools
 import os
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from ..errors import HitsError
 from .compressed import COMPRESSION, open_bytes, whole_stream
 from .contents import MOST_LISTED, Contents, FileColumn, FileTable, head_rows, unit_in_name
-from .csv import header_advice, not_utf8
+from .csv import DECIMAL_COMMA, SEPARATORS, header_advice, not_utf8, separator_of
 from .guards import suffix_of
 
 HEAD_BYTES = 4 << 20
@@ -27,9 +28,11 @@ def describe(file: str, name: str = "") -> Contents:
     with whole_stream(file), open_bytes(file) as stream:
         start = stream.read(HEAD_BYTES)
         whole = len(start) < HEAD_BYTES
-    header, rows, more = _parsed(file, start, whole)
+    text = _text(file, start, whole)
+    separator = separator_of(text.partition("\n")[0])
+    header, rows, more = _parsed(file, text, separator)
     columns = [
-        FileColumn(title, *_typed([row[index] for row in rows]), unit=unit_in_name(title))
+        FileColumn(title, *_typed([row[index] for row in rows], separator), unit=unit_in_name(title))
         for index, title in enumerate(header[:MOST_LISTED])
     ]
     left_out, counted, rows_are = max(0, len(header) - MOST_LISTED), len(rows) + more, ""
@@ -38,12 +41,14 @@ def describe(file: str, name: str = "") -> Contents:
     elif not whole:
         counted, rows_are = int(float(f"{counted * os.path.getsize(file) / len(start):.2g}")), "about"
     table = FileTable("", counted, tuple(columns), rows_are, left_out)
-    return Contents(file, f"CSV, compressed by {compression}" if compression else "CSV", "", (table,))
+    separated = "" if separator == "," else f"separated by {SEPARATORS[separator]}"
+    kind = ", ".join(filter(None, ("CSV", separated, compression and f"compressed by {compression}")))
+    return Contents(file, kind, "", (table,))
 
 
-def _parsed(file: str, start: bytes, whole: bool) -> tuple[list[str], list[list[str]], int]:
-    """The header, the first rows, and the number of the others; the last line of a part of a file is left out."""
-    lines = csv.reader(io.StringIO(_text(file, start, whole), newline=""), strict=True)
+def _parsed(file: str, text: str, separator: str) -> tuple[list[str], list[list[str]], int]:
+    """The header, the first rows, and the number of the others."""
+    lines = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=separator)
     try:
         header = [title.strip() for title in next(lines, [])]
         rows = (row or [""] for row in lines if row or len(header) == 1)
@@ -64,7 +69,7 @@ def _parsed(file: str, start: bytes, whole: bool) -> tuple[list[str], list[list[
 
 
 def _text(file: str, start: bytes, whole: bool) -> str:
-    """The whole lines of the start of a file."""
+    """The whole lines of the start of a file; the last line of a part of a file is left out."""
     try:
         text = (start if whole else start[: start.rfind(b"\n") + 1]).decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -74,9 +79,11 @@ def _text(file: str, start: bytes, whole: bool) -> str:
     return text
 
 
-def _typed(cells: Sequence[str]) -> tuple[str, list[Any]]:
+def _typed(cells: Sequence[str], separator: str) -> tuple[str, list[Any]]:
     """The kind of the cells, and their values: integers if all are, else numbers if all are, else text."""
     trimmed = [cell.strip() for cell in cells]
+    if separator != ",":
+        trimmed = [re.sub(DECIMAL_COMMA, r"\1.\2", cell) for cell in trimmed]
     for kind, read in (("int64", int), ("float64", float)):
         try:
             return kind, [read(cell) if cell else None for cell in trimmed]

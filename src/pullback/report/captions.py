@@ -20,7 +20,7 @@ SCATTERED = (
 CAPTIONS = PICTURE_CAPTIONS | {
     "target": (
         "The wanted mean σ",
-        "Mean linear σ against the parameter that is varied, with all others fixed. The target is reached where a "
+        "Mean σ against the parameter that is varied, with all others fixed. The target is reached where a "
         "curve meets the dashed line; if it does so more than once, the value nearest the present one is marked. Of a "
         "scan, each point has its curve; where they are too many for labels, the first is dark and the last light.",
     ),

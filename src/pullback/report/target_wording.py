@@ -1,4 +1,4 @@
-"""The sentences on a target: the value of a number that gives the wanted mean linear σ."""
+"""The sentences on a target: the value of a number that gives the wanted mean σ."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def target_sentences(target: TargetAnswers, symbol: str, unit: str) -> Iterator[
 
 def _wanted(target: TargetAnswers, symbol: str, unit: str) -> str:
     number = suited if target.wanted >= WITHOUT_POWER else sigma_in_words
-    return f"mean linear σ of {symbol} of {number(target.wanted, unit, WANTED_DIGITS)}"
+    return f"mean σ of {symbol} of {number(target.wanted, unit, WANTED_DIGITS)}"
 
 
 def _reached(target: TargetAnswers, answer: TargetAnswer, symbol: str, unit: str) -> Markup:
@@ -45,7 +45,7 @@ def _reached(target: TargetAnswers, answer: TargetAnswer, symbol: str, unit: str
         suited(answer.value, target.unit, FOUND_DIGITS),
         _wanted(target, symbol, unit),
         suited(answer.start, target.unit),
-        "no σ" if math.isnan(now) else f"a mean linear σ of {sigma_in_words(now, unit)}",
+        "no σ" if math.isnan(now) else f"a mean σ of {sigma_in_words(now, unit)}",
     )
 
 

@@ -27,17 +27,22 @@ from ..study.blocks import Block
 from ..study.plan import Study
 from ..study.scan import Point
 from ..uncertainty.design import solve_target
-from ..uncertainty.linear import propagate
+from ..uncertainty.parts import part_with
+from ..uncertainty.quoting import quote
 from .common import hits_file
 
 log = logging.getLogger(__name__)
 
+MUONS = 8192
+"""Largest number of muons over which σ is averaged, since each is quoted at some fifty values."""
+
 
 def find_target(study: Study, path: str | Path) -> None:
-    """Find, at every point, the value of a number that gives the wanted mean linear σ, and write it with the curve.
+    """Find, at every point, the value of a number that gives the wanted mean σ, and write it with the curve.
 
-    The mean is over the first block of muons of a point. Simulated muons are generated anew at each value from the same
-    random numbers. Points that differ only in this number are solved once.
+    σ is the one that is quoted, and the mean is over the first `MUONS` muons of a point that have one. Simulated muons
+    are generated anew at each value from the same random numbers. Points that differ only in this number are solved
+    once.
     """
     target = study.config.target
     assert target
@@ -84,8 +89,9 @@ def _solve(study: Study, target: Target, point: Point, others: dict[str, float])
         )
         reconstruction = Reconstruction.of(moved)
         taken, covariance, _ = reconstruction.taken(*hits_of(moved, reconstruction.parameters))
-        with torch.no_grad():
-            sigma = propagate(reconstruction.infer, taken, covariance=covariance).sigma.numpy()[:, axis]
+        infer, column = part_with(reconstruction.infer, axis)
+        few, n_dig = slice(MUONS), config.uncertainty.n_dig
+        sigma = quote(infer, taken[few], covariance=covariance[few], n_dig=n_dig).sigma.numpy()[:, column]
         known = np.isfinite(sigma) & (sigma > 0)
         return float(sigma[known].mean()) if known.any() else float("nan")
 

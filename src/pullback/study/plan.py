@@ -26,7 +26,7 @@ from .blocks import Block
 from .kept_columns import check_kept
 from .scan import Point, expand, make_point
 
-NOT_OF_TARGET = ("systematics", "uncertainty", "toys", "validation", "figures", "compute")
+NOT_OF_TARGET = ("systematics", "toys", "validation", "figures", "compute")
 """Sections of the config that do not affect the search for a target."""
 
 

@@ -10,10 +10,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from .arguments import Columns
-from .inference import Infer, periods_of
+from .inference import Infer, accepts_missing, periods_of, refuse_of
 from .linear import covariance_and_sigma
 from .memory import large
-from .reduction import ReducedPart, reduction_of
+from .reduction import ReducedPart, Reduction, reduction_of
 
 STILL = 100
 """Largest variance that is rounding, in units of the precision, relative to that of independent hits."""
@@ -32,6 +32,39 @@ class PartInference:
     def __call__(self, parameters: Float[Tensor, "muon parameter"]) -> Float[Tensor, "muon observable"]:
         """The observables of each muon."""
         return self._infer(parameters)
+
+
+class SomeObservables:
+    """Some observables of an inference as a function of the hits, with the attributes of an inference."""
+
+    folding, closed_form = None, None
+
+    def __init__(self, infer: Infer, reduction: Reduction, observables: tuple[int, ...]):
+        self.reduction, self.missing, self.refuse = reduction, accepts_missing(infer), refuse_of(infer)
+        periods = periods_of(infer)
+        self.periods = tuple(periods[index] for index in observables) if periods else None
+
+    def __call__(self, hits: Float[Tensor, "muon coordinate"]) -> Float[Tensor, "muon observable"]:
+        """The observables of each muon."""
+        u = self.reduction.parameters(hits)
+        if self.reduction.linear:
+            return u[:, [*self.reduction.linear.values()]]
+        (part,) = self.reduction.parts
+        return part.infer(u[:, [*part.parameters]])
+
+
+def part_with(infer: Infer, column: int) -> tuple[Infer, int]:
+    """The smallest part of an inference that has an observable, as a function of the hits, and its column there."""
+    reduction = reduction_of(infer)
+    if reduction is None:
+        return infer, column
+    if column in reduction.linear:
+        alone = reduction._replace(linear={0: reduction.linear[column]}, parts=())
+        return SomeObservables(infer, alone, (column,)), 0
+    part = next(each for each in reduction.parts if column in each.observables)
+    renumbered = part._replace(observables=tuple(range(len(part.observables))))
+    alone = reduction._replace(linear={}, parts=(renumbered,))
+    return SomeObservables(infer, alone, part.observables), part.observables.index(column)
 
 
 def by_parts(

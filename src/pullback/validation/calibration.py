@@ -259,11 +259,19 @@ def _sentences(found: Calibration, coordinates: Mapping[str, Quantity]) -> Itera
             yield f"χ²/ndf: {found.chi2_per_ndf:.3g} with the resolution below"
     for number in alignment.numbers if alignment else ():
         yield f"{number.name} = {_in_unit(number)}"
-    for each in found.resolution:
-        yield wanted_words(each, coordinates) if found.own_sigma else _widths(found, each, coordinates)
-    if found.scattering:
-        instead = angle_words(found.scattering, found.study.model)
-        yield f"{'Instead of' if found.scattering.better else 'Or, in place of'} these σ, the tracks want {instead}"
+    widths = [
+        wanted_words(each, coordinates) if found.own_sigma else _widths(found, each, coordinates)
+        for each in found.resolution
+    ]
+    angle = angle_words(found.scattering, found.study.model) if found.scattering else ""
+    if found.scattering and found.scattering.better:
+        yield f"the tracks want {angle}"
+        yield "without it, and less well, they want:"
+        yield from (f"  {each}" for each in widths)
+        return
+    yield from widths
+    if angle:
+        yield f"or, in place of these σ, the tracks want {angle}"
 
 
 def _widths(found: Calibration, of: WantedResolution, coordinates: Mapping[str, Quantity]) -> str:
@@ -284,7 +292,9 @@ def _in_unit(number: AlignedNumber) -> str:
 
 
 def _config(found: Calibration, written: str | None) -> Iterator[str]:
-    if found.line:
+    if found.scattering and found.scattering.better:
+        yield "# the scattering that the tracks want, as above, with σ as stated; then calibrate again"
+    elif found.line:
         yield found.line
     elif found.own_sigma:
         yield "# the σ of hits is in the file: multiply its columns by the factors above"
