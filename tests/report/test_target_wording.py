@@ -21,14 +21,14 @@ def sentences(wanted, unit="1", **answer):
 
 def test_what_is_not_reached_has_a_power_of_ten_and_no_unit_1():
     assert sentences(0.001) == (
-        "No value of detector.sigma[1] from 0.02 µm to 20 mm gives a mean linear σ of dx/dz of 0.001: the nearest is "
+        "No value of detector.sigma[1] from 0.02 µm to 20 mm gives a mean σ of dx/dz of 0.001: the nearest is "
         "35.2 × 10⁻⁶, at 20 mm."
     )
 
 
 def test_what_is_reached_has_a_power_of_ten_and_no_unit_1():
     assert sentences(0.001, reached=True, value=6.7111e-4) == (
-        "detector.sigma[1] = 671.1 µm gives a mean linear σ of dx/dz of 0.001. The present value is 20 µm, with a mean "
+        "detector.sigma[1] = 671.1 µm gives a mean σ of dx/dz of 0.001. The present value is 20 µm, with a mean "
         "linear σ of 29.8 × 10⁻⁶."
     )
 
@@ -45,7 +45,7 @@ def test_what_is_reached_has_a_power_of_ten_and_no_unit_1():
     ],
 )
 def test_what_was_wanted(wanted, unit, expected):
-    assert f"gives a mean linear σ of dx/dz of {expected} the nearest" in sentences(wanted, unit)
+    assert f"gives a mean σ of dx/dz of {expected} the nearest" in sentences(wanted, unit)
 
 
 def test_scanned_values_have_their_units():
