@@ -148,7 +148,7 @@ def test_a_scan_and_a_target_are_answered_first(tmp_path):
     answer, value, empty, *_ = unwrapped(run.folder)
     assert answer == f"theta over 5 points: mean σ from {min(means):.2f} mrad to {max(means):.2f} mrad"
     assert value.startswith(
-        f"detector.resolution = {found.value:.4g} /m gives a mean linear σ of theta of 4 mrad. The present"
+        f"detector.resolution = {found.value:.4g} /m gives a mean σ of theta of 4 mrad. The present"
     )
     assert not empty
 

@@ -29,7 +29,7 @@ def test_what_is_not_reached_has_a_power_of_ten_and_no_unit_1():
 def test_what_is_reached_has_a_power_of_ten_and_no_unit_1():
     assert sentences(0.001, reached=True, value=6.7111e-4) == (
         "detector.sigma[1] = 671.1 µm gives a mean σ of dx/dz of 0.001. The present value is 20 µm, with a mean "
-        "linear σ of 29.8 × 10⁻⁶."
+        "σ of 29.8 × 10⁻⁶."
     )
 
 
