@@ -119,9 +119,8 @@ def export(
     with _opened(study) as reader:
         tables = _tables(reader, point, table)
         first = tables[0]
-        fields = chosen_fields(
-            study, first.fields, columns or (default_of(reader, first) if table == "muons" else (ALL,))
-        )
+        names = columns or (default_of(reader, first) if table == "muons" else (ALL,))
+        fields = chosen_fields(study, first.fields, names)
         _check_alike(reader, tables, fields)
         fields = suited_fields(reader, tables, fields) if units == "suited" else fields
         label = first.label if len(tables) == 1 else ALL_POINTS

@@ -89,9 +89,8 @@ def _refused(reader: StudyReader, problem: str, labels: Sequence[str]) -> Artefa
     """The error that lists these points, with their numbers."""
     numbers = {label: number for number, label in enumerate(reader.labels(), 1)}
     listed = "; ".join(f"{numbers[label]}: {label}" for label in labels[:MOST_POINTS_LISTED])
-    more = (
-        f"; and {len(labels) - MOST_POINTS_LISTED} more, which --list names" if len(labels) > MOST_POINTS_LISTED else ""
-    )
+    left = len(labels) - MOST_POINTS_LISTED
+    more = f"; and {left} more, which --list names" if left > 0 else ""
     return ArtefactError(f"{reader.path}: {problem}. Points: {listed}{more}")
 
 
