@@ -167,6 +167,22 @@ def test_a_report_of_a_scan(tab, scan, width, dark):
     check(tab, scan, width, dark=dark)
 
 
+OUT_OF_SIGHT = """[...document.querySelectorAll('td.held, th.held')].filter((each) => {
+  const own = each.getBoundingClientRect(), seen = each.closest('.scroll').getBoundingClientRect();
+  return own.width && (own.left < seen.left - 1 || own.right > seen.right + 1);
+}).map((each) => each.outerHTML)"""
+
+
+@pytest.mark.parametrize("width", [500, 1200])
+def test_verdicts_of_wide_tables_are_in_sight(tab, scan, width):
+    tab.open(scan, width)
+    tab.value(OPEN)
+    heads = tab.value("[...document.querySelectorAll('th.held')].map((each) => each.innerText.trim().split(/\\s/)[0])")
+    assert {*heads} == {"verdict"}
+    assert tab.value("document.querySelectorAll('td.held').length") > len(heads) > 3
+    assert tab.value(OUT_OF_SIGHT) == []
+
+
 @pytest.mark.parametrize("width", WIDTHS)
 def test_hostile_names_are_text(tab, hostile, width):
     check(tab, hostile, width, dark=False)

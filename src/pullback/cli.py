@@ -42,12 +42,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _export(options: argparse.Namespace) -> None:
     from .commands.finding import study_file_of
-    from .store.export import export, exported_columns
+    from .commands.listing import listing
+    from .store.export import export
 
     study = study_file_of(options.study)
     if options.list:
-        for line in exported_columns(study, point=options.point, table=options.table):
-            print("\t".join(line))
+        for line in listing(study, options.point, options.table):
+            print(line)
         return
     done = export(
         study,
@@ -191,7 +192,9 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("results", nargs="?", help=AT_HAND)
 
     export = commands.add_parser(
-        "export", help="a point of a study as one flat table", description="Write a point of a study as one flat table."
+        "export",
+        help="a study as one flat table",
+        description="Write a point of a study, or all of them, as one flat table.",
     )
     export.set_defaults(run=_export)
     export.add_argument("study", nargs="?", help=AT_HAND)
@@ -201,7 +204,12 @@ def _parser() -> argparse.ArgumentParser:
         choices=("parquet", "root", "csv"),
         help="kind of the table's file; default: by the end of --output",
     )
-    export.add_argument("--point", metavar="LABEL", help="the point; needed where the study has several")
+    export.add_argument(
+        "--point",
+        metavar="POINT",
+        help="the point, by some of its scanned values (model.dz=1.5, detector.sigma=50um), its label or its number in "
+        "--list; all: all points in one table, with the scanned values as first columns; needed if there are several",
+    )
     export.add_argument(
         "--table", default="muons", choices=("muons", "toys"), help="one row per muon (default), or per muon with toys"
     )
@@ -215,14 +223,16 @@ def _parser() -> argparse.ArgumentParser:
         "flag and whether linear propagation is valid; of toys all",
     )
     export.add_argument(
-        "--list", action="store_true", help="print name, unit and description of all columns, and write nothing"
+        "--list",
+        action="store_true",
+        help="print name, SI unit and description of all columns, the bits of flags and the points; write nothing",
     )
     export.add_argument(
         "--units",
         default="suited",
         choices=("suited", "si"),
         help="lengths and angles in mm, µm, mrad, as suits their size, with the unit in the column's name (default), "
-        "or SI, as in study.h5",
+        "or SI, as in study.h5, with names that do not depend on the numbers",
     )
     export.add_argument(
         "--digits",

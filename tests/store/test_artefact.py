@@ -151,7 +151,7 @@ def test_every_column_says_what_it_holds(made):
         "theta_true": ("rad", f"{angle} at the true hits"),
         "sigma_theta_linear_true": ("rad", f"{sigma} at the true hits"),
         "distance_theta_true": ("1", f"{quoted['distance_theta'][1]}, at the true hits"),
-        "flag_theta": ("1", f"why the uncertainty of the {angle} must not be used"),
+        "flag_theta": ("1", f"sum of bits on the result for the {angle}; 0: it can be used"),
         **quoted,
         "design/count_theta": ("1", f"muons with a linear σ of the {angle}"),
         "design/sigma_theta": ("rad", f"sum of the linear σ of the {angle} over muons"),
@@ -165,9 +165,12 @@ def test_every_column_says_what_it_holds(made):
         "toys/toy_sd_theta": ("rad", f"standard deviation of the {angle} over toys"),
         "toys/toy_sd_error_theta": ("rad", f"standard error of the standard deviation of the {angle} over toys"),
         "toys/toy_interval68_theta": ("rad", f"interval that holds 68.27 % of the toys' {angle}"),
-        "toys/toy_interval68_error_theta": ("rad", "standard errors of its ends"),
+        "toys/toy_interval68_error_theta": (
+            "rad",
+            f"standard errors of the ends of the 68.27 % interval of the {angle}",
+        ),
         "toys/toy_interval95_theta": ("rad", f"interval that holds 95 % of the toys' {angle}"),
-        "toys/toy_interval95_error_theta": ("rad", "standard errors of its ends"),
+        "toys/toy_interval95_error_theta": ("rad", f"standard errors of the ends of the 95 % interval of the {angle}"),
     }
 
 

@@ -6,7 +6,6 @@ import subprocess
 import sys
 from decimal import Decimal
 from pathlib import Path
-from types import MappingProxyType
 
 import h5py
 import numpy as np
@@ -23,7 +22,8 @@ from pullback.cli import main
 from pullback.config.source_schema import Recorded
 from pullback.errors import PullbackError
 from pullback.hits.hits_file import source_of
-from pullback.store import artefact, export
+from pullback.store import artefact, export, export_fields
+from pullback.store.columns import FLAG_COMMENT, FLAG_WORDS, FLAGS
 from pullback.store.study_file import open_study
 from pullback.study.blocks import BLOCK
 
@@ -95,9 +95,10 @@ def test_every_column_is_there_exactly(study, kind):
     assert {"x_true_x", "x_reco_x", "theta", "sigma_theta", "interval95_theta_high", "flag_theta"} < set(expected)
     order = "x_reco_x theta sigma_theta confidence68_theta_low confidence68_theta_high confidence95_theta_low "
     order += "confidence95_theta_high interval68_theta_low interval68_theta_high interval95_theta_low "
-    order += "interval95_theta_high flag_theta x_true_x theta_true"
-    first = ["muon", *order.split()]
-    assert list(found) == [*first, *(name for name in expected if name not in first)]
+    order += "interval95_theta_high flag_theta linear_valid_theta sigma_theta_linear bias_theta distance_theta "
+    order += "x_true_x theta_true sigma_theta_linear_true distance_theta_true"
+    assert list(found) == ["muon", *order.split()]
+    assert {*found} == {"muon", *expected}
     np.testing.assert_array_equal(found["muon"], np.arange(MUONS))
     assert (rows, count) == (MUONS, 1 + len(expected))
     for name, values in expected.items():
@@ -139,6 +140,19 @@ def test_parquet_knows_its_units(study):
     assert field[b"long_name"].endswith(b", x")
     assert schema.field("confidence68_theta_low").metadata[b"units"] == b"rad"
     assert schema.metadata[b"point"] == b"nominal"
+    flags = schema.field("flag_theta").metadata[b"comment"].decode()
+    assert flags == FLAG_COMMENT
+    assert "; 16 (no_standard_deviation): " in flags
+    assert b"comment" not in field
+
+
+def test_root_knows_its_units(study):
+    path, *_ = export.export(study, "root", output="out.root")
+    with uproot.open(path) as file:
+        *lines, flags = str(file["columns"]).splitlines()
+        assert [line.split("\t")[0] for line in lines] == file["muons"].keys()
+    assert "sigma_theta_mrad\tmrad\tstandard uncertainty of the angle from the vertical" in lines
+    assert flags == FLAG_COMMENT
 
 
 @pytest.mark.parametrize("kind", ["parquet", "csv"])
@@ -216,15 +230,84 @@ def test_columns_in_the_order_asked_for(study):
 
 def test_the_columns_are_listed(scan, capsys):
     main(["export", str(scan), "--list"])
-    lines = capsys.readouterr().out.splitlines()
+    listed, flags, points = capsys.readouterr().out.split("\n\n")
+    lines = listed.splitlines()
     options = {"point": "detector.resolution=50", "columns": ["all"], "units": "si"}
     path, _, count = export.export(scan, "csv", **options, output="out.csv")
     assert [line.split("\t")[0] for line in lines] == list(table(path))
     assert "sigma_theta\trad\tstandard uncertainty of the angle from the vertical" in lines
     assert len(lines) == count
+    assert all(all(line.split("\t")) and line.count("\t") == 2 for line in lines)
+    words = [f"{mask}\t{name}\t{FLAG_WORDS[name]}" for name, mask in FLAGS.items()]
+    assert flags.splitlines() == ["bits of flag_…:", *words]
+    assert points.splitlines() == [
+        "points, for --point (all: all of them in one table):",
+        "1\tdetector.resolution=50\tdetector.resolution = 50 /m",
+        "2\tdetector.resolution=100\tdetector.resolution = 100 /m",
+    ]
     main(["export", str(scan), "--list", "--table", "toys"])
     names = [line.split("\t")[0] for line in capsys.readouterr().out.splitlines()]
     assert names[:3] == ["muon", "point", "toy_count"]
+    assert "bits of flag_…:" not in names
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ["muons", "toys"])
+def test_all_points_are_one_table(scan, kind, name):
+    options = {"table": name, "columns": ["all"]}
+    found = table(export.export(scan, kind, point="all", **options, output=f"all.{kind}").path)
+    assert list(found)[:3] == ["detector_resolution_per_m", "muon", "point"]
+    assert found["detector_resolution_per_m"].dtype == float or kind == "csv"
+    singles = [
+        table(export.export(scan, kind, point=point, **options, units="si", output=f"{point}.{kind}").path)
+        for point in ("1", "2")  # in the order of the scan, which is not that of the labels
+    ]
+    rows = [len(each["muon"]) for each in singles]
+    np.testing.assert_array_equal(found["detector_resolution_per_m"], np.repeat([50, 100], rows))
+    si = table(export.export(scan, kind, point="all", **options, units="si", output=f"si.{kind}").path)
+    assert list(si) == ["detector_resolution", *singles[0]]
+    for column in singles[0]:
+        np.testing.assert_array_equal(si[column], np.concatenate([each[column] for each in singles]), err_msg=column)
+
+
+def test_all_points_with_digits_and_few_columns(scan):
+    options = {"point": "all", "columns": ["detector.resolution", "muon", "theta"], "units": "si"}
+    path, rows, columns = export.export(scan, output="out.csv", **options, digits=2)
+    lines = path.read_text().splitlines()
+    assert (lines[0], rows, columns, len(lines)) == ("detector_resolution,muon,theta", 60, 3, 61)
+    assert lines[1].startswith("50.0,0,")
+    assert lines[31].startswith("100.0,0,")
+
+
+def test_small_points_are_written_together_and_large_ones_in_blocks(scan, study):
+    pq = pa.parquet.ParquetFile(export.export(scan, point="all", output="all.parquet").path)
+    assert pq.metadata.num_row_groups == 1
+    assert pa.parquet.ParquetFile(export.export(study, output="one.parquet").path).metadata.num_row_groups == 2
+
+
+def test_all_points_beside_the_study(copied):
+    folder, _ = copied
+    assert export.export(folder / "study.h5", "csv", point="all").path == folder / "all.csv"
+
+
+def test_points_that_differ_are_no_table(scan, monkeypatch):
+    stored = export_fields._stored
+
+    def without(reader, label, table):
+        fields, rows = stored(reader, label, table)
+        return [each for each in fields if "100" not in label or each.name != "bias_theta"], rows
+
+    monkeypatch.setattr(export_fields, "_stored", without)
+    said = r"detector.resolution=50 and detector.resolution=100 differ in the column bias_theta; export one point"
+    with pytest.raises(PullbackError, match=said):
+        export.export(scan, "csv", point="all", columns=["all"], output="out.csv")
+    export.export(scan, "csv", point="all", output="out.csv")
+
+
+def test_a_kept_column_of_the_name_of_a_scanned_value(scan, monkeypatch):
+    monkeypatch.setattr(export_fields, "plain", lambda name: "theta" if "resolution" in name else name)
+    with pytest.raises(PullbackError, match="scanned value and the kept column theta share a name; export one"):
+        export.export(scan, "csv", point="all", output="out.csv")
 
 
 def test_the_kind_of_the_file_is_that_of_its_name(study):
@@ -239,6 +322,9 @@ def test_the_kind_of_the_file_is_that_of_its_name(study):
         with pytest.raises(PullbackError, match=message):
             export.export(study, output=output)
     assert export.export(study, "csv", columns=["theta"], output="a.txt").rows == MUONS
+    for kind in ("", "csv"):
+        with pytest.raises(PullbackError, match="-: a table is written to a file, not to the standard"):
+            export.export(study, kind, output="-")
 
 
 def test_digits_that_the_uncertainty_deserves(study):
@@ -273,37 +359,6 @@ def test_digits_of_toys_by_their_standard_deviation(scan):
         assert Decimal(mean).as_tuple().exponent == Decimal(rounded).as_tuple().exponent - 3
 
 
-def test_matrices_are_named_by_both_labels_and_truths_become_numbers():
-    """Columns that this study doesn't have, as a reader shows them."""
-
-    class Dataset(np.ndarray):
-        attrs = MappingProxyType({"units": "m²", "long_name": "covariance"})
-
-    class Reader(artefact.Reader):
-        def __init__(self):
-            self.path = "study.h5"
-
-        def columns(self, group):
-            yield f"{group}/c", np.zeros((5, 2, 2)).view(Dataset)
-            yield f"{group}/ok", np.zeros(5, bool).view(Dataset)
-            yield f"{group}/steps", np.zeros((5, 2)).view(Dataset)
-            yield f"{group}/layer_z", np.zeros(3).view(Dataset)
-
-        def dims(self, column):
-            both = {"coordinate": ["x0", "x1"], "other_coordinate": ["x0", "x1"]}
-            more = {"c": both, "ok": {}, "steps": {"step": None}}
-            name = column.rsplit("/", 1)[1]
-            return {"muon": None, **more[name]} if name in more else {"layer": None}
-
-    fields, rows = export._fields(Reader(), "nominal", "muons")
-    assert rows == 5
-    names = ["c_x0_x0", "c_x0_x1", "c_x1_x0", "c_x1_x1", "ok", "steps_0", "steps_1"]
-    assert [field.name for field in fields] == names
-    assert [field.element for field in fields[:4]] == [(slice(None), i, j) for i in (0, 1) for j in (0, 1)]
-    assert fields[1].long_name == "covariance, x0, x1"
-    assert fields[4].dtype == "u1"
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_units_suit_the_size_of_lengths_and_angles(study, kind):
     path, *_ = export.export(study, kind, columns=["all"], output=f"out.{kind}")
@@ -321,17 +376,13 @@ def test_units_suit_the_size_of_lengths_and_angles(study, kind):
         assert pa.parquet.read_schema(path).field("sigma_theta_mrad").metadata[b"units"] == b"mrad"
 
 
-def test_a_column_without_any_size_keeps_its_unit():
-    field = export.Field("sigma_x", "p/sigma_x", (slice(None),), np.dtype("f8"), "m", "σ")
-    for sizes in ([], [np.nan, np.inf], [0.0]):
-        assert export._in_unit_of(field, np.array(sizes)) == field._replace(name="sigma_x_m")
-    small = export._in_unit_of(field, np.array([np.nan, 0.0, 2e-5, 1e9, 3e-5]))
-    assert (small.name, small.units, small.factor) == ("sigma_x_um", "µm", 1e6)
-
-
 def test_the_points_are_listed(scan):
-    for point in (None, "detector.resolution=51"):
-        with pytest.raises(PullbackError, match=r"--point: detector\.resolution=100 detector\.resolution=50$"):
+    listed = r"\. Points: 1: detector\.resolution=50; 2: detector\.resolution=100$"
+    for point, problem in (
+        (None, "has 2 points; name one by --point, or `--point all`"),
+        ("detector.resolution=51", ""),
+    ):
+        with pytest.raises(PullbackError, match=f"{problem}.*{listed}"):
             export.export(scan, "csv", point=point)
 
 
@@ -489,7 +540,7 @@ def test_the_command(scan):
     done = subprocess.run([*command, "other.csv"], **run)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("pullback: ")
-    assert "has several points; name one by --point" in done.stderr
+    assert "has 2 points; name one by --point" in done.stderr
     assert done.stderr.count("\n") == 1
 
 
@@ -529,6 +580,24 @@ def test_labels_with_brackets_become_plain_names(tmp_path):
         sigma = file["muons"]["sigma_theta_linear"].array(library="np")
         shared = file["muons"]["sigma_shared_theta"].array(library="np")
     assert np.allclose(shares, sigma**2 + shared**2, rtol=1e-12)
+    found = table(export.export(tmp_path / "study.h5", "csv", columns=["all"]).path)
+    names = [name for name in found if name.startswith("budget_theta_")]
+    assert {"budget_theta_alignment_x_1_mrad2", "budget_theta_layer_0_mrad2"} <= {*names}
+    assert all(name.endswith("_mrad2") for name in names)
+    linear = found["sigma_theta_linear_mrad"]
+    assert np.allclose(sum(found[name] for name in names), 1e6 * (sigma**2 + shared**2), rtol=1e-12)
+    assert np.allclose(found["covariance_theta_theta_mrad2"], linear**2, rtol=1e-9)
+    assert {"covariance_slope_slope", "covariance_slope_theta_mrad", "covariance_theta_intercept_mrad_mm"} <= {*found}
+    assert {"systematic_jacobian_theta_alignment_x_1_mrad_per_m", "systematic_jacobian_slope_model_z_2_per_m"} <= {
+        *found
+    }
+    with open_study(tmp_path / "study.h5") as reader:
+        jacobian = reader.rows("nominal/systematic_jacobian_theta")[:, 0]
+    assert np.allclose(found["systematic_jacobian_theta_alignment_x_1_mrad_per_m"], 1e3 * jacobian, rtol=1e-12)
+    listed = {name: unit for name, unit, _ in export.exported_columns(tmp_path / "study.h5")}
+    assert listed["covariance_theta_intercept"] == "rad m"
+    assert listed["systematic_jacobian_theta_alignment_x_1"] == "rad/m"
+    assert listed["budget_theta_layer_0"] == "rad2"
 
 
 @pytest.fixture

@@ -29,6 +29,8 @@ MODEL = load_model(SimpleNamespace(name="one_hit", dz=1.0))
         (["hit_z"], "'hit_z' is the name of a result"),
         (["theta_mrad"], "'theta_mrad' is the name of a result"),
         (["sigma theta_urad"], "'sigma theta_urad', sigma_theta_urad in results, is the name of a result"),
+        (["theta_squared_mrad2"], "'theta_squared_mrad2' is the name of a result"),
+        (["momentum_GeV_per_c"], "'momentum_GeV_per_c' is the name of a result"),
         (["a/b", "a_b"], "'a/b', a_b in results, has the name of another kept column"),
         (["//"], "'//' has no letter or digit for its name in results"),
     ],

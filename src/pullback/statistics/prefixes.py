@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 
 LARGEST_IN_MILLI = {"m": 0.9995, "rad": 0.1}
@@ -56,3 +57,37 @@ def with_unit(value: float, unit: str, se: float | None = None, sign: str = "") 
     digits = max(0, 1 - math.floor(math.log10(known)))
     form = f".{digits}f" if max(abs(value), known) < LARGE else ".3g"
     return f"{value:{sign}{form}} ± {known:{form}} {unit}"
+
+
+def product_of_units(units: Iterable[str], per: str = "1") -> str:
+    """The unit of a product of quantities, divided by one more.
+
+    >>> product_of_units(["mrad", "mrad"]), product_of_units(["mm", "1", "mrad"]), product_of_units(["mrad"], "m")
+    ('mrad2', 'mm mrad', 'mrad/m')
+    >>> product_of_units(["1"], "m"), product_of_units(["rad"], "1/m"), product_of_units(["c/GeV", "c/GeV"])
+    ('1/m', 'rad m', '(c/GeV)2')
+
+    """
+    units = [each for each in units if each != "1"]
+    if per.startswith("1/"):
+        units, per = [*units, per.removeprefix("1/")], "1"
+    powers = {each: units.count(each) for each in units}
+    words = [f"{_bracketed(each) if power > 1 else each}{power if power > 1 else ''}" for each, power in powers.items()]
+    found = " ".join(words) or "1"
+    return found if per == "1" else f"{_bracketed(found) if found != '1' else found}/{_bracketed(per)}"
+
+
+def _bracketed(unit: str) -> str:
+    """A unit that may be raised to a power, or stand beside a slash."""
+    return unit if re.fullmatch(r"\w+", unit) else f"({unit})"
+
+
+def in_names(unit: str) -> str:
+    """A unit as the end of the name of a column, of letters, digits and underscores; empty for none.
+
+    >>> in_names("µm"), in_names("GeV/c"), in_names("1/m"), in_names("(c/GeV)2"), in_names("mm mrad"), in_names("1")
+    ('um', 'GeV_per_c', 'per_m', 'c_per_GeV_2', 'mm_mrad', '')
+
+    """
+    words = unit.removeprefix("1").replace("µ", "u").replace("%", "percent").replace("/", " per ")
+    return re.sub(r"\W+", "_", words).strip("_")

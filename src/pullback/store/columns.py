@@ -23,9 +23,25 @@ FLAGS = {
     "no_standard_deviation": 16,
     "no_confidence_interval": 32,
 }
-"""Bits of the column `flag`: why the uncertainty of a muon must not be used. `hit_not_finite`: too few finite hits."""
+"""Bits of the column `flag`."""
 
-FLAG_ATTRIBUTES = {"flag_masks": np.array(list(FLAGS.values()), "u1"), "flag_meanings": " ".join(FLAGS)}
+FLAG_WORDS = {
+    "hit_not_finite": "too few finite hits: there is no result",
+    "value_not_finite": "the value is not finite: there is no result",
+    "sigma_zero_or_nan": "σ is 0 or not finite, and must not be used",
+    "sigma_negative": "σ is negative, and must not be used",
+    "no_standard_deviation": "the tails are too heavy for a standard deviation: σ is NaN, intervals can be used",
+    "no_confidence_interval": "an end of a confidence interval is not finite: σ can be used if no other bit is set",
+}
+"""What the bits of the column `flag` say."""
+
+FLAG_COMMENT = "; ".join(f"{bit} ({name}): {FLAG_WORDS[name]}" for name, bit in FLAGS.items())
+
+FLAG_ATTRIBUTES = {
+    "flag_masks": np.array(list(FLAGS.values()), "u1"),
+    "flag_meanings": " ".join(FLAGS),
+    "comment": FLAG_COMMENT,
+}
 
 COVARIANCE = "x_covariance"
 """The column of recorded covariances of hits."""
@@ -69,7 +85,7 @@ QUOTED = {
     "linear_valid": ColumnSpec(
         "linear_valid_{name}", "whether linear propagation is valid for the {long_name}", dtype="u1"
     ),
-    "flag": ColumnSpec("flag_{name}", "why the uncertainty of the {long_name} must not be used", dtype="u1"),
+    "flag": ColumnSpec("flag_{name}", "sum of bits on the result for the {long_name}; 0: it can be used", dtype="u1"),
 }
 """Quoted columns of each observable: fields of `pullback.quote`, and the flag."""
 
@@ -98,15 +114,19 @@ TOYS = {
         "toy_sd_error_{name}", "standard error of the standard deviation of the {long_name} over toys"
     ),
     "interval68": ColumnSpec("toy_interval68_{name}", "interval that holds 68.27 % of the toys' {long_name}", "end"),
-    "interval68_error": ColumnSpec("toy_interval68_error_{name}", "standard errors of its ends", "end"),
+    "interval68_error": ColumnSpec(
+        "toy_interval68_error_{name}", "standard errors of the ends of the 68.27 % interval of the {long_name}", "end"
+    ),
     "interval95": ColumnSpec("toy_interval95_{name}", "interval that holds 95 % of the toys' {long_name}", "end"),
-    "interval95_error": ColumnSpec("toy_interval95_error_{name}", "standard errors of its ends", "end"),
+    "interval95_error": ColumnSpec(
+        "toy_interval95_error_{name}", "standard errors of the ends of the 95 % interval of the {long_name}", "end"
+    ),
 }
 """Toy columns of each observable: fields of `pullback.run_toys`."""
 
 BUDGET = {
     "shares": ColumnSpec(
-        "budget_{name}", "share of each source in the variance of the {long_name}", "source", unit="{unit}2"
+        "budget_{name}", "contribution of each source to the variance of the {long_name}", "source", unit="{unit}2"
     )
 }
 """Columns of observables with several sources of uncertainty: fields of `pullback.steps.components.Contributions`."""
@@ -334,7 +354,7 @@ def of_covariances(out: Writer, part: Part[ArtefactConfig], shape: tuple[int, ..
     """Add the column of the hits' variances (muon, coordinate) or covariances (muon, coordinate, coordinate)."""
     names = [coordinate.name for coordinate in part.model.coordinates]
     axes = dict.fromkeys(("coordinate", "coordinate_2")[: len(shape)], names)
-    return add(out, part, Quantity(COVARIANCE, "m2", "covariance of the recorded hits; NaN: the detector's"), **axes)
+    return add(out, part, Quantity(COVARIANCE, "m2", "covariance of the recorded hits (NaN: the detector's)"), **axes)
 
 
 def of_truths(

@@ -1,51 +1,35 @@
-"""A scan point of a study as one flat table, with one row per muon: Parquet, ROOT or CSV.
+"""A scan point of a study, or all, as one flat table with one row per muon: Parquet, ROOT or CSV.
 
 A column of several dimensions becomes one column per element, named by the labels along its axes: `x_reco` (muon,
 coordinate) becomes `x_reco_x0`, `x_reco_x1`, and `interval68_theta` (muon, end) becomes `interval68_theta_low`,
 `interval68_theta_high`. Flags are integers. Lengths and angles are in the units that suit their size, such as mm, µm
-and mrad, and their names end with the unit: `sigma_theta_mrad`. With `units="si"` numbers and names are those of
-`study.h5`, and exact in all three formats. Parquet stores `units` and `long_name` in the metadata of each field, which
-ROOT and CSV cannot. The same study gives the same bytes, except for ROOT, which writes the time into its files.
-Without a choice of columns, the table has those that most people want; `export_order` lists them, and the order of all
-others. With `digits`, values in CSV have the digits that their σ deserves.
+and mrad, and all names end with the unit: `sigma_theta_mrad`, `budget_theta_layer_0_mrad2`. With `units="si"` numbers
+and names are those of `study.h5`, and exact in all three formats. Parquet stores `units` and `long_name` in the
+metadata of each field, and ROOT in a text `columns`; CSV can't. The same study gives the same bytes, except for ROOT,
+which writes the time into its files. Without a choice of columns, the table has those that most people want;
+`export_order` lists them, and the order of all others. With `digits`, values in CSV have the digits that their σ
+deserves.
 """
 
 from __future__ import annotations
 
-import csv
-import difflib
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from functools import partial
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet
 
 from ..errors import LONGEST_NAME, ArtefactError, PullbackError, one_line
 from ..files import check_regular, check_replaceable, whole
 from ..hits.root import load_uproot
-from ..statistics.prefixes import prefixed
 from ..study import blocks
 from ..study.batches import short
-from .artefact import Reader
-from .encoding import dtype_of
-from .export_digits import SIGMA_OF, rounded_texts
-from .export_order import MUON, POINT, UNIT_OF, default_columns, ordered
+from .export_digits import rounded_texts
+from .export_fields import ALL, TABLES, Field, PointTable, chosen_fields, default_of, suited_fields, table_of
+from .export_files import WRITERS, as_text, described, plain_csv
+from .export_points import ALL_POINTS, chosen_points
 from .study_file import StudyReader, open_study
-
-TREE = "muons"
-"""The name of the tree in a ROOT file."""
-
-TABLES = {"muons": ("", "muon"), "toys": ("/toys", "toy_muon")}
-"""Tables of a point: the subgroup of the columns, and the dimension of the rows."""
-
-SCALED = ("m", "rad")
-"""Units that are replaced by those that suit the size."""
 
 UNIT_CHOICES = ("suited", "si")
 """Units of the columns: those that suit their size, or those of the study."""
@@ -55,38 +39,6 @@ FILE_ENDS = {".parquet": "parquet", ".pq": "parquet", ".root": "root", ".csv": "
 
 MOST_SIGMA_DIGITS = 9
 """Significant digits of σ at most."""
-
-ALL = "all"
-"""Stands for all columns in a choice of columns."""
-
-INDEX = f"/{MUON}"
-"""The column of the indices of the muons, which no study stores."""
-
-Append = Callable[[list[Any]], None]
-"""Writes the next rows of a table."""
-
-
-class Field(NamedTuple):
-    """A column of the table: one element of a column of the study."""
-
-    name: str
-    column: str
-    element: tuple[slice | int, ...]
-    dtype: np.dtype
-    units: str
-    long_name: str
-    factor: float = 1.0
-    sigma: str = ""
-    """The column of the study whose σ sets the decimal place of the values; empty: they are written in full."""
-    unit_of: str = ""
-    """The column of the study whose size sets the unit; empty: this one."""
-    label: bytes = b""
-    """What stands in every row of the column of the point, which no study stores."""
-
-    @property
-    def dataset(self) -> str:
-        """The name of the column of the study."""
-        return self.column.rsplit("/", 1)[1]
 
 
 class Exported(NamedTuple):
@@ -109,7 +61,7 @@ def export(
     output: str | Path | None = None,
     force: bool = False,
 ) -> Exported:
-    """Write a point of `study.h5` as a flat table, block by block.
+    """Write a point of `study.h5`, or all, as a flat table, block by block.
 
     Parameters
     ----------
@@ -118,7 +70,9 @@ def export(
     kind : str
         "parquet", "root" (a tree `muons`; needs uproot) or "csv". Default: by the end of the name of `output`.
     point : str, optional
-        Label of the point; not needed if the study has only one.
+        The point by its label, its number in the scan, or some of its scanned values, with or without units:
+        "model.dz=1.5 m". "all": all points in one table, with the scanned values as first columns. Not needed if the
+        study has only one point.
     table : str
         "muons", or "toys" for the results of toys, with one row for each muon that has toys.
     columns : sequence of str
@@ -127,7 +81,8 @@ def export(
         its value, σ, 68 % confidence interval, flag and whether linear propagation is valid; of toys all columns.
     units : str
         "suited": lengths and angles in m, mm, µm, rad, mrad or µrad, by the median size of the column in the first
-        block, with the unit at the end of the column's name; "si": as in `study.h5`.
+        block (of several points, by the median over the points), with the unit at the end of the names of all columns
+        that have one; "si": as in `study.h5`, with names that are the same for all studies of a model.
     digits : int
         Significant digits of σ, 1 to 9, to whose decimal place values of CSV are rounded: see `export_digits`. 0: all
         digits.
@@ -145,7 +100,8 @@ def export(
     Raises
     ------
     ArtefactError
-        The study or one of its artefacts is missing or damaged, or the point, table or column does not exist.
+        The study or one of its artefacts is missing or damaged; the point, table or column does not exist; or several
+        points are meant.
     PullbackError
         The file cannot be written, exists already, has a reserved name in the folder of a study, is no regular file, or
         is named as one of another kind; or `digits` are asked for in another kind of file than CSV.
@@ -153,34 +109,37 @@ def export(
         Unknown kind, table or units.
 
     """
+    if str(output) == "-":
+        raise PullbackError("-: a table is written to a file, not to the standard output; name one with --output")
     kind = kind or _kind(output)
-    for value, allowed in ((kind, _WRITERS), (table, TABLES), (units, UNIT_CHOICES)):
+    for value, allowed in ((kind, WRITERS), (table, TABLES), (units, UNIT_CHOICES)):
         if value not in allowed:
             raise ValueError(f"{value!r} is not one of {', '.join(allowed)}")
     _check_kind(kind, output, digits)
     with _opened(study) as reader:
-        label = _point(reader, point)
-        fields, rows = _table(reader, label, table)
-        fields = _chosen(study, fields, columns or (_by_default(reader, label, fields) if table == "muons" else (ALL,)))
-        fields = _suited(reader, fields, rows) if units == "suited" else fields
+        tables = _tables(reader, point, table)
+        first = tables[0]
+        names = columns or (default_of(reader, first) if table == "muons" else (ALL,))
+        fields = chosen_fields(study, first.fields, names)
+        _check_alike(reader, tables, fields)
+        fields = suited_fields(reader, tables, fields) if units == "suited" else fields
+        label = first.label if len(tables) == 1 else ALL_POINTS
         suffix = kind if table == "muons" else f"{table}.{kind}"
         beside = Path(study).with_name(f"{short(label)}.{suffix}")
         path = Path(output) if output else beside
         _check_target(path, beside, force)
         if kind == "root":
             load_uproot(path)
-        with whole(path) as part, (_plain_csv if digits else _WRITERS[kind])(part, fields, label) as append:
-            for start in range(0, rows, blocks.BLOCK):
-                stop = min(start + blocks.BLOCK, rows)
-                found = _rows(reader, fields, start, stop)
-                append([*_texts(reader, fields, found, start, stop, digits)] if digits else found)
-    return Exported(path, rows, len(fields))
+        with whole(path) as part, (plain_csv if digits else WRITERS[kind])(part, fields, label) as append:
+            for block in _texts(reader, tables, fields, digits) if digits else _blocks(reader, tables, fields):
+                append(block)
+    return Exported(path, sum(each.rows for each in tables), len(fields))
 
 
 def exported_columns(
     study: str | Path, *, point: str | None = None, table: str = "muons"
 ) -> list[tuple[str, str, str]]:
-    """Name, unit and description of each column that `export` can write, in order.
+    """Name, unit and description of each column that `export` can write, in order; of the first point by default.
 
     Raises
     ------
@@ -189,8 +148,20 @@ def exported_columns(
 
     """
     with _opened(study) as reader:
-        fields, _ = _table(reader, _point(reader, point or _labels(reader)[0]), table)
-        return [(field.name, field.units, field.long_name) for field in fields]
+        return described(_tables(reader, point or reader.labels()[0], table)[0].fields)
+
+
+def exported_points(study: str | Path) -> list[tuple[str, str]]:
+    """Label of each point in the order of the scan, and what people read in its place.
+
+    Raises
+    ------
+    ArtefactError
+        The study is missing or damaged.
+
+    """
+    with _opened(study) as reader:
+        return [(label, reader.words(label)) for label in reader.labels()]
 
 
 def _opened(study: str | Path) -> AbstractContextManager[StudyReader]:
@@ -242,201 +213,77 @@ def _is_study(folder: Path) -> bool:
     return all((folder / name).is_file() for name in ("study.h5", "validation.json"))
 
 
-def _labels(reader: Reader) -> list[str]:
-    return list(dict.fromkeys(name.split("/")[1] for name, _ in reader.columns(".")))
+def _tables(reader: StudyReader, point: str | None, table: str) -> list[PointTable]:
+    """The tables of the wanted points."""
+    labels = chosen_points(reader, point)
+    return [table_of(reader, label, table, labels if point == ALL_POINTS else ()) for label in labels]
 
 
-def _point(reader: Reader, label: str | None) -> str:
-    """The label of the named point, or of the only point."""
-    labels = _labels(reader)
-    if label is None and len(labels) == 1:
-        return labels[0]
-    if label in labels:
-        return label
-    problem = "has several points" if label is None else f"has no point {label!r}"
-    raise ArtefactError(f"{reader.path}: {problem}; name one by --point: {' '.join(labels)}")
+def _check_alike(reader: StudyReader, tables: Sequence[PointTable], fields: Sequence[Field]) -> None:
+    """Refuse to put points into one table that have not all of these columns alike."""
+    for each in tables[1:]:
+        there = {field.name: field for field in each.fields}
+        for field in fields:
+            other = there.get(field.name)
+            if other is None or (other.units, other.dtype) != (field.units, field.dtype):
+                raise ArtefactError(
+                    f"{reader.path}: the points {tables[0].label} and {each.label} differ in the column {field.name}; "
+                    "export one point, or choose other --columns"
+                )
 
 
-def _plain(label: str) -> str:
-    """A label that is valid in column names: ROOT would read the brackets of `alignment.x[1]` as those of an array."""
-    return re.sub(r"\W+", "_", label).strip("_")
+Span = tuple[str, int, int]
+"""Label of a point, and a range of rows."""
 
 
-def _fields(reader: Reader, label: str, table: str) -> tuple[list[Field], int]:
-    """The columns of a table, and its number of rows."""
-    suffix, rows_dim = TABLES[table]
-    fields, rows = [], 0
-    for path, dataset in reader.columns(label):
-        group, name = path.rsplit("/", 1)
-        dims = reader.dims(path)
-        if group != label + suffix or next(iter(dims)) != rows_dim:
-            continue
-        rows = len(dataset)
-        labels = [
-            labels or [*map(str, range(n))] for n, labels in zip(dataset.shape[1:], [*dims.values()][1:], strict=True)
-        ]
-        dtype = np.dtype("u1") if dataset.dtype == bool else dtype_of(dataset)
-        for indices in np.ndindex(dataset.shape[1:]):
-            words = [names[index] for names, index in zip(labels, indices, strict=True)]
-            long_name = ", ".join([dataset.attrs["long_name"], *words])
-            flat = "_".join([name, *map(_plain, words)])
-            fields.append(Field(flat, path, (slice(None), *indices), dtype, dataset.attrs["units"], long_name))
-    if not fields:
-        raise ArtefactError(f"{reader.path}: point {label} has no table of {table}")
-    return fields, rows
+def _spans(tables: Sequence[PointTable]) -> Iterator[Span]:
+    for each in tables:
+        for start in range(0, each.rows, blocks.BLOCK):
+            yield each.label, start, min(start + blocks.BLOCK, each.rows)
 
 
-def _table(reader: StudyReader, label: str, table: str) -> tuple[list[Field], int]:
-    """The columns of a table in order, and its number of rows; the first is the index of the muon."""
-    fields, rows = _fields(reader, label, table)
-    there = {field.dataset: field.column for field in fields}
-    observables = reader.observables(label)
-    places = {name: place for place, name in enumerate(ordered(there, reader.kept(label), observables))}
-    sigma, unit_of = (_related(forms, observables, there) for forms in (SIGMA_OF, UNIT_OF))
-    found = [field._replace(sigma=sigma(field), unit_of=unit_of(field)) for field in fields]
-    found.sort(key=lambda field: places[field.dataset])
-    if MUON not in there:
-        index = Field(MUON, INDEX, (slice(None),), np.dtype("i8"), "1", "index of the muon in its point")
-        found.insert(0, index)
-    if POINT not in there and len(_labels(reader)) > 1:
-        text = label.encode()
-        kind, about = np.dtype(f"S{len(text)}"), "label of the scan point"
-        found.insert(1, Field(POINT, f"/{POINT}", (slice(None),), kind, "1", about, label=text))
-    return found, rows
+def _blocks(reader: StudyReader, tables: Sequence[PointTable], fields: Sequence[Field]) -> Iterator[list[np.ndarray]]:
+    """The rows of each column, of small points together: a block of a file for each would take long to read."""
+    held: list[list[np.ndarray]] = []
+    for span in _spans(tables):
+        found = _rows(reader, fields, span)
+        if held and sum(len(each[0]) for each in held) + len(found[0]) > blocks.BLOCK:
+            yield _together(held)
+            held = []
+        held.append(found)
+    if held:
+        yield _together(held)
 
 
-def _by_default(reader: StudyReader, label: str, fields: Sequence[Field]) -> list[str]:
-    """The columns of the study that are exported by default."""
-    return default_columns([field.dataset for field in fields], reader.kept(label), reader.observables(label))
+def _together(held: Sequence[Sequence[np.ndarray]]) -> list[np.ndarray]:
+    return [np.concatenate(columns) if len(columns) > 1 else columns[0] for columns in zip(*held, strict=True)]
 
 
-def _related(forms: Mapping[str, str], observables: Sequence[str], there: Mapping[str, str]) -> Callable[[Field], str]:
-    """The related column of the study of each column; empty if there is none."""
-    names = {form.format(each): other.format(each) for form, other in forms.items() for each in observables}
-    return lambda field: there.get(names.get(field.dataset, ""), "")
-
-
-def _chosen(study: str | Path, fields: list[Field], names: Sequence[str]) -> list[Field]:
-    """The columns of these names in this order."""
-    chosen: list[Field] = []
-    for name in names:
-        found = [field for field in fields if name in (field.name, field.dataset, ALL)]
-        if not found:
-            there = [*dict.fromkeys(each for field in fields for each in (field.dataset, field.name))]
-            close = difflib.get_close_matches(name, there, n=3)
-            advice = f"did you mean {' or '.join(close)}? " if close else ""
-            raise ArtefactError(f"{study}: no column {name!r}; {advice}--list names all")
-        chosen += [field for field in found if field not in chosen]
-    return chosen
-
-
-def _suited(reader: Reader, fields: list[Field], rows: int) -> list[Field]:
-    """The columns in the units that suit the median of their sizes in the first block."""
-    scaled = dict.fromkeys(field.unit_of or field.column for field in fields if field.units in SCALED)
-    first = {path: reader.rows(path, 0, min(rows, blocks.BLOCK)) for path in scaled}
-    return [
-        _in_unit_of(field, first[field.unit_of or field.column]) if field.units in SCALED else field for field in fields
-    ]
-
-
-def _in_unit_of(field: Field, values: np.ndarray) -> Field:
-    """A column of lengths or angles in the unit that suits the size of the values."""
-    sizes = np.abs(values[np.isfinite(values) & (values != 0)])
-    factor, unit = prefixed(float(np.median(sizes)) if len(sizes) else 0.0, field.units)
-    return field._replace(name=f"{field.name}_{unit.replace('µ', 'u')}", factor=factor, units=unit)
-
-
-def _rows(reader: Reader, fields: list[Field], start: int, stop: int) -> list[np.ndarray]:
-    """Rows [start, stop) of each column of the table."""
+def _rows(reader: StudyReader, fields: Iterable[Field], span: Span) -> list[np.ndarray]:
+    """A range of rows of each column of the table."""
     once = {field.column: field for field in fields}
-    columns = {path: _column(reader, field, start, stop) for path, field in once.items()}
+    columns = {column: _column(reader, field, span) for column, field in once.items()}
     found = [np.ascontiguousarray(columns[field.column][field.element], field.dtype) for field in fields]
     return [each if field.factor == 1 else field.factor * each for field, each in zip(fields, found, strict=True)]
 
 
-def _column(reader: Reader, field: Field, start: int, stop: int) -> np.ndarray:
-    """Rows [start, stop) of a column of the study, or of one that is not stored."""
-    if field.column == INDEX:
-        return np.arange(start, stop)
-    if field.label:
-        return np.full(stop - start, field.label, field.dtype)
-    return reader.rows(field.column, start, stop)
+def _column(reader: StudyReader, field: Field, span: Span) -> np.ndarray:
+    """A range of rows of a column of the study, or of one that is not stored."""
+    label, start, stop = span
+    if field.constants:
+        return np.full(stop - start, field.constants[label], field.dtype)
+    return reader.rows(f"{label}/{field.column}", start, stop) if field.column else np.arange(start, stop)
 
 
 def _texts(
-    reader: Reader, fields: list[Field], found: list[np.ndarray], start: int, stop: int, digits: int
-) -> Iterator[list[Any]]:
-    """The rows [start, stop) as they are written: values with the digits that their σ deserves, others in full."""
+    reader: StudyReader, tables: Sequence[PointTable], fields: Sequence[Field], digits: int
+) -> Iterator[list[list[Any]]]:
+    """The rows as they are written: values with the digits that their σ deserves, others in full."""
     paths = dict.fromkeys(field.sigma for field in fields if field.sigma)
-    sigmas = {path: reader.rows(path, start, stop) for path in paths}
-    for field, values in zip(fields, found, strict=True):
-        if field.sigma:
-            yield rounded_texts(values, field.factor * sigmas[field.sigma], digits)
-        else:
-            yield (_decoded(values) if values.dtype.kind == "S" else values).tolist()
-
-
-def _decoded(values: np.ndarray) -> np.ndarray:
-    return np.char.decode(values, "utf-8", "replace")
-
-
-@contextmanager
-def _plain_csv(part: Path, fields: list[Field], label: str) -> Iterator[Append]:
-    """Columns of text and numbers as CSV, where numbers are written as they are given."""
-    with part.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow([field.name for field in fields])
-        yield lambda columns: writer.writerows(zip(*columns, strict=True))
-
-
-@contextmanager
-def _arrow(writer_class: Any, part: Path, fields: list[Field], label: str) -> Iterator[Append]:
-    schema = _schema(fields, label)
-    with writer_class(part, schema) as writer:
-        yield lambda columns: writer.write_batch(pa.record_batch([*map(_of_arrow, columns)], schema=schema))
-
-
-def _of_arrow(values: np.ndarray) -> Any:
-    """A column as Arrow takes it: text as such."""
-    return pa.array(_decoded(values).tolist()) if values.dtype.kind == "S" else values
-
-
-@contextmanager
-def _root(part: Path, fields: list[Field], label: str) -> Iterator[Append]:
-    uproot = load_uproot(part)
-    # An open file instead of its name, in which uproot would interpret a colon.
-    with part.open("w+b") as stream, uproot.recreate(stream) as file:
-        kinds = {field.name: "string" if field.dtype.kind == "S" else field.dtype for field in fields}
-        tree = file.mktree(TREE, kinds, title=label)
-        yield lambda columns: tree.extend(
-            {field.name: _of_root(values) for field, values in zip(fields, columns, strict=True)}
-        )
-
-
-def _of_root(values: np.ndarray) -> Any:
-    """A column as uproot takes it: text as such."""
-    if values.dtype.kind != "S":
-        return values
-    import awkward  # which uproot needs, too
-
-    return awkward.from_iter(_decoded(values).tolist())
-
-
-_WRITERS: dict[str, Callable[[Path, list[Field], str], AbstractContextManager[Append]]] = {
-    "parquet": partial(_arrow, pa.parquet.ParquetWriter),
-    "root": _root,
-    "csv": partial(_arrow, pa.csv.CSVWriter),
-}
-
-
-def _schema(fields: list[Field], label: str) -> pa.Schema:
-    columns = [
-        pa.field(
-            field.name,
-            pa.string() if field.dtype.kind == "S" else pa.from_numpy_dtype(field.dtype),
-            nullable=False,
-            metadata={"units": field.units, "long_name": field.long_name},
-        )
-        for field in fields
-    ]
-    return pa.schema(columns, metadata={"point": label})
+    for label, start, stop in _spans(tables):
+        sigmas = {path: reader.rows(f"{label}/{path}", start, stop) for path in paths}
+        found = zip(fields, _rows(reader, fields, (label, start, stop)), strict=True)
+        yield [
+            rounded_texts(values, field.factor * sigmas[field.sigma], digits) if field.sigma else as_text(values)
+            for field, values in found
+        ]

@@ -36,7 +36,8 @@ LAYERS = (
 
 BESIDE = (
     *("config/hints.py", "config/reference.py", "config/text.py"),
-    *("store/export.py", "store/export_digits.py", "store/export_order.py"),
+    *("store/export.py", "store/export_digits.py", "store/export_fields.py", "store/export_files.py"),
+    *("store/export_order.py", "store/export_points.py"),
 )
 """Modules that no artefact is made by: advice on mistakes, the documentation of the config, and exports."""
 

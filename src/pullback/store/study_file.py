@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 
+from ..config.dotted_names import unit_of
 from ..errors import ArtefactError
 from ..hits.reading import kept_name
 from ..models import Quantity
@@ -21,6 +22,9 @@ from . import artefact
 from .artefact import OVERHEAD, Reader
 from .checksum import REMAKE, reserve
 from .netcdf import Dims, attributes_of, describe
+
+POINT_NUMBER = "number"
+"""The attribute of a point with its number in the scan, from 1 on."""
 
 
 class ColumnPart(NamedTuple):
@@ -101,9 +105,10 @@ class Gathering:
         with artefact.new_file(path) as (part, file):
             reserve(part, OVERHEAD * (1 + sum(len(column.sources) for column in self._columns.values())))
             groups: dict[str, tuple[h5py.Group, dict[str, h5py.Dataset]]] = {}
-            for point in study.points:
+            for number, point in enumerate(study.points, 1):
                 config = point.config.model_dump(mode="json", exclude={"study", "figures", "compute"})
-                file.create_group(point.label).attrs.update({**artefact.flat(config), "long_name": point.words})
+                about = {**artefact.flat(config), "long_name": point.words, POINT_NUMBER: number}
+                file.create_group(point.label).attrs.update(about)
             for name, column in self._columns.items():
                 path, _, last = name.rpartition("/")
                 if path not in groups:
@@ -122,6 +127,7 @@ class StudyReader(Reader):
         self._any_version = any_version
         self._sources: dict[str, list[tuple[int, int, str]]] = {}
         self._verified: set[str] = set()
+        self._labels: list[str] = []
 
     def stored(self, place: str, start: int = 0, stop: int | None = None) -> np.ndarray:
         """Rows [start, stop) of a dataset, as they are stored.
@@ -138,9 +144,25 @@ class StudyReader(Reader):
                 self._verify(source)
         return super().stored(place, start, stop)
 
+    def labels(self) -> list[str]:
+        """The labels of the points in the order of the scan; by name in a study of a version that has not written it.
+
+        HDF5 knows them by name only.
+        """
+        if not self._labels:
+            self._labels = sorted(self._file, key=lambda label: int(self._file[label].attrs.get(POINT_NUMBER, 0)))
+        return self._labels
+
     def words(self, label: str) -> str:
         """The label of a point as people read it; the label itself in a study of a version that has not written it."""
         return str(self._file[label].attrs.get("long_name", label))
+
+    def unit_of(self, label: str, name: str) -> str:
+        """The unit of a number of the config by dotted name; "1" for a count or a ratio."""
+        about, (own, *_) = self._file[label].attrs, name.removeprefix("model.").split("[")
+        if name.startswith("model.") and about.get("model.name") == "own":
+            return str(about.get(f"model.units.{own}", "1"))
+        return unit_of(name) or "1"
 
     def kept(self, label: str) -> list[str]:
         """The kept columns of the file of hits, by their names in results, in the order of the config."""

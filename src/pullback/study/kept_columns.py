@@ -8,6 +8,7 @@ from ..config.model_base import RESULTS, RESULTS_OF
 from ..errors import ConfigError
 from ..hits.reading import kept_name
 from ..models import Model
+from ..statistics.prefixes import in_names, product_of_units
 
 MORE_RESULTS = frozenset(
     {"bin", "block", "coverage", "experiment", "hit_z", "layer", "momentum", "parameter", "pulls", "quantity", "sample"}
@@ -16,6 +17,9 @@ MORE_RESULTS = frozenset(
 
 MORE_RESULTS_OF = ("{}", "{}_squared", "sigma_{}_squared")
 """Names of further results of an observable."""
+
+SQUARES = MORE_RESULTS_OF[1:]
+"""Names of the results that have the square of its unit."""
 
 WITH_ELEMENTS = (
     *("x_reco", "x_true", "x_covariance", "hit_z", "covariance", "residual", "residual_sigma"),
@@ -40,11 +44,14 @@ def check_kept(keep: Sequence[str], model: Model) -> None:
     observables = [each.name for each in model.observables]
     results = RESULTS | MORE_RESULTS
     results |= {form.format(name) for form in (*RESULTS_OF, *MORE_RESULTS_OF) for name in observables}
+    results |= {f"momentum_{in_names('GeV/c')}"}
     results |= {
-        f"{form.format(each.name)}_{unit}"
+        f"{form.format(each.name)}_{in_names(product_of_units([unit] * power))}"
         for each in model.observables
-        for form in ("{}", *RESULTS_OF)
-        for unit in UNITS_OF.get(each.unit, ())
+        for power, forms in ((1, ("{}", *RESULTS_OF)), (2, SQUARES))
+        for form in forms
+        for unit in UNITS_OF.get(each.unit, (each.unit,))
+        if unit != "1"
     }
     begins = tuple(f"{form.format(name)}_" for form in WITH_ELEMENTS for name in observables)
     names = [kept_name(column) for column in keep]

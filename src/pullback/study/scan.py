@@ -126,6 +126,15 @@ def label_of(values: dict[str, float]) -> str:
     return ",".join(f"{name}={number(value)}" for name, value in values.items()) or NOMINAL
 
 
+def scanned_in(label: str) -> dict[str, str]:
+    """The scanned values in a label by dotted name, as they are written there.
+
+    >>> scanned_in("detector.resolution=50,model.dz=1.5"), scanned_in("nominal")
+    ({'detector.resolution': '50', 'model.dz': '1.5'}, {})
+    """
+    return {name: text for name, equals, text in (each.partition("=") for each in label.split(",")) if equals}
+
+
 def number(value: float) -> str:
     """A number in labels and tables: exact, and integers without a decimal point."""
     return str(int(value)) if value == int(value) and abs(value) < 1e16 else repr(value)
