@@ -349,10 +349,10 @@ def test_groups_hold_no_more_than_they_may():
             "different numbers of muons: Gaussian 2, Gaussian 3",
         ),
         ({"rng": [random_stream(1, "toys")] * 2}, "one for each of 1 muons, not 2"),
-        ({"infer": lambda h: h[:, 0]}, r"infer must return a tensor \(row, observable\) with 1 rows, not \(1,\)"),
+        ({"infer": lambda h: h[:, 0]}, r"infer must return a tensor \(row, observable\), not \(row\)"),
         ({"infer": lambda h: h[:0]}, r"not \(0, 1\)"),
-        ({"infer": lambda h: h[:, :0]}, r"not \(1, 0\)"),
-        ({"infer": lambda h: h.mean(dim=0, keepdim=True)}, r"with 10000 rows, not \(1, 1\)"),
+        ({"infer": lambda h: h[:, :0]}, r"not \(row, 0\)"),
+        ({"infer": lambda h: h.mean(dim=0, keepdim=True)}, r"observable\), not \(1, 1\)"),
         ({"infer": lambda h: 1.0}, "not float"),
     ],
 )
