@@ -195,3 +195,14 @@ def test_numbers_that_change_in_place_are_seen():
     assert (
         propagate(infer, hits, sigma=0.01).sigma.item() == pytest.approx(0.01 * 3 / (0.5**2 + 9), rel=1e-14) != before
     )
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_muon_has_the_same_bits_whatever_the_muons_beside_it(name):
+    infer, hits = MODELS[name][0], hits_of(name)
+    whole = propagate(infer, hits, sigma=0.01)
+    for muons in (1, 2, 7, 31, 33, 100):
+        for start in range(0, 100, 13):
+            rows = slice(start, start + muons)
+            for found, expected in zip(propagate(infer, hits[rows], sigma=0.01), whole, strict=True):
+                assert torch.equal(found.nan_to_num(9), expected[rows].nan_to_num(9))

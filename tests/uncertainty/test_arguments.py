@@ -1,14 +1,21 @@
 """Hits and their uncertainty as a user gives them: sigma or covariance by keyword, torch or numpy."""
 
+import json
+import subprocess
+import sys
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from running import PROJECT
 
 from pullback import (
     MeanAccumulator,
+    confidence_interval,
     cross_covariance,
+    expanded_uncertainty,
+    fit_residuals,
     infer_theta,
     linear_valid,
     mean_sigma_gradient,
@@ -25,6 +32,7 @@ from pullback import (
     systematic_jacobian,
     uncertainty_budget,
 )
+from pullback.uncertainty.arguments import hits_tensor
 
 DOUBLE = torch.float64
 
@@ -206,7 +214,7 @@ def test_one_dimension_is_one_coordinate_a_muon(function):
     ],
 )
 def test_one_muon_of_two_coordinates_is_not_one_dimension(function, infer):
-    with pytest.raises(ValueError, match=r"hits must be \(muon, coordinate\), such as hits\[None\] of one muon"):
+    with pytest.raises(ValueError, match=r"\(2,\) may be either: give hits\[None\] for one muon with 2 coordinates"):
         function(infer, np.array([0.1, 0.2]), sigma=0.1)
     assert function(infer, np.array([0.1, 0.2])[None], sigma=0.1)[0].shape == (1, 1)
 
@@ -283,3 +291,277 @@ def test_the_jacobian_of_numpy_hits_is_a_numpy_array():
     found = muon_jacobian(infer_theta, x)
     assert isinstance(found, np.ndarray)
     assert np.array_equal(found, muon_jacobian(infer_theta, torch.from_numpy(x)[:, None]).numpy())
+
+
+# One dimension, and the precision, with every public function that takes hits
+
+NEW_TOYS = partial(run_toys, sigma=0.01, toys=300)
+TAKING_HITS = {
+    "propagate": partial(propagate, sigma=0.01),
+    "quote": partial(quote, sigma=0.01),
+    "propagate_distribution": partial(propagate_distribution, sigma=0.01),
+    "confidence_interval": partial(confidence_interval, sigma=0.01),
+    "second_order": partial(second_order, sigma=0.01),
+    "expanded_uncertainty": partial(expanded_uncertainty, sigma=0.01, freedom=9),
+    "run_toys": lambda infer, hits: NEW_TOYS(infer, hits, rng=random_stream(1, "toys")),
+    "mean_sigma_gradient": lambda infer, hits: (mean_sigma_gradient(infer, hits, {}, sigma=0.01).sigma,),
+    "muon_jacobian": lambda infer, hits: (muon_jacobian(infer, hits),),
+    "systematic_jacobian": lambda infer, hits: (
+        systematic_jacobian(lambda h, eta: infer(h) * eta, hits, torch.ones(1, dtype=torch.float32)),
+    ),
+    "fit_residuals": lambda infer, hits: fit_residuals(lambda h: infer(h)[:, -1:].expand_as(h), hits, sigma=0.01),
+}
+taking_hits = pytest.mark.parametrize("function", TAKING_HITS.values(), ids=TAKING_HITS)
+WEIGHTS = torch.tensor([-3.0, -1.0, 1.0, 3.0], dtype=DOUBLE) / 20
+OF_ONE_MUON = {
+    "difference": lambda h: h[:, -1:] - h[:, :1],
+    "weighted sum": lambda h: (h * WEIGHTS.to(h)).sum(dim=1, keepdim=True),
+    "matrix": lambda h: h @ WEIGHTS.to(h)[:, None],
+    "mean": lambda h: h.mean(dim=1, keepdim=True),
+    "chord": lambda h: h[:, :1] - 2 * h[:, h.shape[1] // 2, None] + h[:, -1:],
+    "place and slope": lambda h: torch.stack([h[:, 0], h[:, -1] - h[:, 0]], dim=1),
+    "hits and sum": lambda h: torch.cat([h, h.sum(dim=1, keepdim=True)], dim=1),
+    "another column": lambda h: h[:, 1].arctan()[:, None],
+    "unpacked": lambda h: torch.stack([d - a for a, _, _, d in [h.unbind(1)]], dim=1),
+}
+FOUR = {
+    "different": [0.31, -0.12, 0.55, 0.74],
+    "equal": [0.5, 0.5, 0.5, 0.5],
+    "zero": [0.0, 0.0, 0.0, 0.0],
+    "evenly spaced": [1.0, 2.0, 3.0, 4.0],
+    "sum of zero": [1.0, 0.0, -1.0, 0.0],
+    "missing": [0.3, float("nan"), 0.1, 0.2],
+    "micrometres": [1e-6, 3e-6, 2e-6, 9e-6],
+    "far": [1000.0, 1000.001, 1000.002, 1000.004],
+}
+
+
+@taking_hits
+@pytest.mark.parametrize("infer", OF_ONE_MUON.values(), ids=OF_ONE_MUON)
+def test_one_dimension_that_may_be_one_muon_is_refused(function, infer):
+    given = np.array(FOUR["different"])
+    with pytest.raises(
+        ValueError,
+        match=r"^hits must be \(muon, coordinate\), and \(4,\) may be either: give hits\[None\] for one muon with 4 "
+        r"coordinates, or hits\[:, None\] for 4 muons with one coordinate each$",
+    ):
+        function(infer, given)
+    function(infer, given[None])
+
+
+@pytest.mark.parametrize("hits", FOUR.values(), ids=FOUR)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16])
+@pytest.mark.parametrize("infer", OF_ONE_MUON.values(), ids=OF_ONE_MUON)
+def test_whatever_the_hits_are(infer, hits, dtype):
+    with pytest.raises(ValueError, match=r"\(4,\) may be either"):
+        muon_jacobian(infer, torch.tensor(hits, dtype=dtype))
+
+
+def only_one_coordinate(hits):
+    assert hits.shape[1] == 1
+    return hits.exp()
+
+
+OF_ONE_COORDINATE = {
+    "exercise": lambda h: (h.abs() / 1.5).arctan(),
+    "first column": lambda h: h[:, :1].sin(),
+    "own": infer_theta,
+    "only one coordinate": only_one_coordinate,
+    "two observables": lambda h: torch.cat([h.sin(), h.cos()], dim=1),
+    "of the first column": lambda h: torch.stack([h[:, 0].sin(), h[:, 0] ** 2, h[:, 0] + 2], dim=1),
+    "in turn": lambda h: torch.stack([h.sin(), 1e3 * h.exp()], dim=2).flatten(1),
+    "cancelling": lambda h: 1 - h.cos(),
+    "with a constant": lambda h: torch.cat([h, torch.ones_like(h[:, :1]) + 0 * h[:, :1]], dim=1),
+    "infinite": lambda h: 1 / (h - h.detach()[:1, :1]),
+    "not a number": lambda h: (h - 0.4).sqrt(),
+}
+
+
+@pytest.mark.parametrize("hits", [*FOUR.values(), [0.4], [0.4, 0.7], [*np.linspace(0.1, 0.9, 64)]], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("name", OF_ONE_COORDINATE)
+def test_functions_of_one_coordinate_take_one_dimension(name, hits, dtype):
+    given = torch.tensor(hits, dtype=dtype)
+    assert torch.equal(hits_tensor(OF_ONE_COORDINATE[name], given).nan_to_num(9), given[:, None].nan_to_num(9))
+
+
+@taking_hits
+@pytest.mark.parametrize("name", [*OF_ONE_COORDINATE][:7])
+def test_so_they_do_with_every_function(function, name):
+    x = torch.tensor(FOUR["different"], dtype=DOUBLE)
+    same(function(OF_ONE_COORDINATE[name], x), function(OF_ONE_COORDINATE[name], x[:, None]))
+
+
+def test_a_long_array_is_one_coordinate_each():
+    with pytest.raises(ValueError, match=r"\(64,\) may be either"):
+        propagate(OF_ONE_MUON["mean"], torch.rand(64), sigma=0.1)
+    assert propagate(OF_ONE_MUON["mean"], torch.rand(65), sigma=0.1).value.shape == (65, 1)
+
+
+PRECISIONS = [torch.float16, torch.float32, torch.float64]
+
+
+@taking_hits
+@pytest.mark.parametrize("as_array", [torch.Tensor.numpy, torch.Tensor.clone], ids=["numpy", "torch"])
+@pytest.mark.parametrize("constants", PRECISIONS[1:])
+@pytest.mark.parametrize("hits", PRECISIONS)
+def test_the_wider_precision_is_that_of_all(function, as_array, constants, hits):
+    given = torch.rand(5, 4, generator=torch.Generator().manual_seed(1)).to(hits)
+    weights = WEIGHTS.to(constants)
+    wide = torch.float64 if torch.float64 in (constants, hits) else torch.float32
+    found = function(lambda h: (h * weights).sum(dim=1, keepdim=True).arctan(), as_array(given))
+    assert {torch.as_tensor(part).dtype for part in found} <= {wide, torch.bool, torch.int64}
+    same(found, function(lambda h: (h * weights.to(wide)).sum(dim=1, keepdim=True).arctan(), given.to(wide)))
+
+
+@taking_hits
+@pytest.mark.parametrize("hits", PRECISIONS[:2])
+def test_a_matrix_in_double_precision_has_hits_in_double_precision(function, hits):
+    given = torch.rand(5, 4, generator=torch.Generator().manual_seed(1)).to(hits)
+    infer = lambda h: (h @ WEIGHTS[:, None]).arctan()  # noqa: E731
+    same(function(infer, given), function(infer, given.double()))
+
+
+@pytest.mark.parametrize("function", [each for name, each in TAKING_HITS.items() if name != "fit_residuals"])
+def test_a_matrix_in_single_precision_is_refused_with_hits_in_double_precision(function):
+    with pytest.raises(
+        ValueError,
+        match=r"^infer mixes precisions: make its constants like the hits, such as weights.to\(hits\) \(.+\)$",
+    ):
+        function(lambda h: h @ WEIGHTS.float()[:, None], hits_of(5, 4))
+
+
+@taking_hits
+def test_a_function_may_return_single_precision(function):
+    hits = hits_of(5, 4)
+    expected = function(lambda h: (h * WEIGHTS).sum(dim=1, keepdim=True).arctan(), hits)
+    found = function(lambda h: (h.float() * WEIGHTS.float()).sum(dim=1, keepdim=True).arctan(), hits)
+    for one, other in zip(found, expected, strict=True):
+        assert one.dtype == other.dtype
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+
+
+# What a user of numpy gives
+
+
+PROPAGATED = "propagate(infer, {}, sigma={})"
+ALIKE = [
+    (PROPAGATED.format("hits", "pd.Series([1.0, 2, 3, 4], index=[3, 2, 0, 1])"), "np.array([1.0, 2, 3, 4])"),
+    (PROPAGATED.format("hits", "(1, 2, 3, 4)"), "np.array([1.0, 2, 3, 4])"),
+    *(
+        (PROPAGATED.format("hits", f"np.array([20, 30, 40, 127], dtype=np.{narrow})"), "np.array([20.0, 30, 40, 127])")
+        for narrow in ("uint8", "int8", "float16")  # which are squared in double precision
+    ),
+]
+ALIKE = [
+    *((given, PROPAGATED.format("hits", plain)) for given, plain in ALIKE),
+    ("systematic_jacobian(shifted, hits, [0.1])", "systematic_jacobian(shifted, hits, np.array([0.1]))"),
+    ("cross_covariance(G[0].tolist(), G[1], [0.1])", "cross_covariance(G[0], G[1], np.array([0.1]))"),
+    ("numerical_tolerance([0.01, 2])", "numerical_tolerance(np.array([0.01, 2]))"),
+    ("numerical_tolerance(pd.Series([0.01, 2]))", "numerical_tolerance(np.array([0.01, 2]))"),
+]
+NO_HITS = "hits must be a floating-point torch tensor or numpy array, not "
+REFUSED = {
+    PROPAGATED.format("hits.tolist()", 0.1): NO_HITS + "list: use np.asarray(hits, dtype=float)",
+    PROPAGATED.format("pd.DataFrame(hits)", 0.1): NO_HITS + "DataFrame: use np.asarray(hits, dtype=float)",
+    PROPAGATED.format("(9 * hits).astype(int)", 0.1): NO_HITS + "int64: use hits.astype(float)",
+    PROPAGATED.format("np.ma.masked_equal([[1, 2]], 2)", 0.1): NO_HITS + "int64: use hits.astype(float)",
+    PROPAGATED.format("hits + 1j", 0.1): NO_HITS + "complex128",
+    PROPAGATED.format("hits", "np.full(4, 1j)"): "sigma must be a number or an array of numbers, not complex128",
+    PROPAGATED.format(
+        "hits", "torch.full((4,), 1j)"
+    ): "sigma must be a number or an array of numbers, not torch.complex64",
+    PROPAGATED.format("hits", "np.array(['a'] * 99)"): "sigma must be a number or an array of numbers, not <U1",
+    PROPAGATED.format("hits", "np.ma.masked_equal([1, 2, 9, 4], 9)"): "sigma at coordinate 2 is not finite: nan",
+    "systematic_jacobian(shifted, hits, 0.1)": "eta must have shape (systematic,), not ()",
+    "systematic_jacobian(shifted, hits, np.array([1j]))": "numbers must be real, not torch.complex128",
+    "cross_covariance(G[0], G[1], np.array([1j]))": "numbers must be real, not torch.complex128",
+    "mean_uncertainty(np.ones(5), G, np.array([0.1]))": (
+        "shared has shape (5, 1, 1); for sigma of shape (5,) it must have these axes and one of systematics"
+    ),
+    "jacobian(hits, hits)": "y and x must be torch tensors, not ndarray and ndarray",
+    "mean_sigma_gradient(infer, hits, {'dz': 1.5}, sigma=0.1)": (
+        "parameter 'dz' requires no gradient: call .requires_grad_() before it is used"
+    ),
+}
+SCRIPT = """
+import json, sys, warnings
+import numpy as np, pandas as pd, torch
+from pullback import *
+warnings.simplefilter("error")
+hits = np.linspace(0.1, 0.9, 20).reshape(5, 4) ** 2
+infer = lambda h: (h * torch.tensor([1.0, -2, 3, 4], dtype=h.dtype)).sum(dim=1, keepdim=True).sin()
+shifted = lambda h, eta: infer(h + eta[0])
+G = systematic_jacobian(shifted, hits, np.array([0.1]))
+found = {}
+for call in json.load(sys.stdin):
+    try:
+        result = eval(call)
+        found[call] = result.sigma.tolist() if isinstance(result, tuple) else result.tolist()
+    except (TypeError, ValueError) as error:
+        found[call] = str(error)
+print(json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def outside():
+    """What calls give where nothing checks annotations: numbers, or the words of an error."""
+    calls = json.dumps([*(call for pair in ALIKE for call in pair), *REFUSED])
+    environment = {"PYTHONPATH": str(PROJECT / "src")}
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT], input=calls, capture_output=True, text=True, check=True, env=environment
+    )
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize(("given", "plain"), ALIKE)
+def test_lists_columns_of_pandas_and_small_integers_are_arrays(outside, given, plain):
+    assert isinstance(outside[plain], list)
+    assert outside[given] == outside[plain]
+
+
+@pytest.mark.parametrize("call", REFUSED)
+def test_what_is_refused_is_told_in_one_line(outside, call):
+    assert outside[call] == REFUSED[call]
+
+
+def test_a_masked_sigma_is_unknown():
+    sigma = np.ma.masked_equal([0.1, 0.2, 9.0], 9.0)
+    with pytest.raises(ValueError, match=r"^sigma at coordinate 2 is not finite: nan$"):
+        propagate(angles, hits_of(5), sigma=sigma)
+
+
+@pytest.mark.parametrize(
+    ("infer", "found"),
+    [
+        (lambda h: h[:, 0], r"\(muon\)"),
+        (lambda h: h.sum(), r"\(\)"),
+        (lambda h: h.numpy(), "ndarray"),
+        (lambda h: h[:, :0], r"\(muon, 0\)"),
+    ],
+)
+def test_toys_of_what_is_no_observable(infer, found):
+    with pytest.raises(ValueError, match=rf"^infer must return a tensor \(muon, observable\), not {found}; a single "):
+        some_toys(infer, hits_of(5), sigma=0.1)
+
+
+def test_a_fit_must_predict_every_hit():
+    for fitted, shape in (
+        (lambda h: h[:, :1], r"\(5, 1\)"),
+        (lambda h: h[:, 0], r"\(5,\)"),
+        (torch.Tensor.numpy, "nda"),
+    ):
+        with pytest.raises(
+            ValueError, match=rf"^fitted must return a tensor \(muon, coordinate\), \(5, 3\), not {shape}"
+        ):
+            fit_residuals(fitted, hits_of(5), sigma=0.1)
+    with pytest.raises(ValueError, match=r"^fitted mixes precisions: .* such as weights\.to\(hits\)"):
+        fit_residuals(lambda h: h @ torch.ones(3, 3), hits_of(5), sigma=0.1)
+
+
+def test_the_mean_sigma_of_a_linear_function_depends_on_nothing():
+    dz = torch.tensor(1.5, dtype=DOUBLE, requires_grad=True)
+    found = mean_sigma_gradient(lambda h: 2 * h, hits_of(5), {"dz": dz}, sigma=0.1)
+    assert torch.equal(found.gradient["dz"], torch.zeros(3, dtype=DOUBLE))
+    torch.testing.assert_close(found.mean, torch.full((3,), 0.2, dtype=DOUBLE))

@@ -176,9 +176,7 @@ def test_whole_numbers_for_hits_are_refused():
     )
     environment = {"PYTHONPATH": str(PROJECT / "src")}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
-    line = (
-        "hits must be a floating-point torch tensor or numpy array, not torch.int64: use torch.as_tensor(hits, dtype=…)"
-    )
+    line = "hits must be a floating-point torch tensor or numpy array, not torch.int64: use hits.double()"
     assert done.stdout.splitlines() == 4 * [line]
 
 

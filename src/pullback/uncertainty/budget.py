@@ -95,7 +95,11 @@ def uncertainty_budget(
     muons, _, coordinates = jacobian.shape
     if len(layers) != coordinates:
         raise ValueError(f"layers must name one layer for each of {coordinates} coordinates, not {len(layers)}")
-    if len(covariance) not in {1, muons} or covariance.shape[1:] not in {(coordinates,), (coordinates, coordinates)}:
+    if (
+        covariance.ndim < 2
+        or len(covariance) not in {1, muons}
+        or covariance.shape[1:] not in {(coordinates,), (coordinates, coordinates)}
+    ):
         raise ValueError(
             f"covariance has shape {tuple(covariance.shape)}; for {muons} muons with {coordinates} coordinates it must "
             f"be (1, {coordinates}) or (1, {coordinates}, {coordinates}), or one of these for each muon"
@@ -111,7 +115,7 @@ def uncertainty_budget(
     if covariance.ndim == 3:
         shares.append(_off_diagonal(jacobian, covariance))
     if shared is not None and sigma_eta is not None:
-        shared = to_tensor(shared)
+        shared, sigma_eta = to_tensor(shared), to_tensor(sigma_eta)
         between = covariance_of_shared(sigma_eta, shared)
         shares.append(shared.square() * between.diagonal())
         if sigma_eta.ndim == 2:

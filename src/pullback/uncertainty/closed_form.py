@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from .arrays import Tensor
+from .elementwise import WHOLE_VECTORS
 from .memory import keep_freed
 
 NUMBERS_TOGETHER = 1 << 18
@@ -131,14 +132,23 @@ def propagate_in_closed_form(
     muons, step = len(hits), form.muons_at_a_time
     spread = form.spread(sigma_x)
     if muons <= step:
-        return _law(form, hits, spread, None)
+        found = _law(form, _whole_vectors(hits), spread, None)
+        return found and InClosedForm(*(column[:muons] for column in found))
     keep_freed()
-    whole = form.empty(muons)
+    filled = muons + -muons % WHOLE_VECTORS
+    whole = form.empty(filled)
     for start in range(0, muons, step):
         rows = slice(start, start + step)
-        if _law(form, hits[rows], spread, InClosedForm(*(column[rows] for column in whole))) is None:
+        own = _whole_vectors(hits[rows])
+        if _law(form, own, spread, InClosedForm(*(column[rows] for column in whole))) is None:
             return None
-    return whole
+    return InClosedForm(*(column[:muons] for column in whole))
+
+
+def _whole_vectors(hits: Float[np.ndarray, "muon coordinate"]) -> Float[np.ndarray, "whole coordinate"]:
+    """The hits, with those of the last muon again until they fill whole vectors (docs/reproducibility.md)."""
+    missing = -len(hits) % WHOLE_VECTORS
+    return np.concatenate([hits, hits[-1:].repeat(missing, axis=0)]) if missing else hits
 
 
 def differentiate_in_closed_form(

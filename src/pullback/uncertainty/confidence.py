@@ -113,7 +113,7 @@ def confidence_interval(
             [[0.3157, 0.3277]]], dtype=torch.float64)
 
     """
-    given = measured(hits, sigma, covariance)
+    given = measured(infer, hits, sigma, covariance)
     with torch.no_grad():
         work = lambda infer, hits, sigma_x: by_blocks(  # noqa: E731
             partial(_confidence, n_dig, seed, screen, refine, infer), hits, sigma_x

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Callable
 
 import numpy as np
@@ -70,10 +71,13 @@ def standard_deviations(sigma: HitUncertainty, hits: Tensor, checked: bool = Tru
 
 def _array(name: str, given: HitUncertainty, hits: Tensor) -> Tensor:
     """The uncertainty of the hits as a tensor of the hits' precision, where the hits are."""
+    kind = str(given.dtype) if isinstance(given, Tensor | np.ndarray) else ""
     try:
-        return torch.as_tensor(given, dtype=hits.dtype, device=hits.device)
+        if "complex" not in kind:  # torch would leave out the imaginary part
+            return torch.as_tensor(given, dtype=hits.dtype, device=hits.device)
     except (TypeError, ValueError, RuntimeError):
-        raise TypeError(f"{name} must be a number or an array of numbers, not {given!r}") from None
+        pass
+    raise TypeError(f"{name} must be a number or an array of numbers, not {kind or reprlib.repr(given)}")
 
 
 def _one_per_coordinate(muons: int, coordinates: int) -> dict[tuple[int, ...], Callable[[Tensor], Tensor]]:

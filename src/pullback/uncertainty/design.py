@@ -101,9 +101,9 @@ def mean_sigma_gradient(
     {'dz': tensor([-0.0032], dtype=torch.float64)}
 
     """
-    hits, sigma_x, _ = measured(hits, sigma, covariance)
+    hits, sigma_x, _ = measured(infer, hits, sigma, covariance)
     for name, each in parameters.items():
-        if not each.requires_grad:
+        if not getattr(each, "requires_grad", False):
             raise ValueError(f"parameter {name!r} requires no gradient: call .requires_grad_() before it is used")
     with torch.no_grad():
         law = linear_law(infer, hits.detach(), sigma_x.detach())
@@ -113,7 +113,8 @@ def mean_sigma_gradient(
     x = hits.detach()[rows].requires_grad_()
     with torch.enable_grad():
         found = linear_law(infer, x, sigma_x if len(sigma_x) == 1 else sigma_x[rows]).sigma
-        totals = found.sum(dim=0)  # where σ is 0, so is its derivative
+        # Where σ is 0, so is its derivative. That of a linear function has no graph without that of no hits.
+        totals = found.sum(dim=0) + x[:0].sum()
     leaves = list(parameters.values())
     parts = [
         torch.autograd.grad(total, [*leaves, x], retain_graph=True, allow_unused=True, materialize_grads=True)

@@ -124,7 +124,7 @@ def propagate_distribution(
             [0.0060]], dtype=torch.float64)
 
     """
-    given = measured(hits, sigma, covariance)
+    given = measured(infer, hits, sigma, covariance)
     with torch.no_grad():
         work = lambda infer, hits, sigma_x: by_blocks(partial(_spread, seed, screen, infer), hits, sigma_x)  # noqa: E731
         return give_back(hits, by_parts(work, exact_spread, infer, given.hits.detach(), given.covariance.detach()))

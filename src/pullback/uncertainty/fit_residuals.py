@@ -13,6 +13,7 @@ from torch import Tensor
 from .arguments import Hits, give_back, measured
 from .covariance import HitUncertainty, cholesky, combined
 from .elementwise import total
+from .inference import reason_in
 from .jacobians import value_and_jacobian
 
 Fitted = Callable[[Float[Tensor, "muon coordinate"]], Float[Tensor, "muon coordinate"]]
@@ -101,7 +102,7 @@ def fit_residuals(
     tensor([[0.0245, 0.0122, 0.0245]], dtype=torch.float64)
 
     """
-    given = measured(hits, sigma, covariance)
+    given = measured(fitted, hits, sigma, covariance)
     muons, coordinates = given.hits.shape
     chi2, ndf = given.hits.new_full((2, muons), float("nan")).unbind(0)
     residual, width = given.hits.new_full((2, muons, coordinates), float("nan")).unbind(0)
@@ -208,7 +209,9 @@ class FitGroups:
 
     def _of_some(self, hits: Tensor, covariance: Tensor, shared: bool, hats: Tensor | None) -> Iterator[FitGroup]:
         with torch.no_grad():
-            raw = hits - (self.fitted(hits) if hats is None else combined(hats, _zeros_if_missing(hits)[:, None])[:, 0])
+            raw = hits - (
+                self._predicted(hits) if hats is None else combined(hats, _zeros_if_missing(hits)[:, None])[:, 0]
+            )
         for rows, used in _same_hits(torch.isfinite(raw)):
             own = covariance if len(covariance) == 1 else covariance[rows]
             own = own[:, used] if own.ndim == 2 else own[:, used][:, :, used]
@@ -234,6 +237,19 @@ class FitGroups:
             for which, shape in shapes:
                 off = raw[rows[which]][:, used]
                 yield FitGroup(rows[which], used, off, shape, combined(shape.white, off[:, None])[:, 0])
+
+    def _predicted(self, hits: Tensor) -> Float[Tensor, "muon coordinate"]:
+        """The fitted positions."""
+        try:
+            found = self.fitted(hits)
+        except (IndexError, ValueError, RuntimeError) as error:
+            if reason := reason_in(error, hits.shape[1]):
+                raise ValueError(f"fitted {reason}") from error
+            raise
+        if not isinstance(found, Tensor) or found.shape != hits.shape:
+            shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+            raise ValueError(f"fitted must return a tensor (muon, coordinate), {tuple(hits.shape)}, not {shape}")
+        return found
 
     def _hat(self, hits: Tensor, rows: Tensor, used: Tensor) -> Float[Tensor, "#muon coordinate coordinate"]:
         """H among the hits that are used."""

@@ -134,7 +134,7 @@ def expanded_uncertainty(
     """
     if not 0 < coverage < 1:
         raise ValueError(f"coverage must be between 0 and 1, such as 0.95, not {coverage:g}")
-    given = measured(hits, sigma, None)
+    given = measured(infer, hits, sigma, None)
     work = partial(_expand, infer, _checked(freedom, given.hits), coverage, interpolate)
     with torch.no_grad():
         return give_back(hits, by_blocks(work, given.hits.detach(), given.covariance.detach()))

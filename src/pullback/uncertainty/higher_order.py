@@ -68,7 +68,7 @@ def second_order(
 sigma=tensor([[1.4142]], dtype=torch.float64))
 
     """
-    given = measured(hits, sigma, covariance)
+    given = measured(infer, hits, sigma, covariance)
     work = partial(_second_order, infer)
     return give_back(hits, by_blocks(work, given.hits.detach(), given.covariance.detach()))
 

@@ -63,6 +63,8 @@ def reason_in(error: Exception, coordinates: int) -> str:
     text = next(iter(str(error).splitlines()), "")
     if "Can't call numpy() on Tensor that requires grad" in text:  # torch's advice would break the graph
         return "uses numpy, which keeps no derivatives: use torch's functions, such as torch.arctan for np.arctan"
+    if "same dtype" in text or "scalar type" in text:
+        return f"mixes precisions: make its constants like the hits, such as weights.to(hits) ({text})"
     misshapen = isinstance(error, IndexError) or "to unpack" in text or "shapes cannot be multiplied" in text
     if coordinates == 1 and misshapen:
         return (

@@ -49,6 +49,8 @@ def jacobian(
 
     Raises
     ------
+    TypeError
+        y or x is no tensor.
     ValueError
         y is empty, y has no graph, x requires no gradient, or x is not used in y.
 
@@ -66,6 +68,8 @@ def jacobian(
             [0., 4.]])
 
     """
+    if not isinstance(y, Tensor) or not isinstance(x, Tensor):
+        raise TypeError(f"y and x must be torch tensors, not {type(y).__name__} and {type(x).__name__}")
     if y.numel() == 0:
         raise ValueError(f"y is empty (shape {tuple(y.shape)}): there is nothing to differentiate")
     if not x.requires_grad:
@@ -131,7 +135,7 @@ def muon_jacobian(
             [[0.3333]]], dtype=torch.float64)
 
     """
-    return like(hits, masked_jacobian(infer, hits_tensor(hits)))
+    return like(hits, masked_jacobian(infer, hits_tensor(infer, hits)))
 
 
 def masked_jacobian(
@@ -166,7 +170,7 @@ def value_and_jacobian(
     refuse_coupling(infer, hits.detach(), value.detach(), among_others)
     if not trusted:
         _refuse_lost_derivative(infer, hits, value, jac, finite)
-    return value, jac, finite
+    return value.to(jac.dtype), jac, finite  # a function may return less precise numbers than it is given
 
 
 def _in_closed_form(infer: Infer, hits: Tensor) -> tuple[Tensor, Tensor] | None:

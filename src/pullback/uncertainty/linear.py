@@ -85,7 +85,7 @@ def propagate(
             [0.0060]], dtype=torch.float64)
 
     """
-    x, sigma_x = with_covariance(hits, sigma, covariance)
+    x, sigma_x = with_covariance(infer, hits, sigma, covariance)
     found = _in_closed_form(infer, x, sigma_x)
     if found is None:
         rows = x.new_full((1, x.shape[1]), sigma_x) if isinstance(sigma_x, float) else sigma_x

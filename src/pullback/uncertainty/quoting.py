@@ -80,7 +80,7 @@ def quote(
     2 muons, 1 observable
 
     """
-    given = measured(hits, sigma, covariance)
+    given = measured(infer, hits, sigma, covariance)
     with torch.no_grad():
         work = partial(_quote_all, n_dig, seed, screen)
         return give_back(hits, by_parts(work, _exact, infer, given.hits.detach(), given.covariance.detach()))

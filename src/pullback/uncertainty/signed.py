@@ -129,7 +129,7 @@ def fold_measures(infer: Infer, hits: Tensor, *, covariance: HitUncertainty) -> 
     Statistics, 2nd ed., theorems 5.2a and 5.2c.
 
     """
-    given = measured(hits, None, covariance)
+    given = measured(infer, hits, None, covariance)
     with torch.no_grad():
         return by_blocks(partial(_fold_measures, infer), given.hits.detach(), given.covariance.detach())
 

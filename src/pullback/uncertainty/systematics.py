@@ -77,9 +77,13 @@ def systematic_jacobian(
     from .jacobians import masked_jacobian
     from .slopes import is_trusted, shared_lost_from_graph
 
-    x, eta = hits_tensor(hits).detach(), to_tensor(eta).detach()
+    eta = to_tensor(eta).detach()
+    if eta.ndim != 1 or not len(eta):
+        raise ValueError(f"eta must have shape (systematic,), not {tuple(eta.shape)}")
+    at_best = lambda some: infer(some, eta)  # noqa: E731
+    x = hits_tensor(at_best, hits).detach()
     # Wrong hits or a wrong infer show on a few muons, and are refused there with the messages of `muon_jacobian`.
-    few = masked_jacobian(lambda some: infer(some, eta), x[:3])
+    few = masked_jacobian(at_best, x[:3])
     missing = accepts_missing(infer)
     whole = x.new_empty(len(x), few.shape[1], len(eta))
     for start in range(0, len(x), MUONS_IN_GRAPH):
@@ -247,6 +251,11 @@ class MeanAccumulator:
 
         self._given = sigma
         sigma, shared = (to_tensor(each).detach().double() for each in (sigma, shared))
+        if shared.shape[:-1] != sigma.shape:
+            raise ValueError(
+                f"shared has shape {tuple(shared.shape)}; for sigma of shape {tuple(sigma.shape)} it must have these "
+                "axes and one of systematics"
+            )
         if (sigma < 0).any():
             raise ValueError("sigma is a negative standard uncertainty")
         usable = torch.isfinite(sigma) & torch.isfinite(shared).all(dim=-1)

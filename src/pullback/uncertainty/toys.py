@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..statistics.angles import wrap_last
 from ..statistics.quantiles import P_ENDS, quantiles_of, sort_tails
-from .arguments import Hits, check_hits, give_back, measured
+from .arguments import Hits, check_hits, give_back, measured, mistake_in
 from .covariance import HitUncertainty, cholesky, combined
 from .device import DeviceGenerator
 from .elementwise import WHOLE_VECTORS
@@ -139,7 +139,7 @@ def run_toys(
     tensor([[0.0060]], dtype=torch.float64)
 
     """
-    given = measured(hits, sigma, covariance)
+    given = measured(infer, hits, sigma, covariance)
     if given.covariance.ndim == 3:
         setup = ToySetup(infer, given.hits, 0.0, cholesky(given.covariance))
     else:
@@ -383,4 +383,6 @@ def _inferred(infer: Infer, hits: Float[Tensor, "row coordinate"]) -> Float[Tens
             if reason := reason_in(error, hits.shape[1]):
                 raise ValueError(f"infer {reason}") from error
             raise
-        return found[: len(hits)] if missing else found
+        if mistake := mistake_in(found, len(padded)):
+            raise ValueError(f"infer {mistake}")
+        return found[: len(hits)].to(hits.dtype)

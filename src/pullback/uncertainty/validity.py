@@ -63,6 +63,7 @@ def numerical_tolerance(u: float | Float[Any, "*shape"], n_dig: int = 1) -> floa
     if isinstance(u, float | int):
         return numerical_tolerance(np.array(float(u)), n_dig).item()
     xp = _arrays(u)
+    u = xp.asarray(u)
     unit = 10.0 ** (xp.floor(xp.log10(xp.where(u > 0, u, 1.0))) - (n_dig - 1))
     c = xp.floor(u / unit + 0.5)
     delta = xp.where(c >= 10**n_dig, 5 * unit, 0.5 * unit)
@@ -71,7 +72,8 @@ def numerical_tolerance(u: float | Float[Any, "*shape"], n_dig: int = 1) -> floa
 
 def _arrays(of: object) -> Any:
     """The module of functions of an array; the validation does not need torch."""
-    return np if isinstance(of, np.ndarray) else sys.modules["torch"]
+    torch = sys.modules.get("torch")  # unless torch is imported, nothing is a tensor
+    return torch if torch and isinstance(of, torch.Tensor) else np
 
 
 def end_tolerance(
