@@ -1,4 +1,5 @@
 import math
+import re
 
 import h5py
 import pytest
@@ -71,7 +72,8 @@ def test_the_time_is_about_that_of_a_run(kind, tmp_path, monkeypatch):
 def rows_of(found):
     """The text of each row, whose lines but the first begin with spaces."""
     assert max(map(len, str(found).splitlines())) <= LINE
-    return dict(line.split(None, 1) for line in str(found).replace("\n  ", " ").splitlines())
+    rows = (line.split(None, 1) for line in str(found).replace("\n  ", " ").splitlines())
+    return {name: re.sub(" +", " ", text) for name, text in rows}
 
 
 def test_one_muon_reads_well(tmp_path, monkeypatch):
@@ -90,6 +92,33 @@ def test_points_and_batches_are_counted_where_there_are_several():
     assert said["scan"] == "9 points: 9 values of model.dz from 1 m to 1.08 m"
     assert said["toys"] == "400 around the hits of each of 60 muons at each point"
     assert said["batches"] == "9; each can run on a core of its own"
+
+
+def test_target_systematics_and_toys_around_true_hits_are_told():
+    raw = yaml.safe_load((PROJECT / "config/track.yaml").read_text())
+    said = rows_of(outlook({**raw, "source": {"muons": 500}, "toys": {"experiments": 150}}))
+    assert said["systematics"] == (
+        "alignment.x[1] ± 200 µm, alignment.x[2] ± 200 µm, model.z[3] ± 1 mm; correlation of alignment.x[1] and "
+        "alignment.x[2]: 0.5; tested by 150 pseudo-experiments"
+    )
+    assert said["target"] == "model.z[3] for a mean σ of theta of 0.5 mrad, searched from 700 mm to 3 m"
+    assert said["coverage"] == "100\u202f000 toys around true hits in each of 8 bins of the true values"
+    plain = rows_of(outlook({**SMALL, "target": {"sigma_theta": 1e-3, "vary": "detector.resolution"}}))
+    assert plain["target"] == "detector.resolution for a mean σ of theta of 1 mrad, searched from 0.1 /m to 100000 /m"
+    assert "systematics" not in plain
+
+
+def test_many_systematics_are_listed_in_part():
+    names = [f"alignment.x[{layer}]" for layer in range(12)]
+    raw = {"study": "s", "source": {"muons": 50}, "model": {"name": "track", "z": [0.1 * layer for layer in range(12)]}}
+    said = rows_of(outlook({**raw, "systematics": dict.fromkeys(names, 1e-4)}))["systematics"]
+    assert "alignment.x[7] ± 100 µm, and 4 more; tested by" in said
+
+
+def test_toys_around_true_hits_are_not_told_of_recorded_ones(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "hits.csv").write_text("x\n0.3\n0.2\n")
+    assert "coverage" not in rows_of(outlook({"study": "two", "source": {"kind": "recorded", "file": "hits.csv"}}))
 
 
 def test_what_was_meant_is_repeated_with_units(tmp_path, monkeypatch):

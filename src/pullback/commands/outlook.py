@@ -72,16 +72,18 @@ class Outlook(NamedTuple):
         toys = study.config.toys
         each = f"{count(toys.per_muon)}" if toys.mode == "fixed" else f"up to {count(toys.most)}"
         around = min(toys.muons, *study.muons.values())
+        words = PlanWording(study)
         rows = {
             "study": f"{study.config.study}, to results/{study.config.study}/",
             "note": ". ".join(notes_on(study)),
-            **{name: Markup(text).striptags() for name, text in PlanWording(study).plan().items() if text},
+            **{name: Markup(text).striptags() for name, text in words.plan().items() if text},
             "observables": ", ".join(each.name for each in study.model.observables),
             "file": self._file(),
             "warning": loss_warning(self._imported, study.reading.separating),
             "scan": f"{plural(points, 'point')}: {_scanned(study)}" if study.points[0].values else "",
             "muons": f"{count(muons)} in all points" if points > 1 else "",
             "toys": f"{each} around the hits of {_each_of(around)}" + " at each point" * (points > 1),
+            **words.shared(),
             "batches": f"{count(batches)}; each can run on a core of its own" if batches > 1 else "",
             "time": f"about {duration(self.seconds)} on one core",
             "space": f"about {file_size(self.size)} on disk",
