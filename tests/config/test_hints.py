@@ -253,6 +253,8 @@ CASES = """
     (a decimal number has a point and no thousands separator: 1.5, 100000)
 {model: {dz: 1,5 mm}}
     model.5 mm: unknown key; a decimal number has a point, 1.5, and no comma
+{detector: {sigma: −5 um}}
+    (the sign of a number is a hyphen: -1)
 {model: {dz: nan mm}}
     (YAML takes it for text; write a number in m, or with its unit)
 {model: {dz: 2020-01-01}}
@@ -295,6 +297,16 @@ NUMBERS_BY_NAME = """
     scan: model.dz: is '1 kg', and kg is no unit that is known here; it must be a length
 {scan: {model.dz: "[1, 2] kg", seed: [1]}}
     scan: model.dz: is '[1, 2] kg', and kg is no unit
+{scan: {detector.sigmaa: [1 mm]}}
+    scan: detector.sigmaa: no numeric field of that name; did you mean detector.sigma?
+{scan: {detector.sigma: [1 mm]}}
+    scan: detector.sigma: is not given, but detector.resolution is; give detector.sigma in place of it, and scan that
+{scan: {detector.resolution: [10]}, model: {name: track3d}, detector: {sigma: {x: 1, y: 2}}}
+    scan: detector.resolution: is not given, but detector.sigma is; give detector.resolution in place of it
+{scan: {model.dz: null}}
+    scan: model.dz: is empty; it must be a list of numbers
+{systematics: {model.dz: null}}
+    systematics: model.dz: is empty; it must be a standard uncertainty
 {systematics: {model.dz: 1 mrad}}
     systematics: model.dz: is '1 mrad', an angle; it must be a length
 {scan: {toys.muons: [5 m]}}

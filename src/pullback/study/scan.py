@@ -26,6 +26,9 @@ from ..statistics.prefixes import suited
 Values = dict[Any, list[Any]]
 """The values of a scan by name."""
 
+STATED = ("detector.resolution", "detector.sigma")
+"""The width of hits, of which one is given."""
+
 NOMINAL = "nominal"
 """Label of the only point of a study without a scan."""
 
@@ -328,10 +331,13 @@ def _wrong_name(valid: Collection[str], name: str) -> str:
         in_step = ", ".join(f"'{each}': […]" for each in inside[:2])
         advice = f"scan one, such as {inside[0]}, or several in step: `scan: {{zip: {{{in_step}}}}}`"
         return f"has {len(inside)} numbers; {advice}"
+    stated = [each for each in STATED if each in valid or numbers_within(each, valid)]
+    if name in STATED and name not in stated:
+        return f"is not given, but {stated[0]} is; give {name} in place of it, and scan that"
     field = fields(StudyConfig).get(name)
     if field and list in kinds(field) and not inside:
         return f"has no numbers to scan; give it some, such as {name.rpartition('.')[2]}: [1], and scan {name}[0]"
-    return f"no numeric field of that name; {nearest(name, valid)}"
+    return f"no numeric field of that name; {nearest(name, {*valid, *STATED})}"
 
 
 def _wrong_value(value: Any, unit: str | None) -> str:
