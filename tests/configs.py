@@ -353,7 +353,7 @@ def muons(draw: st.DrawFn, beside: dict[str, Range]) -> tuple[dict[str, Range], 
 @st.composite
 def scans(draw: st.DrawFn, numbers: Mapping[str, Range], most: int) -> tuple[dict[str, Any] | None, dict[str, str]]:
     """A scan of any form over some numbers, in any order, and the file of its table."""
-    form = draw(st.sampled_from(["none", "product", "zip", "table"]))
+    form = draw(st.sampled_from(["none", "product", "zip", "zip beside a list", "table"]))
     if form == "none":
         return None, {}
     names = draw(st.lists(st.sampled_from(sorted(numbers)), min_size=1, max_size=3, unique=True))
@@ -363,10 +363,13 @@ def scans(draw: st.DrawFn, numbers: Mapping[str, Range], most: int) -> tuple[dic
             name: draw(st.lists(numbers[name].values, min_size=1, max_size=sizes[name], unique=True)) for name in names
         }
         return lists, {}
-    row = st.tuples(*(numbers[name].values for name in names))
+    in_step = names[:2] if form == "zip beside a list" else names
+    row = st.tuples(*(numbers[name].values for name in in_step))
     rows = draw(st.lists(row, min_size=1, max_size=most, unique=True))
-    if form == "zip":
-        return {"zip": {name: [each[index] for each in rows] for index, name in enumerate(names)}}, {}
+    if form != "table":
+        lists = {"zip": {name: [each[index] for each in rows] for index, name in enumerate(in_step)}}
+        lists |= {name: [draw(numbers[name].values)] for name in names[len(in_step) :]}
+        return dict(draw(st.permutations([*lists.items()]))), {}
     lines = [", ".join(names), *(",".join(map(str, each)) for each in rows)]
     return {"table": "scan.csv"}, {"scan.csv": "\n".join(lines) + "\n"}
 

@@ -49,7 +49,7 @@ def test_layers_at_one_height_are_noted():
     z = [0.0, 0.12, 0.12, 0.6]
     assert notes({"name": "track", "z": z}, {"sigma": 1e-4}) == ["layers 1, 2 are at the same height, 120 mm"]
     scan = {"model.z[2]": [0.2, 0.12]}
-    assert notes(LAYERS, scan=scan) == ["layers 1, 2 are at the same height, 120 mm"]
+    assert notes(LAYERS, scan=scan) == ["layers 1, 2 are at the same height, 120 mm, where model.z[2] = 120 mm"]
 
 
 def test_check_prints_them(tmp_path, capsys):

@@ -181,14 +181,6 @@ CASES = """
     detector.resolution: is '1 cm', a length; it must be an inverse length, in 1/m
 {model: {name: track, z: [1 mm, 3 deg]}}
     model.z: is '3 deg', an angle; it must be a length
-{scan: {model.dz: [1 m, 3 GeV]}}
-    scan: model.dz: is '3 GeV', a momentum; it must be a length
-{scan: {zip: {model.dz: [1 kg]}}}
-    scan.zip: model.dz: is '1 kg'
-{systematics: {model.dz: 1 mrad}}
-    systematics: model.dz: is '1 mrad', an angle; it must be a length
-{scan: {toys.muons: [5 m]}}
-    scan: toys.muons: is '5 m', a length; it has no unit: write the number alone
 {model: {file: m.py, coordinates: [x], observables: [{name: p, unit: m}], parameters: {B: 500 mT}, units: {B: T}}}
     parameters: B: is '500 mT', and mT is no unit that is known here; write the number alone, in T
 {toys: {per_muon: 10k}}
@@ -261,6 +253,8 @@ CASES = """
     (a decimal number has a point and no thousands separator: 1.5, 100000)
 {model: {dz: 1,5 mm}}
     model.5 mm: unknown key; a decimal number has a point, 1.5, and no comma
+{detector: {sigma: −5 um}}
+    (the sign of a number is a hyphen: -1)
 {model: {dz: nan mm}}
     (YAML takes it for text; write a number in m, or with its unit)
 {model: {dz: 2020-01-01}}
@@ -279,7 +273,7 @@ CASES = """
 """Configs, each followed by its messages; dots stand for omitted text."""
 
 
-NUMBERS_OF_LISTS = """
+NUMBERS_BY_NAME = """
 {scan: {model.z: [[0, 1, 2]]}, model: {name: track}}
     scan: model.z: has 3 numbers; scan one, such as model.z[0] ... `scan: {zip: {'model.z[0]': […], 'model.z[1]': […]}}`
 {scan: {detector.sigma.x: [1 mm]}, model: {name: track3d}, detector: {sigma: {x: [1, 2, 3], y: 1}}}
@@ -296,8 +290,29 @@ NUMBERS_OF_LISTS = """
     target.vary: model.z: no such number; did you mean model.z[0]?
 {systematics: {model.z.1: 1 mm}, model: {name: track}}
     systematics: model.z.1: no such number of the model; did you mean model.z[1]?
+# units of numbers by name
+{scan: {model.dz: [1 m, 3 GeV]}}
+    scan: model.dz: is '3 GeV', a momentum; it must be a length
+{scan: {zip: {model.dz: [1 kg]}}}
+    scan: model.dz: is '1 kg', and kg is no unit that is known here; it must be a length
+{scan: {model.dz: "[1, 2] kg", seed: [1]}}
+    scan: model.dz: is '[1, 2] kg', and kg is no unit
+{scan: {detector.sigmaa: [1 mm]}}
+    scan: detector.sigmaa: no numeric field of that name; did you mean detector.sigma?
+{scan: {detector.sigma: [1 mm]}}
+    scan: detector.sigma: is not given, but detector.resolution is; give detector.sigma in place of it, and scan that
+{scan: {detector.resolution: [10]}, model: {name: track3d}, detector: {sigma: {x: 1, y: 2}}}
+    scan: detector.resolution: is not given, but detector.sigma is; give detector.resolution in place of it
+{scan: {model.dz: null}}
+    scan: model.dz: is empty; it must be a list of numbers
+{systematics: {model.dz: null}}
+    systematics: model.dz: is empty; it must be a standard uncertainty
+{systematics: {model.dz: 1 mrad}}
+    systematics: model.dz: is '1 mrad', an angle; it must be a length
+{scan: {toys.muons: [5 m]}}
+    scan: toys.muons: is '5 m', a length; it has no unit: write the number alone
 """
-"""Configs that name numbers of lists, each followed by its message."""
+"""Configs that name numbers, each followed by its only message."""
 
 
 def cases(text):
@@ -312,8 +327,8 @@ def test_mistakes_of_a_physicist_are_told_with_what_was_meant(config, expected):
     assert all(line.startswith("config: ") for line in lines)
 
 
-@pytest.mark.parametrize(("config", "expected"), cases(NUMBERS_OF_LISTS))
-def test_how_to_name_a_number_of_a_list_is_said(config, expected):
+@pytest.mark.parametrize(("config", "expected"), cases(NUMBERS_BY_NAME))
+def test_how_to_name_a_number_and_give_its_unit_is_said(config, expected):
     with pytest.raises(PullbackError) as caught:
         Study.from_config({"study": "s", **yaml.safe_load(config)})
     (line,) = str(caught.value).splitlines()

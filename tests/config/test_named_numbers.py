@@ -5,6 +5,9 @@ import sys
 import pytest
 import yaml
 
+from pullback.config.dotted_names import numeric_fields
+from pullback.config.named_numbers import unit_by_name
+from pullback.config.schema import StudyConfig
 from pullback.errors import ConfigError
 from pullback.study.plan import Study
 
@@ -80,6 +83,50 @@ def test_the_sigma_of_a_slope_is_that_of_an_angle_and_no_tangent(given, expected
     target = {"sigma": {"slope": given}, "vary": "detector.sigma"}
     raw = {"study": "s", "model": {"name": "track"}, "detector": {"sigma": "20 um"}, "target": target}
     assert Study.from_config(raw).config.target.sigma == {"slope": expected}
+
+
+TRACK = {"study": "s", "model": {"name": "track"}}
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        (
+            {"target": {"sigma": {"x": "5 mm"}, "vary": "model.dz"}},
+            "target: sigma_x: no such observable; the model has",
+        ),
+        ({"target": {"sigma_teta": "5 mm", "vary": "model.dz"}}, "sigma_teta: no such observable; did you mean theta?"),
+        (
+            {"target": {"sigma": {"theta": "5 mrad"}, "vary": "model.d", "between": ["1 GeV", "2 GeV"]}},
+            "target.vary: model.d: no such number; did you mean model.dz?",
+        ),
+        ({"scan": {"detector.sigmaa": ["1 mm", "2 mm"]}}, "scan: detector.sigmaa: no numeric field of that name; did"),
+        ({"scan": {"model.zz": "[1, 2] mm"}}, "scan: model.zz: no numeric field of that name; did you mean model.dz?"),
+        ({"scan": {"zip": {"model.zz": ["1 mm"], "seed": [1]}}}, "scan: model.zz: no numeric field of that name"),
+        ({**TRACK, "scan": {"model.dz": ["1 GeV"]}}, "scan: model.dz: no numeric field of that name"),
+        ({**TRACK, "scan": {"model.z[7]": ["1 GeV"]}}, "scan: model.z[7]: no numeric field of that name"),
+        ({"systematics": {"model.zz": "1 mm"}}, "systematics: model.zz: no such number of the model; did you mean"),
+        ({"systematics": {"alignment.z": "1 GeV"}}, "systematics: alignment.z: no such number of the model; did you"),
+        ({**TRACK, "systematics": {"model.z[7]": "1 GeV"}}, "systematics: model.z[7]: no such number of the model"),
+        ({"systematics": {"model.dz": "1 GeV"}}, "systematics: model.dz: is '1 GeV', a momentum; it must be a length"),
+        ({"scan": {"model.dz": ["1 mm", "1 GeV"]}}, "scan: model.dz: is '1 GeV', a momentum; it must be a length"),
+    ],
+)
+def test_an_unknown_name_is_told_and_the_unit_only_of_a_known_one(raw, expected):
+    with pytest.raises(ConfigError) as caught:
+        Study.from_config({"study": "s", **raw})
+    assert expected in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("model", ["one_hit", "track", "track3d", "scatter"])
+@pytest.mark.parametrize("noise", ["gaussian", "strip", "tails", "clipped"])
+def test_every_number_has_a_unit_or_none_that_can_be_written(model, noise):
+    """A number that can be scanned, but whose unit is unknown, could never be given with one."""
+    raw = {"study": "s", "model": {"name": model}, "detector": {"noise": {"kind": noise}}}
+    config = Study.from_config(raw).config
+    unit = unit_by_name(StudyConfig, raw)
+    assert {name for name in numeric_fields(config) if unit(name) is None} == set()
 
 
 def test_a_length_is_no_sigma_of_a_slope():

@@ -257,7 +257,8 @@ def refused(raw) -> str:
         ({"scan": {"source.muons": [10, 10.5]}}, "source.muons: is 10.5"),
         ({"scan": {"zip": {"detector.resolution": [1, 2], "model.dz": [1]}}}, "must be of equal length"),
         ({"scan": {"zip": {}}}, "scan.zip: is {}"),
-        ({"scan": {"zip": {"model.dz": [1]}, "detector.resolution": [1]}}, "zip excludes other keys"),
+        ({"scan": {"zip": {"model.dz": [1]}, "model.dz": [1]}}, "scan: model.dz: is a duplicate; give it once"),
+        ({"scan": {"zip": [1], "model.dz": [1]}}, "scan.zip: is [1]; it must map dotted names to lists"),
         ({"scan": {"table": "missing.csv"}}, "scan.table: missing.csv: no such file (relative"),
     ],
 )

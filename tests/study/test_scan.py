@@ -1,4 +1,5 @@
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,65 @@ def test_zip_goes_in_step():
     assert [tuple(point.values.values()) for point in scanned] == [(50, 1.0), (100, 1.5)]
 
 
+ROWS = {"model.dz": [1.0, 1.5, 2.0], "detector.resolution": [50, 100, 70]}
+
+
+@pytest.mark.parametrize(
+    ("scan", "names", "expected"),
+    [
+        (
+            {"zip": ROWS, "seed": [7, 8]},
+            [*ROWS, "seed"],
+            [(1.0, 50, 7), (1.0, 50, 8), (1.5, 100, 7), (1.5, 100, 8), (2.0, 70, 7), (2.0, 70, 8)],
+        ),
+        (
+            {"seed": [7, 8], "zip": ROWS},
+            ["seed", *ROWS],
+            [(7, 1.0, 50), (7, 1.5, 100), (7, 2.0, 70), (8, 1.0, 50), (8, 1.5, 100), (8, 2.0, 70)],
+        ),
+        (
+            {"seed": [7, 8], "zip": {"model.dz": ["100 cm"]}, "toys.muons": [5, 6]},
+            ["seed", "model.dz", "toys.muons"],
+            [(7, 1.0, 5), (7, 1.0, 6), (8, 1.0, 5), (8, 1.0, 6)],
+        ),
+    ],
+)
+def test_a_zip_beside_lists_is_their_product_with_the_last_fastest(scan, names, expected):
+    scanned = points(scan)
+    assert [list(point.values) for point in scanned] == [names] * len(scanned)
+    assert [tuple(point.values.values()) for point in scanned] == expected
+    assert [point.config.model.dz for point in scanned] == [row[names.index("model.dz")] for row in expected]
+
+
+def test_a_table_beside_a_list_is_their_product():
+    Path("points.csv").write_text("model.dz;detector.resolution\n1;50\n2;100\n")
+    assert [tuple(point.values.values()) for point in points({"table": "points.csv", "seed": [7, 8]})] == [
+        (1, 50, 7),
+        (1, 50, 8),
+        (2, 100, 7),
+        (2, 100, 8),
+    ]
+
+
+def test_the_points_of_a_zip_beside_lists_are_counted_before_they_are_made():
+    start = time.process_time()
+    with pytest.raises(PullbackError, match=r"^config: scan: has 1000000000 points, and a study at most 100000; "):
+        points({"zip": {"seed": [*range(10_000)], "model.dz": [1.0] * 10_000}, "toys.muons": [*range(1, 100_001)]})
+    assert time.process_time() - start < 2
+
+
+def test_equal_points_of_a_zip_beside_a_list_are_duplicates():
+    with pytest.raises(PullbackError, match=r"^config: scan: point seed=1,model.dz=2,toys.muons=5 is a duplicate"):
+        points({"zip": {"seed": [1, 1], "model.dz": [2, 2.0]}, "toys.muons": [5]})
+
+
+@pytest.mark.parametrize("between", [",", ";", "\t"])
+def test_cells_of_a_table_may_have_units(between):
+    rows = ["model.dz|detector.resolution|seed", "50 cm|20 /mm|7", " 1 m |  100|8"]
+    Path("points.csv").write_text("\n" + "\n".join(rows).replace("|", between) + "\n")
+    assert [tuple(point.values.values()) for point in points({"table": "points.csv"})] == [(0.5, 2e4, 7), (1, 100, 8)]
+
+
 def test_table_has_a_row_a_point():
     Path("points.csv").write_text("\ufeffdetector.resolution, source.muons\n50,1e3\r\n\n100,2000\n", encoding="utf-8")
     scanned = points({"table": "points.csv"})
@@ -51,7 +111,14 @@ def test_table_has_a_row_a_point():
         ("model.dz\n1\nx\n", "row 2, column model.dz: 'x' is not a number"),
         ("model.dz\n1,2\n", "row 1 has 2 cells"),
         ("model.dz,model.dz\n1,2\n", "has a duplicate column"),
-        ("model.d\n1\n", "did you mean model.dz?"),
+        ("model.d\n1\n", "scan: model.d: no numeric field of that name; did you mean model.dz?"),
+        ("model.d\n1 mm\n", "scan: model.d: no numeric field of that name; did you mean model.dz?"),
+        ("model.dz (mm)\n1\n", "scan: model.dz (mm): no numeric field of that name; did you mean model.dz?"),
+        ("model.dz\n1\n1 kg\n", "row 2, column model.dz: is '1 kg', and kg is no unit that is known here"),
+        ("model.dz\n1\n1 GeV\n", "row 2, column model.dz: is '1 GeV', a momentum; it must be a length"),
+        ("seed\n1 mm\n", "row 1, column seed: is '1 mm', a length; it has no unit: write the number alone"),
+        ('model.dz\n"[1, 2] mm"\n', "row 1, column model.dz: '[1, 2] mm' is not a number"),
+        ("model.dz;seed;\n1;2;\n", "points.csv: column 3 has no name; the header reads model.dz, seed, "),
         ("model.dz\ninf\n", "inf is not a finite number"),
         ("model.dz\n1\n1.0\n", "point model.dz=1 is a duplicate"),
     ],
@@ -182,8 +249,8 @@ def test_any_ends_of_lines(ends, last):
         ('model.dz,seed\n1,1\n2,"2\n3,"3\n4,4\n', 'line 3: a quote (") in the middle of a cell'),
         ('model.dz,seed\n1,1\n2,"2\n3,3"\n4,4\n', "row 2, column seed: '2\\n3,3' is not a number"),
         ('model.dz,"seed\n1,1\n', 'line 1: a quote (") is opened and never closed'),
-        ("model.dz\r1\r2x\r3\r", "row 2, column model.dz: '2x' is not a number"),
-        ("model.dz\n1\n2\0\n3\n", "row 2, column model.dz: '2\\x00' is not a number"),
+        ("model.dz\r1\r2x\r3\r", "row 2, column model.dz: is '2x', and x is no unit that is known here"),
+        ("model.dz\n1\n2\0\n3\n", "row 2, column model.dz: is '2\\x00', and '\\x00' is no unit that is known here"),
         ("model\0.dz\n1\n", "no numeric field of that name"),
         ("model.dz\n1_0\n", "'1_0' is not a number"),
         ("model.dz\n" + "1" * 5000 + "\n", "model.dz: inf is not a finite number"),
@@ -218,7 +285,7 @@ def test_the_line_that_is_not_utf8_is_told():
         ("", ": no such file"),
         ("gone.csv", "gone.csv: no such file"),
         (["scan.csv"], "is ['scan.csv']; it must be the path of a CSV file"),
-        (None, "is None; it must be the path of a CSV file"),
+        (None, "is empty; it must be the path of a CSV file"),
     ],
 )
 def test_a_table_must_be_a_file(path, expected):

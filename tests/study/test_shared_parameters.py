@@ -69,14 +69,14 @@ def test_the_covariance_of_systematics():
 
 def test_no_uncertainty_at_all_is_one_too():
     section = {"model.z[0]": 0.0, "alignment.x[1]": 0.001}
-    shared_parameters.check_systematics(MODEL, section)
+    shared_parameters.check_systematics(MODEL, section, {}.get)
     np.testing.assert_array_equal(shared_parameters.shift_covariance(section), [[0, 0], [0, 1e-6]])
 
 
 @pytest.mark.parametrize("least", [shared_parameters.SMALLEST, shared_parameters.LARGEST])
 def test_a_covariance_of_the_smallest_uncertainty_or_the_largest_is_one(least):
     section = {"model.z[0]": least, "alignment.x[1]": 0.001, "correlations": {"model.z[0], alignment.x[1]": -1}}
-    shared_parameters.check_systematics(MODEL, section)
+    shared_parameters.check_systematics(MODEL, section, {}.get)
     covariance_of_shared(
         torch.from_numpy(shared_parameters.shift_covariance(section)), torch.ones(2, dtype=torch.float64)
     )
@@ -125,7 +125,7 @@ def test_a_covariance_of_the_smallest_uncertainty_or_the_largest_is_one(least):
 )
 def test_what_cannot_be_is_refused_in_one_line(section, expected):
     with pytest.raises(PullbackError) as caught:
-        shared_parameters.check_systematics(MODEL, section)
+        shared_parameters.check_systematics(MODEL, section, {}.get)
     assert expected in str(caught.value)
     assert str(caught.value).startswith("config: systematics")
     assert "\n" not in str(caught.value)
@@ -133,5 +133,5 @@ def test_what_cannot_be_is_refused_in_one_line(section, expected):
 
 def test_each_mistake_has_its_line():
     with pytest.raises(PullbackError) as caught:
-        shared_parameters.check_systematics(MODEL, {"model.a": 0.1, "model.z[0]": -1, "model.b": 0.1})
+        shared_parameters.check_systematics(MODEL, {"model.a": 0.1, "model.z[0]": -1, "model.b": 0.1}, {}.get)
     assert len(str(caught.value).splitlines()) == 3

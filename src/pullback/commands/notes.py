@@ -42,7 +42,8 @@ def _at_one_height(study: Study) -> str:
         for height, number in Counter(heights).items():
             if number > 1:
                 layers = ", ".join(str(layer) for layer, each in enumerate(heights) if each == height)
-                return f"layers {layers} are at the same height, {with_unit(height, 'm')}"
+                where = f", where {point.words}" * (len(study.points) > 1)
+                return f"layers {layers} are at the same height, {with_unit(height, 'm')}{where}"
     return ""
 
 

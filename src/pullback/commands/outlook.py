@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 from markupsafe import Markup
 
 from ..config.dotted_names import unit_of
+from ..config.schema import PointConfig
+from ..config.source_schema import Recorded
 from ..models import has_fit
 from ..report.formats import LINE, count, plural
 from ..report.gallery import gallery
@@ -17,25 +19,51 @@ from ..statistics.prefixes import suited
 from ..store.alignment_file import kept_alignment
 from ..study import shared_parameters
 from ..study.aligning import expected, is_aligned
-from ..study.batches import MUON_COST, TOY_SECONDS, cost
+from ..study.batches import Part, toys_of
 from ..study.plan import Study
+from ..study.toy_selection import MUONS_PER_EXPERIMENT
 from .notes import notes_on
 from .trial import read_file_of, try_few
 
 START_UP = 7
 """Seconds of a core that a study takes whatever its size: Snakemake, Python and torch in its jobs, the report."""
 
-FIGURE = 0.3
-"""Seconds of a core for each figure."""
+FIGURE, PANEL = 0.3, 0.07
+"""Seconds of a core for each figure, and for each observable in it."""
 
-TARGET = 1.5
-"""Seconds of a core for the search of a target at a point."""
+POINT = 0.25
+"""Seconds of a core for each further scan point: its tables, files and entries of the verdict."""
 
-THROWN = 100e-9
-"""Seconds of a core for each coordinate of a toy in a whole study, of which `TOY_SECONDS` is what the throwing takes.
 
-From the CPU times of the studies of `pullback init`: 30 ns for a function of one's own, 130 ns for a fitted track.
-"""
+class Rates(NamedTuple):
+    """Seconds of a core for each coordinate of a muon in all rules, of a toy, and of a toy around true hits.
+
+    They are CPU times of whole studies on a busy machine, where they are a third larger than on one that is idle.
+    """
+
+    muon: float
+    toy: float
+    truth: float
+
+
+PLAIN = Rates(0.7e-6, 25e-9, 0.6e-6)
+"""Of the default study."""
+
+FITTED = Rates(4e-6, 80e-9, 0.9e-6)
+"""Of models that fit lines: of `config/track.yaml`, and toys also of a list of hits."""
+
+WEIGHED = Rates(20e-6, 100e-9, 2.6e-6)
+"""Of models that fit lines with weights of each muon's own: of `config/track3d.yaml`, where scattering depends on the
+momentum, as for hits with σ of their own."""
+
+SLOW = Rates(50e-6, 80e-9, 2.0e-6)
+"""Of models with observables that are slow to quote, such as points of closest approach: of `scatter`."""
+
+EXPERIMENT = 2e-6
+"""Seconds of a core for each coordinate of a muon in a pseudo-experiment of the systematics; of `config/track.yaml`."""
+
+TRIED, TRIED_MUONS = 50, 4096
+"""Values of a number that are tried in the search for a target, and the muons that are quoted at each."""
 
 IMPORTED, ALIGNED = 1.2e-6, 4.3e-6
 """Seconds of a core for each coordinate of a muon that is read from a list of hits, and of one that aligns layers.
@@ -72,16 +100,18 @@ class Outlook(NamedTuple):
         toys = study.config.toys
         each = f"{count(toys.per_muon)}" if toys.mode == "fixed" else f"up to {count(toys.most)}"
         around = min(toys.muons, *study.muons.values())
+        words = PlanWording(study)
         rows = {
             "study": f"{study.config.study}, to results/{study.config.study}/",
             "note": ". ".join(notes_on(study)),
-            **{name: Markup(text).striptags() for name, text in PlanWording(study).plan().items() if text},
+            **{name: Markup(text).striptags() for name, text in words.plan().items() if text},
             "observables": ", ".join(each.name for each in study.model.observables),
             "file": self._file(),
             "warning": loss_warning(self._imported, study.reading.separating),
             "scan": f"{plural(points, 'point')}: {_scanned(study)}" if study.points[0].values else "",
             "muons": f"{count(muons)} in all points" if points > 1 else "",
             "toys": f"{each} around the hits of {_each_of(around)}" + " at each point" * (points > 1),
+            **words.shared(),
             "batches": f"{count(batches)}; each can run on a core of its own" if batches > 1 else "",
             "time": f"about {duration(self.seconds)} on one core",
             "space": f"about {file_size(self.size)} on disk",
@@ -136,13 +166,51 @@ def outlook(raw: Any) -> Outlook:
 
 def seconds_of(study: Study) -> float:
     """Time that a study takes on one core, s."""
-    parts = [part for batch in study.batches.values() for part in batch.parts]
-    muons = sum(len(part.model.coordinates) * (part.stop - part.start) * part.model.cost for part in parts) * MUON_COST
-    thrown = sum(map(cost, parts)) - muons
-    started = START_UP + JOB * (len(study.batches) - 1) + FIGURE * len(gallery(expected(study)))
-    searched = TARGET * len(study.points) * (study.config.target is not None)
+    figures = len(gallery(expected(study))) * (FIGURE + PANEL * len(study.model.observables))
+    started = START_UP + JOB * (len(study.batches) - 1) + POINT * (len(study.points) - 1) + figures
     read = IMPORTED * len(study.model.coordinates) * max(study.muons.values()) if study.recorded else 0.0
-    return started + searched + read + _aligning(study) + muons * TOY_SECONDS + thrown * THROWN
+    parts = [part for batch in study.batches.values() for part in batch.parts]
+    return started + read + _aligning(study) + sum(map(_computing, parts)) + _experiments(study) + _searching(study)
+
+
+def rates_of(part: Part[PointConfig]) -> Rates:
+    """What muons and toys of a part take."""
+    model, source = part.model, part.config.source
+    if model.cost > 1:
+        return SLOW
+    if not has_fit(model):
+        return PLAIN
+    own = isinstance(source, Recorded) and any(source.has_own_sigma(each.name) for each in model.coordinates)
+    return WEIGHED if own or model.momentum is not None else FITTED
+
+
+def _computing(part: Part[PointConfig]) -> float:
+    """Time that the muons and toys of a part take, s."""
+    rates, (toys, around_truth) = rates_of(part), toys_of(part)
+    seconds = rates.muon * (part.stop - part.start) + rates.toy * toys + rates.truth * around_truth
+    return len(part.model.coordinates) * seconds
+
+
+def _experiments(study: Study) -> float:
+    """Time that pseudo-experiments take, s."""
+    toys = study.config.toys
+    if not study.config.systematics:
+        return 0.0
+    muons = sum(min(MUONS_PER_EXPERIMENT, toys.muons, muons) for muons in study.muons.values())
+    return EXPERIMENT * len(study.model.coordinates) * toys.experiments * muons
+
+
+def _searching(study: Study) -> float:
+    """Time that the search for a target takes, s: once for all points that differ in the varied number alone."""
+    target = study.config.target
+    if target is None:
+        return 0.0
+    parts = {part.label: part for batch in study.batches.values() for part in batch.parts}
+    searched = {
+        tuple(value for name, value in part.values.items() if name != target.vary): part for part in parts.values()
+    }
+    muons = sum(rates_of(part).muon * min(TRIED_MUONS, part.muons) for part in searched.values())
+    return TRIED * len(study.model.coordinates) * muons
 
 
 def _aligning(study: Study) -> float:

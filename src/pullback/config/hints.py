@@ -185,6 +185,8 @@ def _of_number(text: str, field: FieldInfo | None) -> str:
             return f"a fraction: write it as {_percent(percent)}"
         if not unit:
             return "write the number alone"
+    if "\u2212" in plain:
+        return "the sign of a number is a hyphen: -1"
     if GROUPED.match(plain):
         return "a decimal number has a point and no thousands separator: 1.5, 100000"
     return f"YAML takes it for text; write a number{scale}{', or with its unit' if unit else ''}"

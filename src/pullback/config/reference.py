@@ -43,9 +43,13 @@ This page is made by `make docs`, together with `schema.json`, which editors rea
 ```yaml
 scan: {detector.resolution: [50, 100], model.dz: [1.0, 1.5]} # the product: 4 points
 scan: {zip: {detector.resolution: [50, 100], model.dz: [1.0, 1.5]}} # in parallel: 2 points
+scan: {zip: {detector.resolution: [50, 100], model.dz: [1.0, 1.5]}, seed: [1, 2, 3]} # their product: 6 points
 scan: {"model.z[1]": [0.4, 0.5]} # within braces, quote names with brackets
 scan: {table: scan.csv} # one column per name, one row per point
 ```
+
+In a scan of several lists, the last varies fastest; the lists of `zip` and the columns of a table count as one. The
+columns of a table are separated by commas, semicolons or tabs, and its cells may carry units: `50 mm`.
 
 A telescope of five layers, each of which measures x to 150 µm and y to 300 µm:
 

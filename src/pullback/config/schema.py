@@ -412,9 +412,10 @@ class StudyConfig(PointConfig):
 
     scan: dict[str, Any] | None = Field(
         None,
-        description="values by dotted name: `{detector.resolution: [50, 100]}` (several lists: their product), "
-        "`{zip: {…}}` (lists in parallel) or `{table: scan.csv}` (one column per name, one row per "
-        f"point; relative to the working directory); at most {MOST_POINTS} points",
+        description="values by dotted name: `{detector.resolution: [50, 100]}`; `{zip: {…}}`, lists in parallel; "
+        "`{table: scan.csv}`, a CSV file relative to the working directory, with one column per name, one row per "
+        "point, and units as in the config. Several lists, or these beside lists: their product, of which the last "
+        f"varies fastest; at most {MOST_POINTS} points",
     )
 
 

@@ -96,7 +96,7 @@ _IN_WORDS = re.compile(rf"({'|'.join(_WORDS)})(met(?:er|re)|radian)s?")
 """Units in words."""
 
 
-def in_unit(value: Any, unit: str) -> Any:
+def in_unit(value: Any, unit: str | None) -> Any:
     """A value of the config in the unit of its key, with every number that is written with a unit converted.
 
     Other values are returned as they are, to be checked by their type.
@@ -105,8 +105,9 @@ def in_unit(value: Any, unit: str) -> Any:
     ----------
     value : object
         A number, text such as `14.4 um` or `[72, 72] um`, or a list or mapping of these.
-    unit : str
-        The unit of the key, one of `DECIMAL`; any other is accepted as it is written, and converts to nothing.
+    unit : str or None
+        The unit of the key, one of `DECIMAL`; any other is accepted as it is written, and converts to nothing. None
+        for an unknown key, whose numbers are taken alone, so that the key is refused and not its unit.
 
     Raises
     ------
@@ -142,7 +143,7 @@ def in_unit(value: Any, unit: str) -> Any:
     return value
 
 
-def _each_converted(text: str, numbers: str, after: str, unit: str) -> Any:
+def _each_converted(text: str, numbers: str, after: str, unit: str | None) -> Any:
     """The numbers of a list that have units of their own; a list without any is left as it is."""
     parts = [(part, WITH_UNIT.fullmatch(part)) for part in numbers.split(",")]
     if not any(one for _, one in parts):
@@ -171,8 +172,10 @@ def in_units(values: Mapping[Any, Any], units: Mapping[str, str], where: str) ->
     return found, mistakes
 
 
-def _converted(text: str, number: str, given: str, unit: str) -> float:
+def _converted(text: str, number: str, given: str, unit: str | None) -> float:
     """A number in the unit of its key."""
+    if unit is None:
+        return float(number)
     if "," in given:
         raise ValueError(f"is {shown(text)}; several numbers with units need brackets: {shown(f'[{text.strip()}]')}")
     given = _spelling(given)
@@ -221,6 +224,7 @@ def _not_of(given: str, unit: str) -> str:
     if known:
         return f", {_article(known[0])}"
     meant = _meant(given, unit)
+    given = given if given.isprintable() else ascii(given)
     return f", and {given} is no unit that is known here{f': write {meant}' if meant else ''}"
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from ..models import has_fit
 from ..study.plan import Study
 from ..validation.evidence import Evidence
-from .gallery import CURVE, DETECTOR, SCANNED, WORST, Figure, is_grid, over, point_of, varying
+from .gallery import CURVE, DETECTOR, SCANNED, WORST, Figure, independent, is_grid, over, point_of, varying
 from .picture_captions import PICTURE_CAPTIONS, order_of
 
 OTHERS_FIXED = "All other parameters are those of the scan point nearest the unscanned config."
 
-OTHERS_VARY = "The parameters vary together; only the first is shown."
+OTHERS_VARY = "Of parameters that vary together, only the first is shown."
 
 SCATTERED = (
     " Scattering in the layers, which the stated resolution does not include, widens this distribution: a width above "
@@ -202,10 +202,9 @@ def words(figure: Figure, study: Study, evidence: Evidence) -> tuple[str, str]:
         names = over(study)[: 1 if figure.kind == "budget" else None]
         several = len(study.model.observables) > 1
         caption = caption.format(lines=BY_VALUE if len(names) > 1 else "", exact=NOT_EXACT if several else "")
-        if len(names) < len(varying(study)):
-            caption += " " + (OTHERS_FIXED if is_grid(study) else OTHERS_VARY)
-        if len(names) > 1 and len(names) < len(varying(study)):
-            caption += " " + EACH_ALONE
+        free = independent(study) if is_grid(study) else names
+        caption += f" {OTHERS_FIXED}" * (len(names) < len(free)) + f" {OTHERS_VARY}" * (len(free) < len(varying(study)))
+        caption += f" {EACH_ALONE}" * (1 < len(names) < len(free))
         return f"{title}: {' and '.join(names)}", caption
     observable = next(each for each in study.model.observables if figure.observable in ("", each.name))
     title, caption = (

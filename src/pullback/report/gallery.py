@@ -173,21 +173,31 @@ def varying(study: Study) -> dict[str, list[float]]:
     return columns
 
 
+def independent(study: Study) -> dict[str, list[float]]:
+    """The parameters that vary, without those that follow from one before them, as lists in step do; their values."""
+    found: dict[str, list[float]] = {}
+    for name, values in varying(study).items():
+        pairs = [{(point.values[other], point.values[name]) for point in study.points} for other in found]
+        if not any(len(each) == len(found[other]) for each, other in zip(pairs, found, strict=True)):
+            found[name] = values
+    return found
+
+
 def is_grid(study: Study) -> bool:
-    """Whether the points are every combination of the parameters that vary."""
-    return len(study.points) == math.prod(map(len, varying(study).values()))
+    """Whether the points are every combination of the independent parameters."""
+    return len(study.points) == math.prod(map(len, independent(study).values()))
 
 
 def over(study: Study) -> list[str]:
     """The parameters on the axes of a scan: two if the points fill a grid, else the first."""
-    return list(varying(study))[: 2 if is_grid(study) else 1]
+    return list(independent(study))[: 2 if is_grid(study) else 1]
 
 
 def fixed_entries(study: Study, evidence: Evidence, names: list[str]) -> list[Entry]:
     """The entries of a scan over some parameters; in a grid, the others have their values at the nominal point."""
     nominal = nearest_to_unscanned(study.points, study.config)
     points = {each.label: each.values for each in study.points}
-    fixed = [name for name in varying(study) if name not in names] if is_grid(study) else []
+    fixed = [name for name in independent(study) if name not in names] if is_grid(study) else []
     return [
         entry for entry in evidence.points if all(points[entry.point][name] == nominal.values[name] for name in fixed)
     ]

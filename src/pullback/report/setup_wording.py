@@ -8,19 +8,26 @@ import numpy as np
 from markupsafe import Markup
 
 from ..config.base import VIEWS, by_view, each_layer
-from ..config.dotted_names import unit_of
+from ..config.dotted_names import numeric_fields, range_of, unit_of
+from ..config.named_numbers import unit_by_name
 from ..config.own_schema import Own
+from ..config.schema import StudyConfig
 from ..config.source_schema import Cosmic, Recorded, Simulated, Volume
 from ..detector.noise import width as noise_width
 from ..models import NO_FOLD, Model
 from ..models.multiple_scattering import at_momenta
 from ..statistics.prefixes import prefixed, suited, with_unit
+from ..study.coverage_bins import series_of
 from ..study.plan import Study
+from ..study.shared_parameters import correlations_of, names_of
 from ..study.toy_selection import MUONS_PER_EXPERIMENT
 from ..uncertainty.validity import END_OFF, SIGMA_OFF
 from ..validation.evidence import Evidence
 from ..validation.reasons import place_of
 from .formats import count, figures, known, percent, plural
+
+MOST_LISTED = 8
+"""Systematics, or correlations, that are listed."""
 
 
 def digits(number: int) -> str:
@@ -60,6 +67,35 @@ class PlanWording:
             "model": self._model(),
             "positions": "" if isinstance(self.config.model, Own) else _off_the_line(self.study.model),
         }
+
+    def shared(self) -> dict[str, str]:
+        """What all muons share, what the truth is compared with, and the target, by the key of the config."""
+        return {"systematics": self._systematics(), "coverage": self._coverage(), "target": self._target()}
+
+    def _systematics(self) -> str:
+        section, unit = self.config.systematics, unit_by_name(StudyConfig, self.config.model_dump())
+        if not section:
+            return ""
+        widths = [f"{name} ± {suited(section[name], unit(name) or '')}" for name in names_of(section)]
+        pairs = [f"correlation of {one} and {other}: {rho:g}" for one, other, rho in correlations_of(section)]
+        tested = f"tested by {count(self.config.toys.experiments)} pseudo-experiments"
+        return "; ".join([", ".join(_first(widths)), *_first(pairs), tested])
+
+    def _coverage(self) -> str:
+        if self.study.recorded:
+            return ""
+        bins = plural(sum(len(series.edges) - 1 for series in series_of(self.study.model)), "bin")
+        return f"{count(self.config.coverage.toys_per_bin)} toys around true hits in each of {bins} of the true values"
+
+    def _target(self) -> str:
+        target = self.config.target
+        if target is None:
+            return ""
+        ((name, wanted),) = target.sigma.items()
+        ends = target.range_about(numeric_fields(self.config)[target.vary], range_of(target.vary, self.config))
+        low, high = (suited(end, unit_of(target.vary, self.config), 6) for end in ends)
+        sigma = suited(wanted, self.observables[name].unit, 6)
+        return f"{target.vary} for a mean σ of {name} of {sigma}, searched from {low} to {high}"
 
     def _hits(self) -> Markup | str:
         numbers = self.study.muons.values()
@@ -261,6 +297,12 @@ class SetupWording(PlanWording):
             "and is inconclusive otherwise. Judged are the mean over the muons of each bin and, for the quoted σ, also "
             f"the root mean square: {which}"
         )
+
+
+def _first(words: list[str]) -> list[str]:
+    """A list of words, or the first of many and how many more there are."""
+    more = len(words) - MOST_LISTED
+    return [*words[:MOST_LISTED], f"and {more} more"] if more > 1 else words
 
 
 def _off_the_line(model: Model) -> str:

@@ -181,14 +181,21 @@ def _pieces(whole: Part[PointConfig], limit: int) -> list[Part[PointConfig]]:
 
 def cost(part: Part[PointConfig]) -> int:
     """Work of a part in toys: coordinates × (muons × `MUON_COST` × the model's cost + toys + toys around true hits)."""
-    toys, model, blocks_of_point = part.config.toys, part.model, block_count(part.muons)
+    thrown, around_truth = toys_of(part)
+    muons = round((part.stop - part.start) * MUON_COST * part.model.cost)
+    return len(part.model.coordinates) * (muons + thrown + around_truth * TRUTH_TOY_COST)
+
+
+def toys_of(part: Part[PointConfig]) -> tuple[int, int]:
+    """Numbers of toys around recorded and around true hits of a part."""
+    toys, blocks_of_point = part.config.toys, block_count(part.muons)
     each = toys.per_muon if toys.mode == "fixed" else toys.most
     mine = range(part.first, part.last)
     thrown = len(share(mine, blocks_of_point, min(toys.muons, part.muons))) * each
-    if part.config.source.kind == "simulated":
-        around_truth = sum(len(series.edges) - 1 for series in series_of(model)) * part.config.coverage.toys_per_bin
-        thrown += len(share(mine, blocks_of_point, around_truth)) * TRUTH_TOY_COST
-    return len(model.coordinates) * (round((part.stop - part.start) * MUON_COST * model.cost) + thrown)
+    if part.config.source.kind != "simulated":
+        return thrown, 0
+    bins = sum(len(series.edges) - 1 for series in series_of(part.model))
+    return thrown, len(share(mine, blocks_of_point, bins * part.config.coverage.toys_per_bin))
 
 
 def _name(parts: list[Part[PointConfig]]) -> str:

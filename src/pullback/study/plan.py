@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 import math
@@ -11,6 +12,7 @@ from typing import Any
 from ..config.base import nearest
 from ..config.dotted_names import numeric_fields, range_of, raw_with_numbers
 from ..config.messages import Together, examine, rests_on
+from ..config.named_numbers import unit_by_name
 from ..config.schema import PointConfig, StudyConfig, Target, examined
 from ..config.source_schema import Simulated
 from ..errors import ConfigError, PullbackError
@@ -86,7 +88,8 @@ class Study:
         if model:
             _check_models(points, together)
             with together.told():
-                shared_parameters.check_systematics(model, config.systematics)
+                units = unit_by_name(StudyConfig, config.model_dump())
+                shared_parameters.check_systematics(model, config.systematics, units)
         if model and config.target and sure("target", config.target.vary):
             with together.told():
                 _check_target(config, config.target, points, model)
@@ -207,7 +210,9 @@ def _check_target(config: StudyConfig, target: Target, points: list[Point], mode
     ((observable, _),) = target.sigma.items()
     names = [each.name for each in model.observables]
     if observable not in names:
-        raise ConfigError(f"config: target: sigma_{observable}: no such observable; the model has {', '.join(names)}")
+        close = difflib.get_close_matches(observable, names, n=1)
+        meant = f"did you mean {close[0]}?" if close else f"the model has {', '.join(names)}"
+        raise ConfigError(f"config: target: sigma_{observable}: no such observable; {meant}")
     allowed = {name for name in numbers if name.startswith(("model.", "detector."))}
     if target.vary not in allowed:
         raise ConfigError(f"config: target.vary: {target.vary}: no such number; {nearest(target.vary, allowed)}")

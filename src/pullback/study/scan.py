@@ -6,9 +6,9 @@ import contextlib
 import csv
 import itertools
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,18 @@ from ..config.base import fields, kinds, nearest, numbers_within
 from ..config.dotted_names import numeric_fields, raw_with_numbers, unit_of, with_numbers
 from ..config.hints import as_number, written
 from ..config.messages import Together, examine, rests_on
+from ..config.named_numbers import UnitByName, unit_by_name
 from ..config.schema import HEIGHTS_OF_FILE, MOST_POINTS, PointConfig, StudyConfig
+from ..config.units import in_unit
 from ..errors import ConfigError
 from ..files import check_regular
 from ..statistics.prefixes import suited
 
-RowMaker = Callable[[list[str]], Iterable[dict[str, float]]]
-"""Function that makes the rows of a scan for the given names."""
+Values = dict[Any, list[Any]]
+"""The values of a scan by name."""
+
+STATED = ("detector.resolution", "detector.sigma")
+"""The width of hits, of which one is given."""
 
 NOMINAL = "nominal"
 """Label of the only point of a study without a scan."""
@@ -61,31 +66,35 @@ def expand(config: StudyConfig, unsure: Collection[str] = frozenset()) -> list[P
     """
     if config.scan is None:
         return [make_point(config, {})]
-    together = Together()
-    columns, rows = _rows(config.scan, together)
-    names = _scannable(config, columns, unsure, together)
-    points = _points(config, rows(names), unsure, together, whole=len(names) == len(columns))
+    together, unit = Together(), unit_by_name(StudyConfig, config.model_dump())
+    groups = _groups(config.scan, unit, together)
+    columns = {name: values for group in groups for name, values in group.items()}
+    names = _scannable(config, columns, unit, unsure, together)
+    points = _points(config, _rows(groups, names), unsure, together, whole=len(names) == len(columns))
     together.refuse()
     return points
 
 
 def _scannable(
-    config: StudyConfig, columns: dict[Any, list[Any]], unsure: Collection[str], together: Together
+    config: StudyConfig, columns: Values, unit: UnitByName, unsure: Collection[str], together: Together
 ) -> list[str]:
     """The names that can be scanned; mistakes in other names and in values are reported."""
     valid = dict.fromkeys(name for name in numeric_fields(config) if not name.startswith("compute."))
     for name, values in columns.items():
         field = fields(StudyConfig).get(str(name))
+        wrong = [value for value in values if not _is_number(value)]
         if name not in valid and field and not {int, float, list, dict} & {*kinds(field)}:
             mistakes = ["only numbers can be scanned"]
         elif name in valid and config.height_in_file(name):
             mistakes = [HEIGHTS_OF_FILE.format("it")]
-        elif name in valid or rests_on([str(name)], unsure):
-            mistakes = [_wrong_value(value) for value in values if not _is_number(value)]
+        elif rests_on([str(name)], unsure):  # as may its unit
+            mistakes = [_wrong_value(value, None) for value in wrong]
+        elif name in valid:
+            mistakes = [_wrong_value(value, unit(name)) for value in wrong]
         else:
             mistakes = [_wrong_name(valid, str(name))]
         shown = name if str(name).isprintable() else repr(name)
-        for mistake in mistakes:
+        for mistake in filter(None, mistakes):
             together.tell(f"config: scan: {shown}: {mistake}")
     return [name for name in columns if name in valid]
 
@@ -155,32 +164,30 @@ def nearest_to_unscanned(points: list[Point], config: PointConfig) -> Point:
     return min(points, key=distance)
 
 
-def _rows(scan: dict[str, Any], together: Together) -> tuple[dict[Any, list[Any]], RowMaker]:
-    """The values of each name, and a function that makes the rows for the given names, without invalid values.
+def _groups(scan: dict[str, Any], unit: UnitByName, together: Together) -> list[Values]:
+    """The lists of the scan, in groups that go in step: those of a zip, the columns of a table, any other list alone.
 
-    Rows are counted before any is made.
+    The points, which are the product of the groups, are counted before any is made.
     """
     if not scan:
         raise ConfigError("config: scan: is empty; give a list of values for a dotted name, or leave scan out")
-    for form in ("zip", "table"):
-        if form in scan and len(scan) > 1:
-            others = ", ".join(str(key) for key in scan if key != form)
-            raise ConfigError(f"config: scan: {form} excludes other keys; move {others} into it, or use no {form}")
-    if "table" in scan:
-        columns = _table(scan["table"], together)
-        return columns, partial(_in_step, columns)
-    if "zip" in scan:
-        columns = _lists(scan["zip"], "scan.zip", together)
-        lengths = {name: len(values) for name, values in columns.items()}
-        if len(set(lengths.values())) > 1:
-            counts = ", ".join(f"{name} has {length}" for name, length in lengths.items())
+    groups: list[Values] = []
+    for key, value in scan.items():
+        if key == "table":
+            groups.append(_table(value, unit, together))
+        elif key == "zip":
+            groups.append(_lists(value, "scan.zip", together))
+        else:
+            groups.append(_lists({key: value}, "scan", together))
+    for name, number in Counter(name for group in groups for name in group).items():
+        if number > 1:
+            together.tell(f"config: scan: {name}: is a duplicate; give it once, in zip, in the table or beside them")
+    for group in groups:
+        if len({len(values) for values in group.values()}) > 1:
+            counts = ", ".join(f"{name} has {len(values)}" for name, values in group.items())
             together.tell(f"config: scan.zip: the lists must be of equal length, but {counts}")
-            return columns, lambda names: []
-        _refuse_many(max(lengths.values(), default=0))
-        return columns, partial(_in_step, columns)
-    columns = _lists(scan, "scan", together)
-    _refuse_many(math.prod(map(len, columns.values())))
-    return columns, partial(_product, columns)
+    _refuse_many(math.prod(max(map(len, group.values())) for group in groups if group))
+    return groups
 
 
 def _refuse_many(count: int) -> None:
@@ -191,36 +198,43 @@ def _refuse_many(count: int) -> None:
         )
 
 
-def _in_step(columns: dict[str, list[Any]], names: list[str]) -> Iterator[dict[str, float]]:
-    """One row per position in the columns."""
-    for row in zip(*(columns[name] for name in names), strict=True):
-        if all(map(_is_number, row)):
-            yield dict(zip(names, row, strict=True))
+def _rows(groups: list[Values], names: Collection[str]) -> Iterator[dict[str, float]]:
+    """The product of the groups, the last varying fastest, without other names than these and invalid values."""
+    of_groups = []
+    for group in groups:
+        columns = {name: values for name, values in group.items() if name in names}
+        rows = [row for row in zip(*columns.values(), strict=False) if all(map(_is_number, row))]
+        of_groups.append([dict(zip(columns, row, strict=True)) for row in rows])
+    of_groups = [rows for rows in of_groups if rows]
+    for together in itertools.product(*of_groups) if of_groups else ():
+        yield {name: value for row in together for name, value in row.items()}
 
 
-def _product(columns: dict[str, list[Any]], names: list[str]) -> Iterator[dict[str, float]]:
-    """One row per combination of values."""
-    good = {name: list(filter(_is_number, columns[name])) for name in names}
-    good = {name: values for name, values in good.items() if values}
-    for row in itertools.product(*good.values()) if good else ():
-        yield dict(zip(good, row, strict=True))
+def _is(value: Any) -> str:
+    """What a value is, in words."""
+    return "is empty" if value is None else f"is {value!r:.80}"
 
 
-def _lists(lists: Any, where: str, together: Together) -> dict[Any, list[Any]]:
+def _lists(lists: Any, where: str, together: Together) -> Values:
     if not isinstance(lists, dict) or not lists:
-        raise ConfigError(f"config: {where}: is {lists!r:.80}; it must map dotted names to lists of numbers")
+        raise ConfigError(f"config: {where}: {_is(lists)}; it must map dotted names to lists of numbers")
+    found = {}
     for name, values in lists.items():
+        if isinstance(values, str) and values.lstrip().startswith("["):
+            values = [values]  # numbers with a unit that is wrong, or that of a wrong name
         if not isinstance(values, list):
-            together.tell(f"config: {where}: {name}: is {values!r:.80}; it must be a list of numbers")
+            together.tell(f"config: {where}: {name}: {_is(values)}; it must be a list of numbers")
         elif not values:
             together.tell(f"config: {where}: {name}: is an empty list; give at least one value")
-    return {name: values for name, values in lists.items() if isinstance(values, list) and values}
+        else:
+            found[name] = values
+    return found
 
 
-def _table(file: Any, together: Together) -> dict[str, list[Any]]:
+def _table(file: Any, unit: UnitByName, together: Together) -> Values:
     """The columns of a CSV file with a header of dotted names and one row per point."""
     if not isinstance(file, str):
-        raise ConfigError(f"config: scan.table: is {file!r:.80}; it must be the path of a CSV file")
+        raise ConfigError(f"config: scan.table: {_is(file)}; it must be the path of a CSV file")
     try:
         check_regular(file, ConfigError)
     except ConfigError as error:
@@ -230,6 +244,11 @@ def _table(file: Any, together: Together) -> dict[str, list[Any]]:
     names = [name.strip() for name in next(rows, [])]
     if len(set(names)) < len(names):
         raise ConfigError(f"{where}: has a duplicate column; the header reads {', '.join(names):.200}")
+    if "" in names:
+        raise ConfigError(
+            f"{where}: column {1 + names.index('')} has no name; the header reads {', '.join(names):.200}"
+        )
+    units = {name: unit(name) for name in names}
     columns: dict[str, list[Any]] = {name: [] for name in names}
     index = 0
     for index, row in enumerate(rows, 1):
@@ -242,7 +261,7 @@ def _table(file: Any, together: Together) -> dict[str, list[Any]]:
             together.tell(f"{where}: row {index} has {len(row)} cells, the header {len(names)}")
             continue
         cells = zip(names, row, strict=True)
-        numbers = [_number(cell, f"{where}: row {index}, column {name}", together) for name, cell in cells]
+        numbers = [_number(cell, units[name], f"{where}: row {index}, column {name}", together) for name, cell in cells]
         if None not in numbers:
             for name, value in zip(names, numbers, strict=True):
                 columns[name].append(value)
@@ -255,7 +274,11 @@ def _cells(file: str, where: str) -> Iterator[list[str]]:
     """The rows of a CSV file, without empty rows."""
     try:
         with Path(file).open(newline="", encoding="utf-8-sig") as lines:
-            reader = csv.reader(lines, strict=True)  # otherwise an open quote would swallow all rows after it
+            header = next((text for text in lines if text.strip()), "")
+            lines.seek(0)
+            between = next((each for each in ";\t" if each in header), ",")
+            # Unless strict, an open quote would swallow all rows after it.
+            reader = csv.reader(lines, delimiter=between, strict=True)
             line = 1
             for row in reader:
                 if row:
@@ -290,15 +313,19 @@ def _line_not_utf8(file: str) -> int:
         return next(index for index, line in enumerate(lines, 1) if not is_text(line))
 
 
-def _number(cell: str, where: str, together: Together) -> float | None:
-    """A number in a table: integers are exact, and underscores are refused."""
-    with contextlib.suppress(ValueError):
-        if "_" not in cell:
-            return int(cell)
-    with contextlib.suppress(ValueError):
-        if "_" not in cell:
-            return float(cell)
-    together.tell(f"{where}: {cell!r:.80} is not a number")
+def _number(cell: str, unit: str | None, where: str, together: Together) -> float | None:
+    """A number in a table, perhaps with a unit: integers are exact, and underscores are refused."""
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            if "_" not in cell:
+                return kind(cell)
+    mistake = f"{cell!r:.80} is not a number"
+    try:
+        if isinstance(found := in_unit(cell, unit), float):
+            return found
+    except ValueError as error:
+        mistake = str(error)
+    together.tell(f"{where}: {mistake}")
     return None
 
 
@@ -313,13 +340,22 @@ def _wrong_name(valid: Collection[str], name: str) -> str:
         in_step = ", ".join(f"'{each}': […]" for each in inside[:2])
         advice = f"scan one, such as {inside[0]}, or several in step: `scan: {{zip: {{{in_step}}}}}`"
         return f"has {len(inside)} numbers; {advice}"
+    stated = [each for each in STATED if each in valid or numbers_within(each, valid)]
+    if name in STATED and name not in stated:
+        return f"is not given, but {stated[0]} is; give {name} in place of it, and scan that"
     field = fields(StudyConfig).get(name)
     if field and list in kinds(field) and not inside:
         return f"has no numbers to scan; give it some, such as {name.rpartition('.')[2]}: [1], and scan {name}[0]"
-    return f"no numeric field of that name; {nearest(name, valid)}"
+    return f"no numeric field of that name; {nearest(name, {*valid, *STATED})}"
 
 
-def _wrong_value(value: Any) -> str:
+def _wrong_value(value: Any, unit: str | None) -> str:
+    """What is wrong with a value; nothing if it is one with a unit, in a list of which another is wrong."""
+    try:
+        if isinstance(value, str) and not isinstance(in_unit(value, unit), str):
+            return ""
+    except ValueError as error:
+        return str(error)
     meant = as_number(value.strip()) if isinstance(value, str) else None
     hint = f" (YAML takes it for text; write {value.strip()} as {written(meant)})" if meant is not None else ""
     return f"{value!r:.80} is not a finite number{hint}"

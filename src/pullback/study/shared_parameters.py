@@ -15,7 +15,9 @@ from jaxtyping import Float
 
 from ..config.alignment_schema import shared_name
 from ..config.base import nearest
+from ..config.named_numbers import UnitByName
 from ..config.schema import PointConfig
+from ..config.units import in_unit
 from ..errors import ConfigError
 from ..models import Model
 from ..models.stated import arguments
@@ -147,8 +149,10 @@ def design_numbers(part: Part[DetectedConfig]) -> list[DesignNumber]:
     return found
 
 
-def check_systematics(model: Model, section: Mapping[str, Any]) -> None:
+def check_systematics(model: Model, section: Mapping[str, Any], unit: UnitByName) -> None:
     """Refuse unknown systematics, invalid uncertainties and impossible correlations.
+
+    `unit` gives the unit of each number, for uncertainties with a wrong one.
 
     Raises
     ------
@@ -165,14 +169,21 @@ def check_systematics(model: Model, section: Mapping[str, Any]) -> None:
         elif name not in known:
             mistakes.append(f"config: systematics: {name}: no such number of the model; {nearest(name, known)}")
         elif not _is_uncertainty(value):
-            mistakes.append(
-                f"config: systematics: {name}: is {value!r:.80}; "
-                f"it must be a standard uncertainty, 0 or from {SMALLEST:g} to {LARGEST:g}"
-            )
+            mistakes.append(f"config: systematics: {name}: {_wrong_uncertainty(value, unit(name))}")
     if not mistakes and CORRELATIONS in section:
         mistakes += _wrong_correlations(section)
     if mistakes:
         raise ConfigError("\n".join(mistakes))
+
+
+def _wrong_uncertainty(value: Any, unit: str | None) -> str:
+    """What is wrong with an uncertainty: its unit, else its value."""
+    try:
+        in_unit(value, unit)
+    except ValueError as error:
+        return str(error)
+    given = "is empty" if value is None else f"is {value!r:.80}"
+    return f"{given}; it must be a standard uncertainty, 0 or from {SMALLEST:g} to {LARGEST:g}"
 
 
 def _is_uncertainty(value: Any) -> bool:

@@ -346,6 +346,7 @@ def test_badness_puts_the_verdict_first(scan):
     [
         {"detector.resolution": [50, 100, 200]},
         {"zip": {"detector.resolution": [50, 100], "model.dz": [1.0, 2.0]}},
+        {"zip": {"detector.resolution": [50, 100], "model.dz": [1.0, 2.0]}, "source.x_max": [0.5, 1.0]},
         {"detector.resolution": [50, 100], "model.dz": [1.0, 2.0], "source.x_max": [0.5, 1.0]},
     ],
 )

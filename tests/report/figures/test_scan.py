@@ -100,6 +100,14 @@ def test_at_most_six_values_have_lines_and_what_does_not_change_is_not_drawn(tmp
     assert len(constant.axes("toy sd / quoted σ")) == 1
 
 
+def test_lists_in_step_beside_another_are_a_line_for_each_value_of_that(tmp_path):
+    scan = {"zip": {"model.dz": [1.0, 2.0, 1.5], "detector.resolution": [50, 100, 70]}, "source.x_max": [0.5, 1.0]}
+    found = Scan(scan, tmp_path)
+    both = lines(found.axes("mean quoted σ")[0])
+    assert [each.get_label() for each in both] == [rf"$x_\mathrm{{max}}$ = {each} m" for each in (0.5, 1)]
+    assert [each.get_xdata().tolist() for each in both] == [[1.0, 1.5, 2.0]] * 2
+
+
 def test_points_that_do_not_follow_each_other_are_not_joined(tmp_path):
     scan = {"zip": {"model.dz": [1.0, 1.0, 2.0, 1.5], "detector.resolution": [50, 100, 70, 60]}}
     found = Scan(scan, tmp_path)

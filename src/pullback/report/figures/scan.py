@@ -17,7 +17,7 @@ from ...study.plan import Study
 from ...validation.csv_tables import columns as columns_of
 from ...validation.csv_tables import truth_summary
 from ...validation.evidence import Entry, Evidence
-from ..gallery import Figure, fixed_entries, is_grid, over, varying
+from ..gallery import Figure, fixed_entries, independent, is_grid, over, varying
 from .base import GREY, Canvas, beyond_band, label_axis, legend, observables_of, panels
 from .budget import COLOURS, budget_scan
 from .symbols import key_in_math
@@ -113,7 +113,7 @@ def scan_panels(study: Study, evidence: Evidence, figure: Figure) -> list[ScanPa
     wanted = [each for each in SCAN if each.of_several or not several]
     if len(observables) > MOST_OBSERVABLES:
         wanted = wanted[::2]
-    others = list(varying(study))[2:] if is_grid(study) else []
+    others = list(independent(study))[2:] if is_grid(study) else []
     axes = [(each, over(study)) for each in wanted] + [(SCAN[0], [name]) for name in others]
     made = [
         ScanPanel(quantity, statistic, names[0], _lines(study, evidence, quantity.name, names))
