@@ -248,6 +248,23 @@ def test_wrong_tracks_are_told_from_a_wrong_resolution():
     assert entry.left_out > 0.02
 
 
+def test_exchanged_layers_are_named_however_fine_the_resolution():
+    """With residuals of 1000 σ, the median of χ² is beyond its histogram, and no track is left out by it."""
+    z = [0.0, 0.2, 0.5, 0.6]  # of equidistant layers the outer two could be exchanged as well
+    tracks = Tracks(z=z)
+    hits = tracks.true + 1e-2 * tracks.noise
+    entry = judged(hits[:, [0, 2, 1, 3]], load_model(Track(z=z)), sigma=1e-2 * SIGMA)
+    assert "layers 1 and 2 of model.z look exchanged" in entry.reasons[0]
+    assert entry.left_out is None
+
+
+def test_wrong_tracks_come_before_a_resolution_where_most_tracks_are_right():
+    tracks = Tracks()
+    tracks.noise[tracks.lost < 0.03] *= 20
+    entry = judged(tracks.hits)
+    assert "wrong tracks (outliers), since the median width is right" in entry.reasons[0]
+
+
 @pytest.mark.parametrize("shape", ["line", "wave"])
 def test_a_slow_drift_fails(shape):
     tracks, time = Tracks(), np.linspace(-1, 1, MUONS)
