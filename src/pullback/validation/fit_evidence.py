@@ -102,7 +102,7 @@ class WantedAngle(Record):
     """Whether it explains the residuals better than another resolution, with fewer numbers; else about as well."""
 
 
-UNIFORM, LIMIT, TAILS, CLEAR = -1.2, -0.9, 1.0, 5.0
+EXCESS_OF_UNIFORM, LIMIT, TAILS, CLEAR = -1.2, -0.9, 1.0, 5.0
 """Excess kurtosis of a uniform distribution; the limit below which errors are called uniform, as those of a Gaussian
 that is clipped at 2 σ have −0.63; that above which they have tails; and the standard errors by which it must differ
 from 0.

@@ -19,12 +19,12 @@ from ..statistics.prefixes import with_unit
 from ..store.fit_columns import OUTLIER
 from .estimates import Criteria
 from .fit_estimates import FitEstimates
-from .fit_evidence import UNIFORM, ErrorShape, FitEntry, WantedResolution
+from .fit_evidence import EXCESS_OF_UNIFORM, ErrorShape, FitEntry, WantedResolution
 
-FEWEST = 100
+FEWEST_PULLS = 100
 """Minimum muons of which a kurtosis is shown."""
 
-MANY = 10
+MANY_OUTLIERS = 10
 """Times as many outliers as expected from which tails are told: not those of a few tracks."""
 
 PITCH_FOR_SIGMA = {
@@ -33,10 +33,10 @@ PITCH_FOR_SIGMA = {
 }
 """Ratios of a stated σ to the wanted one that may be a mistake."""
 
-SAME_RATIO, ERRORS = 0.02, 3.0
+SAME_RATIO, RATIO_ERRORS = 0.02, 3.0
 """Relative deviation, or standard errors, within which a ratio is one of these."""
 
-ALIKE = 1.05
+ALIKE_SIGMA = 1.05
 """Largest ratio of the wanted σ of layers that may have the same pitch."""
 
 
@@ -45,7 +45,7 @@ def shapes_of_errors(of: FitEstimates, names: Sequence[str], criteria: Criteria)
     sums, M = of.sums(robust=False), of.information_of_muon
     count, diagonal = sums["count"], M.diagonal()
     for component in of.components:
-        seen = component[(count[component] >= FEWEST) & (diagonal[component] > 0)]
+        seen = component[(count[component] >= FEWEST_PULLS) & (diagonal[component] > 0)]
         if not len(seen):
             continue
         n, mean = count[seen], sums["z"][seen] / count[seen]
@@ -62,14 +62,14 @@ def shapes_of_errors(of: FitEstimates, names: Sequence[str], criteria: Criteria)
 def shape_words(entry: FitEntry, coordinates: Mapping[str, Quantity]) -> Iterator[str]:
     """Which errors are not Gaussian: uniform, with the pitch of strips that have such errors, or with tails."""
     every = len({name for each in entry.shapes for name in each.coordinates})
-    many = bool(entry.outliers and entry.outliers.low > MANY * OUTLIER)
+    many = bool(entry.outliers and entry.outliers.low > MANY_OUTLIERS * OUTLIER)
     for each in entry.shapes:
         of = "" if len(each.coordinates) == every else f" in {each.coordinates[0][0]}"
         if each.uniform:
             number = f"{each.excess.value:.2f} ± {each.excess.se or 0.0:.2f}"
             yield (
                 f"The errors of hits{of} look uniform, as of strips, not Gaussian: their excess kurtosis is {number}, "
-                f"where uniform ones have {UNIFORM} and Gaussian ones 0{_pitch(entry, each, coordinates)}"
+                f"where uniform ones have {EXCESS_OF_UNIFORM} and Gaussian ones 0{_pitch(entry, each, coordinates)}"
             )
         elif each.tailed and many:
             yield (
@@ -82,7 +82,7 @@ def _pitch(entry: FitEntry, shape: ErrorShape, coordinates: Mapping[str, Quantit
     """The pitch by the wanted σ, where all layers want about the same."""
     own = [each for each in entry.resolution if {*each.coordinates} <= {*shape.coordinates}]
     sigma = [each.wanted.value for each in own]
-    if not own or not all(each.alike and each.determined for each in own) or max(sigma) > ALIKE * min(sigma):
+    if not own or not all(each.alike and each.determined for each in own) or max(sigma) > ALIKE_SIGMA * min(sigma):
         return ""
     mean, se = float(np.mean(sigma)), float(np.mean([each.wanted.se or 0.0 for each in own]))
     unit = coordinates[shape.coordinates[0]].unit
@@ -100,4 +100,4 @@ def pitch_guess(off: Sequence[WantedResolution]) -> str:
 def _is(wanted: WantedResolution, ratio: float) -> bool:
     """Whether the stated σ is this ratio times the wanted one."""
     found = wanted.factor.value * ratio
-    return abs(found - 1) < max(SAME_RATIO, ERRORS * ratio * (wanted.factor.se or 0.0))
+    return abs(found - 1) < max(SAME_RATIO, RATIO_ERRORS * ratio * (wanted.factor.se or 0.0))

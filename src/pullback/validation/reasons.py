@@ -13,7 +13,7 @@ from .estimates import Estimate
 from .evidence import OFFSETS, Bin, Counts, DomainStatistics, Offset, Shared, Sigma
 from .remedies import Remedy, rounded_up
 
-MOST_TOYS = 1_000_000
+MOST_TOYS_PER_MUON = 1_000_000
 """Largest number of toys per muon, and of pseudo-experiments, that is advised: what needs more lies at its limit."""
 
 TOY_MUONS, MORE_MUONS = 2_000, 10
@@ -160,7 +160,7 @@ def _more_toys(toys: ToySettings, settings: Validation, sigma: Sigma, bins: Sequ
     if sigma == "quoted":
         few = [each.toy_muons for each in bins if any(end.mean is None for end in each.offsets.ends)]
         needed = max([needed, *(_for_ends(muons, settings) for muons in few)])
-    if needed > MOST_TOYS:
+    if needed > MOST_TOYS_PER_MUON:
         return [_wider(settings)]
     if needed <= now:
         return [Remedy(words="find out why some muons have no intervals: more toys would not help")]
@@ -190,7 +190,7 @@ def advice_on_shared(shared: Shared, settings: Validation) -> list[Remedy]:
     error = 1 / math.sqrt(2 * (shared.experiments - 1))
     limits = -settings.of_toys, settings.of_toys
     factor = max(factor_to_decide(each.value - 1, error * each.value, limits, settings.confidence) for each in numbers)
-    if not shared.experiments * factor < MOST_TOYS:
+    if not shared.experiments * factor < MOST_TOYS_PER_MUON:
         return [_wider(settings)]
     needed = rounded_up(shared.experiments * factor)
     return [Remedy(key="toys.experiments", value=needed, now=shared.experiments)]

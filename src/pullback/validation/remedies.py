@@ -29,7 +29,7 @@ class Remedy(Record):
         return self.value / self.now if self.now else math.inf
 
     def __str__(self) -> str:
-        return self.words or f"set {self.key} to {written(self.value)} (now {written(self.now)})"
+        return self.words or f"set {self.key} to {value_written(self.value)} (now {value_written(self.now)})"
 
 
 def rounded_up(number: float) -> float:
@@ -43,21 +43,21 @@ def rounded_up(number: float) -> float:
     return math.ceil(number / unit) * unit
 
 
-def written(value: float | str) -> str:
+def value_written(value: float | str) -> str:
     """A value as the config takes it."""
     if isinstance(value, str):
         return value
     return f"{value:.0f}" if value == round(value) else f"{value:.3g}"
 
 
-class Line(NamedTuple):
+class Wanted(NamedTuple):
     """A line of the config, or other words, and how much more than now is needed."""
 
     text: str
     need: float
 
 
-def in_words(remedies: Iterable[Remedy]) -> str:
+def remedies_in_words(remedies: Iterable[Remedy]) -> str:
     """The remedies as lines of the config, the most needed first; of each key the largest value."""
     of_key: dict[str, Remedy] = {}
     for each in remedies:
@@ -68,7 +68,7 @@ def in_words(remedies: Iterable[Remedy]) -> str:
     return f"What would decide it: {'; '.join(line.text for line in lines)}." if lines else ""
 
 
-def _lines(of_key: dict[str, Remedy]) -> Iterator[Line]:
+def _lines(of_key: dict[str, Remedy]) -> Iterator[Wanted]:
     sections: dict[str, dict[str, Remedy]] = {}
     for each in of_key.values():
         section, _, name = each.key.partition(".")
@@ -76,8 +76,8 @@ def _lines(of_key: dict[str, Remedy]) -> Iterator[Line]:
     for section, found in sections.items():
         need = max((each.need for each in found.values() if math.isfinite(each.need)), default=0.0)
         if not section:
-            yield Line("; ".join(each.words for each in found.values()), need)
+            yield Wanted("; ".join(each.words for each in found.values()), need)
             continue
-        changes = ", ".join(f"{name}: {written(each.value)}" for name, each in found.items())
-        now = ", ".join(written(each.now) for each in found.values())
-        yield Line(f"{section}: {{{changes}}} (now {now})", need)
+        changes = ", ".join(f"{name}: {value_written(each.value)}" for name, each in found.items())
+        now = ", ".join(value_written(each.now) for each in found.values())
+        yield Wanted(f"{section}: {{{changes}}} (now {now})", need)

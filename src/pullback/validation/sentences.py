@@ -15,7 +15,7 @@ from .fit_evidence import FitEntry
 from .fit_judgement import NO_FREEDOM, NO_FUNCTION, NO_MUON, TOO_LARGE
 from .fit_reasons import beyond_words
 from .fit_shapes import shape_words
-from .remedies import Remedy, in_words, rounded_up, written
+from .remedies import Remedy, remedies_in_words, rounded_up, value_written
 
 WRONG: dict[Question, str] = {
     "propagation": "The propagation is wrong",
@@ -52,7 +52,7 @@ def what_would_decide(evidence: Evidence) -> str:
     recorded = evidence.answers.truth.verdict == NotTested.RECORDED
     for fit in evidence.fits:
         found += _with_recorded(fit.remedies) if recorded else _with_simulated(fit.remedies, muons[fit.point])
-    return in_words(found)
+    return remedies_in_words(found)
 
 
 def _with_simulated(remedies: Sequence[Remedy], muons: int) -> Iterator[Remedy]:
@@ -71,9 +71,8 @@ def _with_recorded(remedies: Sequence[Remedy]) -> Iterator[Remedy]:
         for key in ("source.muons", "validation.data_tolerance")
     )
     if more and wider:
-        by_these = (
-            f"; or, with these, validation: {{data_tolerance: {written(wider.value)}}} (now {written(wider.now)})"
-        )
+        value, now = value_written(wider.value), value_written(wider.now)
+        by_these = f"; or, with these, validation: {{data_tolerance: {value}}} (now {now})"
         yield more.model_copy(update={"words": more.words + by_these})
     else:
         yield from remedies
