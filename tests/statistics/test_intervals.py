@@ -7,10 +7,12 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from pullback.statistics.intervals import (
+    ROOM,
     coverage_interval,
     equivalence,
     expected_scatter,
-    factor_to_settle,
+    factor_to_decide,
+    half_width,
     mean_interval,
     sd_interval,
 )
@@ -56,13 +58,23 @@ def test_expected_scatter_against_the_chi_distribution(freedom):
     )
 
 
-@given(st.floats(0.5, 1.5), st.floats(0.001, 0.5))
+@given(st.floats(-0.5, 0.5), st.floats(0.001, 0.5), st.floats(-3.9, 3.9))
 @settings(deadline=None)
-def test_a_sample_grown_by_the_factor_is_settled(ratio, half):
-    factor = factor_to_settle(ratio, ratio - half, ratio + half, 0.05)
+def test_a_sample_grown_by_the_factor_is_decided(true, se, deviation):
+    """Whatever the chance deviation of the larger sample, if the first tells the true deviation or there is none."""
+    off = true if abs(true) > ROOM * se else 0.0
+    factor = factor_to_decide(true, se, (-0.05, 0.05), 0.95)
     if math.isfinite(factor):
-        shrunk = half / math.sqrt(factor * 1.001)
-        assert equivalence(ratio - shrunk, ratio + shrunk, 0.05) != "inconclusive"
+        shrunk = se / math.sqrt(factor)
+        found, half = 1 + off + deviation * shrunk, half_width(0.95) * shrunk
+        assert equivalence(found - half, found + half, 0.05) != "inconclusive"
+
+
+def test_the_factor_is_no_larger_than_it_must_be():
+    shrunk = 0.01 / math.sqrt(factor_to_decide(0.02, 0.01, (-0.05, 0.05), 0.95))
+    assert 0.05 - half_width(0.95) * shrunk == pytest.approx(ROOM * shrunk, rel=1e-12)
+    assert factor_to_decide(0.1, 0.01, (-0.05, math.inf), 0.95) == pytest.approx((5.959964 * 0.01 / 0.15) ** 2)
+    assert factor_to_decide(0.05, 0.01, (-0.05, 0.05), 0.95) == math.inf
 
 
 @pytest.mark.parametrize("freedom", [1.0, 0.1, 1e-3, 1e-9])

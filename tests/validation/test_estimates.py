@@ -38,13 +38,18 @@ def test_an_inconclusive_number_says_how_many_times_more_would_settle_it():
     criteria = Criteria(0.95, 0.999)
     found = criteria.mean(0.01, 0.01, 0.02)
     assert found.verdict == "inconclusive"
-    # With this factor, the error shrinks to where the interval just lies within.
-    assert criteria.mean(0.01, 0.01 / math.sqrt(1.001 * found.factor), 0.02).verdict == "pass"
-    assert criteria.mean(0.01, 0.01 / math.sqrt(0.999 * found.factor), 0.02).verdict == "inconclusive"
-    wrong = criteria.mean(0.03, 0.01, 0.02)
+    # With this factor, a true deviation of 0 is seen to lie within, even if it is found 4 standard errors off.
+    error = 0.01 / math.sqrt(found.factor)
+    assert criteria.mean(3.999 * error, error, 0.02).verdict == "pass"
+    assert criteria.mean(4.001 * error, error, 0.02).verdict == "inconclusive"
+    wrong = criteria.mean(0.03, 0.0072, 0.02)
     assert wrong.verdict == "inconclusive"
-    assert criteria.mean(0.03, 0.01 / math.sqrt(1.001 * wrong.factor), 0.02).verdict == "fail"
-    assert criteria.mean(0.03, 0.01 / math.sqrt(0.999 * wrong.factor), 0.02).verdict == "inconclusive"
+    error = 0.0072 / math.sqrt(wrong.factor)
+    assert criteria.mean(0.03 - 3.999 * error, error, 0.02).verdict == "fail"
+    assert criteria.mean(0.03 - 4.001 * error, error, 0.02).verdict == "inconclusive"
+    share = criteria.share(700, 1000, 0.6827, 0.01)
+    assert share.verdict == "inconclusive"
+    assert share.factor == pytest.approx((5.959964 / 0.01) ** 2 * 0.7 * 0.3 / 1000, rel=0.05)  # by Clopper and Pearson
 
 
 def test_a_number_passes_fails_or_says_how_much_more_is_needed():
@@ -54,6 +59,6 @@ def test_a_number_passes_fails_or_says_how_much_more_is_needed():
     assert criteria.mean(0.8, 0.01, 0.05, 1.0).verdict == "fail"
     open_ = criteria.mean(1.03, 0.02, 0.05, 1.0)
     assert open_.verdict == "inconclusive"
-    assert open_.factor == pytest.approx((1.959964 * 0.02 / 0.02) ** 2, rel=1e-6)
+    assert open_.factor == pytest.approx((5.959964 * 0.02 / 0.05) ** 2, rel=1e-6)
     assert criteria.mean(0.07, 0.001, 0.1).verdict == "pass"
     assert criteria.estimate(1.0, 0.1).verdict is None

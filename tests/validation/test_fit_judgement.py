@@ -248,6 +248,23 @@ def test_wrong_tracks_are_told_from_a_wrong_resolution():
     assert entry.left_out > 0.02
 
 
+def test_exchanged_layers_are_named_however_fine_the_resolution():
+    """With residuals of 1000 σ, the median of χ² is beyond its histogram, and no track is left out by it."""
+    z = [0.0, 0.2, 0.5, 0.6]  # of equidistant layers the outer two could be exchanged as well
+    tracks = Tracks(z=z)
+    hits = tracks.true + 1e-2 * tracks.noise
+    entry = judged(hits[:, [0, 2, 1, 3]], load_model(Track(z=z)), sigma=1e-2 * SIGMA)
+    assert "layers 1 and 2 of model.z look exchanged" in entry.reasons[0]
+    assert entry.left_out is None
+
+
+def test_wrong_tracks_come_before_a_resolution_where_most_tracks_are_right():
+    tracks = Tracks()
+    tracks.noise[tracks.lost < 0.03] *= 20
+    entry = judged(tracks.hits)
+    assert "wrong tracks (outliers), since the median width is right" in entry.reasons[0]
+
+
 @pytest.mark.parametrize("shape", ["line", "wave"])
 def test_a_slow_drift_fails(shape):
     tracks, time = Tracks(), np.linspace(-1, 1, MUONS)
@@ -260,10 +277,14 @@ def test_a_slow_drift_fails(shape):
 def test_few_muons_decide_nothing_and_it_is_said_how_many_would():
     entry = judged(Tracks(muons=300).hits)
     assert entry.verdict == Verdict.INCONCLUSIVE
-    (advice,) = entry.more
-    needed = int(advice.split()[2])
-    assert 2000 < needed < 10_000
-    assert judged(Tracks(muons=3 * needed).hits).verdict == Verdict.PASS
+    more, wider = entry.remedies
+    assert (more.key, more.now, wider.key, wider.now) == ("source.muons", 300, "validation.data_tolerance", 0.05)
+    assert entry.more[0] == f"take about {more.value:.0f} muons with degrees of freedom (now 300)"
+    assert 5000 < more.value < 12_000
+    verdicts = [judged(Tracks(seed, muons=round(more.value)).hits).verdict for seed in range(20)]
+    assert verdicts == [Verdict.PASS] * 20
+    assert judged(Tracks(muons=300).hits, data_tolerance=wider.value).verdict == Verdict.PASS
+    assert judged(Tracks(muons=300).hits, data_tolerance=wider.value - 0.01).verdict == Verdict.INCONCLUSIVE
 
 
 @pytest.mark.parametrize("muons", [1, 2, 10, 49])
@@ -274,9 +295,13 @@ def test_very_few_muons_decide_nothing(muons, factor):
     entry = judged(tracks.true + factor * tracks.noise)
     assert entry.verdict == Verdict.INCONCLUSIVE
     assert entry.muons == muons
-    assert entry.more == [f"take at least 50 muons with degrees of freedom (now {muons})"]
+    assert entry.more == [f"take about 7200 muons with degrees of freedom (now {muons})"]
     assert "too few" in entry.reasons[0]
     assert entry.coordinates == entry.resolution == []
+
+
+def test_as_many_muons_as_few_ask_for_decide():
+    assert [judged(Tracks(seed, muons=7200).hits).verdict for seed in range(20)] == [Verdict.PASS] * 20
 
 
 def test_honest_muons_rarely_fail_from_the_fewest_that_are_judged():

@@ -118,6 +118,12 @@ def few(kind="linear", per_muon=100, **settings):
     return Judged(kind, per_muon, **settings)
 
 
+def wanted(result, key):
+    """The value of a key that would decide."""
+    (value,) = (each.value for each in result.remedies if each.key == key)
+    return round(value) if value >= 1 else value
+
+
 @pytest.mark.parametrize(("kind", "in_a_bin", "besides"), [("quoted", 2 + 2 * len(OFFSETS), 0), ("linear", 1, 1)])
 def test_an_interval_that_fails_is_wider_by_how_many_numbers_are_judged(kind, in_a_bin, besides):
     """In each bin of the quoted σ all that toys measure; of the linear one its ratio, and once the pulls."""
@@ -219,24 +225,30 @@ def test_no_pulls_is_no_pass(muons):
 def test_an_inconclusive_point_says_what_would_settle_it():
     result = tally(per_muon=20, toys=100).result()
     assert result.verdict == "inconclusive"
-    (advice,) = (each for each in result.more if "toys.per_muon" in each)
-    needed = int(advice.split(" to ")[1].split()[0])
+    needed = wanted(result, "toys.per_muon")
     assert needed > 20
-    settled = [tally(per_muon=needed, toys=100, seed=seed).result() for seed in range(10)]
-    assert sum(each.verdict != "inconclusive" for each in settled) >= 5
+    settled = [tally(per_muon=needed, toys=100, seed=seed).result() for seed in range(20)]
+    # In some, the smallest bin has fewer muons with toys.
+    assert [each.verdict for each in settled].count("pass") >= 19
 
 
-def test_the_advice_is_as_many_toys_as_the_interval_needs():
-    result = tally(per_muon=20, toys=100).result()
-    (needed,) = (int(each.split(" to ")[1].split()[0]) for each in result.more if "toys.per_muon" in each)
-    worst_bin = max((each for each in result.bins if each.verdict == "inconclusive"), key=lambda e: e.factor)
-    distance = min(abs(worst_bin.ratio.value - 0.95), abs(worst_bin.ratio.value - 1.05))
-    # Outside of the tolerance, what is to be settled is whether it fails: one of eight numbers that are judged.
-    within = abs(worst_bin.ratio.value - 1) <= 0.05
-    degrees = (worst_bin.ratio.value / worst_bin.ratio.se) ** 2 / 2
-    low, high = sd_interval(worst_bin.ratio.value, degrees, 0.95 if within else 1 - 0.05 / 8)
-    half = max(high - worst_bin.ratio.value, worst_bin.ratio.value - low)
-    assert needed == pytest.approx(1 + 19 * (half / distance) ** 2, abs=1.01)
+@pytest.mark.parametrize(("per_muon", "toys"), [(20, 30), (150, 1), (150, 10), (250, 10)])
+def test_as_many_toys_as_are_advised_decide_about_the_quoted_sigma(per_muon, toys):
+    """Also where there are too few to tell any end of an interval."""
+    needed = wanted(tally(kind="quoted", per_muon=per_muon, toys=toys).result(), "toys.per_muon")
+    settled = [tally(kind="quoted", per_muon=needed, toys=toys, seed=seed).result() for seed in range(20)]
+    with_toys = [each.verdict for result in settled for each in result.bins if each.toy_muons]
+    assert len(with_toys) >= 20
+    assert with_toys.count("pass") >= len(with_toys) - 1
+
+
+def test_bins_without_toys_want_more_muons_with_toys():
+    few_toys = tally(kind="quoted", toys=3, per_muon=10_000)
+    few_toys.toys = few_toys.toys.model_copy(update={"muons": 3})
+    assert wanted(few_toys.result(), "toys.muons") == 2000
+    few_muons = tally(kind="quoted", muons=300, toys=3, per_muon=10_000)
+    few_muons.toys = few_muons.toys.model_copy(update={"muons": 3})
+    assert wanted(few_muons.result(), "toys.muons") == 300  # there are no more
 
 
 @pytest.mark.parametrize(("tolerance", "verdict"), [(0.001, "inconclusive"), (0.05, "pass"), (0.2, "pass")])
@@ -306,7 +318,7 @@ def test_a_bin_without_toys_is_inconclusive():
 def test_a_linear_sigma_that_is_quoted_nowhere_decides_nothing():
     result = tally(domain=1000.0).result()
     assert result.verdict == "pass"
-    assert result.reasons == result.more == []
+    assert result.reasons == result.remedies == []
     assert {each.verdict for each in result.bins} <= {NotJudged.OUTSIDE, NotJudged.NOT_LINEAR}
 
 
@@ -472,13 +484,14 @@ def test_too_few_toys_for_the_ends_is_no_pass():
     result = made.result()
     assert result.verdict == "inconclusive"
     assert "too few toys for the ends" in "; ".join(result.reasons)
-    assert "raise toys.per_muon from 100 to " in result.more[0]
+    assert wanted(result, "toys.per_muon") >= 200
 
 
 def test_adaptive_toys_are_not_told_to_be_raised_in_vain():
     result = tally(kind="quoted", per_muon=300, toys=2000, mode="adaptive").result()
     assert result.verdict == "inconclusive"
-    assert "set toys.mode to fixed and toys.per_muon to" in result.more[0]
+    assert [each.key for each in result.remedies] == ["toys.mode", "toys.per_muon"]
+    assert result.remedies[0].value == "fixed"
 
 
 def test_success_is_that_of_the_intervals():
@@ -594,7 +607,11 @@ def test_toys_that_contradict_linear_valid():
 def test_what_lies_on_the_limit_gets_no_absurd_advice():
     result = tally(kind="linear", sigma_scale=1 / 1.05, muons=100_000, toys=2000, per_muon=10_000).result()
     assert result.verdict == "inconclusive"
-    assert "even 100 times as many toys would not decide" in "; ".join(result.more)
+    assert wanted(result, "validation.tolerance") == 0.1
+    wider = tally(
+        kind="linear", sigma_scale=1 / 1.05, muons=100_000, toys=2000, per_muon=10_000, tolerance=0.1
+    ).result()
+    assert wider.verdict == "pass"
 
 
 def test_toys_that_reached_the_most_are_counted():

@@ -5,7 +5,10 @@ import json
 import pytest
 from running import Run
 
-from pullback.validation.evidence import Entry, Evidence
+from pullback.validation.answers import Answer, Answers, NotTested
+from pullback.validation.evidence import Counts, Entry, Evidence, Judgement
+from pullback.validation.fit_evidence import FitEntry
+from pullback.validation.remedies import Remedy
 from pullback.validation.sentences import what_would_decide
 
 WIDE = "x0,x1,x2\n" + ",,\n" * 40
@@ -37,35 +40,49 @@ def test_one_muon_with_hits_is_judged(tmp_path):
     assert "too few finite hits" not in answer["sentence"]
 
 
-def advised(*of_entries, verdict="inconclusive"):
-    points = [Entry.model_construct(verdict=verdict, more=[*more]) for more in of_entries]
-    return what_would_decide(Evidence.model_construct(points=points, fits=[]))
+def asked(key, value, now):
+    return Remedy(key=key, value=value, now=now)
 
 
-BEGIN = "What would decide it, if the numbers stay as they are: "
+def advised(*of_entries, fit=(), muons=200, truth="inconclusive", verdict="inconclusive"):
+    counts = Judgement.model_construct(counts=Counts.model_construct(muons=muons))
+    points = [Entry.model_construct(point="p", remedies=[*each], quoted=counts) for each in of_entries]
+    fits = [FitEntry.model_construct(point="p", remedies=[*fit])]
+    answers = Answers.model_construct(truth=Answer.model_construct(verdict=truth))
+    return what_would_decide(Evidence.model_construct(verdict=verdict, points=points, fits=fits, answers=answers))
 
 
-def test_of_each_key_the_largest_number_is_advised():
+def test_of_each_key_the_largest_number_is_advised_and_the_most_needed_first():
     """One value of a key serves all observables: the smaller ones would leave some of them open."""
-    first = ["raise coverage.toys_per_bin from 2000 to 170945"]
-    second = ["raise toys.muons: 1 bin has muons but no toys", "raise coverage.toys_per_bin from 2000 to 1035390"]
-    third = ["raise toys.per_muon from 1000 to 2593 (318600 more toys), then pass"]
-    assert advised(first, second, third) == (
-        f"{BEGIN}{second[1]}; {second[0]}; raise toys.per_muon from 1000 to 2593 (318600 more toys), then pass."
+    first = [asked("toys.per_muon", 26_000, 1000), asked("coverage.toys_per_bin", 80_000, 2000)]
+    second = [asked("toys.muons", 2000, 100), asked("coverage.toys_per_bin", 91_000, 2000)]
+    assert advised(first, second, first) == (
+        "What would decide it: coverage: {toys_per_bin: 91000} (now 2000); toys: {per_muon: 26000, muons: 2000} "
+        "(now 1000, 100)."
     )
 
 
-def test_what_no_number_would_decide_outweighs_any_number():
-    even = "even coverage.toys_per_bin of 1e+07 would not decide: a number is too close to the limit"
-    raised = "raise coverage.toys_per_bin from 2000 to 390489"
-    assert advised([even], [raised]) == advised([raised], [even]) == f"{BEGIN}{even}."
+def test_a_mode_is_written_beside_its_number():
+    toys = [asked("toys.mode", "fixed", "adaptive"), asked("toys.per_muon", 26_000, 1000)]
+    assert advised(toys, toys) == "What would decide it: toys: {mode: fixed, per_muon: 26000} (now adaptive, 1000)."
 
 
-def test_what_names_no_key_stays_beside_the_keys():
-    texts = [f"find out {number}" for number in range(6)]
-    assert advised(texts) == f"{BEGIN}{'; '.join(texts[:4])}; and 2 more in validation.json."
+def test_simulated_muons_are_asked_for_with_those_that_have_no_fit():
+    more = Remedy(key="source.muons", value=7000, now=100, words="take about 7000 muons (now 100)")
+    wider = asked("validation.data_tolerance", 0.17, 0.05)
+    assert advised([], fit=[more, wider]) == "What would decide it: source: {muons: 14000} (now 200)."
+
+
+def test_recorded_muons_can_be_judged_by_a_wider_tolerance():
+    more = Remedy(key="source.muons", value=7000, now=100, words="take about 7000 muons (now 100)")
+    wider = asked("validation.data_tolerance", 0.17, 0.05)
+    assert advised([], fit=[more, wider], truth=NotTested.RECORDED) == (
+        "What would decide it: take about 7000 muons (now 100); or, with these, validation: {data_tolerance: 0.17} "
+        "(now 0.05)."
+    )
+    assert advised([], fit=[more], truth=NotTested.RECORDED) == "What would decide it: take about 7000 muons (now 100)."
 
 
 @pytest.mark.parametrize("verdict", ["pass", "fail"])
 def test_what_is_settled_needs_no_advice(verdict):
-    assert advised(["raise toys.muons"], verdict=verdict) == ""
+    assert advised([asked("toys.muons", 2000, 100)], verdict=verdict) == ""

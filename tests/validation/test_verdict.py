@@ -354,7 +354,7 @@ def evidence_with(verdict, deciding):
     """The evidence on a study of no muons, where one question has this verdict and the others pass."""
     empty = [Judge(Tally(sigma, edges(3.0), 1), Validation(), ToySettings(), 1).result() for sigma in SIGMAS]
     about = {"point": "nominal", "observable": "theta", "values": {}, "verdict": verdict, "reasons": []}
-    found = {"more": [], "diagnostics": {}, "budget": {}, "design": {}}
+    found = {"remedies": [], "diagnostics": {}, "budget": {}, "design": {}}
     entry = Entry(**about, **found, propagation=verdict, linear=empty[0], quoted=empty[1])
     answers = {name: Answer(verdict="pass", sentence=f"All of {name} is well.") for name in QUESTIONS}
     answers[deciding] = Answer(verdict=verdict, sentence=f"What was found of {deciding}.")

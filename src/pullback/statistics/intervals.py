@@ -60,14 +60,24 @@ def equivalence(low: float, high: float, tolerance: float) -> Verdict:
     return Verdict.FAIL if high < 1 - tolerance or low > 1 + tolerance else Verdict.INCONCLUSIVE
 
 
-def factor_to_settle(ratio: float, low: float, high: float, tolerance: float) -> float:
-    """Factor by which the sample must grow to settle an inconclusive ratio that keeps its value.
+ROOM = 4.0
+"""Standard errors by which a number of a larger sample may differ from what is expected of it."""
 
-    The half-width of the interval falls as 1/sqrt(sample), and must shrink to the distance from the nearer limit.
+
+def factor_to_decide(
+    off: float, se: float, limits: tuple[float, float], confidence: float, to_fail: float | None = None
+) -> float:
+    """Factor by which the sample must grow to decide a number that is `off` what it should be, and may lie in `limits`.
+
+    The standard error falls as 1/sqrt(sample). It must be so small that the interval, and `ROOM` standard errors more,
+    fit between the number and the nearer limit. A number that is off by less than `ROOM` standard errors is expected to
+    be right: its distance from a limit is chance. Beyond the limits, the interval has the confidence `to_fail`.
     """
-    distance = min(abs(ratio - (1 - tolerance)), abs(ratio - (1 + tolerance)))
-    half = max(high - ratio, ratio - low)
-    return (half / distance) ** 2 if distance else math.inf
+    expected = off if abs(off) > ROOM * se else 0.0
+    inside = limits[0] <= expected <= limits[1]
+    distance = min(abs(expected - limit) for limit in limits)
+    errors = half_width(confidence if inside or to_fail is None else to_fail) + ROOM
+    return (errors * se / distance) ** 2 if distance else math.inf
 
 
 def expected_scatter(freedom: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:

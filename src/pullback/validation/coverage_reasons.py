@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
+from ..config.schema import Validation
 from ..statistics.intervals import Verdict
 from ..statistics.normal import P68, P95
 from .coverage_evidence import HeldTruth, Judged, LayerHits, LayerShare, QuantityPulls, TruthBin, TruthJudgement
 from .estimates import Estimate
 from .reasons import bracketed
+from .remedies import Remedy, rounded_up
 
 NUMBERS_IN_WORDS: dict[Judged, str] = {
     "confidence68": "coverage of the 68.27 % confidence interval",
@@ -24,7 +26,7 @@ TARGETS: dict[Judged, float] = {"confidence68": P68, "confidence95": P95, "bias"
 
 
 MOST_TOYS = 10_000_000
-"""Largest number of toys per bin that is advised."""
+"""Largest number of toys per bin that is advised: what needs more lies at its limit."""
 
 
 def of_truth(bins: Sequence[TruthBin], budget: Sequence[LayerShare], place: str) -> Iterator[str]:
@@ -82,17 +84,32 @@ def per_cent(number: Estimate) -> str:
     return f"{value} % [{low}, {high}]"
 
 
-def advice_on_truth(truth: TruthJudgement, toys_per_bin: int) -> list[str]:
-    """What would decide an inconclusive verdict if the numbers stay at their present values."""
+def advice_on_truth(truth: TruthJudgement, toys_per_bin: int, settings: Validation) -> list[Remedy]:
+    """What would decide an inconclusive verdict."""
     if truth.verdict != Verdict.INCONCLUSIVE:
         return []
-    factors = [each.factor for each in truth.bins if each.decides and each.factor is not None]
-    factors += [each.toys.factor for each in truth.budget if each.toys.factor is not None]
-    factor = max(factors, default=math.inf)
-    needed = toys_per_bin * max(factor, 1.0)
-    if needed > MOST_TOYS:
-        return [f"even coverage.toys_per_bin of {MOST_TOYS:.0e} would not decide: a number is too close to the limit"]
-    return [f"raise coverage.toys_per_bin from {toys_per_bin} to {math.ceil(needed)}"]
+    numbers: list[tuple[str, Estimate]] = [
+        (name, of) for each in truth.bins if each.decides for name, of in each.judged
+    ]
+    numbers += [("share", each.toys) for each in truth.budget]
+    factors = {name: of.factor for name, of in sorted(numbers, key=_factor) if of.factor is not None}
+    if not factors:
+        return []
+    name = max(factors, key=factors.__getitem__)
+    needed = toys_per_bin * max(factors[name], 1.0)
+    if needed <= MOST_TOYS:
+        return [Remedy(key="coverage.toys_per_bin", value=rounded_up(needed), now=toys_per_bin)]
+    if name in ("confidence68", "confidence95"):
+        now = settings.coverage_tolerance
+        return [Remedy(key="validation.coverage_tolerance", value=2 * now, now=now)]
+    if name == "share":
+        return [Remedy(words="find out which layer has another share in the variance: more toys would not help")]
+    now = settings.of_truth  # the tolerance is that of toys around recorded hits too, and must not narrow it
+    return [Remedy(key="validation.tolerance", value=max(2 * now, settings.of_toys), now=now)]
+
+
+def _factor(number: tuple[str, Estimate]) -> float:
+    return number[1].factor or 0.0
 
 
 def pull_reasons(pulls: QuantityPulls) -> Iterator[str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 from typing import NamedTuple, Protocol, TypeVar, final, runtime_checkable
 
-from ..statistics.intervals import Verdict, coverage_interval, factor_to_settle, mean_interval, sd_interval
+from ..statistics.intervals import Verdict, coverage_interval, factor_to_decide, half_width, mean_interval, sd_interval
 from ..store.evidence_file import Number, Record, Unbounded
 
 
@@ -75,10 +75,8 @@ class Criteria(NamedTuple):
         elif most < smallest or least > largest:
             verdict = Verdict.FAIL
         else:
-            within = smallest <= value <= largest
-            ends = (low, high) if within else (least, most)
-            ratio, below, above = (1 + each - target for each in (value, *ends))
-            factor = factor_to_settle(ratio, below, above, tolerance)
+            error = (high - low) / (2 * half_width(self.confidence)) if se is None else se
+            factor = factor_to_decide(value - target, error, (smallest - target, largest - target), *self)
             return Estimate(value=value, low=low, high=high, se=se, verdict=Verdict.INCONCLUSIVE, factor=factor)
         return Estimate(value=value, low=low, high=high, se=se, verdict=verdict)
 

@@ -11,6 +11,7 @@ from .answers import Answers
 from .coverage_evidence import SmearedEntry, TruthJudgement
 from .estimates import Estimate, NotJudged, worst
 from .fit_evidence import FitEntry
+from .remedies import Remedy
 
 Sigma = Literal["linear", "quoted"]
 """The two uncertainties of an observable that are judged."""
@@ -204,8 +205,8 @@ class Judgement(Record):
     """The worst verdict on its bins, its domain and its counts."""
     reasons: list[str]
     """Why it is not a pass."""
-    more: list[str]
-    """What would decide it."""
+    remedies: list[Remedy]
+    """What would decide it if inconclusive."""
     counts: Counts
     """Numbers of muons by what is wrong with them."""
     bins: list[Bin]
@@ -284,7 +285,7 @@ class Entry(Record):
     """The worst of the verdicts on both σ and on the shared uncertainty."""
     reasons: list[str]
     """Why it is not a pass."""
-    more: list[str]
+    remedies: list[Remedy]
     """What would decide it if inconclusive."""
     linear_valid: Number | None = None
     """Share of muons for which linear propagation is valid."""

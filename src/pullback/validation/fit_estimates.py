@@ -47,6 +47,9 @@ SAME = 1e-12
 WRONG_TRACKS_LEFT_OUT = 1e-3
 """Share of tracks beyond p = 1e-4 of the core of the distribution above which wrong tracks are left out."""
 
+LARGEST_MEDIAN = RATIO_EDGES[-2]
+"""Logarithm of the largest median of χ² that its histogram tells; beyond, all tracks are kept: most are wrong alike."""
+
 TRIMMED = 0.01
 """p-value in the core of the distribution below which tracks are left out, if there are wrong ones."""
 
@@ -109,6 +112,11 @@ class FitEstimates:
         return self._information[: self.kept].sum(axis=0).diagonal()
 
     @property
+    def information_of_muon(self) -> Float[np.ndarray, "coordinate coordinate"]:
+        """M of a muon, averaged over all, in units of 1/σ²."""
+        return self._information.sum(axis=0) / max(self.muons - self.beyond, 1)
+
+    @property
     def chi2_per_ndf(self) -> Found:
         """χ² over degrees of freedom, both summed over muons."""
         of = self.moments
@@ -148,6 +156,8 @@ class FitEstimates:
     @cached_property
     def kept(self) -> int:
         """Classes of χ² from which estimates are taken: all, unless there are wrong tracks."""
+        if math.log(self.median.value) > LARGEST_MEDIAN:
+            return len(CLASS_EDGES) - 1
         few = self.wrong_tracks <= WRONG_TRACKS_LEFT_OUT + 5 * math.sqrt(OUTLIER / self.muons)
         edge = self._edge(TRIMMED_FEW if few else TRIMMED)
         some = int(np.argmin(abs(np.log(CLASS_EDGES[1:-1] / edge)))) + 1

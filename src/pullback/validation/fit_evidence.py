@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from pydantic import Field
+
 from ..statistics.intervals import Verdict
 from ..store.evidence_file import Number, Record
 from .estimates import Estimate
+from .remedies import Remedy
 
 
 class Untested(StrEnum):
@@ -99,6 +102,32 @@ class WantedAngle(Record):
     """Whether it explains the residuals better than another resolution, with fewer numbers; else about as well."""
 
 
+EXCESS_OF_UNIFORM, LIMIT, TAILS, CLEAR = -1.2, -0.9, 1.0, 5.0
+"""Excess kurtosis of a uniform distribution; the limit below which errors are called uniform, as those of a Gaussian
+that is clipped at 2 σ have −0.63; that above which they have tails; and the standard errors by which it must differ
+from 0.
+"""
+
+
+class ErrorShape(Record):
+    """The shape of the errors of the hits that are fitted together."""
+
+    coordinates: list[str]
+    """Their coordinates."""
+    excess: Estimate
+    """Excess kurtosis of the errors, from that of the residuals, if all have the same: 0 for a Gaussian."""
+
+    @property
+    def uniform(self) -> bool:
+        """Whether errors are uniform, as within a strip, rather than Gaussian."""
+        return self.excess.value < min(LIMIT, -CLEAR * (self.excess.se or 0.0))
+
+    @property
+    def tailed(self) -> bool:
+        """Whether errors have longer tails than Gaussian ones."""
+        return self.excess.value > max(TAILS, CLEAR * (self.excess.se or 0.0))
+
+
 MISPLACED = 1.0
 """Change of the mean pull above which a layer out of place hides the resolution: what it adds to the variances of other
 layers, which differs between muons with other missing hits, is then no longer small."""
@@ -113,7 +142,7 @@ class FitEntry(Record):
     """The worst verdict on its numbers."""
     reasons: list[str]
     """Why it is not a pass."""
-    more: list[str]
+    remedies: list[Remedy]
     """What would decide it if inconclusive."""
     muons: int
     """Muons with degrees of freedom."""
@@ -138,8 +167,16 @@ class FitEntry(Record):
     """The resolution that the data want."""
     scattering: WantedAngle | None = None
     """The scattering that explains residuals of a wrong width about as well as another resolution, or better."""
+    shapes: list[ErrorShape] = Field(default_factory=list)
+    """The shape of the errors of hits; none where layers that are out of place, or a drift, change that of residuals.
+    It decides nothing."""
     line: str = ""
     """The wanted resolution as a line of the config; empty if it can't be one."""
+
+    @property
+    def more(self) -> list[str]:
+        """What would decide it, in words."""
+        return [str(each) for each in self.remedies]
 
     @property
     def misplaced(self) -> bool:

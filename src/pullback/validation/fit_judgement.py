@@ -18,14 +18,16 @@ from jaxtyping import Float
 
 from ..config.schema import Validation
 from ..models import Model
-from ..statistics.intervals import Verdict, coverage_interval, half_width
+from ..statistics.intervals import Verdict, coverage_interval, factor_to_decide, half_width
 from ..store.fit_columns import OUTLIER
 from .estimates import Criteria, Estimate
 from .fit_estimates import Factor, FitEstimates, Found, dependences, drift, mean_and_sd, spread_of
 from .fit_evidence import CoordinateFit, FitEntry, Untested, WantedAngle, WantedResolution
 from .fit_heights import several_heights, shifts_by_slope
-from .fit_reasons import Background, advice_on_fits, config_line, fails_in_width, fit_reasons
+from .fit_reasons import Background, config_line, fails_in_width, fit_reasons
+from .fit_remedies import advice_on_few, advice_on_fits
 from .fit_scattering import wanted_scattering
+from .fit_shapes import shapes_of_errors
 from .fit_tally import FitTally
 
 SHIFT = 2.0
@@ -94,7 +96,7 @@ class FitJudge:
         if estimates.beyond == estimates.muons or not all((np.abs(each) < LARGEST_SUM).all() for each in sums):
             return _untested(point, TOO_LARGE)
         enough = estimates.muons - estimates.beyond >= FEWEST_TRACKS
-        return self._tested(point, estimates) if enough else _too_few(point, estimates)
+        return self._tested(point, estimates) if enough else _too_few(point, estimates, self.settings)
 
     def _tested(self, point: str, of: FitEstimates) -> FitEntry:
         chi2 = of.chi2_per_ndf
@@ -106,7 +108,7 @@ class FitJudge:
             point=point,
             verdict=Verdict.PASS,
             reasons=[],
-            more=[],
+            remedies=[],
             muons=of.muons,
             chi2_per_ndf=chi2.value,
             width=self.criteria.mean(width, chi2.se / (2 * width) if width else 0.0, self.tolerance, 1.0),
@@ -119,6 +121,9 @@ class FitJudge:
             resolution=resolution,
         )
         verdict = max(_verdicts(entry), key=lambda each: each.severity)
+        if not _changed(coordinates):
+            names = [each.name for each in self.model.coordinates]
+            entry = entry.model_copy(update={"shapes": [*shapes_of_errors(of, names, self.criteria)]})
         line = config_line(entry, self.model, self.units, own_sigma=self.own_sigma)
         off = [each for each in resolution if self._off(each)]
         unexplained = fails_in_width(entry) and bool(off or not all(each.determined for each in resolution))
@@ -127,7 +132,8 @@ class FitJudge:
         if verdict == Verdict.PASS:
             return found
         reasons = [*fit_reasons(found, self.model, off, self._background(of, found), aligned=self.aligned)]
-        return found.model_copy(update={"reasons": reasons, "more": advice_on_fits(found, self.tolerance, SHIFT)})
+        remedies = advice_on_fits(found, self.tolerance, SHIFT, OUTLIERS)
+        return found.model_copy(update={"reasons": reasons, "remedies": remedies})
 
     def _background(self, of: FitEstimates, entry: FitEntry) -> Background:
         """What reasons need beside the evidence."""
@@ -161,7 +167,11 @@ class FitJudge:
         most = OUTLIER + OUTLIERS * self.settings.data_tolerance
         narrow, wide = (coverage_interval(count, muons, confidence) for confidence in self.criteria)
         verdict = Verdict.PASS if narrow[1] <= most else Verdict.FAIL if wide[0] > most else Verdict.INCONCLUSIVE
-        return Estimate(value=count / muons, low=narrow[0], high=narrow[1], verdict=verdict)
+        share, factor = count / muons, None
+        if verdict == Verdict.INCONCLUSIVE:
+            error = (narrow[1] - narrow[0]) / (2 * half_width(self.criteria.confidence))
+            factor = factor_to_decide(share - OUTLIER, error, (-math.inf, most - OUTLIER), *self.criteria)
+        return Estimate(value=share, low=narrow[0], high=narrow[1], verdict=verdict, factor=factor)
 
     def _resolution(self, of: FitEstimates) -> Iterator[WantedResolution]:
         """The wanted resolution of each component, or of its coordinates; of a single one alone if much more likely."""
@@ -273,6 +283,12 @@ class _Coordinates:
         return self.criteria.estimate(scale * slope.value, scale * slope.se)
 
 
+def _changed(coordinates: Sequence[CoordinateFit]) -> bool:
+    """Whether residuals are changed in shape by more than the errors of hits."""
+    numbers = [number for each in coordinates for number in (each.pull_mean, *each.dependences, each.drift)]
+    return not coordinates or any(each.verdict == Verdict.FAIL for each in numbers)
+
+
 def _verdicts(entry: FitEntry) -> Iterator[Verdict]:
     """The verdicts on all numbers of an entry; those that only can fail have none otherwise."""
     numbers: list[Estimate | None] = [entry.width, entry.outliers]
@@ -282,14 +298,14 @@ def _verdicts(entry: FitEntry) -> Iterator[Verdict]:
     yield from (each.factor.verdict for each in entry.resolution if each.factor.verdict == Verdict.FAIL)
 
 
-def _too_few(point: str, of: FitEstimates) -> FitEntry:
+def _too_few(point: str, of: FitEstimates, settings: Validation) -> FitEntry:
     """The evidence of so few muons that they decide nothing."""
     few = "1 muon with degrees of freedom is" if of.muons == 1 else f"{of.muons} muons with degrees of freedom are"
     reason = f"{few} too few to decide (χ²/ndf = {of.chi2_per_ndf.value:.3g})"
     return _untested(point, reason).model_copy(
         update={
             "verdict": Verdict.INCONCLUSIVE,
-            "more": [f"take at least {FEWEST_TRACKS} muons with degrees of freedom (now {of.muons})"],
+            "remedies": advice_on_few(of.muons, settings),
             "muons": of.muons,
             "chi2_per_ndf": of.chi2_per_ndf.value,
             "p_values": [int(each) for each in of.p_values],
@@ -302,7 +318,7 @@ def _untested(point: str, reason: str) -> FitEntry:
         point=point,
         verdict=Untested.UNTESTED,
         reasons=[reason],
-        more=[],
+        remedies=[],
         muons=0,
         p_values=[],
         coordinates=[],

@@ -14,6 +14,7 @@ from .estimates import Estimate
 from .fit_evidence import FitEntry, WantedResolution
 from .fit_heights import SeveralHeights
 from .fit_mends import NEAR_A_POWER, angle_words, height_mend, shift_mend, units_to_check
+from .fit_shapes import pitch_guess
 
 DIFFERENT = 3.0
 """Standard errors by which the factors of two coordinates on a layer must differ for the layer to have none."""
@@ -21,12 +22,9 @@ DIFFERENT = 3.0
 WRONG_TRACKS = 0.005
 """Share of tracks beyond the core of the distribution that is called wrong tracks."""
 
-CORE_IS_RIGHT = 0.1
-"""Largest deviation of the median width that is called right, where there are wrong tracks."""
+CORE, CORE_IS_RIGHT = "is right", 0.1
+"""What the median width is called where there are wrong tracks, and its largest deviation for that."""
 
-
-LARGEST_FACTOR = 1e6
-"""Largest factor by which more muons are asked for."""
 
 MUCH_WIDER = 2.0
 """Ratio of the root of mean χ²/ndf to the median width above which a few tracks decide the former."""
@@ -105,7 +103,7 @@ def fit_reasons(
             width.append(few)
         else:
             first.append(few)
-    resolution_first = failed and not explained
+    resolution_first = failed and not explained and not any(f"the median width {CORE}" in each for each in causes[:1])
     yield from (*first, *width, *causes) if resolution_first else (*first, *causes, *width)
 
 
@@ -135,7 +133,8 @@ def _of_width(entry: FitEntry, model: Model, off: Sequence[WantedResolution]) ->
             same = wanted and all(abs(each.factor.value / width.value - 1) < NEAR_A_POWER for each in off)
             yield f"{text}{unit}" + (f"; else the data want {wanted}" if same else "")
         elif wanted:
-            yield f"the data want {wanted}; {text}"
+            guess = "" if entry.scattering else pitch_guess(off)
+            yield f"the data want {wanted}; {text}{guess}"
         elif narrow:
             yield f"{text}: {_stated_too_large(model)}"
         else:
@@ -216,8 +215,8 @@ def _of_outliers(entry: FitEntry, outliers: Estimate, wrong_tracks: float) -> It
         yield f"{share}: {100 * outliers.low:.2g} % to {100 * outliers.high:.2g} %"
     elif wrong_tracks > WRONG_TRACKS and entry.median_width:
         width = entry.median_width.value
-        right = "is right" if abs(width - 1) <= CORE_IS_RIGHT else f"of tracks is {width:.3g} times the stated one"
-        if entry.misplaced and right != "is right":
+        right = CORE if abs(width - 1) <= CORE_IS_RIGHT else f"of tracks is {width:.3g} times the stated one"
+        if entry.misplaced and right != CORE:
             return  # layers out of place make right tracks look wrong
         yield f"{share}: wrong tracks (outliers), since the median width {right}"
     elif not (entry.width and entry.width.verdict == Verdict.FAIL):
@@ -353,23 +352,6 @@ def _significance(entry: FitEntry, key: str) -> float:
     """The largest significance of a dependence."""
     numbers = [getattr(each, key) for each in entry.coordinates]
     return max((abs(each.value) / each.se for each in numbers if each and each.se), default=0.0)
-
-
-def advice_on_fits(entry: FitEntry, tolerance: float, shift: float) -> list[str]:
-    """How many muons would settle an inconclusive verdict: intervals half as wide as the tolerance."""
-    widths = [entry.width, *(each.pull_sd for each in entry.coordinates)]
-    shifts = [each.pull_mean for each in entry.coordinates]
-    shifts += [each for of in entry.coordinates for each in of.dependences]
-    numbers = [(each, tolerance) for each in widths if each] + [(each, shift * tolerance) for each in shifts]
-    open_ = [(each, most) for each, most in numbers if each.verdict == Verdict.INCONCLUSIVE]
-    if entry.verdict != Verdict.INCONCLUSIVE or not open_:
-        return []
-    factor = max(((each.high - each.low) / most) ** 2 for each, most in open_)
-    if factor > LARGEST_FACTOR:
-        return ["find the few muons with the largest χ², and leave them out if they are no tracks"]
-    if factor <= 1:
-        return ["find the cause of a deviation that is near the tolerance"]
-    return [f"take about {float(f'{entry.muons * factor:.2g}'):.0f} muons with degrees of freedom (now {entry.muons})"]
 
 
 def _worst(found: Sequence[object]) -> str:

@@ -25,9 +25,11 @@ import numpy as np
 
 from ..config.schema import ToySettings, Validation
 from ..statistics.intervals import (
+    ROOM,
     Verdict,
     coverage_interval,
     expected_scatter,
+    factor_to_decide,
     mean_interval,
     sd_interval,
 )
@@ -93,7 +95,7 @@ class Judge:
             sigma=self.sigma,
             verdict=worst([of_bins, scatter and scatter.verdict, *[Verdict.FAIL] * bool(found)]),
             reasons=[*reasons(self.sigma, found, bins, domain, self.place)],
-            more=advice(self.toys, self.settings.of_toys, self.sigma, bins),
+            remedies=advice(self.toys, self.settings, self.sigma, bins, self.counts.muons),
             counts=self.counts,
             bins=bins,
             overall=self._statistics(np.ones_like(self.inside)),
@@ -157,8 +159,10 @@ class Judge:
             return _judged(rms, Verdict.PASS)
         if wide[0] > limit:
             return _judged(rms, Verdict.FAIL)
-        half = (narrow if square <= limit else wide)[1] - square
-        return _judged(rms, Verdict.INCONCLUSIVE, half / abs(limit - square) if square != limit else math.inf)
+        factor = factor_to_decide(square, rms.se, (-math.inf, limit), *self.criteria)
+        # Without a true deviation, the square and its error fall as 1/sample.
+        chance = square <= ROOM * rms.se
+        return _judged(rms, Verdict.INCONCLUSIVE, math.sqrt(factor) if chance else factor)
 
     def _domain(self) -> DomainStatistics:
         """Numbers of the domain of this σ; for the linear σ with verdicts on pulls and on the scatter of closure."""

@@ -5,16 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 
-from ..config.schema import ToySettings
+from ..config.schema import ToySettings, Validation
 from ..models import Quantity
-from ..statistics.intervals import Verdict, coverage_interval, equivalence
+from ..statistics.intervals import ROOM, Verdict, coverage_interval, factor_to_decide, half_width
 from ..uncertainty.monte_carlo import FEWEST_FOR_ENDS
-from .estimates import Estimate, worst
+from .estimates import Estimate
 from .evidence import OFFSETS, Bin, Counts, DomainStatistics, Offset, Shared, Sigma
+from .remedies import Remedy, rounded_up
 
-MOST_MORE = 100
-"""Largest factor of additional toys that is advised."""
+MOST_TOYS_PER_MUON = 1_000_000
+"""Largest number of toys per muon, and of pseudo-experiments, that is advised: what needs more lies at its limit."""
 
+TOY_MUONS, MORE_MUONS = 2_000, 10
+"""Muons with toys that reach every bin of some muons, as a rule; and how many times more are advised beyond."""
+
+ERROR_OF_END = 2.67 / 1.96
+"""Standard error of an end of the 95 % interval of n toys of a Gaussian, times √n, in half-widths."""
 MOST_DISAGREEING, FEWEST_TO_DISAGREE = 0.5, 20
 """Largest tolerated fraction of toy muons that disagree with `linear_valid`, which happens by chance where interval
 ends deviate by about δ; and minimum toy muons able to test linearity.
@@ -134,43 +140,60 @@ def bracketed(number: Estimate, sign: str = "") -> str:
     return "{0:{3}.4f} [{1:{3}.4f}, {2:{3}.4f}]".format(number.value, number.low, number.high, sign)
 
 
-def advice(toys: ToySettings, tolerance: float, sigma: Sigma, bins: Sequence[Bin]) -> list[str]:
-    """What would decide an inconclusive verdict if the numbers stay at their present values."""
-    found = []
+def advice(toys: ToySettings, settings: Validation, sigma: Sigma, bins: Sequence[Bin], muons: int) -> list[Remedy]:
+    """What would decide an inconclusive verdict; `muons` is the number of muons in all bins."""
     undecided = [each for each in bins if each.verdict == Verdict.INCONCLUSIVE and each.decides]
-    empty = sum(not each.toy_muons for each in undecided)
-    if empty:
-        found.append(f"raise toys.muons: {empty} bin{' has' if empty == 1 else 's have'} muons but no toys")
+    found: list[Remedy] = []
+    if any(not each.toy_muons for each in undecided):
+        needed = min(muons, max(TOY_MUONS, MORE_MUONS * toys.muons))
+        found += [Remedy(key="toys.muons", value=needed, now=toys.muons)] if needed > toys.muons else []
     if with_toys := [each for each in undecided if each.toy_muons]:
-        found.append(_more_toys(toys, tolerance, sigma, with_toys, sum(each.toy_muons for each in bins)))
+        found += _more_toys(toys, settings, sigma, with_toys)
     return found
 
 
-def _more_toys(toys: ToySettings, tolerance: float, sigma: Sigma, bins: Sequence[Bin], muons: int) -> str:
-    """The number of toys that would decide bins with toys; `muons` is the number of muons with toys in all bins."""
+def _more_toys(toys: ToySettings, settings: Validation, sigma: Sigma, bins: Sequence[Bin]) -> list[Remedy]:
+    """The toys of each muon that would decide bins with toys."""
     now = max(1, round(sum(each.toys for each in bins) / sum(each.toy_muons for each in bins)))
     # Toys are distributed over all bins, so the bin with the greatest need sets the number of toys per muon.
-    factor = max((each.factor for each in bins if each.factor is not None), default=1.0)
-    few = sigma == "quoted" and any(end.mean is None for bin_ in bins for end in bin_.offsets.ends)
-    if factor > MOST_MORE and not few:
-        return f"even {MOST_MORE} times as many toys would not decide: a ratio is too close to the limit"
-    needed = FEWEST_FOR_ENDS if factor > MOST_MORE else 1 + math.ceil((now - 1) * factor)
-    needed = max(needed, FEWEST_FOR_ENDS) if few else needed
-    if needed <= now:
-        return "find out why some muons have no intervals: more toys would not help"
-    outcomes = [worst(equivalence(ratio, ratio, tolerance) for ratio in _ratios(sigma, bin_)) for bin_ in bins]
-    change = f"raise toys.per_muon from {now} to {needed}"
-    if toys.mode == "adaptive":
-        change = f"set toys.mode to fixed and toys.per_muon to {needed}"
-    return f"{change} ({(needed - now) * muons} more toys), then {worst(outcomes)}"
-
-
-def _ratios(sigma: Sigma, each: Bin) -> list[float]:
-    """The numbers that decide a bin, as ratios that should be 1."""
-    ratios = [] if each.ratio is None else [each.ratio.value]
+    needed = 1 + (now - 1) * max((each.factor for each in bins if each.factor is not None), default=0.0)
     if sigma == "quoted":
-        ratios += [1 + of.mean.value for of in (each.offsets.bias, *each.offsets.ends) if of.mean]
-    return ratios
+        few = [each.toy_muons for each in bins if any(end.mean is None for end in each.offsets.ends)]
+        needed = max([needed, *(_for_ends(muons, settings) for muons in few)])
+    if needed > MOST_TOYS_PER_MUON:
+        return [_wider(settings)]
+    if needed <= now:
+        return [Remedy(words="find out why some muons have no intervals: more toys would not help")]
+    mode = [Remedy(key="toys.mode", value="fixed", now=toys.mode)] if toys.mode == "adaptive" else []
+    return [*mode, Remedy(key="toys.per_muon", value=rounded_up(needed), now=now)]
+
+
+def _for_ends(muons: int, settings: Validation) -> float:
+    """Toys of each of some muons that tell their mean interval ends, and the root mean square of these.
+
+    A mean needs m n toys for an error of `ERROR_OF_END`/√(m n). The mean square of m ends is known to √(2/m) of their
+    variance, `ERROR_OF_END`²/n.
+    """
+    errors, size = half_width(settings.confidence) + ROOM, ERROR_OF_END / settings.of_toys
+    return max(FEWEST_FOR_ENDS, (errors * size) ** 2 / muons, errors * math.sqrt(2 / muons) * size**2)
+
+
+def _wider(settings: Validation) -> Remedy:
+    return Remedy(key="validation.tolerance", value=2 * settings.of_toys, now=settings.of_toys)
+
+
+def advice_on_shared(shared: Shared, settings: Validation) -> list[Remedy]:
+    """What would decide inconclusive pseudo-experiments."""
+    numbers = [each for each in (shared.total, shared.mean) if each and each.verdict == Verdict.INCONCLUSIVE]
+    if not numbers:
+        return []
+    error = 1 / math.sqrt(2 * (shared.experiments - 1))
+    limits = -settings.of_toys, settings.of_toys
+    factor = max(factor_to_decide(each.value - 1, error * each.value, limits, settings.confidence) for each in numbers)
+    if not shared.experiments * factor < MOST_TOYS_PER_MUON:
+        return [_wider(settings)]
+    needed = rounded_up(shared.experiments * factor)
+    return [Remedy(key="toys.experiments", value=needed, now=shared.experiments)]
 
 
 def of_shared(shared: Shared) -> str:

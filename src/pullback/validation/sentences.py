@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from ..statistics.intervals import Verdict
 from ..study.plan import Study
@@ -16,6 +14,8 @@ from .findings import Finding
 from .fit_evidence import FitEntry
 from .fit_judgement import NO_FREEDOM, NO_FUNCTION, NO_MUON, TOO_LARGE
 from .fit_reasons import beyond_words
+from .fit_shapes import shape_words
+from .remedies import Remedy, remedies_in_words, rounded_up, value_written
 
 WRONG: dict[Question, str] = {
     "propagation": "The propagation is wrong",
@@ -43,34 +43,39 @@ REASONS_OF_DATA = 3
 """Reasons that stand in the answer if the data disagree: they may want another resolution, and layers elsewhere."""
 
 
-MOST_ADVICE = 4
-"""Pieces of advice that are told; there are three keys to raise."""
-
-KEY_TO_RAISE = re.compile(r"\b(?:toys|coverage)\.\w+")
-"""The key that a piece of advice is about."""
-
-
 def what_would_decide(evidence: Evidence) -> str:
-    """What would decide what is inconclusive: of each key to raise the largest number that is asked for."""
-    more = [entry.more for entry in evidence.points if entry.verdict == Verdict.INCONCLUSIVE]
-    more += [fit.more for fit in evidence.fits if fit.verdict == Verdict.INCONCLUSIVE]
-    by_key: dict[str, list[str]] = {}
-    for each in (each for of in more for each in of):
-        key = KEY_TO_RAISE.search(each)
-        by_key.setdefault(key[0] if key else each, []).append(each)
-    advice = [max(of, key=_needed) for of in by_key.values()]
-    if not advice:
+    """What would decide an inconclusive verdict, as lines of the config; else nothing."""
+    if evidence.verdict != Verdict.INCONCLUSIVE:
         return ""
-    others = f"; and {len(advice) - MOST_ADVICE} more in validation.json" if len(advice) > MOST_ADVICE else ""
-    return f"What would decide it, if the numbers stay as they are: {'; '.join(advice[:MOST_ADVICE])}{others}."
+    found = [each for entry in evidence.points for each in entry.remedies]
+    muons = {entry.point: entry.quoted.counts.muons for entry in evidence.points}
+    recorded = evidence.answers.truth.verdict == NotTested.RECORDED
+    for fit in evidence.fits:
+        found += _with_recorded(fit.remedies) if recorded else _with_simulated(fit.remedies, muons[fit.point])
+    return remedies_in_words(found)
 
 
-def _needed(advice: str) -> float:
-    """The number that a piece of advice asks for; infinite if no number would do."""
-    number = re.search(r" to (\d+)", advice)
-    if number:
-        return float(number[1])
-    return math.inf if advice.startswith("even ") else 0.0
+def _with_simulated(remedies: Sequence[Remedy], muons: int) -> Iterator[Remedy]:
+    """As many muons as it takes, of `muons` in all: some may have no degrees of freedom."""
+    more = next((each for each in remedies if each.key == "source.muons"), None)
+    if more is None:
+        yield from remedies
+    else:
+        yield Remedy(key=more.key, value=rounded_up(muons * more.need), now=muons)
+
+
+def _with_recorded(remedies: Sequence[Remedy]) -> Iterator[Remedy]:
+    """More muons, which no number of the config makes, or the tolerance that those there are can decide."""
+    more, wider = (
+        next((each for each in remedies if each.key == key), None)
+        for key in ("source.muons", "validation.data_tolerance")
+    )
+    if more and wider:
+        value, now = value_written(wider.value), value_written(wider.now)
+        by_these = f"; or, with these, validation: {{data_tolerance: {value}}} (now {now})"
+        yield more.model_copy(update={"words": more.words + by_these})
+    else:
+        yield from remedies
 
 
 def said(found: Finding) -> int:
@@ -133,14 +138,14 @@ def _data(study: Study, fits: Sequence[FitEntry], found: Sequence[Finding], *, r
         sentence = no_pass(study, "data", verdict, found)
         if right and verdict == Verdict.FAIL:
             sentence = f"The propagation is right, but {sentence[:1].lower()}{sentence[1:]}"
-        return Answer(verdict=verdict, sentence=sentence)
+        return Answer(verdict=verdict, sentence=sentence + _shape(study, fits))
     widths = [each.width.value for each in fits if each.width]
     wide = " to ".join(dict.fromkeys(f"{each:.3f}" for each in (min(widths), max(widths))))
     at = f" at all {len(fits)} points" if len(fits) > 1 else ""
     return Answer(
         verdict=verdict,
         sentence=f"The data agree with the stated resolution{at}: residuals are {wide} times as wide as "
-        f"stated{_beyond(fits)}.",
+        f"stated{_beyond(fits)}.{_shape(study, fits)}",
     )
 
 
@@ -148,6 +153,13 @@ def _beyond(fits: Sequence[FitEntry]) -> str:
     """That some muons were left out, at the point with the most of them."""
     most = max(fits, key=lambda each: each.beyond)
     return f"; {beyond_words(most)}" if most.beyond else ""
+
+
+def _shape(study: Study, fits: Sequence[FitEntry]) -> str:
+    """That errors are not Gaussian, at the first point where they are not."""
+    coordinates = {each.name: each for each in study.model.coordinates}
+    words = next((words for fit in fits for words in shape_words(fit, coordinates)), "")
+    return f" {words}." if words else ""
 
 
 def no_pass(study: Study, question: Question, verdict: Verdict, found: Sequence[Finding]) -> str:

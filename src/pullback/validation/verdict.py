@@ -42,7 +42,7 @@ from .fit_evidence import FitEntry
 from .fit_judgement import FitJudge
 from .judgement import Judge
 from .pull_judgement import PullJudge
-from .reasons import bracketed, of_shared, place_of
+from .reasons import advice_on_shared, bracketed, of_shared, place_of
 from .sentences import answers_of
 
 log = logging.getLogger(__name__)
@@ -183,8 +183,9 @@ def _entry(
             reasons.append(f"systematics: {of_shared(shared)}")
     truth = _truth(part, index, found, claims, among, linear, quoted)
     reasons += [f"{OF_TRUTH}{reason}" for reason in truth.reasons] if truth else []
-    more = [advice for judgement in both for advice in judgement.more]
-    more += advice_on_truth(truth, point.config.coverage.toys_per_bin) if truth else []
+    remedies = [each for judgement in both for each in judgement.remedies]
+    remedies += advice_on_shared(shared, settings) if shared else []
+    remedies += advice_on_truth(truth, point.config.coverage.toys_per_bin, settings) if truth else []
     return Entry(
         point=point.label,
         observable=observable.name,
@@ -193,7 +194,7 @@ def _entry(
         propagation=worst(verdicts),
         truth=truth,
         reasons=reasons,
-        more=list(dict.fromkeys(more)),
+        remedies=list(dict.fromkeys(remedies)),
         linear_valid=quoted.overall.linear_valid,
         diagnostics=diagnose(linear, quoted, truth, smeared, claims),
         linear=linear,
