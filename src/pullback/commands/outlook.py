@@ -9,8 +9,7 @@ from markupsafe import Markup
 
 from ..config.dotted_names import unit_of
 from ..config.schema import PointConfig
-from ..config.source_schema import Recorded
-from ..models import has_fit
+from ..models import Model, has_fit
 from ..report.formats import LINE, count, plural
 from ..report.gallery import gallery
 from ..report.import_wording import left_out, loss_warning
@@ -31,7 +30,7 @@ START_UP = 7
 FIGURE, PANEL = 0.3, 0.07
 """Seconds of a core for each figure, and for each observable in it."""
 
-POINT = 0.25
+FURTHER_POINT = 0.25
 """Seconds of a core for each further scan point: its tables, files and entries of the verdict."""
 
 
@@ -46,23 +45,22 @@ class Rates(NamedTuple):
     truth: float
 
 
-PLAIN = Rates(0.7e-6, 25e-9, 0.6e-6)
+OF_FUNCTIONS = Rates(0.7e-6, 25e-9, 0.6e-6)
 """Of the default study."""
 
-FITTED = Rates(4e-6, 80e-9, 0.9e-6)
-"""Of models that fit lines: of `config/track.yaml`, and toys also of a list of hits."""
+OF_FITTED_LINES = Rates(4e-6, 80e-9, 0.9e-6)
+"""Of models that fit lines: of `config/track.yaml`, and toys also of lists of hits, with or without σ of their own."""
 
-WEIGHED = Rates(20e-6, 100e-9, 2.6e-6)
-"""Of models that fit lines with weights of each muon's own: of `config/track3d.yaml`, where scattering depends on the
-momentum, as for hits with σ of their own."""
+OF_WEIGHED_LINES = Rates(20e-6, 100e-9, 2.6e-6)
+"""Of models that fit lines with weights of each muon's own, by its momentum: of `config/track3d.yaml`."""
 
-SLOW = Rates(50e-6, 80e-9, 2.0e-6)
+OF_SLOW = Rates(50e-6, 80e-9, 2.0e-6)
 """Of models with observables that are slow to quote, such as points of closest approach: of `scatter`."""
 
 EXPERIMENT = 2e-6
 """Seconds of a core for each coordinate of a muon in a pseudo-experiment of the systematics; of `config/track.yaml`."""
 
-TRIED, TRIED_MUONS = 50, 4096
+VALUES_IN_SEARCH, QUOTED_IN_SEARCH = 50, 4096
 """Values of a number that are tried in the search for a target, and the muons that are quoted at each."""
 
 IMPORTED, ALIGNED = 1.2e-6, 4.3e-6
@@ -167,26 +165,24 @@ def outlook(raw: Any) -> Outlook:
 def seconds_of(study: Study) -> float:
     """Time that a study takes on one core, s."""
     figures = len(gallery(expected(study))) * (FIGURE + PANEL * len(study.model.observables))
-    started = START_UP + JOB * (len(study.batches) - 1) + POINT * (len(study.points) - 1) + figures
+    started = START_UP + JOB * (len(study.batches) - 1) + FURTHER_POINT * (len(study.points) - 1) + figures
     read = IMPORTED * len(study.model.coordinates) * max(study.muons.values()) if study.recorded else 0.0
     parts = [part for batch in study.batches.values() for part in batch.parts]
     return started + read + _aligning(study) + sum(map(_computing, parts)) + _experiments(study) + _searching(study)
 
 
-def rates_of(part: Part[PointConfig]) -> Rates:
-    """What muons and toys of a part take."""
-    model, source = part.model, part.config.source
+def rates_of(model: Model) -> Rates:
+    """What muons and toys of a model take."""
     if model.cost > 1:
-        return SLOW
+        return OF_SLOW
     if not has_fit(model):
-        return PLAIN
-    own = isinstance(source, Recorded) and any(source.has_own_sigma(each.name) for each in model.coordinates)
-    return WEIGHED if own or model.momentum is not None else FITTED
+        return OF_FUNCTIONS
+    return OF_FITTED_LINES if model.momentum is None else OF_WEIGHED_LINES
 
 
 def _computing(part: Part[PointConfig]) -> float:
     """Time that the muons and toys of a part take, s."""
-    rates, (toys, around_truth) = rates_of(part), toys_of(part)
+    rates, (toys, around_truth) = rates_of(part.model), toys_of(part)
     seconds = rates.muon * (part.stop - part.start) + rates.toy * toys + rates.truth * around_truth
     return len(part.model.coordinates) * seconds
 
@@ -209,8 +205,8 @@ def _searching(study: Study) -> float:
     searched = {
         tuple(value for name, value in part.values.items() if name != target.vary): part for part in parts.values()
     }
-    muons = sum(rates_of(part).muon * min(TRIED_MUONS, part.muons) for part in searched.values())
-    return TRIED * len(study.model.coordinates) * muons
+    muons = sum(rates_of(part.model).muon * min(QUOTED_IN_SEARCH, part.muons) for part in searched.values())
+    return VALUES_IN_SEARCH * len(study.model.coordinates) * muons
 
 
 def _aligning(study: Study) -> float:

@@ -26,7 +26,7 @@ from ..validation.evidence import Evidence
 from ..validation.reasons import place_of
 from .formats import count, figures, known, percent, plural
 
-MOST_LISTED = 8
+MOST_SHARED_LISTED = 8
 """Systematics, or correlations, that are listed."""
 
 
@@ -301,8 +301,8 @@ class SetupWording(PlanWording):
 
 def _first(words: list[str]) -> list[str]:
     """A list of words, or the first of many and how many more there are."""
-    more = len(words) - MOST_LISTED
-    return [*words[:MOST_LISTED], f"and {more} more"] if more > 1 else words
+    more = len(words) - MOST_SHARED_LISTED
+    return [*words[:MOST_SHARED_LISTED], f"and {more} more"] if more > 1 else words
 
 
 def _off_the_line(model: Model) -> str:

@@ -23,7 +23,7 @@ from ..errors import ConfigError
 from ..files import check_regular
 from ..statistics.prefixes import suited
 
-Values = dict[Any, list[Any]]
+ScanLists = dict[Any, list[Any]]
 """The values of a scan by name."""
 
 STATED = ("detector.resolution", "detector.sigma")
@@ -76,7 +76,7 @@ def expand(config: StudyConfig, unsure: Collection[str] = frozenset()) -> list[P
 
 
 def _scannable(
-    config: StudyConfig, columns: Values, unit: UnitByName, unsure: Collection[str], together: Together
+    config: StudyConfig, columns: ScanLists, unit: UnitByName, unsure: Collection[str], together: Together
 ) -> list[str]:
     """The names that can be scanned; mistakes in other names and in values are reported."""
     valid = dict.fromkeys(name for name in numeric_fields(config) if not name.startswith("compute."))
@@ -164,14 +164,14 @@ def nearest_to_unscanned(points: list[Point], config: PointConfig) -> Point:
     return min(points, key=distance)
 
 
-def _groups(scan: dict[str, Any], unit: UnitByName, together: Together) -> list[Values]:
+def _groups(scan: dict[str, Any], unit: UnitByName, together: Together) -> list[ScanLists]:
     """The lists of the scan, in groups that go in step: those of a zip, the columns of a table, any other list alone.
 
     The points, which are the product of the groups, are counted before any is made.
     """
     if not scan:
         raise ConfigError("config: scan: is empty; give a list of values for a dotted name, or leave scan out")
-    groups: list[Values] = []
+    groups: list[ScanLists] = []
     for key, value in scan.items():
         if key == "table":
             groups.append(_table(value, unit, together))
@@ -198,7 +198,7 @@ def _refuse_many(count: int) -> None:
         )
 
 
-def _rows(groups: list[Values], names: Collection[str]) -> Iterator[dict[str, float]]:
+def _rows(groups: list[ScanLists], names: Collection[str]) -> Iterator[dict[str, float]]:
     """The product of the groups, the last varying fastest, without other names than these and invalid values."""
     of_groups = []
     for group in groups:
@@ -215,7 +215,7 @@ def _is(value: Any) -> str:
     return "is empty" if value is None else f"is {value!r:.80}"
 
 
-def _lists(lists: Any, where: str, together: Together) -> Values:
+def _lists(lists: Any, where: str, together: Together) -> ScanLists:
     if not isinstance(lists, dict) or not lists:
         raise ConfigError(f"config: {where}: {_is(lists)}; it must map dotted names to lists of numbers")
     found = {}
@@ -231,7 +231,7 @@ def _lists(lists: Any, where: str, together: Together) -> Values:
     return found
 
 
-def _table(file: Any, unit: UnitByName, together: Together) -> Values:
+def _table(file: Any, unit: UnitByName, together: Together) -> ScanLists:
     """The columns of a CSV file with a header of dotted names and one row per point."""
     if not isinstance(file, str):
         raise ConfigError(f"config: scan.table: {_is(file)}; it must be the path of a CSV file")
