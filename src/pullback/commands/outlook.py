@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from markupsafe import Markup
 
 from ..config.dotted_names import unit_of
-from ..config.schema import PointConfig
+from ..config.schema import TARGET_MUONS, PointConfig
 from ..models import Model, has_fit
 from ..report.formats import LINE, count, plural
 from ..report.gallery import gallery
@@ -60,8 +60,8 @@ OF_SLOW = Rates(50e-6, 80e-9, 2.0e-6)
 EXPERIMENT = 2e-6
 """Seconds of a core for each coordinate of a muon in a pseudo-experiment of the systematics; of `config/track.yaml`."""
 
-VALUES_IN_SEARCH, QUOTED_IN_SEARCH = 50, 4096
-"""Values of a number that are tried in the search for a target, and the muons that are quoted at each."""
+VALUES_IN_SEARCH = 50
+"""Values of a number that are tried in the search for a target."""
 
 IMPORTED, ALIGNED = 1.2e-6, 4.3e-6
 """Seconds of a core for each coordinate of a muon that is read from a list of hits, and of one that aligns layers.
@@ -205,7 +205,7 @@ def _searching(study: Study) -> float:
     searched = {
         tuple(value for name, value in part.values.items() if name != target.vary): part for part in parts.values()
     }
-    muons = sum(rates_of(part.model).muon * min(QUOTED_IN_SEARCH, part.muons) for part in searched.values())
+    muons = sum(rates_of(part.model).muon * min(TARGET_MUONS, part.muons) for part in searched.values())
     return VALUES_IN_SEARCH * len(study.model.coordinates) * muons
 
 

@@ -45,6 +45,9 @@ HEIGHTS_OF_FILE = (
 FAR_AWAY = 1000.0
 """Default factor by which a number may change to reach a target."""
 
+TARGET_MUONS = 8192
+"""Largest number of muons whose mean σ is that of a target, since each is quoted at some fifty values."""
+
 
 SOURCE_SECTIONS = ("cosmic", "beam", "volume")
 """Sections of a simulated source that only some models use."""
@@ -200,7 +203,8 @@ class Target(Section):
     sigma: dict[str, Annotated[float, Field(gt=0)]] = Field(
         min_length=1,
         max_length=1,
-        description="the observable and its wanted mean σ, over the first 8 192 muons, such as `{theta: 2 mrad}`",
+        description=f"the observable and its wanted mean σ, over the first {TARGET_MUONS} muons, such as "
+        "`{theta: 2 mrad}`",
         json_schema_extra=_or_with_units,
     )
     vary: str = Field(description="dotted name of the number to vary, such as `detector.resolution`")

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..config.dotted_names import numeric_fields, range_of, unit_of, with_numbers
-from ..config.schema import Target
+from ..config.schema import TARGET_MUONS, Target
 from ..detector.bound_model import Parameters
 from ..detector.known import Known
 from ..detector.noise import Noise
@@ -33,16 +33,13 @@ from .common import hits_file
 
 log = logging.getLogger(__name__)
 
-MUONS = 8192
-"""Largest number of muons over which σ is averaged, since each is quoted at some fifty values."""
-
 
 def find_target(study: Study, path: str | Path) -> None:
     """Find, at every point, the value of a number that gives the wanted mean σ, and write it with the curve.
 
-    σ is the one that is quoted, and the mean is over the first `MUONS` muons of a point that have one. Simulated muons
-    are generated anew at each value from the same random numbers. Points that differ only in this number are solved
-    once.
+    σ is the one that is quoted, and the mean is over the first `TARGET_MUONS` muons of a point that have one. Simulated
+    muons are generated anew at each value from the same random numbers. Points that differ only in this number are
+    solved once.
     """
     target = study.config.target
     assert target
@@ -90,7 +87,7 @@ def _solve(study: Study, target: Target, point: Point, others: dict[str, float])
         reconstruction = Reconstruction.of(moved)
         taken, covariance, _ = reconstruction.taken(*hits_of(moved, reconstruction.parameters))
         infer, column = part_with(reconstruction.infer, axis)
-        few, n_dig = slice(MUONS), config.uncertainty.n_dig
+        few, n_dig = slice(TARGET_MUONS), config.uncertainty.n_dig
         sigma = quote(infer, taken[few], covariance=covariance[few], n_dig=n_dig).sigma.numpy()[:, column]
         known = np.isfinite(sigma) & (sigma > 0)
         return float(sigma[known].mean()) if known.any() else float("nan")

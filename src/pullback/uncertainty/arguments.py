@@ -29,7 +29,7 @@ LARGEST_SIGMA = 1e150
 MOST_COORDINATES = 64
 """Length of a one-dimensional array of hits above which it is not taken for the coordinates of one muon."""
 
-APART, SAME = 1 / 3, 0.6
+MOVED_APART, COUNTS_AS_SAME = 1 / 3, 0.6
 """Powers of the precision ε: the distance to which equal hits are moved apart, and that of numbers that are the same.
 
 Relative to the largest, these are 6e-6 and 4e-10 in double precision.
@@ -136,7 +136,7 @@ def _may_be_one_muon(infer: Infer, hits: Float[Tensor, "muon 1"]) -> bool:
     """
     x, eps = hits[:, 0].nan_to_num(0.0, 0.0, 0.0), torch.finfo(hits.dtype).eps
     # Hits that are equal or evenly spaced are moved apart: no cosine of whole numbers is a sum of multiples of others.
-    step = eps**APART * (x.abs().max().item() or 1.0)
+    step = eps**MOVED_APART * (x.abs().max().item() or 1.0)
     x = x + step * torch.arange(1, len(x) + 1, dtype=x.dtype, device=x.device).cos()
     as_one, as_many = _tried(infer, x[None]), _tried(infer, x[:, None])
     if mistake_in(as_one, 1):
@@ -144,7 +144,7 @@ def _may_be_one_muon(infer: Infer, hits: Float[Tensor, "muon 1"]) -> bool:
     if mistake_in(as_many, len(x)):
         return True
     one, many = as_one.flatten(), as_many.flatten()
-    same = eps**SAME * one.nan_to_num(0.0, 0.0, 0.0).abs().max()
+    same = eps**COUNTS_AS_SAME * one.nan_to_num(0.0, 0.0, 0.0).abs().max()
     found = ((one[:, None] - many).abs() <= same).any(dim=1)
     return not (found | ~torch.isfinite(one)).all()
 
