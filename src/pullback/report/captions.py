@@ -170,10 +170,11 @@ CAPTIONS = PICTURE_CAPTIONS | {
     "systematics": (
         "Pseudo-experiments",
         "In each pseudo-experiment all muons are recorded anew, with one shift of the systematic parameters for all "
-        "of them. Left: the mean pull varies between pseudo-experiments as the black line predicts, far more than it "
-        "would without systematics (dashed; its peak may be cut off). Right: within a pseudo-experiment the pulls "
-        "keep their width, so that no single pseudo-experiment reveals its own shift. The expected width exceeds 1 "
-        "slightly where the systematics shift some muons more than others.",
+        "of them. Left: the mean pull varies between pseudo-experiments as the black line predicts, more than it would "
+        "without systematics (dashed; its peak may be cut off). Right: the width of the pulls within a "
+        "pseudo-experiment. It is about 1 (grey line) where a shift moves all muons alike, so that no single "
+        "pseudo-experiment reveals its own shift, and larger where it moves some muons more than others, such as those "
+        "without a hit in a layer. Dotted: the expected width.",
     ),
     "scan": (
         "Scan",

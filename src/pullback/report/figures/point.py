@@ -262,7 +262,7 @@ def _value_over_hits(subject: Subject) -> Canvas:
         axes.errorbar(x[order], value[order], sigma[order], **style)
         # Not as error bars, since near a fold the value at the hit can lie outside its interval.
         axes.vlines(x[order], *interval[order].T, lw=1, color=BLUE, label="68.27 % coverage interval")
-        axes.plot(x[order], value[order], "o", ms=2.5, color=BLUE)
+        axes.plot(x[order], value[order], "o", ms=1.5, color=BLUE)  # not larger than most intervals
         axes.axhline(0, color="black", lw=0.6)
         axes.set(title=title)
         label_axis(axes, "x", f"recorded {x_axis.symbol}", x_axis.unit)
