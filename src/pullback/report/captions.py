@@ -36,9 +36,10 @@ CAPTIONS = PICTURE_CAPTIONS | {
     "value": (
         "{symbol} against {x}, with its uncertainty",
         "At most 60 hits, evenly spaced in {x}; hits far from all others are counted above the panel. Blue: the quoted "
-        "68.27 % coverage interval (JCGM 101). Grey: ±1 σ by linear propagation. Right, if there are any: hits within "
-        "6 σ of {x} = 0, the fold, where {symbol} turns from falling to rising. Grey bars that reach below zero show "
-        "that linear propagation fails there, as {symbol} cannot be negative.",
+        "68.27 % coverage interval (JCGM 101). Grey: ±1 σ by linear propagation. Right: hits within 6 σ of {x} = 0, "
+        "the fold, where {symbol} turns from falling to rising; if there are none, the intervals of all hits minus "
+        "{symbol}. Grey bars that reach below zero near the fold show that linear propagation fails there, as {symbol} "
+        "cannot be negative.",
     ),
     "sigma": (
         "σ and the standard deviation of toys",
