@@ -105,3 +105,22 @@ def test_sigma_stands_next_to_what_it_is_of():
     table = known_table(found, {"nominal": {}})
     assert texts(table.heads)[0][:3] == ["observable", "mean σ", "68 % of muons"]
     assert texts(table.rows)[1][:3] == ["φ", "4.00 mrad (median)", "3.00 to 5.00"]
+
+
+@pytest.mark.parametrize(
+    ("sigma", "unit", "shared", "words"),
+    [(0.78e-3, "1", 5.1e-5, "0.051 × 10⁻³"), (548e-6, "m", 1.02e-4, "100 µm"), (1.2e-3, "m", 9.6e-4, "0.96 mm")],
+)
+def test_the_systematics_have_the_unit_of_the_sigma_beside_them(sigma, unit, shared, words):
+    assert knowledge(sigma, sigma, sigma, unit, shared=shared).sentence.endswith(f"({words} of the mean)")
+
+
+def test_points_of_a_scan_share_unit_and_power_of_ten():
+    """A column in which 4.33 × 10⁻³ stands above 0.0131 is hard to compare."""
+    sizes = [knowledge(each, each, each, "c/GeV") for each in (0.0131, 0.00654, 0.00433)]
+    assert [each.cell for each in alike(sizes)] == ["0.0131 c/GeV", "0.00654 c/GeV", "0.00433 c/GeV"]
+    assert [*over_scan(alike(sizes))] == ["θ over 3 points: mean σ from 0.00433 c/GeV to 0.0131 c/GeV"]
+    lengths = [knowledge(each, each, each, "m") for each in (0.9e-3, 1.1e-3)]
+    assert [each.cell for each in alike(lengths)] == ["0.900 mm", "1.10 mm"]
+    apart = [knowledge(each, each, each, "m") for each in (2e-6, 0.3)]
+    assert [each.cell for each in alike(apart)] == ["2.00 µm", "300 mm"]

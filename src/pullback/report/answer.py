@@ -29,6 +29,9 @@ QUANTILES = (0.1587, 0.5, 0.8413)
 SIGMA_DIGITS = 3
 """Significant digits of an average σ; its range has as many decimals."""
 
+WIDEST_ALIKE = 100
+"""Ratio of the largest σ of a scan to the smallest up to which all have the same unit and power of ten."""
+
 SMALL_NUMBER = 0.01
 """Numbers without a unit, or with one that takes no prefix, are written with a power of ten below this."""
 
@@ -64,6 +67,8 @@ class Knowledge(NamedTuple):
     """The worst of the three questions."""
     kind: Literal["mean", "median"] = "mean"
     """Which average of σ is quoted; the same at all points."""
+    largest: float = math.nan
+    """The largest average σ of the points that share unit and power of ten; NaN for a point by itself."""
 
     @property
     def shared(self) -> float:
@@ -91,7 +96,7 @@ class Knowledge(NamedTuple):
         """The range of the σ of most muons, in the same unit and with as many decimals, or one number."""
         if math.isnan(self.low):
             return "–"
-        return f"{_from_to(self._number(self.low), self._number(self.high))}{self._suited[1]}"
+        return f"{_from_to(self._number(self.low), self._number(self.high))}{self.scale.power}"
 
     @property
     def sentence(self) -> str:
@@ -105,15 +110,16 @@ class Knowledge(NamedTuple):
 
     def written(self, sigma: float) -> str:
         """A σ in the unit of the quoted one, and with as many decimals."""
-        _, power, unit = self._suited
+        _, power, unit = self.scale
         return f"{self._number(sigma)}{power} {unit}".rstrip()
 
     @property
-    def _suited(self) -> Scale:
-        return scale_of(self.typical, self.unit)
+    def scale(self) -> Scale:
+        """What suits the average σ."""
+        return scale_of(self.typical if math.isnan(self.largest) else self.largest, self.unit)
 
     def _number(self, sigma: float) -> str:
-        factor, *_ = self._suited
+        factor = self.scale.factor
         size = factor * self.typical
         return f"{factor * sigma:.{decimals(size)}f}" if size < LARGE else f"{factor * sigma:.{SIGMA_DIGITS}g}"
 
@@ -149,9 +155,20 @@ def how_well_known(study: StudyReader, evidence: Evidence, symbols: Mapping[str,
 
 
 def alike(found: Sequence[Knowledge]) -> list[Knowledge]:
-    """The answers with the same average of each observable at all points: the median if one of them needs it."""
+    """The answers with the same average of each observable at all points: the median if one of them needs it.
+
+    They have the same unit and power of ten too, unless they differ by orders of magnitude.
+    """
     by_median = {each.entry.observable for each in found if _needs_median(each)}
-    return [each._replace(kind="median" if each.entry.observable in by_median else "mean") for each in found]
+    found = [each._replace(kind="median" if each.entry.observable in by_median else "mean") for each in found]
+    return [each._replace(largest=_largest(each, found)) for each in found]
+
+
+def _largest(one: Knowledge, found: Sequence[Knowledge]) -> float:
+    """The largest average σ of the same observable; NaN where they differ by orders of magnitude."""
+    same = [each.typical for each in found if each.entry.observable == one.entry.observable]
+    known = [size for size in same if math.isfinite(size) and size > 0]
+    return max(known) if known and max(known) < WIDEST_ALIKE * min(known) else math.nan
 
 
 def _needs_median(found: Knowledge) -> bool:
@@ -217,13 +234,14 @@ def _without(found: Sequence[Knowledge]) -> str:
     shared = [each.shared for each in found if each.shared > 0]
     if not shared:
         return ""
-    ends = _from_to(*(_brief(each, found[0].unit) for each in (min(shared), max(shared))))
+    # In the unit and power of ten of the σ beside it, so that they can be compared.
+    ends = _from_to(*(_brief(each, found[0].scale) for each in (min(shared), max(shared))))
     return f", without the systematics that all muons share ({ends} of the mean)"
 
 
-def _brief(value: float, unit: str) -> str:
-    factor, unit = prefixed(value, unit)
-    return f"{factor * value:.2g} {'' if unit == '1' else unit}".rstrip()
+def _brief(value: float, scale: Scale) -> str:
+    number = float(f"{scale.factor * value:.2g}")  # 100, not 1e+02
+    return f"{number:g}{scale.power} {scale.unit}".rstrip()
 
 
 def known_table(found: Sequence[Knowledge], scanned: Mapping[str, Mapping[str, str]]) -> Table:

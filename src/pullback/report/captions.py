@@ -36,9 +36,10 @@ CAPTIONS = PICTURE_CAPTIONS | {
     "value": (
         "{symbol} against {x}, with its uncertainty",
         "At most 60 hits, evenly spaced in {x}; hits far from all others are counted above the panel. Blue: the quoted "
-        "68.27 % coverage interval (JCGM 101). Grey: ±1 σ by linear propagation. Right, if there are any: hits within "
-        "6 σ of {x} = 0, the fold, where {symbol} turns from falling to rising. Grey bars that reach below zero show "
-        "that linear propagation fails there, as {symbol} cannot be negative.",
+        "68.27 % coverage interval (JCGM 101). Grey: ±1 σ by linear propagation. Right: hits within 6 σ of {x} = 0, "
+        "the fold, where {symbol} turns from falling to rising; if there are none, the intervals of all hits minus "
+        "{symbol}. Grey bars that reach below zero near the fold show that linear propagation fails there, as {symbol} "
+        "cannot be negative.",
     ),
     "sigma": (
         "σ and the standard deviation of toys",
@@ -170,10 +171,11 @@ CAPTIONS = PICTURE_CAPTIONS | {
     "systematics": (
         "Pseudo-experiments",
         "In each pseudo-experiment all muons are recorded anew, with one shift of the systematic parameters for all "
-        "of them. Left: the mean pull varies between pseudo-experiments as the black line predicts, far more than it "
-        "would without systematics (dashed; its peak may be cut off). Right: within a pseudo-experiment the pulls "
-        "keep their width, so that no single pseudo-experiment reveals its own shift. The expected width exceeds 1 "
-        "slightly where the systematics shift some muons more than others.",
+        "of them. Left: the mean pull varies between pseudo-experiments as the black line predicts, more than it would "
+        "without systematics (dashed; its peak may be cut off). Right: the width of the pulls within a "
+        "pseudo-experiment. It is about 1 (grey line) where a shift moves all muons alike, so that no single "
+        "pseudo-experiment reveals its own shift, and larger where it moves some muons more than others, such as those "
+        "without a hit in a layer. Dotted: the expected width.",
     ),
     "scan": (
         "Scan",

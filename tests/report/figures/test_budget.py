@@ -39,3 +39,10 @@ def test_the_scanned_angle_is_below_its_panels_in_mrad(tmp_path):
         shown = [each.get_text() for each in axes.get_xticklabels() if each.get_visible()]
         assert shown == ["0.7", "1"]
     assert canvas.get_supxlabel() == ""
+
+
+def test_a_source_that_cannot_be_seen_has_no_label():
+    canvas, axes = base.plt.subplots()
+    stacked(axes.bar, [{"a": 1.0, "b": 0.0, "c": 1e-4}, {"a": 0.9, "b": 0.0, "c": 0.1}], "bottom", "width")
+    base.plt.close(canvas)
+    assert [each.get_label() for each in axes.containers] == ["a", "c"]

@@ -42,9 +42,16 @@ def test_hits_are_drawn_against_the_line_with_the_band_of_its_covariance(telesco
             np.testing.assert_allclose(points.get_ydata(), (x - start - slope * np.array(Z)) * 1000, atol=1e-9)
             lengths = [np.diff(segment[:, 1])[0] for segment in bars.get_segments() if len(segment)]
             np.testing.assert_allclose(np.array(lengths)[np.isfinite(lengths)], 2000 * sigma)
-            bands = [each for each in axes.collections if each is not bars and each.get_label().startswith("xy"[view])]
-            corners = bands[0].get_paths()[0].vertices
-            z, half = corners[:, 0], np.abs(corners[:, 1])
+            name = f"{'xy'[view]}: line ± σ"
+            if view == 0:  # filled
+                (band,) = (each for each in axes.collections if each.get_label() == name)
+                z, edge = band.get_paths()[0].vertices.T
+            else:
+                edges = [line for line in axes.lines if line.get_linestyle() == "--"]
+                assert [line.get_label() for line in edges] == [name, "_"]
+                np.testing.assert_array_equal(edges[0].get_ydata(), -edges[1].get_ydata())
+                z, edge = edges[1].get_data()
+            half = np.abs(edge)
             expected = 1000 * np.sqrt(C[0, 0] * z**2 + 2 * C[0, 1] * z + C[1, 1])
             np.testing.assert_allclose(half[half > 0], expected[half > 0], rtol=1e-6)
 

@@ -44,6 +44,9 @@ COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F
 OF_CORRELATIONS = "#404040"
 """Colour of the correlations between hits, which are neither a layer nor a parameter."""
 
+SMALLEST_SHARE = 5e-4
+"""Share below which a source can't be seen at any point, and is left out with its label."""
+
 HATCHES = ("", "///", "...", "\\\\\\", "xxx")
 
 
@@ -68,6 +71,8 @@ def stacked(bar: Callable[..., Any], budgets: Sequence[dict[str, float]], start:
     with mpl.rc_context({"hatch.color": "#404040"}):
         for index, (name, colour) in enumerate(zip(names, cycle(COLOURS), strict=False)):
             share = np.array([each.get(name) or 0.0 for each in budgets])
+            if np.abs(share).max() < SMALLEST_SHARE:
+                continue
             style = {start: np.where(share < 0, below, above), "label": key_in_math(name), wide: 0.8}
             style["color"] = OF_CORRELATIONS if name == HIT_CORRELATIONS else colour
             hatch = HATCHES[(index + index // len(COLOURS)) % len(HATCHES)]

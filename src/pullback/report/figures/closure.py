@@ -97,7 +97,7 @@ def closure(subject: Subject) -> Canvas:
         axes.remove()  # the legend is there
     for bottom in bottoms[::columns]:
         bottom.set_ylabel("toy sd / σ")
-    legend(canvas, grid[:2].flat, ncols=2 if subject.one_hit else 3, rows=2, markerscale=1.5)
+    legend(canvas, grid.flat, ncols=2 if subject.one_hit else 3, rows=2, markerscale=1.5)
     return canvas
 
 
@@ -171,7 +171,7 @@ def _ratios(axes: Axes, toys: SpreadPanel, tolerance: float, *, one_hit: bool) -
     crosses = {**toys.style, "mew": 0.6, "zorder": 1.9 if len(toys.value) > 100 else 2}  # many would hide the squares
     for which, colour, words in ((toys.claimed, "black", "in"), (~toys.claimed, GREY, "outside")):
         some = which & np.isfinite(toys.to_linear)
-        label = f"toy sd / linear σ, {words} the linear domain"
+        label = f"toy sd / linear σ, {words} the linear domain" if some.any() else None
         axes.plot(toys.value[some], toys.to_linear[some], "x", color=colour, label=label, **crosses)
     if len(toys.value):
         linear = toys.to_linear[toys.claimed | one_hit]

@@ -84,12 +84,13 @@ def _deviations(axes: Axes, tracks: list[DrawnLine], muon: int) -> tuple[str, st
     factor, unit_of_x = prefixed(largest(*(each.sigma for each in tracks)), "m")
     for each, at, band in zip(tracks, z, bands, strict=True):
         colour, marker, _ = VIEW_STYLES.get(each.view, VIEW_STYLES["x"])
-        style: dict[str, Any] = {"label": f"{each.view}: line ± σ"}
+        name = f"{each.view}: line ± σ"
         if colour == VIEW_STYLES["x"][0]:
-            style |= {"color": colour, "alpha": 0.25, "lw": 0}
+            style: dict[str, Any] = {"color": colour, "alpha": 0.25, "lw": 0, "label": name}
+            axes.fill_between(at * heights, -band * factor, band * factor, **style)
         else:  # of two filled bands on top of each other, neither would have the colour of the legend
-            style |= {"facecolor": "none", "edgecolor": colour, "lw": 0.9, "ls": "--"}
-        axes.fill_between(at * heights, -band * factor, band * factor, **style)
+            style = {"color": colour, "lw": 0.9, "ls": "--", "label": [name, "_"]}
+            axes.plot(at * heights, np.transpose([-band * factor, band * factor]), **style)
         style = {"fmt": marker, "ms": 3, "color": colour, "elinewidth": 0.8, "label": f"{each.view}: hits ± σ"}
         axes.errorbar(each.z * heights, each.deviation[muon] * factor, each.sigma[muon] * factor, **style)
     axes.axhline(0, color="black", lw=0.6)

@@ -9,10 +9,11 @@ from matplotlib.axes import Axes
 
 from ...validation.estimates import Estimate
 from ...validation.fit_evidence import CoordinateFit, FitEntry
-from ...validation.fit_judgement import SHIFT
+from ...validation.fit_judgement import FEWEST_TRACKS, SHIFT
 from .base import (
     BLUE,
     FEW,
+    FOR_NARROW_BINS,
     FURTHEST_PULL,
     GREY,
     PAGE_WIDTH,
@@ -32,6 +33,9 @@ from .base import (
     say,
     say_outside,
 )
+
+P_VALUES_OF_FEW = 10
+"""Bins of the p-values of few muons, of which each would be a spike."""
 
 POSITIONS = 12
 """Bins of a track's position or slope, with the same number of hits in each."""
@@ -90,7 +94,7 @@ def _pulls(axes: Axes, subject: Subject) -> None:
     gaussian(axes)
     say_outside(axes, np.abs(pulls) > FURTHEST_PULL, "hit")
     axes.set(xlabel="unbiased residual / its σ", ylabel="density")
-    axes.set_ylim(0, max(0.52, axes.get_ylim()[1]))  # room for the legend
+    axes.set_ylim(0, max(0.52, 1.25 * axes.get_ylim()[1]))  # room for the legend
     axes.legend(loc="upper left", fontsize=SMALL)
 
 
@@ -106,6 +110,8 @@ def show_p_values(axes: Axes, fit: FitEntry) -> None:
         say(axes, "no degrees of freedom")
         return
     counts = np.array(fit.p_values)
+    if fit.muons < FOR_NARROW_BINS:
+        counts = counts.reshape(P_VALUES_OF_FEW, -1).sum(axis=1)
     axes.stairs(counts / counts.mean(), np.linspace(0, 1, len(counts) + 1), color=BLUE, fill=True, alpha=0.5)
     axes.axhline(1, color="black", lw=0.8, ls="--")
     axes.set(xlabel="p-value", ylabel="muons / expected", xlim=(0, 1), ylim=(0, None))
@@ -115,8 +121,9 @@ def _trends(subject: Subject) -> Canvas:
     """Mean pull of each coordinate against the position and the slope of the track."""
     fits = subject.fit.coordinates
     if not fits:
-        canvas, axes = plt.subplots(figsize=(PAGE_WIDTH, 2.0))
-        say(axes, "no residuals")
+        canvas, axes = plt.subplots(figsize=(PAGE_WIDTH, 0.6))
+        few = 0 < subject.fit.muons < FEWEST_TRACKS
+        say(axes, f"fewer than {FEWEST_TRACKS} muons: too few for means" if few else "no residuals")
         axes.set_axis_off()
         return canvas
     canvas, grid = panels(len(fits), 2.0, sharey=True)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from ...models import Quantity
 from ...statistics.prefixes import prefixed
@@ -102,3 +103,4 @@ def _histogram(axes: Axes, each: HitMap, quantity: Quantity) -> None:
     factor, words = _in_words(quantity, each.bins[0])
     axes.stairs(each.counts, each.bins[0].edges * factor, fill=True, color=BLUE)
     axes.set(xlabel=words, ylabel="hits", ylim=(0, None))
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))

@@ -65,6 +65,9 @@ FEWEST_IN_BINS = 200
 FEW_NAMES = 6
 """Coordinates above which a panel is as wide as the figure."""
 
+MINUS_VALUE = "minus the value"
+"""Title of the panel in which intervals are about 0."""
+
 ENDS_STYLES = (
     (BLUE, "v", "68.27 %, lower"),
     (BLUE, "^", "68.27 %, upper"),
@@ -243,7 +246,7 @@ def _value(subject: Subject) -> Canvas:
 
 
 def _value_over_hits(subject: Subject) -> Canvas:
-    """Values and intervals of at most 60 hits, against their coordinate."""
+    """Values and intervals of at most 60 hits, over their coordinate; once more near the fold, or minus the value."""
     (x_axis,), (theta,) = subject.coordinates, subject.observables
     x = subject.column("x_reco")[:, 0]
     known = (theta.column("flag_{}") == 0) & np.isfinite(x)
@@ -252,21 +255,26 @@ def _value_over_hits(subject: Subject) -> Canvas:
     value, sigma, interval = (theta.column(name)[usable] for name in ("{}", "sigma_{}_linear", "interval68_{}"))
     views = {"all hits": np.full(len(x), True), "within 6 σ of the fold": np.abs(x) < 6 / subject.resolution[0]}
     views = {title: which for title, which in views.items() if which.any()} or views
+    if len(views) == 1:  # beside the range of the values, the intervals can be too short to be seen
+        views[MINUS_VALUE] = np.full(len(x), True)
     canvas, grid = panels(len(views), 2.9)
     for axes, (title, which) in zip(grid, views.items(), strict=True):
+        origin = value if title == MINUS_VALUE else np.zeros_like(value)
         order = np.flatnonzero(which)[np.argsort(x[which], kind="stable")]
         if len(order) > 60:
             wanted = np.linspace(x[order[0]], x[order[-1]], 60)  # evenly over x, as far as there are muons
             order = order[np.unique(np.searchsorted(x[order], wanted).clip(0, len(order) - 1))]
         style: dict[str, Any] = {"fmt": "none", "elinewidth": 2.5, "color": "lightgrey", "label": "±1 σ, linear"}
-        axes.errorbar(x[order], value[order], sigma[order], **style)
+        axes.errorbar(x[order], (value - origin)[order], sigma[order], **style)
         # Not as error bars, since near a fold the value at the hit can lie outside its interval.
-        axes.vlines(x[order], *interval[order].T, lw=1, color=BLUE, label="68.27 % coverage interval")
-        axes.plot(x[order], value[order], "o", ms=2.5, color=BLUE)
+        ends = interval - origin[:, None]
+        axes.vlines(x[order], *ends[order].T, lw=1, color=BLUE, label="68.27 % coverage interval")
+        axes.plot(x[order], (value - origin)[order], "o", ms=2.5, color=BLUE)
         axes.axhline(0, color="black", lw=0.6)
         axes.set(title=title)
         label_axis(axes, "x", f"recorded {x_axis.symbol}", x_axis.unit)
-        label_axis(axes, "y", theta.symbol, theta.quantity.unit)
+        words = f"interval − {theta.symbol}" if title == MINUS_VALUE else theta.symbol
+        label_axis(axes, "y", words, theta.quantity.unit)
     say_outside(grid[0], outside)
     legend(canvas, grid[:1])
     return canvas

@@ -7,12 +7,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 from scipy.special import gammainc
 
 from ...statistics.prefixes import prefixed
 from ..formats import brief, percent
 from .base import (
     BLUE,
+    FOR_NARROW_BINS,
     GREY,
     PAGE_WIDTH,
     SMALL,
@@ -40,6 +42,9 @@ OF_MIXTURE = 100
 LOG_RATIO = Bins(-3.0, 6.0, 90)
 """Bins of log₁₀(χ²/ndf)."""
 
+FOR_FEW_TRACKS = 3
+"""Bins of χ²/ndf that are one for few tracks, of which each would be a spike."""
+
 
 class _Expected(NamedTuple):
     """What a sample of residuals of a coordinate shows: median, 68.27 % half-width, and σ by the stated resolution."""
@@ -55,7 +60,7 @@ class _Expected(NamedTuple):
     @property
     def bins(self) -> Bins:
         half = abs(self.median) + WIDTHS * max(self.width, self.sigma)
-        return Bins(-half, half, 81)
+        return Bins(-half, half, 81 if len(self.sigmas) >= FOR_NARROW_BINS else 21)
 
     def density(self, x: np.ndarray) -> np.ndarray:
         """The density that is expected, of a mixture of Gaussians."""
@@ -150,13 +155,15 @@ def chi2_distribution(subject: Subject) -> Canvas:
     if not freedom:
         say(left, "no degrees of freedom")
     else:
-        edges = 10**LOG_RATIO.edges
+        together = 1 if sum(freedom.values()) >= FOR_NARROW_BINS else FOR_FEW_TRACKS
+        counts, edges = counts.reshape(-1, together).sum(axis=1), 10 ** LOG_RATIO.edges[::together]
         expected = sum(number * np.diff(gammainc(ndf / 2, ndf * edges / 2)) for ndf, number in freedom.items())
         left.stairs(counts, edges, fill=True, color=BLUE, alpha=0.5, label="tracks")
         left.stairs(expected, edges, color="black", lw=1, label="expected")
         shown = np.flatnonzero((counts > 0) | (expected > 1e-3 * expected.max()))
         left.set(xscale="log", xlim=(edges[shown[0]], edges[shown[-1] + 1]), ylim=(0, None))
         left.set(xlabel="χ²/ndf", ylabel="tracks", title=_in_words(subject))
+        left.yaxis.set_major_locator(MaxNLocator(integer=True))
         left.legend(loc="upper left", fontsize=SMALL)
     show_p_values(right, subject.fit)
     return canvas
