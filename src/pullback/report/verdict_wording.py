@@ -261,7 +261,9 @@ class VerdictWording(SetupWording):
         total, lost = self._muons, self.failed
         if not any(lost.values()):
             hits = "has too few hits" if self.study.model.missing else "has a hit that is not finite"
-            return f"No muon failed: of {total}, none {hits}, or a σ that is zero, NaN or negative."
+            return (
+                f"No muon failed: of {total}, none {hits}, or a σ that is zero or negative, or NaN for no known reason."
+            )
         words, kinds = failed_of(self.study), {name: number for name, number in lost.items() if number}
         failed = " and ".join(f"{count(number)} failed ({words[name]})" for name, number in kinds.items())
         most = "; the count is that of the observable with the most" if self.several else ""

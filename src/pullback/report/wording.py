@@ -59,7 +59,9 @@ class Wording(VerdictWording):
                 "Two scan points are drawn: the one nearest the unscanned config, and the worst one, whose deciding "
                 "ratios are furthest from 1. "
             )
-        return f"{which}Figures show at most the first {count(BLOCK)} muons of a point."
+        if max(self.study.muons.values()) > BLOCK:
+            which += f"Figures show at most the first {count(BLOCK)} muons of a point."
+        return which.rstrip()
 
     def moving(self) -> Markup | str:
         """What hits do when the design changes."""

@@ -41,7 +41,7 @@ EXPLAINED_WIDTH = "; without these causes, the stated resolution is right"
 TOO_FEW_TO_TELL = 3
 """Layers of a line that have one residual in common, so that no layer can be named."""
 
-OTHER_WAY = "as where muons fly upwards in z: scattering is that of muons from the largest z down"
+OTHER_WAY = "as where muons fly upwards in z: the model takes them to scatter on their way from the largest z down"
 """Words on small changes with slope of tracks that are scattered."""
 
 SMALL_CHANGE = 0.3
