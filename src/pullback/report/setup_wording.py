@@ -294,8 +294,8 @@ class SetupWording(PlanWording):
             f"A ratio passes when its {percent(settings.confidence)} confidence interval lies within "
             f"1 ± {settings.of_toys:g}, the offset of an interval end when its own lies within "
             f"± {settings.of_toys:g} half-widths. Either fails when its Bonferroni-corrected interval lies outside, "
-            "and is inconclusive otherwise. The mean over the muons of each bin is judged and, for the quoted σ, the root "
-            f"mean square too: {which}"
+            "and is inconclusive otherwise. The mean over the muons of each bin is judged and, for the quoted σ, the "
+            f"root mean square too: {which}"
         )
 
 
