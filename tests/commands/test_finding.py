@@ -49,11 +49,15 @@ def test_a_name_that_means_two_is_refused():
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("eta", "eta: holds no finished study; name a folder such as results/exercise"),
-        ("none.yaml", "none.yaml: results/none: holds no finished study; name a folder such as results/exercise"),
+        ("eta", "there is no folder eta; there are: zeta"),
+        ("none.yaml", "none.yaml: there is no folder results/none; there are: zeta"),
+        ("begun", "begun: results/begun: the study is not finished; end it by pullback run with its config"),
+        ("other", "other: holds no finished study; there are: zeta"),
     ],
 )
 def test_no_study(given, said):
+    Path("results/begun/truth").mkdir(parents=True)
+    Path("other").mkdir()
     with pytest.raises(PullbackError) as error:
         results_of(given)
     assert str(error.value) == said

@@ -142,7 +142,7 @@ def test_all_of_a_table():
 def test_of_a_target_and_systematics_beside_a_scan():
     raw = {"study": "s", "target": {"sigma_phi": 0.1, "vary": "model.dz"}, "scan": {"model.dz": [-1]}}
     assert_told(
-        {**raw, "systematics": {"a": 1}}, "sigma_phi: no such observable", "dz: is -1", "systematics: a: no such"
+        {**raw, "systematics": {"a": 1}}, "target.sigma.phi: no such observable", "dz: is -1", "systematics: a: no such"
     )
 
 

@@ -93,9 +93,12 @@ TRACK = {"study": "s", "model": {"name": "track"}}
     [
         (
             {"target": {"sigma": {"x": "5 mm"}, "vary": "model.dz"}},
-            "target: sigma_x: no such observable; the model has",
+            "target.sigma.x: no such observable; the model has",
         ),
-        ({"target": {"sigma_teta": "5 mm", "vary": "model.dz"}}, "sigma_teta: no such observable; did you mean theta?"),
+        (
+            {"target": {"sigma_teta": "5 mm", "vary": "model.dz"}},
+            "target.sigma.teta: no such observable; did you mean theta?",
+        ),
         (
             {"target": {"sigma": {"theta": "5 mrad"}, "vary": "model.d", "between": ["1 GeV", "2 GeV"]}},
             "target.vary: model.d: no such number; did you mean model.dz?",

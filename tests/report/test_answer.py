@@ -21,8 +21,8 @@ def knowledge(mean, low, high, unit="rad", median=math.nan, shared=None, point="
     ("given", "expected"),
     [
         (knowledge(5.86e-3, 5.46e-3, 6.6e-3), "mean σ = 5.86 mrad (68 % of muons: 5.46 to 6.60)"),
-        (knowledge(7.12e-3, 7.119e-3, 7.121e-3), "mean σ = 7.12 mrad (68 % of muons: 7.12)"),
-        (knowledge(3.37e-4, 3.37e-4, 3.37e-4, "1"), "mean σ = 0.337 × 10⁻³ (68 % of muons: 0.337 × 10⁻³)"),
+        (knowledge(7.12e-3, 7.119e-3, 7.121e-3), "mean σ = 7.12 mrad"),
+        (knowledge(3.37e-4, 3.37e-4, 3.37e-4, "1"), "mean σ = 0.337 × 10⁻³"),
         (knowledge(3.37e-4, 3.36e-4, 3.4e-4, "1"), "mean σ = 0.337 × 10⁻³ (68 % of muons: 0.336 to 0.340 × 10⁻³)"),
         (
             knowledge(3.43e-4, 3.36e-4, 3.4e-4, "1", median=3.38e-4),
@@ -32,7 +32,7 @@ def knowledge(mean, low, high, unit="rad", median=math.nan, shared=None, point="
         (knowledge(0.25, 0.2, 0.3, "c/GeV"), "mean σ = 0.250 c/GeV (68 % of muons: 0.200 to 0.300)"),
         (knowledge(2187.4, 2000, 3000, "GeV"), "mean σ = 2187 GeV (68 % of muons: 2000 to 3000)"),
         (knowledge(2e9, 1e9, 3e9, "GeV"), "mean σ = 2e+09 GeV (68 % of muons: 1e+09 to 3e+09)"),
-        (knowledge(0.0, 0.0, 0.0, "m"), "mean σ = 0 m (68 % of muons: 0)"),
+        (knowledge(0.0, 0.0, 0.0, "m"), "mean σ = 0 m"),
         (
             knowledge(5e-3, 4e-3, 6e-3, shared=2.7e-4),
             "mean σ = 5.00 mrad (68 % of muons: 4.00 to 6.00), without the systematics that all muons share "
@@ -42,6 +42,15 @@ def knowledge(mean, low, high, unit="rad", median=math.nan, shared=None, point="
 )
 def test_the_sentence(given, expected):
     assert given.sentence == f"θ of 10 muons: {expected}"
+
+
+def test_over_a_scan_muons_without_a_sigma_are_told():
+    mean = knowledge(2e-3, 1e-3, 3e-3)
+    few = mean._replace(mean=2.5e-3, muons=4)
+    assert [*over_scan([mean, few])] == [
+        "θ over 2 points: mean σ from 2.00 mrad to 2.50 mrad for the 40 % to 100 % of the muons that have a σ"
+    ]
+    assert [*over_scan([few, few])][0].endswith("σ = 2.50 mrad for the 40 % of the muons that have a σ")
 
 
 def test_over_a_scan_the_same_average_is_quoted_everywhere():

@@ -26,6 +26,11 @@ def test_what_is_not_reached_has_a_power_of_ten_and_no_unit_1():
     )
 
 
+def test_muons_without_a_sigma_are_told():
+    text = sentences(0.001, reached=True, value=6.7111e-4, known=8, muons=3000)
+    assert "gives a mean σ of dx/dz of 0.001 for the 8 of 3\u202f000 muons that have a σ there. The present" in text
+
+
 def test_what_is_reached_has_a_power_of_ten_and_no_unit_1():
     assert sentences(0.001, reached=True, value=6.7111e-4) == (
         "detector.sigma[1] = 671.1 µm gives a mean σ of dx/dz of 0.001. The present value is 20 µm, with a mean "

@@ -143,8 +143,12 @@ def test_recorded_hits(tmp_path):
 @pytest.mark.parametrize(
     ("target", "expected"),
     [
-        ({"sigma_phi": 0.1, "vary": "model.dz"}, "sigma_phi: no such observable; the model has theta"),
+        ({"sigma_phi": 0.1, "vary": "model.dz"}, "target.sigma.phi: no such observable; the model has theta"),
         ({"sigma_theta": 0.1, "vary": "model.d"}, "target.vary: model.d: no such number; did you mean model.dz?"),
+        (
+            {"sigma_theta": 0.1, "vary": "detector.sigma"},
+            "target.vary: detector.sigma: has no value in the config to vary; give it one in place of detector.reso",
+        ),
         ({"sigma_theta": 0.1, "vary": "toys.muons"}, "target.vary: toys.muons: no such number"),
         ({"sigma_theta": 0.1, "vary": "model.dz", "between": [2.0, 3.0]}, "model.dz = 1.5 must be inside"),
         ({"sigma_theta": 0.1, "vary": "model.dz", "between": [3.0, 1.0]}, "is reversed, [3, 1]; give the smaller"),

@@ -86,7 +86,7 @@ def test_the_printed_config_is_a_config(written):
     if written:
         found.alignment.write(written)
     text = calibration_in_words(found, written)
-    again = {**raw, **yaml.safe_load(text.partition("A config to use:\n")[2])}
+    again = {**raw, **yaml.safe_load(text.partition("For the config, in place of what it has:\n")[2])}
     config = Study.from_config(again).config
     assert config.detector.sigma["x"] == pytest.approx(72e-6, rel=0.05)
     assert config.detector.sigma["y"] == pytest.approx(14.4e-6, rel=0.05)
@@ -166,7 +166,7 @@ def test_a_kept_alignment_is_used_and_stays_in_the_config(name, monkeypatch, cap
     assert chi2[-1] > 3 * chi2_in(caplog)[-1]  # a trend that is left
     text = calibration_in_words(kept, None)
     assert text.startswith(f"layers are where {name} says; {kept.rounds} rounds\nχ²/ndf: 6.1")
-    again = yaml.safe_load(text.partition("A config to use:\n")[2])
+    again = yaml.safe_load(text.partition("For the config, in place of what it has:\n")[2])
     assert again["alignment"] == {"file": name}
     assert "systematics" not in again
     assert found_by({**raw, **again}).rounds == 1
@@ -245,6 +245,6 @@ def test_scattering_that_is_forgotten_is_named_beside_the_sigmas_that_replace_it
     line = re.search(r"\nthe tracks want θ0 = .* write `model\.theta0: ([0-9.]+) mrad`\nwithout it, and less w", text)
     assert float(line[1]) == pytest.approx(0.2, rel=0.05)
     assert "\n  σ = " in text
-    assert "detector" not in text[text.index("A config to use:") :]
+    assert "detector" not in text[text.index("For the config, in place of what it has:") :]
     assert "then calibrate again" in text
     assert "the tracks want" not in calibration_in_words(found_by(scattered()), None)

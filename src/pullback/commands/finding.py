@@ -38,7 +38,8 @@ def results_of(given: str | Path | None) -> Path:
     found = [each for each in (here, *named) if (each / FINISHED).is_file()]
     if len({each.resolve() for each in found}) > 1:
         raise PullbackError(f"{given}: {found[0]}/ and {found[1]}/ both hold a study; name ./{found[0]} or {found[1]}")
-    return _finished(found[0] if found else here, path)
+    begun = [each for each in (here, *named) if each.exists()]
+    return _finished((found or begun or [here])[0], path)
 
 
 def study_file_of(given: str | Path | None) -> Path:
@@ -55,11 +56,21 @@ def _only() -> Path:
         return found[0]
     if found:
         raise PullbackError(f"results/ holds several studies; name one: {', '.join(each.name for each in found)}")
-    raise PullbackError("results/: holds no finished study here; name a folder such as results/exercise")
+    raise PullbackError(f"results/: holds no finished study here; {_advice()}")
 
 
 def _finished(folder: Path, given: Path) -> Path:
     if (folder / FINISHED).is_file():
         return folder
     of = f"{given}: " if folder != given else ""
-    raise PullbackError(f"{of}{folder}: holds no finished study; name a folder such as results/exercise")
+    if not folder.exists():
+        raise PullbackError(f"{of}there is no folder {folder}; {_advice()}")
+    if folder.is_dir() and folder.parent.resolve() == STUDIES.resolve():
+        raise PullbackError(f"{of}{folder}: the study is not finished; end it by pullback run with its config")
+    raise PullbackError(f"{of}{folder}: holds no finished study; {_advice()}")
+
+
+def _advice() -> str:
+    """What there is to be named."""
+    found = sorted(each.parent.name for each in STUDIES.glob(f"*/{FINISHED}"))
+    return f"there are: {', '.join(found)}" if found else "begin one by pullback run with a config"

@@ -59,7 +59,7 @@ def _parts_of(results: str | Path) -> Iterator[RenderableType]:
     folder = Path(results)
     folder = folder.parent if folder.is_file() else folder
     if not (folder / "validation.json").is_file():
-        raise PullbackError(f"{folder}: holds no finished study; name a folder such as results/exercise")
+        raise PullbackError(f"{folder}: holds no finished study")
     with open_study(folder / "study.h5", any_version=True) as study:
         maker = study.maker
         evidence = _evidence(folder, maker)

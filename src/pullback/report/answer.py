@@ -105,7 +105,7 @@ class Knowledge(NamedTuple):
             return f"{self.symbol}: no muon has a σ"
         some = f"{count(self.muons)} of " if self.muons < self.of else ""
         muons = f"{self.symbol} of {some}{count(self.of)} muon{'s' * (self.of != 1)}"
-        spread = f" (68 % of muons: {self.range})" if self.muons > 1 else ""
+        spread = f" (68 % of muons: {self.range})" if self.muons > 1 and " to " in self.range else ""
         return f"{muons}: {self.kind} σ = {self.sigma}{spread}{_without([self])}"
 
     def written(self, sigma: float) -> str:
@@ -226,7 +226,14 @@ def over_scan(found: Sequence[Knowledge]) -> Iterator[str]:
         known = all(math.isfinite(each.typical) for each in of)
         if len(of) > 1 and known:
             ends = _from_to(*(each.written(getattr(each, kind)) for each in (low, high)))
-            yield f"{symbol} over {len(of)} points: {kind} σ {'from' if ' to ' in ends else '='} {ends}{_without(of)}"
+            sigma = f"{kind} σ {'from' if ' to ' in ends else '='} {ends}"
+            yield f"{symbol} over {len(of)} points: {sigma}{_of_some(of)}{_without(of)}"
+
+
+def _of_some(found: Sequence[Knowledge]) -> str:
+    """Of how many muons the averages are, where others have no σ."""
+    low, high = (choose(each.muons / each.of for each in found) for choose in (min, max))
+    return f" for the {_from_to(percent(low), percent(high))} of the muons that have a σ" if low < 1 else ""
 
 
 def _without(found: Sequence[Knowledge]) -> str:

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from ..statistics.prefixes import suited
 from ..store.target_file import TargetAnswer, TargetAnswers
 from .answer import sigma_in_words
+from .formats import count
 
 FOUND_DIGITS = 4
 """Significant digits of the value that was found: it is that of the muons of one block, whose mean σ scatters."""
@@ -40,13 +41,21 @@ def _wanted(target: TargetAnswers, symbol: str, unit: str) -> str:
 def _reached(target: TargetAnswers, answer: TargetAnswer, symbol: str, unit: str) -> Markup:
     assert answer.value is not None
     now = answer.start_sigma
-    return Markup("<code>{}</code> = <b>{}</b> gives a {}. The present value is {}, with {}.").format(
+    return Markup("<code>{}</code> = <b>{}</b> gives a {}{}. The present value is {}, with {}.").format(
         target.vary,
         suited(answer.value, target.unit, FOUND_DIGITS),
         _wanted(target, symbol, unit),
+        _of_some(answer),
         suited(answer.start, target.unit),
         "no σ" if math.isnan(now) else f"a mean σ of {sigma_in_words(now, unit)}",
     )
+
+
+def _of_some(answer: TargetAnswer) -> str:
+    """Of how many muons the mean is, where others have no σ."""
+    if answer.known == answer.muons:
+        return ""
+    return f" for the {count(answer.known)} of {count(answer.muons)} muons that have a σ there"
 
 
 def _not_reached(target: TargetAnswers, answer: TargetAnswer, symbol: str, unit: str) -> Markup:

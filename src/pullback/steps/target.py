@@ -79,7 +79,7 @@ def _solve(study: Study, target: Target, point: Point, others: dict[str, float])
             drawn[kind] = SimulatedBlock.draw(moved, block)
         return drawn[kind].hits(moved, parameters), Known(momentum=drawn[kind].momentum(moved))
 
-    def mean_sigma(value: float) -> float:
+    def sigmas(value: float) -> np.ndarray:
         config = with_numbers(point.config, {vary: value}, where=f"config: target: {vary} = {value:g}")
         moved = replace(
             part, config=restricted(config, SigmaConfig), model=load_model(config.model, part.digests.get("model"))
@@ -88,9 +88,13 @@ def _solve(study: Study, target: Target, point: Point, others: dict[str, float])
         taken, covariance, _ = reconstruction.taken(*hits_of(moved, reconstruction.parameters))
         infer, column = part_with(reconstruction.infer, axis)
         few, n_dig = slice(TARGET_MUONS), config.uncertainty.n_dig
-        sigma = quote(infer, taken[few], covariance=covariance[few], n_dig=n_dig).sigma.numpy()[:, column]
-        known = np.isfinite(sigma) & (sigma > 0)
-        return float(sigma[known].mean()) if known.any() else float("nan")
+        return quote(infer, taken[few], covariance=covariance[few], n_dig=n_dig).sigma.numpy()[:, column]
+
+    def mean_sigma(value: float) -> float:
+        found = _known(sigmas(value))
+        mean = float(found.mean()) if len(found) else float("nan")
+        log.info("%s: %s = %g: mean σ %g of %d muons", point.label, vary, value, mean, len(found))
+        return mean
 
     def tried(value: float) -> float:
         try:
@@ -101,17 +105,25 @@ def _solve(study: Study, target: Target, point: Point, others: dict[str, float])
     start_sigma = mean_sigma(start)  # an error at the present value is an error of the study
     low, high = target.range_about(start, range_of(vary, point.config))
     answer = solve_target(tried, wanted, min(max(start, low), high), (low, high))
+    at_answer = sigmas(start if np.isnan(answer.nearest) else answer.nearest)
     return TargetAnswer(
         values=others,
         value=answer.value,
         reached=answer.reached,
         nearest=answer.nearest,
         nearest_sigma=answer.nearest_sigma,
+        known=len(_known(at_answer)),
+        muons=len(at_answer),
         start=start,
         start_sigma=start_sigma,
         grid=answer.grid.tolist(),
         sigmas=answer.sigmas.tolist(),
     )
+
+
+def _known(sigma: np.ndarray) -> np.ndarray:
+    """The σ of muons that have one."""
+    return sigma[np.isfinite(sigma) & (sigma > 0)]
 
 
 def _recorded(part: Part[SigmaConfig], block: Block) -> tuple[Tensor, Known]:

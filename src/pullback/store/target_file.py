@@ -18,6 +18,10 @@ class TargetAnswer(Record):
     nearest: Number
     """The value that comes nearest, and the mean σ there."""
     nearest_sigma: Number
+    known: int = 0
+    """The muons with a σ at the nearest value, over which the mean is taken."""
+    muons: int = 0
+    """All muons that were quoted."""
     start: float
     """The value in the config, and the mean σ there."""
     start_sigma: Number

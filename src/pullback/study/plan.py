@@ -26,7 +26,7 @@ from .artefact_configs import KINDS, SigmaConfig
 from .batches import TOY_SECONDS, Batch, Part, cost, cut
 from .blocks import Block
 from .kept_columns import check_kept
-from .scan import Point, expand, make_point
+from .scan import STATED, Point, expand, make_point
 
 NOT_OF_TARGET = ("systematics", "toys", "validation", "figures", "compute")
 """Sections of the config that do not affect the search for a target."""
@@ -212,8 +212,13 @@ def _check_target(config: StudyConfig, target: Target, points: list[Point], mode
     if observable not in names:
         close = difflib.get_close_matches(observable, names, n=1)
         meant = f"did you mean {close[0]}?" if close else f"the model has {', '.join(names)}"
-        raise ConfigError(f"config: target: sigma_{observable}: no such observable; {meant}")
+        raise ConfigError(f"config: target.sigma.{observable}: no such observable; {meant}")
     allowed = {name for name in numbers if name.startswith(("model.", "detector."))}
+    if target.vary in STATED and target.vary not in allowed:
+        other = next(each for each in STATED if each != target.vary)
+        raise ConfigError(
+            f"config: target.vary: {target.vary}: has no value in the config to vary; give it one in place of {other}"
+        )
     if target.vary not in allowed:
         raise ConfigError(f"config: target.vary: {target.vary}: no such number; {nearest(target.vary, allowed)}")
     start = numbers[target.vary]

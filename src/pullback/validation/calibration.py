@@ -241,7 +241,9 @@ def write_alignment(found: Calibration, path: str | Path) -> None:
 def calibration_in_words(found: Calibration, written: str | None) -> str:
     """What was found, and a config to use; `written` is the path that has the alignment."""
     coordinates = {each.name: each for each in found.study.model.coordinates}
-    return "\n".join([*_sentences(found, coordinates), "", "A config to use:", "", *_config(found, written)])
+    return "\n".join(
+        [*_sentences(found, coordinates), "", "For the config, in place of what it has:", "", *_config(found, written)]
+    )
 
 
 def _sentences(found: Calibration, coordinates: Mapping[str, Quantity]) -> Iterator[str]:
