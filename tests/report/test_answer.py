@@ -50,7 +50,7 @@ def test_over_a_scan_muons_without_a_sigma_are_told():
     assert [*over_scan([mean, few])] == [
         "θ over 2 points: mean σ from 2.00 mrad to 2.50 mrad for the 40 % to 100 % of the muons that have a σ"
     ]
-    assert [*over_scan([few, few])][0].endswith("σ = 2.50 mrad for the 40 % of the muons that have a σ")
+    assert next(iter(over_scan([few, few]))).endswith("σ = 2.50 mrad for the 40 % of the muons that have a σ")
 
 
 def test_over_a_scan_the_same_average_is_quoted_everywhere():

@@ -28,7 +28,7 @@ def test_what_is_not_reached_has_a_power_of_ten_and_no_unit_1():
 
 def test_muons_without_a_sigma_are_told():
     text = sentences(0.001, reached=True, value=6.7111e-4, known=8, muons=3000)
-    assert "gives a mean σ of dx/dz of 0.001 for the 8 of 3\u202f000 muons that have a σ there. The present" in text
+    assert "gives a mean σ of dx/dz of 0.001 for the 8 of 3 000 muons that have a σ there. The present" in text
 
 
 def test_what_is_reached_has_a_power_of_ten_and_no_unit_1():
