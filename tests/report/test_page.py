@@ -205,7 +205,7 @@ def test_inconclusive_says_what_would_settle_it(tmp_path):
     _, page = report({**SMALL, "scan": None, "toys": {"muons": 60, "per_muon": 5}}, tmp_path)
     text = Page(page).text
     assert "It is not settled whether the propagation is right, whether the truth is covered or whether" in text
-    assert "What would decide it: toys: {per_muon: " in text
+    assert "What would decide it: toys: {muons: 2000, per_muon: " in text
 
 
 def test_failures_and_lost_muons_are_said(tmp_path, monkeypatch):

@@ -542,7 +542,8 @@ def test_a_masked_sigma_is_unknown():
     ],
 )
 def test_toys_of_what_is_no_observable(infer, found):
-    with pytest.raises(ValueError, match=rf"^infer must return a tensor \(muon, observable\), not {found}; a single "):
+    said = rf"^infer must return a tensor \(muon, observable\), muon by muon, not {found}; a single "
+    with pytest.raises(ValueError, match=said):
         some_toys(infer, hits_of(5), sigma=0.1)
 
 
