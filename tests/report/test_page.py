@@ -96,7 +96,7 @@ def test_the_scan_table_quotes_the_averages_of_the_answer(default):
     text = Page(default[1]).text
     averages = re.findall(r": θ of [^:]+ muons: (mean|median) σ = (\S+ mrad)", text)
     assert len(averages) == 2
-    table = text[text.index("closure, quoted σ") : text.index("Figures show")]
+    table = text[text.index("closure, quoted σ") : text.index("Two scan points are drawn")]
     assert len({word for word, _ in averages}) == 1
     for word, average in averages:
         assert f" % {average}{' (median)' * (word == 'median')} " in table
@@ -453,7 +453,7 @@ def test_without_a_fold_none_is_mentioned(tmp_path):
     model = {"file": str(tmp_path / "m.py"), "coordinates": ["x0", "x1"], "observables": [observable]}
     wording = Wording(Study.from_config({"study": "s", "model": model}), Evidence.model_construct(points=[], fits=[]))
     assert "fold" not in wording.linear()
-    assert dict(wording.run())["test"].endswith("also the root mean square: both σ for all muons")
+    assert dict(wording.run())["test"].endswith("the root mean square too: both σ for all muons")
 
 
 def test_pictures_of_recorded_tracks_are_linked_beside_the_verdict(tmp_path):
