@@ -162,3 +162,12 @@ def write_text(path: str | Path, text: str) -> None:
     """Write a text file atomically."""
     with whole(path) as part:
         part.write_text(text, encoding="utf-8", newline="\n")
+
+
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+"""Separators of the cells of a CSV file, which has the first of them that its header has."""
+
+
+def separator_of(first_line: str) -> str:
+    """The separator of cells, from the first line of a CSV file."""
+    return next((each for each in SEPARATORS if each in first_line.strip()), ",")

@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from ..errors import HitsError, one_line
+from ..files import SEPARATORS, separator_of
 from .arrow_kinds import ArrowKind, cells_to_kind
 from .columns import Chunks, WrongKindError, check_element, find_column, rows_of
 from .compressed import chunks_of, open_bytes, open_text, whole_stream
@@ -32,9 +33,6 @@ CSV_CHUNK_BYTES = 8 << 20
 """Bytes per chunk, and the maximum length of a row."""
 
 TOO_LONG = f"is longer than {CSV_CHUNK_BYTES >> 20} MiB; is this CSV, with line ends?"
-
-SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
-"""Separators of cells, of which a file has the first that its header has."""
 
 OTHER_SEPARATORS = {"|": "vertical lines", " ": "spaces"}
 """Separators that may have been used instead."""
@@ -124,11 +122,6 @@ def _any_matches(cells: pa.Array, pattern: str) -> bool:
     return bool(pc.any(pc.match_substring_regex(cells, pattern)).as_py())
 
 
-def separator_of(first_line: str) -> str:
-    """The separator of cells, from the first line of a file."""
-    return next((each for each in SEPARATORS if each in first_line.strip()), ",")
-
-
 class _Header(NamedTuple):
     """All columns, the lines of the header, and the separator of cells."""
 
@@ -174,10 +167,8 @@ def _lines(stream: TextIOWrapper, taken: list[str]) -> Iterator[str]:
 def _check_quotes(file: str, header: _Header) -> None:
     """Refuse a cell that begins with a quote and is not ended by the next single quote."""
     quotes = sum(part.count(b'"') for part in chunks_of(file))
-    if quotes == sum(
-        line.count('"') for line in header.lines
-    ):  # the usual case; the check takes longer than reading the numbers
-        return
+    if quotes == sum(line.count('"') for line in header.lines):
+        return  # the usual case; the check takes longer than reading the numbers
     row, lines = 0, list[str]()
     with open_text(file) as stream:
         try:

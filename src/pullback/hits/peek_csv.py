@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..errors import HitsError
+from ..files import SEPARATORS, separator_of
 from .compressed import COMPRESSION, open_bytes, whole_stream
 from .contents import MOST_LISTED, Contents, FileColumn, FileTable, head_rows, unit_in_name
-from .csv import DECIMAL_COMMA, SEPARATORS, header_advice, not_utf8, separator_of
+from .csv import DECIMAL_COMMA, header_advice, not_utf8
 from .guards import suffix_of
 
 HEAD_BYTES = 4 << 20

@@ -20,7 +20,7 @@ from ..config.named_numbers import UnitByName, unit_by_name
 from ..config.schema import HEIGHTS_OF_FILE, MOST_POINTS, PointConfig, StudyConfig
 from ..config.units import in_unit
 from ..errors import ConfigError
-from ..files import check_regular
+from ..files import check_regular, separator_of
 from ..statistics.prefixes import suited
 
 ScanLists = dict[Any, list[Any]]
@@ -276,9 +276,8 @@ def _cells(file: str, where: str) -> Iterator[list[str]]:
         with Path(file).open(newline="", encoding="utf-8-sig") as lines:
             header = next((text for text in lines if text.strip()), "")
             lines.seek(0)
-            between = next((each for each in ";\t" if each in header), ",")
             # Unless strict, an open quote would swallow all rows after it.
-            reader = csv.reader(lines, delimiter=between, strict=True)
+            reader = csv.reader(lines, delimiter=separator_of(header), strict=True)
             line = 1
             for row in reader:
                 if row:
