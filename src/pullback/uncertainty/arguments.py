@@ -27,7 +27,7 @@ LARGEST_SIGMA = 1e150
 """Standard deviations whose squares are surely finite are smaller."""
 
 MOST_COORDINATES = 64
-"""Length of a one-dimensional array of hits above which it is not taken for the coordinates of one muon."""
+"""Largest number of hits in one dimension that may be the coordinates of one muon."""
 
 MOVED_APART, COUNTS_AS_SAME = 1 / 3, 0.6
 """Powers of the precision ε: the distance to which equal hits are moved apart, and that of numbers that are the same.
