@@ -18,6 +18,9 @@ from . import Quantity
 LayerNumbers = Sequence[float] | Float[Tensor, " _"]
 """One number per layer: from the config, or a tensor for derivatives."""
 
+HeightsOfHits = LayerNumbers | Float[Tensor, "muon layer"]
+"""Height of each layer, of all muons or of each."""
+
 LayerHeights = LayerNumbers | Float[np.ndarray, " _"]
 """Height of each layer: in simulations also an array."""
 
@@ -74,7 +77,7 @@ def as_layers(
     return numbers
 
 
-def as_heights(z: LayerNumbers | Float[Tensor, "muon layer"], hits: Tensor, name: str) -> Float[Tensor, "*muons layer"]:
+def as_heights(z: HeightsOfHits, hits: Tensor, name: str) -> Float[Tensor, "*muons layer"]:
     """Heights of layers as a tensor like the hits: one per layer for all muons, or a tensor (muon, layer)."""
     heights: Any = z
     return heights if getattr(z, "ndim", 1) == 2 else as_layers(z, hits, name)

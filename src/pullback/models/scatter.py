@@ -16,7 +16,7 @@ from . import NO_FOLD, Model, Quantity, energy_loss, line_fit, muon_source, plan
 from .base import LineOfHits, part_of, with_folds, with_reduction
 from .closed_forms import scatter_form, with_closed_form
 from .energy_loss import LossSection
-from .line_fit import LayerHeights, LayerNumbers, View
+from .line_fit import HeightsOfHits, LayerHeights, LayerNumbers, View
 from .multiple_scattering import (
     LayerAngle,
     LayersSection,
@@ -277,8 +277,8 @@ def _prepared(
 
 def covariance(
     hits: Float[Tensor, "muon coordinate"],
-    z_upper: LayerNumbers,
-    z_lower: LayerNumbers,
+    z_upper: HeightsOfHits,
+    z_lower: HeightsOfHits,
     theta0: LayerAngle,
 ) -> Float[Tensor, "*muons coordinate coordinate"]:
     """Covariance of the hits due to scattering in the layers: `layer_covariance` in each view.

@@ -12,7 +12,7 @@ from ..uncertainty.arrays import Tensor
 from . import NO_FOLD, Model, Quantity, line_fit, muon_source, planes
 from .base import LineOfHits, part_of, with_folds, with_reduction
 from .closed_forms import track_form, with_closed_form
-from .line_fit import LayerHeights, LayerNumbers
+from .line_fit import HeightsOfHits, LayerHeights, LayerNumbers
 from .multiple_scattering import LayerAngle, LayersSection, layer_covariance, scatterers_of, stepped_through
 from .muon_source import MuonSource
 
@@ -112,7 +112,7 @@ def fitted(hits: Float[Tensor, "muon layer"], z: LayerNumbers, resolution: Layer
 
 
 def covariance(
-    hits: Float[Tensor, "muon layer"], z: LayerNumbers, theta0: LayerAngle
+    hits: Float[Tensor, "muon layer"], z: HeightsOfHits, theta0: LayerAngle
 ) -> Float[Tensor, "*muons layer layer"]:
     """Covariance of the hits due to scattering in the layers: `layer_covariance`, equal for all muons with one θ0."""
     return layer_covariance(line_fit.as_heights(z, hits, "z"), theta0)

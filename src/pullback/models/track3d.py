@@ -14,7 +14,7 @@ from ..uncertainty.arrays import Tensor
 from . import NO_FOLD, Model, Quantity, line_fit, muon_source, planes
 from .base import LineOfHits, part_of, with_folds, with_reduction
 from .closed_forms import track3d_form, with_closed_form
-from .line_fit import LayerHeights, LayerNumbers
+from .line_fit import HeightsOfHits, LayerHeights, LayerNumbers
 from .multiple_scattering import LayerAngle, in_two_views, layer_covariance, scatterers_of, stepped_through
 from .muon_source import MuonSource
 from .track import TrackSection
@@ -123,7 +123,7 @@ def fitted(
 
 
 def covariance(
-    hits: Float[Tensor, "muon coordinate"], z: LayerNumbers, theta0: LayerAngle
+    hits: Float[Tensor, "muon coordinate"], z: HeightsOfHits, theta0: LayerAngle
 ) -> Float[Tensor, "*muons coordinate coordinate"]:
     """Covariance of the hits due to scattering in the layers: `layer_covariance` in each view."""
     of_one_view = layer_covariance(line_fit.as_heights(z, hits, "z"), theta0)
