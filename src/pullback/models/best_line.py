@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
-from ..uncertainty.elementwise import total
+from ..uncertainty.elementwise import products, total
 from ..uncertainty.fit_residuals import product
 
 ROWS_AT_A_TIME = 1 << 18
@@ -72,10 +72,15 @@ class Gain(NamedTuple):
         return found if whole else torch.where(torch.isinf(hits).any(dim=1)[:, None], float("inf"), found)
 
     def propagated(self, covariance: Float[Tensor, "#muon *coordinates"]) -> Float[Tensor, "#muon position position"]:
-        """G Σ Gᵀ, for variances or matrices."""
+        """G Σ Gᵀ, for variances or matrices: (G L)(G L)ᵀ with Σ = L Lᵀ is symmetric, and positive, to the last bit."""
         own = len(covariance) > 1
-        matrix = self.of_muons(self.matrix) if own else self.matrix
-        found = product(product(matrix, covariance), matrix.mT)
+        matrix, last = (self.of_muons(self.matrix) if own else self.matrix).movedim(0, -1), covariance.movedim(0, -1)
+        if covariance.ndim == 2:
+            spread = matrix * last.sqrt()
+        else:
+            factor = enumerate(_cholesky(last.contiguous()))
+            spread = torch.stack([total((matrix[:, start:] * column).unbind(1)) for start, column in factor], dim=1)
+        found = products(spread, spread.transpose(0, 1)).movedim(-1, 0)
         if not self.known.all():
             spare = torch.where(self.known, 0.0, self.spare)
             found = found + torch.diag_embed(self.of_muons(spare) if own else spare)
@@ -202,12 +207,7 @@ def _solved(
     matrix: Float[Tensor, "place place #row"], right: Float[Tensor, "place column #row"]
 ) -> Float[Tensor, "place column #row"]:
     """M⁻¹ B for symmetric positive matrices M, by their Cholesky factors; of a singular one, close to its limit."""
-    columns, rest = [], matrix
-    for index in range(len(matrix)):
-        pivot = rest[0, 0].clamp(min=LEAST_PIVOT * matrix[index, index].detach())
-        columns.append(torch.cat([pivot[None], rest[1:, 0]]) / pivot.sqrt())
-        rest = rest[1:, 1:] - columns[-1][1:, None] * columns[-1][None, 1:]
-    forward = []
+    columns, forward = _cholesky(matrix), []
     for column in columns:
         forward.append(right[0] / column[0])
         right = right[1:] - column[1:, None] * forward[-1]
@@ -216,3 +216,13 @@ def _solved(
         known = [each * x for each, x in zip(column[1:], found, strict=True)]
         found.insert(0, (value - total(known) if known else value) / column[0])
     return torch.stack(found)
+
+
+def _cholesky(matrix: Float[Tensor, "place place #row"]) -> list[Float[Tensor, " _ #row"]]:
+    """The columns of the Cholesky factors, from the diagonal down; pivots that are rounding are raised above it."""
+    columns, rest = [], matrix
+    for index in range(len(matrix)):
+        pivot = rest[0, 0].clamp(min=LEAST_PIVOT * matrix[index, index].detach())
+        columns.append(torch.cat([pivot[None], rest[1:, 0]]) / pivot.sqrt())
+        rest = rest[1:, 1:] - columns[-1][1:, None] * columns[-1][None, 1:]
+    return columns
