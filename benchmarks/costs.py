@@ -3,7 +3,9 @@
 The first is the weight by which batches are cut. A second table adds up what a toy of one point cannot do without.
 Times are CPU times.
 
-Command: python benchmarks/costs.py [--docs]
+With `--models`, the cost of a muon of each built-in model per coordinate, relative to one hit: `Model.cost`.
+
+Command: python benchmarks/costs.py [--docs | --models]
 """
 
 import argparse
@@ -15,9 +17,10 @@ from itertools import accumulate, pairwise
 import numpy as np
 import stages
 import torch
-from common import aligned, into_docs, machine, markdown
+from common import PROJECT, aligned, into_docs, machine, markdown
 
 from pullback import infer_theta, random_stream
+from pullback.config.text import read_config
 from pullback.statistics.quantiles import sort_tails
 from pullback.study.plan import Study
 from pullback.uncertainty.toys import ToySetup, _around_ends, throw_toys
@@ -28,6 +31,46 @@ MUONS, TOYS = 120, 10_000
 """Muons, and toys around each, of the parts of a toy."""
 
 DZ = torch.tensor(1.5, dtype=torch.float64)
+
+
+CONFIGS = {
+    "one_hit": (None, 200_000),
+    "track": ("track", 20_000),
+    "track3d": ("track3d", 5000),
+    "scatter": ("scatter", 500),
+}
+"""Configs of the built-in models, without what is not of a muon, and muons enough for hundreds of ms."""
+
+
+def of_model(name):
+    """CPU seconds per muon and coordinate, of all steps without toys: the slope between two numbers of muons."""
+    config, muons = CONFIGS[name]
+    raw = read_config(PROJECT / "config" / f"{config}.yaml") if config else {"study": "costs"}
+    raw = {key: value for key, value in raw.items() if key not in ("target", "scan", "systematics")}
+    seconds = []
+    for count in (muons, 3 * muons):
+        more = {"source": {**raw.get("source", {}), "muons": count}, "toys": {"muons": 1, "per_muon": 2}}
+        study = Study.from_config({**raw, **more, "compute": {"batch_cost": 10**15}})
+        seconds.append(min(_without_toys(study) for _ in range(2)))
+    return (seconds[1] - seconds[0]) / (2 * muons * len(study.model.coordinates))
+
+
+def _without_toys(study):
+    with tempfile.TemporaryDirectory() as folder:
+        files = stages.files_of(study, folder)
+        taken = {kind: cpu(partial(stages.step, kind, study, files)) for kind in stages.STEPS if kind not in THROWN}
+    return sum(taken.values())
+
+
+def of_models():
+    """Print the cost of each built-in model."""
+    taken = {name: of_model(name) for name in CONFIGS}
+    rows = [[name, f"{each * 1e6:.2f}", f"{each / taken['one_hit']:.1f}"] for name, each in taken.items()]
+    print(machine("torch", "numpy"), aligned(["model", "µs per coordinate of a muon", "cost"], rows), sep="\n\n")
+
+
+THROWN = ("toys", "coverage", "tally")
+"""Steps that throw toys, or need theirs."""
 
 
 def of_steps(muons, toy_muons, per_muon, points):
@@ -98,7 +141,12 @@ def main():
     """Print the time of a muon and of a toy, alone and in a scan, and what they are in each other and in deviates."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--docs", action="store_true", help="put the table into docs/performance.md")
-    docs = parser.parse_args().docs
+    parser.add_argument("--models", action="store_true", help="print the cost of each built-in model instead")
+    arguments = parser.parse_args()
+    docs = arguments.docs
+    if arguments.models:
+        of_models()
+        return
     of_steps(1000, 10, 10, 1)
     muons, rows = 4_000_000, []
     per_muon = min(of_steps(muons, 1, 2, 1)[0] for _ in range(3)) / muons

@@ -11,7 +11,6 @@ from .uncertainty.budget import budget_sources as budget_sources
 from .uncertainty.budget import uncertainty_budget as uncertainty_budget
 from .uncertainty.confidence import confidence_interval as confidence_interval
 from .uncertainty.design import mean_sigma_gradient as mean_sigma_gradient
-from .uncertainty.design import solve_target as solve_target
 from .uncertainty.distribution import propagate_distribution as propagate_distribution
 from .uncertainty.fit_residuals import fit_residuals as fit_residuals
 from .uncertainty.freedom import effective_freedom as effective_freedom
@@ -29,6 +28,7 @@ from .uncertainty.jacobians import jacobian as jacobian
 from .uncertainty.jacobians import muon_jacobian as muon_jacobian
 from .uncertainty.linear import propagate as propagate
 from .uncertainty.quoting import quote as quote
+from .uncertainty.solving import solve_target as solve_target
 from .uncertainty.systematics import MeanAccumulator as MeanAccumulator
 from .uncertainty.systematics import correlation_matrix as correlation_matrix
 from .uncertainty.systematics import covariance_matrix as covariance_matrix

@@ -57,3 +57,11 @@ def test_scanned_values_have_their_units():
     assert sentences(0.001, values={"model.z[2]": 0.2, "detector.efficiency": 0.9}).startswith(
         "model.z[2] = 200 mm, detector.efficiency = 0.9: No value of detector.sigma[1] from "
     )
+
+
+def test_other_values_that_reach_it_are_said():
+    said = sentences(0.001, value=1e-4, reached=True, nearest=1e-4, nearest_sigma=0.001, further=[5e-4])
+    assert "; so does 500 µm, farther from the present value. The present" in said
+    said = sentences(0.001, value=1e-4, reached=True, nearest=1e-4, nearest_sigma=0.001, further=[5e-4, 1e-3])
+    assert "; so do 500 µm and 1 mm, farther from the present value. The present" in said
+    assert "so do" not in sentences(0.001, value=1e-4, reached=True, nearest=1e-4, nearest_sigma=0.001)

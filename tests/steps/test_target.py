@@ -41,11 +41,41 @@ def test_a_height(tmp_path):
         target={"sigma_slope": 0.001, "vary": "model.z[1]", "between": [0.5, 5.0]},
     )
     assert answer.value == pytest.approx(np.sqrt(2), rel=1e-9)
-    assert min(answer.grid) == pytest.approx(0.5)
-    assert max(answer.grid) == pytest.approx(5.0)
+    assert answer.further == []
+    assert max(answer.grid) < 2  # values are tried from the present one outward
 
 
-def test_none_does(tmp_path):
+def test_a_mean_sigma_is_computed_once_for_each_value_and_said(tmp_path, caplog):
+    caplog.set_level("INFO", "pullback")
+    (answer,) = answers(tmp_path, target={"sigma_theta": 0.004, "vary": "detector.resolution"})
+    *tried, last = (record.getMessage() for record in caplog.records)
+    assert len(tried) == len(set(answer.grid)) < 12
+    assert sum("detector.resolution = 100: mean σ 0.00" in line for line in tried) == 1
+    assert (answer.known, answer.muons) == (2000, 2000)
+    assert last == f"nominal: detector.resolution = {answer.value:g} gives the wanted mean σ"
+
+
+@pytest.mark.parametrize(("dz", "nearest"), [(0.45, 0.25), (0.49, 0.25), (0.55, 1.0), (0.9, 1.0)])
+def test_the_nearest_of_several_heights_is_given(dz, nearest, tmp_path):
+    """One hit at x: σ = dz/(dz² + x²)/resolution is the wanted one at 0.25 m and 1 m."""
+    (tmp_path / "hits.csv").write_text("x\n0.5\n")
+    source = {"kind": "recorded", "file": str(tmp_path / "hits.csv")}
+    target = {"sigma_theta": 8e-5, "vary": "model.dz"}
+    model, detector = {"name": "one_hit", "dz": dz}, {"resolution": 1e4}
+    (answer,) = answers(tmp_path, source=source, detector=detector, model=model, target=target)
+    assert answer.value == pytest.approx(nearest, rel=1e-6)
+
+
+def test_the_order_of_layers_bounds_no_search(tmp_path):
+    """A layer passes another, at whose height it would measure the same twice; σ of the slope is that of Σ(z − z̄)²."""
+    raw = {"detector": {"resolution": 1000.0}, "target": {"sigma_slope": 0.00085, "vary": "model.z[1]"}}
+    (answer,) = answers(tmp_path, model={"name": "track", "z": [0.0, 0.4, 0.9]}, **raw)
+    spread = (0.001 / 0.00085) ** 2
+    assert np.var([0.0, answer.value, 0.9]) * 3 == pytest.approx(spread, rel=1e-8)
+
+
+def test_none_does(tmp_path, caplog):
+    caplog.set_level("INFO", "pullback")
     (answer,) = answers(
         tmp_path,
         model={"name": "track", "z": [0.0, 1.0]},
@@ -55,6 +85,9 @@ def test_none_does(tmp_path):
     assert (answer.reached, answer.value) == (False, None)
     assert answer.nearest == pytest.approx(5.0)
     assert answer.nearest_sigma == pytest.approx(np.sqrt(2) / 1000 / 5)
+    assert caplog.messages[-1] == (
+        "nominal: no value of model.z[1] from 0.5 to 5 gives the wanted mean σ; the nearest is 0.000282843, at 5"
+    )
 
 
 def test_the_mean_sigma_is_that_of_the_study(tmp_path):

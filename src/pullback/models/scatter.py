@@ -418,5 +418,5 @@ def model(section: ScatterSection) -> Model:
         lines=tuple(LineOfHits(*each) for each in zip(names, starmap(range, pairwise(starts)), strict=True)),
         fit=section.fit,
         squared=("theta_msc",),
-        cost=800.0,  # points of closest approach at small angles need thousands of quadrature points
+        cost=120.0,  # `benchmarks/costs.py --models`: closest approach at small angles needs thousands of points
     )

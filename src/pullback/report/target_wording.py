@@ -41,14 +41,23 @@ def _wanted(target: TargetAnswers, symbol: str, unit: str) -> str:
 def _reached(target: TargetAnswers, answer: TargetAnswer, symbol: str, unit: str) -> Markup:
     assert answer.value is not None
     now = answer.start_sigma
-    return Markup("<code>{}</code> = <b>{}</b> gives a {}{}. The present value is {}, with {}.").format(
+    return Markup("<code>{}</code> = <b>{}</b> gives a {}{}{}. The present value is {}, with {}.").format(
         target.vary,
         suited(answer.value, target.unit, FOUND_DIGITS),
         _wanted(target, symbol, unit),
         _of_some(answer),
+        _further(target, answer),
         suited(answer.start, target.unit),
         "no σ" if math.isnan(now) else f"a mean σ of {sigma_in_words(now, unit)}",
     )
+
+
+def _further(target: TargetAnswers, answer: TargetAnswer) -> str:
+    """That it is not the only one, where others were seen."""
+    if not answer.further:
+        return ""
+    values = " and ".join(suited(value, target.unit, FOUND_DIGITS) for value in answer.further)
+    return f"; so {'does' if len(answer.further) == 1 else 'do'} {values}, farther from the present value"
 
 
 def _of_some(answer: TargetAnswer) -> str:

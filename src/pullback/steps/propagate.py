@@ -24,9 +24,9 @@ def propagate_uncertainty(
 
     For each observable, write `sigma_<o>` (quoted), `sigma_<o>_linear` (by the Jacobian), `linear_valid_<o>` (whether
     the two are equal), `bias_<o>`, the coverage intervals `interval68_<o>`, `interval95_<o>` (JCGM 101), the confidence
-    intervals `confidence68_<o>`, `confidence95_<o>`, and `flag_<o>`, which is nonzero if the uncertainty must not be
-    used, and says why. `distance_<o>` is the distance of an observable from its fold; `<o>_squared` and
-    `sigma_<o>_squared` are squares without bias, where the model has such. Further columns:
+    intervals `confidence68_<o>`, `confidence95_<o>`, and `flag_<o>`, whose bits say what of the result can't be used
+    (`pullback.store.columns.FLAG_WORDS`). `distance_<o>` is the distance of an observable from its fold; `<o>_squared`
+    and `sigma_<o>_squared` are squares without bias, where the model has such. Further columns:
     `pullback.steps.components`.
 
     For simulated hits, also write `sigma_<o>_linear_true` and `distance_<o>_true` at the true hits.
@@ -89,7 +89,7 @@ class _Folds:
 
 
 def _flag(infer: Infer, hits: Tensor, quoted: dict[str, np.ndarray]) -> np.ndarray:
-    """Bits (muon, observable) that say why an uncertainty must not be used."""
+    """Bits (muon, observable) that say what of a result can't be used, as `FLAG_WORDS` describes."""
     from ..uncertainty.jacobians import usable_muons
 
     usable, value, sigma = usable_muons(infer, hits), quoted["value"], quoted["sigma"]

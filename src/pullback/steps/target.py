@@ -26,9 +26,9 @@ from ..study.batches import Part
 from ..study.blocks import Block
 from ..study.plan import Study
 from ..study.scan import Point
-from ..uncertainty.design import solve_target
 from ..uncertainty.parts import part_with
 from ..uncertainty.quoting import quote
+from ..uncertainty.solving import solve_target
 from .common import hits_file
 
 log = logging.getLogger(__name__)
@@ -38,8 +38,9 @@ def find_target(study: Study, path: str | Path) -> None:
     """Find, at every point, the value of a number that gives the wanted mean σ, and write it with the curve.
 
     σ is the one that is quoted, and the mean is over the first `TARGET_MUONS` muons of a point that have one. Simulated
-    muons are generated anew at each value from the same random numbers. Points that differ only in this number are
-    solved once.
+    muons are generated anew at each value from the same random numbers. Values are tried from the present one outward,
+    so that of several the nearest is found, by ratio where the range allows one. Points that differ only in this number
+    are solved once.
     """
     target = study.config.target
     assert target
@@ -49,7 +50,7 @@ def find_target(study: Study, path: str | Path) -> None:
         others = tuple((name, value) for name, value in point.values.items() if name != target.vary)
         if others not in found:
             found[others] = _solve(study, target, point, dict(others))
-            log.info("%s: %s", point.label, found[others].value)
+            log.info("%s: %s", point.label, _in_short(target, found[others]))
     answers = [*found.values()]
     units = {name: unit_of(name, study.config) for name in (*study.points[0].values, target.vary)}
     TargetAnswers(
@@ -79,7 +80,9 @@ def _solve(study: Study, target: Target, point: Point, others: dict[str, float])
             drawn[kind] = SimulatedBlock.draw(moved, block)
         return drawn[kind].hits(moved, parameters), Known(momentum=drawn[kind].momentum(moved))
 
-    def sigmas(value: float) -> np.ndarray:
+    muons: dict[float, tuple[int, int]] = {}  # with a σ, and all, at each value
+
+    def mean_sigma(value: float) -> float:
         config = with_numbers(point.config, {vary: value}, where=f"config: target: {vary} = {value:g}")
         moved = replace(
             part, config=restricted(config, SigmaConfig), model=load_model(config.model, part.digests.get("model"))
@@ -88,37 +91,49 @@ def _solve(study: Study, target: Target, point: Point, others: dict[str, float])
         taken, covariance, _ = reconstruction.taken(*hits_of(moved, reconstruction.parameters))
         infer, column = part_with(reconstruction.infer, axis)
         few, n_dig = slice(TARGET_MUONS), config.uncertainty.n_dig
-        return quote(infer, taken[few], covariance=covariance[few], n_dig=n_dig).sigma.numpy()[:, column]
-
-    def mean_sigma(value: float) -> float:
-        found = _known(sigmas(value))
-        mean = float(found.mean()) if len(found) else float("nan")
-        log.info("%s: %s = %g: mean σ %g of %d muons", point.label, vary, value, mean, len(found))
+        sigma = quote(infer, taken[few], covariance=covariance[few], n_dig=n_dig).sigma.numpy()[:, column]
+        known = _known(sigma)
+        mean = float(known.mean()) if len(known) else float("nan")
+        muons[value] = len(known), len(sigma)
+        log.info("%s: %s = %g: mean σ %g of %d muons", point.label, vary, value, mean, len(known))
         return mean
+
+    start_sigma = mean_sigma(start)  # an error at the present value is an error of the study
 
     def tried(value: float) -> float:
         try:
-            return mean_sigma(value)
+            return start_sigma if value == start else mean_sigma(value)
         except PullbackError:  # this detector is impossible
             return float("nan")
 
-    start_sigma = mean_sigma(start)  # an error at the present value is an error of the study
     low, high = target.range_about(start, range_of(vary, point.config))
     answer = solve_target(tried, wanted, min(max(start, low), high), (low, high))
-    at_answer = sigmas(start if np.isnan(answer.nearest) else answer.nearest)
+    known, quoted = muons[start if np.isnan(answer.nearest) else answer.nearest]
     return TargetAnswer(
         values=others,
         value=answer.value,
         reached=answer.reached,
         nearest=answer.nearest,
         nearest_sigma=answer.nearest_sigma,
-        known=len(_known(at_answer)),
-        muons=len(at_answer),
+        further=[*answer.others],
+        known=known,
+        muons=quoted,
         start=start,
         start_sigma=start_sigma,
         grid=answer.grid.tolist(),
         sigmas=answer.sigmas.tolist(),
     )
+
+
+def _in_short(target: Target, answer: TargetAnswer) -> str:
+    """The answer in one line of the log."""
+    if answer.value is not None:
+        more = f"; so do {', '.join(f'{value:g}' for value in answer.further)}" if answer.further else ""
+        return f"{target.vary} = {answer.value:g} gives the wanted mean σ{more}"
+    tried = f"no value of {target.vary} from {answer.grid[0]:g} to {answer.grid[-1]:g} gives"
+    if np.isnan(answer.nearest_sigma):
+        return f"{tried} any σ"
+    return f"{tried} the wanted mean σ; the nearest is {answer.nearest_sigma:g}, at {answer.nearest:g}"
 
 
 def _known(sigma: np.ndarray) -> np.ndarray:

@@ -18,6 +18,8 @@ class TargetAnswer(Record):
     nearest: Number
     """The value that comes nearest, and the mean σ there."""
     nearest_sigma: Number
+    further: list[float] = Field(default_factory=list)
+    """Other values that were seen to give the wanted mean σ, all farther from the present one."""
     known: int = 0
     """The muons with a σ at the nearest value, over which the mean is taken."""
     muons: int = 0

@@ -32,7 +32,9 @@ def target_figure(study: Study, target: TargetAnswers) -> Canvas:
     for colour, answer in zip(colours, answers, strict=True):
         words = ((name, suited(value, target.units.get(name, ""), 6)) for name, value in answer.values.items())
         label = "\n".join(f"{key_in_math(name)} = {value}" for name, value in words)
-        axes.plot(answer.grid, answer.sigmas, color=colour, lw=1.3, label=label if _has_room(answers) else None)
+        axes.plot(
+            answer.grid, answer.sigmas, ".-", ms=4, color=colour, lw=1.3, label=label if _has_room(answers) else None
+        )
         if math.isfinite(answer.start_sigma):
             axes.plot(answer.start, answer.start_sigma, "o", ms=5, mfc="white", color=colour)
         if answer.value is not None:
