@@ -181,7 +181,7 @@ CAPTIONS = PICTURE_CAPTIONS | {
     ),
 }
 
-PARTS = {
+OF_DRAWN = {
     "means": " Below: mean and width by coordinate; the bands are the tolerances. A mean off 0 means a layer out of "
     "place, which moves the means of its neighbours too; a width above 1 means a detector that is worse than stated.",
     "profiles": " The horizontal axis is the share of tracks with a smaller position or slope. The band is the "
@@ -196,7 +196,7 @@ PARTS = {
     "left_out": " Empty bins at either end are not drawn; their number is above the panel.",
     "shares": " Share of muons with a hit: by coordinate, of all muons.",
 }
-"""What captions say only of figures with these parts, which a figure notes by `figures.base.note_drawn`."""
+"""What captions say only of figures with these parts, which a figure notes by `figures.noted.note_drawn`."""
 
 NOTED = re.compile(r"<rdf:li>(\w+)</rdf:li>")
 """A part in the metadata of an SVG."""
@@ -212,7 +212,7 @@ EACH_ALONE = "The mean σ is drawn against each further parameter too."
 
 def parts_of(svg: str | Path) -> set[str]:
     """The parts that a figure has, of those that not all figures of its kind have."""
-    return {*NOTED.findall(Path(svg).read_text())} & {*PARTS}
+    return {*NOTED.findall(Path(svg).read_text())} & {*OF_DRAWN}
 
 
 def words(figure: Figure, study: Study, evidence: Evidence, drawn: Collection[str] = frozenset()) -> tuple[str, str]:
@@ -234,7 +234,7 @@ def words(figure: Figure, study: Study, evidence: Evidence, drawn: Collection[st
             symbol=observable.symbol,
             x=study.model.coordinates[0].symbol,
             order=order_of(study).words,
-            **{name: sentence if name in drawn else "" for name, sentence in PARTS.items()},
+            **{name: sentence if name in drawn else "" for name, sentence in OF_DRAWN.items()},
         )
         for text in (title, caption)
     )

@@ -85,7 +85,7 @@ SUBSCRIPT = re.compile(r"([\u0370-\u03ff])_(\w+)")
 CODE = re.compile(r"`([^`]+)`")
 """What a user may copy, in a sentence that a terminal shows too."""
 
-PLAIN = re.compile(r"[\w.]*")
+AS_IT_IS = re.compile(r"[\w.]*")
 """A word or a number without a sign, as most cells are: nothing in it is typeset otherwise."""
 
 MARKED_UP = re.compile(r"(<code>.*?</code>|<[^>]*>)")
@@ -118,7 +118,7 @@ def typeset(text: object) -> Markup:
     html = CODE.sub(r"<code>\1</code>", str(escape(text)))
     if "_" in html:  # a page has thousands of cells, few of them with a symbol
         html = SUBSCRIPT.sub(r"\1<sub>\2</sub>", html)
-    if not PLAIN.fullmatch(html):
+    if not AS_IT_IS.fullmatch(html):
         parts = MARKED_UP.split(html)  # every second one is what stays
         parts[::2] = [UNBREAKABLE.sub("\xa0", POWER.sub(_power, MINUS.sub("−", part))) for part in parts[::2]]
         html = "".join(parts)

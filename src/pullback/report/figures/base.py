@@ -339,12 +339,6 @@ def _free_place(canvas: Canvas, panels: Sequence[Axes], rows: int) -> Axes | Non
     return free
 
 
-def note_drawn(canvas: Canvas, **parts: object) -> None:
-    """Note which parts a figure has that not all of its kind have, for its caption (`captions.PARTS`)."""
-    before = str(canvas.get_label()).split()
-    canvas.set_label(" ".join([*before, *(name for name, there in parts.items() if there)]))
-
-
 def panels(
     count: int, height: float, *, most: int = FEW, sharex: bool = False, sharey: bool = False
 ) -> tuple[Canvas, list[Axes]]:
@@ -398,12 +392,6 @@ def bin_panels(found: Sequence[tuple[Observable, Sequence[B]]], known: Callable[
         title = "one bin each" if any("\n" in each for each in words) else "without a fold"
         wide.append(BinPanel(title, "", words, [each for _, each in flat]))
     return wide
-
-
-def note_bins(canvas: Canvas, found: Sequence[BinPanel[B]]) -> None:
-    """Note for the caption whether panels leave out bins, and whether observables share one."""
-    together = any(not panel.place and len(panel.bins) > 1 for panel in found)
-    note_drawn(canvas, left_out=any(panel.left_out for panel in found), together=together)
 
 
 def ends_of(known: Sequence[bool]) -> slice:

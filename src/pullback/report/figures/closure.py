@@ -19,11 +19,11 @@ from .base import (
     Subject,
     label_axis,
     legend,
-    note_drawn,
     plt,
     say,
     say_outside,
 )
+from .noted import note_drawn
 from .ranges import drawable, most_of
 
 TAIL_BELOW = 0.01

@@ -18,9 +18,9 @@ from .base import (
     is_estimated,
     legend,
     named,
-    note_bins,
     panels,
 )
+from .noted import note_bins
 
 STYLES: tuple[tuple[Interval, str, str, str, str], ...] = (
     ("linear68", BLUE, "o", "none", "±1 σ, linear"),

@@ -27,13 +27,13 @@ from .base import (
     in_bins,
     legend,
     mosaic,
-    note_drawn,
     panels,
     plt,
     pull_bins,
     say,
     say_outside,
 )
+from .noted import note_drawn
 
 P_VALUES_OF_FEW = 10
 """Bins of the p-values of few muons, of which each would be a spike."""

@@ -35,8 +35,6 @@ from .base import (
     legend,
     mosaic,
     named,
-    note_bins,
-    note_drawn,
     panels,
     plt,
     pull_bins,
@@ -47,6 +45,7 @@ from .base import (
 )
 from .closure import closure
 from .coverage import coverage
+from .noted import note_bins, note_drawn
 from .ranges import all_of, most_of, not_far
 
 FEWEST_BELOW = 10
