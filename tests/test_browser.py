@@ -173,14 +173,64 @@ OUT_OF_SIGHT = """[...document.querySelectorAll('td.held, th.held')].filter((eac
 }).map((each) => each.outerHTML)"""
 
 
-@pytest.mark.parametrize("width", [500, 1200])
-def test_verdicts_of_wide_tables_are_in_sight(tab, scan, width):
-    tab.open(scan, width)
+def test_verdicts_of_wide_tables_are_in_sight(tab, scan):
+    tab.open(scan, 1200)
     tab.value(OPEN)
     heads = tab.value("[...document.querySelectorAll('th.held')].map((each) => each.innerText.trim().split(/\\s/)[0])")
     assert {*heads} == {"verdict"}
     assert tab.value("document.querySelectorAll('td.held').length") > len(heads) > 3
     assert tab.value(OUT_OF_SIGHT) == []
+
+
+COVERED = """[...document.querySelectorAll('tbody td.held')].filter((each) => {
+  const own = each.getBoundingClientRect(), before = each.previousElementSibling?.getBoundingClientRect();
+  return before && own.left < before.right - 1;
+}).map((each) => each.parentElement.innerText)"""
+
+
+def test_on_a_phone_no_column_covers_another(tab, scan):
+    tab.open(scan, 400)
+    tab.value(OPEN)
+    assert tab.value("document.querySelectorAll('td.held').length") > 3
+    assert tab.value(COVERED) == []
+    diagnostics = "document.getElementById('diagnostics').closest('details')"
+    assert tab.value(f"{diagnostics}.querySelector('td.held').getBoundingClientRect().right") < 400
+
+
+def test_the_diagnostics_fit_the_page(tab, scan):
+    tab.open(scan, 1200)
+    tab.value(OPEN)
+    table = "document.getElementById('diagnostics').closest('details').querySelector('.scroll')"
+    assert tab.value(f"{table}.scrollWidth <= {table}.clientWidth")
+
+
+BROKEN = """(() => {
+  const broken = [], whole = [], range = document.createRange();
+  const walker = document.createTreeWalker(document.querySelector('main'), NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const text = walker.currentNode;
+    for (const found of text.data.matchAll(/\\d\\s±\\s\\d[\\d.]*(\\s(µm|mm|mrad|rad|σ|%))?/g)) {
+      range.setStart(text, found.index);
+      range.setEnd(text, found.index + found[0].length);
+      const lines = new Set([...range.getClientRects()].map((each) => Math.round(each.top)));
+      (lines.size > 1 ? broken : whole).push(found[0]);
+    }
+  }
+  return [broken, whole];
+})()"""
+
+
+@pytest.mark.parametrize("medium", ["screen", "print"])
+def test_no_line_breaks_within_a_number_and_its_error(tab, scan, medium):
+    tab.open(scan, 400)
+    tab.value(OPEN)
+    tab.ask("Emulation.setEmulatedMedia", media=medium)
+    try:
+        broken, whole = tab.value(BROKEN)
+        assert broken == []
+        assert len(whole) > 20
+    finally:
+        tab.ask("Emulation.setEmulatedMedia", media="")
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -217,7 +267,7 @@ FIRST = "document.querySelector('table.muons')"
 def test_the_first_muons_sort_by_their_angle(tab, scan):
     tab.open(scan, 1200)
     before = column(tab, FIRST, 2)
-    angles = [float(text.split(" ± ")[0]) for text in before]
+    angles = [float(text.split("\xa0±\xa0")[0]) for text in before]
     ascending = [before[index] for index in np.argsort(angles, kind="stable")]
     head = f"{FIRST}.tHead.rows[0].cells[2]"
     assert ascending != before
@@ -226,7 +276,7 @@ def test_the_first_muons_sort_by_their_angle(tab, scan):
     assert tab.value(f"{head}.getAttribute('aria-sort')") == "ascending"
     tab.value(f"{head}.querySelector('button').focus()")
     tab.press("Enter")
-    assert [float(text.split(" ± ")[0]) for text in column(tab, FIRST, 2)] == sorted(angles, reverse=True)
+    assert [float(text.split("\xa0±\xa0")[0]) for text in column(tab, FIRST, 2)] == sorted(angles, reverse=True)
     assert tab.value(f"{head}.getAttribute('aria-sort')") == "descending"
     other = f"{FIRST}.tHead.rows[0].cells[0]"
     tab.value(f"{other}.querySelector('button').focus()")

@@ -46,7 +46,10 @@ def test_a_number_has_the_unit_of_its_size(value, unit, words):
         ("3e+07", "3\xa0×\xa010⁷"),
         ("p < 1e-4", "p &lt; 10⁻⁴"),
         ("0.4 × 10⁻³", "0.4\xa0×\xa010⁻³"),
-        ("write `x: [0, -2e-3]`; -2 mm", "write <code>x: [0, -2e-3]</code>; −2 mm"),
+        ("write `x: [0, -2e-3]`; -2 mm", "write <code>x: [0, -2e-3]</code>; −2\xa0mm"),
+        ("12.5 ± 0.3 µm, 3 muons", "12.5\xa0±\xa00.3\xa0µm, 3 muons"),
+        ("at 5 σ or 2.0 × 10⁻³ rad; σ = 100 /m", "at 5\xa0σ or 2.0\xa0×\xa010⁻³\xa0rad; σ = 100\xa0/m"),
+        ("write `z: 2 ± 1 mm`", "write <code>z: 2 ± 1 mm</code>"),
         ("run-3 of 2026-07-01, x0e-5, model.dz=-1", "run-3 of 2026-07-01, x0e-5, model.dz=-1"),
     ],
 )

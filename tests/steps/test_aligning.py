@@ -362,7 +362,7 @@ def far(hits, value):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda hits: hits[:1], "1 of 1 muons have more hits than a line has parameters, too few for 10 parameters"),
+        (lambda hits: hits[:1], "1 of 1 muon have more hits than a line has parameters, too few for 10 parameters"),
         (
             lambda hits: without(hits, 1, 2, 5, 6),
             r"layer 1 has no hit; layer 2 has no hit \(200 muons\); hold the layers by alignment.reference",

@@ -184,7 +184,7 @@ def test_simulated_hits_keep_their_own_noise():
         ({"study": "s"}, "model one_hit has no fit"),
         ({**TRACK, "model": {"name": "track", "z": [0, 1]}, "detector": {}}, "as many parameters as hits"),
         ({**TRACK, "source": {"muons": 30}}, "30 muons with degrees of freedom are too few to decide"),
-        ({**TRACK, "source": {"muons": 1}}, "1 of 1 muons have more hits than a line has parameters, too few"),
+        ({**TRACK, "source": {"muons": 1}}, "1 of 1 muon have more hits than a line has parameters, too few"),
         ({**TRACK, "alignment": {"reference": [0]}}, "shear in x"),
     ],
 )

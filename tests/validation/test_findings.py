@@ -43,7 +43,7 @@ def test_the_worst_point_is_first_and_named(made):
     assert [each.point for each in found] == ["model.dz=1.5", "model.dz=1"]
     assert [each.off for each in found] == pytest.approx([28.27, 2.27])
     sentence = answers_of(study, [mild, bad], evidence.fits, found).truth.sentence
-    begin = "The truth is not covered for 2 of 2 points; worst at model.dz = 1.5 m: coverage is 0.4"
+    begin = "The truth is not covered at all 2 points; worst at model.dz = 1.5 m: coverage is 0.4"
     assert sentence == f"{begin} (and 1 more reason)."
 
 

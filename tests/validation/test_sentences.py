@@ -5,11 +5,13 @@ import json
 import pytest
 from running import Run
 
+from pullback.statistics.intervals import Verdict
 from pullback.validation.answers import Answer, Answers, NotTested
 from pullback.validation.evidence import Counts, Entry, Evidence, Judgement
+from pullback.validation.findings import Finding
 from pullback.validation.fit_evidence import FitEntry
 from pullback.validation.remedies import Remedy
-from pullback.validation.sentences import what_would_decide
+from pullback.validation.sentences import no_pass, what_would_decide
 
 WIDE = "x0,x1,x2\n" + ",,\n" * 40
 LONG = "event,layer,x\n" + "".join(f"{event},{layer},\n" for event in range(40) for layer in range(3))
@@ -27,7 +29,7 @@ def test_a_file_without_hits_is_said_to_have_none(tmp_path, text, section):
     answer = json.loads(run.outputs.validation.read_text())["answers"]["propagation"]
     assert answer["verdict"] == "inconclusive"
     assert answer["sentence"] == (
-        "No muon has a usable fit: 40 of 40 muons have too few finite hits; check the columns in source, and the cells "
+        "No muon has a usable fit: all 40 muons have too few finite hits; check the columns in source, and the cells "
         "of its file."
     )
 
@@ -86,3 +88,23 @@ def test_recorded_muons_can_be_judged_by_a_wider_tolerance():
 @pytest.mark.parametrize("verdict", ["pass", "fail"])
 def test_what_is_settled_needs_no_advice(verdict):
     assert advised([asked("toys.muons", 2000, 100)], verdict=verdict) == ""
+
+
+@pytest.mark.parametrize(
+    ("question", "points", "name", "number", "words"),
+    [
+        ("propagation", 6, "one_hit", 6, "at all 6 points"),
+        ("propagation", 6, "one_hit", 4, "at 4 of 6 points"),
+        ("data", 6, "track", 6, "at all 6 points"),
+        ("truth", 1, "track", 3, "for all 3 observables"),
+        ("truth", 6, "track", 18, "for all 3 observables at all 6 points"),
+        ("truth", 6, "track", 11, "for 11 of 18 (3 observables at 6 points)"),
+    ],
+)
+def test_a_sentence_says_all_where_all_are_meant(tmp_path, question, points, name, number, words):
+    resolutions = [float(50 + each) for each in range(points)]
+    study = Run({"study": "s", "model": {"name": name}, "scan": {"detector.resolution": resolutions}}, tmp_path).study
+    names = [""] if question == "data" else [each.name for each in study.model.observables]
+    pairs = [(point.label, each) for point in study.points for each in names]
+    found = [Finding(question, point, each, Verdict.FAIL, 1.0, ["r"]) for point, each in pairs[:number]]
+    assert f" {words}; worst" in no_pass(study, question, Verdict.FAIL, found)

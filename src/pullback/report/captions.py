@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection
+from pathlib import Path
+
 from ..models import has_fit
 from ..study.plan import Study
 from ..validation.evidence import Evidence
@@ -81,12 +85,12 @@ CAPTIONS = PICTURE_CAPTIONS | {
         "Residuals, recorded minus true, in units of the stated resolution. Those of all hits should follow the unit "
         "Gaussian. By coordinate: their median, and where 68.27 % and 95 % of them lie. Thick and thin bars should end "
         "at the dotted lines: a longer bar means that its layer is worse than stated, a shifted one that the layer is "
-        "out of place. Share of muons with a hit: drawn where hits are missing.",
+        "out of place.{shares}",
     ),
     "hits_recorded_in_layers": (
         "Recorded hits",
         "Positions of the hits in each coordinate: their median, and where 68.27 % and 95 % of them lie. Look for "
-        "layers that disagree with their neighbours. Share of muons with a hit: drawn where hits are missing.",
+        "layers that disagree with their neighbours.{shares}",
     ),
     "value_of_any": (
         "Values",
@@ -103,28 +107,23 @@ CAPTIONS = PICTURE_CAPTIONS | {
     ),
     "sigma_of_any": (
         "σ and the standard deviation of toys",
-        "Above: quoted σ, and the standard deviation of toys, of muons that have toys. Muons with layers without a "
-        "hit have a larger σ: they form bands of their own, in other colours. At most 80 muons of each colour are "
-        "drawn, evenly chosen over the values. Below: that standard deviation over each σ, of all muons with toys; the "
-        "band is the tolerance. Squares and black crosses should lie in the band, apart from the statistical error of "
-        "the toys. Grey crosses: muons for which linear propagation is not used. Muons without a standard deviation "
-        "are not shown.",
+        "Above: quoted σ, and the standard deviation of toys, of muons that have toys.{missing} At most 80 muons of "
+        "each colour are drawn, evenly chosen over the values. Below: that standard deviation over each σ, of all "
+        "muons with toys; the band is the tolerance. Squares and black crosses should lie in the band, apart from the "
+        "statistical error of the toys. Grey crosses: muons for which linear propagation is not used. Muons without a "
+        "standard deviation are not shown.",
     ),
     "validity_of_any": (
         "Where linear propagation is valid",
-        "First panel: share of all muons for which linear propagation is valid (JCGM 101, clause 8). Other panels, "
-        "for each observable with a fold and at least ten muons near it, against the distance from it: that share "
-        "(grey; of simulated muons, in bins of the distance at the true hit), and quoted σ and bias of each muon, at "
-        "its recorded hit, in units of the linear σ. Where linear propagation is valid, the quoted σ is the linear "
-        "one.",
+        "First panel: share of all muons for which linear propagation is valid (JCGM 101, clause 8).{near_fold} Where "
+        "linear propagation is valid, the quoted σ is the linear one.",
     ),
     "ends_of_any": (
         "Interval ends",
         "Ends of the toys' 68.27 % and 95 % intervals minus those of the quoted coverage intervals (JCGM 101), in "
-        "units of the half-width, in bins of the distance from the fold. Observables with one bin share a panel: "
-        "those without a fold, and those whose muons with toys are all in one bin. Empty bins at either end are not "
-        "drawn; their number is above the panel. All should lie in the band, which is the tolerance. Right widths "
-        "with wrong ends mean that the noise is not Gaussian, as propagation assumes.",
+        "units of the half-width, in bins of the distance from the fold.{together}{left_out} All should lie in the "
+        "band, which is the tolerance. Right widths with wrong ends mean that the noise is not Gaussian, as "
+        "propagation assumes.",
     ),
     "pulls_of_any": (
         "Pulls",
@@ -136,27 +135,23 @@ CAPTIONS = PICTURE_CAPTIONS | {
     "coverage_of_any": (
         "Coverage",
         "Share of toys around true hits whose interval holds the truth, in bins of the true distance from the fold, "
-        "with Clopper-Pearson intervals. Observables with one bin share a panel; empty bins at either end are not "
-        "drawn, and their number is above the panel. Blue: 68.27 %. Red: 95 %. The confidence intervals (diamonds) "
-        "decide: they should lie in their band, which is the tolerance about the nominal coverage, or above it for "
-        "azimuths and other observables without an exact interval. ±1 σ and ±1.96 σ by linear propagation (circles) "
-        "and the coverage intervals of JCGM 101 (crosses) are only shown: near a fold neither is meant to hold the "
-        "truth as often as that. Where all agree on another coverage, the noise is not the one that is stated.",
+        "with Clopper-Pearson intervals.{together}{left_out} Blue: 68.27 %. Red: 95 %. The confidence intervals "
+        "(diamonds) decide: they should lie in their band, which is the tolerance about the nominal coverage, or above"
+        " it for azimuths and other observables without an exact interval. ±1 σ and ±1.96 σ by linear propagation "
+        "(circles) and the coverage intervals of JCGM 101 (crosses) are only shown: near a fold neither is meant to "
+        "hold the truth as often as that. Where all agree on another coverage, the noise is not the one that is "
+        "stated.",
     ),
     "residuals": (
         "Residuals of the fits",
         "Each hit minus the prediction of the fit without this hit, over its σ by propagation. First: all hits, which "
-        "should follow the unit Gaussian. Below: mean and width by coordinate, where enough muons give them; the bands "
-        "are the tolerances. A mean off 0 means a layer out of place, which moves the means of its neighbours too; a "
-        "width above 1 means a detector that is worse than stated. Second: p-values of χ², which should be uniform; a "
-        "peak at 0 means wrong tracks, a slope a wrong resolution.",
+        "should follow the unit Gaussian. Second: p-values of χ², which should be uniform; a peak at 0 means wrong "
+        "tracks, a slope a wrong resolution.{means}",
     ),
     "trends": (
         "Residuals against position and slope",
-        "Mean of residual over its σ, in twelve bins with the same number of hits, against the quantile of the "
-        "position (or slope) of the track: the share of tracks with a smaller one. The band is the tolerance. A line "
-        "that rises with the slope means that the layer is higher than stated; one that rises with the position, a "
-        "wrong scale.",
+        "Mean of residual over its σ, in twelve bins with the same number of hits, against the position and the slope "
+        "of the track.{profiles}",
     ),
     "budget": (
         "Uncertainty budget",
@@ -186,6 +181,26 @@ CAPTIONS = PICTURE_CAPTIONS | {
     ),
 }
 
+OF_DRAWN = {
+    "means": " Below: mean and width by coordinate; the bands are the tolerances. A mean off 0 means a layer out of "
+    "place, which moves the means of its neighbours too; a width above 1 means a detector that is worse than stated.",
+    "profiles": " The horizontal axis is the share of tracks with a smaller position or slope. The band is the "
+    "tolerance. A line that rises with the slope means that the layer is higher than stated; one that rises with the "
+    "position, a wrong scale.",
+    "missing": " Muons with layers without a hit have a larger σ: they form bands of their own, in other colours.",
+    "near_fold": " Other panels, for each observable with a fold and at least ten muons near it, against the distance "
+    "from it: that share (grey; of simulated muons, in bins of the distance at the true hit), and quoted σ and bias of "
+    "each muon, at its recorded hit, in units of the linear σ.",
+    "together": " Observables with one bin share a panel: those without a fold, and those whose muons with toys are "
+    "all in one bin.",
+    "left_out": " Empty bins at either end are not drawn; their number is above the panel.",
+    "shares": " Share of muons with a hit: by coordinate, of all muons.",
+}
+"""What captions say only of figures with these parts, which a figure notes by `figures.noted.note_drawn`."""
+
+NOTED = re.compile(r"<rdf:li>(\w+)</rdf:li>")
+"""A part in the metadata of an SVG."""
+
 BY_VALUE = (
     ", with a line for each value of the second (at most six values); lines are shifted sideways where they coincide"
 )
@@ -195,8 +210,13 @@ NOT_EXACT = "; a coverage above that is right for observables without an exact i
 EACH_ALONE = "The mean σ is drawn against each further parameter too."
 
 
-def words(figure: Figure, study: Study, evidence: Evidence) -> tuple[str, str]:
-    """The title and the caption of a figure."""
+def parts_of(svg: str | Path) -> set[str]:
+    """The parts that a figure has, of those that not all figures of its kind have."""
+    return {*NOTED.findall(Path(svg).read_text())} & {*OF_DRAWN}
+
+
+def words(figure: Figure, study: Study, evidence: Evidence, drawn: Collection[str] = frozenset()) -> tuple[str, str]:
+    """The title and the caption of a figure with the parts that are drawn."""
     title, caption = CAPTIONS[_caption(figure, study)]
     if figure.subject == CURVE and study.config.target:
         return f"{title}: {study.config.target.vary}", caption
@@ -210,7 +230,12 @@ def words(figure: Figure, study: Study, evidence: Evidence) -> tuple[str, str]:
         return f"{title}: {' and '.join(names)}", caption
     observable = next(each for each in study.model.observables if figure.observable in ("", each.name))
     title, caption = (
-        text.format(symbol=observable.symbol, x=study.model.coordinates[0].symbol, order=order_of(study).words)
+        text.format(
+            symbol=observable.symbol,
+            x=study.model.coordinates[0].symbol,
+            order=order_of(study).words,
+            **{name: sentence if name in drawn else "" for name, sentence in OF_DRAWN.items()},
+        )
         for text in (title, caption)
     )
     if figure.kind == "hits" and study.model.covariance is not None and not study.recorded:

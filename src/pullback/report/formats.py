@@ -85,6 +85,9 @@ SUBSCRIPT = re.compile(r"([\u0370-\u03ff])_(\w+)")
 CODE = re.compile(r"`([^`]+)`")
 """What a user may copy, in a sentence that a terminal shows too."""
 
+AS_IT_IS = re.compile(r"[\w.]*")
+"""A word or a number without a sign, as most cells are: nothing in it is typeset otherwise."""
+
 MARKED_UP = re.compile(r"(<code>.*?</code>|<[^>]*>)")
 """What stays as it is: code and tags."""
 
@@ -93,6 +96,11 @@ MINUS = re.compile(r"(?<![\w.=-])-(?=\d)")
 
 POWER = re.compile(r"(?<![\w.])([+−]?\d+(?:\.\d+)?)e([+-]\d+)(?!\w)")
 """A number with a power of ten, as programs write it."""
+
+UNBREAKABLE = re.compile(
+    r" (?=± )|(?<=±) | (?=× 10)|(?<=×) (?=10)|(?<=[\d⁰¹²³⁴⁵⁶⁷⁸⁹]) (?=(?:%|σ|/m|[nµmc]?m|[µm]?rad|[MG]eV(?:/c)?)(?!\w))"
+)
+"""The spaces around ± and ×, and between a number and its unit."""
 
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 """Digits as exponents."""
@@ -104,17 +112,17 @@ def typeset(text: object) -> Markup:
     >>> typeset("2 % of θ_msc < 3"), typeset(Markup("<b>Δθ_x</b>"))
     (Markup('2\xa0% of θ<sub>msc</sub> &lt; 3'), Markup('<b>Δθ<sub>x</sub></b>'))
     >>> typeset("-1.5e-05 m: write `x: -2`")
-    Markup('−1.5\xa0×\xa010⁻⁵ m: write <code>x: -2</code>')
+    Markup('−1.5\xa0×\xa010⁻⁵\xa0m: write <code>x: -2</code>')
 
     """
     html = CODE.sub(r"<code>\1</code>", str(escape(text)))
     if "_" in html:  # a page has thousands of cells, few of them with a symbol
         html = SUBSCRIPT.sub(r"\1<sub>\2</sub>", html)
-    if "-" in html or "e+" in html:
+    if not AS_IT_IS.fullmatch(html):
         parts = MARKED_UP.split(html)  # every second one is what stays
-        parts[::2] = [POWER.sub(_power, MINUS.sub("−", part)) for part in parts[::2]]
+        parts[::2] = [UNBREAKABLE.sub("\xa0", POWER.sub(_power, MINUS.sub("−", part))) for part in parts[::2]]
         html = "".join(parts)
-    return Markup(html.replace(" %", "\xa0%").replace(" × 10", "\xa0×\xa010"))
+    return Markup(html)
 
 
 def _power(found: re.Match[str]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from ..errors import one_line
 from ..hits.counts import ImportCounts
+from ..statistics.parts import of_all
 from .formats import count, percent
 
 
@@ -13,7 +14,7 @@ def left_out(imported: Mapping[str, int]) -> str:
     """How many hits `source.several` leaves out; empty without any. Of the counts by name."""
     counts = ImportCounts(**imported)
     hits = counts.nearest_left + counts.dropped_hits
-    return f"{count(hits)} of {count(counts.hits)} hits are left out by source.several" if hits else ""
+    return f"{of_all(hits, counts.hits, 'hit', count)} are left out by source.several" if hits else ""
 
 
 def loss_warning(imported: Mapping[str, int] | None, separating: str) -> str:
@@ -30,7 +31,7 @@ def loss_warning(imported: Mapping[str, int] | None, separating: str) -> str:
             f"{left} ({percent(counts.nearest_left / counts.hits)}), as others in their layers are nearer to the line: "
             "is so much of it noise? If not, source.event may need a second column, such as that of the run"
         )
-    crowded = f"{count(counts.crowded_events)} of {count(counts.events)} events have several hits in most layers"
+    crowded = f"{of_all(counts.crowded_events, counts.events, 'event', count)} have several hits in most layers"
     words = f"{crowded}, and {left}" if left else crowded
     if separating:
         return f"{words}: column {one_line(separating)!r} separates these events; list it in source.event, too."

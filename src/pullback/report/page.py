@@ -22,7 +22,7 @@ from ..study.toy_selection import MUONS_PER_EXPERIMENT
 from ..validation.evidence import Evidence
 from ..version import commit
 from .answer import IN_SENTENCES, how_well_known, known_table, over_scan
-from .captions import words
+from .captions import parts_of, words
 from .data_tables import alignment_table, data_table, data_verdicts, imported_table, wanted_table
 from .first_muons import FirstMuons
 from .formats import count, typeset
@@ -131,7 +131,7 @@ def write_report(
 def _shown(study: Study, evidence: Evidence, origin: Origin, svgs: Sequence[str | Path]) -> Iterator[Shown]:
     for figure, svg in zip(gallery(study), svgs, strict=True):
         printed = origin.link(Path(svg).with_suffix(".pdf"))
-        yield Shown(figure, *words(figure, study, evidence), _embedded(svg), printed)
+        yield Shown(figure, *words(figure, study, evidence, parts_of(svg)), _embedded(svg), printed)
 
 
 def _digest(script: str) -> str:

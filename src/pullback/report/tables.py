@@ -106,11 +106,10 @@ class Tables:
         about = left(f"{self.study.words[entry.point]}, {self.symbol(entry)}")
         heads = row(
             about,
-            left("question"),
             "value",
             "expected",
             left("verdict"),
-            *map(left, ("what it can see", "what it can't see")),
+            *map(left, ("question", "what it can see", "what it can't see")),
         )
         rows = []
         for name, found in entry.diagnostics.items():
@@ -118,11 +117,10 @@ class Tables:
             causes = (each.too_high if found.value > each.right else each.too_low) or each.sees
             sees = f"possible causes: {causes}" if found.verdict == Verdict.FAIL else each.sees
             numbers = figures(found.value), f"{each.right:g}", verdict(found.verdict)
-            words = Cell(sees, "left wrap"), Cell(each.misses, "left wrap")
+            words = left(each.question), Cell(sees, "left wrap"), Cell(each.misses, "left wrap")
             rows.append(
                 row(
                     Cell(each.name, "wrap"),
-                    left(each.question),
                     *numbers,
                     *words,
                     kind="" if each.decides else "outside",

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from ..statistics.intervals import Verdict
 from ..statistics.normal import P68, P95
+from ..statistics.parts import of_all
 from ..study.plan import Study
 from ..validation.answers import QUESTIONS, NotTested, Question
 from ..validation.coverage_evidence import TruthBin
@@ -18,7 +19,7 @@ from ..validation.evidence import Bin, Entry, Failure, NotJudged
 from ..validation.findings import Finding, findings
 from ..validation.reasons import place_of
 from ..validation.sentences import WRONG, said, what_would_decide
-from .formats import count, known, percent, span
+from .formats import count, known, percent, plural, span
 from .setup_wording import SetupWording, digits
 
 FOLD = "fold (where an observable is 0 and turns back)"
@@ -244,8 +245,11 @@ class VerdictWording(SetupWording):
 
     @property
     def _muons(self) -> str:
-        number = self._counted(lambda entry: entry.quoted.counts.muons)
-        return f"{count(number)} muon{'s' * (number != 1)}"
+        return plural(self._muon_count, "muon")
+
+    @property
+    def _muon_count(self) -> int:
+        return self._counted(lambda entry: entry.quoted.counts.muons)
 
     def _unsettled(self) -> str:
         unsettled = self._counted(lambda entry: entry.quoted.counts.toys_unsettled)
@@ -253,7 +257,7 @@ class VerdictWording(SetupWording):
             return ""
         toys, muons = self.config.toys, self._counted(lambda entry: entry.quoted.overall.toy_muons)
         return (
-            f"The toys of {count(unsettled)} of {count(muons)} muons were not stable to {digits(toys.n_dig)} at the "
+            f"The toys of {of_all(unsettled, muons, 'muon', count)} were not stable to {digits(toys.n_dig)} at the "
             f"maximum of {count(toys.most)} toys."
         )
 
@@ -289,7 +293,7 @@ class VerdictWording(SetupWording):
         of = [each.symbol for name, each in self.observables.items() if name in names]
         most = "; the count is that of the observable with the most" if len(of) > 1 else ""
         return (
-            f"{count(without)} of {self._muons} have no standard deviation (of "
+            f"{of_all(without, self._muon_count, 'muon', count)} have no standard deviation (of "
             f"{', '.join(of)}{most}): the tails of the distribution are too heavy for one to exist, as for the point "
             "of closest approach of two nearly parallel lines. Their intervals are valid all the same, and are quoted "
             "and tested; their σ and bias are NaN."

@@ -7,6 +7,7 @@ import math
 from markupsafe import Markup
 
 from ..config.own_schema import Own
+from ..statistics.parts import of_all
 from ..statistics.prefixes import suited
 from ..store.alignment_file import AlignmentFile
 from ..store.target_file import TargetAnswers
@@ -196,7 +197,7 @@ class Wording(VerdictWording):
         fixed = ", ".join(map(str, found.reference))
         before, after = found.before.median_chi2_per_ndf, found.after.median_chi2_per_ndf
         return (
-            f"Layers were aligned by {count(found.weighted)} of {count(found.tracks)} tracks, {found.source}, with "
+            f"Layers were aligned by {of_all(found.weighted, found.tracks, 'track', count)}, {found.source}, with "
             f"layers {fixed} held fixed: the median χ²/ndf of a track went from {before:.3g} to {after:.3g}. Hits are "
             "corrected by these deviations, whose covariance is among the systematics."
         )

@@ -28,6 +28,7 @@ from ..detector.response import Response, generated, momenta, true_hits
 from ..errors import PullbackError
 from ..models import Model
 from ..models.best_line import has_line
+from ..statistics.parts import of_all
 from ..store.alignment_file import (
     Agreement,
     AlignedNumber,
@@ -160,8 +161,8 @@ def found_alignment(study: Study, tracks: Tracks, stated: dict[str, float | list
     count = sum(len(group.rows) for group in groups)
     if count <= len(free):
         raise PullbackError(
-            f"alignment: {count} of {len(tracks.hits)} muons have more hits than a line has parameters, too few for "
-            f"{len(free)} parameters"
+            f"alignment: {of_all(count, len(tracks.hits), 'muon')} have more hits than a line has parameters, too few "
+            f"for {len(free)} parameters"
         )
     refuse_seldom(study, free, of, groups)
     names = [shared_name(*each) for each in free]

@@ -21,6 +21,7 @@ from ..detector.known import Known
 from ..errors import PullbackError
 from ..models import Model, Quantity, has_fit
 from ..models.stated import stated_resolution
+from ..statistics.parts import of_all
 from ..statistics.prefixes import with_unit
 from ..steps.aligning import first_tracks, found_alignment
 from ..store.alignment_file import AlignedNumber, AlignmentFile, kept_alignment
@@ -250,8 +251,8 @@ def _sentences(found: Calibration, coordinates: Mapping[str, Quantity]) -> Itera
     alignment, times = found.alignment, f"{found.rounds} round{'s' * (found.rounds > 1)}"
     if alignment and not found.kept_in:
         yield (
-            f"{alignment.tracks} of {alignment.muons} muons have more hits than parameters, {alignment.weighted} of "
-            f"them count; {times}"
+            f"{of_all(alignment.tracks, alignment.muons, 'muon')} have more hits than parameters, {alignment.weighted} "
+            f"of them count; {times}"
         )
         before, after = (each.median_chi2_per_ndf for each in (alignment.before, alignment.after))
         yield f"median χ²/ndf: {before:.3g} before the alignment, {after:.3g} after it, with the resolution below"

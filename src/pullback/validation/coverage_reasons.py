@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from ..config.schema import Validation
 from ..statistics.intervals import Verdict
 from ..statistics.normal import P68, P95
+from ..statistics.parts import of_all
 from .coverage_evidence import HeldTruth, Judged, LayerHits, LayerShare, QuantityPulls, TruthBin, TruthJudgement
 from .estimates import Estimate
 from .reasons import bracketed
@@ -37,7 +38,8 @@ def of_truth(bins: Sequence[TruthBin], budget: Sequence[LayerShare], place: str)
     known = [each for each in bins if each.decides]
     if without := [each for each in known if each.without]:
         worst = max(without, key=lambda each: each.without)
-        yield f"{worst.without} of {worst.toys} toys have no confidence interval{_where(worst, place, len(without))}"
+        toys = of_all(worst.without, worst.toys, "toy")
+        yield f"{toys} have no confidence interval{_where(worst, place, len(without))}"
     failed = any(of.verdict == Verdict.FAIL for each in known for _, of in each.judged)
     failed |= any(each.toys.verdict == Verdict.FAIL for each in budget)
     for verdict in (Verdict.FAIL,) if failed else (Verdict.INCONCLUSIVE,):

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..models import Model, Quantity
 from ..statistics.intervals import Verdict
+from ..statistics.parts import of_all
 from ..statistics.prefixes import LARGE, with_unit
 from .estimates import Estimate
 from .fit_evidence import FitEntry, WantedResolution
@@ -235,7 +236,9 @@ def _of_few(entry: FitEntry, outliers: Estimate, *, alone: bool) -> str:
     """What to do with the few tracks that do not agree and, unless the width is told, that most tracks agree."""
     assert entry.median_width
     number = round(outliers.value * entry.muons)
-    few = f"{number} of {entry.muons} tracks, with p < 1e-4," if number > 1 else "a few tracks far from all others"
+    few = (
+        f"{of_all(number, entry.muons, 'track')}, with p < 1e-4," if number > 1 else "a few tracks far from all others"
+    )
     others = f"{_median_words(entry.median_width)}; " if alone else ""
     return f"{others}{few} make χ²/ndf = {entry.chi2_per_ndf:.3g}: {LEAVE_OUT}"
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from ..config.schema import ToySettings, Validation
 from ..models import Quantity
 from ..statistics.intervals import ROOM, Verdict, coverage_interval, factor_to_decide, half_width
+from ..statistics.parts import of_all
 from ..uncertainty.monte_carlo import FEWEST_FOR_ENDS
 from .estimates import Estimate
 from .evidence import OFFSETS, Bin, Counts, DomainStatistics, Offset, Shared, Sigma
@@ -59,10 +60,10 @@ def defects(sigma: Sigma, counts: Counts, confidence: float) -> Iterator[str]:
             yield f"1 muon {singular(words)}" if count == 1 else f"{count} muons {words}"
     tested, withheld = counts.without_sd_tested, counts.sd_withheld
     if sigma == "quoted" and tested and coverage_interval(withheld, tested, confidence)[0] > MOST_WITHHELD:
-        yield f"toys of {withheld} of {tested} muons that are quoted without a standard deviation have no tails"
+        yield f"toys of {of_all(withheld, tested, 'muon')} that are quoted without a standard deviation have no tails"
     telling, disagreeing = counts.toys_can_tell, counts.toys_disagree
     if sigma == "quoted" and telling >= FEWEST_TO_DISAGREE and disagreeing > MOST_DISAGREEING * telling:
-        yield f"toys of {disagreeing} of {telling} muons disagree with linear_valid"
+        yield f"toys of {of_all(disagreeing, telling, 'muon')} disagree with linear_valid"
 
 
 def singular(words: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ..statistics.intervals import Verdict
+from ..statistics.parts import of_all
 from ..study.plan import Study
 from .answers import Answer, Answers, NotTested, Question
 from .coverage_evidence import TruthBin, TruthJudgement
@@ -114,7 +115,7 @@ def _without_hits(study: Study, entries: Sequence[Entry]) -> str:
         return ""
     muons = max(each.muons for each in counts)
     advice = "; check the columns in source, and the cells of its file" if study.recorded else ""
-    return f"No muon has a usable fit: {muons} of {muons} muons have too few finite hits{advice}."
+    return f"No muon has a usable fit: {of_all(muons, muons, 'muon')} have too few finite hits{advice}."
 
 
 def _truth(study: Study, entries: Sequence[Entry], found: Sequence[Finding]) -> Answer:
@@ -170,14 +171,25 @@ def no_pass(study: Study, question: Question, verdict: Verdict, found: Sequence[
         return f"{begin}."
     alone = len(study.points) == 1 and (question == "data" or len(study.model.observables) == 1)
     number = len({(each.point, each.observable) for each in bad if each.observable or question == "data"})
-    among = f"{len(study.points)} points" if question == "data" else amount(study)
-    where = "" if alone or not number else f" {'at' if question == 'data' else 'for'} {number} of {among}"
+    where = "" if alone or not number else _where(study, question, number)
     first = bad[0]
     reasons = first.reasons[: said(first)]
     at = f"worst {where_worst}: " if not alone and (where_worst := _at(study, first)) else ""
     others = sum(len(each.reasons) for each in bad) - len(reasons)
     more = f" (and {others} more reason{'s' * (others > 1)})" if others > 0 else ""
     return f"{begin}{where}{'; ' if at else ': '}{at}{'; '.join(reasons)}{more}." if reasons else f"{begin}{where}."
+
+
+def _where(study: Study, question: Question, number: int) -> str:
+    """For how many points and observables."""
+    points, observables = len(study.points), len(study.model.observables)
+    if question == "data" or observables == 1:
+        return f" at {of_all(number, points, 'point')}"
+    if points == 1:
+        return f" for {of_all(number, observables, 'observable')}"
+    if number == points * observables:
+        return f" for all {observables} observables at all {points} points"
+    return f" for {number} of {amount(study)}"
 
 
 def _at(study: Study, found: Finding) -> str:

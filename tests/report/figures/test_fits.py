@@ -2,6 +2,11 @@ import numpy as np
 import pytest
 from pictured import bars, draw, recorded_study
 
+from pullback.report.captions import parts_of, words
+from pullback.report.figures.plot import _save
+from pullback.report.gallery import gallery
+from pullback.validation.evidence import Evidence
+
 
 def test_the_axis_of_trends_names_what_is_ranked(telescope):
     labels = {each.get_xlabel() for each in draw(telescope.run, "trends").axes if each.get_title()}
@@ -52,3 +57,23 @@ def test_the_legend_has_no_muons_outside_the_linear_domain_where_there_are_none(
     labels = [line.get_label() for axes in draw(few, "sigma").axes for line in axes.lines]
     assert "toy sd / linear σ, in the linear domain" in labels
     assert "toy sd / linear σ, outside the linear domain" not in labels
+
+
+def test_captions_describe_only_panels_that_are_drawn(few, telescope, tmp_path):
+    said = {}
+    for name, run in (("few", few), ("many", telescope.run)):
+        evidence = Evidence.read(run.outputs.validation)
+        for figure in gallery(run.study):
+            if figure.kind in ("hits", "sigma", "ends", "residuals", "trends"):
+                svg = tmp_path / f"{name}_{figure.stem}.svg"
+                _save(draw(run, figure.kind), svg, svg.with_suffix(".pdf"))
+                said[name, figure.kind] = words(figure, run.study, evidence, parts_of(svg))[1]
+    assert not any("{" in caption for caption in said.values())
+    for kind, text in {
+        "hits": "Share of muons with a hit",
+        "sigma": "layers without a hit",
+        "residuals": "mean and width by coordinate",
+        "trends": "share of tracks with a smaller position",
+    }.items():
+        assert (text in said["few", kind], text in said["many", kind]) == (False, True), kind
+    assert "empty bins" not in said["few", "ends"].lower()

@@ -26,6 +26,14 @@ def test_a_map_of_each_layer_counts_its_hits(telescope):
         assert axes.get_title() == words
 
 
+def test_the_colours_of_a_map_of_few_hits_are_whole_numbers(tmp_path):
+    hits = np.random.default_rng(1).normal(0, 0.01, (11, 8))
+    run = recorded_study(tmp_path, hits, {"name": "track3d", "z": [*Z, 1.5]}, {"sigma": 1e-3})
+    bars = [axes for axes in draw(run, "hit_maps").axes if not axes.get_title()]
+    assert len(bars) == 4
+    assert all(float(tick).is_integer() for axes in bars for tick in axes.get_yticks())
+
+
 def test_one_view_has_histograms_and_a_layer_without_hits_says_so(tmp_path):
     hits = np.random.default_rng(1).normal(0, 0.01, (200, 3))
     hits[:, 1] = np.nan

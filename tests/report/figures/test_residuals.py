@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 from pictured import bars, draw, recorded_study
@@ -24,7 +26,14 @@ def test_residuals_are_drawn_in_their_unit_beside_what_is_expected(telescope):
         low, high = np.quantile(own, [0.15865, 0.84135]) * factor
         unit = each.get_xlabel()[-3:-1]
         words = each.texts[0].get_text().replace("−", "-").split("\n")
-        assert words[:2] == [f"median {np.median(own) * factor:.3g} {unit}", f"width {(high - low) / 2:.3g} {unit}"]
+        for name, said, value, times in (
+            ("median", words[0], np.median(own) * factor, 1.2533),
+            ("width", words[1], (high - low) / 2, 0.9627),
+        ):
+            number, error, shown = re.fullmatch(rf"{name} (\S+) ± (\S+) (\S+)", said).groups()
+            assert shown == unit
+            assert float(error) == pytest.approx(times * (high - low) / 2 / len(own) ** 0.5, rel=0.05)
+            assert float(number) == pytest.approx(value, abs=0.051 * float(error))
 
 
 def test_residuals_before_alignment_are_shown_where_they_are_known(telescope):

@@ -23,6 +23,7 @@ from .base import (
     say,
     say_outside,
 )
+from .noted import note_drawn
 from .ranges import drawable, most_of
 
 TAIL_BELOW = 0.01
@@ -93,6 +94,7 @@ def closure(subject: Subject) -> Canvas:
         top.set_title(title, loc="left" if top.texts else "center")  # what is outside stands at the right
         label_axis(bottom, "x", each.symbol, each.quantity.unit)
         label_axis(top, "y", f"uncertainty of {each.symbol}" if subject.one_hit else "uncertainty", each.quantity.unit)
+    note_drawn(canvas, missing=not subject.one_hit and any(_spread_of(each).missing.any() for each, *_ in views))
     for axes in (*tops[len(views) :], *bottoms[len(views) :]):
         axes.remove()  # the legend is there
     for bottom in bottoms[::columns]:

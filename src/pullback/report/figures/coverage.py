@@ -20,6 +20,7 @@ from .base import (
     named,
     panels,
 )
+from .noted import note_bins
 
 STYLES: tuple[tuple[Interval, str, str, str, str], ...] = (
     ("linear68", BLUE, "o", "none", "±1 σ, linear"),
@@ -39,6 +40,7 @@ def coverage(subject: Subject) -> Canvas:
     alone = len(found) == 1
     views = [(panel, STYLES[which]) for panel in found for which in ((slice(3), slice(3, 6)) if alone else (slice(6),))]
     canvas, grid = panels(len(views), 3.2 if alone else height_of(found))
+    note_bins(canvas, found)
     tolerance = subject.settings.coverage_tolerance
     for axes, (panel, styles) in zip(grid, views, strict=True):
         _nominal(axes, tolerance, alone=alone, level=styles[0][0][-2:])

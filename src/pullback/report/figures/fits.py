@@ -33,6 +33,7 @@ from .base import (
     say,
     say_outside,
 )
+from .noted import note_drawn
 
 P_VALUES_OF_FEW = 10
 """Bins of the p-values of few muons, of which each would be a spike."""
@@ -57,6 +58,7 @@ def _residuals(subject: Subject) -> Canvas:
     elif len(names) > MOST_BESIDE:
         rows[1:] = [["mean", "mean"], ["width", "width"]]
     canvas, by_name = mosaic(rows, 2.5)
+    note_drawn(canvas, means=subject.fit.coordinates)
     _pulls(by_name["all"], subject)
     show_p_values(by_name["p"], subject.fit)
     if not subject.fit.coordinates:
@@ -127,6 +129,7 @@ def _trends(subject: Subject) -> Canvas:
         axes.set_axis_off()
         return canvas
     canvas, grid = panels(len(fits), 2.0, sharey=True)
+    note_drawn(canvas, profiles=True)
     index = {each.name: place for place, each in enumerate(subject.coordinates)}
     where, pulls, band = _positions(subject), _pulls_of(subject), SHIFT * subject.settings.data_tolerance
     for axes, each in zip(grid, fits, strict=True):

@@ -92,7 +92,7 @@ def _density(canvas: Canvas, axes: Axes, each: HitMap, quantities: list[Quantity
     edges = each.bins[0].edges * x, each.bins[1].edges * y
     counts = np.where(each.counts > 0, each.counts, np.nan).T
     mesh = axes.pcolormesh(*edges, counts, rasterized=True, cmap="cividis_r", vmin=0)
-    canvas.colorbar(mesh, ax=axes, shrink=0.75)
+    canvas.colorbar(mesh, ax=axes, shrink=0.75, ticks=MaxNLocator(integer=True))
     sides = [side[-1] - side[0] for side in edges]
     if quantities[0].unit == quantities[1].unit and max(sides) < WIDEST_TO_SCALE * min(sides) and x == y:
         axes.set_aspect("equal")

@@ -6,6 +6,7 @@ import io
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from ...files import whole
 from ...store.alignment_file import AlignmentFile
@@ -44,7 +45,7 @@ OF_DATA: dict[str, Callable[[Subject], Canvas]] = {
 OF_SUBJECT = {"detector": detector, **OF_POINT, **OF_SOURCES, **OF_FITS, **OF_DATA}
 """What draws each kind of figure of a scan point."""
 
-METADATA = {
+METADATA: dict[str, dict[str, Any]] = {
     "svg": {"Date": None, "Creator": None},
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
 }
@@ -103,6 +104,8 @@ def _write(canvas: Canvas, svg: str | Path, pdf: str | Path) -> None:
     for path, (kind, metadata) in zip((svg, pdf), METADATA.items(), strict=True):
         # By way of memory: on a full disk, the writers of the files fail in obscure ways.
         image = io.BytesIO()
+        if kind == "svg" and (parts := str(canvas.get_label()).split()):
+            metadata = {**metadata, "Keywords": parts}
         canvas.savefig(image, format=kind, metadata=metadata)
         with whole(path) as part:
             part.write_bytes(image.getvalue())

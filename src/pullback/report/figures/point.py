@@ -45,6 +45,7 @@ from .base import (
 )
 from .closure import closure
 from .coverage import coverage
+from .noted import note_bins, note_drawn
 from .ranges import all_of, most_of, not_far
 
 FEWEST_BELOW = 10
@@ -151,6 +152,7 @@ def _hits_in_layers(subject: Subject) -> Canvas:
     missing = not np.isfinite(hits).all()
     canvas, by_name = _panels_of_hits(len(names), pulls=not subject.recorded, shares=missing)
     where = by_name["where"]
+    note_drawn(canvas, shares=missing)
     if subject.recorded:
         _spread(where, reco, names)
         units = dict.fromkeys(each.unit for each in subject.coordinates)
@@ -316,6 +318,7 @@ def _ends(subject: Subject) -> Canvas:
     compared = [(each, each.quoted.bins) for each in subject.observables]
     found = bin_panels(compared, lambda each: any(is_estimated(each.offsets.of(end).mean) for end in ENDS))
     canvas, grid = panels(len(found), height_of(found))
+    note_bins(canvas, found)
     tolerance = subject.settings.of_toys
     for axes, panel in zip(grid, found, strict=True):
         axes.axhspan(-tolerance, tolerance, color=GREY, alpha=0.25, lw=0)
@@ -349,6 +352,7 @@ def _validity(subject: Subject) -> Canvas:
             axes.stairs(_valid(bins)[:-1], edges, label=label, fill=True, **OF_SHARES)
     for axes, each in zip(grid, folded, strict=True):
         _near_fold(axes, each)
+    note_drawn(canvas, near_fold=grid)
     if grid:
         legend(canvas, grid[:1], markerscale=2.5)
     return canvas

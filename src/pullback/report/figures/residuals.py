@@ -10,7 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from scipy.special import gammainc
 
+from ...statistics.normal import P68
 from ...statistics.prefixes import prefixed
+from ..first_muons import with_sigma
 from ..formats import brief, percent
 from .base import (
     BLUE,
@@ -56,6 +58,17 @@ class _Expected(NamedTuple):
     @property
     def sigma(self) -> float:
         return float(np.median(self.sigmas))
+
+    @property
+    def median_error(self) -> float:
+        """Standard error of the median of a Gaussian of this width."""
+        return self.width * float(np.sqrt(np.pi / 2 / len(self.sigmas)))
+
+    @property
+    def width_error(self) -> float:
+        """Standard error of half the range of the middle 68.27 % of a Gaussian, whose quantiles are correlated."""
+        p = (1 - P68) / 2
+        return self.width * float(np.sqrt(p * (1 - 2 * p) / 2 / len(self.sigmas)) / normal(np.ones(1), 0, 1)[0])
 
     @property
     def bins(self) -> Bins:
@@ -140,8 +153,9 @@ def _histogram(
         style["label"] = "before alignment: median ± width"
         axes.errorbar(before.median * factor, 0.4 * top, xerr=before.width * factor, **style)
     beyond = (total - int(counts.sum())) / total
-    numbers = {"median": each.median, "width": each.width, "stated": each.sigma}
-    words = [f"{name} {brief(value * factor)} {unit}".rstrip() for name, value in numbers.items()]
+    numbers = [("median", each.median, each.median_error), ("width", each.width, each.width_error)]
+    words = [f"{name} {with_sigma(value * factor, error * factor)} {unit}".rstrip() for name, value, error in numbers]
+    words.append(f"stated {brief(each.sigma * factor)} {unit}".rstrip())
     words += [f"before {brief(before.median * factor)} ± {brief(before.width * factor)}"] if before else []
     words += [f"{percent(beyond)} outside"] * (beyond > 0)
     axes.text(0.03, 0.98, "\n".join(words).replace("-", "−"), transform=axes.transAxes, va="top", fontsize=SMALL)

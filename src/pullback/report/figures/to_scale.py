@@ -19,6 +19,9 @@ LEAST_STRETCHED, MOST_STRETCHED = 10, 1000
 ROOM_FOR_LETTER = 0.06
 """Width that a letter needs, over the height of a picture."""
 
+WIDTH_OF_LETTER = 0.021
+"""The same over the width of a picture, of a letter in a word."""
+
 
 def set_scale(axes: Axes, across: tuple[float, float], upright: tuple[float, float], view: str, factor: float) -> int:
     """Set the limits of a picture that holds some positions and heights, and say its scale.
@@ -79,4 +82,10 @@ def draw_angle(axes: Axes, at: tuple[float, float], to: tuple[float, float], wor
     else:  # too long, or the angle too narrow: on the other side of the vertical
         towards, away, side = -math.copysign(0.2, angle), 1.1 * radius, "right" if angle > 0 else "left"
     place = at[0] + away * math.sin(towards) / scale, at[1] + upward * away * math.cos(towards)
-    axes.text(*place, words, ha=side, va="center", fontsize=SMALL)
+    upright = "center"
+    left, right_end = axes.get_xlim()
+    room = (place[0] - left if side == "right" else right_end - place[0]) / (right_end - left)
+    if side != "center" and room < WIDTH_OF_LETTER * len(words):  # it would be on the axis: beyond the vertical's end
+        place, side = (at[0], at[1] + 1.25 * upward * radius), "left" if side == "right" else "right"
+        upright = "bottom" if up > 0 else "top"
+    axes.text(*place, words, ha=side, va=upright, fontsize=SMALL)
