@@ -197,7 +197,7 @@ def without_header(header: Sequence[str], separator: str) -> str:
         names = [f"x{index}" for index in range(len(cells))] if len(cells) <= NAMED_AS_EXAMPLE else ["x0", "x1", "…"]
         columns = f"{len(cells)} columns" if len(cells) > 1 else "column"
         separated = {"\t": ", separated by tabs", None: "; cells must be separated by commas, semicolons or tabs"}
-        between = {"\t": ", ", None: ","}.get(each, each)
+        between = ", " if each == "\t" else each or ","
         example = f"names its {columns}, such as {between.join(names)}{separated.get(each, '')}"
         return f"the header is missing, since the first line holds only numbers: write a line above it that {example}"
     return ""
