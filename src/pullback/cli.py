@@ -218,9 +218,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="A,B,…",
         type=lambda text: [name.strip() for name in text.split(",")],
         default=[],
-        help="these, in this order; x_reco stands for x_reco_x0 and so on, and `all` for all; default: muon, point if "
-        "there are several, kept columns and hits, and of each observable its value, σ, 68 %% confidence interval, "
-        "flag and whether linear propagation is valid; of toys all",
+        help="these, in this order, with or without their unit (theta, theta_mrad); x_reco stands for x_reco_x0 and so "
+        "on, and `all` for all; default: muon, point if there are several, kept columns and hits, and of each "
+        "observable its value, σ, 68 %% confidence interval, flag and whether linear propagation is valid; of toys all",
     )
     export.add_argument(
         "--list",
@@ -243,6 +243,7 @@ def _parser() -> argparse.ArgumentParser:
         "σ = 0.12 and N = 2; default: all digits",
     )
     export.add_argument(
+        "-o",
         "--output",
         metavar="PATH",
         help="the file; default: <point>.<format> beside the study, whose folder takes no other name",
@@ -274,6 +275,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     calibrate.set_defaults(run=_calibrate)
     calibrate.add_argument("config", help="config of the study, as for Snakemake's --configfile")
-    calibrate.add_argument("--output", metavar="PATH", help="write the alignment, such as alignment.json")
+    calibrate.add_argument("-o", "--output", metavar="PATH", help="write the alignment, such as alignment.json")
     calibrate.add_argument("--force", action="store_true", help="write over a file that is there")
     return parser

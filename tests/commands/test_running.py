@@ -10,6 +10,7 @@ from running import SMALL
 from pullback.cli import main
 from pullback.commands import running
 from pullback.commands.running import run
+from pullback.errors import PullbackError
 
 
 @pytest.fixture
@@ -68,6 +69,12 @@ def test_options_are_passed_on(options, cores, results, config, called):
     assert all(option in called for option in options)
     partly = {"--until", "-U", "--omit-from", "-O=plot"} & {*options}
     assert ("--logger" in called) == (results is not None or bool(partly))
+
+
+@pytest.mark.parametrize("option", ["--until", "-U", "--omit-from", "-O"])
+def test_a_rule_that_there_is_not_is_told_with_the_others(option, config):
+    with pytest.raises(PullbackError, match=r"^nosuchrule: there is no such rule; the rules are .*infer_theta.*, all$"):
+        run("my.yaml", [option, "plot", "nosuchrule"])
 
 
 def test_a_run_of_other_targets_has_no_results(config, called):

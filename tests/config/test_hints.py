@@ -118,6 +118,10 @@ CASES = """
     target.theta: unknown key; did you mean target.sigma: {theta: 0.01}?
 {target: {sigma: {theta: 0.01}}}
     target.vary: is missing (dotted name of the number to vary, such as
+{target: {sigma: {theta: 2 mrad, phi: 1 mrad}, vary: model.dz}}
+    target: has 2 observables in sigma, theta, phi; it is of one: write sigma: {theta: 0.002}, and make another study
+{target: {sigma_theta: 0.01, sigma_phi: 0.02, vary: model.dz}}
+    target: has 2 observables in sigma, theta, phi; it is of one: write sigma: {theta: 0.01}, and make another study
 {target: {sigma: 0.01, vary: model.dz}}
     target.sigma: is 0.01; it must be a section with keys of its own:
 {target: 0.01}

@@ -41,6 +41,34 @@ def test_a_resolution_that_does_not_fit_is_refused():
         smear(np.zeros((2, 1)), np.array([10.0, 100.0]), np.ones((2, 1)))
 
 
+@pytest.mark.parametrize("resolution", [[10.0, 100.0], (10, 100), np.array([10, 100]), torch.tensor([10.0, 100.0])])
+@pytest.mark.parametrize("kind", [np.asarray, torch.as_tensor])
+def test_a_list_is_one_number_for_each_coordinate(resolution, kind):
+    smeared = smear(kind(np.zeros((1, 2))), resolution, kind(np.ones((1, 2))))
+    np.testing.assert_allclose(np.asarray(smeared), [[0.1, 0.01]])
+
+
+@pytest.mark.parametrize(
+    ("resolution", "error", "said"),
+    [
+        (
+            [10.0, 20.0, 30.0],
+            ValueError,
+            r"resolution has shape \(3,\), which doesn't fit \(4, 2\) hits: give one number",
+        ),
+        ([[1.0, 2.0], [3.0]], ValueError, r"resolution is \[\[1.0, 2.0\], \[3.0\]\], with rows of different length"),
+        (["a", 2], TypeError, r"resolution must be 1/σ in 1/m, a number or one for each coordinate, not \['a', 2\]"),
+        ("100 um", TypeError, "resolution must be 1/σ in 1/m, a number or one for each coordinate, not '100 um'"),
+        (None, TypeError, "resolution must be 1/σ in 1/m, a number or one for each coordinate, not None"),
+        ([1, -1], ValueError, "positive and finite"),
+    ],
+)
+@pytest.mark.parametrize("kind", [np.asarray, torch.as_tensor])
+def test_a_list_of_anything_else_is_refused(resolution, error, said, kind):
+    with pytest.raises(error, match=f"^.*{said}[^\n]*$"):
+        smear(kind(np.zeros((4, 2))), resolution, kind(np.zeros((4, 2))))
+
+
 def test_shapes_that_only_broadcast_are_refused():
     with pytest.raises(Exception, match="noise"):
         smear(np.zeros((3, 1)), 100.0, np.zeros((1, 1)))

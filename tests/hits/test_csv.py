@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from pullback.config.source_schema import Recorded
 from pullback.errors import PullbackError
+from pullback.hits import csv as csv_reader
 from pullback.hits.hits_file import source_of
 
 
@@ -35,6 +36,7 @@ def refusal(content) -> str:
 UNCLOSED = "a quote is opened and not closed, so that all following rows are one cell; close it or remove it"
 UNSEPARATED = "text follows the quote that ends a cell; close the cell before, or write quotes within it twice"
 POINTS = "numbers have decimal points, and text with commas is quoted"
+NO_HEADER = "the header is missing, since the first line holds only numbers: write a line above it that"
 NO_TEXT = "is not UTF-8 text; save the file as CSV UTF-8"
 
 
@@ -80,13 +82,25 @@ NO_TEXT = "is not UTF-8 text; save the file as CSV UTF-8"
             b"sep=;\nx;y\n1;2\n",
             "no column 'x'; the columns are: sep=, ; the first line must be the header: remove the",
         ),
-        (b"x;y\n1,5;2\n1.5;2\n", "has numbers with decimal points and numbers with commas; write all alike"),
+        (
+            b"x;y\n1,5;2\n1.5;2\n",
+            "row 2, column 'x': '1.5' has a decimal point, and numbers before it have decimal commas; write all alike",
+        ),
         (b"x;y\n1.000,5;2\n", "row 1, column 'x': '1.000,5' is not a number; numbers have decimal points and no other"),
         (b"x;y\n1;2;3\n", "row 1: has 3 cells, and the header 2: '1;2;3'; text with semicolons is quoted"),
         (b"x\ty\n1\t2\n1\t'a'b\t3\n", "row 2: has 3 cells, and the header 2: '1"),
         ("x;µm\n1;2\n".encode("cp1252"), f"the header, column 2: {NO_TEXT}"),
         (b'x;note\n1;"a\n2;b\n', f"row 1: {UNCLOSED}: '1;\"a\n'"),
-        (b"1,2\n3,4\n", "no column 'x'; the columns are: 1, 2; the first line must be the header"),
+        (b"1,2\n3,4\n", f"{NO_HEADER} names its 2 columns, such as x0,x1"),
+        (b"1\n3\n", f"{NO_HEADER} names its column, such as x0"),
+        (b"1,5;2,5;\n1,6;2;\n", f"{NO_HEADER} names its 3 columns, such as x0;x1;x2"),
+        (b"1.5;2\n", f"{NO_HEADER} names its 2 columns, such as x0;x1"),
+        (b"1\t2,5\n", f"{NO_HEADER} names its 2 columns, such as x0, x1, separated by tabs"),
+        (
+            b"1 2 3\n",
+            f"{NO_HEADER} names its 3 columns, such as x0,x1,x2; cells must be separated by commas, semicolons",
+        ),
+        (b"1;2;3;4;5;6\n", f"{NO_HEADER} names its 6 columns, such as x0;x1;…"),
         (b"X Y,Z\n1,2\n", "no column 'x'; the columns are: X Y, Z"),
         (b"\nx\n1\n", "the first line is empty; it must be the header, which names the columns"),
         (b"x,x\n1,2\n", "more than one column 'x'; the columns are: x, x"),
@@ -180,9 +194,17 @@ def test_what_is_read_is_read_right(content, expected):
 def test_numbers_of_both_kinds_are_refused_however_far_apart(monkeypatch):
     monkeypatch.setattr("pullback.hits.csv.CSV_CHUNK_BYTES", 1 << 10)
     for one, other in (("1.5", "1,5"), ("1,5", "1.5")):
+        before, here = ("points", "comma") if "," in other else ("commas", "point")
         assert refusal(f"x;y\n{one};2\n" + "1;2\n" * 2000 + f"{other};3\n") == (
-            "has numbers with decimal points and numbers with commas; write all alike"
+            f"row 2002, column 'x': '{other}' has a decimal {here}, and numbers before it have decimal {before}; "
+            "write all alike"
         )
+
+
+def test_the_first_number_of_the_other_kind_is_named():
+    Path("hits.csv").write_text("x;n;y\n1;2;a\n2;2.5;3\n3;1,5;2,5\n1,5;2;3\n")
+    with pytest.raises(PullbackError, match=r"^hits\.csv: row 3, column 'n': '1,5' has a decimal comma, and numbers"):
+        csv_reader.count("hits.csv", ["x", "n", "y"])
 
 
 def test_line_breaks_in_quotes_where_two_stretches_meet(monkeypatch):

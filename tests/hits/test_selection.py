@@ -98,7 +98,14 @@ def test_conditions(text, expected):
         ("n == 1 AND x0 > 0", "has AND; write and"),
         ("n == 1 & x0 > 0", "1 & x0: is not allowed; write and"),
         ("n <", "can't be read: invalid syntax; write it as"),
-        ("n = 1", "can't be read: "),
+        ("n = 1", "has =; write n == 1"),
+        ("n = 1 and run == '=' and x0 > 2 mm", "has =; write n == 1 and run == '=' and (x0 > 2 mm)"),
+        (
+            "n => 1 && `col 0` <> 0 || n =< 3",
+            "has => and && and <> and || and =<; write n >= 1 and `col 0` != 0 or n <= 3",
+        ),
+        ("n = = 1", "can't be read: invalid syntax; write it as"),
+        ("X0 < 5 mm", "X0 < 5 mm: X0 is a pure number and 5 mm is a length; did you mean x0?"),
         ("1 < 2", "names no column"),
         ("True", "True: is no number"),
         ("run < 'a'", "run < 'a': a text is compared with a column, by == or !="),
@@ -262,6 +269,7 @@ def test_no_row_is_left(kind):
     ("select", "expected"),
     [
         ("n_trakcs == 1", "no column 'n_trakcs'; the columns are: {}, in source.select; did you mean n_tracks?"),
+        ("N_Tracks == 1", "no column 'N_Tracks'; the columns are: {}, in source.select; did you mean n_tracks?"),
         ("y0 > 1", "no column 'y0'; the columns are: {}, in source.select"),
         ("note > 1", None),
         ("x == 'a'", None),

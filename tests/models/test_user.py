@@ -595,8 +595,8 @@ BODY = """
             "return hits[:, :1] / dz.detach()",
             "breaks the graph: the derivative of theta by the parameter dz is not what",
         ),
-        ("hits -= 1; return hits[:, :1] / dz", "changes the hits that it is given: work on a copy, hits.clone()"),
-        ("hits[:, 0] = 0; return hits[:, 1:] / dz", "changes the hits that it is given"),
+        ("hits -= 1; return hits[:, :1] / dz", "changes its hits or parameters in place: work on a copy, hits.clone()"),
+        ("hits[:, 0] = 0; return hits[:, 1:] / dz", "changes its hits or parameters in place"),
         ("return hits[:, :1] / dz + torch.rand(1)", "gives another result at the second call: it must use no random"),
         ("CALLS.append(1); return hits[:, :1] / dz + len(CALLS)", "gives another result at the second call"),
     ],
@@ -605,6 +605,21 @@ def test_what_the_pipeline_can_not_rely_on_is_refused(body, reason):
     message = refused(check_model, model_of(BODY.format(body)), HITS)
     assert message.startswith("my_model.py:5: infer ")
     assert reason in message
+
+
+@pytest.mark.parametrize(
+    ("body", "line", "reason"),
+    [
+        ("hits.clamp_(min=-9.); return hits[:, :1] / dz", 6, ": RuntimeError: changes its hits or parameters in place"),
+        ("hits[hits.isnan()] = 0; return hits[:, :1] / dz", 6, ": RuntimeError: changes its hits or parameters in pl"),
+        ("y = hits[:, :1].exp(); y += 1; return y / dz", 5, " changes an intermediate result in place that its deriva"),
+    ],
+)
+def test_what_is_changed_in_place_is_told_with_what_to_write(body, line, reason):
+    """Where no number changes, only torch finds it."""
+    message = refused(check_model, model_of(BODY.format(body)), HITS)
+    assert message.startswith(f"my_model.py:{line}: infer{reason}")
+    assert "Variable" not in message
 
 
 @pytest.mark.filterwarnings("ignore:__array_wrap__:DeprecationWarning")  # numpy's, of torch
@@ -723,7 +738,7 @@ COVARIANCE = (
             "return dz.detach() * torch.eye(2).double()",
             "breaks the graph: the derivative of the covariance by the parameter",
         ),
-        ("hits *= 2; return dz * torch.eye(2).double()", "changes the hits"),
+        ("hits *= 2; return dz * torch.eye(2).double()", "changes its hits"),
         ("return dz * torch.rand(1).double() * torch.eye(2)", "gives another result at the second call"),
     ],
 )

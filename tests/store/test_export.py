@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -137,7 +138,7 @@ def test_parquet_knows_its_units(study):
     field = schema.field("x_reco_x").metadata
     assert field[b"units"] == b"m"
     assert field[b"long_name"].startswith(b"recorded position")
-    assert field[b"long_name"].endswith(b", x")
+    assert field[b"long_name"].endswith(b", coordinate x")
     assert schema.field("confidence68_theta_low").metadata[b"units"] == b"rad"
     assert schema.metadata[b"point"] == b"nominal"
     flags = schema.field("flag_theta").metadata[b"comment"].decode()
@@ -221,11 +222,39 @@ def test_columns_in_the_order_asked_for(study):
     for name, advice in (
         ("sigma_thta", "did you mean sigma_theta or .*\\? "),
         ("other", ""),
-        ("sigma_theta_mrad", "did"),
+        ("sigma_theta_mrads", "did"),
     ):
         with pytest.raises(PullbackError, match=f"study.h5: no column '{name}'; {advice}.*--list names all$"):
             export.export(study, "csv", columns=[name], output="no.csv")
     assert not Path("no.csv").exists()
+
+
+def test_columns_by_their_names_with_units(study):
+    names = ["sigma_theta_mrad", "x_reco_x [mm]", "theta_rad", "flag_theta"]
+    path, *_ = export.export(study, columns=names, output="out.csv")
+    assert list(table(path)) == ["sigma_theta_mrad", "x_reco_x_mm", "theta_rad", "flag_theta"]
+    for name in ("sigma_theta_rad", "sigma_theta [µrad]"):
+        said = re.escape(f"no column '{name}'; here it is sigma_theta_mrad, or write sigma_theta")
+        with pytest.raises(PullbackError, match=f"study.h5: {said}$"):
+            export.export(study, columns=[name], output="no.csv")
+    with pytest.raises(PullbackError, match=r"study.h5: no column 'sigma_theta_mrad'; did you mean sigma_theta or"):
+        export.export(study, columns=["sigma_theta_mrad"], units="si", output="no.csv")
+
+
+def test_wrong_columns_are_told_before_the_kind_of_the_file(study):
+    with pytest.raises(PullbackError, match=r"study.h5: no column 'other'"):
+        export.export(study, columns=["other"])
+
+
+def test_no_folder_is_made_for_a_table(study):
+    with pytest.raises(PullbackError, match=r"^new/out.csv: there is no folder new; make it, or name another with"):
+        export.export(study, output="new/out.csv")
+    assert not Path("new").exists()
+
+
+def test_the_short_name_of_the_output(study, capsys):
+    main(["export", str(study), "--columns", "theta", "-o", "short.csv"])
+    assert capsys.readouterr().out.startswith(f"short.csv: {MUONS} rows, 1 column")
 
 
 def test_the_columns_are_listed(scan, capsys):

@@ -1,10 +1,12 @@
+import math
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pullback import infer_theta, jacobian, muon_jacobian
+from pullback import infer_theta, jacobian, muon_jacobian, propagate, quote
 
 DOUBLE = torch.float64
 
@@ -110,6 +112,54 @@ def test_coupling_is_seen_in_low_precision_and_beside_a_large_observable(dtype):
         with pytest.raises(ValueError, match="couples muons"):
             muon_jacobian(infer, hits)
     assert muon_jacobian(infer_theta, hits).shape == (50, 1, 1)
+
+
+def in_place(h):
+    h[:, 0] += 1
+    return h.sum(dim=1, keepdim=True)
+
+
+def clamped(h):
+    return h.clamp_(min=-9.0)[:, :1]
+
+
+def filled(h):
+    h[h.isnan()] = 0.0
+    return h[:, :1]
+
+
+filled.missing = True  # type: ignore[attr-defined]
+
+
+def later(h):
+    y = h[:, :1].exp()
+    y += 1
+    return y
+
+
+def random(h):
+    return h[:, :1] + 1e-3 * torch.randn(len(h), 1, dtype=h.dtype)
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    ("infer", "reason"),
+    [
+        (in_place, "changes its hits or parameters in place: work on a copy"),
+        (clamped, "changes its hits or parameters in place: work on a copy"),
+        (filled, "changes its hits or parameters in place: work on a copy"),
+        (later, "changes an intermediate result in place that its derivatives need: write y = y"),
+        (random, "gives another result at the second call: it must use no random numbers"),
+    ],
+)
+@pytest.mark.parametrize("function", [propagate, quote])
+def test_what_is_no_function_of_the_hits_is_refused_with_what_to_do(function, infer, reason, precision):
+    hits = torch.rand(64, 2, dtype=precision)
+    hits[3, 1] = math.nan
+    before = hits.clone()
+    with pytest.raises(ValueError, match=rf"^infer {reason}[^\n]*$"):
+        function(infer, hits, sigma=0.01)
+    torch.testing.assert_close(hits, before, rtol=0, atol=0, equal_nan=True)
 
 
 def test_a_muon_that_is_nan_couples_nothing_and_stays_nan():

@@ -33,6 +33,22 @@ def test_against_the_exact_moments(case):
     assert result.sd.item() == pytest.approx(sd, abs=4 * sd / math.sqrt(2 * toys))
 
 
+def test_a_function_that_changes_its_hits_changes_no_others():
+    def in_place(h):
+        h += 1.0
+        return h.sum(dim=1, keepdim=True)
+
+    hits = torch.rand(64, 2, dtype=DOUBLE)
+    before = hits.clone()
+    found, expected = (
+        run_toys(infer, hits, sigma=0.01, toys=100, rng=random_stream(1, "toys"))
+        for infer in (in_place, lambda h: (h + 1.0).sum(dim=1, keepdim=True))
+    )
+    assert torch.equal(hits, before)
+    assert torch.equal(found.mean, expected.mean)
+    assert torch.equal(found.sd, expected.sd)
+
+
 def test_against_all_toys_at_once():
     hits = torch.tensor([[0.1, 0.2], [0.3, -0.4], [2.0, 1.0]], dtype=DOUBLE)
     noise = torch.tensor([0.01, 0.02], dtype=DOUBLE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..config.text import read_config
-from ..errors import ANSWERS_FOLLOW
+from ..errors import ANSWERS_FOLLOW, PullbackError
 from .finding import FINISHED, STUDIES
 from .packaged import workflow_folder
 
@@ -46,10 +47,13 @@ def run(config: str | Path, options: Sequence[str] = ()) -> Ran:
     ------
     ConfigError
         The config file can't be read.
+    PullbackError
+        A rule after --until or --omit-from does not exist.
 
     """
     study = read_config(config).get("study", "exercise")
     given = _given(options)
+    _check_rules([*(given.until or ()), *(given.omit_from or ())])
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(workflow_folder() / "Snakefile")]
     # What the default profile does for Snakemake alone; its name need not be said.
     command += ["--workflow-profile", "none", "--rerun-incomplete"]
@@ -63,6 +67,15 @@ def run(config: str | Path, options: Sequence[str] = ()) -> Ran:
     results = Path(given.directory, STUDIES, str(study))
     whole = not partly and (status == 0 or _written(log) != before) and (results / FINISHED).is_file()
     return Ran(status, results if whole else None)
+
+
+def _check_rules(names: Sequence[str]) -> None:
+    """Refuse names of rules that there are not; a name with a dot or a slash is that of a file."""
+    text = (workflow_folder() / "Snakefile").read_text(encoding="utf-8")
+    rules = [name for name in re.findall(r"^\s*(?:use rule step as|rule) (\w+)", text, re.MULTILINE) if name != "step"]
+    for name in names:
+        if re.fullmatch(r"\w+", name) and name not in rules:
+            raise PullbackError(f"{name}: there is no such rule; the rules are {', '.join(rules)}")
 
 
 def _logging(given: argparse.Namespace) -> list[str]:

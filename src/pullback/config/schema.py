@@ -231,7 +231,16 @@ class Target(Section):
         if short and "sigma" in rest:
             line = f"has both sigma and {', '.join(map(str, short))}; give one of them"
             raise Clash((line, ("sigma", *map(str, short))))
-        return {**rest, "sigma": {key.removeprefix("sigma_"): value for key, value in short.items()}} if short else rest
+        if short:
+            rest["sigma"] = {key.removeprefix("sigma_"): value for key, value in short.items()}
+        if isinstance(sigma := rest.get("sigma"), dict) and len(sigma) > 1:
+            (name, value), *_ = sigma.items()
+            line = (
+                f"has {len(sigma)} observables in sigma, {', '.join(map(str, sigma))}; it is of one: write "
+                f"sigma: {{{name}: {value}}}, and make another study for each other"
+            )
+            raise Clash((line, ("sigma", *map(str, short))))
+        return rest
 
 
 class PointConfig(Section):

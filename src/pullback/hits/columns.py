@@ -47,11 +47,11 @@ Named = tuple[str, tuple[int, ...]]
 
 
 class NoColumnError(HitsError):
-    """A file without a column of this name, or with several; with the columns that it has."""
+    """A file without a column of this name, or with several; with the columns that it has, and advice if there is."""
 
-    def __init__(self, line: str, name: str, existing: Sequence[str]):
-        super().__init__(line)
-        self.name, self.existing = name, existing
+    def __init__(self, line: str, advice: str, name: str, existing: Sequence[str]):
+        super().__init__(f"{line}; {advice}" if advice else line)
+        self.line, self.advice, self.name, self.existing = line, advice, name, existing
 
 
 class JaggedError(HitsError):
@@ -101,8 +101,8 @@ def find_column(
         advice = advise(existing) if advise and base not in existing else ""
         if alike := [each for each in existing if each != base and each.lower() == base.lower()]:
             advice = advice or f"did you mean {one_line(alike[0])}?"
-        rest += f"; {advice}" if advice else ""
-        raise NoColumnError(f"{file}: {problem} '{one_line(base)}'; the columns are: {listed}{rest}", base, existing)
+        line = f"{file}: {problem} '{one_line(base)}'; the columns are: {listed}{rest}"
+        raise NoColumnError(line, advice, base, existing)
     return base, indices
 
 

@@ -25,7 +25,7 @@ import pyarrow.csv
 from ..errors import HitsError, one_line
 from ..files import SEPARATORS, separator_of
 from .arrow_kinds import ArrowKind, cells_to_kind
-from .columns import Chunks, WrongKindError, check_element, find_column, rows_of
+from .columns import Chunks, NoColumnError, WrongKindError, check_element, find_column, rows_of
 from .compressed import chunks_of, open_bytes, open_text, whole_stream
 from .native import AS_NUMBER, kinds_or_numbers
 
@@ -40,6 +40,12 @@ OTHER_SEPARATORS = {"|": "vertical lines", " ": "spaces"}
 DECIMAL_COMMA = r"^(\s*[+-]?\d*),(\d*(?:[eE][+-]?\d+)?\s*)$"
 DECIMAL_POINT = r"^\s*[+-]?\d*\.\d*(?:[eE][+-]?\d+)?\s*$"
 """Numbers with decimal commas, and with decimal points."""
+
+OF_NUMBERS = {DECIMAL_COMMA: "decimal comma", DECIMAL_POINT: "decimal point"}
+"""What numbers have, in words."""
+
+NAMED_AS_EXAMPLE = 5
+"""Columns of a file without a header up to which an example of one is whole."""
 
 MISSING = ("na", "n/a", "#n/a", "nil", "none", "null", "missing", "-", "--", "?")
 """Common marks of a missing hit in other formats."""
@@ -107,19 +113,40 @@ def _tables(file: str, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
 
 def _with_points(file: str, tables: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Numbers with decimal points in place of decimal commas; a file that has numbers of both kinds is refused."""
-    points = commas = False
+    start, seen = 0, dict[str, _Cell]()
     for rows in tables:
-        points = points or any(_any_matches(column, DECIMAL_POINT) for column in rows.columns)
-        here = any(_any_matches(column, DECIMAL_COMMA) for column in rows.columns)
-        commas = commas or here
-        if points and commas:
-            raise HitsError(f"{file}: has numbers with decimal points and numbers with commas; write all alike")
-        columns = [pc.replace_substring_regex(each, DECIMAL_COMMA, r"\1.\2") for each in rows.columns] if here else None
+        wanted = [pattern for pattern in OF_NUMBERS if pattern == DECIMAL_COMMA or pattern not in seen]
+        here = {pattern: cell for pattern in wanted if (cell := _first_cell(rows, pattern, start))}
+        seen = here | seen
+        if len(seen) > 1:
+            (_, before), (cell, what) = sorted((cell, OF_NUMBERS[pattern]) for pattern, cell in seen.items())
+            where = f"{file}: row {cell.row}, column {rows.schema.names[cell.column]!r}: '{one_line(cell.text)}'"
+            raise HitsError(f"{where} has a {what}, and numbers before it have {before}s; write all alike")
+        commas = DECIMAL_COMMA in here
+        columns = (
+            [pc.replace_substring_regex(each, DECIMAL_COMMA, r"\1.\2") for each in rows.columns] if commas else None
+        )
         yield pa.RecordBatch.from_arrays(columns, schema=rows.schema) if columns else rows
+        start += len(rows)
 
 
-def _any_matches(cells: pa.Array, pattern: str) -> bool:
-    return bool(pc.any(pc.match_substring_regex(cells, pattern)).as_py())
+class _Cell(NamedTuple):
+    """A cell by its row, from 1, and the index of its column."""
+
+    row: int
+    column: int
+    text: str
+
+
+def _first_cell(rows: pa.RecordBatch, pattern: str, start: int) -> _Cell | None:
+    """The first cell with such a number; `start` rows are before these."""
+    found = [pc.index(pc.match_substring_regex(column, pattern), True).as_py() for column in rows.columns]
+    cells = [
+        _Cell(start + at + 1, index, rows.column(index)[at].as_py().strip())
+        for index, at in enumerate(found)
+        if at >= 0
+    ]
+    return min(cells, default=None)
 
 
 class _Header(NamedTuple):
@@ -151,8 +178,29 @@ def _header(file: str, names: Sequence[str] = ()) -> _Header:
             raise HitsError(f"{file}: the file is empty; it needs named columns, and one row per muon")
         raise HitsError(f"{file}: the first line is empty; it must be the header, which names the columns")
     for name in names:
-        check_element(file, *find_column(file, name, header, header_advice), ())
+        try:
+            check_element(file, *find_column(file, name, header, header_advice), ())
+        except NoColumnError:
+            if missing := without_header(header, separator):
+                raise HitsError(f"{file}: {missing}") from None
+            raise
     return _Header(header, lines, separator)
+
+
+def without_header(header: Sequence[str], separator: str) -> str:
+    """What to write above a first line that holds only numbers; empty if it holds anything else."""
+    line = separator.join(header).strip()
+    for each in [*SEPARATORS, None]:  # None: spaces
+        cells = [re.sub(DECIMAL_COMMA, r"\1.\2", cell).strip() for cell in line.split(each)]
+        if not any(cells) or not _are_numbers(pa.array([cell or "0" for cell in cells])):
+            continue
+        names = [f"x{index}" for index in range(len(cells))] if len(cells) <= NAMED_AS_EXAMPLE else ["x0", "x1", "…"]
+        columns = f"{len(cells)} columns" if len(cells) > 1 else "column"
+        separated = {"\t": ", separated by tabs", None: "; cells must be separated by commas, semicolons or tabs"}
+        between = ", " if each == "\t" else each or ","
+        example = f"names its {columns}, such as {between.join(names)}{separated.get(each, '')}"
+        return f"the header is missing, since the first line holds only numbers: write a line above it that {example}"
+    return ""
 
 
 def _lines(stream: TextIOWrapper, taken: list[str]) -> Iterator[str]:
@@ -199,16 +247,14 @@ def header_advice(header: Sequence[str]) -> str:
         return "the first line must be the header: remove the #, and all comments"
     if first.startswith("sep="):
         return "the first line must be the header: remove the line that begins with sep="
-    if not _are_numbers(pa.array([name or "0" for name in header])):
-        for separator, words in (SEPARATORS | OTHER_SEPARATORS).items():
-            if separator == "," or not any(separator in name.strip() for name in header):
-                continue
-            if separator in SEPARATORS:
-                return f"the header has commas and {words}; it must have one of them, which separates the cells"
-            if separator != " " or len(header) == 1:
-                return f"cells must be separated by commas, semicolons or tabs, not by {words}"
-        return ""
-    return "the first line must be the header, which names the columns"
+    for separator, words in (SEPARATORS | OTHER_SEPARATORS).items():
+        if separator == "," or not any(separator in name.strip() for name in header):
+            continue
+        if separator in SEPARATORS:
+            return f"the header has commas and {words}; it must have one of them, which separates the cells"
+        if separator != " " or len(header) == 1:
+            return f"cells must be separated by commas, semicolons or tabs, not by {words}"
+    return ""
 
 
 def text_to_numbers(column: pa.Array, file: str, name: str, first: int) -> np.ndarray:

@@ -14,7 +14,7 @@ from ..errors import HitsError
 from ..files import SEPARATORS, separator_of
 from .compressed import COMPRESSION, open_bytes, whole_stream
 from .contents import MOST_LISTED, Contents, FileColumn, FileTable, head_rows, unit_in_name
-from .csv import DECIMAL_COMMA, header_advice, not_utf8
+from .csv import DECIMAL_COMMA, header_advice, not_utf8, without_header
 from .guards import suffix_of
 
 HEAD_BYTES = 4 << 20
@@ -59,7 +59,7 @@ def _parsed(file: str, text: str, separator: str) -> tuple[list[str], list[list[
         raise HitsError(f"{file}: line {lines.line_num}: {error}; is a quote opened and not closed?") from None
     if not header:
         raise HitsError(f"{file}: the first line is empty; it must be the header, which names the columns")
-    if advice := header_advice(header):
+    if advice := without_header(header, separator) or header_advice(header):
         raise HitsError(f"{file}: {advice}")
     for number, row in enumerate(first, start=1):
         if len(row) != len(header):

@@ -55,5 +55,5 @@ def errors_of_condition(names: Sequence[str], lengths: Sequence[str]) -> Iterato
         if isinstance(error, WrongKindError) or not mine:
             raise
         close = difflib.get_close_matches(error.name, [*lengths, *error.existing], n=1)
-        advice = f"; did you mean {close[0]}?" if close else ""
-        raise HitsError(f"{error}, in source.select{advice}") from None
+        advice = error.advice or (f"did you mean {close[0]}?" if close else "")
+        raise HitsError(f"{error.line}, in source.select{advice and f'; {advice}'}") from None

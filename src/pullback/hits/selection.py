@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import math
 import operator
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
@@ -84,6 +85,12 @@ DEEPEST = 50
 LONGEST_CONDITION = 2000
 """Maximum number of characters."""
 
+FOREIGN = {"=": "==", "=>": ">=", "=<": "<=", "<>": "!=", "&&": "and", "||": "or"}
+"""Operators of other languages that are none in Python, and what they mean."""
+
+IN_QUOTES_OR_FOREIGN = re.compile(r"""'[^'\n]*'|"[^"\n]*"|[=!<>]=|(?P<foreign>=>|=<|<>|&&|\|\||=)""")
+"""Texts in quotes, comparisons of Python, and operators that are none."""
+
 
 @dataclass(frozen=True)
 class Condition:
@@ -125,10 +132,29 @@ def parsed(written: Written) -> ast.expr:
         tree = ast.parse(written.expression.strip(), mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         reason = error.msg if isinstance(error, SyntaxError) else str(error)
-        raise ValueError(f"can't be read: {reason}; write it as n_tracks == 1 and abs(x0) < 49.9 mm") from None
+        advice = _in_python(written) or f"can't be read: {reason}; write it as n_tracks == 1 and abs(x0) < 49.9 mm"
+        raise ValueError(advice) from None
     if _depth(tree) > DEEPEST:
         raise ValueError(f"is nested more than {DEEPEST} times")
     return tree
+
+
+def _in_python(written: Written) -> str:
+    """What to write for operators of other languages; empty if a condition that can't be read has other mistakes."""
+    found: dict[str, str] = {}
+
+    def replaced(match: re.Match[str]) -> str:
+        if not (foreign := match["foreign"]):
+            return match[0]
+        found[foreign] = FOREIGN[foreign]
+        return f" {FOREIGN[foreign]} "
+
+    expression = IN_QUOTES_OR_FOREIGN.sub(replaced, written.expression)
+    try:
+        tree = ast.parse(expression.strip(), mode="eval").body
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return ""
+    return f"has {' and '.join(found)}; write {written.shown(tree)}"
 
 
 def condition_of(written: Written, lengths: Sequence[str]) -> Condition:
@@ -284,10 +310,18 @@ class _Check:
     def _mixed(self, node: ast.expr, *parts: tuple[ast.expr, Dimension]) -> str:
         words = " and ".join(f"{self.written.shown(part)} is {_words(power)}" for part, power in parts)
         advice, plain = "", [part for part, power in parts if power == 0 and _is_literal(part)]
+        alike = {length.lower(): length for length in self.lengths}
+        meant = [
+            alike[each.id.lower()]
+            for each, power in parts
+            if power == 0 and isinstance(each, ast.Name) and each.id.lower() in alike
+        ]
         if {power for _, power in parts} == {0.0, 1.0}:
             advice = "; only columns of source.columns, sigma and z are lengths: write the number without a unit"
             if plain:
                 advice = f"; write {self.written.shown(plain[0])} with a unit, such as mm"
+            if meant:
+                advice = f"; did you mean {meant[0]}?"
         return f"{self.written.shown(node)}: {words}{advice}"
 
 

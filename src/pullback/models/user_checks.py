@@ -13,6 +13,7 @@ from torch import Tensor
 from ..statistics.angles import wrap
 from ..uncertainty.covariance import check_covariance
 from ..uncertainty.folds import moved
+from ..uncertainty.inference import CHANGES_HITS, DIFFERS_BY_CALL
 from ..uncertainty.jacobians import agree_to_rounding, differentiate, value_and_jacobian
 from ..uncertainty.slopes import broken_graph, compare_slopes, steps_of
 from . import Model, Quantity
@@ -201,13 +202,9 @@ def _check_result(function: _Checked, hits: Tensor, what: str) -> Tensor:
         given = hits.clone()
         value, again = function(given), function(given)
         if not torch.equal(given, hits):
-            function.refuse(
-                "changes the hits that it is given: work on a copy, hits.clone(), or without +=, *= and x[…] = …"
-            )
+            function.refuse(CHANGES_HITS)
         if not value.allclose(again, 0, 0, True):
-            function.refuse(
-                "gives another result at the second call: it must use no random numbers, and keep nothing in between"
-            )
+            function.refuse(DIFFERS_BY_CALL)
         alone = torch.cat([function(muon[None]) for muon in hits])
         many = function(hits.repeat(-(-MUONS_TOGETHER // len(hits)), 1))[-len(hits) :]
     for others, how in (

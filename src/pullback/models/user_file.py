@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 from ..errors import ModelError, one_line
 from ..files import check_regular
 from ..uncertainty.arrays import Tensor
+from ..uncertainty.inference import in_place_reason
 from .stated import RESOLUTION
 from .user_imports import PACKAGE, Folder
 
@@ -189,6 +190,7 @@ def _in_words(error: BaseException) -> str:
     text = re.sub(rf"\b{PACKAGE}\d+\.", "", (str(error).strip().splitlines() or [""])[0])
     if "Can't call numpy() on Tensor that requires grad" in text:  # torch's advice would break the graph
         text = "NumPy breaks the graph, so that the hits have no derivatives; compute with torch instead"
+    text = in_place_reason(error) or text
     if "tensors to be on the same device" in text:  # torch's advice is longer than a line
         text = "makes tensors on the CPU for hits on a GPU; make them by hits.new_tensor, or set compute.device: cpu"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -26,7 +26,17 @@ from ..hits.root import load_uproot
 from ..study import blocks
 from ..study.batches import short
 from .export_digits import rounded_texts
-from .export_fields import ALL, TABLES, Field, PointTable, chosen_fields, default_of, suited_fields, table_of
+from .export_fields import (
+    ALL,
+    TABLES,
+    Field,
+    PointTable,
+    chosen_fields,
+    default_of,
+    suited_fields,
+    table_of,
+    without_units,
+)
 from .export_files import WRITERS, as_text, described, plain_csv
 from .export_points import ALL_POINTS, chosen_points
 from .study_file import StudyReader, open_study
@@ -76,7 +86,8 @@ def export(
     table : str
         "muons", or "toys" for the results of toys, with one row for each muon that has toys.
     columns : sequence of str
-        Columns of the table, or columns of the study, which select all their elements; "all" selects all columns.
+        Columns of the table, with or without the unit that ends their names, as `theta`, `theta_mrad` and
+        `theta [mrad]`; or columns of the study, which select all their elements; "all" selects all columns.
         Default: of muons the index, the point if the study has several, kept columns and hits, and of each observable
         its value, σ, 68 % confidence interval, flag and whether linear propagation is valid; of toys all columns.
     units : str
@@ -103,24 +114,26 @@ def export(
         The study or one of its artefacts is missing or damaged; the point, table or column does not exist; or several
         points are meant.
     PullbackError
-        The file cannot be written, exists already, has a reserved name in the folder of a study, is no regular file, or
-        is named as one of another kind; or `digits` are asked for in another kind of file than CSV.
+        The file cannot be written, exists already, is in a folder that does not exist, has a reserved name in the
+        folder of a study, is no regular file, or is named as one of another kind; or `digits` are asked for in another
+        kind of file than CSV.
     ValueError
         Unknown kind, table or units.
 
     """
     if str(output) == "-":
         raise PullbackError("-: a table is written to a file, not to the standard output; name one with --output")
-    kind = kind or _kind(output)
-    for value, allowed in ((kind, WRITERS), (table, TABLES), (units, UNIT_CHOICES)):
+    for value, allowed in ((kind or "csv", WRITERS), (table, TABLES), (units, UNIT_CHOICES)):
         if value not in allowed:
             raise ValueError(f"{value!r} is not one of {', '.join(allowed)}")
-    _check_kind(kind, output, digits)
     with _opened(study) as reader:
         tables = _tables(reader, point, table)
         first = tables[0]
         names = columns or (default_of(reader, first) if table == "muons" else (ALL,))
+        names = without_units(reader, tables, names) if units == "suited" else names
         fields = chosen_fields(study, first.fields, names)
+        kind = kind or _kind(output)
+        _check_kind(kind, output, digits)
         _check_alike(reader, tables, fields)
         fields = suited_fields(reader, tables, fields) if units == "suited" else fields
         label = first.label if len(tables) == 1 else ALL_POINTS
@@ -205,6 +218,8 @@ def _check_target(path: Path, beside: Path, force: bool) -> None:
         raise PullbackError(
             f"{path}: is in the folder of a study, where only {beside} is allowed; name a file elsewhere with --output"
         )
+    if not path.parent.is_dir():
+        raise PullbackError(f"{path}: there is no folder {path.parent}; make it, or name another with --output")
     if path.exists() and not force:
         raise PullbackError(f"{path}: already exists; name another file with --output, or overwrite it with --force")
 

@@ -26,6 +26,9 @@ TABLES = {"muons": ("", "muon"), "toys": ("toys/", "toy_muon")}
 SCALED = ("m", "rad")
 """Units that are replaced by those that suit the size."""
 
+UNITS_IN_NAMES = [f"{prefix}{unit}" for unit in SCALED for prefix in ("", "m", "u", "c", "k")]
+"""Units at the end of a name that may be those of another size."""
+
 ALL = "all"
 """Stands for all columns in a choice of columns."""
 
@@ -114,6 +117,8 @@ def _stored(reader: StudyReader, label: str, table: str) -> tuple[list[Field], i
         for indices in np.ndindex(dataset.shape[1:]):
             words = [names[index] for names, index in zip(labels, indices, strict=True)]
             flat = "_".join([name, *map(plain, words)])
+            if [*dims][1:] == ["coordinate"]:  # of hits
+                words = [f"coordinate {words[0]}"]
             described = ", ".join([about["long_name"], *words]), str(about.get("comment", ""))
             fields.append(Field(flat, column, (slice(None), *indices), dtype, about["units"], *described))
     if not fields:
@@ -196,6 +201,36 @@ def chosen_fields(study: object, fields: Sequence[Field], names: Sequence[str]) 
             advice = f"did you mean {' or '.join(close)}? " if close else ""
             raise ArtefactError(f"{study}: no column {name!r}; {advice}--list names all")
         found += [field for field in named if field not in found]
+    return found
+
+
+def without_units(reader: StudyReader, tables: Sequence[PointTable], names: Sequence[str]) -> list[str]:
+    """Names of columns without the suited unit, with which they may be asked for: `theta_mrad` or `theta [mrad]`.
+
+    Raises
+    ------
+    ArtefactError
+        A column is asked for in a unit that it does not have.
+
+    """
+    fields, found = tables[0].fields, []
+    known = {ALL, *(field.name for field in fields), *(field.dataset for field in fields)}
+    for name in names:
+        united = re.fullmatch(r"(\w+)\s*\[([^\[\]]+)\]", name)
+        flat = f"{united[1]}_{in_names(united[2])}" if united else name
+        # The longest name that it begins with: sigma_theta_mrad is none of sigma.
+        begun = [field for field in fields if flat.startswith(f"{field.name}_")]
+        if name in known or not begun:
+            found.append(name)
+            continue
+        field = max(begun, key=lambda each: len(each.name))
+        (suited,) = suited_fields(reader, tables, [field])
+        if suited.name == flat:
+            found.append(field.name)
+        elif suited.name != field.name and flat.removeprefix(f"{field.name}_") in UNITS_IN_NAMES:
+            raise ArtefactError(f"{reader.path}: no column {name!r}; here it is {suited.name}, or write {field.name}")
+        else:
+            found.append(name)
     return found
 
 

@@ -150,10 +150,13 @@ def _may_be_one_muon(infer: Infer, hits: Float[Tensor, "muon 1"]) -> bool:
 
 
 def _tried(infer: Infer, hits: Float[Tensor, "muon coordinate"]) -> Any:
-    """What `infer` returns, without gradients; None where it fails, which is told when it is used."""
+    """What `infer` returns, without gradients; None where it fails, which is told when it is used.
+
+    It is given a copy: whether it changes its hits is not known yet.
+    """
     try:
         with torch.no_grad():
-            return infer(hits)
+            return infer(hits.clone())
     except Exception:
         return None
 

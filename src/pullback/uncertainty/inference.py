@@ -58,8 +58,31 @@ def refuse_of(infer: Infer | DescribedInference) -> Refuse | None:
     return getattr(infer, "refuse", None)
 
 
+CHANGES_HITS = (
+    "changes its hits or parameters in place: work on a copy, hits.clone(), or without +=, *=, x[…] = … and functions "
+    "whose name ends in _, such as clamp_"
+)
+CHANGES_RESULTS = (
+    "changes an intermediate result in place that its derivatives need: write y = y + 1 for y += 1, and "
+    "y = y.clamp(min=0) for y.clamp_(min=0)"
+)
+"""Why an inference has no derivatives, and what to do."""
+
+DIFFERS_BY_CALL = "gives another result at the second call: it must use no random numbers, and keep nothing in between"
+"""Why a result is that of no function."""
+
+
+def in_place_reason(error: BaseException) -> str:
+    """What a function changes in place, as a user can mend it; empty if torch's error is another."""
+    if "is being used in an in-place operation" in str(error):
+        return CHANGES_HITS
+    return CHANGES_RESULTS if "modified by an inplace operation" in str(error) else ""
+
+
 def reason_in(error: Exception, coordinates: int) -> str:
     """Why an inference failed, as a user can mend it; empty if not known. `coordinates` is their number per muon."""
+    if reason := in_place_reason(error):
+        return reason
     text = next(iter(str(error).splitlines()), "")
     if "Can't call numpy() on Tensor that requires grad" in text:  # torch's advice would break the graph
         return "uses numpy, which keeps no derivatives: use torch's functions, such as torch.arctan for np.arctan"

@@ -15,7 +15,7 @@ from ..errors import ModelError
 from .arguments import check_hits, hits_tensor, like, mistake_in
 from .arrays import Given
 from .closed_form import closed_form_of, differentiate_in_closed_form, plain_hits
-from .inference import Infer, accepts_missing, reason_in, refuse_of
+from .inference import DIFFERS_BY_CALL, Infer, accepts_missing, in_place_reason, reason_in, refuse_of
 from .slopes import is_trusted, lost_from_graph
 
 MUONS_PROBED = 3
@@ -192,7 +192,7 @@ def usable_muons(infer: Infer, hits: Float[Tensor, "muon coordinate"]) -> Bool[T
     if not accepts_missing(infer):
         return torch.isfinite(hits).all(dim=1)
     with torch.no_grad():
-        usable = torch.isfinite(infer(hits.detach())).any(dim=1) & ~torch.isinf(hits).any(dim=1)
+        usable = torch.isfinite(infer(hits.detach().clone())).any(dim=1) & ~torch.isinf(hits).any(dim=1)
     return None if usable.all() else usable
 
 
@@ -224,9 +224,14 @@ def differentiate(infer: Infer, hits: Tensor, wants_graph: bool | None = None) -
             )
         rows = []
         for column in value.unbind(1) if value.shape[1] > 1 else (value,):
-            (row,) = torch.autograd.grad(
-                column.sum(), x, retain_graph=True, create_graph=wants_graph, allow_unused=True
-            )
+            try:
+                (row,) = torch.autograd.grad(
+                    column.sum(), x, retain_graph=True, create_graph=wants_graph, allow_unused=True
+                )
+            except RuntimeError as error:
+                if reason := in_place_reason(error):
+                    _refuse(infer, reason, error)
+                raise
             if row is None:
                 _refuse(infer, "does not use the hits it is given, only other tensors that require gradients")
             rows.append(row)
@@ -313,6 +318,10 @@ def refuse_coupling(infer: Infer, hits: Tensor, value: Tensor, among_others: Any
     expected = value[_few(hits)]
     found = among_others.detach()[len(expected) : 2 * len(expected)]
     if not agree_to_rounding(found, expected, hits.dtype):
+        with torch.no_grad():
+            once, again = infer(hits[_few(hits)]), infer(hits[_few(hits)])
+        if not agree_to_rounding(again, once, hits.dtype):
+            _refuse(infer, DIFFERS_BY_CALL)
         _refuse(
             infer,
             "couples muons: an observable of one muon depends on the hits of another, so a Jacobian muon by muon "

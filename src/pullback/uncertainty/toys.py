@@ -266,7 +266,8 @@ class _Sums:
         self.deviates = throw.deviates
         root = None if throw.root is None else throw.root.detach()
         self.setup = ToySetup(throw.infer, self.hits, _noise(throw), root)
-        self.centre = centre = _inferred(self.infer, self.hits)
+        # A copy: a function that changes its hits would change the caller's.
+        self.centre = centre = _inferred(self.infer, self.hits.clone())
         muons, observables = centre.shape
         self.count = np.zeros(muons, "i8")
         self.settled = np.zeros(muons, bool)
