@@ -231,7 +231,9 @@ def test_a_jump_at_zero_is_no_solution():
 def test_bounds_whose_product_is_too_small_for_a_number():
     found = solve_target(lambda p: -math.log10(p), 220.0, 1e-200, (1e-250, 1e-180))
     assert found.value == pytest.approx(1e-220, rel=1e-9)
-    assert len(found.grid) > 400
+    out_of_reach = solve_target(lambda p: -math.log10(p), 260.0, 1e-200, (1e-250, 1e-180))
+    assert out_of_reach.value is None
+    assert len(out_of_reach.grid) > 400
 
 
 def counted(sigma):
