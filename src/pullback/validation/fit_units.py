@@ -37,11 +37,13 @@ LONGEST = 100.0
 class Noise(NamedTuple):
     """Residuals without what shifts, wrong heights, scales and drifts explain, as medians over the coordinates.
 
-    `ratio` is their width over the stated one, and `share` over that of the hits.
+    `ratio` is their width over the stated one, and `share` over that of the hits. `median` is the width of most tracks
+    over the stated one, whatever explains it, at most 33 and at least 1/33.
     """
 
     ratio: float
     share: float
+    median: float
 
 
 def unit_of_positions(source: Any) -> str:
@@ -65,7 +67,9 @@ def noise_of(of: FitEstimates) -> Noise:
         ratios.append(math.sqrt(max(float(sums["a"][index] / sums["e"][index]) * noise / of.shrinkage, 0.0)))
         spread = spread_of(sums, index, "h")
         shares.append(math.sqrt(noise) * mean_and_sd(sums, index, "m")[1].value / spread if spread else math.inf)
-    return Noise(*(float(np.median(each)) if each else math.nan for each in (ratios, shares)))
+    return Noise(
+        *(float(np.median(each)) if each else math.nan for each in (ratios, shares)), math.sqrt(of.median.value)
+    )
 
 
 def unit_question(noise: Noise, model: Model, unit: str, sigma: Sequence[float], *, scatters: bool = False) -> str:
@@ -85,7 +89,8 @@ def unit_question(noise: Noise, model: Model, unit: str, sigma: Sequence[float],
         Whether scattering explains the residuals better than another resolution.
 
     """
-    ratio, far = noise.ratio, noise.ratio > CLEAR or LEAST < noise.ratio < 1 / CLEAR
+    ratio, least = noise.ratio, min(noise.ratio, noise.median)
+    far = least > CLEAR or (ratio > LEAST and max(ratio, noise.median) < 1 / CLEAR)
     exact, clear = bool(power_of_ten(ratio)), far and noise.share < TRACKS and not scatters
     mends = _mends(ratio, model, unit, sigma) if unit and (exact or clear) else []
     if not mends and ratio < 1 and model.covariance is not None:
@@ -119,7 +124,7 @@ def _mends(ratio: float, model: Model, unit: str, sigma: Sequence[float]) -> lis
 
 def column_question(of: FitEstimates, model: Model) -> str:
     """Which coordinate seems to be in another unit than the others of its fit; empty if none is."""
-    sums = of.sums(robust=False)
+    sums = of.sums()
     for component in of.components:
         seen = [index for index in component.tolist() if sums["count"][index] > 1]
         spread = {index: spread_of(sums, index, "h") for index in seen}
