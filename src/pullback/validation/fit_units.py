@@ -67,9 +67,8 @@ def noise_of(of: FitEstimates) -> Noise:
         ratios.append(math.sqrt(max(float(sums["a"][index] / sums["e"][index]) * noise / of.shrinkage, 0.0)))
         spread = spread_of(sums, index, "h")
         shares.append(math.sqrt(noise) * mean_and_sd(sums, index, "m")[1].value / spread if spread else math.inf)
-    return Noise(
-        *(float(np.median(each)) if each else math.nan for each in (ratios, shares)), math.sqrt(of.median.value)
-    )
+    ratio, share = (float(np.median(each)) if each else math.nan for each in (ratios, shares))
+    return Noise(ratio, share, math.sqrt(of.median.value))
 
 
 def unit_question(noise: Noise, model: Model, unit: str, sigma: Sequence[float], *, scatters: bool = False) -> str:
