@@ -1,4 +1,4 @@
-"""What may be a mistake in a config, and is none that can be refused: a forgotten unit, two layers at one height."""
+"""What may be a mistake in a config, and is none that can be refused: forgotten units, dead layers, equal heights."""
 
 from __future__ import annotations
 
@@ -9,11 +9,26 @@ from ..config.base import each_layer
 from ..config.schema import PointConfig
 from ..statistics.prefixes import with_unit
 from ..study.plan import Study
+from ..validation.fit_estimates import FitEstimates
+from ..validation.fit_units import LONGEST, heights_question
+from .recorded_lengths import ReadHits, notes_on_hits
 
 
-def notes_on(study: Study) -> list[str]:
-    """Notes on the points of a study, each once."""
-    return [note for note in (_too_wide(study), _at_one_height(study)) if note]
+def notes_on(study: Study, hits: ReadHits | None = None, fits: FitEstimates | None = None) -> list[str]:
+    """Notes on the points of a study, each once; also on recorded hits, and on the fits of the first of them."""
+    of_hits = [*notes_on_hits(study, hits, fits, _size(study.points[0].config))]
+    found = [_too_wide(study), _at_one_height(study), *of_hits]
+    if not any("the layers of model." in each for each in of_hits):
+        found.append(_too_long(study))
+    return [note for note in found if note]
+
+
+def _too_long(study: Study) -> str:
+    """That heights may lack a unit."""
+    dz = getattr(study.config.model, "dz", 0.0)
+    if dz >= LONGEST:
+        return f"model.dz is {with_unit(dz, 'm')}: if it is in mm, write `model.dz: {dz:g} mm`"
+    return heights_question(study.model)
 
 
 def _too_wide(study: Study) -> str:

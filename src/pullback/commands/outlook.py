@@ -21,8 +21,9 @@ from ..study.aligning import expected, is_aligned
 from ..study.batches import Part, toys_of
 from ..study.plan import Study
 from ..study.toy_selection import MUONS_PER_EXPERIMENT
+from ..validation.fit_estimates import FitEstimates
 from .notes import notes_on
-from .trial import read_file_of, try_few
+from .trial import ReadFile, read_file_of, try_few
 
 START_UP = 7
 """Seconds of a core that a study takes whatever its size: Snakemake, Python and torch in its jobs, the report."""
@@ -95,8 +96,10 @@ class Outlook(NamedTuple):
     study: Study
     seconds: float
     size: float
-    read: str = ""
-    """How much of a file of hits was read."""
+    read: ReadFile = ReadFile()
+    """What was read of a file of hits."""
+    fits: FitEstimates | None = None
+    """What the fits of the first muons say."""
 
     def __str__(self) -> str:
         study, muons = self.study, sum(self.study.muons.values())
@@ -107,7 +110,7 @@ class Outlook(NamedTuple):
         words = PlanWording(study)
         rows = {
             "study": f"{study.config.study}, to results/{study.config.study}/",
-            "note": ". ".join(notes_on(study)),
+            "note": ". ".join(notes_on(study, self.read.hits, self.fits)),
             **{name: Markup(text).striptags() for name, text in words.plan().items() if text},
             "observables": ", ".join(each.name for each in study.model.observables),
             "file": self._file(),
@@ -130,7 +133,7 @@ class Outlook(NamedTuple):
 
     def _file(self) -> str:
         """How much of the file was read, and how many of its hits are left out."""
-        return "; ".join(filter(None, (self.read, left_out(self._imported))))
+        return "; ".join(filter(None, (self.read.words, left_out(self._imported))))
 
 
 def _each_of(muons: int) -> str:
@@ -164,8 +167,8 @@ def outlook(raw: Any) -> Outlook:
     study = Study.from_config(raw)
     kept_alignment(study)  # for its refusals, which are those of a run
     read = read_file_of(study)
-    try_few(study)
-    return Outlook(study, seconds_of(study), PAGE + sum(study.muons.values()) * bytes_per_muon(study), read)
+    fits = try_few(study)
+    return Outlook(study, seconds_of(study), PAGE + sum(study.muons.values()) * bytes_per_muon(study), read, fits)
 
 
 def seconds_of(study: Study) -> float:

@@ -49,6 +49,7 @@ class HitNumbers(NamedTuple):
     qe: np.ndarray
     qa: np.ndarray
     qf: np.ndarray
+    h: np.ndarray
 
 
 class FitSums:
@@ -125,6 +126,7 @@ class FitSums:
             *(each.expand(len(rows), -1) for each in (of_detector.diagonal(dim1=1, dim2=2), variance)),
             off,
             *self._of_scattering(M, of_detector, y, covariances.scattering, rows),
+            hits,
         )
         place = (first + group.rows[rows].numpy() + 0.5) / self.muons
         self._add_hits(HitNumbers(*(each.numpy() for each in columns)), place, which, used.numpy())
@@ -139,6 +141,7 @@ class FitSums:
     def _add_hits(self, track: HitNumbers, place: np.ndarray, which: np.ndarray, used: np.ndarray) -> None:
         known = np.isfinite(track.m)
         m, z, x, t, o = (np.where(known, each, 0.0) for each in track[:5])
+        h = np.where(known, track.h, 0.0)
         n = np.where(known, place[:, None] - 0.5, 0.0)
         z2 = z * z
         values: tuple[np.ndarray, ...] = (
@@ -146,6 +149,7 @@ class FitSums:
             *(x * t, x * o, t * o, n, n * n, z * x, z * t, z * o, z * n),
             *(track.a, track.a**2, track.e, track.y, track.v * known),
             *(track.q, track.q * track.q.sum(axis=1, keepdims=True), track.qe, track.qa, track.qf),
+            *(h, h * h),
         )
         if len(used) == len(self.unit):  # heights are found from tracks that are all alike
             r = np.where(known, track.r, 0.0)

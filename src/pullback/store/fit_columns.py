@@ -36,6 +36,7 @@ STATISTICS = (
     *("x", "x2", "t", "t2", "o", "o2", "xt", "xo", "to", "n", "n2", "zx", "zt", "zo", "zn"),
     *("a", "a2", "e", "y", "v"),
     *("q", "qq", "qe", "qa", "qf"),
+    *("h", "h2"),
     *("w", "wt", "wt2", "wr", "wr2", "wrt"),
 )
 """Sums over hits: m is the unbiased residual and z = m/σ_m; x is the position and t the slope of the track by
@@ -44,8 +45,9 @@ sequence of muons, from −½ to ½; a = y (Σ y) with y = Σ⁻¹ times the res
 detector alone, e its expectation, and y itself in units of 1/σ; v is the stated variance of the hit. With C the
 covariance of scattering in the layers (`Reconstruction.scattering`), q = y (C y) and qq is q times its sum over the
 hits of the muon; qe = (M C)_kk is the expectation of q, and qa = (Σ M C M)_kk/2 and qf = (M C M C)_kk/2 are the
-information on the amount of scattering that it shares with a factor of σ² of the hit, and of its own. w counts tracks
-without a missing hit; wt, … are sums over these of t and of r, the residual of generalized least squares.
+information on the amount of scattering that it shares with a factor of σ² of the hit, and of its own. h is the hit.
+w counts tracks without a missing hit; wt, … are sums over these of t and of r, the residual of generalized least
+squares.
 """
 
 

@@ -18,7 +18,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy.special import gammainc, gammaincc, gammaincinv
 
 from ..store.fit_columns import CLASS_EDGES, MOMENTS, OUTLIER, RATIO_EDGES, STATISTICS
@@ -49,6 +49,9 @@ WRONG_TRACKS_LEFT_OUT = 1e-3
 
 LARGEST_MEDIAN = RATIO_EDGES[-2]
 """Logarithm of the largest median of χ² that its histogram tells; beyond, all tracks are kept: most are wrong alike."""
+
+COMPLETE = 0.999
+"""Share of the hits that are of tracks without a missing hit, from which tracks are all alike."""
 
 TRIMMED = 0.01
 """p-value in the core of the distribution below which tracks are left out, if there are wrong ones."""
@@ -105,6 +108,17 @@ class FitEstimates:
     def fitted(self) -> bool:
         """Whether any muon has a fit."""
         return bool(self._coupled.any())
+
+    @property
+    def used(self) -> Bool[np.ndarray, " coordinate"]:
+        """Whether each coordinate has a hit in any fit."""
+        return np.asarray(self._coupled.diagonal() > 0)
+
+    @property
+    def complete(self) -> bool:
+        """Whether nearly all tracks have all hits."""
+        sums = self.sums(robust=False)
+        return bool(sums["w"].sum() > COMPLETE * sums["count"].sum())
 
     @property
     def information(self) -> Float[np.ndarray, " coordinate"]:

@@ -170,6 +170,12 @@ class FitEntry(Record):
     shapes: list[ErrorShape] = Field(default_factory=list)
     """The shape of the errors of hits; none where layers that are out of place, or a drift, change that of residuals.
     It decides nothing."""
+    silent: list[str] = Field(default_factory=list)
+    """Coordinates without a hit in any fit, as of a dead layer."""
+    constant: list[str] = Field(default_factory=list)
+    """Coordinates whose hits are all the same, as of a dead layer."""
+    alike: bool = False
+    """Whether all tracks have all hits and the same covariance, so that a layer out of place only shifts residuals."""
     line: str = ""
     """The wanted resolution as a line of the config; empty if it can't be one."""
 
@@ -180,6 +186,11 @@ class FitEntry(Record):
 
     @property
     def misplaced(self) -> bool:
-        """Whether layers are so far out of place that no resolution can be told before they are mended."""
+        """Whether layers are so far out of place that no resolution can be told before, unless tracks are alike."""
         numbers = [number for each in self.coordinates for number in each.misplacements]
         return any(each.verdict == Verdict.FAIL and abs(each.value) > MISPLACED for each in numbers)
+
+    @property
+    def hidden(self) -> bool:
+        """Whether the resolution is hidden by layers out of place."""
+        return self.misplaced and not self.alike

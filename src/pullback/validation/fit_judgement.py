@@ -21,14 +21,17 @@ from ..models import Model
 from ..statistics.intervals import Verdict, coverage_interval, factor_to_decide, half_width
 from ..store.fit_columns import OUTLIER
 from .estimates import Criteria, Estimate
+from .fit_config_line import config_line
 from .fit_estimates import Factor, FitEstimates, Found, dependences, drift, mean_and_sd, spread_of
 from .fit_evidence import CoordinateFit, FitEntry, Untested, WantedAngle, WantedResolution
 from .fit_heights import several_heights, shifts_by_slope
-from .fit_reasons import Background, config_line, fails_in_width, fit_reasons
+from .fit_reasons import Background, fails_in_width, fit_reasons
 from .fit_remedies import advice_on_few, advice_on_fits
 from .fit_scattering import wanted_scattering
 from .fit_shapes import shapes_of_errors
+from .fit_silent import constant, constant_words, silent
 from .fit_tally import FitTally
+from .fit_units import column_question, noise_of, unit_question
 
 SHIFT = 2.0
 """Tolerance of means over that of widths."""
@@ -51,6 +54,9 @@ NO_FREEDOM = "as many parameters as hits"
 NO_MUON = "no muon has enough hits for a fit"
 TOO_LARGE = "the squares of the residuals are too large for double precision"
 
+KNOWN_THEN = "only then is it known what else is wrong"
+"""Words on what makes everything else look wrong."""
+
 LARGEST_SUM = 1e150
 """Largest sum over residuals whose square is a double."""
 
@@ -69,15 +75,17 @@ class FitJudge:
         single: bool = True,
         stretch: Float[np.ndarray, " coordinate"] | float = 1.0,
         aligned: bool = False,
+        source_unit: str = "",
     ):
         """Judge one of `among` points; `units` are 1/resolution of the coordinates.
 
         `own_sigma` is whether hits have their own σ, from a file, and `single` whether one coordinate alone may be
         wrong, where a line does not determine the resolution of each. Hits are fitted in the frame of the detector, in
         which those of a layer are scaled by `stretch`; wanted resolutions are those in the layer, as they are stated.
-        `aligned` is whether the config has an alignment.
+        `aligned` is whether the config has an alignment, and `source_unit` the unit of the positions in its file, if
+        they are in one.
         """
-        self.aligned = aligned
+        self.aligned, self.source_unit = aligned, source_unit
         self.single, self.stretch = single, np.broadcast_to(stretch, len(model.coordinates))
         count = len(model.coordinates)
         tests = among * (TESTS_OF_A_POINT + TESTS_OF_A_COORDINATE * count)
@@ -121,8 +129,15 @@ class FitJudge:
             resolution=resolution,
         )
         verdict = max(_verdicts(entry), key=lambda each: each.severity)
+        names = [each.name for each in self.model.coordinates]
+        entry = entry.model_copy(
+            update={
+                "silent": [names[index] for index in silent(of)],
+                "constant": [names[index] for index in constant(of)] if verdict == Verdict.FAIL else [],
+                "alike": of.complete and not self.own_sigma and self.model.covariance is None,
+            }
+        )
         if not _changed(coordinates):
-            names = [each.name for each in self.model.coordinates]
             entry = entry.model_copy(update={"shapes": [*shapes_of_errors(of, names, self.criteria)]})
         line = config_line(entry, self.model, self.units, own_sigma=self.own_sigma)
         off = [each for each in resolution if self._off(each)]
@@ -131,9 +146,21 @@ class FitJudge:
         found = entry.model_copy(update={"verdict": verdict, "line": line, "scattering": angle})
         if verdict == Verdict.PASS:
             return found
-        reasons = [*fit_reasons(found, self.model, off, self._background(of, found), aligned=self.aligned)]
+        reasons = self._before_all_else(of, found)
+        reasons = reasons or [*fit_reasons(found, self.model, off, self._background(of, found), aligned=self.aligned)]
         remedies = advice_on_fits(found, self.tolerance, SHIFT, OUTLIERS)
         return found.model_copy(update={"reasons": reasons, "remedies": remedies})
+
+    def _before_all_else(self, of: FitEstimates, entry: FitEntry) -> list[str]:
+        """A dead layer or a wrong unit, which makes everything else look wrong."""
+        if dead := [*constant_words(entry, {each.name: each for each in self.model.coordinates})]:
+            return [f"{dead[0]}: {KNOWN_THEN}"]
+        if entry.verdict != Verdict.FAIL:
+            return []
+        scatters = bool(entry.scattering and entry.scattering.better)
+        question = unit_question(noise_of(of), self.model, self.source_unit, self.units, scatters=scatters)
+        question = question or column_question(of, self.model)
+        return [f"{question}; {KNOWN_THEN}"] if question else []
 
     def _background(self, of: FitEstimates, entry: FitEntry) -> Background:
         """What reasons need beside the evidence."""
@@ -144,7 +171,8 @@ class FitJudge:
             for index in steep
             if (heights := several_heights(sums, self.model, index))
         }
-        return Background(of.wrong_tracks, several, shifts_by_slope(sums, steep))
+        significant = half_width(self.criteria.confidence_to_fail)
+        return Background(of.wrong_tracks, several, shifts_by_slope(sums, steep), significant)
 
     def _angle(self, of: FitEstimates) -> WantedAngle | None:
         """The wanted scattering: θ0 of all layers where they share one, else the factor of what is stated."""

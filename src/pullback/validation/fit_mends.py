@@ -84,7 +84,18 @@ def angle_words(wanted: WantedAngle, model: Model) -> str:
 
 def units_to_check(ratio: float, units: str) -> str:
     """Which units to check, where a ratio is nearly 10, 100, 1000 or one over it."""
-    power = round(math.log10(ratio)) if ratio > 0 else 0
+    factor = power_of_ten(ratio)
+    return f": a factor of {factor.removeprefix('1/')} almost exactly; check {units}" if factor else ""
+
+
+def power_of_ten(ratio: float) -> str:
+    """A ratio in words that is nearly 10, 100, 1000 or one over it; else empty.
+
+    >>> power_of_ten(1012.0), power_of_ten(0.098), power_of_ten(14.0)
+    ('1000', '1/10', '')
+
+    """
+    power = round(math.log10(ratio)) if 0 < ratio < math.inf else 0
     if not 0 < abs(power) <= LARGEST_POWER or abs(ratio / 10**power - 1) > NEAR_A_POWER:
         return ""
-    return f": a factor of {10 ** abs(power)} almost exactly; check {units}"
+    return f"{10**power}" if power > 0 else f"1/{10**-power}"

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
-
-import numpy as np
 
 from ..models import Model, Quantity
 from ..statistics.intervals import Verdict
@@ -16,9 +15,6 @@ from .fit_evidence import FitEntry, WantedResolution
 from .fit_heights import SeveralHeights
 from .fit_mends import NEAR_A_POWER, angle_words, height_mend, shift_mend, units_to_check
 from .fit_shapes import pitch_guess
-
-DIFFERENT = 3.0
-"""Standard errors by which the factors of two coordinates on a layer must differ for the layer to have none."""
 
 WRONG_TRACKS = 0.005
 """Share of tracks beyond the core of the distribution that is called wrong tracks."""
@@ -32,6 +28,12 @@ MUCH_WIDER = 2.0
 
 MEND_FIRST = "; mend this first: only then is it known which resolution the data want"
 """Words on the width, where layers out of place hide the resolution."""
+
+BOTH = ", or find both together by `pullback calibrate`"
+"""What to do besides, for layers on lines."""
+
+CHANCE = ": at {:.1f} standard errors, this may be chance"
+"""Words on a number that is not known to be wrong."""
 
 LEAVE_OUT = "leave them out by chi2 and ndf from `pullback export` (docs/recorded_data.md, Wrong tracks)"
 """What to do with wrong tracks."""
@@ -60,12 +62,14 @@ class Background(NamedTuple):
     """What is known of the tracks beside the evidence.
 
     The share of tracks beyond the core, the heights on the line of a coordinate by name, where several are wrong, and
-    whether mean pulls follow from the mean slope of the tracks.
+    whether mean pulls follow from the mean slope of the tracks; and the standard errors from which a number is
+    significant, among all that is judged.
     """
 
     wrong_tracks: float
     several: Mapping[str, SeveralHeights]
     steep: bool
+    significant: float
 
 
 class Cause(NamedTuple):
@@ -85,9 +89,9 @@ def fit_reasons(
     the resolution.
     """
     assert isinstance(entry.verdict, Verdict)  # otherwise there is nothing to test
-    found = [*_of_dependences(entry, model, entry.verdict, more.several)]
+    found = [*_of_dependences(entry, model, entry.verdict, more)]
     if not ((more.steep or more.several) and any(TRACK_SLOPE in each.words for each in found)):
-        found += _of_shifts(entry, model, entry.verdict, aligned)
+        found += _of_shifts(entry, model, entry.verdict, more.significant, aligned=aligned)
     causes = [each.words for each in sorted(found, key=lambda each: -each.off)]
     if entry.outliers and entry.outliers.verdict == entry.verdict:
         outliers = [*_of_outliers(entry, entry.outliers, more.wrong_tracks)]
@@ -95,7 +99,7 @@ def fit_reasons(
     first = [beyond_words(entry)] * (entry.beyond > 0)
     width = [*_of_width(entry, model, off)]
     failed = bool(width) and fails_in_width(entry)
-    explained = failed and width[0].endswith((EXPLAINED_WIDTH, MEND_FIRST))
+    explained = failed and width[0].endswith((EXPLAINED_WIDTH, MEND_FIRST, BOTH))
     if entry.outliers and _by_few(entry):
         width = [] if explained and not causes else width
         told = entry.median_width and any(_median_words(entry.median_width) in each for each in width)
@@ -104,7 +108,12 @@ def fit_reasons(
             width.append(few)
         else:
             first.append(few)
-    resolution_first = failed and not explained and not any(f"the median width {CORE}" in each for each in causes[:1])
+    resolution_first = (
+        failed
+        and not explained
+        and not entry.misplaced
+        and not any(f"the median width {CORE}" in each for each in causes[:1])
+    )
     yield from (*first, *width, *causes) if resolution_first else (*first, *causes, *width)
 
 
@@ -128,8 +137,9 @@ def _of_width(entry: FitEntry, model: Model, off: Sequence[WantedResolution]) ->
         elif width.verdict != Verdict.FAIL:
             text = "not all layers have the resolution that is stated"
         wanted, narrow = _wanted(entry, model, off), _too_narrow(entry)
-        if entry.misplaced and (wanted or not all(each.determined for each in entry.resolution)):
-            yield text + MEND_FIRST
+        undetermined = not all(each.determined for each in entry.resolution)
+        if (entry.hidden and wanted) or (entry.misplaced and undetermined):
+            yield text + MEND_FIRST + BOTH * _found_by_alignment(entry, model)
         elif unit := units_to_check(width.value, "`source.unit` and the unit of detector.sigma"):
             same = wanted and all(abs(each.factor.value / width.value - 1) < NEAR_A_POWER for each in off)
             yield f"{text}{unit}" + (f"; else the data want {wanted}" if same else "")
@@ -147,6 +157,12 @@ def _of_width(entry: FitEntry, model: Model, off: Sequence[WantedResolution]) ->
     if unsettled:
         worst = max(unsettled, key=lambda each: abs(each.pull_sd.value - 1))
         yield f"width of the pulls of {coordinates[worst.name].symbol} = {interval(worst.pull_sd)}{_worst(unsettled)}"
+
+
+def _found_by_alignment(entry: FitEntry, model: Model) -> bool:
+    """Whether alignment may find what is out of place: no wrong height."""
+    slopes = [each.against_slope for each in entry.coordinates if each.against_slope]
+    return bool(model.lines) and not any(each.verdict == Verdict.FAIL for each in slopes)
 
 
 def _wanted(entry: FitEntry, model: Model, off: Sequence[WantedResolution]) -> str:
@@ -249,7 +265,9 @@ def beyond_words(entry: FitEntry) -> str:
     return f"{has} hits too far out for squares in double precision, and no χ²: leave them out by source.select"
 
 
-def _of_shifts(entry: FitEntry, model: Model, verdict: Verdict, aligned: bool) -> Iterator[Cause]:
+def _of_shifts(
+    entry: FitEntry, model: Model, verdict: Verdict, significant: float, *, aligned: bool
+) -> Iterator[Cause]:
     """The coordinates whose mean residual is off."""
     off = [each for each in entry.coordinates if each.pull_mean.verdict == verdict]
     if not off:
@@ -259,7 +277,8 @@ def _of_shifts(entry: FitEntry, model: Model, verdict: Verdict, aligned: bool) -
     size = abs(worst.pull_mean.value)
     if verdict == Verdict.INCONCLUSIVE:
         pull = interval(worst.pull_mean, "+")
-        yield Cause(size, f"mean pull of {coordinates[worst.name].symbol} = {pull}{_worst(off)}")
+        chance = chance_of(worst.pull_mean, significant)
+        yield Cause(size, f"mean pull of {coordinates[worst.name].symbol} = {pull}{_worst(off)}{chance}")
         return
     alone = {each.name: each.offset_alone for each in off if each.offset_alone}
     if alone:
@@ -286,10 +305,15 @@ def offsets_of(entry: FitEntry, coordinates: Mapping[str, Quantity]) -> Iterator
         yield f"{coordinates[each.name].symbol} by {shift}"
 
 
-def _of_dependences(
-    entry: FitEntry, model: Model, verdict: Verdict, several: Mapping[str, SeveralHeights]
-) -> Iterator[Cause]:
-    """Residuals that change with slope, position or muon number."""
+def chance_of(number: Estimate, significant: float) -> str:
+    """That a number that should be 0 may be so, unless it is significant."""
+    off = abs(number.value) / number.se if number.se else math.inf
+    return CHANCE.format(off) if off < significant else ""
+
+
+def _of_dependences(entry: FitEntry, model: Model, verdict: Verdict, more: Background) -> Iterator[Cause]:
+    """Residuals that change with slope, position or muon number; a cause is named of what is significant only."""
+    several = more.several
     symbols = {each.name: each.symbol for each in model.coordinates}
     causes = {
         "against_slope": TRACK_SLOPE,
@@ -309,9 +333,17 @@ def _of_dependences(
         if verdict == Verdict.FAIL:
             height = f": {several[name].words}" if name in several else _of_height(entry, name, model)
             text += CAUSES.get(key, height if key == "against_slope" else "")
-        if key == "against_slope" and model.covariance is not None and abs(off[name].value) < SMALL_CHANGE:
-            text += f", {OTHER_WAY}"
-        yield Cause(abs(off[name].value), text + ("" if verdict == Verdict.FAIL else _worst([*off])))
+            yield Cause(abs(off[name].value), text + _other_way(key, off[name], model))
+            continue
+        chance = chance_of(off[name], more.significant)
+        text += "" if chance else _other_way(key, off[name], model)
+        yield Cause(abs(off[name].value), text + _worst([*off]) + chance)
+
+
+def _other_way(key: str, number: Estimate, model: Model) -> str:
+    """That a small change with slope is as where muons fly the other way, of a model with scattering."""
+    small = key == "against_slope" and abs(number.value) < SMALL_CHANGE
+    return f", {OTHER_WAY}" if small and model.covariance is not None else ""
 
 
 def _furthest_off(entry: FitEntry, off: Mapping[str, Estimate]) -> str:
@@ -359,52 +391,6 @@ def _significance(entry: FitEntry, key: str) -> float:
 
 def _worst(found: Sequence[object]) -> str:
     return f", the worst of {len(found)} such numbers" if len(found) > 1 else ""
-
-
-def config_line(entry: FitEntry, model: Model, units: Sequence[float], *, own_sigma: bool) -> str:
-    """The wanted σ as a line of the config, by layer or, where two coordinates of a layer want others, by view.
-
-    Empty if hits have their own σ, if one is not determined, or if a layer has two coordinates that are not x and y. A
-    coordinate without a wanted σ keeps that of `units`.
-    """
-    by_name: dict[str, WantedResolution] = {}
-    for each in entry.resolution:
-        by_name |= dict.fromkeys(each.coordinates, each)
-    if own_sigma or not by_name or not all(each.determined for each in entry.resolution):
-        return ""
-    factors = [by_name[each.name].factor if each.name in by_name else None for each in model.coordinates]
-    values = np.array([unit * (each.value if each else 1.0) for each, unit in zip(factors, units, strict=True)])
-    errors = np.array([unit * (each.se or 0.0 if each else 1e-3) for each, unit in zip(factors, units, strict=True)])
-    unit = "um" if {each.unit for each in model.coordinates} == {"m"} else ""
-    if (common := _of_layers(values, errors, np.array(model.layers))) is not None:
-        return f"detector: {{sigma: {_written(common, unit)}}}"
-    views = [[index for index, each in enumerate(model.coordinates) if each.name.startswith(view)] for view in "xy"]
-    if sorted(views[0] + views[1]) != [*range(len(values))] or len(views[0]) != len(views[1]):
-        return ""
-    x, y = (_written(values[view].tolist(), unit) for view in views)
-    return f"detector: {{sigma: {{x: {x}, y: {y}}}}}"
-
-
-def _of_layers(values: np.ndarray, errors: np.ndarray, layers: np.ndarray) -> list[float] | None:
-    """The mean of each layer; None if its coordinates differ."""
-    found = []
-    for layer in range(max(layers) + 1):
-        value, se = values[layers == layer], errors[layers == layer]
-        weight = 1 / np.maximum(se, 1e-12 * value) ** 2
-        mean = float((weight * value).sum() / weight.sum())
-        if (abs(value - mean) > DIFFERENT * se).any() or not mean > 0:
-            return None
-        found.append(mean)
-    return found
-
-
-def _written(values: Sequence[float], unit: str) -> str:
-    """Numbers as the config takes them, once if all are the same: `"[72.1, 71.9] um"`."""
-    numbers = [f"{(1e6 if unit else 1.0) * each:.4g}" for each in values]
-    if len({*numbers}) == 1:
-        return f"{numbers[0]} {unit}".rstrip()
-    every = f"[{', '.join(numbers)}]"
-    return f'"{every} {unit}"' if unit else every
 
 
 def symbols_of(names: Sequence[str], coordinates: Mapping[str, Quantity]) -> str:

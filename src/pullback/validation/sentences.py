@@ -16,6 +16,7 @@ from .fit_evidence import FitEntry
 from .fit_judgement import NO_FREEDOM, NO_FUNCTION, NO_MUON, TOO_LARGE
 from .fit_reasons import beyond_words
 from .fit_shapes import shape_words
+from .fit_silent import silent_words
 from .remedies import Remedy, remedies_in_words, rounded_up, value_written
 
 WRONG: dict[Question, str] = {
@@ -139,14 +140,14 @@ def _data(study: Study, fits: Sequence[FitEntry], found: Sequence[Finding], *, r
         sentence = no_pass(study, "data", verdict, found)
         if right and verdict == Verdict.FAIL:
             sentence = f"The propagation is right, but {sentence[:1].lower()}{sentence[1:]}"
-        return Answer(verdict=verdict, sentence=sentence + _shape(study, fits))
+        return Answer(verdict=verdict, sentence=sentence + _remarks(study, fits))
     widths = [each.width.value for each in fits if each.width]
     wide = " to ".join(dict.fromkeys(f"{each:.3f}" for each in (min(widths), max(widths))))
     at = f" at all {len(fits)} points" if len(fits) > 1 else ""
     return Answer(
         verdict=verdict,
         sentence=f"The data agree with the stated resolution{at}: residuals are {wide} times as wide as "
-        f"stated{_beyond(fits)}.{_shape(study, fits)}",
+        f"stated{_beyond(fits)}.{_remarks(study, fits)}",
     )
 
 
@@ -156,11 +157,11 @@ def _beyond(fits: Sequence[FitEntry]) -> str:
     return f"; {beyond_words(most)}" if most.beyond else ""
 
 
-def _shape(study: Study, fits: Sequence[FitEntry]) -> str:
-    """That errors are not Gaussian, at the first point where they are not."""
+def _remarks(study: Study, fits: Sequence[FitEntry]) -> str:
+    """That a layer has no hits, and that errors are not Gaussian, at the first point where it is so."""
     coordinates = {each.name: each for each in study.model.coordinates}
-    words = next((words for fit in fits for words in shape_words(fit, coordinates)), "")
-    return f" {words}." if words else ""
+    found = (next((words for fit in fits for words in of(fit, coordinates)), "") for of in (silent_words, shape_words))
+    return "".join(f" {words}." for words in found if words)
 
 
 def no_pass(study: Study, question: Question, verdict: Verdict, found: Sequence[Finding]) -> str:

@@ -40,6 +40,7 @@ from .evidence import SIGMAS, Entry, Evidence, Judgement, evidence_schema
 from .findings import OF_TRUTH, findings
 from .fit_evidence import FitEntry
 from .fit_judgement import FitJudge
+from .fit_units import unit_of_positions
 from .judgement import Judge
 from .pull_judgement import PullJudge
 from .reasons import advice_on_shared, bracketed, of_shared, place_of
@@ -149,7 +150,16 @@ def _fits(point: Point, part: Part[TallyConfig], found: PointTally, among: int) 
     stretch = placement.stretch if placement else 1.0
     aligned = point.config.alignment is not None
     settings = point.config.validation
-    judge = FitJudge(part.model, units, settings, among, own_sigma=own_sigma, stretch=stretch, aligned=aligned)
+    judge = FitJudge(
+        part.model,
+        units,
+        settings,
+        among,
+        own_sigma=own_sigma,
+        stretch=stretch,
+        aligned=aligned,
+        source_unit=unit_of_positions(point.config.source),
+    )
     return judge.result(point.label, found.fits)
 
 
