@@ -15,8 +15,9 @@ if os.path.isdir(SOURCE):
 
 from pullback.brief_log import be_brief
 from pullback.config.base import nearest
+from pullback.config.places import at_places
 from pullback.config.text import stop_at_mistakes
-from pullback.errors import PullbackError
+from pullback.errors import PullbackError, in_lines
 from pullback.job_server import start
 from pullback.report.gallery import drawn_from, gallery
 from pullback.store.alignment_file import kept_alignment
@@ -25,7 +26,8 @@ from pullback.study.aligning import alignment_to_json, expected, is_aligned
 from pullback.study.plan import Study
 
 # What a workflow shows that uses this one as a module is its own concern.
-if workflow.is_main_process and HERE == str(workflow.basedir):
+ALONE = HERE == str(workflow.basedir)
+if workflow.is_main_process and ALONE:
     be_brief(workflow, lambda: rules.check.output.checked)
 
 
@@ -36,7 +38,8 @@ report: "workflow/report/workflow.rst"
 DEFAULT = os.path.join(HERE, "config", "config.yaml")
 
 # Checked here, since Snakemake keeps only the last of duplicate keys.
-stop_at_mistakes(workflow.overwrite_configfiles or [DEFAULT])
+CONFIGS = workflow.overwrite_configfiles or [DEFAULT]
+stop_at_mistakes(CONFIGS)
 if not workflow.overwrite_configfiles:
 
     configfile: DEFAULT
@@ -46,7 +49,7 @@ try:
     STUDY = Study.from_config(config)
     KEPT = kept_alignment(STUDY)
 except PullbackError as error:
-    sys.exit(f"pullback: {error}")
+    sys.exit(in_lines(at_places(error, CONFIGS if ALONE else [], workflow.config_settings.config)))
 
 # The figures of a study depend on its systematics, to which the alignment of its layers adds.
 FIGURES = gallery(expected(STUDY, KEPT and KEPT.aligned))

@@ -162,10 +162,10 @@ def test_recorded_hits(workflow):
 def test_mistakes_stop_before_any_job(workflow):
     (workflow.folder / "bad.yaml").write_text("study: s\ndetector: {resolutoin: 5}\nmodel: {dz: -1}\n")
     printed = workflow.run("--cores", "1", "--configfile", "bad.yaml", expect=1)
-    lines = [line for line in printed.splitlines() if "config:" in line]
+    lines = [line for line in printed.splitlines() if "bad.yaml:" in line]
     assert lines == [
-        "pullback: config: detector.resolutoin: unknown key; did you mean detector.resolution?",
-        "config: model.dz: is -1; it must be positive",
+        "pullback: bad.yaml:2: detector.resolutoin: unknown key; did you mean detector.resolution?",
+        "pullback: bad.yaml:3: model.dz: is -1; it must be positive",
     ]
     assert "Traceback" not in printed
     assert not (workflow.folder / "results").exists()
@@ -240,12 +240,13 @@ def test_config_files_and_the_command_line(workflow):
     """A config file takes the place of the default; several are laid over each other; --config over either."""
     (workflow.folder / "over.yaml").write_text("toys: {muons: 7}\nscan: null\n")
     printed = workflow.run("--cores", "1", "--dry-run", "--configfile", "over.yaml", expect=1)
-    assert "pullback: config: study: is missing" in printed
+    assert "pullback: over.yaml: study: is missing" in printed
     both = ("--configfile", str(PROJECT / "config" / "config.yaml"), "over.yaml")
     workflow.run("results/exercise/toys/nominal.h5", "--cores", "1", "--dry-run", *both)
     (workflow.folder / "over.yaml").write_text("source: {kind: recorded, file: hits.csv}\n")
     printed = workflow.run("--cores", "1", "--dry-run", *both, expect=1)
-    assert "config: source.muons: does not go with source.kind: recorded; leave it out" in printed
+    assert "config.yaml:" in printed
+    assert ": source.muons: does not go with source.kind: recorded; leave it out" in printed
     printed = workflow.run("--cores", "1", "--dry-run", "--config", "seed=5")
     assert "detector.resolution=50_model.dz=1_etc" in printed
 

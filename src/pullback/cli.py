@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from .commands.beginning import BEGINNINGS
@@ -95,7 +96,20 @@ def _check(options: argparse.Namespace) -> None:
     from .commands.outlook import outlook
     from .config.text import read_config
 
-    print(outlook(read_config(options.config)))
+    raw = read_config(options.config)
+    with _placed(options.config):
+        print(outlook(raw))
+
+
+@contextmanager
+def _placed(config: str) -> Iterator[None]:
+    """Messages about a config name its file and line."""
+    from .config.places import at_places
+
+    try:
+        yield
+    except PullbackError as error:
+        raise at_places(error, [config]) from None
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -132,7 +146,9 @@ def _calibrate(options: argparse.Namespace) -> None:
         )
     if options.output and not (folder := Path(options.output).parent).is_dir():
         raise PullbackError(f"{options.output}: there is no folder {folder}; make it, or name another with --output")
-    found = calibrate(read_config(options.config))
+    raw = read_config(options.config)
+    with _placed(options.config):
+        found = calibrate(raw)
     if options.output:
         write_alignment(found, options.output)
     print(calibration_in_words(found, options.output))

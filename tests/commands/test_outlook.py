@@ -219,7 +219,7 @@ def test_check_prints_it(tmp_path, capsys):
     assert "6 points: model.dz = 1, 1.5 m; detector.resolution = 50, 60, 70 /m\n" in printed
     assert "18\u202f000 in all points\n" in printed
     file.write_text("study: s\nmodel: {name: one_hitt}\n")
-    with pytest.raises(SystemExit, match=r"^pullback: config: model\.name: is 'one_hitt'"):
+    with pytest.raises(SystemExit, match=r"^pullback: .*:2: model\.name: is 'one_hitt'"):
         main(["check", str(file)])
 
 

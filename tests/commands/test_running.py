@@ -116,7 +116,7 @@ def test_a_mistake_is_one_line(config):
     assert done.returncode != 0
     assert done.stdout == ""
     assert len(done.stderr.splitlines()) == 1
-    assert done.stderr.startswith("pullback: config: toys.muonss")
+    assert done.stderr.startswith("pullback: my.yaml:3: toys.muonss")
 
 
 def test_after_ctrl_c_snakemake_is_given_the_time_to_end(tmp_path):

@@ -10,7 +10,7 @@ from ..config.schema import PointConfig
 from ..statistics.prefixes import with_unit
 from ..study.plan import Study
 from ..validation.fit_estimates import FitEstimates
-from ..validation.fit_units import LONGEST, heights_question
+from ..validation.fit_units import LONGEST_DETECTOR, heights_question
 from .recorded_lengths import ReadHits, notes_on_hits
 
 
@@ -26,7 +26,7 @@ def notes_on(study: Study, hits: ReadHits | None = None, fits: FitEstimates | No
 def _too_long(study: Study) -> str:
     """That heights may lack a unit."""
     dz = getattr(study.config.model, "dz", 0.0)
-    if dz >= LONGEST:
+    if dz >= LONGEST_DETECTOR:
         return f"model.dz is {with_unit(dz, 'm')}: if it is in mm, write `model.dz: {dz:g} mm`"
     return heights_question(study.model)
 

@@ -11,7 +11,7 @@ from .fit_estimates import FitEstimates
 from .fit_evidence import FitEntry
 from .fit_reasons import symbols_of
 
-SAME = 1e-6
+CONSTANT_WITHIN = 1e-6
 """Variance of the hits of a coordinate over that of their residuals below which they are all the same."""
 
 
@@ -29,7 +29,7 @@ def constant(of: FitEstimates) -> list[int]:
 
 def _is_constant(sums: Mapping[str, np.ndarray], index: int) -> bool:
     count, h, h2, m, m2 = (float(sums[name][index]) for name in ("count", "h", "h2", "m", "m2"))
-    return h2 / count - (h / count) ** 2 < SAME * (m2 / count - (m / count) ** 2)
+    return h2 / count - (h / count) ** 2 < CONSTANT_WITHIN * (m2 / count - (m / count) ** 2)
 
 
 def constant_words(entry: FitEntry, coordinates: Mapping[str, Quantity]) -> Iterator[str]:

@@ -15,26 +15,26 @@ from ..statistics.prefixes import with_unit
 from .fit_estimates import FitEstimates, dependences, mean_and_sd, spread_of
 from .fit_mends import power_of_ten
 
-CLEAR = 30.0
+CLEARLY_OFF = 30.0
 """Ratio of residuals to the stated σ, or one over it, above which a unit is in question whatever the ratio."""
 
-LEAST = 1e-7
+LEAST_RATIO = 1e-7
 """Ratio below which it is not: residuals of fitted positions are rounding."""
 
-TRACKS = 0.2
+WIDEST_OF_TRACKS = 0.2
 """Largest width of residuals over that of the hits, for which hits belong to tracks; those of wrong tracks do not."""
 
 NEAR_A_UNIT = 0.5
 """Largest difference of the logarithms, to base 10, of a ratio and of that of two units which may explain it."""
 
-FINEST = 1e-7
+FINEST_SIGMA = 1e-7
 """Smallest σ, m, that may be meant where the stated one is too large."""
 
-LONGEST = 100.0
+LONGEST_DETECTOR = 100.0
 """Distance of the outermost layers, m, from which their heights may lack a unit."""
 
 
-class Noise(NamedTuple):
+class ResidualNoise(NamedTuple):
     """Residuals without what shifts, wrong heights, scales and drifts explain, as medians over the coordinates.
 
     `ratio` is their width over the stated one, and `share` over that of the hits. `median` is the width of most tracks
@@ -57,7 +57,7 @@ def unit_of_positions(source: Any) -> str:
     return "" if columns and not any(isinstance(each, str) for each in columns) else source.unit
 
 
-def noise_of(of: FitEstimates) -> Noise:
+def noise_of(of: FitEstimates) -> ResidualNoise:
     """The noise in the residuals of a fit; NaN where none is known."""
     sums = of.sums()
     seen = [index for index in range(len(sums["count"])) if sums["count"][index] > 1 and sums["e"][index] > 0]
@@ -68,15 +68,17 @@ def noise_of(of: FitEstimates) -> Noise:
         spread = spread_of(sums, index, "h")
         shares.append(math.sqrt(noise) * mean_and_sd(sums, index, "m")[1].value / spread if spread else math.inf)
     ratio, share = (float(np.median(each)) if each else math.nan for each in (ratios, shares))
-    return Noise(ratio, share, math.sqrt(of.median.value))
+    return ResidualNoise(ratio, share, math.sqrt(of.median.value))
 
 
-def unit_question(noise: Noise, model: Model, unit: str, sigma: Sequence[float], *, scatters: bool = False) -> str:
+def unit_question(
+    noise: ResidualNoise, model: Model, unit: str, sigma: Sequence[float], *, scatters: bool = False
+) -> str:
     """Which unit to check before all else, and what to write; empty if none is in question.
 
     Parameters
     ----------
-    noise : Noise
+    noise : ResidualNoise
         That of the residuals.
     model : Model
         The model, with the heights of its layers.
@@ -89,8 +91,8 @@ def unit_question(noise: Noise, model: Model, unit: str, sigma: Sequence[float],
 
     """
     ratio, least = noise.ratio, min(noise.ratio, noise.median)
-    far = least > CLEAR or (ratio > LEAST and max(ratio, noise.median) < 1 / CLEAR)
-    exact, clear = bool(power_of_ten(ratio)), far and noise.share < TRACKS and not scatters
+    far = least > CLEARLY_OFF or (ratio > LEAST_RATIO and max(ratio, noise.median) < 1 / CLEARLY_OFF)
+    exact, clear = bool(power_of_ten(ratio)), far and noise.share < WIDEST_OF_TRACKS and not scatters
     mends = _mends(ratio, model, unit, sigma) if unit and (exact or clear) else []
     if not mends and ratio < 1 and model.covariance is not None:
         mends = [each for each in [heights_question(model)] if each]  # they scatter too far
@@ -111,7 +113,7 @@ def _mends(ratio: float, model: Model, unit: str, sigma: Sequence[float]) -> lis
     if abs(math.log10(ratio / steps[other])) < NEAR_A_UNIT:
         found.append(f"write `source.unit: {other}` if the positions in the file are in {other} (now {unit})")
     lacking = min(PER_METRE, key=lambda each: abs(math.log10(ratio * PER_METRE[each])))
-    too_large = ratio < 1 and len({*sigma}) == 1 and sigma[0] / PER_METRE[lacking] >= FINEST
+    too_large = ratio < 1 and len({*sigma}) == 1 and sigma[0] / PER_METRE[lacking] >= FINEST_SIGMA
     if too_large and abs(math.log10(ratio * PER_METRE[lacking])) < NEAR_A_UNIT:
         found.append(
             f"write the stated σ with its unit, such as `{sigma[0]:.4g} {lacking}` (now {with_unit(sigma[0], 'm')})"
@@ -130,8 +132,8 @@ def column_question(of: FitEstimates, model: Model) -> str:
         residual = {index: mean_and_sd(sums, index, "m")[1].value for index in seen}
         for index in seen:
             others = float(np.median([spread[other] for other in seen if other != index] or [math.nan]))
-            larger = spread[index] > CLEAR * others and residual[index] > spread[index] / 2
-            if larger or others > CLEAR * spread[index] < residual[index]:
+            larger = spread[index] > CLEARLY_OFF * others and residual[index] > spread[index] / 2
+            if larger or others > CLEARLY_OFF * spread[index] < residual[index]:
                 name = model.coordinates[index].symbol or model.coordinates[index].name
                 return (
                     f"hits of {name} spread by {with_unit(spread[index], 'm')}, and those of the other layers by "
@@ -140,7 +142,7 @@ def column_question(of: FitEstimates, model: Model) -> str:
     return ""
 
 
-def heights_question(model: Model, longest: float = LONGEST) -> str:
+def heights_question(model: Model, longest: float = LONGEST_DETECTOR) -> str:
     """That layers are at least so far apart, m, that their heights may lack a unit, with what to write; else empty."""
     for key in dict.fromkeys(line.z for line in model.lines):
         indices = [index for line in model.lines if line.z == key for index in line.coordinates]
