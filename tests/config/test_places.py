@@ -3,7 +3,7 @@
 import pytest
 
 from pullback.config.places import at_places
-from pullback.errors import ConfigError, HitsError
+from pullback.errors import ConfigError, HitsError, PullbackError
 
 TEXT = """study: s
 model:
@@ -41,7 +41,7 @@ def config(tmp_path, monkeypatch):
 def test_a_key_has_the_line_of_the_deepest_key_on_the_way_to_it(config, key, line):
     told = at_places(HitsError(f"config: {key}: is wrong; see config: {key}"), [config])
     assert str(told) == f"a.yaml:{line}: {key}: is wrong; see config: {key}"
-    assert type(told) is HitsError
+    assert type(told) is PullbackError
 
 
 def test_a_key_that_is_not_there_has_no_line(config):

@@ -65,6 +65,10 @@ def refused(content: str | bytes, name: str = "my.yaml") -> str:
             'my.yaml:3: a list with a unit after it is text, and needs quotes: z: "[1] µm"',
         ),
         ("a:\n- [1, 2] /mm\n", 'my.yaml:2: a list with a unit after it is text, and needs quotes: "[1, 2] /mm"'),
+        (
+            "model: {z: [0, 1]\nstudy: s\n",
+            "my.yaml:2: can't be read as YAML: a comma, or a bracket or brace, is missing; ",
+        ),
         ("scan: {model.dz: [1 m] mm}", 'needs quotes: model.dz: "[1 m] mm"'),
         ("a: [[1], 2] ]", "can't be read as YAML"),
         ("d:\n  a: 1\n   b: 2", "my.yaml:3: can't be read as YAML: check the indentation of line 3; mapping"),

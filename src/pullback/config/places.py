@@ -31,7 +31,7 @@ def at_places(
 
     """
     files = {_from_here(path): _nodes(path) for path in paths}
-    return type(error)("\n".join(_at_place(line, files, overridden or {}) for line in str(error).split("\n")))
+    return PullbackError("\n".join(_at_place(line, files, overridden or {}) for line in str(error).split("\n")))
 
 
 def _from_here(path: str | Path) -> str:

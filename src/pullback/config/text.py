@@ -146,6 +146,7 @@ def _hint(error: yaml.MarkedYAMLError, text: str) -> str:
         return _of_colons(rows)
     hints = {
         "'<stream end>'": "a bracket or brace is not closed",
+        "but got '<scalar>'": "a comma, or a bracket or brace, is missing",
         "end of stream": "a quote is not closed",
         "could not find expected ':'": "a colon, or the space after it, is missing",
     }
@@ -180,7 +181,7 @@ def _of_united_list(text: str, mark: yaml.Mark) -> str:
     rows = re.split("\r\n|[\n\r\x85\u2028\u2029]", text)[: mark.line + 1]
     after = AFTER_LIST.match(rows[-1], mark.column)
     listed = LIST_AT_END.search("\n".join([*rows[:-1], rows[-1][: mark.column].rstrip()]))
-    if not (listed and after):
+    if not (listed and after and rows[-1][: mark.column].strip()):
         return ""
     united = one_line(f"{' '.join(listed[2].split())} {after[0].strip()}")
     key = f"{one_line(listed[1])}: " if listed[1] else ""
