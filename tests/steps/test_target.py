@@ -301,7 +301,7 @@ def test_the_figure_and_the_report_say_where_it_is_reached(tmp_path):
     svgs, _ = Run(raw, tmp_path).make().show().figures
     assert svgs[-1].name == "target_theta.curve.svg"
     assert svgs[-1].stat().st_size > 5000
-    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8").replace("\u202f", " ").replace("\u00a0", " ")
     assert "<code>model.dz</code> = 1.5 m: <code>detector.resolution</code> = " in page
     reached, not_reached = TargetAnswers.read(tmp_path / "target.json").answers[::-1]
     assert f"<code>detector.resolution</code> = <b>{reached.value:.4g} /m</b> gives a mean σ of θ of 1.8 mrad" in page
