@@ -180,7 +180,7 @@ def test_root():
         ("hits.txt", b"x\n", "", "not .txt"),
         ("hits.csv", b"", "", "the file is empty"),
         ("hits.csv", b"x|y\n1|2\n", "", "not by vertical lines"),
-        ("hits.csv", b"1,2\n3,4\n", "", "the first line must be the header"),
+        ("hits.csv", b"1,2\n3,4\n", "", "the header is missing, since the first line holds only numbers"),
         ("hits.csv", b"x,y\n1,2\n3\n", "", "row 2: has 1 cell, and the header 2"),
         ("hits.csv", b'x,y\n1,"2\n', "", "is a quote opened and not closed?"),
         ("hits.csv", b"x,y\n1,\xff\n", "", "is not UTF-8 text"),

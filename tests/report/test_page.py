@@ -300,7 +300,7 @@ def marked(page, name):
 def test_several_observables_read_well(track):
     run, page = track
     text = Page(page).text
-    assert "It is not settled whether the propagation is right for 3 of 3 observables; worst for " in text
+    assert "It is not settled whether the propagation is right for all 3 observables; worst for " in text
     assert "simulated, x ~ U(0, 1) m at z = 0, zenith angles as cos² up to 1 rad, 400 muons" in text
     assert "400 muons per point" not in text
     assert "dx/dz (slope) θ (theta) x(0) (intercept)" in text  # over the first muons
