@@ -44,6 +44,9 @@ OF_MIXTURE = 100
 LOG_RATIO = Bins(-3.0, 6.0, 90)
 """Bins of log₁₀(χ²/ndf)."""
 
+LONGEST_NUMBER = 20
+"""Letters of a number with its error, above which both are told as powers of ten."""
+
 FOR_FEW_TRACKS = 3
 """Bins of χ²/ndf that are one for few tracks, of which each would be a spike."""
 
@@ -154,12 +157,18 @@ def _histogram(
         axes.errorbar(before.median * factor, 0.4 * top, xerr=before.width * factor, **style)
     beyond = (total - int(counts.sum())) / total
     numbers = [("median", each.median, each.median_error), ("width", each.width, each.width_error)]
-    words = [f"{name} {with_sigma(value * factor, error * factor)} {unit}".rstrip() for name, value, error in numbers]
+    words = [f"{name} {_with_error(value * factor, error * factor)} {unit}".rstrip() for name, value, error in numbers]
     words.append(f"stated {brief(each.sigma * factor)} {unit}".rstrip())
     words += [f"before {brief(before.median * factor)} ± {brief(before.width * factor)}"] if before else []
     words += [f"{percent(beyond)} outside"] * (beyond > 0)
     axes.text(0.03, 0.98, "\n".join(words).replace("-", "−"), transform=axes.transAxes, va="top", fontsize=SMALL)
     axes.set(yticks=[], ylim=(0, top), xlim=(bins.low * factor, bins.high * factor))
+
+
+def _with_error(value: float, error: float) -> str:
+    """A number with its error, to the error's second digit unless that takes too many."""
+    text = with_sigma(value, error)
+    return text if len(text) <= LONGEST_NUMBER else f"{brief(value)} ± {brief(error)}"
 
 
 def chi2_distribution(subject: Subject) -> Canvas:
