@@ -71,6 +71,29 @@ def test_one_column_in_another_unit_is_named(factor):
     assert "check first whether its column is in another unit" in reason
 
 
+@pytest.mark.parametrize(("widened", "spread"), [(5e-3, 1e-4), (1e-3, 5e-6)])
+def test_a_layer_that_is_as_coarse_as_stated_is_in_no_question(widened, spread):
+    rng = np.random.default_rng(4)
+    sigma = np.full(6, 2e-5)
+    sigma[3] = widened
+    hits = spread * rng.normal(size=(2000, 1)) + sigma * rng.normal(size=(2000, 6))  # a narrow beam
+    hits[:, 1] += 80e-6
+    model = load_model(Track(z=Z))
+    entry = FitJudge(model, sigma.tolist(), Validation(), 1, own_sigma=False, source_unit="m").result(
+        "nominal", tally_of(model, (1 / sigma).tolist(), hits)
+    )
+    assert entry.reasons[0].startswith("hits of x₁ are ")
+
+
+def test_one_view_in_another_unit_is_no_question_of_all_positions():
+    hits = straight_hits(cosmic=False, views=2)
+    hits[:, 6:] *= 1e3
+    text = "; ".join(judged(hits, load_model(Track3d(z=Z))).reasons)
+    assert "source.unit: mm" not in text
+    assert text.startswith("the data want σ = ")
+    assert " mm in y₀ (stated 20 µm)" in text
+
+
 def test_wrong_tracks_and_exchanged_layers_are_no_question_of_units():
     model, hits, rng = load_model(Track(z=Z)), straight_hits(cosmic=True), np.random.default_rng(2)
     wrong = np.stack([rng.permutation(column) for column in hits.T], axis=1)

@@ -67,8 +67,18 @@ def noise_of(of: FitEstimates) -> ResidualNoise:
         ratios.append(math.sqrt(max(float(sums["a"][index] / sums["e"][index]) * noise / of.shrinkage, 0.0)))
         spread = spread_of(sums, index, "h")
         shares.append(math.sqrt(noise) * mean_and_sd(sums, index, "m")[1].value / spread if spread else math.inf)
-    ratio, share = (float(np.median(each)) if each else math.nan for each in (ratios, shares))
-    return ResidualNoise(ratio, share, math.sqrt(of.median.value))
+    share = float(np.median(shares)) if shares else math.nan
+    return ResidualNoise(_of_most(ratios), share, math.sqrt(of.median.value))
+
+
+def _of_most(ratios: Sequence[float]) -> float:
+    """The median; of two in the middle that are far apart, that of the half nearer to 1, so that most are off by it."""
+    if not ratios:
+        return math.nan
+    low, high = sorted(ratios)[(len(ratios) - 1) // 2], sorted(ratios)[len(ratios) // 2]
+    if high <= CLEARLY_OFF * low:
+        return float(np.median(ratios))
+    return low if low * high > 1 else high
 
 
 def unit_question(
@@ -124,13 +134,17 @@ def _mends(ratio: float, model: Model, unit: str, sigma: Sequence[float]) -> lis
 
 
 def column_question(of: FitEstimates, model: Model) -> str:
-    """Which coordinate seems to be in another unit than the others of its fit; empty if none is."""
+    """Which coordinate seems to be in another unit than the others of its fit; empty if none is.
+
+    One whose residuals its own stated σ explains is none: a coarse layer, or one where tracks cross.
+    """
     sums = of.sums()
     for component in of.components:
         seen = [index for index in component.tolist() if sums["count"][index] > 1]
+        suspects = [index for index in seen if mean_and_sd(sums, index, "z")[1].value > CLEARLY_OFF]
         spread = {index: spread_of(sums, index, "h") for index in seen}
         residual = {index: mean_and_sd(sums, index, "m")[1].value for index in seen}
-        for index in seen:
+        for index in suspects:
             others = float(np.median([spread[other] for other in seen if other != index] or [math.nan]))
             larger = spread[index] > CLEARLY_OFF * others and residual[index] > spread[index] / 2
             if larger or others > CLEARLY_OFF * spread[index] < residual[index]:
