@@ -26,7 +26,7 @@ from pullback.study.aligning import alignment_to_json, expected, is_aligned
 from pullback.study.plan import Study
 
 # What a workflow shows that uses this one as a module is its own concern.
-ALONE = HERE == str(workflow.basedir)
+ALONE = os.path.realpath(HERE) == os.path.realpath(str(workflow.basedir))
 if workflow.is_main_process and ALONE:
     be_brief(workflow, lambda: rules.check.output.checked)
 

@@ -46,6 +46,12 @@ def test_heights_in_millimetres_are_asked_for_too():
     assert "model.z span 600 m: if the heights are in mm, write `model.z: [0 mm, 100 mm, …]`" in reason
     (reason,) = judged(hits, load_model(Track(z=IN_MM, theta0=1e-3))).reasons
     assert "times as wide as stated: check the units first; the layers of model.z span 600 m" in reason
+    count, sigma = len(Z), 10 * SIGMA
+    model = load_model(Track(z=IN_MM, theta0=1e-3))
+    of = FitEstimates(tally_of(model, [1 / sigma] * count, straight_hits(cosmic=False)))
+    question = unit_question(noise_of(of), model, "m", [sigma] * count)
+    assert "check the units first; the layers of model.z span 600 m" in question
+    assert "the stated σ" not in question
 
 
 @pytest.mark.parametrize(

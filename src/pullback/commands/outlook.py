@@ -110,7 +110,7 @@ class Outlook(NamedTuple):
         words = PlanWording(study)
         rows = {
             "study": f"{study.config.study}, to results/{study.config.study}/",
-            "note": ". ".join(notes_on(study, self.read.hits, self.fits)),
+            "note": ". ".join(notes_on(study, self.read.hits, self.fits)).replace("?. ", "? "),
             **{name: Markup(text).striptags() for name, text in words.plan().items() if text},
             "observables": ", ".join(each.name for each in study.model.observables),
             "file": self._file(),

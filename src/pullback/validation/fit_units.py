@@ -104,8 +104,8 @@ def unit_question(
     far = least > CLEARLY_OFF or (ratio > LEAST_RATIO and max(ratio, noise.median) < 1 / CLEARLY_OFF)
     exact, clear = bool(power_of_ten(ratio)), far and noise.share < WIDEST_OF_TRACKS and not scatters
     mends = _mends(ratio, model, unit, sigma) if unit and (exact or clear) else []
-    if not mends and ratio < 1 and model.covariance is not None:
-        mends = [each for each in [heights_question(model)] if each]  # they scatter too far
+    if ratio < 1 and model.covariance is not None and (heights := heights_question(model)):
+        mends = [heights]  # over which muons scatter too far, so that no other unit is in question
     if not mends:
         return ""
     almost = f" (almost exactly {power_of_ten(ratio)})" if exact else ""
@@ -164,7 +164,7 @@ def heights_question(model: Model, longest: float = LONGEST_DETECTOR) -> str:
         if max(z) - min(z) >= longest:
             first = ", ".join(f"{each:g} mm" for each in list(dict.fromkeys(z))[:2])
             return (
-                f"the layers of model.{key} span {with_unit(max(z) - min(z), 'm')}: if the heights are in mm, write "
+                f"the layers of model.{key} span {max(z) - min(z):.0f} m: if the heights are in mm, write "
                 f"`model.{key}: [{first}, …]`"
             )
     return ""
