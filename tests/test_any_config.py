@@ -63,6 +63,11 @@ def folder(tmp_path_factory):
     return new
 
 
+def significant(number: str) -> str:
+    """The digits by which the report tells a number, of which it shows twelve, with the unit that suits it."""
+    return f"{abs(float(number)):.11e}".partition("e")[0].replace(".", "").rstrip("0")
+
+
 def plan(written: Written) -> Study:
     """The study of a config that is read from a YAML file."""
     return Study.from_config(yaml.safe_load(yaml.safe_dump(written.write(), sort_keys=False, allow_unicode=True)))
@@ -141,7 +146,9 @@ def assert_runs_to_its_report(written, here, *, checked=False):
     for point in run.study.points:
         for value in point.label.split(",") if point.values else ():
             number = value.partition("=")[2]
-            assert number in page or f"{float(number):.12g}" in page
+            assert number in page or significant(number) in page.replace(".", "").replace(
+                "\N{NARROW NO-BREAK SPACE}", ""
+            )
     with open_study(run.outputs.study) as reader:
         for label in labels:
             for name in names:
