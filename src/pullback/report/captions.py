@@ -212,7 +212,7 @@ EACH_ALONE = "The mean σ is drawn against each further parameter too."
 
 def parts_of(svg: str | Path) -> set[str]:
     """The parts that a figure has, of those that not all figures of its kind have."""
-    return {*NOTED.findall(Path(svg).read_text())} & {*OF_DRAWN}
+    return {*NOTED.findall(Path(svg).read_text(encoding="utf-8"))} & {*OF_DRAWN}
 
 
 def words(figure: Figure, study: Study, evidence: Evidence, drawn: Collection[str] = frozenset()) -> tuple[str, str]:

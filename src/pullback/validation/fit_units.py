@@ -19,7 +19,7 @@ CLEARLY_OFF = 30.0
 """Ratio of residuals to the stated σ, or one over it, above which a unit is in question whatever the ratio."""
 
 LEAST_RATIO = 1e-7
-"""Ratio below which it is not: residuals of fitted positions are rounding."""
+"""Ratio below which no unit is in question: residuals so small are rounding errors of the fit."""
 
 WIDEST_OF_TRACKS = 0.2
 """Largest width of residuals over that of the hits, for which hits belong to tracks; those of wrong tracks do not."""
