@@ -18,7 +18,7 @@ from pullback.config.base import nearest
 from pullback.config.places import at_places
 from pullback.config.text import stop_at_mistakes
 from pullback.errors import PullbackError, in_lines
-from pullback.job_server import start
+from pullback.job_server import no_further_jobs, start
 from pullback.report.gallery import drawn_from, gallery
 from pullback.store.alignment_file import kept_alignment
 from pullback.store.provenance import code_digest
@@ -468,5 +468,6 @@ rule all:
 
 # The last words of a run; those of a run that fails are its error.
 onsuccess:
+    no_further_jobs()
     if os.path.exists(rules.check.output.checked):
         logger.info(open(rules.check.output.checked, encoding="utf-8").read().rstrip())

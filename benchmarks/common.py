@@ -32,6 +32,14 @@ def one_core():
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 
+def as_a_job():
+    """On one core, and with the environment of the workflow's jobs, before numpy is first imported."""
+    from pullback.job_environment import job_environment
+
+    os.environ.update(job_environment())
+    one_core()
+
+
 def jax_on_one_core():
     """JAX in float64 on one thread of one core, told so before it is first imported."""
     one_core()

@@ -14,16 +14,19 @@ import time
 from functools import partial
 from itertools import accumulate, pairwise
 
-import numpy as np
-import stages
-import torch
-from common import PROJECT, aligned, into_docs, machine, markdown
+from common import PROJECT, aligned, as_a_job, into_docs, machine, markdown
 
-from pullback import infer_theta, random_stream
-from pullback.config.text import read_config
-from pullback.statistics.quantiles import sort_tails
-from pullback.study.plan import Study
-from pullback.uncertainty.toys import ToySetup, _around_ends, throw_toys
+as_a_job()
+
+import numpy as np  # noqa: E402
+import stages  # noqa: E402
+import torch  # noqa: E402
+
+from pullback import infer_theta, random_stream  # noqa: E402
+from pullback.config.text import read_config  # noqa: E402
+from pullback.statistics.quantiles import sort_tails  # noqa: E402
+from pullback.study.plan import Study  # noqa: E402
+from pullback.uncertainty.toys import ToySetup, _around_ends, throw_toys  # noqa: E402
 
 torch.set_num_threads(1)
 

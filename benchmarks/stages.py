@@ -15,7 +15,7 @@ import time
 from itertools import pairwise
 from pathlib import Path
 
-from common import PROJECT, aligned, into_docs, machine, markdown, one_core
+from common import PROJECT, aligned, as_a_job, into_docs, machine, markdown
 
 STEPS = {
     "truth": (),
@@ -227,7 +227,7 @@ def main():
     parser.add_argument("--docs", action="store_true", help="put the table into docs/performance.md")
     parser.add_argument("--apart", nargs=4, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    one_core()
+    as_a_job()
     if arguments.apart:
         what, kind, muons, folder = arguments.apart
         took = {"step": step, "bound": bound}[what](kind, *plan(int(muons), folder))

@@ -20,6 +20,7 @@ LAYERS = (
     "commands",
     "brief_log",
     "job_server",
+    "job_environment",
     "report",
     "validation",
     "steps",

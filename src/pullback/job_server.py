@@ -27,6 +27,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
+from .job_environment import job_environment
+
 ADDRESS = "PULLBACK_JOB_SERVER"
 """Environment variable with the path of the server's socket; if it is empty, no server is started."""
 
@@ -42,8 +44,6 @@ PRELOADED = (
 
 PRELOADED_LATER, IDLE = ("pullback.report.figures.plot",), 1.0
 """Modules that only one job needs, imported once no job has begun for IDLE seconds: often while a core is free."""
-
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 BEGUN = b"\0"
 
@@ -78,7 +78,7 @@ def start() -> None:
             stdin=subprocess.PIPE,  # closed when this process ends, however it does
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,  # where it fails, the script that does the work itself says why
-            env=os.environ | ONE_THREAD,
+            env=os.environ | job_environment(),
             pass_fds=[listener.fileno()],
             start_new_session=True,  # Ctrl-C is for the scripts, which tell it to their forks
         )
@@ -91,12 +91,22 @@ def _stop(server: subprocess.Popen[bytes], folder: tempfile.TemporaryDirectory[s
     folder.cleanup()
 
 
+def no_further_jobs() -> None:
+    """Cancel Snakemake's timers at the end of a run.
+
+    They wake it a second after each job, in case it may start more by then, and it does not end before they do.
+    """
+    for thread in threading.enumerate():
+        if isinstance(thread, threading.Timer):
+            thread.cancel()
+
+
 def forked(snakemake: Any, script: str) -> bool:
     """Whether a fork of the server has done the work of this script; if there is no server, the script has to do it.
 
     Exits with the status of the work if that failed.
     """
-    os.environ.update(ONE_THREAD)  # read by libraries when they are imported, before `job`
+    os.environ.update(job_environment())  # read by libraries when they are imported, before `job`
     path = os.environ.get(ADDRESS)
     if not path:
         return False
@@ -120,7 +130,7 @@ def forked(snakemake: Any, script: str) -> bool:
         return bool(begun)
 
 
-def serve(listener: socket.socket) -> None:
+def serve(listener: socket.socket) -> NoReturn:
     """Fork a process for each request, until the standard input ends."""
     for name in PRELOADED:
         importlib.import_module(name)
@@ -130,7 +140,7 @@ def serve(listener: socket.socket) -> None:
     while True:
         ready, _, _ = select.select([listener, sys.stdin], [], [], IDLE if later else None)
         if sys.stdin in ready:
-            return
+            os._exit(0)  # tidying up what was imported takes a third of a second, for which Snakemake would wait
         if not ready:
             importlib.import_module(later.pop())
             gc.freeze()

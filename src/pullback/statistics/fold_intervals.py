@@ -77,20 +77,23 @@ def _looked_up(t: Float[Tensor, "*muon"], components: int) -> Float[Tensor, "*mu
 
     Beyond the table the ends are t + d with d less its limit ∓ z falling as 1/t, as the bias of Rice does.
     """
-    entries, excess = (each.to(t.device) for each in _table(components))
-    place = t.abs().clamp(max=LAST_ENTRY) / ENTRY_STEP
-    entry = place.nan_to_num(0.0).long().clamp(max=len(entries) - 1)
-    ends, slopes = entries[entry].unbind(-2)
-    beyond = t.abs().clamp(min=LAST_ENTRY)[..., None]
-    far = (beyond - LAST_ENTRY) * (1 - excess / beyond)
-    return (ends + slopes * (place - entry)[..., None] + far).unflatten(-1, (2, 2))
+    table, excess = (each.to(t.device) for each in _table(components))
+    t = t.abs()
+    place = t.clamp(max=LAST_ENTRY) / ENTRY_STEP
+    entry = place.nan_to_num(0.0).long().clamp(max=table.shape[1] - 1)
+    # Column by column, so that every product runs along memory.
+    ends, slopes = table.index_select(1, entry.flatten()).view(2, 4, *t.shape)
+    beyond = t.clamp(min=LAST_ENTRY)
+    excess = excess.view(4, *[1] * t.ndim)
+    found = ends + slopes * (place - entry) + (beyond - LAST_ENTRY) * (1 - excess / beyond)
+    return found.movedim(0, -1).unflatten(-1, (2, 2))
 
 
 @cache
-def _table(components: int) -> tuple[Float[Tensor, "entry 2 column"], Float[Tensor, " column"]]:
-    """Ends at each entry with their differences to the next, and what the last ones are off t ∓ z."""
+def _table(components: int) -> tuple[Float[Tensor, "column=8 entry"], Float[Tensor, " column=4"]]:
+    """Ends at each entry and their differences to the next, and what the last ones are off t ∓ z."""
     ends = torch.from_numpy(read_table(equal_widths(components))).flatten(1)
-    table = torch.stack([ends[:-1], ends.diff(dim=0)], dim=1)
+    table = torch.cat([ends[:-1], ends.diff(dim=0)], dim=1).t().contiguous()
     return table, ends[-1] - LAST_ENTRY - ASYMPTOTE
 
 

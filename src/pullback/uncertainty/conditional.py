@@ -129,9 +129,9 @@ def _linear(
     muons: Integrand, columns: list[int], places: Float[Tensor, "place deviate"], bends: Tensor
 ) -> tuple[Float[Tensor, "muon place observable"], list[Float[Tensor, "muon place observable"]]]:
     """Observables at some places, and their derivatives by each deviate in which they are nearly linear."""
-    units = torch.eye(places.shape[1]).to(places)[-bends.shape[1] :]
-    centre = muons.away(places[None])[:, :, columns]
-    ahead = (muons.away((places + unit)[None])[:, :, columns] for unit in units)
+    deviates = places.shape[1]
+    every = muons.away_and_ahead(places[None], range(deviates - bends.shape[1], deviates))
+    centre, *ahead = (each[:, :, columns] for each in every)
     return centre, [each - centre - bend[:, None] for each, bend in zip(ahead, bends.unbind(1), strict=True)]
 
 

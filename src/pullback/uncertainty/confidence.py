@@ -23,7 +23,7 @@ from .linear import Law, by_blocks, linear_law
 from .parts import by_parts
 from .profile import profile_ends
 from .quadrature import Integrand
-from .signed import FoldedMuons, Signed, ahead, observable_at, signed_at
+from .signed import FoldedMuons, Signed, ahead, observable_along, observable_at, signed_at
 from .validity import linear_valid
 
 UNFELT = 7.0
@@ -217,8 +217,12 @@ def _folded(
 
 def _mapped(muons: FoldedMuons, index: int, lengths: Float[Tensor, "muon 2 2"]) -> Float[Tensor, "muon 2 2"]:
     """The observable where |s| has the given lengths, at hits moved as little as possible along the recorded s."""
-    s, shift = muons.s.value, gain(muons.s.jacobian, muons.sigma_x)
+    s = muons.s.value
     direction = ahead(s)
+    if muons.hits.shape[1] == 1:
+        targets = lengths.flatten(1).t() * direction[:, 0]
+        return _rounded(observable_along(muons, index, targets).t().unflatten(1, (2, 2)))
+    shift = gain(muons.s.jacobian, muons.sigma_x)
     ends = torch.empty_like(lengths)
     for level in range(2):
         for end in range(2):

@@ -151,12 +151,21 @@ def combined(
 ) -> Float[Tensor, "muon point coordinate"]:
     """A z, the deviations of hits whose covariance is A Aᵀ.
 
-    Summed deviate by deviate: the rounding of a matrix product depends on the number of muons.
+    Summed deviate by deviate: the rounding of a matrix product depends on the number of muons. The numbers of each
+    coordinate lie together, so that every product runs along memory.
     """
-    off = z[:, :, :1] * root[:, None, :, 0]
-    for index in range(1, root.shape[2]):
-        off = off + z[:, :, index, None] * root[:, None, :, index]
-    return off
+    rows, z = root.movedim(0, -1).contiguous()[..., None], z.movedim(-1, 0).contiguous()
+    off = rows[:, 0] * z[0]
+    for index in range(1, len(z)):
+        off += rows[:, index] * z[index]
+    return off.movedim(0, -1)
+
+
+def thrown(
+    hits: Float[Tensor, "muon coordinate"], off: Float[Tensor, "#muon point coordinate"]
+) -> Float[Tensor, "muon point coordinate"]:
+    """The hits of each muon off by these deviations, which lie as `combined` leaves them."""
+    return (hits.t().contiguous()[:, :, None] + off.movedim(-1, 0)).movedim(0, -1)
 
 
 def cholesky(cov: Float[Tensor, "#muon *coordinates"]) -> Float[Tensor, "#muon coordinate coordinate"]:

@@ -15,7 +15,7 @@ from ..statistics.normal import K68, K95
 from ..statistics.sobol import normal_points
 from .arguments import Hits, give_back, measured
 from .conditional import conditional_integrals
-from .covariance import HitUncertainty, cholesky
+from .covariance import HitUncertainty, cholesky, combined
 from .cubic import STRICT, Tolerance, cubic
 from .elementwise import whole_vectors
 from .folded_normal import folded_normal_integrals
@@ -221,7 +221,7 @@ def _look_around(
     Each observable is tested along the line on which it changes most, and all of them at points on the axes and at
     scaled points in all directions, where they may differ from linear propagation by a bend only.
     """
-    gradient = (jacobian[:, :, :, None] * muons.root[:, None]).sum(dim=2)  # by the deviates
+    gradient = combined(muons.root.mT, jacobian)  # by the deviates
     unit = torch.where(sigma > 0, sigma, 1.0)
     lines = [_along(muons, sigma, gradient[:, i] / unit[:, i, None], each, i) for i, each in enumerate(tolerances)]
     line = Integrals(*(torch.cat(parts, dim=1) for parts in zip(*(found for found, _ in lines), strict=True)))
@@ -230,7 +230,7 @@ def _look_around(
     around = _around(muons.hits.shape[1])
     points, distance, for_mean, centred, for_square = (each.to(sigma) for each in around)
     up, down = muons.away(points[None]), muons.away(-points[None])
-    linear = (points[None, :, None] * gradient[:, None]).sum(dim=3)
+    linear = combined(gradient, points[None])
     bends, twists = (up + down) / 2, (up - down) / 2 - linear
     limits = [[getattr(each, name) for each in tolerances] for name in ("bent_around", "twisted_around")]
     bent, twisted = (sigma * sigma.new_tensor(each) for each in limits)

@@ -15,11 +15,11 @@ from torch import Tensor
 
 from ..statistics.quantiles import P_ENDS
 from .elementwise import whole_vectors
-from .folds import Folding, gain
+from .folds import Folding
 from .inference import Infer
 from .linear import Law
 from .quadrature import Integrals, unknown_integrals
-from .signed import REACHED, FoldedMuons, Signed, signed_at
+from .signed import FoldedMuons, Signed, observable_along, signed_at
 
 SIZES, OUTERMOST = 24, 5.5
 """Nodes in |s|, and their largest distance from the recorded one, in σ."""
@@ -73,7 +73,7 @@ def _of_sizes(muons: FoldedMuons, index: int, value: Float[Tensor, " muon"]) -> 
     sizes = low + (distance + OUTERMOST - low) * places
     lengths = folded_normal_quantiles(distance)
     every = torch.cat([sizes, lengths, -lengths[1::2]])
-    values = _observable_at(muons, index, every.mul_(torch.where(s < 0, -sigma, sigma)))
+    values = observable_along(muons, index, every.mul_(torch.where(s < 0, -sigma, sigma)))
     off, ends, opposite = (values - value).split([SIZES, 4, 2])
     mass = (sizes - distance).square_().mul_(-0.5).exp_()
     mass = mass.add_((sizes + distance).square_().mul_(-0.5).exp_()).mul_(weights)
@@ -91,19 +91,6 @@ def _added(terms: Float[Tensor, "size muon"]) -> Float[Tensor, " muon"]:
     for term in terms[1:]:
         total.add_(term)
     return total
-
-
-def _observable_at(muons: FoldedMuons, index: int, targets: Float[Tensor, "size muon"]) -> Float[Tensor, "size muon"]:
-    """`observable_at` for several targets of one signed quantity in one coordinate, all in one call."""
-    (shift,) = gain(muons.s.jacobian, muons.sigma_x)[0]
-    hits = (targets - muons.s.value[:, 0]).mul_(shift).add_(muons.hits[:, 0]).view(-1, 1)
-    values = muons.infer(hits)
-    off = targets - muons.signed_at(hits, values).view_as(targets)
-    far = off.square() > REACHED**2 * muons.s.covariance[:, 0, 0]
-    if far.any():
-        again = muons.infer(hits + (shift * off).view(-1, 1))
-        values = torch.where(far.view(-1, 1), again, values)
-    return values[:, index].view_as(targets)
 
 
 @lru_cache

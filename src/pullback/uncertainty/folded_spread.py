@@ -18,10 +18,10 @@ from torch import Tensor
 from ..statistics.angles import wrap
 from ..statistics.quantiles import P_ENDS
 from ..statistics.sobol import normal_points
-from .covariance import cholesky, combined
+from .covariance import cholesky, combined, thrown
 from .elementwise import total, whole_vectors
 from .folds import Folding, gain
-from .inference import Infer, periods_of
+from .inference import Infer, at_points, periods_of
 from .linear import Law
 from .quadrature import Integrals, unknown_integrals
 from .signed import FoldedMuons, Signed, ahead, observable_at, signed_at
@@ -103,7 +103,7 @@ class _Near(NamedTuple):
         """Probes for muons with their Σ."""
         deviates = normal_points(hits.shape[1], COMPARED, 1, 0).to(hits)
         off = combined(cholesky(sigma_x), deviates[None]).expand(len(hits), -1, -1)
-        return cls(off, infer((hits[:, None] + off).flatten(0, 1)).unflatten(0, (len(hits), COMPARED)))
+        return cls(off, at_points(infer, thrown(hits, off)))
 
     def take(self, rows: Int[Tensor, " few"]) -> _Near:
         """Some of the muons."""
@@ -244,12 +244,23 @@ def _across(
     density = torch.zeros_like(length)
     size = a.abs()[:, None]
     ratio = -2 * size / wide.square()[:, None]
-    for node, weight in zip(*np.polynomial.legendre.leggauss(NODES_ACROSS), strict=True):
-        turn = low + (high - low) * ((node + 1) / 2)
-        along, across = length * turn.cos(), length * turn.sin() - place
+
+    def add(cos: Tensor, sin: Tensor, weight: float) -> None:
+        along, across = cos.mul_(length), sin.mul_(length).sub_(place)
         near = (along - size).div_(wide[:, None]).square_().add_(across.div_(narrow[:, None]).square_())
         # The density at −along is smaller by exp(−2 a along/wide²).
-        density += near.mul_(-0.5).exp_().mul_(along.mul_(ratio).exp_().add_(1.0)).mul_(weight / 2)
+        density.addcmul_(near.mul_(-0.5).exp_(), along.mul_(ratio).exp_().add_(1.0), value=weight / 2)
+
+    # Nodes lie at equal distances on either side of the middle, which share their sines and cosines.
+    middle, half = (low + high) / 2, (high - low) / 2
+    cos, sin = middle.cos(), middle.sin()
+    nodes, weights = np.polynomial.legendre.leggauss(NODES_ACROSS)
+    for node, weight in zip(nodes[NODES_ACROSS // 2 :], weights[NODES_ACROSS // 2 :], strict=True):
+        off = half * node
+        across, along = off.sin(), off.cos_()
+        both = cos * along, sin * across, sin * along, across.mul_(cos)
+        add(both[0] - both[1], both[2] + both[3], weight)
+        add(both[0].add_(both[1]), both[2].sub_(both[3]), weight)
     return density * (high - low) * length / (2 * pi * wide * narrow)[:, None]
 
 

@@ -43,6 +43,18 @@ class DescribedInference(Protocol):
         """The observables of each muon."""
 
 
+def at_points(
+    infer: Infer | DescribedInference, hits: Float[Tensor, "muon point coordinate"]
+) -> Float[Tensor, "muon point observable"]:
+    """The observables at several hits of each muon.
+
+    Functions of a user get hits that are contiguous. Others take them as they lie: column by column, they are faster.
+    """
+    rows = hits.flatten(0, 1)
+    rows = rows if getattr(infer, "by_columns", False) else rows.contiguous()
+    return infer(rows).unflatten(0, hits.shape[:2])
+
+
 def accepts_missing(infer: Infer | SharedInfer | DescribedInference) -> bool:
     """Whether NaN stands for a missing hit."""
     return getattr(infer, "missing", False)

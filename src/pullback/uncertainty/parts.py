@@ -22,7 +22,7 @@ STILL = 100
 class PartInference:
     """The inference of a part as a function of its parameters, with the attributes of an inference."""
 
-    missing, refuse = False, None
+    missing, refuse, by_columns = False, None, True
 
     def __init__(self, part: ReducedPart, periods: tuple[float, ...] | None):
         own = tuple(periods[index] for index in part.observables) if periods else ()

@@ -5,7 +5,7 @@ In one coordinate by quadrature on fixed nodes, in several by scrambled Sobol po
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, reduce
 from itertools import pairwise
@@ -20,9 +20,9 @@ from torch import Tensor
 from ..statistics.angles import wrap, wrap_last
 from ..statistics.quantiles import P_ENDS, quantiles, sorted_rows
 from ..statistics.sobol import normal_points
-from .covariance import cholesky, combined
+from .covariance import cholesky, combined, thrown
 from .elementwise import whole_vectors
-from .inference import Infer, periods_of
+from .inference import Infer, at_points, periods_of
 from .jacobians import masked_jacobian
 
 NODES = 128
@@ -81,21 +81,30 @@ class Integrand:
 
     def away(self, deviates: Float[Tensor, "#muon point coordinate"]) -> Float[Tensor, "muon point observable"]:
         """Differences of the observables from their values at the hits when the hits are off by A z, for deviates z."""
-        hits = self.hits[:, None] + combined(self.root, deviates)
-        away = self.infer(hits.flatten(0, 1)).unflatten(0, hits.shape[:2]) - self.value[:, None]
-        return wrap_last(away, periods_of(self.infer))
+        return self._away_at(thrown(self.hits, combined(self.root, deviates)))
+
+    def away_and_ahead(
+        self, deviates: Float[Tensor, "#muon point coordinate"], moved: range
+    ) -> Iterator[Float[Tensor, "muon point observable"]]:
+        """`away` for these deviates, and then where one of those in `moved` after the other is larger by 1."""
+        hits = thrown(self.hits, combined(self.root, deviates))
+        yield self._away_at(hits)
+        for index in moved:
+            yield self._away_at(hits + self.root[:, None, :, index])
+
+    def _away_at(self, hits: Float[Tensor, "muon point coordinate"]) -> Float[Tensor, "muon point observable"]:
+        return wrap_last(at_points(self.infer, hits) - self.value[:, None], periods_of(self.infer))
 
     def some_away(
         self, deviates: Float[Tensor, "point some"], of: Int[Tensor, " wanted"], observable: Int[Tensor, " wanted"]
     ) -> Float[Tensor, "wanted point"]:
         """The same for some observables of some muons, by the first deviates."""
-        muons, points = len(self.hits), len(deviates)
         # Coordinate by coordinate, so that every product runs along memory.
-        hits = self.hits.t()[:, :, None].repeat(1, 1, points)
+        hits = self.hits.t()[:, :, None].repeat(1, 1, len(deviates))
         root = self.root.movedim(0, -1).contiguous()
         for index, z in enumerate(deviates.t().contiguous()):
             hits.addcmul_(root[:, index, :, None], z)
-        values = self.infer(hits.flatten(1).t().contiguous()).unflatten(0, (muons, points))
+        values = at_points(self.infer, hits.movedim(0, -1))
         return self._wrapped(values[of, :, observable] - self.value[of, observable, None], observable)
 
     def away_with_gradient(
@@ -104,7 +113,7 @@ class Integrand:
         """One observable of each muon, by the first deviates, with its gradient by these."""
         root = self.root[:, :, : deviates.shape[2]]
         with torch.enable_grad():
-            hits = (self.hits[:, None] + combined(root, deviates)).flatten(0, 1).requires_grad_()
+            hits = thrown(self.hits, combined(root, deviates)).flatten(0, 1).contiguous().requires_grad_()
             values = self.infer(hits)
             column = observable.repeat_interleave(deviates.shape[1])[:, None]
             (gradient,) = torch.autograd.grad(values.gather(1, column).sum(), hits)

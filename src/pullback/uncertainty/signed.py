@@ -12,7 +12,7 @@ from torch import Tensor
 from .arguments import measured
 from .covariance import HitUncertainty
 from .elementwise import total
-from .folds import Fold, Folding, fold_distance, folding_of, shifted
+from .folds import Fold, Folding, fold_distance, folding_of, gain, shifted
 from .inference import Infer
 from .jacobians import differentiate, usable_muons, with_stand_ins
 from .linear import by_blocks, covariance_and_sigma, masked
@@ -83,6 +83,21 @@ def observable_at(
     if not far.any():
         return value[:, index]
     return torch.where(far, muons.infer(shifted(hits, shift, off))[:, index], value[:, index])
+
+
+def observable_along(
+    muons: FoldedMuons, index: int, targets: Float[Tensor, "target muon"]
+) -> Float[Tensor, "target muon"]:
+    """`observable_at` for several targets of one signed quantity in one coordinate, all in one call."""
+    (shift,) = gain(muons.s.jacobian, muons.sigma_x)[0]
+    hits = (targets - muons.s.value[:, 0]).mul_(shift).add_(muons.hits[:, 0]).reshape(-1, 1)
+    values = muons.infer(hits)
+    off = targets - muons.signed_at(hits, values).reshape(targets.shape)
+    far = off.square() > REACHED**2 * muons.s.covariance[:, 0, 0]
+    if far.any():
+        again = muons.infer(hits + (shift * off).reshape(-1, 1))
+        values = torch.where(far.reshape(-1, 1), again, values)
+    return values[:, index].reshape(targets.shape)
 
 
 def ahead(s: Float[Tensor, "muon quantity"]) -> Float[Tensor, "muon quantity"]:
