@@ -21,7 +21,7 @@ from .linear import Law
 from .quadrature import Integrals, unknown_integrals
 from .signed import FoldedMuons, Signed, observable_along, signed_at
 
-SIZES, OUTERMOST = 24, 5.5
+SIZES, OUTERMOST = 18, 5.5
 """Nodes in |s|, and their largest distance from the recorded one, in σ."""
 
 INTEGRATED_AT_A_TIME = 16_384
