@@ -17,7 +17,7 @@ from .arguments import Hits, give_back, measured
 from .conditional import conditional_integrals
 from .covariance import HitUncertainty, cholesky, combined
 from .cubic import STRICT, Tolerance, cubic
-from .elementwise import whole_vectors
+from .elementwise import WHOLE_VECTORS, whole_vectors
 from .folded_normal import folded_normal_integrals
 from .folded_spread import folded_integrals
 from .folds import Fold, Folding, folding_of
@@ -146,7 +146,9 @@ def spread_block(
 ) -> Spread:
     """`propagate_distribution` for one block, with Σ as `canonical` gives it and the `linear_law` at the same hits."""
     one = hits.shape[1] == 1
-    look, step = (_look_along_the_line, LOOKED_AT_A_TIME // 4) if one else (_look_around, LOOKED_AT_A_TIME // PROBES)
+    look = _look_along_the_line if one else _look_around
+    points = len(_around(hits.shape[1]).points)
+    step = max(WHOLE_VECTORS, LOOKED_AT_A_TIME >> (points - 1).bit_length())  # a power of two
     everyone = Integrand(infer, with_stand_ins(hits, law.finite), cholesky(sigma_x), law.value)
     observables = law.value.shape[1]
     found = Integrals(*(law.value.new_empty(len(hits), observables, *ends) for ends in ((), (), (), (4,))))
