@@ -11,8 +11,9 @@ from pullback.models import load_model
 from pullback.statistics.quantiles import P_ENDS
 from pullback.statistics.sobol import normal_points
 from pullback.uncertainty import quadrature
+from pullback.uncertainty.covariance import orthogonal
 from pullback.uncertainty.jacobians import muon_jacobian
-from pullback.uncertainty.quadrature import Integrand, integrate, moving, orthogonal
+from pullback.uncertainty.quadrature import Integrand, integrate, moving
 from pullback.uncertainty.quadrature import _order as order_of
 from pullback.uncertainty.quadrature import _quantiles as quantiles_of
 from pullback.uncertainty.quadrature import _rule as rule_of

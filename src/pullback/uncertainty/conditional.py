@@ -14,12 +14,12 @@ from torch import Tensor
 
 from ..statistics.quantiles import P_ENDS
 from ..statistics.sobol import normal_points
-from .covariance import cholesky, combined
+from .covariance import cholesky, combined, orthogonal
 from .elementwise import WHOLE_VECTORS, total, whole_vectors
 from .folds import Folding, fold_distance
 from .inference import Infer
 from .linear import Law
-from .quadrature import Integrals, Integrand, orthogonal, unknown_integrals
+from .quadrature import Integrals, Integrand, unknown_integrals
 from .signed import signed_at
 
 SPACINGS = ((6.0, 7.0, 0.4), (7.0, float("inf"), 0.8))
@@ -38,7 +38,7 @@ the width for given signed quantities."""
 STEPS_TO_QUANTILE = 5
 """Steps to each quantile."""
 
-PLACES_AT_A_TIME = 131_072
+PLACES_AT_A_TIME = 262_144
 """Evaluations of the inference held at a time."""
 
 

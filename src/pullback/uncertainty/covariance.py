@@ -188,3 +188,25 @@ def cholesky(cov: Float[Tensor, "#muon *coordinates"]) -> Float[Tensor, "#muon c
         root = torch.where(own, pivot, 1.0).sqrt()
         columns.append(torch.where(own & (index >= column), rest / root, 0.0))
     return torch.stack(columns, dim=2)
+
+
+def orthogonal(vectors: Float[Tensor, "muon vector coordinate"]) -> Float[Tensor, "muon coordinate coordinate"]:
+    """An orthonormal basis whose first k vectors span the first k given vectors; the last of these may be 0.
+
+    By Householder's reflections, not `torch.linalg.qr` (docs/reproducibility.md).
+    """
+    coordinates = vectors.shape[2]
+    dot = lambda rows, v: combined(v[:, None], rows)  # noqa: E731
+    reflections = []
+    for index in range(min(vectors.shape[1], coordinates)):
+        v = vectors[:, index].clone()
+        v[:, :index] = 0
+        v[:, index] += torch.copysign(dot(v[:, None], v)[:, 0, 0].sqrt(), v[:, index])
+        square = dot(v[:, None], v)
+        twice = torch.where(square > 0, 2 / square, 0.0)
+        vectors = vectors - twice * dot(vectors, v) * v[:, None]
+        reflections.append((twice, v))
+    basis = torch.eye(coordinates).to(vectors).expand(len(vectors), -1, -1)
+    for twice, v in reversed(reflections):
+        basis = basis - twice * dot(basis, v) * v[:, None]
+    return basis

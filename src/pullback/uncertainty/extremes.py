@@ -15,8 +15,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ..statistics.sobol import normal_points
+from .covariance import orthogonal
 from .elementwise import total, whole_vectors
-from .quadrature import Integrand, orthogonal
+from .quadrature import Integrand
 
 LOOKS = 8
 """Smallest number of directions in which a search looks first, in several deviates."""

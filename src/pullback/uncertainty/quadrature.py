@@ -20,7 +20,7 @@ from torch import Tensor
 from ..statistics.angles import wrap, wrap_last
 from ..statistics.quantiles import P_ENDS, quantiles, sorted_rows
 from ..statistics.sobol import normal_points
-from .covariance import cholesky, combined, thrown
+from .covariance import cholesky, combined, orthogonal, thrown
 from .elementwise import whole_vectors
 from .inference import Infer, at_points, periods_of
 from .jacobians import masked_jacobian
@@ -63,7 +63,7 @@ MOVED_FROM, MOVED_TO, EFFECT_ROUNDING = 2, (0.0, 4.0, -4.0), 1e-9
 """Points at which deviates are tested for an effect, the values they are set to, and the size of rounding errors
 relative to all effects."""
 
-EVALUATIONS_AT_A_TIME, SOBOL_AT_A_TIME = 81_920, 32_768
+EVALUATIONS_AT_A_TIME, SOBOL_AT_A_TIME = 81_920, 65_536
 """Evaluations of the inference held at a time, for one coordinate and for several."""
 
 
@@ -172,28 +172,6 @@ class Sampled(NamedTuple):
     end_error: Float[Tensor, " wanted"]
     furthest: Int[Tensor, "wanted start"]
     heavy: Bool[Tensor, " wanted"]
-
-
-def orthogonal(vectors: Float[Tensor, "muon vector coordinate"]) -> Float[Tensor, "muon coordinate coordinate"]:
-    """An orthonormal basis whose first k vectors span the first k given vectors; the last of these may be 0.
-
-    By Householder's reflections, not `torch.linalg.qr` (docs/reproducibility.md).
-    """
-    coordinates = vectors.shape[2]
-    dot = lambda rows, v: combined(v[:, None], rows)  # noqa: E731
-    reflections = []
-    for index in range(min(vectors.shape[1], coordinates)):
-        v = vectors[:, index].clone()
-        v[:, :index] = 0
-        v[:, index] += torch.copysign(dot(v[:, None], v)[:, 0, 0].sqrt(), v[:, index])
-        square = dot(v[:, None], v)
-        twice = torch.where(square > 0, 2 / square, 0.0)
-        vectors = vectors - twice * dot(vectors, v) * v[:, None]
-        reflections.append((twice, v))
-    basis = torch.eye(coordinates).to(vectors).expand(len(vectors), -1, -1)
-    for twice, v in reversed(reflections):
-        basis = basis - twice * dot(basis, v) * v[:, None]
-    return basis
 
 
 def integrate(
