@@ -41,7 +41,7 @@ LARGEST_LOSS = 1e-3
 COMPARED, LARGEST_REST = 16, 0.015
 """Hits at which observables are compared with what follows from s alone, and their largest rms difference, in sd."""
 
-FOLDED_AT_A_TIME = 512
+FOLDED_AT_A_TIME = 1024
 """Muons that are summed over together; their intermediate results stay in the cache."""
 
 
