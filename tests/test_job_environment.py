@@ -26,7 +26,7 @@ def test_only_zen_4_sorts_without_avx_512(cpu, slow):
 
 def test_what_a_user_sets_stays(monkeypatch):
     """Their choice of vector instructions is not overwritten; the number of threads is."""
-    monkeypatch.setattr(job_environment, "_cpu", ZEN_4.splitlines)
+    monkeypatch.setattr(job_environment, "_cpu_lines", ZEN_4.splitlines)
     monkeypatch.delenv(WITHOUT, raising=False)
     assert job_environment.job_environment()[WITHOUT] == "X86_V4"
     monkeypatch.setenv(WITHOUT, "")

@@ -3,13 +3,14 @@
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import psutil
 import pytest
 
-from pullback.job_server import ADDRESS, IDLE
+from pullback.job_server import ADDRESS, IDLE, no_further_jobs
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks are safe on Linux only")
 
@@ -153,3 +154,12 @@ def test_a_server_that_fails_leaves_the_work_to_the_script(tmp_path):
     server.process.kill()
     assert server.ask(tmp_path, "print('by itself')")[:2] == (0, "by itself\n")
     server.end()
+
+
+def test_the_end_of_a_run_waits_for_no_timer():
+    """Snakemake's timers run on after its last job, and Python would wait for them."""
+    timer = threading.Timer(60, lambda: None)
+    timer.start()
+    no_further_jobs()
+    timer.join(5)
+    assert not timer.is_alive()

@@ -94,7 +94,8 @@ def _stop(server: subprocess.Popen[bytes], folder: tempfile.TemporaryDirectory[s
 def no_further_jobs() -> None:
     """Cancel Snakemake's timers at the end of a run.
 
-    They wake it a second after each job, in case it may start more by then, and it does not end before they do.
+    They wake it a second after each job, in case it may start more by then, and it does not end before they do. Other
+    timers of this process are cancelled too: it is about to end.
     """
     for thread in threading.enumerate():
         if isinstance(thread, threading.Timer):

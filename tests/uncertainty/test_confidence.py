@@ -253,3 +253,16 @@ def test_a_folding_of_other_observables_is_refused():
     vars(infer)["folding"] = folding_of(infer_theta)
     with pytest.raises(ValueError, match="infer has a folding of 1 observables, but returns 2"):
         quote(infer, torch.ones(2, 1, dtype=DOUBLE), sigma=0.1)
+
+
+def test_exact_hits_in_one_view_have_no_interval_rather_than_a_wrong_one():
+    """θ folds in two slopes of which one is exact: no shift of the hits gives their length every value."""
+    track = partial(infer_track3d, z=[0.0, 1.0], resolution=[100.0, 100.0])
+    hits = torch.tensor([[0.0, 0.9, 0.0, 0.4]], dtype=DOUBLE)
+    exact, nearly = (
+        confidence_interval(track, hits, sigma=torch.tensor([0.01, 0.01, s, s], dtype=DOUBLE)).confidence68[0, 0]
+        for s in (0.0, 1e-9)
+    )
+    assert exact.isnan().all()
+    theta = math.atan(math.hypot(0.9, 0.4))
+    assert nearly[0] < theta < nearly[1]

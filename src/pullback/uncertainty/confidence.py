@@ -227,6 +227,8 @@ def _mapped(muons: FoldedMuons, index: int, lengths: Float[Tensor, "muon 2 2"]) 
     for level in range(2):
         for end in range(2):
             ends[:, level, end] = observable_at(muons, index, shift, lengths[:, level, end, None] * direction)
+    # Where the signed quantities vary along one direction only, no shift of the hits gives them each length.
+    ends[~torch.isfinite(shift).flatten(0, 1).all(dim=0)] = float("nan")
     return _rounded(ends)
 
 

@@ -42,8 +42,6 @@ def length(*components: Float[Tensor, " muon"]) -> Float[Tensor, " muon"]:
     import torch
 
     square = total(each.square() for each in components)
-    if not square.requires_grad:
-        return square.sqrt()
     positive = square > 0
     return torch.where(positive, torch.where(positive, square, 1.0).sqrt(), 0.0)
 

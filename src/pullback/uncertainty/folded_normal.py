@@ -25,7 +25,7 @@ SIZES, OUTERMOST = 18, 5.5
 """Nodes in |s|, and their largest distance from the recorded one, in σ."""
 
 INTEGRATED_AT_A_TIME = 16_384
-"""Muons whose values at all nodes, 4 MiB, are held at a time."""
+"""Muons whose values at all nodes, 3 MiB, are held at a time."""
 
 TABLE_STEP, TABLE_END = 1 / 256, 8.0
 """Distance between entries of the table of quantiles, and the distance from the fold where it ends, in σ."""

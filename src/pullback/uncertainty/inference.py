@@ -36,6 +36,8 @@ class DescribedInference(Protocol):
     """Raises errors of the inference."""
     folding: Folding | None
     """The signed quantities that fold into the observables; None where nothing is said (`folds.folding_of`)."""
+    by_columns: bool
+    """Whether hits need not be contiguous, and are best given column by column (`at_points`)."""
     closed_form: Callable[..., ClosedForm | None] | None
     """The derivatives in closed form, if the inference has one with its parameters (`closed_form.closed_form_of`)."""
 

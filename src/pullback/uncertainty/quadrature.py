@@ -86,7 +86,7 @@ class Integrand:
     def away_and_ahead(
         self, deviates: Float[Tensor, "#muon point coordinate"], moved: range
     ) -> Iterator[Float[Tensor, "muon point observable"]]:
-        """`away` for these deviates, and then where one of those in `moved` after the other is larger by 1."""
+        """`away` for these deviates, and then with each of those in `moved`, one at a time, larger by 1."""
         hits = thrown(self.hits, combined(self.root, deviates))
         yield self._away_at(hits)
         for index in moved:
