@@ -26,8 +26,9 @@ def seconds(work, repeats):
 
 def one_core():
     """Keep this process on one core, where the system can, and libraries imported from now on at one thread."""
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[name] = "1"
+    from pullback.job_environment import ONE_THREAD
+
+    os.environ.update(ONE_THREAD)
     if hasattr(os, "sched_setaffinity"):  # Linux
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 

@@ -17,7 +17,7 @@ from .confidence import UNFELT, checked_folding
 from .covariance import cholesky
 from .cubic import FAR, STRICT, cubic
 from .folds import Fold, Folding
-from .inference import Infer, periods_of
+from .inference import Infer, at_points, periods_of
 from .jacobians import with_stand_ins
 from .linear import linear_law
 from .quoted import Quoted
@@ -67,7 +67,7 @@ def _differences(
     """Differences of the observables from their values at the hits, k widths from them on either side."""
     places = hits.new_tensor([sign * k for k in SEEN for sign in (1, -1)])
     thrown = hits + width * places[:, None, None]
-    away = infer(thrown.flatten(0, 1)).unflatten(0, thrown.shape[:2]) - value
+    away = at_points(infer, thrown) - value
     pairs = wrap_last(away, periods_of(infer)).unflatten(0, (len(SEEN), 2))
     return dict(zip(SEEN, pairs, strict=True)).__getitem__
 
