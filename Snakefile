@@ -13,12 +13,16 @@ if os.path.isdir(SOURCE):
     sys.path.insert(0, SOURCE)
     os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [SOURCE, os.environ.get("PYTHONPATH")])))
 
+from pullback.job_server import no_further_jobs, start_for
+
+# First, since the server imports torch while this file is read.
+start_for(workflow)
+
 from pullback.brief_log import be_brief
 from pullback.config.base import nearest
 from pullback.config.places import at_places
 from pullback.config.text import stop_at_mistakes
 from pullback.errors import PullbackError, in_lines
-from pullback.job_server import no_further_jobs, start
 from pullback.report.gallery import drawn_from, gallery
 from pullback.store.alignment_file import kept_alignment
 from pullback.store.provenance import code_digest
@@ -111,11 +115,6 @@ def needs():
         "mem_mb": lambda wildcards, attempt: attempt * STUDY.megabytes,
         "runtime": lambda wildcards, attempt: attempt * STUDY.minutes(wildcards.get("batch")),
     }
-
-
-onstart:
-    if workflow.is_main_process and workflow.local_exec:
-        start()
 
 
 # Any name, since Snakemake would try a list of thousands for every file; `made_from` refuses unknown ones.
@@ -254,7 +253,7 @@ use rule step as propagate_uncertainty with:
     log:
         f"{LOGS}/propagate_uncertainty/{{batch}}.log",
         usage=f"{LOGS}/propagate_uncertainty/{{batch}}.tsv",
-    priority: 1  # before toys, since more jobs wait for it
+    priority: 1  # before toys around hits, since toys around true hits wait for it
     params:
         step="propagate_uncertainty",
         batch=made_from("sigma"),
@@ -293,6 +292,7 @@ if not STUDY.recorded:
         log:
             f"{LOGS}/measure_coverage/{{batch}}.log",
             usage=f"{LOGS}/measure_coverage/{{batch}}.tsv",
+        priority: 1  # before angles, since these take the least time
         params:
             step="measure_coverage",
             batch=made_from("coverage"),

@@ -6,11 +6,13 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
 
-from pullback.job_server import ADDRESS, IDLE, no_further_jobs
+from pullback import job_server
+from pullback.job_server import ADDRESS, no_further_jobs, start_for
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks are safe on Linux only")
 
@@ -53,6 +55,12 @@ class Server:
         out, error = script.communicate(timeout=60)
         return script.returncode, out, error
 
+    def successor(self, folder):
+        """The process that serves in the end, once it has imported all that jobs need."""
+        body = 'print("pullback.report.figures.plot" in sys.modules, os.getppid())'
+        found = soon(lambda: (said := self.ask(folder, body)[1].split())[0] == "True" and said)
+        return psutil.Process(int(found[1]))
+
     def end(self):
         self.parent.communicate(timeout=60)
 
@@ -73,17 +81,56 @@ def soon(condition):
 
 
 def test_a_fork_does_the_work_with_the_scripts_folder_streams_environment_and_parameters(server, tmp_path):
-    body = 'print(os.getppid(), "torch" in sys.modules, os.getcwd(), os.environ["WORD"], snakemake.params.rule)'
+    body = 'print("torch" in sys.modules, os.getcwd(), os.environ["WORD"], snakemake.params.rule)'
     status, out, error = server.ask(tmp_path, body, WORD="said")
     assert (status, error) == (0, "")
-    assert out == f"{server.process.pid} True {tmp_path} said a_rule\n"
+    assert out == f"True {tmp_path} said a_rule\n"
 
 
-def test_what_one_job_needs_is_imported_when_no_job_begins(server, tmp_path):
-    body = 'print("pullback.report.figures.plot" in sys.modules)'
-    server.ask(tmp_path, "")
-    time.sleep(3 * IDLE)
-    assert server.ask(tmp_path, body)[1] == "True\n"
+def test_it_serves_before_it_has_imported_everything_and_a_successor_takes_its_place(tmp_path):
+    server = Server()
+    body = 'print(os.getppid(), "torch" in sys.modules, "pullback.report.figures.plot" in sys.modules)'
+    assert server.ask(tmp_path, body)[1] == f"{server.process.pid} True False\n"
+    successor = server.successor(tmp_path)
+    assert successor.pid != server.process.pid
+    assert soon(lambda: server.process.status() == psutil.STATUS_ZOMBIE)
+    assert server.ask(tmp_path, body)[1] == f"{successor.pid} True True\n"
+    server.end()
+
+
+def test_a_job_begun_before_its_successor_takes_over_ends_well(tmp_path):
+    server = Server()
+    script = server.begin(tmp_path, "while not Path('go').exists(): time.sleep(0.01)\nprint(os.getppid())")
+    (tmp_path / "other").mkdir()
+    server.successor(tmp_path / "other")
+    (tmp_path / "go").touch()
+    out, error = script.communicate(timeout=60)
+    assert (script.returncode, error) == (0, "")
+    assert int(out) != server.process.pid  # which has ended meanwhile
+    server.end()
+
+
+@pytest.mark.parametrize(
+    ("changed", "started"),
+    [
+        ({}, True),
+        ({"cores": None}, False),  # snakemake --summary
+        ({"nodes": 100}, False),  # on a cluster
+        ({"dryrun": True}, False),
+        ({"is_main_process": False}, False),  # a job
+    ],
+)
+def test_snakemake_starts_one_if_it_runs_jobs_on_this_machine(monkeypatch, changed, started):
+    calls = []
+    monkeypatch.setattr(job_server, "start", lambda: calls.append(1))
+    said = {"cores": 2, "nodes": None, "dryrun": False, "is_main_process": True, **changed}
+    workflow = SimpleNamespace(
+        is_main_process=said["is_main_process"],
+        resource_settings=SimpleNamespace(cores=said["cores"], nodes=said["nodes"]),
+        output_settings=SimpleNamespace(dryrun=said["dryrun"]),
+    )
+    start_for(workflow)
+    assert bool(calls) == started
 
 
 @pytest.mark.parametrize(
@@ -134,17 +181,18 @@ def test_without_a_server_the_script_does_the_work(tmp_path, server, address):
     assert (status, out) == (0, "False\n")
 
 
+@pytest.mark.parametrize("early", [True, False])
 @pytest.mark.parametrize("end", ["end", "kill"])
-def test_the_server_ends_with_the_process_that_started_it(tmp_path, end):
+def test_the_server_ends_with_the_process_that_started_it(tmp_path, end, early):
     server = Server()
+    serving = server.process if early else server.successor(tmp_path)
     if end == "end":
         server.end()
-        assert not server.process.is_running()
         assert not Path(server.address).parent.exists()
     else:
         server.parent.kill()
         server.parent.communicate()
-        assert soon(lambda: not server.process.is_running())
+    assert soon(lambda: not serving.is_running())
     status, out, _ = server.ask(tmp_path, "print('by itself')")
     assert (status, out) == (0, "by itself\n")
 

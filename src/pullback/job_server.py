@@ -3,6 +3,9 @@
 In a small study, importing torch and the other libraries takes longer than the work. The server imports them once. Each
 job's script asks it by `forked` to do the work in a fork of the server, and waits for the end. Without a server, as on
 the nodes of a cluster, or where it fails, the script does the work itself. The results are the same.
+
+The server serves as soon as it has imported what every job needs. A fork of it imports the rest meanwhile, and then
+takes its place.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -32,18 +35,16 @@ from .job_environment import job_environment
 ADDRESS = "PULLBACK_JOB_SERVER"
 """Environment variable with the path of the server's socket; if it is empty, no server is started."""
 
-PRELOADED = (
-    "snakemake.iocontainers",
-    "torch",
-    "pullback.steps.job",
-    "pullback.validation.batch_sums",
-    "pullback.validation.verdict",
-    "pullback.report.page",
-)
+NEEDED_BY_ALL = ("snakemake.iocontainers", "torch", "pullback.steps.job")
 """What the server imports before the first job."""
 
-PRELOADED_LATER, IDLE = ("pullback.report.figures.plot",), 1.0
-"""Modules that only one job needs, imported once no job has begun for IDLE seconds: often while a core is free."""
+NEEDED_LATER = (
+    "pullback.validation.batch_sums",
+    "pullback.validation.verdict",
+    "pullback.report.figures.plot",
+    "pullback.report.page",
+)
+"""What its successor imports: modules that the later jobs need, in their order."""
 
 BEGUN = b"\0"
 
@@ -58,6 +59,16 @@ class Request(NamedTuple):
     snakemake: Any
     folder: str
     environment: Mapping[str, str]
+
+
+def start_for(workflow: Any) -> None:
+    """Start a server if this process of Snakemake runs jobs on this machine, as far as it knows before the Snakefile.
+
+    It has cores then, and no number of jobs for a cluster. Without cores, it only lists something.
+    """
+    cores, nodes = workflow.resource_settings.cores, workflow.resource_settings.nodes
+    if workflow.is_main_process and cores and not nodes and not workflow.output_settings.dryrun:
+        start()
 
 
 def start() -> None:
@@ -89,6 +100,7 @@ def start() -> None:
 def _stop(server: subprocess.Popen[bytes], folder: tempfile.TemporaryDirectory[str]) -> None:
     server.communicate()
     folder.cleanup()
+    gc.freeze()  # or Python looks for garbage among all that Snakemake has imported, which takes a quarter of a second
 
 
 def no_further_jobs() -> None:
@@ -131,26 +143,49 @@ def forked(snakemake: Any, script: str) -> bool:
         return bool(begun)
 
 
-def serve(listener: socket.socket) -> NoReturn:
+def serve(listener: socket.socket) -> None:
     """Fork a process for each request, until the standard input ends."""
-    for name in PRELOADED:
+    _end_with_standard_input()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no zombies
+    listener.setblocking(False)  # server and successor may see the same request
+    _preload(NEEDED_BY_ALL)
+    following, ready = os.pipe()
+    if os.fork():
+        os.close(ready)
+        _serve_until(following, listener)
+        os._exit(0)
+    _end_with_standard_input()
+    _preload(NEEDED_LATER)
+    os.close(ready)
+    _serve_until(None, listener)
+
+
+def _preload(modules: Iterable[str]) -> None:
+    for name in modules:
         importlib.import_module(name)
     gc.freeze()  # the collector would write to pages that forks share
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no zombies
-    later = list(PRELOADED_LATER)
-    while True:
-        ready, _, _ = select.select([listener, sys.stdin], [], [], IDLE if later else None)
-        if sys.stdin in ready:
-            os._exit(0)  # tidying up what was imported takes a third of a second, for which Snakemake would wait
-        if not ready:
-            importlib.import_module(later.pop())
-            gc.freeze()
-            continue
-        connection, _ = listener.accept()
-        if not os.fork():
-            listener.close()
-            _work(connection)
-        connection.close()
+
+
+def _serve_until(following: int | None, listener: socket.socket) -> None:
+    """Fork a process for each request, until the successor closes the other end of `following`."""
+    waited_for: list[Any] = [listener] if following is None else [listener, following]
+    while following not in select.select(waited_for, [], [])[0]:
+        with suppress(BlockingIOError):
+            connection, _ = listener.accept()
+            if not os.fork():
+                listener.close()
+                _work(connection)
+            connection.close()
+
+
+def _end_with_standard_input() -> None:
+    """End this process, without tidying up, when its standard input ends: also in the middle of an import."""
+
+    def wait() -> None:
+        os.read(0, 1)
+        os._exit(0)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _work(connection: socket.socket) -> NoReturn:

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import shutil
 
 import h5py
@@ -298,13 +299,25 @@ def test_a_changed_attribute_is_refused(made, tmp_path):
         everything(run, "reco", path)
 
 
-def test_links_to_other_files_are_refused(made, tmp_path):
+@pytest.mark.parametrize(
+    ("add", "words"),
+    [
+        (lambda group: group.__setitem__("more", h5py.ExternalLink("secret.h5", "/x")), "links to another file"),
+        (
+            lambda group: group.create_dataset("more", (1,), "f8", external=[("/etc/hostname", 0, 8)]),
+            "keeps its data in another file",
+        ),
+    ],
+)
+@pytest.mark.parametrize("inside", ["", "/a/b"])
+def test_links_to_other_files_are_refused(made, tmp_path, add, words, inside):
     run, _ = made
     path = shutil.copy(run.files["reco"][0], tmp_path / "linked.h5")
+    where = f"detector.resolution=50,model.dz=1{inside}"
     with h5py.File(path, "r+") as file:
-        file["detector.resolution=50,model.dz=1/more"] = h5py.ExternalLink("secret.h5", "/x")
+        add(file.require_group(where))
     seal(path)
-    with pytest.raises(PullbackError, match="links to another file"):
+    with pytest.raises(PullbackError, match=rf"linked\.h5: /{re.escape(where)}/more {words}, which is refused"):
         everything(run, "reco", path)
 
 

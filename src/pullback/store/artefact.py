@@ -33,6 +33,7 @@ from ..version import commit
 from .checksum import REMAKE, USER_BLOCK, reserve, seal, verify
 from .encoding import CODES, COMPACT, DECODING, FACTORS, IN_FULL, base_of, decode, fill_in
 from .file_space import attributes_in_header, truncate
+from .links import refuse_links
 from .netcdf import Dims, Scales, attributes_of, describe, dims_of, scales_of
 from .provenance import code_digest, vector_instructions, versions
 
@@ -256,14 +257,17 @@ class Reader:
 
     def place(self, name: str) -> str:
         """The path of the dataset that a column is stored in."""
+        if name in self._open or name in self._file:
+            return name
         group, _, last = name.rpartition("/")
         inside = f"{group}/{COMPACT}/{last}"
-        return inside if name not in self._file and inside in self._file else name
+        return inside if inside in self._file else name
 
     def _encoding(self, place: str) -> dict[str, Any]:
         """The attributes of a dataset by which it is decoded."""
         if place not in self._about:
-            self._about[place] = {name: each for name, each in self._dataset(place).attrs.items() if name in DECODING}
+            attributes = self._dataset(place).attrs
+            self._about[place] = {name: attributes[name] for name in DECODING if name in attributes}
         return self._about[place]
 
     def _base(self, group: str, about: dict[str, Any], start: int, stop: int | None) -> np.ndarray:
@@ -323,7 +327,8 @@ class Reader:
 
     def has(self, column: str) -> bool:
         """Whether the file contains a column of that path."""
-        return self.place(column) in self._file
+        place = self.place(column)
+        return place in self._open or place in self._file
 
     def attributes(self, column: str) -> dict[str, Any]:
         """The attributes of a column by its path in the file, such as `units` and `long_name`."""
@@ -332,10 +337,14 @@ class Reader:
     def dims(self, column: str) -> Dims:
         """The dimensions of a column by its path in the file."""
         place = self.place(column)
+        return self.dims_of(place, self._dataset(place))
+
+    def dims_of(self, place: str, dataset: h5py.Dataset) -> Dims:
+        """The dimensions of a dataset by its path in the file."""
         group = place.rsplit("/", 1)[0]
         if group not in self._scales:
             self._scales[group] = scales_of(self._file[group])
-        return dims_of(self._file[place], self._scales[group])
+        return dims_of(dataset, self._scales[group])
 
 
 @contextmanager
@@ -416,7 +425,7 @@ def open_verified(
             raise ArtefactError(f"{path}: is not an artefact of kind {kind!r} and schema {SCHEMA}; {advice}")
         if not (any_version or file.attrs["code_digest"] == code_digest(_layer_of(kind))):
             raise ArtefactError(f"{path}: was made by another version of pullback; delete it and run again")
-        _refuse_links(path, file)
+        refuse_links(path, file)
         yield file
 
 
@@ -436,15 +445,3 @@ def flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         elif value is not None:
             found[prefix + key] = value
     return found
-
-
-def _refuse_links(path: str | Path, group: h5py.Group) -> None:
-    """Refuse links to other files, except the virtual datasets of `study.h5`."""
-    for name in group:
-        if isinstance(group.get(name, getlink=True), h5py.ExternalLink):
-            raise ArtefactError(f"{path}: {group.name.rstrip('/')}/{name} links to another file, which is refused")
-        member = group[name]
-        if isinstance(member, h5py.Group):
-            _refuse_links(path, member)
-        elif member.external:
-            raise ArtefactError(f"{path}: {member.name} keeps its data in another file, which is refused")

@@ -44,7 +44,8 @@ def column_parts(reader: Reader, label: str) -> Iterator[ColumnPart]:
     for name, dataset in reader.datasets(label):
         attributes = attributes_of(dataset)
         blocks = attributes.pop("block_xxh3")
-        yield ColumnPart(name, reader.kind, dataset.shape, dataset.dtype.str, reader.dims(name), attributes, blocks)
+        dims = reader.dims_of(name, dataset)
+        yield ColumnPart(name, reader.kind, dataset.shape, dataset.dtype.str, dims, attributes, blocks)
 
 
 def pack(parts: Iterable[ColumnPart]) -> dict[str, np.ndarray]:
