@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from torch.autograd import forward_ad
 
 from pullback.models import two_lines
 
@@ -34,8 +35,7 @@ def test_the_turn_in_a_view():
 def test_the_closest_approach_by_least_squares():
     p, q, (above, below) = lines()
     middle = 0.4
-    found, scattered = two_lines.closest_approach(columns(p, q, above, below), torch.tensor(middle).double())
-    assert scattered.all()
+    found, _ = two_lines.closest_approach(columns(p, q, above, below), torch.tensor(middle).double())
     for muon in range(len(p)):
         directions = [np.append(each[muon], 1.0) for each in (p, q)]
         starts = [np.append(each[muon], middle) for each in (above, below)]
@@ -44,7 +44,75 @@ def test_the_closest_approach_by_least_squares():
         np.testing.assert_allclose([each[muon] for each in found], np.mean(ends, axis=0), rtol=1e-8, atol=1e-8)
 
 
+def _backward(function, x, away):
+    x = x.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(function(x).sum(), x)
+    return (gradient * away).sum(1)
+
+
+def _dual(function, x, away):
+    with forward_ad.dual_level():
+        return forward_ad.unpack_dual(function(forward_ad.make_dual(x, away))).tangent
+
+
+def _each(function):
+    """A function of one muon."""
+    return lambda row: function(row[None])[0]
+
+
+WAYS = {
+    "backward": _backward,
+    "forward_ad": _dual,
+    "jvp": lambda function, x, away: torch.func.jvp(function, (x,), (away,))[1],
+    "jacfwd": lambda function, x, away: (torch.func.vmap(torch.func.jacfwd(_each(function)))(x) * away).sum(1),
+    "jacrev": lambda function, x, away: (torch.func.vmap(torch.func.jacrev(_each(function)))(x) * away).sum(1),
+    "grad": lambda function, x, away: (torch.func.vmap(torch.func.grad(_each(function)))(x) * away).sum(1),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # torch, when it first differentiates forward
+@pytest.mark.parametrize("way", WAYS)
+def test_derivatives_of_parallel_lines_are_finite_in_every_mode(way):
+    p, q, (above, below) = lines(muons=4, size=0.1)
+    q[1] = p[1]
+    x = torch.from_numpy(np.concatenate([p, q, above, below], axis=1))
+    away = torch.from_numpy(np.random.default_rng(3).normal(size=x.shape))
+
+    def angle(x):
+        return two_lines.angle(*x.unbind(1)[:4])
+
+    def height(x):
+        point, scattered = two_lines.closest_approach(x.unbind(1), torch.tensor(0.4).double())
+        assert scattered is not None
+        return torch.where(scattered, point[2], 0.0)
+
+    scattered = [0, 2, 3]
+    for function in (angle, height):
+        found = WAYS[way](function, x, away)
+        assert found[1] == 0
+        ends = [function((x + sign * 1e-6 * away).requires_grad_()).detach() for sign in (1, -1)]
+        difference = (ends[0] - ends[1]) / 2e-6
+        torch.testing.assert_close(found[scattered], difference[scattered], rtol=1e-6, atol=1e-6)
+
+
+def test_values_are_the_same_whether_derivatives_are_taken_or_not():
+    p, q, (above, below) = lines(muons=100)
+    columns_ = columns(p, q, above, below)
+    watched = [each.clone().requires_grad_() for each in columns_]
+    middle = torch.tensor(0.4).double()
+    torch.testing.assert_close(two_lines.angle(*columns_[:4]), two_lines.angle(*watched[:4]).detach(), rtol=0, atol=0)
+    alone, _ = two_lines.closest_approach(columns_, middle)
+    again, scattered = two_lines.closest_approach(watched, middle)
+    assert scattered.all()
+    for one, other in zip(alone, again, strict=True):
+        torch.testing.assert_close(one, other.detach(), rtol=0, atol=0)
+
+
 def test_parallel_lines_do_not_meet():
     p = np.array([[0.1, 0.2]])
-    _, scattered = two_lines.closest_approach(columns(p, p, p, 2 * p), torch.tensor(0.0).double())
+    parallel, middle = columns(p, p, p, 2 * p), torch.tensor(0.0).double()
+    point, nothing = two_lines.closest_approach(parallel, middle)
+    assert nothing is None
+    assert all(each.isnan() for each in point)
+    _, scattered = two_lines.closest_approach([each.requires_grad_() for each in parallel], middle)
     assert not scattered.any()
