@@ -8,7 +8,7 @@ from scipy import stats
 
 from pullback.models.scatter import infer_scatter, signed_scatter
 from pullback.models.track3d import infer_track3d
-from pullback.uncertainty.signed import fold_measures, squared_length
+from pullback.uncertainty.signed import fold_distances, squared_length, unbiased_squares
 
 DOUBLE = torch.float64
 UPPER, LOWER = [0.6, 0.8, 1.0], [-0.6, -0.8, -1.0]
@@ -44,7 +44,7 @@ def test_the_square_of_the_scattering_angle_has_no_bias(sigmas, across):
     assert ratio[1] > 4 * ratio[0]
     angle = sigmas * sigma
     hits = hits_of(*bent(0.8, angle, across)) + width * generator.standard_normal((700_000, 12))
-    found = fold_measures(INFER, torch.from_numpy(hits), covariance=torch.from_numpy(width**2))
+    found = unbiased_squares(INFER, torch.from_numpy(hits), covariance=torch.from_numpy(width**2))
     squared, error = found.squared[:, 4].numpy(), found.sigma[:, 4].numpy()
     standard_error = squared.std() / math.sqrt(len(squared))
     assert standard_error < 0.01 * sigma**2
@@ -78,7 +78,7 @@ def test_their_variance_is_that_of_noncentral_chi2_in_one_direction(rho):
 def test_distances_of_observables_with_a_fold():
     infer = partial(infer_track3d, z=[0.0, 1.0], resolution=[100.0, 100.0])
     hits = torch.tensor([[0.0, 0.3, 0.0, 0.4], [0.0, 0.0, 0.0, 0.0]], dtype=DOUBLE)
-    found = fold_measures(infer, hits, covariance=torch.tensor([1.0, 1.0, 4.0, 4.0], dtype=DOUBLE) * 1e-4)
+    found = fold_distances(infer, hits, covariance=torch.tensor([1.0, 1.0, 4.0, 4.0], dtype=DOUBLE) * 1e-4)
     expected = math.hypot(0.3 / (0.01 * 2**0.5), 0.4 / (0.02 * 2**0.5))
     np.testing.assert_allclose(found.distance[:, :2], [[expected] * 2, [0, 0]], rtol=1e-12)
     assert found.distance[:, 2:].isnan().all()
@@ -87,7 +87,8 @@ def test_distances_of_observables_with_a_fold():
 def test_muons_without_a_line_have_no_distance():
     infer = partial(infer_track3d, z=[0.0, 1.0], resolution=[100.0, 100.0])
     hits = torch.tensor([[0.0, 0.3, 0.0, 0.4], [math.nan, 0.0, 0.0, 0.0]], dtype=DOUBLE)
-    found = fold_measures(infer, hits, covariance=1e-4)
-    assert found.distance[0, :2].isfinite().all()
-    for part in found:
-        assert part[1].isnan().all()
+    for measures in (fold_distances, unbiased_squares):
+        for part in measures(infer, hits, covariance=1e-4):
+            assert part[0, :2].isfinite().all()
+            assert part[0, 2:].isnan().all()
+            assert part[1].isnan().all()

@@ -76,16 +76,17 @@ class _Folds:
         self.of = [place or 0 for place in places]
         self.distances = columns.of_muons(out, part, {"distance": columns.DISTANCES[suffix]}, which=near)
         self.squares = columns.of_muons(out, part, columns.SQUARED, which=squared)
-        self.needed = bool(near)
+        self.near, self.squared = bool(near), bool(squared)
 
     def append(self, infer: Infer, hits: Tensor, sigma_x: Tensor) -> None:
         """Add a block of muons."""
-        from ..uncertainty.signed import fold_measures
+        from ..uncertainty.signed import fold_distances, unbiased_squares
 
-        if self.needed:
-            found = arrays(fold_measures(infer, hits, covariance=sigma_x))
-            self.squares.append(found)
+        if self.near:
+            found = arrays(fold_distances(infer, hits, covariance=sigma_x))
             self.distances.append({"distance": found["distance"][:, self.of]})
+        if self.squared:
+            self.squares.append(arrays(unbiased_squares(infer, hits, covariance=sigma_x)))
 
 
 def _flag(infer: Infer, hits: Tensor, quoted: dict[str, np.ndarray]) -> np.ndarray:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
 
 import torch
 from jaxtyping import Float, Int
@@ -31,6 +31,8 @@ class Signed(NamedTuple):
     def of(self, columns: tuple[int, ...]) -> Signed:
         """Some of the quantities."""
         which = list(columns)
+        if which == list(range(self.value.shape[1])):
+            return self
         return Signed(self.value[:, which], self.jacobian[:, which], self.covariance[:, which][:, :, which])
 
     def take(self, rows: Int[Tensor, " few"]) -> Signed:
@@ -108,28 +110,21 @@ def ahead(s: Float[Tensor, "muon quantity"]) -> Float[Tensor, "muon quantity"]:
     return torch.where(length > 0, s / length, first)
 
 
-class Folded(NamedTuple):
-    """What follows from the signed quantities of each observable with a fold; NaN for the others.
-
-    Attributes
-    ----------
-    distance : Tensor
-        Distance from the fold, √(sᵀ C⁻¹ s).
-    squared, sigma : Tensor
-        |s|² − tr C, the estimate of |μ|² without bias, and its standard uncertainty.
-    """
+class Distances(NamedTuple):
+    """Distance from the fold, √(sᵀ C⁻¹ s), of each observable with a fold; NaN for the others."""
 
     distance: Float[Tensor, "muon observable"]
+
+
+class Squares(NamedTuple):
+    """|s|² − tr C, the estimate of |μ|² without bias, and its standard uncertainty; NaN without a fold."""
+
     squared: Float[Tensor, "muon observable"]
     sigma: Float[Tensor, "muon observable"]
 
 
-def fold_measures(infer: Infer, hits: Tensor, *, covariance: HitUncertainty) -> Folded:
-    """Distances from the folds, and squares of the lengths of the signed quantities that fold, for each muon.
-
-    With s ~ N(μ, C): E|s|² = |μ|² + tr C, so that |s|² − tr C estimates |μ|² without bias, also at μ = 0, where |s| is
-    off by more than σ. Its variance 4 μᵀ C μ + 2 tr C² is estimated without bias by 4 sᵀ C s − 2 tr C²; not below
-    2 tr C², the variance at μ = 0. C is that of linear propagation.
+def fold_distances(infer: Infer, hits: Tensor, *, covariance: HitUncertainty) -> Distances:
+    """Distances of each muon from the folds, in σ of the signed quantities that fold, by linear propagation.
 
     Parameters
     ----------
@@ -140,32 +135,64 @@ def fold_measures(infer: Infer, hits: Tensor, *, covariance: HitUncertainty) -> 
     covariance : float or Tensor
         Covariance of the hits, as for `propagate`.
 
+    """
+
+    def distances(signed: Signed) -> tuple[Tensor, ...]:
+        return (fold_distance(signed.value, signed.covariance),)
+
+    return _of_folds(Distances, distances, infer, hits, covariance)
+
+
+def unbiased_squares(infer: Infer, hits: Tensor, *, covariance: HitUncertainty) -> Squares:
+    """Squares of the lengths of the signed quantities that fold, for each muon; parameters as for `fold_distances`.
+
+    With s ~ N(μ, C): E|s|² = |μ|² + tr C, so that |s|² − tr C estimates |μ|² without bias, also at μ = 0, where |s| is
+    off by more than σ. Its variance 4 μᵀ C μ + 2 tr C² is estimated without bias by 4 sᵀ C s − 2 tr C²; not below
+    2 tr C², the variance at μ = 0. C is that of linear propagation.
+
     Source: moments of quadratic forms of Gaussian vectors, e.g. A. C. Rencher and G. B. Schaalje, Linear Models in
     Statistics, 2nd ed., theorems 5.2a and 5.2c.
 
     """
+
+    def squares(signed: Signed) -> tuple[Tensor, ...]:
+        return squared_length(signed.value, signed.covariance)
+
+    return _of_folds(Squares, squares, infer, hits, covariance)
+
+
+Measures = TypeVar("Measures", Distances, Squares)
+
+
+def _of_folds(
+    kind: type[Measures],
+    measure: Callable[[Signed], tuple[Tensor, ...]],
+    infer: Infer,
+    hits: Tensor,
+    covariance: HitUncertainty,
+) -> Measures:
+    """What follows from the signed quantities of each observable with a fold; NaN for the others."""
+
+    def of_block(hits: Tensor, sigma_x: Tensor) -> Measures:
+        folding, finite = folding_of(infer), usable_muons(infer, hits)
+        assert folding
+        signed = signed_at(folding, with_stand_ins(hits, finite), sigma_x)
+        found = kind(*signed.value.new_full((len(kind._fields), len(hits), len(folding.folds)), float("nan")))
+        for index, fold in enumerate(folding.folds):
+            if fold:
+                for column, values in zip(found, measure(signed.of(fold.signed)), strict=True):
+                    column[:, index] = values
+        return masked(found, finite)
+
     given = measured(infer, hits, None, covariance)
     with torch.no_grad():
-        return by_blocks(partial(_fold_measures, infer), given.hits.detach(), given.covariance.detach())
-
-
-def _fold_measures(infer: Infer, hits: Tensor, sigma_x: Tensor) -> Folded:
-    folding, finite = folding_of(infer), usable_muons(infer, hits)
-    assert folding
-    signed = signed_at(folding, with_stand_ins(hits, finite), sigma_x)
-    found = Folded(*signed.value.new_full((3, len(hits), len(folding.folds)), float("nan")))
-    for index, fold in enumerate(folding.folds):
-        if fold:
-            s, _, cov = signed.of(fold.signed)
-            found.distance[:, index] = fold_distance(s, cov)
-            found.squared[:, index], found.sigma[:, index] = squared_length(s, cov)
-    return masked(found, finite)
+        return by_blocks(of_block, given.hits.detach(), given.covariance.detach())
 
 
 def squared_length(
     s: Float[Tensor, "muon quantity"], covariance: Float[Tensor, "#muon quantity quantity"]
 ) -> tuple[Float[Tensor, " muon"], Float[Tensor, " muon"]]:
-    """|s|² − tr C and its standard uncertainty, as in `fold_measures`."""
+    """|s|² − tr C and its standard uncertainty, as in `unbiased_squares`."""
     trace = covariance.diagonal(dim1=1, dim2=2).sum(dim=1)
     least = 2 * covariance.square().sum(dim=(1, 2))  # C is symmetric: tr C² is the sum of squares
     variance = 4 * (s[:, :, None] * covariance * s[:, None, :]).sum(dim=(1, 2)) - least
