@@ -62,7 +62,7 @@ class Request(NamedTuple):
 
 
 def start_for(workflow: Any) -> None:
-    """Start a server if this process of Snakemake runs jobs on this machine, as far as it knows before the Snakefile.
+    """Start a server if this process of Snakemake runs jobs on this machine, as far as is known when it reads its file.
 
     It has cores then, and no number of jobs for a cluster. Without cores, it only lists something.
     """
@@ -146,7 +146,6 @@ def forked(snakemake: Any, script: str) -> bool:
 def serve(listener: socket.socket) -> None:
     """Fork a process for each request, until the standard input ends."""
     _end_with_standard_input()
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no zombies
     listener.setblocking(False)  # server and successor may see the same request
     _preload(NEEDED_BY_ALL)
     following, ready = os.pipe()
@@ -168,6 +167,7 @@ def _preload(modules: Iterable[str]) -> None:
 
 def _serve_until(following: int | None, listener: socket.socket) -> None:
     """Fork a process for each request, until the successor closes the other end of `following`."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no zombies
     waited_for: list[Any] = [listener] if following is None else [listener, following]
     while following not in select.select(waited_for, [], [])[0]:
         with suppress(BlockingIOError):
