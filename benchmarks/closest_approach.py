@@ -16,7 +16,7 @@ from pullback import quote
 from pullback.detector.reconstruction import Reconstruction
 from pullback.detector.response import SimulatedBlock
 from pullback.study.plan import Study
-from pullback.uncertainty.signed import fold_measures
+from pullback.uncertainty.signed import fold_distances
 
 RANGES = ((6.0, 7.0), (7.0, 10.0), (10.0, 20.0), (20.0, np.inf))
 """Ranges of the deflection, in σ."""
@@ -51,7 +51,7 @@ def simulated(muons):
 def deflections(model, infer, hits, covariance):
     """The deflection of each muon in σ."""
     names = [each.name for each in model.observables]
-    return fold_measures(infer, hits, covariance=covariance).distance[:, names.index("theta_msc")].numpy()
+    return fold_distances(infer, hits, covariance=covariance).distance[:, names.index("theta_msc")].numpy()
 
 
 def by_points(infer, hit, covariance, which, deviates):

@@ -23,7 +23,7 @@ from pullback.uncertainty.inference import periods_of
 from pullback.uncertainty.linear import linear_law
 from pullback.uncertainty.profile import profile_ends
 from pullback.uncertainty.quadrature import Integrand
-from pullback.uncertainty.signed import fold_measures
+from pullback.uncertainty.signed import fold_distances
 from pullback.uncertainty.validity import linear_valid
 
 torch.set_num_threads(1)
@@ -57,7 +57,7 @@ def scattered(rng, muons, rho, zenith, meeting=(0.0, 0.0, 0.0), infer=SCATTER):
     p, turn = turned(rng, muons, math.tan(zenith)), turned(rng, muons, 1.0)
     off = np.full((muons, 1), 1e-3 * (rho > 0))
     for _ in range(3 * (rho > 0)):
-        found = fold_measures(
+        found = fold_distances(
             infer, torch.from_numpy(two_lines(p, p + off * turn, (0, 0, 0), upper, lower)), covariance=SIGMA**2
         )
         off *= rho / found.distance[:, 4:5].numpy()

@@ -100,7 +100,7 @@ SQUARED = {
         "sigma_{name}_squared", "standard uncertainty of the square of the {long_name}", unit="{unit}2"
     ),
 }
-"""Columns of an observable whose square is estimated: fields of `pullback.uncertainty.signed.Folded`."""
+"""Columns of an observable whose square is estimated: fields of `pullback.uncertainty.signed.Squares`."""
 
 TRUE_LINEAR = {"sigma": ColumnSpec("sigma_{name}_linear_true", QUOTED["sigma_linear"].words + " at the true hits")}
 
