@@ -13,7 +13,7 @@ if os.path.isdir(SOURCE):
     sys.path.insert(0, SOURCE)
     os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [SOURCE, os.environ.get("PYTHONPATH")])))
 
-from pullback.job_server import no_further_jobs, start_for
+from pullback.job_server import no_further_jobs, start, start_for
 
 # First, since the server imports torch while this file is read.
 start_for(workflow)
@@ -115,6 +115,12 @@ def needs():
         "mem_mb": lambda wildcards, attempt: attempt * STUDY.megabytes,
         "runtime": lambda wildcards, attempt: attempt * STUDY.minutes(wildcards.get("batch")),
     }
+
+
+# With both --cores and --jobs, only now is it known that jobs run on this machine.
+onstart:
+    if workflow.is_main_process and workflow.local_exec:
+        start()
 
 
 # Any name, since Snakemake would try a list of thousands for every file; `made_from` refuses unknown ones.

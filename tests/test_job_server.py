@@ -10,6 +10,8 @@ from types import SimpleNamespace
 
 import psutil
 import pytest
+import yaml
+from running import Workflow
 
 from pullback import job_server
 from pullback.job_server import ADDRESS, no_further_jobs, start_for
@@ -110,6 +112,41 @@ def test_a_job_begun_before_its_successor_takes_over_ends_well(tmp_path):
     server.end()
 
 
+def test_it_goes_on_without_a_successor(tmp_path):
+    server = Server()
+    (successor,) = soon(server.process.children)
+    successor.kill()
+    for _ in range(2):
+        assert server.ask(tmp_path, "print(os.getppid())")[1] == f"{server.process.pid}\n"
+    server.end()
+
+
+SAYS_ITS_COMMAND = """
+from pathlib import Path
+
+Path("command").write_bytes(Path("/proc/self/cmdline").read_bytes())
+
+def infer(hits):
+    return 2 * hits
+"""
+
+
+@pytest.mark.parametrize("jobs", [[], ["--jobs", "3"]])
+def test_the_jobs_of_a_study_are_forked_from_it(tmp_path, jobs):
+    (tmp_path / "model.py").write_text(SAYS_ITS_COMMAND)
+    (tmp_path / "hits.csv").write_text("x\n0.1\n0.2\n0.3\n")
+    twice = {"name": "twice", "unit": "m", "long_name": "twice x", "symbol": "t", "fold": "none"}
+    config = {
+        "study": "s",
+        "source": {"kind": "recorded", "file": "hits.csv"},
+        "detector": {"resolution": 100.0},
+        "model": {"file": "model.py", "function": "infer", "coordinates": ["x"], "observables": [twice]},
+    }
+    (tmp_path / "my.yaml").write_text(yaml.safe_dump(config))
+    Workflow(tmp_path).run("--cores", "2", *jobs, "--configfile", "my.yaml", "--until", "infer_theta")
+    assert b"pullback.job_server" in (tmp_path / "command").read_bytes()  # a fork has that of the server
+
+
 @pytest.mark.parametrize(
     ("changed", "started"),
     [
@@ -188,11 +225,11 @@ def test_the_server_ends_with_the_process_that_started_it(tmp_path, end, early):
     serving = server.process if early else server.successor(tmp_path)
     if end == "end":
         server.end()
-        assert not Path(server.address).parent.exists()
     else:
         server.parent.kill()
         server.parent.communicate()
     assert soon(lambda: not serving.is_running())
+    assert soon(lambda: not Path(server.address).parent.exists())
     status, out, _ = server.ask(tmp_path, "print('by itself')")
     assert (status, out) == (0, "by itself\n")
 

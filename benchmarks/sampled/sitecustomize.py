@@ -1,8 +1,8 @@
 """Where the time of the workflow's jobs goes: Python runs this file first in each, when its folder is on PYTHONPATH.
 
 In a job's script, and in the job server and its forks, a thread looks every few milliseconds at what the main thread is
-doing, and charges the time since its last look to a part of the work. At the end, the seconds of each part go to a file
-in the folder $PULLBACK_PARTS.
+doing, and charges the processor time since its last look to a part of the work. At the end, the seconds of each part go
+to a file in the folder $PULLBACK_PARTS.
 """
 
 import atexit
@@ -45,10 +45,10 @@ def part_of(frame):
 
 def look(thread, parts, ended):
     """Charge time to parts until an event."""
-    last = time.perf_counter()
+    last = time.process_time()
     while not ended.wait(EVERY):
         part = part_of(sys._current_frames().get(thread))
-        now = time.perf_counter()
+        now = time.process_time()
         parts[part] += now - last
         last = now
 
@@ -71,7 +71,8 @@ def begin(folder):
             Path(folder, f"{process}.json").write_text(json.dumps(parts))
 
     def write_and_end(status):
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the script, which has ended by now
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the script, which has ended by now
         write()
         END(status)
 

@@ -5,7 +5,7 @@ job's script asks it by `forked` to do the work in a fork of the server, and wai
 the nodes of a cluster, or where it fails, the script does the work itself. The results are the same.
 
 The server serves as soon as it has imported what every job needs. A fork of it imports the rest meanwhile, and then
-takes its place.
+takes its place: the first one ends, though its jobs go on.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import os
 import pickle
 import runpy
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -64,7 +65,8 @@ class Request(NamedTuple):
 def start_for(workflow: Any) -> None:
     """Start a server if this process of Snakemake runs jobs on this machine, as far as is known when it reads its file.
 
-    It has cores then, and no number of jobs for a cluster. Without cores, it only lists something.
+    It has cores then, and no number of jobs for a cluster. Without cores, it only lists something. Where that is not
+    clear, `start` does nothing if there is a server already.
     """
     cores, nodes = workflow.resource_settings.cores, workflow.resource_settings.nodes
     if workflow.is_main_process and cores and not nodes and not workflow.output_settings.dryrun:
@@ -83,7 +85,7 @@ def start() -> None:
     with socket.socket(socket.AF_UNIX) as listener, suppress(OSError):  # such as a path that is too long
         listener.bind(path)
         listener.listen()
-        command = [sys.executable, "-P", "-m", "pullback.job_server", str(listener.fileno())]
+        command = [sys.executable, "-P", "-m", "pullback.job_server", str(listener.fileno()), folder.name]
         server = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,  # closed when this process ends, however it does
@@ -143,19 +145,19 @@ def forked(snakemake: Any, script: str) -> bool:
         return bool(begun)
 
 
-def serve(listener: socket.socket) -> None:
-    """Fork a process for each request, until the standard input ends."""
-    _end_with_standard_input()
-    listener.setblocking(False)  # server and successor may see the same request
+def serve(listener: socket.socket, folder: str) -> None:
+    """Fork a process for each request, until the standard input ends; the socket's folder is removed then."""
+    _end_with_standard_input(folder)
+    listener.setblocking(False)
     _preload(NEEDED_BY_ALL)
     following, ready = os.pipe()
     if os.fork():
         os.close(ready)
         _serve_until(following, listener)
         os._exit(0)
-    _end_with_standard_input()
+    _end_with_standard_input(folder)
     _preload(NEEDED_LATER)
-    os.close(ready)
+    os.write(ready, BEGUN)
     _serve_until(None, listener)
 
 
@@ -166,11 +168,17 @@ def _preload(modules: Iterable[str]) -> None:
 
 
 def _serve_until(following: int | None, listener: socket.socket) -> None:
-    """Fork a process for each request, until the successor closes the other end of `following`."""
+    """Fork a process for each request, until the successor says by `following` that it serves; for ever if it fails."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no zombies
     waited_for: list[Any] = [listener] if following is None else [listener, following]
-    while following not in select.select(waited_for, [], [])[0]:
-        with suppress(BlockingIOError):
+    while True:
+        ready = select.select(waited_for, [], [])[0]
+        if following is not None and following in ready:
+            if os.read(following, 1):
+                return
+            waited_for.remove(following)
+            following = None
+        with suppress(BlockingIOError):  # where the successor has taken the request, or there is none
             connection, _ = listener.accept()
             if not os.fork():
                 listener.close()
@@ -178,11 +186,12 @@ def _serve_until(following: int | None, listener: socket.socket) -> None:
             connection.close()
 
 
-def _end_with_standard_input() -> None:
-    """End this process, without tidying up, when its standard input ends: also in the middle of an import."""
+def _end_with_standard_input(folder: str) -> None:
+    """End this process, without tidying up but for a folder, when its standard input ends: also during an import."""
 
     def wait() -> None:
         os.read(0, 1)
+        shutil.rmtree(folder, ignore_errors=True)
         os._exit(0)
 
     threading.Thread(target=wait, daemon=True).start()
@@ -243,4 +252,4 @@ def _end_with(connection: socket.socket) -> None:
 
 
 if __name__ == "__main__":
-    serve(socket.socket(fileno=int(sys.argv[1])))
+    serve(socket.socket(fileno=int(sys.argv[1])), sys.argv[2])

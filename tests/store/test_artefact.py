@@ -307,6 +307,10 @@ def test_a_changed_attribute_is_refused(made, tmp_path):
             lambda group: group.create_dataset("more", (1,), "f8", external=[("/etc/hostname", 0, 8)]),
             "keeps its data in another file",
         ),
+        (lambda group: group.__setitem__("more", h5py.SoftLink("/nowhere")), "links to another place"),
+        (lambda group: group.__setitem__("more", h5py.SoftLink(group.name)), "links to another place"),
+        (lambda group: group.__setitem__("more", group), "links to another place"),
+        (lambda group: group.__setitem__("more", group.file), "links to another place"),
     ],
 )
 @pytest.mark.parametrize("inside", ["", "/a/b"])
@@ -318,6 +322,16 @@ def test_links_to_other_files_are_refused(made, tmp_path, add, words, inside):
         add(file.require_group(where))
     seal(path)
     with pytest.raises(PullbackError, match=rf"linked\.h5: /{re.escape(where)}/more {words}, which is refused"):
+        everything(run, "reco", path)
+
+
+def test_a_link_whose_name_is_not_utf_8_is_refused(made, tmp_path):
+    run, _ = made
+    path = shutil.copy(run.files["reco"][0], tmp_path / "linked.h5")
+    with h5py.File(path, "r+") as file:
+        file.id.links.create_external(b"\xff", b"secret.h5", b"/x")
+    seal(path)
+    with pytest.raises(PullbackError, match="/\N{REPLACEMENT CHARACTER} links to another file"):
         everything(run, "reco", path)
 
 

@@ -70,19 +70,16 @@ def _angle_over_length(square: Float[Tensor, " muon"], along: Float[Tensor, " mu
 
 def closest_approach(
     lines: Sequence[PerMuon], middle: Float[Tensor, ""]
-) -> tuple[Sequence[PerMuon], Bool[Tensor, " muon"] | None]:
-    """The middle of the shortest line between both lines, and where there is one; None: it is NaN where there is none.
+) -> tuple[Sequence[PerMuon], Bool[Tensor, " muon"]]:
+    """The middle of the shortest line between both lines, and where there is one.
 
     From p_x, p_y, q_x and q_y, and the positions x and y above, then below, at the height of the middle.
     """
-    import torch
-
     px, py, qx, qy, x, y, x_below, y_below = lines
     (dx, dy, nz), vx, vy = _normal(px, py, qx, qy), x_below - x, y_below - y  # v = (vx, vy, 0)
     square = dx.square() + dy.square() + nz.square()
-    scattered, differentiated = square != 0, elementwise.differentiated(square)
-    # NaN at once where the lines are parallel, unless it would enter derivatives.
-    square = torch.where(scattered, square, 1.0 if differentiated else float("nan"))
+    unscattered = square == 0
+    square = square.masked_fill(unscattered, 1.0)
     shared = vx * dx + vy * dy
     s = ((vx * qy - vy * qx) * nz - shared) / square
     t = ((vx * py - vy * px) * nz - shared) / square
@@ -91,4 +88,4 @@ def closest_approach(
         (y + y_below + s * py + t * qy) / 2,
         middle + (s + t) / 2,
     ]
-    return point, scattered if differentiated else None
+    return point, ~unscattered

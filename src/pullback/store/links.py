@@ -1,4 +1,4 @@
-"""Links to other files, which an artefact must not have: it would not be whole by itself, or could show any file."""
+"""Links that an artefact must not have: to other files, so that it would not be whole, or to another place in it."""
 
 from __future__ import annotations
 
@@ -10,21 +10,30 @@ from ..errors import ArtefactError
 
 
 def refuse_links(path: str | Path, file: h5py.File) -> None:
-    """Refuse links to other files, except the virtual datasets of `study.h5`; `path` is named in the message.
+    """Refuse any but the first hard link to each group and dataset; `path` is named in the message.
+
+    The virtual datasets of `study.h5` are no links.
 
     Raises
     ------
     ArtefactError
-        A group has an external link, or a dataset keeps its data in another file.
+        A group has another link, or a dataset keeps its data in another file.
 
     """
+    groups = {h5py.h5o.get_info(file.id).addr}
 
     def wrong(name: bytes, link: h5py.h5l.LinkInfo) -> str | None:
-        if link.type == h5py.h5l.TYPE_EXTERNAL:
-            return f"/{name.decode()} links to another file"
+        place = f"/{name.decode(errors='replace')}"
+        if link.type != h5py.h5l.TYPE_HARD:
+            return f"{place} links to another {'file' if link.type == h5py.h5l.TYPE_EXTERNAL else 'place'}"
         member = h5py.h5o.open(file.id, name)
-        if isinstance(member, h5py.h5d.DatasetID) and member.get_create_plist().get_external_count():
-            return f"/{name.decode()} keeps its data in another file"
+        if isinstance(member, h5py.h5g.GroupID):
+            address = h5py.h5o.get_info(member).addr
+            if address in groups:
+                return f"{place} links to another place"
+            groups.add(address)
+        elif isinstance(member, h5py.h5d.DatasetID) and member.get_create_plist().get_external_count():
+            return f"{place} keeps its data in another file"
         return None
 
     # The low-level interface takes half the time for the hundreds of columns of a study; it ends with the first words.

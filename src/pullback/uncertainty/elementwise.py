@@ -37,20 +37,11 @@ def products(left: Float[Tensor, "row inner #muon"], right: Float[Tensor, "inner
     return found
 
 
-def differentiated(x: Float[Tensor, "*shape"]) -> bool:
-    """Whether derivatives are taken through a tensor, backward or forward; a dual number requires no gradient."""
-    from torch.autograd import forward_ad
-
-    return x.requires_grad or forward_ad.unpack_dual(x).tangent is not None
-
-
 def length(*components: Float[Tensor, " muon"]) -> Float[Tensor, " muon"]:
     """The length of a vector, with a gradient of 0 where it is 0, as |x| has; the root's own is infinite there."""
     import torch
 
     square = total(each.square() for each in components)
-    if not differentiated(square):
-        return square.sqrt()
     positive = square > 0
     return torch.where(positive, torch.where(positive, square, 1.0).sqrt(), 0.0)
 

@@ -30,9 +30,9 @@ class Signed(NamedTuple):
 
     def of(self, columns: tuple[int, ...]) -> Signed:
         """Some of the quantities."""
-        which = list(columns)
-        if which == list(range(self.value.shape[1])):
+        if self.value.shape[1] == 1:
             return self
+        which = list(columns)
         return Signed(self.value[:, which], self.jacobian[:, which], self.covariance[:, which][:, :, which])
 
     def take(self, rows: Int[Tensor, " few"]) -> Signed:
