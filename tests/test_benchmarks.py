@@ -9,6 +9,7 @@ from collections import Counter
 from types import SimpleNamespace
 
 import numpy as np
+import psutil
 import pytest
 from running import PROJECT
 
@@ -243,3 +244,21 @@ def test_the_commands_in_the_docs_are_those_of_scripts():
     assert named == scripts
     listed = re.findall(r"^\| `(\w+)\.py`", (BENCHMARKS / "README.md").read_text(), re.MULTILINE)
     assert sorted(listed) == sorted(scripts)
+
+
+def test_a_sampled_run_has_all_parts_and_leaves_no_server():
+    import scans
+
+    took, jobs, parts = scans.run(1, "1", sampled=True)
+    assert jobs == 11
+    assert all(parts[part] > 0 for part in scans.PARTS)
+    assert parts.total() == pytest.approx(took)
+    left = [each for each in psutil.process_iter() if "PULLBACK_PARTS" in _environment(each)]
+    assert not left
+
+
+def _environment(process):
+    try:
+        return process.environ()
+    except psutil.Error:
+        return {}
