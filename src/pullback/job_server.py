@@ -65,8 +65,8 @@ class Request(NamedTuple):
 def start_for(workflow: Any) -> None:
     """Start a server if this process of Snakemake runs jobs on this machine, as far as is known when it reads its file.
 
-    It has cores then, and no number of jobs for a cluster. Without cores, it only lists something. `start` may be called
-    again when more is known: it starts one server at most.
+    It has cores then, and no number of jobs for a cluster. Without cores, it only lists something. `start` may be
+    called again when more is known: it starts one server at most.
     """
     cores, nodes = workflow.resource_settings.cores, workflow.resource_settings.nodes
     if workflow.is_main_process and cores and not nodes and not workflow.output_settings.dryrun:
