@@ -21,7 +21,7 @@ from pathlib import Path
 from statistics import median
 
 import yaml
-from common import PROJECT, aligned, into_docs, machine, markdown
+from common import PROJECT, aligned, into_docs, machine, markdown, one_core
 
 DEFAULT = yaml.safe_load((PROJECT / "config" / "config.yaml").read_text())
 RESOLUTIONS = [40 + 4 * index for index in range(50)]
@@ -68,17 +68,12 @@ def run(points, cores, sampled=False, arguments=()):
             capture_output=True,
             text=True,
             check=False,
-            preexec_fn=on_one_core if sampled else None,
+            preexec_fn=one_core if sampled else None,  # where nothing overlaps
         )
         took = time.perf_counter() - begin
         if done.returncode:
             sys.exit(f"the scan of {points} points failed:\n{done.stderr}")
         return took, jobs_of(Path(folder)), parts_of(took, parts_folder) if sampled else {}
-
-
-def on_one_core():
-    """Keep a process on one core, with all that it starts, so that nothing overlaps."""
-    os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
 
 
 def jobs_of(folder):

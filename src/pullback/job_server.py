@@ -187,7 +187,7 @@ def _serve_until(following: int | None, listener: socket.socket) -> None:
 
 
 def _end_with_standard_input(folder: str) -> None:
-    """End this process, without tidying up but for a folder, when its standard input ends: also during an import."""
+    """When the standard input ends, remove the folder and end this process at once, even during an import."""
 
     def wait() -> None:
         os.read(0, 1)

@@ -314,7 +314,7 @@ def test_a_changed_attribute_is_refused(made, tmp_path):
     ],
 )
 @pytest.mark.parametrize("inside", ["", "/a/b"])
-def test_links_to_other_files_are_refused(made, tmp_path, add, words, inside):
+def test_links_are_refused(made, tmp_path, add, words, inside):
     run, _ = made
     path = shutil.copy(run.files["reco"][0], tmp_path / "linked.h5")
     where = f"detector.resolution=50,model.dz=1{inside}"

@@ -257,7 +257,7 @@ class Reader:
 
     def place(self, name: str) -> str:
         """The path of the dataset that a column is stored in."""
-        if name in self._open or name in self._file:
+        if self._contains(name):
             return name
         group, _, last = name.rpartition("/")
         inside = f"{group}/{COMPACT}/{last}"
@@ -327,7 +327,9 @@ class Reader:
 
     def has(self, column: str) -> bool:
         """Whether the file contains a column of that path."""
-        place = self.place(column)
+        return self._contains(self.place(column))
+
+    def _contains(self, place: str) -> bool:
         return place in self._open or place in self._file
 
     def attributes(self, column: str) -> dict[str, Any]:

@@ -10,14 +10,14 @@ from ..errors import ArtefactError
 
 
 def refuse_links(path: str | Path, file: h5py.File) -> None:
-    """Refuse any but the first hard link to each group and dataset; `path` is named in the message.
+    """Refuse links to other files, soft links, and second links to a group; `path` is named in the message.
 
     The virtual datasets of `study.h5` are no links.
 
     Raises
     ------
     ArtefactError
-        A group has another link, or a dataset keeps its data in another file.
+        A group has such a link, or a dataset keeps its data in another file.
 
     """
     groups = {h5py.h5o.get_info(file.id).addr}

@@ -136,11 +136,7 @@ def fold_distances(infer: Infer, hits: Tensor, *, covariance: HitUncertainty) ->
         Covariance of the hits, as for `propagate`.
 
     """
-
-    def distances(signed: Signed) -> tuple[Tensor, ...]:
-        return (fold_distance(signed.value, signed.covariance),)
-
-    return _of_folds(Distances, distances, infer, hits, covariance)
+    return _of_folds(Distances, lambda s, covariance: (fold_distance(s, covariance),), infer, hits, covariance)
 
 
 def unbiased_squares(infer: Infer, hits: Tensor, *, covariance: HitUncertainty) -> Squares:
@@ -154,11 +150,7 @@ def unbiased_squares(infer: Infer, hits: Tensor, *, covariance: HitUncertainty) 
     Statistics, 2nd ed., theorems 5.2a and 5.2c.
 
     """
-
-    def squares(signed: Signed) -> tuple[Tensor, ...]:
-        return squared_length(signed.value, signed.covariance)
-
-    return _of_folds(Squares, squares, infer, hits, covariance)
+    return _of_folds(Squares, squared_length, infer, hits, covariance)
 
 
 Measures = TypeVar("Measures", Distances, Squares)
@@ -166,7 +158,7 @@ Measures = TypeVar("Measures", Distances, Squares)
 
 def _of_folds(
     kind: type[Measures],
-    measure: Callable[[Signed], tuple[Tensor, ...]],
+    measure: Callable[[Tensor, Tensor], tuple[Tensor, ...]],
     infer: Infer,
     hits: Tensor,
     covariance: HitUncertainty,
@@ -180,7 +172,8 @@ def _of_folds(
         found = kind(*signed.value.new_full((len(kind._fields), len(hits), len(folding.folds)), float("nan")))
         for index, fold in enumerate(folding.folds):
             if fold:
-                for column, values in zip(found, measure(signed.of(fold.signed)), strict=True):
+                s, _, cov = signed.of(fold.signed)
+                for column, values in zip(found, measure(s, cov), strict=True):
                     column[:, index] = values
         return masked(found, finite)
 
