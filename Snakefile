@@ -395,7 +395,7 @@ use rule step as plot with:
             )
             for figure in FIGURES
         ],
-        printed=[f"{RESULTS}/figures/{figure.stem}.pdf" for figure in FIGURES],
+        printed=[f"{RESULTS}/figures/{figure.stem}.pdf" for figure in FIGURES if STUDY.config.figures.pdf],
     log:
         f"{LOGS}/plot/study.log",
         usage=f"{LOGS}/plot/study.tsv",

@@ -115,6 +115,7 @@ WORDS = {
     "toys.mode": ["fixed", "adaptive"],
     "validation.strict": [True, False],
     "figures.points": ["notable", "all"],
+    "figures.pdf": [True, False],
     "compute.device": ["cpu", "auto"],
     "compute.batch_cost": [1, 10_000, 10**7, 10**12],
 }

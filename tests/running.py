@@ -73,12 +73,9 @@ class Run:
 
     @property
     def figures(self) -> tuple[list[Path], list[Path]]:
-        """Where figures go, as SVG and as PDF."""
-        svgs, pdfs = (
-            [self.folder / "figures" / f"{f.stem}.{kind}" for f in gallery(expected(self.study))]
-            for kind in ("svg", "pdf")
-        )
-        return svgs, pdfs
+        """Where figures go, as SVG and, if the config asks for them, as PDF."""
+        svgs = [self.folder / "figures" / f"{f.stem}.svg" for f in gallery(expected(self.study))]
+        return svgs, [svg.with_suffix(".pdf") for svg in svgs if self.study.config.figures.pdf]
 
     def make(self, *, backwards: bool = False) -> "Run":
         """Every artefact, then the verdict."""

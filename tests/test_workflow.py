@@ -145,6 +145,23 @@ def test_another_verdict_is_made_from_the_same_artefacts(copy, validation, again
 
 
 @pytest.mark.slow
+def test_pdfs_on_request_are_drawn_from_the_same_artefacts(done, copy):
+    """Those of all figures; without the request, figures and report are as before."""
+    drawn = {name for name in done.results() if name.startswith("figures/")}
+    assert all(name.endswith(".svg") for name in drawn)
+    (copy.folder / "small.yaml").write_text(yaml.safe_dump({**SMALL, "figures": {"pdf": True}}))
+    copy.run("--cores", "2", "--configfile", "small.yaml")
+    after = copy.results()
+    pdfs = {name.removesuffix("svg") + "pdf" for name in drawn}
+    assert set(after) == set(done.results()) | pdfs
+    assert all(after[name].startswith(b"%PDF-") for name in pdfs)
+    assert all(name.encode() in after["report.html"] for name in pdfs)
+    artefacts = [name for name in after if name.split("/")[0] in (*KINDS, "coverage")]
+    assert all(after[name] == done.results()[name] for name in artefacts)
+    assert all(after[name] == done.results()[name] for name in drawn)
+
+
+@pytest.mark.slow
 def test_recorded_hits(workflow):
     """The config that ships, against the table that the exercise printed."""
     shutil.copytree(PROJECT / "config", workflow.folder / "config")

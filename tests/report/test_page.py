@@ -2,6 +2,7 @@ import base64
 import hashlib
 import html.parser
 import re
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -169,6 +170,22 @@ def test_the_page_is_whole_and_loads_nothing(default):
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     assert f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'" in default[1]
     assert "url(" not in default[1]
+
+
+def test_pdfs_are_linked_where_the_config_asks_for_them(tmp_path):
+    """Not those that an earlier run left: they show what it drew."""
+    for printed in (False, True):
+        run = Run({**SMALL, "figures": {"pdf": printed}}, tmp_path / str(printed)).make()
+        svgs = run.figures[0]
+        svgs[0].parent.mkdir()
+        for path in svgs:
+            path.write_text("<svg/>")
+            path.with_suffix(".pdf").write_bytes(b"%PDF-")
+        page = run.folder / "report.html"
+        write_report(run.study, run.outputs.validation, run.outputs.study, svgs, page)
+        linked = [source for source in Page(page.read_text()).sources if source.endswith(".pdf")]
+        expected = [f"figures/{quote(path.stem)}.pdf" for path in svgs if printed]
+        assert sorted(linked) == sorted(expected)
 
 
 def test_it_says_what_was_run_and_where_it_comes_from(default):

@@ -141,12 +141,13 @@ class Validation(Section):
 
 
 class Figures(Section):
-    """Selection of figures."""
+    """Which figures are drawn, and in which formats."""
 
     points: Literal["notable", "all"] = Field(
         "notable",
         description="`notable`: the point nearest to the unscanned config, and the worst point; `all`: every point",
     )
+    pdf: bool = Field(False, description="each figure also as PDF, beside the SVG; takes about half as long again")
 
 
 class Compute(Section):

@@ -35,7 +35,7 @@ from .wording import Wording
 
 
 class Shown(NamedTuple):
-    """A figure in the page: title, caption, its picture as an address that holds it, and that of its PDF."""
+    """A figure in the page: title, caption, its picture as an address that holds it, and that of its PDF, if any."""
 
     figure: Figure
     title: str
@@ -130,7 +130,8 @@ def write_report(
 
 def _shown(study: Study, evidence: Evidence, origin: Origin, svgs: Sequence[str | Path]) -> Iterator[Shown]:
     for figure, svg in zip(gallery(study), svgs, strict=True):
-        printed = origin.link(Path(svg).with_suffix(".pdf"))
+        # By the config, not by what is there: an earlier run may have left a PDF of other data.
+        printed = origin.link(Path(svg).with_suffix(".pdf")) if study.config.figures.pdf else ""
         yield Shown(figure, *words(figure, study, evidence, parts_of(svg)), _embedded(svg), printed)
 
 

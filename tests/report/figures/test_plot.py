@@ -18,6 +18,8 @@ from pullback.study.plan import Study
 from pullback.validation.evidence import ENDS, Evidence
 from pullback.validation.findings import badness
 
+PRINTED = {"figures": {"pdf": True}}
+
 
 def made(raw, folder):
     """A study without its figures, and its evidence."""
@@ -29,16 +31,17 @@ def drawn(raw, folder, *subjects):
     """A study with its figures, or with those of some subjects, and its evidence."""
     run, evidence = made(raw, folder)
     figures = [figure for figure in gallery(run.study) if not subjects or figure.subject in subjects]
-    paths = ([folder / "figures" / f"{figure.stem}.{kind}" for figure in figures] for kind in ("svg", "pdf"))
+    svgs = [folder / "figures" / f"{figure.stem}.svg" for figure in figures]
+    pdfs = [svg.with_suffix(".pdf") for svg in svgs if run.study.config.figures.pdf]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plot, "gallery", lambda _: figures)
-        plot.plot(run.study, run.outputs.study, run.outputs.validation, *paths)
+        plot.plot(run.study, run.outputs.study, run.outputs.validation, svgs, pdfs)
     return run, evidence
 
 
 @pytest.fixture(scope="module")
 def scan(tmp_path_factory):
-    return drawn(SMALL, tmp_path_factory.mktemp("scan"))
+    return drawn({**SMALL, **PRINTED}, tmp_path_factory.mktemp("scan"))
 
 
 def test_every_figure_of_the_gallery_is_drawn_and_no_other(scan):
@@ -47,6 +50,16 @@ def test_every_figure_of_the_gallery_is_drawn_and_no_other(scan):
     assert len(stems) == 16
     assert stems[0] == "detector.nominal"
     assert set(files_in(run.folder / "figures")) == {f"{stem}.{kind}" for stem in stems for kind in ("svg", "pdf")}
+
+
+def test_pdfs_are_drawn_on_request_only_and_change_no_svg(scan, tmp_path):
+    run, _ = scan
+    svgs = [tmp_path / path.name for path in run.figures[0]]
+    plot.plot(run.study, run.outputs.study, run.outputs.validation, svgs, [])
+    assert files_in(tmp_path) == {
+        name: content for name, content in files_in(run.folder / "figures").items() if name.endswith(".svg")
+    }
+    assert all(pdf.read_bytes().startswith(b"%PDF-") for pdf in run.figures[1])
 
 
 @pytest.mark.parametrize("processes", [1, 3])
@@ -143,7 +156,7 @@ def test_pictures_have_the_same_bytes_every_time(telescope, tmp_path):
 
 @pytest.mark.slow
 def test_several_observables_give_the_same_bytes_every_time(tmp_path_factory, tmp_path):
-    run, _ = drawn(TRACK, tmp_path_factory.mktemp("drawn"))
+    run, _ = drawn({**TRACK, **PRINTED}, tmp_path_factory.mktemp("drawn"))
     again = [[tmp_path / path.name for path in paths] for paths in run.figures]
     plot.plot(run.study, run.outputs.study, run.outputs.validation, *again)
     assert files_in(tmp_path) == files_in(run.folder / "figures")
@@ -385,7 +398,7 @@ LOST = {"detector": {"efficiency": 1e-12}}
 )
 def test_hits_that_are_lost_few_or_all_equal_are_drawn(tmp_path, name, changes):
     run, _ = drawn({**FEW, "model": {"name": name}, **changes}, tmp_path)
-    assert len(files_in(tmp_path / "figures")) == 2 * len(gallery(run.study))
+    assert len(files_in(tmp_path / "figures")) == len(gallery(run.study))
 
 
 def test_the_hits_figure_says_how_many_hits_are_lost(tmp_path):

@@ -32,7 +32,7 @@ def drawn(values):
     target = TargetAnswers(observable="theta", vary="detector.resolution", wanted=0.004, answers=answers)
     with plt.rc_context(STYLE):
         canvas = target_figure(study, target)
-        _save(canvas, *(f"target.{kind}" for kind in METADATA))
+        _save(canvas, [f"target.{kind}" for kind in METADATA])
     return canvas
 
 

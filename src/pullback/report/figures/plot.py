@@ -1,4 +1,4 @@
-"""The figures of a study, as SVG and PDF: the same bytes every time, readable in grey and by the colour-blind."""
+"""Figures of a study, as SVG and on request as PDF: always the same bytes, readable in grey and by the colour-blind."""
 
 from __future__ import annotations
 
@@ -62,25 +62,27 @@ def plot(
     alignment: str | Path | None = None,
     processes: int = 1,
 ) -> None:
-    """Draw every figure of the study's gallery, in its order, as SVG and as PDF, in several processes.
+    """Draw every figure of the study's gallery, in its order, in several processes.
 
+    As SVG, and as PDF where `pdfs` names files, in the same order.
     `alignment` is the `alignment.json` of a study that aligns its layers, with the residuals before it.
     """
     evidence, before = Evidence.read(validation), _spreads(study, alignment) if alignment else {}
 
-    def draw_and_save(figures: Iterable[tuple[Figure, str | Path, str | Path]]) -> None:
+    def draw_and_save(figures: Iterable[tuple[Figure, Sequence[str | Path]]]) -> None:
         with open_study(study_file) as reader, plt.rc_context(STYLE):
-            for figure, svg, pdf in figures:
+            for figure, files in figures:
                 if figure.kind == "target" and target:
                     canvas = target_figure(study, TargetAnswers.read(target))
                 elif figure.subject == SCANNED:
                     canvas = OF_SCAN[figure.kind](study, evidence, figure)
                 else:
                     canvas = OF_SUBJECT[figure.kind](Subject(study, reader, evidence, figure, before))
-                _save(canvas, svg, pdf)
+                _save(canvas, files)
                 log.info("drawn: %s", figure.stem)
 
-    figures = zip(gallery(study), svgs, pdfs, strict=True)
+    files = zip(*([svgs, pdfs] if pdfs else [svgs]), strict=True)
+    figures = zip(gallery(study), files, strict=True)
     longest_first = sorted(figures, key=lambda each: each[0].subject != SCANNED)  # which have a panel for each point
     by_processes(draw_and_save, longest_first, processes)
 
@@ -93,19 +95,22 @@ def _spreads(study: Study, alignment: str | Path) -> dict[str, ResidualSpread]:
     return {each.name: ResidualSpread(each.median, each.width) for each in found.before.residuals}
 
 
-def _save(canvas: Canvas, svg: str | Path, pdf: str | Path) -> None:
+def _save(canvas: Canvas, files: Iterable[str | Path]) -> None:
+    """Lay a canvas out once, and write it to files, each in the format of its suffix."""
     with plt.rc_context({"figure.constrained_layout.use": False}):
         lay_out(canvas)
-        _write(canvas, svg, pdf)
+        for path in files:
+            _write(canvas, path)
     plt.close(canvas)
 
 
-def _write(canvas: Canvas, svg: str | Path, pdf: str | Path) -> None:
-    for path, (kind, metadata) in zip((svg, pdf), METADATA.items(), strict=True):
-        # By way of memory: on a full disk, the writers of the files fail in obscure ways.
-        image = io.BytesIO()
-        if kind == "svg" and (parts := str(canvas.get_label()).split()):
-            metadata = {**metadata, "Keywords": parts}
-        canvas.savefig(image, format=kind, metadata=metadata)
-        with whole(path) as part:
-            part.write_bytes(image.getvalue())
+def _write(canvas: Canvas, path: str | Path) -> None:
+    kind = Path(path).suffix.removeprefix(".")
+    metadata = METADATA[kind]
+    if kind == "svg" and (parts := str(canvas.get_label()).split()):
+        metadata = {**metadata, "Keywords": parts}
+    # By way of memory: on a full disk, the writers of the files fail in obscure ways.
+    image = io.BytesIO()
+    canvas.savefig(image, format=kind, metadata=metadata)
+    with whole(path) as part:
+        part.write_bytes(image.getvalue())
