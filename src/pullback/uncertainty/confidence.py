@@ -135,9 +135,10 @@ def _confidence(
         unknown = torch.full_like(law.value, float("nan"))
         ends = unknown[:, :, None].expand(-1, -1, 2)
         found = Spread(unknown, unknown, unknown, ends, ends, unknown)
+        valid = torch.zeros_like(law.value, dtype=torch.bool)
     else:
         found = spread_block(infer, hits, sigma_x, law, seed, screen, refine)
-    valid = linear_valid(law.value, law.sigma, found.sd, found.interval95, n_dig)
+        valid = linear_valid(law.value, law.sigma, found.sd, found.interval95, n_dig)
     return confidence_block(infer, hits, sigma_x, law, found, valid)
 
 
@@ -207,10 +208,11 @@ def _folded(
         return _mapped(muons, index, two_directions(s, covariance).to(ends))
     sigma = covariance[:, 0].sqrt()
     t = s.abs() / sigma
-    if muons.hits.shape[1] > 1:
+    # Far from the fold, the ends for one hit are those at s ± k σ, as in JCGM 101.
+    far = valid & (t[:, 0] > UNFELT)
+    if muons.hits.shape[1] > 1 or not far.any():
         return _mapped(muons, index, (sigma[:, :, None] * one_direction(t[:, 0])).to(ends))
-    # Far from the fold, the ends are those at s ± k σ, as in JCGM 101.
-    near = whole_vectors((~(valid & (t[:, 0] > UNFELT))).nonzero()[:, 0])
+    near = whole_vectors((~far).nonzero()[:, 0])
     ends[near] = _mapped(muons.take(near), index, (sigma[near, :, None] * one_direction(t[near, 0])).to(ends))
     return ends
 
