@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
@@ -107,7 +108,8 @@ def tag(section: type[Section]) -> str:
     return "kind" if "kind" in section.model_fields else "name"
 
 
-def fields(section: type[Section], prefix: str = "") -> dict[str, FieldInfo]:
+@cache
+def fields(section: type[Section], prefix: str = "") -> Mapping[str, FieldInfo]:
     """All fields of the config by dotted name, including those of alternative sections."""
     found: dict[str, FieldInfo] = {}
     for name, field in section.model_fields.items():

@@ -33,6 +33,19 @@ from .tables import Tables
 from .truth_tables import TruthTables
 from .wording import Wording
 
+TEMPLATES = Environment(
+    loader=PackageLoader("pullback.report"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+"""The templates of the page, compiled at import, for which the job server has time."""
+
+TEMPLATES.filters |= {"count": count, "typeset": typeset}
+for name in TEMPLATES.list_templates():
+    TEMPLATES.get_template(name)
+
 
 class Shown(NamedTuple):
     """A figure in the page: title, caption, its picture as an address that holds it, and that of its PDF, if any."""
@@ -65,19 +78,11 @@ def write_report(
         known = how_well_known(reader, evidence, symbols)
         first = FirstMuons(study, reader)
         first_muons = first.table()
-    environment = Environment(
-        loader=PackageLoader("pullback.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"count": count, "typeset": typeset}
     origin = Origin(study, report)
     shown = list(_shown(study, evidence, origin, figures))
     others = [each for each in shown if each.figure.kind not in (DETECTOR, *PICTURES)]
-    script = environment.get_template("report.js.j2").render()
-    page = environment.get_template("report.html.j2").render(
+    script = TEMPLATES.get_template("report.js.j2").render()
+    page = TEMPLATES.get_template("report.html.j2").render(
         study=study,
         evidence=evidence,
         known=known,

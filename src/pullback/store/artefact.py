@@ -13,7 +13,7 @@ import hashlib
 import json
 import math
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,7 +34,8 @@ from .checksum import REMAKE, USER_BLOCK, reserve, seal, verify
 from .encoding import CODES, COMPACT, DECODING, FACTORS, IN_FULL, base_of, decode, fill_in
 from .file_space import attributes_in_header, truncate
 from .links import refuse_links
-from .netcdf import Dims, Scales, attributes_of, describe, dims_of, scales_of
+from .netcdf import Dims, Scales, attributes_of, describe, dims_of, members_of, scales_of
+from .npz import from_npz, to_npz
 from .provenance import code_digest, vector_instructions, versions
 
 SCHEMA = 3
@@ -46,8 +47,8 @@ OVERHEAD = 64 * 1024
 BLOCK_OVERHEAD = 128
 """Bytes reserved per chunk, for its index entry and the digest of its block."""
 
-ARRAY_OVERHEAD = 1024
-"""Bytes reserved for HDF5's structures per small array."""
+ARRAYS = "arrays"
+"""The dataset of a point with its small arrays together."""
 
 RESERVED_AT_A_TIME = 1 << 20
 """Bytes of space reserved together: each time takes a millisecond."""
@@ -180,12 +181,12 @@ class Writer:
             self._reserved = -(-self._size // RESERVED_AT_A_TIME) * RESERVED_AT_A_TIME
             reserve(self._path, self._reserved)
 
-    def array(self, group: h5py.Group, path: str, values: np.ndarray) -> None:
-        """Write a small array, which is not a column of the study, by its path in a point's group."""
-        values = np.ascontiguousarray(values)
-        self.reserve_more(values.nbytes + ARRAY_OVERHEAD)
-        dataset = group.create_dataset(path, data=values)
-        self._arrays[dataset.name] = xxhash.xxh3_128(values.data).hexdigest()
+    def arrays(self, group: h5py.Group, values: Mapping[str, np.ndarray]) -> None:
+        """Write the small arrays of a point, which are no columns of the study, by their names."""
+        content = to_npz(values)
+        self.reserve_more(content.nbytes + OVERHEAD)
+        dataset = group.create_dataset(ARRAYS, data=content)
+        self._arrays[dataset.name] = xxhash.xxh3_128(content.data).hexdigest()
 
     def finish(self, batch: Batch[ArtefactConfig], parents: dict[str, str]) -> None:
         """Finish the columns, and sign the file with the digest of its content."""
@@ -306,8 +307,8 @@ class Reader:
         return ArtefactError(f"{self.path}: column {name} can't be read; delete the file and run again")
 
     def arrays(self, group: str) -> dict[str, np.ndarray]:
-        """All datasets of a point's group, by their path in the group."""
-        return {name.removeprefix(f"{group}/"): self.rows(name) for name, _ in self.columns(group)}
+        """The small arrays of a point, by their names."""
+        return from_npz(self.rows(f"{group}/{ARRAYS}"))
 
     def columns(self, group: str) -> Iterator[tuple[str, h5py.Dataset]]:
         """Path and dataset of every column in a group and its subgroups, in order of name, whatever its storage."""
@@ -319,7 +320,7 @@ class Reader:
 
     def datasets(self, group: str) -> Iterator[tuple[str, h5py.Dataset]]:
         """Path and dataset of all that is stored in a group and its subgroups, in order of name."""
-        for name, each in self._file[group].items():
+        for name, each in members_of(self._file[group]):
             if isinstance(each, h5py.Group):
                 yield from self.datasets(f"{group}/{name}")
             elif not each.is_scale:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import h5py
@@ -48,16 +49,24 @@ def _new_scale(group: h5py.Group, dim: str, labels: list[str] | None, length: in
     return scale
 
 
+def members_of(group: h5py.Group) -> Iterator[tuple[str, h5py.Group | h5py.Dataset]]:
+    """Name and member of a group without types of its own, in order of name."""
+    for name in group:
+        # The low-level interface takes a third of the time for the hundreds of columns of a study.
+        member = h5py.h5o.open(group.id, name.encode())
+        yield name, h5py.Group(member) if isinstance(member, h5py.h5g.GroupID) else h5py.Dataset(member)
+
+
 Scales = dict[int, tuple[str, list[str] | None]]
 """Name and labels of the dimension scales of a group, by their address in the file."""
 
 
 def scales_of(group: h5py.Group) -> Scales:
     """The dimension scales that `describe` made in a group."""
-    scales = {name: each for name, each in group.items() if isinstance(each, h5py.Dataset) and each.is_scale}
     return {
         _address(each): (name, [label.decode() for label in each[()]] if each.dtype.kind == "O" else None)
-        for name, each in scales.items()
+        for name, each in members_of(group)
+        if isinstance(each, h5py.Dataset) and each.is_scale
     }
 
 

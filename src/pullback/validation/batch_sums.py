@@ -123,8 +123,7 @@ def tally(batch: Batch[TallyConfig], files: Mapping[str, str | Path], output: st
         for part in batch.parts:
             group, found = out.point(part), _of_part(part, readers)
             pieces = [piece for reader in readers.values() for piece in column_parts(reader, part.label)]
-            for path, values in {**pack(pieces), **found.arrays}.items():
-                out.array(group, path, values)
+            out.arrays(group, {**pack(pieces), **found.arrays})
             log.info("%s: %d muons tallied", part.label, part.stop - part.start)
 
 
