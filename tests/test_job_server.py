@@ -1,6 +1,7 @@
 """Scripts whose work is done by forks of a server, and what becomes of all of them."""
 
 import os
+import runpy
 import subprocess
 import sys
 import threading
@@ -11,7 +12,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 import yaml
-from running import Workflow
+from running import PROJECT, Workflow
 
 from pullback import job_server
 from pullback.job_server import ADDRESS, no_further_jobs, start_for
@@ -25,7 +26,7 @@ from pathlib import Path
 from pullback.job_server import forked
 
 snakemake = SimpleNamespace(rule="a_rule", log=["a.log"], params=globals().get("snakemake"))
-if not forked(snakemake, __file__):
+if not forked(snakemake, __file__, torch=TORCH):
 """
 
 
@@ -36,12 +37,13 @@ class Server:
         code = "from pullback.job_server import *; start(); print(os.environ[ADDRESS], flush=True); input()"
         self.parent = subprocess.Popen([sys.executable, "-c", code], stdin=-1, stdout=-1, stderr=-1, text=True)
         self.address = self.parent.stdout.readline().strip()
-        (self.process,) = psutil.Process(self.parent.pid).children()
+        (self.first,) = psutil.Process(self.parent.pid).children()
+        (self.process,) = soon(self.first.children)  # serves jobs with torch, until its successor does
 
-    def begin(self, folder, body, **variables):
+    def begin(self, folder, body, *, torch=True, **variables):
         """The process of a script that asks the server."""
         script = folder / "script.py"
-        script.write_text(HEAD + "".join(f"    {line}\n" for line in body.splitlines()))
+        script.write_text(HEAD.replace("TORCH", str(torch)) + "".join(f"    {line}\n" for line in body.splitlines()))
         return subprocess.Popen(
             [sys.executable, str(script)],
             cwd=folder,
@@ -51,9 +53,9 @@ class Server:
             text=True,
         )
 
-    def ask(self, *args, **variables):
+    def ask(self, *args, **options):
         """Status and what a script says."""
-        script = self.begin(*args, **variables)
+        script = self.begin(*args, **options)
         out, error = script.communicate(timeout=60)
         return script.returncode, out, error
 
@@ -89,13 +91,32 @@ def test_a_fork_does_the_work_with_the_scripts_folder_streams_environment_and_pa
     assert out == f"True {tmp_path} said a_rule\n"
 
 
+def test_jobs_without_torch_are_served_before_it_is_imported_and_all_along(tmp_path):
+    server = Server()
+    body = 'print(os.getppid(), "torch" in sys.modules, "pullback.steps.simulate" in sys.modules)'
+    alone = f"{server.first.pid} False True\n"
+    assert server.ask(tmp_path, body, torch=False)[1] == alone
+    server.successor(tmp_path)
+    assert server.ask(tmp_path, body, torch=False)[1] == alone
+    server.end()
+
+
+@pytest.mark.parametrize("model", [None, "model.py"])
+@pytest.mark.parametrize("name", ["simulate_hits", "smear_hits", "import_hits"])
+def test_the_first_jobs_do_without_torch_unless_a_model_of_the_user_imports_it(monkeypatch, name, model):
+    asked = []
+    monkeypatch.setattr(job_server, "forked", lambda *_, torch=True: asked.append(torch) or True)
+    runpy.run_path(str(PROJECT / f"workflow/scripts/{name}.py"), {"snakemake": SimpleNamespace(input={"model": model})})
+    assert asked == [model is not None]
+
+
 def test_it_serves_before_it_has_imported_everything_and_a_successor_takes_its_place(tmp_path):
     server = Server()
     body = 'print(os.getppid(), "torch" in sys.modules, "pullback.report.figures.plot" in sys.modules)'
     assert server.ask(tmp_path, body)[1] == f"{server.process.pid} True False\n"
     successor = server.successor(tmp_path)
     assert successor.pid != server.process.pid
-    assert soon(lambda: server.process.status() == psutil.STATUS_ZOMBIE)
+    assert soon(lambda: not server.process.is_running())
     assert server.ask(tmp_path, body)[1] == f"{successor.pid} True True\n"
     server.end()
 
@@ -222,22 +243,29 @@ def test_without_a_server_the_script_does_the_work(tmp_path, server, address):
 @pytest.mark.parametrize("end", ["end", "kill"])
 def test_the_server_ends_with_the_process_that_started_it(tmp_path, end, early):
     server = Server()
-    serving = server.process if early else server.successor(tmp_path)
+    serving = [server.first, server.process, *([] if early else [server.successor(tmp_path)])]
     if end == "end":
         server.end()
     else:
         server.parent.kill()
         server.parent.communicate()
-    assert soon(lambda: not serving.is_running())
-    assert soon(lambda: not Path(server.address).parent.exists())
+    assert soon(lambda: not any(each.is_running() for each in serving))
+    assert soon(lambda: not Path(server.address).exists())
     status, out, _ = server.ask(tmp_path, "print('by itself')")
     assert (status, out) == (0, "by itself\n")
 
 
-def test_a_server_that_fails_leaves_the_work_to_the_script(tmp_path):
+@pytest.mark.parametrize("torch", [True, False])
+def test_a_process_of_the_server_that_fails_leaves_its_work_to_the_script_and_the_other_goes_on(tmp_path, torch):
     server = Server()
-    server.process.kill()
-    assert server.ask(tmp_path, "print('by itself')")[:2] == (0, "by itself\n")
+    serving = {True: server.process, False: server.first}
+    for each in serving[torch].children(recursive=True) if torch else []:
+        each.kill()
+    serving[torch].kill()
+    script = server.begin(tmp_path, "print(os.getpid(), os.getppid())", torch=torch)
+    assert script.communicate(timeout=60)[0].startswith(f"{script.pid} ")
+    script = server.begin(tmp_path, "print(os.getpid(), os.getppid())", torch=not torch)
+    assert script.communicate(timeout=60)[0].endswith(f" {serving[not torch].pid}\n")
     server.end()
 
 

@@ -4,8 +4,9 @@ In a small study, importing torch and the other libraries takes longer than the 
 job's script asks it by `forked` to do the work in a fork of the server, and waits for the end. Without a server, as on
 the nodes of a cluster, or where it fails, the script does the work itself. The results are the same.
 
-The server serves as soon as it has imported what every job needs. A fork of it imports the rest meanwhile, and then
-takes its place: the first one ends, though its jobs go on.
+Importing torch takes longest, and the first jobs of a study do without. So the first process serves these alone, as
+soon as it has imported what they need. A fork of it imports torch meanwhile and serves the others. A fork of that one
+imports the rest, and then takes its place: the one before ends, though its jobs go on.
 """
 
 from __future__ import annotations
@@ -27,17 +28,23 @@ import tempfile
 import threading
 import traceback
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from .job_environment import job_environment
 
 ADDRESS = "PULLBACK_JOB_SERVER"
-"""Environment variable with the path of the server's socket; if it is empty, no server is started."""
+"""Environment variable with the folder of the server's sockets; if it is empty, no server is started."""
 
-NEEDED_BY_ALL = ("snakemake.iocontainers", "torch", "pullback.steps.job")
+WITHOUT_TORCH, WITH_TORCH = "without_torch", "with_torch"
+"""Names of the sockets, for jobs that do without torch and for the others."""
+
+NEEDED_FIRST = ("snakemake.iocontainers", "pullback.steps.job", "pullback.steps.simulate")
 """What the server imports before the first job."""
+
+NEEDED_BY_MOST = ("torch",)
+"""What it imports before the first job with torch."""
 
 NEEDED_LATER = (
     "pullback.validation.batch_sums",
@@ -81,22 +88,28 @@ def start() -> None:
     if sys.platform != "linux" or ADDRESS in os.environ:
         return
     folder = tempfile.TemporaryDirectory(prefix="pullback-")
-    path = f"{folder.name}/socket"
-    with socket.socket(socket.AF_UNIX) as listener, suppress(OSError):  # such as a path that is too long
-        listener.bind(path)
-        listener.listen()
-        command = [sys.executable, "-P", "-m", "pullback.job_server", str(listener.fileno()), folder.name]
+    with ExitStack() as stack, suppress(OSError):  # such as a path that is too long
+        listeners = [stack.enter_context(_listening(folder.name, name)) for name in (WITHOUT_TORCH, WITH_TORCH)]
+        numbers = [each.fileno() for each in listeners]
+        command = [sys.executable, "-P", "-m", "pullback.job_server", folder.name, *map(str, numbers)]
         server = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,  # closed when this process ends, however it does
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,  # where it fails, the script that does the work itself says why
             env=os.environ | job_environment(),
-            pass_fds=[listener.fileno()],
+            pass_fds=numbers,
             start_new_session=True,  # Ctrl-C is for the scripts, which tell it to their forks
         )
-        os.environ[ADDRESS] = path
+        os.environ[ADDRESS] = folder.name
         atexit.register(_stop, server, folder)
+
+
+def _listening(folder: str, name: str) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(f"{folder}/{name}")
+    listener.listen()
+    return listener
 
 
 def _stop(server: subprocess.Popen[bytes], folder: tempfile.TemporaryDirectory[str]) -> None:
@@ -116,19 +129,19 @@ def no_further_jobs() -> None:
             thread.cancel()
 
 
-def forked(snakemake: Any, script: str) -> bool:
+def forked(snakemake: Any, script: str, *, torch: bool = True) -> bool:
     """Whether a fork of the server has done the work of this script; if there is no server, the script has to do it.
 
-    Exits with the status of the work if that failed.
+    Without `torch`, the work need not wait until that is imported. Exits with the status of the work if that failed.
     """
     os.environ.update(job_environment())  # read by libraries when they are imported, before `job`
-    path = os.environ.get(ADDRESS)
-    if not path:
+    folder = os.environ.get(ADDRESS)
+    if not folder:
         return False
     request = Request(str(Path(script).resolve()), snakemake, os.getcwd(), dict(os.environ) | {ADDRESS: ""})
     with socket.socket(socket.AF_UNIX) as connection:
         try:
-            connection.connect(path)
+            connection.connect(f"{folder}/{WITH_TORCH if torch else WITHOUT_TORCH}")
             socket.send_fds(connection, [BEGUN], [0, 1, 2])
             connection.sendall(pickle.dumps(request))
             begun = connection.recv(1)
@@ -145,11 +158,16 @@ def forked(snakemake: Any, script: str) -> bool:
         return bool(begun)
 
 
-def serve(listener: socket.socket, folder: str) -> None:
-    """Fork a process for each request, until the standard input ends; the socket's folder is removed then."""
+def serve(folder: str, without_torch: socket.socket, listener: socket.socket) -> None:
+    """Fork a process for each request, until the standard input ends; the folder of the sockets is removed then."""
     _end_with_standard_input(folder)
-    listener.setblocking(False)
-    _preload(NEEDED_BY_ALL)
+    _preload(NEEDED_FIRST)
+    if os.fork():
+        listener.close()
+        _serve_until(None, without_torch)
+    without_torch.close()
+    _end_with_standard_input(folder)
+    _preload(NEEDED_BY_MOST)
     following, ready = os.pipe()
     if os.fork():
         os.close(ready)
@@ -170,6 +188,7 @@ def _preload(modules: Iterable[str]) -> None:
 def _serve_until(following: int | None, listener: socket.socket) -> None:
     """Fork a process for each request, until the successor says by `following` that it serves; for ever if it fails."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no zombies
+    listener.setblocking(False)
     waited_for: list[Any] = [listener] if following is None else [listener, following]
     while True:
         ready = select.select(waited_for, [], [])[0]
@@ -252,4 +271,4 @@ def _end_with(connection: socket.socket) -> None:
 
 
 if __name__ == "__main__":
-    serve(socket.socket(fileno=int(sys.argv[1])), sys.argv[2])
+    serve(sys.argv[1], *(socket.socket(fileno=int(number)) for number in sys.argv[2:]))

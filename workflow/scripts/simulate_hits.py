@@ -2,7 +2,7 @@
 
 from pullback.job_server import forked
 
-if not forked(snakemake, __file__):
+if not forked(snakemake, __file__, torch=bool(snakemake.input.get("model"))):  # a user's model may import it
     from pullback.steps.job import batch_of, job
     from pullback.steps.simulate import simulate_hits
 

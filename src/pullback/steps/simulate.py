@@ -35,7 +35,7 @@ def smear_hits(batch: Batch[RecoConfig], truth: str | Path, reco: str | Path) ->
         for part in batch.parts:
             column, response = columns.of_hits(out, part, "x_reco", "recorded"), Response(part)
             momentum, known = _momentum(out, part), columns.has_momenta(part)
-            if part.model.covariance:
+            if part.model.covariance and part.config.model.name == "own":
                 _check_covariance(part, true.read(part, "x_true", next(part.blocks)))
             for block in progress(part, "smeared"):
                 p = true.read(part, columns.MOMENTUM, block) if known else None
