@@ -72,10 +72,14 @@ class Run:
         self.outputs = Outputs(*(folder / name for name in (*names, "validation.csv", "summary.csv")))
 
     @property
-    def figures(self) -> tuple[list[Path], list[Path]]:
-        """Where figures go, as SVG and, if the config asks for them, as PDF."""
-        svgs = [self.folder / "figures" / f"{f.stem}.svg" for f in gallery(expected(self.study))]
-        return svgs, [svg.with_suffix(".pdf") for svg in svgs if self.study.config.figures.pdf]
+    def figures(self) -> list[Path]:
+        """Where figures go, as SVG."""
+        return [self.folder / "figures" / f"{f.stem}.svg" for f in gallery(expected(self.study))]
+
+    @property
+    def printed(self) -> list[Path]:
+        """Where they go as PDF, if the config asks for that."""
+        return [svg.with_suffix(".pdf") for svg in self.figures if self.study.config.figures.pdf]
 
     def make(self, *, backwards: bool = False) -> "Run":
         """Every artefact, then the verdict."""
@@ -170,8 +174,8 @@ class Run:
         with self.checks():
             if target:
                 find_target(Study.from_json(self.study.target_to_json()), target)
-            plot(self.of_job, self.outputs.study, self.outputs.validation, *self.figures, target, alignment)
-            made = self.outputs.validation, self.outputs.study, self.figures[0]
+            plot(self.of_job, self.outputs.study, self.outputs.validation, self.figures, target, alignment)
+            made = self.outputs.validation, self.outputs.study, self.figures
             write_report(self.of_job, *made, self.folder / "report.html", target, alignment)
         return self
 

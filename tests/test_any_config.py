@@ -138,9 +138,9 @@ def assert_runs_to_its_report(written, here, *, checked=False):
         assert f"verdict {evidence.verdict}" in check(run.outputs.validation, strict)
 
     kinds = [file for files in run.files.values() for file in files]
-    for file in [*kinds, *run.tallies, *run.outputs, *run.figures[0], *run.figures[1], here / "report.html"]:
+    for file in [*kinds, *run.tallies, *run.outputs, *run.figures, *run.printed, here / "report.html"]:
         assert file.stat().st_size > 0, file
-    for svg in run.figures[0]:
+    for svg in run.figures:
         assert "<path" in svg.read_text(encoding="utf-8")
     page = (here / "report.html").read_text(encoding="utf-8")
     for point in run.study.points:

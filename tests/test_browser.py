@@ -74,10 +74,10 @@ def hostile(tmp_path_factory):
 
 def written(run):
     """The report of a study with a picture in the place of every figure."""
-    for path in itertools.chain(*run.figures):
+    for path in run.figures:
         path.parent.mkdir(exist_ok=True)
         path.write_text(PICTURE)
-    write_report(run.study, run.outputs.validation, run.outputs.study, run.figures[0], run.folder / "report.html")
+    write_report(run.study, run.outputs.validation, run.outputs.study, run.figures, run.folder / "report.html")
     return run.folder / "report.html"
 
 

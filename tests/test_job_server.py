@@ -1,7 +1,9 @@
 """Scripts whose work is done by forks of a server, and what becomes of all of them."""
 
+import contextlib
 import os
 import runpy
+import signal
 import subprocess
 import sys
 import threading
@@ -15,7 +17,7 @@ import yaml
 from running import PROJECT, Workflow
 
 from pullback import job_server
-from pullback.job_server import ADDRESS, no_further_jobs, start_for
+from pullback.job_server import ADDRESS, INTERRUPTED, no_further_jobs, start_for
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks are safe on Linux only")
 
@@ -38,7 +40,14 @@ class Server:
         self.parent = subprocess.Popen([sys.executable, "-c", code], stdin=-1, stdout=-1, stderr=-1, text=True)
         self.address = self.parent.stdout.readline().strip()
         (self.first,) = psutil.Process(self.parent.pid).children()
-        (self.process,) = soon(self.first.children)  # serves jobs with torch, until its successor does
+        (self.process,) = soon(self._forks)  # serves jobs with torch, until its successor does
+
+    def _forks(self):
+        """The forks of the first process; numpy and h5py start other programs, which are forks for a moment."""
+        with contextlib.suppress(psutil.Error):
+            found = self.first.children()
+            time.sleep(0.1)
+            return [each for each in found if "pullback.job_server" in each.cmdline()]
 
     def begin(self, folder, body, *, torch=True, **variables):
         """The process of a script that asks the server."""
@@ -93,9 +102,11 @@ def test_a_fork_does_the_work_with_the_scripts_folder_streams_environment_and_pa
 
 def test_jobs_without_torch_are_served_before_it_is_imported_and_all_along(tmp_path):
     server = Server()
+    server.process.suspend()  # which imports torch
     body = 'print(os.getppid(), "torch" in sys.modules, "pullback.steps.simulate" in sys.modules)'
     alone = f"{server.first.pid} False True\n"
     assert server.ask(tmp_path, body, torch=False)[1] == alone
+    server.process.resume()
     server.successor(tmp_path)
     assert server.ask(tmp_path, body, torch=False)[1] == alone
     server.end()
@@ -212,15 +223,28 @@ def test_a_killed_fork_is_an_error(server, tmp_path):
     assert server.ask(tmp_path, "print(1)")[1] == "1\n"
 
 
-@pytest.mark.parametrize("signal", ["SIGKILL", "SIGTERM", "SIGINT"])
-def test_a_fork_ends_with_its_script_and_tidies_up(server, tmp_path, signal):
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_fork_ends_with_its_script_and_tidies_up(server, tmp_path, number):
     body = "Path('pid').write_text(str(os.getpid()))\ntry:\n    time.sleep(60)\nfinally:\n    Path('tidied').touch()"
     script, pid = server.begin(tmp_path, body), tmp_path / "pid"
     assert soon(lambda: pid.exists() and pid.read_text())
-    script.send_signal(getattr(__import__("signal"), signal))
+    script.send_signal(number)
     assert soon((tmp_path / "tidied").exists)
     assert soon(lambda: not psutil.pid_exists(int(pid.read_text())))
     script.communicate()
+
+
+def test_a_script_that_waits_for_the_server_is_interrupted_without_a_word_and_its_work_is_not_done(tmp_path):
+    server = Server()
+    server.process.suspend()
+    script = server.begin(tmp_path, "print('late')")
+    assert soon(lambda: [each for each in psutil.Process(script.pid).net_connections("unix") if each.fd > 2])
+    time.sleep(0.2)  # until it waits for the answer
+    script.send_signal(signal.SIGINT)
+    assert script.wait(60) == INTERRUPTED
+    server.process.resume()
+    assert script.communicate(timeout=60) == ("", "")  # the server holds its streams until then
+    server.end()
 
 
 def test_forks_work_at_the_same_time(server, tmp_path):

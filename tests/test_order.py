@@ -161,10 +161,9 @@ def test_a_whole_run_of_names_that_are_not_sorted(tmp_path, form):
     find_target(run.study, target)
     kept = [name for name in names if name != "detector.resolution"]
     assert all(list(each.values) == kept for each in TargetAnswers.read(target).answers)
-    svgs, pdfs = run.figures
-    plot(run.study, run.outputs.study, run.outputs.validation, svgs, pdfs, target)
+    plot(run.study, run.outputs.study, run.outputs.validation, run.figures, target)
     assert over(run.study) == (names[:1] if form in ("zip", "table") else names)
-    write_report(run.study, run.outputs.validation, run.outputs.study, svgs, page, target)
+    write_report(run.study, run.outputs.validation, run.outputs.study, run.figures, page, target)
     assert written(page, names) == names
 
 

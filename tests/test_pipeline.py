@@ -397,6 +397,7 @@ def test_simulating_smearing_importing_and_judging_need_no_torch(tmp_path, recor
     """torch takes seconds to import, and jobs that only move numbers have no use for it."""
     raw = {**TRACK, "systematics": SYSTEMATICS, "toys": {"muons": 10, "per_muon": 20, "experiments": 100}}
     raw["detector"] = {"efficiency": 0.9, "resolution": [100.0, 50.0, 20.0]}
+    raw["model"] = {**raw["model"], "theta0": 0.002}
     if kind == "recorded":
         raw["source"] = {**SOURCE, "file": str(tmp_path / write_hits("csv", recorded)), "covariance": {"x0,x1": "c01"}}
     made = Run(raw, tmp_path / "made").make()

@@ -146,7 +146,7 @@ def test_another_verdict_is_made_from_the_same_artefacts(copy, validation, again
 
 @pytest.mark.slow
 def test_pdfs_on_request_are_drawn_from_the_same_artefacts(done, copy):
-    """Those of all figures; without the request, figures and report are as before."""
+    """Those of all figures; without the request, they go, and all else is as before."""
     drawn = {name for name in done.results() if name.startswith("figures/")}
     assert all(name.endswith(".svg") for name in drawn)
     (copy.folder / "small.yaml").write_text(yaml.safe_dump({**SMALL, "figures": {"pdf": True}}))
@@ -159,6 +159,9 @@ def test_pdfs_on_request_are_drawn_from_the_same_artefacts(done, copy):
     artefacts = [name for name in after if name.split("/")[0] in (*KINDS, "coverage")]
     assert all(after[name] == done.results()[name] for name in artefacts)
     assert all(after[name] == done.results()[name] for name in drawn)
+    (copy.folder / "small.yaml").write_text(yaml.safe_dump(SMALL))
+    copy.run("--cores", "2", "--configfile", "small.yaml")
+    assert copy.results() == done.results()
 
 
 @pytest.mark.slow

@@ -37,7 +37,7 @@ from .job_environment import job_environment
 ADDRESS = "PULLBACK_JOB_SERVER"
 """Environment variable with the folder of the server's sockets; if it is empty, no server is started."""
 
-WITHOUT_TORCH, WITH_TORCH = "without_torch", "with_torch"
+WITHOUT_TORCH, WITH_TORCH = "numpy", "torch"
 """Names of the sockets, for jobs that do without torch and for the others."""
 
 NEEDED_FIRST = ("snakemake.iocontainers", "pullback.steps.job", "pullback.steps.simulate")
@@ -141,13 +141,13 @@ def forked(snakemake: Any, script: str, *, torch: bool = True) -> bool:
     request = Request(str(Path(script).resolve()), snakemake, os.getcwd(), dict(os.environ) | {ADDRESS: ""})
     with socket.socket(socket.AF_UNIX) as connection:
         try:
-            connection.connect(f"{folder}/{WITH_TORCH if torch else WITHOUT_TORCH}")
-            socket.send_fds(connection, [BEGUN], [0, 1, 2])
-            connection.sendall(pickle.dumps(request))
-            begun = connection.recv(1)
-        except OSError:
-            return False
-        try:
+            try:
+                connection.connect(f"{folder}/{WITH_TORCH if torch else WITHOUT_TORCH}")
+                socket.send_fds(connection, [BEGUN], [0, 1, 2])
+                connection.sendall(pickle.dumps(request))
+                begun = connection.recv(1)
+            except OSError:
+                return False
             status = begun and connection.recv(1)
         except KeyboardInterrupt:
             sys.exit(INTERRUPTED)
@@ -158,25 +158,26 @@ def forked(snakemake: Any, script: str, *, torch: bool = True) -> bool:
         return bool(begun)
 
 
-def serve(folder: str, without_torch: socket.socket, listener: socket.socket) -> None:
+def serve(folder: str, without_torch: socket.socket, with_torch: socket.socket) -> None:
     """Fork a process for each request, until the standard input ends; the folder of the sockets is removed then."""
     _end_with_standard_input(folder)
     _preload(NEEDED_FIRST)
     if os.fork():
-        listener.close()
+        with_torch.close()
         _serve_until(None, without_torch)
+        os._exit(0)
     without_torch.close()
     _end_with_standard_input(folder)
     _preload(NEEDED_BY_MOST)
     following, ready = os.pipe()
     if os.fork():
         os.close(ready)
-        _serve_until(following, listener)
+        _serve_until(following, with_torch)
         os._exit(0)
     _end_with_standard_input(folder)
     _preload(NEEDED_LATER)
     os.write(ready, BEGUN)
-    _serve_until(None, listener)
+    _serve_until(None, with_torch)
 
 
 def _preload(modules: Iterable[str]) -> None:
@@ -186,7 +187,10 @@ def _preload(modules: Iterable[str]) -> None:
 
 
 def _serve_until(following: int | None, listener: socket.socket) -> None:
-    """Fork a process for each request, until the successor says by `following` that it serves; for ever if it fails."""
+    """Fork a process for each request, until the successor says by `following` that it serves.
+
+    For ever if the successor fails, and if there is none (None).
+    """
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no zombies
     listener.setblocking(False)
     waited_for: list[Any] = [listener] if following is None else [listener, following]

@@ -48,12 +48,12 @@ def report(raw, folder, *, draw=False):
     """A study and its page, with figures or with empty ones in their places."""
     run = Run(raw, folder).make()
     if draw:
-        plot(run.study, run.outputs.study, run.outputs.validation, *run.figures)
+        plot(run.study, run.outputs.study, run.outputs.validation, run.figures)
     else:
         (folder / "figures").mkdir()
-        for path in run.figures[0]:
+        for path in run.figures:
             path.write_text("<svg/>")
-    write_report(run.study, run.outputs.validation, run.outputs.study, run.figures[0], folder / "report.html")
+    write_report(run.study, run.outputs.validation, run.outputs.study, run.figures, folder / "report.html")
     return run, (folder / "report.html").read_text()
 
 
@@ -172,20 +172,10 @@ def test_the_page_is_whole_and_loads_nothing(default):
     assert "url(" not in default[1]
 
 
-def test_pdfs_are_linked_where_the_config_asks_for_them(tmp_path):
-    """Not those that an earlier run left: they show what it drew."""
-    for printed in (False, True):
-        run = Run({**SMALL, "figures": {"pdf": printed}}, tmp_path / str(printed)).make()
-        svgs = run.figures[0]
-        svgs[0].parent.mkdir()
-        for path in svgs:
-            path.write_text("<svg/>")
-            path.with_suffix(".pdf").write_bytes(b"%PDF-")
-        page = run.folder / "report.html"
-        write_report(run.study, run.outputs.validation, run.outputs.study, svgs, page)
-        linked = [source for source in Page(page.read_text()).sources if source.endswith(".pdf")]
-        expected = [f"figures/{quote(path.stem)}.pdf" for path in svgs if printed]
-        assert sorted(linked) == sorted(expected)
+def test_pdfs_are_linked_where_there_are_some(tmp_path):
+    run, text = report({**SMALL, "figures": {"pdf": True}}, tmp_path, draw=True)
+    linked = [source for source in Page(text).sources if source.endswith(".pdf")]
+    assert sorted(linked) == sorted(f"figures/{quote(path.name)}" for path in run.printed)
 
 
 def test_it_says_what_was_run_and_where_it_comes_from(default):
@@ -396,7 +386,7 @@ def test_muons_that_stop_are_counted(track, tmp_path):
     content = Evidence.read(run.outputs.validation).model_dump()
     content["points"][1]["quoted"]["counts"]["no_true_value"] = 7
     Evidence(**content).write(tmp_path / "validation.json")
-    write_report(run.study, tmp_path / "validation.json", run.outputs.study, run.figures[0], tmp_path / "report.html")
+    write_report(run.study, tmp_path / "validation.json", run.outputs.study, run.figures, tmp_path / "report.html")
     text = Page((tmp_path / "report.html").read_text()).text
     assert "They are excluded from the statistics and listed below. Among them, 7 have no true value." in text
     assert "no true value" not in Page(track[1]).text
@@ -407,7 +397,7 @@ def test_muons_without_a_standard_deviation_are_explained(track, tmp_path):
     content = Evidence.read(run.outputs.validation).model_dump()
     content["points"][2]["quoted"]["counts"]["no_standard_deviation"] = 7
     Evidence(**content).write(tmp_path / "validation.json")
-    write_report(run.study, tmp_path / "validation.json", run.outputs.study, run.figures[0], tmp_path / "report.html")
+    write_report(run.study, tmp_path / "validation.json", run.outputs.study, run.figures, tmp_path / "report.html")
     text = Page((tmp_path / "report.html").read_text()).text
     assert "7 of 400 muons have no standard deviation (of x(0)): the tails" in text
     assert "Their intervals are valid all the same" in text

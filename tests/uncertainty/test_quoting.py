@@ -6,7 +6,7 @@ import torch
 from oracles import dense, linear_law_holds
 from scipy import special, stats
 
-from pullback import infer_theta, propagate, propagate_distribution, quote
+from pullback import confidence_interval, infer_theta, propagate, propagate_distribution, quote
 from pullback.config.model_schema import OneHit, Scatter, Track, Track3d
 from pullback.detector.bound_model import Inference, parameters_of
 from pullback.models import load_model
@@ -229,9 +229,11 @@ def test_few_muons(muons):
     assert not any(each.requires_grad for each in quoted)
 
 
-def test_a_digit_at_least():
+@pytest.mark.parametrize("by", [quote, confidence_interval])
+@pytest.mark.parametrize("infer", [infer_theta, torch.sin])
+def test_a_digit_at_least(by, infer):
     with pytest.raises(ValueError, match="n_dig must be at least 1"):
-        quote(infer_theta, column([0.5]), covariance=1e-4, n_dig=0)
+        by(infer, column([0.5]), covariance=1e-4, n_dig=0)
 
 
 @pytest.mark.parametrize("coordinates", [1, 2])

@@ -12,7 +12,6 @@ if not forked(snakemake, __file__):
             snakemake.input.study,
             snakemake.input.validation,
             snakemake.output.drawn,
-            snakemake.output.printed,
             snakemake.input.get("target"),
             snakemake.input.get("alignment"),
             snakemake.threads,

@@ -43,8 +43,8 @@ TEMPLATES = Environment(
 """The templates of the page, compiled at import, for which the job server has time."""
 
 TEMPLATES.filters |= {"count": count, "typeset": typeset}
-for name in TEMPLATES.list_templates():
-    TEMPLATES.get_template(name)
+for _name in TEMPLATES.list_templates(extensions=["j2"]):
+    TEMPLATES.get_template(_name)
 
 
 class Shown(NamedTuple):
@@ -135,8 +135,7 @@ def write_report(
 
 def _shown(study: Study, evidence: Evidence, origin: Origin, svgs: Sequence[str | Path]) -> Iterator[Shown]:
     for figure, svg in zip(gallery(study), svgs, strict=True):
-        # By the config, not by what is there: an earlier run may have left a PDF of other data.
-        printed = origin.link(Path(svg).with_suffix(".pdf")) if study.config.figures.pdf else ""
+        printed = origin.link(Path(svg).with_suffix(".pdf"))
         yield Shown(figure, *words(figure, study, evidence, parts_of(svg)), _embedded(svg), printed)
 
 

@@ -11,13 +11,13 @@ from jaxtyping import UInt8
 
 
 def to_npz(arrays: Mapping[str, np.ndarray]) -> UInt8[np.ndarray, " byte"]:
-    """The bytes of arrays by name, the same for the same arrays in the same order."""
-    file, members = io.BytesIO(), dict[str, Any](arrays)
-    np.savez(file, **members)
+    """The bytes of arrays by name, the same for the same arrays in the same order. Names do not end in `.npy`."""
+    file, members = io.BytesIO(), dict[str, Any]({f"/{name}": values for name, values in arrays.items()})
+    np.savez(file, **members)  # which takes `file` and others as arguments of its own
     return np.frombuffer(file.getvalue(), np.uint8)
 
 
 def from_npz(content: UInt8[np.ndarray, " byte"]) -> dict[str, np.ndarray]:
     """The arrays that `to_npz` was given."""
     with np.load(io.BytesIO(content.tobytes())) as members:
-        return dict(members)
+        return {name.removeprefix("/"): values for name, values in members.items()}

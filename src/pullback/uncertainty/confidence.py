@@ -96,7 +96,7 @@ def confidence_interval(
     Raises
     ------
     TypeError, ValueError
-        What `propagate` raises.
+        What `propagate` raises, and an `n_dig` below 1.
 
     References
     ----------
@@ -114,6 +114,8 @@ def confidence_interval(
 
     """
     given = measured(infer, hits, sigma, covariance)
+    if n_dig < 1:
+        raise ValueError(f"n_dig must be at least 1, not {n_dig}")
     with torch.no_grad():
         work = lambda infer, hits, sigma_x: by_blocks(  # noqa: E731
             partial(_confidence, n_dig, seed, screen, refine, infer), hits, sigma_x

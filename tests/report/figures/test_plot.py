@@ -32,10 +32,9 @@ def drawn(raw, folder, *subjects):
     run, evidence = made(raw, folder)
     figures = [figure for figure in gallery(run.study) if not subjects or figure.subject in subjects]
     svgs = [folder / "figures" / f"{figure.stem}.svg" for figure in figures]
-    pdfs = [svg.with_suffix(".pdf") for svg in svgs if run.study.config.figures.pdf]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plot, "gallery", lambda _: figures)
-        plot.plot(run.study, run.outputs.study, run.outputs.validation, svgs, pdfs)
+        plot.plot(run.study, run.outputs.study, run.outputs.validation, svgs)
     return run, evidence
 
 
@@ -52,21 +51,22 @@ def test_every_figure_of_the_gallery_is_drawn_and_no_other(scan):
     assert set(files_in(run.folder / "figures")) == {f"{stem}.{kind}" for stem in stems for kind in ("svg", "pdf")}
 
 
-def test_pdfs_are_drawn_on_request_only_and_change_no_svg(scan, tmp_path):
+def test_without_the_request_pdfs_of_an_earlier_run_go_and_svgs_are_the_same(scan, tmp_path):
     run, _ = scan
-    svgs = [tmp_path / path.name for path in run.figures[0]]
-    plot.plot(run.study, run.outputs.study, run.outputs.validation, svgs, [])
-    assert files_in(tmp_path) == {
-        name: content for name, content in files_in(run.folder / "figures").items() if name.endswith(".svg")
-    }
-    assert all(pdf.read_bytes().startswith(b"%PDF-") for pdf in run.figures[1])
+    assert all(pdf.read_bytes().startswith(b"%PDF-") for pdf in run.printed)
+    svgs = [tmp_path / path.name for path in run.figures]
+    svgs[0].with_suffix(".pdf").touch()
+    other = tmp_path / "own.pdf"
+    other.touch()
+    plot.plot(Study.from_config(SMALL), run.outputs.study, run.outputs.validation, svgs)
+    assert {path.name: path.read_bytes() for path in run.figures} | {other.name: b""} == files_in(tmp_path)
 
 
 @pytest.mark.parametrize("processes", [1, 3])
 def test_the_same_bytes_every_time(scan, tmp_path, processes):
     run, _ = scan
-    again = [[tmp_path / path.name for path in paths] for paths in run.figures]
-    plot.plot(run.study, run.outputs.study, run.outputs.validation, *again, processes=processes)
+    again = [tmp_path / path.name for path in run.figures]
+    plot.plot(run.study, run.outputs.study, run.outputs.validation, again, processes=processes)
     assert files_in(tmp_path) == files_in(run.folder / "figures")
 
 
@@ -146,10 +146,10 @@ def test_pictures_have_the_same_bytes_every_time(telescope, tmp_path):
     run = telescope.run
     figures = [figure for figure in gallery(run.study) if figure.kind in PICTURES]
     for name in ("first", "second"):
-        paths = ([tmp_path / name / f"{figure.stem}.{kind}" for figure in figures] for kind in ("svg", "pdf"))
+        svgs = [tmp_path / name / f"{figure.stem}.svg" for figure in figures]
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(plot, "gallery", lambda _: figures)
-            plot.plot(run.study, run.outputs.study, run.outputs.validation, *paths)
+            plot.plot(run.study, run.outputs.study, run.outputs.validation, svgs)
     assert len(figures) == 6
     assert files_in(tmp_path / "first") == files_in(tmp_path / "second")
 
@@ -157,8 +157,8 @@ def test_pictures_have_the_same_bytes_every_time(telescope, tmp_path):
 @pytest.mark.slow
 def test_several_observables_give_the_same_bytes_every_time(tmp_path_factory, tmp_path):
     run, _ = drawn({**TRACK, **PRINTED}, tmp_path_factory.mktemp("drawn"))
-    again = [[tmp_path / path.name for path in paths] for paths in run.figures]
-    plot.plot(run.study, run.outputs.study, run.outputs.validation, *again)
+    again = [tmp_path / path.name for path in run.figures]
+    plot.plot(run.study, run.outputs.study, run.outputs.validation, again)
     assert files_in(tmp_path) == files_in(run.folder / "figures")
 
 
@@ -492,9 +492,9 @@ def test_a_failure_leaves_no_half_file(scan, tmp_path, monkeypatch):
         raise RuntimeError("stop")
 
     monkeypatch.setitem(plot.OF_SUBJECT, "coverage", fail)
-    again = [[tmp_path / path.name for path in paths] for paths in run.figures]
+    again = [tmp_path / path.name for path in run.figures]
     with pytest.raises(RuntimeError, match="stop"):
-        plot.plot(run.study, run.outputs.study, run.outputs.validation, *again)
+        plot.plot(run.study, run.outputs.study, run.outputs.validation, again)
     assert not list(tmp_path.glob("*.part"))
     assert not list(tmp_path.glob("coverage*"))
 
@@ -513,12 +513,12 @@ def test_figures_read_the_artefacts_that_they_name_and_no_others(tmp_path, monke
                 file.unlink()
     verified, verify = [], artefact.verify
     monkeypatch.setattr(artefact, "verify", lambda path, advice: verified.append(path) or verify(path))
-    plot.plot(run.study, run.outputs.study, run.outputs.validation, *run.figures)
+    plot.plot(run.study, run.outputs.study, run.outputs.validation, run.figures)
     files = [tmp_path / kind / f"{name}.h5" for kind, name in named]
     assert sorted(verified) == sorted([run.outputs.study, *files])
     files[0].write_bytes(files[0].read_bytes()[:-1])
     with pytest.raises(PullbackError, match=f"{re.escape(str(files[0]))}: is damaged or truncated"):
-        plot.plot(run.study, run.outputs.study, run.outputs.validation, *run.figures)
+        plot.plot(run.study, run.outputs.study, run.outputs.validation, run.figures)
 
 
 def test_pictures_show_recorded_hits_from_all_along_the_file(tmp_path, block):
@@ -536,7 +536,7 @@ def test_pictures_show_recorded_hits_from_all_along_the_file(tmp_path, block):
         for name, file in zip(run.study.batches, files, strict=True):
             if (kind, name) not in named:
                 file.unlink()
-    plot.plot(run.study, run.outputs.study, run.outputs.validation, *run.figures)
+    plot.plot(run.study, run.outputs.study, run.outputs.validation, run.figures)
     totals = [each.patches[0].get_data().values.sum() for each in draw(run, "hit_maps").axes]
     assert 0.99 * (2 * block + 5) < min(totals) <= max(totals) <= 2 * block + 5
 

@@ -57,32 +57,35 @@ def plot(
     study_file: str | Path,
     validation: str | Path,
     svgs: Sequence[str | Path],
-    pdfs: Sequence[str | Path],
     target: str | Path | None = None,
     alignment: str | Path | None = None,
     processes: int = 1,
 ) -> None:
     """Draw every figure of the study's gallery, in its order, in several processes.
 
-    As SVG, and as PDF where `pdfs` names files, in the same order.
-    `alignment` is the `alignment.json` of a study that aligns its layers, with the residuals before it.
+    PDFs are drawn beside the SVGs if the config asks for them; else those of an earlier run, which show what it drew,
+    are removed. `alignment` is the `alignment.json` of a study that aligns its layers, with the residuals before it.
     """
     evidence, before = Evidence.read(validation), _spreads(study, alignment) if alignment else {}
 
-    def draw_and_save(figures: Iterable[tuple[Figure, Sequence[str | Path]]]) -> None:
+    def draw_and_save(figures: Iterable[tuple[Figure, str | Path]]) -> None:
         with open_study(study_file) as reader, plt.rc_context(STYLE):
-            for figure, files in figures:
+            for figure, svg in figures:
                 if figure.kind == "target" and target:
                     canvas = target_figure(study, TargetAnswers.read(target))
                 elif figure.subject == SCANNED:
                     canvas = OF_SCAN[figure.kind](study, evidence, figure)
                 else:
                     canvas = OF_SUBJECT[figure.kind](Subject(study, reader, evidence, figure, before))
-                _save(canvas, files)
+                pdf = Path(svg).with_suffix(".pdf")
+                if study.config.figures.pdf:
+                    _save(canvas, [svg, pdf])
+                else:
+                    pdf.unlink(missing_ok=True)
+                    _save(canvas, [svg])
                 log.info("drawn: %s", figure.stem)
 
-    files = zip(*([svgs, pdfs] if pdfs else [svgs]), strict=True)
-    figures = zip(gallery(study), files, strict=True)
+    figures = zip(gallery(study), svgs, strict=True)
     longest_first = sorted(figures, key=lambda each: each[0].subject != SCANNED)  # which have a panel for each point
     by_processes(draw_and_save, longest_first, processes)
 
