@@ -85,6 +85,16 @@ def server():
     server.end()
 
 
+@contextlib.contextmanager
+def suspended(process):
+    """A process that does nothing meanwhile."""
+    process.suspend()
+    try:
+        yield
+    finally:
+        process.resume()
+
+
 def soon(condition):
     """Whether something is true within some seconds."""
     deadline = time.monotonic() + 20
@@ -102,11 +112,10 @@ def test_a_fork_does_the_work_with_the_scripts_folder_streams_environment_and_pa
 
 def test_jobs_without_torch_are_served_before_it_is_imported_and_all_along(tmp_path):
     server = Server()
-    server.process.suspend()  # which imports torch
     body = 'print(os.getppid(), "torch" in sys.modules, "pullback.steps.simulate" in sys.modules)'
     alone = f"{server.first.pid} False True\n"
-    assert server.ask(tmp_path, body, torch=False)[1] == alone
-    server.process.resume()
+    with suspended(server.process):  # which imports torch
+        assert server.ask(tmp_path, body, torch=False)[1] == alone
     server.successor(tmp_path)
     assert server.ask(tmp_path, body, torch=False)[1] == alone
     server.end()
@@ -236,13 +245,12 @@ def test_a_fork_ends_with_its_script_and_tidies_up(server, tmp_path, number):
 
 def test_a_script_that_waits_for_the_server_is_interrupted_without_a_word_and_its_work_is_not_done(tmp_path):
     server = Server()
-    server.process.suspend()
-    script = server.begin(tmp_path, "print('late')")
-    assert soon(lambda: [each for each in psutil.Process(script.pid).net_connections("unix") if each.fd > 2])
-    time.sleep(0.2)  # until it waits for the answer
-    script.send_signal(signal.SIGINT)
-    assert script.wait(60) == INTERRUPTED
-    server.process.resume()
+    with suspended(server.process):
+        script = server.begin(tmp_path, "print('late')")
+        assert soon(lambda: [each for each in psutil.Process(script.pid).net_connections("unix") if each.fd > 2])
+        time.sleep(0.2)  # until it waits for the answer
+        script.send_signal(signal.SIGINT)
+        assert script.wait(60) == INTERRUPTED
     assert script.communicate(timeout=60) == ("", "")  # the server holds its streams until then
     server.end()
 
