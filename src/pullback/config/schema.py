@@ -147,7 +147,7 @@ class Figures(Section):
         "notable",
         description="`notable`: the point nearest to the unscanned config, and the worst point; `all`: every point",
     )
-    pdf: bool = Field(False, description="each figure also as PDF, beside the SVG; drawing takes 1.4 times as long")
+    pdf: bool = Field(False, description="each figure also as PDF, beside the SVG; drawing takes longer")
 
 
 class Compute(Section):

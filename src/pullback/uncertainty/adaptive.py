@@ -17,7 +17,7 @@ from .arguments import mistake_in
 from .inference import Infer
 from .inputs import FrozenDistribution, Input, checked_inputs, count_muons, moments
 from .monte_carlo import ADAPTIVE_BATCH
-from .validity import numerical_tolerance
+from .validity import check_digits, numerical_tolerance
 
 HELD = 64 * 2**20 // 8
 """Largest number of values held for one group of muons, if all of them need `most` toys: 64 MiB."""
@@ -123,8 +123,7 @@ def adaptive_toys(
     inputs = checked_inputs(inputs)
     muons = count_muons(inputs)
     batch = batch_size(coverage)
-    if n_dig < 1:
-        raise ValueError(f"n_dig must be at least 1, not {n_dig}")
+    check_digits(n_dig)
     if most < 2 * batch:
         raise ValueError(f"most must be at least 2 batches of {batch} toys at a coverage of {coverage:g}, not {most}")
     rngs = _children(rng, muons)

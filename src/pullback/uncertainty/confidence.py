@@ -24,7 +24,7 @@ from .parts import by_parts
 from .profile import profile_ends
 from .quadrature import Integrand
 from .signed import FoldedMuons, Signed, ahead, observable_along, observable_at, signed_at
-from .validity import linear_valid
+from .validity import check_digits, linear_valid
 
 UNFELT = 7.0
 """Distance from a fold in one direction, in σ, beyond which it has no effect on an interval."""
@@ -114,8 +114,7 @@ def confidence_interval(
 
     """
     given = measured(infer, hits, sigma, covariance)
-    if n_dig < 1:
-        raise ValueError(f"n_dig must be at least 1, not {n_dig}")
+    check_digits(n_dig)
     with torch.no_grad():
         work = lambda infer, hits, sigma_x: by_blocks(  # noqa: E731
             partial(_confidence, n_dig, seed, screen, refine, infer), hits, sigma_x

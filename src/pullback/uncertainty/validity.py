@@ -58,8 +58,7 @@ def numerical_tolerance(u: float | Float[Any, "*shape"], n_dig: int = 1) -> floa
     tensor([5.0000e-04, 5.0000e-03, 5.0000e+00])
 
     """
-    if n_dig < 1:
-        raise ValueError(f"n_dig must be at least 1, not {n_dig}")
+    check_digits(n_dig)
     if isinstance(u, float | int):
         return numerical_tolerance(np.array(float(u)), n_dig).item()
     xp = _arrays(u)
@@ -68,6 +67,12 @@ def numerical_tolerance(u: float | Float[Any, "*shape"], n_dig: int = 1) -> floa
     c = xp.floor(u / unit + 0.5)
     delta = xp.where(c >= 10**n_dig, 5 * unit, 0.5 * unit)
     return xp.where(u > 0, delta, u)
+
+
+def check_digits(n_dig: int) -> None:
+    """Refuse fewer than one significant digit."""
+    if n_dig < 1:
+        raise ValueError(f"n_dig must be at least 1, not {n_dig}")
 
 
 def _arrays(of: object) -> Any:
