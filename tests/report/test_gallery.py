@@ -21,5 +21,5 @@ def test_the_table_of_figures_has_every_kind():
 def test_the_figures_of_the_worst_point_are_those_that_the_docs_name():
     model = {"name": "track", "z": [0, 1, 2]}
     study = Study.from_config({"study": "s", "model": model, "scan": {"detector.resolution": [100, 1000]}})
-    (said,) = re.findall(r"the worst point has only ([^.]*)\.", README)
+    (said,) = re.findall(r"the worst point has only ([^.]*)\.", " ".join(README.split()))
     assert [figure.kind for figure in gallery(study) if figure.subject == "worst"] == re.findall(r"`(\w+)`", said)

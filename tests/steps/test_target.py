@@ -298,7 +298,7 @@ def test_the_figure_and_the_report_say_where_it_is_reached(tmp_path):
         "scan": {"model.dz": [1.0, 1.5]},
         "target": {"sigma_theta": 0.0018, "vary": "detector.resolution", "between": [50, 400]},
     }
-    svgs, _ = Run(raw, tmp_path).make().show().figures
+    svgs = Run(raw, tmp_path).make().show().figures
     assert svgs[-1].name == "target_theta.curve.svg"
     assert svgs[-1].stat().st_size > 5000
     page = (tmp_path / "report.html").read_text(encoding="utf-8").replace("\u202f", " ").replace("\u00a0", " ")
