@@ -3,7 +3,8 @@
 The first is the weight by which batches are cut. A second table adds up what a toy of one point cannot do without.
 Times are CPU times.
 
-With `--models`, the cost of a muon of each built-in model per coordinate, relative to one hit: `Model.cost`.
+With `--models`, the cost of a muon of each built-in model per coordinate, relative to one hit: `Model.cost`; and that
+of a pseudo-experiment, with a shift of one layer, and of one number of the model.
 
 Command: python benchmarks/costs.py [--docs | --models]
 """
@@ -25,7 +26,9 @@ import torch  # noqa: E402
 from pullback import infer_theta, random_stream  # noqa: E402
 from pullback.config.text import read_config  # noqa: E402
 from pullback.statistics.quantiles import sort_tails  # noqa: E402
+from pullback.study.batches import TOY_SECONDS  # noqa: E402
 from pullback.study.plan import Study  # noqa: E402
+from pullback.study.shared_parameters import OfCoordinate, OfParameter, targets  # noqa: E402
 from pullback.uncertainty.toys import ToySetup, _around_ends, throw_toys  # noqa: E402
 
 torch.set_num_threads(1)
@@ -65,13 +68,50 @@ def _without_toys(study):
     return sum(taken.values())
 
 
+EXPERIMENTS = 200, 1200
+"""Numbers of pseudo-experiments that are compared."""
+
+
+def of_experiment(name, kind):
+    """CPU seconds per pseudo-experiment and coordinate with a shift of this kind: the slope between two numbers."""
+    config, _ = CONFIGS[name]
+    raw = read_config(PROJECT / "config" / f"{config}.yaml") if config else {"study": "costs"}
+    raw = {key: value for key, value in raw.items() if key not in ("target", "scan", "systematics")}
+    raw["source"] = {**raw.get("source", {}), "muons": 2000}
+    known = targets(Study.from_config(raw).model)
+    shifted = next(dotted for dotted, each in known.items() if isinstance(each, kind))
+    seconds = []
+    for count in EXPERIMENTS:
+        toys = {"per_muon": 2, "experiments": count}
+        study = Study.from_config({**raw, "toys": toys, "systematics": {shifted: 1e-4}})
+        seconds.append(min(_of_toys(study) for _ in range(2)))
+    return (seconds[1] - seconds[0]) / ((EXPERIMENTS[1] - EXPERIMENTS[0]) * len(study.model.coordinates))
+
+
+def _of_toys(study):
+    with tempfile.TemporaryDirectory() as folder:
+        files = stages.files_of(study, folder)
+        for kind in BEFORE_TOYS:
+            stages.step(kind, study, files)
+        return cpu(partial(stages.step, "toys", study, files))
+
+
 def of_models():
-    """Print the cost of each built-in model."""
+    """Print the costs of each built-in model."""
     taken = {name: of_model(name) for name in CONFIGS}
     rows = [[name, f"{each * 1e6:.2f}", f"{each / taken['one_hit']:.1f}"] for name, each in taken.items()]
-    print(machine("torch", "numpy"), aligned(["model", "µs per coordinate of a muon", "cost"], rows), sep="\n\n")
+    experiments = [
+        [name, *(f"{of_experiment(name, kind) / TOY_SECONDS:.0f}" for kind in (OfCoordinate, OfParameter))]
+        for name in CONFIGS
+    ]
+    tables = (
+        (["model", "µs per coordinate of a muon", "cost"], rows),
+        (["pseudo-experiment, in toys per coordinate", "a layer shifts", "a number of the model shifts"], experiments),
+    )
+    print(machine("torch", "numpy"), *(aligned(*table) for table in tables), sep="\n\n")
 
 
+BEFORE_TOYS = ("truth", "reco")
 THROWN = ("toys", "coverage", "tally")
 """Steps that throw toys, or need theirs."""
 

@@ -6,14 +6,20 @@ import numpy as np
 import pytest
 import torch
 from oracles import best_line
+from running import FEW, Run
 from typechecker import unchecked
 
 from pullback.detector.bound_model import Inference, hit_covariance, parameters_of
+from pullback.detector.known import Known
 from pullback.detector.noise import factor
-from pullback.steps.pseudo_experiments import run_experiments
+from pullback.detector.reconstruction import ShiftedMuons
+from pullback.detector.response import Response
+from pullback.steps import pseudo_experiments
+from pullback.steps.pseudo_experiments import EXPERIMENTS_AT_A_TIME, NoiseOfBlock, run_experiments
 from pullback.study import shared_parameters
 from pullback.study.plan import Study
 from pullback.uncertainty.covariance import cholesky
+from pullback.uncertainty.elementwise import whole_vectors
 from pullback.uncertainty.systematics import systematic_jacobian
 from pullback.uncertainty.toys import ToySetup
 
@@ -59,7 +65,9 @@ def thrown(part, throw, spread, seeds=(1, 2), mean=None):
     """The experiments; the mean of toys is the value at the hits, unless it is given."""
     mean = throw.infer(throw.hits).numpy() if mean is None else mean
     with unchecked():
-        return run_experiments(part, throw, mean, spread, *map(np.random.default_rng, seeds))
+        shifts, noise = map(np.random.default_rng, seeds)
+        (found,) = run_experiments(part, throw, mean, spread, shifts, [NoiseOfBlock(len(mean), noise)])
+        return found
 
 
 def tracks(slopes, z=(0.0, 0.5, 1.0)):
@@ -109,6 +117,57 @@ def test_the_shifts_of_all_blocks_are_the_same_and_their_noise_is_not():
     assert np.corrcoef(one, other)[0, 1] > 0.99
     assert abs(np.corrcoef(other, none)[0, 1]) < 4 / math.sqrt(EXPERIMENTS)
     assert (one != other).all()
+
+
+@pytest.mark.parametrize("systematics", [SYSTEMATICS, {"alignment.x[2]": 0.02, "alignment.scale_x[1]": 0.01}])
+@pytest.mark.parametrize("theta0", [0.0, 0.01])
+def test_muons_of_a_block_do_not_depend_on_those_of_others(systematics, theta0):
+    """Neither where shifts move hits alone nor where they move layers; also where muons have weights of their own."""
+    model = {"name": "track", "z": [0.0, 0.5, 1.0], "theta0": theta0}
+    part = part_of("track", systematics, model=model)
+    hits, spread = tracks(SLOPES), np.full((15, 3), SPREAD)
+    hits[::4, 0] = math.nan
+    mean = Inference(part.model, parameters_of(part.model, part.config.detector.stated))(hits).numpy()
+
+    def found(*blocks):
+        rows = whole_vectors(torch.cat([torch.arange(15)[block] for block in blocks]))
+        noise = [NoiseOfBlock(each.stop - each.start, np.random.default_rng(each.start)) for each in blocks]
+        throw = Response(part).around_hits(hits[rows], Known())
+        with unchecked():
+            return run_experiments(part, throw, mean[rows], spread[rows], np.random.default_rng(1), noise)
+
+    first, rest = slice(0, 4), slice(4, 15)
+    together = found(first, rest)
+    for alone, with_others in zip([*found(first), *found(rest)], together, strict=True):
+        for name in ("sd", "count", "pull", "square"):
+            assert getattr(alone, name).tobytes() == getattr(with_others, name).tobytes(), name
+    assert together[0].count.tolist() == [4, 4, 4]
+
+
+@pytest.mark.parametrize("name", ["alignment.x[2]", "model.z[1]"])
+def test_muons_of_all_blocks_are_inferred_together(tmp_path, block, monkeypatch, name):
+    """Each block with a few of them would take as long as all; and where shifts move hits alone, all experiments."""
+    inferred, experiments = [], []
+
+    def counted(self, arguments, eta, infer=ShiftedMuons.__call__):
+        if not eta.requires_grad and len(arguments) >= 64:  # else for derivatives, and a check of a few muons
+            inferred.append(len(arguments))
+        return infer(self, arguments, eta)
+
+    def counting(part, throw, mean, spread, shift_rng, blocks, known, run=run_experiments):
+        with monkeypatch.context() as patched:
+            patched.setattr(ShiftedMuons, "__call__", counted)
+            experiments.append([each.muons for each in blocks])
+            return run(part, throw, mean, spread, shift_rng, blocks, known)
+
+    monkeypatch.setattr(pseudo_experiments, "run_experiments", counting)
+    toys = {"muons": 50, "per_muon": 2, "experiments": 2 * EXPERIMENTS_AT_A_TIME + 1}
+    raw = {"study": "s", "source": {"muons": 3 * block}, "model": {"name": "track"}, **FEW, "toys": toys}
+    Run({**raw, "systematics": {name: 0.001}}, tmp_path).make()
+    assert experiments == [[16, 17, 17]]
+    at_once = EXPERIMENTS_AT_A_TIME if name.startswith("alignment") else 1
+    assert inferred == [64 * at_once] * (len(inferred) - 1) + [64]
+    assert sum(inferred) == 64 * toys["experiments"]
 
 
 def test_what_is_not_known_is_left_out_of_every_sum():

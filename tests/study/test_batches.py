@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pullback.study.artefact_configs import KINDS
-from pullback.study.batches import MUON_COST, TRUTH_TOY_COST, Batch, cost, cut
+from pullback.study.batches import EXPERIMENT_COST, MUON_COST, TRUTH_TOY_COST, Batch, cost, cut
 from pullback.study.blocks import BLOCK
 from pullback.study.plan import Study
 from pullback.study.scan import expand
@@ -189,6 +189,34 @@ def test_the_costs_of_batches_add_up_to_that_of_the_point():
     costs = [cost(part) for batch in pieces.values() for part in batch.parts]
     assert len(costs) == 6  # two blocks would cost more than a quarter
     assert sum(costs) == whole
+
+
+SHIFTED = {"systematics": {"model.dz": 0.01}, "toys": {"muons": 1, "per_muon": 2, "experiments": 100_000}}
+"""Pseudo-experiments that cost 10⁹ toys."""
+
+
+def test_pseudo_experiments_fill_batches_and_cut_no_point():
+    """A range of blocks runs as many of them as the whole point."""
+    assert 100_000 * EXPERIMENT_COST == 10**9
+    scan, limit = {"model.dz": [1.0, 1.1, 1.2]}, 10**9
+    assert [len(batch.parts) for batch in batches(limit, scan).values()] == [3]
+    assert [len(batch.parts) for batch in batches(limit, scan, **SHIFTED).values()] == [1, 1, 1]
+    without = SHIFTED | {"systematics": {}}
+    whole, pieces = ([*batches(limit, muons=muons, **SHIFTED)] for muons in (10 * BLOCK, 10**9))
+    assert whole == ["nominal"]
+    assert pieces == [*batches(limit, muons=10**9, **without)]
+    costs = [sum(cost(part) for part in batches(10**12, **more)["nominal"].parts) for more in (SHIFTED, without)]
+    assert costs[0] - costs[1] == 10**9
+
+
+def test_jobs_with_pseudo_experiments_ask_for_the_time_of_these():
+    minutes = [
+        Study.from_config({"study": "s", "source": {"muons": 1000}, **SHIFTED, "toys": {"experiments": count}}).minutes(
+            "nominal"
+        )
+        for count in (100, 1_000_000)
+    ]
+    assert minutes == [5 + 1, 5 + 8]  # twice 220 s, begun minutes counted, and 5
 
 
 def test_a_job_asks_for_time_by_its_cost_and_for_memory_by_its_coordinates():

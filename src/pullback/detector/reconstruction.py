@@ -211,18 +211,20 @@ class ShiftedMuons:
 
     def __init__(self, of: Reconstruction, shifted: Shifted, hits: Tensor, known: Known):
         self._of, self._shifted, self._known, self.missing = of, shifted, known, of.model.missing
+        self._muons, self.moves_hits_alone = len(hits), shifted.moves_hits_alone
         self._weighed = None if of.references is None else of.weighed(of.covariance(hits, known)).detach()
 
     def arguments(self, hits: Float[Tensor, "muon coordinate"]) -> Float[Tensor, "muon argument"]:
-        """What the function takes: the hits of all these muons, with their numbers if need be."""
+        """What the function takes: the hits of all these muons, once or repeatedly, with their numbers if need be."""
         if self._weighed is None:
             return hits
-        return torch.cat([hits, torch.arange(len(hits)).to(hits)[:, None]], dim=1)
+        numbers = torch.arange(self._muons).to(hits).repeat(len(hits) // max(self._muons, 1))
+        return torch.cat([hits, numbers[:, None]], dim=1)
 
     def __call__(
-        self, arguments: Float[Tensor, "some argument"], eta: Float[Tensor, " systematic"]
+        self, arguments: Float[Tensor, "some argument"], eta: Float[Tensor, "*some systematic"]
     ) -> Float[Tensor, "some observable"]:
-        """The observables of some of these muons, in any order."""
+        """The observables of some of these muons, in any order; each has its own η only if `moves_hits_alone`."""
         if self._weighed is None:
             return self._shifted(arguments, eta)
         numbers, most = arguments[:, -1].detach(), max(len(self._weighed), *map(len, self._known.given), 1)

@@ -193,15 +193,23 @@ def _write_toys(out: Writer, part: Part[ToysConfig], chosen: _Chosen, result: di
 def _run_experiments(
     out: Writer, part: Part[ToysConfig], chosen: _Chosen, thrown: dict[str, np.ndarray], where: torch.device
 ) -> None:
-    """Run pseudo-experiments with some of the toy muons, and write their results."""
-    from .pseudo_experiments import columns_of, run_experiments, taking_part
+    """Run pseudo-experiments with some of the toy muons, those of all blocks together, and write their results."""
+    import torch
 
-    write, mine = columns_of(out, part, chosen.toy, chosen.block), taking_part(part, chosen.toy)
-    for block in part.blocks:
-        rows = (chosen.block == block.index) & mine
-        if rows.any():
-            eta = stream_of(part, "systematics", 0)
-            noise = _random(part, "experiments", block.index, where)
-            hits, known = _hits_of(chosen, rows, where)
-            throw, spread = Response(part).around_hits(hits, known), (thrown["mean"][rows], thrown["sd"][rows])
-            write(chosen.muon[rows], run_experiments(part, throw, *spread, eta, noise, known))
+    from ..uncertainty.elementwise import whole_vectors
+    from .pseudo_experiments import NoiseOfBlock, columns_of, run_experiments, taking_part
+
+    write, mine = columns_of(out, part, chosen.toy, chosen.block), np.flatnonzero(taking_part(part, chosen.toy))
+    if not len(mine):
+        return
+    blocks, counts = np.unique(chosen.block[mine], return_counts=True)
+    noise = [
+        NoiseOfBlock(count, _random(part, "experiments", index, where))
+        for index, count in zip(blocks.tolist(), counts.tolist(), strict=True)
+    ]
+    rows = whole_vectors(torch.from_numpy(mine)).numpy()
+    hits, known = _hits_of(chosen, rows, where)
+    throw, spread = Response(part).around_hits(hits, known), (thrown["mean"][rows], thrown["sd"][rows])
+    found = run_experiments(part, throw, *spread, stream_of(part, "systematics", 0), noise, known)
+    for of_block, rows_of_block in zip(found, np.split(mine, np.cumsum(counts)[:-1]), strict=True):
+        write(chosen.muon[rows_of_block], of_block)

@@ -30,6 +30,9 @@ MUON_COST = 20
 TRUTH_TOY_COST = 10
 """Cost of one coordinate of a toy around true hits, of which intervals are computed, in toys."""
 
+EXPERIMENT_COST = 10_000
+"""Cost of one coordinate of a pseudo-experiment, in toys; `benchmarks/costs.py --models` measures 0000 to 0000."""
+
 TOY_SECONDS = 22e-9
 """Time per toy, s, from `benchmarks/costs.py`."""
 
@@ -136,9 +139,10 @@ def cut(
 ) -> dict[str, Batch[PointConfig]]:
     """The batches of a study by name, with the whole config of their parts.
 
-    A point with `cost` above the limit is cut into ranges of blocks. A point that costs more than half of the limit is
-    a batch of its own, so that its result is kept when other points are added. Other points are packed in order; the
-    last two batches share their work evenly, or a core would soon have nothing to do.
+    A point with `cost` above the limit is cut into ranges of blocks; pseudo-experiments do not count for this, as each
+    range runs all of them. A point that costs more than half of the limit is a batch of its own, so that its result is
+    kept when other points are added. Other points are packed in order; the last two batches share their work evenly, or
+    a core would soon have nothing to do.
     """
     groups: list[list[Part[PointConfig]]] = []
     room = 0
@@ -169,10 +173,10 @@ def _halves(parts: list[Part[PointConfig]]) -> list[list[Part[PointConfig]]]:
 
 def _pieces(whole: Part[PointConfig], limit: int) -> list[Part[PointConfig]]:
     """As few equal ranges of the blocks of a point as cost no more than the limit each, or are a single block."""
-    for count in range(min(-(-cost(whole) // limit), whole.last), whole.last + 1):
+    for count in range(min(-(-_divisible(whole) // limit), whole.last), whole.last + 1):
         ends = [whole.last * piece // count for piece in range(count + 1)]
         parts = [replace(whole, first=first, last=last) for first, last in itertools.pairwise(ends)]
-        if all(cost(part) <= limit for part in parts):
+        if all(_divisible(part) <= limit for part in parts):
             break
     if not whole.reading.starts:
         return parts
@@ -180,7 +184,13 @@ def _pieces(whole: Part[PointConfig], limit: int) -> list[Part[PointConfig]]:
 
 
 def cost(part: Part[PointConfig]) -> int:
-    """Work of a part in toys: coordinates × (muons × `MUON_COST` × the model's cost + toys + toys around true hits)."""
+    """Work of a part in toys: that of its muons and their toys, and of pseudo-experiments, if there are systematics."""
+    experiments = part.config.toys.experiments if part.config.systematics else 0
+    return _divisible(part) + len(part.model.coordinates) * experiments * EXPERIMENT_COST
+
+
+def _divisible(part: Part[PointConfig]) -> int:
+    """Work in toys: coordinates × (muons × `MUON_COST` × the model's cost + toys + toys around true hits)."""
     thrown, around_truth = toys_of(part)
     muons = round((part.stop - part.start) * MUON_COST * part.model.cost)
     return len(part.model.coordinates) * (muons + thrown + around_truth * TRUTH_TOY_COST)

@@ -218,24 +218,29 @@ class Shifted:
         self._model, self._parameters, self._targets = model, parameters, [known[name] for name in names]
         self.missing = model.missing
 
+    @property
+    def moves_hits_alone(self) -> bool:
+        """Whether shifts move the hits and nothing else, so that each muon may have its own."""
+        return not any(isinstance(target, OfParameter) for target in self._targets)
+
     def __call__(
-        self, hits: Float[Tensor, "muon coordinate"], eta: Float[Tensor, " systematic"]
+        self, hits: Float[Tensor, "muon coordinate"], eta: Float[Tensor, "*muons systematic"]
     ) -> Float[Tensor, "muon observable"]:
-        """The observables with every number shifted by its η."""
+        """The observables with every number shifted by its η; that of each muon only if `moves_hits_alone`."""
         hits, parameters = self.moved(hits, eta)
         return self._model.infer(hits, **arguments(self._model.infer_uses, parameters, self._model))
 
     def moved(
-        self, hits: Float[Tensor, "muon coordinate"], eta: Float[Tensor, " systematic"]
+        self, hits: Float[Tensor, "muon coordinate"], eta: Float[Tensor, "*muons systematic"]
     ) -> tuple[Float[Tensor, "muon coordinate"], dict[str, Tensor]]:
         """The hits and the parameters with every number shifted by its η."""
         parameters = dict(self._parameters)
-        for shift, target in zip(eta, self._targets, strict=True):
+        for shift, target in zip(eta.unbind(-1), self._targets, strict=True):
             if isinstance(target, OfCoordinate):
-                hits = hits + shift * _unit(hits, hits.shape[1], target.index)
+                hits = hits + shift[..., None] * _unit(hits, hits.shape[1], target.index)
                 continue
             if isinstance(target, OfLayer):
-                hits = hits + shift * _moves(hits, target)
+                hits = hits + shift[..., None] * _moves(hits, target)
                 continue
             value = parameters[target.name]
             change = shift if target.index is None else shift * _unit(hits, len(value), target.index)
