@@ -3,8 +3,8 @@
 The first is the weight by which batches are cut. A second table adds up what a toy of one point cannot do without.
 Times are CPU times.
 
-With `--models`, the cost of a muon of each built-in model per coordinate, relative to one hit: `Model.cost`; and that
-of a pseudo-experiment, with a shift of one layer, and of one number of the model.
+With `--models`, the cost of a muon of each built-in model per coordinate, in toys of one hit, and that of a
+pseudo-experiment, with a shift of one layer, and of one number of the model.
 
 Command: python benchmarks/costs.py [--docs | --models]
 """
@@ -26,9 +26,9 @@ import torch  # noqa: E402
 from pullback import infer_theta, random_stream  # noqa: E402
 from pullback.config.text import read_config  # noqa: E402
 from pullback.statistics.quantiles import sort_tails  # noqa: E402
-from pullback.study.batches import TOY_SECONDS  # noqa: E402
 from pullback.study.plan import Study  # noqa: E402
 from pullback.study.shared_parameters import OfCoordinate, OfParameter, targets  # noqa: E402
+from pullback.study.work import TOY_SECONDS  # noqa: E402
 from pullback.uncertainty.toys import ToySetup, _around_ends, throw_toys  # noqa: E402
 
 torch.set_num_threads(1)
@@ -98,17 +98,13 @@ def _of_toys(study):
 
 def of_models():
     """Print the costs of each built-in model."""
-    taken = {name: of_model(name) for name in CONFIGS}
-    rows = [[name, f"{each * 1e6:.2f}", f"{each / taken['one_hit']:.1f}"] for name, each in taken.items()]
-    experiments = [
-        [name, *(f"{of_experiment(name, kind) / TOY_SECONDS:.0f}" for kind in (OfCoordinate, OfParameter))]
-        for name in CONFIGS
-    ]
-    tables = (
-        (["model", "µs per coordinate of a muon", "cost"], rows),
-        (["pseudo-experiment, in toys per coordinate", "a layer shifts", "a number of the model shifts"], experiments),
-    )
-    print(machine("torch", "numpy"), *(aligned(*table) for table in tables), sep="\n\n")
+    of_experiment("one_hit", OfParameter)  # which imports what the first study needs
+    rows = []
+    for name in CONFIGS:
+        seconds = of_model(name), of_experiment(name, OfCoordinate), of_experiment(name, OfParameter)
+        rows.append([name, *(f"{each / TOY_SECONDS:.0f}" for each in seconds)])
+    head = "toys per coordinate", "a muon", "an experiment: a layer shifts", "a number of the model shifts"
+    print(machine("torch", "numpy"), aligned(head, rows), sep="\n\n")
 
 
 BEFORE_TOYS = ("truth", "reco")

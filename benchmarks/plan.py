@@ -25,11 +25,12 @@ SMALL = 40
 def study_of(muons, batches):
     """A raw config of `config/billion.yaml` with so many muons, cut into so many batches."""
     from pullback.config.schema import ToySettings
-    from pullback.study.batches import MUON_COST
+    from pullback.study.work import OF_FUNCTIONS
 
     raw = yaml.safe_load((PROJECT / "config" / "billion.yaml").read_text())
     raw["source"]["muons"] = muons
-    raw["compute"] = {"batch_cost": -(-(muons * MUON_COST + ToySettings().muons * ToySettings().per_muon) // batches)}
+    work = muons * OF_FUNCTIONS.muon + ToySettings().muons * ToySettings().per_muon
+    raw["compute"] = {"batch_cost": -(-work // batches)}
     return raw
 
 

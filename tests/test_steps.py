@@ -31,7 +31,7 @@ def test_no_column_or_table_depends_on_the_batches(tmp_path, monkeypatch, size, 
     monkeypatch.setattr(blocks, "BLOCK", size)
     muons = 2 * size + 500
     raw = {**SMALL, "scan": scan, "random_numbers": random_numbers, "source": {"muons": muons}}
-    a_point = 30 * muons + 60 * 400 + 7 * 640 * 10  # the cost of a point, and less than that of two
+    a_point = 30 * muons + 60 * 400 + 7 * 640 * 24  # the cost of a point, and less than that of two
     runs = [Run({**raw, "compute": {"batch_cost": cost}}, tmp_path / str(cost)).make() for cost in (10**12, a_point, 1)]
     assert len(runs[0].study.batches) == 1
     assert len(runs[2].study.batches) == 3 * len(runs[0].study.points)

@@ -8,11 +8,12 @@ from running import PROJECT, SMALL, Run
 
 from pullback.cli import main
 from pullback.commands.beginning import begin
-from pullback.commands.outlook import OF_FITTED_LINES, PAGE, VALUES_IN_SEARCH, bytes_per_muon, outlook, seconds_of
+from pullback.commands.outlook import PAGE, VALUES_IN_SEARCH, bytes_per_muon, outlook, seconds_of
 from pullback.config.schema import TARGET_MUONS
 from pullback.config.text import read_config
 from pullback.report.formats import LINE
 from pullback.study.plan import Study
+from pullback.study.work import OF_FITTED_LINES, TOY_SECONDS
 
 MUONS = 40
 
@@ -93,7 +94,8 @@ def test_a_target_is_searched_once_for_the_points_that_differ_in_nothing_else():
     of_one = searched({"seed": [1]})
     assert of_one > 1
     assert of_varied == pytest.approx(of_one)
-    assert of_others - of_one == pytest.approx(2 * VALUES_IN_SEARCH * TARGET_MUONS * 3 * OF_FITTED_LINES.muon)
+    of_muon = TOY_SECONDS * 3 * OF_FITTED_LINES.muon
+    assert of_others - of_one == pytest.approx(2 * VALUES_IN_SEARCH * TARGET_MUONS * of_muon)
     few = {**raw, "source": {"muons": 100}}
     assert seconds_of(Study.from_config({**few, **target})) - seconds_of(Study.from_config(few)) < of_one
 

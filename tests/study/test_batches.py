@@ -6,10 +6,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pullback.study.artefact_configs import KINDS
-from pullback.study.batches import EXPERIMENT_COST, MUON_COST, TRUTH_TOY_COST, Batch, cost, cut
+from pullback.study.batches import Batch
 from pullback.study.blocks import BLOCK
+from pullback.study.cutting import cut
 from pullback.study.plan import Study
 from pullback.study.scan import expand
+from pullback.study.work import EXPERIMENT, OF_FUNCTIONS, cost
 
 
 def batches(limit, scan=None, muons=100_000, **more):
@@ -33,7 +35,7 @@ def test_a_billion_muons_are_many():
 
 
 def test_an_expensive_point_is_a_batch_of_its_own_and_keeps_it():
-    cost = 100_000 * MUON_COST + 2000 * 10_000
+    cost = 100_000 * OF_FUNCTIONS.muon + 2000 * 10_000
     before = batches(int(1.5 * cost), {"model.dz": [1.0, 1.5]})
     after = batches(int(1.5 * cost), {"model.dz": [1.0, 1.2, 1.5]})
     assert [len(batch.parts) for batch in after.values()] == [1, 1, 1]
@@ -59,7 +61,7 @@ def test_every_muon_is_in_one_batch_once(muons, limit, count):
         assert rows[1:-1:2] == rows[2::2]
 
 
-@example(muons=[1, BLOCK + 2], limit=20 * BLOCK + 22)
+@example(muons=[1, BLOCK + 2], limit=28 * BLOCK + 30)
 @given(muons=st.lists(st.integers(1, 3 * BLOCK), min_size=1, max_size=8, unique=True), limit=st.integers(1, 2 * 10**7))
 def test_batches_are_filled_up_to_the_limit_and_no_further(muons, limit):
     found = list(batches(limit, {"source.muons": muons}, toys={"muons": 1, "per_muon": 2}).values())
@@ -91,7 +93,7 @@ def test_the_last_two_batches_share_their_work_evenly(count, room, sizes):
 
 def test_a_large_point_shares_no_work_with_the_last_batch():
     muons = [6_000_000, 2_000_000, 2_000_001, 2_000_002, 2_000_003]
-    found = batches(14_000_000 * MUON_COST, {"source.muons": muons})
+    found = batches(14_000_000 * OF_FUNCTIONS.muon, {"source.muons": muons})
     assert [len(batch.parts) for batch in found.values()] == [1, 4]
 
 
@@ -175,29 +177,38 @@ def test_a_change_makes_again_what_depends_on_it_and_nothing_else(before, after,
     assert changed(before, after) == again
 
 
-def test_muons_of_a_slow_model_are_more_jobs():
-    muons, limit = 8 * BLOCK, load({"study": "s"}).compute.batch_cost
-    assert len(batches(limit, muons=muons)) == 1
-    points = expand(load({"study": "s", "source": {"muons": muons}, "model": {"name": "scatter"}}))
-    assert len(cut(points, {"nominal": muons}, limit, {})) == 8
+@pytest.mark.parametrize(
+    ("source", "model", "jobs"),
+    [
+        ({}, {"name": "one_hit"}, 1),
+        ({}, {"name": "track3d"}, 2),
+        ({"cosmic": {"momentum": "4 GeV"}}, {"name": "track3d", "material": "1 %X0"}, 8),
+        ({}, {"name": "scatter"}, 8),
+    ],
+)
+def test_muons_of_a_slow_model_are_more_jobs(source, model, jobs):
+    """Of lines that scatter by momentum, and of points of closest approach."""
+    muons, raw = 8 * BLOCK, {"study": "s", "toys": {"muons": 1}, "coverage": {"toys_per_bin": 100}, "model": model}
+    config = load({**raw, "source": {"muons": muons, **source}})
+    assert len(cut(expand(config), {"nominal": muons}, config.compute.batch_cost, {})) == jobs
 
 
 def test_the_costs_of_batches_add_up_to_that_of_the_point():
     muons, toys = 6 * BLOCK, {"muons": 1001, "per_muon": 50}
-    whole = muons * MUON_COST + 1001 * 50 + 7 * 100_000 * TRUTH_TOY_COST
+    whole = muons * OF_FUNCTIONS.muon + 1001 * 50 + 7 * 100_000 * OF_FUNCTIONS.truth
     pieces = batches(whole // 4, muons=muons, toys=toys)
     costs = [cost(part) for batch in pieces.values() for part in batch.parts]
     assert len(costs) == 6  # two blocks would cost more than a quarter
     assert sum(costs) == whole
 
 
-SHIFTED = {"systematics": {"model.dz": 0.01}, "toys": {"muons": 1, "per_muon": 2, "experiments": 100_000}}
+SHIFTED = {"systematics": {"model.dz": 0.01}, "toys": {"muons": 1, "per_muon": 2, "experiments": 250_000}}
 """Pseudo-experiments that cost 10⁹ toys."""
 
 
 def test_pseudo_experiments_fill_batches_and_cut_no_point():
     """A range of blocks runs as many of them as the whole point."""
-    assert 100_000 * EXPERIMENT_COST == 10**9
+    assert 250_000 * EXPERIMENT == 10**9
     scan, limit = {"model.dz": [1.0, 1.1, 1.2]}, 10**9
     assert [len(batch.parts) for batch in batches(limit, scan).values()] == [3]
     assert [len(batch.parts) for batch in batches(limit, scan, **SHIFTED).values()] == [1, 1, 1]
@@ -216,7 +227,7 @@ def test_jobs_with_pseudo_experiments_ask_for_the_time_of_these():
         )
         for count in (100, 1_000_000)
     ]
-    assert minutes == [5 + 1, 5 + 8]  # twice 220 s, begun minutes counted, and 5
+    assert minutes == [5 + 1, 5 + 4]  # twice 100 s, begun minutes counted, and 5
 
 
 def test_a_job_asks_for_time_by_its_cost_and_for_memory_by_its_coordinates():
@@ -226,8 +237,8 @@ def test_a_job_asks_for_time_by_its_cost_and_for_memory_by_its_coordinates():
 
     whole, cut_up = study(10**12), study(10**9)
     (name,) = whole.batches
-    # 10⁹ muons at 20 toys each, and the default 2 · 10⁷ toys, are 440 s by the benchmarks.
-    assert whole.minutes(name) == 5 + 15  # twice 440 s, begun minutes counted, and 5
+    # 10⁹ muons at 28 toys each, and the default 2 · 10⁷ toys, are 700 s by the benchmarks.
+    assert whole.minutes(name) == 5 + 24  # twice 700 s, begun minutes counted, and 5
     assert {cut_up.minutes(name) for name in cut_up.batches} == {5 + 1}
     assert cut_up.minutes() > whole.minutes()  # more batches to read
     track = study(10**12, model={"name": "track3d"})

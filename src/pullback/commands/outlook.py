@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from markupsafe import Markup
 
 from ..config.dotted_names import unit_of
-from ..config.schema import TARGET_MUONS, PointConfig
-from ..models import Model, has_fit
+from ..config.schema import TARGET_MUONS
+from ..models import has_fit
 from ..report.formats import LINE, count, plural
 from ..report.gallery import gallery
 from ..report.import_wording import left_out, loss_warning
@@ -18,9 +18,8 @@ from ..statistics.prefixes import suited
 from ..store.alignment_file import kept_alignment
 from ..study import shared_parameters
 from ..study.aligning import expected, is_aligned
-from ..study.batches import Part, toys_of
 from ..study.plan import Study
-from ..study.toy_selection import MUONS_PER_EXPERIMENT
+from ..study.work import TOY_SECONDS, cost, rates_of
 from ..validation.fit_estimates import FitEstimates
 from .notes import notes_on
 from .trial import ReadFile, read_file_of, try_few
@@ -34,32 +33,6 @@ FIGURE, PANEL = 0.3, 0.07
 FURTHER_POINT = 0.25
 """Seconds of a core for each further scan point: its tables, files and entries of the verdict."""
 
-
-class Rates(NamedTuple):
-    """Seconds of a core for each coordinate of a muon in all rules, of a toy, and of a toy around true hits.
-
-    They are CPU times of whole studies on a busy machine, where they are a third larger than on one that is idle.
-    """
-
-    muon: float
-    toy: float
-    truth: float
-
-
-OF_FUNCTIONS = Rates(0.7e-6, 25e-9, 0.6e-6)
-"""Of the default study."""
-
-OF_FITTED_LINES = Rates(4e-6, 80e-9, 0.9e-6)
-"""Of models that fit lines: of `config/track.yaml`, and toys also of lists of hits, with or without σ of their own."""
-
-OF_WEIGHED_LINES = Rates(20e-6, 100e-9, 2.6e-6)
-"""Of models that fit lines with weights of each muon's own, by its momentum: of `config/track3d.yaml`."""
-
-OF_SLOW = Rates(50e-6, 80e-9, 2.0e-6)
-"""Of models with observables that are slow to quote, such as points of closest approach: of `scatter`."""
-
-EXPERIMENT = 2e-6
-"""Seconds of a core for each coordinate of a muon in a pseudo-experiment of the systematics; of `config/track.yaml`."""
 
 VALUES_IN_SEARCH = 13
 """Values of a number that are tried in the search for a target within a factor of 3; up to 60 where none reaches it."""
@@ -177,32 +150,7 @@ def seconds_of(study: Study) -> float:
     started = START_UP + JOB * (len(study.batches) - 1) + FURTHER_POINT * (len(study.points) - 1) + figures
     read = IMPORTED * len(study.model.coordinates) * max(study.muons.values()) if study.recorded else 0.0
     parts = [part for batch in study.batches.values() for part in batch.parts]
-    return started + read + _aligning(study) + sum(map(_computing, parts)) + _experiments(study) + _searching(study)
-
-
-def rates_of(model: Model) -> Rates:
-    """What muons and toys of a model take."""
-    if model.cost > 1:
-        return OF_SLOW
-    if not has_fit(model):
-        return OF_FUNCTIONS
-    return OF_FITTED_LINES if model.momentum is None else OF_WEIGHED_LINES
-
-
-def _computing(part: Part[PointConfig]) -> float:
-    """Time that the muons and toys of a part take, s."""
-    rates, (toys, around_truth) = rates_of(part.model), toys_of(part)
-    seconds = rates.muon * (part.stop - part.start) + rates.toy * toys + rates.truth * around_truth
-    return len(part.model.coordinates) * seconds
-
-
-def _experiments(study: Study) -> float:
-    """Time that pseudo-experiments take, s."""
-    toys = study.config.toys
-    if not study.config.systematics:
-        return 0.0
-    muons = sum(min(MUONS_PER_EXPERIMENT, toys.muons, muons) for muons in study.muons.values())
-    return EXPERIMENT * len(study.model.coordinates) * toys.experiments * muons
+    return started + read + _aligning(study) + TOY_SECONDS * sum(map(cost, parts)) + _searching(study)
 
 
 def _searching(study: Study) -> float:
@@ -214,8 +162,8 @@ def _searching(study: Study) -> float:
     searched = {
         tuple(value for name, value in part.values.items() if name != target.vary): part for part in parts.values()
     }
-    muons = sum(rates_of(part.model).muon * min(TARGET_MUONS, part.muons) for part in searched.values())
-    beyond = SLOW_VALUE * len(searched) * (rates_of(study.model) is OF_SLOW)
+    muons = TOY_SECONDS * sum(rates_of(part.model).muon * min(TARGET_MUONS, part.muons) for part in searched.values())
+    beyond = SLOW_VALUE * len(searched) * study.model.slow
     return VALUES_IN_SEARCH * (len(study.model.coordinates) * muons + beyond)
 
 

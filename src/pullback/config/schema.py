@@ -156,8 +156,7 @@ class Compute(Section):
     batch_cost: int = Field(
         1_200_000_000,
         ge=1,
-        description="maximum work per job, in toys (per coordinate, a muon counts as 20 toys and a pseudo-experiment as "
-        "10 000)",
+        description="maximum work per job, in toys of one hit, of which 40 million are a second",
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
         "cpu",  # the same bytes on every machine

@@ -195,8 +195,8 @@ class Model:
     momentum : int, optional
         The column of `generate` with the momentum of each muon, GeV/c, if `covariance` and `deviate` depend on it: the
         parameter `theta0` then belongs to the momentum `theta0_momentum`, and may be given as one number per muon.
-    cost : float
-        Cost of quoting a muon, relative to that of a nearly everywhere smooth model; sets the size of jobs.
+    slow : bool
+        Whether a muon takes far longer to quote than most; sets the size of jobs.
     fitted : callable, optional
         `fitted(hits, **parameters)`, the position (muon, coordinate) that the fit predicts on each layer, for
         residuals; NaN where it predicts none. That of a built-in model is linear in the hits, without a constant.
@@ -234,7 +234,7 @@ class Model:
     chi2: Callable[..., Float[Tensor, "muon 2"]] | None = None
     chi2_uses: tuple[str, ...] = ()
     heights: tuple[float, ...] = ()
-    cost: float = 1.0
+    slow: bool = False
     lines: tuple[LineOfHits, ...] = ()
     fit: str = "ols"
     squared: tuple[str, ...] = ()

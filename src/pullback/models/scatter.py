@@ -418,5 +418,5 @@ def model(section: ScatterSection) -> Model:
         lines=tuple(LineOfHits(*each) for each in zip(names, starmap(range, pairwise(starts)), strict=True)),
         fit=section.fit,
         squared=("theta_msc",),
-        cost=120.0,  # `benchmarks/costs.py --models`: closest approach at small angles needs thousands of points
+        slow=True,  # closest approach at small angles needs thousands of points
     )

@@ -48,11 +48,8 @@ SHARE_BY_INTEGRALS = 1 / 8
 the truth only at least as often as they say."""
 
 SHARE_QUOTED, SHARE_IF_SLOW = 0.02, 0.0025
-"""Share of these toys for which the coverage intervals (JCGM 101) are computed too: fewer if that takes long (`SLOW`).
-"""
-
-SLOW = 10.0
-"""Cost of quoting a muon, `Model.cost`, above which few toys are quoted."""
+"""Share of these toys for which the coverage intervals (JCGM 101) are computed too: fewer if that takes long
+(`Model.slow`)."""
 
 TO_REGRESS = 10
 """Minimum toys of each truth, per coordinate, for the budget by regression."""
@@ -147,7 +144,7 @@ class TruthToys:
 
     def _share_to_quote(self, chosen: TrueHits) -> float:
         """Share of the toys for which coverage intervals are computed."""
-        return _share_confident(chosen) * (SHARE_IF_SLOW if self.model.cost > SLOW else SHARE_QUOTED)
+        return _share_confident(chosen) * (SHARE_IF_SLOW if self.model.slow else SHARE_QUOTED)
 
     def _taken(self, chosen: TrueHits, hits: Tensor) -> Taken:
         """What the inference takes of toys, those of each truth together."""

@@ -23,10 +23,12 @@ from ..models.planes import named_by_plane
 from ..models.user_file import read_model_file
 from . import shared_parameters
 from .artefact_configs import KINDS, SigmaConfig
-from .batches import TOY_SECONDS, Batch, Part, cost, cut
+from .batches import Batch, Part
 from .blocks import Block
+from .cutting import cut
 from .kept_columns import check_kept
 from .scan import STATED, Point, expand, make_point
+from .work import TOY_SECONDS, cost
 
 NOT_OF_TARGET = ("systematics", "toys", "validation", "figures", "compute")
 """Sections of the config that do not affect the search for a target."""
