@@ -181,7 +181,7 @@ def test_a_change_makes_again_what_depends_on_it_and_nothing_else(before, after,
     ("source", "model", "jobs"),
     [
         ({}, {"name": "one_hit"}, 1),
-        ({}, {"name": "track3d"}, 2),
+        ({}, {"name": "track3d", "z": [0, 1, 2, 3]}, 2),
         ({"cosmic": {"momentum": "4 GeV"}}, {"name": "track3d", "material": "1 %X0"}, 8),
         ({}, {"name": "scatter"}, 8),
     ],
