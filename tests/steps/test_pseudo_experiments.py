@@ -1,6 +1,7 @@
 """Pseudo-experiments against the covariance of muons that share systematics, and against pulls one can work out."""
 
 import math
+from dataclasses import astuple
 
 import numpy as np
 import pytest
@@ -142,6 +143,47 @@ def test_muons_of_a_block_do_not_depend_on_those_of_others(systematics, theta0):
         for name in ("sd", "count", "pull", "square"):
             assert getattr(alone, name).tobytes() == getattr(with_others, name).tobytes(), name
     assert together[0].count.tolist() == [4, 4, 4]
+
+
+LINES = {"name": "track3d", "z": [0.0, 0.5, 1.0], "theta0": 0.01}
+
+
+@pytest.mark.parametrize(
+    ("systematics", "model", "own_heights"),
+    [
+        ({"alignment.x[2]": 0.02, "alignment.rotation[1]": 0.03}, {**LINES, "theta0": 0}, False),
+        ({"model.z[1]": 0.05, "alignment.y[0]": 0.02, "alignment.rotation[2]": 0.03}, LINES, False),
+        ({"model.z[0]": 0.05, "model.z[1]": 0.02, "alignment.scale_y[2]": 0.01}, LINES, True),
+        ({"model.z[0]": 0.05, "model.z[1]": 0.02}, {**LINES, "name": "track", "at": [3.0]}, False),
+    ],
+)
+def test_experiments_at_once_are_those_one_by_one(monkeypatch, systematics, model, own_heights):
+    part = part_of(model["name"], systematics, model=model, toys={"experiments": 100})
+    slopes = np.random.default_rng(3).uniform(0.3, 1.0, (32, 2))
+    layers = torch.tensor(LINES["z"], dtype=torch.float64)
+    hits = torch.cat([torch.from_numpy(slopes[:, [view]]) * layers for view in range(len(part.model.lines))], dim=1)
+    hits[::4, 1] = math.nan
+    known = Known(z=(1 + torch.linspace(-0.05, 0.05, 32)[:, None]) * layers.expand(32, -1)) if own_heights else Known()
+    mean = np.random.default_rng(4).uniform(1, 2, size=(32, len(part.model.observables)))
+
+    def found():
+        throw, noise = Response(part).around_hits(hits, known), NoiseOfBlock(32, np.random.default_rng(2))
+        with unchecked():
+            (each,) = run_experiments(part, throw, mean, mean / 100, np.random.default_rng(1), [noise], known)
+        return astuple(each)
+
+    at_once, begin, differed = found(), ShiftedMuons.__init__, []
+
+    def one_by_one(self, *arguments):
+        begin(self, *arguments)
+        differed.append(self.differ_by_muon)
+        self.differ_by_muon = False
+
+    monkeypatch.setattr(ShiftedMuons, "__init__", one_by_one)
+    for one, other in zip(found(), at_once, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-11, atol=1e-11)
+    assert differed == [True]
+    assert all(np.isfinite(each).all() for each in at_once)
 
 
 @pytest.mark.parametrize("name", ["alignment.x[2]", "model.z[1]"])

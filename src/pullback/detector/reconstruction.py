@@ -144,7 +144,7 @@ class Reconstruction:
         names = list(dict.fromkeys(line.z for line in self.model.lines))
         ends = [0]
         for name in names:
-            ends.append(ends[-1] + len(parameters[name]))
+            ends.append(ends[-1] + parameters[name].shape[-1])
         own = {name: known.z[:, start:stop] for name, (start, stop) in zip(names, pairwise(ends), strict=True)}
         # The shift of a stated height shifts the recorded ones.
         shift = {name: parameters[name] - self.parameters[name].detach() for name in names}
@@ -211,7 +211,7 @@ class ShiftedMuons:
 
     def __init__(self, of: Reconstruction, shifted: Shifted, hits: Tensor, known: Known):
         self._of, self._shifted, self._known, self.missing = of, shifted, known, of.model.missing
-        self._muons, self.moves_hits_alone = len(hits), shifted.moves_hits_alone
+        self._muons, self.differ_by_muon = len(hits), shifted.differ_by_muon(of.references or ())
         self._weighed = None if of.references is None else of.weighed(of.covariance(hits, known)).detach()
 
     def arguments(self, hits: Float[Tensor, "muon coordinate"]) -> Float[Tensor, "muon argument"]:
@@ -224,7 +224,7 @@ class ShiftedMuons:
     def __call__(
         self, arguments: Float[Tensor, "some argument"], eta: Float[Tensor, "*some systematic"]
     ) -> Float[Tensor, "some observable"]:
-        """The observables of some of these muons, in any order; each has its own η only if `moves_hits_alone`."""
+        """The observables of some of these muons, in any order; each has its own η only if they `differ_by_muon`."""
         if self._weighed is None:
             return self._shifted(arguments, eta)
         numbers, most = arguments[:, -1].detach(), max(len(self._weighed), *map(len, self._known.given), 1)

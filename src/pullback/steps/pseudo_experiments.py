@@ -163,8 +163,8 @@ def _deviates(
 def _observed(
     shifted: ShiftedMuons, recorded: Float[Tensor, "experiment muon coordinate"], etas: Float[Tensor, "experiment _"]
 ) -> Float[Tensor, "experiment muon observable"]:
-    """The observables in some experiments: all at once where shifts move the hits alone, else one by one."""
-    if not shifted.moves_hits_alone:
+    """The observables in some experiments: all at once where muons may differ in their shifts, else one by one."""
+    if not shifted.differ_by_muon:
         return torch.stack([shifted(shifted.arguments(x), eta) for x, eta in zip(recorded, etas, strict=True)])
     count, muons = recorded.shape[:2]
     found = shifted(shifted.arguments(recorded.flatten(0, 1)), etas.repeat_interleave(muons, dim=0))

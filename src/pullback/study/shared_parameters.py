@@ -6,7 +6,7 @@ A systematic is an unknown shift of a number of the model or of the offset of a 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -218,15 +218,14 @@ class Shifted:
         self._model, self._parameters, self._targets = model, parameters, [known[name] for name in names]
         self.missing = model.missing
 
-    @property
-    def moves_hits_alone(self) -> bool:
-        """Whether shifts move the hits and nothing else, so that each muon may have its own."""
-        return not any(isinstance(target, OfParameter) for target in self._targets)
+    def differ_by_muon(self, names: Collection[str] = ()) -> bool:
+        """Whether each muon may have its own η: of the model they shift only `names`, in which muons may differ."""
+        return all(not isinstance(target, OfParameter) or target.name in names for target in self._targets)
 
     def __call__(
         self, hits: Float[Tensor, "muon coordinate"], eta: Float[Tensor, "*muons systematic"]
     ) -> Float[Tensor, "muon observable"]:
-        """The observables with every number shifted by its η; that of each muon only if `moves_hits_alone`."""
+        """The observables with every number shifted by its η; that of each muon only if they `differ_by_muon`."""
         hits, parameters = self.moved(hits, eta)
         return self._model.infer(hits, **arguments(self._model.infer_uses, parameters, self._model))
 
@@ -243,7 +242,7 @@ class Shifted:
                 hits = hits + shift[..., None] * _moves(hits, target)
                 continue
             value = parameters[target.name]
-            change = shift if target.index is None else shift * _unit(hits, len(value), target.index)
+            change = shift if target.index is None else shift[..., None] * _unit(hits, value.shape[-1], target.index)
             parameters[target.name] = value + change
         return hits, parameters
 

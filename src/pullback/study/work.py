@@ -44,10 +44,8 @@ OF_WEIGHED_LINES = Rates(800, 4, 104)
 OF_SLOW = Rates(2000, 3, 80)
 """Of models with observables that are slow to quote, such as points of closest approach: of `scatter`."""
 
-EXPERIMENT, WEIGHED_EXPERIMENT = 4_000, 15_000
-"""Work per coordinate of a pseudo-experiment, in toys of one hit: of most models, and where weights follow scattering.
-
-`benchmarks/costs.py --models` measures a third where shifts move hits alone.
+EXPERIMENT = 4_000
+"""Work per coordinate of a pseudo-experiment, in toys of one hit; `benchmarks/costs.py --models` measures 300 to 4 400.
 """
 
 
@@ -76,10 +74,7 @@ def experiments_cost(part: Part[PointConfig]) -> int:
     """Work of the pseudo-experiments of a part, all of which are run for each part of a point."""
     if not part.config.systematics:
         return 0
-    model = part.model
-    weighed = bool(model.lines) and model.fit == "gls" and model.covariance is not None
-    each = WEIGHED_EXPERIMENT if weighed else EXPERIMENT
-    return len(model.coordinates) * part.config.toys.experiments * each
+    return len(part.model.coordinates) * part.config.toys.experiments * EXPERIMENT
 
 
 def toys_of(part: Part[PointConfig]) -> tuple[int, int]:
