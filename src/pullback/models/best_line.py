@@ -19,6 +19,9 @@ from ..uncertainty.fit_residuals import product
 ROWS_AT_A_TIME = 1 << 18
 """Entries of the matrices of muons that are solved together, so that intermediate results stay small."""
 
+RUN = 16
+"""Muons that share their heights, on average, from which on the map is sought once for all with the same hits."""
+
 PATTERN_BITS = 32
 """Coordinates whose hits or losses are numbered together."""
 
@@ -121,15 +124,19 @@ def gain_of(
     Returns
     -------
     Gain
-        The map, once for each pattern of missing hits where muons differ in nothing else.
+        The map, once for each pattern of missing hits where muons differ in nothing else, or in heights that successive
+        muons share.
 
     Source: A. C. Aitken, Proc. R. Soc. Edinb. 55 (1936) 42; for straight tracks it is what a Kalman filter gives
     (R. Frühwirth, Nucl. Instrum. Meth. A 262 (1987) 444).
 
     """
     seen, rows = torch.isfinite(hits.detach()), None
-    if max(len(weighed), len(z)) == 1:  # muons differ by their missing hits at most
-        seen, rows = (seen[:1], None) if seen.all() else _patterns(seen)
+    if max(len(weighed), len(z)) == 1 and seen.all():
+        seen = seen[:1]
+    elif len(weighed) == 1 and (runs := _runs(z, len(seen))) is not None:
+        first, rows = _patterns(seen, runs)
+        seen, z = seen[first], z if len(z) == 1 else z[first]
     step = max(1, ROWS_AT_A_TIME // hits.shape[1] ** 2)
     found = [
         _of_some(_rows(weighed, some), _rows(z, some), seen[some], lines, references)
@@ -139,17 +146,23 @@ def gain_of(
     return Gain(matrix, known, spare, rows)
 
 
+def _runs(z: Float[Tensor, "#muon coordinate"], muons: int) -> Int[Tensor, " muon"] | None:
+    """The number of the run of successive muons with equal heights, for each muon; None if there are many runs."""
+    new = (z[1:] != z[:-1]).any(dim=1)
+    if RUN * int(new.sum()) > muons:
+        return None
+    return z.new_zeros(muons, dtype=torch.long) if len(z) == 1 else torch.cat([new.new_zeros(1), new]).cumsum(dim=0)
+
+
 def _patterns(
-    seen: Bool[Tensor, "muon coordinate"],
-) -> tuple[Bool[Tensor, "pattern coordinate"], Int[Tensor, " muon"]]:
-    """The patterns of hits that there are, and the index of that of each muon."""
+    seen: Bool[Tensor, "muon coordinate"], index: Int[Tensor, " muon"]
+) -> tuple[Int[Tensor, " pattern"], Int[Tensor, " muon"]]:
+    """The first muon with each pattern of hits among those of one index, and the number of the pattern of each muon."""
     muons = torch.arange(len(seen), device=seen.device)
-    index = torch.zeros_like(muons)
     for some in seen.split(PATTERN_BITS, dim=1):
         bits = total(column.long() << place for place, column in enumerate(some.unbind(1)))
         _, index = torch.unique((index << PATTERN_BITS) + bits, return_inverse=True)
-    first = index.new_full((int(index.max()) + 1,), len(seen)).scatter_reduce(0, index, muons, "amin")
-    return seen[first], index
+    return index.new_full((int(index.max()) + 1,), len(seen)).scatter_reduce(0, index, muons, "amin"), index
 
 
 def _rows(values: Tensor, some: slice) -> Tensor:
