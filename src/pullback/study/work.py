@@ -45,7 +45,7 @@ OF_SLOW = Rates(2000, 3, 80)
 """Of models with observables that are slow to quote, such as points of closest approach: of `scatter`."""
 
 EXPERIMENT = 4_000
-"""Work per coordinate of a pseudo-experiment, in toys of one hit; `benchmarks/costs.py --models` measures 300 to 4 400.
+"""Work per coordinate of a pseudo-experiment, in toys of one hit; `benchmarks/costs.py --models` measures 300 to 4 700.
 """
 
 
