@@ -22,7 +22,7 @@ from common import aligned, into_docs, machine, markdown
 from pullback import propagate
 from pullback.job_server import ADDRESS
 from pullback.models.track import infer_track
-from pullback.steps import components, truth_toys
+from pullback.steps import components, pseudo_experiments, truth_toys
 from pullback.study.plan import Study
 
 torch.set_num_threads(1)
@@ -35,15 +35,15 @@ def study(*arguments, environment=None):
         return scans.run(9, "all", arguments=arguments)[0]
 
 
-def step(kind, changed=nullcontext):
-    """CPU time of a step of the default study, in a context."""
-    default = Study.from_config(scans.DEFAULT)
+def step(kind, changed=nullcontext, raw=scans.DEFAULT):
+    """CPU time of a step of a study, in a context."""
+    made = Study.from_config(raw)
     with tempfile.TemporaryDirectory() as folder:
-        files = stages.files_of(default, folder)
+        files = stages.files_of(made, folder)
         for parent in PARENTS[kind]:
-            stages.step(parent, default, files)
+            stages.step(parent, made, files)
         with changed():
-            return cpu(partial(stages.step, kind, default, files))
+            return cpu(partial(stages.step, kind, made, files))
 
 
 def tracks(infer):
@@ -59,10 +59,20 @@ def cpu(work):
     return time.process_time() - begin
 
 
-PARENTS = {"sigma": ("truth", "reco"), "coverage": ("truth", "reco", "sigma")}
+PARENTS = {"sigma": ("truth", "reco"), "toys": ("truth", "reco"), "coverage": ("truth", "reco", "sigma")}
 TRACK = partial(infer_track, z=Z.tolist(), resolution=[1e4] * len(Z))
 SMALL_PIECES = partial(mock.patch.multiple, truth_toys, PIECES_TOGETHER=1, TOYS_AT_A_TIME=65_536)
 FEW_MUONS = partial(mock.patch.object, components, "DIFFERENTIATED_AT_A_TIME", 2_048)
+ONE_EXPERIMENT = partial(mock.patch.object, pseudo_experiments, "EXPERIMENTS_AT_A_TIME", 1)
+SHIFTED = {
+    "study": "shifted",
+    "source": {"muons": 1000},
+    "model": {"name": "track", "z": Z.tolist(), "theta0": 0.001},
+    "systematics": {"model.z[3]": 0.001, "alignment.x[1]": 0.0002},
+    "toys": {"muons": 200, "per_muon": 2, "experiments": 2000},
+}
+"""Tracks in layers that scatter, whose heights and positions are uncertain."""
+
 MEASURES = {
     "default study: jobs forked from one server": (partial(study, environment={ADDRESS: ""}), study),
     "default study: figures by several processes": (partial(study, "--set-threads", "plot=1"), study),
@@ -73,6 +83,10 @@ MEASURES = {
     "`propagate_uncertainty`: 16 384 muons differentiated by the design together, not 2 048": (
         partial(step, "sigma", FEW_MUONS),
         partial(step, "sigma"),
+    ),
+    "`run_toys`, 2000 pseudo-experiments of 200 tracks in shifted layers that scatter: 64 together": (
+        partial(step, "toys", ONE_EXPERIMENT, SHIFTED),
+        partial(step, "toys", raw=SHIFTED),
     ),
     "`propagate`, 1000 tracks: closed forms in place of automatic differentiation": (
         partial(tracks, lambda hits: TRACK(hits)),
