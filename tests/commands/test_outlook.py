@@ -59,7 +59,7 @@ def test_more_work_takes_longer():
     assert 60 < large.seconds - small.seconds < 3600  # 4e8 muons
 
 
-CPU_SECONDS = {"config": 27, "exercise": 10, "recorded": 9.8, "track": 112, "track3d": 75, "own_model": 17}
+CPU_SECONDS = {"config": 27, "exercise": 10, "recorded": 9.8, "track": 88, "track3d": 75, "own_model": 17}
 """Of whole studies on busy machines (load 5 to 12 on two cores): the `.tsv` of their jobs, and Snakemake itself."""
 
 
