@@ -186,6 +186,17 @@ def test_experiments_at_once_are_those_one_by_one(monkeypatch, systematics, mode
     assert all(np.isfinite(each).all() for each in at_once)
 
 
+@pytest.mark.parametrize("held", [1, 1 << 25])
+def test_each_block_has_noise_of_its_own(tmp_path, block, monkeypatch, held):
+    """Also where few blocks are held at a time; shifts that are nothing leave the pulls of noise alone."""
+    monkeypatch.setattr("pullback.steps.toys.PULLS_AT_A_TIME", held)
+    toys = {"muons": 60, "per_muon": 100, "experiments": 2000}
+    raw = {"study": "s", "source": {"muons": 3 * block}, **FEW, "toys": toys, "systematics": {"model.dz": 1e-12}}
+    pulls = Run(raw, tmp_path).make().columns()["nominal/experiments/pull_theta"]
+    assert pulls.shape == (3, 2000)
+    assert abs(np.corrcoef(pulls) - np.eye(3)).max() < 4 / math.sqrt(2000)
+
+
 @pytest.mark.parametrize("name", ["alignment.x[2]", "model.z[1]"])
 def test_muons_of_all_blocks_are_inferred_together(tmp_path, block, monkeypatch, name):
     """Each block with a few of them would take as long as all; and where shifts move hits alone, all experiments."""

@@ -11,7 +11,7 @@ from pullback.study.blocks import BLOCK
 from pullback.study.cutting import cut
 from pullback.study.plan import Study
 from pullback.study.scan import expand
-from pullback.study.work import EXPERIMENT, OF_FUNCTIONS, cost
+from pullback.study.work import OF_FUNCTIONS, cost
 
 
 def batches(limit, scan=None, muons=100_000, **more):
@@ -182,7 +182,7 @@ def test_a_change_makes_again_what_depends_on_it_and_nothing_else(before, after,
     [
         ({}, {"name": "one_hit"}, 1),
         ({}, {"name": "track3d", "z": [0, 1, 2, 3]}, 2),
-        ({"cosmic": {"momentum": "4 GeV"}}, {"name": "track3d", "material": "1 %X0"}, 8),
+        ({"cosmic": {"momentum": "4 GeV"}}, {"name": "track3d", "z": [0, 1, 2, 3], "material": "1 %X0"}, 8),
         ({}, {"name": "scatter"}, 8),
     ],
 )
@@ -208,7 +208,7 @@ SHIFTED = {"systematics": {"model.dz": 0.01}, "toys": {"muons": 1, "per_muon": 2
 
 def test_pseudo_experiments_fill_batches_and_cut_no_point():
     """A range of blocks runs as many of them as the whole point."""
-    assert 250_000 * EXPERIMENT == 10**9
+    assert 250_000 * OF_FUNCTIONS.experiment == 10**9
     scan, limit = {"model.dz": [1.0, 1.1, 1.2]}, 10**9
     assert [len(batch.parts) for batch in batches(limit, scan).values()] == [3]
     assert [len(batch.parts) for batch in batches(limit, scan, **SHIFTED).values()] == [1, 1, 1]
@@ -218,6 +218,19 @@ def test_pseudo_experiments_fill_batches_and_cut_no_point():
     assert pieces == [*batches(limit, muons=10**9, **without)]
     costs = [sum(cost(part) for part in batches(10**12, **more)["nominal"].parts) for more in (SHIFTED, without)]
     assert costs[0] - costs[1] == 10**9
+
+
+@pytest.mark.parametrize(("layers", "cosmic", "least"), [(2, {}, 4), (4, {}, 8), (16, {"momentum": "4 GeV"}, 32 * 4)])
+def test_pseudo_experiments_of_more_coordinates_are_more_work(layers, cosmic, least):
+    """Those whose weights are matrices of their own, more than in proportion."""
+    model = {"name": "track3d", "z": [*range(layers)], **({"material": "1 %X0"} if cosmic else {})}
+    raw = {"study": "s", "source": {"cosmic": cosmic}, "model": model, "systematics": {"alignment.x[0]": 1e-4}}
+
+    def work(experiments):
+        (batch,) = Study.from_config({**raw, "toys": {"experiments": experiments}}).batches.values()
+        return sum(map(cost, batch.parts))
+
+    assert work(1_000_100) - work(100) >= least * 1_000_000 * OF_FUNCTIONS.experiment
 
 
 def test_jobs_with_pseudo_experiments_ask_for_the_time_of_these():

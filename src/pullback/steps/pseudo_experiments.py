@@ -43,7 +43,7 @@ larger `domain` of an observable takes precedence.
 """
 
 EXPERIMENTS_AT_A_TIME = 64
-"""Pseudo-experiments of which deviates are drawn together; results depend on it."""
+"""Pseudo-experiments whose deviates are drawn together; those of scattering, and of noise with tails, depend on it."""
 
 
 def taking_part(part: Part[ToysConfig], toy: Int[np.ndarray, " muon"]) -> Bool[np.ndarray, " muon"]:

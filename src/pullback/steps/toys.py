@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 TOYS_BETWEEN_LOGS = 100_000_000
 
+PULLS_AT_A_TIME = 1 << 25
+"""Sums over muons, block by block, that are held of pseudo-experiments: 256 MiB."""
+
 
 def run_toys(batch: Batch[ToysConfig], reco: str | Path, toys: str | Path, device: str = "cpu") -> None:
     """Throw toys around the recorded hits of muons that are evenly spread over the observables with a fold.
@@ -193,7 +196,7 @@ def _write_toys(out: Writer, part: Part[ToysConfig], chosen: _Chosen, result: di
 def _run_experiments(
     out: Writer, part: Part[ToysConfig], chosen: _Chosen, thrown: dict[str, np.ndarray], where: torch.device
 ) -> None:
-    """Run pseudo-experiments with some of the toy muons, those of all blocks together, and write their results."""
+    """Run pseudo-experiments with some of the toy muons, those of many blocks together, and write their results."""
     import torch
 
     from ..uncertainty.elementwise import whole_vectors
@@ -203,13 +206,17 @@ def _run_experiments(
     if not len(mine):
         return
     blocks, counts = np.unique(chosen.block[mine], return_counts=True)
-    noise = [
-        NoiseOfBlock(count, _random(part, "experiments", index, where))
-        for index, count in zip(blocks.tolist(), counts.tolist(), strict=True)
-    ]
-    rows = whole_vectors(torch.from_numpy(mine)).numpy()
-    hits, known = _hits_of(chosen, rows, where)
-    throw, spread = Response(part).around_hits(hits, known), (thrown["mean"][rows], thrown["sd"][rows])
-    found = run_experiments(part, throw, *spread, stream_of(part, "systematics", 0), noise, known)
-    for of_block, rows_of_block in zip(found, np.split(mine, np.cumsum(counts)[:-1]), strict=True):
-        write(chosen.muon[rows_of_block], of_block)
+    of_blocks = np.split(mine, np.cumsum(counts)[:-1])
+    together = max(1, PULLS_AT_A_TIME // (2 * part.config.toys.experiments * len(part.model.observables)))
+    for start in range(0, len(blocks), together):
+        some = of_blocks[start : start + together]
+        noise = [
+            NoiseOfBlock(len(rows), _random(part, "experiments", index, where))
+            for index, rows in zip(blocks[start : start + together].tolist(), some, strict=True)
+        ]
+        rows = whole_vectors(torch.from_numpy(np.concatenate(some))).numpy()
+        hits, known = _hits_of(chosen, rows, where)
+        throw, spread = Response(part).around_hits(hits, known), (thrown["mean"][rows], thrown["sd"][rows])
+        found = run_experiments(part, throw, *spread, stream_of(part, "systematics", 0), noise, known)
+        for of_block, rows in zip(found, some, strict=True):
+            write(chosen.muon[rows], of_block)

@@ -21,15 +21,16 @@ TOY_SECONDS = 25e-9
 
 
 class Rates(NamedTuple):
-    """Work per coordinate, in toys of one hit: of a muon in all rules, of a toy, and of a toy around true hits.
+    """Work per coordinate, in toys of one hit: of a muon in all rules, toys around recorded and true hits, experiments.
 
     They are CPU times of whole studies on a busy machine, where they are a third larger than on one that is idle;
-    `benchmarks/costs.py --models` measures those of muons.
+    `benchmarks/costs.py --models` measures those of muons, and of pseudo-experiments (300 to 4 700).
     """
 
     muon: int
     toy: int
     truth: int
+    experiment: int = 4_000
 
 
 OF_FUNCTIONS = Rates(28, 1, 24)
@@ -38,15 +39,17 @@ OF_FUNCTIONS = Rates(28, 1, 24)
 OF_FITTED_LINES = Rates(160, 3, 36)
 """Of models that fit lines: of `config/track.yaml`, and toys also of lists of hits, with or without σ of their own."""
 
-OF_WEIGHED_LINES = Rates(800, 4, 104)
-"""Of models that fit lines with weights of each muon's own, by its momentum: of `config/track3d.yaml`."""
-
 OF_SLOW = Rates(2000, 3, 80)
 """Of models with observables that are slow to quote, such as points of closest approach: of `scatter`."""
 
-EXPERIMENT = 4_000
-"""Work per coordinate of a pseudo-experiment, in toys of one hit; `benchmarks/costs.py --models` measures 300 to 4 700.
-"""
+
+def of_weighed_lines(coordinates: int) -> Rates:
+    """Rates of models that fit lines with weights of each muon's own, by its momentum: of `config/track3d.yaml`.
+
+    The matrices of weights have as many rows as the muon has coordinates, so that work grows with their square.
+    """
+    square = coordinates * coordinates
+    return Rates(160 + 10 * square, 4, 36 + 2 * square // 3, OF_FITTED_LINES.experiment + 15 * square)
 
 
 def rates_of(model: Model) -> Rates:
@@ -55,7 +58,7 @@ def rates_of(model: Model) -> Rates:
         return OF_SLOW
     if not has_fit(model):
         return OF_FUNCTIONS
-    return OF_FITTED_LINES if model.momentum is None else OF_WEIGHED_LINES
+    return OF_FITTED_LINES if model.momentum is None else of_weighed_lines(len(model.coordinates))
 
 
 def cost(part: Part[PointConfig]) -> int:
@@ -74,7 +77,7 @@ def experiments_cost(part: Part[PointConfig]) -> int:
     """Work of the pseudo-experiments of a part, all of which are run for each part of a point."""
     if not part.config.systematics:
         return 0
-    return len(part.model.coordinates) * part.config.toys.experiments * EXPERIMENT
+    return len(part.model.coordinates) * part.config.toys.experiments * rates_of(part.model).experiment
 
 
 def toys_of(part: Part[PointConfig]) -> tuple[int, int]:
