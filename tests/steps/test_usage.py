@@ -19,7 +19,8 @@ def test_a_process_says_its_time_and_memory(tmp_path):
     idle = table(tmp_path, "import time; time.sleep(0.5)")
     busy = table(tmp_path, f"{BUSY}\nblock = bytes(range(256)) * 4 * 300 * 1024; del block")
     assert 0.5 < idle["s"] < idle["cpu_time"] + 5
-    assert idle["cpu_time"] < 0.7 <= busy["cpu_time"] < busy["s"] + 0.1
+    assert idle["cpu_time"] < idle["s"] - 0.4  # whatever its imports take
+    assert 0.7 <= busy["cpu_time"] < busy["s"] + 0.1
     assert 290 < busy["max_rss"] - idle["max_rss"] < 320
 
 
